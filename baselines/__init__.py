@@ -1,0 +1,1 @@
+"""Models that predict: simple ones that a sceptic demands, and sequence models."""

@@ -1,0 +1,1 @@
+"""Trains and ranks models and generators."""

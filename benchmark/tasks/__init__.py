@@ -1,0 +1,1 @@
+"""One task a file; the name of the file is its name."""

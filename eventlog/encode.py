@@ -1,0 +1,264 @@
+"""Encoder (fitted on the training part only) and Sequences: flat arrays with offsets, never a list per user.
+
+    encoder = Encoder.fit(train)
+    sequences = encoder.encode(log)
+    sequences.columns["item"][sequences.offsets[u]:sequences.offsets[u + 1]]      # the items of user u, by time
+
+Codes of a categorical column: 0 = missing, 1 = a value that the encoder has not seen, 2.. = its vocabulary,
+most frequent first. Numeric columns are standardised (log1p first where the values are nonnegative and skewed).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+
+from .errors import InputError
+from .log import EventLog
+from .schema import COLUMNS
+
+MISSING, UNKNOWN, FIRST = 0, 1, 2
+HIGH_CARDINALITY = 1_000  # a categorical with more values than this (a device id, a card) is not learnt by value
+SKIP = frozenset({"event_id", "user_id", "timestamp", "session_id", "order_id"})
+ENTITIES = ("device", "payment_method", "coupon_id", "country")  # a value new to its user matters, whatever its cardinality
+DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """A log as flat arrays; the rows of user u are `offsets[u]:offsets[u + 1]`, ascending in time."""
+
+    offsets: np.ndarray                  # (n_users + 1,) int64
+    users: np.ndarray                    # (n_users,) object: user ids
+    time: np.ndarray                     # (n_rows,) int64, ms since 1970 UTC
+    event_id: np.ndarray                 # (n_rows,) int64
+    role: np.ndarray                     # (n_rows,) object: see schema.ROLES
+    columns: dict[str, np.ndarray]       # categorical: (n_rows,) int32 codes; numeric: (n_rows,) float32; new_*: float32 0/1
+    raw: dict[str, np.ndarray] = field(default_factory=dict)  # (n_rows,) numeric columns as they stood in the log, NaN = missing
+    ids: dict[str, np.ndarray] = field(default_factory=dict)  # (n_rows,) int32: entity ids, codes local to this object, -1 = missing
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of all users together."""
+        return len(self.time)
+
+    def row_user(self) -> np.ndarray:
+        """(n_rows,) int64: the user of each row."""
+        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
+
+    def select(self, keep: np.ndarray) -> Sequences:
+        """The rows where `keep` (n_rows,) bool holds; every user stays, perhaps with no rows."""
+        counts = np.zeros(len(self) + 1, dtype=np.int64)
+        counts[1:] = np.bincount(self.row_user()[keep], minlength=len(self))
+        return replace(
+            self, offsets=np.cumsum(counts), time=self.time[keep], event_id=self.event_id[keep], role=self.role[keep],
+            columns={k: v[keep] for k, v in self.columns.items()}, raw={k: v[keep] for k, v in self.raw.items()},
+            ids={k: v[keep] for k, v in self.ids.items()},
+        )
+
+    def rows_before(self, user: np.ndarray, time: np.ndarray) -> np.ndarray:
+        """(n,) int64 flat index of the first row of `user` (n,) that is at or after `time` (n,) ms: the end of what was known."""
+        # One sorted key over all rows: user major, time minor.
+        low = int(self.time.min(initial=0))
+        width = int(max(self.time.max(initial=0), time.max(initial=0))) - low + 2
+        key = self.row_user() * width + (self.time - low)
+        return np.searchsorted(key, user * width + np.clip(time - low, 0, width - 1), side="left")
+
+
+@dataclass(frozen=True)
+class Queries:
+    """Questions asked about users at instants; what may be used for question i is rows offsets[user[i]]:end[i], nothing else."""
+
+    user: np.ndarray  # (n,) int64 row of Sequences.offsets
+    end: np.ndarray   # (n,) int64 flat row: the first row that is not known
+    time: np.ndarray  # (n,) int64 ms: when the question is asked
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def __getitem__(self, index: Any) -> Queries:
+        return Queries(self.user[index], self.end[index], self.time[index])
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Questions with their answers: what a model is fitted on.
+
+    For next-item `target` holds item codes; the answer to question i stands in row `queries.end[i]` of its user.
+    For a binary task it holds 0.0 or 1.0.
+    """
+
+    sequences: Sequences
+    queries: Queries
+    target: np.ndarray  # (n,) int32 item code, or float32 0/1
+
+    def __len__(self) -> int:
+        return len(self.queries)
+
+
+@dataclass
+class Encoder:
+    """Vocabularies and scales, learnt from the training part of a log."""
+
+    vocabularies: dict[str, list[str]] = field(default_factory=dict)  # column -> values; code of values[i] is i + FIRST
+    scales: dict[str, tuple[bool, float, float]] = field(default_factory=dict)  # column -> (log1p first, mean, std)
+    high_cardinality: list[str] = field(default_factory=list)  # columns that get a new_<column> flag instead of a code
+    item_category: np.ndarray = field(default_factory=lambda: np.zeros(FIRST, dtype=np.int32))  # (n_item_codes,) category code
+    item_price: np.ndarray = field(default_factory=lambda: np.zeros(FIRST, dtype=np.float32))   # (n_item_codes,) median, scaled
+
+    @classmethod
+    def fit(cls, train: EventLog, *, high_cardinality: int = HIGH_CARDINALITY, columns: Sequence[str] | None = None) -> Self:
+        """Learn from `train` only. `columns` limits which columns are used (default: all but ids of rows)."""
+        if len(train) == 0:
+            raise InputError("The training part of the log has no events; choose an earlier log or a later split.")
+        encoder = cls()
+        for name in map(str, train.events.columns):
+            values = train.events[name]
+            if name in SKIP or (columns is not None and name not in columns):
+                continue
+            if isinstance(values.dtype, pd.CategoricalDtype) or values.dtype == object or values.dtype == bool:
+                counts = values.astype(str)[values.notna()].value_counts()
+                # Most frequent first, ties by name, so that the same data gives the same codes.
+                vocabulary = sorted(counts.index, key=lambda v, c=counts: (-c[v], v))  # type: ignore[misc]
+                if len(vocabulary) > high_cardinality and name not in ("item_id", "category", "event"):
+                    encoder.high_cardinality.append(name)
+                elif vocabulary:
+                    encoder.vocabularies[name] = vocabulary
+            elif pd.api.types.is_numeric_dtype(values):
+                encoder.scales[name] = _scale_of(values.to_numpy(dtype=np.float64, na_value=np.nan))
+        encoder.scales["gap"] = _scale_of(_gaps(train.events))
+        encoder._learn_items(train)
+        return encoder
+
+    def _learn_items(self, train: EventLog) -> None:
+        size = self.size("item_id")
+        self.item_category = np.zeros(size, dtype=np.int32)
+        self.item_price = np.zeros(size, dtype=np.float32)
+        if "item_id" not in self.vocabularies:
+            return
+        code = self.codes("item_id", train.events["item_id"])
+        if "category" in self.vocabularies:
+            frame = pd.DataFrame({"item": code, "category": self.codes("category", train.events["category"])})
+            frame = frame[(frame["item"] >= FIRST) & (frame["category"] > 0)]
+            mode = frame.value_counts(sort=True).reset_index().drop_duplicates("item")
+            self.item_category[mode["item"].to_numpy()] = mode["category"].to_numpy()
+        if "price" in self.scales:
+            price = pd.Series(train.events["price"].to_numpy(dtype=np.float64)).groupby(code).median().dropna()
+            self.item_price[price.index.to_numpy()] = self.scaled("price", price.to_numpy())
+
+    def size(self, column: str) -> int:
+        """Number of codes of a categorical column, missing and unknown included."""
+        return len(self.vocabularies.get(column, ())) + FIRST
+
+    @property
+    def n_items(self) -> int:
+        """Item codes, 0 and 1 included: the width of a next-item score."""
+        return self.size("item_id")
+
+    def codes(self, column: str, values: pd.Series) -> np.ndarray:
+        """(n,) int32 codes of `values` under `column`'s vocabulary."""
+        index = {value: i + FIRST for i, value in enumerate(self.vocabularies[column])}
+        categories = values.astype("category") if not isinstance(values.dtype, pd.CategoricalDtype) else values
+        table = np.array([index.get(str(c), UNKNOWN) for c in categories.cat.categories] + [MISSING], dtype=np.int32)
+        return table[categories.cat.codes.to_numpy()]  # code -1 (missing) takes the last entry
+
+    def scaled(self, column: str, values: np.ndarray) -> np.ndarray:
+        """(n,) float32: standardised as learnt; missing becomes 0 (the mean), values beyond 8 sd are clipped."""
+        log, mean, std = self.scales[column]
+        with np.errstate(invalid="ignore"):
+            out = ((np.log1p(np.maximum(values, 0)) if log else values) - mean) / std
+        return np.clip(np.nan_to_num(out, nan=0.0), -8, 8).astype(np.float32)
+
+    def encode(self, log: EventLog) -> Sequences:
+        """Any log under this encoder's vocabularies and scales. Nothing is learnt here.
+
+        Columns: event, item, category, every other categorical by its own name, gap (log seconds since the user's
+        event before, scaled), every numeric by its own name, and new_<column> for entities and high-cardinality columns
+        (1 where this user has not had this value before).
+        """
+        events = log.events
+        user = events["user_id"].astype("category")
+        code = user.cat.codes.to_numpy()
+        starts = np.flatnonzero(np.append(True, code[1:] != code[:-1])) if len(code) else np.zeros(0, dtype=np.int64)
+        if len(np.unique(code[starts])) != len(starts):
+            raise InputError("The rows of a user do not stand together; sort the log with eventlog.log.sort_events.")
+        offsets = np.append(starts, len(code)).astype(np.int64)
+        columns: dict[str, np.ndarray] = {}
+        raw: dict[str, np.ndarray] = {}
+        ids: dict[str, np.ndarray] = {}
+        for name in self.vocabularies:
+            if name in events:
+                columns[SHORT.get(name, name)] = self.codes(name, events[name])
+        for name in self.scales:
+            values = _gaps(events) if name == "gap" else (
+                events[name].to_numpy(dtype=np.float64, na_value=np.nan) if name in events else np.full(len(events), np.nan))
+            columns[name] = self.scaled(name, values)
+            raw[name] = values.astype(np.float64)
+        for name in dict.fromkeys([*self.high_cardinality, *ENTITIES]):
+            if name in events:
+                value = events[name].astype("category").cat.codes.to_numpy().astype(np.int32)
+                first = ~pd.DataFrame({"u": code, "v": value}).duplicated().to_numpy()
+                columns[f"new_{name}"] = (first & (value >= 0)).astype(np.float32)
+                ids[name] = value
+        return Sequences(
+            offsets=offsets, users=user.cat.categories.to_numpy(dtype=object)[code[starts]],
+            time=events["timestamp"].astype("datetime64[ms, UTC]").astype("int64").to_numpy(),
+            event_id=events["event_id"].to_numpy(dtype=np.int64), role=log.role(), columns=columns, raw=raw, ids=ids,
+        )
+
+    # --- JSON: an encoder is plain data, loading it runs no code ------------------------------------------------
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data from which `from_json` makes the same encoder."""
+        return {
+            "vocabularies": self.vocabularies, "scales": {k: list(v) for k, v in self.scales.items()},
+            "high_cardinality": self.high_cardinality,
+            "item_category": self.item_category.tolist(), "item_price": self.item_price.tolist(),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The encoder that `to_json` described."""
+        return cls(
+            vocabularies=dict(data["vocabularies"]),
+            scales={k: (bool(a), float(b), float(c)) for k, (a, b, c) in data["scales"].items()},
+            high_cardinality=list(data["high_cardinality"]),
+            item_category=np.array(data["item_category"], dtype=np.int32),
+            item_price=np.array(data["item_price"], dtype=np.float32),
+        )
+
+
+SHORT = {"item_id": "item"}  # the name under which a column stands in Sequences.columns
+
+
+def known_columns() -> tuple[str, ...]:
+    """Columns that the schema names; everything else is a team's own."""
+    return tuple(COLUMNS)
+
+
+def _gaps(events: pd.DataFrame) -> np.ndarray:
+    """(n,) float64 seconds since the same user's event before; NaN at a user's first."""
+    time = events["timestamp"].astype("datetime64[ms, UTC]").astype("int64").to_numpy()
+    user = events["user_id"].astype("category").cat.codes.to_numpy()
+    gap = np.full(len(time), np.nan)
+    if len(time) > 1:
+        same = user[1:] == user[:-1]
+        gap[1:][same] = (time[1:] - time[:-1])[same] / 1000.0
+    return gap
+
+
+def _scale_of(values: np.ndarray) -> tuple[bool, float, float]:
+    """(log1p first, mean, std) of the present values; log1p where they are nonnegative and their mean is far above the median."""
+    values = values[np.isfinite(values)]
+    if len(values) == 0:
+        return False, 0.0, 1.0
+    log = bool(values.min() >= 0 and values.mean() > 1.2 * np.median(values) + 1e-12)
+    values = np.log1p(values) if log else values
+    return log, float(values.mean()), float(max(values.std(), 1e-6))

@@ -1,0 +1,38 @@
+"""Every exception that the project raises on purpose.
+
+    ShopError                  something a person can act on; its text is one sentence
+    ├── InputError             what was given is wrong: a file, a column, a row, an argument   (exit code 2)
+    │   └── UnknownNameError   no such model, task, scenario, preset, column ...; suggests the nearest
+    └── WorkError              the input was right and the work failed                         (exit code 1)
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ShopError(Exception):
+    """Base of all. `exit_code` is what a command line ends with."""
+
+    exit_code = 1
+
+
+class InputError(ShopError):
+    """The input or the arguments are wrong; the text says what, where and what to do."""
+
+    exit_code = 2
+
+
+class UnknownNameError(InputError):
+    """A name that is not among the known ones."""
+
+    def __init__(self, kind: str, given: str, known: Iterable[str]) -> None:
+        self.kind, self.given, self.known = kind, given, sorted(known)
+        near = difflib.get_close_matches(given, self.known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(self.known) or 'none'}."
+        super().__init__(f"No {kind} is called {given!r}; {hint}")
+
+
+class WorkError(ShopError):
+    """The work failed for a reason that is not the input's."""

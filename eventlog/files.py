@@ -1,0 +1,86 @@
+"""Files that are either whole or absent: write under a temporary name beside the target, then rename."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from .errors import InputError
+
+
+@contextmanager
+def new_folder(path: Path | str, *, overwrite: bool = True) -> Iterator[Path]:
+    """A temporary folder that becomes `path` when the block ends, and vanishes if the block raises.
+
+    Raises InputError where `path` exists and is not a folder that one of our writers made
+    (those hold a `manifest.json`), so that a mistyped `--out` never deletes somebody's files.
+    """
+    path = Path(path)
+    check_replaceable(path, overwrite=overwrite)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.tmp"
+    temporary.mkdir()
+    try:
+        yield temporary
+        if path.exists():
+            retired = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.old"
+            path.rename(retired)
+            temporary.rename(path)
+            shutil.rmtree(retired)
+        else:
+            temporary.rename(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_replaceable(path: Path | str, *, overwrite: bool = True) -> None:
+    """Raise InputError unless `path` is free, empty, or a folder made by one of our writers."""
+    path = Path(path)
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    if not path.is_dir():
+        raise InputError(f"{path} is a file, but a folder is to be written there; choose another --out.")
+    if not (overwrite and (path / "manifest.json").exists()):
+        raise InputError(f"{path} exists and was not written by this program; choose another --out or remove it.")
+
+
+@contextmanager
+def new_file(path: Path | str) -> Iterator[Path]:
+    """A temporary file name (same suffix) that becomes `path` when the block ends."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".{path.stem}.{uuid.uuid4().hex[:8]}.tmp{path.suffix}"
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    """Write `value` as indented JSON with sorted keys, whole or not at all."""
+    with new_file(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path | str) -> Any:
+    """Read JSON; raise InputError with the place where it is broken."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist.") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid JSON: {error}.") from None
+
+
+def sha256(path: Path | str) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,83 @@
+"""The event-log schema: columns, event names and the roles that events play.
+
+Event names are those that GA4 recommends for e-commerce, plus a few that it lacks. A foreign name is kept;
+the manifest's `roles` says what it stands for, and all code asks for a role, never for a name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["id", "categorical", "numeric", "integer", "time"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of `events`."""
+
+    name: str
+    kind: Kind
+    required: bool = False
+    nonnegative: bool = False
+
+
+COLUMNS: dict[str, Column] = {
+    column.name: column
+    for column in (
+        Column("event_id", "integer", required=True, nonnegative=True),
+        Column("user_id", "id", required=True),
+        Column("timestamp", "time", required=True),
+        Column("event", "categorical", required=True),
+        Column("session_id", "id"),
+        Column("item_id", "id"),
+        Column("order_id", "id"),
+        Column("coupon_id", "id"),
+        Column("category", "categorical"),
+        Column("brand", "categorical"),
+        Column("device", "categorical"),
+        Column("channel", "categorical"),
+        Column("payment_method", "categorical"),
+        Column("country", "categorical"),
+        Column("query", "categorical"),
+        Column("price", "numeric", nonnegative=True),
+        Column("quantity", "integer", nonnegative=True),
+        Column("rating", "numeric", nonnegative=True),
+        Column("discount", "numeric", nonnegative=True),
+    )
+}
+
+REQUIRED = tuple(name for name, column in COLUMNS.items() if column.required)
+SORT = ("user_id", "timestamp")
+
+# Event name -> the role it plays. A log's manifest may add names ("roles": {"gekauft": "purchase"}).
+ROLES: dict[str, str] = {
+    "view_item_list": "list",
+    "view_item": "view",
+    "search": "search",
+    "add_to_cart": "cart",
+    "remove_from_cart": "uncart",
+    "add_to_wishlist": "wishlist",
+    "begin_checkout": "checkout",
+    "add_payment_info": "payment",
+    "payment_failed": "payment_failed",
+    "purchase": "purchase",
+    "refund": "refund",
+    "review": "review",
+    "login": "login",
+    "coupon_offer": "coupon_offer",
+    "coupon_redeem": "coupon_redeem",
+}
+ROLE_NAMES = frozenset(ROLES.values()) | {"other"}
+
+# How strongly an event speaks for an item: where several touch the same item in a row, the strongest stands for them.
+FUNNEL = ("list", "search", "view", "wishlist", "uncart", "cart", "checkout", "payment", "purchase")
+
+LABEL_COLUMNS = ("event_id", "kind", "value", "known_at")
+
+
+def roles_of(names: Iterable[str], extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Map each event name to its role: the manifest's word first, then the standard one, else 'other'."""
+    extra = extra or {}
+    return {name: extra.get(name, ROLES.get(name, "other")) for name in names}

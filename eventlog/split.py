@@ -1,0 +1,61 @@
+"""Splits: by time (the default), leave-one-out, by user. Nothing is fitted here; a split only says what is known when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from .encode import Queries, Sequences
+from .errors import InputError
+from .log import EventLog
+
+
+@dataclass(frozen=True)
+class TimeSplit:
+    """A global cut in time: training sees what was known before `cut`, the test asks about (cut, end]."""
+
+    cut: pd.Timestamp
+    end: pd.Timestamp
+
+    @property
+    def horizon(self) -> pd.Timedelta:
+        """Length of the test window."""
+        return self.end - self.cut
+
+
+def by_time(log: EventLog, *, test_share: float = 1 / 6) -> TimeSplit:
+    """Cut so that the last `test_share` of the log's span, in time, is the test window.
+
+    Raises InputError where a side of the cut would be empty.
+    """
+    if not 0 < test_share < 1:
+        raise InputError(f"test_share is {test_share}; it must lie between 0 and 1.")
+    split = TimeSplit(cut=log.time_at(1 - test_share), end=log.span[1])
+    known = int((log.events["timestamp"] < split.cut).sum())
+    if known == 0 or known == len(log):
+        raise InputError(f"A split by time needs events on both sides of {split.cut}; the log spans {log.span[0]} to {log.span[1]}.")
+    return split
+
+
+def leave_one_out(sequences: Sequences, *, back: int = 1) -> Queries:
+    """For each user with more than `back` rows, ask for the row `back` from the end (1 = the last), given all before it."""
+    counts = np.diff(sequences.offsets)
+    user = np.flatnonzero(counts > back)
+    end = sequences.offsets[user + 1] - back
+    return Queries(user=user, end=end, time=sequences.time[end])
+
+
+def by_user(log: EventLog, *, share: float, rng: np.random.Generator) -> tuple[EventLog, EventLog]:
+    """Two logs with disjoint users; the second holds about `share` of them.
+
+    Raises InputError where a side would hold no user.
+    """
+    users = np.array(sorted(log.events["user_id"].astype(str).unique()), dtype=object)
+    n = round(len(users) * share)
+    if not 0 < n < len(users):
+        raise InputError(f"A split of {len(users)} user(s) with share {share} leaves one side empty; at least two users are needed.")
+    chosen = set(rng.permutation(len(users))[:n].tolist())
+    second = {u for i, u in enumerate(users) if i in chosen}
+    return log.only_users(set(users) - second), log.only_users(second)

@@ -1,0 +1,46 @@
+"""Generator: what every generator is, and what a user's own in one file must be.
+
+A saved generator is a folder: `model.safetensors` (arrays), `model.json` (settings, vocabularies, privacy statement)
+and `manifest.json`. Loading it reads data and runs no code.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from eventlog import EventLog
+
+
+class Generator(ABC):
+    """Learns from a log and samples a new one. Settings are keyword arguments of `__init__`; what is learnt ends in `_`."""
+
+    supports_epsilon: ClassVar[bool] = False  # can it be trained with a differential-privacy guarantee per user?
+    privacy: dict[str, Any]                   # after fit: {"epsilon", "delta", "unit": "user", "ledger": [...], "public": [...]}
+
+    @abstractmethod
+    def fit(
+        self, log: EventLog, *, seed: int, epsilon: float | None = None, delta: float | None = None, public: Sequence[str] = ()
+    ) -> None:
+        """Learn from `log`. With `epsilon`, everything that touches data is inside the budget (unit: one user), except
+        what `public` names. Raises InputError where the log is too small or `epsilon` is given and not supported."""
+
+    @abstractmethod
+    def sample(self, users: int, *, seed: int) -> EventLog:
+        """A new log of `users` users: valid under `eventlog check`, with new user, session and order ids, timestamps
+        within the real span, and labels where the real log had them."""
+
+    @abstractmethod
+    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """What was learnt: arrays for safetensors, plain data for JSON. No raw user id, no rare value."""
+
+    @abstractmethod
+    def restore(self, arrays: dict[str, np.ndarray], data: dict[str, Any]) -> None:
+        """Put back what `state` gave."""
+
+    def settings(self) -> dict[str, Any]:
+        """Keyword arguments that make an unfitted twin of this generator."""
+        return {}

@@ -1,0 +1,1 @@
+"""One generator a file; the name of the file is its name."""
