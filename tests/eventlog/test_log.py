@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from eventlog import EventLog, InputError
+from eventlog.log import LogWriter, digest, read_manifest, sort_events, tidy, to_ms
+
+
+def test_a_written_log_reads_back_equal(small_log: EventLog, tmp_path: Path) -> None:
+    back = EventLog.read(small_log.write(tmp_path / "log"), verify=True)
+    for table in ("events", "labels"):
+        pd.testing.assert_frame_equal(getattr(back, table), getattr(small_log, table), check_categorical=False, check_dtype=False)
+    assert back.manifest["made_by"] == "tests"
+
+
+def test_same_log_same_bytes_and_digest(small_log: EventLog, tmp_path: Path) -> None:
+    one, two = small_log.write(tmp_path / "one"), small_log.write(tmp_path / "two")
+    assert (one / "events/part-00000.parquet").read_bytes() == (two / "events/part-00000.parquet").read_bytes()
+    assert digest(one) == digest(two)
+
+
+def test_parts_hold_disjoint_users_and_all_rows(small_log: EventLog, tmp_path: Path) -> None:
+    small_log.write(tmp_path / "log", rows_per_part=200)
+    parts = list(EventLog.parts(tmp_path / "log"))
+    users = [set(part.events["user_id"].astype(str)) for part in parts]
+    assert len(parts) > 2
+    assert sum(map(len, users)) == len(set.union(*users))
+    pd.testing.assert_frame_equal(
+        EventLog.read(tmp_path / "log").events.astype({"user_id": str}), small_log.events.astype({"user_id": str}), check_categorical=False)
+
+
+def test_before_keeps_only_what_was_known(small_log: EventLog) -> None:
+    cut = small_log.time_at(0.5)
+    known = small_log.before(cut)
+    assert (known.events["timestamp"] < cut).all()
+    assert known.labels is not None
+    assert (known.labels["known_at"] < cut).all()
+    assert known.labels["event_id"].isin(known.events["event_id"]).all()
+    later = set(small_log.events["item_id"].astype(str)) - set(known.events["item_id"].astype(str))
+    assert not later & set(known.events["item_id"].cat.categories), "a level seen only later must not stay in the vocabulary"
+
+
+def test_a_changed_file_is_noticed(small_log: EventLog, tmp_path: Path) -> None:
+    path = small_log.write(tmp_path / "log")
+    file = path / "labels.parquet"
+    file.write_bytes(file.read_bytes()[:-1] + b"X")
+    with pytest.raises(InputError, match=r"labels\.parquet was changed"):
+        EventLog.read(path, verify=True)
+
+
+def test_reading_what_is_no_log_says_so(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="does not exist"):
+        EventLog.read(tmp_path / "nothing")
+    with pytest.raises(InputError, match="not a log folder"):
+        EventLog.read(tmp_path)
+    (tmp_path / "manifest.json").write_text('{"schema_version": 99}')
+    with pytest.raises(InputError, match="schema version 99"):
+        read_manifest(tmp_path)
+
+
+def test_nothing_stays_when_writing_fails(small_log: EventLog, tmp_path: Path) -> None:
+    def interrupted() -> None:
+        with LogWriter(tmp_path / "log") as writer:
+            writer.write_part(small_log.events)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        interrupted()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_of_somebody_else_is_not_replaced(small_log: EventLog, tmp_path: Path) -> None:
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "thesis.txt").write_text("years of work")
+    with pytest.raises(InputError, match="not written by this program"):
+        small_log.write(tmp_path / "precious")
+    assert (tmp_path / "precious" / "thesis.txt").exists()
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("abé10"), st.integers(0, 5)), max_size=40))
+def test_sort_is_stable_by_user_then_time(rows: list[tuple[str, int]]) -> None:
+    frame = pd.DataFrame({
+        "user_id": [user for user, _ in rows], "timestamp": pd.to_datetime([time for _, time in rows], unit="s", utc=True),
+        "event": "view_item", "position": np.arange(len(rows)),
+    })
+    expected = sorted(range(len(rows)), key=lambda i: (rows[i][0], rows[i][1], i))
+    for given_frame in (frame, tidy(frame)):
+        assert sort_events(given_frame)["position"].tolist() == expected
+
+
+def test_to_ms_does_not_depend_on_the_unit() -> None:
+    time = pd.Timestamp("2026-11-23 10:00:00.123", tz="UTC")
+    assert {to_ms(time.as_unit(unit)) for unit in ("ms", "us", "ns")} == {1_795_428_000_123}
