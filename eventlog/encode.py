@@ -39,7 +39,7 @@ class Sequences:
     role: np.ndarray                     # (n_rows,) object: see schema.ROLES
     columns: dict[str, np.ndarray]       # categorical: (n_rows,) int32 codes; numeric: (n_rows,) float32; new_*: float32 0/1
     raw: dict[str, np.ndarray] = field(default_factory=dict)  # (n_rows,) numeric columns as they stood in the log, NaN = missing
-    ids: dict[str, np.ndarray] = field(default_factory=dict)  # (n_rows,) int32: entity ids, codes local to this object, -1 = missing
+    ids: dict[str, np.ndarray] = field(default_factory=dict)  # (n_rows,) int64: entity ids, a hash of the value (the same in every log), -1 = missing
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -203,7 +203,7 @@ class Encoder:
             raw[name] = values.astype(np.float64)
         for name in dict.fromkeys([*self.high_cardinality, *ENTITIES]):
             if name in events:
-                value = events[name].astype("category").cat.codes.to_numpy().astype(np.int32)
+                value = value_ids(events[name])
                 first = ~pd.DataFrame({"u": code, "v": value}).duplicated().to_numpy()
                 columns[f"new_{name}"] = (first & (value >= 0)).astype(np.float32)
                 ids[name] = value
@@ -236,6 +236,14 @@ class Encoder:
 
 
 SHORT = {"item_id": "item"}  # the name under which a column stands in Sequences.columns
+
+
+def value_ids(values: pd.Series) -> np.ndarray:
+    """(n,) int64 hash of each value as text, -1 = missing: the same value has the same id in every log, and in no order."""
+    categories = values.astype("category")
+    names = categories.cat.categories.astype(str).to_numpy(dtype=object)
+    table = np.append((pd.util.hash_array(names, categorize=False) >> np.uint64(1)).astype(np.int64), -1)
+    return table[categories.cat.codes.to_numpy()]  # code -1 (missing) takes the last entry
 
 
 def known_columns() -> tuple[str, ...]:
