@@ -1,0 +1,319 @@
+"""What all neural models share: one network (embedding, backbone, head), its training for both kinds of question, its scoring.
+
+A model in `models/` names its defaults and builds its backbone; nothing else differs, except that a backbone that looks
+both ways learns next items from masked rows (see `pretraining.py`) and a causal one from every row at once.
+"""
+
+from __future__ import annotations
+
+import weakref
+from abc import abstractmethod
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from eventlog.encode import FIRST, Encoder, Examples, Queries, Sequences
+
+from .base import Kind, Model
+from .counts import CountExperts
+from .embedding import EventEmbedding, EventTable, Fields
+from .heads import BinaryHead, NextItemHead
+from .losses import binary_loss, mixed_log_probability, sampled_log_probability, softmax_log_probability
+from .pretraining import choose_masked, masked_event_loss
+from .training import History, Schedule, forever, train
+from .windows import Batch, Windows, batches, chunks, n_batches, tails
+
+SCORE_ROWS = 16_384  # padded rows scored at once
+
+
+class Network(nn.Module):
+    """Embedding, backbone and head."""
+
+    def __init__(self, embedding: EventEmbedding, backbone: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.embedding, self.backbone, self.head = embedding, backbone, head
+
+
+class NeuralModel(Model):
+    """A sequence model for next items and binary labels. Settings:
+
+    dim, layers, dropout: the network.  length: rows of history in one window.
+    epochs, max_steps: training ends at the smaller of both (or earlier, on `valid`); binary_* for binary questions.
+    batch_rows: padded rows in a batch.  lr, weight_decay: AdamW.
+    experts: mix with transition and repeat counts by a learnt gate (next item).
+    question_time: show the network when the question is asked (next item; binary questions always do).
+    full_softmax: catalogues up to this size use the full softmax, larger ones `negatives` shared samples.
+    """
+
+    kinds: ClassVar[frozenset[str]] = frozenset({"next_item", "binary"})
+    bidirectional: ClassVar[bool] = False
+
+    def __init__(
+        self, *, dim: int = 64, layers: int = 1, dropout: float = 0.3, length: int = 50, epochs: int = 20, max_steps: int = 500,
+        binary_epochs: int = 12, binary_max_steps: int = 300, batch_rows: int = 1_600, lr: float = 3e-3, weight_decay: float = 0.01,
+        experts: bool = True, question_time: bool = True, full_softmax: int = 5_000, negatives: int = 512,
+        evaluations: int = 8, patience: int = 3, valid_questions: int = 2_000,
+    ) -> None:
+        self.dim, self.layers, self.dropout, self.length = dim, layers, dropout, length
+        self.epochs, self.max_steps = epochs, max_steps
+        self.binary_epochs, self.binary_max_steps = binary_epochs, binary_max_steps
+        self.batch_rows, self.lr, self.weight_decay = batch_rows, lr, weight_decay
+        self.experts, self.question_time = experts, question_time
+        self.full_softmax, self.negatives = full_softmax, negatives
+        self.evaluations, self.patience, self.valid_questions = evaluations, patience, valid_questions
+        self._table: tuple[weakref.ref[Sequences], EventTable] | None = None
+
+    @abstractmethod
+    def backbone(self) -> nn.Module:
+        """A module (b, t, dim), length (b,) -> (b, t, dim)."""
+
+    # --- fitting -----------------------------------------------------------------------------------------------------
+
+    def fit(self, train: Examples, valid: Examples | None = None, *, encoder: Encoder, seed: int) -> None:
+        """Learn; the kind of question is read off the answers: whole numbers are items, 0.0 and 1.0 labels."""
+        self.kind_: Kind = "next_item" if np.issubdtype(train.target.dtype, np.integer) else "binary"
+        self.device_ = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        rng = np.random.default_rng(seed)
+        # Dropout draws from torch's global generator: seed it here, and leave the caller's as it was.
+        with torch.random.fork_rng(devices=[self.device_] if self.device_.type == "cuda" else []):
+            torch.manual_seed(seed)
+            self._build(train, encoder)
+            if self.kind_ == "next_item":
+                self.history_ = self._fit_next_item(_known(train), None if valid is None else _known(valid), encoder, rng)
+            else:
+                self.history_ = self._fit_binary(train, valid, rng)
+        self._table = None
+
+    def _build(self, train: Examples, encoder: Encoder) -> None:
+        self.fields_ = Fields.of(train.sequences, encoder, running=self.kind_ == "binary")
+        self.experts_: CountExperts | None = None
+        if self.kind_ == "next_item":
+            if self.experts:
+                self.experts_ = CountExperts(train, encoder.n_items)
+            n_experts, question = len(CountExperts.names) if self.experts else 0, self.question_time and not self.bidirectional
+            self.item_head_ = NextItemHead(self.dim, encoder.n_items, experts=n_experts, dropout=self.dropout, question=question)
+        else:
+            self.label_head_ = BinaryHead(self.dim, dropout=self.dropout)
+        embedding = EventEmbedding(self.fields_, encoder, self.dim, dropout=self.dropout)
+        head = self.item_head_ if self.kind_ == "next_item" else self.label_head_
+        self.network_ = Network(embedding, self.backbone(), head).to(self.device_)
+        table = self._table_of(train.sequences)
+        known = np.zeros(len(train.sequences), dtype=np.int64)  # rows of each user that the questions reveal
+        np.maximum.at(known, train.queries.user, train.queries.end - train.sequences.offsets[train.queries.user])
+        revealed = np.arange(train.sequences.n_rows) < (train.sequences.offsets[:-1] + known)[train.sequences.row_user()]
+        if revealed.any():
+            embedding.learn_scale(table.numeric[torch.from_numpy(np.flatnonzero(revealed)).to(self.device_)])
+
+    def _fit_next_item(self, examples: Examples, valid: Examples | None, encoder: Encoder, rng: np.random.Generator) -> History:
+        table, queries = self._table_of(examples.sequences), examples.queries
+        offsets = examples.sequences.offsets
+        target = self._tensor(examples.target.astype(np.int64))
+        when = self._tensor(table.question_time(queries))
+        expert = None
+        if self.experts_ is not None:
+            expert = self._tensor(np.log(self.experts_.target_probability(examples) + 1e-9))  # (n, experts)
+            self.experts_.forget_training()
+        share = np.bincount(examples.target, minlength=encoder.n_items) + 0.1
+        share[:FIRST] = 0
+        head = self.item_head_
+        with torch.no_grad():
+            head.bias.copy_(self._tensor(np.log(np.maximum(share / share.sum(), 1e-9)).astype(np.float32)))
+        proposal = self._tensor((share**0.75 / (share**0.75).sum()).astype(np.float32))
+        # A masked row is its own question: it stands where the answer will stand.
+        asked = Queries(queries.user, queries.end + 1, queries.time) if self.bidirectional else queries
+
+        def epoch_windows(draw: np.random.Generator | None) -> Windows:
+            return chunks(offsets, asked, self.length, draw)
+
+        def loss(batch: Batch) -> Tensor:
+            last_only = torch.ones(1, dtype=torch.bool)
+            if self.bidirectional:
+                batch, last_only_np = choose_masked(batch, rng)
+                last_only = self._tensor(last_only_np)
+            hidden = self._hidden(table, batch, masked=self.bidirectional)
+            query = self._tensor(batch.query)
+            z, gate = head(hidden, self.network_.embedding.when(when[query]) if head.question else hidden)
+            items = self.network_.embedding.items()
+            if encoder.n_items <= self.full_softmax:
+                log_p = softmax_log_probability(z, items, head.bias, target[query])
+            else:
+                log_p = sampled_log_probability(z, items, head.bias, target[query], proposal=proposal, n=self.negatives)
+            if gate is not None and expert is not None:
+                mixed = mixed_log_probability(log_p, expert[query], gate)
+                # The gate learns only where, as at scoring, the past alone is seen.
+                log_p = torch.where(last_only, mixed, log_p) if self.bidirectional else mixed
+            return -log_p.mean()
+
+        measure = None
+        if valid is not None and len(valid):
+            some = np.sort(rng.permutation(len(valid))[: self.valid_questions])
+            asked_valid, answer = valid.queries[some], valid.target[some]
+            measure = lambda: _ndcg(self.score(valid.sequences, asked_valid), answer)
+        return train(
+            self.network_, forever(lambda: batches(epoch_windows(rng), self.batch_rows, rng)), loss,
+            self._schedule(n_batches(epoch_windows(None), self.batch_rows), self.epochs, self.max_steps), measure,
+        )
+
+    def _fit_binary(self, examples: Examples, valid: Examples | None, rng: np.random.Generator) -> History:
+        table, queries, offsets = self._table_of(examples.sequences), examples.queries, examples.sequences.offsets
+        target = self._tensor(examples.target.astype(np.float32))
+        when, features = self._tensor(table.question_time(queries)), self._tensor(table.question_features(queries))
+        head = self.label_head_
+        head.learn_scale(features, float(target.mean()))
+        if self.bidirectional:
+            self._pretrain(table, queries, rng)
+
+        def epoch_windows(draw: np.random.Generator | None) -> Windows:
+            return tails(offsets, queries, self.length) if self.bidirectional else chunks(offsets, queries, self.length, draw)
+
+        def loss(batch: Batch) -> Tensor:
+            query = self._tensor(batch.query)
+            return binary_loss(self._logit(table, batch, when[query], features[query]), target[query])
+
+        measure = None
+        if valid is not None and len(valid):
+            some = np.sort(rng.permutation(len(valid))[: 2 * self.valid_questions])
+            asked, answer = valid.queries[some], valid.target[some]
+            measure = lambda: _log_likelihood(self.score(valid.sequences, asked), answer)
+        return train(
+            self.network_, forever(lambda: batches(epoch_windows(rng), self.batch_rows, rng)), loss,
+            self._schedule(n_batches(epoch_windows(None), self.batch_rows), self.binary_epochs, self.binary_max_steps), measure,
+        )
+
+    def _pretrain(self, table: EventTable, queries: Queries, rng: np.random.Generator) -> None:
+        """Masked events on what the training questions reveal, before the labels are looked at."""
+        offsets = table.sequences.offsets
+        end = np.zeros(len(offsets) - 1, dtype=np.int64)
+        np.maximum.at(end, queries.user, queries.end)
+        known = np.arange(table.sequences.n_rows) < end[table.sequences.row_user()]
+        row = np.flatnonzero(known)
+        everything = Queries(table.sequences.row_user()[row], row + 1, table.sequences.time[row])  # read at every row
+        windows = lambda draw: chunks(offsets, everything, self.length, draw)
+
+        def loss(batch: Batch) -> Tensor:
+            batch, _ = choose_masked(batch, rng)
+            hidden = self._hidden(table, batch, masked=True)
+            return masked_event_loss(self.network_.embedding, table, self._tensor(row)[self._tensor(batch.query)], hidden)
+
+        schedule = self._schedule(n_batches(windows(None), self.batch_rows), self.binary_epochs // 3, self.binary_max_steps // 3)
+        train(self.network_, forever(lambda: batches(windows(rng), self.batch_rows, rng)), loss, schedule)
+
+    def _schedule(self, per_epoch: int, epochs: int, max_steps: int) -> Schedule:
+        return Schedule(
+            steps=max(1, min(per_epoch * epochs, max_steps)), lr=self.lr, weight_decay=self.weight_decay,
+            evaluations=self.evaluations, patience=self.patience,
+        )
+
+    # --- the network -------------------------------------------------------------------------------------------------
+
+    def _states(self, table: EventTable, batch: Batch, masked: Tensor | None = None, time: Tensor | None = None) -> Tensor:
+        """(b, t, dim) states of the batch's rows."""
+        x = self.network_.embedding(table, self._tensor(batch.rows), masked, time)
+        states: Tensor = self.network_.backbone(x, self._tensor(batch.length))
+        return states
+
+    def _hidden(self, table: EventTable, batch: Batch, *, masked: bool) -> Tensor:
+        """(r, dim) state at each read; with `masked` the content of exactly these rows is hidden."""
+        window, position = self._tensor(batch.window), self._tensor(batch.position)
+        hide = None
+        if masked:
+            hide = torch.zeros(batch.rows.shape, dtype=torch.bool, device=self.device_)
+            hide[window, position] = True
+        return self._states(table, batch, hide)[window, position]
+
+    def _logit(self, table: EventTable, batch: Batch, when: Tensor, features: Tensor) -> Tensor:
+        """(r,) logit at each read."""
+        window, position = self._tensor(batch.window), self._tensor(batch.position)
+        states = self._states(table, batch)
+        # Reads of a two-way backbone stand at the end of their window, so "so far" is all of it.
+        mean = states.cumsum(dim=1)[window, position] / (position + 1)[:, None]
+        logit: Tensor = self.label_head_(states[window, position], mean, self.network_.embedding.when(when), features)
+        return logit
+
+    # --- scoring -----------------------------------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def score(self, sequences: Sequences, queries: Queries) -> np.ndarray:
+        """next_item: (n, n_items) float32 log-probabilities; binary: (n,) float32 probabilities."""
+        table = self._table_of(sequences)
+        when = self._tensor(table.question_time(queries))
+        binary = self.kind_ == "binary"
+        features = self._tensor(table.question_features(queries)) if binary else None
+        parts, order = [], []
+        for batch in batches(tails(sequences.offsets, queries, self.length - (self.bidirectional and not binary)), SCORE_ROWS):
+            query = self._tensor(batch.query)
+            if features is not None:
+                part = torch.sigmoid(self._logit(table, batch, when[query], features[query]))
+            else:
+                part = self._item_scores(table, sequences, queries[batch.query], batch, when[query])
+            parts.append(part.cpu().numpy())
+            order.append(batch.query)
+        if not parts:
+            return np.zeros(0 if binary else (0, len(self.item_head_.bias)), dtype=np.float32)
+        scores = np.empty((len(queries), *parts[0].shape[1:]), dtype=np.float32)
+        scores[np.concatenate(order)] = np.concatenate(parts)
+        return scores
+
+    def _item_scores(self, table: EventTable, sequences: Sequences, queries: Queries, batch: Batch, when: Tensor) -> Tensor:
+        """(r, n_items) log-probabilities."""
+        if self.bidirectional:
+            hidden = self._hidden_of_next(table, batch, when)
+        else:
+            hidden = self._hidden(table, batch, masked=False)
+        head, embedding = self.item_head_, self.network_.embedding
+        z, gate = head(hidden, embedding.when(when) if head.question else hidden)
+        logits = torch.addmm(head.bias, z, embedding.items().T)
+        logits[:, :FIRST] = -1e4  # missing and unknown are no answers; finite, so that no metric meets infinities
+        log_p = torch.log_softmax(logits, dim=-1)
+        if gate is not None and self.experts_ is not None:
+            counted = torch.stack([self._tensor(p) for p in self.experts_.probabilities(sequences, queries)], dim=-1)  # (r, V, experts)
+            log_p = mixed_log_probability(log_p, torch.log(counted + 1e-9), gate[:, None])
+        return log_p
+
+    def _hidden_of_next(self, table: EventTable, batch: Batch, when: Tensor) -> Tensor:
+        """(r, dim) state of a masked row appended to each window, which knows only when the question is asked."""
+        b, empty = len(batch.rows), (batch.rows[:, 0] < 0)
+        end = np.where(empty, 0, batch.length)  # (b,) position of the appended row
+        rows = np.concatenate([batch.rows, np.full((b, 1), -1)], axis=1)
+        at = np.arange(b), end
+        hide = np.zeros(rows.shape, dtype=bool)
+        hide[at] = True
+        time = table.time[self._tensor(rows)]  # (b, t + 1, 3)
+        time[self._tensor(at[0]), self._tensor(end)] = when
+        longer = Batch(rows, end + 1, batch.window, batch.position, batch.query)
+        return self._states(table, longer, self._tensor(hide), time)[self._tensor(at[0]), self._tensor(end)]
+
+    # --- small things ------------------------------------------------------------------------------------------------
+
+    def n_parameters(self) -> int:
+        """Weights of the network."""
+        return sum(p.numel() for p in self.network_.parameters())
+
+    def _table_of(self, sequences: Sequences) -> EventTable:
+        """The log as tensors; kept as long as the same object is asked about, since scoring comes in batches."""
+        if self._table is None or self._table[0]() is not sequences:
+            self._table = (weakref.ref(sequences), EventTable(sequences, self.fields_, self.device_))
+        return self._table[1]
+
+    def _tensor(self, values: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(values)).to(self.device_)
+
+
+def _known(examples: Examples) -> Examples:
+    """Without the questions whose answer the encoder does not know: there is nothing to point at."""
+    keep = examples.target >= FIRST
+    return examples if keep.all() else Examples(examples.sequences, examples.queries[keep], examples.target[keep])
+
+
+def _ndcg(scores: np.ndarray, target: np.ndarray) -> float:
+    """Mean NDCG@10 of (n, n_items) scores, ties counted against the model."""
+    scores = scores[:, FIRST:]
+    rank = (scores >= scores[np.arange(len(target)), target - FIRST][:, None]).sum(axis=1)  # 1 = best
+    return float(np.where(rank <= 10, 1 / np.log2(rank + 1), 0.0).mean())
+
+
+def _log_likelihood(probability: np.ndarray, target: np.ndarray) -> float:
+    p = np.clip(probability, 1e-6, 1 - 1e-6)
+    return float((target * np.log(p) + (1 - target) * np.log1p(-p)).mean())
