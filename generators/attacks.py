@@ -1,0 +1,293 @@
+"""Attacks on a synthetic log, each with a 95 % interval and the same attack on users who were not in the training data.
+
+An attack that also works on a control group has learnt something about people, not about the people it was given.
+Only the excess over the control group is a leak; it is the risk that a limit is set on. An attack that finds nothing
+proves nothing: only epsilon is a proof.
+
+    for attack in run(real, synthetic, holdout, seed=1):
+        print(attack.name, attack.risk, attack.low, attack.high, attack.verdict)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from eventlog import EventLog, InputError
+
+from .flat import Flat, together
+from .intervals import Rate, auc, residual, wilson
+
+MAX_USERS = 5_000         # per group: an interval of +-1.4 points; beyond it costs time and settles nothing
+LIMIT = 0.10              # of the room that the control leaves; conventional, a team may hold itself to less
+LENGTHS = (4, 8)          # rows of a copied run
+FALSE_POSITIVES = 0.01
+
+Verdict = Literal["pass", "fail", "unsettled"]
+
+
+@dataclass(frozen=True)
+class Attack:
+    """What an attack reached. `risk` is (rate - control) / (1 - control), cut to 0..1, with its 95 % interval."""
+
+    name: str
+    title: str
+    what: str                 # what counts as a success, in one sentence
+    rate: Rate                # on users who were in the training data
+    control: Rate | None      # the same attack on users who were not; None without a holdout
+    naive: float | None       # what guessing at random reaches, where that means something
+    risk: float
+    low: float
+    high: float
+    limit: float = LIMIT
+
+    @property
+    def verdict(self) -> Verdict:
+        """pass: the whole interval is within the limit; fail: the whole interval is beyond; else, or without a control, unsettled."""
+        if self.control is None:
+            return "unsettled"
+        return "pass" if self.high <= self.limit else "fail" if self.low > self.limit else "unsettled"
+
+
+def against(name: str, title: str, what: str, rate: Rate, control: Rate | None, naive: float | None = None) -> Attack:
+    """An attack whose risk is its excess over the control group; without one, its bare rate."""
+    risk, low, high = residual(rate, control) if control is not None else (rate.value, rate.low, rate.high)
+    return Attack(name, title, what, rate, control, naive, risk, low, high)
+
+
+def run(real: EventLog, synthetic: EventLog, holdout: EventLog | None = None, *, seed: int) -> list[Attack]:
+    """All attacks. Without `holdout` (real users that the generator never saw) membership inference is left out and the
+    others have no control group. Raises InputError where `holdout` shares users with `real`."""
+    if holdout is not None:
+        check_disjoint(real, holdout)
+    flats = together(real, synthetic, *([holdout] if holdout is not None else []))
+    return run_flat(flats[0], flats[1], flats[2] if holdout is not None else None, seed=seed)
+
+
+def check_disjoint(real: EventLog, holdout: EventLog) -> None:
+    """Raise InputError where the logs share a user: a control group must not have been in the training data."""
+    both = set(real.events["user_id"].astype(str).unique()) & set(holdout.events["user_id"].astype(str).unique())
+    if both:
+        shown = ", ".join(sorted(both)[:3])
+        raise InputError(f"{len(both)} user(s) are in the real log and in the holdout ({shown}); a holdout must hold other users.")
+
+
+def run_flat(real: Flat, synthetic: Flat, holdout: Flat | None, *, seed: int) -> list[Attack]:
+    """`run` on logs that are already flat."""
+    from .anonymity import inference, linkage, singling_out
+
+    rng = np.random.default_rng(seed)
+    n = min(real.n_users, MAX_USERS) if holdout is None else min(real.n_users, holdout.n_users, MAX_USERS)
+    members = real.sample(n, rng)
+    control = holdout.sample(n, rng) if holdout is not None else None
+    found = membership(members, synthetic, control, rng=rng) if control is not None else []
+    found += copies(real, members, synthetic, control, rng=rng)
+    found += [singling_out(members, synthetic, control, rng=rng), linkage(members, synthetic, control, rng=rng)]
+    return found + inference(members, synthetic, control, rng=rng)
+
+
+# --- membership ----------------------------------------------------------------------------------------------------
+
+
+def membership(members: Flat, synthetic: Flat, control: Flat, *, rng: np.random.Generator) -> list[Attack]:
+    """Was this user in the training data? By the similarity of the closest synthetic user, plain and against a reference.
+
+    Plain: distance to the closest record. Against a reference: similarity to synthetic less similarity to real users who
+    are known not to be members (half of `control`), in the manner of DOMIAS (van Breugel et al. 2023, arXiv:2302.12580);
+    it does not take an ordinary user for a member. Reported as AUC, and as true positives at 1 % false positives
+    (Carlini et al. 2022, arXiv:2112.03570).
+    """
+    synthetic = synthetic.sample(2 * MAX_USERS, rng)
+    out = _membership_attacks("", "closest synthetic user", closest(members, synthetic), closest(control, synthetic))
+    if control.n_users >= 20:
+        order = rng.permutation(control.n_users)
+        reference, rest = control.take(np.sort(order[::2])), control.take(np.sort(order[1::2]))
+        scores = [closest(group, synthetic) - closest(group, reference) for group in (members, rest)]
+        out += _membership_attacks("_reference", "closest synthetic user against a reference", *scores)
+    return out
+
+
+def _membership_attacks(suffix: str, by: str, inside: np.ndarray, outside: np.ndarray) -> list[Attack]:
+    area = auc(inside, outside)
+    guess = Rate(0.5, 0.5, 0.5, area.n)
+    caught, threshold = at_false_positives(inside, outside, FALSE_POSITIVES)
+    false = wilson(int((outside > threshold).sum()), len(outside))
+    ranked = Attack(
+        f"membership{suffix}_auc", f"Membership, AUC ({by})", "a training user ranks above a held-out one", area, guess, 0.5,
+        *(float(np.clip(2 * x - 1, 0, 1)) for x in (area.value, area.low, area.high)),
+    )
+    return [ranked, against(
+        f"membership{suffix}_tpr", f"Membership, hits at 1 % false alarms ({by})",
+        "a training user is called a member at a threshold that at most 1 % of held-out users pass", caught, false, FALSE_POSITIVES)]
+
+
+def at_false_positives(inside: np.ndarray, outside: np.ndarray, share: float) -> tuple[Rate, float]:
+    """The rate of `inside` scores above the threshold that at most `share` of `outside` scores pass, and that threshold."""
+    threshold = float(np.sort(outside)[::-1][int(share * len(outside))])
+    return wilson(int((inside > threshold).sum()), len(inside)), threshold
+
+
+def closest(users: Flat, candidates: Flat) -> np.ndarray:
+    """(n_users,) float64 in 0..1: cosine similarity of each user to the most similar candidate.
+
+    A user is a bag of tokens weighted by rarity among the candidates (tf-idf): event with item, item after item, and runs
+    of three events with the size of the gaps between them.
+    """
+    from scipy.sparse import csr_matrix
+
+    owner, token = tokens(candidates)
+    vocabulary, at = np.unique(token, return_inverse=True)
+    pairs, count = np.unique(owner * len(vocabulary) + at, return_counts=True)
+    df = np.bincount(pairs % len(vocabulary), minlength=len(vocabulary))
+    n = candidates.n_users
+    idf = np.log((1 + n) / (1 + df))
+    idf[df > max(0.1 * n, 100)] = 0.0  # what everybody does costs most of the time and says least
+    unseen = float(np.log(1 + n))
+
+    def matrix(pairs: np.ndarray, count: np.ndarray, n_users: int, extra: np.ndarray) -> csr_matrix:
+        """Rows of tf-idf weights at unit length; `extra` is each user's squared weight outside the vocabulary."""
+        user, column = pairs // len(vocabulary), pairs % len(vocabulary)
+        weight = (1 + np.log(count)) * idf[column]
+        norm = np.sqrt(np.bincount(user, weight**2, minlength=n_users) + extra)
+        keep = weight > 0
+        return csr_matrix((weight[keep] / norm[user[keep]], (user[keep], column[keep])), shape=(n_users, len(vocabulary)))
+
+    theirs = matrix(pairs, count, n, np.zeros(n)).T.tocsr()
+    owner, token = tokens(users)
+    at = np.minimum(np.searchsorted(vocabulary, token), max(len(vocabulary) - 1, 0))
+    seen = vocabulary[at] == token if len(vocabulary) else np.zeros(len(token), dtype=bool)
+    strangers, lost = np.unique(np.stack([owner[~seen].astype(np.uint64), token[~seen]]), axis=1, return_counts=True)
+    extra = np.bincount(strangers[0].astype(np.int64), (unseen * (1 + np.log(lost))) ** 2, minlength=users.n_users)
+    pairs, count = np.unique(owner[seen] * len(vocabulary) + at[seen], return_counts=True)
+    ours = matrix(pairs, count, users.n_users, extra)
+    best = [(ours[i:i + 256] @ theirs).max(axis=1).toarray()[:, 0] for i in range(0, users.n_users, 256)]
+    return np.round(np.concatenate(best), 9)  # equal users must tie, whatever the order of additions
+
+
+def tokens(flat: Flat) -> tuple[np.ndarray, np.ndarray]:
+    """(m,) int64 user and (m,) uint64 token, as `closest` describes."""
+    user, event = flat.user, flat.codes["event"].astype(np.int64)
+    timed = event * 32 + _gap_size(flat)
+    run = slice(0, max(flat.n_rows - 2, 0))
+    whole = user[run] == user[2:] if flat.n_rows > 2 else np.zeros(0, dtype=bool)
+    parts = [(user[run][whole], _mix(_chain(timed, 3)[whole], 3))]
+    if "item_id" in flat.codes:
+        item = flat.codes["item_id"].astype(np.int64)
+        rows = np.flatnonzero(item >= 0)
+        width = len(flat.levels["item_id"])
+        parts.append((user[rows], _mix(event[rows] * width + item[rows], 1)))
+        before, after = rows[:-1], rows[1:]
+        step = (user[before] == user[after]) & (item[before] != item[after])
+        parts.append((user[before][step], _mix(item[before][step] * width + item[after][step], 2)))
+    return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+
+
+# --- copies --------------------------------------------------------------------------------------------------------
+
+
+def copies(real: Flat, members: Flat, synthetic: Flat, control: Flat | None, *, rng: np.random.Generator) -> list[Attack]:
+    """Runs of rows that came out as they went in.
+
+    Exposed: a training user has a run that stands in the synthetic log, beside held-out users with such a run by chance.
+    Copied: a synthetic user has a run of some training user, beside held-out users whose runs some training user has.
+    Near: one row of the run may differ. Only runs with at least half as many different items as rows count.
+    """
+    out = []
+    cases = [(k, False) for k in LENGTHS] + [(max(LENGTHS), True)]
+    for length, near in cases:
+        source = np.unique(windows(synthetic, length, near=near)[0])
+        kind = f"{'near' if near else 'exact'}_{length}"
+        rates = [_having(group, source, length, near) for group in (members, control) if group is not None]
+        out.append(against(
+            f"exposed_{kind}", f"Users exposed, {'near' if near else 'exact'} runs of {length} rows",
+            f"a training user has {length} rows in a row that stand in the synthetic log"
+            + (", but for one" if near else ""), rates[0], rates[1] if control is not None else None))
+    length = min(LENGTHS)
+    source = np.unique(windows(real, length)[0])
+    drawn = synthetic.sample(MAX_USERS, rng)
+    out.append(against(
+        f"copied_exact_{length}", f"Synthetic users with copied runs of {length} rows",
+        f"a synthetic user has {length} rows in a row of a training user; the control is held-out users, by the same count",
+        _having(drawn, source, length, False), _having(control, source, length, False) if control is not None else None))
+    return out
+
+
+def _having(group: Flat, source: np.ndarray, length: int, near: bool) -> Rate:
+    """Share of the users, among those with a run that counts, who have a run in `source` (sorted)."""
+    code, user = windows(group, length, near=near)
+    if len(source) == 0 or len(code) == 0:
+        return wilson(0, len(np.unique(user)))
+    hit = source[np.minimum(np.searchsorted(source, code), len(source) - 1)] == code
+    return wilson(len(np.unique(user[hit])), len(np.unique(user)))
+
+
+def windows(flat: Flat, length: int, *, near: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    """(m,) uint64 hash of each run of `length` rows, and (m,) int64 its user.
+
+    A row is its event and item, or where the log has no items its event and the size of the gap before it. `near` gives
+    `length` hashes a run, each blind to one of its rows: two runs share one where at most one row differs.
+    """
+    event = flat.codes["event"].astype(np.int64)
+    size = max(flat.n_rows - length + 1, 0)
+    user = flat.user
+    if "item_id" in flat.codes:
+        item = flat.codes["item_id"].astype(np.int64)
+        row, variety = event * (len(flat.levels["item_id"]) + 1) + item + 1, item
+    else:
+        row = variety = event * 32 + _gap_size(flat)
+    if size == 0:
+        return np.zeros(0, dtype=np.uint64), user[:0]
+    runs = np.sort(np.lib.stride_tricks.sliding_window_view(variety, length), axis=1)  # (size, length)
+    distinct = 1 + (runs[:, 1:] != runs[:, :-1]).sum(axis=1) - (runs[:, 0] < 0)        # no item is no variety
+    keep = (user[:size] == user[length - 1:]) & (distinct >= -(-length // 2))
+    code = _chain(row, length)
+    if not near:
+        return code[keep], user[:size][keep]
+    blind = []
+    with np.errstate(over="ignore"):
+        hashed = _mix(row, 7)
+        for i in range(length):
+            power = _power(length - 1 - i)
+            blind.append((code - hashed[i:i + size] * power + np.uint64(i + 1) * np.uint64(0x9E3779B97F4A7C15))[keep])
+    return np.concatenate(blind), np.tile(user[:size][keep], length)
+
+
+_BASE = 0xD6E8FEB86659FD93  # odd, so that multiplying by it loses nothing modulo 2^64
+
+
+def _power(n: int) -> np.uint64:
+    return np.uint64(pow(_BASE, n, 2**64))
+
+
+def _chain(rows: np.ndarray, length: int) -> np.ndarray:
+    """(len(rows) - length + 1,) uint64 polynomial hash of each run of `length` rows."""
+    size = max(len(rows) - length + 1, 0)
+    hashed = _mix(rows, 7)
+    out = np.zeros(size, dtype=np.uint64)
+    with np.errstate(over="ignore"):
+        for i in range(length):
+            out += hashed[i:i + size] * _power(length - 1 - i)
+    return out
+
+
+def _mix(values: np.ndarray, salt: int) -> np.ndarray:
+    """(n,) uint64: splitmix64 of `values` and `salt` (Steele et al. 2014, doi:10.1145/2660193.2660195)."""
+    with np.errstate(over="ignore"):
+        z = values.astype(np.uint64) + np.uint64(salt * 0x9E3779B97F4A7C15 % 2**64)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return z ^ (z >> np.uint64(31))
+
+
+def _gap_size(flat: Flat) -> np.ndarray:
+    """(n_rows,) int64 in 0..31: the gap before the row in powers of two of a second; 0 at a user's first row."""
+    return np.minimum(np.log2(1 + np.nan_to_num(flat.gap)), 31).astype(np.int64)
+
+
+def as_json(attack: Attack) -> dict[str, Any]:
+    """Plain data of an attack, for report.json."""
+    from dataclasses import asdict
+
+    return {**asdict(attack), "verdict": attack.verdict}

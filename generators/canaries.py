@@ -1,0 +1,144 @@
+"""Planted canaries: users made up at random, half of them put into the training data, and what can be told from the output.
+
+Auditing in one run (Steinke, Nasr and Jagielski 2023, arXiv:2305.08846): each canary goes in by the toss of a coin, a
+guess is made for the ones that look most in and most out, and the number of right guesses bounds epsilon from below with
+95 % confidence. A bound above the epsilon that is claimed shows that the claim, or the code behind it, is wrong.
+
+    train, canaries = plant(log, 100, rng=rng)
+    twin = ...                                  # fit on train, sample
+    audit(canaries, twin, delta=1e-5).epsilon   # at least this much was spent
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import exp, inf
+
+import numpy as np
+import pandas as pd
+
+from eventlog import EventLog, InputError
+from eventlog.log import sort_events, tidy
+
+from .attacks import closest, windows
+from .flat import together
+from .intervals import clopper_pearson_low
+
+RUN = 4  # rows of a canary that count as seen again
+
+
+@dataclass(frozen=True)
+class Canaries:
+    """All canaries as a log of their own, and which of them went in."""
+
+    log: EventLog
+    included: np.ndarray  # (n,) bool, in the order of the users of `log`
+
+
+@dataclass(frozen=True)
+class Audit:
+    """`epsilon` holds from below with `confidence`; `reachable` is what the same number of guesses gives if all are right."""
+
+    epsilon: float
+    reachable: float
+    canaries: int
+    guesses: int
+    correct: int
+    delta: float
+    confidence: float
+
+
+def plant(log: EventLog, n: int, *, rng: np.random.Generator, length: int = 20) -> tuple[EventLog, Canaries]:
+    """`log` with about half of `n` canaries put in, and all the canaries.
+
+    A canary is `length` rows of the log, each of an item drawn evenly from all items, at even times within the span: rows
+    that are possible one by one, in an order that nobody has. Raises InputError where `n` < 2 or the log is empty.
+    """
+    if n < 2 or len(log) == 0:
+        raise InputError(f"Planting needs at least 2 canaries and a log with events; given {n} canaries and {len(log)} events.")
+    events = log.events
+    column = "item_id" if "item_id" in events and events["item_id"].notna().any() else "event"
+    codes = events[column].cat.codes.to_numpy() if hasattr(events[column], "cat") else pd.factorize(events[column])[0]
+    order = np.argsort(codes, kind="stable")
+    present = np.unique(codes[codes >= 0])
+    start, stop = (np.searchsorted(codes[order], present, side=s) for s in ("left", "right"))
+    pick = rng.integers(len(present), size=n * length)
+    rows = order[start[pick] + (rng.random(n * length) * (stop - start)[pick]).astype(np.int64)]
+    made = events.iloc[rows].reset_index(drop=True)
+    owner = np.repeat(np.arange(n), length)
+    first, last = (t.value // 1_000_000 for t in log.span)
+    made["user_id"] = np.array([f"canary-{i:06d}" for i in range(n)], dtype=object)[owner]
+    made["timestamp"] = pd.to_datetime(rng.integers(first, last + 1, size=len(made)), unit="ms", utc=True)
+    made["event_id"] = int(events["event_id"].max()) + 1 + np.arange(len(made), dtype=np.int64)
+    for name in ("session_id", "order_id", "coupon_id"):
+        if name in made:
+            fresh = pd.Series([f"canary-{name}-{i:07d}" for i in range(len(made))], dtype=object)
+            made[name] = fresh.where(made[name].notna(), None)
+    made = sort_events(tidy(made))
+    users = None
+    if log.users is not None and len(log.users):
+        users = log.users.iloc[rng.integers(len(log.users), size=n)].assign(user_id=[f"canary-{i:06d}" for i in range(n)])
+    included = rng.random(n) < 0.5
+    alone = replace(log, events=made, users=users, labels=None, truth={}, manifest=dict(log.manifest))
+    inside = [f"canary-{i:06d}" for i in np.flatnonzero(included)]
+    chosen = made[made["user_id"].isin(inside)]
+    joined = pd.concat([_plain(events), _plain(chosen)], ignore_index=True)
+    both = users if users is None else pd.concat([log.users, users[users["user_id"].isin(inside)]], ignore_index=True)
+    train = replace(log, events=sort_events(tidy(joined)), users=both, truth={})
+    return train, Canaries(alone, included)
+
+
+def _plain(events: pd.DataFrame) -> pd.DataFrame:
+    """Categories as plain objects: frames with different categories do not join otherwise."""
+    return events.astype({str(c): object for c in events if isinstance(events[c].dtype, pd.CategoricalDtype)})
+
+
+def audit(canaries: Canaries, synthetic: EventLog, *, delta: float = 0.0, confidence: float = 0.95) -> Audit:
+    """The lower bound of epsilon that `synthetic` gives away, made by a generator that was fitted on `plant`'s log.
+
+    A canary's score is its similarity to the closest synthetic user plus the number of its runs that stand in the
+    synthetic log. The quarter with the highest scores is guessed in, the quarter with the lowest out.
+    """
+    ours, made = together(canaries.log, synthetic)
+    code, user = windows(ours, RUN)
+    seen = np.isin(code, windows(made, RUN)[0])
+    score = closest(ours, made) + np.bincount(user[seen], minlength=ours.n_users)
+    n = len(score)
+    side = max(n // 4, 1)  # fixed before looking: the bound holds for guesses that were not chosen by their outcome
+    order = np.argsort(score, kind="stable")
+    correct = int(canaries.included[order[-side:]].sum() + (~canaries.included[order[:side]]).sum())
+    found, reachable = (epsilon_lower_bound(c, 2 * side, canaries=n, delta=delta, confidence=confidence) for c in (correct, 2 * side))
+    return Audit(epsilon=found, reachable=reachable, canaries=n, guesses=2 * side, correct=correct, delta=delta, confidence=confidence)
+
+
+def epsilon_lower_bound(correct: int, guesses: int, *, canaries: int, delta: float = 0.0, confidence: float = 0.95) -> float:
+    """The smallest epsilon under which `correct` right guesses out of `guesses` are not too lucky to be believed.
+
+    Without delta a right guess has probability at most e^eps / (1 + e^eps), so the bound is the log-odds of the
+    Clopper-Pearson lower bound. With delta: theorem 5.2 of Steinke et al., by halving.
+    """
+    if delta == 0:
+        share = clopper_pearson_low(correct, guesses, confidence=confidence)
+        return max(0.0, float(np.log(share / (1 - share)))) if 0 < share < 1 else 0.0 if share == 0 else inf
+    low, high = 0.0, 50.0
+    if _luck(correct, guesses, low, canaries, delta) > 1 - confidence:
+        return 0.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        if _luck(correct, guesses, middle, canaries, delta) <= 1 - confidence:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def _luck(correct: int, guesses: int, epsilon: float, canaries: int, delta: float) -> float:
+    """An upper bound of the probability of `correct` or more right guesses under (epsilon, delta)."""
+    from scipy.stats import binom
+
+    share = 1 / (1 + exp(-epsilon))
+    tail = float(binom.sf(correct - 1, guesses, share))
+    steps = np.arange(1, correct + 1)
+    near = np.cumsum(binom.pmf(correct - steps, guesses, share))  # P[correct > W >= correct - i]
+    alpha = float((near / steps).max(initial=0.0))
+    return min(1.0, tail + 2 * alpha * delta * canaries)
