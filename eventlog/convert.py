@@ -23,6 +23,7 @@ from .schema import COLUMNS
 
 DAY_MS = 86_400_000
 EARLIEST, LATEST = (pd.Timestamp(t, tz="UTC").value // 1_000_000 for t in ("1990-01-01", "2100-01-01"))
+NO_TIME = np.iinfo(np.int64).min  # what pandas calls NaT
 TRUTHS = {"true": 1.0, "yes": 1.0, "y": 1.0, "t": 1.0, "false": 0.0, "no": 0.0, "n": 0.0, "f": 0.0}
 IDS = [name for name, column in COLUMNS.items() if column.kind in ("id", "categorical")]
 NUMBERS = [name for name, column in COLUMNS.items() if column.kind in ("numeric", "integer") and name != "event_id"]
@@ -80,12 +81,10 @@ def parse_times(values: np.ndarray, how: TimeFormat) -> np.ndarray:
     """
     text = pd.Series(values, dtype=object).str.strip()
     if how.unit:
-        number = pd.to_numeric(text, errors="coerce").to_numpy(dtype=np.float64)
-        per_ms = {"s": 1e-3, "ms": 1.0, "us": 1e3, "ns": 1e6}[how.unit if how.unit != "auto" else guess_unit(number)]
-        return np.where(np.abs(number / per_ms) < 1e15, np.floor(np.nan_to_num(number / per_ms)), pd.NaT._value).astype(np.int64)  # type: ignore[attr-defined]
-    out = np.full(len(text), pd.NaT._value, dtype=np.int64)  # type: ignore[attr-defined]
+        return _since_1970(pd.to_numeric(text, errors="coerce").to_numpy(dtype=np.float64), how.unit)
+    out = np.full(len(text), NO_TIME, dtype=np.int64)
     for form in how.format or ("ISO8601",):
-        todo = np.flatnonzero(out == pd.NaT._value)  # type: ignore[attr-defined]
+        todo = np.flatnonzero(out == NO_TIME)
         if len(todo) == 0:
             break
         part = text.iloc[todo]
@@ -96,8 +95,16 @@ def parse_times(values: np.ndarray, how: TimeFormat) -> np.ndarray:
             own = np.zeros(len(time), dtype=bool) if offset is None else offset
             time = pd.DatetimeIndex(pd.Series(np.where(own, time.asi8, local.tz_convert("UTC").asi8)).astype("datetime64[ns]"))
         ms = time.as_unit("ns").asi8
-        out[todo] = np.where(ms == pd.NaT._value, ms, ms // 1_000_000)  # type: ignore[attr-defined]
+        out[todo] = np.where(ms == NO_TIME, ms, ms // 1_000_000)
     return out
+
+
+def _since_1970(number: np.ndarray, unit: str) -> np.ndarray:
+    """(n,) int64 ms of `number` (n,) float64 in `unit`."""
+    per_ms = {"s": 1e-3, "ms": 1.0, "us": 1e3, "ns": 1e6}[unit if unit != "auto" else guess_unit(number)]
+    with np.errstate(invalid="ignore"):
+        ms = number / per_ms
+        return np.where(np.abs(ms) < 1e15, np.floor(np.nan_to_num(ms)), NO_TIME).astype(np.int64)
 
 
 def guess_unit(number: np.ndarray) -> str:
@@ -224,7 +231,7 @@ class _Conversion:
         source = self._find(how.column, "timestamp")
         ms, missing = self._times(source or "", how)
         self.set_aside(missing, "missing timestamp")
-        self.set_aside(ms == pd.NaT._value, "unparseable timestamp")  # type: ignore[attr-defined]
+        self.set_aside(ms == NO_TIME, "unparseable timestamp")
         self.set_aside(ms < EARLIEST, "timestamp before 1990")
         self.set_aside(ms >= LATEST, "timestamp after 2100")
         self.out["timestamp"] = pa.array(ms).cast(pa.timestamp("ms", tz="UTC"))
@@ -239,8 +246,11 @@ class _Conversion:
             if time.tz is None and how.timezone != "UTC":
                 time = time.tz_localize(how.timezone, ambiguous=np.ones(len(time), dtype=bool), nonexistent="shift_forward").tz_convert("UTC")
             return time.asi8, np.asarray(time.isna())
+        if how.unit and (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+            number = self.table[source].to_numpy().astype(np.float64)
+            return _since_1970(number, how.unit), np.isnan(number)
         column = self._coded(source)
-        return column.take(parse_times(column.values, how), pd.NaT._value), column.codes < 0  # type: ignore[attr-defined]
+        return column.take(parse_times(column.values, how), NO_TIME), column.codes < 0
 
     def _event(self) -> None:
         source = self.mapping.event
@@ -253,9 +263,13 @@ class _Conversion:
     def _number(self, name: str, source: str | None) -> np.ndarray | None:
         if source is None:
             return None
-        column = self._coded(source)
-        values = column.take(parse_numbers(column.values, self.mapping.file.decimal), np.nan)
-        wrong = np.isnan(values) & (column.codes >= 0)
+        if pa.types.is_floating(self.table[source].type) or pa.types.is_integer(self.table[source].type):
+            values = self.table[source].to_numpy().astype(np.float64)
+            wrong = np.isinf(values)
+        else:
+            column = self._coded(source)
+            values = column.take(parse_numbers(column.values, self.mapping.file.decimal), np.nan)
+            wrong = np.isnan(values) & (column.codes >= 0)
         if COLUMNS[name].kind == "integer":
             wrong |= (values != np.floor(values)) & ~np.isnan(values) | (np.abs(values) >= 2**31)
         self.set_aside(wrong, f"unparseable {name}")
@@ -311,7 +325,7 @@ class _Conversion:
         if label.known_at:
             source = self._find(label.known_at, f"when the label {label.kind} was known") or ""
             given, missing = self._times(source, self.mapping.time)
-            self.set_aside(~missing & (given == pd.NaT._value), "unparseable timestamp")  # type: ignore[attr-defined]
+            self.set_aside(~missing & (given == NO_TIME), "unparseable timestamp")
             known = np.where(missing, known, given)
         has = ~np.isnan(value)
         self.set_aside(has & (known < time), "label known before its event")

@@ -165,10 +165,11 @@ class LogWriter:
         items: pd.DataFrame | None = None,
         labels: pd.DataFrame | None = None,
         truth: Mapping[str, pd.DataFrame | pa.Table] | None = None,
+        extra: Mapping[str, pd.DataFrame | pa.Table] | None = None,
         manifest: Mapping[str, Any] | None = None,
     ) -> None:
-        """Write the other tables and the manifest, with rows and sha256 of every file."""
-        for name, table in (("users", users), ("items", items), ("labels", labels)):
+        """Write the other tables (`extra`: further ones by name, such as rejects) and the manifest, with rows and sha256 of every file."""
+        for name, table in (("users", users), ("items", items), ("labels", labels), *(extra or {}).items()):
             if table is not None:
                 write_parquet(self.folder / f"{name}.parquet", table)
         for name, truth_table in (truth or {}).items():

@@ -208,7 +208,7 @@ def _first_line(path: Path, head: bytes, encoding: str) -> str:
 
 
 def _guess_delimiter(line: str) -> str:
-    return max((",", "\t", ";", "|"), key=line.count)
+    return "::" if "::" in line else max((",", "\t", ";", "|"), key=line.count)
 
 
 def _split(line: str, delimiter: str, quote: str) -> list[str]:
