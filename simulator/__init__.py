@@ -1,1 +1,15 @@
 """A simulated shop whose logs come with the truth that no real log has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["run", "simulate"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from importlib import import_module
+
+        return getattr(import_module("simulator.run"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,191 @@
+"""The SimPy environment of one shard: shoppers say when they come, a clock plays everybody's sessions of a day at once.
+
+A shopper is a process that does nothing but wait for the next visit and put a note into the inbox. That keeps the
+event loop at one event a session; what happens inside the sessions is the work of numpy bursts (`sessions`). Return
+visits, refunds and reviews are timeouts that drop a note of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import simpy
+
+from . import fraud, shoppers, tape
+from .checkout import Till
+from .recommender import Recommender
+from .scenario import Scenario
+from .sessions import Browser, Burst, Goals, Visits
+from .shoppers import Population
+from .world import DAY, World
+
+BROWSE = -1        # a note's kind: a visit; other kinds are the tape's events REFUND and REVIEW, or fraud.ATTACK
+PAUSE = 1_800.0    # seconds that lie at least between two sessions of a shopper
+
+
+@dataclass(frozen=True, order=True)
+class Note:
+    """Somebody is due. Ordered by time, so that a day's notes are played in the order in which they fell due."""
+
+    time: float
+    user: int
+    kind: int = BROWSE
+    ref: int = -1  # order of a refund or review, number of an attack
+
+
+@dataclass
+class Shard:
+    """What one shard leaves behind when its time is over."""
+
+    population: Population
+    browser: Browser
+    till: Till
+    fraudsters: fraud.Fraudsters
+
+
+class Engine:
+    """One shard of the population, from the first day to the last."""
+
+    def __init__(self, scenario: Scenario, world: World, pages: Recommender, users: int, rng: np.random.Generator) -> None:
+        self.scenario, self.world, self.pages, self.rng = scenario, world, pages, rng
+        self.population = shoppers.draw(scenario, world, users, rng)
+        self.browser = Browser(scenario, world, self.population, tape.Tape(), rng)
+        self.till = Till(self.browser)
+        self.fraudsters = fraud.Fraudsters(scenario, world, self.population, rng)
+        self.end = world.days * DAY
+        self.inbox: list[Note] = []
+        self.gone = bytearray(users)  # read once a visit; a byte of it is faster to read than an element of an array
+        self.env = simpy.Environment()
+
+    def run(self) -> Shard:
+        """Play all days."""
+        offsets, times = shoppers.planned_visits(self.population, self.world, self.rng)
+        at, bounds = times.tolist(), offsets.tolist()
+        for user in range(len(self.population)):
+            if bounds[user] < bounds[user + 1]:
+                self.env.process(self._shopper(user, at[bounds[user]:bounds[user + 1]]))
+        self.env.process(self._clock())
+        self.env.run()
+        return Shard(self.population, self.browser, self.till, self.fraudsters)
+
+    def _shopper(self, user: int, visits: list[float]) -> Generator[simpy.Event, Any, None]:
+        """An agent: waits for its next planned visit, says so, until it is gone."""
+        env, inbox, gone = self.env, self.inbox, self.gone
+        for at in visits:
+            yield env.timeout(at - env.now)
+            if gone[user]:
+                return
+            inbox.append(Note(env.now, user))
+
+    def _remind(self, note: Note) -> None:
+        """Put `note` into the inbox when it falls due."""
+        event = self.env.timeout(max(note.time - self.env.now, 0.0), note)
+        event.callbacks.append(self._due)  # type: ignore[union-attr]
+
+    def _due(self, event: simpy.Event) -> None:
+        self.inbox.append(event.value)
+
+    def _clock(self) -> Generator[simpy.Event, Any, None]:
+        """At the end of each day, play the day."""
+        for day in range(self.world.days):
+            yield self.env.timeout(DAY * (day + 1) - self.env.now)
+            if day % self.scenario.recommender.refresh_days == 0:
+                slates = self.pages.slates(day)
+            self.browser.show(slates, day)
+            notes = self.inbox[:]
+            self.inbox.clear()
+            notes += [Note(a.time, a.user, fraud.ATTACK, a.number) for a in self.fraudsters.plan(day, self.till.order_table)]
+            self._play(sorted(notes))
+
+    def _play(self, notes: list[Note]) -> None:
+        """Play a day's notes in waves of at most one per shopper."""
+        while notes:
+            wave: list[Note] = []
+            later: list[Note] = []
+            busy: set[int] = set()
+            for note in notes:
+                (later if note.user in busy else wave).append(note)
+                busy.add(note.user)
+            self._wave(wave)
+            notes = later
+
+    def _wave(self, notes: list[Note]) -> None:
+        population, rng = self.population, self.rng
+        user = np.array([n.user for n in notes], dtype=np.int64)
+        start = np.maximum(np.array([n.time for n in notes]), population.last_end[user] + PAUSE)
+        kind = np.array([n.kind for n in notes], dtype=np.int64)
+        ref = np.array([n.ref for n in notes], dtype=np.int64)
+        attack = kind == fraud.ATTACK
+        # A shopper in a bad mood plans as before and comes less often; a thief does not ask.
+        comes = (rng.random(len(notes)) < population.mood[user]) | (kind != BROWSE)
+        comes &= population.alive[user] & (start < self.end)
+        desk = comes & ((kind == tape.REFUND) | (kind == tape.REVIEW))
+        if desk.any():
+            self._service_desk(user[desk], start[desk], kind[desk], ref[desk])
+        browse = np.flatnonzero(comes & ((kind == BROWSE) | attack))
+        if len(browse) == 0:
+            return
+        visits, goals = self._prepare(user[browse], start[browse], np.where(attack, ref, -1)[browse])
+        burst = self.browser.open(visits, goals)
+        self.browser.browse(burst)
+        bought, orders = self.till.check_out(burst)
+        population.last_end[visits.user] = burst.time
+        for time, who, event, order in self.till.follow_ups(burst, bought, orders, self.end):
+            self._remind(Note(time, who, event, order))
+        self._part(burst)
+
+    def _prepare(self, user: np.ndarray, start: np.ndarray, attack: np.ndarray) -> tuple[Visits, Goals]:
+        """Honest goals for everybody; then the fraudsters change theirs."""
+        setting, n = self.scenario.sessions, len(user)
+        base = np.log(setting.leave / (1 - setting.leave))
+        goals = Goals(
+            price=self.population.price[user].copy(), leave=(base + self.rng.normal(0, setting.leave_sigma, n)).astype(np.float32),
+            cart=np.zeros(n, dtype=np.float32), begin=np.zeros(n, dtype=np.float32),
+            fail=np.full(n, self.scenario.checkout.payment_failure, dtype=np.float32), attempts=np.full(n, 2, dtype=np.int32),
+            category=np.full(n, -1, dtype=np.int32), own_taste=np.ones(n, dtype=np.float32),
+        )
+        none = np.full(n, -1, dtype=np.int64)
+        visits = Visits(user=user, start=start, typology=none.astype(np.int8), ring=none.astype(np.int32), device=none.copy(),
+                        country=none.astype(np.int8), card=none.copy())
+        self.fraudsters.brief(visits, goals, attack)
+        return visits, goals
+
+    def _service_desk(self, user: np.ndarray, start: np.ndarray, kind: np.ndarray, order: np.ndarray) -> None:
+        """Short sessions in which something is sent back or reviewed."""
+        session, rows = self.browser.desk_sessions(user), self.browser.rows
+        rows.add(tape.LOGIN, session=session, time=start)
+        item, price = self.till.line_of(order, self.rng)
+        time = start + 20.0 + 100.0 * self.rng.random(len(user))
+        back = kind == tape.REFUND
+        rows.add(tape.REFUND, session=session[back], time=time[back], item=item[back], price=price[back], order=order[back], quantity=1,
+                 p_choice=self.scenario.checkout.refund, rank=0)
+        score = 3.9 + 0.6 * self.world.quality[item] + self.rng.normal(0, 0.9, len(user))
+        rows.add(tape.REVIEW, session=session[~back], time=time[~back], item=item[~back], price=price[~back], order=order[~back],
+                 rating=np.clip(np.round(score), 1, 5)[~back], p_choice=self.scenario.checkout.review, rank=0)
+        self.population.last_end[user] = time
+
+    def _part(self, burst: Burst) -> None:
+        """After the session: gone for good, back within about a day, or just until next time."""
+        population, rng, churn = self.population, self.rng, self.scenario.churn
+        honest = burst.visits.typology < 0
+        taken = burst.visits.user[burst.visits.typology == fraud.ACCOUNT_TAKEOVER]
+        population.hurt[taken] = 2
+        user, end = burst.visits.user[honest], burst.time[honest]
+        hurt = population.hurt[user]
+        hazard = np.minimum(population.hazard[user] * np.where(hurt > 0, churn.bad_experience, 1.0), 0.95)
+        dies = rng.random(len(user)) < hazard
+        died = user[dies]
+        population.alive[died] = False
+        population.died[died] = end[dies]
+        population.reason[died] = hurt[dies]
+        for u in died.tolist():
+            self.gone[u] = 1
+        population.hurt[user[rng.random(len(user)) < 0.4]] = 0
+        population.mood[user] += 0.15 * (1 - population.mood[user])
+        wants = (rng.random(len(user)) < self.scenario.sessions.return_visit) & ~dies & ~burst.bought[honest] & (burst.views[honest] > 1)
+        at = end + 3_600.0 * 16 * rng.lognormal(0, 0.9, len(user))
+        for i in np.flatnonzero(wants & (at < self.end)).tolist():
+            self._remind(Note(float(at[i]), int(user[i])))

@@ -1,0 +1,98 @@
+"""The two entries: `simulate` gives an EventLog in memory, `run` writes a log folder of any size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from eventlog.errors import InputError
+from eventlog.files import check_replaceable
+from eventlog.log import EventLog, LogWriter, to_arrow
+
+from . import shards
+from .scenario import load
+
+TABLES = ("users", "labels")
+
+
+def simulate(scenario: str = "shop", *, users: int, days: int, seed: int, workers: int = 1,
+             settings: Mapping[str, Any] | None = None) -> EventLog:
+    """A log in memory, truth included.
+
+    `settings` changes the scenario by dotted key, e.g. {"fraud.share": 0.03}. The same arguments give the same log,
+    whatever `workers` is. Raises InputError for a wrong scenario, setting or number.
+    """
+    made = load(scenario, settings)
+    todo = shards.tasks(made, users=users, days=days, seed=seed)
+    with shards.pool(min(workers, len(todo)) if workers > 0 else workers) as executor:
+        parts = list(_played(todo, executor))
+    tables = {name: _frame([p[name] for p in parts]) for name in parts[0]}
+    truth = {name.removeprefix("truth_"): table for name, table in tables.items() if name.startswith("truth_")}
+    truth["items"] = _frame([shards.truth_items_table(todo[0])])
+    return EventLog(
+        events=tables["events"], users=tables["users"], items=_frame([shards.items_table(todo[0])]), labels=tables["labels"], truth=truth,
+        manifest=_manifest(scenario, made.to_json(), users, days, seed),
+    )
+
+
+def run(scenario: str = "shop", *, users: int, days: int, seed: int, out: Path | str, workers: int = 1,
+        settings: Mapping[str, Any] | None = None) -> Path:
+    """The same log written as a folder, shard by shard, so that memory does not grow with the log. Returns its path."""
+    made = load(scenario, settings)
+    todo = shards.tasks(made, users=users, days=days, seed=seed)
+    check_replaceable(out)
+    with LogWriter(out) as writer, shards.pool(min(workers, len(todo)) if workers > 0 else workers) as executor:
+        small: dict[str, list[pa.Table]] = {name: [] for name in TABLES}
+        truth: dict[str, pq.ParquetWriter] = {}
+        (writer.folder / "truth").mkdir()
+        try:
+            for part in _played(todo, executor):
+                writer.write_part(part["events"])
+                for name in TABLES:
+                    small[name].append(to_arrow(part[name]))
+                for name in (n for n in part if n.startswith("truth_")):
+                    table = to_arrow(part[name])
+                    if name not in truth:
+                        path = writer.folder / "truth" / f"{name.removeprefix('truth_')}.parquet"
+                        truth[name] = pq.ParquetWriter(path, table.schema, compression="zstd", compression_level=1, store_schema=False)
+                    truth[name].write_table(table)
+        finally:
+            for file in truth.values():
+                file.close()
+        writer.finish(
+            users=pa.concat_tables(small["users"]), labels=pa.concat_tables(small["labels"]), items=to_arrow(shards.items_table(todo[0])),
+            truth={"items": to_arrow(shards.truth_items_table(todo[0]))}, manifest=_manifest(scenario, made.to_json(), users, days, seed),
+        )
+    return Path(out)
+
+
+def _played(todo: list[shards.Task], executor: Executor | None) -> Iterator[dict[str, pa.Table]]:
+    """The shards' tables in the order of the shards; with an executor a few ahead of the one that is asked for."""
+    if executor is None:
+        yield from map(shards.simulate, todo)
+        return
+    ahead = 8  # finished parts wait in memory for their turn, so not all are started at once
+    waiting = [executor.submit(shards.simulate, task) for task in todo[:ahead]]
+    for task in [*todo[ahead:], *([None] * ahead)]:
+        if not waiting:
+            return
+        yield waiting.pop(0).result()
+        if task is not None:
+            waiting.append(executor.submit(shards.simulate, task))
+
+
+def _frame(tables: list[pa.Table]) -> Any:
+    """One pandas frame of the shards' tables: strings as categories, as EventLog.read gives them."""
+    return pa.concat_tables(tables).unify_dictionaries().to_pandas()
+
+
+def _manifest(name: str, scenario: dict[str, Any], users: int, days: int, seed: int) -> dict[str, Any]:
+    if not name:
+        raise InputError("The scenario has no name.")
+    return {"made_by": "simulator", "scenario": scenario, "users": users, "days": days, "seed": seed, "currency": "EUR",
+            "privacy": "simulated: no person's data went into this log"}

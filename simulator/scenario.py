@@ -1,0 +1,261 @@
+"""What can be set about a simulated shop: one typed model, read from a TOML file, with a range for every number.
+
+    scenario = load("shop", {"fraud.share": 0.03})
+    scenario.fraud.share                                  # 0.03
+
+A scenario file names only what differs from the defaults below, which are those of `shop`. Unknown keys are
+refused with the nearest valid name, values outside their range with the range.
+"""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from eventlog.errors import InputError, UnknownNameError
+from eventlog.plugins import names as file_names
+from eventlog.plugins import path_of
+
+FOLDER = "simulator.scenarios"
+
+
+def setting(default: Any, low: float | None = None, high: float | None = None, *, doc: str) -> Any:
+    """A field with the range of values that it takes, both ends included."""
+    return field(default=default, metadata={"low": low, "high": high, "doc": doc})
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """What the shop sells."""
+
+    items: int = setting(1_200, 20, 200_000, doc="number of items")
+    categories: int = setting(24, 2, 400, doc="number of categories; each has a partner whose items complement its own")
+    brands: int = setting(48, 2, 5_000, doc="number of brands; a brand sells in several categories")
+    styles: int = setting(6, 1, 32, doc="latent style dimensions that tastes and items share")
+    price_sigma: float = setting(0.9, 0.1, 2.0, doc="sd of log price over the catalogue")
+    appeal_slope: float = setting(0.45, 0.0, 1.5, doc="Zipf exponent of the items' own appeal; exposure steepens it")
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """When people come."""
+
+    start: str = setting("2025-01-06", doc="first day, ISO date; days are UTC")
+    evening: float = setting(1.0, 0.0, 2.0, doc="strength of the daily cycle, 1 = evening peak of about twice the mean")
+    weekend: float = setting(1.25, 0.3, 3.0, doc="visits on Saturday and Sunday relative to a weekday")
+    campaign_every: int = setting(21, 3, 365, doc="days from one campaign to the next")
+    campaign_days: int = setting(3, 1, 30, doc="days that a campaign lasts")
+    campaign_visits: float = setting(1.9, 1.0, 10.0, doc="visits during a campaign relative to other days")
+    campaign_discount: float = setting(0.2, 0.0, 0.8, doc="price cut in the campaign's categories")
+
+
+@dataclass(frozen=True)
+class Shoppers:
+    """Who comes, how often and with what taste. All are heterogeneous; these are the population's parameters."""
+
+    visits: float = setting(0.16, 0.001, 20.0, doc="mean planned visits per user and day while active")
+    visits_shape: float = setting(0.75, 0.1, 20.0, doc="gamma shape of the visit rate over users; small = skewed")
+    present: float = setting(0.55, 0.0, 1.0, doc="share of users who are customers already on the first day")
+    taste: float = setting(0.75, 0.0, 5.0, doc="sd of the taste for each style dimension")
+    category_taste: float = setting(1.3, 0.0, 5.0, doc="sd of log liking of a category over users")
+    price_sensitivity: float = setting(1.1, 0.0, 10.0, doc="median utility lost per unit of log price above the category's mean")
+    brand_loyalty: float = setting(1.5, 0.0, 5.0, doc="utility of a favourite brand")
+    propensity_sigma: float = setting(0.7, 0.0, 3.0, doc="sd over users of the log-odds to put into the cart and to buy")
+    drift: float = setting(0.02, 0.0, 1.0, doc="sd of the taste's change per session")
+
+
+@dataclass(frozen=True)
+class Sessions:
+    """How a session goes: intent, examination, clicks."""
+
+    intent_days: float = setting(7.0, 0.01, 365.0, doc="mean life of an unfinished intent in days")
+    intent_style: float = setting(0.8, 0.0, 5.0, doc="sd of an intent's style around the user's taste")
+    intent_match: float = setting(1.6, 0.0, 10.0, doc="utility of an item in the intended category")
+    complement: float = setting(0.5, 0.0, 1.0, doc="probability that a purchase turns the intent to the partner category")
+    slate: int = setting(12, 4, 50, doc="items on a page")
+    examine: float = setting(0.86, 0.1, 1.0, doc="probability to look one rank further down (cascade)")
+    outside: float = setting(3.4, -10.0, 20.0, doc="utility of clicking on nothing of a page")
+    reopen: float = setting(0.5, -10.0, 10.0, doc="utility of going back to an item seen before")
+    leave: float = setting(0.5, 0.01, 0.99, doc="probability to leave when nothing on a page is clicked")
+    leave_sigma: float = setting(0.8, 0.0, 3.0, doc="sd of its log-odds over sessions; large = heavy-tailed session lengths")
+    similar: float = setting(0.4, 0.0, 1.0, doc="probability to go on from an item to what the shop shows beside it")
+    dwell: float = setting(28.0, 1.0, 600.0, doc="median seconds between two events")
+    return_visit: float = setting(0.38, 0.0, 1.0, doc="probability to come back within about a day to an unfinished intent")
+    longest: int = setting(120, 5, 1_000, doc="steps after which every session ends")
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """Cart, purchase, and what follows it."""
+
+    cart: float = setting(-3.5, -12.0, 5.0, doc="log-odds to put a viewed item of average match into the cart")
+    cart_match: float = setting(0.45, 0.0, 5.0, doc="how much the item's match moves these log-odds")
+    basket: float = setting(0.9, 0.0, 5.0, doc="rise of these log-odds once the cart holds something")
+    begin: float = setting(0.1, -10.0, 10.0, doc="log-odds to begin the checkout when leaving with a filled cart")
+    shipping_shock: float = setting(0.12, 0.0, 1.0, doc="probability to give up when shipping costs show, for a small order")
+    payment_failure: float = setting(0.035, 0.0, 0.9, doc="probability that an honest payment attempt fails")
+    refund: float = setting(0.13, 0.0, 0.9, doc="share of orders of which something is sent back")
+    review: float = setting(0.14, 0.0, 1.0, doc="share of order lines that are reviewed")
+    late: float = setting(0.09, 0.0, 1.0, doc="share of deliveries that come late")
+
+
+@dataclass(frozen=True)
+class Churn:
+    """Latent death after a session (as in BG/NBD), with a hazard that experiences move."""
+
+    hazard: float = setting(0.035, 0.0, 1.0, doc="mean probability to be gone after a session")
+    hazard_shape: float = setting(0.8, 0.05, 20.0, doc="gamma shape of the hazard over users")
+    bad_experience: float = setting(4.0, 1.0, 50.0, doc="factor on the hazard after a late delivery, a refund or an account taken over")
+    fading: float = setting(0.55, 0.01, 1.0, doc="factor on the visit rate after a bad experience; it recovers with each session")
+
+
+@dataclass(frozen=True)
+class Recommender:
+    """Pages and slates."""
+
+    explore: float = setting(0.125, 0.0, 1.0, doc="share of slates in random order")
+    variants: int = setting(8, 2, 64, doc="variants of each page that are live at a time")
+    refresh_days: int = setting(7, 1, 365, doc="days after which rankings are drawn anew")
+    noise: float = setting(1.0, 0.0, 10.0, doc="sd of the Gumbel noise in a ranking; 0 = always the same order")
+
+
+@dataclass(frozen=True)
+class Fraud:
+    """Fraudsters and what becomes known about them."""
+
+    share: float = setting(0.02, 0.0, 0.5, doc="share of orders that are fraud")
+    stolen_card: float = setting(0.5, 0.0, 1.0, doc="weight of stolen-card checkouts among fraud orders")
+    account_takeover: float = setting(0.3, 0.0, 1.0, doc="weight of account takeovers")
+    card_testing: float = setting(0.2, 0.0, 1.0, doc="weight of card testing")
+    mimicry: float = setting(0.5, 0.0, 1.0, doc="0 = fraudsters are blatant, 1 = they copy honest devices, hours, prices and browsing")
+    accounts: float = setting(0.03, 0.0, 0.5, doc="share of accounts that a ring controls; they shop honestly most of the time")
+    ring_size: int = setting(8, 1, 1_000, doc="accounts per ring; a ring shares devices and cards")
+    chargeback_days: float = setting(7.0, 0.1, 120.0, doc="median days until a fraud is reported (lognormal)")
+    reported: float = setting(0.85, 0.0, 1.0, doc="share of frauds ever reported")
+    false_reports: float = setting(0.001, 0.0, 0.1, doc="share of honest orders reported by mistake")
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What the log says about its own making."""
+
+    exposures: bool = setting(False, doc="keep every slate that was shown (about twelve rows per page)")
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A shop. `asdict` of it, with users, days and seed, decides every byte of a log."""
+
+    name: str = "shop"
+    description: str = ""
+    catalogue: Catalogue = field(default_factory=Catalogue)
+    calendar: Calendar = field(default_factory=Calendar)
+    shoppers: Shoppers = field(default_factory=Shoppers)
+    sessions: Sessions = field(default_factory=Sessions)
+    checkout: Checkout = field(default_factory=Checkout)
+    churn: Churn = field(default_factory=Churn)
+    recommender: Recommender = field(default_factory=Recommender)
+    fraud: Fraud = field(default_factory=Fraud)
+    truth: Truth = field(default_factory=Truth)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for the manifest."""
+        return asdict(self)
+
+    def with_settings(self, settings: Mapping[str, Any], *, source: str = "settings") -> Scenario:
+        """A copy with dotted keys changed, e.g. {"fraud.share": 0.03}. Raises InputError naming the key and its range."""
+        changed = self
+        for key, value in settings.items():
+            section, _, name = key.partition(".")
+            if section not in SECTIONS or not name:
+                raise UnknownNameError(f"scenario setting (in {source})", key, _keys())
+            part = getattr(changed, section)
+            known = {f.name: f for f in fields(part)}
+            if name not in known:
+                raise UnknownNameError(f"scenario setting (in {source})", key, _keys())
+            changed = replace(changed, **{section: replace(part, **{name: _checked(key, value, known[name], source)})})
+        return changed
+
+
+SECTIONS = tuple(f.name for f in fields(Scenario) if f.name not in ("name", "description"))
+
+
+def load(name: str, settings: Mapping[str, Any] | None = None) -> Scenario:
+    """The scenario called `name` (or in the TOML file `name`), with dotted `settings` on top.
+
+    Raises InputError (UnknownNameError for a name) that says which key in which file is wrong and what it may be.
+    """
+    path = path_of(FOLDER, name, kind="scenario")
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid TOML: {error}.") from None
+    flat: dict[str, Any] = {}
+    for section, part in data.items():
+        if section == "description":
+            continue
+        if not isinstance(part, dict):
+            raise UnknownNameError(f"scenario section (in {path})", section, SECTIONS)
+        if section not in SECTIONS:
+            raise UnknownNameError(f"scenario section (in {path})", section, SECTIONS)
+        flat |= {f"{section}.{key}": value for key, value in part.items()}
+    scenario = Scenario(name=path.stem, description=str(data.get("description", "")))
+    scenario = scenario.with_settings(flat, source=str(path)).with_settings(settings or {})
+    if scenario.catalogue.items < 4 * scenario.catalogue.categories:
+        raise InputError(f"catalogue.items is {scenario.catalogue.items}; {scenario.catalogue.categories} categories need at least four each.")
+    return scenario
+
+
+def names() -> list[str]:
+    """Names of the scenarios at hand."""
+    return file_names(FOLDER, suffix=".toml")
+
+
+def parse_settings(pairs: list[str]) -> dict[str, Any]:
+    """['fraud.share=0.03'] -> {'fraud.share': 0.03}; values are written as in TOML, bare words are strings."""
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals:
+            raise InputError(f"--set {pair!r} lacks '='; write --set key=value, e.g. --set fraud.share=0.03.")
+        try:
+            settings[key.strip()] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            settings[key.strip()] = text.strip()
+    return settings
+
+
+def file_of(name: str) -> Path:
+    """Where the scenario called `name` is written, for those who want to copy and edit it."""
+    return path_of(FOLDER, name, kind="scenario")
+
+
+def _keys() -> list[str]:
+    return [f"{section}.{f.name}" for section in SECTIONS for f in fields(getattr(Scenario(), section))]
+
+
+def _checked(key: str, value: Any, known: Any, source: str) -> Any:
+    """`value` as the field's type, or InputError with the range."""
+    kind, low, high = type(known.default), known.metadata["low"], known.metadata["high"]
+    bounds = f" from {low} to {high}" if low is not None else ""
+    expected = {bool: "true or false", int: f"a whole number{bounds}", float: f"a number{bounds}", str: "an ISO date such as 2025-01-06"}[kind]
+    wrong = InputError(f"{key} is {value!r} (in {source}); it must be {expected}.")
+    if kind is bool or kind is str:
+        if type(value) is not kind:
+            raise wrong
+        if kind is str:
+            try:
+                date.fromisoformat(value)
+            except ValueError:
+                raise wrong from None
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or (kind is int and value != int(value)):
+        raise wrong
+    if not low <= value <= high:
+        raise wrong
+    return kind(value)

@@ -1,0 +1,1 @@
+"""One TOML file a scenario; its name is the scenario's name."""

@@ -1,0 +1,328 @@
+"""A burst: all sessions of a window of time browsed side by side, each step of all of them one numpy batch.
+
+A session is intent -> page -> examination -> click, again and again. A page of K items is examined from the top, one
+rank further with probability `examine` (the cascade model of Craswell et al. 2008); among what was examined, the items
+that can be opened again and the outside option, the choice is a multinomial logit. Summed over depths d,
+
+    P(click k) = w_k * sum_{d >= k} P(depth = d) / (w_0 + sum_{j <= d} w_j),      w = exp(utility),
+
+which is drawn by inversion, so that the probability of every choice is known exactly and kept as truth.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from . import tape
+from .recommender import Slates
+from .scenario import Scenario
+from .shoppers import CART, CHANNELS, RECENT, Population
+from .world import DAY, World
+
+MATCH_CENTRE = 4.0  # utility of a clicked item that leaves the log-odds to cart where the scenario puts them
+
+
+@dataclass
+class Goals:
+    """What each session of a burst is after; fraudsters are shoppers with other goals. All (n,), changed in place."""
+
+    price: np.ndarray      # float32, utility lost per unit of log price
+    leave: np.ndarray      # float32, log-odds to leave when nothing is clicked
+    cart: np.ndarray       # float32, shift of the log-odds to put an item into the cart
+    begin: np.ndarray      # float32, shift of the log-odds to go to the checkout
+    fail: np.ndarray       # float32, probability that a payment attempt fails
+    attempts: np.ndarray   # int32, payment attempts before giving up
+    category: np.ndarray   # int32, category that must be the intent, -1 = the shopper's own choice
+    own_taste: np.ndarray  # float32, 1 = the account owner's taste, 0 = none
+
+
+@dataclass
+class Visits:
+    """Sessions to be played: at most one per shopper. All (n,)."""
+
+    user: np.ndarray      # int64
+    start: np.ndarray     # float64 seconds
+    typology: np.ndarray  # int8, -1 = honest, else the index of the fraud typology
+    ring: np.ndarray      # int32, -1 = none
+    device: np.ndarray    # int64, -1 = one of the shopper's own
+    country: np.ndarray   # int8, -1 = the shopper's own
+    card: np.ndarray      # int64, -1 = one of the shopper's own
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+
+@dataclass
+class Burst:
+    """Sessions while they are played. Row s of every array is session s of the burst."""
+
+    visits: Visits
+    goals: Goals
+    session: np.ndarray    # (n,) int32 number of the session in the shard
+    time: np.ndarray       # (n,) float64 seconds, now
+    vector: np.ndarray     # (n, n_styles + 3) float32, weights of the item features
+    focus: np.ndarray      # (n,) int32 category that the session is about
+    views: np.ndarray      # (n,) int32
+    bought: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))  # (n,) set by the checkout
+
+
+class Browser:
+    """Plays bursts for one shard. `show` sets what is on the shelves before each burst."""
+
+    def __init__(self, scenario: Scenario, world: World, population: Population, rows: tape.Tape, rng: np.random.Generator) -> None:
+        self.scenario, self.world, self.population, self.rows, self.rng = scenario, world, population, rows, rng
+        self.n_sessions = 0
+        self.session_table: list[dict[str, np.ndarray]] = []
+        self.exposures: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # (exposure, slate row, slate items) per page load
+        self.exposure_session: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        self.clicks: list[tuple[np.ndarray, np.ndarray]] = []
+        self.n_exposures = 0
+        slate, examine = scenario.sessions.slate, scenario.sessions.examine
+        depth = examine ** np.arange(slate) * (1 - examine)
+        depth[-1] = examine ** (slate - 1)
+        self.depth = depth.astype(np.float32)  # (slate,) probability to look at exactly the first 1, 2, ... ranks
+        self.features = np.column_stack([world.style, world.price_z, world.quality, world.appeal]).astype(np.float32)
+        self.pair = (world.category // 2).astype(np.int32)
+
+    def show(self, slates: Slates, day: int) -> None:
+        """Put the prices and pages of `day` in place."""
+        self.slates = slates
+        self.prices = self.world.prices(day)
+        self.discount = self.world.discount[min(day, self.world.days - 1)]
+        self.features[:, -3] = self.world.price_z + np.log1p(-self.discount)[self.world.category]
+        # Inclusive value: a category that is cheap today is worth a look (logsum of a nested logit, to first order).
+        self.category_lift = (-1.5 * np.log1p(-self.discount)).astype(np.float32)
+
+    # --- opening -------------------------------------------------------------------------------------------------
+
+    def open(self, visits: Visits, goals: Goals) -> Burst:
+        """Start the sessions: device, channel, intent, first page's weights."""
+        population, rng, n = self.population, self.rng, len(visits)
+        user, attacked = visits.user, visits.typology >= 0
+        own = np.where(rng.random(n) < 0.78, 0, 1)
+        fresh = (rng.random(n) < 0.035) & ~attacked
+        codes = population.n_devices + np.cumsum(fresh) - 1
+        population.device[user[fresh], 1] = codes[fresh]
+        population.n_devices += int(fresh.sum())
+        device = np.where(fresh, codes, population.device[user, own])
+        device = np.where(visits.device >= 0, visits.device, device)
+        abroad = (rng.random(n) < 0.02) & ~attacked
+        country = np.where(abroad, rng.integers(0, 8, n), population.country[user])
+        country = np.where(visits.country >= 0, visits.country, country).astype(np.int8)
+        channel = np.where(rng.random(n) < 0.5, 0, rng.integers(1, len(CHANNELS), n)).astype(np.int8)
+        session = np.arange(self.n_sessions, self.n_sessions + n, dtype=np.int32)
+        self.n_sessions += n
+        self.session_table.append({
+            "user": user.astype(np.int32), "device": device, "country": country, "channel": channel, "typology": visits.typology, "ring": visits.ring,
+        })
+        focus = self._intents(visits, goals)
+        setting = self.scenario.shoppers
+        drift = rng.normal(0, setting.drift, (n, population.taste.shape[1])).astype(np.float32)
+        population.taste[user] += np.where(attacked[:, None], 0, drift)
+        style = (population.taste[user] + population.intent_style[user, 0]) * goals.own_taste[:, None]
+        vector = np.column_stack([style, -goals.price, np.full(n, 0.4), np.ones(n)]).astype(np.float32)
+        return Burst(visits=visits, goals=goals, session=session, time=visits.start.copy(), vector=vector, focus=focus,
+                     views=np.zeros(n, dtype=np.int32), bought=np.zeros(n, dtype=bool))
+
+    def desk_sessions(self, user: np.ndarray) -> np.ndarray:
+        """(n,) int32 numbers of new sessions in which nothing is browsed, from the shopper's main device."""
+        n, population = len(user), self.population
+        session = np.arange(self.n_sessions, self.n_sessions + n, dtype=np.int32)
+        self.n_sessions += n
+        self.session_table.append({
+            "user": user.astype(np.int32), "device": population.device[user, 0], "country": population.country[user],
+            "channel": np.zeros(n, dtype=np.int8), "typology": np.full(n, -1, dtype=np.int8), "ring": np.full(n, -1, dtype=np.int32),
+        })
+        return session
+
+    def _intents(self, visits: Visits, goals: Goals) -> np.ndarray:
+        """(n,) int32 category of each session: the unfinished intent, the one before it, or a new one."""
+        population, rng, setting = self.population, self.rng, self.scenario.sessions
+        user, now, n = visits.user, visits.start, len(visits)
+        alive = np.exp(-(now[:, None] - population.intent_time[user]) / (setting.intent_days * DAY)) * (population.intent[user] >= 0)
+        u = rng.random((n, 2))
+        keep = u[:, 0] < 0.9 * alive[:, 0]
+        back = ~keep & (u[:, 1] < 0.7 * alive[:, 1])
+        new = ~keep & ~back
+        swap = user[back | new]
+        population.intent[swap] = population.intent[swap, ::-1]
+        population.intent_style[swap] = population.intent_style[swap, ::-1]
+        population.intent_time[swap] = population.intent_time[swap, ::-1]
+        who = user[new]
+        logit = population.category_logit[who] + self.category_lift
+        share = np.exp(logit - logit.max(1, keepdims=True)).cumsum(1)
+        category = (share < rng.random(len(who))[:, None] * share[:, -1:]).sum(1)
+        population.intent[who, 0] = np.minimum(category, self.world.n_categories - 1)
+        population.intent_style[who, 0] = rng.normal(0, setting.intent_style, (len(who), population.taste.shape[1]))
+        population.intent_time[user, 0] = now
+        return np.where(goals.category >= 0, goals.category, population.intent[user, 0]).astype(np.int32)
+
+    # --- browsing ------------------------------------------------------------------------------------------------
+
+    def browse(self, burst: Burst) -> None:
+        """Play all sessions of the burst to their end, writing searches, views and carts to the tape."""
+        rng, setting, population = self.rng, self.scenario.sessions, self.population
+        n, slate, user = len(burst.visits), setting.slate, burst.visits.user
+        self.weight = np.zeros((n, slate), dtype=np.float32)      # exp(utility) of what is on the page
+        self.page = np.full((n, slate), -1, dtype=np.int32)
+        self.known = population.recent[user]                      # (n, RECENT)
+        self.known_weight = self._weights(burst, np.arange(n), self.known) * np.float32(np.exp(setting.reopen))
+        self.last = np.full(n, -1, dtype=np.int32)
+        self.query = np.zeros(n, dtype=np.int64)
+        self.depth_of_list = np.zeros(n, dtype=np.int64)
+        self.shown = np.full(n, -1, dtype=np.int64)               # exposure on the screen
+        outside = np.float32(np.exp(setting.outside))
+        self._enter(burst)
+        act = np.arange(n)
+        for _ in range(setting.longest):
+            if len(act) == 0:
+                break
+            weight, known = self.weight[act], self.known_weight[act] * (self.known[act] != self.last[act][:, None])
+            inclusive = outside + known.sum(1, keepdims=True) + weight.cumsum(1)          # (m, slate) of the first d ranks
+            tail = (self.depth / inclusive)[:, ::-1].cumsum(1)[:, ::-1]                   # (m, slate)
+            chance = np.concatenate([known * tail[:, :1], weight * tail], axis=1)         # (m, RECENT + slate)
+            pick = (chance.cumsum(1) < rng.random(len(act), dtype=np.float32)[:, None]).sum(1)
+            clicks = pick < chance.shape[1]
+            burst.time[act] += setting.dwell * np.exp(0.9 * rng.standard_normal(len(act), dtype=np.float32)) + 1.0
+            stay = np.ones(len(act), dtype=bool)
+            if clicks.any():
+                self._click(burst, act[clicks], pick[clicks], chance[clicks])
+            if not clicks.all():
+                stay[~clicks] = self._look_elsewhere(burst, act[~clicks])
+            act = act[stay]
+        population.recent[user] = np.where(burst.visits.typology[:, None] >= 0, population.recent[user], self.known)
+        population.last_end[user] = burst.time
+
+    def _weights(self, burst: Burst, who: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """(m, k) float32: exp(utility) of `items` (m, k) for sessions `who` (m,); 0 where there is no item."""
+        shoppers, world = self.scenario.shoppers, self.world
+        utility = np.einsum("mkf,mf->mk", self.features[items], burst.vector[who])
+        focus = burst.focus[who]
+        favourite = self.population.favourite[burst.visits.user[who], focus // 2]
+        utility += np.float32(shoppers.brand_loyalty) * (world.brand[items] == favourite[:, None])
+        utility += np.float32(self.scenario.sessions.intent_match) * (world.category[items] == focus[:, None])
+        return np.exp(np.minimum(utility, 30)) * (items >= 0)
+
+    def _load(self, burst: Burst, who: np.ndarray, rows: np.ndarray) -> None:
+        """Show slates `rows` (m,) to sessions `who` (m,). What was opened before is reached by going back, not from the page."""
+        items = self.slates.items[rows]
+        seen = (items[:, :, None] == self.known[who][:, None, :]).any(2)
+        self.page[who] = items
+        self.weight[who] = self._weights(burst, who, items) * ~seen
+        if self.scenario.truth.exposures:
+            self.shown[who] = np.arange(self.n_exposures, self.n_exposures + len(who))
+            self.exposure_session.append((burst.session[who], burst.time[who].copy(), self.slates.policy[rows]))
+            self.exposures.append((items, np.round(self.prices[items], 2), seen))
+            self.n_exposures += len(who)
+
+    def _variant(self, n: int) -> np.ndarray:
+        return self.rng.integers(0, self.slates.variants, n)
+
+    def _enter(self, burst: Burst) -> None:
+        """The first page: a search, a category, the front page, or what goes with the item seen last time."""
+        n = len(burst.visits)
+        u = self.rng.random(n)
+        attacked = burst.visits.typology >= 0
+        last = self.population.recent[burst.visits.user, 0]
+        beside = (u < 0.15) & (last >= 0) & ~attacked
+        front = (u >= 0.15) & (u < 0.27)
+        search = u >= 0.55
+        self._search(burst, np.flatnonzero(search))
+        listing = np.flatnonzero(~search & ~front & ~beside)
+        self.query[listing] = burst.focus[listing] * self.world.facets
+        self._load(burst, listing, self.slates.result(self.query[listing], self._variant(len(listing)), self.depth_of_list[listing]))
+        front_rows = np.flatnonzero(front)
+        self.query[front_rows] = burst.focus[front_rows] * self.world.facets
+        self._load(burst, front_rows, self.slates.trending(self._variant(len(front_rows))))
+        beside_rows = np.flatnonzero(beside)
+        self.query[beside_rows] = burst.focus[beside_rows] * self.world.facets
+        self._load(burst, beside_rows, self.slates.similar(last[beside_rows], self._variant(len(beside_rows))))
+
+    def _search(self, burst: Burst, who: np.ndarray) -> None:
+        """Type a query for the focus: the category, a price tier (thrifty shoppers want budget), or the favourite brand."""
+        m = len(who)
+        u, user, focus = self.rng.random(m), burst.visits.user[who], burst.focus[who]
+        thrift = burst.goals.price[who] / max(self.scenario.shoppers.price_sensitivity, 1e-6)
+        tier = np.where(thrift > 1.25, 0, np.where(thrift > 0.75, 1, 2))
+        facet = np.where(u < 0.45, 0, np.where(u < 0.75, 1 + tier, 0))
+        favourite = self.population.favourite[user, focus // 2]
+        place = (self.world.home_brands[focus // 2, : self.world.facets - 4] == favourite[:, None])
+        facet = np.where((u >= 0.75) & place.any(1), 4 + place.argmax(1), facet)
+        self.query[who] = focus * self.world.facets + facet
+        self.depth_of_list[who] = 0
+        self.rows.add(tape.SEARCH, session=burst.session[who], time=burst.time[who], query=self.query[who])
+        burst.time[who] += 4.0 + 8.0 * self.rng.random(m)
+        self._load(burst, who, self.slates.result(self.query[who], self._variant(m), self.depth_of_list[who]))
+
+    def _click(self, burst: Burst, who: np.ndarray, pick: np.ndarray, chance: np.ndarray) -> None:
+        """Open an item; perhaps put it into the cart; perhaps go on to what stands beside it."""
+        rng, setting, population = self.rng, self.scenario.sessions, self.population
+        row = np.arange(len(who))
+        again = pick < RECENT
+        item = np.concatenate([self.known[who], self.page[who]], axis=1)[row, pick]
+        weight = np.concatenate([self.known_weight[who], self.weight[who]], axis=1)[row, pick]
+        p = chance[row, pick]
+        rank = (chance >= p[:, None]).sum(1) - 1
+        self.rows.add(tape.VIEW, session=burst.session[who], time=burst.time[who], item=item, price=self.prices[item], p_choice=p, rank=rank)
+        self.last[who] = item
+        burst.views[who] += 1
+        old, fresh = who[again], who[~again]
+        self.known_weight[old, pick[again]] *= np.float32(0.6)  # habituation
+        self.known[fresh, 1:] = self.known[fresh, :-1]
+        self.known[fresh, 0] = item[~again]
+        self.known_weight[fresh, 1:] = self.known_weight[fresh, :-1]
+        self.known_weight[fresh, 0] = weight[~again] * np.float32(np.exp(setting.reopen))
+        place = pick[~again] - RECENT
+        self.weight[fresh, place] = 0
+        if self.scenario.truth.exposures:
+            self.clicks.append((self.shown[fresh], place))
+
+        checkout, user = self.scenario.checkout, burst.visits.user[who]
+        utility = np.log(weight) - again * setting.reopen
+        size = population.cart_size[user]
+        logit = (checkout.cart + population.propensity[user] + burst.goals.cart[who] + checkout.cart_match * (utility - MATCH_CENTRE)
+                 + checkout.basket * (size > 0) + 0.6 * again)
+        logit = np.where((size >= CART) | (population.cart[user] == item[:, None]).any(1), -np.inf, logit)
+        p_cart = 1 / (1 + np.exp(-logit))
+        cart = rng.random(len(who)) < p_cart
+        put = who[cart]
+        if len(put):
+            burst.time[put] += 3.0 + 20.0 * rng.random(len(put))
+            others = np.where(np.arange(chance.shape[1]) == pick[cart][:, None], 0, chance[cart]) * (1 - p_cart[cart])[:, None]
+            self.rows.add(tape.CART, session=burst.session[put], time=burst.time[put], item=item[cart], price=self.prices[item[cart]],
+                          quantity=1, p_choice=p_cart[cart], rank=(others >= p_cart[cart][:, None]).sum(1))
+            population.cart[user[cart], size[cart]] = item[cart]
+            population.cart_size[user[cart]] += 1
+        u = rng.random(len(who))
+        goes_with = cart & (u < 0.5)
+        if goes_with.any():
+            turn = who[goes_with]
+            burst.focus[turn] = self.world.partner[burst.focus[turn]]
+            self._load(burst, turn, self.slates.complement(item[goes_with], self._variant(len(turn))))
+        similar = ~cart & (u < setting.similar)
+        if similar.any():
+            self._load(burst, who[similar], self.slates.similar(item[similar], self._variant(int(similar.sum()))))
+
+    def _look_elsewhere(self, burst: Burst, who: np.ndarray) -> np.ndarray:
+        """Nothing on the page: leave, turn the page, search anew, or turn to the other intent. (m,) bool: who stays."""
+        leave = 1 / (1 + np.exp(-burst.goals.leave[who]))
+        u = self.rng.random((len(who), 2))
+        stay = u[:, 0] >= leave
+        then = u[:, 1]
+        turn = who[stay & (then < 0.45)]
+        self.depth_of_list[turn] += 1
+        self._load(burst, turn, self.slates.result(self.query[turn], self._variant(len(turn)), self.depth_of_list[turn]))
+        other = stay & (then >= 0.85)
+        switch = who[other]
+        if len(switch):
+            category = self.population.intent[burst.visits.user[switch], 1]
+            possible = (category >= 0) & (burst.goals.category[switch] < 0)
+            burst.focus[switch] = np.where(possible, category, burst.focus[switch])
+            styles = self.population.taste.shape[1]
+            style = self.population.taste[burst.visits.user[switch]] + self.population.intent_style[burst.visits.user[switch], 1]
+            burst.vector[switch, :styles] = np.where(possible[:, None], style, burst.vector[switch, :styles])
+        self._search(burst, who[stay & (then >= 0.45)])
+        return stay
+

@@ -1,0 +1,263 @@
+"""Population shards: how many, which seed each has, and how their parts become one log.
+
+Shards are cut by expected rows, never by workers, and each has a seed of its own (SeedSequence.spawn), so any number
+of workers, in any order, makes the same bytes. An event's id is (shard << 32) | row: shards write independently.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from eventlog.errors import InputError
+
+from . import fraud, tape, world
+from .engine import Engine, Shard
+from .recommender import POLICIES, Recommender
+from .scenario import Scenario
+from .shoppers import AGES, CHANNELS, COUNTRIES, REASONS
+from .world import DAY, World
+
+ROWS_PER_SHARD = 400_000
+ROWS_PER_VISIT = 9.0  # with return visits; only sizes shards
+TIME = pa.timestamp("ms", tz="UTC")
+
+
+@dataclass(frozen=True)
+class Task:
+    """One shard to simulate; all that a worker needs to know."""
+
+    scenario: Scenario
+    days: int
+    seed: int
+    index: int
+    users: int
+    shards: int
+
+
+def tasks(scenario: Scenario, *, users: int, days: int, seed: int) -> list[Task]:
+    """Cut the population. Raises InputError where users, days or seed are out of range."""
+    for name, value, low, high in (("users", users, 1, 100_000_000), ("days", days, 1, 3_650), ("seed", seed, 0, 2**63)):
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise InputError(f"{name} is {value!r}; it must be a whole number from {low} to {high}.")
+    expected = users * days * scenario.shoppers.visits * ROWS_PER_VISIT * 0.6
+    shards = min(users, max(1, math.ceil(expected / ROWS_PER_SHARD)))
+    sizes = [users // shards + (i < users % shards) for i in range(shards)]
+    return [Task(scenario, days, seed, i, size, shards) for i, size in enumerate(sizes)]
+
+
+def simulate(task: Task) -> dict[str, pa.Table]:
+    """Play one shard. Returns its tables: events, users, labels, truth_events, truth_users and perhaps truth_exposures."""
+    shop, shard_seed = _seeds(task)
+    catalogue = world.build(task.scenario, days=task.days, seed=shop[0])
+    pages = Recommender(task.scenario, catalogue, shop[1])
+    rng = np.random.default_rng(shard_seed)
+    shard = Engine(task.scenario, catalogue, pages, task.users, rng).run()
+    return _tables(task, catalogue, shard, rng)
+
+
+def items_table(task: Task) -> pa.Table:
+    """The catalogue, in the order of its random-looking ids."""
+    shop, _ = _seeds(task)
+    found = world.build(task.scenario, days=task.days, seed=shop[0])
+    table = pa.table({
+        "item_id": item_ids(task.seed, found.n_items),
+        "category": pa.array(np.array(found.category_names, dtype=object)[found.category]),
+        "brand": pa.array(np.array(found.brand_names, dtype=object)[found.brand]),
+        "price": pa.array(np.round(np.exp(found.log_price), 2).astype(np.float32)),
+    })
+    return table.sort_by("item_id")
+
+
+def truth_items_table(task: Task) -> pa.Table:
+    """What no shop knows of its items: quality, appeal, the partner category."""
+    shop, _ = _seeds(task)
+    found = world.build(task.scenario, days=task.days, seed=shop[0])
+    names = np.array(found.category_names, dtype=object)
+    table = pa.table({"item_id": item_ids(task.seed, found.n_items), "quality": found.quality, "appeal": found.appeal,
+                      "complements": pa.array(names[found.partner[found.category]])})
+    return table.sort_by("item_id")
+
+
+def item_ids(seed: int, n: int) -> pa.Array:
+    """(n,) the id of each item."""
+    return tape.hexes(tape.mix(np.arange(n), _salt(seed, 1)), "i")
+
+
+@contextmanager
+def pool(workers: int) -> Iterator[Executor | None]:
+    """An executor of `workers` processes; None for one, which works in this process."""
+    if workers < 1:
+        raise InputError(f"workers is {workers}; it must be 1 or more.")
+    if workers == 1:
+        yield None
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as executor:
+        yield executor
+
+
+def _seeds(task: Task) -> tuple[list[np.random.SeedSequence], np.random.SeedSequence]:
+    """Seeds of the shop (catalogue, pages) and of this shard. The shop's do not depend on the number of shards."""
+    shop, people = np.random.SeedSequence(task.seed).spawn(2)
+    return shop.spawn(2), people.spawn(task.index + 1)[-1]
+
+
+def _salt(seed: int, kind: int, shard: int = 0) -> int:
+    """A salt for ids: one per seed, kind of id and shard."""
+    return int(np.random.SeedSequence([seed, kind, shard]).generate_state(1, np.uint64)[0]) & (2**62 - 1)
+
+
+def _tables(task: Task, catalogue: World, shard: Shard, rng: np.random.Generator) -> dict[str, pa.Table]:
+    """Flat, sorted Arrow tables of a shard."""
+    rows = shard.browser.rows.columns()
+    shard.browser.rows.chunks.clear()
+    table = {k: np.concatenate([t[k] for t in shard.browser.session_table]) if shard.browser.session_table else np.zeros(0, dtype=np.int64)
+             for k in ("user", "device", "country", "channel", "typology", "ring")}
+    n_users = task.users
+    # Ids look random, and rows stand in the order of ids: neither says anything about the shopper.
+    index = np.arange(n_users, dtype=np.uint64) | (np.uint64(task.index) << np.uint64(32))
+    key = tape.mix(index, _salt(task.seed, 2))
+    place = np.empty(n_users, dtype=np.int64)
+    place[np.argsort(key)] = np.arange(n_users)
+
+    user = place[table["user"][rows["session"]]]
+    time = catalogue.start_ms + np.rint(rows["time"] * 1000).astype(np.int64)
+    order = np.argsort(user * (1 << 44) + (time - catalogue.start_ms), kind="stable")
+    rows = {k: v[order] for k, v in rows.items()}
+    user, time, session = user[order], time[order], rows["session"]
+    event_id = (np.int64(task.index) << np.int64(32)) + np.arange(len(user))
+
+    item, has_item = rows["item"], rows["item"] >= 0
+    # A card keeps its kind for life: wallets and cards differ in their prefix only.
+    cards = tape.scrambled(rows["card"], _salt(task.seed, 3, task.index), "p")
+    numbers = {"price": rows["price"], "discount": rows["discount"], "rating": rows["rating"]}
+    events = pa.table({
+        "event_id": event_id,
+        "user_id": tape.dictionary(user, tape.hexes(np.sort(key), "u")),
+        "timestamp": pa.array(time).cast(TIME),
+        "event": tape.dictionary(rows["event"], pa.array(tape.EVENTS)),
+        "session_id": tape.scrambled(session, _salt(task.seed, 4, task.index), "s"),
+        "item_id": tape.dictionary(item, item_ids(task.seed, catalogue.n_items)),
+        "order_id": tape.scrambled(rows["order"], _salt(task.seed, 5, task.index), "o"),
+        "category": tape.dictionary(np.where(has_item, catalogue.category[item], -1), pa.array(catalogue.category_names)),
+        "brand": tape.dictionary(np.where(has_item, catalogue.brand[item], -1), pa.array(catalogue.brand_names)),
+        "query": tape.dictionary(rows["query"], pa.array(catalogue.query_names)),
+        "price": pa.array(numbers["price"], from_pandas=True),
+        "quantity": pa.array(rows["quantity"], mask=rows["quantity"] == 0),
+        "discount": pa.array(numbers["discount"], from_pandas=True),
+        "rating": pa.array(numbers["rating"], from_pandas=True),
+        "device": tape.scrambled(table["device"][session], _salt(task.seed, 6, task.index), "d"),
+        "channel": tape.dictionary(table["channel"][session], pa.array(CHANNELS)),
+        "payment_method": cards,
+        "country": tape.dictionary(table["country"][session], pa.array(COUNTRIES)),
+    })
+    typology, ring = table["typology"][session], table["ring"][session]
+    tables = {"events": events}
+    tables["labels"] = _labels(task, rows, typology, event_id, time, rng)
+    takeover = typology == fraud.ACCOUNT_TAKEOVER
+    ring_names = pa.array([f"ring_{task.index}_{r}" for r in range(shard.fraudsters.n_rings)])
+    tables["truth_events"] = pa.table({
+        "event_id": event_id,
+        "fraud": tape.dictionary(typology, pa.array(fraud.NAMES)),
+        "ring": tape.dictionary(ring, ring_names),
+        "victim": tape.dictionary(np.where(takeover, user, -1), tape.hexes(np.sort(key), "u")),
+        "p_choice": pa.array(rows["p_choice"], from_pandas=True),
+        "rank_choice": pa.array(rows["rank"], mask=rows["rank"] < 0),
+    })
+    tables |= _user_tables(task, catalogue, shard, key)
+    if task.scenario.truth.exposures:
+        tables["truth_exposures"] = _exposures(task, catalogue, shard)
+    return tables
+
+
+def _labels(task: Task, rows: dict[str, np.ndarray], typology: np.ndarray, event_id: np.ndarray, time: np.ndarray,
+            rng: np.random.Generator) -> pa.Table:
+    """Chargebacks as the shop learns of them: late, incomplete, now and then wrong. One row per purchase line of the order."""
+    setting = task.scenario.fraud
+    line = np.flatnonzero(rows["event"] == tape.PURCHASE)
+    orders, first, of = np.unique(rows["order"][line], return_index=True, return_inverse=True)
+    guilty = typology[line[first]] >= 0
+    reported = rng.random(len(orders)) < np.where(guilty, setting.reported, setting.false_reports)
+    delay = setting.chargeback_days * rng.lognormal(0, 0.7, len(orders))
+    known_at = time[line[first]] + np.rint(delay * DAY * 1000).astype(np.int64)
+    chosen = reported[of]
+    n = int(chosen.sum())
+    return pa.table({
+        "event_id": event_id[line[chosen]], "kind": pa.array(["fraud"] * n, pa.string()), "value": np.ones(n, dtype=np.float32),
+        "known_at": pa.array(known_at[of[chosen]]).cast(TIME),
+    })
+
+
+def _user_tables(task: Task, catalogue: World, shard: Shard, key: np.ndarray) -> dict[str, pa.Table]:
+    people = shard.population
+    order = np.argsort(key)
+    ids = tape.hexes(np.sort(key), "u")
+
+    def instant(seconds: np.ndarray) -> pa.Array:
+        missing = np.isnan(seconds)
+        whole = catalogue.start_ms + np.rint(np.where(missing, 0, seconds) * 1000).astype(np.int64)
+        return pa.array(whole, mask=missing).cast(TIME)
+
+    born, died = people.born[order], people.died[order]
+    users = pa.table({
+        "user_id": ids, "signup": instant(np.floor(born / DAY) * DAY),
+        "country": tape.dictionary(people.country[order], pa.array(COUNTRIES)),
+        "age_band": tape.dictionary(people.age[order], pa.array(AGES)),
+        "acquisition": tape.dictionary(people.channel[order], pa.array(CHANNELS)),
+    })
+    truth = pa.table({
+        "user_id": ids, "born": instant(born), "died": instant(died),
+        "reason": tape.dictionary(np.where(np.isnan(died), -1, people.reason[order]), pa.array(REASONS)),
+        "rate": people.rate[order], "propensity": people.propensity[order], "hazard": people.hazard[order],
+        "price_sensitivity": people.price[order],
+        "ring": pa.array(people.ring[order], mask=people.ring[order] < 0),
+        **{f"taste_{k}": people.taste[order, k] for k in range(people.taste.shape[1])},
+    })
+    return {"users": users, "truth_users": truth}
+
+
+def _exposures(task: Task, catalogue: World, shard: Shard) -> pa.Table:
+    """Every slate that was shown: a row per place."""
+    browser = shard.browser
+    items = np.concatenate([e[0] for e in browser.exposures])
+    prices = np.concatenate([e[1] for e in browser.exposures])
+    seen = np.concatenate([e[2] for e in browser.exposures])
+    session, time, policy = (np.concatenate(c) for c in zip(*browser.exposure_session, strict=True))
+    clicked = np.zeros(items.shape, dtype=bool)
+    if browser.clicks:
+        row, place = (np.concatenate(c) for c in zip(*browser.clicks, strict=True))
+        clicked[row, place] = True
+    n, slate = items.shape
+    there = (items >= 0).ravel()
+    variants = task.scenario.recommender.variants
+    explore = round(task.scenario.recommender.explore * variants) / variants
+    share = np.array([1 - explore, 1.0, 1 - explore, 1.0, 1.0, explore])  # in the order of POLICIES
+
+    def wide(values: np.ndarray) -> np.ndarray:
+        return np.repeat(values, slate)[there]
+
+    instant = catalogue.start_ms + np.rint(time * 1000).astype(np.int64)
+    return pa.table({
+        "exposure_id": wide((np.int64(task.index) << np.int64(32)) + np.arange(n)),
+        "session_id": tape.scrambled(wide(session), _salt(task.seed, 4, task.index), "s"),
+        "timestamp": pa.array(wide(instant)).cast(TIME),
+        "policy": tape.dictionary(wide(policy), pa.array(POLICIES)),
+        "propensity": wide(share[policy]).astype(np.float32),
+        "rank": np.tile(np.arange(slate, dtype=np.int32), n)[there],
+        "item_id": tape.dictionary(items.ravel()[there], item_ids(task.seed, catalogue.n_items)),
+        "price": prices.ravel()[there].astype(np.float32),
+        "known": seen.ravel()[there], "clicked": clicked.ravel()[there],
+    })
+
+
+def explain(scenario: Scenario) -> dict[str, Any]:
+    """Plain data about a scenario for a manifest."""
+    return scenario.to_json()
