@@ -1,6 +1,6 @@
 """Batches of a file's own columns -> the columns of the schema, with every row that cannot be one set aside with its reason.
 
-Work is done on a column's distinct values, not on its rows: `Coded` is a column as codes into its distinct values.
+The first reason found for a row counts; rules of the mapping come after missing users and times, before prices.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from .columns import NO_TIME, Coded, all_numbers, as_text, coded, localised, parse_numbers, parse_times, since_1970
 from .errors import InputError
 from .mapping import Label, Mapping, Names, Rule, TimeFormat
 from .nested import flatten
@@ -23,103 +24,14 @@ from .schema import COLUMNS
 
 DAY_MS = 86_400_000
 EARLIEST, LATEST = (pd.Timestamp(t, tz="UTC").value // 1_000_000 for t in ("1990-01-01", "2100-01-01"))
-NO_TIME = np.iinfo(np.int64).min  # what pandas calls NaT
 TRUTHS = {"true": 1.0, "yes": 1.0, "y": 1.0, "t": 1.0, "false": 0.0, "no": 0.0, "n": 0.0, "f": 0.0}
 IDS = [name for name, column in COLUMNS.items() if column.kind in ("id", "categorical")]
 NUMBERS = [name for name, column in COLUMNS.items() if column.kind in ("numeric", "integer") and name != "event_id"]
 REASONS = (
-    RAGGED, "missing user_id", "missing timestamp", "unparseable timestamp", "timestamp before 1990", "timestamp after 2100", "missing event",
-    *(f"{what} {name}" for name in NUMBERS for what in ("unparseable", "negative")), "duplicated event_id", "unparseable label",
-    "label known before its event",
+    RAGGED, "missing user_id", "missing timestamp", "unparseable timestamp", "timestamp before 1990", "timestamp after 2100",
+    "missing event", *(f"{what} {name}" for name in NUMBERS for what in ("unparseable", "negative")), "duplicated event_id",
+    "unparseable label", "label known before its event",
 )
-
-
-@dataclass(frozen=True)
-class Coded:
-    """A column: row i has values[codes[i]], or nothing where the code is -1."""
-
-    codes: np.ndarray   # (n_rows,) int32
-    values: np.ndarray  # (n_values,) object: str
-
-    def take(self, per_value: np.ndarray, missing: Any) -> np.ndarray:
-        """(n_rows,): what `per_value` (n_values,) says of each row's value; `missing` where there is none."""
-        return np.append(per_value, np.array([missing], dtype=per_value.dtype))[self.codes]
-
-    def where(self, per_value: np.ndarray) -> np.ndarray:
-        """(n_rows,) bool: rows whose value fulfils `per_value` (n_values,) bool."""
-        return self.take(np.asarray(per_value, dtype=bool), False)
-
-    def arrow(self) -> pa.DictionaryArray:
-        """The column as an Arrow dictionary; distinct values that became equal share one code."""
-        code, distinct = pd.factorize(self.values)
-        codes = self.take(code.astype(np.int32), -1)
-        return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), pa.array(distinct, pa.string()))
-
-
-def coded(column: pa.ChunkedArray, missing: Names = ()) -> Coded:
-    """A column of any flat type as text; whole numbers have no ".0"."""
-    array = column.combine_chunks()
-    array = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
-    codes = array.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
-    kind = array.dictionary.type
-    if pa.types.is_floating(kind):
-        number = array.dictionary.to_numpy(zero_copy_only=False).astype(np.float64)
-        values = np.array([str(int(v)) if v.is_integer() else repr(v) for v in number.tolist()], dtype=object)
-        lost = np.isnan(number)
-    else:
-        values = np.asarray(array.dictionary.cast(pa.string()).to_numpy(zero_copy_only=False), dtype=object)
-        lost = np.isin(values, missing) if len(values) else np.zeros(0, dtype=bool)
-    if lost.any():
-        codes = np.where(np.append(lost, False)[codes], np.int32(-1), codes)
-    return Coded(codes, values)
-
-
-def parse_times(values: np.ndarray, how: TimeFormat) -> np.ndarray:
-    """(n,) int64 ms since 1970 UTC of `values` (n,) str; the smallest int64 where a value is no time.
-
-    Where clocks are set back, an hour comes twice; its times are taken as the first of the two.
-    """
-    text = pd.Series(values, dtype=object).str.strip()
-    if how.unit:
-        return _since_1970(pd.to_numeric(text, errors="coerce").to_numpy(dtype=np.float64), how.unit)
-    out = np.full(len(text), NO_TIME, dtype=np.int64)
-    for form in how.format or ("ISO8601",):
-        todo = np.flatnonzero(out == NO_TIME)
-        if len(todo) == 0:
-            break
-        part = text.iloc[todo]
-        offset = part.str.contains(r"(?:Z|[+-]\d\d:?\d\d)$").to_numpy(dtype=bool) if how.timezone != "UTC" and form == "ISO8601" else None
-        time = pd.DatetimeIndex(pd.to_datetime(part, format=form, errors="coerce", utc=True))
-        if how.timezone != "UTC":
-            local = time.tz_localize(None).tz_localize(how.timezone, ambiguous=np.ones(len(time), dtype=bool), nonexistent="shift_forward")
-            own = np.zeros(len(time), dtype=bool) if offset is None else offset
-            time = pd.DatetimeIndex(pd.Series(np.where(own, time.asi8, local.tz_convert("UTC").asi8)).astype("datetime64[ns]"))
-        ms = time.as_unit("ns").asi8
-        out[todo] = np.where(ms == NO_TIME, ms, ms // 1_000_000)
-    return out
-
-
-def _since_1970(number: np.ndarray, unit: str) -> np.ndarray:
-    """(n,) int64 ms of `number` (n,) float64 in `unit`."""
-    per_ms = {"s": 1e-3, "ms": 1.0, "us": 1e3, "ns": 1e6}[unit if unit != "auto" else guess_unit(number)]
-    with np.errstate(invalid="ignore"):
-        ms = number / per_ms
-        return np.where(np.abs(ms) < 1e15, np.floor(np.nan_to_num(ms)), NO_TIME).astype(np.int64)
-
-
-def guess_unit(number: np.ndarray) -> str:
-    """The unit in which `number` (n,) is a time between 1973 and 5000: 1e9 are seconds, 1e12 milliseconds, and so on."""
-    size = float(np.nanmedian(number)) if np.isfinite(number).any() else 0.0
-    return "s" if size < 1e11 else "ms" if size < 1e14 else "us" if size < 1e17 else "ns"
-
-
-def parse_numbers(values: np.ndarray, decimal: str) -> np.ndarray:
-    """(n,) float64 of `values` (n,) str; NaN where a value is no finite number."""
-    text = pd.Series(values, dtype=object).str.strip()
-    if decimal != ".":
-        text = text.str.replace(decimal, ".", regex=False)
-    number = pd.to_numeric(text, errors="coerce").to_numpy(dtype=np.float64)
-    return np.where(np.isfinite(number), number, np.nan)
 
 
 @dataclass
@@ -158,7 +70,8 @@ class Converter:
                 return name
         if optional:
             return None
-        raise InputError(f"{self.path} has no column {' or '.join(map(repr, names))} for {what}; its columns are {', '.join(table.column_names)}.")
+        wanted = " or ".join(map(repr, names))
+        raise InputError(f"{self.path} has no column {wanted} for {what}; its columns are {', '.join(table.column_names)}.")
 
 
 class _Conversion:
@@ -219,11 +132,7 @@ class _Conversion:
         if name in self.mapping.integer_ids:
             column = Coded(column.codes, np.array([re.sub(r"^(\d+)\.0$", r"\1", v) for v in column.values], dtype=object))
         if name == "session_id" and self.mapping.session_scope == "user":
-            user = self.out["user_id"]
-            pair, first = np.unique(user.codes.astype(np.int64) * (len(column.values) + 1) + column.codes, return_index=True, return_inverse=False)
-            text = [f"{u}:{s}" for u, s in zip(user.take(user.values, "")[first], column.take(column.values, "")[first], strict=True)]
-            codes = np.searchsorted(pair, user.codes.astype(np.int64) * (len(column.values) + 1) + column.codes).astype(np.int32)
-            column = Coded(np.where((column.codes < 0) | (user.codes < 0), np.int32(-1), codes), np.array(text, dtype=object))
+            column = _within(self.out["user_id"], column)
         self.out[name] = column
 
     def _time(self) -> np.ndarray:
@@ -244,11 +153,11 @@ class _Conversion:
             values = self.table[source].combine_chunks()
             time = pd.DatetimeIndex(values.cast(pa.timestamp("ms", tz=getattr(kind, "tz", None)), safe=False).to_pandas()).as_unit("ms")
             if time.tz is None and how.timezone != "UTC":
-                time = time.tz_localize(how.timezone, ambiguous=np.ones(len(time), dtype=bool), nonexistent="shift_forward").tz_convert("UTC")
+                time = localised(time, how.timezone)
             return time.asi8, np.asarray(time.isna())
         if how.unit and (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
             number = self.table[source].to_numpy().astype(np.float64)
-            return _since_1970(number, how.unit), np.isnan(number)
+            return since_1970(number, how.unit), np.isnan(number)
         column = self._coded(source)
         return column.take(parse_times(column.values, how), NO_TIME), column.codes < 0
 
@@ -353,7 +262,7 @@ class _Conversion:
                 self.out[kept] = self.table[name].combine_chunks()
                 continue
             column = self._coded(name)
-            self.numeric[kept] = self.numeric.get(kept, True) and _all_numbers(column.values)
+            self.numeric[kept] = self.numeric.get(kept, True) and all_numbers(column.values)
             self.out[kept] = column
 
     @property
@@ -368,10 +277,11 @@ class _Conversion:
         arrays = {name: column.arrow() if isinstance(column, Coded) else column for name, column in self.out.items()}
         events = pa.table(arrays).filter(pa.array(good))
         bad = np.flatnonzero(~good)
-        original = {(name if name not in ("row", "reason") else f"{name}_in_file"): self.table[name].take(bad) for name in self.table.column_names}
+        own = {"row": "row_in_file", "reason": "reason_in_file"}
+        original = {own.get(name, name): self.table[name].take(bad) for name in self.table.column_names}
         rejects = pa.table({
             "row": pa.array(self.rows[bad]), "reason": pa.array([self.names[i] for i in self.reason[bad]], pa.string()),
-            **{name: pa.chunked_array([_as_text(c)]) for name, c in original.items()},
+            **{name: pa.chunked_array([as_text(c)]) for name, c in original.items()},
         })
         if self.ragged:
             first = next(iter(original))
@@ -388,12 +298,9 @@ class _Conversion:
                          len(self.rows) + len(self.ragged))
 
 
-def _all_numbers(values: np.ndarray) -> bool:
-    """Whether all are numbers as one writes numbers (007 is a code, not a number)."""
-    text = pd.Series(values, dtype=object).str.strip()
-    return bool(text.str.fullmatch(r"[+-]?(?:0|[1-9]\d{0,17}|\d{0,18}\.\d+)(?:[eE][+-]?\d{1,3})?").all())
-
-
-def _as_text(column: pa.ChunkedArray) -> pa.Array:
-    array = column.combine_chunks()
-    return array.dictionary_decode().cast(pa.string()) if pa.types.is_dictionary(array.type) else array.cast(pa.string())
+def _within(user: Coded, session: Coded) -> Coded:
+    """Session ids that count within a user, made unique: "<user>:<session>"."""
+    pairs = user.codes.astype(np.int64) * (len(session.values) + 1) + session.codes
+    _, first, codes = np.unique(pairs, return_index=True, return_inverse=True)
+    text = [f"{u}:{s}" for u, s in zip(user.take(user.values, "")[first], session.take(session.values, "")[first], strict=True)]
+    return Coded(np.where((session.codes < 0) | (user.codes < 0), np.int32(-1), codes.astype(np.int32)), np.array(text, dtype=object))

@@ -9,13 +9,14 @@ import pandas as pd
 import pyarrow as pa
 
 from .errors import InputError
-from .mapping import EventSource, FileFormat, Label, Mapping, TimeFormat
+from .mapping import EventSource, FileFormat, Label, Mapping, Names, TimeFormat
 from .readers import Batch
 from .schema import ROLES
 
 # Schema column -> names under which teams keep it (lower case, letters and digits only), the likeliest first.
 ALIASES: dict[str, tuple[str, ...]] = {
-    "user_id": ("userid", "visitorid", "customerid", "userpseudoid", "clientid", "memberid", "accountid", "uid", "user", "customer", "visitor"),
+    "user_id": ("userid", "visitorid", "customerid", "userpseudoid", "clientid", "memberid", "accountid", "uid", "user", "customer",
+                "visitor"),
     "timestamp": ("timestamp", "eventtime", "eventtimestamp", "datetime", "createdat", "occurredat", "time", "ts", "eventdate", "orderdate",
                   "invoicedate", "purchasedate", "date"),
     "event": ("event", "eventtype", "eventname", "behaviortype", "behaviourtype", "action", "activity", "type"),
@@ -44,14 +45,17 @@ EVENT_NAMES: dict[str, str] = {
     "orders": "purchase", "transaction": "purchase", "purchase": "purchase", "refund": "refund", "return": "refund", "rating": "review",
     "review": "review", "login": "login",
 }
-LABELS: dict[str, str] = {"isfraud": "fraud", "fraud": "fraud", "fraudlabel": "fraud", "chargeback": "fraud", "isbot": "bot", "isfake": "fake_review"}
+LABELS: dict[str, str] = {
+    "isfraud": "fraud", "fraud": "fraud", "fraudlabel": "fraud", "chargeback": "fraud", "isbot": "bot", "isfake": "fake_review",
+}
 KNOWN_AT = ("knownat", "labeltime", "chargebackat", "chargebacktime", "reportedat")
 
 
 def detect(batch: Batch, path: str) -> tuple[Mapping, list[str]]:
     """A mapping for the columns of `batch`, and what was assumed. Raises InputError where user, time or event cannot be found."""
     plain = {_plain(name): name for name in reversed(batch.table.column_names)}
-    found = {column: (plain[next(a for a in aliases if a in plain)],) for column, aliases in ALIASES.items() if any(a in plain for a in aliases)}
+    candidates = {column: [plain[a] for a in aliases if a in plain] for column, aliases in ALIASES.items()}
+    found: dict[str, Names] = {column: (names[0],) for column, names in candidates.items() if names}
     for column in ("user_id", "timestamp"):
         if column not in found:
             raise InputError(
@@ -89,7 +93,8 @@ def detect(batch: Batch, path: str) -> tuple[Mapping, list[str]]:
 
     known_at = tuple(plain[a] for a in KNOWN_AT if a in plain)[:1]
     labels = tuple(Label(column=(plain[a],), kind=kind, known_at=known_at) for a, kind in LABELS.items() if a in plain)
-    assumed += [f"{label.column[0]} is a label ({label.kind}), known {f'at {known_at[0]}' if known_at else 'with its event'}" for label in labels]
+    when = f"at {known_at[0]}" if known_at else "with its event"
+    assumed += [f"{label.column[0]} is a label ({label.kind}), known {when}" for label in labels]
     return Mapping(columns=found, time=time, event=event, labels=labels, file=FileFormat()), assumed
 
 

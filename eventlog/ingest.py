@@ -26,8 +26,8 @@ from .detect import detect
 from .errors import InputError, UnknownNameError
 from .files import check_replaceable, sha256
 from .log import EventLog, LogWriter, _part_bounds, _part_paths, _read, _to_pandas, read_manifest, sort_events, tidy
-from .mapping import EventSource, Mapping, TimeFormat
-from .readers import Batch, read_batches
+from .mapping import EventSource, Mapping, Names, TimeFormat
+from .readers import RAGGED, Batch, read_batches
 from .schema import COLUMNS, roles_of
 from .sessions import session_ids
 
@@ -90,16 +90,15 @@ def import_file(
         mapping = mapping or _folder_mapping(file, batch.table)
         assumed: list[str] = []
     else:
-        known = mapping.sources() if mapping else set()
-        layout = (mapping or Mapping()).file
-        source = read_batches(file, layout, known, allow_ragged="wrong number of fields" in {*allow_rejects, *(mapping or Mapping()).allow_rejects})
+        given = mapping or Mapping()
+        source = read_batches(file, given.file, given.sources(), allow_ragged=RAGGED in (*allow_rejects, *given.allow_rejects))
         batch = next(source)
         mapping, assumed = (mapping, []) if mapping else detect(batch, str(file))
     known_reasons = {*REASONS, *(rule.reject for rule in mapping.rules if rule.reject)}
     for reason in allow_rejects:
         if reason not in known_reasons:
             raise UnknownNameError("reason (--allow-rejects)", reason, known_reasons)
-    mapping = replace(mapping, allow_rejects=(*mapping.allow_rejects, *allow_rejects), currency=mapping.currency if currency is None else currency)
+    mapping = replace(mapping, allow_rejects=(*mapping.allow_rejects, *allow_rejects), currency=currency or mapping.currency)
     summary = Summary(file=str(file), out=out, notes=[f"assumed that {text}" for text in assumed])
     converter = Converter(file, mapping, keep_event_id=file.is_dir())
     with LogWriter(out) as writer:
@@ -184,7 +183,8 @@ class _Load:
         unexpected = {r: n for r, n in summary.rejects.items() if r not in self.mapping.allow_rejects}
         n = sum(count for count, _ in unexpected.values())
         kept = summary.rows - sum(count for count, _ in summary.rejects.values())
-        reasons = "; ".join(f"{reason}: {count:,}, first in row {row:,}" for reason, (count, row) in sorted(unexpected.items(), key=lambda e: -e[1][0]))
+        worst = sorted(unexpected.items(), key=lambda entry: -entry[1][0])
+        reasons = "; ".join(f"{reason}: {count:,}, first in row {row:,}" for reason, (count, row) in worst)
         if n > MOST_REJECTS * summary.rows:
             raise InputError(f"{summary.file} has {n:,} of {summary.rows:,} rows that are no events ({reasons}); "
                              "mend the file or the mapping, or name the reasons in --allow-rejects.")
@@ -299,7 +299,7 @@ def _folder_batches(path: Path) -> Iterator[Batch]:
 
 def _folder_mapping(path: Path, table: pa.Table) -> Mapping:
     """Every column is what its name says."""
-    columns = {name: (name,) for name in COLUMNS if name in table.column_names and name not in ("timestamp", "event")}
+    columns: dict[str, Names] = {name: (name,) for name in COLUMNS if name in table.column_names and name not in ("timestamp", "event")}
     manifest = _folder_manifest(path)
     return Mapping(columns=columns, time=TimeFormat(column=("timestamp",)), event=EventSource(column=("event",)),
                    roles=dict(manifest.get("roles") or {}), currency=str(manifest.get("currency") or ""))

@@ -31,7 +31,7 @@ def flatten(table: pa.Table, rows: np.ndarray, wanted: Iterable[str], explode: s
                 columns[path] = value
                 used.add(root)
     flat = pa.table(columns)
-    if explode in nested and pa.types.is_list(table[explode].type):
+    if explode is not None and explode in nested and pa.types.is_list(table[explode].type):
         used.add(explode)
         flat, rows = _explode(flat, table[explode].combine_chunks(), rows, explode, wanted)
     return flat, rows, nested - used

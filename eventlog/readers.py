@@ -80,8 +80,8 @@ def _kind(path: Path) -> tuple[str, bool]:
     expected = "gzip" if zipped else "Parquet" if kind == ".parquet" else "text"
     found = _format_of(magic)
     if found != expected:
-        raise InputError(f"{path} is named {''.join(path.suffixes[-2:] if zipped else path.suffixes[-1:])}, but holds {found}, not {expected}; "
-                         "give it the name of what it is or export it again.")
+        name = "".join(path.suffixes[-2:] if zipped else path.suffixes[-1:])
+        raise InputError(f"{path} is named {name}, but holds {found}, not {expected}; give it the name of what it is or export it again.")
     return kind, zipped
 
 
@@ -153,10 +153,11 @@ def _text(path: Path, kind: str, zipped: bool, layout: FileFormat, known: set[st
             return "skip" if allow_ragged else "error"
 
         options: dict[str, Any] = {
-            "read_options": pacsv.ReadOptions(column_names=names, skip_rows=int(header), use_threads=False, block_size=BLOCK, encoding=encoding),
+            "read_options": pacsv.ReadOptions(
+                column_names=names, skip_rows=int(header), use_threads=False, block_size=BLOCK, encoding=encoding),
             "parse_options": pacsv.ParseOptions(
-                delimiter="\t" if len(delimiter) > 1 else delimiter, quote_char=layout.quote or False, newlines_in_values=bool(layout.quote),
-                invalid_row_handler=set_aside),
+                delimiter="\t" if len(delimiter) > 1 else delimiter, quote_char=layout.quote or False,
+                newlines_in_values=bool(layout.quote), invalid_row_handler=set_aside),
             "convert_options": pacsv.ConvertOptions(
                 column_types=dict.fromkeys(names, STRINGS), strings_can_be_null=True, null_values=list(layout.missing)),
         }
@@ -224,9 +225,9 @@ def _names(path: Path, line: str, delimiter: str, layout: FileFormat, known: set
     fields = [f.strip() for f in _split(line, delimiter, layout.quote)]
     header = any(f in known for f in fields) if layout.header == "auto" else layout.header
     if not header:
-        for names in layout.columns:
-            if len(names) == len(fields):
-                return list(names), False
+        for layout_names in layout.columns:
+            if len(layout_names) == len(fields):
+                return list(layout_names), False
         if layout.columns:
             wanted = " or ".join(str(len(names)) for names in layout.columns)
             raise InputError(f"{path} has {len(fields)} fields in row 1, {wanted} were expected ({', '.join(layout.columns[0])}).")
@@ -245,7 +246,7 @@ def _explain(path: Path, zipped: bool, layout: FileFormat, delimiter: str, encod
         fields: Iterator[list[str]]
         with _open(path, zipped) as file:
             lines = io.TextIOWrapper(file, encoding)
-            fields = (_split(line.rstrip("\r\n"), delimiter if len(delimiter) > 1 else delimiter, "") for line in lines if line.strip())
+            fields = (_split(line.rstrip("\r\n"), delimiter, "") for line in lines if line.strip())
             _explain_width(path, fields, width)
         return
     with _open(path, zipped) as file:
@@ -256,13 +257,14 @@ def _explain(path: Path, zipped: bool, layout: FileFormat, delimiter: str, encod
                 if values:
                     row += 1
                     if width is not None and len(values) != width:
-                        spans = f" (a quoted value in it runs from line {line + 1} to {reader.line_num})" if reader.line_num > line + 1 else ""
+                        quoted = reader.line_num > line + 1
+                        spans = f" (a quoted value in it runs from line {line + 1} to {reader.line_num})" if quoted else ""
                         raise InputError(f"{path} has {len(values)} fields in row {row}{spans}, {width} were expected.")
                 line = reader.line_num
         except csv.Error as error:
             what = "a quote that is never closed" if "unexpected end" in str(error) else "text after a closing quote"
-            raise InputError(f"{path} has broken quoting: row {row + 1} (from line {line + 1}) has {what}; double the quotes inside values.") \
-                from None
+            where = f"row {row + 1} (from line {line + 1})"
+            raise InputError(f"{path} has broken quoting: {where} has {what}; double the quotes inside values.") from None
         finally:
             csv.field_size_limit(before)
 

@@ -1,0 +1,102 @@
+"""A log -> files for other tools: CSV, JSON lines, one Parquet file, or RecBole's atomic files (.inter, .user, .item).
+
+RecBole: tab-separated, header `name:type` with type token or float, timestamps in seconds
+(https://recbole.io/docs/user_guide/data/atomic_files.html). PATH is then a folder named like the data set.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pacsv
+
+from .errors import InputError, UnknownNameError
+from .files import new_file, new_folder, write_json
+from .log import EventLog, to_arrow, write_parquet
+from .schema import COLUMNS
+
+# Column order of an .inter file: what RecBole needs first.
+INTER = ("user_id", "item_id", "rating", "timestamp")
+
+
+def export(log: EventLog, path: Path | str, *, format: str) -> Path:
+    """Write `log` to `path` as `format` (csv, jsonl, parquet, recbole), whole or not at all; .gz at the end compresses text.
+
+    Users, items and labels go along with recbole only; the other formats hold the events. Raises InputError for a path
+    that is a folder (or, for recbole, a file), UnknownNameError for an unknown format.
+    """
+    path = Path(path)
+    writers: dict[str, Callable[[EventLog, Path], None]] = {"csv": _csv, "jsonl": _jsonl, "parquet": _parquet, "recbole": _recbole}
+    if format not in writers:
+        raise UnknownNameError("export format", format, writers)
+    if format == "recbole":
+        with new_folder(path) as folder:
+            _recbole_files(log, folder, path.name)
+        return path
+    if path.is_dir():
+        raise InputError(f"{path} is a folder, but one {format} file is to be written there; choose another --out.")
+    with new_file(path) as temporary:
+        writers[format](log, temporary)
+    return path
+
+
+def _csv(log: EventLog, path: Path) -> None:
+    # Text only where needed is quoted; times are ISO 8601 with Z, which the import reads back as they were.
+    with pa.output_stream(path, compression="gzip" if path.suffix == ".gz" else None) as stream:
+        pacsv.write_csv(_times_as_text(to_arrow(log.events)), stream)
+
+
+def _times_as_text(table: pa.Table) -> pa.Table:
+    columns = [pc.strftime(c, format="%Y-%m-%dT%H:%M:%SZ") if pa.types.is_timestamp(c.type) else c for c in table.columns]
+    return pa.table(columns, names=table.column_names)
+
+
+def _jsonl(log: EventLog, path: Path) -> None:
+    table = _times_as_text(to_arrow(log.events))
+    # The shortest text of a float32 (1.04) rather than its digits as a double (1.0399999619).
+    table = pa.table([c.cast(pa.string()).cast(pa.float64()) if c.type == pa.float32() else c for c in table.columns], table.column_names)
+    with gzip.GzipFile(path, "wb", mtime=0) if path.suffix == ".gz" else open(path, "wb") as stream:
+        for start in range(0, table.num_rows, 100_000):
+            chunk = table.slice(start, 100_000).to_pandas(types_mapper=pd.ArrowDtype)
+            stream.write(chunk.to_json(orient="records", lines=True, force_ascii=False).encode())
+
+
+def _parquet(log: EventLog, path: Path) -> None:
+    write_parquet(path, log.events)
+
+
+def _recbole(log: EventLog, path: Path) -> None:
+    raise InputError(f"{path} must be a folder for recbole.")
+
+
+def _recbole_files(log: EventLog, folder: Path, name: str) -> None:
+    if "item_id" not in log.events:
+        raise InputError("The log has no item_id, which RecBole's .inter file needs; export another format.")
+    events = log.events[log.events["item_id"].notna()]
+    seconds = events["timestamp"].astype("datetime64[ms, UTC]").astype("int64") / 1000.0
+    order = [c for c in INTER if c in events] + [c for c in events if c not in INTER and c != "event_id"]
+    write_json(folder / "manifest.json", {"made_by": "export", "format": "recbole", "rows": len(events)})
+    _atomic(events.assign(timestamp=seconds)[order], folder / f"{name}.inter")
+    for table, key, suffix in ((log.users, "user_id", "user"), (log.items, "item_id", "item")):
+        if table is not None:
+            _atomic(table[[key, *(c for c in table if c != key)]], folder / f"{name}.{suffix}")
+
+
+def _atomic(frame: pd.DataFrame, path: Path) -> None:
+    """One atomic file: no quotes there, so tabs and line ends inside values become blanks."""
+    columns, names = [], []
+    for column, values in frame.items():
+        known = COLUMNS.get(str(column))
+        number = pd.api.types.is_numeric_dtype(values) and not (known and known.kind in ("id", "categorical"))
+        names.append(f"{column}:{'float' if number else 'token'}")
+        columns.append(np.where(values.isna(), "", values.astype(str).str.replace(r"[\t\r\n]", " ", regex=True)))
+    lines = pd.Series(columns[0], dtype=object)
+    for values in columns[1:]:
+        lines = lines + "\t" + values
+    path.write_text("\t".join(names) + "\n" + "".join((lines + "\n").tolist()), encoding="utf-8")
