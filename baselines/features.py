@@ -50,7 +50,7 @@ class Features:
         self.at_event_ = bool(len(row)) and bool(np.median(asked - sequences.time[row]) == 0)
         self.risk_ = EntityRisk(self.encoder, delay_days=self.delay_days) if self.at_event_ else None
         if self.risk_ is not None:
-            self.risk_.fit(train, _history(sequences, self.encoder).run_first)
+            self.risk_.fit(train, history_of(sequences, self.encoder).run_first)
         self.names = list(self._columns(sequences, queries[:0]))
         return self.transform(sequences, queries)
 
@@ -63,7 +63,7 @@ class Features:
         return table
 
     def _columns(self, sequences: Sequences, queries: Queries) -> dict[str, np.ndarray]:
-        history = _history(sequences, self.encoder)
+        history = history_of(sequences, self.encoder)
         columns = dict(_of_user(history, queries))
         if self.at_event_:
             columns.update(_of_event(history, queries, self.encoder))
@@ -148,10 +148,11 @@ class History:
         return np.where((place >= 0) & (last >= start), last, -1)
 
 
-_CACHE: list[tuple[weakref.ref[Sequences], list[str], History]] = []  # the last log: `score` is called batch by batch
+_CACHE: list[tuple[weakref.ref[Sequences], list[str], History]] = []
 
 
-def _history(sequences: Sequences, encoder: Encoder) -> History:
+def history_of(sequences: Sequences, encoder: Encoder) -> History:
+    """The running totals of a log; those of the log asked about last are kept, for `score` is called batch by batch."""
     names = entity_columns(encoder)
     if _CACHE and _CACHE[0][0]() is sequences and _CACHE[0][1] == names:
         return _CACHE[0][2]
@@ -211,20 +212,20 @@ def _of_user(h: History, q: Queries) -> Iterator[tuple[str, np.ndarray]]:
         yield f"spent_{window}", _signed_log((h.spent_sum[end] - h.spent_sum[since]) / COIN)
     for r, role in enumerate(ROLE_ORDER):
         last = h.last_of(h.role_rows[r], start, end)
-        yield f"since_{role}", _log_minutes(np.where(last >= 0, q.time - time[last.clip(0)], tenure))
+        yield f"since_{role}", log_minutes(np.where(last >= 0, q.time - time[last.clip(0)], tenure))
 
     rows, orders = end - start, h.order_sum[end] - h.order_sum[start]
     sessions = h.session_sum[end] - h.session_sum[start]
-    yield "tenure", _log_minutes(tenure)
-    yield "since_event", _log_minutes(q.time - time[end - 1])
+    yield "tenure", log_minutes(tenure)
+    yield "since_event", log_minutes(q.time - time[end - 1])
     yield "events", np.log1p(rows)
     yield "sessions", np.log1p(sessions)
     yield "active_days", np.log1p(h.day_sum[end] - h.day_sum[start])
     yield "events_per_session", np.log1p(rows / sessions)
     gap_mean, gap_std = _moments(h.gap_sum, h.gap_square_sum, start, end, rows - 1)
-    yield "gap_mean", _log_minutes(gap_mean)
-    yield "gap_std", _log_minutes(gap_std)
-    yield "gap_last", _log_minutes(h.gap[end - 1])
+    yield "gap_mean", log_minutes(gap_mean)
+    yield "gap_std", log_minutes(gap_std)
+    yield "gap_last", log_minutes(h.gap[end - 1])
 
     last_order = h.last_of(h.order_rows, start, end)
     has_order = last_order >= 0
@@ -234,11 +235,11 @@ def _of_user(h: History, q: Queries) -> Iterator[tuple[str, np.ndarray]]:
     yield "orders", np.log1p(orders)
     yield "orders_per_day", np.log1p(orders / np.maximum(tenure / DAY_MS, 1))
     yield "order_mean", _signed_log((h.spent_sum[end] - h.spent_sum[start]) / COIN / np.maximum(orders, 1))
-    yield "order_gap_mean", _log_minutes(order_mean)
-    yield "order_gap_std", _log_minutes(order_std)
-    yield "order_gap_last", _log_minutes(np.where(has_order, h.order_gap[last_order.clip(0)], 0))
-    yield "since_order_to_gap", np.where(orders > 1, _log_minutes(since_order) - _log_minutes(order_mean), 0)
-    yield "order_span", _log_minutes(np.where(has_order, time[last_order.clip(0)] - time[first_order], 0))
+    yield "order_gap_mean", log_minutes(order_mean)
+    yield "order_gap_std", log_minutes(order_std)
+    yield "order_gap_last", log_minutes(np.where(has_order, h.order_gap[last_order.clip(0)], 0))
+    yield "since_order_to_gap", np.where(orders > 1, log_minutes(since_order) - log_minutes(order_mean), 0)
+    yield "order_span", log_minutes(np.where(has_order, time[last_order.clip(0)] - time[first_order], 0))
 
     for name, first in h.first_sum.items():
         yield f"distinct_{name}", np.log1p(first[end] - first[start])
@@ -262,16 +263,16 @@ def _of_event(h: History, q: Queries, encoder: Encoder) -> Iterator[tuple[str, n
     yield "amount_to_past", np.where(past_orders > 0, amount - past_mean, 0)
     yield "lines", np.log1p(end - first)
     yield "quantity", np.log1p(h.quantity_sum[end] - h.quantity_sum[first])
-    yield "gap_before", _log_minutes(h.gap[first])
-    yield "order_gap_before", _log_minutes(h.order_gap[first])
+    yield "gap_before", log_minutes(h.gap[first])
+    yield "order_gap_before", log_minutes(h.order_gap[first])
     yield "session_events", np.log1p(end - h.session_first[row])
-    yield "session_length", _log_minutes(time[row] - time[h.session_first[row]])
+    yield "session_length", log_minutes(time[row] - time[h.session_first[row]])
 
     recent = np.minimum(h.row_at(q.user, q.time - DAY_MS), end)
     for name, repeats in h.repeats.items():
         yield f"is_new_{name}", repeats.first[row]
         yield f"earlier_{name}", np.log1p(repeats.earlier[row])
-        yield f"age_{name}", _log_minutes(repeats.age[row])
+        yield f"age_{name}", log_minutes(repeats.age[row])
         yield f"new_{name}_1d", np.log1p(h.first_sum[name][end] - h.first_sum[name][recent])
 
     item, category = _codes(h.sequences, "item")[row], _codes(h.sequences, "category")[row]
@@ -306,7 +307,8 @@ def _moments(
     return mean, 1000 * np.sqrt(np.maximum(variance, 0))
 
 
-def _log_minutes(ms: np.ndarray) -> np.ndarray:
+def log_minutes(ms: np.ndarray) -> np.ndarray:
+    """log(1 + minutes); times below 0 count as 0."""
     return np.log1p(np.maximum(ms, 0) / 60_000)
 
 

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from typing import ClassVar
 
 import numpy as np
+from sklearn.linear_model import LogisticRegression
 
 from eventlog.encode import Encoder, Examples, Queries, Sequences
 
@@ -62,6 +63,23 @@ class Standardiser:
     def __call__(self, table: np.ndarray) -> np.ndarray:
         """(n, n_features) float32."""
         return np.clip((table - self.mean) * self.weight, -6, 6).astype(np.float32)
+
+
+class Platt:
+    """Logistic regression on one or a few columns: turns a rule's number into a probability (Platt 1999)."""
+
+    def __init__(self, columns: np.ndarray, target: np.ndarray) -> None:
+        """`columns` (n, k), `target` (n,) 0/1; one class only gives its base rate."""
+        self.scale = Standardiser(columns)
+        self.base_rate = smoothed_rate(target)
+        self.model = LogisticRegression(C=100.0).fit(self.scale(columns), target > 0) if has_both(target) else None
+
+    def __call__(self, columns: np.ndarray) -> np.ndarray:
+        """(n,) probability of 1."""
+        if self.model is None or len(columns) == 0:
+            return np.full(len(columns), self.base_rate)
+        probability: np.ndarray = self.model.predict_proba(self.scale(columns))[:, 1]
+        return probability
 
 
 def has_both(target: np.ndarray) -> bool:
