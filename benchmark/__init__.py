@@ -1,1 +1,15 @@
-"""Trains and ranks models and generators."""
+"""Trains and ranks models and generators: `benchmark.run(suite="all", log=log)` gives a row per model, task and seed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["run"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "run":
+        from .runner import run
+
+        return run
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

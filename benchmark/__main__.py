@@ -1,0 +1,133 @@
+"""Command line of the benchmark."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from eventlog.console import Parser, run
+from eventlog.errors import InputError
+
+
+def main(argv: list[str]) -> int:
+    """Parse and run one subcommand."""
+    parser = Parser(prog="python -m benchmark", description=__doc__,
+                    epilog="example:\n  python -m benchmark run --suite all --profile smoke")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    add = commands.add_parser("run", help="run a suite: train, test and rank what has no result yet",
+                              description="Run a suite. Finished cells are never run again unless what decides their result changed.",
+                              epilog="examples:\n  python -m benchmark run --suite all\n"
+                                     "  python -m benchmark run --suite recommendation --log mylog --models popularity,lstm,./mine.py")
+    add.add_argument("--suite", default="all", help="a suite's name or TOML file (default: all)")
+    add.add_argument("--log", metavar="LOG", help="a log folder that replaces the suite's logs")
+    add.add_argument("--models", metavar="A,B", type=_names, help="models by name or file, instead of the suite's")
+    add.add_argument("--generators", metavar="A,B", type=_names, help="generators by name or file, instead of the suite's; 'none' for none")
+    add.add_argument("--seeds", metavar="N|A,B", type=_seeds, help="how many seeds (3 means 0, 1, 2), or a list of them")
+    add.add_argument("--profile", default="default", help="smoke (under 60 s), default (under 10 minutes on 2 cores) or full")
+    add.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], dest="settings",
+                     help="override anything in the suite, as in settings.models.lstm.epochs=3; may be repeated")
+    add.add_argument("--engine", default="processes", help="processes (default) or serial")
+    add.add_argument("--workers", type=_positive, metavar="N", help="cells at a time (default: cores)")
+    add.add_argument("--out", default="results", metavar="DIR", help="where results are kept (default: results)")
+    add.set_defaults(run=_run)
+
+    add = commands.add_parser("leaderboard", help="write leaderboard.md and its plots",
+                              description="Write the leaderboard of a results folder.",
+                              epilog="example:\n  python -m benchmark leaderboard results --out docs")
+    add.add_argument("results", nargs="?", default="results", help="a results folder (default: results)")
+    add.add_argument("--out", default="docs", metavar="DIR", help="folder for leaderboard.md (default: docs)")
+    add.set_defaults(run=_leaderboard)
+
+    add = commands.add_parser("compare", help="what changed between two results folders",
+                              description="What changed between two results folders, and whether it is more than noise.",
+                              epilog="example:\n  python -m benchmark compare results-monday results-friday")
+    add.add_argument("a")
+    add.add_argument("b")
+    add.set_defaults(run=_compare)
+
+    add = commands.add_parser("list", help="suites, tasks, models, generators and scenarios, one line each",
+                              description="Everything that is registered, one line each.", epilog="example:\n  python -m benchmark list")
+    add.set_defaults(run=_list)
+
+    arguments = parser.parse_args(argv)
+    return int(arguments.run(arguments) or 0)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from . import leaderboard, runner
+    from .results import Store
+
+    generators = [] if arguments.generators == ["none"] else arguments.generators
+    outcome = runner.run_suite(
+        arguments.suite, log=arguments.log, models=arguments.models, seeds=arguments.seeds, generators=generators,
+        profile=arguments.profile, engine_name=arguments.engine, workers=arguments.workers, out=arguments.out, settings=arguments.settings,
+        command=runner.command_line(),
+    )
+    store = Store(arguments.out)
+    if outcome.tasks_left_out():
+        raise InputError(f"No task of the suite fits the log: {outcome.tasks_left_out()}.")
+    page = leaderboard.write(store, Path(arguments.out))
+    print(page.read_text(encoding="utf-8"))
+    for line in runner.summary(outcome):
+        print(line)
+    print(f"leaderboard: {page}")
+    return 1 if outcome.failed or outcome.blocked else 0
+
+
+def _leaderboard(arguments: argparse.Namespace) -> None:
+    from . import leaderboard
+    from .results import Store
+
+    print(leaderboard.write(Store(arguments.results), Path(arguments.out)))
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    from . import compare
+    from .results import Store
+
+    for line in compare.lines(Store(arguments.a), Store(arguments.b)):
+        print(line)
+
+
+def _list(arguments: argparse.Namespace) -> None:
+    from eventlog import plugins
+
+    from . import code
+    from . import suite as suites
+
+    print("suites")
+    for name in suites.names():
+        print(f"  {name:20} {suites.describe(name)}")
+    for title, package in (("tasks", "benchmark.tasks"), ("models", "baselines.models"), ("generators", "generators.models")):
+        print(title)
+        for name in plugins.names(package):
+            print(f"  {name:20} {code.class_facts(package, name).get('summary', '')}")
+    print("scenarios")
+    for name in plugins.names("simulator.scenarios", suffix=".toml"):
+        first = plugins.path_of("simulator.scenarios", name, kind="scenario").read_text(encoding="utf-8").partition("\n")[0]
+        print(f"  {name:20} {first.lstrip('# ')}")
+
+
+def _names(text: str) -> list[str]:
+    return [name for name in (part.strip() for part in text.split(",")) if name]
+
+
+def _seeds(text: str) -> list[int]:
+    try:
+        given = [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number of seeds nor a list of them") from None
+    if not given or min(given) < 0 or (len(given) == 1 and "," not in text and given[0] < 1):
+        raise argparse.ArgumentTypeError(f"{text!r} asks for no seed")
+    return given if "," in text else list(range(given[0]))
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number")
+    return int(text)
+
+
+if __name__ == "__main__":
+    run(main)

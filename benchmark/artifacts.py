@@ -1,0 +1,102 @@
+"""What a cell leaves for later cells: a folder that appears whole, under the key of the cell that made it.
+
+A prepared task is encoded once per log and source; every model cell maps its arrays from the disk, so that cells share
+the pages and none encodes again.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from eventlog.encode import Encoder, Examples, Queries, Sequences
+from eventlog.files import read_json, write_json
+
+from .task import TaskData
+
+
+def publish(path: Path, write: Callable[[Path], None]) -> Path:
+    """Let `write` fill a temporary folder, then rename it to `path`; the folder of a run that was faster stays."""
+    if path.exists():
+        return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.tmp"
+    temporary.mkdir()
+    try:
+        write(temporary)
+        try:
+            os.rename(temporary, path)
+        except OSError:
+            if not path.exists():
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return path
+
+
+def save_task(folder: Path, data: TaskData) -> None:
+    """Write `data` into an existing folder as .npy files and JSON; no pickle, so that loading runs no code."""
+    write_json(folder / "encoder.json", data.encoder.to_json())
+    _save_sequences(folder / "train", data.train.sequences)
+    _save_sequences(folder / "test", data.test.sequences)
+    for name, examples in (("train", data.train), ("valid", data.valid), ("test", data.test)):
+        if examples is not None:
+            for field in ("user", "end", "time"):
+                np.save(folder / f"{name}_{field}.npy", getattr(examples.queries, field))
+            np.save(folder / f"{name}_target.npy", examples.target)
+    write_json(folder / "task.json", {"catalogue": data.catalogue, "valid": data.valid is not None})
+
+
+def load_task(folder: Path) -> TaskData:
+    """What `save_task` wrote, mapped copy-on-write: pages are read when touched, a write stays private."""
+    facts = read_json(folder / "task.json")
+    train, test = _load_sequences(folder / "train"), _load_sequences(folder / "test")
+    return TaskData(
+        encoder=Encoder.from_json(read_json(folder / "encoder.json")),
+        train=_load_examples(folder, "train", train),
+        valid=_load_examples(folder, "valid", train) if facts["valid"] else None,
+        test=_load_examples(folder, "test", test),
+        catalogue=facts["catalogue"],
+    )
+
+
+def _load_examples(folder: Path, name: str, sequences: Sequences) -> Examples:
+    user, end, time = (_load(folder / f"{name}_{field}.npy") for field in ("user", "end", "time"))
+    return Examples(sequences, Queries(user, end, time), _load(folder / f"{name}_target.npy"))
+
+
+def _save_sequences(folder: Path, sequences: Sequences) -> None:
+    folder.mkdir()
+    roles, code = np.unique(sequences.role.astype(str), return_inverse=True)
+    arrays = {"offsets": sequences.offsets, "time": sequences.time, "event_id": sequences.event_id, "role": code.astype(np.uint8),
+              "users": sequences.users.astype(str)}
+    # A team's own column may have any name: files are numbered, the names stand in the JSON.
+    named = {group: list(getattr(sequences, group)) for group in ("columns", "raw", "ids")}
+    for group, columns in named.items():
+        arrays |= {f"{group}_{i}": getattr(sequences, group)[name] for i, name in enumerate(columns)}
+    for name, values in arrays.items():
+        np.save(folder / f"{name}.npy", values)
+    write_json(folder / "sequences.json", {**named, "roles": roles.tolist()})
+
+
+def _load_sequences(folder: Path) -> Sequences:
+    facts = read_json(folder / "sequences.json")
+    arrays = {name: _load(folder / f"{name}.npy") for name in ("offsets", "time", "event_id")}
+    groups = {
+        group: {name: _load(folder / f"{group}_{i}.npy") for i, name in enumerate(facts[group])} for group in ("columns", "raw", "ids")
+    }
+    roles = np.array([*facts["roles"]], dtype=object)
+    return Sequences(
+        users=np.load(folder / "users.npy").astype(object), role=roles[np.load(folder / "role.npy")],
+        **arrays, **groups,  # type: ignore[arg-type]
+    )
+
+
+def _load(path: Path) -> np.ndarray:
+    values: np.ndarray = np.load(path, mmap_mode="c") if path.stat().st_size > 4096 else np.load(path)
+    return values.view(np.ndarray)

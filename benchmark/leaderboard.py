@@ -1,0 +1,254 @@
+"""Results -> docs/leaderboard.md with its plots, written by the program; and the same as a table for Python.
+
+Everything is taken from the results folder, so the page can be made again from it at any time, byte for byte.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from eventlog.files import new_file
+
+from . import statistics
+from .board import COSTS, Board, Row, boards
+from .plan import REAL, Cell
+from .results import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TITLES = {"fit_cpu_s": "fit, CPU s", "us_per_query": "µs/query", "parameters": "parameters", "peak_mb": "memory, MiB"}
+MEASURES = ("event_js", "bigram_js", "trigram_js", "gap_ks", "length_ks", "session_length_ks", "item_js", "price_ks", "detection_auc",
+            "column_shapes", "pair_trends")
+
+
+def write(store: Store, out: Path, *, plots: bool = True, costs: bool = True) -> Path:
+    """Write `out`/leaderboard.md, and its plots into `out`/leaderboard/. Raises InputError where there are no results."""
+    plan = store.plan()
+    all_boards = boards(store, plan["cells"])
+    pictures: dict[str, list[str]] = {}
+    if plots:
+        from .plots import draw
+
+        pictures = draw(all_boards, out / "leaderboard")
+    page = out / "leaderboard.md"
+    with new_file(page) as temporary:
+        temporary.write_text("\n".join(lines(store, plan, all_boards, pictures, costs=costs)) + "\n", encoding="utf-8")
+    return page
+
+
+def table(store: Store, cells: Sequence[Cell]) -> pd.DataFrame:
+    """A row per model or reference cell: labels, status, metrics, costs."""
+    import pandas as pd
+
+    rows = []
+    for cell in cells:
+        if cell.kind not in ("model", "reference"):
+            continue
+        record = store.latest(cell.key) or {"status": "not run"}
+        rows.append({
+            **{k: cell.label.get(k) for k in ("log", "task", "source", "model", "seed")}, "status": record["status"],
+            "error": record.get("error"), **(record.get("metrics") or {}), **{c: record.get(c) for c in COSTS}, "key": cell.key,
+        })
+    return pd.DataFrame(rows)
+
+
+def lines(
+    store: Store, plan: dict[str, Any], all_boards: Sequence[Board], pictures: dict[str, list[str]], *, costs: bool = True
+) -> Iterator[str]:
+    """The page, line by line. Without `costs` nothing in it depends on the machine's speed."""
+    yield "# Leaderboard"
+    yield ""
+    yield from _header(store, plan)
+    for name in dict.fromkeys(c["label"]["log"] for c in plan["cells"]):
+        here = [b for b in all_boards if b.log == name]
+        record = _log_record(store, plan, name)
+        yield f"## Log `{name}`"
+        yield ""
+        if record:
+            yield (f"{record['events']:,} events, {record['users']:,} users, {record['items']:,} items, {record['purchases']:,} purchases, "
+                   f"{record['first'][:16]} to {record['last'][:16]}; cut at {record['cut'][:16]}; data `{record['digest']}`.")
+            yield ""
+        for board in here:
+            yield from _board(board, costs)
+            yield from _pictures(pictures.get(f"{board.log}/{board.task}", ()))
+        yield from _utility(here)
+        yield from _pictures(pictures.get(name, ()))
+        yield from _generators(store, plan, name, costs)
+
+
+def _header(store: Store, plan: dict[str, Any]) -> Iterator[str]:
+    records = [r for c in plan["cells"] if (r := store.latest(c["key"])) is not None]
+    good = sum(r["status"] == "ok" for r in records)
+    left_out = sum(r["status"] == "left out" for r in records)
+    environments = [r["environment"] for r in records]
+    seeds = sorted({c["label"]["seed"] for c in plan["cells"] if c["kind"] == "model"})
+    versions = _each({f"{k} {v}" for e in environments for k, v in e["versions"].items() if k in ("numpy", "torch", "lightgbm")})
+    commits = _each({f"{e['commit'] or 'none'}{' + changes' if e['dirty'] else ''}" for e in environments})
+    yield "Written by the program; do not edit. Made with:"
+    yield ""
+    yield f"    {plan['command']}"
+    yield ""
+    machines = _each({f"{e['machine']} ({e['cores']} cores)" for e in environments})
+    yield (f"Suite `{plan['suite']}`, profile `{plan['profile']}`, seeds {', '.join(map(str, seeds)) or 'none'}; "
+           f"{good} of {len(plan['cells'])} cells ok, {left_out} left out. Machine: {machines}; "
+           f"Python {_each({e['python'] for e in environments})}, {versions}; commit {commits}.")
+    yield ""
+    yield ("Figures in brackets are 95 % intervals from a bootstrap over test users (and seeds, where there are several). "
+           "Models in one tier are not told apart by a paired test, corrected for the number of pairs. Headroom: 0 % is the trivial "
+           "model, 100 % the oracle that knows the simulator's probabilities. Metrics: see [tasks and metrics](tasks-and-metrics.md).")
+    yield ""
+
+
+def _board(board: Board, costs: bool) -> Iterator[str]:
+    yield f"### {board.task.capitalize()} on `{board.log}`"
+    yield ""
+    if REAL in board.left_out or not board.facts:
+        yield f"Left out: {board.left_out.get(REAL, 'its questions could not be prepared')}."
+        yield ""
+        return
+    facts = board.facts
+    rate = f", {facts['base_rate']:.2%} positive" if facts["base_rate"] is not None else ""
+    yield f"{facts['train']:,} questions to learn from, {facts['test']:,} to be tested on, of {facts['test_users']:,} users{rate}."
+    yield ""
+    shown = [m for m in facts["shown"] if m != board.headline]
+    head = ["tier", "model", f"{board.headline} [95 %]", *shown, "headroom", *([TITLES[c] for c in COSTS] if costs else []), "cells"]
+    yield from _table(head, (_model_row(board, row, shown, costs) for row in board.real))
+
+
+def _model_row(board: Board, row: Row, shown: Sequence[str], costs: bool) -> list[str]:
+    name = f"*{row.name}*" if row.reference else f"{row.name} (trivial)" if row.name == board.facts["trivial"] else row.name
+    value = "; ".join(sorted(set(row.problems)))[:160]
+    if row.records:
+        low, high = statistics.interval(row.replicates)
+        value = f"{_number(row.mean(board.headline))} [{_number(low)}, {_number(high)}]"
+    return [
+        str(board.tiers.get(row.name, "–")), name, value,
+        *(_number(row.mean(m)) for m in shown), _percent(board.headroom(row)) if row.records else "–",
+        *([_short(row.cost(c)) for c in COSTS] if costs else []), f"{len(row.records)}/{row.planned}",
+    ]
+
+
+def _utility(here: Sequence[Board]) -> Iterator[str]:
+    if not any(source != REAL for b in here for source in (*b.rows, *b.left_out)):
+        return
+    yield "### Trained on generated logs, tested on the real one"
+    yield ""
+    yield ("In brackets: the share of what the same model reaches when trained on the real log, both counted from the score of a constant "
+           "(NDCG 0, ROC-AUC 0.5, PR-AUC the base rate); – where the model learnt nothing from the real log either.")
+    yield ""
+    for board in here:
+        sources = [s for s in board.rows if s != REAL]
+        for source, reason in board.left_out.items():
+            if source != REAL:
+                yield f"- {board.task}, trained on {source}: left out, {reason}."
+        if not sources or not board.facts:
+            continue
+        names = [r.name for r in board.real if any(r.name in board.rows[s] for s in sources)]
+        yield ""
+        yield f"**{board.task}** ({board.headline})"
+        yield ""
+        rows = [
+            [n, _number(board.rows[REAL][n].mean(board.headline)), *(_made(board, board.rows[s].get(n)) for s in sources)] for n in names
+        ]
+        middle = [_percent(_median([board.share(r) for r in board.rows[s].values()])) for s in sources]
+        rows.append(["*median share*", "", *middle])
+        rows.append(["*order of models: Kendall tau [95 %]*", "", *(_agreement(board, s) for s in sources)])
+        yield from _table(["model", "real", *sources], rows)
+
+
+def _made(board: Board, row: Row | None) -> str:
+    if row is None:
+        return "–"
+    if not row.records:
+        return "; ".join(sorted(set(row.problems)))[:80]
+    missing = "" if row.complete else f" ({len(row.records)}/{row.planned} cells)"
+    return f"{_number(row.mean(board.headline))} ({_percent(board.share(row))}){missing}"
+
+
+def _agreement(board: Board, source: str) -> str:
+    found = board.agreement(source)
+    return "–" if found is None else f"{found[0]:.2f} [{found[1]:.2f}, {found[2]:.2f}], {found[3]} models"
+
+
+def _generators(store: Store, plan: dict[str, Any], log: str, costs: bool) -> Iterator[str]:
+    mine = [c for c in plan["cells"] if c["label"]["log"] == log and c["kind"] in ("generator", "fidelity")]
+    if not mine:
+        return
+    yield f"### Generators on `{log}`"
+    yield ""
+    yield ("Fidelity beside the floor that two real halves have from each other: value (floor). Distances: lower is better; "
+           "column_shapes and pair_trends: 1 is best; detection_auc: 0.5 is best. *passed* counts the measures that the floor allows.")
+    yield ""
+    fitted = {(c["label"]["model"], c["label"]["seed"]): store.latest(c["key"]) for c in mine if c["kind"] == "generator"}
+    judged = {(c["label"]["model"], c["label"]["seed"]): store.latest(c["key"]) for c in mine if c["kind"] == "fidelity"}
+    present = [m for m in MEASURES if any(m in (r or {}).get("measures", {}) for r in judged.values())]
+    head = ["generator", "seed", "epsilon", "passed", *present, *(["fit, CPU s", "rows/CPU s"] if costs else []), "parameters"]
+    yield from _table(head, (_generator_row(key, record, judged.get(key), present, costs) for key, record in fitted.items()))
+
+
+def _generator_row(key: tuple[str, int], made: Any, judged: Any, present: Sequence[str], costs: bool) -> list[str]:
+    name, seed = key
+    if made is None or made["status"] != "ok":
+        said = "not run" if made is None else f"{made['status']}: {made['error']}"
+        return [name, str(seed), said[:120], *["–"] * (1 + len(present) + (2 if costs else 0) + 1)]
+    measures = (judged or {}).get("measures", {})
+    passed = f"{sum(m['verdict'] == 'pass' for m in measures.values())}/{len(measures)}" if measures else "–"
+    rate = made["events"] / made["sample_cpu_s"] if made.get("sample_cpu_s") else math.nan
+    return [
+        name, str(seed), "none" if made.get("epsilon") is None else f"{made['epsilon']:.3g}", passed,
+        *(f"{_number(measures[m]['value'])} ({_number(measures[m]['floor'])})" if m in measures else "–" for m in present),
+        *([_short(made.get("fit_cpu_s", math.nan)), _short(rate)] if costs else []), _short(made.get("parameters", math.nan)),
+    ]
+
+
+def _log_record(store: Store, plan: dict[str, Any], name: str) -> dict[str, Any] | None:
+    key = next((c["key"] for c in plan["cells"] if c["kind"] == "log" and c["label"]["log"] == name), "")
+    record = store.latest(key)
+    return record if record is not None and record["status"] == "ok" else None
+
+
+def _pictures(names: Iterable[str]) -> Iterator[str]:
+    for name in names:
+        yield f"![{Path(name).stem.replace('-', ' ')}](leaderboard/{name})"
+        yield ""
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """A Markdown table with its columns lined up, so that it reads as text."""
+    body = [[str(c).replace("|", "/").replace("\n", " ") for c in row] for row in rows]
+    width = [max(len(str(r[i])) for r in [list(head), *body]) for i in range(len(head))]
+    for i, row in enumerate([list(head), *body]):
+        yield "| " + " | ".join(str(c).ljust(w) for c, w in zip(row, width, strict=True)) + " |"
+        if i == 0:
+            yield "|" + "|".join("-" * (w + 2) for w in width) + "|"
+    yield ""
+
+
+def _number(value: float) -> str:
+    return "–" if not math.isfinite(value) else f"{value:.4f}"
+
+
+def _percent(value: float) -> str:
+    return "–" if not math.isfinite(value) else f"{value:.0%}"
+
+
+def _short(value: float) -> str:
+    """Three digits that count: 12,300 or 0.0123."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _median(values: Sequence[float]) -> float:
+    present = sorted(v for v in values if math.isfinite(v))
+    middle = len(present) // 2
+    return math.nan if not present else present[middle] if len(present) % 2 else (present[middle - 1] + present[middle]) / 2
+
+
+def _each(values: Iterable[str]) -> str:
+    return ", ".join(sorted(values)) or "none"
+

@@ -1,0 +1,78 @@
+"""Plots of the leaderboard as SVG: quality against cost for each task, and the utility of each generator. Same results, same bytes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("svg")
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+
+from . import statistics
+from .board import Board
+from .plan import ORACLE, REAL
+
+STYLE: Any = {"svg.hashsalt": "shoptwin", "svg.fonttype": "none", "font.size": 10, "axes.spines.top": False, "axes.spines.right": False}
+
+
+def draw(boards: Sequence[Board], folder: Path) -> dict[str, list[str]]:
+    """Draw what there is to draw into `folder`; file names by "log/task" and by "log"."""
+    made: dict[str, list[str]] = {}
+    with plt.rc_context(STYLE):
+        for board in boards:
+            if any(r.records and not r.reference for r in board.real) and board.facts:
+                made[f"{board.log}/{board.task}"] = [_save(_quality(board), folder, f"{board.log}-{board.task}-quality-and-cost")]
+        for log in dict.fromkeys(b.log for b in boards):
+            here = [b for b in boards if b.log == log and b.facts and any(s != REAL for s in b.rows)]
+            if here:
+                made[log] = [_save(_utility(here), folder, f"{log}-utility-of-generators")]
+    return made
+
+
+def _quality(board: Board) -> Figure:
+    rows = [r for r in board.real if r.records and not r.reference]
+    figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
+    for row in rows:
+        value, (low, high) = row.mean(board.headline), statistics.interval(row.replicates)
+        cost = max(row.cost("fit_cpu_s"), 1e-3)
+        axes.errorbar(cost, value, yerr=[[max(value - low, 0)], [max(high - value, 0)]], fmt="o", capsize=3)
+        axes.annotate(row.name, (cost, value), textcoords="offset points", xytext=(6, 4))
+    for row in board.real:
+        if row.reference and row.records:
+            axes.axhline(row.mean(board.headline), linestyle="--" if row.name == ORACLE else ":", color="grey", linewidth=1)
+            place = (1.0, row.mean(board.headline))
+            axes.annotate(row.name, place, xycoords=("axes fraction", "data"), ha="right", va="bottom", color="grey")
+    axes.set_xscale("log")
+    axes.set_xlabel("CPU seconds of training")
+    axes.set_ylabel(board.headline)
+    axes.set_title(f"{board.task} on {board.log}")
+    return figure
+
+
+def _utility(boards: Sequence[Board]) -> Figure:
+    sources = list(dict.fromkeys(s for b in boards for s in b.rows if s != REAL))
+    figure, axes = plt.subplots(figsize=(7, 0.6 + 0.45 * len(sources) * len(boards)), layout="constrained")
+    places, labels = [], []
+    for i, board in enumerate(boards):
+        for j, source in enumerate(sources):
+            place = -(i * (len(sources) + 1) + j)
+            shares = [s for r in board.rows[source].values() if math.isfinite(s := board.share(r))]
+            axes.scatter(shares, [place] * len(shares), s=22, alpha=0.7, color=f"C{j}")
+            places.append(place)
+            labels.append(f"{board.task}: {source}")
+    axes.axvline(1.0, color="grey", linewidth=1, linestyle="--")
+    axes.set_yticks(places, labels)
+    axes.set_xlabel("share of the utility of the real log, a dot a model")
+    return figure
+
+
+def _save(figure: Figure, folder: Path, name: str) -> str:
+    folder.mkdir(parents=True, exist_ok=True)
+    figure.savefig(folder / f"{name}.svg", format="svg", metadata={"Date": None})
+    plt.close(figure)
+    return f"{name}.svg"

@@ -1,0 +1,210 @@
+"""Suites: logs x tasks x models x generators x seeds, as data. A suite is one TOML file in suites/, or a file of one's own.
+
+    description = "Next item on a simulated shop."
+    tasks = ["recommendation"]
+    models = ["popularity", "lstm", "./mine.py"]     # "*" (the default): every model that fits the task
+    seeds = [0]
+    [logs.shop]
+    scenario = "shop"                                # or folder = "my/log"
+    users = 4000
+    [settings.models.lstm]
+    epochs = 3
+    [profiles.smoke.logs.shop]                       # a profile overrides any of this
+    users = 200
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from eventlog import plugins
+from eventlog.errors import InputError, UnknownNameError
+
+PROFILES = ("smoke", "default", "full")
+
+
+@dataclass(frozen=True)
+class LogSource:
+    """A log to run on: a scenario that is simulated, or a folder."""
+
+    scenario: str | None = None
+    folder: str | None = None
+    users: int = 1000
+    days: int = 60
+    seed: int = 7
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class GeneratorUse:
+    """A generator in a suite. Several entries may use one model with different settings, e.g. with and without epsilon."""
+
+    model: str
+    epsilon: float | None = None
+    delta: float | None = None
+    public: tuple[str, ...] = ()
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Suite:
+    """What to run; see the module's docstring."""
+
+    name: str
+    description: str = ""
+    tasks: tuple[str, ...] = ()
+    models: tuple[str, ...] = ("*",)
+    seeds: tuple[int, ...] = (0,)
+    limit_s: float = 600.0                       # of a cell; one that takes longer is stopped and recorded as a timeout
+    logs: dict[str, LogSource] = field(default_factory=dict)
+    generators: dict[str, GeneratorUse] = field(default_factory=dict)
+    fidelity_columns: bool = True                # with the two sdmetrics scores, which are slow
+    synthetic_models: tuple[str, ...] = ("*",)   # which of the models are trained on generated logs too
+    model_settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    task_settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def names() -> list[str]:
+    """Suites in the folder."""
+    return plugins.names("benchmark.suites", suffix=".toml")
+
+
+def describe(name: str) -> str:
+    """The suite's own description."""
+    return str(_read(name).get("description", ""))
+
+
+def load(
+    name: str, *, profile: str = "default", log: str | Path | None = None, models: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None, generators: Sequence[str] | None = None, overrides: Sequence[str] = (),
+) -> Suite:
+    """Read a suite under a profile, then apply what the caller overrides; `overrides` are "settings.models.lstm.epochs=3".
+
+    Raises InputError for unknown keys and wrong values, UnknownNameError for a wrong suite, profile or plugin name.
+    """
+    data = _read(name)
+    profiles = data.pop("profiles", {})
+    if profile not in PROFILES:
+        raise UnknownNameError("profile", profile, PROFILES)
+    if (extra := set(profiles) - set(PROFILES)):
+        raise UnknownNameError("profile", min(extra), PROFILES)
+    data = _merged(data, profiles.get(profile, {}))
+    for text in overrides:
+        data = _merged(data, _override(text))
+    if log is not None:
+        folder = Path(log)
+        data["logs"] = {folder.resolve().name: {"folder": str(folder)}}
+    if models is not None:
+        data["models"], data["synthetic_models"] = list(models), list(models)
+    if seeds is not None:
+        data["seeds"] = list(seeds)
+    if generators is not None:
+        known = data.get("generators", {})
+        data["generators"] = {plugin_name(g): known.get(g, {"model": g}) for g in generators}
+    return _checked(_build(Path(name).stem, data))
+
+
+def plugin_name(given: str) -> str:
+    """What a plugin is called in tables: its file's name."""
+    return Path(given).stem if given.endswith(".py") or "/" in given else given
+
+
+def expand(given: Sequence[str], package: str, kind: str) -> tuple[str, ...]:
+    """Names with "*" replaced by all in the package; a path becomes absolute. Raises UnknownNameError."""
+    known = plugins.names(package)
+    out: list[str] = []
+    for name in given:
+        if name == "*":
+            out += known
+        elif name.endswith(".py") or "/" in name:
+            if not Path(name).is_file():
+                raise InputError(f"The {kind} file {name} does not exist.")
+            out.append(str(Path(name).resolve()))
+        elif name in known:
+            out.append(name)
+        else:
+            raise UnknownNameError(kind, name, known)
+    return tuple(dict.fromkeys(out))
+
+
+def _read(name: str) -> dict[str, Any]:
+    path = plugins.path_of("benchmark.suites", name, kind="suite")
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"The suite {path} is not valid TOML: {error}.") from None
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    out = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(out.get(key), Mapping)
+        out[key] = _merged(out[key], value) if both else value
+    return out
+
+
+def _override(text: str) -> dict[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise InputError(f"--set takes KEY=VALUE, as in settings.models.lstm.epochs=3; got {text!r}.")
+    try:
+        parsed = tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        parsed = value
+    for part in reversed(key.strip().split(".")):
+        parsed = {part: parsed}
+    return parsed  # type: ignore[no-any-return]
+
+
+def _build(name: str, data: dict[str, Any]) -> Suite:
+    settings = data.pop("settings", {})
+    _known(f"suite {name}, [settings]", settings, ("models", "tasks"))
+    _known(f"suite {name}", data, [f.name for f in dataclasses.fields(Suite) if f.name not in ("name", "model_settings", "task_settings")])
+    for list_key in ("tasks", "models", "synthetic_models", "seeds"):
+        if list_key in data:
+            if not isinstance(data[list_key], list):
+                raise InputError(f"suite {name}: {list_key} must be a list, it is {data[list_key]!r}.")
+            data[list_key] = tuple(data[list_key])
+    data["logs"] = {key: _typed(LogSource, f"suite {name}, [logs.{key}]", value) for key, value in data.get("logs", {}).items()}
+    data["generators"] = {
+        key: _typed(GeneratorUse, f"suite {name}, [generators.{key}]", {"model": key, **value})
+        for key, value in data.get("generators", {}).items()
+    }
+    return Suite(name=name, model_settings=settings.get("models", {}), task_settings=settings.get("tasks", {}), **data)
+
+
+def _typed(kind: type, where: str, value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        raise InputError(f"{where} must be a table, it is {value!r}.")
+    _known(where, value, [f.name for f in dataclasses.fields(kind)])
+    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in value.items()})
+
+
+def _known(where: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
+    for key in given:
+        if key not in known:
+            raise UnknownNameError(f"key of {where}", key, known)
+
+
+def _checked(suite: Suite) -> Suite:
+    if not suite.logs or not suite.tasks or not suite.seeds:
+        raise InputError(f"suite {suite.name} names no {'log' if not suite.logs else 'task' if not suite.tasks else 'seed'}.")
+    for name, log in suite.logs.items():
+        if (log.scenario is None) == (log.folder is None):
+            raise InputError(f"suite {suite.name}, [logs.{name}]: give either scenario or folder.")
+    models = expand(suite.models, "baselines.models", "model")
+    synthetic = expand(suite.synthetic_models, "baselines.models", "model")
+    return dataclasses.replace(
+        suite,
+        tasks=expand(suite.tasks, "benchmark.tasks", "task"), models=models,
+        synthetic_models=tuple(m for m in synthetic if m in models),
+        generators={
+            key: dataclasses.replace(use, model=expand([use.model], "generators.models", "generator")[0])
+            for key, use in suite.generators.items()
+        },
+    )

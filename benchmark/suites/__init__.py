@@ -1,0 +1,1 @@
+"""Suites as TOML; a new one is a new file."""

@@ -1,0 +1,200 @@
+"""Task: a question asked of a log, its answers, and how well a model answered. The rule against leaks sits here.
+
+Every task shares one cut in time. A model learns from a *source* (the real log, or a generated one), of which it gets
+only what was known at the cut; it is tested on the real log. The encoder is fitted on the source alone, so what the
+source lacks (an item that no generated user ever saw) is unknown to the model and counts as a miss.
+
+    class Mine(Task):
+        kind = "binary"
+        headline = "roc_auc"
+        def train_questions(self, log, sequences, split): ...
+        def test_questions(self, log, sequences, split): ...
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol
+
+import numpy as np
+import pandas as pd
+
+from eventlog import EventLog
+from eventlog.encode import Encoder, Examples, Queries, Sequences
+from eventlog.errors import InputError
+from eventlog.split import TimeSplit, by_time
+
+from . import metrics
+
+TEST_SHARE = 1 / 6
+
+
+class NotApplicable(InputError):
+    """The log lacks what the task asks about; the text says what. Such a cell is left out, with this line as the reason."""
+
+
+class Truth(Protocol):
+    """The part of `simulator.truth` that an oracle needs."""
+
+    def oracle_next_item_rank(self, log: EventLog, event_ids: np.ndarray) -> np.ndarray: ...  # noqa: D102
+    def oracle_churn(self, log: EventLog, user_ids: np.ndarray, cut: pd.Timestamp, horizon: pd.Timedelta) -> np.ndarray: ...  # noqa: D102
+    def oracle_fraud(self, log: EventLog, event_ids: np.ndarray) -> np.ndarray: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Questions with answers; `valid` marks those that a model may use to stop early."""
+
+    queries: Queries
+    target: np.ndarray        # (n,) int32 item code (0 missing, 1 unknown to the encoder), or float32 0/1
+    valid: np.ndarray         # (n,) bool
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """What a model cell works on. `catalogue` is the number of items of the real training log."""
+
+    encoder: Encoder
+    train: Examples
+    valid: Examples | None
+    test: Examples
+    catalogue: int
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A model's answers boiled down: the metrics, and one headline value per bootstrap resample of the test users."""
+
+    metrics: dict[str, float]
+    intervals: dict[str, tuple[float, float]]  # 95 %, over users
+    replicates: np.ndarray                     # (metrics.RESAMPLES,) float32: the headline metric, resample by resample
+    chance: float                              # what a constant scorer gets on the headline metric
+
+
+class Task(ABC):
+    """A task. Settings are keyword arguments of `__init__`.
+
+    `headline` names the metric that ranks models; `trivial` the model that marks 0 % of the headroom.
+    """
+
+    kind: ClassVar[Literal["next_item", "binary"]]
+    headline: ClassVar[str]
+    shown: ClassVar[tuple[str, ...]]  # further metrics of the leaderboard, the headline first
+    trivial: ClassVar[str] = "base_rate"
+
+    # --- what a task says ------------------------------------------------------------------------------------------
+
+    def view(self, log: EventLog) -> EventLog:
+        """The rows of a log that the task looks at; by default all of them."""
+        return log
+
+    @abstractmethod
+    def train_questions(self, log: EventLog, sequences: Sequences, split: TimeSplit) -> Questions:
+        """Questions about `log`, which ends before `split.cut`: every answer lies in it. Raises NotApplicable."""
+
+    @abstractmethod
+    def test_questions(self, log: EventLog, sequences: Sequences, split: TimeSplit) -> Queries:
+        """Questions about the test window of the real `log`. They must not depend on the encoder. Raises NotApplicable."""
+
+    @abstractmethod
+    def test_answers(self, log: EventLog, sequences: Sequences, queries: Queries, split: TimeSplit) -> np.ndarray:
+        """(n,) answers: item codes of `sequences`, or float32 0/1."""
+
+    def oracle(self, truth: Truth, log: EventLog, test: Examples, split: TimeSplit) -> np.ndarray | None:
+        """What a simulated log's truth says: (n,) rank of the next item, or probability of 1; None where there is no oracle."""
+        return None
+
+    # --- what all tasks do -------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def split(log: EventLog) -> TimeSplit:
+        """The cut that all tasks of a log share."""
+        return by_time(log, test_share=TEST_SHARE)
+
+    def prepare(self, source: EventLog, log: EventLog, split: TimeSplit) -> TaskData:
+        """Questions to learn from (`source`, up to the cut) and to be tested on (`log`, after the cut).
+
+        Raises NotApplicable where the source or the log lacks labels, purchases, items, or enough of them.
+        """
+        known = self.view(_not_empty(source.before(split.cut), f"before {split.cut:%Y-%m-%d %H:%M}"))
+        encoder = Encoder.fit(known)
+        sequences = encoder.encode(known)
+        asked = self.train_questions(known, sequences, split)
+        test = self.test(log, split, encoder)
+        real = self.view(log.before(split.cut))
+        return TaskData(
+            encoder=encoder,
+            train=_pick(asked, sequences, ~asked.valid),
+            valid=_pick(asked, sequences, asked.valid) if asked.valid.any() else None,
+            test=test,
+            catalogue=int(real.events["item_id"].nunique()) if "item_id" in real.events else 0,
+        )
+
+    def test(self, log: EventLog, split: TimeSplit, encoder: Encoder) -> Examples:
+        """The test questions and answers of the real log, as this encoder sees it."""
+        view = self.view(log)
+        sequences = encoder.encode(view)
+        queries = self.test_questions(view, sequences, split)
+        return Examples(sequences, queries, self.test_answers(view, sequences, queries, split))
+
+    def evaluate(
+        self, score: Callable[[Sequences, Queries], np.ndarray], test: Examples, *, catalogue: int, encoder: Encoder
+    ) -> Scored:
+        """Ask `score` batch by batch and measure its answers. Raises metrics.BadScores for NaN or a wrong shape."""
+        if self.kind == "binary":
+            return self.judge_probabilities(metrics.probabilities(score, test), test)
+        ranks, shown = metrics.ranks(score, test, encoder.n_items)
+        scored = self.judge_ranks(ranks, test)
+        scored.metrics["coverage@10"] = shown / max(catalogue, 1)
+        return scored
+
+    def judge_ranks(self, rank: np.ndarray, test: Examples) -> Scored:
+        """Metrics of (n,) ranks, 1 = best, NaN = a miss."""
+        return _scored(metrics.next_item_metrics(rank, test.queries.user), self.headline, chance=0.0)
+
+    def judge_probabilities(self, probability: np.ndarray, test: Examples) -> Scored:
+        """Metrics of (n,) probabilities of 1."""
+        measured = metrics.binary_metrics(probability, test.target, test.queries.user, names=self.shown)
+        rate = float(np.mean(test.target))
+        return _scored(measured, self.headline, chance={"roc_auc": 0.5, "pr_auc": rate}.get(self.headline, 0.0))
+
+
+def leaks(score: Callable[[Sequences, Queries], np.ndarray], examples: Examples, *, rng: np.random.Generator, probe: int = 64) -> bool:
+    """Does `score` read rows at or after `queries.end`? Compares its answers with those it gives when these rows are gone.
+
+    One question each of up to `probe` users, drawn with `rng`; answers that differ by more than float32 noise are a leak.
+    """
+    sequences, queries = examples.sequences, examples.queries
+    order = rng.permutation(len(queries))
+    chosen = np.sort(order[np.unique(queries.user[order], return_index=True)[1]][:probe])
+    asked = queries[chosen]
+    # Only the users who are asked about stay, and of them only the rows that are known.
+    stop = sequences.offsets[1:].copy()
+    stop[asked.user] = asked.end
+    row = np.arange(sequences.n_rows)
+    known = sequences.select(row < stop[sequences.row_user()])
+    shortened = Queries(asked.user, known.offsets[asked.user] + (asked.end - sequences.offsets[asked.user]), asked.time)
+    full, cut = (np.asarray(score(s, q), dtype=np.float64) for s, q in ((sequences, asked), (known, shortened)))
+    return full.shape != cut.shape or not np.allclose(full, cut, rtol=1e-3, atol=1e-4, equal_nan=True)
+
+
+def _scored(measured: metrics.Measured, headline: str, *, chance: float) -> Scored:
+    low, high = {}, {}
+    for name, values in measured.replicates.items():
+        low[name], high[name] = (float(v) for v in np.nanquantile(values, (0.025, 0.975)))
+    return Scored(
+        metrics=measured.values, intervals={n: (low[n], high[n]) for n in low},
+        replicates=measured.replicates[headline].astype(np.float32), chance=chance,
+    )
+
+
+def _pick(asked: Questions, sequences: Sequences, keep: np.ndarray) -> Examples:
+    return Examples(sequences, asked.queries[keep], asked.target[keep])
+
+
+def _not_empty(log: EventLog, where: str) -> EventLog:
+    if len(log) == 0:
+        raise NotApplicable(f"there are no events {where}")
+    return log
