@@ -320,16 +320,19 @@ def _to_pandas(table: pa.Table) -> pd.DataFrame:
 
 
 def _part_bounds(events: pd.DataFrame, rows_per_part: int) -> Iterator[tuple[int, int]]:
-    """Row ranges of about `rows_per_part` rows that never cut through a user."""
+    """Row ranges of about `rows_per_part` rows that never cut through a user; a new one begins where user_id falls.
+
+    (The shards of a simulated log, put together in memory, are each sorted by user and not all together.)
+    """
     codes = events["user_id"].astype("category").cat.codes.to_numpy()
-    ends = np.append(np.flatnonzero(codes[1:] != codes[:-1]) + 1, len(codes))
+    first = np.flatnonzero(np.append(True, codes[1:] != codes[:-1])) if len(codes) else np.zeros(0, dtype=np.int64)
+    ids = events["user_id"].iloc[first].astype(str).to_numpy(dtype=object)
+    falls = {int(row) for row in first[1:][ids[1:] < ids[:-1]]}
     start = 0
-    while start < len(codes):
-        stop = int(ends[min(int(np.searchsorted(ends, start + rows_per_part)), len(ends) - 1)])
-        yield start, stop
-        start = stop
-    if len(codes) == 0:
-        yield 0, 0
+    for stop in [*first[1:].tolist(), len(codes)]:
+        if stop in falls or stop == len(codes) or stop - start >= rows_per_part:
+            yield start, stop
+            start = stop
 
 
 def _drop_unused(events: pd.DataFrame) -> pd.DataFrame:

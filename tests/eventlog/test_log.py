@@ -35,6 +35,15 @@ def test_parts_hold_disjoint_users_and_all_rows(small_log: EventLog, tmp_path: P
         EventLog.read(tmp_path / "log").events.astype({"user_id": str}), small_log.events.astype({"user_id": str}), check_categorical=False)
 
 
+def test_a_part_never_holds_falling_user_ids(small_log: EventLog, tmp_path: Path) -> None:
+    users = small_log.events["user_id"].astype(str)
+    halves = [small_log.events[users >= "u030"], small_log.events[users < "u030"]]
+    EventLog(pd.concat(halves, ignore_index=True)).write(tmp_path / "log")
+    parts = [part.events["user_id"].astype(str) for part in EventLog.parts(tmp_path / "log")]
+    assert len(parts) == 2
+    assert all(part.is_monotonic_increasing for part in parts)
+
+
 def test_before_keeps_only_what_was_known(small_log: EventLog) -> None:
     cut = small_log.time_at(0.5)
     known = small_log.before(cut)
