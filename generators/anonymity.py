@@ -16,7 +16,7 @@ from .intervals import Rate, wilson
 
 GUESSES = 1_000        # predicates for singling out
 PREDICATE = 3          # columns in a predicate
-TARGETS = 1_000        # users attacked per group, for linkage and inference
+TARGETS = 2_000        # users attacked per group, for linkage and inference
 CANDIDATES = 10_000    # synthetic users searched
 MAX_LEVELS = 50        # an event column with more values is not a property of a person
 SECRETS = 6            # attributes guessed
