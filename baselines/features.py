@@ -17,6 +17,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import combinations_with_replacement
 
 import numpy as np
 import pandas as pd
@@ -33,7 +34,7 @@ ONE_HOT = 16               # a categorical with at most this many codes gets a c
 
 
 class Features:
-    """The columns of one task: aggregates of the user and, for questions asked at an event, that event and its entities' risk.
+    """The columns of one task, fewer where training does not vary: aggregates of the user and, for questions asked at an event, that event and its entities' risk.
 
     Whether questions are asked at events (is this order fraudulent?) or at dates (will this user come back?) is read off
     the training questions: at an event, the question's time is that of the last known row.
@@ -52,14 +53,18 @@ class Features:
         if self.risk_ is not None:
             self.risk_.fit(train, history_of(sequences, self.encoder).run_first)
         self.names = list(self._columns(sequences, queries[:0]))
-        return self.transform(sequences, queries)
+        table = self.transform(sequences, queries)
+        keep = _informative(table)
+        self.names = [self.names[k] for k in keep]
+        return table[:, keep]
 
     def transform(self, sequences: Sequences, queries: Queries) -> np.ndarray:
         """(n, n_features) float32."""
         table = np.zeros((len(queries), len(self.names)), dtype=np.float32)
         known = queries.end > sequences.offsets[queries.user]
-        for k, values in enumerate(self._columns(sequences, queries[known]).values()):
-            table[known, k] = values
+        columns = self._columns(sequences, queries[known])
+        for k, name in enumerate(self.names):
+            table[known, k] = columns[name]
         return table
 
     def _columns(self, sequences: Sequences, queries: Queries) -> dict[str, np.ndarray]:
@@ -70,6 +75,14 @@ class Features:
         if self.risk_ is not None:
             columns.update(self.risk_.columns(sequences, queries, history.run_first))
         return columns
+
+
+def _informative(table: np.ndarray) -> list[int]:
+    """Columns that vary and are no copy of an earlier one (a role that never occurs has been away as long as any other)."""
+    found: dict[bytes, int] = {}
+    for k in np.flatnonzero(table.min(axis=0, initial=np.inf) < table.max(axis=0, initial=-np.inf)).tolist():
+        found.setdefault(table[:, k].tobytes(), k)
+    return list(found.values())
 
 
 # --- one pass over the rows -----------------------------------------------------------------------------------------
@@ -239,7 +252,12 @@ def _of_user(h: History, q: Queries) -> Iterator[tuple[str, np.ndarray]]:
     yield "order_gap_std", log_minutes(order_std)
     yield "order_gap_last", log_minutes(np.where(has_order, h.order_gap[last_order.clip(0)], 0))
     yield "since_order_to_gap", np.where(orders > 1, log_minutes(since_order) - log_minutes(order_mean), 0)
-    yield "order_span", log_minutes(np.where(has_order, time[last_order.clip(0)] - time[first_order], 0))
+    span = log_minutes(np.where(has_order, time[last_order.clip(0)] - time[first_order], 0))
+    yield "order_span", span
+    # Recency counts for more the more often a customer used to buy (BG/NBD's insight): products, for the linear models.
+    rule = {"orders": np.log1p(orders), "since_order": log_minutes(since_order), "order_span": span}
+    for (a, left), (b, right) in combinations_with_replacement(rule.items(), 2):
+        yield f"{a}_x_{b}", left * right
 
     for name, first in h.first_sum.items():
         yield f"distinct_{name}", np.log1p(first[end] - first[start])
