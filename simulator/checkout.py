@@ -9,6 +9,7 @@ from .sessions import Browser, Burst
 from .shoppers import CART
 from .world import DAY
 
+BROWSE = -1           # a note's kind: an ordinary visit
 SHIPPING_FREE = 35.0  # an order below this pays shipping, which is where the price shock comes from
 
 
@@ -60,6 +61,10 @@ class Till:
                               quantity=1, p_choice=0.12, rank=0)
         population.cart[user, last] = -1
         population.cart_size[user] = last
+        # Others lose interest: the cart is empty when they come again, without a word.
+        forgets = burst.visits.user[who[rng.random(len(who)) < self.browser.scenario.checkout.forget]]
+        population.cart[forgets] = -1
+        population.cart_size[forgets] = 0
 
     def _cards(self, burst: Burst, who: np.ndarray) -> np.ndarray:
         """(k,) int64 card that each session pays with: the main one, the second, or one that the shop has not seen."""
@@ -112,6 +117,9 @@ class Till:
                          p_choice=1 - burst.goals.fail[who][line], rank=0)
         self.order_table.append({"user": user.astype(np.int32), "typology": burst.visits.typology[who], "ring": burst.visits.ring[who],
                                  "time": burst.time[who].copy(), "views": burst.views[who].copy()})
+        honest = burst.visits.typology[who] < 0
+        population.bought[user[honest], 1:] = population.bought[user[honest], :-1]
+        population.bought[user[honest], 0] = cart[honest, 0]
         self.lines.append((np.bincount(line), item, price))
         population.cart[user] = -1
         population.cart_size[user] = 0
@@ -146,6 +154,9 @@ class Till:
         reviews = rng.random(len(who)) < setting.review
         at_back = now + DAY * (2 + 9 * rng.lognormal(0, 0.5, len(who)))
         at_review = now + DAY * (2 + 6 * rng.lognormal(0, 0.7, len(who)))
-        found = [(at_back[i], int(user[i]), tape.REFUND, int(order[i])) for i in np.flatnonzero(back & (at_back < end))]
+        more = rng.random(len(who)) < setting.back_for_more
+        at_more = now + DAY * 12 * rng.lognormal(0, 1.0, len(who))
+        found = [(at_more[i], int(user[i]), BROWSE, -1) for i in np.flatnonzero(more & (at_more < end))]
+        found += [(at_back[i], int(user[i]), tape.REFUND, int(order[i])) for i in np.flatnonzero(back & (at_back < end))]
         found += [(at_review[i], int(user[i]), tape.REVIEW, int(order[i])) for i in np.flatnonzero(reviews & (at_review < end))]
         return found

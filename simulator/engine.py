@@ -15,14 +15,13 @@ import numpy as np
 import simpy
 
 from . import fraud, shoppers, tape
-from .checkout import Till
+from .checkout import BROWSE, Till
 from .recommender import Recommender
 from .scenario import Scenario
 from .sessions import Browser, Burst, Goals, Visits
 from .shoppers import Population
 from .world import DAY, World
 
-BROWSE = -1        # a note's kind: a visit; other kinds are the tape's events REFUND and REVIEW, or fraud.ATTACK
 PAUSE = 1_800.0    # seconds that lie at least between two sessions of a shopper
 
 
@@ -32,7 +31,7 @@ class Note:
 
     time: float
     user: int
-    kind: int = BROWSE
+    kind: int = BROWSE  # or the tape's REFUND or REVIEW, or fraud.ATTACK
     ref: int = -1  # order of a refund or review, number of an attack
 
 

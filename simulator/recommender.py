@@ -17,7 +17,7 @@ from .world import World
 POLICIES = ("search", "listing", "trending", "similar", "complement", "explore")
 SEARCH, LISTING, TRENDING, SIMILAR, COMPLEMENT, EXPLORE = range(len(POLICIES))
 PAGES = 3        # pages deep that a result list goes
-ITEM_VARIANTS = 2  # variants of the slates beside an item
+ITEM_VARIANTS = 4  # variants of the slates beside an item
 
 
 @dataclass(frozen=True)

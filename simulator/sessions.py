@@ -18,7 +18,7 @@ import numpy as np
 from . import tape
 from .recommender import Slates
 from .scenario import Scenario
-from .shoppers import CART, CHANNELS, RECENT, Population
+from .shoppers import BOUGHT, CART, CHANNELS, MEMORY, RECENT, Population
 from .world import DAY, World
 
 MATCH_CENTRE = 4.0  # utility of a clicked item that leaves the log-odds to cart where the scenario puts them
@@ -83,6 +83,7 @@ class Browser:
         depth = examine ** np.arange(slate) * (1 - examine)
         depth[-1] = examine ** (slate - 1)
         self.depth = depth.astype(np.float32)  # (slate,) probability to look at exactly the first 1, 2, ... ranks
+        self.satiated = np.float32(np.exp(-scenario.sessions.satiation))
         self.features = np.column_stack([world.style, world.price_z, world.quality, world.appeal]).astype(np.float32)
         self.pair = (world.category // 2).astype(np.int32)
 
@@ -154,7 +155,13 @@ class Browser:
         logit = population.category_logit[who] + self.category_lift
         share = np.exp(logit - logit.max(1, keepdims=True)).cumsum(1)
         category = (share < rng.random(len(who))[:, None] * share[:, -1:]).sum(1)
-        population.intent[who, 0] = np.minimum(category, self.world.n_categories - 1)
+        category = np.minimum(category, self.world.n_categories - 1)
+        again = population.bought[who, rng.integers(0, BOUGHT, len(who))]
+        again = np.where(rng.random(len(who)) < setting.replenish, again, -1)
+        buys = who[again >= 0]  # the item comes to mind with its category
+        population.recent[buys, 1:] = population.recent[buys, :-1]
+        population.recent[buys, 0] = again[again >= 0]
+        population.intent[who, 0] = np.where(again >= 0, self.world.category[again], category)
         population.intent_style[who, 0] = rng.normal(0, setting.intent_style, (len(who), population.taste.shape[1]))
         population.intent_time[user, 0] = now
         return np.where(goals.category >= 0, goals.category, population.intent[user, 0]).astype(np.int32)
@@ -168,19 +175,20 @@ class Browser:
         self.weight = np.zeros((n, slate), dtype=np.float32)      # exp(utility) of what is on the page
         self.page = np.full((n, slate), -1, dtype=np.int32)
         self.known = population.recent[user]                      # (n, RECENT)
-        self.known_weight = self._weights(burst, np.arange(n), self.known) * np.float32(np.exp(setting.reopen))
+        habit = (self.known[:, :, None] == population.bought[user][:, None, :]).any(2) & (self.known >= 0)
+        self.known_weight = self._weights(burst, np.arange(n), self.known) * np.exp(np.float32(setting.reopen) + np.float32(setting.habit) * habit)
         self.last = np.full(n, -1, dtype=np.int32)
         self.query = np.zeros(n, dtype=np.int64)
         self.depth_of_list = np.zeros(n, dtype=np.int64)
         self.shown = np.full(n, -1, dtype=np.int64)               # exposure on the screen
-        outside = np.float32(np.exp(setting.outside))
         self._enter(burst)
         act = np.arange(n)
         for _ in range(setting.longest):
             if len(act) == 0:
                 break
             weight, known = self.weight[act], self.known_weight[act] * (self.known[act] != self.last[act][:, None])
-            inclusive = outside + known.sum(1, keepdims=True) + weight.cumsum(1)          # (m, slate) of the first d ranks
+            outside = np.exp(np.float32(setting.outside) + np.float32(setting.fatigue) * burst.views[act])
+            inclusive = (outside + known.sum(1))[:, None] + weight.cumsum(1)              # (m, slate) of the first d ranks
             tail = (self.depth / inclusive)[:, ::-1].cumsum(1)[:, ::-1]                   # (m, slate)
             chance = np.concatenate([known * tail[:, :1], weight * tail], axis=1)         # (m, RECENT + slate)
             pick = (chance.cumsum(1) < rng.random(len(act), dtype=np.float32)[:, None]).sum(1)
@@ -209,8 +217,9 @@ class Browser:
         """Show slates `rows` (m,) to sessions `who` (m,). What was opened before is reached by going back, not from the page."""
         items = self.slates.items[rows]
         seen = (items[:, :, None] == self.known[who][:, None, :]).any(2)
+        dull = self.population.seen[burst.visits.user[who][:, None], items % MEMORY]
         self.page[who] = items
-        self.weight[who] = self._weights(burst, who, items) * ~seen
+        self.weight[who] = self._weights(burst, who, items) * ~seen * np.where(dull, self.satiated, np.float32(1))
         if self.scenario.truth.exposures:
             self.shown[who] = np.arange(self.n_exposures, self.n_exposures + len(who))
             self.exposure_session.append((burst.session[who], burst.time[who].copy(), self.slates.policy[rows]))
@@ -267,6 +276,7 @@ class Browser:
         rank = (chance >= p[:, None]).sum(1) - 1
         self.rows.add(tape.VIEW, session=burst.session[who], time=burst.time[who], item=item, price=self.prices[item], p_choice=p, rank=rank)
         self.last[who] = item
+        population.seen[burst.visits.user[who], item % MEMORY] = True
         burst.views[who] += 1
         old, fresh = who[again], who[~again]
         self.known_weight[old, pick[again]] *= np.float32(0.6)  # habituation
@@ -280,10 +290,12 @@ class Browser:
             self.clicks.append((self.shown[fresh], place))
 
         checkout, user = self.scenario.checkout, burst.visits.user[who]
-        utility = np.log(weight) - again * setting.reopen
+        # Appeal draws clicks, not purchases: popular items are looked at out of curiosity.
+        utility = np.log(weight) - again * setting.reopen - 1.4 * self.world.appeal[item]
+        owned = (population.bought[user] == item[:, None]).any(1)
         size = population.cart_size[user]
         logit = (checkout.cart + population.propensity[user] + burst.goals.cart[who] + checkout.cart_match * (utility - MATCH_CENTRE)
-                 + checkout.basket * (size > 0) + 0.6 * again)
+                 + checkout.basket * (size > 0) + 0.6 * again + setting.habit * owned)
         logit = np.where((size >= CART) | (population.cart[user] == item[:, None]).any(1), -np.inf, logit)
         p_cart = 1 / (1 + np.exp(-logit))
         cart = rng.random(len(who)) < p_cart

@@ -13,6 +13,8 @@ import numpy as np
 from .scenario import Scenario
 from .world import DAY, World
 
+BOUGHT = 4   # items bought last, which may be bought again
+MEMORY = 1_024  # cells of each shopper's memory of what was seen; items share a cell now and then, as memories do
 RECENT = 4   # items that a shopper remembers and may open again
 CART = 6     # places in a cart
 COUNTRIES = ("DE", "FR", "NL", "AT", "PL", "ES", "IT", "BE")
@@ -51,6 +53,8 @@ class Population:
     intent_time: np.ndarray   # (n, 2) float64
     intent_style: np.ndarray  # (n, 2, n_styles) float32, what this search is about, around the taste
     recent: np.ndarray        # (n, RECENT) int32 items seen last, newest first
+    seen: np.ndarray          # (n, MEMORY) bool, by item modulo MEMORY
+    bought: np.ndarray        # (n, BOUGHT) int32 items bought last, newest first
     cart: np.ndarray          # (n, CART) int32 items
     cart_size: np.ndarray     # (n,) int32
     device: np.ndarray        # (n, 2) int64 device codes, the main one first
@@ -92,7 +96,8 @@ def draw(scenario: Scenario, world: World, n: int, rng: np.random.Generator) -> 
         alive=np.ones(n, dtype=bool), died=np.full(n, np.nan), reason=np.zeros(n, dtype=np.int8), mood=np.ones(n, dtype=np.float32),
         hurt=np.zeros(n, dtype=np.int8), last_end=np.full(n, -np.inf), intent=np.full((n, 2), -1, dtype=np.int32),
         intent_time=np.full((n, 2), -np.inf), intent_style=np.zeros((n, 2, styles), dtype=np.float32),
-        recent=np.full((n, RECENT), -1, dtype=np.int32), cart=np.full((n, CART), -1, dtype=np.int32), cart_size=np.zeros(n, dtype=np.int32),
+        recent=np.full((n, RECENT), -1, dtype=np.int32), bought=np.full((n, BOUGHT), -1, dtype=np.int32), seen=np.zeros((n, MEMORY), dtype=bool),
+        cart=np.full((n, CART), -1, dtype=np.int32), cart_size=np.zeros(n, dtype=np.int32),
         device=device, card=np.stack([2 * code, 2 * code + 1], axis=1),
         orders=np.zeros(n, dtype=np.int32), n_devices=2 * n, n_cards=2 * n,
     )

@@ -21,6 +21,8 @@ CATEGORY_NAMES = (
     "tents", "sleeping_bags", "bicycles", "helmets", "garden_tools", "plants", "dog_food", "leashes", "books", "stationery",
 )
 TIERS = ("budget", "mid", "premium")
+# Visits by hour of the day: quiet nights, a plateau from ten to five, a peak at eight in the evening.
+HOURS = (0.45, 0.28, 0.18, 0.13, 0.12, 0.16, 0.32, 0.55, 0.78, 0.95, 1.05, 1.08, 1.12, 1.1, 1.08, 1.08, 1.12, 1.2, 1.38, 1.6, 1.75, 1.7, 1.35, 0.85)
 BRAND_FACETS = 3  # brands of a category that one can search for by name
 
 
@@ -112,8 +114,7 @@ def build(scenario: Scenario, *, days: int, seed: np.random.SeedSequence) -> Wor
     tier[order] = 3 * (np.arange(n) - first[category[order]]) // size[category[order]]
 
     query_category, query_pool, query_names = _queries(category, brand, tier, at_home, n_categories, catalogue.brands)
-    hour = 1 + calendar.evening * (0.75 * np.cos((np.arange(24) - 20.0) / 24 * 2 * np.pi) + 0.25 * np.cos((np.arange(24) - 13.0) / 12 * 2 * np.pi))
-    hour = np.maximum(hour, 0.08)
+    hour = np.array(HOURS) ** calendar.evening
     first_day = date.fromisoformat(calendar.start)
     weekday = (np.arange(days) + first_day.weekday()) % 7
     day_weight = np.where(weekday >= 5, calendar.weekend, 1.0)

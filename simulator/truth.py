@@ -1,0 +1,219 @@
+"""Oracles: what the best possible model could have known, read from the truth of a simulated log.
+
+    truth.oracle_next_item_rank(log, event_ids)                  # rank of what was chosen, 1 = best
+    truth.oracle_churn(log, user_ids, cut, horizon)              # P(no purchase in (cut, cut + horizon])
+    truth.oracle_fraud(log, event_ids)                           # P(the order is fraud)
+
+The next-item oracle is exact: it knows the page on the screen and the shopper's probabilities. The churn oracle knows
+whether the shopper is alive, the visit rate, the buying propensity and the death hazard, and treats visits as Poisson.
+The fraud oracle knows the typologies' frequencies and densities and sees only what the shop sees.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from eventlog.errors import InputError
+from eventlog.log import TIME, EventLog
+
+DAY_MS = 86_400_000
+
+
+def oracle_next_item_rank(log: EventLog, event_ids: np.ndarray) -> np.ndarray:
+    """(n,) float64 rank of each event's item among the whole catalogue just before the choice; 1 = best, ties against it, NaN = no item.
+
+    Items that were not within reach (not on the page, not seen shortly before) have probability 0. Follow-ups (the
+    purchase of what is in the cart, a refund, a review) are ranked among what they could have been about, hence first.
+    """
+    rank = _rows(log, event_ids)["rank_choice"].to_numpy(dtype=np.float64, na_value=np.nan)
+    return rank + 1.0  # type: ignore[no-any-return]
+
+
+def oracle_churn(log: EventLog, user_ids: np.ndarray, cut: pd.Timestamp, horizon: pd.Timedelta) -> np.ndarray:
+    """(n,) float64: P(no purchase in (cut, cut + horizon]) given the shopper's true state at `cut`.
+
+    A shopper who is gone does not buy. One who is alive visits at rate r (Poisson); a visit ends in a purchase with
+    probability q, else in death with probability h. The first of the two decides, so with s = q + (1 - q) h
+
+        P = (1 - q) h / s + q / s * exp(-r s horizon).
+
+    r per planned visit, and q as a logistic function of the shopper's propensity and price sensitivity, are fitted over
+    all sessions of customers in the log; the latent state of each shopper is the simulator's own.
+    """
+    users = _truth(log, "users").set_index(_truth(log, "users")["user_id"].astype(str))
+    asked = users.reindex(np.asarray(user_ids, dtype=object).astype(str))
+    if asked["rate"].isna().any():
+        missing = asked.index[asked["rate"].isna()][:3].tolist()
+        raise InputError(f"{int(asked['rate'].isna().sum())} users are not in the log's truth, among them {missing}.")
+    visits_per_planned, weights = _customer_sessions(log, users)
+    q = _logistic(_design(asked) @ weights)
+    rate = visits_per_planned * asked["rate"].to_numpy()
+    h = asked["hazard"].to_numpy(dtype=np.float64)
+    s = q + (1 - q) * h
+    alive = ~(asked["died"].astype(TIME) <= cut).to_numpy()
+    p = (1 - q) * h / s + q / s * np.exp(-rate * s * (horizon / pd.Timedelta(days=1)))
+    return np.where(alive, p, 1.0)  # type: ignore[no-any-return]
+
+
+def oracle_fraud(log: EventLog, event_ids: np.ndarray) -> np.ndarray:
+    """(n,) float64: P(fraud) of the order to which each purchase event belongs, given what the shop has seen up to it.
+
+    The posterior of a mixture: honest orders and each typology, with their true shares in this log, and the densities of
+    device, card, country, hour, browsing, payment attempts, account age and price given the kind, taken as independent
+    given the kind (which is how the simulator draws them, up to what the account itself brings along).
+    """
+    traces, kind = _order_traces(log)
+    kinds = int(kind.max(initial=0)) + 1
+    total = np.zeros((len(traces), kinds))
+    for values in traces.columns:
+        cell = traces[values].to_numpy(dtype=np.int64)
+        width = int(cell.max(initial=0)) + 1
+        count = np.zeros((kinds, width))
+        np.add.at(count, (kind, cell), 1.0)
+        share = count.sum(0) / count.sum()
+        # Leave the order itself out, and shrink each kind's histogram towards the overall one by two orders' worth.
+        for k in range(kinds):
+            own = (kind == k).astype(float)
+            total[:, k] += np.log((count[k, cell] - own + 2.0 * share[cell]) / (count[k].sum() - own + 2.0))
+    prior = np.bincount(kind, minlength=kinds) / max(len(kind), 1)
+    total += np.log(np.maximum(prior, 1e-12))
+    total -= total.max(1, keepdims=True)
+    weight = np.exp(total)
+    posterior = 1 - weight[:, 0] / weight.sum(1)
+    order = _order_of(log, event_ids)
+    return posterior[pd.Index(traces.index).get_indexer(order)]
+
+
+# --- what the oracles need ------------------------------------------------------------------------------------------
+
+
+def _truth(log: EventLog, name: str) -> pd.DataFrame:
+    if name not in log.truth:
+        raise InputError(f"The log has no truth/{name}.parquet; only simulated logs, read with truth=True, have oracles.")
+    return log.truth[name]
+
+
+def _rows(log: EventLog, event_ids: np.ndarray) -> pd.DataFrame:
+    truth = _truth(log, "events")
+    place = pd.Index(truth["event_id"]).get_indexer(np.asarray(event_ids, dtype=np.int64))
+    if (place < 0).any():
+        raise InputError(f"{int((place < 0).sum())} of {len(place)} event ids are not in the log's truth.")
+    return truth.iloc[place]
+
+
+def _design(users: pd.DataFrame) -> np.ndarray:
+    """(n, 4) float64: 1, propensity, its square, log price sensitivity."""
+    b = users["propensity"].to_numpy(dtype=np.float64)
+    return np.column_stack([np.ones(len(b)), b, b * b, np.log(users["price_sensitivity"].to_numpy(dtype=np.float64))])
+
+
+def _customer_sessions(log: EventLog, users: pd.DataFrame) -> tuple[float, np.ndarray]:
+    """Visits per planned visit, and the weights of the logistic purchase probability, over sessions after a user's first order."""
+    events, role = log.events, log.role()
+    time = events["timestamp"].astype(TIME).astype("int64").to_numpy()
+    user = events["user_id"].astype("category")
+    code = user.cat.codes.to_numpy()
+    known = users.reindex(user.cat.categories.astype(str))
+    bought = role == "purchase"
+    first = np.full(len(known), np.iinfo(np.int64).max)
+    np.minimum.at(first, code[bought], time[bought])
+    session = events["session_id"].astype("category").cat.codes.to_numpy()
+    begin = np.flatnonzero(np.append(True, session[1:] != session[:-1]))
+    number = np.cumsum(np.append(False, session[1:] != session[:-1]))
+    buys = np.bincount(number, bought) > 0
+    counted = time[begin] > first[code[begin]]
+    owner = code[begin][counted]
+    n, k = np.bincount(owner, minlength=len(known)), np.bincount(owner, buys[counted], minlength=len(known))
+    died = known["died"].astype(TIME)
+    until = np.where(died.isna(), time.max(initial=0), died.astype("int64").to_numpy())
+    exposed = np.maximum(until - first.astype(np.float64), 0) / DAY_MS * known["rate"].to_numpy()
+    visits = float(n.sum() / exposed.sum()) if exposed.sum() > 0 else 1.0
+    design = _design(known)
+    weights = np.zeros(design.shape[1])
+    weights[0] = np.log((k.sum() + 1) / (n.sum() - k.sum() + 1))
+    for _ in range(25):  # Newton steps of a logistic regression with a weak ridge
+        p = _logistic(design @ weights)
+        gradient = design.T @ (k - n * p) - 0.1 * weights
+        hessian = (design * (n * p * (1 - p))[:, None]).T @ design + 0.1 * np.eye(len(weights))
+        weights += np.clip(np.linalg.solve(hessian, gradient), -2, 2)
+    return visits, weights
+
+
+def _logistic(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-np.clip(x, -30, 30)))
+
+
+def _order_of(log: EventLog, event_ids: np.ndarray) -> np.ndarray:
+    """(n,) order code of each purchase event."""
+    events = log.events
+    place = pd.Index(events["event_id"]).get_indexer(np.asarray(event_ids, dtype=np.int64))
+    order = events["order_id"].astype("category").cat.codes.to_numpy()[place]
+    wrong = (place < 0) | (order < 0)
+    if wrong.any():
+        raise InputError(f"{int(wrong.sum())} of {len(wrong)} event ids are no purchases of this log.")
+    return order
+
+
+def _order_traces(log: EventLog) -> tuple[pd.DataFrame, np.ndarray]:
+    """What the shop has seen of each order, each trace as a small code, indexed by order code; and its kind, 0 = honest."""
+    events, role = log.events, log.role()
+    frame = pd.DataFrame({name: events[name].astype("category").cat.codes.to_numpy()
+                          for name in ("user_id", "session_id", "order_id", "device", "payment_method", "country", "category", "channel")})
+    frame["time"] = events["timestamp"].astype(TIME).astype("int64").to_numpy()
+    frame["price"] = events["price"].to_numpy(dtype=np.float64)
+    frame["fraud"] = _rows(log, events["event_id"].to_numpy())["fraud"].astype("category").cat.codes.to_numpy() + 1
+    bought = role == "purchase"
+    frame["bought"] = bought
+    by_time = frame.sort_values("time", kind="stable")
+
+    def earlier(column: str) -> tuple[pd.Series, pd.Series]:
+        """Per row: was the value seen before with this user; with another user?"""
+        rows = by_time[by_time[column] >= 0]
+        mine = rows.groupby(["user_id", column]).cumcount() > 0
+        first_owner = rows.groupby(column)["user_id"].transform("first")
+        return mine.reindex(frame.index, fill_value=True), (first_owner != rows["user_id"]).reindex(frame.index, fill_value=False)
+
+    # The device counts as new throughout the session in which it first appears.
+    begins = ~frame.duplicated("session_id")
+    device_known, device_shared = earlier("device")
+    session_new = (~device_known[begins]).groupby(frame["session_id"][begins]).first()
+    card_known, card_shared = earlier("payment_method")
+    attempt = frame[(role == "payment") | (role == "payment_failed")]
+    tried = attempt.groupby("session_id").agg(cards=("payment_method", "nunique"))
+    entered = ~frame[(frame["payment_method"] >= 0)].duplicated(["session_id", "payment_method"])
+    new_card = (~card_known & entered.reindex(frame.index, fill_value=False)).groupby(frame["session_id"]).any()
+    home = frame.groupby(["user_id", "country"]).size().sort_values().reset_index().drop_duplicates("user_id", keep="last").set_index("user_id")["country"]
+    if log.users is not None and "country" in log.users:
+        names = events["country"].astype("category").cat.categories.astype(str)
+        stated = pd.Series(names.get_indexer(log.users["country"].astype(str)), index=log.users["user_id"].astype(str))
+        home = stated.reindex(events["user_id"].astype("category").cat.categories.astype(str)).reset_index(drop=True)
+    failed = pd.Series(role == "payment_failed").groupby(frame["session_id"]).sum()
+    views = pd.Series(role == "view").groupby(frame["session_id"]).sum()
+    start = frame["time"].groupby(frame["session_id"]).min()
+
+    line = frame[bought]
+    orders = line.groupby("order_id").agg(user=("user_id", "first"), session=("session_id", "first"), time=("time", "first"), country=("country", "first"),
+                                          value=("price", "sum"), lines=("price", "size"), category=("category", "first"),
+                                          channel=("channel", "first"), kind=("fraud", "first"))
+    level = np.log(line["price"]).groupby(line["category"]).transform("mean")
+    relative = (np.log(line["price"]) - level).groupby(line["order_id"]).mean()
+    rank = orders.sort_values("time").groupby("user").cumcount().reindex(orders.index)
+    since = orders["time"] - frame.groupby("user_id")["time"].min().reindex(orders["user"]).to_numpy()
+    session = orders["session"].to_numpy()
+    traces = pd.DataFrame({
+        "device": session_new.reindex(session).to_numpy().astype(int) + 2 * device_shared[begins].groupby(frame["session_id"][begins]).first().reindex(session).to_numpy().astype(int),
+        "card": new_card.reindex(session).to_numpy().astype(int) + 2 * (card_shared & bought).groupby(frame["session_id"]).any().reindex(session).to_numpy().astype(int),
+        "country": (home.reindex(orders["user"]).to_numpy() != orders["country"].to_numpy()).astype(int),
+        "failed": np.minimum(failed.reindex(session).to_numpy(), 4) + 5 * np.minimum(tried["cards"].reindex(session, fill_value=0).to_numpy(), 3),
+        "views": np.minimum(np.log2(1 + views.reindex(session).to_numpy()), 4).astype(int),
+        "hour": (orders["time"].to_numpy() // 3_600_000 % 24) // 3,
+        "minutes": np.clip(np.log2(1 + (orders["time"].to_numpy() - start.reindex(session).to_numpy()) / 60_000), 0, 7).astype(int),
+        "price": np.digitize(relative.reindex(orders.index).to_numpy(), [-0.8, -0.4, 0.0, 0.4, 0.8]),
+        "value": np.digitize(np.log(orders["value"].to_numpy()), np.log([15, 30, 60, 120, 240])),
+        "lines": np.minimum(orders["lines"].to_numpy(), 4) - 1,
+        "category": orders["category"].to_numpy(),
+        "orders": np.minimum(rank.to_numpy(), 4).astype(int),
+        "age": np.digitize(since.to_numpy() / DAY_MS, [0.1, 1, 3, 10, 30]),
+    }, index=orders.index)
+    return traces.astype(np.int64), orders["kind"].to_numpy().astype(np.int64)
