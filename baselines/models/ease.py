@@ -1,0 +1,62 @@
+"""EASE: each item predicted from all others by ridge regression, in closed form, on a decayed history.
+
+Steck, Embarrassingly Shallow Autoencoders for Sparse Data, WWW 2019 (arXiv:1905.03375), equation (8).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+from scipy import linalg
+
+from baselines.base import Model
+from baselines.items import decayed_history, known_items
+from eventlog.encode import Encoder, Examples, Queries, Sequences
+
+
+class EASE(Model):
+    """Dense in the items, so only the `max_items` most frequent take part (10,000 need about 0.9 GB while fitting)."""
+
+    kinds: ClassVar[frozenset[str]] = frozenset({"next_item"})
+
+    def __init__(
+        self, *, penalty: float = 500.0, last: int = 10, decay: float = 0.8, max_items: int = 10_000, backoff: float = 1e-4
+    ) -> None:
+        self.penalty, self.last, self.decay, self.max_items, self.backoff = penalty, last, decay, max_items, backoff
+
+    def fit(self, train: Examples, valid: Examples | None = None, *, encoder: Encoder, seed: int) -> None:
+        """One Cholesky inverse of the items' Gram matrix."""
+        known, n = known_items(train), encoder.n_items
+        taken = known.matrix(n)
+        size = np.asarray(taken.sum(axis=0)).ravel()
+        self.items_ = np.sort(np.argsort(-size, kind="stable")[: self.max_items])
+        self.items_ = self.items_[size[self.items_] > 0]
+        self.popularity_ = (self.backoff * size / max(size.max(initial=0), 1)).astype(np.float32)
+        if len(self.items_) == 0:
+            self.weights_ = np.zeros((0, 0), dtype=np.float32)
+            return
+        taken = taken[:, self.items_]
+        gram = np.asfortranarray((taken.T @ taken).toarray(), dtype=np.float32)  # (m, m)
+        gram[np.diag_indices_from(gram)] += self.penalty
+        factor, info = linalg.lapack.spotrf(gram, lower=False, overwrite_a=True)
+        inverse, info = linalg.lapack.spotri(factor, lower=False, overwrite_c=True) if info == 0 else (factor, info)
+        if info != 0:  # cannot be for a positive penalty, except by overflow
+            raise np.linalg.LinAlgError("The items' Gram matrix is not positive definite; raise EASE's penalty.")
+        inverse = np.triu(inverse)
+        inverse += np.triu(inverse, 1).T
+        weights = inverse / -np.diag(inverse)
+        weights[np.diag_indices_from(weights)] = 0
+        self.weights_ = np.ascontiguousarray(weights, dtype=np.float32)
+
+    def score(self, sequences: Sequences, queries: Queries) -> np.ndarray:
+        """(n, n_items) float32."""
+        history = decayed_history(sequences, queries, len(self.popularity_), last=self.last, decay=self.decay)
+        scores = np.repeat(self.popularity_[None], len(queries), axis=0)
+        if len(self.items_):
+            scores[:, self.items_] += history[:, self.items_] @ self.weights_
+        return scores
+
+    def n_parameters(self) -> int:
+        """Weights off the diagonal."""
+        return max(self.weights_.size - len(self.weights_), 0)
