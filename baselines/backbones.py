@@ -13,6 +13,27 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
+class Neighbours(nn.Module):
+    """x + a weighted sum of the rows around each row, weights per channel, which begin as `strength` .8^distance.
+
+    A short convolution before the backbone (as in Mamba, arXiv:2312.00752): what lies next to a row is at hand from the
+    first step, and so a masked row, which has no content, begins as the decayed average of what surrounds it.
+    """
+
+    def __init__(self, dim: int, *, causal: bool, reach: int = 4, strength: float = 0.5) -> None:
+        super().__init__()
+        distance = torch.arange(reach, -1 if causal else -reach - 1, -1).abs()
+        weight = torch.where(distance > 0, strength * 0.8 ** (distance - 1.0), torch.zeros(()))
+        self.weight = nn.Parameter(weight.repeat(dim, 1, 1))  # (dim, 1, kernel)
+        self.left, self.right = reach, 0 if causal else reach
+
+    def forward(self, x: Tensor, length: Tensor) -> Tensor:
+        """(b, t, dim); padding counts as zeros on both sides."""
+        real = torch.arange(x.shape[1], device=x.device) < length[:, None]
+        near = F.pad((x * real[..., None]).transpose(1, 2), (self.left, self.right))  # (b, dim, left + t + right)
+        return x + F.conv1d(near, self.weight, groups=x.shape[-1]).transpose(1, 2)
+
+
 class Recurrent(nn.Module):
     """One LSTM or GRU layer after another, dropout between them."""
 
@@ -20,6 +41,7 @@ class Recurrent(nn.Module):
         super().__init__()
         kind = nn.LSTM if cell == "lstm" else nn.GRU
         cells = [kind(dim, dim, batch_first=True) for _ in range(layers)]
+        self.near = Neighbours(dim, causal=True)
         self.layers, self.dropout = nn.ModuleList(cells), nn.Dropout(dropout)
         for layer in cells:
             _, recurrent, _, bias = layer.all_weights[0]
@@ -30,6 +52,7 @@ class Recurrent(nn.Module):
 
     def forward(self, x: Tensor, length: Tensor) -> Tensor:
         """(b, t, dim); `length` is not needed, padding comes last."""
+        x = self.near(x, length)
         for layer in self.layers:
             x = x + self.dropout(layer(x)[0])
         return x
@@ -43,6 +66,7 @@ class Attention(nn.Module):
 
     def __init__(self, dim: int, *, layers: int, heads: int, dropout: float, causal: bool, max_length: int) -> None:
         super().__init__()
+        self.near = Neighbours(dim, causal=causal)
         self.blocks = nn.ModuleList(Block(dim, heads, dropout, causal) for _ in range(layers))
         self.norm = nn.LayerNorm(dim)
         self.causal = causal
@@ -57,6 +81,7 @@ class Attention(nn.Module):
         mask = None
         if not self.causal:
             mask = (torch.arange(t, device=x.device) < length[:, None])[:, None, None]  # (b, 1, 1, t): keys that are real
+        x = self.near(x, length)
         for block in self.blocks:
             x = block(x, self.cos[:t], self.sin[:t], mask)
         return self.norm(x)

@@ -20,6 +20,7 @@ HOUR_MS = 3_600_000
 GAP_BINS = 28  # 0 = no row before; k = 2^(k-1) - 1 .. 2^k - 1 seconds; the last holds everything beyond 4 years
 TIME_SIZES = (GAP_BINS, 24, 7)
 RUNNING = ("rows", "age", "purchases", "payment_failures", "new_values", "rows_hour", "rows_day", "rows_week", "price_level", "price_ratio")
+PAST_ROWS = 100  # rows back in which a next-item model looks for repeats
 QUESTION = ("gap", "since_purchase", "age", "rows_day", "rows_week", "rows_month")
 
 
@@ -37,6 +38,14 @@ class Fields:
         categorical = tuple((k, encoder.size(k)) for k, v in sequences.columns.items() if v.dtype == np.int32 and k != "item")
         numeric = tuple(k for k, v in sequences.columns.items() if v.dtype == np.float32)
         return cls(categorical, numeric, running)
+
+
+@dataclass(frozen=True)
+class Past:
+    """The items of the rows before each question, latest first."""
+
+    item: Tensor    # (p, PAST_ROWS) int64 codes, 0 where the history is shorter
+    latest: Tensor  # (p, PAST_ROWS) bool: it is the item's latest row before the question
 
 
 class EventTable:
@@ -69,6 +78,15 @@ class EventTable:
         self.codes = to(np.stack(codes, axis=1) if codes else np.zeros((n + 1, 0), dtype=np.int32))     # (n_rows + 1, C)
         self.numeric = to(np.stack(numeric, axis=1) if numeric else np.zeros((n + 1, 0), np.float32))   # (n_rows + 1, K)
         self.time = to(time)                                                                            # (n_rows + 1, 3)
+
+        self.next_same = to(np.append(_next_same(self.item_codes, sequences), 0))                       # (n_rows + 1,)
+        self.first = to(sequences.offsets[:-1])                                                         # (n_users,)
+
+    def past(self, user: Tensor, end: Tensor) -> Past:
+        """The items before row `end` (p,) of `user` (p,)."""
+        row = end[:, None] - 1 - torch.arange(PAST_ROWS, device=end.device)
+        row = torch.where(row >= self.first[user][:, None], row, -1)
+        return Past(self.item[row], self.next_same[row] >= end[:, None])
 
     def question_time(self, queries: Queries) -> np.ndarray:
         """(n, 3) int32 time codes of the questions: gap since the user's last row, hour, weekday."""
@@ -118,6 +136,16 @@ def running_features(s: Sequences) -> np.ndarray:
         np.log1p(so_far(s.role == "payment_failed")), np.log1p(so_far(new)), *np.log1p(recent),
         level, np.where(has & (times > 0), level - mean, 0.0),
     ]).astype(np.float32)
+
+
+def _next_same(item: np.ndarray, s: Sequences) -> np.ndarray:
+    """(n_rows,) int64: the user's next row with the same item, n_rows where there is none."""
+    user = s.row_user()
+    order = np.lexsort((np.arange(s.n_rows), item, user))
+    same = (item[order][1:] == item[order][:-1]) & (user[order][1:] == user[order][:-1])
+    following = np.full(s.n_rows, s.n_rows, dtype=np.int64)
+    following[order[:-1][same]] = order[1:][same]
+    return following
 
 
 def _last_where(flag: np.ndarray, offsets: np.ndarray) -> np.ndarray:

@@ -5,11 +5,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from .embedding import QUESTION, RUNNING
+from eventlog.encode import FIRST
+
+from .embedding import PAST_ROWS, QUESTION, RUNNING, Past
+from .losses import Repeats
+
+
+REPEAT_DECAY = 0.8
 
 
 class NextItemHead(nn.Module):
     """Hidden state (+ the question's time) -> a vector compared with every item's, and a gate over count-based experts."""
+
+    recency: Tensor
 
     def __init__(self, dim: int, n_items: int, *, experts: int, dropout: float, question: bool) -> None:
         super().__init__()
@@ -18,6 +26,15 @@ class NextItemHead(nn.Module):
         self.norm = nn.LayerNorm(dim)
         self.bias = nn.Parameter(torch.zeros(n_items))
         self.gate = nn.Linear(dim, 1 + experts) if experts else None
+        self.repeat = nn.Linear(dim, 2)  # what it adds to an item's logit that the user had it, ever and of late
+        nn.init.zeros_(self.repeat.weight)
+        nn.init.zeros_(self.repeat.bias)
+        self.register_buffer("recency", REPEAT_DECAY ** torch.arange(PAST_ROWS, dtype=torch.float32), persistent=False)
+
+    def repeats(self, z: Tensor, past: Past) -> Repeats:
+        """What the user's past items gain or lose, given the vector z (p, dim): once for having occurred, and by how lately."""
+        ever, late = self.repeat(z).unsqueeze(-1).unbind(1)  # (p, 1) each
+        return Repeats(past.item, torch.where(past.item >= FIRST, ever * past.latest + late * self.recency, 0.0))
 
     def forward(self, hidden: Tensor, when: Tensor) -> tuple[Tensor, Tensor | None]:
         """(p, dim) vector and (p, 1 + experts) log gate, of hidden (p, dim) and the embedded time of the question (p, dim)."""

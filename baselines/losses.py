@@ -2,26 +2,46 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 
-def softmax_log_probability(hidden: Tensor, items: Tensor, bias: Tensor, target: Tensor) -> Tensor:
-    """(p,) log softmax(hidden items^T + bias) at `target` (p,) int64. hidden (p, dim), items (V, dim), bias (V,)."""
-    return -F.cross_entropy(torch.addmm(bias, hidden, items.T), target, reduction="none")
+@dataclass(frozen=True)
+class Repeats:
+    """What is added to the logits of items that the user had before: `bonus` (p, k) to items `item` (p, k) int64; repeats add up."""
+
+    item: Tensor
+    bonus: Tensor
 
 
-def sampled_log_probability(hidden: Tensor, items: Tensor, bias: Tensor, target: Tensor, *, proposal: Tensor, n: int) -> Tensor:
+def item_logits(hidden: Tensor, items: Tensor, bias: Tensor, repeats: Repeats) -> Tensor:
+    """(p, V) hidden items^T + bias + repeats. hidden (p, dim), items (V, dim), bias (V,)."""
+    return torch.addmm(bias, hidden, items.T).scatter_add_(1, repeats.item, repeats.bonus)
+
+
+def softmax_log_probability(hidden: Tensor, items: Tensor, bias: Tensor, repeats: Repeats, target: Tensor) -> Tensor:
+    """(p,) log softmax of the `item_logits` at `target` (p,) int64."""
+    return -F.cross_entropy(item_logits(hidden, items, bias, repeats), target, reduction="none")
+
+
+def sampled_log_probability(
+    hidden: Tensor, items: Tensor, bias: Tensor, repeats: Repeats, target: Tensor, *, proposal: Tensor, n: int
+) -> Tensor:
     """As `softmax_log_probability`, the normaliser estimated from `n` negatives that the batch shares.
 
-    Negatives are drawn from `proposal` (V,), which sums to 1, and logits corrected by log(n proposal) (Bengio & Senecal
+    Negatives are drawn from `proposal` (V,), which sums to 1, and logits corrected by log(n proposal) (Bengio and Senecal
     2008): the estimate is consistent as n grows. A negative that is the target of a row is not counted for that row.
     """
-    negative = torch.multinomial(proposal, n, replacement=True)
+    negative = torch.multinomial(proposal, n, replacement=False)
     logits = hidden @ items[negative].T + (bias[negative] - torch.log(n * proposal[negative]))  # (p, n)
-    logits = logits.masked_fill(negative == target[:, None], float("-inf"))
-    own = (hidden * items[target]).sum(-1) + bias[target]
+    place = torch.full_like(proposal, n, dtype=torch.int64).scatter_(0, negative, torch.arange(n, device=negative.device))
+    # An item that was not drawn lands in a column of its own, which is cut off.
+    added = torch.zeros(len(logits), n + 1, device=logits.device).scatter_add(1, place[repeats.item], repeats.bonus)
+    logits = (logits + added[:, :n]).masked_fill(negative == target[:, None], float("-inf"))
+    own = (hidden * items[target]).sum(-1) + bias[target] + (repeats.bonus * (repeats.item == target[:, None])).sum(-1)
     return own - torch.logaddexp(own, torch.logsumexp(logits, dim=-1))
 
 

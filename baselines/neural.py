@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from eventlog.encode import FIRST, Encoder, Examples, Queries, Sequences
 
 from .base import Kind, Model
-from .counts import CountExperts
+from .counts import CountExperts, item_vectors
 from .embedding import EventEmbedding, EventTable, Fields
 from .heads import BinaryHead, NextItemHead
-from .losses import binary_loss, mixed_log_probability, sampled_log_probability, softmax_log_probability
+from .losses import binary_loss, item_logits, mixed_log_probability, sampled_log_probability, softmax_log_probability
 from .pretraining import choose_masked, masked_event_loss
 from .training import History, Schedule, forever, train
 from .windows import Batch, Windows, batches, chunks, n_batches, tails
@@ -53,14 +53,14 @@ class NeuralModel(Model):
     def __init__(
         self, *, dim: int = 64, layers: int = 1, dropout: float = 0.3, length: int = 50, epochs: int = 20, max_steps: int = 500,
         binary_epochs: int = 12, binary_max_steps: int = 300, batch_rows: int = 1_600, lr: float = 3e-3, weight_decay: float = 0.01,
-        experts: bool = True, question_time: bool = True, full_softmax: int = 5_000, negatives: int = 512,
+        experts: bool = True, warm_start: bool = True, question_time: bool = True, full_softmax: int = 5_000, negatives: int = 512,
         evaluations: int = 8, patience: int = 3, valid_questions: int = 2_000,
     ) -> None:
         self.dim, self.layers, self.dropout, self.length = dim, layers, dropout, length
         self.epochs, self.max_steps = epochs, max_steps
         self.binary_epochs, self.binary_max_steps = binary_epochs, binary_max_steps
         self.batch_rows, self.lr, self.weight_decay = batch_rows, lr, weight_decay
-        self.experts, self.question_time = experts, question_time
+        self.experts, self.warm_start, self.question_time = experts, warm_start, question_time
         self.full_softmax, self.negatives = full_softmax, negatives
         self.evaluations, self.patience, self.valid_questions = evaluations, patience, valid_questions
         self._table: tuple[weakref.ref[Sequences], EventTable] | None = None
@@ -79,24 +79,30 @@ class NeuralModel(Model):
         # Dropout draws from torch's global generator: seed it here, and leave the caller's as it was.
         with torch.random.fork_rng(devices=[self.device_] if self.device_.type == "cuda" else []):
             torch.manual_seed(seed)
-            self._build(train, encoder)
+            self._build(train, encoder, rng)
             if self.kind_ == "next_item":
                 self.history_ = self._fit_next_item(_known(train), None if valid is None else _known(valid), encoder, rng)
             else:
                 self.history_ = self._fit_binary(train, valid, rng)
         self._table = None
 
-    def _build(self, train: Examples, encoder: Encoder) -> None:
+    def _build(self, train: Examples, encoder: Encoder, rng: np.random.Generator) -> None:
         self.fields_ = Fields.of(train.sequences, encoder, running=self.kind_ == "binary")
         self.experts_: CountExperts | None = None
         if self.kind_ == "next_item":
+            counted = CountExperts(train, encoder.n_items)
             if self.experts:
-                self.experts_ = CountExperts(train, encoder.n_items)
+                self.experts_ = counted
             n_experts, question = len(CountExperts.names) if self.experts else 0, self.question_time and not self.bidirectional
             self.item_head_ = NextItemHead(self.dim, encoder.n_items, experts=n_experts, dropout=self.dropout, question=question)
         else:
             self.label_head_ = BinaryHead(self.dim, dropout=self.dropout)
         embedding = EventEmbedding(self.fields_, encoder, self.dim, dropout=self.dropout)
+        if self.kind_ == "next_item" and self.warm_start:
+            with torch.no_grad():
+                embedding.item.weight.copy_(torch.from_numpy(item_vectors(counted.table, counted.popularity, self.dim, rng)))
+                embedding.item.weight[0] = 0
+                embedding.category.weight.mul_(.2)
         head = self.item_head_ if self.kind_ == "next_item" else self.label_head_
         self.network_ = Network(embedding, self.backbone(), head).to(self.device_)
         table = self._table_of(train.sequences)
@@ -110,7 +116,7 @@ class NeuralModel(Model):
         table, queries = self._table_of(examples.sequences), examples.queries
         offsets = examples.sequences.offsets
         target = self._tensor(examples.target.astype(np.int64))
-        when = self._tensor(table.question_time(queries))
+        when, user, end = self._tensor(table.question_time(queries)), self._tensor(queries.user), self._tensor(queries.end)
         expert = None
         if self.experts_ is not None:
             expert = self._tensor(np.log(self.experts_.target_probability(examples) + 1e-9))  # (n, experts)
@@ -135,11 +141,12 @@ class NeuralModel(Model):
             hidden = self._hidden(table, batch, masked=self.bidirectional)
             query = self._tensor(batch.query)
             z, gate = head(hidden, self.network_.embedding.when(when[query]) if head.question else hidden)
-            items = self.network_.embedding.items()
+            items, repeats = self.network_.embedding.items(), head.repeats(z, table.past(user[query], end[query]))
             if encoder.n_items <= self.full_softmax:
-                log_p = softmax_log_probability(z, items, head.bias, target[query])
+                log_p = softmax_log_probability(z, items, head.bias, repeats, target[query])
             else:
-                log_p = sampled_log_probability(z, items, head.bias, target[query], proposal=proposal, n=self.negatives)
+                log_p = sampled_log_probability(
+                    z, items, head.bias, repeats, target[query], proposal=proposal, n=self.negatives)
             if gate is not None and expert is not None:
                 mixed = mixed_log_probability(log_p, expert[query], gate)
                 # The gate learns only where, as at scoring, the past alone is seen.
@@ -264,7 +271,8 @@ class NeuralModel(Model):
             hidden = self._hidden(table, batch, masked=False)
         head, embedding = self.item_head_, self.network_.embedding
         z, gate = head(hidden, embedding.when(when) if head.question else hidden)
-        logits = torch.addmm(head.bias, z, embedding.items().T)
+        repeats = head.repeats(z, table.past(self._tensor(queries.user), self._tensor(queries.end)))
+        logits = item_logits(z, embedding.items(), head.bias, repeats)
         logits[:, :FIRST] = -1e4  # missing and unknown are no answers; finite, so that no metric meets infinities
         log_p = torch.log_softmax(logits, dim=-1)
         if gate is not None and self.experts_ is not None:
