@@ -68,6 +68,7 @@ class _State:
     labels: pd.DataFrame | None = None
     findings: list[Finding] = field(default_factory=list)
     last_id: int = -1
+    unread: bool = False                                         # a part could not be looked into
     users: list[np.ndarray] = field(default_factory=list)        # hashes, sorted, per part
     labelled: list[pd.DataFrame] = field(default_factory=list)   # (event_id, timestamp) of labelled events
     categories: list[pd.DataFrame] = field(default_factory=list)  # distinct (item_id, category)
@@ -89,6 +90,7 @@ class _State:
         self._required(file, events, missing)
         self._types(file, events)
         if missing or any(f.file == file and f.text.startswith("has type") and f.column in REQUIRED for f in self.findings):
+            self.unread = True
             return
         if len(events) == 0:
             self.findings.append(Finding("error", file, "", None, "there are no events"))
@@ -212,9 +214,12 @@ class _State:
             return
         missing = [name for name in LABEL_COLUMNS if name not in labels]
         self._required(file, labels, missing)
-        if missing:
+        if not missing and not isinstance(labels["known_at"].dtype, pd.DatetimeTZDtype):
+            self.findings.append(Finding("error", file, "known_at", None, f"has type {labels['known_at'].dtype}, the schema says time"))
             return
-        events = pd.concat(self.labelled).drop_duplicates("event_id") if self.labelled else pd.DataFrame({"event_id": [], "timestamp": []})
+        if missing or self.unread or not self.labelled:
+            return
+        events = pd.concat(self.labelled).drop_duplicates("event_id")
         time = labels["event_id"].map(events.set_index("event_id")["timestamp"])
         self.add("error", file, "event_id", time.isna().to_numpy(), "refers to no event of the log")
         self.add("error", file, "known_at", labels["known_at"].isna().to_numpy(), "has no value")

@@ -78,15 +78,16 @@ def clean(log: EventLog, settings: Cleaning | None = None) -> tuple[EventLog, pd
     table = pd.DataFrame(account, columns=["step", "what", "rows", "users"])
     kept = events["event_id"]
     manifest = {**log.manifest, "cleaned": table.to_dict("records")}
+    truth = {name: _of_events(frame, kept) for name, frame in log.truth.items()}
     users = None if log.users is None else log.users[log.users["user_id"].isin(events["user_id"])].reset_index(drop=True)
     return replace(
-        log, events=events, users=users, labels=_of_events(log.labels, kept),
-        truth={name: table for name, frame in log.truth.items() if (table := _of_events(frame, kept)) is not None}, manifest=manifest,
+        log, events=events, users=users, labels=None if log.labels is None else _of_events(log.labels, kept), truth=truth, manifest=manifest,
     ), table
 
 
-def _of_events(frame: pd.DataFrame | None, event_id: pd.Series) -> pd.DataFrame | None:
-    if frame is None or "event_id" not in frame:
+def _of_events(frame: pd.DataFrame, event_id: pd.Series) -> pd.DataFrame:
+    """The rows that belong to these events; a table that is not about events stays as it is."""
+    if "event_id" not in frame:
         return frame
     return frame[frame["event_id"].isin(event_id)].reset_index(drop=True)
 
