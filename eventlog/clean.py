@@ -80,9 +80,8 @@ def clean(log: EventLog, settings: Cleaning | None = None) -> tuple[EventLog, pd
     manifest = {**log.manifest, "cleaned": table.to_dict("records")}
     truth = {name: _of_events(frame, kept) for name, frame in log.truth.items()}
     users = None if log.users is None else log.users[log.users["user_id"].isin(events["user_id"])].reset_index(drop=True)
-    return replace(
-        log, events=events, users=users, labels=None if log.labels is None else _of_events(log.labels, kept), truth=truth, manifest=manifest,
-    ), table
+    labels = None if log.labels is None else _of_events(log.labels, kept)
+    return replace(log, events=events, users=users, labels=labels, truth=truth, manifest=manifest), table
 
 
 def _of_events(frame: pd.DataFrame, event_id: pd.Series) -> pd.DataFrame:

@@ -70,7 +70,8 @@ def _all_bots(rows: list[tuple], limit: int) -> bool:
 def test_the_lines_of_one_order_are_one_act() -> None:
     order = [("big", 10, "purchase", "o1")] * 300
     views = [("bot", i / 10, "view_item", None) for i in range(300)]
-    cleaned, _ = clean(log_of([*order, *views, ("x", 1, "purchase", "o2")], ("user_id", "seconds", "event", "order_id")), Cleaning(duplicates=False))
+    log = log_of([*order, *views, ("x", 1, "purchase", "o2")], ("user_id", "seconds", "event", "order_id"))
+    cleaned, _ = clean(log, Cleaning(duplicates=False))
     assert set(cleaned.events["user_id"].astype(str)) == {"big", "x"}
 
 

@@ -35,7 +35,8 @@ def test_recbole_files_have_typed_headers(small_log: EventLog, tmp_path: Path) -
     assert list(inter.columns[:3]) == ["user_id:token", "item_id:token", "timestamp:float"]
     assert {"price:float", "event:token"} <= set(inter.columns)
     assert len(inter) == len(small_log)
-    assert pd.to_datetime(inter["timestamp:float"].astype(float), unit="s", utc=True).dt.round("ms").tolist() == small_log.events["timestamp"].tolist()
+    seconds = inter["timestamp:float"].astype(float)
+    assert pd.to_datetime(seconds, unit="s", utc=True).dt.round("ms").tolist() == small_log.events["timestamp"].tolist()
     assert (folder / "shop.item").read_text() == "item_id:token\tname:token\tweight:float\ni1\ta b c\t1.5\n"
     no_items = replace(small_log, events=small_log.events.drop(columns="item_id"))
     with pytest.raises(InputError, match="no item_id"):

@@ -42,12 +42,14 @@ def table(*rows: str) -> str:
 TEXT = st.text(st.characters(blacklist_categories=("Cs", "Cc")), min_size=1, max_size=8).map(str.strip).filter(
     lambda s: s and s not in ("NULL", "null", "NaN", "nan", "None", "\\N", "<NA>", "NaT") and not s.startswith("{"))
 ROW = st.tuples(
-    st.sampled_from(["a", "b", "ü,;", 'q"q', "007", "1.0"]), st.integers(662_688_000_000, 4_000_000_000_000), st.sampled_from(["view_item", "buy me"]),
-    st.none() | TEXT, st.none() | st.floats(0, 1e6, width=32), st.none() | st.integers(0, 10_000), st.none() | TEXT)
+    st.sampled_from(["a", "b", "ü,;", 'q"q', "007", "1.0"]), st.integers(662_688_000_000, 4_000_000_000_000),
+    st.sampled_from(["view_item", "buy me"]), st.none() | TEXT, st.none() | st.floats(0, 1e6, width=32), st.none() | st.integers(0, 10_000), st.none() | TEXT)
+
+FILES = [("csv", "x.csv"), ("csv", "x.csv.gz"), ("jsonl", "x.jsonl"), ("parquet", "x.parquet")]
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(ROW, min_size=1, max_size=30), st.sampled_from([("csv", "x.csv"), ("csv", "x.csv.gz"), ("jsonl", "x.jsonl"), ("parquet", "x.parquet")]))
+@given(st.lists(ROW, min_size=1, max_size=30), st.sampled_from(FILES))
 def test_export_then_import_gives_the_same_log(rows: list[tuple], target: tuple[str, str]) -> None:
     frame = pd.DataFrame(rows, columns=["user_id", "timestamp", "event", "item_id", "price", "quantity", "note"])
     frame["timestamp"] = pd.to_datetime(frame["timestamp"], unit="ms", utc=True)
@@ -136,9 +138,11 @@ BROKEN = {
     "binary": ("a.csv", b"user_id,time\nu1,\0\0\n", ["is not a text file: byte 16 (row 2)"]),
     "utf-16": ("a.csv", table().encode("utf-16"), ["is UTF-16 text"]),
     "unknown ending": ("a.xyz", table(), ["known endings: .csv"]),
-    "encoding": ("a.csv", table().encode() + b"u1,2026-01-01,view_item,caf\xe9,1\n", ["is not utf-8 text: row 302, byte", "(0xe9)", "latin-1"]),
+    "encoding": ("a.csv", table().encode() + b"u1,2026-01-01,view_item,caf\xe9,1\n",
+                 ["is not utf-8 text: row 302, byte", "(0xe9)", "latin-1"]),
     "ragged": ("a.csv", table("u1,2026-01-01,view_item"), ["has 3 fields in row 302, 5 were expected"]),
-    "quote never closed": ("a.csv", table('u1,2026-01-01,view_item,i1,"1', *GOOD), ["row 302 (from line 302) has a quote that is never closed"]),
+    "quote never closed": ("a.csv", table('u1,2026-01-01,view_item,i1,"1', *GOOD),
+                           ["row 302 (from line 302) has a quote that is never closed"]),
     "quote swallows rows": ("a.csv", table('"u1,2026-01-01,view_item,i1,1', '"u2",2026-01-01,view_item,i1,1'),
                             ["broken quoting: row 302", "text after a closing quote"]),
     "two columns of one name": ("a.csv", "user_id,time,time\n1,2,3\n", ["two columns called 'time' in row 1"]),
@@ -264,7 +268,8 @@ def test_a_mapping_of_ones_own(tmp_path: Path) -> None:
         '[file]\nencoding = "latin-1"\ndelimiter = ";"\ndecimal = ","\n[event]\ncolumn = "was"\n[roles]\n"gekauft" = "purchase"\n'
         '[[labels]]\ncolumn = "betrug"\nkind = "fraud"\nvalues = {ja = 1, nein = 0}\ndelay_days = 2\n'
         '[users]\nort = "ort"\n[[rules]]\ncolumn = "preis"\nequals = "99"\nreject = "test order"\n'))
-    rows = ["müller;01.07.2026 12:00;gekauft;3,50;ja;Köln", "x;01.01.2026 12:00;gekauft;2;nein;Bonn", "x;02.01.2026 12:00;gekauft;99;nein;Bonn"]
+    rows = ["müller;01.07.2026 12:00;gekauft;3,50;ja;Köln", "x;01.01.2026 12:00;gekauft;2;nein;Bonn",
+            "x;02.01.2026 12:00;gekauft;99;nein;Bonn"]
     file = write(tmp_path, "a.csv", ("wer;wann;was;preis;betrug;ort\n" + "\n".join(rows)).encode("latin-1"))
     summary = import_file(file, tmp_path / "log", mapping=load(toml), allow_rejects=["test order"])
     log = EventLog.read(tmp_path / "log")
@@ -318,15 +323,18 @@ PRESETS = {
                "2019-10-01 00:00:00 UTC,view,44600062,2103807459595387724,,shiseido,35.79,541312140,72d76fde\n"
                "2019-10-01 00:00:09 UTC,purchase,3900821,2053013552326770905,appliances.environment,aqua,33.20,554748717,9333dfbd\n",
                [("541312140", "view_item", "44600062"), ("554748717", "purchase", "3900821")]),
-    "yoochoose": ("yoochoose-buys.dat", "420374,2014-04-06T18:44:58.314Z,214537888,12462,1\n281626,2014-04-06T09:40:13.032Z,214535653,1883,1\n",
+    "yoochoose": ("yoochoose-buys.dat",
+                  "420374,2014-04-06T18:44:58.314Z,214537888,12462,1\n281626,2014-04-06T09:40:13.032Z,214535653,1883,1\n",
                   [("281626", "purchase", "214535653"), ("420374", "purchase", "214537888")]),
     "taobao": ("UserBehavior.csv", "1,2268318,2520377,pv,1511544070\n1,2333346,2520771,fav,1511561733\n2,1,1,buy,1511561734\n",
                [("1", "view_item", "2268318"), ("1", "add_to_wishlist", "2333346"), ("2", "purchase", "1")]),
-    "ga4": ("events.jsonl", "\n".join(map(json.dumps, GA4)), [("1.2", "page_view", None), ("1.2", "purchase", "A"), ("1.2", "purchase", "B")]),
+    "ga4": ("events.jsonl", "\n".join(map(json.dumps, GA4)),
+            [("1.2", "page_view", None), ("1.2", "purchase", "A"), ("1.2", "purchase", "B")]),
     "online-retail": ("o.csv", "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n"
                       "536365,85123A,HEART,6,2010-12-01 08:26:00,2.55,17850.0,United Kingdom\n"
                       "C536379,85123A,HEART,-1,2010-12-01 09:41:00,2.55,17850.0,United Kingdom\n"
-                      "536370,POST,POSTAGE,3,2010-12-01 08:45:00,18,12583.0,France\n536414,22139,,56,2010-12-01 11:52:00,0,,United Kingdom\n",
+                      "536370,POST,POSTAGE,3,2010-12-01 08:45:00,18,12583.0,France\n"
+                      "536414,22139,,56,2010-12-01 11:52:00,0,,United Kingdom\n",
                       [("17850", "purchase", "85123A"), ("17850", "refund", "85123A")]),
     "cdnow": ("m.txt", " customer_id  date number_of_cds  dollar_value\r\n 00001 19970101  1   11.77\r\n 00002 19970112  5   77.00\r\n",
               [("00001", "purchase", None), ("00002", "purchase", None)]),
@@ -365,7 +373,8 @@ def test_details_of_presets(tmp_path: Path) -> None:
     clicks = read("yoochoose", "yoochoose-clicks.dat", "1,2014-04-07T10:51:09.277Z,214536502,0\n")
     assert clicks.events["event"].astype(str).tolist() == ["view_item"]
     assert clicks.events["timestamp"].tolist() == [pd.Timestamp("2014-04-07T10:51:09.277Z")]
-    for file_name, text in (("ratings.csv", "userId,movieId,rating,timestamp\n1,2,3.5,1112486027\n"), ("ratings.dat", "1::2::3.5::1112486027\n"),
+    for file_name, text in (("ratings.csv", "userId,movieId,rating,timestamp\n1,2,3.5,1112486027\n"),
+                            ("ratings.dat", "1::2::3.5::1112486027\n"),
                             ("ml.inter", "user_id:token\titem_id:token\trating:float\ttimestamp:float\n1\t2\t3.5\t1112486027\n")):
         movies = read("movielens", file_name, text)
         assert movies.events[["user_id", "item_id", "rating"]].astype(str).to_numpy().tolist() == [["1", "2", "3.5"]]
