@@ -115,10 +115,9 @@ def _train_and_test(
         spec = {"task": task, "settings": task_settings}
         data = Cell("data", label, spec, tuple(dict.fromkeys((log.key, source.key))), task_code, suite.limit_s)
         yield data
-        if source_name == REAL:
-            if simulated:
-                used = code.digest(["simulator.truth", "benchmark.cells"])
-                yield Cell("reference", {**label, "model": ORACLE}, spec, (log.key, data.key), used, suite.limit_s)
+        if source_name == REAL and simulated:
+            used = code.digest(["simulator.truth", "benchmark.cells"])
+            yield Cell("reference", {**label, "model": ORACLE}, spec, (log.key, data.key), used, suite.limit_s)
         for model in _with_trivial(models, task) if source_name == REAL else models:
             if not answers(model, task):
                 continue
