@@ -116,16 +116,21 @@ def _fidelity(report: Mapping[str, Any], pictures: Mapping[str, Picture]) -> str
     floor = "the real log" if report["inputs"]["holdout"] else "the other half"
     out = ["<h2>Fidelity</h2>",
            f"<p>Value: synthetic against {against}. Floor: {floor} against the same, on as many users; no generator can be expected "
-           "below it. Limit: the largest distance from the ideal that passes, the larger of a multiple of the floor's and a slack too "
-           "small to matter.</p>"]
-    rows = [(escape(r["title"]), _number(r["value"]), _number(r["floor"]), f"{r['ideal']:g}", _number(r["limit"]), _sign(r["verdict"]))
+           "below it. What passes is a distance from the ideal of at most a multiple of the floor's, or of a slack too small to "
+           "matter.</p>"]
+    rows = [(escape(r["title"]), _number(r["value"]), _number(r["floor"]), f"{r['ideal']:g}", _bound(r), _sign(r["verdict"]))
             for r in report["fidelity"]]
-    out.append(table(("measure", "value", "floor", "ideal", "limit", "verdict"), rows, " nnnn"))
+    out.append(table(("measure", "value", "floor", "ideal", "passes at", "verdict"), rows, " nnnn"))
     facts = report["facts"]
     out.append("<h3>In plain figures</h3>" + table(
         ("", "real", "synthetic"), [(escape(name), _number(real), _number(made)) for name, (real, made) in facts.items()], " nn"))
     out += [_picture(p) for name, p in pictures.items() if name != "risks"]
     return "".join(out)
+
+
+def _bound(row: Mapping[str, Any]) -> str:
+    """The value at which a measure just passes."""
+    return f"≥ {_number(max(1 - row['limit'], 0.0))}" if row["ideal"] == 1 else f"≤ {_number(row['ideal'] + row['limit'])}"
 
 
 def _utility(utility: Mapping[str, Any] | None) -> str:

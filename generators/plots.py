@@ -228,4 +228,6 @@ def _svg(figure: Any, name: str, caption: str) -> str:
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
     text = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", text)
     text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text)
-    return re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', rf'<svg \g<1> role="img" aria-label="{caption}">', text, count=1)
+    wide = round(96 * figure.get_figwidth())  # px: a small picture is not blown up to the width of the page
+    tag = rf'<svg \g<1> style="max-width:{wide}px" role="img" aria-label="{caption}">'
+    return re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', tag, text, count=1)

@@ -56,8 +56,8 @@ class Statement:
     def meaning(self) -> str:
         """What the sentence means for one user."""
         if self.epsilon is None:
-            return ("The generator was fitted without differential privacy. The attacks below may find nothing and a better attack "
-                    "may still exist: no finding is no proof.")
+            return ("No epsilon came with this log: as far as can be told, it was made without differential privacy. The attacks below "
+                    "may find nothing and a better attack may still exist: no finding is no proof.")
         odds = f"{exp(self.epsilon):,.3g}" if self.epsilon < 700 else "unbounded"
         return (f"Whatever else an attacker knows, having one {self.unit}'s data in the training log multiplies the odds of any conclusion "
                 f"about that {self.unit} by at most e^ε = {odds}, except with probability δ. What is listed as public is not protected.")

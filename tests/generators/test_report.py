@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+from shop_logs import renamed, shop_log
+
+from eventlog import EventLog, InputError
+from eventlog.console import Parser
+from generators import report, statement
+
+EVIL = '<script>alert("x")</script>&$\\frac{1}{2}$ '
+PRIVACY = {
+    "epsilon": 3.0, "delta": 1e-5, "unit": "user", "public": ["category", "<b>"],
+    "ledger": [{"mechanism": "DP-SGD", "what": "weights", "epsilon": 2.5, "delta": 1e-5, "noise": 1.1},
+               {"mechanism": "Laplace", "what": "items | lengths", "epsilon": 0.5, "delta": 0.0}],
+}
+
+
+@pytest.fixture(scope="module")
+def logs() -> dict[str, EventLog]:
+    """Hostile names in every text column, as a team's own log may hold."""
+    out = {}
+    for seed, (kind, prefix) in enumerate((("real", "u"), ("synthetic", "s"), ("holdout", "h"))):
+        log = shop_log(users=60, seed=seed, prefix=prefix, names=EVIL)
+        log.events["event"] = log.events["event"].cat.rename_categories({"search": EVIL})
+        log.events["category"] = log.events["category"].cat.rename_categories(lambda c: c + EVIL)
+        log.events["note|<i>"] = log.events["country"]
+        out[kind] = log
+    return out
+
+
+@pytest.fixture(scope="module")
+def built(logs) -> report.Report:
+    logs["synthetic"].manifest["privacy"] = PRIVACY
+    return report.build(logs["real"], logs["synthetic"], logs["holdout"], seed=1, utility=[
+        {"task": "churn", "metric": "pr_auc", "train_on_real": 0.5, "train_on_synthetic": 0.46, "base": 0.2},
+        {"task": EVIL, "metric": "ndcg@10", "share": 0.97, "limit": 0.9},
+    ], canaries={"epsilon": 0.4, "reachable": 2.9, "canaries": 100, "guesses": 50, "correct": 30})
+
+
+def html_of(built: report.Report) -> str:
+    return report.page.page(built.data, built.pictures)
+
+
+class Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.ids += [v for k, v in attrs if k == "id"]
+        self.links += [v for k, v in attrs if k in ("src", "href", "xlink:href")]
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_the_page_is_escaped_and_stands_alone(built):
+    html = html_of(built)
+    tags = Tags()
+    tags.feed(html)
+    assert not {"script", "link", "img", "iframe", "object", "i", "foreignObject"} & set(tags.tags)
+    assert tags.tags.count("svg") == 8
+    inner = [link for link in tags.links if not link.startswith("data:image/png;base64,")]
+    assert all(link.startswith("#") for link in inner)
+    assert len(tags.ids) == len(set(tags.ids))
+    assert {link[1:] for link in inner} <= set(tags.ids)
+    assert "http" not in html
+    assert "url(" not in re.sub(r"url\(#", "", html)
+    assert EVIL.strip() in tags.text  # shown as it is, not dropped
+
+
+def test_what_is_proved_is_said_with_its_ledger(built):
+    tags = Tags()
+    tags.feed(html_of(built))
+    assert "ε = 3, δ = 1e-05 per user is claimed" in tags.text
+    assert "20.1" in tags.text  # e^3
+    for word in ("DP-SGD", "weights", "items | lengths", "Declared public", "category, <b>"):
+        assert word in tags.text
+    assert built.data["sections"][0]["verdict"] == "pass"
+    assert built.data["canaries"]["epsilon"] == 0.4
+
+
+def test_every_section_has_a_verdict_and_a_threshold(built):
+    titles = {s["title"] for s in built.data["sections"]}
+    assert {"Privacy, proved", "Privacy, attacked", "Utility", "Fidelity: What users do"} <= titles
+    assert all(s["verdict"] in ("pass", "fail", "unsettled") and s["held_to"] for s in built.data["sections"])
+    utility = built.data["utility"]["rows"]
+    assert utility[0]["share"] == pytest.approx(0.26 / 0.3)
+    assert [r["verdict"] for r in utility] == ["fail", "pass"]
+
+
+def test_report_json_is_strict_json(built):
+    text = json.dumps(built.data, allow_nan=False)
+    assert json.loads(text)["inputs"]["real"]["users"] == 60
+
+
+def test_the_data_card_tells_nothing_of_the_real_log(built):
+    card = report.data_card(built.data)
+    assert "ε = 3" in card
+    assert "DP-SGD" in card
+    assert "items \\| lengths" in card
+    assert "note\\|&lt;i&gt;" in card
+    assert "<script" not in card
+    real_rows = built.data["facts"]["rows"][0]
+    assert f"{real_rows:,.6g}" not in card
+    assert not re.search(r"\b0\.\d{3,}.*floor", card)
+
+
+def test_no_epsilon_no_holdout(logs):
+    synthetic = EventLog(events=logs["synthetic"].events, labels=logs["synthetic"].labels, manifest={"made_by": "markov"})
+    built = report.build(logs["real"], synthetic, seed=1)
+    tags = Tags()
+    tags.feed(html_of(built))
+    assert "Nothing is proved about the privacy of this log." in tags.text
+    assert "no control group" in tags.text
+    verdicts = {s["title"]: s["verdict"] for s in built.data["sections"]}
+    assert verdicts["Privacy, proved"] == "unproved"
+    assert verdicts["Privacy, attacked"] == "unsettled"
+    assert verdicts["Utility"] == "not run"
+    assert "Nothing is proved" in report.data_card(built.data)
+
+
+def test_a_generator_that_copies_is_caught(logs):
+    copy = renamed(logs["real"], "x")
+    built = report.build(logs["real"], copy, logs["holdout"], seed=1)
+    verdicts = {s["title"]: s["verdict"] for s in built.data["sections"]}
+    assert verdicts["Privacy, attacked"] == "fail"
+    assert verdicts["Fidelity: What users do"] == "pass"
+
+
+def test_the_command_writes_a_whole_folder(logs, tmp_path, capsys):
+    for kind, log in logs.items():
+        log.write(tmp_path / kind)
+    parser = Parser(prog="report")
+    report.add_arguments(parser)
+    args = parser.parse_args([a for kind in logs for a in (f"--{kind}", str(tmp_path / kind))] + ["--out", str(tmp_path / "out")])
+    assert report.main(args) == 0
+    first = {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()}
+    assert set(first) == {"report.html", "report.json", "data_card.md", "manifest.json"}
+    assert report.main(args) == 0  # the same seed, the same bytes
+    assert first == {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()}
+    assert "Privacy, attacked" in capsys.readouterr().out
+    inputs = json.loads(first["manifest.json"])["inputs"]
+    assert all(entry["digest"] for entry in inputs.values())
+
+
+def test_help_has_an_example():
+    parser = Parser(prog="report")
+    report.add_arguments(parser)
+    assert "python -m generators report" in parser.format_help()
+
+
+def test_out_that_is_somebody_elses_is_refused(logs, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    args = argparse.Namespace(real="a", synthetic="b", holdout=None, out=tmp_path / "mine")
+    with pytest.raises(InputError, match="not written by this program"):
+        report.main(args)
+
+
+@pytest.mark.parametrize("bad", [{}, [], [1], [{"task": "churn"}], {"rows": "x"}])
+def test_utility_that_is_none(bad):
+    with pytest.raises(InputError, match="utility results"):
+        report._utility(bad)
+
+
+# --- statements ----------------------------------------------------------------------------------------------------
+
+
+def test_a_statement_that_holds():
+    assert statement.judge(PRIVACY, users=600).verdict == "pass"
+
+
+@pytest.mark.parametrize(("change", "verdict"), [
+    ({"unit": "record"}, "fail"), ({"epsilon": 40.0}, "fail"), ({"epsilon": float("inf")}, "fail"), ({"delta": 0.01}, "fail"),
+    ({"delta": None}, "fail"), ({"ledger": []}, "fail"), ({"ledger": [{"mechanism": "DP-SGD"}]}, "fail"), ({"epsilon": 2.9}, "unsettled"),
+    ({"epsilon": None}, "unproved"),
+])
+def test_a_statement_with_a_hole(change, verdict):
+    found = statement.judge({**PRIVACY, **change}, users=600)
+    assert found.verdict == verdict
+    assert found.sentence
+    assert found.meaning
+
+
+def test_canaries_can_contradict_a_claim():
+    assert statement.judge(PRIVACY, users=600, canaries={"epsilon": 3.5}).verdict == "fail"
+
+
+def test_a_log_and_a_model_must_not_disagree(tmp_path):
+    (tmp_path / "model.json").write_text(json.dumps({"privacy": {**PRIVACY, "epsilon": 1.0}}))
+    with pytest.raises(InputError, match="claims 1"):
+        statement.find({"privacy": PRIVACY}, tmp_path)
+    assert statement.find({}, tmp_path)["epsilon"] == 1.0
+    with pytest.raises(InputError, match="no saved generator"):
+        statement.find({}, tmp_path / "nowhere")
