@@ -25,7 +25,7 @@ from .convert import REASONS, Converted, Converter
 from .detect import detect
 from .errors import InputError, UnknownNameError
 from .files import check_replaceable, sha256
-from .log import EventLog, LogWriter, _part_bounds, _part_paths, _read, _to_pandas, read_manifest, sort_events, tidy
+from .log import EventLog, LogWriter, _part_bounds, _part_paths, _read, _to_pandas, read_manifest, sort_events, tidy, to_arrow
 from .mapping import EventSource, Mapping, Names, TimeFormat
 from .readers import RAGGED, Batch, read_batches
 from .schema import COLUMNS, roles_of
@@ -156,10 +156,12 @@ class _Load:
         part = (pd.util.hash_array(names) % PARTITIONS)[user.indices.to_numpy()]
         order = np.argsort(part, kind="stable")
         ends = np.searchsorted(part[order], np.arange(PARTITIONS + 1))
-        for number in range(PARTITIONS):
-            rows = order[ends[number]:ends[number + 1]]
-            if len(rows):
-                pq.write_table(table.take(pa.array(rows)), self.spill / f"{number:03d}-{self.spilled:05d}.parquet", compression="lz4")
+        # Plain strings: a slice of a dictionary column would carry the whole dictionary into each of the files.
+        table = to_arrow(table).take(pa.array(order))
+        for number, (start, stop) in enumerate(itertools.pairwise(ends)):
+            if stop > start:
+                file = self.spill / f"{number:03d}-{self.spilled:05d}.parquet"
+                pq.write_table(table.slice(start, stop - start), file, compression="lz4")
         self.spilled += 1
         self.batches, self.in_memory = [], 0
 

@@ -43,7 +43,8 @@ TEXT = st.text(st.characters(blacklist_categories=("Cs", "Cc")), min_size=1, max
     lambda s: s and s not in ("NULL", "null", "NaN", "nan", "None", "\\N", "<NA>", "NaT") and not s.startswith("{"))
 ROW = st.tuples(
     st.sampled_from(["a", "b", "ü,;", 'q"q', "007", "1.0"]), st.integers(662_688_000_000, 4_000_000_000_000),
-    st.sampled_from(["view_item", "buy me"]), st.none() | TEXT, st.none() | st.floats(0, 1e6, width=32), st.none() | st.integers(0, 10_000), st.none() | TEXT)
+    st.sampled_from(["view_item", "buy me"]), st.none() | TEXT, st.none() | st.floats(0, 1e6, width=32),
+    st.none() | st.integers(0, 10_000), st.none() | TEXT)
 
 FILES = [("csv", "x.csv"), ("csv", "x.csv.gz"), ("jsonl", "x.jsonl"), ("parquet", "x.parquet")]
 
