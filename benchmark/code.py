@@ -21,9 +21,12 @@ PACKAGES = ("eventlog", "simulator", "generators", "baselines", "benchmark")
 LIBRARIES = ("numpy", "pandas", "pyarrow", "scipy", "scikit-learn", "torch", "lightgbm", "opacus", "simpy", "sdmetrics")
 
 
-def digest(roots: Iterable[str | Path]) -> str:
-    """A hash of the code of `roots` (module names or files) and of all modules of PACKAGES that they import."""
-    seen: dict[Path, str] = {}
+def digest(roots: Iterable[str | Path], *, alone: Iterable[str] = ()) -> str:
+    """A hash of the code of `roots` (module names or files) and of all modules of PACKAGES that they import.
+
+    Of the modules `alone` the file itself counts and not what it imports.
+    """
+    seen = {path: _hash(path) for name in alone if (path := _locate(name)) is not None}
     todo = [path for root in roots if (path := _locate(root)) is not None]
     while todo:
         path = todo.pop()
@@ -122,9 +125,9 @@ def _hash(path: Path) -> str:
 
 @cache
 def _imports(path: Path) -> tuple[Path, ...]:
-    """Files of our packages that the file imports, wherever in it."""
+    """Files of our packages that the file imports, wherever in it; of an `__init__`, which hands names on lazily, at its top level."""
     found = []
-    for node in ast.walk(_tree(path)):
+    for node in _tree(path).body if path.name == "__init__.py" else ast.walk(_tree(path)):
         for name in _imported(node, path):
             located = _locate(name)
             if located is not None:

@@ -28,6 +28,7 @@ from .suite import GeneratorUse, LogSource, Suite, plugin_name
 
 REAL = "real"
 ORACLE = "oracle"
+CELLS = ("benchmark.cells",)  # what it imports differs by kind and is named beside it
 ARTIFACTS = frozenset({"log", "generator", "data"})  # kinds that leave a folder for later cells
 
 
@@ -93,13 +94,13 @@ def _log_cell(suite: Suite, name: str, source: LogSource) -> Cell:
 
 
 def _generator_cell(suite: Suite, log: Cell, name: str, use: GeneratorUse, seed: int) -> Cell:
-    used = code.digest(["generators", _module("generators.models", use.model), "benchmark.task"])
+    used = code.digest(["generators.base", _module("generators.models", use.model), "benchmark.task"], alone=CELLS)
     spec = {**asdict(use), "public": list(use.public), "seed": seed}
     return Cell("generator", {**log.label, "model": name, "seed": seed}, spec, (log.key,), used, suite.limit_s)
 
 
 def _fidelity_cell(suite: Suite, log: Cell, generator: Cell) -> Cell:
-    used = code.digest(["generators.fidelity", "benchmark.cells"])
+    used = code.digest(["generators.fidelity", "benchmark.task"], alone=CELLS)
     return Cell("fidelity", generator.label, {"columns": suite.fidelity_columns}, (log.key, generator.key), used, suite.limit_s)
 
 
@@ -108,7 +109,8 @@ def _train_and_test(
 ) -> Iterator[Cell]:
     for task in suite.tasks:
         task_settings = suite.task_settings.get(plugin_name(task), {})
-        task_code = code.digest(["benchmark.task", "benchmark.artifacts", _module("benchmark.tasks", task)])
+        task_modules = ["benchmark.task", "benchmark.artifacts", _module("benchmark.tasks", task)]
+        task_code = code.digest(task_modules, alone=CELLS)
         label = {**log.label, "task": plugin_name(task), "source": source_name}
         if source.kind == "generator":
             label["seed"] = source.label["seed"]
@@ -116,12 +118,12 @@ def _train_and_test(
         data = Cell("data", label, spec, tuple(dict.fromkeys((log.key, source.key))), task_code, suite.limit_s)
         yield data
         if source_name == REAL and simulated:
-            used = code.digest(["simulator.truth", "benchmark.cells"])
+            used = code.digest(["simulator.truth", *task_modules], alone=CELLS)
             yield Cell("reference", {**label, "model": ORACLE}, spec, (log.key, data.key), used, suite.limit_s)
         for model in _with_trivial(models, task) if source_name == REAL else models:
             if not answers(model, task):
                 continue
-            used = code.digest(["benchmark.cells", "baselines.base", _module("baselines.models", model), _module("benchmark.tasks", task)])
+            used = code.digest(["baselines.base", _module("baselines.models", model), *task_modules], alone=CELLS)
             for seed in seeds:
                 yield Cell(
                     "model", {**label, "model": plugin_name(model), "seed": seed},

@@ -27,5 +27,6 @@ def tiny_log(*, users: int = 60, rows: int = 2_400, items: int = 30, days: int =
     events["event_id"] = np.arange(rows, dtype=np.int64)
     bought = events[events["event"] == "purchase"]
     fraud = bought[(bought["price"] > 60) & (rng.random(len(bought)) < 0.7)]
-    labels = pd.DataFrame({"event_id": fraud["event_id"], "kind": "fraud", "value": 1.0, "known_at": fraud["timestamp"] + pd.Timedelta(days=4)})
+    known_at = fraud["timestamp"] + pd.Timedelta(days=4)
+    labels = pd.DataFrame({"event_id": fraud["event_id"], "kind": "fraud", "value": 1.0, "known_at": known_at})
     return EventLog(events=events, labels=labels.reset_index(drop=True), manifest={"made_by": "tests"})

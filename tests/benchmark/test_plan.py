@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tiny import tiny_log
+
+from benchmark import code, suite
+from benchmark.plan import Cell, answers, plan
+from eventlog.errors import InputError, UnknownNameError
+
+
+def cells(folder: Path, **more) -> dict[str, Cell]:
+    loaded = suite.load("all", log=folder, **{"models": ["popularity", "logistic"], "generators": [], **more})
+    return {str(c): c for c in plan(loaded)}
+
+
+def test_keys_are_repeatable_and_hold_what_decides(tiny_folder: Path, tmp_path: Path) -> None:
+    base = cells(tiny_folder)
+    assert {n: c.key for n, c in cells(tiny_folder).items()} == {n: c.key for n, c in base.items()}
+    name = "model tiny churn logistic seed 0"
+    changed = cells(tiny_folder, overrides=["settings.models.logistic.c=0.5"])
+    assert changed[name].key != base[name].key
+    assert changed["data tiny churn"].key == base["data tiny churn"].key
+    assert changed["model tiny recommendation popularity seed 0"].key == base["model tiny recommendation popularity seed 0"].key
+    task = cells(tiny_folder, overrides=["settings.tasks.churn.horizon_days=3"])
+    assert task["data tiny churn"].key != base["data tiny churn"].key
+    assert task[name].key != base[name].key
+    assert task["data tiny fraud"].key == base["data tiny fraud"].key
+    other = cells(tiny_log(seed=1).write(tmp_path / "tiny"))
+    assert not {c.key for c in other.values()} & {c.key for c in base.values()}
+    same = cells(tiny_log().write(tmp_path / "copy" / "tiny"))  # the same data elsewhere
+    assert {n: c.key for n, c in same.items()} == {n: c.key for n, c in base.items()}
+
+
+def test_settings_for_one_task_only(tiny_folder: Path) -> None:
+    base = cells(tiny_folder)
+    changed = cells(tiny_folder, overrides=["settings.models.logistic.fraud.c=0.5"])
+    assert changed["model tiny churn logistic seed 0"].key == base["model tiny churn logistic seed 0"].key
+    assert changed["model tiny fraud logistic seed 0"].key != base["model tiny fraud logistic seed 0"].key
+
+
+def test_what_a_cell_needs_stands_before_it() -> None:
+    seen: set[str] = set()
+    for cell in plan(suite.load("all")):
+        assert set(cell.needs) <= seen
+        assert cell.key not in seen
+        seen.add(cell.key)
+
+
+def test_a_new_seed_adds_cells_and_changes_none(tiny_folder: Path) -> None:
+    one, two = cells(tiny_folder), cells(tiny_folder, seeds=[0, 1])
+    assert {c.key for c in one.values()} < {c.key for c in two.values()}
+
+
+def test_a_plugins_code_is_in_its_key(tiny_folder: Path, plugin) -> None:
+    path = plugin("mine")
+    before = cells(tiny_folder, models=[path])["model tiny churn mine seed 0"].key
+    text = Path(path).read_text()
+    Path(path).write_text("# a comment\n" + text.replace('"""A model of one\'s own that mine."""', '"""Other words."""'))
+    code._hash.cache_clear()
+    assert cells(tiny_folder, models=[path])["model tiny churn mine seed 0"].key == before
+    Path(path).write_text(text.replace("0.5", "0.6"))
+    code._hash.cache_clear()
+    assert cells(tiny_folder, models=[path])["model tiny churn mine seed 0"].key != before
+
+
+def test_code_follows_imports(tmp_path: Path) -> None:
+    assert code._locate("benchmark.metrics") in _closure("benchmark.task")
+    assert code._locate("eventlog.encode") in _closure("benchmark.task")
+    assert code._locate("benchmark.leaderboard") not in _closure("benchmark.task")
+
+
+def _closure(root: str) -> set[Path]:
+    todo, seen = [code._locate(root)], set()
+    while todo:
+        path = todo.pop()
+        if path not in seen:
+            seen.add(path)
+            todo += code._imports(path)
+    return seen
+
+
+def test_facts_are_read_without_importing(plugin) -> None:
+    assert code.class_facts("benchmark.tasks", "churn")["kind"] == "binary"
+    assert code.class_facts("baselines.models", plugin("mine"))["kinds"] == {"next_item", "binary"}
+    assert answers("popularity", "recommendation")
+    assert not answers("popularity", "churn")
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("tasks = 3", "must be a list"), ("tsks = ['churn']", "did you mean 'tasks'"), ("[logs.a]\nusrs = 3", "did you mean 'users'"),
+    ("tasks = ['churn']\n[logs.a]\nusers = 3", "either scenario or folder"), ("tasks = ['churn']", "names no log"),
+    ("a =", "TOML"),
+    ("tasks = ['churm']\n[logs.a]\nscenario = 'shop'", "did you mean 'churn'"), ("[profiles.smok]", "did you mean 'smoke'"),
+])
+def test_a_wrong_suite_is_one_sentence(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "mine.toml").write_text(text)
+    with pytest.raises(InputError, match=message):
+        suite.load(str(tmp_path / "mine.toml"))
+
+
+def test_wrong_names_suggest_the_nearest() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'all'"):
+        suite.load("al")
+    with pytest.raises(UnknownNameError, match="did you mean 'smoke'"):
+        suite.load("all", profile="smok")
+    with pytest.raises(UnknownNameError, match="did you mean 'lstm'"):
+        suite.load("all", models=["lstmm"])
+
+
+def test_every_suite_can_be_planned_under_every_profile() -> None:
+    for name in suite.names():
+        assert suite.describe(name)
+        for profile in suite.PROFILES:
+            assert plan(suite.load(name, profile=profile))

@@ -1,0 +1,162 @@
+"""Runs end to end with cheap models: what fails is told, what is finished stays, a kill costs nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import benchmark
+from benchmark import leaderboard, runner
+from benchmark.results import Store
+from eventlog import EventLog
+from eventlog.errors import InputError
+
+QUICK = ["settings.tasks.churn.min_customers=5", "settings.tasks.fraud.min_frauds=1"]
+CHEAP = ["popularity", "markov", "recency"]
+
+
+def go(folder: Path, out: Path, **more) -> runner.Outcome:
+    return runner.run_suite("all", log=folder, out=out, **{"models": CHEAP, "generators": [], "settings": QUICK, **more})
+
+
+def board(out: Path) -> str:
+    """The leaderboard without costs, and without the lines that name the place it was made in."""
+    store = Store(out)
+    page = leaderboard.write(store, out / "page", plots=False, costs=False).read_text()
+    return re.sub(r"Made with:\n\n.*\n", "", page)
+
+
+def command(folder: Path, out: Path, *more: str) -> list[str]:
+    return [sys.executable, "-m", "benchmark", "run", "--log", str(folder), "--models", ",".join(CHEAP), "--generators", "none",
+            "--out", str(out), *(f"--set={q}" for q in QUICK), *more]
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A results folder after one whole run."""
+    out = tmp_path_factory.mktemp("finished") / "results"
+    outcome = go(tiny_folder, out)
+    assert not outcome.failed
+    assert not outcome.left_out
+    return out
+
+
+def test_a_finished_run_runs_nothing_again(tiny_folder: Path, finished: Path) -> None:
+    before = board(finished)
+    outcome = go(tiny_folder, finished)
+    assert outcome.ran == 0
+    assert outcome.found == len(outcome.cells)
+    assert board(finished) == before
+
+
+def test_serial_gives_what_processes_give(tiny_folder: Path, finished: Path, tmp_path: Path) -> None:
+    go(tiny_folder, tmp_path, engine_name="serial")
+    assert board(tmp_path) == board(finished)
+
+
+def test_records_say_what_they_cost_and_what_with(finished: Path) -> None:
+    record = next(r for r in Store(finished).records if r["kind"] == "model")
+    for name in ("fit_cpu_s", "score_cpu_s", "us_per_query", "peak_mb", "parameters", "wall_s", "replicates", "intervals", "code", "spec"):
+        assert name in record
+    assert record["environment"]["versions"]["numpy"] == np.__version__
+
+
+def test_a_lost_artefact_is_made_again_only_when_needed(tiny_folder: Path, finished: Path, tmp_path: Path) -> None:
+    import shutil
+
+    out = tmp_path / "copy"
+    shutil.copytree(finished, out)
+    shutil.rmtree(out / "artifacts")
+    assert go(tiny_folder, out).ran == 0
+    more = go(tiny_folder, out, models=[*CHEAP, "recent_popularity"])
+    assert more.ran == 2  # the encoded questions, and the model
+    assert not more.failed
+
+
+def test_what_a_plugin_does_wrong_is_told_and_the_rest_go_on(tiny_folder: Path, tmp_path: Path, plugin) -> None:
+    wrong = {
+        "crash": plugin("crash", fit="raise ValueError('no such luck')"),
+        "nan": plugin("nan", score="out = out * np.nan"),
+        "shape": plugin("shape", score="out = out[:-1]"),
+        "die": plugin("die", fit="import os; os.kill(os.getpid(), 9)"),
+        "hang": plugin("hang", fit="import time; time.sleep(60)"),
+        "peek": plugin("peek", score="out = out * 0 + (sequences.offsets[-1] - queries.end) / 1e4"),
+    }
+    outcome = go(tiny_folder, tmp_path / "out", models=["recency", plugin("fine"), *wrong.values()],
+                 settings=[*QUICK, "tasks=['churn']", "limit_s=4"])
+    said = {Store(tmp_path / "out").latest(k)["label"]["model"]: v for k, v in outcome.failed.items()}
+    assert said["crash"] == "error: ValueError: no such luck"
+    assert "are NaN" in said["nan"]
+    assert "shape" in said["shape"]
+    assert "killed" in said["die"]
+    assert said["hang"].startswith("timeout: stopped after its limit of 4 s")
+    assert "must not know" in said["peek"]
+    assert set(said) == set(wrong)
+    page = board(tmp_path / "out")
+    assert "no such luck" in page
+    assert "0/1" in page
+    # What failed is tried again, what is fine is not.
+    again = go(tiny_folder, tmp_path / "out", models=["recency", plugin("fine"), wrong["crash"]],
+               settings=[*QUICK, "tasks=['churn']", "limit_s=4"])
+    assert again.ran == 1
+
+
+def test_a_wrong_setting_suggests_the_nearest(tiny_folder: Path, tmp_path: Path, plugin) -> None:
+    outcome = go(tiny_folder, tmp_path / "out", models=[plugin("mine")],
+                 settings=[*QUICK, "tasks=['churn']", "settings.models.mine.levle=0.1"], engine_name="serial")
+    assert "did you mean 'level'" in next(iter(outcome.failed.values()))
+
+
+def test_kill_at_any_moment_then_go_on(tiny_folder: Path, finished: Path, tmp_path: Path) -> None:
+    out = tmp_path / "killed"
+    rng = np.random.default_rng(0)
+    done = 0
+    for _ in range(2):
+        process = subprocess.Popen(command(tiny_folder, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        end = time.monotonic() + 60
+        while time.monotonic() < end and len(Store(out).records) < done + 3 and process.poll() is None:
+            time.sleep(0.02)
+        time.sleep(float(rng.uniform(0, 0.05)))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        done = len(Store(out).records)
+    assert subprocess.run(command(tiny_folder, out), capture_output=True, timeout=120).returncode == 0
+    assert board(out) == board(finished)
+    good = [r["key"] for r in Store(out).records if r["kind"] == "model" and r["status"] == "ok"]
+    assert len(good) == len(set(good))  # no finished cell was run again
+
+
+def test_two_runs_at_once_share_a_folder(tiny_folder: Path, finished: Path, tmp_path: Path) -> None:
+    out = tmp_path / "shared"
+    runs = [subprocess.Popen(command(tiny_folder, out), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for _ in range(2)]
+    for process in runs:
+        assert process.communicate(timeout=120)[1] is not None
+        assert process.returncode == 0
+    assert board(out) == board(finished)
+
+
+def test_run_in_python_takes_a_log_in_memory(tiny: EventLog, tmp_path: Path) -> None:
+    table = benchmark.run("all", log=tiny, models=["markov"], generators=[], out=tmp_path, settings=QUICK, engine="serial")
+    assert set(table["model"]) == {"popularity", "markov", "base_rate"}  # and the trivial ones, for the headroom
+    assert (table["status"] == "ok").all()
+    assert table.loc[table["model"] == "markov", "ndcg@10"].item() > table.loc[table["model"] == "popularity", "ndcg@10"].item()
+
+
+def test_what_a_log_cannot_do_is_an_error_of_the_input(tiny: EventLog, tmp_path: Path) -> None:
+    one = tiny.only_users({"u001"})
+    with pytest.raises(InputError, match="1 user"):
+        go(one.write(tmp_path / "one"), tmp_path / "out")
+    assert not (tmp_path / "out" / "results.jsonl").exists()
+    with pytest.raises(InputError, match="does not exist"):
+        go(tmp_path / "nowhere", tmp_path / "out")
+    few = tiny.only_users({"u001", "u002"}).write(tmp_path / "few")
+    outcome = go(few, tmp_path / "few-out", settings=[], engine_name="serial")
+    assert "at least" in outcome.tasks_left_out()
