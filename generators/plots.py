@@ -35,7 +35,7 @@ def pictures(real: Flat, synthetic: Flat) -> dict[str, Picture]:
         "funnel": (_funnel, (7, 2.6), "Share of users who ever reach each step."),
         "transitions": (_transitions, (12, 4.4), "Probability of the next event (columns) after an event (rows), and the difference."),
         "gaps": (_gaps, (7, 2.8), "Time between two rows of a user."),
-        "lengths": (_lengths, (10, 2.8), "Share of users and of sessions with more than so many rows."),
+        "lengths": (_lengths, (10, 2.8), "Share of users and of sessions with at least so many rows."),
         "cycles": (_cycles, (10, 2.8), "Rows by hour of the day (UTC) and by weekday."),
         "popularity": (_popularity, (7, 2.8), "Share of rows of the item at each rank, each log ranked by itself."),
     }
@@ -160,8 +160,7 @@ def _lengths(figure: Any, real: Flat, synthetic: Flat) -> None:
             values, counts = np.unique(sizes, return_counts=True)
             ax.step(values, 1 - (np.cumsum(counts) - counts) / counts.sum(), where="post", color=colour, label=label, linewidth=1.4)
     for ax, title in zip(axes, ("rows per user, at least", "rows per session, at least"), strict=True):
-        ax.set_xscale("log")
-        ax.set_yscale("log")
+        _log_log(ax)
         ax.set_xlabel(title)
     _legend(axes[0])
 
@@ -189,8 +188,7 @@ def _popularity(figure: Any, real: Flat, synthetic: Flat) -> None:
         # Evenly spaced ranks on the log axis: a long tail drawn point by point would make the page heavy.
         rank = np.unique(np.geomspace(1, max(len(counts), 1), 200).astype(int)) if len(counts) else np.zeros(0, dtype=int)
         ax.plot(rank, counts[rank - 1] / max(counts.sum(), 1), color=colour, label=label)
-    ax.set_xscale("log")
-    ax.set_yscale("log")
+    _log_log(ax)
     ax.set_xlabel("rank of the item")
     _legend(ax)
 
@@ -214,6 +212,15 @@ def _style(name: str) -> Any:
     })
 
 
+def _log_log(ax: Any) -> None:
+    """Logarithmic axes with plain numbers: matplotlib would write powers as mathematics, which is off (see `_style`)."""
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_formatter("{x:g}")
+        axis.set_minor_formatter("")
+
+
 def _legend(ax: Any) -> None:
     if ax.get_legend_handles_labels()[0]:
         ax.legend(frameon=False, fontsize=8)
@@ -227,6 +234,8 @@ def _svg(figure: Any, name: str, caption: str) -> str:
     text = text[text.index("<svg"):]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
     text = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", text)
+    used = set(re.findall(r'(?:url\(#|href="#)([^")]+)', text))
+    text = re.sub(r'\sid="([^"]*)"', lambda m: m[0] if m[1] in used else "", text)  # matplotlib names every group, some twice
     text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text)
     wide = round(96 * figure.get_figwidth())  # px: a small picture is not blown up to the width of the page
     tag = rf'<svg \g<1> style="max-width:{wide}px" role="img" aria-label="{caption}">'

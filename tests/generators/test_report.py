@@ -74,6 +74,7 @@ def test_the_page_is_escaped_and_stands_alone(built):
     assert len(tags.ids) == len(set(tags.ids))
     assert {link[1:] for link in inner} <= set(tags.ids)
     assert "http" not in html
+    assert "mathdefault" not in html
     assert "url(" not in re.sub(r"url\(#", "", html)
     assert EVIL.strip() in tags.text  # shown as it is, not dropped
 
