@@ -58,10 +58,13 @@ class Converter:
     _seen: list[np.ndarray] = field(default_factory=list)   # hashes of the file's own event ids
 
     def __call__(self, batch: Batch) -> Converted:
-        """Convert one batch. Raises InputError where a column is missing."""
+        """Convert one batch. Raises InputError where a column is missing or of a type that is no value (raw bytes)."""
         table, rows, left_out = flatten(batch.table, batch.rows, self.mapping.sources(), self.mapping.file.explode)
         self.left_out |= left_out
-        return _Conversion(self, table, rows, batch.ragged).result()
+        try:
+            return _Conversion(self, table, rows, batch.ragged).result()
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise InputError(f"{self.path} has a column that cannot be read as text, numbers or times: {error}") from None
 
     def column(self, table: pa.Table, names: Names, what: str, *, optional: bool = False) -> str | None:
         """The first of `names` that the file has."""

@@ -133,6 +133,7 @@ class _Load:
         self.attributes: dict[str, list[pd.DataFrame]] = {"users": [], "items": []}
         self.label_tables: list[pd.DataFrame] = []
         self.id_pairs: list[np.ndarray] = []
+        self.own_columns: dict[str, str] = {}  # kept beside the schema -> type
 
     def add(self, piece: Converted) -> None:
         """Take one batch."""
@@ -207,6 +208,8 @@ class _Load:
                 "event_id": event_id[has], "kind": label.kind, "value": events[f"_label{i}"].to_numpy(dtype=np.float64)[has],
                 "known_at": events[f"_known{i}"][has].to_numpy()}))
         events = events[[c for c in COLUMNS if c in events] + [c for c in events if c not in COLUMNS and not str(c).startswith("_")]]
+        self.own_columns |= {str(c): "text" if isinstance(events[c].dtype, pd.CategoricalDtype) else str(events[c].dtype)
+                             for c in events if c not in COLUMNS}
         events.insert(0, "event_id", event_id)
         self._count(events)
         for start, stop in _part_bounds(events, ROWS_PER_PART):
@@ -243,6 +246,9 @@ class _Load:
         foreign = [name for name, role in self.summary.roles.items() if role == "other"]
         if foreign:
             self.summary.notes.append(f"no role is known for {', '.join(sorted(foreign))}; give one in [roles] of a mapping")
+        if self.own_columns:
+            kept = ", ".join(f"{name} ({kind})" for name, kind in self.own_columns.items())
+            self.summary.notes.append(f"kept beside the schema's columns: {kept}")
         if self.converter.left_out:
             self.summary.notes.append(f"nested columns left out: {', '.join(sorted(self.converter.left_out))}")
         return out

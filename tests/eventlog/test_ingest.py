@@ -255,6 +255,18 @@ def test_columns_beyond_the_schema_are_kept_and_typed(tmp_path: Path) -> None:
     assert events["event"].astype(str).unique().tolist() == ["view_item"]
     assert events["timestamp"].min() == pd.Timestamp(1_700_000_000, unit="s", tz="UTC")
     assert "assumed that user is user_id" in summary.notes
+    assert "kept beside the schema's columns: when_ (text), points (float64), code (text), note (text)" in summary.notes
+
+
+def test_columns_that_are_no_values(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"user_id": [17.0, 18.0], "time": pd.Timestamp("2026-01-01"), "event": "view", "tags": [["a"], []]})
+    frame.to_parquet(tmp_path / "a.parquet")
+    summary = import_file(tmp_path / "a.parquet", tmp_path / "log")
+    assert EventLog.read(tmp_path / "log").events["user_id"].astype(str).tolist() == ["17", "18"]
+    assert "nested columns left out: tags" in summary.notes
+    frame.assign(tags=[b"\xff", b"\xfe"]).to_parquet(tmp_path / "b.parquet")
+    with pytest.raises(InputError, match=r"b.parquet has a column that cannot be read"):
+        import_file(tmp_path / "b.parquet", tmp_path / "log2")
 
 
 def mapping_file(folder: Path, text: str) -> Path:
