@@ -34,7 +34,8 @@ ONE_HOT = 16               # a categorical with at most this many codes gets a c
 
 
 class Features:
-    """The columns of one task, fewer where training does not vary: aggregates of the user and, for questions asked at an event, that event and its entities' risk.
+    """The columns of one task that vary in training: aggregates of the user and, where it is asked at events, the event and
+    its entities' risk.
 
     Whether questions are asked at events (is this order fraudulent?) or at dates (will this user come back?) is read off
     the training questions: at an event, the question's time is that of the last known row.

@@ -70,9 +70,11 @@ class Platt:
 
     def __init__(self, columns: np.ndarray, target: np.ndarray) -> None:
         """`columns` (n, k), `target` (n,) 0/1; one class only gives its base rate."""
-        self.scale = Standardiser(columns)
         self.base_rate = smoothed_rate(target)
-        self.model = LogisticRegression(C=100.0).fit(self.scale(columns), target > 0) if has_both(target) else None
+        self.model: LogisticRegression | None = None
+        if has_both(target):
+            self.scale = Standardiser(columns)
+            self.model = LogisticRegression(C=100.0).fit(self.scale(columns), target > 0)
 
     def __call__(self, columns: np.ndarray) -> np.ndarray:
         """(n,) probability of 1."""

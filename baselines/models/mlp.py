@@ -34,10 +34,11 @@ class MLP(Tabular):
             x, y = (x[order[len(held):]], y[order[len(held):]]) if len(x) > 1 else (x, y)
         weights = self._initial(x.shape[1], float(y.mean()), draw)
         optimizer = torch.optim.AdamW(weights, lr=self.learning_rate, weight_decay=self.weight_decay)
+        batch = min(self.batch, max(len(x) // 16, 16))  # a small table needs its steps all the same
         best, waited = float("inf"), 0
         self.weights_ = [w.detach().clone() for w in weights]
         for _ in range(self.epochs):
-            for rows in torch.randperm(len(x), generator=draw).split(self.batch):
+            for rows in torch.randperm(len(x), generator=draw).split(batch):
                 loss = _loss(self._logit(weights, x[rows], draw), y[rows])
                 optimizer.zero_grad()
                 loss.backward()
