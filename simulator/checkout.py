@@ -30,7 +30,7 @@ class Till:
         who = np.flatnonzero(size > 0)
         user = burst.visits.user[who]
         honest = burst.visits.typology[who] < 0
-        logit = setting.begin + 0.6 * population.propensity[user] + burst.goals.begin[who] + 0.25 * (size[who] - 1)
+        logit = setting.begin + 0.6 * (population.propensity[user] + population.trust[user]) + burst.goals.begin[who] + 0.25 * (size[who] - 1)
         begins = rng.random(len(who)) < 1 / (1 + np.exp(-logit))
         self._put_back(burst, who[~begins])
         who, user, honest = who[begins], user[begins], honest[begins]
@@ -148,6 +148,8 @@ class Till:
         hurt = user[late | (back & (rng.random(len(who)) < 0.5))]
         population.hurt[hurt] = 1
         population.mood[hurt] *= browser.scenario.churn.fading
+        pleased = user[~late & ~back]
+        population.trust[pleased] += setting.trust * np.exp(-0.5 * population.orders[pleased])  # most of it from the first orders
         # The wish is fulfilled: its partner category comes to mind, or nothing.
         turns = rng.random(len(who)) < browser.scenario.sessions.complement
         population.intent[user, 0] = np.where(turns, browser.world.partner[population.intent[user, 0]], -1)

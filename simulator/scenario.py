@@ -38,7 +38,7 @@ class Catalogue:
     brands: int = setting(48, 2, 5_000, doc="number of brands; a brand sells in several categories")
     styles: int = setting(6, 1, 32, doc="latent style dimensions that tastes and items share")
     price_sigma: float = setting(0.9, 0.1, 2.0, doc="sd of log price over the catalogue")
-    appeal_slope: float = setting(0.75, 0.0, 1.5, doc="Zipf exponent of the items' own appeal; exposure steepens it")
+    appeal_slope: float = setting(1.2, 0.0, 1.5, doc="Zipf exponent of the items' own appeal; exposure steepens it")
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,10 @@ class Calendar:
 class Shoppers:
     """Who comes, how often and with what taste. All are heterogeneous; these are the population's parameters."""
 
-    visits: float = setting(0.2, 0.001, 20.0, doc="mean planned visits per user and day while active")
-    visits_shape: float = setting(0.5, 0.1, 20.0, doc="gamma shape of the visit rate over users; small = skewed")
+    visits: float = setting(0.26, 0.001, 20.0, doc="mean planned visits per user and day while active")
+    visits_shape: float = setting(0.4, 0.1, 20.0, doc="gamma shape of the visit rate over users; small = skewed")
     present: float = setting(0.55, 0.0, 1.0, doc="share of users who are customers already on the first day")
-    taste: float = setting(0.75, 0.0, 5.0, doc="sd of the taste for each style dimension")
+    taste: float = setting(1.5, 0.0, 5.0, doc="sd of the taste for each style dimension")
     category_taste: float = setting(1.3, 0.0, 5.0, doc="sd of log liking of a category over users")
     price_sensitivity: float = setting(1.1, 0.0, 10.0, doc="median utility lost per unit of log price above the category's mean")
     brand_loyalty: float = setting(1.5, 0.0, 5.0, doc="utility of a favourite brand")
@@ -74,20 +74,20 @@ class Sessions:
     """How a session goes: intent, examination, clicks."""
 
     intent_days: float = setting(7.0, 0.01, 365.0, doc="mean life of an unfinished intent in days")
-    intent_style: float = setting(0.8, 0.0, 5.0, doc="sd of an intent's style around the user's taste")
+    intent_style: float = setting(0.6, 0.0, 5.0, doc="sd of an intent's style around the user's taste")
     intent_match: float = setting(1.6, 0.0, 10.0, doc="utility of an item in the intended category")
     complement: float = setting(0.5, 0.0, 1.0, doc="probability that a purchase turns the intent to the partner category")
-    replenish: float = setting(0.3, 0.0, 1.0, doc="probability that a new intent is to buy again what was bought before")
+    replenish: float = setting(0.45, 0.0, 1.0, doc="probability that a new intent is to buy again what was bought before")
     habit: float = setting(1.2, 0.0, 5.0, doc="utility of an item that was bought before")
     slate: int = setting(12, 4, 50, doc="items on a page")
     examine: float = setting(0.86, 0.1, 1.0, doc="probability to look one rank further down (cascade)")
     outside: float = setting(4.0, -10.0, 20.0, doc="utility of clicking on nothing of a page")
     fatigue: float = setting(0.1, 0.0, 3.0, doc="how much that utility rises with each item seen")
-    satiation: float = setting(1.6, 0.0, 20.0, doc="utility that an item loses for having been seen before, unless it is gone back to")
-    reopen: float = setting(-1.0, -10.0, 10.0, doc="utility of going back to an item seen before")
-    leave: float = setting(0.66, 0.01, 0.99, doc="probability to leave when nothing on a page is clicked")
+    satiation: float = setting(3.0, 0.0, 20.0, doc="utility that an item loses for having been seen before, unless it is gone back to")
+    reopen: float = setting(-2.3, -10.0, 10.0, doc="utility of going back to an item seen before")
+    leave: float = setting(0.76, 0.01, 0.99, doc="probability to leave when nothing on a page is clicked")
     leave_sigma: float = setting(0.6, 0.0, 3.0, doc="sd of its log-odds over sessions; large = heavy-tailed session lengths")
-    similar: float = setting(0.3, 0.0, 1.0, doc="probability to go on from an item to what the shop shows beside it")
+    similar: float = setting(0.2, 0.0, 1.0, doc="probability to go on from an item to what the shop shows beside it")
     dwell: float = setting(28.0, 1.0, 600.0, doc="median seconds between two events")
     return_visit: float = setting(0.38, 0.0, 1.0, doc="probability to come back within about a day to an unfinished intent")
     longest: int = setting(120, 5, 1_000, doc="steps after which every session ends")
@@ -97,15 +97,16 @@ class Sessions:
 class Checkout:
     """Cart, purchase, and what follows it."""
 
-    cart: float = setting(-3.75, -12.0, 5.0, doc="log-odds to put a viewed item of average match into the cart")
+    cart: float = setting(-4.0, -12.0, 5.0, doc="log-odds to put a viewed item of average match into the cart")
     cart_match: float = setting(0.45, 0.0, 5.0, doc="how much the item's match moves these log-odds")
-    basket: float = setting(0.9, 0.0, 5.0, doc="rise of these log-odds once the cart holds something")
+    basket: float = setting(0.5, 0.0, 5.0, doc="rise of these log-odds once the cart holds something")
     forget: float = setting(0.5, 0.0, 1.0, doc="probability that a cart left behind is not wanted any more next time")
-    begin: float = setting(-1.75, -10.0, 10.0, doc="log-odds to begin the checkout when leaving with a filled cart")
+    begin: float = setting(-1.95, -10.0, 10.0, doc="log-odds to begin the checkout when leaving with a filled cart")
     shipping_shock: float = setting(0.12, 0.0, 1.0, doc="probability to give up when shipping costs show, for a small order")
     payment_failure: float = setting(0.035, 0.0, 0.9, doc="probability that an honest payment attempt fails")
     refund: float = setting(0.17, 0.0, 0.9, doc="share of orders of which something is sent back")
-    back_for_more: float = setting(0.55, 0.0, 1.0, doc="probability that an order is followed by a visit for more, some weeks later")
+    trust: float = setting(0.35, 0.0, 3.0, doc="rise of a shopper's log-odds to cart and to buy with an order that went well")
+    back_for_more: float = setting(0.8, 0.0, 1.0, doc="probability that an order is followed by a visit for more, some weeks later")
     review: float = setting(0.14, 0.0, 1.0, doc="share of order lines that are reviewed")
     late: float = setting(0.09, 0.0, 1.0, doc="share of deliveries that come late")
 
@@ -114,7 +115,7 @@ class Checkout:
 class Churn:
     """Latent death after a session (as in BG/NBD), with a hazard that experiences move."""
 
-    hazard: float = setting(0.035, 0.0, 1.0, doc="mean probability to be gone after a session")
+    hazard: float = setting(0.03, 0.0, 1.0, doc="mean probability to be gone after a session")
     hazard_shape: float = setting(0.8, 0.05, 20.0, doc="gamma shape of the hazard over users")
     bad_experience: float = setting(4.0, 1.0, 50.0, doc="factor on the hazard after a late delivery, a refund or an account taken over")
     fading: float = setting(0.55, 0.01, 1.0, doc="factor on the visit rate after a bad experience; it recovers with each session")
@@ -127,7 +128,7 @@ class Recommender:
     explore: float = setting(0.125, 0.0, 1.0, doc="share of slates in random order")
     variants: int = setting(8, 2, 64, doc="variants of each page that are live at a time")
     refresh_days: int = setting(7, 1, 365, doc="days after which rankings are drawn anew")
-    noise: float = setting(1.0, 0.0, 10.0, doc="sd of the Gumbel noise in a ranking; 0 = always the same order")
+    noise: float = setting(0.6, 0.0, 10.0, doc="sd of the Gumbel noise in a ranking; 0 = always the same order")
 
 
 @dataclass(frozen=True)
@@ -191,8 +192,8 @@ class Scenario:
 SECTIONS = tuple(f.name for f in fields(Scenario) if f.name not in ("name", "description"))
 
 
-def load(name: str, settings: Mapping[str, Any] | None = None) -> Scenario:
-    """The scenario called `name` (or in the TOML file `name`), with dotted `settings` on top.
+def load(name: str, changes: Mapping[str, Any] | None = None) -> Scenario:
+    """The scenario called `name` (or in the TOML file `name`), with dotted `changes` on top.
 
     Raises InputError (UnknownNameError for a name) that says which key in which file is wrong and what it may be.
     """
@@ -211,7 +212,7 @@ def load(name: str, settings: Mapping[str, Any] | None = None) -> Scenario:
             raise UnknownNameError(f"scenario section (in {path})", section, SECTIONS)
         flat |= {f"{section}.{key}": value for key, value in part.items()}
     scenario = Scenario(name=path.stem, description=str(data.get("description", "")))
-    scenario = scenario.with_settings(flat, source=str(path)).with_settings(settings or {})
+    scenario = scenario.with_settings(flat, source=str(path)).with_settings(changes or {})
     if scenario.catalogue.items < 4 * scenario.catalogue.categories:
         raise InputError(f"catalogue.items is {scenario.catalogue.items}; {scenario.catalogue.categories} categories need at least four each.")
     return scenario
@@ -224,16 +225,16 @@ def names() -> list[str]:
 
 def parse_settings(pairs: list[str]) -> dict[str, Any]:
     """['fraud.share=0.03'] -> {'fraud.share': 0.03}; values are written as in TOML, bare words are strings."""
-    settings: dict[str, Any] = {}
+    parsed: dict[str, Any] = {}
     for pair in pairs:
         key, equals, text = pair.partition("=")
         if not equals:
             raise InputError(f"--set {pair!r} lacks '='; write --set key=value, e.g. --set fraud.share=0.03.")
         try:
-            settings[key.strip()] = tomllib.loads(f"value = {text}")["value"]
+            parsed[key.strip()] = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
-            settings[key.strip()] = text.strip()
-    return settings
+            parsed[key.strip()] = text.strip()
+    return parsed
 
 
 def file_of(name: str) -> Path:
@@ -241,8 +242,15 @@ def file_of(name: str) -> Path:
     return path_of(FOLDER, name, kind="scenario")
 
 
+def settings() -> list[tuple[str, Any, float | None, float | None, str]]:
+    """Every setting: (key, default, lowest, highest, what it is)."""
+    shop = Scenario()
+    return [(f"{section}.{f.name}", f.default, f.metadata["low"], f.metadata["high"], f.metadata["doc"])
+            for section in SECTIONS for f in fields(getattr(shop, section))]
+
+
 def _keys() -> list[str]:
-    return [f"{section}.{f.name}" for section in SECTIONS for f in fields(getattr(Scenario(), section))]
+    return [key for key, *_ in settings()]
 
 
 def _checked(key: str, value: Any, known: Any, source: str) -> Any:

@@ -291,10 +291,10 @@ class Browser:
 
         checkout, user = self.scenario.checkout, burst.visits.user[who]
         # Appeal draws clicks, not purchases: popular items are looked at out of curiosity.
-        utility = np.log(weight) - again * setting.reopen - 1.4 * self.world.appeal[item]
+        utility = np.log(weight) - again * setting.reopen - 1.6 * self.world.appeal[item]
         owned = (population.bought[user] == item[:, None]).any(1)
         size = population.cart_size[user]
-        logit = (checkout.cart + population.propensity[user] + burst.goals.cart[who] + checkout.cart_match * (utility - MATCH_CENTRE)
+        logit = (checkout.cart + population.propensity[user] + population.trust[user] + burst.goals.cart[who] + checkout.cart_match * (utility - MATCH_CENTRE)
                  + checkout.basket * (size > 0) + 0.6 * again + setting.habit * owned)
         logit = np.where((size >= CART) | (population.cart[user] == item[:, None]).any(1), -np.inf, logit)
         p_cart = 1 / (1 + np.exp(-logit))

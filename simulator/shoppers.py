@@ -47,6 +47,7 @@ class Population:
     died: np.ndarray          # (n,) float64, NaN while alive
     reason: np.ndarray        # (n,) int8 index into REASONS
     mood: np.ndarray          # (n,) float32, factor on the visit rate, 1 = normal
+    trust: np.ndarray         # (n,) float32, shift of the log-odds to cart and to buy that good orders have earned
     hurt: np.ndarray          # (n,) int8, why the hazard is raised: 0 not, else index into REASONS
     last_end: np.ndarray      # (n,) float64, end of the last session
     intent: np.ndarray        # (n, 2) int32, category of the current and of the interrupted intent
@@ -94,6 +95,7 @@ def draw(scenario: Scenario, world: World, n: int, rng: np.random.Generator) -> 
         country=rng.choice(len(COUNTRIES), n, p=COUNTRY_SHARE).astype(np.int8), channel=rng.choice(len(CHANNELS), n, p=CHANNEL_SHARE).astype(np.int8),
         age=rng.choice(len(AGES), n, p=[0.14, 0.27, 0.24, 0.18, 0.17]).astype(np.int8), ring=np.full(n, -1, dtype=np.int32),
         alive=np.ones(n, dtype=bool), died=np.full(n, np.nan), reason=np.zeros(n, dtype=np.int8), mood=np.ones(n, dtype=np.float32),
+        trust=np.zeros(n, dtype=np.float32),
         hurt=np.zeros(n, dtype=np.int8), last_end=np.full(n, -np.inf), intent=np.full((n, 2), -1, dtype=np.int32),
         intent_time=np.full((n, 2), -np.inf), intent_style=np.zeros((n, 2, styles), dtype=np.float32),
         recent=np.full((n, RECENT), -1, dtype=np.int32), bought=np.full((n, BOUGHT), -1, dtype=np.int32), seen=np.zeros((n, MEMORY), dtype=bool),

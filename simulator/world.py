@@ -103,7 +103,7 @@ def build(scenario: Scenario, *, days: int, seed: np.random.SeedSequence) -> Wor
     mean = np.bincount(category, log_price) / np.bincount(category)
     price_z = log_price - mean[category]
     quality = 0.45 * price_z / price_z.std() + 0.9 * rng.normal(0, 1, n)
-    appeal = -catalogue.appeal_slope * np.log1p(rng.permutation(n))
+    appeal = -catalogue.appeal_slope * np.log(20.0 + rng.permutation(n))  # Zipf-Mandelbrot: no item outshines all others
     appeal -= appeal.mean()
 
     # Third of the category by price, by rank within it.

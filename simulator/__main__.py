@@ -1,0 +1,88 @@
+"""python -m simulator: run, scenarios, realism."""
+
+from __future__ import annotations
+
+import argparse
+
+from eventlog import console
+from eventlog.errors import InputError
+
+
+def main(argv: list[str]) -> int:
+    """Parse and dispatch; the work is imported by the subcommand that does it."""
+    parser = console.Parser(prog="python -m simulator", description="Simulate a shop, its shoppers and its fraudsters, with the truth.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    run = commands.add_parser(
+        "run", help="simulate a log", description="Simulate a log folder. The same arguments give the same bytes, whatever --workers is.",
+        epilog="example:\n  python -m simulator run --scenario shop --users 10000 --days 60 --seed 7 --set fraud.share=0.03 --out mylog")
+    run.add_argument("--scenario", default="shop", help="a name from 'scenarios', or a TOML file of your own (default: shop)")
+    run.add_argument("--users", type=int, required=True, help="number of shoppers")
+    run.add_argument("--days", type=int, required=True, help="number of days")
+    run.add_argument("--seed", type=int, required=True, help="decides every draw")
+    run.add_argument("--workers", type=int, default=1, help="processes (default: 1)")
+    run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting of the scenario; may be repeated")
+    run.add_argument("--out", required=True, help="the log folder to write")
+    run.set_defaults(work=_run)
+
+    scenarios = commands.add_parser(
+        "scenarios", help="list the scenarios, or every setting with its range", description="List the scenarios at hand.",
+        epilog="examples:\n  python -m simulator scenarios\n  python -m simulator scenarios --keys")
+    scenarios.add_argument("--keys", action="store_true", help="list every setting with its default and range instead")
+    scenarios.set_defaults(work=_scenarios)
+
+    realism = commands.add_parser(
+        "realism", help="scorecard of stylised facts", description="Compare a log with what published e-commerce logs show.",
+        epilog="example:\n  python -m simulator realism mylog")
+    realism.add_argument("log", metavar="LOG", help="a log folder")
+    realism.set_defaults(work=_realism)
+
+    arguments = parser.parse_args(argv)
+    work: int = arguments.work(arguments)
+    return work
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    import time
+
+    from eventlog.files import read_json
+
+    from .run import run
+    from .scenario import parse_settings
+
+    begin = time.monotonic()
+    out = run(arguments.scenario, users=arguments.users, days=arguments.days, seed=arguments.seed, out=arguments.out,
+              workers=arguments.workers, settings=parse_settings(arguments.set))
+    rows = sum(entry["rows"] for name, entry in read_json(out / "manifest.json")["files"].items() if name.startswith("events/"))
+    seconds = time.monotonic() - begin
+    print(f"{out}: {rows:,} events of {arguments.users:,} users over {arguments.days} days in {seconds:.1f} s ({rows / seconds:,.0f} rows/s)")
+    return 0
+
+
+def _scenarios(arguments: argparse.Namespace) -> int:
+    from . import scenario
+
+    if arguments.keys:
+        for key, default, low, high, doc in scenario.settings():
+            bounds = "" if low is None else f"{low:g} to {high:g}"
+            print(f"{key:<30}{default!s:<12}{bounds:<20}{doc}")
+        return 0
+    for name in scenario.names():
+        print(f"{name:<14}{scenario.load(name).description}\n{'':<14}{scenario.file_of(name)}")
+    return 0
+
+
+def _realism(arguments: argparse.Namespace) -> int:
+    from eventlog.log import EventLog
+
+    from . import realism
+
+    log = EventLog.read(arguments.log, truth=False)
+    if len(log) == 0:
+        raise InputError(f"{arguments.log} has no events.")
+    print(realism.table(realism.score(log)))
+    return 0
+
+
+if __name__ == "__main__":
+    console.run(main)
