@@ -68,7 +68,8 @@ def _scenarios(arguments: argparse.Namespace) -> int:
             print(f"{key:<30}{default!s:<12}{bounds:<20}{doc}")
         return 0
     for name in scenario.names():
-        print(f"{name:<14}{scenario.load(name).description}\n{'':<14}{scenario.file_of(name)}")
+        made = scenario.load(name)
+        print(f"{name:<14}{made.description}\n{'':<14}{scenario.file_of(name)}")
     return 0
 
 

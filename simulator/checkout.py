@@ -30,7 +30,8 @@ class Till:
         who = np.flatnonzero(size > 0)
         user = burst.visits.user[who]
         honest = burst.visits.typology[who] < 0
-        logit = setting.begin + 0.6 * (population.propensity[user] + population.trust[user]) + burst.goals.begin[who] + 0.25 * (size[who] - 1)
+        logit = setting.begin + 0.6 * population.propensity[user] + population.trust[user]
+        logit += burst.goals.begin[who] + 0.25 * (size[who] - 1)
         begins = rng.random(len(who)) < 1 / (1 + np.exp(-logit))
         self._put_back(burst, who[~begins])
         who, user, honest = who[begins], user[begins], honest[begins]
@@ -57,8 +58,8 @@ class Till:
         last = population.cart_size[user] - 1
         item = population.cart[user, last]
         burst.time[clears] += 5.0 + 10.0 * rng.random(len(clears))
-        self.browser.rows.add(tape.UNCART, session=burst.session[clears], time=burst.time[clears], item=item, price=self.browser.prices[item],
-                              quantity=1, p_choice=0.12, rank=0)
+        self.browser.rows.add(tape.UNCART, session=burst.session[clears], time=burst.time[clears], item=item,
+                              price=self.browser.prices[item], quantity=1, p_choice=0.12, rank=0)
         population.cart[user, last] = -1
         population.cart_size[user] = last
         # Others lose interest: the cart is empty when they come again, without a word.
@@ -112,8 +113,8 @@ class Till:
         price = browser.prices[item]
         many = (rng.random(len(item)) < 0.08) & (price < 60)
         quantity = np.where(many, 1 + rng.geometric(0.6, len(item)), 1)
-        browser.rows.add(tape.PURCHASE, session=burst.session[who][line], time=burst.time[who][line], item=item, price=price, quantity=quantity,
-                         order=order[line], card=card[line], discount=browser.discount[browser.world.category[item]],
+        browser.rows.add(tape.PURCHASE, session=burst.session[who][line], time=burst.time[who][line], item=item, price=price,
+                         quantity=quantity, order=order[line], card=card[line], discount=browser.discount[browser.world.category[item]],
                          p_choice=1 - burst.goals.fail[who][line], rank=0)
         self.order_table.append({"user": user.astype(np.int32), "typology": burst.visits.typology[who], "ring": burst.visits.ring[who],
                                  "time": burst.time[who].copy(), "views": burst.views[who].copy()})

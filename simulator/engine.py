@@ -81,11 +81,8 @@ class Engine:
 
     def _remind(self, note: Note) -> None:
         """Put `note` into the inbox when it falls due."""
-        event = self.env.timeout(max(note.time - self.env.now, 0.0), note)
-        event.callbacks.append(self._due)  # type: ignore[union-attr]
-
-    def _due(self, event: simpy.Event) -> None:
-        self.inbox.append(event.value)
+        event = self.env.timeout(max(note.time - self.env.now, 0.0))
+        event.callbacks.append(lambda _: self.inbox.append(note))
 
     def _clock(self) -> Generator[simpy.Event, Any, None]:
         """At the end of each day, play the day."""

@@ -32,6 +32,9 @@ class Fact:
         return None if np.isnan(self.value) else bool(self.low <= self.value <= self.high)
 
 
+BROWSING = ("view", "search", "list", "cart", "uncart", "checkout", "payment", "purchase")
+
+
 class Measures:
     """What the facts are computed from, derived once."""
 
@@ -50,7 +53,7 @@ class Measures:
         self.lines = frame[frame["role"] == "purchase"]
         self.carts = int((frame["role"] == "cart").sum())
         self.refunds = frame[frame["role"] == "refund"]
-        browsing = frame[frame["role"].isin(("view", "search", "list", "cart", "uncart", "checkout", "payment", "purchase")) & (frame["session_id"] >= 0)]
+        browsing = frame[frame["role"].isin(BROWSING) & (frame["session_id"] >= 0)]
         self.sessions = _sessions(browsing)
         orders = self.lines if (self.lines["order_id"] < 0).all() else self.lines[self.lines["order_id"] >= 0]
         key = "order_id" if (orders["order_id"] >= 0).any() else "time"
@@ -250,7 +253,8 @@ FACTS: tuple[tuple[str, float, float, str, Callable[[Measures], float]], ...] = 
     ("Zipf slope of clicks, ranks 10-1000", 0.9, 1.2, "Retailrocket, REES46", lambda m: _slope(m.views)),
     ("Zipf slope of purchases, ranks 10-1000", 0.4, 0.8, "Retailrocket, REES46", lambda m: _slope(m.lines)),
     ("purchases of the top 20 % of items", 0.60, 0.80, BASKETS, _top_fifth),
-    ("buyers who buy once", 0.35, 0.55, "CDNOW, Online Retail II", lambda m: float((_per_buyer(m) == 1).mean()) if len(m.orders) else np.nan),
+    ("buyers who buy once", 0.35, 0.55, "CDNOW, Online Retail II",
+     lambda m: float((_per_buyer(m) == 1).mean()) if len(m.orders) else np.nan),
     ("Gini of purchases over buyers", 0.50, 0.70, "CDNOW, Online Retail II", _buyer_gini),
     ("time between orders, CV", 1.1, 1.4, "CDNOW, Online Retail II", _gap(lambda g: float(g.std() / g.mean()))),
     ("time between orders, sd of log", 1.2, 1.5, "CDNOW, Online Retail II", _gap(lambda g: float(np.log(g).std()))),

@@ -60,7 +60,7 @@ class Shoppers:
 
     visits: float = setting(0.26, 0.001, 20.0, doc="mean planned visits per user and day while active")
     visits_shape: float = setting(0.4, 0.1, 20.0, doc="gamma shape of the visit rate over users; small = skewed")
-    present: float = setting(0.55, 0.0, 1.0, doc="share of users who are customers already on the first day")
+    present: float = setting(0.65, 0.0, 1.0, doc="share of users who are customers already on the first day")
     taste: float = setting(1.5, 0.0, 5.0, doc="sd of the taste for each style dimension")
     category_taste: float = setting(1.3, 0.0, 5.0, doc="sd of log liking of a category over users")
     price_sensitivity: float = setting(1.1, 0.0, 10.0, doc="median utility lost per unit of log price above the category's mean")
@@ -77,8 +77,8 @@ class Sessions:
     intent_style: float = setting(0.6, 0.0, 5.0, doc="sd of an intent's style around the user's taste")
     intent_match: float = setting(1.6, 0.0, 10.0, doc="utility of an item in the intended category")
     complement: float = setting(0.5, 0.0, 1.0, doc="probability that a purchase turns the intent to the partner category")
-    replenish: float = setting(0.45, 0.0, 1.0, doc="probability that a new intent is to buy again what was bought before")
-    habit: float = setting(1.2, 0.0, 5.0, doc="utility of an item that was bought before")
+    replenish: float = setting(0.55, 0.0, 1.0, doc="probability that a new intent is to buy again what was bought before")
+    habit: float = setting(1.5, 0.0, 5.0, doc="utility of an item that was bought before")
     slate: int = setting(12, 4, 50, doc="items on a page")
     examine: float = setting(0.86, 0.1, 1.0, doc="probability to look one rank further down (cascade)")
     outside: float = setting(4.0, -10.0, 20.0, doc="utility of clicking on nothing of a page")
@@ -97,16 +97,16 @@ class Sessions:
 class Checkout:
     """Cart, purchase, and what follows it."""
 
-    cart: float = setting(-4.0, -12.0, 5.0, doc="log-odds to put a viewed item of average match into the cart")
+    cart: float = setting(-3.85, -12.0, 5.0, doc="log-odds to put a viewed item of average match into the cart")
     cart_match: float = setting(0.45, 0.0, 5.0, doc="how much the item's match moves these log-odds")
-    basket: float = setting(0.5, 0.0, 5.0, doc="rise of these log-odds once the cart holds something")
+    basket: float = setting(0.4, 0.0, 5.0, doc="rise of these log-odds once the cart holds something")
     forget: float = setting(0.5, 0.0, 1.0, doc="probability that a cart left behind is not wanted any more next time")
-    begin: float = setting(-1.95, -10.0, 10.0, doc="log-odds to begin the checkout when leaving with a filled cart")
+    begin: float = setting(-2.3, -10.0, 10.0, doc="log-odds to begin the checkout when leaving with a filled cart")
     shipping_shock: float = setting(0.12, 0.0, 1.0, doc="probability to give up when shipping costs show, for a small order")
     payment_failure: float = setting(0.035, 0.0, 0.9, doc="probability that an honest payment attempt fails")
     refund: float = setting(0.17, 0.0, 0.9, doc="share of orders of which something is sent back")
-    trust: float = setting(0.35, 0.0, 3.0, doc="rise of a shopper's log-odds to cart and to buy with an order that went well")
-    back_for_more: float = setting(0.8, 0.0, 1.0, doc="probability that an order is followed by a visit for more, some weeks later")
+    trust: float = setting(0.9, 0.0, 3.0, doc="rise of a shopper's log-odds to buy what is in the cart with an order that went well")
+    back_for_more: float = setting(0.9, 0.0, 1.0, doc="probability that an order is followed by a visit for more, some weeks later")
     review: float = setting(0.14, 0.0, 1.0, doc="share of order lines that are reviewed")
     late: float = setting(0.09, 0.0, 1.0, doc="share of deliveries that come late")
 
@@ -115,7 +115,7 @@ class Checkout:
 class Churn:
     """Latent death after a session (as in BG/NBD), with a hazard that experiences move."""
 
-    hazard: float = setting(0.03, 0.0, 1.0, doc="mean probability to be gone after a session")
+    hazard: float = setting(0.026, 0.0, 1.0, doc="mean probability to be gone after a session")
     hazard_shape: float = setting(0.8, 0.05, 20.0, doc="gamma shape of the hazard over users")
     bad_experience: float = setting(4.0, 1.0, 50.0, doc="factor on the hazard after a late delivery, a refund or an account taken over")
     fading: float = setting(0.55, 0.01, 1.0, doc="factor on the visit rate after a bad experience; it recovers with each session")
@@ -214,7 +214,8 @@ def load(name: str, changes: Mapping[str, Any] | None = None) -> Scenario:
     scenario = Scenario(name=path.stem, description=str(data.get("description", "")))
     scenario = scenario.with_settings(flat, source=str(path)).with_settings(changes or {})
     if scenario.catalogue.items < 4 * scenario.catalogue.categories:
-        raise InputError(f"catalogue.items is {scenario.catalogue.items}; {scenario.catalogue.categories} categories need at least four each.")
+        items, categories = scenario.catalogue.items, scenario.catalogue.categories
+        raise InputError(f"catalogue.items is {items}; {categories} categories need at least four each.")
     return scenario
 
 
@@ -257,7 +258,9 @@ def _checked(key: str, value: Any, known: Any, source: str) -> Any:
     """`value` as the field's type, or InputError with the range."""
     kind, low, high = type(known.default), known.metadata["low"], known.metadata["high"]
     bounds = f" from {low} to {high}" if low is not None else ""
-    expected = {bool: "true or false", int: f"a whole number{bounds}", float: f"a number{bounds}", str: "an ISO date such as 2025-01-06"}[kind]
+    expected = {
+        bool: "true or false", int: f"a whole number{bounds}", float: f"a number{bounds}", str: "an ISO date such as 2025-01-06",
+    }[kind]
     wrong = InputError(f"{key} is {value!r} (in {source}); it must be {expected}.")
     if kind is bool or kind is str:
         if type(value) is not kind:

@@ -116,7 +116,8 @@ class Browser:
         session = np.arange(self.n_sessions, self.n_sessions + n, dtype=np.int32)
         self.n_sessions += n
         self.session_table.append({
-            "user": user.astype(np.int32), "device": device, "country": country, "channel": channel, "typology": visits.typology, "ring": visits.ring,
+            "user": user.astype(np.int32), "device": device, "country": country, "channel": channel,
+            "typology": visits.typology, "ring": visits.ring,
         })
         focus = self._intents(visits, goals)
         setting = self.scenario.shoppers
@@ -176,7 +177,8 @@ class Browser:
         self.page = np.full((n, slate), -1, dtype=np.int32)
         self.known = population.recent[user]                      # (n, RECENT)
         habit = (self.known[:, :, None] == population.bought[user][:, None, :]).any(2) & (self.known >= 0)
-        self.known_weight = self._weights(burst, np.arange(n), self.known) * np.exp(np.float32(setting.reopen) + np.float32(setting.habit) * habit)
+        fond = np.exp(np.float32(setting.reopen) + np.float32(setting.habit) * habit)
+        self.known_weight = self._weights(burst, np.arange(n), self.known) * fond
         self.last = np.full(n, -1, dtype=np.int32)
         self.query = np.zeros(n, dtype=np.int64)
         self.depth_of_list = np.zeros(n, dtype=np.int64)
@@ -274,7 +276,8 @@ class Browser:
         weight = np.concatenate([self.known_weight[who], self.weight[who]], axis=1)[row, pick]
         p = chance[row, pick]
         rank = (chance >= p[:, None]).sum(1) - 1
-        self.rows.add(tape.VIEW, session=burst.session[who], time=burst.time[who], item=item, price=self.prices[item], p_choice=p, rank=rank)
+        self.rows.add(tape.VIEW, session=burst.session[who], time=burst.time[who], item=item, price=self.prices[item],
+                      p_choice=p, rank=rank)
         self.last[who] = item
         population.seen[burst.visits.user[who], item % MEMORY] = True
         burst.views[who] += 1
@@ -291,11 +294,11 @@ class Browser:
 
         checkout, user = self.scenario.checkout, burst.visits.user[who]
         # Appeal draws clicks, not purchases: popular items are looked at out of curiosity.
-        utility = np.log(weight) - again * setting.reopen - 1.6 * self.world.appeal[item]
+        utility = np.log(weight) - again * setting.reopen - 1.8 * self.world.appeal[item]
         owned = (population.bought[user] == item[:, None]).any(1)
         size = population.cart_size[user]
-        logit = (checkout.cart + population.propensity[user] + population.trust[user] + burst.goals.cart[who] + checkout.cart_match * (utility - MATCH_CENTRE)
-                 + checkout.basket * (size > 0) + 0.6 * again + setting.habit * owned)
+        logit = (checkout.cart + population.propensity[user] + burst.goals.cart[who]
+                 + checkout.cart_match * (utility - MATCH_CENTRE) + checkout.basket * (size > 0) + 0.6 * again + setting.habit * owned)
         logit = np.where((size >= CART) | (population.cart[user] == item[:, None]).any(1), -np.inf, logit)
         p_cart = 1 / (1 + np.exp(-logit))
         cart = rng.random(len(who)) < p_cart

@@ -47,7 +47,7 @@ class Population:
     died: np.ndarray          # (n,) float64, NaN while alive
     reason: np.ndarray        # (n,) int8 index into REASONS
     mood: np.ndarray          # (n,) float32, factor on the visit rate, 1 = normal
-    trust: np.ndarray         # (n,) float32, shift of the log-odds to cart and to buy that good orders have earned
+    trust: np.ndarray         # (n,) float32, shift of the log-odds to buy that good orders have earned
     hurt: np.ndarray          # (n,) int8, why the hazard is raised: 0 not, else index into REASONS
     last_end: np.ndarray      # (n,) float64, end of the last session
     intent: np.ndarray        # (n, 2) int32, category of the current and of the interrupted intent
@@ -78,8 +78,8 @@ def draw(scenario: Scenario, world: World, n: int, rng: np.random.Generator) -> 
     liked += rng.gumbel(size=liked.shape) - 0.25 * np.arange(liked.shape[2])
     favourite = np.take_along_axis(np.broadcast_to(world.home_brands, liked.shape), liked.argmax(2)[..., None], 2)[..., 0]
     favourite = np.where(rng.random((n, pairs)) < 0.7, favourite, -1)
-    category_logit = np.log(world.category_weight) + np.repeat(rng.normal(0, setting.category_taste, (n, pairs)), 2, axis=1)[:, : world.n_categories]
-    category_logit += rng.normal(0, 0.3 * setting.category_taste, (n, world.n_categories))
+    by_pair = np.repeat(rng.normal(0, setting.category_taste, (n, pairs)), 2, axis=1)[:, : world.n_categories]
+    category_logit = np.log(world.category_weight) + by_pair + rng.normal(0, 0.3 * setting.category_taste, (n, world.n_categories))
     shape, hazard_shape = setting.visits_shape, scenario.churn.hazard_shape
     horizon = world.days * DAY
     born = np.where(rng.random(n) < setting.present, -rng.exponential(300 * DAY, n), rng.random(n) * horizon)
@@ -89,16 +89,19 @@ def draw(scenario: Scenario, world: World, n: int, rng: np.random.Generator) -> 
     device[household, 1] = device[rng.integers(0, n, len(household)), 0]
     return Population(
         born=born, rate=rng.gamma(shape, setting.visits / shape, n) + 1e-4, taste=taste.astype(np.float32),
-        category_logit=category_logit.astype(np.float32), price=(setting.price_sensitivity * rng.lognormal(0, 0.4, n)).astype(np.float32),
+        category_logit=category_logit.astype(np.float32),
+        price=(setting.price_sensitivity * rng.lognormal(0, 0.4, n)).astype(np.float32),
         favourite=favourite.astype(np.int32), propensity=rng.normal(0, setting.propensity_sigma, n).astype(np.float32),
         hazard=np.minimum(rng.gamma(hazard_shape, scenario.churn.hazard / hazard_shape, n), 0.6).astype(np.float32),
-        country=rng.choice(len(COUNTRIES), n, p=COUNTRY_SHARE).astype(np.int8), channel=rng.choice(len(CHANNELS), n, p=CHANNEL_SHARE).astype(np.int8),
+        country=rng.choice(len(COUNTRIES), n, p=COUNTRY_SHARE).astype(np.int8),
+        channel=rng.choice(len(CHANNELS), n, p=CHANNEL_SHARE).astype(np.int8),
         age=rng.choice(len(AGES), n, p=[0.14, 0.27, 0.24, 0.18, 0.17]).astype(np.int8), ring=np.full(n, -1, dtype=np.int32),
         alive=np.ones(n, dtype=bool), died=np.full(n, np.nan), reason=np.zeros(n, dtype=np.int8), mood=np.ones(n, dtype=np.float32),
         trust=np.zeros(n, dtype=np.float32),
         hurt=np.zeros(n, dtype=np.int8), last_end=np.full(n, -np.inf), intent=np.full((n, 2), -1, dtype=np.int32),
         intent_time=np.full((n, 2), -np.inf), intent_style=np.zeros((n, 2, styles), dtype=np.float32),
-        recent=np.full((n, RECENT), -1, dtype=np.int32), bought=np.full((n, BOUGHT), -1, dtype=np.int32), seen=np.zeros((n, MEMORY), dtype=bool),
+        recent=np.full((n, RECENT), -1, dtype=np.int32), bought=np.full((n, BOUGHT), -1, dtype=np.int32),
+        seen=np.zeros((n, MEMORY), dtype=bool),
         cart=np.full((n, CART), -1, dtype=np.int32), cart_size=np.zeros(n, dtype=np.int32),
         device=device, card=np.stack([2 * code, 2 * code + 1], axis=1),
         orders=np.zeros(n, dtype=np.int32), n_devices=2 * n, n_cards=2 * n,

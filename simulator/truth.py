@@ -183,7 +183,8 @@ def _order_traces(log: EventLog) -> tuple[pd.DataFrame, np.ndarray]:
     tried = attempt.groupby("session_id").agg(cards=("payment_method", "nunique"))
     entered = ~frame[(frame["payment_method"] >= 0)].duplicated(["session_id", "payment_method"])
     new_card = (~card_known & entered.reindex(frame.index, fill_value=False)).groupby(frame["session_id"]).any()
-    home = frame.groupby(["user_id", "country"]).size().sort_values().reset_index().drop_duplicates("user_id", keep="last").set_index("user_id")["country"]
+    visited = frame.groupby(["user_id", "country"]).size().sort_values().reset_index()
+    home = visited.drop_duplicates("user_id", keep="last").set_index("user_id")["country"]
     if log.users is not None and "country" in log.users:
         names = events["country"].astype("category").cat.categories.astype(str)
         stated = pd.Series(names.get_indexer(log.users["country"].astype(str)), index=log.users["user_id"].astype(str))
@@ -193,22 +194,29 @@ def _order_traces(log: EventLog) -> tuple[pd.DataFrame, np.ndarray]:
     start = frame["time"].groupby(frame["session_id"]).min()
 
     line = frame[bought]
-    orders = line.groupby("order_id").agg(user=("user_id", "first"), session=("session_id", "first"), time=("time", "first"), country=("country", "first"),
-                                          value=("price", "sum"), lines=("price", "size"), category=("category", "first"),
-                                          channel=("channel", "first"), kind=("fraud", "first"))
+    orders = line.groupby("order_id").agg(
+        user=("user_id", "first"), session=("session_id", "first"), time=("time", "first"), country=("country", "first"),
+        value=("price", "sum"), lines=("price", "size"), category=("category", "first"), kind=("fraud", "first"))
     level = np.log(line["price"]).groupby(line["category"]).transform("mean")
     relative = (np.log(line["price"]) - level).groupby(line["order_id"]).mean()
     rank = orders.sort_values("time").groupby("user").cumcount().reindex(orders.index)
     since = orders["time"] - frame.groupby("user_id")["time"].min().reindex(orders["user"]).to_numpy()
     session = orders["session"].to_numpy()
+
+    def at(per_session: pd.Series) -> np.ndarray:
+        """(n_orders,) int: what a session shows, for the session of each order."""
+        return per_session.reindex(session, fill_value=0).to_numpy().astype(int)
+
+    shared_device = device_shared[begins].groupby(frame["session_id"][begins]).first()
+    shared_card = (card_shared & bought).groupby(frame["session_id"]).any()
     traces = pd.DataFrame({
-        "device": session_new.reindex(session).to_numpy().astype(int) + 2 * device_shared[begins].groupby(frame["session_id"][begins]).first().reindex(session).to_numpy().astype(int),
-        "card": new_card.reindex(session).to_numpy().astype(int) + 2 * (card_shared & bought).groupby(frame["session_id"]).any().reindex(session).to_numpy().astype(int),
+        "device": at(session_new) + 2 * at(shared_device),
+        "card": at(new_card) + 2 * at(shared_card),
         "country": (home.reindex(orders["user"]).to_numpy() != orders["country"].to_numpy()).astype(int),
-        "failed": np.minimum(failed.reindex(session).to_numpy(), 4) + 5 * np.minimum(tried["cards"].reindex(session, fill_value=0).to_numpy(), 3),
-        "views": np.minimum(np.log2(1 + views.reindex(session).to_numpy()), 4).astype(int),
+        "failed": np.minimum(at(failed), 4) + 5 * np.minimum(at(tried["cards"]), 3),
+        "views": np.minimum(np.log2(1 + at(views)), 4).astype(int),
         "hour": (orders["time"].to_numpy() // 3_600_000 % 24) // 3,
-        "minutes": np.clip(np.log2(1 + (orders["time"].to_numpy() - start.reindex(session).to_numpy()) / 60_000), 0, 7).astype(int),
+        "minutes": np.clip(np.log2(1 + (orders["time"].to_numpy() - at(start)) / 60_000), 0, 7).astype(int),
         "price": np.digitize(relative.reindex(orders.index).to_numpy(), [-0.8, -0.4, 0.0, 0.4, 0.8]),
         "value": np.digitize(np.log(orders["value"].to_numpy()), np.log([15, 30, 60, 120, 240])),
         "lines": np.minimum(orders["lines"].to_numpy(), 4) - 1,

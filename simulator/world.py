@@ -22,7 +22,8 @@ CATEGORY_NAMES = (
 )
 TIERS = ("budget", "mid", "premium")
 # Visits by hour of the day: quiet nights, a plateau from ten to five, a peak at eight in the evening.
-HOURS = (0.45, 0.28, 0.18, 0.13, 0.12, 0.16, 0.32, 0.55, 0.78, 0.95, 1.05, 1.08, 1.12, 1.1, 1.08, 1.08, 1.12, 1.2, 1.38, 1.6, 1.75, 1.7, 1.35, 0.85)
+HOURS = (0.45, 0.28, 0.18, 0.13, 0.12, 0.16, 0.32, 0.55, 0.78, 0.95, 1.05, 1.08, 1.12,
+         1.1, 1.08, 1.08, 1.12, 1.2, 1.38, 1.6, 1.75, 1.7, 1.35, 0.85)
 BRAND_FACETS = 3  # brands of a category that one can search for by name
 
 
