@@ -20,12 +20,15 @@ from eventlog import EventLog
 from .detection import detection_auc
 from .flat import DAY_MS, HOUR_MS, Flat, ngrams, together
 
+DRAWS = 8        # cuts of the real users: the floor of a single one is as noisy as what is held to it
+VALUE_DRAWS = 3  # draws of users for the value, where there are more than needed
+
 Verdict = Literal["pass", "fail", "unsettled"]
 
 
 @dataclass(frozen=True)
 class Measure:
-    """A measure and what it is held to: |value - ideal| <= max(factor x the floor's distance from ideal, slack)."""
+    """A measure and what it is held to: |value - ideal| <= max(factor x floor, largest floor of any draw, slack), as distances."""
 
     name: str
     section: str
@@ -40,9 +43,12 @@ class Measure:
         """How far `value` is from the ideal; an AUC below one half is as good as one half."""
         return max(value - 0.5, 0.0) if self.ideal == 0.5 else abs(value - self.ideal)
 
-    def limit(self, floor: float) -> float:
-        """The largest distance from the ideal that passes."""
-        return max(self.factor * self.distance(floor), self.slack)
+    def limit(self, *floors: float) -> float:
+        """The largest distance from the ideal that passes, given the measure between one or more pairs of real samples.
+
+        Never below the largest of `floors`: what two real samples reach by chance cannot fail a synthetic one.
+        """
+        return max(self.factor * self.distance(float(np.mean(floors))), *map(self.distance, floors), self.slack)
 
 
 _JS = "Lin 1991, doi:10.1109/18.61115 (base 2, squared distance, 0..1)"
@@ -114,43 +120,38 @@ def floor(real_a: EventLog, real_b: EventLog, *, seed: int = 0, columns: bool = 
     return measure(real_a, real_b, seed=seed, columns=columns)
 
 
-def compare(
-    real: EventLog, synthetic: EventLog, holdout: EventLog | None = None, *, seed: int = 0, repeats: int = 3, columns: bool = True
-) -> list[Row]:
+def compare(real: EventLog, synthetic: EventLog, holdout: EventLog | None = None, *, seed: int = 0, columns: bool = True) -> list[Row]:
     """Value, floor, limit and verdict of each measure, on equal numbers of users.
 
-    With `holdout` (real users that the generator did not see) the value is synthetic against holdout and the floor real
-    against holdout. Without it, the floor is one random half of `real` against the other, and the value synthetic
-    against the first half. Figures are means over `repeats` random draws of users.
+    The value is synthetic against `holdout` (real users that the generator did not see), or against random halves of
+    `real` where there is none. The floor is the mean over DRAWS random cuts of all real users into two samples.
     """
     flats = together(real, synthetic, *([holdout] if holdout is not None else []))
-    return compare_flat(flats[0], flats[1], flats[2] if holdout is not None else None, seed=seed, repeats=repeats, columns=columns)
+    return compare_flat(flats[0], flats[1], flats[2] if holdout is not None else None, seed=seed, columns=columns)
 
 
-def compare_flat(real: Flat, synthetic: Flat, holdout: Flat | None, *, seed: int, repeats: int = 3, columns: bool = True) -> list[Row]:
+def compare_flat(real: Flat, synthetic: Flat, holdout: Flat | None, *, seed: int, columns: bool = True) -> list[Row]:
     """`compare` on logs that are already flat."""
     rng = np.random.default_rng(seed)
-    pool = real.n_users // 2 if holdout is None else min(real.n_users, holdout.n_users)
-    n = max(min(pool, synthetic.n_users), 1)
+    everybody = real if holdout is None else real.join(holdout)
+    n = max(min(everybody.n_users // 2, synthetic.n_users, everybody.n_users if holdout is None else holdout.n_users), 1)
     values: list[dict[str, float]] = []
     floors: list[dict[str, float]] = []
-    for repeat in range(repeats):
-        if holdout is None:
-            order = rng.permutation(real.n_users)
-            left, right = real.take(np.sort(order[:n])), real.take(np.sort(order[-n:]))
-        else:
-            left, right = holdout.sample(n, rng), real.sample(n, rng)
-        slow = repeat == 0  # sdmetrics and the classifier once: their noise is small beside their cost
-        draw = synthetic.sample(n, rng)
-        values.append(measure_flat(left, draw, rng=rng, columns=columns and slow, detect=slow))
+    for draw in range(DRAWS):
+        slow = draw == 0  # sdmetrics and the classifier once: their noise is small beside their cost
+        order = rng.permutation(everybody.n_users)
+        left, right = everybody.take(np.sort(order[:n])), everybody.take(np.sort(order[-n:]))
         floors.append(measure_flat(left, right, rng=rng, columns=columns and slow, detect=slow))
+        if draw < VALUE_DRAWS:
+            target = left if holdout is None else holdout.sample(n, rng)
+            values.append(measure_flat(target, synthetic.sample(n, rng), rng=rng, columns=columns and slow, detect=slow))
     rows = []
     for name, rule in MEASURES.items():
-        found = [(v[name], f[name]) for v, f in zip(values, floors, strict=True) if name in v and name in f]
-        if found:
-            value, base = (float(x) for x in np.mean(found, axis=0))
-            limit = rule.limit(base)
-            rows.append(Row(name, value, base, limit, "pass" if rule.distance(value) <= limit + 1e-12 else "fail"))
+        found = [v[name] for v in values if name in v]
+        base = [f[name] for f in floors if name in f]
+        if found and base:
+            value, limit = float(np.mean(found)), rule.limit(*base)
+            rows.append(Row(name, value, float(np.mean(base)), limit, "pass" if rule.distance(value) <= limit + 1e-12 else "fail"))
     return rows
 
 

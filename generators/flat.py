@@ -76,6 +76,18 @@ class Flat:
             user_numbers={k: v[users] for k, v in self.user_numbers.items()},
         )
 
+    def join(self, other: Flat) -> Flat:
+        """The users of both, which must come from one call of `together`."""
+        def both(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+            return {name: np.concatenate([values, b[name]]) for name, values in a.items()}
+
+        return replace(
+            self, offsets=np.concatenate([self.offsets, self.offsets[-1] + other.offsets[1:]]),
+            time=np.concatenate([self.time, other.time]), gap=np.concatenate([self.gap, other.gap]), starts=np.concatenate([self.starts, other.starts]),
+            codes=both(self.codes, other.codes), numbers=both(self.numbers, other.numbers), labels=both(self.labels, other.labels),
+            user_codes=both(self.user_codes, other.user_codes), user_numbers=both(self.user_numbers, other.user_numbers),
+        )
+
     def sample(self, n: int, rng: np.random.Generator) -> Flat:
         """`n` users without replacement; the log itself where it has no more than `n`."""
         return self if n >= self.n_users else self.take(np.sort(rng.choice(self.n_users, n, replace=False)))

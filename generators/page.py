@@ -112,12 +112,11 @@ def _attacks(report: Mapping[str, Any], pictures: Mapping[str, Picture]) -> str:
 
 
 def _fidelity(report: Mapping[str, Any], pictures: Mapping[str, Picture]) -> str:
-    against = "the holdout" if report["inputs"]["holdout"] else "one half of the real users"
-    floor = "the real log" if report["inputs"]["holdout"] else "the other half"
+    against = "the holdout" if report["inputs"]["holdout"] else "random halves of the real users"
     out = ["<h2>Fidelity</h2>",
-           f"<p>Value: synthetic against {against}. Floor: {floor} against the same, on as many users; no generator can be expected "
-           "below it. What passes is a distance from the ideal of at most a multiple of the floor's, or of a slack too small to "
-           "matter.</p>"]
+           f"<p>Value: synthetic against {against}. Floor: two samples of as many real users against each other, mean of several draws; "
+           "no generator can be expected below it. What passes is a distance from the ideal of at most a multiple of the floor's, the "
+           "largest floor of any draw, or a slack too small to matter.</p>"]
     rows = [(escape(r["title"]), _number(r["value"]), _number(r["floor"]), f"{r['ideal']:g}", _bound(r), _sign(r["verdict"]))
             for r in report["fidelity"]]
     out.append(table(("measure", "value", "floor", "ideal", "passes at", "verdict"), rows, " nnnn"))

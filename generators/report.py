@@ -236,7 +236,8 @@ def data_card(data: Mapping[str, Any]) -> str:
     Figures of the real log would be outside the privacy budget, and so stay in report.html.
     """
     made, privacy = data["synthetic"], data["privacy"]
-    lines = ["# Data card", "", "A synthetic event log, sampled from a generator that was fitted on a real one.", "", "## What it holds", ""]
+    lines = ["# Data card", "", "A synthetic event log, sampled from a generator that was fitted on a real one.", ""]
+    lines += ["## What it holds", ""]
     lines += [f"- {name}: {value:,.6g}" for name, value in made["facts"].items()]
     lines += [f"- first and last timestamp: {made['span'][0]}, {made['span'][1]}", f"- made by: {_plain(made['made_by'] or 'unknown')}", ""]
     lines += ["| column | type | missing |", "|---|---|---|"]
