@@ -10,22 +10,21 @@ from eventlog.encode import FIRST
 from .embedding import PAST_ROWS, QUESTION, RUNNING, Past
 from .losses import Repeats
 
-
 REPEAT_DECAY = 0.8
 
 
 class NextItemHead(nn.Module):
-    """Hidden state (+ the question's time) -> a vector compared with every item's, and a gate over count-based experts."""
+    """Hidden state (+ the question's time) -> a vector compared with every item's, and a gate between network and counts."""
 
     recency: Tensor
 
-    def __init__(self, dim: int, n_items: int, *, experts: int, dropout: float, question: bool) -> None:
+    def __init__(self, dim: int, n_items: int, *, dropout: float, question: bool, gated: bool) -> None:
         super().__init__()
         self.question = question
         self.mix = nn.Sequential(nn.Linear(2 * dim if question else dim, dim), nn.GELU(), nn.Dropout(dropout), nn.Linear(dim, dim))
         self.norm = nn.LayerNorm(dim)
         self.bias = nn.Parameter(torch.zeros(n_items))
-        self.gate = nn.Linear(dim, 1 + experts) if experts else None
+        self.gate = nn.Linear(dim, 3) if gated else None  # network, transitions, repeats
         self.repeat = nn.Linear(dim, 2)  # what it adds to an item's logit that the user had it, ever and of late
         nn.init.zeros_(self.repeat.weight)
         nn.init.zeros_(self.repeat.bias)
@@ -37,7 +36,7 @@ class NextItemHead(nn.Module):
         return Repeats(past.item, torch.where(past.item >= FIRST, ever * past.latest + late * self.recency, 0.0))
 
     def forward(self, hidden: Tensor, when: Tensor) -> tuple[Tensor, Tensor | None]:
-        """(p, dim) vector and (p, 1 + experts) log gate, of hidden (p, dim) and the embedded time of the question (p, dim)."""
+        """(p, dim) vector and (p, 3) log gate, of hidden (p, dim) and the embedded time of the question (p, dim)."""
         z = hidden + self.mix(torch.cat([hidden, when], dim=-1) if self.question else hidden)
         z = self.norm(z)
         return z, (torch.log_softmax(self.gate(z), dim=-1) if self.gate is not None else None)

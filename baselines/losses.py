@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -50,6 +51,7 @@ def binary_loss(logit: Tensor, target: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logit, target)
 
 
-def mixed_log_probability(network: Tensor, experts: Tensor, gate: Tensor) -> Tensor:
-    """(...) log of the gated mixture of network (...) and experts (..., k) log-probabilities under log gates (..., 1 + k)."""
-    return torch.logsumexp(gate + torch.cat([network[..., None], experts], dim=-1), dim=-1)
+def gated_log_probability(network: Tensor, counted: Sequence[Tensor], gate: Tensor) -> Tensor:
+    """(...) log of the mixture of a network's log-probability (...) and k counted probabilities (...) under log gates (..., 1 + k)."""
+    by_counts = sum((p * gate[..., k].exp() for k, p in enumerate(counted, start=1)), torch.full_like(network, 1e-9))
+    return torch.logaddexp(network + gate[..., 0], by_counts.log())

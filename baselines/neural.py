@@ -17,15 +17,16 @@ from torch import Tensor, nn
 from eventlog.encode import FIRST, Encoder, Examples, Queries, Sequences
 
 from .base import Kind, Model
-from .counts import CountExperts, item_vectors
+from .counts import Counts, item_vectors
 from .embedding import EventEmbedding, EventTable, Fields
 from .heads import BinaryHead, NextItemHead
-from .losses import binary_loss, item_logits, mixed_log_probability, sampled_log_probability, softmax_log_probability
+from .losses import binary_loss, gated_log_probability, item_logits, sampled_log_probability, softmax_log_probability
 from .pretraining import choose_masked, masked_event_loss
 from .training import History, Schedule, forever, train
 from .windows import Batch, Windows, batches, chunks, n_batches, tails
 
 SCORE_ROWS = 16_384  # padded rows scored at once
+ALONE = 0.5          # share of the loss in which the network answers without the counts, so that it does not rest on them
 
 
 class Network(nn.Module):
@@ -42,7 +43,7 @@ class NeuralModel(Model):
     dim, layers, dropout: the network.  length: rows of history in one window.
     epochs, max_steps: training ends at the smaller of both (or earlier, on `valid`); binary_* for binary questions.
     batch_rows: padded rows in a batch.  lr, weight_decay: AdamW.
-    experts: mix with transition and repeat counts by a learnt gate (next item).
+    mix_counts: mix with transitions and repeats by a learnt gate.  warm_start: item vectors begin where those counts point.
     question_time: show the network when the question is asked (next item; binary questions always do).
     full_softmax: catalogues up to this size use the full softmax, larger ones `negatives` shared samples.
     """
@@ -51,16 +52,16 @@ class NeuralModel(Model):
     bidirectional: ClassVar[bool] = False
 
     def __init__(
-        self, *, dim: int = 64, layers: int = 1, dropout: float = 0.3, length: int = 50, epochs: int = 20, max_steps: int = 500,
+        self, *, dim: int = 64, layers: int = 1, dropout: float = 0.3, length: int = 50, epochs: int = 20, max_steps: int = 250,
         binary_epochs: int = 12, binary_max_steps: int = 300, batch_rows: int = 1_600, lr: float = 3e-3, weight_decay: float = 0.01,
-        experts: bool = True, warm_start: bool = True, question_time: bool = True, full_softmax: int = 5_000, negatives: int = 512,
-        evaluations: int = 8, patience: int = 3, valid_questions: int = 2_000,
+        mix_counts: bool = True, warm_start: bool = True, question_time: bool = True, full_softmax: int = 5_000, negatives: int = 512,
+        evaluations: int = 6, patience: int = 3, valid_questions: int = 2_000,
     ) -> None:
         self.dim, self.layers, self.dropout, self.length = dim, layers, dropout, length
         self.epochs, self.max_steps = epochs, max_steps
         self.binary_epochs, self.binary_max_steps = binary_epochs, binary_max_steps
         self.batch_rows, self.lr, self.weight_decay = batch_rows, lr, weight_decay
-        self.experts, self.warm_start, self.question_time = experts, warm_start, question_time
+        self.mix_counts, self.warm_start, self.question_time = mix_counts, warm_start, question_time
         self.full_softmax, self.negatives = full_softmax, negatives
         self.evaluations, self.patience, self.valid_questions = evaluations, patience, valid_questions
         self._table: tuple[weakref.ref[Sequences], EventTable] | None = None
@@ -88,21 +89,20 @@ class NeuralModel(Model):
 
     def _build(self, train: Examples, encoder: Encoder, rng: np.random.Generator) -> None:
         self.fields_ = Fields.of(train.sequences, encoder, running=self.kind_ == "binary")
-        self.experts_: CountExperts | None = None
+        self.counts_: Counts | None = None
         if self.kind_ == "next_item":
-            counted = CountExperts(train, encoder.n_items)
-            if self.experts:
-                self.experts_ = counted
-            n_experts, question = len(CountExperts.names) if self.experts else 0, self.question_time and not self.bidirectional
-            self.item_head_ = NextItemHead(self.dim, encoder.n_items, experts=n_experts, dropout=self.dropout, question=question)
+            counts = Counts(train, encoder.n_items)
+            self.counts_ = counts if self.mix_counts else None
+            question = self.question_time and not self.bidirectional
+            self.item_head_ = NextItemHead(self.dim, encoder.n_items, dropout=self.dropout, question=question, gated=self.mix_counts)
         else:
             self.label_head_ = BinaryHead(self.dim, dropout=self.dropout)
         embedding = EventEmbedding(self.fields_, encoder, self.dim, dropout=self.dropout)
         if self.kind_ == "next_item" and self.warm_start:
             with torch.no_grad():
-                embedding.item.weight.copy_(torch.from_numpy(item_vectors(counted.table, counted.popularity, self.dim, rng)))
+                embedding.item.weight.copy_(torch.from_numpy(item_vectors(counts, self.dim, rng)))
                 embedding.item.weight[0] = 0
-                embedding.category.weight.mul_(.2)
+                embedding.category.weight.mul_(0.2)  # not to blur what the vectors already know
         head = self.item_head_ if self.kind_ == "next_item" else self.label_head_
         self.network_ = Network(embedding, self.backbone(), head).to(self.device_)
         table = self._table_of(train.sequences)
@@ -117,10 +117,10 @@ class NeuralModel(Model):
         offsets = examples.sequences.offsets
         target = self._tensor(examples.target.astype(np.int64))
         when, user, end = self._tensor(table.question_time(queries)), self._tensor(queries.user), self._tensor(queries.end)
-        expert = None
-        if self.experts_ is not None:
-            expert = self._tensor(np.log(self.experts_.target_probability(examples) + 1e-9))  # (n, experts)
-            self.experts_.forget_training()
+        counted = None
+        if self.counts_ is not None:
+            counted = self._tensor(self.counts_.target_probability(examples))  # (n, 2)
+            self.counts_.forget_training()
         share = np.bincount(examples.target, minlength=encoder.n_items) + 0.1
         share[:FIRST] = 0
         head = self.item_head_
@@ -134,10 +134,10 @@ class NeuralModel(Model):
             return chunks(offsets, asked, self.length, draw)
 
         def loss(batch: Batch) -> Tensor:
-            last_only = torch.ones(1, dtype=torch.bool)
+            alone = np.ones(1, dtype=bool)
             if self.bidirectional:
-                batch, last_only_np = choose_masked(batch, rng)
-                last_only = self._tensor(last_only_np)
+                batch, alone = choose_masked(batch, rng)
+            last_only = self._tensor(alone)
             hidden = self._hidden(table, batch, masked=self.bidirectional)
             query = self._tensor(batch.query)
             z, gate = head(hidden, self.network_.embedding.when(when[query]) if head.question else hidden)
@@ -147,10 +147,10 @@ class NeuralModel(Model):
             else:
                 log_p = sampled_log_probability(
                     z, items, head.bias, repeats, target[query], proposal=proposal, n=self.negatives)
-            if gate is not None and expert is not None:
-                mixed = mixed_log_probability(log_p, expert[query], gate)
+            if gate is not None and counted is not None:
+                mixed = (1 - ALONE) * gated_log_probability(log_p, counted[query].unbind(-1), gate) + ALONE * log_p
                 # The gate learns only where, as at scoring, the past alone is seen.
-                log_p = torch.where(last_only, mixed, log_p) if self.bidirectional else mixed
+                log_p = torch.where(last_only, mixed, log_p)
             return -log_p.mean()
 
         measure = None
@@ -275,9 +275,9 @@ class NeuralModel(Model):
         logits = item_logits(z, embedding.items(), head.bias, repeats)
         logits[:, :FIRST] = -1e4  # missing and unknown are no answers; finite, so that no metric meets infinities
         log_p = torch.log_softmax(logits, dim=-1)
-        if gate is not None and self.experts_ is not None:
-            counted = torch.stack([self._tensor(p) for p in self.experts_.probabilities(sequences, queries)], dim=-1)  # (r, V, experts)
-            log_p = mixed_log_probability(log_p, torch.log(counted + 1e-9), gate[:, None])
+        if gate is not None and self.counts_ is not None:
+            counted = [self._tensor(p) for p in self.counts_.probabilities(sequences, queries)]
+            log_p = gated_log_probability(log_p, counted, gate[:, None])
         return log_p
 
     def _hidden_of_next(self, table: EventTable, batch: Batch, when: Tensor) -> Tensor:

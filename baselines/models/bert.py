@@ -18,7 +18,7 @@ class Bert(NeuralModel):
 
     bidirectional: ClassVar[bool] = True
 
-    def __init__(self, *, heads: int = 2, layers: int = 2, **settings: Any) -> None:
+    def __init__(self, *, heads: int = 2, layers: int = 1, **settings: Any) -> None:
         super().__init__(layers=layers, **settings)
         self.heads = heads
 

@@ -13,7 +13,7 @@ from baselines.neural import NeuralModel
 class Transformer(NeuralModel):
     """Self-attention over the events before. `heads`: attention heads; see `NeuralModel` for the rest."""
 
-    def __init__(self, *, heads: int = 2, layers: int = 2, **settings: Any) -> None:
+    def __init__(self, *, heads: int = 2, layers: int = 1, **settings: Any) -> None:
         super().__init__(layers=layers, **settings)
         self.heads = heads
 
