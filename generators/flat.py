@@ -83,7 +83,8 @@ class Flat:
 
         return replace(
             self, offsets=np.concatenate([self.offsets, self.offsets[-1] + other.offsets[1:]]),
-            time=np.concatenate([self.time, other.time]), gap=np.concatenate([self.gap, other.gap]), starts=np.concatenate([self.starts, other.starts]),
+            time=np.concatenate([self.time, other.time]), gap=np.concatenate([self.gap, other.gap]),
+            starts=np.concatenate([self.starts, other.starts]),
             codes=both(self.codes, other.codes), numbers=both(self.numbers, other.numbers), labels=both(self.labels, other.labels),
             user_codes=both(self.user_codes, other.user_codes), user_numbers=both(self.user_numbers, other.user_numbers),
         )
