@@ -55,7 +55,8 @@ def _run(arguments: argparse.Namespace) -> int:
               workers=arguments.workers, settings=parse_settings(arguments.set))
     rows = sum(entry["rows"] for name, entry in read_json(out / "manifest.json")["files"].items() if name.startswith("events/"))
     seconds = time.monotonic() - begin
-    print(f"{out}: {rows:,} events of {arguments.users:,} users over {arguments.days} days in {seconds:.1f} s ({rows / seconds:,.0f} rows/s)")
+    made = f"{rows:,} events of {arguments.users:,} users over {arguments.days} days"
+    print(f"{out}: {made} in {seconds:.1f} s ({rows / seconds:,.0f} rows/s)")
     return 0
 
 

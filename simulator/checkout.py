@@ -10,6 +10,7 @@ from .shoppers import CART
 from .world import DAY
 
 BROWSE = -1           # a note's kind: an ordinary visit
+MORE_DAYS, MORE_SIGMA = 12.0, 1.0  # median and log-sd of the days until an order is followed by a visit for more
 SHIPPING_FREE = 35.0  # an order below this pays shipping, which is where the price shock comes from
 
 
@@ -158,7 +159,7 @@ class Till:
         at_back = now + DAY * (2 + 9 * rng.lognormal(0, 0.5, len(who)))
         at_review = now + DAY * (2 + 6 * rng.lognormal(0, 0.7, len(who)))
         more = rng.random(len(who)) < setting.back_for_more
-        at_more = now + DAY * 12 * rng.lognormal(0, 1.0, len(who))
+        at_more = now + DAY * MORE_DAYS * rng.lognormal(0, MORE_SIGMA, len(who))
         found = [(at_more[i], int(user[i]), BROWSE, -1) for i in np.flatnonzero(more & (at_more < end))]
         found += [(at_back[i], int(user[i]), tape.REFUND, int(order[i])) for i in np.flatnonzero(back & (at_back < end))]
         found += [(at_review[i], int(user[i]), tape.REVIEW, int(order[i])) for i in np.flatnonzero(reviews & (at_review < end))]
