@@ -7,6 +7,7 @@ import random
 import resource
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,7 +51,7 @@ def execute(job: Job) -> dict[str, Any]:
     except ShopError as error:
         found = {"status": "error", "error": str(error)}
     except Exception as error:  # noqa: BLE001  a plugin may raise anything; its cell says so and the rest go on
-        found = {"status": "error", "error": f"{type(error).__name__}: {error}"}
+        found = {"status": "error", "error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc(limit=-6)}
     return {
         **found,
         "wall_s": round(time.perf_counter() - began, 3), "cpu_s": round(time.process_time() - cpu, 3),
@@ -69,7 +70,7 @@ def settle(seed: int) -> None:
 
 
 def _log(job: Job) -> dict[str, Any]:
-    from simulator.run import run
+    from simulator import run
 
     spec = job.spec
     folder = publish(Path(job.artifact), lambda temporary: _discard(run(

@@ -47,7 +47,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
     from eventlog.files import read_json
 
-    from .run import run
+    from .entries import run
     from .scenario import parse_settings
 
     begin = time.monotonic()

@@ -59,8 +59,8 @@ class StolenCard(Typology):
     name = "stolen_card"
 
     def candidates(self, population: Population, now: float) -> np.ndarray:
-        """Accounts of rings."""
-        return np.flatnonzero((population.ring >= 0) & population.alive & (population.born < now))
+        """Accounts of rings, once they have been used at least once."""
+        return np.flatnonzero((population.ring >= 0) & population.alive & np.isfinite(population.last_end))
 
     def disguise(self, mimicry: float) -> tuple[float, float, float]:
         """A careful thief keeps to the account's device; the card is always another's."""
@@ -109,8 +109,8 @@ class CardTesting(Typology):
     name = "card_testing"
 
     def candidates(self, population: Population, now: float) -> np.ndarray:
-        """Accounts of rings."""
-        return np.flatnonzero((population.ring >= 0) & population.alive & (population.born < now))
+        """Accounts of rings, once they have been used at least once."""
+        return np.flatnonzero((population.ring >= 0) & population.alive & np.isfinite(population.last_end))
 
     def disguise(self, mimicry: float) -> tuple[float, float, float]:
         """Scripted from the ring's devices, more or less well hidden."""

@@ -1,0 +1,41 @@
+import numpy as np
+import pandas as pd
+
+from eventlog.log import EventLog, tidy
+from simulator import realism
+
+
+def test_the_default_shop_looks_like_a_shop(shop_log):
+    facts = realism.score(shop_log)
+    known = [f for f in facts if f.inside is not None]
+    assert len(known) >= 27
+    # At this small size, with more fraud than by default, a few rows may stray; at 10,000 x 60 none does.
+    outside = [f"{f.name}: {f.value:.3g}" for f in known if not f.inside and "fraud" not in f.name]
+    assert len(outside) <= 4, outside
+
+
+def test_measures_agree_with_counting_by_hand():
+    day = pd.Timestamp("2025-01-06", tz="UTC")
+    rows = [("a", "s1", 0, "view_item", "x", None), ("a", "s1", 1, "view_item", "y", None), ("a", "s1", 2, "view_item", "x", None),
+            ("a", "s1", 3, "add_to_cart", "x", None), ("a", "s1", 4, "purchase", "x", "o1"), ("a", "s1", 4, "purchase", "y", "o1"),
+            ("a", "s2", 900, "view_item", "x", None), ("a", "s2", 901, "purchase", "x", "o2"), ("b", "s3", 5, "view_item", "z", None)]
+    events = tidy(pd.DataFrame({
+        "event_id": range(len(rows)), "user_id": [r[0] for r in rows], "session_id": [r[1] for r in rows],
+        "timestamp": [day + pd.Timedelta(minutes=r[2]) for r in rows], "event": [r[3] for r in rows], "item_id": [r[4] for r in rows],
+        "order_id": [r[5] for r in rows], "price": 10.0}))
+    value = {f.name: f.value for f in realism.score(EventLog(events))}
+    assert value["add_to_cart / view"] == 1 / 5
+    assert value["purchase / view"] == 3 / 5
+    assert value["sessions that buy"] == 2 / 3
+    assert value["repeat clicks within a session"] == 1 / 5
+    assert value["basket, mean lines"] == 1.5
+    assert value["basket, share with one line"] == 0.5
+    assert value["repeat purchases of an item"] == 1 / 3
+    assert value["buyers who buy once"] == 0
+    assert np.isnan(value["orders reported as fraud"])
+
+
+def test_the_table_says_inside_or_outside(shop_log):
+    text = realism.table(realism.score(shop_log))
+    assert "inside" in text
+    assert text.splitlines()[-1].endswith("facts inside their range")
