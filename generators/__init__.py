@@ -1,1 +1,19 @@
 """Generators: learn from a log, sample a new one that can be shared."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .base import Generator
+    from .store import fit, load, save
+
+__all__ = ["Generator", "fit", "load", "save"]
+_HOME = {"Generator": "base", "fit": "store", "load": "store", "save": "store"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for when it is asked for: `--help` needs neither numpy nor torch."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f".{_HOME[name]}", __name__), name)

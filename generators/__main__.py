@@ -1,0 +1,116 @@
+"""Command line: python -m generators fit | sample | report | list."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from eventlog.console import Parser, note, run
+from eventlog.errors import InputError
+
+EXAMPLE = """example:
+  python -m generators fit mylog --model vae --seed 1 --out mymodel
+  python -m generators sample mymodel --users 10000 --seed 1 --out twin
+  python -m generators report --real mylog --synthetic twin --out report
+"""
+FIT_EXAMPLE = """example:
+  python -m generators fit mylog --model vae --epsilon 3 --public items,category,event --set epochs=5 --seed 1 --out mymodel
+With --epsilon keep the seed secret: the noise that protects the users follows from it.
+"""
+SAMPLE_EXAMPLE = """example:
+  python -m generators sample mymodel --users 10000 --seed 1 --out twin
+"""
+LIST_EXAMPLE = """example:
+  python -m generators list
+"""
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """'epochs=5' -> ('epochs', 5); a value that is not JSON is taken as text."""
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
+
+
+def parser(with_report: bool) -> Parser:
+    """The parser; the report's arguments are imported only where they are asked for."""
+    top = Parser(prog="python -m generators", description="Learn from an event log, sample a new one that can be shared.", epilog=EXAMPLE)
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    fit = commands.add_parser("fit", help="learn a generator from a log", description="Learn a generator from a log.", epilog=FIT_EXAMPLE)
+    fit.add_argument("log", metavar="LOG", help="a log folder")
+    fit.add_argument("--model", default="vae", help="a name from 'list', or a Python file that defines a Generator (default: vae)")
+    fit.add_argument("--epsilon", type=float, help="prove (epsilon, delta)-differential privacy for every user")
+    fit.add_argument("--delta", type=float, help="default: 1 / (10 users)")
+    fit.add_argument("--public", default="", metavar="A,B", help="columns whose values are public anyway; 'items' is the catalogue")
+    fit.add_argument("--set", dest="settings", action="append", type=setting, default=[], metavar="NAME=VALUE", help="a setting of the generator")
+    fit.add_argument("--seed", type=int, default=0)
+    fit.add_argument("--out", required=True, metavar="MODEL", help="folder to write")
+    sample = commands.add_parser("sample", help="sample a log", description="Sample a log from a fitted generator.", epilog=SAMPLE_EXAMPLE)
+    sample.add_argument("fitted", metavar="MODEL", help="a folder that 'fit' wrote")
+    sample.add_argument("--users", type=int, required=True, help="how many users")
+    sample.add_argument("--model", help="the Python file of the generator, where it was fitted from one")
+    sample.add_argument("--seed", type=int, default=0)
+    sample.add_argument("--out", required=True, metavar="LOG", help="log folder to write")
+    report = commands.add_parser("report", help="compare a synthetic log with the real one", add_help=with_report,
+                                 description="Fidelity, privacy and a data card of a synthetic log.")
+    if with_report:
+        from .report import add_arguments
+
+        add_arguments(report)
+    commands.add_parser("list", help="the generators at hand", description="The generators at hand.", epilog=LIST_EXAMPLE)
+    return top
+
+
+def main(argv: list[str]) -> int:
+    """Run one command; returns its exit code."""
+    args = parser(with_report=argv[:1] == ["report"]).parse_args(argv)
+    if args.command == "list":
+        from eventlog.plugins import names
+
+        print("\n".join(names("generators.models")))
+    elif args.command == "fit":
+        _fit(args)
+    elif args.command == "sample":
+        _sample(args)
+    else:
+        from .report import main as report
+
+        return int(report(args) or 0)
+    return 0
+
+
+def _fit(args: argparse.Namespace) -> None:
+    from eventlog import EventLog
+    from eventlog.files import check_replaceable
+
+    from .store import fit, save
+
+    check_replaceable(args.out)
+    public = tuple(p.strip() for p in args.public.split(",") if p.strip())
+    model = fit(EventLog.read(args.log, truth=False), model=args.model, epsilon=args.epsilon, delta=args.delta, public=public, seed=args.seed,
+                settings=dict(args.settings))
+    save(model, args.out)
+    note(model.privacy["statement"])
+    print(args.out)
+
+
+def _sample(args: argparse.Namespace) -> None:
+    from eventlog.files import check_replaceable
+
+    from .store import load
+
+    if args.users < 1:
+        raise InputError(f"--users is {args.users}; at least one is needed.")
+    check_replaceable(args.out)
+    log = load(args.fitted, model=args.model).sample(args.users, seed=args.seed)
+    log.write(args.out)
+    print(f"{args.out}: {len(log):,} events of {args.users:,} users")
+
+
+if __name__ == "__main__":
+    run(main)

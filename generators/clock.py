@@ -1,0 +1,145 @@
+"""Clock: the span of the log, the weekly cycle, and the gaps between events as a mixture.
+
+A gap is one code: 0 = the user's sequence ends; then points and intervals of gaps inside a session; then those between
+sessions, so that the session break is part of the code. A candidate time inside an interval is drawn several times and
+one is kept in proportion to the weekly intensity of session starts: that is how the daily and weekly cycle comes back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+import torch
+
+from .coders import Bins
+from .privacy import Census
+
+HOUR_MS, DAY_MS = 3_600_000, 86_400_000
+WEEK_HOURS = 168
+SESSION_GAP_S = 1_800.0  # silence that ends a session where the log has no session ids
+CANDIDATES = 8           # draws per gap among which the weekly cycle chooses
+REMAINING = 32           # levels of 'how much of the span is left'
+STEPS_MS = (DAY_MS, HOUR_MS, 60_000, 1_000, 1)
+
+
+@dataclass
+class Clock:
+    """When things can happen. Times are ms since 1970 UTC, gaps are seconds."""
+
+    start_ms: int
+    end_ms: int
+    step_ms: int             # every timestamp is a multiple of it
+    weekly: np.ndarray       # (168,) float64, mean 1: intensity of session starts, hour 0 = Monday 0:00 UTC
+    within: Bins
+    between: Bins
+    _ends: torch.Tensor = field(init=False, repr=False)  # (2, size) float64: lower and upper end of each gap code
+
+    def __post_init__(self) -> None:
+        self._weekly = torch.from_numpy(np.asarray(self.weekly, dtype=np.float64))
+        low = np.concatenate([[0.0], self.within.ends()[0][1:], self.between.ends()[0][1:]])
+        high = np.concatenate([[0.0], self.within.ends()[1][1:], self.between.ends()[1][1:]])
+        self._ends = torch.from_numpy(np.stack([low, high]))
+
+    @property
+    def size(self) -> int:
+        """Number of gap codes, 'end' included."""
+        return self.within.size + self.between.size - 1
+
+    @classmethod
+    def fit(cls, census: Census, *, user: np.ndarray, time: np.ndarray, gap: np.ndarray, breaks: np.ndarray, intervals: int) -> Self:
+        """Learn from all rows: user (n,), time (n,) ms, gap (n,) s with NaN at a user's first row, breaks (n,) bool."""
+        day = time // DAY_MS
+        if census.private:
+            days, _ = census.popular("days of the span", user, day, per_user=2)
+            if len(days) == 0:
+                days = np.array([int(pd.Timestamp("2000-01-03").value // (DAY_MS * 1_000_000))])
+            start, end, step = int(days.min()) * DAY_MS, (int(days.max()) + 1) * DAY_MS - 1, 1_000
+        else:
+            step = next(s for s in STEPS_MS if (time % s == 0).all())
+            start, end = int(time.min()), int(time.max())
+        starts = breaks | np.isnan(gap)
+        weekly = census.histogram("weekly cycle of session starts", user[starts], hour_of_week(time[starts]), WEEK_HOURS, per_user=4)
+        weekly = _smooth(weekly) if step < DAY_MS else np.ones(WEEK_HOURS)
+        known = np.isfinite(gap)
+        w, b = known & ~breaks, known & breaks
+        within = Bins.fit(census, "gaps within sessions", user[w], gap[w], intervals=intervals, decimals=3, points_only=np.zeros(1))
+        between = Bins.fit(census, "gaps between sessions", user[b], gap[b], intervals=intervals, decimals=3)
+        return cls(start, end, step, weekly, within, between)
+
+    def encode(self, gap: np.ndarray, breaks: np.ndarray) -> np.ndarray:
+        """(n,) gap codes; -1 at a user's first row (its gap is NaN)."""
+        within = self.within.encode(gap)
+        between = self.between.encode(gap) + self.within.size - 1
+        code = np.where(breaks & (self.between.size > 1), between, within)
+        return np.where(np.isfinite(gap), code, -1)
+
+    def is_break(self, code: torch.Tensor) -> torch.Tensor:
+        """(n,) bool: does the gap begin a new session?"""
+        return code >= self.within.size
+
+    def fits(self, time: torch.Tensor) -> torch.Tensor:
+        """(n, size) bool: gaps that can end inside the span for a user who stands at `time` (n,) ms; the end always can."""
+        left = (self.end_ms - time).to(torch.float64) / 1000.0
+        return self._ends[0][None, :] <= left[:, None]
+
+    def move(self, time: torch.Tensor, code: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """(n,) ms: the time after a gap of `code`, inside the span, shaped by the weekly cycle where the interval is wide."""
+        low, high = self._ends[:, code]
+        left = (self.end_ms - time).to(torch.float64) / 1000.0
+        high = torch.maximum(torch.minimum(high, left), low)
+        u = torch.rand((len(time), CANDIDATES), generator=generator, dtype=torch.float64)
+        positive = (low > 0) & (high > low)
+        safe_low, safe_high = torch.where(positive, low, 1.0), torch.where(positive, high, 1.0)
+        gap = torch.where(positive[:, None], safe_low[:, None] * (safe_high / safe_low)[:, None] ** u, (low + 0 * high)[:, None] + u * (high - low)[:, None])
+        moved = time[:, None] + (gap * 1000.0).round().to(torch.int64)
+        moved = torch.div(moved, self.step_ms, rounding_mode="floor") * self.step_ms
+        wide = self.is_break(code) & (high - low > 1_800)
+        return self._choose(moved, wide, generator)
+
+    def arrive(self, low: torch.Tensor, high: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """(n,) ms: first events between `low` and `high` (n,) ms, shaped by the weekly cycle."""
+        u = torch.rand((len(low), CANDIDATES), generator=generator, dtype=torch.float64)
+        moved = (low[:, None] + u * (high - low)[:, None]).to(torch.int64)
+        moved = torch.div(moved, self.step_ms, rounding_mode="floor") * self.step_ms
+        return self._choose(moved, torch.ones(len(low), dtype=torch.bool), generator).clamp(self.start_ms, self.end_ms)
+
+    def _choose(self, moved: torch.Tensor, shaped: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        hour = (torch.div(moved, HOUR_MS, rounding_mode="floor") + 72) % WEEK_HOURS
+        weight = torch.where(shaped[:, None], self._weekly[hour] + 1e-9, 1.0).cumsum(1)
+        draw = torch.rand(len(moved), generator=generator, dtype=torch.float64)[:, None] * weight[:, -1:]
+        pick = (weight <= draw).sum(1).clamp(max=CANDIDATES - 1)
+        return moved.gather(1, pick[:, None])[:, 0]
+
+    def levels(self, time: torch.Tensor) -> torch.Tensor:
+        """(n, 3) int64: hour of the day (0..23), day of the week (0..6, Monday first), remaining span (0..REMAINING-1)."""
+        hour = (torch.div(time, HOUR_MS, rounding_mode="floor") + 72) % WEEK_HOURS
+        left = (self.end_ms - time).to(torch.float64) / max(self.end_ms - self.start_ms, 1)
+        return torch.stack([hour % 24, torch.div(hour, 24, rounding_mode="floor"), (left * REMAINING).long().clamp(0, REMAINING - 1)], 1)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for `from_json`."""
+        return {"start_ms": self.start_ms, "end_ms": self.end_ms, "step_ms": self.step_ms, "weekly": np.asarray(self.weekly).tolist(),
+                "within": self.within.to_json(), "between": self.between.to_json()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The clock that `to_json` described."""
+        return cls(int(data["start_ms"]), int(data["end_ms"]), int(data["step_ms"]), np.array(data["weekly"]),
+                   Bins.from_json(data["within"]), Bins.from_json(data["between"]))
+
+
+def hour_of_week(time: np.ndarray) -> np.ndarray:
+    """(n,) int64 0..167 of (n,) ms; 1970-01-01 was a Thursday, hence 72 hours."""
+    return (time // HOUR_MS + 72) % WEEK_HOURS
+
+
+def _smooth(counts: np.ndarray) -> np.ndarray:
+    """Mean 1, with a little of the mean mixed in, so that a thin hour is not an impossible one unless it is far from all others."""
+    total = counts.sum()
+    if total <= 0:
+        return np.ones_like(counts)
+    return (counts + 0.001 * total / len(counts)) / (total / len(counts)) / 1.001

@@ -1,0 +1,163 @@
+"""Codec: a log's columns as fields of small codes, learnt from the log; what a generator stores beside its weights.
+
+A row is a tuple of codes, in this order: gap (with end and session break), event, pick (which item of the user's pool, or a
+fresh one), category, item within its category, order, then the log's other columns, price and labels. Columns are taken
+by what they are: an attribute of the item (brand) is looked up, never drawn; an id (device, card) is drawn as 'the same /
+an earlier one / a new one / one that other users have too' and gets a fresh name; a price is a ratio to the item's price.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import numpy as np
+import torch
+
+from .clock import Clock
+from .coders import Bins, Values
+from .tracker import CLEARS, CLOCK_SIZES, COUNTERS, ORDERS, PICKS, SETS, feature_sizes
+
+SAME = 1           # code of a categorical field: the user's last value of this column; its values follow
+RELATIONS = 5      # an id column: missing, same as before, an earlier one, new, new and shared with other users
+SAME_ID, EARLIER_ID, NEW_ID, SHARED_ID = 1, 2, 3, 4
+ARRIVAL = "arrival"
+
+
+@dataclass
+class Items:
+    """The item vocabulary, by category: items of category c are codes start[c]..start[c + 1] - 1. Code 0 = no item."""
+
+    names: list[str]
+    category: np.ndarray               # (n_codes,) int64
+    start: np.ndarray                  # (n_categories + 1,) int64
+    price: np.ndarray                  # (n_codes,) float64, NaN = unknown
+    attributes: dict[str, np.ndarray]  # column -> (n_codes,) int64 codes of Codec.values[column]
+    other: np.ndarray                  # (n_categories,) int64: the code that stands for a category's rare items, 0 = none
+
+    @property
+    def size(self) -> int:
+        """Number of codes, 'no item' included."""
+        return len(self.names) + 1
+
+
+@dataclass
+class Codec:
+    """Everything that turns rows into codes and back."""
+
+    events: Values
+    roles: dict[str, str]
+    categories: Values
+    items: Items
+    clock: Clock
+    values: dict[str, Values] = field(default_factory=dict)     # categorical columns of events, item attributes included
+    ids: dict[str, float] = field(default_factory=dict)         # id columns -> users per value among values of several users
+    bins: dict[str, Bins] = field(default_factory=dict)         # numeric columns; "price" (as it is), "price_ratio"
+    statics: dict[str, Values | Bins] = field(default_factory=dict)  # per user: arrival, columns of users, first values
+    user_columns: dict[str, str] = field(default_factory=dict)  # column of the users table -> "values", "number", "time"
+    labels: dict[str, list[str]] = field(default_factory=dict)  # kind -> values
+    delays: dict[str, tuple[Bins, np.ndarray]] = field(default_factory=dict)  # kind -> seconds until known, their shares
+    needs: dict[str, int] = field(default_factory=dict)         # event -> flag that its item must carry
+    flags: dict[str, bool] = field(default_factory=dict)        # which optional id columns and tables the log has
+    sessionless: list[str] = field(default_factory=list)        # events without a session id in the log
+    allow: dict[str, np.ndarray] = field(default_factory=dict)  # field -> (n_events + 1, size) bool
+    allow_next: np.ndarray = field(default_factory=lambda: np.ones((0, 2, 0), dtype=bool))  # (event + 1, break, event)
+    max_rows: int = 1024
+    not_learnt: list[str] = field(default_factory=list)
+    carried: dict[str, Any] = field(default_factory=dict)       # of the manifest: roles, currency
+
+    # --- shapes ------------------------------------------------------------------------------------------------------
+
+    @property
+    def value_fields(self) -> list[str]:
+        """Categorical columns that are drawn, apart from item attributes."""
+        return [n for n in self.values if n not in self.items.attributes]
+
+    @property
+    def rest_fields(self) -> list[str]:
+        """Fields after the categorical columns: ids, numbers, price, labels."""
+        numbers = [n for n in self.bins if n not in ("price", "price_ratio")]
+        return [*self.ids, *numbers, *(["price"] if self.has_price else []), *(f"label:{k}" for k in self.labels)]
+
+    @property
+    def has_price(self) -> bool:
+        """Does the log have prices?"""
+        return "price" in self.bins
+
+    @property
+    def price_size(self) -> int:
+        """Codes of the price field: missing, ratios to the item's price, prices as they are."""
+        return self.bins["price_ratio"].size + self.bins["price"].size - 1
+
+    def fields(self) -> dict[str, int]:
+        """Field name -> number of codes, in the order in which they are drawn."""
+        sizes = {"gap": self.clock.size, "event": self.events.size, "pick": PICKS, "category": self.categories.size,
+                 "item": self.items.size, "order": ORDERS}
+        sizes |= {n: self.values[n].size + 1 for n in self.value_fields}
+        for name in self.rest_fields:
+            if name in self.ids:
+                sizes[name] = RELATIONS
+            elif name.startswith("label:"):
+                sizes[name] = len(self.labels[name.removeprefix("label:")]) + 1
+            else:
+                sizes[name] = self.price_size if name == "price" else self.bins[name].size
+        return sizes
+
+    def feature_sizes(self) -> list[int]:
+        """Levels of each column of what a model looks at: the tracker's, then the clock at the last row (0 = start)."""
+        sizes = self.fields()
+        own = feature_sizes(gaps=sizes["gap"], events=sizes["event"], categories=sizes["category"], items=self.items.size,
+                            values=[self.values[n].size for n in self.value_fields], rest=[sizes[n] for n in self.rest_fields])
+        return [*own, *(s + 1 for s in CLOCK_SIZES)]
+
+    def counter_column(self, name: str) -> int:
+        """Column of `feature_sizes` that holds one of the tracker's counters."""
+        return 8 + len(self.value_fields) + len(self.rest_fields) + [n for n, _ in COUNTERS].index(name)
+
+    def static_sizes(self) -> dict[str, int]:
+        """Static field -> number of codes."""
+        return {n: c.size for n, c in self.statics.items()}
+
+    def event_tables(self) -> dict[str, torch.Tensor]:
+        """For Tracker: flags that each event sets, clears and needs, (n_events + 1,) int64."""
+        def table(by_role: Mapping[str, int]) -> torch.Tensor:
+            return torch.tensor([0] + [by_role.get(self.roles[e], 0) for e in self.events.values])
+        return {"sets": table(SETS), "clears": table(CLEARS), "needs": torch.tensor([0] + [self.needs.get(e, 0) for e in self.events.values])}
+
+    # --- JSON and arrays -----------------------------------------------------------------------------------------------
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for `from_json`."""
+        return {
+            "events": self.events.values, "roles": self.roles, "categories": self.categories.values, "clock": self.clock.to_json(),
+            "items": {"names": self.items.names, "category": self.items.category.tolist(), "start": self.items.start.tolist(),
+                      "price": [None if np.isnan(p) else float(p) for p in self.items.price],
+                      "attributes": {k: v.tolist() for k, v in self.items.attributes.items()}, "other": self.items.other.tolist()},
+            "values": {k: v.values for k, v in self.values.items()}, "ids": self.ids, "bins": {k: b.to_json() for k, b in self.bins.items()},
+            "statics": {k: s.values if isinstance(s, Values) else s.to_json() for k, s in self.statics.items()},
+            "user_columns": self.user_columns, "labels": self.labels,
+            "delays": {k: [b.to_json(), p.tolist()] for k, (b, p) in self.delays.items()}, "needs": self.needs, "flags": self.flags,
+            "sessionless": self.sessionless, "allow": {k: a.astype(int).tolist() for k, a in self.allow.items()},
+            "allow_next": self.allow_next.astype(int).tolist(), "max_rows": self.max_rows, "not_learnt": self.not_learnt,
+            "carried": self.carried,
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The codec that `to_json` described."""
+        i = data["items"]
+        items = Items(
+            names=list(i["names"]), category=np.array(i["category"], dtype=np.int64), start=np.array(i["start"], dtype=np.int64),
+            price=np.array([np.nan if p is None else p for p in i["price"]], dtype=np.float64),
+            attributes={k: np.array(v, dtype=np.int64) for k, v in i["attributes"].items()}, other=np.array(i["other"], dtype=np.int64))
+        return cls(
+            events=Values(list(data["events"])), roles=dict(data["roles"]), categories=Values(list(data["categories"])), items=items,
+            clock=Clock.from_json(data["clock"]), values={k: Values(list(v)) for k, v in data["values"].items()}, ids=dict(data["ids"]),
+            bins={k: Bins.from_json(b) for k, b in data["bins"].items()},
+            statics={k: Values(list(s)) if isinstance(s, list) else Bins.from_json(s) for k, s in data["statics"].items()},
+            user_columns=dict(data["user_columns"]), labels={k: list(v) for k, v in data["labels"].items()},
+            delays={k: (Bins.from_json(b), np.array(p)) for k, (b, p) in data["delays"].items()}, needs=dict(data["needs"]),
+            flags=dict(data["flags"]), sessionless=list(data["sessionless"]),
+            allow={k: np.array(a, dtype=bool) for k, a in data["allow"].items()}, allow_next=np.array(data["allow_next"], dtype=bool),
+            max_rows=int(data["max_rows"]), not_learnt=list(data["not_learnt"]), carried=dict(data["carried"]))

@@ -1,0 +1,267 @@
+"""What a codec is learnt from: each column of the log by what it is, through a census that may be private."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from eventlog import EventLog
+from eventlog.errors import InputError, UnknownNameError
+from eventlog.schema import roles_of
+
+from .clock import Clock
+from .codec import ARRIVAL, Codec, Items
+from .coders import Bins, Values, string_codes
+from .privacy import Census
+from .readers import category_codes, days_before, gaps_and_breaks, item_codes, split_price
+
+HANDLED = frozenset({"event_id", "user_id", "timestamp", "event", "session_id", "item_id", "order_id", "category", "price"})
+ID_VALUES = 64     # an id column has more distinct values than this, and most of them belong to one or two users
+MIN_USERS_IN_LOG = 10
+LABEL_KINDS = 8    # more kinds of labels, or more values of one, are not learnt
+
+
+def check_public(log: EventLog, public: Sequence[str]) -> frozenset[str]:
+    """The declared public names as column names ('items' means item_id with its category and price in the items table)."""
+    known = {"items", *map(str, log.events.columns), *(() if log.users is None else map(str, log.users.columns))}
+    for name in public:
+        if name not in known:
+            raise UnknownNameError("column", name, known)
+    if ("items" in public or "item_id" in public) and log.items is None:
+        raise InputError("'items' is declared public, but the log has no items.parquet; the catalogue is what would be public.")
+    return frozenset("item_id" if n == "items" else n for n in public)
+
+
+def census_plan(log: EventLog, public: frozenset[str]) -> float:
+    """Sum of the weights of all questions that `learn` may ask: a function of the columns, not of the data."""
+    columns = [n for n in map(str, log.events.columns) if n not in HANDLED]
+    users = [] if log.users is None else [n for n in map(str, log.users.columns) if n != "user_id"]
+    kinds = 0 if log.labels is None else 8
+    return 2.0 + 1 + 1 + 1 + 4 + len(columns) + len(users) + 2 * kinds
+
+
+def learn(log: EventLog, census: Census, *, public: frozenset[str] = frozenset(), intervals: int = 32, max_rows: int = 1024) -> Codec:
+    """Learn a codec from `log` through `census`; masks are added by encoding.learn_masks.
+
+    Raises InputError where the log has too few users or no event that enough users have.
+    """
+    events = log.events
+    user = events["user_id"].astype("category").cat.codes.to_numpy().astype(np.int64)
+    if census.n_users < MIN_USERS_IN_LOG:
+        raise InputError(f"The log has {census.n_users} users; a generator needs at least {MIN_USERS_IN_LOG}.")
+    names = Values.fit(census, "event", user, events["event"], per_user=8, public="event" in public)
+    if not names.values:
+        raise InputError(f"No event name is shared by enough of the {census.n_users} users to be learnt; give more users or a larger epsilon.")
+    time = events["timestamp"].astype("datetime64[ms, UTC]").astype("int64").to_numpy()
+    gap, breaks = gaps_and_breaks(events, user, time)
+    clock = _clock(census, user, time, gap, breaks, intervals)
+    categories = Values([])
+    if "category" in events:
+        categories = Values.fit(census, "category", user, events["category"], per_user=6, public="category" in public)
+    items = _items(log, census, user, categories, public)
+    codec = Codec(
+        events=names, roles=roles_of(names.values, log.manifest.get("roles")), categories=categories, items=items, clock=clock, max_rows=max_rows,
+        flags={"session": "session_id" in events, "order": "order_id" in events, "category": "category" in events, "item": "item_id" in events},
+        carried={k: log.manifest[k] for k in ("roles", "currency") if k in log.manifest})
+    codec.statics[ARRIVAL] = _arrival(census, clock, user, time, intervals)
+    _learn_columns(codec, log, census, user, public, intervals)
+    _learn_users(codec, log, census, user, time, public)
+    _learn_labels(codec, log, census, user)
+    codec.sessionless = _sessionless(events) if not census.private else []
+    return codec
+
+
+def _clock(census: Census, user: np.ndarray, time: np.ndarray, gap: np.ndarray, breaks: np.ndarray, intervals: int) -> Clock:
+    return Clock.fit(census, user=user, time=time, gap=gap, breaks=breaks, intervals=intervals)
+
+
+def _arrival(census: Census, clock: Clock, user: np.ndarray, time: np.ndarray, intervals: int) -> Bins:
+    """Seconds between the start of the span and a user's first event; even intervals under a budget, quantiles else."""
+    if census.private:
+        edges = np.linspace(0, (clock.end_ms - clock.start_ms) / 1000, intervals + 1)
+        return Bins(np.zeros(0), edges[:-1], edges[1:], False, 3)
+    first = np.append(True, user[1:] != user[:-1])
+    seconds = (time[first] - clock.start_ms) / 1000
+    return Bins.fit(census, ARRIVAL, user[first], seconds, intervals=intervals, log=False, decimals=3, point_share=1.1)
+
+
+def _items(log: EventLog, census: Census, user: np.ndarray, categories: Values, public: frozenset[str]) -> Items:
+    events = log.events
+    n_categories = categories.size
+    if "item_id" not in events:
+        return Items([], np.zeros(1, dtype=np.int64), np.array([1] * (n_categories + 1)), np.full(1, np.nan), {}, np.zeros(n_categories, dtype=np.int64))
+    code, names = string_codes(events["item_id"])
+    present = code >= 0
+    category = categories.encode(events["category"]) if "category" in events else np.zeros(len(events), dtype=np.int64)
+    price = np.full(0, np.nan)
+    if census.private and "item_id" in public:
+        assert log.items is not None
+        table = log.items.drop_duplicates("item_id").sort_values("item_id")
+        kept_names = table["item_id"].astype(str).tolist()
+        kept_category = categories.encode(table["category"]) if "category" in table else np.zeros(len(table), dtype=np.int64)
+        price = table["price"].to_numpy(dtype=np.float64) if "price" in table else np.full(len(table), np.nan)
+    elif census.private:
+        pair = code[present] * n_categories + category[present]
+        kept, _ = census.popular("items with their category", user[present], pair, per_user=8, weight=4.0)
+        _, first = np.unique(kept // n_categories, return_index=True)
+        kept = kept[np.sort(first)]  # an item stands in the category in which most users had it
+        kept_names, kept_category = [str(names[i]) for i in kept // n_categories], kept % n_categories
+    else:
+        kept, _ = census.popular("items", user[present], code[present], per_user=1)
+        by_item = pd.DataFrame({"i": code[present], "c": category[present]})
+        mode = by_item.value_counts(sort=True).reset_index().drop_duplicates("i").set_index("i")["c"]
+        kept_names, kept_category = [str(names[i]) for i in kept], mode.reindex(kept).to_numpy(dtype=np.int64)
+    order = np.argsort(kept_category, kind="stable")  # by category, most users first
+    kept_names, kept_category = [kept_names[i] for i in order], kept_category[order]
+    known = set(kept_names)
+    rare = present & ~np.isin(code, np.flatnonzero([n in known for n in names]))
+    with_other = np.arange(n_categories) if census.private else np.unique(category[rare])
+    return _laid_out(kept_names, kept_category, categories, with_other,
+                     price[order] if len(price) else np.full(len(kept_names), np.nan), events, census.private)
+
+
+def _laid_out(
+    names: list[str], category: np.ndarray, categories: Values, with_other: np.ndarray, price: np.ndarray, events: pd.DataFrame, private: bool
+) -> Items:
+    """Items by category, each category's stand-in for rare items last; their median prices from the rows where there is no budget."""
+    out_names: list[str] = []
+    out_category, out_price, start, other = [0], [np.nan], [], np.zeros(categories.size, dtype=np.int64)
+    for c in range(categories.size):
+        start.append(len(out_names) + 1)
+        mine = np.flatnonzero(category == c)
+        out_names += [names[i] for i in mine]
+        out_price += price[mine].tolist()
+        if c in with_other:
+            out_names.append(f"other:{categories.values[c - 1]}" if c else "other")
+            out_price.append(np.nan)
+            other[c] = len(out_names)
+        out_category += [c] * (len(out_names) - len(out_category) + 1)
+    items = Items(out_names, np.array(out_category), np.array([*start, len(out_names) + 1]), np.array(out_price), {}, other)
+    if not private and "price" in events:
+        code = item_codes(items, events["item_id"], categories.encode(events["category"]) if "category" in events else np.zeros(len(events), dtype=np.int64))
+        paid = events["price"].to_numpy(dtype=np.float64, na_value=np.nan)
+        median = pd.Series(np.where(paid > 0, paid, np.nan)).groupby(code).median().dropna()
+        items.price[median.index.to_numpy()] = median.to_numpy()
+        items.price[0] = np.nan
+    return items
+
+
+def _learn_columns(codec: Codec, log: EventLog, census: Census, user: np.ndarray, public: frozenset[str], intervals: int) -> None:
+    events = log.events
+    items = item_codes(codec.items, events["item_id"], category_codes(codec, events)) if "item_id" in events else np.zeros(len(events), dtype=np.int64)
+    for name in map(str, events.columns):
+        column = events[name]
+        if name in HANDLED or (not census.private and column.isna().all()):
+            continue
+        if pd.api.types.is_datetime64_any_dtype(column):
+            codec.not_learnt.append(name)
+        elif pd.api.types.is_numeric_dtype(column) and column.dtype != bool:
+            numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
+            bins = Bins.fit(census, name, user, numbers, intervals=intervals // 2, decimals=0 if name == "quantity" else None)
+            if bins.size > 1:
+                codec.bins[name] = bins
+        else:
+            _learn_categorical(codec, census, name, column, user, items, public)
+    if "price" in events:
+        paid = events["price"].to_numpy(dtype=np.float64, na_value=np.nan)
+        ratio, plain = split_price(codec.items.price[items], paid)
+        if census.private and np.isnan(codec.items.price).all():
+            ratio = np.full(len(paid), np.nan)  # no public price to relate to
+            codec.bins["price_ratio"] = Bins(np.zeros(0), np.zeros(0), np.zeros(0), False)
+        elif census.private:
+            edges = np.linspace(-1, 1, 17)
+            codec.bins["price_ratio"] = Bins(np.zeros(1), edges[:-1], edges[1:], False, 6)
+        else:
+            codec.bins["price_ratio"] = Bins.fit(census, "price", user, ratio, intervals=intervals // 2, log=False, decimals=6)
+        codec.bins["price"] = Bins.fit(census, "price", user, plain, intervals=intervals // 2, decimals=2 if census.private else None)
+
+
+def _learn_categorical(
+    codec: Codec, census: Census, name: str, column: pd.Series, user: np.ndarray, items: np.ndarray, public: frozenset[str]
+) -> None:
+    code, names = string_codes(column)
+    present = code >= 0
+    if not census.private:
+        pairs = pd.DataFrame({"v": code[present], "u": user[present]}).drop_duplicates().groupby("v").size().to_numpy()
+        if len(names) > ID_VALUES and np.median(pairs) <= 2:
+            shared = pairs[pairs > 1]
+            codec.ids[name] = float(shared.mean()) if len(shared) >= census.min_users else 1.0
+            return
+    values = Values.fit(census, name, user, column, per_user=3, public=name in public)
+    if not values.values:
+        if census.private:
+            codec.ids[name] = 1.0  # nothing is shared by enough users: it is treated as an id
+        return
+    codec.values[name] = values
+    if not census.private and (items > 0).any():
+        own = values.encode(column)
+        of_item = pd.DataFrame({"i": items, "v": own})[(items > 0) & present]
+        mode = of_item.value_counts(sort=True).reset_index().drop_duplicates("i").set_index("i")["v"]
+        table = np.zeros(codec.items.size, dtype=np.int64)
+        table[mode.index.to_numpy()] = mode.to_numpy()
+        agree = table[items[present]] == own[present]
+        covers = present[items > 0].mean() > 0.99 and (items[present] > 0).mean() > 0.99
+        if covers and agree.mean() > 0.99 and len(values.values) > 1:
+            codec.items.attributes[name] = table
+
+
+def _learn_users(codec: Codec, log: EventLog, census: Census, user: np.ndarray, time: np.ndarray, public: frozenset[str]) -> None:
+    """Static fields: columns of the users table, and the first value of each column of events that hardly changes within a user."""
+    if log.users is not None:
+        ids = log.events["user_id"].astype("category").cat.categories.astype(str)
+        table = log.users.assign(user_id=log.users["user_id"].astype(str)).drop_duplicates("user_id").set_index("user_id").reindex(ids)
+        row = np.arange(len(table))
+        for name in map(str, table.columns):
+            column = table[name]
+            if pd.api.types.is_datetime64_any_dtype(column):
+                arrived = pd.Series(time).groupby(user).min().to_numpy()
+                coder: Values | Bins = Bins.fit(census, f"users.{name}", row, days_before(column, arrived), intervals=16, log=False, decimals=0, per_user=1)
+                kind = "time"
+            elif pd.api.types.is_numeric_dtype(column) and column.dtype != bool:
+                coder, kind = Bins.fit(census, f"users.{name}", row, column.to_numpy(dtype=np.float64, na_value=np.nan), intervals=16, per_user=1), "number"
+            else:
+                coder, kind = Values.fit(census, f"users.{name}", row, column, per_user=1, public=name in public), "values"
+                if name in codec.value_fields:
+                    coder = codec.values[name]
+            if coder.size > 1:
+                codec.statics[name], codec.user_columns[name] = coder, kind
+    if census.private:
+        return
+    for name in codec.value_fields:
+        code = codec.values[name].encode(log.events[name])
+        known = pd.Series(np.where(code > 0, code, np.nan)).groupby(user).ffill().to_numpy()
+        again = np.append(False, user[1:] == user[:-1]) & (code > 0) & np.isfinite(np.append(np.nan, known[:-1]))
+        if name not in codec.statics and again.any() and (known[:-1] == code[1:])[again[1:]].mean() > 0.9:
+            codec.statics[name] = codec.values[name]
+
+
+def _learn_labels(codec: Codec, log: EventLog, census: Census, user: np.ndarray) -> None:
+    if log.labels is None:
+        return
+    owner = pd.Series(user, index=log.events["event_id"].to_numpy())
+    time = pd.Series(pd.DatetimeIndex(log.events["timestamp"]), index=log.events["event_id"].to_numpy())
+    for kind, rows in list(log.labels.groupby(log.labels["kind"].astype(str), observed=True))[:8]:
+        rows = rows[rows["event_id"].isin(owner.index)]
+        values = sorted({str(float(v)) for v in rows["value"].dropna()})
+        if not values or len(values) > 8:
+            codec.not_learnt.append(f"label:{kind}")
+            continue
+        codec.labels[str(kind)] = values
+        known = pd.DatetimeIndex(pd.to_datetime(rows["known_at"], utc=True))
+        delay = (known - pd.DatetimeIndex(time.reindex(rows["event_id"]))).total_seconds().to_numpy()
+        of = owner.reindex(rows["event_id"]).to_numpy(dtype=np.int64)
+        bins = Bins.fit(census, f"delay of {kind}", of, delay, intervals=16, decimals=3, per_user=1, point_share=0.05)
+        if bins.size == 1:
+            bins = Bins(np.zeros(1), np.zeros(0), np.zeros(0), False)
+        share = census.histogram(f"delay of {kind}", of, bins.encode(delay), bins.size, per_user=1)
+        share[0] = 0
+        codec.delays[str(kind)] = (bins, share / share.sum() if share.sum() > 0 else np.append(0.0, np.full(bins.size - 1, 1 / (bins.size - 1))))
+
+
+def _sessionless(events: pd.DataFrame) -> list[str]:
+    if "session_id" not in events:
+        return []
+    missing = events["session_id"].isna().groupby(events["event"].astype(str)).mean()
+    return sorted(missing.index[missing > 0.5].tolist())

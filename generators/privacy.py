@@ -1,0 +1,188 @@
+"""What touches a user's data, and what it costs: private counts, the ledger, and the noise that fits a budget.
+
+The unit is the user: neighbouring logs differ in all rows of one user (added or removed). Every mechanism is Gaussian:
+a counting query in which a user has at most `c` cells (L2 sensitivity sqrt(c)), or a step of DP-SGD on a Poisson sample
+of users. They are composed in one RDP accountant (Mironov 2017; Wang, Balle and Kasiviswanathan 2019, as in opacus).
+A vocabulary is the set of values whose noisy user count passes a threshold (Korolova et al. 2009, Gaussian form), which
+costs a share of delta. Without a budget the same questions are answered exactly, above `min_users` users.
+
+The noise comes from a seeded generator, so that a run can be repeated: who fits with epsilon keeps the seed secret.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from scipy.special import ndtri
+
+from eventlog.errors import InputError
+
+CENSUS_SHARE = 0.25      # of epsilon: vocabularies and histograms; the rest trains
+THRESHOLD_SHARE = 0.25   # of delta: thresholds of private vocabularies
+NO_PROOF = "No privacy is proved: the generator was fitted without epsilon, and what it gives may reveal facts about single users."
+
+
+@dataclass
+class Ledger:
+    """What was asked of the data and what it cost; `entries` stand in the manifest."""
+
+    epsilon: float | None = None
+    delta: float = 0.0
+    entries: list[dict[str, Any]] = field(default_factory=list)
+    history: list[tuple[float, float, int]] = field(default_factory=list)  # (noise multiplier, sampling rate, steps)
+    delta_thresholds: float = 0.0
+
+    def spend(self, mechanism: str, what: str, *, sigma: float, rate: float = 1.0, steps: int = 1, delta: float = 0.0) -> None:
+        """Write down one mechanism: its noise multiplier, sampling rate, steps, and the delta that its threshold costs."""
+        self.history.append((sigma, rate, steps))
+        self.delta_thresholds += delta
+        alone = epsilon_of([(sigma, rate, steps)], max(self.delta - self.delta_thresholds, self.delta / 10))
+        self.entries.append({
+            "mechanism": mechanism, "what": what, "sigma": round(sigma, 6), "sampling_rate": round(rate, 8), "steps": steps,
+            "epsilon": round(alone, 6), "delta": delta,
+        })
+
+    def spent(self) -> float:
+        """Epsilon of everything so far, composed, at the ledger's delta."""
+        return epsilon_of(self.history, self.delta - self.delta_thresholds)
+
+    def statement(self, public: list[str], assumed: list[str]) -> dict[str, Any]:
+        """The privacy statement of the manifest."""
+        if self.epsilon is None:
+            return {"proved": "none", "statement": NO_PROOF, "epsilon": None, "delta": None, "unit": "user", "ledger": [],
+                    "public": public}
+        return {
+            "proved": "differential privacy", "unit": "user", "neighbours": "one user's rows added or removed",
+            "epsilon": self.epsilon, "delta": self.delta, "epsilon_spent": round(self.spent(), 6), "accountant": "rdp (opacus)",
+            "ledger": self.entries, "composition": "the entries compose to epsilon_spent; their own epsilons do not add up",
+            "public": public, "assumed_public": assumed,
+            "statement": f"({self.epsilon:g}, {self.delta:g})-differential privacy for every user, given what is listed as public.",
+        }
+
+
+def epsilon_of(history: list[tuple[float, float, int]], delta: float) -> float:
+    """Epsilon at `delta` of a list of (noise multiplier, sampling rate, steps), by opacus' RDP accountant."""
+    import warnings
+
+    from opacus.accountants import RDPAccountant
+
+    accountant = RDPAccountant()
+    accountant.history = [h for h in history if h[2] > 0]
+    if not accountant.history:
+        return 0.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # "optimal order is the largest alpha": the bound is still valid
+        return float(accountant.get_epsilon(delta))
+
+
+def noise_for(plan: list[tuple[float, int]], *, epsilon: float, delta: float, history: list[tuple[float, float, int]]) -> float:
+    """The least noise multiplier (to 0.5 %) with which `plan`, pairs of (sampling rate, steps), on top of `history` costs at most `epsilon`.
+
+    Raises InputError where no noise up to 1e4 is enough.
+    """
+    def cost(sigma: float) -> float:
+        return epsilon_of([*history, *((sigma, rate, steps) for rate, steps in plan)], delta)
+
+    low, high = 0.2, 1.0
+    while cost(high) > epsilon:
+        low, high = high, high * 2
+        if high > 1e4:
+            raise InputError(f"epsilon = {epsilon:g} at delta = {delta:g} is too small a budget for {sum(s for _, s in plan)} training steps.")
+    while high / low > 1.005:
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if cost(middle) > epsilon else (low, middle)
+    return high
+
+
+def check_budget(epsilon: float | None, delta: float | None, n_users: int) -> float:
+    """The delta to use: `delta`, or 1 / (10 users) where none is given. Raises InputError for an impossible budget."""
+    if epsilon is None:
+        if delta is not None:
+            raise InputError("delta is given without epsilon; give both, or neither.")
+        return 0.0
+    if not (math.isfinite(epsilon) and epsilon > 0):
+        raise InputError(f"epsilon is {epsilon:g}; it must be a positive number.")
+    delta = 1 / (10 * n_users) if delta is None else delta
+    if not 0 < delta < 1 / n_users:
+        raise InputError(f"delta is {delta:g}; with {n_users} users it must lie between 0 and {1 / n_users:g}, or it protects nobody.")
+    return delta
+
+
+class Census:
+    """Answers counting questions about users: exactly above `min_users` users, or with noise that the ledger records.
+
+    `weight` of a question is its share of the census' budget, in units of 1; `plan` is the sum of all weights to come.
+    """
+
+    def __init__(self, *, n_users: int, rng: np.random.Generator, min_users: int, ledger: Ledger, plan: float = 1.0) -> None:
+        self.n_users, self.rng, self.min_users, self.ledger, self.plan = n_users, rng, min_users, ledger, plan
+        self.private = ledger.epsilon is not None
+        if self.private:
+            assert ledger.epsilon is not None
+            delta = ledger.delta * (1 - THRESHOLD_SHARE)
+            # All questions of the census together weigh as one Gaussian query with this noise multiplier.
+            self.sigma = noise_for([(1.0, 1)], epsilon=ledger.epsilon * CENSUS_SHARE, delta=delta, history=[])
+        self.used = 0.0
+
+    def popular(self, what: str, user: np.ndarray, value: np.ndarray, *, per_user: int, weight: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+        """Values that enough users have, with their (noisy) numbers of users, most users first.
+
+        user (n,) int64, value (n,) int64. Of each user at most `per_user` values count, drawn at random, where private.
+        """
+        user, value = _pairs(user, value)
+        if not self.private:
+            values, counts = np.unique(value, return_counts=True)
+            keep = counts >= self.min_users
+            values, counts = values[keep], counts[keep].astype(np.float64)
+        else:
+            user, value = self._bounded(user, value, per_user)
+            values, exact = np.unique(value, return_counts=True)
+            sigma = self._spend(what, weight, threshold=True)
+            scale = sigma * math.sqrt(per_user)
+            delta = self._threshold_delta(weight)
+            threshold = 1 + scale * float(-ndtri(delta / per_user))
+            counts = exact + self.rng.normal(0, scale, len(values))
+            keep = counts > threshold
+            values, counts = values[keep], counts[keep]
+        order = np.lexsort((values, -counts))
+        return values[order], counts[order]
+
+    def histogram(self, what: str, user: np.ndarray, cell: np.ndarray, size: int, *, per_user: int, weight: float = 1.0) -> np.ndarray:
+        """(size,) float64: how often each of the known cells 0..size-1 occurs (of a user at most `per_user` cells where private)."""
+        if not self.private:
+            return np.bincount(cell, minlength=size).astype(np.float64)
+        user, cell = self._bounded(*_pairs(user, cell), per_user)
+        sigma = self._spend(what, weight, threshold=False)
+        noisy = np.bincount(cell, minlength=size) + self.rng.normal(0, sigma * math.sqrt(per_user), size)
+        return np.maximum(noisy, 0.0)
+
+    def _bounded(self, user: np.ndarray, value: np.ndarray, per_user: int) -> tuple[np.ndarray, np.ndarray]:
+        order = np.lexsort((self.rng.random(len(user)), user))
+        user, value = user[order], value[order]
+        starts = np.flatnonzero(np.append(True, user[1:] != user[:-1])) if len(user) else np.zeros(0, dtype=np.int64)
+        rank = np.arange(len(user)) - np.repeat(starts, np.diff(np.append(starts, len(user))))
+        return user[rank < per_user], value[rank < per_user]
+
+    def _threshold_delta(self, weight: float) -> float:
+        return self.ledger.delta * THRESHOLD_SHARE * weight / self.plan
+
+    def _spend(self, what: str, weight: float, *, threshold: bool) -> float:
+        self.used += weight
+        if self.used > self.plan + 1e-9:
+            raise RuntimeError(f"the census planned for a weight of {self.plan} and {what} asks for more")
+        sigma = self.sigma * math.sqrt(self.plan / weight)
+        self.ledger.spend("gaussian counts with threshold" if threshold else "gaussian counts", what, sigma=sigma,
+                          delta=self._threshold_delta(weight) if threshold else 0.0)
+        return sigma
+
+
+def _pairs(user: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct (user, value) pairs, sorted."""
+    order = np.lexsort((value, user))
+    user, value = np.asarray(user, dtype=np.int64)[order], np.asarray(value, dtype=np.int64)[order]
+    new = np.ones(len(user), dtype=bool)
+    new[1:] = (user[1:] != user[:-1]) | (value[1:] != value[:-1])
+    return user[new], value[new]

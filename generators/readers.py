@@ -1,0 +1,58 @@
+"""Raw columns that both learning and encoding need: gaps, session breaks, item codes, price ratios."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from .clock import DAY_MS, SESSION_GAP_S
+from .codec import Codec, Items
+from .coders import string_codes
+
+
+def gaps_and_breaks(events: pd.DataFrame, user: np.ndarray, time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) s since the user's row before (NaN at the first), and (n,) bool: does the row begin another session?
+
+    By session id where there is one (rows without one belong to the session before), by half an hour of silence else.
+    """
+    n = len(time)
+    gap = np.full(n, np.nan)
+    same = np.zeros(n, dtype=bool)
+    same[1:] = user[1:] == user[:-1]
+    gap[1:][same[1:]] = (time[1:] - time[:-1])[same[1:]] / 1000.0
+    if "session_id" not in events:
+        return gap, np.nan_to_num(gap) > SESSION_GAP_S
+    code = events["session_id"].astype("category").cat.codes.to_numpy().astype(np.float64)
+    last = pd.Series(np.where(code < 0, np.nan, code)).groupby(user).ffill().to_numpy()
+    before = np.append(np.nan, last[:-1])
+    return gap, same & (code >= 0) & np.isfinite(before) & (last != before)
+
+
+def item_codes(items: Items, values: pd.Series, category: np.ndarray) -> np.ndarray:
+    """(n,) int64 item codes; an item that was not kept becomes its category's stand-in (or no item, where there is none)."""
+    code, names = string_codes(values)
+    index = {n: i + 1 for i, n in enumerate(items.names)}
+    table = np.array([index.get(n, -1) for n in names] + [0], dtype=np.int64)
+    found = table[code]
+    return np.where(found < 0, items.other[category], found)
+
+
+def split_price(item_price: np.ndarray, price: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) log ratio of a price to its item's price, and (n,) prices that have none to relate to; NaN = not this one."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        related = (item_price > 0) & (price > 0)
+        ratio = np.where(related, np.log(price / item_price), np.nan)
+    ratio = np.where(np.abs(ratio) < 1e-6, 0.0, ratio)
+    return ratio, np.where(related, np.nan, price)
+
+
+def category_codes(codec: Codec, events: pd.DataFrame) -> np.ndarray:
+    """(n,) int64 category codes; 0 where the log has no categories."""
+    return codec.categories.encode(events["category"]) if "category" in events else np.zeros(len(events), dtype=np.int64)
+
+
+def days_before(column: pd.Series, arrived_ms: np.ndarray) -> np.ndarray:
+    """(n,) whole days from a user's time column to their first event; NaN where it is missing."""
+    at = column.dt.tz_localize("UTC") if column.dt.tz is None else column.dt.tz_convert("UTC")
+    ms = at.astype("datetime64[ms, UTC]").astype("int64").to_numpy().astype(np.float64)
+    return np.where(column.isna(), np.nan, np.floor((arrived_ms - ms) / DAY_MS))

@@ -1,0 +1,195 @@
+"""Batched sampling: all users move one row at a time, in whatever order the codec's fields have; no loop over users.
+
+A model only gives logits (`RowModel`); what is impossible (a refund without a purchase, a gap beyond the span, a code that
+never goes with an event) is masked here, the same for every generator.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+
+from .codec import ARRIVAL, SAME, Codec
+from .coders import Bins
+from .encoding import initial_values
+from .tracker import COPY, FRESH, ITEMS_ORDER, NEW_ORDER, SAME_ORDER, Row, Tracker
+
+
+class RowModel(Protocol):
+    """What a generator gives to the sampler. n = users that are still active; `index` picks rows among them."""
+
+    def begin(self, users: int, generator: torch.Generator) -> torch.Tensor:
+        """Start `users` users; returns their static codes (users, n_static)."""
+        ...
+
+    def step(self, features: torch.Tensor) -> None:
+        """Look at `features` (n, F) before a new row."""
+        ...
+
+    def logits(self, name: str, index: torch.Tensor) -> torch.Tensor:
+        """(len(index), size) logits of a field, given the fields already chosen in this row."""
+        ...
+
+    def item_logits(self, category: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+        """(len(index), width) logits of the items of `category` (len(index),); column j is the category's j-th item."""
+        ...
+
+    def chose(self, name: str, code: torch.Tensor) -> None:
+        """Take note of a field's codes (n,); 'clock' comes after 'gap' with (n, 3) levels."""
+        ...
+
+    def keep(self, index: torch.Tensor) -> None:
+        """Go on with some of the users."""
+        ...
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """Rows of all users, by user and step."""
+
+    user: torch.Tensor                # (n_rows,) int64
+    row: Row                          # each tensor with n_rows rows
+    static: torch.Tensor              # (n_users, n_static) int64
+    arrival: torch.Tensor             # (n_users,) int64 ms: the first event
+
+
+def draw(logits: torch.Tensor, can: torch.Tensor | None, generator: torch.Generator) -> torch.Tensor:
+    """(n,) codes drawn from softmax(logits) over what `can` (n, size) allows; one uniform number a row."""
+    if can is not None:
+        logits = logits.masked_fill(~can, -torch.inf)
+    total = torch.softmax(logits, 1).cumsum(1)
+    u = torch.rand(len(logits), generator=generator, dtype=logits.dtype)[:, None] * total[:, -1:]
+    code = (total <= u).sum(1).clamp(max=logits.shape[1] - 1)
+    if can is not None:  # rounding at the upper end may point at a masked code
+        wrong = ~can.gather(1, code[:, None])[:, 0]
+        code = torch.where(wrong, logits.argmax(1), code)
+    return code
+
+
+def sample_rows(codec: Codec, model: RowModel, users: int, generator: torch.Generator) -> Sampled:
+    """Draw whole sequences for `users` users."""
+    tables = codec.event_tables()
+    allow = {n: torch.from_numpy(a) for n, a in codec.allow.items()}
+    single = {n: (a.sum(1) == 1, a.int().argmax(1)) for n, a in allow.items()}
+    allow_next = torch.from_numpy(codec.allow_next)
+    static = model.begin(users, generator)
+    arrival = _arrive(codec, static, generator)
+    tracker = Tracker(users, **tables, values=initial_values(codec, static), n_rest=len(codec.rest_fields))
+    who, time = torch.arange(users), arrival.clone()
+    previous = torch.zeros(users, dtype=torch.int64)  # event code + 1 of the row before
+    last = torch.zeros((users, 3), dtype=torch.int64)
+    written: list[tuple[torch.Tensor, Row]] = []
+    for t in range(codec.max_rows):
+        model.step(torch.cat([tracker.features(), last], 1))
+        everyone = torch.arange(len(who))
+        if t == 0:
+            gap = torch.zeros(len(who), dtype=torch.int64)
+        else:
+            gap = draw(model.logits("gap", everyone), codec.clock.fits(time), generator)
+            stay = torch.nonzero(gap > 0)[:, 0]
+            if len(stay) == 0:
+                break
+            if len(stay) < len(who):
+                who, time, previous, gap, last = who[stay], time[stay], previous[stay], gap[stay], last[stay]
+                tracker.keep(stay)
+                model.keep(stay)
+                everyone = torch.arange(len(who))
+            time = codec.clock.move(time, gap, generator)
+        breaks = codec.clock.is_break(gap)
+        levels = codec.clock.levels(time)
+        model.chose("gap", gap)
+        model.chose("clock", levels)
+        row = _draw_row(codec, model, tracker, gap, breaks, time, previous, (allow, single, allow_next), generator)
+        tracker.push(row)
+        written.append((who, row))
+        previous, last = row.event + 1, levels + 1
+    return _collect(written, static, arrival)
+
+
+def _arrive(codec: Codec, static: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """(n,) ms of the first events, from the static field 'arrival'."""
+    bins = codec.statics[ARRIVAL]
+    assert isinstance(bins, Bins)
+    low, high = (torch.from_numpy(e) for e in bins.ends())
+    code = static[:, list(codec.statics).index(ARRIVAL)].clamp(min=1 if bins.size > 1 else 0)
+    start = codec.clock.start_ms
+    return codec.clock.arrive(start + low[code].nan_to_num() * 1000, start + high[code].nan_to_num() * 1000, generator)
+
+
+def _draw_row(
+    codec: Codec, model: RowModel, tracker: Tracker, gap: torch.Tensor, breaks: torch.Tensor, time: torch.Tensor, previous: torch.Tensor,
+    masks: tuple[dict[str, torch.Tensor], dict[str, tuple[torch.Tensor, torch.Tensor]], torch.Tensor], generator: torch.Generator,
+) -> Row:
+    allow, single, allow_next = masks
+    n = len(gap)
+    everyone = torch.arange(n)
+
+    def choose(name: str, extra: torch.Tensor | None = None) -> torch.Tensor:
+        """Codes of one field; rows whose event leaves one code only are not drawn."""
+        fixed, only = single[name]
+        code = only[event].clone()
+        index = torch.nonzero(~fixed[event])[:, 0]
+        if len(index):
+            can = allow[name][event[index]]
+            if extra is not None:
+                both = can & extra[index]
+                can = torch.where(both.any(1, keepdim=True), both, can)
+            code[index] = draw(model.logits(name, index), can, generator)
+        model.chose(name, code)
+        return code
+
+    can = allow_next[previous, breaks.long()]
+    met = can & tracker.can()
+    can = torch.where(met.any(1, keepdim=True), met, tracker.can() & (torch.arange(can.shape[1]) > 0)[None, :])
+    event = draw(model.logits("event", everyone), can, generator)
+    model.chose("event", event)
+    possible = tracker.picks(event)
+    pick = choose("pick", possible)
+    copied = tracker.copied(event, pick)
+    # A pick that the pool cannot serve (nothing else was allowed for this event) becomes a fresh item.
+    pick = torch.where((pick >= COPY) & (copied == 0), FRESH, pick)
+    item = copied
+    category = torch.from_numpy(codec.items.category)[item]
+    open_category = torch.nonzero(pick <= FRESH)[:, 0]
+    start = torch.from_numpy(codec.items.start)
+    if len(open_category):
+        can = allow["category"][event[open_category]].clone()
+        stocked = start[1:] > start[:-1]
+        fresh = pick[open_category] == FRESH
+        can = torch.where((fresh[:, None] & (can & stocked).any(1, keepdim=True)), can & stocked, can)
+        category[open_category] = draw(model.logits("category", open_category), can, generator)
+    model.chose("category", category)
+    index = torch.nonzero((pick == FRESH) & (start[category + 1] > start[category]))[:, 0]
+    if len(index):
+        item[index] = start[category[index]] + draw(model.item_logits(category[index], index), None, generator)
+    model.chose("item", item)
+    of_item = tracker.order_of_item(item)
+    orders = torch.ones((n, 4), dtype=torch.bool)
+    orders[:, SAME_ORDER] = tracker.orders > 0
+    orders[:, ITEMS_ORDER] = of_item >= 0
+    order = choose("order", orders)
+    order = torch.where((order == SAME_ORDER) & (tracker.orders == 0), NEW_ORDER, order)
+    order = torch.where((order == ITEMS_ORDER) & (of_item < 0), NEW_ORDER, order)
+    number = torch.where(order == NEW_ORDER, tracker.orders, torch.where(order == SAME_ORDER, tracker.last_order,
+                         torch.where(order == ITEMS_ORDER, of_item, -1)))
+    values = torch.zeros((n, len(codec.value_fields)), dtype=torch.int64)
+    for k, name in enumerate(codec.value_fields):
+        known = torch.ones((n, codec.fields()[name]), dtype=torch.bool)
+        known[:, SAME] = tracker.values[:, k] > 0
+        code = choose(name, known)
+        values[:, k] = torch.where(code == SAME, tracker.values[:, k], (code - SAME).clamp(min=0))
+    rest = torch.stack([choose(name) for name in codec.rest_fields], 1) if codec.rest_fields else torch.zeros((n, 0), dtype=torch.int64)
+    return Row(gap=gap, event=event, pick=pick, category=category, item=item, order=order, order_number=number, values=values, rest=rest,
+               time=time, breaks=breaks)
+
+
+def _collect(written: list[tuple[torch.Tensor, Row]], static: torch.Tensor, arrival: torch.Tensor) -> Sampled:
+    user = torch.cat([w for w, _ in written])
+    order = torch.argsort(user, stable=True)  # rows were written step by step
+
+    def together(name: str) -> Any:
+        return torch.cat([getattr(r, name) for _, r in written])[order]
+
+    return Sampled(user[order], Row(**{n: together(n) for n in Row.__dataclass_fields__}), static, arrival)

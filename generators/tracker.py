@@ -1,0 +1,169 @@
+"""Tracker: what is known about many users while their sequences unfold, the same in training and in sampling.
+
+For each user it keeps a pool of the items they last touched, most recent first, with flags (seen, in the cart, bought).
+An item of the next row is coded as its rank in that pool ('the second but last item', 'the first of the cart') or as a
+fresh one; events that need a flag (a refund needs a purchase) choose among the items that carry it. All users move one
+step at once; there is no loop over users.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from .clock import REMAINING
+
+POOL = 32             # items remembered per user
+RANKS = 16            # ranks in the pool that have a code of their own
+NO_ITEM, FRESH, COPY = 0, 1, 2  # codes of 'pick'; COPY + r = the item of rank r
+PICKS = COPY + RANKS
+NO_ORDER, NEW_ORDER, SAME_ORDER, ITEMS_ORDER = range(4)  # codes of 'order'
+ORDERS = 4
+SEEN, CART, BOUGHT, EVER = 1, 2, 4, 8  # flags
+SETS: Mapping[str, int] = {"view": SEEN, "list": SEEN, "search": SEEN, "wishlist": SEEN, "cart": SEEN | CART, "purchase": SEEN | BOUGHT | EVER}
+CLEARS: Mapping[str, int] = {"uncart": CART, "purchase": CART, "refund": BOUGHT}
+COUNTERS = (("in_session", 16), ("sessions", 16), ("events", 12), ("cart", 8), ("bought", 8))
+
+
+@dataclass
+class Row:
+    """One finished row of n users, in codes; every tensor is (n,) int64 unless said otherwise."""
+
+    gap: torch.Tensor
+    event: torch.Tensor
+    pick: torch.Tensor
+    category: torch.Tensor
+    item: torch.Tensor
+    order: torch.Tensor         # order code
+    order_number: torch.Tensor  # number of the order within its user, -1 = none
+    values: torch.Tensor        # (n, n_values) resolved codes, 0 = missing
+    rest: torch.Tensor          # (n, n_rest) codes of the other fields
+    time: torch.Tensor          # ms
+    breaks: torch.Tensor        # bool
+
+
+class Tracker:
+    """State of n users. `features()` is what a model may look at before the next row.
+
+    `sets`, `clears`, `needs` (n_events + 1,) int64: flags that an event sets, clears and needs on its item.
+    """
+
+    def __init__(self, n: int, *, sets: torch.Tensor, clears: torch.Tensor, needs: torch.Tensor, values: torch.Tensor, n_rest: int) -> None:
+        self.sets, self.clears, self.needs = sets, clears, needs
+        self.item = torch.zeros((n, POOL), dtype=torch.int64)
+        self.flags = torch.zeros((n, POOL), dtype=torch.int64)
+        self.order_of = torch.full((n, POOL), -1)
+        self.orders = torch.zeros(n, dtype=torch.int64)
+        self.last_order = torch.full((n,), -1)
+        self.values = values.clone()                           # (n, n_values): the last value of each column, 0 = none yet
+        self.rest = torch.zeros((n, n_rest), dtype=torch.int64)  # codes + 1 of the last row, 0 = start
+        self.counts = torch.zeros((n, len(COUNTERS)), dtype=torch.int64)
+        self.row = torch.zeros((n, 5), dtype=torch.int64)      # gap, event, pick, category, order: codes + 1, 0 = start
+
+    _STATE = ("item", "flags", "order_of", "orders", "last_order", "values", "rest", "counts", "row")
+
+    def __len__(self) -> int:
+        return len(self.orders)
+
+    def keep(self, index: Any) -> None:
+        """Go on with the users of `index` (a tensor or a slice) only."""
+        for name in self._STATE:
+            setattr(self, name, getattr(self, name)[index])
+
+    def features(self) -> torch.Tensor:
+        """(n, F) int64: last row, the three last items, last values, the other fields, counters. See Codec.feature_sizes."""
+        caps = torch.tensor([size - 1 for _, size in COUNTERS])
+        counts = self.counts.clone()
+        counts[:, 2] = torch.log2(counts[:, 2].to(torch.float64) + 1).long()  # events so far, on a log scale
+        return torch.cat([self.row, self.item[:, :3], self.values, self.rest, torch.minimum(counts, caps)], 1)
+
+    def eligible(self, event: torch.Tensor) -> torch.Tensor:
+        """(n, POOL) bool: items of the pool that `event` (n,) may refer to."""
+        need = self.needs[event][:, None]
+        return (self.item > 0) & ((self.flags & need) == need)
+
+    def can(self) -> torch.Tensor:
+        """(n, n_events + 1) bool: events whose need at least one item of the pool meets."""
+        filled = self.item > 0
+        met = [((self.flags & int(need)) == int(need)).logical_and(filled).any(1) if need else torch.ones(len(self), dtype=torch.bool)
+               for need in self.needs.tolist()]
+        return torch.stack(met, 1)
+
+    def rank_of(self, event: torch.Tensor, item: torch.Tensor) -> torch.Tensor:
+        """(n,) the 'pick' code of `item` under `event`: NO_ITEM, FRESH, or COPY + its rank among eligible items."""
+        eligible = self.eligible(event)
+        match = (self.item == item[:, None]) & eligible
+        rank = (eligible.cumsum(1) - 1).gather(1, match.int().argmax(1, keepdim=True))[:, 0]
+        found = match.any(1)
+        bound = self.needs[event] > 0  # such an event never takes a fresh item: what fell out of the pool counts as its last rank
+        rank = torch.where(found, rank, torch.where(bound, RANKS - 1, RANKS))
+        rank = torch.where(bound, rank.clamp(max=RANKS - 1), rank)
+        return torch.where(item == 0, NO_ITEM, torch.where(rank < RANKS, COPY + rank, FRESH))
+
+    def picks(self, event: torch.Tensor) -> torch.Tensor:
+        """(n, PICKS) bool: picks that are possible for `event`."""
+        number = self.eligible(event).sum(1)
+        can = torch.ones((len(event), PICKS), dtype=torch.bool)
+        can[:, FRESH] = self.needs[event] == 0
+        can[:, COPY:] = torch.arange(RANKS)[None, :] < number[:, None]
+        return can
+
+    def copied(self, event: torch.Tensor, pick: torch.Tensor) -> torch.Tensor:
+        """(n,) the item that a COPY pick means; 0 for other picks."""
+        eligible = self.eligible(event)
+        hit = eligible & (eligible.cumsum(1) == (pick - COPY + 1)[:, None])
+        item = self.item.gather(1, hit.int().argmax(1, keepdim=True))[:, 0]
+        return torch.where((pick >= COPY) & hit.any(1), item, 0)
+
+    def order_of_item(self, item: torch.Tensor) -> torch.Tensor:
+        """(n,) number of the order in which the user last bought `item`, -1 = none."""
+        match = (self.item == item[:, None]) & (item > 0)[:, None]
+        number = self.order_of.gather(1, match.int().argmax(1, keepdim=True))[:, 0]
+        return torch.where(match.any(1), number, -1)
+
+    def push(self, row: Row) -> None:
+        """Take in one finished row of every user."""
+        self._touch(row)
+        new = row.order_number >= self.orders
+        self.orders = torch.where(new, row.order_number + 1, self.orders)
+        self.last_order = torch.where(row.order_number >= 0, row.order_number, self.last_order)
+        self.values = torch.where(row.values > 0, row.values, self.values)
+        self.rest = row.rest + 1
+        self.row = torch.stack([row.gap, row.event, row.pick, row.category, row.order], 1) + 1
+        first = self.counts[:, 2] == 0
+        begins = row.breaks | first
+        filled = self.item > 0
+        self.counts = torch.stack([
+            torch.where(begins, 1, self.counts[:, 0] + 1), self.counts[:, 1] + begins.long(), self.counts[:, 2] + 1,
+            ((self.flags & CART > 0) & filled).sum(1), ((self.flags & EVER > 0) & filled).sum(1),
+        ], 1)
+
+    def _touch(self, row: Row) -> None:
+        """Move the row's item to the front of the pool; the least recent one falls out."""
+        has = row.item > 0
+        match = self.item == row.item[:, None]
+        found = match.any(1) & has
+        position = torch.where(found, match.int().argmax(1), POOL - 1)
+        flags = torch.where(found, self.flags.gather(1, position[:, None])[:, 0], 0)
+        flags = (flags & ~self.clears[row.event]) | self.sets[row.event]
+        number = torch.where(found, self.order_of.gather(1, position[:, None])[:, 0], -1)
+        buys = (self.sets[row.event] & BOUGHT) > 0
+        number = torch.where(buys & (row.order_number >= 0), row.order_number, number)
+        slot = torch.arange(POOL)[None, :]
+        source = torch.where((slot > 0) & (slot <= position[:, None]) & has[:, None], slot - 1, slot)
+        for name, front in (("item", row.item), ("flags", flags), ("order_of", number)):
+            moved = getattr(self, name).gather(1, source)
+            moved[:, 0] = torch.where(has, front, moved[:, 0])
+            setattr(self, name, moved)
+
+
+def feature_sizes(*, gaps: int, events: int, categories: int, items: int, values: list[int], rest: list[int]) -> list[int]:
+    """Number of levels of each column of `Tracker.features`, in its order; arguments are numbers of codes, 0 included."""
+    return [gaps + 1, events + 1, PICKS + 1, categories + 1, ORDERS + 1, items, items, items, *values, *(r + 1 for r in rest),
+            *(size for _, size in COUNTERS)]
+
+
+CLOCK_SIZES = (24, 7, REMAINING)
