@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import random
 import resource
@@ -137,7 +138,7 @@ def _data(job: Job) -> dict[str, Any]:
     return {
         "train": len(data.train), "valid": 0 if data.valid is None else len(data.valid), "test": len(data.test),
         "test_users": len(np.unique(data.test.queries.user)), "items": data.encoder.n_items - 2,
-        "base_rate": float(np.mean(data.test.target)) if task.kind == "binary" else None,
+        "questions": _identity(data.test.queries), "base_rate": float(np.mean(data.test.target)) if task.kind == "binary" else None,
         **_task_facts(task),
     }
 
@@ -243,6 +244,11 @@ def _scores(scored: Scored) -> dict[str, Any]:
 
 def _task_facts(task: Task) -> dict[str, Any]:
     return {"headline": task.headline, "shown": list(task.shown), "trivial": task.trivial}
+
+
+def _identity(queries: Queries) -> str:
+    """The same for the same questions: what may be compared pair by pair."""
+    return hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in (queries.user, queries.end, queries.time))).hexdigest()[:16]
 
 
 def _finite(value: float) -> float | None:

@@ -23,13 +23,14 @@ def lines(a: Store, b: Store) -> Iterator[str]:
             continue
         before, after = one.mean(metric), two.mean(metric)
         replicates = two.replicates - (one.replicates if test_a == test_b else np.random.default_rng(0).permutation(one.replicates))
-        found.append((name, metric, before, after, statistics.p_value(after - before, replicates)))
-    for (name, metric, before, after, _), p in zip(found, statistics.holm([f[-1] for f in found]), strict=True):
+        found.append((name, metric, before, after, test_a == test_b, statistics.p_value(after - before, replicates)))
+    for (name, metric, before, after, same, _), p in zip(found, statistics.holm([f[-1] for f in found]), strict=True):
         if before == after:
             verdict = "the same"
         else:
             verdict = f"changed (p {p:.2g})" if p < 0.05 else f"within noise (p {p:.2g})"
-        yield f"{name}: {metric} {_number(before)} -> {_number(after)} ({after - before:+.4f}), {verdict}"
+        where = "" if same else ", on other questions"
+        yield f"{name}: {metric} {_number(before)} -> {_number(after)} ({after - before:+.4f}), {verdict}{where}"
     for name in sorted(rows_a.keys() - rows_b.keys()):
         yield f"{name}: only in {a.folder}"
     for name in sorted(rows_b.keys() - rows_a.keys()):
@@ -42,7 +43,7 @@ def _rows(store: Store) -> dict[str, tuple[Row, str, str]]:
     digests = {c["label"]["log"]: (store.latest(c["key"]) or {}).get("digest", "") for c in plan["cells"] if c["kind"] == "log"}
     return {
         f"{board.log} {board.task} {row.name}{'' if source == 'real' else f' trained on {source}'}":
-            (row, board.headline, f"{digests.get(board.log)} {board.facts['code']}")
+            (row, board.headline, f"{digests.get(board.log)} {board.facts['questions']}")
         for board in boards(store, plan["cells"]) if board.facts
         for source, rows in board.rows.items() for row in rows.values()
     }

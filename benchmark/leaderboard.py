@@ -194,7 +194,7 @@ def _generator_row(key: tuple[str, int], made: Any, judged: Any, present: Sequen
     name, seed = key
     if made is None or made["status"] != "ok":
         said = "not run" if made is None else f"{made['status']}: {made['error']}"
-        return [name, str(seed), said[:120], *["–"] * (1 + len(present) + (2 if costs else 0) + 1)]
+        return [name, str(seed), said[:60], *["–"] * (1 + len(present) + (2 if costs else 0) + 1)]
     measures = (judged or {}).get("measures", {})
     passed = f"{sum(m['verdict'] == 'pass' for m in measures.values())}/{len(measures)}" if measures else "–"
     rate = made["events"] / made["sample_cpu_s"] if made.get("sample_cpu_s") else math.nan

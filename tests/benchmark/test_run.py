@@ -28,10 +28,10 @@ def go(folder: Path, out: Path, **more) -> runner.Outcome:
 
 
 def board(out: Path) -> str:
-    """The leaderboard without costs, and without the lines that name the place it was made in."""
+    """The leaderboard without costs, and without what names the command and the commit."""
     store = Store(out)
     page = leaderboard.write(store, out / "page", plots=False, costs=False).read_text()
-    return re.sub(r"Made with:\n\n.*\n", "", page)
+    return re.sub(r"Made with:\n\n.*\n|commit .*", "", page)
 
 
 def command(folder: Path, out: Path, *more: str) -> list[str]:

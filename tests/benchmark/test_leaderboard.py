@@ -1,0 +1,124 @@
+"""Generated logs, the page, the plots and the comparison, with a generator of one's own in one file."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from benchmark import compare, leaderboard, runner
+from benchmark.board import boards
+from benchmark.results import Store
+
+GENERATOR = '''"""Draws users of the real log again, under new names: as useful as the real log, and no privacy at all."""
+import numpy as np
+import pandas as pd
+from dataclasses import replace
+from generators.base import Generator
+
+class Redraw(Generator):
+    def __init__(self, *, keep: float = 1.0):
+        self.keep = keep
+
+    def fit(self, log, *, seed, epsilon=None, delta=None, public=()):
+        self.log_ = log
+        self.privacy = {"epsilon": None}
+
+    def sample(self, users, *, seed):
+        rng = np.random.default_rng(seed)
+        events = self.log_.events.copy()
+        if self.keep < 1:
+            events["item_id"] = pd.Categorical(rng.permutation(events["item_id"].astype(object)))
+        events["user_id"] = ("new-" + events["user_id"].astype(str)).astype("category")
+        return replace(self.log_, events=events, manifest={"made_by": "redraw"})
+
+    def state(self):
+        return {"keep": np.array([self.keep])}, {}
+
+    def restore(self, arrays, data):
+        pass
+'''
+QUICK = ["settings.tasks.churn.min_customers=5", "settings.tasks.fraud.min_frauds=1", "fidelity_columns=false"]
+
+
+@pytest.fixture(scope="module")
+def made(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Results with two generators: one that gives the real log back, one that shuffles the items."""
+    folder = tmp_path_factory.mktemp("made")
+    (folder / "redraw.py").write_text(GENERATOR)
+    (folder / "mine.toml").write_text(f"""
+description = "Two generators of one's own."
+tasks = ["recommendation", "churn", "fraud"]
+models = ["popularity", "markov", "itemknn", "base_rate", "recency", "logistic"]
+[logs.tiny]
+folder = "{tiny_folder}"
+[generators.same]
+model = "{folder / 'redraw.py'}"
+[generators.shuffled]
+model = "{folder / 'redraw.py'}"
+settings = {{ keep = 0.5 }}
+""")
+    outcome = runner.run_suite(str(folder / "mine.toml"), out=folder / "results", settings=QUICK)
+    assert not outcome.failed
+    assert not outcome.left_out
+    return folder / "results"
+
+
+def test_the_same_log_gives_the_same_scores_and_full_utility(made: Path) -> None:
+    store = Store(made)
+    for board in boards(store, store.plan()["cells"]):
+        for name, row in board.rows["same"].items():
+            if name == "logistic":  # its folds follow the names of users
+                continue
+            assert row.mean(board.headline) == pytest.approx(board.rows["real"][name].mean(board.headline), abs=1e-6), (board.task, name)
+        if board.task == "recommendation":
+            assert board.agreement("same")[0] == 1.0
+            assert board.share(board.rows["same"]["markov"]) == pytest.approx(1.0)
+            assert board.share(board.rows["shuffled"]["markov"]) < 0.7
+
+
+def test_the_page_has_what_it_should_and_is_repeatable(made: Path, tmp_path: Path) -> None:
+    store = Store(made)
+    one, two = (leaderboard.write(store, tmp_path / name) for name in "ab")
+    page = one.read_text()
+    for text in ("### Recommendation on `tiny`", "popularity (trivial)", "### Trained on generated", "Kendall tau", "### Generators on"):
+        assert text in page
+    assert two.read_text() == page
+    pictures = sorted(p.relative_to(tmp_path / "a") for p in (tmp_path / "a").rglob("*.svg"))
+    assert len(pictures) == 4
+    for picture in pictures:
+        assert str(picture) in page
+        assert (tmp_path / "a" / picture).read_bytes() == (tmp_path / "b" / picture).read_bytes()
+
+
+def test_rows_of_a_table_line_up(made: Path, tmp_path: Path) -> None:
+    page = leaderboard.write(Store(made), tmp_path, plots=False).read_text().split("\n\n")
+    tables = [block.splitlines() for block in page if block.startswith("|")]
+    assert len(tables) >= 6
+    assert all(len({len(line) for line in table}) == 1 for table in tables)
+
+
+def test_a_failed_seed_is_shown_and_not_averaged_away(tiny_folder: Path, tmp_path: Path, plugin) -> None:
+    path = plugin("unlucky", fit="assert seed != 1, 'bad luck'")
+    outcome = runner.run_suite("all", log=tiny_folder, models=[path, "recency"], seeds=2, generators=[], out=tmp_path / "out",
+                               settings=[*QUICK, "tasks=['churn']"])
+    assert len(outcome.failed) == 1
+    page = leaderboard.write(Store(tmp_path / "out"), tmp_path, plots=False).read_text()
+    line = next(line for line in page.splitlines() if "| unlucky" in line)
+    assert line.startswith("| –")  # not ranked
+    assert "1/2" in line
+
+
+def test_compare_tells_what_changed(made: Path, tiny_folder: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(made, copy)
+    lines = list(compare.lines(Store(made), Store(copy)))
+    assert lines
+    assert all(line.endswith("the same") for line in lines)
+    runner.run_suite("all", log=tiny_folder, models=["popularity", "markov", "logistic"], generators=[], out=tmp_path / "other",
+                     settings=[*QUICK, "settings.models.logistic.strengths=[1e-7]", "settings.tasks.recommendation.max_per_user=10"])
+    lines = list(compare.lines(Store(made), Store(tmp_path / "other")))
+    assert any("only in" in line for line in lines)
+    assert any("logistic" in line and "->" in line and not line.endswith("the same") for line in lines)
+    assert any("recommendation markov" in line and line.endswith("the same") for line in lines)
