@@ -79,7 +79,7 @@ def main(args: argparse.Namespace) -> int:
         utility=read_json(args.utility) if args.utility else None, canaries=read_json(args.canaries) if args.canaries else None)
     report.write(args.out)
     for section in report.data["sections"]:
-        print(f"{section['title']:<28} {section['verdict']:<10} {section['found']}")
+        print(f"{section['title']:<30} {section['verdict']:<10} {section['found']}")
     print(f"{args.out}/report.html")
     return 0
 
@@ -112,7 +112,8 @@ def build(
         "fidelity": rows,
         "facts": {name: [value, made_facts[name]] for name, value in facts(ours).items()},
         "utility": used,
-        "synthetic": {"columns": _columns(synthetic), "facts": made_facts, "made_by": synthetic.manifest.get("made_by"),
+        "synthetic": {"columns": _columns(synthetic), "facts": made_facts,
+                      "made_by": synthetic.manifest.get("generator") or synthetic.manifest.get("made_by"),
                       "span": [t.isoformat() for t in synthetic.span]},
     }
     data["sections"] = _sections(proof, found, rows, used, holdout is not None)
