@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import simpy
@@ -25,8 +25,10 @@ from .world import DAY, World
 PAUSE = 1_800.0    # seconds that lie at least between two sessions of a shopper
 
 
-@dataclass(frozen=True, order=True)
-class Note:
+SMALL_WAVE = 0.12  # a wave below this share of the day's first is left for the next day, to be played in good company
+
+
+class Note(NamedTuple):
     """Somebody is due. Ordered by time, so that a day's notes are played in the order in which they fell due."""
 
     time: float
@@ -91,13 +93,18 @@ class Engine:
             if day % self.scenario.recommender.refresh_days == 0:
                 slates = self.pages.slates(day)
             self.browser.show(slates, day)
-            notes = self.inbox[:]
+            self.inbox += [Note(a.time, a.user, fraud.ATTACK, a.number) for a in self.fraudsters.plan(day, self.till.order_table)]
+            notes = sorted(self.inbox)
             self.inbox.clear()
-            notes += [Note(a.time, a.user, fraud.ATTACK, a.number) for a in self.fraudsters.plan(day, self.till.order_table)]
-            self._play(sorted(notes))
+            self.inbox += self._play(notes, last=day == self.world.days - 1)
 
-    def _play(self, notes: list[Note]) -> None:
-        """Play a day's notes in waves of at most one per shopper."""
+    def _play(self, notes: list[Note], *, last: bool) -> list[Note]:
+        """Play a day's notes in waves of at most one per shopper; returns those that are left for the next day.
+
+        A burst costs its steps, however few sessions it has. So the fourth visit of the day of a few busy shoppers waits
+        for the next day's burst (it keeps its time); on the last day everything is played.
+        """
+        first = 0
         while notes:
             wave: list[Note] = []
             later: list[Note] = []
@@ -105,8 +112,12 @@ class Engine:
             for note in notes:
                 (later if note.user in busy else wave).append(note)
                 busy.add(note.user)
+            first = first or len(wave)
+            if not last and len(wave) < SMALL_WAVE * first:
+                break
             self._wave(wave)
             notes = later
+        return notes
 
     def _wave(self, notes: list[Note]) -> None:
         population, rng = self.population, self.rng

@@ -90,7 +90,7 @@ class Sessions:
     similar: float = setting(0.2, 0.0, 1.0, doc="probability to go on from an item to what the shop shows beside it")
     dwell: float = setting(28.0, 1.0, 600.0, doc="median seconds between two events")
     return_visit: float = setting(0.38, 0.0, 1.0, doc="probability to come back within about a day to an unfinished intent")
-    longest: int = setting(120, 5, 1_000, doc="steps after which every session ends")
+    longest: int = setting(80, 5, 1_000, doc="steps after which every session ends")
 
 
 @dataclass(frozen=True)

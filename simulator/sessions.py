@@ -19,7 +19,7 @@ from . import tape
 from .recommender import Slates
 from .scenario import Scenario
 from .shoppers import BOUGHT, CART, CHANNELS, MEMORY, RECENT, Population
-from .world import DAY, World
+from .world import DAY, TIERS, World
 
 MATCH_CENTRE = 4.0  # utility of a clicked item that leaves the log-odds to cart where the scenario puts them
 
@@ -172,37 +172,41 @@ class Browser:
     def browse(self, burst: Burst) -> None:
         """Play all sessions of the burst to their end, writing searches, views and carts to the tape."""
         rng, setting, population = self.rng, self.scenario.sessions, self.population
-        n, slate, user = len(burst.visits), setting.slate, burst.visits.user
-        self.weight = np.zeros((n, slate), dtype=np.float32)      # exp(utility) of what is on the page
-        self.page = np.full((n, slate), -1, dtype=np.int32)
-        self.known = population.recent[user]                      # (n, RECENT)
-        habit = (self.known[:, :, None] == population.bought[user][:, None, :]).any(2) & (self.known >= 0)
-        fond = np.exp(np.float32(setting.reopen) + np.float32(setting.habit) * habit)
-        self.known_weight = self._weights(burst, np.arange(n), self.known) * fond
+        n, user = len(burst.visits), burst.visits.user
+        # What is within reach, (n, RECENT + slate): the items that can be opened again, then the page.
+        self.items = np.full((n, RECENT + setting.slate), -1, dtype=np.int32)
+        self.weight = np.zeros(self.items.shape, dtype=np.float32)  # exp(utility)
+        known = population.recent[user]
+        habit = (known[:, :, None] == population.bought[user][:, None, :]).any(2) & (known >= 0)
+        self.items[:, :RECENT] = known
+        self.weight[:, :RECENT] = self._weights(burst, np.arange(n), known) * np.exp(
+            np.float32(setting.reopen) + np.float32(setting.habit) * habit)
         self.last = np.full(n, -1, dtype=np.int32)
-        self.query = np.zeros(n, dtype=np.int64)
+        self.query = burst.focus.astype(np.int64) * self.world.facets
         self.depth_of_list = np.zeros(n, dtype=np.int64)
-        self.shown = np.full(n, -1, dtype=np.int64)               # exposure on the screen
+        self.next_page = np.full(n, -1, dtype=np.int64)   # row of the slate to be shown next, -1 = stay on the page
+        self.shown = np.full(n, -1, dtype=np.int64)       # exposure on the screen
         self._enter(burst)
         act = np.arange(n)
         for _ in range(setting.longest):
             if len(act) == 0:
                 break
-            weight, known = self.weight[act], self.known_weight[act] * (self.known[act] != self.last[act][:, None])
+            chance = self.weight[act]
+            chance[:, :RECENT] *= self.items[act, :RECENT] != self.last[act][:, None]
             outside = np.exp(np.float32(setting.outside) + np.float32(setting.fatigue) * burst.views[act])
-            inclusive = (outside + known.sum(1))[:, None] + weight.cumsum(1)              # (m, slate) of the first d ranks
-            tail = (self.depth / inclusive)[:, ::-1].cumsum(1)[:, ::-1]                   # (m, slate)
-            chance = np.concatenate([known * tail[:, :1], weight * tail], axis=1)         # (m, RECENT + slate)
+            inclusive = (outside + chance[:, :RECENT].sum(1))[:, None] + chance[:, RECENT:].cumsum(1)  # of the first d ranks
+            tail = (self.depth / inclusive)[:, ::-1].cumsum(1)[:, ::-1]                                # (m, slate)
+            chance[:, :RECENT] *= tail[:, :1]
+            chance[:, RECENT:] *= tail
             pick = (chance.cumsum(1) < rng.random(len(act), dtype=np.float32)[:, None]).sum(1)
             clicks = pick < chance.shape[1]
             burst.time[act] += setting.dwell * np.exp(0.9 * rng.standard_normal(len(act), dtype=np.float32)) + 1.0
-            stay = np.ones(len(act), dtype=bool)
-            if clicks.any():
-                self._click(burst, act[clicks], pick[clicks], chance[clicks])
-            if not clicks.all():
-                stay[~clicks] = self._look_elsewhere(burst, act[~clicks])
+            stay = clicks.copy()
+            self._click(burst, act[clicks], pick[clicks], chance[clicks])
+            stay[~clicks] = self._look_elsewhere(burst, act[~clicks])
             act = act[stay]
-        population.recent[user] = np.where(burst.visits.typology[:, None] >= 0, population.recent[user], self.known)
+            self._load(burst, act[self.next_page[act] >= 0])
+        population.recent[user] = np.where(burst.visits.typology[:, None] >= 0, population.recent[user], self.items[:, :RECENT])
         population.last_end[user] = burst.time
 
     def _weights(self, burst: Burst, who: np.ndarray, items: np.ndarray) -> np.ndarray:
@@ -215,17 +219,21 @@ class Browser:
         utility += np.float32(self.scenario.sessions.intent_match) * (world.category[items] == focus[:, None])
         return np.exp(np.minimum(utility, 30)) * (items >= 0)
 
-    def _load(self, burst: Burst, who: np.ndarray, rows: np.ndarray) -> None:
-        """Show slates `rows` (m,) to sessions `who` (m,). What was opened before is reached by going back, not from the page."""
+    def _load(self, burst: Burst, who: np.ndarray) -> None:
+        """Show their next page to sessions `who` (m,). What was opened before is reached by going back, not from the page."""
+        rows = self.next_page[who]
+        self.next_page[who] = -1
         items = self.slates.items[rows]
-        seen = (items[:, :, None] == self.known[who][:, None, :]).any(2)
-        dull = self.population.seen[burst.visits.user[who][:, None], items % MEMORY]
-        self.page[who] = items
-        self.weight[who] = self._weights(burst, who, items) * ~seen * np.where(dull, self.satiated, np.float32(1))
+        within_reach = (items[:, :, None] == self.items[who, None, :RECENT]).any(2)
+        weight = self._weights(burst, who, items)
+        weight[within_reach] = 0
+        weight[self.population.seen[burst.visits.user[who][:, None], items % MEMORY]] *= self.satiated
+        self.items[who, RECENT:] = items
+        self.weight[who, RECENT:] = weight
         if self.scenario.truth.exposures:
             self.shown[who] = np.arange(self.n_exposures, self.n_exposures + len(who))
             self.exposure_session.append((burst.session[who], burst.time[who].copy(), self.slates.policy[rows]))
-            self.exposures.append((items, np.round(self.prices[items], 2), seen))
+            self.exposures.append((items, np.round(self.prices[items], 2), within_reach))
             self.n_exposures += len(who)
 
     def _variant(self, n: int) -> np.ndarray:
@@ -234,22 +242,14 @@ class Browser:
     def _enter(self, burst: Burst) -> None:
         """The first page: a search, a category, the front page, or what goes with the item seen last time."""
         n = len(burst.visits)
-        u = self.rng.random(n)
-        attacked = burst.visits.typology >= 0
-        last = self.population.recent[burst.visits.user, 0]
-        beside = (u < 0.15) & (last >= 0) & ~attacked
+        u, variant = self.rng.random(n), self._variant(n)
+        last = self.items[:, 0]
+        beside = (u < 0.15) & (last >= 0) & (burst.visits.typology < 0)
         front = (u >= 0.15) & (u < 0.27)
-        search = u >= 0.55
-        self._search(burst, np.flatnonzero(search))
-        listing = np.flatnonzero(~search & ~front & ~beside)
-        self.query[listing] = burst.focus[listing] * self.world.facets
-        self._load(burst, listing, self.slates.result(self.query[listing], self._variant(len(listing)), self.depth_of_list[listing]))
-        front_rows = np.flatnonzero(front)
-        self.query[front_rows] = burst.focus[front_rows] * self.world.facets
-        self._load(burst, front_rows, self.slates.trending(self._variant(len(front_rows))))
-        beside_rows = np.flatnonzero(beside)
-        self.query[beside_rows] = burst.focus[beside_rows] * self.world.facets
-        self._load(burst, beside_rows, self.slates.similar(last[beside_rows], self._variant(len(beside_rows))))
+        listing = self.slates.result(self.query, variant, self.depth_of_list)
+        self.next_page[:] = np.where(beside, self.slates.similar(last, variant), np.where(front, self.slates.trending(variant), listing))
+        self._search(burst, np.flatnonzero(u >= 0.55))
+        self._load(burst, np.arange(n))
 
     def _search(self, burst: Burst, who: np.ndarray) -> None:
         """Type a query for the focus: the category, a price tier (thrifty shoppers want budget), or the favourite brand."""
@@ -259,38 +259,33 @@ class Browser:
         tier = np.where(thrift > 1.25, 0, np.where(thrift > 0.75, 1, 2))
         facet = np.where(u < 0.45, 0, np.where(u < 0.75, 1 + tier, 0))
         favourite = self.population.favourite[user, focus // 2]
-        place = (self.world.home_brands[focus // 2, : self.world.facets - 4] == favourite[:, None])
-        facet = np.where((u >= 0.75) & place.any(1), 4 + place.argmax(1), facet)
+        place = (self.world.home_brands[focus // 2, : self.world.facets - 1 - len(TIERS)] == favourite[:, None])
+        facet = np.where((u >= 0.75) & place.any(1), 1 + len(TIERS) + place.argmax(1), facet)
         self.query[who] = focus * self.world.facets + facet
         self.depth_of_list[who] = 0
         self.rows.add(tape.SEARCH, session=burst.session[who], time=burst.time[who], query=self.query[who])
         burst.time[who] += 4.0 + 8.0 * self.rng.random(m)
-        self._load(burst, who, self.slates.result(self.query[who], self._variant(m), self.depth_of_list[who]))
+        self.next_page[who] = self.slates.result(self.query[who], self._variant(m), self.depth_of_list[who])
 
     def _click(self, burst: Burst, who: np.ndarray, pick: np.ndarray, chance: np.ndarray) -> None:
         """Open an item; perhaps put it into the cart; perhaps go on to what stands beside it."""
         rng, setting, population = self.rng, self.scenario.sessions, self.population
-        row = np.arange(len(who))
         again = pick < RECENT
-        item = np.concatenate([self.known[who], self.page[who]], axis=1)[row, pick]
-        weight = np.concatenate([self.known_weight[who], self.weight[who]], axis=1)[row, pick]
-        p = chance[row, pick]
+        item, weight, p = self.items[who, pick], self.weight[who, pick], chance[np.arange(len(who)), pick]
         rank = (chance >= p[:, None]).sum(1) - 1
         self.rows.add(tape.VIEW, session=burst.session[who], time=burst.time[who], item=item, price=self.prices[item],
                       p_choice=p, rank=rank)
         self.last[who] = item
         population.seen[burst.visits.user[who], item % MEMORY] = True
         burst.views[who] += 1
-        old, fresh = who[again], who[~again]
-        self.known_weight[old, pick[again]] *= np.float32(0.6)  # habituation
-        self.known[fresh, 1:] = self.known[fresh, :-1]
-        self.known[fresh, 0] = item[~again]
-        self.known_weight[fresh, 1:] = self.known_weight[fresh, :-1]
-        self.known_weight[fresh, 0] = weight[~again] * np.float32(np.exp(setting.reopen))
-        place = pick[~again] - RECENT
-        self.weight[fresh, place] = 0
+        old, fresh, place = who[again], who[~again], pick[~again]
+        self.weight[old, pick[again]] *= np.float32(0.6)  # habituation
+        self.weight[fresh, place] = 0                     # from the page to what can be opened again
+        for within, newest in ((self.items, item[~again]), (self.weight, weight[~again] * np.float32(np.exp(setting.reopen)))):
+            within[fresh, 1:RECENT] = within[fresh, :RECENT - 1]
+            within[fresh, 0] = newest
         if self.scenario.truth.exposures:
-            self.clicks.append((self.shown[fresh], place))
+            self.clicks.append((self.shown[fresh], place - RECENT))
 
         checkout, user = self.scenario.checkout, burst.visits.user[who]
         # Appeal draws clicks, not purchases: popular items are looked at out of curiosity.
@@ -310,15 +305,11 @@ class Browser:
                           quantity=1, p_choice=p_cart[cart], rank=(others >= p_cart[cart][:, None]).sum(1))
             population.cart[user[cart], size[cart]] = item[cart]
             population.cart_size[user[cart]] += 1
-        u = rng.random(len(who))
-        goes_with = cart & (u < 0.5)
-        if goes_with.any():
-            turn = who[goes_with]
-            burst.focus[turn] = self.world.partner[burst.focus[turn]]
-            self._load(burst, turn, self.slates.complement(item[goes_with], self._variant(len(turn))))
-        similar = ~cart & (u < setting.similar)
-        if similar.any():
-            self._load(burst, who[similar], self.slates.similar(item[similar], self._variant(int(similar.sum()))))
+        u, variant = rng.random(len(who)), self._variant(len(who))
+        self.next_page[who] = np.where(cart & (u < 0.5), self.slates.complement(item, variant),
+                                       np.where(~cart & (u < setting.similar), self.slates.similar(item, variant), -1))
+        turn = who[cart & (u < 0.5)]
+        burst.focus[turn] = self.world.partner[burst.focus[turn]]
 
     def _look_elsewhere(self, burst: Burst, who: np.ndarray) -> np.ndarray:
         """Nothing on the page: leave, turn the page, search anew, or turn to the other intent. (m,) bool: who stays."""
@@ -328,7 +319,7 @@ class Browser:
         then = u[:, 1]
         turn = who[stay & (then < 0.45)]
         self.depth_of_list[turn] += 1
-        self._load(burst, turn, self.slates.result(self.query[turn], self._variant(len(turn)), self.depth_of_list[turn]))
+        self.next_page[turn] = self.slates.result(self.query[turn], self._variant(len(turn)), self.depth_of_list[turn])
         other = stay & (then >= 0.85)
         switch = who[other]
         if len(switch):

@@ -26,7 +26,7 @@ from .scenario import Scenario
 from .shoppers import AGES, CHANNELS, COUNTRIES, REASONS
 from .world import DAY, World
 
-ROWS_PER_SHARD = 400_000
+ROWS_PER_SHARD = 1_200_000
 ROWS_PER_VISIT = 9.0  # with return visits; only sizes shards
 TIME = pa.timestamp("ms", tz="UTC")
 

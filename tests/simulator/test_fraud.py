@@ -85,7 +85,7 @@ def test_labels_are_late_incomplete_and_now_and_then_wrong(orders):
 
 
 def test_mimicry_makes_it_harder():
-    def night_and_country(mimicry):
+    def away_from_home(mimicry):
         log = simulator.simulate("shop", users=2_000, days=30, seed=6, settings={
             "fraud.share": 0.15, "fraud.accounts": 0.1, "fraud.mimicry": mimicry})
         fraud = log.truth["events"]["fraud"].notna().to_numpy()
@@ -93,4 +93,4 @@ def test_mimicry_makes_it_harder():
         away = log.events["country"].astype(str).to_numpy() != home.loc[log.events["user_id"]].to_numpy()
         return away[fraud].mean()
 
-    assert night_and_country(0.0) > 0.3 > 0.1 > night_and_country(1.0)
+    assert away_from_home(0.0) > 0.3 > 0.15 > away_from_home(1.0)
