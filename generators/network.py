@@ -1,0 +1,256 @@
+"""The network that the neural generators share: mixed rows in, one distribution after another out, given a latent per user.
+
+The recurrence is a minimal gated unit whose gates depend on the input alone (Feng et al. 2024, "Were RNNs all we needed?"):
+    h_t = (1 - g_t) * h_{t-1} + g_t * c_t
+so that all matrix products of a sequence are done at once, and per-user gradients need only Linear, Embedding and
+LayerNorm, which opacus knows. What is far back reaches a row through the tracker's features as well (its pool of items).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from .codec import Codec
+from .tracker import CLOCK_SIZES
+
+
+class _Scan(torch.autograd.Function):
+    """h_t = h_{t-1} + g_t (c_t - h_{t-1}) over dimension 1 of (B, T, D), from h_{-1} = 0; one elementwise kernel a step."""
+
+    @staticmethod
+    def forward(ctx: Any, gate: torch.Tensor, candidate: torch.Tensor) -> torch.Tensor:
+        """Returns all states (B, T, D)."""
+        state = torch.empty_like(candidate)
+        last = torch.zeros_like(candidate[:, 0])
+        for t in range(candidate.shape[1]):
+            last = torch.lerp(last, candidate[:, t], gate[:, t])
+            state[:, t] = last
+        ctx.save_for_backward(gate, candidate, state)
+        return state
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Gradients of the gates and the candidates."""
+        gate, candidate, state = ctx.saved_tensors
+        total = torch.empty_like(grads[0])
+        last = torch.zeros_like(candidate[:, 0])
+        keep = 1 - gate
+        for t in range(candidate.shape[1] - 1, -1, -1):
+            last = last + grads[0][:, t]
+            total[:, t] = last
+            last = last * keep[:, t]
+        before = torch.cat([torch.zeros_like(state[:, :1]), state[:, :-1]], 1)
+        return total * (candidate - before), total * gate
+
+
+class Layer(nn.Module):
+    """One recurrent layer with its feed-forward part, both residual."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm, self.norm_inner = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.gates = nn.Linear(width, 2 * width)
+        self.mix = nn.Linear(width, width)
+        self.up, self.down = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
+        with torch.no_grad():  # gates from fast to slow, as in Chrono initialisation (Tallec and Ollivier 2018)
+            self.gates.bias[:width] = -torch.log(torch.linspace(1.0, 50.0, width))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, T, D) -> (B, T, D)."""
+        gate, candidate = self.gates(self.norm(x)).chunk(2, -1)
+        x = x + self.mix(_Scan.apply(torch.sigmoid(gate), candidate))
+        return x + self.down(torch.relu(self.up(self.norm_inner(x))))
+
+    def step(self, x: torch.Tensor, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(n, D) and the state (n, D) -> one step further, and the new state."""
+        gate, candidate = self.gates(self.norm(x)).chunk(2, -1)
+        state = torch.lerp(state, candidate, torch.sigmoid(gate))
+        x = x + self.mix(state)
+        return x + self.down(torch.relu(self.up(self.norm_inner(x)))), state
+
+
+class RowNet(nn.Module):
+    """Encoder of a user into a latent, and decoder of the latent into rows.
+
+    `width` D of the decoder, `latent` Z, `layers` recurrent layers. Fields are predicted in the codec's order, each given
+    those before it in the row.
+    """
+
+    def __init__(self, codec: Codec, *, width: int, latent: int, layers: int) -> None:
+        super().__init__()
+        self.width, self.latent = width, latent
+        self.sizes = codec.fields()
+        features = codec.feature_sizes()
+        self.static_names = list(codec.static_sizes())
+        statics = list(codec.static_sizes().values())
+        self.n_items = codec.items.size
+        self.register_buffer("offset", torch.tensor(np.append(0, np.cumsum(features)[:-1])), persistent=False)
+        self.register_buffer("static_offset", torch.tensor(np.append(0, np.cumsum(statics)[:-1])), persistent=False)
+        self.register_buffer("clock_offset", torch.tensor([0, CLOCK_SIZES[0], CLOCK_SIZES[0] + CLOCK_SIZES[1]]), persistent=False)
+        self.items_from = int(self.offset[5])  # the levels of the last item in the table of features
+        narrow = max(width // 2, 8)
+        self.embed = nn.Embedding(sum(features), width)
+        self.embed_static = nn.Embedding(sum(statics), width)
+        self.embed_clock = nn.Embedding(sum(CLOCK_SIZES), width)
+        self.encode_embed = nn.Embedding(sum(features), narrow)
+        self.encode_static = nn.Embedding(sum(statics), narrow)
+        self.encode_row = nn.Linear(narrow, narrow)
+        self.encode_user = nn.Linear(3 * narrow + 1, width)
+        self.encode_out = nn.Linear(width, 2 * latent)
+        self.from_latent = nn.Linear(latent, width)
+        self.static_hidden = nn.Linear(latent, width)
+        self.static_heads = nn.ModuleList(nn.Linear(width, s) for s in statics)
+        self.static_embeds = nn.ModuleList(nn.Embedding(s, width) for s in statics[:-1])
+        self.layers = nn.ModuleList(Layer(width) for _ in range(layers))
+        self.norm = nn.LayerNorm(width)
+        self.heads = nn.ModuleDict({_key(n): nn.Linear(width, s) for n, s in self.sizes.items() if n != "item"})
+        last = list(self.sizes)[-1]
+        self.chosen = nn.ModuleDict({_key(n): nn.Embedding(s, width) for n, s in self.sizes.items() if n not in ("item", last)})
+        if self.n_items > 1:
+            self.item_mix = nn.Linear(width, width)
+            self.item_head = nn.Linear(width, self.n_items)
+        for module in self.modules():
+            if isinstance(module, nn.Embedding):
+                nn.init.normal_(module.weight, std=0.05)
+
+    # --- the pieces ------------------------------------------------------------------------------------------------------
+
+    def posterior(self, features: torch.Tensor, static: torch.Tensor, mask: torch.Tensor, length: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and log variance (B, Z) of users with `features` (B, T, F), `static` (B, S), `mask` (B, T), `length` (B,) rows."""
+        rows = torch.relu(self.encode_row(self._sum(self.encode_embed, features + self.offset)))  # (B, T, N)
+        weight = mask[..., None].to(rows.dtype)
+        mean = (rows * weight).sum(1) / weight.sum(1).clamp(min=1)
+        highest = (rows * weight).amax(1)
+        about = self.encode_static(static + self.static_offset).sum(1)
+        user = torch.cat([mean, highest, about, torch.log1p(length.to(rows.dtype))[:, None] / 5], 1)
+        center, spread = self.encode_out(torch.relu(self.encode_user(user))).chunk(2, -1)
+        return center, spread.clamp(-8, 4)
+
+    def condition(self, z: torch.Tensor, static: torch.Tensor) -> torch.Tensor:
+        """(n, D): what every step of a user is told."""
+        return self.from_latent(z) + self.embed_static(static + self.static_offset).sum(1)
+
+    def states(self, features: torch.Tensor, condition: torch.Tensor, keep: torch.Tensor | None = None) -> torch.Tensor:
+        """(B, T, D) states after `features` (B, T, F) given `condition` (B, D); `keep` (B, T) zeroes inputs (word dropout)."""
+        x = self._sum(self.embed, features + self.offset)
+        if keep is not None:
+            x = x * keep[..., None]
+        x = x + condition[:, None]
+        for layer in self.layers:
+            x = layer(x)
+        return self.norm(x) + condition[:, None]
+
+    def static_logits(self, z: torch.Tensor, k: int, hidden: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits of the k-th static field, and the hidden (n, D) to which the chosen code is added."""
+        hidden = self.static_hidden(z) if hidden is None else hidden
+        return self.static_heads[k](torch.relu(hidden)), hidden
+
+    def head(self, name: str, u: torch.Tensor) -> torch.Tensor:
+        """Logits of a field from the row's state."""
+        logits: torch.Tensor = self.heads[_key(name)](torch.relu(u))
+        return logits
+
+    def chosen_embedding(self, name: str, code: torch.Tensor) -> torch.Tensor | None:
+        """What a chosen code adds to the row's state; None where nothing comes after it."""
+        key = _key(name)
+        return self.chosen[key](code) if key in self.chosen else None
+
+    def clock_embedding(self, levels: torch.Tensor) -> torch.Tensor:
+        """(..., D) of (..., 3) levels: the time of the row itself."""
+        return self._sum(self.embed_clock, levels + self.clock_offset)
+
+    def item_query(self, u: torch.Tensor) -> torch.Tensor:
+        """(..., D): what is compared with the items."""
+        return u + self.item_mix(torch.relu(u))
+
+    def _sum(self, table: nn.Embedding, index: torch.Tensor) -> torch.Tensor:
+        """(..., D): sum of the embeddings of (..., k); fused where no per-user gradients are wanted."""
+        if getattr(self, "per_user", False):
+            out: torch.Tensor = table(index).sum(-2)
+            return out
+        return F.embedding_bag(index.reshape(-1, index.shape[-1]), table.weight, mode="sum").reshape(*index.shape[:-1], -1)
+
+
+def _key(name: str) -> str:
+    """A field's name as a module name: no dots."""
+    return "f_" + name.replace(".", "_dot_")
+
+
+class NetRows:
+    """The RowModel of a RowNet: hidden states of all users, one step at a time."""
+
+    def __init__(self, codec: Codec, net: RowNet, latents: Any) -> None:
+        self.codec, self.net, self.latents = codec, net, latents
+        self.open = open_fields(codec)
+
+    def begin(self, users: int, generator: torch.Generator) -> torch.Tensor:
+        """See RowModel. `latents(users, generator)` gives (users, Z)."""
+        from .sampling import draw
+
+        z = self.latents(users, generator)
+        hidden, codes = None, []
+        for k in range(len(self.net.static_names)):
+            logits, hidden = self.net.static_logits(z, k, hidden)
+            if logits.shape[1] > 1 and self.net.static_names[k] == "arrival":
+                logits[:, 0] = -torch.inf
+            codes.append(draw(logits, None, generator))
+            if k < len(self.net.static_embeds):
+                hidden = hidden + self.net.static_embeds[k](codes[-1])
+        static = torch.stack(codes, 1)
+        self.condition = self.net.condition(z, static)
+        self.state = [torch.zeros((users, self.net.width)) for _ in self.net.layers]
+        return static
+
+    def step(self, features: torch.Tensor) -> None:
+        """See RowModel."""
+        x = self.net._sum(self.net.embed, features + self.net.offset) + self.condition
+        for k, layer in enumerate(self.net.layers):
+            x, self.state[k] = layer.step(x, self.state[k])
+        self.u = self.net.norm(x) + self.condition
+        self.event = torch.zeros(len(x), dtype=torch.int64)
+
+    def logits(self, name: str, index: torch.Tensor) -> torch.Tensor:
+        """See RowModel."""
+        return self.net.head(name, self.u[index])
+
+    def item_logits(self, category: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+        """See RowModel; one matrix product a category."""
+        query = self.net.item_query(self.u[index])
+        start = self.codec.items.start
+        width = int((start[1:] - start[:-1]).max())
+        out = torch.full((len(index), width), -torch.inf)
+        for c in torch.unique(category).tolist():
+            rows = torch.nonzero(category == c)[:, 0]
+            first, stop = int(start[c]), int(start[c + 1])
+            out[rows, :stop - first] = F.linear(query[rows], self.net.item_head.weight[first:stop], self.net.item_head.bias[first:stop])
+        return out
+
+    def chose(self, name: str, code: torch.Tensor) -> None:
+        """See RowModel."""
+        if name == "clock":
+            self.u = self.u + self.net.clock_embedding(code)
+            return
+        if name == "event":
+            self.event = code
+        if name == "item":
+            return
+        added = self.net.chosen_embedding(name, code)
+        if added is not None:
+            if name in self.open:
+                added = added * self.open[name][self.event][:, None]
+            self.u = self.u + added
+
+    def keep(self, index: torch.Tensor) -> None:
+        """See RowModel."""
+        self.condition, self.u, self.event = self.condition[index], self.u[index], self.event[index]
+        self.state = [s[index] for s in self.state]
+
+
+def open_fields(codec: Codec) -> dict[str, torch.Tensor]:
+    """Field -> (n_events + 1,) float: 1 where the event leaves more than one code; closed fields are neither learnt nor drawn."""
+    return {n: torch.from_numpy((a.sum(1) > 1).astype(np.float32)) for n, a in codec.allow.items()}

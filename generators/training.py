@@ -1,0 +1,242 @@
+"""Training of a RowNet: whole users in batches, long ones cut into windows; plainly, or with per-user DP-SGD.
+
+The loss is the evidence lower bound per step (Kingma and Welling 2014) with free bits (Kingma et al. 2016) and word
+dropout (Bowman et al. 2016), so that the latent is used. DP-SGD (Abadi et al. 2016): Poisson samples of users, one
+gradient a user by opacus, clipped to `clip`, Gaussian noise on their sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from eventlog.console import track
+
+from .codec import Codec
+from .encoding import Steps
+from .network import RowNet, open_fields
+from .privacy import Ledger
+
+WARM_UP = 0.1  # share of the updates in which the learning rate rises
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a network is trained. `batch_steps` counts rows, `batch_users` is the expected number of users of a private batch."""
+
+    epochs: int = 6
+    rate: float = 4e-3
+    batch_steps: int = 4096
+    window: int = 128
+    word_dropout: float = 0.1
+    free_bits: float = 0.1       # nats of each latent dimension that cost nothing
+    kl: bool = True              # False: an autoencoder, whose latent is normalised and jittered instead
+    private_epochs: int = 12
+    private_rows: int = 64       # rows of a user that are learnt from under a budget
+    batch_users: int = 192
+    clip: float = 1.0
+    private_rate: float = 2e-3
+
+
+@dataclass(frozen=True)
+class Batch:
+    """R windows of B users; the first window of each user comes first."""
+
+    features: torch.Tensor  # (R, T, F)
+    clock: torch.Tensor     # (R, T, 3)
+    target: torch.Tensor    # (R, T, n_fields), -1 = not asked
+    mask: torch.Tensor      # (R, T) bool: is there a step?
+    owner: torch.Tensor     # (R,) row of the user in `static`
+    static: torch.Tensor    # (B, S)
+    length: torch.Tensor    # (B,) steps of the user
+
+
+def make_batch(steps: Steps, users: np.ndarray, window: int) -> Batch:
+    """The windows of `users` (B,), padded to the longest."""
+    lengths = steps.lengths()[users]
+    windows = np.maximum(-(-lengths // window), 1)
+    owner = np.append(np.arange(len(users)), np.repeat(np.arange(len(users)), windows - 1))
+    number = np.append(np.zeros(len(users), dtype=np.int64), np.concatenate([np.arange(1, w) for w in windows]) if len(users) else [])
+    start = steps.offsets[users][owner] + number.astype(np.int64) * window
+    size = np.minimum(lengths[owner] - number.astype(np.int64) * window, window)
+    at = start[:, None] + np.arange(int(size.max(initial=1)))[None, :]
+    mask = np.arange(at.shape[1])[None, :] < size[:, None]
+    index = torch.from_numpy(np.where(mask, at, start[:, None]))
+    target = steps.target[index].masked_fill(~torch.from_numpy(mask)[..., None], -1)
+    return Batch(steps.features[index], steps.clock[index], target, torch.from_numpy(mask), torch.from_numpy(owner), steps.static[users],
+                 torch.from_numpy(lengths))
+
+
+def batches(steps: Steps, plan: Plan, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Users in batches of about `batch_steps` steps and of like length, in random order."""
+    noise = rng.random(len(steps))
+    order = np.lexsort((noise, np.round(np.log2(steps.lengths() + 1) * 4)))
+    padded = np.minimum(steps.lengths()[order], plan.window) * np.maximum(-(-steps.lengths()[order] // plan.window), 1)
+    batch = np.cumsum(padded) // plan.batch_steps
+    groups = np.split(order, np.flatnonzero(np.diff(batch)) + 1)
+    for k in rng.permutation(len(groups)):
+        yield groups[k]
+
+
+def latent_of(net: RowNet, batch: Batch, plan: Plan, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """A draw z (B, Z) of each user's latent, and what it costs (B,) in nats."""
+    n = len(batch.static)
+    center, spread = net.posterior(batch.features[:n, 1:], batch.static, batch.mask[:n, 1:], batch.length)
+    noise = torch.randn(center.shape, generator=generator)
+    if not plan.kl:
+        return F.layer_norm(center, center.shape[-1:]) + 0.2 * noise, torch.zeros(n) + 0.0 * spread.sum(1)
+    cost = 0.5 * (center**2 + spread.exp() - 1 - spread)  # (B, Z)
+    if getattr(net, "per_user", False):
+        kl = cost.clamp(min=plan.free_bits).sum(1)        # a mean over users would mix their gradients
+    else:
+        kl = cost.mean(0).clamp(min=plan.free_bits).sum().expand(n)
+    return center + (0.5 * spread).exp() * noise, kl
+
+
+def losses(net: RowNet, batch: Batch, z: torch.Tensor, fields: dict[str, torch.Tensor], names: tuple[str, ...], start: np.ndarray,
+           keep: torch.Tensor | None) -> torch.Tensor:
+    """(R,) summed negative log likelihood in nats of each window; the statics count with the first window of a user."""
+    condition = net.condition(z, batch.static)[batch.owner]
+    states = net.states(batch.features, condition, keep)          # (R, T, D)
+    total = _static_loss(net, batch.static, z)
+    total = torch.cat([total, torch.zeros(len(batch.owner) - len(total))])
+    return total + (_whole_rows(net, states, batch, names, start) if getattr(net, "per_user", False)
+                    else _open_rows(net, states, batch, fields, names, start))
+
+
+def _static_loss(net: RowNet, static: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+    hidden, total = None, torch.zeros(len(static))
+    for k in range(static.shape[1]):
+        logits, hidden = net.static_logits(z, k, hidden)
+        total = total + F.cross_entropy(logits, static[:, k], reduction="none")
+        if k < len(net.static_embeds):
+            hidden = hidden + net.static_embeds[k](static[:, k])
+    return total
+
+
+def _open_rows(net: RowNet, states: torch.Tensor, batch: Batch, fields: dict[str, torch.Tensor], names: tuple[str, ...],
+               start: np.ndarray) -> torch.Tensor:
+    """(R,) loss; each field is computed on the rows that ask for it only."""
+    window = torch.nonzero(batch.mask)[:, 0]                       # (n,) window of each step
+    u, target, clock = states[batch.mask], batch.target[batch.mask], batch.clock[batch.mask]
+    event = target[:, names.index("event")].clamp(min=0)
+    is_row = target[:, names.index("event")] >= 0                  # the step that asks for the end is no row
+    total = torch.zeros(len(batch.owner))
+    for k, name in enumerate(names):
+        code = target[:, k]
+        if name == "item":
+            if net.n_items > 1:
+                total = total + _item_loss(net, u, code, window, len(batch.owner), start)
+            continue
+        asked = code >= 0
+        if name in fields:
+            asked = asked & (fields[name][event] > 0)
+        rows = torch.nonzero(asked)[:, 0]
+        loss = F.cross_entropy(net.head(name, u[rows]), code[rows], reduction="none")
+        total = total.index_add(0, window[rows], loss)
+        if name == "gap":
+            added = net.chosen_embedding(name, code.clamp(min=0))
+            assert added is not None
+            u = u + (added + net.clock_embedding(clock)) * is_row[:, None]
+        elif name == "category":  # a copied item's category is known from the item: it is told as well
+            known = torch.nonzero(is_row & (fields[name][event] > 0))[:, 0]
+            told = net.chosen_embedding(name, batch_category(batch, names)[batch.mask][known])
+            u = u.index_add(0, known, told) if told is not None else u
+        else:
+            added = net.chosen_embedding(name, code[rows])
+            u = u.index_add(0, rows, added) if added is not None else u
+    return total
+
+
+def batch_category(batch: Batch, names: tuple[str, ...]) -> torch.Tensor:
+    """(R, T) the row's category, copied or drawn: it stands in the features of the step after."""
+    after = torch.cat([batch.features[:, 1:, 3] - 1, batch.target[:, -1:, names.index("category")]], 1)
+    return after.clamp(min=0)
+
+
+def _item_loss(net: RowNet, u: torch.Tensor, code: torch.Tensor, window: torch.Tensor, n: int, start: np.ndarray) -> torch.Tensor:
+    """(n,) loss of fresh items within their categories; one matrix product a category."""
+    rows = torch.nonzero(code > 0)[:, 0]
+    total = torch.zeros(n)
+    if len(rows) == 0:
+        return total
+    category = torch.from_numpy(np.searchsorted(start, code[rows].numpy(), side="right") - 1)
+    order = torch.argsort(category, stable=True)
+    rows, category = rows[order], category[order]
+    query = net.item_query(u[rows])
+    present, counts = torch.unique_consecutive(category, return_counts=True)
+    parts = []
+    for c, q, target in zip(present.tolist(), query.split(counts.tolist()), code[rows].split(counts.tolist()), strict=True):
+        first, stop = int(start[c]), int(start[c + 1])
+        logits = F.linear(q, net.item_head.weight[first:stop], net.item_head.bias[first:stop])
+        parts.append(F.cross_entropy(logits, target - first, reduction="none"))
+    return total.index_add(0, window[rows], torch.cat(parts))
+
+
+def _whole_rows(net: RowNet, states: torch.Tensor, batch: Batch, names: tuple[str, ...], start: np.ndarray) -> torch.Tensor:
+    """(B,) loss with every field on every row: each layer sees the users along its first dimension, as opacus needs it."""
+    u, total = states, torch.zeros(len(states))
+    is_row = (batch.target[..., names.index("event")] >= 0)[..., None]
+    category = batch_category(batch, names)
+    for k, name in enumerate(names):
+        code = batch.target[..., k]
+        if name == "item":
+            if net.n_items > 1:
+                logits = net.item_head(net.item_query(u))          # (B, T, n_items)
+                of = torch.from_numpy(np.searchsorted(start, np.arange(net.n_items), side="right") - 1)
+                logits = logits.masked_fill((of != category[..., None]) & (code > 0)[..., None], -1e9)
+                total = total + _sum_loss(logits, torch.where(code > 0, code, -1))
+            continue
+        total = total + _sum_loss(net.head(name, u), code)
+        told = category if name == "category" else code.clamp(min=0)
+        added = net.chosen_embedding(name, told)
+        if added is not None:
+            u = u + added * is_row
+        if name == "gap":
+            u = u + net.clock_embedding(batch.clock) * is_row
+    return total
+
+
+def _sum_loss(logits: torch.Tensor, code: torch.Tensor) -> torch.Tensor:
+    return F.cross_entropy(logits.transpose(1, 2), code, ignore_index=-1, reduction="none").sum(1)
+
+
+def train(net: RowNet, codec: Codec, steps: Steps, plan: Plan, *, seed: int) -> list[float]:
+    """Train without a budget. Returns the mean loss per step (nats) of each epoch."""
+    rng, generator = np.random.default_rng([seed, 4]), torch.Generator().manual_seed(seed * 1_000_003 + 5)
+    fields, start = open_fields(codec), codec.items.start
+    optimizer = torch.optim.Adam(net.parameters(), lr=plan.rate, betas=(0.9, 0.98))
+    schedule = [list(batches(steps, plan, rng)) for _ in range(plan.epochs)]
+    n_updates = sum(map(len, schedule))
+    done, history = 0, []
+    net.train()
+    for epoch in track(schedule, "training", total=len(schedule)):
+        total, count = 0.0, 0
+        for users in epoch:
+            batch = make_batch(steps, users, plan.window)
+            for group in optimizer.param_groups:
+                group["lr"] = plan.rate * _rate_at(done / n_updates)
+            z, kl = latent_of(net, batch, plan, generator)
+            keep = (torch.rand(batch.mask.shape, generator=generator) >= plan.word_dropout).float()
+            loss = losses(net, batch, z, fields, steps.names, start, keep).sum() + kl.sum() * min(1.0, 3 * done / n_updates)
+            n = int(batch.mask.sum())
+            optimizer.zero_grad(set_to_none=True)
+            (loss / n).backward()
+            nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+            optimizer.step()
+            total, count, done = total + float(loss.detach()), count + n, done + 1
+        history.append(total / max(count, 1))
+    net.eval()
+    return history
+
+
+def _rate_at(share: float) -> float:
+    """Rises to 1 in the first WARM_UP of the updates, then a half cosine down to a hundredth."""
+    if share < WARM_UP:
+        return share / WARM_UP + 0.01
+    return 0.01 + 0.99 * 0.5 * (1 + float(np.cos(np.pi * (share - WARM_UP) / (1 - WARM_UP))))
