@@ -21,7 +21,7 @@ from .items import last_items
 
 LAG_WEIGHTS = (1.0, 0.5, 0.33, 0.25)  # how much a step of 1, 2, 3, 4 rows counts as a transition
 RECENT, DECAY = 5, 0.8                # a question is answered from the last 5 rows, weighted .8^j
-REPEATS = 20                          # rows back whose items may come back, weighted the same
+REPEATS = 20                          # rows back whose items may come back, weighted by how often they did in training
 
 
 class Counts:
@@ -40,6 +40,9 @@ class Counts:
         counts = sparse.csr_matrix((weight, (source, to)), shape=(n_items, n_items))
         self.out = np.bincount(source, weights=weight, minlength=n_items)  # (V,) weight that leaves each item
         self.table = (sparse.diags(1 / np.maximum(self.out, 1e-9)) @ counts).tocsr().astype(np.float32)  # (V, V), rows sum to 1
+        item = last_items(train.sequences, queries, last=REPEATS)
+        known = item >= FIRST
+        self.comes_back = ((item == target[:, None]) & known).sum(axis=0) / np.maximum(known.sum(axis=0), 1)  # (REPEATS,)
         self._pairs = _Sums(source * n_items + to, weight)
         self._user_pairs = _Sums((user * n_items + source) * n_items + to, weight)
         self._user_out = _Sums(user * n_items + source, weight)
@@ -48,7 +51,7 @@ class Counts:
         """(n, 2) float32: probability of each true next item by transitions (the user's own left out) and by repeats."""
         queries, target = train.queries, train.target.astype(np.int64)
         item = last_items(train.sequences, queries, last=REPEATS).astype(np.int64)
-        share, weight = _shares(item, item >= FIRST)
+        share, weight = _shares(item >= FIRST, self.comes_back)
         repeat = np.where(weight > 0, (share * (item == target[:, None])).sum(axis=1), self.popularity[target])
         total, mass = np.zeros(len(queries)), np.zeros(len(queries))
         for back, source in enumerate(item.T[:RECENT]):
@@ -69,11 +72,13 @@ class Counts:
         """Two (n, V) float32: the distributions over all items by transitions and by repeats."""
         item = last_items(sequences, queries, last=REPEATS).astype(np.int64)
         recent = item[:, :RECENT]
-        transition = self._distribution(recent, (recent >= FIRST) & (self.out[recent] > 1e-6), self.table)
-        return transition, self._distribution(item, item >= FIRST, None)
+        transition = self._distribution(recent, (recent >= FIRST) & (self.out[recent] > 1e-6), DECAY ** np.arange(RECENT), self.table)
+        return transition, self._distribution(item, item >= FIRST, self.comes_back)
 
-    def _distribution(self, item: np.ndarray, use: np.ndarray, table: sparse.csr_matrix | None) -> np.ndarray:
-        share, weight = _shares(item, use)
+    def _distribution(
+        self, item: np.ndarray, use: np.ndarray, weights: np.ndarray, table: sparse.csr_matrix | None = None
+    ) -> np.ndarray:
+        share, weight = _shares(use, weights)
         n, k = item.shape
         history = sparse.csr_matrix((share.ravel(), item.ravel(), np.arange(0, n * k + 1, k)), shape=(n, self.n_items))
         dense: np.ndarray = (history if table is None else history @ table).toarray()
@@ -81,9 +86,9 @@ class Counts:
         return dense
 
 
-def _shares(item: np.ndarray, use: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(n, k) float32 decayed weights that sum to 1 over the items in `use` (n, k), latest first, and (n,) their sum before that."""
-    weight = np.where(use, DECAY ** np.arange(item.shape[1]), 0.0)
+def _shares(use: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(n, k) float32 of `weights` (k,) over the places in `use` (n, k), made to sum to 1, and (n,) their sum before that."""
+    weight = np.where(use, weights, 0.0)
     total = weight.sum(axis=1)
     return (weight / np.maximum(total, 1e-9)[:, None]).astype(np.float32), total
 

@@ -21,7 +21,6 @@ GAP_BINS = 28  # 0 = no row before; k = 2^(k-1) - 1 .. 2^k - 1 seconds; the last
 TIME_SIZES = (GAP_BINS, 24, 7)
 RUNNING = ("rows", "age", "purchases", "payment_failures", "new_values", "rows_hour", "rows_day", "rows_week", "price_level", "price_ratio")
 PAST_ROWS = 100  # rows back in which a next-item model looks for repeats
-QUESTION = ("gap", "since_purchase", "age", "rows_day", "rows_week", "rows_month")
 
 
 @dataclass(frozen=True)
@@ -63,10 +62,8 @@ class EventTable:
             column += shift  # one table holds the codes of all columns
             shift += size
         numeric = [np.append(sequences.columns.get(name, np.zeros(n, dtype=np.float32)), np.float32(0)) for name in fields.numeric]
-        self.running = np.zeros((n + 1, len(RUNNING)), dtype=np.float32)
         if fields.running:
-            self.running[:n] = running_features(sequences)
-            numeric += list(self.running.T)
+            numeric += list(np.vstack([running_features(sequences), np.zeros((1, len(RUNNING)), dtype=np.float32)]).T)
         gap = np.full(n, -1.0)
         if n > 1:
             gap[1:] = (sequences.time[1:] - sequences.time[:-1]) / 1000
@@ -93,20 +90,6 @@ class EventTable:
         has = queries.end > self.sequences.offsets[queries.user]
         last = self.sequences.time[np.maximum(queries.end - 1, 0)] if self.sequences.n_rows else np.zeros(len(queries), np.int64)
         return time_codes(np.where(has, (queries.time - last) / 1000, -1.0), queries.time)
-
-    def question_features(self, queries: Queries) -> np.ndarray:
-        """(n, len(RUNNING) + len(QUESTION)) float32: the running counts at the last row, and recency at the instant of the question."""
-        s, first = self.sequences, self.sequences.offsets[queries.user]
-        has = queries.end > first
-        last = np.where(has, queries.end - 1, s.n_rows)
-        time = np.append(s.time, 0)
-        days = lambda row: np.where(has, np.maximum(queries.time - time[row], 0) / DAY_MS, 0.0)
-        purchase = np.append(_last_where(s.role == "purchase", s.offsets), -1)[last]
-        since = np.where(purchase >= 0, np.maximum(queries.time - time[purchase], 0) / DAY_MS, 4_000.0)
-        since_row = [np.maximum(s.rows_before(queries.user, queries.time - k * DAY_MS), first) for k in (1, 7, 30)]
-        counts = [np.maximum(queries.end - row, 0) for row in since_row]
-        own = np.column_stack([days(last), since, days(np.minimum(first, s.n_rows)), *counts])
-        return np.column_stack([self.running[last], np.log1p(own)]).astype(np.float32)
 
 
 def time_codes(gap: np.ndarray, time: np.ndarray) -> np.ndarray:
@@ -146,12 +129,6 @@ def _next_same(item: np.ndarray, s: Sequences) -> np.ndarray:
     following = np.full(s.n_rows, s.n_rows, dtype=np.int64)
     following[order[:-1][same]] = order[1:][same]
     return following
-
-
-def _last_where(flag: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """(n_rows,) row of the user's latest True up to each row, -1 = none."""
-    row = np.maximum.accumulate(np.where(flag, np.arange(len(flag)), -1)) if len(flag) else np.zeros(0, dtype=np.int64)
-    return np.where(row >= np.repeat(offsets[:-1], np.diff(offsets)), row, -1)
 
 
 class EventEmbedding(nn.Module):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
 from eventlog.encode import FIRST
 
-from .embedding import PAST_ROWS, QUESTION, RUNNING, Past
+from .embedding import PAST_ROWS, Past
 from .losses import Repeats
 
 REPEAT_DECAY = 0.8
@@ -15,8 +17,6 @@ REPEAT_DECAY = 0.8
 
 class NextItemHead(nn.Module):
     """Hidden state (+ the question's time) -> a vector compared with every item's, and a gate between network and counts."""
-
-    recency: Tensor
 
     def __init__(self, dim: int, n_items: int, *, dropout: float, question: bool, gated: bool) -> None:
         super().__init__()
@@ -28,7 +28,8 @@ class NextItemHead(nn.Module):
         self.repeat = nn.Linear(dim, 2)  # what it adds to an item's logit that the user had it, ever and of late
         nn.init.zeros_(self.repeat.weight)
         nn.init.zeros_(self.repeat.bias)
-        self.register_buffer("recency", REPEAT_DECAY ** torch.arange(PAST_ROWS, dtype=torch.float32), persistent=False)
+        # By distance; learnt, since the latest item of all may be the one that never follows.
+        self.recency = nn.Parameter(REPEAT_DECAY ** torch.arange(PAST_ROWS, dtype=torch.float32))
 
     def repeats(self, z: Tensor, past: Past) -> Repeats:
         """What the user's past items gain or lose, given the vector z (p, dim): once for having occurred, and by how lately."""
@@ -43,29 +44,43 @@ class NextItemHead(nn.Module):
 
 
 class BinaryHead(nn.Module):
-    """[hidden state, mean of the states so far, aggregates at the question] -> logit."""
+    """[hidden state, mean of the states so far, the question's time, aggregates] -> logit.
+
+    It begins as the logistic regression of the aggregates, and learns what the sequence adds to it: a few thousand
+    questions do not teach a network what a convex fit knows at once.
+    """
 
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, dim: int, *, dropout: float) -> None:
+    def __init__(self, dim: int, n_features: int, *, dropout: float) -> None:
         super().__init__()
-        width = len(RUNNING) + len(QUESTION)
-        self.net = nn.Sequential(nn.Linear(3 * dim + width, dim), nn.GELU(), nn.Dropout(dropout), nn.Linear(dim, 1))
-        self.linear = nn.Linear(width, 1)  # recency and frequency act at once, as in a logistic regression
-        nn.init.zeros_(self.linear.weight)
-        self.register_buffer("mean", torch.zeros(width))
-        self.register_buffer("scale", torch.ones(width))
+        last = nn.Linear(dim, 1, bias=False)
+        nn.init.zeros_(last.weight)
+        self.net = nn.Sequential(nn.Linear(3 * dim + n_features, dim), nn.GELU(), nn.Dropout(dropout), last)
+        self.linear = nn.Linear(n_features, 1)
+        self.register_buffer("mean", torch.zeros(n_features))
+        self.register_buffer("scale", torch.ones(n_features))
 
-    def learn_scale(self, features: Tensor, base_rate: float) -> None:
-        """Standardise by the training questions' features (n, F), and begin at the base rate."""
-        self.mean.copy_(features.mean(0))
-        self.scale.copy_(1 / features.std(0, correction=0).clamp_min(1e-3))
-        rate = min(max(base_rate, 1e-4), 1 - 1e-4)
-        with torch.no_grad():
-            self.linear.bias.fill_(float(torch.logit(torch.tensor(rate))))
+    @torch.no_grad()
+    def begin_as_logistic(self, features: np.ndarray, target: np.ndarray, *, strength: float = 0.03) -> None:
+        """Learn the scale of the training questions' features (n, F), and start from their logistic regression (C = `strength`)."""
+        deviation = features.std(axis=0)
+        self.mean.copy_(torch.from_numpy(features.mean(axis=0)))
+        self.scale.copy_(torch.from_numpy(np.where(deviation > 1e-6, 1 / np.maximum(deviation, 1e-6), 0.0)))
+        rate = (target.sum() + 0.5) / (len(target) + 1)
+        weight, bias = np.zeros(features.shape[1]), np.log(rate / (1 - rate))
+        if 0 < target.sum() < len(target):
+            x = self._standard(torch.from_numpy(features).to(self.mean.device)).cpu().numpy().astype(np.float64)
+            fitted = LogisticRegression(C=strength, solver="newton-cholesky", max_iter=100).fit(x, target > 0)
+            weight, bias = fitted.coef_[0], fitted.intercept_[0]
+        self.linear.weight.copy_(torch.from_numpy(weight)[None])
+        self.linear.bias.fill_(float(bias))
+
+    def _standard(self, features: Tensor) -> Tensor:
+        return ((features - self.mean) * self.scale).clamp(-6, 6)
 
     def forward(self, hidden: Tensor, pooled: Tensor, when: Tensor, features: Tensor) -> Tensor:
         """(p,) logit of hidden, pooled, when (p, dim) and features (p, F)."""
-        features = ((features - self.mean) * self.scale).clamp(-8, 8)
+        features = self._standard(features)
         return (self.net(torch.cat([hidden, pooled, when, features], dim=-1)) + self.linear(features)).squeeze(-1)

@@ -19,6 +19,7 @@ from eventlog.encode import FIRST, Encoder, Examples, Queries, Sequences
 from .base import Kind, Model
 from .counts import Counts, item_vectors
 from .embedding import EventEmbedding, EventTable, Fields
+from .features import Features
 from .heads import BinaryHead, NextItemHead
 from .losses import binary_loss, gated_log_probability, item_logits, sampled_log_probability, softmax_log_probability
 from .pretraining import choose_masked, masked_event_loss
@@ -42,7 +43,7 @@ class NeuralModel(Model):
 
     dim, layers, dropout: the network.  length: rows of history in one window.
     epochs, max_steps: training ends at the smaller of both (or earlier, on `valid`); binary_* for binary questions.
-    batch_rows: padded rows in a batch.  lr, weight_decay: AdamW.
+    batch_rows: padded rows in a batch.  lr, binary_lr, weight_decay: AdamW.
     mix_counts: mix with transitions and repeats by a learnt gate.  warm_start: item vectors begin where those counts point.
     question_time: show the network when the question is asked (next item; binary questions always do).
     full_softmax: catalogues up to this size use the full softmax, larger ones `negatives` shared samples.
@@ -53,14 +54,15 @@ class NeuralModel(Model):
 
     def __init__(
         self, *, dim: int = 64, layers: int = 1, dropout: float = 0.3, length: int = 50, epochs: int = 20, max_steps: int = 250,
-        binary_epochs: int = 12, binary_max_steps: int = 300, batch_rows: int = 1_600, lr: float = 3e-3, weight_decay: float = 0.01,
-        mix_counts: bool = True, warm_start: bool = True, question_time: bool = True, full_softmax: int = 5_000, negatives: int = 512,
-        evaluations: int = 6, patience: int = 3, valid_questions: int = 2_000,
+        binary_epochs: int = 12, binary_max_steps: int = 200, batch_rows: int = 1_600, lr: float = 3e-3, binary_lr: float = 1e-3,
+        weight_decay: float = 0.01, mix_counts: bool = True, warm_start: bool = True, question_time: bool = True,
+        full_softmax: int = 5_000, negatives: int = 512, evaluations: int = 6, patience: int = 4, valid_questions: int = 2_000,
     ) -> None:
         self.dim, self.layers, self.dropout, self.length = dim, layers, dropout, length
         self.epochs, self.max_steps = epochs, max_steps
         self.binary_epochs, self.binary_max_steps = binary_epochs, binary_max_steps
-        self.batch_rows, self.lr, self.weight_decay = batch_rows, lr, weight_decay
+        self.batch_rows, self.weight_decay = batch_rows, weight_decay
+        self.lr, self.binary_lr = lr, binary_lr
         self.mix_counts, self.warm_start, self.question_time = mix_counts, warm_start, question_time
         self.full_softmax, self.negatives = full_softmax, negatives
         self.evaluations, self.patience, self.valid_questions = evaluations, patience, valid_questions
@@ -96,7 +98,10 @@ class NeuralModel(Model):
             question = self.question_time and not self.bidirectional
             self.item_head_ = NextItemHead(self.dim, encoder.n_items, dropout=self.dropout, question=question, gated=self.mix_counts)
         else:
-            self.label_head_ = BinaryHead(self.dim, dropout=self.dropout)
+            self.features_ = Features(encoder)
+            known = self.features_.fit(train)
+            self.label_head_ = BinaryHead(self.dim, known.shape[1], dropout=self.dropout)
+            self.label_head_.begin_as_logistic(known, train.target)
         embedding = EventEmbedding(self.fields_, encoder, self.dim, dropout=self.dropout)
         if self.kind_ == "next_item" and self.warm_start:
             with torch.no_grad():
@@ -106,9 +111,9 @@ class NeuralModel(Model):
         head = self.item_head_ if self.kind_ == "next_item" else self.label_head_
         self.network_ = Network(embedding, self.backbone(), head).to(self.device_)
         table = self._table_of(train.sequences)
-        known = np.zeros(len(train.sequences), dtype=np.int64)  # rows of each user that the questions reveal
-        np.maximum.at(known, train.queries.user, train.queries.end - train.sequences.offsets[train.queries.user])
-        revealed = np.arange(train.sequences.n_rows) < (train.sequences.offsets[:-1] + known)[train.sequences.row_user()]
+        shown = np.zeros(len(train.sequences), dtype=np.int64)  # rows of each user that the questions reveal
+        np.maximum.at(shown, train.queries.user, train.queries.end - train.sequences.offsets[train.queries.user])
+        revealed = np.arange(train.sequences.n_rows) < (train.sequences.offsets[:-1] + shown)[train.sequences.row_user()]
         if revealed.any():
             embedding.learn_scale(table.numeric[torch.from_numpy(np.flatnonzero(revealed)).to(self.device_)])
 
@@ -166,9 +171,7 @@ class NeuralModel(Model):
     def _fit_binary(self, examples: Examples, valid: Examples | None, rng: np.random.Generator) -> History:
         table, queries, offsets = self._table_of(examples.sequences), examples.queries, examples.sequences.offsets
         target = self._tensor(examples.target.astype(np.float32))
-        when, features = self._tensor(table.question_time(queries)), self._tensor(table.question_features(queries))
-        head = self.label_head_
-        head.learn_scale(features, float(target.mean()))
+        when, features = self._tensor(table.question_time(queries)), self._tensor(self.features_.transform(examples.sequences, queries))
         if self.bidirectional:
             self._pretrain(table, queries, rng)
 
@@ -209,8 +212,8 @@ class NeuralModel(Model):
 
     def _schedule(self, per_epoch: int, epochs: int, max_steps: int) -> Schedule:
         return Schedule(
-            steps=max(1, min(per_epoch * epochs, max_steps)), lr=self.lr, weight_decay=self.weight_decay,
-            evaluations=self.evaluations, patience=self.patience,
+            steps=max(1, min(per_epoch * epochs, max_steps)), lr=self.lr if self.kind_ == "next_item" else self.binary_lr,
+            weight_decay=self.weight_decay, evaluations=self.evaluations, patience=self.patience,
         )
 
     # --- the network -------------------------------------------------------------------------------------------------
@@ -247,7 +250,7 @@ class NeuralModel(Model):
         table = self._table_of(sequences)
         when = self._tensor(table.question_time(queries))
         binary = self.kind_ == "binary"
-        features = self._tensor(table.question_features(queries)) if binary else None
+        features = self._tensor(self.features_.transform(sequences, queries)) if binary else None
         parts, order = [], []
         for batch in batches(tails(sequences.offsets, queries, self.length - (self.bidirectional and not binary)), SCORE_ROWS):
             query = self._tensor(batch.query)

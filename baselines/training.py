@@ -31,7 +31,7 @@ class Schedule:
 
 @dataclass
 class History:
-    """What happened: the mean loss between evaluations, the measure at each, and the step whose weights were kept."""
+    """What happened: the mean loss between evaluations, the measure before and at each, and the step whose weights were kept."""
 
     loss: list[float] = field(default_factory=list)
     measure: list[float] = field(default_factory=list)
@@ -64,7 +64,13 @@ def train(
     warm = max(1, round(schedule.warmup * schedule.steps))
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, warm, schedule.steps))
     every = max(1, -(-schedule.steps // max(schedule.evaluations, 1)))
-    history, best, kept, running = History(), -math.inf, None, []
+    history, running = History(), []
+    best, kept = -math.inf, None
+    if measure is not None:  # a model that begins well may have nothing to gain
+        module.eval()
+        best = measure()
+        history.measure.append(best)
+        kept = _copy(module)
     module.train()
     for step, batch in zip(range(1, schedule.steps + 1), batches, strict=False):
         value = loss(batch)
@@ -86,13 +92,17 @@ def train(
             module.train()
             if history.measure[-1] > best:
                 best, history.best_step = history.measure[-1], step
-                kept = {k: v.detach().clone() for k, v in module.state_dict().items()}
+                kept = _copy(module)
             elif len(history.measure) - 1 - history.measure.index(best) >= schedule.patience:
                 break
     if kept is not None:
         module.load_state_dict(kept)
     module.eval()
     return history
+
+
+def _copy(module: nn.Module) -> dict[str, Tensor]:
+    return {k: v.detach().clone() for k, v in module.state_dict().items()}
 
 
 def _rate(step: int, warm: int, steps: int) -> float:

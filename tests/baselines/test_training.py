@@ -12,7 +12,8 @@ def line(steps: int, measure=None, **settings):
     torch.manual_seed(0)
     module = nn.Linear(1, 1)
     x = torch.linspace(-1, 1, 32)[:, None]
-    history = train(module, forever(lambda: [x]), lambda b: ((module(b) - 3 * b + 1) ** 2).mean(), Schedule(steps=steps, lr=0.1, **settings), measure)
+    schedule = Schedule(steps=steps, lr=0.1, **settings)
+    history = train(module, forever(lambda: [x]), lambda b: ((module(b) - 3 * b + 1) ** 2).mean(), schedule, measure)
     return module, history
 
 
@@ -24,7 +25,7 @@ def test_loss_falls_to_nothing():
 
 
 def test_best_weights_are_restored_and_training_stops():
-    values = iter([0.1, 0.9, 0.5, 0.4, 0.3, 0.2, 0.1, 0.0])
+    values = iter([0.0, 0.1, 0.9, 0.5, 0.4, 0.3, 0.2, 0.1, 0.0])
     weights = []
     holder = {}
 
@@ -38,7 +39,7 @@ def test_best_weights_are_restored_and_training_stops():
     history = train(module, forever(lambda: [x]), lambda b: (module(b) ** 2).mean(), Schedule(steps=80, lr=0.1, patience=3), measure)
     assert history.best_step == 20
     assert history.steps == 50  # three evaluations after the best
-    assert module.weight.item() == weights[1]
+    assert module.weight.item() == weights[2]
 
 
 def test_an_empty_epoch_ends():

@@ -34,7 +34,8 @@ def test_each_question_is_read_once_at_the_row_before_it(case, seed):
     offsets, queries, length = case
     last = np.zeros(len(offsets) - 1, dtype=np.int64)
     np.maximum.at(last, queries.user, queries.end)
-    for windows in (tails(offsets, queries, length), chunks(offsets, queries, length), chunks(offsets, queries, length, np.random.default_rng(seed))):
+    shifted = chunks(offsets, queries, length, np.random.default_rng(seed))
+    for windows in (tails(offsets, queries, length), chunks(offsets, queries, length), shifted):
         read_rows(windows, offsets, queries)
         assert (windows.length <= length).all()
         user = queries.user[windows.read_query[windows.read_offsets[:-1]]]
