@@ -198,7 +198,7 @@ class Browser:
             tail = (self.depth / inclusive)[:, ::-1].cumsum(1)[:, ::-1]                                # (m, slate)
             chance[:, :RECENT] *= tail[:, :1]
             chance[:, RECENT:] *= tail
-            pick = (chance.cumsum(1) < rng.random(len(act), dtype=np.float32)[:, None]).sum(1)
+            pick = (chance.cumsum(1) <= rng.random(len(act), dtype=np.float32)[:, None]).sum(1)
             clicks = pick < chance.shape[1]
             burst.time[act] += setting.dwell * np.exp(0.9 * rng.standard_normal(len(act), dtype=np.float32)) + 1.0
             stay = clicks.copy()

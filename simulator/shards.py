@@ -130,7 +130,7 @@ def _tables(task: Task, catalogue: World, shard: Shard, rng: np.random.Generator
 
     user = place[table["user"][rows["session"]]]
     time = catalogue.start_ms + np.rint(rows["time"] * 1000).astype(np.int64)
-    order = np.argsort(user * (1 << 44) + (time - catalogue.start_ms), kind="stable")
+    order = tape.stable_order(user)  # bursts play each shopper's sessions in time, so the rows of a user are in time already
     rows = {k: v[order] for k, v in rows.items()}
     user, time, session = user[order], time[order], rows["session"]
     event_id = (np.int64(task.index) << np.int64(32)) + np.arange(len(user))

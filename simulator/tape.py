@@ -52,6 +52,17 @@ class Tape:
         return flat
 
 
+def stable_order(key: np.ndarray) -> np.ndarray:
+    """(n,) int64 that sorts nonnegative `key` (n,), equals in their order: a radix sort by 16-bit digits, numpy's own for uint16."""
+    order = np.argsort((key & 0xFFFF).astype(np.uint16), kind="stable")
+    shift = 16
+    while (int(key.max(initial=0)) >> shift) > 0:
+        digit = ((key[order] >> shift) & 0xFFFF).astype(np.uint16)
+        order = order[np.argsort(digit, kind="stable")]
+        shift += 16
+    return order
+
+
 def mix(values: np.ndarray, salt: int) -> np.ndarray:
     """(n,) uint64: a bijective scramble of nonnegative integers (splitmix64), so that ids look random and never collide."""
     with np.errstate(over="ignore"):

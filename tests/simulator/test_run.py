@@ -9,7 +9,7 @@ from eventlog.errors import InputError
 from eventlog.files import read_json
 from eventlog.log import EventLog
 from eventlog.schema import COLUMNS
-from simulator import shards
+from simulator import shards, tape
 
 
 def digests(folder):
@@ -112,3 +112,9 @@ def test_numbers_out_of_range_are_refused(tmp_path):
         with pytest.raises(InputError, match=next(iter(wrong))):
             simulator.run("small", **{"users": 5, "days": 2, "seed": 1, "out": tmp_path / "x", **wrong})
     assert not list(tmp_path.iterdir())
+
+
+@given(keys=st.lists(st.integers(0, 2**40), max_size=200))
+def test_stable_order_is_a_stable_sort(keys):
+    key = np.array(keys + keys, dtype=np.int64)
+    assert (tape.stable_order(key) == np.argsort(key, kind="stable")).all()
