@@ -114,6 +114,27 @@ class Clock:
         pick = (weight <= draw).sum(1).clamp(max=CANDIDATES - 1)
         return moved.gather(1, pick[:, None])[:, 0]
 
+    def cycle(self) -> torch.Tensor:
+        """(WEEK_HOURS, size) float32: log of the mean weekly intensity where each gap lands, by the hour of the week it starts in.
+
+        Added to the logits of the gap, so that a model need not learn the cycle from what follows it.
+        """
+        total = torch.cat([torch.zeros(1, dtype=torch.float64), self._weekly.repeat(2).cumsum(0)])  # intensity up to each hour of two weeks
+
+        def until(hours: torch.Tensor) -> torch.Tensor:
+            weeks = torch.div(hours, WEEK_HOURS, rounding_mode="floor")
+            rest = hours - weeks * WEEK_HOURS
+            whole = rest.long()
+            return weeks * total[WEEK_HOURS] + total[whole] + (rest - whole) * (total[whole + 1] - total[whole])
+
+        start = torch.arange(WEEK_HOURS, dtype=torch.float64)[:, None] + 0.5
+        low, high = self._ends[0][None, :] / 3600, self._ends[1][None, :] / 3600
+        high = torch.maximum(high, low + 0.5)  # a point stands for its half hour
+        mean = (until(start + high) - until(start + low)) / (high - low)
+        bias = torch.log(mean.clamp(min=1e-3))
+        bias[:, :self.within.size] = 0.0
+        return bias.to(torch.float32)
+
     def levels(self, time: torch.Tensor) -> torch.Tensor:
         """(n, 3) int64: hour of the day (0..23), day of the week (0..6, Monday first), remaining span (0..REMAINING-1)."""
         hour = (torch.div(time, HOUR_MS, rounding_mode="floor") + 72) % WEEK_HOURS

@@ -201,9 +201,11 @@ def _learn_categorical(
         mode = of_item.value_counts(sort=True).reset_index().drop_duplicates("i").set_index("i")["v"]
         table = np.zeros(codec.items.size, dtype=np.int64)
         table[mode.index.to_numpy()] = mode.to_numpy()
-        agree = table[items[present]] == own[present]
+        known = present & (items > 0) & ~np.isin(items, codec.items.other)
+        table[codec.items.other] = 0  # a stand-in for many items has no one value
+        agree = (table[items] == own)[known].mean() if known.any() else 0.0
         covers = present[items > 0].mean() > 0.99 and (items[present] > 0).mean() > 0.99
-        if covers and agree.mean() > 0.99 and len(values.values) > 1:
+        if covers and agree > 0.99 and len(values.values) > 1:
             codec.items.attributes[name] = table
 
 

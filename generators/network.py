@@ -56,7 +56,7 @@ class Layer(nn.Module):
         self.norm, self.norm_inner = nn.LayerNorm(width), nn.LayerNorm(width)
         self.gates = nn.Linear(width, 2 * width)
         self.mix = nn.Linear(width, width)
-        self.up, self.down = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
+        self.up, self.down = nn.Linear(width, width), nn.Linear(width, width)
         with torch.no_grad():  # gates from fast to slow, as in Chrono initialisation (Tallec and Ollivier 2018)
             self.gates.bias[:width] = -torch.log(torch.linspace(1.0, 50.0, width))
 
@@ -92,6 +92,7 @@ class RowNet(nn.Module):
         self.register_buffer("offset", torch.tensor(np.append(0, np.cumsum(features)[:-1])), persistent=False)
         self.register_buffer("static_offset", torch.tensor(np.append(0, np.cumsum(statics)[:-1])), persistent=False)
         self.register_buffer("clock_offset", torch.tensor([0, CLOCK_SIZES[0], CLOCK_SIZES[0] + CLOCK_SIZES[1]]), persistent=False)
+        self.register_buffer("cycle", torch.cat([torch.zeros(1, codec.clock.size), codec.clock.cycle()]), persistent=False)
         self.items_from = int(self.offset[5])  # the levels of the last item in the table of features
         narrow = max(width // 2, 8)
         self.embed = nn.Embedding(sum(features), width)
@@ -155,6 +156,12 @@ class RowNet(nn.Module):
         logits: torch.Tensor = self.heads[_key(name)](torch.relu(u))
         return logits
 
+    def cycle_of(self, features: torch.Tensor) -> torch.Tensor:
+        """(..., gap codes): what the weekly cycle adds to the logits of the gap after the row that `features` (..., F) tell of."""
+        hour, day = features[..., -3], features[..., -2]  # codes + 1, 0 = before the first row
+        out: torch.Tensor = self.cycle[torch.where(hour > 0, (day - 1) * 24 + hour, 0)]
+        return out
+
     def chosen_embedding(self, name: str, code: torch.Tensor) -> torch.Tensor | None:
         """What a chosen code adds to the row's state; None where nothing comes after it."""
         key = _key(name)
@@ -213,10 +220,12 @@ class NetRows:
             x, self.state[k] = layer.step(x, self.state[k])
         self.u = self.net.norm(x) + self.condition
         self.event = torch.zeros(len(x), dtype=torch.int64)
+        self.features = features
 
     def logits(self, name: str, index: torch.Tensor) -> torch.Tensor:
         """See RowModel."""
-        return self.net.head(name, self.u[index])
+        logits = self.net.head(name, self.u[index])
+        return logits + self.net.cycle_of(self.features[index]) if name == "gap" else logits
 
     def item_logits(self, category: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
         """See RowModel; one matrix product a category."""

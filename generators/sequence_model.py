@@ -22,7 +22,7 @@ from .encoding import Steps, encode
 from .learning import census_plan, check_public, learn
 from .privacy import Census, Ledger, check_budget
 from .sampling import RowModel, sample_rows
-from .validity import learn_masks, learn_needs
+from .validity import learn_cart_needs, learn_masks, learn_needs
 
 ASSUMED_PUBLIC = ["number of users", "names and types of columns", "event roles", "currency", "label kinds and values", "settings of the generator"]
 
@@ -63,6 +63,8 @@ class SequenceGenerator(Generator):
         private = epsilon is not None
         self.codec_.needs = learn_needs(log, self.codec_, private=private)
         steps = encode(log, self.codec_, max_rows=self._rows_of_a_user(private))
+        if not private:
+            self.codec_.needs |= learn_cart_needs(self.codec_, steps)
         learn_masks(self.codec_, steps, private=private)
         self._learn(steps, seed=seed, ledger=ledger)
         self.privacy = ledger.statement(sorted(public), ASSUMED_PUBLIC)

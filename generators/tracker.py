@@ -141,12 +141,19 @@ class Tracker:
             ((self.flags & CART > 0) & filled).sum(1), ((self.flags & EVER > 0) & filled).sum(1),
         ], 1)
 
+    def _least_needed(self) -> torch.Tensor:
+        """(n,) slot that a new item takes: the least recent one that is not in the cart (or at all, where carts fill half the pool)."""
+        carted = (self.flags & CART > 0) & (self.item > 0)
+        crowded = carted.sum(1) >= POOL // 2
+        loose = torch.where(carted, -1, torch.arange(POOL)[None, :]).amax(1)
+        return torch.where(crowded, POOL - 1, loose)
+
     def _touch(self, row: Row) -> None:
-        """Move the row's item to the front of the pool; the least recent one falls out."""
+        """Move the row's item to the front of the pool; another falls out where it is new."""
         has = row.item > 0
         match = self.item == row.item[:, None]
         found = match.any(1) & has
-        position = torch.where(found, match.int().argmax(1), POOL - 1)
+        position = torch.where(found, match.int().argmax(1), self._least_needed())
         flags = torch.where(found, self.flags.gather(1, position[:, None])[:, 0], 0)
         flags = (flags & ~self.clears[row.event]) | self.sets[row.event]
         number = torch.where(found, self.order_of.gather(1, position[:, None])[:, 0], -1)

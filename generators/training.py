@@ -29,7 +29,8 @@ WARM_UP = 0.1  # share of the updates in which the learning rate rises
 class Plan:
     """How a network is trained. `batch_steps` counts rows, `batch_users` is the expected number of users of a private batch."""
 
-    epochs: int = 6
+    epochs: int = 0              # 0: as many as `rows` allows
+    rows: int = 1_300_000        # rows seen in training where `epochs` is 0
     rate: float = 4e-3
     batch_steps: int = 4096
     window: int = 128
@@ -123,7 +124,7 @@ def _open_rows(net: RowNet, states: torch.Tensor, batch: Batch, fields: dict[str
                start: np.ndarray) -> torch.Tensor:
     """(R,) loss; each field is computed on the rows that ask for it only."""
     window = torch.nonzero(batch.mask)[:, 0]                       # (n,) window of each step
-    u, target, clock = states[batch.mask], batch.target[batch.mask], batch.clock[batch.mask]
+    u, target, clock, features = (x[batch.mask] for x in (states, batch.target, batch.clock, batch.features))
     event = target[:, names.index("event")].clamp(min=0)
     is_row = target[:, names.index("event")] >= 0                  # the step that asks for the end is no row
     total = torch.zeros(len(batch.owner))
@@ -137,7 +138,10 @@ def _open_rows(net: RowNet, states: torch.Tensor, batch: Batch, fields: dict[str
         if name in fields:
             asked = asked & (fields[name][event] > 0)
         rows = torch.nonzero(asked)[:, 0]
-        loss = F.cross_entropy(net.head(name, u[rows]), code[rows], reduction="none")
+        logits = net.head(name, u[rows])
+        if name == "gap":
+            logits = logits + net.cycle_of(features[rows])
+        loss = F.cross_entropy(logits, code[rows], reduction="none")
         total = total.index_add(0, window[rows], loss)
         if name == "gap":
             added = net.chosen_embedding(name, code.clamp(min=0))
@@ -192,7 +196,8 @@ def _whole_rows(net: RowNet, states: torch.Tensor, batch: Batch, names: tuple[st
                 logits = logits.masked_fill((of != category[..., None]) & (code > 0)[..., None], -1e9)
                 total = total + _sum_loss(logits, torch.where(code > 0, code, -1))
             continue
-        total = total + _sum_loss(net.head(name, u), code)
+        logits = net.head(name, u)
+        total = total + _sum_loss(logits + net.cycle_of(batch.features) if name == "gap" else logits, code)
         told = category if name == "category" else code.clamp(min=0)
         added = net.chosen_embedding(name, told)
         if added is not None:
@@ -211,7 +216,7 @@ def train(net: RowNet, codec: Codec, steps: Steps, plan: Plan, *, seed: int) -> 
     rng, generator = np.random.default_rng([seed, 4]), torch.Generator().manual_seed(seed * 1_000_003 + 5)
     fields, start = open_fields(codec), codec.items.start
     optimizer = torch.optim.Adam(net.parameters(), lr=plan.rate, betas=(0.9, 0.98))
-    schedule = [list(batches(steps, plan, rng)) for _ in range(plan.epochs)]
+    schedule = [list(batches(steps, plan, rng)) for _ in range(epochs_of(plan, steps))]
     n_updates = sum(map(len, schedule))
     done, history = 0, []
     net.train()
@@ -233,6 +238,11 @@ def train(net: RowNet, codec: Codec, steps: Steps, plan: Plan, *, seed: int) -> 
         history.append(total / max(count, 1))
     net.eval()
     return history
+
+
+def epochs_of(plan: Plan, steps: Steps) -> int:
+    """Passes over the log: a small log is passed over more often, a large one at least 3 times."""
+    return plan.epochs or int(np.clip(round(plan.rows / max(len(steps.features), 1)), 3, 60))
 
 
 def _rate_at(share: float) -> float:

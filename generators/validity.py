@@ -47,6 +47,18 @@ def learn_needs(log: EventLog, codec: Codec, *, private: bool) -> dict[str, int]
     return needs
 
 
+def learn_cart_needs(codec: Codec, steps: Steps) -> dict[str, int]:
+    """Events without items (checkout, payment) that the log never has while the cart is empty."""
+    event, pick = (steps.target[:, steps.names.index(n)] for n in ("event", "pick"))
+    cart = steps.features[:, codec.counter_column("cart")]
+    found = {}
+    for k, name in enumerate(codec.events.values):
+        rows = event == k + 1
+        if codec.roles[name] in ("checkout", "payment", "payment_failed") and rows.any() and (pick[rows] == 0).all() and (cart[rows] > 0).all():
+            found[name] = CART
+    return found
+
+
 def learn_masks(codec: Codec, steps: Steps, *, private: bool) -> None:
     """Which codes go with which event, and which event follows which: what never occurred is never drawn. Nothing under a budget."""
     sizes = codec.fields()

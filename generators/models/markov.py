@@ -116,6 +116,7 @@ class Chain:
         self.log = {k: torch.log(torch.from_numpy(v)) for k, v in tables.items() if k in codec.fields()}
         self.popularity = torch.from_numpy(tables["popularity"])
         self.successor, self.count = torch.from_numpy(tables["successor"]).long(), torch.from_numpy(tables["successor_count"])
+        self.cycle = torch.cat([torch.zeros(1, codec.clock.size), codec.clock.cycle()])
         starts = torch.from_numpy(codec.items.start)
         self.start, self.width = starts[:-1], int((starts[1:] - starts[:-1]).max())
 
@@ -132,7 +133,11 @@ class Chain:
     def logits(self, name: str, index: torch.Tensor) -> torch.Tensor:
         """See RowModel."""
         coarse, extra, _, width = context(self.codec, name, self.features[index], self.event[index], self.breaks[index])
-        return self.log[name][coarse * width + extra]
+        logits = self.log[name][coarse * width + extra]
+        if name == "gap":
+            hour, day = self.features[index, -3], self.features[index, -2]
+            logits = logits + self.cycle[torch.where(hour > 0, (day - 1) * 24 + hour, 0)]
+        return logits
 
     def item_logits(self, category: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
         """Counts after the item before, on top of `strength` times popularity within the category."""

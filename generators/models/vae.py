@@ -1,10 +1,13 @@
 """vae: a variational autoencoder of users: one latent a user, an autoregressive decoder that is told it at every step.
 
 Kingma and Welling 2014; the decoder cannot ignore the latent: word dropout, free bits, and the latent enters every step.
+Users are not spread like the standard normal even after training; latents are drawn from a mixture of Gaussians fitted to
+the posteriors (ex-post density estimation, Ghosh et al. 2020), or from the standard normal under a budget.
 """
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -16,7 +19,7 @@ from generators.encoding import Steps
 from generators.network import NetRows, RowNet
 from generators.privacy import Ledger
 from generators.sequence_model import SequenceGenerator
-from generators.training import Plan, train
+from generators.training import Plan, batches, latent_of, make_batch, train
 
 
 class Vae(SequenceGenerator):
@@ -25,21 +28,22 @@ class Vae(SequenceGenerator):
     supports_epsilon = False
 
     def __init__(
-        self, *, width: int = 128, latent: int = 24, layers: int = 2, epochs: int = 6, rate: float = 4e-3, batch_steps: int = 4096, window: int = 128,
+        self, *, width: int = 96, latent: int = 24, layers: int = 2, epochs: int = 0, rows: int = 1_300_000, rate: float = 4e-3,
+        batch_steps: int = 4096, window: int = 128,
         word_dropout: float = 0.1, free_bits: float = 0.1, private_epochs: int = 12, private_rows: int = 64, batch_users: int = 192, clip: float = 1.0,
-        private_rate: float = 2e-3, min_users: int = 5, intervals: int = 32, max_rows: int = 1024,
+        private_rate: float = 2e-3, components: int = 12, min_users: int = 5, intervals: int = 32, max_rows: int = 1024,
     ) -> None:
         super().__init__(min_users=min_users, intervals=intervals, max_rows=max_rows)
-        if min(width, latent, layers, epochs, private_epochs) < 1:
-            raise InputError("width, latent, layers and epochs must be at least 1.")
-        self.width, self.latent, self.layers = width, latent, layers
-        self.plan = Plan(epochs=epochs, rate=rate, batch_steps=batch_steps, window=window, word_dropout=word_dropout, free_bits=free_bits,
+        if min(width, latent, layers, rows, private_epochs) < 1:
+            raise InputError("width, latent, layers and rows must be at least 1.")
+        self.width, self.latent, self.layers, self.components = width, latent, layers, components
+        self.plan = Plan(epochs=epochs, rows=rows, rate=rate, batch_steps=batch_steps, window=window, word_dropout=word_dropout, free_bits=free_bits,
                          private_epochs=private_epochs, private_rows=private_rows, batch_users=batch_users, clip=clip, private_rate=private_rate)
 
     def settings(self) -> dict[str, Any]:
         """See Generator.settings."""
         plan = {k: v for k, v in vars(self.plan).items() if k != "kl"}
-        return {**super().settings(), "width": self.width, "latent": self.latent, "layers": self.layers, **plan}
+        return {**super().settings(), "width": self.width, "latent": self.latent, "layers": self.layers, "components": self.components, **plan}
 
     def _rows_of_a_user(self, private: bool) -> int:
         return min(self.plan.private_rows, self.max_rows) if private else self.max_rows
@@ -47,6 +51,7 @@ class Vae(SequenceGenerator):
     def _learn(self, steps: Steps, *, seed: int, ledger: Ledger) -> None:
         self.net_ = self._build(seed)
         self.history_ = train(self.net_, self.codec_, steps, self.plan, seed=seed)
+        self.prior_ = fit_prior(posterior_draws(self.net_, steps, self.plan, seed=seed), self.components, seed=seed)
 
     def _build(self, seed: int) -> RowNet:
         with torch.random.fork_rng(devices=[]):
@@ -54,15 +59,49 @@ class Vae(SequenceGenerator):
             return RowNet(self.codec_, width=self.width, latent=self.latent, layers=self.layers)
 
     def _row_model(self) -> NetRows:
-        return NetRows(self.codec_, self.net_, lambda users, generator: torch.randn((users, self.latent), generator=generator))
+        return NetRows(self.codec_, self.net_, self._latents)
+
+    def _latents(self, users: int, generator: torch.Generator) -> torch.Tensor:
+        """(users, Z) draws from the mixture of Gaussians."""
+        weight, center, factor = (torch.from_numpy(self.prior_[k]) for k in ("weight", "center", "factor"))
+        part = torch.multinomial(weight, users, replacement=True, generator=generator)
+        noise = torch.randn((users, self.latent), generator=generator)
+        return center[part] + (factor[part] @ noise[:, :, None])[:, :, 0]
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """See Generator.state."""
-        return {k: v.detach().numpy() for k, v in self.net_.state_dict().items()}, {"codec": self.codec_.to_json()}
+        arrays = {f"net/{k}": v.detach().numpy() for k, v in self.net_.state_dict().items()} | {f"prior/{k}": v for k, v in self.prior_.items()}
+        return arrays, {"codec": self.codec_.to_json()}
 
     def restore(self, arrays: dict[str, np.ndarray], data: dict[str, Any]) -> None:
         """See Generator.restore."""
         self.codec_ = Codec.from_json(data["codec"])
         self.net_ = self._build(0)
-        self.net_.load_state_dict({k: torch.from_numpy(v) for k, v in arrays.items()})
+        self.net_.load_state_dict({k.removeprefix("net/"): torch.from_numpy(v) for k, v in arrays.items() if k.startswith("net/")})
+        self.prior_ = {k.removeprefix("prior/"): v for k, v in arrays.items() if k.startswith("prior/")}
         self.net_.eval()
+
+
+def posterior_draws(net: RowNet, steps: Steps, plan: Plan, *, seed: int) -> np.ndarray:
+    """(n_users, Z) one draw from the posterior of each user, in the order of `steps`."""
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + 6)
+    rng = np.random.default_rng([seed, 6])
+    out = np.zeros((len(steps), net.latent), dtype=np.float32)
+    with torch.no_grad():
+        for users in batches(steps, plan, rng):
+            out[users] = latent_of(net, make_batch(steps, users, plan.window), plan, generator)[0].numpy()
+    return out
+
+
+def fit_prior(draws: np.ndarray, components: int, *, seed: int) -> dict[str, np.ndarray]:
+    """weight (K,), center (K, Z), factor (K, Z, Z): a mixture of Gaussians with Cholesky factors; at least 50 users a component."""
+    from sklearn.mixture import GaussianMixture
+
+    k = int(np.clip(len(draws) // 50, 1, components))
+    mixture = GaussianMixture(k, covariance_type="full" if len(draws) > 20 * draws.shape[1] else "diag", reg_covar=1e-3, random_state=seed, max_iter=50)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # not converged after 50 rounds is close enough
+        mixture.fit(draws)
+    covariance = mixture.covariances_ if mixture.covariance_type == "full" else np.stack([np.diag(c) for c in mixture.covariances_])
+    return {"weight": mixture.weights_.astype(np.float32), "center": mixture.means_.astype(np.float32),
+            "factor": np.linalg.cholesky(covariance).astype(np.float32)}
