@@ -26,12 +26,24 @@ FORMAT = 1
 
 def make(model: str, settings: Mapping[str, Any] | None = None) -> Generator:
     """An unfitted generator by name or path. Raises UnknownNameError for a wrong name or setting."""
-    found = plugins.load(PACKAGE, model, Generator, kind="generator")
-    known = [p for p in inspect.signature(found.__init__).parameters if p != "self"]
+    found: type[Generator] = plugins.load(PACKAGE, model, Generator, kind="generator")  # type: ignore[type-abstract]
+    known = known_settings(found)
     for name in settings or {}:
         if name not in known:
             raise UnknownNameError(f"setting of {model}", name, known)
     return found(**(settings or {}))
+
+
+def known_settings(found: type[Generator]) -> list[str]:
+    """Names of the settings of a generator: keyword arguments of its `__init__`, and of its base's where it takes `**those` too."""
+    names: list[str] = []
+    for base in found.__mro__:
+        if "__init__" in vars(base):
+            parameters = inspect.signature(vars(base)["__init__"]).parameters.values()
+            names += [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+            if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+                break
+    return names
 
 
 def fit(
