@@ -22,7 +22,7 @@ from .tracker import CLEARS, CLOCK_SIZES, COUNTERS, ORDERS, PICKS, SETS, feature
 SAME = 1           # code of a categorical field: the user's last value of this column; its values follow
 RELATIONS = 5      # an id column: missing, same as before, an earlier one, new, new and shared with other users
 SAME_ID, EARLIER_ID, NEW_ID, SHARED_ID = 1, 2, 3, 4
-ARRIVAL = "arrival"
+ARRIVAL, LENGTH = "arrival", "length"  # static fields that every log has
 
 
 @dataclass
@@ -118,6 +118,13 @@ class Codec:
     def static_sizes(self) -> dict[str, int]:
         """Static field -> number of codes."""
         return {n: c.size for n, c in self.statics.items()}
+
+    def least_rows(self, static: torch.Tensor) -> torch.Tensor:
+        """(n,) int64: the lower end of the static field 'length' of users with `static` (n, n_static) codes."""
+        coder = self.statics[LENGTH]
+        assert isinstance(coder, Bins)
+        low = torch.from_numpy(np.nan_to_num(coder.ends()[0], nan=1.0))
+        return low[static[:, list(self.statics).index(LENGTH)]].ceil().long()
 
     def event_tables(self) -> dict[str, torch.Tensor]:
         """For Tracker: flags that each event sets, clears and needs, (n_events + 1,) int64."""

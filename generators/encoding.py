@@ -13,7 +13,7 @@ import torch
 
 from eventlog import EventLog
 
-from .codec import ARRIVAL, EARLIER_ID, NEW_ID, RELATIONS, SAME, SAME_ID, SHARED_ID, Codec
+from .codec import ARRIVAL, EARLIER_ID, LENGTH, NEW_ID, RELATIONS, SAME, SAME_ID, SHARED_ID, Codec
 from .coders import Bins, string_codes
 from .readers import category_codes, days_before, gaps_and_breaks, item_codes, split_price
 from .tracker import BOUGHT, CLOCK_SIZES, FRESH, ITEMS_ORDER, NEW_ORDER, NO_ORDER, SAME_ORDER, Row, Tracker
@@ -83,7 +83,8 @@ def _unfold(
     clock = torch.zeros((int(offsets[-1]), len(CLOCK_SIZES)), dtype=torch.int64)
     items = torch.zeros(int(offsets[-1]), dtype=torch.int64)
     first = torch.from_numpy(static[by_length])
-    tracker = Tracker(len(used), **codec.event_tables(), values=initial_values(codec, first), n_rest=len(codec.rest_fields))
+    tracker = Tracker(len(used), **codec.event_tables(), values=initial_values(codec, first), n_rest=len(codec.rest_fields),
+                      length=codec.least_rows(first))
     start, write = torch.from_numpy(starts[by_length]), torch.from_numpy(offsets[:-1][by_length])
     lengths = used[by_length]
     last = torch.zeros((len(used), 3), dtype=torch.int64)
@@ -165,6 +166,8 @@ def _static(codec: Codec, log: EventLog, events: pd.DataFrame, user: np.ndarray,
         if name == ARRIVAL:
             assert isinstance(coder, Bins)
             columns.append(coder.encode((time[starts] - codec.clock.start_ms) / 1000))
+        elif name == LENGTH:
+            columns.append(coder.encode(np.diff(np.append(starts, len(user))).astype(np.float64)))  # type: ignore[arg-type]
         elif kind is not None and table is not None:
             column = table[name]
             if isinstance(coder, Bins):

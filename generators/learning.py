@@ -12,7 +12,7 @@ from eventlog.errors import InputError, UnknownNameError
 from eventlog.schema import roles_of
 
 from .clock import Clock
-from .codec import ARRIVAL, Codec, Items
+from .codec import ARRIVAL, LENGTH, Codec, Items
 from .coders import Bins, Values, string_codes
 from .privacy import Census
 from .readers import category_codes, days_before, gaps_and_breaks, item_codes, split_price
@@ -66,6 +66,7 @@ def learn(log: EventLog, census: Census, *, public: frozenset[str] = frozenset()
         flags={"session": "session_id" in events, "order": "order_id" in events, "category": "category" in events, "item": "item_id" in events},
         carried={k: log.manifest[k] for k in ("roles", "currency") if k in log.manifest})
     codec.statics[ARRIVAL] = _arrival(census, clock, user, time, intervals)
+    codec.statics[LENGTH] = _length(census, user, intervals, max_rows)
     _learn_columns(codec, log, census, user, public, intervals)
     _learn_users(codec, log, census, user, time, public)
     _learn_labels(codec, log, census, user)
@@ -85,6 +86,15 @@ def _arrival(census: Census, clock: Clock, user: np.ndarray, time: np.ndarray, i
     first = np.append(True, user[1:] != user[:-1])
     seconds = (time[first] - clock.start_ms) / 1000
     return Bins.fit(census, ARRIVAL, user[first], seconds, intervals=intervals, log=False, decimals=3, point_share=1.1)
+
+
+def _length(census: Census, user: np.ndarray, intervals: int, max_rows: int) -> Bins:
+    """Rows of a user; a fixed grid under a budget."""
+    if census.private:
+        edges = np.unique(np.ceil(2.0 ** np.arange(0, np.log2(max_rows) + 0.5, 0.5)))
+        return Bins(np.zeros(0), edges[:-1], edges[1:], True, 0)
+    rows = np.bincount(user).astype(np.float64)
+    return Bins.fit(census, LENGTH, np.arange(len(rows)), rows, intervals=intervals, decimals=0)
 
 
 def _items(log: EventLog, census: Census, user: np.ndarray, categories: Values, public: frozenset[str]) -> Items:

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .codec import Codec
+from .codec import ARRIVAL, LENGTH, Codec
 from .tracker import CLOCK_SIZES
 
 
@@ -105,6 +105,8 @@ class RowNet(nn.Module):
         self.encode_out = nn.Linear(width, 2 * latent)
         self.from_latent = nn.Linear(latent, width)
         self.static_hidden = nn.Linear(latent, width)
+        # What the marginals of the static fields lack when latents come from the prior; zero unless `calibrate` was called.
+        self.register_buffer("static_bias", torch.zeros(sum(statics)))
         self.static_heads = nn.ModuleList(nn.Linear(width, s) for s in statics)
         self.static_embeds = nn.ModuleList(nn.Embedding(s, width) for s in statics[:-1])
         self.layers = nn.ModuleList(Layer(width) for _ in range(layers))
@@ -150,6 +152,26 @@ class RowNet(nn.Module):
         """Logits of the k-th static field, and the hidden (n, D) to which the chosen code is added."""
         hidden = self.static_hidden(z) if hidden is None else hidden
         return self.static_heads[k](torch.relu(hidden)), hidden
+
+    def bias_of(self, k: int) -> torch.Tensor:
+        """The part of `static_bias` that belongs to the k-th static field."""
+        first = int(self.static_offset[k])
+        return self.static_bias[first:first + self.static_heads[k].out_features]
+
+    @torch.no_grad()
+    def calibrate(self, z: torch.Tensor, static: torch.Tensor, generator: torch.Generator, *, rounds: int = 20) -> None:
+        """Fit `static_bias` so that latents `z` (n, Z) of the prior give the marginals of `static` (n_users, n_static)."""
+        hidden = None
+        for k, head in enumerate(self.static_heads):
+            logits, hidden = self.static_logits(z, k, hidden)
+            wanted = torch.bincount(static[:, k], minlength=head.out_features) / len(static)
+            bias = self.bias_of(k)  # a view
+            for _ in range(rounds):
+                share = torch.softmax(logits + bias, 1).mean(0)
+                bias += torch.where(wanted > 0, torch.log((wanted + 1e-9) / (share + 1e-9)), -20.0 - bias)
+            if k < len(self.static_embeds):
+                code = torch.multinomial(torch.softmax(logits + bias, 1), 1, generator=generator)[:, 0]
+                hidden = hidden + self.static_embeds[k](code)
 
     def head(self, name: str, u: torch.Tensor) -> torch.Tensor:
         """Logits of a field from the row's state."""
@@ -203,7 +225,8 @@ class NetRows:
         hidden, codes = None, []
         for k in range(len(self.net.static_names)):
             logits, hidden = self.net.static_logits(z, k, hidden)
-            if logits.shape[1] > 1 and self.net.static_names[k] == "arrival":
+            logits = logits + self.net.bias_of(k)
+            if logits.shape[1] > 1 and self.net.static_names[k] in (ARRIVAL, LENGTH):
                 logits[:, 0] = -torch.inf
             codes.append(draw(logits, None, generator))
             if k < len(self.net.static_embeds):

@@ -76,7 +76,7 @@ def sample_rows(codec: Codec, model: RowModel, users: int, generator: torch.Gene
     allow_next = torch.from_numpy(codec.allow_next)
     static = model.begin(users, generator)
     arrival = _arrive(codec, static, generator)
-    tracker = Tracker(users, **tables, values=initial_values(codec, static), n_rest=len(codec.rest_fields))
+    tracker = Tracker(users, **tables, values=initial_values(codec, static), n_rest=len(codec.rest_fields), length=codec.least_rows(static))
     who, time = torch.arange(users), arrival.clone()
     previous = torch.zeros(users, dtype=torch.int64)  # event code + 1 of the row before
     last = torch.zeros((users, 3), dtype=torch.int64)

@@ -25,7 +25,7 @@ ORDERS = 4
 SEEN, CART, BOUGHT, EVER = 1, 2, 4, 8  # flags
 SETS: Mapping[str, int] = {"view": SEEN, "list": SEEN, "search": SEEN, "wishlist": SEEN, "cart": SEEN | CART, "purchase": SEEN | BOUGHT | EVER}
 CLEARS: Mapping[str, int] = {"uncart": CART, "purchase": CART, "refund": BOUGHT}
-COUNTERS = (("in_session", 16), ("sessions", 16), ("events", 12), ("cart", 8), ("bought", 8))
+COUNTERS = (("in_session", 16), ("sessions", 16), ("events", 13), ("cart", 8), ("bought", 8), ("left", 12))
 
 
 @dataclass
@@ -51,11 +51,13 @@ class Tracker:
     `sets`, `clears`, `needs` (n_events + 1,) int64: flags that an event sets, clears and needs on its item.
     """
 
-    def __init__(self, n: int, *, sets: torch.Tensor, clears: torch.Tensor, needs: torch.Tensor, values: torch.Tensor, n_rest: int) -> None:
+    def __init__(self, n: int, *, sets: torch.Tensor, clears: torch.Tensor, needs: torch.Tensor, values: torch.Tensor, n_rest: int,
+                 length: torch.Tensor) -> None:
         self.sets, self.clears, self.needs = sets, clears, needs
         self.item = torch.zeros((n, POOL), dtype=torch.int64)
         self.flags = torch.zeros((n, POOL), dtype=torch.int64)
         self.order_of = torch.full((n, POOL), -1)
+        self.length = length.clone()                           # (n,): the least number of rows that the user is to have
         self.orders = torch.zeros(n, dtype=torch.int64)
         self.last_order = torch.full((n,), -1)
         self.values = values.clone()                           # (n, n_values): the last value of each column, 0 = none yet
@@ -63,7 +65,7 @@ class Tracker:
         self.counts = torch.zeros((n, len(COUNTERS)), dtype=torch.int64)
         self.row = torch.zeros((n, 5), dtype=torch.int64)      # gap, event, pick, category, order: codes + 1, 0 = start
 
-    _STATE = ("item", "flags", "order_of", "orders", "last_order", "values", "rest", "counts", "row")
+    _STATE = ("item", "flags", "order_of", "orders", "last_order", "values", "rest", "counts", "row", "length")
 
     def __len__(self) -> int:
         return len(self.orders)
@@ -77,7 +79,8 @@ class Tracker:
         """(n, F) int64: last row, the three last items, last values, the other fields, counters. See Codec.feature_sizes."""
         caps = torch.tensor([size - 1 for _, size in COUNTERS])
         counts = self.counts.clone()
-        counts[:, 2] = torch.log2(counts[:, 2].to(torch.float64) + 1).long()  # events so far, on a log scale
+        left = (self.length - counts[:, 2]).clamp(min=0)
+        counts[:, 2], counts[:, 5] = (torch.log2(n.to(torch.float64) + 1).ceil().long() for n in (counts[:, 2], left))  # log scales
         return torch.cat([self.row, self.item[:, :3], self.values, self.rest, torch.minimum(counts, caps)], 1)
 
     def eligible(self, event: torch.Tensor) -> torch.Tensor:
@@ -139,6 +142,7 @@ class Tracker:
         self.counts = torch.stack([
             torch.where(begins, 1, self.counts[:, 0] + 1), self.counts[:, 1] + begins.long(), self.counts[:, 2] + 1,
             ((self.flags & CART > 0) & filled).sum(1), ((self.flags & EVER > 0) & filled).sum(1),
+            self.counts[:, 5],
         ], 1)
 
     def _least_needed(self) -> torch.Tensor:

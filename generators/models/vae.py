@@ -52,6 +52,8 @@ class Vae(SequenceGenerator):
         self.net_ = self._build(seed)
         self.history_ = train(self.net_, self.codec_, steps, self.plan, seed=seed)
         self.prior_ = fit_prior(posterior_draws(self.net_, steps, self.plan, seed=seed), self.components, seed=seed)
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + 7)
+        self.net_.calibrate(self._latents(8192, generator), steps.static, generator)
 
     def _build(self, seed: int) -> RowNet:
         with torch.random.fork_rng(devices=[]):
