@@ -64,10 +64,10 @@ def new_file(path: Path | str) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_json(path: Path | str, value: Any) -> None:
-    """Write `value` as indented JSON with sorted keys, whole or not at all."""
+def write_json(path: Path | str, value: Any, *, sort_keys: bool = True) -> None:
+    """Write `value` as indented JSON, whole or not at all; `sort_keys=False` where the order of keys means something."""
     with new_file(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(value, indent=2, sort_keys=sort_keys, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path | str) -> Any:

@@ -47,7 +47,8 @@ def known_settings(found: type[Generator]) -> list[str]:
 
 
 def fit(
-    log: EventLog, *, model: str = "vae", epsilon: float | None = None, delta: float | None = None, public: Sequence[str] = (), seed: int = 0,
+    log: EventLog, *, model: str = "vae", epsilon: float | None = None, delta: float | None = None, public: Sequence[str] = (),
+    seed: int = 0,
     settings: Mapping[str, Any] | None = None,
 ) -> Generator:
     """A generator fitted on `log`. `model`: a name from `python -m generators list`, or the path of a Python file.
@@ -70,7 +71,7 @@ def save(model: Generator, path: Path | str) -> Path:
     source = kind.__module__.removeprefix(f"{PACKAGE}.") if own else str(inspect.getsourcefile(kind))
     with new_folder(path) as folder:
         save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, folder / "model.safetensors")
-        write_json(folder / "model.json", {"settings": model.settings(), "data": data})
+        write_json(folder / "model.json", {"settings": model.settings(), "data": data}, sort_keys=False)  # fields are drawn in the codec's order
         write_json(folder / "manifest.json", {
             "made_by": "generators", "format": FORMAT, "generator": source, "class": kind.__name__, "own_file": not own,
             "privacy": model.privacy, "versions": versions(),
@@ -96,7 +97,8 @@ def load(path: Path | str, *, model: str | None = None) -> Generator:
         if not (path / name).exists() or sha256(path / name) != entry["sha256"]:
             raise InputError(f"{path / name} is missing or was changed after it was written; fit the generator again.")
     if manifest["own_file"] and model is None:
-        raise InputError(f"{path} was fitted by {manifest['class']} in {manifest['generator']}; name that file to run it (--model {manifest['generator']}).")
+        source = manifest["generator"]
+        raise InputError(f"{path} was fitted by {manifest['class']} in {source}; name that file to run it (--model {source}).")
     stored = read_json(path / "model.json")
     generator = make(model or manifest["generator"], stored["settings"])
     if type(generator).__name__ != manifest["class"]:
