@@ -78,7 +78,7 @@ def _cells(suite: Suite) -> Iterator[Cell]:
                 generator = _generator_cell(suite, log, name, use, seed)
                 yield generator
                 yield _fidelity_cell(suite, log, generator)
-                yield from _train_and_test(suite, log, generator, name, suite.synthetic_models, (seed,), simulated=False)
+                yield from _train_and_test(suite, log, generator, name, use.models or (), (seed,), simulated=False)
 
 
 def _log_cell(suite: Suite, name: str, source: LogSource) -> Cell:
@@ -95,7 +95,7 @@ def _log_cell(suite: Suite, name: str, source: LogSource) -> Cell:
 
 def _generator_cell(suite: Suite, log: Cell, name: str, use: GeneratorUse, seed: int) -> Cell:
     used = code.digest(["generators.base", _module("generators.models", use.model), "benchmark.task"], alone=CELLS)
-    spec = {**asdict(use), "public": list(use.public), "seed": seed}
+    spec = {k: v for k, v in asdict(use).items() if k != "models"} | {"public": list(use.public), "seed": seed}
     return Cell("generator", {**log.label, "model": name, "seed": seed}, spec, (log.key,), used, suite.limit_s)
 
 

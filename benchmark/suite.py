@@ -25,6 +25,7 @@ from typing import Any
 from eventlog import plugins
 from eventlog.errors import InputError, UnknownNameError
 
+MODELS = ("baselines.models", "model")
 PROFILES = ("smoke", "default", "full")
 
 
@@ -49,6 +50,7 @@ class GeneratorUse:
     delta: float | None = None
     public: tuple[str, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
+    models: tuple[str, ...] | None = None  # which models are trained on its logs; None: the suite's synthetic_models
 
 
 @dataclass(frozen=True)
@@ -197,14 +199,17 @@ def _checked(suite: Suite) -> Suite:
     for name, log in suite.logs.items():
         if (log.scenario is None) == (log.folder is None):
             raise InputError(f"suite {suite.name}, [logs.{name}]: give either scenario or folder.")
-    models = expand(suite.models, "baselines.models", "model")
-    synthetic = expand(suite.synthetic_models, "baselines.models", "model")
+    models = expand(suite.models, *MODELS)
+    synthetic = expand(suite.synthetic_models, *MODELS)
     return dataclasses.replace(
         suite,
         tasks=expand(suite.tasks, "benchmark.tasks", "task"), models=models,
         synthetic_models=tuple(m for m in synthetic if m in models),
         generators={
-            key: dataclasses.replace(use, model=expand([use.model], "generators.models", "generator")[0])
+            key: dataclasses.replace(
+                use, model=expand([use.model], "generators.models", "generator")[0],
+                models=tuple(m for m in models if m in (synthetic if use.models is None else expand(use.models, *MODELS))),
+            )
             for key, use in suite.generators.items()
         },
     )
