@@ -71,7 +71,7 @@ def save(model: Generator, path: Path | str) -> Path:
     source = kind.__module__.removeprefix(f"{PACKAGE}.") if own else str(inspect.getsourcefile(kind))
     with new_folder(path) as folder:
         save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, folder / "model.safetensors")
-        write_json(folder / "model.json", {"settings": model.settings(), "data": data}, sort_keys=False)  # fields are drawn in the codec's order
+        write_json(folder / "model.json", {"settings": model.settings(), "data": data}, sort_keys=False)  # their order matters
         write_json(folder / "manifest.json", {
             "made_by": "generators", "format": FORMAT, "generator": source, "class": kind.__name__, "own_file": not own,
             "privacy": model.privacy, "versions": versions(),
