@@ -39,16 +39,18 @@ class Steps:
         return np.diff(self.offsets)
 
 
-def encode(log: EventLog, codec: Codec, *, max_rows: int | None = None) -> Steps:
-    """`log` under `codec`; of each user the first `max_rows` rows (the codec's own limit where None)."""
+def encode(log: EventLog, codec: Codec, *, max_rows: int | None = None, private: bool = False) -> Steps:
+    """`log` under `codec`; of each user the first `max_rows` rows (the codec's own limit where None).
+
+    With `private` nothing of a user's steps depends on another user: an id is then never told to be shared.
+    """
     limit = min(max_rows or codec.max_rows, codec.max_rows)
     events = log.events
     user = events["user_id"].astype("category").cat.codes.to_numpy().astype(np.int64)
     rank = np.arange(len(user)) - np.repeat(_starts(user), np.diff(np.append(_starts(user), len(user)))) if len(user) else user
     keep = (codec.events.encode(events["event"]) > 0) & (rank < 4 * limit)
     events, user = events[keep], user[keep]
-    if codec.ids:
-        shared = {n: _shared(log.events[n], log.events["user_id"]) for n in codec.ids}
+    shared: dict[str, set[str]] = {n: set() if private else _shared(log.events[n], log.events["user_id"]) for n in codec.ids}
     starts = _starts(user)
     counts = np.diff(np.append(starts, len(user)))
     time = events["timestamp"].astype("datetime64[ms, UTC]").astype("int64").to_numpy()
@@ -58,7 +60,7 @@ def encode(log: EventLog, codec: Codec, *, max_rows: int | None = None) -> Steps
     category = np.where(item > 0, codec.items.category[item], category)
     static = _static(codec, log, events, user, time, starts)
     values, resolved = _values(codec, events, user, static)
-    rest = _rest(codec, log, events, user, item, shared if codec.ids else {})
+    rest = _rest(codec, log, events, user, item, shared)
     order = _local(events["order_id"], user) if "order_id" in events else np.full(len(events), -1)
     columns = {"gap": codec.clock.encode(gap, breaks), "event": codec.events.encode(events["event"]), "category": category, "item": item,
                "order_number": order, "time": time, "breaks": breaks.astype(np.int64)}

@@ -62,7 +62,7 @@ class SequenceGenerator(Generator):
         self.codec_: Codec = learn(log, census, public=declared, intervals=self.intervals, max_rows=self.max_rows)
         private = epsilon is not None
         self.codec_.needs = learn_needs(log, self.codec_, private=private)
-        steps = encode(log, self.codec_, max_rows=self._rows_of_a_user(private))
+        steps = encode(log, self.codec_, max_rows=self._rows_of_a_user(private), private=private)
         if not private:
             self.codec_.needs |= learn_cart_needs(self.codec_, steps)
         learn_masks(self.codec_, steps, private=private)

@@ -20,7 +20,6 @@ from eventlog.console import track
 from .codec import Codec
 from .encoding import Steps
 from .network import RowNet, open_fields
-from .privacy import Ledger
 
 WARM_UP = 0.1  # share of the updates in which the learning rate rises
 
@@ -32,7 +31,7 @@ class Plan:
     epochs: int = 0              # 0: as many as `rows` allows
     rows: int = 1_300_000        # rows seen in training where `epochs` is 0
     rate: float = 4e-3
-    batch_steps: int = 4096
+    batch_steps: int = 2048
     window: int = 128
     word_dropout: float = 0.1
     free_bits: float = 0.1       # nats of each latent dimension that cost nothing

@@ -18,6 +18,7 @@ from generators.codec import Codec
 from generators.encoding import Steps
 from generators.network import NetRows, RowNet
 from generators.privacy import Ledger
+from generators.private_training import noise_left, private_steps, sampling_rate, train_privately
 from generators.sequence_model import SequenceGenerator
 from generators.training import Plan, batches, latent_of, make_batch, train
 
@@ -25,11 +26,11 @@ from generators.training import Plan, batches, latent_of, make_batch, train
 class Vae(SequenceGenerator):
     """A latent per user and a recurrent decoder over mixed rows. Settings: see training.Plan; `width` and `latent` are sizes."""
 
-    supports_epsilon = False
+    supports_epsilon = True
 
     def __init__(
         self, *, width: int = 96, latent: int = 24, layers: int = 2, epochs: int = 0, rows: int = 1_300_000, rate: float = 4e-3,
-        batch_steps: int = 4096, window: int = 128,
+        batch_steps: int = 2048, window: int = 128,
         word_dropout: float = 0.1, free_bits: float = 0.1, private_epochs: int = 12, private_rows: int = 64, batch_users: int = 192, clip: float = 1.0,
         private_rate: float = 2e-3, components: int = 12, min_users: int = 5, intervals: int = 32, max_rows: int = 1024,
     ) -> None:
@@ -50,7 +51,12 @@ class Vae(SequenceGenerator):
 
     def _learn(self, steps: Steps, *, seed: int, ledger: Ledger) -> None:
         self.net_ = self._build(seed)
-        self.history_ = train(self.net_, self.codec_, steps, self.plan, seed=seed)
+        if ledger.epsilon is not None:
+            plan = [(sampling_rate(self.plan, len(steps)), private_steps(self.plan, len(steps)))]
+            train_privately(self.net_, self.codec_, steps, self.plan, seed=seed, sigma=noise_left(ledger, plan), ledger=ledger, what="encoder and decoder")
+            self.prior_ = standard_normal(self.latent)
+            return
+        train(self.net_, self.codec_, steps, self.plan, seed=seed)
         self.prior_ = fit_prior(posterior_draws(self.net_, steps, self.plan, seed=seed), self.components, seed=seed)
         generator = torch.Generator().manual_seed(seed * 1_000_003 + 7)
         self.net_.calibrate(self._latents(8192, generator), steps.static, generator)
@@ -82,6 +88,11 @@ class Vae(SequenceGenerator):
         self.net_.load_state_dict({k.removeprefix("net/"): torch.from_numpy(v) for k, v in arrays.items() if k.startswith("net/")})
         self.prior_ = {k.removeprefix("prior/"): v for k, v in arrays.items() if k.startswith("prior/")}
         self.net_.eval()
+
+
+def standard_normal(latent: int) -> dict[str, np.ndarray]:
+    """The prior that looks at no user."""
+    return {"weight": np.ones(1, dtype=np.float32), "center": np.zeros((1, latent), dtype=np.float32), "factor": np.eye(latent, dtype=np.float32)[None]}
 
 
 def posterior_draws(net: RowNet, steps: Steps, plan: Plan, *, seed: int) -> np.ndarray:

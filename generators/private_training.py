@@ -1,0 +1,97 @@
+"""DP-SGD on users: what a step of training costs each of them is bounded, whatever the length of their sequence.
+
+Abadi et al. 2016 with Poisson samples of users. One sample is one user's whole (truncated) sequence; opacus gives the
+gradient of each user's loss, clips it to `clip` and adds noise to the sum.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from eventlog.console import track
+
+from .codec import Codec
+from .encoding import Steps
+from .network import RowNet, open_fields
+from .privacy import Ledger, noise_for
+from .training import Plan, latent_of, losses, make_batch
+
+PHYSICAL_BYTES = 600_000_000  # gradients of single users held at a time
+
+
+def sampling_rate(plan: Plan, n_users: int) -> float:
+    """Probability with which a user is in a batch."""
+    return min(1.0, plan.batch_users / n_users)
+
+
+def private_steps(plan: Plan, n_users: int) -> int:
+    """Updates of a private training: `private_epochs` expected passes over the users."""
+    return max(1, round(plan.private_epochs / sampling_rate(plan, n_users)))
+
+
+def noise_left(ledger: Ledger, phases: list[tuple[float, int]]) -> float:
+    """The noise multiplier with which `phases` of (sampling rate, steps) use up what the ledger has left."""
+    assert ledger.epsilon is not None
+    return noise_for(phases, epsilon=ledger.epsilon, delta=ledger.delta - ledger.delta_thresholds, history=ledger.history)
+
+
+def optimizer_of(net: nn.Module, *, rate: float, sigma: float, clip: float, expected: float, generator: torch.Generator) -> Any:
+    """opacus' DP optimizer around Adam: clips each user's gradient to `clip`, adds noise `sigma * clip`, divides by `expected` users."""
+    from opacus.optimizers import DPOptimizer
+
+    return DPOptimizer(torch.optim.Adam(net.parameters(), lr=rate, betas=(0.9, 0.98)), noise_multiplier=sigma, max_grad_norm=clip,
+                       expected_batch_size=expected, loss_reduction="mean", generator=generator)
+
+
+def train_privately(net: RowNet, codec: Codec, steps: Steps, plan: Plan, *, seed: int, sigma: float, ledger: Ledger, what: str) -> None:
+    """Train `net` with noise multiplier `sigma` and write what it costs into `ledger`. Nothing but the noisy sums leaves a batch."""
+    from opacus.grad_sample import GradSampleModule
+
+    n_users = len(steps)
+    rate, n_steps = sampling_rate(plan, n_users), private_steps(plan, n_users)
+    generator = torch.Generator().manual_seed(int(np.random.SeedSequence([seed, 8]).generate_state(1)[0]))
+    rng = np.random.default_rng([seed, 9])
+    fields = open_fields(codec)
+    net.per_user = True  # type: ignore[assignment]
+    net.train()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about full backward hooks on embeddings, whose inputs need no gradient
+        wrapped: Any = GradSampleModule(net, loss_reduction="sum")
+        optimizer = optimizer_of(wrapped, rate=plan.private_rate, sigma=sigma, clip=plan.clip, expected=rate * n_users, generator=generator)
+        chunk = int(np.clip(PHYSICAL_BYTES // (4 * sum(p.numel() for p in net.parameters())), 1, 64))
+        for _ in track(range(n_steps), "private training", total=n_steps):
+            users = np.flatnonzero(rng.random(n_users) < rate)
+            parts = np.split(users, np.arange(chunk, len(users), chunk))
+            for k, part in enumerate(parts):
+                optimizer.signal_skip_step(do_skip=k < len(parts) - 1)
+                optimizer.zero_grad(set_to_none=True)
+                if len(part):
+                    user_losses(net, steps, part, plan, fields, codec.items.start, generator).sum().backward()
+                else:  # an empty batch still costs, and still gets its noise
+                    for p in net.parameters():
+                        p.grad_sample = torch.zeros((0, *p.shape))  # type: ignore[attr-defined]
+                optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        wrapped.remove_hooks()
+    for p in net.parameters():
+        for name in ("grad_sample", "summed_grad"):
+            if hasattr(p, name):
+                delattr(p, name)
+    net.per_user = False  # type: ignore[assignment]
+    net.eval()
+    ledger.spend("DP-SGD, Poisson sampling of users", what, sigma=sigma, rate=rate, steps=n_steps)
+
+
+def user_losses(net: RowNet, steps: Steps, users: np.ndarray, plan: Plan, fields: dict[str, torch.Tensor], start: np.ndarray,
+                generator: torch.Generator) -> torch.Tensor:
+    """(B,) loss of each user: nats per step, so that a long sequence weighs as much as a short one."""
+    batch = make_batch(steps, users, plan.private_rows + 1)
+    z, kl = latent_of(net, batch, plan, generator)
+    keep = (torch.rand(batch.mask.shape, generator=generator) >= plan.word_dropout).float()
+    total = losses(net, batch, z, fields, steps.names, start, keep) + kl
+    return total / (plan.private_rows + 1) ** 0.5 / batch.mask.sum(1).to(total.dtype) ** 0.5
