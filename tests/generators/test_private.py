@@ -1,0 +1,136 @@
+"""The guarantee: each user's gradient is that user's alone and is clipped; the ledger adds up to no more than was asked for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from opacus.accountants import RDPAccountant
+from opacus.grad_sample import GradSampleModule
+from shop_logs import shop_log
+
+import generators
+from eventlog import EventLog, InputError
+from generators.codec import Codec
+from generators.encoding import Steps, encode
+from generators.models.vae import Vae
+from generators.network import open_fields
+from generators.privacy import Census, Ledger, epsilon_of, noise_for
+from generators.private_training import optimizer_of, user_losses
+
+SMALL = {"width": 24, "latent": 6, "private_epochs": 2, "batch_users": 32, "private_rows": 16}
+SETTINGS = {"vae": SMALL, "gan": SMALL | {"private_rounds": 20}}
+
+
+@pytest.fixture(scope="module")
+def log() -> EventLog:
+    return shop_log(users=150, seed=4)
+
+
+@pytest.fixture(scope="module", params=["vae", "gan"])
+def private(request: pytest.FixtureRequest, log: EventLog) -> generators.Generator:
+    torch.set_num_threads(1)
+    return generators.fit(log, model=request.param, epsilon=6.0, seed=1, settings=SETTINGS[request.param])
+
+
+def test_the_ledger_composes_to_at_most_the_epsilon_that_was_asked_for(private: generators.Generator) -> None:
+    statement = private.privacy
+    assert statement["unit"] == "user"
+    assert 0 < statement["epsilon_spent"] <= statement["epsilon"] == 6.0
+    accountant = RDPAccountant()
+    accountant.history = [(e["sigma"], e["sampling_rate"], e["steps"]) for e in statement["ledger"]]
+    thresholds = sum(e["delta"] for e in statement["ledger"])
+    assert thresholds < statement["delta"]
+    assert accountant.get_epsilon(statement["delta"] - thresholds) == pytest.approx(statement["epsilon_spent"], rel=1e-3)
+    assert any("DP-SGD" in e["mechanism"] for e in statement["ledger"])
+    assert any("counts" in e["mechanism"] for e in statement["ledger"]), "vocabularies and times are paid for too"
+
+
+def test_a_private_sample_says_what_was_spent(private: generators.Generator) -> None:
+    sample = private.sample(30, seed=2)
+    assert len(sample) > 0
+    assert sample.manifest["privacy"]["epsilon"] == 6.0
+
+
+def test_the_gradient_of_a_user_is_that_users_alone(log: EventLog) -> None:
+    """What opacus holds for user i equals what autograd gives for the loss of user i, parameter by parameter."""
+    model = Vae(**SMALL)
+    ledger = Ledger(epsilon=None)
+    census = Census(n_users=150, rng=np.random.default_rng(0), min_users=2, ledger=ledger)
+    codec, steps = _coded(log, census)
+    model.codec_ = codec
+    net = model._build(3)
+    net.per_user = True
+    net.train()
+    users = np.arange(5)
+    generator = torch.Generator().manual_seed(0)
+    each = user_losses(net, steps, users, model.plan, open_fields(codec), codec.items.start, generator)
+    parameters = [p for p in net.parameters() if p.requires_grad]
+    alone = [torch.autograd.grad(each[i], parameters, retain_graph=True, allow_unused=True) for i in range(len(users))]
+    wrapped = GradSampleModule(net, loss_reduction="sum")
+    each = user_losses(net, steps, users, model.plan, open_fields(codec), codec.items.start, torch.Generator().manual_seed(0))
+    each.sum().backward()
+    for k, p in enumerate(parameters):
+        got = p.grad_sample if isinstance(p.grad_sample, torch.Tensor) else sum(p.grad_sample)  # type: ignore[attr-defined]
+        want = torch.stack([torch.zeros_like(p) if alone[i][k] is None else alone[i][k] for i in range(len(users))])
+        torch.testing.assert_close(got, want, rtol=2e-3, atol=2e-5)
+    wrapped.remove_hooks()
+
+
+def _coded(log: EventLog, census: Census) -> tuple[Codec, Steps]:
+    from generators.learning import learn
+    from generators.validity import learn_masks, learn_needs
+
+    census.plan = 100.0
+    codec = learn(log, census)
+    codec.needs = learn_needs(log, codec, private=False)
+    steps = encode(log, codec, max_rows=16)
+    learn_masks(codec, steps, private=False)
+    return codec, steps
+
+
+def test_no_user_moves_a_step_by_more_than_the_clip() -> None:
+    layer = torch.nn.Linear(3, 1)
+    wrapped = GradSampleModule(layer, loss_reduction="sum")
+    optimizer = optimizer_of(wrapped, rate=0.1, sigma=0.0, clip=0.5, expected=1.0, generator=torch.Generator().manual_seed(0))
+    one = torch.tensor([[1.0, 2.0, 3.0]])
+
+    def summed(rows: torch.Tensor) -> torch.Tensor:
+        optimizer.zero_grad(set_to_none=True)
+        (layer(rows) * 1e4).sum().backward()
+        optimizer.clip_and_accumulate()
+        total = torch.cat([p.summed_grad.flatten() for p in layer.parameters()])
+        optimizer.zero_grad(set_to_none=True)
+        for p in layer.parameters():
+            p.summed_grad = None
+        return total
+
+    assert float((summed(torch.cat([one, -one])) - summed(one)).norm()) <= 0.5 + 1e-5
+
+
+@pytest.mark.parametrize("epsilon", [0.5, 3.0, 10.0])
+def test_noise_is_enough_and_not_much_more(epsilon: float) -> None:
+    plan = [(0.05, 200), (0.1, 50)]
+    sigma = noise_for(plan, epsilon=epsilon, delta=1e-5, history=[(8.0, 1.0, 1)])
+    history = [(8.0, 1.0, 1), *((sigma, rate, steps) for rate, steps in plan)]
+    assert 0.9 * epsilon < epsilon_of(history, 1e-5) <= epsilon
+
+
+def test_a_noisy_vocabulary_leaves_out_what_one_user_has() -> None:
+    ledger = Ledger(epsilon=3.0, delta=1e-4)
+    census = Census(n_users=2000, rng=np.random.default_rng(1), min_users=5, ledger=ledger)
+    user = np.append(np.repeat(np.arange(1999), 1), 1999)
+    value = np.append(np.zeros(1999, dtype=np.int64), 7)
+    kept, _ = census.popular("secret", user, value, per_user=2)
+    assert kept.tolist() == [0]
+
+
+@pytest.mark.parametrize(("epsilon", "delta"), [(0.0, None), (float("nan"), None), (1.0, 0.5), (None, 1e-6)])
+def test_an_impossible_budget_is_refused(log: EventLog, epsilon: float | None, delta: float | None) -> None:
+    with pytest.raises(InputError, match="epsilon|delta"):
+        generators.fit(log, model="vae", epsilon=epsilon, delta=delta, settings=SMALL)
+
+
+def test_a_generator_without_a_guarantee_refuses_to_give_one(log: EventLog) -> None:
+    with pytest.raises(InputError, match="cannot be fitted with epsilon"):
+        generators.fit(log, model="markov", epsilon=3.0)
