@@ -47,7 +47,8 @@ def parser(with_report: bool) -> Parser:
     fit.add_argument("--epsilon", type=float, help="prove (epsilon, delta)-differential privacy for every user")
     fit.add_argument("--delta", type=float, help="default: 1 / (10 users)")
     fit.add_argument("--public", default="", metavar="A,B", help="columns whose values are public anyway; 'items' is the catalogue")
-    fit.add_argument("--set", dest="settings", action="append", type=setting, default=[], metavar="NAME=VALUE", help="a setting of the generator")
+    fit.add_argument("--set", dest="settings", action="append", type=setting, default=[], metavar="NAME=VALUE",
+                     help="a setting of the generator")
     fit.add_argument("--seed", type=int, default=0)
     fit.add_argument("--out", required=True, metavar="MODEL", help="folder to write")
     sample = commands.add_parser("sample", help="sample a log", description="Sample a log from a fitted generator.", epilog=SAMPLE_EXAMPLE)
@@ -92,8 +93,8 @@ def _fit(args: argparse.Namespace) -> None:
 
     check_replaceable(args.out)
     public = tuple(p.strip() for p in args.public.split(",") if p.strip())
-    model = fit(EventLog.read(args.log, truth=False), model=args.model, epsilon=args.epsilon, delta=args.delta, public=public, seed=args.seed,
-                settings=dict(args.settings))
+    model = fit(EventLog.read(args.log, truth=False), model=args.model, epsilon=args.epsilon, delta=args.delta, public=public,
+                seed=args.seed, settings=dict(args.settings))
     save(model, args.out)
     note(model.privacy["statement"])
     print(args.out)

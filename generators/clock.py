@@ -94,7 +94,8 @@ class Clock:
         u = torch.rand((len(time), CANDIDATES), generator=generator, dtype=torch.float64)
         positive = (low > 0) & (high > low)
         safe_low, safe_high = torch.where(positive, low, 1.0), torch.where(positive, high, 1.0)
-        gap = torch.where(positive[:, None], safe_low[:, None] * (safe_high / safe_low)[:, None] ** u, (low + 0 * high)[:, None] + u * (high - low)[:, None])
+        even = low[:, None] + u * (high - low)[:, None]
+        gap = torch.where(positive[:, None], safe_low[:, None] * (safe_high / safe_low)[:, None] ** u, even)
         moved = time[:, None] + (gap * 1000.0).round().to(torch.int64)
         moved = torch.div(moved, self.step_ms, rounding_mode="floor") * self.step_ms
         wide = self.is_break(code) & (high - low > 1_800)

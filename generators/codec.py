@@ -130,7 +130,9 @@ class Codec:
         """For Tracker: flags that each event sets, clears and needs, (n_events + 1,) int64."""
         def table(by_role: Mapping[str, int]) -> torch.Tensor:
             return torch.tensor([0] + [by_role.get(self.roles[e], 0) for e in self.events.values])
-        return {"sets": table(SETS), "clears": table(CLEARS), "needs": torch.tensor([0] + [self.needs.get(e, 0) for e in self.events.values])}
+
+        needs = torch.tensor([0] + [self.needs.get(e, 0) for e in self.events.values])
+        return {"sets": table(SETS), "clears": table(CLEARS), "needs": needs}
 
     # --- JSON and arrays -----------------------------------------------------------------------------------------------
 
@@ -141,7 +143,8 @@ class Codec:
             "items": {"names": self.items.names, "category": self.items.category.tolist(), "start": self.items.start.tolist(),
                       "price": [None if np.isnan(p) else float(p) for p in self.items.price],
                       "attributes": {k: v.tolist() for k, v in self.items.attributes.items()}, "other": self.items.other.tolist()},
-            "values": {k: v.values for k, v in self.values.items()}, "ids": self.ids, "bins": {k: b.to_json() for k, b in self.bins.items()},
+            "values": {k: v.values for k, v in self.values.items()}, "ids": self.ids,
+            "bins": {k: b.to_json() for k, b in self.bins.items()},
             "statics": {k: s.values if isinstance(s, Values) else s.to_json() for k, s in self.statics.items()},
             "user_columns": self.user_columns, "labels": self.labels,
             "delays": {k: [b.to_json(), p.tolist()] for k, (b, p) in self.delays.items()}, "needs": self.needs, "flags": self.flags,

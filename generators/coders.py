@@ -46,7 +46,7 @@ class Values:
         codes, names = string_codes(values)
         present = codes >= 0
         if public:
-            kept = np.argsort(-np.bincount(codes[present], minlength=len(names)), kind="stable") if not census.private else np.arange(len(names))
+            kept = np.arange(len(names))
         else:
             kept, _ = census.popular(f"values of {what}", user[present], codes[present], per_user=per_user)
         return cls([str(names[i]) for i in kept])
@@ -81,7 +81,8 @@ class Bins:
     @classmethod
     def fit(
         cls, census: Census, what: str, user: np.ndarray, values: np.ndarray, *, intervals: int = 24, log: bool = True,
-        decimals: int | None = None, point_share: float = 0.02, per_user: int = 4, weight: float = 1.0, points_only: np.ndarray | None = None,
+        decimals: int | None = None, point_share: float = 0.02, per_user: int = 4, weight: float = 1.0,
+        points_only: np.ndarray | None = None,
     ) -> Self:
         """Learn from `values` (n,) float64, NaN = missing. `points_only` (k,): values that are always points.
 
@@ -141,11 +142,13 @@ class Bins:
 
     def decode(self, codes: np.ndarray, uniform: np.ndarray) -> np.ndarray:
         """(n,) float64 values for (n,) codes, with (n,) draws from [0, 1)."""
-        return within(*(e[codes] for e in self.ends()), uniform, self.log).round(self.decimals)
+        low, high = self.ends()
+        return within(low[codes], high[codes], uniform, self.log).round(self.decimals)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for `from_json`."""
-        return {"points": self.points.tolist(), "low": self.low.tolist(), "high": self.high.tolist(), "log": self.log, "decimals": self.decimals}
+        return {"points": self.points.tolist(), "low": self.low.tolist(), "high": self.high.tolist(), "log": self.log,
+                "decimals": self.decimals}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:

@@ -85,7 +85,9 @@ def _prices(codec: Codec, code: np.ndarray, item: np.ndarray, rng: np.random.Gen
     return np.where(related, np.round(base * times, max(min(plain.decimals, 4), 2)), as_is)
 
 
-def _new_ids(name: str, code: np.ndarray, user: np.ndarray, time: np.ndarray, users_per_value: float, rng: np.random.Generator) -> pd.Categorical:
+def _new_ids(
+    name: str, code: np.ndarray, user: np.ndarray, time: np.ndarray, users_per_value: float, rng: np.random.Generator
+) -> pd.Categorical:
     """Fresh ids with the drawn structure: the same as before, an earlier one of this user, a new one, one that others have too.
 
     Shared ids are dealt in the order of time: each goes on with the id that was shared last, or opens another, so that one
@@ -151,7 +153,9 @@ def _items(codec: Codec) -> pd.DataFrame | None:
     return pd.DataFrame(table).sort_values("item_id").reset_index(drop=True)
 
 
-def _labels(codec: Codec, rest: dict[str, np.ndarray], events: pd.DataFrame, number: np.ndarray, rng: np.random.Generator) -> pd.DataFrame | None:
+def _labels(
+    codec: Codec, rest: dict[str, np.ndarray], events: pd.DataFrame, number: np.ndarray, rng: np.random.Generator
+) -> pd.DataFrame | None:
     if not codec.labels:
         return None
     parts = []
@@ -161,8 +165,8 @@ def _labels(codec: Codec, rest: dict[str, np.ndarray], events: pd.DataFrame, num
         bins, share = codec.delays[kind]
         delay = bins.decode(rng.choice(bins.size, size=len(at), p=share), rng.random(len(at)))
         known = events["timestamp"].iloc[at] + pd.to_timedelta((delay * 1000).round(), unit="ms")
-        parts.append(pd.DataFrame({"event_id": at.astype(np.int64), "kind": kind, "value": np.array([float(v) for v in values])[code[at] - 1],
-                                   "known_at": known.to_numpy()}))
+        value = np.array([float(v) for v in values])[code[at] - 1]
+        parts.append(pd.DataFrame({"event_id": at.astype(np.int64), "kind": kind, "value": value, "known_at": known.to_numpy()}))
     labels = pd.concat(parts, ignore_index=True).sort_values(["event_id", "kind"], kind="stable").reset_index(drop=True)
     labels["known_at"] = pd.to_datetime(labels["known_at"], utc=True).astype("datetime64[ms, UTC]")
     return labels

@@ -55,8 +55,8 @@ def encode(log: EventLog, codec: Codec, *, max_rows: int | None = None, private:
     counts = np.diff(np.append(starts, len(user)))
     time = events["timestamp"].astype("datetime64[ms, UTC]").astype("int64").to_numpy()
     gap, breaks = gaps_and_breaks(events, user, time)
-    category = category_codes(codec, events)
-    item = item_codes(codec.items, events["item_id"], category) if "item_id" in events else np.zeros(len(events), dtype=np.int64)
+    category = category_codes(codec.categories, events)
+    item = item_codes(codec.items, events, category)
     category = np.where(item > 0, codec.items.category[item], category)
     static = _static(codec, log, events, user, time, starts)
     values, resolved = _values(codec, events, user, static)
@@ -90,7 +90,6 @@ def _unfold(
     start, write = torch.from_numpy(starts[by_length]), torch.from_numpy(offsets[:-1][by_length])
     lengths = used[by_length]
     last = torch.zeros((len(used), 3), dtype=torch.int64)
-    n_values = values.shape[1]
     for t in range(int(lengths[0]) + 1 if len(lengths) else 0):
         active = int(np.searchsorted(-lengths, -t, side="right"))  # users with a step t: lengths >= t
         tracker.keep(slice(0, active))
@@ -113,10 +112,8 @@ def _unfold(
         last = last + 1
         items[at] = item
         copied = pick > FRESH
-        target[at] = torch.stack([
-            flat["gap"][row], event, pick, torch.where(copied, -1, flat["category"][row]), torch.where(pick == FRESH, item, -1), code,
-            *values[row].unbind(1), *rest[row].unbind(1)], 1) if n_values + rest.shape[1] else torch.stack([
-                flat["gap"][row], event, pick, torch.where(copied, -1, flat["category"][row]), torch.where(pick == FRESH, item, -1), code], 1)
+        drawn = [flat["gap"][row], event, pick, torch.where(copied, -1, flat["category"][row]), torch.where(pick == FRESH, item, -1), code]
+        target[at] = torch.stack([*drawn, *values[row].unbind(1), *rest[row].unbind(1)], 1)
         tracker.push(Row(gap=flat["gap"][row].clamp(min=0), event=event, pick=pick, category=flat["category"][row], item=item, order=code,
                          order_number=number, values=resolved[row], rest=rest[row], time=time, breaks=flat["breaks"][row] > 0))
     return Steps(offsets, features, clock, target, items, torch.from_numpy(static), names)
@@ -134,7 +131,8 @@ def _order_code(tracker: Tracker, number: torch.Tensor, item: torch.Tensor, even
 def initial_values(codec: Codec, static: torch.Tensor) -> torch.Tensor:
     """(n, n_values): the value that a user starts with in each categorical column, from the static field of the same name."""
     names = list(codec.statics)
-    columns = [static[:, names.index(n)] if n in codec.statics and codec.statics[n].size == codec.values[n].size else torch.zeros(len(static), dtype=torch.int64)
+    unknown = torch.zeros(len(static), dtype=torch.int64)
+    columns = [static[:, names.index(n)] if n in codec.statics and codec.statics[n].size == codec.values[n].size else unknown
                for n in codec.value_fields]
     return torch.stack(columns, 1) if columns else torch.zeros((len(static), 0), dtype=torch.int64)
 

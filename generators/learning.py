@@ -20,6 +20,7 @@ from .readers import category_codes, days_before, gaps_and_breaks, item_codes, s
 HANDLED = frozenset({"event_id", "user_id", "timestamp", "event", "session_id", "item_id", "order_id", "category", "price"})
 ID_VALUES = 64     # an id column has more distinct values than this, and most of them belong to one or two users
 MIN_USERS_IN_LOG = 10
+FLAGS = {"session": "session_id", "order": "order_id", "category": "category", "item": "item_id"}
 LABEL_KINDS = 8    # more kinds of labels, or more values of one, are not learnt
 
 
@@ -53,7 +54,8 @@ def learn(log: EventLog, census: Census, *, public: frozenset[str] = frozenset()
         raise InputError(f"The log has {census.n_users} users; a generator needs at least {MIN_USERS_IN_LOG}.")
     names = Values.fit(census, "event", user, events["event"], per_user=8, public="event" in public)
     if not names.values:
-        raise InputError(f"No event name is shared by enough of the {census.n_users} users to be learnt; give more users or a larger epsilon.")
+        raise InputError(f"No event name is shared by enough of the {census.n_users} users to be learnt; "
+                         "give more users or a larger epsilon.")
     time = events["timestamp"].astype("datetime64[ms, UTC]").astype("int64").to_numpy()
     gap, breaks = gaps_and_breaks(events, user, time)
     clock = _clock(census, user, time, gap, breaks, intervals)
@@ -62,8 +64,8 @@ def learn(log: EventLog, census: Census, *, public: frozenset[str] = frozenset()
         categories = Values.fit(census, "category", user, events["category"], per_user=6, public="category" in public)
     items = _items(log, census, user, categories, public)
     codec = Codec(
-        events=names, roles=roles_of(names.values, log.manifest.get("roles")), categories=categories, items=items, clock=clock, max_rows=max_rows,
-        flags={"session": "session_id" in events, "order": "order_id" in events, "category": "category" in events, "item": "item_id" in events},
+        events=names, roles=roles_of(names.values, log.manifest.get("roles")), categories=categories, items=items, clock=clock,
+        max_rows=max_rows, flags={n: column in events for n, column in FLAGS.items()},
         carried={k: log.manifest[k] for k in ("roles", "currency") if k in log.manifest})
     codec.statics[ARRIVAL] = _arrival(census, clock, user, time, intervals)
     codec.statics[LENGTH] = _length(census, user, intervals, max_rows)
@@ -101,10 +103,11 @@ def _items(log: EventLog, census: Census, user: np.ndarray, categories: Values, 
     events = log.events
     n_categories = categories.size
     if "item_id" not in events:
-        return Items([], np.zeros(1, dtype=np.int64), np.array([1] * (n_categories + 1)), np.full(1, np.nan), {}, np.zeros(n_categories, dtype=np.int64))
+        none = np.zeros(n_categories, dtype=np.int64)
+        return Items([], np.zeros(1, dtype=np.int64), np.array([1] * (n_categories + 1)), np.full(1, np.nan), {}, none)
     code, names = string_codes(events["item_id"])
     present = code >= 0
-    category = categories.encode(events["category"]) if "category" in events else np.zeros(len(events), dtype=np.int64)
+    category = category_codes(categories, events)
     price = np.full(0, np.nan)
     if census.private and "item_id" in public:
         assert log.items is not None
@@ -133,7 +136,8 @@ def _items(log: EventLog, census: Census, user: np.ndarray, categories: Values, 
 
 
 def _laid_out(
-    names: list[str], category: np.ndarray, categories: Values, with_other: np.ndarray, price: np.ndarray, events: pd.DataFrame, private: bool
+    names: list[str], category: np.ndarray, categories: Values, with_other: np.ndarray, price: np.ndarray, events: pd.DataFrame,
+    private: bool,
 ) -> Items:
     """Items by category, each category's stand-in for rare items last; their median prices from the rows where there is no budget."""
     out_names: list[str] = []
@@ -150,7 +154,7 @@ def _laid_out(
         out_category += [c] * (len(out_names) - len(out_category) + 1)
     items = Items(out_names, np.array(out_category), np.array([*start, len(out_names) + 1]), np.array(out_price), {}, other)
     if not private and "price" in events:
-        code = item_codes(items, events["item_id"], categories.encode(events["category"]) if "category" in events else np.zeros(len(events), dtype=np.int64))
+        code = item_codes(items, events, category_codes(categories, events))
         paid = events["price"].to_numpy(dtype=np.float64, na_value=np.nan)
         median = pd.Series(np.where(paid > 0, paid, np.nan)).groupby(code).median().dropna()
         items.price[median.index.to_numpy()] = median.to_numpy()
@@ -160,7 +164,7 @@ def _laid_out(
 
 def _learn_columns(codec: Codec, log: EventLog, census: Census, user: np.ndarray, public: frozenset[str], intervals: int) -> None:
     events = log.events
-    items = item_codes(codec.items, events["item_id"], category_codes(codec, events)) if "item_id" in events else np.zeros(len(events), dtype=np.int64)
+    items = item_codes(codec.items, events, category_codes(codec.categories, events))
     for name in map(str, events.columns):
         column = events[name]
         if name in HANDLED or (not census.private and column.isna().all()):
@@ -229,10 +233,12 @@ def _learn_users(codec: Codec, log: EventLog, census: Census, user: np.ndarray, 
             column = table[name]
             if pd.api.types.is_datetime64_any_dtype(column):
                 arrived = pd.Series(time).groupby(user).min().to_numpy()
-                coder: Values | Bins = Bins.fit(census, f"users.{name}", row, days_before(column, arrived), intervals=16, log=False, decimals=0, per_user=1)
+                days = days_before(column, arrived)
+                coder: Values | Bins = Bins.fit(census, f"users.{name}", row, days, intervals=16, log=False, decimals=0, per_user=1)
                 kind = "time"
             elif pd.api.types.is_numeric_dtype(column) and column.dtype != bool:
-                coder, kind = Bins.fit(census, f"users.{name}", row, column.to_numpy(dtype=np.float64, na_value=np.nan), intervals=16, per_user=1), "number"
+                numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
+                coder, kind = Bins.fit(census, f"users.{name}", row, numbers, intervals=16, per_user=1), "number"
             else:
                 coder, kind = Values.fit(census, f"users.{name}", row, column, per_user=1, public=name in public), "values"
                 if name in codec.value_fields:
@@ -269,7 +275,9 @@ def _learn_labels(codec: Codec, log: EventLog, census: Census, user: np.ndarray)
             bins = Bins(np.zeros(1), np.zeros(0), np.zeros(0), False)
         share = census.histogram(f"delay of {kind}", of, bins.encode(delay), bins.size, per_user=1)
         share[0] = 0
-        codec.delays[str(kind)] = (bins, share / share.sum() if share.sum() > 0 else np.append(0.0, np.full(bins.size - 1, 1 / (bins.size - 1))))
+        if share.sum() == 0:
+            share[1:] = 1.0
+        codec.delays[str(kind)] = (bins, share / share.sum())
 
 
 def _sessionless(events: pd.DataFrame) -> list[str]:

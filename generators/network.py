@@ -81,19 +81,25 @@ class RowNet(nn.Module):
     those before it in the row.
     """
 
+    offset: torch.Tensor         # (F,) where each column's levels begin in the one table of features
+    static_offset: torch.Tensor  # (S,)
+    clock_offset: torch.Tensor   # (3,)
+    cycle: torch.Tensor          # (1 + WEEK_HOURS, gap codes); row 0 = no hour yet
+    static_bias: torch.Tensor    # (all codes of static fields,)
+    per_user = False             # True while gradients are wanted user by user: every layer then sees users first
+
     def __init__(self, codec: Codec, *, width: int, latent: int, layers: int) -> None:
         super().__init__()
         self.width, self.latent = width, latent
         self.sizes = codec.fields()
         features = codec.feature_sizes()
         self.static_names = list(codec.static_sizes())
-        statics = list(codec.static_sizes().values())
+        self.static_sizes = statics = list(codec.static_sizes().values())
         self.n_items = codec.items.size
         self.register_buffer("offset", torch.tensor(np.append(0, np.cumsum(features)[:-1])), persistent=False)
         self.register_buffer("static_offset", torch.tensor(np.append(0, np.cumsum(statics)[:-1])), persistent=False)
         self.register_buffer("clock_offset", torch.tensor([0, CLOCK_SIZES[0], CLOCK_SIZES[0] + CLOCK_SIZES[1]]), persistent=False)
         self.register_buffer("cycle", torch.cat([torch.zeros(1, codec.clock.size), codec.clock.cycle()]), persistent=False)
-        self.items_from = int(self.offset[5])  # the levels of the last item in the table of features
         narrow = max(width // 2, 8)
         self.embed = nn.Embedding(sum(features), width)
         self.embed_static = nn.Embedding(sum(statics), width)
@@ -123,7 +129,9 @@ class RowNet(nn.Module):
 
     # --- the pieces ------------------------------------------------------------------------------------------------------
 
-    def posterior(self, features: torch.Tensor, static: torch.Tensor, mask: torch.Tensor, length: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def posterior(
+        self, features: torch.Tensor, static: torch.Tensor, mask: torch.Tensor, length: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and log variance (B, Z) of users with `features` (B, T, F), `static` (B, S), `mask` (B, T), `length` (B,) rows."""
         rows = torch.relu(self.encode_row(self._sum(self.encode_embed, features + self.offset)))  # (B, T, N)
         weight = mask[..., None].to(rows.dtype)
@@ -156,15 +164,15 @@ class RowNet(nn.Module):
     def bias_of(self, k: int) -> torch.Tensor:
         """The part of `static_bias` that belongs to the k-th static field."""
         first = int(self.static_offset[k])
-        return self.static_bias[first:first + self.static_heads[k].out_features]
+        return self.static_bias[first:first + self.static_sizes[k]]
 
     @torch.no_grad()
     def calibrate(self, z: torch.Tensor, static: torch.Tensor, generator: torch.Generator, *, rounds: int = 20) -> None:
         """Fit `static_bias` so that latents `z` (n, Z) of the prior give the marginals of `static` (n_users, n_static)."""
         hidden = None
-        for k, head in enumerate(self.static_heads):
+        for k in range(len(self.static_heads)):
             logits, hidden = self.static_logits(z, k, hidden)
-            wanted = torch.bincount(static[:, k], minlength=head.out_features) / len(static)
+            wanted = torch.bincount(static[:, k], minlength=logits.shape[1]) / len(static)
             bias = self.bias_of(k)  # a view
             for _ in range(rounds):
                 share = torch.softmax(logits + bias, 1).mean(0)
@@ -199,7 +207,7 @@ class RowNet(nn.Module):
 
     def _sum(self, table: nn.Embedding, index: torch.Tensor) -> torch.Tensor:
         """(..., D): sum of the embeddings of (..., k); fused where no per-user gradients are wanted."""
-        if getattr(self, "per_user", False):
+        if self.per_user:
             out: torch.Tensor = table(index).sum(-2)
             return out
         return F.embedding_bag(index.reshape(-1, index.shape[-1]), table.weight, mode="sum").reshape(*index.shape[:-1], -1)
@@ -240,6 +248,7 @@ class NetRows:
         """See RowModel."""
         x = self.net._sum(self.net.embed, features + self.net.offset) + self.condition
         for k, layer in enumerate(self.net.layers):
+            assert isinstance(layer, Layer)
             x, self.state[k] = layer.step(x, self.state[k])
         self.u = self.net.norm(x) + self.condition
         self.event = torch.zeros(len(x), dtype=torch.int64)

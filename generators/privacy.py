@@ -79,7 +79,7 @@ def epsilon_of(history: list[tuple[float, float, int]], delta: float) -> float:
 
 
 def noise_for(plan: list[tuple[float, int]], *, epsilon: float, delta: float, history: list[tuple[float, float, int]]) -> float:
-    """The least noise multiplier (to 0.5 %) with which `plan`, pairs of (sampling rate, steps), on top of `history` costs at most `epsilon`.
+    """The least noise multiplier (to 0.5 %) with which `plan`, (sampling rate, steps) each, on top of `history` costs at most `epsilon`.
 
     Raises InputError where no noise up to 1e4 is enough.
     """
@@ -90,7 +90,7 @@ def noise_for(plan: list[tuple[float, int]], *, epsilon: float, delta: float, hi
     while cost(high) > epsilon:
         low, high = high, high * 2
         if high > 1e4:
-            raise InputError(f"epsilon = {epsilon:g} at delta = {delta:g} is too small a budget for {sum(s for _, s in plan)} training steps.")
+            raise InputError(f"epsilon = {epsilon:g} at delta = {delta:g} is too small a budget for {sum(s for _, s in plan)} steps.")
     while high / low > 1.005:
         middle = math.sqrt(low * high)
         low, high = (middle, high) if cost(middle) > epsilon else (low, middle)
@@ -127,16 +127,17 @@ class Census:
             self.sigma = noise_for([(1.0, 1)], epsilon=ledger.epsilon * CENSUS_SHARE, delta=delta, history=[])
         self.used = 0.0
 
-    def popular(self, what: str, user: np.ndarray, value: np.ndarray, *, per_user: int, weight: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    def popular(
+        self, what: str, user: np.ndarray, value: np.ndarray, *, per_user: int, weight: float = 1.0
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Values that enough users have, with their (noisy) numbers of users, most users first.
 
         user (n,) int64, value (n,) int64. Of each user at most `per_user` values count, drawn at random, where private.
         """
         user, value = _pairs(user, value)
         if not self.private:
-            values, counts = np.unique(value, return_counts=True)
-            keep = counts >= self.min_users
-            values, counts = values[keep], counts[keep].astype(np.float64)
+            values, exact = np.unique(value, return_counts=True)
+            counts, keep = exact.astype(np.float64), exact >= self.min_users
         else:
             user, value = self._bounded(user, value, per_user)
             values, exact = np.unique(value, return_counts=True)
@@ -146,7 +147,7 @@ class Census:
             threshold = 1 + scale * float(-ndtri(delta / per_user))
             counts = exact + self.rng.normal(0, scale, len(values))
             keep = counts > threshold
-            values, counts = values[keep], counts[keep]
+        values, counts = values[keep], counts[keep]
         order = np.lexsort((values, -counts))
         return values[order], counts[order]
 

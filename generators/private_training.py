@@ -57,7 +57,7 @@ def train_privately(net: RowNet, codec: Codec, steps: Steps, plan: Plan, *, seed
     generator = torch.Generator().manual_seed(int(np.random.SeedSequence([seed, 8]).generate_state(1)[0]))
     rng = np.random.default_rng([seed, 9])
     fields = open_fields(codec)
-    net.per_user = True  # type: ignore[assignment]
+    net.per_user = True
     net.train()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about full backward hooks on embeddings, whose inputs need no gradient
@@ -82,7 +82,7 @@ def train_privately(net: RowNet, codec: Codec, steps: Steps, plan: Plan, *, seed
         for name in ("grad_sample", "summed_grad"):
             if hasattr(p, name):
                 delattr(p, name)
-    net.per_user = False  # type: ignore[assignment]
+    net.per_user = False
     net.eval()
     ledger.spend("DP-SGD, Poisson sampling of users", what, sigma=sigma, rate=rate, steps=n_steps)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from .clock import DAY_MS, SESSION_GAP_S
-from .codec import Codec, Items
-from .coders import string_codes
+from .codec import Items
+from .coders import Values, string_codes
 
 
 def gaps_and_breaks(events: pd.DataFrame, user: np.ndarray, time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -28,9 +28,11 @@ def gaps_and_breaks(events: pd.DataFrame, user: np.ndarray, time: np.ndarray) ->
     return gap, same & (code >= 0) & np.isfinite(before) & (last != before)
 
 
-def item_codes(items: Items, values: pd.Series, category: np.ndarray) -> np.ndarray:
+def item_codes(items: Items, events: pd.DataFrame, category: np.ndarray) -> np.ndarray:
     """(n,) int64 item codes; an item that was not kept becomes its category's stand-in (or no item, where there is none)."""
-    code, names = string_codes(values)
+    if "item_id" not in events:
+        return np.zeros(len(events), dtype=np.int64)
+    code, names = string_codes(events["item_id"])
     index = {n: i + 1 for i, n in enumerate(items.names)}
     table = np.array([index.get(n, -1) for n in names] + [0], dtype=np.int64)
     found = table[code]
@@ -46,9 +48,9 @@ def split_price(item_price: np.ndarray, price: np.ndarray) -> tuple[np.ndarray, 
     return ratio, np.where(related, np.nan, price)
 
 
-def category_codes(codec: Codec, events: pd.DataFrame) -> np.ndarray:
+def category_codes(categories: Values, events: pd.DataFrame) -> np.ndarray:
     """(n,) int64 category codes; 0 where the log has no categories."""
-    return codec.categories.encode(events["category"]) if "category" in events else np.zeros(len(events), dtype=np.int64)
+    return categories.encode(events["category"]) if "category" in events else np.zeros(len(events), dtype=np.int64)
 
 
 def days_before(column: pd.Series, arrived_ms: np.ndarray) -> np.ndarray:

@@ -24,7 +24,8 @@ from .privacy import Census, Ledger, check_budget
 from .sampling import RowModel, sample_rows
 from .validity import learn_cart_needs, learn_masks, learn_needs
 
-ASSUMED_PUBLIC = ["number of users", "names and types of columns", "event roles", "currency", "label kinds and values", "settings of the generator"]
+ASSUMED_PUBLIC = ["number of users", "names and types of columns", "event roles", "currency", "label kinds and values",
+                  "settings of the generator"]
 
 
 class SequenceGenerator(Generator):
@@ -52,13 +53,14 @@ class SequenceGenerator(Generator):
     ) -> None:
         """See Generator.fit."""
         if epsilon is not None and not self.supports_epsilon:
-            raise InputError(f"The generator {type(self).__module__.rsplit('.', 1)[-1]!r} cannot be fitted with epsilon; choose one that can (vae, gan).")
+            raise InputError(f"The generator {self._name()!r} cannot be fitted with epsilon; choose one that can (vae, gan).")
         if len(log) == 0:
             raise InputError("The log has no events; there is nothing to learn from.")
         n_users = int(log.events["user_id"].nunique())
         ledger = Ledger(epsilon=epsilon, delta=check_budget(epsilon, delta, n_users))
         declared = check_public(log, public)
-        census = Census(n_users=n_users, rng=np.random.default_rng([seed, 1]), min_users=self.min_users, ledger=ledger, plan=census_plan(log, declared))
+        census = Census(n_users=n_users, rng=np.random.default_rng([seed, 1]), min_users=self.min_users, ledger=ledger,
+                        plan=census_plan(log, declared))
         self.codec_: Codec = learn(log, census, public=declared, intervals=self.intervals, max_rows=self.max_rows)
         private = epsilon is not None
         self.codec_.needs = learn_needs(log, self.codec_, private=private)
@@ -77,8 +79,11 @@ class SequenceGenerator(Generator):
         generator = torch.Generator().manual_seed(int(np.random.SeedSequence([seed, 2]).generate_state(1)[0]))
         sampled = sample_rows(self.codec_, self._row_model(), users, generator)
         log = decode(self.codec_, sampled, rng=np.random.default_rng([seed, 3]))
-        log.manifest |= {"made_by": "generators", "generator": type(self).__module__.rsplit(".", 1)[-1], "users": users, "seed": seed, "privacy": self.privacy}
+        log.manifest |= {"made_by": "generators", "generator": self._name(), "users": users, "seed": seed, "privacy": self.privacy}
         return log
+
+    def _name(self) -> str:
+        return type(self).__module__.rsplit(".", 1)[-1]
 
     def settings(self) -> dict[str, Any]:
         """See Generator.settings."""

@@ -23,7 +23,9 @@ PICKS = COPY + RANKS
 NO_ORDER, NEW_ORDER, SAME_ORDER, ITEMS_ORDER = range(4)  # codes of 'order'
 ORDERS = 4
 SEEN, CART, BOUGHT, EVER = 1, 2, 4, 8  # flags
-SETS: Mapping[str, int] = {"view": SEEN, "list": SEEN, "search": SEEN, "wishlist": SEEN, "cart": SEEN | CART, "purchase": SEEN | BOUGHT | EVER}
+SETS: Mapping[str, int] = {
+    "view": SEEN, "list": SEEN, "search": SEEN, "wishlist": SEEN, "cart": SEEN | CART, "purchase": SEEN | BOUGHT | EVER,
+}
 CLEARS: Mapping[str, int] = {"uncart": CART, "purchase": CART, "refund": BOUGHT}
 COUNTERS = (("in_session", 16), ("sessions", 16), ("events", 13), ("cart", 8), ("bought", 8), ("left", 12))
 

@@ -91,7 +91,7 @@ def latent_of(net: RowNet, batch: Batch, plan: Plan, generator: torch.Generator)
     if not plan.kl:
         return F.layer_norm(center, center.shape[-1:]) + 0.2 * noise, torch.zeros(n) + 0.0 * spread.sum(1)
     cost = 0.5 * (center**2 + spread.exp() - 1 - spread)  # (B, Z)
-    if getattr(net, "per_user", False):
+    if net.per_user:
         kl = cost.clamp(min=plan.free_bits).sum(1)        # a mean over users would mix their gradients
     else:
         kl = cost.mean(0).clamp(min=plan.free_bits).sum().expand(n)
@@ -105,7 +105,7 @@ def losses(net: RowNet, batch: Batch, z: torch.Tensor, fields: dict[str, torch.T
     states = net.states(batch.features, condition, keep)          # (R, T, D)
     total = _static_loss(net, batch.static, z)
     total = torch.cat([total, torch.zeros(len(batch.owner) - len(total))])
-    return total + (_whole_rows(net, states, batch, names, start) if getattr(net, "per_user", False)
+    return total + (_whole_rows(net, states, batch, names, start) if net.per_user
                     else _open_rows(net, states, batch, fields, names, start))
 
 

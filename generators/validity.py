@@ -15,7 +15,8 @@ from .encoding import Steps
 from .tracker import BOUGHT, CART, CLEARS, EVER, SEEN, SETS
 
 # Role -> flags that its item may have to carry, strictest first; the first that the log never violates is enforced.
-CANDIDATES = {"cart": (SEEN,), "wishlist": (SEEN,), "uncart": (CART,), "purchase": (CART, SEEN), "refund": (BOUGHT, EVER), "review": (EVER, SEEN)}
+CANDIDATES = {"cart": (SEEN,), "wishlist": (SEEN,), "uncart": (CART,), "purchase": (CART, SEEN),
+              "refund": (BOUGHT, EVER), "review": (EVER, SEEN)}
 LOGICAL = {"uncart": CART, "refund": BOUGHT}  # hold by the meaning of the words: what is enforced where the log may not be asked
 
 
@@ -54,7 +55,8 @@ def learn_cart_needs(codec: Codec, steps: Steps) -> dict[str, int]:
     found = {}
     for k, name in enumerate(codec.events.values):
         rows = event == k + 1
-        if codec.roles[name] in ("checkout", "payment", "payment_failed") and rows.any() and (pick[rows] == 0).all() and (cart[rows] > 0).all():
+        pays = codec.roles[name] in ("checkout", "payment", "payment_failed")
+        if pays and rows.any() and (pick[rows] == 0).all() and (cart[rows] > 0).all():
             found[name] = CART
     return found
 

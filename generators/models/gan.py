@@ -1,201 +1,185 @@
-"""gan: a generator and a Wasserstein critic over the latents of an autoencoder of users, whose decoder draws discrete rows.
+"""gan: a Wasserstein GAN over the latents of users, and the recurrent decoder that turns a latent into a user's rows.
 
-Adversarial training on discrete sequences in the manner of ARAE (Zhao et al. 2018): the autoencoder turns a user into a
-point, the critic (WGAN-GP, Gulrajani et al. 2017) compares real users' points with the generator's, and the stochastic
-decoder turns a point into rows, so that no gradient has to pass through a draw. Under a budget the autoencoder and the
-critic, which see users, are trained with DP-SGD; the generator sees the critic only.
+Events are discrete, and a critic cannot send a gradient through a draw. So the adversarial game is played where users are
+points: an autoencoder (that of `vae`) gives every user a latent, a generator network learns to make latents that a critic
+cannot tell from those of real users, and the decoder writes them out. The critic is kept 1-Lipschitz by a gradient
+penalty (Arjovsky et al. 2017, arXiv:1701.07875; Gulrajani et al. 2017, arXiv:1704.00028; latent space: Zhao et al. 2018,
+arXiv:1706.04223). Where `vae` fits a mixture of Gaussians to the latents, here nothing is assumed of their shape.
+Under a budget the autoencoder and the critic, which see users, are trained with DP-SGD; the generator network sees the
+critic only.
 """
 
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import nn
 
+from eventlog.errors import InputError
 from generators.encoding import Steps
-from generators.models.vae import Vae
+from generators.models.vae import Vae, posterior_draws
 from generators.privacy import Ledger
 from generators.private_training import noise_left, optimizer_of, private_steps, sampling_rate, train_privately
-from generators.training import batches, make_batch, train
+from generators.training import train
 
-BETAS = (0.0, 0.9)  # of Adam, as in WGAN-GP
-
-
-@dataclass(frozen=True)
-class Game:
-    """How the two play. `private_rounds`: updates of the critic under a budget, one of the generator after every `critic_steps`."""
-
-    rounds: int = 2_000
-    critic_steps: int = 4
-    batch: int = 256
-    game_rate: float = 3e-4
-    penalty: float = 10.0
-    private_rounds: int = 400
+PENALTY = 10.0       # weight of the gradient penalty, as in Gulrajani et al.
+BETAS = (0.0, 0.9)   # of Adam: no momentum, for the other player moves too (Gulrajani et al., section 4)
 
 
 class Gan(Vae):
-    """WGAN-GP in the latent space of an autoencoder. Settings: those of vae (but `components`), and of Game."""
+    """A latent-space Wasserstein GAN. Settings: `turns` of the generator, each after `critic_steps` of the critic; others as in `vae`.
+
+    Under a budget the critic has `private_turns * critic_steps` steps, for each of them is paid.
+    """
 
     def __init__(
-        self, *, rounds: int = 2_000, critic_steps: int = 4, batch: int = 256, game_rate: float = 3e-4, penalty: float = 10.0,
-        private_rounds: int = 400, width: int = 96, latent: int = 24, layers: int = 2, epochs: int = 0, rows: int = 1_300_000, rate: float = 4e-3,
-        batch_steps: int = 2048, window: int = 128, word_dropout: float = 0.1, private_epochs: int = 12, private_rows: int = 64,
-        batch_users: int = 192, clip: float = 1.0, private_rate: float = 2e-3, min_users: int = 5, intervals: int = 32, max_rows: int = 1024,
+        self, *, turns: int = 1_500, critic_steps: int = 4, players_width: int = 128, players_batch: int = 256, players_rate: float = 3e-4,
+        private_turns: int = 100, **autoencoder: Any,
     ) -> None:
-        super().__init__(width=width, latent=latent, layers=layers, epochs=epochs, rows=rows, rate=rate, batch_steps=batch_steps, window=window,
-                         word_dropout=word_dropout, private_epochs=private_epochs, private_rows=private_rows, batch_users=batch_users,
-                         clip=clip, private_rate=private_rate, min_users=min_users, intervals=intervals, max_rows=max_rows)
-        self.plan = replace(self.plan, kl=False)
-        self.game = Game(rounds, critic_steps, batch, game_rate, penalty, private_rounds)
+        super().__init__(**autoencoder)
+        if min(turns, private_turns, critic_steps, players_width, players_batch) < 1:
+            raise InputError("turns, private_turns, critic_steps, players_width and players_batch must be at least 1.")
+        self.turns, self.private_turns, self.critic_steps, self.players_rate = turns, private_turns, critic_steps, players_rate
+        self.players_width, self.players_batch = players_width, players_batch
 
     def settings(self) -> dict[str, Any]:
         """See Generator.settings."""
-        return {k: v for k, v in {**super().settings(), **vars(self.game)}.items() if k not in ("components", "free_bits")}
+        own = ("turns", "private_turns", "critic_steps", "players_width", "players_batch", "players_rate")
+        return {**super().settings(), **{name: getattr(self, name) for name in own}}
 
     def _learn(self, steps: Steps, *, seed: int, ledger: Ledger) -> None:
         self.net_ = self._build(seed)
-        generator = torch.Generator().manual_seed(seed * 1_000_003 + 11)
-        if ledger.epsilon is None:
-            train(self.net_, self.codec_, steps, self.plan, seed=seed)
-            self.maker_ = play(self._points(steps, seed), self._maker(seed), self._critic(seed), self.game, generator)
-            self.net_.calibrate(self._latents(8192, generator), steps.static, generator)
+        if ledger.epsilon is not None:
+            self._learn_privately(steps, seed=seed, ledger=ledger)
             return
-        rate = sampling_rate(self.plan, len(steps))
-        sigma = noise_left(ledger, [(rate, private_steps(self.plan, len(steps))), (rate, self.game.private_rounds)])
+        train(self.net_, self.codec_, steps, self.plan, seed=seed)
+        real = torch.from_numpy(posterior_draws(self.net_, steps, self.plan, seed=seed))
+        self.maker_, self.distances_ = self._play(real, seed=seed)
+        generator = torch.Generator().manual_seed(seed * 1_000_003 + 9)
+        self.net_.calibrate(self._latents(8192, generator), steps.static, generator)
+
+    def _learn_privately(self, steps: Steps, *, seed: int, ledger: Ledger) -> None:
+        """One noise multiplier for both trainings that see users, so that together they use up the budget."""
+        rate, n_steps = sampling_rate(self.plan, len(steps)), self.private_turns * self.critic_steps
+        sigma = noise_left(ledger, [(rate, private_steps(self.plan, len(steps))), (rate, n_steps)])
         train_privately(self.net_, self.codec_, steps, self.plan, seed=seed, sigma=sigma, ledger=ledger, what="autoencoder")
-        self.maker_ = play_privately(self._points(steps, seed), self._maker(seed), self._critic(seed), self.game, generator,
-                                     sigma=sigma, rate=rate, clip=self.plan.clip, seed=seed)
-        ledger.spend("DP-SGD, Poisson sampling of users", "critic", sigma=sigma, rate=rate, steps=self.game.private_rounds)
+        real = torch.from_numpy(posterior_draws(self.net_, steps, self.plan, seed=seed))  # a row depends on its own user only
+        self.maker_ = self._play_privately(real, sigma=sigma, rate=rate, seed=seed)
+        ledger.spend("DP-SGD, Poisson sampling of users", "critic", sigma=sigma, rate=rate, steps=n_steps)
+
+    def _play(self, real: torch.Tensor, *, seed: int) -> tuple[nn.Module, list[float]]:
+        """The generator network after the game, and the critic's estimate of the Wasserstein distance at each turn.
+
+        real (n_users, Z). The weights that sample are a running mean of the generator's: a game circles around its
+        equilibrium, and the mean lies nearer to it than any one turn (Yazıcı et al. 2019, arXiv:1806.04498).
+        """
+        maker, critic = self._players(seed)
+        mean = copy.deepcopy(maker)
+        noise = torch.Generator().manual_seed(seed * 1_000_003 + 7)
+        tune_maker, tune_critic = (torch.optim.Adam(p.parameters(), self.players_rate, betas=BETAS) for p in (maker, critic))
+        distances = []
+        for turn in range(self.turns):
+            for _ in range(self.critic_steps):
+                true = real[torch.randint(len(real), (self.players_batch,), generator=noise)]       # (B, Z)
+                made = maker(self._noise(self.players_batch, noise)).detach()                       # (B, Z)
+                distance = critic(true).mean() - critic(made).mean()
+                loss = PENALTY * _steepness(critic, true, made, noise) - distance
+                tune_critic.zero_grad(set_to_none=True)
+                loss.backward()
+                tune_critic.step()
+            distances.append(float(distance.detach()))
+            self._turn(maker, critic, tune_maker, mean, noise, keep=min(0.995, turn / (turn + 10)))
+        return mean.eval(), distances
+
+    def _play_privately(self, real: torch.Tensor, *, sigma: float, rate: float, seed: int) -> nn.Module:
+        """As `_play`, but a step of the critic sees a Poisson sample of users, each with a clipped gradient, and noise.
+
+        A user's loss: the critic on a made latent, less the critic on theirs, plus the penalty between the two.
+        """
+        from torch.func import functional_call, grad, vmap
+
+        maker, critic = self._players(seed)
+        mean = copy.deepcopy(maker)
+        noise = torch.Generator().manual_seed(seed * 1_000_003 + 7)
+        rng = np.random.default_rng([seed, 10])
+        tune_maker = torch.optim.Adam(maker.parameters(), self.players_rate, betas=BETAS)
+        tune_critic = optimizer_of(critic, rate=self.players_rate, sigma=sigma, clip=self.plan.clip, expected=rate * len(real),
+                                   generator=noise)
+
+        def loss_of_user(weights: dict[str, torch.Tensor], true: torch.Tensor, made: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+            def score(x: torch.Tensor) -> torch.Tensor:
+                return functional_call(critic, weights, (x,))[0]
+
+            slope = grad(score)(share * true + (1 - share) * made)
+            return score(made) - score(true) + PENALTY * ((slope.square().sum() + 1e-12).sqrt() - 1) ** 2
+
+        gradients = vmap(grad(loss_of_user), in_dims=(None, 0, 0, 0))
+        for step in range(self.private_turns * self.critic_steps):
+            true = real[torch.from_numpy(np.flatnonzero(rng.random(len(real)) < rate))]
+            with torch.no_grad():
+                made = maker(self._noise(len(true), noise))
+            weights = {k: v.detach() for k, v in critic.named_parameters()}
+            share = torch.rand((len(true), 1), generator=noise)
+            found = gradients(weights, true, made, share) if len(true) else {k: v.new_zeros((0, *v.shape)) for k, v in weights.items()}
+            tune_critic.zero_grad(set_to_none=True)
+            for name, parameter in critic.named_parameters():
+                parameter.grad_sample = found[name]  # type: ignore[attr-defined]
+            tune_critic.step()
+            if step % self.critic_steps == self.critic_steps - 1:
+                turn = step // self.critic_steps
+                self._turn(maker, critic, tune_maker, mean, noise, keep=min(0.98, turn / (turn + 10)))
+        return mean.eval()
+
+    def _turn(
+        self, maker: nn.Module, critic: nn.Module, tune: torch.optim.Optimizer, mean: nn.Module, noise: torch.Generator, *, keep: float
+    ) -> None:
+        """One step of the generator network; its running mean follows."""
+        loss = -critic(maker(self._noise(self.players_batch, noise))).mean()
+        tune.zero_grad(set_to_none=True)
+        loss.backward()
+        tune.step()
+        with torch.no_grad():
+            for slow, fast in zip(mean.parameters(), maker.parameters(), strict=True):
+                slow.lerp_(fast, 1 - keep)
+
+    def _players(self, seed: int) -> tuple[nn.Module, nn.Module]:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed + 1)
+            return self._player(self.latent), self._player(1)
+
+    def _player(self, out: int) -> nn.Module:
+        width = self.players_width
+        return nn.Sequential(nn.Linear(self.latent, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, out))
+
+    def _noise(self, n: int, generator: torch.Generator) -> torch.Tensor:
+        return torch.randn((n, self.latent), generator=generator)
 
     @torch.no_grad()
-    def _points(self, steps: Steps, seed: int) -> torch.Tensor:
-        """(n_users, Z): the users as the autoencoder sees them, without jitter; each depends on its own user only."""
-        out = torch.zeros((len(steps), self.latent))
-        for users in batches(steps, self.plan, np.random.default_rng([seed, 6])):
-            batch = make_batch(steps, users, self.plan.window)
-            n = len(batch.static)
-            center, _ = self.net_.posterior(batch.features[:n, 1:], batch.static, batch.mask[:n, 1:], batch.length)
-            out[torch.from_numpy(users)] = F.layer_norm(center, center.shape[-1:])
-        return out
-
-    def _maker(self, seed: int) -> nn.Module:
-        return _mlp([self.latent, self.width, self.width, self.latent], seed + 1, norm=True)
-
-    def _critic(self, seed: int) -> nn.Module:
-        return _mlp([self.latent, self.width, self.width, 1], seed + 2, norm=False)
-
     def _latents(self, users: int, generator: torch.Generator) -> torch.Tensor:
-        """(users, Z) points of the generator, jittered as the decoder was trained."""
-        with torch.no_grad():
-            z: torch.Tensor = made(self.maker_, torch.randn((users, self.latent), generator=generator))
-        return z + 0.2 * torch.randn(z.shape, generator=generator)
+        """(users, Z) latents made by the generator network."""
+        made: torch.Tensor = self.maker_(self._noise(users, generator))
+        return made
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """See Generator.state."""
-        arrays = {f"net/{k}": v.detach().numpy() for k, v in self.net_.state_dict().items()}
-        return arrays | {f"maker/{k}": v.detach().numpy() for k, v in self.maker_.state_dict().items()}, {"codec": self.codec_.to_json()}
+        self.prior_: dict[str, np.ndarray] = {}
+        arrays, data = super().state()
+        return arrays | {f"maker/{k}": v.numpy() for k, v in self.maker_.state_dict().items()}, data
 
     def restore(self, arrays: dict[str, np.ndarray], data: dict[str, Any]) -> None:
         """See Generator.restore."""
         super().restore(arrays, data)
-        self.maker_ = self._maker(0)
+        self.maker_ = self._player(self.latent)
         self.maker_.load_state_dict({k.removeprefix("maker/"): torch.from_numpy(v) for k, v in arrays.items() if k.startswith("maker/")})
+        self.maker_.eval()
 
 
-def _mlp(sizes: list[int], seed: int, *, norm: bool) -> nn.Sequential:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        layers: list[nn.Module] = []
-        for a, b in zip(sizes[:-2], sizes[1:-1], strict=True):
-            layers += [nn.Linear(a, b), *([nn.LayerNorm(b)] if norm else []), nn.LeakyReLU(0.2)]
-        return nn.Sequential(*layers, nn.Linear(sizes[-2], sizes[-1]))
-
-
-def made(maker: nn.Module, noise: torch.Tensor) -> torch.Tensor:
-    """(n, Z) points on the sphere on which the autoencoder puts users."""
-    return F.layer_norm(maker(noise), noise.shape[-1:])
-
-
-def play(points: torch.Tensor, maker: nn.Module, critic: nn.Module, game: Game, generator: torch.Generator) -> nn.Module:
-    """Train `maker` against `critic` on `points` (n, Z); returns the running average of the maker (Yazici et al. 2019)."""
-    of_maker = torch.optim.Adam(maker.parameters(), lr=game.game_rate, betas=BETAS)
-    of_critic = torch.optim.Adam(critic.parameters(), lr=game.game_rate, betas=BETAS)
-    average = copy.deepcopy(maker)
-    size = min(game.batch, len(points))
-    for turn in range(game.rounds):
-        for _ in range(game.critic_steps):
-            real = points[torch.randint(len(points), (size,), generator=generator)]
-            with torch.no_grad():
-                fake = made(maker, torch.randn(real.shape, generator=generator))
-            loss = critic(fake).mean() - critic(real).mean() + game.penalty * _penalty(critic, real, fake, generator)
-            of_critic.zero_grad(set_to_none=True)
-            loss.backward()
-            of_critic.step()
-        _turn_of_maker(maker, critic, of_maker, size, points.shape[1], generator)
-        _follow(average, maker, min(0.995, turn / (turn + 10)))
-    return average
-
-
-def _penalty(critic: nn.Module, real: torch.Tensor, fake: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Mean of (|gradient| - 1)^2 on lines between real and made points."""
-    share = torch.rand((len(real), 1), generator=generator)
-    between = (share * real + (1 - share) * fake).requires_grad_(True)
-    slope = torch.autograd.grad(critic(between).sum(), between, create_graph=True)[0]
-    return ((slope.norm(dim=1) - 1) ** 2).mean()
-
-
-def _turn_of_maker(maker: nn.Module, critic: nn.Module, optimizer: torch.optim.Optimizer, size: int, latent: int, generator: torch.Generator) -> None:
-    loss = -critic(made(maker, torch.randn((size, latent), generator=generator))).mean()
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    optimizer.step()
-
-
-@torch.no_grad()
-def _follow(average: nn.Module, maker: nn.Module, keep: float) -> None:
-    for a, b in zip(average.parameters(), maker.parameters(), strict=True):
-        a.lerp_(b, 1 - keep)
-
-
-def play_privately(
-    points: torch.Tensor, maker: nn.Module, critic: nn.Module, game: Game, generator: torch.Generator, *, sigma: float, rate: float, clip: float, seed: int
-) -> nn.Module:
-    """As `play`, with a Poisson sample of users a turn and the critic's gradient of each user clipped and noised.
-
-    A user's loss is the critic on a made point less the critic on theirs, plus the penalty between the two.
-    """
-    from torch.func import functional_call, grad, vmap
-
-    of_maker = torch.optim.Adam(maker.parameters(), lr=game.game_rate, betas=BETAS)
-    of_critic = optimizer_of(critic, rate=game.game_rate, sigma=sigma, clip=clip, expected=rate * len(points), generator=generator)
-    rng = np.random.default_rng([seed, 10])
-    average = copy.deepcopy(maker)
-
-    def user_loss(parameters: dict[str, torch.Tensor], real: torch.Tensor, fake: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
-        def score(x: torch.Tensor) -> torch.Tensor:
-            return functional_call(critic, parameters, (x,))[0]
-
-        slope = grad(score)(share * real + (1 - share) * fake)
-        return score(fake) - score(real) + game.penalty * ((slope.square().sum() + 1e-12).sqrt() - 1) ** 2
-
-    per_user = vmap(grad(user_loss), in_dims=(None, 0, 0, 0))
-    for turn in range(game.private_rounds):
-        real = points[torch.from_numpy(np.flatnonzero(rng.random(len(points)) < rate))]
-        with torch.no_grad():
-            fake = made(maker, torch.randn(real.shape, generator=generator))
-        of_critic.zero_grad(set_to_none=True)
-        share = torch.rand((len(real), 1), generator=generator)
-        parameters = {k: v.detach() for k, v in critic.named_parameters()}
-        grads = per_user(parameters, real, fake, share) if len(real) else {k: torch.zeros((0, *v.shape)) for k, v in parameters.items()}
-        for name, parameter in critic.named_parameters():
-            parameter.grad_sample = grads[name]  # type: ignore[attr-defined]
-        of_critic.step()
-        if turn % game.critic_steps == game.critic_steps - 1:
-            _turn_of_maker(maker, critic, of_maker, game.batch, points.shape[1], generator)
-            _follow(average, maker, min(0.98, turn / (turn + 10)))
-    return average
+def _steepness(critic: nn.Module, true: torch.Tensor, made: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Mean of (|gradient| - 1)^2 at points between real (B, Z) and made (B, Z) latents."""
+    share = torch.rand((len(true), 1), generator=generator)
+    between = (share * true + (1 - share) * made).requires_grad_()
+    (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
+    return ((gradient.norm(dim=1) - 1) ** 2).mean()

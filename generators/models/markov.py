@@ -31,7 +31,9 @@ class Markov(SequenceGenerator):
     `strength`: pseudo-counts of the coarser context; `successors`: items kept as successors of an item.
     """
 
-    def __init__(self, *, strength: float = 2.0, successors: int = 50, min_users: int = 5, intervals: int = 32, max_rows: int = 1024) -> None:
+    def __init__(
+        self, *, strength: float = 2.0, successors: int = 50, min_users: int = 5, intervals: int = 32, max_rows: int = 1024
+    ) -> None:
         super().__init__(min_users=min_users, intervals=intervals, max_rows=max_rows)
         self.strength, self.successors = strength, successors
 
@@ -88,7 +90,9 @@ class Markov(SequenceGenerator):
         self.static_ = [arrays[f"static/{k}"] for k in range(len(self.codec_.statics))]
 
 
-def context(codec: Codec, name: str, features: torch.Tensor, event: torch.Tensor, breaks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, int, int]:
+def context(
+    codec: Codec, name: str, features: torch.Tensor, event: torch.Tensor, breaks: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, int, int]:
     """(n,) coarse context of a field, (n,) what refines it, and the number of values of each."""
     n_events, n_categories = codec.events.size, codec.categories.size
     if name == "gap":

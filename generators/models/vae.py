@@ -30,21 +30,23 @@ class Vae(SequenceGenerator):
 
     def __init__(
         self, *, width: int = 96, latent: int = 24, layers: int = 2, epochs: int = 0, rows: int = 1_300_000, rate: float = 4e-3,
-        batch_steps: int = 2048, window: int = 128,
-        word_dropout: float = 0.1, free_bits: float = 0.1, private_epochs: int = 12, private_rows: int = 64, batch_users: int = 192, clip: float = 1.0,
+        batch_steps: int = 2048, window: int = 128, word_dropout: float = 0.1, free_bits: float = 0.1,
+        private_epochs: int = 12, private_rows: int = 64, batch_users: int = 192, clip: float = 1.0,
         private_rate: float = 2e-3, components: int = 12, min_users: int = 5, intervals: int = 32, max_rows: int = 1024,
     ) -> None:
         super().__init__(min_users=min_users, intervals=intervals, max_rows=max_rows)
         if min(width, latent, layers, rows, private_epochs) < 1:
             raise InputError("width, latent, layers and rows must be at least 1.")
         self.width, self.latent, self.layers, self.components = width, latent, layers, components
-        self.plan = Plan(epochs=epochs, rows=rows, rate=rate, batch_steps=batch_steps, window=window, word_dropout=word_dropout, free_bits=free_bits,
-                         private_epochs=private_epochs, private_rows=private_rows, batch_users=batch_users, clip=clip, private_rate=private_rate)
+        self.plan = Plan(epochs=epochs, rows=rows, rate=rate, batch_steps=batch_steps, window=window, word_dropout=word_dropout,
+                         free_bits=free_bits, private_epochs=private_epochs, private_rows=private_rows, batch_users=batch_users,
+                         clip=clip, private_rate=private_rate)
 
     def settings(self) -> dict[str, Any]:
         """See Generator.settings."""
         plan = {k: v for k, v in vars(self.plan).items() if k != "kl"}
-        return {**super().settings(), "width": self.width, "latent": self.latent, "layers": self.layers, "components": self.components, **plan}
+        own = {n: getattr(self, n) for n in ("width", "latent", "layers", "components")}
+        return {**super().settings(), **own, **plan}
 
     def _rows_of_a_user(self, private: bool) -> int:
         return min(self.plan.private_rows, self.max_rows) if private else self.max_rows
@@ -53,7 +55,8 @@ class Vae(SequenceGenerator):
         self.net_ = self._build(seed)
         if ledger.epsilon is not None:
             plan = [(sampling_rate(self.plan, len(steps)), private_steps(self.plan, len(steps)))]
-            train_privately(self.net_, self.codec_, steps, self.plan, seed=seed, sigma=noise_left(ledger, plan), ledger=ledger, what="encoder and decoder")
+            train_privately(self.net_, self.codec_, steps, self.plan, seed=seed, sigma=noise_left(ledger, plan), ledger=ledger,
+                            what="encoder and decoder")
             self.prior_ = standard_normal(self.latent)
             return
         train(self.net_, self.codec_, steps, self.plan, seed=seed)
@@ -78,8 +81,8 @@ class Vae(SequenceGenerator):
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """See Generator.state."""
-        arrays = {f"net/{k}": v.detach().numpy() for k, v in self.net_.state_dict().items()} | {f"prior/{k}": v for k, v in self.prior_.items()}
-        return arrays, {"codec": self.codec_.to_json()}
+        arrays = {f"net/{k}": v.detach().numpy() for k, v in self.net_.state_dict().items()}
+        return arrays | {f"prior/{k}": v for k, v in self.prior_.items()}, {"codec": self.codec_.to_json()}
 
     def restore(self, arrays: dict[str, np.ndarray], data: dict[str, Any]) -> None:
         """See Generator.restore."""
@@ -92,7 +95,8 @@ class Vae(SequenceGenerator):
 
 def standard_normal(latent: int) -> dict[str, np.ndarray]:
     """The prior that looks at no user."""
-    return {"weight": np.ones(1, dtype=np.float32), "center": np.zeros((1, latent), dtype=np.float32), "factor": np.eye(latent, dtype=np.float32)[None]}
+    one = np.float32
+    return {"weight": np.ones(1, one), "center": np.zeros((1, latent), one), "factor": np.eye(latent, dtype=one)[None]}
 
 
 def posterior_draws(net: RowNet, steps: Steps, plan: Plan, *, seed: int) -> np.ndarray:
@@ -111,10 +115,11 @@ def fit_prior(draws: np.ndarray, components: int, *, seed: int) -> dict[str, np.
     from sklearn.mixture import GaussianMixture
 
     k = int(np.clip(len(draws) // 50, 1, components))
-    mixture = GaussianMixture(k, covariance_type="full" if len(draws) > 20 * draws.shape[1] else "diag", reg_covar=1e-3, random_state=seed, max_iter=50)
+    kind = "full" if len(draws) > 20 * draws.shape[1] else "diag"
+    mixture = GaussianMixture(k, covariance_type=kind, reg_covar=1e-3, random_state=seed, max_iter=50)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # not converged after 50 rounds is close enough
         mixture.fit(draws)
-    covariance = mixture.covariances_ if mixture.covariance_type == "full" else np.stack([np.diag(c) for c in mixture.covariances_])
+    covariance = mixture.covariances_ if kind == "full" else np.stack([np.diag(c) for c in mixture.covariances_])
     return {"weight": mixture.weights_.astype(np.float32), "center": mixture.means_.astype(np.float32),
             "factor": np.linalg.cholesky(covariance).astype(np.float32)}
