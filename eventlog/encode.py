@@ -39,7 +39,7 @@ class Sequences:
     role: np.ndarray                     # (n_rows,) object: see schema.ROLES
     columns: dict[str, np.ndarray]       # categorical: (n_rows,) int32 codes; numeric: (n_rows,) float32; new_*: float32 0/1
     raw: dict[str, np.ndarray] = field(default_factory=dict)  # (n_rows,) numeric columns as they stood in the log, NaN = missing
-    ids: dict[str, np.ndarray] = field(default_factory=dict)  # (n_rows,) int64: entity ids, a hash of the value (the same in every log), -1 = missing
+    ids: dict[str, np.ndarray] = field(default_factory=dict)  # (n_rows,) int64: hash of an entity id, -1 = missing
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

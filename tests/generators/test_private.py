@@ -127,7 +127,7 @@ def test_a_noisy_vocabulary_leaves_out_what_one_user_has() -> None:
 
 @pytest.mark.parametrize(("epsilon", "delta"), [(0.0, None), (float("nan"), None), (1.0, 0.5), (None, 1e-6)])
 def test_an_impossible_budget_is_refused(log: EventLog, epsilon: float | None, delta: float | None) -> None:
-    with pytest.raises(InputError, match="epsilon|delta"):
+    with pytest.raises(InputError, match=r"epsilon|delta"):
         generators.fit(log, model="vae", epsilon=epsilon, delta=delta, settings=SMALL)
 
 
