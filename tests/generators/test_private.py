@@ -19,7 +19,7 @@ from generators.privacy import Census, Ledger, epsilon_of, noise_for
 from generators.private_training import optimizer_of, user_losses
 
 SMALL = {"width": 24, "latent": 6, "private_epochs": 2, "batch_users": 32, "private_rows": 16}
-SETTINGS = {"vae": SMALL, "gan": SMALL | {"private_rounds": 20}}
+SETTINGS = {"vae": SMALL, "gan": SMALL | {"private_turns": 5}}
 
 
 @pytest.fixture(scope="module")
