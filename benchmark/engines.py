@@ -53,11 +53,16 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def check_name(name: str) -> None:
+    """Raise UnknownNameError unless there is an engine of that name."""
+    if name not in ENGINES:
+        raise UnknownNameError("engine", name, ENGINES)
+
+
 @contextmanager
 def engine(name: str, workers: int | None = None) -> Iterator[tuple[Executor, Callable[[Job], dict[str, Any]], int]]:
     """The executor, the function to submit, and how many cells to keep in flight. Children are stopped when the block ends early."""
-    if name not in ENGINES:
-        raise UnknownNameError("engine", name, ENGINES)
+    check_name(name)
     workers = workers or cores()
     executor = ENGINES[name](workers)
     try:

@@ -25,7 +25,7 @@ from eventlog.errors import InputError
 
 from . import code
 from . import suite as suites
-from .engines import engine
+from .engines import check_name, engine
 from .plan import ARTIFACTS, REAL, Cell, plan
 from .results import Store
 
@@ -78,6 +78,7 @@ def run_suite(
     out: str | Path = "results", settings: Sequence[str] = (), command: str = "",
 ) -> Outcome:
     """`run`, but returns what was done instead of a table."""
+    check_name(engine_name)
     store = Store(out)
     folder = log if log is None or isinstance(log, str | Path) else _keep(log, store)
     wanted = range(seeds) if isinstance(seeds, int) else seeds
