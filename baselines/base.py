@@ -15,7 +15,7 @@ import numpy as np
 
 from eventlog.encode import Encoder, Examples, Queries, Sequences
 
-Kind = Literal["next_item", "binary"]
+Kind = Literal["next_item", "binary", "uplift"]
 
 
 class Model(ABC):
@@ -24,6 +24,7 @@ class Model(ABC):
     `kinds`: the questions it answers.
       next_item: which item comes next. Rows of `sequences` are steps, every one with an item.
       binary:    the probability that the answer is 1 (churned, fraudulent).
+      uplift:    by how much a treatment raises the probability that the answer is 1; `train.treatment` says who had it.
     `tasks`: limits a model to some tasks by name (a recency rule fits churn only); None = all of its kinds.
     """
 
@@ -40,7 +41,7 @@ class Model(ABC):
     @abstractmethod
     def score(self, sequences: Sequences, queries: Queries) -> np.ndarray:
         """next_item: (n_queries, encoder.n_items) float32, column = item code (0 and 1 are ignored), higher is likelier.
-        binary: (n_queries,) float in 0..1. Called with batches of queries; rows at or after `queries.end` are not to be read.
+        binary: (n_queries,) float in 0..1. uplift: (n_queries,) float, P(1 | treated) - P(1 | control). Called with batches of queries; rows at or after `queries.end` are not to be read.
         """
 
     def n_parameters(self) -> int:

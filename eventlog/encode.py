@@ -92,12 +92,13 @@ class Examples:
     """Questions with their answers: what a model is fitted on.
 
     For next-item `target` holds item codes; the answer to question i stands in row `queries.end[i]` of its user.
-    For a binary task it holds 0.0 or 1.0.
+    For a binary task it holds 0.0 or 1.0. For uplift too, and `treatment` says which questions were treated.
     """
 
     sequences: Sequences
     queries: Queries
     target: np.ndarray  # (n,) int32 item code, or float32 0/1
+    treatment: np.ndarray | None = None  # (n,) float32: 1 = treated (got the coupon), 0 = control; uplift only
 
     def __len__(self) -> int:
         return len(self.queries)
