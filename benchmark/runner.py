@@ -37,7 +37,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class Outcome:
-    """What a run did: cells run now, found finished, left out with the reason, failed with the reason, blocked by a failure."""
+    """What a run did: cells run now, found finished, left out with the reason, failed with the reason.
+
+    A cell that could not be run is `blocked` where what it needs failed, and `skipped` where that was only left out.
+    """
 
     cells: list[Cell]
     ran: int = 0
@@ -45,6 +48,7 @@ class Outcome:
     left_out: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     blocked: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
     seconds: float = 0.0
     busy: float = 0.0       # seconds of work in cells, all workers together
 
@@ -165,8 +169,9 @@ def _todo(cells: Sequence[Cell], store: Store) -> dict[str, Cell]:
 
 def _settle(cell: Cell, store: Store, outcome: Outcome) -> None:
     record = store.latest(cell.key)
-    if record is None:
-        outcome.blocked.append(cell.key)
+    if record is None:  # what it needs stands before it
+        without = {*outcome.left_out, *outcome.skipped}
+        (outcome.skipped if cell.needs and any(k in without for k in cell.needs) else outcome.blocked).append(cell.key)
     elif record["status"] == "left out":
         outcome.left_out[cell.key] = record["error"]
     elif record["status"] != "ok":

@@ -160,3 +160,13 @@ def test_what_a_log_cannot_do_is_an_error_of_the_input(tiny: EventLog, tmp_path:
     few = tiny.only_users({"u001", "u002"}).write(tmp_path / "few")
     outcome = go(few, tmp_path / "few-out", settings=[], engine_name="serial")
     assert "at least" in outcome.tasks_left_out()
+
+
+def test_what_a_log_lacks_is_left_out_and_no_failure(tiny: EventLog, tmp_path: Path) -> None:
+    events = tiny.events.drop(columns="item_id")
+    folder = EventLog(events=events, labels=tiny.labels, manifest={"made_by": "tests"}).write(tmp_path / "no-items")
+    done = subprocess.run(command(folder, tmp_path / "out"), capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "left out: no-items recommendation: the log has no item_id" in done.stdout
+    assert "0 failed" in done.stdout
+    assert "not run because of it" not in done.stdout
