@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -26,6 +27,7 @@ class Row:
     planned: int = 0
     records: list[dict[str, Any]] = field(default_factory=list)   # the good ones
     problems: list[str] = field(default_factory=list)             # one a failed or missing cell
+    _replicates: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
 
     @property
     def reference(self) -> bool:
@@ -47,11 +49,23 @@ class Row:
         values = [r[name] for r in self.records if r.get(name) is not None]
         return float(np.mean(values)) if values else float("nan")
 
-    @cached_property
-    def replicates(self) -> np.ndarray:
-        """(resamples,) headline metric, over users and seeds."""
-        rng = np.random.default_rng(SEED)
-        return statistics.over_seeds(np.stack([unpack(r["replicates"]) for r in self.records]), rng)
+    def replicates(self, metric: str) -> np.ndarray:
+        """(resamples,) a metric over users and seeds; NaN where it has none. Rows with as many seeds share the resamples of them."""
+        if metric not in self._replicates:
+            found = [unpack(r["replicates"][metric]) for r in self.records if metric in r["replicates"]]
+            whole = found and len(found) == len(self.records)
+            self._replicates[metric] = statistics.over_seeds(np.stack(found), np.random.default_rng(SEED)) if whole else np.array([np.nan])
+        return self._replicates[metric]
+
+    def interval(self, metric: str) -> tuple[float, float]:
+        """95 % interval of a metric over users and seeds; NaN where it has none."""
+        return statistics.interval(self.replicates(metric))
+
+    def of_seeds(self, seeds: Iterable[int]) -> Row:
+        """The same row with some of its seeds."""
+        chosen = set(seeds)
+        records = [r for r in self.records if r["label"].get("seed", 0) in chosen]
+        return Row(self.name, planned=len(records), records=records)
 
 
 @dataclass
@@ -75,23 +89,58 @@ class Board:
         return sorted(self.rows[REAL].values(), key=lambda r: (not r.records, -r.mean(self.headline) if r.records else 0.0, r.name))
 
     @cached_property
+    def ranked(self) -> list[Row]:
+        """The models that are compared: those without a missing cell, best first."""
+        return [r for r in self.real if r.complete and not r.reference]
+
+    @cached_property
+    def values(self) -> dict[str, float]:
+        """Headline of each model that is compared."""
+        return {r.name: r.mean(self.headline) for r in self.ranked}
+
+    @cached_property
+    def replicates(self) -> dict[str, np.ndarray]:
+        """Their (resamples,) replicates."""
+        return {r.name: r.replicates(self.headline) for r in self.ranked}
+
+    @cached_property
+    def p(self) -> dict[tuple[str, str], float]:
+        """(better, worse) -> corrected p of the paired test."""
+        return statistics.paired(self.values, self.replicates)
+
+    @cached_property
     def tiers(self) -> dict[str, int]:
         """Tier of each complete model."""
-        ranked = [r for r in self.real if r.complete and not r.reference]
-        return statistics.tiers({r.name: r.mean(self.headline) for r in ranked}, {r.name: r.replicates for r in ranked})
+        return statistics.tiers(self.values, self.p)
+
+    @cached_property
+    def ranks(self) -> dict[str, tuple[float, float, float]]:
+        """Rank of each complete model (ties share the mean rank) and its 95 % interval."""
+        if not self.ranked:
+            return {}
+        measured = statistics.ranks(np.array([[v] for v in self.values.values()]))[:, 0]
+        drawn = statistics.ranks(np.stack(list(self.replicates.values())))
+        return {n: (float(measured[i]), *statistics.interval(drawn[i])) for i, n in enumerate(self.values)}
 
     @property
     def chance(self) -> float:
         """What a constant scorer gets on the headline metric."""
         return next((float(r.records[0]["chance"]) for r in self.real if r.records), 0.0)
 
-    def headroom(self, row: Row) -> float:
-        """Where the row stands between the trivial model (0) and the oracle (1); NaN without an oracle."""
-        trivial, oracle = self.rows[REAL].get(str(self.facts["trivial"])), self.rows[REAL].get(ORACLE)
-        if trivial is None or oracle is None or not trivial.records or not oracle.records:
-            return float("nan")
-        low, high = trivial.mean(self.headline), oracle.mean(self.headline)
-        return (row.mean(self.headline) - low) / (high - low) if high > low else float("nan")
+    def headroom(self, row: Row) -> tuple[float, float, float]:
+        """Where the row stands between the trivial model (0) and the oracle (1), with its interval; NaN without an oracle."""
+        oracle = self.rows[REAL].get(ORACLE)
+        if oracle is None or not oracle.records or not row.records:
+            return math.nan, math.nan, math.nan
+        trivial = self.rows[REAL].get(str(self.facts["trivial"]))
+        low = np.array([self.chance]), np.array([self.chance])
+        if trivial is not None and trivial.records:
+            low = np.array([trivial.mean(self.headline)]), trivial.replicates(self.headline)
+        high = np.array([oracle.mean(self.headline)]), oracle.replicates(self.headline)
+        own = np.array([row.mean(self.headline)]), row.replicates(self.headline)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            value, drawn = (np.where(h > lo, (o - lo) / (h - lo), np.nan) for lo, h, o in zip(low, high, own, strict=True))
+        return (float(value[0]), *statistics.interval(drawn))
 
     def share(self, row: Row) -> float:
         """Utility of a generated source: (metric - chance) over that of the same model trained on the real log.
@@ -102,18 +151,41 @@ class Board:
         if real is None or not real.complete or not row.complete:
             return float("nan")
         learnt = real.mean(self.headline) - self.chance
-        sure = statistics.interval(real.replicates)[0] > self.chance
+        sure = real.interval(self.headline)[0] > self.chance
         return (row.mean(self.headline) - self.chance) / learnt if sure else float("nan")
 
     def agreement(self, source: str) -> tuple[float, float, float, int] | None:
         """Kendall tau of the models' order on a generated and on the real log, its interval, and how many models; None below three."""
-        names = [n for n, r in self.rows[source].items() if r.complete and n in self.rows[REAL] and self.rows[REAL][n].complete]
-        if len(names) < 3:
+        real, made = self.rows[REAL], self.rows[source]
+        names = [n for n, r in made.items() if r.complete and n in real and real[n].complete]
+        return self._tau([real[n] for n in names], [made[n] for n in names])
+
+    def stability(self) -> list[tuple[float, float, float, int]]:
+        """`agreement` of the models' orders under two disjoint sets of seeds, for every way to cut the seeds in two."""
+        seeds = {r["label"].get("seed", 0) for row in self.ranked for r in row.records}
+        found = (self._tau([r.of_seeds(one) for r in self.ranked], [r.of_seeds(two) for r in self.ranked])
+                 for one, two in statistics.halves(sorted(seeds)))
+        return [tau for tau in found if tau is not None]
+
+    def _tau(self, one: Sequence[Row], two: Sequence[Row]) -> tuple[float, float, float, int] | None:
+        if len(one) < 3:
             return None
-        real, made = ([self.rows[s][n] for n in names] for s in (REAL, source))
-        tau = statistics.kendall(*(np.array([[r.mean(self.headline)] for r in rows]) for rows in (real, made)))[0]
-        spread = statistics.kendall(*(np.stack([r.replicates for r in rows]) for rows in (real, made)))
-        return (float(tau), *statistics.interval(spread), len(names))
+        tau = statistics.kendall(*(np.array([[r.mean(self.headline)] for r in rows]) for rows in (one, two)))[0]
+        spread = statistics.kendall(*(np.stack([r.replicates(self.headline) for r in rows]) for rows in (one, two)))
+        return (float(tau), *statistics.interval(spread), len(one))
+
+
+def strengths(found: Sequence[Board]) -> list[dict[str, tuple[float, float, float]]]:
+    """Bradley-Terry strengths over boards, a table for each group of boards whose models met (directly or through others)."""
+    groups: list[tuple[set[str], list[Board]]] = []
+    for board in (b for b in found if len(b.ranked) > 1):
+        names, members = set(board.values), [board]
+        for group in [g for g in groups if g[0] & names]:
+            groups.remove(group)
+            names, members = names | group[0], [*group[1], *members]
+        groups.append((names, members))
+    rng = np.random.default_rng(SEED)
+    return [statistics.strengths([(b.values, b.replicates) for b in members], rng) for _, members in groups if len(members) > 1]
 
 
 def boards(store: Store, cells: Iterable[dict[str, Any]]) -> list[Board]:

@@ -237,8 +237,7 @@ def _log_folder(needed: str) -> Path:
 def _scores(scored: Scored) -> dict[str, Any]:
     return {
         "metrics": {n: _finite(v) for n, v in scored.metrics.items()},
-        "intervals": {n: [_finite(v) for v in pair] for n, pair in scored.intervals.items()},
-        "replicates": pack(scored.replicates), "chance": scored.chance,
+        "replicates": {n: pack(r) for n, r in scored.replicates.items()}, "chance": scored.chance,
     }
 
 

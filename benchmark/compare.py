@@ -22,7 +22,8 @@ def lines(a: Store, b: Store) -> Iterator[str]:
             yield f"{name}: incomplete ({len(one.records)}/{one.planned} against {len(two.records)}/{two.planned} cells)"
             continue
         before, after = one.mean(metric), two.mean(metric)
-        replicates = two.replicates - (one.replicates if test_a == test_b else np.random.default_rng(0).permutation(one.replicates))
+        first = one.replicates(metric)
+        replicates = two.replicates(metric) - (first if test_a == test_b else np.random.default_rng(0).permutation(first))
         found.append((name, metric, before, after, test_a == test_b, statistics.p_value(after - before, replicates)))
     for (name, metric, before, after, same, _), p in zip(found, statistics.holm([f[-1] for f in found]), strict=True):
         if before == after:

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from eventlog.files import new_file
 
-from . import statistics
-from .board import COSTS, Board, Row, boards
+from .board import COSTS, Board, Row, boards, strengths
 from .plan import REAL, Cell
 from .results import Store
 
@@ -63,6 +62,7 @@ def lines(
     yield "# Leaderboard"
     yield ""
     yield from _header(store, plan)
+    yield from _strengths(all_boards)
     for name in dict.fromkeys(c["label"]["log"] for c in plan["cells"]):
         here = [b for b in all_boards if b.log == name]
         record = _log_record(store, plan, name)
@@ -97,9 +97,11 @@ def _header(store: Store, plan: dict[str, Any]) -> Iterator[str]:
            f"{good} of {len(plan['cells'])} cells ok, {left_out} left out. Machine: {machines}; "
            f"Python {_each({e['python'] for e in environments})}, {versions}; commit {commits}.")
     yield ""
-    yield ("Figures in brackets are 95 % intervals from a bootstrap over test users (and seeds, where there are several). "
-           "Models in one tier are not told apart by a paired test, corrected for the number of pairs. Headroom: 0 % is the trivial "
-           "model, 100 % the oracle that knows the simulator's probabilities. Metrics: see [tasks and metrics](tasks-and-metrics.md).")
+    yield ("Figures in brackets are 95 % intervals from a bootstrap over test users (and seeds, where there are several); ± is half the "
+           "width of such an interval. Models in one tier are not shown to differ from its best by a paired test, corrected for the number "
+           "of pairs (Holm). Headroom: 0 % is the trivial model, 100 % the oracle that knows the simulator's probabilities. *cells*: those "
+           "that are ok, of those planned; a model with a cell missing is not ranked. How each figure is made: "
+           "[tasks and metrics](tasks-and-metrics.md).")
     yield ""
 
 
@@ -115,21 +117,61 @@ def _board(board: Board, costs: bool) -> Iterator[str]:
     yield f"{facts['train']:,} questions to learn from, {facts['test']:,} to be tested on, of {facts['test_users']:,} users{rate}."
     yield ""
     shown = [m for m in facts["shown"] if m != board.headline]
-    head = ["tier", "model", f"{board.headline} [95 %]", *shown, "headroom", *([TITLES[c] for c in COSTS] if costs else []), "cells"]
+    head = ["tier", "rank [95 %]", "model", f"{board.headline} [95 %]", *shown, "headroom [95 %]",
+            *([TITLES[c] for c in COSTS] if costs else []), "cells"]
     yield from _table(head, (_model_row(board, row, shown, costs) for row in board.real))
+    cuts = board.stability()
+    if cuts:
+        least, mean = min(cuts), sum(c[0] for c in cuts) / len(cuts)
+        yield (f"Order of the {least[3]} models under two disjoint sets of seeds: Kendall tau {mean:.2f} on average over {len(cuts)} "
+               f"way{'s' if len(cuts) > 1 else ''} to cut the seeds in two, {least[0]:.2f} [{least[1]:.2f}, {least[2]:.2f}] at the least.")
+        yield ""
 
 
 def _model_row(board: Board, row: Row, shown: Sequence[str], costs: bool) -> list[str]:
     name = f"*{row.name}*" if row.reference else f"{row.name} (trivial)" if row.name == board.facts["trivial"] else row.name
     value = "; ".join(sorted(set(row.problems)))[:160]
     if row.records:
-        low, high = statistics.interval(row.replicates)
+        low, high = row.interval(board.headline)
         value = f"{_number(row.mean(board.headline))} [{_number(low)}, {_number(high)}]"
     return [
-        str(board.tiers.get(row.name, "–")), name, value,
-        *(_number(row.mean(m)) for m in shown), _percent(board.headroom(row)) if row.records else "–",
+        str(board.tiers.get(row.name, "–")), _rank(board.ranks.get(row.name)), name, value,
+        *(plus_minus(row, m) for m in shown), _between(board.headroom(row)),
         *([_short(row.cost(c)) for c in COSTS] if costs else []), f"{len(row.records)}/{row.planned}",
     ]
+
+
+def plus_minus(row: Row, metric: str) -> str:
+    """A metric with half the width of its interval, where it has one."""
+    low, high = row.interval(metric) if row.records else (math.nan, math.nan)
+    value = _number(row.mean(metric))
+    return f"{value} ± {_number((high - low) / 2)}" if math.isfinite(high - low) and value != "–" else value
+
+
+def _rank(found: tuple[float, float, float] | None) -> str:
+    return "–" if found is None else f"{found[0]:g} [{found[1]:g}, {found[2]:g}]"
+
+
+def _between(found: tuple[float, float, float]) -> str:
+    return "–" if not math.isfinite(found[0]) else f"{found[0]:.0%} [{_percent(found[1])}, {_percent(found[2])}]"
+
+
+def _strengths(all_boards: Sequence[Board]) -> Iterator[str]:
+    """Over all boards."""
+    tables = strengths(all_boards)
+    if not tables:
+        return
+    yield "## Over all tasks"
+    yield ""
+    yield ("Bradley–Terry strength over the tables below, in Elo points around 0: 400 points are odds of ten to one that the stronger "
+           "wins on a task. The intervals cover users, seeds and the weight of each task. Models that share no task are linked by those "
+           "that stand in both.")
+    yield ""
+    for table in tables:
+        rows = ([name, f"{value:+.0f} [{low:+.0f}, {high:+.0f}]", ", ".join(
+            f"{b.task}{'' if len({x.log for x in all_boards}) == 1 else f' on {b.log}'}" for b in all_boards if name in b.values)]
+            for name, (value, low, high) in table.items())
+        yield from _table(["model", "strength [95 %]", "tasks"], rows)
 
 
 def _utility(here: Sequence[Board]) -> Iterator[str]:

@@ -27,6 +27,8 @@ def draw(boards: Sequence[Board], folder: Path) -> dict[str, list[str]]:
         for board in boards:
             if any(r.records and not r.reference for r in board.real) and board.facts:
                 made[f"{board.log}/{board.task}"] = [_save(_quality(board), folder, f"{board.log}-{board.task}-quality-and-cost")]
+            if len(board.values) > 2:
+                made[f"{board.log}/{board.task}"].append(_save(_ranks(board), folder, f"{board.log}-{board.task}-critical-differences"))
         for log in dict.fromkeys(b.log for b in boards):
             here = [b for b in boards if b.log == log and b.facts and any(s != REAL for s in b.rows)]
             if here:
@@ -38,7 +40,7 @@ def _quality(board: Board) -> Figure:
     rows = [r for r in board.real if r.records and not r.reference]
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
     for row in rows:
-        value, (low, high) = row.mean(board.headline), statistics.interval(row.replicates)
+        value, (low, high) = row.mean(board.headline), row.interval(board.headline)
         cost = max(row.cost("fit_cpu_s"), 1e-3)
         axes.errorbar(cost, value, yerr=[[max(value - low, 0)], [max(high - value, 0)]], fmt="o", capsize=3)
         axes.annotate(row.name, (cost, value), textcoords="offset points", xytext=(6, 4))
@@ -51,6 +53,23 @@ def _quality(board: Board) -> Figure:
     axes.set_xlabel("CPU seconds of training")
     axes.set_ylabel(board.headline)
     axes.set_title(f"{board.task} on {board.log}")
+    return figure
+
+
+def _ranks(board: Board) -> Figure:
+    """The critical-difference plot (Demšar 2006), for one task: ranks with their intervals; a bar joins models that are not told apart."""
+    names = list(board.values)
+    figure, axes = plt.subplots(figsize=(7, 0.9 + 0.28 * len(names)), layout="constrained")
+    place = {name: -i for i, name in enumerate(names)}
+    for name, (rank, low, high) in board.ranks.items():
+        axes.errorbar(rank, place[name], xerr=[[max(rank - low, 0)], [max(high - rank, 0)]], fmt="o", capsize=3, color="C0")
+    for k, (first, last) in enumerate(statistics.cliques(board.values, board.p)):
+        x = len(names) + 0.8 + 0.3 * k
+        axes.plot([x, x], [place[first] + 0.2, place[last] - 0.2], color="black", linewidth=3, solid_capstyle="butt")
+    axes.set_yticks(list(place.values()), names)
+    axes.set_xticks(range(1, len(names) + 1))
+    axes.set_xlabel("rank, with its 95 % interval; a bar joins models that the paired test does not tell apart")
+    axes.set_title(f"{board.task} on {board.log}: {board.headline}")
     return figure
 
 

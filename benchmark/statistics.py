@@ -1,26 +1,32 @@
 """Intervals, paired tests and rank agreement from bootstrap replicates.
 
 Replicate b of every model of a task is measured on the same resample of users, so models are compared replicate by
-replicate. Several seeds are resampled too: an interval then covers users and seeds (a two-level bootstrap, Davison and
-Hinkley 1997, section 3.8).
+replicate: the test is paired, user by user. Several seeds are resampled too: an interval then covers users and seeds (a
+two-level bootstrap, Davison and Hinkley 1997, section 3.8).
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 LEVEL = 0.95
+ALPHA = 0.05
+ELO = 400 / math.log(10)  # points per unit of Bradley-Terry strength: 400 points are odds of ten to one
 
 
 def over_seeds(replicates: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(b,) replicates of the mean over seeds, from (seeds, b): each takes as many seeds, drawn with replacement."""
+    """(b,) replicates of the mean over seeds, from (seeds, b): each takes the mean of seeds - 1, drawn with replacement.
+
+    One less than there are, so that the spread of a mean over a handful of seeds is not underestimated (Rao and Wu 1988).
+    """
     seeds, b = replicates.shape
     if seeds == 1:
         return replicates[0]
-    drawn = rng.integers(0, seeds, size=(seeds, b))
+    drawn = rng.integers(0, seeds, size=(seeds - 1, b))
     return np.take_along_axis(replicates, drawn, axis=0).mean(axis=0)
 
 
@@ -51,20 +57,102 @@ def holm(p: Sequence[float]) -> list[float]:
     return out
 
 
-def tiers(value: Mapping[str, float], replicates: Mapping[str, np.ndarray], *, alpha: float = 0.05) -> dict[str, int]:
-    """Name -> tier. A tier holds its best model and those that are not shown to be worse (paired, Holm over all pairs)."""
+def paired(value: Mapping[str, float], replicates: Mapping[str, np.ndarray]) -> dict[tuple[str, str], float]:
+    """(better, worse) -> p that they differ, for every pair of names, corrected over all pairs."""
     names = sorted(value, key=lambda n: (-value[n], n))
     pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1:]]
-    p = holm([p_value(value[a] - value[b], replicates[a] - replicates[b]) for a, b in pairs])
-    worse = {pair for pair, corrected in zip(pairs, p, strict=True) if corrected < alpha}
+    return dict(zip(pairs, holm([p_value(value[a] - value[b], replicates[a] - replicates[b]) for a, b in pairs]), strict=True))
+
+
+def tiers(value: Mapping[str, float], p: Mapping[tuple[str, str], float], *, alpha: float = ALPHA) -> dict[str, int]:
+    """Name -> tier. A tier holds its best model and those that are not shown to be worse than it; `p` is from `paired`."""
     out: dict[str, int] = {}
     leader = None
-    for name in names:
-        if leader is None or (leader, name) in worse:
+    for name in sorted(value, key=lambda n: (-value[n], n)):
+        if leader is None or p[leader, name] < alpha:
             leader = name
             tier = len(out) + 1  # competition ranking: two firsts are followed by a third
         out[name] = tier
     return out
+
+
+def cliques(value: Mapping[str, float], p: Mapping[tuple[str, str], float], *, alpha: float = ALPHA) -> list[tuple[str, str]]:
+    """(first, last) of every longest run of neighbours in the order of `value` of which no two are told apart (Demšar 2006)."""
+    names = sorted(value, key=lambda n: (-value[n], n))
+    found: list[tuple[int, int]] = []
+    for i in range(len(names)):
+        j = i
+        while j + 1 < len(names) and all(p[names[k], names[j + 1]] >= alpha for k in range(i, j + 1)):
+            j += 1
+        if j > i and not (found and found[-1][1] >= j):
+            found.append((i, j))
+    return [(names[i], names[j]) for i, j in found]
+
+
+def ranks(values: np.ndarray) -> np.ndarray:
+    """(models, b) rank of each model in each replicate of `values` (models, b): 1 = highest, equal values share the mean rank."""
+    above = (values[None] > values[:, None]).sum(axis=1)
+    tied = (values[None] == values[:, None]).sum(axis=1)
+    return np.asarray(above + (tied + 1) / 2)
+
+
+def bradley_terry(wins: np.ndarray, *, prior: float = 1.0) -> np.ndarray:
+    """(b, models) strengths s with P(i beats j) = 1 / (1 + exp(s_j - s_i)), from (b, models, models) how often row beat column.
+
+    The mode under a normal prior of variance 1 / `prior` around 0, which keeps a model that always wins finite (Bradley and
+    Terry 1952; penalised as in Firth and de Menezes 2004, by Newton's method). Strengths of a replicate sum to 0.
+    """
+    b, n, _ = wins.shape
+    met = wins + wins.transpose(0, 2, 1)
+    s = np.zeros((b, n))
+    own = np.arange(n)
+    for _ in range(50):
+        chance = 1 / (1 + np.exp(s[:, None, :] - s[:, :, None]))
+        slope = (wins - met * chance).sum(axis=2) - prior * s
+        curve = -met * chance * (1 - chance)
+        curve[:, own, own] = prior - curve.sum(axis=2)
+        step = np.linalg.solve(curve, slope[:, :, None])[:, :, 0]
+        s += step
+        if np.abs(step).max() < 1e-9:
+            break
+    return s
+
+
+def strengths(
+    boards: Sequence[tuple[Mapping[str, float], Mapping[str, np.ndarray]]], rng: np.random.Generator
+) -> dict[str, tuple[float, float, float]]:
+    """Name -> Bradley-Terry strength over boards, in Elo points around 0, and its 95 % interval; the strongest first.
+
+    On a board of n models each pair meets once; the higher value wins, equal ones draw. A replicate takes one resample of
+    users and seeds of every board and weighs the boards anew (Dirichlet weights: the Bayesian bootstrap, Rubin 1981, under
+    which no board, and so no model, is ever dropped).
+    """
+    names = sorted({n for value, _ in boards for n in value})
+    b = min((len(r) for _, replicates in boards for r in replicates.values()), default=0)
+    place = {n: i for i, n in enumerate(names)}
+    wins = np.zeros((b + 1, len(names), len(names)))  # the first is what was measured
+    weight = np.vstack([np.ones(len(boards)), rng.dirichlet(np.ones(len(boards)), size=b) * len(boards)]) if boards else np.zeros((1, 0))
+    for k, (value, replicates) in enumerate(boards):
+        here = list(value)
+        at = np.array([place[n] for n in here])
+        measured = np.column_stack([[value[n] for n in here], np.stack([replicates[n][:b] for n in here])])  # (models, 1 + b)
+        beat = (measured[:, None] > measured[None]) + 0.5 * (measured[:, None] == measured[None])
+        beat[np.arange(len(here)), np.arange(len(here))] = 0
+        wins[:, at[:, None], at[None]] += (beat * weight[:, k]).transpose(2, 0, 1)
+    found = bradley_terry(wins) * ELO
+    out = {n: (float(found[0, i]), *interval(found[1:, i])) for n, i in place.items()}
+    return dict(sorted(out.items(), key=lambda pair: (-pair[1][0], pair[0])))
+
+
+def halves(seeds: Sequence[int]) -> list[tuple[list[int], list[int]]]:
+    """Every way to cut `seeds` into two disjoint sets whose sizes differ by at most one."""
+    seeds = sorted(seeds)
+    found = []
+    for chosen in itertools.combinations(seeds, len(seeds) // 2):
+        rest = [s for s in seeds if s not in chosen]
+        if len(chosen) < len(rest) or chosen[0] == seeds[0]:  # of equal halves each cut is met twice
+            found.append((list(chosen), rest))
+    return found if len(seeds) > 1 else []
 
 
 def kendall(x: np.ndarray, y: np.ndarray) -> np.ndarray:

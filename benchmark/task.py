@@ -65,12 +65,11 @@ class TaskData:
 
 @dataclass(frozen=True)
 class Scored:
-    """A model's answers boiled down: the metrics, and one headline value per bootstrap resample of the test users."""
+    """A model's answers boiled down: the metrics, and their values on each bootstrap resample of the test users."""
 
     metrics: dict[str, float]
-    intervals: dict[str, tuple[float, float]]  # 95 %, over users
-    replicates: np.ndarray                     # (metrics.RESAMPLES,) float32: the headline metric, resample by resample
-    chance: float                              # what a constant scorer gets on the headline metric
+    replicates: dict[str, np.ndarray]  # metric -> (metrics.RESAMPLES,) float32
+    chance: float                      # what a constant scorer gets on the headline metric
 
 
 class Task(ABC):
@@ -152,13 +151,13 @@ class Task(ABC):
 
     def judge_ranks(self, rank: np.ndarray, test: Examples) -> Scored:
         """Metrics of (n,) ranks, 1 = best, NaN = a miss."""
-        return _scored(metrics.next_item_metrics(rank, test.queries.user), self.headline, chance=0.0)
+        return _scored(metrics.next_item_metrics(rank, test.queries.user), chance=0.0)
 
     def judge_probabilities(self, probability: np.ndarray, test: Examples) -> Scored:
         """Metrics of (n,) probabilities of 1."""
         measured = metrics.binary_metrics(probability, test.target, test.queries.user, names=self.shown)
         rate = float(np.mean(test.target))
-        return _scored(measured, self.headline, chance={"roc_auc": 0.5, "pr_auc": rate}.get(self.headline, 0.0))
+        return _scored(measured, chance={"roc_auc": 0.5, "pr_auc": rate}.get(self.headline, 0.0))
 
 
 def leaks(score: Callable[[Sequences, Queries], np.ndarray], examples: Examples, *, rng: np.random.Generator, probe: int = 64) -> bool:
@@ -180,13 +179,9 @@ def leaks(score: Callable[[Sequences, Queries], np.ndarray], examples: Examples,
     return full.shape != cut.shape or not np.allclose(full, cut, rtol=1e-3, atol=1e-4, equal_nan=True)
 
 
-def _scored(measured: metrics.Measured, headline: str, *, chance: float) -> Scored:
-    low, high = {}, {}
-    for name, values in measured.replicates.items():
-        low[name], high[name] = (float(v) for v in np.nanquantile(values, (0.025, 0.975)))
+def _scored(measured: metrics.Measured, *, chance: float) -> Scored:
     return Scored(
-        metrics=measured.values, intervals={n: (low[n], high[n]) for n in low},
-        replicates=measured.replicates[headline].astype(np.float32), chance=chance,
+        metrics=measured.values, replicates={n: r.astype(np.float32) for n, r in measured.replicates.items()}, chance=chance,
     )
 
 

@@ -86,7 +86,7 @@ def test_the_page_has_what_it_should_and_is_repeatable(made: Path, tmp_path: Pat
         assert text in page
     assert two.read_text() == page
     pictures = sorted(p.relative_to(tmp_path / "a") for p in (tmp_path / "a").rglob("*.svg"))
-    assert len(pictures) == 4
+    assert len(pictures) == 6  # quality and cost of each task, critical differences of those with three models, utility
     for picture in pictures:
         assert str(picture) in page
         assert (tmp_path / "a" / picture).read_bytes() == (tmp_path / "b" / picture).read_bytes()

@@ -64,7 +64,7 @@ def test_serial_gives_what_processes_give(tiny_folder: Path, finished: Path, tmp
 
 def test_records_say_what_they_cost_and_what_with(finished: Path) -> None:
     record = next(r for r in Store(finished).records if r["kind"] == "model")
-    for name in ("fit_cpu_s", "score_cpu_s", "us_per_query", "peak_mb", "parameters", "wall_s", "replicates", "intervals", "code", "spec"):
+    for name in ("fit_cpu_s", "score_cpu_s", "us_per_query", "peak_mb", "parameters", "wall_s", "replicates", "code", "spec"):
         assert name in record
     assert record["environment"]["versions"]["numpy"] == np.__version__
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import kendalltau
+from scipy.optimize import minimize
+from scipy.stats import kendalltau, rankdata
 
 from benchmark import statistics
 
@@ -30,12 +31,16 @@ def test_tiers_tell_apart_what_differs_and_tie_what_does_not() -> None:
     shared = rng.normal(0, 0.05, 1_000)  # users that are easy or hard for everybody
     replicates = {n: v + shared + rng.normal(0, 0.004, 1_000) for n, v in (("a", 0.50), ("b", 0.499), ("c", 0.40), ("d", 0.399))}
     value = {n: float(r.mean()) for n, r in replicates.items()}
-    assert statistics.tiers(value, replicates) == {"a": 1, "b": 1, "c": 3, "d": 3}
+    p = statistics.paired(value, replicates)
+    assert statistics.tiers(value, p) == {"a": 1, "b": 1, "c": 3, "d": 3}
+    assert statistics.cliques(value, p) == [("a", "b"), ("c", "d")]
 
 
 def test_identical_models_tie() -> None:
     same = np.random.default_rng(0).normal(size=100)
-    assert statistics.tiers({"a": 0.1, "b": 0.1}, {"a": same, "b": same}) == {"a": 1, "b": 1}
+    value, replicates = {"a": 0.1, "b": 0.1}, {"a": same, "b": same}
+    assert statistics.tiers(value, statistics.paired(value, replicates)) == {"a": 1, "b": 1}
+    assert (statistics.ranks(np.stack([same, same])) == 1.5).all()
 
 
 def test_seeds_widen_the_interval() -> None:
@@ -49,3 +54,56 @@ def test_seeds_widen_the_interval() -> None:
 
 def test_an_interval_of_nothing_is_nan() -> None:
     assert np.isnan(statistics.interval(np.array([np.nan, np.nan]))).all()
+
+
+def test_the_spread_over_few_seeds_is_not_underestimated() -> None:
+    rng = np.random.default_rng(3)
+    found = []
+    for _ in range(300):
+        seeds = rng.normal(size=(3, 1)) + np.zeros((1, 2_000))
+        found.append(statistics.over_seeds(seeds, rng).var())
+    assert np.mean(found) == pytest.approx(1 / 3, rel=0.15)  # of a mean over three; as many draws as seeds would give 2/9
+
+
+@given(st.integers(0, 10_000), st.integers(2, 6))
+def test_ranks_equal_scipy(seed: int, models: int) -> None:
+    values = np.random.default_rng(seed).integers(0, 4, size=(models, 3)).astype(float)
+    assert np.array_equal(statistics.ranks(values), rankdata(-values, axis=0))
+
+
+def test_bradley_terry_is_the_mode_of_the_penalised_likelihood() -> None:
+    rng = np.random.default_rng(0)
+    wins = rng.integers(0, 6, size=(2, 4, 4)).astype(float)
+    wins[:, range(4), range(4)] = 0
+    wins[1, 0] = 3
+    wins[1, :, 0] = 0  # wins always
+    found = statistics.bradley_terry(wins)
+
+    def loss(s: np.ndarray, w: np.ndarray) -> float:
+        return float(-(w * -np.log1p(np.exp(s[None, :] - s[:, None]))).sum() + 0.5 * (s**2).sum())
+
+    for own, w in zip(found, wins, strict=True):
+        assert own == pytest.approx(minimize(loss, np.zeros(4), args=(w,), tol=1e-10).x, abs=1e-4)
+        assert own.sum() == pytest.approx(0, abs=1e-8)
+    assert found[1].argmax() == 0
+
+
+def test_strengths_order_models_that_met_only_through_others() -> None:
+    rng = np.random.default_rng(0)
+
+    def board(**value: float) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+        return value, {n: v + rng.normal(0, 0.01, 500) for n, v in value.items()}
+
+    boards = [b for _ in range(8) for b in (board(good=0.9, link=0.5), board(link=0.6, bad=0.2), board(twin=0.7, good=0.7))]
+    found = statistics.strengths(boards, rng)
+    assert list(found) == ["good", "twin", "link", "bad"] or list(found) == ["twin", "good", "link", "bad"]
+    assert found["good"][1] > found["bad"][2]
+    for value, low, high in found.values():
+        assert low <= value <= high
+
+
+def test_seeds_are_cut_in_two_in_every_way_once() -> None:
+    assert statistics.halves([4]) == []
+    assert statistics.halves([0, 1]) == [([0], [1])]
+    assert statistics.halves([0, 1, 2]) == [([0], [1, 2]), ([1], [0, 2]), ([2], [0, 1])]
+    assert len(statistics.halves([0, 1, 2, 3])) == 3
