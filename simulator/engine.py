@@ -25,6 +25,8 @@ from .shoppers import Population
 from .world import DAY, World
 
 PAUSE = 1_800.0    # seconds that lie at least between two sessions of a shopper
+UNBOUGHT = 0.15    # share of honest reviews that are about something looked at here and bought elsewhere
+WELCOME = 0.25     # share of first orders that come with a welcome coupon, where the shop has one
 
 
 SMALL_WAVE = 0.12  # a wave below this share of the day's first is left for the next day, to be played in good company
@@ -147,16 +149,23 @@ class Engine:
         desk = comes & ((kind == tape.REFUND) | (kind == tape.REVIEW))
         if desk.any():
             self._service_desk(user[desk], start[desk], kind[desk], ref[desk])
-        browse = np.flatnonzero(comes & ((kind == BROWSE) | attack))
+        number = np.where(attack, ref, -1)
+        acts = comes & self.fraudsters.needs_no_browsing(number)
+        if acts.any():
+            self.fraudsters.act(number[acts], start[acts], self.browser, self.till)
+        browse = np.flatnonzero(comes & ((kind == BROWSE) | attack) & ~acts)
         if len(browse) == 0:
             return
-        visits, goals = self._prepare(user[browse], start[browse], np.where(attack, ref, -1)[browse])
+        visits, goals = self._prepare(user[browse], start[browse], number[browse])
         burst = self.browser.open(visits, goals)
         self.browser.browse(burst)
         bought, orders = self.till.check_out(burst)
         population.last_end[visits.user] = burst.time
         for time, who, event, order in self.till.follow_ups(burst, bought, orders, self.end):
             self._remind(Note(time, who, event, order))
+        for time, who, claim in self.fraudsters.claims(visits, bought, orders, burst.time[bought]):
+            if time < self.end:
+                self._remind(Note(time, who, fraud.ATTACK, claim))
         self._part(burst)
 
     def _prepare(self, user: np.ndarray, start: np.ndarray, attack: np.ndarray) -> tuple[Visits, Goals]:
@@ -168,6 +177,7 @@ class Engine:
             cart=np.zeros(n, dtype=np.float32), begin=np.zeros(n, dtype=np.float32),
             fail=np.full(n, self.scenario.checkout.payment_failure, dtype=np.float32), attempts=np.full(n, 2, dtype=np.int32),
             category=np.full(n, -1, dtype=np.int32), own_taste=np.ones(n, dtype=np.float32),
+            redeem=np.where(self.population.orders[user] == 0, WELCOME, 0.0).astype(np.float32),
         )
         none = np.full(n, -1, dtype=np.int64)
         visits = Visits(user=user, start=start, typology=none.astype(np.int8), ring=none.astype(np.int32), device=none.copy(),
@@ -180,12 +190,18 @@ class Engine:
         session, rows = self.browser.desk_sessions(user), self.browser.rows
         rows.add(tape.LOGIN, session=session, time=start)
         item, price = self.till.line_of(order, self.rng)
-        time = start + 20.0 + 100.0 * self.rng.random(len(user))
         back = kind == tape.REFUND
+        # Reviews name no order: whether the author bought the item here, the shop must look up.
+        known = self.population.recent[user, 0]
+        unbought = ~back & (self.rng.random(len(user)) < UNBOUGHT) & (known >= 0)
+        item, price = np.where(unbought, known, item), np.where(unbought, self.browser.prices[known], price)
+        opened = start + 4.0 + 16.0 * self.rng.random(len(user))
+        time = start + 20.0 + 100.0 * self.rng.random(len(user))
+        rows.add(tape.VIEW, session=session[~back], time=opened[~back], item=item[~back], price=price[~back], p_choice=1.0, rank=0)
         rows.add(tape.REFUND, session=session[back], time=time[back], item=item[back], price=price[back], order=order[back], quantity=1,
                  p_choice=self.scenario.checkout.refund, rank=0)
         score = 3.9 + 0.6 * self.world.quality[item] + self.rng.normal(0, 0.9, len(user))
-        rows.add(tape.REVIEW, session=session[~back], time=time[~back], item=item[~back], price=price[~back], order=order[~back],
+        rows.add(tape.REVIEW, session=session[~back], time=time[~back], item=item[~back], price=price[~back],
                  rating=np.clip(np.round(score), 1, 5)[~back], p_choice=self.scenario.checkout.review, rank=0)
         self.population.last_end[user] = time
 

@@ -135,15 +135,19 @@ class Recommender:
 class Fraud:
     """Fraudsters and what becomes known about them."""
 
-    share: float = setting(0.02, 0.0, 0.5, doc="share of orders that are fraud")
-    stolen_card: float = setting(0.5, 0.0, 1.0, doc="weight of stolen-card checkouts among fraud orders")
-    account_takeover: float = setting(0.3, 0.0, 1.0, doc="weight of account takeovers")
-    card_testing: float = setting(0.2, 0.0, 1.0, doc="weight of card testing")
+    share: float = setting(0.02, 0.0, 0.5, doc="share of orders that are payment fraud")
+    stolen_card: float = setting(0.5, 0.0, 1.0, doc="weight of stolen-card checkouts within payment fraud")
+    account_takeover: float = setting(0.3, 0.0, 1.0, doc="weight of account takeovers within payment fraud")
+    card_testing: float = setting(0.2, 0.0, 1.0, doc="weight of card testing within payment fraud")
+    refund_abuse: float = setting(0.01, 0.0, 0.3, doc="share of orders made with the intent to claim a refund")
+    coupon_abuse: float = setting(0.01, 0.0, 0.3, doc="share of orders by which a ring's fresh accounts redeem the welcome coupon")
+    fake_review: float = setting(0.04, 0.0, 0.8, doc="share of reviews that are paid for")
+    scraping_bot: float = setting(0.0, 0.0, 0.8, doc="share of rows that crawlers ask for")
     mimicry: float = setting(0.5, 0.0, 1.0, doc="0 = fraudsters are blatant, 1 = they copy honest devices, hours, prices and browsing")
     accounts: float = setting(0.03, 0.0, 0.5, doc="share of accounts that a ring controls; they shop honestly most of the time")
     ring_size: int = setting(8, 1, 1_000, doc="accounts per ring; a ring shares devices and cards")
-    chargeback_days: float = setting(7.0, 0.1, 120.0, doc="median days until a fraud is reported (lognormal)")
-    reported: float = setting(0.85, 0.0, 1.0, doc="share of frauds ever reported")
+    chargeback_days: float = setting(7.0, 0.1, 120.0, doc="median days until a payment fraud is reported (lognormal)")
+    reported: float = setting(0.85, 0.0, 1.0, doc="share of payment frauds ever reported")
     false_reports: float = setting(0.001, 0.0, 0.1, doc="share of honest orders reported by mistake")
 
 

@@ -36,6 +36,7 @@ class Goals:
     attempts: np.ndarray   # int32, payment attempts before giving up
     category: np.ndarray   # int32, category that must be the intent, -1 = the shopper's own choice
     own_taste: np.ndarray  # float32, 1 = the account owner's taste, 0 = none
+    redeem: np.ndarray     # float32, probability to order with a welcome coupon where there is one; honest: 0 after the first order
 
 
 @dataclass
@@ -128,15 +129,21 @@ class Browser:
         return Burst(visits=visits, goals=goals, session=session, time=visits.start.copy(), vector=vector, focus=focus,
                      views=np.zeros(n, dtype=np.int32), bought=np.zeros(n, dtype=bool))
 
-    def desk_sessions(self, user: np.ndarray) -> np.ndarray:
-        """(n,) int32 numbers of new sessions in which nothing is browsed, from the shopper's main device."""
+    def desk_sessions(self, user: np.ndarray, *, channel: np.ndarray | None = None, **given: np.ndarray) -> np.ndarray:
+        """(n,) int32 numbers of new sessions in which nothing is browsed, from one of the shopper's devices.
+
+        `given`: `typology`, `ring`, `device` and `country` (n,) of fraudsters; -1 = honest, none, the account's own.
+        """
         n, population = len(user), self.population
         session = np.arange(self.n_sessions, self.n_sessions + n, dtype=np.int32)
         self.n_sessions += n
-        self.session_table.append({
-            "user": user.astype(np.int32), "device": population.device[user, 0], "country": population.country[user],
-            "channel": np.zeros(n, dtype=np.int8), "typology": np.full(n, -1, dtype=np.int8), "ring": np.full(n, -1, dtype=np.int32),
-        })
+        device = population.device[user, np.where(self.rng.random(n) < 0.78, 0, 1)]
+        own = {"device": device, "country": population.country[user], "typology": np.full(n, -1, dtype=np.int8),
+               "ring": np.full(n, -1, dtype=np.int32)}
+        for name, values in given.items():
+            own[name] = np.where(values >= 0, values, own[name]).astype(own[name].dtype)
+        channel = np.zeros(n, dtype=np.int8) if channel is None else channel
+        self.session_table.append({"user": user.astype(np.int32), "channel": channel, **own})
         return session
 
     def _intents(self, visits: Visits, goals: Goals) -> np.ndarray:

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from eventlog.errors import InputError
 
-from . import fraud, tape, world
+from . import fraud, labels, tape, world
 from .engine import Engine, Shard
 from .recommender import POLICIES, Recommender
 from .scenario import Scenario
@@ -161,14 +161,14 @@ def _tables(task: Task, catalogue: World, shard: Shard, rng: np.random.Generator
     })
     typology, ring = table["typology"][session], table["ring"][session]
     tables = {"events": events}
-    tables["labels"] = _labels(task, rows, typology, event_id, time, rng)
-    takeover = typology == fraud.ACCOUNT_TAKEOVER
+    tables["labels"] = labels.observed(task.scenario.fraud, rows, typology, event_id, time, rng)
+    victim = (typology >= 0) & fraud.VICTIM[typology]
     ring_names = pa.array([f"ring_{task.index}_{r}" for r in range(shard.fraudsters.n_rings)])
     tables["truth_events"] = pa.table({
         "event_id": event_id,
         "fraud": tape.dictionary(typology, pa.array(fraud.NAMES)),
         "ring": tape.dictionary(ring, ring_names),
-        "victim": tape.dictionary(np.where(takeover, user, -1), tape.hexes(np.sort(key), "u")),
+        "victim": tape.dictionary(np.where(victim, user, -1), tape.hexes(np.sort(key), "u")),
         "p_choice": pa.array(rows["p_choice"], from_pandas=True),
         "rank_choice": pa.array(rows["rank"], mask=rows["rank"] < 0),
     })
@@ -176,24 +176,6 @@ def _tables(task: Task, catalogue: World, shard: Shard, rng: np.random.Generator
     if task.scenario.truth.exposures:
         tables["truth_exposures"] = _exposures(task, catalogue, shard)
     return tables
-
-
-def _labels(task: Task, rows: dict[str, np.ndarray], typology: np.ndarray, event_id: np.ndarray, time: np.ndarray,
-            rng: np.random.Generator) -> pa.Table:
-    """Chargebacks as the shop learns of them: late, incomplete, now and then wrong. One row per purchase line of the order."""
-    setting = task.scenario.fraud
-    line = np.flatnonzero(rows["event"] == tape.PURCHASE)
-    orders, first, of = np.unique(rows["order"][line], return_index=True, return_inverse=True)
-    guilty = typology[line[first]] >= 0
-    reported = rng.random(len(orders)) < np.where(guilty, setting.reported, setting.false_reports)
-    delay = setting.chargeback_days * rng.lognormal(0, 0.7, len(orders))
-    known_at = time[line[first]] + np.rint(delay * DAY * 1000).astype(np.int64)
-    chosen = reported[of]
-    n = int(chosen.sum())
-    return pa.table({
-        "event_id": event_id[line[chosen]], "kind": pa.array(["fraud"] * n, pa.string()), "value": np.ones(n, dtype=np.float32),
-        "known_at": pa.array(known_at[of[chosen]]).cast(TIME),
-    })
 
 
 def _user_tables(task: Task, catalogue: World, shard: Shard, key: np.ndarray) -> dict[str, pa.Table]:
@@ -227,10 +209,12 @@ def _user_tables(task: Task, catalogue: World, shard: Shard, key: np.ndarray) ->
 def _exposures(task: Task, catalogue: World, shard: Shard) -> pa.Table:
     """Every slate that was shown: a row per place."""
     browser = shard.browser
-    items = np.concatenate([e[0] for e in browser.exposures])
-    prices = np.concatenate([e[1] for e in browser.exposures])
-    seen = np.concatenate([e[2] for e in browser.exposures])
-    session, time, policy = (np.concatenate(c) for c in zip(*browser.exposure_session, strict=True))
+    none = np.zeros((0, task.scenario.sessions.slate), dtype=np.int32)
+    items = np.concatenate([none, *[e[0] for e in browser.exposures]])
+    prices = np.concatenate([none.astype(np.float32), *[e[1] for e in browser.exposures]])
+    seen = np.concatenate([none.astype(bool), *[e[2] for e in browser.exposures]])
+    nobody = (np.zeros(0, dtype=np.int32), np.zeros(0), np.zeros(0, dtype=np.int8))
+    session, time, policy = (np.concatenate(c) for c in zip(nobody, *browser.exposure_session, strict=True))
     clicked = np.zeros(items.shape, dtype=bool)
     if browser.clicks:
         row, place = (np.concatenate(c) for c in zip(*browser.clicks, strict=True))

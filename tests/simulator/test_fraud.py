@@ -6,6 +6,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 import simulator
+from simulator import fraud
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +59,7 @@ def test_every_typology_occurs_with_its_ring_and_victim(orders):
     log, _ = orders
     truth = log.truth["events"]
     names = truth["fraud"].astype(str).where(truth["fraud"].notna())
-    assert set(names.dropna()) == {"stolen_card", "account_takeover", "card_testing"}
+    assert set(names.dropna()) == set(fraud.NAMES) - {"scraping_bot"}
     assert (truth["ring"].notna() == names.notna()).all()
     assert (truth["victim"].notna() == (names == "account_takeover")).all()
 

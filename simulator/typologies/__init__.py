@@ -1,0 +1,1 @@
+"""One typology of abuse a file; the file's name is its name."""
