@@ -46,6 +46,13 @@ def main(argv: list[str]) -> int:
     add.add_argument("b")
     add.set_defaults(run=_compare)
 
+    add = commands.add_parser("merge", help="put the results of several machines together",
+                              description="Make one results folder of several, such as those of machines that ran a part of a plan each.",
+                              epilog="example:\n  python -m benchmark merge results-a results-b --out results")
+    add.add_argument("results", nargs="+", metavar="RESULTS", help="results folders; the first good record of a cell stands")
+    add.add_argument("--out", required=True, metavar="DIR", help="a new results folder")
+    add.set_defaults(run=_merge)
+
     add = commands.add_parser("list", help="suites, tasks, models, generators and scenarios, one line each",
                               description="Everything that is registered, one line each.", epilog="example:\n  python -m benchmark list")
     add.set_defaults(run=_list)
@@ -88,6 +95,14 @@ def _compare(arguments: argparse.Namespace) -> None:
 
     for line in compare.lines(Store(arguments.a), Store(arguments.b)):
         print(line)
+
+
+def _merge(arguments: argparse.Namespace) -> None:
+    from . import results
+
+    store = results.merge(arguments.results, arguments.out)
+    cells = store.plan()["cells"]
+    print(f"{arguments.out}: {sum(store.finished(c['key']) is not None for c in cells)} of {len(cells)} cells finished")
 
 
 def _list(arguments: argparse.Namespace) -> None:

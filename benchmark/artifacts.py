@@ -49,6 +49,10 @@ def save_task(folder: Path, data: TaskData) -> None:
             for field in ("user", "end", "time"):
                 np.save(folder / f"{name}_{field}.npy", getattr(examples.queries, field))
             np.save(folder / f"{name}_target.npy", examples.target)
+            if examples.treatment is not None:
+                np.save(folder / f"{name}_treatment.npy", examples.treatment)
+    if data.effect is not None:
+        np.save(folder / "test_effect.npy", data.effect)
     write_json(folder / "task.json", {"catalogue": data.catalogue, "valid": data.valid is not None})
 
 
@@ -62,12 +66,14 @@ def load_task(folder: Path) -> TaskData:
         valid=_load_examples(folder, "valid", train) if facts["valid"] else None,
         test=_load_examples(folder, "test", test),
         catalogue=facts["catalogue"],
+        effect=_load_optional(folder / "test_effect.npy"),
     )
 
 
 def _load_examples(folder: Path, name: str, sequences: Sequences) -> Examples:
     user, end, time = (_load(folder / f"{name}_{field}.npy") for field in ("user", "end", "time"))
-    return Examples(sequences, Queries(user, end, time), _load(folder / f"{name}_target.npy"))
+    treatment = _load_optional(folder / f"{name}_treatment.npy")
+    return Examples(sequences, Queries(user, end, time), _load(folder / f"{name}_target.npy"), treatment)
 
 
 def _save_sequences(folder: Path, sequences: Sequences) -> None:
@@ -100,3 +106,7 @@ def _load_sequences(folder: Path) -> Sequences:
 def _load(path: Path) -> np.ndarray:
     values: np.ndarray = np.load(path, mmap_mode="c") if path.stat().st_size > 4096 else np.load(path)
     return values.view(np.ndarray)
+
+
+def _load_optional(path: Path) -> np.ndarray | None:
+    return _load(path) if path.exists() else None

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from eventlog import EventLog, plugins
 from eventlog.encode import Queries, Sequences
@@ -131,14 +132,16 @@ def _generator(job: Job) -> dict[str, Any]:
 
 def _data(job: Job) -> dict[str, Any]:
     task = load_task_class(job.spec)
-    log = EventLog.read(_log_folder(job.needs[0]), truth=False)
+    folder = _log_folder(job.needs[0])
+    log = EventLog.read(folder, truth=False)
+    log.truth = {name: pd.read_parquet(path) for name in task.truth_tables if (path := folder / "truth" / f"{name}.parquet").exists()}
     source = log if len(job.needs) == 1 else EventLog.read(_log_folder(job.needs[1]), truth=False)
     data = task.prepare(source, log, task.split(log))
     publish(Path(job.artifact), lambda temporary: save_task(temporary, data))
     return {
         "train": len(data.train), "valid": 0 if data.valid is None else len(data.valid), "test": len(data.test),
         "test_users": len(np.unique(data.test.queries.user)), "items": data.encoder.n_items - 2,
-        "questions": _identity(data.test.queries), "base_rate": float(np.mean(data.test.target)) if task.kind == "binary" else None,
+        "questions": _identity(data.test.queries), "base_rate": float(np.mean(data.test.target)) if task.kind != "next_item" else None,
         **_task_facts(task),
     }
 
@@ -160,7 +163,7 @@ def _model(job: Job) -> dict[str, Any]:
     if leaks(model.score, data.test, rng=np.random.default_rng(0)):
         raise WorkError("its answers change when the rows at or after queries.end are removed: it reads what it must not know")
     score = Timed(model.score)
-    scored = task.evaluate(score, data.test, catalogue=data.catalogue, encoder=data.encoder)
+    scored = task.evaluate(score, data)
     return {
         **_scores(scored), **_task_facts(task), "parameters": int(model.n_parameters()), "queries": len(data.test),
         "fit_s": round(fit_wall, 3), "fit_cpu_s": round(fit_cpu, 3),
@@ -177,8 +180,7 @@ def _reference(job: Job) -> dict[str, Any]:
     answer = task.oracle(truth, log, data.test, task.split(log))
     if answer is None:
         raise NotApplicable(f"{job.label['task']} has no oracle")
-    judge = task.judge_probabilities if task.kind == "binary" else task.judge_ranks
-    return {**_scores(judge(np.asarray(answer, dtype=np.float64), data.test)), **_task_facts(task)}
+    return {**_scores(task.judge(np.asarray(answer, dtype=np.float64), data)), **_task_facts(task)}
 
 
 def _fidelity(job: Job) -> dict[str, Any]:

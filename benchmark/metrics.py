@@ -26,6 +26,8 @@ CHUNK = 8_000_000         # numbers in one block of resample weights: 64 MB
 TOP = 10
 FALSE_POSITIVES = 0.01    # the share of honest orders that a shop is ready to hold up
 LIFT_SHARE = 0.10
+UPLIFT_SHARE = 0.20       # of the customers who could get a coupon, those that a shop would send one
+TRUE_UPLIFT = "true_uplift@20%"
 BINS = 10
 
 
@@ -72,12 +74,17 @@ def rank_of(scores: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 def probabilities(score: Callable[[Sequences, Queries], np.ndarray], test: Examples, *, batch: int = 4_096) -> np.ndarray:
     """(n,) float64 probability of 1 for each question. Raises BadScores."""
+    out = _batched(score, test, batch)
+    if out.min(initial=0.0) < 0 or out.max(initial=0.0) > 1:
+        raise BadScores(f"the scores lie in {out.min():.3g}..{out.max():.3g}; a binary task expects probabilities in 0..1")
+    return out
+
+
+def _batched(score: Callable[[Sequences, Queries], np.ndarray], test: Examples, batch: int = 4_096) -> np.ndarray:
     out = np.empty(len(test))
     for start in range(0, len(test), batch):
         part = slice(start, min(start + batch, len(test)))
         out[part] = _checked(score(test.sequences, test.queries[part]), (part.stop - part.start,))
-    if out.min(initial=0.0) < 0 or out.max(initial=0.0) > 1:
-        raise BadScores(f"the scores lie in {out.min():.3g}..{out.max():.3g}; a binary task expects probabilities in 0..1")
     return out
 
 
@@ -203,14 +210,8 @@ def recall_at_fpr(on: Weighted) -> np.ndarray:
 
 def lift(on: Weighted) -> np.ndarray:
     """Share of positives among the top LIFT_SHARE of questions over their share among all; a tie at the edge counts in proportion."""
-    budget = LIFT_SHARE * on.total[:, -1]
-    start = np.zeros((len(on.w), 1))
-    positive, total = np.concatenate([start, on.positive], axis=1), np.concatenate([start, on.total], axis=1)
-    group = (on.total < budget[:, None]).sum(axis=1)  # the group in which the budget runs out
-    row = np.arange(len(on.w))
-    share = _ratio(budget - total[row, group], total[row, group + 1] - total[row, group])
-    found = positive[row, group] + share * (positive[row, group + 1] - positive[row, group])
-    return _ratio(_ratio(found, budget), _ratio(positive[:, -1], total[:, -1]))
+    found = _among_best(on.total, on.positive, LIFT_SHARE) / LIFT_SHARE
+    return _ratio(found, on.positive[:, -1])
 
 
 def brier(on: Weighted) -> np.ndarray:
@@ -232,6 +233,85 @@ BINARY: dict[str, Callable[[Weighted], np.ndarray]] = {
     "lift@10%": lift, "brier": brier, "ece": ece,
 }
 LOWER_IS_BETTER = frozenset({"brier", "ece"})
+
+
+# --- uplift ------------------------------------------------------------------------------------------------------------
+
+
+def effects(score: Callable[[Sequences, Queries], np.ndarray], test: Examples) -> np.ndarray:
+    """(n,) float64 effect of the treatment for each question. Raises BadScores."""
+    out = _batched(score, test)
+    if out.min(initial=0.0) < -1 or out.max(initial=0.0) > 1:
+        raise BadScores(f"the scores lie in {out.min():.3g}..{out.max():.3g}; an uplift task expects differences of probabilities in -1..1")
+    return out
+
+
+def uplift_metrics(
+    effect: np.ndarray, label: np.ndarray, treated: np.ndarray, user: np.ndarray, *, true_effect: np.ndarray | None = None
+) -> Measured:
+    """qini, auuc, and where the true effect of each question is known, its mean among the best-ranked UPLIFT_SHARE.
+
+    `effect` (n,) is what a model says, `label` (n,) 0/1 the outcome, `treated` (n,) 0/1; treatment must be randomised.
+    """
+    order = np.argsort(-effect, kind="stable")
+    last = np.flatnonzero(np.append(np.diff(effect[order]) != 0, True))
+    parts = {"n_t": treated, "n_c": 1 - treated, "y_t": treated * label, "y_c": (1 - treated) * label}
+    if true_effect is not None:
+        parts["true"] = true_effect
+
+    def measure(w: np.ndarray) -> dict[str, np.ndarray]:
+        sums = {name: np.cumsum(w[:, order] * value[order], axis=1)[:, last] for name, value in parts.items()}  # (b, groups)
+        found = {"qini": qini(**_four(sums)), "auuc": auuc(**_four(sums))}
+        if true_effect is not None:
+            found[TRUE_UPLIFT] = _among_best(sums["n_t"] + sums["n_c"], sums["true"], UPLIFT_SHARE) / UPLIFT_SHARE
+            found[TRUE_UPLIFT] = _ratio(found[TRUE_UPLIFT], (sums["n_t"] + sums["n_c"])[:, -1])
+        return found
+
+    values = {name: float(v[0]) for name, v in measure(np.ones((1, len(label)))).items()}
+    index = np.unique(user, return_inverse=True)[1]
+    blocks = [measure(w[:, index]) for w in resamples(int(index.max()) + 1, columns=len(label))]
+    return Measured(values, {name: np.concatenate([b[name] for b in blocks]) for name in values})
+
+
+def qini(n_t: np.ndarray, n_c: np.ndarray, y_t: np.ndarray, y_c: np.ndarray) -> np.ndarray:
+    """(b,) area between the Qini curve and the straight line to its end, per treated user; 0 for a constant (Radcliffe 2007).
+
+    The curve at a threshold is Y_t - Y_c N_t / N_c, the answers that treatment brought among those at or above it. Each input
+    is (b, groups): treated and controls, and those of them who answered 1, at or above each threshold.
+    """
+    curve = _ratio(y_t - np.nan_to_num(_ratio(y_c * n_t, n_c)), n_t[:, -1:])
+    return _area(n_t + n_c, curve) - curve[:, -1] / 2
+
+
+def auuc(n_t: np.ndarray, n_c: np.ndarray, y_t: np.ndarray, y_c: np.ndarray) -> np.ndarray:
+    """(b,) area under the uplift curve x (Y_t / N_t - Y_c / N_c), x the share at or above a threshold (Rzepakowski and Jaroszewicz 2012).
+
+    A constant gets half of the average effect.
+    """
+    share = _ratio(n_t + n_c, (n_t + n_c)[:, -1:])
+    return _area(n_t + n_c, share * np.nan_to_num(_ratio(y_t, n_t) - _ratio(y_c, n_c)))
+
+
+def _four(sums: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: sums[name] for name in ("n_t", "n_c", "y_t", "y_c")}
+
+
+def _area(total: np.ndarray, curve: np.ndarray) -> np.ndarray:
+    """(b,) area under `curve` (b, groups) over the share of `total` (b, groups), from (0, 0) in straight lines."""
+    zero = np.zeros((len(curve), 1))
+    x = _ratio(np.concatenate([zero, total], axis=1), total[:, -1:])
+    return np.asarray(np.trapezoid(np.concatenate([zero, curve], axis=1), x, axis=1))
+
+
+def _among_best(total: np.ndarray, amount: np.ndarray, share: float) -> np.ndarray:
+    """(b,) how much of `amount` (b, groups) falls to the best-ranked `share` of `total`; a tie at the edge counts in proportion."""
+    budget = share * total[:, -1]
+    zero = np.zeros((len(total), 1))
+    group = (total < budget[:, None]).sum(axis=1)  # the group in which the budget runs out
+    row = np.arange(len(total))
+    amount, total = np.concatenate([zero, amount], axis=1), np.concatenate([zero, total], axis=1)
+    part = _ratio(budget - total[row, group], total[row, group + 1] - total[row, group])
+    return np.asarray(amount[row, group] + part * (amount[row, group + 1] - amount[row, group]))
 
 
 def resamples(n: int, *, columns: int | None = None) -> Iterator[np.ndarray]:

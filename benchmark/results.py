@@ -14,13 +14,14 @@ import base64
 import fcntl
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from eventlog.errors import InputError
+from eventlog.files import new_file
 
 DONE = frozenset({"ok", "left out"})  # error and timeout are tried again
 
@@ -59,7 +60,7 @@ class Store:
     def append(self, record: Mapping[str, Any]) -> None:
         """Add one record; it is on the disk when this returns."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        line = json.dumps(record, sort_keys=True, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+        line = _line(record)
         with open(self.path, "ab+") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             size = file.seek(0, os.SEEK_END)
@@ -92,6 +93,33 @@ class Store:
         self.records.append(record)
         if "key" in record and self.finished(record["key"]) is None:
             self._by_key[record["key"]] = record
+
+
+def merge(folders: Sequence[Path | str], out: Path | str) -> Store:
+    """A results folder with the records of several, say of machines that ran a part of a plan each.
+
+    Of a cell that several ran the first good record stands. The plan is that of all together. Artefacts stay where they are:
+    a later run makes again what it needs. Raises InputError where a folder holds no results or `out` holds some.
+    """
+    stores = [Store(folder) for folder in folders]
+    plans = [store.plan() for store in stores]
+    merged = Store(out)
+    if merged.records:
+        raise InputError(f"{out} holds results already; choose another --out.")
+    cells = {cell["key"]: cell for plan in plans for cell in plan["cells"]}
+    lines = [r for store in stores for r in store.records if r["kind"] != "plan"]
+    lines.append({
+        "kind": "plan", "cells": list(cells.values()),
+        **{name: " + ".join(dict.fromkeys(str(plan[name]) for plan in plans)) for name in ("suite", "profile", "command")},
+    })
+    with new_file(merged.path) as temporary:
+        temporary.write_bytes(b"".join(_line(record) for record in lines))
+    merged.refresh()
+    return merged
+
+
+def _line(record: Mapping[str, Any]) -> bytes:
+    return json.dumps(record, sort_keys=True, ensure_ascii=False, allow_nan=False).encode() + b"\n"
 
 
 def pack(values: np.ndarray) -> str:

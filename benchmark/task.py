@@ -50,17 +50,19 @@ class Questions:
     queries: Queries
     target: np.ndarray        # (n,) int32 item code (0 missing, 1 unknown to the encoder), or float32 0/1
     valid: np.ndarray         # (n,) bool
+    treatment: np.ndarray | None = None  # (n,) float32 0/1: who was treated; uplift only
 
 
 @dataclass(frozen=True)
 class TaskData:
-    """What a model cell works on. `catalogue` is the number of items of the real training log."""
+    """What a model cell works on. A model gets `train`, `valid`, the encoder, and of `test` the sequences and queries."""
 
     encoder: Encoder
     train: Examples
     valid: Examples | None
     test: Examples
-    catalogue: int
+    catalogue: int                    # items of the real training log
+    effect: np.ndarray | None = None  # (n_test,) float64: the true effect of the treatment, where it is known; uplift only
 
 
 @dataclass(frozen=True)
@@ -78,10 +80,11 @@ class Task(ABC):
     `headline` names the metric that ranks models; `trivial` the model that marks 0 % of the headroom.
     """
 
-    kind: ClassVar[Literal["next_item", "binary"]]
+    kind: ClassVar[Literal["next_item", "binary", "uplift"]]
     headline: ClassVar[str]
     shown: ClassVar[tuple[str, ...]]  # further metrics of the leaderboard, the headline first
     trivial: ClassVar[str] = "base_rate"
+    truth_tables: ClassVar[tuple[str, ...]] = ()  # of a simulated log's truth, those that `test_effect` reads
 
     # --- what a task says ------------------------------------------------------------------------------------------
 
@@ -100,6 +103,14 @@ class Task(ABC):
     @abstractmethod
     def test_answers(self, log: EventLog, sequences: Sequences, queries: Queries, split: TimeSplit) -> np.ndarray:
         """(n,) answers: item codes of `sequences`, or float32 0/1."""
+
+    def test_treatment(self, log: EventLog, queries: Queries) -> np.ndarray | None:
+        """(n,) float32 0/1: which test questions were treated; None unless the task is about a treatment."""
+        return None
+
+    def test_effect(self, log: EventLog, sequences: Sequences, queries: Queries) -> np.ndarray | None:
+        """(n,) what the treatment truly does, from the log's `truth_tables`; None where that is not known."""
+        return None
 
     def oracle(self, truth: Truth, log: EventLog, test: Examples, split: TimeSplit) -> np.ndarray | None:
         """What a simulated log's truth says: (n,) rank of the next item, or probability of 1; None where there is no oracle."""
@@ -121,7 +132,10 @@ class Task(ABC):
         encoder = Encoder.fit(known)
         sequences = encoder.encode(known)
         asked = self.train_questions(known, sequences, split)
-        test = self.test(log, split, encoder)
+        view = self.view(log)
+        seen = encoder.encode(view)
+        queries = self.test_questions(view, seen, split)
+        test = Examples(seen, queries, self.test_answers(view, seen, queries, split), self.test_treatment(view, queries))
         real = self.view(log.before(split.cut))
         return TaskData(
             encoder=encoder,
@@ -129,33 +143,30 @@ class Task(ABC):
             valid=_pick(asked, sequences, asked.valid) if asked.valid.any() else None,
             test=test,
             catalogue=int(real.events["item_id"].nunique()) if "item_id" in real.events else 0,
+            effect=self.test_effect(view, seen, queries),
         )
 
-    def test(self, log: EventLog, split: TimeSplit, encoder: Encoder) -> Examples:
-        """The test questions and answers of the real log, as this encoder sees it."""
-        view = self.view(log)
-        sequences = encoder.encode(view)
-        queries = self.test_questions(view, sequences, split)
-        return Examples(sequences, queries, self.test_answers(view, sequences, queries, split))
-
-    def evaluate(
-        self, score: Callable[[Sequences, Queries], np.ndarray], test: Examples, *, catalogue: int, encoder: Encoder
-    ) -> Scored:
+    def evaluate(self, score: Callable[[Sequences, Queries], np.ndarray], data: TaskData) -> Scored:
         """Ask `score` batch by batch and measure its answers. Raises metrics.BadScores for NaN or a wrong shape."""
         if self.kind == "binary":
-            return self.judge_probabilities(metrics.probabilities(score, test), test)
-        ranks, shown = metrics.ranks(score, test, encoder.n_items)
-        scored = self.judge_ranks(ranks, test)
-        scored.metrics["coverage@10"] = shown / max(catalogue, 1)
+            return self.judge(metrics.probabilities(score, data.test), data)
+        if self.kind == "uplift":
+            return self.judge(metrics.effects(score, data.test), data)
+        ranks, shown = metrics.ranks(score, data.test, data.encoder.n_items)
+        scored = self.judge(ranks, data)
+        scored.metrics["coverage@10"] = shown / max(data.catalogue, 1)
         return scored
 
-    def judge_ranks(self, rank: np.ndarray, test: Examples) -> Scored:
-        """Metrics of (n,) ranks, 1 = best, NaN = a miss."""
-        return _scored(metrics.next_item_metrics(rank, test.queries.user), chance=0.0)
-
-    def judge_probabilities(self, probability: np.ndarray, test: Examples) -> Scored:
-        """Metrics of (n,) probabilities of 1."""
-        measured = metrics.binary_metrics(probability, test.target, test.queries.user, names=self.shown)
+    def judge(self, answer: np.ndarray, data: TaskData) -> Scored:
+        """Metrics of (n,) answers: ranks (1 = best, NaN = a miss), probabilities of 1, or effects of the treatment."""
+        test = data.test
+        if self.kind == "next_item":
+            return _scored(metrics.next_item_metrics(answer, test.queries.user), chance=0.0)
+        if self.kind == "uplift":
+            assert test.treatment is not None
+            measured = metrics.uplift_metrics(answer, test.target, test.treatment, test.queries.user, true_effect=data.effect)
+            return _scored(measured, chance=0.0)
+        measured = metrics.binary_metrics(answer, test.target, test.queries.user, names=self.shown)
         rate = float(np.mean(test.target))
         return _scored(measured, chance={"roc_auc": 0.5, "pr_auc": rate}.get(self.headline, 0.0))
 
@@ -186,7 +197,8 @@ def _scored(measured: metrics.Measured, *, chance: float) -> Scored:
 
 
 def _pick(asked: Questions, sequences: Sequences, keep: np.ndarray) -> Examples:
-    return Examples(sequences, asked.queries[keep], asked.target[keep])
+    treatment = None if asked.treatment is None else asked.treatment[keep]
+    return Examples(sequences, asked.queries[keep], asked.target[keep], treatment)
 
 
 def _not_empty(log: EventLog, where: str) -> EventLog:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmark import compare, leaderboard, runner
+from benchmark import compare, leaderboard, results, runner
 from benchmark.board import boards
 from benchmark.results import Store
+from eventlog.errors import InputError
 
 GENERATOR = '''"""Draws users of the real log again, under new names: as useful as the real log, and no privacy at all."""
 import numpy as np
@@ -120,5 +121,22 @@ def test_compare_tells_what_changed(made: Path, tiny_folder: Path, tmp_path: Pat
                      settings=[*QUICK, "settings.models.logistic.strengths=[1e-7]", "settings.tasks.recommendation.max_per_user=10"])
     lines = list(compare.lines(Store(made), Store(tmp_path / "other")))
     assert any("only in" in line for line in lines)
-    assert any("logistic" in line and "->" in line and not line.endswith("the same") for line in lines)
+    assert any("logistic" in line and "->" in line and "other settings" in line and not line.endswith("the same") for line in lines)
     assert any("recommendation markov" in line and line.endswith("the same") for line in lines)
+
+
+def test_results_of_two_machines_are_put_together(tiny_folder: Path, tmp_path: Path) -> None:
+    def go(models: list[str], out: str) -> runner.Outcome:
+        return runner.run_suite("all", log=tiny_folder, models=models, generators=[], out=tmp_path / out, engine_name="serial",
+                                settings=[*QUICK, "tasks=['churn']"])
+
+    go(["recency"], "a")
+    go(["logistic", "recency"], "b")
+    store = results.merge([tmp_path / "a", tmp_path / "b"], tmp_path / "both")
+    rows = {r.name for board in boards(store, store.plan()["cells"]) for r in board.ranked}
+    assert rows == {"base_rate", "recency", "logistic"}
+    assert go(["logistic", "recency"], "both").ran == 0
+    with pytest.raises(InputError, match="holds results already"):
+        results.merge([tmp_path / "a"], tmp_path / "both")
+    with pytest.raises(InputError, match="no results"):
+        results.merge([tmp_path / "nowhere"], tmp_path / "c")

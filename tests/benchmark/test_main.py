@@ -21,7 +21,7 @@ def test_help_imports_nothing_heavy() -> None:
     assert subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True).stdout.splitlines()[-1] in ("[]", "['pandas']")
 
 
-@pytest.mark.parametrize("command", ["run", "leaderboard", "compare", "list"])
+@pytest.mark.parametrize("command", ["run", "leaderboard", "compare", "merge", "list"])
 def test_each_help_has_an_example(command: str) -> None:
     assert "example" in call(command, "--help").stdout
 

@@ -129,3 +129,63 @@ def test_bad_scores_are_refused(scores: np.ndarray, message: str) -> None:
     test = Examples(empty, Queries(np.arange(2), np.arange(1, 3), np.zeros(2, dtype=np.int64)), np.array([0, 1], dtype=np.float32))
     with pytest.raises(metrics.BadScores, match=message):
         metrics.probabilities(lambda s, q: scores, test)
+
+
+def naive_uplift(effect: np.ndarray, label: np.ndarray, treated: np.ndarray) -> tuple[float, float]:
+    """Qini and AUUC threshold by threshold, in loops."""
+    qini, auuc, x = [0.0], [0.0], [0.0]
+    for threshold in sorted(set(effect.tolist()), reverse=True):
+        best = effect >= threshold
+        t, c = best & (treated == 1), best & (treated == 0)
+        brought = label[t].sum() - (label[c].sum() * t.sum() / c.sum() if c.any() else 0.0)
+        qini.append(brought / (treated == 1).sum())
+        rate = (label[t].mean() - label[c].mean()) if t.any() and c.any() else 0.0
+        x.append(best.mean())
+        auuc.append(best.mean() * rate)
+
+    def area(y: list[float]) -> float:
+        return sum((x[i + 1] - x[i]) * (y[i + 1] + y[i]) / 2 for i in range(len(x) - 1))
+
+    return area(qini) - qini[-1] / 2, area(auuc)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10_000))
+def test_qini_and_auuc_equal_naive_forms(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(8, 60))
+    effect = np.round(rng.uniform(-1, 1, n), int(rng.integers(1, 3)))  # with ties
+    label, treated = (rng.random(n) < 0.4).astype(float), (rng.random(n) < 0.5).astype(float)
+    treated[:2] = 0, 1
+    measured = metrics.uplift_metrics(effect, label, treated, np.arange(n))
+    expected = naive_uplift(effect, label, treated)
+    assert (measured.values["qini"], measured.values["auuc"]) == pytest.approx(expected, abs=1e-9)
+
+
+def test_constant_perfect_and_random_uplift() -> None:
+    rng = np.random.default_rng(0)
+    n = 20_000
+    moved = rng.random(n) < 0.3  # these buy if and only if treated; of the others one in five buys anyway
+    y0 = ~moved & (rng.random(n) < 0.2)
+    treated = (rng.random(n) < 0.5).astype(float)
+    label = np.where(treated == 1, moved | y0, y0).astype(float)
+    user = np.arange(n)
+
+    def values(effect: np.ndarray) -> dict[str, float]:
+        return metrics.uplift_metrics(effect, label, treated, user, true_effect=moved.astype(float)).values
+
+    constant = values(np.full(n, 0.1))
+    average = label[treated == 1].mean() - label[treated == 0].mean()
+    assert constant == pytest.approx({"qini": 0.0, "auuc": average / 2, metrics.TRUE_UPLIFT: moved.mean()})
+    perfect = values(moved.astype(float))
+    assert perfect["qini"] == pytest.approx(0.3 * 0.7 / 2, abs=0.01)
+    assert perfect[metrics.TRUE_UPLIFT] == pytest.approx(1.0)
+    chance = values(rng.uniform(-1, 1, n))
+    assert chance["qini"] == pytest.approx(0.0, abs=0.01)
+    assert values(-moved.astype(float))["qini"] == pytest.approx(-perfect["qini"], abs=0.01)
+
+
+def test_effects_beyond_one_are_refused() -> None:
+    test = Examples(None, Queries(*np.zeros((3, 2), dtype=np.int64)), np.zeros(2))  # type: ignore[arg-type]
+    with pytest.raises(metrics.BadScores, match="differences of probabilities"):
+        metrics.effects(lambda s, q: np.array([0.5, 1.5]), test)

@@ -115,23 +115,38 @@ def test_a_wrong_setting_suggests_the_nearest(tiny_folder: Path, tmp_path: Path,
     assert "did you mean 'level'" in next(iter(outcome.failed.values()))
 
 
-def test_kill_at_any_moment_then_go_on(tiny_folder: Path, finished: Path, tmp_path: Path) -> None:
-    out = tmp_path / "killed"
-    rng = np.random.default_rng(0)
-    done = 0
-    for _ in range(2):
-        process = subprocess.Popen(command(tiny_folder, out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+def kill_and_go_on(arguments: list[str], out: Path, kills: int, rng: np.random.Generator, *, records: int) -> int:
+    """Start the command, kill -9 its whole group at a random moment, and again; then let it finish. Returns how many kills hit it alive.
+
+    Moments are spread over the `records` that a whole run appends, so that kills fall everywhere in it.
+    """
+    hit = 0
+    for _ in range(kills):
+        process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        wanted = min(len(Store(out).records) + int(rng.integers(0, 2 * records // kills)), records - 1)
         end = time.monotonic() + 60
-        while time.monotonic() < end and len(Store(out).records) < done + 3 and process.poll() is None:
-            time.sleep(0.02)
-        time.sleep(float(rng.uniform(0, 0.05)))
-        os.killpg(process.pid, signal.SIGKILL)
+        while time.monotonic() < end and len(Store(out).records) < wanted and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(float(rng.uniform(0, 1.5 if wanted == 0 else 0.3)))
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            hit += 1
         process.wait()
-        done = len(Store(out).records)
-    assert subprocess.run(command(tiny_folder, out), capture_output=True, timeout=120).returncode == 0
+    assert subprocess.run(arguments, capture_output=True, timeout=120).returncode == 0
+    return hit
+
+
+def check_resumed(out: Path, finished: Path) -> None:
+    """The page is that of a run in one go, byte for byte without timings, and no finished cell was run again."""
     assert board(out) == board(finished)
     good = [r["key"] for r in Store(out).records if r["kind"] == "model" and r["status"] == "ok"]
-    assert len(good) == len(set(good))  # no finished cell was run again
+    assert len(good) == len(set(good))
+
+
+def test_kill_at_any_moment_then_go_on(tiny_folder: Path, finished: Path, tmp_path: Path) -> None:
+    out = tmp_path / "killed"
+    assert kill_and_go_on(command(tiny_folder, out), out, 3, np.random.default_rng(0), records=len(Store(finished).records)) >= 2
+    check_resumed(out, finished)
 
 
 def test_two_runs_at_once_share_a_folder(tiny_folder: Path, finished: Path, tmp_path: Path) -> None:
