@@ -81,16 +81,30 @@ class Clock:
         """(n,) bool: does the gap begin a new session?"""
         return code >= self.within.size
 
-    def fits(self, time: torch.Tensor) -> torch.Tensor:
-        """(n, size) bool: gaps that can end inside the span for a user who stands at `time` (n,) ms; the end always can."""
-        left = (self.end_ms - time).to(torch.float64) / 1000.0
-        return self._ends[0][None, :] <= left[:, None]
+    def fits(self, time: torch.Tensor, until: torch.Tensor, left: torch.Tensor, pending: torch.Tensor) -> torch.Tensor:
+        """(n, size) bool: gaps that users who stand at `time` (n,) ms can draw, with `left` (n,) rows to go, the last at `until` (n,) ms.
 
-    def move(self, time: torch.Tensor, code: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """(n,) ms: the time after a gap of `code`, inside the span, shaped by the weekly cycle where the interval is wide."""
+        The end is for those who have none; the last gap is one that leads to `until`, or the nearest to it. A session is
+        not over while what it is about is `pending` (n,) bool.
+        """
+        seconds = ((until - time).to(torch.float64) / 1000.0)[:, None]
+        low, high = self._ends[0][None, :], self._ends[1][None, :]
+        can = (low <= seconds) & (left > 0)[:, None]
+        short = torch.where(can, (seconds - high).clamp(min=0), torch.inf)
+        short[:, 0] = torch.inf
+        can &= (left != 1)[:, None] | (short <= short.amin(1, keepdim=True))
+        can[:, 0] = left == 0
+        within = can[:, 1:self.within.size].any(1)
+        can[:, self.within.size:] &= ~(pending & within)[:, None]
+        return can
+
+    def move(
+        self, time: torch.Tensor, code: torch.Tensor, until: torch.Tensor, left: torch.Tensor, generator: torch.Generator
+    ) -> torch.Tensor:
+        """(n,) ms: the time after a gap of `code`, not after `until`, shaped by the weekly cycle where the interval is wide."""
         low, high = self._ends[:, code]
-        left = (self.end_ms - time).to(torch.float64) / 1000.0
-        high = torch.maximum(torch.minimum(high, left), low)
+        room = (until - time).to(torch.float64) / 1000.0
+        high = torch.maximum(torch.minimum(high, room), low)
         u = torch.rand((len(time), CANDIDATES), generator=generator, dtype=torch.float64)
         positive = (low > 0) & (high > low)
         safe_low, safe_high = torch.where(positive, low, 1.0), torch.where(positive, high, 1.0)
@@ -99,7 +113,8 @@ class Clock:
         moved = time[:, None] + (gap * 1000.0).round().to(torch.int64)
         moved = torch.div(moved, self.step_ms, rounding_mode="floor") * self.step_ms
         wide = self.is_break(code) & (high - low > 1_800)
-        return self._choose(moved, wide, generator)
+        last = (left == 1) & (room <= self._ends[1, code]) & (room >= low)
+        return torch.where(last, until, self._choose(moved, wide, generator))
 
     def arrive(self, low: torch.Tensor, high: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """(n,) ms: first events between `low` and `high` (n,) ms, shaped by the weekly cycle."""

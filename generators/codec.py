@@ -1,6 +1,7 @@
 """Codec: a log's columns as fields of small codes, learnt from the log; what a generator stores beside its weights.
 
-A row is a tuple of codes, in this order: gap (with end and session break), event, pick (which item of the user's pool, or a
+A row is a tuple of codes, in this order: gap (with end and session break), intent (of the session: the label that an event
+of it will carry, drawn before what it shapes), event, pick (which item of the user's pool, or a
 fresh one), category, item within its category, order, then the log's other columns, price and labels. Columns are taken
 by what they are: an attribute of the item (brand) is looked up, never drawn; an id (device, card) is drawn as 'the same /
 an earlier one / a new one / one that other users have too' and gets a fresh name; a price is a ratio to the item's price.
@@ -17,12 +18,13 @@ import torch
 
 from .clock import Clock
 from .coders import Bins, Values
+from .sharing import Sharing
 from .tracker import CLEARS, CLOCK_SIZES, COUNTERS, ORDERS, PICKS, SETS, feature_sizes
 
 SAME = 1           # code of a categorical field: the user's last value of this column; its values follow
 RELATIONS = 5      # an id column: missing, same as before, an earlier one, new, new and shared with other users
-SAME_ID, EARLIER_ID, NEW_ID, SHARED_ID = 1, 2, 3, 4
-ARRIVAL, LENGTH = "arrival", "length"  # static fields that every log has
+ARRIVAL, STAY, LENGTH, MARKS = "arrival", "stay", "length", "marks"  # static fields; all but marks (where there are labels) always
+INTENT = "intent"  # the field; there where the log has labels
 
 
 @dataclass
@@ -52,17 +54,19 @@ class Codec:
     items: Items
     clock: Clock
     values: dict[str, Values] = field(default_factory=dict)     # categorical columns of events, item attributes included
-    ids: dict[str, float] = field(default_factory=dict)         # id columns -> users per value among values of several users
+    ids: dict[str, Sharing] = field(default_factory=dict)       # id columns
     bins: dict[str, Bins] = field(default_factory=dict)         # numeric columns; "price" (as it is), "price_ratio"
     statics: dict[str, Values | Bins] = field(default_factory=dict)  # per user: arrival, columns of users, first values
     user_columns: dict[str, str] = field(default_factory=dict)  # column of the users table -> "values", "number", "time"
     labels: dict[str, list[str]] = field(default_factory=dict)  # kind -> values
+    intents: list[tuple[str, str]] = field(default_factory=list)  # (kind, value) of each label, the rarest last; code 0 = none
     delays: dict[str, tuple[Bins, np.ndarray]] = field(default_factory=dict)  # kind -> seconds until known, their shares
     needs: dict[str, int] = field(default_factory=dict)         # event -> flag that its item must carry
     flags: dict[str, bool] = field(default_factory=dict)        # which optional id columns and tables the log has
     sessionless: list[str] = field(default_factory=list)        # events without a session id in the log
     allow: dict[str, np.ndarray] = field(default_factory=dict)  # field -> (n_events + 1, size) bool
     allow_next: np.ndarray = field(default_factory=lambda: np.ones((0, 2, 0), dtype=bool))  # (event + 1, break, event)
+    least_time: list[int] = field(default_factory=list)         # level of rows to come -> the least level of time that they took
     max_rows: int = 1024
     not_learnt: list[str] = field(default_factory=list)
     carried: dict[str, Any] = field(default_factory=dict)       # of the manifest: roles, currency
@@ -92,8 +96,11 @@ class Codec:
 
     def fields(self) -> dict[str, int]:
         """Field name -> number of codes, in the order in which they are drawn."""
-        sizes = {"gap": self.clock.size, "event": self.events.size, "pick": PICKS, "category": self.categories.size,
+        sizes = {"gap": self.clock.size, INTENT: len(self.intents) + 1, "event": self.events.size, "pick": PICKS,
+                 "category": self.categories.size,
                  "item": self.items.size, "order": ORDERS}
+        if not self.intents:
+            del sizes[INTENT]
         sizes |= {n: self.values[n].size + 1 for n in self.value_fields}
         for name in self.rest_fields:
             if name in self.ids:
@@ -107,32 +114,33 @@ class Codec:
     def feature_sizes(self) -> list[int]:
         """Levels of each column of what a model looks at: the tracker's, then the clock at the last row (0 = start)."""
         sizes = self.fields()
-        own = feature_sizes(gaps=sizes["gap"], events=sizes["event"], categories=sizes["category"], items=self.items.size,
-                            values=[self.values[n].size for n in self.value_fields], rest=[sizes[n] for n in self.rest_fields])
+        own = feature_sizes(gaps=sizes["gap"], intents=len(self.intents) + 1, events=sizes["event"],
+                            categories=sizes["category"], items=self.items.size,
+                            values=[self.values[n].size for n in self.value_fields], rest=[sizes[n] for n in self.rest_fields],
+                            ids=len(self.ids))
         return [*own, *(s + 1 for s in CLOCK_SIZES)]
 
     def counter_column(self, name: str) -> int:
         """Column of `feature_sizes` that holds one of the tracker's counters."""
-        return 8 + len(self.value_fields) + len(self.rest_fields) + [n for n, _ in COUNTERS].index(name)
+        return 9 + len(self.value_fields) + len(self.rest_fields) + [n for n, _ in COUNTERS].index(name)
 
     def static_sizes(self) -> dict[str, int]:
         """Static field -> number of codes."""
         return {n: c.size for n, c in self.statics.items()}
 
-    def least_rows(self, static: torch.Tensor) -> torch.Tensor:
-        """(n,) int64: the lower end of the static field 'length' of users with `static` (n, n_static) codes."""
-        coder = self.statics[LENGTH]
-        assert isinstance(coder, Bins)
-        low = torch.from_numpy(np.nan_to_num(coder.ends()[0], nan=1.0))
-        return low[static[:, list(self.statics).index(LENGTH)]].ceil().long()
+    def label_needs(self, kind: str) -> torch.Tensor:
+        """(codes of the label field,) int64: the least intent of a session in which a label of `kind` can stand."""
+        return torch.tensor([0] + [self.intents.index((kind, v)) + 1 for v in self.labels[kind]])
 
-    def event_tables(self) -> dict[str, torch.Tensor]:
-        """For Tracker: flags that each event sets, clears and needs, (n_events + 1,) int64."""
+    def tracker_tables(self) -> dict[str, Any]:
+        """For Tracker: flags that each event sets, clears and needs, and does it fail, (n_events + 1,) int64; places of labels."""
         def table(by_role: Mapping[str, int]) -> torch.Tensor:
             return torch.tensor([0] + [by_role.get(self.roles[e], 0) for e in self.events.values])
 
         needs = torch.tensor([0] + [self.needs.get(e, 0) for e in self.events.values])
-        return {"sets": table(SETS), "clears": table(CLEARS), "needs": needs}
+        labels = [k for k, n in enumerate(self.rest_fields) if n.startswith("label:")]
+        return {"sets": table(SETS), "clears": table(CLEARS), "needs": needs, "fails": table({"payment_failed": 1}),
+                "n_rest": len(self.rest_fields), "n_ids": len(self.ids), "labels": labels}
 
     # --- JSON and arrays -----------------------------------------------------------------------------------------------
 
@@ -143,13 +151,14 @@ class Codec:
             "items": {"names": self.items.names, "category": self.items.category.tolist(), "start": self.items.start.tolist(),
                       "price": [None if np.isnan(p) else float(p) for p in self.items.price],
                       "attributes": {k: v.tolist() for k, v in self.items.attributes.items()}, "other": self.items.other.tolist()},
-            "values": {k: v.values for k, v in self.values.items()}, "ids": self.ids,
+            "values": {k: v.values for k, v in self.values.items()}, "ids": {k: s.to_json() for k, s in self.ids.items()},
             "bins": {k: b.to_json() for k, b in self.bins.items()},
             "statics": {k: s.values if isinstance(s, Values) else s.to_json() for k, s in self.statics.items()},
-            "user_columns": self.user_columns, "labels": self.labels,
+            "user_columns": self.user_columns, "labels": self.labels, "intents": [list(i) for i in self.intents],
             "delays": {k: [b.to_json(), p.tolist()] for k, (b, p) in self.delays.items()}, "needs": self.needs, "flags": self.flags,
             "sessionless": self.sessionless, "allow": {k: a.astype(int).tolist() for k, a in self.allow.items()},
-            "allow_next": self.allow_next.astype(int).tolist(), "max_rows": self.max_rows, "not_learnt": self.not_learnt,
+            "allow_next": self.allow_next.astype(int).tolist(),
+            "least_time": self.least_time, "max_rows": self.max_rows, "not_learnt": self.not_learnt,
             "carried": self.carried,
         }
 
@@ -163,11 +172,14 @@ class Codec:
             attributes={k: np.array(v, dtype=np.int64) for k, v in i["attributes"].items()}, other=np.array(i["other"], dtype=np.int64))
         return cls(
             events=Values(list(data["events"])), roles=dict(data["roles"]), categories=Values(list(data["categories"])), items=items,
-            clock=Clock.from_json(data["clock"]), values={k: Values(list(v)) for k, v in data["values"].items()}, ids=dict(data["ids"]),
+            clock=Clock.from_json(data["clock"]), values={k: Values(list(v)) for k, v in data["values"].items()},
+            ids={k: Sharing.from_json(s) for k, s in data["ids"].items()},
             bins={k: Bins.from_json(b) for k, b in data["bins"].items()},
             statics={k: Values(list(s)) if isinstance(s, list) else Bins.from_json(s) for k, s in data["statics"].items()},
             user_columns=dict(data["user_columns"]), labels={k: list(v) for k, v in data["labels"].items()},
+            intents=[(str(k), str(v)) for k, v in data["intents"]],
             delays={k: (Bins.from_json(b), np.array(p)) for k, (b, p) in data["delays"].items()}, needs=dict(data["needs"]),
             flags=dict(data["flags"]), sessionless=list(data["sessionless"]),
             allow={k: np.array(a, dtype=bool) for k, a in data["allow"].items()}, allow_next=np.array(data["allow_next"], dtype=bool),
-            max_rows=int(data["max_rows"]), not_learnt=list(data["not_learnt"]), carried=dict(data["carried"]))
+            least_time=[int(t) for t in data["least_time"]], max_rows=int(data["max_rows"]),
+            not_learnt=list(data["not_learnt"]), carried=dict(data["carried"]))

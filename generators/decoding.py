@@ -12,9 +12,11 @@ from eventlog import EventLog
 from eventlog.log import sort_events, tidy
 
 from .clock import DAY_MS
-from .codec import EARLIER_ID, SAME_ID, SHARED_ID, Codec
+from .codec import Codec
 from .coders import Bins
 from .sampling import Sampled
+from .sharing import Sharing
+from .tracker import EARLIER_ID, SAME_ID, SHARED_ID
 
 
 def decode(codec: Codec, sampled: Sampled, *, rng: np.random.Generator) -> EventLog:
@@ -45,7 +47,7 @@ def decode(codec: Codec, sampled: Sampled, *, rng: np.random.Generator) -> Event
     rest = {n: row["rest"][:, k] for k, n in enumerate(codec.rest_fields)}
     for name, code in rest.items():
         if name in codec.ids:
-            frame[name] = _new_ids(name, code, user, row["time"], codec.ids[name], rng)
+            frame[name] = _new_ids(name, code, user, row["time"], row["intent"], codec.ids[name], rng)
         elif name == "price":
             frame[name] = _prices(codec, code, row["item"], rng)
         elif not name.startswith("label:"):
@@ -86,13 +88,9 @@ def _prices(codec: Codec, code: np.ndarray, item: np.ndarray, rng: np.random.Gen
 
 
 def _new_ids(
-    name: str, code: np.ndarray, user: np.ndarray, time: np.ndarray, users_per_value: float, rng: np.random.Generator
+    name: str, code: np.ndarray, user: np.ndarray, time: np.ndarray, intent: np.ndarray, sharing: Sharing, rng: np.random.Generator
 ) -> pd.Categorical:
-    """Fresh ids with the drawn structure: the same as before, an earlier one of this user, a new one, one that others have too.
-
-    Shared ids are dealt in the order of time: each goes on with the id that was shared last, or opens another, so that one
-    id has `users_per_value` users on average.
-    """
+    """Fresh ids with the drawn structure: the same as before, an earlier one of this user, a new one, one that others have too."""
     present = code > 0
     frame = pd.DataFrame({"u": user, "c": code})[present]
     at = np.flatnonzero(present)
@@ -103,10 +101,9 @@ def _new_ids(
     shared = np.flatnonzero(relation == SHARED_ID)
     own_of = np.where(new, number, -1)
     if len(shared):
-        by_time = shared[np.argsort(time[at][shared], kind="stable")]
-        opens = rng.random(len(by_time)) < 1 / max(users_per_value, 1.0)
-        opens[0] = True
-        own_of[by_time] = number[by_time[np.flatnonzero(opens)]][np.cumsum(opens) - 1]
+        link = at[shared]
+        root = sharing.deal(user=user[link], time=time[link], intent=intent[link], rng=rng)
+        own_of[shared] = number[shared[root]]
     count = pd.Series(new.astype(np.int64)).groupby(frame["u"].to_numpy()).cumsum().to_numpy()  # ids that the user has so far
     earlier = np.flatnonzero(relation == EARLIER_ID)
     ids_in_order = own_of[new]

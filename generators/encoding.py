@@ -13,10 +13,24 @@ import torch
 
 from eventlog import EventLog
 
-from .codec import ARRIVAL, EARLIER_ID, LENGTH, NEW_ID, RELATIONS, SAME, SAME_ID, SHARED_ID, Codec
+from .codec import ARRIVAL, LENGTH, MARKS, RELATIONS, SAME, STAY, Codec
 from .coders import Bins, string_codes
 from .readers import category_codes, days_before, gaps_and_breaks, item_codes, split_price
-from .tracker import BOUGHT, CLOCK_SIZES, FRESH, ITEMS_ORDER, NEW_ORDER, NO_ORDER, SAME_ORDER, Row, Tracker
+from .tracker import (
+    BOUGHT,
+    CLOCK_SIZES,
+    EARLIER_ID,
+    FRESH,
+    ITEMS_ORDER,
+    NEW_ID,
+    NEW_ORDER,
+    NO_ORDER,
+    SAME_ID,
+    SAME_ORDER,
+    SHARED_ID,
+    Row,
+    Tracker,
+)
 
 
 @dataclass(frozen=True)
@@ -58,19 +72,22 @@ def encode(log: EventLog, codec: Codec, *, max_rows: int | None = None, private:
     category = category_codes(codec.categories, events)
     item = item_codes(codec.items, events, category)
     category = np.where(item > 0, codec.items.category[item], category)
-    static = _static(codec, log, events, user, time, starts)
+    intent = session_intents(codec, log, events, user, breaks)
+    marks = marks_of(user, intent, breaks)
+    static = _static(codec, log, events, user, time, starts, marks)
     values, resolved = _values(codec, events, user, static)
     rest = _rest(codec, log, events, user, item, shared)
     order = _local(events["order_id"], user) if "order_id" in events else np.full(len(events), -1)
     columns = {"gap": codec.clock.encode(gap, breaks), "event": codec.events.encode(events["event"]), "category": category, "item": item,
-               "order_number": order, "time": time, "breaks": breaks.astype(np.int64)}
+               "order_number": order, "time": time, "breaks": breaks.astype(np.int64), "intent": intent}
     flat = {k: torch.from_numpy(np.ascontiguousarray(v, dtype=np.int64)) for k, v in columns.items()}
-    return _unfold(codec, flat, torch.from_numpy(values), torch.from_numpy(resolved), torch.from_numpy(rest), starts, counts, limit, static)
+    return _unfold(codec, flat, torch.from_numpy(values), torch.from_numpy(resolved), torch.from_numpy(rest), starts, counts, limit, static,
+                   marks)
 
 
 def _unfold(
     codec: Codec, flat: dict[str, torch.Tensor], values: torch.Tensor, resolved: torch.Tensor, rest: torch.Tensor,
-    starts: np.ndarray, counts: np.ndarray, limit: int, static: np.ndarray,
+    starts: np.ndarray, counts: np.ndarray, limit: int, static: np.ndarray, marks: np.ndarray,
 ) -> Steps:
     """Replay all users at once, one row of each at a time, and write down what a model could see before each row."""
     names = tuple(codec.fields())
@@ -85,8 +102,9 @@ def _unfold(
     clock = torch.zeros((int(offsets[-1]), len(CLOCK_SIZES)), dtype=torch.int64)
     items = torch.zeros(int(offsets[-1]), dtype=torch.int64)
     first = torch.from_numpy(static[by_length])
-    tracker = Tracker(len(used), **codec.event_tables(), values=initial_values(codec, first), n_rest=len(codec.rest_fields),
-                      length=codec.least_rows(first))
+    last_row = torch.from_numpy((starts + counts - 1)[by_length])
+    tracker = Tracker(len(used), **codec.tracker_tables(), values=initial_values(codec, first), length=torch.from_numpy(counts[by_length]),
+                      until=flat["time"][last_row], marks=torch.from_numpy(marks[by_length]))
     start, write = torch.from_numpy(starts[by_length]), torch.from_numpy(offsets[:-1][by_length])
     lengths = used[by_length]
     last = torch.zeros((len(used), 3), dtype=torch.int64)
@@ -112,10 +130,14 @@ def _unfold(
         last = last + 1
         items[at] = item
         copied = pick > FRESH
-        drawn = [flat["gap"][row], event, pick, torch.where(copied, -1, flat["category"][row]), torch.where(pick == FRESH, item, -1), code]
+        begins = (flat["breaks"][row] > 0) | (t == 0)
+        intent = [torch.where(begins, flat["intent"][row], -1)] if codec.intents else []
+        drawn = [flat["gap"][row], *intent, event, pick, torch.where(copied, -1, flat["category"][row]),
+                 torch.where(pick == FRESH, item, -1), code]
         target[at] = torch.stack([*drawn, *values[row].unbind(1), *rest[row].unbind(1)], 1)
         tracker.push(Row(gap=flat["gap"][row].clamp(min=0), event=event, pick=pick, category=flat["category"][row], item=item, order=code,
-                         order_number=number, values=resolved[row], rest=rest[row], time=time, breaks=flat["breaks"][row] > 0))
+                         order_number=number, values=resolved[row], rest=rest[row], time=time,
+                         breaks=flat["breaks"][row] > 0, intent=flat["intent"][row]))
     return Steps(offsets, features, clock, target, items, torch.from_numpy(static), names)
 
 
@@ -154,7 +176,8 @@ def _local(column: pd.Series, user: np.ndarray) -> np.ndarray:
     return out
 
 
-def _static(codec: Codec, log: EventLog, events: pd.DataFrame, user: np.ndarray, time: np.ndarray, starts: np.ndarray) -> np.ndarray:
+def _static(codec: Codec, log: EventLog, events: pd.DataFrame, user: np.ndarray, time: np.ndarray, starts: np.ndarray,
+            marks: np.ndarray) -> np.ndarray:
     """(n_users, n_static) int64 codes."""
     columns = []
     table = None
@@ -166,6 +189,11 @@ def _static(codec: Codec, log: EventLog, events: pd.DataFrame, user: np.ndarray,
         if name == ARRIVAL:
             assert isinstance(coder, Bins)
             columns.append(coder.encode((time[starts] - codec.clock.start_ms) / 1000))
+        elif name == STAY:
+            ends = np.append(starts[1:], len(user)) - 1
+            columns.append(coder.encode((time[ends] - time[starts]) / 1000))  # type: ignore[arg-type]
+        elif name == MARKS:
+            columns.append(coder.encode(marks.astype(np.float64)))  # type: ignore[arg-type]
         elif name == LENGTH:
             columns.append(coder.encode(np.diff(np.append(starts, len(user))).astype(np.float64)))  # type: ignore[arg-type]
         elif kind is not None and table is not None:
@@ -236,6 +264,24 @@ def _relation(column: pd.Series, user: np.ndarray, shared: set[str]) -> np.ndarr
     out = np.where(seen, EARLIER_ID, np.where(of_many, SHARED_ID, NEW_ID))
     assert RELATIONS == SHARED_ID + 1
     return np.where(~present, 0, np.where(code == before, SAME_ID, out)).astype(np.int64)
+
+
+def session_intents(codec: Codec, log: EventLog, events: pd.DataFrame, user: np.ndarray, breaks: np.ndarray) -> np.ndarray:
+    """(n,) int64: of all labels in a row's session the rarest, as 1 + its place in `codec.intents`; 0 = none."""
+    code = np.zeros(len(events), dtype=np.int64)
+    for kind in codec.labels:
+        code = np.maximum(code, codec.label_needs(kind).numpy()[_label(log, codec, kind, events["event_id"].to_numpy())])
+    first = np.append(True, user[1:] != user[:-1])[:len(user)]
+    session = np.cumsum(first | breaks) - 1
+    highest = np.zeros(int(session[-1]) + 1 if len(session) else 0, dtype=np.int64)
+    np.maximum.at(highest, session, code)
+    return highest[session]
+
+
+def marks_of(user: np.ndarray, intent: np.ndarray, breaks: np.ndarray) -> np.ndarray:
+    """(n_users,) int64: sessions with an intent of each user; the rows of a user stand together."""
+    first = np.append(True, user[1:] != user[:-1])[:len(user)]
+    return np.bincount(np.cumsum(first) - 1, weights=(first | breaks) & (intent > 0), minlength=int(first.sum())).astype(np.int64)
 
 
 def _label(log: EventLog, codec: Codec, kind: str, event_id: np.ndarray) -> np.ndarray:

@@ -12,10 +12,12 @@ from eventlog.errors import InputError, UnknownNameError
 from eventlog.schema import roles_of
 
 from .clock import Clock
-from .codec import ARRIVAL, LENGTH, Codec, Items
+from .codec import ARRIVAL, LENGTH, MARKS, STAY, Codec, Items
 from .coders import Bins, Values, string_codes
+from .encoding import marks_of, session_intents
 from .privacy import Census
 from .readers import category_codes, days_before, gaps_and_breaks, item_codes, split_price
+from .sharing import Sharing
 
 HANDLED = frozenset({"event_id", "user_id", "timestamp", "event", "session_id", "item_id", "order_id", "category", "price"})
 ID_VALUES = 64     # an id column has more distinct values than this, and most of them belong to one or two users
@@ -68,10 +70,16 @@ def learn(log: EventLog, census: Census, *, public: frozenset[str] = frozenset()
         max_rows=max_rows, flags={n: column in events for n, column in FLAGS.items()},
         carried={k: log.manifest[k] for k in ("roles", "currency") if k in log.manifest})
     codec.statics[ARRIVAL] = _arrival(census, clock, user, time, intervals)
+    codec.statics[STAY] = _stay(census, clock, user, time, intervals)
     codec.statics[LENGTH] = _length(census, user, intervals, max_rows)
     _learn_columns(codec, log, census, user, public, intervals)
     _learn_users(codec, log, census, user, time, public)
     _learn_labels(codec, log, census, user)
+    intent = session_intents(codec, log, events, user, breaks)
+    if codec.intents:
+        codec.statics[MARKS] = _marks(census, marks_of(user, intent, breaks))
+    if not census.private:
+        _learn_sharing(codec, log, census, user, time, intent)
     codec.sessionless = _sessionless(events) if not census.private else []
     return codec
 
@@ -90,6 +98,17 @@ def _arrival(census: Census, clock: Clock, user: np.ndarray, time: np.ndarray, i
     return Bins.fit(census, ARRIVAL, user[first], seconds, intervals=intervals, log=False, decimals=3, point_share=1.1)
 
 
+def _stay(census: Census, clock: Clock, user: np.ndarray, time: np.ndarray, intervals: int) -> Bins:
+    """Seconds between a user's first and last event; a fixed grid under a budget."""
+    if census.private:
+        edges = np.append(0.0, 2.0 ** np.arange(4, np.log2((clock.end_ms - clock.start_ms) / 1000) + 1))
+        return Bins(np.zeros(1), edges[:-1], edges[1:], True, 3)
+    first = np.append(True, user[1:] != user[:-1])
+    last = np.append(first[1:], True)
+    seconds = (time[last] - time[first]) / 1000
+    return Bins.fit(census, STAY, user[first], seconds, intervals=intervals, decimals=3, points_only=np.zeros(1))
+
+
 def _length(census: Census, user: np.ndarray, intervals: int, max_rows: int) -> Bins:
     """Rows of a user; a fixed grid under a budget."""
     if census.private:
@@ -97,6 +116,13 @@ def _length(census: Census, user: np.ndarray, intervals: int, max_rows: int) -> 
         return Bins(np.zeros(0), edges[:-1], edges[1:], True, 0)
     rows = np.bincount(user).astype(np.float64)
     return Bins.fit(census, LENGTH, np.arange(len(rows)), rows, intervals=intervals, decimals=0)
+
+
+def _marks(census: Census, marks: np.ndarray) -> Bins:
+    """Sessions with an intent of a user; a fixed grid under a budget."""
+    if census.private:
+        return Bins(np.arange(4.0), np.array([4.0]), np.array([8.0]), True, 0)
+    return Bins.fit(census, MARKS, np.arange(len(marks)), marks.astype(np.float64), intervals=4, decimals=0)
 
 
 def _items(log: EventLog, census: Census, user: np.ndarray, categories: Values, public: frozenset[str]) -> Items:
@@ -200,13 +226,12 @@ def _learn_categorical(
     if not census.private:
         pairs = pd.DataFrame({"v": code[present], "u": user[present]}).drop_duplicates().groupby("v").size().to_numpy()
         if len(names) > ID_VALUES and np.median(pairs) <= 2:
-            shared = pairs[pairs > 1]
-            codec.ids[name] = float(shared.mean()) if len(shared) >= census.min_users else 1.0
+            codec.ids[name] = Sharing()
             return
     values = Values.fit(census, name, user, column, per_user=3, public=name in public)
     if not values.values:
         if census.private:
-            codec.ids[name] = 1.0  # nothing is shared by enough users: it is treated as an id
+            codec.ids[name] = Sharing()  # nothing is shared by enough users: it is treated as an id
         return
     codec.values[name] = values
     if not census.private and (items > 0).any():
@@ -258,6 +283,7 @@ def _learn_users(codec: Codec, log: EventLog, census: Census, user: np.ndarray, 
 def _learn_labels(codec: Codec, log: EventLog, census: Census, user: np.ndarray) -> None:
     if log.labels is None:
         return
+    how_many: dict[tuple[str, str], int] = {}
     owner = pd.Series(user, index=log.events["event_id"].to_numpy())
     time = pd.Series(pd.DatetimeIndex(log.events["timestamp"]), index=log.events["event_id"].to_numpy())
     for kind, rows in list(log.labels.groupby(log.labels["kind"].astype(str), observed=True))[:8]:
@@ -267,6 +293,8 @@ def _learn_labels(codec: Codec, log: EventLog, census: Census, user: np.ndarray)
             codec.not_learnt.append(f"label:{kind}")
             continue
         codec.labels[str(kind)] = values
+        counts = rows["value"].dropna().astype(float).astype(str).value_counts()
+        how_many |= {(str(kind), v): 0 if census.private else int(counts.get(v, 0)) for v in values}
         known = pd.DatetimeIndex(pd.to_datetime(rows["known_at"], utc=True))
         delay = (known - pd.DatetimeIndex(time.reindex(rows["event_id"]))).total_seconds().to_numpy()
         of = owner.reindex(rows["event_id"]).to_numpy(dtype=np.int64)
@@ -278,6 +306,13 @@ def _learn_labels(codec: Codec, log: EventLog, census: Census, user: np.ndarray)
         if share.sum() == 0:
             share[1:] = 1.0
         codec.delays[str(kind)] = (bins, share / share.sum())
+    codec.intents = sorted(how_many, key=lambda label: (-how_many[label], label))
+
+
+def _learn_sharing(codec: Codec, log: EventLog, census: Census, user: np.ndarray, time: np.ndarray, intent: np.ndarray) -> None:
+    for name in codec.ids:
+        value, _ = string_codes(log.events[name])
+        codec.ids[name] = Sharing.fit(census, name, user=user, value=value, time=time, intent=intent, intents=len(codec.intents) + 1)
 
 
 def _sessionless(events: pd.DataFrame) -> list[str]:

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .codec import ARRIVAL, LENGTH, Codec
+from .codec import ARRIVAL, LENGTH, MARKS, STAY, Codec
 from .tracker import CLOCK_SIZES
 
 
@@ -92,6 +92,7 @@ class RowNet(nn.Module):
         super().__init__()
         self.width, self.latent = width, latent
         self.sizes = codec.fields()
+        self.marks_column = codec.counter_column("marks_left")
         features = codec.feature_sizes()
         self.static_names = list(codec.static_sizes())
         self.static_sizes = statics = list(codec.static_sizes().values())
@@ -234,7 +235,7 @@ class NetRows:
         for k in range(len(self.net.static_names)):
             logits, hidden = self.net.static_logits(z, k, hidden)
             logits = logits + self.net.bias_of(k)
-            if logits.shape[1] > 1 and self.net.static_names[k] in (ARRIVAL, LENGTH):
+            if logits.shape[1] > 1 and self.net.static_names[k] in (ARRIVAL, STAY, LENGTH, MARKS):
                 logits[:, 0] = -torch.inf
             codes.append(draw(logits, None, generator))
             if k < len(self.net.static_embeds):

@@ -9,12 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 
-from .codec import ARRIVAL, SAME, Codec
+from .codec import ARRIVAL, INTENT, LENGTH, MARKS, SAME, STAY, Codec
 from .coders import Bins
 from .encoding import initial_values
-from .tracker import COPY, FRESH, ITEMS_ORDER, NEW_ORDER, SAME_ORDER, Row, Tracker
+from .tracker import COPY, FRESH, ITEMS_ORDER, NEW_ORDER, SAME_ORDER, Row, Tracker, rows_level, time_level
 
 
 class RowModel(Protocol):
@@ -70,24 +71,32 @@ def draw(logits: torch.Tensor, can: torch.Tensor | None, generator: torch.Genera
 
 def sample_rows(codec: Codec, model: RowModel, users: int, generator: torch.Generator) -> Sampled:
     """Draw whole sequences for `users` users."""
-    tables = codec.event_tables()
     allow = {n: torch.from_numpy(a) for n, a in codec.allow.items()}
     single = {n: (a.sum(1) == 1, a.int().argmax(1)) for n, a in allow.items()}
     allow_next = torch.from_numpy(codec.allow_next)
     static = model.begin(users, generator)
     arrival = _arrive(codec, static, generator)
-    tracker = Tracker(users, **tables, values=initial_values(codec, static), n_rest=len(codec.rest_fields), length=codec.least_rows(static))
+    low, high = (arrival + (end * 1000).long() for end in _ends(codec, STAY, static))
+    until = torch.maximum(codec.clock.arrive(low, high, generator), arrival)
+    marks = _within(codec, MARKS, static, generator).round().long() if codec.intents else torch.zeros(users, dtype=torch.int64)
+    length = _within(codec, LENGTH, static, generator).round().long().clamp(min=1)
+    tracker = Tracker(users, **codec.tracker_tables(), values=initial_values(codec, static), length=length, until=until, marks=marks)
     who, time = torch.arange(users), arrival.clone()
     previous = torch.zeros(users, dtype=torch.int64)  # event code + 1 of the row before
     last = torch.zeros((users, 3), dtype=torch.int64)
     written: list[tuple[torch.Tensor, Row]] = []
+    least = torch.tensor(codec.least_time)
     for t in range(codec.max_rows):
+        ends = torch.zeros(len(who), dtype=torch.bool)
+        if t:
+            ends = _make_room(codec, tracker, time, least, generator)
         model.step(torch.cat([tracker.features(), last], 1))
         everyone = torch.arange(len(who))
         if t == 0:
             gap = torch.zeros(len(who), dtype=torch.int64)
         else:
-            gap = draw(model.logits("gap", everyone), codec.clock.fits(time), generator)
+            left = torch.where(ends, 0, tracker.left())
+            gap = draw(model.logits("gap", everyone), codec.clock.fits(time, tracker.until, left, tracker.pending()), generator)
             stay = torch.nonzero(gap > 0)[:, 0]
             if len(stay) == 0:
                 break
@@ -96,7 +105,7 @@ def sample_rows(codec: Codec, model: RowModel, users: int, generator: torch.Gene
                 tracker.keep(stay)
                 model.keep(stay)
                 everyone = torch.arange(len(who))
-            time = codec.clock.move(time, gap, generator)
+            time = codec.clock.move(time, gap, tracker.until, tracker.left(), generator)
         breaks = codec.clock.is_break(gap)
         levels = codec.clock.levels(time)
         model.chose("gap", gap)
@@ -110,12 +119,37 @@ def sample_rows(codec: Codec, model: RowModel, users: int, generator: torch.Gene
 
 def _arrive(codec: Codec, static: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """(n,) ms of the first events, from the static field 'arrival'."""
-    bins = codec.statics[ARRIVAL]
-    assert isinstance(bins, Bins)
-    low, high = (torch.from_numpy(e) for e in bins.ends())
-    code = static[:, list(codec.statics).index(ARRIVAL)].clamp(min=1 if bins.size > 1 else 0)
+    low, high = _ends(codec, ARRIVAL, static)
     start = codec.clock.start_ms
-    return codec.clock.arrive(start + low[code].nan_to_num() * 1000, start + high[code].nan_to_num() * 1000, generator)
+    return codec.clock.arrive(start + low * 1000, start + high * 1000, generator)
+
+
+def _make_room(codec: Codec, tracker: Tracker, time: torch.Tensor, least: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """(n,) bool: users for whose rows to come the span leaves no time. Those who are only late for `until` get a later one."""
+    left, end = tracker.left(), torch.full_like(time, codec.clock.end_ms)
+    needed = least[rows_level(left)]
+    late = (left > 1) & (time_level(tracker.until - time) < needed)
+    if late.any():
+        tracker.until = torch.where(late, torch.maximum(codec.clock.arrive(time, end, generator), time), tracker.until)
+    return late & (time_level(end - time) < needed)
+
+
+def _ends(codec: Codec, name: str, static: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(n,) float64 each: the ends of the bin of each user's static field `name`."""
+    bins = codec.statics[name]
+    assert isinstance(bins, Bins)
+    code = static[:, list(codec.statics).index(name)].clamp(min=1 if bins.size > 1 else 0)
+    low, high = (torch.from_numpy(e)[code].nan_to_num() for e in bins.ends())
+    return low, high
+
+
+def _within(codec: Codec, name: str, static: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """(n,) float64: a number within the bin of each user's static field `name`."""
+    bins = codec.statics[name]
+    assert isinstance(bins, Bins)
+    code = static[:, list(codec.statics).index(name)].clamp(min=1 if bins.size > 1 else 0).numpy()
+    u = torch.rand(len(code), generator=generator, dtype=torch.float64).numpy()
+    return torch.from_numpy(np.nan_to_num(bins.decode(code, u), nan=1.0))
 
 
 def _draw_row(
@@ -140,6 +174,14 @@ def _draw_row(
         model.chose(name, code)
         return code
 
+    intent = tracker.intent()
+    if codec.intents:
+        begins = torch.nonzero(breaks | (previous == 0))[:, 0]
+        if len(begins):
+            can = torch.ones((len(begins), len(codec.intents) + 1), dtype=torch.bool)
+            can[:, 1:] = (tracker.marks_left()[begins] > 0)[:, None]
+            intent[begins] = draw(model.logits(INTENT, begins), can, generator)
+        model.chose(INTENT, intent)
     can = allow_next[previous, breaks.long()]
     met = can & tracker.can()
     can = torch.where(met.any(1, keepdim=True), met, tracker.can() & (torch.arange(can.shape[1]) > 0)[None, :])
@@ -180,9 +222,12 @@ def _draw_row(
         known[:, SAME] = tracker.values[:, k] > 0
         code = choose(name, known)
         values[:, k] = torch.where(code == SAME, tracker.values[:, k], (code - SAME).clamp(min=0))
-    rest = torch.stack([choose(name) for name in codec.rest_fields], 1) if codec.rest_fields else torch.zeros((n, 0), dtype=torch.int64)
+    label_needs = {f"label:{k}": codec.label_needs(k) for k in codec.labels}
+    possible_label = {n: need[None, :] <= intent[:, None] for n, need in label_needs.items()}
+    drawn = [choose(name, possible_label.get(name)) for name in codec.rest_fields]
+    rest = torch.stack(drawn, 1) if drawn else torch.zeros((n, 0), dtype=torch.int64)
     return Row(gap=gap, event=event, pick=pick, category=category, item=item, order=order, order_number=number, values=values, rest=rest,
-               time=time, breaks=breaks)
+               time=time, breaks=breaks, intent=intent)
 
 
 def _collect(written: list[tuple[torch.Tensor, Row]], static: torch.Tensor, arrival: torch.Tensor) -> Sampled:

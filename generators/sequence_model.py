@@ -22,7 +22,7 @@ from .encoding import Steps, encode
 from .learning import census_plan, check_public, learn
 from .privacy import Census, Ledger, check_budget
 from .sampling import RowModel, sample_rows
-from .validity import learn_cart_needs, learn_masks, learn_needs
+from .validity import learn_cart_needs, learn_masks, learn_needs, learn_pace
 
 ASSUMED_PUBLIC = ["number of users", "names and types of columns", "event roles", "currency", "label kinds and values",
                   "settings of the generator"]
@@ -68,6 +68,7 @@ class SequenceGenerator(Generator):
         if not private:
             self.codec_.needs |= learn_cart_needs(self.codec_, steps)
         learn_masks(self.codec_, steps, private=private)
+        learn_pace(self.codec_, steps, private=private)
         self._learn(steps, seed=seed, ledger=ledger)
         self.privacy = ledger.statement(sorted(public), ASSUMED_PUBLIC)
 

@@ -18,8 +18,10 @@ from .clock import REMAINING
 
 POOL = 32             # items remembered per user
 RANKS = 16            # ranks in the pool that have a code of their own
+SAME_ID, EARLIER_ID, NEW_ID, SHARED_ID = 1, 2, 3, 4  # codes of an id column; 0 = missing
 NO_ITEM, FRESH, COPY = 0, 1, 2  # codes of 'pick'; COPY + r = the item of rank r
 PICKS = COPY + RANKS
+EVENT_COLUMN, CATEGORY_COLUMN, INTENT_COLUMN, ITEM_COLUMN = 1, 3, 5, 6  # of the features
 NO_ORDER, NEW_ORDER, SAME_ORDER, ITEMS_ORDER = range(4)  # codes of 'order'
 ORDERS = 4
 SEEN, CART, BOUGHT, EVER = 1, 2, 4, 8  # flags
@@ -27,7 +29,9 @@ SETS: Mapping[str, int] = {
     "view": SEEN, "list": SEEN, "search": SEEN, "wishlist": SEEN, "cart": SEEN | CART, "purchase": SEEN | BOUGHT | EVER,
 }
 CLEARS: Mapping[str, int] = {"uncart": CART, "purchase": CART, "refund": BOUGHT}
-COUNTERS = (("in_session", 16), ("sessions", 16), ("events", 13), ("cart", 8), ("bought", 8), ("left", 12))
+COUNTERS = (("in_session", 16), ("sessions", 16), ("events", 13), ("cart", 8), ("bought", 8), ("left", 12), ("marked", 4),
+            ("time_left", 20), ("pace", 24), ("marks_left", 4), ("pending", 2), ("failed", 6))
+ID_COUNTS, ID_AGES = 10, 12  # levels of: how many ids of a column the user has had; for how many rows (log scale) the last one
 
 
 @dataclass
@@ -45,6 +49,7 @@ class Row:
     rest: torch.Tensor          # (n, n_rest) codes of the other fields
     time: torch.Tensor          # ms
     breaks: torch.Tensor        # bool
+    intent: torch.Tensor        # of the row's session, 0 = none
 
 
 class Tracker:
@@ -54,20 +59,28 @@ class Tracker:
     """
 
     def __init__(self, n: int, *, sets: torch.Tensor, clears: torch.Tensor, needs: torch.Tensor, values: torch.Tensor, n_rest: int,
-                 length: torch.Tensor) -> None:
+                 length: torch.Tensor, until: torch.Tensor, marks: torch.Tensor, fails: torch.Tensor, n_ids: int,
+                 labels: list[int]) -> None:
         self.sets, self.clears, self.needs = sets, clears, needs
         self.item = torch.zeros((n, POOL), dtype=torch.int64)
         self.flags = torch.zeros((n, POOL), dtype=torch.int64)
         self.order_of = torch.full((n, POOL), -1)
-        self.length = length.clone()                           # (n,): the least number of rows that the user is to have
+        self.length = length.clone()                           # (n,): how many rows the user is to have
+        self.until = until.clone()                             # (n,) ms: when the last of them is to be
+        self.time = until.clone()                              # (n,) ms of the last row
+        self.marks = marks.clone()                             # (n,): how many sessions with an intent the user is to have
+        self.fails, self.labels = fails, labels
+        self.id_count = torch.zeros((n, n_ids), dtype=torch.int64)
+        self.id_age = torch.zeros((n, n_ids), dtype=torch.int64)
         self.orders = torch.zeros(n, dtype=torch.int64)
         self.last_order = torch.full((n,), -1)
         self.values = values.clone()                           # (n, n_values): the last value of each column, 0 = none yet
         self.rest = torch.zeros((n, n_rest), dtype=torch.int64)  # codes + 1 of the last row, 0 = start
         self.counts = torch.zeros((n, len(COUNTERS)), dtype=torch.int64)
-        self.row = torch.zeros((n, 5), dtype=torch.int64)      # gap, event, pick, category, order: codes + 1, 0 = start
+        self.row = torch.zeros((n, 6), dtype=torch.int64)      # gap, event, pick, category, order, intent: codes + 1, 0 = start
 
-    _STATE = ("item", "flags", "order_of", "orders", "last_order", "values", "rest", "counts", "row", "length")
+    _STATE = ("item", "flags", "order_of", "orders", "last_order", "values", "rest", "counts", "row", "length", "until", "time", "marks",
+              "id_count", "id_age")
 
     def __len__(self) -> int:
         return len(self.orders)
@@ -81,9 +94,32 @@ class Tracker:
         """(n, F) int64: last row, the three last items, last values, the other fields, counters. See Codec.feature_sizes."""
         caps = torch.tensor([size - 1 for _, size in COUNTERS])
         counts = self.counts.clone()
-        left = (self.length - counts[:, 2]).clamp(min=0)
-        counts[:, 2], counts[:, 5] = (torch.log2(n.to(torch.float64) + 1).ceil().long() for n in (counts[:, 2], left))  # log scales
-        return torch.cat([self.row, self.item[:, :3], self.values, self.rest, torch.minimum(counts, caps)], 1)
+        left = self.left()
+        seconds = (self.until - self.time).clamp(min=0).to(torch.float64) / 1000
+        pace = 2 * torch.log2((left + 1) / (seconds / 3600 + 0.05)) + 14  # rows an hour that are still to come
+        counts[:, 2], counts[:, 8] = torch.log2(counts[:, 2].double() + 1).ceil().long(), pace.clamp(min=1).ceil().long()  # log scales
+        counts[:, 5], counts[:, 7] = rows_level(left), time_level(self.until - self.time)
+        counts[:, 7:9] *= counts[:, 2:3] > 0  # before the first row there is no time to count from
+        counts[:, 9] = self.marks_left()
+        age = torch.log2(self.id_age.double() + 1).ceil().long()
+        return torch.cat([self.row, self.item[:, :3], self.values, self.rest, torch.minimum(counts, caps),
+                          self.id_count.clamp(max=ID_COUNTS - 1), age.clamp(max=ID_AGES - 1)], 1)
+
+    def left(self) -> torch.Tensor:
+        """(n,) rows that are still to come."""
+        return (self.length - self.counts[:, 2]).clamp(min=0)
+
+    def marks_left(self) -> torch.Tensor:
+        """(n,) sessions with an intent that are still to come."""
+        return (self.marks - self.counts[:, 6]).clamp(min=0)
+
+    def pending(self) -> torch.Tensor:
+        """(n,) bool: the session has an intent, and no row of it has a label yet."""
+        return self.counts[:, 10] > 0
+
+    def intent(self) -> torch.Tensor:
+        """(n,) intent of the session that the last row belongs to, 0 = none."""
+        return (self.row[:, INTENT_COLUMN] - 1).clamp(min=0)
 
     def eligible(self, event: torch.Tensor) -> torch.Tensor:
         """(n, POOL) bool: items of the pool that `event` (n,) may refer to."""
@@ -137,14 +173,22 @@ class Tracker:
         self.last_order = torch.where(row.order_number >= 0, row.order_number, self.last_order)
         self.values = torch.where(row.values > 0, row.values, self.values)
         self.rest = row.rest + 1
-        self.row = torch.stack([row.gap, row.event, row.pick, row.category, row.order], 1) + 1
+        self.row = torch.stack([row.gap, row.event, row.pick, row.category, row.order, row.intent], 1) + 1
+        self.time = row.time
         first = self.counts[:, 2] == 0
         begins = row.breaks | first
         filled = self.item > 0
+        labelled = (row.rest[:, self.labels] > 0).any(1)
+        pending = torch.where(begins, row.intent > 0, self.pending()) & ~labelled
+        failed = torch.where(begins, 0, self.counts[:, 11]) + self.fails[row.event]
+        relation = row.rest[:, :self.id_count.shape[1]]
+        self.id_age = torch.where(relation > SAME_ID, 0, self.id_age) + (relation > 0).long()
+        self.id_count = self.id_count + (relation > EARLIER_ID).long()
         self.counts = torch.stack([
             torch.where(begins, 1, self.counts[:, 0] + 1), self.counts[:, 1] + begins.long(), self.counts[:, 2] + 1,
             ((self.flags & CART > 0) & filled).sum(1), ((self.flags & EVER > 0) & filled).sum(1),
-            self.counts[:, 5],
+            self.counts[:, 5], self.counts[:, 6] + (begins & (row.intent > 0)).long(), self.counts[:, 7], self.counts[:, 8],
+            self.counts[:, 9], pending.long(), failed,
         ], 1)
 
     def _least_needed(self) -> torch.Tensor:
@@ -173,10 +217,21 @@ class Tracker:
             setattr(self, name, moved)
 
 
-def feature_sizes(*, gaps: int, events: int, categories: int, items: int, values: list[int], rest: list[int]) -> list[int]:
+def rows_level(left: torch.Tensor) -> torch.Tensor:
+    """(n,) level of the counter 'left' for (n,) rows to come."""
+    return torch.log2(left.double() + 1).ceil().long().clamp(max=dict(COUNTERS)["left"] - 1)
+
+
+def time_level(ms: torch.Tensor) -> torch.Tensor:
+    """(n,) level of the counter 'time_left' for (n,) ms to come."""
+    return torch.log2(ms.clamp(min=0).double() / 15_000 + 1).ceil().long().clamp(max=dict(COUNTERS)["time_left"] - 1)
+
+
+def feature_sizes(*, gaps: int, intents: int, events: int, categories: int, items: int, values: list[int],
+                  rest: list[int], ids: int) -> list[int]:
     """Number of levels of each column of `Tracker.features`, in its order; arguments are numbers of codes, 0 included."""
-    return [gaps + 1, events + 1, PICKS + 1, categories + 1, ORDERS + 1, items, items, items, *values, *(r + 1 for r in rest),
-            *(size for _, size in COUNTERS)]
+    return [gaps + 1, events + 1, PICKS + 1, categories + 1, ORDERS + 1, intents + 1, items, items, items, *values, *(r + 1 for r in rest),
+            *(size for _, size in COUNTERS), *([ID_COUNTS] * ids), *([ID_AGES] * ids)]
 
 
 CLOCK_SIZES = (24, 7, REMAINING)

@@ -17,11 +17,13 @@ from torch import nn
 
 from eventlog.console import track
 
-from .codec import Codec
+from .codec import INTENT, Codec
 from .encoding import Steps
 from .network import RowNet, open_fields
+from .tracker import CATEGORY_COLUMN, INTENT_COLUMN
 
 WARM_UP = 0.1  # share of the updates in which the learning rate rises
+HEARD = 0.1    # share of the loss that sessions with an intent have at least: there are few, and they matter
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Plan:
     epochs: int = 0              # 0: as many as `rows` allows
     rows: int = 1_300_000        # rows seen in training where `epochs` is 0
     rate: float = 4e-3
-    batch_steps: int = 2048
+    batch_steps: int = 768
     window: int = 128
     word_dropout: float = 0.1
     free_bits: float = 0.1       # nats of each latent dimension that cost nothing
@@ -99,14 +101,17 @@ def latent_of(net: RowNet, batch: Batch, plan: Plan, generator: torch.Generator)
 
 
 def losses(net: RowNet, batch: Batch, z: torch.Tensor, fields: dict[str, torch.Tensor], names: tuple[str, ...], start: np.ndarray,
-           keep: torch.Tensor | None) -> torch.Tensor:
-    """(R,) summed negative log likelihood in nats of each window; the statics count with the first window of a user."""
+           keep: torch.Tensor | None, emphasis: float = 1.0) -> torch.Tensor:
+    """(R,) summed negative log likelihood in nats of each window; the statics count with the first window of a user.
+
+    What is drawn given an intent, or given that one is to come, counts `emphasis` times (not where gradients are wanted user by user).
+    """
     condition = net.condition(z, batch.static)[batch.owner]
     states = net.states(batch.features, condition, keep)          # (R, T, D)
     total = _static_loss(net, batch.static, z)
     total = torch.cat([total, torch.zeros(len(batch.owner) - len(total))])
     return total + (_whole_rows(net, states, batch, names, start) if net.per_user
-                    else _open_rows(net, states, batch, fields, names, start))
+                    else _open_rows(net, states, batch, fields, names, start, emphasis))
 
 
 def _static_loss(net: RowNet, static: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
@@ -120,18 +125,20 @@ def _static_loss(net: RowNet, static: torch.Tensor, z: torch.Tensor) -> torch.Te
 
 
 def _open_rows(net: RowNet, states: torch.Tensor, batch: Batch, fields: dict[str, torch.Tensor], names: tuple[str, ...],
-               start: np.ndarray) -> torch.Tensor:
+               start: np.ndarray, emphasis: float) -> torch.Tensor:
     """(R,) loss; each field is computed on the rows that ask for it only."""
     window = torch.nonzero(batch.mask)[:, 0]                       # (n,) window of each step
     u, target, clock, features = (x[batch.mask] for x in (states, batch.target, batch.clock, batch.features))
     event = target[:, names.index("event")].clamp(min=0)
     is_row = target[:, names.index("event")] >= 0                  # the step that asks for the end is no row
     total = torch.zeros(len(batch.owner))
+    weight = _emphasis(features[:, INTENT_COLUMN] > 1, emphasis)   # of the gap, which is drawn before a new intent
+    coming = _emphasis(features[:, net.marks_column] > 0, emphasis)  # of the intent itself; where none is to come it is never drawn
     for k, name in enumerate(names):
         code = target[:, k]
         if name == "item":
             if net.n_items > 1:
-                total = total + _item_loss(net, u, code, window, len(batch.owner), start)
+                total = total + _item_loss(net, u, code, window, len(batch.owner), start, weight)
             continue
         asked = code >= 0
         if name in fields:
@@ -141,11 +148,16 @@ def _open_rows(net: RowNet, states: torch.Tensor, batch: Batch, fields: dict[str
         if name == "gap":
             logits = logits + net.cycle_of(features[rows])
         loss = F.cross_entropy(logits, code[rows], reduction="none")
-        total = total.index_add(0, window[rows], loss)
+        total = total.index_add(0, window[rows], loss * (coming if name == INTENT else weight)[rows])
         if name == "gap":
             added = net.chosen_embedding(name, code.clamp(min=0))
             assert added is not None
             u = u + (added + net.clock_embedding(clock)) * is_row[:, None]
+        elif name == INTENT:  # it holds for the whole session: every row is told
+            intent = told_intent(code, features)
+            added = net.chosen_embedding(name, intent)
+            u = u + added * is_row[:, None] if added is not None else u
+            weight = _emphasis(intent > 0, emphasis)
         elif name == "category":  # a copied item's category is known from the item: it is told as well
             known = torch.nonzero(is_row & (fields[name][event] > 0))[:, 0]
             told = net.chosen_embedding(name, batch_category(batch, names)[batch.mask][known])
@@ -158,11 +170,22 @@ def _open_rows(net: RowNet, states: torch.Tensor, batch: Batch, fields: dict[str
 
 def batch_category(batch: Batch, names: tuple[str, ...]) -> torch.Tensor:
     """(R, T) the row's category, copied or drawn: it stands in the features of the step after."""
-    after = torch.cat([batch.features[:, 1:, 3] - 1, batch.target[:, -1:, names.index("category")]], 1)
+    after = torch.cat([batch.features[:, 1:, CATEGORY_COLUMN] - 1, batch.target[:, -1:, names.index("category")]], 1)
     return after.clamp(min=0)
 
 
-def _item_loss(net: RowNet, u: torch.Tensor, code: torch.Tensor, window: torch.Tensor, n: int, start: np.ndarray) -> torch.Tensor:
+def batch_intent(batch: Batch, names: tuple[str, ...]) -> torch.Tensor:
+    """(R, T) intent of the row's session: drawn where it begins, that of the row before elsewhere."""
+    return told_intent(batch.target[..., names.index(INTENT)], batch.features)
+
+
+def told_intent(drawn: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+    """`drawn` (...,) where it is not -1, else the intent of the row before, of which `features` (..., F) tell."""
+    return torch.where(drawn >= 0, drawn, (features[..., INTENT_COLUMN] - 1).clamp(min=0))
+
+
+def _item_loss(net: RowNet, u: torch.Tensor, code: torch.Tensor, window: torch.Tensor, n: int, start: np.ndarray,
+               weight: torch.Tensor) -> torch.Tensor:
     """(n,) loss of fresh items within their categories; one matrix product a category."""
     rows = torch.nonzero(code > 0)[:, 0]
     total = torch.zeros(n)
@@ -178,7 +201,20 @@ def _item_loss(net: RowNet, u: torch.Tensor, code: torch.Tensor, window: torch.T
         first, stop = int(start[c]), int(start[c + 1])
         logits = F.linear(q, net.item_head.weight[first:stop], net.item_head.bias[first:stop])
         parts.append(F.cross_entropy(logits, target - first, reduction="none"))
-    return total.index_add(0, window[rows], torch.cat(parts))
+    return total.index_add(0, window[rows], torch.cat(parts) * weight[rows])
+
+
+def _emphasis(heard: torch.Tensor, times: float) -> torch.Tensor:
+    """(n,) float: `times` where `heard`, 1 elsewhere."""
+    return 1.0 + (times - 1.0) * heard
+
+
+def emphasis_of(steps: Steps) -> float:
+    """How much what is drawn given an intent must count to have HEARD of the loss; 1 where it has that anyway, or there is none."""
+    if INTENT not in steps.names:
+        return 1.0
+    share = float((steps.features[:, INTENT_COLUMN] > 1).float().mean())
+    return float(np.clip(HEARD / share, 1.0, 30.0)) if share > 0 else 1.0
 
 
 def _whole_rows(net: RowNet, states: torch.Tensor, batch: Batch, names: tuple[str, ...], start: np.ndarray) -> torch.Tensor:
@@ -197,7 +233,7 @@ def _whole_rows(net: RowNet, states: torch.Tensor, batch: Batch, names: tuple[st
             continue
         logits = net.head(name, u)
         total = total + _sum_loss(logits + net.cycle_of(batch.features) if name == "gap" else logits, code)
-        told = category if name == "category" else code.clamp(min=0)
+        told = category if name == "category" else batch_intent(batch, names) if name == INTENT else code.clamp(min=0)
         added = net.chosen_embedding(name, told)
         if added is not None:
             u = u + added * is_row
@@ -213,8 +249,8 @@ def _sum_loss(logits: torch.Tensor, code: torch.Tensor) -> torch.Tensor:
 def train(net: RowNet, codec: Codec, steps: Steps, plan: Plan, *, seed: int) -> list[float]:
     """Train without a budget. Returns the mean loss per step (nats) of each epoch."""
     rng, generator = np.random.default_rng([seed, 4]), torch.Generator().manual_seed(seed * 1_000_003 + 5)
-    fields, start = open_fields(codec), codec.items.start
-    optimizer = torch.optim.Adam(net.parameters(), lr=plan.rate, betas=(0.9, 0.98))
+    fields, start, emphasis = open_fields(codec), codec.items.start, emphasis_of(steps)
+    optimizer = torch.optim.Adam(net.parameters(), lr=plan.rate, betas=(0.9, 0.98), fused=True)
     schedule = [list(batches(steps, plan, rng)) for _ in range(epochs_of(plan, steps))]
     n_updates = sum(map(len, schedule))
     done, history = 0, []
@@ -227,7 +263,7 @@ def train(net: RowNet, codec: Codec, steps: Steps, plan: Plan, *, seed: int) -> 
                 group["lr"] = plan.rate * _rate_at(done / n_updates)
             z, kl = latent_of(net, batch, plan, generator)
             keep = (torch.rand(batch.mask.shape, generator=generator) >= plan.word_dropout).float()
-            loss = losses(net, batch, z, fields, steps.names, start, keep).sum() + kl.sum() * min(1.0, 3 * done / n_updates)
+            loss = losses(net, batch, z, fields, steps.names, start, keep, emphasis).sum() + kl.sum() * min(1.0, 3 * done / n_updates)
             n = int(batch.mask.sum())
             optimizer.zero_grad(set_to_none=True)
             (loss / n).backward()

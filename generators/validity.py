@@ -10,9 +10,9 @@ import pandas as pd
 
 from eventlog import EventLog
 
-from .codec import Codec
+from .codec import INTENT, Codec
 from .encoding import Steps
-from .tracker import BOUGHT, CART, CLEARS, EVER, SEEN, SETS
+from .tracker import BOUGHT, CART, CLEARS, COUNTERS, EVENT_COLUMN, EVER, SEEN, SETS
 
 # Role -> flags that its item may have to carry, strictest first; the first that the log never violates is enforced.
 CANDIDATES = {"cart": (SEEN,), "wishlist": (SEEN,), "uncart": (CART,), "purchase": (CART, SEEN),
@@ -61,6 +61,18 @@ def learn_cart_needs(codec: Codec, steps: Steps) -> dict[str, int]:
     return found
 
 
+def learn_pace(codec: Codec, steps: Steps, *, private: bool) -> None:
+    """The least time in which so many rows were ever done, but for one step in a thousand; under a budget, none."""
+    sizes = dict(COUNTERS)
+    left, time = (steps.features[:, codec.counter_column(n)].numpy() for n in ("left", "time_left"))
+    table = np.zeros((sizes["left"], sizes["time_left"]))
+    if not private:
+        inside = steps.features[:, EVENT_COLUMN].numpy() > 0
+        np.add.at(table, (left[inside], time[inside]), 1.0)
+    codec.least_time = (table.cumsum(1) <= 0.001 * table.sum(1, keepdims=True)).sum(1).clip(max=sizes["time_left"] - 1).tolist()
+    codec.least_time = [t if n else 0 for t, n in zip(codec.least_time, table.sum(1), strict=True)]
+
+
 def learn_masks(codec: Codec, steps: Steps, *, private: bool) -> None:
     """Which codes go with which event, and which event follows which: what never occurred is never drawn. Nothing under a budget."""
     sizes = codec.fields()
@@ -68,7 +80,7 @@ def learn_masks(codec: Codec, steps: Steps, *, private: bool) -> None:
     at = {n: k for k, n in enumerate(steps.names)}
     event = steps.target[:, at["event"]].numpy()
     for name, size in sizes.items():
-        if name in ("gap", "event", "item"):
+        if name in ("gap", INTENT, "event", "item"):
             continue
         table = np.full((n_events, size), private)
         if not private:
@@ -82,7 +94,7 @@ def learn_masks(codec: Codec, steps: Steps, *, private: bool) -> None:
     if private:
         codec.allow_next[:, :, 1:] = True
         return
-    before = steps.features[:, 1].numpy()  # event code + 1 of the row before, 0 = start
+    before = steps.features[:, EVENT_COLUMN].numpy()  # event code + 1 of the row before, 0 = start
     gap = steps.target[:, at["gap"]]
     asked = event >= 0
     codec.allow_next[before[asked], codec.clock.is_break(gap).long().numpy()[asked], event[asked]] = True

@@ -1,9 +1,11 @@
 """markov: counts of what follows what, the honest floor. No latent, no memory beyond the row before.
 
     gap        given the event before and the position in the session
+    intent     given how many are to come, in how many rows
     event      given the event before and whether a session begins
     category   given the event and the category before; the item, where it is fresh, given the item before
-    the rest   given the event and the event before
+    the rest   given the event, the event before and whether a session begins
+each but the intent also given the session's intent.
 
 A code counted n times of m in its context has the share (n + s * b) / (m + s), with b its share in the coarser context
 and s the strength of that backoff: the Dirichlet smoothing of MacKay and Peto (1995).
@@ -16,13 +18,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from generators.codec import Codec
+from generators.codec import INTENT, Codec
 from generators.encoding import Steps
 from generators.privacy import Ledger
 from generators.sequence_model import SequenceGenerator
+from generators.tracker import CATEGORY_COLUMN, COUNTERS, EVENT_COLUMN, INTENT_COLUMN, ITEM_COLUMN
+from generators.training import told_intent
 
-POSITIONS = 8                   # positions in the session told apart
-EVENT, CATEGORY, ITEM = 1, 3, 5  # columns of the features: event and category of the row before (+ 1), the last item
+POSITIONS = 8  # positions in the session told apart
 
 
 class Markov(SequenceGenerator):
@@ -45,22 +48,32 @@ class Markov(SequenceGenerator):
         sizes = self.codec_.fields()
         column = {n: steps.target[:, k] for k, n in enumerate(steps.names)}
         event = column["event"].clamp(min=0)
-        breaks = self.codec_.clock.is_break(column["gap"])
+        breaks = self.codec_.clock.is_break(column["gap"]) | (steps.features[:, EVENT_COLUMN] == 0)
+        intent = told_intent(column[INTENT], steps.features) if self.codec_.intents else torch.zeros_like(event)
         self.tables_: dict[str, np.ndarray] = {}
         for name, size in sizes.items():
             if name == "item":
                 continue
             asked = column[name] >= 0
-            coarse, extra, n_coarse, width = context(self.codec_, name, steps.features, event, breaks)
-            broad = _counts(coarse[asked], column[name][asked], n_coarse, size)
-            broad = _share(broad, np.full((1, size), 1 / size), 1e-3)
-            fine = _counts((coarse * width + extra)[asked], column[name][asked], n_coarse * width, size)
-            self.tables_[name] = _share(fine, np.repeat(broad, width, axis=0), self.strength).astype(np.float32)
+            share = np.full((1, size), 1 / size)
+            at, n, strength = torch.zeros_like(event), 1, 1e-3
+            for level, width in context(self.codec_, name, steps.features, event, breaks, intent):
+                at, n = at * width + level, n * width
+                share = _share(_counts(at[asked], column[name][asked], n, size), np.repeat(share, width, axis=0), strength)
+                strength = self.strength
+            self.tables_[name] = share.astype(np.float32)
         fresh = column["item"] >= 0
         self.tables_["popularity"] = np.bincount(column["item"][fresh].numpy(), minlength=sizes["item"]).astype(np.float32)
-        self._learn_successors(steps.features[fresh, ITEM].numpy(), column["item"][fresh].numpy(), sizes["item"])
+        self._learn_successors(steps.features[fresh, ITEM_COLUMN].numpy(), column["item"][fresh].numpy(), sizes["item"])
         static = steps.static.numpy()
-        self.static_ = [np.bincount(static[:, k], minlength=s) / len(static) for k, s in enumerate(self.codec_.static_sizes().values())]
+        self.static_: list[np.ndarray] = []
+        for k, size in enumerate(self.codec_.static_sizes().values()):  # each given the one before it
+            share = np.bincount(static[:, k], minlength=size)[None, :] / len(static)
+            if k:
+                n = self.static_[-1].shape[1]
+                before, code = (torch.from_numpy(static[:, j]) for j in (k - 1, k))
+                share = _share(_counts(before, code, n, size), np.repeat(share, n, axis=0), self.strength)
+            self.static_.append(share)
 
     def _learn_successors(self, before: np.ndarray, item: np.ndarray, size: int) -> None:
         """The most frequent fresh items after each item: (size, successors) codes and counts, 0 = none."""
@@ -91,17 +104,20 @@ class Markov(SequenceGenerator):
 
 
 def context(
-    codec: Codec, name: str, features: torch.Tensor, event: torch.Tensor, breaks: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, int, int]:
-    """(n,) coarse context of a field, (n,) what refines it, and the number of values of each."""
-    n_events, n_categories = codec.events.size, codec.categories.size
+    codec: Codec, name: str, features: torch.Tensor, event: torch.Tensor, breaks: torch.Tensor, intent: torch.Tensor
+) -> list[tuple[torch.Tensor, int]]:
+    """What a field is given, coarse first: (n,) codes and how many there are. Each level backs off to those before it."""
+    before, told = (features[:, EVENT_COLUMN], codec.events.size + 1), (intent, len(codec.intents) + 1)
+    begins = (breaks.long(), 2)
     if name == "gap":
-        return features[:, EVENT], features[:, codec.counter_column("in_session")].clamp(max=POSITIONS - 1), n_events + 1, POSITIONS
+        return [before, (features[:, codec.counter_column("in_session")].clamp(max=POSITIONS - 1), POSITIONS), told]
+    if name == INTENT:
+        return [(features[:, codec.counter_column(n)], dict(COUNTERS)[n]) for n in ("marks_left", "left")]
     if name == "event":
-        return features[:, EVENT], breaks.long(), n_events + 1, 2
+        return [before, begins, told]
     if name == "category":
-        return event, features[:, CATEGORY], n_events, n_categories + 1
-    return event, features[:, EVENT], n_events, n_events + 1
+        return [(event, codec.events.size), (features[:, CATEGORY_COLUMN], codec.categories.size + 1), told]
+    return [(event, codec.events.size), before, begins, told]
 
 
 def _counts(context: torch.Tensor, code: torch.Tensor, n_contexts: int, size: int) -> np.ndarray:
@@ -126,18 +142,25 @@ class Chain:
 
     def begin(self, users: int, generator: torch.Generator) -> torch.Tensor:
         """See RowModel."""
-        return torch.stack([torch.multinomial(torch.from_numpy(p), users, replacement=True, generator=generator) for p in self.static], 1)
+        codes = [torch.zeros(users, dtype=torch.int64)]
+        for share in self.static:
+            codes.append(torch.multinomial(torch.from_numpy(share)[codes[-1]], 1, generator=generator)[:, 0])
+        return torch.stack(codes[1:], 1)
 
     def step(self, features: torch.Tensor) -> None:
         """See RowModel."""
         self.features = features
         self.event = torch.zeros(len(features), dtype=torch.int64)
         self.breaks = torch.zeros(len(features), dtype=torch.bool)
+        self.intent = (features[:, INTENT_COLUMN] - 1).clamp(min=0)
 
     def logits(self, name: str, index: torch.Tensor) -> torch.Tensor:
         """See RowModel."""
-        coarse, extra, _, width = context(self.codec, name, self.features[index], self.event[index], self.breaks[index])
-        logits = self.log[name][coarse * width + extra]
+        at = torch.zeros(len(index), dtype=torch.int64)
+        levels = context(self.codec, name, self.features[index], self.event[index], self.breaks[index], self.intent[index])
+        for level, width in levels:
+            at = at * width + level
+        logits = self.log[name][at]
         if name == "gap":
             hour, day = self.features[index, -3], self.features[index, -2]
             logits = logits + self.cycle[torch.where(hour > 0, (day - 1) * 24 + hour, 0)]
@@ -151,7 +174,7 @@ class Chain:
         inside = column < torch.from_numpy(self.codec.items.start)[category + 1][:, None]
         weight = (self.popularity + 1e-3)[column.clamp(max=size - 1)] * inside
         weight = self.strength * weight / weight.sum(1, keepdim=True)
-        before = self.features[index, ITEM]
+        before = self.features[index, ITEM_COLUMN]
         at = self.successor[before] - first[:, None]                                      # (n, successors) column of each successor
         valid = (self.successor[before] > 0) & (at >= 0) & (at < self.width)
         valid &= self.successor[before] < torch.from_numpy(self.codec.items.start)[category + 1][:, None]
@@ -161,10 +184,13 @@ class Chain:
     def chose(self, name: str, code: torch.Tensor) -> None:
         """See RowModel."""
         if name == "gap":
-            self.breaks = self.codec.clock.is_break(code)
+            self.breaks = self.codec.clock.is_break(code) | (self.features[:, EVENT_COLUMN] == 0)
+        elif name == INTENT:
+            self.intent = code
         elif name == "event":
             self.event = code
 
     def keep(self, index: torch.Tensor) -> None:
         """See RowModel."""
-        self.features, self.event, self.breaks = self.features[index], self.event[index], self.breaks[index]
+        self.features, self.event = self.features[index], self.event[index]
+        self.breaks, self.intent = self.breaks[index], self.intent[index]

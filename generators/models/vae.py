@@ -30,7 +30,7 @@ class Vae(SequenceGenerator):
 
     def __init__(
         self, *, width: int = 96, latent: int = 24, layers: int = 2, epochs: int = 0, rows: int = 1_300_000, rate: float = 4e-3,
-        batch_steps: int = 2048, window: int = 128, word_dropout: float = 0.1, free_bits: float = 0.1,
+        batch_steps: int = 768, window: int = 128, word_dropout: float = 0.1, free_bits: float = 0.1,
         private_epochs: int = 12, private_rows: int = 64, batch_users: int = 192, clip: float = 1.0,
         private_rate: float = 2e-3, components: int = 12, min_users: int = 5, intervals: int = 32, max_rows: int = 1024,
     ) -> None:
