@@ -27,7 +27,8 @@ def main(argv: list[str]) -> int:
     add.add_argument("--profile", default="default", help="smoke (under 60 s), default (under 10 minutes on 2 cores) or full")
     add.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], dest="settings",
                      help="override anything in the suite, as in settings.models.lstm.epochs=3; may be repeated")
-    add.add_argument("--engine", default="processes", help="processes (default) or serial")
+    add.add_argument("--engine", default="processes", help="processes (default), serial or dask")
+    add.add_argument("--address", metavar="tcp://HOST:PORT", help="scheduler of a Dask cluster (default: one on this machine)")
     add.add_argument("--workers", type=_positive, metavar="N", help="cells at a time (default: cores)")
     add.add_argument("--out", default="results", metavar="DIR", help="where results are kept (default: results)")
     add.set_defaults(run=_run)
@@ -68,8 +69,8 @@ def _run(arguments: argparse.Namespace) -> int:
     generators = [] if arguments.generators == ["none"] else arguments.generators
     outcome = runner.run_suite(
         arguments.suite, log=arguments.log, models=arguments.models, seeds=arguments.seeds, generators=generators,
-        profile=arguments.profile, engine_name=arguments.engine, workers=arguments.workers, out=arguments.out, settings=arguments.settings,
-        command=runner.command_line(),
+        profile=arguments.profile, engine_name=arguments.engine, workers=arguments.workers, address=arguments.address,
+        out=arguments.out, settings=arguments.settings, command=runner.command_line(),
     )
     store = Store(arguments.out)
     if outcome.tasks_left_out():

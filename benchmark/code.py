@@ -46,6 +46,12 @@ def package_digest(package: str, *, without: Iterable[str] = ()) -> str:
 
 
 @cache
+def program() -> str:
+    """A hash of all our code and the versions of the libraries: two machines with the same one give the same results."""
+    return hashlib.sha256(f"{[package_digest(name) for name in PACKAGES]} {versions()}".encode()).hexdigest()[:16]
+
+
+@cache
 def versions() -> dict[str, str]:
     """Versions of the libraries that a result may depend on."""
     found = {}

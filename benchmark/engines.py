@@ -1,27 +1,33 @@
-"""Engines: where cells run. Each is a concurrent.futures.Executor and a function to submit to it.
+"""Engines: where cells run. Each is a concurrent.futures.Executor (see eventlog.executors) and a function to submit to it.
 
     serial      one after another in this process: for a debugger; a time limit does not hold
-    processes   as many at a time as there are cores, each cell in a child process of its own, so that one that crashes, or is
-                stopped at its time limit, takes nothing with it
+    processes   as many at a time as there are cores
+    dask        as many as the cluster has threads; the results folder must be on storage that all workers see
 
-A distributed engine is one more entry in ENGINES: its executor gets the same function and the same plain jobs.
+Except in `serial` each cell runs in a child process of its own, so that one that crashes, or is stopped at its time
+limit, takes nothing with it.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import platform
 import signal
 import sys
 import threading
 import types
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
-from eventlog.errors import UnknownNameError
+from eventlog.executors import check_engine, cores, pool
+
+from . import code
+from .environment import environment
 
 if TYPE_CHECKING:
     from .cells import Job
@@ -31,48 +37,47 @@ PRELOAD = ["benchmark.cells", "torch", "lightgbm", "sklearn.metrics", "sklearn.l
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")  # one each: cells share out the cores
 DIED = {-9: "it was killed (by hand, or because memory ran out)", -11: "it crashed (segmentation fault)", -6: "it aborted"}
 
+QUEUE = 100_000  # cells handed to a cluster at once: all that are ready
+
 _start = threading.Lock()
 _children: set[Any] = set()
 
 
-class SerialExecutor(Executor):
-    """Runs what is submitted at once, in the caller's thread."""
-
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Run `fn` now; the future that comes back is done."""
-        future: Future[Any] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as error:  # noqa: BLE001  handed on through the future, as every executor does
-            future.set_exception(error)
-        return future
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def check_name(name: str) -> None:
-    """Raise UnknownNameError unless there is an engine of that name."""
-    if name not in ENGINES:
-        raise UnknownNameError("engine", name, ENGINES)
-
-
 @contextmanager
-def engine(name: str, workers: int | None = None) -> Iterator[tuple[Executor, Callable[[Job], dict[str, Any]], int]]:
+def engine(
+    name: str, workers: int | None = None, address: str | None = None
+) -> Iterator[tuple[Executor, Callable[[Job], dict[str, Any]], int]]:
     """The executor, the function to submit, and how many cells to keep in flight. Children are stopped when the block ends early."""
-    check_name(name)
-    workers = workers or cores()
-    executor = ENGINES[name](workers)
-    try:
-        yield executor, inline if name == "serial" else isolated, 1 if name == "serial" else workers
-    except BaseException:
-        for child in list(_children):
-            child.kill()
-        raise
-    finally:
-        executor.shutdown(cancel_futures=True)
+    check_engine(name, address)
+    if name == "processes":
+        workers = workers or cores()
+        # A thread only waits for its cell's process: a pool of processes breaks when one of them is killed.
+        executor = ThreadPoolExecutor(workers, thread_name_prefix="cell")
+        try:
+            yield executor, isolated, workers
+        except BaseException:
+            for child in list(_children):
+                child.kill()
+            raise
+        finally:
+            executor.shutdown(cancel_futures=True)
+        return
+    with pool(name, workers=workers, address=address, needs={"CPU": 1}) as found:
+        # The scheduler of a cluster holds the queue, so that a worker that joins late finds work.
+        yield found, inline if name == "serial" else Remote(code.program()), 1 if name == "serial" else QUEUE
+
+
+@dataclass(frozen=True)
+class Remote:
+    """`isolated` on another machine: refuses where that runs other code, and says where it ran."""
+
+    program: str
+
+    def __call__(self, job: Job) -> dict[str, Any]:
+        """Run a cell in a child process of this worker."""
+        if code.program() != self.program:
+            return {"status": "error", "error": f"the worker on {platform.node()} runs other code than the sender; install the same commit"}
+        return {**isolated(job), "environment": environment()}
 
 
 def inline(job: Job) -> dict[str, Any]:
@@ -89,7 +94,8 @@ def isolated(job: Job) -> dict[str, Any]:
     child = context.Process(target=_child, args=(there, job), daemon=True)
     with _start, _one_thread_each(), _no_main():
         context.set_forkserver_preload(PRELOAD)
-        child.start()
+        with _may_have_children():
+            child.start()
     there.close()
     _children.add(child)
     try:
@@ -123,6 +129,18 @@ def _end_with_parent(pipe: Connection) -> None:
 
 
 @contextmanager
+def _may_have_children() -> Iterator[None]:
+    """A Dask worker under a nanny is a daemonic process, which multiprocessing allows no children; ours end with their parent."""
+    settings = multiprocessing.current_process()._config  # type: ignore[attr-defined]
+    before = settings.get("daemon")
+    settings["daemon"] = False
+    try:
+        yield
+    finally:
+        settings["daemon"] = before
+
+
+@contextmanager
 def _one_thread_each() -> Iterator[None]:
     """The environment that the fork server starts with, and its children inherit."""
     before = {name: os.environ.get(name) for name in THREADS}
@@ -147,8 +165,3 @@ def _no_main() -> Iterator[None]:
     finally:
         sys.modules["__main__"] = main
 
-
-ENGINES: dict[str, Callable[[int], Executor]] = {
-    "serial": lambda workers: SerialExecutor(),
-    "processes": lambda workers: ThreadPoolExecutor(workers, thread_name_prefix="cell"),
-}

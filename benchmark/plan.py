@@ -88,7 +88,7 @@ def _log_cell(suite: Suite, name: str, source: LogSource) -> Cell:
         used = ""
     else:
         path = plugins.path_of("simulator.scenarios", str(source.scenario), kind="scenario")
-        spec = {**asdict(source), "scenario": source.scenario if path.stem == source.scenario else str(path)}
+        spec = {**asdict(source), "scenario": source.scenario if path.stem == source.scenario else str(path.resolve())}
         used = code.package_digest("simulator", without=("__main__.py", "scenarios", "calibrate.py", "realism.py")) + code.digest([path])
     return Cell("log", {"log": name}, spec, (), used, suite.limit_s, source.folder)
 

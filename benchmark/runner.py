@@ -8,24 +8,22 @@ The store, not the engine, is the source of truth: a run that was killed, at any
 from __future__ import annotations
 
 import os
-import platform
-import subprocess
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eventlog.console import note
 from eventlog.errors import InputError
+from eventlog.executors import check_engine
 
-from . import code
 from . import suite as suites
-from .engines import check_name, engine
+from .engines import engine
+from .environment import environment
 from .plan import ARTIFACTS, REAL, Cell, plan
 from .results import Store
 
@@ -63,7 +61,8 @@ class Outcome:
 def run(
     suite: str = "all", *, log: EventLog | str | Path | None = None, models: Sequence[str] | None = None,
     seeds: int | Sequence[int] | None = None, generators: Sequence[str] | None = None, profile: str = "default",
-    engine: str = "processes", workers: int | None = None, out: str | Path = "results", settings: Sequence[str] = (),
+    engine: str = "processes", workers: int | None = None, address: str | None = None, out: str | Path = "results",
+    settings: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Run a suite and return a row per model cell; `log` replaces the suite's logs, in memory or a folder.
 
@@ -72,17 +71,17 @@ def run(
     from . import leaderboard
 
     outcome = run_suite(suite, log=log, models=models, seeds=seeds, generators=generators, profile=profile, engine_name=engine,
-                        workers=workers, out=out, settings=settings)
+                        workers=workers, address=address, out=out, settings=settings)
     return leaderboard.table(Store(out), outcome.cells)
 
 
 def run_suite(
     suite: str, *, log: EventLog | str | Path | None = None, models: Sequence[str] | None = None, seeds: int | Sequence[int] | None = None,
     generators: Sequence[str] | None = None, profile: str = "default", engine_name: str = "processes", workers: int | None = None,
-    out: str | Path = "results", settings: Sequence[str] = (), command: str = "",
+    address: str | None = None, out: str | Path = "results", settings: Sequence[str] = (), command: str = "",
 ) -> Outcome:
     """`run`, but returns what was done instead of a table."""
-    check_name(engine_name)
+    check_engine(engine_name, address)
     store = Store(out)
     folder = log if log is None or isinstance(log, str | Path) else _keep(log, store)
     wanted = range(seeds) if isinstance(seeds, int) else seeds
@@ -90,10 +89,12 @@ def run_suite(
     cells = plan(loaded)
     _take_given_logs(cells, store)
     _note_plan(store, suite, profile, cells, command)
-    return run_cells(cells, store, engine_name=engine_name, workers=workers)
+    return run_cells(cells, store, engine_name=engine_name, workers=workers, address=address)
 
 
-def run_cells(cells: Sequence[Cell], store: Store, *, engine_name: str = "processes", workers: int | None = None) -> Outcome:
+def run_cells(
+    cells: Sequence[Cell], store: Store, *, engine_name: str = "processes", workers: int | None = None, address: str | None = None
+) -> Outcome:
     """Run what has no result, each cell as soon as those that it needs are there."""
     began = time.perf_counter()
     outcome = Outcome(list(cells))
@@ -101,7 +102,7 @@ def run_cells(cells: Sequence[Cell], store: Store, *, engine_name: str = "proces
     outcome.found = len(cells) - len(todo)
     if todo:
         note(f"{len(todo)} of {len(cells)} cells to run, {outcome.found} found finished")
-        with engine(engine_name, workers) as (executor, work, at_once):
+        with engine(engine_name, workers, address) as (executor, work, at_once):
             _drive(todo, {c.key: c for c in cells}, store, outcome, executor, work, at_once)
     for cell in cells:
         _settle(cell, store, outcome)
@@ -188,14 +189,14 @@ def _present(cell: Cell, store: Store) -> bool:
 
 
 def _place(cell: Cell, store: Store) -> str:
-    return cell.folder or str(store.artifacts / cell.key)
+    return str(Path(cell.folder or store.artifacts / cell.key).resolve())  # a worker may stand in another folder
 
 
 def _job(cell: Cell, cells: dict[str, Cell], store: Store) -> Any:
     from .cells import Job
 
     needs = tuple(_place(cells[k], store) for k in cell.needs)
-    return Job(cell.kind, cell.key, cell.spec, needs, str(store.artifacts / cell.key), cell.limit_s, cell.label)
+    return Job(cell.kind, cell.key, cell.spec, needs, str((store.artifacts / cell.key).resolve()), cell.limit_s, cell.label)
 
 
 def _facts(cell: Cell) -> dict[str, Any]:
@@ -210,39 +211,6 @@ def _said(record: dict[str, Any]) -> str:
         return f"{record['status']}: {record['error']}"
     text = f"{record['wall_s']:.1f} s"
     return f"{record['headline']} {record['metrics'][record['headline']]:.4f}, {text}" if "metrics" in record else text
-
-
-@cache
-def environment() -> dict[str, Any]:
-    """Where and with what a cell was run."""
-    return {
-        "python": platform.python_version(), "platform": platform.platform(), "machine": _processor(), "cores": os.cpu_count(),
-        "versions": code.versions(), **_commit(),
-    }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        lines = []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor() or "unknown")
-
-
-def _commit() -> dict[str, Any]:
-    """The commit of the code and whether files were changed since; None outside a git checkout."""
-    here = Path(__file__).parent
-
-    def git(*arguments: str) -> str | None:
-        try:
-            found = subprocess.run(["git", "-C", str(here), *arguments], capture_output=True, text=True, timeout=10, check=True)
-        except (OSError, subprocess.SubprocessError):
-            return None
-        return found.stdout.strip()
-
-    commit = git("rev-parse", "--short=12", "HEAD")
-    changed = git("status", "--porcelain", "--untracked-files=no") if commit else None
-    return {"commit": commit, "dirty": None if changed is None else bool(changed)}
 
 
 def _keep(log: EventLog, store: Store) -> Path:
