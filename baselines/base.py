@@ -25,6 +25,7 @@ class Model(ABC):
       next_item: which item comes next. Rows of `sequences` are steps, every one with an item.
       binary:    the probability that the answer is 1 (churned, fraudulent).
       uplift:    by how much a treatment raises the probability that the answer is 1; `train.treatment` says who had it.
+                 The row of the treatment itself (the offer) is not among the known rows: it would give the arm away.
     `tasks`: limits a model to some tasks by name (a recency rule fits churn only); None = all of its kinds.
     """
 
@@ -41,7 +42,8 @@ class Model(ABC):
     @abstractmethod
     def score(self, sequences: Sequences, queries: Queries) -> np.ndarray:
         """next_item: (n_queries, encoder.n_items) float32, column = item code (0 and 1 are ignored), higher is likelier.
-        binary: (n_queries,) float in 0..1. uplift: (n_queries,) float, P(1 | treated) - P(1 | control). Called with batches of queries; rows at or after `queries.end` are not to be read.
+        binary: (n_queries,) float in 0..1. uplift: (n_queries,) float in -1..1, P(1 | treated) - P(1 | control).
+        Called with batches of queries; rows at or after `queries.end` are not to be read.
         """
 
     def n_parameters(self) -> int:

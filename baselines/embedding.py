@@ -16,10 +16,13 @@ from torch.nn import functional as F
 
 from eventlog.encode import DAY_MS, Encoder, Queries, Sequences
 
+from .risk import EntityRisk, order_runs
+
 HOUR_MS = 3_600_000
 GAP_BINS = 28  # 0 = no row before; k = 2^(k-1) - 1 .. 2^k - 1 seconds; the last holds everything beyond 4 years
 TIME_SIZES = (GAP_BINS, 24, 7)
 RUNNING = ("rows", "age", "purchases", "payment_failures", "new_values", "rows_hour", "rows_day", "rows_week", "price_level", "price_ratio")
+ORDER_ROLES = ("cart", "checkout", "payment", "payment_failed", "purchase")
 PAST_ROWS = 100  # rows back in which a next-item model looks for repeats
 
 
@@ -30,13 +33,20 @@ class Fields:
     categorical: tuple[tuple[str, int], ...]  # (column, number of codes), the item left out
     numeric: tuple[str, ...]
     running: bool  # whether running counts of the user are part of the content
+    risk: EntityRisk | None = None  # delayed risk of each row's entities, where it is known: part of the content too
+
+    @property
+    def n_numeric(self) -> int:
+        """Columns of `EventTable.numeric`."""
+        risks = sum(name.startswith("risk_") for name in self.risk.names) if self.risk is not None else 0
+        return len(self.numeric) + (len(RUNNING) if self.running else 0) + risks
 
     @classmethod
-    def of(cls, sequences: Sequences, encoder: Encoder, *, running: bool) -> Fields:
+    def of(cls, sequences: Sequences, encoder: Encoder, *, running: bool, risk: EntityRisk | None = None) -> Fields:
         """The fields that `sequences` has."""
         categorical = tuple((k, encoder.size(k)) for k, v in sequences.columns.items() if v.dtype == np.int32 and k != "item")
         numeric = tuple(k for k, v in sequences.columns.items() if v.dtype == np.float32)
-        return cls(categorical, numeric, running)
+        return cls(categorical, numeric, running, risk)
 
 
 @dataclass(frozen=True)
@@ -64,6 +74,9 @@ class EventTable:
         numeric = [np.append(sequences.columns.get(name, np.zeros(n, dtype=np.float32)), np.float32(0)) for name in fields.numeric]
         if fields.running:
             numeric += list(np.vstack([running_features(sequences), np.zeros((1, len(RUNNING)), dtype=np.float32)]).T)
+        if fields.risk is not None:
+            risks = row_risks(sequences, fields.risk)
+            numeric += list(np.vstack([risks, np.zeros((1, risks.shape[1]))]).T.astype(np.float32))
         gap = np.full(n, -1.0)
         if n > 1:
             gap[1:] = (sequences.time[1:] - sequences.time[:-1]) / 1000
@@ -121,6 +134,19 @@ def running_features(s: Sequences) -> np.ndarray:
     ]).astype(np.float32)
 
 
+def row_risks(s: Sequences, risk: EntityRisk) -> np.ndarray:
+    """(n_rows, entities) float: the delayed risk of each row's entities, as known at its time; 0 where the row is no order's.
+
+    An order is what a label is about; what leads up to it carries the same item, device and country.
+    """
+    columns = [k for k, name in enumerate(risk.names) if name.startswith("risk_")]
+    row = np.flatnonzero(np.isin(s.role, ORDER_ROLES))
+    found = risk.columns(s, Queries(s.row_user()[row], row + 1, s.time[row]), order_runs(s))
+    out = np.zeros((s.n_rows, len(columns)))
+    out[row] = np.column_stack([found[risk.names[k]] for k in columns])
+    return out
+
+
 def _next_same(item: np.ndarray, s: Sequences) -> np.ndarray:
     """(n_rows,) int64: the user's next row with the same item, n_rows where there is none."""
     user = s.row_user()
@@ -146,7 +172,7 @@ class EventEmbedding(nn.Module):
         self.category = nn.Embedding(max(encoder.size("category"), int(encoder.item_category.max(initial=0)) + 1), dim)
         self.codes = nn.Embedding(max(sum(size for _, size in fields.categorical), 1), dim)
         self.time = nn.Embedding(sum(TIME_SIZES), dim)
-        width = len(fields.numeric) + (len(RUNNING) if fields.running else 0)
+        width = fields.n_numeric
         self.numeric = nn.Linear(width, dim, bias=False) if width else None
         self.mask = nn.Parameter(torch.randn(dim) * 0.1)
         self.norm, self.dropout = nn.LayerNorm(dim), nn.Dropout(dropout)

@@ -13,6 +13,7 @@ from .embedding import PAST_ROWS, Past
 from .losses import Repeats
 
 REPEAT_DECAY = 0.8
+AVERAGE = 3.0  # scale of an average effect's column: its penalty is a ninth of the others'
 
 
 class NextItemHead(nn.Module):
@@ -43,8 +44,8 @@ class NextItemHead(nn.Module):
         return z, (torch.log_softmax(self.gate(z), dim=-1) if self.gate is not None else None)
 
 
-class BinaryHead(nn.Module):
-    """[hidden state, mean of the states so far, the question's time, aggregates] -> logit.
+class LabelHead(nn.Module):
+    """[hidden state, mean of the states so far, the question's time, aggregates] -> logits.
 
     It begins as the logistic regression of the aggregates, and learns what the sequence adds to it: a few thousand
     questions do not teach a network what a convex fit knows at once.
@@ -53,34 +54,51 @@ class BinaryHead(nn.Module):
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, dim: int, n_features: int, *, dropout: float) -> None:
+    def __init__(self, dim: int, n_features: int, *, outputs: int = 1, dropout: float) -> None:
         super().__init__()
-        last = nn.Linear(dim, 1, bias=False)
+        last = nn.Linear(dim, outputs, bias=False)
         nn.init.zeros_(last.weight)
         self.net = nn.Sequential(nn.Linear(3 * dim + n_features, dim), nn.GELU(), nn.Dropout(dropout), last)
-        self.linear = nn.Linear(n_features, 1)
+        self.linear = nn.Linear(n_features, outputs)
         self.register_buffer("mean", torch.zeros(n_features))
         self.register_buffer("scale", torch.ones(n_features))
 
-    @torch.no_grad()
-    def begin_as_logistic(self, features: np.ndarray, target: np.ndarray, *, strength: float = 0.03) -> None:
-        """Learn the scale of the training questions' features (n, F), and start from their logistic regression (C = `strength`)."""
+    def learn_scale(self, features: np.ndarray) -> None:
+        """Mean and standard deviation of the training questions' features (n, F)."""
         deviation = features.std(axis=0)
         self.mean.copy_(torch.from_numpy(features.mean(axis=0)))
         self.scale.copy_(torch.from_numpy(np.where(deviation > 1e-6, 1 / np.maximum(deviation, 1e-6), 0.0)))
+
+    @torch.no_grad()
+    def begin_as_logistic(self, features: np.ndarray, target: np.ndarray, treatment: np.ndarray | None = None, *, strength: float) -> None:
+        """Start from the logistic regression (C = `strength`) of the answers (n,); for uplift, with `treatment` (n,) 0/1, of
+        [x, t, t x] with t = -1/2, 1/2: the first output is what the arms share, the second what divides them.
+        """
         rate = (target.sum() + 0.5) / (len(target) + 1)
-        weight, bias = np.zeros(features.shape[1]), np.log(rate / (1 - rate))
+        weight, bias = np.zeros(self.linear.weight.shape), np.zeros(len(self.linear.bias))
+        bias[0] = np.log(rate / (1 - rate))
         if 0 < target.sum() < len(target):
             x = self._standard(torch.from_numpy(features).to(self.mean.device)).cpu().numpy().astype(np.float64)
-            fitted = LogisticRegression(C=strength, solver="newton-cholesky", max_iter=100).fit(x, target > 0)
-            weight, bias = fitted.coef_[0], fitted.intercept_[0]
-        self.linear.weight.copy_(torch.from_numpy(weight)[None])
-        self.linear.bias.fill_(float(bias))
+            if treatment is None:
+                fitted = _logistic(x, target, strength)
+                weight[0], bias[0] = fitted.coef_[0], fitted.intercept_[0]
+            else:
+                t = treatment[:, None] - 0.5
+                fitted = _logistic(np.concatenate([x, t * x, AVERAGE * t], axis=1), target, strength)
+                weight[:] = fitted.coef_[0, :-1].reshape(2, -1)
+                bias[:] = fitted.intercept_[0], AVERAGE * fitted.coef_[0, -1]
+        self.linear.weight.copy_(torch.from_numpy(weight))
+        self.linear.bias.copy_(torch.from_numpy(bias))
 
     def _standard(self, features: Tensor) -> Tensor:
         return ((features - self.mean) * self.scale).clamp(-6, 6)
 
     def forward(self, hidden: Tensor, pooled: Tensor, when: Tensor, features: Tensor) -> Tensor:
-        """(p,) logit of hidden, pooled, when (p, dim) and features (p, F)."""
+        """(p, outputs) logits of hidden, pooled, when (p, dim) and features (p, F)."""
         features = self._standard(features)
-        return (self.net(torch.cat([hidden, pooled, when, features], dim=-1)) + self.linear(features)).squeeze(-1)
+        logits: Tensor = self.net(torch.cat([hidden, pooled, when, features], dim=-1)) + self.linear(features)
+        return logits
+
+
+def _logistic(x: np.ndarray, target: np.ndarray, strength: float) -> LogisticRegression:
+    return LogisticRegression(C=strength, solver="newton-cholesky", max_iter=100).fit(x, target > 0)

@@ -51,6 +51,15 @@ def binary_loss(logit: Tensor, target: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logit, target)
 
 
+def arm_logit(logits: Tensor, arm: Tensor | float) -> Tensor:
+    """(p,) logit under `arm` (0 control, 1 treated) of (p, 2): what the arms share, and what divides them, half to each side.
+
+    Shared parameters carry what both arms teach, as in TARNet (Shalit, Johansson and Sontag 2017, arXiv:1606.03976); the
+    difference is an output of its own, so that it can begin near the same for all.
+    """
+    return logits[:, 0] + (arm - 0.5) * logits[:, 1]
+
+
 def gated_log_probability(network: Tensor, counted: Sequence[Tensor], gate: Tensor) -> Tensor:
     """(...) log of the mixture of a network's log-probability (...) and k counted probabilities (...) under log gates (..., 1 + k)."""
     by_counts = sum((p * gate[..., k].exp() for k, p in enumerate(counted, start=1)), torch.full_like(network, 1e-9))

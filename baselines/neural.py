@@ -17,13 +17,16 @@ from torch import Tensor, nn
 from eventlog.encode import FIRST, Encoder, Examples, Queries, Sequences
 
 from .base import Kind, Model
+from .boosting import Bag
 from .counts import Counts, item_vectors
 from .embedding import EventEmbedding, EventTable, Fields
 from .features import Features
-from .heads import BinaryHead, NextItemHead
-from .losses import binary_loss, gated_log_probability, item_logits, sampled_log_probability, softmax_log_probability
+from .heads import LabelHead, NextItemHead
+from .losses import arm_logit, binary_loss, gated_log_probability, item_logits, sampled_log_probability, softmax_log_probability
 from .pretraining import choose_masked, masked_event_loss
+from .tabular import has_both
 from .training import History, Schedule, forever, train
+from .uplift import arms
 from .windows import Batch, Windows, batches, chunks, n_batches, tails
 
 SCORE_ROWS = 16_384  # padded rows scored at once
@@ -39,23 +42,26 @@ class Network(nn.Module):
 
 
 class NeuralModel(Model):
-    """A sequence model for next items and binary labels. Settings:
+    """A sequence model for next items, binary labels and uplift (a label under either of two arms). Settings:
 
     dim, layers, dropout: the network.  length: rows of history in one window.
     epochs, max_steps: training ends at the smaller of both (or earlier, on `valid`); binary_* for binary questions.
     batch_rows: padded rows in a batch.  lr, binary_lr, weight_decay: AdamW.
     mix_counts: mix with transitions and repeats by a learnt gate.  warm_start: item vectors begin where those counts point.
     question_time: show the network when the question is asked (next item; binary questions always do).
+    logistic_start: a label head begins as the logistic regression of the aggregates, with inverse penalty `strength`.
+    trees: share of boosted trees on the aggregates in a label's final logit.  entity_risk: show each row's delayed risk (fraud).
     full_softmax: catalogues up to this size use the full softmax, larger ones `negatives` shared samples.
     """
 
-    kinds: ClassVar[frozenset[str]] = frozenset({"next_item", "binary"})
+    kinds: ClassVar[frozenset[str]] = frozenset({"next_item", "binary", "uplift"})
     bidirectional: ClassVar[bool] = False
 
     def __init__(
         self, *, dim: int = 64, layers: int = 1, dropout: float = 0.3, length: int = 50, epochs: int = 20, max_steps: int = 250,
         binary_epochs: int = 12, binary_max_steps: int = 200, batch_rows: int = 1_600, lr: float = 3e-3, binary_lr: float = 1e-3,
         weight_decay: float = 0.01, mix_counts: bool = True, warm_start: bool = True, question_time: bool = True,
+        logistic_start: bool = True, strength: float = 0.03, trees: float = 0.5, entity_risk: bool = True,
         full_softmax: int = 5_000, negatives: int = 512, evaluations: int = 6, patience: int = 4, valid_questions: int = 2_000,
     ) -> None:
         self.dim, self.layers, self.dropout, self.length = dim, layers, dropout, length
@@ -64,6 +70,7 @@ class NeuralModel(Model):
         self.batch_rows, self.weight_decay = batch_rows, weight_decay
         self.lr, self.binary_lr = lr, binary_lr
         self.mix_counts, self.warm_start, self.question_time = mix_counts, warm_start, question_time
+        self.logistic_start, self.strength, self.trees, self.entity_risk = logistic_start, strength, trees, entity_risk
         self.full_softmax, self.negatives = full_softmax, negatives
         self.evaluations, self.patience, self.valid_questions = evaluations, patience, valid_questions
         self._table: tuple[weakref.ref[Sequences], EventTable] | None = None
@@ -75,33 +82,31 @@ class NeuralModel(Model):
     # --- fitting -----------------------------------------------------------------------------------------------------
 
     def fit(self, train: Examples, valid: Examples | None = None, *, encoder: Encoder, seed: int) -> None:
-        """Learn; the kind of question is read off the answers: whole numbers are items, 0.0 and 1.0 labels."""
-        self.kind_: Kind = "next_item" if np.issubdtype(train.target.dtype, np.integer) else "binary"
+        """Learn; the kind of question is read off the answers: whole numbers are items, 0.0 and 1.0 labels, with arms uplift."""
+        label: Kind = "binary" if train.treatment is None else "uplift"
+        self.kind_: Kind = "next_item" if np.issubdtype(train.target.dtype, np.integer) else label
         self.device_ = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         rng = np.random.default_rng(seed)
         # Dropout draws from torch's global generator: seed it here, and leave the caller's as it was.
         with torch.random.fork_rng(devices=[self.device_] if self.device_.type == "cuda" else []):
             torch.manual_seed(seed)
-            self._build(train, encoder, rng)
+            self._build(train, valid, encoder, rng, seed)
             if self.kind_ == "next_item":
                 self.history_ = self._fit_next_item(_known(train), None if valid is None else _known(valid), encoder, rng)
             else:
-                self.history_ = self._fit_binary(train, valid, rng)
+                self.history_ = self._fit_label(train, valid, rng)
         self._table = None
 
-    def _build(self, train: Examples, encoder: Encoder, rng: np.random.Generator) -> None:
-        self.fields_ = Fields.of(train.sequences, encoder, running=self.kind_ == "binary")
+    def _build(self, train: Examples, valid: Examples | None, encoder: Encoder, rng: np.random.Generator, seed: int) -> None:
         self.counts_: Counts | None = None
         if self.kind_ == "next_item":
+            self.fields_ = Fields.of(train.sequences, encoder, running=False)
             counts = Counts(train, encoder.n_items)
             self.counts_ = counts if self.mix_counts else None
             question = self.question_time and not self.bidirectional
             self.item_head_ = NextItemHead(self.dim, encoder.n_items, dropout=self.dropout, question=question, gated=self.mix_counts)
         else:
-            self.features_ = Features(encoder)
-            known = self.features_.fit(train)
-            self.label_head_ = BinaryHead(self.dim, known.shape[1], dropout=self.dropout)
-            self.label_head_.begin_as_logistic(known, train.target)
+            self._build_label(train, valid, encoder, seed)
         embedding = EventEmbedding(self.fields_, encoder, self.dim, dropout=self.dropout)
         if self.kind_ == "next_item" and self.warm_start:
             with torch.no_grad():
@@ -116,6 +121,24 @@ class NeuralModel(Model):
         revealed = np.arange(train.sequences.n_rows) < (train.sequences.offsets[:-1] + shown)[train.sequences.row_user()]
         if revealed.any():
             embedding.learn_scale(table.numeric[torch.from_numpy(np.flatnonzero(revealed)).to(self.device_)])
+
+    def _build_label(self, train: Examples, valid: Examples | None, encoder: Encoder, seed: int) -> None:
+        self.features_ = Features(encoder)
+        known = self.features_.fit(train)
+        self.fields_ = Fields.of(train.sequences, encoder, running=True, risk=self.features_.risk_ if self.entity_risk else None)
+        uplift = self.kind_ == "uplift"
+        self.label_head_ = LabelHead(self.dim, known.shape[1], outputs=2 if uplift else 1, dropout=self.dropout)
+        self.label_head_.learn_scale(known)
+        if self.logistic_start:
+            treatment = arms(train).astype(np.float64) if uplift else None
+            self.label_head_.begin_as_logistic(known, train.target, treatment, strength=self.strength)
+        # Trees see the table better than a network does, and the network sees the order of events: their errors differ.
+        self.trees_: Bag | None = None
+        if self.trees > 0 and not uplift and has_both(train.target):
+            held_out = None
+            if valid is not None and has_both(valid.target):
+                held_out = (self.features_.transform(valid.sequences, valid.queries), valid.target > 0)
+            self.trees_ = Bag(known, train.target > 0, held_out, seed=seed)
 
     def _fit_next_item(self, examples: Examples, valid: Examples | None, encoder: Encoder, rng: np.random.Generator) -> History:
         table, queries = self._table_of(examples.sequences), examples.queries
@@ -168,10 +191,11 @@ class NeuralModel(Model):
             self._schedule(n_batches(epoch_windows(None), self.batch_rows), self.epochs, self.max_steps), measure,
         )
 
-    def _fit_binary(self, examples: Examples, valid: Examples | None, rng: np.random.Generator) -> History:
+    def _fit_label(self, examples: Examples, valid: Examples | None, rng: np.random.Generator) -> History:
         table, queries, offsets = self._table_of(examples.sequences), examples.queries, examples.sequences.offsets
         target = self._tensor(examples.target.astype(np.float32))
-        when, features = self._tensor(table.question_time(queries)), self._tensor(self.features_.transform(examples.sequences, queries))
+        arm = self._tensor(arms(examples).astype(np.float32)) if self.kind_ == "uplift" else None
+        when, known = self._tensor(table.question_time(queries)), self._tensor(self.features_.transform(examples.sequences, queries))
         if self.bidirectional:
             self._pretrain(table, queries, rng)
 
@@ -180,13 +204,16 @@ class NeuralModel(Model):
 
         def loss(batch: Batch) -> Tensor:
             query = self._tensor(batch.query)
-            return binary_loss(self._logit(table, batch, when[query], features[query]), target[query])
+            logits = self._logits(table, batch, when[query], known[query])
+            return binary_loss(logits[:, 0] if arm is None else arm_logit(logits, arm[query]), target[query])
 
         measure = None
         if valid is not None and len(valid):
             some = np.sort(rng.permutation(len(valid))[: 2 * self.valid_questions])
             asked, answer = valid.queries[some], valid.target[some]
-            measure = lambda: _log_likelihood(self.score(valid.sequences, asked), answer)
+            asked_arm = arms(valid)[some] if arm is not None else np.zeros(len(some), dtype=bool)
+            # The network is judged by itself: what it learns should not be what the trees know anyway.
+            measure = lambda: _log_likelihood(_sigmoid(np.where(asked_arm, *self._scored(valid.sequences, asked, (2,)).T[::-1])), answer)
         return train(
             self.network_, forever(lambda: batches(epoch_windows(rng), self.batch_rows, rng)), loss,
             self._schedule(n_batches(epoch_windows(None), self.batch_rows), self.binary_epochs, self.binary_max_steps), measure,
@@ -233,37 +260,44 @@ class NeuralModel(Model):
             hide[window, position] = True
         return self._states(table, batch, hide)[window, position]
 
-    def _logit(self, table: EventTable, batch: Batch, when: Tensor, features: Tensor) -> Tensor:
-        """(r,) logit at each read."""
+    def _logits(self, table: EventTable, batch: Batch, when: Tensor, known: Tensor) -> Tensor:
+        """(r, 1) logit at each read; for uplift (r, 2): what the arms share and what divides them."""
         window, position = self._tensor(batch.window), self._tensor(batch.position)
         states = self._states(table, batch)
         # Reads of a two-way backbone stand at the end of their window, so "so far" is all of it.
         mean = states.cumsum(dim=1)[window, position] / (position + 1)[:, None]
-        logit: Tensor = self.label_head_(states[window, position], mean, self.network_.embedding.when(when), features)
-        return logit
+        logits: Tensor = self.label_head_(states[window, position], mean, self.network_.embedding.when(when), known)
+        return logits
 
     # --- scoring -----------------------------------------------------------------------------------------------------
 
-    @torch.inference_mode()
     def score(self, sequences: Sequences, queries: Queries) -> np.ndarray:
-        """next_item: (n, n_items) float32 log-probabilities; binary: (n,) float32 probabilities."""
+        """next_item: (n, n_items) float32 log-probabilities; binary: (n,) float32 probabilities; uplift: (n,) float32 differences."""
+        if self.kind_ == "next_item":
+            return self._scored(sequences, queries, (len(self.item_head_.bias),))
+        logit = self._scored(sequences, queries, (2,))
+        if self.trees_ is not None:
+            logit = (1 - self.trees) * logit + self.trees * self.trees_.logit(self.features_.transform(sequences, queries))[:, None]
+        p = _sigmoid(logit)
+        return p[:, 1] - p[:, 0] if self.kind_ == "uplift" else p[:, 0]
+
+    @torch.inference_mode()
+    def _scored(self, sequences: Sequences, queries: Queries, shape: tuple[int, ...]) -> np.ndarray:
+        """(n, *shape) float32, batch by batch: log-probabilities of items, or the network's logits under control and treated."""
         table = self._table_of(sequences)
         when = self._tensor(table.question_time(queries))
-        binary = self.kind_ == "binary"
-        features = self._tensor(self.features_.transform(sequences, queries)) if binary else None
-        parts, order = [], []
-        for batch in batches(tails(sequences.offsets, queries, self.length - (self.bidirectional and not binary)), SCORE_ROWS):
+        label = self.kind_ != "next_item"
+        known = self._tensor(self.features_.transform(sequences, queries)) if label else None
+        scores = np.zeros((len(queries), *shape), dtype=np.float32)
+        for batch in batches(tails(sequences.offsets, queries, self.length - (self.bidirectional and not label)), SCORE_ROWS):
             query = self._tensor(batch.query)
-            if features is not None:
-                part = torch.sigmoid(self._logit(table, batch, when[query], features[query]))
+            if known is not None:
+                logits = self._logits(table, batch, when[query], known[query])
+                both = (logits, logits) if logits.shape[1] == 1 else tuple(arm_logit(logits, k)[:, None] for k in (0.0, 1.0))
+                part = torch.cat(both, dim=1)
             else:
                 part = self._item_scores(table, sequences, queries[batch.query], batch, when[query])
-            parts.append(part.cpu().numpy())
-            order.append(batch.query)
-        if not parts:
-            return np.zeros(0 if binary else (0, len(self.item_head_.bias)), dtype=np.float32)
-        scores = np.empty((len(queries), *parts[0].shape[1:]), dtype=np.float32)
-        scores[np.concatenate(order)] = np.concatenate(parts)
+            scores[batch.query] = part.cpu().numpy()
         return scores
 
     def _item_scores(self, table: EventTable, sequences: Sequences, queries: Queries, batch: Batch, when: Tensor) -> Tensor:
@@ -323,6 +357,10 @@ def _ndcg(scores: np.ndarray, target: np.ndarray) -> float:
     scores = scores[:, FIRST:]
     rank = (scores >= scores[np.arange(len(target)), target - FIRST][:, None]).sum(axis=1)  # 1 = best
     return float(np.where(rank <= 10, 1 / np.log2(rank + 1), 0.0).mean())
+
+
+def _sigmoid(logit: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-logit))
 
 
 def _log_likelihood(probability: np.ndarray, target: np.ndarray) -> float:

@@ -13,6 +13,8 @@ from eventlog.encode import Encoder, Examples, Queries, Sequences
 from .base import Model
 from .features import Features
 
+FOLDS = 5
+
 
 class Tabular(Model):
     """A binary model on point-in-time features. Where training knows one class only, it answers the base rate."""
@@ -92,6 +94,13 @@ def has_both(target: np.ndarray) -> bool:
 def smoothed_rate(target: np.ndarray) -> float:
     """Share of ones, with half an example of each class added (Jeffreys): never 0 or 1."""
     return float(((target > 0).sum() + 0.5) / (len(target) + 1))
+
+
+def folds(user: np.ndarray, seed: int) -> np.ndarray:
+    """(n,) int64 0..FOLDS - 1: the fold of each question, all of a user's in one."""
+    names, place = np.unique(user, return_inverse=True)
+    fold: np.ndarray = np.random.default_rng(seed).permutation(len(names))[place] % FOLDS
+    return fold
 
 
 def log_loss(target: np.ndarray, probability: np.ndarray) -> float:
