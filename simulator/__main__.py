@@ -33,8 +33,9 @@ def main(argv: list[str]) -> int:
 
     realism = commands.add_parser(
         "realism", help="scorecard of stylised facts", description="Compare a log with what published e-commerce logs show.",
-        epilog="example:\n  python -m simulator realism mylog")
+        epilog="examples:\n  python -m simulator realism mylog\n  python -m simulator realism mylog --json > scorecard.json")
     realism.add_argument("log", metavar="LOG", help="a log folder")
+    realism.add_argument("--json", action="store_true", help="print JSON instead of a table")
     realism.set_defaults(work=_realism)
 
     arguments = parser.parse_args(argv)
@@ -79,10 +80,11 @@ def _realism(arguments: argparse.Namespace) -> int:
 
     from . import realism
 
-    log = EventLog.read(arguments.log, truth=False)
+    log = EventLog.read(arguments.log)
     if len(log) == 0:
         raise InputError(f"{arguments.log} has no events.")
-    print(realism.table(realism.score(log)))
+    facts = realism.score(log)
+    print(realism.to_json(facts) if arguments.json else realism.table(facts))
     return 0
 
 
