@@ -22,6 +22,7 @@ from eventlog.encode import Queries, Sequences
 from eventlog.errors import ShopError, UnknownNameError, WorkError
 from eventlog.log import digest
 
+from . import leakage
 from .artifacts import load_task, publish, save_task
 from .results import pack
 from .task import NotApplicable, Scored, Task, leaks
@@ -136,12 +137,15 @@ def _data(job: Job) -> dict[str, Any]:
     log = EventLog.read(folder, truth=False)
     log.truth = {name: pd.read_parquet(path) for name in task.truth_tables if (path := folder / "truth" / f"{name}.parquet").exists()}
     source = log if len(job.needs) == 1 else EventLog.read(_log_folder(job.needs[1]), truth=False)
-    data = task.prepare(source, log, task.split(log))
+    split = task.split(log)
+    data = task.prepare(source, log, split)
+    leakage.check(task, data, source, log, split)
     publish(Path(job.artifact), lambda temporary: save_task(temporary, data))
     return {
         "train": len(data.train), "valid": 0 if data.valid is None else len(data.valid), "test": len(data.test),
         "test_users": len(np.unique(data.test.queries.user)), "items": data.encoder.n_items - 2,
-        "questions": _identity(data.test.queries), "base_rate": float(np.mean(data.test.target)) if task.kind != "next_item" else None,
+        "suspected": leakage.suspect(task, data, source, log, split), "questions": _identity(data.test.queries),
+        "base_rate": float(np.mean(data.test.target)) if task.kind != "next_item" else None,
         **_task_facts(task),
     }
 

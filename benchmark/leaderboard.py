@@ -116,6 +116,9 @@ def _board(board: Board, costs: bool) -> Iterator[str]:
     rate = f", {facts['base_rate']:.2%} positive" if facts["base_rate"] is not None else ""
     yield f"{facts['train']:,} questions to learn from, {facts['test']:,} to be tested on, of {facts['test_users']:,} users{rate}."
     yield ""
+    for text in facts.get("suspected", ()):
+        yield f"**A leak?** {text}"
+        yield ""
     shown = [m for m in facts["shown"] if m != board.headline]
     head = ["tier", "rank [95 %]", "model", f"{board.headline} [95 %]", *shown, "headroom [95 %]",
             *([TITLES[c] for c in COSTS] if costs else []), "cells"]

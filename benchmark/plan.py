@@ -110,12 +110,12 @@ def _train_and_test(
     for task in suite.tasks:
         task_settings = suite.task_settings.get(plugin_name(task), {})
         task_modules = ["benchmark.task", "benchmark.artifacts", _module("benchmark.tasks", task)]
-        task_code = code.digest(task_modules, alone=CELLS)
         label = {**log.label, "task": plugin_name(task), "source": source_name}
         if source.kind == "generator":
             label["seed"] = source.label["seed"]
         spec = {"task": task, "settings": task_settings}
-        data = Cell("data", label, spec, tuple(dict.fromkeys((log.key, source.key))), task_code, suite.limit_s)
+        asked = code.digest([*task_modules, "benchmark.leakage"], alone=CELLS)
+        data = Cell("data", label, spec, tuple(dict.fromkeys((log.key, source.key))), asked, suite.limit_s)
         yield data
         if source_name == REAL and simulated:
             used = code.digest(["simulator.truth", *task_modules], alone=CELLS)

@@ -209,7 +209,7 @@ def _facts(cell: Cell) -> dict[str, Any]:
 def _said(record: dict[str, Any]) -> str:
     if record["status"] != "ok":
         return f"{record['status']}: {record['error']}"
-    text = f"{record['wall_s']:.1f} s"
+    text = "; ".join([f"{record['wall_s']:.1f} s", *(f"a leak? {t}" for t in record.get("suspected", ()))])
     return f"{record['headline']} {record['metrics'][record['headline']]:.4f}, {text}" if "metrics" in record else text
 
 
