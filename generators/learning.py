@@ -38,11 +38,13 @@ def check_public(log: EventLog, public: Sequence[str]) -> frozenset[str]:
 
 
 def census_plan(log: EventLog, public: frozenset[str]) -> float:
-    """Sum of the weights of all questions that `learn` may ask: a function of the columns, not of the data."""
+    """Sum of the weights of all questions that `learn` and the marginals may ask: a function of the columns, not of the data."""
     columns = [n for n in map(str, log.events.columns) if n not in HANDLED]
     users = [] if log.users is None else [n for n in map(str, log.users.columns) if n != "user_id"]
     kinds = 0 if log.labels is None else 8
-    return 2.0 + 1 + 1 + 1 + 4 + len(columns) + len(users) + 2 * kinds
+    questions = 2.0 + 1 + 1 + 1 + 4 + len(columns) + len(users) + 2 * kinds
+    statics, fields = 4 + len(users), 7 + len(columns) + kinds
+    return questions + statics + 0.5 * fields  # their marginals
 
 
 def learn(log: EventLog, census: Census, *, public: frozenset[str] = frozenset(), intervals: int = 32, max_rows: int = 1024) -> Codec:

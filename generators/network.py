@@ -66,6 +66,10 @@ class Layer(nn.Module):
         x = x + self.mix(_Scan.apply(torch.sigmoid(gate), candidate))
         return x + self.down(torch.relu(self.up(self.norm_inner(x))))
 
+    def start(self, users: int) -> torch.Tensor:
+        """The state (users, D) before the first row."""
+        return torch.zeros((users, self.mix.in_features))
+
     def step(self, x: torch.Tensor, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """(n, D) and the state (n, D) -> one step further, and the new state."""
         gate, candidate = self.gates(self.norm(x)).chunk(2, -1)
@@ -77,8 +81,8 @@ class Layer(nn.Module):
 class RowNet(nn.Module):
     """Encoder of a user into a latent, and decoder of the latent into rows.
 
-    `width` D of the decoder, `latent` Z, `layers` recurrent layers. Fields are predicted in the codec's order, each given
-    those before it in the row.
+    `width` D of the decoder, `latent` Z (0 = no encoder, and nothing is told), `layers` of the decoder. Fields are
+    predicted in the codec's order, each given those before it in the row.
     """
 
     offset: torch.Tensor         # (F,) where each column's levels begin in the one table of features
@@ -88,7 +92,7 @@ class RowNet(nn.Module):
     static_bias: torch.Tensor    # (all codes of static fields,)
     per_user = False             # True while gradients are wanted user by user: every layer then sees users first
 
-    def __init__(self, codec: Codec, *, width: int, latent: int, layers: int) -> None:
+    def __init__(self, codec: Codec, *, width: int, latent: int, layers: nn.ModuleList) -> None:
         super().__init__()
         self.width, self.latent = width, latent
         self.sizes = codec.fields()
@@ -105,18 +109,19 @@ class RowNet(nn.Module):
         self.embed = nn.Embedding(sum(features), width)
         self.embed_static = nn.Embedding(sum(statics), width)
         self.embed_clock = nn.Embedding(sum(CLOCK_SIZES), width)
-        self.encode_embed = nn.Embedding(sum(features), narrow)
-        self.encode_static = nn.Embedding(sum(statics), narrow)
-        self.encode_row = nn.Linear(narrow, narrow)
-        self.encode_user = nn.Linear(3 * narrow + 1, width)
-        self.encode_out = nn.Linear(width, 2 * latent)
-        self.from_latent = nn.Linear(latent, width)
-        self.static_hidden = nn.Linear(latent, width)
+        if latent:
+            self.encode_embed = nn.Embedding(sum(features), narrow)
+            self.encode_static = nn.Embedding(sum(statics), narrow)
+            self.encode_row = nn.Linear(narrow, narrow)
+            self.encode_user = nn.Linear(3 * narrow + 1, width)
+            self.encode_out = nn.Linear(width, 2 * latent)
+            self.from_latent = nn.Linear(latent, width)
+        self.static_hidden = nn.Linear(max(latent, 1), width)
         # What the marginals of the static fields lack when latents come from the prior; zero unless `calibrate` was called.
         self.register_buffer("static_bias", torch.zeros(sum(statics)))
         self.static_heads = nn.ModuleList(nn.Linear(width, s) for s in statics)
         self.static_embeds = nn.ModuleList(nn.Embedding(s, width) for s in statics[:-1])
-        self.layers = nn.ModuleList(Layer(width) for _ in range(layers))
+        self.layers = layers
         self.norm = nn.LayerNorm(width)
         self.heads = nn.ModuleDict({_key(n): nn.Linear(width, s) for n, s in self.sizes.items() if n != "item"})
         last = list(self.sizes)[-1]
@@ -145,7 +150,8 @@ class RowNet(nn.Module):
 
     def condition(self, z: torch.Tensor, static: torch.Tensor) -> torch.Tensor:
         """(n, D): what every step of a user is told."""
-        return self.from_latent(z) + self.embed_static(static + self.static_offset).sum(1)
+        about: torch.Tensor = self.embed_static(static + self.static_offset).sum(1)
+        return self.from_latent(z) + about if self.latent else about
 
     def states(self, features: torch.Tensor, condition: torch.Tensor, keep: torch.Tensor | None = None) -> torch.Tensor:
         """(B, T, D) states after `features` (B, T, F) given `condition` (B, D); `keep` (B, T) zeroes inputs (word dropout)."""
@@ -159,7 +165,8 @@ class RowNet(nn.Module):
 
     def static_logits(self, z: torch.Tensor, k: int, hidden: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits of the k-th static field, and the hidden (n, D) to which the chosen code is added."""
-        hidden = self.static_hidden(z) if hidden is None else hidden
+        if hidden is None:
+            hidden = self.static_hidden(z if self.latent else z.new_ones((len(z), 1)))
         return self.static_heads[k](torch.relu(hidden)), hidden
 
     def bias_of(self, k: int) -> torch.Tensor:
@@ -168,12 +175,18 @@ class RowNet(nn.Module):
         return self.static_bias[first:first + self.static_sizes[k]]
 
     @torch.no_grad()
-    def calibrate(self, z: torch.Tensor, static: torch.Tensor, generator: torch.Generator, *, rounds: int = 20) -> None:
-        """Fit `static_bias` so that latents `z` (n, Z) of the prior give the marginals of `static` (n_users, n_static)."""
+    def start_from(self, fields: dict[str, np.ndarray]) -> None:
+        """Begin where each field's logits are those of its marginal, (codes,) shares; the rest is left to training."""
+        for name, share in fields.items():
+            self.heads[_key(name)].bias.copy_(torch.log(torch.from_numpy(share).float() + 1e-4))  # type: ignore[operator, union-attr]
+
+    @torch.no_grad()
+    def calibrate(self, z: torch.Tensor, marginals: list[np.ndarray], generator: torch.Generator, *, rounds: int = 20) -> None:
+        """Fit `static_bias` so that latents `z` (n, Z) of the prior give `marginals`, (codes,) shares of each static field."""
         hidden = None
         for k in range(len(self.static_heads)):
             logits, hidden = self.static_logits(z, k, hidden)
-            wanted = torch.bincount(static[:, k], minlength=logits.shape[1]) / len(static)
+            wanted = torch.from_numpy(marginals[k]).float()
             bias = self.bias_of(k)  # a view
             for _ in range(rounds):
                 share = torch.softmax(logits + bias, 1).mean(0)
@@ -242,15 +255,14 @@ class NetRows:
                 hidden = hidden + self.net.static_embeds[k](codes[-1])
         static = torch.stack(codes, 1)
         self.condition = self.net.condition(z, static)
-        self.state = [torch.zeros((users, self.net.width)) for _ in self.net.layers]
+        self.state = [layer.start(users) for layer in self.net.layers]  # type: ignore[operator]
         return static
 
     def step(self, features: torch.Tensor) -> None:
         """See RowModel."""
         x = self.net._sum(self.net.embed, features + self.net.offset) + self.condition
         for k, layer in enumerate(self.net.layers):
-            assert isinstance(layer, Layer)
-            x, self.state[k] = layer.step(x, self.state[k])
+            x, self.state[k] = layer.step(x, self.state[k])  # type: ignore[operator]
         self.u = self.net.norm(x) + self.condition
         self.event = torch.zeros(len(x), dtype=torch.int64)
         self.features = features
@@ -290,7 +302,7 @@ class NetRows:
     def keep(self, index: torch.Tensor) -> None:
         """See RowModel."""
         self.condition, self.u, self.event = self.condition[index], self.u[index], self.event[index]
-        self.state = [s[index] for s in self.state]
+        self.state = [s[index] if isinstance(s, torch.Tensor) else s.keep(index) for s in self.state]
 
 
 def open_fields(codec: Codec) -> dict[str, torch.Tensor]:

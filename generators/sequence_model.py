@@ -69,6 +69,7 @@ class SequenceGenerator(Generator):
             self.codec_.needs |= learn_cart_needs(self.codec_, steps)
         learn_masks(self.codec_, steps, private=private)
         learn_pace(self.codec_, steps, private=private)
+        self._learn_marginals(steps, census)
         self._learn(steps, seed=seed, ledger=ledger)
         self.privacy = ledger.statement(sorted(public), ASSUMED_PUBLIC)
 
@@ -83,9 +84,28 @@ class SequenceGenerator(Generator):
         log.manifest |= {"made_by": "generators", "generator": self._name(), "users": users, "seed": seed, "privacy": self.privacy}
         return log
 
+    def _learn_marginals(self, steps: Steps, census: Census) -> None:
+        """Shares of the codes of each static field and of each field but the item, through `census`."""
+        owner, rows = np.arange(len(steps)), np.repeat(np.arange(len(steps)), steps.lengths())
+        self.static_marginals_ = [
+            _shares(census.histogram(f"marginal of users' {name}", owner, steps.static[:, k].numpy(), size, per_user=1))
+            for k, (name, size) in enumerate(self.codec_.static_sizes().items())]
+        self.field_marginals_: dict[str, np.ndarray] = {}
+        for k, (name, size) in enumerate(self.codec_.fields().items()):
+            code = steps.target[:, k].numpy()
+            if name != "item":
+                asked = code >= 0
+                counts = census.histogram(f"marginal of {name}", rows[asked], code[asked], size, per_user=8, weight=0.5)
+                self.field_marginals_[name] = _shares(counts)
+
     def _name(self) -> str:
         return type(self).__module__.rsplit(".", 1)[-1]
 
     def settings(self) -> dict[str, Any]:
         """See Generator.settings."""
         return {"min_users": self.min_users, "intervals": self.intervals, "max_rows": self.max_rows}
+
+
+def _shares(counts: np.ndarray) -> np.ndarray:
+    total = counts.sum()
+    return counts / total if total > 0 else np.full(len(counts), 1 / len(counts))

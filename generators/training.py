@@ -88,6 +88,8 @@ def batches(steps: Steps, plan: Plan, rng: np.random.Generator) -> Iterator[np.n
 def latent_of(net: RowNet, batch: Batch, plan: Plan, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
     """A draw z (B, Z) of each user's latent, and what it costs (B,) in nats."""
     n = len(batch.static)
+    if not net.latent:
+        return torch.zeros((n, 0)), torch.zeros(n)
     center, spread = net.posterior(batch.features[:n, 1:], batch.static, batch.mask[:n, 1:], batch.length)
     noise = torch.randn(center.shape, generator=generator)
     if not plan.kl:

@@ -52,14 +52,15 @@ class Gan(Vae):
 
     def _learn(self, steps: Steps, *, seed: int, ledger: Ledger) -> None:
         self.net_ = self._build(seed)
+        self.net_.start_from(self.field_marginals_)
         if ledger.epsilon is not None:
             self._learn_privately(steps, seed=seed, ledger=ledger)
-            return
-        train(self.net_, self.codec_, steps, self.plan, seed=seed)
-        real = torch.from_numpy(posterior_draws(self.net_, steps, self.plan, seed=seed))
-        self.maker_, self.distances_ = self._play(real, seed=seed)
+        else:
+            train(self.net_, self.codec_, steps, self.plan, seed=seed)
+            real = torch.from_numpy(posterior_draws(self.net_, steps, self.plan, seed=seed))
+            self.maker_, self.distances_ = self._play(real, seed=seed)
         generator = torch.Generator().manual_seed(seed * 1_000_003 + 9)
-        self.net_.calibrate(self._latents(8192, generator), steps.static, generator)
+        self.net_.calibrate(self._latents(8192, generator), self.static_marginals_, generator)
 
     def _learn_privately(self, steps: Steps, *, seed: int, ledger: Ledger) -> None:
         """One noise multiplier for both trainings that see users, so that together they use up the budget."""

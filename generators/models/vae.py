@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from eventlog.errors import InputError
 from generators.codec import Codec
 from generators.encoding import Steps
-from generators.network import NetRows, RowNet
+from generators.network import Layer, NetRows, RowNet
 from generators.privacy import Ledger
 from generators.private_training import noise_left, private_steps, sampling_rate, train_privately
 from generators.sequence_model import SequenceGenerator
@@ -35,8 +36,8 @@ class Vae(SequenceGenerator):
         private_rate: float = 2e-3, components: int = 12, min_users: int = 5, intervals: int = 32, max_rows: int = 1024,
     ) -> None:
         super().__init__(min_users=min_users, intervals=intervals, max_rows=max_rows)
-        if min(width, latent, layers, rows, private_epochs) < 1:
-            raise InputError("width, latent, layers and rows must be at least 1.")
+        if min(width, layers, rows, private_epochs) < 1 or latent < 0:
+            raise InputError("width, layers, rows and private_epochs must be at least 1, and latent at least 0.")
         self.width, self.latent, self.layers, self.components = width, latent, layers, components
         self.plan = Plan(epochs=epochs, rows=rows, rate=rate, batch_steps=batch_steps, window=window, word_dropout=word_dropout,
                          free_bits=free_bits, private_epochs=private_epochs, private_rows=private_rows, batch_users=batch_users,
@@ -53,21 +54,23 @@ class Vae(SequenceGenerator):
 
     def _learn(self, steps: Steps, *, seed: int, ledger: Ledger) -> None:
         self.net_ = self._build(seed)
+        self.net_.start_from(self.field_marginals_)
         if ledger.epsilon is not None:
             plan = [(sampling_rate(self.plan, len(steps)), private_steps(self.plan, len(steps)))]
             train_privately(self.net_, self.codec_, steps, self.plan, seed=seed, sigma=noise_left(ledger, plan), ledger=ledger,
                             what="encoder and decoder")
             self.prior_ = standard_normal(self.latent)
-            return
-        train(self.net_, self.codec_, steps, self.plan, seed=seed)
-        self.prior_ = fit_prior(posterior_draws(self.net_, steps, self.plan, seed=seed), self.components, seed=seed)
+        else:
+            train(self.net_, self.codec_, steps, self.plan, seed=seed)
+            self.prior_ = fit_prior(posterior_draws(self.net_, steps, self.plan, seed=seed), self.components, seed=seed)
         generator = torch.Generator().manual_seed(seed * 1_000_003 + 7)
-        self.net_.calibrate(self._latents(8192, generator), steps.static, generator)
+        self.net_.calibrate(self._latents(8192, generator), self.static_marginals_, generator)
 
     def _build(self, seed: int) -> RowNet:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return RowNet(self.codec_, width=self.width, latent=self.latent, layers=self.layers)
+            layers = nn.ModuleList(Layer(self.width) for _ in range(self.layers))
+            return RowNet(self.codec_, width=self.width, latent=self.latent, layers=layers)
 
     def _row_model(self) -> NetRows:
         return NetRows(self.codec_, self.net_, self._latents)

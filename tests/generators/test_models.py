@@ -14,7 +14,8 @@ from eventlog import EventLog, InputError, UnknownNameError
 from eventlog.check import check
 from generators.base import Generator
 
-FAST = {"markov": {}, "vae": {"epochs": 3, "width": 32, "latent": 8}, "gan": {"epochs": 3, "width": 32, "latent": 8, "turns": 60}}
+FAST = {"markov": {}, "vae": {"epochs": 3, "width": 32, "latent": 8}, "gan": {"epochs": 3, "width": 32, "latent": 8, "turns": 60},
+        "transformer": {"epochs": 3, "width": 32}}
 
 
 @pytest.fixture(scope="module")
