@@ -33,8 +33,8 @@ def main(argv: list[str]) -> int:
     add.add_argument("--out", default="results", metavar="DIR", help="where results are kept (default: results)")
     add.set_defaults(run=_run)
 
-    add = commands.add_parser("leaderboard", help="write leaderboard.md and its plots",
-                              description="Write the leaderboard of a results folder.",
+    add = commands.add_parser("leaderboard", help="write leaderboard.md, and leaderboard/index.html with tables that sort and plots",
+                              description="Write the leaderboard of a results folder: DIR/leaderboard.md and DIR/leaderboard/index.html.",
                               epilog="example:\n  python -m benchmark leaderboard results --out docs")
     add.add_argument("results", nargs="?", default="results", help="a results folder (default: results)")
     add.add_argument("--out", default="docs", metavar="DIR", help="folder for leaderboard.md (default: docs)")

@@ -1,4 +1,4 @@
-"""Results -> docs/leaderboard.md with its plots, written by the program; and the same as a table for Python.
+"""Results -> docs/leaderboard.md and leaderboard/index.html with its plots, written by the program; and a table for Python.
 
 Everything is taken from the results folder, so the page can be made again from it at any time, byte for byte.
 """
@@ -25,7 +25,10 @@ MEASURES = ("event_js", "bigram_js", "trigram_js", "gap_ks", "length_ks", "sessi
 
 
 def write(store: Store, out: Path, *, plots: bool = True, costs: bool = True) -> Path:
-    """Write `out`/leaderboard.md, and its plots into `out`/leaderboard/. Raises InputError where there are no results."""
+    """Write `out`/leaderboard.md, and into `out`/leaderboard/ its plots and index.html, the same with tables that sort.
+
+    Without `plots` only the Markdown. Raises InputError where there are no results.
+    """
     plan = store.plan()
     all_boards = boards(store, plan["cells"])
     pictures: dict[str, list[str]] = {}
@@ -34,8 +37,14 @@ def write(store: Store, out: Path, *, plots: bool = True, costs: bool = True) ->
 
         pictures = draw(all_boards, out / "leaderboard")
     page = out / "leaderboard.md"
+    text = list(lines(store, plan, all_boards, pictures, costs=costs))
+    if plots:
+        from .page import render
+
+        with new_file(out / "leaderboard" / "index.html") as temporary:
+            temporary.write_text(render(text, all_boards, out), encoding="utf-8")
     with new_file(page) as temporary:
-        temporary.write_text("\n".join(lines(store, plan, all_boards, pictures, costs=costs)) + "\n", encoding="utf-8")
+        temporary.write_text("\n".join(text) + "\n", encoding="utf-8")
     return page
 
 
