@@ -50,7 +50,9 @@ class NeuralModel(Model):
     mix_counts: mix with transitions and repeats by a learnt gate.  warm_start: item vectors begin where those counts point.
     question_time: show the network when the question is asked (next item; binary questions always do).
     logistic_start: a label head begins as the logistic regression of the aggregates, with inverse penalty `strength`.
-    trees: share of boosted trees on the aggregates in a label's final logit.  entity_risk: show each row's delayed risk (fraud).
+    trees: share of boosted trees on the aggregates in a label's final logit; None = half where questions are asked at events
+        (fraud), none at dates (churn), where the future lies beyond the range in which trees were grown.
+    entity_risk: show each row's delayed risk (fraud).
     full_softmax: catalogues up to this size use the full softmax, larger ones `negatives` shared samples.
     """
 
@@ -61,7 +63,7 @@ class NeuralModel(Model):
         self, *, dim: int = 64, layers: int = 1, dropout: float = 0.3, length: int = 50, epochs: int = 20, max_steps: int = 250,
         binary_epochs: int = 12, binary_max_steps: int = 200, batch_rows: int = 1_600, lr: float = 3e-3, binary_lr: float = 1e-3,
         weight_decay: float = 0.01, mix_counts: bool = True, warm_start: bool = True, question_time: bool = True,
-        logistic_start: bool = True, strength: float = 0.03, trees: float = 0.5, entity_risk: bool = True,
+        logistic_start: bool = True, strength: float = 0.03, trees: float | None = None, entity_risk: bool = True,
         full_softmax: int = 5_000, negatives: int = 512, evaluations: int = 6, patience: int = 4, valid_questions: int = 2_000,
     ) -> None:
         self.dim, self.layers, self.dropout, self.length = dim, layers, dropout, length
@@ -134,7 +136,8 @@ class NeuralModel(Model):
             self.label_head_.begin_as_logistic(known, train.target, treatment, strength=self.strength)
         # Trees see the table better than a network does, and the network sees the order of events: their errors differ.
         self.trees_: Bag | None = None
-        if self.trees > 0 and not uplift and has_both(train.target):
+        self.share_ = (0.5 if self.features_.at_event_ else 0.0) if self.trees is None else self.trees
+        if self.share_ > 0 and not uplift and has_both(train.target):
             held_out = None
             if valid is not None and has_both(valid.target):
                 held_out = (self.features_.transform(valid.sequences, valid.queries), valid.target > 0)
@@ -277,7 +280,7 @@ class NeuralModel(Model):
             return self._scored(sequences, queries, (len(self.item_head_.bias),))
         logit = self._scored(sequences, queries, (2,))
         if self.trees_ is not None:
-            logit = (1 - self.trees) * logit + self.trees * self.trees_.logit(self.features_.transform(sequences, queries))[:, None]
+            logit = (1 - self.share_) * logit + self.share_ * self.trees_.logit(self.features_.transform(sequences, queries))[:, None]
         p = _sigmoid(logit)
         return p[:, 1] - p[:, 0] if self.kind_ == "uplift" else p[:, 0]
 
