@@ -1,4 +1,4 @@
-"""python -m simulator: run, scenarios, realism."""
+"""python -m simulator: run, scenarios, realism, audit."""
 
 from __future__ import annotations
 
@@ -37,6 +37,14 @@ def main(argv: list[str]) -> int:
     realism.add_argument("log", metavar="LOG", help="a log folder")
     realism.add_argument("--json", action="store_true", help="print JSON instead of a table")
     realism.set_defaults(work=_realism)
+
+    audit = commands.add_parser(
+        "audit", help="look for giveaways", description="Does a simulated log give its fraud away by a column, an id, the order of rows?",
+        epilog="examples:\n  python -m simulator audit mylog\n  python -m simulator audit mylog --out docs/leak-audit.md\n"
+               "Exit code 1 where something leaks.")
+    audit.add_argument("log", metavar="LOG", help="a simulated log folder, with its truth")
+    audit.add_argument("--out", metavar="FILE.md", help="write the audit as a page")
+    audit.set_defaults(work=_audit)
 
     arguments = parser.parse_args(argv)
     work: int = arguments.work(arguments)
@@ -86,6 +94,21 @@ def _realism(arguments: argparse.Namespace) -> int:
     facts = realism.score(log)
     print(realism.to_json(facts) if arguments.json else realism.table(facts))
     return 0
+
+
+def _audit(arguments: argparse.Namespace) -> int:
+    from eventlog.files import new_file
+    from eventlog.log import EventLog
+
+    from . import audit
+
+    log = EventLog.read(arguments.log)
+    checks = audit.audit(log)
+    print(audit.table(checks))
+    if arguments.out:
+        with new_file(arguments.out) as path:
+            path.write_text(audit.markdown(checks, log), encoding="utf-8")
+    return 1 if any(c.passed is False for c in checks) else 0
 
 
 if __name__ == "__main__":

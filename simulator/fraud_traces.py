@@ -18,6 +18,14 @@ from .truth_rows import truth_table
 
 DAY_MS = 86_400_000
 COLUMNS = ("user_id", "session_id", "order_id", "device", "payment_method", "country", "category", "brand", "item_id", "channel")
+# Traces that a shop computes from its log alone; the others use the truth of earlier sessions.
+VISIBLE = (
+    "value", "lines", "above_level", "dearest", "level", "quantity", "looks_category", "looks_item", "looks_brand", "past_category",
+    "past_item", "past_brand", "carted", "user_category", "device_sessions_user", "device_sessions", "device_elsewhere", "user_sessions",
+    "days_known", "days_since", "days_since_order", "away", "country", "channel", "seen_there", "hour", "days_since_signup", "views",
+    "searches", "carts", "uncarts", "failed", "views_above", "categories", "past_views_above", "past_views", "cards", "card_new",
+    "card_first_new", "card_elsewhere", "minutes", "seconds_per_view",
+)
 
 
 @dataclass(frozen=True)
@@ -27,9 +35,10 @@ class Traces:
     table: pd.DataFrame      # float64 columns, what the oracle may know
     kind: np.ndarray         # (n_orders,) int8 index into fraud.NAMES, -1 = honest: the truth
     user: np.ndarray         # (n_orders,) int64 code
+    time: np.ndarray         # (n_orders,) int64 ms
+    event_id: np.ndarray     # (n_orders,) int64 of the order's first line
     resale: np.ndarray       # (n_orders,) bool: the order's category resells well
-    category: np.ndarray     # (n_orders,) int64 code of the first line's category
-    n_resale: int
+    n_resale: int            # categories that do
 
 
 def earlier(entity: np.ndarray, time: np.ndarray, value: np.ndarray) -> np.ndarray:
@@ -96,8 +105,10 @@ class _Reader:
         table = pd.concat([orders.reset_index(drop=True), sessions.iloc[session].reset_index(drop=True)], axis=1)
         table["minutes"] = (first["time"].to_numpy() - self.start[session]) / 60_000
         table["seconds_per_view"] = 60 * table["minutes"] / (table["views"] + 1)
-        return Traces(table.astype(np.float64), self.kind[session].astype(np.int8), self.user[session], first["resale"].to_numpy(),
-                      first["category"].to_numpy(), self.n_resale)
+        return Traces(
+            table=table.astype(np.float64), kind=self.kind[session].astype(np.int8), user=self.user[session], time=first["time"].to_numpy(),
+            event_id=self.log.events["event_id"].to_numpy()[first["row"].to_numpy()], resale=first["resale"].to_numpy(),
+            n_resale=self.n_resale)
 
     def _history(self) -> dict[str, np.ndarray]:
         """Per session: what happened before on its account and on its device."""
@@ -193,7 +204,7 @@ class _Reader:
         user = self.user[session]
         above = self.price[row] - self.level[category]
         found = pd.DataFrame({
-            "order": self.code["order_id"][row], "session": session, "time": self.when[row], "category": category,
+            "order": self.code["order_id"][row], "row": row, "session": session, "time": self.when[row],
             "money": np.exp(self.price[row]), "above": above, "level": self.level[category], "resale": self.resells[category],
             "quantity": self.log.events["quantity"].to_numpy(dtype=np.float64)[row],
         })

@@ -153,20 +153,28 @@ def _mixture(ratio: np.ndarray, kind: np.ndarray, guilty: list[int]) -> np.ndarr
 
 
 def _cross_fitted(traces: np.ndarray, ratio: np.ndarray, target: np.ndarray, user: np.ndarray) -> np.ndarray:
-    """(n,) float64 probability of `target` by two learners that never saw an order of the same user: the mean of their log-odds."""
+    """(n,) float64 probability of `target`, learnt without the orders of the same user."""
     fold = np.random.default_rng(0).integers(0, FOLDS, int(user.max()) + 1)[user]
-    squeezed = np.sign(traces) * np.log1p(np.abs(traces))
-    straight = np.column_stack([squeezed, traces > 0, ratio, np.clip(ratio, -3, 3)])
-    both = np.column_stack([traces, ratio])
     p = np.empty(len(target))
     for k in range(FOLDS):
         held = fold == k
         if held.any() and 0 < target[~held].sum() < (~held).sum():
-            odds = _logit(_trees(both[~held], target[~held], both[held])) + _logit(_line(straight[~held], target[~held], straight[held]))
-            p[held] = 1 / (1 + np.exp(-odds / 2))
+            p[held] = learn(traces[~held], ratio[~held], target[~held], traces[held], ratio[held])
         else:
             p[held] = target.mean()
     return p
+
+
+def learn(known: np.ndarray, known_ratio: np.ndarray, target: np.ndarray, asked: np.ndarray, asked_ratio: np.ndarray) -> np.ndarray:
+    """(n_asked,) probability of 1 by two learners, the mean of their log-odds; from traces (n, k) and likelihood ratios (n, r)."""
+    trees = _trees(np.column_stack([known, known_ratio]), target, np.column_stack([asked, asked_ratio]))
+    line = _line(_straight(known, known_ratio), target, _straight(asked, asked_ratio))
+    return 1 / (1 + np.exp(-(_logit(trees) + _logit(line)) / 2))  # type: ignore[no-any-return]
+
+
+def _straight(traces: np.ndarray, ratio: np.ndarray) -> np.ndarray:
+    """(n, columns) of which log-odds are nearly a sum."""
+    return np.column_stack([np.sign(traces) * np.log1p(np.abs(traces)), traces > 0, ratio, np.clip(ratio, -3, 3)])
 
 
 def _trees(known: np.ndarray, target: np.ndarray, asked: np.ndarray) -> np.ndarray:

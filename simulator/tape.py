@@ -92,8 +92,11 @@ def dictionary(codes: np.ndarray, values: pa.Array) -> pa.DictionaryArray:
 
 
 def scrambled(codes: np.ndarray, salt: int, prefix: str) -> pa.DictionaryArray:
-    """(n,) ids for integer codes (-1 = null): equal codes get equal ids, and the id tells nothing about the code."""
+    """(n,) ids for integer codes (-1 = null): equal codes get equal ids, and neither an id nor its place among the ids tells the code."""
     known, index = np.unique(codes, return_inverse=True)
-    if len(known) and known[0] < 0:
-        known, index = known[1:], index - 1
-    return dictionary(index, hexes(mix(known, salt), prefix))
+    missing = int(len(known) > 0 and known[0] < 0)
+    key = mix(known[missing:], salt)
+    order = np.argsort(key)
+    place = np.empty(len(known), dtype=np.int32)
+    place[:missing], place[missing:][order] = -1, np.arange(len(key))
+    return dictionary(place[index], hexes(key[order], prefix))
