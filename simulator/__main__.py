@@ -1,4 +1,4 @@
-"""python -m simulator: run, scenarios, realism, audit."""
+"""python -m simulator: run, scenarios, realism, calibrate, audit."""
 
 from __future__ import annotations
 
@@ -37,6 +37,25 @@ def main(argv: list[str]) -> int:
     realism.add_argument("log", metavar="LOG", help="a log folder")
     realism.add_argument("--json", action="store_true", help="print JSON instead of a table")
     realism.set_defaults(work=_realism)
+
+    calibrate = commands.add_parser(
+        "calibrate", help="fit a scenario to your own log",
+        description="Fit a scenario to a log by matching its stylised facts. An interrupted run goes on when the same command is given "
+                    "again.",
+        epilog="examples:\n  python -m simulator calibrate mylog --out my.toml\n"
+               "  python -m simulator calibrate mylog --out my.toml --epsilon 3 --public items\n"
+               "  python -m simulator run --scenario ./my.toml --users 10000 --days 60 --seed 1 --out twin")
+    calibrate.add_argument("log", metavar="LOG", help="a log folder")
+    calibrate.add_argument("--out", required=True, metavar="FILE.toml", help="the scenario file to write")
+    calibrate.add_argument("--trials", type=int, default=60, help="simulations to look at, at most (default: 60)")
+    calibrate.add_argument("--days", type=int, help="match the log's last DAYS days (default: all, up to 120)")
+    calibrate.add_argument("--users", type=int, help="shoppers in each simulation (default: by the log's size)")
+    calibrate.add_argument("--seed", type=int, default=0, help="of the simulations (default: 0)")
+    calibrate.add_argument("--epsilon", type=float, help="learn the log's facts under differential privacy per user, with this budget")
+    calibrate.add_argument("--delta", type=float, help="with --epsilon (default: 1 / (10 users))")
+    calibrate.add_argument("--public", default="", metavar="A,B", help="with --epsilon: what is no secret; 'items' = the catalogue")
+    calibrate.add_argument("--noise-seed", type=int, help="with --epsilon: makes the noise repeatable; keep it secret")
+    calibrate.set_defaults(work=_calibrate)
 
     audit = commands.add_parser(
         "audit", help="look for giveaways", description="Does a simulated log give its fraud away by a column, an id, the order of rows?",
@@ -93,6 +112,29 @@ def _realism(arguments: argparse.Namespace) -> int:
         raise InputError(f"{arguments.log} has no events.")
     facts = realism.score(log)
     print(realism.to_json(facts) if arguments.json else realism.table(facts))
+    return 0
+
+
+def _calibrate(arguments: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from eventlog.log import EventLog
+
+    from .calibrate import calibrate, ledger_path
+
+    out = Path(arguments.out)
+    if out.suffix != ".toml":
+        raise InputError(f"--out is {out}; a scenario file ends in .toml.")
+    public = tuple(name for name in arguments.public.split(",") if name)
+    fit = calibrate(
+        EventLog.read(arguments.log, truth=False), trials=arguments.trials, epsilon=arguments.epsilon, delta=arguments.delta, public=public,
+        days=arguments.days, users=arguments.users, seed=arguments.seed, noise_seed=arguments.noise_seed,
+        keep=out.with_suffix(".looks.jsonl"), name=Path(arguments.log).name)
+    fit.write(out)
+    print(fit.table())
+    print(f"{out}: distance {fit.distance_before:.2f} before, {fit.distance:.2f} after {fit.looks} looks")
+    if fit.privacy:
+        print(f"{ledger_path(out)}: {fit.privacy['statement']}")
     return 0
 
 

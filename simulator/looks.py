@@ -1,0 +1,70 @@
+"""What calibration has looked at, kept line by line, so that an interrupted run goes on where it stopped.
+
+The file holds the task, the differentially private release (so that going on spends no more privacy) and each look.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+
+class Looks:
+    """Looks by settings, in memory and, where a file is given, on disk as JSON lines; a torn last line is skipped."""
+
+    def __init__(self, path: Path | str | None, task: dict[str, Any]) -> None:
+        self.path, self.looks = path, dict[str, dict[str, float]]()
+        mine = False
+        for line in lines(path):
+            if "task" in line:
+                mine = line["task"] == json.loads(json.dumps(task))
+            elif mine and "look" in line:
+                self.looks[line["look"]] = {k: math.nan if v is None else v for k, v in line["facts"].items()}
+        if not mine:
+            append(path, {"task": task})
+
+    def get(self, changes: dict[str, float], show: Callable[[], dict[str, float]]) -> dict[str, float]:
+        """The facts that `changes` lead to; `show` is asked once."""
+        key = json.dumps(changes, sort_keys=True)
+        if key not in self.looks:
+            self.looks[key] = show()
+            append(self.path, {"look": key, "facts": {k: None if math.isnan(v) else v for k, v in self.looks[key].items()}})
+        return self.looks[key]
+
+    def forget(self) -> None:
+        """The work is done: remove the file."""
+        if self.path is not None:
+            Path(self.path).unlink(missing_ok=True)
+
+
+def lines(path: Path | str | None) -> Iterator[dict[str, Any]]:
+    """The file's records; none where there is no file."""
+    if path is None or not Path(path).exists():
+        return
+    for line in Path(path).read_text(encoding="utf-8").splitlines():
+        try:
+            yield json.loads(line)
+        except json.JSONDecodeError:
+            continue
+
+
+def append(path: Path | str | None, record: dict[str, Any]) -> None:
+    """Add a line to the file, where one is kept."""
+    if path is None:
+        return
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(json.dumps(record) + "\n")
+
+
+def release_of(keep: Path | str | None, epsilon: float, delta: float) -> dict[str, Any] | None:
+    """The release of an interrupted run with the same budget."""
+    for line in lines(keep):
+        release = line.get("release")
+        if release and release["epsilon"] == epsilon and release["delta"] == delta:
+            return dict(release)
+    return None
+

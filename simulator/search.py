@@ -1,0 +1,92 @@
+"""Fits settings to facts: Levenberg's damped least squares with a Jacobian that is first guessed, then learnt.
+
+Each look at the simulator is expensive, so the search starts from a guess of which setting moves which fact (nearly
+one to one, which makes the first steps those of Robbins and Monro 1951), corrects it with every look (Broyden 1965),
+and takes finite differences once the guess is used up. Steps are bounded least squares (scipy) inside the ranges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+HUBER = 3.0     # residuals beyond this many tolerances count linearly: one fact out of reach must not spoil the others
+GUESSES = 8     # looks with the guessed Jacobian before differences are taken
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look: settings in search coordinates (p,), residuals in tolerances (f,), what is minimised."""
+
+    x: np.ndarray
+    residual: np.ndarray
+    loss: float
+
+
+def loss_of(residual: np.ndarray) -> float:
+    """Mean Huber loss of residuals."""
+    size = np.abs(residual)
+    return float(np.where(size <= HUBER, size**2 / 2, HUBER * (size - HUBER / 2)).mean())
+
+
+def search(
+    ask: Callable[[np.ndarray], np.ndarray], *, start: np.ndarray, low: np.ndarray, high: np.ndarray, step: np.ndarray,
+    jacobian: np.ndarray, looks: int,
+) -> Iterator[Look]:
+    """Yield each look at `ask` (x (p,) -> residuals (f,)) as it is made, `looks` at most; the best has the least loss.
+
+    `step` (p,): a typical step of each coordinate; `jacobian` (f, p): the guess, changes of residuals per coordinate.
+    Deterministic: the same answers give the same looks, so that a search whose answers are kept goes on where it stopped.
+    """
+    def look(x: np.ndarray) -> Look:
+        residual = ask(x)
+        return Look(x, residual, loss_of(residual))
+
+    here = look(start)
+    yield here
+    used, damping, failures, differenced = 1, 0.3, 0, False
+    jacobian = jacobian.copy()
+    while used < looks:
+        if not differenced and (used > GUESSES or failures >= 2) and looks - used >= len(start) + 3:
+            best = here
+            for p in range(len(start)):
+                x = here.x.copy()
+                x[p] += 0.5 * step[p] if x[p] + 0.5 * step[p] <= high[p] else -0.5 * step[p]
+                there = look(np.clip(x, low, high))
+                used += 1
+                yield there
+                if there.x[p] != here.x[p]:
+                    jacobian[:, p] = (there.residual - here.residual) / (there.x[p] - here.x[p])
+                best = min(best, there, key=lambda found: found.loss)
+            here, differenced, damping, failures = best, True, 0.3, 0
+            continue
+        move = _step(here, jacobian, damping, low, high, step)
+        if failures >= 6 or np.abs(move / step).max() < 1e-3:
+            return
+        there = look(here.x + move)
+        used += 1
+        yield there
+        # Broyden's update in coordinates in which each step has length one.
+        scaled = move / step
+        wrong = there.residual - here.residual - jacobian @ move
+        jacobian += np.outer(wrong, scaled / step) / (scaled @ scaled)
+        if there.loss < here.loss:
+            here, damping, failures = there, max(damping / 3, 1e-3), 0
+        else:
+            damping, failures = damping * 4, failures + 1
+
+
+def _step(here: Look, jacobian: np.ndarray, damping: float, low: np.ndarray, high: np.ndarray, step: np.ndarray) -> np.ndarray:
+    """(p,) the damped step: least squares with Huber weights, at most two typical steps long in each coordinate, within the ranges."""
+    from scipy.optimize import lsq_linear
+
+    weight = np.sqrt(np.minimum(1.0, HUBER / np.maximum(np.abs(here.residual), 1e-9)))
+    matrix = np.vstack([weight[:, None] * jacobian * step, np.sqrt(damping) * np.eye(len(step))])
+    aim = np.append(-weight * here.residual, np.zeros(len(step)))
+    least = np.maximum((low - here.x) / step, -2.0)
+    most = np.minimum((high - here.x) / step, 2.0)
+    most = np.maximum(most, least + 1e-12)
+    solved: np.ndarray = lsq_linear(matrix, aim, bounds=(least, most)).x
+    return solved * step
