@@ -21,6 +21,7 @@ def main(argv: list[str]) -> int:
                                      "  python -m benchmark run --suite recommendation --log mylog --models popularity,lstm,./mine.py")
     add.add_argument("--suite", default="all", help="a suite's name or TOML file (default: all)")
     add.add_argument("--log", metavar="LOG", help="a log folder that replaces the suite's logs")
+    add.add_argument("--tasks", metavar="A,B", type=_names, help="tasks by name or file, instead of the suite's")
     add.add_argument("--models", metavar="A,B", type=_names, help="models by name or file, instead of the suite's")
     add.add_argument("--generators", metavar="A,B", type=_names, help="generators by name or file, instead of the suite's; 'none' for none")
     add.add_argument("--seeds", metavar="N|A,B", type=_seeds, help="how many seeds (3 means 0, 1, 2), or a list of them")
@@ -68,7 +69,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
     generators = [] if arguments.generators == ["none"] else arguments.generators
     outcome = runner.run_suite(
-        arguments.suite, log=arguments.log, models=arguments.models, seeds=arguments.seeds, generators=generators,
+        arguments.suite, log=arguments.log, tasks=arguments.tasks, models=arguments.models, seeds=arguments.seeds, generators=generators,
         profile=arguments.profile, engine_name=arguments.engine, workers=arguments.workers, address=arguments.address,
         out=arguments.out, settings=arguments.settings, command=runner.command_line(),
     )

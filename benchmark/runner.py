@@ -59,10 +59,10 @@ class Outcome:
 
 
 def run(
-    suite: str = "all", *, log: EventLog | str | Path | None = None, models: Sequence[str] | None = None,
-    seeds: int | Sequence[int] | None = None, generators: Sequence[str] | None = None, profile: str = "default",
-    engine: str = "processes", workers: int | None = None, address: str | None = None, out: str | Path = "results",
-    settings: Sequence[str] = (),
+    suite: str = "all", *, log: EventLog | str | Path | None = None, tasks: Sequence[str] | None = None,
+    models: Sequence[str] | None = None, seeds: int | Sequence[int] | None = None, generators: Sequence[str] | None = None,
+    profile: str = "default", engine: str = "processes", workers: int | None = None, address: str | None = None,
+    out: str | Path = "results", settings: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Run a suite and return a row per model cell; `log` replaces the suite's logs, in memory or a folder.
 
@@ -70,22 +70,24 @@ def run(
     """
     from . import leaderboard
 
-    outcome = run_suite(suite, log=log, models=models, seeds=seeds, generators=generators, profile=profile, engine_name=engine,
+    outcome = run_suite(suite, log=log, tasks=tasks, models=models, seeds=seeds, generators=generators, profile=profile, engine_name=engine,
                         workers=workers, address=address, out=out, settings=settings)
     return leaderboard.table(Store(out), outcome.cells)
 
 
 def run_suite(
-    suite: str, *, log: EventLog | str | Path | None = None, models: Sequence[str] | None = None, seeds: int | Sequence[int] | None = None,
-    generators: Sequence[str] | None = None, profile: str = "default", engine_name: str = "processes", workers: int | None = None,
-    address: str | None = None, out: str | Path = "results", settings: Sequence[str] = (), command: str = "",
+    suite: str, *, log: EventLog | str | Path | None = None, tasks: Sequence[str] | None = None, models: Sequence[str] | None = None,
+    seeds: int | Sequence[int] | None = None, generators: Sequence[str] | None = None, profile: str = "default",
+    engine_name: str = "processes", workers: int | None = None, address: str | None = None, out: str | Path = "results",
+    settings: Sequence[str] = (), command: str = "",
 ) -> Outcome:
     """`run`, but returns what was done instead of a table."""
     check_engine(engine_name, address)
     store = Store(out)
     folder = log if log is None or isinstance(log, str | Path) else _keep(log, store)
     wanted = range(seeds) if isinstance(seeds, int) else seeds
-    loaded = suites.load(suite, profile=profile, log=folder, models=models, seeds=wanted, generators=generators, overrides=settings)
+    loaded = suites.load(suite, profile=profile, log=folder, tasks=tasks, models=models, seeds=wanted, generators=generators,
+                         overrides=settings)
     cells = plan(loaded)
     _take_given_logs(cells, store)
     _note_plan(store, suite, profile, cells, command)

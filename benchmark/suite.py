@@ -82,8 +82,9 @@ def describe(name: str) -> str:
 
 
 def load(
-    name: str, *, profile: str = "default", log: str | Path | None = None, models: Sequence[str] | None = None,
-    seeds: Sequence[int] | None = None, generators: Sequence[str] | None = None, overrides: Sequence[str] = (),
+    name: str, *, profile: str = "default", log: str | Path | None = None, tasks: Sequence[str] | None = None,
+    models: Sequence[str] | None = None, seeds: Sequence[int] | None = None, generators: Sequence[str] | None = None,
+    overrides: Sequence[str] = (),
 ) -> Suite:
     """Read a suite under a profile, then apply what the caller overrides; `overrides` are "settings.models.lstm.epochs=3".
 
@@ -101,6 +102,8 @@ def load(
     if log is not None:
         folder = Path(log)
         data["logs"] = {folder.resolve().name: {"folder": str(folder)}}
+    if tasks is not None:
+        data["tasks"] = list(tasks)
     if models is not None:
         data["models"], data["synthetic_models"] = list(models), list(models)
     if seeds is not None:
