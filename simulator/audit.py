@@ -217,8 +217,8 @@ def markdown(checks: list[Check], log: EventLog) -> str:
         f"{made.get('seed', '?')}; fraud: {settings}.", "",
         f"Columns: ROC-AUC, whichever way they point; at most {RAW_LIMIT}. Categoricals are scored by the rate of each level among the",
         "other half of the users. Ids are scored by their alphabetical rank; they may carry no more than random names for the same",
-        f"things, within {SURE:g} standard deviations of {PERMUTATIONS} permutations. Fewer than {ENOUGH} cases prove nothing and are shown",
-        "without a verdict.", "",
+        f"things, within {SURE:g} standard deviations of {PERMUTATIONS} permutations. Fewer than {ENOUGH} cases prove nothing and are",
+        "shown without a verdict.", "",
         verdict(checks), "",
     ]
     for group in dict.fromkeys(c.group for c in checks):

@@ -27,7 +27,7 @@ NAMES = tuple(names(FOLDER))
 TARGETS = 3              # items that a ring is paid to praise
 ROWS_PER_SESSION = 5.2   # of honest sessions in the default shop; only scales what bots ask for
 REVIEW_AFTER = (2.0, 6.0, 0.7)  # days from an order to its review: shift, median beyond it, log-sd (the till's)
-REVIEWS_DONE = 0.93      # share of the due reviews whose author has not left meanwhile
+REVIEWS_DONE = 0.8       # share of the due reviews whose author has not left meanwhile
 
 
 def _load(name: str) -> Typology:
@@ -75,7 +75,8 @@ class Fraudsters:
         population.n_devices += self.n_rings
         self.card = np.full(self.n_rings, -1, dtype=np.int64)         # of each ring, now
         level = np.bincount(world.category, world.log_price) / np.bincount(world.category)
-        targets = rng.integers(0, world.n_items, (self.n_rings, TARGETS)).astype(np.int32)
+        clients = rng.integers(0, world.n_items, max(2, self.n_rings // 2))  # who pays for praise pays several rings
+        targets = clients[rng.integers(0, len(clients), (self.n_rings, TARGETS))].astype(np.int32)
         self.crime = Crime(scenario, world, population, np.flatnonzero(level >= np.median(level)), targets, rng)
         habit = np.array([t.habit for t in TYPOLOGIES], dtype=np.float32)
         self.habit = np.exp(habit[:, None] * rng.standard_normal((len(TYPOLOGIES), len(population)), dtype=np.float32))

@@ -20,7 +20,7 @@ class RefundAbuse(Typology):
 
     label = "refund_abuse"
     of = "orders"
-    habit = 1.5
+    habit = 2.0
 
     def candidates(self, crime: Crime, now: float, served: np.ndarray) -> np.ndarray:
         """Accounts of rings, once they have been used."""
