@@ -70,10 +70,14 @@ class Attention(nn.Module):
         self.blocks = nn.ModuleList(Block(dim, heads, dropout, causal) for _ in range(layers))
         self.norm = nn.LayerNorm(dim)
         self.causal = causal
-        frequency = 100.0 ** -(torch.arange(0, dim // heads, 2) / (dim // heads))  # windows are short: slowest turn ~600 rows
-        angle = torch.arange(max_length)[:, None] * frequency  # (max_length, dim / heads / 2)
+        angle = torch.arange(max_length)[:, None] * self.frequency(dim // heads)  # (max_length, dim / heads / 2)
         self.register_buffer("cos", angle.cos(), persistent=False)
         self.register_buffer("sin", angle.sin(), persistent=False)
+
+    @staticmethod
+    def frequency(size: int) -> Tensor:
+        """(size / 2,) radians a row; windows are short, so the slowest turn takes about 600 rows."""
+        return 100.0 ** -(torch.arange(0, size, 2) / size)
 
     def forward(self, x: Tensor, length: Tensor) -> Tensor:
         """(b, t, dim) of x (b, t, dim) and the number of real positions (b,)."""

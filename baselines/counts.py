@@ -70,7 +70,10 @@ class Counts:
 
     def probabilities(self, sequences: Sequences, queries: Queries) -> tuple[np.ndarray, np.ndarray]:
         """Two (n, V) float32: the distributions over all items by transitions and by repeats."""
-        item = last_items(sequences, queries, last=REPEATS).astype(np.int64)
+        return self.after(last_items(sequences, queries, last=REPEATS).astype(np.int64))
+
+    def after(self, item: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """As `probabilities`, of the last items themselves: (n, REPEATS) int64 codes, latest first, 0 where there is none."""
         recent = item[:, :RECENT]
         transition = self._distribution(recent, (recent >= FIRST) & (self.out[recent] > 1e-6), DECAY ** np.arange(RECENT), self.table)
         return transition, self._distribution(item, item >= FIRST, self.comes_back)

@@ -18,10 +18,11 @@ from eventlog.encode import FIRST, Encoder, Examples, Queries, Sequences
 
 from .base import Kind, Model
 from .boosting import Bag
-from .counts import Counts, item_vectors
-from .embedding import EventEmbedding, EventTable, Fields
+from .counts import REPEATS, Counts, item_vectors
+from .embedding import EventEmbedding, EventTable, Fields, Past
 from .features import Features
 from .heads import LabelHead, NextItemHead
+from .items import last_items
 from .losses import arm_logit, binary_loss, gated_log_probability, item_logits, sampled_log_probability, softmax_log_probability
 from .pretraining import choose_masked, masked_event_loss
 from .tabular import has_both
@@ -117,7 +118,7 @@ class NeuralModel(Model):
                 embedding.category.weight.mul_(0.2)  # not to blur what the vectors already know
         head = self.item_head_ if self.kind_ == "next_item" else self.label_head_
         self.network_ = Network(embedding, self.backbone(), head).to(self.device_)
-        table = self._table_of(train.sequences)
+        table = self.table_of(train.sequences)
         shown = np.zeros(len(train.sequences), dtype=np.int64)  # rows of each user that the questions reveal
         np.maximum.at(shown, train.queries.user, train.queries.end - train.sequences.offsets[train.queries.user])
         revealed = np.arange(train.sequences.n_rows) < (train.sequences.offsets[:-1] + shown)[train.sequences.row_user()]
@@ -144,7 +145,7 @@ class NeuralModel(Model):
             self.trees_ = Bag(known, train.target > 0, held_out, seed=seed)
 
     def _fit_next_item(self, examples: Examples, valid: Examples | None, encoder: Encoder, rng: np.random.Generator) -> History:
-        table, queries = self._table_of(examples.sequences), examples.queries
+        table, queries = self.table_of(examples.sequences), examples.queries
         offsets = examples.sequences.offsets
         target = self._tensor(examples.target.astype(np.int64))
         when, user, end = self._tensor(table.question_time(queries)), self._tensor(queries.user), self._tensor(queries.end)
@@ -195,7 +196,7 @@ class NeuralModel(Model):
         )
 
     def _fit_label(self, examples: Examples, valid: Examples | None, rng: np.random.Generator) -> History:
-        table, queries, offsets = self._table_of(examples.sequences), examples.queries, examples.sequences.offsets
+        table, queries, offsets = self.table_of(examples.sequences), examples.queries, examples.sequences.offsets
         target = self._tensor(examples.target.astype(np.float32))
         arm = self._tensor(arms(examples).astype(np.float32)) if self.kind_ == "uplift" else None
         when, known = self._tensor(table.question_time(queries)), self._tensor(self.features_.transform(examples.sequences, queries))
@@ -207,7 +208,7 @@ class NeuralModel(Model):
 
         def loss(batch: Batch) -> Tensor:
             query = self._tensor(batch.query)
-            logits = self._logits(table, batch, when[query], known[query])
+            logits = self.logits(table, batch, when[query], known[query])
             return binary_loss(logits[:, 0] if arm is None else arm_logit(logits, arm[query]), target[query])
 
         measure = None
@@ -263,7 +264,7 @@ class NeuralModel(Model):
             hide[window, position] = True
         return self._states(table, batch, hide)[window, position]
 
-    def _logits(self, table: EventTable, batch: Batch, when: Tensor, known: Tensor) -> Tensor:
+    def logits(self, table: EventTable, batch: Batch, when: Tensor, known: Tensor) -> Tensor:
         """(r, 1) logit at each read; for uplift (r, 2): what the arms share and what divides them."""
         window, position = self._tensor(batch.window), self._tensor(batch.position)
         states = self._states(table, batch)
@@ -287,7 +288,7 @@ class NeuralModel(Model):
     @torch.inference_mode()
     def _scored(self, sequences: Sequences, queries: Queries, shape: tuple[int, ...]) -> np.ndarray:
         """(n, *shape) float32, batch by batch: log-probabilities of items, or the network's logits under control and treated."""
-        table = self._table_of(sequences)
+        table = self.table_of(sequences)
         when = self._tensor(table.question_time(queries))
         label = self.kind_ != "next_item"
         known = self._tensor(self.features_.transform(sequences, queries)) if label else None
@@ -295,7 +296,7 @@ class NeuralModel(Model):
         for batch in batches(tails(sequences.offsets, queries, self.length - (self.bidirectional and not label)), SCORE_ROWS):
             query = self._tensor(batch.query)
             if known is not None:
-                logits = self._logits(table, batch, when[query], known[query])
+                logits = self.logits(table, batch, when[query], known[query])
                 both = (logits, logits) if logits.shape[1] == 1 else tuple(arm_logit(logits, k)[:, None] for k in (0.0, 1.0))
                 part = torch.cat(both, dim=1)
             else:
@@ -305,18 +306,23 @@ class NeuralModel(Model):
 
     def _item_scores(self, table: EventTable, sequences: Sequences, queries: Queries, batch: Batch, when: Tensor) -> Tensor:
         """(r, n_items) log-probabilities."""
-        if self.bidirectional:
-            hidden = self._hidden_of_next(table, batch, when)
-        else:
-            hidden = self._hidden(table, batch, masked=False)
+        hidden = self.hidden_of(table, batch, when)
+        past = table.past(self._tensor(queries.user), self._tensor(queries.end))
+        return self.answer(hidden, when, past, last_items(sequences, queries, last=REPEATS))
+
+    def hidden_of(self, table: EventTable, batch: Batch, when: Tensor) -> Tensor:
+        """(r, dim) state from which each read's next item is told."""
+        return self._hidden_of_next(table, batch, when) if self.bidirectional else self._hidden(table, batch, masked=False)
+
+    def answer(self, hidden: Tensor, when: Tensor, past: Past, item: np.ndarray) -> Tensor:
+        """(r, n_items) log-probabilities of hidden (r, dim), the question's time codes (r, 3), its past, its last items (r, REPEATS)."""
         head, embedding = self.item_head_, self.network_.embedding
         z, gate = head(hidden, embedding.when(when) if head.question else hidden)
-        repeats = head.repeats(z, table.past(self._tensor(queries.user), self._tensor(queries.end)))
-        logits = item_logits(z, embedding.items(), head.bias, repeats)
+        logits = item_logits(z, embedding.items(), head.bias, head.repeats(z, past))
         logits[:, :FIRST] = -1e4  # missing and unknown are no answers; finite, so that no metric meets infinities
         log_p = torch.log_softmax(logits, dim=-1)
         if gate is not None and self.counts_ is not None:
-            counted = [self._tensor(p) for p in self.counts_.probabilities(sequences, queries)]
+            counted = [self._tensor(p) for p in self.counts_.after(item.astype(np.int64))]
             log_p = gated_log_probability(log_p, counted, gate[:, None])
         return log_p
 
@@ -339,7 +345,7 @@ class NeuralModel(Model):
         """Weights of the network."""
         return sum(p.numel() for p in self.network_.parameters())
 
-    def _table_of(self, sequences: Sequences) -> EventTable:
+    def table_of(self, sequences: Sequences) -> EventTable:
         """The log as tensors; kept as long as the same object is asked about, since scoring comes in batches."""
         if self._table is None or self._table[0]() is not sequences:
             self._table = (weakref.ref(sequences), EventTable(sequences, self.fields_, self.device_))

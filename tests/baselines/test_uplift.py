@@ -63,7 +63,7 @@ def cases() -> list[tuple[str, dict[str, object]]]:
 
 @pytest.mark.parametrize(("name", "settings"), cases())
 def test_finds_who_is_moved(name: str, settings: dict[str, object]) -> None:
-    encoder, examples, effect = campaign()
+    encoder, examples, _ = campaign()
     _, fresh, effect_of_fresh = campaign(seed=1)
     model = make(name, **settings)
     model.fit(examples, None, encoder=encoder, seed=0)
@@ -111,8 +111,9 @@ def test_rows_after_the_question_are_not_read(name: str) -> None:
     model = make(name)
     model.fit(replace(examples, queries=asked), None, encoder=encoder, seed=0)
     later = np.arange(s.n_rows) >= end[s.row_user()]
-    changed = replace(s, role=np.where(later, "purchase", s.role).astype(object),
-                      columns={k: np.where(later, v[::-1], v) for k, v in s.columns.items()}, raw={k: np.where(later, 1e6, v) for k, v in s.raw.items()})
+    columns = {k: np.where(later, v[::-1], v) for k, v in s.columns.items()}
+    raw = {k: np.where(later, 1e6, v) for k, v in s.raw.items()}
+    changed = replace(s, role=np.where(later, "purchase", s.role).astype(object), columns=columns, raw=raw)
     np.testing.assert_allclose(model.score(changed, asked), model.score(s, asked), rtol=1e-5, atol=1e-6)
 
 
