@@ -30,6 +30,7 @@ def main(argv: list[str]) -> int:
                      help="override anything in the suite, as in settings.models.lstm.epochs=3; may be repeated")
     add.add_argument("--engine", default="processes", help="processes (default), serial or dask")
     add.add_argument("--address", metavar="tcp://HOST:PORT", help="scheduler of a Dask cluster (default: one on this machine)")
+    add.add_argument("--shared", metavar="URL", help="where workers without a common disk keep logs and data: s3://, gs://, ... (fsspec)")
     add.add_argument("--workers", type=_positive, metavar="N", help="cells at a time (default: cores)")
     add.add_argument("--out", default="results", metavar="DIR", help="where results are kept (default: results)")
     add.set_defaults(run=_run)
@@ -71,7 +72,7 @@ def _run(arguments: argparse.Namespace) -> int:
     outcome = runner.run_suite(
         arguments.suite, log=arguments.log, tasks=arguments.tasks, models=arguments.models, seeds=arguments.seeds, generators=generators,
         profile=arguments.profile, engine_name=arguments.engine, workers=arguments.workers, address=arguments.address,
-        out=arguments.out, settings=arguments.settings, command=runner.command_line(),
+        shared=arguments.shared, out=arguments.out, settings=arguments.settings, command=runner.command_line(),
     )
     store = Store(arguments.out)
     if outcome.tasks_left_out():

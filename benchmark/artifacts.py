@@ -1,4 +1,4 @@
-"""What a cell leaves for later cells: a folder that appears whole, under the key of the cell that made it.
+"""A prepared task on a disk: what a data cell leaves for the cells of its models.
 
 A prepared task is encoded once per log and source; every model cell maps its arrays from the disk, so that cells share
 the pages and none encodes again.
@@ -6,10 +6,6 @@ the pages and none encodes again.
 
 from __future__ import annotations
 
-import os
-import shutil
-import uuid
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,25 +14,6 @@ from eventlog.encode import Encoder, Examples, Queries, Sequences
 from eventlog.files import read_json, write_json
 
 from .task import TaskData
-
-
-def publish(path: Path, write: Callable[[Path], None]) -> Path:
-    """Let `write` fill a temporary folder, then rename it to `path`; the folder of a run that was faster stays."""
-    if path.exists():
-        return path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.tmp"
-    temporary.mkdir()
-    try:
-        write(temporary)
-        try:
-            os.rename(temporary, path)
-        except OSError:
-            if not path.exists():
-                raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return path
 
 
 def save_task(folder: Path, data: TaskData) -> None:

@@ -23,7 +23,8 @@ from eventlog.errors import ShopError, UnknownNameError, WorkError
 from eventlog.log import digest
 
 from . import leakage
-from .artifacts import load_task, publish, save_task
+from .artifacts import load_task, save_task
+from .places import fetch, publish
 from .results import pack
 from .task import NotApplicable, Scored, Task, leaks
 
@@ -37,8 +38,8 @@ class Job:
     kind: str
     key: str
     spec: dict[str, Any]
-    needs: tuple[str, ...]          # folders of the cells it needs, in the order of Cell.needs
-    artifact: str                   # where to leave its own
+    needs: tuple[str, ...]          # places (folders or URLs) of the cells it needs, in the order of Cell.needs
+    artifact: str                   # the place for its own
     limit_s: float
     label: dict[str, Any] = field(default_factory=dict)
 
@@ -76,7 +77,7 @@ def _log(job: Job) -> dict[str, Any]:
     from simulator import run
 
     spec = job.spec
-    folder = publish(Path(job.artifact), lambda temporary: _discard(run(
+    folder = publish(job.artifact, lambda temporary: _discard(run(
         spec["scenario"], users=spec["users"], days=spec["days"], seed=spec["seed"], out=temporary / LOG, workers=1,
         settings=spec["settings"] or None,
     )))
@@ -127,7 +128,7 @@ def _generator(job: Job) -> dict[str, Any]:
         cost.update(events=len(sample), parameters=int(sum(a.size for a in arrays.values())), epsilon=privacy.get("epsilon"),
                     delta=privacy.get("delta"))
 
-    folder = publish(Path(job.artifact), write)
+    folder = publish(job.artifact, write)
     return {**cost, "users": users, "train_events": len(train), "digest": digest(folder / LOG)}
 
 
@@ -140,7 +141,7 @@ def _data(job: Job) -> dict[str, Any]:
     split = task.split(log)
     data = task.prepare(source, log, split)
     leakage.check(task, data, source, log, split)
-    publish(Path(job.artifact), lambda temporary: save_task(temporary, data))
+    publish(job.artifact, lambda temporary: save_task(temporary, data))
     return {
         "train": len(data.train), "valid": 0 if data.valid is None else len(data.valid), "test": len(data.test),
         "test_users": len(np.unique(data.test.queries.user)), "items": data.encoder.n_items - 2,
@@ -154,7 +155,7 @@ def _model(job: Job) -> dict[str, Any]:
     from baselines.base import Model
 
     spec = job.spec
-    data = load_task(Path(job.needs[0]))
+    data = load_task(fetch(job.needs[0]))
     task = load_task_class(spec)
     model_class = plugins.load("baselines.models", spec["model"], Model, kind="model")  # type: ignore[type-abstract]
     if task.kind not in model_class.kinds or (model_class.tasks is not None and job.label["task"] not in model_class.tasks):
@@ -177,7 +178,7 @@ def _model(job: Job) -> dict[str, Any]:
 
 def _reference(job: Job) -> dict[str, Any]:
     task = load_task_class(job.spec)
-    data = load_task(Path(job.needs[1]))
+    data = load_task(fetch(job.needs[1]))
     from simulator import truth
 
     log = EventLog.read(_log_folder(job.needs[0]))
@@ -236,8 +237,8 @@ def make(class_: Callable[..., Any], settings: dict[str, Any], what: str) -> Any
 
 def _log_folder(needed: str) -> Path:
     """The log in an artefact; a log of the user's own is its folder itself."""
-    inner = Path(needed) / LOG
-    return inner if inner.is_dir() else Path(needed)
+    folder = fetch(needed)
+    return folder / LOG if (folder / LOG).is_dir() else folder
 
 
 def _scores(scored: Scored) -> dict[str, Any]:

@@ -23,16 +23,19 @@ import numpy as np
 from eventlog.errors import InputError
 from eventlog.files import new_file
 
+from . import places
+
 DONE = frozenset({"ok", "left out"})  # error and timeout are tried again
 
 
 class Store:
-    """The folder of results: `results.jsonl`, and `artifacts/<key>/` with what later cells need."""
+    """The folder of results: `results.jsonl`, and `artifacts/<key>/` with what later cells need, or a URL for the latter (`shared`)."""
 
-    def __init__(self, folder: Path | str) -> None:
+    def __init__(self, folder: Path | str, *, shared: str | None = None) -> None:
         self.folder = Path(folder)
         self.path = self.folder / "results.jsonl"
         self.artifacts = self.folder / "artifacts"
+        self.shared = shared
         if self.folder.exists() and not self.folder.is_dir():
             raise InputError(f"{self.folder} is a file, but results are to be kept there in a folder; choose another --out.")
         self.records: list[dict[str, Any]] = []
@@ -81,6 +84,10 @@ class Store:
     def latest(self, key: str) -> dict[str, Any] | None:
         """The record that settles a cell, or else its last failure."""
         return self._by_key.get(key)
+
+    def place(self, key: str) -> str:
+        """Where the artefact of a cell is kept."""
+        return places.join(self.shared or self.artifacts, key)
 
     def plan(self) -> dict[str, Any]:
         """The plan of the last run. Raises InputError where nothing was run."""

@@ -21,6 +21,7 @@ from eventlog.console import note
 from eventlog.errors import InputError
 from eventlog.executors import check_engine
 
+from . import places
 from . import suite as suites
 from .engines import engine
 from .environment import environment
@@ -62,7 +63,7 @@ def run(
     suite: str = "all", *, log: EventLog | str | Path | None = None, tasks: Sequence[str] | None = None,
     models: Sequence[str] | None = None, seeds: int | Sequence[int] | None = None, generators: Sequence[str] | None = None,
     profile: str = "default", engine: str = "processes", workers: int | None = None, address: str | None = None,
-    out: str | Path = "results", settings: Sequence[str] = (),
+    shared: str | None = None, out: str | Path = "results", settings: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Run a suite and return a row per model cell; `log` replaces the suite's logs, in memory or a folder.
 
@@ -71,19 +72,19 @@ def run(
     from . import leaderboard
 
     outcome = run_suite(suite, log=log, tasks=tasks, models=models, seeds=seeds, generators=generators, profile=profile, engine_name=engine,
-                        workers=workers, address=address, out=out, settings=settings)
+                        workers=workers, address=address, shared=shared, out=out, settings=settings)
     return leaderboard.table(Store(out), outcome.cells)
 
 
 def run_suite(
     suite: str, *, log: EventLog | str | Path | None = None, tasks: Sequence[str] | None = None, models: Sequence[str] | None = None,
     seeds: int | Sequence[int] | None = None, generators: Sequence[str] | None = None, profile: str = "default",
-    engine_name: str = "processes", workers: int | None = None, address: str | None = None, out: str | Path = "results",
-    settings: Sequence[str] = (), command: str = "",
+    engine_name: str = "processes", workers: int | None = None, address: str | None = None, shared: str | None = None,
+    out: str | Path = "results", settings: Sequence[str] = (), command: str = "",
 ) -> Outcome:
     """`run`, but returns what was done instead of a table."""
     check_engine(engine_name, address)
-    store = Store(out)
+    store = Store(out, shared=shared)
     folder = log if log is None or isinstance(log, str | Path) else _keep(log, store)
     wanted = range(seeds) if isinstance(seeds, int) else seeds
     loaded = suites.load(suite, profile=profile, log=folder, tasks=tasks, models=models, seeds=wanted, generators=generators,
@@ -187,18 +188,18 @@ def _usable(cell: Cell, store: Store) -> bool:
 
 
 def _present(cell: Cell, store: Store) -> bool:
-    return cell.kind not in ARTIFACTS or Path(_place(cell, store)).is_dir()
+    return cell.kind not in ARTIFACTS or places.present(_place(cell, store))
 
 
 def _place(cell: Cell, store: Store) -> str:
-    return str(Path(cell.folder or store.artifacts / cell.key).resolve())  # a worker may stand in another folder
+    return str(Path(cell.folder).resolve()) if cell.folder and not store.shared else store.place(cell.key)
 
 
 def _job(cell: Cell, cells: dict[str, Cell], store: Store) -> Any:
     from .cells import Job
 
     needs = tuple(_place(cells[k], store) for k in cell.needs)
-    return Job(cell.kind, cell.key, cell.spec, needs, str((store.artifacts / cell.key).resolve()), cell.limit_s, cell.label)
+    return Job(cell.kind, cell.key, cell.spec, needs, store.place(cell.key), cell.limit_s, cell.label)
 
 
 def _facts(cell: Cell) -> dict[str, Any]:
@@ -219,11 +220,9 @@ def _keep(log: EventLog, store: Store) -> Path:
     """An in-memory log, written under its content's name."""
     from eventlog.log import digest
 
-    from .artifacts import publish
-
     if len(log) == 0:
         raise InputError("The log has no events.")
-    staged = publish(store.artifacts / f"given-{os.getpid()}", lambda t: (log.write(t / "log"), None)[1])
+    staged = places.publish(store.artifacts / f"given-{os.getpid()}", lambda t: (log.write(t / "log"), None)[1])
     target = store.artifacts / f"log-{digest(staged / 'log')}"
     if target.exists():
         import shutil
@@ -238,6 +237,8 @@ def _keep(log: EventLog, store: Store) -> Path:
 def _take_given_logs(cells: Sequence[Cell], store: Store) -> None:
     """Check the user's own logs here and now: what is wrong with them is an error of the input, before anything is written."""
     for cell in cells:
+        if cell.folder is not None and store.shared is not None:
+            places.upload(Path(cell.folder), store.place(cell.key))
         if cell.folder is not None and store.finished(cell.key) is None:
             from .cells import describe_log
             from .task import NotApplicable

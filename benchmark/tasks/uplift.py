@@ -35,7 +35,7 @@ class Uplift(Task):
     headline = "qini"
     shown = ("qini", "auuc", TRUE_UPLIFT)
     truth_tables = ("coupons",)
-    trivial = "no_uplift"  # a constant: 0 by definition, whether there is such a model or not
+    trivial = "no_uplift"
 
     def __init__(
         self, *, window_days: float = 7.0, valid_share: float = 0.15, randomised_only: bool = False, min_arm: int = 50

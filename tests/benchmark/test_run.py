@@ -19,7 +19,7 @@ from benchmark.results import Store
 from eventlog import EventLog
 from eventlog.errors import InputError
 
-QUICK = ["settings.tasks.churn.min_customers=5", "settings.tasks.fraud.min_frauds=1"]
+QUICK = ["settings.tasks.churn.min_customers=5", "settings.tasks.fraud.min_frauds=1", "tasks=['recommendation', 'churn', 'fraud']"]
 CHEAP = ["popularity", "markov", "recency"]
 
 
@@ -185,3 +185,17 @@ def test_what_a_log_lacks_is_left_out_and_no_failure(tiny: EventLog, tmp_path: P
     assert "left out: no-items recommendation: the log has no item_id" in done.stdout
     assert "0 failed" in done.stdout
     assert "not run because of it" not in done.stdout
+
+
+def test_artefacts_may_be_kept_behind_a_url(tiny_folder: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("fsspec")
+    shared = (tmp_path / "bucket").as_uri()
+    for machine in "ab":  # two machines with a cache of their own
+        monkeypatch.setenv("SHOPTWIN_CACHE", str(tmp_path / f"cache-{machine}"))
+        models = CHEAP if machine == "b" else ["popularity"]
+        assert not go(tiny_folder, tmp_path / "out", models=models, shared=shared, engine_name="serial").failed
+        assert not (tmp_path / "out" / "artifacts").exists()
+    assert board(tmp_path / "out") == board(finished)
+    made = [r for r in Store(tmp_path / "out").records if r["kind"] == "data" and r["status"] == "ok"]
+    assert len(made) == 3  # what one machine encoded the other fetched
+    assert len(list((tmp_path / "bucket").glob("*/_complete"))) == 4  # and the log
