@@ -18,8 +18,10 @@ FIT_EXAMPLE = """example:
   python -m generators fit mylog --model vae --epsilon 3 --public items,category,event --set epochs=5 --seed 1 --out mymodel
 With --epsilon keep the seed secret: the noise that protects the users follows from it.
 """
-SAMPLE_EXAMPLE = """example:
+SAMPLE_EXAMPLE = """examples:
   python -m generators sample mymodel --users 10000 --seed 1 --out twin
+  python -m generators sample mymodel --users 10000 --where country=DE --set fraud_rate=0.05 --out twin
+  python -m generators sample mymodel --continue mylog --days 30 --out next_month
 """
 LIST_EXAMPLE = """example:
   python -m generators list
@@ -53,7 +55,13 @@ def parser(with_report: bool) -> Parser:
     fit.add_argument("--out", required=True, metavar="MODEL", help="folder to write")
     sample = commands.add_parser("sample", help="sample a log", description="Sample a log from a fitted generator.", epilog=SAMPLE_EXAMPLE)
     sample.add_argument("fitted", metavar="MODEL", help="a folder that 'fit' wrote")
-    sample.add_argument("--users", type=int, required=True, help="how many users")
+    sample.add_argument("--users", type=int, help="how many users")
+    sample.add_argument("--where", action="append", type=setting, default=[], metavar="COLUMN=VALUE",
+                        help="only users with this value of a static column (LOW..HIGH for a number)")
+    sample.add_argument("--set", dest="rates", action="append", type=setting, default=[], metavar="LABEL_rate=SHARE",
+                        help="share of the rows that can have the label which have it")
+    sample.add_argument("--continue", dest="past", metavar="LOG", help="what the users of this log do next, in place of new users")
+    sample.add_argument("--days", type=float, default=30.0, help="how long to continue (default: 30)")
     sample.add_argument("--model", help="the Python file of the generator, where it was fitted from one")
     sample.add_argument("--seed", type=int, default=0)
     sample.add_argument("--out", required=True, metavar="LOG", help="log folder to write")
@@ -101,16 +109,27 @@ def _fit(args: argparse.Namespace) -> None:
 
 
 def _sample(args: argparse.Namespace) -> None:
+    from eventlog import EventLog
     from eventlog.files import check_replaceable
 
     from .store import load
 
-    if args.users < 1:
+    if (args.users is None) == (args.past is None):
+        raise InputError("Give either --users, how many new users to draw, or --continue LOG, whose users to go on with.")
+    if args.users is not None and args.users < 1:
         raise InputError(f"--users is {args.users}; at least one is needed.")
+    if args.past is not None and (args.where or args.rates):
+        raise InputError("--where and --set choose new users; they do not go with --continue.")
     check_replaceable(args.out)
-    log = load(args.fitted, model=args.model).sample(args.users, seed=args.seed)
+    model = load(args.fitted, model=args.model)
+    if args.past is not None:
+        log = model.continue_log(EventLog.read(args.past, truth=False), days=args.days, seed=args.seed)
+    elif args.where or args.rates:
+        log = model.sample(args.users, seed=args.seed, where={k: str(v) for k, v in args.where}, rates=dict(args.rates))
+    else:
+        log = model.sample(args.users, seed=args.seed)
     log.write(args.out)
-    print(f"{args.out}: {len(log):,} events of {args.users:,} users")
+    print(f"{args.out}: {len(log):,} events of {log.events['user_id'].nunique():,} users")
 
 
 if __name__ == "__main__":

@@ -7,12 +7,12 @@ and `manifest.json`. Loading it reads data and runs no code.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
-from eventlog import EventLog
+from eventlog import EventLog, InputError
 
 
 class Generator(ABC):
@@ -29,9 +29,16 @@ class Generator(ABC):
         what `public` names. Raises InputError where the log is too small or `epsilon` is given and not supported."""
 
     @abstractmethod
-    def sample(self, users: int, *, seed: int) -> EventLog:
+    def sample(
+        self, users: int, *, seed: int, where: Mapping[str, str] | None = None, rates: Mapping[str, float] | None = None
+    ) -> EventLog:
         """A new log of `users` users: valid under `eventlog check`, with new user, session and order ids, timestamps
-        within the real span, and labels where the real log had them."""
+        within the real span, and labels where the real log had them. `where` and `rates` are given only where they are asked
+        for: a generator that knows no conditions need not take them."""
+
+    def continue_log(self, log: EventLog, *, days: float, seed: int) -> EventLog:
+        """What the users of `log` do in the `days` after it. Raises InputError where the generator cannot tell."""
+        raise InputError(f"{type(self).__name__} cannot continue given users.")
 
     @abstractmethod
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -81,11 +81,14 @@ class Clock:
         """(n,) bool: does the gap begin a new session?"""
         return code >= self.within.size
 
-    def fits(self, time: torch.Tensor, until: torch.Tensor, left: torch.Tensor, pending: torch.Tensor) -> torch.Tensor:
+    def fits(
+        self, time: torch.Tensor, until: torch.Tensor, left: torch.Tensor, pending: torch.Tensor, after: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """(n, size) bool: gaps that users who stand at `time` (n,) ms can draw, with `left` (n,) rows to go, the last at `until` (n,) ms.
 
         The end is for those who have none; the last gap is one that leads to `until`, or the nearest to it. A session is
-        not over while what it is about is `pending` (n,) bool.
+        not over while what it is about is `pending` (n,) bool. Nothing happens before `after`
+        (n,) ms; who cannot wait so long ends.
         """
         seconds = ((until - time).to(torch.float64) / 1000.0)[:, None]
         low, high = self._ends[0][None, :], self._ends[1][None, :]
@@ -96,13 +99,19 @@ class Clock:
         can[:, 0] = left == 0
         within = can[:, 1:self.within.size].any(1)
         can[:, self.within.size:] &= ~(pending & within)[:, None]
+        if after is not None:
+            can[:, 1:] &= high[:, 1:] > ((after - time).to(torch.float64) / 1000.0)[:, None]
+            can[:, 0] |= ~can[:, 1:].any(1)
         return can
 
     def move(
-        self, time: torch.Tensor, code: torch.Tensor, until: torch.Tensor, left: torch.Tensor, generator: torch.Generator
+        self, time: torch.Tensor, code: torch.Tensor, until: torch.Tensor, left: torch.Tensor, generator: torch.Generator,
+        after: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """(n,) ms: the time after a gap of `code`, not after `until`, shaped by the weekly cycle where the interval is wide."""
+        """(n,) ms: the time after a gap of `code`, from `after` to `until`, shaped by the weekly cycle where the interval is wide."""
         low, high = self._ends[:, code]
+        if after is not None:
+            low = torch.maximum(low, (after - time).to(torch.float64) / 1000.0)
         room = (until - time).to(torch.float64) / 1000.0
         high = torch.maximum(torch.minimum(high, room), low)
         u = torch.rand((len(time), CANDIDATES), generator=generator, dtype=torch.float64)

@@ -19,14 +19,14 @@ from .sharing import Sharing
 from .tracker import EARLIER_ID, SAME_ID, SHARED_ID
 
 
-def decode(codec: Codec, sampled: Sampled, *, rng: np.random.Generator) -> EventLog:
-    """The log that `sampled` describes; its manifest holds roles and currency only."""
+def decode(codec: Codec, sampled: Sampled, *, rng: np.random.Generator, names: np.ndarray | None = None) -> EventLog:
+    """The log that `sampled` describes; its manifest holds roles and currency only. `names` (n_users,): ids of users who have theirs."""
     row = {n: v.numpy() for n, v in vars(sampled.row).items()}
     user = sampled.user.numpy()
     n_users = len(sampled.static)
     first = np.append(True, user[1:] != user[:-1])
     frame: dict[str, Any] = {
-        "user_id": _ids("u", user, n_users),
+        "user_id": _ids("u", user, n_users) if names is None else pd.Categorical.from_codes(user, pd.Index(names, dtype=object)),
         "timestamp": pd.to_datetime(row["time"], unit="ms", utc=True).astype("datetime64[ms, UTC]"),
         "event": codec.events.decode(row["event"]),
     }
@@ -57,8 +57,8 @@ def decode(codec: Codec, sampled: Sampled, *, rng: np.random.Generator) -> Event
     events = sort_events(tidy(events))
     number = events.pop("_row").to_numpy()
     events.insert(0, "event_id", np.arange(len(events), dtype=np.int64))
-    return EventLog(events=events, users=_users(codec, sampled, rng), items=_items(codec), labels=_labels(codec, rest, events, number, rng),
-                    manifest=dict(codec.carried))
+    return EventLog(events=events, users=_users(codec, sampled, rng, names), items=_items(codec),
+                    labels=_labels(codec, rest, events, number, rng), manifest=dict(codec.carried))
 
 
 def _ids(prefix: str, code: np.ndarray, size: int) -> pd.Categorical:
@@ -115,11 +115,11 @@ def _new_ids(
     return _ids(f"{name}-", out, len(unique))
 
 
-def _users(codec: Codec, sampled: Sampled, rng: np.random.Generator) -> pd.DataFrame | None:
+def _users(codec: Codec, sampled: Sampled, rng: np.random.Generator, names: np.ndarray | None) -> pd.DataFrame | None:
     if not codec.user_columns:
         return None
     static = sampled.static.numpy()
-    table: dict[str, Any] = {"user_id": _ids("u", np.arange(len(static)), len(static)).astype(object)}
+    table: dict[str, Any] = {"user_id": _ids("u", np.arange(len(static)), len(static)).astype(object) if names is None else names}
     for k, (name, coder) in enumerate(codec.statics.items()):
         kind = codec.user_columns.get(name)
         if kind == "values" and not isinstance(coder, Bins):

@@ -239,7 +239,7 @@ class NetRows:
         self.codec, self.net, self.latents = codec, net, latents
         self.open = open_fields(codec)
 
-    def begin(self, users: int, generator: torch.Generator) -> torch.Tensor:
+    def begin(self, users: int, generator: torch.Generator, allowed: list[torch.Tensor] | None = None) -> torch.Tensor:
         """See RowModel. `latents(users, generator)` gives (users, Z)."""
         from .sampling import draw
 
@@ -250,16 +250,18 @@ class NetRows:
             logits = logits + self.net.bias_of(k)
             if logits.shape[1] > 1 and self.net.static_names[k] in (ARRIVAL, STAY, LENGTH, MARKS):
                 logits[:, 0] = -torch.inf
-            codes.append(draw(logits, None, generator))
+            codes.append(draw(logits, None if allowed is None else allowed[k], generator))
             if k < len(self.net.static_embeds):
                 hidden = hidden + self.net.static_embeds[k](codes[-1])
         static = torch.stack(codes, 1)
         self.condition = self.net.condition(z, static)
-        self.state = [layer.start(users) for layer in self.net.layers]  # type: ignore[operator]
+        self.state: list[Any] = []
         return static
 
     def step(self, features: torch.Tensor) -> None:
         """See RowModel."""
+        if not self.state:
+            self.state = [layer.start(len(features)) for layer in self.net.layers]  # type: ignore[operator]
         x = self.net._sum(self.net.embed, features + self.net.offset) + self.condition
         for k, layer in enumerate(self.net.layers):
             x, self.state[k] = layer.step(x, self.state[k])  # type: ignore[operator]
@@ -301,7 +303,10 @@ class NetRows:
 
     def keep(self, index: torch.Tensor) -> None:
         """See RowModel."""
-        self.condition, self.u, self.event = self.condition[index], self.u[index], self.event[index]
+        self.condition = self.condition[index]
+        if not self.state:
+            return
+        self.u, self.event = self.u[index], self.event[index]
         self.state = [s[index] if isinstance(s, torch.Tensor) else s.keep(index) for s in self.state]
 
 

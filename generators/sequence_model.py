@@ -6,26 +6,29 @@ A generator in `models/` says how it learns from `Steps` (`_learn`) and gives a 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
 from eventlog import EventLog
-from eventlog.errors import InputError
+from eventlog.errors import InputError, WorkError
 
 from .base import Generator
 from .codec import Codec
+from .conditions import Accept, accept_where, given, label_of, marked, mix
 from .decoding import decode
 from .encoding import Steps, encode
 from .learning import census_plan, check_public, learn
 from .privacy import Census, Ledger, check_budget
-from .sampling import RowModel, sample_rows
+from .sampling import RowModel, Sampled, joined, sample_rows
 from .validity import learn_cart_needs, learn_masks, learn_needs, learn_pace
 
 ASSUMED_PUBLIC = ["number of users", "names and types of columns", "event roles", "currency", "label kinds and values",
                   "settings of the generator"]
+CHUNK = 4_096  # users who are sampled at a time
+PILOT = 400    # users of either kind from whom a rate is set
 
 
 class SequenceGenerator(Generator):
@@ -41,8 +44,8 @@ class SequenceGenerator(Generator):
         """Learn from `steps`; spend only through `ledger` where it has an epsilon."""
 
     @abstractmethod
-    def _row_model(self) -> RowModel:
-        """A fresh sampler state."""
+    def _row_model(self, past: Steps | None = None) -> RowModel:
+        """A fresh sampler state; for the users of `past`, where their rows are given."""
 
     def _rows_of_a_user(self, private: bool) -> int:
         """How many of a user's rows are learnt from."""
@@ -74,14 +77,60 @@ class SequenceGenerator(Generator):
         self.privacy = ledger.statement(sorted(public), ASSUMED_PUBLIC)
 
     @torch.no_grad()
-    def sample(self, users: int, *, seed: int) -> EventLog:
-        """See Generator.sample."""
+    def sample(
+        self, users: int, *, seed: int, where: Mapping[str, str] | None = None, rates: Mapping[str, float] | None = None
+    ) -> EventLog:
+        """See Generator.sample. `where`: only users with these static values, e.g. {"country": "DE"}; `rates`: the share of rows
+        with a label among those of events that can have it, e.g. {"fraud_rate": 0.05}.
+
+        Raises InputError where there is no such column, value or label, or too few such users.
+        """
         if users < 1:
             raise InputError(f"users is {users}; at least one is needed.")
         generator = torch.Generator().manual_seed(int(np.random.SeedSequence([seed, 2]).generate_state(1)[0]))
-        sampled = sample_rows(self.codec_, self._row_model(), users, generator)
-        log = decode(self.codec_, sampled, rng=np.random.default_rng([seed, 3]))
-        log.manifest |= {"made_by": "generators", "generator": self._name(), "users": users, "seed": seed, "privacy": self.privacy}
+        accept = accept_where(self.codec_, where or {})
+        if not rates:
+            sampled = self._rows(users, accept, generator)
+        else:
+            kinds = [marked(self.codec_, yes, accept) for yes in (True, False)]
+            many = round(users * self._share_marked(label_of(self.codec_, rates), kinds, min(users, PILOT), generator))
+            sizes = (many, users - many)
+            parts = [self._rows(n, kind, generator) for n, kind in zip(sizes, kinds, strict=True) if n]
+            sampled = joined(parts, torch.randperm(users, generator=generator))
+        return self._log(self.codec_, sampled, seed, {"users": users} | {k: v for k, v in (("where", where), ("rates", rates)) if v})
+
+    @torch.no_grad()
+    def continue_log(self, log: EventLog, *, days: float, seed: int) -> EventLog:
+        """What the users of `log` do in the `days` after it, under their own ids; other ids are new. Who has left for good has no rows.
+
+        Raises InputError where `log` has no known event, WorkError where nobody comes back.
+        """
+        past = given(self.codec_, log, days=days)
+        generator = torch.Generator().manual_seed(int(np.random.SeedSequence([seed, 11]).generate_state(1)[0]))
+        sampled = sample_rows(past.codec, self._row_model(past.steps), len(past.steps), generator, given=past)
+        if len(sampled.user) == 0:
+            raise WorkError(f"None of the {len(past.steps)} users has an event in the {days:g} days; continue more users or longer.")
+        return self._log(past.codec, sampled, seed, {"users": len(past.steps), "continued_days": days}, past.users)
+
+    def _rows(self, users: int, accept: Accept | None, generator: torch.Generator) -> Sampled:
+        """Rows of `users` users, CHUNK at a time: memory stays bounded."""
+        sizes = [min(CHUNK, users - k) for k in range(0, users, CHUNK)]
+        return joined([sample_rows(self.codec_, self._row_model(), n, generator, accept=accept) for n in sizes])
+
+    def _share_marked(self, label: tuple[str, float], kinds: list[Accept], pilot: int, generator: torch.Generator) -> float:
+        """The share of users with labelled sessions that gives the label its rate, from a pilot sample of either kind."""
+        kind, rate = label
+        column = self.codec_.rest_fields.index(f"label:{kind}")
+        can = torch.from_numpy(self.codec_.allow[f"label:{kind}"][:, 1:].any(1))
+        counts = []
+        for accept in kinds:
+            row = self._rows(pilot, accept, generator).row
+            counts.append((float((row.rest[:, column] > 0).sum()) / pilot, float(can[row.event].sum()) / pilot))
+        return mix(rate, labelled=counts[0][0], rows=counts[0][1], others=counts[1][1])
+
+    def _log(self, codec: Codec, sampled: Sampled, seed: int, facts: dict[str, Any], names: np.ndarray | None = None) -> EventLog:
+        log = decode(codec, sampled, rng=np.random.default_rng([seed, 3]), names=names)
+        log.manifest |= {"made_by": "generators", "generator": self._name(), "seed": seed, "privacy": self.privacy, **facts}
         return log
 
     def _learn_marginals(self, steps: Steps, census: Census) -> None:

@@ -21,6 +21,7 @@ import torch
 from generators.codec import INTENT, Codec
 from generators.encoding import Steps
 from generators.privacy import Ledger
+from generators.sampling import draw
 from generators.sequence_model import SequenceGenerator
 from generators.tracker import CATEGORY_COLUMN, COUNTERS, EVENT_COLUMN, INTENT_COLUMN, ITEM_COLUMN
 from generators.training import told_intent
@@ -88,7 +89,7 @@ class Markov(SequenceGenerator):
         self.tables_["successor"][first[keep], rank[keep]] = pair[keep] % size
         self.tables_["successor_count"][first[keep], rank[keep]] = count[keep]
 
-    def _row_model(self) -> Chain:
+    def _row_model(self, past: Steps | None = None) -> Chain:
         return Chain(self.codec_, self.tables_, self.static_, self.strength)
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -140,11 +141,14 @@ class Chain:
         starts = torch.from_numpy(codec.items.start)
         self.start, self.width = starts[:-1], int((starts[1:] - starts[:-1]).max())
 
-    def begin(self, users: int, generator: torch.Generator) -> torch.Tensor:
+    def begin(self, users: int, generator: torch.Generator, allowed: list[torch.Tensor] | None = None) -> torch.Tensor:
         """See RowModel."""
+        self.features = torch.zeros((users, 0), dtype=torch.int64)
+        self.event, self.breaks, self.intent = torch.zeros(users).long(), torch.zeros(users).bool(), torch.zeros(users).long()
         codes = [torch.zeros(users, dtype=torch.int64)]
-        for share in self.static:
-            codes.append(torch.multinomial(torch.from_numpy(share)[codes[-1]], 1, generator=generator)[:, 0])
+        for k, share in enumerate(self.static):
+            open_ = torch.from_numpy(share)[codes[-1]] + 1e-12
+            codes.append(draw(torch.log(open_), None if allowed is None else allowed[k], generator))
         return torch.stack(codes[1:], 1)
 
     def step(self, features: torch.Tensor) -> None:

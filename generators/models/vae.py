@@ -72,8 +72,11 @@ class Vae(SequenceGenerator):
             layers = nn.ModuleList(Layer(self.width) for _ in range(self.layers))
             return RowNet(self.codec_, width=self.width, latent=self.latent, layers=layers)
 
-    def _row_model(self) -> NetRows:
-        return NetRows(self.codec_, self.net_, self._latents)
+    def _row_model(self, past: Steps | None = None) -> NetRows:
+        if past is None or not self.latent:
+            return NetRows(self.codec_, self.net_, self._latents)
+        z = torch.from_numpy(posterior_draws(self.net_, past, self.plan, seed=0))
+        return NetRows(self.codec_, self.net_, lambda users, generator: z)
 
     def _latents(self, users: int, generator: torch.Generator) -> torch.Tensor:
         """(users, Z) draws from the mixture of Gaussians."""

@@ -1,0 +1,83 @@
+"""What was asked for is what comes: users of a kind, a rate of labels, and only what happens after what is given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from shop_logs import shop_log
+
+import generators
+from eventlog import EventLog, InputError, UnknownNameError
+from eventlog.check import check
+from generators.__main__ import main
+from generators.base import Generator
+from generators.conditions import mix
+
+FAST = {"markov": {}, "vae": {"epochs": 3, "width": 32, "latent": 8}, "transformer": {"epochs": 3, "width": 32}}
+
+
+@pytest.fixture(scope="module")
+def log() -> EventLog:
+    return shop_log(users=120, seed=3)
+
+
+@pytest.fixture(scope="module", params=list(FAST))
+def fitted(request: pytest.FixtureRequest, log: EventLog) -> Generator:
+    torch.set_num_threads(1)
+    return generators.fit(log, model=request.param, seed=1, settings=FAST[request.param])
+
+
+def test_only_users_of_the_kind_asked_for(fitted: Generator) -> None:
+    twin = fitted.sample(60, seed=1, where={"country": "DE"})
+    assert twin.events["user_id"].nunique() == 60
+    assert set(twin.events.groupby("user_id", observed=True)["country"].first()) == {"DE"}
+    assert twin.manifest["where"] == {"country": "DE"}
+
+
+def test_a_rate_of_nothing_and_a_rate_that_is_set(log: EventLog) -> None:
+    model = generators.fit(log, model="markov", seed=1)
+    for rate in (0.0, 0.05, 0.15, 0.3):
+        twin = model.sample(500, seed=2, rates={"fraud_rate": rate})
+        labels = 0 if twin.labels is None else len(twin.labels)
+        assert labels / (twin.events["event"] == "purchase").sum() == pytest.approx(rate, abs=0.03)
+
+
+def test_the_future_comes_after_the_past_and_belongs_to_the_same_users(fitted: Generator, log: EventLog) -> None:
+    past = log.before(log.time_at(0.4))
+    future = fitted.continue_log(past, days=20, seed=1)
+    assert future.span[0] >= past.span[1]
+    assert (future.span[1] - past.span[1]).days <= 20
+    assert set(future.events["user_id"].astype(str)) <= set(log.events["user_id"].astype(str))
+    assert [f.text for f in check(future) if f.level == "error"] == []
+
+
+@pytest.mark.parametrize(("where", "rates", "words"), [
+    ({"contry": "DE"}, None, "did you mean 'country'"), ({"country": "XX"}, None, "value of country"),
+    (None, {"froud_rate": 0.1}, "did you mean 'fraud_rate'"), (None, {"fraud_rate": 1.5}, "between 0 and 1"),
+])
+def test_a_wrong_wish_is_one_sentence(log: EventLog, where: dict[str, str], rates: dict[str, float], words: str) -> None:
+    model = generators.fit(log, model="markov", seed=1)
+    with pytest.raises((InputError, UnknownNameError), match=words):
+        model.sample(10, seed=1, where=where, rates=rates)
+
+
+def test_the_mix_gives_the_rate() -> None:
+    share = mix(0.1, labelled=2.0, rows=5.0, others=1.5)
+    assert 2.0 * share / (5.0 * share + 1.5 * (1 - share)) == pytest.approx(0.1)
+    with pytest.raises(InputError, match="out of reach"):
+        mix(0.5, labelled=2.0, rows=5.0, others=1.5)
+
+
+def test_the_command_line(log: EventLog, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    past = log.before(log.time_at(0.4))
+    past.write(tmp_path / "log")
+    generators.save(generators.fit(log, model="markov", seed=1), tmp_path / "model")
+    start = ["sample", str(tmp_path / "model"), "--seed", "1", "--out", str(tmp_path / "twin")]
+    main([*start, "--users", "50", "--where", "country=DE", "--set", "fraud_rate=0.1"])
+    assert "of 50 users" in capsys.readouterr().out
+    main([*start, "--continue", str(tmp_path / "log"), "--days", "10"])
+    assert EventLog.read(tmp_path / "twin").span[0] >= past.span[1]
+    with pytest.raises(InputError, match="either --users"):
+        main(start)
