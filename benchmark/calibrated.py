@@ -8,7 +8,7 @@ with epsilon is one differentially private release. It stands here because gener
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,7 +16,7 @@ import pandas as pd
 
 from eventlog import EventLog
 from eventlog.errors import InputError
-from eventlog.log import TIME, to_ms
+from eventlog.log import TIME, sort_events, to_ms
 from eventlog.schema import roles_of
 from generators.base import Generator
 from generators.privacy import NO_PROOF
@@ -47,22 +47,26 @@ class Calibrated(Generator):
         secret = int(np.random.SeedSequence([seed, 1]).generate_state(1)[0])
         made = calibrate(log, trials=self.trials, epsilon=epsilon, delta=delta, public=public, noise_seed=secret)
         first, last = log.span
+        if epsilon is not None:  # the days are assumed public, the instant of somebody's event is not
+            first, last = first.floor("D"), last.floor("D") + pd.Timedelta(days=1, milliseconds=-1)
         names: dict[str, str] = {}
         for name, role in roles_of(log.events["event"].astype("category").cat.categories.astype(str), log.manifest.get("roles")).items():
             names.setdefault(role, name)
         self.data_: dict[str, Any] = {
             "settings": made.settings | {"calendar.start": str(first.date())}, "days": (last.floor("D") - first.floor("D")).days + 1,
-            "first": to_ms(first), "last": to_ms(last), "names": names, "columns": [str(c) for c in log.events], "log_price": made.log_price,
+            "first": to_ms(first), "last": to_ms(last), "log_price": made.log_price,
+            "names": names, "columns": [str(c) for c in log.events],
             "users": None if log.users is None else [str(c) for c in log.users],
-            "labels": [] if log.labels is None else sorted(log.labels["kind"].astype(str).unique()), "currency": log.manifest.get("currency"),
-            "roles": log.manifest.get("roles"), "items": self._catalogue(log, made.items, made.popularity, private=epsilon is not None),
+            "labels": [] if log.labels is None else sorted(log.labels["kind"].astype(str).unique()),
+            "currency": log.manifest.get("currency"), "roles": log.manifest.get("roles"),
+            "items": self._catalogue(log, made.items, made.popularity),
             "has_items": log.items is not None, "distance": [made.distance_before, made.distance],
         }
         self.privacy = made.privacy or {"proved": "none", "statement": NO_PROOF, "epsilon": None, "delta": None, "unit": "user",
                                         "ledger": [], "public": list(public)}
 
     @staticmethod
-    def _catalogue(log: EventLog, items: np.ndarray | None, popularity: np.ndarray | None, *, private: bool) -> dict[str, list[Any]] | None:
+    def _catalogue(log: EventLog, items: np.ndarray | None, popularity: np.ndarray | None) -> dict[str, list[Any]] | None:
         """The log's items, most popular first, with category and brand; None where they must not be known."""
         if items is None or popularity is None:
             return None
@@ -75,10 +79,14 @@ class Calibrated(Generator):
         frame = frame.merge(facts, on="item_id", how="left").sort_values(["popularity", "item_id"], ascending=[False, True])
         return {str(c): frame[c].tolist() for c in frame if c != "popularity"} if len(frame) else None
 
-    def sample(self, users: int, *, seed: int) -> EventLog:
-        """See Generator.sample."""
+    def sample(
+        self, users: int, *, seed: int, where: Mapping[str, str] | None = None, rates: Mapping[str, float] | None = None
+    ) -> EventLog:
+        """See Generator.sample. Knows no conditions: calibrate a scenario, edit the file and simulate that."""
         import simulator
 
+        if where or rates:
+            raise InputError("The generator 'calibrated' samples under no conditions; edit the scenario of 'simulator calibrate' instead.")
         if users < 1:
             raise InputError(f"users is {users}; it must be 1 or more.")
         data, shoppers = self.data_, math.ceil(users * 1.3)
@@ -92,18 +100,20 @@ class Calibrated(Generator):
         there = there[:users]  # ids look random: the first are a fair draw
         kept &= made.events["user_id"].astype(str).isin(there).to_numpy()
         events = self._dressed(made, made.events[kept])
-        old, new = events["event_id"].to_numpy(), np.arange(len(events), dtype=np.int64)
+        old = events["event_id"].to_numpy()
         labels = made.labels
         if labels is not None:
             labels = labels[labels["event_id"].isin(old) & labels["kind"].astype(str).isin(data["labels"])].reset_index(drop=True)
-            labels["event_id"] = new[np.searchsorted(old, labels["event_id"])]
+            labels["event_id"] = pd.Index(old).get_indexer(labels["event_id"])
         people = None
         if data["users"] is not None and made.users is not None:
             people = made.users[made.users["user_id"].astype(str).isin(there)].reset_index(drop=True)
             people = people[[c for c in people if c in data["users"]]]
         return EventLog(
-            events=events.assign(event_id=new), users=people, items=self._items(made), labels=labels if data["labels"] else None,
-            manifest={"made_by": "generator calibrated", "currency": data["currency"], "roles": data["roles"] or {}, "privacy": self.privacy})
+            events=events.assign(event_id=np.arange(len(events), dtype=np.int64)), users=people, items=self._items(made),
+            labels=labels if data["labels"] else None,
+            manifest={"made_by": "generator calibrated", "currency": data["currency"], "roles": data["roles"] or {},
+                      "privacy": self.privacy})
 
     def _rows(self, made: EventLog) -> np.ndarray:
         """(n,) bool: rows of kinds that the log has, within its span."""
@@ -123,11 +133,9 @@ class Calibrated(Generator):
             table = pd.DataFrame(data["items"])
             place = self._places(made, events, table)
             for column in table:
-                events[column] = pd.Categorical(np.append(table[column].to_numpy(dtype=object), None)[place])
+                events[column] = pd.Categorical(np.array([*table[column], None], dtype=object)[place])
         events = events[[c for c in data["columns"] if c in events]]
-        order = np.lexsort((events["event_id"], events["timestamp"], events["user_id"].astype(str)))
-        events = events.iloc[order].sort_values("event_id", kind="stable") if made.events["event_id"].is_monotonic_increasing else events
-        return events.reset_index(drop=True)
+        return sort_events(events).reset_index(drop=True)
 
     @staticmethod
     def _places(made: EventLog, events: pd.DataFrame, table: pd.DataFrame) -> np.ndarray:

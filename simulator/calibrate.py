@@ -29,10 +29,10 @@ from eventlog.log import EventLog
 from .looks import Looks, append, release_of
 from .scenario import Scenario, load, settings
 from .search import search
-from .tally import BOUNDS, ITEM_QUESTIONS, Sums, Window, add_noise, facts_of, tally, window_of
+from .tally import BOUNDS, ITEM_QUESTIONS, PRICE_CENTRE, Sums, Window, add_noise, facts_of, tally, window_of
 
 TOLERANCE = 0.1      # relative miss of a fact that counts as one
-FAR = 10.0           # a miss counts as this many tolerances at most, as does a fact that the simulation does not show
+FAR = 10.0           # in the distance a miss counts as this many tolerances at most, as does a fact that is not shown
 LONGEST = 120        # days that are looked at unless told otherwise
 ROWS = 150_000       # rows that a look at the simulator aims at
 NOISY = 0.7          # sd of a fact's log from the noise of the release, from which it is left out
@@ -78,7 +78,7 @@ class Matched:
 
     def miss(self, value: float) -> float:
         """Misses in tolerances, FAR at most."""
-        return float(residuals({self.name: value}, {self.name: self.target}, {self.name: self.tolerance})[0])
+        return float(np.clip(residuals({self.name: value}, {self.name: self.target}, {self.name: self.tolerance})[0], -FAR, FAR))
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,9 @@ class Calibration:
     looks: int
     left_out: list[str]   # facts that the log, or the release, does not show
     privacy: dict[str, Any] = field(default_factory=dict)  # the ledger of what was released
+    log_price: float = math.nan           # mean log price of what the log's users bought, as released
+    items: np.ndarray | None = None       # (n,) ids of the log's items, where they are known
+    popularity: np.ndarray | None = None  # (n,) views and purchases of each, as released
 
     @property
     def distance_before(self) -> float:
@@ -203,13 +206,15 @@ def calibrate(
     memory.forget()
     left_out = [k for k in before if k not in wanted]
     fitted_to = f"{name}: {window.days} days from {window.start.date()}, {target.users_there} users"
-    return Calibration({**target.taken, **fitted}, facts, fitted_to, users, window.days, len(looks), left_out, target.privacy)
+    n, level, _ = target.sums["prices"]
+    popularity = None if window.items is None else sum((target.sums[q] for q in ITEM_QUESTIONS), start=np.zeros(len(window.items)))
+    return Calibration({**target.taken, **fitted}, facts, fitted_to, users, window.days, len(looks), left_out, target.privacy,
+                       float(PRICE_CENTRE + level / n) if n > 20 else math.nan, window.items, popularity)
 
 
 def residuals(found: dict[str, float], wanted: dict[str, float], tolerance: dict[str, float]) -> np.ndarray:
-    """(n_facts,) log ratio of each fact to what is wanted, in tolerances, within FAR; FAR where it is not shown."""
-    miss = [math.log(found[k] / v) / tolerance[k] if found.get(k, 0.0) > 0 else FAR for k, v in wanted.items()]
-    return np.clip(np.array(miss), -FAR, FAR)
+    """(n_facts,) log ratio of each fact to what is wanted, in tolerances; FAR where it is not shown."""
+    return np.array([math.log(found[k] / v) / tolerance[k] if found.get(k, 0.0) > 0 else FAR for k, v in wanted.items()])
 
 
 # --- the target ------------------------------------------------------------------------------------------------------
@@ -323,7 +328,7 @@ def _users(target: _Target) -> int:
     """Shoppers per look: as many as the log has, as far as ROWS allow."""
     sums = target.sums
     active = max(float(sums["people"][0]), 1.0)
-    per_user = sums["clicks"][0] / active if target.noise is None and sums["clicks"][0] > 0 else 0.75 * target.window.days
+    per_user = sums["clicks"][0] / active if target.noise is None and sums["clicks"][0] > 0 else 0.35 * target.window.days
     return int(np.clip(ROWS / (1.3 * max(per_user, 1.0)), 300, min(max(active, 300), 5_000)))
 
 

@@ -47,7 +47,7 @@ def search(
     here = look(start)
     yield here
     used, damping, failures, differenced = 1, 0.3, 0, False
-    jacobian = jacobian.copy()
+    guess, jacobian = jacobian, jacobian.copy()
     while used < looks:
         if not differenced and (used > GUESSES or failures >= 2) and looks - used >= len(start) + 3:
             best = here
@@ -62,8 +62,15 @@ def search(
                 best = min(best, there, key=lambda found: found.loss)
             here, differenced, damping, failures = best, True, 0.3, 0
             continue
+        if failures == 4:  # what was learnt leads nowhere: one more try by the guess
+            jacobian, damping = guess.copy(), 1.0
+        if failures == 7:  # differences again, as far as the looks go
+            if looks - used < len(start) + 3:
+                return
+            differenced = False
+            continue
         move = _step(here, jacobian, damping, low, high, step)
-        if failures >= 6 or np.abs(move / step).max() < 1e-3:
+        if np.abs(move / step).max() < 1e-3:
             return
         there = look(here.x + move)
         used += 1

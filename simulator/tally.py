@@ -31,6 +31,7 @@ CENTRES = np.append(np.sqrt(EDGES[:-1] * np.maximum(EDGES[1:] - 1.0, 1.0)), EDGE
 # constants, not learnt from the log. Users beyond it are scaled down to it; the shorter, the less noise.
 BOUNDS = {"people": 5**0.5, "visits": 10.0, "clicks": 30.0, "lengths": 12.0, "buying": 6.0, "gaps": 5.0, "prices": 5.0, "hours": 4.0,
           "days": 2.0, "views of items": 4.0, "purchases of items": 3.0}
+PRICE_CENTRE = 3.0  # log prices are summed around it
 ITEM_QUESTIONS = ("views of items", "purchases of items")
 
 
@@ -177,7 +178,7 @@ def tally(log: EventLog, window: Window) -> Tally:
     add("gaps", [(who, 1.0), (who, scaled), (who, scaled**2), (who, np.log(gap)), (who, np.log(gap) ** 2)])
     price = events["price"].to_numpy(dtype=np.float64)[inside] if "price" in events else np.zeros(len(time))
     priced = np.flatnonzero(is_line & (price > 0))
-    level = np.clip(np.log(price[priced]) - 3.0, -6, 8)
+    level = np.clip(np.log(price[priced]) - PRICE_CENTRE, -6, 8)
     add("prices", [(user[priced], 1.0), (user[priced], level), (user[priced], level**2)])
     add.counts("hours", user, time % DAY_MS // 3_600_000, 24)
     add.counts("days", user, time // DAY_MS, window.days)
