@@ -129,9 +129,10 @@ def _board(board: Board, costs: bool) -> Iterator[str]:
         yield f"**A leak?** {text}"
         yield ""
     shown = [m for m in facts["shown"] if m != board.headline]
-    head = ["tier", "rank [95 %]", "model", f"{board.headline} [95 %]", *shown, "headroom [95 %]",
+    oracle = any(math.isfinite(board.headroom(row)[0]) for row in board.real)
+    head = ["tier", "rank [95 %]", "model", f"{board.headline} [95 %]", *shown, *(["headroom [95 %]"] if oracle else []),
             *([TITLES[c] for c in COSTS] if costs else []), "cells"]
-    yield from _table(head, (_model_row(board, row, shown, costs) for row in board.real))
+    yield from _table(head, (_model_row(board, row, shown, costs, oracle) for row in board.real))
     cuts = board.stability()
     if cuts:
         least, mean = min(cuts), sum(c[0] for c in cuts) / len(cuts)
@@ -140,7 +141,7 @@ def _board(board: Board, costs: bool) -> Iterator[str]:
         yield ""
 
 
-def _model_row(board: Board, row: Row, shown: Sequence[str], costs: bool) -> list[str]:
+def _model_row(board: Board, row: Row, shown: Sequence[str], costs: bool, oracle: bool) -> list[str]:
     name = f"*{row.name}*" if row.reference else f"{row.name} (trivial)" if row.name == board.facts["trivial"] else row.name
     value = "; ".join(sorted(set(row.problems)))[:160]
     if row.records:
@@ -148,7 +149,7 @@ def _model_row(board: Board, row: Row, shown: Sequence[str], costs: bool) -> lis
         value = f"{_number(row.mean(board.headline))} [{_number(low)}, {_number(high)}]"
     return [
         str(board.tiers.get(row.name, "–")), _rank(board.ranks.get(row.name)), name, value,
-        *(plus_minus(row, m) for m in shown), _between(board.headroom(row)),
+        *(plus_minus(row, m) for m in shown), *([_between(board.headroom(row))] if oracle else []),
         *([_short(row.cost(c)) for c in COSTS] if costs else []), f"{len(row.records)}/{row.planned}",
     ]
 

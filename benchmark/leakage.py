@@ -24,7 +24,7 @@ from eventlog.split import TimeSplit
 from .task import NotApplicable, Task, TaskData
 
 SEED = 19
-SAMPLE = 300        # users of the small log on which the future is changed
+SAMPLE = 1_000      # users of the small log on which the future is changed
 RUN = 5             # rows of a stretch that is looked for on the other side of the cut
 COPIES = 0.01       # share of stretches after the cut that may stand before it, beyond what is usual in this log
 TELLS = 0.995       # ROC-AUC of a single column from which on it is said to give the answer away

@@ -1,7 +1,7 @@
 """Metrics with a 95 % bootstrap interval over users: users are drawn with replacement, all their questions with them.
 
 Every model of a task is judged on the same questions and the same resamples (RESAMPLES of them, from one fixed seed),
-so the differences of two models' replicates are a paired bootstrap. Formulas and sources: docs/metrics.md.
+so the differences of two models' replicates are a paired bootstrap. Formulas and sources: docs/tasks-and-metrics.md.
 
 Ties never help: a rank is the mean over tied items, so a constant scorer gets no hits; curves treat equal scores as one
 threshold. The weighted forms (a resample is a weight per user) are tested against sklearn's with `sample_weight`, and

@@ -15,7 +15,7 @@ def setup(app: object) -> None:
     import shutil
     from pathlib import Path
 
-    def copy(app, error) -> None:  # noqa: ANN001
+    def copy(app, error) -> None:
         here = Path(__file__).parent / "leaderboard"
         if error is None and here.is_dir():
             shutil.copytree(here, Path(app.outdir) / "leaderboard", dirs_exist_ok=True)
