@@ -120,6 +120,10 @@ class Codec:
                             ids=len(self.ids))
         return [*own, *(s + 1 for s in CLOCK_SIZES)]
 
+    def value_column(self, name: str) -> int:
+        """Column of `feature_sizes` that holds the user's last value of a categorical column, 0 = none yet."""
+        return 9 + self.value_fields.index(name)
+
     def counter_column(self, name: str) -> int:
         """Column of `feature_sizes` that holds one of the tracker's counters."""
         return 9 + len(self.value_fields) + len(self.rest_fields) + [n for n, _ in COUNTERS].index(name)

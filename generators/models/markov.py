@@ -4,6 +4,7 @@
     intent     given how many are to come, in how many rows
     event      given the event before and whether a session begins
     category   given the event and the category before; the item, where it is fresh, given the item before
+    a value    given the event, the user's value before and whether a session begins
     the rest   given the event, the event before and whether a session begins
 each but the intent also given the session's intent.
 
@@ -27,6 +28,7 @@ from generators.tracker import CATEGORY_COLUMN, COUNTERS, EVENT_COLUMN, INTENT_C
 from generators.training import told_intent
 
 POSITIONS = 8  # positions in the session told apart
+MOST_VALUES = 64  # of a column whose value before is looked at
 
 
 class Markov(SequenceGenerator):
@@ -118,6 +120,9 @@ def context(
         return [before, begins, told]
     if name == "category":
         return [(event, codec.events.size), (features[:, CATEGORY_COLUMN], codec.categories.size + 1), told]
+    size = codec.values[name].size if name in codec.values else MOST_VALUES + 1
+    if size <= MOST_VALUES:  # 'the same as before' says nothing of the shares of the values unless one knows what was before
+        return [(event, codec.events.size), (features[:, codec.value_column(name)], size), begins, told]
     return [(event, codec.events.size), before, begins, told]
 
 

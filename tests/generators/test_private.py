@@ -7,6 +7,7 @@ import pytest
 import torch
 from opacus.accountants import RDPAccountant
 from opacus.grad_sample import GradSampleModule
+from scipy.stats import norm
 from shop_logs import shop_log
 
 import generators
@@ -15,7 +16,7 @@ from generators.codec import Codec
 from generators.encoding import Steps, encode
 from generators.models.vae import Vae
 from generators.network import open_fields
-from generators.privacy import Census, Ledger, epsilon_of, noise_for
+from generators.privacy import Census, Ledger, epsilon_of, noise_for, prv_epsilon_of
 from generators.private_training import optimizer_of, user_losses
 
 SMALL = {"width": 24, "latent": 6, "private_epochs": 2, "batch_users": 32, "private_rows": 16}
@@ -123,6 +124,18 @@ def test_a_noisy_vocabulary_leaves_out_what_one_user_has() -> None:
     value = np.append(np.zeros(1999, dtype=np.int64), 7)
     kept, _ = census.popular("secret", user, value, per_user=2)
     assert kept.tolist() == [0]
+
+
+def test_prv_confirms_rdp_and_meets_the_gaussian_mechanism() -> None:
+    history = [(20.0, 1.0, 1)] * 10 + [(1.1, 0.1, 100)]
+    tight = prv_epsilon_of(history, 1e-5)
+    assert tight is not None
+    assert 0.5 * epsilon_of(history, 1e-5) < tight <= epsilon_of(history, 1e-5)
+    # One Gaussian query: delta(eps) = Phi(1/(2s) - eps s) - e^eps Phi(-1/(2s) - eps s), Balle and Wang 2018.
+    alone, sigma = prv_epsilon_of([(4.0, 1.0, 1)], 1e-5), 4.0
+    assert alone is not None
+    exact = norm.cdf(0.5 / sigma - alone * sigma) - np.exp(alone) * norm.cdf(-0.5 / sigma - alone * sigma)
+    assert 0.5e-5 < exact <= 1.01e-5
 
 
 @pytest.mark.parametrize(("epsilon", "delta"), [(0.0, None), (float("nan"), None), (1.0, 0.5), (None, 1e-6)])
