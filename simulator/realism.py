@@ -54,7 +54,7 @@ def _ask(derived: Measures, name: str, low: float, high: float, source: str, que
 FUNNEL = "Retailrocket 2.6, REES46 3.8, Taobao 6.2, OTTO 8.7 %"
 SHOPS, CLICKS = "Retailrocket, REES46", "YooChoose, Diginetica, OTTO"
 BUYERS, BASKETS = "CDNOW, Online Retail", "Online Retail, Instacart"
-# Name, target, source, question. Ranges and sources are those of the stylised facts that the project set itself.
+# Name, target, source, question. Where no publication gives a number, the range only says what "an evening peak" etc. means here.
 FACTS: tuple[tuple[str, float, float, str, Callable[[Measures], float]], ...] = (
     ("add_to_cart / view", 0.03, 0.08, FUNNEL, measures.ratio("carts", "views")),
     ("purchase / view", 0.008, 0.026, SHOPS, measures.ratio("purchases", "views")),
@@ -78,18 +78,18 @@ FACTS: tuple[tuple[str, float, float, str, Callable[[Measures], float]], ...] = 
     ("repeat purchases of an item", 0.15, 0.35, "by category; Dunnhumby, Ta-Feng", measures.repeat_items),
     ("price of purchases, sd of log", 0.8, 1.1, "Online Retail, REES46", measures.price_sigma),
     ("price elasticity in campaigns", -4.0, -1.0, "Bijmolt, van Heerde and Pieters 2005, mean -2.6", measures.elasticity),
-    ("busiest hour (UTC)", 18, 22, f"evening peak; {SHOPS}", measures.peak_hour),
-    ("busiest hour / mean hour", 1.3, 2.5, f"evening peak; {SHOPS}", measures.peak_height),
-    ("weekend day / weekday", 1.05, 1.6, f"weekly cycle; {SHOPS}", measures.weekend),
-    ("busiest day / median day", 1.5, 3.5, f"campaigns about twofold; {SHOPS}", measures.busiest),
-    ("campaign days / other days", 1.5, 2.5, f"campaigns about twofold; {SHOPS}", measures.campaign_lift),
-    ("orders with a refund", 0.08, 0.18, "trade reports; Online Retail 0.16", measures.refunded),
+    ("busiest hour (UTC)", 18, 22, "qualitative: an evening peak", measures.peak_hour),
+    ("busiest hour / mean hour", 1.3, 2.5, "qualitative: an evening peak", measures.peak_height),
+    ("weekend day / weekday", 1.05, 1.6, "qualitative: a weekly cycle", measures.weekend),
+    ("busiest day / median day", 1.5, 3.5, "qualitative: campaigns about twofold", measures.busiest),
+    ("campaign days / other days", 1.5, 2.5, "qualitative: campaigns about twofold", measures.campaign_lift),
+    ("orders with a refund", 0.08, 0.18, "trade reports; Online Retail 0.18", measures.refunded),
     ("orders reported as fraud", 0.001, 0.02, "trade reports, 0.1-2 %", measures.payment_fraud),
     ("reviews that are fake", 0.02, 0.06, "trade reports, 2-6 %", measures.fake_reviews),
     ("rows asked for by bots", 0.10, 0.30, "trade reports, where bots are on", measures.bots),
-    ("price x conversion, rank correlation over items", -1.0, -0.02, f"conversion falls with price; {SHOPS}", measures.price_conversion),
-    ("long / short sessions, share that buys", 1.2, 20.0, f"rises with length; {SHOPS}", measures.long_sessions),
-    ("conversion after / before the first order", 1.05, 10.0, f"repeat buyers convert more; {SHOPS}", measures.repeat_buyers),
+    ("price x conversion, rank correlation over items", -1.0, -0.02, "qualitative: conversion falls with price", measures.price_conversion),
+    ("long / short sessions, share that buys", 1.2, 20.0, "qualitative: rises with length", measures.long_sessions),
+    ("conversion after / before the first order", 1.05, 10.0, "qualitative: repeat buyers convert more", measures.repeat_buyers),
 )
 
 
