@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import importlib.util
 from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib import metadata
@@ -69,14 +70,26 @@ def class_facts(package: str, name: str) -> dict[str, Any]:
     Attributes are found where they are written as literals (or `frozenset` of one) in its file or in that of a base class
     in the same package; what is written otherwise is absent.
     """
-    path = Path(name) if name.endswith(".py") else plugins.folder(package) / f"{name}.py"
-    if not path.is_file():
+    path = file_of(package, name)
+    if path is None:
         return {}
     tree = _tree(path)
     facts: dict[str, Any] = {"summary": first_line(tree)}
     for class_ in [node for node in tree.body if isinstance(node, ast.ClassDef)]:
         facts |= _attributes(class_, path, depth=0)
     return facts
+
+
+def file_of(package: str, name: str) -> Path | None:
+    """The file of the plugin called `name`: in the package's folder, at that path, or where an entry point says; None if there is none."""
+    path = Path(name) if name.endswith(".py") else plugins.folder(package) / f"{name}.py"
+    if path.is_file():
+        return path
+    for entry in metadata.entry_points(group=f"shoptwin.{package}", name=name):
+        found = importlib.util.find_spec(entry.module)
+        if found is not None and found.origin is not None:
+            return Path(found.origin)
+    return None
 
 
 def first_line(tree: ast.Module) -> str:

@@ -155,7 +155,7 @@ def _settings_for(suite: Suite, model: str, task: str) -> dict[str, Any]:
 
 
 def _module(package: str, name: str) -> str | Path:
-    return Path(name) if name.endswith(".py") else f"{package}.{name}"
+    return code.file_of(package, name) or f"{package}.{name}"
 
 
 def _has_truth(source: LogSource) -> bool:

@@ -7,6 +7,7 @@ from tiny import tiny_log
 
 from benchmark import code, suite
 from benchmark.plan import Cell, answers, plan
+from eventlog import plugins
 from eventlog.errors import InputError, UnknownNameError
 
 
@@ -63,6 +64,21 @@ def test_a_plugins_code_is_in_its_key(tiny_folder: Path, plugin) -> None:
     Path(path).write_text(text.replace("0.5", "0.6"))
     code._hash.cache_clear()
     assert cells(tiny_folder, models=[path])["model tiny churn mine seed 0"].key != before
+
+
+def test_the_code_of_an_installed_plugin_is_in_its_key(tiny_folder: Path, plugin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "site" / "theirs-1.0.dist-info"
+    package.mkdir(parents=True)
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    (package / "entry_points.txt").write_text("[shoptwin.baselines.models]\ninstalled = their_model:Mine\n")
+    module = tmp_path / "site" / "their_model.py"
+    module.write_text(Path(plugin("mine")).read_text())
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    assert "installed" in plugins.names("baselines.models")
+    before = cells(tiny_folder, models=["installed"])["model tiny churn installed seed 0"].key
+    module.write_text(module.read_text().replace("0.5", "0.6"))
+    code._hash.cache_clear()
+    assert cells(tiny_folder, models=["installed"])["model tiny churn installed seed 0"].key != before
 
 
 def test_code_follows_imports(tmp_path: Path) -> None:
