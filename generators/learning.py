@@ -44,7 +44,7 @@ def census_plan(log: EventLog, public: frozenset[str]) -> float:
     kinds = 0 if log.labels is None else 8
     questions = 2.0 + 1 + 1 + 1 + 4 + len(columns) + len(users) + 2 * kinds
     statics, fields = 4 + len(users), 7 + len(columns) + kinds
-    return questions + statics + 0.5 * fields  # their marginals
+    return questions + statics + 2.0 + 0.5 * fields  # their marginals
 
 
 def learn(log: EventLog, census: Census, *, public: frozenset[str] = frozenset(), intervals: int = 32, max_rows: int = 1024) -> Codec:

@@ -178,7 +178,9 @@ class RowNet(nn.Module):
     def start_from(self, fields: dict[str, np.ndarray]) -> None:
         """Begin where each field's logits are those of its marginal, (codes,) shares; the rest is left to training."""
         for name, share in fields.items():
-            self.heads[_key(name)].bias.copy_(torch.log(torch.from_numpy(share).float() + 1e-4))  # type: ignore[operator, union-attr]
+            if name != "item" or self.n_items > 1:
+                head = self.item_head if name == "item" else self.heads[_key(name)]
+                head.bias.copy_(torch.log(torch.from_numpy(share).float() + 0.1 / len(share)))  # type: ignore[operator, union-attr]
 
     @torch.no_grad()
     def calibrate(self, z: torch.Tensor, marginals: list[np.ndarray], generator: torch.Generator, *, rounds: int = 20) -> None:

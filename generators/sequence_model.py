@@ -134,7 +134,7 @@ class SequenceGenerator(Generator):
         return log
 
     def _learn_marginals(self, steps: Steps, census: Census) -> None:
-        """Shares of the codes of each static field and of each field but the item, through `census`."""
+        """Shares of the codes of each static field and of each field, through `census`."""
         owner, rows = np.arange(len(steps)), np.repeat(np.arange(len(steps)), steps.lengths())
         self.static_marginals_ = [
             _shares(census.histogram(f"marginal of users' {name}", owner, steps.static[:, k].numpy(), size, per_user=1))
@@ -142,10 +142,10 @@ class SequenceGenerator(Generator):
         self.field_marginals_: dict[str, np.ndarray] = {}
         for k, (name, size) in enumerate(self.codec_.fields().items()):
             code = steps.target[:, k].numpy()
-            if name != "item":
-                asked = code >= 0
-                counts = census.histogram(f"marginal of {name}", rows[asked], code[asked], size, per_user=8, weight=0.5)
-                self.field_marginals_[name] = _shares(counts)
+            asked = code >= 0
+            weight = 2.0 if name == "item" else 0.5  # there are many of them
+            counts = census.histogram(f"marginal of {name}", rows[asked], code[asked], size, per_user=8, weight=weight)
+            self.field_marginals_[name] = _shares(counts)
 
     def _name(self) -> str:
         return type(self).__module__.rsplit(".", 1)[-1]
