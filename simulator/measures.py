@@ -34,6 +34,9 @@ class Measures:
             frame[name] = events[name].astype("category").cat.codes.astype(np.int64) if name in events else -1
         for name in ("price", "discount"):
             frame[name] = events[name].to_numpy(dtype=np.float64) if name in events else np.nan
+        # What a coupon takes off is one shopper's price; facts about campaigns are about the shelf's.
+        redeemed = frame.loc[frame["role"] == "coupon_redeem", "session_id"]
+        frame.loc[frame["session_id"].isin(redeemed[redeemed >= 0]), "discount"] = 0.0
         self.log, self.frame = log, frame
         self.views = frame[(frame["role"] == "view") & (frame["item_id"] >= 0)]
         self.lines = frame[frame["role"] == "purchase"]

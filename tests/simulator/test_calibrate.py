@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 import simulator
+from eventlog.console import run
 from eventlog.errors import InputError
 from eventlog.log import EventLog, tidy
 from simulator import calibrate as calibration
 from simulator import realism, scenario, tally
+from simulator.__main__ import main
 from simulator.calibrate import calibrate, mu_of
 from simulator.search import search
 
@@ -161,3 +163,26 @@ def test_purchases_alone_can_be_fitted(their_log):
 def test_wrong_numbers_are_named(their_log, given, words):
     with pytest.raises(InputError, match=words):
         calibrate(their_log, **given)
+
+
+def test_every_setting_that_is_searched_exists():
+    known = {key: (low, high) for key, _, low, high, _ in scenario.settings()}
+    for key, (how, step, facts) in calibration.MOVES.items():
+        low, high = known[key]
+        assert calibration.OUT[how](calibration.INTO[how]((low + high) / 2)) == pytest.approx((low + high) / 2, rel=1e-3)
+        assert step > 0
+        assert facts
+
+
+def test_the_command_writes_a_scenario_that_can_be_simulated(their_log, tmp_path, capsys):
+    their_log.write(tmp_path / "log")
+    out = tmp_path / "mine.toml"
+    with pytest.raises(SystemExit) as end:
+        run(main, ["calibrate", str(tmp_path / "log"), "--out", str(out), "--trials", "2", "--users", "300"])
+    assert end.value.code == 0
+    assert "after 2 looks" in capsys.readouterr().out
+    assert len(simulator.simulate(str(out), users=20, days=7, seed=1)) > 0
+    with pytest.raises(SystemExit) as end:
+        run(main, ["calibrate", str(tmp_path / "log"), "--out", str(tmp_path / "mine.json")])
+    assert end.value.code == 2
+    assert "ends in .toml" in capsys.readouterr().err
