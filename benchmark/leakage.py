@@ -146,11 +146,19 @@ def _copies(source: EventLog, log: EventLog, split: TimeSplit) -> Iterator[str]:
     known = stretches[last < to_ms(split.cut)] if source is log else _stretches(source)[0]
     if late.sum() < 100 or len(known) == 0 or time.empty:
         return
-    share = float(np.isin(stretches[late], known).mean())
-    usual = float(np.isin(stretches[before], stretches[last < to_ms(split.cut - window)]).mean()) if before.any() else 0.0
+    share = _share_within(stretches[late], known)
+    usual = _share_within(stretches[before], stretches[last < to_ms(split.cut - window)])
     if share > COPIES + 3 * usual:
         yield (f"{share:.1%} of the stretches of {RUN} rows after the cut stand before it as well ({usual:.1%} is usual in this log): "
                "are rows copied across the cut?")
+
+
+def _share_within(some: np.ndarray, known: np.ndarray) -> float:
+    """The share of `some` that stands in `known`; by a sort, which is faster than np.isin's hash table."""
+    if len(some) == 0 or len(known) == 0:
+        return 0.0
+    known = np.sort(known)
+    return float((known[np.minimum(np.searchsorted(known, some), len(known) - 1)] == some).mean())
 
 
 def _stretches(log: EventLog) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -164,9 +172,7 @@ def _stretches(log: EventLog) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     row = np.zeros(len(events), dtype=np.uint64)
     for name in ("event", "item_id", "price", "quantity"):
         if name in events:
-            texts = events[name].astype("category")
-            hashes = pd.util.hash_array(texts.cat.categories.astype(str).to_numpy(dtype=object), categorize=False)
-            row = row * np.uint64(1_000_003) + np.append(hashes, np.uint64(7))[texts.cat.codes.to_numpy()]
+            row = row * np.uint64(1_000_003) + _hashes(events[name])
     gap = np.append(0, np.diff(time)) / 1000.0
     rough = np.log2(1 + np.maximum(gap, 0)).astype(np.uint64)  # to a factor of two: a copy may be jittered
     found = row[:n].copy()
@@ -175,6 +181,15 @@ def _stretches(log: EventLog) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     last = RUN - 1
     keep = (user[:n] == user[last:]) & (time[last:] > time[:n]) & (time[last:] - time[:n] < 7 * DAY_MS)
     return found[keep], time[last:][keep], time[:n][keep]
+
+
+def _hashes(values: pd.Series) -> np.ndarray:
+    """(n,) uint64, the same for the same value in every log."""
+    if pd.api.types.is_numeric_dtype(values):
+        return pd.util.hash_array(values.to_numpy(dtype=np.float32, na_value=np.nan))
+    texts = values.astype("category")
+    hashes = pd.util.hash_array(texts.cat.categories.astype(str).to_numpy(dtype=object), categorize=False)
+    return np.append(hashes, np.uint64(7))[texts.cat.codes.to_numpy()]
 
 
 def _telling_columns(train: Examples) -> Iterator[str]:
