@@ -75,11 +75,13 @@ class Fraudsters:
         population.n_devices += self.n_rings
         self.card = np.full(self.n_rings, -1, dtype=np.int64)         # of each ring, now
         level = np.bincount(world.category, world.log_price) / np.bincount(world.category)
-        clients = rng.integers(0, world.n_items, max(2, self.n_rings // 2))  # who pays for praise pays several rings
+        clients = rng.integers(0, world.n_items, max(8, self.n_rings))  # who pays for praise pays several rings
         targets = clients[rng.integers(0, len(clients), (self.n_rings, TARGETS))].astype(np.int32)
         self.crime = Crime(scenario, world, population, np.flatnonzero(level >= np.median(level)), targets, rng)
         habit = np.array([t.habit for t in TYPOLOGIES], dtype=np.float32)
         self.habit = np.exp(habit[:, None] * rng.standard_normal((len(TYPOLOGIES), len(population)), dtype=np.float32))
+        busy = np.array([t.ring_habit for t in TYPOLOGIES])
+        self.activity = np.exp(busy[:, None] * rng.standard_normal((len(TYPOLOGIES), self.n_rings)))
         self.served = np.zeros((len(TYPOLOGIES), len(population)), dtype=bool)
         # Night owls, but most of the day is theirs too.
         hours = np.ones(24)
@@ -139,12 +141,15 @@ class Fraudsters:
         n = min(n, len(candidates)) if typology.once else n * (len(candidates) > 0)
         if n == 0:
             return Attacks.none()
-        weight = self.habit[kind, candidates].astype(np.float64)
+        activity = self.activity[kind]
+        mine = population.ring[candidates]
+        weight = self.habit[kind, candidates] * np.where(mine >= 0, activity[mine], activity.mean())
         user = rng.choice(candidates, n, replace=not typology.once, p=weight / weight.sum())
         time = day * DAY + (rng.choice(24, n, p=self.hours) + rng.random(n)) * 3_600
         order = np.argsort(time, kind="stable")
         time, user = time[order], user[order]
-        ring = np.where(population.ring[user] >= 0, population.ring[user], rng.integers(0, self.n_rings, n)).astype(np.int32)
+        whose = rng.choice(self.n_rings, n, p=activity / activity.sum())
+        ring = np.where(population.ring[user] >= 0, population.ring[user], whose).astype(np.int32)
         if not typology.victim:
             population.ring[user] = ring  # a sleeper shows whose he is
         self.served[kind, user] = True

@@ -86,6 +86,7 @@ class Typology(ABC):
     victim: bool = False         # it runs on an honest customer's account
     once: bool = False           # an account serves it once
     habit: float = 0.0           # sd over accounts of the log of how often each serves it; large = serial offenders
+    ring_habit: float = 0.0      # the same over rings; large = a few rings do most of it
     card_reuse: float = 0.3      # probability that the ring's last card is used again
     browses: bool = True         # its sessions are played by the shoppers' engine
 

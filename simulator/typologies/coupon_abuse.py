@@ -17,6 +17,7 @@ class CouponAbuse(Typology):
     label = "coupon_abuse"
     of = "orders"
     once = True
+    ring_habit = 1.0
     card_reuse = 0.7
 
     def candidates(self, crime: Crime, now: float, served: np.ndarray) -> np.ndarray:
@@ -31,8 +32,8 @@ class CouponAbuse(Typology):
         return 0.1 + 0.5 * mimicry, 0.7 + 0.28 * mimicry, 0.15 + 0.5 * mimicry
 
     def brief(self, crime: Crime, goals: Goals, who: np.ndarray) -> None:
-        """In, order with the coupon, out."""
+        """In, order with the coupon, out; who is careful lets some accounts order without, as new customers do."""
         m = crime.mimicry
         goals.price[who] *= m + 0.5 * (1 - m)
         goals.leave[who] += 0.8 * (1 - m)
-        go_shopping(goals, who, own_taste=0.4 + 0.4 * m, redeem=1.0)
+        go_shopping(goals, who, own_taste=0.4 + 0.4 * m, redeem=1.0 - 0.5 * m)
