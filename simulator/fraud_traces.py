@@ -20,11 +20,11 @@ DAY_MS = 86_400_000
 COLUMNS = ("user_id", "session_id", "order_id", "device", "payment_method", "country", "category", "brand", "item_id", "channel")
 # Traces that a shop computes from its log alone; the others use the truth of earlier sessions.
 VISIBLE = (
-    "value", "lines", "above_level", "dearest", "level", "quantity", "looks_category", "looks_item", "looks_brand", "past_category",
-    "past_item", "past_brand", "carted", "user_category", "device_sessions_user", "device_sessions", "device_elsewhere", "user_sessions",
-    "days_known", "days_since", "days_since_order", "away", "country", "channel", "seen_there", "hour", "days_since_signup", "views",
-    "searches", "carts", "uncarts", "failed", "views_above", "categories", "past_views_above", "past_views", "cards", "card_new",
-    "card_first_new", "card_elsewhere", "minutes", "seconds_per_view",
+    "value", "lines", "above_level", "dearest", "level", "quantity", "discount", "redeemed", "looks_category", "looks_item",
+    "looks_brand", "past_category", "past_item", "past_brand", "carted", "user_category", "device_sessions_user", "device_sessions",
+    "device_elsewhere", "user_sessions", "days_known", "days_since", "days_since_order", "away", "country", "channel", "seen_there",
+    "hour", "days_since_signup", "views", "searches", "carts", "uncarts", "failed", "views_above", "categories", "past_views_above",
+    "past_views", "cards", "card_new", "card_first_new", "card_elsewhere", "minutes", "seconds_per_view",
 )
 
 
@@ -96,6 +96,7 @@ class _Reader:
         orders = pd.DataFrame({
             "value": np.log(by_order["money"].sum()), "lines": by_order.size(), "above_level": by_order["above"].mean(),
             "dearest": by_order["above"].max(), "level": by_order["level"].mean(), "quantity": by_order["quantity"].max(),
+            "discount": by_order["discount"].max(),
             "looks_category": by_order["in_category_id"].sum(), "looks_item": by_order["in_item_id"].sum(),
             "looks_brand": by_order["in_brand"].sum(), "past_category": by_order["past_category_id"].mean(),
             "past_item": by_order["past_item_id"].mean(), "past_brand": by_order["past_brand"].mean(), "carted": by_order["carted"].mean(),
@@ -175,7 +176,8 @@ class _Reader:
         distinct = np.bincount(of[one_of_each], minlength=self.n)
         return {
             "views": views, "searches": self.count("search"), "carts": self.count("cart"), "uncarts": self.count("uncart"),
-            "failed": self.count("payment_failed"), "views_above": total / np.maximum(views, 1), "categories": distinct.astype(np.float64),
+            "failed": self.count("payment_failed"), "redeemed": self.count("coupon_redeem"),
+            "views_above": total / np.maximum(views, 1), "categories": distinct.astype(np.float64),
             "past_views_above": earlier(self.user, self.start, total) / (before + 3), "past_views": before,
         }
 
@@ -207,6 +209,7 @@ class _Reader:
             "order": self.code["order_id"][row], "row": row, "session": session, "time": self.when[row],
             "money": np.exp(self.price[row]), "above": above, "level": self.level[category], "resale": self.resells[category],
             "quantity": self.log.events["quantity"].to_numpy(dtype=np.float64)[row],
+            "discount": np.nan_to_num(self.log.events["discount"].to_numpy(dtype=np.float64)[row]),
         })
         for name, column in (("category_id", "category"), ("item_id", "item_id"), ("brand", "brand")):
             value, seen = self.code[column][row], self.code[column][self.views]
