@@ -43,8 +43,9 @@ DEFAULT_DELTA = 0.1  # times 1 / users
 MOVES: dict[str, tuple[str, float, dict[str, float]]] = {
     "shoppers.visits": ("log", 0.5, {"sessions per user, geometric mean": 0.7, "orders per buyer": 0.6}),
     "shoppers.visits_shape": ("log", 0.4, {"sessions per user, sd of log": -0.25}),
-    "checkout.cart": ("as is", 0.5, {"add_to_cart / view": 0.9, "sessions that buy": 0.7, "users who buy": 0.5}),
-    "checkout.begin": ("as is", 0.5, {"purchase / add_to_cart": 0.6, "sessions that buy": 0.5}),
+    "checkout.cart": ("as is", 0.5, {"add_to_cart / view": 0.9, "sessions that buy": 0.7, "users who buy": 0.5,
+                                       "basket, mean lines": 0.1, "basket, share with one line": -0.1}),
+    "checkout.begin": ("as is", 0.5, {"purchase / add_to_cart": 0.6, "sessions that buy": 0.5, "orders per buyer": 0.2}),
     "checkout.forget": ("logit", 0.5, {"purchase / add_to_cart": -0.1}),
     "sessions.leave": ("logit", 0.4, {"session length, mean": -0.35}),
     "sessions.leave_sigma": ("as is", 0.3, {"session length, sd of log(length - 1)": 0.15}),

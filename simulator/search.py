@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 HUBER = 3.0     # residuals beyond this many tolerances count linearly: one fact out of reach must not spoil the others
+NOISE = 0.5     # changes of a residual below this are taken for chance: the guess is kept
 GUESSES = 8     # looks with the guessed Jacobian before differences are taken
 
 
@@ -53,12 +54,13 @@ def search(
             best = here
             for p in range(len(start)):
                 x = here.x.copy()
-                x[p] += 0.5 * step[p] if x[p] + 0.5 * step[p] <= high[p] else -0.5 * step[p]
+                x[p] += step[p] if x[p] + step[p] <= high[p] else -step[p]
                 there = look(np.clip(x, low, high))
                 used += 1
                 yield there
                 if there.x[p] != here.x[p]:
-                    jacobian[:, p] = (there.residual - here.residual) / (there.x[p] - here.x[p])
+                    change = there.residual - here.residual
+                    jacobian[:, p] = np.where(np.abs(change) > NOISE, change / (there.x[p] - here.x[p]), guess[:, p])
                 best = min(best, there, key=lambda found: found.loss)
             here, differenced, damping, failures = best, True, 0.3, 0
             continue
