@@ -164,7 +164,7 @@ def test_qini_and_auuc_equal_naive_forms(seed: int) -> None:
 
 def test_constant_perfect_and_random_uplift() -> None:
     rng = np.random.default_rng(0)
-    n = 20_000
+    n = 4_000
     moved = rng.random(n) < 0.3  # these buy if and only if treated; of the others one in five buys anyway
     y0 = ~moved & (rng.random(n) < 0.2)
     treated = (rng.random(n) < 0.5).astype(float)
@@ -178,11 +178,11 @@ def test_constant_perfect_and_random_uplift() -> None:
     average = label[treated == 1].mean() - label[treated == 0].mean()
     assert constant == pytest.approx({"qini": 0.0, "auuc": average / 2, metrics.TRUE_UPLIFT: moved.mean()})
     perfect = values(moved.astype(float))
-    assert perfect["qini"] == pytest.approx(0.3 * 0.7 / 2, abs=0.01)
+    assert perfect["qini"] == pytest.approx(0.3 * 0.7 / 2, abs=0.015)
     assert perfect[metrics.TRUE_UPLIFT] == pytest.approx(1.0)
     chance = values(rng.uniform(-1, 1, n))
-    assert chance["qini"] == pytest.approx(0.0, abs=0.01)
-    assert values(-moved.astype(float))["qini"] == pytest.approx(-perfect["qini"], abs=0.01)
+    assert chance["qini"] == pytest.approx(0.0, abs=0.02)
+    assert values(-moved.astype(float))["qini"] == pytest.approx(-perfect["qini"], abs=0.02)
 
 
 def test_effects_beyond_one_are_refused() -> None:
