@@ -134,7 +134,8 @@ class NeuralModel(Model):
         self.label_head_.learn_scale(known)
         if self.logistic_start:
             treatment = arms(train).astype(np.float64) if uplift else None
-            self.label_head_.begin_as_logistic(known, train.target, treatment, strength=self.strength)
+            strength = self.strength / 10 if uplift else self.strength  # effects vary less than outcomes do
+            self.label_head_.begin_as_logistic(known, train.target, treatment, strength=strength)
         # Trees see the table better than a network does, and the network sees the order of events: their errors differ.
         self.trees_: Bag | None = None
         self.share_ = (0.5 if self.features_.at_event_ else 0.0) if self.trees is None else self.trees

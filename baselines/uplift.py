@@ -27,7 +27,7 @@ Base = Literal["logistic", "lightgbm"]
 Predict = Callable[[np.ndarray], np.ndarray]  # (n, n_features) -> (n,)
 
 CLIP = 0.05          # propensities are kept this far from 0 and 1: nobody's weight exceeds 20
-RIDGE = 300.0        # penalty of an effect's linear model: effects vary far less than outcomes do
+RIDGE = 3_000.0      # penalty of an effect's linear model: effects vary far less than outcomes do
 
 
 class UpliftLearner(Model):
