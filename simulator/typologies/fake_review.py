@@ -41,7 +41,7 @@ class FakeReview(Typology):
         rng, m, n, item = crime.rng, crime.mimicry, len(attacks), attacks.ref.astype(np.int32)
         opened = start + 4.0 + 16.0 * rng.random(n)
         time = start + 20.0 + 100.0 * rng.random(n)
-        score = 4.8 - 0.6 * m + 0.3 * m * crime.world.quality[item] + (0.4 + 0.4 * m) * rng.standard_normal(n)
+        score = 4.8 - 0.8 * m + 0.3 * m * crime.world.quality[item] + (0.4 + 0.5 * m) * rng.standard_normal(n)
         price = browser.prices[item]
         browser.rows.add(tape.LOGIN, session=session, time=start)
         browser.rows.add(tape.VIEW, session=session, time=opened, item=item, price=price, p_choice=1.0, rank=0)
