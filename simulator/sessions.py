@@ -1,4 +1,4 @@
-"""A burst: all sessions of a window of time browsed side by side, each step of all of them one numpy batch.
+"""Sessions: how a shopper walks through the shop, compiled.
 
 A session is intent -> page -> examination -> click, again and again. A page of K items is examined from the top, one
 rank further with probability `examine` (the cascade model of Craswell et al. 2008); among what was examined, the items
@@ -6,27 +6,40 @@ that can be opened again and the outside option, the choice is a multinomial log
 
     P(click k) = w_k * sum_{d >= k} P(depth = d) / (w_0 + sum_{j <= d} w_j),      w = exp(utility),
 
-which is drawn by inversion, so that the probability of every choice is known exactly and kept as truth.
+which is drawn by inversion, so that the probability of every choice is known exactly and kept as truth. All draws are
+keyed by (shopper, visit, step, purpose): see `draws`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
+from numba import njit
 
 from . import tape
-from .recommender import Slates
-from .scenario import Scenario
-from .shoppers import BOUGHT, CART, CHANNELS, MEMORY, RECENT, Population
+from .draws import normal, uniform
+from .recommender import ITEM_VARIANTS, PAGES, Slates
+from .scenario import SECTIONS, Scenario
+from .shoppers import BOUGHT, CART, CHANNELS, COUNTRIES, MEMORY, RECENT, Population
 from .world import DAY, TIERS, World
 
 MATCH_CENTRE = 4.0  # utility of a clicked item that leaves the log-odds to cart where the scenario puts them
+UNKNOWN = 2  # not in the shop yet
+GREYED = math.exp(-2.0)  # weight of an item that is out of stock
+N_CHANNELS, N_COUNTRIES, N_TIERS = len(CHANNELS), len(COUNTRIES), len(TIERS)
+# Purposes of draws: the first 64 belong to the session, then 64 to each step; drift and intent take two for each style.
+OWN_DEVICE, FRESH_DEVICE, ABROAD, WHERE, DIRECT, CHANNEL, KEEP, BACK, CATEGORY, AGAIN, REPLENISH, LEAVE = range(12)
+DRIFT, INTENT, TILL = 1 << 20, 1 << 21, 1 << 22
+STEP = 64
+CLICK, DWELL, VARIANT, NEXT, TO_CART, CART_TIME, SOUR, STAY, THEN, QUERY, QUERY_TIME, QUERY_VARIANT = 0, 1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12
 
 
 @dataclass
 class Goals:
-    """What each session of a burst is after; fraudsters are shoppers with other goals. All (n,), changed in place."""
+    """What each session of fraudsters is after; they are shoppers with other goals. All (n,), changed in place."""
 
     price: np.ndarray      # float32, utility lost per unit of log price
     leave: np.ndarray      # float32, log-odds to leave when nothing is clicked
@@ -41,7 +54,7 @@ class Goals:
 
 @dataclass
 class Visits:
-    """Sessions to be played: at most one per shopper. All (n,)."""
+    """Sessions of fraudsters: whose account, with what in hand. All (n,)."""
 
     user: np.ndarray      # int64
     start: np.ndarray     # float64 seconds
@@ -55,287 +68,393 @@ class Visits:
         return len(self.user)
 
 
-@dataclass
-class Burst:
-    """Sessions while they are played. Row s of every array is session s of the burst."""
+GOAL = np.dtype([("price", "f4"), ("leave", "f4"), ("cart", "f4"), ("begin", "f4"), ("fail", "f4"), ("own_taste", "f4"), ("redeem", "f4"),
+                 ("attempts", "i4"), ("category", "i4"), ("ring", "i4"), ("device", "i8"), ("card", "i8"), ("country", "i1"),
+                 ("typology", "i1")], align=True)
 
-    visits: Visits
-    goals: Goals
-    session: np.ndarray    # (n,) int32 number of the session in the shard
-    time: np.ndarray       # (n,) float64 seconds, now
-    vector: np.ndarray     # (n, n_styles + 3) float32, weights of the item features
-    focus: np.ndarray      # (n,) int32 category that the session is about
-    views: np.ndarray      # (n,) int32
-    bought: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))  # (n,) set by the checkout
+
+def goal_records(visits: Visits, goals: Goals) -> np.ndarray:
+    """(n,) GOAL: what compiled code reads of fraudsters' sessions."""
+    table = np.zeros(len(visits), dtype=GOAL)
+    for part in (goals, visits):
+        for f in fields(part):
+            if f.name in GOAL.names:  # type: ignore[operator]
+                table[f.name] = getattr(part, f.name)
+    return table
+
+
+def rules(scenario: Scenario) -> np.ndarray:
+    """(1,) record of the scenario's numbers, `section_name` each."""
+    numbers = {f"{section}_{f.name}": getattr(getattr(scenario, section), f.name)
+               for section in SECTIONS for f in fields(getattr(scenario, section))
+               if isinstance(getattr(getattr(scenario, section), f.name), int | float)}
+    record = np.zeros(1, dtype=np.dtype([(name, "f8") for name in numbers]))
+    for name, value in numbers.items():
+        record[name] = value
+    return record
+
+
+def shelf_records(world: World) -> np.ndarray:
+    """(n_items,) records: what a shopper sees of an item; `price`, `weight_z` and `stocked` are set day by day."""
+    styles = world.style.shape[1]
+    table = np.zeros(world.n_items, dtype=np.dtype([
+        ("feature", "f4", (styles + 3,)), ("lift", "f4"), ("price", "f4"), ("off", "f4"), ("appeal", "f4"), ("quality", "f4"),
+        ("category", "i4"), ("brand", "i4"), ("stocked", "u1")], align=True))
+    table["feature"] = np.column_stack([world.style, world.price_z, world.quality, world.appeal])
+    table["appeal"], table["quality"], table["category"], table["brand"] = world.appeal, world.quality, world.category, world.brand
+    table["stocked"] = 1
+    return table
+
+
+def walk_record(scenario: Scenario, world: World) -> np.ndarray:
+    """(1,) record: the session that is being played."""
+    reach = RECENT + scenario.sessions.slate
+    return np.zeros(1, dtype=np.dtype([
+        ("key", "u8"), ("time", "f8"), ("session", "i8"), ("page", "i8"), ("query", "i8"), ("depth", "i8"), ("device", "i8"),
+        ("card", "i8"), ("order", "i8"), ("user", "i8"), ("focus", "i4"), ("last", "i4"), ("views", "i4"), ("ring", "i4"),
+        ("attempts", "i4"), ("category", "i4"),
+        ("price", "f4"), ("leave", "f4"), ("cart", "f4"), ("begin", "f4"), ("fail", "f4"),
+        ("own_taste", "f4"), ("redeem", "f4"), ("pull", "f4"), ("typology", "i1"), ("country", "i1"), ("channel", "i1"), ("bought", "u1"),
+        ("vector", "f4", (world.style.shape[1] + 3,)), ("items", "i4", (reach,)), ("weight", "f8", (reach,)), ("chance", "f8", (reach,)),
+        ("depths", "f8", (scenario.sessions.slate,)),
+    ], align=True))
 
 
 class Browser:
-    """Plays bursts for one shard. `show` sets what is on the shelves before each burst."""
+    """What a shard's sessions share: shelves, pages, and the rolls they write to."""
 
-    def __init__(self, scenario: Scenario, world: World, population: Population, rows: tape.Tape, rng: np.random.Generator) -> None:
-        self.scenario, self.world, self.population, self.rows, self.rng = scenario, world, population, rows, rng
-        self.n_sessions = 0
-        self.session_table: list[dict[str, np.ndarray]] = []
-        self.exposures: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []  # (exposure, slate row, slate items) per page load
-        self.exposure_session: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-        self.clicks: list[tuple[np.ndarray, np.ndarray]] = []
-        self.n_exposures = 0
-        slate, examine = scenario.sessions.slate, scenario.sessions.examine
+    def __init__(self, scenario: Scenario, world: World, population: Population, rng: np.random.Generator) -> None:
+        self.scenario, self.world, self.population, self.rng = scenario, world, population, rng
+        self.rows = tape.Tape()
+        self.sessions = tape.Roll(tape.SESSION)
+        self.orders = tape.Roll(tape.ORDER)
+        slate = scenario.sessions.slate
+        self.pages = tape.Roll(np.dtype([
+            ("time", "f8"), ("session", "i4"), ("policy", "i1"), ("items", "i4", (slate,)), ("price", "f4", (slate,)),
+            ("known", "u1", (slate,)), ("clicked", "u1", (slate,))], align=True))
+        self.rules, self.shelf, self.walk = rules(scenario), shelf_records(world), walk_record(scenario, world)
+        examine = scenario.sessions.examine
         depth = examine ** np.arange(slate) * (1 - examine)
         depth[-1] = examine ** (slate - 1)
-        self.depth = depth.astype(np.float32)  # (slate,) probability to look at exactly the first 1, 2, ... ranks
-        self.satiated = np.float32(np.exp(-scenario.sessions.satiation))
-        self.features = np.column_stack([world.style, world.price_z, world.quality, world.appeal]).astype(np.float32)
-        self.pair = (world.category // 2).astype(np.int32)
+        self.walk["depths"] = depth  # probability to look at exactly the first 1, 2, ... ranks
 
     def show(self, slates: Slates, day: int) -> None:
-        """Put the prices and pages of `day` in place."""
+        """Put the prices, stocks and pages of `day` in place."""
         self.slates = slates
-        self.prices = self.world.prices(day)
-        self.discount = self.world.discount[min(day, self.world.days - 1)]
-        self.features[:, -3] = self.world.price_z + np.log1p(-self.discount)[self.world.category]
-        # Inclusive value: a category that is cheap today is worth a look (logsum of a nested logit, to first order).
-        self.category_lift = (-1.5 * np.log1p(-self.discount)).astype(np.float32)
-
-    # --- opening -------------------------------------------------------------------------------------------------
-
-    def open(self, visits: Visits, goals: Goals) -> Burst:
-        """Start the sessions: device, channel, intent, first page's weights."""
-        population, rng, n = self.population, self.rng, len(visits)
-        user, attacked = visits.user, visits.typology >= 0
-        own = np.where(rng.random(n) < 0.78, 0, 1)
-        fresh = (rng.random(n) < 0.035) & ~attacked
-        codes = population.n_devices + np.cumsum(fresh) - 1
-        population.device[user[fresh], 1] = codes[fresh]
-        population.n_devices += int(fresh.sum())
-        device = np.where(fresh, codes, population.device[user, own])
-        device = np.where(visits.device >= 0, visits.device, device)
-        abroad = (rng.random(n) < 0.02) & ~attacked
-        country = np.where(abroad, rng.integers(0, 8, n), population.country[user])
-        country = np.where(visits.country >= 0, visits.country, country).astype(np.int8)
-        channel = np.where(rng.random(n) < 0.5, 0, rng.integers(1, len(CHANNELS), n)).astype(np.int8)
-        session = np.arange(self.n_sessions, self.n_sessions + n, dtype=np.int32)
-        self.n_sessions += n
-        self.session_table.append({
-            "user": user.astype(np.int32), "device": device, "country": country, "channel": channel,
-            "typology": visits.typology, "ring": visits.ring,
-        })
-        focus = self._intents(visits, goals)
-        setting = self.scenario.shoppers
-        drift = rng.normal(0, setting.drift, (n, population.taste.shape[1])).astype(np.float32)
-        population.taste[user] += np.where(attacked[:, None], 0, drift)
-        style = (population.taste[user] + population.intent_style[user, 0]) * goals.own_taste[:, None]
-        vector = np.column_stack([style, -goals.price, np.full(n, 0.4), np.ones(n)]).astype(np.float32)
-        return Burst(visits=visits, goals=goals, session=session, time=visits.start.copy(), vector=vector, focus=focus,
-                     views=np.zeros(n, dtype=np.int32), bought=np.zeros(n, dtype=bool))
+        today = self.world.shelf(day)
+        self.today = today
+        self.prices, self.discount = today.prices, today.discount
+        self.shelf["price"], self.shelf["lift"] = today.prices, today.lift
+        self.shelf["stocked"] = np.where(self.world.launched > day, UNKNOWN, today.stocked)
+        self.shelf["off"] = today.discount[self.world.category]
+        self.shelf["feature"][:, -3] = self.world.price_z + np.log(today.prices) - self.world.log_price
+        self.rules["checkout_payment_failure"], self.rules["checkout_late"] = today.payment_failure, today.late
+        self.rules["checkout_begin"] = self.scenario.checkout.begin + today.begin
 
     def desk_sessions(self, user: np.ndarray, *, channel: np.ndarray | None = None, **given: np.ndarray) -> np.ndarray:
         """(n,) int32 numbers of new sessions in which nothing is browsed, from one of the shopper's devices.
 
         `given`: `typology`, `ring`, `device` and `country` (n,) of fraudsters; -1 = honest, none, the account's own.
         """
-        n, population = len(user), self.population
-        session = np.arange(self.n_sessions, self.n_sessions + n, dtype=np.int32)
-        self.n_sessions += n
+        n, population, first = len(user), self.population, self.sessions.n
         device = population.device[user, np.where(self.rng.random(n) < 0.78, 0, 1)]
-        own = {"device": device, "country": population.country[user], "typology": np.full(n, -1, dtype=np.int8),
-               "ring": np.full(n, -1, dtype=np.int32)}
+        own = {"device": device, "country": population.country[user], "typology": np.full(n, -1), "ring": np.full(n, -1)}
         for name, values in given.items():
-            own[name] = np.where(values >= 0, values, own[name]).astype(own[name].dtype)
-        channel = np.zeros(n, dtype=np.int8) if channel is None else channel
-        self.session_table.append({"user": user.astype(np.int32), "channel": channel, **own})
-        return session
+            own[name] = np.where(values >= 0, values, own[name])
+        self.sessions.extend(n, user=user, channel=0 if channel is None else channel, **own)
+        return np.arange(first, first + n, dtype=np.int32)
 
-    def _intents(self, visits: Visits, goals: Goals) -> np.ndarray:
-        """(n,) int32 category of each session: the unfinished intent, the one before it, or a new one."""
-        population, rng, setting = self.population, self.rng, self.scenario.sessions
-        user, now, n = visits.user, visits.start, len(visits)
-        alive = np.exp(-(now[:, None] - population.intent_time[user]) / (setting.intent_days * DAY)) * (population.intent[user] >= 0)
-        u = rng.random((n, 2))
-        keep = u[:, 0] < 0.9 * alive[:, 0]
-        back = ~keep & (u[:, 1] < 0.7 * alive[:, 1])
-        new = ~keep & ~back
-        swap = user[back | new]
-        population.intent[swap] = population.intent[swap, ::-1]
-        population.intent_style[swap] = population.intent_style[swap, ::-1]
-        population.intent_time[swap] = population.intent_time[swap, ::-1]
-        who = user[new]
-        logit = population.category_logit[who] + self.category_lift
-        share = np.exp(logit - logit.max(1, keepdims=True)).cumsum(1)
-        category = (share < rng.random(len(who))[:, None] * share[:, -1:]).sum(1)
-        category = np.minimum(category, self.world.n_categories - 1)
-        again = population.bought[who, rng.integers(0, BOUGHT, len(who))]
-        again = np.where(rng.random(len(who)) < setting.replenish, again, -1)
-        buys = who[again >= 0]  # the item comes to mind with its category
-        population.recent[buys, 1:] = population.recent[buys, :-1]
-        population.recent[buys, 0] = again[again >= 0]
-        population.intent[who, 0] = np.where(again >= 0, self.world.category[again], category)
-        population.intent_style[who, 0] = rng.normal(0, setting.intent_style, (len(who), population.taste.shape[1]))
-        population.intent_time[user, 0] = now
-        return np.where(goals.category >= 0, goals.category, population.intent[user, 0]).astype(np.int32)
 
-    # --- browsing ------------------------------------------------------------------------------------------------
+# --- compiled ---------------------------------------------------------------------------------------------------------
 
-    def browse(self, burst: Burst) -> None:
-        """Play all sessions of the burst to their end, writing searches, views and carts to the tape."""
-        rng, setting, population = self.rng, self.scenario.sessions, self.population
-        n, user = len(burst.visits), burst.visits.user
-        # What is within reach, (n, RECENT + slate): the items that can be opened again, then the page.
-        self.items = np.full((n, RECENT + setting.slate), -1, dtype=np.int32)
-        self.weight = np.zeros(self.items.shape, dtype=np.float32)  # exp(utility)
-        known = population.recent[user]
-        habit = (known[:, :, None] == population.bought[user][:, None, :]).any(2) & (known >= 0)
-        self.items[:, :RECENT] = known
-        self.weight[:, :RECENT] = self._weights(burst, np.arange(n), known) * np.exp(
-            np.float32(setting.reopen) + np.float32(setting.habit) * habit)
-        self.last = np.full(n, -1, dtype=np.int32)
-        self.query = burst.focus.astype(np.int64) * self.world.facets
-        self.depth_of_list = np.zeros(n, dtype=np.int64)
-        self.next_page = np.full(n, -1, dtype=np.int64)   # row of the slate to be shown next, -1 = stay on the page
-        self.shown = np.full(n, -1, dtype=np.int64)       # exposure on the screen
-        self._enter(burst)
-        act = np.arange(n)
-        for _ in range(setting.longest):
-            if len(act) == 0:
+
+class Shop(NamedTuple):
+    """What compiled code knows of the shop on a day."""
+
+    rules: np.ndarray      # (1,) see `rules`
+    shelf: np.ndarray      # (n_items,) see `shelf_records`
+    slates: np.ndarray     # (n_slates, slate) int32
+    policy: np.ndarray     # (n_slates,) int8
+    n_queries: int
+    variants: int
+    home: np.ndarray       # (n_pairs, brands) int32
+    partner: np.ndarray    # (n_categories,) int32
+    facets: int
+    lift: np.ndarray       # (n_categories,) float64, fall of each category's log price today
+    campaigns: np.ndarray  # (n,) campaigns.CAMPAIGN
+    goals: np.ndarray      # (n,) GOAL
+    n: int                 # shoppers; rows from n on are their twins
+    end: float             # of the log, seconds
+
+
+class Book(NamedTuple):
+    """What it writes into, and in `at` how much of each is written."""
+
+    rows: np.ndarray
+    sessions: np.ndarray
+    orders: np.ndarray
+    pages: np.ndarray
+    notes: np.ndarray
+    offers: np.ndarray
+    at: np.ndarray         # (8,) int64, by the places below
+
+
+ROWS, SESSIONS, ORDERS, SHOWN, NOTES, STOLEN, OFFERS, HONEST = range(8)
+
+
+@njit(cache=True)
+def write(book, event, s):  # type: ignore[no-untyped-def]
+    """Start a row of session `s`: returns it with everything blank but event, session and time."""
+    row = book.rows[book.at[ROWS]]
+    book.at[ROWS] += 1
+    row.event, row.session, row.time = event, s.session, s.time
+    row.card, row.item, row.order, row.query, row.rank, row.coupon, row.quantity = -1, -1, -1, -1, -1, -1, 0
+    row.price, row.rating, row.discount, row.p_choice = np.nan, np.nan, np.nan, np.nan
+    return row
+
+
+@njit(cache=True)
+def find_intent(p, s, rules, lift):  # type: ignore[no-untyped-def]
+    """What the session is about: the unfinished intent, the one before it, or a new one. `lift` is each category's mean log price cut."""
+    life = rules.sessions_intent_days * DAY
+    styles = p.taste.shape[0]
+    alive_0 = math.exp(-(s.time - p.intent_time[0]) / life) if p.intent[0] >= 0 else 0.0
+    alive_1 = math.exp(-(s.time - p.intent_time[1]) / life) if p.intent[1] >= 0 else 0.0
+    if uniform(s.key, KEEP) >= 0.9 * alive_0:
+        back = uniform(s.key, BACK) < 0.7 * alive_1
+        p.intent[0], p.intent[1] = p.intent[1], p.intent[0]
+        p.intent_time[0], p.intent_time[1] = p.intent_time[1], p.intent_time[0]
+        for k in range(styles):
+            p.intent_style[0, k], p.intent_style[1, k] = p.intent_style[1, k], p.intent_style[0, k]
+        if not back:
+            item = p.bought[int(uniform(s.key, AGAIN) * BOUGHT)]
+            if item >= 0 and uniform(s.key, REPLENISH) < rules.sessions_replenish:
+                for k in range(RECENT - 1, 0, -1):  # the item comes to mind with its category
+                    p.recent[k] = p.recent[k - 1]
+                p.recent[0] = item
+                p.intent[0] = -2 - item  # told apart by the caller, who knows the item's category
+            else:
+                # Nested logit: a category's inclusive value moves with its prices as far as the shopper minds them.
+                total, n = 0.0, p.category_logit.shape[0]
+                for c in range(n):
+                    total += math.exp(p.category_logit[c] + p.price * lift[c])
+                left, found = uniform(s.key, CATEGORY) * total, n - 1
+                for c in range(n):
+                    left -= math.exp(p.category_logit[c] + p.price * lift[c])
+                    if left < 0:
+                        found = c
+                        break
+                p.intent[0] = found
+            for k in range(styles):
+                p.intent_style[0, k] = rules.sessions_intent_style * normal(s.key, INTENT + 2 * k)
+    p.intent_time[0] = s.time
+
+
+@njit(cache=True)
+def set_vector(p, s, which):  # type: ignore[no-untyped-def]
+    """Weights of the item features: style, price, quality, appeal."""
+    styles = p.taste.shape[0]
+    for k in range(styles):
+        s.vector[k] = (p.taste[k] + p.intent_style[which, k]) * s.own_taste
+    s.vector[styles], s.vector[styles + 1], s.vector[styles + 2] = -s.price, 0.4, 1.0
+
+
+@njit(cache=True)
+def attraction(p, s, rules, item):  # type: ignore[no-untyped-def]
+    """exp(utility) of a shelf record."""
+    utility = item.lift
+    for k in range(s.vector.shape[0]):
+        utility += item.feature[k] * s.vector[k]
+    if item.brand == p.favourite[s.focus // 2]:
+        utility += rules.shoppers_brand_loyalty
+    if item.category == s.focus:
+        utility += rules.sessions_intent_match
+    weight = math.exp(min(utility, 30.0))
+    return weight if item.stocked == 1 else 0.0 if item.stocked == UNKNOWN else weight * GREYED
+
+
+@njit(cache=True)
+def load_page(p, s, shop, book):  # type: ignore[no-untyped-def]
+    """Show page `s.page`. What was opened before is reached by going back, not from the page."""
+    rules, shelf, slate = shop.rules[0], shop.shelf, shop.slates.shape[1]
+    satiated = math.exp(-rules.sessions_satiation)
+    keep = rules.truth_exposures > 0
+    if keep:
+        shown = book.pages[book.at[SHOWN]]
+        book.at[SHOWN] += 1
+        shown.time, shown.session, shown.policy = s.time, s.session, shop.policy[s.page]
+    for k in range(slate):
+        i = shop.slates[s.page, k]
+        weight, known = 0.0, False
+        if i >= 0:
+            for j in range(RECENT):
+                known = known or s.items[j] == i
+            if not known:
+                weight = attraction(p, s, rules, shelf[i])
+                if p.seen[i % MEMORY]:
+                    weight *= satiated
+        s.items[RECENT + k], s.weight[RECENT + k] = i, weight
+        if keep:
+            shown.items[k], shown.known[k], shown.clicked[k] = i, known, 0
+            shown.price[k] = shelf[i].price if i >= 0 else np.nan
+
+
+@njit(cache=True)
+def beside(shop, i, variant):  # type: ignore[no-untyped-def]
+    """Row of the slate of similar items of `i`; of complements for n_items + i."""
+    return (shop.n_queries * PAGES + 1) * shop.variants + i * ITEM_VARIANTS + variant
+
+
+@njit(cache=True)
+def search(p, s, shop, book, slot):  # type: ignore[no-untyped-def]
+    """Type a query for the focus: the category, a price tier (thrifty shoppers want budget), or the favourite brand."""
+    home, facets, u = shop.home, shop.facets, uniform(s.key, slot + QUERY)
+    facet = 0
+    if 0.45 <= u < 0.75:
+        thrift = s.price / max(shop.rules[0].shoppers_price_sensitivity, 1e-6)
+        facet = 1 + (0 if thrift > 1.25 else 1 if thrift > 0.75 else 2)
+    elif u >= 0.75:
+        for b in range(facets - 1 - N_TIERS - 1, -1, -1):
+            if b < home.shape[1] and home[s.focus // 2, b] == p.favourite[s.focus // 2]:
+                facet = 1 + N_TIERS + b
+    s.query, s.depth = s.focus * facets + facet, 0
+    row = write(book, tape.SEARCH, s)
+    row.query = s.query
+    s.time += 4.0 + 8.0 * uniform(s.key, slot + QUERY_TIME)
+    s.page = (s.query * shop.variants + int(uniform(s.key, slot + QUERY_VARIANT) * shop.variants)) * PAGES
+
+
+@njit(cache=True)
+def browse(p, s, shop, book):  # type: ignore[no-untyped-def]
+    """Play a session from its first page to its end, writing searches, views and carts."""
+    rules, shelf, variants = shop.rules[0], shop.shelf, shop.variants
+    reach, slate = s.items.shape[0], shop.slates.shape[1]
+    reopen = math.exp(rules.sessions_reopen)
+    for k in range(RECENT):
+        i = p.recent[k]
+        s.items[k], s.weight[k] = i, 0.0
+        if i >= 0:
+            habit = 0.0
+            for b in range(BOUGHT):
+                if p.bought[b] == i:
+                    habit = rules.sessions_habit
+            s.weight[k] = attraction(p, s, rules, shelf[i]) * reopen * math.exp(habit)
+    s.last, s.query, s.depth, s.views = -1, s.focus * shop.facets, 0, 0
+    for step in range(int(rules.sessions_longest)):
+        slot = STEP * (step + 1)
+        if step == 0:  # the first page: a search, a category, the front page, or what goes with the item seen last time
+            u, variant = uniform(s.key, slot + NEXT), int(uniform(s.key, slot + VARIANT) * variants)
+            if u < 0.15 and s.items[0] >= 0 and s.typology < 0:
+                s.page = beside(shop, s.items[0], variant % ITEM_VARIANTS)
+            elif 0.15 <= u < 0.27:
+                s.page = shop.n_queries * variants * PAGES + variant
+            elif u < 0.55:
+                s.page = (s.query * variants + variant) * PAGES
+            else:
+                search(p, s, shop, book, slot)
+            load_page(p, s, shop, book)
+            slot = STEP * (int(rules.sessions_longest) + 1)
+        # Probabilities of each item within reach.
+        inclusive = math.exp(rules.sessions_outside + rules.sessions_fatigue * s.views - rules.coupons_salience * s.pull)
+        for k in range(RECENT):
+            if s.items[k] != s.last:
+                inclusive += s.weight[k]
+        for k in range(slate):
+            inclusive += s.weight[RECENT + k]
+            s.chance[RECENT + k] = s.depths[k] / inclusive
+        tail = 0.0
+        for k in range(slate - 1, -1, -1):
+            tail += s.chance[RECENT + k]
+            s.chance[RECENT + k] = s.weight[RECENT + k] * tail
+        for k in range(RECENT):
+            s.chance[k] = s.weight[k] * tail if s.items[k] != s.last else 0.0
+        left, pick = uniform(s.key, slot + CLICK), -1
+        for k in range(reach):
+            left -= s.chance[k]
+            if left < 0:
+                pick = k
                 break
-            chance = self.weight[act]
-            chance[:, :RECENT] *= self.items[act, :RECENT] != self.last[act][:, None]
-            outside = np.exp(np.float32(setting.outside) + np.float32(setting.fatigue) * burst.views[act])
-            inclusive = (outside + chance[:, :RECENT].sum(1))[:, None] + chance[:, RECENT:].cumsum(1)  # of the first d ranks
-            tail = (self.depth / inclusive)[:, ::-1].cumsum(1)[:, ::-1]                                # (m, slate)
-            chance[:, :RECENT] *= tail[:, :1]
-            chance[:, RECENT:] *= tail
-            pick = (chance.cumsum(1) <= rng.random(len(act), dtype=np.float32)[:, None]).sum(1)
-            clicks = pick < chance.shape[1]
-            burst.time[act] += setting.dwell * np.exp(0.9 * rng.standard_normal(len(act), dtype=np.float32)) + 1.0
-            stay = clicks.copy()
-            self._click(burst, act[clicks], pick[clicks], chance[clicks])
-            stay[~clicks] = self._look_elsewhere(burst, act[~clicks])
-            act = act[stay]
-            self._load(burst, act[self.next_page[act] >= 0])
-        population.recent[user] = np.where(burst.visits.typology[:, None] >= 0, population.recent[user], self.items[:, :RECENT])
-        population.last_end[user] = burst.time
+        s.time += rules.sessions_dwell * math.exp(0.9 * normal(s.key, slot + DWELL)) + 1.0
+        s.page = -1
+        if pick >= 0:
+            click(p, s, shop, book, pick, slot)
+        else:
+            if uniform(s.key, slot + STAY) < 1.0 / (1.0 + math.exp(-s.leave)):
+                break
+            then = uniform(s.key, slot + THEN)
+            if then < 0.45:
+                s.depth += 1
+                s.page = (s.query * variants + int(uniform(s.key, slot + VARIANT) * variants)) * PAGES + min(s.depth, PAGES - 1)
+            else:
+                if then >= 0.85 and p.intent[1] >= 0 and s.category < 0:
+                    s.focus = p.intent[1]
+                    set_vector(p, s, 1)
+                search(p, s, shop, book, slot)
+        if s.page >= 0:
+            load_page(p, s, shop, book)
+    if s.typology < 0:
+        for k in range(RECENT):
+            p.recent[k] = s.items[k]
 
-    def _weights(self, burst: Burst, who: np.ndarray, items: np.ndarray) -> np.ndarray:
-        """(m, k) float32: exp(utility) of `items` (m, k) for sessions `who` (m,); 0 where there is no item."""
-        shoppers, world = self.scenario.shoppers, self.world
-        utility = np.einsum("mkf,mf->mk", self.features[items], burst.vector[who])
-        focus = burst.focus[who]
-        favourite = self.population.favourite[burst.visits.user[who], focus // 2]
-        utility += np.float32(shoppers.brand_loyalty) * (world.brand[items] == favourite[:, None])
-        utility += np.float32(self.scenario.sessions.intent_match) * (world.category[items] == focus[:, None])
-        return np.exp(np.minimum(utility, 30)) * (items >= 0)
 
-    def _load(self, burst: Burst, who: np.ndarray) -> None:
-        """Show their next page to sessions `who` (m,). What was opened before is reached by going back, not from the page."""
-        rows = self.next_page[who]
-        self.next_page[who] = -1
-        items = self.slates.items[rows]
-        within_reach = (items[:, :, None] == self.items[who, None, :RECENT]).any(2)
-        weight = self._weights(burst, who, items)
-        weight[within_reach] = 0
-        weight[self.population.seen[burst.visits.user[who][:, None], items % MEMORY]] *= self.satiated
-        self.items[who, RECENT:] = items
-        self.weight[who, RECENT:] = weight
-        if self.scenario.truth.exposures:
-            self.shown[who] = np.arange(self.n_exposures, self.n_exposures + len(who))
-            self.exposure_session.append((burst.session[who], burst.time[who].copy(), self.slates.policy[rows]))
-            self.exposures.append((items, np.round(self.prices[items], 2), within_reach))
-            self.n_exposures += len(who)
-
-    def _variant(self, n: int) -> np.ndarray:
-        return self.rng.integers(0, self.slates.variants, n)
-
-    def _enter(self, burst: Burst) -> None:
-        """The first page: a search, a category, the front page, or what goes with the item seen last time."""
-        n = len(burst.visits)
-        u, variant = self.rng.random(n), self._variant(n)
-        last = self.items[:, 0]
-        beside = (u < 0.15) & (last >= 0) & (burst.visits.typology < 0)
-        front = (u >= 0.15) & (u < 0.27)
-        listing = self.slates.result(self.query, variant, self.depth_of_list)
-        self.next_page[:] = np.where(beside, self.slates.similar(last, variant), np.where(front, self.slates.trending(variant), listing))
-        self._search(burst, np.flatnonzero(u >= 0.55))
-        self._load(burst, np.arange(n))
-
-    def _search(self, burst: Burst, who: np.ndarray) -> None:
-        """Type a query for the focus: the category, a price tier (thrifty shoppers want budget), or the favourite brand."""
-        m = len(who)
-        u, user, focus = self.rng.random(m), burst.visits.user[who], burst.focus[who]
-        thrift = burst.goals.price[who] / max(self.scenario.shoppers.price_sensitivity, 1e-6)
-        tier = np.where(thrift > 1.25, 0, np.where(thrift > 0.75, 1, 2))
-        facet = np.where(u < 0.45, 0, np.where(u < 0.75, 1 + tier, 0))
-        favourite = self.population.favourite[user, focus // 2]
-        place = (self.world.home_brands[focus // 2, : self.world.facets - 1 - len(TIERS)] == favourite[:, None])
-        facet = np.where((u >= 0.75) & place.any(1), 1 + len(TIERS) + place.argmax(1), facet)
-        self.query[who] = focus * self.world.facets + facet
-        self.depth_of_list[who] = 0
-        self.rows.add(tape.SEARCH, session=burst.session[who], time=burst.time[who], query=self.query[who])
-        burst.time[who] += 4.0 + 8.0 * self.rng.random(m)
-        self.next_page[who] = self.slates.result(self.query[who], self._variant(m), self.depth_of_list[who])
-
-    def _click(self, burst: Burst, who: np.ndarray, pick: np.ndarray, chance: np.ndarray) -> None:
-        """Open an item; perhaps put it into the cart; perhaps go on to what stands beside it."""
-        rng, setting, population = self.rng, self.scenario.sessions, self.population
-        again = pick < RECENT
-        item, weight, p = self.items[who, pick], self.weight[who, pick], chance[np.arange(len(who)), pick]
-        rank = (chance >= p[:, None]).sum(1) - 1
-        self.rows.add(tape.VIEW, session=burst.session[who], time=burst.time[who], item=item, price=self.prices[item],
-                      p_choice=p, rank=rank)
-        self.last[who] = item
-        population.seen[burst.visits.user[who], item % MEMORY] = True
-        burst.views[who] += 1
-        old, fresh, place = who[again], who[~again], pick[~again]
-        self.weight[old, pick[again]] *= np.float32(0.6)  # habituation
-        self.weight[fresh, place] = 0                     # from the page to what can be opened again
-        for within, newest in ((self.items, item[~again]), (self.weight, weight[~again] * np.float32(np.exp(setting.reopen)))):
-            within[fresh, 1:RECENT] = within[fresh, :RECENT - 1]
-            within[fresh, 0] = newest
-        if self.scenario.truth.exposures:
-            self.clicks.append((self.shown[fresh], place - RECENT))
-
-        checkout, user = self.scenario.checkout, burst.visits.user[who]
-        # Appeal draws clicks, not purchases: popular items are looked at out of curiosity.
-        utility = np.log(weight) - again * setting.reopen - 1.8 * self.world.appeal[item]
-        owned = (population.bought[user] == item[:, None]).any(1)
-        size = population.cart_size[user]
-        logit = (checkout.cart + population.propensity[user] + burst.goals.cart[who]
-                 + checkout.cart_match * (utility - MATCH_CENTRE) + checkout.basket * (size > 0) + 0.6 * again + setting.habit * owned)
-        logit = np.where((size >= CART) | (population.cart[user] == item[:, None]).any(1), -np.inf, logit)
-        p_cart = 1 / (1 + np.exp(-logit))
-        cart = rng.random(len(who)) < p_cart
-        put = who[cart]
-        if len(put):
-            burst.time[put] += 3.0 + 20.0 * rng.random(len(put))
-            others = np.where(np.arange(chance.shape[1]) == pick[cart][:, None], 0, chance[cart]) * (1 - p_cart[cart])[:, None]
-            self.rows.add(tape.CART, session=burst.session[put], time=burst.time[put], item=item[cart], price=self.prices[item[cart]],
-                          quantity=1, p_choice=p_cart[cart], rank=(others >= p_cart[cart][:, None]).sum(1))
-            population.cart[user[cart], size[cart]] = item[cart]
-            population.cart_size[user[cart]] += 1
-        u, variant = rng.random(len(who)), self._variant(len(who))
-        self.next_page[who] = np.where(cart & (u < 0.5), self.slates.complement(item, variant),
-                                       np.where(~cart & (u < setting.similar), self.slates.similar(item, variant), -1))
-        turn = who[cart & (u < 0.5)]
-        burst.focus[turn] = self.world.partner[burst.focus[turn]]
-
-    def _look_elsewhere(self, burst: Burst, who: np.ndarray) -> np.ndarray:
-        """Nothing on the page: leave, turn the page, search anew, or turn to the other intent. (m,) bool: who stays."""
-        leave = 1 / (1 + np.exp(-burst.goals.leave[who]))
-        u = self.rng.random((len(who), 2))
-        stay = u[:, 0] >= leave
-        then = u[:, 1]
-        turn = who[stay & (then < 0.45)]
-        self.depth_of_list[turn] += 1
-        self.next_page[turn] = self.slates.result(self.query[turn], self._variant(len(turn)), self.depth_of_list[turn])
-        other = stay & (then >= 0.85)
-        switch = who[other]
-        if len(switch):
-            category = self.population.intent[burst.visits.user[switch], 1]
-            possible = (category >= 0) & (burst.goals.category[switch] < 0)
-            burst.focus[switch] = np.where(possible, category, burst.focus[switch])
-            styles = self.population.taste.shape[1]
-            style = self.population.taste[burst.visits.user[switch]] + self.population.intent_style[burst.visits.user[switch], 1]
-            burst.vector[switch, :styles] = np.where(possible[:, None], style, burst.vector[switch, :styles])
-        self._search(burst, who[stay & (then >= 0.45)])
-        return stay
-
+@njit(cache=True)
+def click(p, s, shop, book, pick, slot):  # type: ignore[no-untyped-def]
+    """Open an item; perhaps put it into the cart; perhaps go on to what stands beside it."""
+    rules, shelf, reach = shop.rules[0], shop.shelf, s.items.shape[0]
+    again, i, weight, p_click = pick < RECENT, s.items[pick], s.weight[pick], s.chance[pick]
+    item = shelf[i]
+    rank = -1
+    for k in range(reach):
+        if s.chance[k] >= p_click:
+            rank += 1
+    row = write(book, tape.VIEW, s)
+    row.item, row.price, row.p_choice, row.rank = i, item.price, p_click, rank
+    s.last = i
+    p.seen[i % MEMORY] = 1
+    s.views += 1
+    # Appeal draws clicks, not purchases: popular items are looked at out of curiosity.
+    utility = math.log(weight) - 1.8 * item.appeal - (rules.sessions_reopen if again else 0.0)
+    logit = rules.checkout_cart + p.propensity + s.cart + rules.checkout_cart_match * (utility - MATCH_CENTRE)
+    logit += (rules.checkout_basket if p.cart_size > 0 else 0.0) + (0.6 if again else 0.0) + rules.coupons_pull * s.pull
+    there = p.cart_size >= CART
+    for k in range(BOUGHT):
+        if p.bought[k] == i:
+            logit += rules.sessions_habit
+            break
+    for k in range(CART):
+        there = there or p.cart[k] == i
+    p_cart = 0.0 if there else 1.0 / (1.0 + math.exp(-logit))
+    wants = uniform(s.key, slot + TO_CART) < p_cart
+    if wants and item.stocked != 1:  # it would have been bought: a stock-out annoys
+        wants = False
+        if s.typology < 0 and uniform(s.key, slot + SOUR) < 0.3:
+            p.hurt = max(p.hurt, 1)
+            p.mood *= rules.churn_fading
+    if item.stocked != 1:
+        p_cart = 0.0
+    if wants:
+        s.time += 3.0 + 20.0 * uniform(s.key, slot + CART_TIME)
+        behind = 0
+        for k in range(reach):
+            if k != pick and s.chance[k] * (1.0 - p_cart) >= p_cart:
+                behind += 1
+        row = write(book, tape.CART, s)
+        row.item, row.price, row.quantity, row.p_choice, row.rank = i, item.price, 1, p_cart, behind
+        p.cart[p.cart_size] = i
+        p.cart_size += 1
+    # From the page to what can be opened again.
+    if again:
+        s.weight[pick] *= 0.6  # habituation
+    else:
+        s.weight[pick] = 0.0
+        for k in range(RECENT - 1, 0, -1):
+            s.items[k], s.weight[k] = s.items[k - 1], s.weight[k - 1]
+        s.items[0], s.weight[0] = i, weight * math.exp(rules.sessions_reopen)
+        if rules.truth_exposures > 0:
+            book.pages[book.at[SHOWN] - 1].clicked[pick - RECENT] = 1
+    u, variant = uniform(s.key, slot + NEXT), int(uniform(s.key, slot + VARIANT) * ITEM_VARIANTS)
+    if wants and u < 0.5:
+        s.page = beside(shop, len(shelf) + i, variant)
+        s.focus = shop.partner[s.focus]
+    elif not wants and u < rules.sessions_similar:
+        s.page = beside(shop, i, variant)

@@ -20,6 +20,7 @@ import pyarrow as pa
 from eventlog.errors import InputError
 
 from . import fraud, labels, tape, world
+from .campaigns import coupon_name, plan
 from .engine import Engine, Shard
 from .recommender import POLICIES, Recommender
 from .scenario import Scenario
@@ -117,10 +118,7 @@ def _salt(seed: int, kind: int, shard: int = 0) -> int:
 
 def _tables(task: Task, catalogue: World, shard: Shard, rng: np.random.Generator) -> dict[str, pa.Table]:
     """Flat, sorted Arrow tables of a shard."""
-    rows = shard.browser.rows.columns()
-    shard.browser.rows.chunks.clear()
-    table = {k: np.concatenate([t[k] for t in shard.browser.session_table]) if shard.browser.session_table else np.zeros(0, dtype=np.int64)
-             for k in ("user", "device", "country", "channel", "typology", "ring")}
+    tape_rows, table = shard.browser.rows.written, shard.browser.sessions.written
     n_users = task.users
     # Ids look random, and rows stand in the order of ids: neither says anything about the shopper.
     index = np.arange(n_users, dtype=np.uint64) | (np.uint64(task.index) << np.uint64(32))
@@ -128,14 +126,16 @@ def _tables(task: Task, catalogue: World, shard: Shard, rng: np.random.Generator
     place = np.empty(n_users, dtype=np.int64)
     place[np.argsort(key)] = np.arange(n_users)
 
-    user = place[table["user"][rows["session"]]]
-    time = catalogue.start_ms + np.rint(rows["time"] * 1000).astype(np.int64)
-    order = tape.stable_order(user)  # bursts play each shopper's sessions in time, so the rows of a user are in time already
-    rows = {k: v[order] for k, v in rows.items()}
+    user = place[table["user"][tape_rows["session"]]]
+    time = catalogue.start_ms + np.rint(tape_rows["time"] * 1000).astype(np.int64)
+    order = tape.stable_order(user)  # each shopper's sessions are played in time, so the rows of a user are in time already
+    tape_rows = tape_rows[order]
+    rows = {k: np.ascontiguousarray(tape_rows[k]) for k in tape.ROW.names or ()}
     user, time, session = user[order], time[order], rows["session"]
     event_id = (np.int64(task.index) << np.int64(32)) + np.arange(len(user))
 
     item, has_item = rows["item"], rows["item"] >= 0
+    coupons = pa.array([coupon_name(k) for k in range(len(plan(task.scenario, task.days)) + 1)])
     # A card keeps its kind for life: wallets and cards differ in their prefix only.
     cards = tape.scrambled(rows["card"], _salt(task.seed, 3, task.index), "p")
     numbers = {"price": rows["price"], "discount": rows["discount"], "rating": rows["rating"]}
@@ -144,9 +144,10 @@ def _tables(task: Task, catalogue: World, shard: Shard, rng: np.random.Generator
         "user_id": tape.dictionary(user, tape.hexes(np.sort(key), "u")),
         "timestamp": pa.array(time).cast(TIME),
         "event": tape.dictionary(rows["event"], pa.array(tape.EVENTS)),
-        "session_id": tape.scrambled(session, _salt(task.seed, 4, task.index), "s"),
+        "session_id": tape.scrambled(np.arange(len(table)), _salt(task.seed, 4, task.index), "s", session),
         "item_id": tape.dictionary(item, item_ids(task.seed, catalogue.n_items)),
         "order_id": tape.scrambled(rows["order"], _salt(task.seed, 5, task.index), "o"),
+        "coupon_id": tape.dictionary(rows["coupon"], coupons),
         "category": tape.dictionary(np.where(has_item, catalogue.category[item], -1), pa.array(catalogue.category_names)),
         "brand": tape.dictionary(np.where(has_item, catalogue.brand[item], -1), pa.array(catalogue.brand_names)),
         "query": tape.dictionary(rows["query"], pa.array(catalogue.query_names)),
@@ -154,7 +155,7 @@ def _tables(task: Task, catalogue: World, shard: Shard, rng: np.random.Generator
         "quantity": pa.array(rows["quantity"], mask=rows["quantity"] == 0),
         "discount": pa.array(numbers["discount"], from_pandas=True),
         "rating": pa.array(numbers["rating"], from_pandas=True),
-        "device": tape.scrambled(table["device"][session], _salt(task.seed, 6, task.index), "d"),
+        "device": tape.scrambled(table["device"], _salt(task.seed, 6, task.index), "d", session),
         "channel": tape.dictionary(table["channel"][session], pa.array(CHANNELS)),
         "payment_method": cards,
         "country": tape.dictionary(table["country"][session], pa.array(COUNTRIES)),
@@ -173,6 +174,7 @@ def _tables(task: Task, catalogue: World, shard: Shard, rng: np.random.Generator
         "rank_choice": pa.array(rows["rank"], mask=rows["rank"] < 0),
     })
     tables |= _user_tables(task, catalogue, shard, key)
+    tables["truth_coupons"] = _coupons(task, catalogue, shard, place, key, coupons)
     if task.scenario.truth.exposures:
         tables["truth_exposures"] = _exposures(task, catalogue, shard)
     return tables
@@ -208,17 +210,9 @@ def _user_tables(task: Task, catalogue: World, shard: Shard, key: np.ndarray) ->
 
 def _exposures(task: Task, catalogue: World, shard: Shard) -> pa.Table:
     """Every slate that was shown: a row per place."""
-    browser = shard.browser
-    none = np.zeros((0, task.scenario.sessions.slate), dtype=np.int32)
-    items = np.concatenate([none, *[e[0] for e in browser.exposures]])
-    prices = np.concatenate([none.astype(np.float32), *[e[1] for e in browser.exposures]])
-    seen = np.concatenate([none.astype(bool), *[e[2] for e in browser.exposures]])
-    nobody = (np.zeros(0, dtype=np.int32), np.zeros(0), np.zeros(0, dtype=np.int8))
-    session, time, policy = (np.concatenate(c) for c in zip(nobody, *browser.exposure_session, strict=True))
-    clicked = np.zeros(items.shape, dtype=bool)
-    if browser.clicks:
-        row, place = (np.concatenate(c) for c in zip(*browser.clicks, strict=True))
-        clicked[row, place] = True
+    pages = shard.browser.pages.written
+    items, prices, seen, clicked = pages["items"], pages["price"], pages["known"] > 0, pages["clicked"] > 0
+    session, time, policy = pages["session"], pages["time"], pages["policy"].astype(np.int64)
     n, slate = items.shape
     there = (items >= 0).ravel()
     variants = task.scenario.recommender.variants
@@ -231,7 +225,7 @@ def _exposures(task: Task, catalogue: World, shard: Shard) -> pa.Table:
     instant = catalogue.start_ms + np.rint(time * 1000).astype(np.int64)
     return pa.table({
         "exposure_id": wide((np.int64(task.index) << np.int64(32)) + np.arange(n)),
-        "session_id": tape.scrambled(wide(session), _salt(task.seed, 4, task.index), "s"),
+        "session_id": tape.scrambled(np.arange(shard.browser.sessions.n), _salt(task.seed, 4, task.index), "s", wide(session)),
         "timestamp": pa.array(wide(instant)).cast(TIME),
         "policy": tape.dictionary(wide(policy), pa.array(POLICIES)),
         "propensity": wide(share[policy]).astype(np.float32),
@@ -239,6 +233,22 @@ def _exposures(task: Task, catalogue: World, shard: Shard) -> pa.Table:
         "item_id": tape.dictionary(items.ravel()[there], item_ids(task.seed, catalogue.n_items)),
         "price": prices.ravel()[there].astype(np.float32),
         "known": seen.ravel()[there], "clicked": clicked.ravel()[there],
+    })
+
+
+def _coupons(task: Task, catalogue: World, shard: Shard, place: np.ndarray, key: np.ndarray, coupons: pa.Array) -> pa.Table:
+    """Every offer with both potential outcomes: what the shopper does within the window with and without the coupon."""
+    offers = shard.offers
+    offers = offers[np.lexsort((offers["time"], place[offers["user"]]))]
+    randomised = plan(task.scenario, task.days)["randomised"] > 0
+    return pa.table({
+        "user_id": tape.dictionary(place[offers["user"]], tape.hexes(np.sort(key), "u")),
+        "coupon_id": tape.dictionary(offers["campaign"], coupons),
+        "offered_at": pa.array(catalogue.start_ms + np.rint(offers["time"] * 1000).astype(np.int64)).cast(TIME),
+        "randomised": randomised[offers["campaign"] - 1] if len(randomised) else np.zeros(0, dtype=bool),
+        "propensity": offers["propensity"],
+        "treated": offers["treated"] > 0, "y0": offers["y"][:, 0] > 0, "y1": offers["y"][:, 1] > 0,
+        "spend0": offers["spend"][:, 0].astype(np.float32), "spend1": offers["spend"][:, 1].astype(np.float32),
     })
 
 

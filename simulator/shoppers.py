@@ -1,12 +1,10 @@
 """Who the shoppers are: what is fixed about each (taste, rate, hazard) and the state that sessions change.
 
-Structure of arrays: row u of every array is shopper u of the shard. Rates and hazards follow the gamma mixtures of
+An array of records: row u is shopper u of the shard. Rates and hazards follow the gamma mixtures of
 BG/NBD (Fader, Hardie, Lee 2005): visits are Poisson given a gamma rate, and after each session a shopper may be gone.
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,6 +15,7 @@ BOUGHT = 4   # items bought last, which may be bought again
 MEMORY = 1_024  # cells of each shopper's memory of what was seen; items share a cell now and then, as memories do
 RECENT = 4   # items that a shopper remembers and may open again
 CART = 6     # places in a cart
+RESERVED = 2**40  # device and card codes from here on are not made by shoppers
 COUNTRIES = ("DE", "FR", "NL", "AT", "PL", "ES", "IT", "BE")
 COUNTRY_SHARE = np.array([0.4, 0.14, 0.12, 0.08, 0.08, 0.07, 0.06, 0.05])
 CHANNELS = ("direct", "organic", "email", "social", "ads")
@@ -25,47 +24,68 @@ AGES = ("18-24", "25-34", "35-44", "45-54", "55+")
 REASONS = ("lost_interest", "bad_experience", "account_taken_over")
 
 
-@dataclass
-class Population:
-    """The shoppers of one shard. Times are seconds since the first day; -1 in an index means none."""
+def person(world: World) -> np.dtype:
+    """One shopper as a record. Times are seconds since the first day; -1 in an index means none."""
+    styles, pairs = world.style.shape[1], len(world.home_brands)
+    return np.dtype([
+        # fixed
+        ("key", "u8"),              # of the shopper's draws
+        ("born", "f8"),             # first day as a customer; negative = before the log
+        ("rate", "f8"),             # planned visits per day while active
+        ("category_logit", "f4", (world.n_categories,)),  # log liking of each category
+        ("price", "f4"),            # utility lost per unit of log price
+        ("favourite", "i4", (pairs,)),  # favourite brand among those of a category pair, -1 = none
+        ("propensity", "f4"),       # shift of the log-odds to cart and to buy
+        ("hazard", "f4"),           # probability to be gone after a session
+        ("country", "i1"), ("channel", "i1"), ("age", "i1"),  # the channel is how the shopper was won
+        ("ring", "i4"),             # the ring that controls the account, -1 = nobody but its owner
+        # state
+        ("taste", "f4", (styles,)),
+        ("alive", "u1"),
+        ("died", "f8"),             # NaN while alive
+        ("reason", "i1"),           # index into REASONS
+        ("mood", "f4"),             # factor on the visit rate, 1 = normal
+        ("trust", "f4"),            # shift of the log-odds to buy that good orders have earned
+        ("hurt", "i1"),             # why the hazard is raised: 0 not, else index into REASONS
+        ("last_end", "f8"),         # end of the last session
+        ("intent", "i4", (2,)),     # category of the current and of the interrupted intent
+        ("intent_time", "f8", (2,)),
+        ("intent_style", "f4", (2, styles)),  # what this search is about, around the taste
+        ("recent", "i4", (RECENT,)),  # items seen last, newest first
+        ("seen", "u1", (MEMORY,)),  # by item modulo MEMORY
+        ("bought", "i4", (BOUGHT,)),  # items bought last, newest first
+        ("cart", "i4", (CART,)), ("cart_size", "i4"),
+        ("device", "i8", (2,)), ("card", "i8", (2,)),  # codes, the main one first
+        ("devices", "i4"), ("cards", "i4"),  # made so far
+        ("orders", "i4"),           # honest orders so far
+        # coupons
+        ("campaign", "i4"),         # the last campaign that reached the shopper, 0 = none
+        ("offer", "i8"),            # its row among the shard's offers
+        ("treated", "i1"),          # 1 = holds the coupon in this world
+        ("coupon", "f4"),           # discount of the coupon in hand, 0 = none
+        ("until", "f8"),            # end of the window in which the campaign's outcome is counted
+    ], align=True)
 
-    # fixed
-    born: np.ndarray          # (n,) float64, first day as a customer; negative = before the log
-    rate: np.ndarray          # (n,) float64, planned visits per day while active
-    taste: np.ndarray         # (n, n_styles) float32
-    category_logit: np.ndarray  # (n, n_categories) float32, log liking of each category
-    price: np.ndarray         # (n,) float32, utility lost per unit of log price
-    favourite: np.ndarray     # (n, n_pairs) int32, favourite brand among those of a category pair, -1 = none
-    propensity: np.ndarray    # (n,) float32, shift of the log-odds to cart and to buy
-    hazard: np.ndarray        # (n,) float32, probability to be gone after a session
-    country: np.ndarray       # (n,) int8
-    channel: np.ndarray       # (n,) int8, how the shopper was won
-    age: np.ndarray           # (n,) int8
-    ring: np.ndarray          # (n,) int32, the ring that controls the account, -1 = nobody but its owner
-    # state
-    alive: np.ndarray         # (n,) bool
-    died: np.ndarray          # (n,) float64, NaN while alive
-    reason: np.ndarray        # (n,) int8 index into REASONS
-    mood: np.ndarray          # (n,) float32, factor on the visit rate, 1 = normal
-    trust: np.ndarray         # (n,) float32, shift of the log-odds to buy that good orders have earned
-    hurt: np.ndarray          # (n,) int8, why the hazard is raised: 0 not, else index into REASONS
-    last_end: np.ndarray      # (n,) float64, end of the last session
-    intent: np.ndarray        # (n, 2) int32, category of the current and of the interrupted intent
-    intent_time: np.ndarray   # (n, 2) float64
-    intent_style: np.ndarray  # (n, 2, n_styles) float32, what this search is about, around the taste
-    recent: np.ndarray        # (n, RECENT) int32 items seen last, newest first
-    seen: np.ndarray          # (n, MEMORY) bool, by item modulo MEMORY
-    bought: np.ndarray        # (n, BOUGHT) int32 items bought last, newest first
-    cart: np.ndarray          # (n, CART) int32 items
-    cart_size: np.ndarray     # (n,) int32
-    device: np.ndarray        # (n, 2) int64 device codes, the main one first
-    card: np.ndarray          # (n, 2) int64 card codes
-    orders: np.ndarray        # (n,) int32 honest orders so far
-    n_devices: int            # next free device code
-    n_cards: int              # next free card code
+
+class Population:
+    """The shoppers of one shard: row u of `table` is shopper u, row n + u the twin who lives in the other world of a coupon campaign.
+
+    Every field of `person` is an attribute too, (n, ...) without the twins, and a view: writing into it writes the table.
+    """
+
+    def __init__(self, table: np.ndarray) -> None:
+        self.table = table
+        self.n = len(table) // 2
+        self.n_devices = self.n_cards = RESERVED  # next free code for those who are no shoppers' own
 
     def __len__(self) -> int:
-        return len(self.born)
+        return self.n
+
+    def __getattr__(self, name: str) -> np.ndarray:
+        if name.startswith("_") or name == "table" or name not in (self.table.dtype.names or ()):
+            raise AttributeError(name)
+        field = self.table[name][: self.n]
+        return field.view(np.bool_) if field.dtype == np.uint8 else field
 
 
 def draw(scenario: Scenario, world: World, n: int, rng: np.random.Generator) -> Population:
@@ -87,25 +107,20 @@ def draw(scenario: Scenario, world: World, n: int, rng: np.random.Generator) -> 
     device = np.stack([2 * code, 2 * code + 1], axis=1)
     household = np.flatnonzero(rng.random(n) < 0.1)  # the second device is somebody else's main one
     device[household, 1] = device[rng.integers(0, n, len(household)), 0]
-    return Population(
-        born=born, rate=rng.gamma(shape, setting.visits / shape, n) + 1e-4, taste=taste.astype(np.float32),
-        category_logit=category_logit.astype(np.float32),
-        price=(setting.price_sensitivity * rng.lognormal(0, 0.4, n)).astype(np.float32),
-        favourite=favourite.astype(np.int32), propensity=rng.normal(0, setting.propensity_sigma, n).astype(np.float32),
-        hazard=np.minimum(rng.gamma(hazard_shape, scenario.churn.hazard / hazard_shape, n), 0.6).astype(np.float32),
-        country=rng.choice(len(COUNTRIES), n, p=COUNTRY_SHARE).astype(np.int8),
-        channel=rng.choice(len(CHANNELS), n, p=CHANNEL_SHARE).astype(np.int8),
-        age=rng.choice(len(AGES), n, p=[0.14, 0.27, 0.24, 0.18, 0.17]).astype(np.int8), ring=np.full(n, -1, dtype=np.int32),
-        alive=np.ones(n, dtype=bool), died=np.full(n, np.nan), reason=np.zeros(n, dtype=np.int8), mood=np.ones(n, dtype=np.float32),
-        trust=np.zeros(n, dtype=np.float32),
-        hurt=np.zeros(n, dtype=np.int8), last_end=np.full(n, -np.inf), intent=np.full((n, 2), -1, dtype=np.int32),
-        intent_time=np.full((n, 2), -np.inf), intent_style=np.zeros((n, 2, styles), dtype=np.float32),
-        recent=np.full((n, RECENT), -1, dtype=np.int32), bought=np.full((n, BOUGHT), -1, dtype=np.int32),
-        seen=np.zeros((n, MEMORY), dtype=bool),
-        cart=np.full((n, CART), -1, dtype=np.int32), cart_size=np.zeros(n, dtype=np.int32),
-        device=device, card=np.stack([2 * code, 2 * code + 1], axis=1),
-        orders=np.zeros(n, dtype=np.int32), n_devices=2 * n, n_cards=2 * n,
-    )
+    table = np.zeros(2 * n, dtype=person(world))
+    people = table[:n]
+    for name, value in {
+        "key": rng.integers(0, 2**64, n, dtype=np.uint64), "born": born, "rate": rng.gamma(shape, setting.visits / shape, n) + 1e-4,
+        "taste": taste, "category_logit": category_logit, "price": setting.price_sensitivity * rng.lognormal(0, 0.4, n),
+        "favourite": favourite, "propensity": rng.normal(0, setting.propensity_sigma, n),
+        "hazard": np.minimum(rng.gamma(hazard_shape, scenario.churn.hazard / hazard_shape, n), 0.6),
+        "country": rng.choice(len(COUNTRIES), n, p=COUNTRY_SHARE), "channel": rng.choice(len(CHANNELS), n, p=CHANNEL_SHARE),
+        "age": rng.choice(len(AGES), n, p=[0.14, 0.27, 0.24, 0.18, 0.17]), "ring": -1, "alive": 1, "died": np.nan, "mood": 1.0,
+        "last_end": -np.inf, "intent": -1, "intent_time": -np.inf, "recent": -1, "bought": -1, "cart": -1, "device": device,
+        "card": np.stack([2 * code, 2 * code + 1], axis=1), "offer": -1, "until": -np.inf,
+    }.items():
+        people[name] = value
+    return Population(table)
 
 
 def planned_visits(population: Population, world: World, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

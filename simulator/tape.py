@@ -1,8 +1,7 @@
-"""The tape: where bursts write their rows, and how the rows of a shard become Arrow tables.
+"""The tape: where sessions write their rows, and how the rows of a shard become Arrow columns.
 
-Rows come in chunks, one chunk per kind of event and step of a burst; a chunk carries only the columns that its kind
-of event has. At the end the columns are laid out flat and sorted by user and time (stable, so that rows of one
-instant keep the order in which they happened).
+A roll is an array of records that grows by doubling; compiled code writes into it, and so does `add`. Rows of a shopper
+stand in time on the tape, so a stable sort by user is all the sorting there is.
 """
 
 from __future__ import annotations
@@ -14,42 +13,63 @@ import pyarrow as pa
 
 EVENTS = (
     "view_item", "search", "add_to_cart", "remove_from_cart", "begin_checkout", "add_payment_info", "payment_failed",
-    "purchase", "refund", "review", "login",
+    "purchase", "refund", "review", "login", "coupon_offer", "coupon_redeem",
 )
-VIEW, SEARCH, CART, UNCART, CHECKOUT, PAYMENT, FAILED, PURCHASE, REFUND, REVIEW, LOGIN = range(len(EVENTS))
+VIEW, SEARCH, CART, UNCART, CHECKOUT, PAYMENT, FAILED, PURCHASE, REFUND, REVIEW, LOGIN, OFFER, REDEEM = range(len(EVENTS))
 
-# name -> (type, value where a chunk does not say)
-COLUMNS: dict[str, tuple[Any, Any]] = {
-    "session": (np.int32, -1), "time": (np.float64, 0.0), "item": (np.int32, -1), "price": (np.float32, np.nan),
-    "quantity": (np.int32, 0), "rating": (np.float32, np.nan), "discount": (np.float32, np.nan), "order": (np.int32, -1),
-    "query": (np.int32, -1), "card": (np.int64, -1), "p_choice": (np.float32, np.nan), "rank": (np.int32, -1),
-}
+ROW = np.dtype([
+    ("time", "f8"), ("card", "i8"), ("session", "i4"), ("item", "i4"), ("order", "i4"), ("query", "i4"),
+    ("price", "f4"), ("rating", "f4"), ("discount", "f4"), ("p_choice", "f4"),
+    ("quantity", "i4"), ("rank", "i2"), ("coupon", "i2"), ("event", "i1"),
+], align=True)
+BLANK: dict[str, Any] = {"card": -1, "item": -1, "order": -1, "query": -1, "price": np.nan, "rating": np.nan, "discount": np.nan,
+                         "p_choice": np.nan, "rank": -1, "coupon": -1}
+SESSION = np.dtype([("device", "i8"), ("user", "i4"), ("ring", "i4"), ("country", "i1"), ("channel", "i1"), ("typology", "i1")], align=True)
+ORDER = np.dtype([("time", "f8"), ("first", "i8"), ("lines", "i4"), ("user", "i4"), ("ring", "i4"), ("views", "i4"), ("typology", "i1")],
+                 align=True)
 
 
-class Tape:
-    """Chunks of rows in the order in which they were written."""
+class Roll:
+    """Records in the order in which they were written: `written` is a view of them."""
+
+    def __init__(self, kind: np.dtype, blank: dict[str, Any] | None = None) -> None:
+        self.table = np.zeros(0, dtype=kind)
+        self.n = 0
+        self.blank = np.zeros((), dtype=kind)
+        for name, value in (blank or {}).items():
+            self.blank[name] = value
+
+    @property
+    def written(self) -> np.ndarray:
+        """(n,) records so far."""
+        return self.table[: self.n]
+
+    def reserve(self, n: int) -> None:
+        """Make room for `n` more records."""
+        if self.n + n > len(self.table):
+            table = np.empty(max(2 * len(self.table), self.n + n, 1024), dtype=self.table.dtype)
+            table[: self.n] = self.written
+            self.table = table
+
+    def extend(self, n: int, **columns: Any) -> None:
+        """Append `n` records with `columns`, (n,) arrays or one value for all; the rest is blank."""
+        self.reserve(n)
+        new = self.table[self.n:self.n + n]
+        new[:] = self.blank
+        for name, values in columns.items():
+            new[name] = values
+        self.n += n
+
+
+class Tape(Roll):
+    """The rows of a log."""
 
     def __init__(self) -> None:
-        self.chunks: list[tuple[int, int, dict[str, Any]]] = []
+        super().__init__(ROW, BLANK)
 
     def add(self, event: int, **columns: Any) -> None:
-        """Append rows of one kind of event: `session` (n,) and any of COLUMNS as (n,) arrays or one value for all."""
-        n = len(columns["session"])
-        if n:
-            self.chunks.append((event, n, columns))
-
-    def columns(self) -> dict[str, np.ndarray]:
-        """All rows as flat arrays, in the order in which they were written."""
-        sizes = [n for _, n, _ in self.chunks]
-        total = sum(sizes)
-        flat = {name: np.full(total, default, dtype=kind) for name, (kind, default) in COLUMNS.items()}
-        flat["event"] = np.repeat(np.array([e for e, _, _ in self.chunks], dtype=np.int8), sizes)
-        start = 0
-        for _, n, columns in self.chunks:
-            for name, values in columns.items():
-                flat[name][start:start + n] = values
-            start += n
-        return flat
+        """Append rows of one kind of event: `session` (n,) and any of ROW as (n,) arrays or one value for all."""
+        self.extend(len(columns["session"]), event=event, **columns)
 
 
 def stable_order(key: np.ndarray) -> np.ndarray:
@@ -91,12 +111,17 @@ def dictionary(codes: np.ndarray, values: pa.Array) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), values)
 
 
-def scrambled(codes: np.ndarray, salt: int, prefix: str) -> pa.DictionaryArray:
-    """(n,) ids for integer codes (-1 = null): equal codes get equal ids, and neither an id nor its place among the ids tells the code."""
-    known, index = np.unique(codes, return_inverse=True)
-    missing = int(len(known) > 0 and known[0] < 0)
-    key = mix(known[missing:], salt)
+def scrambled(codes: np.ndarray, salt: int, prefix: str, at: np.ndarray | None = None) -> pa.DictionaryArray:
+    """(n,) ids for integer codes (-1 = null), or (m,) of those at places `at` (m,).
+
+    Equal codes get equal ids, and neither an id nor its place among the ids tells the code.
+    """
+    there = codes >= 0
+    known, inverse = np.unique(codes[there], return_inverse=True)
+    key = mix(known, salt)
     order = np.argsort(key)
     place = np.empty(len(known), dtype=np.int32)
-    place[:missing], place[missing:][order] = -1, np.arange(len(key))
-    return dictionary(place[index], hexes(key[order], prefix))
+    place[order] = np.arange(len(key), dtype=np.int32)
+    index = np.full(len(codes), -1, dtype=np.int32)
+    index[there] = place[inverse]
+    return dictionary(index if at is None else index[at], hexes(key[order], prefix))

@@ -7,13 +7,15 @@ shard asks, so that all shards of a population see the same shop.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 
 from .scenario import Scenario
 
 DAY = 86_400.0  # seconds
+INCIDENTS = ("checkout_bug", "viral_spike", "price_rise", "payment_outage", "late_deliveries")
 
 CATEGORY_NAMES = (
     "shoes", "socks", "jackets", "scarves", "phones", "phone_cases", "laptops", "laptop_bags", "coffee_machines", "coffee",
@@ -25,6 +27,19 @@ TIERS = ("budget", "mid", "premium")
 HOURS = (0.45, 0.28, 0.18, 0.13, 0.12, 0.16, 0.32, 0.55, 0.78, 0.95, 1.05, 1.08, 1.12,
          1.1, 1.08, 1.08, 1.12, 1.2, 1.38, 1.6, 1.75, 1.7, 1.35, 0.85)
 BRAND_FACETS = 3  # brands of a category that one can search for by name
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """What a day looks like to those who come."""
+
+    prices: np.ndarray      # (n_items,) float32, campaign discounts taken off
+    discount: np.ndarray    # (n_categories,) float32 share taken off
+    lift: np.ndarray        # (n_items,) float32 utility that items gain today
+    stocked: np.ndarray     # (n_items,) bool
+    begin: float            # shift of the log-odds to begin the checkout
+    payment_failure: float  # probability that an honest payment attempt fails
+    late: float             # share of deliveries that come late
 
 
 @dataclass(frozen=True)
@@ -50,6 +65,9 @@ class World:
     hour_weight: np.ndarray     # (24,) float64, mean 1
     day_weight: np.ndarray      # (days,) float64, visits relative to a normal weekday
     discount: np.ndarray        # (days, n_categories) float32, share of the price taken off
+    launched: np.ndarray        # (n_items,) int32 first day in the shop, 0 = there from the start
+    stock_key: int              # of the draws of who runs out when
+    scenario: Scenario
     category_names: tuple[str, ...]
     brand_names: tuple[str, ...]
     query_names: tuple[str, ...]
@@ -69,10 +87,53 @@ class World:
         """Queries per category: the category itself, its price tiers, its main brands."""
         return 1 + len(TIERS) + BRAND_FACETS
 
-    def prices(self, day: int) -> np.ndarray:
-        """(n_items,) float32 shelf prices of a day, campaign discounts taken off, in cents precision."""
-        off = 1.0 - self.discount[min(day, self.days - 1)][self.category]
-        return np.round(np.exp(self.log_price) * off, 2).astype(np.float32)
+    def shelf(self, day: int) -> Shelf:
+        """The shop on `day`: prices, stocks, incidents. The same for every shard: nothing in it depends on who buys what."""
+        day = min(day, self.days - 1)
+        setting, checkout = self.scenario.incidents, self.scenario.checkout
+        level = self._during("price_rise", day, stays=True) * (np.arange(self.n_categories) % 3 == 0)
+        lift = np.where(self.category == self.n_categories // 2, self._during("viral_spike", day), 0.0)
+        price = np.exp(self.log_price) * ((1.0 + level) * (1.0 - self.discount[day]))[self.category]
+        assert setting.days > 0
+        return Shelf(
+            prices=np.maximum(np.round(price, 2), 0.01).astype(np.float32), discount=self.discount[day], lift=lift.astype(np.float32),
+            stocked=(self.launched <= day) & ~self._out_of_stock(day), begin=-self._during("checkout_bug", day),
+            payment_failure=min(checkout.payment_failure + self._during("payment_outage", day), 1.0),
+            late=min(checkout.late + self._during("late_deliveries", day), 1.0))
+
+    def incidents(self) -> list[dict[str, Any]]:
+        """What happens on which dates: {kind, first, last (ISO dates), strength}, by date."""
+        first = date(1970, 1, 1) + timedelta(milliseconds=self.start_ms)
+        found = []
+        for kind in INCIDENTS:
+            on = [d for d in range(self.days) if self._during(kind, d, stays=kind == "price_rise")]
+            if on:
+                found.append({"kind": kind, "first": str(first + timedelta(days=on[0])), "last": str(first + timedelta(days=on[-1])),
+                              "strength": getattr(self.scenario.incidents, kind)})
+        return sorted(found, key=lambda incident: str(incident["first"]))
+
+    def _during(self, kind: str, day: int, *, stays: bool = False) -> float:
+        """Strength of an incident on `day`, 0 before and after it."""
+        setting = self.scenario.incidents
+        first = int(getattr(setting, f"{kind}_at") * self.days)
+        on = first <= day < (self.days if stays else first + setting.days)
+        return float(getattr(setting, kind)) if on else 0.0
+
+    def _out_of_stock(self, day: int) -> np.ndarray:
+        """(n_items,) bool: ran out on one of the last days and not yet there again. A day's draw is keyed by item and day."""
+        setting, n = self.scenario.catalogue, self.n_items
+        out = np.zeros(n, dtype=bool)
+        if setting.stockout == 0:
+            return out
+        chance = np.minimum(setting.stockout * np.exp(0.5 * self.appeal), 0.5)
+        for ago in range(2 * setting.restock_days):
+            if day - ago < 0:
+                break
+            u = _keyed(self.stock_key, np.arange(n), day - ago)
+            # The days until it is there again are uniform from 1 to twice the mean, by the draw's own lower digits.
+            stays = 1 + (u / np.maximum(chance, 1e-12) * (2 * setting.restock_days - 1)).astype(np.int64)
+            out |= (u < chance) & (ago < stays)
+        return out
 
 
 def build(scenario: Scenario, *, days: int, seed: np.random.SeedSequence) -> World:
@@ -126,15 +187,27 @@ def build(scenario: Scenario, *, days: int, seed: np.random.SeedSequence) -> Wor
         day_weight[on] *= calendar.campaign_visits
         discount[on] = np.where(np.isin(np.arange(n_categories) // 2, chosen), calendar.campaign_discount, 0.0)
     category_weight = np.exp(rng.normal(0, 0.5, n_categories))
+    stock_key = int(rng.integers(0, 2**63))
+    launched = np.where(rng.random(n) < catalogue.launched, rng.integers(1, max(days, 2), n), 0).astype(np.int32)
     return World(
         start_ms=int((first_day - date(1970, 1, 1)).days * DAY * 1000), days=days, category=category, brand=brand,
         log_price=log_price.astype(np.float32), price_z=price_z.astype(np.float32), quality=quality.astype(np.float32),
         appeal=appeal.astype(np.float32), style=style, tier=tier, category_weight=category_weight / category_weight.sum(), partner=partner,
         home_brands=at_home, brand_style=brand_style.astype(np.float32),
         query_category=query_category, query_pool=query_pool, hour_weight=hour / hour.mean(), day_weight=day_weight, discount=discount,
+        launched=launched, stock_key=stock_key, scenario=scenario,
         category_names=tuple(CATEGORY_NAMES[c] if c < len(CATEGORY_NAMES) else f"category_{c}" for c in range(n_categories)),
         brand_names=tuple(f"brand_{b}" for b in rng.permutation(catalogue.brands)), query_names=query_names,
     )
+
+
+def _keyed(key: int, item: np.ndarray, day: int) -> np.ndarray:
+    """(n,) float64 in [0, 1): a draw for each item and day (splitmix64), whichever shard or day asks first."""
+    with np.errstate(over="ignore"):
+        z = np.uint64(key) + (item.astype(np.uint64) * np.uint64(100_003) + np.uint64(day)) * np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return ((z ^ (z >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def _queries(category: np.ndarray, brand: np.ndarray, tier: np.ndarray, at_home: np.ndarray, n_categories: int,

@@ -17,7 +17,8 @@ def digests(folder):
 
 
 def test_same_seed_same_bytes_for_any_number_of_workers(tmp_path, monkeypatch):
-    many = {"shoppers.visits": 20.0, "catalogue.items": 120, "catalogue.categories": 6}
+    many = {"shoppers.visits": 20.0, "catalogue.items": 120, "catalogue.categories": 6,
+            "coupons.every": 4, "coupons.days": 2, "coupons.window": 1.0}
     given_ = {"users": 240, "days": 12, "seed": 11, "settings": many}
     monkeypatch.setattr(shards, "ROWS_PER_SHARD", 100_000)  # read by the parent only: the cut is part of each task
     one = digests(simulator.run("small", out=tmp_path / "one", **given_))

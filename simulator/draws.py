@@ -1,0 +1,54 @@
+"""Keyed draws: the n-th number of a stream is a function of (key, n) alone, so no decision shifts another's luck.
+
+    key of a user -> key of a visit -> one number per (step, purpose)
+
+A shopper who got a coupon and his twin who did not draw the same numbers wherever they face the same choice: common
+random numbers. The function is splitmix64 (Steele, Lea, Flood 2014), 2 ns a draw in compiled code.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+GAMMA = np.uint64(0x9E3779B97F4A7C15)
+_M1, _M2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+_30, _27, _31, _11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
+_TINY = 2.0**-53
+
+
+@njit(cache=True, inline="always")
+def scramble(z):  # type: ignore[no-untyped-def]
+    """uint64 -> uint64, bijective."""
+    z = (z ^ (z >> _30)) * _M1
+    z = (z ^ (z >> _27)) * _M2
+    return z ^ (z >> _31)
+
+
+@njit(cache=True)
+def child(key, n):  # type: ignore[no-untyped-def]
+    """uint64 key of the n-th stream below `key`."""
+    return scramble(scramble(key) + GAMMA * np.uint64(n + 1))
+
+
+@njit(cache=True)
+def uniform(key, n):  # type: ignore[no-untyped-def]
+    """float64 in [0, 1): the n-th draw of the stream."""
+    return np.float64(scramble(key + GAMMA * np.uint64(n)) >> _11) * _TINY
+
+
+@njit(cache=True)
+def normal(key, n):  # type: ignore[no-untyped-def]
+    """A standard normal from draws n and n + 1 (Box and Muller 1958)."""
+    return math.sqrt(-2.0 * math.log(1.0 - uniform(key, n))) * math.cos(2.0 * math.pi * uniform(key, n + 1))
+
+
+@njit(cache=True)
+def children(keys, numbers):  # type: ignore[no-untyped-def]
+    """(n,) uint64: `child` of each key and number."""
+    out = np.empty(len(keys), dtype=np.uint64)
+    for i in range(len(keys)):
+        out[i] = child(keys[i], numbers[i])
+    return out
