@@ -36,7 +36,7 @@ def simulate(scenario: str = "shop", *, users: int, days: int, seed: int, worker
     truth["items"] = _frame([shards.truth_items_table(todo[0])])
     return EventLog(
         events=tables["events"], users=tables["users"], items=_frame([shards.items_table(todo[0])]), labels=tables["labels"], truth=truth,
-        manifest=_manifest(scenario, made.to_json(), users, days, seed),
+        manifest=_manifest(scenario, todo[0], users, days, seed),
     )
 
 
@@ -66,7 +66,7 @@ def run(scenario: str = "shop", *, users: int, days: int, seed: int, out: Path |
                 file.close()
         writer.finish(
             users=pa.concat_tables(small["users"]), labels=pa.concat_tables(small["labels"]), items=to_arrow(shards.items_table(todo[0])),
-            truth={"items": to_arrow(shards.truth_items_table(todo[0]))}, manifest=_manifest(scenario, made.to_json(), users, days, seed),
+            truth={"items": to_arrow(shards.truth_items_table(todo[0]))}, manifest=_manifest(scenario, todo[0], users, days, seed),
         )
     return Path(out)
 
@@ -91,8 +91,8 @@ def _frame(tables: list[pa.Table]) -> Any:
     return pa.concat_tables(tables).unify_dictionaries().to_pandas()
 
 
-def _manifest(name: str, scenario: dict[str, Any], users: int, days: int, seed: int) -> dict[str, Any]:
+def _manifest(name: str, task: shards.Task, users: int, days: int, seed: int) -> dict[str, Any]:
     if not name:
         raise InputError("The scenario has no name.")
-    return {"made_by": "simulator", "scenario": scenario, "users": users, "days": days, "seed": seed, "currency": "EUR",
+    return {"made_by": "simulator", "scenario": task.scenario.to_json(), **shards.calendar(task), "users": users, "days": days, "seed": seed, "currency": "EUR",
             "privacy": "simulated: no person's data went into this log"}

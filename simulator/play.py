@@ -53,6 +53,8 @@ def play(notes, first, people, walk, shop, book, room):  # type: ignore[no-untyp
                 or (keeps and len(book.pages) - at[SHOWN] < room)):
             return i
         note = notes[i]
+        if note.user >= n and note.made < offer_time(people[note.user], book.offers):
+            continue  # left by the twin of an earlier campaign
         kept = (at[ROWS], at[SESSIONS], at[ORDERS], at[SHOWN], at[STOLEN], at[HONEST])
         offered = begin_session(note, note.user, people, s, shop, book)
         if note.user < n:

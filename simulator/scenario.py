@@ -41,7 +41,7 @@ class Catalogue:
     stockout: float = setting(0.004, 0.0, 1.0, doc="probability that an item of average appeal runs out on a day; popular ones more often")
     restock_days: int = setting(4, 1, 60, doc="mean days until an item is there again")
     launched: float = setting(0.0, 0.0, 1.0, doc="share of items that come into the shop during the log")
-    appeal_slope: float = setting(1.2, 0.0, 1.5, doc="Zipf exponent of the items' own appeal; exposure steepens it")
+    appeal_slope: float = setting(1.25, 0.0, 1.5, doc="Zipf exponent of the items' own appeal; exposure steepens it")
 
 
 @dataclass(frozen=True)
@@ -117,16 +117,16 @@ class Sessions:
 class Checkout:
     """Cart, purchase, and what follows it."""
 
-    cart: float = setting(-3.85, -12.0, 5.0, doc="log-odds to put a viewed item of average match into the cart")
+    cart: float = setting(-3.8, -12.0, 5.0, doc="log-odds to put a viewed item of average match into the cart")
     cart_match: float = setting(0.45, 0.0, 5.0, doc="how much the item's match moves these log-odds")
     basket: float = setting(0.4, 0.0, 5.0, doc="rise of these log-odds once the cart holds something")
     forget: float = setting(0.5, 0.0, 1.0, doc="probability that a cart left behind is not wanted any more next time")
-    begin: float = setting(-2.38, -10.0, 10.0, doc="log-odds to begin the checkout when leaving with a filled cart")
+    begin: float = setting(-2.52, -10.0, 10.0, doc="log-odds to begin the checkout when leaving with a filled cart")
     shipping_shock: float = setting(0.12, 0.0, 1.0, doc="probability to give up when shipping costs show, for a small order")
     payment_failure: float = setting(0.035, 0.0, 0.9, doc="probability that an honest payment attempt fails")
     refund: float = setting(0.17, 0.0, 0.9, doc="share of orders of which something is sent back")
-    trust: float = setting(1.0, 0.0, 3.0, doc="rise of a shopper's log-odds to buy what is in the cart with an order that went well")
-    back_for_more: float = setting(0.9, 0.0, 1.0, doc="probability that an order is followed by a visit for more, some weeks later")
+    trust: float = setting(1.1, 0.0, 3.0, doc="rise of a shopper's log-odds to buy what is in the cart with an order that went well")
+    back_for_more: float = setting(1.0, 0.0, 1.0, doc="probability that an order is followed by a visit for more, some weeks later")
     review: float = setting(0.14, 0.0, 1.0, doc="share of order lines that are reviewed")
     late: float = setting(0.09, 0.0, 1.0, doc="share of deliveries that come late")
 
@@ -135,7 +135,7 @@ class Checkout:
 class Churn:
     """Latent death after a session (as in BG/NBD), with a hazard that experiences move."""
 
-    hazard: float = setting(0.026, 0.0, 1.0, doc="mean probability to be gone after a session")
+    hazard: float = setting(0.018, 0.0, 1.0, doc="mean probability to be gone after a session")
     hazard_shape: float = setting(0.8, 0.05, 20.0, doc="gamma shape of the hazard over users")
     bad_experience: float = setting(4.0, 1.0, 50.0, doc="factor on the hazard after a late delivery, a refund or an account taken over")
     fading: float = setting(0.55, 0.01, 1.0, doc="factor on the visit rate after a bad experience; it recovers with each session")
@@ -145,13 +145,13 @@ class Churn:
 class Coupons:
     """Campaigns that hand out coupons, and what a coupon does. Every second campaign is randomised, the others are targeted."""
 
-    every: int = setting(20, 0, 365, doc="days from one coupon campaign to the next; 0 = none")
-    days: int = setting(5, 1, 60, doc="days during which a campaign reaches those who come")
-    window: float = setting(7.0, 0.5, 90.0, doc="days after the offer in which its outcome is counted and the coupon is good")
+    every: int = setting(10, 0, 365, doc="days from one coupon campaign to the next; 0 = none")
+    days: int = setting(4, 1, 60, doc="days during which a campaign reaches those who come")
+    window: float = setting(5.0, 0.5, 90.0, doc="days after the offer in which its outcome is counted and the coupon is good")
     reach: float = setting(0.5, 0.0, 1.0, doc="share of those who come that a campaign considers")
     discount: float = setting(0.15, 0.01, 0.9, doc="share of the price that a coupon takes off")
-    salience: float = setting(1.5, 0.0, 20.0, doc="fall of the utility of not clicking, per unit of price sensitivity times log discount")
-    pull: float = setting(5.0, 0.0, 50.0, doc="rise of the log-odds to cart and to buy, per unit of price sensitivity times log discount")
+    salience: float = setting(0.8, 0.0, 20.0, doc="fall of the utility of not clicking, per unit of price sensitivity times log discount")
+    pull: float = setting(2.0, 0.0, 50.0, doc="rise of the log-odds to cart and to buy, per unit of price sensitivity times log discount")
     remind: float = setting(0.3, 0.0, 1.0, doc="probability that an unused coupon brings the shopper back once more")
     targeting: float = setting(1.2, 0.0, 5.0, doc="how strongly a targeted campaign prefers recent buyers: what confounds it")
     welcome: float = setting(0.25, 0.0, 1.0, doc="share of first orders that come with a welcome coupon")

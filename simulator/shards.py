@@ -20,7 +20,7 @@ import pyarrow as pa
 from eventlog.errors import InputError
 
 from . import fraud, labels, tape, world
-from .campaigns import coupon_name, plan
+from .campaigns import coupon_name, described, plan
 from .engine import Engine, Shard
 from .recommender import POLICIES, Recommender
 from .scenario import Scenario
@@ -86,6 +86,13 @@ def truth_items_table(task: Task) -> pa.Table:
     table = pa.table({"item_id": item_ids(task.seed, found.n_items), "quality": found.quality, "appeal": found.appeal,
                       "complements": pa.array(names[found.partner[found.category]])})
     return table.sort_by("item_id")
+
+
+def calendar(task: Task) -> dict[str, Any]:
+    """For the manifest: the coupon campaigns and what went wrong or viral, with their dates."""
+    shop, _ = _seeds(task)
+    found = world.build(task.scenario, days=task.days, seed=shop[0])
+    return {"campaigns": described(task.scenario, found), "incidents": found.incidents()}
 
 
 def item_ids(seed: int, n: int) -> pa.Array:
@@ -250,8 +257,3 @@ def _coupons(task: Task, catalogue: World, shard: Shard, place: np.ndarray, key:
         "treated": offers["treated"] > 0, "y0": offers["y"][:, 0] > 0, "y1": offers["y"][:, 1] > 0,
         "spend0": offers["spend"][:, 0].astype(np.float32), "spend1": offers["spend"][:, 1].astype(np.float32),
     })
-
-
-def explain(scenario: Scenario) -> dict[str, Any]:
-    """Plain data about a scenario for a manifest."""
-    return scenario.to_json()
