@@ -21,6 +21,8 @@ def main(argv: list[str]) -> int:
     run.add_argument("--days", type=int, required=True, help="number of days")
     run.add_argument("--seed", type=int, required=True, help="decides every draw")
     run.add_argument("--workers", type=int, default=1, help="processes (default: 1)")
+    run.add_argument("--engine", default="processes", help="serial, processes or dask (default: processes)")
+    run.add_argument("--address", metavar="tcp://HOST:PORT", help="with --engine dask: the scheduler; --out must be on storage that all see")
     run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting of the scenario; may be repeated")
     run.add_argument("--out", required=True, help="the log folder to write")
     run.set_defaults(work=_run)
@@ -80,7 +82,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
     begin = time.monotonic()
     out = run(arguments.scenario, users=arguments.users, days=arguments.days, seed=arguments.seed, out=arguments.out,
-              workers=arguments.workers, settings=parse_settings(arguments.set))
+              workers=arguments.workers, engine=arguments.engine, address=arguments.address, settings=parse_settings(arguments.set))
     rows = sum(entry["rows"] for name, entry in read_json(out / "manifest.json")["files"].items() if name.startswith("events/"))
     seconds = time.monotonic() - begin
     made = f"{rows:,} events of {arguments.users:,} users over {arguments.days} days"

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
+from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from eventlog.console import track
 from eventlog.errors import InputError
+from eventlog.executors import check_engine, pool
 from eventlog.files import check_replaceable
 from eventlog.log import EventLog, LogWriter, to_arrow
 
@@ -18,6 +23,7 @@ from . import shards
 from .scenario import load
 
 TABLES = ("users", "labels")
+AHEAD = 3  # shards in flight per worker
 
 
 def simulate(scenario: str = "shop", *, users: int, days: int, seed: int, workers: int = 1,
@@ -29,8 +35,8 @@ def simulate(scenario: str = "shop", *, users: int, days: int, seed: int, worker
     """
     made = load(scenario, settings)
     todo = shards.tasks(made, users=users, days=days, seed=seed)
-    with shards.pool(min(workers, len(todo)) if workers > 0 else workers) as executor:
-        parts = list(_played(todo, executor))
+    with _executor("processes", None, workers, len(todo)) as executor:
+        parts = list(_played(todo, None, executor))
     tables = {name: _frame([p[name] for p in parts]) for name in parts[0]}
     truth = {name.removeprefix("truth_"): table for name, table in tables.items() if name.startswith("truth_")}
     truth["items"] = _frame([shards.truth_items_table(todo[0])])
@@ -40,19 +46,24 @@ def simulate(scenario: str = "shop", *, users: int, days: int, seed: int, worker
     )
 
 
-def run(scenario: str = "shop", *, users: int, days: int, seed: int, out: Path | str, workers: int = 1,
-        settings: Mapping[str, Any] | None = None) -> Path:
-    """The same log written as a folder, shard by shard, so that memory does not grow with the log. Returns its path."""
+def run(scenario: str = "shop", *, users: int, days: int, seed: int, out: Path | str, workers: int = 1, engine: str = "processes",
+        address: str | None = None, settings: Mapping[str, Any] | None = None) -> Path:
+    """The same log written as a folder, shard by shard, so that memory does not grow with the log. Returns its path.
+
+    Each worker writes the events of its shards; on a cluster (`engine` "dask", its `address`) `out` must be on storage that all see.
+    """
+    check_engine(engine, address)
     made = load(scenario, settings)
     todo = shards.tasks(made, users=users, days=days, seed=seed)
     check_replaceable(out)
-    with LogWriter(out) as writer, shards.pool(min(workers, len(todo)) if workers > 0 else workers) as executor:
+    with LogWriter(out) as writer, _executor(engine, address, workers, len(todo)) as executor:
+        writer.events_folder.mkdir(parents=True, exist_ok=True)
         small: dict[str, list[pa.Table]] = {name: [] for name in TABLES}
         truth: dict[str, pq.ParquetWriter] = {}
         (writer.folder / "truth").mkdir()
         try:
-            for part in _played(todo, executor):
-                writer.write_part(part["events"])
+            parts = _played(todo, str(writer.events_folder.resolve()), executor)
+            for part in track(parts, "shards", total=len(todo)) if len(todo) > 1 else parts:
                 for name in TABLES:
                     small[name].append(to_arrow(part[name]))
                 for name in (n for n in part if n.startswith("truth_")):
@@ -71,19 +82,31 @@ def run(scenario: str = "shop", *, users: int, days: int, seed: int, out: Path |
     return Path(out)
 
 
-def _played(todo: list[shards.Task], executor: Executor | None) -> Iterator[dict[str, pa.Table]]:
+@contextmanager
+def _executor(engine: str, address: str | None, workers: int, tasks: int) -> Iterator[Executor | None]:
+    """Where the shards are played; None = here, one after the other."""
+    if workers < 1:
+        raise InputError(f"workers is {workers}; it must be 1 or more.")
+    if engine == "serial" or (engine == "processes" and min(workers, tasks) == 1):
+        yield None
+        return
+    with pool(engine, workers=min(workers, tasks), address=address, needs={"CPU": 1}) as executor:
+        yield executor
+
+
+def _played(todo: list[shards.Task], folder: str | None, executor: Executor | None) -> Iterator[dict[str, pa.Table]]:
     """The shards' tables in the order of the shards; with an executor a few ahead of the one that is asked for."""
     if executor is None:
-        yield from map(shards.simulate, todo)
+        for task in todo:
+            yield shards.simulate(task, folder)
         return
-    ahead = 8  # finished parts wait in memory for their turn, so not all are started at once
-    waiting = [executor.submit(shards.simulate, task) for task in todo[:ahead]]
-    for task in [*todo[ahead:], *([None] * ahead)]:
-        if not waiting:
-            return
-        yield waiting.pop(0).result()
-        if task is not None:
-            waiting.append(executor.submit(shards.simulate, task))
+    ahead = AHEAD * (getattr(executor, "_max_workers", 0) or 64)  # finished parts wait in memory for their turn
+    waiting = deque(executor.submit(shards.simulate, task, folder) for task in todo[:ahead])
+    rest = iter(todo[ahead:])
+    while waiting:
+        yield waiting.popleft().result()
+        for task in islice(rest, 1):
+            waiting.append(executor.submit(shards.simulate, task, folder))
 
 
 def _frame(tables: list[pa.Table]) -> Any:
@@ -94,5 +117,5 @@ def _frame(tables: list[pa.Table]) -> Any:
 def _manifest(name: str, task: shards.Task, users: int, days: int, seed: int) -> dict[str, Any]:
     if not name:
         raise InputError("The scenario has no name.")
-    return {"made_by": "simulator", "scenario": task.scenario.to_json(), **shards.calendar(task), "users": users, "days": days, "seed": seed, "currency": "EUR",
-            "privacy": "simulated: no person's data went into this log"}
+    return {"made_by": "simulator", "scenario": task.scenario.to_json(), **shards.calendar(task), "users": users,
+            "days": days, "seed": seed, "currency": "EUR", "privacy": "simulated: no person's data went into this log"}

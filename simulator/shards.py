@@ -7,17 +7,15 @@ of workers, in any order, makes the same bytes. An event's id is (shard << 32) |
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from eventlog.errors import InputError
+from eventlog.log import write_parquet
 
 from . import fraud, labels, tape, world
 from .campaigns import coupon_name, described, plan
@@ -27,7 +25,7 @@ from .scenario import Scenario
 from .shoppers import AGES, CHANNELS, COUNTRIES, REASONS
 from .world import DAY, World
 
-ROWS_PER_SHARD = 1_200_000
+ROWS_PER_SHARD = 400_000
 ROWS_PER_VISIT = 9.0  # with return visits; only sizes shards
 TIME = pa.timestamp("ms", tz="UTC")
 
@@ -55,14 +53,20 @@ def tasks(scenario: Scenario, *, users: int, days: int, seed: int) -> list[Task]
     return [Task(scenario, days, seed, i, size, shards) for i, size in enumerate(sizes)]
 
 
-def simulate(task: Task) -> dict[str, pa.Table]:
-    """Play one shard. Returns its tables: events, users, labels, truth_events, truth_users and perhaps truth_exposures."""
+def simulate(task: Task, folder: str | None = None) -> dict[str, pa.Table]:
+    """Play one shard. Returns its tables: events, users, labels, truth_events, truth_users, truth_coupons and perhaps others.
+
+    With a `folder` the events are written there, a part per shard, and not returned.
+    """
     shop, shard_seed = _seeds(task)
     catalogue = world.build(task.scenario, days=task.days, seed=shop[0])
     pages = Recommender(task.scenario, catalogue, shop[1])
     rng = np.random.default_rng(shard_seed)
     shard = Engine(task.scenario, catalogue, pages, task.users, rng).run()
-    return _tables(task, catalogue, shard, rng)
+    tables = _tables(task, catalogue, shard, rng)
+    if folder is not None:
+        write_parquet(Path(folder) / f"part-{task.index:05d}.parquet", tables.pop("events"))
+    return tables
 
 
 def items_table(task: Task) -> pa.Table:
@@ -98,18 +102,6 @@ def calendar(task: Task) -> dict[str, Any]:
 def item_ids(seed: int, n: int) -> pa.Array:
     """(n,) the id of each item."""
     return tape.hexes(tape.mix(np.arange(n), _salt(seed, 1)), "i")
-
-
-@contextmanager
-def pool(workers: int) -> Iterator[Executor | None]:
-    """An executor of `workers` processes; None for one, which works in this process."""
-    if workers < 1:
-        raise InputError(f"workers is {workers}; it must be 1 or more.")
-    if workers == 1:
-        yield None
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as executor:
-        yield executor
 
 
 def _seeds(task: Task) -> tuple[list[np.random.SeedSequence], np.random.SeedSequence]:

@@ -29,7 +29,7 @@ def test_every_offer_is_in_the_log_with_or_without_a_discount(log, coupons):
     offers = log.events[kind(log) == "coupon_offer"]
     assert len(offers) == len(coupons) > 2_000
     key = ["user_id", "coupon_id"]
-    both = offers.astype({k: str for k in key}).merge(coupons.astype({k: str for k in key}), on=key, validate="1:1")
+    both = offers.astype(dict.fromkeys(key, str)).merge(coupons.astype(dict.fromkeys(key, str)), on=key, validate="1:1")
     assert len(both) == len(offers)
     assert ((both["discount"] > 0) == both["treated"]).all()
     assert (both["timestamp"] == both["offered_at"]).all()
@@ -129,9 +129,10 @@ def test_scenarios_do_what_they_say(name):
                                               pd.Timestamp(dates["checkout_bug"]["last"], tz="UTC") + pd.Timedelta(days=1))
         rate = [((kinds == "begin_checkout") & rows).sum() / ((kinds == "add_to_cart") & rows).sum() for rows in (bug, ~bug)]
         assert rate[0] < 0.6 * rate[1]
+        pays, fails_ = kinds == "add_payment_info", kinds == "payment_failed"
         down = day == (pd.Timestamp(dates["payment_outage"]["first"]) - log.span[0].tz_localize(None).floor("D")).days
-        fails = [((kinds == "payment_failed") & rows).sum() / max(((kinds == "add_payment_info") & rows).sum(), 1) for rows in (down, ~down)]
-        assert fails[0] > 2 * fails[1]
+        share = [(fails_ & rows).sum() / max((pays & rows).sum(), 1) for rows in (down, ~down)]
+        assert share[0] > 2 * share[1]
     elif name == "cold-start":
         seen = log.events[kinds == "view_item"]
         first = seen.groupby(seen["item_id"].astype(str))["timestamp"].min()
