@@ -21,7 +21,7 @@ from eventlog.log import versions
 from .base import Generator
 
 PACKAGE = "generators.models"
-FORMAT = 1
+FORMAT = 2
 
 
 def make(model: str, settings: Mapping[str, Any] | None = None) -> Generator:

@@ -22,7 +22,7 @@ def main(argv: list[str]) -> int:
     run.add_argument("--seed", type=int, required=True, help="decides every draw")
     run.add_argument("--workers", type=int, default=1, help="processes (default: 1)")
     run.add_argument("--engine", default="processes", help="serial, processes or dask (default: processes)")
-    run.add_argument("--address", metavar="tcp://HOST:PORT", help="with --engine dask: the scheduler; --out must be on storage that all see")
+    run.add_argument("--address", metavar="tcp://HOST:PORT", help="with --engine dask: the scheduler; --out is on storage that all see")
     run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting of the scenario; may be repeated")
     run.add_argument("--out", required=True, help="the log folder to write")
     run.set_defaults(work=_run)

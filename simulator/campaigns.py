@@ -28,12 +28,12 @@ REACHED, TREATED = 1, 2  # draws
 
 
 def plan(scenario: Scenario, days: int) -> np.ndarray:
-    """(n,) CAMPAIGN; number k is row k - 1. The first starts a third of a period into the log; windows never overlap."""
+    """(n,) CAMPAIGN; number k is row k - 1. The first starts half a period into the log; windows never overlap."""
     setting = scenario.coupons
     if setting.every == 0:
         return np.zeros(0, dtype=CAMPAIGN)
     every = max(setting.every, math.ceil(setting.days + setting.window))
-    starts = np.arange(every / 3, days - setting.window, every).astype(np.int64)
+    starts = np.arange(every / 2, days - setting.window, every).astype(np.int64)
     table = np.zeros(len(starts), dtype=CAMPAIGN)
     table["begin"], table["end"], table["discount"] = starts * DAY, (starts + setting.days) * DAY, setting.discount
     table["randomised"] = np.arange(len(starts)) % 2 == 0
