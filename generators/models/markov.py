@@ -9,11 +9,13 @@
 each but the intent also given the session's intent.
 
 A code counted n times of m in its context has the share (n + s * b) / (m + s), with b its share in the coarser context
-and s the strength of that backoff: the Dirichlet smoothing of MacKay and Peto (1995).
+and s the strength of that backoff: the Dirichlet smoothing of MacKay and Peto (1995). Under a budget the counts are noisy
+(see private_counts), and an item is drawn by its popularity in its category.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,7 @@ import torch
 from generators.codec import INTENT, Codec
 from generators.encoding import Steps
 from generators.privacy import Ledger
+from generators.private_counts import Tables, backed_off
 from generators.sampling import draw
 from generators.sequence_model import SequenceGenerator
 from generators.tracker import CATEGORY_COLUMN, COUNTERS, EVENT_COLUMN, INTENT_COLUMN, ITEM_COLUMN
@@ -29,26 +32,34 @@ from generators.training import told_intent
 
 POSITIONS = 8  # positions in the session told apart
 MOST_VALUES = 64  # of a column whose value before is looked at
+HEAVY = {"gap": 2.0, "event": 3.0, "pick": 2.0, "category": 2.0, "item": 3.0}  # shares of the budget; others have 1
 
 
 class Markov(SequenceGenerator):
     """First-order chain over (event, category, item); the other fields given the event.
 
-    `strength`: pseudo-counts of the coarser context; `successors`: items kept as successors of an item.
+    `strength`: pseudo-counts of the coarser context; `successors`: items kept as successors of an item; `clip`: under a budget
+    the L2 norm of a user's counts in one table.
     """
 
+    supports_epsilon = True
+
     def __init__(
-        self, *, strength: float = 2.0, successors: int = 50, min_users: int = 5, intervals: int = 32, max_rows: int = 1024
+        self, *, strength: float = 2.0, successors: int = 50, clip: float = 8.0, min_users: int = 5, intervals: int = 32,
+        max_rows: int = 1024,
     ) -> None:
         super().__init__(min_users=min_users, intervals=intervals, max_rows=max_rows)
-        self.strength, self.successors = strength, successors
+        self.strength, self.successors, self.clip = strength, successors, clip
 
     def settings(self) -> dict[str, Any]:
         """See Generator.settings."""
-        return {**super().settings(), "strength": self.strength, "successors": self.successors}
+        return {**super().settings(), "strength": self.strength, "successors": self.successors, "clip": self.clip}
 
     def _learn(self, steps: Steps, *, seed: int, ledger: Ledger) -> None:
-        sizes = self.codec_.fields()
+        sizes, statics = self.codec_.fields(), self.codec_.static_sizes()
+        weights = {n: HEAVY.get(n, 1.0) for n in sizes} | {f"users' {n}": 0.5 for n in statics}
+        tables = Tables(ledger, weights, clip=self.clip, rng=np.random.default_rng([seed, 12]))
+        owner = np.repeat(np.arange(len(steps)), steps.lengths())
         column = {n: steps.target[:, k] for k, n in enumerate(steps.names)}
         event = column["event"].clamp(min=0)
         breaks = self.codec_.clock.is_break(column["gap"]) | (steps.features[:, EVENT_COLUMN] == 0)
@@ -57,26 +68,36 @@ class Markov(SequenceGenerator):
         for name, size in sizes.items():
             if name == "item":
                 continue
-            asked = column[name] >= 0
-            share = np.full((1, size), 1 / size)
-            at, n, strength = torch.zeros_like(event), 1, 1e-3
+            asked = (column[name] >= 0).numpy()
+            at, widths = torch.zeros_like(event), []
             for level, width in context(self.codec_, name, steps.features, event, breaks, intent):
-                at, n = at * width + level, n * width
-                share = _share(_counts(at[asked], column[name][asked], n, size), np.repeat(share, width, axis=0), strength)
-                strength = self.strength
+                at = at * width + level
+                widths.append(width)
+            n = math.prod(widths)
+            counts, noise = tables.counts(name, owner[asked], (at * size + column[name]).numpy()[asked], n * size)
+            base = np.full(size, 1 / size) if ledger.epsilon is None else self.field_marginals_[name]
+            share = backed_off(counts.reshape(n, size), widths, base, strength=self.strength, noise=noise)
             self.tables_[name] = share.astype(np.float32)
-        fresh = column["item"] >= 0
-        self.tables_["popularity"] = np.bincount(column["item"][fresh].numpy(), minlength=sizes["item"]).astype(np.float32)
-        self._learn_successors(steps.features[fresh, ITEM_COLUMN].numpy(), column["item"][fresh].numpy(), sizes["item"])
+        self._learn_items(steps, column["item"], owner, sizes["item"], tables)
         static = steps.static.numpy()
         self.static_: list[np.ndarray] = []
-        for k, size in enumerate(self.codec_.static_sizes().values()):  # each given the one before it
-            share = np.bincount(static[:, k], minlength=size)[None, :] / len(static)
-            if k:
-                n = self.static_[-1].shape[1]
-                before, code = (torch.from_numpy(static[:, j]) for j in (k - 1, k))
-                share = _share(_counts(before, code, n, size), np.repeat(share, n, axis=0), self.strength)
-            self.static_.append(share)
+        before, width = np.zeros(len(steps), dtype=np.int64), 1
+        for k, (name, size) in enumerate(statics.items()):  # each given the one before it
+            counts, noise = tables.counts(f"users' {name}", np.arange(len(steps)), before * size + static[:, k], width * size, clip=1.0)
+            self.static_.append(backed_off(counts.reshape(width, size), [1, width], self.static_marginals_[k], strength=self.strength,
+                                           noise=noise))
+            before, width = static[:, k], size
+
+    def _learn_items(self, steps: Steps, item: torch.Tensor, owner: np.ndarray, size: int, tables: Tables) -> None:
+        """Popularity of fresh items, and which comes after which (not under a budget: pairs are too many for their counts)."""
+        fresh = (item >= 0).numpy()
+        counts, noise = tables.counts("item", owner[fresh], item.numpy()[fresh], size)
+        self.tables_["popularity"] = np.where(counts > noise, counts, 0.0).astype(np.float32)
+        if noise:
+            self.tables_["successor"] = np.zeros((size, 1), dtype=np.int32)
+            self.tables_["successor_count"] = np.zeros((size, 1), dtype=np.float32)
+        else:
+            self._learn_successors(steps.features[fresh, ITEM_COLUMN].numpy(), item[fresh].numpy(), size)
 
     def _learn_successors(self, before: np.ndarray, item: np.ndarray, size: int) -> None:
         """The most frequent fresh items after each item: (size, successors) codes and counts, 0 = none."""
@@ -124,14 +145,6 @@ def context(
     if size <= MOST_VALUES:  # 'the same as before' says nothing of the shares of the values unless one knows what was before
         return [(event, codec.events.size), (features[:, codec.value_column(name)], size), begins, told]
     return [(event, codec.events.size), before, begins, told]
-
-
-def _counts(context: torch.Tensor, code: torch.Tensor, n_contexts: int, size: int) -> np.ndarray:
-    return np.bincount((context * size + code).numpy(), minlength=n_contexts * size).reshape(n_contexts, size).astype(np.float64)
-
-
-def _share(counts: np.ndarray, backoff: np.ndarray, strength: float) -> np.ndarray:
-    return (counts + strength * backoff) / (counts.sum(1, keepdims=True) + strength)
 
 
 class Chain:
