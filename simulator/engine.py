@@ -100,15 +100,15 @@ class Engine:
         """At the end of each day, play the day."""
         for day in range(self.world.days):
             yield self.env.timeout(DAY * (day + 1) - self.env.now)
-            if day % self.scenario.recommender.refresh_days == 0:
-                slates = self.pages.slates(day)
-            self.browser.show(slates, day)
+            self.browser.show(self.pages.slates(day), day)
+            before = self.browser.rows.n
             planned = self.fraudsters.plan(day, self.till.order_table)
             attacks = np.zeros(len(planned), dtype=NOTE)
             attacks["time"], attacks["user"], attacks["ref"] = ([getattr(a, f) for a in planned] for f in ("time", "user", "number"))
             attacks["kind"], attacks["goal"], attacks["made"] = fraud.ATTACK, -1, -np.inf
             attacks["key"] = self.rng.integers(0, 2**64, len(attacks), dtype=np.uint64)
             self._play(np.concatenate([self._planned(), self.notes.written[self._delivered(day)], attacks]), day)
+            self.pages.learn(self.browser.rows.written[before:])
 
     def _planned(self) -> np.ndarray:
         """The planned visits of the day as notes, keyed by their shopper and number."""

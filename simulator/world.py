@@ -186,7 +186,7 @@ def build(scenario: Scenario, *, days: int, seed: np.random.SeedSequence) -> Wor
         chosen = rng.permutation((n_categories + 1) // 2)[: max(1, n_categories // 6)]
         day_weight[on] *= calendar.campaign_visits
         discount[on] = np.where(np.isin(np.arange(n_categories) // 2, chosen), calendar.campaign_discount, 0.0)
-    category_weight = np.exp(rng.normal(0, 0.5, n_categories))
+    category_weight = np.exp(rng.normal(0, 0.35, n_categories))
     stock_key = int(rng.integers(0, 2**63))
     launched = np.where(rng.random(n) < catalogue.launched, rng.integers(1, max(days, 2), n), 0).astype(np.int32)
     return World(

@@ -43,7 +43,7 @@ def test_the_sums_tell_the_facts_of_the_scorecard(shop_log):
     both = facts.keys() & card.keys()
     assert len(both) >= 20
     for name in both:
-        assert facts[name] == pytest.approx(card[name], rel=0.01), name
+        assert facts[name] == pytest.approx(card[name], rel=0.02), name
 
 
 def dirty_log(rng):
