@@ -190,6 +190,34 @@ class Fraud:
 
 
 @dataclass(frozen=True)
+class Dirty:
+    """What goes wrong between the shop and its log (see `dirty`). All zero: nothing does."""
+
+    duplicates: float = setting(0.0, 0.0, 0.5, doc="share of rows that arrive twice, equal in all but the event id")
+    resent: float = setting(0.0, 0.0, 0.5, doc="share of rows that are sent again, stamped anew up to half a minute later")
+    clock_skew: float = setting(0.0, 0.0, 0.5, doc="share of devices whose clock is off by a fixed time")
+    clock_skew_minutes: float = setting(15.0, 0.0, 1440.0, doc="sd of that time in minutes, either way")
+    clock_reset: float = setting(0.0, 0.0, 0.5, doc="share of devices whose clock began again at 2000-01-01")
+    late: float = setting(0.0, 0.0, 1.0, doc="share of rows stamped when they arrive instead of when they happened, hence out of order")
+    late_minutes: float = setting(10.0, 0.01, 1440.0, doc="mean delay of these rows in minutes (exponential)")
+    null_session_id: float = setting(0.0, 0.0, 1.0, doc="share of the values of session_id that are lost")
+    null_item_id: float = setting(0.0, 0.0, 1.0, doc="share of the values of item_id that are lost")
+    null_order_id: float = setting(0.0, 0.0, 1.0, doc="share of the values of order_id that are lost")
+    null_coupon_id: float = setting(0.0, 0.0, 1.0, doc="share of the values of coupon_id that are lost")
+    null_category: float = setting(0.0, 0.0, 1.0, doc="share of the values of category that are lost")
+    null_brand: float = setting(0.0, 0.0, 1.0, doc="share of the values of brand that are lost")
+    null_device: float = setting(0.0, 0.0, 1.0, doc="share of the values of device that are lost")
+    null_channel: float = setting(0.0, 0.0, 1.0, doc="share of the values of channel that are lost")
+    null_payment_method: float = setting(0.0, 0.0, 1.0, doc="share of the values of payment_method that are lost")
+    null_country: float = setting(0.0, 0.0, 1.0, doc="share of the values of country that are lost")
+    null_query: float = setting(0.0, 0.0, 1.0, doc="share of the values of query that are lost")
+    null_price: float = setting(0.0, 0.0, 1.0, doc="share of the values of price that are lost")
+    null_quantity: float = setting(0.0, 0.0, 1.0, doc="share of the values of quantity that are lost")
+    null_rating: float = setting(0.0, 0.0, 1.0, doc="share of the values of rating that are lost")
+    null_discount: float = setting(0.0, 0.0, 1.0, doc="share of the values of discount that are lost")
+
+
+@dataclass(frozen=True)
 class Truth:
     """What the log says about its own making."""
 
@@ -212,6 +240,7 @@ class Scenario:
     coupons: Coupons = field(default_factory=Coupons)
     recommender: Recommender = field(default_factory=Recommender)
     fraud: Fraud = field(default_factory=Fraud)
+    dirty: Dirty = field(default_factory=Dirty)
     truth: Truth = field(default_factory=Truth)
 
     def to_json(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import pyarrow as pa
 from eventlog.errors import InputError
 from eventlog.log import write_parquet
 
-from . import fraud, labels, tape, world
+from . import dirty, fraud, labels, tape, world
 from .campaigns import coupon_name, described, plan
 from .engine import Engine, Shard
 from .recommender import POLICIES, Recommender
@@ -26,6 +26,7 @@ from .shoppers import AGES, CHANNELS, COUNTRIES, REASONS
 from .world import DAY, World
 
 ROWS_PER_SHARD = 400_000
+DIRT = 2  # the seed's third child, beside the shop (0) and the people (1)
 ROWS_PER_VISIT = 9.0  # with return visits; only sizes shards
 TIME = pa.timestamp("ms", tz="UTC")
 
@@ -64,6 +65,8 @@ def simulate(task: Task, folder: str | None = None) -> dict[str, pa.Table]:
     rng = np.random.default_rng(shard_seed)
     shard = Engine(task.scenario, catalogue, pages, task.users, rng).run()
     tables = _tables(task, catalogue, shard, rng)
+    if dirty.wanted(task.scenario.dirty):
+        tables = dirty.damaged(tables, task.scenario.dirty, np.random.SeedSequence(task.seed, spawn_key=(DIRT, task.index)))
     if folder is not None:
         write_parquet(Path(folder) / f"part-{task.index:05d}.parquet", tables.pop("events"))
     return tables
