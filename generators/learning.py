@@ -101,9 +101,10 @@ def _arrival(census: Census, clock: Clock, user: np.ndarray, time: np.ndarray, i
 
 
 def _stay(census: Census, clock: Clock, user: np.ndarray, time: np.ndarray, intervals: int) -> Bins:
-    """Seconds between a user's first and last event; a fixed grid under a budget."""
+    """Seconds between a user's first and last event; a fixed grid under a budget: by powers of two, then even, for many stay long."""
     if census.private:
-        edges = np.append(0.0, 2.0 ** np.arange(4, np.log2((clock.end_ms - clock.start_ms) / 1000) + 1))
+        even = np.linspace(0, (clock.end_ms - clock.start_ms) / 1000, intervals + 1)[1:]
+        edges = np.append(0.0, np.append(2.0 ** np.arange(4, np.log2(even[0])), even))
         return Bins(np.zeros(1), edges[:-1], edges[1:], True, 3)
     first = np.append(True, user[1:] != user[:-1])
     last = np.append(first[1:], True)

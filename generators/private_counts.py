@@ -44,20 +44,40 @@ class Tables:
         return np.bincount(pair % size, part, minlength=size) + self.rng.normal(0, noise, size), noise
 
 
-def backed_off(counts: np.ndarray, widths: list[int], base: np.ndarray, *, strength: float, noise: float) -> np.ndarray:
+def backed_off(
+    counts: np.ndarray, widths: list[int], base: np.ndarray, *, noise: float, strength: float = 1.0, first: float = 1e-3
+) -> np.ndarray:
     """(prod(widths), size) shares of the codes in each context, each context backed off to the coarser one before it.
 
-    counts (prod(widths), size) of the finest contexts, base (size,) the shares without context, noise the standard deviation
-    on each count. A code counted n times of m in its context has the share (n + s b) / (m + s), b its share in the coarser
-    context (MacKay and Peto 1995). Noise: what does not stand out by two standard deviations counts as nothing, and the
-    coarser context weighs as much more.
+    counts (prod(widths), size) of the finest contexts, base (size,) or (widths[0], size) the shares without them, noise the
+    standard deviation on each count. A code counted n times of m in its context has the share (n + s b) / (m + s), b its share
+    in the coarser context (MacKay and Peto 1995); s is `first` in the coarsest context, `strength` in the others. Noise: what
+    does not stand out by two standard deviations counts as nothing, and the coarser context weighs as much more; where many such
+    codes stand out together, they have their mass, shared out as in the coarser context.
     """
-    size, share, depth = len(base), base[None, :], len(widths)
+    size, depth = base.shape[-1], len(widths)
+    share = base.reshape(-1, size)
     grid = counts.reshape(*widths, size)
     for k in range(depth):
         found = grid.sum(axis=tuple(range(k + 1, depth))).reshape(-1, size)
         sd = noise * math.sqrt(math.prod(widths[k + 1:]))
-        found = np.where(found > 2 * sd, found, 0.0)
-        s = (strength if k else 1e-3) + 2 * sd
-        share = (found + s * np.repeat(share, widths[k], axis=0)) / (found.sum(1, keepdims=True) + s)
+        back = np.repeat(share, len(found) // len(share), axis=0)
+        total, found = found.sum(1, keepdims=True), np.where(found > 2 * sd, found, 0.0)
+        s = (strength if k else first) + 2 * sd
+        part = found + s * back
+        if sd:
+            lost = np.maximum(total - found.sum(1, keepdims=True) - sd * math.sqrt(size), 0.0)
+            low = np.where(found > 0, 0.0, back)
+            part += lost * low / np.maximum(low.sum(1, keepdims=True), 1e-12)
+        share = part / part.sum(1, keepdims=True)
     return share
+
+
+def lifted(share: np.ndarray, told: np.ndarray) -> np.ndarray:
+    """(n, K, size): `share` (n, size) times how much likelier each code is told one of K things than told the first of them.
+
+    told (n, K, size), or (1, K, size): the shares given each thing. For counts too few to be taken in every context.
+    """
+    out = share[:, None, :] * told / np.maximum(told[:, :1], 1e-12)
+    scaled: np.ndarray = out / out.sum(2, keepdims=True)
+    return scaled

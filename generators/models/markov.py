@@ -15,16 +15,15 @@ and s the strength of that backoff: the Dirichlet smoothing of MacKay and Peto (
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 import torch
 
-from generators.codec import INTENT, Codec
+from generators.codec import ARRIVAL, INTENT, LENGTH, MARKS, STAY, Codec
 from generators.encoding import Steps
 from generators.privacy import Ledger
-from generators.private_counts import Tables, backed_off
+from generators.private_counts import Tables, backed_off, lifted
 from generators.sampling import draw
 from generators.sequence_model import SequenceGenerator
 from generators.tracker import CATEGORY_COLUMN, COUNTERS, EVENT_COLUMN, INTENT_COLUMN, ITEM_COLUMN
@@ -32,7 +31,13 @@ from generators.training import told_intent
 
 POSITIONS = 8  # positions in the session told apart
 MOST_VALUES = 64  # of a column whose value before is looked at
-HEAVY = {"gap": 2.0, "event": 3.0, "pick": 2.0, "category": 2.0, "item": 3.0}  # shares of the budget; others have 1
+# Shares of a budget; other columns of the log have LIGHT, other fields 1.
+HEAVY = {"gap": 3.0, "event": 3.0, "pick": 2.0, "category": 2.0, "item": 3.0, ARRIVAL: 1.0, STAY: 3.0, LENGTH: 3.0, MARKS: 1.0}
+LIGHT = 0.3
+FEW = 2.0  # L2 norm of a user's counts where most users have none
+
+
+Levels = list[tuple[torch.Tensor, int]]  # (n,) codes of what a field is given, and how many there are
 
 
 class Markov(SequenceGenerator):
@@ -57,36 +62,60 @@ class Markov(SequenceGenerator):
 
     def _learn(self, steps: Steps, *, seed: int, ledger: Ledger) -> None:
         sizes, statics = self.codec_.fields(), self.codec_.static_sizes()
-        weights = {n: HEAVY.get(n, 1.0) for n in sizes} | {f"users' {n}": 0.5 for n in statics}
-        tables = Tables(ledger, weights, clip=self.clip, rng=np.random.default_rng([seed, 12]))
+        tables = Tables(ledger, weights(self.codec_), clip=self.clip, rng=np.random.default_rng([seed, 12]))
         owner = np.repeat(np.arange(len(steps)), steps.lengths())
         column = {n: steps.target[:, k] for k, n in enumerate(steps.names)}
         event = column["event"].clamp(min=0)
         breaks = self.codec_.clock.is_break(column["gap"]) | (steps.features[:, EVENT_COLUMN] == 0)
         intent = told_intent(column[INTENT], steps.features) if self.codec_.intents else torch.zeros_like(event)
+        learn = self._exact if ledger.epsilon is None else self._noisy
         self.tables_: dict[str, np.ndarray] = {}
-        for name, size in sizes.items():
-            if name == "item":
-                continue
-            asked = (column[name] >= 0).numpy()
-            at, widths = torch.zeros_like(event), []
-            for level, width in context(self.codec_, name, steps.features, event, breaks, intent):
-                at = at * width + level
-                widths.append(width)
-            n = math.prod(widths)
-            counts, noise = tables.counts(name, owner[asked], (at * size + column[name]).numpy()[asked], n * size)
-            base = np.full(size, 1 / size) if ledger.epsilon is None else self.field_marginals_[name]
-            share = backed_off(counts.reshape(n, size), widths, base, strength=self.strength, noise=noise)
-            self.tables_[name] = share.astype(np.float32)
+        for name in sizes:
+            if name != "item":
+                levels = context(self.codec_, name, steps.features, event, breaks, intent)
+                self.tables_[name] = learn(name, owner, column[name], levels, tables).astype(np.float32)
         self._learn_items(steps, column["item"], owner, sizes["item"], tables)
         static = steps.static.numpy()
         self.static_: list[np.ndarray] = []
         before, width = np.zeros(len(steps), dtype=np.int64), 1
         for k, (name, size) in enumerate(statics.items()):  # each given the one before it
             counts, noise = tables.counts(f"users' {name}", np.arange(len(steps)), before * size + static[:, k], width * size, clip=1.0)
-            self.static_.append(backed_off(counts.reshape(width, size), [1, width], self.static_marginals_[k], strength=self.strength,
-                                           noise=noise))
+            self.static_.append(backed_off(counts, [width], self.static_marginals_[k], first=self.strength, noise=noise))
             before, width = static[:, k], size
+
+    def _exact(self, name: str, owner: np.ndarray, code: torch.Tensor, levels: Levels, tables: Tables) -> np.ndarray:
+        """(contexts, size) shares of a field's codes."""
+        counts, _ = _counted(name, owner, code, code >= 0, levels, self.codec_.fields()[name], tables)
+        size = self.codec_.fields()[name]
+        return backed_off(counts, [w for _, w in levels], np.full(size, 1 / size), strength=self.strength, noise=0.0)
+
+    def _noisy(self, name: str, owner: np.ndarray, code: torch.Tensor, levels: Levels, tables: Tables) -> np.ndarray:
+        """The same under a budget. Few rows have an intent, so what it changes is looked at in one coarse context (`told_with`)."""
+        size, base = self.codec_.fields()[name], self.field_marginals_[name]
+        if name == INTENT:  # users who have none left to come are told so, and have no choice
+            marks = levels[0][0]
+            counts, noise = _counted(name, owner, code, (code >= 0) & (marks > 0), levels, size, tables, FEW)
+            return backed_off(counts, [w for _, w in levels], base, noise=noise)
+        levels, told = levels[:-1], levels[-1]
+        counts, noise = _counted(name, owner, code, code >= 0, levels, size, tables)
+        share = backed_off(counts, [1, *(w for _, w in levels)], base, noise=noise)
+        if not self.codec_.intents:
+            return share
+        at = told_with(self.codec_, name)
+        coarse = [] if at is None else [levels[at]]
+        asked, clip = code >= 0, None
+        if name.startswith("label:"):  # where none is to come none is drawn
+            asked, clip = asked & (told[0] > 0), FEW
+        counts, noise = _counted(told_table(name), owner, code, asked, [*coarse, told], size, tables, clip)
+        width = coarse[0][1] if coarse else 1
+        counts = counts.reshape(width, told[1], size)
+        none = backed_off(counts[:, 0], [width], base, noise=noise)
+        of_it = np.stack([none, *(backed_off(counts[:, k], [width], none, noise=noise) for k in range(1, told[1]))], axis=1)
+        if at == 0:
+            of_it = np.repeat(of_it, len(share) // width, axis=0)
+        elif at is not None:
+            of_it = np.tile(of_it, (len(share) // width, 1, 1))
+        return lifted(share, of_it).reshape(-1, size)
 
     def _learn_items(self, steps: Steps, item: torch.Tensor, owner: np.ndarray, size: int, tables: Tables) -> None:
         """Popularity of fresh items, and which comes after which (not under a budget: pairs are too many for their counts)."""
@@ -129,7 +158,7 @@ class Markov(SequenceGenerator):
 
 def context(
     codec: Codec, name: str, features: torch.Tensor, event: torch.Tensor, breaks: torch.Tensor, intent: torch.Tensor
-) -> list[tuple[torch.Tensor, int]]:
+) -> Levels:
     """What a field is given, coarse first: (n,) codes and how many there are. Each level backs off to those before it."""
     before, told = (features[:, EVENT_COLUMN], codec.events.size + 1), (intent, len(codec.intents) + 1)
     begins = (breaks.long(), 2)
@@ -145,6 +174,36 @@ def context(
     if size <= MOST_VALUES:  # 'the same as before' says nothing of the shares of the values unless one knows what was before
         return [(event, codec.events.size), (features[:, codec.value_column(name)], size), begins, told]
     return [(event, codec.events.size), before, begins, told]
+
+
+def _counted(
+    name: str, owner: np.ndarray, code: torch.Tensor, asked: torch.Tensor, levels: Levels, size: int, tables: Tables,
+    clip: float | None = None,
+) -> tuple[np.ndarray, float]:
+    """(contexts * size,) counts of `code` (n,) within the contexts of `levels`, over the rows `asked` (n,), and their noise."""
+    at, n = torch.zeros_like(code), 1
+    for level, width in levels:
+        at, n = at * width + level, n * width
+    return tables.counts(name, owner[asked.numpy()], (at * size + code)[asked].numpy(), n * size, clip=clip)
+
+
+def told_with(codec: Codec, name: str) -> int | None:
+    """Which level of its context a field keeps where an intent is looked at under a budget: the first, the last, or none."""
+    if name in ("gap", "category"):
+        return None
+    return -1 if name == "event" or name in codec.values or name in codec.ids else 0
+
+
+def told_table(name: str) -> str:
+    """Name of the table of a field given the intent."""
+    return f"{name} given the intent"
+
+
+def weights(codec: Codec) -> dict[str, float]:
+    """Each table's share of what is left of a budget."""
+    fields = {n: HEAVY.get(n, LIGHT if n in codec.values else 1.0) for n in codec.fields()}
+    told = {told_table(n): LIGHT if n in codec.values else 1.0 for n in fields if n not in ("item", INTENT)} if codec.intents else {}
+    return fields | told | {f"users' {n}": HEAVY.get(n, LIGHT) for n in codec.statics}
 
 
 class Chain:
