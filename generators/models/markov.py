@@ -32,7 +32,7 @@ from generators.training import told_intent
 POSITIONS = 8  # positions in the session told apart
 MOST_VALUES = 64  # of a column whose value before is looked at
 # Shares of a budget; other columns of the log have LIGHT, other fields 1.
-HEAVY = {"gap": 3.0, "event": 3.0, "pick": 2.0, "category": 2.0, "item": 3.0, ARRIVAL: 1.0, STAY: 3.0, LENGTH: 3.0, MARKS: 1.0}
+HEAVY = {"gap": 3.0, "event": 3.0, "pick": 2.0, "category": 2.0, "item": 3.0, INTENT: 2.0, ARRIVAL: 1.0, STAY: 3.0, LENGTH: 3.0, MARKS: 1.0}
 LIGHT = 0.3
 FEW = 2.0  # L2 norm of a user's counts where most users have none
 
@@ -94,8 +94,11 @@ class Markov(SequenceGenerator):
         size, base = self.codec_.fields()[name], self.field_marginals_[name]
         if name == INTENT:  # users who have none left to come are told so, and have no choice
             marks = levels[0][0]
-            counts, noise = _counted(name, owner, code, (code >= 0) & (marks > 0), levels, size, tables, FEW)
-            return backed_off(counts, [w for _, w in levels], base, noise=noise)
+            counts, noise = _counted(name, owner, code, (code >= 0) & (marks > 0), levels[:1], size, tables, FEW)
+            heard = counts.reshape(-1, size).sum(0) > 2 * noise * np.sqrt(len(counts) / size)
+            heard[0] = True  # an intent that is not heard of cannot be met either: its label would be waited for in vain
+            share = backed_off(counts * np.tile(heard, levels[0][1]), [levels[0][1]], base * heard, noise=noise)
+            return np.repeat(share, levels[1][1], axis=0)
         levels, told = levels[:-1], levels[-1]
         counts, noise = _counted(name, owner, code, code >= 0, levels, size, tables)
         share = backed_off(counts, [1, *(w for _, w in levels)], base, noise=noise)
@@ -103,10 +106,10 @@ class Markov(SequenceGenerator):
             return share
         at = told_with(self.codec_, name)
         coarse = [] if at is None else [levels[at]]
-        asked, clip = code >= 0, None
-        if name.startswith("label:"):  # where none is to come none is drawn
+        asked, clip, label = code >= 0, None, name.startswith("label:")
+        if label:  # where none is to come none is drawn
             asked, clip = asked & (told[0] > 0), FEW
-        counts, noise = _counted(told_table(name), owner, code, asked, [*coarse, told], size, tables, clip)
+        counts, noise = _counted(told_table(name), owner, code, asked, [*coarse, told], size, tables, clip, once=label)
         width = coarse[0][1] if coarse else 1
         counts = counts.reshape(width, told[1], size)
         none = backed_off(counts[:, 0], [width], base, noise=noise)
@@ -178,13 +181,20 @@ def context(
 
 def _counted(
     name: str, owner: np.ndarray, code: torch.Tensor, asked: torch.Tensor, levels: Levels, size: int, tables: Tables,
-    clip: float | None = None,
+    clip: float | None = None, once: bool = False,
 ) -> tuple[np.ndarray, float]:
-    """(contexts * size,) counts of `code` (n,) within the contexts of `levels`, over the rows `asked` (n,), and their noise."""
+    """(contexts * size,) counts of `code` (n,) within the contexts of `levels`, over the rows `asked` (n,), and their noise.
+
+    `once`: a user's rows with the same code in the same context count as one.
+    """
     at, n = torch.zeros_like(code), 1
     for level, width in levels:
         at, n = at * width + level, n * width
-    return tables.counts(name, owner[asked.numpy()], (at * size + code)[asked].numpy(), n * size, clip=clip)
+    user, cell = owner[asked.numpy()], (at * size + code)[asked].numpy()
+    if once:
+        pair = np.unique(user * (n * size) + cell)
+        user, cell = pair // (n * size), pair % (n * size)
+    return tables.counts(name, user, cell, n * size, clip=clip)
 
 
 def told_with(codec: Codec, name: str) -> int | None:
