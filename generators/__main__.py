@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from eventlog.console import Parser, note, run
 from eventlog.errors import InputError
+
+if TYPE_CHECKING:
+    from eventlog import EventLog
 
 EXAMPLE = """example:
   python -m generators fit mylog --model vae --seed 1 --out mymodel
@@ -22,6 +25,7 @@ SAMPLE_EXAMPLE = """examples:
   python -m generators sample mymodel --users 10000 --seed 1 --out twin
   python -m generators sample mymodel --users 10000 --where country=DE --set fraud_rate=0.05 --out twin
   python -m generators sample mymodel --continue mylog --days 30 --out next_month
+  python -m generators sample /shared/mymodel --users 1000000 --engine dask --address tcp://10.0.0.1:8786 --out twin
 """
 LIST_EXAMPLE = """example:
   python -m generators list
@@ -64,6 +68,9 @@ def parser(with_report: bool) -> Parser:
     sample.add_argument("--days", type=float, default=30.0, help="how long to continue (default: 30)")
     sample.add_argument("--model", help="the Python file of the generator, where it was fitted from one")
     sample.add_argument("--seed", type=int, default=0)
+    sample.add_argument("--engine", help="serial, processes or dask: the same log, parts of the users at a time (default: here)")
+    sample.add_argument("--workers", type=int, help="with --engine: parts at a time on this machine (default: cores)")
+    sample.add_argument("--address", metavar="tcp://HOST:PORT", help="with --engine dask: the scheduler; MODEL is on storage that all see")
     sample.add_argument("--out", required=True, metavar="LOG", help="log folder to write")
     report = commands.add_parser("report", help="compare a synthetic log with the real one", add_help=with_report,
                                  description="Fidelity, privacy and a data card of a synthetic log.")
@@ -120,7 +127,18 @@ def _sample(args: argparse.Namespace) -> None:
         raise InputError(f"--users is {args.users}; at least one is needed.")
     if args.past is not None and (args.where or args.rates):
         raise InputError("--where and --set choose new users; they do not go with --continue.")
+    if args.engine is None and (args.workers is not None or args.address is not None):
+        raise InputError("--workers and --address go with --engine processes or --engine dask.")
+    if args.engine is not None and (args.past is not None or args.rates):
+        raise InputError("--engine is for new users at their own rates; leave it out with --continue and --set.")
     check_replaceable(args.out)
+    if args.engine is not None:
+        from .spread import sample
+
+        log = sample(args.fitted, args.users, seed=args.seed, engine=args.engine, workers=args.workers, address=args.address,
+                     where={k: str(v) for k, v in args.where}, model=args.model)
+        _written(log, args.out)
+        return
     model = load(args.fitted, model=args.model)
     if args.past is not None:
         log = model.continue_log(EventLog.read(args.past, truth=False), days=args.days, seed=args.seed)
@@ -128,8 +146,12 @@ def _sample(args: argparse.Namespace) -> None:
         log = model.sample(args.users, seed=args.seed, where={k: str(v) for k, v in args.where}, rates=dict(args.rates))
     else:
         log = model.sample(args.users, seed=args.seed)
-    log.write(args.out)
-    print(f"{args.out}: {len(log):,} events of {log.events['user_id'].nunique():,} users")
+    _written(log, args.out)
+
+
+def _written(log: EventLog, out: str) -> None:
+    log.write(out)
+    print(f"{out}: {len(log):,} events of {log.events['user_id'].nunique():,} users")
 
 
 if __name__ == "__main__":

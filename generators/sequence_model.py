@@ -31,6 +31,15 @@ CHUNK = 4_096  # users who are sampled at a time
 PILOT = 400    # users of either kind from whom a rate is set
 
 
+def part_sizes(users: int) -> list[int]:
+    """Users are sampled CHUNK at a time, which bounds memory; each part has a seed of its own, so parts may be drawn anywhere."""
+    return [min(CHUNK, users - k) for k in range(0, users, CHUNK)]
+
+
+def _stream(*key: int) -> torch.Generator:
+    return torch.Generator().manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
+
+
 class SequenceGenerator(Generator):
     """A generator over mixed rows. `min_users`: a value that fewer users have is not kept (without epsilon; with it, noise decides)."""
 
@@ -56,7 +65,7 @@ class SequenceGenerator(Generator):
     ) -> None:
         """See Generator.fit."""
         if epsilon is not None and not self.supports_epsilon:
-            raise InputError(f"The generator {self._name()!r} cannot be fitted with epsilon; choose one that can (vae, gan).")
+            raise InputError(f"The generator {self._name()!r} cannot be fitted with epsilon; choose one that can (markov, vae, gan).")
         if len(log) == 0:
             raise InputError("The log has no events; there is nothing to learn from.")
         n_users = int(log.events["user_id"].nunique())
@@ -87,17 +96,26 @@ class SequenceGenerator(Generator):
         """
         if users < 1:
             raise InputError(f"users is {users}; at least one is needed.")
-        generator = torch.Generator().manual_seed(int(np.random.SeedSequence([seed, 2]).generate_state(1)[0]))
         accept = accept_where(self.codec_, where or {})
         if not rates:
-            sampled = self._rows(users, accept, generator)
-        else:
-            kinds = [marked(self.codec_, yes, accept) for yes in (True, False)]
-            many = round(users * self._share_marked(label_of(self.codec_, rates), kinds, min(users, PILOT), generator))
-            sizes = (many, users - many)
-            parts = [self._rows(n, kind, generator) for n, kind in zip(sizes, kinds, strict=True) if n]
-            sampled = joined(parts, torch.randperm(users, generator=generator))
+            return self.sampled_log([self.part(n, seed, k, where) for k, n in enumerate(part_sizes(users))], seed=seed, where=where)
+        kinds = [marked(self.codec_, yes, accept) for yes in (True, False)]
+        many = round(users * self._share_marked(label_of(self.codec_, rates), kinds, min(users, PILOT), seed))
+        sizes = (many, users - many)
+        parts = [self._rows(n, kind, _stream(seed, 3, k, part)) for k, (size, kind) in enumerate(zip(sizes, kinds, strict=True)) if size
+                 for part, n in enumerate(part_sizes(size))]
+        sampled = joined(parts, torch.randperm(users, generator=_stream(seed, 5)))
         return self._log(self.codec_, sampled, seed, {"users": users} | {k: v for k, v in (("where", where), ("rates", rates)) if v})
+
+    @torch.no_grad()
+    def part(self, users: int, seed: int, number: int, where: Mapping[str, str] | None = None) -> Sampled:
+        """Rows of the `users` users of part `number` (see part_sizes): the same wherever, and beside whatever, it is drawn."""
+        return self._rows(users, accept_where(self.codec_, where or {}), _stream(seed, 2, number))
+
+    def sampled_log(self, parts: list[Sampled], *, seed: int, where: Mapping[str, str] | None = None) -> EventLog:
+        """The log of all `parts`, in their order."""
+        sampled = joined(parts)
+        return self._log(self.codec_, sampled, seed, {"users": len(sampled.static)} | ({"where": where} if where else {}))
 
     @torch.no_grad()
     def continue_log(self, log: EventLog, *, days: float, seed: int) -> EventLog:
@@ -106,25 +124,29 @@ class SequenceGenerator(Generator):
         Raises InputError where `log` has no known event, WorkError where nobody comes back.
         """
         past = given(self.codec_, log, days=days)
-        generator = torch.Generator().manual_seed(int(np.random.SeedSequence([seed, 11]).generate_state(1)[0]))
+        generator = _stream(seed, 11)
         sampled = sample_rows(past.codec, self._row_model(past.steps), len(past.steps), generator, given=past)
         if len(sampled.user) == 0:
             raise WorkError(f"None of the {len(past.steps)} users has an event in the {days:g} days; continue more users or longer.")
         return self._log(past.codec, sampled, seed, {"users": len(past.steps), "continued_days": days}, past.users)
 
     def _rows(self, users: int, accept: Accept | None, generator: torch.Generator) -> Sampled:
-        """Rows of `users` users, CHUNK at a time: memory stays bounded."""
-        sizes = [min(CHUNK, users - k) for k in range(0, users, CHUNK)]
-        return joined([sample_rows(self.codec_, self._row_model(), n, generator, accept=accept) for n in sizes])
+        """Rows of `users` users, on one thread: sums of floats in another order may draw other rows."""
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            return sample_rows(self.codec_, self._row_model(), users, generator, accept=accept)
+        finally:
+            torch.set_num_threads(threads)
 
-    def _share_marked(self, label: tuple[str, float], kinds: list[Accept], pilot: int, generator: torch.Generator) -> float:
+    def _share_marked(self, label: tuple[str, float], kinds: list[Accept], pilot: int, seed: int) -> float:
         """The share of users with labelled sessions that gives the label its rate, from a pilot sample of either kind."""
         kind, rate = label
         column = self.codec_.rest_fields.index(f"label:{kind}")
         can = torch.from_numpy(self.codec_.allow[f"label:{kind}"][:, 1:].any(1))
         counts = []
-        for accept in kinds:
-            row = self._rows(pilot, accept, generator).row
+        for k, accept in enumerate(kinds):
+            row = self._rows(pilot, accept, _stream(seed, 4, k)).row
             counts.append((float((row.rest[:, column] > 0).sum()) / pilot, float(can[row.event].sum()) / pilot))
         return mix(rate, labelled=counts[0][0], rows=counts[0][1], others=counts[1][1])
 

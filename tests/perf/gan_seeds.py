@@ -32,6 +32,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--rows", type=int, default=200_000, help="rows seen in training")
     parser.add_argument("--turns", type=int, default=1_000)
+    parser.add_argument("--min-users", type=int, default=1, help="users of an item that is kept by name (default 1: all are)")
     args = parser.parse_args()
     torch.set_num_threads(1)
     train, hold = by_user(simulator.simulate("shop", users=2 * args.users, days=20, seed=5), share=0.5, rng=np.random.default_rng(0))
@@ -46,7 +47,7 @@ def main() -> None:
     line("floor", "–", "–", train)
     for seed in range(-1, args.seeds):
         begin = time.process_time()
-        settings = {"rows": args.rows} | ({} if seed < 0 else {"turns": args.turns})
+        settings = {"rows": args.rows, "min_users": args.min_users} | ({} if seed < 0 else {"turns": args.turns})
         model = generators.fit(train, model="vae" if seed < 0 else "gan", seed=max(seed, 0), settings=settings)
         cost = f"{time.process_time() - begin:.0f}"
         distance = "–"
