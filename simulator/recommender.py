@@ -153,18 +153,20 @@ def _rank(out, pools, score, explored, noise, key, gumbel):  # type: ignore[no-u
 @njit(cache=True)
 def _rank_beside(out, rows, pools, closeness, together, score, noise, key, gumbel):  # type: ignore[no-untyped-def]
     """Fill `out[rows]` (variants, length) with what stands beside an item: near it, wanted, and looked at together with it."""
-    keys = np.empty(out.shape[2], dtype=np.float32)
+    keys, near = np.empty(out.shape[2], dtype=np.float32), np.empty(pools.shape[1], dtype=np.float32)
     for r in rows:
+        n = 0
+        while n < pools.shape[1] and pools[r, n] >= 0:
+            near[n] = closeness[r, n] + np.float32(BESIDE) * score[pools[r, n]]
+            if together[r, n] > 0.0:
+                near[n] += np.float32(math.log(1.0 + TOGETHER * together[r, n]))
+            n += 1
         for v in range(out.shape[1]):
             stream, filled = child(key, r * out.shape[1] + v), 0
-            for j in range(pools.shape[1]):
-                i = pools[r, j]
-                if i < 0:
-                    break
-                if score[i] > -np.inf:
+            for j in range(n):
+                if near[j] > -np.inf:
                     luck = gumbel[scramble(stream + GAMMA * np.uint64(j)) >> _48]
-                    near = closeness[r, j] + np.float32(BESIDE) * score[i] + np.float32(math.log(1.0 + TOGETHER * together[r, j]))
-                    filled = _insert(out[r, v], keys, filled, i, near + np.float32(noise) * luck)
+                    filled = _insert(out[r, v], keys, filled, pools[r, j], near[j] + np.float32(noise) * luck)
             out[r, v, filled:] = -1
 
 
