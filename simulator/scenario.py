@@ -83,7 +83,7 @@ class Shoppers:
     present: float = setting(0.65, 0.0, 1.0, doc="share of users who are customers already on the first day")
     taste: float = setting(1.2, 0.0, 5.0, doc="sd of the taste for each style dimension")
     category_taste: float = setting(1.3, 0.0, 5.0, doc="sd of log liking of a category over users")
-    price_sensitivity: float = setting(1.2, 0.0, 10.0, doc="median utility lost per unit of log price above the category's mean")
+    price_sensitivity: float = setting(1.28, 0.0, 10.0, doc="median utility lost per unit of log price above the category's mean")
     brand_loyalty: float = setting(1.5, 0.0, 5.0, doc="utility of a favourite brand")
     propensity_sigma: float = setting(0.9, 0.0, 3.0, doc="sd over users of the log-odds to put into the cart and to buy")
     drift: float = setting(0.02, 0.0, 1.0, doc="sd of the taste's change per session")
