@@ -28,15 +28,20 @@ REACHED, TREATED = 1, 2  # draws
 
 
 def plan(scenario: Scenario, days: int) -> np.ndarray:
-    """(n,) CAMPAIGN; number k is row k - 1. The first starts half a period into the log; windows never overlap."""
+    """(n,) CAMPAIGN; number k is row k - 1; windows never overlap.
+
+    Counted back from a last campaign that is randomised and whose last window ends with the log, whatever its length: who
+    splits the log by time finds an effect to measure after the cut. None starts before half a period has passed.
+    """
     setting = scenario.coupons
     if setting.every == 0:
         return np.zeros(0, dtype=CAMPAIGN)
     every = max(setting.every, math.ceil(setting.days + setting.window))
-    starts = np.arange(every / 2, days - setting.window, every).astype(np.int64)
+    last = math.floor(days - setting.window - setting.days)
+    starts = np.arange(last, math.ceil(every / 2) - 1, -every, dtype=np.int64)[::-1]
     table = np.zeros(len(starts), dtype=CAMPAIGN)
     table["begin"], table["end"], table["discount"] = starts * DAY, (starts + setting.days) * DAY, setting.discount
-    table["randomised"] = np.arange(len(starts)) % 2 == 0
+    table["randomised"] = np.arange(len(starts))[::-1] % 2 == 0
     return table
 
 
