@@ -23,11 +23,12 @@ def parser() -> Parser:
         "import", help="a file -> a log folder", description=IMPORT_HELP,
         epilog="examples:\n  python -m eventlog import online_retail.csv.gz --preset online-retail --out mylog\n"
                "  python -m eventlog import shop.csv --mapping my.toml --allow-rejects 'missing user_id' --out mylog")
-    p.add_argument("file", type=Path, metavar="FILE", help=".csv .tsv .txt .jsonl (also .gz), .parquet, or a log folder")
+    p.add_argument("file", type=Path, metavar="FILE", help=".csv .tsv .txt .jsonl .json (also .gz .bz2 .zst), .parquet, or a log folder")
     how = p.add_mutually_exclusive_group()
     how.add_argument("--preset", metavar="NAME", help=f"a public format: {', '.join(_presets())}")
     how.add_argument("--mapping", metavar="TOML", type=Path, help="a mapping of your own, written like a preset")
     p.add_argument("--allow-rejects", metavar="REASON[,REASON]", default="", help="reasons of which any number of rows may be set aside")
+    p.add_argument("--encoding", metavar="NAME", help="of a text file that is not utf-8, such as latin-1 or cp1252")
     p.add_argument("--currency", help="currency of the prices, such as EUR (goes into the manifest)")
     p.add_argument("--out", type=Path, required=True, metavar="LOG", help="the log folder to write")
 
@@ -87,6 +88,7 @@ def _import(arguments: argparse.Namespace) -> int:
     reasons = [reason.strip() for reason in arguments.allow_rejects.split(",") if reason.strip()]
     print(import_file(
         arguments.file, arguments.out, mapping=mapping, allow_rejects=reasons, currency=arguments.currency,
+        encoding=arguments.encoding,
         made_with=arguments.preset or (arguments.mapping.name if arguments.mapping else None)))
     return 0
 

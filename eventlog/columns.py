@@ -98,10 +98,13 @@ def guess_unit(number: np.ndarray) -> str:
 
 
 def parse_numbers(values: np.ndarray, decimal: str) -> np.ndarray:
-    """(n,) float64 of `values` (n,) str; NaN where a value is no finite number."""
+    """(n,) float64 of `values` (n,) str; NaN where a value is no finite number. 1,234.50 and, with a decimal comma, 1.234,50 are read."""
     text = pd.Series(values, dtype=object).str.strip()
     if decimal != ".":
-        text = text.str.replace(decimal, ".", regex=False)
+        text = text.str.replace(r"^([+-]?\d{1,3}(?:\.\d{3})+)(?=,|$)", lambda m: m[1].replace(".", ""), regex=True)
+        text = text.mask(text.str.contains(".", regex=False)).str.replace(decimal, ".", regex=False)
+    else:
+        text = text.str.replace(r"^[+-]?\d{1,3}(?:,\d{3})+(?=\.)", lambda m: m[0].replace(",", ""), regex=True)
     number = pd.to_numeric(text, errors="coerce").to_numpy(dtype=np.float64)
     return np.where(np.isfinite(number), number, np.nan)
 

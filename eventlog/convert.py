@@ -41,6 +41,7 @@ class Converted:
     events: pa.Table
     rejects: pa.Table                      # row, reason and the row as it stood in the file
     reasons: dict[str, tuple[int, int]]    # reason -> (rows, first row)
+    examples: dict[str, str]               # reason -> what stands in the first of its rows: "price is '1,50'"
     users: pd.DataFrame | None             # attributes: (user_id, ...), as often as they occur
     items: pd.DataFrame | None
     n_rows: int
@@ -86,6 +87,7 @@ class _Conversion:
         self.reason = np.full(len(rows), -1, dtype=np.int16)  # index into names
         self.used: set[str] = set()
         self.out: dict[str, Any] = {}
+        self.source: dict[str, str] = {}  # reason -> column of the file that it is about
 
     def result(self) -> Converted:
         columns = {name: self._find(names, name, optional=name in self.mapping.optional) for name, names in self.mapping.columns.items()}
@@ -124,9 +126,11 @@ class _Conversion:
     def _coded(self, name: str) -> Coded:
         return coded(self.table[name], self.mapping.file.missing)
 
-    def set_aside(self, where: np.ndarray, reason: str) -> None:
+    def set_aside(self, where: np.ndarray, reason: str, source: str | None = None) -> None:
         """Note the first reason found for each row."""
         self.reason[where & (self.reason < 0)] = self.names.index(reason)
+        if source:
+            self.source[reason] = source
 
     def _ids(self, name: str, source: str | None) -> None:
         if source is None:
@@ -143,9 +147,9 @@ class _Conversion:
         source = self._find(how.column, "timestamp")
         ms, missing = self._times(source or "", how)
         self.set_aside(missing, "missing timestamp")
-        self.set_aside(ms == NO_TIME, "unparseable timestamp")
-        self.set_aside(ms < EARLIEST, "timestamp before 1990")
-        self.set_aside(ms >= LATEST, "timestamp after 2100")
+        for wrong, reason in ((ms == NO_TIME, "unparseable timestamp"), (ms < EARLIEST, "timestamp before 1990"),
+                              (ms >= LATEST, "timestamp after 2100")):
+            self.set_aside(wrong, reason, source)
         self.out["timestamp"] = pa.array(ms).cast(pa.timestamp("ms", tz="UTC"))
         return ms
 
@@ -184,7 +188,7 @@ class _Conversion:
             wrong = np.isnan(values) & (column.codes >= 0)
         if COLUMNS[name].kind == "integer":
             wrong |= (values != np.floor(values)) & ~np.isnan(values) | (np.abs(values) >= 2**31)
-        self.set_aside(wrong, f"unparseable {name}")
+        self.set_aside(wrong, f"unparseable {name}", source)
         return np.where(wrong, np.nan, values)
 
     def _apply(self, rule: Rule, numbers: dict[str, np.ndarray | None]) -> None:
@@ -222,17 +226,18 @@ class _Conversion:
         seen = pd.Series(hashed).duplicated().to_numpy().copy()
         for old in self.owner._seen:
             seen |= old[np.minimum(np.searchsorted(old, hashed), len(old) - 1)] == hashed
-        self.set_aside(seen & (column.codes >= 0), "duplicated event_id")
+        self.set_aside(seen & (column.codes >= 0), "duplicated event_id", source)
         self.owner._seen.append(np.unique(hashed[column.codes >= 0]) if (column.codes >= 0).any() else np.zeros(1, dtype=np.uint64))
         if self.owner.keep_event_id:
             self.out["_event_id"] = pa.array(column.take(parse_numbers(column.values, "."), -1.0).astype(np.int64))
 
     def _label(self, number: int, label: Label, time: np.ndarray) -> None:
-        column = self._coded(self._find(label.column, f"the label {label.kind}") or "")
+        source = self._find(label.column, f"the label {label.kind}") or ""
+        column = self._coded(source)
         values = parse_numbers(column.values, self.mapping.file.decimal)
         words = np.array([label.values.get(v, TRUTHS.get(v.strip().lower(), np.nan)) for v in column.values], dtype=np.float64)
         value = column.take(np.where(np.isnan(words), values, words), np.nan)
-        self.set_aside(np.isnan(value) & (column.codes >= 0), "unparseable label")
+        self.set_aside(np.isnan(value) & (column.codes >= 0), "unparseable label", source)
         known = time + int(label.delay_days * DAY_MS)
         if label.known_at:
             source = self._find(label.known_at, f"when the label {label.kind} was known") or ""
@@ -291,13 +296,15 @@ class _Conversion:
             rejects = pa.concat_tables([rejects, pa.table({
                 "row": pa.array([r for r, _ in self.ragged], pa.int64()), "reason": pa.array([RAGGED] * len(self.ragged)),
                 first: pa.array([text for _, text in self.ragged])})], promote_options="default").sort_by("row")
-        reasons = {}
+        reasons, examples = {}, {}
         for i in np.unique(self.reason[bad]):
             where = np.flatnonzero(self.reason == i)
             reasons[self.names[i]] = (len(where), int(self.rows[where[0]]))
+            if (source := self.source.get(self.names[i])) is not None:
+                examples[self.names[i]] = f"{source} is {str(self.table[source][int(where[0])].as_py())[:60]!r}"
         if self.ragged:
             reasons[RAGGED] = (len(self.ragged), self.ragged[0][0])
-        return Converted(events, rejects, reasons, None if users is None else users[good], None if items is None else items[good],
+        return Converted(events, rejects, reasons, examples, None if users is None else users[good], None if items is None else items[good],
                          len(self.rows) + len(self.ragged))
 
 

@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from .columns import NO_TIME, parse_times
 from .errors import InputError
-from .mapping import EventSource, FileFormat, Label, Mapping, Names, TimeFormat
+from .mapping import MISSING, EventSource, FileFormat, Label, Mapping, Names, TimeFormat
+from .nested import flatten
 from .readers import Batch
 from .schema import ROLES
 
@@ -48,12 +50,15 @@ EVENT_NAMES: dict[str, str] = {
 LABELS: dict[str, str] = {
     "isfraud": "fraud", "fraud": "fraud", "fraudlabel": "fraud", "chargeback": "fraud", "isbot": "bot", "isfake": "fake_review",
 }
+# Ways to write a time that is not ISO 8601. One is assumed where it alone reads all values: 31/12/2024, but not 05/06/2024.
+DATES = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%d %b %Y", "%b %d, %Y")
+CLOCKS = (" %H:%M:%S", " %H:%M", " %I:%M %p", " %I:%M:%S %p", "")
 KNOWN_AT = ("knownat", "labeltime", "chargebackat", "chargebacktime", "reportedat")
 
 
 def detect(batch: Batch, path: str) -> tuple[Mapping, list[str]]:
     """A mapping for the columns of `batch`, and what was assumed. Raises InputError where user, time or event cannot be found."""
-    plain = {_plain(name): name for name in reversed(batch.table.column_names)}
+    plain = {_plain(name): name for name in reversed(_columns(batch.table))}
     candidates = {column: [plain[a] for a in aliases if a in plain] for column, aliases in ALIASES.items()}
     found: dict[str, Names] = {column: (names[0],) for column, names in candidates.items() if names}
     for column in ("user_id", "timestamp"):
@@ -63,9 +68,10 @@ def detect(batch: Batch, path: str) -> tuple[Mapping, list[str]]:
                 f"{', '.join(batch.table.column_names)}: give --preset or --mapping.")
     assumed = [f"{source[0]} is {column}" for column, source in found.items() if source[0] != column]
 
+    table = flatten(batch.table, batch.rows, {source[0] for source in found.values()}, None)[0]
     time_source = found.pop("timestamp")
     time = TimeFormat(column=time_source)
-    values = batch.table[time_source[0]]
+    values = table[time_source[0]]
     if not pa.types.is_temporal(values.type):
         number = pd.to_numeric(pd.Series(values.slice(0, 1000).to_pandas().astype(object)), errors="coerce").dropna()
         if len(number) and float(number.median()) > 1e8:  # 19970101 is a date
@@ -73,11 +79,14 @@ def detect(batch: Batch, path: str) -> tuple[Mapping, list[str]]:
                 time = TimeFormat(column=time_source, unit="auto")
                 assumed.append(f"{time_source[0]} counts from 1970 UTC, its unit told by its size")
         elif not len(number):
+            formats = _formats(values, f"{path}: {time_source[0]}")
+            time = TimeFormat(column=time_source, format=formats)
+            assumed += [f"{time_source[0]} is written as {form}" for form in formats]
             assumed.append(f"{time_source[0]} is in UTC where it carries no offset")
 
     event = EventSource(column=found.pop("event", ()))
     if event.column:
-        names = {v: EVENT_NAMES[_plain(v)] for v in _values(batch.table[event.column[0]]) if v not in ROLES and _plain(v) in EVENT_NAMES}
+        names = {v: EVENT_NAMES[_plain(v)] for v in _values(table[event.column[0]]) if v not in ROLES and _plain(v) in EVENT_NAMES}
         assumed += [f"event {value!r} is {name}" for value, name in names.items()]
         common = {word: name for word, name in EVENT_NAMES.items() if word not in ROLES}  # a later batch may hold others
         event = EventSource(column=event.column, names={**common, **names})
@@ -95,7 +104,47 @@ def detect(batch: Batch, path: str) -> tuple[Mapping, list[str]]:
     labels = tuple(Label(column=(plain[a],), kind=kind, known_at=known_at) for a, kind in LABELS.items() if a in plain)
     when = f"at {known_at[0]}" if known_at else "with its event"
     assumed += [f"{label.column[0]} is a label ({label.kind}), known {when}" for label in labels]
-    return Mapping(columns=found, time=time, event=event, labels=labels, file=FileFormat()), assumed
+    file = FileFormat()
+    amounts = [found[name][0] for name in ("price", "discount") if name in found]
+    if any(_decimal_comma(table[name]) for name in amounts):
+        file = FileFormat(decimal=",")
+        assumed.append("numbers have a decimal comma")
+    return Mapping(columns=found, time=time, event=event, labels=labels, file=file), assumed
+
+
+def _columns(table: pa.Table) -> list[str]:
+    """Columns that can be values, and last the fields of structs among the others, by their path ("item.id")."""
+    nested = [name for name in table.column_names if pa.types.is_nested(table[name].type)]
+    paths = [f"{name}.{kind.field(i).name}" for name in nested if pa.types.is_struct(kind := table[name].type)
+             for i in range(kind.num_fields) if not pa.types.is_nested(kind.field(i).type)]
+    return [*(name for name in table.column_names if name not in nested), *paths]
+
+
+def _formats(values: pa.ChunkedArray, where: str) -> tuple[str, ...]:
+    """The format of times that are not ISO 8601, () where they are. Raises InputError where two formats read all of them."""
+    texts = np.array([v for v in _values(values) if v not in MISSING], dtype=object)
+    if len(texts) == 0 or (parse_times(texts, TimeFormat()) != NO_TIME).mean() > 0.5:
+        return ()
+    fitting = []
+    for form in (day + clock for day in DATES for clock in CLOCKS):
+        if (parse_times(texts[:1], TimeFormat(format=(form,))) != NO_TIME).all():
+            times = parse_times(texts, TimeFormat(format=(form,)))
+            if (times != NO_TIME).mean() > 0.99:
+                fitting.append((form, times))
+    if len(fitting) > 1 and any((times != fitting[0][1]).any() for _, times in fitting):
+        raise InputError(f"{where} has times such as {texts[0]!r}, which may be {' or '.join(form for form, _ in fitting)}; "
+                         "give a mapping with format in [time].")
+    return tuple(form for form, _ in fitting[:1])
+
+
+def _decimal_comma(values: pa.ChunkedArray) -> bool:
+    """Are there numbers such as 1,50 or 1.234,50, and none such as 1.50?"""
+    kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
+    if not pa.types.is_string(kind):
+        return False
+    texts = _values(values)
+    comma = [re.fullmatch(r"[+-]?(\d+|\d{1,3}(\.\d{3})+),\d+", v) for v in texts]
+    return any(comma) and not any("." in v for v, found in zip(texts, comma, strict=True) if not found)
 
 
 def _plain(name: str) -> str:

@@ -51,6 +51,7 @@ class Summary:
     first: pd.Timestamp | None = None
     last: pd.Timestamp | None = None
     rejects: dict[str, tuple[int, int]] = field(default_factory=dict)   # reason -> (rows, first row in the file)
+    examples: dict[str, str] = field(default_factory=dict)              # reason -> what stands there: "price is '1,50'"
     events: dict[str, int] = field(default_factory=dict)
     roles: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)                      # what was assumed or left out
@@ -63,21 +64,26 @@ class Summary:
         for name, n in sorted(self.events.items(), key=lambda e: (-e[1], e[0])):
             lines.append(f"  event     {name} ({self.roles[name]}): {n:,}")
         for reason, (n, first) in sorted(self.rejects.items()):
-            lines.append(f"  set aside {reason}: {n:,} (first in row {first:,})")
+            lines.append(f"  set aside {reason}: {n:,} (first in row {first:,}{self.example(reason)})")
         if self.labels:
             lines.append(f"  labels    {self.labels:,}")
         lines += [f"  note      {text}" for text in self.notes]
         return "\n".join([*lines, f"written to {self.out}"])
 
+    def example(self, reason: str) -> str:
+        """What stands in the first row that was set aside for a reason, as the end of a sentence."""
+        return f", where {self.examples[reason]}" if reason in self.examples else ""
+
 
 def import_file(
     file: Path | str, out: Path | str, *, mapping: Mapping | None = None, allow_rejects: Sequence[str] = (), currency: str | None = None,
-    made_with: str | None = None,
+    made_with: str | None = None, encoding: str | None = None,
 ) -> Summary:
     """Read `file` (or a log folder) and write the log folder `out`, whole or not at all.
 
     Without `mapping` common column names are recognised and what was assumed stands in the summary's notes.
-    `allow_rejects` are reasons expected beside the mapping's own. `made_with` names the mapping in the manifest.
+    `allow_rejects` are reasons expected beside the mapping's own. `made_with` names the mapping in the manifest. `encoding` of a
+    text file goes before the mapping's.
     Raises InputError where the file is broken, lacks a column, or more than 1 % of its rows had to be set aside unexpectedly.
     """
     file, out = Path(file), Path(out)
@@ -91,9 +97,11 @@ def import_file(
         assumed: list[str] = []
     else:
         given = mapping or Mapping()
+        if encoding is not None:
+            given = replace(given, file=replace(given.file, encoding=encoding))
         source = read_batches(file, given.file, given.sources(), allow_ragged=RAGGED in (*allow_rejects, *given.allow_rejects))
         batch = next(source)
-        mapping, assumed = (mapping, []) if mapping else detect(batch, str(file))
+        mapping, assumed = (given, []) if mapping else detect(batch, str(file))
     known_reasons = {*REASONS, *(rule.reject for rule in mapping.rules if rule.reject)}
     for reason in allow_rejects:
         if reason not in known_reasons:
@@ -141,6 +149,7 @@ class _Load:
         for reason, (n, first) in piece.reasons.items():
             before, row = self.summary.rejects.get(reason, (0, first))
             self.summary.rejects[reason] = (before + n, row)
+        self.summary.examples = piece.examples | self.summary.examples
         self.reject_tables.append(piece.rejects)
         for key, frame in (("users", piece.users), ("items", piece.items)):
             if frame is not None:
@@ -187,10 +196,10 @@ class _Load:
         n = sum(count for count, _ in unexpected.values())
         kept = summary.rows - sum(count for count, _ in summary.rejects.values())
         worst = sorted(unexpected.items(), key=lambda entry: -entry[1][0])
-        reasons = "; ".join(f"{reason}: {count:,}, first in row {row:,}" for reason, (count, row) in worst)
+        reasons = "; ".join(f"{reason}: {count:,}, first in row {row:,}{summary.example(reason)}" for reason, (count, row) in worst)
         if n > MOST_REJECTS * summary.rows:
             raise InputError(f"{summary.file} has {n:,} of {summary.rows:,} rows that are no events ({reasons}); "
-                             "mend the file or the mapping, or name the reasons in --allow-rejects.")
+                             f"{_remedy(worst[0][0])}, or name the reasons in --allow-rejects.")
         if kept == 0:
             raise InputError(f"{summary.file} has no row that is an event ({summary.rows:,} were set aside); look at the mapping.")
 
@@ -262,6 +271,18 @@ class _Load:
         """Old event id -> new event id."""
         pairs = np.concatenate(self.id_pairs, axis=1) if self.id_pairs else np.zeros((2, 0), dtype=np.int64)
         return pd.Series(pairs[1], index=pairs[0])
+
+
+def _remedy(reason: str) -> str:
+    """What to do about rows that were set aside for a reason."""
+    what, _, column = reason.partition(" ")
+    if reason == "unparseable timestamp":
+        return "say in [time] of a mapping how times are written (format = \"%d.%m.%Y %H:%M\", or unit)"
+    if what == "unparseable" and column in COLUMNS:
+        return f"if that is not the {column}, leave it out of [columns] in a mapping; a decimal comma is decimal = \",\" in its [file]"
+    if reason == "duplicated event_id":
+        return "if that is no id of the event, leave event_id out of [columns] in a mapping"
+    return "mend the file or the mapping"
 
 
 def _counted(frame: pd.DataFrame) -> pd.DataFrame:

@@ -6,6 +6,7 @@ A file that is broken as a whole raises InputError with file, row and column; ro
 
 from __future__ import annotations
 
+import bz2
 import codecs
 import csv
 import gzip
@@ -31,7 +32,9 @@ from .mapping import FileFormat
 BLOCK = 16 << 20  # bytes of text per batch
 BATCH_ROWS = 500_000
 TEXT = (".csv", ".tsv", ".txt", ".dat", ".data", ".inter")
-LINES = (".jsonl", ".ndjson")
+LINES = (".jsonl", ".ndjson", ".json")
+PACKED = {".gz": "gzip", ".bz2": "bzip2", ".zst": "zstd"}
+SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".ods")
 SUFFIXES = (*TEXT, *LINES, ".parquet")
 STRINGS = pa.dictionary(pa.int32(), pa.string())
 RAGGED = "wrong number of fields"
@@ -47,42 +50,45 @@ class Batch:
 
 
 def read_batches(path: Path, layout: FileFormat, known: set[str], *, allow_ragged: bool = False) -> Iterator[Batch]:
-    """Yield the rows of a .csv/.tsv/.txt/.jsonl file (also .gz) or .parquet file, in order.
+    """Yield the rows of a .csv/.tsv/.txt/.jsonl file (also .gz, .bz2, .zst) or .parquet file, in order.
 
     `known` are column names that the mapping uses: they tell a header from data where `layout.header` is "auto".
     `allow_ragged` sets rows with too few or too many fields aside instead of refusing the file.
     """
-    kind, zipped = _kind(path)
+    kind, packed = _kind(path)
     if kind == ".parquet":
         yield from _parquet(path)
     elif kind in LINES:
-        yield from _json_lines(path, zipped)
+        yield from _json_lines(path, packed)
     else:
-        yield from _text(path, kind, zipped, layout, known, allow_ragged)
+        yield from _text(path, kind, packed, layout, known, allow_ragged)
 
 
 # --- what kind of file it is ------------------------------------------------------------------------------------------
 
 
-def _kind(path: Path) -> tuple[str, bool]:
-    """Suffix without .gz, and whether it is gzipped; InputError where the bytes say otherwise."""
+def _kind(path: Path) -> tuple[str, str]:
+    """Suffix without that of its packing, and the packing ("" for none); InputError where the bytes say otherwise."""
     if not path.exists():
         raise InputError(f"{path} does not exist.")
-    suffixes = [s.lower() for s in path.suffixes]
-    zipped = bool(suffixes) and suffixes[-1] == ".gz"
-    kind = (suffixes[-2] if len(suffixes) > 1 else "") if zipped else (suffixes[-1] if suffixes else "")
-    if kind not in SUFFIXES or (zipped and kind == ".parquet"):
-        raise InputError(f"{path} has a name that says nothing about its format; known endings: {', '.join(SUFFIXES)} (text also .gz).")
+    suffixes = [s.lower() for s in path.suffixes] or [""]
+    packed = PACKED.get(suffixes[-1], "")
+    kind = (suffixes[-2] if len(suffixes) > 1 else "") if packed else suffixes[-1]
+    if kind in SPREADSHEETS:
+        raise InputError(f"{path} is a spreadsheet; save its sheet as CSV and import that.")
+    if kind not in SUFFIXES or (packed and kind == ".parquet"):
+        raise InputError(f"{path} has a name that says nothing about its format; known endings: {', '.join(SUFFIXES)} "
+                         f"(text also {' '.join(PACKED)}).")
     if path.stat().st_size == 0:
         raise InputError(f"{path} is empty (0 bytes); there is nothing to import.")
     with open(path, "rb") as file:
         magic = file.read(16)
-    expected = "gzip" if zipped else "Parquet" if kind == ".parquet" else "text"
+    expected = packed or ("Parquet" if kind == ".parquet" else "text")
     found = _format_of(magic)
     if found != expected:
-        name = "".join(path.suffixes[-2:] if zipped else path.suffixes[-1:])
+        name = "".join(path.suffixes[-2:] if packed else path.suffixes[-1:])
         raise InputError(f"{path} is named {name}, but holds {found}, not {expected}; give it the name of what it is or export it again.")
-    return kind, zipped
+    return kind, packed
 
 
 def _format_of(magic: bytes) -> str:
@@ -94,8 +100,10 @@ def _format_of(magic: bytes) -> str:
     return "text"
 
 
-def _open(path: Path, zipped: bool) -> IO[bytes]:
-    return gzip.open(path, "rb") if zipped else open(path, "rb")  # type: ignore[return-value]
+def _open(path: Path, packed: str) -> IO[bytes]:
+    if packed == "zstd":
+        return pa.CompressedInputStream(pa.OSFile(str(path)), "zstd")  # type: ignore[no-any-return]
+    return {"gzip": gzip.open, "bzip2": bz2.open, "": open}[packed](path, "rb")  # type: ignore[operator, no-any-return]
 
 
 class _Watched(io.RawIOBase):
@@ -112,8 +120,9 @@ class _Watched(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         try:
             data = self.stream.read(size)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise InputError(f"{self.path} is a damaged gzip file ({error}); fetch it again.") from None
+        except (EOFError, OSError, zlib.error) as error:
+            packed = PACKED.get(self.path.suffix.lower(), "text")
+            raise InputError(f"{self.path} is a damaged {packed} file ({error}); fetch it again.") from None
         if self.quote:
             self.quotes += data.count(self.quote)
         self.lines += data.count(b"\n")
@@ -128,16 +137,16 @@ class _Watched(io.RawIOBase):
 # --- delimited text ---------------------------------------------------------------------------------------------------
 
 
-def _text(path: Path, kind: str, zipped: bool, layout: FileFormat, known: set[str], allow_ragged: bool) -> Iterator[Batch]:
+def _text(path: Path, kind: str, packed: str, layout: FileFormat, known: set[str], allow_ragged: bool) -> Iterator[Batch]:
     encoding = _codec(path, layout.encoding)
-    with _open(path, zipped) as file:
+    with _open(path, packed) as file:
         head = _Watched(file, path, b"").read(1 << 18)  # type: ignore[arg-type]
     first = _first_line(path, head, encoding)
     delimiter = layout.delimiter or ("\t" if kind in (".tsv", ".inter") else _guess_delimiter(first))
     names, header = _names(path, first, delimiter, layout, known)
 
     quote = layout.quote.encode()
-    with _open(path, zipped) as file:
+    with _open(path, packed) as file:
         watched = _Watched(file, path, quote)
         stream: Any = watched
         if len(delimiter) > 1:  # Arrow splits at one byte; such files are small, so they are rewritten in memory
@@ -170,7 +179,7 @@ def _text(path: Path, kind: str, zipped: bool, layout: FileFormat, known: set[st
                 ragged.clear()
                 last = int(rows[-1]) if len(rows) else last
         except (pa.ArrowInvalid, UnicodeDecodeError) as error:
-            _explain(path, zipped, layout, delimiter, encoding, len(names))
+            _explain(path, packed, layout, delimiter, encoding, len(names))
             if "Empty CSV file" in str(error):
                 raise _no_rows(path, header) from None
             raise InputError(f"{path} cannot be read as {encoding} text with {delimiter!r} between the fields: {error}") from None
@@ -179,7 +188,7 @@ def _text(path: Path, kind: str, zipped: bool, layout: FileFormat, known: set[st
         raise _no_rows(path, header)
     spread = watched.lines + (watched.last != b"\n") != last
     if quote and watched.quotes and (watched.quotes % 2 or spread):
-        _explain(path, zipped, layout, delimiter, encoding, None if allow_ragged else len(names))
+        _explain(path, packed, layout, delimiter, encoding, None if allow_ragged else len(names))
 
 
 def _no_rows(path: Path, header: bool) -> InputError:
@@ -195,7 +204,7 @@ def _codec(path: Path, name: str) -> str:
 
 def _first_line(path: Path, head: bytes, encoding: str) -> str:
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and not encoding.startswith("utf-16"):
-        raise InputError(f"{path} is UTF-16 text, not {encoding}; set encoding = \"utf-16\" in [file] of a mapping.")
+        raise InputError(f"{path} is UTF-16 text, not {encoding}; give --encoding utf-16, or set it in [file] of a mapping.")
     if b"\0" in head and not encoding.startswith(("utf-16", "utf-32")):
         at = head.index(b"\0")
         raise InputError(f"{path} is not a text file: byte {at} (row {head.count(b'%c' % 10, 0, at) + 1}) is zero.")
@@ -239,17 +248,17 @@ def _names(path: Path, line: str, delimiter: str, layout: FileFormat, known: set
     return names, True
 
 
-def _explain(path: Path, zipped: bool, layout: FileFormat, delimiter: str, encoding: str, width: int | None) -> None:
+def _explain(path: Path, packed: str, layout: FileFormat, delimiter: str, encoding: str, width: int | None) -> None:
     """Read a file that does not parse once more, slowly, and raise InputError at the place where it breaks (if it does)."""
-    _explain_encoding(path, zipped, encoding)
+    _explain_encoding(path, packed, encoding)
     if len(delimiter) > 1 or not layout.quote:
         fields: Iterator[list[str]]
-        with _open(path, zipped) as file:
+        with _open(path, packed) as file:
             lines = io.TextIOWrapper(file, encoding)
             fields = (_split(line.rstrip("\r\n"), delimiter, "") for line in lines if line.strip())
             _explain_width(path, fields, width)
         return
-    with _open(path, zipped) as file:
+    with _open(path, packed) as file:
         reader = csv.reader(io.TextIOWrapper(file, encoding, newline=""), delimiter=delimiter, quotechar=layout.quote, strict=True)
         row, line, before = 0, 0, csv.field_size_limit(1 << 30)
         try:
@@ -275,10 +284,10 @@ def _explain_width(path: Path, records: Iterator[list[str]], width: int | None) 
             raise InputError(f"{path} has {len(values)} fields in row {row}, {width} were expected.")
 
 
-def _explain_encoding(path: Path, zipped: bool, encoding: str) -> None:
+def _explain_encoding(path: Path, packed: str, encoding: str) -> None:
     decoder = codecs.getincrementaldecoder(encoding)()
     offset, line = 0, 1
-    with _open(path, zipped) as file:
+    with _open(path, packed) as file:
         for data in iter(lambda: file.read(1 << 20), b""):
             pending = len(decoder.getstate()[0])
             try:
@@ -287,7 +296,7 @@ def _explain_encoding(path: Path, zipped: bool, encoding: str) -> None:
                 at = error.start - pending
                 line += data.count(b"\n", 0, max(at, 0))
                 raise InputError(f"{path} is not {encoding} text: row {line}, byte {offset + at} ({error.object[error.start]:#04x}); "
-                                 "set the right encoding in [file] of a mapping (latin-1 or cp1252, perhaps).") from None
+                                 "name the right one with --encoding or in [file] of a mapping (latin-1 or cp1252, perhaps).") from None
             offset += len(data)
             line += data.count(b"\n")
 
@@ -295,9 +304,9 @@ def _explain_encoding(path: Path, zipped: bool, encoding: str) -> None:
 # --- JSON lines and Parquet -------------------------------------------------------------------------------------------
 
 
-def _json_lines(path: Path, zipped: bool) -> Iterator[Batch]:
+def _json_lines(path: Path, packed: str) -> Iterator[Batch]:
     n = 0
-    with _open(path, zipped) as file:
+    with _open(path, packed) as file:
         watched = _Watched(file, path, b"")
         rest = b""
         while True:
@@ -307,8 +316,10 @@ def _json_lines(path: Path, zipped: bool) -> Iterator[Batch]:
                 rest += data  # a line longer than a block
                 continue
             block, rest = (rest + data[:cut], data[cut:]) if data else (rest, b"")
+            if n == 0 and block.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"["):
+                raise InputError(f"{path} has a list in row 1, but each line must be one JSON object (jq -c '.[]' makes such a file).")
             if block.strip():
-                table = _json_table(path, block, n)
+                table = _json_table(path, block.removeprefix(codecs.BOM_UTF8), n)
                 yield Batch(table, np.arange(n + 1, n + table.num_rows + 1))
                 n += table.num_rows
             if not data:

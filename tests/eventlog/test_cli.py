@@ -68,7 +68,7 @@ def test_wrong_input_is_one_sentence_and_exit_code_2(tmp_path: Path, shop_csv: P
         assert piece in err and err.count("\n") == 1, err
     assert sorted(tmp_path.iterdir()) == before
     code, out, _ = outcome(capsys, "import", shop_csv, "--allow-rejects", "unparseable timestamp", "--out", tmp_path / "log")
-    assert code == 0 and "set aside unparseable timestamp: 1 (first in row 52)" in out
+    assert code == 0 and "set aside unparseable timestamp: 1 (first in row 52, where time is 'yesterday')" in out
 
 
 def test_a_log_with_errors_ends_with_2(tmp_path: Path, small_log: EventLog, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import json
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -17,7 +20,7 @@ from hypothesis import strategies as st
 from eventlog import EventLog, InputError, UnknownNameError, ingest
 from eventlog.check import check
 from eventlog.export import export
-from eventlog.ingest import import_file
+from eventlog.ingest import import_file, imported
 from eventlog.mapping import load, preset
 from eventlog.plugins import names
 from eventlog.readers import read_batches
@@ -30,6 +33,13 @@ def write(folder: Path, name: str, text: str | bytes) -> Path:
     path = folder / name
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return path
+
+
+def zstd(text: bytes) -> bytes:
+    packed = pa.BufferOutputStream()
+    with pa.CompressedOutputStream(packed, "zstd") as stream:
+        stream.write(text)
+    return packed.getvalue().to_pybytes()
 
 
 def table(*rows: str) -> str:
@@ -148,7 +158,18 @@ BROKEN = {
                             ["broken quoting: row 302", "text after a closing quote"]),
     "two columns of one name": ("a.csv", "user_id,time,time\n1,2,3\n", ["two columns called 'time' in row 1"]),
     "broken json": ("a.jsonl", '{"user_id": 1}\n{"user_id": \n', ["has no valid JSON in row 2"]),
-    "json list": ("a.jsonl", "[1, 2]\n", ["has list in row 1"]),
+    "json list": ("a.json", "[1, 2]\n", ["has a list in row 1", "jq -c"]),
+    "json numbers": ("a.jsonl", "1\n2\n", ["has int in row 1"]),
+    "spreadsheet": ("a.xlsx", b"PK\x03\x04" + bytes(30), ["is a spreadsheet", "as CSV"]),
+    "torn bzip2": ("a.csv.bz2", bz2.compress(table().encode())[:-20], ["is a damaged bzip2 file"]),
+    "torn zstd": ("a.csv.zst", zstd(table().encode())[:-20], ["is a damaged zstd file"]),
+    "no amount": ("a.csv", HEADER + "".join(f"u1,2026-01-01,view,i1,EUR {i + 1}\n" for i in range(300)),
+                  ["unparseable price", "row 2, where price is 'EUR 1'", "leave it out of"]),
+    "ids of something else": ("a.csv", "event_id," + HEADER + "".join(f"type7,{row}\n" for row in GOOD),
+                              ["duplicated event_id", "row 3, where event_id is 'type7'", "leave event_id out"]),
+    "day or month first": ("a.csv", "user_id,time,event\nu1,05/06/2024,view\nu2,06/07/2024,view\n",
+                           ["time has times such as '05/06/2024'", "%d/%m/%Y or %m/%d/%Y", "[time]"]),
+    "no such time": ("a.csv", "user_id,time,event\nu1,Q3,view\n", ["where time is 'Q3'", "say in [time]"]),
 }
 
 
@@ -194,7 +215,7 @@ def test_a_bad_row_is_set_aside_with_its_reason_and_counted(reason: str, tmp_pat
     summary = import_file(file, tmp_path / "log")
     assert summary.rejects == {reason: (1, 302)}
     assert (summary.rows, summary.kept) == (302, 301)
-    assert f"set aside {reason}: 1 (first in row 302)" in str(summary)
+    assert f"set aside {reason}: 1 (first in row 302" in str(summary)
     rejects = pq.read_table(tmp_path / "log" / "rejects.parquet").to_pylist()
     assert [(r["row"], r["reason"]) for r in rejects] == [(302, reason)]
     assert [r["price"] or "" for r in rejects] == [SET_ASIDE[reason].split(",")[-1]]
@@ -407,6 +428,37 @@ def test_a_quote_inside_a_value_and_a_byte_order_mark_do_no_harm(tmp_path: Path)
     file = write(tmp_path, "a.csv", ("\ufeff" + HEADER + "\n".join(rows)).encode())
     import_file(file, tmp_path / "log")
     assert EventLog.read(tmp_path / "log").events["item_id"].astype(str).tolist() == ['5" pipe', 'two\nlines, "quoted"']
+
+
+@pytest.mark.parametrize(("name", "pack"), [("a.csv.gz", gzip.compress), ("a.csv.bz2", bz2.compress), ("a.csv.zst", zstd)])
+def test_a_packed_file_gives_the_same_events(name: str, pack: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    plain = imported(write(tmp_path, "a.csv", table()), tmp_path / "plain").events
+    pd.testing.assert_frame_equal(imported(write(tmp_path, name, pack(table().encode())), tmp_path / "log").events, plain)
+
+
+def test_numbers_and_times_as_other_countries_write_them(tmp_path: Path) -> None:
+    rows = [f"u{i % 5};{1 + i % 28:02d}.{1 + i % 12:02d}.2024 10:{i % 60:02d};view;1.{i:03d},50" for i in range(40)]
+    log = imported(write(tmp_path, "a.csv", "user_id;time;event;price\n" + "\n".join(rows)), tmp_path / "log")
+    assert sorted(log.events["price"]) == [1000.5 + i for i in range(40)]
+    assert set(log.events["timestamp"].dt.strftime("%d.%m.%Y %H:%M")) == {row.split(";")[1] for row in rows}
+    assert "numbers have a decimal comma" in log.manifest["assumed"]
+    american = write(tmp_path, "b.csv", 'user_id,time,event,price\nu1,12/31/2024 5:06 PM,view,"1,234.50"\nu2,1/2/2024 12:00 AM,view,7\n')
+    log = imported(american, tmp_path / "american")
+    assert sorted(log.events["price"]) == [7, 1234.5]
+    assert set(log.events["timestamp"].astype(str)) == {"2024-12-31 17:06:00+00:00", "2024-01-02 00:00:00+00:00"}
+
+
+def test_an_encoding_may_be_given_beside_the_mapping(tmp_path: Path) -> None:
+    file = write(tmp_path, "a.csv", table("Jos\u00e9,2026-01-01,view_item,i1,1").encode("latin-1"))
+    assert "Jos\u00e9" in set(imported(file, tmp_path / "log", encoding="latin-1").events["user_id"].astype(str))
+
+
+def test_fields_of_nested_objects_are_found(tmp_path: Path) -> None:
+    lines = [{"user": {"id": f"u{i % 5}"}, "time": "2024-01-01T00:00:00Z", "event": "view", "item": {"id": i % 7, "tags": ["a"]}}
+             for i in range(20)]
+    log = imported(write(tmp_path, "a.json", "\n".join(map(json.dumps, lines))), tmp_path / "log")
+    assert set(log.events["user_id"]) == {f"u{i}" for i in range(5)}
+    assert set(log.events["item_id"]) == {str(i) for i in range(7)}
 
 
 def test_sessions_end_after_the_gap(tmp_path: Path) -> None:
