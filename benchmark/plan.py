@@ -108,6 +108,9 @@ def _train_and_test(
     suite: Suite, log: Cell, source: Cell, source_name: str, models: tuple[str, ...], seeds: tuple[int, ...], *, simulated: bool
 ) -> Iterator[Cell]:
     for task in suite.tasks:
+        answering = [m for m in (_with_trivial(models, task) if source_name == REAL else models) if answers(m, task)]
+        if source_name != REAL and not answering:
+            continue  # no model would ask for its questions
         task_settings = suite.task_settings.get(plugin_name(task), {})
         task_modules = ["benchmark.task", "benchmark.artifacts", _module("benchmark.tasks", task)]
         label = {**log.label, "task": plugin_name(task), "source": source_name}
@@ -120,9 +123,7 @@ def _train_and_test(
         if source_name == REAL and simulated:
             used = code.digest(["simulator.truth", *task_modules], alone=CELLS)
             yield Cell("reference", {**label, "model": ORACLE}, spec, (log.key, data.key), used, suite.limit_s)
-        for model in _with_trivial(models, task) if source_name == REAL else models:
-            if not answers(model, task):
-                continue
+        for model in answering:
             used = code.digest(["baselines.base", _module("baselines.models", model), *task_modules], alone=CELLS)
             for seed in seeds:
                 yield Cell(

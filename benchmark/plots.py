@@ -13,6 +13,8 @@ matplotlib.use("svg")
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
+from eventlog.files import new_file
+
 from . import statistics
 from .board import Board
 from .plan import ORACLE, REAL
@@ -91,7 +93,7 @@ def _utility(boards: Sequence[Board]) -> Figure:
 
 
 def _save(figure: Figure, folder: Path, name: str) -> str:
-    folder.mkdir(parents=True, exist_ok=True)
-    figure.savefig(folder / f"{name}.svg", format="svg", metadata={"Date": None})
+    with new_file(folder / f"{name}.svg") as temporary:  # whole at once: another run on the same folder may be reading it
+        figure.savefig(temporary, format="svg", metadata={"Date": None})
     plt.close(figure)
     return f"{name}.svg"

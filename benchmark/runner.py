@@ -11,11 +11,11 @@ import os
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from eventlog.console import note
 from eventlog.errors import InputError
@@ -120,7 +120,7 @@ def _drive(todo: dict[str, Cell], cells: dict[str, Cell], store: Store, outcome:
         for need in needs:
             consumers[need].append(key)
     ready = [key for key, needs in waiting.items() if not needs]
-    order = {key: i for i, key in enumerate(sorted(todo, key=lambda k: (_rank(todo[k]), list(todo).index(k))))}
+    pace = Pace(todo, consumers, store)
     running: dict[Future[dict[str, Any]], Cell] = {}
     done = 0
 
@@ -131,7 +131,7 @@ def _drive(todo: dict[str, Cell], cells: dict[str, Cell], store: Store, outcome:
                 ready.append(consumer)
 
     while ready or running:
-        ready.sort(key=order.__getitem__, reverse=True)
+        ready.sort(key=pace.urgency.__getitem__)
         while ready and len(running) < at_once:
             cell = todo[ready.pop()]
             store.refresh()  # another run on the same folder may have been faster
@@ -151,12 +151,48 @@ def _drive(todo: dict[str, Cell], cells: dict[str, Cell], store: Store, outcome:
             outcome.ran += 1
             outcome.busy += float(said.get("wall_s") or 0)
             note(f"[{done + outcome.found}/{len(todo) + outcome.found}] {cell}: {_said(said)}")
+            pace.learn(cell, said)
             finished(cell.key)
 
 
-def _rank(cell: Cell) -> int:
-    """What many cells wait for comes first."""
-    return {"log": 0, "generator": 1, "data": 2, "reference": 4, "fidelity": 4}.get(cell.kind, 3)
+class Pace:
+    """How long cells may take, and so which goes first: the one with the longest chain of work behind it, itself included.
+
+    Of equals the first of the plan. What a kind of cell takes is learnt from the records there are and from those that come in:
+    a model trained on one source, or with one seed, tells of the others.
+    """
+
+    FIRST_GUESS: ClassVar[dict[str, float]] = {"log": 5, "generator": 120, "data": 4, "model": 10, "reference": 4, "fidelity": 15}
+
+    def __init__(self, todo: Mapping[str, Cell], consumers: Mapping[str, Sequence[str]], store: Store) -> None:
+        self.todo, self.consumers = todo, consumers
+        self.seconds: dict[tuple[Any, ...], float] = {}
+        for record in store.records:
+            self._note(record)
+        self._rank()
+
+    def learn(self, cell: Cell, said: Mapping[str, Any]) -> None:
+        """Take in what a cell took."""
+        if self._note({"kind": cell.kind, "label": cell.label, **said}):
+            self._rank()
+
+    def _note(self, record: Mapping[str, Any]) -> bool:
+        if record.get("status") != "ok" or not record.get("wall_s"):
+            return False
+        name = self._name(record["kind"], record["label"])
+        news = self.seconds.get(name) != record["wall_s"]
+        self.seconds[name] = float(record["wall_s"])
+        return news
+
+    @staticmethod
+    def _name(kind: str, label: Mapping[str, Any]) -> tuple[Any, ...]:
+        return kind, label.get("log"), label.get("task"), label.get("model")
+
+    def _rank(self) -> None:
+        self.urgency: dict[str, tuple[float, int]] = {}
+        for place, (key, cell) in enumerate(reversed(self.todo.items())):  # what a cell needs stands before it
+            own = self.seconds.get(self._name(cell.kind, cell.label), self.FIRST_GUESS.get(cell.kind, 10))
+            self.urgency[key] = own + max((self.urgency[k][0] for k in self.consumers.get(key, ())), default=0.0), place
 
 
 def _todo(cells: Sequence[Cell], store: Store) -> dict[str, Cell]:

@@ -62,7 +62,7 @@ class Suite:
     tasks: tuple[str, ...] = ()
     models: tuple[str, ...] = ("*",)
     seeds: tuple[int, ...] = (0,)
-    limit_s: float = 600.0                       # of a cell; one that takes longer is stopped and recorded as a timeout
+    limit_s: float = 1200.0                      # of a cell; one that takes longer is stopped and recorded as a timeout
     logs: dict[str, LogSource] = field(default_factory=dict)
     generators: dict[str, GeneratorUse] = field(default_factory=dict)
     fidelity_columns: bool = True                # with the two sdmetrics scores, which are slow

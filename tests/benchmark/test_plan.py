@@ -49,6 +49,13 @@ def test_what_a_cell_needs_stands_before_it() -> None:
         seen.add(cell.key)
 
 
+def test_questions_that_no_model_would_answer_are_not_made(tiny_folder: Path) -> None:
+    made = cells(tiny_folder, generators=["markov"], models=["popularity", "markov", "s_learner"])
+    assert "data tiny uplift" in made
+    assert "data tiny recommendation trained on markov seed 0" in made
+    assert "data tiny churn trained on markov seed 0" not in made
+
+
 def test_a_new_seed_adds_cells_and_changes_none(tiny_folder: Path) -> None:
     one, two = cells(tiny_folder), cells(tiny_folder, seeds=[0, 1])
     assert {c.key for c in one.values()} < {c.key for c in two.values()}
