@@ -27,6 +27,7 @@ pre { background: var(--head); overflow-x: auto; padding: .6rem }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .6rem 0 }
 th, td { border-bottom: 1px solid var(--line); padding: .2rem .7rem; text-align: right; white-space: nowrap }
 th.text, td.text { text-align: left }
+.name { background: Canvas; left: 0; position: sticky }
 thead th { background: var(--head); position: sticky; top: 0 }
 tbody tr:hover { background: var(--head) }
 th button { all: unset; cursor: pointer; display: block; font-weight: 600; width: 100% }
@@ -106,10 +107,11 @@ def _blocks(lines: Iterable[str], after: Mapping[str, str], pictures: Path) -> I
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
-    """A table that sorts; the second row of a Markdown table is its rule. A column without a number in it is one of text."""
+    """A table that sorts; the second row of a Markdown table is its rule. A column without a number in it is one of text, and that of
+    names stays in sight when the table is moved sideways."""
     head, body = rows[0], rows[2:]
     text = [not any(re.match(r"[-+−]?[0-9]", row[i]) for row in body) for i in range(len(head))]
-    mark = [' class="text"' if t else "" for t in text]
+    mark = [' class="text name"' if name in ("model", "generator") else ' class="text"' if t else "" for name, t in zip(head, text, strict=True)]
     top = "".join(f'<th scope="col"{m}><button type="button">{_text(name)}</button></th>' for name, m in zip(head, mark, strict=True))
     cells = ("".join(f"<td{m}>{_text(c)}</td>" for c, m in zip(row, mark, strict=True)) for row in body)
     return f'<div class="wide"><table><thead><tr>{top}</tr></thead><tbody>{"".join(f"<tr>{c}</tr>" for c in cells)}</tbody></table></div>'

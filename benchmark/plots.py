@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import matplotlib
 
 matplotlib.use("svg")
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from eventlog.files import new_file
@@ -19,6 +20,7 @@ from . import statistics
 from .board import Board
 from .plan import ORACLE, REAL
 
+NEAR_X, NEAR_Y = 0.22, 0.06  # shares of the axes within which two names would cover each other
 STYLE: Any = {"svg.hashsalt": "shoptwin", "svg.fonttype": "none", "font.size": 10, "axes.spines.top": False, "axes.spines.right": False}
 
 
@@ -45,7 +47,6 @@ def _quality(board: Board) -> Figure:
         value, (low, high) = row.mean(board.headline), row.interval(board.headline)
         cost = max(row.cost("fit_cpu_s"), 1e-3)
         axes.errorbar(cost, value, yerr=[[max(value - low, 0)], [max(high - value, 0)]], fmt="o", capsize=3)
-        axes.annotate(row.name, (cost, value), textcoords="offset points", xytext=(6, 4))
     for row in board.real:
         if row.reference and row.records:
             axes.axhline(row.mean(board.headline), linestyle="--" if row.name == ORACLE else ":", color="grey", linewidth=1)
@@ -55,13 +56,29 @@ def _quality(board: Board) -> Figure:
     axes.set_xlabel("CPU seconds of training")
     axes.set_ylabel(board.headline)
     axes.set_title(f"{board.task} on {board.log}")
+    _label(axes, {r.name: (max(r.cost("fit_cpu_s"), 1e-3), r.mean(board.headline)) for r in rows})
     return figure
+
+
+def _label(axes: Axes, points: Mapping[str, tuple[float, float]]) -> None:
+    """Names beside their points, the highest first; one that would cover another moves down, with a line to its point."""
+    taken: list[tuple[float, float]] = []
+    for name, point in sorted(points.items(), key=lambda pair: -pair[1][1]):
+        x, y = axes.transAxes.inverted().transform(axes.transData.transform(point))
+        left = x > 0.75  # no room at the right
+        at = y
+        while any(abs(x - other) < NEAR_X and abs(at - height) < NEAR_Y for other, height in taken):
+            at -= NEAR_Y / 4
+        taken.append((x, at))
+        axes.annotate(name, point, xytext=(x + (-0.02 if left else 0.02), at), textcoords="axes fraction", fontsize=9,
+                      ha="right" if left else "left", va="center",
+                      arrowprops={"arrowstyle": "-", "color": "grey", "linewidth": 0.6} if at != y else None)
 
 
 def _ranks(board: Board) -> Figure:
     """The critical-difference plot (Demšar 2006), for one task: ranks with their intervals; a bar joins models that are not told apart."""
     names = list(board.values)
-    figure, axes = plt.subplots(figsize=(7, 0.9 + 0.28 * len(names)), layout="constrained")
+    figure, axes = plt.subplots(figsize=(7, 1.1 + 0.28 * len(names)), layout="constrained")
     place = {name: -i for i, name in enumerate(names)}
     for name, (rank, low, high) in board.ranks.items():
         axes.errorbar(rank, place[name], xerr=[[max(rank - low, 0)], [max(high - rank, 0)]], fmt="o", capsize=3, color="C0")
@@ -70,7 +87,7 @@ def _ranks(board: Board) -> Figure:
         axes.plot([x, x], [place[first] + 0.2, place[last] - 0.2], color="black", linewidth=3, solid_capstyle="butt")
     axes.set_yticks(list(place.values()), names)
     axes.set_xticks(range(1, len(names) + 1))
-    axes.set_xlabel("rank, with its 95 % interval; a bar joins models that the paired test does not tell apart")
+    axes.set_xlabel("rank, with its 95 % interval\na bar joins models that the paired test does not tell apart")
     axes.set_title(f"{board.task} on {board.log}: {board.headline}")
     return figure
 

@@ -164,7 +164,7 @@ class Pace:
 
     FIRST_GUESS: ClassVar[dict[str, float]] = {"log": 5, "generator": 120, "data": 4, "model": 10, "reference": 4, "fidelity": 15}
 
-    def __init__(self, todo: Mapping[str, Cell], consumers: Mapping[str, Sequence[str]], store: Store) -> None:
+    def __init__(self, todo: dict[str, Cell], consumers: Mapping[str, Sequence[str]], store: Store) -> None:
         self.todo, self.consumers = todo, consumers
         self.seconds: dict[tuple[Any, ...], float] = {}
         for record in store.records:

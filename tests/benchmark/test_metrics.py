@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
-from benchmark import metrics
+from benchmark import metrics, statistics
 from benchmark.metrics import BINARY, Curve, Weighted, rank_of
 from eventlog.encode import Examples, Queries, Sequences
 
@@ -39,9 +39,26 @@ def test_constant_perfect_and_random_next_item() -> None:
     perfect = rank_of(np.eye(items)[target], target)
     chance = rank_of(rng.random((n, items)), target)
     user = np.arange(n)
-    assert metrics.next_item_metrics(constant, user).values["hr@10"] == 0.0
+    assert metrics.next_item_metrics(constant, user).values == {"ndcg@10": 0.0, "hr@10": 0.0, "mrr@10": 0.0}
     assert metrics.next_item_metrics(perfect, user).values == {"ndcg@10": 1.0, "hr@10": 1.0, "mrr@10": 1.0}
-    assert metrics.next_item_metrics(chance, user).values["hr@10"] == pytest.approx(10 / items, abs=0.01)
+    place = np.arange(1, 11)
+    assert metrics.next_item_metrics(chance, user).values == pytest.approx(
+        {"hr@10": 10 / items, "ndcg@10": (1 / np.log2(1 + place)).sum() / items, "mrr@10": (1 / place).sum() / items}, abs=0.01)
+
+
+def test_ndcg_equals_sklearn() -> None:
+    rng = np.random.default_rng(1)
+    scores, target = rng.random((40, 30)), rng.integers(0, 30, 40)
+    found = metrics.next_item_metrics(rank_of(scores, target), np.arange(40)).values["ndcg@10"]
+    assert found == pytest.approx(sk.ndcg_score(np.eye(30)[target], scores, k=10))
+
+
+def test_coverage_counts_the_items_that_are_shown() -> None:
+    rng = np.random.default_rng(0)
+    n, items = 50, 40
+    test = Examples(None, Queries(*np.zeros((3, n), dtype=np.int64)), np.full(n, 2, dtype=np.int32))  # type: ignore[arg-type]
+    for scores, shown in ((np.zeros((n, items + 2)), 10), (np.tile(np.arange(items + 2.0), (n, 1)), 10), (rng.random((n, items + 2)), items)):
+        assert metrics.ranks(lambda s, q, scores=scores: scores, test, items + 2)[1] == shown
 
 
 @settings(max_examples=40, deadline=None)
@@ -93,12 +110,21 @@ def test_constant_perfect_and_random_binary() -> None:
     assert constant["pr_auc"] == pytest.approx(label.mean())
     assert constant["recall@1%fpr"] == 0.0
     assert constant["lift@10%"] == pytest.approx(1.0)
+    assert constant["pr_auc_returning"] == pytest.approx(1 - label.mean())
+    assert constant["brier"] == pytest.approx(np.mean((0.3 - label) ** 2))
+    assert constant["ece"] == pytest.approx(0.3 - label.mean())
     perfect = metrics.binary_metrics(label, label, user, names=names).values
     assert {n: round(perfect[n], 6) for n in ("roc_auc", "pr_auc", "pr_auc_returning", "recall@1%fpr", "brier", "ece")} == {
         "roc_auc": 1.0, "pr_auc": 1.0, "pr_auc_returning": 1.0, "recall@1%fpr": 1.0, "brier": 0.0, "ece": 0.0}
+    assert perfect["lift@10%"] == pytest.approx(min(10, 1 / label.mean()), rel=1e-6)
     chance = metrics.binary_metrics(np.random.default_rng(2).random(len(label)), label, user, names=names).values
     assert chance["roc_auc"] == pytest.approx(0.5, abs=0.045)  # three standard errors
     assert chance["pr_auc"] == pytest.approx(label.mean(), abs=0.04)
+    assert chance["pr_auc_returning"] == pytest.approx(1 - label.mean(), abs=0.04)
+    assert chance["recall@1%fpr"] == pytest.approx(0.01, abs=0.02)
+    assert chance["lift@10%"] == pytest.approx(1.0, abs=0.45)
+    assert chance["brier"] == pytest.approx(1 / 3, abs=0.03)  # E (u - y)^2 of a uniform u, whatever y
+    assert set(names) == set(constant) == set(perfect) == set(chance)
 
 
 def test_replicates_cover_the_value_and_keep_users_together() -> None:
@@ -110,6 +136,29 @@ def test_replicates_cover_the_value_and_keep_users_together() -> None:
     assert spread == pytest.approx(0.5 / np.sqrt(50), rel=0.15)  # that of 50 users, not of 1,000 questions
     low, high = np.quantile(measured.replicates["hr@10"], (0.025, 0.975))
     assert low < measured.values["hr@10"] < high
+
+
+@pytest.mark.parametrize("name", ["hr@10", "roc_auc"])
+def test_intervals_cover_the_truth_as_often_as_they_say(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """300 logs of 120 users with one to seven questions each, correlated within a user: 95 % intervals hold the value of all users."""
+    monkeypatch.setattr(metrics, "RESAMPLES", 200)
+
+    def drawn(rng: np.random.Generator, users: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        user = np.repeat(np.arange(users), rng.integers(1, 8, users))
+        skill = rng.normal(0, 1, users)[user]
+        label = (rng.random(len(user)) < 0.3).astype(float)
+        return user, label, 1 / (1 + np.exp(-(label + skill + rng.normal(0, 1, len(user)))))
+
+    user, label, score = drawn(np.random.default_rng(0), 40_000)
+    truth = (score > 0.5).mean() if name == "hr@10" else sk.roc_auc_score(label, score)
+    held = 0
+    for seed in range(300):
+        user, label, score = drawn(np.random.default_rng(1 + seed), 120)
+        measured = (metrics.next_item_metrics(np.where(score > 0.5, 1.0, np.nan), user) if name == "hr@10"
+                    else metrics.binary_metrics(score, label, user, names=(name,)))
+        low, high = statistics.interval(measured.replicates[name])
+        held += low <= truth <= high
+    assert 0.91 <= held / 300 <= 0.98
 
 
 def test_resamples_do_not_depend_on_block_size(monkeypatch: pytest.MonkeyPatch) -> None:

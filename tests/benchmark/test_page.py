@@ -40,19 +40,55 @@ def test_drawings_are_inside_and_share_no_id(tmp_path: Path) -> None:
     assert page.count('href="#a-p"') == page.count("url(#a-p)") == 1
 
 
+def opened(folder: Path, script: str, *, width: int = 1200, lines: list[str] = LINES) -> str:
+    """The document as a browser holds it after `script`, in a frame of `width` pixels."""
+    page, frame = folder / "page.html", folder / "frame.html"
+    page.write_text(render(lines, [], folder).replace("</html>", f"<script>{script}</script></html>"))
+    frame.write_text(f'<iframe src="page.html" width="{width}" height="800"></iframe><pre></pre><script>'
+                     "addEventListener('message', e => { document.querySelector('pre').textContent = e.data })</script>")
+    done = subprocess.run([str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=2000",
+                           f"--user-data-dir={folder / 'profile'}", "--dump-dom", frame.as_uri()],
+                          capture_output=True, text=True, timeout=120, check=True)
+    return html.unescape(done.stdout)
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
 def test_a_click_on_a_head_sorts_and_a_second_turns_the_order(tmp_path: Path) -> None:
-    def order_after(clicks: str) -> list[str]:
-        path = tmp_path / "page.html"
-        path.write_text(render(LINES, [], tmp_path).replace("</html>", f"<script>{clicks}</script></html>"))
-        done = subprocess.run([str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}",
-                               "--dump-dom", path.as_uri()], capture_output=True, text=True, timeout=120, check=True)
-        body = done.stdout[done.stdout.index("<tbody>"):]
-        return [html.unescape(re.sub("<.*?>", "", row.split("</td>")[1])) for row in re.findall(r"<tr>(.*?)</tr>", body)]
+    """In one start of the browser: each order is asked for of a fresh copy of the table."""
+    said = opened(tmp_path, """
+        const first = document.querySelector("tbody").innerHTML, heads = document.querySelectorAll("th button"), found = [];
+        for (const clicks of [[], [2], [2, 2], [3], [1]]) {
+          document.querySelector("tbody").innerHTML = first;
+          for (const head of document.querySelectorAll("th")) head.removeAttribute("aria-sort");
+          for (const place of clicks) heads[place].click();
+          found.push([...document.querySelectorAll("tbody tr")].map(row => row.cells[1].textContent).join(", "));
+        }
+        found.push([...document.querySelectorAll("th")].map(head => head.getAttribute("aria-sort")).join(", "));
+        parent.postMessage("orders: " + found.join("; ") + ".", "*");""")
+    assert re.search("orders: (.*?)[.]", said)[1].split("; ") == [  # type: ignore[index]
+        "good one, middle, bad",
+        "bad, middle, good one",
+        "good one, middle, bad",
+        "bad, good one, middle",  # 90 before 1,200; what is missing last
+        "bad, good one, middle",  # text
+        ", ascending, , ",
+    ]
 
-    head = "const heads = document.querySelectorAll('th button');"
-    assert order_after("") == ["good one", "middle", "bad"]
-    assert order_after(f"{head} heads[2].click()") == ["bad", "middle", "good one"]
-    assert order_after(f"{head} heads[2].click(); heads[2].click()") == ["good one", "middle", "bad"]
-    assert order_after(f"{head} heads[3].click()") == ["bad", "good one", "middle"]  # 90 before 1,200; what is missing last
-    assert order_after(f"{head} heads[1].click()") == ["bad", "good one", "middle"]  # text
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
+@pytest.mark.parametrize("width", [360, 1400])
+def test_nothing_reaches_beyond_the_window(width: int, tmp_path: Path) -> None:
+    """A wide table, a long command and a drawing move sideways within their own box; the names of models stay in sight."""
+    (tmp_path / "a.svg").write_text('<svg width="900" height="300" viewBox="0 0 900 300"><path id="p"/></svg>')
+    wide = ["# Wide", "    python -m benchmark run " + "--models x " * 60, "", "![a plot](a.svg)", "",
+            "| tier | model | " + " | ".join(f"metric_{i}" for i in range(40)) + " |", "|" + "---|" * 42,
+            "| 1 | lstm |" + " 0.5000 [0.4, 0.6] |" * 40]
+    said = opened(tmp_path, """
+        const box = document.querySelector(".wide"); box.scrollLeft = 500;
+        const name = document.querySelector("td.name").getBoundingClientRect();
+        parent.postMessage(`widths: ${document.documentElement.scrollWidth} ${innerWidth} ${box.scrollLeft} ${Math.round(name.left)}.`, "*");
+        """, width=width, lines=wide)
+    whole, window, moved, left = map(int, re.search(r"widths: (\d+) (\d+) (\d+) (\d+)[.]", said).groups())  # type: ignore[union-attr]
+    assert whole <= window == width
+    assert moved == 500
+    assert 0 <= left < 60

@@ -26,6 +26,21 @@ def test_holm_is_between_raw_and_bonferroni_and_keeps_the_order(p: list[float]) 
     assert (np.diff(np.array(corrected)[order]) >= -1e-12).all()
 
 
+def test_holm_equals_the_procedure_done_by_hand() -> None:
+    """Smallest first, times how many are left: 0.005 x 4, 0.01 x 3, 0.03 x 2, and 0.04 x 1 is not let below what came before it."""
+    assert statistics.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert statistics.holm([0.5, 0.6]) == [1.0, 1.0]
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8), st.floats(0.01, 0.2))
+def test_holm_rejects_what_the_step_down_rejects(p: list[float], alpha: float) -> None:
+    corrected = statistics.holm(p)
+    left = set(range(len(p)))
+    while left and p[(least := min(left, key=lambda i: p[i]))] * len(left) <= alpha:
+        left.remove(least)
+    assert {i for i, c in enumerate(corrected) if c > alpha} == left
+
+
 def test_tiers_tell_apart_what_differs_and_tie_what_does_not() -> None:
     rng = np.random.default_rng(0)
     shared = rng.normal(0, 0.05, 1_000)  # users that are easy or hard for everybody
