@@ -42,6 +42,7 @@ class Job:
     artifact: str                   # the place for its own
     limit_s: float
     label: dict[str, Any] = field(default_factory=dict)
+    name: str = ""                  # what it is called on the console
 
 
 def execute(job: Job) -> dict[str, Any]:

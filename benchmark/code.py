@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from eventlog import plugins
+from eventlog.errors import InputError
 
 PACKAGES = ("eventlog", "simulator", "generators", "baselines", "benchmark")
 LIBRARIES = ("numpy", "pandas", "pyarrow", "scipy", "scikit-learn", "torch", "lightgbm", "opacus", "simpy", "sdmetrics")
@@ -128,14 +129,22 @@ def _find_class(base: ast.expr, path: Path) -> tuple[ast.ClassDef, Path] | None:
 
 @cache
 def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_bytes(), filename=str(path))
+    return _parsed(path)
+
+
+def _parsed(path: Path) -> ast.Module:
+    try:
+        return ast.parse(path.read_bytes(), filename=str(path))
+    except (SyntaxError, ValueError) as error:
+        line = f" in line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
+        raise InputError(f"{path} is not valid Python{line}: {getattr(error, 'msg', error)}.") from None
 
 
 @cache
 def _hash(path: Path) -> str:
     if path.suffix != ".py":
         return hashlib.sha256(path.read_bytes()).hexdigest()
-    tree = ast.parse(path.read_bytes(), filename=str(path))
+    tree = _parsed(path)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:] or [ast.Pass()]

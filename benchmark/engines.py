@@ -21,9 +21,10 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
+from eventlog import console
 from eventlog.executors import check_engine, cores, pool
 
 from . import code
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
     from .cells import Job
 
 # Loaded once by the fork server; a cell then starts in a tenth of a second.
-PRELOAD = ["benchmark.cells", "torch", "lightgbm", "sklearn.metrics", "sklearn.linear_model", "scipy.stats", "pyarrow.parquet"]
+PRELOAD = ["benchmark.engines", "benchmark.cells", "torch", "lightgbm", "sklearn.metrics", "sklearn.linear_model", "scipy.stats",
+           "pyarrow.parquet"]
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")  # one each: cells share out the cores
 DIED = {-9: "it was killed (by hand, or because memory ran out)", -11: "it crashed (segmentation fault)", -6: "it aborted"}
 
@@ -57,7 +59,7 @@ def engine(
             yield executor, isolated, workers
         except BaseException:
             for child in list(_children):
-                child.kill()
+                _stop(child)
             raise
         finally:
             executor.shutdown(cancel_futures=True)
@@ -91,7 +93,7 @@ def isolated(job: Job) -> dict[str, Any]:
     """Run a cell in a child process, stopped at its time limit; a child that dies is an error with the reason."""
     context = multiprocessing.get_context("forkserver")
     here, there = context.Pipe()
-    child = context.Process(target=_child, args=(there, job), daemon=True)
+    child = context.Process(target=_child, args=(there, job))
     with _start, _one_thread_each(), _no_main():
         context.set_forkserver_preload(PRELOAD)
         with _may_have_children():
@@ -99,33 +101,55 @@ def isolated(job: Job) -> dict[str, Any]:
     there.close()
     _children.add(child)
     try:
-        if not here.poll(job.limit_s):
-            child.kill()
+        # Its answer, or its end: processes that it started, and that outlive it, hold the pipe open.
+        if not wait([here, child.sentinel], job.limit_s):
             return {"status": "timeout", "error": f"stopped after its limit of {job.limit_s:g} s", "wall_s": job.limit_s}
+        if not here.poll():
+            raise EOFError
         record: dict[str, Any] = here.recv()
         return record
     except EOFError:
-        child.join()
+        child.join(timeout=5)
         return {"status": "error", "error": DIED.get(child.exitcode or 0, f"its process ended with exit code {child.exitcode}")}
     finally:
-        child.join(timeout=5)
-        if child.is_alive():
-            child.kill()
-            child.join()
+        here.close()  # a child that is still there takes this for its parent's end
+        child.join(timeout=1)
+        _stop(child)
+        child.join()
         _children.discard(child)
-        here.close()
+
+
+def _stop(child: Any) -> None:
+    """Kill a cell's process and all that it started."""
+    try:
+        os.killpg(child.pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        child.kill()  # it is gone, or has no group of its own yet
 
 
 def _child(pipe: Connection, job: Job) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
+    os.setsid()
+    os.dup2(2, 1)  # what a model prints is no part of the report
+    _give_way()
+    console.speaker = job.name
     threading.Thread(target=_end_with_parent, args=(pipe,), daemon=True).start()
     pipe.send(inline(job))
 
 
+def _give_way() -> None:
+    """Where memory runs out, the system stops a cell before anything else."""
+    try:
+        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+            file.write("1000")
+    except OSError:
+        pass  # not Linux, or not allowed
+
+
 def _end_with_parent(pipe: Connection) -> None:
-    """The parent never writes: the pipe becomes readable when it died, and then nobody waits for this cell."""
+    """The parent never writes: the pipe closes when it died, and then nobody waits for this cell."""
     pipe.poll(None)
-    os._exit(1)
+    os.killpg(0, signal.SIGKILL)
 
 
 @contextmanager

@@ -188,7 +188,7 @@ def _strengths(all_boards: Sequence[Board]) -> Iterator[str]:
 
 
 def _utility(here: Sequence[Board]) -> Iterator[str]:
-    if not any(source != REAL for b in here for source in (*b.rows, *b.left_out)):
+    if not any(source != REAL for b in here for source in b.rows):
         return
     yield "### Trained on generated logs, tested on the real one"
     yield ""
@@ -198,7 +198,7 @@ def _utility(here: Sequence[Board]) -> Iterator[str]:
     for board in here:
         sources = [s for s in board.rows if s != REAL]
         for source, reason in board.left_out.items():
-            if source != REAL:
+            if source != REAL and reason != board.left_out.get(REAL):  # the real log's reason stands above
                 yield f"- {board.task}, trained on {source}: left out, {reason}."
         if not sources or not board.facts:
             continue

@@ -111,7 +111,8 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
     names stays in sight when the table is moved sideways."""
     head, body = rows[0], rows[2:]
     text = [not any(re.match(r"[-+−]?[0-9]", row[i]) for row in body) for i in range(len(head))]
-    mark = [' class="text name"' if name in ("model", "generator") else ' class="text"' if t else "" for name, t in zip(head, text, strict=True)]
+    mark = [' class="text name"' if name in ("model", "generator") else ' class="text"' if t else ""
+            for name, t in zip(head, text, strict=True)]
     top = "".join(f'<th scope="col"{m}><button type="button">{_text(name)}</button></th>' for name, m in zip(head, mark, strict=True))
     cells = ("".join(f"<td{m}>{_text(c)}</td>" for c, m in zip(row, mark, strict=True)) for row in body)
     return f'<div class="wide"><table><thead><tr>{top}</tr></thead><tbody>{"".join(f"<tr>{c}</tr>" for c in cells)}</tbody></table></div>'

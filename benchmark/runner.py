@@ -235,7 +235,7 @@ def _job(cell: Cell, cells: dict[str, Cell], store: Store) -> Any:
     from .cells import Job
 
     needs = tuple(_place(cells[k], store) for k in cell.needs)
-    return Job(cell.kind, cell.key, cell.spec, needs, store.place(cell.key), cell.limit_s, cell.label)
+    return Job(cell.kind, cell.key, cell.spec, needs, store.place(cell.key), cell.limit_s, cell.label, str(cell))
 
 
 def _facts(cell: Cell) -> dict[str, Any]:
@@ -301,7 +301,11 @@ def _note_plan(store: Store, suite: str, profile: str, cells: Sequence[Cell], co
 def summary(outcome: Outcome) -> list[str]:
     """Plain lines that say how a run ended."""
     names = {c.key: str(c) for c in outcome.cells}
-    lines = [f"left out: {names[k].removeprefix('data ')}: {reason}" for k, reason in outcome.left_out.items()]
+    known = {(c.label["log"], c.label.get("task"), outcome.left_out[c.key]) for c in outcome.cells
+             if c.key in outcome.left_out and c.label.get("source") == REAL}
+    told = [c.key for c in outcome.cells if c.key in outcome.left_out and (  # a generated log lacks what the real one lacks
+        c.label.get("source") == REAL or (c.label["log"], c.label.get("task"), outcome.left_out[c.key]) not in known)]
+    lines = [f"left out: {names[k].removeprefix('data ')}: {outcome.left_out[k]}" for k in told]
     lines += [f"FAILED: {names[k]}: {reason}" for k, reason in outcome.failed.items()]
     blocked = len(outcome.blocked)
     lines.append(

@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import dataclasses
 import tomllib
+import types
+import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -110,6 +112,8 @@ def load(
         data["seeds"] = list(seeds)
     if generators is not None:
         known = data.get("generators", {})
+        if len({plugin_name(g) for g in generators}) < len(set(generators)):
+            raise InputError(f"Two generators would have one name in the tables: {', '.join(generators)}; rename the file.")
         data["generators"] = {plugin_name(g): known.get(g, {"model": g}) for g in generators}
     return _checked(_build(Path(name).stem, data))
 
@@ -128,13 +132,19 @@ def expand(given: Sequence[str], package: str, kind: str) -> tuple[str, ...]:
             out += known
         elif name.endswith(".py") or "/" in name:
             if not Path(name).is_file():
-                raise InputError(f"The {kind} file {name} does not exist.")
+                what = "is a folder, not a Python file" if Path(name).is_dir() else "does not exist"
+                raise InputError(f"The {kind} file {name} {what}.")
             out.append(str(Path(name).resolve()))
         elif name in known:
             out.append(name)
         else:
             raise UnknownNameError(kind, name, known)
-    return tuple(dict.fromkeys(out))
+    out = list(dict.fromkeys(out))
+    for i, name in enumerate(out):
+        twin = next((other for other in out[:i] if plugin_name(other) == plugin_name(name)), None)
+        if twin is not None:
+            raise InputError(f"Two {kind}s would be called {plugin_name(name)!r} in the tables: {twin} and {name}; rename the file.")
+    return tuple(out)
 
 
 def _read(name: str) -> dict[str, Any]:
@@ -170,24 +180,54 @@ def _build(name: str, data: dict[str, Any]) -> Suite:
     settings = data.pop("settings", {})
     _known(f"suite {name}, [settings]", settings, ("models", "tasks"))
     _known(f"suite {name}", data, [f.name for f in dataclasses.fields(Suite) if f.name not in ("name", "model_settings", "task_settings")])
-    for list_key in ("tasks", "models", "synthetic_models", "seeds"):
-        if list_key in data:
-            if not isinstance(data[list_key], list):
-                raise InputError(f"suite {name}: {list_key} must be a list, it is {data[list_key]!r}.")
-            data[list_key] = tuple(data[list_key])
+    for key in ("models", "tasks"):
+        for plugin, values in settings.get(key, {}).items():
+            if not isinstance(values, Mapping):
+                raise InputError(f"suite {name}, [settings.{key}.{plugin}] must be a table, it is {values!r}.")
     data["logs"] = {key: _typed(LogSource, f"suite {name}, [logs.{key}]", value) for key, value in data.get("logs", {}).items()}
     data["generators"] = {
         key: _typed(GeneratorUse, f"suite {name}, [generators.{key}]", {"model": key, **value})
         for key, value in data.get("generators", {}).items()
     }
-    return Suite(name=name, model_settings=settings.get("models", {}), task_settings=settings.get("tasks", {}), **data)
+    flat = {key: value for key, value in data.items() if key not in ("logs", "generators")}
+    return Suite(name=name, model_settings=settings.get("models", {}), task_settings=settings.get("tasks", {}), logs=data["logs"],
+                 generators=data["generators"], **_values(Suite, f"suite {name}", flat))
 
 
 def _typed(kind: type, where: str, value: Any) -> Any:
     if not isinstance(value, Mapping):
         raise InputError(f"{where} must be a table, it is {value!r}.")
     _known(where, value, [f.name for f in dataclasses.fields(kind)])
-    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in value.items()})
+    return kind(**_values(kind, where, value))
+
+
+def _values(kind: type, where: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a dataclass' fields, lists as tuples. Raises InputError for a wrong type."""
+    hints = typing.get_type_hints(kind)
+    out = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
+    for key, value in out.items():
+        if not _fits(hints[key], value):
+            raise InputError(f"{where}: {key} is {given[key]!r}; it must be {_TYPES[str(hints[key])]}.")
+    return out
+
+
+_TYPES = {
+    "<class 'str'>": "a text", "str | None": "a text", "<class 'int'>": "a whole number from 0", "<class 'float'>": "a number above 0",
+    "float | None": "a number above 0", "<class 'bool'>": "true or false", "tuple[str, ...]": "a list of texts",
+    "tuple[str, ...] | None": "a list of texts", "tuple[int, ...]": "a list of whole numbers from 0", "dict[str, typing.Any]": "a table",
+}
+
+
+def _fits(hint: Any, value: Any) -> bool:
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if origin is types.UnionType:
+        return any(_fits(option, value) for option in inner)
+    if origin is tuple:
+        return isinstance(value, tuple) and all(_fits(inner[0], v) for v in value)
+    if hint in (int, float):
+        number = isinstance(value, int if hint is int else int | float) and not isinstance(value, bool)
+        return number and (value >= 0 if hint is int else value > 0)
+    return isinstance(value, origin or hint)
 
 
 def _known(where: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
@@ -203,6 +243,9 @@ def _checked(suite: Suite) -> Suite:
         if (log.scenario is None) == (log.folder is None):
             raise InputError(f"suite {suite.name}, [logs.{name}]: give either scenario or folder.")
     models = expand(suite.models, *MODELS)
+    for plugin in suite.model_settings:
+        if plugin not in (known := [*plugins.names(MODELS[0]), *map(plugin_name, models)]):
+            raise UnknownNameError(f"model of suite {suite.name}, [settings.models]", plugin, known)
     synthetic = expand(suite.synthetic_models, *MODELS)
     return dataclasses.replace(
         suite,

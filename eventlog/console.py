@@ -11,6 +11,7 @@ from typing import NoReturn, TypeVar
 from .errors import ShopError
 
 T = TypeVar("T")
+speaker = ""  # who speaks, where several processes share one console
 
 
 class Parser(argparse.ArgumentParser):
@@ -44,7 +45,7 @@ def run(command: Callable[[list[str]], int | None], argv: list[str] | None = Non
 
 def note(text: str) -> None:
     """One plain line on standard error: what is going on, apart from the command's result."""
-    print(text, file=sys.stderr, flush=True)
+    print(f"{speaker}: {text}" if speaker else text, file=sys.stderr, flush=True)
 
 
 def track(items: Iterable[T], description: str, *, total: int | None = None) -> Iterator[T]:

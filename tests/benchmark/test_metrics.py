@@ -57,7 +57,8 @@ def test_coverage_counts_the_items_that_are_shown() -> None:
     rng = np.random.default_rng(0)
     n, items = 50, 40
     test = Examples(None, Queries(*np.zeros((3, n), dtype=np.int64)), np.full(n, 2, dtype=np.int32))  # type: ignore[arg-type]
-    for scores, shown in ((np.zeros((n, items + 2)), 10), (np.tile(np.arange(items + 2.0), (n, 1)), 10), (rng.random((n, items + 2)), items)):
+    constant, same, random = np.zeros((n, items + 2)), np.tile(np.arange(items + 2.0), (n, 1)), rng.random((n, items + 2))
+    for scores, shown in ((constant, 10), (same, 10), (random, items)):
         assert metrics.ranks(lambda s, q, scores=scores: scores, test, items + 2)[1] == shown
 
 

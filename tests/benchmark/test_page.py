@@ -86,7 +86,8 @@ def test_nothing_reaches_beyond_the_window(width: int, tmp_path: Path) -> None:
     said = opened(tmp_path, """
         const box = document.querySelector(".wide"); box.scrollLeft = 500;
         const name = document.querySelector("td.name").getBoundingClientRect();
-        parent.postMessage(`widths: ${document.documentElement.scrollWidth} ${innerWidth} ${box.scrollLeft} ${Math.round(name.left)}.`, "*");
+        const whole = document.documentElement.scrollWidth;
+        parent.postMessage(`widths: ${whole} ${innerWidth} ${box.scrollLeft} ${Math.round(name.left)}.`, "*");
         """, width=width, lines=wide)
     whole, window, moved, left = map(int, re.search(r"widths: (\d+) (\d+) (\d+) (\d+)[.]", said).groups())  # type: ignore[union-attr]
     assert whole <= window == width

@@ -112,7 +112,11 @@ def test_facts_are_read_without_importing(plugin) -> None:
 
 
 @pytest.mark.parametrize(("text", "message"), [
-    ("tasks = 3", "must be a list"), ("tsks = ['churn']", "did you mean 'tasks'"), ("[logs.a]\nusrs = 3", "did you mean 'users'"),
+    ("tasks = 3", "must be a list"), ("limit_s = 'fast'", "limit_s is 'fast'; it must be a number"), ("seeds = ['a']", "whole numbers"),
+    ("[logs.a]\nusers = 'many'", "users is 'many'; it must be a whole number"), ("[settings.models]\nlstm = 3", "must be a table"),
+    ("tasks = ['churn']\n[logs.a]\nscenario = 'shop'\n[settings.models.lstmm]\nepochs = 3", "did you mean 'lstm'"),
+    ("[generators.vae]\nepsilon = 'one'", "epsilon is 'one'; it must be a number"),
+    ("tsks = ['churn']", "did you mean 'tasks'"), ("[logs.a]\nusrs = 3", "did you mean 'users'"),
     ("tasks = ['churn']\n[logs.a]\nusers = 3", "either scenario or folder"), ("tasks = ['churn']", "names no log"),
     ("a =", "TOML"),
     ("tasks = ['churm']\n[logs.a]\nscenario = 'shop'", "did you mean 'churn'"), ("[profiles.smok]", "did you mean 'smoke'"),
@@ -130,6 +134,19 @@ def test_wrong_names_suggest_the_nearest() -> None:
         suite.load("all", profile="smok")
     with pytest.raises(UnknownNameError, match="did you mean 'lstm'"):
         suite.load("all", models=["lstmm"])
+
+
+def test_a_file_that_cannot_be_a_model_is_refused_before_anything_is_run(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("x = 1\ndef x(:\n")
+    with pytest.raises(InputError, match=r"broken.py is not valid Python in line 2"):
+        plan(suite.load("all", models=[str(tmp_path / "broken.py")]))
+    with pytest.raises(InputError, match="is a folder, not a Python file"):
+        suite.load("all", models=[str(tmp_path) + "/"])
+    (tmp_path / "lstm.py").write_text("x = 1\n")
+    with pytest.raises(InputError, match=r"Two models would be called 'lstm' in the tables: lstm and .*lstm.py; rename"):
+        suite.load("all", models=["lstm", str(tmp_path / "lstm.py")])
+    with pytest.raises(InputError, match="Two generators would have one name"):
+        suite.load("all", generators=["markov", "./markov.py"])
 
 
 def test_every_suite_can_be_planned_under_every_profile() -> None:

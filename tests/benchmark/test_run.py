@@ -21,6 +21,7 @@ from eventlog import EventLog
 from eventlog.errors import InputError
 
 QUICK = ["settings.tasks.churn.min_customers=5", "settings.tasks.fraud.min_frauds=1", "tasks=['recommendation', 'churn', 'fraud']"]
+FORKS = "from multiprocessing import get_context; out = out + get_context('fork').Pool(2).map(abs, [0, 0])[0]"
 CHEAP = ["popularity", "markov", "recency"]
 
 
@@ -82,31 +83,41 @@ def test_a_lost_artefact_is_made_again_only_when_needed(tiny_folder: Path, finis
     assert not more.failed
 
 
-def test_what_a_plugin_does_wrong_is_told_and_the_rest_go_on(tiny_folder: Path, tmp_path: Path, plugin) -> None:
+def test_what_a_plugin_does_wrong_is_told_and_the_rest_go_on(
+    tiny_folder: Path, tmp_path: Path, plugin, capfd: pytest.CaptureFixture[str]
+) -> None:
     wrong = {
         "crash": plugin("crash", fit="raise ValueError('no such luck')"),
         "nan": plugin("nan", score="out = out * np.nan"),
         "shape": plugin("shape", score="out = out[:-1]"),
         "die": plugin("die", fit="import os; os.kill(os.getpid(), 9)"),
         "hang": plugin("hang", fit="import time; time.sleep(60)"),
+        "dies_but_leaves_a_child": plugin("dies_but_leaves_a_child", fit="import os; os.fork() or os.execlp('sleep', 'sleep', '4321'); "
+                                          "os._exit(3)"),
+        "greedy": plugin("greedy", fit="np.ones(1 << 50)"),
+        "exits": plugin("exits", fit="raise SystemExit('enough')"),
         "peek": plugin("peek", score="out = out * 0 + (sequences.offsets[-1] - queries.end) / 1e4"),
     }
-    outcome = go(tiny_folder, tmp_path / "out", models=["recency", plugin("fine"), *wrong.values()],
-                 settings=[*QUICK, "tasks=['churn']", "limit_s=4"])
+    good = ["recency", plugin("fine"), plugin("talks", fit="print('x' * 5_000_000)"), plugin("forks", score=FORKS)]
+    outcome = go(tiny_folder, tmp_path / "out", models=[*good, *wrong.values()], settings=[*QUICK, "tasks=['churn']", "limit_s=8"])
+    assert "x" * 100 not in capfd.readouterr().out
     said = {Store(tmp_path / "out").latest(k)["label"]["model"]: v for k, v in outcome.failed.items()}
     assert said["crash"] == "error: ValueError: no such luck"
     assert "are NaN" in said["nan"]
     assert "shape" in said["shape"]
     assert "killed" in said["die"]
-    assert said["hang"].startswith("timeout: stopped after its limit of 4 s")
+    assert said["hang"].startswith("timeout: stopped after its limit of 8 s")
+    assert "exit code 3" in said["dies_but_leaves_a_child"]
+    assert subprocess.run(["pgrep", "-f", "sleep 4321"], capture_output=True).returncode == 1, "it was stopped with its parent"
+    assert "allocate" in said["greedy"]
+    assert "exit" in said["exits"]
     assert "must not know" in said["peek"]
     assert set(said) == set(wrong)
     page = board(tmp_path / "out")
     assert "no such luck" in page
     assert "0/1" in page
     # What failed is tried again, what is fine is not.
-    again = go(tiny_folder, tmp_path / "out", models=["recency", plugin("fine"), wrong["crash"]],
-               settings=[*QUICK, "tasks=['churn']", "limit_s=4"])
+    again = go(tiny_folder, tmp_path / "out", models=[*good, wrong["crash"]], settings=[*QUICK, "tasks=['churn']", "limit_s=8"])
     assert again.ran == 1
 
 
