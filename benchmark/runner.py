@@ -50,6 +50,7 @@ class Outcome:
     skipped: list[str] = field(default_factory=list)
     seconds: float = 0.0
     busy: float = 0.0       # seconds of work in cells, all workers together
+    workers: int = 1        # cells at a time on this machine; 0 on a cluster, which has its own
 
     def tasks_left_out(self) -> str:
         """Where not one task fits the log: the reasons; else an empty text."""
@@ -106,6 +107,7 @@ def run_cells(
     if todo:
         note(f"{len(todo)} of {len(cells)} cells to run, {outcome.found} found finished")
         with engine(engine_name, workers, address) as (executor, work, at_once):
+            outcome.workers = 0 if engine_name == "dask" else at_once
             _drive(todo, {c.key: c for c in cells}, store, outcome, executor, work, at_once)
     for cell in cells:
         _settle(cell, store, outcome)
@@ -311,6 +313,8 @@ def summary(outcome: Outcome) -> list[str]:
     lines.append(
         f"{outcome.ran} cells run, {outcome.found} found finished, {len(outcome.left_out)} left out, {len(outcome.failed)} failed"
         f"{f', {blocked} not run because of it' if blocked and outcome.failed else ''} in {outcome.seconds:.1f} s"
+        + (f", {outcome.busy / outcome.seconds / outcome.workers:.0%} of it in cells ({outcome.workers} at a time)"
+           if outcome.ran and outcome.workers else "")
     )
     return lines
 

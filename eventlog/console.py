@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
@@ -11,6 +12,8 @@ from typing import NoReturn, TypeVar
 from .errors import ShopError
 
 T = TypeVar("T")
+# The disk is full, a quota or a limit is reached, or one may not write there: nothing that a traceback would explain.
+STORAGE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM})
 speaker = ""  # who speaks, where several processes share one console
 
 
@@ -39,6 +42,11 @@ def run(command: Callable[[list[str]], int | None], argv: list[str] | None = Non
         code = 130
     except BrokenPipeError:
         sys.stderr.close()
+        code = 1
+    except OSError as error:
+        if error.errno not in STORAGE:
+            raise
+        print(f"error: {error.filename or 'the output'} cannot be written: {error.strerror}.", file=sys.stderr)
         code = 1
     sys.exit(code)
 

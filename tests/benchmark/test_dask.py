@@ -14,9 +14,12 @@ from pathlib import Path
 import pytest
 from test_run import CHEAP, board, command, go
 
+import simulator
 from benchmark.results import Store
 from eventlog.errors import InputError
 from eventlog.executors import pool
+from eventlog.log import digest
+from simulator import shards
 
 distributed = pytest.importorskip("distributed")
 
@@ -77,6 +80,18 @@ def test_a_killed_and_a_late_worker_change_nothing(cluster: Cluster, tiny_folder
     assert board(tmp_path / "dask") == board(tmp_path / "local")
     keys = [r["key"] for r in Store(tmp_path / "dask").records if r["kind"] in ("model", "data")]
     assert len(keys) == len(set(keys))
+
+
+def test_a_cluster_simulates_the_bytes_of_one_process(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards, "ROWS_PER_SHARD", 15_000)  # a handful of shards; they are cut here, whoever plays them
+    cluster.worker(2)
+    cluster.worker(3)
+    made = {
+        name: digest(simulator.run("shop", users=300, days=40, seed=7, out=tmp_path / name, **how))
+        for name, how in {"serial": {"engine": "serial"}, "dask": {"engine": "dask", "address": cluster.address}}.items()
+    }
+    assert len(list((tmp_path / "dask" / "events").glob("part-*.parquet"))) > 2
+    assert made["dask"] == made["serial"]
 
 
 def test_a_small_cluster_of_its_own_stops_what_hangs(tiny_folder: Path, tmp_path: Path, plugin) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmark import compare, leaderboard, results, runner
-from benchmark.board import boards
-from benchmark.results import Store
+from benchmark.board import Board, Row, boards
+from benchmark.results import Store, pack
 from eventlog.errors import InputError
 
 GENERATOR = '''"""Draws users of the real log again, under new names: as useful as the real log, and no privacy at all."""
@@ -109,6 +110,21 @@ def test_a_failed_seed_is_shown_and_not_averaged_away(tiny_folder: Path, tmp_pat
     line = next(line for line in page.splitlines() if "| unlucky" in line)
     assert line.startswith("| –")  # not ranked
     assert "1/2" in line
+
+
+def test_the_order_under_two_sets_of_seeds_is_told() -> None:
+    """Three seeds are cut in three ways; the third seed alone turns the order of the two best."""
+    board = Board("x", "churn", facts={"headline": "auc", "trivial": "bad", "shown": ["auc"], "base_rate": None, "train": 9, "test": 9,
+                                       "test_users": 9})
+    noise = np.random.default_rng(0).normal(0, 1e-6, 1_000)
+    for name, values in {"best": (0.9, 0.9, 0.75), "good": (0.8, 0.8, 0.8), "bad": (0.5, 0.5, 0.5)}.items():
+        board.rows["real"][name] = Row(name, planned=3, records=[
+            {"label": {"seed": seed}, "metrics": {"auc": v}, "replicates": {"auc": pack(v + noise)}, "chance": 0.5, "status": "ok"}
+            for seed, v in enumerate(values)])
+    assert [cut[0] for cut in board.stability()] == pytest.approx([1, 1, 1 / 3])  # one pair of three is turned
+    text = "\n".join(leaderboard._board(board, costs=False))
+    assert "Order of the 3 models under two disjoint sets of seeds: Kendall tau 0.78 on average over 3 ways" in text
+    assert "0.33 [0.33, 0.33] at the least" in text
 
 
 def test_compare_tells_what_changed(made: Path, tiny_folder: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -190,6 +191,19 @@ def test_the_longest_chain_of_work_goes_first_as_far_as_is_known(tmp_path: Path)
     assert order() == [log, data, two, slow, quick, one, late]
     pace.learn(one, {"status": "timeout", "wall_s": 999.0})  # tells of no other
     assert order() == [log, data, two, slow, quick, one, late]
+
+
+def test_a_full_disk_is_one_sentence_and_the_rerun_goes_on(tiny_folder: Path, finished: Path, tmp_path: Path) -> None:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))  # as good as a full disk: a write beyond it fails
+
+    out = tmp_path / "full"
+    full = subprocess.run(command(tiny_folder, out), capture_output=True, text=True, timeout=120, preexec_fn=limit)
+    assert full.returncode == 1
+    assert "Traceback" not in full.stderr
+    assert full.stderr.splitlines()[-1].startswith("error: ") and "too large" in full.stderr.splitlines()[-1]
+    assert subprocess.run(command(tiny_folder, out), capture_output=True, timeout=120).returncode == 0
+    check_resumed(out, finished)
 
 
 def test_run_in_python_takes_a_log_in_memory(tiny: EventLog, tmp_path: Path) -> None:
