@@ -14,7 +14,7 @@ from .shoppers import BOUGHT, CART, RESERVED
 from .world import DAY
 
 BROWSE = -1           # a note's kind: an ordinary visit
-MORE_DAYS, MORE_SIGMA = 12.0, 1.0  # median and log-sd of the days until an order is followed by a visit for more
+MORE_DAYS, MORE_SIGMA = 9.0, 0.8  # median and log-sd of the days until an order is followed by a visit for more
 SHIPPING_FREE = 35.0  # an order below this pays shipping, which is where the price shock comes from
 (BEGINS, CLEARS, CLEAR_TIME, FORGETS, BEGIN_TIME, SHOCK, CARD, PAY_TIME, PAID_TIME, REDEEMS, LATE, BACK, SULK, TURNS, REVIEWS, BACK_TIME,
  REVIEW_TIME, MORE, MORE_TIME, DIES, CALMS, RETURNS, RETURN_TIME) = (TILL + 2 * k for k in range(23))

@@ -172,7 +172,7 @@ class Engine:
             for place, roll in rolls.items():
                 at[place] = roll.n
             shop = Shop(browser.rules, browser.shelf, slates.items, slates.policy, slates.n_queries, slates.variants, world.home_brands,
-                        world.partner, world.facets, -np.log1p(-browser.discount.astype(np.float64)), self.campaigns, goals,
+                        world.partner, world.facets, browser.salient_cut, self.campaigns, goals,
                         len(population), self.end)
             book = Book(browser.rows.table, browser.sessions.table, browser.orders.table, browser.pages.table, later.table,
                         self.offers.table, at)

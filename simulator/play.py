@@ -185,8 +185,8 @@ def desk(note, p, s, shop, book):  # type: ignore[no-untyped-def]
         row.item, row.price, row.order, row.quantity = i, price, note.ref, 1
         row.p_choice, row.rank = rules.checkout_refund, 0
     else:
-        if p.recent[0] >= 0 and uniform(s.key, ELSEWHERE) < UNBOUGHT:
-            i = p.recent[0]
+        if p.recent[0, 0] >= 0 and uniform(s.key, ELSEWHERE) < UNBOUGHT:
+            i = p.recent[0, 0]
             price = shelf[i].price
         s.time = start + 4.0 + 16.0 * uniform(s.key, DESK_VIEW)
         row = write(book, tape.VIEW, s)

@@ -37,11 +37,11 @@ class Catalogue:
     categories: int = setting(24, 2, 400, doc="number of categories; each has a partner whose items complement its own")
     brands: int = setting(48, 2, 5_000, doc="number of brands; a brand sells in several categories")
     styles: int = setting(6, 1, 32, doc="latent style dimensions that tastes and items share")
-    price_sigma: float = setting(0.9, 0.1, 2.0, doc="sd of log price over the catalogue")
+    price_sigma: float = setting(0.965, 0.1, 2.0, doc="sd of log price over the catalogue")
     stockout: float = setting(0.004, 0.0, 1.0, doc="probability that an item of average appeal runs out on a day; popular ones more often")
     restock_days: int = setting(4, 1, 60, doc="mean days until an item is there again")
     launched: float = setting(0.0, 0.0, 1.0, doc="share of items that come into the shop during the log")
-    appeal_slope: float = setting(1.38, 0.0, 1.5, doc="Zipf exponent of the items' own appeal; exposure steepens it")
+    appeal_slope: float = setting(1.65, 0.0, 3.0, doc="Zipf exponent of the items' own appeal; exposure steepens it")
 
 
 @dataclass(frozen=True)
@@ -78,13 +78,14 @@ class Calendar:
 class Shoppers:
     """Who comes, how often and with what taste. All are heterogeneous; these are the population's parameters."""
 
-    visits: float = setting(0.26, 0.001, 20.0, doc="mean planned visits per user and day while active")
-    visits_shape: float = setting(0.4, 0.1, 20.0, doc="gamma shape of the visit rate over users; small = skewed")
+    visits: float = setting(0.29, 0.001, 20.0, doc="mean planned visits per user and day while active")
+    visits_shape: float = setting(0.56, 0.1, 20.0, doc="gamma shape of the visit rate over users; small = skewed")
     present: float = setting(0.65, 0.0, 1.0, doc="share of users who are customers already on the first day")
-    taste: float = setting(1.2, 0.0, 5.0, doc="sd of the taste for each style dimension")
-    category_taste: float = setting(1.3, 0.0, 5.0, doc="sd of log liking of a category over users")
+    taste: float = setting(1.5, 0.0, 5.0, doc="sd of the taste for each style dimension")
+    category_taste: float = setting(2.0, 0.0, 5.0, doc="sd of log liking of a category over users")
     price_sensitivity: float = setting(1.28, 0.0, 10.0, doc="median utility lost per unit of log price above the category's mean")
-    brand_loyalty: float = setting(1.5, 0.0, 5.0, doc="utility of a favourite brand")
+    sale_salience: float = setting(2.1, 0.0, 5.0, doc="factor on that sensitivity for a campaign's price cut, which stands on a sign")
+    brand_loyalty: float = setting(2.5, 0.0, 5.0, doc="utility of a favourite brand")
     propensity_sigma: float = setting(0.9, 0.0, 3.0, doc="sd over users of the log-odds to put into the cart and to buy")
     drift: float = setting(0.02, 0.0, 1.0, doc="sd of the taste's change per session")
 
@@ -93,20 +94,20 @@ class Shoppers:
 class Sessions:
     """How a session goes: intent, examination, clicks."""
 
-    intent_days: float = setting(7.0, 0.01, 365.0, doc="mean life of an unfinished intent in days")
-    intent_style: float = setting(0.6, 0.0, 5.0, doc="sd of an intent's style around the user's taste")
+    intent_days: float = setting(20.0, 0.01, 365.0, doc="mean life of an unfinished intent in days")
+    intent_style: float = setting(0.5, 0.0, 5.0, doc="sd of an intent's style around the user's taste")
     intent_match: float = setting(1.6, 0.0, 10.0, doc="utility of an item in the intended category")
     complement: float = setting(0.5, 0.0, 1.0, doc="probability that a purchase turns the intent to the partner category")
-    replenish: float = setting(0.55, 0.0, 1.0, doc="probability that a new intent is to buy again what was bought before")
+    replenish: float = setting(0.5, 0.0, 1.0, doc="probability that a new intent is to buy again what was bought before")
     habit: float = setting(1.5, 0.0, 5.0, doc="utility of an item that was bought before")
     slate: int = setting(12, 4, 50, doc="items on a page")
     examine: float = setting(0.86, 0.1, 1.0, doc="probability to look one rank further down (cascade)")
-    outside: float = setting(3.6, -10.0, 20.0, doc="utility of clicking on nothing of a page")
+    outside: float = setting(4.35, -10.0, 20.0, doc="utility of clicking on nothing of a page")
     fatigue: float = setting(0.1, 0.0, 3.0, doc="how much that utility rises with each item seen")
     satiation: float = setting(3.0, 0.0, 20.0, doc="utility that an item loses for having been seen before, unless it is gone back to")
-    reopen: float = setting(-2.6, -10.0, 10.0, doc="utility of going back to an item seen before")
-    leave: float = setting(0.76, 0.01, 0.99, doc="probability to leave when nothing on a page is clicked")
-    leave_sigma: float = setting(0.65, 0.0, 3.0, doc="sd of its log-odds over sessions; large = heavy-tailed session lengths")
+    reopen: float = setting(-2.85, -10.0, 10.0, doc="utility of going back to an item seen before")
+    leave: float = setting(0.82, 0.01, 0.99, doc="probability to leave when nothing on a page is clicked")
+    leave_sigma: float = setting(0.85, 0.0, 3.0, doc="sd of its log-odds over sessions; large = heavy-tailed session lengths")
     similar: float = setting(0.08, 0.0, 1.0, doc="probability to go on from an item to what the shop shows beside it")
     dwell: float = setting(28.0, 1.0, 600.0, doc="median seconds between two events")
     return_visit: float = setting(0.38, 0.0, 1.0, doc="probability to come back within about a day to an unfinished intent")
@@ -117,15 +118,15 @@ class Sessions:
 class Checkout:
     """Cart, purchase, and what follows it."""
 
-    cart: float = setting(-3.38, -12.0, 5.0, doc="log-odds to put a viewed item of average match into the cart")
+    cart: float = setting(-3.3, -12.0, 5.0, doc="log-odds to put a viewed item of average match into the cart")
     cart_match: float = setting(0.45, 0.0, 5.0, doc="how much the item's match moves these log-odds")
-    basket: float = setting(0.4, 0.0, 5.0, doc="rise of these log-odds once the cart holds something")
+    basket: float = setting(0.25, 0.0, 5.0, doc="rise of these log-odds once the cart holds something")
     forget: float = setting(0.5, 0.0, 1.0, doc="probability that a cart left behind is not wanted any more next time")
-    begin: float = setting(-2.52, -10.0, 10.0, doc="log-odds to begin the checkout when leaving with a filled cart")
+    begin: float = setting(-2.72, -10.0, 10.0, doc="log-odds to begin the checkout when leaving with a filled cart")
     shipping_shock: float = setting(0.12, 0.0, 1.0, doc="probability to give up when shipping costs show, for a small order")
     payment_failure: float = setting(0.035, 0.0, 0.9, doc="probability that an honest payment attempt fails")
     refund: float = setting(0.17, 0.0, 0.9, doc="share of orders of which something is sent back")
-    trust: float = setting(1.5, 0.0, 3.0, doc="rise of a shopper's log-odds to buy what is in the cart with an order that went well")
+    trust: float = setting(2.0, 0.0, 3.0, doc="rise of a shopper's log-odds to buy what is in the cart with an order that went well")
     back_for_more: float = setting(1.0, 0.0, 1.0, doc="probability that an order is followed by a visit for more, some weeks later")
     review: float = setting(0.14, 0.0, 1.0, doc="share of order lines that are reviewed")
     late: float = setting(0.09, 0.0, 1.0, doc="share of deliveries that come late")
@@ -135,7 +136,7 @@ class Checkout:
 class Churn:
     """Latent death after a session (as in BG/NBD), with a hazard that experiences move."""
 
-    hazard: float = setting(0.0165, 0.0, 1.0, doc="mean probability to be gone after a session")
+    hazard: float = setting(0.0155, 0.0, 1.0, doc="mean probability to be gone after a session")
     hazard_shape: float = setting(0.8, 0.05, 20.0, doc="gamma shape of the hazard over users")
     bad_experience: float = setting(4.0, 1.0, 50.0, doc="factor on the hazard after a late delivery, a refund or an account taken over")
     fading: float = setting(0.55, 0.01, 1.0, doc="factor on the visit rate after a bad experience; it recovers with each session")

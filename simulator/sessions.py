@@ -147,7 +147,11 @@ class Browser:
         self.shelf["price"], self.shelf["lift"] = today.prices, today.lift
         self.shelf["stocked"] = np.where(self.world.launched > day, UNKNOWN, today.stocked)
         self.shelf["off"] = today.discount[self.world.category]
-        self.shelf["feature"][:, -3] = self.world.price_z + np.log(today.prices) - self.world.log_price
+        # A price cut draws more than the same difference between two items: it stands on a sign.
+        cut = np.log1p(-today.discount.astype(np.float64))
+        self.salient_cut = -self.scenario.shoppers.sale_salience * cut
+        signs = (self.scenario.shoppers.sale_salience - 1.0) * cut
+        self.shelf["feature"][:, -3] = self.world.price_z + np.log(today.prices) - self.world.log_price + signs[self.world.category]
         self.rules["checkout_payment_failure"], self.rules["checkout_late"] = today.payment_failure, today.late
         self.rules["checkout_begin"] = self.scenario.checkout.begin + today.begin
 
@@ -180,7 +184,7 @@ class Shop(NamedTuple):
     home: np.ndarray       # (n_pairs, brands) int32
     partner: np.ndarray    # (n_categories,) int32
     facets: int
-    lift: np.ndarray       # (n_categories,) float64, fall of each category's log price today
+    lift: np.ndarray       # (n_categories,) float64, fall of each category's log price today, as shoppers feel it
     campaigns: np.ndarray  # (n,) campaigns.CAMPAIGN
     goals: np.ndarray      # (n,) GOAL
     n: int                 # shoppers; rows from n on are their twins
@@ -220,18 +224,20 @@ def find_intent(p, s, rules, lift):  # type: ignore[no-untyped-def]
     styles = p.taste.shape[0]
     alive_0 = math.exp(-(s.time - p.intent_time[0]) / life) if p.intent[0] >= 0 else 0.0
     alive_1 = math.exp(-(s.time - p.intent_time[1]) / life) if p.intent[1] >= 0 else 0.0
-    if uniform(s.key, KEEP) >= 0.9 * alive_0:
-        back = uniform(s.key, BACK) < 0.7 * alive_1
+    if uniform(s.key, KEEP) >= 0.65 * alive_0:
+        back = uniform(s.key, BACK) < 0.9 * alive_1
         p.intent[0], p.intent[1] = p.intent[1], p.intent[0]
         p.intent_time[0], p.intent_time[1] = p.intent_time[1], p.intent_time[0]
         for k in range(styles):
             p.intent_style[0, k], p.intent_style[1, k] = p.intent_style[1, k], p.intent_style[0, k]
+        for k in range(RECENT):
+            p.recent[0, k], p.recent[1, k] = p.recent[1, k], p.recent[0, k]
         if not back:
+            for k in range(RECENT):
+                p.recent[0, k] = -1
             item = p.bought[int(uniform(s.key, AGAIN) * BOUGHT)]
             if item >= 0 and uniform(s.key, REPLENISH) < rules.sessions_replenish:
-                for k in range(RECENT - 1, 0, -1):  # the item comes to mind with its category
-                    p.recent[k] = p.recent[k - 1]
-                p.recent[0] = item
+                p.recent[0, 0] = item  # it comes to mind with its category
                 p.intent[0] = -2 - item  # told apart by the caller, who knows the item's category
             else:
                 # Nested logit: a category's inclusive value moves with its prices as far as the shopper minds them.
@@ -331,7 +337,7 @@ def browse(p, s, shop, book):  # type: ignore[no-untyped-def]
     reach, slate = s.items.shape[0], shop.slates.shape[1]
     reopen = math.exp(rules.sessions_reopen)
     for k in range(RECENT):
-        i = p.recent[k]
+        i = p.recent[0, k]
         s.items[k], s.weight[k] = i, 0.0
         if i >= 0:
             habit = 0.0
@@ -394,7 +400,7 @@ def browse(p, s, shop, book):  # type: ignore[no-untyped-def]
             load_page(p, s, shop, book)
     if s.typology < 0:
         for k in range(RECENT):
-            p.recent[k] = s.items[k]
+            p.recent[0, k] = s.items[k]
 
 
 @njit(cache=True)
@@ -413,7 +419,7 @@ def click(p, s, shop, book, pick, slot):  # type: ignore[no-untyped-def]
     p.seen[i % MEMORY] = 1
     s.views += 1
     # Appeal draws clicks, not purchases: popular items are looked at out of curiosity.
-    utility = math.log(weight) - 1.8 * item.appeal - (rules.sessions_reopen if again else 0.0)
+    utility = math.log(weight) - 2.45 * item.appeal - (rules.sessions_reopen if again else 0.0)
     logit = rules.checkout_cart + p.propensity + s.cart + rules.checkout_cart_match * (utility - MATCH_CENTRE)
     logit += (rules.checkout_basket if p.cart_size > 0 else 0.0) + (0.6 if again else 0.0) + rules.coupons_pull * s.pull
     there = p.cart_size >= CART

@@ -51,7 +51,7 @@ def person(world: World) -> np.dtype:
         ("intent", "i4", (2,)),     # category of the current and of the interrupted intent
         ("intent_time", "f8", (2,)),
         ("intent_style", "f4", (2, styles)),  # what this search is about, around the taste
-        ("recent", "i4", (RECENT,)),  # items seen last, newest first
+        ("recent", "i4", (2, RECENT)),  # items seen last with each of them, newest first
         ("seen", "u1", (MEMORY,)),  # by item modulo MEMORY
         ("bought", "i4", (BOUGHT,)),  # items bought last, newest first
         ("cart", "i4", (CART,)), ("cart_size", "i4"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, timedelta
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -149,7 +150,7 @@ def build(scenario: Scenario, *, days: int, seed: np.random.SeedSequence) -> Wor
                                        rng.choice(n_categories, n - 4 * n_categories, p=share / share.sum())])).astype(np.int32)
     # A brand stands for a style and a price level wherever it sells; partner categories share their brands.
     brand_style = rng.normal(0, 1 / np.sqrt(catalogue.styles), (catalogue.brands, catalogue.styles))
-    brand_price = rng.normal(0, 0.45, catalogue.brands)
+    brand_price = _spread(rng, catalogue.brands, 0.45)
     per_category = max(2, min(catalogue.brands, 8))
     at_home = np.stack([rng.permutation(catalogue.brands)[:per_category] for _ in range((n_categories + 1) // 2)])
     brand_rank = np.minimum(rng.geometric(0.25, n) - 1, per_category - 1)
@@ -158,14 +159,18 @@ def build(scenario: Scenario, *, days: int, seed: np.random.SeedSequence) -> Wor
 
     # Variance of log price: half between categories, a fifth from brands, the rest within.
     sigma = catalogue.price_sigma
-    category_price = np.repeat(rng.normal(0, sigma * 0.7, (n_categories + 1) // 2), 2)[:n_categories] + rng.normal(0, 0.1, n_categories)
+    category_price = np.repeat(_spread(rng, (n_categories + 1) // 2, 0.7 * sigma), 2)[:n_categories] + rng.normal(0, 0.1, n_categories)
     within = brand_price[brand] * sigma + rng.normal(0, sigma * 0.55, n)
     log_price = np.maximum(np.log(34.0) + category_price[category] + within, np.log(0.5))
     log_price = np.log(np.round(np.exp(log_price), 2))
     mean = np.bincount(category, log_price) / np.bincount(category)
     price_z = log_price - mean[category]
     quality = 0.45 * price_z / price_z.std() + 0.9 * rng.normal(0, 1, n)
-    appeal = -catalogue.appeal_slope * np.log(20.0 + rng.permutation(n))  # Zipf-Mandelbrot: no item outshines all others
+    # Zipf-Mandelbrot: no item outshines all others. Every category has its share of what is wanted and of what is not.
+    by_chance = np.lexsort((rng.random(n), category))
+    within_category = np.empty(n)
+    within_category[by_chance] = (np.arange(n) - np.searchsorted(category, category) + rng.random(n)) / np.bincount(category)[category]
+    appeal = -catalogue.appeal_slope * np.log(20.0 + np.argsort(np.argsort(within_category)))
     appeal -= appeal.mean()
 
     # Third of the category by price, by rank within it.
@@ -199,6 +204,12 @@ def build(scenario: Scenario, *, days: int, seed: np.random.SeedSequence) -> Wor
         category_names=tuple(CATEGORY_NAMES[c] if c < len(CATEGORY_NAMES) else f"category_{c}" for c in range(n_categories)),
         brand_names=tuple(f"brand_{b}" for b in rng.permutation(catalogue.brands)), query_names=query_names,
     )
+
+
+def _spread(rng: np.random.Generator, n: int, sd: float) -> np.ndarray:
+    """(n,) float64 normal values, one from each n-th of the distribution: few of them, yet their spread is not a matter of luck."""
+    share = (rng.permutation(n) + rng.random(n)) / n
+    return sd * np.array([NormalDist().inv_cdf(u) for u in np.maximum(share, 1e-9).tolist()])
 
 
 def _keyed(key: int, item: np.ndarray, day: int) -> np.ndarray:
