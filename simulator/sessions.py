@@ -12,8 +12,11 @@ keyed by (shopper, visit, step, purpose): see `draws`.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass, fields
+from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -116,8 +119,18 @@ def walk_record(scenario: Scenario, world: World) -> np.ndarray:
         ("price", "f4"), ("leave", "f4"), ("cart", "f4"), ("begin", "f4"), ("fail", "f4"),
         ("own_taste", "f4"), ("redeem", "f4"), ("pull", "f4"), ("typology", "i1"), ("country", "i1"), ("channel", "i1"), ("bought", "u1"),
         ("vector", "f4", (world.style.shape[1] + 3,)), ("items", "i4", (reach,)), ("weight", "f8", (reach,)), ("chance", "f8", (reach,)),
-        ("depths", "f8", (scenario.sessions.slate,)),
+        ("depths", "f8", (scenario.sessions.slate,)), (f"source_{source()}", "u1"),
     ], align=True))
+
+
+@cache
+def source() -> str:
+    """Digest of this package's source. It names a field of a record that compiled code works on: numba looks for a cached
+    function by its own file and the types of its arguments, and would miss that a function in another file has changed."""
+    digest = hashlib.blake2b(digest_size=8)
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 class Browser:
