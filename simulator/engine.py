@@ -1,8 +1,8 @@
-"""The SimPy environment of one shard: shoppers say when they come, a clock plays everybody's sessions of a day at once.
+"""The SimPy environment of one shard: cohorts of shoppers say when they come, a clock plays everybody's sessions of a day at once.
 
-A shopper is a process that does nothing but wait for the next visit and say that it has come. That keeps the
-event loop at one event a visit; what happens inside the sessions is compiled code (`play`). Return visits, refunds and
-reviews are notes in the mail of the day on which they fall due.
+A cohort is a process that wakes when the first of its shoppers comes on a day, and hands over the day's visits. That
+keeps the event loop at one event per cohort and day; what happens inside the sessions is compiled code (`play`). Return
+visits, refunds and reviews are notes in the mail of the day on which they fall due.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from .scenario import Scenario
 from .sessions import HONEST, NOTES, OFFERS, ORDERS, ROWS, SESSIONS, SHOWN, STOLEN, Book, Browser, Goals, Shop, Visits, goal_records
 from .shoppers import Population
 from .world import DAY, World
+
+COHORT = 128  # shoppers whose planned visits one process keeps
 
 
 @dataclass
@@ -62,39 +64,32 @@ class Engine:
         self.campaigns = campaigns.plan(scenario, world.days)
         self.offers = tape.Roll(campaigns.OFFER)
         self.end = world.days * DAY
-        self.due: list[tuple[float, int, int]] = []      # planned visits of the day: time, user, number of the visit
+        self.visits = _diary(self.population, *shoppers.planned_visits(self.population, world, rng))
+        self.due: list[np.ndarray] = []                  # of the visits: those of the day, a piece per cohort
         self.notes = tape.Roll(NOTE)                     # all other notes ever left
         self.mail: list[list[np.ndarray]] = [[] for _ in range(world.days + 1)]  # their numbers, by the day on which they fall due
         self.stolen = 0                                  # cards that testers went through
-        self.gone = bytearray(2 * users)  # read once a visit; a byte of it is faster to read than an element of an array
         self.env = simpy.Environment()
         # The most rows that one session writes: two a step and a search, and the till's.
         self.room = 3 * (scenario.sessions.longest + 2) + 2 * shoppers.CART + 32
 
     def run(self) -> Shard:
         """Play all days."""
-        offsets, times = shoppers.planned_visits(self.population, self.world, self.rng)
-        at, bounds = times.tolist(), offsets.tolist()
-        self.browser.rows.reserve(8 * len(at))  # untouched memory costs nothing, growing does
-        self.browser.sessions.reserve(2 * len(at))
-        for user in range(len(self.population)):
-            if bounds[user] < bounds[user + 1]:
-                self.env.process(self._shopper(user, at[bounds[user]:bounds[user + 1]]))
+        self.browser.rows.reserve(8 * len(self.visits))  # untouched memory costs nothing, growing does
+        self.browser.sessions.reserve(2 * len(self.visits))
+        for mine in np.split(self.visits, _starts(self.visits["user"] // COHORT)):
+            self.env.process(self._cohort(mine))
         self.env.process(self._clock())
         with _uncollected():
             self.env.run()
         return Shard(self.population, self.browser, self.till, self.fraudsters, self.offers.written)
 
-    def _shopper(self, user: int, visits: list[float]) -> Generator[simpy.Event, Any, None]:
-        """An agent: waits for its next planned visit, says so, until it is gone in every world."""
-        timeout, due, gone = self.env.timeout, self.due, self.gone
-        twin, now = user + len(self.population), 0.0
-        for number, at in enumerate(visits):
-            yield timeout(at - now)
-            now = at
-            if gone[user] and gone[twin]:
-                return
-            due.append((at, user, number))
+    def _cohort(self, visits: np.ndarray) -> Generator[simpy.Event, Any, None]:
+        """Some shoppers: wait for the first of them who comes on a day, and hand over all who come on it."""
+        for today in np.split(visits, _starts((visits["time"] // DAY).astype(np.int64))):
+            if len(today):
+                yield self.env.timeout(float(today["time"][0]) - self.env.now)
+                self.due.append(today)
 
     def _clock(self) -> Generator[simpy.Event, Any, None]:
         """At the end of each day, play the day."""
@@ -111,14 +106,14 @@ class Engine:
             self.pages.learn(self.browser.rows.written[before:])
 
     def _planned(self) -> np.ndarray:
-        """The planned visits of the day as notes, keyed by their shopper and number."""
-        notes = np.zeros(len(self.due), dtype=NOTE)
-        if self.due:
-            time, user, number = zip(*self.due, strict=True)
-            notes["time"], notes["user"] = time, user
-            notes["key"] = children(self.population.key[notes["user"]], np.array(number, dtype=np.int64))
-            notes["made"], notes["kind"], notes["goal"], notes["ref"] = -np.inf, BROWSE, -1, -1
+        """The day's planned visits as notes, but for shoppers who are gone in both worlds; keyed by their shopper and number."""
+        visits, gone = np.concatenate([self.visits[:0], *self.due]), self.population.table["alive"] == 0
+        visits = visits[~(gone[visits["user"]] & gone[visits["user"] + len(self.population)])]
         self.due.clear()
+        notes = np.zeros(len(visits), dtype=NOTE)
+        notes["time"], notes["user"] = visits["time"], visits["user"]
+        notes["key"] = children(self.population.key[visits["user"]], visits["number"])
+        notes["made"], notes["kind"], notes["goal"], notes["ref"] = -np.inf, BROWSE, -1, -1
         return notes
 
     def _play(self, notes: np.ndarray, day: int) -> None:
@@ -133,7 +128,6 @@ class Engine:
         self._browse(notes[~acts], goal_records(visits, goals), day)
         self._claim(orders, day)
         self.till.close()
-        self.gone[:] = (self.population.table["alive"] == 0).tobytes()
 
     def _goals(self, notes: np.ndarray, rows: np.ndarray) -> tuple[Goals, Visits]:
         """What the attacks `rows` (n,) among the notes are after: a shopper's goals, changed by their typology."""
@@ -219,3 +213,16 @@ class Engine:
             if comes.any():
                 self.fraudsters.act(number[comes], start[comes], self.browser, self.till)
             notes = notes[~now]
+
+
+def _diary(population: Population, offsets: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """(n,) the planned visits of `shoppers.planned_visits` with their shopper and its how-manieth it is, by cohort and time."""
+    visits = np.zeros(len(times), dtype=[("time", "f8"), ("user", "i8"), ("number", "i8")])
+    visits["time"], visits["user"] = times, np.repeat(np.arange(len(population)), np.diff(offsets))
+    visits["number"] = np.arange(len(times)) - offsets[visits["user"]]
+    return visits[np.lexsort((times, visits["user"] // COHORT))]
+
+
+def _starts(key: np.ndarray) -> np.ndarray:
+    """Places at which (n,) ascending `key` changes."""
+    return np.flatnonzero(key[1:] != key[:-1]) + 1
