@@ -75,7 +75,7 @@ def parser(with_report: bool) -> Parser:
     report = commands.add_parser("report", help="compare a synthetic log with the real one", add_help=with_report,
                                  description="Fidelity, privacy and a data card of a synthetic log.")
     if with_report:
-        from .report import add_arguments
+        from .report_options import add_arguments
 
         add_arguments(report)
     commands.add_parser("list", help="the generators at hand", description="The generators at hand.", epilog=LIST_EXAMPLE)

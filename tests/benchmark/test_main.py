@@ -21,6 +21,17 @@ def test_help_imports_nothing_heavy() -> None:
     assert subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True).stdout.splitlines()[-1] in ("[]", "['pandas']")
 
 
+@pytest.mark.parametrize("command", [
+    "eventlog import", "eventlog check", "eventlog clean", "eventlog describe", "eventlog export", "simulator run", "simulator realism",
+    "simulator calibrate", "generators fit", "generators sample", "generators report", "benchmark run", "benchmark merge",
+])
+def test_every_help_comes_at_once(command: str) -> None:
+    package, name = command.split()
+    text = f"import sys\nfrom {package}.__main__ import main\ntry:\n    main(['{name}', '--help'])\nexcept SystemExit:\n    " \
+           "print([m for m in ('numpy', 'pandas', 'torch', 'pyarrow') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", text], capture_output=True, text=True).stdout.splitlines()[-1] == "[]"
+
+
 @pytest.mark.parametrize("command", ["run", "leaderboard", "compare", "merge", "list"])
 def test_each_help_has_an_example(command: str) -> None:
     assert "example" in call(command, "--help").stdout

@@ -10,7 +10,7 @@ from shop_logs import renamed, shop_log
 
 from eventlog import EventLog, InputError
 from eventlog.console import Parser
-from generators import report, statement
+from generators import report, report_options, statement
 
 EVIL = '<script>alert("x")</script>&$\\frac{1}{2}$ '
 PRIVACY = {
@@ -142,7 +142,7 @@ def test_the_command_writes_a_whole_folder(logs, tmp_path, capsys):
     for kind, log in logs.items():
         log.write(tmp_path / kind)
     parser = Parser(prog="report")
-    report.add_arguments(parser)
+    report_options.add_arguments(parser)
     args = parser.parse_args([a for kind in logs for a in (f"--{kind}", str(tmp_path / kind))] + ["--out", str(tmp_path / "out")])
     assert report.main(args) == 0
     first = {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()}
@@ -156,7 +156,7 @@ def test_the_command_writes_a_whole_folder(logs, tmp_path, capsys):
 
 def test_help_has_an_example():
     parser = Parser(prog="report")
-    report.add_arguments(parser)
+    report_options.add_arguments(parser)
     assert "python -m generators report" in parser.format_help()
 
 
