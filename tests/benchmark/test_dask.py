@@ -68,7 +68,8 @@ def test_a_killed_and_a_late_worker_change_nothing(cluster: Cluster, tiny_folder
     cluster.worker(3)
     arguments = command(tiny_folder, tmp_path / "dask", "--engine", "dask", "--address", cluster.address, "--seeds", "2")
     arguments[arguments.index("--models") + 1] = ",".join(models)
-    run = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=tmp_path)
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}  # the workers' code, wherever one stands
+    run = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=tmp_path, env=env)
     end = time.monotonic() + 100
     while len(Store(tmp_path / "dask").records) < 7 and time.monotonic() < end and run.poll() is None:
         time.sleep(0.05)
