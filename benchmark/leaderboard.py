@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 TITLES = {"fit_cpu_s": "fit, CPU s", "us_per_query": "µs/query", "parameters": "parameters", "peak_mb": "memory, MiB"}
+HEADROOM = "Headroom: 0 % is the trivial model, 100 % the oracle that knows the simulator's probabilities. "
 MEASURES = ("event_js", "bigram_js", "trigram_js", "gap_ks", "length_ks", "session_length_ks", "item_js", "price_ks", "detection_auc",
             "column_shapes", "pair_trends")
 
@@ -92,7 +93,8 @@ def lines(
 def _header(store: Store, plan: dict[str, Any]) -> Iterator[str]:
     records = [r for c in plan["cells"] if (r := store.latest(c["key"])) is not None]
     good = sum(r["status"] == "ok" for r in records)
-    left_out = sum(r["status"] == "left out" for r in records)
+    without = {r["key"] for r in records if r["status"] == "left out"}
+    without |= {c["key"] for c in plan["cells"] if without & set(c["needs"])}  # a task that is left out, and its models
     environments = [r["environment"] for r in records]
     seeds = sorted({c["label"]["seed"] for c in plan["cells"] if c["kind"] == "model"})
     versions = _each({f"{k} {v}" for e in environments for k, v in e["versions"].items() if k in ("numpy", "torch", "lightgbm")})
@@ -103,14 +105,13 @@ def _header(store: Store, plan: dict[str, Any]) -> Iterator[str]:
     yield ""
     machines = _each({f"{e['machine']} ({e['cores']} cores)" for e in environments})
     yield (f"Suite `{plan['suite']}`, profile `{plan['profile']}`, seeds {', '.join(map(str, seeds)) or 'none'}; "
-           f"{good} of {len(plan['cells'])} cells ok, {left_out} left out. Machine: {machines}; "
+           f"{good} of {len(plan['cells'])} cells ok, {len(without)} left out. Machine: {machines}; "
            f"Python {_each({e['python'] for e in environments})}, {versions}; commit {commits}.")
     yield ""
     yield ("Figures in brackets are 95 % intervals from a bootstrap over test users (and seeds, where there are several); ± is half the "
            "width of such an interval. Models in one tier are not shown to differ from its best by a paired test, corrected for the number "
-           "of pairs (Holm). Headroom: 0 % is the trivial model, 100 % the oracle that knows the simulator's probabilities. *cells*: those "
-           "that are ok, of those planned; a model with a cell missing is not ranked. How each figure is made: "
-           "[tasks and metrics](tasks-and-metrics.md).")
+           f"of pairs (Holm). {HEADROOM if any(c['kind'] == 'reference' for c in plan['cells']) else ''}*cells*: those that are ok, of "
+           "those planned; a model with a cell missing is not ranked. How each figure is made: [tasks and metrics](tasks-and-metrics.md).")
     yield ""
 
 
