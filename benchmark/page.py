@@ -28,6 +28,7 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .
 th, td { border-bottom: 1px solid var(--line); padding: .2rem .7rem; text-align: right; white-space: nowrap }
 th.text, td.text { text-align: left }
 .name { background: Canvas; left: 0; position: sticky }
+thead .name { background: linear-gradient(var(--head), var(--head)), Canvas; z-index: 1 }
 thead th { background: var(--head); position: sticky; top: 0 }
 tbody tr:hover { background: var(--head) }
 th button { all: unset; cursor: pointer; display: block; font-weight: 600; width: 100% }
