@@ -84,7 +84,7 @@ def test_a_killed_and_a_late_worker_change_nothing(cluster: Cluster, tiny_folder
 
 
 def test_a_cluster_simulates_the_bytes_of_one_process(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shards, "ROWS_PER_SHARD", 15_000)  # a handful of shards; they are cut here, whoever plays them
+    monkeypatch.setattr(shards, "ROWS_PER_SHARD", 5_000)  # a handful of shards; they are cut here, whoever plays them
     cluster.worker(2)
     cluster.worker(3)
     made = {
