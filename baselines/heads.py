@@ -64,7 +64,9 @@ class LabelHead(nn.Module):
         self.register_buffer("scale", torch.ones(n_features))
 
     def learn_scale(self, features: np.ndarray) -> None:
-        """Mean and standard deviation of the training questions' features (n, F)."""
+        """Mean and standard deviation of the training questions' features (n, F); without questions they stay 0 and 1."""
+        if len(features) == 0:
+            return
         deviation = features.std(axis=0)
         self.mean.copy_(torch.from_numpy(features.mean(axis=0)))
         self.scale.copy_(torch.from_numpy(np.where(deviation > 1e-6, 1 / np.maximum(deviation, 1e-6), 0.0)))

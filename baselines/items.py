@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from eventlog.encode import FIRST, Examples, Queries, Sequences
+from eventlog.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,17 @@ class KnownItems:
         return matrix
 
 
+def item_codes(sequences: Sequences) -> np.ndarray:
+    """(n_rows,) int32. Raises InputError where the log has no items: a next item is then no question."""
+    if "item" not in sequences.columns:
+        raise InputError("The log has no items (item_id is missing or empty), so a next-item model has nothing to learn.")
+    return sequences.columns["item"]
+
+
 def known_items(train: Examples) -> KnownItems:
     """The items up to and with the answer to each user's last question; nothing after it is read."""
     sequences, queries = train.sequences, train.queries
+    codes = item_codes(sequences)
     if len(queries) == 0:
         empty = np.zeros(0, dtype=np.int64)
         return KnownItems(empty, empty, empty)
@@ -56,7 +65,7 @@ def known_items(train: Examples) -> KnownItems:
     ends = np.cumsum(length)
     row = np.arange(int(ends[-1])) - np.repeat(ends - length, length) + np.repeat(start, length)
     row[ends - 1] = np.maximum(row[ends - 1] - 1, 0)  # a stand-in: the answer comes from `target`, its row is not read
-    item, time = sequences.columns["item"][row].astype(np.int64), sequences.time[row].copy()
+    item, time = codes[row].astype(np.int64), sequences.time[row].copy()
     item[ends - 1], time[ends - 1] = train.target[last], queries.time[last]
     return KnownItems(item, user, time)
 
@@ -65,7 +74,7 @@ def last_items(sequences: Sequences, queries: Queries, *, last: int) -> np.ndarr
     """(n, last) int64: the items of the last rows before each question, latest first; 0 where the history is shorter."""
     row = queries.end[:, None] - 1 - np.arange(last)
     known = row >= sequences.offsets[queries.user][:, None]
-    item = sequences.columns["item"]
+    item = item_codes(sequences)
     return np.where(known, item[np.where(known, row, 0)], 0) if len(item) else np.zeros(row.shape, dtype=np.int64)
 
 

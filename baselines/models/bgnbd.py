@@ -102,7 +102,10 @@ def expected_purchases(
         a = 1 + 1e-6  # the formula's removable singularity
     rate = ((alpha + age) / (alpha + age + horizon)) ** (r + x)
     series = hyp2f1(r + x, b + x, a + b + x - 1, horizon / (alpha + age + horizon))
-    unconditional = (a + b + x - 1) / (a - 1) * (1 - rate * series)
+    with np.errstate(invalid="ignore", over="ignore"):
+        unconditional = (a + b + x - 1) / (a - 1) * (1 - rate * series)
+        # With tens of thousands of orders the series overflows; the purchase rate is then known all but exactly.
+        unconditional = np.where(np.isfinite(unconditional), unconditional, horizon * (r + x) / (alpha + age))
     died = np.where(x > 0, a / (b + np.maximum(x, 1) - 1) * ((alpha + age) / (alpha + recency)) ** (r + x), 0)
     result: np.ndarray = np.nan_to_num(unconditional / (1 + died), nan=0.0, posinf=0.0, neginf=0.0)
     return result
