@@ -1,4 +1,4 @@
-"""Log-probabilities of the true item: full softmax, and sampled softmax for large catalogues."""
+"""Log-probabilities of the true item (full softmax, sampled for large catalogues), and the losses they are compared with."""
 
 from __future__ import annotations
 
@@ -37,13 +37,40 @@ def sampled_log_probability(
     2008): the estimate is consistent as n grows. A negative that is the target of a row is not counted for that row.
     """
     negative = torch.multinomial(proposal, n, replacement=False)
-    logits = hidden @ items[negative].T + (bias[negative] - torch.log(n * proposal[negative]))  # (p, n)
-    place = torch.full_like(proposal, n, dtype=torch.int64).scatter_(0, negative, torch.arange(n, device=negative.device))
+    own, logits = _own_and_sampled(hidden, items, bias, repeats, target, negative)
+    return own - torch.logaddexp(own, torch.logsumexp(logits - torch.log(n * proposal[negative]), dim=-1))
+
+
+def binary_item_loss(
+    hidden: Tensor, items: Tensor, bias: Tensor, repeats: Repeats, target: Tensor, *, n: int, calibration: float = 0.0, first: int = 2
+) -> Tensor:
+    """(p,) binary cross-entropy of the true item and `n` uniform negatives; n = 1 and calibration = 0 is SASRec's own loss.
+
+    `calibration` t > 0 is gBCE (Petrov and Macdonald 2023, arXiv:2308.07192): the true item's probability to the power
+    beta = alpha (t (1 - 1 / alpha) + 1 / alpha), alpha = n / (V - 1), takes back the overconfidence that sampling brings.
+    """
+    v = len(items) - first  # codes below `first` are no items
+    shared = first + torch.randperm(v, device=items.device)[: max(n, min(v, 256))]
+    own, logits = _own_and_sampled(hidden, items, bias, repeats, target, shared)  # (p,), (p, m)
+    if n < logits.shape[1]:  # every row draws its own among the shared ones
+        logits = logits.gather(1, torch.randint(logits.shape[1], (len(logits), n), device=logits.device))
+    alpha = min(1.0, n / max(v - 1, 1))
+    beta = alpha * (calibration * (1 - 1 / alpha) + 1 / alpha)
+    return -beta * F.logsigmoid(own) - F.logsigmoid(-logits).sum(-1)
+
+
+def _own_and_sampled(
+    hidden: Tensor, items: Tensor, bias: Tensor, repeats: Repeats, target: Tensor, negative: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Logits of the targets (p,) and of the drawn items (p, n), -inf where a drawn one is the row's target."""
+    n = len(negative)
+    logits = hidden @ items[negative].T + bias[negative]  # (p, n)
+    place = torch.full_like(bias, n, dtype=torch.int64).scatter_(0, negative, torch.arange(n, device=negative.device))
     # An item that was not drawn lands in a column of its own, which is cut off.
     added = torch.zeros(len(logits), n + 1, device=logits.device).scatter_add(1, place[repeats.item], repeats.bonus)
     logits = (logits + added[:, :n]).masked_fill(negative == target[:, None], float("-inf"))
     own = (hidden * items[target]).sum(-1) + bias[target] + (repeats.bonus * (repeats.item == target[:, None])).sum(-1)
-    return own - torch.logaddexp(own, torch.logsumexp(logits, dim=-1))
+    return own, logits
 
 
 def binary_loss(logit: Tensor, target: Tensor) -> Tensor:

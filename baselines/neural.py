@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import weakref
 from abc import abstractmethod
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from eventlog.encode import FIRST, Encoder, Examples, Queries, Sequences
+from eventlog.errors import InputError
 
 from .base import Kind, Model
 from .boosting import Bag
@@ -23,14 +24,23 @@ from .embedding import EventEmbedding, EventTable, Fields, Past
 from .features import Features
 from .heads import LabelHead, NextItemHead
 from .items import last_items
-from .losses import arm_logit, binary_loss, gated_log_probability, item_logits, sampled_log_probability, softmax_log_probability
-from .pretraining import choose_masked, masked_event_loss
+from .losses import (
+    arm_logit,
+    binary_item_loss,
+    binary_loss,
+    gated_log_probability,
+    item_logits,
+    sampled_log_probability,
+    softmax_log_probability,
+)
+from .pretraining import NextSession, choose_masked, masked_event_loss, swap_sessions
 from .tabular import has_both
 from .training import History, Schedule, forever, train
 from .uplift import arms
 from .windows import Batch, Windows, batches, chunks, n_batches, tails
 
 SCORE_ROWS = 16_384  # padded rows scored at once
+LOSSES = ("softmax", "gbce", "bce")
 ALONE = 0.5          # share of the loss in which the network answers without the counts, so that it does not rest on them
 
 
@@ -51,6 +61,8 @@ class NeuralModel(Model):
     mix_counts: mix with transitions and repeats by a learnt gate.  warm_start: item vectors begin where those counts point.
     question_time: show the network when the question is asked (next item; binary questions always do).
     logistic_start: a label head begins as the logistic regression of the aggregates, with inverse penalty `strength`.
+    loss: "softmax"; "gbce" and "bce" are what it is compared with (no counts are mixed in: they need probabilities).
+    pretrain: a two-way backbone learns masked events and next sessions before labels.
     trees: share of boosted trees on the aggregates in a label's final logit; None = half where questions are asked at events
         (fraud), none at dates (churn), where the future lies beyond the range in which trees were grown.
     entity_risk: show each row's delayed risk (fraud).
@@ -65,14 +77,18 @@ class NeuralModel(Model):
         binary_epochs: int = 12, binary_max_steps: int = 200, batch_rows: int = 1_600, lr: float = 3e-3, binary_lr: float = 1e-3,
         weight_decay: float = 0.01, mix_counts: bool = True, warm_start: bool = True, question_time: bool = True,
         logistic_start: bool = True, strength: float = 0.03, trees: float | None = None, entity_risk: bool = True,
+        loss: Literal["softmax", "gbce", "bce"] = "softmax", pretrain: bool = True,
         full_softmax: int = 5_000, negatives: int = 512, evaluations: int = 6, patience: int = 4, valid_questions: int = 2_000,
     ) -> None:
+        if loss not in LOSSES:
+            raise InputError(f'loss is "{loss}"; it is one of {", ".join(LOSSES)}.')
         self.dim, self.layers, self.dropout, self.length = dim, layers, dropout, length
         self.epochs, self.max_steps = epochs, max_steps
         self.binary_epochs, self.binary_max_steps = binary_epochs, binary_max_steps
         self.batch_rows, self.weight_decay = batch_rows, weight_decay
         self.lr, self.binary_lr = lr, binary_lr
-        self.mix_counts, self.warm_start, self.question_time = mix_counts, warm_start, question_time
+        self.mix_counts, self.warm_start, self.question_time = mix_counts and loss == "softmax", warm_start, question_time
+        self.loss, self.pretrain = loss, pretrain
         self.logistic_start, self.strength, self.trees, self.entity_risk = logistic_start, strength, trees, entity_risk
         self.full_softmax, self.negatives = full_softmax, negatives
         self.evaluations, self.patience, self.valid_questions = evaluations, patience, valid_questions
@@ -175,6 +191,9 @@ class NeuralModel(Model):
             query = self._tensor(batch.query)
             z, gate = head(hidden, self.network_.embedding.when(when[query]) if head.question else hidden)
             items, repeats = self.network_.embedding.items(), head.repeats(z, table.past(user[query], end[query]))
+            if self.loss != "softmax":
+                n, calibration = (256, 0.75) if self.loss == "gbce" else (1, 0.0)
+                return binary_item_loss(z, items, head.bias, repeats, target[query], n=n, calibration=calibration).mean()
             if encoder.n_items <= self.full_softmax:
                 log_p = softmax_log_probability(z, items, head.bias, repeats, target[query])
             else:
@@ -201,7 +220,7 @@ class NeuralModel(Model):
         target = self._tensor(examples.target.astype(np.float32))
         arm = self._tensor(arms(examples).astype(np.float32)) if self.kind_ == "uplift" else None
         when, known = self._tensor(table.question_time(queries)), self._tensor(self.features_.transform(examples.sequences, queries))
-        if self.bidirectional:
+        if self.bidirectional and self.pretrain:
             self._pretrain(table, queries, rng)
 
         def epoch_windows(draw: np.random.Generator | None) -> Windows:
@@ -225,7 +244,7 @@ class NeuralModel(Model):
         )
 
     def _pretrain(self, table: EventTable, queries: Queries, rng: np.random.Generator) -> None:
-        """Masked events on what the training questions reveal, before the labels are looked at."""
+        """Masked events and next sessions on what the training questions reveal, before the labels are looked at."""
         offsets = table.sequences.offsets
         end = np.zeros(len(offsets) - 1, dtype=np.int64)
         np.maximum.at(end, queries.user, queries.end)
@@ -233,14 +252,21 @@ class NeuralModel(Model):
         row = np.flatnonzero(known)
         everything = Queries(table.sequences.row_user()[row], row + 1, table.sequences.time[row])  # read at every row
         windows = lambda draw: chunks(offsets, everything, self.length, draw)
+        session = NextSession(self.dim).to(self.device_)
+        pause = table.time[:, 0].cpu().numpy()
 
         def loss(batch: Batch) -> Tensor:
+            batch, same = swap_sessions(batch, pause, rng)
             batch, _ = choose_masked(batch, rng)
-            hidden = self._hidden(table, batch, masked=True)
-            return masked_event_loss(self.network_.embedding, table, self._tensor(row)[self._tensor(batch.query)], hidden)
+            window, position = self._tensor(batch.window), self._tensor(batch.position)
+            hide = torch.zeros(batch.rows.shape, dtype=torch.bool, device=self.device_)
+            hide[window, position] = True
+            states = self._states(table, batch, hide)
+            told = masked_event_loss(self.network_.embedding, table, self._tensor(batch.rows)[window, position], states[window, position])
+            return told + session.loss(states, self._tensor(batch.length), self._tensor(same.astype(np.float32)))
 
         schedule = self._schedule(n_batches(windows(None), self.batch_rows), self.binary_epochs // 3, self.binary_max_steps // 3)
-        train(self.network_, forever(lambda: batches(windows(rng), self.batch_rows, rng)), loss, schedule)
+        train(nn.ModuleList([self.network_, session]), forever(lambda: batches(windows(rng), self.batch_rows, rng)), loss, schedule)
 
     def _schedule(self, per_epoch: int, epochs: int, max_steps: int) -> Schedule:
         return Schedule(

@@ -1,6 +1,8 @@
-"""Masked events: which rows are hidden, and what must be told of them (BERT4Rec, arXiv:1904.06690).
+"""Masked events: which rows are hidden, and what must be told of them (BERT4Rec, arXiv:1904.06690); and next sessions.
 
-A quarter of the windows hide only their last row, as at scoring; the others hide each row with probability .25.
+A quarter of the windows hide only their last row, as at scoring; the others hide each row with probability .25. As
+pre-training for labels, half of the windows also go on as another user's after their longest pause, and the mean state
+must tell which (next sentence prediction of BERT, arXiv:1810.04805, on sessions).
 """
 
 from __future__ import annotations
@@ -8,7 +10,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from eventlog.encode import FIRST
@@ -49,3 +52,40 @@ def masked_event_loss(embedding: EventEmbedding, table: EventTable, row: Tensor,
         loss = loss + F.cross_entropy(logits, table.codes[row, column].long() - shift) / len(embedding.fields.categorical)
         shift += size
     return loss
+
+
+class NextSession(nn.Module):
+    """Mean state (b, dim) -> (b,) logit that the second part of a window is of the same user as the first."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(dim, dim), nn.GELU(), nn.Linear(dim, 1))
+
+    def loss(self, states: Tensor, length: Tensor, same: Tensor) -> Tensor:
+        """Cross-entropy; states (b, t, dim), length (b,), same (b,) float 0/1. Windows of one row say nothing."""
+        real = (torch.arange(states.shape[1], device=states.device) < length[:, None])[..., None]
+        mean = (states * real).sum(1) / length[:, None]
+        told = length > 1
+        value = F.binary_cross_entropy_with_logits(self.net(mean)[:, 0], same, reduction="none")
+        return (value * told).sum() / told.sum().clamp_min(1)
+
+
+def swap_sessions(batch: Batch, pause: np.ndarray, rng: np.random.Generator) -> tuple[Batch, np.ndarray]:
+    """The batch in which half of the windows continue as another does after that one's longest pause, read at every row.
+
+    pause (n_rows + 1,) is the length of the pause before each row, in any unit. Also (b,) bool: the window is as it was.
+    """
+    rows, length = batch.rows, batch.length
+    b, t = rows.shape
+    column = np.arange(t)
+    before = np.where((column > 0) & (column < length[:, None]), pause[rows], -1)
+    cut = np.where(length > 1, before.argmax(axis=1), length)  # (b,) first row after the longest pause
+    other = rng.permutation(b)
+    swap = (rng.random(b) < 0.5) & (other != np.arange(b)) & (length > 1) & (length[other] > 1)
+    source = column - cut[:, None] + cut[other][:, None]
+    tail = np.take_along_axis(rows[other], np.clip(source, 0, t - 1), axis=1)
+    tail = np.where(source < length[other][:, None], tail, -1)
+    swapped = np.where(swap[:, None] & (column >= cut[:, None]), tail, rows)
+    size = np.where(swap, np.minimum(cut + length[other] - cut[other], t), length)
+    window, position = np.nonzero(column < size[:, None])
+    return Batch(swapped, size, window, position, np.zeros(len(window), dtype=np.int64)), ~swap

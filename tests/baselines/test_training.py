@@ -4,8 +4,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from baselines.losses import Repeats, gated_log_probability, item_logits, sampled_log_probability, softmax_log_probability
+from baselines.losses import (
+    Repeats,
+    binary_item_loss,
+    gated_log_probability,
+    item_logits,
+    sampled_log_probability,
+    softmax_log_probability,
+)
+from baselines.pretraining import swap_sessions
 from baselines.training import Schedule, forever, train
+from baselines.windows import Batch
 
 
 def line(steps: int, measure=None, **settings):
@@ -80,3 +89,38 @@ def test_gated_mixture_is_a_distribution():
     gate = torch.log_softmax(torch.randn(3, 3), -1)
     mixed = gated_log_probability(network, counted, gate[:, None])
     torch.testing.assert_close(mixed.exp().sum(-1), torch.ones(3), rtol=1e-4, atol=1e-4)
+
+
+def test_binary_losses_are_those_of_numpy_where_every_item_is_a_negative():
+    hidden, items, bias, repeats, target = scene()
+    logits = item_logits(hidden, items, bias, repeats).double().numpy()
+    positive = logits[np.arange(6), target]
+    softplus = lambda x: np.logaddexp(0, x)
+    others = softplus(logits[:, 2:]).sum(1) - softplus(positive)  # codes 0 and 1 are no items
+    got = binary_item_loss(hidden, items, bias, repeats, target, n=38)
+    np.testing.assert_allclose(got.numpy(), softplus(-positive) + others, rtol=1e-4)
+    alpha, t = 1.0, 0.75  # everything but the target is drawn: nothing to take back
+    got = binary_item_loss(hidden, items, bias, repeats, target, n=38, calibration=t)
+    np.testing.assert_allclose(got.numpy(), alpha * (t * (1 - 1 / alpha) + 1 / alpha) * softplus(-positive) + others, rtol=1e-4)
+    one = binary_item_loss(hidden, items, bias, repeats, target, n=1)
+    assert one.shape == (6,) and (one.numpy() <= got.numpy() + 1e-5).all()
+
+
+def test_swapped_sessions_keep_the_first_part_and_go_on_as_one_other_window():
+    rng = np.random.default_rng(0)
+    length = rng.integers(1, 9, 60)
+    rows = np.where(np.arange(8) < length[:, None], 10 * np.arange(60)[:, None] + np.arange(8), -1)
+    pause = rng.integers(0, 5, 601)
+    batch, same = swap_sessions(Batch(rows, length, length, length, length), pause, rng)
+    assert 0.2 < (~same).mean() < 0.6
+    for w in range(60):
+        got, size = batch.rows[w], batch.length[w]
+        assert (got[:size] >= 0).all() and (got[size:] == -1).all()
+        owner = got[:size] // 10
+        if same[w]:
+            assert np.array_equal(got, rows[w])
+        else:
+            cut = int((owner == w).sum())
+            assert 0 < cut < size and len(set(owner[cut:])) == 1 and (np.diff(got[cut:size]) == 1).all()
+            assert pause[rows[w, cut]] == pause[rows[w, 1:length[w]]].max()
+    assert np.array_equal(np.bincount(batch.window, minlength=60), batch.length)
