@@ -36,6 +36,7 @@ from .losses import (
 from .pretraining import NextSession, choose_masked, masked_event_loss, swap_sessions
 from .tabular import has_both
 from .training import History, Schedule, forever, train
+from .transfer import take_over
 from .uplift import arms
 from .windows import Batch, Windows, batches, chunks, n_batches, tails
 
@@ -62,7 +63,7 @@ class NeuralModel(Model):
     question_time: show the network when the question is asked (next item; binary questions always do).
     logistic_start: a label head begins as the logistic regression of the aggregates, with inverse penalty `strength`.
     loss: "softmax"; "gbce" and "bce" are what it is compared with (no counts are mixed in: they need probabilities).
-    pretrain: a two-way backbone learns masked events and next sessions before labels.
+    pretrain_steps: a two-way backbone learns masked events and next sessions before labels; None = a third of `binary_max_steps`.
     trees: share of boosted trees on the aggregates in a label's final logit; None = half where questions are asked at events
         (fraud), none at dates (churn), where the future lies beyond the range in which trees were grown.
     entity_risk: show each row's delayed risk (fraud).
@@ -77,7 +78,7 @@ class NeuralModel(Model):
         binary_epochs: int = 12, binary_max_steps: int = 200, batch_rows: int = 1_600, lr: float = 3e-3, binary_lr: float = 1e-3,
         weight_decay: float = 0.01, mix_counts: bool = True, warm_start: bool = True, question_time: bool = True,
         logistic_start: bool = True, strength: float = 0.03, trees: float | None = None, entity_risk: bool = True,
-        loss: Literal["softmax", "gbce", "bce"] = "softmax", pretrain: bool = True,
+        loss: Literal["softmax", "gbce", "bce"] = "softmax", pretrain_steps: int | None = None,
         full_softmax: int = 5_000, negatives: int = 512, evaluations: int = 6, patience: int = 4, valid_questions: int = 2_000,
     ) -> None:
         if loss not in LOSSES:
@@ -88,11 +89,16 @@ class NeuralModel(Model):
         self.batch_rows, self.weight_decay = batch_rows, weight_decay
         self.lr, self.binary_lr = lr, binary_lr
         self.mix_counts, self.warm_start, self.question_time = mix_counts and loss == "softmax", warm_start, question_time
-        self.loss, self.pretrain = loss, pretrain
+        self.loss, self.pretrain_steps = loss, binary_max_steps // 3 if pretrain_steps is None else pretrain_steps
         self.logistic_start, self.strength, self.trees, self.entity_risk = logistic_start, strength, trees, entity_risk
         self.full_softmax, self.negatives = full_softmax, negatives
         self.evaluations, self.patience, self.valid_questions = evaluations, patience, valid_questions
+        self._source: NeuralModel | None = None
         self._table: tuple[weakref.ref[Sequences], EventTable] | None = None
+
+    def begin_with(self, source: NeuralModel) -> None:
+        """Let `fit` begin with the weights of a model fitted on another log, where both mean the same (see `transfer.py`)."""
+        self._source = source
 
     @abstractmethod
     def backbone(self) -> nn.Module:
@@ -104,6 +110,7 @@ class NeuralModel(Model):
         """Learn; the kind of question is read off the answers: whole numbers are items, 0.0 and 1.0 labels, with arms uplift."""
         label: Kind = "binary" if train.treatment is None else "uplift"
         self.kind_: Kind = "next_item" if np.issubdtype(train.target.dtype, np.integer) else label
+        self.encoder_ = encoder
         self.device_ = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         rng = np.random.default_rng(seed)
         # Dropout draws from torch's global generator: seed it here, and leave the caller's as it was.
@@ -134,6 +141,9 @@ class NeuralModel(Model):
                 embedding.category.weight.mul_(0.2)  # not to blur what the vectors already know
         head = self.item_head_ if self.kind_ == "next_item" else self.label_head_
         self.network_ = Network(embedding, self.backbone(), head).to(self.device_)
+        if self._source is not None:
+            other = self._source.network_
+            take_over(embedding, self.network_.backbone, encoder, other.embedding, other.backbone, self._source.encoder_)
         table = self.table_of(train.sequences)
         shown = np.zeros(len(train.sequences), dtype=np.int64)  # rows of each user that the questions reveal
         np.maximum.at(shown, train.queries.user, train.queries.end - train.sequences.offsets[train.queries.user])
@@ -220,7 +230,7 @@ class NeuralModel(Model):
         target = self._tensor(examples.target.astype(np.float32))
         arm = self._tensor(arms(examples).astype(np.float32)) if self.kind_ == "uplift" else None
         when, known = self._tensor(table.question_time(queries)), self._tensor(self.features_.transform(examples.sequences, queries))
-        if self.bidirectional and self.pretrain:
+        if self.bidirectional and self.pretrain_steps > 0:
             self._pretrain(table, queries, rng)
 
         def epoch_windows(draw: np.random.Generator | None) -> Windows:
@@ -265,12 +275,12 @@ class NeuralModel(Model):
             told = masked_event_loss(self.network_.embedding, table, self._tensor(batch.rows)[window, position], states[window, position])
             return told + session.loss(states, self._tensor(batch.length), self._tensor(same.astype(np.float32)))
 
-        schedule = self._schedule(n_batches(windows(None), self.batch_rows), self.binary_epochs // 3, self.binary_max_steps // 3)
+        schedule = self._schedule(n_batches(windows(None), self.batch_rows), self.binary_epochs // 3, self.pretrain_steps)
         train(nn.ModuleList([self.network_, session]), forever(lambda: batches(windows(rng), self.batch_rows, rng)), loss, schedule)
 
     def _schedule(self, per_epoch: int, epochs: int, max_steps: int) -> Schedule:
         return Schedule(
-            steps=max(1, min(per_epoch * epochs, max_steps)), lr=self.lr if self.kind_ == "next_item" else self.binary_lr,
+            steps=min(max(1, per_epoch * epochs), max_steps), lr=self.lr if self.kind_ == "next_item" else self.binary_lr,
             weight_decay=self.weight_decay, evaluations=self.evaluations, patience=self.patience,
         )
 

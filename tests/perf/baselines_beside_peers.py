@@ -4,12 +4,13 @@
     python tests/perf/baselines_beside_peers.py ours WORK [--data ml100k,retail,shop] [--models gru,markov] [--seeds 3] [--settings JSON]
     PEER_ENV/bin/python baselines_beside_peers.py rectools WORK ml100k sasrec 240 --factors 64    # an environment with rectools[torch]
     PEER_ENV/bin/python baselines_beside_peers.py recbole WORK ml100k GRU4Rec 240    # an environment with recbole
+    python tests/perf/baselines_beside_peers.py ablate WORK [--data ml100k,shop]
     python tests/perf/baselines_beside_peers.py table WORK
 
 Leave-one-out: a user's last item is the test, the one before it the validation part (early stopping), the rest is learnt
 from; the test's history holds the validation item. All items are ranked; ties count against the model, a NaN is a miss.
 `raw` ranks everything, `masked` takes out what the user had before (but not the answer). All sides see the order of items
-and nothing else; `--columns all` shows ours what a log really has: times, prices, categories, events.
+and nothing else; `--columns times` shows ours when things happened too, `--columns all` what the log really has.
 
 ml-100k lies in the recbole wheel (recbole/dataset_example/ml-100k); Online Retail is UCI's, here its purchases by the
 preset; the shop is `simulate("shop", users=10_000, days=60, seed=7)`, by steps. Users with five items or more.
@@ -34,7 +35,6 @@ import pandas as pd
 DATA = ("ml100k", "retail", "shop")
 MODELS = ("popularity", "markov", "itemknn", "ease", "session_knn", "gru", "lstm", "transformer", "bert")
 FEWEST = 5  # items of a user
-FAMILY = {"SASRec": "transformer", "sasrec": "transformer", "GRU4Rec": "gru", "BERT4Rec": "bert", "bert4rec": "bert"}
 
 
 # --- the data: one user a line, item ids from 1, in the order of time ---------------------------------------------------
@@ -135,11 +135,11 @@ class Data:
         size = np.array([len(x) for x in self.lists])
         user, ends = np.repeat(np.arange(len(size)), size), np.cumsum(size)
         place = np.arange(len(user)) - np.repeat(ends - size, size)
-        if columns == "items":
-            events = pd.DataFrame({"item_id": np.concatenate(self.lists).astype(str), "event": "view_item"})
-            events["timestamp"] = pd.Timestamp("2026-01-05", tz="UTC") + pd.to_timedelta(place, unit="ms")
-        else:
-            events = pd.read_parquet(work / "data" / f"{name}.parquet").drop(columns=["event_id", "user_id"])
+        events = pd.DataFrame({"item_id": np.concatenate(self.lists).astype(str), "event": "view_item"})
+        events["timestamp"] = pd.Timestamp("2026-01-05", tz="UTC") + pd.to_timedelta(place, unit="ms")
+        if columns != "items":
+            whole = pd.read_parquet(work / "data" / f"{name}.parquet").drop(columns=["event_id", "user_id"])
+            events = whole if columns == "all" else events.assign(timestamp=whole["timestamp"])
         events.insert(0, "event_id", np.arange(len(user)))
         events.insert(1, "user_id", np.array([f"{u:06d}" for u in range(len(size))], dtype=object)[user])
         log = EventLog(events=tidy(events))
@@ -245,14 +245,17 @@ def rectools(work: Path, name: str, model: str, budget: float, factors: int) -> 
             Columns.User: np.repeat(users, size), Columns.Item: np.concatenate([x[:len(x) - back] for x in lists]), Columns.Weight: 1.0,
             Columns.Datetime: pd.Timestamp("2026-01-05") + pd.to_timedelta(place, unit="s")}))
 
+    # A call begins with a fresh optimiser, so it should not be too short; measured between calls.
+    per_call = 10 if sum(map(len, lists)) < 200_000 else 3
+
     def trainer(**_: Any) -> Trainer:
-        return Trainer(max_epochs=1, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
+        return Trainer(max_epochs=per_call, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
                        enable_checkpointing=False)
 
     train, known = dataset(2), dataset(1)
     n_items = train.item_id_map.size
     recommender = (SASRecModel if model == "sasrec" else BERT4RecModel)(
-        epochs=1, n_factors=factors, get_trainer_func=trainer, recommend_torch_device="cpu")
+        epochs=per_call, n_factors=factors, get_trainer_func=trainer, recommend_torch_device="cpu")
 
     def measure() -> dict[str, float]:
         # A user's whole ranking in their order, whence both kinds of rank: `filter_viewed` would also drop a repeated answer.
@@ -270,10 +273,10 @@ def rectools(work: Path, name: str, model: str, budget: float, factors: int) -> 
                 masked.append(at - sum(i in seen for i in order[:at]) if at < 10_000 else at)
         return {"masked": ndcg(np.array(masked)), "raw": ndcg(np.array(raw))}
 
-    learning, epoch = Learning(work, budget, 5, side="RecTools", model=model, data=name, seed=0, factors=factors), 0
+    learning, epoch = Learning(work, budget, 10, side="RecTools", model=model, data=name, seed=0, factors=factors), 0
     while not learning.over(measure, epochs=epoch):
-        recommender.fit_partial(train, min_epochs=1, max_epochs=1)
-        epoch += 1
+        recommender.fit_partial(train, min_epochs=per_call, max_epochs=per_call)
+        epoch += per_call
 
 
 def recbole(work: Path, name: str, model: str, budget: float, _: int) -> None:
@@ -327,6 +330,47 @@ def recbole(work: Path, name: str, model: str, budget: float, _: int) -> None:
                 return
 
 
+PLAIN = {"mix_counts": False, "warm_start": False}
+ABLATIONS: dict[str, tuple[str, str, dict[str, Any]]] = {  # name -> (model, columns, settings)
+    "as it is": ("transformer", "items", {}),
+    "with times": ("transformer", "times", {}),
+    "with times, but not the question's": ("transformer", "times", {"question_time": False}),
+    "no counts mixed in": ("transformer", "items", {"mix_counts": False}),
+    "item vectors from scratch": ("transformer", "items", {"warm_start": False}),
+    "neither": ("transformer", "items", PLAIN),
+    "neither, gBCE (256 negatives, t = .75)": ("transformer", "items", {**PLAIN, "loss": "gbce"}),
+    "neither, BCE with one negative": ("transformer", "items", {**PLAIN, "loss": "bce"}),
+    "windows of 20 rows": ("transformer", "items", {"length": 20}),
+    "windows of 100 rows": ("transformer", "items", {"length": 100}),
+    "1,000 steps": ("transformer", "items", {"max_steps": 1_000}),
+}
+
+
+def ablate(work: Path, names: str) -> None:
+    """One thing changed at a time, one seed."""
+    for name in names.split(","):
+        data: dict[str, Data] = {}
+        for note, (label, columns, settings) in ABLATIONS.items():
+            data[columns] = data.get(columns) or Data(work, name, columns)
+            model, seconds = fit(data[columns], label, 0, settings)
+            emit(work, side="ablation", model=label, data=name, note=note, seed=0, cpu=seconds, **data[columns].ndcg(model),
+                 **{f"valid_{k}": v for k, v in data[columns].ndcg(model, "valid").items()}, steps=model.history_.steps)
+
+
+def table(work: Path) -> None:
+    """Every record, mean and range over seeds, as Markdown rows."""
+    records = pd.DataFrame([json.loads(line) for line in (work / "results.jsonl").open()])
+    records["budget"] = records["settings"].map(lambda x: x.get("max_steps", "") if isinstance(x, dict) else "")
+    records = records.drop_duplicates(["side", "model", "data", "columns", "note", "seed", "budget", "epochs"], keep="last").fillna("")
+    span = lambda x: f"{x.mean():.4f}" + (f" ({x.min():.4f}-{x.max():.4f})" if len(x) > 1 else "")
+    for data, of_data in records.groupby("data", sort=False):
+        print(f"\n## {data}\n\n| side | model | | CPU s | masked | raw |\n|---|---|---|---|---|---|")
+        for key, rows in of_data.groupby(["side", "model", "columns", "note", "budget", "epochs"], sort=False):
+            side, model, columns, note, budget, epochs = key
+            what = " ".join(str(x) for x in (columns, note, f"{budget} steps" if budget else "", f"{epochs} epochs" if epochs else "") if x)
+            print(f"| {side} | {model} | {what} | {rows['cpu'].mean():.1f} | {span(rows['masked'])} | {span(rows['raw'])} |")
+
+
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -340,9 +384,13 @@ def main() -> None:
     command.add_argument("--data", default=",".join(DATA))
     command.add_argument("--models", default=",".join(MODELS))
     command.add_argument("--seeds", type=int, default=3)
-    command.add_argument("--columns", choices=("items", "all"), default="items")
+    command.add_argument("--columns", choices=("items", "times", "all"), default="items")
     command.add_argument("--settings", default="{}", help="JSON, for the neural models")
     command.add_argument("--note", default="")
+    command = commands.add_parser("ablate")
+    command.add_argument("work", type=Path)
+    command.add_argument("--data", default="ml100k,shop")
+    commands.add_parser("table").add_argument("work", type=Path)
     for peer in ("rectools", "recbole"):
         command = commands.add_parser(peer)
         command.add_argument("work", type=Path)
@@ -355,6 +403,10 @@ def main() -> None:
         prepare(args.work, args.movielens, args.retail)
     elif args.command == "ours":
         ours(args.work, args)
+    elif args.command == "ablate":
+        ablate(args.work, args.data)
+    elif args.command == "table":
+        table(args.work)
     else:
         {"rectools": rectools, "recbole": recbole}[args.command](args.work, args.data, args.model, args.budget, args.factors)
 
