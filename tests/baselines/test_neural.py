@@ -64,7 +64,13 @@ def binary(sequences) -> Examples:
     return Examples(sequences, queries, (sequences.columns["item"][row - 1] % 2 == 0).astype(np.float32))
 
 
-TASKS = {"next_item": next_item, "binary": binary}
+def uplift(sequences) -> Examples:
+    """The same questions, every other one treated."""
+    examples = binary(sequences)
+    return replace(examples, treatment=(np.arange(len(examples)) % 2).astype(np.float32))
+
+
+TASKS = {"next_item": next_item, "binary": binary, "uplift": uplift}
 
 
 def model_of(name, **settings) -> Model:
@@ -87,8 +93,8 @@ def test_scores_have_the_right_shape_and_are_finite(fitted, shop):
     assert scores.shape == ((len(examples), shop[0].n_items) if task == "next_item" else (len(examples),))
     assert np.isfinite(scores).all()
     assert scores.dtype == np.float32
-    if task == "binary":
-        assert ((scores >= 0) & (scores <= 1)).all()
+    if task != "next_item":
+        assert ((scores >= (0 if task == "binary" else -1)) & (scores <= 1)).all()
     else:
         np.testing.assert_allclose(np.exp(scores[:, FIRST:]).sum(1), 1, rtol=1e-2)  # log-probabilities of known items
         nothing = Queries(np.array([0]), examples.sequences.offsets[:1], examples.sequences.time[:1])
@@ -170,22 +176,71 @@ def test_a_few_sequences_can_be_learnt_by_heart(name):
     assert np.abs(model.score(sequences, labels.queries) - labels.target).max() < 0.2
 
 
-def test_rows_after_the_last_training_question_do_not_matter_to_fitting(shop):
+@pytest.mark.parametrize("task", ["binary", "uplift"])
+@pytest.mark.parametrize("name", MODELS)
+def test_same_seed_same_label_scores(name, task, shop):
     encoder, sequences = shop
-    examples = next_item(sequences)
+    examples = TASKS[task](sequences)
+    state = torch.random.get_rng_state()
+    runs = []
+    for _ in range(2):
+        model = model_of(name)
+        model.fit(examples, examples, encoder=encoder, seed=3)
+        runs.append(model.score(sequences, examples.queries))
+    np.testing.assert_array_equal(*runs)
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("name", MODELS)
+def test_rows_after_the_last_training_question_do_not_matter_to_fitting(name, task, shop):
+    """Nor to pre-training: what lies after a user's last question is the future."""
+    encoder, sequences = shop
+    examples = TASKS[task](sequences)
     early = examples.queries.end < sequences.offsets[examples.queries.user] + 3
-    train = Examples(sequences, examples.queries[early], examples.target[early])
-    later = np.ones(sequences.n_rows, dtype=bool)
-    for u in range(len(sequences)):
-        later[sequences.offsets[u]:sequences.offsets[u] + 3] = False
-    changed = replace(sequences, columns={k: np.where(later, 0, v).astype(v.dtype) for k, v in sequences.columns.items()})
-    for name in ("lstm", "bert"):
-        scores = []
-        for s in (sequences, changed):
-            model = model_of(name)
-            model.fit(replace(train, sequences=s), None, encoder=encoder, seed=0)
-            scores.append(model.score(sequences, train.queries))
-        np.testing.assert_array_equal(*scores)
+    queries = examples.queries[early]
+    train = replace(examples, queries=queries, target=examples.target[early],
+                    treatment=None if examples.treatment is None else examples.treatment[early])
+    first = np.repeat(sequences.offsets[:-1], np.diff(sequences.offsets))
+    later = np.arange(sequences.n_rows) >= first + 3
+    assert (queries.end <= sequences.offsets[queries.user] + 3).all() and later.any()
+    changed = replace(
+        sequences, columns={k: np.where(later, 0, v).astype(v.dtype) for k, v in sequences.columns.items()},
+        raw={k: np.where(later, 1e3, v) for k, v in sequences.raw.items()}, time=np.where(later, sequences.time + 10**9, sequences.time),
+        role=np.where(later, "purchase", sequences.role).astype(object))
+    scores = []
+    for s in (sequences, changed):
+        model = model_of(name)
+        model.fit(replace(train, sequences=s), None, encoder=encoder, seed=0)
+        scores.append(model.score(sequences, train.queries))
+    np.testing.assert_array_equal(*scores)
+
+
+def test_what_another_log_taught_is_taken_over_by_name(shop):
+    encoder, sequences = shop
+    examples = binary(sequences)
+    source = model_of("bert")
+    source.fit(examples, None, encoder=encoder, seed=0)
+    other = log_of(n_users=20, n_items=9, seed=8)
+    other.events["price"] = other.events["price"] * 7
+    other.events = tidy(other.events.rename(columns={"device": "channel"}))
+    here = Encoder.fit(other)
+    target = here.encode(other)
+    model = model_of("bert", binary_max_steps=0, pretrain_steps=0)
+    model.begin_with(source)
+    model.fit(binary(target), None, encoder=here, seed=1)
+    mine, its = model.network_, source.network_
+    for a, b in zip(mine.backbone.parameters(), its.backbone.parameters(), strict=True):
+        assert torch.equal(a, b)
+    code, from_code = (e.vocabularies["event"].index("purchase") + FIRST for e in (here, encoder))
+    assert [k for k, _ in mine.embedding.fields.categorical][0] == [k for k, _ in its.embedding.fields.categorical][0] == "event"
+    assert torch.equal(mine.embedding.codes.weight[code], its.embedding.codes.weight[from_code])
+    place = [n.embedding.fields.numeric.index("price") for n in (mine, its)]
+    assert torch.equal(mine.embedding.numeric.weight[:, place[0]], its.embedding.numeric.weight[:, place[1]])
+    assert not torch.equal(mine.embedding.mean, its.embedding.mean)  # scales are this log's
+    wider = model_of("bert", dim=32, binary_max_steps=0, pretrain_steps=0)
+    wider.begin_with(source)
+    wider.fit(binary(target), None, encoder=here, seed=1)  # nothing fits: as without
 
 
 def test_counts_leave_the_users_own_transitions_out(shop):

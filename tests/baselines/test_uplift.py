@@ -16,7 +16,7 @@ from eventlog.encode import Encoder, Examples, Queries
 from eventlog.log import tidy
 
 LEARNERS = ("t_learner", "s_learner", "x_learner", "dr_learner")
-NEURAL = ("lstm", "transformer", "bert")
+NEURAL = ("lstm", "gru", "transformer", "bert")
 SMALL = {"dim": 16, "length": 12, "binary_max_steps": 30, "batch_rows": 600}
 
 
