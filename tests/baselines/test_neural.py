@@ -233,7 +233,7 @@ def test_what_another_log_taught_is_taken_over_by_name(shop):
     for a, b in zip(mine.backbone.parameters(), its.backbone.parameters(), strict=True):
         assert torch.equal(a, b)
     code, from_code = (e.vocabularies["event"].index("purchase") + FIRST for e in (here, encoder))
-    assert [k for k, _ in mine.embedding.fields.categorical][0] == [k for k, _ in its.embedding.fields.categorical][0] == "event"
+    assert mine.embedding.fields.categorical[0][0] == its.embedding.fields.categorical[0][0] == "event"
     assert torch.equal(mine.embedding.codes.weight[code], its.embedding.codes.weight[from_code])
     place = [n.embedding.fields.numeric.index("price") for n in (mine, its)]
     assert torch.equal(mine.embedding.numeric.weight[:, place[0]], its.embedding.numeric.weight[:, place[1]])

@@ -188,7 +188,7 @@ def ours(work: Path, args: argparse.Namespace) -> None:
         data = Data(work, name, args.columns)
         for label in args.models.split(","):
             neural = label in ("gru", "lstm", "transformer", "bert")
-            for seed in range(args.seeds if neural else 1):
+            for seed in range(args.first, args.first + (args.seeds if neural else 1)):
                 model, seconds = fit(data, label, seed, settings if neural else {})
                 history = getattr(model, "history_", None)
                 emit(work, side="ours", model=label, data=name, columns=args.columns, seed=seed, cpu=seconds, settings=settings,
@@ -384,6 +384,7 @@ def main() -> None:
     command.add_argument("--data", default=",".join(DATA))
     command.add_argument("--models", default=",".join(MODELS))
     command.add_argument("--seeds", type=int, default=3)
+    command.add_argument("--first", type=int, default=0, help="the first seed")
     command.add_argument("--columns", choices=("items", "times", "all"), default="items")
     command.add_argument("--settings", default="{}", help="JSON, for the neural models")
     command.add_argument("--note", default="")
