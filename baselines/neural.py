@@ -134,6 +134,10 @@ class NeuralModel(Model):
         else:
             self._build_label(train, valid, encoder, seed)
         embedding = EventEmbedding(self.fields_, encoder, self.dim, dropout=self.dropout)
+        if self.kind_ == "next_item":
+            # Hours, weekdays, devices tell users apart before they tell anything of use: what they say is learnt from nothing.
+            nn.init.zeros_(embedding.time.weight)
+            nn.init.zeros_(embedding.codes.weight)
         if self.kind_ == "next_item" and self.warm_start:
             with torch.no_grad():
                 embedding.item.weight.copy_(torch.from_numpy(item_vectors(counts, self.dim, rng)))
