@@ -61,9 +61,10 @@ def task_of(log: EventLog) -> tuple[Encoder, Examples, Examples]:
 def cdnow(file: str) -> tuple[Encoder, Examples, Examples]:
     """The same of CDNOW."""
     from eventlog.ingest import imported
+    from eventlog.mapping import preset
 
     with tempfile.TemporaryDirectory() as folder:
-        log = imported(file, Path(folder) / "cdnow", preset="cdnow")
+        log = imported(file, Path(folder) / "cdnow", mapping=preset("cdnow"))
     day = lambda text: pd.Timestamp(text, tz="UTC")
     encoder = Encoder.fit(log.before(day(CDNOW["ask"])))
     s = encoder.encode(log)
