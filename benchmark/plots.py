@@ -99,7 +99,7 @@ def _utility(boards: Sequence[Board]) -> Figure:
     for i, board in enumerate(boards):
         for j, source in enumerate(sources):
             place = -(i * (len(sources) + 1) + j)
-            shares = [s for r in board.rows[source].values() if math.isfinite(s := board.share(r))]
+            shares = [s for r in board.rows.get(source, {}).values() if math.isfinite(s := board.share(r))]
             axes.scatter(shares, [place] * len(shares), s=22, alpha=0.7, color=f"C{j}")
             places.append(place)
             labels.append(f"{board.task}: {source}")

@@ -87,6 +87,8 @@ def test_the_page_has_what_it_should_and_is_repeatable(made: Path, tmp_path: Pat
     for text in ("### Recommendation on `tiny`", "popularity (trivial)", "### Trained on generated", "Kendall tau", "### Generators on"):
         assert text in page
     assert two.read_text() == page
+    without = leaderboard.write(store, tmp_path / "c", plots=False).read_text()
+    assert [line for line in page.splitlines() if line.startswith("|")] == [line for line in without.splitlines() if line.startswith("|")]
     pictures = sorted(p.relative_to(tmp_path / "a") for p in (tmp_path / "a").rglob("*.svg"))
     assert len(pictures) == 6  # quality and cost of each task, critical differences of those with three models, utility
     for picture in pictures:
