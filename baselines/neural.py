@@ -134,7 +134,7 @@ class NeuralModel(Model):
         else:
             self._build_label(train, valid, encoder, seed)
         embedding = EventEmbedding(self.fields_, encoder, self.dim, dropout=self.dropout)
-        if self.kind_ == "next_item":
+        if self.kind_ == "next_item" and not self.bidirectional:
             # Hours, weekdays, devices tell users apart before they tell anything of use: what they say is learnt from nothing.
             nn.init.zeros_(embedding.time.weight)
             nn.init.zeros_(embedding.codes.weight)
