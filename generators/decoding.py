@@ -155,15 +155,20 @@ def _labels(
 ) -> pd.DataFrame | None:
     if not codec.labels:
         return None
-    parts = []
-    for kind, values in codec.labels.items():
+    place, kinds, values, known = [], [], [], []
+    time = events["timestamp"].astype("datetime64[ms, UTC]").astype("int64").to_numpy()
+    for k, (kind, names) in enumerate(codec.labels.items()):
         code = rest[f"label:{kind}"][number]
         at = np.flatnonzero(code > 0)
         bins, share = codec.delays[kind]
         delay = bins.decode(rng.choice(bins.size, size=len(at), p=share), rng.random(len(at)))
-        known = events["timestamp"].iloc[at] + pd.to_timedelta((delay * 1000).round(), unit="ms")
-        value = np.array([float(v) for v in values])[code[at] - 1]
-        parts.append(pd.DataFrame({"event_id": at.astype(np.int64), "kind": kind, "value": value, "known_at": known.to_numpy()}))
-    labels = pd.concat(parts, ignore_index=True).sort_values(["event_id", "kind"], kind="stable").reset_index(drop=True)
-    labels["known_at"] = pd.to_datetime(labels["known_at"], utc=True).astype("datetime64[ms, UTC]")
-    return labels
+        place.append(at)
+        kinds.append(np.full(len(at), k))
+        values.append(np.array([float(v) for v in names])[code[at] - 1])
+        known.append(time[at] + (delay * 1000).round().astype(np.int64))
+    labels = pd.DataFrame({
+        "event_id": np.concatenate(place).astype(np.int64), "kind": np.array(list(codec.labels), dtype=object)[np.concatenate(kinds)],
+        "value": np.concatenate(values),
+        "known_at": pd.to_datetime(np.concatenate(known), unit="ms", utc=True).astype("datetime64[ms, UTC]"),
+    })
+    return labels.sort_values(["event_id", "kind"], kind="stable").reset_index(drop=True)
