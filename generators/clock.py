@@ -82,21 +82,30 @@ class Clock:
         return code >= self.within.size
 
     def fits(
-        self, time: torch.Tensor, until: torch.Tensor, left: torch.Tensor, pending: torch.Tensor, after: torch.Tensor | None = None
+        self, time: torch.Tensor, until: torch.Tensor, left: torch.Tensor, pending: torch.Tensor, final: torch.Tensor | None = None,
+        after: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """(n, size) bool: gaps that users who stand at `time` (n,) ms can draw, with `left` (n,) rows to go, the last at `until` (n,) ms.
 
         The end is for those who have none; the last gap is one that leads to `until`, or the nearest to it. A session is
-        not over while what it is about is `pending` (n,) bool. Nothing happens before `after`
-        (n,) ms; who cannot wait so long ends.
+        not over while what it is about is `pending` (n,) bool. Where last sessions are planned, `left` and `until` are those of the
+        rows before it, unless `final` (n,) bool says that it has begun: it is not broken off, and where nothing is left before
+        it, it begins. Nothing happens before `after` (n,) ms; who cannot wait so long ends.
         """
         seconds = ((until - time).to(torch.float64) / 1000.0)[:, None]
         low, high = self._ends[0][None, :], self._ends[1][None, :]
-        can = (low <= seconds) & (left > 0)[:, None]
+        before = torch.zeros(len(time), dtype=torch.bool) if final is None else ~final  # the last session
+        begins = before & (left == 0) & ~pending
+        can = (low <= seconds) & ((left > 0) | before)[:, None]
+        can[:, 0] = False
+        if final is not None and self.between.size > 1:
+            can[:, 1:self.within.size] &= ~begins[:, None]
+            can[:, self.within.size:] &= ~final[:, None] | ~can[:, 1:self.within.size].any(1, keepdim=True)
+            can[:, self.within.size] |= begins & ~can.any(1)  # no time is left: the shortest break
         short = torch.where(can, (seconds - high).clamp(min=0), torch.inf)
-        short[:, 0] = torch.inf
-        can &= (left != 1)[:, None] | (short <= short.amin(1, keepdim=True))
-        can[:, 0] = left == 0
+        meets = (left == 1) if final is None else begins | (final & (left == 1))
+        can &= ~meets[:, None] | (short <= short.amin(1, keepdim=True))
+        can[:, 0] = (left == 0) & ~can[:, 1:].any(1)
         within = can[:, 1:self.within.size].any(1)
         can[:, self.within.size:] &= ~(pending & within)[:, None]
         if after is not None:
@@ -105,10 +114,13 @@ class Clock:
         return can
 
     def move(
-        self, time: torch.Tensor, code: torch.Tensor, until: torch.Tensor, left: torch.Tensor, generator: torch.Generator,
+        self, time: torch.Tensor, code: torch.Tensor, until: torch.Tensor, meets: torch.Tensor, generator: torch.Generator,
         after: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """(n,) ms: the time after a gap of `code`, from `after` to `until`, shaped by the weekly cycle where the interval is wide."""
+        """(n,) ms: the time after a gap of `code`, from `after` to `until`, shaped by the weekly cycle where the interval is wide.
+
+        It is `until` itself where the gap can lead there and `meets` (n,) bool says that it should.
+        """
         low, high = self._ends[:, code]
         if after is not None:
             low = torch.maximum(low, (after - time).to(torch.float64) / 1000.0)
@@ -122,8 +134,8 @@ class Clock:
         moved = time[:, None] + (gap * 1000.0).round().to(torch.int64)
         moved = torch.div(moved, self.step_ms, rounding_mode="floor") * self.step_ms
         wide = self.is_break(code) & (high - low > 1_800)
-        last = (left == 1) & (room <= self._ends[1, code]) & (room >= low)
-        return torch.where(last, until, self._choose(moved, wide, generator))
+        last = meets & (room <= self._ends[1, code]) & (room >= low)
+        return torch.where(last, until, torch.minimum(self._choose(moved, wide, generator), torch.maximum(until, time)))
 
     def arrive(self, low: torch.Tensor, high: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """(n,) ms: first events between `low` and `high` (n,) ms, shaped by the weekly cycle."""

@@ -23,7 +23,10 @@ from .tracker import CLEARS, CLOCK_SIZES, COUNTERS, ORDERS, PICKS, SETS, feature
 
 SAME = 1           # code of a categorical field: the user's last value of this column; its values follow
 RELATIONS = 5      # an id column: missing, same as before, an earlier one, new, new and shared with other users
+LAST_ROWS, LAST_STAY = "last rows", "last stay"  # static fields, both or none: rows and seconds of the last of several sessions, else 0
 ARRIVAL, STAY, LENGTH, MARKS = "arrival", "stay", "length", "marks"  # static fields; all but marks (where there are labels) always
+FAVOURITES = {"favourite ": 1, "second ": 2}  # static fields 'favourite category', 'second brand': what the user has most rows of
+PRICE_LEVEL, PRICE_LEVELS = "price level", ["lowest", "low", "middle", "high", "highest"]  # an attribute that items get from their prices
 INTENT = "intent"  # the field; there where the log has labels
 
 
@@ -67,6 +70,7 @@ class Codec:
     allow: dict[str, np.ndarray] = field(default_factory=dict)  # field -> (n_events + 1, size) bool
     allow_next: np.ndarray = field(default_factory=lambda: np.ones((0, 2, 0), dtype=bool))  # (event + 1, break, event)
     least_time: list[int] = field(default_factory=list)         # level of rows to come -> the least level of time that they took
+    last_time: list[int] = field(default_factory=list)          # the same in last sessions, of all but one in twenty
     max_rows: int = 1024
     not_learnt: list[str] = field(default_factory=list)
     carried: dict[str, Any] = field(default_factory=dict)       # of the manifest: roles, currency
@@ -83,6 +87,11 @@ class Codec:
         """Fields after the categorical columns: ids, numbers, price, labels."""
         numbers = [n for n in self.bins if n not in ("price", "price_ratio")]
         return [*self.ids, *numbers, *(["price"] if self.has_price else []), *(f"label:{k}" for k in self.labels)]
+
+    @property
+    def plans_last(self) -> bool:
+        """Is each user's last session planned from the start? A gap of days, known to a day, does not say whether it is the last."""
+        return LAST_ROWS in self.statics
 
     @property
     def has_price(self) -> bool:
@@ -132,6 +141,31 @@ class Codec:
         """Static field -> number of codes."""
         return {n: c.size for n, c in self.statics.items()}
 
+    def stays(self, arrival: torch.Tensor) -> torch.Tensor:
+        """(n, codes of stay) bool: stays that can end inside the span after an arrival of the codes `arrival` (n,)."""
+        (first, _), (least, _) = (torch.from_numpy(np.nan_to_num(np.stack(self.statics[n].ends()))) for n in (ARRIVAL, STAY))  # type: ignore[union-attr]
+        return least[None, :] <= (self.clock.end_ms - self.clock.start_ms) / 1000 - first[arrival][:, None]
+
+    def favourite_of(self, static: str) -> tuple[str, int] | None:
+        """('brand', 2) of 'second brand': the item's attribute and its rank with the user; None for any other static field."""
+        for prefix, rank in FAVOURITES.items():
+            column = static.removeprefix(prefix)
+            if column != static and (column in ("category", PRICE_LEVEL) or column in self.items.attributes):
+                return column, rank
+        return None
+
+    def item_table(self, column: str) -> np.ndarray:
+        """(n_item_codes,) int64 codes of an attribute of items; of a price level the place among the items of the category."""
+        if column != PRICE_LEVEL:
+            return self.items.category if column == "category" else self.items.attributes[column]
+        known = np.flatnonzero(np.isfinite(self.items.price))
+        known = known[np.lexsort((self.items.price[known], self.items.category[known]))]
+        category = self.items.category[known]
+        first, size = np.searchsorted(category, category), np.bincount(category, minlength=1)[category]
+        out = np.zeros(self.items.size, dtype=np.int64)
+        out[known] = 1 + (np.arange(len(known)) - first) * len(PRICE_LEVELS) // size
+        return out
+
     def label_needs(self, kind: str) -> torch.Tensor:
         """(codes of the label field,) int64: the least intent of a session in which a label of `kind` can stand."""
         return torch.tensor([0] + [self.intents.index((kind, v)) + 1 for v in self.labels[kind]])
@@ -144,7 +178,7 @@ class Codec:
         needs = torch.tensor([0] + [self.needs.get(e, 0) for e in self.events.values])
         labels = [k for k, n in enumerate(self.rest_fields) if n.startswith("label:")]
         return {"sets": table(SETS), "clears": table(CLEARS), "needs": needs, "fails": table({"payment_failed": 1}),
-                "n_rest": len(self.rest_fields), "n_ids": len(self.ids), "labels": labels}
+                "n_rest": len(self.rest_fields), "n_ids": len(self.ids), "labels": labels, "planned": self.plans_last}
 
     # --- JSON and arrays -----------------------------------------------------------------------------------------------
 
@@ -162,8 +196,8 @@ class Codec:
             "delays": {k: [b.to_json(), p.tolist()] for k, (b, p) in self.delays.items()}, "needs": self.needs, "flags": self.flags,
             "sessionless": self.sessionless, "allow": {k: a.astype(int).tolist() for k, a in self.allow.items()},
             "allow_next": self.allow_next.astype(int).tolist(),
-            "least_time": self.least_time, "max_rows": self.max_rows, "not_learnt": self.not_learnt,
-            "carried": self.carried,
+            "least_time": self.least_time, "last_time": self.last_time, "max_rows": self.max_rows,
+            "not_learnt": self.not_learnt, "carried": self.carried,
         }
 
     @classmethod
@@ -185,5 +219,6 @@ class Codec:
             delays={k: (Bins.from_json(b), np.array(p)) for k, (b, p) in data["delays"].items()}, needs=dict(data["needs"]),
             flags=dict(data["flags"]), sessionless=list(data["sessionless"]),
             allow={k: np.array(a, dtype=bool) for k, a in data["allow"].items()}, allow_next=np.array(data["allow_next"], dtype=bool),
-            least_time=[int(t) for t in data["least_time"]], max_rows=int(data["max_rows"]),
+            least_time=[int(t) for t in data["least_time"]],
+            last_time=[int(t) for t in data["last_time"]], max_rows=int(data["max_rows"]),
             not_learnt=list(data["not_learnt"]), carried=dict(data["carried"]))

@@ -16,7 +16,7 @@ from eventlog import EventLog
 from eventlog.errors import InputError, UnknownNameError
 
 from .clock import DAY_MS
-from .codec import ARRIVAL, LENGTH, MARKS, STAY, Codec
+from .codec import ARRIVAL, LAST_ROWS, LAST_STAY, LENGTH, MARKS, STAY, Codec
 from .coders import Bins
 from .encoding import Steps, encode
 
@@ -30,7 +30,7 @@ def accept_where(codec: Codec, where: Mapping[str, str]) -> Accept | None:
     """
     if not where:
         return None
-    known = [n for n in codec.statics if n not in (ARRIVAL, STAY, LENGTH, MARKS)]
+    known = [n for n in codec.statics if n not in (ARRIVAL, STAY, LENGTH, MARKS, LAST_ROWS, LAST_STAY)]
     masks = {}
     for name, value in where.items():
         if name not in known:
@@ -145,7 +145,9 @@ def _allowed(codec: Codec, steps: Steps) -> list[torch.Tensor]:
     out = []
     for k, (name, size) in enumerate(codec.static_sizes().items()):
         code, codes = steps.static[:, k][:, None], torch.arange(size)[None, :]
-        if name in (STAY, LENGTH, MARKS):
+        if name in (LAST_ROWS, LAST_STAY):  # the last session is still to come
+            out.append((codes > 0).expand(len(code), -1))
+        elif name in (STAY, LENGTH, MARKS):
             coder = codec.statics[name]
             assert isinstance(coder, Bins)
             high = torch.from_numpy(np.nan_to_num(coder.ends()[1], nan=-1.0))

@@ -13,9 +13,9 @@ import torch
 
 from eventlog import EventLog
 
-from .codec import ARRIVAL, LENGTH, MARKS, RELATIONS, SAME, STAY, Codec
+from .codec import ARRIVAL, LAST_ROWS, LAST_STAY, LENGTH, MARKS, RELATIONS, SAME, STAY, Codec
 from .coders import Bins, string_codes
-from .readers import category_codes, days_before, gaps_and_breaks, item_codes, split_price
+from .readers import category_codes, days_before, favourites, gaps_and_breaks, item_codes, last_sessions, split_price
 from .tracker import (
     BOUGHT,
     CLOCK_SIZES,
@@ -25,6 +25,7 @@ from .tracker import (
     NEW_ID,
     NEW_ORDER,
     NO_ORDER,
+    RANKS,
     SAME_ID,
     SAME_ORDER,
     SHARED_ID,
@@ -42,6 +43,7 @@ class Steps:
     clock: torch.Tensor     # (n_steps, 3) int64: hour, day of the week, remaining span of the row itself
     target: torch.Tensor    # (n_steps, n_fields) int64, -1 = not asked; resolved item and category of the row in `items`
     items: torch.Tensor     # (n_steps,) int64: the row's item, copied or fresh
+    known: torch.Tensor     # (n_steps, RANKS) int32: where an item is fresh, those of the pool that it is not; 0 elsewhere
     static: torch.Tensor    # (n_users, n_static) int64
     names: tuple[str, ...]  # of the fields
 
@@ -74,20 +76,24 @@ def encode(log: EventLog, codec: Codec, *, max_rows: int | None = None, private:
     category = np.where(item > 0, codec.items.category[item], category)
     intent = session_intents(codec, log, events, user, breaks)
     marks = marks_of(user, intent, breaks)
-    static = _static(codec, log, events, user, time, starts, marks)
+    wanted = [f[0] for f in map(codec.favourite_of, codec.statics) if f]
+    about = {n: category if n == "category" else codec.item_table(n)[item] for n in wanted}
+    last = last_sessions(user, time, breaks)
+    static = _static(codec, log, events, user, time, starts, marks, about, last)
     values, resolved = _values(codec, events, user, static)
     rest = _rest(codec, log, events, user, item, shared)
     order = _local(events["order_id"], user) if "order_id" in events else np.full(len(events), -1)
-    columns = {"gap": codec.clock.encode(gap, breaks), "event": codec.events.encode(events["event"]), "category": category, "item": item,
-               "order_number": order, "time": time, "breaks": breaks.astype(np.int64), "intent": intent}
+    columns = {"gap": codec.clock.encode(gap, breaks), "event": codec.events.encode(events["event"]), "category": category,
+               "item": item, "order_number": order, "time": time, "breaks": breaks.astype(np.int64), "intent": intent}
     flat = {k: torch.from_numpy(np.ascontiguousarray(v, dtype=np.int64)) for k, v in columns.items()}
     return _unfold(codec, flat, torch.from_numpy(values), torch.from_numpy(resolved), torch.from_numpy(rest), starts, counts, limit, static,
-                   marks)
+                   marks, last)
 
 
 def _unfold(
     codec: Codec, flat: dict[str, torch.Tensor], values: torch.Tensor, resolved: torch.Tensor, rest: torch.Tensor,
     starts: np.ndarray, counts: np.ndarray, limit: int, static: np.ndarray, marks: np.ndarray,
+    last_session: tuple[np.ndarray, np.ndarray],
 ) -> Steps:
     """Replay all users at once, one row of each at a time, and write down what a model could see before each row."""
     names = tuple(codec.fields())
@@ -101,10 +107,12 @@ def _unfold(
     target = torch.full((int(offsets[-1]), len(names)), -1)
     clock = torch.zeros((int(offsets[-1]), len(CLOCK_SIZES)), dtype=torch.int64)
     items = torch.zeros(int(offsets[-1]), dtype=torch.int64)
+    known = torch.zeros((int(offsets[-1]), RANKS), dtype=torch.int32)
     first = torch.from_numpy(static[by_length])
     last_row = torch.from_numpy((starts + counts - 1)[by_length])
     tracker = Tracker(len(used), **codec.tracker_tables(), values=initial_values(codec, first), length=torch.from_numpy(counts[by_length]),
-                      until=flat["time"][last_row], marks=torch.from_numpy(marks[by_length]))
+                      until=flat["time"][last_row], marks=torch.from_numpy(marks[by_length]),
+                      last_rows=torch.from_numpy(last_session[0][by_length]), last_start=torch.from_numpy(last_session[1][by_length]))
     start, write = torch.from_numpy(starts[by_length]), torch.from_numpy(offsets[:-1][by_length])
     lengths = used[by_length]
     last = torch.zeros((len(used), 3), dtype=torch.int64)
@@ -129,7 +137,8 @@ def _unfold(
         clock[at] = last
         last = last + 1
         items[at] = item
-        copied = pick > FRESH
+        copied, fresh = pick > FRESH, torch.nonzero(pick == FRESH)[:, 0]
+        known[at[fresh]] = tracker.known(event[fresh], fresh).int()
         begins = (flat["breaks"][row] > 0) | (t == 0)
         intent = [torch.where(begins, flat["intent"][row], -1)] if codec.intents else []
         drawn = [flat["gap"][row], *intent, event, pick, torch.where(copied, -1, flat["category"][row]),
@@ -138,7 +147,7 @@ def _unfold(
         tracker.push(Row(gap=flat["gap"][row].clamp(min=0), event=event, pick=pick, category=flat["category"][row], item=item, order=code,
                          order_number=number, values=resolved[row], rest=rest[row], time=time,
                          breaks=flat["breaks"][row] > 0, intent=flat["intent"][row]))
-    return Steps(offsets, features, clock, target, items, torch.from_numpy(static), names)
+    return Steps(offsets, features, clock, target, items, known, torch.from_numpy(static), names)
 
 
 def _order_code(tracker: Tracker, number: torch.Tensor, item: torch.Tensor, event: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -177,8 +186,8 @@ def _local(column: pd.Series, user: np.ndarray) -> np.ndarray:
 
 
 def _static(codec: Codec, log: EventLog, events: pd.DataFrame, user: np.ndarray, time: np.ndarray, starts: np.ndarray,
-            marks: np.ndarray) -> np.ndarray:
-    """(n_users, n_static) int64 codes."""
+            marks: np.ndarray, about: dict[str, np.ndarray], last: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """(n_users, n_static) int64 codes; `about`: (n,) codes of attributes of each row's item; `last`: see readers.last_sessions."""
     columns = []
     table = None
     if codec.user_columns and log.users is not None:
@@ -192,10 +201,18 @@ def _static(codec: Codec, log: EventLog, events: pd.DataFrame, user: np.ndarray,
         elif name == STAY:
             ends = np.append(starts[1:], len(user)) - 1
             columns.append(coder.encode((time[ends] - time[starts]) / 1000))  # type: ignore[arg-type]
+        elif name == LAST_ROWS:
+            columns.append(coder.encode(last[0].astype(np.float64)))  # type: ignore[arg-type]
+        elif name == LAST_STAY:
+            ends = np.append(starts[1:], len(user)) - 1
+            columns.append(coder.encode(np.where(last[0] > 0, (time[ends] - last[1]) / 1000, 0.0)))  # type: ignore[arg-type]
         elif name == MARKS:
             columns.append(coder.encode(marks.astype(np.float64)))  # type: ignore[arg-type]
         elif name == LENGTH:
             columns.append(coder.encode(np.diff(np.append(starts, len(user))).astype(np.float64)))  # type: ignore[arg-type]
+        elif (favourite := codec.favourite_of(name)) is not None:
+            owner = np.repeat(np.arange(len(starts)), np.diff(np.append(starts, len(user))))
+            columns.append(favourites(owner, about[favourite[0]], favourite[1]))
         elif kind is not None and table is not None:
             column = table[name]
             if isinstance(coder, Bins):

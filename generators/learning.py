@@ -12,17 +12,19 @@ from eventlog.errors import InputError, UnknownNameError
 from eventlog.schema import roles_of
 
 from .clock import Clock
-from .codec import ARRIVAL, LENGTH, MARKS, STAY, Codec, Items
+from .codec import ARRIVAL, FAVOURITES, LAST_ROWS, LAST_STAY, LENGTH, MARKS, PRICE_LEVEL, PRICE_LEVELS, STAY, Codec, Items
 from .coders import Bins, Values, string_codes
 from .encoding import marks_of, session_intents
 from .privacy import Census
-from .readers import category_codes, days_before, gaps_and_breaks, item_codes, split_price
+from .readers import category_codes, days_before, gaps_and_breaks, item_codes, last_sessions, split_price
 from .sharing import Sharing
 
 HANDLED = frozenset({"event_id", "user_id", "timestamp", "event", "session_id", "item_id", "order_id", "category", "price"})
 ID_VALUES = 64     # an id column has more distinct values than this, and most of them belong to one or two users
 MIN_USERS_IN_LOG = 10
 FLAGS = {"session": "session_id", "order": "order_id", "category": "category", "item": "item_id"}
+USERS_OF_BIN = 25  # of arrival, stay and length, at the least
+MOST_FAVOURITES = 256  # values of an attribute of items among which a user can have favourites
 LABEL_KINDS = 8    # more kinds of labels, or more values of one, are not learnt
 
 
@@ -62,7 +64,7 @@ def learn(log: EventLog, census: Census, *, public: frozenset[str] = frozenset()
                          "give more users or a larger epsilon.")
     time = events["timestamp"].astype("datetime64[ms, UTC]").astype("int64").to_numpy()
     gap, breaks = gaps_and_breaks(events, user, time)
-    clock = _clock(census, user, time, gap, breaks, intervals)
+    clock = Clock.fit(census, user=user, time=time, gap=gap, breaks=breaks, intervals=intervals)
     categories = Values([])
     if "category" in events:
         categories = Values.fit(census, "category", user, events["category"], per_user=6, public="category" in public)
@@ -71,9 +73,12 @@ def learn(log: EventLog, census: Census, *, public: frozenset[str] = frozenset()
         events=names, roles=roles_of(names.values, log.manifest.get("roles")), categories=categories, items=items, clock=clock,
         max_rows=max_rows, flags={n: column in events for n, column in FLAGS.items()},
         carried={k: log.manifest[k] for k in ("roles", "currency") if k in log.manifest})
-    codec.statics[ARRIVAL] = _arrival(census, clock, user, time, intervals)
-    codec.statics[STAY] = _stay(census, clock, user, time, intervals)
-    codec.statics[LENGTH] = _length(census, user, intervals, max_rows)
+    fine = intervals if census.private else int(np.clip(census.n_users // USERS_OF_BIN, 8, 2 * intervals))
+    codec.statics[ARRIVAL] = _arrival(census, clock, user, time, fine)
+    codec.statics[STAY] = _stay(census, clock, user, time, fine)
+    codec.statics[LENGTH] = _length(census, user, fine, max_rows)
+    if not census.private:
+        _learn_last(codec, census, user, time, breaks, intervals)
     _learn_columns(codec, log, census, user, public, intervals)
     _learn_users(codec, log, census, user, time, public)
     _learn_labels(codec, log, census, user)
@@ -81,13 +86,10 @@ def learn(log: EventLog, census: Census, *, public: frozenset[str] = frozenset()
     if codec.intents:
         codec.statics[MARKS] = _marks(census, marks_of(user, intent, breaks))
     if not census.private:
+        _learn_favourites(codec)
         _learn_sharing(codec, log, census, user, time, intent)
     codec.sessionless = _sessionless(events) if not census.private else []
     return codec
-
-
-def _clock(census: Census, user: np.ndarray, time: np.ndarray, gap: np.ndarray, breaks: np.ndarray, intervals: int) -> Clock:
-    return Clock.fit(census, user=user, time=time, gap=gap, breaks=breaks, intervals=intervals)
 
 
 def _arrival(census: Census, clock: Clock, user: np.ndarray, time: np.ndarray, intervals: int) -> Bins:
@@ -119,6 +121,15 @@ def _length(census: Census, user: np.ndarray, intervals: int, max_rows: int) -> 
         return Bins(np.zeros(0), edges[:-1], edges[1:], True, 0)
     rows = np.bincount(user).astype(np.float64)
     return Bins.fit(census, LENGTH, np.arange(len(rows)), rows, intervals=intervals, decimals=0)
+
+
+def _learn_last(codec: Codec, census: Census, user: np.ndarray, time: np.ndarray, breaks: np.ndarray, intervals: int) -> None:
+    rows, begin = last_sessions(user, time, breaks)
+    ends = time[np.append(user[1:] != user[:-1], True)]
+    owner, none = np.arange(len(rows)), np.zeros(1)
+    rest = np.where(rows > 0, (ends - begin) / 1000, 0.0)
+    for name, values, decimals in ((LAST_ROWS, rows.astype(np.float64), 0), (LAST_STAY, rest, 3)):
+        codec.statics[name] = Bins.fit(census, name, owner, values, intervals=intervals // 2, decimals=decimals, points_only=none)
 
 
 def _marks(census: Census, marks: np.ndarray) -> Bins:
@@ -217,7 +228,7 @@ def _learn_columns(codec: Codec, log: EventLog, census: Census, user: np.ndarray
             edges = np.linspace(-1, 1, 17)
             codec.bins["price_ratio"] = Bins(np.zeros(1), edges[:-1], edges[1:], False, 6)
         else:
-            codec.bins["price_ratio"] = Bins.fit(census, "price", user, ratio, intervals=intervals // 2, log=False, decimals=6)
+            codec.bins["price_ratio"] = Bins.fit(census, "price", user, ratio, intervals=intervals, log=False, decimals=6)
         codec.bins["price"] = Bins.fit(census, "price", user, plain, intervals=intervals // 2, decimals=2 if census.private else None)
 
 
@@ -281,6 +292,17 @@ def _learn_users(codec: Codec, log: EventLog, census: Census, user: np.ndarray, 
         again = np.append(False, user[1:] == user[:-1]) & (code > 0) & np.isfinite(np.append(np.nan, known[:-1]))
         if name not in codec.statics and again.any() and (known[:-1] == code[1:])[again[1:]].mean() > 0.9:
             codec.statics[name] = codec.values[name]
+
+
+def _learn_favourites(codec: Codec) -> None:
+    """What a user has most of, and second most: a taste that lasts from session to session, which the rows before tell of poorly."""
+    own = {"category": codec.categories, PRICE_LEVEL: Values(PRICE_LEVELS)}
+    for name in ("category", *codec.items.attributes, *([PRICE_LEVEL] if np.isfinite(codec.items.price).sum() > 20 else [])):
+        coder = own.get(name) or codec.values[name]
+        if codec.items.size > 1 and 2 < coder.size <= MOST_FAVOURITES:
+            for prefix in FAVOURITES:
+                if prefix + name not in codec.statics:
+                    codec.statics[prefix + name] = coder
 
 
 def _learn_labels(codec: Codec, log: EventLog, census: Census, user: np.ndarray) -> None:

@@ -15,8 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .codec import ARRIVAL, LENGTH, MARKS, STAY, Codec
-from .tracker import CLOCK_SIZES
+from .codec import ARRIVAL, FAVOURITES, LAST_ROWS, LAST_STAY, LENGTH, MARKS, STAY, Codec
+from .coders import Bins
+from .tracker import CLOCK_SIZES, ITEM_COLUMN
+
+RECENT = 3  # items that a row is told of
+BUMPS = 9  # over the codes of a number
 
 
 class _Scan(torch.autograd.Function):
@@ -86,10 +90,14 @@ class RowNet(nn.Module):
     """
 
     offset: torch.Tensor         # (F,) where each column's levels begin in the one table of features
+    favourites: torch.Tensor
+    first_trait: torch.Tensor    # (A,) where each attribute begins in the table of traits
+    traits: torch.Tensor         # (n_items, A): category and other attributes of each item, places in one table
     static_offset: torch.Tensor  # (S,)
     clock_offset: torch.Tensor   # (3,)
     cycle: torch.Tensor          # (1 + WEEK_HOURS, gap codes); row 0 = no hour yet
     static_bias: torch.Tensor    # (all codes of static fields,)
+    static_dropout = 0.0         # of what static codes are drawn from
     per_user = False             # True while gradients are wanted user by user: every layer then sees users first
 
     def __init__(self, codec: Codec, *, width: int, latent: int, layers: nn.ModuleList) -> None:
@@ -101,12 +109,26 @@ class RowNet(nn.Module):
         self.static_names = list(codec.static_sizes())
         self.static_sizes = statics = list(codec.static_sizes().values())
         self.n_items = codec.items.size
+        names = list(dict.fromkeys(f[0] for f in map(codec.favourite_of, codec.statics) if f))
+        tables = [codec.item_table(n) for n in names]
+        starts = np.append(0, np.cumsum([int(t.max()) + 1 for t in tables]))
+        traits = np.zeros((len(tables), self.n_items), dtype=np.int64)
+        for k, table in enumerate(tables):
+            traits[k] = table + starts[k]
+        self.register_buffer("traits", torch.from_numpy(traits.T.copy()), persistent=False)
         self.register_buffer("offset", torch.tensor(np.append(0, np.cumsum(features)[:-1])), persistent=False)
         self.register_buffer("static_offset", torch.tensor(np.append(0, np.cumsum(statics)[:-1])), persistent=False)
         self.register_buffer("clock_offset", torch.tensor([0, CLOCK_SIZES[0], CLOCK_SIZES[0] + CLOCK_SIZES[1]]), persistent=False)
         self.register_buffer("cycle", torch.cat([torch.zeros(1, codec.clock.size), codec.clock.cycle()]), persistent=False)
         narrow = max(width // 2, 8)
         self.embed = nn.Embedding(sum(features), width)
+        if tables:  # items share what is learnt of their category and brand, on both sides
+            self.embed_traits = nn.Embedding(int(starts[-1]), width)
+            self.head_traits = nn.Embedding(int(starts[-1]), width)
+            self.register_buffer("favourites", torch.tensor(
+                [[list(codec.statics).index(p + n) for p in FAVOURITES] for n in names]), persistent=False)  # (A, 2) static fields
+            self.register_buffer("first_trait", torch.from_numpy(starts[:-1]), persistent=False)
+            self.affinity = nn.Linear(width, len(tables) * (RECENT + len(FAVOURITES)))
         self.embed_static = nn.Embedding(sum(statics), width)
         self.embed_clock = nn.Embedding(sum(CLOCK_SIZES), width)
         if latent:
@@ -121,6 +143,10 @@ class RowNet(nn.Module):
         self.register_buffer("static_bias", torch.zeros(sum(statics)))
         self.static_heads = nn.ModuleList(nn.Linear(width, s) for s in statics)
         self.static_embeds = nn.ModuleList(nn.Embedding(s, width) for s in statics[:-1])
+        # Codes of a number are in order: near ones share bumps, for there are few users to a code.
+        self.bumps = [_bumps(c.size) if isinstance(c, Bins) else torch.zeros((c.size, BUMPS)) for c in codec.statics.values()]
+        self.static_smooth = nn.ModuleList(nn.Linear(width, BUMPS, bias=False) for _ in statics)
+        self.static_near = nn.ModuleList(nn.Linear(BUMPS, width, bias=False) for _ in statics[:-1])
         self.layers = layers
         self.norm = nn.LayerNorm(width)
         self.heads = nn.ModuleDict({_key(n): nn.Linear(width, s) for n, s in self.sizes.items() if n != "item"})
@@ -132,6 +158,9 @@ class RowNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Embedding):
                 nn.init.normal_(module.weight, std=0.05)
+        if tables:
+            nn.init.zeros_(self.affinity.weight)
+            nn.init.constant_(self.affinity.bias, 0.3)
 
     # --- the pieces ------------------------------------------------------------------------------------------------------
 
@@ -155,7 +184,7 @@ class RowNet(nn.Module):
 
     def states(self, features: torch.Tensor, condition: torch.Tensor, keep: torch.Tensor | None = None) -> torch.Tensor:
         """(B, T, D) states after `features` (B, T, F) given `condition` (B, D); `keep` (B, T) zeroes inputs (word dropout)."""
-        x = self._sum(self.embed, features + self.offset)
+        x = self.look(features)
         if keep is not None:
             x = x * keep[..., None]
         x = x + condition[:, None]
@@ -163,11 +192,50 @@ class RowNet(nn.Module):
             x = layer(x)
         return self.norm(x) + condition[:, None]
 
+    def look(self, features: torch.Tensor) -> torch.Tensor:
+        """(..., D) of features (..., F): their embeddings, and those of what the last items are like."""
+        x = self._sum(self.embed, features + self.offset)
+        if self.traits.shape[1]:
+            x = x + self._sum(self.embed_traits, self.traits[features[..., ITEM_COLUMN:ITEM_COLUMN + RECENT]].flatten(-2))
+        return x
+
+    def item_weight(self) -> torch.Tensor:
+        """(n_items, D): what a query is compared with."""
+        weight: torch.Tensor = self.item_head.weight
+        return weight + self._sum(self.head_traits, self.traits) if self.traits.shape[1] else weight
+
+    def kinship(self, u: torch.Tensor, features: torch.Tensor, static: torch.Tensor) -> torch.Tensor:
+        """(n, traits): what having a trait adds to an item's logit, since the last items or the user's favourites have it.
+
+        `u` (n, D), `features` (n, F), `static` (n, S). Like answers like: this need not be found out trait by trait.
+        """
+        recent = self.traits[features[:, ITEM_COLUMN:ITEM_COLUMN + RECENT]].transpose(1, 2)   # (n, A, RECENT)
+        liked = static[:, self.favourites] + self.first_trait[:, None]                        # (n, A, favourites)
+        like = torch.cat([recent, liked], 2)
+        weight = self.affinity(u).reshape(like.shape) * (like > self.first_trait[:, None])
+        return u.new_zeros((len(u), int(self.embed_traits.num_embeddings))).scatter_add(1, like.flatten(1), weight.flatten(1))
+
+    def item_logits(self, query: torch.Tensor, kin: torch.Tensor | None, weight: torch.Tensor, first: int, stop: int) -> torch.Tensor:
+        """(n, stop - first) logits of items first..stop - 1 for queries (n, D); `kin` (n, traits), `weight` as of item_weight."""
+        logits = F.linear(query, weight[first:stop], self.item_head.bias[first:stop])
+        return logits if kin is None else logits + kin[:, self.traits[first:stop].T].sum(1)
+
     def static_logits(self, z: torch.Tensor, k: int, hidden: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits of the k-th static field, and the hidden (n, D) to which the chosen code is added."""
         if hidden is None:
             hidden = self.static_hidden(z if self.latent else z.new_ones((len(z), 1)))
-        return self.static_heads[k](torch.relu(hidden)), hidden
+        active = F.dropout(torch.relu(hidden), self.static_dropout, self.static_dropout > 0)
+        return self.static_heads[k](active) + self.static_smooth[k](active) @ self.bumps[k].T, hidden
+
+    def told_static(self, hidden: torch.Tensor, k: int, code: torch.Tensor) -> torch.Tensor:
+        """`hidden` (n, D) with the chosen codes (n,) of the k-th static field in it."""
+        if k == len(self.static_embeds):
+            return hidden
+        return hidden + self.static_embeds[k](code) + self.static_near[k](self.bumps[k][code])
+
+    def static_parts(self) -> list[nn.Module]:
+        """The modules that draw static codes."""
+        return [self.static_hidden, self.static_heads, self.static_smooth, self.static_embeds, self.static_near]
 
     def bias_of(self, k: int) -> torch.Tensor:
         """The part of `static_bias` that belongs to the k-th static field."""
@@ -193,9 +261,7 @@ class RowNet(nn.Module):
             for _ in range(rounds):
                 share = torch.softmax(logits + bias, 1).mean(0)
                 bias += torch.where(wanted > 0, torch.log((wanted + 1e-9) / (share + 1e-9)), -20.0 - bias)
-            if k < len(self.static_embeds):
-                code = torch.multinomial(torch.softmax(logits + bias, 1), 1, generator=generator)[:, 0]
-                hidden = hidden + self.static_embeds[k](code)
+            hidden = self.told_static(hidden, k, torch.multinomial(torch.softmax(logits + bias, 1), 1, generator=generator)[:, 0])
 
     def head(self, name: str, u: torch.Tensor) -> torch.Tensor:
         """Logits of a field from the row's state."""
@@ -229,6 +295,12 @@ class RowNet(nn.Module):
         return F.embedding_bag(index.reshape(-1, index.shape[-1]), table.weight, mode="sum").reshape(*index.shape[:-1], -1)
 
 
+def _bumps(size: int) -> torch.Tensor:
+    """(size, BUMPS) overlapping bells over codes 0..size - 1."""
+    at, center = torch.linspace(0, 1, size)[:, None], torch.linspace(0, 1, BUMPS)[None, :]
+    return torch.exp(-0.5 * ((at - center) * (BUMPS - 1) / 0.8) ** 2)
+
+
 def _key(name: str) -> str:
     """A field's name as a module name: no dots."""
     return "f_" + name.replace(".", "_dot_")
@@ -240,23 +312,26 @@ class NetRows:
     def __init__(self, codec: Codec, net: RowNet, latents: Any) -> None:
         self.codec, self.net, self.latents = codec, net, latents
         self.open = open_fields(codec)
+        self.item_weight = net.item_weight() if net.n_items > 1 else torch.zeros((1, net.width))
 
     def begin(self, users: int, generator: torch.Generator, allowed: list[torch.Tensor] | None = None) -> torch.Tensor:
         """See RowModel. `latents(users, generator)` gives (users, Z)."""
         from .sampling import draw
 
         z = self.latents(users, generator)
-        hidden, codes = None, []
+        hidden: torch.Tensor | None = None
+        codes: list[torch.Tensor] = []
         for k in range(len(self.net.static_names)):
             logits, hidden = self.net.static_logits(z, k, hidden)
             logits = logits + self.net.bias_of(k)
-            if logits.shape[1] > 1 and self.net.static_names[k] in (ARRIVAL, STAY, LENGTH, MARKS):
+            if logits.shape[1] > 1 and self.net.static_names[k] in (ARRIVAL, STAY, LENGTH, MARKS, LAST_ROWS, LAST_STAY):
                 logits[:, 0] = -torch.inf
+            if allowed is None and self.net.static_names[k] == STAY:
+                logits = logits.masked_fill(~self.codec.stays(codes[self.net.static_names.index(ARRIVAL)]), -torch.inf)
             codes.append(draw(logits, None if allowed is None else allowed[k], generator))
-            if k < len(self.net.static_embeds):
-                hidden = hidden + self.net.static_embeds[k](codes[-1])
+            hidden = self.net.told_static(hidden, k, codes[-1])
         static = torch.stack(codes, 1)
-        self.condition = self.net.condition(z, static)
+        self.condition, self.static = self.net.condition(z, static), static
         self.state: list[Any] = []
         return static
 
@@ -264,7 +339,7 @@ class NetRows:
         """See RowModel."""
         if not self.state:
             self.state = [layer.start(len(features)) for layer in self.net.layers]  # type: ignore[operator]
-        x = self.net._sum(self.net.embed, features + self.net.offset) + self.condition
+        x = self.net.look(features) + self.condition
         for k, layer in enumerate(self.net.layers):
             x, self.state[k] = layer.step(x, self.state[k])  # type: ignore[operator]
         self.u = self.net.norm(x) + self.condition
@@ -278,14 +353,16 @@ class NetRows:
 
     def item_logits(self, category: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
         """See RowModel; one matrix product a category."""
-        query = self.net.item_query(self.u[index])
+        u = self.u[index]
+        query = self.net.item_query(u)
+        kin = self.net.kinship(u, self.features[index], self.static[index]) if self.net.traits.shape[1] else None
         start = self.codec.items.start
         width = int((start[1:] - start[:-1]).max())
         out = torch.full((len(index), width), -torch.inf)
         for c in torch.unique(category).tolist():
             rows = torch.nonzero(category == c)[:, 0]
             first, stop = int(start[c]), int(start[c + 1])
-            out[rows, :stop - first] = F.linear(query[rows], self.net.item_head.weight[first:stop], self.net.item_head.bias[first:stop])
+            out[rows, :stop - first] = self.net.item_logits(query[rows], None if kin is None else kin[rows], self.item_weight, first, stop)
         return out
 
     def chose(self, name: str, code: torch.Tensor) -> None:
@@ -305,10 +382,10 @@ class NetRows:
 
     def keep(self, index: torch.Tensor) -> None:
         """See RowModel."""
-        self.condition = self.condition[index]
+        self.condition, self.static = self.condition[index], self.static[index]
         if not self.state:
             return
-        self.u, self.event = self.u[index], self.event[index]
+        self.u, self.event, self.features = self.u[index], self.event[index], self.features[index]
         self.state = [s[index] if isinstance(s, torch.Tensor) else s.keep(index) for s in self.state]
 
 

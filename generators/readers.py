@@ -28,6 +28,17 @@ def gaps_and_breaks(events: pd.DataFrame, user: np.ndarray, time: np.ndarray) ->
     return gap, same & (code >= 0) & np.isfinite(before) & (last != before)
 
 
+def last_sessions(user: np.ndarray, time: np.ndarray, breaks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(n_users,) rows of each user's last session, 0 where it is their only one, and (n_users,) ms when it begins."""
+    starts = np.flatnonzero(np.append(True, user[1:] != user[:-1])[:len(user)])
+    stops = np.append(starts[1:], len(user))
+    at = np.flatnonzero(breaks)
+    place = np.searchsorted(at, stops) - 1  # of each user's last break, if it is theirs
+    begin = np.where(place >= 0, at[place] if len(at) else 0, -1)
+    several = begin >= starts
+    return np.where(several, stops - begin, 0), time[np.where(several, begin, starts)]
+
+
 def item_codes(items: Items, events: pd.DataFrame, category: np.ndarray) -> np.ndarray:
     """(n,) int64 item codes; an item that was not kept becomes its category's stand-in (or no item, where there is none)."""
     if "item_id" not in events:
@@ -58,3 +69,18 @@ def days_before(column: pd.Series, arrived_ms: np.ndarray) -> np.ndarray:
     at = column.dt.tz_localize("UTC") if column.dt.tz is None else column.dt.tz_convert("UTC")
     ms = at.astype("datetime64[ms, UTC]").astype("int64").to_numpy().astype(np.float64)
     return np.where(column.isna(), np.nan, np.floor((arrived_ms - ms) / DAY_MS))
+
+
+def favourites(user: np.ndarray, code: np.ndarray, rank: int) -> np.ndarray:
+    """(n_users,) int64: the code that each user has the most, for `rank` 1, or the next ones; 0 where there is none.
+
+    `user` (n,) 0..n_users-1 in order, `code` (n,) >= 0, of which 0 does not count. Of equals the lowest code goes first.
+    """
+    size, n_users = int(code.max(initial=0)) + 1, int(user.max(initial=-1)) + 1
+    pair, count = np.unique(user[code > 0] * size + code[code > 0], return_counts=True)
+    order = np.lexsort((pair, -count, pair // size))
+    owner = pair[order] // size
+    place = np.arange(len(owner)) - np.searchsorted(owner, owner) + 1
+    out = np.zeros(n_users, dtype=np.int64)
+    out[owner[place == rank]] = pair[order][place == rank] % size
+    return out

@@ -6,6 +6,7 @@ never goes with an event) is masked here, the same for every generator.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,12 +15,26 @@ import torch
 
 from eventlog.errors import InputError
 
-from .codec import ARRIVAL, INTENT, LENGTH, MARKS, SAME, STAY, Codec
+from .codec import ARRIVAL, INTENT, LAST_ROWS, LAST_STAY, LENGTH, MARKS, SAME, STAY, Codec
 from .coders import Bins
 from .conditions import Accept, Given
 from .encoding import initial_values
-from .tracker import COPY, FRESH, INTENT_COLUMN, ITEMS_ORDER, NEW_ORDER, SAME_ORDER, Row, Tracker, rows_level, time_level
+from .tracker import (
+    COPY,
+    FRESH,
+    INTENT_COLUMN,
+    ITEMS_ORDER,
+    NEW_ORDER,
+    SAME_ORDER,
+    Row,
+    Tracker,
+    rows_level,
+    time_level,
+    time_of,
+    unseen,
+)
 
+BELOW_ONE = 1 - 1e-6  # so that rounding at the upper end never points beyond the last possible code
 MOST_TRIES = 200_000  # users drawn in search of those of a kind
 
 
@@ -79,12 +94,8 @@ def draw(logits: torch.Tensor, can: torch.Tensor | None, generator: torch.Genera
     if can is not None:
         logits = logits.masked_fill(~can, -torch.inf)
     total = torch.softmax(logits, 1).cumsum(1)
-    u = torch.rand(len(logits), generator=generator, dtype=logits.dtype)[:, None] * total[:, -1:]
-    code = (total <= u).sum(1).clamp(max=logits.shape[1] - 1)
-    if can is not None:  # rounding at the upper end may point at a masked code
-        wrong = ~can.gather(1, code[:, None])[:, 0]
-        code = torch.where(wrong, logits.argmax(1), code)
-    return code
+    u = torch.rand((len(logits), 1), generator=generator, dtype=logits.dtype) * BELOW_ONE
+    return (total <= u * total[:, -1:]).sum(1)  # a masked code adds nothing to the total, and is passed over
 
 
 def begin_users(model: RowModel, users: int, accept: Accept | None, generator: torch.Generator) -> torch.Tensor:
@@ -108,12 +119,10 @@ def sample_rows(
     codec: Codec, model: RowModel, users: int, generator: torch.Generator, *, accept: Accept | None = None, given: Given | None = None
 ) -> Sampled:
     """Draw whole sequences for `users` users whom `accept` accepts, or the rest of those `given`."""
-    allow = {n: torch.from_numpy(a) for n, a in codec.allow.items()}
-    single = {n: (a.sum(1) == 1, a.int().argmax(1)) for n, a in allow.items()}
-    allow_next = torch.from_numpy(codec.allow_next)
+    rules = Rules.of(codec)
     static = begin_users(model, users, accept, generator) if given is None else model.begin(users, generator, given.allowed)
     arrival = _arrive(codec, static, generator) if given is None else given.time[torch.from_numpy(given.steps.offsets[:-1])]
-    low, high = (arrival + (end * 1000).long() for end in _ends(codec, STAY, static))
+    low, high = ((arrival + (end * 1000).long()).clamp(max=codec.clock.end_ms) for end in _ends(codec, STAY, static))
     until = torch.maximum(codec.clock.arrive(low, high, generator), arrival)
     marks = _within(codec, MARKS, static, generator).round().long() if codec.intents else torch.zeros(users, dtype=torch.int64)
     length = _within(codec, LENGTH, static, generator).round().long().clamp(min=1)
@@ -122,7 +131,9 @@ def sample_rows(
         last = given.time[torch.from_numpy(given.steps.offsets[1:] - 2)]
         until = torch.where(gone, last, torch.maximum(until, last))
         length = torch.where(gone, given.rows, torch.maximum(length, given.rows + 1))
-    tracker = Tracker(users, **codec.tracker_tables(), values=initial_values(codec, static), length=length, until=until, marks=marks)
+    last_rows, last_start = _last_session(codec, static, arrival, until, length, given, generator)
+    tracker = Tracker(users, **codec.tracker_tables(), values=initial_values(codec, static), length=length, until=until, marks=marks,
+                      last_rows=last_rows, last_start=last_start)
     who, time = torch.arange(users), arrival.clone()
     previous = torch.zeros(users, dtype=torch.int64)  # event code + 1 of the row before
     last = torch.zeros((users, 3), dtype=torch.int64)
@@ -131,15 +142,18 @@ def sample_rows(
     for t in range(codec.max_rows):
         ends = torch.zeros(len(who), dtype=torch.bool)
         if t:
-            ends = _make_room(codec, tracker, time, least, generator)
+            ends = _make_room(codec, tracker, time if given is None else time.clamp(min=given.now), least, generator)
         model.step(torch.cat([tracker.features(), last], 1))
         everyone = torch.arange(len(who))
         if t == 0:
             gap = torch.zeros(len(who), dtype=torch.int64)
         else:
-            left = torch.where(ends, 0, tracker.left())
+            left = tracker.left()
             after = None if given is None else torch.where(given.rows[who] == t, given.now, 0)
-            gap = draw(model.logits("gap", everyone), codec.clock.fits(time, tracker.until, left, tracker.pending(), after), generator)
+            final, target = tracker.final(), tracker.target()
+            can = codec.clock.fits(time, target, left, tracker.pending(), final if codec.plans_last else None, after)
+            can[ends, 1:], can[ends, 0] = False, True
+            gap = draw(model.logits("gap", everyone), can, generator)
             past = Past.at(given, who, t, codec)
             gap = past.instead("gap", gap)
             stay = torch.nonzero(gap > 0)[:, 0]
@@ -151,14 +165,16 @@ def sample_rows(
                 tracker.keep(stay)
                 model.keep(stay)
                 everyone = torch.arange(len(who))
-            time = codec.clock.move(time, gap, tracker.until, tracker.left(), generator, after)
+            left = tracker.left()
+            meets = torch.where(tracker.final(), left == 1, (left == 0) & codec.clock.is_break(gap))
+            time = codec.clock.move(time, gap, tracker.target(), meets, generator, after)
         past = Past.at(given, who, t, codec)
         time = past.instead("time", time)
         breaks = codec.clock.is_break(gap)
         levels = codec.clock.levels(time)
         model.chose("gap", gap)
         model.chose("clock", levels)
-        row = _draw_row(codec, model, tracker, gap, breaks, time, previous, (allow, single, allow_next), past, generator)
+        row = _draw_row(codec, model, tracker, gap, breaks, time, previous, rules, past, generator)
         tracker.push(row)
         fresh = torch.nonzero(~past.mask)[:, 0] if given is not None else None
         written.append((who, row) if fresh is None else (who[fresh], Row(**{n: v[fresh] for n, v in vars(row).items()})))
@@ -167,10 +183,10 @@ def sample_rows(
 
 
 def _arrive(codec: Codec, static: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """(n,) ms of the first events, from the static field 'arrival'."""
-    low, high = _ends(codec, ARRIVAL, static)
-    start = codec.clock.start_ms
-    return codec.clock.arrive(start + low * 1000, start + high * 1000, generator)
+    """(n,) ms of the first events, from the static field 'arrival'; early enough for the shortest stay of 'stay' to end in the span."""
+    low, high = (codec.clock.start_ms + end * 1000 for end in _ends(codec, ARRIVAL, static))
+    latest = codec.clock.end_ms - _ends(codec, STAY, static)[0] * 1000
+    return codec.clock.arrive(low, torch.maximum(torch.minimum(high, latest), low), generator)
 
 
 @dataclass(frozen=True)
@@ -201,13 +217,33 @@ class Past:
 
 
 def _make_room(codec: Codec, tracker: Tracker, time: torch.Tensor, least: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """(n,) bool: users for whose rows to come the span leaves no time. Those who are only late for `until` get a later one."""
-    left, end = tracker.left(), torch.full_like(time, codec.clock.end_ms)
+    """(n,) bool: users for whose rows to come the span leaves no time. Those who are only late get a later end of their stay."""
+    left, target, end = tracker.left(), tracker.target(), torch.full_like(time, codec.clock.end_ms)
     needed = least[rows_level(left)]
-    late = (left > 1) & (time_level(tracker.until - time) < needed)
+    late = (left > 1) & (time_level(target - time) < needed)
+    if codec.plans_last:
+        final = tracker.final()
+        late &= ~final
+        short = time + time_of(torch.tensor(codec.last_time)[rows_level(left)])
+        tracker.until = torch.where(final & (left > 0), torch.maximum(tracker.until, torch.minimum(short, end)), tracker.until)
     if late.any():
-        tracker.until = torch.where(late, torch.maximum(codec.clock.arrive(time, end, generator), time), tracker.until)
+        rest = tracker.until - target
+        later = torch.maximum(codec.clock.arrive(time, torch.maximum(end - rest, time), generator), time)
+        tracker.until = torch.where(late, torch.minimum(later + rest, end), tracker.until)
+        tracker.last_start = torch.where(late, later, tracker.last_start)
     return late & (time_level(end - time) < needed)
+
+
+def _last_session(codec: Codec, static: torch.Tensor, arrival: torch.Tensor, until: torch.Tensor, length: torch.Tensor, given: Given | None,
+                  generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """(n,) rows of each user's last session, 0 where it is the only one, and (n,) ms when it begins."""
+    if not codec.plans_last:
+        return torch.zeros_like(length), until
+    rows = torch.minimum(_within(codec, LAST_ROWS, static, generator).round().long(), length - 1)
+    start = torch.maximum(until - (_within(codec, LAST_STAY, static, generator) * 1000).long(), arrival)
+    if given is not None:  # what is to come are other sessions than those that are given
+        rows, start = torch.minimum(rows.clamp(min=1), length - given.rows), torch.minimum(start.clamp(min=given.now), until)
+    return rows, torch.where(rows > 0, start, arrival)
 
 
 def _ends(codec: Codec, name: str, static: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -228,30 +264,36 @@ def _within(codec: Codec, name: str, static: torch.Tensor, generator: torch.Gene
     return torch.from_numpy(np.nan_to_num(bins.decode(code, u), nan=1.0))
 
 
+@dataclass(frozen=True)
+class Rules:
+    """What the codec allows, as tensors, for each event code (E of them)."""
+
+    allow: dict[str, torch.Tensor]        # field -> (E, size) bool
+    closed: torch.Tensor                  # (E, n_fields) bool: the event leaves one code
+    only: torch.Tensor                    # (E, n_fields) int64: which
+    place: dict[str, int]                 # field -> its column in the two above
+    following: torch.Tensor               # (event before + 1, break, E) bool
+    category: torch.Tensor                # (n_items,) int64
+    start: torch.Tensor                   # (n_categories + 1,) int64
+    label_needs: dict[str, torch.Tensor]  # field -> (size,) the least intent that each code needs
+
+    @classmethod
+    def of(cls, codec: Codec) -> Rules:
+        """The rules of `codec`."""
+        allow = {n: torch.from_numpy(a) for n, a in codec.allow.items()}
+        closed, only = (torch.stack([of(a) for a in allow.values()], 1) for of in (lambda a: a.sum(1) == 1, lambda a: a.int().argmax(1)))
+        return cls(allow, closed, only,
+                   {n: k for k, n in enumerate(allow)}, torch.from_numpy(codec.allow_next),
+                   torch.from_numpy(codec.items.category),
+                   torch.from_numpy(codec.items.start), {f"label:{k}": codec.label_needs(k) for k in codec.labels})
+
+
 def _draw_row(
     codec: Codec, model: RowModel, tracker: Tracker, gap: torch.Tensor, breaks: torch.Tensor, time: torch.Tensor, previous: torch.Tensor,
-    masks: tuple[dict[str, torch.Tensor], dict[str, tuple[torch.Tensor, torch.Tensor]], torch.Tensor], past: Past,
-    generator: torch.Generator,
+    rules: Rules, past: Past, generator: torch.Generator,
 ) -> Row:
-    allow, single, allow_next = masks
     n = len(gap)
     everyone = torch.arange(n)
-
-    def choose(name: str, extra: torch.Tensor | None = None) -> torch.Tensor:
-        """Codes of one field; rows whose event leaves one code only are not drawn."""
-        fixed, only = single[name]
-        code = only[event].clone()
-        index = torch.nonzero(~fixed[event])[:, 0]
-        if len(index):
-            can = allow[name][event[index]]
-            if extra is not None:
-                both = can & extra[index]
-                can = torch.where(both.any(1, keepdim=True), both, can)
-            code[index] = draw(model.logits(name, index), can, generator)
-        code = past.instead(name, code)
-        model.chose(name, code)
-        return code
-
     intent = tracker.intent()
     if codec.intents:
         begins = torch.nonzero(breaks | (previous == 0))[:, 0]
@@ -261,37 +303,60 @@ def _draw_row(
             intent[begins] = draw(model.logits(INTENT, begins), can, generator)
         intent = past.instead(INTENT, intent)
         model.chose(INTENT, intent)
-    can = allow_next[previous, breaks.long()]
-    met = can & tracker.can()
-    can = torch.where(met.any(1, keepdim=True), met, tracker.can() & (torch.arange(can.shape[1]) > 0)[None, :])
+    can = rules.following[previous, breaks.long()]
+    possible = tracker.can()
+    met = can & possible
+    can = torch.where(met.any(1, keepdim=True), met, possible & (torch.arange(can.shape[1]) > 0)[None, :])
     event = past.instead("event", draw(model.logits("event", everyone), can, generator))
     model.chose("event", event)
-    possible = tracker.picks(event)
-    pick = choose("pick", possible)
+    closed, only = rules.closed[event], rules.only[event]
+    shut = closed.all(0).tolist()  # fields that no row of this step draws
+
+    def choose(name: str, extra: Callable[[torch.Tensor], torch.Tensor] | None = None) -> torch.Tensor:
+        """Codes of one field; rows whose event leaves one code only are not drawn. `extra` (rows) -> (len(rows), size) bool."""
+        k = rules.place[name]
+        code = only[:, k]
+        if shut[k]:  # nothing of it is told either
+            return past.instead(name, code)
+        index = torch.nonzero(~closed[:, k])[:, 0]
+        can = rules.allow[name][event[index]]
+        if extra is not None:
+            both = can & extra(index)
+            can = torch.where(both.any(1, keepdim=True), both, can)
+        code = code.index_copy(0, index, draw(model.logits(name, index), can, generator))
+        code = past.instead(name, code)
+        model.chose(name, code)
+        return code
+
+    pick = choose("pick", lambda index: tracker.picks(event)[index])
     copied = tracker.copied(event, pick)
     # A pick that the pool cannot serve (nothing else was allowed for this event) becomes a fresh item.
     pick = torch.where((pick >= COPY) & (copied == 0), FRESH, pick)
-    item = copied
-    category = torch.from_numpy(codec.items.category)[item]
+    item, category = copied, rules.category[copied]
     open_category = torch.nonzero(pick <= FRESH)[:, 0]
-    start = torch.from_numpy(codec.items.start)
     if len(open_category):
-        can = allow["category"][event[open_category]].clone()
-        stocked = start[1:] > start[:-1]
+        can = rules.allow["category"][event[open_category]]
+        stocked = rules.start[1:] > rules.start[:-1]
         fresh = pick[open_category] == FRESH
         can = torch.where((fresh[:, None] & (can & stocked).any(1, keepdim=True)), can & stocked, can)
         category[open_category] = draw(model.logits("category", open_category), can, generator)
     category = past.instead("category", category)
     model.chose("category", category)
-    index = torch.nonzero((pick == FRESH) & (start[category + 1] > start[category]))[:, 0]
+    index = torch.nonzero((pick == FRESH) & (rules.start[category + 1] > rules.start[category]))[:, 0]
     if len(index):
-        item[index] = start[category[index]] + draw(model.item_logits(category[index], index), None, generator)
+        first = rules.start[category[index]]
+        logits = model.item_logits(category[index], index)
+        item[index] = first + draw(logits, unseen(logits > -torch.inf, tracker.known(event[index], index) - first[:, None]), generator)
     item = past.instead("item", item)
     model.chose("item", item)
     of_item = tracker.order_of_item(item)
-    orders = torch.ones((n, 4), dtype=torch.bool)
-    orders[:, SAME_ORDER] = tracker.orders > 0
-    orders[:, ITEMS_ORDER] = of_item >= 0
+
+    def orders(index: torch.Tensor) -> torch.Tensor:
+        can = torch.ones((len(index), 4), dtype=torch.bool)
+        can[:, SAME_ORDER] = tracker.orders[index] > 0
+        can[:, ITEMS_ORDER] = of_item[index] >= 0
+        return can
+
     order = choose("order", orders)
     order = torch.where((order == SAME_ORDER) & (tracker.orders == 0), NEW_ORDER, order)
     order = torch.where((order == ITEMS_ORDER) & (of_item < 0), NEW_ORDER, order)
@@ -299,14 +364,24 @@ def _draw_row(
                          torch.where(order == ITEMS_ORDER, of_item, -1)))
     values = torch.zeros((n, len(codec.value_fields)), dtype=torch.int64)
     for k, name in enumerate(codec.value_fields):
-        known = torch.ones((n, codec.fields()[name]), dtype=torch.bool)
-        known[:, SAME] = tracker.values[:, k] > 0
+        size, before = rules.allow[name].shape[1], tracker.values[:, k]
+
+        def known(index: torch.Tensor, size: int = size, before: torch.Tensor = before) -> torch.Tensor:
+            can = torch.ones((len(index), size), dtype=torch.bool)
+            can[:, SAME] = before[index] > 0
+            return can
+
         code = choose(name, known)
-        values[:, k] = torch.where(code == SAME, tracker.values[:, k], (code - SAME).clamp(min=0))
-    label_needs = {f"label:{k}": codec.label_needs(k) for k in codec.labels}
-    possible_label = {n: need[None, :] <= intent[:, None] for n, need in label_needs.items()}
-    drawn = [choose(name, possible_label.get(name)) for name in codec.rest_fields]
-    rest = torch.stack(drawn, 1) if drawn else torch.zeros((n, 0), dtype=torch.int64)
+        values[:, k] = torch.where(code == SAME, before, (code - SAME).clamp(min=0))
+    rest = torch.zeros((n, len(codec.rest_fields)), dtype=torch.int64)
+    for k, name in enumerate(codec.rest_fields):
+        need = rules.label_needs.get(name)
+
+        def labelled(index: torch.Tensor, need: torch.Tensor | None = need) -> torch.Tensor:
+            assert need is not None
+            return need[None, :] <= intent[index][:, None]
+
+        rest[:, k] = choose(name, None if need is None else labelled)
     return Row(gap=gap, event=event, pick=pick, category=category, item=item, order=order, order_number=number, values=values, rest=rest,
                time=time, breaks=breaks, intent=intent)
 

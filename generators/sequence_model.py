@@ -85,7 +85,7 @@ class SequenceGenerator(Generator):
         self._learn(steps, seed=seed, ledger=ledger)
         self.privacy = ledger.statement(sorted(public), ASSUMED_PUBLIC)
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def sample(
         self, users: int, *, seed: int, where: Mapping[str, str] | None = None, rates: Mapping[str, float] | None = None
     ) -> EventLog:
@@ -107,7 +107,7 @@ class SequenceGenerator(Generator):
         sampled = joined(parts, torch.randperm(users, generator=_stream(seed, 5)))
         return self._log(self.codec_, sampled, seed, {"users": users} | {k: v for k, v in (("where", where), ("rates", rates)) if v})
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def part(self, users: int, seed: int, number: int, where: Mapping[str, str] | None = None) -> Sampled:
         """Rows of the `users` users of part `number` (see part_sizes): the same wherever, and beside whatever, it is drawn."""
         return self._rows(users, accept_where(self.codec_, where or {}), _stream(seed, 2, number))
@@ -117,7 +117,7 @@ class SequenceGenerator(Generator):
         sampled = joined(parts)
         return self._log(self.codec_, sampled, seed, {"users": len(sampled.static)} | ({"where": where} if where else {}))
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def continue_log(self, log: EventLog, *, days: float, seed: int) -> EventLog:
         """What the users of `log` do in the `days` after it, under their own ids; other ids are new. Who has left for good has no rows.
 

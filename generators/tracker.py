@@ -29,8 +29,10 @@ SETS: Mapping[str, int] = {
     "view": SEEN, "list": SEEN, "search": SEEN, "wishlist": SEEN, "cart": SEEN | CART, "purchase": SEEN | BOUGHT | EVER,
 }
 CLEARS: Mapping[str, int] = {"uncart": CART, "purchase": CART, "refund": BOUGHT}
-COUNTERS = (("in_session", 16), ("sessions", 16), ("events", 13), ("cart", 8), ("bought", 8), ("left", 12), ("marked", 4),
-            ("time_left", 20), ("pace", 24), ("marks_left", 4), ("pending", 2), ("failed", 6))
+COUNTERS = (("in_session", 16), ("sessions", 16), ("events", 13), ("cart", 8), ("bought", 8), ("left", 24), ("marked", 4),
+            ("time_left", 48), ("pace", 44), ("marks_left", 4), ("pending", 2), ("failed", 6), ("final", 2))
+FEW_LEFT = 8  # rows to come that are told exactly; beyond, and for time, two levels a doubling
+CAPS = torch.tensor([size - 1 for _, size in COUNTERS])
 ID_COUNTS, ID_AGES = 10, 12  # levels of: how many ids of a column the user has had; for how many rows (log scale) the last one
 
 
@@ -55,12 +57,13 @@ class Row:
 class Tracker:
     """State of n users. `features()` is what a model may look at before the next row.
 
-    `sets`, `clears`, `needs` (n_events + 1,) int64: flags that an event sets, clears and needs on its item.
+    `sets`, `clears`, `needs` (n_events + 1,) int64: flags that an event sets, clears and needs on its item. `planned`: is the last
+    session apart, with `last_rows` rows from `last_start` on? Then what is 'left' is left before it, until it has begun.
     """
 
     def __init__(self, n: int, *, sets: torch.Tensor, clears: torch.Tensor, needs: torch.Tensor, values: torch.Tensor, n_rest: int,
                  length: torch.Tensor, until: torch.Tensor, marks: torch.Tensor, fails: torch.Tensor, n_ids: int,
-                 labels: list[int]) -> None:
+                 labels: list[int], last_rows: torch.Tensor, last_start: torch.Tensor, planned: bool) -> None:
         self.sets, self.clears, self.needs = sets, clears, needs
         self.item = torch.zeros((n, POOL), dtype=torch.int64)
         self.flags = torch.zeros((n, POOL), dtype=torch.int64)
@@ -69,7 +72,9 @@ class Tracker:
         self.until = until.clone()                             # (n,) ms: when the last of them is to be
         self.time = until.clone()                              # (n,) ms of the last row
         self.marks = marks.clone()                             # (n,): how many sessions with an intent the user is to have
-        self.fails, self.labels = fails, labels
+        self.fails, self.labels, self.planned = fails, labels, planned
+        self.last_rows = last_rows.clone()                     # (n,): rows of the last of several sessions, 0 = it is the only one
+        self.last_start = last_start.clone()                   # (n,) ms: when it is to begin
         self.id_count = torch.zeros((n, n_ids), dtype=torch.int64)
         self.id_age = torch.zeros((n, n_ids), dtype=torch.int64)
         self.orders = torch.zeros(n, dtype=torch.int64)
@@ -80,7 +85,7 @@ class Tracker:
         self.row = torch.zeros((n, 6), dtype=torch.int64)      # gap, event, pick, category, order, intent: codes + 1, 0 = start
 
     _STATE = ("item", "flags", "order_of", "orders", "last_order", "values", "rest", "counts", "row", "length", "until", "time", "marks",
-              "id_count", "id_age")
+              "last_rows", "last_start", "id_count", "id_age")
 
     def __len__(self) -> int:
         return len(self.orders)
@@ -92,22 +97,22 @@ class Tracker:
 
     def features(self) -> torch.Tensor:
         """(n, F) int64: last row, the three last items, last values, the other fields, counters. See Codec.feature_sizes."""
-        caps = torch.tensor([size - 1 for _, size in COUNTERS])
         counts = self.counts.clone()
         left = self.left()
-        seconds = (self.until - self.time).clamp(min=0).to(torch.float64) / 1000
-        pace = 2 * torch.log2((left + 1) / (seconds / 3600 + 0.05)) + 14  # rows an hour that are still to come
+        target = self.target()
+        seconds = (target - self.time).clamp(min=0).to(torch.float64) / 1000
+        pace = 2 * torch.log2((left + 1) / (seconds / 3600 + 0.05)) + 30  # rows an hour that are still to come
         counts[:, 2], counts[:, 8] = torch.log2(counts[:, 2].double() + 1).ceil().long(), pace.clamp(min=1).ceil().long()  # log scales
-        counts[:, 5], counts[:, 7] = rows_level(left), time_level(self.until - self.time)
+        counts[:, 5], counts[:, 7] = rows_level(left), time_level(target - self.time)
         counts[:, 7:9] *= counts[:, 2:3] > 0  # before the first row there is no time to count from
-        counts[:, 9] = self.marks_left()
+        counts[:, 9], counts[:, 12] = self.marks_left(), self.final().long()
         age = torch.log2(self.id_age.double() + 1).ceil().long()
-        return torch.cat([self.row, self.item[:, :3], self.values, self.rest, torch.minimum(counts, caps),
+        return torch.cat([self.row, self.item[:, :3], self.values, self.rest, torch.minimum(counts, CAPS),
                           self.id_count.clamp(max=ID_COUNTS - 1), age.clamp(max=ID_AGES - 1)], 1)
 
     def left(self) -> torch.Tensor:
-        """(n,) rows that are still to come."""
-        return (self.length - self.counts[:, 2]).clamp(min=0)
+        """(n,) rows that are still to come: before the last session, or in it."""
+        return (self.length - self.counts[:, 2] - torch.where(self.final(), 0, self.last_rows)).clamp(min=0)
 
     def marks_left(self) -> torch.Tensor:
         """(n,) sessions with an intent that are still to come."""
@@ -116,6 +121,14 @@ class Tracker:
     def pending(self) -> torch.Tensor:
         """(n,) bool: the session has an intent, and no row of it has a label yet."""
         return self.counts[:, 10] > 0
+
+    def final(self) -> torch.Tensor:
+        """(n,) bool: has the user's last session begun? Always, where it is not planned apart."""
+        return (self.counts[:, 12] > 0) | (self.last_rows == 0) if self.planned else torch.ones(len(self), dtype=torch.bool)
+
+    def target(self) -> torch.Tensor:
+        """(n,) ms: when the last session is to begin; once it has, when it is to end."""
+        return torch.where(self.final(), self.until, self.last_start)
 
     def intent(self) -> torch.Tensor:
         """(n,) intent of the session that the last row belongs to, 0 = none."""
@@ -143,6 +156,13 @@ class Tracker:
         rank = torch.where(found, rank, torch.where(bound, RANKS - 1, RANKS))
         rank = torch.where(bound, rank.clamp(max=RANKS - 1), rank)
         return torch.where(item == 0, NO_ITEM, torch.where(rank < RANKS, COPY + rank, FRESH))
+
+    def known(self, event: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+        """(n, RANKS) items of users `index` (n,) that `event` (n,) takes as copies, never as fresh ones; 0 where there are fewer."""
+        eligible = ((self.flags[index] & self.needs[event][:, None]) == self.needs[event][:, None]) & (self.item[index] > 0)
+        rank = torch.where(eligible, eligible.cumsum(1) - 1, RANKS).clamp(max=RANKS)
+        out = torch.zeros((len(index), RANKS + 1), dtype=torch.int64)
+        return out.scatter_(1, rank, self.item[index])[:, :RANKS]
 
     def picks(self, event: torch.Tensor) -> torch.Tensor:
         """(n, PICKS) bool: picks that are possible for `event`."""
@@ -177,6 +197,7 @@ class Tracker:
         self.time = row.time
         first = self.counts[:, 2] == 0
         begins = row.breaks | first
+        final = self.final() | (row.breaks & (self.counts[:, 2] >= self.length - self.last_rows))
         filled = self.item > 0
         labelled = (row.rest[:, self.labels] > 0).any(1)
         pending = torch.where(begins, row.intent > 0, self.pending()) & ~labelled
@@ -188,7 +209,7 @@ class Tracker:
             torch.where(begins, 1, self.counts[:, 0] + 1), self.counts[:, 1] + begins.long(), self.counts[:, 2] + 1,
             ((self.flags & CART > 0) & filled).sum(1), ((self.flags & EVER > 0) & filled).sum(1),
             self.counts[:, 5], self.counts[:, 6] + (begins & (row.intent > 0)).long(), self.counts[:, 7], self.counts[:, 8],
-            self.counts[:, 9], pending.long(), failed,
+            self.counts[:, 9], pending.long(), failed, final.long(),
         ], 1)
 
     def _least_needed(self) -> torch.Tensor:
@@ -219,12 +240,32 @@ class Tracker:
 
 def rows_level(left: torch.Tensor) -> torch.Tensor:
     """(n,) level of the counter 'left' for (n,) rows to come."""
-    return torch.log2(left.double() + 1).ceil().long().clamp(max=dict(COUNTERS)["left"] - 1)
+    many = FEW_LEFT + (2 * torch.log2(left.clamp(min=1).double() / FEW_LEFT)).ceil().long()
+    return torch.where(left <= FEW_LEFT, left, many).clamp(max=dict(COUNTERS)["left"] - 1)
+
+
+def least_rows() -> torch.Tensor:
+    """(levels,) the least rows to come that have each level of 'left'."""
+    rows = torch.arange(4_096)
+    return torch.searchsorted(rows_level(rows), torch.arange(dict(COUNTERS)["left"]))
 
 
 def time_level(ms: torch.Tensor) -> torch.Tensor:
     """(n,) level of the counter 'time_left' for (n,) ms to come."""
-    return torch.log2(ms.clamp(min=0).double() / 15_000 + 1).ceil().long().clamp(max=dict(COUNTERS)["time_left"] - 1)
+    return (2 * torch.log2(ms.clamp(min=0).double() / 15_000 + 1)).ceil().long().clamp(max=dict(COUNTERS)["time_left"] - 1)
+
+
+def time_of(level: torch.Tensor) -> torch.Tensor:
+    """(n,) ms: the most that have the level `level` (n,), see time_level."""
+    return (15_000 * (2 ** (level / 2) - 1)).long()
+
+
+def unseen(can: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    """(n, width) bool: `can` without the columns `known` (n, k), which may lie outside; where nothing is left, `can` itself."""
+    width = can.shape[1]
+    inside = (known >= 0) & (known < width)
+    left = torch.cat([can, can[:, :1]], 1).scatter(1, torch.where(inside, known, width), False)[:, :width]
+    return torch.where(left.any(1, keepdim=True), left, can)
 
 
 def feature_sizes(*, gaps: int, intents: int, events: int, categories: int, items: int, values: list[int],

@@ -22,6 +22,7 @@ from .encoding import Steps
 from .network import RowNet, open_fields
 from .tracker import CATEGORY_COLUMN, INTENT_COLUMN
 
+HELD_USERS = 20  # users that can say when to stop
 WARM_UP = 0.1  # share of the updates in which the learning rate rises
 HEARD = 0.1    # share of the loss that sessions with an intent have at least: there are few, and they matter
 
@@ -54,6 +55,7 @@ class Batch:
     target: torch.Tensor    # (R, T, n_fields), -1 = not asked
     mask: torch.Tensor      # (R, T) bool: is there a step?
     owner: torch.Tensor     # (R,) row of the user in `static`
+    known: torch.Tensor     # (R, T, RANKS), see Steps
     static: torch.Tensor    # (B, S)
     length: torch.Tensor    # (B,) steps of the user
 
@@ -70,8 +72,8 @@ def make_batch(steps: Steps, users: np.ndarray, window: int) -> Batch:
     mask = np.arange(at.shape[1])[None, :] < size[:, None]
     index = torch.from_numpy(np.where(mask, at, start[:, None]))
     target = steps.target[index].masked_fill(~torch.from_numpy(mask)[..., None], -1)
-    return Batch(steps.features[index], steps.clock[index], target, torch.from_numpy(mask), torch.from_numpy(owner), steps.static[users],
-                 torch.from_numpy(lengths))
+    return Batch(steps.features[index], steps.clock[index], target, torch.from_numpy(mask), torch.from_numpy(owner), steps.known[index],
+                 steps.static[users], torch.from_numpy(lengths))
 
 
 def batches(steps: Steps, plan: Plan, rng: np.random.Generator) -> Iterator[np.ndarray]:
@@ -104,16 +106,16 @@ def latent_of(net: RowNet, batch: Batch, plan: Plan, generator: torch.Generator)
 
 def losses(net: RowNet, batch: Batch, z: torch.Tensor, fields: dict[str, torch.Tensor], names: tuple[str, ...], start: np.ndarray,
            keep: torch.Tensor | None, emphasis: float = 1.0) -> torch.Tensor:
-    """(R,) summed negative log likelihood in nats of each window; the statics count with the first window of a user.
+    """(R,) summed negative log likelihood in nats of each window.
 
+    Where gradients are wanted user by user the statics count with a user's first window; elsewhere they have a training of their own.
     What is drawn given an intent, or given that one is to come, counts `emphasis` times (not where gradients are wanted user by user).
     """
     condition = net.condition(z, batch.static)[batch.owner]
     states = net.states(batch.features, condition, keep)          # (R, T, D)
-    total = _static_loss(net, batch.static, z)
-    total = torch.cat([total, torch.zeros(len(batch.owner) - len(total))])
-    return total + (_whole_rows(net, states, batch, names, start) if net.per_user
-                    else _open_rows(net, states, batch, fields, names, start, emphasis))
+    if not net.per_user:
+        return _open_rows(net, states, batch, fields, names, start, emphasis)
+    return _static_loss(net, batch.static, z) + _whole_rows(net, states, batch, names, start)
 
 
 def _static_loss(net: RowNet, static: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
@@ -121,8 +123,7 @@ def _static_loss(net: RowNet, static: torch.Tensor, z: torch.Tensor) -> torch.Te
     for k in range(static.shape[1]):
         logits, hidden = net.static_logits(z, k, hidden)
         total = total + F.cross_entropy(logits, static[:, k], reduction="none")
-        if k < len(net.static_embeds):
-            hidden = hidden + net.static_embeds[k](static[:, k])
+        hidden = net.told_static(hidden, k, static[:, k])
     return total
 
 
@@ -140,7 +141,8 @@ def _open_rows(net: RowNet, states: torch.Tensor, batch: Batch, fields: dict[str
         code = target[:, k]
         if name == "item":
             if net.n_items > 1:
-                total = total + _item_loss(net, u, code, window, len(batch.owner), start, weight)
+                static = batch.static[batch.owner][window]
+                total = total + _item_loss(net, u, code, features, static, batch.known[batch.mask], window, len(batch.owner), start, weight)
             continue
         asked = code >= 0
         if name in fields:
@@ -186,9 +188,9 @@ def told_intent(drawn: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
     return torch.where(drawn >= 0, drawn, (features[..., INTENT_COLUMN] - 1).clamp(min=0))
 
 
-def _item_loss(net: RowNet, u: torch.Tensor, code: torch.Tensor, window: torch.Tensor, n: int, start: np.ndarray,
-               weight: torch.Tensor) -> torch.Tensor:
-    """(n,) loss of fresh items within their categories; one matrix product a category."""
+def _item_loss(net: RowNet, u: torch.Tensor, code: torch.Tensor, features: torch.Tensor, static: torch.Tensor, known: torch.Tensor,
+               window: torch.Tensor, n: int, start: np.ndarray, weight: torch.Tensor) -> torch.Tensor:
+    """(n,) loss of fresh items within their categories, among those that would not be copies; one matrix product a category."""
     rows = torch.nonzero(code > 0)[:, 0]
     total = torch.zeros(n)
     if len(rows) == 0:
@@ -196,13 +198,16 @@ def _item_loss(net: RowNet, u: torch.Tensor, code: torch.Tensor, window: torch.T
     category = torch.from_numpy(np.searchsorted(start, code[rows].numpy(), side="right") - 1)
     order = torch.argsort(category, stable=True)
     rows, category = rows[order], category[order]
-    query = net.item_query(u[rows])
+    query, weights = net.item_query(u[rows]), net.item_weight()
+    kin = net.kinship(u[rows], features[rows], static[rows]) if net.traits.shape[1] else None
     present, counts = torch.unique_consecutive(category, return_counts=True)
-    parts = []
-    for c, q, target in zip(present.tolist(), query.split(counts.tolist()), code[rows].split(counts.tolist()), strict=True):
-        first, stop = int(start[c]), int(start[c + 1])
-        logits = F.linear(q, net.item_head.weight[first:stop], net.item_head.bias[first:stop])
-        parts.append(F.cross_entropy(logits, target - first, reduction="none"))
+    shut = u.new_zeros((len(rows), net.n_items)).scatter_(1, known[rows].long(), -1e9)  # known 0 falls on 'no item'
+    parts, at = [], 0
+    for c, size in zip(present.tolist(), counts.tolist(), strict=True):
+        first, stop, mine = int(start[c]), int(start[c + 1]), slice(at, at + size)
+        logits = net.item_logits(query[mine], None if kin is None else kin[mine], weights, first, stop)
+        parts.append(F.cross_entropy(logits + shut[mine, first:stop], code[rows[mine]] - first, reduction="none"))
+        at += size
     return total.index_add(0, window[rows], torch.cat(parts) * weight[rows])
 
 
@@ -257,6 +262,7 @@ def train(net: RowNet, codec: Codec, steps: Steps, plan: Plan, *, seed: int) -> 
     n_updates = sum(map(len, schedule))
     done, history = 0, []
     net.train()
+    weights = list(net.parameters())  # walking all modules takes as long as a layer
     for epoch in track(schedule, "training", total=len(schedule)):
         total, count = 0.0, 0
         for users in epoch:
@@ -269,12 +275,51 @@ def train(net: RowNet, codec: Codec, steps: Steps, plan: Plan, *, seed: int) -> 
             n = int(batch.mask.sum())
             optimizer.zero_grad(set_to_none=True)
             (loss / n).backward()
-            nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+            nn.utils.clip_grad_norm_(weights, 1.0)
             optimizer.step()
             total, count, done = total + float(loss.detach()), count + n, done + 1
         history.append(total / max(count, 1))
     net.eval()
     return history
+
+
+def train_statics(net: RowNet, static: torch.Tensor, z: torch.Tensor, *, seed: int, most: int = 1_000, batch: int = 256) -> float:
+    """Go on training what draws the static codes, on users alone; returns nats a user of those held out (NaN where there are too few).
+
+    `static` (n_users, S) codes, `z` (n_users, Z) latents. A user is one row here and many in `train`, which therefore hardly
+    learns how stay, length and the others hang together. A tenth of the users says when to stop; the best weights are kept.
+    """
+    rng = np.random.default_rng([seed, 13])
+    weights = [p for part in net.static_parts() for p in part.parameters()]
+    order = torch.from_numpy(rng.permutation(len(static)))
+    held, learnt = order[:len(order) // 10], order[len(order) // 10:]
+    if len(held) < HELD_USERS:
+        held, learnt, most = order[:0], order, 200
+    optimizer = torch.optim.Adam(weights, lr=2e-3, fused=True)
+    best, lowest, worse = [p.detach().clone() for p in weights], float("nan"), 0
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed + 2)  # of the dropout
+        for update in range(most):
+            users = learnt[torch.from_numpy(rng.integers(len(learnt), size=min(batch, len(learnt))))]
+            net.static_dropout = 0.3
+            loss = _static_loss(net, static[users], z[users]).mean()
+            net.static_dropout = 0.0
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            if len(held) and update % 25 == 24:
+                with torch.no_grad():
+                    now = float(_static_loss(net, static[held], z[held]).mean())
+                worse = worse + 1 if now >= lowest else 0
+                if not worse:
+                    best, lowest = [p.detach().clone() for p in weights], now
+                if worse == 8:
+                    break
+    if len(held):
+        with torch.no_grad():
+            for p, kept in zip(weights, best, strict=True):
+                p.copy_(kept)
+    return lowest
 
 
 def epochs_of(plan: Plan, steps: Steps) -> int:

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-import torch
 
 from eventlog import EventLog
 
 from .codec import INTENT, Codec
 from .encoding import Steps
-from .tracker import BOUGHT, CART, CLEARS, COUNTERS, EVENT_COLUMN, EVER, SEEN, SETS, time_level
+from .tracker import BOUGHT, CART, CLEARS, COUNTERS, EVENT_COLUMN, EVER, SEEN, SETS, least_rows, time_level
 
 # Role -> flags that its item may have to carry, strictest first; the first that the log never violates is enforced.
 CANDIDATES = {"cart": (SEEN,), "wishlist": (SEEN,), "uncart": (CART,), "purchase": (CART, SEEN),
@@ -66,14 +65,18 @@ def learn_pace(codec: Codec, steps: Steps, *, private: bool) -> None:
     """The least time in which so many rows were ever done, but for one step in a thousand; under a budget, two seconds each."""
     sizes = dict(COUNTERS)
     if private:
-        codec.least_time = time_level(2_000 * 2 ** (torch.arange(sizes["left"]) - 1).clamp(min=0)).tolist()
+        codec.least_time = time_level(2_000 * least_rows()).tolist()
         return
-    left, time = (steps.features[:, codec.counter_column(n)].numpy() for n in ("left", "time_left"))
-    table = np.zeros((sizes["left"], sizes["time_left"]))
+    left, time, final = (steps.features[:, codec.counter_column(n)].numpy() for n in ("left", "time_left", "final"))
     inside = steps.features[:, EVENT_COLUMN].numpy() > 0
-    np.add.at(table, (left[inside], time[inside]), 1.0)
-    codec.least_time = (table.cumsum(1) <= 0.001 * table.sum(1, keepdims=True)).sum(1).clip(max=sizes["time_left"] - 1).tolist()
-    codec.least_time = [t if n else 0 for t, n in zip(codec.least_time, table.sum(1), strict=True)]
+
+    def least(rows: np.ndarray, share: float) -> list[int]:
+        table = np.zeros((sizes["left"], sizes["time_left"]))
+        np.add.at(table, (left[rows], time[rows]), 1.0)
+        level = (table.cumsum(1) <= share * table.sum(1, keepdims=True)).sum(1).clip(max=sizes["time_left"] - 1)
+        return np.where(table.sum(1) > 0, level, 0).tolist()
+
+    codec.least_time, codec.last_time = least(inside, 0.001), least(inside & (final > 0), 0.05)
 
 
 def learn_masks(codec: Codec, steps: Steps, *, private: bool) -> None:

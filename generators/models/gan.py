@@ -23,7 +23,7 @@ from generators.encoding import Steps
 from generators.models.vae import Vae, posterior_draws
 from generators.privacy import Ledger
 from generators.private_training import noise_left, optimizer_of, private_steps, sampling_rate, train_privately
-from generators.training import train
+from generators.training import train, train_statics
 
 PENALTY = 10.0       # weight of the gradient penalty, as in Gulrajani et al.
 BETAS = (0.0, 0.9)   # of Adam: no momentum, for the other player moves too (Gulrajani et al., section 4)
@@ -58,6 +58,7 @@ class Gan(Vae):
         else:
             train(self.net_, self.codec_, steps, self.plan, seed=seed)
             real = torch.from_numpy(posterior_draws(self.net_, steps, self.plan, seed=seed))
+            train_statics(self.net_, steps.static, real, seed=seed)
             self.maker_, self.distances_ = self._play(real, seed=seed)
         generator = torch.Generator().manual_seed(seed * 1_000_003 + 9)
         self.net_.calibrate(self._latents(8192, generator), self.static_marginals_, generator)

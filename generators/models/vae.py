@@ -21,7 +21,7 @@ from generators.network import Layer, NetRows, RowNet
 from generators.privacy import Ledger
 from generators.private_training import noise_left, private_steps, sampling_rate, train_privately
 from generators.sequence_model import SequenceGenerator
-from generators.training import Plan, batches, latent_of, make_batch, train
+from generators.training import Plan, batches, latent_of, make_batch, train, train_statics
 
 
 class Vae(SequenceGenerator):
@@ -62,7 +62,9 @@ class Vae(SequenceGenerator):
             self.prior_ = standard_normal(self.latent)
         else:
             train(self.net_, self.codec_, steps, self.plan, seed=seed)
-            self.prior_ = fit_prior(posterior_draws(self.net_, steps, self.plan, seed=seed), self.components, seed=seed)
+            draws = posterior_draws(self.net_, steps, self.plan, seed=seed)
+            train_statics(self.net_, steps.static, torch.from_numpy(draws), seed=seed)
+            self.prior_ = fit_prior(draws, self.components, seed=seed)
         generator = torch.Generator().manual_seed(seed * 1_000_003 + 7)
         self.net_.calibrate(self._latents(8192, generator), self.static_marginals_, generator)
 

@@ -36,6 +36,10 @@ def test_only_users_of_the_kind_asked_for(fitted: Generator) -> None:
     assert twin.manifest["where"] == {"country": "DE"}
 
 
+def test_users_can_be_asked_for_by_what_they_like(fitted: Generator) -> None:
+    assert fitted.sample(30, seed=1, where={"favourite category": "c3"}).events["user_id"].nunique() == 30
+
+
 def test_a_rate_of_nothing_and_a_rate_that_is_set(log: EventLog) -> None:
     model = generators.fit(log, model="markov", seed=1)
     for rate in (0.0, 0.05, 0.15, 0.3):

@@ -53,6 +53,21 @@ def test_a_saved_generator_samples_the_same_and_holds_no_raw_user(fitted: Genera
     assert {p.suffix for p in (tmp_path / "model").iterdir()} == {".json", ".safetensors"}
 
 
+def test_users_stay_to_the_end_that_was_drawn_for_them(fitted: Generator, log: EventLog) -> None:
+    """Not past the span, whose end would then be crowded; and the last session is no afterthought of a single row."""
+    def shares(of: EventLog) -> tuple[float, float]:
+        events = of.events.assign(user_id=of.events["user_id"].astype(str))
+        gap = events.groupby("user_id")["timestamp"].diff().dt.total_seconds()
+        last = ~events["user_id"].duplicated(keep="last")
+        several = events["user_id"].map(events.groupby("user_id").size()) > 5
+        at_the_end = (of.span[1] - events["timestamp"][last]).dt.total_seconds() < 60
+        return float((gap[last & several] > 1_800).mean()), float(at_the_end.mean())
+
+    (real, _), (made, crowded) = shares(log), shares(fitted.sample(200, seed=3))
+    assert abs(made - real) < 0.15
+    assert crowded < 0.03
+
+
 def test_without_epsilon_nothing_is_claimed(fitted: Generator) -> None:
     assert fitted.privacy["epsilon"] is None
     assert "No privacy is proved" in fitted.sample(5, seed=1).manifest["privacy"]["statement"]
