@@ -113,6 +113,11 @@ class Clock:
             can[:, 0] |= ~can[:, 1:].any(1)
         return can
 
+    def leaves(self, room: torch.Tensor, needed: torch.Tensor) -> torch.Tensor:
+        """(n, codes of breaks) bool: of `room` (n,) ms, does the break leave `needed` (n,) ms?"""
+        out: torch.Tensor = self._ends[0, self.within.size:][None, :] * 1000 <= (room - needed)[:, None]
+        return out
+
     def move(
         self, time: torch.Tensor, code: torch.Tensor, until: torch.Tensor, meets: torch.Tensor, generator: torch.Generator,
         after: torch.Tensor | None = None,

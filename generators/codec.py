@@ -71,6 +71,7 @@ class Codec:
     allow_next: np.ndarray = field(default_factory=lambda: np.ones((0, 2, 0), dtype=bool))  # (event + 1, break, event)
     least_time: list[int] = field(default_factory=list)         # level of rows to come -> the least level of time that they took
     last_time: list[int] = field(default_factory=list)          # the same in last sessions, of all but one in twenty
+    fast_time: list[int] = field(default_factory=list)          # the same before last sessions, of all but one in fifty
     max_rows: int = 1024
     not_learnt: list[str] = field(default_factory=list)
     carried: dict[str, Any] = field(default_factory=dict)       # of the manifest: roles, currency
@@ -196,7 +197,8 @@ class Codec:
             "delays": {k: [b.to_json(), p.tolist()] for k, (b, p) in self.delays.items()}, "needs": self.needs, "flags": self.flags,
             "sessionless": self.sessionless, "allow": {k: a.astype(int).tolist() for k, a in self.allow.items()},
             "allow_next": self.allow_next.astype(int).tolist(),
-            "least_time": self.least_time, "last_time": self.last_time, "max_rows": self.max_rows,
+            "least_time": self.least_time, "last_time": self.last_time, "fast_time": self.fast_time,
+            "max_rows": self.max_rows,
             "not_learnt": self.not_learnt, "carried": self.carried,
         }
 
@@ -220,5 +222,6 @@ class Codec:
             flags=dict(data["flags"]), sessionless=list(data["sessionless"]),
             allow={k: np.array(a, dtype=bool) for k, a in data["allow"].items()}, allow_next=np.array(data["allow_next"], dtype=bool),
             least_time=[int(t) for t in data["least_time"]],
-            last_time=[int(t) for t in data["last_time"]], max_rows=int(data["max_rows"]),
+            last_time=[int(t) for t in data["last_time"]],
+            fast_time=[int(t) for t in data["fast_time"]], max_rows=int(data["max_rows"]),
             not_learnt=list(data["not_learnt"]), carried=dict(data["carried"]))

@@ -95,6 +95,7 @@ class RowNet(nn.Module):
     traits: torch.Tensor         # (n_items, A): category and other attributes of each item, places in one table
     static_offset: torch.Tensor  # (S,)
     clock_offset: torch.Tensor   # (3,)
+    stays: torch.Tensor          # (arrival codes, stay codes) bool: see Codec.stays
     cycle: torch.Tensor          # (1 + WEEK_HOURS, gap codes); row 0 = no hour yet
     static_bias: torch.Tensor    # (all codes of static fields,)
     static_dropout = 0.0         # of what static codes are drawn from
@@ -141,6 +142,7 @@ class RowNet(nn.Module):
         self.static_hidden = nn.Linear(max(latent, 1), width)
         # What the marginals of the static fields lack when latents come from the prior; zero unless `calibrate` was called.
         self.register_buffer("static_bias", torch.zeros(sum(statics)))
+        self.register_buffer("stays", codec.stays(torch.arange(codec.statics[ARRIVAL].size)), persistent=False)  # (arrivals, stays) bool
         self.static_heads = nn.ModuleList(nn.Linear(width, s) for s in statics)
         self.static_embeds = nn.ModuleList(nn.Embedding(s, width) for s in statics[:-1])
         # Codes of a number are in order: near ones share bumps, for there are few users to a code.
@@ -253,15 +255,18 @@ class RowNet(nn.Module):
     @torch.no_grad()
     def calibrate(self, z: torch.Tensor, marginals: list[np.ndarray], generator: torch.Generator, *, rounds: int = 20) -> None:
         """Fit `static_bias` so that latents `z` (n, Z) of the prior give `marginals`, (codes,) shares of each static field."""
-        hidden = None
+        hidden, code = None, torch.zeros(len(z), dtype=torch.int64)
         for k in range(len(self.static_heads)):
             logits, hidden = self.static_logits(z, k, hidden)
+            if self.static_names[k] == STAY:
+                logits = logits.masked_fill(~self.stays[code], -torch.inf)  # the arrival is the field before
             wanted = torch.from_numpy(marginals[k]).float()
             bias = self.bias_of(k)  # a view
             for _ in range(rounds):
                 share = torch.softmax(logits + bias, 1).mean(0)
                 bias += torch.where(wanted > 0, torch.log((wanted + 1e-9) / (share + 1e-9)), -20.0 - bias)
-            hidden = self.told_static(hidden, k, torch.multinomial(torch.softmax(logits + bias, 1), 1, generator=generator)[:, 0])
+            code = torch.multinomial(torch.softmax(logits + bias, 1), 1, generator=generator)[:, 0]
+            hidden = self.told_static(hidden, k, code)
 
     def head(self, name: str, u: torch.Tensor) -> torch.Tensor:
         """Logits of a field from the row's state."""
@@ -313,6 +318,9 @@ class NetRows:
         self.codec, self.net, self.latents = codec, net, latents
         self.open = open_fields(codec)
         self.item_weight = net.item_weight() if net.n_items > 1 else torch.zeros((1, net.width))
+        # The weights themselves: calling a module costs as much as its product where few users are left.
+        self.heads = {n: (net.heads[_key(n)].weight, net.heads[_key(n)].bias) for n in net.sizes if _key(n) in net.heads}
+        self.told = {n: net.chosen[_key(n)].weight for n in net.sizes if _key(n) in net.chosen}
 
     def begin(self, users: int, generator: torch.Generator, allowed: list[torch.Tensor] | None = None) -> torch.Tensor:
         """See RowModel. `latents(users, generator)` gives (users, Z)."""
@@ -327,7 +335,7 @@ class NetRows:
             if logits.shape[1] > 1 and self.net.static_names[k] in (ARRIVAL, STAY, LENGTH, MARKS, LAST_ROWS, LAST_STAY):
                 logits[:, 0] = -torch.inf
             if allowed is None and self.net.static_names[k] == STAY:
-                logits = logits.masked_fill(~self.codec.stays(codes[self.net.static_names.index(ARRIVAL)]), -torch.inf)
+                logits = logits.masked_fill(~self.net.stays[codes[-1]], -torch.inf)
             codes.append(draw(logits, None if allowed is None else allowed[k], generator))
             hidden = self.net.told_static(hidden, k, codes[-1])
         static = torch.stack(codes, 1)
@@ -348,7 +356,7 @@ class NetRows:
 
     def logits(self, name: str, index: torch.Tensor) -> torch.Tensor:
         """See RowModel."""
-        logits = self.net.head(name, self.u[index])
+        logits = F.linear(torch.relu(self.u[index]), *self.heads[name])  # type: ignore[arg-type]
         return logits + self.net.cycle_of(self.features[index]) if name == "gap" else logits
 
     def item_logits(self, category: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
@@ -374,8 +382,8 @@ class NetRows:
             self.event = code
         if name == "item":
             return
-        added = self.net.chosen_embedding(name, code)
-        if added is not None:
+        if name in self.told:
+            added = self.told[name][code]
             if name in self.open:
                 added = added * self.open[name][self.event][:, None]
             self.u = self.u + added

@@ -152,6 +152,9 @@ def sample_rows(
             after = None if given is None else torch.where(given.rows[who] == t, given.now, 0)
             final, target = tracker.final(), tracker.target()
             can = codec.clock.fits(time, target, left, tracker.pending(), final if codec.plans_last else None, after)
+            if codec.plans_last:  # nobody takes a break after which they would have to be faster than almost anyone was
+                needed = time_of(torch.tensor(codec.fast_time)[rows_level((left - 1).clamp(min=0))])
+                can[:, codec.clock.within.size:] &= (final | (left == 0))[:, None] | codec.clock.leaves(target - time, needed)
             can[ends, 1:], can[ends, 0] = False, True
             gap = draw(model.logits("gap", everyone), can, generator)
             past = Past.at(given, who, t, codec)

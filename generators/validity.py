@@ -77,6 +77,7 @@ def learn_pace(codec: Codec, steps: Steps, *, private: bool) -> None:
         return np.where(table.sum(1) > 0, level, 0).tolist()
 
     codec.least_time, codec.last_time = least(inside, 0.001), least(inside & (final > 0), 0.05)
+    codec.fast_time = least(inside & (final == 0), 0.02)
 
 
 def learn_masks(codec: Codec, steps: Steps, *, private: bool) -> None:
