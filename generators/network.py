@@ -320,7 +320,7 @@ class NetRows:
         self.item_weight = net.item_weight() if net.n_items > 1 else torch.zeros((1, net.width))
         # The weights themselves: calling a module costs as much as its product where few users are left.
         self.heads = {n: (net.heads[_key(n)].weight, net.heads[_key(n)].bias) for n in net.sizes if _key(n) in net.heads}
-        self.told = {n: net.chosen[_key(n)].weight for n in net.sizes if _key(n) in net.chosen}
+        self.told: dict[str, Any] = {n: net.chosen[_key(n)].weight for n in net.sizes if _key(n) in net.chosen}
 
     def begin(self, users: int, generator: torch.Generator, allowed: list[torch.Tensor] | None = None) -> torch.Tensor:
         """See RowModel. `latents(users, generator)` gives (users, Z)."""
