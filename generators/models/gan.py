@@ -36,7 +36,7 @@ class Gan(Vae):
     """
 
     def __init__(
-        self, *, turns: int = 1_500, critic_steps: int = 4, players_width: int = 128, players_batch: int = 256, players_rate: float = 3e-4,
+        self, *, turns: int = 800, critic_steps: int = 4, players_width: int = 128, players_batch: int = 256, players_rate: float = 3e-4,
         private_turns: int = 100, **autoencoder: Any,
     ) -> None:
         super().__init__(**autoencoder)
