@@ -26,7 +26,7 @@ from .sessions import HONEST, NOTES, OFFERS, ORDERS, ROWS, SESSIONS, SHOWN, STOL
 from .shoppers import Population
 from .world import DAY, World
 
-COHORT = 128  # shoppers whose planned visits one process keeps
+COHORT = 1_024  # shoppers whose planned visits one process keeps
 
 
 @dataclass

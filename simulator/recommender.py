@@ -65,7 +65,8 @@ class Recommender:
 
         slate, variants, n = scenario.sessions.slate, scenario.recommender.variants, len(world.query_pool)
         self.explored = np.arange(variants) < round(scenario.recommender.explore * variants)
-        self.items = np.full(((n * PAGES + 1) * variants + len(self.beside) * ITEM_VARIANTS, slate), -1, dtype=np.int32)
+        self.places = np.full(((n * PAGES + 1) * variants + len(self.beside) * ITEM_VARIANTS, slate), -1, dtype=np.int32)
+        self.items = self.places.copy()  # `places` are those of the items in the pools that they were ranked from
         policy = [np.tile(np.repeat(np.where(self.explored, EXPLORE, SEARCH), PAGES), n), np.where(self.explored, EXPLORE, TRENDING),
                   np.repeat([SIMILAR, COMPLEMENT], world.n_items * ITEM_VARIANTS)]
         self.policy = np.concatenate(policy).astype(np.int8)
@@ -84,14 +85,15 @@ class Recommender:
         score = np.where(world.launched <= day, np.log(self.interest + FEW), -np.inf).astype(np.float32)
         n, variants, slate = len(world.query_pool), setting.variants, self.scenario.sessions.slate
         period = day // setting.refresh_days
-        results = self.items[: n * variants * PAGES].reshape(n, variants, PAGES * slate)
-        front = self.items[n * variants * PAGES:(n * PAGES + 1) * variants].reshape(1, variants, slate)
+        fronts, besides = n * variants * PAGES, (n * PAGES + 1) * variants  # where they begin
+        results, front, slates = ([part.reshape(shape) for part in (self.items[span], self.places[span])] for span, shape in (
+            (slice(0, fronts), (n, variants, PAGES * slate)), (slice(fronts, besides), (1, variants, slate)),
+            (slice(besides, None), (-1, ITEM_VARIANTS, slate))))
         everything = np.arange(world.n_items, dtype=np.int32)[None]
-        _rank(results, world.query_pool, RESULT * score, self.explored, setting.noise, self._stream(0, period), self.gumbel)
-        _rank(front, everything, TREND * score, self.explored, setting.noise, self._stream(1, period), self.gumbel)
-        slates = self.items[(n * PAGES + 1) * variants:].reshape(-1, ITEM_VARIANTS, slate)
-        rebuilt = np.arange(day % setting.refresh_days if day else 0, len(slates), setting.refresh_days if day else 1)
-        _rank_beside(slates, rebuilt, self.beside, self.closeness, self.together, score, 0.7 * setting.noise, self._stream(2, 0),
+        _rank(*results, world.query_pool, RESULT * score, self.explored, setting.noise, self._stream(0, period), self.gumbel)
+        _rank(*front, everything, TREND * score, self.explored, setting.noise, self._stream(1, period), self.gumbel)
+        rebuilt = np.arange(day % setting.refresh_days if day else 0, len(slates[0]), setting.refresh_days if day else 1)
+        _rank_beside(*slates, rebuilt, self.beside, self.closeness, self.together, score, 0.7 * setting.noise, self._stream(2, 0),
                      self.gumbel)
         return Slates(items=self.items, policy=self.policy, variants=variants, n_queries=n)
 
@@ -134,26 +136,58 @@ def _insert(items, keys, filled, item, key):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _rank(out, pools, score, explored, noise, key, gumbel):  # type: ignore[no-untyped-def]
-    """Fill `out` (n, variants, length) with each pool's items by noisy score, or in random order where `explored`."""
-    keys = np.empty(out.shape[2], dtype=np.float32)
+def _place(places, keys, filled, j, key):  # type: ignore[no-untyped-def]
+    """`_insert` for places `j` of a pool, where equals stand by their place: the list does not depend on the order of the calls."""
+    n = len(places)
+    if filled == n:
+        if key < keys[n - 1] or (key == keys[n - 1] and j > places[n - 1]):
+            return n
+        filled -= 1
+    at = filled
+    while at > 0 and (keys[at - 1] < key or (keys[at - 1] == key and places[at - 1] > j)):
+        places[at], keys[at] = places[at - 1], keys[at - 1]
+        at -= 1
+    places[at], keys[at] = j, key
+    return filled + 1
+
+
+@njit(cache=True)
+def _rank(out, places, pools, score, explored, noise, key, gumbel):  # type: ignore[no-untyped-def]
+    """Fill `out` (n, variants, length) with each pool's items by noisy score, or in random order where `explored`.
+
+    `places` (n, variants, length) are those of the items in their pools, -1 = none. The last night's come first: they
+    are nearly in order, which an insertion sort likes.
+    """
+    length = out.shape[2]
+    keys, now, done = np.empty(length, dtype=np.float32), np.empty(length, dtype=np.int32), np.full(pools.shape[1], -1)
     for q in range(out.shape[0]):
         for v in range(out.shape[1]):
-            stream, filled = child(key, q * out.shape[1] + v), 0
-            for j in range(pools.shape[1]):
+            stream, filled, mark = child(key, q * out.shape[1] + v), 0, q * out.shape[1] + v
+            for k in range(length + pools.shape[1]):
+                j = places[q, v, k] if k < length else k - length
+                if j < 0 or done[j] == mark:
+                    continue
+                done[j] = mark
                 i = pools[q, j]
                 if i < 0:
                     break
                 if score[i] > -np.inf:
                     luck = gumbel[scramble(stream + GAMMA * np.uint64(j)) >> _48]
-                    filled = _insert(out[q, v], keys, filled, i, luck if explored[v] else score[i] + np.float32(noise) * luck)
-            out[q, v, filled:] = -1
+                    filled = _place(now, keys, filled, j, luck if explored[v] else score[i] + np.float32(noise) * luck)
+            for k in range(length):
+                places[q, v, k] = now[k] if k < filled else -1
+                out[q, v, k] = pools[q, now[k]] if k < filled else -1
 
 
 @njit(cache=True)
-def _rank_beside(out, rows, pools, closeness, together, score, noise, key, gumbel):  # type: ignore[no-untyped-def]
-    """Fill `out[rows]` (variants, length) with what stands beside an item: near it, wanted, and looked at together with it."""
-    keys, near = np.empty(out.shape[2], dtype=np.float32), np.empty(pools.shape[1], dtype=np.float32)
+def _rank_beside(out, places, rows, pools, closeness, together, score, noise, key, gumbel):  # type: ignore[no-untyped-def]
+    """Fill `out[rows]` (variants, length) with what stands beside an item: near it, wanted, and looked at together with it.
+
+    `places`: as in `_rank`.
+    """
+    length = out.shape[2]
+    keys, now, done = np.empty(length, dtype=np.float32), np.empty(length, dtype=np.int32), np.full(pools.shape[1], -1)
+    near = np.empty(pools.shape[1], dtype=np.float32)
     for r in rows:
         n = 0
         while n < pools.shape[1] and pools[r, n] >= 0:
@@ -162,12 +196,18 @@ def _rank_beside(out, rows, pools, closeness, together, score, noise, key, gumbe
                 near[n] += np.float32(math.log(1.0 + TOGETHER * together[r, n]))
             n += 1
         for v in range(out.shape[1]):
-            stream, filled = child(key, r * out.shape[1] + v), 0
-            for j in range(n):
+            stream, filled, mark = child(key, r * out.shape[1] + v), 0, r * out.shape[1] + v
+            for k in range(length + n):
+                j = places[r, v, k] if k < length else k - length
+                if j < 0 or done[j] == mark:
+                    continue
+                done[j] = mark
                 if near[j] > -np.inf:
                     luck = gumbel[scramble(stream + GAMMA * np.uint64(j)) >> _48]
-                    filled = _insert(out[r, v], keys, filled, pools[r, j], near[j] + np.float32(noise) * luck)
-            out[r, v, filled:] = -1
+                    filled = _place(now, keys, filled, j, near[j] + np.float32(noise) * luck)
+            for k in range(length):
+                places[r, v, k] = now[k] if k < filled else -1
+                out[r, v, k] = pools[r, now[k]] if k < filled else -1
 
 
 @njit(cache=True)
