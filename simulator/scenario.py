@@ -280,10 +280,10 @@ def load(name: str, changes: Mapping[str, Any] | None = None) -> Scenario:
     for section, part in data.items():
         if section == "description":
             continue
-        if not isinstance(part, dict):
-            raise UnknownNameError(f"scenario section (in {path})", section, SECTIONS)
         if section not in SECTIONS:
             raise UnknownNameError(f"scenario section (in {path})", section, SECTIONS)
+        if not isinstance(part, dict):
+            raise InputError(f"{section} is {part!r} (in {path}); it must be a table: a line [{section}] with its settings below.")
         flat |= {f"{section}.{key}": value for key, value in part.items()}
     scenario = Scenario(name=path.stem, description=str(data.get("description", "")))
     scenario = scenario.with_settings(flat, source=str(path)).with_settings(changes or {})
@@ -333,7 +333,8 @@ def _checked(key: str, value: Any, known: Any, source: str) -> Any:
     kind, low, high = type(known.default), known.metadata["low"], known.metadata["high"]
     bounds = f" from {low} to {high}" if low is not None else ""
     expected = {
-        bool: "true or false", int: f"a whole number{bounds}", float: f"a number{bounds}", str: "an ISO date such as 2025-01-06",
+        bool: "true or false", int: f"a whole number{bounds}", float: f"a number{bounds}",
+        str: 'an ISO date in quotes, such as "2025-01-06"',
     }[kind]
     wrong = InputError(f"{key} is {value!r} (in {source}); it must be {expected}.")
     if kind is bool or kind is str:
