@@ -86,15 +86,19 @@ class Recommender:
         n, variants, slate = len(world.query_pool), setting.variants, self.scenario.sessions.slate
         period = day // setting.refresh_days
         fronts, besides = n * variants * PAGES, (n * PAGES + 1) * variants  # where they begin
-        results, front, slates = ([part.reshape(shape) for part in (self.items[span], self.places[span])] for span, shape in (
-            (slice(0, fronts), (n, variants, PAGES * slate)), (slice(fronts, besides), (1, variants, slate)),
-            (slice(besides, None), (-1, ITEM_VARIANTS, slate))))
+
+        def part(first: int, last: int | None, *shape: int) -> list[np.ndarray]:
+            return [whole[first:last].reshape(shape) for whole in (self.items, self.places)]
+
+        items, places = part(0, fronts, n, variants, PAGES * slate)
+        _rank(items, places, world.query_pool, RESULT * score, self.explored, setting.noise, self._stream(0, period), self.gumbel)
+        items, places = part(fronts, besides, 1, variants, slate)
         everything = np.arange(world.n_items, dtype=np.int32)[None]
-        _rank(*results, world.query_pool, RESULT * score, self.explored, setting.noise, self._stream(0, period), self.gumbel)
-        _rank(*front, everything, TREND * score, self.explored, setting.noise, self._stream(1, period), self.gumbel)
-        rebuilt = np.arange(day % setting.refresh_days if day else 0, len(slates[0]), setting.refresh_days if day else 1)
-        _rank_beside(*slates, rebuilt, self.beside, self.closeness, self.together, score, 0.7 * setting.noise, self._stream(2, 0),
-                     self.gumbel)
+        _rank(items, places, everything, TREND * score, self.explored, setting.noise, self._stream(1, period), self.gumbel)
+        items, places = part(besides, None, len(self.beside), ITEM_VARIANTS, slate)
+        rebuilt = np.arange(day % setting.refresh_days if day else 0, len(items), setting.refresh_days if day else 1)
+        _rank_beside(items, places, rebuilt, self.beside, self.closeness, self.together, score, 0.7 * setting.noise,
+                     self._stream(2, 0), self.gumbel)
         return Slates(items=self.items, policy=self.policy, variants=variants, n_queries=n)
 
     def _stream(self, kind: int, period: int) -> np.uint64:
