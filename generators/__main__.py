@@ -19,7 +19,7 @@ EXAMPLE = """example:
 """
 FIT_EXAMPLE = """example:
   python -m generators fit mylog --model vae --epsilon 3 --public items,category,event --set epochs=5 --seed 1 --out mymodel
-With --epsilon keep the seed secret: the noise that protects the users follows from it.
+With --epsilon the noise that protects the users is drawn anew each time, whatever --seed is.
 """
 SAMPLE_EXAMPLE = """examples:
   python -m generators sample mymodel --users 10000 --seed 1 --out twin
@@ -56,6 +56,8 @@ def parser(with_report: bool) -> Parser:
     fit.add_argument("--set", dest="settings", action="append", type=setting, default=[], metavar="NAME=VALUE",
                      help="a setting of the generator")
     fit.add_argument("--seed", type=int, default=0)
+    fit.add_argument("--noise-seed", type=int, help="with --epsilon: makes the noise repeatable, for tests; it voids the guarantee "
+                                                    "for whoever knows it")
     fit.add_argument("--out", required=True, metavar="MODEL", help="folder to write")
     sample = commands.add_parser("sample", help="sample a log", description="Sample a log from a fitted generator.", epilog=SAMPLE_EXAMPLE)
     sample.add_argument("fitted", metavar="MODEL", help="a folder that 'fit' wrote")
@@ -109,7 +111,7 @@ def _fit(args: argparse.Namespace) -> None:
     check_replaceable(args.out)
     public = tuple(p.strip() for p in args.public.split(",") if p.strip())
     model = fit(EventLog.read(args.log, truth=False), model=args.model, epsilon=args.epsilon, delta=args.delta, public=public,
-                seed=args.seed, settings=dict(args.settings))
+                seed=args.seed, noise_seed=args.noise_seed, settings=dict(args.settings))
     save(model, args.out)
     note(model.privacy["statement"])
     print(args.out)

@@ -26,7 +26,8 @@ class Generator(ABC):
         self, log: EventLog, *, seed: int, epsilon: float | None = None, delta: float | None = None, public: Sequence[str] = ()
     ) -> None:
         """Learn from `log`. With `epsilon`, everything that touches data is inside the budget (unit: one user), except
-        what `public` names. Raises InputError where the log is too small or `epsilon` is given and not supported."""
+        what `public` names, and the noise does not follow from `seed`; a generator may take a `noise_seed` that repeats it.
+        Raises InputError where the log is too small or `epsilon` is given and not supported."""
 
     @abstractmethod
     def sample(

@@ -46,7 +46,8 @@ def census_plan(log: EventLog, public: frozenset[str]) -> float:
     kinds = 0 if log.labels is None else 8
     questions = 2.0 + 1 + 1 + 1 + 4 + len(columns) + len(users) + 2 * kinds
     statics, fields = 4 + len(users), 7 + len(columns) + kinds
-    return questions + statics + 2.0 + 0.5 * fields  # their marginals
+    needs = 4.0
+    return questions + needs + statics + 2.0 + 0.5 * fields  # their marginals
 
 
 def learn(log: EventLog, census: Census, *, public: frozenset[str] = frozenset(), intervals: int = 32, max_rows: int = 1024) -> Codec:
@@ -72,7 +73,7 @@ def learn(log: EventLog, census: Census, *, public: frozenset[str] = frozenset()
     codec = Codec(
         events=names, roles=roles_of(names.values, log.manifest.get("roles")), categories=categories, items=items, clock=clock,
         max_rows=max_rows, flags={n: column in events for n, column in FLAGS.items()},
-        carried={k: log.manifest[k] for k in ("roles", "currency") if k in log.manifest})
+        carried=_carried(log, names))
     fine = intervals if census.private else int(np.clip(census.n_users // USERS_OF_BIN, 8, 2 * intervals))
     codec.statics[ARRIVAL] = _arrival(census, clock, user, time, fine)
     codec.statics[STAY] = _stay(census, clock, user, time, fine)
@@ -90,6 +91,14 @@ def learn(log: EventLog, census: Census, *, public: frozenset[str] = frozenset()
         _learn_sharing(codec, log, census, user, time, intent)
     codec.sessionless = _sessionless(events) if not census.private else []
     return codec
+
+
+def _carried(log: EventLog, names: Values) -> dict[str, object]:
+    """What a sample takes over from the manifest. The import's roles name every event of the log, also those of one user: not these."""
+    out: dict[str, object] = {k: log.manifest[k] for k in ("roles", "currency") if k in log.manifest}
+    if out.get("roles"):
+        out["roles"] = {name: role for name, role in log.manifest["roles"].items() if name in names.values}
+    return out
 
 
 def _arrival(census: Census, clock: Clock, user: np.ndarray, time: np.ndarray, intervals: int) -> Bins:
@@ -313,7 +322,7 @@ def _learn_labels(codec: Codec, log: EventLog, census: Census, user: np.ndarray)
     time = pd.Series(pd.DatetimeIndex(log.events["timestamp"]), index=log.events["event_id"].to_numpy())
     for kind, rows in list(log.labels.groupby(log.labels["kind"].astype(str), observed=True))[:8]:
         rows = rows[rows["event_id"].isin(owner.index)]
-        values = sorted({str(float(v)) for v in rows["value"].dropna()})
+        values = ["1.0"] if census.private else sorted({str(float(v)) for v in rows["value"].dropna()})
         if not values or len(values) > 8:
             codec.not_learnt.append(f"label:{kind}")
             continue

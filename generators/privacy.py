@@ -6,22 +6,27 @@ of users. They are composed in one RDP accountant (Mironov 2017; Wang, Balle and
 A vocabulary is the set of values whose noisy user count passes a threshold (Korolova et al. 2009, Gaussian form), which
 costs a share of delta. Without a budget the same questions are answered exactly, above `min_users` users.
 
-The noise comes from a seeded generator, so that a run can be repeated: who fits with epsilon keeps the seed secret.
+Who can draw the noise again can take it away. So it comes from 128 bits of the operating system's entropy, which nobody
+keeps; a seed of one's own (`noise_seed`) repeats a run, and the guarantee is void for whoever knows it.
 """
 
 from __future__ import annotations
 
 import math
+import secrets
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.optimize import brentq
+from scipy.special import log_ndtr, ndtri
 
 from eventlog.errors import InputError
 
-CENSUS_SHARE = 0.25      # of epsilon: vocabularies and histograms; the rest trains
+USERS_SHARE = 0.02       # of epsilon: the number of users, by the Laplace mechanism
+CENSUS_SHARE = 0.35      # of epsilon: vocabularies and histograms; the rest trains
 THRESHOLD_SHARE = 0.25   # of delta: thresholds of private vocabularies
+EXACT = "exact composition of Gaussian mechanisms (Balle and Wang 2018)"
 NO_PROOF = "No privacy is proved: the generator was fitted without epsilon, and what it gives may reveal facts about single users."
 
 
@@ -34,6 +39,39 @@ class Ledger:
     entries: list[dict[str, Any]] = field(default_factory=list)
     history: list[tuple[float, float, int]] = field(default_factory=list)  # (noise multiplier, sampling rate, steps)
     delta_thresholds: float = 0.0
+    pure: float = 0.0               # of epsilon, spent by a mechanism that needs no delta
+    users: int = 0                  # how many there are, as far as may be known
+    noise_seed: int | None = None
+    _secret: int = field(default_factory=lambda: secrets.randbits(128), repr=False)
+
+    @classmethod
+    def open(cls, epsilon: float | None, delta: float | None, n_users: int, *, noise_seed: int | None = None) -> Ledger:
+        """A ledger for a log of `n_users` users. Under a budget that number is noisy; delta is 1 / (10 users) where none is given.
+
+        Raises InputError for an impossible budget.
+        """
+        check_budget(epsilon, delta, n_users)
+        ledger = cls(epsilon=epsilon, delta=delta or 0.0, users=n_users, noise_seed=noise_seed)
+        if epsilon is None:
+            if noise_seed is not None:
+                raise InputError("noise_seed is given without epsilon; there is no noise to repeat.")
+            return ledger
+        ledger.pure = USERS_SHARE * epsilon
+        ledger.users = max(round(n_users + ledger.rng(0).laplace(0, 1 / ledger.pure)), 10)
+        ledger.delta = 1 / (10 * ledger.users) if delta is None else delta
+        ledger.entries.append({"mechanism": "laplace count", "what": "number of users", "sigma": None, "sampling_rate": 1.0, "steps": 1,
+                               "epsilon": round(ledger.pure, 6), "delta": 0.0})
+        return ledger
+
+    @property
+    def left(self) -> float:
+        """Epsilon for the mechanisms in `history`, past ones and those to come."""
+        assert self.epsilon is not None
+        return self.epsilon - self.pure
+
+    def rng(self, stream: int) -> np.random.Generator:
+        """What noise, and samples of users, are drawn from; one generator a stream."""
+        return np.random.default_rng([self._secret if self.noise_seed is None else self.noise_seed, stream])
 
     def spend(self, mechanism: str, what: str, *, sigma: float, rate: float = 1.0, steps: int = 1, delta: float = 0.0) -> None:
         """Write down one mechanism: its noise multiplier, sampling rate, steps, and the delta that its threshold costs."""
@@ -47,17 +85,22 @@ class Ledger:
 
     def spent(self) -> float:
         """Epsilon of everything so far, composed, at the ledger's delta."""
-        return epsilon_of(self.history, self.delta - self.delta_thresholds)
+        return self.pure + epsilon_of(self.history, self.delta - self.delta_thresholds)
 
     def statement(self, public: list[str], assumed: list[str]) -> dict[str, Any]:
         """The privacy statement of the manifest."""
         if self.epsilon is None:
             return {"proved": "none", "statement": NO_PROOF, "epsilon": None, "delta": None, "unit": "user", "ledger": [],
                     "public": public}
+        prv = prv_epsilon_of(self.history, self.delta - self.delta_thresholds)
+        noise = ("drawn from 128 bits of the operating system's entropy, which were not kept" if self.noise_seed is None else
+                 "follows from a noise seed that was given: nothing is proved against whoever knows it")
         return {
             "proved": "differential privacy", "unit": "user", "neighbours": "one user's rows added or removed",
-            "epsilon": self.epsilon, "delta": self.delta, "epsilon_spent": round(self.spent(), 6), "accountant": "rdp (opacus)",
-            "epsilon_spent_prv": prv_epsilon_of(self.history, self.delta - self.delta_thresholds),
+            "epsilon": self.epsilon, "delta": self.delta, "epsilon_spent": round(self.spent(), 6),
+            "accountant": accountant_of(self.history),
+            "epsilon_spent_prv": None if prv is None else round(self.pure + prv, 4),
+            "noise": noise,
             "ledger": self.entries, "composition": "the entries compose to epsilon_spent; their own epsilons do not add up",
             "public": public, "assumed_public": assumed,
             "statement": f"({self.epsilon:g}, {self.delta:g})-differential privacy for every user, given what is listed as public.",
@@ -65,8 +108,11 @@ class Ledger:
 
 
 def epsilon_of(history: list[tuple[float, float, int]], delta: float) -> float:
-    """Epsilon at `delta` of a list of (noise multiplier, sampling rate, steps), by opacus' RDP accountant."""
+    """Epsilon at `delta` of a list of (noise multiplier, sampling rate, steps): see accountant_of."""
     import warnings
+
+    if accountant_of(history) == EXACT:
+        return gaussian_epsilon(math.sqrt(sum(steps / sigma**2 for sigma, _, steps in history)), delta)
 
     from opacus.accountants import RDPAccountant
 
@@ -77,6 +123,24 @@ def epsilon_of(history: list[tuple[float, float, int]], delta: float) -> float:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "optimal order is the largest alpha": the bound is still valid
         return float(accountant.get_epsilon(delta))
+
+
+def accountant_of(history: list[tuple[float, float, int]]) -> str:
+    """Without samples of users all Gaussian mechanisms together are one, whose epsilon is known; else opacus' RDP accountant."""
+    return EXACT if all(rate >= 1 for _, rate, _ in history) else "rdp (opacus)"
+
+
+def gaussian_epsilon(mu: float, delta: float) -> float:
+    """Epsilon at `delta` of a Gaussian mechanism with noise multiplier 1 / mu: Balle and Wang 2018, theorem 8, solved for epsilon."""
+    if mu <= 0:
+        return 0.0
+
+    def over(epsilon: float) -> float:
+        inside = math.exp(log_ndtr(mu / 2 - epsilon / mu))
+        return inside - math.exp(epsilon + log_ndtr(-mu / 2 - epsilon / mu)) - delta
+
+    high = mu**2 / 2 + mu * math.sqrt(2 * math.log(1 / delta)) + 1  # by zCDP, a looser bound
+    return 0.0 if over(0.0) <= 0 else float(brentq(over, 0.0, high, xtol=1e-9))
 
 
 def prv_epsilon_of(history: list[tuple[float, float, int]], delta: float) -> float | None:
@@ -120,18 +184,16 @@ def noise_for(plan: list[tuple[float, int]], *, epsilon: float, delta: float, hi
     return high
 
 
-def check_budget(epsilon: float | None, delta: float | None, n_users: int) -> float:
-    """The delta to use: `delta`, or 1 / (10 users) where none is given. Raises InputError for an impossible budget."""
+def check_budget(epsilon: float | None, delta: float | None, n_users: int) -> None:
+    """Raises InputError for an impossible budget."""
     if epsilon is None:
         if delta is not None:
             raise InputError("delta is given without epsilon; give both, or neither.")
-        return 0.0
+        return
     if not (math.isfinite(epsilon) and epsilon > 0):
         raise InputError(f"epsilon is {epsilon:g}; it must be a positive number.")
-    delta = 1 / (10 * n_users) if delta is None else delta
-    if not 0 < delta < 1 / n_users:
+    if delta is not None and not 0 < delta < 1 / n_users:
         raise InputError(f"delta is {delta:g}; with {n_users} users it must lie between 0 and {1 / n_users:g}, or it protects nobody.")
-    return delta
 
 
 class Census:
@@ -147,7 +209,7 @@ class Census:
             assert ledger.epsilon is not None
             delta = ledger.delta * (1 - THRESHOLD_SHARE)
             # All questions of the census together weigh as one Gaussian query with this noise multiplier.
-            self.sigma = noise_for([(1.0, 1)], epsilon=ledger.epsilon * CENSUS_SHARE, delta=delta, history=[])
+            self.sigma = noise_for([(1.0, 1)], epsilon=ledger.left * CENSUS_SHARE, delta=delta, history=[])
         self.used = 0.0
 
     def popular(
@@ -182,6 +244,10 @@ class Census:
         sigma = self._spend(what, weight, threshold=False)
         noisy = np.bincount(cell, minlength=size) + self.rng.normal(0, sigma * math.sqrt(per_user), size)
         return np.maximum(noisy, 0.0)
+
+    def noise_of(self, *, weight: float, per_user: int) -> float:
+        """The standard deviation of the noise on an answer of `histogram`."""
+        return self.sigma * math.sqrt(self.plan / weight * per_user) if self.private else 0.0
 
     def _bounded(self, user: np.ndarray, value: np.ndarray, per_user: int) -> tuple[np.ndarray, np.ndarray]:
         order = np.lexsort((self.rng.random(len(user)), user))

@@ -36,16 +36,27 @@ def private_steps(plan: Plan, n_users: int) -> int:
 
 def noise_left(ledger: Ledger, phases: list[tuple[float, int]]) -> float:
     """The noise multiplier with which `phases` of (sampling rate, steps) use up what the ledger has left."""
-    assert ledger.epsilon is not None
-    return noise_for(phases, epsilon=ledger.epsilon, delta=ledger.delta - ledger.delta_thresholds, history=ledger.history)
+    return noise_for(phases, epsilon=ledger.left, delta=ledger.delta - ledger.delta_thresholds, history=ledger.history)
 
 
-def optimizer_of(net: nn.Module, *, rate: float, sigma: float, clip: float, expected: float, generator: torch.Generator) -> Any:
-    """opacus' DP optimizer around Adam: clips each user's gradient to `clip`, adds noise `sigma * clip`, divides by `expected` users."""
+def optimizer_of(net: nn.Module, *, rate: float, sigma: float, clip: float, expected: float, noise: np.random.Generator) -> Any:
+    """opacus' DP optimizer around Adam: clips each user's gradient to `clip`, adds noise `sigma * clip`, divides by `expected` users.
+
+    The noise is drawn from `noise`: a torch.Generator takes 32 bits of a seed, which can be tried one by one.
+    """
     from opacus.optimizers import DPOptimizer
+    from opacus.optimizers.optimizer import _check_processed_flag, _mark_as_processed
 
-    return DPOptimizer(torch.optim.Adam(net.parameters(), lr=rate, betas=(0.9, 0.98)), noise_multiplier=sigma, max_grad_norm=clip,
-                       expected_batch_size=expected, loss_reduction="mean", generator=generator)
+    class Noisy(DPOptimizer):  # type: ignore[misc]
+        def add_noise(self) -> None:
+            for p in self.params:
+                _check_processed_flag(p.summed_grad)
+                drawn = noise.standard_normal(tuple(p.summed_grad.shape), dtype=np.float32)
+                p.grad = (p.summed_grad + self.noise_multiplier * self.max_grad_norm * torch.from_numpy(drawn)).view_as(p)
+                _mark_as_processed(p.summed_grad)
+
+    return Noisy(torch.optim.Adam(net.parameters(), lr=rate, betas=(0.9, 0.98)), noise_multiplier=sigma, max_grad_norm=clip,
+                 expected_batch_size=expected, loss_reduction="mean")
 
 
 def train_privately(net: RowNet, codec: Codec, steps: Steps, plan: Plan, *, seed: int, sigma: float, ledger: Ledger, what: str) -> None:
@@ -53,16 +64,17 @@ def train_privately(net: RowNet, codec: Codec, steps: Steps, plan: Plan, *, seed
     from opacus.grad_sample import GradSampleModule
 
     n_users = len(steps)
-    rate, n_steps = sampling_rate(plan, n_users), private_steps(plan, n_users)
+    rate, n_steps = sampling_rate(plan, ledger.users), private_steps(plan, ledger.users)
     generator = torch.Generator().manual_seed(int(np.random.SeedSequence([seed, 8]).generate_state(1)[0]))
-    rng = np.random.default_rng([seed, 9])
+    rng = ledger.rng(9)
     fields = open_fields(codec)
     net.per_user = True
     net.train()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about full backward hooks on embeddings, whose inputs need no gradient
         wrapped: Any = GradSampleModule(net, loss_reduction="sum")
-        optimizer = optimizer_of(wrapped, rate=plan.private_rate, sigma=sigma, clip=plan.clip, expected=rate * n_users, generator=generator)
+        optimizer = optimizer_of(wrapped, rate=plan.private_rate, sigma=sigma, clip=plan.clip, expected=rate * ledger.users,
+                                 noise=ledger.rng(8))
         chunk = int(np.clip(PHYSICAL_BYTES // (4 * sum(p.numel() for p in net.parameters())), 1, 64))
         for _ in track(range(n_steps), "private training", total=n_steps):
             users = np.flatnonzero(rng.random(n_users) < rate)

@@ -21,11 +21,11 @@ from .conditions import Accept, accept_where, given, label_of, marked, mix
 from .decoding import decode
 from .encoding import Steps, encode
 from .learning import census_plan, check_public, learn
-from .privacy import Census, Ledger, check_budget
+from .privacy import Census, Ledger
 from .sampling import RowModel, Sampled, joined, sample_rows
 from .validity import learn_cart_needs, learn_masks, learn_needs, learn_pace
 
-ASSUMED_PUBLIC = ["number of users", "names and types of columns", "event roles", "currency", "label kinds and values",
+ASSUMED_PUBLIC = ["names and types of columns", "event roles", "currency", "label kinds (the value learnt is 1)",
                   "settings of the generator"]
 CHUNK = 4_096  # users who are sampled at a time
 PILOT = 400    # users of either kind from whom a rate is set
@@ -61,7 +61,8 @@ class SequenceGenerator(Generator):
         return self.max_rows
 
     def fit(
-        self, log: EventLog, *, seed: int, epsilon: float | None = None, delta: float | None = None, public: Sequence[str] = ()
+        self, log: EventLog, *, seed: int, epsilon: float | None = None, delta: float | None = None, public: Sequence[str] = (),
+        noise_seed: int | None = None,
     ) -> None:
         """See Generator.fit."""
         if epsilon is not None and not self.supports_epsilon:
@@ -69,16 +70,15 @@ class SequenceGenerator(Generator):
         if len(log) == 0:
             raise InputError("The log has no events; there is nothing to learn from.")
         n_users = int(log.events["user_id"].nunique())
-        ledger = Ledger(epsilon=epsilon, delta=check_budget(epsilon, delta, n_users))
+        ledger = Ledger.open(epsilon, delta, n_users, noise_seed=noise_seed)
         declared = check_public(log, public)
-        census = Census(n_users=n_users, rng=np.random.default_rng([seed, 1]), min_users=self.min_users, ledger=ledger,
+        census = Census(n_users=n_users, rng=ledger.rng(1), min_users=self.min_users, ledger=ledger,
                         plan=census_plan(log, declared))
         self.codec_: Codec = learn(log, census, public=declared, intervals=self.intervals, max_rows=self.max_rows)
         private = epsilon is not None
-        self.codec_.needs = learn_needs(log, self.codec_, private=private)
+        self.codec_.needs = learn_needs(log, self.codec_, census)
         steps = encode(log, self.codec_, max_rows=self._rows_of_a_user(private), private=private)
-        if not private:
-            self.codec_.needs |= learn_cart_needs(self.codec_, steps)
+        self.codec_.needs |= learn_cart_needs(self.codec_, steps, census)
         learn_masks(self.codec_, steps, private=private)
         learn_pace(self.codec_, steps, private=private)
         self._learn_marginals(steps, census)

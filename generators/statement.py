@@ -16,6 +16,8 @@ from typing import Any, Literal
 from eventlog import InputError
 from eventlog.files import read_json
 
+from .privacy import epsilon_of
+
 EPSILON_LIMIT = 10.0  # beyond it an attacker's odds may grow 22,026-fold: a number, no longer a protection
 
 Verdict = Literal["pass", "fail", "unsettled", "unproved"]
@@ -101,7 +103,10 @@ def judge(said: Mapping[str, Any] | None, *, users: int, canaries: Mapping[str, 
                bool(ledger) and all({"mechanism", "what", "epsilon"} <= set(entry) for entry in ledger)),
     ]
     parts = [float(entry["epsilon"]) for entry in ledger if entry.get("epsilon") is not None]
-    if parts:
+    composed = _composed(ledger, delta)
+    if composed is not None:
+        checks.append(_check("the noise in the ledger, composed anew, costs at most ε", f"{composed:.4g}", composed <= epsilon * 1.001))
+    elif parts:
         total = sum(parts)
         # More than the claim is no contradiction (RDP and PRV compose tighter than a sum), but then a sum cannot confirm it.
         checks.append(Check("the ledger adds up to at most ε by plain composition", f"{total:.4g}",
@@ -113,6 +118,18 @@ def judge(said: Mapping[str, Any] | None, *, users: int, canaries: Mapping[str, 
     words = {c.verdict for c in checks}
     verdict: Verdict = "fail" if "fail" in words else "unsettled" if "unsettled" in words else "pass"
     return Statement(epsilon, delta, unit, ledger, public, checks, verdict)
+
+
+def _composed(ledger: list[dict[str, Any]], delta: float | None) -> float | None:
+    """Epsilon of a ledger whose entries give their noise multipliers, sampling rates and steps; None where they do not."""
+    gaussian = [e for e in ledger if e.get("sigma")]
+    rest = [e for e in ledger if not e.get("sigma")]
+    left = (delta or 0.0) - sum(float(e.get("delta") or 0) for e in ledger)
+    told = all({"sampling_rate", "steps"} <= set(e) for e in gaussian) and all("epsilon" in e for e in rest)
+    if not gaussian or left <= 0 or not told:
+        return None
+    history = [(float(e["sigma"]), float(e["sampling_rate"]), int(e["steps"])) for e in gaussian]
+    return sum(float(e["epsilon"]) for e in rest) + epsilon_of(history, left)
 
 
 def _check(what: str, found: str, holds: bool) -> Check:

@@ -48,16 +48,19 @@ def known_settings(found: type[Generator]) -> list[str]:
 
 def fit(
     log: EventLog, *, model: str = "vae", epsilon: float | None = None, delta: float | None = None, public: Sequence[str] = (),
-    seed: int = 0,
-    settings: Mapping[str, Any] | None = None,
+    seed: int = 0, noise_seed: int | None = None, settings: Mapping[str, Any] | None = None,
 ) -> Generator:
     """A generator fitted on `log`. `model`: a name from `python -m generators list`, or the path of a Python file.
 
     With `epsilon` everything learnt from the log is differentially private per user, apart from what `public` names (columns;
-    'items' is the catalogue in items.parquet); keep `seed` secret then, for the noise follows from it.
+    'items' is the catalogue in items.parquet). The noise is drawn from the operating system's entropy, so two fits differ, unless
+    `noise_seed` is given: whoever knows that can take the noise away. Raises InputError where the generator takes none.
     """
     generator = make(model, settings)
-    generator.fit(log, seed=seed, epsilon=epsilon, delta=delta, public=public)
+    own: dict[str, Any] = {} if noise_seed is None else {"noise_seed": noise_seed}
+    if own and "noise_seed" not in inspect.signature(generator.fit).parameters:
+        raise InputError(f"The generator {model!r} takes no noise_seed.")
+    generator.fit(log, seed=seed, epsilon=epsilon, delta=delta, public=public, **own)
     return generator
 
 

@@ -1,6 +1,7 @@
 """What the log never does: an event on an item without what must come before, an event after another, a code with an event.
 
-What never occurred in the log is never drawn; under a budget the log is not asked, and the meaning of the words decides.
+What never occurred in the log is never drawn. Under a budget the log is asked, with noise, what an event needs, for that shapes
+whole orders; for the rest the meaning of the words decides.
 """
 
 from __future__ import annotations
@@ -12,21 +13,24 @@ from eventlog import EventLog
 
 from .codec import INTENT, Codec
 from .encoding import Steps
+from .privacy import Census
 from .tracker import BOUGHT, CART, CLEARS, COUNTERS, EVENT_COLUMN, EVER, SEEN, SETS, least_rows, time_level
 
 # Role -> flags that its item may have to carry, strictest first; the first that the log never violates is enforced.
 CANDIDATES = {"cart": (SEEN,), "wishlist": (SEEN,), "uncart": (CART,), "purchase": (CART, SEEN),
               "refund": (BOUGHT, EVER), "review": (EVER, SEEN)}
+PAYS = ("checkout", "payment", "payment_failed")
+BROKEN = 0.05     # share of the users with an event who may break a rule that is enforced under a budget: some break it by accident
+RULES_PER_USER = 16  # noisy answers that a user has a part in
 LOGICAL = {"uncart": CART, "refund": BOUGHT}  # hold by the meaning of the words: what is enforced where the log may not be asked
 
 
-def learn_needs(log: EventLog, codec: Codec, *, private: bool) -> dict[str, int]:
-    """Event -> flag that its item must carry: where the log has no single violation, or by the meaning of the words under a budget."""
+def learn_needs(log: EventLog, codec: Codec, census: Census) -> dict[str, int]:
+    """Event -> flag that its item must carry: where the log has no single violation, or hardly a user with one under a budget."""
     roles = codec.roles
-    if private:
-        return {e: LOGICAL[r] for e, r in roles.items() if r in LOGICAL}
+    by_meaning = {e: LOGICAL[r] for e, r in roles.items() if r in LOGICAL} if census.private else {}
     if "item_id" not in log.events:
-        return {}
+        return by_meaning
     events = log.events[log.events["item_id"].notna()]
     role = events["event"].astype(str).map(roles).to_numpy(dtype=object)
     user, item = (events[n].astype("category").cat.codes.to_numpy().astype(np.int64) for n in ("user_id", "item_id"))
@@ -38,6 +42,16 @@ def learn_needs(log: EventLog, codec: Codec, *, private: bool) -> dict[str, int]
         state[np.isin(role, [r for r, f in CLEARS.items() if f & flag])] = 0.0
         before = pd.Series(state).groupby(key).ffill().groupby(key).shift()
         carried[flag] = before.fillna(0).to_numpy() > 0
+    if census.private:
+        name = events["event"].astype(str).to_numpy()
+        asked = [(e, f) for e, r in roles.items() for f in CANDIDATES.get(r, ())]
+        rules = [(user[name == e], ~carried[f][name == e]) for e, f in asked]
+        holds = _hold(census, "items that events need", rules)
+        found: dict[str, int] = {}
+        for (event, flag), kept in zip(asked, holds, strict=True):
+            if kept:
+                found.setdefault(event, flag)  # strictest first
+        return by_meaning | {e: f for e, f in found.items() if e not in by_meaning}
     needs = {}
     for event, its_role in roles.items():
         rows = events["event"].astype(str).to_numpy() == event
@@ -48,14 +62,33 @@ def learn_needs(log: EventLog, codec: Codec, *, private: bool) -> dict[str, int]
     return needs
 
 
-def learn_cart_needs(codec: Codec, steps: Steps) -> dict[str, int]:
-    """Events without items (checkout, payment) that the log never has while the cart is empty."""
+def _hold(census: Census, what: str, rules: list[tuple[np.ndarray, np.ndarray]]) -> list[bool]:
+    """Does each rule hold, by noisy counts of users? A rule: users (n,) of the rows it is about, and (n,) bool: is it broken?"""
+    cell = [np.append(np.full(len(u), 2 * k), np.full(int(broken.sum()), 2 * k + 1)) for k, (u, broken) in enumerate(rules)]
+    owner = [np.append(u, u[broken]) for u, broken in rules]
+    if not rules:
+        return []
+    counts = census.histogram(what, np.concatenate(owner), np.concatenate(cell), 2 * len(rules), per_user=RULES_PER_USER, weight=2.0)
+    sd = census.noise_of(weight=2.0, per_user=RULES_PER_USER)
+    there, broken = counts.reshape(-1, 2).T
+    return ((there > 4 * sd) & (broken < BROKEN * there + sd)).tolist()  # type: ignore[no-any-return]
+
+
+def learn_cart_needs(codec: Codec, steps: Steps, census: Census) -> dict[str, int]:
+    """Events without items (checkout, payment) that the log never has while the cart is empty, or hardly for a user under a budget."""
     event, pick = (steps.target[:, steps.names.index(n)] for n in ("event", "pick"))
     cart = steps.features[:, codec.counter_column("cart")]
     found = {}
+    if census.private:
+        owner = np.repeat(np.arange(len(steps)), steps.lengths())
+        asked = [(k, n) for k, n in enumerate(codec.events.values) if codec.roles[n] in PAYS]
+        broken = ((pick != 0) | (cart == 0)).numpy()
+        at = [(event == k + 1).numpy() for k, _ in asked]
+        holds = _hold(census, "events that need a cart", [(owner[rows], broken[rows]) for rows in at])
+        return {n: CART for (_, n), kept in zip(asked, holds, strict=True) if kept}
     for k, name in enumerate(codec.events.values):
         rows = event == k + 1
-        pays = codec.roles[name] in ("checkout", "payment", "payment_failed")
+        pays = codec.roles[name] in PAYS
         if pays and rows.any() and (pick[rows] == 0).all() and (cart[rows] > 0).all():
             found[name] = CART
     return found

@@ -65,11 +65,11 @@ class Gan(Vae):
 
     def _learn_privately(self, steps: Steps, *, seed: int, ledger: Ledger) -> None:
         """One noise multiplier for both trainings that see users, so that together they use up the budget."""
-        rate, n_steps = sampling_rate(self.plan, len(steps)), self.private_turns * self.critic_steps
-        sigma = noise_left(ledger, [(rate, private_steps(self.plan, len(steps))), (rate, n_steps)])
+        rate, n_steps = sampling_rate(self.plan, ledger.users), self.private_turns * self.critic_steps
+        sigma = noise_left(ledger, [(rate, private_steps(self.plan, ledger.users)), (rate, n_steps)])
         train_privately(self.net_, self.codec_, steps, self.plan, seed=seed, sigma=sigma, ledger=ledger, what="autoencoder")
         real = torch.from_numpy(posterior_draws(self.net_, steps, self.plan, seed=seed))  # a row depends on its own user only
-        self.maker_ = self._play_privately(real, sigma=sigma, rate=rate, seed=seed)
+        self.maker_ = self._play_privately(real, sigma=sigma, rate=rate, seed=seed, ledger=ledger)
         ledger.spend("DP-SGD, Poisson sampling of users", "critic", sigma=sigma, rate=rate, steps=n_steps)
 
     def _play(self, real: torch.Tensor, *, seed: int) -> tuple[nn.Module, list[float]]:
@@ -96,7 +96,7 @@ class Gan(Vae):
             self._turn(maker, critic, tune_maker, mean, noise, keep=min(0.995, turn / (turn + 10)))
         return mean.eval(), distances
 
-    def _play_privately(self, real: torch.Tensor, *, sigma: float, rate: float, seed: int) -> nn.Module:
+    def _play_privately(self, real: torch.Tensor, *, sigma: float, rate: float, seed: int, ledger: Ledger) -> nn.Module:
         """As `_play`, but a step of the critic sees a Poisson sample of users, each with a clipped gradient, and noise.
 
         A user's loss: the critic on a made latent, less the critic on theirs, plus the penalty between the two.
@@ -106,10 +106,10 @@ class Gan(Vae):
         maker, critic = self._players(seed)
         mean = copy.deepcopy(maker)
         noise = torch.Generator().manual_seed(seed * 1_000_003 + 7)
-        rng = np.random.default_rng([seed, 10])
+        rng = ledger.rng(10)
         tune_maker = torch.optim.Adam(maker.parameters(), self.players_rate, betas=BETAS)
-        tune_critic = optimizer_of(critic, rate=self.players_rate, sigma=sigma, clip=self.plan.clip, expected=rate * len(real),
-                                   generator=noise)
+        tune_critic = optimizer_of(critic, rate=self.players_rate, sigma=sigma, clip=self.plan.clip, expected=rate * ledger.users,
+                                   noise=ledger.rng(11))
 
         def loss_of_user(weights: dict[str, torch.Tensor], true: torch.Tensor, made: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
             def score(x: torch.Tensor) -> torch.Tensor:

@@ -56,7 +56,7 @@ class Vae(SequenceGenerator):
         self.net_ = self._build(seed)
         self.net_.start_from(self.field_marginals_)
         if ledger.epsilon is not None:
-            plan = [(sampling_rate(self.plan, len(steps)), private_steps(self.plan, len(steps)))]
+            plan = [(sampling_rate(self.plan, ledger.users), private_steps(self.plan, ledger.users))]
             train_privately(self.net_, self.codec_, steps, self.plan, seed=seed, sigma=noise_left(ledger, plan), ledger=ledger,
                             what="encoder and decoder")
             self.prior_ = standard_normal(self.latent)

@@ -32,7 +32,7 @@ def log() -> EventLog:
 @pytest.fixture(scope="module", params=["markov", "vae", "gan"])
 def private(request: pytest.FixtureRequest, log: EventLog) -> generators.Generator:
     torch.set_num_threads(1)
-    return generators.fit(log, model=request.param, epsilon=6.0, seed=1, settings=SETTINGS[request.param])
+    return generators.fit(log, model=request.param, epsilon=6.0, public=["event"], seed=1, noise_seed=3, settings=SETTINGS[request.param])
 
 
 def test_the_ledger_composes_to_at_most_the_epsilon_that_was_asked_for(private: generators.Generator) -> None:
@@ -40,10 +40,15 @@ def test_the_ledger_composes_to_at_most_the_epsilon_that_was_asked_for(private: 
     assert statement["unit"] == "user"
     assert 0 < statement["epsilon_spent"] <= statement["epsilon"] == 6.0
     accountant = RDPAccountant()
-    accountant.history = [(e["sigma"], e["sampling_rate"], e["steps"]) for e in statement["ledger"]]
+    accountant.history = [(e["sigma"], e["sampling_rate"], e["steps"]) for e in statement["ledger"] if e["sigma"]]
+    pure = sum(e["epsilon"] for e in statement["ledger"] if not e["sigma"])
     thresholds = sum(e["delta"] for e in statement["ledger"])
     assert thresholds < statement["delta"]
-    assert accountant.get_epsilon(statement["delta"] - thresholds) == pytest.approx(statement["epsilon_spent"], rel=1e-3)
+    rdp = pure + accountant.get_epsilon(statement["delta"] - thresholds)
+    if isinstance(private, Markov):  # no samples of users: composed exactly, which is tighter
+        assert 0.8 * rdp < statement["epsilon_spent"] < rdp
+    else:
+        assert rdp == pytest.approx(statement["epsilon_spent"], rel=1e-3)
     if not isinstance(private, Markov):
         assert any("DP-SGD" in e["mechanism"] for e in statement["ledger"])
     assert any("counts" in e["mechanism"] for e in statement["ledger"]), "vocabularies and times are paid for too"
@@ -89,7 +94,7 @@ def _coded(log: EventLog, census: Census) -> tuple[Codec, Steps]:
 
     census.plan = 100.0
     codec = learn(log, census)
-    codec.needs = learn_needs(log, codec, private=False)
+    codec.needs = learn_needs(log, codec, census)
     steps = encode(log, codec, max_rows=16)
     learn_masks(codec, steps, private=False)
     return codec, steps
@@ -98,7 +103,7 @@ def _coded(log: EventLog, census: Census) -> tuple[Codec, Steps]:
 def test_no_user_moves_a_step_by_more_than_the_clip() -> None:
     layer = torch.nn.Linear(3, 1)
     wrapped = GradSampleModule(layer, loss_reduction="sum")
-    optimizer = optimizer_of(wrapped, rate=0.1, sigma=0.0, clip=0.5, expected=1.0, generator=torch.Generator().manual_seed(0))
+    optimizer = optimizer_of(wrapped, rate=0.1, sigma=0.0, clip=0.5, expected=1.0, noise=np.random.default_rng(0))
     one = torch.tensor([[1.0, 2.0, 3.0]])
 
     def summed(rows: torch.Tensor) -> torch.Tensor:
