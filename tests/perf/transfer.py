@@ -106,6 +106,8 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=4_000)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--shares", default="0.01,0.1,1")
+    parser.add_argument("--targets", default="shop,cdnow")
+    parser.add_argument("--ways", default="logistic,scratch,own,other,scratch cold,own cold,other cold")
     args = parser.parse_args()
     torch.set_num_threads(1)
     encoder, train, _ = task_of(simulator.simulate("shop", users=args.users, days=60, seed=7))
@@ -113,8 +115,10 @@ def main() -> None:
     for name in ("bert", "lstm"):
         sources[name] = make(name, **COLD)
         sources[name].fit(train, None, encoder=encoder, seed=0)
-    targets = {"shop": task_of(simulator.simulate("shop", users=args.users, **OTHER))}
-    if args.cdnow:
+    targets = {}
+    if "shop" in args.targets.split(","):
+        targets["shop"] = task_of(simulator.simulate("shop", users=args.users, **OTHER))
+    if args.cdnow and "cdnow" in args.targets.split(","):
         targets["cdnow"] = cdnow(args.cdnow)
     rows = []
     for target, (encoder, train, test) in targets.items():
@@ -133,6 +137,8 @@ def main() -> None:
                 held = users[: len(users) // 5]
                 known, valid = only(train, users[len(users) // 5:]), only(train, held)
                 for name, way, source, settings in ways:
+                    if way not in args.ways.split(","):
+                        continue
                     model = make(name, **settings)
                     if source is not None:
                         model.begin_with(source)
