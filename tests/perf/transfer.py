@@ -3,7 +3,7 @@
     python tests/perf/transfer.py --cdnow CDNOW_master.txt [--seeds 2] [--users 4000]
 
 Source: a simulated shop. Targets: CDNOW (no purchase within 91 days of 1997-12-30, learnt at three earlier dates), and a
-shop of another seed with other settings (half the sensitivity to price, shorter), asked at its cut as the churn task asks.
+shop of another seed with other settings (less fraud, 45 days), asked at its cut as the churn task asks.
 Each share of labelled customers is drawn with the run's seed, a fifth of it stops training early. What is compared:
 
     logistic      logistic regression of the aggregates of the labelled customers
