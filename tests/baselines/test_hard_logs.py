@@ -63,7 +63,7 @@ LOGS = {
     "all at one instant": lambda: log_of(timestamp=pd.Timestamp("2026-01-01", tz="UTC")),
     "no items": lambda: log_of(item_id=None),
     "a user of 100,000 rows": one_user_has_most,
-    "50,000 items": lambda: log_of(500, 50_000, 20),
+    "9,000 items": lambda: log_of(500, 50_000, 20),  # those of 50,000 that occur; tests/perf has them all
 }
 
 
@@ -105,8 +105,8 @@ def hard(request: pytest.FixtureRequest) -> tuple[str, dict[Kind, tuple[Encoder,
 @pytest.mark.parametrize(("name", "kind"), CASES, ids=lambda x: x)
 def test_every_model_answers(name: str, kind: Kind, hard: tuple[str, dict[Kind, tuple[Encoder, Examples, Examples]]]) -> None:
     case, examples = hard
-    if (name, case) in (("ease", "50,000 items"), ("itemknn", "50,000 items")):
-        pytest.skip("seconds of arithmetic; tests/perf has a large catalogue")
+    if (name, case) == ("ease", "9,000 items"):
+        pytest.skip("ten seconds of arithmetic")
     encoder, train, test = examples[kind]
     model = plugins.load("baselines.models", name, Model, kind="model")(**(SMALL if name in NEURAL else {}))
     if (kind, case) == ("next_item", "no items"):
