@@ -39,13 +39,14 @@ class Calibrated(Generator):
         return {"trials": self.trials}
 
     def fit(
-        self, log: EventLog, *, seed: int, epsilon: float | None = None, delta: float | None = None, public: Sequence[str] = ()
+        self, log: EventLog, *, seed: int, epsilon: float | None = None, delta: float | None = None, public: Sequence[str] = (),
+        noise_seed: int | None = None,
     ) -> None:
-        """See Generator.fit. `public` may name "items": the catalogue of items.parquet."""
+        """See Generator.fit. `public` may name "items": the catalogue of items.parquet. The noise is the system's, unless `noise_seed`
+        repeats it."""
         from simulator.calibrate import calibrate
 
-        secret = int(np.random.SeedSequence([seed, 1]).generate_state(1)[0])
-        made = calibrate(log, trials=self.trials, epsilon=epsilon, delta=delta, public=public, noise_seed=secret)
+        made = calibrate(log, trials=self.trials, epsilon=epsilon, delta=delta, public=public, seed=seed, noise_seed=noise_seed)
         first, last = log.span
         if epsilon is not None:  # the days are assumed public, the instant of somebody's event is not
             first, last = first.floor("D"), last.floor("D") + pd.Timedelta(days=1, milliseconds=-1)

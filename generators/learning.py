@@ -50,8 +50,12 @@ def census_plan(log: EventLog, public: frozenset[str]) -> float:
     return questions + needs + statics + 2.0 + 0.5 * fields  # their marginals
 
 
-def learn(log: EventLog, census: Census, *, public: frozenset[str] = frozenset(), intervals: int = 32, max_rows: int = 1024) -> Codec:
-    """Learn a codec from `log` through `census`; masks are added by encoding.learn_masks.
+def learn(
+    log: EventLog, census: Census, *, public: frozenset[str] = frozenset(), intervals: int = 32, max_rows: int = 1024,
+    plan_last: bool = True,
+) -> Codec:
+    """Learn a codec from `log` through `census`; masks are added by encoding.learn_masks. `plan_last`: each user's last session is
+    planned from the start (see Codec.plans_last); never under a budget.
 
     Raises InputError where the log has too few users or no event that enough users have.
     """
@@ -74,11 +78,11 @@ def learn(log: EventLog, census: Census, *, public: frozenset[str] = frozenset()
         events=names, roles=roles_of(names.values, log.manifest.get("roles")), categories=categories, items=items, clock=clock,
         max_rows=max_rows, flags={n: column in events for n, column in FLAGS.items()},
         carried=_carried(log, names))
-    fine = intervals if census.private else int(np.clip(census.n_users // USERS_OF_BIN, 8, 2 * intervals))
+    fine = intervals if census.private or not plan_last else int(np.clip(census.n_users // USERS_OF_BIN, 8, 2 * intervals))
     codec.statics[ARRIVAL] = _arrival(census, clock, user, time, fine)
     codec.statics[STAY] = _stay(census, clock, user, time, fine)
     codec.statics[LENGTH] = _length(census, user, fine, max_rows)
-    if not census.private:
+    if plan_last and not census.private:
         _learn_last(codec, census, user, time, breaks, intervals)
     _learn_columns(codec, log, census, user, public, intervals)
     _learn_users(codec, log, census, user, time, public)

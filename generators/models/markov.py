@@ -55,6 +55,7 @@ class Markov(SequenceGenerator):
     """
 
     supports_epsilon = True
+    plans_last = False
 
     def __init__(
         self, *, strength: float = 2.0, successors: int = 50, clip: float = 12.0, min_users: int = 5, intervals: int = 32,
