@@ -38,7 +38,7 @@ def run(command: Callable[[list[str]], int | None], argv: list[str] | None = Non
         print(f"error: {error}", file=sys.stderr)
         code = error.exit_code
     except KeyboardInterrupt:
-        print("interrupted; nothing half-written is left. The same command goes on from what was finished, where it can be resumed.", file=sys.stderr)
+        print("interrupted; nothing half-written is left. Where work can be resumed, the same command goes on.", file=sys.stderr)
         code = 130
     except BrokenPipeError:
         sys.stderr.close()
