@@ -24,6 +24,8 @@ SESSION_GAP_S = 1_800.0  # silence that ends a session where the log has no sess
 CANDIDATES = 8           # draws per gap among which the weekly cycle chooses
 REMAINING = 32           # levels of 'how much of the span is left'
 STEPS_MS = (DAY_MS, HOUR_MS, 60_000, 1_000, 1)
+PERIODS = (0, 2, 4, 6, 8)  # log2 of the days of a period, when a span is looked for under a budget
+CELLS = 64                 # at the most, in which its ends are then looked for
 
 
 @dataclass
@@ -52,12 +54,9 @@ class Clock:
     @classmethod
     def fit(cls, census: Census, *, user: np.ndarray, time: np.ndarray, gap: np.ndarray, breaks: np.ndarray, intervals: int) -> Self:
         """Learn from all rows: user (n,), time (n,) ms, gap (n,) s with NaN at a user's first row, breaks (n,) bool."""
-        day = time // DAY_MS
         if census.private:
-            days, _ = census.popular("days of the span", user, day, per_user=2)
-            if len(days) == 0:
-                days = np.array([int(pd.Timestamp("2000-01-03").value // (DAY_MS * 1_000_000))])
-            start, end, step = int(days.min()) * DAY_MS, (int(days.max()) + 1) * DAY_MS - 1, 1_000
+            first, last = private_days(census, user, time // DAY_MS)
+            start, end, step = first * DAY_MS, (last + 1) * DAY_MS - 1, 1_000
         else:
             step = next(s for s in STEPS_MS if (time % s == 0).all())
             start, end = int(time.min()), int(time.max())
@@ -206,3 +205,35 @@ def _smooth(counts: np.ndarray) -> np.ndarray:
     if total <= 0:
         return np.ones_like(counts)
     return (counts + 0.001 * total / len(counts)) / (total / len(counts)) / 1.001
+
+
+def private_days(census: Census, user: np.ndarray, day: np.ndarray) -> tuple[int, int]:
+    """First and last day of the span, under a budget; user (n,) and day (n,) of all rows, days since 1970.
+
+    Each user votes for one of their days, and so for the periods of 1, 4, 16, 64 and 256 days around it. The shortest periods of
+    which enough users are heard hold the span; where these are not days, its ends are looked for in even cells. A log of few
+    users over a long time has no day that many share. 2000-01-03 stands where nothing is heard.
+    """
+    voter, vote = census.draw(user, day, per_user=1)
+    periods = np.array(PERIODS)
+    shift, base = 1 << 32, 1 << 31  # a period's number, which may be negative, beside its length
+    value = np.concatenate([k * shift + base + (vote >> p) for k, p in enumerate(periods)])
+    kept, counts = census.popular("periods of the span", np.tile(voter, len(periods)), value, per_user=len(periods))
+    if not len(kept):
+        nothing = pd.Timestamp("2000-01-03").value // (DAY_MS * 1_000_000)
+        return int(nothing), int(nothing)
+    length, number = kept // shift, kept % shift - base
+    heard = np.bincount(length, counts, minlength=len(periods))
+    enough = heard >= 0.95 * min(census.ledger.users, heard.max())
+    k = int(np.argmax(enough))
+    number = number[length == k]
+    first, last = int(number.min()) << int(periods[k]), ((int(number.max()) + 1) << int(periods[k])) - 1
+    if periods[k] == 0:
+        return first, last
+    noise = census.noise_of(weight=1.0, per_user=2)
+    n_cells = int(np.clip(2 * census.ledger.users / (6 * noise), 2, min(CELLS, last - first + 1)))
+    edges = np.linspace(first, last + 1, n_cells + 1).round().astype(np.int64)
+    inside = (day >= first) & (day <= last)
+    cell = np.searchsorted(edges, day[inside], side="right") - 1
+    found = np.flatnonzero(census.histogram("ends of the span", user[inside], cell, n_cells, per_user=2) > 3 * noise)
+    return (int(edges[found[0]]), int(edges[found[-1] + 1]) - 1) if len(found) else (first, last)

@@ -44,7 +44,7 @@ def census_plan(log: EventLog, public: frozenset[str]) -> float:
     columns = [n for n in map(str, log.events.columns) if n not in HANDLED]
     users = [] if log.users is None else [n for n in map(str, log.users.columns) if n != "user_id"]
     kinds = 0 if log.labels is None else 8
-    questions = 2.0 + 1 + 1 + 1 + 4 + len(columns) + len(users) + 2 * kinds
+    questions = 2.0 + 2 + 1 + 1 + 4 + len(columns) + len(users) + 2 * kinds
     statics, fields = 4 + len(users), 7 + len(columns) + kinds
     needs = 4.0
     return questions + needs + statics + 2.0 + 0.5 * fields  # their marginals

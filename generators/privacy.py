@@ -224,7 +224,7 @@ class Census:
             values, exact = np.unique(value, return_counts=True)
             counts, keep = exact.astype(np.float64), exact >= self.min_users
         else:
-            user, value = self._bounded(user, value, per_user)
+            user, value = self.draw(user, value, per_user=per_user)
             values, exact = np.unique(value, return_counts=True)
             sigma = self._spend(what, weight, threshold=True)
             scale = sigma * math.sqrt(per_user)
@@ -240,7 +240,7 @@ class Census:
         """(size,) float64: how often each of the known cells 0..size-1 occurs (of a user at most `per_user` cells where private)."""
         if not self.private:
             return np.bincount(cell, minlength=size).astype(np.float64)
-        user, cell = self._bounded(*_pairs(user, cell), per_user)
+        user, cell = self.draw(*_pairs(user, cell), per_user=per_user)
         sigma = self._spend(what, weight, threshold=False)
         noisy = np.bincount(cell, minlength=size) + self.rng.normal(0, sigma * math.sqrt(per_user), size)
         return np.maximum(noisy, 0.0)
@@ -249,7 +249,8 @@ class Census:
         """The standard deviation of the noise on an answer of `histogram`."""
         return self.sigma * math.sqrt(self.plan / weight * per_user) if self.private else 0.0
 
-    def _bounded(self, user: np.ndarray, value: np.ndarray, per_user: int) -> tuple[np.ndarray, np.ndarray]:
+    def draw(self, user: np.ndarray, value: np.ndarray, *, per_user: int) -> tuple[np.ndarray, np.ndarray]:
+        """At most `per_user` of each user's values, at random: user (m,), value (m,), sorted by user."""
         order = np.lexsort((self.rng.random(len(user)), user))
         user, value = user[order], value[order]
         starts = np.flatnonzero(np.append(True, user[1:] != user[:-1])) if len(user) else np.zeros(0, dtype=np.int64)

@@ -12,6 +12,7 @@ from shop_logs import shop_log
 
 import generators
 from eventlog import EventLog, InputError
+from generators.clock import private_days
 from generators.codec import Codec
 from generators.encoding import Steps, encode
 from generators.models.markov import Markov
@@ -160,3 +161,18 @@ def test_a_generator_without_a_guarantee_refuses_to_give_one(log: EventLog) -> N
 
     with pytest.raises(InputError, match="cannot be fitted with epsilon"):
         Unproved().fit(log, seed=0, epsilon=3.0)
+
+
+@pytest.mark.parametrize("days", [40, 400])
+def test_the_span_is_found_where_no_single_day_is_shared_by_many(days: int) -> None:
+    """Within a few per cent at both ends, whatever the length of the log; one user far outside does not move it."""
+    rng, users, first = np.random.default_rng(2), 4_000, 14_000
+    user = np.sort(rng.integers(users, size=5 * users))
+    day = first + rng.integers(days, size=len(user))
+    ledger = Ledger.open(3.0, None, users + 1, noise_seed=5)
+    census = Census(n_users=users + 1, rng=ledger.rng(1), min_users=5, ledger=ledger, plan=30.0)
+    low, high = private_days(census, np.append(user, users), np.append(day, 3))
+    assert abs(low - first) <= 0.05 * days
+    assert abs(high - (first + days - 1)) <= 0.05 * days
+    with_few = Census(n_users=10, rng=ledger.rng(2), min_users=5, ledger=ledger, plan=30.0)
+    assert private_days(with_few, np.arange(10), np.full(10, first))[0] != first  # ten users are not heard
