@@ -5,7 +5,7 @@
     event      given the event before, whether a session begins, what is in the cart and how many orders the user has had
     category   given the event and the category before; the item, where it is fresh, given the item before
     a value    given the event, whether a session begins and the user's value before
-    an id      given the event, whether a session begins, the orders so far and the event before
+    an id      given the event, whether a session begins (the user's first or a later one), the orders so far and the event before
     the rest   given the event, the event before and whether a session begins
 each but the intent also given the session's intent. Who has bought is likelier to buy again, the more so the more often:
 counted so, buyers differ as much as in the log (Pólya's urn is the negative binomial).
@@ -255,8 +255,9 @@ def context(codec: Codec, name: str, seen: Seen) -> Levels:
         return [before, begins, counter("cart", CARTS), orders, told]
     if name == "category":
         return [event, (features[:, CATEGORY_COLUMN], codec.categories.size + 1), told]
-    if name in codec.ids:
-        return [event, begins, orders, before, told]
+    if name in codec.ids:  # a user's first row is apart: only there is no earlier id to keep to
+        first = seen.breaks.long() + (features[:, EVENT_COLUMN] == 0)
+        return [event, (first, 3), orders, before, told]
     size = codec.values[name].size if name in codec.values else MOST_VALUES + 1
     if size <= MOST_VALUES:  # 'the same as before' says nothing of the shares of the values unless one knows what was before
         return [event, begins, (features[:, codec.value_column(name)], size), told]
