@@ -139,10 +139,11 @@ def sample_rows(
     last = torch.zeros((users, 3), dtype=torch.int64)
     written: list[tuple[torch.Tensor, Row]] = []
     least = torch.tensor(codec.least_time)
+    fast, last_time = (time_of(torch.tensor(levels, dtype=torch.int64)) for levels in (codec.fast_time, codec.last_time))
     for t in range(codec.max_rows):
         ends = torch.zeros(len(who), dtype=torch.bool)
         if t:
-            ends = _make_room(codec, tracker, time if given is None else time.clamp(min=given.now), least, generator)
+            ends = _make_room(codec, tracker, time if given is None else time.clamp(min=given.now), least, last_time, generator)
         model.step(torch.cat([tracker.features(), last], 1))
         everyone = torch.arange(len(who))
         if t == 0:
@@ -153,7 +154,7 @@ def sample_rows(
             final, target = tracker.final(), tracker.target()
             can = codec.clock.fits(time, target, left, tracker.pending(), final if codec.plans_last else None, after)
             if codec.plans_last:  # nobody takes a break after which they would have to be faster than almost anyone was
-                needed = time_of(torch.tensor(codec.fast_time)[rows_level((left - 1).clamp(min=0))])
+                needed = fast[rows_level((left - 1).clamp(min=0))]
                 can[:, codec.clock.within.size:] &= (final | (left == 0))[:, None] | codec.clock.leaves(target - time, needed)
             can[ends, 1:], can[ends, 0] = False, True
             gap = draw(model.logits("gap", everyone), can, generator)
@@ -219,15 +220,19 @@ class Past:
         return torch.where(self.mask, self.codes[name], drawn) if self.codes else drawn
 
 
-def _make_room(codec: Codec, tracker: Tracker, time: torch.Tensor, least: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """(n,) bool: users for whose rows to come the span leaves no time. Those who are only late get a later end of their stay."""
+def _make_room(codec: Codec, tracker: Tracker, time: torch.Tensor, least: torch.Tensor, last_time: torch.Tensor,
+               generator: torch.Generator) -> torch.Tensor:
+    """(n,) bool: users for whose rows to come the span leaves no time. Those who are only late get a later end of their stay.
+
+    `least` (levels,): of time, by level of rows; `last_time` (levels,) ms: what a last session of so many rows takes.
+    """
     left, target, end = tracker.left(), tracker.target(), torch.full_like(time, codec.clock.end_ms)
     needed = least[rows_level(left)]
     late = (left > 1) & (time_level(target - time) < needed)
     if codec.plans_last:
         final = tracker.final()
         late &= ~final
-        short = time + time_of(torch.tensor(codec.last_time)[rows_level(left)])
+        short = time + last_time[rows_level(left)]
         tracker.until = torch.where(final & (left > 0), torch.maximum(tracker.until, torch.minimum(short, end)), tracker.until)
     if late.any():
         rest = tracker.until - target
