@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -71,6 +72,9 @@ class SequenceGenerator(Generator):
             raise InputError(f"The generator {self._name()!r} cannot be fitted with epsilon; choose one that can (markov, vae, gan).")
         if len(log) == 0:
             raise InputError("The log has no events; there is nothing to learn from.")
+        users = log.events["user_id"].astype("category")
+        if len(users.cat.categories) > users.nunique():  # those who were cut out of the log, or never came, are none of its users
+            log = replace(log, events=log.events.assign(user_id=users.cat.remove_unused_categories()))
         n_users = int(log.events["user_id"].nunique())
         ledger = Ledger.open(epsilon, delta, n_users, noise_seed=noise_seed)
         declared = check_public(log, public)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from shop_logs import shop_log
@@ -98,3 +99,12 @@ def test_wrong_settings_and_logs_are_one_sentence(log: EventLog) -> None:
         generators.fit(log.only_users(list(log.events["user_id"].astype(str).unique()[:3])), model="markov")
     with pytest.raises(InputError, match="epsilon is -1"):
         generators.fit(log, model="vae", epsilon=-1.0)
+
+
+def test_users_who_never_came_are_no_users_of_the_log(log: EventLog) -> None:
+    """A log that was cut, or simulated in memory, still names in its categories those who have no event."""
+    users = log.events["user_id"].astype(str)
+    few = sorted(users.unique())[::2]
+    cut = EventLog(events=log.events[users.isin(few)].reset_index(drop=True), manifest=dict(log.manifest),
+                   users=pd.DataFrame({"user_id": sorted(users.unique()), "signup": pd.Timestamp("2020-01-01", tz="UTC")}))
+    assert generators.fit(cut, model="markov", seed=1).sample(20, seed=1).events["user_id"].nunique() == 20
