@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from baselines.base import Kind, Model
 from eventlog import EventLog, plugins
@@ -19,6 +18,7 @@ UPLIFT = ("no_uplift", "s_learner", "t_learner", "x_learner", "dr_learner")
 NEURAL = ("lstm", "gru", "transformer", "bert")
 SMALL = {"dim": 16, "length": 12, "max_steps": 4, "binary_max_steps": 4, "batch_rows": 400}
 CASES = [(name, kind) for kind, simple in (("next_item", NEXT_ITEM), ("binary", BINARY), ("uplift", UPLIFT)) for name in (*simple, *NEURAL)]
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def log_of(n_users: int = 30, n_items: int = 8, rows: int = 12, **columns: object) -> EventLog:
@@ -86,14 +86,6 @@ def examples_of(log: EventLog, kind: Kind) -> tuple[Encoder, Examples, Examples]
             treatment = (rng.random(len(chosen)) < 0.5).astype(np.float32) if kind == "uplift" else None
             made.append(Examples(s, queries, (rng.random(len(chosen)) < 0.3).astype(np.float32), treatment))
     return encoder, made[0], made[1]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module", params=LOGS, ids=lambda name: name.replace(" ", "_"))

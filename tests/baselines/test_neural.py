@@ -16,14 +16,7 @@ from eventlog.log import tidy
 MODELS = ("lstm", "gru", "transformer", "bert")
 SMALL = {"dim": 16, "length": 12, "max_steps": 6, "binary_max_steps": 6, "batch_rows": 200}
 SETTINGS = [{}, {"full_softmax": 1, "negatives": 8}, {"mix_counts": False, "warm_start": False, "question_time": False}]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def log_of(n_users=30, n_items=20, rows=14, seed=0) -> EventLog:

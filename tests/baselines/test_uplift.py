@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from baselines.base import Model
 from baselines.models.dr_learner import DRLearner
@@ -18,6 +17,7 @@ from eventlog.log import tidy
 LEARNERS = ("t_learner", "s_learner", "x_learner", "dr_learner")
 NEURAL = ("lstm", "gru", "transformer", "bert")
 SMALL = {"dim": 16, "length": 12, "binary_max_steps": 30, "batch_rows": 600}
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def campaign(n: int = 1500, *, targeted: bool = False, seed: int = 0, lift: float = 0.5) -> tuple[Encoder, Examples, np.ndarray]:
@@ -50,11 +50,6 @@ def make(name: str, **settings: object) -> Model:
     model = plugins.load("baselines.models", name, Model, kind="model")(**({**SMALL, **settings} if name in NEURAL else settings))
     assert "uplift" in model.kinds
     return model
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    torch.set_num_threads(1)
 
 
 def cases() -> list[tuple[str, dict[str, object]]]:
