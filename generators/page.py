@@ -120,11 +120,27 @@ def _fidelity(report: Mapping[str, Any], pictures: Mapping[str, Picture]) -> str
     rows = [(escape(r["title"]), _number(r["value"]), _number(r["floor"]), f"{r['ideal']:g}", _bound(r), _sign(r["verdict"]))
             for r in report["fidelity"]]
     out.append(table(("measure", "value", "floor", "ideal", "passes at", "verdict"), rows, " nnnn"))
+    out.append(_telling(report["telling"]))
     facts = report["facts"]
     out.append("<h3>In plain figures</h3>" + table(
         ("", "real", "synthetic"), [(escape(name), _number(real), _number(made)) for name, (real, made) in facts.items()], " nn"))
     out += [_picture(p) for name, p in pictures.items() if name != "risks"]
     return "".join(out)
+
+
+def _telling(rows: Sequence[Mapping[str, Any]]) -> str:
+    """By what a classifier tells synthetic users from real ones: where to look first."""
+    if not rows:
+        return ""
+    cells = [(escape(t["name"]), f"{t['gain']:.0%}", _direction(t["auc"]), _number(t["real"]), _number(t["synthetic"])) for t in rows]
+    return ("<h3>What tells them apart</h3><p>The features of a user that the classifier of the detection measure gained most by. Alone: "
+            "the AUC of that feature without any other. Means are over the users who have it.</p>"
+            + table(("feature of a user", "share of gain", "alone", "mean, real", "mean, synthetic"), cells, " nnnn"))
+
+
+def _direction(auc: float) -> str:
+    """'0.62 ↑' where a feature is higher for synthetic users."""
+    return f"{max(auc, 1 - auc):.2f} " + ("↑" if auc > 0.52 else "↓" if auc < 0.48 else "≈")
 
 
 def _bound(row: Mapping[str, Any]) -> str:

@@ -23,13 +23,14 @@ from eventlog.console import note
 from eventlog.files import check_replaceable, new_folder, read_json, sha256, write_json
 from eventlog.log import digest, versions
 
-from . import attacks, fidelity, page, plots, statement
+from . import attacks, detection, fidelity, page, plots, statement
 from .flat import Flat, together
 
 SECTIONS = {
     "flow": "What users do", "time": "When they do it", "items": "Items and prices", "labels": "Labels", "detection": "Detection",
     "columns": "Columns (sdmetrics)",
 }
+TELLING = 12          # features shown by which a classifier tells synthetic users from real ones
 UTILITY_LIMIT = 0.90  # of what training on real data reaches, where the results name no limit of their own
 
 
@@ -85,6 +86,8 @@ def build(
     proof = statement.judge(said, users=ours.n_users, canaries=canaries)
     note("Measuring fidelity ...")
     rows = [{**asdict(fidelity.MEASURES[r.name]), **asdict(r)} for r in fidelity.compare_flat(ours, made, held, seed=seed)]
+    target = ours if held is None else held
+    told = detection.told_apart(target, made, seed=seed)[1][:TELLING]
     note("Attacking ...")
     found = attacks.run_flat(ours, made, held, seed=seed)
     used, made_facts = _utility(utility), facts(made)
@@ -95,6 +98,7 @@ def build(
         "canaries": dict(canaries) if canaries else None,
         "attacks": [attacks.as_json(a) for a in found],
         "fidelity": rows,
+        "telling": [asdict(t) for t in told],
         "facts": {name: [value, made_facts[name]] for name, value in facts(ours).items()},
         "utility": used,
         "synthetic": {"columns": _columns(synthetic), "facts": made_facts,

@@ -11,6 +11,7 @@ from shop_logs import renamed, shop_log
 
 from eventlog import EventLog, InputError
 from generators import fidelity
+from generators.detection import told_apart
 from generators.fidelity import MEASURES, js, ks
 from generators.flat import ngrams, together
 
@@ -139,6 +140,24 @@ def test_detection_by_a_classifier(real, other):
     assert fidelity.detection_auc(a, b, seed=0) < 0.65
     assert fidelity.detection_auc(a, c, seed=0) > 0.9
     assert fidelity.detection_auc(a, a, seed=0) == pytest.approx(0.5)
+
+
+def test_detection_says_by_what_and_in_which_direction(real, other):
+    many = other.events["event"].eq("refund").to_numpy()
+    events = other.events.assign(event=other.events["event"].where(~many, "purchase"), price=-other.events["price"])
+    auc, by = told_apart(*together(real, EventLog(events=events)), seed=0)
+    assert auc > 0.9
+    found = {t.name: t for t in by}
+    assert sum(t.gain for t in by) == pytest.approx(1.0)
+    assert [t.gain for t in by] == sorted((t.gain for t in by), reverse=True)
+    first = by[0]
+    assert first.name == "mean log price"  # a price below zero counts by its size and its sign
+    assert first.auc == 0.0
+    assert first.real == pytest.approx(-first.synthetic, rel=0.05)
+    purchases = told_apart(*together(real, EventLog(events=events.assign(price=other.events["price"]))), seed=0)[1]
+    found = {t.name: t for t in purchases}
+    assert found["share of purchase"].auc > 0.6
+    assert found["share of purchase"].synthetic > found["share of purchase"].real
 
 
 def test_compare_holds_an_independent_sample_to_its_floor(real, other):

@@ -90,6 +90,13 @@ def test_what_is_proved_is_said_with_its_ledger(built):
     assert built.data["canaries"]["epsilon"] == 0.4
 
 
+def test_what_tells_the_two_apart_is_named(built):
+    first = built.data["telling"][0]
+    assert 0 < first["gain"] <= 1
+    assert len(built.data["telling"]) <= report.TELLING
+    assert "What tells them apart" in html_of(built)
+
+
 def test_every_section_has_a_verdict_and_a_threshold(built):
     titles = {s["title"] for s in built.data["sections"]}
     assert {"Privacy, proved", "Privacy, attacked", "Utility", "Fidelity: What users do"} <= titles
