@@ -183,15 +183,23 @@ def inference(members: Flat, synthetic: Flat, control: Flat | None, *, rng: np.r
     return out
 
 
+def closest_profile(users: Flat, log: Flat) -> np.ndarray:
+    """(n_users,) Gower's distance of each user's profile to the closest of those of `log` (evenly thinned to CANDIDATES)."""
+    people, made = profiles(users), profiles(log.take(np.arange(0, log.n_users, -(-log.n_users // CANDIDATES))))
+    low = np.empty(len(people), dtype=np.float32)
+    _nearest(people, made, [np.ones(len(made.names), dtype=bool)], low)
+    return low.astype(np.float64)
+
+
 def _right(guess: np.ndarray, truth: np.ndarray, categorical: bool) -> Rate:
     met = guess == truth if categorical else np.abs(guess - truth) <= TOLERANCE * np.abs(guess)
     return wilson(int((met | (np.isnan(guess) & np.isnan(truth))).sum()), len(truth))
 
 
-def _nearest(people: Profiles, made: Profiles, uses: list[np.ndarray]) -> list[np.ndarray]:
+def _nearest(people: Profiles, made: Profiles, uses: list[np.ndarray], distance: np.ndarray | None = None) -> list[np.ndarray]:
     """For each (n_columns,) bool mask in `uses`: (n_people,) index of the closest of `made` by Gower's distance over those columns.
 
-    Gower 1971 (doi:10.2307/2528823): a number differs by |x - y| / range, a category by 0 or 1, missing from present by 1.
+    `distance` (n_people,) takes that distance over the first mask. Gower 1971 (doi:10.2307/2528823): a number differs by |x - y| / range, a category by 0 or 1, missing from present by 1.
     """
     out = [np.empty(len(people), dtype=np.int64) for _ in uses]
     low, high = np.array([_span(v) for v in made.values.T]).T  # all that the attacker has, and the same for either group
@@ -212,6 +220,8 @@ def _nearest(people: Profiles, made: Profiles, uses: list[np.ndarray]) -> list[n
                     total += part
         for found, total in zip(out, totals, strict=True):
             found[block] = total.argmin(axis=1)
+        if distance is not None:
+            distance[block] = totals[0].min(axis=1)
     return out
 
 

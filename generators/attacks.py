@@ -21,6 +21,7 @@ from .flat import Flat, together
 from .intervals import Rate, auc, residual, wilson
 
 MAX_USERS = 5_000         # per group: an interval of +-1.4 points; beyond it costs time and settles nothing
+MAX_SYNTHETIC = 4 * MAX_USERS  # users searched for the closest: the more an attacker has, the more stands in them
 LIMIT = 0.10              # of the room that the control leaves; conventional, a team may hold itself to less
 LENGTHS = (4, 8)          # rows of a copied run
 FALSE_POSITIVES = 0.01
@@ -92,21 +93,64 @@ def run_flat(real: Flat, synthetic: Flat, holdout: Flat | None, *, seed: int) ->
 
 
 def membership(members: Flat, synthetic: Flat, control: Flat, *, rng: np.random.Generator) -> list[Attack]:
-    """Was this user in the training data? By the similarity of the closest synthetic user, plain and against a reference.
+    """Was this user in the training data? By the similarity of the closest synthetic user: plain, against a reference, and learnt.
 
     Plain: distance to the closest record. Against a reference: similarity to synthetic less similarity to real users who
     are known not to be members (half of `control`), in the manner of DOMIAS (van Breugel et al. 2023, arXiv:2302.12580);
-    it does not take an ordinary user for a member. Reported as AUC, and as true positives at 1 % false positives
-    (Carlini et al. 2022, arXiv:2112.03570).
+    it does not take an ordinary user for a member. Learnt: a classifier of both, of runs that stand in either log, and of the
+    closest profile, from users of whom the attacker knows whether they were in (Shokri et al. 2017, arXiv:1610.05820), tested on
+    others. Reported as AUC, and as true positives at 1 % false positives (Carlini et al. 2022, arXiv:2112.03570).
     """
-    synthetic = synthetic.sample(2 * MAX_USERS, rng)
-    out = _membership_attacks("", "closest synthetic user", closest(members, synthetic), closest(control, synthetic))
+    synthetic = synthetic.sample(MAX_SYNTHETIC, rng)
+    near = [closest(group, synthetic) for group in (members, control)]
+    out = _membership_attacks("", "closest synthetic user", *near)
     if control.n_users >= 20:
         order = rng.permutation(control.n_users)
-        reference, rest = control.take(np.sort(order[::2])), control.take(np.sort(order[1::2]))
-        scores = [closest(group, synthetic) - closest(group, reference) for group in (members, rest)]
-        out += _membership_attacks("_reference", "closest synthetic user against a reference", *scores)
+        reference, rest = np.sort(order[::2]), np.sort(order[1::2])
+        known = control.take(reference)
+        groups = (members, control.take(rest))
+        near = [near[0], near[1][rest]]
+        far = [closest(group, known) for group in groups]
+        out += _membership_attacks("_reference", "closest synthetic user against a reference",
+                                   *(a - b for a, b in zip(near, far, strict=True)))
+        signs = [np.column_stack([a, b, *_signs(group, synthetic, known)]) for group, a, b in zip(groups, near, far, strict=True)]
+        out += _membership_attacks("_learnt", "learnt from users known to be in or out", *_learnt(*signs, rng=rng))
     return out
+
+
+def _signs(users: Flat, synthetic: Flat, reference: Flat) -> list[np.ndarray]:
+    """What a user has in common with the synthetic log, and with a real one: each (n_users,) float64.
+
+    Share of the user's runs of 2, 3 and 4 rows that stand there, how much oftener than by chance its pairs of items do, and the
+    distance of the closest profile.
+    """
+    from .anonymity import closest_profile
+
+    out: list[np.ndarray] = []
+    for log in (synthetic, reference):
+        for length in (2, 3, 4):
+            code, user = windows(users, length, varied=False)
+            seen = np.isin(code, windows(log, length, varied=False)[0])
+            out.append(np.bincount(user[seen], minlength=users.n_users) / np.maximum(np.bincount(user, minlength=users.n_users), 1))
+        out += [surprise(users, log) / users.lengths, closest_profile(users, log)]
+    return out
+
+
+def _learnt(inside: np.ndarray, outside: np.ndarray, *, rng: np.random.Generator, folds: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    """Scores (n_inside,) and (n_outside,) from signs (n, k): a boosted classifier's, each user by one that did not see them."""
+    import lightgbm
+
+    x, y = np.concatenate([inside, outside]), np.repeat([1, 0], [len(inside), len(outside)])
+    fold = np.concatenate([rng.permutation(len(side)) % folds for side in (inside, outside)])
+    score = np.empty(len(x))
+    settings = {"objective": "binary", "num_leaves": 7, "learning_rate": 0.05, "min_data_in_leaf": max(5, len(x) // 50), "num_threads": 1,
+                "deterministic": True, "force_row_wise": True, "seed": 1, "verbosity": -1, "is_unbalance": True}
+    for k in range(folds):
+        held = fold == k
+        model = lightgbm.train(settings, lightgbm.Dataset(x[~held], y[~held]), num_boost_round=60)
+        found = model.predict(x[held], num_threads=1)
+        score[held] = np.searchsorted(np.sort(found[y[held] == 0]), found) / max((y[held] == 0).sum(), 1)  # folds on one scale
+    return score[y == 1], score[y == 0]
 
 
 def _membership_attacks(suffix: str, by: str, inside: np.ndarray, outside: np.ndarray) -> list[Attack]:
@@ -166,6 +210,29 @@ def closest(users: Flat, candidates: Flat) -> np.ndarray:
     return np.round(np.concatenate(best), 9)  # equal users must tie, whatever the order of additions
 
 
+def surprise(users: Flat, log: Flat) -> np.ndarray:
+    """(n_users,) sum over a user's pairs of items, one after the other, of log(times seen in `log` / times expected by the items'
+    popularity), where that is above 0. Pairs are of events where the logs have no items."""
+    name = "item_id" if "item_id" in users.codes else "event"
+    width = len(users.levels[name])
+
+    def pairs(flat: Flat) -> tuple[np.ndarray, np.ndarray]:
+        rows = np.flatnonzero(flat.codes[name] >= 0)
+        value, user = flat.codes[name][rows].astype(np.int64), flat.user[rows]
+        step = (user[1:] == user[:-1]) & (value[1:] != value[:-1])
+        return value[:-1][step] * width + value[1:][step], user[:-1][step]
+
+    known, count = np.unique(pairs(log)[0], return_counts=True)
+    code, user = pairs(users)
+    if len(known) == 0 or len(code) == 0:
+        return np.zeros(users.n_users)
+    before, after = (np.bincount(part, count, minlength=width) for part in (known // width, known % width))
+    at = np.minimum(np.searchsorted(known, code), len(known) - 1)
+    found = np.where(known[at] == code, count[at], 0)
+    expected = before[code // width] * after[code % width] / count.sum()
+    return np.bincount(user, np.maximum(np.log((found + 0.5) / (expected + 0.5)), 0.0), minlength=users.n_users)
+
+
 def tokens(flat: Flat) -> tuple[np.ndarray, np.ndarray]:
     """(m,) int64 user and (m,) uint64 token, as `closest` describes."""
     user, event = flat.user, flat.codes["event"].astype(np.int64)
@@ -223,11 +290,12 @@ def _having(group: Flat, source: np.ndarray, length: int, near: bool) -> Rate:
     return wilson(len(np.unique(user[hit])), len(np.unique(user)))
 
 
-def windows(flat: Flat, length: int, *, near: bool = False) -> tuple[np.ndarray, np.ndarray]:
+def windows(flat: Flat, length: int, *, near: bool = False, varied: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """(m,) uint64 hash of each run of `length` rows, and (m,) int64 its user.
 
     A row is its event and item, or where the log has no items its event and the size of the gap before it. `near` gives
-    `length` hashes a run, each blind to one of its rows: two runs share one where at most one row differs.
+    `length` hashes a run, each blind to one of its rows: two runs share one where at most one row differs. With `varied` a run
+    counts where it has at least half as many different items as rows.
     """
     event = flat.codes["event"].astype(np.int64)
     size = max(flat.n_rows - length + 1, 0)
@@ -239,9 +307,11 @@ def windows(flat: Flat, length: int, *, near: bool = False) -> tuple[np.ndarray,
         row = variety = event * 32 + _gap_size(flat)
     if size == 0:
         return np.zeros(0, dtype=np.uint64), user[:0]
-    runs = np.sort(np.lib.stride_tricks.sliding_window_view(variety, length), axis=1)  # (size, length)
-    distinct = 1 + (runs[:, 1:] != runs[:, :-1]).sum(axis=1) - (runs[:, 0] < 0)        # no item is no variety
-    keep = (user[:size] == user[length - 1:]) & (distinct >= -(-length // 2))
+    keep = user[:size] == user[length - 1:]
+    if varied:
+        runs = np.sort(np.lib.stride_tricks.sliding_window_view(variety, length), axis=1)  # (size, length)
+        distinct = 1 + (runs[:, 1:] != runs[:, :-1]).sum(axis=1) - (runs[:, 0] < 0)        # no item is no variety
+        keep &= distinct >= -(-length // 2)
     code = _chain(row, length)
     if not near:
         return code[keep], user[:size][keep]

@@ -20,11 +20,14 @@ import pandas as pd
 from eventlog import EventLog, InputError
 from eventlog.log import sort_events, tidy
 
-from .attacks import closest, windows
+from .attacks import closest, surprise, windows
 from .flat import together
 from .intervals import clopper_pearson_low
 
 RUN = 4  # rows of a canary that count as seen again
+# Shares of the canaries that are guessed in and out. Which is best depends on whether a generator repeats few of them or many, so all
+# are tried, and the confidence is split between them.
+GUESSED = ((0.05, 0.0), (0.25, 0.25), (0.4, 0.4))
 
 
 @dataclass(frozen=True)
@@ -96,19 +99,37 @@ def _plain(events: pd.DataFrame) -> pd.DataFrame:
 def audit(canaries: Canaries, synthetic: EventLog, *, delta: float = 0.0, confidence: float = 0.95) -> Audit:
     """The lower bound of epsilon that `synthetic` gives away, made by a generator that was fitted on `plant`'s log.
 
-    A canary's score is its similarity to the closest synthetic user plus the number of its runs that stand in the
-    synthetic log. The quarter with the highest scores is guessed in, the quarter with the lowest out.
+    The more users `synthetic` has, the more is given away. Canaries with the highest scores are guessed in, those with the lowest out.
+    """
+    return guess(canaries.included, scores(canaries, synthetic), delta=delta, confidence=confidence)
+
+
+def scores(canaries: Canaries, synthetic: EventLog) -> np.ndarray:
+    """(n,) float64, higher for canaries that look as if they had been in the training data.
+
+    Similarity to the closest synthetic user, the number of a canary's runs that stand in the synthetic log, and how much more often
+    than by chance its pairs of items, one after the other, do.
     """
     ours, made = together(canaries.log, synthetic)
     code, user = windows(ours, RUN)
     seen = np.isin(code, windows(made, RUN)[0])
-    score = closest(ours, made) + np.bincount(user[seen], minlength=ours.n_users)
+    return closest(ours, made) + np.bincount(user[seen], minlength=ours.n_users) + surprise(ours, made)
+
+
+def guess(included: np.ndarray, score: np.ndarray, *, delta: float = 0.0, confidence: float = 0.95) -> Audit:
+    """The best of the bounds that GUESSED gives for `score` (n,) of canaries of which `included` (n,) were in, each at its part of
+    the confidence: the shares are fixed before looking, so the bound holds for whichever is best."""
     n = len(score)
-    side = max(n // 4, 1)  # fixed before looking: the bound holds for guesses that were not chosen by their outcome
     order = np.argsort(score, kind="stable")
-    correct = int(canaries.included[order[-side:]].sum() + (~canaries.included[order[:side]]).sum())
-    found, reachable = (epsilon_lower_bound(c, 2 * side, canaries=n, delta=delta, confidence=confidence) for c in (correct, 2 * side))
-    return Audit(epsilon=found, reachable=reachable, canaries=n, guesses=2 * side, correct=correct, delta=delta, confidence=confidence)
+    each = 1 - (1 - confidence) / len(GUESSED)
+    found = []
+    for share_in, share_out in GUESSED:
+        many, few = max(int(share_in * n), 1), int(share_out * n)
+        correct = int(included[order[n - many:]].sum() + (~included[order[:few]]).sum())
+        bound, reachable = (epsilon_lower_bound(c, many + few, canaries=n, delta=delta, confidence=each) for c in (correct, many + few))
+        found.append(Audit(epsilon=bound, reachable=reachable, canaries=n, guesses=many + few, correct=correct, delta=delta,
+                           confidence=confidence))
+    return max(found, key=lambda a: (a.epsilon, a.guesses))
 
 
 def epsilon_lower_bound(correct: int, guesses: int, *, canaries: int, delta: float = 0.0, confidence: float = 0.95) -> float:

@@ -9,7 +9,7 @@ from shop_logs import renamed, shop_log
 
 from eventlog import EventLog, InputError
 from generators import anonymity, attacks
-from generators.canaries import audit, epsilon_lower_bound, plant
+from generators.canaries import audit, epsilon_lower_bound, guess, plant
 from generators.flat import together
 from generators.intervals import auc, clopper_pearson_low, residual, wilson
 
@@ -81,6 +81,27 @@ def test_no_attack_bites_on_independent_data(on_independent):
     for name, attack in on_independent.items():
         assert attack.verdict != "fail", name
         assert attack.low < 0.02, name
+
+
+def test_what_single_users_did_is_found_though_no_run_is_copied():
+    """A walk from item to item by the steps that members made: nobody is copied, and yet the steps of single users stand there."""
+    real, holdout = (shop_log(users=400, items=400, seed=k, prefix=p) for k, p in ((0, "u"), (1, "h")))
+    events, rng = real.events, np.random.default_rng(0)
+    item = events["item_id"].astype(object).to_numpy()
+    after: dict[object, list[object]] = {}
+    user = events["user_id"].to_numpy()
+    for k in np.flatnonzero((user[1:] == user[:-1]) & events["item_id"].notna().to_numpy()[1:] & events["item_id"].notna().to_numpy()[:-1]):
+        after.setdefault(item[k], []).append(item[k + 1])
+    shop = shop_log(users=400, items=400, seed=2, prefix="s")
+    walked = shop.events["item_id"].astype(object).to_numpy().copy()
+    owner = shop.events["user_id"].to_numpy()
+    for k in range(1, len(walked)):
+        if owner[k] == owner[k - 1] and walked[k] is not None and walked[k - 1] in after and rng.random() < 0.3:
+            walked[k] = after[walked[k - 1]][rng.integers(len(after[walked[k - 1]]))]
+    found = {a.name: a for a in attacks.run(real, EventLog(events=shop.events.assign(item_id=walked)), holdout, seed=1)}
+    assert found["exposed_exact_8"].risk < 0.05
+    assert found["membership_learnt_auc"].low > 0.2
+    assert found["membership_learnt_auc"].risk > 2 * found["membership_auc"].risk
 
 
 def test_half_a_copy_is_found_in_half_of_the_users(real, holdout):
@@ -194,11 +215,35 @@ def test_canaries_on_a_copier_and_on_nothing(real):
     assert canaries.log.events["user_id"].astype(str).nunique() == 40
     assert train.events["event_id"].is_unique
     leaked = audit(canaries, renamed(train, "x"))
-    assert leaked.correct == leaked.guesses == 20
+    assert leaked.correct == leaked.guesses == 32
     assert leaked.epsilon == pytest.approx(leaked.reachable)
     assert leaked.epsilon > 1.5
     nothing = audit(canaries, shop_log(seed=2, prefix="s"))
     assert nothing.epsilon < 1.0
+
+
+def test_guesses_are_of_the_few_where_only_a_few_are_repeated():
+    rng = np.random.default_rng(0)
+    included = rng.random(1000) < 0.5
+    few = np.where(included & (rng.random(1000) < 0.12), 1.0, 0.0) + rng.random(1000) / 2
+    found = guess(included, few)
+    assert found.guesses == found.correct == 50
+    assert found.epsilon == pytest.approx(found.reachable)
+    assert guess(included, included + rng.random(1000) / 2).epsilon > 4.5  # all of them: most guesses, highest bound
+
+
+def test_the_best_of_several_guesses_is_no_luckier_than_it_says():
+    rng = np.random.default_rng(0)
+    found = [guess(rng.random(200) < 0.5, rng.random(200)).epsilon > 0 for _ in range(400)]
+    assert np.mean(found) <= 0.07
+
+
+def test_pairs_of_items_beyond_chance_are_a_canarys_mark(real):
+    train, canaries = plant(real, 200, rng=np.random.default_rng(0))
+    (flat,) = together(train)
+    pair = attacks.surprise(*together(canaries.log, train))
+    assert auc(pair[canaries.included], pair[~canaries.included]).value > 0.95
+    assert flat.n_users == 150 + canaries.included.sum()
 
 
 def test_canaries_need_two_and_a_log(real):
