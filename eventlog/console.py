@@ -40,6 +40,11 @@ def run(command: Callable[[list[str]], int | None], argv: list[str] | None = Non
     except KeyboardInterrupt:
         print("interrupted; nothing half-written is left. Where work can be resumed, the same command goes on.", file=sys.stderr)
         code = 130
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "allocate memory" not in str(error):  # torch's own way of saying so
+            raise
+        print("error: there is not enough memory for this; choose a smaller log or smaller settings.", file=sys.stderr)
+        code = 1
     except BrokenPipeError:
         sys.stderr.close()
         code = 1
