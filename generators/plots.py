@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -39,7 +40,7 @@ def pictures(real: Flat, synthetic: Flat) -> dict[str, Picture]:
         "cycles": (_cycles, (10, 2.8), "Rows by hour of the day (UTC) and by weekday."),
         "popularity": (_popularity, (7, 2.8), "Share of rows of the item at each rank, each log ranked by itself."),
     }
-    if "item_id" not in real.codes:
+    if not any("item_id" in f.codes and (f.codes["item_id"] >= 0).any() for f in (real, synthetic)):
         del drawn["popularity"]
     out = {}
     for name, (draw, size, caption) in drawn.items():
@@ -91,7 +92,7 @@ def _marginals(figure: Any, real: Flat, synthetic: Flat) -> None:
         else:
             present = [f.numbers[name][np.isfinite(f.numbers[name])] for f in (real, synthetic)]
             _histogram(ax, present[0], present[1])
-        ax.set_title(name, fontsize=9)
+        ax.set_title(_short(name), fontsize=9)
     for ax in axes[len(codes) + len(numbers):]:
         ax.set_axis_off()
     _legend(axes[0])
@@ -101,7 +102,13 @@ def _bars(ax: Any, names: list[str], a: np.ndarray, b: np.ndarray) -> None:
     at = np.arange(len(names))[::-1]
     ax.barh(at + 0.2, a, height=0.38, color=REAL, label="real")
     ax.barh(at - 0.2, b, height=0.38, color=SYNTHETIC, label="synthetic")
-    ax.set_yticks(at, [n if len(n) <= 22 else n[:21] + "…" for n in names], fontsize=7)
+    ax.set_yticks(at, [_short(n) for n in names], fontsize=7)
+
+
+def _short(name: str) -> str:
+    """A name as a label has room for it: one line, no control characters."""
+    name = "".join(c if c.isprintable() else " " for c in name)
+    return name if len(name) <= 22 else name[:21] + "…"
 
 
 def _histogram(ax: Any, a: np.ndarray, b: np.ndarray, bins: int = 40) -> None:
@@ -125,7 +132,7 @@ def _transitions(figure: Any, real: Flat, synthetic: Flat) -> None:
     counts = [np.bincount(ngrams(f, 2)[0], minlength=width * width).reshape(width, width) for f in (real, synthetic)]
     top = np.argsort(-(counts[0] + counts[1]).sum(axis=1), kind="stable")[:TOP]
     tables = [c[np.ix_(top, top)] / np.maximum(c[top].sum(axis=1, keepdims=True), 1) for c in counts]
-    names: list[str] = [str(real.levels["event"][i]) for i in top]
+    names = [_short(str(real.levels["event"][i])) for i in top]
     axes = figure.subplots(1, 3)
     peak = max(float(np.max(tables, initial=0.0)), 1e-9)
     gap = max(float(np.abs(tables[1] - tables[0]).max(initial=0.0)), 0.05)
@@ -229,7 +236,9 @@ def _legend(ax: Any) -> None:
 def _svg(figure: Any, name: str, caption: str) -> str:
     """The figure's <svg> element alone, its ids prefixed with `name`, without metadata and namespaces (HTML needs none)."""
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # the reader's fonts draw the text; matplotlib's only measure it
+        figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
     text = buffer.getvalue()
     text = text[text.index("<svg"):]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
