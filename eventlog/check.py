@@ -201,7 +201,8 @@ class _State:
             return
         seen = pd.concat(self.categories).drop_duplicates(ignore_index=True)
         known = items[["item_id", "category"]].astype(str).drop_duplicates("item_id").set_index("item_id")["category"]
-        differs = (seen["item_id"].map(known) != seen["category"]).to_numpy()
+        told = seen["item_id"].map(known)
+        differs = (told.notna() & (told != seen["category"])).to_numpy()  # an item that the table lacks has no other category there
         if differs.any():
             first = seen[differs].iloc[0]
             self.findings.append(Finding(

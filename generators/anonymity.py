@@ -199,7 +199,8 @@ def _right(guess: np.ndarray, truth: np.ndarray, categorical: bool) -> Rate:
 def _nearest(people: Profiles, made: Profiles, uses: list[np.ndarray], distance: np.ndarray | None = None) -> list[np.ndarray]:
     """For each (n_columns,) bool mask in `uses`: (n_people,) index of the closest of `made` by Gower's distance over those columns.
 
-    `distance` (n_people,) takes that distance over the first mask. Gower 1971 (doi:10.2307/2528823): a number differs by |x - y| / range, a category by 0 or 1, missing from present by 1.
+    `distance` (n_people,) takes the distance over the first mask. Gower 1971 (doi:10.2307/2528823): a number differs by
+    |x - y| / range, a category by 0 or 1, missing from present by 1.
     """
     out = [np.empty(len(people), dtype=np.int64) for _ in uses]
     low, high = np.array([_span(v) for v in made.values.T]).T  # all that the attacker has, and the same for either group

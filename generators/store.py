@@ -38,7 +38,7 @@ def make(model: str, settings: Mapping[str, Any] | None = None) -> Generator:
 
 
 def known_settings(found: type[Generator]) -> dict[str, Any]:
-    """Names and defaults of the settings of a generator: keyword arguments of its `__init__`, and of its base's where it takes `**those`."""
+    """Settings of a generator with their defaults: keyword arguments of its `__init__`, and of its base's where it takes `**those`."""
     known: dict[str, Any] = {}
     for base in found.__mro__:
         if "__init__" in vars(base):

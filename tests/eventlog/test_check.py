@@ -98,6 +98,11 @@ def test_what_is_odd_is_a_warning(case: str, small_log: EventLog) -> None:
     assert [f.level for f in findings if text in f.text] == ["warning"]
 
 
+def test_an_item_that_the_table_lacks_has_no_other_category_there(small_log: EventLog) -> None:
+    some = small_log.events[["item_id", "category"]].astype(str).drop_duplicates().head(3)
+    assert check(replace(small_log, items=some)) == []
+
+
 def test_a_refund_after_its_purchase_is_fine(small_log: EventLog) -> None:
     events = small_log.events
     bought = np.flatnonzero(events["event"] == "purchase")

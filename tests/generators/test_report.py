@@ -137,6 +137,16 @@ def test_no_epsilon_no_holdout(logs):
     assert "Nothing is proved" in report.data_card(built.data)
 
 
+def test_a_log_whose_items_and_categories_are_all_missing_has_a_report():
+    def bare(seed: int, prefix: str) -> EventLog:
+        log = shop_log(users=30, seed=seed, prefix=prefix)
+        return EventLog(events=log.events.assign(item_id=None, category=None, price=None), labels=log.labels)
+
+    built = report.build(bare(0, "u"), bare(1, "s"), bare(2, "h"))
+    assert "popularity" not in built.pictures
+    assert built.data["sections"]
+
+
 def test_a_generator_that_copies_is_caught(logs):
     copy = renamed(logs["real"], "x")
     built = report.build(logs["real"], copy, logs["holdout"], seed=1)

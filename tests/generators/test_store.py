@@ -56,8 +56,8 @@ def test_a_file_that_is_gone_or_broken(copy: Callable[[str], Path], name: str, c
 
 
 @pytest.mark.parametrize(("key", "value"), [
-    ("files", {}), ("files", []), ("files", {"model.json": "x"}), ("generator", None), ("generator", 7), ("class", None), ("own_file", "no"),
-    ("privacy", None), ("privacy", {}), ("format", "2"), ("files", None),
+    ("files", {}), ("files", []), ("files", {"model.json": "x"}), ("generator", None), ("generator", 7), ("class", None),
+    ("own_file", "no"), ("privacy", None), ("privacy", {}), ("format", "2"), ("files", None),
 ])
 def test_a_manifest_of_wrong_types(copy: Callable[[str], Path], key: str, value: Any) -> None:
     folder = copy("markov")
@@ -76,7 +76,7 @@ def test_a_manifest_of_wrong_types(copy: Callable[[str], Path], key: str, value:
     lambda d: {**d, "data": {**d["data"], "codec": {**d["data"]["codec"], "clock": "noon"}}},
     lambda d: {**d, "data": {**d["data"], "codec": {**d["data"]["codec"], "items": []}}},
 ])
-def test_a_model_of_wrong_types_though_its_checksums_are_right(copy: Callable[[str], Path], model: str, change: Callable[[Any], Any]) -> None:
+def test_a_model_of_wrong_types_with_right_checksums(copy: Callable[[str], Path], model: str, change: Callable[[Any], Any]) -> None:
     folder = copy(model)
     data = json.loads((folder / "model.json").read_text())
     (folder / "model.json").write_text(json.dumps(change(data)))
