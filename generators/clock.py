@@ -1,14 +1,13 @@
 """Clock: the span of the log, the weekly cycle, and the gaps between events as a mixture.
 
 A gap is one code: 0 = the user's sequence ends; then points and intervals of gaps inside a session; then those between
-sessions, so that the session break is part of the code. A candidate time inside an interval is drawn several times and
-one is kept in proportion to the weekly intensity of session starts: that is how the daily and weekly cycle comes back.
+sessions, so that the session break is part of the code. What a gap leads to is drawn in `gaps`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -16,13 +15,11 @@ import pandas as pd
 import torch
 
 from .coders import Bins
+from .gaps import HOUR_MS, WEEK_HOURS
 from .privacy import Census
 
-HOUR_MS, DAY_MS = 3_600_000, 86_400_000
-WEEK_HOURS = 168
+DAY_MS = 86_400_000
 SESSION_GAP_S = 1_800.0  # silence that ends a session where the log has no session ids
-CANDIDATES = 8           # draws per gap among which the weekly cycle chooses
-REMAINING = 32           # levels of 'how much of the span is left'
 STEPS_MS = (DAY_MS, HOUR_MS, 60_000, 1_000, 1)
 PERIODS = (0, 2, 4, 6, 8)  # log2 of the days of a period, when a span is looked for under a budget
 CELLS = 64                 # at the most, in which its ends are then looked for
@@ -38,13 +35,11 @@ class Clock:
     weekly: np.ndarray       # (168,) float64, mean 1: intensity of session starts, hour 0 = Monday 0:00 UTC
     within: Bins
     between: Bins
-    _ends: torch.Tensor = field(init=False, repr=False)  # (2, size) float64: lower and upper end of each gap code
 
-    def __post_init__(self) -> None:
-        self._weekly = torch.from_numpy(np.asarray(self.weekly, dtype=np.float64))
-        low = np.concatenate([[0.0], self.within.ends()[0][1:], self.between.ends()[0][1:]])
-        high = np.concatenate([[0.0], self.within.ends()[1][1:], self.between.ends()[1][1:]])
-        self._ends = torch.from_numpy(np.stack([low, high]))
+    def gap_ends(self) -> tuple[np.ndarray, np.ndarray]:
+        """(size,) float64 s each: lower and upper end of each gap code."""
+        low, high = (np.concatenate([[0.0], w[1:], b[1:]]) for w, b in zip(self.within.ends(), self.between.ends(), strict=True))
+        return low, high
 
     @property
     def size(self) -> int:
@@ -80,87 +75,12 @@ class Clock:
         """(n,) bool: does the gap begin a new session?"""
         return code >= self.within.size
 
-    def fits(
-        self, time: torch.Tensor, until: torch.Tensor, left: torch.Tensor, pending: torch.Tensor, final: torch.Tensor | None = None,
-        after: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """(n, size) bool: gaps that users who stand at `time` (n,) ms can draw, with `left` (n,) rows to go, the last at `until` (n,) ms.
-
-        The end is for those who have none; the last gap is one that leads to `until`, or the nearest to it. A session is
-        not over while what it is about is `pending` (n,) bool. Where last sessions are planned, `left` and `until` are those of the
-        rows before it, unless `final` (n,) bool says that it has begun: it is not broken off, and where nothing is left before
-        it, it begins. Nothing happens before `after` (n,) ms; who cannot wait so long ends.
-        """
-        seconds = ((until - time).to(torch.float64) / 1000.0)[:, None]
-        low, high = self._ends[0][None, :], self._ends[1][None, :]
-        before = torch.zeros(len(time), dtype=torch.bool) if final is None else ~final  # the last session
-        begins = before & (left == 0) & ~pending
-        can = (low <= seconds) & ((left > 0) | before)[:, None]
-        can[:, 0] = False
-        if final is not None and self.between.size > 1:
-            can[:, 1:self.within.size] &= ~begins[:, None]
-            can[:, self.within.size:] &= ~final[:, None] | ~can[:, 1:self.within.size].any(1, keepdim=True)
-            can[:, self.within.size] |= begins & ~can.any(1)  # no time is left: the shortest break
-        short = torch.where(can, (seconds - high).clamp(min=0), torch.inf)
-        meets = (left == 1) if final is None else begins | (final & (left == 1))
-        can &= ~meets[:, None] | (short <= short.amin(1, keepdim=True))
-        can[:, 0] = (left == 0) & ~can[:, 1:].any(1)
-        within = can[:, 1:self.within.size].any(1)
-        can[:, self.within.size:] &= ~(pending & within)[:, None]
-        if after is not None:
-            can[:, 1:] &= high[:, 1:] > ((after - time).to(torch.float64) / 1000.0)[:, None]
-            can[:, 0] |= ~can[:, 1:].any(1)
-        return can
-
-    def leaves(self, room: torch.Tensor, needed: torch.Tensor) -> torch.Tensor:
-        """(n, codes of breaks) bool: of `room` (n,) ms, does the break leave `needed` (n,) ms?"""
-        out: torch.Tensor = self._ends[0, self.within.size:][None, :] * 1000 <= (room - needed)[:, None]
-        return out
-
-    def move(
-        self, time: torch.Tensor, code: torch.Tensor, until: torch.Tensor, meets: torch.Tensor, generator: torch.Generator,
-        after: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """(n,) ms: the time after a gap of `code`, from `after` to `until`, shaped by the weekly cycle where the interval is wide.
-
-        It is `until` itself where the gap can lead there and `meets` (n,) bool says that it should.
-        """
-        low, high = self._ends[:, code]
-        if after is not None:
-            low = torch.maximum(low, (after - time).to(torch.float64) / 1000.0)
-        room = (until - time).to(torch.float64) / 1000.0
-        high = torch.maximum(torch.minimum(high, room), low)
-        u = torch.rand((len(time), CANDIDATES), generator=generator, dtype=torch.float64)
-        positive = (low > 0) & (high > low)
-        safe_low, safe_high = torch.where(positive, low, 1.0), torch.where(positive, high, 1.0)
-        even = low[:, None] + u * (high - low)[:, None]
-        gap = torch.where(positive[:, None], safe_low[:, None] * (safe_high / safe_low)[:, None] ** u, even)
-        moved = time[:, None] + (gap * 1000.0).round().to(torch.int64)
-        moved = torch.div(moved, self.step_ms, rounding_mode="floor") * self.step_ms
-        wide = self.is_break(code) & (high - low > 1_800)
-        last = meets & (room <= self._ends[1, code]) & (room >= low)
-        return torch.where(last, until, torch.minimum(self._choose(moved, wide, generator), torch.maximum(until, time)))
-
-    def arrive(self, low: torch.Tensor, high: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """(n,) ms: first events between `low` and `high` (n,) ms, shaped by the weekly cycle."""
-        u = torch.rand((len(low), CANDIDATES), generator=generator, dtype=torch.float64)
-        moved = (low[:, None] + u * (high - low)[:, None]).to(torch.int64)
-        moved = torch.div(moved, self.step_ms, rounding_mode="floor") * self.step_ms
-        return self._choose(moved, torch.ones(len(low), dtype=torch.bool), generator).clamp(self.start_ms, self.end_ms)
-
-    def _choose(self, moved: torch.Tensor, shaped: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        hour = (torch.div(moved, HOUR_MS, rounding_mode="floor") + 72) % WEEK_HOURS
-        weight = torch.where(shaped[:, None], self._weekly[hour] + 1e-9, 1.0).cumsum(1)
-        draw = torch.rand(len(moved), generator=generator, dtype=torch.float64)[:, None] * weight[:, -1:]
-        pick = (weight <= draw).sum(1).clamp(max=CANDIDATES - 1)
-        return moved.gather(1, pick[:, None])[:, 0]
-
     def cycle(self) -> torch.Tensor:
         """(WEEK_HOURS, size) float32: log of the mean weekly intensity where each gap lands, by the hour of the week it starts in.
 
         Added to the logits of the gap, so that a model need not learn the cycle from what follows it.
         """
-        total = torch.cat([torch.zeros(1, dtype=torch.float64), self._weekly.repeat(2).cumsum(0)])  # intensity up to each hour of two weeks
+        total = torch.from_numpy(np.append(0.0, np.cumsum(np.tile(self.weekly, 2))))  # intensity up to each hour of two weeks
 
         def until(hours: torch.Tensor) -> torch.Tensor:
             weeks = torch.div(hours, WEEK_HOURS, rounding_mode="floor")
@@ -169,18 +89,12 @@ class Clock:
             return weeks * total[WEEK_HOURS] + total[whole] + (rest - whole) * (total[whole + 1] - total[whole])
 
         start = torch.arange(WEEK_HOURS, dtype=torch.float64)[:, None] + 0.5
-        low, high = self._ends[0][None, :] / 3600, self._ends[1][None, :] / 3600
+        low, high = (torch.from_numpy(end)[None, :] / 3600 for end in self.gap_ends())
         high = torch.maximum(high, low + 0.5)  # a point stands for its half hour
         mean = (until(start + high) - until(start + low)) / (high - low)
         bias = torch.log(mean.clamp(min=1e-3))
         bias[:, :self.within.size] = 0.0
         return bias.to(torch.float32)
-
-    def levels(self, time: torch.Tensor) -> torch.Tensor:
-        """(n, 3) int64: hour of the day (0..23), day of the week (0..6, Monday first), remaining span (0..REMAINING-1)."""
-        hour = (torch.div(time, HOUR_MS, rounding_mode="floor") + 72) % WEEK_HOURS
-        left = (self.end_ms - time).to(torch.float64) / max(self.end_ms - self.start_ms, 1)
-        return torch.stack([hour % 24, torch.div(hour, 24, rounding_mode="floor"), (left * REMAINING).long().clamp(0, REMAINING - 1)], 1)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for `from_json`."""

@@ -18,10 +18,10 @@ import torch
 
 from .clock import Clock
 from .coders import Bins, Values
+from .gaps import Hands
 from .sharing import Sharing
-from .tracker import CLEARS, CLOCK_SIZES, COUNTERS, ORDERS, PICKS, SETS, feature_sizes
+from .tracker import CLEARS, COUNTERS, ORDERS, PICKS, SETS, Effects, feature_sizes, time_of
 
-SAME = 1           # code of a categorical field: the user's last value of this column; its values follow
 RELATIONS = 5      # an id column: missing, same as before, an earlier one, new, new and shared with other users
 LAST_ROWS, LAST_STAY = "last rows", "last stay"  # static fields, both or none: rows and seconds of the last of several sessions, else 0
 ARRIVAL, STAY, LENGTH, MARKS = "arrival", "stay", "length", "marks"  # static fields; all but marks (where there are labels) always
@@ -124,11 +124,10 @@ class Codec:
     def feature_sizes(self) -> list[int]:
         """Levels of each column of what a model looks at: the tracker's, then the clock at the last row (0 = start)."""
         sizes = self.fields()
-        own = feature_sizes(gaps=sizes["gap"], intents=len(self.intents) + 1, events=sizes["event"],
-                            categories=sizes["category"], items=self.items.size,
-                            values=[self.values[n].size for n in self.value_fields], rest=[sizes[n] for n in self.rest_fields],
-                            ids=len(self.ids))
-        return [*own, *(s + 1 for s in CLOCK_SIZES)]
+        return feature_sizes(gaps=sizes["gap"], intents=len(self.intents) + 1, events=sizes["event"],
+                             categories=sizes["category"], items=self.items.size,
+                             values=[self.values[n].size for n in self.value_fields], rest=[sizes[n] for n in self.rest_fields],
+                             ids=len(self.ids))
 
     def value_column(self, name: str) -> int:
         """Column of `feature_sizes` that holds the user's last value of a categorical column, 0 = none yet."""
@@ -171,15 +170,25 @@ class Codec:
         """(codes of the label field,) int64: the least intent of a session in which a label of `kind` can stand."""
         return torch.tensor([0] + [self.intents.index((kind, v)) + 1 for v in self.labels[kind]])
 
-    def tracker_tables(self) -> dict[str, Any]:
-        """For Tracker: flags that each event sets, clears and needs, and does it fail, (n_events + 1,) int64; places of labels."""
-        def table(by_role: Mapping[str, int]) -> torch.Tensor:
-            return torch.tensor([0] + [by_role.get(self.roles[e], 0) for e in self.events.values])
+    def effects(self) -> Effects:
+        """What events do, for Tracker."""
+        def table(by_role: Mapping[str, int]) -> np.ndarray:
+            return np.array([0] + [by_role.get(self.roles[e], 0) for e in self.events.values])
 
-        needs = torch.tensor([0] + [self.needs.get(e, 0) for e in self.events.values])
         labels = [k for k, n in enumerate(self.rest_fields) if n.startswith("label:")]
-        return {"sets": table(SETS), "clears": table(CLEARS), "needs": needs, "fails": table({"payment_failed": 1}),
-                "n_rest": len(self.rest_fields), "n_ids": len(self.ids), "labels": labels, "planned": self.plans_last}
+        return Effects(
+            sets=table(SETS), clears=table(CLEARS), needs=np.array([0] + [self.needs.get(e, 0) for e in self.events.values]),
+            fails=table({"payment_failed": 1}), labels=np.array(labels, dtype=np.int64), values=len(self.value_fields),
+            rest=len(self.rest_fields), ids=len(self.ids))
+
+    def hands(self) -> Hands:
+        """The clock and the pace of users, for compiled code."""
+        low, high = self.clock.gap_ends()
+        short, fast = (time_of(np.array(levels, dtype=np.int64)) for levels in (self.last_time, self.fast_time))
+        return Hands(
+            low=low, high=high, weekly=np.asarray(self.clock.weekly, dtype=np.float64), within=self.clock.within.size,
+            start=self.clock.start_ms, end=self.clock.end_ms, step=self.clock.step_ms, planned=self.plans_last,
+            least=np.array(self.least_time, dtype=np.int64), short=short, fast=fast)
 
     # --- JSON and arrays -----------------------------------------------------------------------------------------------
 

@@ -10,27 +10,48 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import torch
+from numba import njit
 
 from eventlog import EventLog
 
-from .codec import ARRIVAL, LAST_ROWS, LAST_STAY, LENGTH, MARKS, RELATIONS, SAME, STAY, Codec
+from .codec import ARRIVAL, LAST_ROWS, LAST_STAY, LENGTH, MARKS, RELATIONS, STAY, Codec
 from .coders import Bins, string_codes
+from .gaps import clock_levels
 from .readers import category_codes, days_before, favourites, gaps_and_breaks, item_codes, last_sessions, split_price
+from .rows import SAME
 from .tracker import (
     BOUGHT,
+    BREAKS,
+    CATEGORY,
     CLOCK_SIZES,
+    DAY,
     EARLIER_ID,
+    EVENT,
     FRESH,
+    GAP,
+    HOUR,
+    INTENT,
+    ITEM,
     ITEMS_ORDER,
     NEW_ID,
     NEW_ORDER,
     NO_ORDER,
+    NUMBER,
+    ORDER,
+    PICK,
     RANKS,
     SAME_ID,
     SAME_ORDER,
     SHARED_ID,
-    Row,
+    SPAN,
+    TIME,
+    VALUES,
     Tracker,
+    known_items,
+    look,
+    order_of,
+    pick_of,
+    push_row,
 )
 
 
@@ -83,89 +104,87 @@ def encode(log: EventLog, codec: Codec, *, max_rows: int | None = None, private:
     values, resolved = _values(codec, events, user, static)
     rest = _rest(codec, log, events, user, item, shared)
     order = _local(events["order_id"], user) if "order_id" in events else np.full(len(events), -1)
-    columns = {"gap": codec.clock.encode(gap, breaks), "event": codec.events.encode(events["event"]), "category": category,
-               "item": item, "order_number": order, "time": time, "breaks": breaks.astype(np.int64), "intent": intent}
-    flat = {k: torch.from_numpy(np.ascontiguousarray(v, dtype=np.int64)) for k, v in columns.items()}
-    return _unfold(codec, flat, torch.from_numpy(values), torch.from_numpy(resolved), torch.from_numpy(rest), starts, counts, limit, static,
-                   marks, last)
+    row = np.column_stack([
+        np.maximum(codec.clock.encode(gap, breaks), 0), codec.events.encode(events["event"]), np.zeros((len(user), 1), dtype=np.int64),
+        category, np.zeros(len(user), dtype=np.int64), intent, item, order, time, breaks, np.zeros((len(user), 3), dtype=np.int64),
+        resolved, rest])
+    return _unfold(codec, row, values, starts, counts, limit, static, marks, last)
 
 
 def _unfold(
-    codec: Codec, flat: dict[str, torch.Tensor], values: torch.Tensor, resolved: torch.Tensor, rest: torch.Tensor,
-    starts: np.ndarray, counts: np.ndarray, limit: int, static: np.ndarray, marks: np.ndarray,
-    last_session: tuple[np.ndarray, np.ndarray],
+    codec: Codec, row: np.ndarray, values: np.ndarray, starts: np.ndarray, counts: np.ndarray, limit: int, static: np.ndarray,
+    marks: np.ndarray, last_session: tuple[np.ndarray, np.ndarray],
 ) -> Steps:
-    """Replay all users at once, one row of each at a time, and write down what a model could see before each row."""
-    names = tuple(codec.fields())
+    """Replay each user, and write down what a model could see before each row: see tracker for the columns of `row` (n, columns)."""
     used = np.minimum(counts, limit)
-    complete = counts <= limit
-    steps = used + 1
-    offsets = np.append(0, np.cumsum(steps))
-    by_length = np.argsort(-used, kind="stable")  # so that the users who still have rows are a prefix
-    n_features = len(codec.feature_sizes())
-    features = torch.zeros((int(offsets[-1]), n_features), dtype=torch.int64)
-    target = torch.full((int(offsets[-1]), len(names)), -1)
-    clock = torch.zeros((int(offsets[-1]), len(CLOCK_SIZES)), dtype=torch.int64)
-    items = torch.zeros(int(offsets[-1]), dtype=torch.int64)
-    known = torch.zeros((int(offsets[-1]), RANKS), dtype=torch.int32)
-    first = torch.from_numpy(static[by_length])
-    last_row = torch.from_numpy((starts + counts - 1)[by_length])
-    tracker = Tracker(len(used), **codec.tracker_tables(), values=initial_values(codec, first), length=torch.from_numpy(counts[by_length]),
-                      until=flat["time"][last_row], marks=torch.from_numpy(marks[by_length]),
-                      last_rows=torch.from_numpy(last_session[0][by_length]), last_start=torch.from_numpy(last_session[1][by_length]))
-    start, write = torch.from_numpy(starts[by_length]), torch.from_numpy(offsets[:-1][by_length])
-    lengths = used[by_length]
-    last = torch.zeros((len(used), 3), dtype=torch.int64)
-    for t in range(int(lengths[0]) + 1 if len(lengths) else 0):
-        active = int(np.searchsorted(-lengths, -t, side="right"))  # users with a step t: lengths >= t
-        tracker.keep(slice(0, active))
-        last = last[:active]
-        at = write[:active] + t
-        features[at] = torch.cat([tracker.features(), last], 1)
-        ended = int(np.searchsorted(-lengths, -(t + 1), side="right"))  # those after `ended` have no row t
-        finished = torch.from_numpy(complete[by_length][ended:active])
-        target[at[ended:active], 0] = torch.where(finished, 0, -1)
-        if ended == 0:
-            break
-        tracker.keep(slice(0, ended))
-        row, at = start[:ended] + t, at[:ended]
-        event, item = flat["event"][row], flat["item"][row]
-        pick = tracker.rank_of(event, item)
-        code, number = _order_code(tracker, flat["order_number"][row], item, event)
-        time = flat["time"][row]
-        last = codec.clock.levels(time)
-        clock[at] = last
-        last = last + 1
-        items[at] = item
-        copied, fresh = pick > FRESH, torch.nonzero(pick == FRESH)[:, 0]
-        known[at[fresh]] = tracker.known(event[fresh], fresh).int()
-        begins = (flat["breaks"][row] > 0) | (t == 0)
-        intent = [torch.where(begins, flat["intent"][row], -1)] if codec.intents else []
-        drawn = [flat["gap"][row], *intent, event, pick, torch.where(copied, -1, flat["category"][row]),
-                 torch.where(pick == FRESH, item, -1), code]
-        target[at] = torch.stack([*drawn, *values[row].unbind(1), *rest[row].unbind(1)], 1)
-        tracker.push(Row(gap=flat["gap"][row].clamp(min=0), event=event, pick=pick, category=flat["category"][row], item=item, order=code,
-                         order_number=number, values=resolved[row], rest=rest[row], time=time,
-                         breaks=flat["breaks"][row] > 0, intent=flat["intent"][row]))
-    return Steps(offsets, features, clock, target, items, known, torch.from_numpy(static), names)
+    offsets = np.append(0, np.cumsum(used + 1))
+    n = int(offsets[-1])
+    features = np.zeros((n, len(codec.feature_sizes())), dtype=np.int64)
+    target = np.full((n, len(codec.fields())), -1)
+    clock, items, known = np.zeros((n, len(CLOCK_SIZES)), dtype=np.int64), np.zeros(n, dtype=np.int64), np.zeros((n, RANKS), dtype=np.int32)
+    until = row[starts + counts - 1, TIME] if len(starts) else starts
+    tracker = Tracker(codec.effects(), values=initial_values(codec, static), length=counts, until=until, time=until, marks=marks,
+                      last_rows=last_session[0] if codec.plans_last else np.zeros_like(counts), last_start=last_session[1])
+    _replay(tracker.users, tracker.more, tracker.effects, codec.hands(), row, values, starts, used, counts <= limit, bool(codec.intents),
+            offsets, features, target, clock, items, known)
+    return Steps(offsets, torch.from_numpy(features), torch.from_numpy(clock), torch.from_numpy(target), torch.from_numpy(items),
+                 torch.from_numpy(known), torch.from_numpy(static), tuple(codec.fields()))
 
 
-def _order_code(tracker: Tracker, number: torch.Tensor, item: torch.Tensor, event: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Order codes and numbers (-1 = none). An earlier order that is neither the last nor the item's counts as the last."""
-    buys = (tracker.sets[event] & BOUGHT) > 0
-    of_item = tracker.order_of_item(item)
-    code = torch.where(number < 0, NO_ORDER, torch.where(number >= tracker.orders, NEW_ORDER,
-                       torch.where((of_item == number) & ~buys, ITEMS_ORDER, SAME_ORDER)))
-    return code, number
+@njit(cache=True)
+def _replay(users, more, effects, hands, rows, values, starts, used, complete, intents, offsets, features,  # type: ignore[no-untyped-def]
+            target, clock, items, known):
+    seen = np.empty(RANKS, dtype=np.int64)
+    for i in range(len(users)):
+        u = users[i]
+        for t in range(used[i] + 1):
+            at = offsets[i] + t
+            look(u, more[i], effects, features[at])
+            if t == used[i]:
+                target[at, 0] = 0 if complete[i] else -1
+                break
+            row = rows[starts[i] + t]
+            item, event = row[ITEM], row[EVENT]
+            need = effects.needs[event]
+            pick = pick_of(u, item, need)
+            row[PICK], row[ORDER] = pick, _order_code(u, row[NUMBER], item, effects.sets[event] & BOUGHT > 0)
+            row[HOUR], row[DAY], row[SPAN] = clock_levels(row[TIME], hands)
+            clock[at] = row[HOUR:SPAN + 1]
+            items[at] = item
+            if pick == FRESH:
+                for k in range(known_items(u, need, seen)):
+                    known[at, k] = seen[k]
+            to = target[at]
+            to[0] = row[GAP] if t > 0 else -1
+            if intents:
+                to[1] = row[INTENT] if row[BREAKS] != 0 or t == 0 else -1
+                to = to[1:]
+            to[1], to[2], to[5] = event, pick, row[ORDER]
+            to[3] = row[CATEGORY] if pick <= FRESH else -1
+            to[4] = item if pick == FRESH else -1
+            to[6:6 + effects.values] = values[starts[i] + t]
+            to[6 + effects.values:] = row[VALUES + effects.values:]
+            push_row(u, more[i], effects, row)
 
 
-def initial_values(codec: Codec, static: torch.Tensor) -> torch.Tensor:
+@njit(cache=True)
+def _order_code(u, number, item, buys):  # type: ignore[no-untyped-def]
+    """Order code of an order number (-1 = none). An earlier order that is neither the last nor the item's counts as the last."""
+    if number < 0:
+        return NO_ORDER
+    if number >= u.orders:
+        return NEW_ORDER
+    return ITEMS_ORDER if order_of(u, item) == number and not buys else SAME_ORDER
+
+
+def initial_values(codec: Codec, static: np.ndarray) -> np.ndarray:
     """(n, n_values): the value that a user starts with in each categorical column, from the static field of the same name."""
     names = list(codec.statics)
-    unknown = torch.zeros(len(static), dtype=torch.int64)
-    columns = [static[:, names.index(n)] if n in codec.statics and codec.statics[n].size == codec.values[n].size else unknown
-               for n in codec.value_fields]
-    return torch.stack(columns, 1) if columns else torch.zeros((len(static), 0), dtype=torch.int64)
+    out = np.zeros((len(static), len(codec.value_fields)), dtype=np.int64)
+    for k, name in enumerate(codec.value_fields):
+        if name in codec.statics and codec.statics[name].size == codec.values[name].size:
+            out[:, k] = static[:, names.index(name)]
+    return out
 
 
 def _starts(user: np.ndarray) -> np.ndarray:
@@ -232,7 +251,7 @@ def _static(codec: Codec, log: EventLog, events: pd.DataFrame, user: np.ndarray,
 def _values(codec: Codec, events: pd.DataFrame, user: np.ndarray, static: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Targets (n, n_values): 0 missing, SAME, or value + 1; and the values themselves (n, n_values), 0 = missing."""
     targets, values = [], []
-    initial = initial_values(codec, torch.from_numpy(static)).numpy()
+    initial = initial_values(codec, static)
     row_user = np.cumsum(np.append(False, user[1:] != user[:-1])) if len(user) else user
     for k, name in enumerate(codec.value_fields):
         code = codec.values[name].encode(events[name]) if name in events else np.zeros(len(user), dtype=np.int64)

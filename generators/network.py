@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numba import njit
 from torch import nn
 
 from .codec import ARRIVAL, FAVOURITES, LAST_ROWS, LAST_STAY, LENGTH, MARKS, STAY, Codec
@@ -316,11 +317,11 @@ class NetRows:
 
     def __init__(self, codec: Codec, net: RowNet, latents: Any) -> None:
         self.codec, self.net, self.latents = codec, net, latents
-        self.open = open_fields(codec)
         self.item_weight = net.item_weight() if net.n_items > 1 else torch.zeros((1, net.width))
         # The weights themselves: calling a module costs as much as its product where few users are left.
         self.heads = {n: (net.heads[_key(n)].weight, net.heads[_key(n)].bias) for n in net.sizes if _key(n) in net.heads}
-        self.told: dict[str, Any] = {n: net.chosen[_key(n)].weight for n in net.sizes if _key(n) in net.chosen}
+        self.told = {n: net.chosen[_key(n)].weight.detach().numpy() for n in net.sizes if _key(n) in net.chosen}  # type: ignore[operator]
+        self.clock, self.clock_offset = net.embed_clock.weight.detach().numpy(), net.clock_offset.numpy()
 
     def begin(self, users: int, generator: torch.Generator, allowed: list[torch.Tensor] | None = None) -> torch.Tensor:
         """See RowModel. `latents(users, generator)` gives (users, Z)."""
@@ -343,58 +344,67 @@ class NetRows:
         self.state: list[Any] = []
         return static
 
-    def step(self, features: torch.Tensor) -> None:
+    def step(self, features: np.ndarray) -> None:
         """See RowModel."""
         if not self.state:
             self.state = [layer.start(len(features)) for layer in self.net.layers]  # type: ignore[operator]
-        x = self.net.look(features) + self.condition
+        x = self.net.look(torch.from_numpy(features)) + self.condition
         for k, layer in enumerate(self.net.layers):
             x, self.state[k] = layer.step(x, self.state[k])  # type: ignore[operator]
         self.u = self.net.norm(x) + self.condition
-        self.event = torch.zeros(len(x), dtype=torch.int64)
         self.features = features
 
-    def logits(self, name: str, index: torch.Tensor) -> torch.Tensor:
-        """See RowModel."""
-        logits = F.linear(torch.relu(self.u[index]), *self.heads[name])  # type: ignore[arg-type]
-        return logits + self.net.cycle_of(self.features[index]) if name == "gap" else logits
+    def _at(self, rows: np.ndarray) -> torch.Tensor:
+        """(m, D) of `rows` (m,): the row's state."""
+        return self.u if len(rows) == len(self.u) else self.u.index_select(0, torch.from_numpy(rows))
 
-    def item_logits(self, category: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    def logits(self, name: str, rows: np.ndarray) -> np.ndarray:
+        """See RowModel."""
+        logits = F.linear(torch.relu(self._at(rows)), *self.heads[name])  # type: ignore[arg-type]
+        if name == "gap":
+            logits += self.net.cycle_of(torch.from_numpy(self.features[rows]))
+        return logits.numpy()
+
+    def item_logits(self, category: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """See RowModel; one matrix product a category."""
-        u = self.u[index]
+        u, index = self._at(rows), torch.from_numpy(rows)
         query = self.net.item_query(u)
-        kin = self.net.kinship(u, self.features[index], self.static[index]) if self.net.traits.shape[1] else None
+        kin = None
+        if self.net.traits.shape[1]:
+            kin = self.net.kinship(u, torch.from_numpy(self.features[rows]), self.static.index_select(0, index))
         start = self.codec.items.start
-        width = int((start[1:] - start[:-1]).max())
-        out = torch.full((len(index), width), -torch.inf)
-        for c in torch.unique(category).tolist():
-            rows = torch.nonzero(category == c)[:, 0]
+        out = np.empty((len(rows), int((start[1:] - start[:-1]).max())), dtype=np.float32)
+        for c in np.unique(category).tolist():
+            of = np.flatnonzero(category == c)
+            mine = torch.from_numpy(of)
             first, stop = int(start[c]), int(start[c + 1])
-            out[rows, :stop - first] = self.net.item_logits(query[rows], None if kin is None else kin[rows], self.item_weight, first, stop)
+            out[of, :stop - first] = self.net.item_logits(query[mine], None if kin is None else kin[mine], self.item_weight, first, stop)
         return out
 
-    def chose(self, name: str, code: torch.Tensor) -> None:
+    def chose(self, name: str, rows: np.ndarray, code: np.ndarray) -> None:
         """See RowModel."""
         if name == "clock":
-            self.u = self.u + self.net.clock_embedding(code)
-            return
-        if name == "event":
-            self.event = code
-        if name == "item":
-            return
-        if name in self.told:
-            added = self.told[name][code]
-            if name in self.open:
-                added = added * self.open[name][self.event][:, None]
-            self.u = self.u + added
+            _add(self.u.numpy(), rows, code + self.clock_offset, self.clock)
+        elif name in self.told:
+            _add(self.u.numpy(), rows, code[:, None], self.told[name])
 
-    def keep(self, index: torch.Tensor) -> None:
+    def keep(self, rows: np.ndarray) -> None:
         """See RowModel."""
-        self.condition, self.static = self.condition[index], self.static[index]
+        index = torch.from_numpy(rows)
+        self.condition, self.static = self.condition.index_select(0, index), self.static.index_select(0, index)
         if not self.state:
             return
-        self.u, self.event, self.features = self.u[index], self.event[index], self.features[index]
-        self.state = [s[index] if isinstance(s, torch.Tensor) else s.keep(index) for s in self.state]
+        self.u, self.features = self.u.index_select(0, index), self.features[rows]
+        self.state = [s.index_select(0, index) if isinstance(s, torch.Tensor) else s.keep(index) for s in self.state]
+
+
+@njit(cache=True)
+def _add(to, rows, codes, table):  # type: ignore[no-untyped-def]
+    """to[rows] += the sum of table[codes[rows]]: to (n, D), rows (m,), codes (n, k), table (size, D)."""
+    for r in rows:
+        for k in range(codes.shape[1]):
+            for j in range(to.shape[1]):
+                to[r, j] += table[codes[r, k], j]
 
 
 def open_fields(codec: Codec) -> dict[str, torch.Tensor]:

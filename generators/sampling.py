@@ -1,69 +1,92 @@
-"""Batched sampling: all users move one row at a time, in whatever order the codec's fields have; no loop over users.
+"""Batched sampling: all users move one row at a time, in whatever order the codec's fields have; no loop over users in Python.
 
 A model only gives logits (`RowModel`); what is impossible (a refund without a purchase, a gap beyond the span, a code that
-never goes with an event) is masked here, the same for every generator.
+never goes with an event) is masked here, the same for every generator. What is done for each user is compiled (`gaps`, `rows`,
+`tracker`): a step over few users costs what its calls cost, and there is one call or two a field.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 
 from eventlog.errors import InputError
 
-from .codec import ARRIVAL, INTENT, LAST_ROWS, LAST_STAY, LENGTH, MARKS, SAME, STAY, Codec
+from . import gaps, rows
+from .codec import ARRIVAL, INTENT, LAST_ROWS, LAST_STAY, LENGTH, MARKS, STAY, Codec
 from .coders import Bins
 from .conditions import Accept, Given
 from .encoding import initial_values
 from .tracker import (
-    COPY,
+    BREAKS,
+    CATEGORY,
+    EVENT,
     FRESH,
+    GAP,
+    HOUR,
     INTENT_COLUMN,
-    ITEMS_ORDER,
-    NEW_ORDER,
-    SAME_ORDER,
-    Row,
+    ITEM,
+    NUMBER,
+    ORDER,
+    PICK,
+    SPAN,
+    TIME,
+    VALUES,
+    Effects,
     Tracker,
-    rows_level,
-    time_level,
-    time_of,
-    unseen,
 )
+from .tracker import INTENT as INTENT_OF_ROW
 
 BELOW_ONE = 1 - 1e-6  # so that rounding at the upper end never points beyond the last possible code
 MOST_TRIES = 200_000  # users drawn in search of those of a kind
 
 
 class RowModel(Protocol):
-    """What a generator gives to the sampler. n = users that are still active; `index` picks rows among them."""
+    """What a generator gives to the sampler. n = users that are still active; `rows` (m,) int64 picks rows among them."""
 
     def begin(self, users: int, generator: torch.Generator, allowed: list[torch.Tensor] | None = None) -> torch.Tensor:
         """Start `users` users; returns their static codes (users, n_static), out of `allowed` (users, size) bool of each field."""
         ...
 
-    def step(self, features: torch.Tensor) -> None:
-        """Look at `features` (n, F) before a new row."""
+    def step(self, features: np.ndarray) -> None:
+        """Look at `features` (n, F) int64 before a new row."""
         ...
 
-    def logits(self, name: str, index: torch.Tensor) -> torch.Tensor:
-        """(len(index), size) logits of a field, given the fields already chosen in this row."""
+    def logits(self, name: str, rows: np.ndarray) -> np.ndarray:
+        """(m, size) float32 logits of a field for `rows`, given the fields already chosen in this row."""
         ...
 
-    def item_logits(self, category: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
-        """(len(index), width) logits of the items of `category` (len(index),); column j is the category's j-th item."""
+    def item_logits(self, category: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """(m, width) float32 logits of the items of `category` (m,); column j is the category's j-th item, what lies beyond is not read."""
         ...
 
-    def chose(self, name: str, code: torch.Tensor) -> None:
-        """Take note of a field's codes (n,); 'clock' comes after 'gap' with (n, 3) levels."""
+    def chose(self, name: str, rows: np.ndarray, code: np.ndarray) -> None:
+        """Take note of the codes (n,) of a field, for the `rows` that had a choice; 'clock' comes after 'gap' with (n, 3) levels."""
         ...
 
-    def keep(self, index: torch.Tensor) -> None:
+    def keep(self, index: np.ndarray) -> None:
         """Go on with some of the users."""
         ...
+
+
+@dataclass(frozen=True)
+class Row:
+    """Finished rows, in codes; every tensor is (n_rows,) int64 unless said otherwise."""
+
+    gap: torch.Tensor
+    event: torch.Tensor
+    pick: torch.Tensor
+    category: torch.Tensor
+    item: torch.Tensor
+    order_number: torch.Tensor  # number of the order within its user, -1 = none
+    values: torch.Tensor        # (n_rows, n_values) resolved codes, 0 = missing
+    rest: torch.Tensor          # (n_rows, n_rest) codes of the other fields
+    time: torch.Tensor          # ms
+    breaks: torch.Tensor        # bool
+    intent: torch.Tensor        # of the row's session, 0 = none
 
 
 @dataclass(frozen=True)
@@ -105,10 +128,10 @@ def begin_users(model: RowModel, users: int, accept: Accept | None, generator: t
         static = model.begin(tries, generator)
         if accept is None:
             return static
-        found = torch.nonzero(accept(static))[:, 0]
+        found = np.flatnonzero(accept(static).numpy())
         if len(found) >= users:
             model.keep(found[:users])
-            return static[found[:users]]
+            return static[torch.from_numpy(found[:users])]
         if tries >= max(MOST_TRIES, users):
             raise InputError(
                 f"Of {tries:,} users that were drawn {len(found)} are of the kind asked for; {users:,} are wanted, ask for fewer.")
@@ -119,286 +142,258 @@ def sample_rows(
     codec: Codec, model: RowModel, users: int, generator: torch.Generator, *, accept: Accept | None = None, given: Given | None = None
 ) -> Sampled:
     """Draw whole sequences for `users` users whom `accept` accepts, or the rest of those `given`."""
-    rules = Rules.of(codec)
     static = begin_users(model, users, accept, generator) if given is None else model.begin(users, generator, given.allowed)
-    arrival = _arrive(codec, static, generator) if given is None else given.time[torch.from_numpy(given.steps.offsets[:-1])]
-    low, high = ((arrival + (end * 1000).long()).clamp(max=codec.clock.end_ms) for end in _ends(codec, STAY, static))
-    until = torch.maximum(codec.clock.arrive(low, high, generator), arrival)
-    marks = _within(codec, MARKS, static, generator).round().long() if codec.intents else torch.zeros(users, dtype=torch.int64)
-    length = _within(codec, LENGTH, static, generator).round().long().clamp(min=1)
-    if given is not None:
-        gone = static[:, list(codec.statics).index(STAY)] == given.steps.static[:, list(codec.statics).index(STAY)]
-        last = given.time[torch.from_numpy(given.steps.offsets[1:] - 2)]
-        until = torch.where(gone, last, torch.maximum(until, last))
-        length = torch.where(gone, given.rows, torch.maximum(length, given.rows + 1))
-    last_rows, last_start = _last_session(codec, static, arrival, until, length, given, generator)
-    tracker = Tracker(users, **codec.tracker_tables(), values=initial_values(codec, static), length=length, until=until, marks=marks,
-                      last_rows=last_rows, last_start=last_start)
-    who, time = torch.arange(users), arrival.clone()
-    previous = torch.zeros(users, dtype=torch.int64)  # event code + 1 of the row before
-    last = torch.zeros((users, 3), dtype=torch.int64)
-    written: list[tuple[torch.Tensor, Row]] = []
-    least = torch.tensor(codec.least_time)
-    fast, last_time = (time_of(torch.tensor(levels, dtype=torch.int64)) for levels in (codec.fast_time, codec.last_time))
+    hands, rules = codec.hands(), Rules.of(codec)
+    arrival, tracker = _begin(codec, hands, static, given, generator)
+    who, everyone = np.arange(users), np.arange(users)
+    now, columns = 0 if given is None else given.now, VALUES + rules.effects.values + rules.effects.rest
+    written: list[tuple[np.ndarray, np.ndarray]] = []
     for t in range(codec.max_rows):
-        ends = torch.zeros(len(who), dtype=torch.bool)
+        u = torch.rand((len(who), rules.draws), generator=generator, dtype=torch.float64).numpy()  # a column a draw
+        past = Past.at(given, who, t, codec)
+        over = _make_room(tracker, hands, now, generator) if t else np.zeros(users, dtype=np.bool_)
+        model.step(tracker.features())
+        gap, after = np.zeros(len(who), dtype=np.int64), np.zeros(len(who), dtype=np.int64)
         if t:
-            ends = _make_room(codec, tracker, time if given is None else time.clamp(min=given.now), least, last_time, generator)
-        model.step(torch.cat([tracker.features(), last], 1))
-        everyone = torch.arange(len(who))
-        if t == 0:
-            gap = torch.zeros(len(who), dtype=torch.int64)
-        else:
-            left = tracker.left()
-            after = None if given is None else torch.where(given.rows[who] == t, given.now, 0)
-            final, target = tracker.final(), tracker.target()
-            can = codec.clock.fits(time, target, left, tracker.pending(), final if codec.plans_last else None, after)
-            if codec.plans_last:  # nobody takes a break after which they would have to be faster than almost anyone was
-                needed = fast[rows_level((left - 1).clamp(min=0))]
-                can[:, codec.clock.within.size:] &= (final | (left == 0))[:, None] | codec.clock.leaves(target - time, needed)
-            can[ends, 1:], can[ends, 0] = False, True
-            gap = draw(model.logits("gap", everyone), can, generator)
-            past = Past.at(given, who, t, codec)
-            gap = past.instead("gap", gap)
-            stay = torch.nonzero(gap > 0)[:, 0]
+            if given is not None:
+                after[given.rows.numpy()[who] == t] = now
+            gaps.draw_gaps(tracker.users, hands, over, after, model.logits("gap", everyone), u[:, 0], gap)
+            past.instead("gap", gap)
+            stay = np.flatnonzero(gap)
             if len(stay) == 0:
                 break
             if len(stay) < len(who):
-                who, time, previous, gap, last = who[stay], time[stay], previous[stay], gap[stay], last[stay]
-                after = None if after is None else after[stay]
+                who, gap, after, u, past, everyone = who[stay], gap[stay], after[stay], u[stay], past.only(stay), everyone[:len(stay)]
                 tracker.keep(stay)
                 model.keep(stay)
-                everyone = torch.arange(len(who))
-            left = tracker.left()
-            meets = torch.where(tracker.final(), left == 1, (left == 0) & codec.clock.is_break(gap))
-            time = codec.clock.move(time, gap, tracker.target(), meets, generator, after)
-        past = Past.at(given, who, t, codec)
-        time = past.instead("time", time)
-        breaks = codec.clock.is_break(gap)
-        levels = codec.clock.levels(time)
-        model.chose("gap", gap)
-        model.chose("clock", levels)
-        row = _draw_row(codec, model, tracker, gap, breaks, time, previous, rules, past, generator)
+        row = np.zeros((len(who), columns), dtype=np.int64)
+        row[:, GAP] = gap
+        if t:
+            gaps.move(tracker.users, hands, after, u[:, 1:], row)
+        else:
+            row[:, TIME] = tracker.users["time"]
+        past.instead("time", row[:, TIME])
+        gaps.tell(tracker.users, hands, row)
+        model.chose("gap", everyone, row[:, GAP])
+        model.chose("clock", everyone, row[:, HOUR:SPAN + 1])
+        _draw_row(codec, model, tracker, rules, past, u[:, 1 + gaps.DRAWS:], row)
         tracker.push(row)
-        fresh = torch.nonzero(~past.mask)[:, 0] if given is not None else None
-        written.append((who, row) if fresh is None else (who[fresh], Row(**{n: v[fresh] for n, v in vars(row).items()})))
-        previous, last = row.event + 1, levels + 1
-    return _collect(written, static, arrival)
+        written.append((who, row) if given is None else (who[~past.mask], row[~past.mask]))
+    return _collect(written, rules.effects.values, static, arrival)
 
 
-def _arrive(codec: Codec, static: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def _begin(
+    codec: Codec, hands: gaps.Hands, static: torch.Tensor, given: Given | None, generator: torch.Generator
+) -> tuple[np.ndarray, Tracker]:
+    """(n,) int64 ms of the first events, and users of whom it is drawn how long they stay, and how many rows they have."""
+    arrival = _arrive(codec, hands, static, generator) if given is None else given.time.numpy()[given.steps.offsets[:-1]]
+    low, high = (np.minimum(arrival + (end * 1000).astype(np.int64), hands.end) for end in _ends(codec, STAY, static))
+    until = np.maximum(gaps.arrive(low, high, _uniform(len(low), generator), hands), arrival)
+    marks = _within(codec, MARKS, static, generator).round().astype(np.int64) if codec.intents else np.zeros_like(arrival)
+    length = np.maximum(_within(codec, LENGTH, static, generator).round().astype(np.int64), 1)
+    if given is not None:
+        column, so_far = list(codec.statics).index(STAY), given.rows.numpy()
+        gone = (static[:, column] == given.steps.static[:, column]).numpy()
+        last = given.time.numpy()[given.steps.offsets[1:] - 2]
+        until = np.where(gone, last, np.maximum(until, last))
+        length = np.where(gone, so_far, np.maximum(length, so_far + 1))
+    last_rows, last_start = _last_session(codec, static, arrival, until, length, given, generator)
+    return arrival, Tracker(codec.effects(), values=initial_values(codec, static.numpy()), length=length, until=until, time=arrival,
+                            marks=marks, last_rows=last_rows, last_start=last_start)
+
+
+def _uniform(n: int, generator: torch.Generator) -> np.ndarray:
+    """(n, gaps.DRAWS) float64."""
+    return torch.rand((n, gaps.DRAWS), generator=generator, dtype=torch.float64).numpy()
+
+
+def _arrive(codec: Codec, hands: gaps.Hands, static: torch.Tensor, generator: torch.Generator) -> np.ndarray:
     """(n,) ms of the first events, from the static field 'arrival'; early enough for the shortest stay of 'stay' to end in the span."""
-    low, high = (codec.clock.start_ms + end * 1000 for end in _ends(codec, ARRIVAL, static))
-    latest = codec.clock.end_ms - _ends(codec, STAY, static)[0] * 1000
-    return codec.clock.arrive(low, torch.maximum(torch.minimum(high, latest), low), generator)
+    low, high = (hands.start + (end * 1000).astype(np.int64) for end in _ends(codec, ARRIVAL, static))
+    latest = hands.end - (_ends(codec, STAY, static)[0] * 1000).astype(np.int64)
+    return gaps.arrive(low, np.maximum(np.minimum(high, latest), low), _uniform(len(low), generator), hands)
 
 
 @dataclass(frozen=True)
 class Past:
     """The rows at one step of users whose past is given: what happened stands in place of what would be drawn."""
 
-    mask: torch.Tensor              # (n,) bool: is the row given?
-    codes: dict[str, torch.Tensor]  # field -> (n,) codes, of use where `mask`
+    mask: np.ndarray              # (n,) bool: is the row given?
+    codes: dict[str, np.ndarray]  # field -> (n,) codes, of use where `mask`; empty where nobody's past is given
 
     @classmethod
-    def at(cls, given: Given | None, who: torch.Tensor, t: int, codec: Codec) -> Past:
+    def at(cls, given: Given | None, who: np.ndarray, t: int, codec: Codec) -> Past:
         """The rows `t` of users `who`."""
         if given is None:
-            return cls(torch.zeros(0, dtype=torch.bool), {})
-        mask = t < given.rows[who]
-        at = torch.from_numpy(given.steps.offsets[:-1])[who] + torch.where(mask, t, 0)
-        codes = {n: given.steps.target[at, k] for k, n in enumerate(given.steps.names)}
-        item = given.steps.items[at]
-        known = torch.from_numpy(codec.items.category)[item]
-        codes |= {"item": item, "category": torch.where(item > 0, known, codes["category"].clamp(min=0)), "time": given.time[at]}
+            return cls(np.zeros(0, dtype=np.bool_), {})
+        steps, mask = given.steps, t < given.rows.numpy()[who]
+        at = steps.offsets[:-1][who] + np.where(mask, t, 0)
+        codes = {n: steps.target[:, k].numpy()[at] for k, n in enumerate(steps.names)}
+        item = steps.items.numpy()[at]
+        codes |= {"item": item, "category": np.where(item > 0, codec.items.category[item], np.maximum(codes["category"], 0)),
+                  "time": given.time.numpy()[at]}
         if INTENT in codes:  # drawn at the first row of a session, carried on after it
-            codes[INTENT] = torch.where(codes[INTENT] >= 0, codes[INTENT], (given.steps.features[at, INTENT_COLUMN] - 1).clamp(min=0))
+            carried = np.maximum(steps.features[:, INTENT_COLUMN].numpy()[at] - 1, 0)
+            codes[INTENT] = np.where(codes[INTENT] >= 0, codes[INTENT], carried)
         return cls(mask, codes)
 
-    def instead(self, name: str, drawn: torch.Tensor) -> torch.Tensor:
-        """(n,) the given code where there is one, else `drawn`."""
-        return torch.where(self.mask, self.codes[name], drawn) if self.codes else drawn
+    def only(self, index: np.ndarray) -> Past:
+        """The same of some users."""
+        return Past(self.mask[index], {n: c[index] for n, c in self.codes.items()}) if self.codes else self
+
+    def instead(self, name: str, drawn: np.ndarray) -> None:
+        """Puts the given codes in place of those `drawn` (n,)."""
+        if self.codes:
+            drawn[self.mask] = self.codes[name][self.mask]
 
 
-def _make_room(codec: Codec, tracker: Tracker, time: torch.Tensor, least: torch.Tensor, last_time: torch.Tensor,
-               generator: torch.Generator) -> torch.Tensor:
-    """(n,) bool: users for whose rows to come the span leaves no time. Those who are only late get a later end of their stay.
-
-    `least` (levels,): of time, by level of rows; `last_time` (levels,) ms: what a last session of so many rows takes.
-    """
-    left, target, end = tracker.left(), tracker.target(), torch.full_like(time, codec.clock.end_ms)
-    needed = least[rows_level(left)]
-    late = (left > 1) & (time_level(target - time) < needed)
-    if codec.plans_last:
-        final = tracker.final()
-        late &= ~final
-        short = time + last_time[rows_level(left)]
-        tracker.until = torch.where(final & (left > 0), torch.maximum(tracker.until, torch.minimum(short, end)), tracker.until)
-    if late.any():
-        rest = tracker.until - target
-        later = torch.maximum(codec.clock.arrive(time, torch.maximum(end - rest, time), generator), time)
-        tracker.until = torch.where(late, torch.minimum(later + rest, end), tracker.until)
-        tracker.last_start = torch.where(late, later, tracker.last_start)
-    return late & (time_level(end - time) < needed)
+def _make_room(tracker: Tracker, hands: gaps.Hands, now: int, generator: torch.Generator) -> np.ndarray:
+    """(n,) bool: users for whose rows to come the span leaves no time. Those who are only late get a later end of their stay."""
+    over, late = np.zeros(len(tracker), dtype=np.bool_), np.empty(len(tracker), dtype=np.int64)
+    late = late[:gaps.late_users(tracker.users, hands, now, late)]
+    if len(late):
+        gaps.postpone(tracker.users, late, hands, now, _uniform(len(late), generator), over)
+    return over
 
 
-def _last_session(codec: Codec, static: torch.Tensor, arrival: torch.Tensor, until: torch.Tensor, length: torch.Tensor, given: Given | None,
-                  generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+def _last_session(codec: Codec, static: torch.Tensor, arrival: np.ndarray, until: np.ndarray, length: np.ndarray, given: Given | None,
+                  generator: torch.Generator) -> tuple[np.ndarray, np.ndarray]:
     """(n,) rows of each user's last session, 0 where it is the only one, and (n,) ms when it begins."""
     if not codec.plans_last:
-        return torch.zeros_like(length), until
-    rows = torch.minimum(_within(codec, LAST_ROWS, static, generator).round().long(), length - 1)
-    start = torch.maximum(until - (_within(codec, LAST_STAY, static, generator) * 1000).long(), arrival)
+        return np.zeros_like(length), until
+    count = np.minimum(_within(codec, LAST_ROWS, static, generator).round().astype(np.int64), length - 1)
+    start = np.maximum(until - (_within(codec, LAST_STAY, static, generator) * 1000).astype(np.int64), arrival)
     if given is not None:  # what is to come are other sessions than those that are given
-        rows, start = torch.minimum(rows.clamp(min=1), length - given.rows), torch.minimum(start.clamp(min=given.now), until)
-    return rows, torch.where(rows > 0, start, arrival)
+        count = np.minimum(np.maximum(count, 1), length - given.rows.numpy())
+        start = np.minimum(np.maximum(start, given.now), until)
+    return count, np.where(count > 0, start, arrival)
 
 
-def _ends(codec: Codec, name: str, static: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """(n,) float64 each: the ends of the bin of each user's static field `name`."""
+def _codes_of(codec: Codec, name: str, static: torch.Tensor) -> tuple[Bins, np.ndarray]:
+    """The bins of a static field, and (n,) each user's code, never 'missing' where there is another."""
     bins = codec.statics[name]
     assert isinstance(bins, Bins)
-    code = static[:, list(codec.statics).index(name)].clamp(min=1 if bins.size > 1 else 0)
-    low, high = (torch.from_numpy(e)[code].nan_to_num() for e in bins.ends())
+    return bins, np.maximum(static[:, list(codec.statics).index(name)].numpy(), 1 if bins.size > 1 else 0)
+
+
+def _ends(codec: Codec, name: str, static: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) float64 each: the ends of the bin of each user's static field `name`."""
+    bins, code = _codes_of(codec, name, static)
+    low, high = (np.nan_to_num(end[code]) for end in bins.ends())
     return low, high
 
 
-def _within(codec: Codec, name: str, static: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def _within(codec: Codec, name: str, static: torch.Tensor, generator: torch.Generator) -> np.ndarray:
     """(n,) float64: a number within the bin of each user's static field `name`."""
-    bins = codec.statics[name]
-    assert isinstance(bins, Bins)
-    code = static[:, list(codec.statics).index(name)].clamp(min=1 if bins.size > 1 else 0).numpy()
+    bins, code = _codes_of(codec, name, static)
     u = torch.rand(len(code), generator=generator, dtype=torch.float64).numpy()
-    return torch.from_numpy(np.nan_to_num(bins.decode(code, u), nan=1.0))
+    return np.nan_to_num(bins.decode(code, u), nan=1.0)
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What the codec allows, as tensors, for each event code (E of them)."""
+    """What the codec allows, for each event code (E of them)."""
 
-    allow: dict[str, torch.Tensor]        # field -> (E, size) bool
-    closed: torch.Tensor                  # (E, n_fields) bool: the event leaves one code
-    only: torch.Tensor                    # (E, n_fields) int64: which
-    place: dict[str, int]                 # field -> its column in the two above
-    following: torch.Tensor               # (event before + 1, break, E) bool
-    category: torch.Tensor                # (n_items,) int64
-    start: torch.Tensor                   # (n_categories + 1,) int64
-    label_needs: dict[str, torch.Tensor]  # field -> (size,) the least intent that each code needs
+    effects: Effects
+    allow: dict[str, np.ndarray]        # field -> (E, size) bool
+    closed: dict[str, np.ndarray]       # field -> (E,) bool: the event leaves one code
+    only: dict[str, np.ndarray]         # field -> (E,) int64: which
+    following: np.ndarray               # (event before + 1, break, E) bool
+    category: np.ndarray                # (n_items,) int64
+    start: np.ndarray                   # (n_categories + 1,) int64
+    label_needs: dict[str, np.ndarray]  # field -> (size,) the least intent that each code needs
+    column: dict[str, int]              # field -> its column among the uniform numbers that fields take
+    draws: int                          # uniform numbers that a row takes
 
     @classmethod
     def of(cls, codec: Codec) -> Rules:
         """The rules of `codec`."""
-        allow = {n: torch.from_numpy(a) for n, a in codec.allow.items()}
-        closed, only = (torch.stack([of(a) for a in allow.values()], 1) for of in (lambda a: a.sum(1) == 1, lambda a: a.int().argmax(1)))
-        return cls(allow, closed, only,
-                   {n: k for k, n in enumerate(allow)}, torch.from_numpy(codec.allow_next),
-                   torch.from_numpy(codec.items.category),
-                   torch.from_numpy(codec.items.start), {f"label:{k}": codec.label_needs(k) for k in codec.labels})
+        fields = [n for n in codec.fields() if n != "gap"]
+        return cls(
+            codec.effects(), codec.allow, {n: a.sum(1) == 1 for n, a in codec.allow.items()},
+            {n: a.argmax(1) for n, a in codec.allow.items()}, codec.allow_next, codec.items.category, codec.items.start,
+            {f"label:{k}": codec.label_needs(k).numpy() for k in codec.labels}, {n: k for k, n in enumerate(fields)},
+            1 + gaps.DRAWS + len(fields))
 
 
 def _draw_row(
-    codec: Codec, model: RowModel, tracker: Tracker, gap: torch.Tensor, breaks: torch.Tensor, time: torch.Tensor, previous: torch.Tensor,
-    rules: Rules, past: Past, generator: torch.Generator,
-) -> Row:
-    n = len(gap)
-    everyone = torch.arange(n)
-    intent = tracker.intent()
+    codec: Codec, model: RowModel, tracker: Tracker, rules: Rules, past: Past, u: np.ndarray, row: np.ndarray
+) -> None:
+    """Draws all fields after the gap into `row` (n, columns), from uniform numbers `u` (n, fields)."""
+    users, needs, n = tracker.users, rules.effects.needs, len(row)
+    everyone, event = np.arange(n), row[:, EVENT]
+
+    def open_rows(name: str, out: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(m,) rows that have a choice in a field, and (m, size) bool what their event allows; the others' code goes to `out` (n,)."""
+        can = np.empty((n, rules.allow[name].shape[1]), dtype=np.bool_)
+        found = rows.open_rows(event, rules.closed[name], rules.only[name], rules.allow[name], out, can)
+        return found, can[:len(found)]
+
+    def draw_into(name: str, found: np.ndarray, can: np.ndarray, out: np.ndarray) -> None:
+        """out[found] = codes of a field, drawn among what they `can`; the model is told."""
+        if len(found):
+            rows.draw_codes(model.logits(name, found), can, found, u[:, rules.column[name]], out)
+        past.instead(name, out)
+        if len(found):
+            model.chose(name, found, out)
+
     if codec.intents:
-        begins = torch.nonzero(breaks | (previous == 0))[:, 0]
-        if len(begins):
-            can = torch.ones((len(begins), len(codec.intents) + 1), dtype=torch.bool)
-            can[:, 1:] = (tracker.marks_left()[begins] > 0)[:, None]
-            intent[begins] = draw(model.logits(INTENT, begins), can, generator)
-        intent = past.instead(INTENT, intent)
-        model.chose(INTENT, intent)
-    can = rules.following[previous, breaks.long()]
-    possible = tracker.can()
-    met = can & possible
-    can = torch.where(met.any(1, keepdim=True), met, possible & (torch.arange(can.shape[1]) > 0)[None, :])
-    event = past.instead("event", draw(model.logits("event", everyone), can, generator))
-    model.chose("event", event)
-    closed, only = rules.closed[event], rules.only[event]
-    shut = closed.all(0).tolist()  # fields that no row of this step draws
+        can = np.empty((n, len(codec.intents) + 1), dtype=np.bool_)
+        found = rows.begin_intents(users, row, can)
+        if len(found):
+            rows.draw_codes(model.logits(INTENT, found), can, found, u[:, rules.column[INTENT]], row[:, INTENT_OF_ROW])
+        past.instead(INTENT, row[:, INTENT_OF_ROW])
+        model.chose(INTENT, everyone, row[:, INTENT_OF_ROW])  # it holds for the whole session: every row is told
+    can = np.empty((n, len(needs)), dtype=np.bool_)
+    rows.open_events(users, row, rules.following, needs, can)
+    draw_into("event", everyone, can, event)
 
-    def choose(name: str, extra: Callable[[torch.Tensor], torch.Tensor] | None = None) -> torch.Tensor:
-        """Codes of one field; rows whose event leaves one code only are not drawn. `extra` (rows) -> (len(rows), size) bool."""
-        k = rules.place[name]
-        code = only[:, k]
-        if shut[k]:  # nothing of it is told either
-            return past.instead(name, code)
-        index = torch.nonzero(~closed[:, k])[:, 0]
-        can = rules.allow[name][event[index]]
-        if extra is not None:
-            both = can & extra(index)
-            can = torch.where(both.any(1, keepdim=True), both, can)
-        code = code.index_copy(0, index, draw(model.logits(name, index), can, generator))
-        code = past.instead(name, code)
-        model.chose(name, code)
-        return code
+    found, can = open_rows("pick", row[:, PICK])
+    rows.narrow_picks(users, row, found, needs, can)
+    draw_into("pick", found, can, row[:, PICK])
+    rows.settle_picks(users, row, needs, rules.category)
+    _draw_item(model, users, rules, past, u, row)
 
-    pick = choose("pick", lambda index: tracker.picks(event)[index])
-    copied = tracker.copied(event, pick)
-    # A pick that the pool cannot serve (nothing else was allowed for this event) becomes a fresh item.
-    pick = torch.where((pick >= COPY) & (copied == 0), FRESH, pick)
-    item, category = copied, rules.category[copied]
-    open_category = torch.nonzero(pick <= FRESH)[:, 0]
-    if len(open_category):
-        can = rules.allow["category"][event[open_category]]
-        stocked = rules.start[1:] > rules.start[:-1]
-        fresh = pick[open_category] == FRESH
-        can = torch.where((fresh[:, None] & (can & stocked).any(1, keepdim=True)), can & stocked, can)
-        category[open_category] = draw(model.logits("category", open_category), can, generator)
-    category = past.instead("category", category)
-    model.chose("category", category)
-    index = torch.nonzero((pick == FRESH) & (rules.start[category + 1] > rules.start[category]))[:, 0]
-    if len(index):
-        first = rules.start[category[index]]
-        logits = model.item_logits(category[index], index)
-        item[index] = first + draw(logits, unseen(logits > -torch.inf, tracker.known(event[index], index) - first[:, None]), generator)
-    item = past.instead("item", item)
-    model.chose("item", item)
-    of_item = tracker.order_of_item(item)
-
-    def orders(index: torch.Tensor) -> torch.Tensor:
-        can = torch.ones((len(index), 4), dtype=torch.bool)
-        can[:, SAME_ORDER] = tracker.orders[index] > 0
-        can[:, ITEMS_ORDER] = of_item[index] >= 0
-        return can
-
-    order = choose("order", orders)
-    order = torch.where((order == SAME_ORDER) & (tracker.orders == 0), NEW_ORDER, order)
-    order = torch.where((order == ITEMS_ORDER) & (of_item < 0), NEW_ORDER, order)
-    number = torch.where(order == NEW_ORDER, tracker.orders, torch.where(order == SAME_ORDER, tracker.last_order,
-                         torch.where(order == ITEMS_ORDER, of_item, -1)))
-    values = torch.zeros((n, len(codec.value_fields)), dtype=torch.int64)
+    found, can = open_rows("order", row[:, ORDER])
+    rows.narrow_orders(users, row, found, can)
+    draw_into("order", found, can, row[:, ORDER])
+    rows.settle_orders(users, row)
+    code = np.empty(n, dtype=np.int64)
     for k, name in enumerate(codec.value_fields):
-        size, before = rules.allow[name].shape[1], tracker.values[:, k]
-
-        def known(index: torch.Tensor, size: int = size, before: torch.Tensor = before) -> torch.Tensor:
-            can = torch.ones((len(index), size), dtype=torch.bool)
-            can[:, SAME] = before[index] > 0
-            return can
-
-        code = choose(name, known)
-        values[:, k] = torch.where(code == SAME, before, (code - SAME).clamp(min=0))
-    rest = torch.zeros((n, len(codec.rest_fields)), dtype=torch.int64)
-    for k, name in enumerate(codec.rest_fields):
-        need = rules.label_needs.get(name)
-
-        def labelled(index: torch.Tensor, need: torch.Tensor | None = need) -> torch.Tensor:
-            assert need is not None
-            return need[None, :] <= intent[index][:, None]
-
-        rest[:, k] = choose(name, None if need is None else labelled)
-    return Row(gap=gap, event=event, pick=pick, category=category, item=item, order=order, order_number=number, values=values, rest=rest,
-               time=time, breaks=breaks, intent=intent)
+        before = tracker.more[:, k]
+        found, can = open_rows(name, code)
+        rows.narrow_values(before, found, can)
+        draw_into(name, found, can, code)
+        rows.settle_values(code, before, row[:, VALUES + k])
+    for k, name in enumerate(codec.rest_fields, VALUES + len(codec.value_fields)):
+        found, can = open_rows(name, row[:, k])
+        if name in rules.label_needs:
+            rows.narrow_labels(row[:, INTENT_OF_ROW], found, rules.label_needs[name], can)
+        draw_into(name, found, can, row[:, k])
 
 
-def _collect(written: list[tuple[torch.Tensor, Row]], static: torch.Tensor, arrival: torch.Tensor) -> Sampled:
-    user = torch.cat([w for w, _ in written])
-    order = torch.argsort(user, stable=True)  # rows were written step by step
+def _draw_item(model: RowModel, users: np.ndarray, rules: Rules, past: Past, u: np.ndarray, row: np.ndarray) -> None:
+    """Categories where nothing is copied, and fresh items."""
+    event, pick, category = row[:, EVENT], row[:, PICK], row[:, CATEGORY]
+    can = np.empty((len(row), rules.allow["category"].shape[1]), dtype=np.bool_)
+    found = rows.open_categories(event, pick > FRESH, pick == FRESH, rules.allow["category"], rules.start, can)
+    if len(found):
+        rows.draw_codes(model.logits("category", found), can, found, u[:, rules.column["category"]], category)
+    past.instead("category", category)
+    model.chose("category", np.flatnonzero(~rules.closed["category"][event]), category)  # a copied item's as well
+    found = np.flatnonzero((pick == FRESH) & (rules.start[category + 1] > rules.start[category]))
+    if len(found):
+        logits = model.item_logits(category[found], found)
+        rows.draw_items(users, row, found, logits, rules.effects.needs, rules.start, u[:, rules.column["item"]])
+    past.instead("item", row[:, ITEM])
 
-    def together(name: str) -> Any:
-        return torch.cat([getattr(r, name) for _, r in written])[order]
 
-    return Sampled(user[order], Row(**{n: together(n) for n in Row.__dataclass_fields__}), static, arrival)
+def _collect(written: list[tuple[np.ndarray, np.ndarray]], n_values: int, static: torch.Tensor, arrival: np.ndarray) -> Sampled:
+    user = np.concatenate([w for w, _ in written])
+    order = np.argsort(user, kind="stable")  # rows were written step by step
+    row = torch.from_numpy(np.concatenate([r for _, r in written])[order])
+    after = VALUES + n_values
+    return Sampled(torch.from_numpy(user[order]), Row(
+        gap=row[:, GAP], event=row[:, EVENT], pick=row[:, PICK], category=row[:, CATEGORY], item=row[:, ITEM], order_number=row[:, NUMBER],
+        values=row[:, VALUES:after], rest=row[:, after:], time=row[:, TIME], breaks=row[:, BREAKS] > 0, intent=row[:, INTENT_OF_ROW],
+    ), static, torch.from_numpy(arrival))

@@ -339,17 +339,18 @@ class Chain:
             codes.append(draw(torch.log(open_), None if allowed is None else allowed[k], generator))
         return torch.stack(codes, 1)
 
-    def step(self, features: torch.Tensor) -> None:
+    def step(self, features: np.ndarray) -> None:
         """See RowModel."""
-        self.features = features
-        bought = self.purchases[features[:, EVENT_COLUMN]]
+        self.features = torch.from_numpy(features)
+        bought = self.purchases[self.features[:, EVENT_COLUMN]]
         self.orders, self.bought = self.orders + (bought & ~self.bought), bought
         self.event = torch.zeros(len(features), dtype=torch.int64)
         self.breaks = torch.zeros(len(features), dtype=torch.bool)
-        self.intent = (features[:, INTENT_COLUMN] - 1).clamp(min=0)
+        self.intent = (self.features[:, INTENT_COLUMN] - 1).clamp(min=0)
 
-    def logits(self, name: str, index: torch.Tensor) -> torch.Tensor:
+    def logits(self, name: str, rows: np.ndarray) -> np.ndarray:
         """See RowModel."""
+        index = torch.from_numpy(rows)
         at = torch.zeros(len(index), dtype=torch.int64)
         levels = context(self.codec, name, Seen(self.features[index], self.event[index], self.breaks[index], self.intent[index],
                                                 order_level(self.orders[index])))
@@ -359,34 +360,36 @@ class Chain:
         if name == "gap":
             hour, day = self.features[index, -3], self.features[index, -2]
             logits = logits + self.cycle[torch.where(hour > 0, (day - 1) * 24 + hour, 0)]
-        return logits
+        return logits.numpy()
 
-    def item_logits(self, category: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
+    def item_logits(self, category: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Counts after the item before, on top of `strength` times popularity within the category."""
-        first = self.start[category]
+        index, of = torch.from_numpy(rows), torch.from_numpy(category)
+        first = self.start[of]
         column = first[:, None] + torch.arange(self.width)[None, :]                      # (n, width) item codes
         size = self.codec.items.size
-        inside = column < torch.from_numpy(self.codec.items.start)[category + 1][:, None]
+        inside = column < torch.from_numpy(self.codec.items.start)[of + 1][:, None]
         weight = (self.popularity + 1e-3)[column.clamp(max=size - 1)] * inside
         weight = self.strength * weight / weight.sum(1, keepdim=True)
         before = self.features[index, ITEM_COLUMN]
         at = self.successor[before] - first[:, None]                                      # (n, successors) column of each successor
         valid = (self.successor[before] > 0) & (at >= 0) & (at < self.width)
-        valid &= self.successor[before] < torch.from_numpy(self.codec.items.start)[category + 1][:, None]
+        valid &= self.successor[before] < torch.from_numpy(self.codec.items.start)[of + 1][:, None]
         weight.scatter_add_(1, at.clamp(0, self.width - 1), torch.where(valid, self.count[before], 0.0))
-        return torch.log(weight)
+        return torch.log(weight).numpy()
 
-    def chose(self, name: str, code: torch.Tensor) -> None:
+    def chose(self, name: str, rows: np.ndarray, code: np.ndarray) -> None:
         """See RowModel."""
         if name == "gap":
-            self.breaks = self.codec.clock.is_break(code) | (self.features[:, EVENT_COLUMN] == 0)
+            self.breaks = self.codec.clock.is_break(torch.from_numpy(code)) | (self.features[:, EVENT_COLUMN] == 0)
         elif name == INTENT:
-            self.intent = code
+            self.intent = torch.from_numpy(code)
         elif name == "event":
-            self.event = code
+            self.event = torch.from_numpy(code)
 
-    def keep(self, index: torch.Tensor) -> None:
+    def keep(self, rows: np.ndarray) -> None:
         """See RowModel."""
+        index = torch.from_numpy(rows)
         self.features, self.event = self.features[index], self.event[index]
         self.breaks, self.intent = self.breaks[index], self.intent[index]
         self.orders, self.bought = self.orders[index], self.bought[index]

@@ -26,7 +26,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pandas as pd
 
-USERS = {"cdnow": 2_000, "online-retail": 600, "shop": 600}
+USERS = {"cdnow": 2_000, "cdnow-large": 8_000, "online-retail": 600, "shop": 600}
 MODELS = ("markov", "vae", "transformer", "gan")
 SECONDS = 300  # mostlyai-engine stops by itself, or here
 
@@ -46,7 +46,7 @@ def frame_of(log) -> pd.DataFrame:
 
 
 def prepare(work: Path, files: dict[str, str]) -> None:
-    """The three logs, cut into halves."""
+    """The logs, cut into halves."""
     import simulator
     from eventlog.__main__ import main as eventlog
     from eventlog.log import EventLog
@@ -56,9 +56,11 @@ def prepare(work: Path, files: dict[str, str]) -> None:
         if name == "shop":
             log = simulator.simulate("shop", users=n_users, days=30, seed=7)
         else:
-            if not (folder / "whole").exists():
-                eventlog(["import", files[name], "--preset", name, "--out", str(folder / "whole")])
-            log = EventLog.read(folder / "whole", truth=False)
+            source = name.removesuffix("-large")
+            whole = work / source / "whole"
+            if not whole.exists():
+                eventlog(["import", files[source], "--preset", source, "--out", str(whole)])
+            log = EventLog.read(whole, truth=False)
         rng = np.random.default_rng(0)
         users = np.array(sorted(log.events["user_id"].astype(str).unique()))
         chosen = rng.permutation(users)[:n_users]
@@ -195,7 +197,7 @@ def table(work: Path) -> None:
     for name in USERS:
         folder = work / name
         real, train = (pd.read_parquet(folder / f"{half}.parquet") for half in ("hold", "train"))
-        edges = np.quantile(train["price"], [0.2, 0.4, 0.6, 0.8]) if name == "cdnow" else None
+        edges = np.quantile(train["price"], [0.2, 0.4, 0.6, 0.8]) if name.startswith("cdnow") else None
         lines = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
         for entry in [{"model": "floor"}, *{e["model"]: e for e in lines}.values()]:
             made = train if entry["model"] == "floor" else pd.read_parquet(folder / f"{entry['model']}.parquet")
