@@ -7,8 +7,12 @@ which opacus knows.
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numba import njit
 from torch import nn
 
 WINDOW = 128   # rows that a row can look back on
@@ -16,37 +20,70 @@ FIRST_SLOTS = 16
 
 
 class Cache:
-    """Keys and values of the last rows of n users, (n, H, slots, d) each; slots grow until WINDOW, then they are used again."""
+    """One layer while users are sampled: keys and values of their last rows, (n, H, slots, d) each; slots grow until WINDOW, then
+    they are used again."""
 
-    def __init__(self, users: int, heads: int, dim: int) -> None:
-        self.keys = torch.zeros((users, heads, FIRST_SLOTS, dim))
-        self.values = torch.zeros_like(self.keys)
-        self.rows = torch.arange(users)  # place of each active user; those who have ended are swept out now and then
+    def __init__(self, layer: AttentionLayer, users: int) -> None:
+        self.layer, self.weights = layer, tuple(p.detach() for p in layer.parameters())
+        self.keys = np.zeros((users, layer.heads, FIRST_SLOTS, layer.dim), dtype=np.float32)
+        self.values = np.zeros_like(self.keys)
+        self.rows = np.arange(users)  # place of each active user; those who have ended are swept out now and then
         self.time = 0
 
-    def push(self, key: torch.Tensor, value: torch.Tensor) -> None:
-        """Store (n, H, d) of the active users at the next slot."""
-        slots = self.keys.shape[2]
+    def step(self, x: torch.Tensor) -> torch.Tensor:
+        """(n, D) -> (n, D), one row of each active user; the same as the last row of `forward` over all rows so far."""
+        norm, norm_bias, inner, inner_bias, project, project_bias, mix, mix_bias, up, up_bias, down, down_bias = self.weights
+        slots, width = self.keys.shape[2], x.shape[1]
         if self.time == slots and slots < WINDOW:
-            self.keys, self.values = (torch.cat([x, torch.zeros_like(x)], 2) for x in (self.keys, self.values))
-        slot = self.time % self.keys.shape[2]
-        self.keys[self.rows, :, slot], self.values[self.rows, :, slot] = key, value
+            self.keys, self.values = (np.concatenate([k, np.zeros_like(k)], 2) for k in (self.keys, self.values))
+        told = F.linear(F.layer_norm(x, (width,), norm, norm_bias), project, project_bias)       # (n, 3 D)
+        angle = (self.time * self.layer.frequency).numpy()
+        seen = torch.empty_like(x)
+        _attend(told.numpy(), np.cos(angle), np.sin(angle), self.keys, self.values, self.rows, self.time, seen.numpy())
         self.time += 1
+        x = x + F.linear(seen, mix, mix_bias)
+        return x + F.linear(F.linear(F.layer_norm(x, (width,), inner, inner_bias), up, up_bias).relu_(), down, down_bias)
 
-    def attend(self, query: torch.Tensor) -> torch.Tensor:
-        """(n, H, d) of (n, H, d): what the active users see of their stored rows."""
-        filled = min(self.time, self.keys.shape[2])
-        spread = query.new_zeros((len(self.keys), *query.shape[1:]))
-        spread[self.rows] = query
-        seen = F.scaled_dot_product_attention(spread[:, :, None], self.keys[:, :, :filled], self.values[:, :, :filled])
-        return seen[self.rows, :, 0]
-
-    def keep(self, index: torch.Tensor) -> Cache:
+    def keep(self, index: torch.Tensor) -> None:
         """Go on with some of the active users."""
-        self.rows = self.rows[index]
+        self.rows = self.rows[index.numpy()]
         if len(self.rows) < 0.7 * len(self.keys):
-            self.keys, self.values, self.rows = self.keys[self.rows], self.values[self.rows], torch.arange(len(self.rows))
-        return self
+            self.keys, self.values, self.rows = self.keys[self.rows], self.values[self.rows], np.arange(len(self.rows))
+
+
+@njit(cache=True, fastmath=True)
+def _attend(told, cos, sin, keys, values, rows, time, out):  # type: ignore[no-untyped-def]
+    """Stores the keys and values of `told` (n, 3 D: query, key, value) of the active users `rows` (n,), and writes to `out` (n, D)
+    what each sees of the stored rows; `cos`, `sin` (d / 2,) of the angle that queries and keys are turned by."""
+    _, heads, slots, dim = keys.shape
+    half, filled, slot = dim // 2, min(time + 1, slots), time % slots
+    query, score = np.empty(dim, dtype=np.float32), np.empty(filled, dtype=np.float32)
+    scale = np.float32(1 / math.sqrt(dim))
+    for i in range(len(rows)):
+        for h in range(heads):
+            key, value = keys[rows[i], h], values[rows[i], h]
+            q, k, v = told[i, h * dim:], told[i, (heads + h) * dim:], told[i, (2 * heads + h) * dim:]
+            for j in range(half):
+                query[j], query[j + half] = q[j] * cos[j] - q[j + half] * sin[j], q[j] * sin[j] + q[j + half] * cos[j]
+                key[slot, j], key[slot, j + half] = k[j] * cos[j] - k[j + half] * sin[j], k[j] * sin[j] + k[j + half] * cos[j]
+            for j in range(dim):
+                value[slot, j] = v[j]
+            highest = np.float32(-np.inf)
+            for s in range(filled):
+                dot = np.float32(0)
+                for j in range(dim):
+                    dot += query[j] * key[s, j]
+                score[s] = dot * scale
+                highest = max(highest, score[s])
+            seen, total = out[i, h * dim:(h + 1) * dim], np.float32(0)
+            seen[:] = 0
+            for s in range(filled):
+                weight = math.exp(score[s] - highest)
+                total += weight
+                for j in range(dim):
+                    seen[j] += weight * value[s, j]
+            for j in range(dim):
+                seen[j] /= total
 
 
 class AttentionLayer(nn.Module):
@@ -72,16 +109,8 @@ class AttentionLayer(nn.Module):
         return x + self.down(torch.relu(self.up(self.norm_inner(x))))
 
     def start(self, users: int) -> Cache:
-        """An empty cache."""
-        return Cache(users, self.heads, self.dim)
-
-    def step(self, x: torch.Tensor, state: Cache) -> tuple[torch.Tensor, Cache]:
-        """(n, D) -> (n, D), one row of each user; the same as the last row of `forward` over what was pushed so far."""
-        query, key, value = self.project(self.norm(x)).reshape(len(x), 3, self.heads, self.dim).unbind(1)  # (n, H, d)
-        angle = state.time * self.frequency
-        state.push(_turn(key, angle), value)
-        x = x + self.mix(state.attend(_turn(query, angle)).reshape(len(x), -1))
-        return x + self.down(torch.relu(self.up(self.norm_inner(x)))), state
+        """The layer before the first row of `users` users who are sampled."""
+        return Cache(self, users)
 
 
 def _turn(x: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:

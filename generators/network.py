@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numba import njit
 from torch import nn
 
-from .codec import ARRIVAL, FAVOURITES, LAST_ROWS, LAST_STAY, LENGTH, MARKS, STAY, Codec
+from .codec import ARRIVAL, FAVOURITES, STAY, Codec
 from .coders import Bins
 from .tracker import CLOCK_SIZES, ITEM_COLUMN
 
@@ -71,16 +70,29 @@ class Layer(nn.Module):
         x = x + self.mix(_Scan.apply(torch.sigmoid(gate), candidate))
         return x + self.down(torch.relu(self.up(self.norm_inner(x))))
 
-    def start(self, users: int) -> torch.Tensor:
-        """The state (users, D) before the first row."""
-        return torch.zeros((users, self.mix.in_features))
+    def start(self, users: int) -> LayerState:
+        """The layer before the first row of `users` users who are sampled."""
+        return LayerState(self, users)
 
-    def step(self, x: torch.Tensor, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """(n, D) and the state (n, D) -> one step further, and the new state."""
-        gate, candidate = self.gates(self.norm(x)).chunk(2, -1)
-        state = torch.lerp(state, candidate, torch.sigmoid(gate))
-        x = x + self.mix(state)
-        return x + self.down(torch.relu(self.up(self.norm_inner(x)))), state
+
+class LayerState:
+    """One layer while users are sampled. It holds the weights themselves: calling a module costs as much as its product."""
+
+    def __init__(self, layer: Layer, users: int) -> None:
+        self.state, self.weights = torch.zeros((users, layer.mix.in_features)), tuple(p.detach() for p in layer.parameters())
+
+    def step(self, x: torch.Tensor) -> torch.Tensor:
+        """(n, D) -> (n, D), one row further."""
+        norm, norm_bias, inner, inner_bias, gates, gates_bias, mix, mix_bias, up, up_bias, down, down_bias = self.weights
+        width = x.shape[1]
+        gate, candidate = F.linear(F.layer_norm(x, (width,), norm, norm_bias), gates, gates_bias).chunk(2, -1)
+        self.state = torch.lerp(self.state, candidate, gate.sigmoid())
+        x = x + F.linear(self.state, mix, mix_bias)
+        return x + F.linear(F.linear(F.layer_norm(x, (width,), inner, inner_bias), up, up_bias).relu_(), down, down_bias)
+
+    def keep(self, index: torch.Tensor) -> None:
+        """Go on with some of the users."""
+        self.state = self.state.index_select(0, index)
 
 
 class RowNet(nn.Module):
@@ -152,9 +164,9 @@ class RowNet(nn.Module):
         self.static_near = nn.ModuleList(nn.Linear(BUMPS, width, bias=False) for _ in statics[:-1])
         self.layers = layers
         self.norm = nn.LayerNorm(width)
-        self.heads = nn.ModuleDict({_key(n): nn.Linear(width, s) for n, s in self.sizes.items() if n != "item"})
+        self.heads = nn.ModuleDict({key_of(n): nn.Linear(width, s) for n, s in self.sizes.items() if n != "item"})
         last = list(self.sizes)[-1]
-        self.chosen = nn.ModuleDict({_key(n): nn.Embedding(s, width) for n, s in self.sizes.items() if n not in ("item", last)})
+        self.chosen = nn.ModuleDict({key_of(n): nn.Embedding(s, width) for n, s in self.sizes.items() if n not in ("item", last)})
         if self.n_items > 1:
             self.item_mix = nn.Linear(width, width)
             self.item_head = nn.Linear(width, self.n_items)
@@ -250,7 +262,7 @@ class RowNet(nn.Module):
         """Begin where each field's logits are those of its marginal, (codes,) shares; the rest is left to training."""
         for name, share in fields.items():
             if name != "item" or self.n_items > 1:
-                head = self.item_head if name == "item" else self.heads[_key(name)]
+                head = self.item_head if name == "item" else self.heads[key_of(name)]
                 head.bias.copy_(torch.log(torch.from_numpy(share).float() + 0.1 / len(share)))  # type: ignore[operator, union-attr]
 
     @torch.no_grad()
@@ -271,7 +283,7 @@ class RowNet(nn.Module):
 
     def head(self, name: str, u: torch.Tensor) -> torch.Tensor:
         """Logits of a field from the row's state."""
-        logits: torch.Tensor = self.heads[_key(name)](torch.relu(u))
+        logits: torch.Tensor = self.heads[key_of(name)](torch.relu(u))
         return logits
 
     def cycle_of(self, features: torch.Tensor) -> torch.Tensor:
@@ -282,7 +294,7 @@ class RowNet(nn.Module):
 
     def chosen_embedding(self, name: str, code: torch.Tensor) -> torch.Tensor | None:
         """What a chosen code adds to the row's state; None where nothing comes after it."""
-        key = _key(name)
+        key = key_of(name)
         return self.chosen[key](code) if key in self.chosen else None
 
     def clock_embedding(self, levels: torch.Tensor) -> torch.Tensor:
@@ -307,104 +319,9 @@ def _bumps(size: int) -> torch.Tensor:
     return torch.exp(-0.5 * ((at - center) * (BUMPS - 1) / 0.8) ** 2)
 
 
-def _key(name: str) -> str:
+def key_of(name: str) -> str:
     """A field's name as a module name: no dots."""
     return "f_" + name.replace(".", "_dot_")
-
-
-class NetRows:
-    """The RowModel of a RowNet: hidden states of all users, one step at a time."""
-
-    def __init__(self, codec: Codec, net: RowNet, latents: Any) -> None:
-        self.codec, self.net, self.latents = codec, net, latents
-        self.item_weight = net.item_weight() if net.n_items > 1 else torch.zeros((1, net.width))
-        # The weights themselves: calling a module costs as much as its product where few users are left.
-        self.heads = {n: (net.heads[_key(n)].weight, net.heads[_key(n)].bias) for n in net.sizes if _key(n) in net.heads}
-        self.told = {n: net.chosen[_key(n)].weight.detach().numpy() for n in net.sizes if _key(n) in net.chosen}  # type: ignore[operator]
-        self.clock, self.clock_offset = net.embed_clock.weight.detach().numpy(), net.clock_offset.numpy()
-
-    def begin(self, users: int, generator: torch.Generator, allowed: list[torch.Tensor] | None = None) -> torch.Tensor:
-        """See RowModel. `latents(users, generator)` gives (users, Z)."""
-        from .sampling import draw
-
-        z = self.latents(users, generator)
-        hidden: torch.Tensor | None = None
-        codes: list[torch.Tensor] = []
-        for k in range(len(self.net.static_names)):
-            logits, hidden = self.net.static_logits(z, k, hidden)
-            logits = logits + self.net.bias_of(k)
-            if logits.shape[1] > 1 and self.net.static_names[k] in (ARRIVAL, STAY, LENGTH, MARKS, LAST_ROWS, LAST_STAY):
-                logits[:, 0] = -torch.inf
-            if allowed is None and self.net.static_names[k] == STAY:
-                logits = logits.masked_fill(~self.net.stays[codes[-1]], -torch.inf)
-            codes.append(draw(logits, None if allowed is None else allowed[k], generator))
-            hidden = self.net.told_static(hidden, k, codes[-1])
-        static = torch.stack(codes, 1)
-        self.condition, self.static = self.net.condition(z, static), static
-        self.state: list[Any] = []
-        return static
-
-    def step(self, features: np.ndarray) -> None:
-        """See RowModel."""
-        if not self.state:
-            self.state = [layer.start(len(features)) for layer in self.net.layers]  # type: ignore[operator]
-        x = self.net.look(torch.from_numpy(features)) + self.condition
-        for k, layer in enumerate(self.net.layers):
-            x, self.state[k] = layer.step(x, self.state[k])  # type: ignore[operator]
-        self.u = self.net.norm(x) + self.condition
-        self.features = features
-
-    def _at(self, rows: np.ndarray) -> torch.Tensor:
-        """(m, D) of `rows` (m,): the row's state."""
-        return self.u if len(rows) == len(self.u) else self.u.index_select(0, torch.from_numpy(rows))
-
-    def logits(self, name: str, rows: np.ndarray) -> np.ndarray:
-        """See RowModel."""
-        logits = F.linear(torch.relu(self._at(rows)), *self.heads[name])  # type: ignore[arg-type]
-        if name == "gap":
-            logits += self.net.cycle_of(torch.from_numpy(self.features[rows]))
-        return logits.numpy()
-
-    def item_logits(self, category: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """See RowModel; one matrix product a category."""
-        u, index = self._at(rows), torch.from_numpy(rows)
-        query = self.net.item_query(u)
-        kin = None
-        if self.net.traits.shape[1]:
-            kin = self.net.kinship(u, torch.from_numpy(self.features[rows]), self.static.index_select(0, index))
-        start = self.codec.items.start
-        out = np.empty((len(rows), int((start[1:] - start[:-1]).max())), dtype=np.float32)
-        for c in np.unique(category).tolist():
-            of = np.flatnonzero(category == c)
-            mine = torch.from_numpy(of)
-            first, stop = int(start[c]), int(start[c + 1])
-            out[of, :stop - first] = self.net.item_logits(query[mine], None if kin is None else kin[mine], self.item_weight, first, stop)
-        return out
-
-    def chose(self, name: str, rows: np.ndarray, code: np.ndarray) -> None:
-        """See RowModel."""
-        if name == "clock":
-            _add(self.u.numpy(), rows, code + self.clock_offset, self.clock)
-        elif name in self.told:
-            _add(self.u.numpy(), rows, code[:, None], self.told[name])
-
-    def keep(self, rows: np.ndarray) -> None:
-        """See RowModel."""
-        index = torch.from_numpy(rows)
-        self.condition, self.static = self.condition.index_select(0, index), self.static.index_select(0, index)
-        if not self.state:
-            return
-        self.u, self.features = self.u.index_select(0, index), self.features[rows]
-        self.state = [s.index_select(0, index) if isinstance(s, torch.Tensor) else s.keep(index) for s in self.state]
-
-
-@njit(cache=True)
-def _add(to, rows, codes, table):  # type: ignore[no-untyped-def]
-    """to[rows] += the sum of table[codes[rows]]: to (n, D), rows (m,), codes (n, k), table (size, D)."""
-    for r in rows:
-        for k in range(codes.shape[1]):
-            for j in range(to.shape[1]):
-                to[r, j] += table[codes[r, k], j]
 
 
 def open_fields(codec: Codec) -> dict[str, torch.Tensor]:

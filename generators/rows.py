@@ -190,23 +190,40 @@ def open_categories(event, copied, fresh, allow, start, can):  # type: ignore[no
 
 
 @njit(cache=True)
-def draw_items(users, row, rows, logits, needs, start, u):  # type: ignore[no-untyped-def]
-    """Writes fresh items drawn from `logits` (m, width), column j being the category's j-th; none that would be a copy, unless all are."""
-    known = np.empty(RANKS, dtype=np.int64)
-    can = np.empty(logits.shape[1], dtype=np.bool_)
+def draw_items(users, row, rows, weight, needs, start, u):  # type: ignore[no-untyped-def]
+    """Writes fresh items drawn by `weight` (m, width), which is changed; column j is the category's j-th. None that would be a copy,
+    unless nothing else has any weight."""
+    known, kept = np.empty(RANKS, dtype=np.int64), np.empty(RANKS)
     for k in range(len(rows)):
-        i = rows[k]
-        category = row[i, CATEGORY]
-        first, width = start[category], start[category + 1] - start[category]
-        can[:] = True
-        others = width
-        for j in range(known_items(users[i], needs[row[i, EVENT]], known)):
+        i, mine = rows[k], weight[k]
+        first = start[row[i, CATEGORY]]
+        width = start[row[i, CATEGORY] + 1] - first
+        found = known_items(users[i], needs[row[i, EVENT]], known)
+        for j in range(found):
             if first <= known[j] < first + width:
-                can[known[j] - first] = False
-                others -= 1
-        if others == 0:
-            can[:] = True
-        row[i, ITEM] = first + drawn(logits[k, :width], can[:width], u[i])
+                kept[j], mine[known[j] - first] = mine[known[j] - first], 0.0
+        total = _sum(mine[:width])
+        if total == 0.0:
+            for j in range(found):
+                if first <= known[j] < first + width:
+                    mine[known[j] - first] = kept[j]
+            total = _sum(mine[:width])
+        wanted, sum_so_far, column = u[i] * total, 0.0, -1
+        for j in range(width):
+            if mine[j] > 0:
+                column = j
+                sum_so_far += mine[j]
+                if sum_so_far > wanted:
+                    break
+        row[i, ITEM] = first + max(column, 0)
+
+
+@njit(cache=True)
+def _sum(weight):  # type: ignore[no-untyped-def]
+    total = 0.0
+    for w in weight:
+        total += w
+    return total
 
 
 @njit(cache=True)

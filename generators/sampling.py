@@ -59,8 +59,11 @@ class RowModel(Protocol):
         """(m, size) float32 logits of a field for `rows`, given the fields already chosen in this row."""
         ...
 
-    def item_logits(self, category: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """(m, width) float32 logits of the items of `category` (m,); column j is the category's j-th item, what lies beyond is not read."""
+    def item_weights(self, category: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """(m, width) float32, to which the shares of the items of `category` (m,) are proportional; `rows` are sorted by category.
+
+        Column j is the category's j-th item; what lies beyond is not read.
+        """
         ...
 
     def chose(self, name: str, rows: np.ndarray, code: np.ndarray) -> None:
@@ -295,6 +298,8 @@ class Rules:
     """What the codec allows, for each event code (E of them)."""
 
     effects: Effects
+    values: list[str]                   # categorical columns that are drawn
+    rest: list[str]                     # the other columns
     allow: dict[str, np.ndarray]        # field -> (E, size) bool
     closed: dict[str, np.ndarray]       # field -> (E,) bool: the event leaves one code
     only: dict[str, np.ndarray]         # field -> (E,) int64: which
@@ -310,7 +315,7 @@ class Rules:
         """The rules of `codec`."""
         fields = [n for n in codec.fields() if n != "gap"]
         return cls(
-            codec.effects(), codec.allow, {n: a.sum(1) == 1 for n, a in codec.allow.items()},
+            codec.effects(), codec.value_fields, codec.rest_fields, codec.allow, {n: a.sum(1) == 1 for n, a in codec.allow.items()},
             {n: a.argmax(1) for n, a in codec.allow.items()}, codec.allow_next, codec.items.category, codec.items.start,
             {f"label:{k}": codec.label_needs(k).numpy() for k in codec.labels}, {n: k for k, n in enumerate(fields)},
             1 + gaps.DRAWS + len(fields))
@@ -359,13 +364,13 @@ def _draw_row(
     draw_into("order", found, can, row[:, ORDER])
     rows.settle_orders(users, row)
     code = np.empty(n, dtype=np.int64)
-    for k, name in enumerate(codec.value_fields):
+    for k, name in enumerate(rules.values):
         before = tracker.more[:, k]
         found, can = open_rows(name, code)
         rows.narrow_values(before, found, can)
         draw_into(name, found, can, code)
         rows.settle_values(code, before, row[:, VALUES + k])
-    for k, name in enumerate(codec.rest_fields, VALUES + len(codec.value_fields)):
+    for k, name in enumerate(rules.rest, VALUES + len(rules.values)):
         found, can = open_rows(name, row[:, k])
         if name in rules.label_needs:
             rows.narrow_labels(row[:, INTENT_OF_ROW], found, rules.label_needs[name], can)
@@ -383,8 +388,9 @@ def _draw_item(model: RowModel, users: np.ndarray, rules: Rules, past: Past, u: 
     model.chose("category", np.flatnonzero(~rules.closed["category"][event]), category)  # a copied item's as well
     found = np.flatnonzero((pick == FRESH) & (rules.start[category + 1] > rules.start[category]))
     if len(found):
-        logits = model.item_logits(category[found], found)
-        rows.draw_items(users, row, found, logits, rules.effects.needs, rules.start, u[:, rules.column["item"]])
+        found = found[np.argsort(category[found], kind="stable")]
+        weight = model.item_weights(category[found], found)
+        rows.draw_items(users, row, found, weight, rules.effects.needs, rules.start, u[:, rules.column["item"]])
     past.instead("item", row[:, ITEM])
 
 

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numba import njit
 
 from generators.codec import ARRIVAL, INTENT, LENGTH, MARKS, STAY, Codec
 from generators.encoding import Steps
@@ -320,18 +321,18 @@ class Chain:
     def __init__(self, codec: Codec, tables: dict[str, np.ndarray], static: list[np.ndarray], strength: float) -> None:
         self.codec, self.strength, self.static = codec, strength, static
         self.log = {k: torch.log(torch.from_numpy(v)) for k, v in tables.items() if k in codec.fields()}
-        self.popularity = torch.from_numpy(tables["popularity"])
-        self.successor, self.count = torch.from_numpy(tables["successor"]).long(), torch.from_numpy(tables["successor_count"])
+        self.successor, self.count = tables["successor"], tables["successor_count"]
+        popular, of = tables["popularity"] + 1e-3, codec.items.category
+        popular[0] = 0.0  # no item
+        self.fresh = (strength * popular / np.bincount(of, popular).clip(min=1e-9)[of]).astype(np.float32)  # weight after any item
         self.cycle = torch.cat([torch.zeros(1, codec.clock.size), codec.clock.cycle()])
         self.purchases = purchases(codec)
-        starts = torch.from_numpy(codec.items.start)
-        self.start, self.width = starts[:-1], int((starts[1:] - starts[:-1]).max())
 
     def begin(self, users: int, generator: torch.Generator, allowed: list[torch.Tensor] | None = None) -> torch.Tensor:
         """See RowModel."""
         self.features = torch.zeros((users, 0), dtype=torch.int64)
         self.event, self.breaks, self.intent = torch.zeros(users).long(), torch.zeros(users).bool(), torch.zeros(users).long()
-        self.orders, self.bought = torch.zeros(users).long(), torch.zeros(users).bool()
+        self.orders, self.level, self.bought = torch.zeros(users).long(), torch.zeros(users).long(), torch.zeros(users).bool()
         codes: list[torch.Tensor] = []
         for k, share in enumerate(self.static):
             parent = parent_of(self.codec, k)
@@ -344,6 +345,7 @@ class Chain:
         self.features = torch.from_numpy(features)
         bought = self.purchases[self.features[:, EVENT_COLUMN]]
         self.orders, self.bought = self.orders + (bought & ~self.bought), bought
+        self.level = order_level(self.orders)
         self.event = torch.zeros(len(features), dtype=torch.int64)
         self.breaks = torch.zeros(len(features), dtype=torch.bool)
         self.intent = (self.features[:, INTENT_COLUMN] - 1).clamp(min=0)
@@ -352,8 +354,8 @@ class Chain:
         """See RowModel."""
         index = torch.from_numpy(rows)
         at = torch.zeros(len(index), dtype=torch.int64)
-        levels = context(self.codec, name, Seen(self.features[index], self.event[index], self.breaks[index], self.intent[index],
-                                                order_level(self.orders[index])))
+        told = (self.features, self.event, self.breaks, self.intent, self.level)
+        levels = context(self.codec, name, Seen(*(told if len(rows) == len(self.event) else (x.index_select(0, index) for x in told))))
         for level, width in levels:
             at = at * width + level
         logits = self.log[name][at]
@@ -362,21 +364,13 @@ class Chain:
             logits = logits + self.cycle[torch.where(hour > 0, (day - 1) * 24 + hour, 0)]
         return logits.numpy()
 
-    def item_logits(self, category: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    def item_weights(self, category: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Counts after the item before, on top of `strength` times popularity within the category."""
-        index, of = torch.from_numpy(rows), torch.from_numpy(category)
-        first = self.start[of]
-        column = first[:, None] + torch.arange(self.width)[None, :]                      # (n, width) item codes
-        size = self.codec.items.size
-        inside = column < torch.from_numpy(self.codec.items.start)[of + 1][:, None]
-        weight = (self.popularity + 1e-3)[column.clamp(max=size - 1)] * inside
-        weight = self.strength * weight / weight.sum(1, keepdim=True)
-        before = self.features[index, ITEM_COLUMN]
-        at = self.successor[before] - first[:, None]                                      # (n, successors) column of each successor
-        valid = (self.successor[before] > 0) & (at >= 0) & (at < self.width)
-        valid &= self.successor[before] < torch.from_numpy(self.codec.items.start)[of + 1][:, None]
-        weight.scatter_add_(1, at.clamp(0, self.width - 1), torch.where(valid, self.count[before], 0.0))
-        return torch.log(weight).numpy()
+        start = self.codec.items.start
+        out = np.zeros((len(rows), int((start[1:] - start[:-1]).max())), dtype=np.float32)
+        before = self.features[:, ITEM_COLUMN].numpy()[rows]
+        _weigh(out, start[category], start[category + 1], before, self.fresh, self.successor, self.count)
+        return out
 
     def chose(self, name: str, rows: np.ndarray, code: np.ndarray) -> None:
         """See RowModel."""
@@ -392,4 +386,16 @@ class Chain:
         index = torch.from_numpy(rows)
         self.features, self.event = self.features[index], self.event[index]
         self.breaks, self.intent = self.breaks[index], self.intent[index]
-        self.orders, self.bought = self.orders[index], self.bought[index]
+        self.orders, self.bought, self.level = self.orders[index], self.bought[index], self.level[index]
+
+
+@njit(cache=True)
+def _weigh(out, first, stop, before, fresh, successor, count):  # type: ignore[no-untyped-def]
+    """Writes weights of items first..stop - 1 (m,) to `out` (m, width): `fresh` (n_items,) and `count` after the item `before` (m,)."""
+    for k in range(len(out)):
+        for item in range(first[k], stop[k]):
+            out[k, item - first[k]] = fresh[item]
+        for j in range(successor.shape[1]):
+            item = successor[before[k], j]
+            if item > 0 and first[k] <= item < stop[k]:
+                out[k, item - first[k]] += count[before[k], j]

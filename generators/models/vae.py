@@ -17,7 +17,8 @@ from torch import nn
 from eventlog.errors import InputError
 from generators.codec import Codec
 from generators.encoding import Steps
-from generators.network import Layer, NetRows, RowNet
+from generators.net_rows import NetRows
+from generators.network import Layer, RowNet
 from generators.privacy import Ledger
 from generators.private_training import noise_left, private_steps, sampling_rate, train_privately
 from generators.sequence_model import SequenceGenerator

@@ -19,8 +19,9 @@ def test_the_cache_gives_what_the_whole_sequence_gives_while_users_leave() -> No
     for t in range(40):
         if t in (5, 20, 33):  # some are swept out, some only left behind
             stay = torch.arange(len(users) - 1)
-            users, state = users[stay], state.keep(stay)
-        out, state = block.step(x[users, t], state)
+            users = users[stay]
+            state.keep(stay)
+        out = state.step(x[users, t])
         torch.testing.assert_close(out, whole[users, t], rtol=1e-4, atol=1e-5)
 
 
@@ -37,5 +38,5 @@ def test_beyond_the_window_the_oldest_row_is_forgotten() -> None:
     block, x = layer(), torch.randn((1, WINDOW + 9, 16), generator=torch.Generator().manual_seed(3))
     state = block.start(1)
     for t in range(WINDOW + 9):
-        out, state = block.step(x[:, t], state)
+        out = state.step(x[:, t])
     torch.testing.assert_close(out, block(x[:, 9:])[:, -1], rtol=1e-4, atol=1e-5)  # only distances matter
