@@ -111,7 +111,6 @@ class RowNet(nn.Module):
     stays: torch.Tensor          # (arrival codes, stay codes) bool: see Codec.stays
     cycle: torch.Tensor          # (1 + WEEK_HOURS, gap codes); row 0 = no hour yet
     static_bias: torch.Tensor    # (all codes of static fields,)
-    static_dropout = 0.0         # of what static codes are drawn from
     per_user = False             # True while gradients are wanted user by user: every layer then sees users first
 
     def __init__(self, codec: Codec, *, width: int, latent: int, layers: nn.ModuleList) -> None:
@@ -239,7 +238,7 @@ class RowNet(nn.Module):
         """Logits of the k-th static field, and the hidden (n, D) to which the chosen code is added."""
         if hidden is None:
             hidden = self.static_hidden(z if self.latent else z.new_ones((len(z), 1)))
-        active = F.dropout(torch.relu(hidden), self.static_dropout, self.static_dropout > 0)
+        active = torch.relu(hidden)
         return self.static_heads[k](active) + self.static_smooth[k](active) @ self.bumps[k].T, hidden
 
     def told_static(self, hidden: torch.Tensor, k: int, code: torch.Tensor) -> torch.Tensor:
@@ -248,7 +247,24 @@ class RowNet(nn.Module):
             return hidden
         return hidden + self.static_embeds[k](code) + self.static_near[k](self.bumps[k][code])
 
-    def static_parts(self) -> list[nn.Module]:
+    def static_losses(self, z: torch.Tensor, static: torch.Tensor, keep: torch.Tensor | None = None) -> torch.Tensor:
+        """(n,) summed negative log likelihood in nats of the codes `static` (n, S), of all fields at once; see static_logits.
+
+        `keep` (n, D): factors of what the codes are drawn from (dropout, the same for all fields).
+        """
+        heads, smooth, embeds, near = (list(part) for part in self.static_parts()[1:])
+        told = [self.static_hidden(z if self.latent else z.new_ones((len(z), 1)))]
+        for k in range(len(embeds)):
+            told.append(F.embedding(static[:, k], embeds[k].weight + self.bumps[k] @ near[k].weight.T))
+        active = torch.relu(torch.stack(told).cumsum(0))                                         # (S, n, D)
+        active = active if keep is None else active * keep
+        total = z.new_zeros(len(z))
+        for k, head in enumerate(heads):
+            logits = F.linear(active[k], head.weight + self.bumps[k] @ smooth[k].weight, head.bias)
+            total = total + F.cross_entropy(logits, static[:, k], reduction="none")
+        return total
+
+    def static_parts(self) -> list[Any]:
         """The modules that draw static codes."""
         return [self.static_hidden, self.static_heads, self.static_smooth, self.static_embeds, self.static_near]
 

@@ -24,6 +24,7 @@ from .tracker import CATEGORY_COLUMN, INTENT_COLUMN
 
 HELD_USERS = 20  # users that can say when to stop
 WARM_UP = 0.1  # share of the updates in which the learning rate rises
+DROPOUT = 0.3  # of what static codes are drawn from, in their own training
 HEARD = 0.1    # share of the loss that sessions with an intent have at least: there are few, and they matter
 
 
@@ -201,12 +202,14 @@ def _item_loss(net: RowNet, u: torch.Tensor, code: torch.Tensor, features: torch
     query, weights = net.item_query(u[rows]), net.item_weight()
     kin = net.kinship(u[rows], features[rows], static[rows]) if net.traits.shape[1] else None
     present, counts = torch.unique_consecutive(category, return_counts=True)
-    shut = u.new_zeros((len(rows), net.n_items)).scatter_(1, known[rows].long(), -1e9)  # known 0 falls on 'no item'
+    known = known[rows]
     parts, at = [], 0
     for c, size in zip(present.tolist(), counts.tolist(), strict=True):
         first, stop, mine = int(start[c]), int(start[c + 1]), slice(at, at + size)
         logits = net.item_logits(query[mine], None if kin is None else kin[mine], weights, first, stop)
-        parts.append(F.cross_entropy(logits + shut[mine, first:stop], code[rows[mine]] - first, reduction="none"))
+        row, rank = torch.nonzero((known[mine] >= first) & (known[mine] < stop), as_tuple=True)
+        logits = logits.index_put((row, known[mine][row, rank].long() - first), logits.new_tensor(-1e9))
+        parts.append(F.cross_entropy(logits, code[rows[mine]] - first, reduction="none"))
         at += size
     return total.index_add(0, window[rows], torch.cat(parts) * weight[rows])
 
@@ -297,24 +300,22 @@ def train_statics(net: RowNet, static: torch.Tensor, z: torch.Tensor, *, seed: i
         held, learnt, most = order[:0], order, 200
     optimizer = torch.optim.Adam(weights, lr=2e-3, fused=True)
     best, lowest, worse = [p.detach().clone() for p in weights], float("nan"), 0
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed + 2)  # of the dropout
-        for update in range(most):
-            users = learnt[torch.from_numpy(rng.integers(len(learnt), size=min(batch, len(learnt))))]
-            net.static_dropout = 0.3
-            loss = _static_loss(net, static[users], z[users]).mean()
-            net.static_dropout = 0.0
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            if len(held) and update % 25 == 24:
-                with torch.no_grad():
-                    now = float(_static_loss(net, static[held], z[held]).mean())
-                worse = worse + 1 if now >= lowest else 0
-                if not worse:
-                    best, lowest = [p.detach().clone() for p in weights], now
-                if worse == 8:
-                    break
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + 13)
+    for update in range(most):
+        users = learnt[torch.from_numpy(rng.integers(len(learnt), size=min(batch, len(learnt))))]
+        keep = (torch.rand((len(users), net.width), generator=generator) >= DROPOUT) / (1 - DROPOUT)
+        loss = net.static_losses(z[users], static[users], keep).mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        if len(held) and update % 25 == 24:
+            with torch.no_grad():
+                now = float(net.static_losses(z[held], static[held]).mean())
+            worse = worse + 1 if now >= lowest else 0
+            if not worse:
+                best, lowest = [p.detach().clone() for p in weights], now
+            if worse == 8:
+                break
     if len(held):
         with torch.no_grad():
             for p, kept in zip(weights, best, strict=True):

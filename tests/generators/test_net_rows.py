@@ -12,6 +12,7 @@ from generators.encoding import Steps, encode
 from generators.models.vae import Vae
 from generators.net_rows import NetRows
 from generators.tracker import ITEM_COLUMN
+from generators.training import _static_loss
 
 
 @pytest.fixture(scope="module", params=["vae", "transformer"])
@@ -47,3 +48,11 @@ def test_states_and_items_are_those_of_the_whole_sequence(fitted: tuple[Vae, Ste
             made = torch.from_numpy(weight[k, :stop - first])
             torch.testing.assert_close(made / made.sum(), torch.softmax(logits, 0), rtol=1e-3, atol=1e-6)
     assert (features[:, :, ITEM_COLUMN] > 0).any()
+
+
+@torch.no_grad()
+def test_static_losses_are_those_of_the_fields_one_after_another(fitted: tuple[Vae, Steps]) -> None:
+    """They have a training of their own, in which all fields are looked at at once."""
+    model, steps = fitted
+    z = torch.randn((len(steps), model.net_.latent), generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(model.net_.static_losses(z, steps.static), _static_loss(model.net_, steps.static, z))
