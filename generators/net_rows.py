@@ -46,7 +46,7 @@ class NetRows:
         codes: list[torch.Tensor] = []
         for k in range(len(self.net.static_names)):
             logits, hidden = self.net.static_logits(z, k, hidden)
-            logits = logits + self.net.bias_of(k)
+            logits = self.net.biased(logits, k, torch.stack(codes, 1) if codes else torch.zeros((users, 0), dtype=torch.int64))
             if logits.shape[1] > 1 and self.net.static_names[k] in (ARRIVAL, STAY, LENGTH, MARKS, LAST_ROWS, LAST_STAY):
                 logits[:, 0] = -torch.inf
             if allowed is None and self.net.static_names[k] == STAY:

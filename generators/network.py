@@ -15,12 +15,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .codec import ARRIVAL, FAVOURITES, STAY, Codec
+from .codec import ARRIVAL, FAVOURITES, LENGTH, STAY, Codec
 from .coders import Bins
 from .tracker import CLOCK_SIZES, ITEM_COLUMN
 
 RECENT = 3  # items that a row is told of
 BUMPS = 9  # over the codes of a number
+USERS_OF_BIAS = 25  # that a bias is fitted to, at the least
 
 
 class _Scan(torch.autograd.Function):
@@ -111,6 +112,8 @@ class RowNet(nn.Module):
     stays: torch.Tensor          # (arrival codes, stay codes) bool: see Codec.stays
     cycle: torch.Tensor          # (1 + WEEK_HOURS, gap codes); row 0 = no hour yet
     static_bias: torch.Tensor    # (all codes of static fields,)
+    still_bias: torch.Tensor     # (length codes,): that of the length of users who come once only, so that a stay of 0 is one row
+    still: torch.Tensor          # (stay codes,) bool: is it 0?
     per_user = False             # True while gradients are wanted user by user: every layer then sees users first
 
     def __init__(self, codec: Codec, *, width: int, latent: int, layers: nn.ModuleList) -> None:
@@ -154,6 +157,8 @@ class RowNet(nn.Module):
         self.static_hidden = nn.Linear(max(latent, 1), width)
         # What the marginals of the static fields lack when latents come from the prior; zero unless `calibrate` was called.
         self.register_buffer("static_bias", torch.zeros(sum(statics)))
+        self.register_buffer("still_bias", torch.zeros(codec.statics[LENGTH].size))
+        self.register_buffer("still", torch.from_numpy(np.nan_to_num(codec.statics[STAY].ends()[1], nan=1.0) <= 0), persistent=False)  # type: ignore[union-attr]
         self.register_buffer("stays", codec.stays(torch.arange(codec.statics[ARRIVAL].size)), persistent=False)  # (arrivals, stays) bool
         self.static_heads = nn.ModuleList(nn.Linear(width, s) for s in statics)
         self.static_embeds = nn.ModuleList(nn.Embedding(s, width) for s in statics[:-1])
@@ -282,20 +287,35 @@ class RowNet(nn.Module):
                 head.bias.copy_(torch.log(torch.from_numpy(share).float() + 0.1 / len(share)))  # type: ignore[operator, union-attr]
 
     @torch.no_grad()
-    def calibrate(self, z: torch.Tensor, marginals: list[np.ndarray], generator: torch.Generator, *, rounds: int = 20) -> None:
-        """Fit `static_bias` so that latents `z` (n, Z) of the prior give `marginals`, (codes,) shares of each static field."""
-        hidden, code = None, torch.zeros(len(z), dtype=torch.int64)
+    def calibrate(
+        self, z: torch.Tensor, marginals: list[np.ndarray], generator: torch.Generator, static: torch.Tensor | None = None
+    ) -> None:
+        """Fit `static_bias` so that latents `z` (n, Z) of the prior give `marginals`, (codes,) shares of each static field; and where
+        real codes `static` (n_users, S) may be looked at, `still_bias` so that lengths go with stays."""
+        hidden, codes = None, torch.zeros((len(z), 0), dtype=torch.int64)
         for k in range(len(self.static_heads)):
             logits, hidden = self.static_logits(z, k, hidden)
             if self.static_names[k] == STAY:
-                logits = logits.masked_fill(~self.stays[code], -torch.inf)  # the arrival is the field before
-            wanted = torch.from_numpy(marginals[k]).float()
+                logits = logits.masked_fill(~self.stays[codes[:, -1]], -torch.inf)  # the arrival is the field before
             bias = self.bias_of(k)  # a view
-            for _ in range(rounds):
-                share = torch.softmax(logits + bias, 1).mean(0)
-                bias += torch.where(wanted > 0, torch.log((wanted + 1e-9) / (share + 1e-9)), -20.0 - bias)
-            code = torch.multinomial(torch.softmax(logits + bias, 1), 1, generator=generator)[:, 0]
-            hidden = self.told_static(hidden, k, code)
+            _fit_bias(bias, logits, torch.from_numpy(marginals[k]).float())
+            if self.static_names[k] == LENGTH:
+                self.still_bias.copy_(bias)
+                at = self.static_names.index(STAY)
+                for mine, yes in ((bias, False), (self.still_bias, True)):
+                    real = static[self.still[static[:, at]] == yes, k] if static is not None else codes[:0, 0]
+                    made = self.still[codes[:, at]] == yes
+                    if len(real) >= USERS_OF_BIAS and made.any():
+                        _fit_bias(mine, logits[made], torch.bincount(real, minlength=len(mine)) / len(real))
+            code = torch.multinomial(torch.softmax(self.biased(logits, k, codes), 1), 1, generator=generator)[:, 0]
+            hidden, codes = self.told_static(hidden, k, code), torch.cat([codes, code[:, None]], 1)
+
+    def biased(self, logits: torch.Tensor, k: int, codes: torch.Tensor) -> torch.Tensor:
+        """(n, size) `logits` of the k-th static field with what `calibrate` found, given the fields before it (n, k)."""
+        bias = self.bias_of(k)
+        if self.static_names[k] == LENGTH:
+            bias = torch.where(self.still[codes[:, self.static_names.index(STAY)]][:, None], self.still_bias, bias)
+        return logits + bias
 
     def head(self, name: str, u: torch.Tensor) -> torch.Tensor:
         """Logits of a field from the row's state."""
@@ -327,6 +347,13 @@ class RowNet(nn.Module):
             out: torch.Tensor = table(index).sum(-2)
             return out
         return F.embedding_bag(index.reshape(-1, index.shape[-1]), table.weight, mode="sum").reshape(*index.shape[:-1], -1)
+
+
+def _fit_bias(bias: torch.Tensor, logits: torch.Tensor, wanted: torch.Tensor, rounds: int = 20) -> None:
+    """Changes `bias` (size,) until users with these logits (n, size) have the shares `wanted` (size,)."""
+    for _ in range(rounds):
+        share = torch.softmax(logits + bias, 1).mean(0)
+        bias += torch.where(wanted > 0, torch.log((wanted + 1e-9) / (share + 1e-9)), -20.0 - bias)
 
 
 def _bumps(size: int) -> torch.Tensor:

@@ -61,7 +61,8 @@ class Gan(Vae):
             train_statics(self.net_, steps.static, real, seed=seed)
             self.maker_, self.distances_ = self._play(real, seed=seed)
         generator = torch.Generator().manual_seed(seed * 1_000_003 + 9)
-        self.net_.calibrate(self._latents(8192, generator), self.static_marginals_, generator)
+        self.net_.calibrate(self._latents(8192, generator), self.static_marginals_, generator,
+                            steps.static if ledger.epsilon is None else None)
 
     def _learn_privately(self, steps: Steps, *, seed: int, ledger: Ledger) -> None:
         """One noise multiplier for both trainings that see users, so that together they use up the budget."""

@@ -67,7 +67,8 @@ class Vae(SequenceGenerator):
             train_statics(self.net_, steps.static, torch.from_numpy(draws), seed=seed)
             self.prior_ = fit_prior(draws, self.components, seed=seed)
         generator = torch.Generator().manual_seed(seed * 1_000_003 + 7)
-        self.net_.calibrate(self._latents(8192, generator), self.static_marginals_, generator)
+        self.net_.calibrate(self._latents(8192, generator), self.static_marginals_, generator,
+                            steps.static if ledger.epsilon is None else None)
 
     def _build(self, seed: int) -> RowNet:
         with torch.random.fork_rng(devices=[]):

@@ -70,6 +70,13 @@ def test_users_stay_to_the_end_that_was_drawn_for_them(fitted: Generator, log: E
     assert crowded < 0.03
 
 
+def test_who_does_not_stay_has_one_row(fitted: Generator) -> None:
+    """Else all rows of such a user would fall on one moment; in the log nobody has two rows at once."""
+    events = fitted.sample(300, seed=4).events
+    users = events.groupby("user_id", observed=True)["timestamp"].agg(["size", "min", "max"])
+    assert ((users["size"] > 1) & (users["min"] == users["max"])).mean() < 0.01
+
+
 def test_without_epsilon_nothing_is_claimed(fitted: Generator) -> None:
     assert fitted.privacy["epsilon"] is None
     assert "No privacy is proved" in fitted.sample(5, seed=1).manifest["privacy"]["statement"]
