@@ -32,6 +32,32 @@ def scores(a: Flat, b: Flat, *, rng: np.random.Generator, rows: int = ROWS) -> d
     return {"column_shapes": float(found["Column Shapes"]), "pair_trends": float(found["Column Pair Trends"])}
 
 
+def by_column(a: Flat, b: Flat, other: Flat) -> list[dict[str, Any]]:
+    """Each column of events: 'shape' (1 - total variation or 1 - KS) of `b` (synthetic) against `a`, and as 'floor' of `other` (real)."""
+    out: list[dict[str, Any]] = []
+    for name in (*a.codes, *a.numbers):
+        coded = name in a.codes
+        values = [f.codes[name] if coded else f.numbers[name] for f in (a, b, other)]
+        absent = [v < 0 if coded else ~np.isfinite(v) for v in values]
+        present = [v[~gone] for v, gone in zip(values, absent, strict=True)]
+        made, real = (_alike(present[0], side, coded) for side in present[1:])
+        out.append({"name": name, "kind": "category" if coded else "number", "shape": made, "floor": real,
+                    "missing": [float(gone.mean()) for gone in absent[:2]]})
+    return out
+
+
+def _alike(x: np.ndarray, y: np.ndarray, coded: bool) -> float | None:
+    """1 - distance of two samples; None where either is empty."""
+    if len(x) == 0 or len(y) == 0:
+        return None
+    if coded:
+        width = int(max(x.max(), y.max())) + 1
+        return 1 - float(np.abs(np.bincount(x, minlength=width) / len(x) - np.bincount(y, minlength=width) / len(y)).sum()) / 2
+    x, y = np.sort(x), np.sort(y)
+    at = np.concatenate([x, y])
+    return 1 - float(np.abs(np.searchsorted(x, at, side="right") / len(x) - np.searchsorted(y, at, side="right") / len(y)).max())
+
+
 def _frame(flat: Flat, categorical: list[str], numbers: list[str], rng: np.random.Generator, rows: int) -> pd.DataFrame:
     at = np.sort(rng.choice(flat.n_rows, min(rows, flat.n_rows), replace=False))
     out: dict[str, Any] = {

@@ -77,9 +77,10 @@ def features(a: Flat, b: Flat) -> tuple[list[str], np.ndarray]:
             both = np.concatenate([a.codes[name], b.codes[name]])
             top[name] = _most_frequent(both[both >= 0])
     names: list[str] = []
+    reference, began = _references(a, b), min(int(a.time.min()), int(b.time.min()))
     for flat in (a, b):
         user, size = flat.user, np.maximum(flat.lengths, 1)
-        rows = _aggregates(flat, _references(a, b))
+        rows = _aggregates(flat, reference, began)
         names, parts = list(rows), [np.stack([np.asarray(r, dtype=np.float64) for r in rows.values()], axis=1)]
         for name, values in top.items():
             if name.startswith("gram"):
@@ -121,8 +122,8 @@ def _references(a: Flat, b: Flat) -> dict[str, np.ndarray]:
     return out
 
 
-def _aggregates(flat: Flat, reference: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Name -> (n_users,); NaN where a user has nothing to average."""
+def _aggregates(flat: Flat, reference: dict[str, np.ndarray], began: int) -> dict[str, np.ndarray]:
+    """Name -> (n_users,); NaN where a user has nothing to average. `began`: ms, the first row of either log."""
     user, n = flat.user, flat.n_users
     first, last = flat.offsets[:-1], flat.offsets[1:] - 1
     hour, day = flat.time // HOUR_MS % 24, flat.time // DAY_MS
@@ -131,10 +132,11 @@ def _aggregates(flat: Flat, reference: dict[str, np.ndarray]) -> dict[str, np.nd
     rows: dict[str, np.ndarray] = {
         "rows": flat.lengths, "sessions": _sum(user, flat.starts, n), "active days": _sum(user, new_day, n),
         "days from first row to last": (flat.time[last] - flat.time[first]) / DAY_MS,
-        "day of the first row": flat.time[first] / DAY_MS, "day of the last row": flat.time[last] / DAY_MS,
+        "days from the log's start to the first row": (flat.time[first] - began) / DAY_MS,
+        "days from the log's start to the last row": (flat.time[last] - began) / DAY_MS,
         **_moments("log seconds between rows", user, np.log1p(flat.gap), n),
         **_moments("cosine of the hour", user, np.cos(angle), n), **_moments("sine of the hour", user, np.sin(angle), n),
-        **_moments("weekend", user, (day % 7 >= 2) & (day % 7 <= 3), n),  # 1970-01-01 was a Thursday: 2, 3 are the weekend
+        **_moments("weekend (0 or 1)", user, (day % 7 >= 2) & (day % 7 <= 3), n),  # 1970-01-01 was a Thursday: 2, 3 are the weekend
         "share of rows at the time of the row before": _sum(user, flat.gap == 0, n) / flat.lengths,
     }
     for name, values in flat.numbers.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
+from html import escape as escape_html
 from typing import Any
 
 from .plots import Picture
@@ -38,8 +38,27 @@ figure { margin:14px 0 }
 figure svg { width:100%; height:auto; max-height:900px }
 figcaption { color:var(--soft); font-size:13px }
 .box { background:var(--wash); border-left:4px solid var(--open); padding:10px 14px; margin:12px 0 }
+@media (max-width:640px) {
+  main { padding:16px 12px 60px }
+  h1 { font-size:22px }
+  .hero { padding:16px }
+  .hero b { font-size:26px }
+  figure { overflow-x:auto }
+  figure svg { min-width:620px }
+  .stack thead { display:none }
+  .stack tr { display:block; padding:8px 0; border-bottom:1px solid var(--line) }
+  .stack td { display:block; border:0; padding:1px 0 }
+  .stack td:first-child { font-weight:600 }
+}
 @media print { main { max-width:none } h2 { break-after:avoid } figure { break-inside:avoid } }
 """
+
+
+def escape(text: str) -> str:
+    """`text` for the page: no markup, and no control characters, which can turn the direction of what stands beside them."""
+    return escape_html("".join(c if c.isprintable() else " " for c in text))
+
+
 SIGNS = {"pass": "✓ pass", "fail": "✗ fail", "unsettled": "? unsettled", "unproved": "✗ not proved", "not run": "– not run"}
 
 
@@ -70,7 +89,11 @@ def _hero(privacy: Mapping[str, Any]) -> str:
 
 def _summary(sections: Sequence[Mapping[str, Any]]) -> str:
     rows = [(escape(s["title"]), _sign(s["verdict"]), escape(s["held_to"]), escape(s["found"])) for s in sections]
-    return "<h2>Verdicts</h2>" + table(("section", "verdict", "held to", "found"), rows)
+    words = [s["verdict"] for s in sections]
+    counted = [f"{words.count(word)} {SIGNS[word][2:]}" for word in SIGNS if word in words]
+    return (f"<h2>Verdicts</h2><p>Of {len(words)} sections: <b>{', '.join(counted)}</b>. A section is no better than its worst part; "
+            "each part, with the number that it was held to, stands below.</p>"
+            + table(("section", "verdict", "held to", "found"), rows, kind="stack"))
 
 
 def _privacy(report: Mapping[str, Any]) -> str:
@@ -120,7 +143,7 @@ def _fidelity(report: Mapping[str, Any], pictures: Mapping[str, Picture]) -> str
     rows = [(escape(r["title"]), _number(r["value"]), _number(r["floor"]), f"{r['ideal']:g}", _bound(r), _sign(r["verdict"]))
             for r in report["fidelity"]]
     out.append(table(("measure", "value", "floor", "ideal", "passes at", "verdict"), rows, " nnnn"))
-    out.append(_telling(report["telling"]))
+    out += [_telling(report["telling"]), _columns(report["columns"])]
     facts = report["facts"]
     out.append("<h3>In plain figures</h3>" + table(
         ("", "real", "synthetic"), [(escape(name), _number(real), _number(made)) for name, (real, made) in facts.items()], " nn"))
@@ -136,6 +159,15 @@ def _telling(rows: Sequence[Mapping[str, Any]]) -> str:
     return ("<h3>What tells them apart</h3><p>The features of a user that the classifier of the detection measure gained most by. Alone: "
             "the AUC of that feature without any other. Means are over the users who have it.</p>"
             + table(("feature of a user", "share of gain", "alone", "mean, real", "mean, synthetic"), cells, " nnnn"))
+
+
+def _columns(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Each column by itself."""
+    cells = [(escape(c["name"]), escape(c["kind"]), _number(c["shape"]), _number(c["floor"]), *(f"{share:.1%}" for share in c["missing"]))
+             for c in rows]
+    return ("<h3>Column by column</h3><p>Shape: 1 − total variation distance of a category, 1 − Kolmogorov–Smirnov statistic of a number, "
+            "of the values present; 1 is the same. Floor: real users against other real users.</p>"
+            + table(("column", "kind", "shape", "floor", "missing, real", "missing, synthetic"), cells, "  nnnn"))
 
 
 def _direction(auc: float) -> str:
@@ -166,12 +198,13 @@ def _measures(rows: Iterable[Mapping[str, Any]]) -> str:
 # --- pieces --------------------------------------------------------------------------------------------------------
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[str]], align: str = "") -> str:
-    """A table of cells that are HTML already; `align` has 'n' where the column right of the first is of numbers."""
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], align: str = "", *, kind: str = "") -> str:
+    """A table of cells that are HTML already; `align` has 'n' where the column right of the first is of numbers. Of the kind
+    'stack' a row becomes a block on a narrow screen."""
     marks = [' class="n"' if i < len(align) and align[i] == "n" and i > 0 else "" for i in range(len(head))]
     top = "".join(f"<th{m}>{escape(h)}</th>" for h, m in zip(head, marks, strict=True))
     body = "".join("<tr>" + "".join(f"<td{m}>{c}</td>" for c, m in zip(row, marks, strict=True)) + "</tr>" for row in rows)
-    return f'<div class="scroll"><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+    return f'<div class="scroll"><table class="{kind}"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def _picture(picture: Picture) -> str:

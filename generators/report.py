@@ -23,7 +23,7 @@ from eventlog.console import note
 from eventlog.files import check_replaceable, new_folder, read_json, sha256, write_json
 from eventlog.log import digest, versions
 
-from . import attacks, detection, fidelity, page, plots, statement
+from . import attacks, columns, detection, fidelity, page, plots, statement
 from .flat import Flat, together
 
 SECTIONS = {
@@ -31,6 +31,7 @@ SECTIONS = {
     "columns": "Columns (sdmetrics)",
 }
 TELLING = 12          # features shown by which a classifier tells synthetic users from real ones
+NUMBERS = ("share", "train_on_synthetic", "train_on_real", "base", "limit")  # of a row of utility results
 UTILITY_LIMIT = 0.90  # of what training on real data reaches, where the results name no limit of their own
 
 
@@ -83,11 +84,14 @@ def build(
     said = statement.find(synthetic.manifest, model)
     flats = together(real, synthetic, *([holdout] if holdout is not None else []))
     ours, made, held = flats[0], flats[1], flats[2] if holdout is not None else None
-    proof = statement.judge(said, users=ours.n_users, canaries=canaries)
+    audited = _canaries(canaries)
+    proof = statement.judge(said, users=ours.n_users, canaries=audited)
     note("Measuring fidelity ...")
     rows = [{**asdict(fidelity.MEASURES[r.name]), **asdict(r)} for r in fidelity.compare_flat(ours, made, held, seed=seed)]
-    target = ours if held is None else held
-    told = detection.told_apart(target, made, seed=seed)[1][:TELLING]
+    order = np.random.default_rng(seed).permutation(ours.n_users)
+    halves = [ours.take(np.sort(part)) for part in (order[::2], order[1::2])] if ours.n_users > 1 else [ours, ours]
+    target, other = halves if held is None else (held, ours)
+    told = detection.told_apart(ours if held is None else held, made, seed=seed)[1][:TELLING]
     note("Attacking ...")
     found = attacks.run_flat(ours, made, held, seed=seed)
     used, made_facts = _utility(utility), facts(made)
@@ -95,10 +99,11 @@ def build(
         "inputs": {kind: _input(flat, (paths or {}).get(kind)) for kind, flat in (("real", ours), ("synthetic", made), ("holdout", held))},
         "seed": seed,
         "privacy": {**asdict(proof), "sentence": proof.sentence, "meaning": proof.meaning},
-        "canaries": dict(canaries) if canaries else None,
+        "canaries": audited,
         "attacks": [attacks.as_json(a) for a in found],
         "fidelity": rows,
         "telling": [asdict(t) for t in told],
+        "columns": columns.by_column(target, made, other),
         "facts": {name: [value, made_facts[name]] for name, value in facts(ours).items()},
         "utility": used,
         "synthetic": {"columns": _columns(synthetic), "facts": made_facts,
@@ -162,17 +167,37 @@ def _utility(given: Any) -> dict[str, Any] | None:
         raise InputError('The utility results must be a list of rows, or {"rows": [...]}, with at least one row.')
     out = []
     for number, row in enumerate(rows, 1):
-        share = row.get("share")
+        where = f"row {number} of the utility results"
+        given = {key: _number(row[key], f"{key!r} in {where}") for key in NUMBERS if row.get(key) is not None}
+        share = given.get("share")
         if share is None:
-            if not {"train_on_synthetic", "train_on_real"} <= set(row):
-                raise InputError(f"Row {number} of the utility results has neither 'share' nor 'train_on_synthetic' and 'train_on_real'.")
-            base = float(row.get("base") or 0.0)
-            room = float(row["train_on_real"]) - base
-            share = (float(row["train_on_synthetic"]) - base) / room if room > 0 else None
-        limit = float(row.get("limit", UTILITY_LIMIT))
-        verdict = "unsettled" if share is None else "pass" if float(share) >= limit else "fail"
+            if not {"train_on_synthetic", "train_on_real"} <= set(given):
+                raise InputError(f"R{where[1:]} has neither 'share' nor 'train_on_synthetic' and 'train_on_real'.")
+            base = given.get("base", 0.0)
+            room = given["train_on_real"] - base
+            share = (given["train_on_synthetic"] - base) / room if room > 0 else None
+        limit = given.get("limit", UTILITY_LIMIT)
+        verdict = "unsettled" if share is None else "pass" if share >= limit else "fail"
         out.append({**row, "share": share, "limit": limit, "verdict": verdict})
     return {"rows": out}
+
+
+def _number(value: Any, what: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+        raise InputError(f"{what[0].upper()}{what[1:]} is {value!r}; it must be a number.")
+    return float(value)
+
+
+def _canaries(given: Any) -> dict[str, Any] | None:
+    """The result of an audit, as `canaries.Audit` has it."""
+    if given is None:
+        return None
+    if not isinstance(given, Mapping) or "epsilon" not in given:
+        raise InputError('The canaries\' result must be an object with "epsilon", such as generators.canaries.audit gives.')
+    for key in ("epsilon", "reachable", "canaries", "guesses", "correct"):
+        if key in given:
+            _number(given[key], f"{key!r} of the canaries")
+    return dict(given)
 
 
 # --- figures -------------------------------------------------------------------------------------------------------

@@ -20,6 +20,8 @@ from .privacy import epsilon_of
 
 EPSILON_LIMIT = 10.0  # beyond it an attacker's odds may grow 22,026-fold: a number, no longer a protection
 
+NUMBERS = ("epsilon", "delta", "sigma", "sampling_rate", "steps")  # of an entry of the ledger
+
 Verdict = Literal["pass", "fail", "unsettled", "unproved"]
 
 
@@ -70,19 +72,37 @@ def find(manifest: Mapping[str, Any], model: Path | str | None = None) -> dict[s
 
     Raises InputError where the model folder is none, or where log and model claim different epsilons.
     """
-    said = manifest.get("privacy")
+    said = _formed(manifest.get("privacy"), "the synthetic log")
     if model is None:
         return said
     folder = Path(model)
     files = [folder / name for name in ("model.json", "manifest.json") if (folder / name).is_file()]
     if not files:
         raise InputError(f"{folder} is no saved generator (it has neither model.json nor manifest.json).")
-    told = next((found for found in (read_json(f).get("privacy") for f in files) if found), None)
+    read = [content for content in map(read_json, files) if isinstance(content, Mapping)]
+    told = _formed(next((content["privacy"] for content in read if content.get("privacy")), None), str(folder))
     if said and told and said.get("epsilon") != told.get("epsilon"):
         raise InputError(
             f"The synthetic log claims epsilon {said.get('epsilon')} and the model {folder} claims {told.get('epsilon')}; "
             "give the model that made the log.")
     return said or told
+
+
+def _formed(said: Any, whose: str) -> dict[str, Any] | None:
+    """`said`, where it has the form of a privacy statement. Raises InputError else: what cannot be read cannot be judged."""
+    if said is None:
+        return None
+
+    def number(value: Any) -> bool:
+        return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+    ledger, public = (said.get("ledger") or [], said.get("public") or []) if isinstance(said, Mapping) else (None, None)
+    entries = ledger if isinstance(ledger, list) else [None]
+    whole = isinstance(said, Mapping) and number(said.get("epsilon")) and number(said.get("delta")) and isinstance(public, list)
+    if not whole or not all(isinstance(e, Mapping) and all(number(e.get(k)) for k in NUMBERS) for e in entries):
+        raise InputError(f"The privacy statement of {whose} is not what a generator writes (a number as epsilon and delta, a list of "
+                         "mechanisms as ledger, a list of names as public).")
+    return dict(said)
 
 
 def judge(said: Mapping[str, Any] | None, *, users: int, canaries: Mapping[str, Any] | None = None) -> Statement:

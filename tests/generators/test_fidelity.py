@@ -11,6 +11,7 @@ from shop_logs import renamed, shop_log
 
 from eventlog import EventLog, InputError
 from generators import fidelity
+from generators.columns import by_column
 from generators.detection import told_apart
 from generators.fidelity import MEASURES, js, ks
 from generators.flat import ngrams, together
@@ -166,6 +167,25 @@ def test_compare_holds_an_independent_sample_to_its_floor(real, other):
     assert len(failed) <= 2, failed  # 24 measures at 1.5 to 2 times a noisy floor
     assert {r.name for r in rows} == set(MEASURES)
     assert rows == fidelity.compare(real, other, shop_log(seed=2, prefix="w"), seed=1)
+
+
+def test_where_nothing_could_fail_nothing_passes():
+    rule = MEASURES["label_rate_gap"]
+    assert rule.verdict(0.1, rule.limit(0.05)) == "pass"
+    assert rule.verdict(1.0, rule.limit(0.7, 0.8)) == "unsettled"  # twice that floor is more than there is
+    assert MEASURES["detection_auc"].verdict(0.9, 0.5) == "unsettled"
+
+
+def test_shapes_column_by_column(real, other):
+    changed = other.events.assign(country="DE", price=other.events["price"] * 3, category=None)
+    a, b, c = together(real, EventLog(events=changed), other)
+    found = {row["name"]: row for row in by_column(a, b, c)}
+    present = real.events["country"].value_counts(normalize=True)
+    assert found["country"]["shape"] == pytest.approx(present["DE"])
+    assert found["price"]["shape"] == pytest.approx(1 - ks_2samp(real.events["price"].dropna(), changed["price"].dropna()).statistic)
+    assert found["category"]["shape"] is None
+    assert found["category"]["missing"][1] == 1.0
+    assert all(row["floor"] > 0.8 for name, row in found.items() if name != "item_id")
 
 
 def test_compare_without_holdout_uses_two_halves(real):

@@ -97,6 +97,15 @@ def test_what_tells_the_two_apart_is_named(built):
     assert "What tells them apart" in html_of(built)
 
 
+def test_columns_stand_one_by_one_and_the_verdicts_are_counted(built):
+    names = {c["name"] for c in built.data["columns"]}
+    assert {"event", "country", "price", "note|<i>"} <= names
+    page = html_of(built)
+    assert "Column by column" in page
+    assert f"Of {len(built.data['sections'])} sections:" in page
+    assert "\u202e" not in report.page.escape("a\u202eb\x00c")
+
+
 def test_every_section_has_a_verdict_and_a_threshold(built):
     titles = {s["title"] for s in built.data["sections"]}
     assert {"Privacy, proved", "Privacy, attacked", "Utility", "Fidelity: What users do"} <= titles
@@ -185,10 +194,33 @@ def test_out_that_is_somebody_elses_is_refused(logs, tmp_path):
         report.main(args)
 
 
-@pytest.mark.parametrize("bad", [{}, [], [1], [{"task": "churn"}], {"rows": "x"}])
+@pytest.mark.parametrize("bad", [
+    {}, [], [1], [{"task": "churn"}], {"rows": "x"}, [{"share": "x"}], [{"share": [1]}], [{"share": float("nan")}], [{"share": True}],
+    [{"train_on_real": "a", "train_on_synthetic": 1}], [{"share": 0.9, "limit": "x"}], [{"share": 0.5, "base": "x"}],
+])
 def test_utility_that_is_none(bad):
     with pytest.raises(InputError, match="utility results"):
         report._utility(bad)
+
+
+@pytest.mark.parametrize("bad", [[], {}, 3, {"epsilon": "x"}, {"epsilon": None}, {"epsilon": 1.0, "correct": [1]}])
+def test_canaries_that_are_none(bad):
+    with pytest.raises(InputError, match="canaries"):
+        report._canaries(bad)
+
+
+@pytest.mark.parametrize("bad", [
+    3, [], {"epsilon": "x"}, {"epsilon": True}, {"epsilon": [3]}, {"epsilon": 3, "delta": "x"}, {"epsilon": 3, "ledger": 3},
+    {"epsilon": 3, "ledger": [3]}, {"epsilon": 3, "ledger": [{"epsilon": "z"}]}, {"epsilon": 3, "ledger": [{"sigma": "q"}]},
+    {"epsilon": 3, "public": 3},
+])
+def test_a_statement_that_cannot_be_read(bad, tmp_path):
+    with pytest.raises(InputError, match="privacy statement of the synthetic log"):
+        statement.find({"privacy": bad})
+    (tmp_path / "manifest.json").write_text(json.dumps({"privacy": bad}))
+    if bad:
+        with pytest.raises(InputError, match="privacy statement of"):
+            statement.find({}, tmp_path)
 
 
 # --- statements ----------------------------------------------------------------------------------------------------
