@@ -14,6 +14,7 @@ from .errors import ShopError
 T = TypeVar("T")
 # The disk is full, a quota or a limit is reached, or one may not write there: nothing that a traceback would explain.
 STORAGE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM})
+LARGEST_SEED = 2**40
 speaker = ""  # who speaks, where several processes share one console
 
 
@@ -30,6 +31,17 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}. Try '{self.prog} --help'.\n")
 
 
+def seed(text: str) -> int:
+    """A whole number that every source of random numbers takes."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = -1
+    if not 0 <= number < LARGEST_SEED:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 to {LARGEST_SEED - 1:,}")
+    return number
+
+
 def run(command: Callable[[list[str]], int | None], argv: list[str] | None = None) -> NoReturn:
     """Run a command line: 0 done, 1 the work failed, 2 the input or the arguments are wrong, 130 interrupted."""
     try:
@@ -38,8 +50,11 @@ def run(command: Callable[[list[str]], int | None], argv: list[str] | None = Non
         print(f"error: {error}", file=sys.stderr)
         code = error.exit_code
     except KeyboardInterrupt:
-        print("interrupted; nothing half-written is left. Where work can be resumed, the same command goes on.", file=sys.stderr)
-        code = 130
+        code = _interrupted()
+    except ImportError as error:
+        if not isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):
+            raise
+        code = _interrupted()  # while a library was loaded, which called it a failure of its own
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and "allocate memory" not in str(error):  # torch's own way of saying so
             raise
@@ -54,6 +69,11 @@ def run(command: Callable[[list[str]], int | None], argv: list[str] | None = Non
         print(f"error: {error.filename or 'the output'} cannot be written: {error.strerror}.", file=sys.stderr)
         code = 1
     sys.exit(code)
+
+
+def _interrupted() -> int:
+    print("interrupted; nothing half-written is left. Where work can be resumed, the same command goes on.", file=sys.stderr)
+    return 130
 
 
 def note(text: str) -> None:

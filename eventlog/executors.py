@@ -65,8 +65,15 @@ def pool(
     if engine == "serial":
         yield SerialExecutor()
     elif engine == "processes":
+        before = set(multiprocessing.active_children())
         with ProcessPoolExecutor(workers or cores(), mp_context=multiprocessing.get_context("forkserver")) as processes:
-            yield processes
+            try:
+                yield processes
+            except KeyboardInterrupt:  # who interrupts does not want to wait for the parts that run
+                processes.shutdown(wait=False, cancel_futures=True)
+                for child in set(multiprocessing.active_children()) - before:
+                    child.terminate()
+                raise
     else:
         with _dask(address, workers) as client:
             named = {r for w in client.scheduler_info(n_workers=-1)["workers"].values() for r in w["resources"]}

@@ -64,7 +64,10 @@ def _jsonl(log: EventLog, path: Path) -> None:
     with gzip.GzipFile(path, "wb", mtime=0) if path.suffix == ".gz" else open(path, "wb") as stream:
         for start in range(0, table.num_rows, 100_000):
             chunk = table.slice(start, 100_000).to_pandas(types_mapper=pd.ArrowDtype)
-            stream.write(chunk.to_json(orient="records", lines=True, force_ascii=False).encode())
+            numbers = chunk.select_dtypes("number").abs()
+            tiny = bool(((numbers > 0) & (numbers < 1e-3)).to_numpy(dtype=bool, na_value=False).any())  # ten decimals would not hold them
+            text = chunk.to_json(orient="records", lines=True, force_ascii=False, double_precision=15 if tiny else 10)
+            stream.write(text.encode())
 
 
 def _parquet(log: EventLog, path: Path) -> None:

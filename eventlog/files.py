@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -14,6 +15,8 @@ from typing import Any
 
 from .errors import InputError
 
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # not the name's fault
+
 
 @contextmanager
 def new_folder(path: Path | str, *, overwrite: bool = True) -> Iterator[Path]:
@@ -24,7 +27,7 @@ def new_folder(path: Path | str, *, overwrite: bool = True) -> Iterator[Path]:
     """
     path = Path(path)
     check_replaceable(path, overwrite=overwrite)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_parents(path)
     temporary = path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.tmp"
     temporary.mkdir()
     try:
@@ -41,8 +44,13 @@ def new_folder(path: Path | str, *, overwrite: bool = True) -> Iterator[Path]:
 
 
 def check_replaceable(path: Path | str, *, overwrite: bool = True) -> None:
-    """Raise InputError unless `path` is free, empty, or a folder made by one of our writers."""
+    """Raise InputError unless `path` is free, empty, or a folder made by one of our writers, and something can be written there."""
     path = Path(path)
+    above = next(p for p in path.absolute().parents if p.exists())
+    if not above.is_dir():
+        raise InputError(f"{path} cannot be written: {above} is a file.")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise InputError(f"{path} cannot be written: no right to write in {above}.")
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
     if not path.is_dir():
@@ -51,11 +59,21 @@ def check_replaceable(path: Path | str, *, overwrite: bool = True) -> None:
         raise InputError(f"{path} exists and was not written by this program; choose another --out or remove it.")
 
 
+def _make_parents(path: Path) -> None:
+    """Make the folder that `path` is to stand in. Raises InputError where that cannot be."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno in FULL:
+            raise
+        raise InputError(f"{path} cannot be written: {path.parent} cannot be made ({error.strerror}).") from None
+
+
 @contextmanager
 def new_file(path: Path | str) -> Iterator[Path]:
     """A temporary file name (same suffix) that becomes `path` when the block ends."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_parents(path)
     temporary = path.parent / f".{path.stem}.{uuid.uuid4().hex[:8]}.tmp{path.suffix}"
     try:
         yield temporary

@@ -205,6 +205,9 @@ def read_manifest(path: Path | str) -> dict[str, Any]:
     if not path.is_dir() or not (path / "manifest.json").exists():
         raise InputError(f"{path} is not a log folder (no manifest.json); make one with 'python -m eventlog import {path} --out LOG'.")
     manifest: dict[str, Any] = read_json(path / "manifest.json")
+    for name, part in (("", manifest), ("'roles' in ", manifest.get("roles") if isinstance(manifest, dict) else None)):
+        if part is not None and not isinstance(part, dict):
+            raise InputError(f"{name}{path}/manifest.json is {str(part)[:40]!r}; it must be an object with names and values.")
     if manifest.get("schema_version") != SCHEMA_VERSION:
         version = manifest.get("schema_version")
         raise InputError(f"{path}/manifest.json has schema version {version!r}, this program reads {SCHEMA_VERSION}; import the log again.")

@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
-from eventlog.console import Parser, note, run
+from eventlog.console import Parser, note, run, seed
 from eventlog.errors import InputError
 
 if TYPE_CHECKING:
@@ -43,6 +43,15 @@ def setting(text: str) -> tuple[str, Any]:
         return name, value
 
 
+def once(given: list[tuple[str, Any]], option: str) -> dict[str, Any]:
+    """The settings as a dict. Raises InputError where a name was given twice, for only one of its values could hold."""
+    found = dict(given)
+    if len(found) < len(given):
+        names = [name for name, _ in given]
+        raise InputError(f"{option} {next(n for n in names if names.count(n) > 1)} was given twice; give it once.")
+    return found
+
+
 def parser(with_report: bool) -> Parser:
     """The parser; the report's arguments are imported only where they are asked for."""
     top = Parser(prog="python -m generators", description="Learn from an event log, sample a new one that can be shared.", epilog=EXAMPLE)
@@ -55,8 +64,8 @@ def parser(with_report: bool) -> Parser:
     fit.add_argument("--public", default="", metavar="A,B", help="columns whose values are public anyway; 'items' is the catalogue")
     fit.add_argument("--set", dest="settings", action="append", type=setting, default=[], metavar="NAME=VALUE",
                      help="a setting of the generator")
-    fit.add_argument("--seed", type=int, default=0)
-    fit.add_argument("--noise-seed", type=int, help="with --epsilon: makes the noise repeatable, for tests; it voids the guarantee "
+    fit.add_argument("--seed", type=seed, default=0)
+    fit.add_argument("--noise-seed", type=seed, help="with --epsilon: makes the noise repeatable, for tests; it voids the guarantee "
                                                     "for whoever knows it")
     fit.add_argument("--out", required=True, metavar="MODEL", help="folder to write")
     sample = commands.add_parser("sample", help="sample a log", description="Sample a log from a fitted generator.", epilog=SAMPLE_EXAMPLE)
@@ -69,7 +78,7 @@ def parser(with_report: bool) -> Parser:
     sample.add_argument("--continue", dest="past", metavar="LOG", help="what the users of this log do next, in place of new users")
     sample.add_argument("--days", type=float, default=30.0, help="how long to continue (default: 30)")
     sample.add_argument("--model", help="the Python file of the generator, where it was fitted from one")
-    sample.add_argument("--seed", type=int, default=0)
+    sample.add_argument("--seed", type=seed, default=0)
     sample.add_argument("--engine", help="serial, processes or dask: the same log, parts of the users at a time (default: here)")
     sample.add_argument("--workers", type=int, help="with --engine: parts at a time on this machine (default: cores)")
     sample.add_argument("--address", metavar="tcp://HOST:PORT", help="with --engine dask: the scheduler; MODEL is on storage that all see")
@@ -111,7 +120,7 @@ def _fit(args: argparse.Namespace) -> None:
     check_replaceable(args.out)
     public = tuple(p.strip() for p in args.public.split(",") if p.strip())
     model = fit(EventLog.read(args.log, truth=False), model=args.model, epsilon=args.epsilon, delta=args.delta, public=public,
-                seed=args.seed, noise_seed=args.noise_seed, settings=dict(args.settings))
+                seed=args.seed, noise_seed=args.noise_seed, settings=once(args.settings, "--set"))
     save(model, args.out)
     note(model.privacy["statement"])
     print(args.out)
@@ -125,9 +134,11 @@ def _sample(args: argparse.Namespace) -> None:
 
     if (args.users is None) == (args.past is None):
         raise InputError("Give either --users, how many new users to draw, or --continue LOG, whose users to go on with.")
+    where, rates = once(args.where, "--where"), once(args.rates, "--set")
+    where = {name: str(value) for name, value in where.items()}
     if args.users is not None and args.users < 1:
         raise InputError(f"--users is {args.users}; at least one is needed.")
-    if args.past is not None and (args.where or args.rates):
+    if args.past is not None and (where or rates):
         raise InputError("--where and --set choose new users; they do not go with --continue.")
     if args.engine is None and (args.workers is not None or args.address is not None):
         raise InputError("--workers and --address go with --engine processes or --engine dask.")
@@ -138,14 +149,14 @@ def _sample(args: argparse.Namespace) -> None:
         from .spread import sample
 
         log = sample(args.fitted, args.users, seed=args.seed, engine=args.engine, workers=args.workers, address=args.address,
-                     where={k: str(v) for k, v in args.where}, model=args.model)
+                     where=where, model=args.model)
         _written(log, args.out)
         return
     model = load(args.fitted, model=args.model)
     if args.past is not None:
         log = model.continue_log(EventLog.read(args.past, truth=False), days=args.days, seed=args.seed)
-    elif args.where or args.rates:
-        log = model.sample(args.users, seed=args.seed, where={k: str(v) for k, v in args.where}, rates=dict(args.rates))
+    elif where or rates:
+        log = model.sample(args.users, seed=args.seed, where=where, rates=rates)
     else:
         log = model.sample(args.users, seed=args.seed)
     _written(log, args.out)

@@ -52,3 +52,10 @@ class Generator(ABC):
     def settings(self) -> dict[str, Any]:
         """Keyword arguments that make an unfitted twin of this generator."""
         return {}
+
+
+def check_ranges(**ranges: tuple[float, float, float]) -> None:
+    """Raise InputError where a setting (value, least, most) lies outside what it can mean."""
+    for name, (value, least, most) in ranges.items():
+        if not least <= value <= most:
+            raise InputError(f"{name} is {value:g}; it must lie between {least:g} and {most:g}.")

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 import torch
 
 from eventlog import EventLog
@@ -20,6 +21,7 @@ from .codec import ARRIVAL, LAST_ROWS, LAST_STAY, LENGTH, MARKS, STAY, Codec
 from .coders import Bins
 from .encoding import Steps, encode
 
+MOST_DAYS = 36_500
 Accept = Callable[[torch.Tensor], torch.Tensor]  # (n, n_static) codes -> (n,) bool
 
 
@@ -119,9 +121,12 @@ class Given:
 
 
 def given(codec: Codec, log: EventLog, *, days: float) -> Given:
-    """`log` as the past of users who are continued for `days`. Raises InputError where it has no rows that the codec knows."""
-    if days <= 0 or len(log) == 0:
-        raise InputError(f"Continuing needs users with events and days > 0; given {len(log)} events and {days:g} days.")
+    """`log` as the past of users who are continued for `days`. Raises InputError where it has no rows that the codec knows, or lacks
+    a column that it needs."""
+    if not 0 < days <= MOST_DAYS or len(log) == 0:
+        raise InputError(f"Continuing needs users with events and more than 0, at most {MOST_DAYS:,} days; given {len(log)} events and "
+                         f"{days:g} days.")
+    _check_columns(codec, log)
     span = codec.clock.end_ms - codec.clock.start_ms
     now = log.span[1].value // 1_000_000
     end = now + int(days * DAY_MS)
@@ -138,6 +143,25 @@ def given(codec: Codec, log: EventLog, *, days: float) -> Given:
     time = np.zeros(len(steps.features), dtype=np.int64)
     time[np.arange(len(ms)) + np.repeat(np.arange(len(steps)), counts)] = ms
     return Given(codec, steps, torch.from_numpy(time), user[starts], now, _allowed(codec, steps))
+
+
+def _check_columns(codec: Codec, log: EventLog) -> None:
+    """Raise InputError unless `log` has the ids, numbers and columns of users that the codec encodes, and of its kind."""
+    numbers = [n for n in codec.bins if n != "price_ratio"]
+    kinds = dict.fromkeys(codec.ids, "") | dict.fromkeys(numbers, "number")
+    users = pd.DataFrame() if log.users is None else log.users
+    wanted = [(n, log.events, kind) for n, kind in kinds.items()] + [(f"users.{n}", users, kind) for n, kind in codec.user_columns.items()]
+    wrong = []
+    for name, table, kind in wanted:
+        column = name.removeprefix("users.") if table is users else name
+        if column not in table:
+            wrong.append(f"{name} is missing")
+        elif kind == "number" and not pd.api.types.is_numeric_dtype(table[column]):
+            wrong.append(f"{name} is no number")
+        elif kind == "time" and not pd.api.types.is_datetime64_any_dtype(table[column]):
+            wrong.append(f"{name} is no time")
+    if wrong:
+        raise InputError(f"The log that is to be continued is not like the one that the generator was fitted on: {', '.join(wrong)}.")
 
 
 def _allowed(codec: Codec, steps: Steps) -> list[torch.Tensor]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from eventlog.console import seed
+
 EXAMPLE = "python -m generators report --real shop --synthetic twin --holdout held-out --model model --out report"
 
 
@@ -17,5 +19,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="MODEL", help="the saved generator, for its privacy statement")
     parser.add_argument("--utility", metavar="JSON", help="benchmark results of training on synthetic and testing on real")
     parser.add_argument("--canaries", metavar="JSON", help="result of an audit with planted canaries")
-    parser.add_argument("--seed", type=int, default=0, help="of the random draws of users and guesses (default 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="of the random draws of users and guesses (default 0)")
     parser.add_argument("--out", required=True, metavar="REPORT", help="folder to write")

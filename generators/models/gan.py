@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from eventlog.errors import InputError
+from generators.base import check_ranges
 from generators.encoding import Steps
-from generators.models.vae import Vae, posterior_draws
+from generators.models.vae import Vae, check_finite, posterior_draws
 from generators.privacy import Ledger
 from generators.private_training import noise_left, optimizer_of, private_steps, sampling_rate, train_privately
 from generators.training import train, train_statics
@@ -40,8 +40,8 @@ class Gan(Vae):
         private_turns: int = 100, **autoencoder: Any,
     ) -> None:
         super().__init__(**autoencoder)
-        if min(turns, private_turns, critic_steps, players_width, players_batch) < 1:
-            raise InputError("turns, private_turns, critic_steps, players_width and players_batch must be at least 1.")
+        check_ranges(turns=(turns, 1, 1e7), private_turns=(private_turns, 1, 1e7), critic_steps=(critic_steps, 1, 1000),
+                     players_width=(players_width, 1, 8192), players_batch=(players_batch, 1, 1e7), players_rate=(players_rate, 1e-9, 1))
         self.turns, self.private_turns, self.critic_steps, self.players_rate = turns, private_turns, critic_steps, players_rate
         self.players_width, self.players_batch = players_width, players_batch
 
@@ -57,6 +57,7 @@ class Gan(Vae):
             self._learn_privately(steps, seed=seed, ledger=ledger)
         else:
             train(self.net_, self.codec_, steps, self.plan, seed=seed)
+            check_finite(self.net_)
             real = torch.from_numpy(posterior_draws(self.net_, steps, self.plan, seed=seed))
             train_statics(self.net_, steps.static, real, seed=seed)
             self.maker_, self.distances_ = self._play(real, seed=seed)

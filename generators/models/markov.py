@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from numba import njit
 
+from generators.base import check_ranges
 from generators.codec import ARRIVAL, INTENT, LENGTH, MARKS, STAY, Codec
 from generators.encoding import Steps
 from generators.privacy import Ledger
@@ -63,6 +64,7 @@ class Markov(SequenceGenerator):
         max_rows: int = 1024,
     ) -> None:
         super().__init__(min_users=min_users, intervals=intervals, max_rows=max_rows)
+        check_ranges(strength=(strength, 0, 1e9), successors=(successors, 1, 1e6), clip=(clip, 1e-9, 1e9))
         self.strength, self.successors, self.clip = strength, successors, clip
 
     def settings(self) -> dict[str, Any]:

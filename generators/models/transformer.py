@@ -14,7 +14,7 @@ from torch import nn
 from eventlog.errors import InputError
 from generators.attention import WINDOW, AttentionLayer
 from generators.encoding import Steps
-from generators.models.vae import Vae
+from generators.models.vae import Vae, check_finite
 from generators.network import RowNet
 from generators.privacy import Ledger
 from generators.private_training import noise_left, private_steps, sampling_rate, train_privately
@@ -48,6 +48,7 @@ class Transformer(Vae):
                             what="transformer")
         else:
             train(self.net_, self.codec_, steps, self.plan, seed=seed)
+            check_finite(self.net_)
             train_statics(self.net_, steps.static, torch.zeros((len(steps), 0)), seed=seed)
         generator = torch.Generator().manual_seed(seed * 1_000_003 + 7)
         self.net_.calibrate(self._latents(8192, generator), self.static_marginals_, generator,

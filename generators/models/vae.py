@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from eventlog.errors import InputError
+from eventlog.errors import WorkError
+from generators.base import check_ranges
 from generators.codec import Codec
 from generators.encoding import Steps
 from generators.net_rows import NetRows
@@ -37,8 +38,12 @@ class Vae(SequenceGenerator):
         private_rate: float = 2e-3, components: int = 12, min_users: int = 5, intervals: int = 32, max_rows: int = 1024,
     ) -> None:
         super().__init__(min_users=min_users, intervals=intervals, max_rows=max_rows)
-        if min(width, layers, rows, private_epochs) < 1 or latent < 0:
-            raise InputError("width, layers, rows and private_epochs must be at least 1, and latent at least 0.")
+        check_ranges(
+            width=(width, 1, 8192), latent=(latent, 0, 8192), layers=(layers, 1, 64), components=(components, 1, 1000),
+            epochs=(epochs, 0, 1e6), rows=(rows, 1, 1e12), rate=(rate, 1e-9, 1), batch_steps=(batch_steps, 1, 1e9), window=(window, 2, 1e6),
+            word_dropout=(word_dropout, 0, 0.99), free_bits=(free_bits, 0, 100), private_epochs=(private_epochs, 1, 1e6),
+            private_rows=(private_rows, 1, 1e6), batch_users=(batch_users, 1, 1e9), clip=(clip, 1e-9, 1e9),
+            private_rate=(private_rate, 1e-9, 1))
         self.width, self.latent, self.layers, self.components = width, latent, layers, components
         self.plan = Plan(epochs=epochs, rows=rows, rate=rate, batch_steps=batch_steps, window=window, word_dropout=word_dropout,
                          free_bits=free_bits, private_epochs=private_epochs, private_rows=private_rows, batch_users=batch_users,
@@ -63,6 +68,7 @@ class Vae(SequenceGenerator):
             self.prior_ = standard_normal(self.latent)
         else:
             train(self.net_, self.codec_, steps, self.plan, seed=seed)
+            check_finite(self.net_)
             draws = posterior_draws(self.net_, steps, self.plan, seed=seed)
             train_statics(self.net_, steps.static, torch.from_numpy(draws), seed=seed)
             self.prior_ = fit_prior(draws, self.components, seed=seed)
@@ -101,6 +107,12 @@ class Vae(SequenceGenerator):
         self.net_.load_state_dict({k.removeprefix("net/"): torch.from_numpy(v) for k, v in arrays.items() if k.startswith("net/")})
         self.prior_ = {k.removeprefix("prior/"): v for k, v in arrays.items() if k.startswith("prior/")}
         self.net_.eval()
+
+
+def check_finite(net: nn.Module) -> None:
+    """Raise WorkError where training ran away."""
+    if not all(bool(torch.isfinite(p).all()) for p in net.parameters()):
+        raise WorkError("The training ran away: weights are no finite numbers any more. Choose a smaller rate.")
 
 
 def standard_normal(latent: int) -> dict[str, np.ndarray]:

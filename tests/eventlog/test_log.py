@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventlog import EventLog, InputError
+from eventlog.files import check_replaceable, new_folder
 from eventlog.log import LogWriter, digest, read_manifest, sort_events, tidy, to_ms
 
 
@@ -71,6 +72,10 @@ def test_reading_what_is_no_log_says_so(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text('{"schema_version": 99}')
     with pytest.raises(InputError, match="schema version 99"):
         read_manifest(tmp_path)
+    for wrong in ("[]", "3", '"text"', '{"schema_version": 1, "roles": ["view"]}', '{"schema_version": 1, "roles": 3}'):
+        (tmp_path / "manifest.json").write_text(wrong)
+        with pytest.raises(InputError, match="it must be an object"):
+            read_manifest(tmp_path)
 
 
 def test_nothing_stays_when_writing_fails(small_log: EventLog, tmp_path: Path) -> None:
@@ -107,3 +112,13 @@ def test_sort_is_stable_by_user_then_time(rows: list[tuple[str, int]]) -> None:
 def test_to_ms_does_not_depend_on_the_unit() -> None:
     time = pd.Timestamp("2026-11-23 10:00:00.123", tz="UTC")
     assert {to_ms(time.as_unit(unit)) for unit in ("ms", "us", "ns")} == {1_795_428_000_123}
+
+
+def test_a_place_where_nothing_can_be_written_is_refused_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    for path in (tmp_path / "file" / "log", tmp_path / "file" / "deeper" / "log"):
+        with pytest.raises(InputError, match="file is a file"):
+            check_replaceable(path)
+    with pytest.raises(InputError, match="cannot be written"), new_folder("/proc/nowhere/log"):
+        pass
+    assert (tmp_path / "file").read_text() == "mine"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,3 +86,36 @@ def test_the_command_line(log: EventLog, tmp_path: Path, capsys: pytest.CaptureF
     assert EventLog.read(tmp_path / "twin").span[0] >= past.span[1]
     with pytest.raises(InputError, match="either --users"):
         main(start)
+
+
+@pytest.mark.parametrize("days", [0, -1, float("nan"), float("inf"), 1e9])
+def test_a_future_of_no_length_or_of_ages_is_refused(log: EventLog, days: float) -> None:
+    with pytest.raises(InputError, match="at most 36,500 days"):
+        generators.fit(log, model="markov", seed=1).continue_log(log, days=days, seed=1)
+
+
+def test_a_log_that_is_not_like_the_fitted_one_is_not_continued(log: EventLog) -> None:
+    fitted = generators.fit(log, model="markov", seed=1)
+    other = replace(log, events=log.events.drop(columns="price"))
+    with pytest.raises(InputError, match="price is missing"):
+        fitted.continue_log(other, days=5, seed=1)
+    text = replace(log, events=log.events.assign(price="dear"))
+    with pytest.raises(InputError, match="price is no number"):
+        fitted.continue_log(text, days=5, seed=1)
+
+
+@pytest.mark.parametrize(("more", "words"), [
+    (["--where", "country=DE", "--where", "country=GB"], "country was given twice"),
+    (["--set", "fraud_rate=0.1", "--set", "fraud_rate=0.2"], "fraud_rate was given twice"),
+])
+def test_one_name_given_twice_is_refused(tmp_path: Path, more: list[str], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        main(["sample", str(tmp_path), "--users", "5", "--out", str(tmp_path / "twin"), *more])
+
+
+@pytest.mark.parametrize("given", ["-1", "1.5", "x", "", str(2**40)])
+def test_a_seed_is_a_whole_number(given: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["fit", "log", "--seed", given, "--out", str(tmp_path / "model")])
+    assert left.value.code == 2
+    assert "is no whole number from 0" in capsys.readouterr().err

@@ -10,11 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from shop_logs import shop_log
 
 import generators
-from eventlog import InputError
+from eventlog import InputError, WorkError
 from eventlog.files import sha256
+from generators.models.vae import check_finite
+from generators.store import make
 
 VAE = {"width": 16, "latent": 4, "layers": 1, "rows": 1_000}
 
@@ -101,3 +104,23 @@ def test_tensors_of_another_shape(copy: Callable[[str], Path]) -> None:
 def test_settings_of_the_wrong_kind(name: str, value: Any) -> None:
     with pytest.raises(InputError, match=f"The setting {name} of vae"):
         generators.fit(shop_log(users=12), model="vae", seed=0, settings={name: value})
+
+
+@pytest.mark.parametrize(("model", "name", "value"), [
+    ("vae", "width", 10**6), ("vae", "rate", -1.0), ("vae", "window", 0), ("vae", "word_dropout", 2.0), ("vae", "clip", 0.0),
+    ("vae", "batch_users", 0), ("vae", "components", 0), ("transformer", "window", 1000), ("transformer", "heads", 5),
+    ("gan", "players_rate", -1.0), ("gan", "turns", 0), ("markov", "strength", -1.0), ("markov", "successors", 0),
+    ("markov", "max_rows", 0),
+])
+def test_settings_out_of_range(model: str, name: str, value: Any) -> None:
+    with pytest.raises(InputError, match=name):
+        make(model, {name: value})
+
+
+def test_a_training_that_ran_away_is_one_sentence() -> None:
+    net = torch.nn.Linear(2, 2)
+    check_finite(net)
+    with torch.no_grad():
+        net.weight[0, 0] = float("nan")
+    with pytest.raises(WorkError, match="Choose a smaller rate"):
+        check_finite(net)

@@ -1,10 +1,12 @@
-"""The attacks of the report on one small log: a model that overfits with no protection, the same with a budget of 10, 3 and 1.
+"""Attacks and worth of generated logs in one table: a model that overfits with no protection, then one with none, and with budgets.
 
-    python tests/perf/attacks_by_epsilon.py [--users 80] [--epochs 150] [--model transformer]
+    python tests/perf/attacks_by_epsilon.py [--members 2000] [--model markov] [--epsilons none,10,3,1]
 
-An attack that finds nothing where there is nothing to stop it proves nothing. So the first model has few users, many epochs, no
-dropout of words and a vocabulary of everything. Members and control are halves of the users of a simulated shop; 60 canaries are
-planted among the members, about half of them in.
+An attack that finds nothing where there is nothing to stop it proves nothing, and a model that has learnt nothing gives nothing
+away. So all rows have the same members, the same control and the same canaries, the first row is a network that has passed over few
+users often, without dropout of words and with a vocabulary of everything, and beside the attacks stands what the log is worth:
+NDCG@10 of decayed transitions that learnt from as many generated users as there are members, asked about the control's time after
+the cut. The attackers have `--times` as many generated users; a guarantee holds for any number.
 """
 
 from __future__ import annotations
@@ -21,11 +23,17 @@ import torch
 
 import generators
 import simulator
-from eventlog.split import by_user
+from baselines.base import Model
+from benchmark.task import Task
+from benchmark.tasks.recommendation import Recommendation
+from eventlog import EventLog, plugins
+from eventlog.split import TimeSplit
 from generators import attacks, canaries, fidelity
 from generators.attacks import Attack
 
-SHOWN = ("membership_auc", "membership_reference_auc", "membership_tpr", "exposed_exact_4", "exposed_near_8", "singling_out", "linkage")
+SHOWN = ("membership_auc", "membership_reference_auc", "membership_learnt_auc", "membership_learnt_tpr", "exposed_exact_4",
+         "exposed_near_8", "singling_out", "linkage")
+OVERFITTED = {"epochs": 60, "word_dropout": 0.0, "min_users": 1, "width": 128, "layers": 1, "batch_steps": 512, "rate": 0.003}
 
 
 def cell(attack: Attack | None) -> str:
@@ -36,38 +44,60 @@ def cell(attack: Attack | None) -> str:
     return f"{attack.rate.value:.2f}{against}; {attack.risk:.2f} [{attack.low:.2f}, {attack.high:.2f}]"
 
 
+def ndcg(source: EventLog, asked: EventLog, split: TimeSplit) -> float:
+    """NDCG@10 of decayed transitions trained on `source` and asked about `asked` after the cut."""
+    task = Recommendation()
+    data = task.prepare(source, asked, split)
+    model = plugins.load("baselines.models", "markov", Model, kind="model")()  # type: ignore[type-abstract]
+    model.fit(data.train, data.valid, encoder=data.encoder, seed=0)
+    return float(task.evaluate(model.score, data).metrics["ndcg@10"])
+
+
 def main() -> None:
     """Fit, sample, attack, and print a table in Markdown."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--users", type=int, default=80, help="members, and as many for control")
-    parser.add_argument("--epochs", type=int, default=150)
-    parser.add_argument("--model", default="transformer")
-    parser.add_argument("--planted", type=int, default=60)
+    parser.add_argument("--members", type=int, default=2_000, help="and as many for control")
+    parser.add_argument("--days", type=int, default=24, help="of the shop; five sixths of them are before the cut")
+    parser.add_argument("--model", default="markov")
+    parser.add_argument("--epsilons", default="none,10,3,1")
+    parser.add_argument("--overfitted", default="transformer", help="the model of the first row; '' for none")
+    parser.add_argument("--planted", type=int, default=400, help="canaries, about half of them in")
+    parser.add_argument("--times", type=int, default=4, help="generated users of the attackers, for each member")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--overfit", type=json.loads, default=OVERFITTED, help="settings of the overfitted model, as JSON")
     parser.add_argument("--private", type=json.loads, default={}, help="settings of the private models, as JSON")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    log = simulator.simulate("shop", users=3 * args.users, days=20, seed=11)
-    members, control = by_user(log, share=0.5, rng=np.random.default_rng(0))
-    members, control = (half.only_users(sorted(half.events["user_id"].astype(str).unique())[:args.users]) for half in (members, control))
+    log = simulator.simulate("shop", users=int(3.5 * args.members), days=args.days, seed=11)
+    split = Task.split(log)
+    before = log.before(split.cut)
+    users = np.random.default_rng(0).permutation(np.array(sorted(before.events["user_id"].astype(str).unique())))
+    groups = [sorted(users[:args.members]), sorted(users[args.members:2 * args.members])]
+    members, control = (before.only_users(group) for group in groups)
+    asked = log.only_users(groups[1])
     train, planted = canaries.plant(members, args.planted, rng=np.random.default_rng(3))
     n = train.events["user_id"].nunique()
-    print(f"{len(members):,} rows of {args.users} members, {len(control):,} of the control; {int(planted.included.sum())} canaries in")
-    print("| epsilon | fit CPU s | bigram JS | " + " | ".join(SHOWN) + " | canaries: right, epsilon at least |")
-    print("|---" * (len(SHOWN) + 4) + "|")
-    overfit = {"epochs": args.epochs, "word_dropout": 0.0, "min_users": 1}
-    for epsilon in (None, 10.0, 3.0, 1.0):
+    best = ndcg(members, asked, split)
+    print(f"{len(members):,} rows of {args.members} members, {len(control):,} of the control; {int(planted.included.sum())} of "
+          f"{args.planted} canaries in; NDCG@10 of the members' own log {best:.3f}")
+    print("| model | epsilon (spent) | fit CPU s | bigram JS | NDCG@10 | " + " | ".join(SHOWN) + " | canaries: right, epsilon at least |")
+    print("|---" * (len(SHOWN) + 6) + "|")
+    rows: list[tuple[str, float | None, dict[str, object]]] = [(args.overfitted, None, args.overfit)] if args.overfitted else []
+    for word in filter(None, args.epsilons.split(",")):
+        rows.append((args.model, None, {}) if word == "none" else (args.model, float(word), args.private))
+    for name, epsilon, settings in rows:
         begin = time.process_time()
         public = ("items", "category", "brand", "event") if epsilon else ()
-        model = generators.fit(train, model=args.model, epsilon=epsilon, public=public, seed=args.seed,
-                               settings=args.private if epsilon else overfit)
+        model = generators.fit(train, model=name, epsilon=epsilon, public=public, seed=args.seed, settings=settings)
         fit = time.process_time() - begin
-        twin = model.sample(n, seed=args.seed)
-        found = {a.name: a for a in attacks.run(members, twin, control, seed=args.seed)}
-        audit = canaries.audit(planted, twin, delta=model.privacy.get("delta") or 0.0)
-        print(f"| {f'{epsilon:g}' if epsilon else 'none, overfitted'} | {fit:.0f} | "
-              f"{fidelity.measure(control, twin, columns=False)['bigram_js']:.3f} | "
-              + " | ".join(cell(found.get(name)) for name in SHOWN)
+        many = model.sample(args.times * n, seed=args.seed)
+        as_many = many.only_users(sorted(many.events["user_id"].astype(str).unique())[:args.members])
+        found = {a.name: a for a in attacks.run(members, many, control, seed=args.seed)}
+        audit = canaries.audit(planted, many, delta=model.privacy.get("delta") or 0.0)
+        worth = ndcg(as_many, asked, split)
+        spent = f"{epsilon:g} ({model.privacy['epsilon_spent']:.2f})" if epsilon else "none, overfitted" if settings else "none"
+        print(f"| {name} | {spent} | {fit:.0f} | {fidelity.measure(control, as_many, columns=False)['bigram_js']:.3f} | "
+              f"{worth:.3f} ({worth / best:.0%}) | " + " | ".join(cell(found.get(key)) for key in SHOWN)
               + f" | {audit.correct} of {audit.guesses}, {audit.epsilon:.2f} |", flush=True)
 
 
