@@ -78,14 +78,15 @@ def fit(
 
 def save(model: Generator, path: Path | str) -> Path:
     """Write `model` as a folder (model.safetensors, model.json, manifest.json), whole or not at all."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save as to_bytes
 
     arrays, data = model.state()
     kind = type(model)
     own = kind.__module__.startswith(f"{PACKAGE}.")
     source = kind.__module__.removeprefix(f"{PACKAGE}.") if own else str(inspect.getsourcefile(kind))
     with new_folder(path) as folder:
-        save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, folder / "model.safetensors")
+        # By Python's own write: where the disk is full, it says so as an OSError.
+        (folder / "model.safetensors").write_bytes(to_bytes({k: np.ascontiguousarray(v) for k, v in arrays.items()}))
         write_json(folder / "model.json", {"settings": model.settings(), "data": data}, sort_keys=False)  # their order matters
         write_json(folder / "manifest.json", {
             "made_by": "generators", "format": FORMAT, "generator": source, "class": kind.__name__, "own_file": not own,

@@ -205,6 +205,17 @@ def test_a_log_without_items(real, holdout):
     assert found["exposed_exact_8"].verdict == "fail"
 
 
+def test_what_is_learnt_from_noise_is_noise():
+    found = []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        inside, outside = attacks._learnt(rng.normal(size=(600, 6)), rng.normal(size=(300, 6)), rng=rng)
+        found.append((auc(inside, outside).value, attacks.at_false_positives(inside, outside, 0.01)[0].value))
+    assert np.mean(found, axis=0) == pytest.approx([0.5, 0.012], abs=0.02)
+    inside, outside = attacks._learnt(rng.normal(1.0, size=(600, 6)), rng.normal(size=(300, 6)), rng=rng)
+    assert auc(inside, outside).value > 0.9
+
+
 # --- canaries ------------------------------------------------------------------------------------------------------
 
 

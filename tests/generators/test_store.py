@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from shop_logs import shop_log
 
 import generators
 from eventlog import InputError, WorkError
+from eventlog.check import check
 from eventlog.files import sha256
 from generators.models.vae import check_finite
 from generators.store import make
@@ -124,3 +127,26 @@ def test_a_training_that_ran_away_is_one_sentence() -> None:
         net.weight[0, 0] = float("nan")
     with pytest.raises(WorkError, match="Choose a smaller rate"):
         check_finite(net)
+
+
+def test_a_full_disk_leaves_nothing_and_is_an_os_error(saved: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = generators.load(saved["markov"])
+
+    def full(path: Path, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        generators.save(model, tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_prices_below_zero_are_sampled_where_the_log_has_them_and_nowhere_else() -> None:
+    log = shop_log(users=60, seed=5)
+    back = np.random.default_rng(0).random(len(log.events)) < 0.2
+    price = log.events["price"].where(~back, -log.events["price"])
+    for given, share in ((log, 0.0), (replace(log, events=log.events.assign(price=price)), 0.2)):
+        sampled = generators.fit(given, model="markov", seed=1).sample(60, seed=1)
+        known = sampled.events["price"].dropna()
+        assert float((known < 0).mean()) == pytest.approx(share, abs=0.06 if share else 0.0)
+        assert any("negative" in f.text for f in check(sampled)) == bool(share)

@@ -3,10 +3,11 @@
     python tests/perf/attacks_by_epsilon.py [--members 2000] [--model markov] [--epsilons none,10,3,1]
 
 An attack that finds nothing where there is nothing to stop it proves nothing, and a model that has learnt nothing gives nothing
-away. So all rows have the same members, the same control and the same canaries, the first row is a network that has passed over few
-users often, without dropout of words and with a vocabulary of everything, and beside the attacks stands what the log is worth:
-NDCG@10 of decayed transitions that learnt from as many generated users as there are members, asked about the control's time after
-the cut. The attackers have `--times` as many generated users; a guarantee holds for any number.
+away. So all rows have the same members, the same control and the same canaries. The first row is other real users, of whom nothing
+is to be found; the second a network that has passed over few users often, without dropout of words and with a vocabulary of
+everything. Beside the attacks stands what a log is worth: NDCG@10 of decayed transitions that learnt from as many generated users as
+there are members, asked about the control's time after the cut. The attackers have `--times` as many generated users; a guarantee
+holds for any number.
 """
 
 from __future__ import annotations
@@ -82,6 +83,17 @@ def main() -> None:
           f"{args.planted} canaries in; NDCG@10 of the members' own log {best:.3f}")
     print("| model | epsilon (spent) | fit CPU s | bigram JS | NDCG@10 | " + " | ".join(SHOWN) + " | canaries: right, epsilon at least |")
     print("|---" * (len(SHOWN) + 6) + "|")
+    others = before.only_users(sorted(users[2 * args.members:]))
+
+    def row(name: str, spent: str, fit: str, made: EventLog, many: EventLog, delta: float) -> None:
+        found = {a.name: a for a in attacks.run(members, many, control, seed=args.seed)}
+        audit, worth = canaries.audit(planted, many, delta=delta), ndcg(made, asked, split)
+        apart = fidelity.measure(control, made, columns=False)["bigram_js"]
+        print(f"| {name} | {spent} | {fit} | {apart:.3f} | {worth:.3f} ({worth / best:.0%}) | "
+              + " | ".join(cell(found.get(key)) for key in SHOWN)
+              + f" | {audit.correct} of {audit.guesses}, {audit.epsilon:.2f} |", flush=True)
+
+    row("real, other users", "–", "–", others, others, 0.0)  # what the attacks find where there is nothing to find
     rows: list[tuple[str, float | None, dict[str, object]]] = [(args.overfitted, None, args.overfit)] if args.overfitted else []
     for word in filter(None, args.epsilons.split(",")):
         rows.append((args.model, None, {}) if word == "none" else (args.model, float(word), args.private))
@@ -92,13 +104,8 @@ def main() -> None:
         fit = time.process_time() - begin
         many = model.sample(args.times * n, seed=args.seed)
         as_many = many.only_users(sorted(many.events["user_id"].astype(str).unique())[:args.members])
-        found = {a.name: a for a in attacks.run(members, many, control, seed=args.seed)}
-        audit = canaries.audit(planted, many, delta=model.privacy.get("delta") or 0.0)
-        worth = ndcg(as_many, asked, split)
         spent = f"{epsilon:g} ({model.privacy['epsilon_spent']:.2f})" if epsilon else "none, overfitted" if settings else "none"
-        print(f"| {name} | {spent} | {fit:.0f} | {fidelity.measure(control, as_many, columns=False)['bigram_js']:.3f} | "
-              f"{worth:.3f} ({worth / best:.0%}) | " + " | ".join(cell(found.get(key)) for key in SHOWN)
-              + f" | {audit.correct} of {audit.guesses}, {audit.epsilon:.2f} |", flush=True)
+        row(name, spent, f"{fit:.0f}", as_many, many, model.privacy.get("delta") or 0.0)
 
 
 if __name__ == "__main__":
