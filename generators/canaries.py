@@ -61,7 +61,7 @@ def plant(log: EventLog, n: int, *, rng: np.random.Generator, length: int = 20) 
         raise InputError(f"Planting needs at least 2 canaries and a log with events; given {n} canaries and {len(log)} events.")
     events = log.events
     column = "item_id" if "item_id" in events and events["item_id"].notna().any() else "event"
-    codes = events[column].cat.codes.to_numpy() if hasattr(events[column], "cat") else pd.factorize(events[column])[0]
+    codes = pd.factorize(events[column].astype(object), sort=True)[0]  # by name: a log read from disk gets the same canaries
     order = np.argsort(codes, kind="stable")
     present = np.unique(codes[codes >= 0])
     start, stop = (np.searchsorted(codes[order], present, side=s) for s in ("left", "right"))

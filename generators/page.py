@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape as escape_html
 from typing import Any
@@ -37,6 +38,7 @@ td { border-bottom:1px solid var(--line) }
 figure { margin:14px 0 }
 figure svg { width:100%; height:auto; max-height:900px }
 figcaption { color:var(--soft); font-size:13px }
+summary { cursor:pointer; color:var(--soft) }
 .box { background:var(--wash); border-left:4px solid var(--open); padding:10px 14px; margin:12px 0 }
 @media (max-width:640px) {
   main { padding:16px 12px 60px }
@@ -60,6 +62,9 @@ def escape(text: str) -> str:
 
 
 SIGNS = {"pass": "✓ pass", "fail": "✗ fail", "unsettled": "? unsettled", "unproved": "✗ not proved", "not run": "– not run"}
+
+
+SHORT = 20  # entries of a ledger that stand there unfolded
 
 
 def page(report: Mapping[str, Any], pictures: Mapping[str, Picture]) -> str:
@@ -104,7 +109,11 @@ def _privacy(report: Mapping[str, Any]) -> str:
         checks = [(escape(c["what"]), escape(c["found"]), _sign(c["verdict"])) for c in privacy["checks"]]
         names = _ordered(privacy["ledger"], ("mechanism", "what", "epsilon", "delta"))
         ledger = [tuple(_cell(entry.get(n)) for n in names) for entry in privacy["ledger"]]
-        out += [table(("held to", "found", "verdict"), checks), "<h3>Ledger</h3>", table(names, ledger)]
+        kinds = Counter(str(entry.get("mechanism")) for entry in privacy["ledger"])
+        counted = ", ".join(f"{n} × {escape(kind)}" for kind, n in kinds.most_common())
+        out += [table(("held to", "found", "verdict"), checks), "<h3>Ledger</h3>",
+                f"<details{' open' if len(ledger) <= SHORT else ''}><summary>{len(ledger)} entries: {counted}</summary>",
+                table(names, ledger), "</details>"]
     public = ", ".join(escape(p) for p in privacy["public"]) or "nothing"
     out.append(f"<p>Declared public, and so outside the proof: <b>{public}</b>.</p>")
     out.append('<p class="soft">The statement is the generator\'s own; checked here is that it is complete and consistent.</p>')

@@ -257,6 +257,13 @@ def test_pairs_of_items_beyond_chance_are_a_canarys_mark(real):
     assert flat.n_users == 150 + canaries.included.sum()
 
 
+def test_canaries_follow_from_the_log_and_not_from_the_order_of_its_categories(real):
+    turned = real.events["item_id"].cat.reorder_categories(list(real.events["item_id"].cat.categories[::-1]))
+    made = [plant(EventLog(events=events), 10, rng=np.random.default_rng(0))[1].log.events["item_id"].astype(str).tolist()
+            for events in (real.events, real.events.assign(item_id=turned))]
+    assert made[0] == made[1]
+
+
 def test_canaries_need_two_and_a_log(real):
     with pytest.raises(InputError, match="at least 2"):
         plant(real, 1, rng=np.random.default_rng(0))

@@ -34,7 +34,7 @@ from generators.attacks import Attack
 
 SHOWN = ("membership_auc", "membership_reference_auc", "membership_learnt_auc", "membership_learnt_tpr", "exposed_exact_4",
          "exposed_near_8", "singling_out", "linkage")
-OVERFITTED = {"epochs": 60, "word_dropout": 0.0, "min_users": 1, "width": 128, "layers": 1, "batch_steps": 512, "rate": 0.003}
+OVERFITTED = {"epochs": 45, "word_dropout": 0.0, "min_users": 1, "width": 128, "layers": 1, "batch_steps": 512}
 
 
 def cell(attack: Attack | None) -> str:
@@ -61,7 +61,7 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=24, help="of the shop; five sixths of them are before the cut")
     parser.add_argument("--model", default="markov")
     parser.add_argument("--epsilons", default="none,10,3,1")
-    parser.add_argument("--overfitted", default="transformer", help="the model of the first row; '' for none")
+    parser.add_argument("--overfitted", default="vae", help="the model of the first row; '' for none")
     parser.add_argument("--planted", type=int, default=400, help="canaries, about half of them in")
     parser.add_argument("--times", type=int, default=4, help="generated users of the attackers, for each member")
     parser.add_argument("--seed", type=int, default=1)
