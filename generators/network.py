@@ -21,7 +21,7 @@ from .tracker import CLOCK_SIZES, ITEM_COLUMN
 
 RECENT = 3  # items that a row is told of
 BUMPS = 9  # over the codes of a number
-USERS_OF_BIAS = 25  # that a bias is fitted to, at the least
+USERS_OF_BIAS = 5  # who come once only, or more often, at the least: lengths are then fitted for either apart
 
 
 class _Scan(torch.autograd.Function):
@@ -302,11 +302,11 @@ class RowNet(nn.Module):
             if self.static_names[k] == LENGTH:
                 self.still_bias.copy_(bias)
                 at = self.static_names.index(STAY)
-                for mine, yes in ((bias, False), (self.still_bias, True)):
-                    real = static[self.still[static[:, at]] == yes, k] if static is not None else codes[:0, 0]
-                    made = self.still[codes[:, at]] == yes
-                    if len(real) >= USERS_OF_BIAS and made.any():
-                        _fit_bias(mine, logits[made], torch.bincount(real, minlength=len(mine)) / len(real))
+                real = [static[self.still[static[:, at]] == yes, k] if static is not None else codes[:0, 0] for yes in (False, True)]
+                made = [self.still[codes[:, at]] == yes for yes in (False, True)]
+                if min(map(len, real)) >= USERS_OF_BIAS and made[0].any() and made[1].any():
+                    for mine, group, users in zip((bias, self.still_bias), made, real, strict=True):
+                        _fit_bias(mine, logits[group], torch.bincount(users, minlength=len(mine)) / len(users))
             code = torch.multinomial(torch.softmax(self.biased(logits, k, codes), 1), 1, generator=generator)[:, 0]
             hidden, codes = self.told_static(hidden, k, code), torch.cat([codes, code[:, None]], 1)
 
