@@ -2,7 +2,8 @@
 
     python tests/perf/generators_beside_peers.py prepare WORK --cdnow CDNOW_master.txt --retail online_retail.csv.gz
     python tests/perf/generators_beside_peers.py ours WORK
-    PEER_ENV/bin/python tests/perf/generators_beside_peers.py par WORK         # an environment with sdv
+    python tests/perf/generators_beside_peers.py ours WORK --data cdnow shop online-retail --models vae --settings '{"rows": 40000}'
+    PEER_ENV/bin/python tests/perf/generators_beside_peers.py par WORK --data cdnow shop   # an environment with sdv
     PEER_ENV/bin/python tests/perf/generators_beside_peers.py mostlyai WORK    # an environment with mostlyai-engine
     python tests/perf/generators_beside_peers.py table WORK
 
