@@ -92,3 +92,31 @@ def test_a_terminal_gets_tables(small_log: EventLog, capsys: pytest.CaptureFixtu
     describe(small_log).show(stream)
     assert "┃" in stream.getvalue() or "│" in stream.getvalue()
     assert "purchase / view" in stream.getvalue()
+
+
+def test_a_library_whose_loading_was_interrupted_is_no_failure_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(argv: list[str]) -> None:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as error:
+            raise ImportError("initialization failed") from error
+
+    def missing(argv: list[str]) -> None:
+        raise ImportError("no such library")
+
+    with pytest.raises(SystemExit) as left:
+        run(interrupted, [])
+    assert left.value.code == 130
+    assert "interrupted" in capsys.readouterr().err
+    with pytest.raises(ImportError, match="no such"):
+        run(missing, [])
+
+
+def test_too_little_memory_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    def hungry(argv: list[str]) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4000000000000 bytes")
+
+    with pytest.raises(SystemExit) as left:
+        run(hungry, [])
+    assert left.value.code == 1
+    assert "not enough memory" in capsys.readouterr().err

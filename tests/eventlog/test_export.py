@@ -66,3 +66,12 @@ def test_a_description_counts_what_is_there(small_log: EventLog) -> None:
     assert tables["Labels"]["positive"].tolist() == [len(small_log.labels)]
     counts = small_log.events["event"].value_counts()
     assert tables["Funnel"].set_index("ratio").loc["purchase / view", "value"] == f"{counts['purchase'] / counts['view_item']:.2%}"
+
+
+def test_json_lines_keep_a_number_below_ten_decimals(small_log: EventLog, tmp_path: Path) -> None:
+    tiny = replace(small_log, events=small_log.events.assign(price=pd.Series(5.9604645e-08, small_log.events.index, dtype="float32")))
+    lines = export(tiny, tmp_path / "a.jsonl", format="jsonl").read_text().splitlines()
+    assert json.loads(lines[0])["price"] == pytest.approx(5.9604645e-08, rel=1e-7)
+    plain = export(small_log, tmp_path / "b.jsonl", format="jsonl").read_text().splitlines()
+    assert '"price":' in plain[0]
+    assert len(plain[0].split('"price":')[1].split(",")[0]) < 8  # and no digits that a price does not have
