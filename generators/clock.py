@@ -22,6 +22,7 @@ DAY_MS = 86_400_000
 SESSION_GAP_S = 1_800.0  # silence that ends a session where the log has no session ids
 STEPS_MS = (DAY_MS, HOUR_MS, 60_000, 1_000, 1)
 PERIODS = (0, 2, 4, 6, 8)  # log2 of the days of a period, when a span is looked for under a budget
+TAIL = 4                   # halvings of the highest interval of gaps: within it they would be drawn too long
 CELLS = 64                 # at the most, in which its ends are then looked for
 
 
@@ -60,8 +61,9 @@ class Clock:
         weekly = _smooth(weekly) if step < DAY_MS else np.ones(WEEK_HOURS)
         known = np.isfinite(gap)
         w, b = known & ~breaks, known & breaks
-        within = Bins.fit(census, "gaps within sessions", user[w], gap[w], intervals=intervals, decimals=3, points_only=np.zeros(1))
-        between = Bins.fit(census, "gaps between sessions", user[b], gap[b], intervals=intervals, decimals=3)
+        within = Bins.fit(census, "gaps within sessions", user[w], gap[w], intervals=intervals, decimals=3, points_only=np.zeros(1),
+                          tail=TAIL)
+        between = Bins.fit(census, "gaps between sessions", user[b], gap[b], intervals=intervals, decimals=3, tail=TAIL)
         return cls(start, end, step, weekly, within, between)
 
     def encode(self, gap: np.ndarray, breaks: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from .clock import Clock
+from .clock import DAY_MS, Clock
 from .coders import Bins, Values
 from .gaps import Hands
 from .sharing import Sharing
@@ -26,7 +26,8 @@ RELATIONS = 5      # an id column: missing, same as before, an earlier one, new,
 LAST_ROWS, LAST_STAY = "last rows", "last stay"  # static fields, both or none: rows and seconds of the last of several sessions, else 0
 ARRIVAL, STAY, LENGTH, MARKS = "arrival", "stay", "length", "marks"  # static fields; all but marks (where there are labels) always
 FAVOURITES = {"favourite ": 1, "second ": 2}  # static fields 'favourite category', 'second brand': what the user has most rows of
-PRICE_LEVEL, PRICE_LEVELS = "price level", ["lowest", "low", "middle", "high", "highest"]  # an attribute that items get from their prices
+PRICE_LEVEL, POPULARITY, SALES = "price level", "popularity level", "sales level"  # attributes that items get from their rows:
+LEVELS = ["lowest", "low", "middle", "high", "highest"]  # the fifth by price within the category, by rows, by the share of rows that buy
 INTENT = "intent"  # the field; there where the log has labels
 
 
@@ -40,6 +41,7 @@ class Items:
     price: np.ndarray                  # (n_codes,) float64, NaN = unknown
     attributes: dict[str, np.ndarray]  # column -> (n_codes,) int64 codes of Codec.values[column]
     other: np.ndarray                  # (n_categories,) int64: the code that stands for a category's rare items, 0 = none
+    levels: dict[str, np.ndarray] = field(default_factory=dict)  # POPULARITY, SALES -> (n_codes,) int64: 1 + place in LEVELS, 0 = unknown
 
     @property
     def size(self) -> int:
@@ -72,6 +74,12 @@ class Codec:
     least_time: list[int] = field(default_factory=list)         # level of rows to come -> the least level of time that they took
     last_time: list[int] = field(default_factory=list)          # the same in last sessions, of all but one in twenty
     fast_time: list[int] = field(default_factory=list)          # the same before last sessions, of all but one in fifty
+    longest: tuple[int, int] = (0, 0)                           # rows, and ms, that a session has at the most; 0 = no limit
+    daily_prices: bool = False                                  # does an item keep one price for a day?
+    reduced: list[tuple[int, int, float]] = field(default_factory=list)  # (category, day since 1970, log ratio of its prices to the usual)
+    held: list[str] = field(default_factory=list)               # columns and ids that never change within a session
+    usual: dict[str, list[int]] = field(default_factory=dict)   # column -> (its codes,) the category that most often goes with each
+    private: bool = False                                       # learnt under a budget?
     max_rows: int = 1024
     not_learnt: list[str] = field(default_factory=list)
     carried: dict[str, Any] = field(default_factory=dict)       # of the manifest: roles, currency
@@ -150,12 +158,14 @@ class Codec:
         """('brand', 2) of 'second brand': the item's attribute and its rank with the user; None for any other static field."""
         for prefix, rank in FAVOURITES.items():
             column = static.removeprefix(prefix)
-            if column != static and (column in ("category", PRICE_LEVEL) or column in self.items.attributes):
+            if column != static and (column in ("category", PRICE_LEVEL, *self.items.levels) or column in self.items.attributes):
                 return column, rank
         return None
 
     def item_table(self, column: str) -> np.ndarray:
         """(n_item_codes,) int64 codes of an attribute of items; of a price level the place among the items of the category."""
+        if column in self.items.levels:
+            return self.items.levels[column]
         if column != PRICE_LEVEL:
             return self.items.category if column == "category" else self.items.attributes[column]
         known = np.flatnonzero(np.isfinite(self.items.price))
@@ -163,8 +173,20 @@ class Codec:
         category = self.items.category[known]
         first, size = np.searchsorted(category, category), np.bincount(category, minlength=1)[category]
         out = np.zeros(self.items.size, dtype=np.int64)
-        out[known] = 1 + (np.arange(len(known)) - first) * len(PRICE_LEVELS) // size
+        out[known] = 1 + (np.arange(len(known)) - first) * len(LEVELS) // size
         return out
+
+    def price_on(self, item: np.ndarray, time: np.ndarray) -> np.ndarray:
+        """(n,) float64: the price of items (n,) on the day of (n,) ms, NaN = unknown."""
+        price = self.items.price[item]
+        if self.reduced:
+            category, day, ratio = (np.array(column) for column in zip(*self.reduced, strict=True))
+            table = np.zeros((self.categories.size, int(day.max() - day.min()) + 1))
+            table[category, day - day.min()] = ratio
+            at = time // DAY_MS - day.min()
+            inside = (at >= 0) & (at < table.shape[1])
+            price = price * np.exp(np.where(inside, table[self.items.category[item], np.where(inside, at, 0)], 0.0))
+        return price
 
     def label_needs(self, kind: str) -> torch.Tensor:
         """(codes of the label field,) int64: the least intent of a session in which a label of `kind` can stand."""
@@ -188,7 +210,8 @@ class Codec:
         return Hands(
             low=low, high=high, weekly=np.asarray(self.clock.weekly, dtype=np.float64), within=self.clock.within.size,
             start=self.clock.start_ms, end=self.clock.end_ms, step=self.clock.step_ms, planned=self.plans_last,
-            least=np.array(self.least_time, dtype=np.int64), short=short, fast=fast)
+            least=np.array(self.least_time, dtype=np.int64), short=short, fast=fast,
+            longest_rows=self.longest[0], longest_ms=self.longest[1])
 
     # --- JSON and arrays -----------------------------------------------------------------------------------------------
 
@@ -198,7 +221,8 @@ class Codec:
             "events": self.events.values, "roles": self.roles, "categories": self.categories.values, "clock": self.clock.to_json(),
             "items": {"names": self.items.names, "category": self.items.category.tolist(), "start": self.items.start.tolist(),
                       "price": [None if np.isnan(p) else float(p) for p in self.items.price],
-                      "attributes": {k: v.tolist() for k, v in self.items.attributes.items()}, "other": self.items.other.tolist()},
+                      "attributes": {k: v.tolist() for k, v in self.items.attributes.items()}, "other": self.items.other.tolist(),
+                      "levels": {k: v.tolist() for k, v in self.items.levels.items()}},
             "values": {k: v.values for k, v in self.values.items()}, "ids": {k: s.to_json() for k, s in self.ids.items()},
             "bins": {k: b.to_json() for k, b in self.bins.items()},
             "statics": {k: s.values if isinstance(s, Values) else s.to_json() for k, s in self.statics.items()},
@@ -207,7 +231,9 @@ class Codec:
             "sessionless": self.sessionless, "allow": {k: a.astype(int).tolist() for k, a in self.allow.items()},
             "allow_next": self.allow_next.astype(int).tolist(),
             "least_time": self.least_time, "last_time": self.last_time, "fast_time": self.fast_time,
-            "max_rows": self.max_rows,
+            "longest": list(self.longest), "daily_prices": self.daily_prices, "reduced": [list(r) for r in self.reduced],
+            "held": self.held, "usual": self.usual,
+            "private": self.private, "max_rows": self.max_rows,
             "not_learnt": self.not_learnt, "carried": self.carried,
         }
 
@@ -218,7 +244,8 @@ class Codec:
         items = Items(
             names=list(i["names"]), category=np.array(i["category"], dtype=np.int64), start=np.array(i["start"], dtype=np.int64),
             price=np.array([np.nan if p is None else p for p in i["price"]], dtype=np.float64),
-            attributes={k: np.array(v, dtype=np.int64) for k, v in i["attributes"].items()}, other=np.array(i["other"], dtype=np.int64))
+            attributes={k: np.array(v, dtype=np.int64) for k, v in i["attributes"].items()}, other=np.array(i["other"], dtype=np.int64),
+            levels={k: np.array(v, dtype=np.int64) for k, v in i["levels"].items()})
         return cls(
             events=Values(list(data["events"])), roles=dict(data["roles"]), categories=Values(list(data["categories"])), items=items,
             clock=Clock.from_json(data["clock"]), values={k: Values(list(v)) for k, v in data["values"].items()},
@@ -232,5 +259,9 @@ class Codec:
             allow={k: np.array(a, dtype=bool) for k, a in data["allow"].items()}, allow_next=np.array(data["allow_next"], dtype=bool),
             least_time=[int(t) for t in data["least_time"]],
             last_time=[int(t) for t in data["last_time"]],
-            fast_time=[int(t) for t in data["fast_time"]], max_rows=int(data["max_rows"]),
+            fast_time=[int(t) for t in data["fast_time"]], longest=(int(data["longest"][0]), int(data["longest"][1])),
+            daily_prices=bool(data["daily_prices"]),
+            reduced=[(int(c), int(d), float(r)) for c, d, r in data["reduced"]], held=list(data["held"]),
+            usual={k: [int(c) for c in v] for k, v in data["usual"].items()},
+            private=bool(data["private"]), max_rows=int(data["max_rows"]),
             not_learnt=list(data["not_learnt"]), carried=dict(data["carried"]))

@@ -82,13 +82,13 @@ class Bins:
     def fit(
         cls, census: Census, what: str, user: np.ndarray, values: np.ndarray, *, intervals: int = 24, log: bool = True,
         decimals: int | None = None, point_share: float = 0.02, per_user: int = 4, weight: float = 1.0,
-        points_only: np.ndarray | None = None,
+        points_only: np.ndarray | None = None, tail: int = 0,
     ) -> Self:
         """Learn from `values` (n,) float64, NaN = missing. `points_only` (k,): values that are always points.
 
         Without a budget: points are values with at least `point_share` of the rows, intervals are quantiles of the rest, and
-        the outermost edges leave `min_users` users beyond them. With one: the cells of a fixed signed log grid that enough
-        users have.
+        the outermost edges leave `min_users` users beyond them; the highest interval is halved `tail` times, the lowest as well
+        where not `log`, for there values spread most. With one: the cells of a fixed signed log grid that enough users have.
         """
         present = np.isfinite(values)
         user, values = user[present], values[present]
@@ -107,11 +107,15 @@ class Bins:
         often = (counts >= max(point_share * len(values), 1)) if len(unique) > 40 else np.ones(len(unique), dtype=bool)
         points = np.unique(np.append(unique[often & (users_of >= census.min_users)], fixed))
         rest = ~np.isin(values, points)
-        low_end, high_end = _safe_ends(user[rest], values[rest], census.min_users)
+        low_end, high_end = safe_ends(user[rest], values[rest], census.min_users)
         if not rest.any() or low_end >= high_end:
             return cls(points, np.zeros(0), np.zeros(0), log, decimals)
-        edges = np.quantile(np.clip(values[rest], low_end, high_end), np.linspace(0, 1, intervals + 1))
-        edges = np.unique(edges)
+        share = np.linspace(0, 1, intervals + 1)
+        if tail:
+            halves = 0.5 ** np.arange(1, tail + 1) / intervals
+            halves = halves[halves * rest.sum() >= census.min_users]
+            share = np.sort(np.concatenate([share, 1 - halves, halves if not log else []]))
+        edges = np.unique(np.quantile(np.clip(values[rest], low_end, high_end), share))
         return cls(points, edges[:-1], edges[1:], bool(log), decimals)
 
     def encode(self, values: np.ndarray) -> np.ndarray:
@@ -174,7 +178,7 @@ def _decimals(values: np.ndarray) -> int:
     return 6
 
 
-def _safe_ends(user: np.ndarray, values: np.ndarray, min_users: int) -> tuple[float, float]:
+def safe_ends(user: np.ndarray, values: np.ndarray, min_users: int) -> tuple[float, float]:
     """The `min_users`-th largest of the users' maxima, and the like for minima: no single user's extreme is an edge."""
     if len(values) == 0:
         return 0.0, 0.0

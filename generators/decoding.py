@@ -49,7 +49,11 @@ def decode(codec: Codec, sampled: Sampled, *, rng: np.random.Generator, names: n
         if name in codec.ids:
             frame[name] = _new_ids(name, code, user, row["time"], row["intent"], codec.ids[name], rng)
         elif name == "price":
-            frame[name] = _prices(codec, code, row["item"], rng)
+            frame[name] = _prices(codec, code, row["item"], row["time"], rng)
+            if codec.daily_prices:
+                related = (code < codec.bins["price_ratio"].size) & np.isfinite(frame[name])
+                _keep_prices(frame[name], related, row["item"], row["time"])
+                frame["item_id"] = _rare_items(codec, user, row["item"], code, frame[name])
         elif not name.startswith("label:"):
             frame[name] = codec.bins[name].decode(code, rng.random(len(code)))
     events = pd.DataFrame(frame)
@@ -75,16 +79,44 @@ def _order_ids(user: np.ndarray, number: np.ndarray) -> pd.Categorical:
     return _ids("o", out, len(unique))
 
 
-def _prices(codec: Codec, code: np.ndarray, item: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _prices(codec: Codec, code: np.ndarray, item: np.ndarray, time: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """(n,) float64: the item's price times a ratio, or a price as it is where there is none to relate to."""
     ratio, plain = codec.bins["price_ratio"], codec.bins["price"]
     related = code < ratio.size
     u = rng.random(len(code))
     times = np.exp(ratio.decode(np.where(related, code, 0), u))
     as_is = plain.decode(np.where(related, 0, code - ratio.size + 1), u)
-    base = codec.items.price[item]
+    base = codec.price_on(item, time)
     # A ratio for an item without a known price cannot be drawn from data; the price stays missing then.
     return np.where(related, np.round(base * times, max(min(plain.decimals, 4), 2)), as_is)
+
+
+def _keep_prices(price: np.ndarray, related: np.ndarray, item: np.ndarray, time: np.ndarray) -> None:
+    """Where `related`, an item keeps its first price of a day; (n,) each, `price` is changed."""
+    rows, day = np.flatnonzero(related), time // DAY_MS
+    rows = rows[np.lexsort((time[rows], day[rows], item[rows]))]
+    first = np.append(True, (np.diff(item[rows]) != 0) | (np.diff(day[rows]) != 0))[:len(rows)]
+    price[rows] = price[rows[first]][np.cumsum(first) - 1]
+
+
+def _rare_items(codec: Codec, user: np.ndarray, item: np.ndarray, code: np.ndarray, price: np.ndarray) -> pd.Categorical:
+    """Item ids in which each category's stand-in for rare items is several, of one price each: `price` (n,) is changed.
+
+    A user keeps to one of them, that of the first price `code` (n,) they have with the stand-in.
+    """
+    names, other = list(codec.items.names), codec.items.other[codec.items.other > 0]
+    rows = np.flatnonzero(np.isin(item, other))
+    out = item.copy()
+    if len(rows):
+        own = pd.DataFrame({"u": user[rows], "i": item[rows], "c": code[rows]}).where(lambda f: f["c"] > 0)
+        level = own.groupby([user[rows], item[rows]])["c"].transform("first").fillna(0).to_numpy().astype(np.int64)
+        kinds, at = np.unique(np.column_stack([item[rows], level]), axis=0, return_inverse=True)
+        names += [f"{codec.items.names[i - 1]}:{c}" for i, c in kinds]
+        out[rows] = codec.items.size + at.reshape(-1)
+        known = np.isfinite(price[rows])
+        first = pd.Series(price[rows]).groupby(out[rows]).transform("first").to_numpy()
+        price[rows] = np.where(known, first, np.nan)
+    return pd.Categorical.from_codes(out - 1, categories=pd.Index(names, dtype=object))
 
 
 def _new_ids(

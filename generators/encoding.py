@@ -64,7 +64,7 @@ class Steps:
     clock: torch.Tensor     # (n_steps, 3) int64: hour, day of the week, remaining span of the row itself
     target: torch.Tensor    # (n_steps, n_fields) int64, -1 = not asked; resolved item and category of the row in `items`
     items: torch.Tensor     # (n_steps,) int64: the row's item, copied or fresh
-    known: torch.Tensor     # (n_steps, RANKS) int32: where an item is fresh, those of the pool that it is not; 0 elsewhere
+    known: torch.Tensor     # (n_steps, RANKS) int32: items that the row's event takes as copies, most recent first; 0 = none
     static: torch.Tensor    # (n_users, n_static) int64
     names: tuple[str, ...]  # of the fields
 
@@ -90,7 +90,7 @@ def encode(log: EventLog, codec: Codec, *, max_rows: int | None = None, private:
     shared: dict[str, set[str]] = {n: set() if private else _shared(log.events[n], log.events["user_id"]) for n in codec.ids}
     starts = _starts(user)
     counts = np.diff(np.append(starts, len(user)))
-    time = events["timestamp"].astype("datetime64[ms, UTC]").astype("int64").to_numpy()
+    time = _ms(events)
     gap, breaks = gaps_and_breaks(events, user, time)
     category = category_codes(codec.categories, events)
     item = item_codes(codec.items, events, category)
@@ -151,9 +151,8 @@ def _replay(users, more, effects, hands, rows, values, starts, used, complete, i
             row[HOUR], row[DAY], row[SPAN] = clock_levels(row[TIME], hands)
             clock[at] = row[HOUR:SPAN + 1]
             items[at] = item
-            if pick == FRESH:
-                for k in range(known_items(u, need, seen)):
-                    known[at, k] = seen[k]
+            for k in range(known_items(u, need, seen)):
+                known[at, k] = seen[k]
             to = target[at]
             to[0] = row[GAP] if t > 0 else -1
             if intents:
@@ -185,6 +184,10 @@ def initial_values(codec: Codec, static: np.ndarray) -> np.ndarray:
         if name in codec.statics and codec.statics[name].size == codec.values[name].size:
             out[:, k] = static[:, names.index(name)]
     return out
+
+
+def _ms(events: pd.DataFrame) -> np.ndarray:
+    return events["timestamp"].astype("datetime64[ms, UTC]").astype("int64").to_numpy()  # type: ignore[no-any-return]
 
 
 def _starts(user: np.ndarray) -> np.ndarray:
@@ -278,7 +281,7 @@ def _rest(codec: Codec, log: EventLog, events: pd.DataFrame, user: np.ndarray, i
         if name in codec.ids:
             columns.append(_relation(events[name], user, shared[name]) if name in events else np.zeros(len(user), dtype=np.int64))
         elif name == "price":
-            ratio, plain = split_price(codec.items.price[item], events["price"].to_numpy(dtype=np.float64, na_value=np.nan))
+            ratio, plain = split_price(codec.price_on(item, _ms(events)), events["price"].to_numpy(dtype=np.float64, na_value=np.nan))
             code = codec.bins["price_ratio"].encode(ratio)
             as_is = codec.bins["price"].encode(plain)
             columns.append(np.where(as_is > 0, as_is + codec.bins["price_ratio"].size - 1, code))

@@ -34,6 +34,8 @@ class Hands(NamedTuple):
     least: np.ndarray   # (levels,) int64: level of time that so many rows need at the least
     short: np.ndarray   # (levels,) int64 ms: what a last session of so many rows takes
     fast: np.ndarray    # (levels,) int64 ms: what so many rows before it take those who are fast
+    longest_rows: int   # of a session, 0 = no limit
+    longest_ms: int     # of a session, 0 = no limit
 
 
 @njit(cache=True)
@@ -112,6 +114,15 @@ def postpone(users, late, hands, now, u, over):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
+def _keep_short(u, hands, can):  # type: ignore[no-untyped-def]
+    """No gap in `can` (size,) within a session that would make it longer than any was."""
+    full = hands.longest_rows > 0 and u.in_session >= hands.longest_rows
+    for g in range(1, hands.within):
+        late = hands.longest_ms > 0 and u.time + hands.low[g] * 1000 > u.session_start + hands.longest_ms
+        can[g] = can[g] and not full and not late
+
+
+@njit(cache=True)
 def _fitting(u, hands, after, can):  # type: ignore[no-untyped-def]
     """Writes to `can` (size,) the gaps that a user can draw.
 
@@ -119,7 +130,7 @@ def _fitting(u, hands, after, can):  # type: ignore[no-untyped-def]
     not over while what it is about is pending. Where last sessions are planned, rows left and target are those of the rows
     before it, until it has begun: then it is not broken off, and where nothing is left before it, it begins. Nothing happens
     before `after` ms; who cannot wait so long ends. Before it nobody takes a break after which they would have to be faster than
-    almost anyone was.
+    almost anyone was. A session that is as long as any is over: who is not done begins another.
     """
     within, size = hands.within, len(can)
     final, left = is_final(u), rows_left(u)
@@ -129,6 +140,7 @@ def _fitting(u, hands, after, can):  # type: ignore[no-untyped-def]
     can[0] = False
     for g in range(1, size):
         can[g] = hands.low[g] <= seconds and (left > 0 or not final)
+    _keep_short(u, hands, can)
     if hands.planned and size > within:
         if begins:
             can[1:within] = False
@@ -154,6 +166,8 @@ def _fitting(u, hands, after, can):  # type: ignore[no-untyped-def]
         needed = hands.fast[level_of_rows(left - 1)]
         for g in range(within, size):
             can[g] = can[g] and hands.low[g] * 1000 <= room - needed
+        if size > within and not can.any():
+            can[within] = True
 
 
 @njit(cache=True)
@@ -179,12 +193,13 @@ def move(users, hands, after, u, row):  # type: ignore[no-untyped-def]
     """
     for i in range(len(users)):
         user, gap = users[i], row[i, GAP]
-        final, left, until = is_final(user), rows_left(user), target_of(user)
+        final, left, until, breaks = is_final(user), rows_left(user), target_of(user), gap >= hands.within
+        if not breaks and hands.longest_ms > 0:
+            until = min(until, user.session_start + hands.longest_ms)
         low, room = hands.low[gap], (until - user.time) / 1000.0
         if after[i] > 0:
             low = max(low, (after[i] - user.time) / 1000.0)
         high = max(min(hands.high[gap], room), low)
-        breaks = gap >= hands.within
         due = left == 1 if final else left == 0 and breaks
         if due and low <= room <= hands.high[gap]:
             row[i, TIME] = until

@@ -12,9 +12,10 @@ from eventlog.errors import InputError, UnknownNameError
 from eventlog.schema import roles_of
 
 from .clock import Clock
-from .codec import ARRIVAL, FAVOURITES, LAST_ROWS, LAST_STAY, LENGTH, MARKS, PRICE_LEVEL, PRICE_LEVELS, STAY, Codec, Items
+from .codec import ARRIVAL, FAVOURITES, LAST_ROWS, LAST_STAY, LENGTH, LEVELS, MARKS, PRICE_LEVEL, STAY, Codec, Items
 from .coders import Bins, Values, string_codes
 from .encoding import marks_of, session_intents
+from .habits import learn_levels, learn_prices, learn_usual, longest_session
 from .privacy import Census
 from .readers import category_codes, days_before, gaps_and_breaks, item_codes, last_sessions, split_price
 from .sharing import Sharing
@@ -77,13 +78,15 @@ def learn(
     codec = Codec(
         events=names, roles=roles_of(names.values, log.manifest.get("roles")), categories=categories, items=items, clock=clock,
         max_rows=max_rows, flags={n: column in events for n, column in FLAGS.items()},
-        carried=_carried(log, names))
+        carried=_carried(log, names), private=census.private)
     fine = intervals if census.private or not plan_last else int(np.clip(census.n_users // USERS_OF_BIN, 8, 2 * intervals))
     codec.statics[ARRIVAL] = _arrival(census, clock, user, time, fine)
     codec.statics[STAY] = _stay(census, clock, user, time, fine)
     codec.statics[LENGTH] = _length(census, user, fine, max_rows)
     if plan_last and not census.private:
         _learn_last(codec, census, user, time, breaks, intervals)
+    if not census.private:
+        codec.longest = longest_session(census, user, time, breaks)
     _learn_columns(codec, log, census, user, public, intervals)
     _learn_users(codec, log, census, user, time, public)
     _learn_labels(codec, log, census, user)
@@ -91,7 +94,9 @@ def learn(
     if codec.intents:
         codec.statics[MARKS] = _marks(census, marks_of(user, intent, breaks))
     if not census.private:
+        learn_levels(codec, events)
         _learn_favourites(codec)
+        learn_usual(codec, events, user)
         _learn_sharing(codec, log, census, user, time, intent)
     codec.sessionless = _sessionless(events) if not census.private else []
     return codec
@@ -233,7 +238,10 @@ def _learn_columns(codec: Codec, log: EventLog, census: Census, user: np.ndarray
             _learn_categorical(codec, census, name, column, user, items, public)
     if "price" in events:
         paid = events["price"].to_numpy(dtype=np.float64, na_value=np.nan)
-        ratio, plain = split_price(codec.items.price[items], paid)
+        time = events["timestamp"].astype("datetime64[ms, UTC]").astype("int64").to_numpy()
+        if not census.private:
+            learn_prices(codec, user, items, time, paid, min_users=census.min_users)
+        ratio, plain = split_price(codec.price_on(items, time), paid)
         if census.private and np.isnan(codec.items.price).all():
             ratio = np.full(len(paid), np.nan)  # no public price to relate to
             codec.bins["price_ratio"] = Bins(np.zeros(0), np.zeros(0), np.zeros(0), False)
@@ -241,7 +249,7 @@ def _learn_columns(codec: Codec, log: EventLog, census: Census, user: np.ndarray
             edges = np.linspace(-1, 1, 17)
             codec.bins["price_ratio"] = Bins(np.zeros(1), edges[:-1], edges[1:], False, 6)
         else:
-            codec.bins["price_ratio"] = Bins.fit(census, "price", user, ratio, intervals=intervals, log=False, decimals=6)
+            codec.bins["price_ratio"] = Bins.fit(census, "price", user, ratio, intervals=intervals, log=False, decimals=6, tail=6)
         codec.bins["price"] = Bins.fit(census, "price", user, plain, intervals=intervals // 2, decimals=2 if census.private else None)
 
 
@@ -309,8 +317,9 @@ def _learn_users(codec: Codec, log: EventLog, census: Census, user: np.ndarray, 
 
 def _learn_favourites(codec: Codec) -> None:
     """What a user has most of, and second most: a taste that lasts from session to session, which the rows before tell of poorly."""
-    own = {"category": codec.categories, PRICE_LEVEL: Values(PRICE_LEVELS)}
-    for name in ("category", *codec.items.attributes, *([PRICE_LEVEL] if np.isfinite(codec.items.price).sum() > 20 else [])):
+    own = {"category": codec.categories, **{n: Values(LEVELS) for n in (PRICE_LEVEL, *codec.items.levels)}}
+    priced = [PRICE_LEVEL] if np.isfinite(codec.items.price).sum() > 20 else []
+    for name in ("category", *codec.items.attributes, *codec.items.levels, *priced):
         coder = own.get(name) or codec.values[name]
         if codec.items.size > 1 and 2 < coder.size <= MOST_FAVOURITES:
             for prefix in FAVOURITES:

@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from numba import njit
 
 from .codec import ARRIVAL, LAST_ROWS, LAST_STAY, LENGTH, MARKS, STAY, Codec
-from .network import RECENT, RowNet, key_of
+from .likeness import RECENT, add_likeness, add_pool_likeness, likenesses, pool_likeness
+from .network import RowNet, key_of
 from .sampling import draw
 from .tracker import ITEM_COLUMN
 
@@ -26,6 +27,7 @@ class NetRows:
         self.codec, self.net, self.latents = codec, net, latents
         # The weights themselves: calling a module costs as much as its product where few users are left.
         self.heads = {n: (net.heads[key_of(n)].weight, net.heads[key_of(n)].bias) for n in net.sizes if key_of(n) in net.heads}
+        self.likes, self.pool_likes = likenesses(codec), pool_likeness(codec)
         self.told = {n: _array(net.chosen[key_of(n)].weight) for n in net.sizes if key_of(n) in net.chosen}
         self.clock, self.clock_offset = _array(net.embed_clock.weight), net.clock_offset.numpy()
         self.norm = net.norm.weight.detach(), net.norm.bias.detach()
@@ -76,6 +78,10 @@ class NetRows:
     def logits(self, name: str, rows: np.ndarray) -> np.ndarray:
         """See RowModel."""
         logits: np.ndarray = F.linear(torch.relu(self._at(rows)), *self.heads[name]).numpy()  # type: ignore[arg-type]
+        if name in self.likes:
+            logits = add_likeness(logits, rows, self.features, self.static, self.likes[name])
+        if name == "pick" and self.pool_likes is not None:
+            logits = add_pool_likeness(logits, rows, self.pool, self.features, self.static, self.pool_likes)
         if name == "gap":
             hour, day = self.features[rows, -3], self.features[rows, -2]  # codes + 1, 0 = before the first row
             _add(logits, np.arange(len(rows)), np.where(hour > 0, (day - 1) * 24 + hour, 0)[:, None], self.cycle)
@@ -101,6 +107,8 @@ class NetRows:
         """See RowModel."""
         if name == "clock":
             _add(self.rows, rows, code + self.clock_offset, self.clock)
+        elif name == "pool":
+            self.pool = code
         elif name in self.told:
             _add(self.rows, rows, code[:, None], self.told[name])
 

@@ -17,9 +17,9 @@ from torch import nn
 
 from .codec import ARRIVAL, FAVOURITES, LENGTH, STAY, Codec
 from .coders import Bins
+from .likeness import RECENT, LikenessTensors, PoolTensors, likenesses, pool_likeness
 from .tracker import CLOCK_SIZES, ITEM_COLUMN
 
-RECENT = 3  # items that a row is told of
 BUMPS = 9  # over the codes of a number
 USERS_OF_BIAS = 5  # who come once only, or more often, at the least: lengths are then fitted for either apart
 
@@ -168,7 +168,14 @@ class RowNet(nn.Module):
         self.static_near = nn.ModuleList(nn.Linear(BUMPS, width, bias=False) for _ in statics[:-1])
         self.layers = layers
         self.norm = nn.LayerNorm(width)
-        self.heads = nn.ModuleDict({key_of(n): nn.Linear(width, s) for n, s in self.sizes.items() if n != "item"})
+        likes = likenesses(codec)
+        self.likes = {n: LikenessTensors(like) for n, like in likes.items()}
+        more = {n: len(like.columns) for n, like in likes.items()}
+        pool = pool_likeness(codec)
+        self.pool_likes = None if pool is None else PoolTensors(pool)
+        if pool is not None:
+            more["pick"] = pool.weights + len(pool.topics.columns)
+        self.heads = nn.ModuleDict({key_of(n): nn.Linear(width, s + more.get(n, 0)) for n, s in self.sizes.items() if n != "item"})
         last = list(self.sizes)[-1]
         self.chosen = nn.ModuleDict({key_of(n): nn.Embedding(s, width) for n, s in self.sizes.items() if n not in ("item", last)})
         if self.n_items > 1:
@@ -177,6 +184,11 @@ class RowNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Embedding):
                 nn.init.normal_(module.weight, std=0.05)
+        for name in more:
+            head = self.heads[key_of(name)]
+            assert isinstance(head, nn.Linear)
+            nn.init.zeros_(head.weight[self.sizes[name]:])
+            nn.init.constant_(head.bias[self.sizes[name]:], 0.0 if name == "pick" else 0.3)
         if tables:
             nn.init.zeros_(self.affinity.weight)
             nn.init.constant_(self.affinity.bias, 0.3)
@@ -284,7 +296,7 @@ class RowNet(nn.Module):
         for name, share in fields.items():
             if name != "item" or self.n_items > 1:
                 head = self.item_head if name == "item" else self.heads[key_of(name)]
-                head.bias.copy_(torch.log(torch.from_numpy(share).float() + 0.1 / len(share)))  # type: ignore[operator, union-attr]
+                head.bias[:len(share)] = torch.log(torch.from_numpy(share).float() + 0.1 / len(share))  # type: ignore[operator, union-attr, index]
 
     @torch.no_grad()
     def calibrate(
@@ -318,9 +330,20 @@ class RowNet(nn.Module):
         return logits + bias
 
     def head(self, name: str, u: torch.Tensor) -> torch.Tensor:
-        """Logits of a field from the row's state."""
+        """Logits of a field from the row's state; then what each of its likenesses counts, see `logits`."""
         logits: torch.Tensor = self.heads[key_of(name)](torch.relu(u))
         return logits
+
+    def logits(self, name: str, u: torch.Tensor, features: torch.Tensor, static: torch.Tensor, known: torch.Tensor,
+               rows: torch.Tensor) -> torch.Tensor:
+        """(m, codes) logits of a field for `rows` (m,), from row states (n, D) after `features` (n, F), for users with `static` (n, S);
+        `known` (n, RANKS) are the items that a row can copy."""
+        logits = self.head(name, u[rows])
+        if name == "gap":
+            return logits + self.cycle_of(features[rows])
+        if name == "pick" and self.pool_likes is not None:
+            return self.pool_likes.added(logits, known[rows], features[rows], static[rows])
+        return self.likes[name].added(logits, features[rows], static[rows]) if name in self.likes else logits
 
     def cycle_of(self, features: torch.Tensor) -> torch.Tensor:
         """(..., gap codes): what the weekly cycle adds to the logits of the gap after the row that `features` (..., F) tell of."""

@@ -9,6 +9,8 @@ from .clock import DAY_MS, SESSION_GAP_S
 from .codec import Items
 from .coders import Values, string_codes
 
+HALF_A_CENT = 0.0051  # prices are rounded to cents: what is nearer to the item's price is the price
+
 
 def gaps_and_breaks(events: pd.DataFrame, user: np.ndarray, time: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(n,) s since the user's row before (NaN at the first), and (n,) bool: does the row begin another session?
@@ -55,7 +57,8 @@ def split_price(item_price: np.ndarray, price: np.ndarray) -> tuple[np.ndarray, 
     with np.errstate(invalid="ignore", divide="ignore"):
         related = (item_price > 0) & (price > 0)
         ratio = np.where(related, np.log(price / item_price), np.nan)
-    ratio = np.where(np.abs(ratio) < 1e-6, 0.0, ratio)
+        rounded = np.abs(price - item_price) < np.minimum(HALF_A_CENT, 0.01 * np.abs(price))
+    ratio = np.where((np.abs(ratio) < 1e-6) | (related & rounded), 0.0, ratio)
     return ratio, np.where(related, np.nan, price)
 
 

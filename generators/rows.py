@@ -126,6 +126,13 @@ def open_rows(event, closed, only, allow, out, can):  # type: ignore[no-untyped-
 
 
 @njit(cache=True)
+def pools(users, row, rows, needs, out):  # type: ignore[no-untyped-def]
+    """Writes the items that the events of `rows` (m,) may copy to out[rows], (n, RANKS)."""
+    for i in rows:
+        out[i, known_items(users[i], needs[row[i, EVENT]], out[i]):] = 0
+
+
+@njit(cache=True)
 def narrow_picks(users, row, rows, needs, can):  # type: ignore[no-untyped-def]
     """No rank beyond the items that the event may refer to, and no fresh item where it needs something."""
     mask = np.ones(PICKS, dtype=np.bool_)
@@ -155,6 +162,16 @@ def narrow_values(before, rows, can):  # type: ignore[no-untyped-def]
     for k in range(len(rows)):
         mask[SAME] = before[rows[k]] > 0
         _narrow(can[k], mask)
+
+
+@njit(cache=True)
+def hold(users, row, rows, can):  # type: ignore[no-untyped-def]
+    """No change within a session."""
+    mask = np.ones(can.shape[1], dtype=np.bool_)
+    mask[SAME + 1:] = False
+    for k in range(len(rows)):
+        if row[rows[k], BREAKS] == 0 and users[rows[k]].events > 0:
+            _narrow(can[k], mask)
 
 
 @njit(cache=True)

@@ -32,6 +32,7 @@ from .tracker import (
     NUMBER,
     ORDER,
     PICK,
+    RANKS,
     SPAN,
     TIME,
     VALUES,
@@ -67,7 +68,8 @@ class RowModel(Protocol):
         ...
 
     def chose(self, name: str, rows: np.ndarray, code: np.ndarray) -> None:
-        """Take note of the codes (n,) of a field, for the `rows` that had a choice; 'clock' comes after 'gap' with (n, 3) levels."""
+        """Take note of the codes (n,) of a field, for the `rows` that had a choice; 'clock' comes after 'gap' with (n, 3) levels,
+        'pool' before 'pick' with (n, RANKS) items: what each copy would be."""
         ...
 
     def keep(self, index: np.ndarray) -> None:
@@ -355,6 +357,9 @@ def _draw_row(
 
     found, can = open_rows("pick", row[:, PICK])
     rows.narrow_picks(users, row, found, needs, can)
+    pool = np.empty((n, RANKS), dtype=np.int64)
+    rows.pools(users, row, found, needs, pool)
+    model.chose("pool", found, pool)
     draw_into("pick", found, can, row[:, PICK])
     rows.settle_picks(users, row, needs, rules.category)
     _draw_item(model, users, rules, past, u, row)
@@ -368,12 +373,16 @@ def _draw_row(
         before = tracker.more[:, k]
         found, can = open_rows(name, code)
         rows.narrow_values(before, found, can)
+        if name in codec.held:
+            rows.hold(users, row, found, can)
         draw_into(name, found, can, code)
         rows.settle_values(code, before, row[:, VALUES + k])
     for k, name in enumerate(rules.rest, VALUES + len(rules.values)):
         found, can = open_rows(name, row[:, k])
         if name in rules.label_needs:
             rows.narrow_labels(row[:, INTENT_OF_ROW], found, rules.label_needs[name], can)
+        elif name in codec.held:
+            rows.hold(users, row, found, can)
         draw_into(name, found, can, row[:, k])
 
 

@@ -57,6 +57,7 @@ USER = np.dtype([
     ("in_session", "i8"), ("sessions", "i8"), ("events", "i8"), ("marked", "i8"), ("failed", "i8"),
     ("pending", "i8"),      # bool: the session has an intent, and no row of it has a label yet
     ("begun", "i8"),        # bool: the planned last session has begun
+    ("session_start", "i8"),  # ms of the session's first row
     (f"source_{source()}", "i8"),
 ], align=True)
 
@@ -256,7 +257,7 @@ def push_row(u, more, effects, row):  # type: ignore[no-untyped-def]
     if is_final(u) or (row[BREAKS] != 0 and u.events >= u.length - u.last_rows):
         u.begun = 1
     if row[BREAKS] != 0 or u.events == 0:
-        u.in_session, u.failed = 0, 0
+        u.in_session, u.failed, u.session_start = 0, 0, row[TIME]
         u.sessions += 1
         u.pending = 1 if row[INTENT] > 0 else 0
         u.marked += u.pending

@@ -132,7 +132,8 @@ def _open_rows(net: RowNet, states: torch.Tensor, batch: Batch, fields: dict[str
                start: np.ndarray, emphasis: float) -> torch.Tensor:
     """(R,) loss; each field is computed on the rows that ask for it only."""
     window = torch.nonzero(batch.mask)[:, 0]                       # (n,) window of each step
-    u, target, clock, features = (x[batch.mask] for x in (states, batch.target, batch.clock, batch.features))
+    u, target, clock, features, known = (x[batch.mask] for x in (states, batch.target, batch.clock, batch.features, batch.known))
+    static = batch.static[batch.owner][window]
     event = target[:, names.index("event")].clamp(min=0)
     is_row = target[:, names.index("event")] >= 0                  # the step that asks for the end is no row
     total = torch.zeros(len(batch.owner))
@@ -142,16 +143,13 @@ def _open_rows(net: RowNet, states: torch.Tensor, batch: Batch, fields: dict[str
         code = target[:, k]
         if name == "item":
             if net.n_items > 1:
-                static = batch.static[batch.owner][window]
-                total = total + _item_loss(net, u, code, features, static, batch.known[batch.mask], window, len(batch.owner), start, weight)
+                total = total + _item_loss(net, u, code, features, static, known, window, len(batch.owner), start, weight)
             continue
         asked = code >= 0
         if name in fields:
             asked = asked & (fields[name][event] > 0)
         rows = torch.nonzero(asked)[:, 0]
-        logits = net.head(name, u[rows])
-        if name == "gap":
-            logits = logits + net.cycle_of(features[rows])
+        logits = net.logits(name, u, features, static, known, rows)
         loss = F.cross_entropy(logits, code[rows], reduction="none")
         total = total.index_add(0, window[rows], loss * (coming if name == INTENT else weight)[rows])
         if name == "gap":
@@ -164,9 +162,9 @@ def _open_rows(net: RowNet, states: torch.Tensor, batch: Batch, fields: dict[str
             u = u + added * is_row[:, None] if added is not None else u
             weight = _emphasis(intent > 0, emphasis)
         elif name == "category":  # a copied item's category is known from the item: it is told as well
-            known = torch.nonzero(is_row & (fields[name][event] > 0))[:, 0]
-            told = net.chosen_embedding(name, batch_category(batch, names)[batch.mask][known])
-            u = u.index_add(0, known, told) if told is not None else u
+            open_rows = torch.nonzero(is_row & (fields[name][event] > 0))[:, 0]
+            told = net.chosen_embedding(name, batch_category(batch, names)[batch.mask][open_rows])
+            u = u.index_add(0, open_rows, told) if told is not None else u
         else:
             added = net.chosen_embedding(name, code[rows])
             u = u.index_add(0, rows, added) if added is not None else u

@@ -14,6 +14,7 @@ from eventlog import EventLog
 from .codec import INTENT, Codec
 from .encoding import Steps
 from .privacy import Census
+from .rows import SAME
 from .tracker import BOUGHT, CART, CLEARS, COUNTERS, EVENT_COLUMN, EVER, SEEN, SETS, least_rows, time_level
 
 # Role -> flags that its item may have to carry, strictest first; the first that the log never violates is enforced.
@@ -129,6 +130,10 @@ def learn_masks(codec: Codec, steps: Steps, *, private: bool) -> None:
             table[event[asked], code[asked]] = True
             table[~table.any(1)] = True
         codec.allow[name] = table
+        if name in codec.value_fields or name in codec.ids:  # codes beyond SAME are changes
+            inside = (event > 0) & (steps.features[:, EVENT_COLUMN] > 0).numpy() & ~codec.clock.is_break(steps.target[:, at["gap"]]).numpy()
+            if not private and inside.any() and (steps.target[:, at[name]].numpy()[inside] <= SAME).all():
+                codec.held.append(name)
     codec.allow_next = np.full((n_events + 1, 2, n_events), private)
     codec.allow_next[:, :, 0] = False
     if private:
