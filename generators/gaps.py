@@ -129,8 +129,7 @@ def _fitting(u, hands, after, can):  # type: ignore[no-untyped-def]
     The end is for those who have no row left; the last gap is one that leads to the target, or the nearest to it. A session is
     not over while what it is about is pending. Where last sessions are planned, rows left and target are those of the rows
     before it, until it has begun: then it is not broken off, and where nothing is left before it, it begins. Nothing happens
-    before `after` ms; who cannot wait so long ends. Before it nobody takes a break after which they would have to be faster than
-    almost anyone was. A session that is as long as any is over: who is not done begins another.
+    before `after` ms; who cannot wait so long ends. A session that is as long as any is over: who is not done begins another.
     """
     within, size = hands.within, len(can)
     final, left = is_final(u), rows_left(u)
@@ -162,12 +161,27 @@ def _fitting(u, hands, after, can):  # type: ignore[no-untyped-def]
         for g in range(1, size):
             can[g] = can[g] and hands.high[g] > (after - u.time) / 1000.0
         can[0] = can[0] or not can[1:].any()
-    if hands.planned and not final and left > 0:
-        needed = hands.fast[level_of_rows(left - 1)]
-        for g in range(within, size):
-            can[g] = can[g] and hands.low[g] * 1000 <= room - needed
-        if size > within and not can.any():
-            can[within] = True
+
+
+@njit(cache=True)
+def _in_time(u, hands, can, gap):  # type: ignore[no-untyped-def]
+    """The break `gap`, or the longest in `can` (size,) that takes no more than the session's share of the time left, by its rows, where
+    after `gap` what is left before the last session would have to be done faster than almost anyone was; the shortest where there is
+    none. A session ends when it ends: it is the break that is shorter."""
+    left = rows_left(u)
+    if not hands.planned or is_final(u) or left == 0 or gap < hands.within:
+        return gap
+    room = (target_of(u) - u.time) / 1000.0
+    if hands.low[gap] <= room - hands.fast[level_of_rows(left - 1)] / 1000.0:
+        return gap
+    room *= u.in_session / (u.in_session + left)
+    if hands.low[gap] <= room:
+        return gap
+    best = gap
+    for g in range(hands.within, len(can)):
+        if can[g] and (hands.low[best] < hands.low[g] <= room or (hands.low[g] < hands.low[best] and hands.low[best] > room)):
+            best = g
+    return best
 
 
 @njit(cache=True)
@@ -182,7 +196,7 @@ def draw_gaps(users, hands, over, after, logits, u, out):  # type: ignore[no-unt
             out[i] = 0
             continue
         _fitting(users[i], hands, after[i], can)
-        out[i] = drawn(logits[i], can, u[i])
+        out[i] = _in_time(users[i], hands, can, drawn(logits[i], can, u[i]))
 
 
 @njit(cache=True)
