@@ -7,9 +7,10 @@ from shop_logs import shop_log
 
 import generators
 from generators.encoding import encode
+from generators.gaps import Hands, draw_gaps
 from generators.rows import draw_codes, draw_items, drawn
 from generators.sequence_model import SequenceGenerator
-from generators.tracker import COPY, FRESH, ITEM_COLUMN, NO_ITEM, POOL, RANKS, Effects, Tracker
+from generators.tracker import COPY, FRESH, ITEM_COLUMN, NO_ITEM, POOL, RANKS, USER, Effects, Tracker
 
 
 def test_picks_are_ranks_in_the_list_of_what_was_touched_last() -> None:
@@ -62,3 +63,17 @@ def test_a_fresh_item_is_none_that_the_user_has_unless_there_is_no_other() -> No
     items = row[:, ITEM_COLUMN]
     assert set(items[:n // 2]) == {1, 3}
     assert set(items[n // 2:]) == {1, 2, 3, 4}
+
+
+def test_who_is_behind_takes_a_shorter_break_and_no_other_session() -> None:
+    user = np.zeros(1, dtype=USER)
+    user["length"], user["last_rows"], user["events"], user["in_session"], user["last_start"] = 40, 2, 8, 8, 381_000
+    edges = np.array([0.0, 10.0, 20.0, 80.0, 200.0, 400.0])  # end, two gaps within sessions, three breaks
+    none = np.zeros(64, dtype=np.int64)
+    hands = Hands(low=edges, high=np.append(edges[1:], 900.0), weekly=np.ones(168), within=3, start=0, end=10**9, step=1, planned=True,
+                  least=none, short=none, fast=none, longest_rows=0, longest_ms=0)
+    out, at_once = np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64)
+    for wanted, pace, found in ((3, 250_000, 3), (4, 250_000, 3), (4, 150_000, 4), (2, 250_000, 2)):  # 8 of 38 rows: 80 of 381 s
+        logits = np.where(np.arange(6) == wanted, 0.0, -50.0).astype(np.float32)[None]
+        draw_gaps(user, hands._replace(fast=none + pace), np.zeros(1, dtype=np.bool_), at_once, logits, np.full(1, 0.5), out)
+        assert out[0] == found
