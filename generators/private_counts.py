@@ -28,22 +28,23 @@ class Tables:
             self.sigma = {name: together * math.sqrt(sum(weights.values()) / w) for name, w in weights.items()}
 
     def counts(
-        self, name: str, user: np.ndarray, cell: np.ndarray, size: int, *, clip: float | None = None, context: int = 0, power: float = 1.0,
+        self, name: str, user: np.ndarray, cell: np.ndarray, size: int, *, clip: float | None = None, context: int = 0, votes: bool = False,
+        weight: np.ndarray | None = None,
     ) -> tuple[np.ndarray, float]:
         """(size,) float64 counts of the known cells 0..size-1, and the standard deviation of the noise on each (0 = exact).
 
-        user (n,) and cell (n,) int64: one entry a row. Each name is asked once. Under a budget, where each `context` cells in a row
-        are a context of which only the shares matter, a user's n rows in one context weigh n^power: with a power of 0 a user has one
-        vote in each, so that what somebody does often does not push aside what they do seldom.
+        user (n,) and cell (n,) int64: one entry a row. Each name is asked once. Under a budget a row counts `weight` (n,), which may
+        hang on its user's other rows and on what was released, on no other user's; and with `votes`, where each `context` cells in a
+        row are a context of which only the shares matter, a user has one vote in each context, however many rows.
         """
         if self.ledger.epsilon is None:
             return np.bincount(cell, minlength=size).astype(np.float64), 0.0
         clip, sigma = self.clip if clip is None else clip, self.sigma.pop(name)
-        pair, count = np.unique(user * size + cell, return_counts=True)
-        owner, count = pair // size, count.astype(np.float64)
-        if context:
+        pair, place = np.unique(user * size + cell, return_inverse=True)
+        owner, count = pair // size, np.bincount(place, weight, minlength=len(pair)).astype(np.float64)
+        if votes:
             _, place = np.unique(pair // context, return_inverse=True)  # (user, context): `size` is a multiple of `context`
-            count = count * np.bincount(place, count)[place] ** (power - 1)
+            count = count / np.bincount(place, count)[place]
         norm = np.sqrt(np.bincount(owner, count ** 2))
         part = count * np.minimum(1.0, clip / np.maximum(norm, 1e-12))[owner]
         self.ledger.spend("gaussian counts, a user's part clipped", f"table of {name}", sigma=sigma)
@@ -53,14 +54,15 @@ class Tables:
 
 def backed_off(
     counts: np.ndarray, widths: list[int], base: np.ndarray, *, noise: float, strength: float = 1.0, first: float = 1e-3,
-    wary: bool = False,
+    eager: bool = False,
 ) -> np.ndarray:
     """(prod(widths), size) shares of the codes in each context, each context backed off to the coarser one before it.
 
     counts (prod(widths), size) of the finest contexts, base (size,) or (widths[0], size) the shares without them, noise the
     standard deviation on each count. A code counted n times of m in its context has the share (n + s b) / (m + s), b its share
     in the coarser context (MacKay and Peto 1995); s is `first` in the coarsest context, `strength` in the others. Counts with
-    noise are first drawn to what the coarser context leads one to expect, the more so where `wary` (see `_denoised`).
+    noise that do not differ from what the coarser context leads one to expect are taken to be that (see `_denoised`); where
+    `eager`, less is enough to differ: one code in a context is then wrongly taken to differ now and then.
     """
     size, depth = base.shape[-1], len(widths)
     share = base.reshape(-1, size)
@@ -69,36 +71,23 @@ def backed_off(
         found = grid.sum(axis=tuple(range(k + 1, depth))).reshape(-1, size)
         back = np.repeat(share, len(found) // len(share), axis=0)
         if noise:
-            found = _denoised(found, back, noise * math.sqrt(math.prod(widths[k + 1:])), among=found.size if wary else size)
+            found = _denoised(found, back, noise * math.sqrt(math.prod(widths[k + 1:])), among=size if eager else found.size)
         part = found + (strength if k else first) * back
         share = part / part.sum(1, keepdims=True)
     return share
 
 
 def _denoised(found: np.ndarray, back: np.ndarray, sd: float, *, among: int) -> np.ndarray:
-    """(n, size) counts of noise `sd`, shrunk to `back` (n, size) shares of their total: the non-negative garrote (Breiman 1995).
+    """(n, size) counts of noise `sd`, those that do not stand out replaced by `back` (n, size), shares of their context's total.
 
-    What differs from the expectation by no more than the largest of `among` noises does not differ (the universal threshold of
-    Donoho and Johnstone 1994); the more it does, the less it is drawn back. What is then lower than expected and within the noise
-    of nothing is nothing.
+    A count stands out where it differs from that expectation by more than the largest of `among` noises (the universal threshold
+    of Donoho and Johnstone 1994, hard: what stands out is not drawn back, for shares of steps that follow each other multiply).
+    What stands out below and is within the noise of nothing is nothing.
     """
-    total = np.maximum(found.sum(1), np.where(found > 2 * sd, found, 0.0).sum(1))[:, None]
-    expected = back * np.maximum(total, 0.0)
-    off = found - expected
-    kept = np.maximum(1 - 2 * math.log(max(among, 3)) * sd**2 / np.maximum(off**2, 1e-12), 0.0)
-    shrunk = expected + off * kept
-    shrunk = np.where((shrunk < 1.5 * sd) & (kept > 0), 0.0, shrunk)
-    known = (total > 2 * sd) & (shrunk.sum(1, keepdims=True) > 0)
-    out: np.ndarray = np.where(known, np.maximum(shrunk, 0.0), 0.0)
+    total = np.maximum(np.maximum(found.sum(1), np.where(found > 2 * sd, found, 0.0).sum(1)), 0.0)[:, None]
+    expected = back * total
+    differs = (found - expected)**2 > 2 * math.log(max(among, 3)) * sd**2
+    kept = np.where(differs, np.where(found < 1.5 * sd, 0.0, found), expected)
+    known = (total > 2 * sd) & (kept.sum(1, keepdims=True) > 0)
+    out: np.ndarray = np.where(known, np.maximum(kept, 0.0), 0.0)
     return out
-
-
-def lifted(told: np.ndarray, fine: np.ndarray, coarse: np.ndarray, *, most: float) -> np.ndarray:
-    """(n, K, size): shares `told` each of K things, made as much likelier as `fine` (n, size) is than `coarse` (n, size).
-
-    told (n, K, size) or (1, K, size), for counts too few to be taken in every context. A code is made at most `most` times likelier.
-    """
-    ratio = np.clip((fine + 1e-3) / (coarse + 1e-3), 1e-2, most)
-    out = told * ratio[:, None, :]
-    scaled: np.ndarray = out / np.maximum(out.sum(2, keepdims=True), 1e-12)
-    return scaled

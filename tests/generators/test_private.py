@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from opacus.accountants import RDPAccountant
 from opacus.grad_sample import GradSampleModule
 from scipy.stats import norm
 from shop_logs import shop_log
 
 import generators
+import simulator
 from eventlog import EventLog, InputError
 from generators.clock import private_days
 from generators.codec import Codec
@@ -19,6 +22,7 @@ from generators.models.markov import Markov
 from generators.models.vae import Vae
 from generators.network import open_fields
 from generators.privacy import Census, Ledger, epsilon_of, noise_for, prv_epsilon_of
+from generators.private_counts import Tables, backed_off
 from generators.private_training import optimizer_of, user_losses
 
 SMALL = {"width": 24, "latent": 6, "private_epochs": 2, "batch_users": 32, "private_rows": 16}
@@ -176,3 +180,57 @@ def test_the_span_is_found_where_no_single_day_is_shared_by_many(days: int) -> N
     assert abs(high - (first + days - 1)) <= 0.05 * days
     with_few = Census(n_users=10, rng=ledger.rng(2), min_users=5, ledger=ledger, plan=30.0)
     assert private_days(with_few, np.arange(10), np.full(10, first))[0] != first  # ten users are not heard
+
+
+@given(st.integers(0, 2**31), st.booleans(), st.floats(0.2, 20.0))
+@settings(deadline=None, max_examples=30)
+def test_a_user_moves_a_table_by_no_more_than_the_clip(seed: int, votes: bool, clip: float) -> None:
+    rng = np.random.default_rng(seed)
+    n, size = 400, 60
+    user, cell, weight = rng.integers(0, 12, n), rng.integers(0, size, n), rng.exponential(3.0, n)
+
+    def table(rows: np.ndarray) -> np.ndarray:
+        tables = Tables(Ledger.open(2.0, 1e-3, 100, noise_seed=5), {"t": 1.0}, clip=clip)
+        counts, noise = tables.counts("t", user[rows], cell[rows], size, context=10 if votes else 0, votes=votes, weight=weight[rows])
+        assert noise > 0.5 * clip
+        return counts
+
+    with_all, without = table(np.ones(n, dtype=bool)), table(user != 3)  # the same noise in both
+    assert np.linalg.norm(with_all - without) <= clip * (1 + 1e-9)
+
+
+def test_what_does_not_stand_out_of_the_noise_is_what_the_coarser_context_says() -> None:
+    rng = np.random.default_rng(2)
+    base = np.array([0.6, 0.3, 0.1])
+    plain = np.tile(base * 1000, (50, 1))
+    found = backed_off(plain + rng.normal(0, 20, plain.shape), [50], base, noise=20.0)
+    assert np.abs(found - base).max() < 0.01, "fifty contexts that are alike stay alike"
+    plain[7] = [100, 300, 600]
+    found = backed_off(plain + rng.normal(0, 20, plain.shape), [50], base, noise=20.0)
+    assert found[7] == pytest.approx([0.1, 0.3, 0.6], abs=0.06), "and one that is not is seen"
+
+
+def test_with_a_large_budget_markov_does_what_the_log_does_as_often() -> None:
+    log = simulator.simulate("shop", users=700, days=25, seed=3)
+    log = EventLog(events=log.events, items=log.items, users=log.users, labels=log.labels, manifest=log.manifest)
+    model = generators.fit(log, model="markov", epsilon=100.0, public=["items", "category", "brand", "event"], seed=1, noise_seed=2)
+    twin = model.sample(700, seed=1)
+    assert len(twin) == pytest.approx(len(log), rel=0.3)
+    for event, within in (("view_item", 0.1), ("search", 0.4), ("add_to_cart", 0.5), ("purchase", 0.7)):
+        real, made = (float((x.events["event"].astype(str) == event).mean()) for x in (log, twin))
+        assert made == pytest.approx(real, rel=within), event
+
+
+def test_markov_repeats_no_step_between_items_that_one_user_alone_made(log: EventLog) -> None:
+    model = generators.fit(log, model="markov", seed=1)
+    assert isinstance(model, Markov)
+    steps = encode(log, model.codec_)
+    item = steps.target[:, steps.names.index("item")].numpy()
+    fresh = item >= 0
+    owner = np.repeat(np.arange(len(steps)), steps.lengths())[fresh]
+    pairs = {}
+    for user, before, after in zip(owner, steps.features[fresh, 6].numpy(), item[fresh], strict=True):
+        pairs.setdefault((before, after), set()).add(user)
+    kept = model.tables_["successor"]
+    found = [(b, a) for b in range(len(kept)) for a in kept[b][kept[b] > 0]]
+    assert found and all(len(pairs[pair]) > 1 for pair in found)
