@@ -7,6 +7,7 @@ RecBole: tab-separated, header `name:type` with type token or float, timestamps 
 from __future__ import annotations
 
 import gzip
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,8 +66,13 @@ def _jsonl(log: EventLog, path: Path) -> None:
         for start in range(0, table.num_rows, 100_000):
             chunk = table.slice(start, 100_000).to_pandas(types_mapper=pd.ArrowDtype)
             numbers = chunk.select_dtypes("number").abs()
-            tiny = bool(((numbers > 0) & (numbers < 1e-3)).to_numpy(dtype=bool, na_value=False).any())  # ten decimals would not hold them
-            text = chunk.to_json(orient="records", lines=True, force_ascii=False, double_precision=15 if tiny else 10)
+            tiny = bool(((numbers > 0) & (numbers < 1e-3)).to_numpy(dtype=bool, na_value=False).any())
+            if tiny:  # pandas writes a fixed number of decimals, which would not hold them
+                rows = table.slice(start, 100_000).to_pylist()
+                lines = (json.dumps({k: None if v != v else v for k, v in row.items()}, ensure_ascii=False) for row in rows)
+                text = "".join(f"{line}\n" for line in lines)
+            else:
+                text = chunk.to_json(orient="records", lines=True, force_ascii=False)
             stream.write(text.encode())
 
 

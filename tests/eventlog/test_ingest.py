@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from eventlog import EventLog, InputError, UnknownNameError, ingest
@@ -61,6 +61,7 @@ FILES = [("csv", "x.csv"), ("csv", "x.csv.gz"), ("jsonl", "x.jsonl"), ("parquet"
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(ROW, min_size=1, max_size=30), st.sampled_from(FILES))
+@example([("a", 662_688_000_000, "view_item", None, 4.0227432726602265e-15, None, None)], ("jsonl", "x.jsonl"))
 def test_export_then_import_gives_the_same_log(rows: list[tuple], target: tuple[str, str]) -> None:
     frame = pd.DataFrame(rows, columns=["user_id", "timestamp", "event", "item_id", "price", "quantity", "note"])
     frame["timestamp"] = pd.to_datetime(frame["timestamp"], unit="ms", utc=True)
