@@ -17,6 +17,7 @@ import numpy as np
 
 from eventlog import EventLog, InputError
 
+from .boosted import out_of_fold
 from .flat import Flat, together
 from .intervals import Rate, auc, residual, wilson
 
@@ -138,17 +139,9 @@ def _signs(users: Flat, synthetic: Flat, reference: Flat) -> list[np.ndarray]:
 
 def _learnt(inside: np.ndarray, outside: np.ndarray, *, rng: np.random.Generator, folds: int = 5) -> tuple[np.ndarray, np.ndarray]:
     """Scores (n_inside,) and (n_outside,) from signs (n, k): a boosted classifier's, each user by one that did not see them."""
-    import lightgbm
-
     x, y = np.concatenate([inside, outside]), np.repeat([1, 0], [len(inside), len(outside)])
     fold = np.concatenate([rng.permutation(len(side)) % folds for side in (inside, outside)])
-    score = np.empty(len(x))
-    settings = {"objective": "binary", "num_leaves": 7, "learning_rate": 0.05, "min_data_in_leaf": max(5, len(x) // 50), "num_threads": 1,
-                "deterministic": True, "force_row_wise": True, "seed": 1, "verbosity": -1, "is_unbalance": True}
-    for k in range(folds):
-        held = fold == k
-        model = lightgbm.train(settings, lightgbm.Dataset(x[~held], y[~held]), num_boost_round=60)
-        score[held] = model.predict(x[held], num_threads=1)
+    score, _ = out_of_fold(x, y, fold, num_leaves=7, learning_rate=0.05, min_data_in_leaf=max(5, len(x) // 50), seed=1, is_unbalance=True)
     return score[y == 1], score[y == 0]
 
 

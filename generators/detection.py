@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .boosted import out_of_fold
 from .flat import DAY_MS, HOUR_MS, Flat, ngrams
 
 MAX_USERS = 4_000  # per side: an AUC is settled long before
@@ -42,21 +43,11 @@ def told_apart(a: Flat, b: Flat, *, seed: int, folds: int = 3) -> tuple[float, l
     a, b = a.sample(n, rng), b.sample(n, rng)
     names, x = features(a, b)  # x: (2n, f)
     y = np.repeat([0, 1], n)
-    import lightgbm
-
     # Both sides of one fold position are held out together, so that a user and an exact copy of it, where they stand
     # at the same position, never straddle a fold.
     fold = np.tile(rng.permutation(n) % folds, 2)
-    score, gain = np.empty(2 * n), np.zeros(len(names))
-    settings = {
-        "objective": "binary", "num_leaves": 15, "learning_rate": 0.1, "min_data_in_leaf": max(5, n // 100), "feature_fraction": 0.5,
-        "num_threads": 1, "deterministic": True, "force_row_wise": True, "seed": int(rng.integers(2**31)), "verbosity": -1, "max_bin": 63,
-    }
-    for k in range(folds):
-        held = fold == k
-        model = lightgbm.train(settings, lightgbm.Dataset(x[~held], y[~held]), num_boost_round=60)
-        score[held] = model.predict(x[held], num_threads=1)
-        gain += model.feature_importance("gain")
+    score, gain = out_of_fold(x, y, fold, num_leaves=15, learning_rate=0.1, min_data_in_leaf=max(5, n // 100), feature_fraction=0.5,
+                              seed=int(rng.integers(2**31)), max_bin=63)
     auc = float(np.mean([_auc(score[(fold == k) & (y == 1)], score[(fold == k) & (y == 0)]) for k in range(folds)]))
     found = []
     for j in np.argsort(-gain, kind="stable"):
