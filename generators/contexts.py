@@ -56,6 +56,14 @@ def size_of(codec: Codec, static: torch.Tensor) -> torch.Tensor:
     return torch.from_numpy(level)[static[:, list(codec.statics).index(LENGTH)]]
 
 
+def index_of(levels: Levels) -> tuple[torch.Tensor, int]:
+    """(n,) number of the context that `levels` make, the last level running fastest, and how many contexts there are."""
+    at, contexts = torch.zeros_like(levels[0][0]), 1
+    for level, width in levels:
+        at, contexts = at * width + level, contexts * width
+    return at, contexts
+
+
 def purchases(codec: Codec) -> torch.Tensor:
     """(n_events + 2,) bool: is the event before (code + 1, 0 = start) a purchase?"""
     return torch.tensor([False, False] + [codec.roles[e] == "purchase" for e in codec.events.values])

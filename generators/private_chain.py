@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from .codec import ARRIVAL, INTENT, LENGTH, MARKS, STAY, Codec
-from .contexts import SIZES, Level, Levels, Seen
+from .contexts import SIZES, Level, Levels, Seen, index_of
 from .private_counts import Tables, backed_off
 from .tracker import EVENT_COLUMN, least_rows
 
@@ -149,9 +149,7 @@ class PrivateChain:
     def _count(self, table: str, name: str, code: torch.Tensor, asked: torch.Tensor, levels: Levels, *, votes: bool = False
                ) -> tuple[np.ndarray, float]:
         """(contexts * size,) counts of `code` (n,) within the contexts of `levels`, over the rows `asked` (n,), and their noise."""
-        size, at, n = self.codec.fields()[name], torch.zeros_like(code), 1
-        for level, width in levels:
-            at, n = at * width + level, n * width
+        size, (at, n) = self.codec.fields()[name], index_of(levels)
         rows = asked.numpy()
         cell = (at * size + code).numpy()[rows]
         if votes:

@@ -27,7 +27,7 @@ from numba import njit
 
 from generators.base import check_ranges
 from generators.codec import ARRIVAL, INTENT, LENGTH, MARKS, STAY, Codec
-from generators.contexts import Levels, Seen, context, order_level, purchases, seen_before, size_of
+from generators.contexts import Levels, Seen, context, index_of, order_level, purchases, seen_before, size_of
 from generators.encoding import Steps
 from generators.privacy import Ledger
 from generators.private_chain import PrivateChain, weights
@@ -76,9 +76,7 @@ class Markov(SequenceGenerator):
 
     def _exact(self, name: str, code: torch.Tensor, levels: Levels) -> np.ndarray:
         """(contexts, size) shares of a field's codes (n,) in each context."""
-        size, at, n = self.codec_.fields()[name], torch.zeros_like(code), 1
-        for level, width in levels:
-            at, n = at * width + level, n * width
+        size, (at, n) = self.codec_.fields()[name], index_of(levels)
         counts = np.bincount((at * size + code)[code >= 0].numpy(), minlength=n * size)
         return backed_off(counts, [w for _, w in levels], np.full(size, 1 / size), strength=self.strength, noise=0.0)
 
@@ -185,12 +183,9 @@ class Chain:
     def logits(self, name: str, rows: np.ndarray) -> np.ndarray:
         """See RowModel."""
         index = torch.from_numpy(rows)
-        at = torch.zeros(len(index), dtype=torch.int64)
         told = (self.features, self.event, self.breaks, self.intent, self.level, self.size)
         levels = context(self.codec, name, Seen(*(told if len(rows) == len(self.event) else (x.index_select(0, index) for x in told))))
-        for level, width in levels:
-            at = at * width + level
-        logits = self.log[name][at]
+        logits = self.log[name][index_of(levels)[0]]
         if name == "gap":
             hour, day = self.features[index, -3], self.features[index, -2]
             logits = logits + self.cycle[torch.where(hour > 0, (day - 1) * 24 + hour, 0)]
