@@ -90,7 +90,7 @@ def encode(log: EventLog, codec: Codec, *, max_rows: int | None = None, private:
     shared: dict[str, set[str]] = {n: set() if private else _shared(log.events[n], log.events["user_id"]) for n in codec.ids}
     starts = _starts(user)
     counts = np.diff(np.append(starts, len(user)))
-    time = _ms(events)
+    time = events["timestamp"].astype("datetime64[ms, UTC]").astype("int64").to_numpy()
     gap, breaks = gaps_and_breaks(events, user, time)
     category = category_codes(codec.categories, events)
     item = item_codes(codec.items, events, category)
@@ -102,7 +102,7 @@ def encode(log: EventLog, codec: Codec, *, max_rows: int | None = None, private:
     last = last_sessions(user, time, breaks)
     static = _static(codec, log, events, user, time, starts, marks, about, last)
     values, resolved = _values(codec, events, user, static)
-    rest = _rest(codec, log, events, user, item, shared)
+    rest = _rest(codec, log, events, user, time, item, shared)
     order = _local(events["order_id"], user) if "order_id" in events else np.full(len(events), -1)
     row = np.column_stack([
         np.maximum(codec.clock.encode(gap, breaks), 0), codec.events.encode(events["event"]), np.zeros((len(user), 1), dtype=np.int64),
@@ -184,10 +184,6 @@ def initial_values(codec: Codec, static: np.ndarray) -> np.ndarray:
         if name in codec.statics and codec.statics[name].size == codec.values[name].size:
             out[:, k] = static[:, names.index(name)]
     return out
-
-
-def _ms(events: pd.DataFrame) -> np.ndarray:
-    return events["timestamp"].astype("datetime64[ms, UTC]").astype("int64").to_numpy()  # type: ignore[no-any-return]
 
 
 def _starts(user: np.ndarray) -> np.ndarray:
@@ -274,14 +270,15 @@ def _shared(column: pd.Series, user: pd.Series) -> set[str]:
     return set(counts.index[counts > 1])
 
 
-def _rest(codec: Codec, log: EventLog, events: pd.DataFrame, user: np.ndarray, item: np.ndarray, shared: dict[str, set[str]]) -> np.ndarray:
+def _rest(codec: Codec, log: EventLog, events: pd.DataFrame, user: np.ndarray, time: np.ndarray, item: np.ndarray,
+          shared: dict[str, set[str]]) -> np.ndarray:
     """(n, n_rest) codes of ids, numbers, price and labels."""
     columns = []
     for name in codec.rest_fields:
         if name in codec.ids:
             columns.append(_relation(events[name], user, shared[name]) if name in events else np.zeros(len(user), dtype=np.int64))
         elif name == "price":
-            ratio, plain = split_price(codec.price_on(item, _ms(events)), events["price"].to_numpy(dtype=np.float64, na_value=np.nan))
+            ratio, plain = split_price(codec.price_on(item, time), events["price"].to_numpy(dtype=np.float64, na_value=np.nan))
             code = codec.bins["price_ratio"].encode(ratio)
             as_is = codec.bins["price"].encode(plain)
             columns.append(np.where(as_is > 0, as_is + codec.bins["price_ratio"].size - 1, code))

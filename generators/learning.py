@@ -51,12 +51,8 @@ def census_plan(log: EventLog, public: frozenset[str]) -> float:
     return questions + needs + statics + 2.0 + 0.5 * fields  # their marginals
 
 
-def learn(
-    log: EventLog, census: Census, *, public: frozenset[str] = frozenset(), intervals: int = 32, max_rows: int = 1024,
-    plan_last: bool = True,
-) -> Codec:
-    """Learn a codec from `log` through `census`; masks are added by encoding.learn_masks. `plan_last`: each user's last session is
-    planned from the start (see Codec.plans_last); never under a budget.
+def learn(log: EventLog, census: Census, *, public: frozenset[str] = frozenset(), intervals: int = 32, max_rows: int = 1024) -> Codec:
+    """Learn a codec from `log` through `census`; masks are added by encoding.learn_masks.
 
     Raises InputError where the log has too few users or no event that enough users have.
     """
@@ -79,15 +75,14 @@ def learn(
         events=names, roles=roles_of(names.values, log.manifest.get("roles")), categories=categories, items=items, clock=clock,
         max_rows=max_rows, flags={n: column in events for n, column in FLAGS.items()},
         carried=_carried(log, names), private=census.private)
-    fine = intervals if census.private or not plan_last else int(np.clip(census.n_users // USERS_OF_BIN, 8, 2 * intervals))
+    fine = intervals if census.private else int(np.clip(census.n_users // USERS_OF_BIN, 8, 2 * intervals))
     codec.statics[ARRIVAL] = _arrival(census, clock, user, time, fine)
     codec.statics[STAY] = _stay(census, clock, user, time, fine)
     codec.statics[LENGTH] = _length(census, user, fine, max_rows)
-    if plan_last and not census.private:
-        _learn_last(codec, census, user, time, breaks, intervals)
     if not census.private:
+        _learn_last(codec, census, user, time, breaks, intervals)
         codec.longest = longest_session(census, user, time, breaks)
-    _learn_columns(codec, log, census, user, public, intervals)
+    _learn_columns(codec, log, census, user, time, public, intervals)
     _learn_users(codec, log, census, user, time, public)
     _learn_labels(codec, log, census, user)
     intent = session_intents(codec, log, events, user, breaks)
@@ -220,7 +215,9 @@ def _laid_out(
     return items
 
 
-def _learn_columns(codec: Codec, log: EventLog, census: Census, user: np.ndarray, public: frozenset[str], intervals: int) -> None:
+def _learn_columns(
+    codec: Codec, log: EventLog, census: Census, user: np.ndarray, time: np.ndarray, public: frozenset[str], intervals: int
+) -> None:
     events = log.events
     items = item_codes(codec.items, events, category_codes(codec.categories, events))
     for name in map(str, events.columns):
@@ -238,7 +235,6 @@ def _learn_columns(codec: Codec, log: EventLog, census: Census, user: np.ndarray
             _learn_categorical(codec, census, name, column, user, items, public)
     if "price" in events:
         paid = events["price"].to_numpy(dtype=np.float64, na_value=np.nan)
-        time = events["timestamp"].astype("datetime64[ms, UTC]").astype("int64").to_numpy()
         if not census.private:
             learn_prices(codec, user, items, time, paid, min_users=census.min_users)
         ratio, plain = split_price(codec.price_on(items, time), paid)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ import torch
 from eventlog import EventLog
 from eventlog.errors import InputError, WorkError
 
-from .base import Generator
+from .base import Generator, check_ranges
 from .codec import Codec
 from .conditions import Accept, accept_where, given, label_of, marked, mix
 from .decoding import decode
@@ -44,11 +44,8 @@ def _stream(*key: int) -> torch.Generator:
 class SequenceGenerator(Generator):
     """A generator over mixed rows. `min_users`: a value that fewer users have is not kept (without epsilon; with it, noise decides)."""
 
-    plans_last: ClassVar[bool] = True  # do its gaps look at the rows and time left, so that a planned last session can be kept to?
-
     def __init__(self, *, min_users: int = 5, intervals: int = 32, max_rows: int = 1024) -> None:
-        if min_users < 1 or intervals < 2 or max_rows < 2:
-            raise InputError(f"min_users = {min_users}, intervals = {intervals}, max_rows = {max_rows}: they must be at least 1, 2 and 2.")
+        check_ranges(min_users=(min_users, 1, 1e9), intervals=(intervals, 2, 1e9), max_rows=(max_rows, 2, 1e9))
         self.min_users, self.intervals, self.max_rows = min_users, intervals, max_rows
 
     @abstractmethod
@@ -80,8 +77,7 @@ class SequenceGenerator(Generator):
         declared = check_public(log, public)
         census = Census(n_users=n_users, rng=ledger.rng(1), min_users=self.min_users, ledger=ledger,
                         plan=census_plan(log, declared))
-        self.codec_: Codec = learn(log, census, public=declared, intervals=self.intervals, max_rows=self.max_rows,
-                                    plan_last=self.plans_last)
+        self.codec_: Codec = learn(log, census, public=declared, intervals=self.intervals, max_rows=self.max_rows)
         private = epsilon is not None
         self.codec_.needs = learn_needs(log, self.codec_, census)
         steps = encode(log, self.codec_, max_rows=self._rows_of_a_user(private), private=private)
