@@ -67,9 +67,8 @@ class PoolLikeness(NamedTuple):
     topics: Likeness      # K places where categories are looked for
 
 
-def pool_likeness(codec: Codec) -> PoolLikeness | None:
-    """Of `codec`; None where nothing is known of its items."""
-    topics = likenesses(codec).get("category")
+def pool_likeness(codec: Codec, topics: Likeness | None) -> PoolLikeness | None:
+    """Of `codec`, whose categories are like `topics`; None where nothing is known of its items."""
     names = [n for n in (*codec.items.levels, PRICE_LEVEL) if n != PRICE_LEVEL or np.isfinite(codec.items.price).any()]
     if codec.private or topics is None or not names:
         return None

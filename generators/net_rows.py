@@ -27,7 +27,8 @@ class NetRows:
         self.codec, self.net, self.latents = codec, net, latents
         # The weights themselves: calling a module costs as much as its product where few users are left.
         self.heads = {n: (net.heads[key_of(n)].weight, net.heads[key_of(n)].bias) for n in net.sizes if key_of(n) in net.heads}
-        self.likes, self.pool_likes = likenesses(codec), pool_likeness(codec)
+        self.likes = likenesses(codec)
+        self.pool_likes = pool_likeness(codec, self.likes.get("category"))
         self.told = {n: _array(net.chosen[key_of(n)].weight) for n in net.sizes if key_of(n) in net.chosen}
         self.clock, self.clock_offset = _array(net.embed_clock.weight), net.clock_offset.numpy()
         self.norm = net.norm.weight.detach(), net.norm.bias.detach()

@@ -171,7 +171,7 @@ class RowNet(nn.Module):
         likes = likenesses(codec)
         self.likes = {n: LikenessTensors(like) for n, like in likes.items()}
         more = {n: len(like.columns) for n, like in likes.items()}
-        pool = pool_likeness(codec)
+        pool = pool_likeness(codec, likes.get("category"))
         self.pool_likes = None if pool is None else PoolTensors(pool)
         if pool is not None:
             more["pick"] = pool.weights + len(pool.topics.columns)

@@ -155,7 +155,7 @@ def test_compiled_likeness_is_that_of_training(log: EventLog, vae: Vae) -> None:
         made = add_likeness(logits.numpy(), rows, steps.features.numpy(), static.numpy(), like)
         torch.testing.assert_close(torch.from_numpy(made), whole)
         assert (whole != logits[:, :size]).any()
-    like = pool_likeness(vae.codec_)
+    like = pool_likeness(vae.codec_, found["category"])
     assert like is not None
     logits = torch.randn((len(rows), PICKS + like.weights + len(like.topics.columns)), generator=torch.Generator().manual_seed(0))
     whole = PoolTensors(like).added(logits, steps.known[rows], steps.features[rows], static[rows])
