@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import NoReturn, TypeVar
 
 from .errors import ShopError
+from .files import FULL
 
 T = TypeVar("T")
 # The disk is full, a quota or a limit is reached, or one may not write there: nothing that a traceback would explain.
-STORAGE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM})
+STORAGE = FULL | {errno.EROFS, errno.EACCES, errno.EPERM}
 LARGEST_SEED = 2**40
 speaker = ""  # who speaks, where several processes share one console
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from .fidelity import ks
 from .flat import HOUR_MS, Flat
 
 MAX_LEVELS = 50      # a categorical with more values tells nothing in a contingency table of a few thousand rows
@@ -53,9 +54,7 @@ def _alike(x: np.ndarray, y: np.ndarray, coded: bool) -> float | None:
     if coded:
         width = int(max(x.max(), y.max())) + 1
         return 1 - float(np.abs(np.bincount(x, minlength=width) / len(x) - np.bincount(y, minlength=width) / len(y)).sum()) / 2
-    x, y = np.sort(x), np.sort(y)
-    at = np.concatenate([x, y])
-    return 1 - float(np.abs(np.searchsorted(x, at, side="right") / len(x) - np.searchsorted(y, at, side="right") / len(y)).max())
+    return 1 - ks(x, y)
 
 
 def _frame(flat: Flat, categorical: list[str], numbers: list[str], rng: np.random.Generator, rows: int) -> pd.DataFrame:

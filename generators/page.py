@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape as escape_html
 from typing import Any
 
-from .plots import Picture
+from .plots import Picture, printable
 
 STYLE = """
 :root { --ink:#1c2430; --soft:#5b6675; --line:#d9dee5; --wash:#f5f7f9; --pass:#1d7a46; --fail:#a11d33; --open:#8a6100 }
@@ -57,8 +57,8 @@ summary { cursor:pointer; color:var(--soft) }
 
 
 def escape(text: str) -> str:
-    """`text` for the page: no markup, and no control characters, which can turn the direction of what stands beside them."""
-    return escape_html("".join(c if c.isprintable() else " " for c in text))
+    """`text` for the page: printable, and no markup."""
+    return escape_html(printable(text))
 
 
 SIGNS = {"pass": "✓ pass", "fail": "✗ fail", "unsettled": "? unsettled", "unproved": "✗ not proved", "not run": "– not run"}

@@ -105,9 +105,14 @@ def _bars(ax: Any, names: list[str], a: np.ndarray, b: np.ndarray) -> None:
     ax.set_yticks(at, [_short(n) for n in names], fontsize=7)
 
 
+def printable(text: str) -> str:
+    """`text` on one line, without control characters, which can turn the direction of what stands beside them."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
 def _short(name: str) -> str:
-    """A name as a label has room for it: one line, no control characters."""
-    name = "".join(c if c.isprintable() else " " for c in name)
+    """A printable name as a label has room for it."""
+    name = printable(name)
     return name if len(name) <= 22 else name[:21] + "…"
 
 
