@@ -130,7 +130,7 @@ def private_days(census: Census, user: np.ndarray, day: np.ndarray) -> tuple[int
     which enough users are heard hold the span; where these are not days, its ends are looked for in even cells. A log of few
     users over a long time has no day that many share. 2000-01-03 stands where nothing is heard.
     """
-    voter, vote = census.draw(user, day, per_user=1)
+    voter, vote = census.draw("day of the span", user, day, per_user=1)
     periods = np.array(PERIODS)
     shift, base = 1 << 32, 1 << 31  # a period's number, which may be negative, beside its length
     value = np.concatenate([k * shift + base + (vote >> p) for k, p in enumerate(periods)])

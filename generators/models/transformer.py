@@ -44,7 +44,7 @@ class Transformer(Vae):
         self.prior_ = {}
         if ledger.epsilon is not None:
             plan = [(sampling_rate(self.plan, ledger.users), private_steps(self.plan, ledger.users))]
-            train_privately(self.net_, self.codec_, steps, self.plan, seed=seed, sigma=noise_left(ledger, plan), ledger=ledger,
+            train_privately(self.net_, self.codec_, steps, self.plan, sigma=noise_left(ledger, plan), ledger=ledger,
                             what="transformer")
         else:
             train(self.net_, self.codec_, steps, self.plan, seed=seed)
