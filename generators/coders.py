@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -41,14 +41,16 @@ class Values:
         return len(self.values) + 1
 
     @classmethod
-    def fit(cls, census: Census, what: str, user: np.ndarray, values: pd.Series, *, per_user: int, public: bool = False) -> Self:
-        """Keep what enough users have; where `public`, everything."""
+    def fit(
+        cls, census: Census, what: str, user: np.ndarray, values: pd.Series, *, per_user: int,
+        public: Sequence[str] | None = None,
+    ) -> Self:
+        """Keep what enough users have; under a budget the list `public`, where one is declared."""
+        if census.private and public is not None:
+            return cls(list(public))
         codes, names = string_codes(values)
         present = codes >= 0
-        if public:
-            kept = np.arange(len(names))
-        else:
-            kept, _ = census.popular(f"values of {what}", user[present], codes[present], per_user=per_user)
+        kept, _ = census.popular(f"values of {what}", user[present], codes[present], per_user=per_user)
         return cls([str(names[i]) for i in kept])
 
     def encode(self, values: pd.Series) -> np.ndarray:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -113,11 +113,11 @@ class Ledger:
         """Epsilon of everything so far, composed, at the ledger's delta."""
         return self.pure + epsilon_of(self.history, self.delta - self.delta_thresholds)
 
-    def statement(self, public: list[str], assumed: list[str]) -> dict[str, Any]:
-        """The privacy statement of the manifest."""
+    def statement(self, public: Mapping[str, str], assumed: list[str]) -> dict[str, Any]:
+        """The privacy statement of the manifest; `public`: what was declared, and where each list is from."""
         if self.epsilon is None:
             return {"proved": "none", "statement": NO_PROOF, "epsilon": None, "delta": None, "unit": "user", "ledger": [],
-                    "public": public}
+                    "public": sorted(public)}
         seeded = self.noise_seed is not None
         noise = NOISE_OF_SEED if seeded else NOISE_OF_SYSTEM
         return {
@@ -127,7 +127,7 @@ class Ledger:
             "noise_source": "seed" if seeded else "system",
             "ledger": self.entries,
             "composition": "the entries compose to epsilon_spent; their own epsilons do not add up",
-            "public": public, "assumed_public": assumed, "caveats": [VOID] if seeded else [],
+            "public": sorted(public), "public_lists": dict(public), "assumed_public": assumed, "caveats": [VOID] if seeded else [],
             "statement": f"({self.epsilon:g}, {self.delta:.3g})-differential privacy for every user, given what is "
             f"listed as public{'; ' + VOID[0].lower() + VOID[1:] if seeded else '.'}",
         }

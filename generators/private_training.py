@@ -63,20 +63,29 @@ def optimizer_of(
         def add_noise(self) -> None:
             for p in self.params:
                 _check_processed_flag(p.summed_grad)
-                p.grad = noisy_sum(p.summed_grad, sd=sigma * clip, noise=noise).view_as(p)
+            noisy = noisy_sums([p.summed_grad for p in self.params], sd=sigma * clip, noise=noise)
+            for p, gradient in zip(self.params, noisy, strict=True):
+                p.grad = gradient.view_as(p)
                 _mark_as_processed(p.summed_grad)
 
     adam = torch.optim.Adam(net.parameters(), lr=rate, betas=(0.9, 0.98))
     return Noisy(adam, noise_multiplier=sigma, max_grad_norm=clip * (1 - MARGIN), expected_batch_size=expected, loss_reduction="mean")
 
 
-def noisy_sum(total: torch.Tensor, *, sd: float, noise: np.random.Generator) -> torch.Tensor:
-    """Return `total` (any shape, float32) with Gaussian noise of standard deviation `sd`, rounded to a grid; `sd` = 0: as it is."""
+def noisy_sums(totals: list[torch.Tensor], *, sd: float, noise: np.random.Generator) -> list[torch.Tensor]:
+    """Return the sums of a step (one tensor a parameter) with Gaussian noise of standard deviation `sd`, on a grid.
+
+    This is the one place where noise is added in training; `sd` = 0 leaves the sums as they are.
+    """
     if sd == 0:
-        return total
+        return totals
     grid = 2.0 ** (math.floor(math.log2(sd)) - GRID_BITS)
-    drawn = torch.from_numpy(noise.standard_normal(tuple(total.shape), dtype=np.float32))
-    return torch.round((total + sd * drawn) / grid) * grid
+
+    def noisy(total: torch.Tensor) -> torch.Tensor:
+        drawn = torch.from_numpy(noise.standard_normal(tuple(total.shape), dtype=np.float32))
+        return torch.round((total + sd * drawn) / grid) * grid
+
+    return [noisy(total) for total in totals]
 
 
 def train_privately(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,12 +20,13 @@ from .codec import Codec
 from .conditions import Accept, accept_where, given, label_of, marked, mix
 from .decoding import decode
 from .encoding import Steps, encode
-from .learning import census_plan, check_public, learn
+from .learning import census_plan, learn
 from .privacy import Census, Ledger
+from .public import Public
 from .sampling import RowModel, Sampled, joined, sample_rows
 from .validity import learn_cart_needs, learn_masks, learn_needs, learn_pace
 
-ASSUMED_PUBLIC = ["names and types of columns", "event roles", "currency", "label kinds (the value learnt is 1)",
+ASSUMED_PUBLIC = ["names and types of columns", "what an event name stands for (its role)", "currency",
                   "settings of the generator"]
 CHUNK = 4_096  # users who are sampled at a time
 PILOT = 400    # users of either kind from whom a rate is set
@@ -61,22 +61,19 @@ class SequenceGenerator(Generator):
         return self.max_rows
 
     def fit(
-        self, log: EventLog, *, seed: int, epsilon: float | None = None, delta: float | None = None, public: Sequence[str] = (),
-        noise_seed: int | None = None,
+        self, log: EventLog, *, seed: int, epsilon: float | None = None, delta: float | None = None,
+        public: Sequence[str] | Mapping[str, Any] = (), noise_seed: int | None = None,
     ) -> None:
         """See Generator.fit."""
         if epsilon is not None and not self.supports_epsilon:
             raise InputError(f"The generator {self._name()!r} cannot be fitted with epsilon; choose one that can (markov, vae, gan).")
         if len(log) == 0:
             raise InputError("The log has no events; there is nothing to learn from.")
-        users = log.events["user_id"].astype("category")
-        if len(users.cat.categories) > users.nunique():  # those who were cut out of the log, or never came, are none of its users
-            log = replace(log, events=log.events.assign(user_id=users.cat.remove_unused_categories()))
-        n_users = int(log.events["user_id"].nunique())
-        ledger = Ledger.open(epsilon, delta, n_users, noise_seed=noise_seed)
-        declared = check_public(log, public)
-        census = Census(n_users=n_users, rng=ledger.rng(1), min_users=self.min_users, ledger=ledger,
-                        plan=census_plan(log, declared))
+        log = log.ordered()  # the unit is the user: all rows of one stand together
+        ids = log.events["user_id"].cat.categories.astype(str).to_numpy()
+        declared = Public.declared(log, public, private=epsilon is not None)
+        ledger = Ledger.open(epsilon, delta, len(ids), noise_seed=noise_seed)
+        census = Census(n_users=len(ids), min_users=self.min_users, ledger=ledger, plan=census_plan(log), ids=ids)
         self.codec_: Codec = learn(log, census, public=declared, intervals=self.intervals, max_rows=self.max_rows)
         private = epsilon is not None
         self.codec_.needs = learn_needs(log, self.codec_, census)
@@ -86,7 +83,7 @@ class SequenceGenerator(Generator):
         learn_pace(self.codec_, steps, private=private)
         self._learn_marginals(steps, census)
         self._learn(steps, seed=seed, ledger=ledger)
-        self.privacy = ledger.statement(sorted(public), ASSUMED_PUBLIC)
+        self.privacy = ledger.statement(declared.sources, ASSUMED_PUBLIC)
 
     @torch.inference_mode()
     def sample(
