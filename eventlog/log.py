@@ -1,7 +1,8 @@
 """EventLog: one shop's events with what belongs to them, and the log folder it is read from and written to.
 
     mylog/
-      manifest.json         how it was made, rows and sha256 per file, roles of foreign event names, privacy statement
+      manifest.json         how it was made, rows and sha256 per file, roles of foreign event names,
+                            privacy statement, provenance (is a table given, or derived from events?)
       events/part-*.parquet disjoint users; inside a part sorted by user_id, timestamp, input order
       users.parquet  items.parquet  labels.parquet        optional
       truth/*.parquet       simulated logs only; read by oracles and audits, never by a model
@@ -33,6 +34,8 @@ from .schema import COLUMNS, roles_of
 
 SCHEMA_VERSION = 1
 TABLES = ("users", "items", "labels")
+ITEM_COLUMNS = ("item_id", "category", "brand", "price")  # of events, as a given items table lists them
+GIVEN, DERIVED = "given", "derived"
 TIME = "datetime64[ms, UTC]"
 
 
@@ -105,6 +108,29 @@ class EventLog:
         """The instant at which `share` (0..1) of the log's span, in time, has passed."""
         first, last = self.span
         return (first + (last - first) * share).floor("ms")
+
+    def provenance(self, name: str) -> str:
+        """Return "given" if what `name` lists was known before any event was seen, else "derived".
+
+        `name` is "items", "users" or "event" (the list of event names), or a column that a given
+        items table lists (`item_id`, `category`, `brand`, `price`). The manifest says it; where it
+        says nothing, as in logs of older versions, nothing is known to be given.
+        """
+        found = self.manifest.get("provenance")
+        in_items = self.items is not None and name in self.items and name in ITEM_COLUMNS
+        table = "items" if in_items else name
+        return GIVEN if isinstance(found, dict) and found.get(table) == GIVEN else DERIVED
+
+    @property
+    def event_names(self) -> list[str] | None:
+        """All event names that may occur, where that list was given; None where it is derived.
+
+        These are the names that the maker of the log can write, not those that occur in it.
+        """
+        names = self.manifest.get("event_names")
+        if self.provenance("event") != GIVEN or not isinstance(names, list):
+            return None
+        return [str(name) for name in names]
 
     # --- parts of it -----------------------------------------------------------------------------------------------
 
@@ -205,7 +231,10 @@ def read_manifest(path: Path | str) -> dict[str, Any]:
     if not path.is_dir() or not (path / "manifest.json").exists():
         raise InputError(f"{path} is not a log folder (no manifest.json); make one with 'python -m eventlog import {path} --out LOG'.")
     manifest: dict[str, Any] = read_json(path / "manifest.json")
-    for name, part in (("", manifest), ("'roles' in ", manifest.get("roles") if isinstance(manifest, dict) else None)):
+    parts: list[tuple[str, Any]] = [("", manifest)]
+    if isinstance(manifest, dict):
+        parts += [(f"{name!r} in ", manifest.get(name)) for name in ("roles", "provenance")]
+    for name, part in parts:
         if part is not None and not isinstance(part, dict):
             raise InputError(f"{name}{path}/manifest.json is {str(part)[:40]!r}; it must be an object with names and values.")
     if manifest.get("schema_version") != SCHEMA_VERSION:
