@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from eventlog import EventLog
+from eventlog import EventLog, plugins
 from eventlog.errors import InputError, WorkError
 
 from .base import Generator, check_ranges
-from .codec import Codec
+from .codec import MOST_ROWS, Codec
 from .conditions import Accept, accept_where, given, label_of, marked, mix
 from .decoding import decode
 from .encoding import Steps, encode
@@ -45,7 +45,7 @@ class SequenceGenerator(Generator):
     """A generator over mixed rows. `min_users`: a value that fewer users have is not kept (without epsilon; with it, noise decides)."""
 
     def __init__(self, *, min_users: int = 5, intervals: int = 32, max_rows: int = 1024) -> None:
-        check_ranges(min_users=(min_users, 1, 1e9), intervals=(intervals, 2, 1e9), max_rows=(max_rows, 2, 1e9))
+        check_ranges(min_users=(min_users, 1, 1e9), intervals=(intervals, 2, 1e9), max_rows=(max_rows, 2, MOST_ROWS))
         self.min_users, self.intervals, self.max_rows = min_users, intervals, max_rows
 
     @abstractmethod
@@ -170,7 +170,7 @@ class SequenceGenerator(Generator):
             self.field_marginals_[name] = _shares(counts)
 
     def _name(self) -> str:
-        return type(self).__module__.rsplit(".", 1)[-1]
+        return plugins.name_of("generators.models", type(self)) or type(self).__name__
 
     def settings(self) -> dict[str, Any]:
         """See Generator.settings."""

@@ -27,6 +27,7 @@ from generators.models.vae import Vae, check_finite, normal_of, posterior_draws
 from generators.privacy import Ledger
 from generators.private_training import noise_left, optimizer_of, private_steps, sampling_rate, train_privately
 from generators.training import train, train_statics
+from generators.validation import array, weights_of
 
 PENALTY = 10.0       # weight of the gradient penalty, as in Gulrajani et al.
 BETAS = (0.0, 0.9)   # of Adam: no momentum, for the other player moves too (Gulrajani et al., section 4)
@@ -193,9 +194,18 @@ class Gan(Vae):
     def restore(self, arrays: dict[str, np.ndarray], data: dict[str, Any]) -> None:
         """See Generator.restore."""
         super().restore(arrays, data)
+        array(arrays, "maker/0.weight", dtype="float32", shape=(self.players_width, self.latent))  # before one is made so wide
         self.maker_ = self._player(self.latent)
-        self.maker_.load_state_dict({k.removeprefix("maker/"): torch.from_numpy(v) for k, v in arrays.items() if k.startswith("maker/")})
+        self.maker_.load_state_dict(weights_of(arrays, "maker/", self.maker_))
         self.maker_.eval()
+
+    def _prior_of(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """There is none: the generator network takes its place."""
+        return {}
+
+    def _beside_net(self) -> dict[str, list[str]]:
+        """Names of the arrays beside those of the network, by their prefix."""
+        return {"maker/": [f"{k}.{part}" for k in (0, 2, 4) for part in ("weight", "bias")]}
 
 
 def _steepness(critic: nn.Module, true: torch.Tensor, made: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

@@ -17,14 +17,15 @@ from torch import nn
 
 from eventlog.errors import WorkError
 from generators.base import check_ranges
-from generators.codec import Codec
 from generators.encoding import Steps
 from generators.net_rows import NetRows
 from generators.network import Layer, RowNet
 from generators.privacy import Ledger
 from generators.private_training import noise_left, private_steps, sampling_rate, train_privately
+from generators.saved_codec import restored
 from generators.sequence_model import SequenceGenerator
 from generators.training import Plan, batches, latent_of, make_batch, train, train_statics
+from generators.validation import LARGEST_WEIGHT, array, no_others, shares, weights_of
 
 Noise = Callable[[np.ndarray], torch.Tensor]
 
@@ -105,11 +106,36 @@ class Vae(SequenceGenerator):
 
     def restore(self, arrays: dict[str, np.ndarray], data: dict[str, Any]) -> None:
         """See Generator.restore."""
-        self.codec_ = Codec.from_json(data["codec"])
+        self.codec_ = restored(data, max_rows=self.max_rows)
+        self._check_sizes(arrays)
         self.net_ = self._build(0)
-        self.net_.load_state_dict({k.removeprefix("net/"): torch.from_numpy(v) for k, v in arrays.items() if k.startswith("net/")})
-        self.prior_ = {k.removeprefix("prior/"): v for k, v in arrays.items() if k.startswith("prior/")}
+        self.net_.load_state_dict(weights_of(arrays, "net/", self.net_))
         self.net_.eval()
+        self.prior_ = self._prior_of(arrays)
+        no_others([n for n in arrays if not n.startswith("net/")], [f"{p}{n}" for p, names in self._beside_net().items() for n in names])
+
+    def _check_sizes(self, arrays: dict[str, np.ndarray]) -> None:
+        """Raise StateError where settings and codec ask for a larger network than `arrays` fill, before one is built."""
+        codec, width = self.codec_, self.width
+        rows = {"embed": sum(codec.feature_sizes()), "embed_static": sum(codec.static_sizes().values())}
+        shapes = {"net/norm.weight": (width,)} | {f"net/{n}.weight": (size, width) for n, size in rows.items()}
+        shapes |= {"net/from_latent.weight": (width, self.latent)} if self.latent else {}
+        shapes |= {"net/item_head.weight": (codec.items.size, width)} if codec.items.size > 1 else {}
+        shapes |= {f"net/layers.{k}.norm.weight": (width,) for k in range(self.layers)}
+        for name, shape in shapes.items():
+            array(arrays, name, dtype="float32", shape=shape)
+
+    def _beside_net(self) -> dict[str, list[str]]:
+        """Names of the arrays beside those of the network, by their prefix."""
+        return {"prior/": list(self.prior_)}
+
+    def _prior_of(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The mixture of Gaussians in `arrays`."""
+        z, most = self.latent, LARGEST_WEIGHT
+        weight = shares(arrays, "prior/weight", dtype="float32", shape=(None,))
+        return {"weight": weight,
+                "center": array(arrays, "prior/center", dtype="float32", shape=(len(weight), z), low=-most, high=most),
+                "factor": array(arrays, "prior/factor", dtype="float32", shape=(len(weight), z, z), low=-most, high=most)}
 
 
 def check_finite(net: nn.Module) -> None:
