@@ -1,10 +1,10 @@
 """A white-box audit of what is claimed under a budget: two neighbouring logs, one fit, every noisy answer in both worlds.
 
-`replayed` fits a generator on a log and writes down each answer before noise, the noise and what was released; then it fits
-the neighbour and hands out the first world's released answers, so that both worlds go the same way and differ in their
-answers alone. Counts of vocabularies are released as if they were a thousand times higher: the path is then that of a rich
-codec, which a small log never gets under a small budget. By how much each answer moved is held against the bound that the ledger pays for, and an attacker who knows
-both worlds exactly shows a lower bound of epsilon with its confidence.
+`replayed` fits a generator on a log and writes down each answer before noise and what was released; then it fits the
+neighbour and hands out the first world's released answers, so that both worlds go the same way and differ in their answers
+alone. Counts of vocabularies are released as if they were a thousand times higher: the path is then that of a rich codec,
+which a small log never gets under a small budget. By how much each answer moved is held against the bound that the ledger
+pays for, and an attacker who knows both worlds exactly shows a lower bound of epsilon with its confidence.
 """
 
 from __future__ import annotations
