@@ -53,10 +53,12 @@ class EventLog:
     # --- reading and writing -----------------------------------------------------------------------------------
 
     @classmethod
-    def read(cls, path: Path | str, *, truth: bool = True, verify: bool = False) -> Self:
+    def read(cls, path: Path | str, *, truth: bool = True, verify: bool = False) -> EventLog:
         """Read a log folder. `verify` compares each file's checksum with the manifest's.
 
-        Raises InputError where the folder is no log, a file is missing or broken, or a checksum differs.
+        Rows of a user that do not stand together, as in parts that share a user, are put in order
+        (see `ordered`). Raises InputError where the folder is no log, a file is missing or broken,
+        a checksum differs, or rows that must be put in order have no user, time or id of their own.
         """
         path = Path(path)
         manifest = read_manifest(path)
@@ -65,23 +67,76 @@ class EventLog:
         events = pd.DataFrame(_to_pandas(pa.concat_tables([_read(p) for p in _part_paths(path)], promote_options="permissive")))
         tables = {name: _to_pandas(_read(path / f"{name}.parquet")) for name in TABLES if (path / f"{name}.parquet").exists()}
         truths = {p.stem: _to_pandas(_read(p)) for p in sorted((path / "truth").glob("*.parquet"))} if truth else {}
-        return cls(events=events, truth=truths, manifest=manifest, **tables)
+        from .order import stand_together
+
+        log = cls(events=events, truth=truths, manifest=manifest, **tables)
+        try:
+            return log if stand_together(events) else log.ordered()
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
 
     @classmethod
-    def parts(cls, path: Path | str) -> Iterator[Self]:
-        """Yield the log part by part (disjoint users), without truth: memory stays at one part."""
+    def parts(cls, path: Path | str) -> Iterator[EventLog]:
+        """Yield the log part by part (disjoint users), without truth: memory stays at one part.
+
+        Raises InputError at a part that holds a user of an earlier one.
+        """
         path = Path(path)
         manifest = read_manifest(path)
+        seen: list[np.ndarray] = []  # per part, the hashes of its users
         for part in _part_paths(path):
-            yield cls(events=_to_pandas(_read(part)), manifest=manifest)
+            log = cls(events=_to_pandas(_read(part)), manifest=manifest).grouped()
+            users = pd.util.hash_array(log.events["user_id"].astype(str).unique())
+            shared = sum(int(np.isin(users, earlier).sum()) for earlier in seen)
+            if shared:
+                raise InputError(f"{part} holds {shared:,} user(s) of an earlier part; import the "
+                                 "log again, which brings the rows of a user together.")
+            seen.append(users)
+            yield log
 
     def write(self, path: Path | str, *, rows_per_part: int = 2_000_000) -> Path:
-        """Write the log folder, whole or not at all. Returns its path."""
+        """Write the log folder, whole or not at all, and return its path.
+
+        Rows of a user that do not stand together are put in order, with what `ordered` raises.
+        """
+        from .order import stand_together
+
+        log = self if stand_together(self.events) else self.ordered()
         with LogWriter(path) as writer:
-            for start, stop in _part_bounds(self.events, rows_per_part):
-                writer.write_part(self.events.iloc[start:stop])
-            writer.finish(users=self.users, items=self.items, labels=self.labels, truth=self.truth, manifest=self.manifest)
+            for start, stop in _part_bounds(log.events, rows_per_part):
+                writer.write_part(log.events.iloc[start:stop])
+            writer.finish(users=log.users, items=log.items, labels=log.labels, truth=log.truth,
+                          manifest=log.manifest)
         return Path(path)
+
+    # --- the order of rows -----------------------------------------------------------------------
+
+    def ordered(self) -> EventLog:
+        """Return the log with rows by user and time, or itself where they stand so already.
+
+        Rows are sorted by user_id and timestamp; equal timestamps keep their order. The categories
+        of user_id become the users that occur, ascending, so that code `u` is the u-th user; the
+        index becomes 0..n-1. Event ids are kept, and truth/events follows its events. A log without
+        event_id, labels and truth is numbered 0..n-1.
+
+        Raises:
+            InputError: rows have no user_id or timestamp, event ids are missing or occur twice, or
+                labels or truth refer to an event_id that the events lack.
+        """
+        from .order import ordered
+
+        return ordered(self)
+
+    def grouped(self) -> EventLog:
+        """Return the log itself where each user's rows stand together by time, else `ordered`.
+
+        The parts of a log, put together, are grouped and not ordered: their users are disjoint, and
+        each part begins anew. What only needs a user's rows in one run asks for no more, so that
+        rows and event ids stay as they stand in the files. Raises InputError as `ordered` does.
+        """
+        from .order import grouped
+
+        return grouped(self)
 
     # --- questions -----------------------------------------------------------------------------------------------
 
