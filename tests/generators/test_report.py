@@ -14,8 +14,8 @@ from generators import report, report_options, statement
 
 EVIL = '<script>alert("x")</script>&$\\frac{1}{2}$ '
 PRIVACY = {
-    "epsilon": 3.0, "delta": 1e-5, "unit": "user", "public": ["category", "<b>"],
-    "ledger": [{"mechanism": "DP-SGD", "what": "weights", "epsilon": 2.5, "delta": 1e-5, "noise": 1.1},
+    "epsilon": 3.0, "delta": 1e-6, "unit": "user", "noise_source": "system", "public": ["category", "<b>"],
+    "ledger": [{"mechanism": "DP-SGD", "what": "weights", "epsilon": 2.5, "delta": 1e-6, "noise": 1.1},
                {"mechanism": "Laplace", "what": "items | lengths", "epsilon": 0.5, "delta": 0.0}],
 }
 
@@ -68,7 +68,7 @@ def test_the_page_is_escaped_and_stands_alone(built):
     tags = Tags()
     tags.feed(html)
     assert not {"script", "link", "img", "iframe", "object", "i", "foreignObject"} & set(tags.tags)
-    assert tags.tags.count("svg") == 8
+    assert tags.tags.count("svg") == 7
     inner = [link for link in tags.links if not link.startswith("data:image/png;base64,")]
     assert all(link.startswith("#") for link in inner)
     assert len(tags.ids) == len(set(tags.ids))
@@ -82,7 +82,7 @@ def test_the_page_is_escaped_and_stands_alone(built):
 def test_what_is_proved_is_said_with_its_ledger(built):
     tags = Tags()
     tags.feed(html_of(built))
-    assert "ε = 3, δ = 1e-05 per user is claimed" in tags.text
+    assert "ε = 3, δ = 1e-06 per user is claimed" in tags.text
     assert "20.1" in tags.text  # e^3
     for word in ("DP-SGD", "weights", "items | lengths", "Declared public", "category, <b>"):
         assert word in tags.text
@@ -121,7 +121,7 @@ def test_report_json_is_strict_json(built):
 
 
 def test_the_data_card_tells_nothing_of_the_real_log(built):
-    card = report.data_card(built.data)
+    card = built.card
     assert "ε = 3" in card
     assert "DP-SGD" in card
     assert "items \\| lengths" in card
@@ -143,7 +143,7 @@ def test_no_epsilon_no_holdout(logs):
     assert verdicts["Privacy, proved"] == "unproved"
     assert verdicts["Privacy, attacked"] == "unsettled"
     assert verdicts["Utility"] == "not run"
-    assert "Nothing is proved" in report.data_card(built.data)
+    assert "Nothing is proved" in built.card
 
 
 def test_a_log_whose_items_and_categories_are_all_missing_has_a_report():
@@ -170,14 +170,61 @@ def test_the_command_writes_a_whole_folder(logs, tmp_path, capsys):
     parser = Parser(prog="report")
     report_options.add_arguments(parser)
     args = parser.parse_args([a for kind in logs for a in (f"--{kind}", str(tmp_path / kind))] + ["--out", str(tmp_path / "out")])
-    assert report.main(args) == 0
+    code = report.main(args)
     first = {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()}
     assert set(first) == {"report.html", "report.json", "data_card.md", "manifest.json"}
-    assert report.main(args) == 0  # the same seed, the same bytes
+    assert json.loads(first["report.json"])["decision"]["verdict"] in (["do not release"] if code else ["release", "release with conditions"])
+    assert report.main(args) == code  # the same seed, the same bytes
     assert first == {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()}
     assert "Privacy, attacked" in capsys.readouterr().out
     inputs = json.loads(first["manifest.json"])["inputs"]
     assert all(entry["digest"] for entry in inputs.values())
+
+
+@pytest.mark.parametrize(("verdict", "code"), [("release", 0), ("release with conditions", 0), ("do not release", 1)])
+def test_the_command_ends_with_the_decision(built, logs, tmp_path, capsys, monkeypatch, verdict, code):
+    for kind in ("real", "synthetic"):
+        logs[kind].write(tmp_path / kind)
+    given = {}
+
+    def build(*logs, **options):
+        given.update(options)
+        decision = {"verdict": verdict, "reasons": ["It is\x1b so."], "conditions": []}
+        return report.Report({**built.data, "decision": decision}, built.pictures, built.card)
+
+    monkeypatch.setattr(report, "build", build)
+    parser = Parser(prog="report")
+    report_options.add_arguments(parser)
+    out = [f"--{kind}={tmp_path / kind}" for kind in ("real", "synthetic", "out")]
+    assert report.main(parser.parse_args([*out, "--purpose", "teaching", "--recipient", "ACME"])) == code
+    said = capsys.readouterr().out.rstrip().splitlines()
+    assert said[-1].lower().startswith(verdict)
+    assert "reason: It is  so." in said
+    assert (given["purpose"], given["recipient"]) == ("teaching", "ACME")
+
+
+def test_an_unproved_log_that_leaks_is_not_released(logs):
+    """The data card of such a log used to say: fit for building software, teaching, comparing models."""
+    built = report.build(logs["real"], renamed(logs["real"], "x"), logs["holdout"], seed=1)
+    assert built.data["decision"]["verdict"] == "do not release"
+    assert "Do not release" in built.card
+    assert "comparing models" not in built.card
+
+
+def test_the_model_gives_settings_and_a_checksum(logs, tmp_path):
+    (tmp_path / "model.json").write_text(json.dumps({"settings": {"clip": 4.0}, "data": {}}))
+    made = report._generator(logs["synthetic"], tmp_path, None)
+    assert made["settings"] == {"clip": 4.0}
+    assert re.fullmatch("[0-9a-f]{16}", made["model"]["digest"])
+    assert report._generator(logs["synthetic"], None, {"clip": 1})["settings"] == {"clip": 1}
+
+
+def test_help_says_which_command_makes_each_input():
+    parser = Parser(prog="report")
+    report_options.add_arguments(parser)
+    said = " ".join(parser.format_help().split())
+    for option in ("--holdout", "--utility", "--canaries"):
+        assert "generators share" in said[said.index(f"{option} ", said.index("options:")):][:250]
 
 
 def test_help_has_an_example():
