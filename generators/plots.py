@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from .attacks import Attack
 from .flat import DAY_MS, HOUR_MS, Flat, ngrams
 
-REAL, SYNTHETIC, LIMIT = "#1f5f8b", "#d9731a", "#a11d33"
+REAL, SYNTHETIC, INK = "#1f5f8b", "#d9731a", "#1c2430"
+# The page's own colours, which change in dark mode; each with what it is where there is no page.
+PAGE_COLOURS = {REAL: f"var(--real,{REAL})", SYNTHETIC: f"var(--synthetic,{SYNTHETIC})", INK: "currentColor"}
 FUNNEL = ("view", "cart", "checkout", "payment", "purchase", "refund")
 TOP = 12  # bars or cells a side; more cannot be read
 WEEK = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -49,23 +50,6 @@ def pictures(real: Flat, synthetic: Flat) -> dict[str, Picture]:
             draw(figure, real, synthetic)
             out[name] = Picture(_svg(figure, name, caption), caption)
     return out
-
-
-def risks(attacks: list[Attack]) -> Picture:
-    """Each attack's risk with its interval, against the limit."""
-    caption = "Excess risk of each attack over the control group, with its 95 % interval; the line is the limit."
-    figure = _figure((9, 0.6 + 0.28 * max(len(attacks), 1)))
-    with _style("risks"):
-        axes = figure.subplots()
-        at = np.arange(len(attacks))[::-1]
-        axes.hlines(at, [a.low for a in attacks], [a.high for a in attacks], color=REAL, linewidth=2)
-        axes.plot([a.risk for a in attacks], at, "o", color=REAL, markersize=5)
-        if attacks:
-            axes.axvline(attacks[0].limit, color=LIMIT, linestyle="--", linewidth=1)
-        axes.set_yticks(at, [a.title for a in attacks])
-        axes.set_xlim(-0.01, 1.01)
-        axes.set_xlabel("risk (0 none, 1 every user)")
-        return Picture(_svg(figure, "risks", caption), caption)
 
 
 # --- drawings ------------------------------------------------------------------------------------------------------
@@ -220,7 +204,8 @@ def _style(name: str) -> Any:
 
     return matplotlib.rc_context({
         "svg.fonttype": "none", "svg.hashsalt": name, "text.parse_math": False, "font.size": 9, "axes.spines.top": False,
-        "axes.spines.right": False, "axes.titlelocation": "left",
+        "axes.spines.right": False, "axes.titlelocation": "left", "text.color": INK, "axes.edgecolor": INK, "axes.labelcolor": INK,
+        "axes.titlecolor": INK, "xtick.color": INK, "ytick.color": INK,
     })
 
 
@@ -239,7 +224,8 @@ def _legend(ax: Any) -> None:
 
 
 def _svg(figure: Any, name: str, caption: str) -> str:
-    """The figure's <svg> element alone, its ids prefixed with `name`, without metadata and namespaces (HTML needs none)."""
+    """The figure's <svg> element alone, in the page's colours on no background, its ids prefixed with `name`, without metadata
+    and namespaces (HTML needs none)."""
     buffer = io.StringIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # the reader's fonts draw the text; matplotlib's only measure it
@@ -251,6 +237,8 @@ def _svg(figure: Any, name: str, caption: str) -> str:
     used = set(re.findall(r'(?:url\(#|href="#)([^")]+)', text))
     text = re.sub(r'\sid="([^"]*)"', lambda m: m[0] if m[1] in used else "", text)  # matplotlib names every group, some twice
     text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text)
+    for colour, shown in PAGE_COLOURS.items():
+        text = text.replace(colour, shown)
     wide = round(96 * figure.get_figwidth())  # px: a small picture is not blown up to the width of the page
     tag = rf'<svg \g<1> style="max-width:{wide}px" role="img" aria-label="{caption}">'
     return re.sub(r'<svg [^>]*?(viewBox="[^"]*")[^>]*>', tag, text, count=1)

@@ -1,7 +1,7 @@
-"""The report that a privacy officer signs: what is proved, what attacks find, how close the synthetic log is to the real one.
+"""The report that a privacy officer signs: a decision, what is proved, what attacks find, how close the log is to the real one.
 
-One folder: report.html (opens offline), report.json (every figure), data_card.md (may travel with the synthetic log) and
-manifest.json (what went in, by checksum).
+One folder: report.html (opens offline; its first page is the one to sign), report.json (every figure), data_card.md (may
+travel with the synthetic log) and manifest.json (what went in, by checksum).
 
     python -m generators report --real shop --synthetic twin --holdout held --out report
 """
@@ -9,7 +9,7 @@ manifest.json (what went in, by checksum).
 from __future__ import annotations
 
 import argparse
-import re
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from math import isfinite
@@ -24,6 +24,9 @@ from eventlog.files import check_replaceable, new_folder, read_json, sha256, wri
 from eventlog.log import digest, versions
 
 from . import attacks, columns, detection, fidelity, page, plots, statement
+from .data_card import column_changes, data_card, facts
+from .data_card import columns as described
+from .decision import Decision, decide
 from .flat import Flat, together
 
 SECTIONS = {
@@ -37,17 +40,18 @@ UTILITY_LIMIT = 0.90  # of what training on real data reaches, where the results
 
 @dataclass(frozen=True)
 class Report:
-    """`data` is what report.json holds; `pictures` go into the page only."""
+    """`data` is what report.json holds; `pictures` go into the page only; `card` is the data card."""
 
     data: dict[str, Any]
     pictures: dict[str, plots.Picture]
+    card: str
 
     def write(self, out: Path | str) -> Path:
         """Write the report folder, whole or not at all. Returns its path."""
         with new_folder(out) as folder:
             write_json(folder / "report.json", self.data)
             (folder / "report.html").write_text(page.page(self.data, self.pictures), encoding="utf-8")
-            (folder / "data_card.md").write_text(data_card(self.data), encoding="utf-8")
+            (folder / "data_card.md").write_text(self.card, encoding="utf-8")
             files = {p.name: {"sha256": sha256(p)} for p in sorted(folder.iterdir())}
             write_json(folder / "manifest.json", {
                 "made_by": "generators report", "inputs": self.data["inputs"], "seed": self.data["seed"], "versions": versions(),
@@ -57,48 +61,71 @@ class Report:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Run the subcommand: read the logs, measure, write the folder, print a line a section."""
+    """Run the subcommand: read the logs, measure, write the folder, print a line a section and the decision.
+
+    Returns 0 where the log may be handed over, on conditions or without, and 1 where it may not.
+    """
     check_replaceable(args.out)
     names = {kind: getattr(args, kind) for kind in ("real", "synthetic", "holdout")}
     logs = {kind: EventLog.read(path, truth=False) for kind, path in names.items() if path}
     report = build(
         logs["real"], logs["synthetic"], logs.get("holdout"), model=args.model, seed=args.seed, paths=names,
-        utility=read_json(args.utility) if args.utility else None, canaries=read_json(args.canaries) if args.canaries else None)
+        utility=read_json(args.utility) if args.utility else None,
+        canaries=read_json(args.canaries) if args.canaries else None,
+        purpose=args.purpose, recipient=args.recipient)
     report.write(args.out)
     for section in report.data["sections"]:
         print(f"{section['title']:<30} {section['verdict']:<10} {section['found']}")
     print(f"{args.out}/report.html")
-    return 0
+    decision = Decision(**report.data["decision"])
+    for kind, lines in (("reason", decision.reasons), ("condition", decision.conditions)):
+        for line in lines:
+            print(f"{kind}: {plots.printable(line)}")
+    print(decision.sentence)
+    return decision.exit_code
 
 
 def build(
     real: EventLog, synthetic: EventLog, holdout: EventLog | None = None, *, model: Path | str | None = None,
-    utility: Any = None, canaries: Mapping[str, Any] | None = None, seed: int = 0, paths: Mapping[str, Any] | None = None,
+    utility: Any = None, canaries: Mapping[str, Any] | None = None, seed: int = 0,
+    paths: Mapping[str, Any] | None = None, purpose: str = "", recipient: str = "",
+    settings: Mapping[str, Any] | None = None,
 ) -> Report:
-    """Measure everything. `utility` and `canaries` are plain data, as their files hold it.
+    """Measure everything and decide. `utility` and `canaries` are plain data, as their files hold it.
 
-    Raises InputError where a log is empty, the holdout shares users with the real log, or a file is not what it should be.
+    `model` is the folder of the saved generator: for its privacy statement, settings and checksum; `settings` are shown
+    in place of the folder's. `purpose` and `recipient` stand on the page that is signed, and on the data card. Raises
+    InputError where a log is empty, the holdout shares users with the real log, or a file is not what it should be.
     """
     if holdout is not None:
         attacks.check_disjoint(real, holdout)
     said = statement.find(synthetic.manifest, model)
+    made_by = _generator(synthetic, model, settings)
     flats = together(real, synthetic, *([holdout] if holdout is not None else []))
     ours, made, held = flats[0], flats[1], flats[2] if holdout is not None else None
-    audited = _canaries(canaries)
+    audited, used = _canaries(canaries), _utility(utility)
     proof = statement.judge(said, users=ours.n_users, canaries=audited)
     note("Measuring fidelity ...")
-    rows = [{**asdict(fidelity.MEASURES[r.name]), **asdict(r)} for r in fidelity.compare_flat(ours, made, held, seed=seed)]
+    rows = [{**asdict(fidelity.MEASURES[r.name]), **asdict(r)}
+            for r in fidelity.compare_flat(ours, made, held, seed=seed)]
     order = np.random.default_rng(seed).permutation(ours.n_users)
     halves = [ours.take(np.sort(part)) for part in (order[::2], order[1::2])] if ours.n_users > 1 else [ours, ours]
     target, other = halves if held is None else (held, ours)
     told = detection.told_apart(ours if held is None else held, made, seed=seed)[1][:TELLING]
     note("Attacking ...")
     found = attacks.run_flat(ours, made, held, seed=seed)
-    used, made_facts = _utility(utility), facts(made)
+    decision = decide(proof, found, holdout=holdout is not None, canaries=audited, utility=used)
+    made_facts = facts(made)
     data: dict[str, Any] = {
-        "inputs": {kind: _input(flat, (paths or {}).get(kind)) for kind, flat in (("real", ours), ("synthetic", made), ("holdout", held))},
+        "decision": decision.as_json(),
+        "purpose": purpose, "recipient": recipient,
+        "inputs": {kind: _input(flat, (paths or {}).get(kind))
+                   for kind, flat in (("real", ours), ("synthetic", made), ("holdout", held))},
+        "generator": made_by,
+        "column_changes": column_changes(synthetic.manifest),
         "seed": seed,
-        "privacy": {**asdict(proof), "sentence": proof.sentence, "meaning": proof.meaning},
+        "privacy": {**asdict(proof), "sentence": proof.sentence, "meaning": proof.meaning,
+                    "strength": proof.strength, "delta_meaning": proof.delta_meaning},
         "canaries": audited,
         "attacks": [attacks.as_json(a) for a in found],
         "fidelity": rows,
@@ -106,15 +133,13 @@ def build(
         "columns": columns.by_column(target, made, other),
         "facts": {name: [value, made_facts[name]] for name, value in facts(ours).items()},
         "utility": used,
-        "synthetic": {"columns": _columns(synthetic), "facts": made_facts,
-                      "made_by": synthetic.manifest.get("generator") or synthetic.manifest.get("made_by"),
+        "synthetic": {"columns": described(synthetic), "facts": made_facts, "made_by": made_by["name"],
                       "span": [t.isoformat() for t in synthetic.span]},
     }
     data["sections"] = _sections(proof, found, rows, used, holdout is not None)
     note("Drawing ...")
-    pictures = plots.pictures(ours, made)
-    pictures["risks"] = plots.risks(found)
-    return Report(_finite(data), pictures)
+    card = data_card(synthetic, said or {}, decision=data["decision"], purpose=purpose, recipient=recipient)
+    return Report(_finite(data), plots.pictures(ours, made), card)
 
 
 # --- sections ------------------------------------------------------------------------------------------------------
@@ -124,7 +149,8 @@ def _sections(
     proof: statement.Statement, found: list[attacks.Attack], rows: list[dict[str, Any]], utility: dict[str, Any] | None, control: bool
 ) -> list[dict[str, str]]:
     """A verdict a section, with what it was held to and what was found."""
-    asked = f"ε at most {statement.EPSILON_LIMIT:g} per user, δ < 1/users, whole ledger"
+    asked = (f"ε below {statement.EPSILON_CONSERVATIVE:g} per user (up to {statement.EPSILON_LIMIT:g} on conditions), small δ, "
+             "secret noise, whole ledger")
     out = [_section("Privacy, proved", proof.verdict, asked, proof.sentence)]
     words: list[str] = [a.verdict for a in found]
     worst = max(found, key=lambda a: a.risk)
@@ -203,25 +229,6 @@ def _canaries(given: Any) -> dict[str, Any] | None:
 # --- figures -------------------------------------------------------------------------------------------------------
 
 
-def facts(flat: Flat) -> dict[str, float]:
-    """Plain figures of one log."""
-    bought, n = flat.is_role("purchase"), flat.n_users
-    gap = flat.gap[np.isfinite(flat.gap)]
-    out = {
-        "users": float(n), "rows": float(flat.n_rows), "rows per user": flat.n_rows / n, "sessions per user": float(flat.starts.sum() / n),
-        "rows per session": float(flat.n_rows / flat.starts.sum()), "event types": float(len(np.unique(flat.codes["event"]))),
-        "share of users who purchase": float(len(np.unique(flat.user[bought])) / n), "purchases per user": float(bought.sum() / n),
-        "median seconds between rows": float(np.median(gap)) if len(gap) else 0.0,
-    }
-    if "item_id" in flat.codes:
-        item = flat.codes["item_id"]
-        out |= {"items": float(len(np.unique(item[item >= 0]))), "share of repeated items": fidelity.repeat_rate(flat)}
-    if "price" in flat.numbers:
-        price = flat.numbers["price"][np.isfinite(flat.numbers["price"])]
-        out["median price"] = float(np.median(price)) if len(price) else 0.0
-    return out | {f"share of rows labelled {kind}": float(mask.mean()) for kind, mask in flat.labels.items()}
-
-
 def _input(flat: Flat | None, path: Any) -> dict[str, Any] | None:
     if flat is None:
         return None
@@ -229,9 +236,21 @@ def _input(flat: Flat | None, path: Any) -> dict[str, Any] | None:
     return {**named, "users": flat.n_users, "rows": flat.n_rows}
 
 
-def _columns(log: EventLog) -> list[dict[str, Any]]:
-    return [{"name": str(name), "type": "category" if str(values.dtype) == "category" else str(values.dtype),
-             "missing": float(values.isna().mean())} for name, values in log.events.items()]
+def _generator(synthetic: EventLog, model: Path | str | None, settings: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What made the synthetic log: its name, settings, seed, and the saved model's folder with its checksum."""
+    manifest = synthetic.manifest
+    out: dict[str, Any] = {
+        "name": manifest.get("generator") or manifest.get("made_by"), "sample_seed": manifest.get("seed"),
+        "settings": dict(settings) if settings is not None else None, "model": None,
+    }
+    if model is None:
+        return out
+    files = sorted(p for p in Path(model).iterdir() if p.is_file())
+    key = hashlib.sha256("".join(f"{p.name}:{sha256(p)};" for p in files).encode()).hexdigest()[:16]
+    stored = next((read_json(p) for p in files if p.name == "model.json"), {})
+    if settings is None and isinstance(stored, Mapping) and isinstance(stored.get("settings"), Mapping):
+        out["settings"] = dict(stored["settings"])
+    return {**out, "model": {"path": str(model), "digest": key}}
 
 
 def _finite(value: Any) -> Any:
@@ -243,34 +262,3 @@ def _finite(value: Any) -> Any:
     if isinstance(value, float | np.floating):
         return float(value) if isfinite(value) else None
     return value
-
-
-def data_card(data: Mapping[str, Any]) -> str:
-    """Markdown that may travel with the synthetic log: verdicts in words, and figures of the synthetic log only.
-
-    Figures of the real log would be outside the privacy budget, and so stay in report.html.
-    """
-    made, privacy = data["synthetic"], data["privacy"]
-    lines = ["# Data card", "", "A synthetic event log, sampled from a generator that was fitted on a real one.", ""]
-    lines += ["## What it holds", ""]
-    lines += [f"- {name}: {value:,.6g}" for name, value in made["facts"].items()]
-    lines += [f"- first and last timestamp: {made['span'][0]}, {made['span'][1]}", f"- made by: {_plain(made['made_by'] or 'unknown')}", ""]
-    lines += ["| column | type | missing |", "|---|---|---|"]
-    lines += [f"| {_plain(c['name'])} | {_plain(c['type'])} | {c['missing']:.1%} |" for c in made["columns"]]
-    lines += ["", "## Privacy", "", f"**{privacy['sentence']}**", "", privacy["meaning"], ""]
-    if privacy["epsilon"] is not None:
-        lines += ["| mechanism | what | epsilon | delta |", "|---|---|---|---|"]
-        keys = ("mechanism", "what", "epsilon", "delta")
-        lines += ["| " + " | ".join(_plain(entry.get(k, "")) for k in keys) + " |" for entry in privacy["ledger"]]
-        lines += ["", f"Declared public: {', '.join(map(_plain, privacy['public'])) or 'nothing'}.", ""]
-    lines += ["## Verdicts", "", "| section | verdict |", "|---|---|"]
-    lines += [f"| {_plain(s['title'])} | {s['verdict']} |" for s in data["sections"]]
-    lines += ["", "The verdicts were reached on the real log, outside any privacy budget; the figures behind them stay with its owner.", "",
-              "## Fit for", "", "Building and testing software, teaching, comparing models before they meet real data. "
-              "Not for decisions about a person, and not for statistics to be published as those of the real shop.", ""]
-    return "\n".join(lines)
-
-
-def _plain(value: Any) -> str:
-    """One table cell of Markdown: no line break, no pipe, no tag."""
-    return re.sub(r"\s+", " ", str(value)).replace("|", "\\|").replace("<", "&lt;").replace(">", "&gt;")

@@ -14,8 +14,8 @@ from generators import report, report_options, statement
 
 EVIL = '<script>alert("x")</script>&$\\frac{1}{2}$ '
 PRIVACY = {
-    "epsilon": 3.0, "delta": 1e-5, "unit": "user", "public": ["category", "<b>"],
-    "ledger": [{"mechanism": "DP-SGD", "what": "weights", "epsilon": 2.5, "delta": 1e-5, "noise": 1.1},
+    "epsilon": 3.0, "delta": 1e-6, "unit": "user", "noise_source": "system", "public": ["category", "<b>"],
+    "ledger": [{"mechanism": "DP-SGD", "what": "weights", "epsilon": 2.5, "delta": 1e-6, "noise": 1.1},
                {"mechanism": "Laplace", "what": "items | lengths", "epsilon": 0.5, "delta": 0.0}],
 }
 
@@ -68,7 +68,7 @@ def test_the_page_is_escaped_and_stands_alone(built):
     tags = Tags()
     tags.feed(html)
     assert not {"script", "link", "img", "iframe", "object", "i", "foreignObject"} & set(tags.tags)
-    assert tags.tags.count("svg") == 8
+    assert tags.tags.count("svg") == 7
     inner = [link for link in tags.links if not link.startswith("data:image/png;base64,")]
     assert all(link.startswith("#") for link in inner)
     assert len(tags.ids) == len(set(tags.ids))
@@ -82,7 +82,7 @@ def test_the_page_is_escaped_and_stands_alone(built):
 def test_what_is_proved_is_said_with_its_ledger(built):
     tags = Tags()
     tags.feed(html_of(built))
-    assert "ε = 3, δ = 1e-05 per user is claimed" in tags.text
+    assert "ε = 3, δ = 1e-06 per user is claimed" in tags.text
     assert "20.1" in tags.text  # e^3
     for word in ("DP-SGD", "weights", "items | lengths", "Declared public", "category, <b>"):
         assert word in tags.text
@@ -121,7 +121,7 @@ def test_report_json_is_strict_json(built):
 
 
 def test_the_data_card_tells_nothing_of_the_real_log(built):
-    card = report.data_card(built.data)
+    card = built.card
     assert "ε = 3" in card
     assert "DP-SGD" in card
     assert "items \\| lengths" in card
@@ -143,7 +143,7 @@ def test_no_epsilon_no_holdout(logs):
     assert verdicts["Privacy, proved"] == "unproved"
     assert verdicts["Privacy, attacked"] == "unsettled"
     assert verdicts["Utility"] == "not run"
-    assert "Nothing is proved" in report.data_card(built.data)
+    assert "Nothing is proved" in built.card
 
 
 def test_a_log_whose_items_and_categories_are_all_missing_has_a_report():
