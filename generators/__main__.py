@@ -1,4 +1,4 @@
-"""Command line: python -m generators fit | sample | report | budget | list."""
+"""Command line: python -m generators share | fit | sample | report | budget | list."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from eventlog import EventLog
 
 EXAMPLE = """example:
+  python -m generators share mylog --epsilon 3 --out shared
   python -m generators fit mylog --model vae --seed 1 --out mymodel
   python -m generators sample mymodel --users 10000 --seed 1 --out twin
   python -m generators report --real mylog --synthetic twin --out report
@@ -31,6 +32,19 @@ BUDGET_EXAMPLE = """examples:
   python -m generators budget book.json --epsilon 8                # opens a book: at most epsilon 8 for these people, in all
   python -m generators fit mylog --epsilon 3 --budget book.json --out mymodel
   python -m generators budget book.json                            # what is spent, and what is left
+"""
+SHARE_EXAMPLE = """examples:
+  python -m generators share mylog --epsilon 3 --public event=names.txt --out shared
+  python -m generators share mylog --model vae --purpose "course on churn" --recipient "ACME University" --out shared
+
+DIR/handover/ may travel and exists only after a release: log/, statement.json, data_card.md. DIR/internal/ stays: model/,
+report/ (report.html), utility.json, canaries.json, figures.json, the real log as fitted/ and held_out/, synthetic/.
+Killed, the same command goes on where it stopped; a fit that was finished is not done twice. To look again:
+  python -m generators report --real DIR/internal/fitted --holdout DIR/internal/held_out --synthetic DIR/internal/synthetic \\
+      --model DIR/internal/model --utility DIR/internal/utility.json --canaries DIR/internal/canaries.json --out REPORT
+(where utility or canaries were run). Exit code: 0 release, with or without conditions; 1 do not release, or the work failed;
+2 wrong input. Epsilon covers what is handed over. The canaries' twin is fitted a second time and thrown away; like utility and
+attacks it stays inside and is not in the budget.
 """
 LIST_EXAMPLE = """example:
   python -m generators list
@@ -61,6 +75,7 @@ def parser(with_report: bool) -> Parser:
     """The parser; the report's arguments are imported only where they are asked for."""
     top = Parser(prog="python -m generators", description="Learn from an event log, sample a new one that can be shared.", epilog=EXAMPLE)
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_share(commands)
     fit = commands.add_parser("fit", help="learn a generator from a log", description="Learn a generator from a log.", epilog=FIT_EXAMPLE)
     fit.add_argument("log", metavar="LOG", help="a log folder")
     fit.add_argument("--model", default="vae", help="a name from 'list', or a Python file that defines a Generator (default: vae)")
@@ -106,6 +121,34 @@ def parser(with_report: bool) -> Parser:
     return top
 
 
+def _add_share(commands: argparse._SubParsersAction[Parser]) -> None:
+    share = commands.add_parser(
+        "share", help="make a hand-over: fit, sample, measure, attack, decide", epilog=SHARE_EXAMPLE,
+        description="Make a synthetic log that may travel, with its statement and data card, and decide whether it may.",
+    )
+    share.add_argument("log", metavar="LOG", help="a log folder")
+    share.add_argument("--model", default="markov",
+                       help="a name from 'list', or a Python file that defines a Generator (default: markov)")
+    share.add_argument("--epsilon", type=float,
+                       help="prove (epsilon, delta)-differential privacy for every user; without it the attacks alone decide")
+    share.add_argument("--delta", type=float, help="default: min(1e-6, users^-1.5)")
+    share.add_argument("--public", default="", metavar="A,B", help="as for 'fit': what is public anyway")
+    share.add_argument("--users", type=int, metavar="N", help="users of the synthetic log (default: as many as the log has)")
+    share.add_argument("--holdout", type=float, default=0.2, metavar="SHARE",
+                       help="share of the users who are held out of the fit, to attack and to test with (default: 0.2)")
+    share.add_argument("--tasks", metavar="A,B|none",
+                       help="tasks by which utility is measured (default: all that the log can answer)")
+    share.add_argument("--canaries", type=int, metavar="N",
+                       help="planted in a twin fit; 0 for none (default: a tenth of the users, at most 200)")
+    share.add_argument("--set", dest="settings", action="append", type=setting, default=[], metavar="NAME=VALUE",
+                       help="a setting of the generator")
+    share.add_argument("--budget", metavar="FILE", help="budget book of this log: the fit is refused where it would exceed it")
+    share.add_argument("--purpose", default="", metavar="TEXT", help="what for: stands on the report and the data card")
+    share.add_argument("--recipient", default="", metavar="TEXT", help="for whom: stands on the report and the data card")
+    share.add_argument("--seed", type=seed, default=0, help="of everything but the noise, which is drawn anew (default: 0)")
+    share.add_argument("--out", required=True, metavar="DIR", help="folder to write")
+
+
 def main(argv: list[str]) -> int:
     """Run one command; returns its exit code."""
     args = parser(with_report=argv[:1] == ["report"]).parse_args(argv)
@@ -119,6 +162,8 @@ def main(argv: list[str]) -> int:
         _budget(args)
     elif args.command == "sample":
         _sample(args)
+    elif args.command == "share":
+        return _share(args)
     else:
         from .report import main as report
 
@@ -153,6 +198,28 @@ def _budget(args: argparse.Namespace) -> None:
     else:
         book = budget.read(args.book) if args.drop is None else budget.drop(args.book, args.drop)
     print(book.table())
+
+
+def _share(args: argparse.Namespace) -> int:
+    from pathlib import Path
+
+    from .share import Request, share
+
+    outcome = share(Request(
+        log=Path(args.log), out=Path(args.out), model=args.model, epsilon=args.epsilon, delta=args.delta,
+        public=tuple(p.strip() for p in args.public.split(",") if p.strip()), users=args.users, seed=args.seed,
+        settings=once(args.settings, "--set"), budget=Path(args.budget) if args.budget else None, purpose=args.purpose,
+        recipient=args.recipient, holdout=args.holdout, canaries=args.canaries, tasks=_names(args.tasks),
+    ))
+    print(outcome.sentence)
+    return outcome.exit_code
+
+
+def _names(text: str | None) -> tuple[str, ...] | None:
+    """'a,b' -> ('a', 'b'); 'none' -> (); not given -> None, which means all."""
+    if text is None:
+        return None
+    return () if text == "none" else tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _sample(args: argparse.Namespace) -> None:
