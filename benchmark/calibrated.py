@@ -21,6 +21,8 @@ from eventlog.schema import roles_of
 from generators.base import Generator
 from generators.privacy import NO_PROOF
 
+from .calibrated_state import check_state
+
 MOST = 8      # times as many shoppers are simulated as users are asked for, at most, for some never come
 FEW = 5       # without epsilon and without items.parquet, items that fewer users touched are not named
 SHOP_OF = ("category", "brand")
@@ -171,4 +173,5 @@ class Calibrated(Generator):
 
     def restore(self, arrays: dict[str, np.ndarray], data: dict[str, Any]) -> None:
         """See Generator.restore."""
+        check_state(arrays, data)
         self.data_ = data
