@@ -14,14 +14,13 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
+from benchmark.calibrated_state import check_state  # by its whole name: this file may also be run by its path
 from eventlog import EventLog
 from eventlog.errors import InputError
 from eventlog.log import TIME, sort_events, to_ms
 from eventlog.schema import roles_of
 from generators.base import Generator
 from generators.privacy import NO_PROOF
-
-from .calibrated_state import check_state
 
 MOST = 8      # times as many shoppers are simulated as users are asked for, at most, for some never come
 FEW = 5       # without epsilon and without items.parquet, items that fewer users touched are not named

@@ -17,6 +17,7 @@ from eventlog import InputError
 from eventlog.files import read_json
 
 from .privacy import epsilon_of
+from .store import check_source
 
 EPSILON_LIMIT = 10.0  # beyond it an attacker's odds may grow 22,026-fold: a number, no longer a protection
 
@@ -79,6 +80,8 @@ def find(manifest: Mapping[str, Any], model: Path | str | None = None) -> dict[s
     files = [folder / name for name in ("model.json", "manifest.json") if (folder / name).is_file()]
     if not files:
         raise InputError(f"{folder} is no saved generator (it has neither model.json nor manifest.json).")
+    if (folder / "manifest.json").is_file():
+        check_source(folder, read_json(folder / "manifest.json"))
     read = [content for content in map(read_json, files) if isinstance(content, Mapping)]
     told = _formed(next((content["privacy"] for content in read if content.get("privacy")), None), str(folder))
     if said and told and said.get("epsilon") != told.get("epsilon"):
