@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
+from benchmark.calibrated_state import check_state  # by its whole name: this file may also be run by its path
 from eventlog import EventLog
 from eventlog.errors import InputError
 from eventlog.log import TIME, sort_events, to_ms
@@ -173,4 +174,5 @@ class Calibrated(Generator):
 
     def restore(self, arrays: dict[str, np.ndarray], data: dict[str, Any]) -> None:
         """See Generator.restore."""
+        check_state(arrays, data)
         self.data_ = data

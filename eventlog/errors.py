@@ -33,6 +33,10 @@ class UnknownNameError(InputError):
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(self.known) or 'none'}."
         super().__init__(f"No {kind} is called {given!r}; {hint}")
 
+    def __reduce__(self) -> tuple[type[UnknownNameError], tuple[str, str, list[str]]]:
+        """Pickle by what it was made from: a worker's error reaches the caller as it is."""
+        return type(self), (self.kind, self.given, self.known)
+
 
 class WorkError(ShopError):
     """The work failed for a reason that is not the input's."""

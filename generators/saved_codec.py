@@ -127,7 +127,7 @@ def _check_stand_ins(part: Record, names: list[str], other: np.ndarray) -> None:
 def _columns(codec: Codec, part: Record) -> None:
     """Categorical columns, ids and numbers of events."""
     ids, bins = part.record("ids"), part.record("bins")
-    intents = part.data["intents"]
+    intents = part.value("intents")
     n_intents = len(intents) + 1 if isinstance(intents, list) else 1
     codec.ids = {n: Sharing.from_json(ids.record(n), intents=n_intents) for n in ids}
     limits = {"price": DEAREST, "price_ratio": STEEPEST_PRICE}
@@ -150,7 +150,7 @@ def _labels(codec: Codec, part: Record) -> None:
         for value in values:
             if not _is_number(value):
                 labels.fail(kind, f"has the value {value!r}; it must be a number")
-    pairs = part.data["intents"]
+    pairs = part.value("intents")
     known = {(kind, v) for kind, values in codec.labels.items() for v in values}
     texts = isinstance(pairs, list) and all(isinstance(p, list) and len(p) == 2 and all(isinstance(t, str) for t in p) for p in pairs)
     if not texts or len(pairs) != len(known) or {(k, v) for k, v in pairs} != known:
@@ -159,7 +159,7 @@ def _labels(codec: Codec, part: Record) -> None:
     delays.only(codec.labels)
     longest = (NANOSECONDS[1] - codec.clock.end_ms) / 1000
     for kind in codec.labels:
-        pair = delays.data[kind]
+        pair = delays.value(kind)
         if not isinstance(pair, list) or len(pair) != 2:
             delays.fail(kind, "is no pair of delays and their shares")
         delay = Record({"delays": pair[0], "shares": pair[1]}, f"{delays.path}.{kind}")
@@ -227,7 +227,7 @@ def _check_static(codec: Codec, statics: Record, name: str, counted: bool) -> No
 def _prices(codec: Codec, part: Record) -> None:
     """Prices by the day: (category, day, log ratio to the usual price), of days of the span."""
     codec.daily_prices = part.flag("daily_prices")
-    rows = part.data["reduced"]
+    rows = part.value("reduced")
     if not isinstance(rows, list) or not all(isinstance(r, list) and len(r) == 3 for r in rows):
         part.fail("reduced", "is no list of category, day and ratio")
     columns = Record(dict(zip(("category", "day", "ratio"), map(list, zip(*rows, strict=True)), strict=True)) if rows else
@@ -281,7 +281,7 @@ def _carried(part: Record) -> dict[str, Any]:
     part.only((), CARRIED)
     out: dict[str, Any] = {}
     for name in part:  # in their order
-        if part.data[name] is None:
+        if part.value(name) is None:
             out[name] = None
         elif name == "currency":
             out[name] = part.text(name)

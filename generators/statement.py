@@ -26,6 +26,7 @@ from eventlog import InputError
 from eventlog.files import read_json
 
 from .privacy import epsilon_of
+from .store import check_source
 
 EPSILON_CONSERVATIVE = 5.0  # below it: "a conservative choice", in the words of NIST's authors
 EPSILON_LIMIT = (
@@ -182,6 +183,8 @@ def find(manifest: Mapping[str, Any], model: Path | str | None = None) -> dict[s
         raise InputError(
             f"{folder} is no saved generator (it has neither model.json nor manifest.json)."
         )
+    if (folder / "manifest.json").is_file():
+        check_source(folder, read_json(folder / "manifest.json"))
     read = [content for content in map(read_json, files) if isinstance(content, Mapping)]
     told = _formed(
         next((content["privacy"] for content in read if content.get("privacy")), None), str(folder)

@@ -224,10 +224,17 @@ def read_manifest(path: Path) -> dict[str, Any]:
     for name, kind in kinds.items():
         if not isinstance(manifest.get(name), kind):
             raise InputError(f"{path / 'manifest.json'} was changed: {name!r} is {manifest.get(name)!r}; fit the generator again.")
-    if not manifest["own_file"] and not NAME.fullmatch(manifest["generator"]):
-        raise InputError(
-            f"{path / 'manifest.json'} asks for the generator {manifest['generator']!r}, which is not the name of one; "
-            "a saved generator never says which file to run: if it was fitted from a file of yours, name that file with --model.")
+    check_source(path, manifest)
     if not manifest["own_file"] and not {"epsilon", "ledger"} <= set(manifest["privacy"]):
         raise InputError(f"{path / 'manifest.json'} was changed: its privacy statement has no 'epsilon' or no 'ledger'; fit it again.")
     return manifest
+
+
+def check_source(path: Path, manifest: Any) -> None:
+    """Raise InputError where the manifest of the folder `path` asks for a generator by anything but the name of one."""
+    if not isinstance(manifest, dict) or manifest.get("own_file") is True or "generator" not in manifest:
+        return
+    if not isinstance(manifest["generator"], str) or not NAME.fullmatch(manifest["generator"]):
+        raise InputError(
+            f"{path / 'manifest.json'} asks for the generator {manifest['generator']!r}, which is not the name of one; "
+            "a saved generator never says which file to run: if it was fitted from a file of yours, name that file with --model.")

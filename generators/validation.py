@@ -47,35 +47,41 @@ class Record:
     def only(self, required: Iterable[str], optional: Iterable[str] = ()) -> None:
         """Demand the fields `required`, and allow no others but `optional`."""
         for name in required:
-            self._get(name)
+            self.value(name)
         extra = sorted(set(self.data) - {*required, *optional})
         if extra:
             self.fail("", f"has the field {extra[0]!r}, which no generator writes")
 
+    def value(self, name: str) -> Any:
+        """What stands in a field, whatever it is."""
+        if name not in self.data:
+            self.fail("", f"has no field {name!r}")
+        return self.data[name]
+
     def record(self, name: str) -> Record:
         """The object in a field."""
-        return Record(self._get(name), self._at(name))
+        return Record(self.value(name), self._at(name))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.data)
 
     def flag(self, name: str) -> bool:
         """True or false."""
-        value = self._get(name)
+        value = self.value(name)
         if not isinstance(value, bool):
             self.fail(name, f"is {_shown(value)}; it must be true or false")
         return value
 
     def integer(self, name: str, low: int, high: int) -> int:
         """A whole number from `low` to `high`."""
-        value = self._get(name)
+        value = self.value(name)
         if type(value) is not int or not low <= value <= high:
             self.fail(name, f"is {_shown(value)}; it must be a whole number from {low:,} to {high:,}")
         return value
 
     def text(self, name: str, among: Iterable[str] | None = None) -> str:
         """A text; one of `among` where that is given."""
-        value = self._get(name)
+        value = self.value(name)
         self._check_text(name, value)
         if among is not None and value not in set(among):
             self.fail(name, f"is {_shown(value)}; it must be one of {', '.join(sorted(among))}")
@@ -114,21 +120,21 @@ class Record:
 
     def number(self, name: str, low: float = -LARGEST, high: float = LARGEST) -> float:
         """A finite number from `low` to `high`."""
-        value = self._get(name)
+        value = self.value(name)
         self._check_numbers(name, [value])
         self._check_range(name, [value], low, high)
         return float(value)
 
     def table(self, name: str, shape: tuple[int, int], *, low: float, high: float) -> np.ndarray:
         """`shape` float64: a list of lists of finite numbers from `low` to `high`."""
-        flat = self._flat(name, self._get(name), shape)
+        flat = self._flat(name, self.value(name), shape)
         self._check_numbers(name, flat)
         self._check_range(name, flat, low, high)
         return np.array(flat, dtype=np.float64).reshape(shape)
 
     def mask(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
         """`shape` bool: lists in lists of 0 and 1."""
-        flat = self._flat(name, self._get(name), shape)
+        flat = self._flat(name, self.value(name), shape)
         if any(type(v) is not int or v not in (0, 1) for v in flat):
             self.fail(name, "has other entries than 0 and 1")
         return np.array(flat, dtype=bool).reshape(shape)
@@ -138,13 +144,8 @@ class Record:
     def _at(self, name: str) -> str:
         return f"{self.path}.{name}".strip(".") or "data"
 
-    def _get(self, name: str) -> Any:
-        if name not in self.data:
-            self.fail("", f"has no field {name!r}")
-        return self.data[name]
-
     def _list(self, name: str, size: int | Sequence[int] | None = None) -> list[Any]:
-        values = self._get(name)
+        values = self.value(name)
         if not isinstance(values, list):
             self.fail(name, f"is {_shown(values)}; it must be a list")
         if size is not None and len(values) not in ((size,) if isinstance(size, int) else size):
