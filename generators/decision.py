@@ -3,12 +3,14 @@
 "do not release" where any of these holds:
   1. the noise follows from a seed: no guarantee holds against whoever knows it;
   2. the privacy statement does not stand (a check of it failed);
-  3. planted canaries show more than the epsilon that is claimed, or more than CANARY_LIMIT where none is;
-  4. an attack is beyond its limit with its whole interval, whatever epsilon is claimed: then the proof, the code or what
-     was declared public is suspect;
+  3. planted canaries show more than the epsilon that is claimed, or than CANARY_LIMIT where
+     none is;
+  4. an attack is beyond its limit with its whole interval, whatever epsilon is claimed: then the
+     proof, the code or what was declared public is suspect;
   5. nothing is proved and there is no control group, or any attack is not clearly within its limit.
 "release with conditions" where none of those holds, and any of these does:
-  6. nothing is proved (every attack is clearly within its limit): a named recipient, a contract, no publication;
+  6. nothing is proved (every attack is clearly within its limit): a named recipient, a contract,
+     no publication;
   7. epsilon or delta is in the range that the statement's check calls a condition;
   8. a check of the statement, or an attack, is unsettled, or there is no control group;
   9. a utility result is below its limit: not for that purpose. Utility never blocks a release.
@@ -25,28 +27,35 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from .attacks import Attack
-from .statement import CANARY_CHECK, Statement
+from .statement import CANARY_CHECK, EPSILON_CONSERVATIVE, Statement
 
-CANARY_LIMIT = 1.0  # ours: of the lower bound of epsilon where nothing is proved; a right guess then has odds of e to 1
-SHOWN = 3           # attacks, checks or tasks named in a reason; the rest are counted
+CANARY_LIMIT = 1.0  # ours: of the bound where nothing is proved; a guess is right with odds e to 1
+SHOWN = 3  # attacks, checks or tasks named in a reason; the rest are counted
 
-NAMED = "Hand it to one named recipient, for the purpose stated here, until the date stated here; do not publish it."
-CONTRACT = ("Have the recipient agree in writing not to single out people, not to match it with other data about people, "
-            "not to pass it on, and to delete it at the end.")
+NAMED = (
+    "Hand it to one named recipient, for the purpose stated here, until the date stated here; "
+    "do not publish it."
+)
+CONTRACT = (
+    "Have the recipient agree in writing not to single out people, not to match it with other "
+    "data about people, not to pass it on, and to delete it at the end."
+)
 UNATTACKED = "Attack it again with a holdout (--holdout) before it goes to anybody else."
 
 ReleaseVerdict = Literal["release", "release with conditions", "do not release"]
 EXIT_CODES: dict[str, int] = {"release": 0, "release with conditions": 0, "do not release": 1}
 SENTENCES: dict[str, str] = {
     "release": "Release: this log may be handed over.",
-    "release with conditions": "Release with conditions: this log may be handed over only under the conditions named.",
+    "release with conditions": (
+        "Release with conditions: this log may be handed over only under the conditions named."
+    ),
     "do not release": "Do not release: this log must not be handed over.",
 }
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What the evidence allows; `conditions` are empty unless the verdict is "release with conditions"."""
+    """What the evidence allows; only "release with conditions" has `conditions`."""
 
     verdict: ReleaseVerdict
     reasons: list[str]
@@ -68,22 +77,35 @@ class Decision:
 
 
 def decide(
-    proof: Statement, attacks: Sequence[Attack], *, holdout: bool, canaries: Mapping[str, Any] | None = None,
+    proof: Statement,
+    attacks: Sequence[Attack],
+    *,
+    holdout: bool,
+    canaries: Mapping[str, Any] | None = None,
     utility: Mapping[str, Any] | None = None,
 ) -> Decision:
     """Decide by the rules above.
 
-    `canaries` is an `Audit` as plain data; `utility` is {"rows": [{"task", "share", "limit", "verdict"}, ...]}.
+    `canaries` is an `Audit` as plain data; `utility` is {"rows": [{"task", "share", "limit",
+    "verdict"}, ...]}.
     """
     proved = proof.epsilon is not None
-    blocks = [*_statement_blocks(proof), *_canary_blocks(proof, canaries), *_attack_blocks(attacks, holdout=holdout, proved=proved)]
+    blocks = [
+        *_statement_blocks(proof),
+        *_canary_blocks(proof, canaries),
+        *_attack_blocks(attacks, holdout=holdout, proved=proved),
+    ]
     if blocks:
         return Decision("do not release", blocks)
     reasons, conditions = [proof.sentence], []
     if not proved:
         conditions += [NAMED, CONTRACT]
-    else:
-        reasons.append(proof.strength)
+    elif proof.verdict == "pass":
+        reasons.append(
+            f"All {len(proof.checks)} checks of the claim hold: ε is below "
+            f"{EPSILON_CONSERVATIVE:g}, δ is small, the noise is "
+            "secret, and the ledger adds up."
+        )
     for check in proof.checks:
         if check.verdict == "condition":
             reasons.append(f"Not met: {check.what}. Found: {check.found}.")
@@ -93,14 +115,23 @@ def decide(
             conditions += [NAMED, CONTRACT]
     within = sum(a.verdict == "pass" for a in attacks)
     if not holdout:
-        reasons.append("No holdout was given: no attack could be judged against users who were not in the training data.")
+        reasons.append(
+            "No holdout was given: no attack could be judged against users who were not in the "
+            "training data."
+        )
         conditions += [NAMED, CONTRACT, UNATTACKED]
     else:
-        reasons.append(f"{within} of {len(attacks)} attacks are within their limit with their whole interval, and none is beyond it.")
+        reasons.append(
+            f"{within} of {len(attacks)} attacks are within their limit with their whole interval, "
+            "and none is beyond it."
+        )
         if within < len(attacks):
             conditions += [NAMED, CONTRACT]
     if canaries is not None:
-        reasons.append(f"Planted canaries show an ε of at least {float(canaries['epsilon']):.2g}, which contradicts nothing.")
+        reasons.append(
+            f"Planted canaries show an ε of at least {float(canaries['epsilon']):.2g}, which "
+            "contradicts nothing."
+        )
     conditions += _purposes(utility)
     if utility is None:
         reasons.append("Utility was not measured: nothing is said about what the log is good for.")
@@ -125,12 +156,21 @@ def _canary_blocks(proof: Statement, canaries: Mapping[str, Any] | None) -> list
     """Rule 3."""
     if canaries is None:
         return []
-    bound, limit = float(canaries["epsilon"]), CANARY_LIMIT if proof.epsilon is None else proof.epsilon
+    bound, limit = (
+        float(canaries["epsilon"]),
+        CANARY_LIMIT if proof.epsilon is None else proof.epsilon,
+    )
     if bound <= limit:
         return []
     if proof.epsilon is None:
-        return [f"Planted canaries show an ε of at least {bound:.2g}; {limit:g} is the limit where nothing is proved."]
-    return [f"Planted canaries show an ε of at least {bound:.2g} where {limit:g} is claimed: the proof or the code is wrong."]
+        return [
+            f"Planted canaries show an ε of at least {bound:.2g}; {limit:g} is the limit where "
+            "nothing is proved."
+        ]
+    return [
+        f"Planted canaries show an ε of at least {bound:.2g} where {limit:g} is claimed: the proof "
+        "or the code is wrong."
+    ]
 
 
 def _attack_blocks(attacks: Sequence[Attack], *, holdout: bool, proved: bool) -> list[str]:
@@ -138,18 +178,38 @@ def _attack_blocks(attacks: Sequence[Attack], *, holdout: bool, proved: bool) ->
     out = []
     failed = sorted((a for a in attacks if a.verdict == "fail"), key=lambda a: -a.low)
     if failed:
-        suspect = " Since an ε is claimed, the proof, the code or what was declared public is suspect." if proved else ""
-        shown = "; ".join(f"{a.title}: risk {a.risk:.2f} [{a.low:.2f}, {a.high:.2f}], limit {a.limit:.2f}" for a in failed[:SHOWN])
-        out.append(f"{_of(len(failed), len(attacks))} beyond the limit with the whole interval. Worst: {shown}.{suspect}")
+        suspect = (
+            " Since an ε is claimed, the proof, the code or what was declared public is suspect."
+            if proved
+            else ""
+        )
+        shown = "; ".join(
+            f"{a.title}: risk {a.risk:.2f} [{a.low:.2f}, {a.high:.2f}], limit {a.limit:.2f}"
+            for a in failed[:SHOWN]
+        )
+        out.append(
+            f"{_of(len(failed), len(attacks))} beyond the limit with the whole interval. Worst: "
+            f"{shown}.{suspect}"
+        )
     if proved:
         return out
     if not holdout:
-        return [*out, "Nothing is proved, and without a holdout (--holdout) no attack could be judged."]
+        return [
+            *out,
+            "Nothing is proved, and without a holdout (--holdout) no attack could be judged.",
+        ]
     open_ = [a for a in attacks if a.verdict == "unsettled"]
     if open_ or not attacks:
         names = "; ".join(a.title for a in open_[:SHOWN])
-        found = f"{_of(len(open_), len(attacks))} not settled ({names})" if open_ else "no attack was run"
-        out.append(f"Nothing is proved, and {found}. More held-out users settle an attack; only a fit with --epsilon proves anything.")
+        found = (
+            f"{_of(len(open_), len(attacks))} not settled ({names})"
+            if open_
+            else "no attack was run"
+        )
+        out.append(
+            f"Nothing is proved, and {found}. More held-out users settle an attack; only a fit "
+            "with --epsilon proves anything."
+        )
     elif failed:
         out.append("Nothing is proved about the privacy of this log; a fit with --epsilon would.")
     return out
@@ -165,6 +225,9 @@ def _purposes(utility: Mapping[str, Any] | None) -> list[str]:
     if not poor:
         return []
     worst = sorted(poor, key=lambda r: float(r["share"]))[:SHOWN]
-    shown = ", ".join(f"{r.get('task') or 'a task'} ({float(r['share']):.0%} of what real data gives)" for r in worst)
+    shown = ", ".join(
+        f"{r.get('task') or 'a task'} ({float(r['share']):.0%} of what real data gives)"
+        for r in worst
+    )
     more = f" and {len(poor) - SHOWN} more" if len(poor) > SHOWN else ""
     return [f"Not for this purpose: {shown}{more}."]

@@ -1,4 +1,6 @@
-"""Pieces of the report's page: escaping, verdict signs, numbers, tables that become blocks on a narrow screen."""
+"""Pieces of the report's page: escaping, verdict signs, numbers, tables that become blocks on a
+narrow screen.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +11,12 @@ from typing import Any
 from .plots import Picture, printable
 
 SIGNS = {
-    "pass": "✓ pass", "condition": "! on conditions", "unsettled": "? unsettled", "fail": "✗ fail",
-    "unproved": "✗ not proved", "not run": "– not run",
+    "pass": "✓ pass",
+    "condition": "! on conditions",
+    "unsettled": "? unsettled",
+    "fail": "✗ fail",
+    "unproved": "✗ not proved",
+    "not run": "– not run",
 }
 
 
@@ -22,21 +28,30 @@ def escape(text: str) -> str:
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], align: str = "") -> str:
     """Return a table of cells that are HTML already.
 
-    `align` has 'n' where a column right of the first holds numbers. On a narrow screen a row becomes a block whose cells
-    carry the name of their column.
+    `align` has 'n' where a column right of the first holds numbers. On a narrow screen a row
+    becomes a block whose cells carry the name of their column.
     """
-    marks = [' class="n"' if i < len(align) and align[i] == "n" and i > 0 else "" for i in range(len(head))]
+    marks = [
+        ' class="n"' if i < len(align) and align[i] == "n" and i > 0 else ""
+        for i in range(len(head))
+    ]
     top = "".join(f"<th{m}>{escape(h)}</th>" for h, m in zip(head, marks, strict=True))
 
     def cells(row: Sequence[str]) -> str:
-        return "".join(f'<td{m} data-label="{escape(h)}">{c}</td>' for c, h, m in zip(row, head, marks, strict=True))
+        return "".join(
+            f'<td{m} data-label="{escape(h)}">{c}</td>'
+            for c, h, m in zip(row, head, marks, strict=True)
+        )
 
     body = "".join(f"<tr>{cells(row)}</tr>" for row in rows)
-    return f'<div class="scroll"><table class="stack"><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>'
+    return (
+        f'<div class="scroll"><table class="stack"><thead><tr>{top}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
 
 
 def folded(title: str, body: str, found: str = "") -> str:
-    """Return a part of the page that opens on a click, and always on paper. `found` stands beside its title."""
+    """Return a part that opens on a click, and on paper; `found` stands beside its title."""
     beside = f' <span class="soft">{escape(found)}</span>' if found else ""
     return f"<details><summary>{escape(title)}{beside}</summary><div>{body}</div></details>"
 
@@ -63,7 +78,9 @@ def sign(verdict: str) -> str:
 
 def counted(verdicts: Sequence[str]) -> str:
     """Return how many of each verdict: '3 pass, 1 fail'."""
-    return ", ".join(f"{verdicts.count(word)} {SIGNS[word][2:]}" for word in SIGNS if word in verdicts)
+    return ", ".join(
+        f"{verdicts.count(word)} {SIGNS[word][2:]}" for word in SIGNS if word in verdicts
+    )
 
 
 def rate(value: Mapping[str, Any]) -> str:

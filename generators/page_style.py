@@ -25,8 +25,8 @@ code { font:12.5px/1.4 ui-monospace,monospace; overflow-wrap:anywhere }
 .decision.no { color:var(--fail); background:color-mix(in srgb,var(--fail) 7%,var(--paper)) }
 .decision.yes { color:var(--pass); background:color-mix(in srgb,var(--pass) 7%,var(--paper)) }
 .decision.if { color:var(--open); background:color-mix(in srgb,var(--open) 9%,var(--paper)) }
-.blocks { display:grid; grid-template-columns:1fr 1fr; gap:4px 32px }
-.blocks > section { border-top:1px solid var(--line); padding:6px 0 }
+.blocks { columns:2; column-gap:32px }
+.blocks > section { border-top:1px solid var(--line); padding:6px 0 10px; break-inside:avoid }
 .blocks h3 { margin:0 0 2px }
 dl { display:grid; grid-template-columns:max-content 1fr; gap:2px 12px; margin:4px 0 }
 dt { color:var(--soft) } dd { margin:0; overflow-wrap:anywhere }
@@ -37,9 +37,10 @@ dt { color:var(--soft) } dd { margin:0; overflow-wrap:anywhere }
 table { border-collapse:collapse; margin:8px 0 14px; font-size:13.5px }
 th { text-align:left; font-weight:600; color:var(--soft); border-bottom:2px solid var(--line) }
 th, td { padding:4px 16px 4px 0; vertical-align:top }
-td { border-bottom:1px solid var(--line); overflow-wrap:anywhere }
-th { overflow-wrap:normal }
+td { border-bottom:1px solid var(--line); overflow-wrap:break-word }
+td:first-child { min-width:9em }
 .n { text-align:right; font-variant-numeric:tabular-nums; white-space:nowrap }
+.n .soft { white-space:nowrap }
 .v { font-weight:700; white-space:nowrap }
 .v.pass { color:var(--pass) }
 .v.fail, .v.unproved { color:var(--fail) }
@@ -62,12 +63,13 @@ summary .soft { font-weight:400; margin-left:6px }
   main { padding:14px 12px 60px }
   .decision { padding:14px }
   .decision b.word { font-size:28px }
-  .blocks, .signatures { grid-template-columns:minmax(0,1fr) }
+  .blocks { columns:1 }
+  .signatures { grid-template-columns:minmax(0,1fr) }
   .scroll { overflow-x:visible }
   figure { overflow-x:auto }
   figure svg { min-width:620px }
   .risk { grid-template-columns:minmax(0,1fr) max-content; gap:2px 12px; padding:8px 0 }
-  .risk .v { grid-area:1/2 }
+  .risk .v { grid-area:1/2; justify-self:end }
   .risk .track { grid-area:2/1; margin:0 5px }
   .risk .n { grid-area:2/2 }
   .stack, .stack tbody { display:block; width:100% }
@@ -88,9 +90,10 @@ summary .soft { font-weight:400; margin-left:6px }
   .decision { margin:6pt 0; padding:7pt 10pt; border-width:2pt }
   .decision b.word { font-size:21pt; margin-bottom:2pt }
   ul, ol, p { margin:2pt 0 }
-  .blocks { gap:0 18pt } .blocks > section { padding:3pt 0; break-inside:avoid }
+  .blocks { column-gap:18pt } .blocks > section { padding:3pt 0 }
   code { font-size:7.6pt }
   .box { padding:4pt 8pt; margin:5pt 0 }
+  td.n { white-space:normal }
   table { font-size:8pt } th, td { padding:2pt 9pt 2pt 0 }
   thead { display:table-header-group } tr { break-inside:avoid }
   .risk { font-size:8.2pt; padding:2pt 0; grid-template-columns:minmax(0,20em) 1fr 11em 7.5em; gap:0 10pt }

@@ -170,14 +170,61 @@ def test_the_command_writes_a_whole_folder(logs, tmp_path, capsys):
     parser = Parser(prog="report")
     report_options.add_arguments(parser)
     args = parser.parse_args([a for kind in logs for a in (f"--{kind}", str(tmp_path / kind))] + ["--out", str(tmp_path / "out")])
-    assert report.main(args) == 0
+    code = report.main(args)
     first = {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()}
     assert set(first) == {"report.html", "report.json", "data_card.md", "manifest.json"}
-    assert report.main(args) == 0  # the same seed, the same bytes
+    assert json.loads(first["report.json"])["decision"]["verdict"] in (["do not release"] if code else ["release", "release with conditions"])
+    assert report.main(args) == code  # the same seed, the same bytes
     assert first == {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()}
     assert "Privacy, attacked" in capsys.readouterr().out
     inputs = json.loads(first["manifest.json"])["inputs"]
     assert all(entry["digest"] for entry in inputs.values())
+
+
+@pytest.mark.parametrize(("verdict", "code"), [("release", 0), ("release with conditions", 0), ("do not release", 1)])
+def test_the_command_ends_with_the_decision(built, logs, tmp_path, capsys, monkeypatch, verdict, code):
+    for kind in ("real", "synthetic"):
+        logs[kind].write(tmp_path / kind)
+    given = {}
+
+    def build(*logs, **options):
+        given.update(options)
+        decision = {"verdict": verdict, "reasons": ["It is\x1b so."], "conditions": []}
+        return report.Report({**built.data, "decision": decision}, built.pictures, built.card)
+
+    monkeypatch.setattr(report, "build", build)
+    parser = Parser(prog="report")
+    report_options.add_arguments(parser)
+    out = [f"--{kind}={tmp_path / kind}" for kind in ("real", "synthetic", "out")]
+    assert report.main(parser.parse_args([*out, "--purpose", "teaching", "--recipient", "ACME"])) == code
+    said = capsys.readouterr().out.rstrip().splitlines()
+    assert said[-1].lower().startswith(verdict)
+    assert "reason: It is  so." in said
+    assert (given["purpose"], given["recipient"]) == ("teaching", "ACME")
+
+
+def test_an_unproved_log_that_leaks_is_not_released(logs):
+    """The data card of such a log used to say: fit for building software, teaching, comparing models."""
+    built = report.build(logs["real"], renamed(logs["real"], "x"), logs["holdout"], seed=1)
+    assert built.data["decision"]["verdict"] == "do not release"
+    assert "Do not release" in built.card
+    assert "comparing models" not in built.card
+
+
+def test_the_model_gives_settings_and_a_checksum(logs, tmp_path):
+    (tmp_path / "model.json").write_text(json.dumps({"settings": {"clip": 4.0}, "data": {}}))
+    made = report._generator(logs["synthetic"], tmp_path, None)
+    assert made["settings"] == {"clip": 4.0}
+    assert re.fullmatch("[0-9a-f]{16}", made["model"]["digest"])
+    assert report._generator(logs["synthetic"], None, {"clip": 1})["settings"] == {"clip": 1}
+
+
+def test_help_says_which_command_makes_each_input():
+    parser = Parser(prog="report")
+    report_options.add_arguments(parser)
+    said = " ".join(parser.format_help().split())
+    for option in ("--holdout", "--utility", "--canaries"):
+        assert "generators share" in said[said.index(f"{option} ", said.index("options:")):][:250]
 
 
 def test_help_has_an_example():
