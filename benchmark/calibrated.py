@@ -47,19 +47,21 @@ class Calibrated(Generator):
         from simulator.calibrate import calibrate
 
         made = calibrate(log, trials=self.trials, epsilon=epsilon, delta=delta, public=public, seed=seed, noise_seed=noise_seed)
-        first, last = log.span
-        if epsilon is not None:  # the days are assumed public, the instant of somebody's event is not
-            first, last = first.floor("D"), last.floor("D") + pd.Timedelta(days=1, milliseconds=-1)
+        outline = made.outline
+        if epsilon is None:
+            first, last = log.span
+        else:  # of the log itself nothing is read from here on but its columns, its currency and the catalogue
+            first, last = outline.first, outline.last + pd.Timedelta(days=1, milliseconds=-1)
         names: dict[str, str] = {}
-        for name, role in roles_of(log.events["event"].astype("category").cat.categories.astype(str), log.manifest.get("roles")).items():
+        for name, role in outline.events.items():
             names.setdefault(role, name)
+        roles = {k: v for k, v in (log.manifest.get("roles") or {}).items() if k in outline.events}
         self.data_: dict[str, Any] = {
             "settings": made.settings | {"calendar.start": str(first.date())}, "days": (last.floor("D") - first.floor("D")).days + 1,
             "first": to_ms(first), "last": to_ms(last), "log_price": made.log_price,
             "names": names, "columns": [str(c) for c in log.events],
             "users": None if log.users is None else [str(c) for c in log.users],
-            "labels": [] if log.labels is None else sorted(log.labels["kind"].astype(str).unique()),
-            "currency": log.manifest.get("currency"), "roles": log.manifest.get("roles"),
+            "labels": outline.kinds, "currency": log.manifest.get("currency"), "roles": roles,
             "items": self._catalogue(log, made.items, made.popularity),
             "has_items": log.items is not None, "distance": [made.distance_before, made.distance],
         }

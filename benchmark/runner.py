@@ -221,7 +221,9 @@ def _keep(log: EventLog, store: Store) -> Path:
 
     if len(log) == 0:
         raise InputError("The log has no events.")
-    staged = places.publish(store.artifacts / f"given-{os.getpid()}", lambda t: (log.write(t / "log"), None)[1])
+    grouped = log.grouped()  # once, and not in each cell that reads it
+    given = store.artifacts / f"given-{os.getpid()}"
+    staged = places.publish(given, lambda t: (grouped.write(t / "log"), None)[1])
     target = store.artifacts / f"log-{digest(staged / 'log')}"
     if target.exists():
         import shutil

@@ -126,13 +126,17 @@ class Task(ABC):
     def prepare(self, source: EventLog, log: EventLog, split: TimeSplit) -> TaskData:
         """Questions to learn from (`source`, up to the cut) and to be tested on (`log`, after the cut).
 
-        Raises NotApplicable where the source or the log lacks labels, purchases, items, or enough of them.
+        Raises NotApplicable where the source or the log lacks labels, purchases, items, or enough
+        of them, and InputError where their rows have no user, time or event id of their own.
         """
-        known = self.view(_not_empty(source.before(split.cut), f"before {split.cut:%Y-%m-%d %H:%M}"))
+        # Grouped, for tasks take the rows of a log to be the rows of its Sequences.
+        log, source = log.grouped(), source.grouped()
+        past = _not_empty(source.before(split.cut), f"before {split.cut:%Y-%m-%d %H:%M}")
+        known = self.view(past).grouped()
         encoder = Encoder.fit(known)
         sequences = encoder.encode(known)
         asked = self.train_questions(known, sequences, split)
-        view = self.view(log)
+        view = self.view(log).grouped()
         seen = encoder.encode(view)
         queries = self.test_questions(view, seen, split)
         test = Examples(seen, queries, self.test_answers(view, seen, queries, split), self.test_treatment(view, queries))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +12,7 @@ import pandas as pd
 
 from .errors import InputError
 from .log import TABLES, EventLog, _part_paths, _read, _to_pandas, read_manifest, verify_checksums
+from .order import repeated_ids
 from .schema import COLUMNS, LABEL_COLUMNS, REQUIRED, ROLE_NAMES, roles_of
 
 EARLIEST, LATEST = pd.Timestamp("1990-01-01", tz="UTC"), pd.Timestamp("2100-01-01", tz="UTC")
@@ -42,6 +43,7 @@ def check(log: EventLog | Path | str) -> list[Finding]:
         state = _State(dict(log.manifest.get("roles") or {}), labels=log.labels)
         state.part("events", log.events)
         tables = {name: table for name in TABLES if (table := getattr(log, name)) is not None}
+        state.repeated([log.events])
         return [*state.findings, *state.closing(tables)]
     path = Path(log)
     manifest = read_manifest(path)
@@ -57,6 +59,8 @@ def check(log: EventLog | Path | str) -> list[Finding]:
     state = _State(dict(manifest.get("roles") or {}), labels=tables.get("labels"))
     for part in _part_paths(path):
         state.part(f"events/{part.name}", _to_pandas(_read(part)))
+    if state.ids_fall:  # a second look: all ids of a log are too many to keep them in case
+        state.repeated(_to_pandas(_read(part)) for part in _part_paths(path))
     return [*findings, *state.findings, *state.closing(tables)]
 
 
@@ -68,6 +72,7 @@ class _State:
     labels: pd.DataFrame | None = None
     findings: list[Finding] = field(default_factory=list)
     last_id: int = -1
+    ids_fall: bool = False                                       # so that some may occur twice
     unread: bool = False                                         # a part could not be looked into
     users: list[np.ndarray] = field(default_factory=list)        # hashes, sorted, per part
     labelled: list[pd.DataFrame] = field(default_factory=list)   # (event_id, timestamp) of labelled events
@@ -129,6 +134,7 @@ class _State:
             falls = np.diff(ids, prepend=self.last_id) <= 0
             self.add("error", file, "event_id", falls, "is not above the one before; ids ascend in file order")
             self.last_id = int(ids.max())
+            self.ids_fall |= bool(falls.any())
         user = events["user_id"].astype("category")
         names = user.cat.categories.astype(str).to_numpy(dtype=object)
         rank = np.argsort(np.argsort(names, kind="stable"), kind="stable")
@@ -144,6 +150,15 @@ class _State:
                 self.findings.append(Finding("error", file, "user_id", None, "holds a user of an earlier part; parts hold disjoint users"))
                 break
         self.users.append(here)
+
+    def repeated(self, parts: Iterable[pd.DataFrame]) -> None:
+        """One finding for event ids that occur more than once in all parts together."""
+        found = [part["event_id"] for part in parts if "event_id" in part]
+        ids = [i.to_numpy() for i in found if pd.api.types.is_integer_dtype(i.dtype)]
+        n, first = repeated_ids(np.concatenate(ids)) if self.ids_fall and ids else (0, [])
+        if n:
+            text = f"{n:,} rows have the id of an earlier row, such as {', '.join(map(str, first))}"
+            self.findings.append(Finding("error", "events", "event_id", None, text))
 
     def _meaning(self, file: str, events: pd.DataFrame) -> None:
         names = events["event"].astype("category").cat

@@ -45,9 +45,12 @@ def clean(log: EventLog, settings: Cleaning | None = None) -> tuple[EventLog, pd
     """The cleaned log, and a table (step, what, rows, users) of what was changed.
 
     Event ids are kept, so that labels and truth still fit; those of removed events go with them. A log without
-    session_id gets one. Raises InputError where nothing would be left.
+    session_id gets one. The rows of a user are brought together.
+
+    Raises InputError where nothing would be left, or rows have no user, time or id of their own.
     """
     settings = settings or Cleaning()
+    log = log.grouped()
     events, account = log.events, []
 
     def remove(step: str, what: str, drop: np.ndarray) -> None:

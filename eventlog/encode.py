@@ -119,6 +119,7 @@ class Encoder:
         """Learn from `train` only. `columns` limits which columns are used (default: all but ids of rows)."""
         if len(train) == 0:
             raise InputError("The training part of the log has no events; choose an earlier log or a later split.")
+        train = train.grouped()
         encoder = cls()
         for name in map(str, train.events.columns):
             values = train.events[name]
@@ -183,13 +184,15 @@ class Encoder:
         Columns: event, item, category, every other categorical by its own name, gap (log seconds since the user's
         event before, scaled), every numeric by its own name, and new_<column> for entities and high-cardinality columns
         (1 where this user has not had this value before).
+
+        Rows are those of `log.grouped()`: where the rows of a user do not stand together, they are
+        sorted first, and `event_id` says which is which.
         """
+        log = log.grouped()
         events = log.events
         user = events["user_id"].astype("category")
         code = user.cat.codes.to_numpy()
         starts = np.flatnonzero(np.append(True, code[1:] != code[:-1])) if len(code) else np.zeros(0, dtype=np.int64)
-        if len(np.unique(code[starts])) != len(starts):
-            raise InputError("The rows of a user do not stand together; sort the log with eventlog.log.sort_events.")
         offsets = np.append(starts, len(code)).astype(np.int64)
         columns: dict[str, np.ndarray] = {}
         raw: dict[str, np.ndarray] = {}

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,20 @@ from .convert import REASONS, Converted, Converter
 from .detect import detect
 from .errors import InputError, UnknownNameError
 from .files import check_replaceable, sha256
-from .log import EventLog, LogWriter, _part_bounds, _part_paths, _read, _to_pandas, read_manifest, sort_events, tidy, to_arrow
+from .log import (
+    DERIVED,
+    GIVEN,
+    EventLog,
+    LogWriter,
+    _part_bounds,
+    _part_paths,
+    _read,
+    _to_pandas,
+    read_manifest,
+    sort_events,
+    tidy,
+    to_arrow,
+)
 from .mapping import EventSource, Mapping, Names, TimeFormat
 from .readers import RAGGED, Batch, read_batches
 from .schema import COLUMNS, roles_of
@@ -88,6 +101,7 @@ def import_file(
     """
     file, out = Path(file), Path(out)
     check_replaceable(out)
+    remapped = mapping is not None
     if file.is_dir():
         if file.resolve() == out.resolve():
             raise InputError(f"{file} cannot be imported onto itself; choose another --out.")
@@ -123,11 +137,36 @@ def import_file(
             summary.labels += len(tables.get("labels", ()))
             made |= {k: v for k, v in _folder_manifest(file).items() if k not in ("files", "schema_version", "versions")}
         names = {name: mapping.roles[name] for name in summary.events if name in mapping.roles}
-        tables |= {name: table for name, table in load.tables().items() if table is not None}
+        made_tables = {name: table for name, table in load.tables().items() if table is not None}
+        tables |= made_tables
+        own_names = file.is_dir() and not remapped
+        made = _with_provenance(made, mapping, made_tables, own_names=own_names)
         writer.finish(**tables, extra={"rejects": load.rejects()}, manifest={
             **made, "roles": names, "currency": mapping.currency, "assumed": assumed, "rows_read": summary.rows,
             "rejects": {reason: n for reason, (n, _) in sorted(summary.rejects.items())}})
     return summary
+
+
+def _with_provenance(
+    made: dict[str, Any], mapping: Mapping, derived: Collection[str], *, own_names: bool
+) -> dict[str, Any]:
+    """Add the manifest's `provenance`, and `event_names` where the list of event names is given.
+
+    `made` holds what an imported folder says of itself; `derived` names the tables that this import
+    made out of the rows. `own_names`: the events keep the names that they have in the folder.
+    """
+    tables = ("items", "users", "event")
+    before = made.get("provenance") or {}
+    found = {name: before.get(name) for name in tables} | dict.fromkeys(derived)
+    names = made.pop("event_names", None)
+    if not own_names:
+        # A column of the file may hold any name; a constant and the rules hold theirs only.
+        rules = [rule.event for rule in mapping.rules if rule.event is not None]
+        constant = mapping.event.constant
+        names = None if constant is None else sorted({constant, *rules})
+        found["event"] = DERIVED if names is None else GIVEN
+    provenance = {name: GIVEN if found[name] == GIVEN else DERIVED for name in tables}
+    return {**made, "provenance": provenance, **({} if names is None else {"event_names": names})}
 
 
 class _Load:

@@ -1,7 +1,8 @@
 """EventLog: one shop's events with what belongs to them, and the log folder it is read from and written to.
 
     mylog/
-      manifest.json         how it was made, rows and sha256 per file, roles of foreign event names, privacy statement
+      manifest.json         how it was made, rows and sha256 per file, roles of foreign event names,
+                            privacy statement, provenance (is a table given, or derived from events?)
       events/part-*.parquet disjoint users; inside a part sorted by user_id, timestamp, input order
       users.parquet  items.parquet  labels.parquet        optional
       truth/*.parquet       simulated logs only; read by oracles and audits, never by a model
@@ -33,6 +34,8 @@ from .schema import COLUMNS, roles_of
 
 SCHEMA_VERSION = 1
 TABLES = ("users", "items", "labels")
+ITEM_COLUMNS = ("item_id", "category", "brand", "price")  # of events, as a given items table lists them
+GIVEN, DERIVED = "given", "derived"
 TIME = "datetime64[ms, UTC]"
 
 
@@ -50,10 +53,12 @@ class EventLog:
     # --- reading and writing -----------------------------------------------------------------------------------
 
     @classmethod
-    def read(cls, path: Path | str, *, truth: bool = True, verify: bool = False) -> Self:
+    def read(cls, path: Path | str, *, truth: bool = True, verify: bool = False) -> EventLog:
         """Read a log folder. `verify` compares each file's checksum with the manifest's.
 
-        Raises InputError where the folder is no log, a file is missing or broken, or a checksum differs.
+        Rows of a user that do not stand together, as in parts that share a user, are put in order
+        (see `ordered`). Raises InputError where the folder is no log, a file is missing or broken,
+        a checksum differs, or rows that must be put in order have no user, time or id of their own.
         """
         path = Path(path)
         manifest = read_manifest(path)
@@ -62,23 +67,76 @@ class EventLog:
         events = pd.DataFrame(_to_pandas(pa.concat_tables([_read(p) for p in _part_paths(path)], promote_options="permissive")))
         tables = {name: _to_pandas(_read(path / f"{name}.parquet")) for name in TABLES if (path / f"{name}.parquet").exists()}
         truths = {p.stem: _to_pandas(_read(p)) for p in sorted((path / "truth").glob("*.parquet"))} if truth else {}
-        return cls(events=events, truth=truths, manifest=manifest, **tables)
+        from .order import stand_together
+
+        log = cls(events=events, truth=truths, manifest=manifest, **tables)
+        try:
+            return log if stand_together(events) else log.ordered()
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from None
 
     @classmethod
-    def parts(cls, path: Path | str) -> Iterator[Self]:
-        """Yield the log part by part (disjoint users), without truth: memory stays at one part."""
+    def parts(cls, path: Path | str) -> Iterator[EventLog]:
+        """Yield the log part by part (disjoint users), without truth: memory stays at one part.
+
+        Raises InputError at a part that holds a user of an earlier one.
+        """
         path = Path(path)
         manifest = read_manifest(path)
+        seen: list[np.ndarray] = []  # per part, the hashes of its users
         for part in _part_paths(path):
-            yield cls(events=_to_pandas(_read(part)), manifest=manifest)
+            log = cls(events=_to_pandas(_read(part)), manifest=manifest).grouped()
+            users = pd.util.hash_array(log.events["user_id"].astype(str).unique())
+            shared = sum(int(np.isin(users, earlier).sum()) for earlier in seen)
+            if shared:
+                raise InputError(f"{part} holds {shared:,} user(s) of an earlier part; import the "
+                                 "log again, which brings the rows of a user together.")
+            seen.append(users)
+            yield log
 
     def write(self, path: Path | str, *, rows_per_part: int = 2_000_000) -> Path:
-        """Write the log folder, whole or not at all. Returns its path."""
+        """Write the log folder, whole or not at all, and return its path.
+
+        Rows of a user that do not stand together are put in order, with what `ordered` raises.
+        """
+        from .order import stand_together
+
+        log = self if stand_together(self.events) else self.ordered()
         with LogWriter(path) as writer:
-            for start, stop in _part_bounds(self.events, rows_per_part):
-                writer.write_part(self.events.iloc[start:stop])
-            writer.finish(users=self.users, items=self.items, labels=self.labels, truth=self.truth, manifest=self.manifest)
+            for start, stop in _part_bounds(log.events, rows_per_part):
+                writer.write_part(log.events.iloc[start:stop])
+            writer.finish(users=log.users, items=log.items, labels=log.labels, truth=log.truth,
+                          manifest=log.manifest)
         return Path(path)
+
+    # --- the order of rows -----------------------------------------------------------------------
+
+    def ordered(self) -> EventLog:
+        """Return the log with rows by user and time, or itself where they stand so already.
+
+        Rows are sorted by user_id and timestamp; equal timestamps keep their order. The categories
+        of user_id become the users that occur, ascending, so that code `u` is the u-th user; the
+        index becomes 0..n-1. Event ids are kept, and truth/events follows its events. A log without
+        event_id, labels and truth is numbered 0..n-1.
+
+        Raises:
+            InputError: rows have no user_id or timestamp, event ids are missing or occur twice, or
+                labels or truth refer to an event_id that the events lack.
+        """
+        from .order import ordered
+
+        return ordered(self)
+
+    def grouped(self) -> EventLog:
+        """Return the log itself where each user's rows stand together by time, else `ordered`.
+
+        The parts of a log, put together, are grouped and not ordered: their users are disjoint, and
+        each part begins anew. What only needs a user's rows in one run asks for no more, so that
+        rows and event ids stay as they stand in the files. Raises InputError as `ordered` does.
+        """
+        from .order import grouped
+
+        return grouped(self)
 
     # --- questions -----------------------------------------------------------------------------------------------
 
@@ -105,6 +163,29 @@ class EventLog:
         """The instant at which `share` (0..1) of the log's span, in time, has passed."""
         first, last = self.span
         return (first + (last - first) * share).floor("ms")
+
+    def provenance(self, name: str) -> str:
+        """Return "given" if what `name` lists was known before any event was seen, else "derived".
+
+        `name` is "items", "users" or "event" (the list of event names), or a column that a given
+        items table lists (`item_id`, `category`, `brand`, `price`). The manifest says it; where it
+        says nothing, as in logs of older versions, nothing is known to be given.
+        """
+        found = self.manifest.get("provenance")
+        in_items = self.items is not None and name in self.items and name in ITEM_COLUMNS
+        table = "items" if in_items else name
+        return GIVEN if isinstance(found, dict) and found.get(table) == GIVEN else DERIVED
+
+    @property
+    def event_names(self) -> list[str] | None:
+        """All event names that may occur, where that list was given; None where it is derived.
+
+        These are the names that the maker of the log can write, not those that occur in it.
+        """
+        names = self.manifest.get("event_names")
+        if self.provenance("event") != GIVEN or not isinstance(names, list):
+            return None
+        return [str(name) for name in names]
 
     # --- parts of it -----------------------------------------------------------------------------------------------
 
@@ -205,7 +286,10 @@ def read_manifest(path: Path | str) -> dict[str, Any]:
     if not path.is_dir() or not (path / "manifest.json").exists():
         raise InputError(f"{path} is not a log folder (no manifest.json); make one with 'python -m eventlog import {path} --out LOG'.")
     manifest: dict[str, Any] = read_json(path / "manifest.json")
-    for name, part in (("", manifest), ("'roles' in ", manifest.get("roles") if isinstance(manifest, dict) else None)):
+    parts: list[tuple[str, Any]] = [("", manifest)]
+    if isinstance(manifest, dict):
+        parts += [(f"{name!r} in ", manifest.get(name)) for name in ("roles", "provenance")]
+    for name, part in parts:
         if part is not None and not isinstance(part, dict):
             raise InputError(f"{name}{path}/manifest.json is {str(part)[:40]!r}; it must be an object with names and values.")
     if manifest.get("schema_version") != SCHEMA_VERSION:

@@ -2,7 +2,8 @@
 
     names("baselines.models")                                     # ['bert', 'lightgbm', 'lstm', ...], nothing imported
     load("baselines.models", "lstm", Model, kind="model")         # the class in baselines/models/lstm.py
-    load("baselines.models", "./mine.py", Model, kind="model")    # a file of one's own
+    load("baselines.models", "./mine.py", Model, kind="model")    # a file of one's own: runs it
+    load("baselines.models", name, Model, kind="model", files=False)  # a name read from somebody else's data
 An installed package can offer one under the entry-point group "shoptwin.<folder>", e.g. "shoptwin.baselines.models".
 """
 
@@ -14,6 +15,7 @@ import importlib.util
 import inspect
 import sys
 from importlib import metadata
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
@@ -21,6 +23,7 @@ from typing import TypeVar
 from .errors import InputError, UnknownNameError
 
 T = TypeVar("T")
+FILE_MODULE = "shoptwin_plugin_"  # modules that were loaded from a person's own file are named so
 
 
 def folder(package: str) -> Path:
@@ -35,7 +38,7 @@ def names(package: str, *, suffix: str = ".py") -> list[str]:
     """Names of what is in the folder (files with `suffix`, not beginning with '_') and of what entry points offer."""
     found = {p.stem for p in folder(package).glob(f"*{suffix}") if not p.name.startswith("_")}
     if suffix == ".py":
-        found |= {e.name for e in metadata.entry_points(group=f"shoptwin.{package}")}
+        found |= {e.name for e in _entry_points(package)}
     return sorted(found)
 
 
@@ -52,12 +55,20 @@ def path_of(package: str, name: str, *, kind: str, suffix: str = ".toml") -> Pat
     return path
 
 
-def load(package: str, name: str, base: type[T], *, kind: str) -> type[T]:
-    """The one concrete subclass of `base` that the file called `name` (or at path `name`) defines.
+def is_file(name: str) -> bool:
+    """Does `name` mean a Python file rather than something built in or installed?"""
+    return name.endswith(".py") or "/" in name or "\\" in name
 
-    Raises UnknownNameError for a wrong name, InputError for a file that cannot be imported or defines none or several.
+
+def load(package: str, name: str, base: type[T], *, kind: str, files: bool = True) -> type[T]:
+    """Import the one concrete subclass of `base` that `name` stands for.
+
+    `name` is that of a file in `package`, of an entry point, or, unless `files` is False, the path of
+    a Python file, which is run. Pass `files=False` for a name that the person at the keyboard did not
+    type. Raises UnknownNameError for a wrong name, InputError for a file that cannot be imported or
+    that defines no such class or several.
     """
-    module = load_module(package, name, kind=kind)
+    module = load_module(package, name, kind=kind, files=files)
     if inspect.isclass(module) and issubclass(module, base):
         return module
     found = [
@@ -69,24 +80,39 @@ def load(package: str, name: str, base: type[T], *, kind: str) -> type[T]:
     return found[0]
 
 
-def load_module(package: str, name: str, *, kind: str) -> ModuleType:
-    """Import the file called `name` in `package`, the file at path `name`, or the entry point called `name`."""
-    if name.endswith(".py") or "/" in name:
+def load_module(package: str, name: str, *, kind: str, files: bool = True) -> ModuleType:
+    """Import the file called `name` in `package`, the entry point called `name`, or the file at path
+    `name`; the last only where `files`. Raises UnknownNameError where there is none."""
+    if files and is_file(name):
         return _from_file(Path(name), kind)
     if name in {p.stem for p in folder(package).glob("*.py")} and not name.startswith("_"):
         return importlib.import_module(f"{package}.{name}")
-    for entry in metadata.entry_points(group=f"shoptwin.{package}"):
+    for entry in _entry_points(package):
         if entry.name == name:
             loaded: ModuleType = entry.load()
             return loaded
     raise UnknownNameError(kind, name, names(package))
 
 
+def name_of(package: str, found: type) -> str | None:
+    """Return the name under which `load` finds the class `found` without a file; None for any other class."""
+    if found.__module__.startswith(f"{package}."):
+        return found.__module__.removeprefix(f"{package}.")
+    for entry in _entry_points(package):
+        if found.__module__ == entry.module or (entry.attr and entry.load() is found):
+            return entry.name
+    return None
+
+
+def _entry_points(package: str) -> list[EntryPoint]:
+    return list(metadata.entry_points(group=f"shoptwin.{package}"))
+
+
 def _from_file(path: Path, kind: str) -> ModuleType:
     if not path.is_file():
         raise InputError(f"The {kind} file {path} does not exist.")
     # The name carries a digest of the place, so that two files called mine.py do not hide each other.
-    module_name = f"shoptwin_plugin_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
+    module_name = f"{FILE_MODULE}{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
     if module_name in sys.modules:
         return sys.modules[module_name]
     spec = importlib.util.spec_from_file_location(module_name, path)

@@ -1,4 +1,4 @@
-"""Command line: python -m generators share | fit | sample | report | list."""
+"""Command line: python -m generators share | fit | sample | report | budget | list."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EXAMPLE = """example:
   python -m generators report --real mylog --synthetic twin --out report
 """
 FIT_EXAMPLE = """example:
-  python -m generators fit mylog --model vae --epsilon 3 --public items,category,event --set epochs=5 --seed 1 --out mymodel
+  python -m generators fit mylog --model vae --epsilon 3 --public items,event=names.txt --set epochs=5 --seed 1 --out mymodel
 With --epsilon the noise that protects the users is drawn anew each time, whatever --seed is.
 """
 SAMPLE_EXAMPLE = """examples:
@@ -28,8 +28,13 @@ SAMPLE_EXAMPLE = """examples:
   python -m generators sample mymodel --continue mylog --days 30 --out next_month
   python -m generators sample /shared/mymodel --users 1000000 --engine dask --address tcp://10.0.0.1:8786 --out twin
 """
+BUDGET_EXAMPLE = """examples:
+  python -m generators budget book.json --epsilon 8                # opens a book: at most epsilon 8 for these people, in all
+  python -m generators fit mylog --epsilon 3 --budget book.json --out mymodel
+  python -m generators budget book.json                            # what is spent, and what is left
+"""
 SHARE_EXAMPLE = """examples:
-  python -m generators share mylog --epsilon 3 --public event --out shared
+  python -m generators share mylog --epsilon 3 --public event=names.txt --out shared
   python -m generators share mylog --model vae --purpose "course on churn" --recipient "ACME University" --out shared
 
 DIR/handover/ may travel and exists only after a release: log/, statement.json, data_card.md.
@@ -76,13 +81,15 @@ def parser(with_report: bool) -> Parser:
     fit.add_argument("log", metavar="LOG", help="a log folder")
     fit.add_argument("--model", default="vae", help="a name from 'list', or a Python file that defines a Generator (default: vae)")
     fit.add_argument("--epsilon", type=float, help="prove (epsilon, delta)-differential privacy for every user")
-    fit.add_argument("--delta", type=float, help="default: 1 / (10 users)")
-    fit.add_argument("--public", default="", metavar="A,B", help="columns whose values are public anyway; 'items' is the catalogue")
+    fit.add_argument("--delta", type=float, help="default: min(1e-6, users^-1.5), of a noisy number of users")
+    fit.add_argument("--public", default="", metavar="A,B=FILE",
+                     help="what is public anyway: 'items' (the catalogue) or a column of it, or NAME=FILE, a list from elsewhere")
     fit.add_argument("--set", dest="settings", action="append", type=setting, default=[], metavar="NAME=VALUE",
                      help="a setting of the generator")
     fit.add_argument("--seed", type=seed, default=0)
     fit.add_argument("--noise-seed", type=seed, help="with --epsilon: makes the noise repeatable, for tests; it voids the guarantee "
                                                     "for whoever knows it")
+    fit.add_argument("--budget", metavar="BOOK", help="with --epsilon: enter the fit in this budget book; refused where it would exceed it")
     fit.add_argument("--out", required=True, metavar="MODEL", help="folder to write")
     sample = commands.add_parser("sample", help="sample a log", description="Sample a log from a fitted generator.", epilog=SAMPLE_EXAMPLE)
     sample.add_argument("fitted", metavar="MODEL", help="a folder that 'fit' wrote")
@@ -105,6 +112,12 @@ def parser(with_report: bool) -> Parser:
         from .report_options import add_arguments
 
         add_arguments(report)
+    book = commands.add_parser("budget", help="open a budget book, or see what is spent", epilog=BUDGET_EXAMPLE,
+                               description="A budget book: what all fits of logs about the same people may cost together.")
+    book.add_argument("book", metavar="BOOK", help="the book, a JSON file")
+    book.add_argument("--epsilon", type=float, help="open a new book with this limit")
+    book.add_argument("--delta", type=float, help="limit of a new book (default: 1e-5)")
+    book.add_argument("--drop", type=int, metavar="N", help="take back entry N, which was begun and of which nothing was given away")
     commands.add_parser("list", help="the generators at hand", description="The generators at hand.", epilog=LIST_EXAMPLE)
     return top
 
@@ -146,6 +159,8 @@ def main(argv: list[str]) -> int:
         print("\n".join(names("generators.models")))
     elif args.command == "fit":
         _fit(args)
+    elif args.command == "budget":
+        _budget(args)
     elif args.command == "sample":
         _sample(args)
     elif args.command == "share":
@@ -164,12 +179,26 @@ def _fit(args: argparse.Namespace) -> None:
     from .store import fit, save
 
     check_replaceable(args.out)
-    public = tuple(p.strip() for p in args.public.split(",") if p.strip())
-    model = fit(EventLog.read(args.log, truth=False), model=args.model, epsilon=args.epsilon, delta=args.delta, public=public,
-                seed=args.seed, noise_seed=args.noise_seed, settings=once(args.settings, "--set"))
+    model = fit(EventLog.read(args.log, truth=False), model=args.model, epsilon=args.epsilon, delta=args.delta,
+                public=args.public, seed=args.seed, noise_seed=args.noise_seed, settings=once(args.settings, "--set"),
+                budget=args.budget)
     save(model, args.out)
     note(model.privacy["statement"])
     print(args.out)
+
+
+def _budget(args: argparse.Namespace) -> None:
+    from . import budget
+
+    if args.epsilon is not None:
+        if args.drop is not None:
+            raise InputError("--drop goes with a book that exists; leave --epsilon out.")
+        book = budget.create(args.book, epsilon=args.epsilon, delta=args.delta)
+    elif args.delta is not None:
+        raise InputError("--delta is a limit of a new book; give --epsilon as well.")
+    else:
+        book = budget.read(args.book) if args.drop is None else budget.drop(args.book, args.drop)
+    print(book.table())
 
 
 def _share(args: argparse.Namespace) -> int:

@@ -55,10 +55,13 @@ def plant(log: EventLog, n: int, *, rng: np.random.Generator, length: int = 20) 
     """`log` with about half of `n` canaries put in, and all the canaries.
 
     A canary is `length` rows of the log, each of an item drawn evenly from all items, at even times within the span: rows
-    that are possible one by one, in an order that nobody has. Raises InputError where `n` < 2 or the log is empty.
+    that are possible one by one, in an order that nobody has.
+
+    Raises InputError where `n` < 2 or the log is empty, and as `EventLog.ordered` does.
     """
     if n < 2 or len(log) == 0:
         raise InputError(f"Planting needs at least 2 canaries and a log with events; given {n} canaries and {len(log)} events.")
+    log = log.ordered()
     events = log.events
     column = "item_id" if "item_id" in events and events["item_id"].notna().any() else "event"
     codes = pd.factorize(events[column].astype(object), sort=True)[0]  # by name: a log read from disk gets the same canaries

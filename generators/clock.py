@@ -6,7 +6,6 @@ sessions, so that the session break is part of the code. What a gap leads to is 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -14,9 +13,13 @@ import numpy as np
 import pandas as pd
 import torch
 
+from eventlog.check import EARLIEST, LATEST
+from eventlog.errors import InputError
+
 from .coders import Bins
 from .gaps import HOUR_MS, WEEK_HOURS
 from .privacy import Census
+from .validation import Record
 
 DAY_MS = 86_400_000
 SESSION_GAP_S = 1_800.0  # silence that ends a session where the log has no session ids
@@ -24,6 +27,9 @@ STEPS_MS = (DAY_MS, HOUR_MS, 60_000, 1_000, 1)
 PERIODS = (0, 2, 4, 6, 8)  # log2 of the days of a period, when a span is looked for under a budget
 TAIL = 4                   # halvings of the highest interval of gaps: within it they would be drawn too long
 CELLS = 64                 # at the most, in which its ends are then looked for
+FIRST_MS, LAST_MS = EARLIEST.value // 1_000_000, LATEST.value // 1_000_000 - 1  # of any event: those of `eventlog check`
+LONGEST_GAP_S = 2.0**33    # the grid of gaps under a budget ends at half of it
+BUSIEST = 1e6              # of the weekly cycle, whose mean is 1
 
 
 @dataclass
@@ -51,11 +57,13 @@ class Clock:
     def fit(cls, census: Census, *, user: np.ndarray, time: np.ndarray, gap: np.ndarray, breaks: np.ndarray, intervals: int) -> Self:
         """Learn from all rows: user (n,), time (n,) ms, gap (n,) s with NaN at a user's first row, breaks (n,) bool."""
         if census.private:
-            first, last = private_days(census, user, time // DAY_MS)
+            first, last = np.clip(private_days(census, user, time // DAY_MS), FIRST_MS // DAY_MS, LAST_MS // DAY_MS).tolist()
             start, end, step = first * DAY_MS, (last + 1) * DAY_MS - 1, 1_000
         else:
             step = next(s for s in STEPS_MS if (time % s == 0).all())
             start, end = int(time.min()), int(time.max())
+            if start < FIRST_MS or end > LAST_MS:
+                raise InputError("The log has events before 1990 or after 2100; 'python -m eventlog check' names them, remove them first.")
         starts = breaks | np.isnan(gap)
         weekly = census.histogram("weekly cycle of session starts", user[starts], hour_of_week(time[starts]), WEEK_HOURS, per_user=4)
         weekly = _smooth(weekly) if step < DAY_MS else np.ones(WEEK_HOURS)
@@ -104,10 +112,19 @@ class Clock:
                 "within": self.within.to_json(), "between": self.between.to_json()}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The clock that `to_json` described."""
-        return cls(int(data["start_ms"]), int(data["end_ms"]), int(data["step_ms"]), np.array(data["weekly"]),
-                   Bins.from_json(data["within"]), Bins.from_json(data["between"]))
+    def from_json(cls, data: Record) -> Self:
+        """The clock that `to_json` described. Raises StateError where it is none."""
+        data.only(("start_ms", "end_ms", "step_ms", "weekly", "within", "between"))
+        start = data.integer("start_ms", FIRST_MS, LAST_MS)
+        end = data.integer("end_ms", start, LAST_MS)
+        step = data.integer("step_ms", 1, DAY_MS)
+        if step not in STEPS_MS:
+            data.fail("step_ms", f"is {step}; it must be one of {', '.join(map(str, STEPS_MS))}")
+        weekly = data.numbers("weekly", size=WEEK_HOURS, low=0, high=BUSIEST)
+        if not weekly.any():
+            data.fail("weekly", "has only zeros")
+        within, between = (Bins.from_json(data.record(n), low=0, high=LONGEST_GAP_S) for n in ("within", "between"))
+        return cls(start, end, step, weekly, within, between)
 
 
 def hour_of_week(time: np.ndarray) -> np.ndarray:
@@ -130,7 +147,7 @@ def private_days(census: Census, user: np.ndarray, day: np.ndarray) -> tuple[int
     which enough users are heard hold the span; where these are not days, its ends are looked for in even cells. A log of few
     users over a long time has no day that many share. 2000-01-03 stands where nothing is heard.
     """
-    voter, vote = census.draw(user, day, per_user=1)
+    voter, vote = census.draw("day of the span", user, day, per_user=1)
     periods = np.array(PERIODS)
     shift, base = 1 << 32, 1 << 31  # a period's number, which may be negative, beside its length
     value = np.concatenate([k * shift + base + (vote >> p) for k, p in enumerate(periods)])

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from .gaps import Hands
 from .sharing import Sharing
 from .tracker import CLEARS, COUNTERS, ORDERS, PICKS, SETS, Effects, feature_sizes, time_of
 
+MOST_ROWS = 16_384  # of a user: a sample holds all rows of some thousand users at a time
 RELATIONS = 5      # an id column: missing, same as before, an earlier one, new, new and shared with other users
 LAST_ROWS, LAST_STAY = "last rows", "last stay"  # static fields, both or none: rows and seconds of the last of several sessions, else 0
 ARRIVAL, STAY, LENGTH, MARKS = "arrival", "stay", "length", "marks"  # static fields; all but marks (where there are labels) always
@@ -216,7 +217,7 @@ class Codec:
     # --- JSON and arrays -----------------------------------------------------------------------------------------------
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data for `from_json`."""
+        """Plain data for `saved_codec.restored`."""
         return {
             "events": self.events.values, "roles": self.roles, "categories": self.categories.values, "clock": self.clock.to_json(),
             "items": {"names": self.items.names, "category": self.items.category.tolist(), "start": self.items.start.tolist(),
@@ -236,32 +237,3 @@ class Codec:
             "private": self.private, "max_rows": self.max_rows,
             "not_learnt": self.not_learnt, "carried": self.carried,
         }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The codec that `to_json` described."""
-        i = data["items"]
-        items = Items(
-            names=list(i["names"]), category=np.array(i["category"], dtype=np.int64), start=np.array(i["start"], dtype=np.int64),
-            price=np.array([np.nan if p is None else p for p in i["price"]], dtype=np.float64),
-            attributes={k: np.array(v, dtype=np.int64) for k, v in i["attributes"].items()}, other=np.array(i["other"], dtype=np.int64),
-            levels={k: np.array(v, dtype=np.int64) for k, v in i["levels"].items()})
-        return cls(
-            events=Values(list(data["events"])), roles=dict(data["roles"]), categories=Values(list(data["categories"])), items=items,
-            clock=Clock.from_json(data["clock"]), values={k: Values(list(v)) for k, v in data["values"].items()},
-            ids={k: Sharing.from_json(s) for k, s in data["ids"].items()},
-            bins={k: Bins.from_json(b) for k, b in data["bins"].items()},
-            statics={k: Values(list(s)) if isinstance(s, list) else Bins.from_json(s) for k, s in data["statics"].items()},
-            user_columns=dict(data["user_columns"]), labels={k: list(v) for k, v in data["labels"].items()},
-            intents=[(str(k), str(v)) for k, v in data["intents"]],
-            delays={k: (Bins.from_json(b), np.array(p)) for k, (b, p) in data["delays"].items()}, needs=dict(data["needs"]),
-            flags=dict(data["flags"]), sessionless=list(data["sessionless"]),
-            allow={k: np.array(a, dtype=bool) for k, a in data["allow"].items()}, allow_next=np.array(data["allow_next"], dtype=bool),
-            least_time=[int(t) for t in data["least_time"]],
-            last_time=[int(t) for t in data["last_time"]],
-            fast_time=[int(t) for t in data["fast_time"]], longest=(int(data["longest"][0]), int(data["longest"][1])),
-            daily_prices=bool(data["daily_prices"]),
-            reduced=[(int(c), int(d), float(r)) for c, d, r in data["reduced"]], held=list(data["held"]),
-            usual={k: [int(c) for c in v] for k, v in data["usual"].items()},
-            private=bool(data["private"]), max_rows=int(data["max_rows"]),
-            not_learnt=list(data["not_learnt"]), carried=dict(data["carried"]))

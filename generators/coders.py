@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -14,7 +14,10 @@ import numpy as np
 import pandas as pd
 
 from .privacy import Census
+from .validation import LARGEST, Record
 
+MOST_CODES = 10_000   # of a numeric column, at the most
+STEEPEST = 1e300      # ratio of the ends of an interval: a power of it is still a number
 GRID_CELLS = 48  # per sign, of the fixed grid on which a numeric column is counted under a budget
 
 
@@ -41,14 +44,16 @@ class Values:
         return len(self.values) + 1
 
     @classmethod
-    def fit(cls, census: Census, what: str, user: np.ndarray, values: pd.Series, *, per_user: int, public: bool = False) -> Self:
-        """Keep what enough users have; where `public`, everything."""
+    def fit(
+        cls, census: Census, what: str, user: np.ndarray, values: pd.Series, *, per_user: int,
+        public: Sequence[str] | None = None,
+    ) -> Self:
+        """Keep what enough users have; under a budget the list `public`, where one is declared."""
+        if census.private and public is not None:
+            return cls(list(public))
         codes, names = string_codes(values)
         present = codes >= 0
-        if public:
-            kept = np.arange(len(names))
-        else:
-            kept, _ = census.popular(f"values of {what}", user[present], codes[present], per_user=per_user)
+        kept, _ = census.popular(f"values of {what}", user[present], codes[present], per_user=per_user)
         return cls([str(names[i]) for i in kept])
 
     def encode(self, values: pd.Series) -> np.ndarray:
@@ -155,10 +160,23 @@ class Bins:
                 "decimals": self.decimals}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The coder that `to_json` described."""
-        points, low, high = (np.array(data[k], dtype=np.float64) for k in ("points", "low", "high"))
-        return cls(points, low, high, bool(data["log"]), int(data["decimals"]))
+    def from_json(cls, data: Record, *, low: float = -LARGEST, high: float = LARGEST) -> Self:
+        """The coder that `to_json` described, whose values lie between `low` and `high`. Raises StateError where it is none."""
+        data.only(("points", "low", "high", "log", "decimals"))
+        points, bottom = (data.numbers(k, low=low, high=high) for k in ("points", "low"))
+        top = data.numbers("high", size=len(bottom), low=low, high=high)
+        made = cls(points, bottom, top, data.flag("log"), data.integer("decimals", 0, 15))
+        if made.size > MOST_CODES:
+            data.fail("", f"has {made.size:,} codes; at most {MOST_CODES:,} can be learnt")
+        for name, values in (("points", points), ("low", bottom), ("high", top)):
+            if (np.diff(values) <= 0).any():
+                data.fail(name, "does not rise from each entry to the next")
+        if (bottom > top).any() or (top[:-1] > bottom[1:]).any():
+            data.fail("high", "does not lie between the beginning of its interval and of the next")
+        positive = bottom > 0
+        if made.log and not (top[positive] / STEEPEST <= bottom[positive]).all():
+            data.fail("low", "is too near to zero for the upper end of its interval")
+        return made
 
 
 def within(low: np.ndarray, high: np.ndarray, uniform: np.ndarray, log: bool) -> np.ndarray:

@@ -197,7 +197,7 @@ def _labels(
         place.append(at)
         kinds.append(np.full(len(at), k))
         values.append(np.array([float(v) for v in names])[code[at] - 1])
-        known.append(time[at] + (delay * 1000).round().astype(np.int64))
+        known.append(time[at] + (np.maximum(delay, 0.0) * 1000).round().astype(np.int64))  # never before the event
     labels = pd.DataFrame({
         "event_id": np.concatenate(place).astype(np.int64), "kind": np.array(list(codec.labels), dtype=object)[np.concatenate(kinds)],
         "value": np.concatenate(values),

@@ -67,6 +67,7 @@ class Steps:
     known: torch.Tensor     # (n_steps, RANKS) int32: items that the row's event takes as copies, most recent first; 0 = none
     static: torch.Tensor    # (n_users, n_static) int64
     names: tuple[str, ...]  # of the fields
+    ids: np.ndarray         # (n_users,) str: the users' ids, which never leave the training
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -108,12 +109,13 @@ def encode(log: EventLog, codec: Codec, *, max_rows: int | None = None, private:
         np.maximum(codec.clock.encode(gap, breaks), 0), codec.events.encode(events["event"]), np.zeros((len(user), 1), dtype=np.int64),
         category, np.zeros(len(user), dtype=np.int64), intent, item, order, time, breaks, np.zeros((len(user), 3), dtype=np.int64),
         resolved, rest])
-    return _unfold(codec, row, values, starts, counts, limit, static, marks, last)
+    ids = events["user_id"].iloc[starts].astype(str).to_numpy()
+    return _unfold(codec, row, values, starts, counts, limit, static, marks, last, ids)
 
 
 def _unfold(
     codec: Codec, row: np.ndarray, values: np.ndarray, starts: np.ndarray, counts: np.ndarray, limit: int, static: np.ndarray,
-    marks: np.ndarray, last_session: tuple[np.ndarray, np.ndarray],
+    marks: np.ndarray, last_session: tuple[np.ndarray, np.ndarray], ids: np.ndarray,
 ) -> Steps:
     """Replay each user, and write down what a model could see before each row: see tracker for the columns of `row` (n, columns)."""
     used = np.minimum(counts, limit)
@@ -128,7 +130,7 @@ def _unfold(
     _replay(tracker.users, tracker.more, tracker.effects, codec.hands(), row, values, starts, used, counts <= limit, bool(codec.intents),
             offsets, features, target, clock, items, known)
     return Steps(offsets, torch.from_numpy(features), torch.from_numpy(clock), torch.from_numpy(target), torch.from_numpy(items),
-                 torch.from_numpy(known), torch.from_numpy(static), tuple(codec.fields()))
+                 torch.from_numpy(known), torch.from_numpy(static), tuple(codec.fields()), ids)
 
 
 @njit(cache=True)

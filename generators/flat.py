@@ -97,11 +97,13 @@ class Flat:
 def together(*logs: EventLog) -> list[Flat]:
     """Flat arrays of `logs` with shared codes.
 
-    Raises InputError where a log has no events or the rows of a user do not stand together.
+    Rows of a user that do not stand together are sorted first. Raises InputError where a log has no
+    events, or its rows have no user, time or event id of their own.
     """
     for number, log in enumerate(logs, 1):
         if len(log) == 0:
             raise InputError(f"Log {number} of {len(logs)} has no events; a comparison needs at least one user in each.")
+    logs = tuple(log.grouped() for log in logs)
     shared = [str(n) for n in logs[0].events if str(n) not in SKIP and all(n in log.events for log in logs)]
     numeric = [n for n in shared if all(_is_numeric(log.events[n]) for log in logs)]
     categorical = [n for n in shared if n not in numeric and not any(_is_time(log.events[n]) for log in logs)]
@@ -143,8 +145,6 @@ def _flat(
     user = events["user_id"].astype("category").cat.codes.to_numpy()
     first = np.concatenate([[True], user[1:] != user[:-1]])
     starts = np.flatnonzero(first)
-    if len(np.unique(user)) != len(starts):
-        raise InputError("The rows of a user must stand together; sort the log with eventlog.log.sort_events.")
     time = _ms(events["timestamp"])
     gap = np.full(len(time), np.nan)
     gap[1:] = np.where(first[1:], np.nan, np.diff(time) / 1000.0)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
 from eventlog import EventLog
-from eventlog.errors import InputError, UnknownNameError
+from eventlog.errors import InputError
 from eventlog.schema import roles_of
 
 from .clock import Clock
@@ -17,6 +15,7 @@ from .coders import Bins, Values, string_codes
 from .encoding import marks_of, session_intents
 from .habits import learn_levels, learn_prices, learn_usual, longest_session
 from .privacy import Census
+from .public import Public
 from .readers import category_codes, days_before, gaps_and_breaks, item_codes, last_sessions, split_price
 from .sharing import Sharing
 
@@ -29,47 +28,39 @@ MOST_FAVOURITES = 256  # values of an attribute of items among which a user can 
 LABEL_KINDS = 8    # more kinds of labels, or more values of one, are not learnt
 
 
-def check_public(log: EventLog, public: Sequence[str]) -> frozenset[str]:
-    """The declared public names as column names ('items' means item_id with its category and price in the items table)."""
-    known = {"items", *map(str, log.events.columns), *(() if log.users is None else map(str, log.users.columns))}
-    for name in public:
-        if name not in known:
-            raise UnknownNameError("column", name, known)
-    if ("items" in public or "item_id" in public) and log.items is None:
-        raise InputError("'items' is declared public, but the log has no items.parquet; the catalogue is what would be public.")
-    return frozenset("item_id" if n == "items" else n for n in public)
-
-
-def census_plan(log: EventLog, public: frozenset[str]) -> float:
+def census_plan(log: EventLog) -> float:
     """Sum of the weights of all questions that `learn` and the marginals may ask: a function of the columns, not of the data."""
     columns = [n for n in map(str, log.events.columns) if n not in HANDLED]
     users = [] if log.users is None else [n for n in map(str, log.users.columns) if n != "user_id"]
-    kinds = 0 if log.labels is None else 8
-    questions = 2.0 + 2 + 1 + 1 + 4 + len(columns) + len(users) + 2 * kinds
+    kinds = 0 if log.labels is None else LABEL_KINDS
+    labels = 0.0 if log.labels is None else 1.0
+    questions = 2.0 + 2 + 1 + 1 + 4 + len(columns) + len(users) + labels + 2 * kinds
     statics, fields = 4 + len(users), 7 + len(columns) + kinds
     needs = 4.0
     return questions + needs + statics + 2.0 + 0.5 * fields  # their marginals
 
 
-def learn(log: EventLog, census: Census, *, public: frozenset[str] = frozenset(), intervals: int = 32, max_rows: int = 1024) -> Codec:
+def learn(
+    log: EventLog, census: Census, *, public: Public | None = None, intervals: int = 32, max_rows: int = 1024
+) -> Codec:
     """Learn a codec from `log` through `census`; masks are added by encoding.learn_masks.
 
     Raises InputError where the log has too few users or no event that enough users have.
     """
-    events = log.events
+    events, public = log.events, public or Public()
     user = events["user_id"].astype("category").cat.codes.to_numpy().astype(np.int64)
     if census.n_users < MIN_USERS_IN_LOG:
         raise InputError(f"The log has {census.n_users} users; a generator needs at least {MIN_USERS_IN_LOG}.")
-    names = Values.fit(census, "event", user, events["event"], per_user=8, public="event" in public)
+    names = Values.fit(census, "event", user, events["event"], per_user=8, public=public.values.get("event"))
     if not names.values:
-        raise InputError(f"No event name is shared by enough of the {census.n_users} users to be learnt; "
-                         "give more users or a larger epsilon.")
+        raise InputError("No event name is shared by enough users to be learnt; give more users, a larger epsilon, or the "
+                         "list of event names (--public event=FILE).")
     time = events["timestamp"].astype("datetime64[ms, UTC]").astype("int64").to_numpy()
     gap, breaks = gaps_and_breaks(events, user, time)
     clock = Clock.fit(census, user=user, time=time, gap=gap, breaks=breaks, intervals=intervals)
     categories = Values([])
     if "category" in events:
-        categories = Values.fit(census, "category", user, events["category"], per_user=6, public="category" in public)
+        categories = Values.fit(census, "category", user, events["category"], per_user=6, public=public.values.get("category"))
     items = _items(log, census, user, categories, public)
     codec = Codec(
         events=names, roles=roles_of(names.values, log.manifest.get("roles")), categories=categories, items=items, clock=clock,
@@ -152,7 +143,7 @@ def _marks(census: Census, marks: np.ndarray) -> Bins:
     return Bins.fit(census, MARKS, np.arange(len(marks)), marks.astype(np.float64), intervals=4, decimals=0)
 
 
-def _items(log: EventLog, census: Census, user: np.ndarray, categories: Values, public: frozenset[str]) -> Items:
+def _items(log: EventLog, census: Census, user: np.ndarray, categories: Values, public: Public) -> Items:
     events = log.events
     n_categories = categories.size
     if "item_id" not in events:
@@ -162,9 +153,8 @@ def _items(log: EventLog, census: Census, user: np.ndarray, categories: Values, 
     present = code >= 0
     category = category_codes(categories, events)
     price = np.full(0, np.nan)
-    if census.private and "item_id" in public:
-        assert log.items is not None
-        table = log.items.drop_duplicates("item_id").sort_values("item_id")
+    if census.private and public.items is not None:
+        table = public.items
         kept_names = table["item_id"].astype(str).tolist()
         kept_category = categories.encode(table["category"]) if "category" in table else np.zeros(len(table), dtype=np.int64)
         price = table["price"].to_numpy(dtype=np.float64) if "price" in table else np.full(len(table), np.nan)
@@ -216,7 +206,7 @@ def _laid_out(
 
 
 def _learn_columns(
-    codec: Codec, log: EventLog, census: Census, user: np.ndarray, time: np.ndarray, public: frozenset[str], intervals: int
+    codec: Codec, log: EventLog, census: Census, user: np.ndarray, time: np.ndarray, public: Public, intervals: int
 ) -> None:
     events = log.events
     items = item_codes(codec.items, events, category_codes(codec.categories, events))
@@ -250,7 +240,7 @@ def _learn_columns(
 
 
 def _learn_categorical(
-    codec: Codec, census: Census, name: str, column: pd.Series, user: np.ndarray, items: np.ndarray, public: frozenset[str]
+    codec: Codec, census: Census, name: str, column: pd.Series, user: np.ndarray, items: np.ndarray, public: Public
 ) -> None:
     code, names = string_codes(column)
     present = code >= 0
@@ -259,7 +249,7 @@ def _learn_categorical(
         if len(names) > ID_VALUES and np.median(pairs) <= 2:
             codec.ids[name] = Sharing()
             return
-    values = Values.fit(census, name, user, column, per_user=3, public=name in public)
+    values = Values.fit(census, name, user, column, per_user=3, public=public.values.get(name))
     if not values.values:
         if census.private:
             codec.ids[name] = Sharing()  # nothing is shared by enough users: it is treated as an id
@@ -279,7 +269,7 @@ def _learn_categorical(
             codec.items.attributes[name] = table
 
 
-def _learn_users(codec: Codec, log: EventLog, census: Census, user: np.ndarray, time: np.ndarray, public: frozenset[str]) -> None:
+def _learn_users(codec: Codec, log: EventLog, census: Census, user: np.ndarray, time: np.ndarray, public: Public) -> None:
     """Static fields: columns of the users table, and the first value of each column of events that hardly changes within a user."""
     if log.users is not None:
         ids = log.events["user_id"].astype("category").cat.categories.astype(str)
@@ -296,7 +286,7 @@ def _learn_users(codec: Codec, log: EventLog, census: Census, user: np.ndarray, 
                 numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
                 coder, kind = Bins.fit(census, f"users.{name}", row, numbers, intervals=16, per_user=1), "number"
             else:
-                coder, kind = Values.fit(census, f"users.{name}", row, column, per_user=1, public=name in public), "values"
+                coder, kind = Values.fit(census, f"users.{name}", row, column, per_user=1, public=public.values.get(name)), "values"
                 if name in codec.value_fields:
                     coder = codec.values[name]
             if coder.size > 1:
@@ -329,8 +319,14 @@ def _learn_labels(codec: Codec, log: EventLog, census: Census, user: np.ndarray)
     how_many: dict[tuple[str, str], int] = {}
     owner = pd.Series(user, index=log.events["event_id"].to_numpy())
     time = pd.Series(pd.DatetimeIndex(log.events["timestamp"]), index=log.events["event_id"].to_numpy())
-    for kind, rows in list(log.labels.groupby(log.labels["kind"].astype(str), observed=True))[:8]:
-        rows = rows[rows["event_id"].isin(owner.index)]
+    labels = log.labels[log.labels["event_id"].isin(owner.index)]
+    code, names = string_codes(labels["kind"])
+    of = owner.reindex(labels["event_id"]).to_numpy(dtype=np.int64)
+    kept = np.arange(len(names))
+    if census.private:
+        kept, _ = census.popular("kinds of labels", of[code >= 0], code[code >= 0], per_user=2)
+    for k in sorted(kept[:LABEL_KINDS]):
+        kind, rows = names[k], labels[code == k]
         values = ["1.0"] if census.private else sorted({str(float(v)) for v in rows["value"].dropna()})
         if not values or len(values) > 8:
             codec.not_learnt.append(f"label:{kind}")

@@ -146,14 +146,17 @@ def _add_kinship(to, weight, rows, first, stop, recent, static, traits, first_tr
     the last items of all users in `recent` (n, RECENT and more), `static` (n, S); traits (n_items, A), and the others as in RowNet."""
     attributes, liked = favourites.shape
     likes = RECENT + liked
+    last_trait = np.append(first_trait[1:], traits.max() + 1)
     kin = np.zeros(traits.max() + 1, dtype=np.float32)
     told = np.empty((attributes, likes), dtype=np.int64)
     for k in range(len(rows)):
         for a in range(attributes):
             for r in range(likes):
                 told[a, r] = traits[recent[rows[k], r], a] if r < RECENT else static[rows[k], favourites[a, r - RECENT]] + first_trait[a]
-                if told[a, r] > first_trait[a]:
+                if first_trait[a] < told[a, r] < last_trait[a]:  # a favourite that no item has counts for none
                     kin[told[a, r]] += weight[k, a * likes + r]
+                else:
+                    told[a, r] = first_trait[a]
         for item in range(first[k], stop[k]):
             for a in range(attributes):
                 to[k, item - first[k]] += kin[traits[item, a]]

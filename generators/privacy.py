@@ -6,27 +6,41 @@ of users. They are composed in one RDP accountant (Mironov 2017; Wang, Balle and
 A vocabulary is the set of values whose noisy user count passes a threshold (Korolova et al. 2009, Gaussian form), which
 costs a share of delta. Without a budget the same questions are answered exactly, above `min_users` users.
 
-Who can draw the noise again can take it away. So it comes from 128 bits of the operating system's entropy, which nobody
-keeps; a seed of one's own (`noise_seed`) repeats a run, and the guarantee is void for whoever knows it.
+Anyone who can reproduce the noise can subtract it, so it comes from ChaCha20 keyed with 256 bits of operating-system
+entropy that are never stored (eventlog.noise). `noise_seed` makes a run repeatable and voids the guarantee.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
-import secrets
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.special import log_ndtr, ndtri
+from scipy.special import ndtri
 
 from eventlog.errors import InputError
+from eventlog.noise import (
+    UserStreams,
+    add_gaussian,
+    add_geometric,
+    default_delta,
+    gaussian_epsilon,
+    new_secret,
+    seeded_secret,
+    stream,
+)
 
 USERS_SHARE = 0.02       # of epsilon: the number of users, by the Laplace mechanism
+FEWEST_USERS = 10        # a noisy number of users below it counts as it
 CENSUS_SHARE = 0.35      # of epsilon: vocabularies and histograms; the rest trains
 THRESHOLD_SHARE = 0.25   # of delta: thresholds of private vocabularies
 EXACT = "exact composition of Gaussian mechanisms (Balle and Wang 2018)"
+VOID = "Nothing is proved against whoever knows the noise seed that was given."
+NOISE_OF_SYSTEM = "ChaCha20, keyed with 256 bits of the operating system's entropy that were not kept"
+NOISE_OF_SEED = "follows from a noise seed that was given: nothing is proved against whoever knows it"
 NO_PROOF = "No privacy is proved: the generator was fitted without epsilon, and what it gives may reveal facts about single users."
 
 
@@ -42,25 +56,33 @@ class Ledger:
     pure: float = 0.0               # of epsilon, spent by a mechanism that needs no delta
     users: int = 0                  # how many there are, as far as may be known
     noise_seed: int | None = None
-    _secret: int = field(default_factory=lambda: secrets.randbits(128), repr=False)
+    _secret: bytes = field(default_factory=new_secret, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.noise_seed is not None:
+            self._secret = seeded_secret(self.noise_seed)
 
     @classmethod
     def open(cls, epsilon: float | None, delta: float | None, n_users: int, *, noise_seed: int | None = None) -> Ledger:
-        """A ledger for a log of `n_users` users. Under a budget that number is noisy; delta is 1 / (10 users) where none is given.
+        """Open a ledger for a log of `n_users` users; under a budget their number is known with noise only.
 
-        Raises InputError for an impossible budget.
+        delta defaults to `default_delta` of the noisy number. Raises InputError for an impossible budget.
         """
-        check_budget(epsilon, delta, n_users)
+        check_epsilon(epsilon, delta)
         ledger = cls(epsilon=epsilon, delta=delta or 0.0, users=n_users, noise_seed=noise_seed)
         if epsilon is None:
             if noise_seed is not None:
                 raise InputError("noise_seed is given without epsilon; there is no noise to repeat.")
             return ledger
         ledger.pure = USERS_SHARE * epsilon
-        ledger.users = max(round(n_users + ledger.rng(0).laplace(0, 1 / ledger.pure)), 10)
-        ledger.delta = 1 / (10 * ledger.users) if delta is None else delta
-        ledger.entries.append({"mechanism": "laplace count", "what": "number of users", "sigma": None, "sampling_rate": 1.0, "steps": 1,
-                               "epsilon": round(ledger.pure, 6), "delta": 0.0})
+        noisy = add_geometric(n_users, epsilon=ledger.pure, rng=ledger.rng("number of users"))
+        ledger.users = max(noisy, FEWEST_USERS)
+        ledger.delta = default_delta(ledger.users) if delta is None else delta
+        check_delta(ledger.delta, ledger.users)
+        ledger.entries.append({
+            "mechanism": "geometric count", "what": "number of users", "sigma": None,
+            "sampling_rate": 1.0, "steps": 1, "epsilon": round(ledger.pure, 6), "delta": 0.0,
+        })
         return ledger
 
     @property
@@ -69,9 +91,13 @@ class Ledger:
         assert self.epsilon is not None
         return self.epsilon - self.pure
 
-    def rng(self, stream: int) -> np.random.Generator:
-        """What noise, and samples of users, are drawn from; one generator a stream."""
-        return np.random.default_rng([self._secret if self.noise_seed is None else self.noise_seed, stream])
+    def rng(self, *purpose: str | int) -> np.random.Generator:
+        """The secret stream of a purpose, e.g. the noise of a training; each call begins it anew."""
+        return stream(self._secret, *purpose)
+
+    def streams(self, ids: Sequence[str], purpose: str) -> UserStreams:
+        """Secret random numbers of single users, told apart by their ids."""
+        return UserStreams(self._secret, ids, purpose)
 
     def spend(self, mechanism: str, what: str, *, sigma: float, rate: float = 1.0, steps: int = 1, delta: float = 0.0) -> None:
         """Write down one mechanism: its noise multiplier, sampling rate, steps, and the delta that its threshold costs."""
@@ -87,23 +113,23 @@ class Ledger:
         """Epsilon of everything so far, composed, at the ledger's delta."""
         return self.pure + epsilon_of(self.history, self.delta - self.delta_thresholds)
 
-    def statement(self, public: list[str], assumed: list[str]) -> dict[str, Any]:
-        """The privacy statement of the manifest."""
+    def statement(self, public: Mapping[str, str], assumed: list[str]) -> dict[str, Any]:
+        """The privacy statement of the manifest; `public`: what was declared, and where each list is from."""
         if self.epsilon is None:
             return {"proved": "none", "statement": NO_PROOF, "epsilon": None, "delta": None, "unit": "user", "ledger": [],
-                    "public": public}
-        prv = prv_epsilon_of(self.history, self.delta - self.delta_thresholds)
-        noise = ("drawn from 128 bits of the operating system's entropy, which were not kept" if self.noise_seed is None else
-                 "follows from a noise seed that was given: nothing is proved against whoever knows it")
+                    "public": sorted(public)}
+        seeded = self.noise_seed is not None
+        noise = NOISE_OF_SEED if seeded else NOISE_OF_SYSTEM
         return {
             "proved": "differential privacy", "unit": "user", "neighbours": "one user's rows added or removed",
             "epsilon": self.epsilon, "delta": self.delta, "epsilon_spent": round(self.spent(), 6),
-            "accountant": accountant_of(self.history),
-            "epsilon_spent_prv": None if prv is None else round(self.pure + prv, 4),
-            "noise": noise,
-            "ledger": self.entries, "composition": "the entries compose to epsilon_spent; their own epsilons do not add up",
-            "public": public, "assumed_public": assumed,
-            "statement": f"({self.epsilon:g}, {self.delta:g})-differential privacy for every user, given what is listed as public.",
+            "accountant": accountant_of(self.history), "noise": noise,
+            "noise_source": "seed" if seeded else "system",
+            "ledger": self.entries,
+            "composition": "the entries compose to epsilon_spent; their own epsilons do not add up",
+            "public": sorted(public), "public_lists": dict(public), "assumed_public": assumed, "caveats": [VOID] if seeded else [],
+            "statement": f"({self.epsilon:g}, {self.delta:.3g})-differential privacy for every user, given what is "
+            f"listed as public{'; ' + VOID[0].lower() + VOID[1:] if seeded else '.'}",
         }
 
 
@@ -130,41 +156,6 @@ def accountant_of(history: list[tuple[float, float, int]]) -> str:
     return EXACT if all(rate >= 1 for _, rate, _ in history) else "rdp (opacus)"
 
 
-def gaussian_epsilon(mu: float, delta: float) -> float:
-    """Epsilon at `delta` of a Gaussian mechanism with noise multiplier 1 / mu: Balle and Wang 2018, theorem 8, solved for epsilon."""
-    if mu <= 0:
-        return 0.0
-
-    def over(epsilon: float) -> float:
-        inside = math.exp(log_ndtr(mu / 2 - epsilon / mu))
-        return inside - math.exp(epsilon + log_ndtr(-mu / 2 - epsilon / mu)) - delta
-
-    high = mu**2 / 2 + mu * math.sqrt(2 * math.log(1 / delta)) + 1  # by zCDP, a looser bound
-    return 0.0 if over(0.0) <= 0 else float(brentq(over, 0.0, high, xtol=1e-9))
-
-
-def prv_epsilon_of(history: list[tuple[float, float, int]], delta: float) -> float | None:
-    """The same by opacus' PRV accountant (Gopi, Lee and Wutschitz 2021, arXiv:2106.02848), an upper bound within 0.02; tighter.
-
-    None where its grid cannot hold the noise (a sigma far below 1): the RDP figure is then the only one.
-    """
-    import warnings
-
-    from opacus.accountants import PRVAccountant
-
-    accountant = PRVAccountant()
-    accountant.history = [h for h in history if h[2] > 0]
-    if not accountant.history:
-        return 0.0
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # overflow in bounds that are then refined
-        try:
-            found = float(accountant.get_epsilon(delta, eps_error=0.02))
-        except (ValueError, RuntimeError, MemoryError):
-            return None
-    return round(found, 4) if math.isfinite(found) else None
-
-
 def noise_for(plan: list[tuple[float, int]], *, epsilon: float, delta: float, history: list[tuple[float, float, int]]) -> float:
     """The least noise multiplier (to 0.5 %) with which `plan`, (sampling rate, steps) each, on top of `history` costs at most `epsilon`.
 
@@ -184,16 +175,25 @@ def noise_for(plan: list[tuple[float, int]], *, epsilon: float, delta: float, hi
     return high
 
 
-def check_budget(epsilon: float | None, delta: float | None, n_users: int) -> None:
-    """Raises InputError for an impossible budget."""
+def check_epsilon(epsilon: float | None, delta: float | None) -> None:
+    """Raise InputError for an impossible budget, whatever the log."""
     if epsilon is None:
         if delta is not None:
             raise InputError("delta is given without epsilon; give both, or neither.")
         return
     if not (math.isfinite(epsilon) and epsilon > 0):
         raise InputError(f"epsilon is {epsilon:g}; it must be a positive number.")
-    if delta is not None and not 0 < delta < 1 / n_users:
-        raise InputError(f"delta is {delta:g}; with {n_users} users it must lie between 0 and {1 / n_users:g}, or it protects nobody.")
+    if delta is not None and not 0 < delta < 1:
+        raise InputError(f"delta is {delta:g}; it must lie between 0 and 1, and far below 1 / users.")
+
+
+def check_delta(delta: float, users: int) -> None:
+    """Raise InputError where `delta` protects nobody in a log of about `users` users, a number known with noise."""
+    if delta >= 1 / users:
+        raise InputError(
+            f"delta is {delta:g}; with about {users:,} users (a noisy number) it must be below {1 / users:.2g}, "
+            f"or it protects nobody; leave it out for {default_delta(users):.2g}."
+        )
 
 
 class Census:
@@ -202,20 +202,28 @@ class Census:
     `weight` of a question is its share of the census' budget, in units of 1; `plan` is the sum of all weights to come.
     """
 
-    def __init__(self, *, n_users: int, rng: np.random.Generator, min_users: int, ledger: Ledger, plan: float = 1.0) -> None:
-        self.n_users, self.rng, self.min_users, self.ledger, self.plan = n_users, rng, min_users, ledger, plan
+    def __init__(
+        self, *, n_users: int, min_users: int, ledger: Ledger, plan: float = 1.0,
+        ids: Sequence[str] | None = None, rng: np.random.Generator | None = None,
+    ) -> None:
+        """`ids`: the users' ids, in the order of their codes; `rng`: of the noise, the ledger's own stream where None."""
+        self.min_users, self.ledger, self.plan = min_users, ledger, plan
         self.private = ledger.epsilon is not None
+        self.n_users = ledger.users if self.private else n_users
+        self.used = 0.0
         if self.private:
             assert ledger.epsilon is not None
+            self.rng = ledger.rng("counts") if rng is None else rng
+            own = ledger.streams([str(k) for k in range(n_users)] if ids is None else ids, "values that count")
+            self._keys = own.integers(np.arange(n_users), 0, 1)[:, 0]
             delta = ledger.delta * (1 - THRESHOLD_SHARE)
             # All questions of the census together weigh as one Gaussian query with this noise multiplier.
             self.sigma = noise_for([(1.0, 1)], epsilon=ledger.left * CENSUS_SHARE, delta=delta, history=[])
-        self.used = 0.0
 
     def popular(
         self, what: str, user: np.ndarray, value: np.ndarray, *, per_user: int, weight: float = 1.0
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Values that enough users have, with their (noisy) numbers of users, most users first.
+        """Return the values that enough users have, with their (noisy) numbers of users, most users first.
 
         user (n,) int64, value (n,) int64. Of each user at most `per_user` values count, drawn at random, where private.
         """
@@ -224,38 +232,55 @@ class Census:
             values, exact = np.unique(value, return_counts=True)
             counts, keep = exact.astype(np.float64), exact >= self.min_users
         else:
-            user, value = self.draw(user, value, per_user=per_user)
+            user, value = self.draw(what, user, value, per_user=per_user)
             values, exact = np.unique(value, return_counts=True)
             sigma = self._spend(what, weight, threshold=True)
             scale = sigma * math.sqrt(per_user)
-            delta = self._threshold_delta(weight)
-            threshold = 1 + scale * float(-ndtri(delta / per_user))
-            counts = exact + self.rng.normal(0, scale, len(values))
+            # Noisy counts are whole numbers: 1 + a rounded noise beats 1 + ceil(t) only where the noise is beyond t.
+            threshold = 1 + math.ceil(scale * float(-ndtri(self._threshold_delta(weight) / per_user)))
+            counts = self._answer(what, values, exact, scale)
             keep = counts > threshold
         values, counts = values[keep], counts[keep]
         order = np.lexsort((values, -counts))
         return values[order], counts[order]
 
-    def histogram(self, what: str, user: np.ndarray, cell: np.ndarray, size: int, *, per_user: int, weight: float = 1.0) -> np.ndarray:
-        """(size,) float64: how often each of the known cells 0..size-1 occurs (of a user at most `per_user` cells where private)."""
+    def histogram(
+        self, what: str, user: np.ndarray, cell: np.ndarray, size: int, *, per_user: int, weight: float = 1.0
+    ) -> np.ndarray:
+        """Return (size,) float64: how often each of the known cells 0..size-1 occurs.
+
+        Of a user at most `per_user` different cells count where private.
+        """
         if not self.private:
             return np.bincount(cell, minlength=size).astype(np.float64)
-        user, cell = self.draw(*_pairs(user, cell), per_user=per_user)
+        user, cell = self.draw(what, *_pairs(user, cell), per_user=per_user)
         sigma = self._spend(what, weight, threshold=False)
-        noisy = np.bincount(cell, minlength=size) + self.rng.normal(0, sigma * math.sqrt(per_user), size)
-        return np.maximum(noisy, 0.0)
+        exact = np.bincount(cell, minlength=size)
+        return np.maximum(self._answer(what, np.arange(size), exact, sigma * math.sqrt(per_user)), 0.0)
 
     def noise_of(self, *, weight: float, per_user: int) -> float:
         """The standard deviation of the noise on an answer of `histogram`."""
         return self.sigma * math.sqrt(self.plan / weight * per_user) if self.private else 0.0
 
-    def draw(self, user: np.ndarray, value: np.ndarray, *, per_user: int) -> tuple[np.ndarray, np.ndarray]:
-        """At most `per_user` of each user's values, at random: user (m,), value (m,), sorted by user."""
-        order = np.lexsort((self.rng.random(len(user)), user))
-        user, value = user[order], value[order]
+    def draw(
+        self, what: str, user: np.ndarray, value: np.ndarray, *, per_user: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return at most `per_user` of each user's values, at random: user (m,), value (m,), sorted by user.
+
+        Which of a user's values count follows from that user's secret key and the question, so it does not depend on
+        who else is in the log. `user` (n,) is sorted; the values (n,) of a user stand in an order of their own.
+        """
         starts = np.flatnonzero(np.append(True, user[1:] != user[:-1])) if len(user) else np.zeros(0, dtype=np.int64)
-        rank = np.arange(len(user)) - np.repeat(starts, np.diff(np.append(starts, len(user))))
-        return user[rank < per_user], value[rank < per_user]
+        sizes = np.diff(np.append(starts, len(user)))
+        place = np.arange(len(user)) - np.repeat(starts, sizes)
+        salt = np.uint64(int.from_bytes(hashlib.sha256(what.encode()).digest()[:8], "little"))
+        order = np.lexsort((_mixed(self._keys[user] ^ salt, place), user))
+        keep = order[place < per_user]  # `place` numbers the rows of a user in either order
+        return user[keep], value[keep]
+
+    def _answer(self, what: str, cells: np.ndarray, exact: np.ndarray, sd: float) -> np.ndarray:
+        """`exact` (n,) counts of `cells` (n,) with noise of standard deviation `sd`: the one place where noise is added."""
+        return add_gaussian(exact, sd=sd, rng=self.rng)
 
     def _threshold_delta(self, weight: float) -> float:
         return self.ledger.delta * THRESHOLD_SHARE * weight / self.plan
@@ -265,9 +290,20 @@ class Census:
         if self.used > self.plan + 1e-9:
             raise RuntimeError(f"the census planned for a weight of {self.plan} and {what} asks for more")
         sigma = self.sigma * math.sqrt(self.plan / weight)
-        self.ledger.spend("gaussian counts with threshold" if threshold else "gaussian counts", what, sigma=sigma,
-                          delta=self._threshold_delta(weight) if threshold else 0.0)
+        self.ledger.spend(
+            "gaussian counts with threshold" if threshold else "gaussian counts", what, sigma=sigma,
+            delta=self._threshold_delta(weight) if threshold else 0.0,
+        )
         return sigma
+
+
+def _mixed(key: np.ndarray, place: np.ndarray) -> np.ndarray:
+    """(n,) uint64 of keys (n,) uint64 and places (n,): splitmix64 (Steele et al. 2014, doi:10.1145/2660193.2660195)."""
+    with np.errstate(over="ignore"):
+        z = key + (place.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return np.asarray(z ^ (z >> np.uint64(31)))
 
 
 def _pairs(user: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from eventlog.noise import add_gaussian, grid_of
+
 from .privacy import Ledger, noise_for
 
 
@@ -20,7 +22,7 @@ class Tables:
     """Answers one question for each name of `weights`, and writes it into `ledger`. `clip`: L2 norm of a user's part."""
 
     def __init__(self, ledger: Ledger, weights: Mapping[str, float], *, clip: float) -> None:
-        self.ledger, self.clip, self.rng = ledger, clip, ledger.rng(12)
+        self.ledger, self.clip, self.rng = ledger, clip, ledger.rng("tables")
         self.sigma: dict[str, float] = {}
         if ledger.epsilon is not None:
             delta = ledger.delta - ledger.delta_thresholds
@@ -46,10 +48,16 @@ class Tables:
             _, place = np.unique(pair // context, return_inverse=True)  # (user, context): `size` is a multiple of `context`
             count = count / np.bincount(place, count)[place]
         norm = np.sqrt(np.bincount(owner, count ** 2))
-        part = count * np.minimum(1.0, clip / np.maximum(norm, 1e-12))[owner]
-        self.ledger.spend("gaussian counts, a user's part clipped", f"table of {name}", sigma=sigma)
         noise = sigma * clip
-        return np.bincount(pair % size, part, minlength=size) + self.rng.normal(0, noise, size), noise
+        # Towards zero on the grid of the noise: no part grows, and sums of grid points are exact in any order.
+        part = np.floor(count * np.minimum(1.0, clip / np.maximum(norm, 1e-12))[owner] / grid_of(noise)) * grid_of(noise)
+        self.ledger.spend("gaussian counts, a user's part clipped", f"table of {name}", sigma=sigma)
+        exact = np.bincount(pair % size, part, minlength=size).astype(np.float64)
+        return self._answer(name, exact, noise), noise
+
+    def _answer(self, name: str, exact: np.ndarray, sd: float) -> np.ndarray:
+        """`exact` (size,) with noise of standard deviation `sd`: the one place where noise is added."""
+        return add_gaussian(exact, sd=sd, rng=self.rng)
 
 
 def backed_off(

@@ -42,18 +42,26 @@ SAME = 1  # code of a categorical field: the user's last value of this column; i
 
 @njit(cache=True)
 def drawn(logits, can, u):  # type: ignore[no-untyped-def]
-    """A code drawn from softmax(logits) over what `can` (size,) allows, by a uniform number; 0 where nothing is possible."""
+    """A code drawn from softmax(logits) over what `can` (size,) allows, by a uniform number; 0 where nothing is possible.
+
+    Where no code that is allowed has any weight, all that are allowed have the same.
+    """
     size = len(logits)
-    highest = -np.inf
+    highest, open_ = -np.inf, 0
     for k in range(size):
-        if can[k] and logits[k] > highest:
-            highest = logits[k]
-    if highest == -np.inf:
+        if can[k]:
+            open_ += 1
+            if logits[k] > highest:
+                highest = logits[k]
+    if open_ == 0:
         return 0
     weight, total = np.empty(size), 0.0
     for k in range(size):
         if can[k]:
-            total += math.exp(logits[k] - highest)
+            if highest == -np.inf:
+                total += 1.0
+            elif logits[k] > -np.inf:
+                total += math.exp(logits[k] - highest)
         weight[k] = total
     for k in range(size):
         if weight[k] > u * total:

@@ -7,26 +7,26 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from eventlog import EventLog
+from eventlog import EventLog, plugins
 from eventlog.errors import InputError, WorkError
 
 from .base import Generator, check_ranges
-from .codec import Codec
+from .codec import MOST_ROWS, Codec
 from .conditions import Accept, accept_where, given, label_of, marked, mix
 from .decoding import decode
 from .encoding import Steps, encode
-from .learning import census_plan, check_public, learn
+from .learning import census_plan, learn
 from .privacy import Census, Ledger
+from .public import Public
 from .sampling import RowModel, Sampled, joined, sample_rows
 from .validity import learn_cart_needs, learn_masks, learn_needs, learn_pace
 
-ASSUMED_PUBLIC = ["names and types of columns", "event roles", "currency", "label kinds (the value learnt is 1)",
+ASSUMED_PUBLIC = ["names and types of columns", "what an event name stands for (its role)", "currency",
                   "settings of the generator"]
 CHUNK = 4_096  # users who are sampled at a time
 PILOT = 400    # users of either kind from whom a rate is set
@@ -45,7 +45,7 @@ class SequenceGenerator(Generator):
     """A generator over mixed rows. `min_users`: a value that fewer users have is not kept (without epsilon; with it, noise decides)."""
 
     def __init__(self, *, min_users: int = 5, intervals: int = 32, max_rows: int = 1024) -> None:
-        check_ranges(min_users=(min_users, 1, 1e9), intervals=(intervals, 2, 1e9), max_rows=(max_rows, 2, 1e9))
+        check_ranges(min_users=(min_users, 1, 1e9), intervals=(intervals, 2, 1e9), max_rows=(max_rows, 2, MOST_ROWS))
         self.min_users, self.intervals, self.max_rows = min_users, intervals, max_rows
 
     @abstractmethod
@@ -61,22 +61,19 @@ class SequenceGenerator(Generator):
         return self.max_rows
 
     def fit(
-        self, log: EventLog, *, seed: int, epsilon: float | None = None, delta: float | None = None, public: Sequence[str] = (),
-        noise_seed: int | None = None,
+        self, log: EventLog, *, seed: int, epsilon: float | None = None, delta: float | None = None,
+        public: Sequence[str] | Mapping[str, Any] = (), noise_seed: int | None = None,
     ) -> None:
         """See Generator.fit."""
         if epsilon is not None and not self.supports_epsilon:
             raise InputError(f"The generator {self._name()!r} cannot be fitted with epsilon; choose one that can (markov, vae, gan).")
         if len(log) == 0:
             raise InputError("The log has no events; there is nothing to learn from.")
-        users = log.events["user_id"].astype("category")
-        if len(users.cat.categories) > users.nunique():  # those who were cut out of the log, or never came, are none of its users
-            log = replace(log, events=log.events.assign(user_id=users.cat.remove_unused_categories()))
-        n_users = int(log.events["user_id"].nunique())
-        ledger = Ledger.open(epsilon, delta, n_users, noise_seed=noise_seed)
-        declared = check_public(log, public)
-        census = Census(n_users=n_users, rng=ledger.rng(1), min_users=self.min_users, ledger=ledger,
-                        plan=census_plan(log, declared))
+        log = log.ordered()  # the unit is the user: all rows of one stand together
+        ids = log.events["user_id"].cat.categories.astype(str).to_numpy()
+        declared = Public.declared(log, public, private=epsilon is not None)
+        ledger = Ledger.open(epsilon, delta, len(ids), noise_seed=noise_seed)
+        census = Census(n_users=len(ids), min_users=self.min_users, ledger=ledger, plan=census_plan(log), ids=ids)
         self.codec_: Codec = learn(log, census, public=declared, intervals=self.intervals, max_rows=self.max_rows)
         private = epsilon is not None
         self.codec_.needs = learn_needs(log, self.codec_, census)
@@ -86,7 +83,7 @@ class SequenceGenerator(Generator):
         learn_pace(self.codec_, steps, private=private)
         self._learn_marginals(steps, census)
         self._learn(steps, seed=seed, ledger=ledger)
-        self.privacy = ledger.statement(sorted(public), ASSUMED_PUBLIC)
+        self.privacy = ledger.statement(declared.sources, ASSUMED_PUBLIC)
 
     @torch.inference_mode()
     def sample(
@@ -173,7 +170,7 @@ class SequenceGenerator(Generator):
             self.field_marginals_[name] = _shares(counts)
 
     def _name(self) -> str:
-        return type(self).__module__.rsplit(".", 1)[-1]
+        return plugins.name_of("generators.models", type(self)) or type(self).__name__
 
     def settings(self) -> dict[str, Any]:
         """See Generator.settings."""

@@ -8,7 +8,6 @@ and the links that lead to one root have one id.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -17,7 +16,9 @@ import pandas as pd
 
 from .coders import Bins
 from .privacy import Census
+from .validation import Record
 
+LONGEST_LAG_S = 1e10  # between two users of an id
 SMOOTHING = 0.5  # pseudo-counts: an intent with few links is not taken for certain
 
 
@@ -90,9 +91,19 @@ class Sharing:
                 "lag_share": self.lag_share.tolist()}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The sharing that `to_json` described."""
-        return cls(np.array(data["opens"]), np.array(data["follows"]), Bins.from_json(data["lag"]), np.array(data["lag_share"]))
+    def from_json(cls, data: Record, *, intents: int) -> Self:
+        """The sharing that `to_json` described, of `intents` intents or of one. Raises StateError where it is none."""
+        data.only(("opens", "follows", "lag", "lag_share"))
+        lag = Bins.from_json(data.record("lag"), low=0, high=LONGEST_LAG_S)
+        opens = data.numbers("opens", low=0, high=1)
+        if len(opens) not in (1, intents):
+            data.fail("opens", f"has {len(opens)} entries; it must have 1 or {intents}")
+        follows = data.table("follows", (len(opens), len(opens)), low=0, high=2)
+        lag_share = data.table("lag_share", (len(opens), lag.size), low=0, high=2)
+        for name, share in (("follows", follows), ("lag_share", lag_share)):
+            if not share.any(1).all():
+                data.fail(name, "has a row with only zeros")
+        return cls(opens, follows, lag, lag_share)
 
 
 def _shares(counts: np.ndarray) -> np.ndarray:

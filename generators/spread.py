@@ -1,6 +1,7 @@
 """Sampling on several processes or a cluster: parts of the users are drawn apart and joined; the log is the same on any engine.
 
-Each worker reads the saved generator itself, so its folder is on storage that all see. Only codes travel back.
+Each worker reads the saved generator itself, so its folder is on storage that all see. Only codes travel back. What a worker is
+sent to run comes from the caller's `model` alone, never from the folder: a worker refuses what `load` refuses here.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 from eventlog import EventLog
 from eventlog.errors import InputError
 from eventlog.executors import check_engine, pool
+from eventlog.plugins import is_file
 
 from .sampling import Sampled
 from .sequence_model import SequenceGenerator, part_sizes
@@ -43,7 +45,7 @@ def sample(
     if users < 1 or (workers is not None and workers < 1):
         raise InputError(f"users is {users} and workers {workers}; both must be 1 or more.")
     place = str(Path(folder).resolve())
-    own = None if model is None else str(Path(model).resolve()) if Path(model).exists() else model
+    own = str(Path(model).resolve()) if model is not None and is_file(model) else model
     generator = _loaded(place, own)
     sizes = part_sizes(users)
     with pool(engine, workers=min(workers, len(sizes)) if workers else None, address=address, needs={"CPU": 1}) as executor:

@@ -88,13 +88,12 @@ def batches(steps: Steps, plan: Plan, rng: np.random.Generator) -> Iterator[np.n
         yield groups[k]
 
 
-def latent_of(net: RowNet, batch: Batch, plan: Plan, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """A draw z (B, Z) of each user's latent, and what it costs (B,) in nats."""
+def latent_of(net: RowNet, batch: Batch, plan: Plan, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """A draw z (B, Z) of each user's latent from standard normal `noise` (B, Z), and what it costs (B,) in nats."""
     n = len(batch.static)
     if not net.latent:
         return torch.zeros((n, 0)), torch.zeros(n)
     center, spread = net.posterior(batch.features[:n, 1:], batch.static, batch.mask[:n, 1:], batch.length)
-    noise = torch.randn(center.shape, generator=generator)
     if not plan.kl:
         return F.layer_norm(center, center.shape[-1:]) + 0.2 * noise, torch.zeros(n) + 0.0 * spread.sum(1)
     cost = 0.5 * (center**2 + spread.exp() - 1 - spread)  # (B, Z)
@@ -270,7 +269,7 @@ def train(net: RowNet, codec: Codec, steps: Steps, plan: Plan, *, seed: int) -> 
             batch = make_batch(steps, users, plan.window)
             for group in optimizer.param_groups:
                 group["lr"] = plan.rate * _rate_at(done / n_updates)
-            z, kl = latent_of(net, batch, plan, generator)
+            z, kl = latent_of(net, batch, plan, torch.randn((len(users), net.latent), generator=generator))
             keep = (torch.rand(batch.mask.shape, generator=generator) >= plan.word_dropout).float()
             loss = losses(net, batch, z, fields, steps.names, start, keep, emphasis).sum() + kl.sum() * min(1.0, 3 * done / n_updates)
             n = int(batch.mask.sum())

@@ -54,9 +54,10 @@ def main(argv: list[str]) -> int:
     calibrate.add_argument("--users", type=int, help="shoppers in each simulation (default: by the log's size)")
     calibrate.add_argument("--seed", type=int, default=0, help="of the simulations (default: 0)")
     calibrate.add_argument("--epsilon", type=float, help="learn the log's facts under differential privacy per user, with this budget")
-    calibrate.add_argument("--delta", type=float, help="with --epsilon (default: 1 / (10 users))")
-    calibrate.add_argument("--public", default="", metavar="A,B", help="with --epsilon: what is no secret; 'items' = the catalogue")
-    calibrate.add_argument("--noise-seed", type=int, help="with --epsilon: makes the noise repeatable; keep it secret")
+    calibrate.add_argument("--delta", type=float, help="with --epsilon (default: min(1e-6, users^-1.5), of a noisy number of users)")
+    calibrate.add_argument("--public", default="", metavar="A,B",
+                           help="with --epsilon: what is no secret; 'items' = the catalogue, if it was given")
+    calibrate.add_argument("--noise-seed", type=int, help="with --epsilon: makes the noise repeatable; proves nothing to whoever knows it")
     calibrate.set_defaults(work=_calibrate)
 
     audit = commands.add_parser(

@@ -46,6 +46,7 @@ class Check:
 def audit(log: EventLog, *, seed: int = 0) -> list[Check]:
     """All checks of a simulated log. Raises InputError where the log has no truth or no fraud."""
     rng = np.random.default_rng(seed)
+    log = log.grouped()
     guilty = truth_table(log, "events")["fraud"]
     if guilty.isna().all():
         raise InputError("The log has no fraud, so there is nothing to audit; simulate one with fraud.share above 0.")

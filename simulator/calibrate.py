@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from eventlog.console import track
 from eventlog.errors import InputError
@@ -27,9 +28,21 @@ from eventlog.files import new_file, write_json
 from eventlog.log import EventLog
 
 from .looks import Looks, append, release_of
+from .release import Release, release
 from .scenario import Scenario, load, settings
 from .search import search
-from .tally import BOUNDS, ITEM_QUESTIONS, PRICE_CENTRE, Sums, Window, add_noise, facts_of, tally, window_of
+from .tally import (
+    BOUNDS,
+    ITEM_QUESTIONS,
+    PRICE_CENTRE,
+    Outline,
+    Sums,
+    Window,
+    facts_of,
+    outline_of,
+    tally,
+    window_of,
+)
 
 TOLERANCE = 0.1      # relative miss of a fact that counts as one
 FAR = 10.0           # in the distance a miss counts as this many tolerances at most, as does a fact that is not shown
@@ -37,7 +50,6 @@ LONGEST = 120        # days that are looked at unless told otherwise
 ROWS = 150_000       # rows that a look at the simulator aims at
 NOISY = 0.7          # sd of a fact's log from the noise of the release, from which it is left out
 ITEM_NOISE = 5.0     # sds of noise that an item's count must exceed to count towards a Zipf slope
-DEFAULT_DELTA = 0.1  # times 1 / users
 
 # Setting -> how it is searched, a typical step, and a guess of which facts it moves (change of the fact's log per unit).
 MOVES: dict[str, tuple[str, float, dict[str, float]]] = {
@@ -93,6 +105,7 @@ class Calibration:
     days: int
     looks: int
     left_out: list[str]   # facts that the log, or the release, does not show
+    outline: Outline      # days, event names and label kinds of the log; as released, with epsilon
     privacy: dict[str, Any] = field(default_factory=dict)  # the ledger of what was released
     log_price: float = math.nan           # mean log price of what the log's users bought, as released
     items: np.ndarray | None = None       # (n,) ids of the log's items, where they are known
@@ -159,16 +172,19 @@ def calibrate(
     """Fit a scenario to `log` with at most `trials` looks at the simulator.
 
     `days`: how many of the log's last days to match (all up to 120); `users`: shoppers per look (by expected rows); `seed`:
-    of the simulations. With `epsilon` the log's facts are released under (epsilon, delta)-differential privacy per user,
-    delta 1 / (10 users) unless given; `public` names what is no secret: "items" (the catalogue in items.parquet) lets
-    popularity be matched. `noise_seed`, to be kept secret, decides the noise; without it, it is drawn from the system.
-    `keep`: a file in which each look is kept, so that the same call goes on where it was interrupted.
+    of the simulations. With `epsilon` the log's facts are released under (epsilon, delta)-differential privacy per user
+    (see `release`), delta min(1e-6, users^-1.5) of a noisy number of users unless given; `public` names what is no
+    secret: "items" (the catalogue in items.parquet, where that was given and not made from the events) lets popularity
+    be matched. `noise_seed` makes the noise repeatable, and nothing is proved against whoever knows it; without it, the
+    noise is drawn from the system. `keep`: a file in which each look is kept, so that the same call goes on where it
+    was interrupted. `name`: of the log, for the file that is written.
 
     Raises InputError where the log is too small or a number is out of range.
     """
     if trials < 1:
         raise InputError(f"trials is {trials}; it must be 1 or more.")
-    target = _target(log, epsilon=epsilon, delta=delta, public=public, days=days, noise_seed=noise_seed, keep=keep)
+    target = _target(log, epsilon=epsilon, delta=delta, public=public, days=days, noise_seed=noise_seed, keep=keep,
+                     name=name)
     window = target.window
     users = users or _users(target)
     base = load("shop", target.taken)
@@ -209,8 +225,8 @@ def calibrate(
     fitted_to = f"{name}: {window.days} days from {window.start.date()}, {target.users_there} users"
     n, level, _ = target.sums["prices"]
     popularity = None if window.items is None else sum((target.sums[q] for q in ITEM_QUESTIONS), start=np.zeros(len(window.items)))
-    return Calibration({**target.taken, **fitted}, facts, fitted_to, users, window.days, len(looks), left_out, target.privacy,
-                       float(PRICE_CENTRE + level / n) if n > 20 else math.nan, window.items, popularity)
+    return Calibration({**target.taken, **fitted}, facts, fitted_to, users, window.days, len(looks), left_out, target.outline,
+                       target.privacy, float(PRICE_CENTRE + level / n) if n > 20 else math.nan, window.items, popularity)
 
 
 def residuals(found: dict[str, float], wanted: dict[str, float], tolerance: dict[str, float]) -> np.ndarray:
@@ -223,6 +239,9 @@ def residuals(found: dict[str, float], wanted: dict[str, float], tolerance: dict
 
 @dataclass(frozen=True)
 class _Target:
+    """What is to be matched. With epsilon, all of it follows from the release and from what is public."""
+
+    outline: Outline
     window: Window
     sums: Sums
     noise: dict[str, float] | None  # sd per question; None = exact
@@ -238,75 +257,66 @@ class _Target:
         return max(ITEM_NOISE * self.noise[q] / max(float(self.sums[q].sum()), 1.0) for q in ITEM_QUESTIONS)
 
 
-def _target(log: EventLog, *, epsilon: float | None, delta: float | None, public: Sequence[str], days: int | None,
-            noise_seed: int | None, keep: Path | str | None) -> _Target:
+def _target(
+    log: EventLog, *, epsilon: float | None, delta: float | None, public: Sequence[str], days: int | None,
+    noise_seed: int | None, keep: Path | str | None, name: str = "a log",
+) -> _Target:
     """The log's sums; with epsilon released once, or read again from `keep` so that going on costs no more privacy."""
-    private = epsilon is not None
-    items = None
-    table = log.items if log.items is not None and "item_id" in log.items else None
-    if "item_id" in log.events and (not private or "items" in public):
-        if private and table is None:
-            raise InputError("public names 'items', but the log has no items.parquet that lists the catalogue.")
-        items = (table["item_id"].astype(str).to_numpy() if table is not None
-                 else np.unique(log.events["item_id"].dropna().astype(str).to_numpy()))
-    window = window_of(log, days=days, longest=LONGEST, items=items)
-    taken: dict[str, Any] = {"calendar.start": str(window.start.date())}
-    if items is not None:
-        n = min(max(len(items), 20), 200_000)
-        source = table if table is not None and "category" in table else (None if private else log.events)
-        taken["catalogue.items"] = n
-        for column, key, least, most in (("category", "catalogue.categories", 2, min(400, n // 4)),
-                                         ("brand", "catalogue.brands", 2, 5_000)):
-            if source is not None and column in source:
-                taken[key] = int(np.clip(source[column].nunique(), least, most))
-        taken.setdefault("catalogue.categories", min(Scenario().catalogue.categories, n // 4))
-    answers = tally(log, window)
-    n_users = int(log.events["user_id"].nunique())
-    if not private:
-        if delta is not None:
-            raise InputError("delta is given without epsilon; give both, or neither.")
-        return _Target(window, answers.sums(), None, taken, f"{n_users:,}", {})
-    assert epsilon is not None
-    delta = DEFAULT_DELTA / n_users if delta is None else delta
-    if not (math.isfinite(epsilon) and epsilon > 0):
-        raise InputError(f"epsilon is {epsilon:g}; it must be a positive number.")
-    if not 0 < delta < 1 / n_users:
-        raise InputError(f"delta is {delta:g}; with {n_users} users it must lie between 0 and {1 / n_users:g}, or it protects nobody.")
-    mu = mu_of(epsilon, delta)
-    stored = release_of(keep, epsilon, delta)
+    if epsilon is None:
+        if delta is not None or noise_seed is not None:
+            given = "delta" if delta is not None else "noise_seed"
+            raise InputError(f"{given} is given without epsilon; give both, or neither.")
+        known = "item_id" in log.events
+        catalogue = log.items if log.items is not None and "item_id" in log.items else log.events if known else None
+        items = np.unique(catalogue["item_id"].dropna().astype(str)) if known and catalogue is not None else None
+        outline = outline_of(log)
+        window = window_of(outline, days=days, longest=LONGEST, items=items)
+        sums, users = tally(log, window).sums(), f"{log.events['user_id'].nunique():,}"
+        facts = catalogue if catalogue is None or "category" in catalogue else log.events
+        return _Target(outline, window, sums, None, _taken(window, facts), users, {})
+    catalogue = _public_catalogue(log) if "items" in public else None
+    known = catalogue is not None and "item_id" in log.events
+    items = catalogue["item_id"].dropna().astype(str).unique() if catalogue is not None and known else None
+    asked = {"epsilon": epsilon, "delta": delta, "days": days, "public": items is not None, "log": name}
+    # A noise seed leads to the same release again, so only a release of the system's noise is kept.
+    stored = release_of(keep, asked) if noise_seed is None else None
     if stored is None:
-        sums, sd = answers.release(mu, np.random.default_rng(noise_seed))
-        stored = {"sums": {k: v.tolist() for k, v in sums.items()}, "sd": sd, "epsilon": epsilon, "delta": delta}
-        append(keep, {"release": stored})
-    sums = {k: np.array(v) for k, v in stored["sums"].items()}
-    sd = dict(stored["sd"])
-    assumed = ["the days that the log covers", "which kinds of events and columns it has", "the order of magnitude of the users (delta)"]
-    privacy = {
-        "proved": "differential privacy", "unit": "user", "neighbours": "one user's rows added or removed",
-        "epsilon": epsilon, "delta": delta, "epsilon_spent": epsilon,
-        "accountant": "analytic Gaussian mechanism (Balle and Wang 2018), exact for one release",
-        "ledger": [{"mechanism": "gaussian", "what": f"sums of {len(sums)} questions, each user's part bounded, released together once",
-                    "sigma": round(1 / mu, 6), "sampling_rate": 1.0, "steps": 1, "epsilon": epsilon, "delta": delta}],
-        "split": {k: {"cells": len(v), "bound": round(BOUNDS[k], 6), "sd_of_noise": round(sd[k], 4),
-                      "share_of_mu_squared": round(1 / len(sums), 4)} for k, v in sums.items()},
-        "public": sorted(public), "assumed_public": assumed,
-        "statement": f"({epsilon:g}, {delta:g})-differential privacy for every user, given what is listed as public.",
-    }
-    return _Target(window, sums, sd, taken, f"about {max(sums['people'][0], 0):,.0f}", privacy)
+        found = release(log, epsilon=epsilon, delta=delta, days=days, longest=LONGEST, items=items,
+                        noise_seed=noise_seed)
+        if noise_seed is None:
+            append(keep, {"asked": asked, "release": found.to_json()})
+    else:
+        found = Release.from_json(stored)
+    window = window_of(found.outline, days=days, longest=LONGEST, items=items)
+    privacy = found.privacy | {"public": [] if items is None else ["items"]}
+    return _Target(found.outline, window, found.sums, found.sd, _taken(window, catalogue),
+                   f"about {found.users:,}", privacy)
 
 
-def mu_of(epsilon: float, delta: float) -> float:
-    """The Gaussian-DP parameter (sensitivity over noise) that is exactly (epsilon, delta)-differentially private.
+def _public_catalogue(log: EventLog) -> pd.DataFrame:
+    """The catalogue that may be known exactly. Raises InputError where it was made from the events themselves."""
+    if log.items is None or "item_id" not in log.items:
+        raise InputError("public names 'items', but the log has no items.parquet that lists the catalogue.")
+    if (log.manifest.get("provenance") or {}).get("items") != "given":
+        raise InputError(
+            "public names 'items', but items.parquet is not known to be a catalogue that was given (it may have been "
+            "made from the events, and would name what one user bought); import the log with a catalogue of its own.")
+    return log.items
 
-    Solves delta = Phi(mu / 2 - epsilon / mu) - exp(epsilon) Phi(-mu / 2 - epsilon / mu); Balle and Wang 2018, theorem 8.
-    """
-    from scipy.optimize import brentq
-    from scipy.special import log_ndtr
 
-    def excess(mu: float) -> float:
-        return float(np.exp(log_ndtr(mu / 2 - epsilon / mu)) - np.exp(epsilon + log_ndtr(-mu / 2 - epsilon / mu))) - delta
-
-    return float(brentq(excess, 1e-6, 50 + 2 * math.sqrt(2 * epsilon), xtol=1e-12)) * (1 - 1e-9)
+def _taken(window: Window, catalogue: pd.DataFrame | None) -> dict[str, Any]:
+    """Settings that are taken over: the first day, and the size of the catalogue where the window knows its items."""
+    taken: dict[str, Any] = {"calendar.start": str(window.start.date())}
+    if window.items is None:
+        return taken
+    n = min(max(len(window.items), 20), 200_000)
+    taken["catalogue.items"] = n
+    for column, key, least, most in (("category", "catalogue.categories", 2, min(400, n // 4)),
+                                     ("brand", "catalogue.brands", 2, 5_000)):
+        if catalogue is not None and column in catalogue:
+            taken[key] = int(np.clip(catalogue[column].nunique(), least, most))
+    taken.setdefault("catalogue.categories", min(Scenario().catalogue.categories, n // 4))
+    return taken
 
 
 def _tolerances(wanted: dict[str, float], target: _Target, rare: float) -> dict[str, float]:
@@ -315,7 +325,11 @@ def _tolerances(wanted: dict[str, float], target: _Target, rare: float) -> dict[
         return dict.fromkeys(wanted, TOLERANCE)
     rng = np.random.default_rng(0)  # only spreads of what is already released
     start, noise = target.window.start, target.noise
-    again = [facts_of(add_noise(target.sums, noise, rng), start=start, noise=noise, rare=rare) for _ in range(60)]
+
+    def drawn() -> Sums:
+        return {name: value + rng.normal(0, noise[name], len(value)) for name, value in target.sums.items()}
+
+    again = [facts_of(drawn(), start=start, noise=noise, rare=rare) for _ in range(60)]
     found = {}
     for name in wanted:
         logs = np.array([math.log(draw[name]) if draw[name] > 0 else np.nan for draw in again])

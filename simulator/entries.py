@@ -17,13 +17,15 @@ from eventlog.console import track
 from eventlog.errors import InputError
 from eventlog.executors import check_engine, pool
 from eventlog.files import check_replaceable
-from eventlog.log import EventLog, LogWriter, to_arrow
+from eventlog.log import DERIVED, GIVEN, EventLog, LogWriter, to_arrow
 
-from . import shards
+from . import shards, tape
 from .scenario import load
 
 TABLES = ("users", "labels")
 AHEAD = 3  # shards in flight per worker
+# The catalogue and the event names are the shop's own; its users are as private as a real shop's.
+PROVENANCE = {"items": GIVEN, "users": DERIVED, "event": GIVEN}
 
 
 def simulate(scenario: str = "shop", *, users: int, days: int, seed: int, workers: int = 1,
@@ -126,4 +128,6 @@ def _manifest(name: str, task: shards.Task, users: int, days: int, seed: int) ->
     if not name:
         raise InputError("The scenario has no name.")
     return {"made_by": "simulator", "scenario": task.scenario.to_json(), **shards.calendar(task), "users": users,
-            "days": days, "seed": seed, "currency": "EUR", "privacy": "simulated: no person's data went into this log"}
+            "days": days, "seed": seed, "currency": "EUR",
+            "privacy": "simulated: no person's data went into this log",
+            "provenance": PROVENANCE, "event_names": list(tape.EVENTS)}

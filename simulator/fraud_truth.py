@@ -46,6 +46,7 @@ def oracle_fraud(log: EventLog, event_ids: np.ndarray, *, kind: str = "fraud") -
     if not guilty:
         kinds = sorted({t.label for t in TYPOLOGIES if t.browses})
         raise InputError(f"The fraud oracle knows orders, there is no kind {kind!r} of them; choose from {', '.join(kinds)}.")
+    log = log.grouped()
     truth_rows(log, log.events["event_id"].to_numpy()[:1])
     order = _order_of(log, event_ids)
     evidence = traces(log)

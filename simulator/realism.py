@@ -39,8 +39,8 @@ class Fact:
 
 
 def score(log: EventLog) -> list[Fact]:
-    """All facts of a log, one per row of FACTS."""
-    derived = Measures(log)
+    """All facts of a log, one per row of FACTS. Raises InputError as `EventLog.grouped` does."""
+    derived = Measures(log.grouped())
     return [_ask(derived, *row) for row in FACTS]
 
 

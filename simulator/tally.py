@@ -1,11 +1,12 @@
 """What calibration asks of a log: sums over users of what each user adds, and the facts that follow from the sums.
 
-    target = tally(log, window).sums()               # exact
-    target = tally(log, window).release(mu, rng)     # the same questions, each user's part bounded, with Gaussian noise
+    target = tally(log, window).sums()           # exact
+    target = tally(log, window).sums(BOUNDS)     # each user's part bounded, as before noise is added (`release`)
 
-Everything that calibration knows about a log is a sum over users, so bounding each user's part and adding noise to the
-sums makes it differentially private (the unit is the user). The same bounds are put on the simulated log, so that the
-two stay comparable: what bounding distorts, it distorts on both sides.
+Everything that calibration knows about a log is a sum over users. What a user adds follows from that user's rows and
+from the window alone, never from what other users did: so bounding each user's part and adding noise to the sums makes
+it differentially private (the unit is the user). The same bounds are put on the simulated log, so that the two stay
+comparable: what bounding distorts, it distorts on both sides.
 """
 
 from __future__ import annotations
@@ -32,7 +33,21 @@ CENTRES = np.append(np.sqrt(EDGES[:-1] * np.maximum(EDGES[1:] - 1.0, 1.0)), EDGE
 BOUNDS = {"people": 5**0.5, "visits": 10.0, "clicks": 30.0, "lengths": 12.0, "buying": 6.0, "gaps": 5.0, "prices": 5.0, "hours": 4.0,
           "days": 2.0, "views of items": 4.0, "purchases of items": 3.0}
 PRICE_CENTRE = 3.0  # log prices are summed around it
+# What is summed lies on this grid (bounded parts are cut to it, towards zero), so sums are exact in float64 whatever
+# their order, and one user moves them by no more than the bound (on sums of floats that are not: Casacuberta et al. 2022,
+# doi:10.1145/3548606.3560708).
+PART_GRID = 2.0**-20
 ITEM_QUESTIONS = ("views of items", "purchases of items")
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What a log consists of: its days, its event names and the kinds of its labels."""
+
+    first: pd.Timestamp     # a UTC midnight
+    last: pd.Timestamp      # that of the last day
+    events: dict[str, str]  # event name -> role
+    kinds: list[str]        # of labels
 
 
 @dataclass(frozen=True)
@@ -55,11 +70,12 @@ class Answer:
     size: int          # cells
 
     def sums(self, bound: float | None) -> np.ndarray:
-        """(size,) float64; with `bound`, each user's vector is scaled down to that Euclidean length first."""
+        """(size,) float64; with `bound`, each user's vector is scaled down to that Euclidean length first (see PART_GRID)."""
         value = self.value
         if bound is not None and len(value):
             length = np.sqrt(np.bincount(self.user, value**2))
             value = value * np.minimum(1.0, bound / np.maximum(length, 1e-12))[self.user]
+            value = np.trunc(value / PART_GRID) * PART_GRID
         return np.bincount(self.cell, value, minlength=self.size)
 
 
@@ -73,42 +89,37 @@ class Tally:
         """The sums over users; with `bounds` as they are before noise."""
         return {name: answer.sums(bounds[name] if bounds else None) for name, answer in self.answers.items()}
 
-    def release(self, mu: float, rng: np.random.Generator) -> tuple[Sums, dict[str, float]]:
-        """Noisy bounded sums and the sd of the noise of each question's cells.
 
-        One Gaussian mechanism: each question has an equal share of mu**2, with mu the Gaussian-DP parameter (Dong, Roth and
-        Su 2022), so that all of them together are mu-GDP for every user.
-        """
-        share = mu / np.sqrt(len(self.answers))
-        sd = {name: BOUNDS[name] / share for name in self.answers}
-        return add_noise(self.sums(BOUNDS), sd, rng), sd
-
-
-def add_noise(sums: Sums, sd: Mapping[str, float], rng: np.random.Generator) -> Sums:
-    """The sums with Gaussian noise of the question's sd in each cell."""
-    return {name: value + rng.normal(0, sd[name], len(value)) for name, value in sums.items()}
-
-
-def window_of(log: EventLog, *, days: int | None, longest: int, items: np.ndarray | None) -> Window:
-    """The last `days` days of a log (all of them up to `longest`, where None is given)."""
+def outline_of(log: EventLog) -> Outline:
+    """The days, event names (sorted) and label kinds that occur in a log, exactly."""
     if len(log) == 0:
         raise InputError("The log has no events.")
     first, last = (t.floor("D") for t in log.span)
-    there = (last - first).days + 1
+    kinds = [] if log.labels is None else sorted(log.labels["kind"].astype(str).unique())
+    return Outline(first, last, dict(sorted(log.roles.items())), kinds)
+
+
+def window_of(
+    log: EventLog | Outline, *, days: int | None, longest: int, items: np.ndarray | None
+) -> Window:
+    """Return the window of the last `days` days of a log; of all its days up to `longest` where None is given.
+
+    Raises InputError where that is fewer than seven days.
+    """
+    known = outline_of(log) if isinstance(log, EventLog) else log
+    there = (known.last - known.first).days + 1
     days = min(there, longest) if days is None else min(days, there)
     if days < 7:
-        raise InputError(f"The log covers {there} days; calibration needs 7 or more.")
-    return Window(last - pd.Timedelta(days=days - 1), days, frozenset(log.roles.values()), items)
+        raise InputError(f"The log covers {there} days and {days} are looked at; calibration needs 7 or more.")
+    return Window(known.last - pd.Timedelta(days=days - 1), days, frozenset(known.events.values()), items)
 
 
 def tally(log: EventLog, window: Window) -> Tally:
-    """What each user of a log adds to each question, in the window."""
+    """What each user of a log adds to each question, in the window. Where no row lies in it, nobody adds anything."""
     events, role = log.events, log.role()
     begin = int(window.start.tz_convert("UTC").value // 1_000_000)
     time = events["timestamp"].astype(TIME).astype("int64").to_numpy() - begin
     inside = (time >= 0) & (time < window.days * DAY_MS) & np.isin(role, list(window.roles))
-    if not inside.any():
-        raise InputError("The log has no events in the window.")
     time, role = time[inside], role[inside]
 
     def codes(name: str) -> np.ndarray:
@@ -119,15 +130,19 @@ def tally(log: EventLog, window: Window) -> Tally:
     user, session, item, order = (codes(n) for n in ("user_id", "session_id", "item_id", "order_id"))
     # A session or order id that two users share is two: what one user does must not move what another adds.
     session, order = _within(user, session), _within(user, order)
-    n_users, n_items = int(user.max()) + 1, int(item.max(initial=0)) + 1
+    n_users, n_items = int(user.max(initial=-1)) + 1, int(item.max(initial=0)) + 1
     is_view, is_line = (role == "view") & (item >= 0), role == "purchase"
     add = _Adder()
 
-    # Orders: by id, or by user and instant.
-    line = np.flatnonzero(is_line & ((order >= 0) | ~(order[is_line] >= 0).any()))
-    key = order[line] if (order[line] >= 0).any() else user[line] * (window.days * DAY_MS) + time[line]
+    # Orders: by id; those of a user whose purchases have none, by instant.
+    with_ids = np.zeros(n_users, dtype=bool)
+    with_ids[user[is_line & (order >= 0)]] = True
+    line = np.flatnonzero(is_line & ((order >= 0) | ~with_ids[user]))
+    instant = int(order.max(initial=-1)) + 1 + user[line] * (window.days * DAY_MS) + time[line]
+    key = np.where(order[line] >= 0, order[line], instant)
     _, at, of, lines = np.unique(key, return_index=True, return_inverse=True, return_counts=True)
-    buyer, paid = user[line][at], time[line][at]
+    buyer, paid = user[line][at], np.full(len(at), np.iinfo(np.int64).max)
+    np.minimum.at(paid, of, time[line])
     by_user = np.lexsort((paid, buyer))
     buyer, paid, lines = buyer[by_user], paid[by_user], lines[by_user]
     again = np.append(False, buyer[1:] == buyer[:-1])
@@ -140,8 +155,9 @@ def tally(log: EventLog, window: Window) -> Tally:
         bad = log.labels.loc[(log.labels["kind"].astype(str) == "fraud") & (log.labels["value"] > 0), "event_id"]
         np.logical_or.at(fraud, of, np.isin(events["event_id"].to_numpy()[inside][line], bad.to_numpy()))
 
-    # Sessions, where the log shows browsing at all.
-    rows = np.flatnonzero((session >= 0) & np.isin(role, BROWSING)) if is_view.any() else np.zeros(0, dtype=np.int64)
+    # Sessions, where views are among what is looked at.
+    browses = "view" in window.roles
+    rows = np.flatnonzero((session >= 0) & np.isin(role, BROWSING) & browses)
     _, first, number = np.unique(session[rows], return_index=True, return_inverse=True)
     visitor = user[rows][first]
     came = np.full(len(first), np.iinfo(np.int64).max)
@@ -154,7 +170,7 @@ def tally(log: EventLog, window: Window) -> Tally:
 
     everyone, buyers = np.unique(user), np.flatnonzero(orders_of)
     add("people", [(everyone, 1.0), (buyers, 1.0), (np.flatnonzero(orders_of == 1), 1.0)])
-    guests = np.flatnonzero(sessions_of)
+    guests = np.flatnonzero(sessions_of)  # who had sessions
     level = np.log(sessions_of[guests])
     add("people", [(guests, 1.0), (guests, level / 3), (guests, level**2 / 9)])
     add.histogram("people", np.flatnonzero(lines_of), lines_of[lines_of > 0])
@@ -217,7 +233,7 @@ class _Adder:
         self._put(name, user, cell, np.ones(len(user)), size)
 
     def _put(self, name: str, user: np.ndarray, cell: np.ndarray, value: np.ndarray, size: int) -> None:
-        self.parts.setdefault(name, []).append((user, cell, value))
+        self.parts.setdefault(name, []).append((user, cell, np.rint(value / PART_GRID) * PART_GRID))
         self.sizes[name] = size
 
     def answers(self) -> dict[str, Answer]:
@@ -240,12 +256,15 @@ def facts_of(sums: Sums, *, start: pd.Timestamp, noise: Mapping[str, float] | No
     views (lines) below which an item does not count towards a Zipf slope, because it would be noise.
     """
     quiet = 2 * noise["people"] if noise else 0.0
+    dull = 4 * noise["hours"] if noise else 0.0  # dates without times: all rows in the hour of midnight
     people = sums["people"]
     active, buyers, once, guests, level, level2 = people[:6]
     visits, clicks, lengths, buying, gaps, prices = (sums[k] for k in ("visits", "clicks", "lengths", "buying", "gaps", "prices"))
     sessions, buy, short, short_buy, long, long_buy, later, later_orders, before, first_orders = visits
     carts, lines, orders, single, items, fresh_lines, refunds, fraud = buying
     views, known, long_views = clicks
+    if not views > 0:  # without views of items, sessions are no visits
+        guests = level = level2 = sessions = buy = short = short_buy = long = long_buy = later = before = 0.0
     n_gaps, gap, gap2, log_gap, log_gap2 = gaps
     facts = {
         "sessions per user, geometric mean": float(np.exp(np.clip(3 * level / guests, -9, 9))) if guests > 20 else np.nan,
@@ -270,7 +289,7 @@ def facts_of(sums: Sums, *, start: pd.Timestamp, noise: Mapping[str, float] | No
         "orders reported as fraud": _ratio(fraud, orders),
         "long / short sessions, share that buys": _ratio(_ratio(long_buy, long), _ratio(short_buy, short), 0),
         "conversion after / before the first order": _ratio(_ratio(later_orders, later), _ratio(first_orders, before), 0),
-        "busiest hour / mean hour": float(sums["hours"].max() / sums["hours"].mean()) if sums["hours"][1:].max() > 0 else np.nan,
+        "busiest hour / mean hour": float(sums["hours"].max() / sums["hours"].mean()) if sums["hours"][1:].max() > dull else np.nan,
     }
     days = sums["days"]
     weekend = (np.arange(len(days)) + start.dayofweek) % 7 >= 5

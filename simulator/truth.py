@@ -49,6 +49,7 @@ def oracle_churn(log: EventLog, user_ids: np.ndarray, cut: pd.Timestamp, horizon
     factor, and q as a logistic function of the shopper's propensity, price sensitivity and orders so far, are fitted over
     all sessions of customers in the log. The latent state of each shopper is the simulator's own.
     """
+    log = log.grouped()
     users = truth_table(log, "users").set_index(truth_table(log, "users")["user_id"].astype(str))
     asked = users.reindex(np.asarray(user_ids, dtype=object).astype(str))
     if asked["rate"].isna().any():

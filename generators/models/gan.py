@@ -16,14 +16,18 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.special import ndtr
 from torch import nn
 
+from eventlog.console import track
+from eventlog.noise import UserStreams
 from generators.base import check_ranges
 from generators.encoding import Steps
-from generators.models.vae import Vae, check_finite, posterior_draws
+from generators.models.vae import Vae, check_finite, normal_of, posterior_draws
 from generators.privacy import Ledger
 from generators.private_training import noise_left, optimizer_of, private_steps, sampling_rate, train_privately
 from generators.training import train, train_statics
+from generators.validation import array, weights_of
 
 PENALTY = 10.0       # weight of the gradient penalty, as in Gulrajani et al.
 BETAS = (0.0, 0.9)   # of Adam: no momentum, for the other player moves too (Gulrajani et al., section 4)
@@ -58,7 +62,7 @@ class Gan(Vae):
         else:
             train(self.net_, self.codec_, steps, self.plan, seed=seed)
             check_finite(self.net_)
-            real = torch.from_numpy(posterior_draws(self.net_, steps, self.plan, seed=seed))
+            real = torch.from_numpy(posterior_draws(self.net_, steps, self.plan, normal_of(self.latent, seed)))
             train_statics(self.net_, steps.static, real, seed=seed)
             self.maker_, self.distances_ = self._play(real, seed=seed)
         generator = torch.Generator().manual_seed(seed * 1_000_003 + 9)
@@ -69,9 +73,12 @@ class Gan(Vae):
         """One noise multiplier for both trainings that see users, so that together they use up the budget."""
         rate, n_steps = sampling_rate(self.plan, ledger.users), self.private_turns * self.critic_steps
         sigma = noise_left(ledger, [(rate, private_steps(self.plan, ledger.users)), (rate, n_steps)])
-        train_privately(self.net_, self.codec_, steps, self.plan, seed=seed, sigma=sigma, ledger=ledger, what="autoencoder")
-        real = torch.from_numpy(posterior_draws(self.net_, steps, self.plan, seed=seed))  # a row depends on its own user only
-        self.maker_ = self._play_privately(real, sigma=sigma, rate=rate, seed=seed, ledger=ledger)
+        train_privately(self.net_, self.codec_, steps, self.plan, sigma=sigma, ledger=ledger, what="autoencoder")
+        own = ledger.streams(steps.ids, "latents")
+        # A user's latent depends on that user's rows and secret numbers only.
+        real = torch.from_numpy(posterior_draws(
+            self.net_, steps, self.plan, lambda users: torch.from_numpy(own.normal(users, 0, self.latent)).float()))
+        self.maker_ = self._play_privately(real, steps.ids, sigma=sigma, rate=rate, seed=seed, ledger=ledger)
         ledger.spend("DP-SGD, Poisson sampling of users", "critic", sigma=sigma, rate=rate, steps=n_steps)
 
     def _play(self, real: torch.Tensor, *, seed: int) -> tuple[nn.Module, list[float]]:
@@ -98,36 +105,25 @@ class Gan(Vae):
             self._turn(maker, critic, tune_maker, mean, noise, keep=min(0.995, turn / (turn + 10)))
         return mean.eval(), distances
 
-    def _play_privately(self, real: torch.Tensor, *, sigma: float, rate: float, seed: int, ledger: Ledger) -> nn.Module:
+    def _play_privately(
+        self, real: torch.Tensor, ids: np.ndarray, *, sigma: float, rate: float, seed: int, ledger: Ledger
+    ) -> nn.Module:
         """As `_play`, but a step of the critic sees a Poisson sample of users, each with a clipped gradient, and noise.
 
-        A user's loss: the critic on a made latent, less the critic on theirs, plus the penalty between the two.
+        real (n_users, Z), ids (n_users,). A user's loss: the critic on a made latent, less the critic on theirs, plus the
+        penalty between the two. The made latent and the point between come from the user's own secret numbers.
         """
-        from torch.func import functional_call, grad, vmap
-
         maker, critic = self._players(seed)
         mean = copy.deepcopy(maker)
-        noise = torch.Generator().manual_seed(seed * 1_000_003 + 7)
-        rng = ledger.rng(10)
+        noise = torch.Generator().manual_seed(seed * 1_000_003 + 7)  # of the generator's own steps, which see no user
+        own = ledger.streams(ids, "critic")
         tune_maker = torch.optim.Adam(maker.parameters(), self.players_rate, betas=BETAS)
         tune_critic = optimizer_of(critic, rate=self.players_rate, sigma=sigma, clip=self.plan.clip, expected=rate * ledger.users,
-                                   noise=ledger.rng(11))
-
-        def loss_of_user(weights: dict[str, torch.Tensor], true: torch.Tensor, made: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
-            def score(x: torch.Tensor) -> torch.Tensor:
-                return functional_call(critic, weights, (x,))[0]
-
-            slope = grad(score)(share * true + (1 - share) * made)
-            return score(made) - score(true) + PENALTY * ((slope.square().sum() + 1e-12).sqrt() - 1) ** 2
-
-        gradients = vmap(grad(loss_of_user), in_dims=(None, 0, 0, 0))
-        for step in range(self.private_turns * self.critic_steps):
-            true = real[torch.from_numpy(np.flatnonzero(rng.random(len(real)) < rate))]
-            with torch.no_grad():
-                made = maker(self._noise(len(true), noise))
-            weights = {k: v.detach() for k, v in critic.named_parameters()}
-            share = torch.rand((len(true), 1), generator=noise)
-            found = gradients(weights, true, made, share) if len(true) else {k: v.new_zeros((0, *v.shape)) for k, v in weights.items()}
+                                   noise=ledger.rng("noise on the critic's gradients"))
+        batches = own.poisson_batches(rate, self.private_turns * self.critic_steps)
+        own = ledger.streams(ids, "made latents")
+        for step, users in enumerate(track(batches, "critic", total=len(batches))):
+            found = self.critic_gradients(maker, critic, real, users, own, step)
             tune_critic.zero_grad(set_to_none=True)
             for name, parameter in critic.named_parameters():
                 parameter.grad_sample = found[name]  # type: ignore[attr-defined]
@@ -136,6 +132,28 @@ class Gan(Vae):
                 turn = step // self.critic_steps
                 self._turn(maker, critic, tune_maker, mean, noise, keep=min(0.98, turn / (turn + 10)))
         return mean.eval()
+
+    def critic_gradients(
+        self, maker: nn.Module, critic: nn.Module, real: torch.Tensor, users: np.ndarray, own: UserStreams, step: int
+    ) -> dict[str, torch.Tensor]:
+        """Return for each parameter of the critic the gradients (len(users), *shape) of the loss of each of `users`."""
+        from torch.func import functional_call, grad, vmap
+
+        def loss_of_user(weights: dict[str, torch.Tensor], true: torch.Tensor, made: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
+            def score(x: torch.Tensor) -> torch.Tensor:
+                return functional_call(critic, weights, (x,))[0]
+
+            slope = grad(score)(share * true + (1 - share) * made)
+            return score(made) - score(true) + PENALTY * ((slope.square().sum() + 1e-12).sqrt() - 1) ** 2
+
+        weights = {k: v.detach() for k, v in critic.named_parameters()}
+        if len(users) == 0:
+            return {k: v.new_zeros((0, *v.shape)) for k, v in weights.items()}
+        drawn = own.normal(users, step, self.latent + 1)
+        with torch.no_grad():
+            made = maker(torch.from_numpy(drawn[:, :-1]).float())
+        share = torch.from_numpy(ndtr(drawn[:, -1:])).float()  # uniform: the distribution function of a normal number
+        return vmap(grad(loss_of_user), in_dims=(None, 0, 0, 0))(weights, real[torch.from_numpy(users)], made, share)
 
     def _turn(
         self, maker: nn.Module, critic: nn.Module, tune: torch.optim.Optimizer, mean: nn.Module, noise: torch.Generator, *, keep: float
@@ -176,9 +194,18 @@ class Gan(Vae):
     def restore(self, arrays: dict[str, np.ndarray], data: dict[str, Any]) -> None:
         """See Generator.restore."""
         super().restore(arrays, data)
+        array(arrays, "maker/0.weight", dtype="float32", shape=(self.players_width, self.latent))  # before one is made so wide
         self.maker_ = self._player(self.latent)
-        self.maker_.load_state_dict({k.removeprefix("maker/"): torch.from_numpy(v) for k, v in arrays.items() if k.startswith("maker/")})
+        self.maker_.load_state_dict(weights_of(arrays, "maker/", self.maker_))
         self.maker_.eval()
+
+    def _prior_of(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """There is none: the generator network takes its place."""
+        return {}
+
+    def _beside_net(self) -> dict[str, list[str]]:
+        """Names of the arrays beside those of the network, by their prefix."""
+        return {"maker/": [f"{k}.{part}" for k in (0, 2, 4) for part in ("weight", "bias")]}
 
 
 def _steepness(critic: nn.Module, true: torch.Tensor, made: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

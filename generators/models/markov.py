@@ -33,9 +33,12 @@ from generators.privacy import Ledger
 from generators.private_chain import PrivateChain, weights
 from generators.private_counts import Tables, backed_off
 from generators.sampling import draw
+from generators.saved_codec import restored
 from generators.sequence_model import SequenceGenerator
 from generators.tracker import EVENT_COLUMN, INTENT_COLUMN, ITEM_COLUMN
+from generators.validation import array, no_others, shares
 
+MOST_COUNTED = 1e15  # rows of an item
 PARENTS = {STAY: ARRIVAL, LENGTH: STAY, MARKS: LENGTH}  # what a static field is given; the others the one before them
 
 
@@ -53,7 +56,7 @@ class Markov(SequenceGenerator):
         max_rows: int = 1024,
     ) -> None:
         super().__init__(min_users=min_users, intervals=intervals, max_rows=max_rows)
-        check_ranges(strength=(strength, 0, 1e9), successors=(successors, 1, 1e6), clip=(clip, 1e-9, 1e9))
+        check_ranges(strength=(strength, 1e-6, 1e9), successors=(successors, 1, 1e6), clip=(clip, 1e-9, 1e9))
         self.strength, self.successors, self.clip = strength, successors, clip
 
     def settings(self) -> dict[str, Any]:
@@ -131,9 +134,32 @@ class Markov(SequenceGenerator):
 
     def restore(self, arrays: dict[str, np.ndarray], data: dict[str, Any]) -> None:
         """See Generator.restore."""
-        self.codec_ = Codec.from_json(data["codec"])
-        self.tables_ = {k.removeprefix("table/"): v for k, v in arrays.items() if k.startswith("table/")}
-        self.static_ = [arrays[f"static/{k}"] for k in range(len(self.codec_.statics))]
+        self.codec_ = restored(data, max_rows=self.max_rows)
+        self.tables_, self.static_ = self._tables_of(arrays), []
+        sizes = list(self.codec_.static_sizes().values())
+        for k, size in enumerate(sizes):
+            parent = parent_of(self.codec_, k)
+            shape = (1 if parent is None else sizes[parent], size)
+            self.static_.append(shares(arrays, f"static/{k}", dtype="float64", shape=shape))
+        no_others(arrays, [*(f"table/{n}" for n in self.tables_), *(f"static/{k}" for k in range(len(sizes)))])
+
+    def _tables_of(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The tables of fields and items in `arrays`, each of the shape that the codec asks for."""
+        codec, n_items = self.codec_, self.codec_.items.size
+        nothing = torch.zeros(0, dtype=torch.int64)
+        seen = Seen(torch.zeros((0, len(codec.feature_sizes())), dtype=torch.int64), *[nothing] * 5)
+        tables = {}
+        for name, size in codec.fields().items():
+            if name != "item":
+                contexts = index_of(context(codec, name, seen))[1]
+                tables[name] = shares(arrays, f"table/{name}", dtype="float32", shape=(contexts, size))
+        counts = {"popularity": ((n_items,), "float32"), "successor": ((n_items, None), "int32"),
+                  "successor_count": ((n_items, None), "float32")}
+        for name, (shape, dtype) in counts.items():
+            high = n_items - 1 if name == "successor" else MOST_COUNTED
+            tables[name] = array(arrays, f"table/{name}", dtype=dtype, shape=shape, low=0, high=high)
+        array(arrays, "table/successor_count", dtype="float32", shape=tables["successor"].shape)
+        return tables
 
 
 def parent_of(codec: Codec, k: int) -> int | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -44,7 +45,7 @@ class Transformer(Vae):
         self.prior_ = {}
         if ledger.epsilon is not None:
             plan = [(sampling_rate(self.plan, ledger.users), private_steps(self.plan, ledger.users))]
-            train_privately(self.net_, self.codec_, steps, self.plan, seed=seed, sigma=noise_left(ledger, plan), ledger=ledger,
+            train_privately(self.net_, self.codec_, steps, self.plan, sigma=noise_left(ledger, plan), ledger=ledger,
                             what="transformer")
         else:
             train(self.net_, self.codec_, steps, self.plan, seed=seed)
@@ -63,3 +64,7 @@ class Transformer(Vae):
     def _latents(self, users: int, generator: torch.Generator) -> torch.Tensor:
         """(users, 0): there is none."""
         return torch.zeros((users, 0))
+
+    def _prior_of(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """There is none, for there is no latent."""
+        return {}

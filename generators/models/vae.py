@@ -8,6 +8,7 @@ the posteriors (ex-post density estimation, Ghosh et al. 2020), or from the stan
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,14 +17,17 @@ from torch import nn
 
 from eventlog.errors import WorkError
 from generators.base import check_ranges
-from generators.codec import Codec
 from generators.encoding import Steps
 from generators.net_rows import NetRows
 from generators.network import Layer, RowNet
 from generators.privacy import Ledger
 from generators.private_training import noise_left, private_steps, sampling_rate, train_privately
+from generators.saved_codec import restored
 from generators.sequence_model import SequenceGenerator
 from generators.training import Plan, batches, latent_of, make_batch, train, train_statics
+from generators.validation import LARGEST_WEIGHT, array, no_others, shares, weights_of
+
+Noise = Callable[[np.ndarray], torch.Tensor]
 
 
 class Vae(SequenceGenerator):
@@ -63,13 +67,13 @@ class Vae(SequenceGenerator):
         self.net_.start_from(self.field_marginals_)
         if ledger.epsilon is not None:
             plan = [(sampling_rate(self.plan, ledger.users), private_steps(self.plan, ledger.users))]
-            train_privately(self.net_, self.codec_, steps, self.plan, seed=seed, sigma=noise_left(ledger, plan), ledger=ledger,
+            train_privately(self.net_, self.codec_, steps, self.plan, sigma=noise_left(ledger, plan), ledger=ledger,
                             what="encoder and decoder")
             self.prior_ = standard_normal(self.latent)
         else:
             train(self.net_, self.codec_, steps, self.plan, seed=seed)
             check_finite(self.net_)
-            draws = posterior_draws(self.net_, steps, self.plan, seed=seed)
+            draws = posterior_draws(self.net_, steps, self.plan, normal_of(self.latent, seed))
             train_statics(self.net_, steps.static, torch.from_numpy(draws), seed=seed)
             self.prior_ = fit_prior(draws, self.components, seed=seed)
         generator = torch.Generator().manual_seed(seed * 1_000_003 + 7)
@@ -85,7 +89,7 @@ class Vae(SequenceGenerator):
     def _row_model(self, past: Steps | None = None) -> NetRows:
         if past is None or not self.latent:
             return NetRows(self.codec_, self.net_, self._latents)
-        z = torch.from_numpy(posterior_draws(self.net_, past, self.plan, seed=0))
+        z = torch.from_numpy(posterior_draws(self.net_, past, self.plan, normal_of(self.latent, 0)))
         return NetRows(self.codec_, self.net_, lambda users, generator: z)
 
     def _latents(self, users: int, generator: torch.Generator) -> torch.Tensor:
@@ -102,11 +106,36 @@ class Vae(SequenceGenerator):
 
     def restore(self, arrays: dict[str, np.ndarray], data: dict[str, Any]) -> None:
         """See Generator.restore."""
-        self.codec_ = Codec.from_json(data["codec"])
+        self.codec_ = restored(data, max_rows=self.max_rows)
+        self._check_sizes(arrays)
         self.net_ = self._build(0)
-        self.net_.load_state_dict({k.removeprefix("net/"): torch.from_numpy(v) for k, v in arrays.items() if k.startswith("net/")})
-        self.prior_ = {k.removeprefix("prior/"): v for k, v in arrays.items() if k.startswith("prior/")}
+        self.net_.load_state_dict(weights_of(arrays, "net/", self.net_))
         self.net_.eval()
+        self.prior_ = self._prior_of(arrays)
+        no_others([n for n in arrays if not n.startswith("net/")], [f"{p}{n}" for p, names in self._beside_net().items() for n in names])
+
+    def _check_sizes(self, arrays: dict[str, np.ndarray]) -> None:
+        """Raise StateError where settings and codec ask for a larger network than `arrays` fill, before one is built."""
+        codec, width = self.codec_, self.width
+        rows = {"embed": sum(codec.feature_sizes()), "embed_static": sum(codec.static_sizes().values())}
+        shapes = {"net/norm.weight": (width,)} | {f"net/{n}.weight": (size, width) for n, size in rows.items()}
+        shapes |= {"net/from_latent.weight": (width, self.latent)} if self.latent else {}
+        shapes |= {"net/item_head.weight": (codec.items.size, width)} if codec.items.size > 1 else {}
+        shapes |= {f"net/layers.{k}.norm.weight": (width,) for k in range(self.layers)}
+        for name, shape in shapes.items():
+            array(arrays, name, dtype="float32", shape=shape)
+
+    def _beside_net(self) -> dict[str, list[str]]:
+        """Names of the arrays beside those of the network, by their prefix."""
+        return {"prior/": list(self.prior_)}
+
+    def _prior_of(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The mixture of Gaussians in `arrays`."""
+        z, most = self.latent, LARGEST_WEIGHT
+        weight = shares(arrays, "prior/weight", dtype="float32", shape=(None,))
+        return {"weight": weight,
+                "center": array(arrays, "prior/center", dtype="float32", shape=(len(weight), z), low=-most, high=most),
+                "factor": array(arrays, "prior/factor", dtype="float32", shape=(len(weight), z, z), low=-most, high=most)}
 
 
 def check_finite(net: nn.Module) -> None:
@@ -121,15 +150,22 @@ def standard_normal(latent: int) -> dict[str, np.ndarray]:
     return {"weight": np.ones(1, one), "center": np.zeros((1, latent), one), "factor": np.eye(latent, dtype=one)[None]}
 
 
-def posterior_draws(net: RowNet, steps: Steps, plan: Plan, *, seed: int) -> np.ndarray:
-    """(n_users, Z) one draw from the posterior of each user, in the order of `steps`."""
-    generator = torch.Generator().manual_seed(seed * 1_000_003 + 6)
-    rng = np.random.default_rng([seed, 6])
+def posterior_draws(net: RowNet, steps: Steps, plan: Plan, noise: Noise) -> np.ndarray:
+    """Return (n_users, Z) float32: one draw from the posterior of each user, in the order of `steps`.
+
+    `noise`: users (B,) -> standard normal (B, Z). Under a budget it must depend on the user alone.
+    """
     out = np.zeros((len(steps), net.latent), dtype=np.float32)
     with torch.no_grad():
-        for users in batches(steps, plan, rng):
-            out[users] = latent_of(net, make_batch(steps, users, plan.window), plan, generator)[0].numpy()
+        for users in batches(steps, plan, np.random.default_rng(6)):
+            out[users] = latent_of(net, make_batch(steps, users, plan.window), plan, noise(users))[0].numpy()
     return out
+
+
+def normal_of(latent: int, seed: int) -> Noise:
+    """Standard normal numbers of users, one after another from one generator: for trainings without a budget."""
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + 6)
+    return lambda users: torch.randn((len(users), latent), generator=generator)
 
 
 def fit_prior(draws: np.ndarray, components: int, *, seed: int) -> dict[str, np.ndarray]:

@@ -121,7 +121,8 @@ def attacks_join(a: EventLog, b: EventLog) -> EventLog:
     from eventlog.log import sort_events, tidy
 
     frames = [log.events.astype({c: object for c in log.events if log.events[c].dtype == "category"}) for log in (a, b)]
-    return EventLog(events=sort_events(tidy(pd.concat(frames, ignore_index=True))))
+    events = sort_events(tidy(pd.concat(frames, ignore_index=True)))
+    return EventLog(events=events.assign(event_id=np.arange(len(events))))
 
 
 @pytest.mark.parametrize(("every", "near"), [(8, 1.0), (3, 0.0)])

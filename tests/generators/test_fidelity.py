@@ -222,6 +222,17 @@ def test_bad_input(real):
     empty = EventLog(events=real.events.iloc[:0])
     with pytest.raises(InputError, match="no events"):
         fidelity.measure(real, empty)
-    mixed = EventLog(events=real.events.sample(frac=1, random_state=0))
-    with pytest.raises(InputError, match="stand together"):
-        fidelity.measure(real, mixed)
+    twice = EventLog(events=real.events.assign(event_id=0))
+    with pytest.raises(InputError, match="have the event_id of an earlier row, such as 0; give"):
+        fidelity.measure(real, twice)
+
+
+def test_rows_in_any_order_are_the_same_log(real, other):
+    unique = EventLog(events=real.events.drop_duplicates(["user_id", "timestamp"]))
+    mixed = EventLog(events=unique.events.sample(frac=1, random_state=0))
+    (a, b), (c, d) = together(unique, other), together(mixed, other)
+    for one, two in ((a, c), (b, d)):
+        np.testing.assert_array_equal(one.offsets, two.offsets)
+        np.testing.assert_array_equal(one.time, two.time)
+        for name, codes in one.codes.items():
+            np.testing.assert_array_equal(codes, two.codes[name], err_msg=name)

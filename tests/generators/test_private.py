@@ -15,13 +15,14 @@ from shop_logs import shop_log
 import generators
 import simulator
 from eventlog import EventLog, InputError
+from eventlog.noise import UserStreams, gaussian_epsilon, seeded_secret
 from generators.clock import private_days
 from generators.codec import Codec
 from generators.encoding import Steps, encode
 from generators.models.markov import Markov
 from generators.models.vae import Vae
 from generators.network import open_fields
-from generators.privacy import Census, Ledger, epsilon_of, noise_for, prv_epsilon_of
+from generators.privacy import Census, Ledger, epsilon_of, noise_for
 from generators.private_counts import Tables, backed_off
 from generators.private_training import optimizer_of, user_losses
 
@@ -76,12 +77,12 @@ def test_the_gradient_of_a_user_is_that_users_alone(log: EventLog) -> None:
     net.per_user = True
     net.train()
     users = np.arange(5)
-    generator = torch.Generator().manual_seed(0)
-    each = user_losses(net, steps, users, model.plan, open_fields(codec), codec.items.start, generator)
+    own = UserStreams(seeded_secret(0), steps.ids, "test")
+    each = user_losses(net, steps, users, model.plan, open_fields(codec), codec.items.start, own, 0)
     parameters = [p for p in net.parameters() if p.requires_grad]
     alone = [torch.autograd.grad(each[i], parameters, retain_graph=True, allow_unused=True) for i in range(len(users))]
     wrapped = GradSampleModule(net, loss_reduction="sum")
-    each = user_losses(net, steps, users, model.plan, open_fields(codec), codec.items.start, torch.Generator().manual_seed(0))
+    each = user_losses(net, steps, users, model.plan, open_fields(codec), codec.items.start, own, 0)
     each.sum().backward()
     for k, p in enumerate(parameters):
         if p.grad_sample is None:  # type: ignore[attr-defined]  # of what items are like, which a budget does not pay for
@@ -141,16 +142,32 @@ def test_a_noisy_vocabulary_leaves_out_what_one_user_has() -> None:
     assert kept.tolist() == [0]
 
 
-def test_prv_confirms_rdp_and_meets_the_gaussian_mechanism() -> None:
-    history = [(20.0, 1.0, 1)] * 10 + [(1.1, 0.1, 100)]
-    tight = prv_epsilon_of(history, 1e-5)
-    assert tight is not None
-    assert 0.5 * epsilon_of(history, 1e-5) < tight <= epsilon_of(history, 1e-5)
+def test_dp_accounting_agrees_with_what_a_ledger_says_was_spent(private: generators.Generator) -> None:
+    """An independent library composes the ledger's entries: the exact figure to four digits, RDP's from below."""
+    import dp_accounting as dp
+    from dp_accounting.pld import PLDAccountant
+
+    statement = private.privacy
+    accountant = PLDAccountant(dp.NeighboringRelation.ADD_OR_REMOVE_ONE, value_discretization_interval=1e-3)
+    for entry in statement["ledger"]:
+        if entry["sigma"]:
+            event: dp.DpEvent = dp.GaussianDpEvent(entry["sigma"])
+            if entry["sampling_rate"] < 1:
+                event = dp.PoissonSampledDpEvent(entry["sampling_rate"], event)
+            accountant.compose(event, entry["steps"])
+    pure = sum(e["epsilon"] for e in statement["ledger"] if not e["sigma"])
+    left = statement["delta"] - sum(e["delta"] for e in statement["ledger"])
+    found = pure + accountant.get_epsilon(left)
+    if isinstance(private, Markov):
+        assert found == pytest.approx(statement["epsilon_spent"], rel=2e-3)
+    assert found <= statement["epsilon"] * 1.001
+
+
+def test_the_gaussian_mechanism_costs_what_its_privacy_profile_says() -> None:
     # One Gaussian query: delta(eps) = Phi(1/(2s) - eps s) - e^eps Phi(-1/(2s) - eps s), Balle and Wang 2018.
-    alone, sigma = prv_epsilon_of([(4.0, 1.0, 1)], 1e-5), 4.0
-    assert alone is not None
-    exact = norm.cdf(0.5 / sigma - alone * sigma) - np.exp(alone) * norm.cdf(-0.5 / sigma - alone * sigma)
-    assert 0.5e-5 < exact <= 1.01e-5
+    sigma = 4.0
+    alone = gaussian_epsilon(1 / sigma, 1e-5)
+    assert norm.cdf(0.5 / sigma - alone * sigma) - np.exp(alone) * norm.cdf(-0.5 / sigma - alone * sigma) == pytest.approx(1e-5)
 
 
 @pytest.mark.parametrize(("epsilon", "delta"), [(0.0, None), (float("nan"), None), (1.0, 0.5), (None, 1e-6)])

@@ -1,12 +1,10 @@
 import json
-import math
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import norm
 
 import simulator
 from eventlog.console import run
@@ -15,7 +13,7 @@ from eventlog.log import EventLog, tidy
 from simulator import calibrate as calibration
 from simulator import realism, scenario, tally
 from simulator.__main__ import main
-from simulator.calibrate import calibrate, mu_of
+from simulator.calibrate import calibrate
 from simulator.search import search
 
 CHANGED = {"catalogue.items": 300, "shoppers.visits": 0.45, "checkout.cart": -3.0, "checkout.begin": -1.4, "catalogue.price_sigma": 0.5,
@@ -27,6 +25,7 @@ def their_log():
     """A log of a shop that is not the default one, as a team would have it: without truth."""
     log = simulator.simulate("shop", users=500, days=21, seed=31, settings=CHANGED)
     log.truth = {}
+    log.manifest["provenance"] = {"items": "given"}
     return log
 
 
@@ -73,25 +72,6 @@ def test_one_user_moves_no_bounded_sum_by_more_than_its_bound(seed):
         assert np.linalg.norm(whole[name] - without[name]) <= bound + 1e-9, name
 
 
-def test_the_noise_is_as_large_as_the_ledger_says(their_log):
-    answers = tally.tally(their_log, window(their_log))
-    exact = answers.sums(tally.BOUNDS)
-    sums, sd = answers.release(0.5, np.random.default_rng(3))
-    noise = np.concatenate([(sums[k] - exact[k]) / sd[k] for k in exact])
-    assert abs(noise.std() - 1) < 0.1
-    # Composed over the questions: mu is the length of the vector of sensitivity / sd.
-    assert math.hypot(*(tally.BOUNDS[k] / sd[k] for k in exact)) == pytest.approx(0.5)
-
-
-@pytest.mark.parametrize(("epsilon", "delta"), [(0.1, 1e-6), (1.0, 1e-5), (3.0, 4e-5), (10.0, 1e-7)])
-def test_mu_is_exactly_the_budget(epsilon, delta):
-    mu = mu_of(epsilon, delta)
-    # Independently: the privacy loss of N(mu, 1) against N(0, 1) is N(mu^2/2, mu^2); integrate (1 - e^(epsilon - loss))+ over it.
-    loss = np.linspace(epsilon, mu * mu / 2 + 14 * mu + epsilon, 400_001)
-    spent = np.trapezoid(-np.expm1(epsilon - loss) * norm.pdf(loss, mu * mu / 2, mu), loss)
-    assert spent == pytest.approx(delta, rel=1e-3)
-
-
 def test_the_search_finds_a_least_square_that_its_guess_does_not_know():
     rng = np.random.default_rng(0)
     true, matrix = rng.normal(size=5), np.eye(5) + 0.4 * rng.normal(size=(5, 5))
@@ -128,8 +108,8 @@ def test_an_interrupted_calibration_goes_on_and_spends_no_more_privacy(their_log
             raise KeyboardInterrupt
         return really(*args, **kwargs)
 
-    release = tally.Tally.release
-    monkeypatch.setattr(tally.Tally, "release", lambda *args: released.append(1) or release(*args))
+    release = calibration.release
+    monkeypatch.setattr(calibration, "release", lambda *args, **given: released.append(1) or release(*args, **given))
     monkeypatch.setattr(entries, "simulate", simulate)
     ask = {"trials": 3, "users": 300, "epsilon": 4.0, "public": ("items",), "keep": keep}
     with pytest.raises(KeyboardInterrupt):
@@ -159,6 +139,7 @@ def test_purchases_alone_can_be_fitted(their_log):
 @pytest.mark.parametrize(("given", "words"), [
     ({"trials": 0}, "trials"), ({"delta": 1e-5}, "without epsilon"), ({"epsilon": -1.0}, "positive"),
     ({"epsilon": 1.0, "delta": 0.5}, "protects nobody"), ({"days": 3}, "7 or more"),
+    ({"noise_seed": 1}, "without epsilon"), ({"epsilon": 9.0, "days": 3}, "7 or more"),
 ])
 def test_wrong_numbers_are_named(their_log, given, words):
     with pytest.raises(InputError, match=words):

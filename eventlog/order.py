@@ -1,0 +1,209 @@
+"""The order of a log's rows, on which everything relies that learns from logs or compares them.
+
+Code over all users reads a user's rows as one run of equal ids (`user[1:] != user[:-1]`). Where the
+rows of a user do not stand together, one user counts as many, and what is promised per user
+(differential privacy above all) is not kept. `EventLog.grouped` and `EventLog.ordered` guard it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from .errors import InputError
+from .log import TIME, EventLog
+from .schema import REQUIRED
+
+SHOWN = 3  # ids that an error about many names
+
+
+def ordered(log: EventLog) -> EventLog:
+    """See EventLog.ordered."""
+    check_rows(log)
+    events = log.events
+    if len(events) == 0 or (_in_order(events) and _clean_index(events) and "event_id" in events):
+        return log
+    events = _with_sorted_users(events)
+    codes, time = events["user_id"].cat.codes.to_numpy(), _ms(events)
+    if not _sorted(codes, time):
+        events = events.iloc[_places(codes, time)]
+    events = _numbered(events.reset_index(drop=True))
+    return replace(log, events=events, truth=_following(log.truth, events))
+
+
+def grouped(log: EventLog) -> EventLog:
+    """See EventLog.grouped."""
+    check_rows(log)
+    events = log.events
+    if not stand_together(events):
+        return ordered(log)
+    if len(events) == 0 or (_clean_index(events) and "event_id" in events):
+        return log
+    return replace(log, events=_numbered(events.reset_index(drop=True)))
+
+
+def stand_together(events: pd.DataFrame) -> bool:
+    """Whether the rows of each user are one run, ascending in time; users may come in any order.
+
+    Raises InputError where the events have no user_id, or no timestamp with a zone.
+    """
+    _check_columns(events)
+    codes = _codes(events["user_id"])
+    if len(codes) == 0:
+        return True
+    if codes.min() < 0:
+        return False
+    same = codes[1:] == codes[:-1]
+    runs, users = int((~same).sum()) + 1, np.count_nonzero(np.bincount(codes))
+    return bool(runs == users and (np.diff(_ms(events))[same] >= 0).all())
+
+
+def check_rows(log: EventLog) -> None:
+    """Raise InputError where a row has no user, no time or no event id of its own."""
+    events = log.events
+    _check_columns(events)
+    _refuse_missing(events, "user_id", "leave them out, or say whose they are")
+    _refuse_missing(events, "timestamp", "leave them out, or say when they were")
+    if "event_id" in events:
+        _check_ids(events)
+    elif log.labels is not None or log.truth:
+        table = "labels" if log.labels is not None else "truth"
+        raise InputError(
+            f"The events have no event_id, but the log has {table} that refer to it; "
+            f"add the ids, or leave the {table} out."
+        )
+
+
+def _check_columns(events: pd.DataFrame) -> None:
+    """Raise InputError where the events lack a column, or timestamps are no times with a zone."""
+    missing = [name for name in REQUIRED if name not in events and name != "event_id"]
+    if missing:
+        has = ", ".join(map(str, events.columns))
+        raise InputError(f"The events have no column {missing[0]!r}; their columns are {has}.")
+    kind = events["timestamp"].dtype
+    if not isinstance(kind, pd.DatetimeTZDtype):
+        raise InputError(
+            f"The timestamps are of type {kind}, not times with a zone; convert them "
+            "with pd.to_datetime(..., utc=True)."
+        )
+
+
+def repeated_ids(ids: np.ndarray) -> tuple[int, list[int]]:
+    """How many rows have an id that an earlier row has, and the first of these ids."""
+    if (np.diff(ids) > 0).all():
+        return 0, []
+    again = pd.Series(ids).duplicated().to_numpy()
+    return int(again.sum()), pd.unique(ids[again])[:SHOWN].tolist()
+
+
+def _check_ids(events: pd.DataFrame) -> None:
+    """Raise InputError where event ids are missing, no whole numbers, or not unique."""
+    _refuse_missing(events, "event_id", "give every event an id of its own")
+    kind = events["event_id"].dtype
+    if not pd.api.types.is_integer_dtype(kind):
+        raise InputError(f"The event ids are of type {kind}; they must be whole numbers (int64).")
+    n, ids = repeated_ids(events["event_id"].to_numpy(dtype=np.int64))
+    if n:
+        first = ", ".join(map(str, ids))
+        raise InputError(
+            f"{n:,} of {len(events):,} rows have the event_id of an earlier row, such as "
+            f"{first}; give every event an id of its own, for labels refer to it."
+        )
+
+
+def _refuse_missing(events: pd.DataFrame, name: str, why: str) -> None:
+    missing = events[name].isna().to_numpy()
+    if missing.any():
+        n, row = int(missing.sum()), int(np.argmax(missing))
+        raise InputError(
+            f"{n:,} of {len(events):,} rows have no {name}, the first is row {row:,}; {why}."
+        )
+
+
+# --- how rows stand ------------------------------------------------------------------------------
+
+
+def _in_order(events: pd.DataFrame) -> bool:
+    """Whether rows ascend by user and time, and the categories are exactly the users, ascending."""
+    user = events["user_id"]
+    if not isinstance(user.dtype, pd.CategoricalDtype):
+        return False
+    names, codes = user.cat.categories, user.cat.codes.to_numpy()
+    step = np.diff(codes)
+    whole = (
+        codes[0] == 0 and codes[-1] == len(names) - 1 and bool(((step == 0) | (step == 1)).all())
+    )
+    texts = names.inferred_type == "string" and names.is_monotonic_increasing
+    return bool(whole and texts and (np.diff(_ms(events))[step == 0] >= 0).all())
+
+
+def _sorted(codes: np.ndarray, time: np.ndarray) -> bool:
+    """Whether rows ascend by code and, within one, by time."""
+    same, rising = codes[1:] == codes[:-1], codes[1:] > codes[:-1]
+    return bool((rising | (same & (np.diff(time) >= 0))).all())
+
+
+def _places(codes: np.ndarray, time: np.ndarray) -> np.ndarray:
+    """(n,) rows by code and time; equal ones keep their order."""
+    low, high = int(time.min()), int(time.max())
+    width = high - low + 1
+    if (int(codes.max()) + 1) * width < 2**62:  # one sort by one number instead of two sorts
+        return np.argsort(codes.astype(np.int64) * width + (time - low), kind="stable")
+    return np.lexsort((time, codes))
+
+
+def _clean_index(events: pd.DataFrame) -> bool:
+    index = events.index
+    return isinstance(index, pd.RangeIndex) and index.start == 0 and index.step == 1
+
+
+def _codes(values: pd.Series) -> np.ndarray:
+    """(n,) int: a number per distinct value, -1 where there is none."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        return values.cat.codes.to_numpy()
+    return pd.factorize(values)[0]
+
+
+def _ms(events: pd.DataFrame) -> np.ndarray:
+    """(n,) int64 ms since 1970 UTC."""
+    return events["timestamp"].astype(TIME).astype("int64").to_numpy()
+
+
+# --- the new frame -------------------------------------------------------------------------------
+
+
+def _with_sorted_users(events: pd.DataFrame) -> pd.DataFrame:
+    """The same rows with user ids as categories: texts, ascending, each used."""
+    user = events["user_id"]
+    if not isinstance(user.dtype, pd.CategoricalDtype):
+        user = user.astype("string").astype(object).astype("category")
+    codes = user.cat.codes.to_numpy()
+    used = np.flatnonzero(np.bincount(codes))
+    texts = user.cat.categories.astype(str).to_numpy(dtype=object)[used]
+    names, place = np.unique(texts, return_inverse=True)
+    table = np.zeros(len(user.cat.categories), dtype=np.int64)
+    table[used] = place
+    return events.assign(user_id=pd.Categorical.from_codes(table[codes], categories=names))
+
+
+def _numbered(events: pd.DataFrame) -> pd.DataFrame:
+    """The events with ids 0..n-1 where they have none."""
+    if "event_id" not in events:
+        events = events.copy(deep=False)
+        events.insert(0, "event_id", np.arange(len(events), dtype=np.int64))
+    return events
+
+
+def _following(truth: dict[str, pd.DataFrame], events: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """The truth tables, that of the events row by row as the events now stand."""
+    table = truth.get("events")
+    if table is None or "event_id" not in table or len(table) != len(events):
+        return truth
+    if not table["event_id"].is_unique:
+        return truth
+    place = pd.Index(table["event_id"]).get_indexer(events["event_id"])
+    if (place < 0).any():
+        return truth
+    return {**truth, "events": table.iloc[place].reset_index(drop=True)}
