@@ -37,14 +37,15 @@ SHARE_EXAMPLE = """examples:
   python -m generators share mylog --epsilon 3 --public event=names.txt --out shared
   python -m generators share mylog --model vae --purpose "course on churn" --recipient "ACME University" --out shared
 
-DIR/handover/ may travel and exists only after a release: log/, statement.json, data_card.md. DIR/internal/ stays: model/,
-report/ (report.html), utility.json, canaries.json, figures.json, the real log as fitted/ and held_out/, synthetic/.
-Killed, the same command goes on where it stopped; a fit that was finished is not done twice. To look again:
-  python -m generators report --real DIR/internal/fitted --holdout DIR/internal/held_out --synthetic DIR/internal/synthetic \\
-      --model DIR/internal/model --utility DIR/internal/utility.json --canaries DIR/internal/canaries.json --out REPORT
-(where utility or canaries were run). Exit code: 0 release, with or without conditions; 1 do not release, or the work failed;
-2 wrong input. Epsilon covers what is handed over. The canaries' twin is fitted a second time and thrown away; like utility and
-attacks it stays inside and is not in the budget.
+DIR/handover/ may travel and exists only after a release: log/, statement.json, data_card.md.
+DIR/internal/ stays: model/, report/ (report.html), utility.json, canaries.json, figures.json, the real
+log as fitted/ and held_out/, synthetic/. Killed, the same command goes on where it stopped; a fit that
+was finished is not done twice. To report again (--utility and --canaries where these were run):
+  cd DIR/internal && python -m generators report --real fitted --holdout held_out --synthetic synthetic \\
+      --model model --utility utility.json --canaries canaries.json --out ../../report
+Exit code: 0 release, with or without conditions; 1 do not release, or the work failed; 2 wrong input.
+Epsilon covers what is handed over. The canaries' twin is fitted a second time and thrown away; like
+utility and attacks it stays inside and is not in the budget.
 """
 LIST_EXAMPLE = """example:
   python -m generators list
@@ -203,7 +204,8 @@ def _budget(args: argparse.Namespace) -> None:
 def _share(args: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from .share import Request, share
+    from .pipeline import Request
+    from .share import share
 
     outcome = share(Request(
         log=Path(args.log), out=Path(args.out), model=args.model, epsilon=args.epsilon, delta=args.delta,

@@ -1,82 +1,40 @@
-"""The hand-over in one command: fit, sample, measure, attack, decide; what may travel goes into a folder of its own.
+"""The hand-over in one command: what may travel goes into a folder of its own, if it may travel.
 
     python -m generators share mylog --epsilon 3 --out shared
 
-    DIR/handover/    may travel, and exists only where the decision is a release: log/ (the synthetic log), statement.json
-                     (its privacy statement), data_card.md, manifest.json (checksums)
-    DIR/internal/    stays: model/, report/, utility.json, canaries.json, figures.json, held_out_users.json, fitted/ and
-                     held_out/ (the real log in two parts), synthetic/ (the log that was decided about), progress.json
+    DIR/handover/    may travel, and exists only where the decision is a release: log/ (the
+                     synthetic log), statement.json (on its privacy), data_card.md, manifest.json
+    DIR/internal/    stays: model/, report/, utility.json, canaries.json, figures.json, fitted/ and
+                     held_out/ (the real log in two parts), held_out_users.json, synthetic/ (the log
+                     that was decided about), progress.json
 
-Under a budget nothing in handover/ is computed from the real log without noise: no figure, no reason, not even the number of
-users. (The one word of the decision, like the fact that there is a hand-over, follows from attacks on the real log.) Who is
-held out follows from the seed and the user's own id, so one user more changes nothing for the others, and the guarantee for
-the fitted users is one for the whole log. Utility, canaries and attacks touch the real log and stay inside. The canaries' twin
-is fitted like the released generator and thrown away; a budget is for what is released, so it costs nothing of it.
+Under a budget nothing in handover/ is computed from the real log without noise: no figure, no
+reason, not even the number of users. (The one word of the decision, like the fact that there is a
+hand-over, follows from attacks on the real log.) Who is held out follows from the seed and the
+user's own id, so one user more changes nothing for the others: the guarantee for the fitted users
+is one for the whole log. Utility, canaries and attacks touch the real log and stay inside. The
+canaries' twin is fitted like the released generator and thrown away; a budget is for releases, so
+it costs nothing of it.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
-import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
-from importlib import metadata
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from eventlog import EventLog
-from eventlog.console import note
-from eventlog.errors import InputError, UnknownNameError, WorkError
-from eventlog.files import check_replaceable, new_file, new_folder, read_json, sha256, write_json
-from eventlog.log import digest, versions
+from eventlog.errors import InputError, UnknownNameError
+from eventlog.files import check_replaceable
 
-from .base import Generator, check_ranges
-from .steps import MADE_BY, PROGRESS, Steps, read_progress
+from . import pipeline
+from .base import check_ranges
+from .pipeline import EXIT_CODES, FEWEST_CANARIES, Pipeline, Request
+from .steps import PROGRESS, Steps, read_progress
 
-FEWEST_USERS = 50        # with fewer, no attack and no measure settles anything
-FEWEST_CANARIES = 10
-MOST_CANARIES = 200      # a tenth of the users, at most this many: more would change what is learnt
-TWIN_USERS = 20_000      # users sampled from the canaries' twin, at most
-UTILITY = "shoptwin.generators.utility"  # entry points: "tasks", the measure, and "task_names", the tasks that it knows
-# What a synthetic log's manifest may say. Whatever else a generator writes there stays inside.
-TRAVELS = ("made_by", "generator", "seed", "privacy", "users", "currency", "roles", "columns")
-# Seconds that steps take for 1,000 rows, on one core of 2024; measured ones replace them as steps are done.
-FIT_SECONDS = {"markov": 0.25, "vae": 1.5, "gan": 2.5, "transformer": 2.5, "calibrated": 3.0}
-VERDICTS = {"release": 0, "release with conditions": 0, "do not release": 1}
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is asked for. `canaries` None: a tenth of the users, at most MOST_CANARIES; `tasks` None: all that are known."""
-
-    log: Path
-    out: Path
-    model: str = "markov"
-    epsilon: float | None = None
-    delta: float | None = None
-    public: tuple[str, ...] = ()
-    users: int | None = None
-    seed: int = 0
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    budget: Path | None = None
-    purpose: str = ""
-    recipient: str = ""
-    holdout: float = 0.2
-    canaries: int | None = None
-    tasks: tuple[str, ...] | None = None
-
-    def decisive(self) -> dict[str, Any]:
-        """Return all that decides the result, as plain data: contents of files in place of their paths."""
-        facts = asdict(self) | {"log": digest(self.log), "model": _content(self.model)}
-        facts["public"] = [_content(part) for part in self.public]
-        facts["settings"] = dict(self.settings)
-        del facts["out"], facts["budget"]
-        facts["tasks"] = None if self.tasks is None else list(self.tasks)
-        return facts
+FEWEST_USERS = 50  # with fewer, no attack and no measure settles anything
 
 
 @dataclass(frozen=True)
@@ -89,14 +47,14 @@ class Outcome:
     @property
     def exit_code(self) -> int:
         """0 or 1."""
-        return VERDICTS[self.verdict]
+        return EXIT_CODES[self.verdict]
 
 
 def share(request: Request) -> Outcome:
     """Do everything that is not done yet, and decide.
 
-    Raises InputError, before any work, where the request cannot be met or `out` holds something else: a hand-over that was
-    decided is not made again with other arguments.
+    Raises InputError, before any work, where the request cannot be met or `out` holds something
+    else: a hand-over that was decided is not made again with other arguments.
     """
     _check(request)
     asked = request.decisive()
@@ -104,7 +62,7 @@ def share(request: Request) -> Outcome:
     with Steps(request.out / "internal", assumed={}) as steps:
         if steps.data.get("decision") is None:
             steps.save(request=asked)
-            Work(request, asked, steps).do()
+            Pipeline(request, asked, steps).do()
         decision = steps.data["decision"]
     return Outcome(decision["verdict"], sentence(decision, request.out))
 
@@ -113,19 +71,30 @@ def sentence(decision: Mapping[str, Any], out: Path) -> str:
     """Return the decision in one sentence."""
     reasons, conditions = (_list(decision.get(key)) for key in ("reasons", "conditions"))
     if decision["verdict"] == "do not release":
-        return (f"Do not release{': ' + reasons if reasons else ''}; nothing was handed over, the synthetic log stays in "
-                f"{out / 'internal' / 'synthetic'} and the report in {out / 'internal' / 'report'}.")
+        return (
+            f"Do not release{': ' + reasons if reasons else ''}; nothing was handed over, the "
+            f"synthetic log stays in {out / 'internal' / 'synthetic'} and the report in "
+            f"{out / 'internal' / 'report'}."
+        )
     if decision["verdict"] == "release with conditions":
-        return f"Release with conditions: {conditions or reasons}; {out / 'handover'} may travel under them."
+        return (
+            f"Release with conditions: {conditions or reasons}; "
+            f"{out / 'handover'} may travel under them."
+        )
     return f"Release: {out / 'handover'} may travel{'; ' + reasons if reasons else ''}."
 
 
 def check_out(out: Path, asked: Mapping[str, Any]) -> None:
-    """Raise InputError where `out` cannot be written, is somebody else's, or holds a decision about another request."""
+    """Raise InputError where `out` cannot be written, or is another's.
+
+    That is, a stranger's folder, or one with a decision about another request than `asked`.
+    """
     internal = out / "internal"
     if not (internal / PROGRESS).exists():
         left = [p.name for p in out.iterdir()] if out.is_dir() else []
-        begun = left == ["internal"] and not [p for p in internal.iterdir() if not p.name.startswith(".")]
+        begun = left == ["internal"] and not [
+            p for p in internal.iterdir() if not p.name.startswith(".")
+        ]
         if not begun:
             check_replaceable(out, overwrite=False)
         return
@@ -135,269 +104,56 @@ def check_out(out: Path, asked: Mapping[str, Any]) -> None:
         return
     differ = [name for name in asked if asked[name] != before.get(name)]
     if differ:
-        raise InputError(f"{out} holds a hand-over that was decided with another {' and '.join(differ)}; it is not made again, "
-                         "choose another --out.")
-
-
-def utility_entries() -> dict[str, metadata.EntryPoint]:
-    """Return the installed entry points that measure utility, by name."""
-    return {entry.name: entry for entry in metadata.entry_points(group=UTILITY)}
-
-
-def held_out(user: str, *, seed: int, holdout: float) -> bool:
-    """Is this user held out? Follows from the seed and the user's own id alone."""
-    drawn = hashlib.blake2b(user.encode(), key=f"held out {seed}".encode(), digest_size=8).digest()
-    return int.from_bytes(drawn, "big") < holdout * 2.0**64
-
-
-class Work:
-    """The steps in their order; each reads what the ones before it wrote."""
-
-    def __init__(self, request: Request, asked: dict[str, Any], steps: Steps) -> None:
-        self.request, self.asked, self.steps = request, asked, steps
-        self.internal = request.out / "internal"
-        self.generator: Generator | None = None
-
-    def do(self) -> None:
-        """Do all steps and write the decision down."""
-        ask, run = self.asked, self.steps.run
-        split = {name: ask[name] for name in ("log", "seed", "holdout")}
-        fit = split | {n: ask[n] for n in ("model", "epsilon", "delta", "public", "settings")} | {"versions": versions()}
-        self.steps.assumed = self._assumed()
-        run("split users", split, makes=["fitted", "held_out", "held_out_users.json", "figures.json"], do=self._split)
-        run("fit", fit, makes=["model"], do=self._fit)
-        sample = {"model": sha256(self.internal / "model" / "manifest.json"), "users": ask["users"], "seed": ask["seed"]}
-        run("sample", sample, makes=["synthetic"], do=self._sample)
-        made = {"synthetic": digest(self.internal / "synthetic")}
-        self._expect_twin()
-        run("measure utility", split | made | {"tasks": ask["tasks"], "installed": sorted(utility_entries())},
-            makes=["utility.json"], do=self._utility)
-        run("plant canaries", fit | {"users": ask["users"], "canaries": ask["canaries"]}, makes=["canaries.json"], do=self._canaries)
-        found = {name: sha256(self.internal / f"{name}.json") for name in ("utility", "canaries")}
-        report = split | made | found | {n: ask[n] for n in ("purpose", "recipient")}
-        run("attack and report", report, makes=["report"], do=self._report)
-        decision = _decision(read_json(self.internal / "report" / "report.json"))
-        if VERDICTS[decision["verdict"]] == 0 and not (self.request.out / "handover").exists():
-            self._hand_over(decision)
-        self.steps.save(decision=decision)
-
-    # --- steps -----------------------------------------------------------------------------------------------------
-
-    def _split(self) -> None:
-        request, log = self.request, EventLog.read(self.request.log, truth=False, verify=True)
-        users = _users(log)
-        out = [user for user in users if held_out(user, seed=request.seed, holdout=request.holdout)]
-        if not 0 < len(out) < len(users):
-            raise InputError(f"--holdout {request.holdout:g} with --seed {request.seed} leaves one side empty; choose another of them.")
-        rest = set(users) - set(out)
-        log.only_users(rest).write(self.internal / "fitted")
-        log.only_users(set(out)).write(self.internal / "held_out")
-        write_json(self.internal / "held_out_users.json", out)
-        write_json(self.internal / "figures.json", {
-            "log": str(request.log), "digest": digest(request.log), "users": len(users), "events": len(log),
-            "span": [t.isoformat() for t in log.span], "fitted_users": len(rest), "held_out_users": len(out),
-            "items": int(log.events["item_id"].nunique()) if "item_id" in log.events else 0,
-            "events_by_name": {str(k): int(v) for k, v in log.events["event"].astype(str).value_counts().items()},
-        })
-
-    def _fit(self) -> None:
-        from .store import save
-
-        own = {} if self.request.budget is None else {"budget": self.request.budget}
-        self.generator = self._fitted_on(self.fitted, self.request.seed, own)
-        save(self.generator, self.internal / "model")
-
-    def _fitted_on(self, log: EventLog, seed: int, own: Mapping[str, Any]) -> Generator:
-        from .store import fit
-
-        r = self.request
-        return fit(log, model=r.model, epsilon=r.epsilon, delta=r.delta, public=r.public, seed=seed, settings=r.settings, **own)
-
-    def _sample(self) -> None:
-        from .store import load
-
-        if self.generator is None:
-            self.generator = load(self.internal / "model", model=self.request.model if _is_file(self.request.model) else None)
-        made = self.generator.sample(self._n_users(), seed=self.request.seed)
-        for_travel(made, self.generator, self.request.model).write(self.internal / "synthetic")
-
-    def _n_users(self) -> int:
-        """How many users to sample: as many as the whole log has, which under a budget is known with noise only."""
-        if self.request.users is not None:
-            return self.request.users
-        if self.request.epsilon is None:
-            return int(read_json(self.internal / "figures.json")["users"])
-        noisy = read_json(self.internal / "model" / "manifest.json")["privacy"].get("users")
-        if noisy is None:
-            raise InputError("How many users the log has is not known under the budget of this generator; say with --users how many "
-                             "to sample, and give the same command again.")
-        return max(round(float(noisy) / (1 - self.request.holdout)), 1)
-
-    def _utility(self) -> None:
-        entries, tasks = utility_entries(), self.request.tasks
-        found: dict[str, Any] = {"rows": [], "left_out": []}
-        if tasks == ():
-            found["left_out"] = [{"task": "all", "reason": "not asked for (--tasks none)"}]
-        elif "tasks" not in entries:
-            found["left_out"] = [{"task": "all", "reason": f"nothing that measures utility is installed (entry point {UTILITY})"}]
-            note("utility is not run: nothing that measures it is installed")
-        else:
-            own = {} if tasks is None else {"tasks": tasks}
-            found = entries["tasks"].load()(self.fitted, self.synthetic, self.held_out, seed=self.request.seed, **own)
-        write_json(self.internal / "utility.json", found)
-
-    def _canaries(self) -> None:
-        from .canaries import audit, plant
-
-        n_users = int(read_json(self.internal / "figures.json")["fitted_users"])
-        n = min(MOST_CANARIES, n_users // 10) if self.request.canaries is None else self.request.canaries
-        if n < FEWEST_CANARIES:
-            reason = "not asked for" if n == 0 else "too few users for canaries"
-            write_json(self.internal / "canaries.json", {"run": False, "reason": reason})
-            return
-        seed = self.request.seed
-        train, canaries = plant(self.fitted, n, rng=np.random.default_rng([seed, 17]))
-        twin = self._fitted_on(train, seed, {})
-        found = audit(canaries, twin.sample(min(len(_users(self.synthetic)), TWIN_USERS), seed=seed),
-                      delta=float((twin.privacy or {}).get("delta") or 0.0))
-        write_json(self.internal / "canaries.json", asdict(found) | {"run": True})
-
-    def _report(self) -> None:
-        from . import report
-
-        utility, canaries = (read_json(self.internal / f"{name}.json") for name in ("utility", "canaries"))
-        built = report.build(
-            self.fitted, self.synthetic, self.held_out, model=self.internal / "model", seed=self.request.seed,
-            utility=utility if utility["rows"] else None, canaries=canaries if canaries["run"] else None,
-            paths={"real": self.internal / "fitted", "synthetic": self.internal / "synthetic", "holdout": self.internal / "held_out"},
-            purpose=self.request.purpose, recipient=self.request.recipient)
-        built.write(self.internal / "report")
-
-    def _hand_over(self, decision: Mapping[str, Any]) -> None:
-        """Write handover/, whole or not at all."""
-        from .data_card import data_card
-
-        statement = self.synthetic.manifest["privacy"]
-        card = data_card(
-            self.synthetic, statement, decision={"verdict": decision["verdict"]}, purpose=self.request.purpose,
-            recipient=self.request.recipient,
+        raise InputError(
+            f"{out} holds a hand-over that was decided with another {' and '.join(differ)}; "
+            "it is not made again, choose another --out."
         )
-        with new_folder(self.request.out / "handover", overwrite=False) as folder:
-            shutil.copytree(self.internal / "synthetic", folder / "log")
-            write_json(folder / "statement.json", statement)
-            with new_file(folder / "data_card.md") as file:
-                file.write_text(card, encoding="utf-8")
-            write_json(folder / "manifest.json", {
-                "made_by": MADE_BY, "versions": versions(),
-                "files": {p.relative_to(folder).as_posix(): {"sha256": sha256(p)} for p in sorted(folder.rglob("*")) if p.is_file()},
-            })
-
-    # --- what the steps read -----------------------------------------------------------------------------------------
-
-    @cached_property
-    def fitted(self) -> EventLog:
-        """The real log's users that the generator is fitted on."""
-        return EventLog.read(self.internal / "fitted", truth=False)
-
-    @cached_property
-    def held_out(self) -> EventLog:
-        """The real log's other users."""
-        return EventLog.read(self.internal / "held_out", truth=False)
-
-    @cached_property
-    def synthetic(self) -> EventLog:
-        """The log that is decided about."""
-        return EventLog.read(self.internal / "synthetic", truth=False)
-
-    def _assumed(self) -> dict[str, float]:
-        rows = sum(entry["rows"] for name, entry in read_json(self.request.log / "manifest.json")["files"].items()
-                   if name.startswith("events/")) / 1000
-        fit, sample = 5 + rows * FIT_SECONDS.get(self.request.model, 2.0), 2 + 0.1 * rows
-        return {"split users": 1 + 0.01 * rows, "fit": fit, "sample": sample, "measure utility": 10 + 0.3 * rows,
-                "plant canaries": fit + sample + 2, "attack and report": 15 + 0.3 * rows}
-
-    def _expect_twin(self) -> None:
-        """The twin takes what the first fit and sample took."""
-        took = [self.steps.took(name) for name in ("fit", "sample")]
-        if self.request.canaries == 0:
-            self.steps.assumed["plant canaries"] = 0.0
-        elif None not in took:
-            scale = self.steps.scale()
-            self.steps.assumed["plant canaries"] = sum(t for t in took if t is not None) / scale
-
-
-def for_travel(log: EventLog, generator: Generator, model: str) -> EventLog:
-    """Return a sampled log as it may travel: users named synthetic-000001 ..., and nothing in its manifest but TRAVELS.
-
-    Whatever real ids look like, no synthetic user has one of them; the new names do not depend on the real log.
-    """
-    users = np.array(_users(log), dtype=object)
-    width = max(len(str(len(users))), 6)
-    names = dict(zip(users, (f"synthetic-{i + 1:0{width}d}" for i in range(len(users))), strict=True))
-
-    def renamed(column: Any) -> Any:
-        return column.astype(str).map(names).astype("category")
-
-    events = log.events.assign(user_id=renamed(log.events["user_id"]))
-    people = log.users
-    if people is not None:
-        people = people[people["user_id"].astype(str).isin(names)]
-        people = people.assign(user_id=people["user_id"].astype(str).map(names)).reset_index(drop=True)
-    manifest = {key: log.manifest[key] for key in TRAVELS if key in log.manifest}
-    manifest |= {"made_by": MADE_BY, "generator": Path(model).stem, "privacy": generator.privacy}
-    return EventLog(events=events, users=people, items=log.items, labels=log.labels, manifest=manifest)
-
-
-def _users(log: EventLog) -> list[str]:
-    return sorted(log.events["user_id"].astype(str).unique())
-
-
-def _is_file(model: str) -> bool:
-    return model.endswith(".py") or "/" in model
-
-
-def _content(text: str) -> str:
-    """`text`, with the checksum of the file that it is, or that follows its '=': a file that changed is another input."""
-    path = Path(text.partition("=")[2] or text)
-    return f"{text} {sha256(path)}" if path.is_file() else text
 
 
 def _list(texts: Any) -> str:
     return "; ".join(str(text).rstrip(".") for text in texts or [])
 
 
-def _decision(report: Mapping[str, Any]) -> dict[str, Any]:
-    decision = report.get("decision")
-    if not isinstance(decision, dict) or decision.get("verdict") not in VERDICTS:
-        raise WorkError("The report came to no decision; this is a fault of the program, please report it.")
-    return decision
-
-
 def _check(request: Request) -> None:
     """Raise InputError where the request cannot be met; nothing is fitted or written yet."""
     from .store import make
 
-    check_ranges(holdout=(request.holdout, 0.05, 0.5), users=(1 if request.users is None else request.users, 1, 1e9))
+    check_ranges(
+        holdout=(request.holdout, 0.05, 0.5),
+        users=(1 if request.users is None else request.users, 1, 1e9),
+    )
     if request.canaries is not None and request.canaries != 0:
         check_ranges(canaries=(request.canaries, FEWEST_CANARIES, 1e5))
     generator = make(request.model, request.settings)
     if request.epsilon is None:
         if request.delta is not None or request.budget is not None:
-            raise InputError("--delta and --budget go with --epsilon; without it nothing is proved and nothing is spent.")
+            raise InputError(
+                "--delta and --budget go with --epsilon; without it nothing is proved or spent."
+            )
     elif not generator.supports_epsilon:
-        raise InputError(f"The generator {request.model!r} cannot be fitted with epsilon; choose one that can, such as markov.")
+        raise InputError(
+            f"The generator {request.model!r} cannot be fitted with epsilon; "
+            "choose one that can, such as markov."
+        )
     elif not (math.isfinite(request.epsilon) and request.epsilon > 0):
         raise InputError(f"--epsilon is {request.epsilon:g}; it must be a positive number.")
     elif request.delta is not None and not 0 < request.delta < 1:
-        raise InputError(f"--delta is {request.delta:g}; it must lie between 0 and 1, far below 1 / users.")
+        raise InputError(
+            f"--delta is {request.delta:g}; it must lie between 0 and 1, far below 1 / users."
+        )
     if request.tasks:
-        entries = utility_entries()
+        entries = pipeline.utility_entries()
         if "task_names" not in entries:
-            raise InputError("--tasks names tasks, but nothing that measures utility is installed; leave it out.")
+            raise InputError(
+                "--tasks names tasks, but nothing that measures utility is installed; leave it out."
+            )
         known = entries["task_names"].load()()
         for name in request.tasks:
             if name not in known:
                 raise UnknownNameError("task", name, known)
     log = EventLog.read(request.log, truth=False)
     if log.events["user_id"].nunique() < FEWEST_USERS:
-        raise InputError(f"{request.log} has fewer than {FEWEST_USERS} users; with so few, nothing can be shown about their privacy.")
+        raise InputError(
+            f"{request.log} has fewer than {FEWEST_USERS} users; with so few, nothing can be shown "
+            "about their privacy."
+        )

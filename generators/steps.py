@@ -1,11 +1,12 @@
-"""Steps of a long work that is resumed: each is done once, whole, and again only where its inputs changed.
+"""Steps of a long work that is resumed: each is done once, and again only if its inputs changed.
 
     with Steps("out/internal", assumed={"fit": 60.0, "sample": 5.0}) as steps:
         steps.run("fit", {"log": digest, "epsilon": 3}, makes=["model"], do=fit_and_save)
 
-A step's files appear whole or not at all (eventlog.files). Before it begins, what an earlier run made is removed and the
-fingerprint of its inputs is written down. So a step is done exactly where that fingerprint is today's and all its files are
-there, whenever the process was killed: a fit that was finished is never done twice.
+A step's files appear whole or not at all (eventlog.files). Before it begins, what an earlier run
+made is removed and the fingerprint of its inputs is written down. So a step is done exactly where
+that fingerprint is today's and all its files are there, whenever the process was killed: a fit
+that was finished is never done twice.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def duration(seconds: float) -> str:
 
 
 class Steps:
-    """The steps of one work in `folder`, by their names in `assumed` (name -> seconds it may take, in order)."""
+    """The steps of one work in `folder`; `assumed`: name -> seconds it may take, in their order."""
 
     def __init__(self, folder: Path | str, *, assumed: Mapping[str, float]) -> None:
         self.folder = Path(folder)
@@ -50,14 +51,20 @@ class Steps:
         self.data: dict[str, Any] = {"made_by": MADE_BY, "steps": {}}
 
     def __enter__(self) -> Self:
-        """Take the folder for this process and clear away what a killed one left. Raises InputError where it is taken."""
+        """Take the folder for this process and clear away what a killed one left.
+
+        Raises InputError where another process has it.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = open(self.folder / LOCK, "w")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             self._lock.close()
-            raise InputError(f"Another process is working in {self.folder}; wait for it, or choose another --out.") from None
+            raise InputError(
+                f"Another process is working in {self.folder}; wait for it, or choose "
+                "another --out."
+            ) from None
         for place in (self.folder, self.folder.parent):
             for left in [*place.glob(".*.tmp"), *place.glob(".*.old"), *place.glob(".*.tmp.*")]:
                 _remove(left)
@@ -65,7 +72,12 @@ class Steps:
             self.data = read_progress(self.folder)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._lock.close()
 
     def save(self, **facts: Any) -> None:
@@ -74,7 +86,10 @@ class Steps:
         write_json(self.folder / PROGRESS, self.data)
 
     def run(self, name: str, inputs: Any, *, makes: Sequence[str], do: Callable[[], None]) -> bool:
-        """Do a step unless it is done: `makes` are its files and folders, relative to the folder. Returns whether it was done now."""
+        """Do a step unless it is done; return whether it was done now.
+
+        `makes` are its files and folders, relative to the folder.
+        """
         key, made = fingerprint(inputs), [self.folder / m for m in makes]
         known = self.data["steps"].get(name, {})
         if known.get("inputs") == key and all(path.exists() for path in made):
@@ -106,18 +121,24 @@ class Steps:
         return f"[{list(self.assumed).index(name) + 1}/{len(self.assumed)}] {name}"
 
     def _outlook(self, name: str) -> str:
-        """What this step and all that is left may take: the assumed seconds, scaled by what was measured so far."""
+        """What this step and all that is left may take: as assumed, scaled by what was measured."""
         scale = self.scale()
         names = list(self.assumed)
-        left = [scale * self.assumed[n] for n in names[names.index(name):]]
+        left = [scale * self.assumed[n] for n in names[names.index(name) :]]
         return f"about {duration(left[0])}, about {duration(sum(left))} left in all"
 
 
 def read_progress(folder: Path) -> dict[str, Any]:
-    """Return what progress.json in `folder` holds. Raises InputError where it is not one of ours."""
+    """Return what progress.json in `folder` holds. Raises InputError where it is not ours."""
     data = read_json(folder / PROGRESS)
-    if not isinstance(data, dict) or data.get("made_by") != MADE_BY or not isinstance(data.get("steps"), dict):
-        raise InputError(f"{folder / PROGRESS} was not written by this program; choose another --out.")
+    if (
+        not isinstance(data, dict)
+        or data.get("made_by") != MADE_BY
+        or not isinstance(data.get("steps"), dict)
+    ):
+        raise InputError(
+            f"{folder / PROGRESS} was not written by this program; choose another --out."
+        )
     return data
 
 
