@@ -223,3 +223,16 @@ def test_a_planted_leak_is_caught(task: Task) -> None:
     rng = np.random.default_rng(0)
     assert not leaks(honest, test, rng=rng)
     assert leaks(peeking, test, rng=rng)
+
+
+@each_task
+def test_questions_do_not_depend_on_the_order_of_rows(task: Task) -> None:
+    log = tiny_log()
+    mixed = EventLog(events=log.events.sample(frac=1, random_state=0), labels=log.labels)
+    split = task.split(log)
+    one, two = (task.prepare(x, x, split) for x in (log, mixed))
+    for a, b in ((one.train, two.train), (one.test, two.test)):
+        for name in ("user", "end", "time"):
+            np.testing.assert_array_equal(getattr(a.queries, name), getattr(b.queries, name))
+        np.testing.assert_array_equal(a.target, b.target)
+        np.testing.assert_array_equal(a.sequences.event_id, b.sequences.event_id)

@@ -265,6 +265,15 @@ def test_canaries_follow_from_the_log_and_not_from_the_order_of_its_categories(r
     assert made[0] == made[1]
 
 
+def test_canaries_do_not_depend_on_the_order_of_rows(real):
+    unique = EventLog(events=real.events.drop_duplicates(["user_id", "timestamp"]))
+    mixed = EventLog(events=unique.events.sample(frac=1, random_state=0))
+    (one, a), (two, b) = (plant(x, 20, rng=np.random.default_rng(3)) for x in (unique, mixed))
+    assert one.events.astype(str).equals(two.events.astype(str))
+    assert a.log.events.astype(str).equals(b.log.events.astype(str))
+    np.testing.assert_array_equal(a.included, b.included)
+
+
 def test_canaries_need_two_and_a_log(real):
     with pytest.raises(InputError, match="at least 2"):
         plant(real, 1, rng=np.random.default_rng(0))
