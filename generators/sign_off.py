@@ -1,4 +1,4 @@
-"""The first page of the report: what was decided, on what grounds, and where to sign. It fits one
+"""The first page of the report: what was decided, on what grounds, and where to sign. Sized for one
 printed A4 page.
 """
 
