@@ -39,6 +39,7 @@ def page(report: Mapping[str, Any], pictures: Mapping[str, Picture]) -> str:
         _risks(report),
         "<h2>Behind the verdicts</h2>",
         _privacy(report),
+        _origin(report),
         _attacks(report),
         _fidelity(report),
         _telling(report["telling"]),
@@ -163,6 +164,20 @@ def _privacy(report: Mapping[str, Any]) -> str:
         )
     words = [c["verdict"] for c in privacy["checks"]]
     return folded("Privacy: what is proved", "".join(out), counted(words) if words else "nothing")
+
+
+def _origin(report: Mapping[str, Any]) -> str:
+    """Settings and changes to columns in full; the page to sign has room for the first of them."""
+    settings, changes = report["generator"]["settings"] or {}, report["column_changes"]
+    rows = [(escape(str(name)), escape(str(value))) for name, value in settings.items()]
+    changed = [("dropped", escape(", ".join(changes["dropped"])) or "none named")]
+    changed += [(f"folded: {escape(name)}", escape(how)) for name, how in changes["folded"].items()]
+    changed += [("turned into ids", escape(", ".join(changes["ids"])) or "none named")]
+    return folded(
+        "Settings of the generator, and columns that it changed",
+        (table(("setting", "value"), rows) if rows else "<p>No settings were given.</p>")
+        + table(("column", "change"), changed),
+    )
 
 
 def _numeric(names: Sequence[str]) -> str:

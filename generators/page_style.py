@@ -82,7 +82,7 @@ summary .soft { font-weight:400; margin-left:6px }
 @page { size:A4; margin:13mm 14mm }
 @media print {
   * { print-color-adjust:exact; -webkit-print-color-adjust:exact }
-  body { font-size:9.2pt; line-height:1.35 }
+  body { font-size:9pt; line-height:1.32 }
   main { max-width:none; padding:0 }
   h1 { font-size:15pt } h2 { font-size:13pt; margin:14pt 0 4pt; break-after:avoid } h3 { font-size:9.6pt; break-after:avoid }
   .front { break-after:page; padding:0 }
@@ -90,10 +90,10 @@ summary .soft { font-weight:400; margin-left:6px }
   .decision { margin:6pt 0; padding:7pt 10pt; border-width:2pt }
   .decision b.word { font-size:21pt; margin-bottom:2pt }
   ul, ol, p { margin:2pt 0 }
-  .blocks { column-gap:18pt } .blocks > section { padding:3pt 0 }
-  code { font-size:7.6pt }
+  .blocks { column-gap:18pt; font-size:8pt } .blocks > section { padding:3pt 0 }
+  code { font-size:7.2pt }
   .box { padding:4pt 8pt; margin:5pt 0 }
-  td.n { white-space:normal }
+  td.n .soft { display:block }
   table { font-size:8pt } th, td { padding:2pt 9pt 2pt 0 }
   thead { display:table-header-group } tr { break-inside:avoid }
   .risk { font-size:8.2pt; padding:2pt 0; grid-template-columns:minmax(0,20em) 1fr 11em 7.5em; gap:0 10pt }

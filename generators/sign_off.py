@@ -1,4 +1,4 @@
-"""The first page of the report: what was decided, on what grounds, and where to sign. It fits one
+"""The first page of the report: what was decided, on what grounds, and where to sign. Sized for one
 printed A4 page.
 """
 
@@ -11,9 +11,9 @@ from .page_parts import bullets, escape
 from .statement import UNIT
 
 KINDS = {"release": "yes", "release with conditions": "if", "do not release": "no"}
-SHOWN = 4  # sentences of a list; the rest is counted here and stands in full below
-NAMES = 12  # names of a list
-LENGTH = 240  # characters of the settings
+SHOWN = 2  # sentences of a list; the rest is counted here and stands in full below
+NAMES = 8  # names of a list
+LENGTH = 160  # characters of the settings
 SIGNERS = ("Prepared by", "Approved by")
 FIELDS = ("Name", "Role", "Date", "Signature")
 WARNING = (
@@ -117,9 +117,7 @@ def _origin(report: Mapping[str, Any]) -> str:
     """Generator, settings and checksums."""
     made, inputs = report["generator"], report["inputs"]
     settings = ", ".join(f"{k}={v}" for k, v in (made["settings"] or {}).items())
-    settings = (
-        settings if len(settings) <= LENGTH else f"{settings[:LENGTH]} … (all in report.json)"
-    )
+    settings = settings if len(settings) <= LENGTH else f"{settings[:LENGTH]} … (all below)"
     digests = {kind: entry["digest"] for kind, entry in inputs.items() if entry}
     digests["model"] = made["model"]["digest"] if made["model"] else None
     sums = (

@@ -214,7 +214,9 @@ def _joined(said: dict[str, Any], told: dict[str, Any]) -> dict[str, Any]:
     }
     sources = {**(told.get("public_lists") or {}), **(said.get("public_lists") or {})}
     worse = told if noise_source(told) == "seed" else said
-    noise: dict[str, Any] = {name: worse[name] for name in ("noise", "noise_source") if name in worse}
+    noise: dict[str, Any] = {
+        name: worse[name] for name in ("noise", "noise_source") if name in worse
+    }
     return {**told, **said, **lists, **({"public_lists": sources} if sources else {}), **noise}
 
 
