@@ -79,7 +79,7 @@ def _run(arguments: argparse.Namespace) -> int:
         raise InputError(f"No task of the suite fits the log: {outcome.tasks_left_out()}.")
     page = leaderboard.write(store, Path(arguments.out))
     print(page.read_text(encoding="utf-8"))
-    for line in runner.summary(outcome):
+    for line in (*leaderboard.copiers(store), *runner.summary(outcome)):
         print(line)
     print(f"leaderboard: {page}")
     return 1 if outcome.failed or outcome.blocked else 0

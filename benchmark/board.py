@@ -77,6 +77,13 @@ class Board:
     rows: dict[str, dict[str, Row]] = field(default_factory=lambda: defaultdict(dict))  # source -> name -> row
     facts: dict[str, Any] = field(default_factory=dict)                                 # of the real data cell
     left_out: dict[str, str] = field(default_factory=dict)                              # source -> reason
+    copiers: dict[str, str] = field(default_factory=dict)                               # source -> what shows that it copies
+
+    @property
+    def sources(self) -> list[str]:
+        """The generated sources, in the plan's order; those that copy the real log come last."""
+        made = [s for s in self.rows if s != REAL]
+        return sorted(made, key=lambda s: s in self.copiers)
 
     @property
     def headline(self) -> str:
@@ -175,6 +182,55 @@ class Board:
         return (float(tau), *statistics.interval(spread), len(one))
 
 
+@dataclass
+class Generated:
+    """A generator on one log: its cells over seeds, and its rank."""
+
+    name: str
+    made: dict[int, dict[str, Any] | None] = field(default_factory=dict)    # seed -> record of the fit
+    judged: dict[int, dict[str, Any] | None] = field(default_factory=dict)  # seed -> record of fidelity and privacy
+    rank: float | None = None
+
+    @property
+    def copies(self) -> str | None:
+        """What shows that it copies its training log, under any seed; None where nothing does."""
+        found = (_privacy(record).get("caught") for record in self.judged.values())
+        return next((str(text) for text in found if text is not None), None)
+
+    def passed(self, seed: int) -> tuple[int, int]:
+        """How many measures of fidelity a seed passed, and how many there are."""
+        measures = (self.judged.get(seed) or {}).get("measures", {})
+        return sum(m["verdict"] == "pass" for m in measures.values()), len(measures)
+
+    @property
+    def share_passed(self) -> float:
+        """Share of the measures passed, over all seeds; NaN where a seed has none, for it would hide what is missing."""
+        found = [self.passed(seed) for seed in self.made]
+        return sum(p for p, _ in found) / sum(n for _, n in found) if found and all(n for _, n in found) else math.nan
+
+
+def _privacy(record: dict[str, Any] | None) -> dict[str, Any]:
+    return (record or {}).get("privacy") or {}
+
+
+def generated(store: Store, cells: Iterable[dict[str, Any]], log: str) -> list[Generated]:
+    """The generators on a log, ranked by the share of measures they pass (equals share the mean rank).
+
+    One that copies its training log has no rank and comes after those that have one; one with a cell missing comes last.
+    """
+    found: dict[str, Generated] = {}
+    for cell in cells:
+        label = cell["label"]
+        if cell["kind"] in ("generator", "fidelity") and label["log"] == log:
+            one = found.setdefault(label["model"], Generated(label["model"]))
+            (one.made if cell["kind"] == "generator" else one.judged)[label["seed"]] = store.latest(cell["key"])
+    ranked = [g for g in found.values() if g.copies is None and math.isfinite(g.share_passed)]
+    if ranked:
+        for one, rank in zip(ranked, statistics.ranks(np.array([[g.share_passed] for g in ranked]))[:, 0], strict=True):
+            one.rank = float(rank)
+    return sorted(found.values(), key=lambda g: (g.rank is None, g.copies is None, g.rank or 0.0))
+
+
 def strengths(found: Sequence[Board]) -> list[dict[str, tuple[float, float, float]]]:
     """Bradley-Terry strengths over boards, a table for each group of boards whose models met (directly or through others)."""
     groups: list[tuple[set[str], list[Board]]] = []
@@ -190,6 +246,7 @@ def strengths(found: Sequence[Board]) -> list[dict[str, tuple[float, float, floa
 
 def boards(store: Store, cells: Iterable[dict[str, Any]]) -> list[Board]:
     """The boards of a plan's cells, in its order. A cell that was left out is in none, with its reason beside."""
+    cells = list(cells)
     found: dict[tuple[str, str], Board] = {}
     data: dict[str, dict[str, Any] | None] = {}
     for cell in cells:
@@ -212,4 +269,7 @@ def boards(store: Store, cells: Iterable[dict[str, Any]]) -> list[Board]:
             row.records.append(record)
         else:
             row.problems.append(f"{record['status']}: {record['error']}" if record else "not run")
+    copiers = {log: {g.name: g.copies for g in generated(store, cells, log) if g.copies is not None} for log, _ in found}
+    for (log, _), board in found.items():
+        board.copiers = copiers[log]
     return list(found.values())

@@ -24,6 +24,7 @@ from eventlog.log import digest
 
 from . import leakage
 from .artifacts import load_task, save_task
+from .control import hold_out
 from .places import fetch, publish
 from .results import pack
 from .task import NotApplicable, Scored, Task, leaks
@@ -108,8 +109,9 @@ def _generator(job: Job) -> dict[str, Any]:
 
     spec = job.spec
     log = EventLog.read(_log_folder(job.needs[0]), truth=False)
-    train = log.before(Task.split(log).cut)
-    users = int(train.events["user_id"].nunique())
+    known = log.before(Task.split(log).cut)
+    users = int(known.events["user_id"].nunique())  # as many are sampled as the log has, the held-out ones counted
+    train, _ = hold_out(known)
     cost: dict[str, Any] = {}
 
     def write(temporary: Path) -> None:
@@ -130,7 +132,8 @@ def _generator(job: Job) -> dict[str, Any]:
                     delta=privacy.get("delta"))
 
     folder = publish(job.artifact, write)
-    return {**cost, "users": users, "train_events": len(train), "digest": digest(folder / LOG)}
+    return {**cost, "users": users, "train_users": int(train.events["user_id"].nunique()), "train_events": len(train),
+            "digest": digest(folder / LOG)}
 
 
 def _data(job: Job) -> dict[str, Any]:
@@ -196,7 +199,23 @@ def _fidelity(job: Job) -> dict[str, Any]:
     real = log.before(Task.split(log).cut)
     synthetic = EventLog.read(_log_folder(job.needs[1]), truth=False)
     rows = fidelity.compare(real, synthetic, columns=job.spec["columns"])
-    return {"measures": {r.name: {"value": r.value, "floor": r.floor, "limit": r.limit, "verdict": r.verdict} for r in rows}}
+    return {
+        "measures": {r.name: {"value": r.value, "floor": r.floor, "limit": r.limit, "verdict": r.verdict} for r in rows},
+        "privacy": _privacy(real, synthetic),
+    }
+
+
+def _privacy(real: EventLog, synthetic: EventLog) -> dict[str, Any] | None:
+    """Copies and membership, and `caught`: why the generator is a copier, or null. None without a control group."""
+    from generators import attacks, copying
+    from generators.flat import together
+
+    fitted, control = hold_out(real)
+    if control is None:
+        return None
+    audit = copying.examine(*together(fitted, synthetic, control), seed=0)
+    return {"copies": attacks.as_json(audit.copies), "membership": attacks.as_json(audit.membership), "caught": audit.caught,
+            "control_users": int(control.events["user_id"].nunique())}
 
 
 WORK: dict[str, Callable[[Job], dict[str, Any]]] = {

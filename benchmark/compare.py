@@ -26,6 +26,7 @@ class Compared(NamedTuple):
     metric: str
     questions: str                # what identifies the test questions
     made: dict[str, str]          # what decided the result, by the name under which a difference is told
+    copied: bool = False          # trained on a source that copies the real log
 
 
 def lines(a: Store, b: Store) -> Iterator[str]:
@@ -47,7 +48,8 @@ def lines(a: Store, b: Store) -> Iterator[str]:
         low, high = statistics.interval(drawn)
         verdict = "the same" if before == after else f"{'changed' if p < statistics.ALPHA else 'within noise'} (p {p:.2g})"
         moved = "" if before == after else f" ({after - before:+.4f} [{low:+.4f}, {high:+.4f}])"
-        yield f"{name}: {one.metric} {_number(before)} -> {_number(after)}{moved}{_differs(one, two)}{_cost(one.row, two.row)}, {verdict}"
+        told = f"{_differs(one, two)}{_cost(one.row, two.row)}{_copied(one, two)}"
+        yield f"{name}: {one.metric} {_number(before)} -> {_number(after)}{moved}{told}, {verdict}"
     for name in sorted(rows_a.keys() - rows_b.keys()):
         yield f"{name}: only in {a.folder}"
     for name in sorted(rows_b.keys() - rows_a.keys()):
@@ -83,7 +85,8 @@ def _rows(store: Store) -> dict[str, Compared]:
             for row in rows.values():
                 name = f"{board.log} {board.task} {row.name}{'' if source == 'real' else f' trained on {source}'}"
                 questions = f"{digests.get(board.log)} {board.facts['questions']}"
-                found[name] = Compared(row, board.headline, questions, _made(row, records, str(digests.get(board.log))))
+                found[name] = Compared(row, board.headline, questions, _made(row, records, str(digests.get(board.log))),
+                                       source in board.copiers)
     return found
 
 
@@ -104,6 +107,10 @@ def _differs(one: Compared, two: Compared) -> str:
     if one.questions != two.questions and "log" not in names:
         names.append("questions")
     return f", other {' and '.join(names)}" if names else ""
+
+
+def _copied(one: Compared, two: Compared) -> str:
+    return ", from a copy of the real log" if one.copied or two.copied else ""
 
 
 def _cost(one: Row, two: Row) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from eventlog.files import new_file
 
-from .board import COSTS, Board, Row, boards, strengths
+from .board import COSTS, Board, Generated, Row, boards, generated, strengths
 from .plan import REAL, Cell
 from .results import Store
 
@@ -50,9 +50,14 @@ def write(store: Store, out: Path, *, plots: bool = True, costs: bool = True) ->
 
 
 def table(store: Store, cells: Sequence[Cell]) -> pd.DataFrame:
-    """A row per model or reference cell: labels, status, metrics, costs."""
+    """A row per model or reference cell: labels, status, metrics, costs.
+
+    `copies`: why the source of the training data is a copier of the real log; None where it is not one.
+    """
     import pandas as pd
 
+    plain = [{"kind": c.kind, "label": c.label, "key": c.key} for c in cells]
+    copies = {(log, g.name): g.copies for log in {c.label["log"] for c in cells} for g in generated(store, plain, log)}
     rows = []
     for cell in cells:
         if cell.kind not in ("model", "reference"):
@@ -60,7 +65,8 @@ def table(store: Store, cells: Sequence[Cell]) -> pd.DataFrame:
         record = store.latest(cell.key) or {"status": "not run"}
         rows.append({
             **{k: cell.label.get(k) for k in ("log", "task", "source", "model", "seed")}, "status": record["status"],
-            "error": record.get("error"), **(record.get("metrics") or {}), **{c: record.get(c) for c in COSTS}, "key": cell.key,
+            "error": record.get("error"), "copies": copies.get((cell.label["log"], str(cell.label.get("source")))),
+            **(record.get("metrics") or {}), **{c: record.get(c) for c in COSTS}, "key": cell.key,
         })
     return pd.DataFrame(rows)
 
@@ -194,10 +200,11 @@ def _utility(here: Sequence[Board]) -> Iterator[str]:
     yield "### Trained on generated logs, tested on the real one"
     yield ""
     yield ("In brackets: the share of what the same model reaches when trained on the real log, both counted from the score of a constant "
-           "(NDCG 0, ROC-AUC 0.5, PR-AUC the base rate); – where the model learnt nothing from the real log either.")
+           "(NDCG 0, ROC-AUC 0.5, PR-AUC the base rate); – where the model learnt nothing from the real log either. The real log's models "
+           "learn from all users, a generator from all but the held-out ones. *copies*: the source copies the real log and is not ranked.")
     yield ""
     for board in here:
-        sources = [s for s in board.rows if s != REAL]
+        sources = board.sources
         for source, reason in board.left_out.items():
             if source != REAL and reason != board.left_out.get(REAL):  # the real log's reason stands above
                 yield f"- {board.task}, trained on {source}: left out, {reason}."
@@ -210,10 +217,12 @@ def _utility(here: Sequence[Board]) -> Iterator[str]:
         rows = [
             [n, _number(board.rows[REAL][n].mean(board.headline)), *(_made(board, board.rows[s].get(n)) for s in sources)] for n in names
         ]
-        middle = [_percent(_median([board.share(r) for r in board.rows[s].values()])) for s in sources]
+        middle = [_percent(_median([board.share(r) for r in board.rows[s].values()])) if s not in board.copiers else "not ranked"
+                  for s in sources]
         rows.append(["*median share*", "", *middle])
-        rows.append(["*order of models: Kendall tau [95 %]*", "", *(_agreement(board, s) for s in sources)])
-        yield from _table(["model", "real", *sources], rows)
+        rows.append(["*order of models: Kendall tau [95 %]*", "",
+                     *(_agreement(board, s) if s not in board.copiers else "not ranked" for s in sources)])
+        yield from _table(["model", "real", *(f"{s} (copies)" if s in board.copiers else s for s in sources)], rows)
 
 
 def _made(board: Board, row: Row | None) -> str:
@@ -231,31 +240,52 @@ def _agreement(board: Board, source: str) -> str:
 
 
 def _generators(store: Store, plan: dict[str, Any], log: str, costs: bool) -> Iterator[str]:
-    mine = [c for c in plan["cells"] if c["label"]["log"] == log and c["kind"] in ("generator", "fidelity")]
+    mine = generated(store, plan["cells"], log)
     if not mine:
         return
     yield f"### Generators on `{log}`"
     yield ""
     yield ("Fidelity beside the floor that two real halves have from each other: value (floor). Distances: lower is better; "
-           "column_shapes and pair_trends: 1 is best; detection_auc: 0.5 is best. *passed* counts the measures that the floor allows.")
+           "column_shapes and pair_trends: 1 is best; detection_auc: 0.5 is best, and far below it synthetic users repeat real ones. "
+           "*passed* counts the measures that the floor allows; it ranks. *copies at risk*: training users who come out again, above the "
+           "same for users held out of the training; *membership AUC*: training users told from held-out ones, 0.5 is best; of each "
+           "kind the attack that found most, with its 95 % interval. *epsilon*: what is proved. A generator that copies its training "
+           "log is not ranked.")
     yield ""
-    fitted = {(c["label"]["model"], c["label"]["seed"]): store.latest(c["key"]) for c in mine if c["kind"] == "generator"}
-    judged = {(c["label"]["model"], c["label"]["seed"]): store.latest(c["key"]) for c in mine if c["kind"] == "fidelity"}
-    present = [m for m in MEASURES if any(m in (r or {}).get("measures", {}) for r in judged.values())]
-    head = ["generator", "seed", "epsilon", "passed", *present, *(["fit, CPU s", "rows/CPU s"] if costs else []), "parameters"]
-    yield from _table(head, (_generator_row(key, record, judged.get(key), present, costs) for key, record in fitted.items()))
+    present = [m for m in MEASURES if any(m in (r or {}).get("measures", {}) for g in mine for r in g.judged.values())]
+    head = ["rank", "generator", "seed", "passed", "copies at risk [95 %]", "membership AUC [95 %]", "epsilon", *present,
+            *(["fit, CPU s", "rows/CPU s"] if costs else []), "parameters"]
+    yield from _table(head, (_generator_row(one, seed, present, costs) for one in mine for seed in one.made))
+    for one in mine:
+        if one.copies is not None:
+            yield f"- **{one.name} copies its training log** and is not ranked. {one.copies}."
+    yield ""
 
 
-def _generator_row(key: tuple[str, int], made: Any, judged: Any, present: Sequence[str], costs: bool) -> list[str]:
-    name, seed = key
+def copiers(store: Store) -> Iterator[str]:
+    """A plain line for each generator that copies its training log."""
+    cells = store.plan()["cells"]
+    for log in dict.fromkeys(c["label"]["log"] for c in cells):
+        for one in generated(store, cells, log):
+            if one.copies is not None:
+                yield f"COPIES: generator {one.name} hands out users of {log} again and is not ranked. {one.copies}"
+
+
+def _generator_row(one: Generated, seed: int, present: Sequence[str], costs: bool) -> list[str]:
+    made, judged = one.made[seed], one.judged.get(seed) or {}
     if made is None or made["status"] != "ok":
         said = "not run" if made is None else f"{made['status']}: {made['error']}"
-        return [name, str(seed), said[:60], *["–"] * (1 + len(present) + (2 if costs else 0) + 1)]
-    measures = (judged or {}).get("measures", {})
-    passed = f"{sum(m['verdict'] == 'pass' for m in measures.values())}/{len(measures)}" if measures else "–"
+        return ["–", one.name, str(seed), said[:60], *["–"] * (3 + len(present) + (2 if costs else 0) + 1)]
+    measures, privacy = judged.get("measures", {}), judged.get("privacy") or {}
+    passed, measured = one.passed(seed)
     rate = made["events"] / made["sample_cpu_s"] if made.get("sample_cpu_s") else math.nan
+    copied, member = privacy.get("copies"), (privacy.get("membership") or {}).get("rate")
     return [
-        name, str(seed), "none" if made.get("epsilon") is None else f"{made['epsilon']:.3g}", passed,
+        "copies" if one.copies is not None else "–" if one.rank is None else f"{one.rank:g}", one.name, str(seed),
+        f"{passed}/{measured}" if measured else "–",
+        f"{copied['risk']:.2f} [{copied['low']:.2f}, {copied['high']:.2f}]" if copied else "–",
+        f"{member['value']:.2f} [{member['low']:.2f}, {member['high']:.2f}]" if member else "–",
+        "none" if made.get("epsilon") is None else f"{made['epsilon']:.3g}",
         *(f"{_number(measures[m]['value'])} ({_number(measures[m]['floor'])})" if m in measures else "–" for m in present),
         *([_short(made.get("fit_cpu_s", math.nan)), _short(rate)] if costs else []), _short(made.get("parameters", math.nan)),
     ]

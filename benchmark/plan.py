@@ -1,11 +1,12 @@
 """A suite -> cells. A cell is one piece of work with a key made of everything that decides its result.
 
     log         simulate a scenario, or check a folder
-    generator   fit on the log up to the cut, and sample a log of as many users
+    generator   fit on the log up to the cut, but for held-out users, and sample a log of as many users as the log has
     data        a task's questions from a source (the log itself or a generated one), encoded
     model       fit on a source's questions, tested on the log's
     reference   the oracle of a simulated log
-    fidelity    how far a generated log is from the real one, beside the floor that two real halves have
+    fidelity    how far a generated log is from the real one, beside the floor that two real halves have, and whether
+                the generator copies the users it was fitted on
 
 A cell's key holds the keys of the cells it needs, the code it runs, its settings and the versions of the libraries: any
 change gives a new key, so a result is never mistaken for another's, and what did not change is never run again.
@@ -94,13 +95,14 @@ def _log_cell(suite: Suite, name: str, source: LogSource) -> Cell:
 
 
 def _generator_cell(suite: Suite, log: Cell, name: str, use: GeneratorUse, seed: int) -> Cell:
-    used = code.digest(["generators.base", _module("generators.models", use.model), "benchmark.task"], alone=CELLS)
+    used = code.digest(["generators.base", _module("generators.models", use.model), "benchmark.task", "benchmark.control"],
+                       alone=CELLS)
     spec = {k: v for k, v in asdict(use).items() if k != "models"} | {"public": list(use.public), "seed": seed}
     return Cell("generator", {**log.label, "model": name, "seed": seed}, spec, (log.key,), used, suite.limit_s)
 
 
 def _fidelity_cell(suite: Suite, log: Cell, generator: Cell) -> Cell:
-    used = code.digest(["generators.fidelity", "benchmark.task"], alone=CELLS)
+    used = code.digest(["generators.fidelity", "generators.copying", "benchmark.task", "benchmark.control"], alone=CELLS)
     return Cell("fidelity", generator.label, {"columns": suite.fidelity_columns}, (log.key, generator.key), used, suite.limit_s)
 
 

@@ -18,7 +18,7 @@ from eventlog.files import new_file
 
 from . import statistics
 from .board import Board
-from .plan import ORACLE, REAL
+from .plan import ORACLE
 
 NEAR_X, NEAR_Y = 0.22, 0.06  # shares of the axes within which two names would cover each other
 STYLE: Any = {"svg.hashsalt": "shoptwin", "svg.fonttype": "none", "font.size": 10, "axes.spines.top": False, "axes.spines.right": False}
@@ -34,7 +34,7 @@ def draw(boards: Sequence[Board], folder: Path) -> dict[str, list[str]]:
             if len(board.values) > 2:
                 made[f"{board.log}/{board.task}"].append(_save(_ranks(board), folder, f"{board.log}-{board.task}-critical-differences"))
         for log in dict.fromkeys(b.log for b in boards):
-            here = [b for b in boards if b.log == log and b.facts and any(s != REAL for s in b.rows)]
+            here = [b for b in boards if b.log == log and b.facts and set(b.sources) - set(b.copiers)]
             if here:
                 made[log] = [_save(_utility(here), folder, f"{log}-utility-of-generators")]
     return made
@@ -93,7 +93,7 @@ def _ranks(board: Board) -> Figure:
 
 
 def _utility(boards: Sequence[Board]) -> Figure:
-    sources = list(dict.fromkeys(s for b in boards for s in b.rows if s != REAL))
+    sources = list(dict.fromkeys(s for b in boards for s in b.sources if s not in b.copiers))
     figure, axes = plt.subplots(figsize=(7, 0.6 + 0.45 * len(sources) * len(boards)), layout="constrained")
     places, labels = [], []
     for i, board in enumerate(boards):

@@ -10,6 +10,7 @@ proves nothing: only epsilon is a proof.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -28,6 +29,7 @@ LENGTHS = (4, 8)          # rows of a copied run
 FALSE_POSITIVES = 0.01
 
 Verdict = Literal["pass", "fail", "unsettled"]
+Tokens = Callable[[Flat], tuple[np.ndarray, np.ndarray]]  # (m,) int64 user and (m,) uint64 token
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ def check_disjoint(real: EventLog, holdout: EventLog) -> None:
 def run_flat(real: Flat, synthetic: Flat, holdout: Flat | None, *, seed: int) -> list[Attack]:
     """`run` on logs that are already flat."""
     from .anonymity import inference, linkage, singling_out
+    from .copying import near_copies, whole_histories
 
     rng = np.random.default_rng(seed)
     n = min(real.n_users, MAX_USERS) if holdout is None else min(real.n_users, holdout.n_users, MAX_USERS)
@@ -86,6 +89,8 @@ def run_flat(real: Flat, synthetic: Flat, holdout: Flat | None, *, seed: int) ->
     control = holdout.sample(n, rng) if holdout is not None else None
     found = membership(members, synthetic, control, rng=rng) if control is not None else []
     found += copies(real, members, synthetic, control, rng=rng)
+    if control is not None:
+        found += [near_copies(members, synthetic, control), whole_histories(members, synthetic, control)]
     found += [singling_out(members, synthetic, control, rng=rng), linkage(members, synthetic, control, rng=rng)]
     return found + inference(members, synthetic, control, rng=rng)
 
@@ -165,21 +170,26 @@ def at_false_positives(inside: np.ndarray, outside: np.ndarray, share: float) ->
     return wilson(int((inside > threshold).sum()), len(inside)), threshold
 
 
-def closest(users: Flat, candidates: Flat) -> np.ndarray:
+def closest(
+    users: Flat, candidates: Flat, tokens_of: Tokens | None = None, *, common: float = 0.1, rare: int = 100
+) -> np.ndarray:
     """(n_users,) float64 in 0..1: cosine similarity of each user to the most similar candidate.
 
-    A user is a bag of tokens weighted by rarity among the candidates (tf-idf): event with item, item after item, and runs
-    of three events with the size of the gaps between them.
+    A user is a bag of tokens weighted by rarity among the candidates (tf-idf): those of `tokens_of`,
+    by default event with item, item after item, and runs of three events with the size of the gaps
+    between them. A token of more than `rare` candidates that are more than a share of `common` of
+    them weighs nothing: what everybody does costs most of the time and says least.
     """
     from scipy.sparse import csr_matrix
 
-    owner, token = tokens(candidates)
+    tokens_of = tokens_of or tokens
+    owner, token = tokens_of(candidates)
     vocabulary, at = np.unique(token, return_inverse=True)
     pairs, count = np.unique(owner * len(vocabulary) + at, return_counts=True)
     df = np.bincount(pairs % len(vocabulary), minlength=len(vocabulary))
     n = candidates.n_users
     idf = np.log((1 + n) / (1 + df))
-    idf[df > max(0.1 * n, 100)] = 0.0  # what everybody does costs most of the time and says least
+    idf[df > max(common * n, rare)] = 0.0
     unseen = float(np.log(1 + n))
 
     def matrix(pairs: np.ndarray, count: np.ndarray, n_users: int, extra: np.ndarray) -> csr_matrix:
@@ -191,11 +201,13 @@ def closest(users: Flat, candidates: Flat) -> np.ndarray:
         return csr_matrix((weight[keep] / norm[user[keep]], (user[keep], column[keep])), shape=(n_users, len(vocabulary)))
 
     theirs = matrix(pairs, count, n, np.zeros(n)).T.tocsr()
-    owner, token = tokens(users)
+    owner, token = tokens_of(users)
     at = np.minimum(np.searchsorted(vocabulary, token), max(len(vocabulary) - 1, 0))
     seen = vocabulary[at] == token if len(vocabulary) else np.zeros(len(token), dtype=bool)
-    strangers, lost = np.unique(np.stack([owner[~seen].astype(np.uint64), token[~seen]]), axis=1, return_counts=True)
-    extra = np.bincount(strangers[0].astype(np.int64), (unseen * (1 + np.log(lost))) ** 2, minlength=users.n_users)
+    strange, code = np.unique(token[~seen], return_inverse=True)
+    strangers, lost = np.unique(owner[~seen] * len(strange) + code, return_counts=True)
+    extra = np.bincount(
+        strangers // max(len(strange), 1), (unseen * (1 + np.log(lost))) ** 2, minlength=users.n_users)
     pairs, count = np.unique(owner[seen] * len(vocabulary) + at[seen], return_counts=True)
     ours = matrix(pairs, count, users.n_users, extra)
     best = [(ours[i:i + 256] @ theirs).max(axis=1).toarray()[:, 0] for i in range(0, users.n_users, 256)]
@@ -228,18 +240,18 @@ def surprise(users: Flat, log: Flat) -> np.ndarray:
 def tokens(flat: Flat) -> tuple[np.ndarray, np.ndarray]:
     """(m,) int64 user and (m,) uint64 token, as `closest` describes."""
     user, event = flat.user, flat.codes["event"].astype(np.int64)
-    timed = event * 32 + _gap_size(flat)
+    timed = event * 32 + gap_size(flat)
     run = slice(0, max(flat.n_rows - 2, 0))
     whole = user[run] == user[2:] if flat.n_rows > 2 else np.zeros(0, dtype=bool)
-    parts = [(user[run][whole], _mix(_chain(timed, 3)[whole], 3))]
+    parts = [(user[run][whole], mix(chain_hash(timed, 3)[whole], 3))]
     if "item_id" in flat.codes:
         item = flat.codes["item_id"].astype(np.int64)
         rows = np.flatnonzero(item >= 0)
         width = len(flat.levels["item_id"])
-        parts.append((user[rows], _mix(event[rows] * width + item[rows], 1)))
+        parts.append((user[rows], mix(event[rows] * width + item[rows], 1)))
         before, after = rows[:-1], rows[1:]
         step = (user[before] == user[after]) & (item[before] != item[after])
-        parts.append((user[before][step], _mix(item[before][step] * width + item[after][step], 2)))
+        parts.append((user[before][step], mix(item[before][step] * width + item[after][step], 2)))
     return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
 
@@ -296,7 +308,7 @@ def windows(flat: Flat, length: int, *, near: bool = False, varied: bool = True)
         item = flat.codes["item_id"].astype(np.int64)
         row, variety = event * (len(flat.levels["item_id"]) + 1) + item + 1, item
     else:
-        row = variety = event * 32 + _gap_size(flat)
+        row = variety = event * 32 + gap_size(flat)
     if size == 0:
         return np.zeros(0, dtype=np.uint64), user[:0]
     keep = user[:size] == user[length - 1:]
@@ -304,12 +316,12 @@ def windows(flat: Flat, length: int, *, near: bool = False, varied: bool = True)
         runs = np.sort(np.lib.stride_tricks.sliding_window_view(variety, length), axis=1)  # (size, length)
         distinct = 1 + (runs[:, 1:] != runs[:, :-1]).sum(axis=1) - (runs[:, 0] < 0)        # no item is no variety
         keep &= distinct >= -(-length // 2)
-    code = _chain(row, length)
+    code = chain_hash(row, length)
     if not near:
         return code[keep], user[:size][keep]
     blind = []
     with np.errstate(over="ignore"):
-        hashed = _mix(row, 7)
+        hashed = mix(row, 7)
         for i in range(length):
             power = _power(length - 1 - i)
             blind.append((code - hashed[i:i + size] * power + np.uint64(i + 1) * np.uint64(0x9E3779B97F4A7C15))[keep])
@@ -323,10 +335,10 @@ def _power(n: int) -> np.uint64:
     return np.uint64(pow(_BASE, n, 2**64))
 
 
-def _chain(rows: np.ndarray, length: int) -> np.ndarray:
+def chain_hash(rows: np.ndarray, length: int) -> np.ndarray:
     """(len(rows) - length + 1,) uint64 polynomial hash of each run of `length` rows."""
     size = max(len(rows) - length + 1, 0)
-    hashed = _mix(rows, 7)
+    hashed = mix(rows, 7)
     out = np.zeros(size, dtype=np.uint64)
     with np.errstate(over="ignore"):
         for i in range(length):
@@ -334,7 +346,7 @@ def _chain(rows: np.ndarray, length: int) -> np.ndarray:
     return out
 
 
-def _mix(values: np.ndarray, salt: int) -> np.ndarray:
+def mix(values: np.ndarray, salt: int) -> np.ndarray:
     """(n,) uint64: splitmix64 of `values` and `salt` (Steele et al. 2014, doi:10.1145/2660193.2660195)."""
     with np.errstate(over="ignore"):
         z = values.astype(np.uint64) + np.uint64(salt * 0x9E3779B97F4A7C15 % 2**64)
@@ -343,7 +355,7 @@ def _mix(values: np.ndarray, salt: int) -> np.ndarray:
         return z ^ (z >> np.uint64(31))
 
 
-def _gap_size(flat: Flat) -> np.ndarray:
+def gap_size(flat: Flat) -> np.ndarray:
     """(n_rows,) int64 in 0..31: the gap before the row in powers of two of a second; 0 at a user's first row."""
     return np.minimum(np.log2(1 + np.nan_to_num(flat.gap)), 31).astype(np.int64)
 

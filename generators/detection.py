@@ -30,7 +30,12 @@ class Telling:
 
 
 def detection_auc(a: Flat, b: Flat, *, seed: int, folds: int = 3) -> float:
-    """AUC (0..1) of held-out users told apart by LightGBM; 0.5 = indistinguishable; NaN under 5 users a fold and side."""
+    """AUC (0..1) of held-out users told apart by LightGBM; 0.5 = indistinguishable.
+
+    Far below 0.5 the synthetic users repeat real ones: the classifier learns a user on one side and
+    meets the copy, on the other side, among the users held out, whom it then takes for the wrong
+    one. NaN under 5 users a fold and side.
+    """
     return told_apart(a, b, seed=seed, folds=folds)[0]
 
 

@@ -40,8 +40,11 @@ class Measure:
     ideal: float = 0.0    # 0: lower is better; 1: higher is better; 0.5: a guess
 
     def distance(self, value: float) -> float:
-        """How far `value` is from the ideal; an AUC below one half is as good as one half."""
-        return max(value - 0.5, 0.0) if self.ideal == 0.5 else abs(value - self.ideal)
+        """How far `value` is from the ideal, on either side of it.
+
+        An AUC far below one half is as bad as one far above it: see `detection_auc`.
+        """
+        return abs(value - self.ideal)
 
     def limit(self, *floors: float) -> float:
         """The largest distance from the ideal that passes, given the measure between one or more pairs of real samples.
@@ -94,7 +97,8 @@ MEASURES: dict[str, Measure] = {m.name: m for m in (
     Measure("label_rate_gap", "labels", "Label rates", "largest over kinds of |difference| / larger of the shares of labelled rows",
             _OWN, slack=0.2),
     Measure("detection_auc", "detection", "Detection by a classifier",
-            "AUC of LightGBM telling real from synthetic users, 3-fold; 0.5 = cannot",
+            "AUC of LightGBM telling real from synthetic users, 3-fold; 0.5 = cannot; "
+            "far below = synthetic users repeat real ones",
             "Lopez-Paz and Oquab 2017, arXiv:1610.06545", factor=1.0, slack=0.10, ideal=0.5),
     Measure("column_shapes", "columns", "Column shapes", "mean of KSComplement and TVComplement over columns",
             _SD, slack=0.03, ideal=1.0),

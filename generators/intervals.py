@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import sqrt
+from statistics import NormalDist
 
 import numpy as np
 
@@ -23,12 +24,16 @@ class Rate:
     n: int
 
 
-def wilson(successes: int, n: int) -> Rate:
-    """Wilson score interval (Wilson 1927, doi:10.1080/01621459.1927.10502953). (0, 0) gives an interval of 0..1."""
+def wilson(successes: int, n: int, *, tests: int = 1) -> Rate:
+    """Wilson score interval (Wilson 1927, doi:10.1080/01621459.1927.10502953). (0, 0) gives an interval of 0..1.
+
+    With several `tests` the intervals of all of them hold together with 95 % (Bonferroni).
+    """
     if n == 0:
         return Rate(0.0, 0.0, 1.0, 0)
-    middle = (successes + Z * Z / 2) / (n + Z * Z)
-    half = Z / (n + Z * Z) * sqrt(successes * (n - successes) / n + Z * Z / 4)
+    z = Z if tests == 1 else NormalDist().inv_cdf(1 - 0.025 / tests)
+    middle = (successes + z * z / 2) / (n + z * z)
+    half = z / (n + z * z) * sqrt(successes * (n - successes) / n + z * z / 4)
     return Rate(successes / n, max(middle - half, 0.0), min(middle + half, 1.0), n)
 
 
