@@ -24,10 +24,10 @@ from .gaps import HOUR_MS
 from .readers import gaps_and_breaks
 
 CUTS = 3           # earlier instants at which the log is cut
-NEIGHBOURS = 5     # donors most like a user, of whom one is taken
+NEIGHBOURS = 3     # donors most like a user, of whom one is taken
 FEWEST_DONORS = 50  # below this, users of the generator itself take their place
 SAMPLE = 1_000     # of whom there are so many
-WEIGHTS = np.array([3.0, 1.0, 1.0, 1.0, 1.0])  # of the features, see `Activity.features`
+WEIGHTS = np.array([3.0, 0.5, 1.5, 1.5, 1.0])  # of recency, tenure, rate of rows, rate of sessions, recent rows
 NOISE = 0.1        # added to features, so that of many equal donors each is as likely
 UNITS_MS = (7 * DAY_MS, DAY_MS, HOUR_MS, 1)  # a cut lies a multiple of one of them before the end, weeks if the log is long enough
 
@@ -126,7 +126,7 @@ def plan(
     for start in range(0, window, lag):
         ahead = min(lag, window - start)
         donors, futures = _donors(source, cuts, lag, ahead)
-        step = futures[_nearest(donors, state, rng)]
+        step = futures[_nearest(donors, state, lag, rng)]
         back = step[:, ROWS] > 0
         fresh = back & (total[:, ROWS] == 0)
         total[fresh, FIRST] = start + step[fresh, FIRST]
@@ -157,13 +157,23 @@ def _donors(source: Activity, cuts: list[int], lag: int, ahead: int) -> tuple[np
     return states[seen], futures[seen]
 
 
-def _nearest(donors: np.ndarray, state: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(n,) int64: for each user with `state` (n, 5) one of the nearest of `donors` (m, 5), m > 0."""
-    place = [np.log2(np.maximum(x, 0) / [6 * HOUR_MS, 6 * HOUR_MS, 1, 1, 1] + [1, 1, 0.5, 0.5, 1]) for x in (donors, state)]
-    tree, at = ((x + rng.normal(0, NOISE, x.shape)) * WEIGHTS for x in place)
+def _nearest(donors: np.ndarray, state: np.ndarray, lag: int, rng: np.random.Generator) -> np.ndarray:
+    """(n,) int64: for each user with `state` (n, 5) one of the nearest of `donors` (m, 5), m > 0; see `Activity.state`."""
+    tree, at = (_described(x, lag) + rng.normal(0, NOISE, x.shape) * WEIGHTS for x in (donors, state))
     k = min(NEIGHBOURS, len(donors))
     near = cKDTree(tree).query(at, k=k)[1].reshape(len(state), k)
     return near[np.arange(len(state)), rng.integers(0, k, len(state))]
+
+
+def _described(state: np.ndarray, lag: int) -> np.ndarray:
+    """(n, 5) float64, weighed by WEIGHTS: logarithms of `state` (n, 5), of rows and sessions those in `lag` ms on average.
+
+    Rates stay comparable when a user has been there for longer than any donor; totals would not.
+    """
+    recency, tenure, rows, sessions, recent = state.T
+    lags = tenure / lag + 1
+    return WEIGHTS * np.log2(np.column_stack([
+        recency / (6 * HOUR_MS) + 1, tenure / (6 * HOUR_MS) + 1, rows / lags + 0.25, sessions / lags + 0.25, recent + 1]))
 
 
 def _timed(total: np.ndarray, codec: Codec, now: int, window: int, rng: np.random.Generator) -> Plan:

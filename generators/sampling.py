@@ -267,7 +267,8 @@ class Past:
 def _make_room(tracker: Tracker, hands: gaps.Hands, generator: torch.Generator, past: Past) -> np.ndarray:
     """(n,) bool: users for whose rows to come the span leaves no time. Those who are only late get a later end of their stay.
 
-    Before the first row that is drawn nobody is late: when it comes is given.
+    A user who is continued is not late before the first row that is drawn, since its time is planned, and never out of time: so
+    many rows are planned as somebody else had.
     """
     over, late = np.zeros(len(tracker), dtype=np.bool_), np.empty(len(tracker), dtype=np.int64)
     late = late[:gaps.late_users(tracker.users, hands, late)]
@@ -275,6 +276,8 @@ def _make_room(tracker: Tracker, hands: gaps.Hands, generator: torch.Generator, 
         late = late[~(past.mask | past.planned)[late]]
     if len(late):
         gaps.postpone(tracker.users, late, hands, _uniform(len(late), generator), over)
+    if past.codes:
+        over[:] = False
     return over
 
 
