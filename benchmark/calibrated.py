@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,9 +19,11 @@ from benchmark.calibrated_state import check_state  # by its whole name: this fi
 from eventlog import EventLog
 from eventlog.errors import InputError
 from eventlog.log import TIME, sort_events, to_ms
+from eventlog.public import ITEMS
 from eventlog.schema import roles_of
 from generators.base import Generator
 from generators.privacy import NO_PROOF
+from generators.public import Public
 
 MOST = 8      # times as many shoppers are simulated as users are asked for, at most, for some never come
 FEW = 5       # without epsilon and without items.parquet, items that fewer users touched are not named
@@ -40,14 +43,19 @@ class Calibrated(Generator):
         return {"trials": self.trials}
 
     def fit(
-        self, log: EventLog, *, seed: int, epsilon: float | None = None, delta: float | None = None, public: Sequence[str] = (),
-        noise_seed: int | None = None,
+        self, log: EventLog, *, seed: int, epsilon: float | None = None, delta: float | None = None,
+        public: Sequence[str] | Mapping[str, Any] = (), noise_seed: int | None = None,
     ) -> None:
-        """See Generator.fit. `public` may name "items": the catalogue of items.parquet. The noise is the system's, unless `noise_seed`
-        repeats it."""
+        """See Generator.fit. Of what is declared public only the catalogue is used."""
         from simulator.calibrate import calibrate
 
-        made = calibrate(log, trials=self.trials, epsilon=epsilon, delta=delta, public=public, seed=seed, noise_seed=noise_seed)
+        log = log.ordered()
+        declared = Public.declared(log, public, private=epsilon is not None)
+        if declared.items is not None:
+            provenance = {**log.manifest.get("provenance", {}), "items": "given"}
+            log = replace(log, items=declared.items, manifest={**log.manifest, "provenance": provenance})
+        used = () if declared.items is None else ("items",)
+        made = calibrate(log, trials=self.trials, epsilon=epsilon, delta=delta, public=used, seed=seed, noise_seed=noise_seed)
         outline = made.outline
         if epsilon is None:
             first, last = log.span
@@ -66,8 +74,10 @@ class Calibrated(Generator):
             "items": self._catalogue(log, made.items, made.popularity),
             "has_items": log.items is not None, "distance": [made.distance_before, made.distance],
         }
+        if made.privacy and used:
+            made.privacy["public_lists"] = {"items": next(v for k, v in declared.sources.items() if k in ITEMS)}
         self.privacy = made.privacy or {"proved": "none", "statement": NO_PROOF, "epsilon": None, "delta": None, "unit": "user",
-                                        "ledger": [], "public": list(public)}
+                                        "ledger": [], "public": sorted(public)}
 
     @staticmethod
     def _catalogue(log: EventLog, items: np.ndarray | None, popularity: np.ndarray | None) -> dict[str, list[Any]] | None:

@@ -81,7 +81,7 @@ class UserStreams:
     user, and everybody else draws what they drew. Without the secret it cannot be told from random.
     """
 
-    def __init__(self, secret: bytes, ids: Sequence[str], purpose: str) -> None:
+    def __init__(self, secret: bytes, ids: Sequence[str] | np.ndarray, purpose: str) -> None:
         key = hashlib.sha256(secret + purpose.encode()).digest()
         self._keys = [hashlib.blake2b(str(i).encode(), key=key, digest_size=32).digest() for i in ids]
 

@@ -95,7 +95,7 @@ class Ledger:
         """The secret stream of a purpose, e.g. the noise of a training; each call begins it anew."""
         return stream(self._secret, *purpose)
 
-    def streams(self, ids: Sequence[str], purpose: str) -> UserStreams:
+    def streams(self, ids: Sequence[str] | np.ndarray, purpose: str) -> UserStreams:
         """Secret random numbers of single users, told apart by their ids."""
         return UserStreams(self._secret, ids, purpose)
 
@@ -204,7 +204,7 @@ class Census:
 
     def __init__(
         self, *, n_users: int, min_users: int, ledger: Ledger, plan: float = 1.0,
-        ids: Sequence[str] | None = None, rng: np.random.Generator | None = None,
+        ids: Sequence[str] | np.ndarray | None = None, rng: np.random.Generator | None = None,
     ) -> None:
         """`ids`: the users' ids, in the order of their codes; `rng`: of the noise, the ledger's own stream where None."""
         self.min_users, self.ledger, self.plan = min_users, ledger, plan
