@@ -77,7 +77,7 @@ class Calibrated(Generator):
         if made.privacy and used:
             made.privacy["public_lists"] = {"items": next(v for k, v in declared.sources.items() if k in ITEMS)}
         self.privacy = made.privacy or {"proved": "none", "statement": NO_PROOF, "epsilon": None, "delta": None, "unit": "user",
-                                        "ledger": [], "public": sorted(public)}
+                                        "ledger": [], "public": []}
 
     @staticmethod
     def _catalogue(log: EventLog, items: np.ndarray | None, popularity: np.ndarray | None) -> dict[str, list[Any]] | None:

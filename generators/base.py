@@ -26,9 +26,12 @@ class Generator(ABC):
         self, log: EventLog, *, seed: int, epsilon: float | None = None, delta: float | None = None,
         public: Sequence[str] | Mapping[str, Any] = (),
     ) -> None:
-        """Learn from `log`. With `epsilon`, everything that touches data is inside the budget (unit: one user), except
-        what `public` names (see generators.public), and the noise does not follow from `seed`; a generator may take a `noise_seed` that repeats it.
-        Raises InputError where the log is too small or `epsilon` is given and not supported."""
+        """Learn from `log`.
+
+        With `epsilon` everything that touches data is inside the budget (the unit is one user), except what `public` names
+        (see generators.public), and the noise does not follow from `seed`; a generator may take a `noise_seed` that repeats
+        it. Raises InputError where the log is too small, or `epsilon` is given and not supported.
+        """
 
     @abstractmethod
     def sample(
