@@ -214,6 +214,17 @@ class Codec:
             least=np.array(self.least_time, dtype=np.int64), short=short, fast=fast,
             longest_rows=self.longest[0], longest_ms=self.longest[1])
 
+    def column_changes(self) -> dict[str, Any]:
+        """What becomes of columns, for the manifest: which are dropped, which ids are made anew, and what is folded together."""
+        rare = "too few users have them, by a noisy count" if self.private else "few users have them"
+        folded = {n: f"values are left empty where {rare}" for n in self.value_fields}
+        if self.flags.get("category"):
+            folded["category"] = f"categories are left empty where {rare}"
+        if (self.items.other > 0).any():
+            folded["item_id"] = "rare items of a category are one, called other:CATEGORY"
+        ids = [n for flag, n in (("session", "session_id"), ("order", "order_id")) if self.flags.get(flag)]
+        return {"dropped": list(self.not_learnt), "folded": folded, "ids": ["user_id", *ids, *self.ids]}
+
     # --- JSON and arrays -----------------------------------------------------------------------------------------------
 
     def to_json(self) -> dict[str, Any]:

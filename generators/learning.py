@@ -221,6 +221,8 @@ def _learn_columns(
             bins = Bins.fit(census, name, user, numbers, intervals=intervals // 2, decimals=0 if name == "quantity" else None)
             if bins.size > 1:
                 codec.bins[name] = bins
+            else:
+                codec.not_learnt.append(name)
         else:
             _learn_categorical(codec, census, name, column, user, items, public)
     if "price" in events:
@@ -253,6 +255,8 @@ def _learn_categorical(
     if not values.values:
         if census.private:
             codec.ids[name] = Sharing()  # nothing is shared by enough users: it is treated as an id
+        else:
+            codec.not_learnt.append(name)
         return
     codec.values[name] = values
     if not census.private and (items > 0).any():
@@ -291,6 +295,8 @@ def _learn_users(codec: Codec, log: EventLog, census: Census, user: np.ndarray, 
                     coder = codec.values[name]
             if coder.size > 1:
                 codec.statics[name], codec.user_columns[name] = coder, kind
+            elif name != "user_id":
+                codec.not_learnt.append(f"users.{name}")
     if census.private:
         return
     for name in codec.value_fields:

@@ -165,7 +165,8 @@ class SequenceGenerator(Generator):
 
     def _log(self, codec: Codec, sampled: Sampled, seed: int, facts: dict[str, Any], names: np.ndarray | None = None) -> EventLog:
         log = decode(codec, sampled, rng=np.random.default_rng([seed, 3]), names=names)
-        log.manifest |= {"made_by": "generators", "generator": self._name(), "seed": seed, "privacy": self.privacy, **facts}
+        log.manifest |= {"made_by": "generators", "generator": self._name(), "seed": seed, "privacy": self.privacy,
+                         "columns": codec.column_changes(), **facts}
         return log
 
     def _learn_marginals(self, steps: Steps, census: Census) -> None:

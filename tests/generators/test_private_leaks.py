@@ -88,7 +88,7 @@ def test_the_structure_of_a_private_model_does_not_tell_of_one_user(model: str, 
 
 def test_neither_the_number_of_users_nor_the_seed_can_be_read_off_a_private_model() -> None:
     log = shop_log(users=150, seed=4)
-    models = [generators.fit(log, model="markov", epsilon=1.0, public=["event"], seed=0) for _ in range(2)]
+    models = [generators.fit(log, model="markov", epsilon=1.0, public={"event": ["view_item", "purchase"]}, seed=0) for _ in range(2)]
     deltas = {m.privacy["delta"] for m in models}
     assert deltas != {1 / 1500}, "delta would tell the number of users"
     assert "number of users" not in models[0].privacy["assumed_public"]
