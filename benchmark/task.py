@@ -123,19 +123,21 @@ class Task(ABC):
         """The cut that all tasks of a log share."""
         return by_time(log, test_share=TEST_SHARE)
 
-    def prepare(self, source: EventLog, log: EventLog, split: TimeSplit) -> TaskData:
+    def prepare(self, source: EventLog, log: EventLog, split: TimeSplit, *, learn: TimeSplit | None = None) -> TaskData:
         """Questions to learn from (`source`, up to the cut) and to be tested on (`log`, after the cut).
 
-        Raises NotApplicable where the source or the log lacks labels, purchases, items, or enough
-        of them, and InputError where their rows have no user, time or event id of their own.
+        `learn`: another split for `source`, which may lie later where the users of `source` are not those of `log`.
+        Raises NotApplicable where the source or the log lacks labels, purchases, items, or enough of them, and InputError
+        where their rows have no user, time or event id of their own.
         """
+        learn = split if learn is None else learn
         # Grouped, for tasks take the rows of a log to be the rows of its Sequences.
         log, source = log.grouped(), source.grouped()
-        past = _not_empty(source.before(split.cut), f"before {split.cut:%Y-%m-%d %H:%M}")
+        past = _not_empty(source.before(learn.cut), f"before {learn.cut:%Y-%m-%d %H:%M}")
         known = self.view(past).grouped()
         encoder = Encoder.fit(known)
         sequences = encoder.encode(known)
-        asked = self.train_questions(known, sequences, split)
+        asked = self.train_questions(known, sequences, learn)
         view = self.view(log).grouped()
         seen = encoder.encode(view)
         queries = self.test_questions(view, seen, split)

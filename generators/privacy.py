@@ -123,6 +123,7 @@ class Ledger:
         return {
             "proved": "differential privacy", "unit": "user", "neighbours": "one user's rows added or removed",
             "epsilon": self.epsilon, "delta": self.delta, "epsilon_spent": round(self.spent(), 6),
+            "users": self.users,  # with noise
             "accountant": accountant_of(self.history), "noise": noise,
             "noise_source": "seed" if seeded else "system",
             "ledger": self.entries,

@@ -144,7 +144,7 @@ def release(
     sums |= noisy_sums(rest, asked, sd, secret)
     privacy = _statement(
         epsilon, delta, pure, mu, for_thresholds, asked, sd, seeded=noise_seed is not None
-    )
+    ) | {"users": users}
     return Release(users, outline, sums, sd, privacy)
 
 

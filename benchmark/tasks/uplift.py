@@ -92,10 +92,10 @@ class Uplift(Task):
         """Both potential outcomes of each offer: y1 - y0."""
         return self.test_effect(log, test.sequences, test.queries)
 
-    def prepare(self, source: EventLog, log: EventLog, split: TimeSplit) -> TaskData:
+    def prepare(self, source: EventLog, log: EventLog, split: TimeSplit, *, learn: TimeSplit | None = None) -> TaskData:
         """As every task; the real log's manifest says how long windows are, and which campaigns are randomised, for a generated log too."""
         campaigns = log.manifest.get("campaigns", [])
-        return super().prepare(replace(source, manifest={**source.manifest, "campaigns": campaigns}), log, split)
+        return super().prepare(replace(source, manifest={**source.manifest, "campaigns": campaigns}), log, split, learn=learn)
 
     def _offers(self, log: EventLog) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Flat rows of the offers, ascending; (n,) window in ms; (n,) is the campaign randomised? (One that nothing is known of counts.)"""

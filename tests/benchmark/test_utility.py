@@ -9,7 +9,7 @@ from tiny import tiny_log
 from benchmark import utility
 from benchmark.utility import measure, task_names
 from eventlog import EventLog
-from eventlog.errors import UnknownNameError
+from eventlog.errors import InputError, UnknownNameError
 from eventlog.split import by_user
 
 
@@ -95,6 +95,24 @@ def test_the_same_call_gives_the_same_and_a_wrong_task_is_named(parts, same):
     with pytest.raises(UnknownNameError, match="churn"):
         measure(parts[0], parts[0], parts[1], seed=0, tasks=["churm"])
     assert "uplift" in task_names()
+
+
+def test_what_comes_into_fashion_late_is_known_from_real_users_too(parts):
+    def with_fashion(log: EventLog) -> EventLog:
+        late = log.events["timestamp"] > log.time_at(0.85)
+        item = log.events["item_id"].astype(object)
+        item = item.where(~late | item.isna(), "new-" + item.astype(str))
+        return replace(log, events=log.events.assign(item_id=item.astype("category")))
+
+    fit, held = (with_fashion(part) for part in parts)
+    for row in measure(fit, fit, held, seed=0, tasks=["recommendation"])["rows"]:
+        assert row["train_on_real"] > 0.1, row
+        assert row["share"] == pytest.approx(1.0)
+
+
+def test_who_is_learnt_from_is_not_asked_about(parts):
+    with pytest.raises(InputError, match="others"):
+        measure(parts[0], parts[0], parts[0], seed=0)
 
 
 def test_large_logs_are_measured_on_a_sample_of_their_users(parts, monkeypatch):

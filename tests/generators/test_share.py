@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from shop_logs import shop_log
+from shop_logs import EVENTS, shop_log
 
 from eventlog import EventLog, InputError, check
 from eventlog.files import new_folder, write_json
@@ -155,13 +155,14 @@ def contents(folder: Path) -> dict[str, bytes]:
 def private(real, tmp_path_factory) -> Path:
     """What a hand-over with epsilon leaves, all parts of it real."""
     out = tmp_path_factory.mktemp("out") / "shared"
+    names = real.parent / "names.txt"
+    names.write_text("\n".join(["event", *EVENTS]))
     outcome = share(
         Request(
             log=real,
             out=out,
             epsilon=8.0,
-            public=("event",),
-            users=80,
+            public=(f"event={names}",),
             canaries=10,
             tasks=(),
             purpose="a test",
@@ -197,10 +198,16 @@ def test_what_travels_holds_nothing_of_the_real_log(real, private):
 
 def test_the_synthetic_log_that_travels_is_a_valid_log(private):
     log = EventLog.read(private / "handover" / "log", verify=True)
-    assert log.events["user_id"].nunique() == 80
     assert log.events["user_id"].astype(str).str.match(r"synthetic-\d{6}$").all()
     assert digest(private / "handover" / "log") == digest(private / "internal" / "synthetic")
     assert not [f for f in check.check(private / "handover" / "log") if f.level == "error"]
+
+
+def test_the_number_of_synthetic_users_follows_from_a_noisy_one(private):
+    said = json.loads((private / "handover" / "statement.json").read_text())
+    made = json.loads((private / "handover" / "log" / "manifest.json").read_text())
+    assert made["users"] == round(said["users"] / 0.8)
+    assert 40 < made["users"] < 250
 
 
 def test_what_stays_is_enough_to_look_again(real, private):
