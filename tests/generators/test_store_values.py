@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from safetensors.numpy import load_file, save
-from shop_logs import shop_log
+from shop_logs import EVENTS, shop_log
 
 import generators
 from eventlog import EventLog, InputError
@@ -228,7 +228,7 @@ def test_what_is_saved_loads_and_samples_the_same(
     model: str, settings: dict[str, Any], log: Callable[[], EventLog], epsilon: float | None, tmp_path: Path
 ) -> None:
     own = settings | ({"private_epochs": 1, "private_rows": 8} if epsilon and model == "vae" else {})
-    fitted = generators.fit(log(), model=model, seed=1, epsilon=epsilon, public=["event"] if epsilon else (), settings=own)
+    fitted = generators.fit(log(), model=model, seed=1, epsilon=epsilon, public={"event": list(EVENTS)} if epsilon else (), settings=own)
     again = generators.load(generators.save(fitted, tmp_path / "model"))
     pd.testing.assert_frame_equal(again.sample(10, seed=2).events, fitted.sample(10, seed=2).events)
 
