@@ -34,6 +34,7 @@ USERS = 1_000            # of each group: more cost time and settle nothing
 LEAST_ROWS = 3           # users with fewer rows are alike by chance
 FALSE_ALARMS = 0.05      # share of held-out users who may be as close to a synthetic user
 COMMON, RARE = 0.02, 20  # a token of more synthetic users than both tells no user from another
+STEPS = 3                # rows with an item, within which two items are a pair
 WHOLE_LIMIT = 0.01       # whole histories do not come again by chance
 MEMBERSHIP_LIMIT = 0.25  # as 2 AUC - 1, an AUC of .625: more than honest models learn by heart
 RUNS = "exposed_near_8"  # runs of 4 rows stand in most users of a small log by chance
@@ -123,13 +124,20 @@ VIEWS = ("items", "gaps", "rhythm", "calendar", "amounts")
 
 
 def _items(flat: Flat) -> tuple[np.ndarray, np.ndarray]:
-    """Event with item, and item after item: whatever the times and prices are."""
+    """Two items within STEPS of each other, in either order: whatever the times and prices are.
+
+    Pairs, and not items: an item that one user alone touched is a rare value, not a copied user.
+    """
     rows = np.flatnonzero(flat.codes["item_id"] >= 0)
-    event, item, user = (x[rows].astype(np.int64) for x in (flat.codes["event"], flat.codes["item_id"], flat.user))
+    item, user = flat.codes["item_id"][rows].astype(np.int64), flat.user[rows]
     width = len(flat.levels["item_id"])
-    step = (user[1:] == user[:-1]) & (item[1:] != item[:-1])
-    pairs = item[:-1][step] * width + item[1:][step]
-    return np.append(user, user[:-1][step]), np.append(mix(event * width + item, 1), mix(pairs, 2))
+    owners, pairs = [], []
+    for step in range(1, STEPS + 1):
+        one, two = item[:-step], item[step:]
+        kept = (user[:-step] == user[step:]) & (one != two)
+        owners.append(user[:-step][kept])
+        pairs.append((np.minimum(one, two) * width + np.maximum(one, two))[kept])
+    return np.concatenate(owners), mix(np.concatenate(pairs), 1)
 
 
 def _calendar(flat: Flat, unit: int) -> tuple[np.ndarray, np.ndarray]:
@@ -145,14 +153,18 @@ def _calendar(flat: Flat, unit: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _amounts(flat: Flat) -> tuple[np.ndarray, np.ndarray]:
-    """Runs of one, two and three rows, by event and numbers: whatever the times and items are."""
+    """Runs of two and three rows, by event and numbers: whatever the times and items are."""
     row = flat.codes["event"].astype(np.uint64)
     for salt, values in enumerate(flat.numbers.values(), 50):
         bits = np.ascontiguousarray(np.nan_to_num(values, nan=-7e77), dtype=np.float64).view(np.uint64)
         row = mix(row ^ mix(bits, salt), salt)
-    parts = [(flat.user[:flat.n_rows - k + 1][whole], mix(chain_hash(row, k)[whole], 60 + k))
-             for k in (1, 2, 3) if flat.n_rows >= k for whole in [_within(flat, k)]]
-    return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+    owners, tokens = [flat.user[:0]], [np.zeros(0, dtype=np.uint64)]
+    for k in (2, 3):
+        if flat.n_rows >= k:
+            whole = _within(flat, k)
+            owners.append(flat.user[:flat.n_rows - k + 1][whole])
+            tokens.append(mix(chain_hash(row, k)[whole], 60 + k))
+    return np.concatenate(owners), np.concatenate(tokens)
 
 
 def _runs(flat: Flat, gap: np.ndarray, lengths: tuple[int, ...], salt: int) -> tuple[np.ndarray, np.ndarray]:
