@@ -29,9 +29,10 @@ from eventlog import EventLog
 from eventlog.errors import InputError, UnknownNameError
 from eventlog.files import check_replaceable
 
-from . import pipeline
+from . import budget, pipeline
 from .base import check_ranges
 from .pipeline import EXIT_CODES, FEWEST_CANARIES, Pipeline, Request
+from .public import Public
 from .steps import PROGRESS, Steps, read_progress
 
 FEWEST_USERS = 50  # with fewer, no attack and no measure settles anything
@@ -152,6 +153,9 @@ def _check(request: Request) -> None:
             if name not in known:
                 raise UnknownNameError("task", name, known)
     log = EventLog.read(request.log, truth=False)
+    Public.declared(log, request.public, private=request.epsilon is not None)
+    if request.budget is not None:
+        budget.read(request.budget)
     if log.events["user_id"].nunique() < FEWEST_USERS:
         raise InputError(
             f"{request.log} has fewer than {FEWEST_USERS} users; with so few, nothing can be shown "

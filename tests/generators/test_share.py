@@ -446,6 +446,8 @@ def test_canaries_are_planted_in_a_twin(real, toy, decide, tmp_path):
         ({"epsilon": 1.0, "delta": 2.0}, "--delta"),
         ({"log": Path("nowhere")}, "nowhere"),
         ({"settings": {"colour": 1}}, "colour"),
+        ({"epsilon": 1.0, "public": ("items",)}, "items"),
+        ({"epsilon": 1.0, "budget": Path("nowhere.json")}, "nowhere.json"),
     ],
 )
 def test_wrong_input_is_refused_before_any_work(real, tmp_path, wrong, said):
