@@ -6,7 +6,9 @@
   3. planted canaries show more than the epsilon that is claimed, or than CANARY_LIMIT where
      none is;
   4. an attack is beyond its limit with its whole interval, whatever epsilon is claimed: then the
-     proof, the code or what was declared public is suspect;
+     proof, the code or what was declared public is suspect. Many attacks are run, and each may
+     fail by chance; where an epsilon is claimed the interval is that of all of them together
+     (Bonferroni), so that a log whose guarantee holds is refused by chance once in twenty at most;
   5. nothing is proved and there is no control group, or any attack is not clearly within its limit.
 "release with conditions" where none of those holds, and any of these does:
   6. nothing is proved (every attack is clearly within its limit): a named recipient, a contract,
@@ -25,6 +27,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
+
+from scipy.special import ndtri
 
 from .attacks import Attack
 from .statement import CANARY_CHECK, EPSILON_CONSERVATIVE, Statement
@@ -123,7 +127,7 @@ def decide(
     else:
         reasons.append(
             f"{within} of {len(attacks)} attacks are within their limit with their whole interval, "
-            "and none is beyond it."
+            "and none is beyond it by more than chance."
         )
         if within < len(attacks):
             conditions += [NAMED, CONTRACT]
@@ -176,7 +180,8 @@ def _canary_blocks(proof: Statement, canaries: Mapping[str, Any] | None) -> list
 def _attack_blocks(attacks: Sequence[Attack], *, holdout: bool, proved: bool) -> list[str]:
     """Rules 4 and 5. Without a control group an attack has no verdict."""
     out = []
-    failed = sorted((a for a in attacks if a.verdict == "fail"), key=lambda a: -a.low)
+    together = len(attacks) if proved else 1
+    failed = sorted((a for a in attacks if _beyond(a, together)), key=lambda a: -a.low)
     if failed:
         suspect = (
             " Since an ε is claimed, the proof, the code or what was declared public is suspect."
@@ -215,6 +220,17 @@ def _attack_blocks(attacks: Sequence[Attack], *, holdout: bool, proved: bool) ->
     return out
 
 
+def _beyond(attack: Attack, together: int) -> bool:
+    """Is the whole interval of `attack` beyond its limit, at 95 % for `together` attacks at once?
+
+    The lower half of the 95 % interval is stretched to the quantile that Bonferroni asks for.
+    """
+    if attack.control is None:
+        return False
+    stretch = float(ndtri(1 - 0.025 / together) / ndtri(0.975))
+    return attack.risk - stretch * (attack.risk - attack.low) > attack.limit
+
+
 def _of(some: int, many: int) -> str:
     return f"{some} of {many} attacks {'is' if some == 1 else 'are'}"
 
@@ -226,7 +242,8 @@ def _purposes(utility: Mapping[str, Any] | None) -> list[str]:
         return []
     worst = sorted(poor, key=lambda r: float(r["share"]))[:SHOWN]
     shown = ", ".join(
-        f"{r.get('task') or 'a task'} ({float(r['share']):.0%} of what real data gives)"
+        f"{r.get('task') or 'a task'}{' by ' + str(r['model']) if r.get('model') else ''} "
+        f"({float(r['share']):.0%} of what real data gives)"
         for r in worst
     )
     more = f" and {len(poor) - SHOWN} more" if len(poor) > SHOWN else ""

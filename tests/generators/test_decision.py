@@ -16,6 +16,7 @@ CLAIM = {
 }  # fmt: skip
 NOTHING: dict[str, Any] = {"proved": "none", "epsilon": None}
 WITHIN, OPEN, BEYOND = (0.01, 0.0, 0.05), (0.08, 0.02, 0.14), (0.58, 0.5, 0.65)
+CHANCE = (0.26, 0.11, 0.4)  # beyond the limit by a little, as one of many attacks is now and then
 
 
 def attack(
@@ -54,6 +55,10 @@ def decided(
     ("do not release", {"said": NOTHING, "risks": [WITHIN], "holdout": False}),
     ("do not release", {"said": NOTHING, "risks": []}),
     ("do not release", {"said": NOTHING, "risks": [WITHIN], "canaries": 1.5}),
+    ("release with conditions", {"said": CLAIM, "risks": [*[WITHIN] * 17, CHANCE]}),
+    ("do not release", {"said": NOTHING, "risks": [*[WITHIN] * 17, CHANCE]}),
+    ("do not release", {"said": CLAIM, "risks": [CHANCE]}),
+    ("do not release", {"said": CLAIM, "risks": [*[WITHIN] * 17, BEYOND]}),
     ("do not release", {"said": CLAIM, "risks": [WITHIN, BEYOND]}),
     ("do not release", {"said": CLAIM, "risks": [WITHIN], "canaries": 3.5}),
     ("do not release", {"said": {**CLAIM, "noise_source": "seed"}, "risks": [WITHIN]}),
