@@ -217,7 +217,7 @@ class Codec:
     def column_changes(self) -> dict[str, Any]:
         """What becomes of columns, for the manifest: which are dropped, which ids are made anew, and what is folded together."""
         rare = "too few users have them, by a noisy count" if self.private else "few users have them"
-        folded = {n: f"values are left empty where {rare}" for n in self.value_fields}
+        folded = dict.fromkeys(self.value_fields, f"values are left empty where {rare}")
         if self.flags.get("category"):
             folded["category"] = f"categories are left empty where {rare}"
         if (self.items.other > 0).any():
