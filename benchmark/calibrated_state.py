@@ -1,4 +1,5 @@
-"""Check what a saved `calibrated` holds before a shop is simulated from it; see generators.validation."""
+"""Check what a saved `calibrated` holds before a shop is simulated from it; see
+generators.validation."""
 
 from __future__ import annotations
 
@@ -13,12 +14,13 @@ from eventlog.schema import REQUIRED, ROLE_NAMES
 from generators.clock import DAY_MS, FIRST_MS, LAST_MS
 from generators.validation import Record, array, no_others
 
-LONGEST = 3_650    # days that the simulator takes
-LOG_PRICE = 50.0   # of the mean log price, either way
+LONGEST = 3_650  # days that the simulator takes
+LOG_PRICE = 50.0  # of the mean log price, either way
 
 
 def check_state(arrays: Mapping[str, np.ndarray], data: Any) -> None:
-    """Raise StateError, or the scenario's InputError, where arrays and data are none that `Calibrated.state` gives.
+    """Raise StateError, or the scenario's InputError, where arrays and data are none that
+    `Calibrated.state` gives.
 
     Fields that are not known here are let be.
     """
@@ -28,7 +30,9 @@ def check_state(arrays: Mapping[str, np.ndarray], data: Any) -> None:
     _check_span(state)
     _check_scenario(state)
     _check_columns(state)
-    if state.value("log_price") is not None and state.value("log_price") == state.value("log_price"):  # NaN = no price is known
+    if state.value("log_price") is not None and state.value("log_price") == state.value(
+        "log_price"
+    ):  # NaN = no price is known
         state.number("log_price", -LOG_PRICE, LOG_PRICE)
     state.flag("has_items")
     if state.value("items") is not None:
@@ -40,8 +44,12 @@ def _check_span(state: Record) -> None:
     first = state.integer("first", FIRST_MS, LAST_MS)
     last = state.integer("last", first, LAST_MS)
     days = state.integer("days", 1, LONGEST)
-    if days != last // DAY_MS - first // DAY_MS + 1:
-        state.fail("days", f"is {days}, but first and last lie {last // DAY_MS - first // DAY_MS + 1} days apart, both included")
+    there = last // DAY_MS - first // DAY_MS + 1
+    if days != there:
+        state.fail(
+            "days",
+            f"is {days}, but there are {there} days from first to last",
+        )
 
 
 def _check_scenario(state: Record) -> None:
@@ -55,7 +63,9 @@ def _check_scenario(state: Record) -> None:
         settings.fail("", f"is no scenario: {str(error).removesuffix('.')}")
     day = str(datetime.fromtimestamp(state.integer("first", FIRST_MS, LAST_MS) / 1000, UTC).date())
     if made.calendar.start != day:
-        settings.fail("calendar.start", f"is {made.calendar.start}, but the first event is of {day}")
+        settings.fail(
+            "calendar.start", f"is {made.calendar.start}, but the first event is of {day}"
+        )
 
 
 def _check_columns(state: Record) -> None:
@@ -92,5 +102,7 @@ def _check_items(items: Record) -> None:
         values = items.value(name)
         if not isinstance(values, list) or len(values) != size:
             items.fail(name, f"is no list of {size} entries")
-        if name != "item_id" and not all(isinstance(v, str) or v is None or v != v for v in values):  # NaN = unknown
+        if name != "item_id" and not all(
+            isinstance(v, str) or v is None or v != v for v in values
+        ):  # NaN = unknown
             items.fail(name, "has entries that are no text")

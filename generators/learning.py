@@ -20,6 +20,7 @@ from .readers import category_codes, days_before, gaps_and_breaks, item_codes, l
 from .sharing import Sharing
 
 HANDLED = frozenset({"event_id", "user_id", "timestamp", "event", "session_id", "item_id", "order_id", "category", "price"})
+OWN_FIELDS = frozenset({"gap", "intent", "pick", "item", "order"})  # of a codec, beside columns of the log
 ID_VALUES = 64     # an id column has more distinct values than this, and most of them belong to one or two users
 MIN_USERS_IN_LOG = 10
 FLAGS = {"session": "session_id", "order": "order_id", "category": "category", "item": "item_id"}
@@ -51,6 +52,10 @@ def learn(
     user = events["user_id"].astype("category").cat.codes.to_numpy().astype(np.int64)
     if census.n_users < MIN_USERS_IN_LOG:
         raise InputError(f"The log has {census.n_users} users; a generator needs at least {MIN_USERS_IN_LOG}.")
+    clash = [n for n in map(str, events.columns) if n in OWN_FIELDS]
+    if clash:
+        raise InputError(f"The log has a column called {clash[0]!r}, a name that the generators use for a field of their own; "
+                         "rename the column.")
     names = Values.fit(census, "event", user, events["event"], per_user=8, public=public.values.get("event"))
     if not names.values:
         raise InputError("No event name is shared by enough users to be learnt; give more users, a larger epsilon, or the "

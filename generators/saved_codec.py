@@ -1,7 +1,9 @@
-"""Read a codec back from model.json, checked so that sampling can trust every code, size and time in it.
+"""Read a codec back from model.json, checked so that sampling can trust every code, size and time
+in it.
 
-`restored` is what the generators call. Each part is read by a function of its own, in the order in which parts refer to
-each other; what a part refers to has been read and checked before. The inverse is `Codec.to_json`.
+`restored` is what the generators call. Each part is read by a function of its own, in the order in
+which parts refer to each other; what a part refers to has been read and checked before. The inverse
+is `Codec.to_json`.
 """
 
 from __future__ import annotations
@@ -37,22 +39,56 @@ from .sharing import Sharing
 from .tracker import BOUGHT, CART, COUNTERS, EVER, SEEN
 from .validation import Record
 
-FIELDS = frozenset({"gap", INTENT, "event", "pick", "category", "item", "order"})  # no column can have their names
-PARTS = ("events", "roles", "categories", "clock", "items", "values", "ids", "bins", "statics", "user_columns", "labels", "intents",
-         "delays", "needs", "flags", "sessionless", "allow", "allow_next", "least_time", "last_time", "fast_time", "longest",
-         "daily_prices", "reduced", "held", "usual", "private", "max_rows", "not_learnt", "carried")
-CARRIED = ("roles", "currency")     # of a log's manifest
+FIELDS = frozenset(
+    {"gap", INTENT, "event", "pick", "category", "item", "order"}
+)  # no column can have their names
+PARTS = (
+    "events",
+    "roles",
+    "categories",
+    "clock",
+    "items",
+    "values",
+    "ids",
+    "bins",
+    "statics",
+    "user_columns",
+    "labels",
+    "intents",
+    "delays",
+    "needs",
+    "flags",
+    "sessionless",
+    "allow",
+    "allow_next",
+    "least_time",
+    "last_time",
+    "fast_time",
+    "longest",
+    "daily_prices",
+    "reduced",
+    "held",
+    "usual",
+    "private",
+    "max_rows",
+    "not_learnt",
+    "carried",
+)
+CARRIED = ("roles", "currency")  # of a log's manifest
 KINDS = ("values", "number", "time")  # of columns of the users table
-MOST_COUNTED = 1e9                  # rows or sessions of a user
+MOST_COUNTED = 1e9  # rows or sessions of a user
 LONGEST_SESSION_MS = 10**13
-STEEPEST_PRICE = 50.0               # of log ratios of prices
+STEEPEST_PRICE = 50.0  # of log ratios of prices
 DEAREST = 1e15
-MOST_CELLS = 50_000_000             # categories x days of reduced prices
-NANOSECONDS = tuple(t.value // 1_000_000 + d * DAY_MS for t, d in ((pd.Timestamp.min, 2), (pd.Timestamp.max, -2)))  # ms that pandas holds
+MOST_CELLS = 50_000_000  # categories x days of reduced prices
+NANOSECONDS = tuple(
+    t.value // 1_000_000 + d * DAY_MS for t, d in ((pd.Timestamp.min, 2), (pd.Timestamp.max, -2))
+)  # ms that pandas holds
 
 
 def restored(data: Any, *, max_rows: int) -> Codec:
-    """The codec of a generator's `data` in model.json. `max_rows`: the setting, which it must repeat.
+    """The codec of a generator's `data` in model.json. `max_rows`: the setting, which it must
+    repeat.
 
     Raises StateError, in one sentence, where it is not what `Codec.to_json` gives.
     """
@@ -85,13 +121,20 @@ def _vocabulary(part: Record) -> Codec:
     columns = {n: Values(values.texts(n)) for n in values}
     flags = part.record("flags")
     flags.only(FLAGS)
-    return Codec(events=events, roles={n: roles.text(n, ROLE_NAMES) for n in events.values}, categories=categories,
-                 items=_items(part.record("items"), categories, columns), clock=Clock.from_json(part.record("clock")), values=columns,
-                 flags={n: flags.flag(n) for n in FLAGS})
+    return Codec(
+        events=events,
+        roles={n: roles.text(n, ROLE_NAMES) for n in events.values},
+        categories=categories,
+        items=_items(part.record("items"), categories, columns),
+        clock=Clock.from_json(part.record("clock")),
+        values=columns,
+        flags={n: flags.flag(n) for n in FLAGS},
+    )
 
 
 def _items(part: Record, categories: Values, columns: dict[str, Values]) -> Items:
-    """Items of category c are codes start[c]..start[c + 1] - 1, and so are their categories and their stand-ins."""
+    """Items of category c are codes start[c]..start[c + 1] - 1, and so are their categories and
+    their stand-ins."""
     part.only(("names", "category", "start", "price", "attributes", "other", "levels"))
     names = part.texts("names")
     size = len(names) + 1
@@ -99,7 +142,10 @@ def _items(part: Record, categories: Values, columns: dict[str, Values]) -> Item
     if start[0] != 1 or start[-1] != size or (np.diff(start) < 0).any():
         part.fail("start", f"does not rise from 1 to {size}, the number of item codes")
     category = part.integers("category", size=size, low=0, high=categories.size - 1)
-    if category[0] != 0 or (category[1:] != np.repeat(np.arange(categories.size), np.diff(start))).any():
+    if (
+        category[0] != 0
+        or (category[1:] != np.repeat(np.arange(categories.size), np.diff(start))).any()
+    ):
         part.fail("category", "does not agree with start")
     other = part.integers("other", size=categories.size, low=0, high=size - 1)
     if ((other > 0) & ((other < start[:-1]) | (other >= start[1:]))).any():
@@ -110,13 +156,19 @@ def _items(part: Record, categories: Values, columns: dict[str, Values]) -> Item
     levels.only((), (POPULARITY, SALES))
     _check_stand_ins(part, names, other)
     return Items(
-        names, category, start, part.numbers("price", size=size, low=-DEAREST, high=DEAREST, missing=True),
-        {n: attributes.integers(n, size=size, low=0, high=columns[n].size - 1) for n in attributes}, other,
-        {n: levels.integers(n, size=size, low=0, high=len(LEVELS)) for n in levels})
+        names,
+        category,
+        start,
+        part.numbers("price", size=size, low=-DEAREST, high=DEAREST, missing=True),
+        {n: attributes.integers(n, size=size, low=0, high=columns[n].size - 1) for n in attributes},
+        other,
+        {n: levels.integers(n, size=size, low=0, high=len(LEVELS)) for n in levels},
+    )
 
 
 def _check_stand_ins(part: Record, names: list[str], other: np.ndarray) -> None:
-    """A stand-in is written out as several items, 'other:5' and so on: these must not be names of items already."""
+    """A stand-in is written out as several items, 'other:5' and so on: these must not be names of
+    items already."""
     stand_ins = {names[i - 1] for i in other.tolist() if i > 0}
     for name in names:
         base, colon, number = name.rpartition(":")
@@ -131,13 +183,27 @@ def _columns(codec: Codec, part: Record) -> None:
     n_intents = len(intents) + 1 if isinstance(intents, list) else 1
     codec.ids = {n: Sharing.from_json(ids.record(n), intents=n_intents) for n in ids}
     limits = {"price": DEAREST, "price_ratio": STEEPEST_PRICE}
-    codec.bins = {n: Bins.from_json(bins.record(n), **({"low": -limits[n], "high": limits[n]} if n in limits else {})) for n in bins}
+    codec.bins = {
+        n: Bins.from_json(
+            bins.record(n), **({"low": -limits[n], "high": limits[n]} if n in limits else {})
+        )
+        for n in bins
+    }
     if ("price" in codec.bins) != ("price_ratio" in codec.bins):
         bins.fail("", "has one of 'price' and 'price_ratio' without the other")
     seen: set[str] = set()
-    for where, names in (("values", codec.values), ("ids", codec.ids), ("bins", [n for n in codec.bins if n not in limits])):
+    for where, names in (
+        ("values", codec.values),
+        ("ids", codec.ids),
+        ("bins", [n for n in codec.bins if n not in limits]),
+    ):
         for name in names:
-            if name in HANDLED | FIELDS or name in limits or name.startswith("label:") or name in seen:
+            if (
+                name in HANDLED | FIELDS
+                or name in limits
+                or name.startswith("label:")
+                or name in seen
+            ):
                 part.fail(where, f"has a column {name!r}, which is something else already")
             seen.add(name)
 
@@ -152,7 +218,9 @@ def _labels(codec: Codec, part: Record) -> None:
                 labels.fail(kind, f"has the value {value!r}; it must be a number")
     pairs = part.value("intents")
     known = {(kind, v) for kind, values in codec.labels.items() for v in values}
-    texts = isinstance(pairs, list) and all(isinstance(p, list) and len(p) == 2 and all(isinstance(t, str) for t in p) for p in pairs)
+    texts = isinstance(pairs, list) and all(
+        isinstance(p, list) and len(p) == 2 and all(isinstance(t, str) for t in p) for p in pairs
+    )
     if not texts or len(pairs) != len(known) or {(k, v) for k, v in pairs} != known:
         part.fail("intents", "does not list each value of each kind of label once")
     codec.intents = [(k, v) for k, v in pairs]
@@ -178,15 +246,30 @@ def _is_number(text: str) -> bool:
 
 
 def _statics(codec: Codec, part: Record) -> None:
-    """What is drawn once a user: when they come and how much they do, columns of the users table, favourites and first values."""
+    """What is drawn once a user: when they come and how much they do, columns of the users table,
+    favourites and first values."""
     statics, columns = part.record("statics"), part.record("user_columns")
     names, span = list(statics), (codec.clock.end_ms - codec.clock.start_ms) / 1000 + 1
     codec.user_columns = {n: columns.text(n, KINDS) for n in columns}
     planned = [n for n in (LAST_ROWS, LAST_STAY) if n in names]
-    if names[:3] != [ARRIVAL, STAY, LENGTH] or (MARKS in names) != bool(codec.intents) or len(planned) == 1:
-        statics.fail("", f"must begin with {ARRIVAL}, {STAY} and {LENGTH}, have {MARKS} where there are labels, "
-                         f"and both or none of {LAST_ROWS} and {LAST_STAY}")
-    tops = {ARRIVAL: span, STAY: span, LAST_STAY: span, LENGTH: MOST_COUNTED, MARKS: MOST_COUNTED, LAST_ROWS: MOST_COUNTED}
+    if (
+        names[:3] != [ARRIVAL, STAY, LENGTH]
+        or (MARKS in names) != bool(codec.intents)
+        or len(planned) == 1
+    ):
+        statics.fail(
+            "",
+            f"must begin with {ARRIVAL}, {STAY} and {LENGTH}, have {MARKS} where there are labels, "
+            f"and both or none of {LAST_ROWS} and {LAST_STAY}",
+        )
+    tops = {
+        ARRIVAL: span,
+        STAY: span,
+        LAST_STAY: span,
+        LENGTH: MOST_COUNTED,
+        MARKS: MOST_COUNTED,
+        LAST_ROWS: MOST_COUNTED,
+    }
     for name in names:
         if name in tops:
             codec.statics[name] = Bins.from_json(statics.record(name), low=0, high=tops[name])
@@ -208,12 +291,17 @@ def _days(clock: Clock) -> tuple[float, float]:
 
 
 def _check_static(codec: Codec, statics: Record, name: str, counted: bool) -> None:
-    """A favourite is a code of what items have, a first value one of its column: they share their vocabulary."""
+    """A favourite is a code of what items have, a first value one of its column: they share their
+    vocabulary."""
     favourite, coder = codec.favourite_of(name), codec.statics[name]
     wanted = None
     if favourite is not None:
         column = favourite[0]
-        wanted = codec.categories if column == "category" else codec.values.get(column, Values(list(LEVELS)))
+        wanted = (
+            codec.categories
+            if column == "category"
+            else codec.values.get(column, Values(list(LEVELS)))
+        )
         if any(prefix + column not in codec.statics for prefix in FAVOURITES):
             statics.fail("", f"has {name!r} without the other favourite {column}")
     elif name in codec.value_fields and not isinstance(coder, Bins):
@@ -230,10 +318,16 @@ def _prices(codec: Codec, part: Record) -> None:
     rows = part.value("reduced")
     if not isinstance(rows, list) or not all(isinstance(r, list) and len(r) == 3 for r in rows):
         part.fail("reduced", "is no list of category, day and ratio")
-    columns = Record(dict(zip(("category", "day", "ratio"), map(list, zip(*rows, strict=True)), strict=True)) if rows else
-                     {"category": [], "day": [], "ratio": []}, f"{part.path}.reduced")
+    columns = Record(
+        dict(zip(("category", "day", "ratio"), map(list, zip(*rows, strict=True)), strict=True))
+        if rows
+        else {"category": [], "day": [], "ratio": []},
+        f"{part.path}.reduced",
+    )
     category = columns.integers("category", low=0, high=codec.categories.size - 1)
-    day = columns.integers("day", low=codec.clock.start_ms // DAY_MS, high=codec.clock.end_ms // DAY_MS)
+    day = columns.integers(
+        "day", low=codec.clock.start_ms // DAY_MS, high=codec.clock.end_ms // DAY_MS
+    )
     ratio = columns.numbers("ratio", low=-STEEPEST_PRICE, high=STEEPEST_PRICE)
     if rows and codec.categories.size * (int(day.max() - day.min()) + 1) > MOST_CELLS:
         part.fail("reduced", "lies over too many categories and days")
@@ -246,7 +340,10 @@ def _pace(codec: Codec, part: Record) -> None:
     rows, most = sizes["left"], sizes["time_left"] - 1
     codec.least_time = part.integers("least_time", size=rows, low=0, high=most).tolist()
     planned = rows if codec.plans_last else (0, rows)
-    codec.last_time, codec.fast_time = (part.integers(n, size=planned, low=0, high=most).tolist() for n in ("last_time", "fast_time"))
+    codec.last_time, codec.fast_time = (
+        part.integers(n, size=planned, low=0, high=most).tolist()
+        for n in ("last_time", "fast_time")
+    )
     longest = part.integers("longest", size=2, low=0, high=LONGEST_SESSION_MS).tolist()
     codec.longest = (longest[0], longest[1])
 
@@ -261,7 +358,9 @@ def _rules(codec: Codec, part: Record) -> None:
             needs.fail(name, f"is {flag}; it must be one of {SEEN}, {CART}, {BOUGHT} and {EVER}")
     if len(codec.needs) == codec.events.size - 1:
         part.fail("needs", "has every event, so that none could be the first")
-    sizes = {n: size for n, size in codec.fields().items() if n not in ("gap", INTENT, "event", "item")}
+    sizes = {
+        n: size for n, size in codec.fields().items() if n not in ("gap", INTENT, "event", "item")
+    }
     allow.only(sizes)
     codec.allow = {n: allow.mask(n, (codec.events.size, sizes[n])) for n in allow}
     for name, table in codec.allow.items():
@@ -271,7 +370,12 @@ def _rules(codec: Codec, part: Record) -> None:
     if codec.allow_next[:, :, 0].any():
         part.fail("allow_next", "lets a row have no event")
     usual.only((), codec.value_fields)
-    codec.usual = {n: usual.integers(n, size=codec.values[n].size, low=0, high=codec.categories.size - 1).tolist() for n in usual}
+    codec.usual = {
+        n: usual.integers(
+            n, size=codec.values[n].size, low=0, high=codec.categories.size - 1
+        ).tolist()
+        for n in usual
+    }
     codec.held = part.texts("held", among=[*codec.value_fields, *codec.ids])
     codec.sessionless = part.texts("sessionless")
 

@@ -1,8 +1,8 @@
 """Fit by name, save and load. A saved generator is data: loading it runs no code of its own.
 
-Its manifest can only name a generator that is built in or installed. One that was fitted from a person's own Python
-file has to be given that file anew, for only the person at the keyboard may say what runs. What is loaded is checked
-value by value (see `validation`) before anything is sampled from it.
+Its manifest can only name a generator that is built in or installed. One that was fitted from a
+person's own Python file has to be given that file anew, for only the person at the keyboard may say
+what runs. What is loaded is checked value by value (see `validation`) before it is sampled from.
 
     model = generators.fit(log, model="markov", seed=1)
     generators.save(model, "mymodel");  twin = generators.load("mymodel").sample(1000, seed=2)
@@ -31,11 +31,14 @@ PACKAGE = "generators.models"
 FORMAT = 2
 FILES = ("model.json", "model.safetensors")
 LARGEST = 10**9  # of any setting that is a number
-NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")  # of a generator that a manifest may ask for: never a path
+NAME = re.compile(
+    r"[A-Za-z_][A-Za-z0-9_-]*"
+)  # of a generator that a manifest may ask for: never a path
 
 
 def make(model: str, settings: Mapping[str, Any] | None = None, *, files: bool = True) -> Generator:
-    """Make an unfitted generator by name, or by path where `files`. Raises UnknownNameError for a wrong name or setting."""
+    """Make an unfitted generator by name, or by path where `files`. Raises UnknownNameError for a
+    wrong name or setting."""
     found: type[Generator] = plugins.load(PACKAGE, model, Generator, kind="generator", files=files)  # type: ignore[type-abstract]
     known = known_settings(found)
     for name, value in (settings or {}).items():
@@ -46,7 +49,8 @@ def make(model: str, settings: Mapping[str, Any] | None = None, *, files: bool =
 
 
 def known_settings(found: type[Generator]) -> dict[str, Any]:
-    """Settings of a generator with their defaults: keyword arguments of its `__init__`, and of its base's where it takes `**those`."""
+    """Settings of a generator with their defaults: keyword arguments of its `__init__`, and of its
+    base's where it takes `**those`."""
     known: dict[str, Any] = {}
     for base in found.__mro__:
         if "__init__" in vars(base):
@@ -58,12 +62,20 @@ def known_settings(found: type[Generator]) -> dict[str, Any]:
 
 
 def _check_kind(what: str, value: Any, default: Any) -> None:
-    """Raise InputError unless `value` is a number where `default` is one, a whole one where that is, and a size that can be meant."""
+    """Raise InputError unless `value` is a number where `default` is one, a whole one where that
+    is, and a size that can be meant."""
     if isinstance(default, bool) or not isinstance(default, int | float):
         return
     whole = isinstance(default, int)
-    if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or not abs(value) <= LARGEST:
-        raise InputError(f"{what} is {value!r}; it must be a {'whole ' if whole else ''}number of at most {LARGEST:,}.")
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int if whole else int | float)
+        or not abs(value) <= LARGEST
+    ):
+        raise InputError(
+            f"{what} is {value!r}; it must be a {'whole ' if whole else ''}number of at most "
+            f"{LARGEST:,}."
+        )
 
 
 def fit(
@@ -101,30 +113,46 @@ def fit(
 
 
 def save(model: Generator, path: Path | str) -> Path:
-    """Write `model` as a folder (model.safetensors, model.json, manifest.json), whole or not at all."""
+    """Write `model` as a folder (model.safetensors, model.json, manifest.json), whole or not at
+    all."""
     from safetensors.numpy import save as to_bytes
 
     arrays, data = model.state()
     with new_folder(path) as folder:
         # By Python's own write: where the disk is full, it says so as an OSError.
-        (folder / "model.safetensors").write_bytes(to_bytes({k: np.ascontiguousarray(v) for k, v in arrays.items()}))
-        write_json(folder / "model.json", {"settings": model.settings(), "data": data}, sort_keys=False)  # their order matters
-        write_json(folder / "manifest.json", {
-            "made_by": "generators", "format": FORMAT, **_source(type(model)),
-            "privacy": model.privacy, "versions": versions(),
-            "files": {n: {"sha256": sha256(folder / n)} for n in FILES},
-        })
+        (folder / "model.safetensors").write_bytes(
+            to_bytes({k: np.ascontiguousarray(v) for k, v in arrays.items()})
+        )
+        write_json(
+            folder / "model.json", {"settings": model.settings(), "data": data}, sort_keys=False
+        )  # their order matters
+        write_json(
+            folder / "manifest.json",
+            {
+                "made_by": "generators",
+                "format": FORMAT,
+                **_source(type(model)),
+                "privacy": model.privacy,
+                "versions": versions(),
+                "files": {n: {"sha256": sha256(folder / n)} for n in FILES},
+            },
+        )
     return Path(path)
 
 
 def _source(kind: type[Generator]) -> dict[str, Any]:
-    """What the manifest says of where a generator comes from; of a file only its base name and digest, for a path names people."""
+    """What the manifest says of where a generator comes from; of a file only its base name and
+    digest, for a path names people."""
     name = plugins.name_of(PACKAGE, kind)
     if name is not None:
         return {"generator": name, "class": kind.__name__, "own_file": False}
     file = _file_of(kind)
     digest = {} if file is None else {"source_sha256": sha256(file)}
-    return {"generator": kind.__module__ if file is None else file.name, "class": kind.__name__, "own_file": True} | digest
+    return {
+        "generator": kind.__module__ if file is None else file.name,
+        "class": kind.__name__,
+        "own_file": True,
+    } | digest
 
 
 def _file_of(kind: type[Generator]) -> Path | None:
@@ -139,24 +167,41 @@ def _file_of(kind: type[Generator]) -> Path | None:
 def load(path: Path | str, *, model: str | None = None) -> Generator:
     """Read a saved generator and check all that it holds.
 
-    `model`: a generator's name, or the Python file of the one that was fitted, which is then run. The folder itself can
-    only ask for a generator that is built in or installed, whatever its manifest says.
+    `model`: a generator's name, or the Python file of the one that was fitted, which is then run.
+    The folder itself can only ask for a generator that is built in or installed.
 
-    Raises InputError where the folder is no saved generator, a file was changed, a value is none that the generator could
-    have written, or the generator's own file is not named.
+    Raises InputError where the folder is no saved generator, a file was changed, a value is none
+    that the generator could have written, or the generator's own file is not named.
     """
     path = Path(path)
     manifest = read_manifest(path)
     for name in FILES:
         entry = manifest["files"].get(name)
-        if not (path / name).is_file() or not isinstance(entry, dict) or sha256(path / name) != entry.get("sha256"):
-            raise InputError(f"{path / name} is missing or was changed after it was written; fit the generator again.")
+        if (
+            not (path / name).is_file()
+            or not isinstance(entry, dict)
+            or sha256(path / name) != entry.get("sha256")
+        ):
+            raise InputError(
+                f"{path / name} is missing or was changed after it was written; fit the "
+                "generator again."
+            )
     if model is None and manifest["own_file"]:
         file = Path(manifest["generator"]).name
-        raise InputError(f"{path} was fitted by {manifest['class']} in a file called {file}; name the file to run it: --model {file}")
+        raise InputError(
+            f"{path} was fitted by {manifest['class']} in a file called {file}; name the file "
+            f"to run it: --model {file}"
+        )
     stored = read_json(path / "model.json")
-    if not isinstance(stored, dict) or set(stored) != {"settings", "data"} or not all(isinstance(v, dict) for v in stored.values()):
-        raise InputError(f"{path / 'model.json'} does not hold the settings and the data of a generator; fit it again.")
+    if (
+        not isinstance(stored, dict)
+        or set(stored) != {"settings", "data"}
+        or not all(isinstance(v, dict) for v in stored.values())
+    ):
+        raise InputError(
+            f"{path / 'model.json'} does not hold the settings and the data of a generator; "
+            "fit it again."
+        )
     source = model or manifest["generator"]
     try:
         generator = make(source, stored["settings"], files=model is not None)
@@ -172,10 +217,16 @@ def load(path: Path | str, *, model: str | None = None) -> Generator:
     return generator
 
 
-def _check_class(path: Path, manifest: Mapping[str, Any], generator: Generator, source: str) -> None:
-    """Raise InputError unless the generator is of the class that was fitted; warn where its own file has changed since."""
+def _check_class(
+    path: Path, manifest: Mapping[str, Any], generator: Generator, source: str
+) -> None:
+    """Raise InputError unless the generator is of the class that was fitted; warn where its own
+    file has changed since."""
     if type(generator).__name__ != manifest["class"]:
-        raise InputError(f"{path} was fitted by {manifest['class']}, but {source} defines {type(generator).__name__}.")
+        raise InputError(
+            f"{path} was fitted by {manifest['class']}, but {source} defines "
+            f"{type(generator).__name__}."
+        )
     file = _file_of(type(generator)) if manifest["own_file"] else None
     if file is not None and manifest.get("source_sha256") not in (None, sha256(file)):
         warnings.warn(f"{file.name} has changed since {path} was fitted with it.", stacklevel=3)
@@ -189,52 +240,106 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
         with safe_open(path, framework="numpy") as file:
             names = file.keys()  # it is no dict
             arrays, extra = {n: file.get_tensor(n) for n in names}, file.metadata()
-    except (SafetensorError, TypeError, ValueError, KeyError, AttributeError) as error:  # some types numpy does not know
-        raise InputError(f"{path} cannot be read as arrays ({error}); fit the generator again.") from None
+    except (
+        SafetensorError,
+        TypeError,
+        ValueError,
+        KeyError,
+        AttributeError,
+    ) as error:  # some types numpy does not know
+        raise InputError(
+            f"{path} cannot be read as arrays ({error}); fit the generator again."
+        ) from None
     if extra:
-        raise InputError(f"{path} holds metadata ({', '.join(sorted(extra))}), which no generator writes; fit the generator again.")
+        raise InputError(
+            f"{path} holds metadata ({', '.join(sorted(extra))}), which no generator writes; "
+            "fit the generator again."
+        )
     return arrays
 
 
-def _restore(path: Path, source: str, generator: Generator, arrays: dict[str, np.ndarray], data: dict[str, Any]) -> None:
-    """Restore a generator that is built in or installed. Raises InputError where the arrays or data are not its own."""
+def _restore(
+    path: Path,
+    source: str,
+    generator: Generator,
+    arrays: dict[str, np.ndarray],
+    data: dict[str, Any],
+) -> None:
+    """Restore a generator that is built in or installed. Raises InputError where the arrays or data
+    are not its own."""
     try:
         generator.restore(arrays, data)
     except StateError as error:
         raise InputError(f"{path}/{error} Fit the generator again.") from None
     except InputError as error:
         raise InputError(f"{path} cannot be loaded: {error}") from None
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, AssertionError, RuntimeError) as error:
-        # An installed generator that checks less than ours do. Whole files by their checksums, yet not what it wrote.
-        reason = str(error).strip().splitlines()[-1].strip() if str(error).strip() else type(error).__name__
-        raise InputError(f"{path} does not fit the generator {source} ({type(error).__name__}: {reason[:120]}); fit it again.") from error
+    except (
+        KeyError,
+        IndexError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        AssertionError,
+        RuntimeError,
+    ) as error:
+        # An installed generator that checks less than ours do: whole files, yet not what it wrote.
+        reason = (
+            str(error).strip().splitlines()[-1].strip()
+            if str(error).strip()
+            else type(error).__name__
+        )
+        raise InputError(
+            f"{path} does not fit the generator {source} ({type(error).__name__}: "
+            f"{reason[:120]}); fit it again."
+        ) from error
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
     """The manifest of a saved generator; nothing that it names is imported.
 
-    Raises InputError where the folder is none, where something is missing, or where it asks for a generator by a path.
+    Raises InputError where the folder is none, lacks something, or asks for a generator by a path.
     """
     if not (path / "manifest.json").exists():
-        raise InputError(f"{path} is not a saved generator (no manifest.json); make one with 'python -m generators fit LOG --out MODEL'.")
+        raise InputError(
+            f"{path} is not a saved generator (no manifest.json); make one with 'python -m "
+            "generators fit LOG --out MODEL'."
+        )
     manifest = read_json(path / "manifest.json")
     kinds = {"generator": str, "class": str, "own_file": bool, "files": dict, "privacy": dict}
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT or "generator" not in manifest:
+    if (
+        not isinstance(manifest, dict)
+        or manifest.get("format") != FORMAT
+        or "generator" not in manifest
+    ):
         raise InputError(f"{path} is not a generator that this program can read; fit it again.")
     for name, kind in kinds.items():
         if not isinstance(manifest.get(name), kind):
-            raise InputError(f"{path / 'manifest.json'} was changed: {name!r} is {manifest.get(name)!r}; fit the generator again.")
+            raise InputError(
+                f"{path / 'manifest.json'} was changed: {name!r} is {manifest.get(name)!r}; "
+                "fit the generator again."
+            )
     check_source(path, manifest)
     if not manifest["own_file"] and not {"epsilon", "ledger"} <= set(manifest["privacy"]):
-        raise InputError(f"{path / 'manifest.json'} was changed: its privacy statement has no 'epsilon' or no 'ledger'; fit it again.")
+        raise InputError(
+            f"{path / 'manifest.json'} was changed: its privacy statement has no 'epsilon' or "
+            "no 'ledger'; fit it again."
+        )
     return manifest
 
 
 def check_source(path: Path, manifest: Any) -> None:
-    """Raise InputError where the manifest of the folder `path` asks for a generator by anything but the name of one."""
-    if not isinstance(manifest, dict) or manifest.get("own_file") is True or "generator" not in manifest:
+    """Raise InputError where the manifest of the folder `path` asks for a generator by anything but
+    the name of one."""
+    if (
+        not isinstance(manifest, dict)
+        or manifest.get("own_file") is True
+        or "generator" not in manifest
+    ):
         return
     if not isinstance(manifest["generator"], str) or not NAME.fullmatch(manifest["generator"]):
         raise InputError(
-            f"{path / 'manifest.json'} asks for the generator {manifest['generator']!r}, which is not the name of one; "
-            "a saved generator never says which file to run: if it was fitted from a file of yours, name that file with --model.")
+            f"{path / 'manifest.json'} asks for the generator {manifest['generator']!r}, which "
+            "is not the name of one; "
+            "a saved generator never says which file to run: if it was fitted from a file of "
+            "yours, name that file with --model."
+        )

@@ -1,11 +1,13 @@
 """Checks of what a saved generator holds, value by value, before anything is made of it.
 
-A model folder may come from anybody, and checksums only say that its files are those that its maker wrote. Compiled
-code does not check its indices, so whatever becomes one is checked here: types, shapes, ranges, finite numbers.
+A model folder may come from anybody, and checksums only say that its files are those that its maker
+wrote. Compiled code does not check its indices, so whatever becomes one is checked here: types,
+shapes, ranges, finite numbers.
 
     clock = Record(data, "codec.clock")                          # a JSON object of model.json
-    weekly = clock.numbers("weekly", size=168, low=0, high=1e6)  # (168,) float64, or a sentence that says what is wrong
-    share = array(arrays, "table/event", dtype="float32", shape=(8, 6), low=0, high=1)   # of model.safetensors
+    weekly = clock.numbers("weekly", size=168, low=0, high=1e6)  # (168,) float64
+    share = array(arrays, "table/event", dtype="float32", shape=(8, 6), low=0, high=1)
+What is not so raises StateError with a sentence that names the file, the field and what is wrong.
 """
 
 from __future__ import annotations
@@ -22,22 +24,26 @@ from eventlog.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-LARGEST = 1e36        # of any number: float32 holds it
+LARGEST = 1e36  # of any number: float32 holds it
 LARGEST_WEIGHT = 1e4  # of a network: products of such weights stay finite
-WHOLE = 2**62         # of any whole number
+WHOLE = 2**62  # of any whole number
 
 
 class StateError(InputError):
-    """A file of a saved generator holds what no generator writes; the text begins with the file's name."""
+    """A file of a saved generator holds what no generator writes; the text begins with the file's
+    name."""
 
 
 class Record:
-    """A JSON object, read field by field. `path` is its place in model.json, for the sentences; '' is the top."""
+    """A JSON object, read field by field. `path` is its place in model.json, for the sentences; ''
+    is the top."""
 
     def __init__(self, data: Any, path: str = "") -> None:
         self.path = path
         if not isinstance(data, dict):
-            raise StateError(f"model.json: {path or 'data'} is {_shown(data)}; it must be an object.")
+            raise StateError(
+                f"model.json: {path or 'data'} is {_shown(data)}; it must be an object."
+            )
         self.data: dict[str, Any] = data
 
     def fail(self, name: str, what: str) -> NoReturn:
@@ -76,7 +82,9 @@ class Record:
         """A whole number from `low` to `high`."""
         value = self.value(name)
         if type(value) is not int or not low <= value <= high:
-            self.fail(name, f"is {_shown(value)}; it must be a whole number from {low:,} to {high:,}")
+            self.fail(
+                name, f"is {_shown(value)}; it must be a whole number from {low:,} to {high:,}"
+            )
         return value
 
     def text(self, name: str, among: Iterable[str] | None = None) -> str:
@@ -100,18 +108,29 @@ class Record:
             self.fail(name, f"has {_shown(unknown[0])}, which the model does not know")
         return list(values)
 
-    def integers(self, name: str, *, size: int | Sequence[int] | None = None, low: int, high: int) -> np.ndarray:
-        """(size,) int64: a list of whole numbers from `low` to `high`; `size` may list the sizes that are allowed."""
+    def integers(
+        self, name: str, *, size: int | Sequence[int] | None = None, low: int, high: int
+    ) -> np.ndarray:
+        """(size,) int64: a list of whole numbers from `low` to `high`; `size` may list the sizes
+        that are allowed."""
         values = self._list(name, size)
         if any(type(v) is not int for v in values):
-            self.fail(name, f"has {_shown(next(v for v in values if type(v) is not int))}; it must have whole numbers")
+            wrong = next(v for v in values if type(v) is not int)
+            self.fail(name, f"has {_shown(wrong)}; it must have whole numbers")
         self._check_range(name, values, low, high)
         return np.array(values, dtype=np.int64)
 
     def numbers(
-        self, name: str, *, size: int | None = None, low: float = -LARGEST, high: float = LARGEST, missing: bool = False
+        self,
+        name: str,
+        *,
+        size: int | None = None,
+        low: float = -LARGEST,
+        high: float = LARGEST,
+        missing: bool = False,
     ) -> np.ndarray:
-        """(size,) float64: a list of finite numbers from `low` to `high`; null is NaN where `missing` may be."""
+        """(size,) float64: a list of finite numbers from `low` to `high`; null is NaN where
+        `missing` may be."""
         values = self._list(name, size)
         there = [v for v in values if v is not None] if missing else values
         self._check_numbers(name, there)
@@ -139,10 +158,11 @@ class Record:
             self.fail(name, "has other entries than 0 and 1")
         return np.array(flat, dtype=bool).reshape(shape)
 
-    # --- the pieces ----------------------------------------------------------------------------------------------------
+    # --- the pieces -------------------------------------------------------------------------------
 
     def _at(self, name: str) -> str:
-        return f"{self.path}.{name}".strip(".") or "data"
+        shown = name if name.isprintable() else ascii(name)[1:-1]
+        return f"{self.path}.{shown[:60]}".strip(".") or "data"
 
     def _list(self, name: str, size: int | Sequence[int] | None = None) -> list[Any]:
         values = self.value(name)
@@ -170,36 +190,54 @@ class Record:
 
     def _check_numbers(self, name: str, values: list[Any]) -> None:
         for value in values:
-            if type(value) not in (int, float) or not math.isfinite(value if type(value) is float else 0.0):
+            if type(value) not in (int, float) or not math.isfinite(
+                value if type(value) is float else 0.0
+            ):
                 self.fail(name, f"has {_shown(value)} where a finite number must stand")
 
     def _check_range(self, name: str, values: list[Any], low: float, high: float) -> None:
         if values and not (low <= min(values) and max(values) <= high):
             wrong = next(v for v in values if not low <= v <= high)
-            self.fail(name, f"has {_shown(wrong)}; what stands there must lie between {low:.10g} and {high:.10g}")
+            bounds = f"between {low:.10g} and {high:.10g}"
+            self.fail(name, f"has {_shown(wrong)}; what stands there must lie {bounds}")
 
 
 def array(
-    arrays: Mapping[str, np.ndarray], name: str, *, dtype: str, shape: tuple[int | None, ...], low: float = -LARGEST, high: float = LARGEST
+    arrays: Mapping[str, np.ndarray],
+    name: str,
+    *,
+    dtype: str,
+    shape: tuple[int | None, ...],
+    low: float = -LARGEST,
+    high: float = LARGEST,
 ) -> np.ndarray:
-    """The array `name` of model.safetensors. Raises StateError unless it has `dtype`, `shape` (None = any size) and finite numbers
-    from `low` to `high`."""
+    """The array `name` of model.safetensors. Raises StateError unless it has `dtype`, `shape` (None
+    = any size) and finite numbers from `low` to `high`."""
     if name not in arrays:
         raise StateError(f"model.safetensors: the array {name} is missing.")
     found = arrays[name]
     if found.dtype != np.dtype(dtype):
-        raise StateError(f"model.safetensors: {name} has the type {found.dtype}; it must have {dtype}.")
-    if len(found.shape) != len(shape) or any(b is not None and a != b for a, b in zip(found.shape, shape, strict=True)):
+        raise StateError(
+            f"model.safetensors: {name} has the type {found.dtype}; it must have {dtype}."
+        )
+    if len(found.shape) != len(shape) or any(
+        b is not None and a != b for a, b in zip(found.shape, shape, strict=True)
+    ):
         wanted = " x ".join("any" if n is None else str(n) for n in shape)
-        raise StateError(f"model.safetensors: {name} has the shape {' x '.join(map(str, found.shape))}; it must have {wanted}.")
+        shown = " x ".join(map(str, found.shape))
+        raise StateError(f"model.safetensors: {name} has the shape {shown}; it must have {wanted}.")
     if found.size and not np.isfinite(found).all():
         raise StateError(f"model.safetensors: {name} has numbers that are not finite.")
     if found.size and not (low <= found.min() and found.max() <= high):
-        raise StateError(f"model.safetensors: {name} has numbers outside of {low:.10g} to {high:.10g}.")
+        raise StateError(
+            f"model.safetensors: {name} has numbers outside of {low:.10g} to {high:.10g}."
+        )
     return found
 
 
-def shares(arrays: Mapping[str, np.ndarray], name: str, *, dtype: str, shape: tuple[int | None, ...]) -> np.ndarray:
+def shares(
+    arrays: Mapping[str, np.ndarray], name: str, *, dtype: str, shape: tuple[int | None, ...]
+) -> np.ndarray:
     """An array whose rows are shares that add up to 1; see `array`."""
     found = array(arrays, name, dtype=dtype, shape=shape, low=0.0, high=1.0 + 1e-4)
     if not np.allclose(found.sum(-1, dtype=np.float64), 1.0, atol=1e-3):
@@ -211,18 +249,31 @@ def no_others(arrays: Iterable[str], names: Iterable[str]) -> None:
     """Raise StateError where `arrays` names others than `names`."""
     extra = sorted(set(arrays) - set(names))
     if extra:
-        raise StateError(f"model.safetensors: there is an array {extra[0]!r}, which this generator does not write.")
+        raise StateError(
+            f"model.safetensors: there is an array {extra[0]!r}, which is not this generator's."
+        )
 
 
-def weights_of(arrays: Mapping[str, np.ndarray], prefix: str, module: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """The arrays below `prefix` as the state of `module`, of which every name, shape and type must be met."""
+def weights_of(
+    arrays: Mapping[str, np.ndarray], prefix: str, module: torch.nn.Module
+) -> dict[str, torch.Tensor]:
+    """The arrays below `prefix` as the state of `module`, of which every name, shape and type must
+    be met."""
     import torch
 
     wanted = module.state_dict()
     no_others([n for n in arrays if n.startswith(prefix)], [prefix + n for n in wanted])
     return {
-        n: torch.from_numpy(array(arrays, prefix + n, dtype=str(w.numpy().dtype), shape=tuple(w.shape),
-                                  low=-LARGEST_WEIGHT, high=LARGEST_WEIGHT))
+        n: torch.from_numpy(
+            array(
+                arrays,
+                prefix + n,
+                dtype=str(w.numpy().dtype),
+                shape=tuple(w.shape),
+                low=-LARGEST_WEIGHT,
+                high=LARGEST_WEIGHT,
+            )
+        )
         for n, w in wanted.items()
     }
 

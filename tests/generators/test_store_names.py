@@ -45,7 +45,8 @@ class Mine(Generator):
 
 @pytest.fixture
 def evil(tmp_path: Path) -> tuple[Path, Path]:
-    """A folder whose manifest names a Python file inside it, with right checksums; and the file that it would write."""
+    """A folder whose manifest names a Python file inside it, with right checksums; and the file
+    that it would write."""
     folder, marker = tmp_path / "evilmodel", tmp_path / "it_ran"
     folder.mkdir()
     (folder / "weights.py").write_text(EVIL.format(marker=str(marker)))
@@ -56,15 +57,38 @@ def evil(tmp_path: Path) -> tuple[Path, Path]:
 
 
 def write_manifest(folder: Path, **changes: Any) -> None:
-    files = {n: {"sha256": hashlib.sha256((folder / n).read_bytes()).hexdigest()} for n in ("model.json", "model.safetensors")}
-    whole = {"format": 2, "class": "Markov", "own_file": False, "privacy": {"epsilon": 1.0, "ledger": []}, "files": files}
+    files = {
+        n: {"sha256": hashlib.sha256((folder / n).read_bytes()).hexdigest()}
+        for n in ("model.json", "model.safetensors")
+    }
+    whole = {
+        "format": 2,
+        "class": "Markov",
+        "own_file": False,
+        "privacy": {"epsilon": 1.0, "ledger": []},
+        "files": files,
+    }
     (folder / "manifest.json").write_text(json.dumps(whole | changes))
 
 
-@pytest.mark.parametrize("name", [
-    "evilmodel/weights.py", "weights.py", "./weights", "models/../weights", "evilmodel.weights", "..", "", " markov", "markov\n",
-    "C:\\weights", "os", "__init__", "markov.py",
-])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "evilmodel/weights.py",
+        "weights.py",
+        "./weights",
+        "models/../weights",
+        "evilmodel.weights",
+        "..",
+        "",
+        " markov",
+        "markov\n",
+        "C:\\weights",
+        "os",
+        "__init__",
+        "markov.py",
+    ],
+)
 def test_a_manifest_cannot_name_a_file(
     evil: tuple[Path, Path], name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -78,7 +102,9 @@ def test_a_manifest_cannot_name_a_file(
     assert not marker.exists()
 
 
-def test_the_refusal_is_one_sentence_on_every_way_in(evil: tuple[Path, Path], tmp_path: Path) -> None:
+def test_the_refusal_is_one_sentence_on_every_way_in(
+    evil: tuple[Path, Path], tmp_path: Path
+) -> None:
     folder, marker = evil
     sentence = "never says which file to run"
     with pytest.raises(InputError, match=sentence):
@@ -87,7 +113,19 @@ def test_the_refusal_is_one_sentence_on_every_way_in(evil: tuple[Path, Path], tm
         main(["sample", str(folder), "--users", "5", "--out", str(tmp_path / "out")])
     log = str(shop_log(users=12).write(tmp_path / "log"))
     with pytest.raises(InputError, match=sentence):
-        main(["report", "--real", log, "--synthetic", log, "--model", str(folder), "--out", str(tmp_path / "report")])
+        main(
+            [
+                "report",
+                "--real",
+                log,
+                "--synthetic",
+                log,
+                "--model",
+                str(folder),
+                "--out",
+                str(tmp_path / "report"),
+            ]
+        )
     assert not marker.exists()
 
 
@@ -108,7 +146,10 @@ def test_no_engine_runs_what_the_folder_names(evil: tuple[Path, Path], engine: s
 def test_own_file_in_a_manifest_does_not_run_either(evil: tuple[Path, Path]) -> None:
     folder, marker = evil
     write_manifest(folder, generator=str(folder / "weights.py"), own_file=True)
-    with pytest.raises(InputError, match=r"in a file called weights\.py; name the file to run it: --model weights\.py$"):
+    with pytest.raises(
+        InputError,
+        match=r"in a file called weights\.py; name the file to run it: --model weights\.py$",
+    ):
         generators.load(folder)
     assert not marker.exists()
 
@@ -122,14 +163,22 @@ def mine(tmp_path: Path) -> Path:
 
 
 def test_an_own_file_leaves_its_name_and_digest_but_no_path(mine: Path, tmp_path: Path) -> None:
-    folder = generators.save(generators.fit(shop_log(users=12), model=str(mine)), tmp_path / "model")
+    folder = generators.save(
+        generators.fit(shop_log(users=12), model=str(mine)), tmp_path / "model"
+    )
     manifest = json.loads((folder / "manifest.json").read_text())
-    assert (manifest["generator"], manifest["class"], manifest["own_file"]) == ("mine.py", "Mine", True)
+    assert (manifest["generator"], manifest["class"], manifest["own_file"]) == (
+        "mine.py",
+        "Mine",
+        True,
+    )
     assert manifest["source_sha256"] == hashlib.sha256(mine.read_bytes()).hexdigest()
     written = b"".join(f.read_bytes() for f in folder.iterdir())
     assert b"jane.doe" not in written
     assert str(tmp_path).encode() not in written
-    with pytest.raises(InputError, match=r"fitted by Mine in a file called mine\.py; name the file to run it"):
+    with pytest.raises(
+        InputError, match=r"fitted by Mine in a file called mine\.py; name the file to run it"
+    ):
         generators.load(folder)
     assert type(generators.load(folder, model=str(mine))).__name__ == "Mine"
     with pytest.raises(InputError, match="fitted by Mine, but markov defines Markov"):
@@ -137,7 +186,9 @@ def test_an_own_file_leaves_its_name_and_digest_but_no_path(mine: Path, tmp_path
 
 
 def test_an_own_file_that_changed_is_loaded_with_a_warning(mine: Path, tmp_path: Path) -> None:
-    folder = generators.save(generators.fit(shop_log(users=12), model=str(mine)), tmp_path / "model")
+    folder = generators.save(
+        generators.fit(shop_log(users=12), model=str(mine)), tmp_path / "model"
+    )
     newer = tmp_path / "newer" / "mine.py"
     newer.parent.mkdir()
     newer.write_text(MINE + "# a note\n")
@@ -146,7 +197,9 @@ def test_an_own_file_that_changed_is_loaded_with_a_warning(mine: Path, tmp_path:
 
 
 def test_the_class_must_match_what_an_own_file_defines(mine: Path, tmp_path: Path) -> None:
-    folder = generators.save(generators.fit(shop_log(users=12), model=str(mine)), tmp_path / "model")
+    folder = generators.save(
+        generators.fit(shop_log(users=12), model=str(mine)), tmp_path / "model"
+    )
     other = tmp_path / "other.py"
     other.write_text(MINE.replace("Mine", "Other"))
     with pytest.raises(InputError, match=r"fitted by Mine, but .* defines Other"):
@@ -156,7 +209,9 @@ def test_the_class_must_match_what_an_own_file_defines(mine: Path, tmp_path: Pat
 def test_errors_of_an_own_file_are_its_authors(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text(MINE.replace('data["events"]', 'data["nothing"]'))
-    folder = generators.save(generators.fit(shop_log(users=12), model=str(file)), tmp_path / "model")
+    folder = generators.save(
+        generators.fit(shop_log(users=12), model=str(file)), tmp_path / "model"
+    )
     with pytest.raises(KeyError, match="nothing"):
         generators.load(folder, model=str(file))
 
@@ -164,9 +219,14 @@ def test_errors_of_an_own_file_are_its_authors(tmp_path: Path) -> None:
 def test_an_installed_generator_loads_without_its_file(tmp_path: Path) -> None:
     if "calibrated" not in names("generators.models"):
         pytest.skip("the entry point is not installed")
-    folder = generators.save(generators.fit(shop_log(users=40), model="calibrated", settings={"trials": 1}), tmp_path / "model")
+    folder = generators.save(
+        generators.fit(shop_log(users=40), model="calibrated", settings={"trials": 1}),
+        tmp_path / "model",
+    )
     assert json.loads((folder / "manifest.json").read_text())["generator"] == "calibrated"
-    assert [f for f in check(generators.load(folder).sample(10, seed=1)) if f.level == "error"] == []
+    assert [
+        f for f in check(generators.load(folder).sample(10, seed=1)) if f.level == "error"
+    ] == []
 
 
 def test_a_name_read_from_data_is_never_a_file(tmp_path: Path) -> None:
@@ -177,8 +237,12 @@ def test_a_name_read_from_data_is_never_a_file(tmp_path: Path) -> None:
         load_module("generators.models", str(file), kind="generator", files=False)
 
 
-def test_a_folder_called_like_a_generator_is_not_taken_for_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = generators.save(generators.fit(shop_log(users=30, rows=5, items=20), model="markov"), tmp_path / "markov")
+def test_a_folder_called_like_a_generator_is_not_taken_for_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = generators.save(
+        generators.fit(shop_log(users=30, rows=5, items=20), model="markov"), tmp_path / "markov"
+    )
     monkeypatch.chdir(tmp_path)
     assert len(spread.sample(folder, 5, seed=0, engine="serial", model="markov")) > 0
 

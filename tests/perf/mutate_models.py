@@ -1,9 +1,11 @@
-"""Random changes to every array and every JSON value of a saved model, with right checksums: what becomes of them?
+"""Random changes to every array and every JSON value of a saved model, with right checksums: what
+becomes of them?
 
     python tests/perf/mutate_models.py [--models markov,vae] [--mutations 500] [--seed 0]
 
-Each change ends in one sentence (`refused`), in a log in which `eventlog check` finds no error (`valid`), or in something
-else (`other`), which is printed and makes the exit code 1. tests/generators/test_store_mutations.py runs a few of them.
+Each change ends in one sentence (`refused`), in a log in which `eventlog check` finds no error
+(`valid`), or in something else (`other`), which is printed and makes the exit code 1.
+tests/generators/test_store_mutations.py runs a few of them.
 """
 
 from __future__ import annotations
@@ -34,10 +36,13 @@ from eventlog.files import sha256
 
 SMALL = {"width": 16, "layers": 1, "rows": 1_000}
 MODELS: dict[str, dict[str, Any]] = {
-    "markov": {"successors": 5}, "vae": SMALL | {"latent": 4}, "gan": SMALL | {"latent": 4, "turns": 5, "players_width": 16},
-    "transformer": SMALL | {"heads": 2}, "calibrated": {"trials": 1},
+    "markov": {"successors": 5},
+    "vae": SMALL | {"latent": 4},
+    "gan": SMALL | {"latent": 4, "turns": 5, "players_width": 16},
+    "transformer": SMALL | {"heads": 2},
+    "calibrated": {"trials": 1},
 }
-LIMIT_S = 60   # for loading and sampling; the machine may be busy
+LIMIT_S = 60  # for loading and sampling; the machine may be busy
 USERS = 20
 # The log that is learnt from may have these errors itself, and then a sample has them too.
 OF_THE_LOG = ("is negative",)
@@ -49,18 +54,24 @@ class Late(Exception):
 
 def fitted(log: EventLog, folder: Path, names: list[str]) -> dict[str, Path]:
     """A small saved model of each kind."""
-    return {n: generators.save(generators.fit(log, model=n, seed=1, settings=MODELS[n]), folder / n) for n in names}
+    return {
+        n: generators.save(generators.fit(log, model=n, seed=1, settings=MODELS[n]), folder / n)
+        for n in names
+    }
 
 
 def signed(folder: Path) -> None:
     """Give the manifest the checksums of the files that stand there."""
     manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["files"] = {n: {"sha256": sha256(folder / n)} for n in ("model.json", "model.safetensors")}
+    manifest["files"] = {
+        n: {"sha256": sha256(folder / n)} for n in ("model.json", "model.safetensors")
+    }
     (folder / "manifest.json").write_text(json.dumps(manifest))
 
 
 def outcome(folder: Path) -> tuple[str, str]:
     """('refused' | 'valid' | 'other', what was said) of the model in `folder`."""
+
     def late(*_: object) -> None:
         raise Late
 
@@ -85,20 +96,25 @@ def outcome(folder: Path) -> tuple[str, str]:
         signal.signal(signal.SIGALRM, before)
 
 
-# --- changes ---------------------------------------------------------------------------------------------------------
+# --- changes --------------------------------------------------------------------------------------
 
 Draw = Callable[[int], int]  # n -> one of 0..n - 1: a random generator's, or hypothesis's
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Paths of all values inside `value`; of a list of plain values only the list and three of its entries."""
+    """Paths of all values inside `value`; of a list of plain values only the list and three of its
+    entries."""
     found = [path] if path else []
     if isinstance(value, dict):
         for key in value:
             found += places(value[key], (*path, key))
     elif isinstance(value, list):
         nested = any(isinstance(v, dict | list) for v in value)
-        for k in range(len(value)) if nested and len(value) < 8 else sorted({0, len(value) // 2, len(value) - 1} & set(range(len(value)))):
+        for k in (
+            range(len(value))
+            if nested and len(value) < 8
+            else sorted({0, len(value) // 2, len(value) - 1} & set(range(len(value))))
+        ):
             found += places(value[k], (*path, k))
     return found
 
@@ -129,22 +145,70 @@ def change_value(value: Any, draw: Draw) -> Any:
     if isinstance(value, list) and value and draw(2):
         k, j = draw(len(value)), draw(len(value))
         ways = [
-            lambda: value[:k] + value[k + 1:], lambda: [*value, value[k]], lambda: value[:k], lambda: value + value,
-            lambda: [value[j] if i == k else value[k] if i == j else v for i, v in enumerate(value)], lambda: value[::-1],
+            lambda: value[:k] + value[k + 1 :],
+            lambda: [*value, value[k]],
+            lambda: value[:k],
+            lambda: value + value,
+            lambda: [
+                value[j] if i == k else value[k] if i == j else v for i, v in enumerate(value)
+            ],
+            lambda: value[::-1],
             lambda: value * 50,
         ]
         return ways[draw(len(ways))]()
-    others: list[Any] = [None, True, False, 0, 1, -1, 7, 10**6, 10**12, 10**30, -(10**9), 0.5, -0.5, 1e-9, 1e12, 1e300, math.nan, math.inf,
-                         -math.inf, "", "view_item", "zz", "../x.py", "\ud800", "a\x00b", "x" * 1000, [], {}, [[]], [1, 2], {"a": 1}]
+    others: list[Any] = [
+        None,
+        True,
+        False,
+        0,
+        1,
+        -1,
+        7,
+        10**6,
+        10**12,
+        10**30,
+        -(10**9),
+        0.5,
+        -0.5,
+        1e-9,
+        1e12,
+        1e300,
+        math.nan,
+        math.inf,
+        -math.inf,
+        "",
+        "view_item",
+        "zz",
+        "../x.py",
+        "\ud800",
+        "a\x00b",
+        "x" * 1000,
+        [],
+        {},
+        [[]],
+        [1, 2],
+        {"a": 1},
+    ]
     if isinstance(value, int | float) and not isinstance(value, bool):
-        others += [value + 1, value - 1, value * 2, -value, value / 3, str(value), [value], value * 1000]
+        others += [
+            value + 1,
+            value - 1,
+            value * 2,
+            -value,
+            value / 3,
+            str(value),
+            [value],
+            value * 1000,
+        ]
     return others[draw(len(others))]
 
 
 def change_json(data: Any, draw: Draw) -> tuple[Any, str]:
     """`data` with one value changed, and which."""
     path = descent(data, draw)
-    if not path or draw(2):  # long tables are most of all places: half of the changes are spread over the fields instead
+    if not path or draw(
+        2
+    ):  # long tables are most of all places: half of the changes are spread over the fields instead
         paths = places(data)
         path = paths[draw(len(paths))]
     out = copy.deepcopy(data)
@@ -163,20 +227,42 @@ def change_arrays(arrays: dict[str, np.ndarray], draw: Draw) -> tuple[dict[str, 
     some = a.copy()
     if a.size:
         real = a.dtype.kind == "f"
-        values = [np.nan, np.inf, -np.inf, 1e30, -1e30, -1.0, 0.0, 1e4, 2.0] if real else [-1, 10**6, 2**31 - 1, -(2**31), 0]
+        values = (
+            [np.nan, np.inf, -np.inf, 1e30, -1e30, -1.0, 0.0, 1e4, 2.0]
+            if real
+            else [-1, 10**6, 2**31 - 1, -(2**31), 0]
+        )
         some.reshape(-1)[draw(a.size)] = values[draw(len(values))]
     rng = np.random.default_rng(draw(1000))
-    fill = [np.nan, np.inf, -1, 0, 1e30, 1e4, 1e-30] if a.dtype.kind == "f" else [-1, 0, 10**6, 2**31 - 1]
+    fill = (
+        [np.nan, np.inf, -1, 0, 1e30, 1e4, 1e-30]
+        if a.dtype.kind == "f"
+        else [-1, 0, 10**6, 2**31 - 1]
+    )
     ways: list[tuple[str, Callable[[], dict[str, np.ndarray]]]] = [
-        ("one value", lambda: {name: some}), ("one value", lambda: {name: some}),
+        ("one value", lambda: {name: some}),
+        ("one value", lambda: {name: some}),
         ("all values", lambda: {name: np.full_like(a, fill[draw(len(fill))])}),
-        ("negative", lambda: {name: -a}), ("huge", lambda: {name: a * np.asarray(1000, a.dtype)}),
-        ("type", lambda: {name: a.astype([np.float16, np.float32, np.float64, np.int8, np.int64, np.uint8, bool][draw(7)])}),
-        ("truncated", lambda: {name: np.ascontiguousarray(a[:max(len(a) // 2, 0)])}), ("empty", lambda: {name: a[:0]}),
-        ("flat", lambda: {name: a.reshape(-1)}), ("transposed", lambda: {name: np.ascontiguousarray(a.T)}),
-        ("one axis more", lambda: {name: a[None]}), ("permuted", lambda: {name: rng.permutation(a.reshape(-1)).reshape(a.shape)}),
-        ("rows permuted", lambda: {name: rng.permutation(a)}), ("swapped", lambda: {name: arrays[other], other: a}),
-        ("added", lambda: {"added": a}), ("renamed", lambda: {name + "x": a}),
+        ("negative", lambda: {name: -a}),
+        ("huge", lambda: {name: a * np.asarray(1000, a.dtype)}),
+        (
+            "type",
+            lambda: {
+                name: a.astype(
+                    [np.float16, np.float32, np.float64, np.int8, np.int64, np.uint8, bool][draw(7)]
+                )
+            },
+        ),
+        ("truncated", lambda: {name: np.ascontiguousarray(a[: max(len(a) // 2, 0)])}),
+        ("empty", lambda: {name: a[:0]}),
+        ("flat", lambda: {name: a.reshape(-1)}),
+        ("transposed", lambda: {name: np.ascontiguousarray(a.T)}),
+        ("one axis more", lambda: {name: a[None]}),
+        ("permuted", lambda: {name: rng.permutation(a.reshape(-1)).reshape(a.shape)}),
+        ("rows permuted", lambda: {name: rng.permutation(a)}),
+        ("swapped", lambda: {name: arrays[other], other: a}),
+        ("added", lambda: {"added": a}),
+        ("renamed", lambda: {name + "x": a}),
     ]
     how, way = ways[draw(len(ways))]
     kept = {k: v for k, v in arrays.items() if how != "renamed" or k != name}
@@ -219,14 +305,23 @@ def main() -> int:
     torch.set_num_threads(1)
     bad = 0
     with tempfile.TemporaryDirectory() as folder:
-        for name, source in fitted(shop_log(users=40, rows=10, items=30), Path(folder), args.models.split(",")).items():
-            counts = count(name, source, args.mutations, np.random.default_rng(args.seed), show=args.show)
+        for name, source in fitted(
+            shop_log(users=40, rows=10, items=30), Path(folder), args.models.split(",")
+        ).items():
+            counts = count(
+                name, source, args.mutations, np.random.default_rng(args.seed), show=args.show
+            )
             bad += counts["other"]
-            print(f"{name}: " + ", ".join(f"{k} {counts[k]}" for k in ("refused", "valid", "other")), flush=True)
+            print(
+                f"{name}: " + ", ".join(f"{k} {counts[k]}" for k in ("refused", "valid", "other")),
+                flush=True,
+            )
     return 1 if bad else 0
 
 
-def count(name: str, source: Path, mutations: int, rng: np.random.Generator, *, show: bool) -> Counter[str]:
+def count(
+    name: str, source: Path, mutations: int, rng: np.random.Generator, *, show: bool
+) -> Counter[str]:
     """Outcomes of so many changes of the model `source`."""
     assert outcome(source) == ("valid", "")
     counts: Counter[str] = Counter()
