@@ -189,8 +189,8 @@ def epsilon_lower_bound(with_: np.ndarray, without: np.ndarray, *, delta: float,
 def neighbours(log: EventLog, place: str, *, rows: int = 3_000) -> EventLog:
     """`log` with one user more, at `place` (first, middle, last) in the order of ids: everything they do is extreme.
 
-    Their rows fill the whole span of dates, say the same again and again, go through all events and items, share sessions and orders with others, hold the
-    largest prices, carry labels in a tenth, and name values that nobody else has.
+    Their rows fill the whole span of dates, say the same again and again, go through all events and items, share sessions and
+    orders with others, hold the largest prices, carry labels in a tenth, and name values that nobody else has.
     """
     known = sorted(log.events["user_id"].astype(str).unique())
     odd = {"first": "a", "middle": known[len(known) // 2] + "x", "last": "zzz"}[place]
