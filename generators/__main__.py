@@ -75,7 +75,9 @@ def parser(with_report: bool) -> Parser:
                         help="only users with this value of a static column (LOW..HIGH for a number)")
     sample.add_argument("--set", dest="rates", action="append", type=setting, default=[], metavar="LABEL_rate=SHARE",
                         help="share of the rows that can have the label which have it")
-    sample.add_argument("--continue", dest="past", metavar="LOG", help="what the users of this log do next, in place of new users")
+    sample.add_argument("--continue", dest="past", metavar="LOG",
+                        help="what the users of this log do next, under their own ids, in place of new users; "
+                             "nothing is proved for them, whatever --epsilon was")
     sample.add_argument("--days", type=float, default=30.0, help="how long to continue (default: 30)")
     sample.add_argument("--model", help="the Python file of the generator, where it was fitted from one")
     sample.add_argument("--seed", type=seed, default=0)
@@ -155,6 +157,7 @@ def _sample(args: argparse.Namespace) -> None:
     model = load(args.fitted, model=args.model)
     if args.past is not None:
         log = model.continue_log(EventLog.read(args.past, truth=False), days=args.days, seed=args.seed)
+        note(log.manifest["privacy"]["statement"])
     elif where or rates:
         log = model.sample(args.users, seed=args.seed, where=where, rates=rates)
     else:

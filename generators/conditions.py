@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,13 +16,17 @@ import torch
 
 from eventlog import EventLog
 from eventlog.errors import InputError, UnknownNameError
+from eventlog.log import sort_events, to_ms
 
 from .clock import DAY_MS
-from .codec import ARRIVAL, LAST_ROWS, LAST_STAY, LENGTH, MARKS, STAY, Codec
+from .codec import ARRIVAL, INTENT, LAST_ROWS, LAST_STAY, LENGTH, MARKS, STAY, Codec
 from .coders import Bins
+from .continuation import Plan, plan
 from .encoding import Steps, encode
 
 MOST_DAYS = 36_500
+CONTINUED = ("No privacy is proved for the users who are continued: they keep their ids, and what they "
+             "do next is drawn from their own rows, whatever was proved for the model.")
 Accept = Callable[[torch.Tensor], torch.Tensor]  # (n, n_static) codes -> (n,) bool
 
 
@@ -109,10 +114,11 @@ class Given:
 
     codec: Codec               # with a clock that ends where the continuation ends
     steps: Steps
-    time: torch.Tensor         # (n_steps,) ms of each row; 0 at the last step of a user, which has none
+    time: torch.Tensor         # (n_steps,) ms of each row; the last of a user: of their return, or 0
     users: np.ndarray          # (n_users,) their ids
-    now: int                   # ms: the end of what is given
-    allowed: list[torch.Tensor]  # per static field (n_users, size) bool: what the rows so far leave open
+    plan: Plan                 # what is to come of them
+    marks: np.ndarray          # (n_users,) int64 sessions with a label, so far and to come
+    allowed: list[torch.Tensor]  # per static field (n_users, size) bool: its one code
 
     @property
     def rows(self) -> torch.Tensor:
@@ -120,29 +126,54 @@ class Given:
         return torch.from_numpy(self.steps.lengths() - 1)
 
 
-def given(codec: Codec, log: EventLog, *, days: float) -> Given:
-    """`log` as the past of users who are continued for `days`. Raises InputError where it has no rows that the codec knows, or lacks
-    a column that it needs."""
+def continued_statement(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the privacy statement of a continued log; `model`: its generator's own statement."""
+    return {
+        "proved": "none", "epsilon": None, "delta": None, "unit": "user", "ledger": [],
+        "public": list(model.get("public") or []), "statement": CONTINUED,
+        "model": {"epsilon": model.get("epsilon"), "delta": model.get("delta")},
+    }
+
+
+def given(
+    codec: Codec, log: EventLog, *, days: float, sample: Callable[[int], EventLog],
+    rng: np.random.Generator,
+) -> Given:
+    """`log` as the past of users who are continued for `days`; for `sample` see continuation.plan.
+
+    Raises InputError where it has no rows that the codec knows, or lacks a column that it needs.
+    """
     if not 0 < days <= MOST_DAYS or len(log) == 0:
         raise InputError(f"Continuing needs users with events and more than 0, at most {MOST_DAYS:,} days; given {len(log)} events and "
                          f"{days:g} days.")
     _check_columns(codec, log)
     span = codec.clock.end_ms - codec.clock.start_ms
-    now = log.span[1].value // 1_000_000
+    log = replace(log, events=sort_events(log.events))
+    now = to_ms(log.span[1])
+    known = log.events[codec.events.encode(log.events["event"]) > 0]
+    if len(known) == 0:
+        raise InputError("None of the events of the log that is to be continued is known to the generator.")
+    to_come = plan(log, codec, now=now, days=days, sample=sample, rng=rng)
     end = now + int(days * DAY_MS)
     codec = replace(codec, clock=replace(codec.clock, start_ms=end - span, end_ms=end))
-    known = log.events[codec.events.encode(log.events["event"]) > 0]
     past = replace(log, events=known.groupby("user_id", observed=True, sort=False).tail(codec.max_rows // 2))
-    if len(past) == 0:
-        raise InputError("None of the events of the log that is to be continued is known to the generator.")
     steps = encode(past, codec, private=True)
     counts = steps.lengths() - 1
     user = past.events["user_id"].astype(str).to_numpy()
-    starts = steps.offsets[:-1] - np.arange(len(steps))  # a user has one step more than rows
+    starts, ends = steps.offsets[:-1], steps.offsets[1:] - 1  # a user has one step more than rows
     ms = past.events["timestamp"].astype("datetime64[ms, UTC]").astype("int64").to_numpy()
     time = np.zeros(len(steps.features), dtype=np.int64)
     time[np.arange(len(ms)) + np.repeat(np.arange(len(steps)), counts)] = ms
-    return Given(codec, steps, torch.from_numpy(time), user[starts], now, _allowed(codec, steps))
+    silence = (to_come.first - time[ends - 1]) / 1000
+    back = to_come.rows > 0
+    steps.target[ends, 0] = torch.from_numpy(np.where(back, codec.clock.encode(silence, back), 0))
+    time[ends] = to_come.first
+    marks = to_come.marks
+    if codec.intents:
+        labelled = (steps.target[:, steps.names.index(INTENT)] > 0).numpy()
+        marks = marks + np.add.reduceat(labelled, starts, dtype=np.int64)
+    return Given(codec, steps, torch.from_numpy(time), user[starts - np.arange(len(steps))], to_come, marks,
+                 _allowed(codec, steps, to_come, time[starts], marks))
 
 
 def _check_columns(codec: Codec, log: EventLog) -> None:
@@ -164,18 +195,25 @@ def _check_columns(codec: Codec, log: EventLog) -> None:
         raise InputError(f"The log that is to be continued is not like the one that the generator was fitted on: {', '.join(wrong)}.")
 
 
-def _allowed(codec: Codec, steps: Steps) -> list[torch.Tensor]:
-    """What was seen of a static field is fixed; stay, length and marks can only grow."""
+def _allowed(
+    codec: Codec, steps: Steps, to_come: Plan, arrival: np.ndarray, marks: np.ndarray
+) -> list[torch.Tensor]:
+    """Return the one code of each static field: as seen, or as it follows from the plan.
+
+    Who does not come back keeps what they had.
+    """
+    back = to_come.rows > 0
+    totals = {
+        LENGTH: steps.lengths() - 1 + to_come.rows, STAY: (to_come.until - arrival) / 1000,
+        LAST_ROWS: to_come.last_rows,
+        LAST_STAY: (to_come.until - to_come.last_start) / 1000, MARKS: marks,
+    }
     out = []
     for k, (name, size) in enumerate(codec.static_sizes().items()):
-        code, codes = steps.static[:, k][:, None], torch.arange(size)[None, :]
-        if name in (LAST_ROWS, LAST_STAY):  # the last session is still to come
-            out.append((codes > 0).expand(len(code), -1))
-        elif name in (STAY, LENGTH, MARKS):
+        code = steps.static[:, k].numpy()
+        if name in totals:
             coder = codec.statics[name]
             assert isinstance(coder, Bins)
-            high = torch.from_numpy(np.nan_to_num(coder.ends()[1], nan=-1.0))
-            out.append((high[None, :] >= high[code[:, 0]][:, None]) & (codes > 0) | (codes == code))
-        else:
-            out.append(codes == code)
+            code = np.where(back, coder.encode(totals[name].astype(np.float64)), code)
+        out.append(torch.from_numpy(code[:, None] == np.arange(size)))
     return out

@@ -83,12 +83,12 @@ def arrive(low, high, u, hands):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def late_users(users, hands, now, out):  # type: ignore[no-untyped-def]
+def late_users(users, hands, out):  # type: ignore[no-untyped-def]
     """Writes to `out` (n,) which users have hardly time left for their rows to come; returns how many. Last sessions get their time."""
     found = 0
     for i in range(len(users)):
         u = users[i]
-        time, left = max(u.time, now), rows_left(u)
+        time, left = u.time, rows_left(u)
         level = level_of_rows(left)
         late = left > 1 and level_of_time(target_of(u) - time) < hands.least[level]
         if hands.planned and is_final(u):
@@ -102,11 +102,11 @@ def late_users(users, hands, now, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def postpone(users, late, hands, now, u, over):  # type: ignore[no-untyped-def]
+def postpone(users, late, hands, u, over):  # type: ignore[no-untyped-def]
     """Give the users `late` (m,) a later end of their stay, from `u` (m, DRAWS); `over` (n,): those for whom the span has no time."""
     for k in range(len(late)):
         user = users[late[k]]
-        time = max(user.time, now)
+        time = user.time
         stay = user.until - target_of(user)
         later = max(_between(time, max(hands.end - stay, time), u[k], hands), time)
         over[late[k]] = level_of_time(hands.end - time) < hands.least[level_of_rows(rows_left(user))]
@@ -123,13 +123,13 @@ def _keep_short(u, hands, can):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _fitting(u, hands, after, can):  # type: ignore[no-untyped-def]
+def _fitting(u, hands, can):  # type: ignore[no-untyped-def]
     """Writes to `can` (size,) the gaps that a user can draw.
 
     The end is for those who have no row left; the last gap is one that leads to the target, or the nearest to it. A session is
     not over while what it is about is pending. Where last sessions are planned, rows left and target are those of the rows
-    before it, until it has begun: then it is not broken off, and where nothing is left before it, it begins. Nothing happens
-    before `after` ms; who cannot wait so long ends. A session that is as long as any is over: who is not done begins another.
+    before it, until it has begun: then it is not broken off, and where nothing is left before it, it begins. A session that is
+    as long as any is over: who is not done begins another.
     """
     within, size = hands.within, len(can)
     final, left = is_final(u), rows_left(u)
@@ -157,10 +157,6 @@ def _fitting(u, hands, after, can):  # type: ignore[no-untyped-def]
     can[0] = left == 0 and not can[1:].any()
     if u.pending != 0 and can[1:within].any():
         can[within:] = False
-    if after > 0:
-        for g in range(1, size):
-            can[g] = can[g] and hands.high[g] > (after - u.time) / 1000.0
-        can[0] = can[0] or not can[1:].any()
 
 
 @njit(cache=True)
@@ -185,22 +181,19 @@ def _in_time(u, hands, can, gap):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def draw_gaps(users, hands, over, after, logits, u, out):  # type: ignore[no-untyped-def]
-    """Writes a gap code of each user to `out` (n,): from `logits` (n, size) and uniform numbers `u` (n,); those `over` (n,) end.
-
-    Nothing happens before `after` (n,) ms.
-    """
+def draw_gaps(users, hands, over, logits, u, out):  # type: ignore[no-untyped-def]
+    """Writes a gap code of each user to `out` (n,): from `logits` (n, size) and uniform numbers `u` (n,); those `over` (n,) end."""
     can = np.empty(logits.shape[1], dtype=np.bool_)
     for i in range(len(users)):
         if over[i]:
             out[i] = 0
             continue
-        _fitting(users[i], hands, after[i], can)
+        _fitting(users[i], hands, can)
         out[i] = _in_time(users[i], hands, can, drawn(logits[i], can, u[i]))
 
 
 @njit(cache=True)
-def move(users, hands, after, u, row):  # type: ignore[no-untyped-def]
+def move(users, hands, u, row):  # type: ignore[no-untyped-def]
     """Writes to each user's row (n, columns) the time after its gap, from uniform numbers `u` (n, DRAWS); see `tell` for the rest.
 
     It is the target itself where the gap can lead there and the last row before it is due.
@@ -211,8 +204,6 @@ def move(users, hands, after, u, row):  # type: ignore[no-untyped-def]
         if not breaks and hands.longest_ms > 0:
             until = min(until, user.session_start + hands.longest_ms)
         low, room = hands.low[gap], (until - user.time) / 1000.0
-        if after[i] > 0:
-            low = max(low, (after[i] - user.time) / 1000.0)
         high = max(min(hands.high[gap], room), low)
         due = left == 1 if final else left == 0 and breaks
         if due and low <= room <= hands.high[gap]:

@@ -151,30 +151,28 @@ def sample_rows(
     hands, rules = codec.hands(), Rules.of(codec)
     arrival, tracker = _begin(codec, hands, static, given, generator)
     who, everyone = np.arange(users), np.arange(users)
-    now, columns = 0 if given is None else given.now, VALUES + rules.effects.values + rules.effects.rest
+    columns = VALUES + rules.effects.values + rules.effects.rest
     written: list[tuple[np.ndarray, np.ndarray]] = []
     for t in range(codec.max_rows):
         u = torch.rand((len(who), rules.draws), generator=generator, dtype=torch.float64).numpy()  # a column a draw
         past = Past.at(given, who, t, codec)
-        over = _make_room(tracker, hands, now, generator) if t else np.zeros(users, dtype=np.bool_)
+        over = _make_room(tracker, hands, generator, past) if t else np.zeros(users, dtype=np.bool_)
         model.step(tracker.features())
-        gap, after = np.zeros(len(who), dtype=np.int64), np.zeros(len(who), dtype=np.int64)
+        gap = np.zeros(len(who), dtype=np.int64)
         if t:
-            if given is not None:
-                after[given.rows.numpy()[who] == t] = now
-            gaps.draw_gaps(tracker.users, hands, over, after, model.logits("gap", everyone), u[:, 0], gap)
+            gaps.draw_gaps(tracker.users, hands, over, model.logits("gap", everyone), u[:, 0], gap)
             past.instead("gap", gap)
             stay = np.flatnonzero(gap)
             if len(stay) == 0:
                 break
             if len(stay) < len(who):
-                who, gap, after, u, past, everyone = who[stay], gap[stay], after[stay], u[stay], past.only(stay), everyone[:len(stay)]
+                who, gap, u, past, everyone = who[stay], gap[stay], u[stay], past.only(stay), everyone[:len(stay)]
                 tracker.keep(stay)
                 model.keep(stay)
         row = np.zeros((len(who), columns), dtype=np.int64)
         row[:, GAP] = gap
         if t:
-            gaps.move(tracker.users, hands, after, u[:, 1:], row)
+            gaps.move(tracker.users, hands, u[:, 1:], row)
         else:
             row[:, TIME] = tracker.users["time"]
         past.instead("time", row[:, TIME])
@@ -190,21 +188,28 @@ def sample_rows(
 def _begin(
     codec: Codec, hands: gaps.Hands, static: torch.Tensor, given: Given | None, generator: torch.Generator
 ) -> tuple[np.ndarray, Tracker]:
-    """(n,) int64 ms of the first events, and users of whom it is drawn how long they stay, and how many rows they have."""
-    arrival = _arrive(codec, hands, static, generator) if given is None else given.time.numpy()[given.steps.offsets[:-1]]
+    """(n,) int64 ms of the first events, and users of whom it is drawn, or planned, how long they stay, and how many rows they have."""
+    if given is not None:
+        return _begin_again(codec, static, given)
+    arrival = _arrive(codec, hands, static, generator)
     low, high = (np.minimum(arrival + (end * 1000).astype(np.int64), hands.end) for end in _ends(codec, STAY, static))
     until = np.maximum(gaps.arrive(low, high, _uniform(len(low), generator), hands), arrival)
     marks = _within(codec, MARKS, static, generator).round().astype(np.int64) if codec.intents else np.zeros_like(arrival)
     length = np.maximum(_within(codec, LENGTH, static, generator).round().astype(np.int64), 1)
-    if given is not None:
-        column, so_far = list(codec.statics).index(STAY), given.rows.numpy()
-        gone = (static[:, column] == given.steps.static[:, column]).numpy()
-        last = given.time.numpy()[given.steps.offsets[1:] - 2]
-        until = np.where(gone, last, np.maximum(until, last))
-        length = np.where(gone, so_far, np.maximum(length, so_far + 1))
-    last_rows, last_start = _last_session(codec, static, arrival, until, length, given, generator)
+    last_rows, last_start = _last_session(codec, static, arrival, until, length, generator)
     return arrival, Tracker(codec.effects(), values=initial_values(codec, static.numpy()), length=length, until=until, time=arrival,
                             marks=marks, last_rows=last_rows, last_start=last_start)
+
+
+def _begin_again(codec: Codec, static: torch.Tensor, given: Given) -> tuple[np.ndarray, Tracker]:
+    """The same of users who are continued: their rows so far, and what is planned."""
+    to_come, arrival = given.plan, given.time.numpy()[given.steps.offsets[:-1]]
+    length, last = given.rows.numpy() + to_come.rows, given.time.numpy()[given.steps.offsets[1:] - 2]
+    back = to_come.rows > 0
+    last_rows = to_come.last_rows if codec.plans_last else np.zeros_like(length)
+    return arrival, Tracker(codec.effects(), values=initial_values(codec, static.numpy()), length=length,
+                            until=np.where(back, to_come.until, last), time=arrival, marks=given.marks, last_rows=last_rows,
+                            last_start=np.where(back, to_come.last_start, last))
 
 
 def _uniform(n: int, generator: torch.Generator) -> np.ndarray:
@@ -221,18 +226,22 @@ def _arrive(codec: Codec, hands: gaps.Hands, static: torch.Tensor, generator: to
 
 @dataclass(frozen=True)
 class Past:
-    """The rows at one step of users whose past is given: what happened stands in place of what would be drawn."""
+    """The rows at one step of users whose past is given: what happened stands in place of what would be drawn.
+
+    Of the row with which a user comes back, its gap and its time are planned.
+    """
 
     mask: np.ndarray              # (n,) bool: is the row given?
+    planned: np.ndarray           # (n,) bool: is it the first that is not?
     codes: dict[str, np.ndarray]  # field -> (n,) codes, of use where `mask`; empty where nobody's past is given
 
     @classmethod
     def at(cls, given: Given | None, who: np.ndarray, t: int, codec: Codec) -> Past:
         """The rows `t` of users `who`."""
         if given is None:
-            return cls(np.zeros(0, dtype=np.bool_), {})
-        steps, mask = given.steps, t < given.rows.numpy()[who]
-        at = steps.offsets[:-1][who] + np.where(mask, t, 0)
+            return cls(np.zeros(0, dtype=np.bool_), np.zeros(0, dtype=np.bool_), {})
+        steps, so_far = given.steps, given.rows.numpy()[who]
+        at = steps.offsets[:-1][who] + np.minimum(t, so_far)
         codes = {n: steps.target[:, k].numpy()[at] for k, n in enumerate(steps.names)}
         item = steps.items.numpy()[at]
         codes |= {"item": item, "category": np.where(item > 0, codec.items.category[item], np.maximum(codes["category"], 0)),
@@ -240,37 +249,46 @@ class Past:
         if INTENT in codes:  # drawn at the first row of a session, carried on after it
             carried = np.maximum(steps.features[:, INTENT_COLUMN].numpy()[at] - 1, 0)
             codes[INTENT] = np.where(codes[INTENT] >= 0, codes[INTENT], carried)
-        return cls(mask, codes)
+        return cls(t < so_far, t == so_far, codes)
 
     def only(self, index: np.ndarray) -> Past:
         """The same of some users."""
-        return Past(self.mask[index], {n: c[index] for n, c in self.codes.items()}) if self.codes else self
+        if not self.codes:
+            return self
+        return Past(self.mask[index], self.planned[index], {n: c[index] for n, c in self.codes.items()})
 
     def instead(self, name: str, drawn: np.ndarray) -> None:
         """Puts the given codes in place of those `drawn` (n,)."""
         if self.codes:
-            drawn[self.mask] = self.codes[name][self.mask]
+            mask = self.mask | self.planned if name in ("gap", "time") else self.mask
+            drawn[mask] = self.codes[name][mask]
 
 
-def _make_room(tracker: Tracker, hands: gaps.Hands, now: int, generator: torch.Generator) -> np.ndarray:
-    """(n,) bool: users for whose rows to come the span leaves no time. Those who are only late get a later end of their stay."""
+def _make_room(tracker: Tracker, hands: gaps.Hands, generator: torch.Generator, past: Past) -> np.ndarray:
+    """(n,) bool: users for whose rows to come the span leaves no time. Those who are only late get a later end of their stay.
+
+    A user who is continued is not late before the first row that is drawn, since its time is planned, and never out of time: so
+    many rows are planned as somebody else had.
+    """
     over, late = np.zeros(len(tracker), dtype=np.bool_), np.empty(len(tracker), dtype=np.int64)
-    late = late[:gaps.late_users(tracker.users, hands, now, late)]
+    late = late[:gaps.late_users(tracker.users, hands, late)]
+    if past.codes:
+        late = late[~(past.mask | past.planned)[late]]
     if len(late):
-        gaps.postpone(tracker.users, late, hands, now, _uniform(len(late), generator), over)
+        gaps.postpone(tracker.users, late, hands, _uniform(len(late), generator), over)
+    if past.codes:
+        over[:] = False
     return over
 
 
-def _last_session(codec: Codec, static: torch.Tensor, arrival: np.ndarray, until: np.ndarray, length: np.ndarray, given: Given | None,
-                  generator: torch.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _last_session(
+    codec: Codec, static: torch.Tensor, arrival: np.ndarray, until: np.ndarray, length: np.ndarray, generator: torch.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """(n,) rows of each user's last session, 0 where it is the only one, and (n,) ms when it begins."""
     if not codec.plans_last:
         return np.zeros_like(length), until
     count = np.minimum(_within(codec, LAST_ROWS, static, generator).round().astype(np.int64), length - 1)
     start = np.maximum(until - (_within(codec, LAST_STAY, static, generator) * 1000).astype(np.int64), arrival)
-    if given is not None:  # what is to come are other sessions than those that are given
-        count = np.minimum(np.maximum(count, 1), length - given.rows.numpy())
-        start = np.minimum(np.maximum(start, given.now), until)
     return count, np.where(count > 0, start, arrival)
 
 

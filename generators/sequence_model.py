@@ -6,7 +6,8 @@ A generator in `models/` says how it learns from `Steps` (`_learn`) and gives a 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +19,7 @@ from eventlog.errors import InputError, WorkError
 
 from .base import Generator, check_ranges
 from .codec import Codec
-from .conditions import Accept, accept_where, given, label_of, marked, mix
+from .conditions import Accept, accept_where, continued_statement, given, label_of, marked, mix
 from .decoding import decode
 from .encoding import Steps, encode
 from .learning import census_plan, check_public, learn
@@ -39,6 +40,17 @@ def part_sizes(users: int) -> list[int]:
 
 def _stream(*key: int) -> torch.Generator:
     return torch.Generator().manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Draw on one thread: sums of floats in another order may draw other rows."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class SequenceGenerator(Generator):
@@ -122,25 +134,26 @@ class SequenceGenerator(Generator):
 
     @torch.inference_mode()
     def continue_log(self, log: EventLog, *, days: float, seed: int) -> EventLog:
-        """What the users of `log` do in the `days` after it, under their own ids; other ids are new. Who has left for good has no rows.
+        """Go on with the users of `log` for `days`, under their own ids; other ids are new. Who does not come back has no rows.
+
+        When users come back, and with how many rows, is as of users like them in `log` itself (see continuation); what the rows
+        hold is the generator's. Nothing is proved for these users, and the manifest says so.
 
         Raises InputError where `log` has no known event, WorkError where nobody comes back.
         """
-        past = given(self.codec_, log, days=days)
-        generator = _stream(seed, 11)
-        sampled = sample_rows(past.codec, self._row_model(past.steps), len(past.steps), generator, given=past)
+        past = given(self.codec_, log, days=days, sample=lambda users: self.sample(users, seed=seed),
+                     rng=np.random.default_rng([seed, 12]))
+        with _one_thread():
+            model = self._row_model(past.steps)
+            sampled = sample_rows(past.codec, model, len(past.steps), _stream(seed, 11), given=past)
         if len(sampled.user) == 0:
             raise WorkError(f"None of the {len(past.steps)} users has an event in the {days:g} days; continue more users or longer.")
-        return self._log(past.codec, sampled, seed, {"users": len(past.steps), "continued_days": days}, past.users)
+        facts = {"users": len(past.steps), "continued_days": days, "privacy": continued_statement(self.privacy)}
+        return self._log(past.codec, sampled, seed, facts, past.users)
 
     def _rows(self, users: int, accept: Accept | None, generator: torch.Generator) -> Sampled:
-        """Rows of `users` users, on one thread: sums of floats in another order may draw other rows."""
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
+        with _one_thread():
             return sample_rows(self.codec_, self._row_model(), users, generator, accept=accept)
-        finally:
-            torch.set_num_threads(threads)
 
     def _share_marked(self, label: tuple[str, float], kinds: list[Accept], pilot: int, seed: int) -> float:
         """The share of users with labelled sessions that gives the label its rate, from a pilot sample of either kind."""

@@ -72,8 +72,8 @@ def test_who_is_behind_takes_a_shorter_break_and_no_other_session() -> None:
     none = np.zeros(64, dtype=np.int64)
     hands = Hands(low=edges, high=np.append(edges[1:], 900.0), weekly=np.ones(168), within=3, start=0, end=10**9, step=1, planned=True,
                   least=none, short=none, fast=none, longest_rows=0, longest_ms=0)
-    out, at_once = np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64)
+    out = np.zeros(1, dtype=np.int64)
     for wanted, pace, found in ((3, 250_000, 3), (4, 250_000, 3), (4, 150_000, 4), (2, 250_000, 2)):  # 8 of 38 rows: 80 of 381 s
         logits = np.where(np.arange(6) == wanted, 0.0, -50.0).astype(np.float32)[None]
-        draw_gaps(user, hands._replace(fast=none + pace), np.zeros(1, dtype=np.bool_), at_once, logits, np.full(1, 0.5), out)
+        draw_gaps(user, hands._replace(fast=none + pace), np.zeros(1, dtype=np.bool_), logits, np.full(1, 0.5), out)
         assert out[0] == found
