@@ -16,7 +16,7 @@ import torch
 
 from eventlog import EventLog
 from eventlog.errors import InputError, UnknownNameError
-from eventlog.log import sort_events, to_ms
+from eventlog.log import to_ms
 
 from .clock import DAY_MS
 from .codec import ARRIVAL, INTENT, LAST_ROWS, LAST_STAY, LENGTH, MARKS, STAY, Codec
@@ -25,8 +25,8 @@ from .continuation import Plan, plan
 from .encoding import Steps, encode
 
 MOST_DAYS = 36_500
-CONTINUED = ("No privacy is proved for the users who are continued: they keep their ids, and what they do next is drawn from their own "
-             "rows, whatever was proved for the model.")
+CONTINUED = ("No privacy is proved for the users who are continued: they keep their ids, and what they "
+             "do next is drawn from their own rows, whatever was proved for the model.")
 Accept = Callable[[torch.Tensor], torch.Tensor]  # (n, n_static) codes -> (n,) bool
 
 
@@ -114,11 +114,11 @@ class Given:
 
     codec: Codec               # with a clock that ends where the continuation ends
     steps: Steps
-    time: torch.Tensor         # (n_steps,) ms of each row; at the last step of a user when they come back, 0 = never
+    time: torch.Tensor         # (n_steps,) ms of each row; the last of a user: of their return, or 0
     users: np.ndarray          # (n_users,) their ids
     plan: Plan                 # what is to come of them
     marks: np.ndarray          # (n_users,) int64 sessions with a label, so far and to come
-    allowed: list[torch.Tensor]  # per static field (n_users, size) bool: what the rows so far and the plan leave open
+    allowed: list[torch.Tensor]  # per static field (n_users, size) bool: its one code
 
     @property
     def rows(self) -> torch.Tensor:
@@ -127,15 +127,17 @@ class Given:
 
 
 def continued_statement(model: Mapping[str, Any]) -> dict[str, Any]:
-    """The privacy statement of a continued log, made by a generator whose own statement is `model`."""
+    """Return the privacy statement of a continued log; `model`: its generator's own statement."""
     return {
-        "proved": "none", "epsilon": None, "delta": None, "unit": "user", "ledger": [], "public": list(model.get("public") or []),
-        "statement": CONTINUED, "model": {"epsilon": model.get("epsilon"), "delta": model.get("delta")},
+        "proved": "none", "epsilon": None, "delta": None, "unit": "user", "ledger": [],
+        "public": list(model.get("public") or []), "statement": CONTINUED,
+        "model": {"epsilon": model.get("epsilon"), "delta": model.get("delta")},
     }
 
 
 def given(
-    codec: Codec, log: EventLog, *, days: float, sample: Callable[[int], EventLog], rng: np.random.Generator
+    codec: Codec, log: EventLog, *, days: float, sample: Callable[[int], EventLog],
+    rng: np.random.Generator,
 ) -> Given:
     """`log` as the past of users who are continued for `days`; for `sample` see continuation.plan.
 
@@ -146,7 +148,7 @@ def given(
                          f"{days:g} days.")
     _check_columns(codec, log)
     span = codec.clock.end_ms - codec.clock.start_ms
-    log = replace(log, events=sort_events(log.events))
+    log = log.ordered()
     now = to_ms(log.span[1])
     known = log.events[codec.events.encode(log.events["event"]) > 0]
     if len(known) == 0:
@@ -196,10 +198,14 @@ def _check_columns(codec: Codec, log: EventLog) -> None:
 def _allowed(
     codec: Codec, steps: Steps, to_come: Plan, arrival: np.ndarray, marks: np.ndarray
 ) -> list[torch.Tensor]:
-    """What was seen of a static field is fixed, and what follows from the plan is as planned. Who stays away keeps what they had."""
+    """Return the one code of each static field: as seen, or as it follows from the plan.
+
+    Who does not come back keeps what they had.
+    """
     back = to_come.rows > 0
     totals = {
-        LENGTH: steps.lengths() - 1 + to_come.rows, STAY: (to_come.until - arrival) / 1000, LAST_ROWS: to_come.last_rows,
+        LENGTH: steps.lengths() - 1 + to_come.rows, STAY: (to_come.until - arrival) / 1000,
+        LAST_ROWS: to_come.last_rows,
         LAST_STAY: (to_come.until - to_come.last_start) / 1000, MARKS: marks,
     }
     out = []

@@ -128,8 +128,8 @@ def _fitting(u, hands, can):  # type: ignore[no-untyped-def]
 
     The end is for those who have no row left; the last gap is one that leads to the target, or the nearest to it. A session is
     not over while what it is about is pending. Where last sessions are planned, rows left and target are those of the rows
-    before it, until it has begun: then it is not broken off, and where nothing is left before it, it begins. A session that is as long as
-    any is over: who is not done begins another.
+    before it, until it has begun: then it is not broken off, and where nothing is left before it, it begins. A session that is
+    as long as any is over: who is not done begins another.
     """
     within, size = hands.within, len(can)
     final, left = is_final(u), rows_left(u)
