@@ -139,8 +139,9 @@ def test_the_statement_is_recomposed_and_says_where_the_noise_came_from(shop):
         assert composed == pytest.approx(5.0, rel=1e-3)
         assert model.privacy["public"] == []
     public = generators.fit(EventLog(shop.events, items=shop.items, manifest=shop.manifest | {"provenance": {"items": "given"}}),
-                            model=HERE, epsilon=5.0, public=["items", "event"], settings={"trials": 1})
+                            model=HERE, epsilon=5.0, public={"items": shop.items, "event": ["purchase"]}, settings={"trials": 1})
     assert public.privacy["public"] == ["items"]  # what was treated as public, which event names were not
+    assert "sha256" in public.privacy["public_lists"]["items"]
     assert set(public.sample(30, seed=2).events["item_id"].dropna()) <= set(shop.items["item_id"])
     with pytest.raises(InputError, match="made from the events"):
         generators.fit(shop, model=HERE, epsilon=5.0, public=["items"], settings={"trials": 1})

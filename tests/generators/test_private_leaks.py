@@ -99,7 +99,8 @@ def test_neither_the_number_of_users_nor_the_seed_can_be_read_off_a_private_mode
 
 def test_a_noise_seed_repeats_the_noise_and_the_statement_says_so() -> None:
     log = shop_log(users=150, seed=4)
-    one, two = (generators.fit(log, model="markov", epsilon=5.0, seed=0, noise_seed=7) for _ in range(2))
+    names = {"event": ["view_item", "purchase"]}
+    one, two = (generators.fit(log, model="markov", epsilon=5.0, public=names, seed=0, noise_seed=7) for _ in range(2))
     assert all(np.array_equal(v, two.state()[0][k]) for k, v in one.state()[0].items())
     assert "nothing is proved against whoever knows it" in one.privacy["noise"]
     with pytest.raises(InputError, match="without epsilon"):
