@@ -332,7 +332,7 @@ def test_the_audit_shows_less_than_is_claimed_and_more_where_the_noise_is_a_quar
         for q, v in ask(odd, epsilon=epsilon, delta=delta, items=items).sd.items()
         if q != NAMES
     }
-    # Both steps at once: what the first one leads to, which decides the second, is the same in both.
+    # Both steps at once: what the first one leads to, which decides the second, is equal in both.
     (before, _), (after, _) = (bounded_sums(x, set(log.roles.values()), items) for x in (log, odd))
     before[DAYS], after[DAYS] = before.pop("outline: days"), after.pop("outline: days")
     moved = {
