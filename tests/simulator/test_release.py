@@ -8,10 +8,11 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from dp_audit import epsilon_lower_bound
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from odd_user import IDS, SECRET, with_odd_user
-from scipy.stats import beta, norm
+from scipy.stats import norm
 from shop_logs import shop_log
 
 from eventlog import EventLog, InputError
@@ -270,45 +271,13 @@ def test_noise_alone_covers_no_days_and_a_far_busy_time_counts():
 # --- an audit: what can an attacker show who knows everything but whether one user is there? ------
 
 
-def epsilon_lower_bound_from_scores(
-    with_: np.ndarray, without: np.ndarray, delta: float, confidence: float = 0.95
-) -> float:
-    """Return an epsilon that is exceeded with `confidence`, from scores (n,) in each world.
-
-    The threshold that tells the worlds apart best is chosen on the first half of the scores. On the
-    other half its rates are bounded (Clopper and Pearson 1934), each with half of the error:
-    epsilon >= ln((hits - delta) / false alarms).
-    """
-    half, error = len(with_) // 2, (1 - confidence) / 2
-
-    def bound(threshold: float, part: slice, *, above: bool) -> float:
-        world = (with_[part], without[part]) if above else (-without[part], -with_[part])
-        hits, alarms = (
-            int((scores > (threshold if above else -threshold)).sum()) for scores in world
-        )
-        n, m = len(world[0]), len(world[1])
-        low = beta.ppf(error, hits, n - hits + 1) if hits else 0.0
-        high = beta.ppf(1 - error, alarms + 1, m - alarms) if alarms < m else 1.0
-        return math.log(max(low - delta, 1e-12) / high)
-
-    tried = [
-        (threshold, above)
-        for threshold in np.quantile(
-            np.append(with_[:half], without[:half]), np.linspace(0.002, 0.998, 250)
-        )
-        for above in (True, False)
-    ]
-    best = max(tried, key=lambda pair: bound(pair[0], slice(0, half), above=pair[1]))
-    return max(bound(best[0], slice(half, None), above=best[1]), 0.0)
-
-
 def test_the_bound_is_that_of_a_known_mechanism():
     """Randomised response with epsilon 2, and a mechanism that tells nothing."""
     rng, n = np.random.default_rng(0), 40_000
     honest = rng.random((2, n)) < 1 / (1 + math.exp(-2.0))
-    found = epsilon_lower_bound_from_scores(honest[0] * 1.0, 1.0 - honest[1], 0.0)
+    found = epsilon_lower_bound(honest[0] * 1.0, 1.0 - honest[1], delta=0.0)
     assert 1.9 < found < 2.0
-    assert epsilon_lower_bound_from_scores(rng.random(n), rng.random(n), 0.0) < 0.2
+    assert epsilon_lower_bound(rng.random(n), rng.random(n), delta=0.0) < 0.2
 
 
 class Fixed:
@@ -360,7 +329,7 @@ def test_the_audit_shows_less_than_is_claimed_and_more_where_the_noise_is_a_quar
         )
 
     shown = [
-        epsilon_lower_bound_from_scores(scores(after, of, 1), scores(before, of, 2), delta)
+        epsilon_lower_bound(scores(after, of, 1), scores(before, of, 2), delta=delta)
         for of in (1.0, 0.25)
     ]
     assert shown[0] < epsilon < shown[1]
