@@ -46,10 +46,11 @@ class Answer:
 
 @dataclass
 class World:
-    """All answers of one fit, in their order, and the number of users that was released."""
+    """All answers of one fit, in their order, the number of users that was released, and the model that came of it."""
 
     answers: list[Answer] = field(default_factory=list)
     users: int = 0
+    model: Generator | None = None
     privacy: dict[str, Any] = field(default_factory=dict)
 
 
@@ -79,7 +80,7 @@ def _patched(world: World, before: World | None) -> Iterator[None]:
         flat = torch.cat([t.detach().reshape(-1) for t in totals]).numpy()
         out = answered(f"step {len(world.answers)}", np.arange(len(flat)), flat, sd, lambda: torch.cat(
             [t.reshape(-1) for t in kept[2](totals, sd=sd, noise=noise)]).numpy())
-        parts = torch.from_numpy(out).float().split([t.numel() for t in totals])
+        parts = torch.from_numpy(out.astype(np.float32)).split([t.numel() for t in totals])  # a copy: it is scaled in place
         return [part.reshape(t.shape) for part, t in zip(parts, totals, strict=True)]
 
     def geometric(count: int, **how: Any) -> int:
@@ -105,7 +106,7 @@ def replayed(
         with _patched(world, worlds[0] if worlds else None):
             model = make()
             model.fit(source, seed=0, epsilon=epsilon, public=public, noise_seed=seed)  # type: ignore[call-arg]
-        world.privacy = model.privacy
+        world.privacy, world.model = model.privacy, model
         worlds.append(world)
     assert len({len(w.answers) for w in worlds}) == 1
     return worlds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import numpy as np
@@ -60,6 +61,20 @@ def test_no_user_moves_an_answer_by_more_than_is_paid_for(worlds: list[World]) -
         assert found.mu <= found.allowed
         assert (found.distance > 0.99 * found.bound).sum() > 5, "an odd user that moves nothing shows nothing"
     assert moved(worlds[0], worlds[2]).mu > 0.9 * found.allowed
+
+
+def test_a_model_is_made_of_nothing_but_the_answers_that_were_released(worlds: list[World]) -> None:
+    """Given the same answers, the logs with and without the odd user give the same model, statement and sample, to the byte."""
+    found = []
+    for world in worlds:
+        assert world.model is not None
+        arrays, data = world.model.state()
+        sample = world.model.sample(15, seed=1)
+        frames = [None if f is None else f.to_json() for f in (sample.events, sample.users, sample.items, sample.labels)]
+        text = json.dumps([data, world.model.settings(), world.privacy, sample.manifest, frames])
+        assert "~odd" not in text
+        found.append((text, {k: (str(v.dtype), v.shape, v.tobytes()) for k, v in arrays.items()}))
+    assert all(other == found[0] for other in found[1:])
 
 
 def test_an_attacker_shows_no_more_than_is_claimed_and_more_of_a_twin_with_a_quarter_of_the_noise(
