@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from shop_logs import shop_log
+from shop_logs import EVENTS, shop_log
 
 import generators
 from eventlog import EventLog, InputError, UnknownNameError
@@ -78,7 +78,7 @@ def test_as_many_users_come_back_as_did_with_as_many_rows(days: float, epsilon: 
     cut = log.time_at(0.5)
     past, end = log.before(cut), cut + pd.Timedelta(days=days)
     happened = replace(log, events=log.events[(log.events["timestamp"] >= cut) & (log.events["timestamp"] < end)])
-    private: dict[str, Any] = {} if epsilon is None else {"epsilon": epsilon, "noise_seed": 1, "public": ("event",)}
+    private: dict[str, Any] = {} if epsilon is None else {"epsilon": epsilon, "noise_seed": 1, "public": {"event": list(EVENTS)}}
     model = generators.fit(past, model="markov", seed=1, **private)
     known = set(past.events["user_id"].astype(str))
     rows, users = pace(happened, known)
@@ -126,7 +126,7 @@ def test_rows_of_a_user_need_not_stand_together(log: EventLog) -> None:
 
 
 def test_nothing_is_claimed_for_users_who_are_continued(log: EventLog) -> None:
-    model = generators.fit(log, model="markov", seed=1, epsilon=3.0, noise_seed=1, public=("event",))
+    model = generators.fit(log, model="markov", seed=1, epsilon=3.0, noise_seed=1, public={"event": list(EVENTS)})
     assert model.privacy["proved"] != "none"
     future = model.continue_log(log.before(log.time_at(0.4)), days=10, seed=1)
     said = future.manifest["privacy"]
