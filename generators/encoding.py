@@ -68,6 +68,7 @@ class Steps:
     static: torch.Tensor    # (n_users, n_static) int64
     names: tuple[str, ...]  # of the fields
     ids: np.ndarray         # (n_users,) str: the users' ids, which never leave the training
+    codes: np.ndarray       # (n_users,) int64: their places among all users of the log, some of whom may have no step
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -110,12 +111,12 @@ def encode(log: EventLog, codec: Codec, *, max_rows: int | None = None, private:
         category, np.zeros(len(user), dtype=np.int64), intent, item, order, time, breaks, np.zeros((len(user), 3), dtype=np.int64),
         resolved, rest])
     ids = events["user_id"].iloc[starts].astype(str).to_numpy()
-    return _unfold(codec, row, values, starts, counts, limit, static, marks, last, ids)
+    return _unfold(codec, row, values, starts, counts, limit, static, marks, last, ids, user[starts])
 
 
 def _unfold(
     codec: Codec, row: np.ndarray, values: np.ndarray, starts: np.ndarray, counts: np.ndarray, limit: int, static: np.ndarray,
-    marks: np.ndarray, last_session: tuple[np.ndarray, np.ndarray], ids: np.ndarray,
+    marks: np.ndarray, last_session: tuple[np.ndarray, np.ndarray], ids: np.ndarray, codes: np.ndarray,
 ) -> Steps:
     """Replay each user, and write down what a model could see before each row: see tracker for the columns of `row` (n, columns)."""
     used = np.minimum(counts, limit)
@@ -130,7 +131,7 @@ def _unfold(
     _replay(tracker.users, tracker.more, tracker.effects, codec.hands(), row, values, starts, used, counts <= limit, bool(codec.intents),
             offsets, features, target, clock, items, known)
     return Steps(offsets, torch.from_numpy(features), torch.from_numpy(clock), torch.from_numpy(target), torch.from_numpy(items),
-                 torch.from_numpy(known), torch.from_numpy(static), tuple(codec.fields()), ids)
+                 torch.from_numpy(known), torch.from_numpy(static), tuple(codec.fields()), ids, codes)
 
 
 @njit(cache=True)

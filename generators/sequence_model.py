@@ -171,7 +171,7 @@ class SequenceGenerator(Generator):
 
     def _learn_marginals(self, steps: Steps, census: Census) -> None:
         """Shares of the codes of each static field and of each field, through `census`."""
-        owner, rows = np.arange(len(steps)), np.repeat(np.arange(len(steps)), steps.lengths())
+        owner, rows = steps.codes, np.repeat(steps.codes, steps.lengths())
         self.static_marginals_ = [
             _shares(census.histogram(f"marginal of users' {name}", owner, steps.static[:, k].numpy(), size, per_user=1))
             for k, (name, size) in enumerate(self.codec_.static_sizes().items())]

@@ -81,7 +81,7 @@ def learn_cart_needs(codec: Codec, steps: Steps, census: Census) -> dict[str, in
     cart = steps.features[:, codec.counter_column("cart")]
     found = {}
     if census.private:
-        owner = np.repeat(np.arange(len(steps)), steps.lengths())
+        owner = np.repeat(steps.codes, steps.lengths())
         asked = [(k, n) for k, n in enumerate(codec.events.values) if codec.roles[n] in PAYS]
         broken = ((pick != 0) | (cart == 0)).numpy()
         at = [(event == k + 1).numpy() for k, _ in asked]
