@@ -46,14 +46,14 @@ class Values:
     @classmethod
     def fit(
         cls, census: Census, what: str, user: np.ndarray, values: pd.Series, *, per_user: int,
-        public: Sequence[str] | None = None,
+        public: Sequence[str] | None = None, weight: float = 1.0, shares: bool = False,
     ) -> Self:
-        """Keep what enough users have; under a budget the list `public`, where one is declared."""
+        """Keep what enough users have; under a budget the list `public`, where one is declared. See Census.popular."""
         if census.private and public is not None:
             return cls(list(public))
         codes, names = string_codes(values)
         present = codes >= 0
-        kept, _ = census.popular(f"values of {what}", user[present], codes[present], per_user=per_user)
+        kept, _ = census.popular(f"values of {what}", user[present], codes[present], per_user=per_user, weight=weight, shares=shares)
         return cls([str(names[i]) for i in kept])
 
     def encode(self, values: pd.Series) -> np.ndarray:

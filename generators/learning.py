@@ -21,6 +21,9 @@ from .sharing import Sharing
 
 HANDLED = frozenset({"event_id", "user_id", "timestamp", "event", "session_id", "item_id", "order_id", "category", "price"})
 OWN_FIELDS = frozenset({"gap", "intent", "pick", "item", "order"})  # of a codec, beside columns of the log
+MOST_ITEMS = 64    # of a user, that count towards the vocabulary of items under a budget
+EVENTS_WEIGHT = 4.0  # of the question which events there are: without one, all that it does is lost
+ITEMS_WEIGHT = 8.0  # of that question: there are many items, and few pass
 ID_VALUES = 64     # an id column has more distinct values than this, and most of them belong to one or two users
 MIN_USERS_IN_LOG = 10
 FLAGS = {"session": "session_id", "order": "order_id", "category": "category", "item": "item_id"}
@@ -35,7 +38,7 @@ def census_plan(log: EventLog) -> float:
     users = [] if log.users is None else [n for n in map(str, log.users.columns) if n != "user_id"]
     kinds = 0 if log.labels is None else LABEL_KINDS
     labels = 0.0 if log.labels is None else 1.0
-    questions = 2.0 + 2 + 1 + 1 + 4 + len(columns) + len(users) + labels + 2 * kinds
+    questions = EVENTS_WEIGHT + 1 + 2 + 1 + 1 + ITEMS_WEIGHT + len(columns) + len(users) + labels + 2 * kinds
     statics, fields = 4 + len(users), 7 + len(columns) + kinds
     needs = 4.0
     return questions + needs + statics + 2.0 + 0.5 * fields  # their marginals
@@ -56,7 +59,8 @@ def learn(
     if clash:
         raise InputError(f"The log has a column called {clash[0]!r}, a name that the generators use for a field of their own; "
                          "rename the column.")
-    names = Values.fit(census, "event", user, events["event"], per_user=8, public=public.values.get("event"))
+    names = Values.fit(census, "event", user, events["event"], per_user=16, public=public.values.get("event"), weight=EVENTS_WEIGHT,
+                       shares=True)
     if not names.values:
         raise InputError("No event name is shared by enough users to be learnt; give more users, a larger epsilon, or the "
                          "list of event names (--public event=FILE).")
@@ -165,7 +169,7 @@ def _items(log: EventLog, census: Census, user: np.ndarray, categories: Values, 
         price = table["price"].to_numpy(dtype=np.float64) if "price" in table else np.full(len(table), np.nan)
     elif census.private:
         pair = code[present] * n_categories + category[present]
-        kept, _ = census.popular("items with their category", user[present], pair, per_user=8, weight=4.0)
+        kept, _ = census.popular("items with their category", user[present], pair, per_user=MOST_ITEMS, weight=ITEMS_WEIGHT, shares=True)
         _, first = np.unique(kept // n_categories, return_index=True)
         kept = kept[np.sort(first)]  # an item stands in the category in which most users had it
         kept_names, kept_category = [str(names[i]) for i in kept // n_categories], kept % n_categories

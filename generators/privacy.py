@@ -28,6 +28,7 @@ from eventlog.noise import (
     add_geometric,
     default_delta,
     gaussian_epsilon,
+    grid_of,
     new_secret,
     seeded_secret,
     stream,
@@ -222,11 +223,13 @@ class Census:
             self.sigma = noise_for([(1.0, 1)], epsilon=ledger.left * CENSUS_SHARE, delta=delta, history=[])
 
     def popular(
-        self, what: str, user: np.ndarray, value: np.ndarray, *, per_user: int, weight: float = 1.0
+        self, what: str, user: np.ndarray, value: np.ndarray, *, per_user: int, weight: float = 1.0, shares: bool = False
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the values that enough users have, with their (noisy) numbers of users, most users first.
 
         user (n,) int64, value (n,) int64. Of each user at most `per_user` values count, drawn at random, where private.
+        With `shares` a user with m values counts 1 / sqrt(m) for each, so that many values of many users can be asked
+        for without more noise (Gopi et al. 2020, arXiv:2002.09745, weighted Gaussian); what is returned are such sums.
         """
         user, value = _pairs(user, value)
         if not self.private:
@@ -234,13 +237,19 @@ class Census:
             counts, keep = exact.astype(np.float64), exact >= self.min_users
         else:
             user, value = self.draw(what, user, value, per_user=per_user)
-            values, exact = np.unique(value, return_counts=True)
             sigma = self._spend(what, weight, threshold=True)
-            scale = sigma * math.sqrt(per_user)
-            # Noisy counts are whole numbers: 1 + a rounded noise beats 1 + ceil(t) only where the noise is beyond t.
-            threshold = 1 + math.ceil(scale * float(-ndtri(self._threshold_delta(weight) / per_user)))
-            counts = self._answer(what, values, exact, scale)
-            keep = counts > threshold
+            if shares:
+                part = np.floor(1 / np.sqrt(np.bincount(user)[user]) / grid_of(sigma)) * grid_of(sigma)
+                values, at = np.unique(value, return_inverse=True)
+                counts = self._answer(what, values, np.bincount(at, part, minlength=len(values)), sigma)
+                keep = counts > threshold_of_shares(sigma, self._threshold_delta(weight), per_user)
+            else:
+                values, exact = np.unique(value, return_counts=True)
+                scale = sigma * math.sqrt(per_user)
+                # Noisy counts are whole numbers: 1 + a rounded noise beats 1 + ceil(t) only where the noise is beyond t.
+                threshold = 1 + math.ceil(scale * float(-ndtri(self._threshold_delta(weight) / per_user)))
+                counts = self._answer(what, values, exact, scale)
+                keep = counts > threshold
         values, counts = values[keep], counts[keep]
         order = np.lexsort((values, -counts))
         return values[order], counts[order]
@@ -296,6 +305,17 @@ class Census:
             delta=self._threshold_delta(weight) if threshold else 0.0,
         )
         return sigma
+
+
+def threshold_of_shares(sigma: float, delta: float, per_user: int) -> float:
+    """The threshold that the values of one user alone pass with probability `delta` at most, whatever their number m.
+
+    Each of them counts 1 / sqrt(m), with noise of `sigma`: the largest, over m up to `per_user`, of
+    1 / sqrt(m) + sigma * quantile(1 - delta_m) with (1 - delta_m)^m = 1 - delta (Gopi et al. 2020, theorem 5.1).
+    """
+    m = np.arange(1, per_user + 1)
+    alone = -np.expm1(np.log1p(-delta) / m)
+    return float((1 / np.sqrt(m) - sigma * ndtri(alone)).max()) + grid_of(sigma)
 
 
 def _mixed(key: np.ndarray, place: np.ndarray) -> np.ndarray:

@@ -22,7 +22,7 @@ from generators.encoding import Steps, encode
 from generators.models.markov import Markov
 from generators.models.vae import Vae
 from generators.network import open_fields
-from generators.privacy import Census, Ledger, epsilon_of, noise_for
+from generators.privacy import Census, Ledger, epsilon_of, noise_for, threshold_of_shares
 from generators.private_counts import Tables, backed_off
 from generators.private_training import optimizer_of, user_losses
 
@@ -252,3 +252,27 @@ def test_markov_repeats_no_step_between_items_that_one_user_alone_made(log: Even
     kept = model.tables_["successor"]
     found = [(b, a) for b in range(len(kept)) for a in kept[b][kept[b] > 0]]
     assert found and all(len(pairs[pair]) > 1 for pair in found)
+
+
+@pytest.mark.parametrize("values", [1, 3, 30])
+def test_what_one_user_alone_has_passes_the_threshold_of_shares_as_rarely_as_is_paid_for(values: int) -> None:
+    """By simulation at a delta that can be seen, for a user with few values and with many."""
+    sigma, delta, rng = 4.0, 0.05, np.random.default_rng(values)
+    threshold = threshold_of_shares(sigma, delta, 64)
+    noisy = 1 / np.sqrt(values) + rng.normal(0, sigma, (40_000, values))
+    passed = float((noisy > threshold).any(1).mean())
+    assert passed < delta * 1.08
+    assert values < 30 or passed > delta * 0.3, "where they are many, the threshold is no higher than it must be"
+
+
+def test_shares_let_more_items_of_a_large_shop_into_the_vocabulary() -> None:
+    """Users with forty items each: counted by shares, more of the popular ones are heard with the same noise."""
+    rng, users = np.random.default_rng(0), 3_000
+    item = np.minimum(rng.zipf(1.3, users * 40), 2_000)
+    owner = np.repeat(np.arange(users), 40)
+
+    def kept(per_user: int, shares: bool) -> int:
+        census = Census(n_users=users, min_users=5, ledger=Ledger(epsilon=3.0, delta=1e-6, noise_seed=4), plan=10.0)
+        return len(census.popular("items", owner, item, per_user=per_user, shares=shares)[0])
+
+    assert kept(64, True) > 1.3 * kept(8, False) > 0
