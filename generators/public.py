@@ -64,8 +64,8 @@ class Public:
 def _own_list(log: EventLog, name: str) -> tuple[pd.DataFrame, str]:
     """The list of a name that stands alone, and where it is from."""
     what = "the catalogue" if name in ITEMS else f"the values of {name!r}"
-    if name == "event" and log.provenance("event") == "given" and log.manifest.get("event_names"):
-        return pd.DataFrame({"event": list(map(str, log.manifest["event_names"]))}), "the event names of the log's maker"
+    if name == "event" and log.event_names:
+        return pd.DataFrame({"event": log.event_names}), "the event names of the log's maker"
     given = log.items is not None and log.provenance("items") == "given"
     if given and name in ITEMS:
         assert log.items is not None

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from eventlog import EventLog
+from eventlog.console import note
 from eventlog.errors import InputError, UnknownNameError
 from eventlog.files import check_replaceable
 
@@ -154,10 +155,23 @@ def _check(request: Request) -> None:
                 raise UnknownNameError("task", name, known)
     log = EventLog.read(request.log, truth=False)
     Public.declared(log, request.public, private=request.epsilon is not None)
+    if request.epsilon is not None and not request.public:
+        _say_what_may_be_public(log)
     if request.budget is not None:
         budget.read(request.budget)
     if log.events["user_id"].nunique() < FEWEST_USERS:
         raise InputError(
             f"{request.log} has fewer than {FEWEST_USERS} users; with so few, nothing can be shown "
             "about their privacy."
+        )
+
+
+def _say_what_may_be_public(log: EventLog) -> None:
+    """Name the lists that came with the log: declared public, they cost nothing."""
+    names = {"items": "a catalogue", "event": "a list of its event names"}
+    given = [n for n in names if log.provenance(n) == "given"]
+    if given:
+        note(
+            f"The log came with {' and '.join(names[n] for n in given)}. If that is public anyway, "
+            f"--public {','.join(given)} leaves more of the budget for what users do."
         )
