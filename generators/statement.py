@@ -232,9 +232,14 @@ def noise_source(said: Mapping[str, Any]) -> NoiseSource:
 
 
 def _formed(said: Any, whose: str) -> dict[str, Any] | None:
-    """`said`, where it has the form of a statement; what cannot be read is an InputError."""
+    """`said`, where it has the form of a statement; what cannot be read is an InputError.
+
+    A sentence, as the import writes it of real events, is a statement that proves nothing.
+    """
     if said is None:
         return None
+    if isinstance(said, str):
+        return {"proved": "none", "epsilon": None, "delta": None, "statement": said}
 
     def number(value: Any) -> bool:
         return value is None or (isinstance(value, int | float) and not isinstance(value, bool))

@@ -154,3 +154,10 @@ def test_a_log_and_a_model_must_agree_on_delta(tmp_path) -> None:
     (tmp_path / "model.json").write_text(json.dumps({"privacy": {**HOLDS, "delta": 1e-3}}))
     with pytest.raises(InputError, match=re.escape("claims delta 1e-06")):
         statement.find({"privacy": HOLDS}, tmp_path)
+
+
+def test_a_sentence_of_the_import_proves_nothing() -> None:
+    said = statement.find({"privacy": "Events of real users as they stood in the file."})
+    found = statement.judge(said, users=100)
+    assert found.verdict == "unproved"
+    assert found.own_words == "Events of real users as they stood in the file."
