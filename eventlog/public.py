@@ -38,7 +38,7 @@ def public_lists(public: str | Sequence[str] | Mapping[str, Any]) -> dict[str, p
             as a sequence; or a mapping from name to a list, array, Series, DataFrame, file or None.
 
     Returns:
-        name -> None (the column as it stands in the log), or a DataFrame of distinct texts in the
+        name -> None (the column as it is in the log), or a DataFrame of distinct texts in the
         column `name`. For "items" the column is `item_id`, and `category`, `brand` (text) and
         `price` (float64) follow where the list has them.
 

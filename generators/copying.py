@@ -96,7 +96,7 @@ def _closer(view: str, inside: np.ndarray, outside: np.ndarray) -> Attack:
 
 
 def whole_histories(members: Flat, synthetic: Flat, control: Flat) -> Attack:
-    """Users whose whole history stands in `synthetic`: events, items and gaps, row by row."""
+    """Users whose whole history occurs in `synthetic`: events, items and gaps, row by row."""
     groups = [_long(group) for group in (members, control)]
     unit = _unit(members.join(control))
     source = _histories(synthetic, unit)

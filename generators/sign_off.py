@@ -11,7 +11,7 @@ from .page_parts import bullets, escape
 from .statement import UNIT
 
 KINDS = {"release": "yes", "release with conditions": "if", "do not release": "no"}
-SHOWN = 2  # sentences of a list; the rest is counted here and stands in full below
+SHOWN = 2  # sentences of a list; the rest is counted here and listed in full below
 NAMES = 8  # names of a list
 LENGTH = 160  # characters of the settings
 SIGNERS = ("Prepared by", "Approved by")

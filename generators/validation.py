@@ -59,7 +59,7 @@ class Record:
             self.fail("", f"has the field {extra[0]!r}, which no generator writes")
 
     def value(self, name: str) -> Any:
-        """What stands in a field, whatever it is."""
+        """Return what a field holds, whatever it is."""
         if name not in self.data:
             self.fail("", f"has no field {name!r}")
         return self.data[name]

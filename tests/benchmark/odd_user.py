@@ -10,7 +10,7 @@ import pandas as pd
 from eventlog import EventLog
 from eventlog.log import sort_events, tidy
 
-SECRET = "zqsecret"  # stands in every value that only the odd user has
+SECRET = "zqsecret"  # part of every value that only the odd user has
 IDS = {
     "first": f"!{SECRET}",
     "middle": f"u00020{SECRET}",

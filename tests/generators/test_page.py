@@ -38,7 +38,7 @@ def html(built: report.Report) -> str:
 
 
 class Nested(HTMLParser):
-    """Text by the classes of the elements it stands in; whether anything is left unclosed."""
+    """Text by the classes of its elements; whether anything is left unclosed."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -105,7 +105,7 @@ def test_every_attack_has_a_dot_and_a_verdict_at_any_width(html: str, built: rep
     for row, attack in zip(rows, built.data["attacks"], strict=True):
         assert f'class="dot" style="left:{attack["risk"]:.1%}"' in row
         assert f'class="v {attack["verdict"]}"' in row
-        assert f"risk {attack['risk']:.3f}" in row  # said aloud too
+        assert f"risk {attack['risk']:.3f}" in row  # read out by screen readers too
         assert "<svg" not in row
     narrow = media("@media screen and (max-width:700px)")
     assert ".risk .v { grid-area:1/2" in narrow  # beside the name, on the first line

@@ -135,7 +135,7 @@ def decide(monkeypatch) -> dict[str, Any]:
 
 
 def texts_of(folder: Path) -> dict[str, str]:
-    """All that stands in the folder's files, tables unpacked."""
+    """All that the folder's files hold, tables unpacked."""
     return {
         str(p.relative_to(folder)): str(pq.read_table(p).to_pydict())
         if p.suffix == ".parquet"
