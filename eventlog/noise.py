@@ -21,6 +21,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .errors import InputError
+
+USERS_SHARE = 0.02  # of epsilon: the number of users, which decides delta
+FEWEST_USERS = 10   # a noisy number of users below it counts as it
+NOISE_OF_SYSTEM = "ChaCha20, keyed with 256 bits of the operating system's entropy that were not kept"
+NOISE_OF_SEED = "follows from a noise seed that was given: nothing is proved against whoever knows it"
 DELTA_MOST = 1e-6  # the default delta is at most this, however few users there are
 GRID_BITS = 20     # the grid of real-valued noise is finer than its standard deviation by this many powers of two
 
@@ -72,6 +78,28 @@ def default_delta(users: int) -> float:
     Well below 1 / users, so that no release of `users * delta` whole records is allowed by it (Dwork and Roth 2014, section 2.3).
     """
     return min(DELTA_MOST, max(users, 1) ** -1.5)
+
+
+def check_epsilon(epsilon: float) -> None:
+    """Raise InputError unless `epsilon` is a positive number."""
+    if not (math.isfinite(epsilon) and epsilon > 0):
+        raise InputError(f"epsilon is {epsilon:g}; it must be a positive number.")
+
+
+def noisy_users(count: int, *, epsilon: float, rng: np.random.Generator) -> int:
+    """Return the number of users with geometric noise, FEWEST_USERS at least: see `add_geometric`."""
+    return max(add_geometric(count, epsilon=epsilon, rng=rng), FEWEST_USERS)
+
+
+def delta_for(users: int, delta: float | None) -> float:
+    """Return `delta`, or the default for a noisy number of users. Raises InputError for one that protects nobody."""
+    if delta is None:
+        return default_delta(users)
+    if not 0 < delta < 1 / users:
+        raise InputError(
+            f"delta is {delta:g}; it must lie above 0 and well below 1 / users, or it protects nobody. Leave it out to have it chosen."
+        )
+    return delta
 
 
 class UserStreams:

@@ -20,6 +20,7 @@ from eventlog import EventLog, InputError
 
 from .boosted import out_of_fold
 from .flat import Flat, together
+from .hashing import mix
 from .intervals import Rate, auc, residual, wilson
 
 MAX_USERS = 5_000         # per group: an interval of +-1.4 points; beyond it costs time and settles nothing
@@ -344,15 +345,6 @@ def chain_hash(rows: np.ndarray, length: int) -> np.ndarray:
         for i in range(length):
             out += hashed[i:i + size] * _power(length - 1 - i)
     return out
-
-
-def mix(values: np.ndarray, salt: int) -> np.ndarray:
-    """(n,) uint64: splitmix64 of `values` and `salt` (Steele et al. 2014, doi:10.1145/2660193.2660195)."""
-    with np.errstate(over="ignore"):
-        z = values.astype(np.uint64) + np.uint64(salt * 0x9E3779B97F4A7C15 % 2**64)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return z ^ (z >> np.uint64(31))
 
 
 def gap_size(flat: Flat) -> np.ndarray:

@@ -25,9 +25,9 @@ from .attacks import (
     copies,
     gap_size,
     membership,
-    mix,
 )
 from .flat import DAY_MS, HOUR_MS, Flat
+from .hashing import mix
 from .intervals import wilson
 
 USERS = 1_000            # of each group: more cost time and settle nothing

@@ -23,25 +23,27 @@ from scipy.special import ndtri
 
 from eventlog.errors import InputError
 from eventlog.noise import (
+    NOISE_OF_SEED,
+    NOISE_OF_SYSTEM,
+    USERS_SHARE,
     UserStreams,
     add_gaussian,
-    add_geometric,
-    default_delta,
+    check_epsilon,
+    delta_for,
     gaussian_epsilon,
     grid_of,
     new_secret,
+    noisy_users,
     seeded_secret,
     stream,
 )
 
-USERS_SHARE = 0.02       # of epsilon: the number of users, by the Laplace mechanism
-FEWEST_USERS = 10        # a noisy number of users below it counts as it
+from .hashing import mix
+
 CENSUS_SHARE = 0.35      # of epsilon: vocabularies and histograms; the rest trains
 THRESHOLD_SHARE = 0.25   # of delta: thresholds of private vocabularies
 EXACT = "exact composition of Gaussian mechanisms (Balle and Wang 2018)"
 VOID = "Nothing is proved against whoever knows the noise seed that was given."
-NOISE_OF_SYSTEM = "ChaCha20, keyed with 256 bits of the operating system's entropy that were not kept"
-NOISE_OF_SEED = "follows from a noise seed that was given: nothing is proved against whoever knows it"
 NO_PROOF = "No privacy is proved: the generator was fitted without epsilon, and what it gives may reveal facts about single users."
 
 
@@ -69,17 +71,17 @@ class Ledger:
 
         delta defaults to `default_delta` of the noisy number. Raises InputError for an impossible budget.
         """
-        check_epsilon(epsilon, delta)
-        ledger = cls(epsilon=epsilon, delta=delta or 0.0, users=n_users, noise_seed=noise_seed)
+        ledger = cls(epsilon=epsilon, users=n_users, noise_seed=noise_seed)
         if epsilon is None:
+            if delta is not None:
+                raise InputError("delta is given without epsilon; give both, or neither.")
             if noise_seed is not None:
                 raise InputError("noise_seed is given without epsilon; there is no noise to repeat.")
             return ledger
+        check_epsilon(epsilon)
         ledger.pure = USERS_SHARE * epsilon
-        noisy = add_geometric(n_users, epsilon=ledger.pure, rng=ledger.rng("number of users"))
-        ledger.users = max(noisy, FEWEST_USERS)
-        ledger.delta = default_delta(ledger.users) if delta is None else delta
-        check_delta(ledger.delta, ledger.users)
+        ledger.users = noisy_users(n_users, epsilon=ledger.pure, rng=ledger.rng("number of users"))
+        ledger.delta = delta_for(ledger.users, delta)
         ledger.entries.append({
             "mechanism": "geometric count", "what": "number of users", "sigma": None,
             "sampling_rate": 1.0, "steps": 1, "epsilon": round(ledger.pure, 6), "delta": 0.0,
@@ -177,27 +179,6 @@ def noise_for(plan: list[tuple[float, int]], *, epsilon: float, delta: float, hi
     return high
 
 
-def check_epsilon(epsilon: float | None, delta: float | None) -> None:
-    """Raise InputError for an impossible budget, whatever the log."""
-    if epsilon is None:
-        if delta is not None:
-            raise InputError("delta is given without epsilon; give both, or neither.")
-        return
-    if not (math.isfinite(epsilon) and epsilon > 0):
-        raise InputError(f"epsilon is {epsilon:g}; it must be a positive number.")
-    if delta is not None and not 0 < delta < 1:
-        raise InputError(f"delta is {delta:g}; it must lie between 0 and 1, and far below 1 / users.")
-
-
-def check_delta(delta: float, users: int) -> None:
-    """Raise InputError where `delta` protects nobody in a log of about `users` users, a number known with noise."""
-    if delta >= 1 / users:
-        raise InputError(
-            f"delta is {delta:g}; with about {users:,} users (a noisy number) it must be below {1 / users:.2g}, "
-            f"or it protects nobody; leave it out for {default_delta(users):.2g}."
-        )
-
-
 class Census:
     """Answers counting questions about users: exactly above `min_users` users, or with noise that the ledger records.
 
@@ -284,7 +265,7 @@ class Census:
         sizes = np.diff(np.append(starts, len(user)))
         place = np.arange(len(user)) - np.repeat(starts, sizes)
         salt = np.uint64(int.from_bytes(hashlib.sha256(what.encode()).digest()[:8], "little"))
-        order = np.lexsort((_mixed(self._keys[user] ^ salt, place), user))
+        order = np.lexsort((mix(self._keys[user] ^ salt, place + 1), user))
         keep = order[place < per_user]  # `place` numbers the rows of a user in either order
         return user[keep], value[keep]
 
@@ -316,15 +297,6 @@ def threshold_of_shares(sigma: float, delta: float, per_user: int) -> float:
     m = np.arange(1, per_user + 1)
     alone = -np.expm1(np.log1p(-delta) / m)
     return float((1 / np.sqrt(m) - sigma * ndtri(alone)).max()) + grid_of(sigma)
-
-
-def _mixed(key: np.ndarray, place: np.ndarray) -> np.ndarray:
-    """(n,) uint64 of keys (n,) uint64 and places (n,): splitmix64 (Steele et al. 2014, doi:10.1145/2660193.2660195)."""
-    with np.errstate(over="ignore"):
-        z = key + (place.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return np.asarray(z ^ (z >> np.uint64(31)))
 
 
 def _pairs(user: np.ndarray, value: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -27,13 +27,17 @@ from eventlog.check import EARLIEST, LATEST
 from eventlog.errors import InputError
 from eventlog.log import TIME, EventLog
 from eventlog.noise import (
+    NOISE_OF_SEED,
+    NOISE_OF_SYSTEM,
+    USERS_SHARE,
     add_gaussian,
-    add_geometric,
-    default_delta,
+    check_epsilon,
+    delta_for,
     gaussian_epsilon,
     grid_of,
     mu_of,
     new_secret,
+    noisy_users,
     seeded_secret,
     stream,
 )
@@ -42,9 +46,7 @@ from eventlog.schema import ROLES, roles_of
 from .labels import KINDS
 from .tally import BOUNDS, DAY_MS, ITEM_QUESTIONS, Answer, Outline, Sums, tally, window_of
 
-USERS_SHARE = 0.02  # of epsilon: the number of users
 THRESHOLD_SHARE = 0.1  # of delta: the threshold of event names that are not in the schema
-FEWEST_USERS = 10  # a noisy number of users is taken for this at least
 NAMES_PER_USER = 16  # event names of a user that count: those of most rows
 HEARD = 3.5  # sds of noise that a name or kind of the schema must exceed to count as there
 SEEN = 5.5  # sds of noise that a stretch of days must exceed: chance alone does in 0.3 % of logs
@@ -109,20 +111,12 @@ def release(
     None. `delta`: `eventlog.noise.default_delta` of the noisy number of users where None is given.
     Raises InputError for an impossible budget, and where the noise hides what must be known.
     """
-    if not (math.isfinite(epsilon) and epsilon > 0):
-        raise InputError(f"epsilon is {epsilon:g}; it must be a positive number.")
+    check_epsilon(epsilon)
     secret = new_secret() if noise_seed is None else seeded_secret(noise_seed)
     pure = USERS_SHARE * epsilon
     there = log.events["user_id"].nunique()
-    users = add_geometric(there, epsilon=pure, rng=stream(secret, "number of users"))
-    users = max(users, FEWEST_USERS)
-    if delta is None:
-        delta = default_delta(users)
-    if not 0 < delta < 1 / users:
-        raise InputError(
-            f"delta is {delta:g}; it must lie above 0 and well below 1 / users, or it protects "
-            "nobody. Leave it out to have it chosen."
-        )
+    users = noisy_users(there, epsilon=pure, rng=stream(secret, "number of users"))
+    delta = delta_for(users, delta)
     names = foreign_names(log)
     answers = outline_answers(log, names)
     asked = {name: OUTLINE_BOUNDS[name] for name in answers}
@@ -356,11 +350,6 @@ def _statement(
                 "delta": for_thresholds if name == NAMES else 0.0,
             }
         )
-    noise = (
-        "drawn by ChaCha20 from 256 bits of the operating system's entropy, which were not kept"
-        if not seeded
-        else "follows from a noise seed that was given: nothing is proved against whoever knows it"
-    )
     return {
         "proved": "differential privacy",
         "unit": "user",
@@ -370,7 +359,7 @@ def _statement(
         "epsilon_spent": round(pure + gaussian_epsilon(mu, left), 6),
         "accountant": "exact composition of Gaussian mechanisms (Balle and Wang 2018)",
         "noise_source": "seed" if seeded else "system",
-        "noise": noise,
+        "noise": NOISE_OF_SEED if seeded else NOISE_OF_SYSTEM,
         "ledger": ledger,
         "composition": "the entries compose to epsilon_spent; their own epsilons do not add up",
         "split": {

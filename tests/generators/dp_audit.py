@@ -57,7 +57,7 @@ class World:
 @contextmanager
 def _patched(world: World, before: World | None) -> Iterator[None]:
     """While a fit runs: write its answers to `world`; hand out those of `before`, where there is one."""
-    kept = (Census._answer, Tables._answer, generators.private_training.noisy_sums, generators.privacy.add_geometric)
+    kept = (Census._answer, Tables._answer, generators.private_training.noisy_sums, generators.privacy.noisy_users)
 
     def answered(what: str, cells: np.ndarray, exact: np.ndarray, sd: float, draw: Callable[[], np.ndarray]) -> np.ndarray:
         if before is None:
@@ -83,17 +83,17 @@ def _patched(world: World, before: World | None) -> Iterator[None]:
         parts = torch.from_numpy(out.astype(np.float32)).split([t.numel() for t in totals])  # a copy: it is scaled in place
         return [part.reshape(t.shape) for part, t in zip(parts, totals, strict=True)]
 
-    def geometric(count: int, **how: Any) -> int:
+    def users_of(count: int, **how: Any) -> int:
         world.users = kept[3](count, **how) if before is None else before.users
         return world.users
 
     Census._answer, Tables._answer = census, tables  # type: ignore[method-assign]
-    generators.private_training.noisy_sums, generators.privacy.add_geometric = gradients, geometric  # type: ignore[assignment]
+    generators.private_training.noisy_sums, generators.privacy.noisy_users = gradients, users_of  # type: ignore[assignment]
     try:
         yield
     finally:
         Census._answer, Tables._answer = kept[0], kept[1]  # type: ignore[method-assign]
-        generators.private_training.noisy_sums, generators.privacy.add_geometric = kept[2], kept[3]
+        generators.private_training.noisy_sums, generators.privacy.noisy_users = kept[2], kept[3]
 
 
 def replayed(
