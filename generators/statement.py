@@ -24,6 +24,7 @@ from typing import Any, Literal
 
 from eventlog import InputError
 from eventlog.files import read_json
+from eventlog.noise import DELTA_MOST, default_delta
 
 from .privacy import epsilon_of
 from .store import check_source
@@ -32,7 +33,6 @@ EPSILON_CONSERVATIVE = 5.0  # below it: "a conservative choice", in the words of
 EPSILON_LIMIT = (
     10.0  # ours: beyond it the odds may grow 22,026-fold, a number and no longer a protection
 )
-DELTA_LIMIT = 1e-6  # ours: at most this, and at most users^-1.5
 DELTA_TOLERANCE = 0.1  # the delta of a generator comes from a noisy number of users
 SPENT_TOLERANCE = 1e-3  # relative: the ledger's numbers are rounded
 
@@ -360,10 +360,10 @@ def _epsilon_check(epsilon: float) -> Check:
 
 def _delta_check(delta: float | None, users: int | None) -> Check:
     """No check names the exact number of users: what it says may be repeated elsewhere."""
-    what = f"δ is at most {DELTA_LIMIT:g} and users^-1.5 (below 1 / users: on conditions)"
+    what = f"δ is at most {DELTA_MOST:g} and users^-1.5 (below 1 / users: on conditions)"
     if delta is None or not 0 <= delta < 1:
         return Check(what, "not given" if delta is None else f"{delta:.2g}", "fail")
-    if delta <= min(DELTA_LIMIT, DELTA_LIMIT if users is None else users**-1.5) * (
+    if delta <= (DELTA_MOST if users is None else default_delta(users)) * (
         1 + DELTA_TOLERANCE
     ):
         return Check(what, f"{delta:.2g}", "pass")
