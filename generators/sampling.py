@@ -226,7 +226,7 @@ def _arrive(codec: Codec, hands: gaps.Hands, static: torch.Tensor, generator: to
 
 @dataclass(frozen=True)
 class Past:
-    """The rows at one step of users whose past is given: what happened stands in place of what would be drawn.
+    """The rows at one step of users whose past is given: what happened replaces what would be drawn.
 
     Of the row with which a user comes back, its gap and its time are planned.
     """
