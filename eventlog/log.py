@@ -405,7 +405,7 @@ def _read(path: Path) -> pa.Table:
         strings = [f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)]
         return pq.read_table(path, read_dictionary=strings)
     except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"{path} is not a readable Parquet file: {error}.") from None
+        raise InputError(f"{path} is not a readable Parquet file: {str(error).rstrip('.')}.") from None
 
 
 def _to_pandas(table: pa.Table) -> pd.DataFrame:
