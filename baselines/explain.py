@@ -22,15 +22,14 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from baselines.base import Model
+from baselines.nn.neural import NeuralModel
+from baselines.nn.windows import Batch, tails
+from baselines.sequences.item_history import last_items
+from baselines.sequences.transition_counts import REPEATS
+from eventlog._runtime.errors import InputError
+from eventlog._runtime.files import new_file
 from eventlog.encode import FIRST, Encoder, Queries, Sequences
-from eventlog.errors import InputError
-from eventlog.files import new_file
-
-from .base import Model
-from .counts import REPEATS
-from .items import last_items
-from .neural import NeuralModel
-from .windows import Batch, tails
 
 STEPS = 48  # of the integral; its error is in `Explanation.error`
 

@@ -21,13 +21,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from baselines.nn.backbones import Attention, Block, Neighbours, Recurrent, rotate
+from baselines.nn.embedding import PAST_ROWS, Past, time_codes
+from baselines.nn.neural import NeuralModel
+from baselines.sequences.transition_counts import REPEATS
+from eventlog._runtime.errors import InputError
 from eventlog.encode import ENTITIES, FIRST, MISSING, SHORT, UNKNOWN, Encoder
-from eventlog.errors import InputError
-
-from .backbones import Attention, Block, Neighbours, Recurrent, rotate
-from .counts import REPEATS
-from .embedding import PAST_ROWS, Past, time_codes
-from .neural import NeuralModel
 
 Event = Mapping[str, Any]
 

@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 import optuna
 
-from eventlog import plugins
+from baselines.base import Model
+from baselines.tabular.tabular import log_loss
+from eventlog._runtime import plugins
+from eventlog._runtime.errors import InputError
 from eventlog.encode import FIRST, Encoder, Examples
-from eventlog.errors import InputError
-
-from .base import Model
-from .tabular import log_loss
 
 Draw = Callable[[optuna.Trial, str], Any]
 MOST_QUESTIONS = 4_000  # of the validation part that a trial is judged on

@@ -16,12 +16,11 @@ import lightgbm
 import numpy as np
 from sklearn.linear_model import LogisticRegression, Ridge
 
+from baselines.base import Model
+from baselines.tabular.features import Features
+from baselines.tabular.tabular import Standardiser, has_both, smoothed_rate
+from eventlog._runtime.errors import InputError
 from eventlog.encode import Encoder, Examples, Queries, Sequences
-from eventlog.errors import InputError
-
-from .base import Model
-from .features import Features
-from .tabular import Standardiser, has_both, smoothed_rate
 
 Base = Literal["logistic", "lightgbm"]
 Predict = Callable[[np.ndarray], np.ndarray]  # (n, n_features) -> (n,)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from eventlog.console import Parser, run
-from eventlog.errors import InputError
+from eventlog._runtime.console import Parser, run
+from eventlog._runtime.errors import InputError
 
 
 def main(argv: list[str]) -> int:
@@ -65,8 +65,9 @@ def main(argv: list[str]) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from . import leaderboard, runner
-    from .results import Store
+    from benchmark.execution import runner
+    from benchmark.execution.results import Store
+    from benchmark.report import leaderboard
 
     generators = [] if arguments.generators == ["none"] else arguments.generators
     outcome = runner.run_suite(
@@ -86,22 +87,22 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _leaderboard(arguments: argparse.Namespace) -> None:
-    from . import leaderboard
-    from .results import Store
+    from benchmark.execution.results import Store
+    from benchmark.report import leaderboard
 
     print(leaderboard.write(Store(arguments.results), Path(arguments.out)))
 
 
 def _compare(arguments: argparse.Namespace) -> None:
-    from . import compare
-    from .results import Store
+    from benchmark.execution.results import Store
+    from benchmark.report import compare
 
     for line in compare.lines(Store(arguments.a), Store(arguments.b)):
         print(line)
 
 
 def _merge(arguments: argparse.Namespace) -> None:
-    from . import results
+    from benchmark.execution import results
 
     store = results.merge(arguments.results, arguments.out)
     cells = store.plan()["cells"]
@@ -109,10 +110,9 @@ def _merge(arguments: argparse.Namespace) -> None:
 
 
 def _list(arguments: argparse.Namespace) -> None:
-    from eventlog import plugins
-
-    from . import code
-    from . import suite as suites
+    from benchmark import suite as suites
+    from benchmark.execution import fingerprint
+    from eventlog._runtime import plugins
 
     print("suites")
     for name in suites.names():
@@ -120,7 +120,7 @@ def _list(arguments: argparse.Namespace) -> None:
     for title, package in (("tasks", "benchmark.tasks"), ("models", "baselines.models"), ("generators", "generators.models")):
         print(title)
         for name in plugins.names(package):
-            print(f"  {name:20} {code.class_facts(package, name).get('summary', '')}")
+            print(f"  {name:20} {fingerprint.class_facts(package, name).get('summary', '')}")
     print("scenarios")
     for name in plugins.names("simulator.scenarios", suffix=".toml"):
         first = plugins.path_of("simulator.scenarios", name, kind="scenario").read_text(encoding="utf-8").partition("\n")[0]

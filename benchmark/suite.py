@@ -24,8 +24,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from eventlog import plugins
-from eventlog.errors import InputError, UnknownNameError
+from eventlog._runtime import plugins
+from eventlog._runtime.errors import InputError, UnknownNameError
 
 MODELS = ("baselines.models", "model")
 PROFILES = ("smoke", "default", "full")

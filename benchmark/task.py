@@ -21,12 +21,11 @@ from typing import ClassVar, Literal, Protocol
 import numpy as np
 import pandas as pd
 
+from benchmark.evaluation import metrics
 from eventlog import EventLog
+from eventlog._runtime.errors import InputError
 from eventlog.encode import Encoder, Examples, Queries, Sequences
-from eventlog.errors import InputError
 from eventlog.split import TimeSplit, by_time
-
-from . import metrics
 
 TEST_SHARE = 1 / 6
 
@@ -36,7 +35,7 @@ class NotApplicable(InputError):
 
 
 class Truth(Protocol):
-    """The part of `simulator.truth` that an oracle needs."""
+    """The part of `simulator.truth.oracles` that an oracle needs."""
 
     def oracle_next_item_rank(self, log: EventLog, event_ids: np.ndarray) -> np.ndarray: ...  # noqa: D102
     def oracle_churn(self, log: EventLog, user_ids: np.ndarray, cut: pd.Timestamp, horizon: pd.Timedelta) -> np.ndarray: ...  # noqa: D102

@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .encode import Encoder, Examples, Queries, Sequences
-    from .errors import InputError, ShopError, UnknownNameError, WorkError
-    from .log import EventLog
+    from eventlog._runtime.errors import InputError, ShopError, UnknownNameError, WorkError
+    from eventlog.encode import Encoder, Examples, Queries, Sequences
+    from eventlog.log import EventLog
 
 __all__ = ["Encoder", "EventLog", "Examples", "InputError", "Queries", "Sequences", "ShopError", "UnknownNameError", "WorkError"]
 _HOME = {"Encoder": "encode", "Examples": "encode", "Queries": "encode", "Sequences": "encode", "EventLog": "log"}
@@ -17,4 +17,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f".{_HOME.get(name, 'errors')}", __name__), name)
+    return getattr(import_module(f".{_HOME.get(name, '_runtime.errors')}", __name__), name)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .console import Parser, run
-from .errors import InputError
+from eventlog._runtime.console import Parser, run
+from eventlog._runtime.errors import InputError
+from eventlog._runtime.plugins import names
 
 EXAMPLE = """examples:
   python -m eventlog import online_retail.csv.gz --preset online-retail --out mylog
@@ -70,7 +71,7 @@ and print an account of what was changed. The account also stands in the manifes
 
 
 def _presets() -> list[str]:
-    return sorted(p.stem for p in (Path(__file__).parent / "presets").glob("*.toml"))
+    return names("eventlog.ingest.presets", suffix=".toml")
 
 
 def main(argv: list[str]) -> int:
@@ -81,8 +82,8 @@ def main(argv: list[str]) -> int:
 
 
 def _import(arguments: argparse.Namespace) -> int:
-    from .ingest import import_file
-    from .mapping import load, preset
+    from eventlog.ingest.ingest import import_file
+    from eventlog.ingest.mapping import load, preset
 
     mapping = preset(arguments.preset) if arguments.preset else load(arguments.mapping) if arguments.mapping else None
     reasons = [reason.strip() for reason in arguments.allow_rejects.split(",") if reason.strip()]
@@ -94,7 +95,7 @@ def _import(arguments: argparse.Namespace) -> int:
 
 
 def _check(arguments: argparse.Namespace) -> int:
-    from .check import check, lines
+    from eventlog.check import check, lines
 
     findings = check(arguments.log)
     for line in lines(findings):
@@ -103,8 +104,8 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _clean(arguments: argparse.Namespace) -> int:
-    from .clean import Cleaning, clean
-    from .log import EventLog
+    from eventlog.clean import Cleaning, clean
+    from eventlog.log import EventLog
 
     if arguments.log.resolve() == arguments.out.resolve():
         raise InputError(f"{arguments.log} cannot be cleaned onto itself; choose another --out.")
@@ -119,16 +120,16 @@ def _clean(arguments: argparse.Namespace) -> int:
 
 
 def _describe(arguments: argparse.Namespace) -> int:
-    from .describe import describe
-    from .log import EventLog
+    from eventlog.describe import describe
+    from eventlog.log import EventLog
 
     describe(EventLog.read(arguments.log, truth=False)).show()
     return 0
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from .export import export
-    from .log import EventLog
+    from eventlog.export import export
+    from eventlog.log import EventLog
 
     path = export(EventLog.read(arguments.log, truth=False), arguments.out, format=arguments.format)
     print(f"written to {path}")

@@ -10,10 +10,18 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from .errors import InputError
-from .log import TABLES, EventLog, _part_paths, _read, _to_pandas, read_manifest, verify_checksums
-from .order import repeated_ids
-from .schema import COLUMNS, LABEL_COLUMNS, REQUIRED, ROLE_NAMES, roles_of
+from eventlog._runtime.errors import InputError
+from eventlog.log import (
+    TABLES,
+    EventLog,
+    _part_paths,
+    _read,
+    _to_pandas,
+    read_manifest,
+    verify_checksums,
+)
+from eventlog.order import repeated_ids
+from eventlog.schema import COLUMNS, LABEL_COLUMNS, REQUIRED, ROLE_NAMES, roles_of
 
 EARLIEST, LATEST = pd.Timestamp("1990-01-01", tz="UTC"), pd.Timestamp("2100-01-01", tz="UTC")
 PRODUCT_ROLES = ("view", "cart", "uncart", "wishlist", "purchase", "refund")

@@ -13,10 +13,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from .errors import InputError
-from .log import EventLog
-from .log import _drop_unused as drop_unused
-from .sessions import session_ids
+from eventlog._runtime.errors import InputError
+from eventlog.log import EventLog
+from eventlog.log import _drop_unused as drop_unused
+from eventlog.sessions import session_ids
 
 DAY_MS = 86_400_000
 

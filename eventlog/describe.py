@@ -9,7 +9,7 @@ from typing import IO
 import numpy as np
 import pandas as pd
 
-from .log import EventLog
+from eventlog.log import EventLog
 
 RATIOS = (("cart", "view"), ("purchase", "view"), ("purchase", "cart"), ("refund", "purchase"))
 

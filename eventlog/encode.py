@@ -17,9 +17,9 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from .errors import InputError
-from .log import EventLog
-from .schema import COLUMNS
+from eventlog._runtime.errors import InputError
+from eventlog.log import EventLog
+from eventlog.schema import COLUMNS
 
 MISSING, UNKNOWN, FIRST = 0, 1, 2
 HIGH_CARDINALITY = 1_000  # a categorical with more values than this (a device id, a card) is not learnt by value

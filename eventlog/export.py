@@ -17,10 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
-from .errors import InputError, UnknownNameError
-from .files import new_file, new_folder, write_json
-from .log import EventLog, to_arrow, write_parquet
-from .schema import COLUMNS
+from eventlog._runtime.errors import InputError, UnknownNameError
+from eventlog._runtime.files import new_file, new_folder, write_json
+from eventlog.log import EventLog, to_arrow, write_parquet
+from eventlog.schema import COLUMNS
 
 # Column order of an .inter file: what RecBole needs first.
 INTER = ("user_id", "item_id", "rating", "timestamp")

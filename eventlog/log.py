@@ -28,9 +28,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from .errors import InputError
-from .files import new_folder, read_json, sha256, write_json
-from .schema import COLUMNS, roles_of
+from eventlog._runtime.errors import InputError
+from eventlog._runtime.files import new_folder, read_json, sha256, write_json
+from eventlog.schema import COLUMNS, roles_of
 
 SCHEMA_VERSION = 1
 TABLES = ("users", "items", "labels")
@@ -67,7 +67,7 @@ class EventLog:
         events = pd.DataFrame(_to_pandas(pa.concat_tables([_read(p) for p in _part_paths(path)], promote_options="permissive")))
         tables = {name: _to_pandas(_read(path / f"{name}.parquet")) for name in TABLES if (path / f"{name}.parquet").exists()}
         truths = {p.stem: _to_pandas(_read(p)) for p in sorted((path / "truth").glob("*.parquet"))} if truth else {}
-        from .order import stand_together
+        from eventlog.order import stand_together
 
         log = cls(events=events, truth=truths, manifest=manifest, **tables)
         try:
@@ -99,7 +99,7 @@ class EventLog:
 
         Rows of a user that do not stand together are put in order, with what `ordered` raises.
         """
-        from .order import stand_together
+        from eventlog.order import stand_together
 
         log = self if stand_together(self.events) else self.ordered()
         with LogWriter(path) as writer:
@@ -123,7 +123,7 @@ class EventLog:
             InputError: rows have no user_id or timestamp, event ids are missing or occur twice, or
                 labels or truth refer to an event_id that the events lack.
         """
-        from .order import ordered
+        from eventlog.order import ordered
 
         return ordered(self)
 
@@ -134,7 +134,7 @@ class EventLog:
         each part begins anew. What only needs a user's rows in one run asks for no more, so that
         rows and event ids stay as they stand in the files. Raises InputError as `ordered` does.
         """
-        from .order import grouped
+        from eventlog.order import grouped
 
         return grouped(self)
 

@@ -12,9 +12,9 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from .errors import InputError
-from .log import TIME, EventLog
-from .schema import REQUIRED
+from eventlog._runtime.errors import InputError
+from eventlog.log import TIME, EventLog
+from eventlog.schema import REQUIRED
 
 SHOWN = 3  # ids that an error about many names
 

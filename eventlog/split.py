@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from .encode import Queries, Sequences
-from .errors import InputError
-from .log import EventLog
+from eventlog._runtime.errors import InputError
+from eventlog.encode import Queries, Sequences
+from eventlog.log import EventLog
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,11 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .base import Generator
-    from .store import fit, load, save
+    from generators.base import Generator
+    from generators.persistence import fit, load, save
 
 __all__ = ["Generator", "fit", "load", "save"]
-_HOME = {"Generator": "base", "fit": "store", "load": "store", "save": "store"}
+_HOME = {"Generator": "base", "fit": "persistence", "load": "persistence", "save": "persistence"}
 
 
 def __getattr__(name: str) -> Any:

@@ -6,8 +6,8 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
-from eventlog.console import Parser, note, run, seed
-from eventlog.errors import InputError
+from eventlog._runtime.console import Parser, note, run, seed
+from eventlog._runtime.errors import InputError
 
 if TYPE_CHECKING:
     from eventlog import EventLog
@@ -111,7 +111,7 @@ def parser(with_report: bool) -> Parser:
     report = commands.add_parser("report", help="compare a synthetic log with the real one", add_help=with_report,
                                  description="Fidelity, privacy and a data card of a synthetic log.")
     if with_report:
-        from .report_options import add_arguments
+        from generators.report.options import add_arguments
 
         add_arguments(report)
     book = commands.add_parser("budget", help="open a budget book, or see what is spent", epilog=BUDGET_EXAMPLE,
@@ -156,7 +156,7 @@ def main(argv: list[str]) -> int:
     """Run one command; returns its exit code."""
     args = parser(with_report=argv[:1] == ["report"]).parse_args(argv)
     if args.command == "list":
-        from eventlog.plugins import names
+        from eventlog._runtime.plugins import names
 
         print("\n".join(names("generators.models")))
     elif args.command == "fit":
@@ -168,7 +168,7 @@ def main(argv: list[str]) -> int:
     elif args.command == "share":
         return _share(args)
     else:
-        from .report import main as report
+        from generators.report.build import main as report
 
         return int(report(args) or 0)
     return 0
@@ -176,9 +176,8 @@ def main(argv: list[str]) -> int:
 
 def _fit(args: argparse.Namespace) -> None:
     from eventlog import EventLog
-    from eventlog.files import check_replaceable
-
-    from .store import fit, save
+    from eventlog._runtime.files import check_replaceable
+    from generators.persistence import fit, save
 
     check_replaceable(args.out)
     model = fit(EventLog.read(args.log, truth=False), model=args.model, epsilon=args.epsilon, delta=args.delta,
@@ -190,24 +189,24 @@ def _fit(args: argparse.Namespace) -> None:
 
 
 def _budget(args: argparse.Namespace) -> None:
-    from . import budget
+    from generators.privacy import budget_book
 
     if args.epsilon is not None:
         if args.drop is not None:
             raise InputError("--drop goes with a book that exists; leave --epsilon out.")
-        book = budget.create(args.book, epsilon=args.epsilon, delta=args.delta)
+        book = budget_book.create(args.book, epsilon=args.epsilon, delta=args.delta)
     elif args.delta is not None:
         raise InputError("--delta is a limit of a new book; give --epsilon as well.")
     else:
-        book = budget.read(args.book) if args.drop is None else budget.drop(args.book, args.drop)
+        book = budget_book.read(args.book) if args.drop is None else budget_book.drop(args.book, args.drop)
     print(book.table())
 
 
 def _share(args: argparse.Namespace) -> int:
     from pathlib import Path
 
-    from .pipeline import Request
-    from .share import share
+    from generators.handover.pipeline import Request
+    from generators.handover.share import share
 
     outcome = share(Request(
         log=Path(args.log), out=Path(args.out), model=args.model, epsilon=args.epsilon, delta=args.delta,
@@ -228,9 +227,8 @@ def _names(text: str | None) -> tuple[str, ...] | None:
 
 def _sample(args: argparse.Namespace) -> None:
     from eventlog import EventLog
-    from eventlog.files import check_replaceable
-
-    from .store import load
+    from eventlog._runtime.files import check_replaceable
+    from generators.persistence import load
 
     if (args.users is None) == (args.past is None):
         raise InputError("Give either --users, how many new users to draw, or --continue LOG, whose users to go on with.")
@@ -246,7 +244,7 @@ def _sample(args: argparse.Namespace) -> None:
         raise InputError("--engine is for new users at their own rates; leave it out with --continue and --set.")
     check_replaceable(args.out)
     if args.engine is not None:
-        from .spread import sample
+        from generators.distributed import sample
 
         log = sample(args.fitted, args.users, seed=args.seed, engine=args.engine, workers=args.workers, address=args.address,
                      where=where, model=args.model)

@@ -29,7 +29,7 @@ class Generator(ABC):
         """Learn from `log`.
 
         With `epsilon` everything that touches data is inside the budget (the unit is one user), except what `public` names
-        (see generators.public), and the noise does not follow from `seed`; a generator may take a `noise_seed` that repeats
+        (see generators.privacy.public), and the noise does not follow from `seed`; a generator may take a `noise_seed` that repeats
         it. Raises InputError where the log is too small, or `epsilon` is given and not supported.
         """
 

@@ -13,19 +13,27 @@ from typing import Any
 import numpy as np
 import torch
 
-from eventlog import EventLog, plugins
-from eventlog.errors import InputError, WorkError
-
-from .base import Generator, check_ranges
-from .codec import MOST_ROWS, Codec
-from .conditions import Accept, accept_where, continued_statement, given, label_of, marked, mix
-from .decoding import decode
-from .encoding import Steps, encode
-from .learning import census_plan, learn
-from .privacy import Census, Ledger
-from .public import Public
-from .sampling import RowModel, Sampled, joined, sample_rows
-from .validity import learn_cart_needs, learn_masks, learn_needs, learn_pace
+from eventlog import EventLog
+from eventlog._runtime import plugins
+from eventlog._runtime.errors import InputError, WorkError
+from generators.base import Generator, check_ranges
+from generators.codec.codec import MOST_ROWS, Codec
+from generators.codec.fit import census_plan, learn
+from generators.privacy.public import Public
+from generators.privacy.queries import Census, Ledger
+from generators.sampling.conditions import (
+    Accept,
+    accept_where,
+    continued_statement,
+    given,
+    label_of,
+    marked,
+    mix,
+)
+from generators.sampling.sampler import RowModel, Sampled, joined, sample_rows
+from generators.sequences.decode import decode
+from generators.sequences.encode import Steps, encode
+from generators.sequences.validity import learn_cart_needs, learn_masks, learn_needs, learn_pace
 
 ASSUMED_PUBLIC = ["names and types of columns", "what an event name stands for (its role)", "currency",
                   "settings of the generator"]

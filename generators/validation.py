@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
-from eventlog.errors import InputError
+from eventlog._runtime.errors import InputError
 
 if TYPE_CHECKING:
     import torch

@@ -11,5 +11,5 @@ def __getattr__(name: str) -> Any:
     if name in __all__:
         from importlib import import_module
 
-        return getattr(import_module("simulator.entries"), name)
+        return getattr(import_module("simulator.api"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

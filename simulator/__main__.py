@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from eventlog import console
-from eventlog.errors import InputError
+from eventlog._runtime import console
+from eventlog._runtime.errors import InputError
 
 
 def main(argv: list[str]) -> int:
@@ -76,10 +76,9 @@ def main(argv: list[str]) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     import time
 
-    from eventlog.files import read_json
-
-    from .entries import run
-    from .scenario import parse_settings
+    from eventlog._runtime.files import read_json
+    from simulator.api import run
+    from simulator.scenario import parse_settings
 
     begin = time.monotonic()
     out = run(arguments.scenario, users=arguments.users, days=arguments.days, seed=arguments.seed, out=arguments.out,
@@ -92,7 +91,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _scenarios(arguments: argparse.Namespace) -> int:
-    from . import scenario
+    from simulator import scenario
 
     if arguments.keys:
         for key, default, low, high, doc in scenario.settings():
@@ -107,8 +106,7 @@ def _scenarios(arguments: argparse.Namespace) -> int:
 
 def _realism(arguments: argparse.Namespace) -> int:
     from eventlog.log import EventLog
-
-    from . import realism
+    from simulator.realism import scorecard as realism
 
     log = EventLog.read(arguments.log)
     if len(log) == 0:
@@ -122,8 +120,7 @@ def _calibrate(arguments: argparse.Namespace) -> int:
     from pathlib import Path
 
     from eventlog.log import EventLog
-
-    from .calibrate import calibrate, ledger_path
+    from simulator.calibration.calibrate import calibrate, ledger_path
 
     out = Path(arguments.out)
     if out.suffix != ".toml":
@@ -142,10 +139,9 @@ def _calibrate(arguments: argparse.Namespace) -> int:
 
 
 def _audit(arguments: argparse.Namespace) -> int:
-    from eventlog.files import new_file
+    from eventlog._runtime.files import new_file
     from eventlog.log import EventLog
-
-    from . import audit
+    from simulator.realism import audit
 
     log = EventLog.read(arguments.log)
     checks = audit.audit(log)

@@ -16,15 +16,31 @@ from typing import Any
 import numpy as np
 import simpy
 
-from . import campaigns, fraud, shoppers, tape
-from .checkout import BROWSE, NOTE, Till
-from .draws import children
-from .play import PAUSE, play
-from .recommender import Recommender
-from .scenario import Scenario
-from .sessions import HONEST, NOTES, OFFERS, ORDERS, ROWS, SESSIONS, SHOWN, STOLEN, Book, Browser, Goals, Shop, Visits, goal_records
-from .shoppers import Population
-from .world import DAY, World
+from simulator.behaviour import campaigns, event_buffer, shoppers
+from simulator.behaviour.checkout import BROWSE, NOTE, Till
+from simulator.behaviour.day import PAUSE, play
+from simulator.behaviour.sessions import (
+    HONEST,
+    NOTES,
+    OFFERS,
+    ORDERS,
+    ROWS,
+    SESSIONS,
+    SHOWN,
+    STOLEN,
+    Book,
+    Browser,
+    Goals,
+    Shop,
+    Visits,
+    goal_records,
+)
+from simulator.behaviour.shoppers import Population
+from simulator.counter_rng import children
+from simulator.fraud import fraudsters as fraud
+from simulator.scenario import Scenario
+from simulator.world.catalogue import DAY, World
+from simulator.world.recommender import Recommender
 
 COHORT = 1_024  # shoppers whose planned visits one process keeps
 
@@ -62,11 +78,11 @@ class Engine:
         self.till = Till(self.browser)
         self.fraudsters = fraud.Fraudsters(scenario, world, self.population, rng)
         self.campaigns = campaigns.plan(scenario, world.days)
-        self.offers = tape.Roll(campaigns.OFFER)
+        self.offers = event_buffer.Roll(campaigns.OFFER)
         self.end = world.days * DAY
         self.visits = _diary(self.population, *shoppers.planned_visits(self.population, world, rng))
         self.due: list[np.ndarray] = []                  # of the visits: those of the day, a piece per cohort
-        self.notes = tape.Roll(NOTE)                     # all other notes ever left
+        self.notes = event_buffer.Roll(NOTE)                     # all other notes ever left
         self.mail: list[list[np.ndarray]] = [[] for _ in range(world.days + 1)]  # their numbers, by the day on which they fall due
         self.stolen = 0                                  # cards that testers went through
         self.env = simpy.Environment()

@@ -17,9 +17,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from eventlog.errors import InputError, UnknownNameError
-from eventlog.plugins import names as file_names
-from eventlog.plugins import path_of
+from eventlog._runtime.errors import InputError, UnknownNameError
+from eventlog._runtime.plugins import names as file_names
+from eventlog._runtime.plugins import path_of
 
 FOLDER = "simulator.scenarios"
 

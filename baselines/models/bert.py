@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from baselines.backbones import Attention
-from baselines.neural import NeuralModel
+from baselines.nn.backbones import Attention
+from baselines.nn.neural import NeuralModel
 
 
 class Bert(NeuralModel):

@@ -14,8 +14,8 @@ from scipy.optimize import minimize
 from scipy.special import gammaln, hyp2f1
 
 from baselines.base import Model
-from baselines.features import history_of
-from baselines.tabular import Platt
+from baselines.tabular.features import history_of
+from baselines.tabular.tabular import Platt
 from eventlog.encode import DAY_MS, Encoder, Examples, Queries, Sequences
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from baselines.tabular import FOLDS, folds
+from baselines.tabular.tabular import FOLDS, folds
 from baselines.uplift import UpliftLearner
 
 

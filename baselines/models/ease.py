@@ -11,7 +11,7 @@ import numpy as np
 from scipy import linalg
 
 from baselines.base import Model
-from baselines.items import decayed_history, known_items
+from baselines.sequences.item_history import decayed_history, known_items
 from eventlog.encode import Encoder, Examples, Queries, Sequences
 
 

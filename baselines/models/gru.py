@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from baselines.backbones import Recurrent
-from baselines.neural import NeuralModel
+from baselines.nn.backbones import Recurrent
+from baselines.nn.neural import NeuralModel
 
 
 class GRU(NeuralModel):

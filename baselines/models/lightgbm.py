@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from baselines.boosting import Trees
-from baselines.tabular import Tabular
+from baselines.tabular.boosting import Trees
+from baselines.tabular.tabular import Tabular
 
 
 class LightGBM(Tabular):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from baselines.tabular import Standardiser, Tabular, log_loss
+from baselines.tabular.tabular import Standardiser, Tabular, log_loss
 
 
 class Logistic(Tabular):

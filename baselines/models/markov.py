@@ -14,7 +14,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from baselines.base import Model
-from baselines.items import decayed_history, known_items
+from baselines.sequences.item_history import decayed_history, known_items
 from eventlog.encode import FIRST, Encoder, Examples, Queries, Sequences
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from baselines.tabular import Standardiser, Tabular
+from baselines.tabular.tabular import Standardiser, Tabular
 
 
 class MLP(Tabular):

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from baselines.base import Model
-from baselines.tabular import smoothed_rate
+from baselines.tabular.tabular import smoothed_rate
 from baselines.uplift import arms
 from eventlog.encode import Encoder, Examples, Queries, Sequences
 

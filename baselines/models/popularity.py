@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from baselines.base import Model
-from baselines.items import known_items
+from baselines.sequences.item_history import known_items
 from eventlog.encode import DAY_MS, FIRST, Encoder, Examples, Queries, Sequences
 
 

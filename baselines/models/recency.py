@@ -7,8 +7,8 @@ from typing import ClassVar
 import numpy as np
 
 from baselines.base import Model
-from baselines.features import ROLE_ORDER, history_of, log_minutes
-from baselines.tabular import Platt
+from baselines.tabular.features import ROLE_ORDER, history_of, log_minutes
+from baselines.tabular.tabular import Platt
 from eventlog.encode import Encoder, Examples, Queries, Sequences
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from baselines.base import Model
-from baselines.items import decayed_history, known_items
+from baselines.sequences.item_history import decayed_history, known_items
 from eventlog.encode import Encoder, Examples, Queries, Sequences
 
 BLOCK = 256  # questions at once: likeness to every training history is dense

@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import nn
 
-from baselines.backbones import Attention
-from baselines.neural import NeuralModel
+from baselines.nn.backbones import Attention
+from baselines.nn.neural import NeuralModel
 
 
 class Transformer(NeuralModel):

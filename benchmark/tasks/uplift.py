@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmark.metrics import TRUE_UPLIFT
+from benchmark.evaluation.metrics import TRUE_UPLIFT
 from benchmark.task import NotApplicable, Questions, Task, TaskData, Truth
 from eventlog import EventLog
 from eventlog.encode import DAY_MS, Examples, Queries, Sequences

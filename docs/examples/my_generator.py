@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from eventlog import EventLog
-from eventlog.errors import InputError
+from eventlog._runtime.errors import InputError
 from eventlog.log import sort_events, tidy
 from generators.base import Generator
 

@@ -19,14 +19,20 @@ import torch
 from scipy.special import ndtr
 from torch import nn
 
-from eventlog.console import track
-from eventlog.noise import UserStreams
+from eventlog._runtime.console import track
+from eventlog.privacy.noise import UserStreams
 from generators.base import check_ranges
-from generators.encoding import Steps
 from generators.models.vae import Vae, check_finite, normal_of, posterior_draws
-from generators.privacy import Ledger
-from generators.private_training import noise_left, optimizer_of, private_steps, sampling_rate, train_privately
-from generators.training import train, train_statics
+from generators.nn.dp_sgd import (
+    noise_left,
+    optimizer_of,
+    private_steps,
+    sampling_rate,
+    train_privately,
+)
+from generators.nn.training import train, train_statics
+from generators.privacy.queries import Ledger
+from generators.sequences.encode import Steps
 from generators.validation import array, weights_of
 
 PENALTY = 10.0       # weight of the gradient penalty, as in Gulrajani et al.

@@ -26,16 +26,25 @@ import torch
 from numba import njit
 
 from generators.base import check_ranges
-from generators.codec import ARRIVAL, INTENT, LENGTH, MARKS, STAY, Codec
-from generators.contexts import Levels, Seen, context, index_of, order_level, purchases, seen_before, size_of
-from generators.encoding import Steps
-from generators.privacy import Ledger
-from generators.private_chain import PrivateChain, weights
-from generators.private_counts import Tables, backed_off
-from generators.sampling import draw
-from generators.saved_codec import restored
+from generators.codec.codec import ARRIVAL, INTENT, LENGTH, MARKS, STAY, Codec
+from generators.codec.restore import restored
+from generators.markov.contexts import (
+    Levels,
+    Seen,
+    context,
+    index_of,
+    order_level,
+    purchases,
+    seen_before,
+    size_of,
+)
+from generators.markov.private_tables import PrivateChain, weights
+from generators.privacy.counts import Tables, backed_off
+from generators.privacy.queries import Ledger
+from generators.sampling.sampler import draw
 from generators.sequence_model import SequenceGenerator
-from generators.tracker import EVENT_COLUMN, INTENT_COLUMN, ITEM_COLUMN
+from generators.sequences.encode import Steps
+from generators.sequences.user_state import EVENT_COLUMN, INTENT_COLUMN, ITEM_COLUMN
 from generators.validation import array, no_others, shares
 
 MOST_COUNTED = 1e15  # rows of an item

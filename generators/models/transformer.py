@@ -1,7 +1,7 @@
 """transformer: p(row | all rows before it), a causal Transformer over mixed rows; no latent, the rows tell of the user.
 
 Vaswani et al. 2017; per field as in `vae`, with attention over the last 128 rows in place of the recurrence. Sampling keeps
-keys and values of thousands of users at once (generators/attention.py).
+keys and values of thousands of users at once (generators/nn/attention.py).
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from eventlog.errors import InputError
-from generators.attention import WINDOW, AttentionLayer
-from generators.encoding import Steps
+from eventlog._runtime.errors import InputError
 from generators.models.vae import Vae, check_finite
-from generators.network import RowNet
-from generators.privacy import Ledger
-from generators.private_training import noise_left, private_steps, sampling_rate, train_privately
-from generators.training import train, train_statics
+from generators.nn.attention import WINDOW, AttentionLayer
+from generators.nn.dp_sgd import noise_left, private_steps, sampling_rate, train_privately
+from generators.nn.network import RowNet
+from generators.nn.training import train, train_statics
+from generators.privacy.queries import Ledger
+from generators.sequences.encode import Steps
 
 
 class Transformer(Vae):

@@ -15,16 +15,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from eventlog.errors import WorkError
+from eventlog._runtime.errors import WorkError
 from generators.base import check_ranges
-from generators.encoding import Steps
-from generators.net_rows import NetRows
-from generators.network import Layer, RowNet
-from generators.privacy import Ledger
-from generators.private_training import noise_left, private_steps, sampling_rate, train_privately
-from generators.saved_codec import restored
+from generators.codec.restore import restored
+from generators.nn.dp_sgd import noise_left, private_steps, sampling_rate, train_privately
+from generators.nn.network import Layer, RowNet
+from generators.nn.training import Plan, batches, latent_of, make_batch, train, train_statics
+from generators.privacy.queries import Ledger
+from generators.sampling.step_decoder import NetRows
 from generators.sequence_model import SequenceGenerator
-from generators.training import Plan, batches, latent_of, make_batch, train, train_statics
+from generators.sequences.encode import Steps
 from generators.validation import LARGEST_WEIGHT, array, no_others, shares, weights_of
 
 Noise = Callable[[np.ndarray], torch.Tensor]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from simulator.sessions import Goals
-from simulator.typology import Crime, Typology, accounts_of_rings, go_shopping
+from simulator.behaviour.sessions import Goals
+from simulator.fraud.base import Crime, Typology, accounts_of_rings, go_shopping
 
 
 class CardTesting(Typology):

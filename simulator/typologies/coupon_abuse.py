@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from simulator.sessions import Goals
-from simulator.typology import Crime, Typology, go_shopping
-from simulator.world import DAY
+from simulator.behaviour.sessions import Goals
+from simulator.fraud.base import Crime, Typology, go_shopping
+from simulator.world.catalogue import DAY
 
 FRESH = 21 * DAY  # an account counts as new for so long
 

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simulator import tape
-from simulator.sessions import Browser
-from simulator.typology import Attacks, Crime, Typology, accounts_of_rings
+from simulator.behaviour import event_buffer
+from simulator.behaviour.sessions import Browser
+from simulator.fraud.base import Attacks, Crime, Typology, accounts_of_rings
 
 if TYPE_CHECKING:
-    from simulator.checkout import Till
+    from simulator.behaviour.checkout import Till
 
 
 class FakeReview(Typology):
@@ -43,8 +43,8 @@ class FakeReview(Typology):
         time = start + 20.0 + 100.0 * rng.random(n)
         score = 4.8 - 0.8 * m + 0.3 * m * crime.world.quality[item] + (0.4 + 0.5 * m) * rng.standard_normal(n)
         price = browser.prices[item]
-        browser.rows.add(tape.LOGIN, session=session, time=start)
-        browser.rows.add(tape.VIEW, session=session, time=opened, item=item, price=price, p_choice=1.0, rank=0)
-        browser.rows.add(tape.REVIEW, session=session, time=time, item=item, price=price, rating=np.clip(np.round(score), 1, 5),
+        browser.rows.add(event_buffer.LOGIN, session=session, time=start)
+        browser.rows.add(event_buffer.VIEW, session=session, time=opened, item=item, price=price, p_choice=1.0, rank=0)
+        browser.rows.add(event_buffer.REVIEW, session=session, time=time, item=item, price=price, rating=np.clip(np.round(score), 1, 5),
                          p_choice=1.0, rank=0)
         return time

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simulator import tape
-from simulator.sessions import Browser, Goals
-from simulator.typology import Attacks, Crime, Typology, accounts_of_rings, go_shopping, wanted
-from simulator.world import DAY
+from simulator.behaviour import event_buffer
+from simulator.behaviour.sessions import Browser, Goals
+from simulator.fraud.base import Attacks, Crime, Typology, accounts_of_rings, go_shopping, wanted
+from simulator.world.catalogue import DAY
 
 if TYPE_CHECKING:
-    from simulator.checkout import Till
+    from simulator.behaviour.checkout import Till
 
 
 class RefundAbuse(Typology):
@@ -46,7 +46,7 @@ class RefundAbuse(Typology):
         """The claim, at the service desk like any other refund."""
         item, price = till.line_of(attacks.ref, crime.rng)
         time = start + 20.0 + 100.0 * crime.rng.random(len(attacks))
-        browser.rows.add(tape.LOGIN, session=session, time=start)
-        browser.rows.add(tape.REFUND, session=session, time=time, item=item, price=price, order=attacks.ref, quantity=1,
+        browser.rows.add(event_buffer.LOGIN, session=session, time=start)
+        browser.rows.add(event_buffer.REFUND, session=session, time=time, item=item, price=price, order=attacks.ref, quantity=1,
                          p_choice=0.9, rank=0)
         return time

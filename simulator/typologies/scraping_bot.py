@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simulator import tape
-from simulator.recommender import PAGES
-from simulator.sessions import Browser
-from simulator.typology import Attacks, Crime, Typology, accounts_of_rings
+from simulator.behaviour import event_buffer
+from simulator.behaviour.sessions import Browser
+from simulator.fraud.base import Attacks, Crime, Typology, accounts_of_rings
+from simulator.world.recommender import PAGES
 
 if TYPE_CHECKING:
-    from simulator.checkout import Till
+    from simulator.behaviour.checkout import Till
 
 
 class ScrapingBot(Typology):
@@ -56,6 +56,6 @@ class ScrapingBot(Typology):
         time = start[:, None] + wait.cumsum(1)
         row, place = np.nonzero(opened)
         item = np.maximum(items[row, place], 0)
-        browser.rows.add(tape.VIEW, session=session[row], time=time[row, place], item=item, price=browser.prices[item],
+        browser.rows.add(event_buffer.VIEW, session=session[row], time=time[row, place], item=item, price=browser.prices[item],
                          p_choice=1.0, rank=0)
         return time[:, -1]

@@ -9,7 +9,8 @@ import torch
 
 from baselines.base import Model
 from baselines.explain import by_deletion, explain, faithfulness, plot
-from eventlog import EventLog, InputError, plugins
+from eventlog import EventLog, InputError
+from eventlog._runtime import plugins
 from eventlog.encode import Encoder, Examples, Queries
 from eventlog.log import tidy
 

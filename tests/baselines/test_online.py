@@ -8,7 +8,8 @@ import torch
 
 from baselines.base import Model
 from baselines.online import Online
-from eventlog import EventLog, InputError, plugins
+from eventlog import EventLog, InputError
+from eventlog._runtime import plugins
 from eventlog.encode import Encoder, Examples, Queries
 
 MODELS = ("lstm", "gru", "transformer")

@@ -7,7 +7,8 @@ import pytest
 
 from baselines.base import Model
 from baselines.tuning import SPACES, _settings, tune, worth
-from eventlog import EventLog, InputError, plugins
+from eventlog import EventLog, InputError
+from eventlog._runtime import plugins
 from eventlog.encode import Encoder, Examples, Queries
 
 

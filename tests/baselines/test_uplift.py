@@ -10,7 +10,8 @@ import pytest
 
 from baselines.base import Model
 from baselines.models.dr_learner import DRLearner
-from eventlog import EventLog, InputError, plugins
+from eventlog import EventLog, InputError
+from eventlog._runtime import plugins
 from eventlog.encode import Encoder, Examples, Queries
 from eventlog.log import tidy
 

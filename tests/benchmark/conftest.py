@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tiny import tiny_log
+from fixtures.tiny import tiny_log
 
 from eventlog import EventLog
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.results import Store
+from benchmark.execution.results import Store
 from eventlog import EventLog
 from eventlog.check import check
 

@@ -3,9 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from fixtures.tiny import tiny_log
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from tiny import tiny_log
 
 from benchmark.task import NotApplicable, Task, leaks
 from benchmark.tasks.churn import Churn

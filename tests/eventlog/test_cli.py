@@ -10,7 +10,7 @@ import pytest
 
 from eventlog import EventLog
 from eventlog.__main__ import main
-from eventlog.console import run
+from eventlog._runtime.console import run
 from eventlog.describe import describe
 
 CSV = "user_id,time,event,item_id\n" + "".join(f"u{i % 5},2026-01-01T00:{i:02d}:00Z,view,i{i}\n" for i in range(50))

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventlog import EventLog, InputError
-from eventlog.files import check_replaceable, new_folder
+from eventlog._runtime.files import check_replaceable, new_folder
 from eventlog.log import LogWriter, digest, read_manifest, sort_events, tidy, to_ms
 
 

@@ -17,7 +17,8 @@ from eventlog import EventLog, InputError
 from eventlog.check import check
 from eventlog.clean import clean
 from eventlog.log import LogWriter, tidy
-from simulator import realism, truth
+from simulator.realism import scorecard
+from simulator.truth import oracles
 
 
 def log_of(rows: list[tuple[str, int]]) -> EventLog:
@@ -250,10 +251,10 @@ def test_oracles_and_the_scorecard_do_not_depend_on_it_either() -> None:
     cut, horizon = log.time_at(0.5), pd.Timedelta(days=5)
     users = log.events["user_id"].astype(str).unique()[:20]
     bought = log.events.loc[(log.role() == "purchase"), "event_id"].to_numpy()
-    one, two = (truth.oracle_churn(x, users, cut, horizon) for x in (log, mixed))
+    one, two = (oracles.oracle_churn(x, users, cut, horizon) for x in (log, mixed))
     np.testing.assert_array_equal(one, two)
-    one, two = (truth.oracle_fraud(x, bought) for x in (log, mixed))
+    one, two = (oracles.oracle_fraud(x, bought) for x in (log, mixed))
     np.testing.assert_allclose(one, two)
-    assert [f.value for f in realism.score(log)] == pytest.approx(
-        [f.value for f in realism.score(mixed)], nan_ok=True
+    assert [f.value for f in scorecard.score(log)] == pytest.approx(
+        [f.value for f in scorecard.score(mixed)], nan_ok=True
     )

@@ -19,8 +19,8 @@ import torch
 
 from baselines.base import Model
 from baselines.online import Online
-from benchmark.metrics import ranks
-from eventlog import plugins
+from benchmark.evaluation.metrics import ranks
+from eventlog._runtime import plugins
 from eventlog.encode import DAY_MS, Encoder, Examples, Queries, Sequences
 
 LIVE = 10_000

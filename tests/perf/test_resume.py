@@ -8,10 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from fixtures.tiny import tiny_log
 from test_run import check_resumed, command, go, kill_and_go_on
-from tiny import tiny_log
 
-from benchmark.results import Store
+from benchmark.execution.results import Store
 
 KILLS = 20
 

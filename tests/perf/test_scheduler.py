@@ -10,13 +10,13 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from fixtures.tiny import tiny_log
 from test_run import QUICK, go
-from tiny import tiny_log
 
 from benchmark import suite
-from benchmark.plan import plan
-from benchmark.results import Store
-from benchmark.runner import Outcome, run_cells
+from benchmark.execution.plan import plan
+from benchmark.execution.results import Store
+from benchmark.execution.runner import Outcome, run_cells
 
 SEEDS, SLEEP = 10, 1.0
 MODEL = f'''"""Sleeps, then answers a constant."""

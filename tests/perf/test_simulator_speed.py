@@ -13,7 +13,7 @@ import pytest
 import simpy
 
 from eventlog.log import read_manifest
-from simulator import entries
+from simulator import api
 
 PROCESSES, STEPS = 10_000, 10
 USERS, DAYS = 10_000, 60
@@ -42,14 +42,14 @@ def rows_of(path) -> int:
 def shop(folder) -> float:
     """Rows per CPU second of the default shop, Parquet and truth written."""
     begin = time.process_time()
-    path = entries.run("shop", users=USERS, days=DAYS, seed=7, out=folder)
+    path = api.run("shop", users=USERS, days=DAYS, seed=7, out=folder)
     return rows_of(path) / (time.process_time() - begin)
 
 
 def workers(folder, n: int) -> float:
     """Rows per second of the clock with `n` workers."""
     begin = time.perf_counter()
-    path = entries.run("shop", users=MANY, days=DAYS, seed=7, out=folder, workers=n)
+    path = api.run("shop", users=MANY, days=DAYS, seed=7, out=folder, workers=n)
     return rows_of(path) / (time.perf_counter() - begin)
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from eventlog.console import run
+from eventlog._runtime.console import run
 from simulator.__main__ import main
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from eventlog.errors import InputError, UnknownNameError
+from eventlog._runtime.errors import InputError, UnknownNameError
 from simulator import scenario
 
 

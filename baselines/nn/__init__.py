@@ -1,0 +1,1 @@
+"""Embedding, backbones, heads and training of the neural models."""

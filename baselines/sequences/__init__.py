@@ -1,0 +1,1 @@
+"""What next-item models without gradients share."""

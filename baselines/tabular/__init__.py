@@ -1,0 +1,1 @@
+"""Point-in-time features of users and the models on them."""

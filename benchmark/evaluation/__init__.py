@@ -1,0 +1,1 @@
+"""Metrics, statistics, the leak detector and the utility of synthetic logs."""

@@ -1,0 +1,138 @@
+"""The store of results: one JSON record a line, appended and synced; the first good record of a key stands.
+
+A record that was cut short (the process died in the middle of it) is a line that is not JSON: it is skipped, and the next
+one starts on a line of its own. Appends take a file lock, so two runs may share a folder.
+
+    store = Store("results")
+    store.append({"key": "...", "kind": "model", "status": "ok", ...})
+    store.finished("...")      # the record, or None
+"""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmark.execution import artifact_store
+from eventlog._runtime.errors import InputError
+from eventlog._runtime.files import new_file
+
+DONE = frozenset({"ok", "left out"})  # error and timeout are tried again
+
+
+class Store:
+    """The folder of results: `results.jsonl`, and `artifacts/<key>/` with what later cells need, or a URL for the latter (`shared`)."""
+
+    def __init__(self, folder: Path | str, *, shared: str | None = None) -> None:
+        self.folder = Path(folder)
+        self.path = self.folder / "results.jsonl"
+        self.artifacts = self.folder / "artifacts"
+        self.shared = shared
+        if self.folder.exists() and not self.folder.is_dir():
+            raise InputError(f"{self.folder} is a file, but results are to be kept there in a folder; choose another --out.")
+        self.records: list[dict[str, Any]] = []
+        self._by_key: dict[str, dict[str, Any]] = {}
+        self._read_to = 0
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read what was appended since the last look, by whomever."""
+        if not self.path.exists():
+            return
+        with open(self.path, "rb") as file:
+            file.seek(self._read_to)
+            text = file.read()
+        whole = text.rfind(b"\n") + 1  # what follows is being written, or was cut short
+        self._read_to += whole
+        for line in text[:whole].splitlines():
+            try:
+                record = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(record, dict) and "kind" in record:
+                self._take(record)
+
+    def append(self, record: Mapping[str, Any]) -> None:
+        """Add one record; it is on the disk when this returns."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        line = _line(record)
+        with open(self.path, "ab+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            size = file.seek(0, os.SEEK_END)
+            if size:
+                file.seek(size - 1)
+                if file.read(1) != b"\n":
+                    line = b"\n" + line
+            file.write(line)
+            file.flush()
+            os.fsync(file.fileno())
+        self.refresh()
+
+    def finished(self, key: str) -> dict[str, Any] | None:
+        """The record that settles a cell, if there is one."""
+        record = self._by_key.get(key)
+        return record if record is not None and record["status"] in DONE else None
+
+    def latest(self, key: str) -> dict[str, Any] | None:
+        """The record that settles a cell, or else its last failure."""
+        return self._by_key.get(key)
+
+    def place(self, key: str) -> str:
+        """Where the artefact of a cell is kept."""
+        return artifact_store.join(self.shared or self.artifacts, key)
+
+    def plan(self) -> dict[str, Any]:
+        """The plan of the last run. Raises InputError where nothing was run."""
+        for record in reversed(self.records):
+            if record["kind"] == "plan":
+                return record
+        raise InputError(f"{self.folder} holds no results; make some with 'python -m benchmark run --out {self.folder}'.")
+
+    def _take(self, record: dict[str, Any]) -> None:
+        self.records.append(record)
+        if "key" in record and self.finished(record["key"]) is None:
+            self._by_key[record["key"]] = record
+
+
+def merge(folders: Sequence[Path | str], out: Path | str) -> Store:
+    """A results folder with the records of several, say of machines that ran a part of a plan each.
+
+    Of a cell that several ran the first good record stands. The plan is that of all together. Artefacts stay where they are:
+    a later run makes again what it needs. Raises InputError where a folder holds no results or `out` holds some.
+    """
+    stores = [Store(folder) for folder in folders]
+    plans = [store.plan() for store in stores]
+    merged = Store(out)
+    if merged.records:
+        raise InputError(f"{out} holds results already; choose another --out.")
+    cells = {cell["key"]: cell for plan in plans for cell in plan["cells"]}
+    lines = [r for store in stores for r in store.records if r["kind"] != "plan"]
+    lines.append({
+        "kind": "plan", "cells": list(cells.values()),
+        **{name: " + ".join(dict.fromkeys(str(plan[name]) for plan in plans)) for name in ("suite", "profile", "command")},
+    })
+    with new_file(merged.path) as temporary:
+        temporary.write_bytes(b"".join(_line(record) for record in lines))
+    merged.refresh()
+    return merged
+
+
+def _line(record: Mapping[str, Any]) -> bytes:
+    return json.dumps(record, sort_keys=True, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+
+
+def pack(values: np.ndarray) -> str:
+    """(n,) numbers as base64 of little-endian float32: a record stays one line."""
+    return base64.b64encode(np.asarray(values, dtype="<f4").tobytes()).decode()
+
+
+def unpack(text: str) -> np.ndarray:
+    """(n,) float64 of what `pack` wrote."""
+    return np.frombuffer(base64.b64decode(text), dtype="<f4").astype(np.float64)

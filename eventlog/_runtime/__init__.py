@@ -1,0 +1,1 @@
+"""What every command line shares: errors, plain-line progress, executors, files, plug-ins."""

@@ -1,0 +1,99 @@
+"""What every command line shares: exit codes, one-sentence errors, progress on a terminal or plain lines in a pipe."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sized
+from typing import NoReturn, TypeVar
+
+from eventlog._runtime.errors import ShopError
+from eventlog._runtime.files import FULL
+
+T = TypeVar("T")
+# The disk is full, a quota or a limit is reached, or one may not write there: nothing that a traceback would explain.
+STORAGE = FULL | {errno.EROFS, errno.EACCES, errno.EPERM}
+LARGEST_SEED = 2**40
+speaker = ""  # who speaks, where several processes share one console
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse that keeps the layout of our help texts and answers a wrong argument in one sentence (exit code 2)."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        kwargs.setdefault("allow_abbrev", False)
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+
+    def error(self, message: str) -> NoReturn:
+        """Print one sentence on standard error and exit with 2."""
+        self.exit(2, f"{self.prog}: {message}. Try '{self.prog} --help'.\n")
+
+
+def seed(text: str) -> int:
+    """A whole number that every source of random numbers takes."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = -1
+    if not 0 <= number < LARGEST_SEED:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 to {LARGEST_SEED - 1:,}")
+    return number
+
+
+def run(command: Callable[[list[str]], int | None], argv: list[str] | None = None) -> NoReturn:
+    """Run a command line: 0 done, 1 the work failed, 2 the input or the arguments are wrong, 130 interrupted."""
+    try:
+        code = command(sys.argv[1:] if argv is None else argv) or 0
+    except ShopError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        code = _interrupted()
+    except ImportError as error:
+        if not isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):
+            raise
+        code = _interrupted()  # while a library was loaded, which called it a failure of its own
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "allocate memory" not in str(error):  # torch's own way of saying so
+            raise
+        print("error: there is not enough memory for this; choose a smaller log or smaller settings.", file=sys.stderr)
+        code = 1
+    except BrokenPipeError:
+        sys.stderr.close()
+        code = 1
+    except OSError as error:
+        if error.errno not in STORAGE:
+            raise
+        print(f"error: {error.filename or 'the output'} cannot be written: {error.strerror}.", file=sys.stderr)
+        code = 1
+    sys.exit(code)
+
+
+def _interrupted() -> int:
+    print("interrupted; nothing half-written is left. Where work can be resumed, the same command goes on.", file=sys.stderr)
+    return 130
+
+
+def note(text: str) -> None:
+    """One plain line on standard error: what is going on, apart from the command's result."""
+    print(f"{speaker}: {text}" if speaker else text, file=sys.stderr, flush=True)
+
+
+def track(items: Iterable[T], description: str, *, total: int | None = None) -> Iterator[T]:
+    """Yield `items` under a progress bar on a terminal, or under one plain line every ten seconds in a pipe."""
+    total = len(items) if total is None and isinstance(items, Sized) else total
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import track as rich_track
+
+        yield from rich_track(items, description, total=total, console=Console(stderr=True), transient=True)
+        return
+    last = time.monotonic()
+    for done, item in enumerate(items):
+        yield item
+        if time.monotonic() - last > 10:
+            last = time.monotonic()
+            note(f"{description}: {done + 1}{f'/{total}' if total else ''}")

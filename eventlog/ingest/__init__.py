@@ -1,0 +1,1 @@
+"""A team's own file or table as an event log."""

@@ -1,0 +1,1 @@
+"""Mappings of public formats, one TOML file each; see eventlog/ingest/mapping.py."""

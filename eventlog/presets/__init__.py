@@ -1,1 +1,0 @@
-"""Mappings of public formats, one TOML file each; see eventlog/mapping.py."""

@@ -1,0 +1,1 @@
+"""Differential privacy that generators and the simulator's calibration share: noise, public lists."""

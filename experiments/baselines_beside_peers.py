@@ -1,0 +1,416 @@
+"""Our next-item models beside RecTools and RecBole: one protocol, one thread each, NDCG@10 at CPU seconds of training.
+
+    python experiments/baselines_beside_peers.py prepare WORK --movielens ml-100k.inter --retail online_retail.csv.gz
+    python experiments/baselines_beside_peers.py ours WORK [--data ml100k,retail,shop] [--models gru,markov] [--seeds 3] [--settings JSON]
+    PEER_ENV/bin/python baselines_beside_peers.py rectools WORK ml100k sasrec 240 --factors 64    # an environment with rectools[torch]
+    PEER_ENV/bin/python baselines_beside_peers.py recbole WORK ml100k GRU4Rec 240    # an environment with recbole
+    python experiments/baselines_beside_peers.py ablate WORK [--data ml100k,shop]
+    python experiments/baselines_beside_peers.py table WORK
+
+Leave-one-out: a user's last item is the test, the one before it the validation part (early stopping), the rest is learnt
+from; the test's history holds the validation item. All items are ranked; ties count against the model, a NaN is a miss.
+`raw` ranks everything, `masked` takes out what the user had before (but not the answer). All sides see the order of items
+and nothing else; `--columns times` shows ours when things happened too, `--columns all` what the log really has.
+
+ml-100k lies in the recbole wheel (recbole/dataset_example/ml-100k); Online Retail is UCI's, here its purchases by the
+preset; the shop is `simulate("shop", users=10_000, days=60, seed=7)`, by steps. Users with five items or more.
+The peers' code runs in an environment of its own, so what is imported at the top is what any of them has.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import pandas as pd
+
+DATA = ("ml100k", "retail", "shop")
+MODELS = ("popularity", "markov", "itemknn", "ease", "session_knn", "gru", "lstm", "transformer", "bert")
+FEWEST = 5  # items of a user
+
+
+# --- the data: one user a line, item ids from 1, in the order of time ---------------------------------------------------
+
+
+def prepare(work: Path, movielens: str, retail: str) -> None:
+    """The item sequences of three logs, and the logs themselves."""
+    import simulator
+    from benchmark.tasks.recommendation import steps
+    from eventlog import EventLog
+    from eventlog.__main__ import main as eventlog
+
+    for name in DATA:
+        folder = work / "logs" / name
+        if not folder.exists():
+            if name == "shop":
+                simulator.simulate("shop", users=10_000, days=60, seed=7).write(folder)
+            else:
+                preset = {"ml100k": "movielens", "retail": "online-retail"}[name]
+                eventlog(["import", {"ml100k": movielens, "retail": retail}[name], "--preset", preset, "--out", str(folder)])
+        log = EventLog.read(folder, truth=False)
+        events = (steps(log) if name == "shop" else log).events
+        if name == "retail":
+            events = events[log.role() == "purchase"]
+        events = events[events["item_id"].notna()]
+        events = events[events.groupby("user_id", observed=True)["item_id"].transform("size") >= FEWEST].reset_index(drop=True)
+        item, _ = pd.factorize(events["item_id"].astype(str), sort=True)
+        events["item_id"] = pd.Series((item + 1).astype(str), dtype="category")
+        user, _ = pd.factorize(events["user_id"].astype(str), sort=False)
+        (work / "data" / "seq").mkdir(parents=True, exist_ok=True)
+        events.to_parquet(work / "data" / f"{name}.parquet")
+        lists = pd.Series(item + 1).groupby(user).agg(list)
+        (work / "data" / "seq" / f"{name}.txt").write_text("".join(" ".join(map(str, x)) + "\n" for x in lists))
+        atomic = work / "data" / "rb" / name
+        atomic.mkdir(parents=True, exist_ok=True)
+        place = np.arange(len(user)) - np.repeat(np.cumsum(lists.map(len)) - lists.map(len), lists.map(len)).to_numpy()
+        pd.DataFrame({"user_id:token": user + 1, "item_id:token": item + 1, "timestamp:float": place}).to_csv(
+            atomic / f"{name}.inter", sep="\t", index=False)
+        print(f"{name}: {len(lists):,} users, {item.max() + 1:,} items, {len(item):,} rows")
+
+
+def sequences_of(work: Path, name: str) -> list[list[int]]:
+    """The lines of the file."""
+    return [list(map(int, line.split())) for line in (work / "data" / "seq" / f"{name}.txt").open()]
+
+
+def emit(work: Path, **record: Any) -> None:
+    """A line of results.jsonl, and the same on the screen."""
+    line = json.dumps({k: round(v, 4) if isinstance(v, float) else v for k, v in record.items()})
+    print(line, flush=True)
+    with (work / "results.jsonl").open("a") as file:
+        file.write(line + "\n")
+
+
+# --- the protocol ------------------------------------------------------------------------------------------------------
+
+
+def ranks(scores: np.ndarray, target: np.ndarray, seen: list[list[int]] | None) -> np.ndarray:
+    """(n,) places above each target, ties among them, of scores (n, items + 1), column = item id; `seen` items are taken out."""
+    scores = np.where(np.isnan(scores), -np.inf, scores).astype(np.float32)
+    scores[:, 0] = -np.inf
+    own = scores[np.arange(len(target)), target]
+    if seen is not None:
+        for row, items in enumerate(seen):
+            scores[row, items] = -np.inf
+        scores[np.arange(len(target)), target] = own
+    above = (scores >= own[:, None]).sum(axis=1) - 1
+    return np.where(np.isfinite(own), above, scores.shape[1])
+
+
+def ndcg(rank: np.ndarray) -> float:
+    """NDCG@10 of places above."""
+    return float(np.where(rank < 10, 1 / np.log2(np.minimum(rank, 10) + 2.0), 0.0).mean())
+
+
+def measured(score: Any, histories: list[list[int]], target: np.ndarray) -> dict[str, float]:
+    """`raw` and `masked` NDCG@10 of score(first, stop) -> (n, items + 1)."""
+    raw, masked = [], []
+    for a in range(0, len(target), 512):
+        scores, b = score(a, min(a + 512, len(target))), min(a + 512, len(target))
+        raw.append(ranks(scores, target[a:b], None))
+        masked.append(ranks(scores, target[a:b], histories[a:b]))
+    return {"masked": ndcg(np.concatenate(masked)), "raw": ndcg(np.concatenate(raw))}
+
+
+# --- ours --------------------------------------------------------------------------------------------------------------
+
+
+class Data:
+    """A log's item sequences as our models take them: encoder, train, valid and test."""
+
+    def __init__(self, work: Path, name: str, columns: str = "items") -> None:
+        from eventlog import EventLog
+        from eventlog.encode import Encoder, Examples, Queries
+        from eventlog.log import tidy
+
+        self.lists = sequences_of(work, name)
+        size = np.array([len(x) for x in self.lists])
+        user, ends = np.repeat(np.arange(len(size)), size), np.cumsum(size)
+        place = np.arange(len(user)) - np.repeat(ends - size, size)
+        events = pd.DataFrame({"item_id": np.concatenate(self.lists).astype(str), "event": "view_item"})
+        events["timestamp"] = pd.Timestamp("2026-01-05", tz="UTC") + pd.to_timedelta(place, unit="ms")
+        if columns != "items":
+            whole = pd.read_parquet(work / "data" / f"{name}.parquet").drop(columns=["event_id", "user_id"])
+            events = whole if columns == "all" else events.assign(timestamp=whole["timestamp"])
+        events.insert(0, "event_id", np.arange(len(user)))
+        events.insert(1, "user_id", np.array([f"{u:06d}" for u in range(len(size))], dtype=object)[user])
+        log = EventLog(events=tidy(events))
+        known = place < (size - 2)[user]
+        self.encoder = Encoder.fit(EventLog(events=log.events[known].reset_index(drop=True)))
+        s = self.sequences = self.encoder.encode(log)
+        code = np.full(max(map(max, self.lists)) + 1, -1)
+        vocabulary = np.array(self.encoder.vocabularies["item_id"], dtype=np.int64)
+        code[vocabulary] = np.arange(len(vocabulary)) + 2
+        self.known_ids, self.code = np.flatnonzero(code >= 0), code
+        ask = lambda row: Queries(user[row], row, s.time[row])
+        example = lambda row: Examples(s, ask(row), s.columns["item"][row])
+        self.train = example(np.flatnonzero(known & (place > 0)))
+        self.valid, self.test = example(ends - 2), example(ends - 1)
+
+    def ndcg(self, model: Any, part: str = "test") -> dict[str, float]:
+        """NDCG@10 of a fitted model on the test item, or on the validation item."""
+        asked, back = (self.test, 1) if part == "test" else (self.valid, 2)
+
+        def score(a: int, b: int) -> np.ndarray:
+            scores = np.full((b - a, len(self.code)), -np.inf, dtype=np.float32)
+            scores[:, self.known_ids] = model.score(self.sequences, asked.queries[np.arange(a, b)])[:, self.code[self.known_ids]]
+            return scores
+
+        return measured(score, [x[:-back] for x in self.lists], np.array([x[-back] for x in self.lists]))
+
+
+def fit(data: Data, name: str, seed: int, settings: dict[str, Any]) -> tuple[Any, float]:
+    """A fitted model and the CPU seconds that it took."""
+    import torch
+
+    from baselines.base import Model
+    from eventlog._runtime import plugins
+
+    torch.set_num_threads(1)
+    model = plugins.load("baselines.models", name, Model, kind="model")(**settings)
+    start = time.process_time()
+    model.fit(data.train, data.valid, encoder=data.encoder, seed=seed)
+    return model, time.process_time() - start
+
+
+def ours(work: Path, args: argparse.Namespace) -> None:
+    """Fit and measure."""
+    settings = json.loads(args.settings)
+    for name in args.data.split(","):
+        data = Data(work, name, args.columns)
+        for label in args.models.split(","):
+            neural = label in ("gru", "lstm", "transformer", "bert")
+            for seed in range(args.first, args.first + (args.seeds if neural else 1)):
+                model, seconds = fit(data, label, seed, settings if neural else {})
+                history = getattr(model, "history_", None)
+                emit(work, side="ours", model=label, data=name, columns=args.columns, seed=seed, cpu=seconds, settings=settings,
+                     note=args.note,
+                     **data.ndcg(model), **{f"valid_{k}": v for k, v in data.ndcg(model, "valid").items()},
+                     **({} if history is None else {"steps": history.steps, "best_step": history.best_step,
+                                                    "measure": [round(m, 4) for m in history.measure]}))
+
+
+# --- the peers, in their own environments ------------------------------------------------------------------------------
+
+
+class Learning:
+    """Measures at shares of a budget of CPU seconds; what measuring takes is not counted."""
+
+    def __init__(self, work: Path, budget: float, marks: int, **labels: Any) -> None:
+        self.work, self.budget, self.labels = work, budget, labels
+        self.marks = [budget * (k + 1) / marks for k in range(marks)]
+        self.began = time.process_time()
+
+    def over(self, measure: Any, **more: Any) -> bool:
+        """Measure where the next mark has passed; True when the budget is spent."""
+        spent = time.process_time() - self.began
+        if self.marks and spent >= self.marks[0]:
+            emit(self.work, **self.labels, cpu=spent, **more, **measure())
+            while self.marks and spent >= self.marks[0]:
+                self.marks.pop(0)
+            self.began = time.process_time() - spent
+        return not self.marks
+
+
+def rectools(work: Path, name: str, model: str, budget: float, factors: int) -> None:
+    """RecTools' SASRec or BERT4Rec as it comes, but for the width: epochs until the budget is spent, five measurements on the way."""
+    import logging
+    import warnings
+
+    import torch
+    from pytorch_lightning import Trainer, seed_everything
+    from rectools import Columns
+    from rectools.dataset import Dataset
+    from rectools.models import BERT4RecModel, SASRecModel
+
+    warnings.filterwarnings("ignore")
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    torch.set_num_threads(1)
+    seed_everything(0)
+    lists = sequences_of(work, name)
+    users, target = np.arange(1, len(lists) + 1), np.array([x[-1] for x in lists])
+
+    def dataset(back: int) -> Any:
+        size = np.array([len(x) - back for x in lists])
+        place = np.arange(size.sum()) - np.repeat(np.cumsum(size) - size, size)
+        return Dataset.construct(pd.DataFrame({
+            Columns.User: np.repeat(users, size), Columns.Item: np.concatenate([x[:len(x) - back] for x in lists]), Columns.Weight: 1.0,
+            Columns.Datetime: pd.Timestamp("2026-01-05") + pd.to_timedelta(place, unit="s")}))
+
+    # A call begins with a fresh optimiser, so it should not be too short; measured between calls.
+    per_call = 10 if sum(map(len, lists)) < 200_000 else 3
+
+    def trainer(**_: Any) -> Trainer:
+        return Trainer(max_epochs=per_call, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
+                       enable_checkpointing=False)
+
+    train, known = dataset(2), dataset(1)
+    n_items = train.item_id_map.size
+    recommender = (SASRecModel if model == "sasrec" else BERT4RecModel)(
+        epochs=per_call, n_factors=factors, get_trainer_func=trainer, recommend_torch_device="cpu")
+
+    def measure() -> dict[str, float]:
+        # A user's whole ranking in their order, whence both kinds of rank: `filter_viewed` would also drop a repeated answer.
+        raw, masked = [], []
+        for first in range(0, len(lists), 256):
+            some = users[first:first + 256]
+            found = recommender.recommend(users=some, dataset=known, k=n_items, filter_viewed=False, on_unsupported_targets="ignore")
+            found = found[found[Columns.Rank] <= 400]  # no place beyond can come into the first ten, but for 390 seen items before it
+            by_user = found.groupby(Columns.User)[Columns.Item].agg(list)
+            for u in some:
+                order = by_user.get(u, [])
+                at = order.index(target[u - 1]) if target[u - 1] in order else 10_000
+                seen = set(lists[u - 1][:-1])
+                raw.append(at)
+                masked.append(at - sum(i in seen for i in order[:at]) if at < 10_000 else at)
+        return {"masked": ndcg(np.array(masked)), "raw": ndcg(np.array(raw))}
+
+    learning, epoch = Learning(work, budget, 10, side="RecTools", model=model, data=name, seed=0, factors=factors), 0
+    while not learning.over(measure, epochs=epoch):
+        recommender.fit_partial(train, min_epochs=per_call, max_epochs=per_call)
+        epoch += per_call
+
+
+def recbole(work: Path, name: str, model: str, budget: float, _: int) -> None:
+    """RecBole's SASRec, GRU4Rec or BERT4Rec as it comes (softmax cross-entropy): batches until the budget is spent."""
+    import torch
+    from recbole.config import Config
+    from recbole.data import create_dataset, data_preparation
+    from recbole.utils import get_model, get_trainer, init_seed
+
+    torch.set_num_threads(1)
+    sys.argv = sys.argv[:1]  # RecBole reads the command line by itself
+    config = Config(model=model, dataset=name, config_dict={
+        "data_path": str(work / "data" / "rb"), "load_col": {"inter": ["user_id", "item_id", "timestamp"]}, "train_neg_sample_args": None,
+        "eval_args": {"split": {"LS": "valid_and_test"}, "order": "TO", "group_by": "user", "mode": "full"},
+        "show_progress": False, "use_gpu": False, "seed": 0, "checkpoint_dir": str(work / "out")})
+    init_seed(0, True)
+    dataset = create_dataset(config)
+    train, _, test = data_preparation(config, dataset)
+    network = get_model(model)(config, train._dataset)
+    optimizer = get_trainer(config["MODEL_TYPE"], config["model"])(config, network).optimizer
+    lists = sequences_of(work, name)
+    item_of = np.array([0, *map(int, dataset.field2id_token["item_id"][1:])])
+    user_of = np.array([0, *map(int, dataset.field2id_token["user_id"][1:])])
+
+    @torch.no_grad()
+    def measure() -> dict[str, float]:
+        network.eval()
+        raw, masked = [], []
+        for batch in test:
+            asked = batch[0]
+            found = network.full_sort_predict(asked).view(-1, dataset.item_num).numpy()
+            scores = np.full((len(found), item_of.max() + 1), -np.inf, dtype=np.float32)
+            scores[:, item_of[1:]] = found[:, 1:]
+            own = [lists[u - 1] for u in user_of[asked["user_id"].numpy()]]
+            target = np.array([x[-1] for x in own])
+            raw.append(ranks(scores, target, None))
+            masked.append(ranks(scores, target, [x[:-1] for x in own]))
+        network.train()
+        return {"masked": ndcg(np.concatenate(masked)), "raw": ndcg(np.concatenate(raw))}
+
+    learning, samples = Learning(work, budget, 5, side="RecBole", model=model, data=name, seed=0), 0
+    network.train()
+    while True:
+        for batch in train:
+            optimizer.zero_grad()
+            loss = network.calculate_loss(batch)
+            loss.backward()
+            optimizer.step()
+            samples += len(batch)
+            if learning.over(measure, epochs=round(samples / len(train._dataset), 3)):
+                return
+
+
+PLAIN = {"mix_counts": False, "warm_start": False}
+ABLATIONS: dict[str, tuple[str, str, dict[str, Any]]] = {  # name -> (model, columns, settings)
+    "as it is": ("transformer", "items", {}),
+    "with times": ("transformer", "times", {}),
+    "with times, but not the question's": ("transformer", "times", {"question_time": False}),
+    "no counts mixed in": ("transformer", "items", {"mix_counts": False}),
+    "item vectors from scratch": ("transformer", "items", {"warm_start": False}),
+    "neither": ("transformer", "items", PLAIN),
+    "neither, gBCE (256 negatives, t = .75)": ("transformer", "items", {**PLAIN, "loss": "gbce"}),
+    "neither, BCE with one negative": ("transformer", "items", {**PLAIN, "loss": "bce"}),
+    "windows of 20 rows": ("transformer", "items", {"length": 20}),
+    "windows of 100 rows": ("transformer", "items", {"length": 100}),
+    "1,000 steps": ("transformer", "items", {"max_steps": 1_000}),
+}
+
+
+def ablate(work: Path, names: str) -> None:
+    """One thing changed at a time, one seed."""
+    for name in names.split(","):
+        data: dict[str, Data] = {}
+        for note, (label, columns, settings) in ABLATIONS.items():
+            data[columns] = data.get(columns) or Data(work, name, columns)
+            model, seconds = fit(data[columns], label, 0, settings)
+            emit(work, side="ablation", model=label, data=name, note=note, seed=0, cpu=seconds, **data[columns].ndcg(model),
+                 **{f"valid_{k}": v for k, v in data[columns].ndcg(model, "valid").items()}, steps=model.history_.steps)
+
+
+def table(work: Path) -> None:
+    """Every record, mean and range over seeds, as Markdown rows."""
+    records = pd.DataFrame([json.loads(line) for line in (work / "results.jsonl").open()])
+    records["budget"] = records["settings"].map(lambda x: x.get("max_steps", "") if isinstance(x, dict) else "")
+    records = records.drop_duplicates(["side", "model", "data", "columns", "note", "seed", "budget", "epochs"], keep="last").fillna("")
+    span = lambda x: f"{x.mean():.4f}" + (f" ({x.min():.4f}-{x.max():.4f})" if len(x) > 1 else "")
+    for data, of_data in records.groupby("data", sort=False):
+        print(f"\n## {data}\n\n| side | model | | CPU s | masked | raw |\n|---|---|---|---|---|---|")
+        for key, rows in of_data.groupby(["side", "model", "columns", "note", "budget", "epochs"], sort=False):
+            side, model, columns, note, budget, epochs = key
+            what = " ".join(str(x) for x in (columns, note, f"{budget} steps" if budget else "", f"{epochs} epochs" if epochs else "") if x)
+            print(f"| {side} | {model} | {what} | {rows['cpu'].mean():.1f} | {span(rows['masked'])} | {span(rows['raw'])} |")
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser("prepare")
+    command.add_argument("work", type=Path)
+    command.add_argument("--movielens", required=True)
+    command.add_argument("--retail", required=True)
+    command = commands.add_parser("ours")
+    command.add_argument("work", type=Path)
+    command.add_argument("--data", default=",".join(DATA))
+    command.add_argument("--models", default=",".join(MODELS))
+    command.add_argument("--seeds", type=int, default=3)
+    command.add_argument("--first", type=int, default=0, help="the first seed")
+    command.add_argument("--columns", choices=("items", "times", "all"), default="items")
+    command.add_argument("--settings", default="{}", help="JSON, for the neural models")
+    command.add_argument("--note", default="")
+    command = commands.add_parser("ablate")
+    command.add_argument("work", type=Path)
+    command.add_argument("--data", default="ml100k,shop")
+    commands.add_parser("table").add_argument("work", type=Path)
+    for peer in ("rectools", "recbole"):
+        command = commands.add_parser(peer)
+        command.add_argument("work", type=Path)
+        command.add_argument("data", choices=DATA)
+        command.add_argument("model")
+        command.add_argument("budget", type=float, help="CPU seconds")
+        command.add_argument("--factors", type=int, default=64, help="width of RecTools' networks")
+    args = parser.parse_args()
+    if args.command == "prepare":
+        prepare(args.work, args.movielens, args.retail)
+    elif args.command == "ours":
+        ours(args.work, args)
+    elif args.command == "ablate":
+        ablate(args.work, args.data)
+    elif args.command == "table":
+        table(args.work)
+    else:
+        {"rectools": rectools, "recbole": recbole}[args.command](args.work, args.data, args.model, args.budget, args.factors)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""A log's columns as fields of small codes, and back."""

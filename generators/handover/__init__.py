@@ -1,0 +1,1 @@
+"""From a real log to a folder that may travel, step by step."""

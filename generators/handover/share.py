@@ -1,0 +1,177 @@
+"""The hand-over in one command: what may travel goes into a folder of its own, if it may travel.
+
+    python -m generators share mylog --epsilon 3 --out shared
+
+    DIR/handover/    may travel, and exists only where the decision is a release: log/ (the
+                     synthetic log), statement.json (on its privacy), data_card.md, manifest.json
+    DIR/internal/    stays: model/, report/, utility.json, canaries.json, figures.json, fitted/ and
+                     held_out/ (the real log in two parts), held_out_users.json, synthetic/ (the log
+                     that was decided about), progress.json
+
+Under a budget nothing in handover/ is computed from the real log without noise: no figure, no
+reason, not even the number of users. (The one word of the decision, like the fact that there is a
+hand-over, follows from attacks on the real log.) Who is held out follows from the seed and the
+user's own id, so one user more changes nothing for the others: the guarantee for the fitted users
+is one for the whole log. Utility, canaries and attacks touch the real log and stay inside. The
+canaries' twin is fitted like the released generator and thrown away; a budget is for releases, so
+it costs nothing of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from eventlog import EventLog
+from eventlog._runtime.console import note
+from eventlog._runtime.errors import InputError, UnknownNameError
+from eventlog._runtime.files import check_replaceable
+from generators.base import check_ranges
+from generators.handover import pipeline
+from generators.handover.checkpoints import PROGRESS, Steps, read_progress
+from generators.handover.pipeline import EXIT_CODES, FEWEST_CANARIES, Pipeline, Request
+from generators.privacy import budget_book
+from generators.privacy.public import Public
+
+FEWEST_USERS = 50  # with fewer, no attack and no measure settles anything
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How it ended. `exit_code` is 0 for a release, with or without conditions, and 1 for none."""
+
+    verdict: str
+    sentence: str
+
+    @property
+    def exit_code(self) -> int:
+        """0 or 1."""
+        return EXIT_CODES[self.verdict]
+
+
+def share(request: Request) -> Outcome:
+    """Do everything that is not done yet, and decide.
+
+    Raises InputError, before any work, where the request cannot be met or `out` holds something
+    else: a hand-over that was decided is not made again with other arguments.
+    """
+    _check(request)
+    asked = request.decisive()
+    check_out(request.out, asked)
+    with Steps(request.out / "internal", assumed={}) as steps:
+        if steps.data.get("decision") is None:
+            steps.save(request=asked)
+            Pipeline(request, asked, steps).do()
+        decision = steps.data["decision"]
+    return Outcome(decision["verdict"], sentence(decision, request.out))
+
+
+def sentence(decision: Mapping[str, Any], out: Path) -> str:
+    """Return the decision in one sentence."""
+    reasons, conditions = (_list(decision.get(key)) for key in ("reasons", "conditions"))
+    if decision["verdict"] == "do not release":
+        return (
+            f"Do not release{': ' + reasons if reasons else ''}; nothing was handed over, the "
+            f"synthetic log stays in {out / 'internal' / 'synthetic'} and the report in "
+            f"{out / 'internal' / 'report'}."
+        )
+    if decision["verdict"] == "release with conditions":
+        return (
+            f"Release with conditions: {conditions or reasons}; "
+            f"{out / 'handover'} may travel under them."
+        )
+    return f"Release: {out / 'handover'} may travel{'; ' + reasons if reasons else ''}."
+
+
+def check_out(out: Path, asked: Mapping[str, Any]) -> None:
+    """Raise InputError where `out` cannot be written, or is another's.
+
+    That is, a stranger's folder, or one with a decision about another request than `asked`.
+    """
+    internal = out / "internal"
+    if not (internal / PROGRESS).exists():
+        left = [p.name for p in out.iterdir()] if out.is_dir() else []
+        begun = left == ["internal"] and not [
+            p for p in internal.iterdir() if not p.name.startswith(".")
+        ]
+        if not begun:
+            check_replaceable(out, overwrite=False)
+        return
+    progress = read_progress(internal)
+    before = progress.get("request", {})
+    if progress.get("decision") is None and not (out / "handover").exists():
+        return
+    differ = [name for name in asked if asked[name] != before.get(name)]
+    if differ:
+        raise InputError(
+            f"{out} holds a hand-over that was decided with another {' and '.join(differ)}; "
+            "it is not made again, choose another --out."
+        )
+
+
+def _list(texts: Any) -> str:
+    return "; ".join(str(text).rstrip(".") for text in texts or [])
+
+
+def _check(request: Request) -> None:
+    """Raise InputError where the request cannot be met; nothing is fitted or written yet."""
+    from generators.persistence import make
+
+    check_ranges(
+        holdout=(request.holdout, 0.05, 0.5),
+        users=(1 if request.users is None else request.users, 1, 1e9),
+    )
+    if request.canaries is not None and request.canaries != 0:
+        check_ranges(canaries=(request.canaries, FEWEST_CANARIES, 1e5))
+    generator = make(request.model, request.settings)
+    if request.epsilon is None:
+        if request.delta is not None or request.budget is not None:
+            raise InputError(
+                "--delta and --budget go with --epsilon; without it nothing is proved or spent."
+            )
+    elif not generator.supports_epsilon:
+        raise InputError(
+            f"The generator {request.model!r} cannot be fitted with epsilon; "
+            "choose one that can, such as markov."
+        )
+    elif not (math.isfinite(request.epsilon) and request.epsilon > 0):
+        raise InputError(f"--epsilon is {request.epsilon:g}; it must be a positive number.")
+    elif request.delta is not None and not 0 < request.delta < 1:
+        raise InputError(
+            f"--delta is {request.delta:g}; it must lie between 0 and 1, far below 1 / users."
+        )
+    if request.tasks:
+        entries = pipeline.utility_entries()
+        if "task_names" not in entries:
+            raise InputError(
+                "--tasks names tasks, but nothing that measures utility is installed; leave it out."
+            )
+        known = entries["task_names"].load()()
+        for name in request.tasks:
+            if name not in known:
+                raise UnknownNameError("task", name, known)
+    log = EventLog.read(request.log, truth=False)
+    Public.declared(log, request.public, private=request.epsilon is not None)
+    if request.epsilon is not None and not request.public:
+        _say_what_may_be_public(log)
+    if request.budget is not None:
+        budget_book.read(request.budget)
+    if log.events["user_id"].nunique() < FEWEST_USERS:
+        raise InputError(
+            f"{request.log} has fewer than {FEWEST_USERS} users; with so few, nothing can be shown "
+            "about their privacy."
+        )
+
+
+def _say_what_may_be_public(log: EventLog) -> None:
+    """Name the lists that came with the log: declared public, they cost nothing."""
+    names = {"items": "a catalogue", "event": "a list of its event names"}
+    given = [n for n in names if log.provenance(n) == "given"]
+    if given:
+        note(
+            f"The log came with {' and '.join(names[n] for n in given)}. If that is public anyway, "
+            f"--public {','.join(given)} leaves more of the budget for what users do."
+        )

@@ -1,0 +1,1 @@
+"""Contexts and tables of the Markov generator."""

@@ -1,0 +1,1 @@
+"""The networks that the neural generators share, and their training."""

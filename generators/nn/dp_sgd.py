@@ -1,0 +1,146 @@
+"""DP-SGD on users: what a step of training costs each of them is bounded, whatever the length of their sequence.
+
+Abadi et al. 2016 with Poisson samples of users. One sample is one user's whole (truncated) sequence; opacus gives the
+gradient of each user's loss, clips it to `clip` and adds noise to the sum.
+
+What a user draws (which batches the user is in, dropped words, the latent) comes from a secret stream of that user, so
+the proof couples two logs user by user: with one user more, the sums of clipped gradients differ by that user's clipped
+gradient and by nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.special import ndtri
+from torch import nn
+
+from eventlog._runtime.console import track
+from eventlog.privacy.noise import UserStreams
+from generators.codec.codec import Codec
+from generators.nn.network import RowNet, open_fields
+from generators.nn.training import Plan, latent_of, losses, make_batch
+from generators.privacy.queries import Ledger, noise_for
+from generators.sequences.encode import Steps
+
+PHYSICAL_BYTES = 600_000_000  # gradients of single users held at a time
+MARGIN = 1e-3                 # gradients are clipped this much below the clip, for what float32 sums lose to rounding
+GRID_BITS = 12                # the grid of noisy gradients is finer than the noise by this many powers of two
+
+
+def sampling_rate(plan: Plan, n_users: int) -> float:
+    """Probability with which a user is in a batch."""
+    return min(1.0, plan.batch_users / n_users)
+
+
+def private_steps(plan: Plan, n_users: int) -> int:
+    """Updates of a private training: `private_epochs` expected passes over the users."""
+    return max(1, round(plan.private_epochs / sampling_rate(plan, n_users)))
+
+
+def noise_left(ledger: Ledger, phases: list[tuple[float, int]]) -> float:
+    """The noise multiplier with which `phases` of (sampling rate, steps) use up what the ledger has left."""
+    return noise_for(phases, epsilon=ledger.left, delta=ledger.delta - ledger.delta_thresholds, history=ledger.history)
+
+
+def optimizer_of(
+    net: nn.Module, *, rate: float, sigma: float, clip: float, expected: float, noise: np.random.Generator
+) -> Any:
+    """Return opacus' DP optimizer around Adam: clips each user's gradient to `clip`, adds noise, divides by `expected` users.
+
+    The noise has the standard deviation `sigma * clip` and is drawn from `noise`, a secret stream. The noisy sum is rounded
+    to a grid, so that its last digits do not show what the sum was.
+    """
+    from opacus.optimizers import DPOptimizer
+    from opacus.optimizers.optimizer import _check_processed_flag, _mark_as_processed
+
+    class Noisy(DPOptimizer):  # type: ignore[misc]
+        def add_noise(self) -> None:
+            for p in self.params:
+                _check_processed_flag(p.summed_grad)
+            noisy = noisy_sums([p.summed_grad for p in self.params], sd=sigma * clip, noise=noise)
+            for p, gradient in zip(self.params, noisy, strict=True):
+                p.grad = gradient.view_as(p)
+                _mark_as_processed(p.summed_grad)
+
+    adam = torch.optim.Adam(net.parameters(), lr=rate, betas=(0.9, 0.98))
+    return Noisy(adam, noise_multiplier=sigma, max_grad_norm=clip * (1 - MARGIN), expected_batch_size=expected, loss_reduction="mean")
+
+
+def noisy_sums(totals: list[torch.Tensor], *, sd: float, noise: np.random.Generator) -> list[torch.Tensor]:
+    """Return the sums of a step (one tensor a parameter) with Gaussian noise of standard deviation `sd`, on a grid.
+
+    This is the one place where noise is added in training; `sd` = 0 leaves the sums as they are.
+    """
+    if sd == 0:
+        return totals
+    grid = 2.0 ** (math.floor(math.log2(sd)) - GRID_BITS)
+
+    def noisy(total: torch.Tensor) -> torch.Tensor:
+        drawn = torch.from_numpy(noise.standard_normal(tuple(total.shape), dtype=np.float32))
+        return torch.round((total + sd * drawn) / grid) * grid
+
+    return [noisy(total) for total in totals]
+
+
+def train_privately(
+    net: RowNet, codec: Codec, steps: Steps, plan: Plan, *, sigma: float, ledger: Ledger, what: str
+) -> None:
+    """Train `net` with noise multiplier `sigma` and write what it costs into `ledger`.
+
+    Nothing but the noisy sums leaves a batch.
+    """
+    from opacus.grad_sample import GradSampleModule
+
+    rate, n_steps = sampling_rate(plan, ledger.users), private_steps(plan, ledger.users)
+    batches = ledger.streams(steps.ids, f"batches of {what}").poisson_batches(rate, n_steps)
+    own = ledger.streams(steps.ids, f"noise within {what}")
+    fields = open_fields(codec)
+    net.per_user = True
+    net.train()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about full backward hooks on embeddings, whose inputs need no gradient
+        wrapped: Any = GradSampleModule(net, loss_reduction="sum")
+        optimizer = optimizer_of(wrapped, rate=plan.private_rate, sigma=sigma, clip=plan.clip, expected=rate * ledger.users,
+                                 noise=ledger.rng(f"noise on the gradients of {what}"))
+        chunk = int(np.clip(PHYSICAL_BYTES // (4 * sum(p.numel() for p in net.parameters())), 1, 64))
+        for step, users in enumerate(track(batches, "private training", total=n_steps)):
+            parts = np.split(users, np.arange(chunk, len(users), chunk))
+            for k, part in enumerate(parts):
+                optimizer.signal_skip_step(do_skip=k < len(parts) - 1)
+                optimizer.zero_grad(set_to_none=True)
+                if len(part):
+                    user_losses(net, steps, part, plan, fields, codec.items.start, own, step).sum().backward()
+                else:  # an empty batch still costs, and still gets its noise
+                    for p in net.parameters():
+                        p.grad_sample = torch.zeros((0, *p.shape))  # type: ignore[attr-defined]
+                optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        wrapped.remove_hooks()
+    for p in net.parameters():
+        for name in ("grad_sample", "summed_grad"):
+            if hasattr(p, name):
+                delattr(p, name)
+    net.per_user = False
+    net.eval()
+    ledger.spend("DP-SGD, Poisson sampling of users", what, sigma=sigma, rate=rate, steps=n_steps)
+
+
+def user_losses(
+    net: RowNet, steps: Steps, users: np.ndarray, plan: Plan, fields: dict[str, torch.Tensor], start: np.ndarray,
+    own: UserStreams, step: int,
+) -> torch.Tensor:
+    """Return (B,) the loss of each of `users` (B,): nats per step, so that a long sequence weighs as much as a short one.
+
+    The latent's noise and the dropped words of a user come from `own`, at `step`: they do not depend on the batch.
+    """
+    batch = make_batch(steps, users, plan.private_rows + 1)
+    drawn = own.uniform(users, step, net.latent + batch.mask.shape[1])  # a longer draw begins like a shorter one
+    z, kl = latent_of(net, batch, plan, torch.from_numpy(ndtri(drawn[:, :net.latent])).float())
+    keep = torch.from_numpy(drawn[:, net.latent:] >= plan.word_dropout).float()
+    total = losses(net, batch, z, fields, steps.names, start, keep) + kl
+    return total / (plan.private_rows + 1) ** 0.5 / batch.mask.sum(1).to(total.dtype) ** 0.5

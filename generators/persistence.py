@@ -1,0 +1,345 @@
+"""Fit by name, save and load. A saved generator is data: loading it runs no code of its own.
+
+Its manifest can only name a generator that is built in or installed. One that was fitted from a
+person's own Python file has to be given that file anew, for only the person at the keyboard may say
+what runs. What is loaded is checked value by value (see `validation`) before it is sampled from.
+
+    model = generators.fit(log, model="markov", seed=1)
+    generators.save(model, "mymodel");  twin = generators.load("mymodel").sample(1000, seed=2)
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from eventlog import EventLog
+from eventlog._runtime import plugins
+from eventlog._runtime.errors import InputError, UnknownNameError
+from eventlog._runtime.files import new_folder, read_json, sha256, write_json
+from eventlog.log import versions
+from generators.base import Generator
+from generators.validation import StateError
+
+PACKAGE = "generators.models"
+FORMAT = 2
+FILES = ("model.json", "model.safetensors")
+LARGEST = 10**9  # of any setting that is a number
+NAME = re.compile(
+    r"[A-Za-z_][A-Za-z0-9_-]*"
+)  # of a generator that a manifest may ask for: never a path
+
+
+def make(model: str, settings: Mapping[str, Any] | None = None, *, files: bool = True) -> Generator:
+    """Make an unfitted generator by name, or by path where `files`. Raises UnknownNameError for a
+    wrong name or setting."""
+    found: type[Generator] = plugins.load(PACKAGE, model, Generator, kind="generator", files=files)  # type: ignore[type-abstract]
+    known = known_settings(found)
+    for name, value in (settings or {}).items():
+        if name not in known:
+            raise UnknownNameError(f"setting of {model}", name, known)
+        _check_kind(f"The setting {name} of {model}", value, known[name])
+    return found(**(settings or {}))
+
+
+def known_settings(found: type[Generator]) -> dict[str, Any]:
+    """Settings of a generator with their defaults: keyword arguments of its `__init__`, and of its
+    base's where it takes `**those`."""
+    known: dict[str, Any] = {}
+    for base in found.__mro__:
+        if "__init__" in vars(base):
+            parameters = inspect.signature(vars(base)["__init__"]).parameters.values()
+            known = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY} | known
+            if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+                break
+    return known
+
+
+def _check_kind(what: str, value: Any, default: Any) -> None:
+    """Raise InputError unless `value` is a number where `default` is one, a whole one where that
+    is, and a size that can be meant."""
+    if isinstance(default, bool) or not isinstance(default, int | float):
+        return
+    whole = isinstance(default, int)
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int if whole else int | float)
+        or not abs(value) <= LARGEST
+    ):
+        raise InputError(
+            f"{what} is {value!r}; it must be a {'whole ' if whole else ''}number of at most "
+            f"{LARGEST:,}."
+        )
+
+
+def fit(
+    log: EventLog, *, model: str = "vae", epsilon: float | None = None, delta: float | None = None,
+    public: Sequence[str] | Mapping[str, Any] = (), seed: int = 0, noise_seed: int | None = None,
+    settings: Mapping[str, Any] | None = None, budget: Path | str | None = None,
+) -> Generator:
+    """Fit a generator on `log`.
+
+    Args:
+        model: a name from `python -m generators list`, or the path of a Python file.
+        epsilon, delta: everything learnt from the log is (epsilon, delta)-differentially private per user, apart from what
+            `public` names; delta is min(1e-6, users^-1.5) where None is given, of a noisy number of users.
+        public: names of columns, "name=FILE", or a mapping from name to a list ('items' is the catalogue). A name alone is
+            refused where the log's own list was made from its events.
+        noise_seed: repeats the noise, for tests; nothing is proved against whoever knows it. Without it two fits differ.
+        budget: a budget book, into which the fit is entered before it looks at the log (see `budget`).
+
+    Raises InputError where the log is too small, a number is out of range, the generator cannot do what is asked, or the fit
+    would exceed its budget book.
+    """
+    from generators.privacy.budget_book import reserve
+
+    generator = make(model, settings)
+    own: dict[str, Any] = {} if noise_seed is None else {"noise_seed": noise_seed}
+    if own and "noise_seed" not in inspect.signature(generator.fit).parameters:
+        raise InputError(f"The generator {model!r} takes no noise_seed.")
+    if budget is None:
+        generator.fit(log, seed=seed, epsilon=epsilon, delta=delta, public=public, **own)
+        return generator
+    with reserve(budget, epsilon=epsilon, delta=delta, what=f"generator {Path(model).stem}") as entry:
+        generator.fit(log, seed=seed, epsilon=epsilon, delta=delta, public=public, **own)
+        entry.settle(generator.privacy)
+    return generator
+
+
+def save(model: Generator, path: Path | str) -> Path:
+    """Write `model` as a folder (model.safetensors, model.json, manifest.json), whole or not at
+    all."""
+    from safetensors.numpy import save as to_bytes
+
+    arrays, data = model.state()
+    with new_folder(path) as folder:
+        # By Python's own write: where the disk is full, it says so as an OSError.
+        (folder / "model.safetensors").write_bytes(
+            to_bytes({k: np.ascontiguousarray(v) for k, v in arrays.items()})
+        )
+        write_json(
+            folder / "model.json", {"settings": model.settings(), "data": data}, sort_keys=False
+        )  # their order matters
+        write_json(
+            folder / "manifest.json",
+            {
+                "made_by": "generators",
+                "format": FORMAT,
+                **_source(type(model)),
+                "privacy": model.privacy,
+                "versions": versions(),
+                "files": {n: {"sha256": sha256(folder / n)} for n in FILES},
+            },
+        )
+    return Path(path)
+
+
+def _source(kind: type[Generator]) -> dict[str, Any]:
+    """What the manifest says of where a generator comes from; of a file only its base name and
+    digest, for a path names people."""
+    name = plugins.name_of(PACKAGE, kind)
+    if name is not None:
+        return {"generator": name, "class": kind.__name__, "own_file": False}
+    file = _file_of(kind)
+    digest = {} if file is None else {"source_sha256": sha256(file)}
+    return {
+        "generator": kind.__module__ if file is None else file.name,
+        "class": kind.__name__,
+        "own_file": True,
+    } | digest
+
+
+def _file_of(kind: type[Generator]) -> Path | None:
+    """The file that defines a class; None where there is none any more, as in an interpreter."""
+    try:
+        file = inspect.getsourcefile(kind)
+    except TypeError:  # a class of __main__ or of a built-in module
+        return None
+    return Path(file) if file is not None and Path(file).is_file() else None
+
+
+def load(path: Path | str, *, model: str | None = None) -> Generator:
+    """Read a saved generator and check all that it holds.
+
+    `model`: a generator's name, or the Python file of the one that was fitted, which is then run.
+    The folder itself can only ask for a generator that is built in or installed.
+
+    Raises InputError where the folder is no saved generator, a file was changed, a value is none
+    that the generator could have written, or the generator's own file is not named.
+    """
+    path = Path(path)
+    manifest = read_manifest(path)
+    for name in FILES:
+        entry = manifest["files"].get(name)
+        if (
+            not (path / name).is_file()
+            or not isinstance(entry, dict)
+            or sha256(path / name) != entry.get("sha256")
+        ):
+            raise InputError(
+                f"{path / name} is missing or was changed after it was written; fit the "
+                "generator again."
+            )
+    if model is None and manifest["own_file"]:
+        file = Path(manifest["generator"]).name
+        raise InputError(
+            f"{path} was fitted by {manifest['class']} in a file called {file}; name the file "
+            f"to run it: --model {file}"
+        )
+    stored = read_json(path / "model.json")
+    if (
+        not isinstance(stored, dict)
+        or set(stored) != {"settings", "data"}
+        or not all(isinstance(v, dict) for v in stored.values())
+    ):
+        raise InputError(
+            f"{path / 'model.json'} does not hold the settings and the data of a generator; "
+            "fit it again."
+        )
+    source = model or manifest["generator"]
+    try:
+        generator = make(source, stored["settings"], files=model is not None)
+    except InputError as error:
+        raise InputError(f"{path} cannot be loaded: {error}") from None
+    _check_class(path, manifest, generator, source)
+    arrays = _arrays(path / "model.safetensors")
+    if plugins.name_of(PACKAGE, type(generator)) is None:
+        generator.restore(arrays, stored["data"])  # its author wants to see where it fails
+    else:
+        _restore(path, source, generator, arrays, stored["data"])
+    generator.privacy = manifest["privacy"]
+    return generator
+
+
+def _check_class(
+    path: Path, manifest: Mapping[str, Any], generator: Generator, source: str
+) -> None:
+    """Raise InputError unless the generator is of the class that was fitted; warn where its own
+    file has changed since."""
+    if type(generator).__name__ != manifest["class"]:
+        raise InputError(
+            f"{path} was fitted by {manifest['class']}, but {source} defines "
+            f"{type(generator).__name__}."
+        )
+    file = _file_of(type(generator)) if manifest["own_file"] else None
+    if file is not None and manifest.get("source_sha256") not in (None, sha256(file)):
+        warnings.warn(f"{file.name} has changed since {path} was fitted with it.", stacklevel=3)
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    """Read a safetensors file. Raises InputError where it is none, or holds more than arrays."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            names = file.keys()  # it is no dict
+            arrays, extra = {n: file.get_tensor(n) for n in names}, file.metadata()
+    except (
+        SafetensorError,
+        TypeError,
+        ValueError,
+        KeyError,
+        AttributeError,
+    ) as error:  # some types numpy does not know
+        raise InputError(
+            f"{path} cannot be read as arrays ({error}); fit the generator again."
+        ) from None
+    if extra:
+        raise InputError(
+            f"{path} holds metadata ({', '.join(sorted(extra))}), which no generator writes; "
+            "fit the generator again."
+        )
+    return arrays
+
+
+def _restore(
+    path: Path,
+    source: str,
+    generator: Generator,
+    arrays: dict[str, np.ndarray],
+    data: dict[str, Any],
+) -> None:
+    """Restore a generator that is built in or installed. Raises InputError where the arrays or data
+    are not its own."""
+    try:
+        generator.restore(arrays, data)
+    except StateError as error:
+        raise InputError(f"{path}/{error} Fit the generator again.") from None
+    except InputError as error:
+        raise InputError(f"{path} cannot be loaded: {error}") from None
+    except (
+        KeyError,
+        IndexError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        AssertionError,
+        RuntimeError,
+    ) as error:
+        # An installed generator that checks less than ours do: whole files, yet not what it wrote.
+        reason = (
+            str(error).strip().splitlines()[-1].strip()
+            if str(error).strip()
+            else type(error).__name__
+        )
+        raise InputError(
+            f"{path} does not fit the generator {source} ({type(error).__name__}: "
+            f"{reason[:120]}); fit it again."
+        ) from error
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest of a saved generator; nothing that it names is imported.
+
+    Raises InputError where the folder is none, lacks something, or asks for a generator by a path.
+    """
+    if not (path / "manifest.json").exists():
+        raise InputError(
+            f"{path} is not a saved generator (no manifest.json); make one with 'python -m "
+            "generators fit LOG --out MODEL'."
+        )
+    manifest = read_json(path / "manifest.json")
+    kinds = {"generator": str, "class": str, "own_file": bool, "files": dict, "privacy": dict}
+    if (
+        not isinstance(manifest, dict)
+        or manifest.get("format") != FORMAT
+        or "generator" not in manifest
+    ):
+        raise InputError(f"{path} is not a generator that this program can read; fit it again.")
+    for name, kind in kinds.items():
+        if not isinstance(manifest.get(name), kind):
+            raise InputError(
+                f"{path / 'manifest.json'} was changed: {name!r} is {manifest.get(name)!r}; "
+                "fit the generator again."
+            )
+    check_source(path, manifest)
+    if not manifest["own_file"] and not {"epsilon", "ledger"} <= set(manifest["privacy"]):
+        raise InputError(
+            f"{path / 'manifest.json'} was changed: its privacy statement has no 'epsilon' or "
+            "no 'ledger'; fit it again."
+        )
+    return manifest
+
+
+def check_source(path: Path, manifest: Any) -> None:
+    """Raise InputError where the manifest of the folder `path` asks for a generator by anything but
+    the name of one."""
+    if (
+        not isinstance(manifest, dict)
+        or manifest.get("own_file") is True
+        or "generator" not in manifest
+    ):
+        return
+    if not isinstance(manifest["generator"], str) or not NAME.fullmatch(manifest["generator"]):
+        raise InputError(
+            f"{path / 'manifest.json'} asks for the generator {manifest['generator']!r}, which "
+            "is not the name of one; "
+            "a saved generator never says which file to run: if it was fitted from a file of "
+            "yours, name that file with --model."
+        )

@@ -1,0 +1,1 @@
+"""Differential privacy: queries, counts, ledger, statement, budget book."""

@@ -1,0 +1,1 @@
+"""The report on a synthetic log: decision, pages, plots, data card."""

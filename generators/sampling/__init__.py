@@ -1,0 +1,1 @@
+"""Batched sampling, its constraints, its timing and its conditions."""

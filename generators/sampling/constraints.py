@@ -1,0 +1,276 @@
+"""A row's fields, drawn: which codes are possible for each user, and one of them from a model's logits; compiled.
+
+`rows` (m,) are the users who have a choice in a field, `can` (m, size) what is open to them, `row` (n, columns) what is drawn.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from generators.sequences.user_state import (
+    BREAKS,
+    CATEGORY,
+    COPY,
+    EVENT,
+    EVENT_COLUMN,
+    FRESH,
+    INTENT,
+    INTENT_COLUMN,
+    ITEM,
+    ITEMS_ORDER,
+    NEW_ORDER,
+    NUMBER,
+    ORDER,
+    PICK,
+    PICKS,
+    POOL,
+    RANKS,
+    SAME_ORDER,
+    carriers,
+    carries,
+    item_of,
+    known_items,
+    marks_left,
+    order_of,
+)
+
+SAME = 1  # code of a categorical field: the user's last value of this column; its values follow
+
+
+@njit(cache=True)
+def drawn(logits, can, u):  # type: ignore[no-untyped-def]
+    """A code drawn from softmax(logits) over what `can` (size,) allows, by a uniform number; 0 where nothing is possible.
+
+    Where no code that is allowed has any weight, all that are allowed have the same.
+    """
+    size = len(logits)
+    highest, open_ = -np.inf, 0
+    for k in range(size):
+        if can[k]:
+            open_ += 1
+            if logits[k] > highest:
+                highest = logits[k]
+    if open_ == 0:
+        return 0
+    weight, total = np.empty(size), 0.0
+    for k in range(size):
+        if can[k]:
+            if highest == -np.inf:
+                total += 1.0
+            elif logits[k] > -np.inf:
+                total += math.exp(logits[k] - highest)
+        weight[k] = total
+    for k in range(size):
+        if weight[k] > u * total:
+            return k
+    return size - 1  # never: u < 1
+
+
+@njit(cache=True)
+def draw_codes(logits, can, rows, u, out):  # type: ignore[no-untyped-def]
+    """out[rows] = codes drawn from `logits` (m, size) over `can` (m, size); `u`, `out` (n,)."""
+    for k in range(len(rows)):
+        out[rows[k]] = drawn(logits[k], can[k], u[rows[k]])
+
+
+@njit(cache=True)
+def _narrow(can, mask):  # type: ignore[no-untyped-def]
+    """`can` (size,) without what `mask` forbids, unless that leaves nothing."""
+    for k in range(len(can)):
+        if can[k] and mask[k]:
+            for j in range(len(can)):
+                can[j] = can[j] and mask[j]
+            return
+
+
+@njit(cache=True)
+def begin_intents(users, row, can):  # type: ignore[no-untyped-def]
+    """Intents hold for a session: writes them to `row`; returns the users whose session begins, and what they can draw in `can`."""
+    rows, found = np.empty(len(users), dtype=np.int64), 0
+    for i in range(len(users)):
+        row[i, INTENT] = max(users[i].row[INTENT_COLUMN] - 1, 0)
+        if row[i, BREAKS] != 0 or users[i].events == 0:
+            can[found, 0] = True
+            can[found, 1:] = marks_left(users[i]) > 0
+            rows[found] = i
+            found += 1
+    return rows[:found]
+
+
+@njit(cache=True)
+def open_events(users, row, following, needs, can):  # type: ignore[no-untyped-def]
+    """Events that follow the last, and whose need an item of the pool meets; where there is none, any that is met."""
+    met = np.empty(len(needs), dtype=np.bool_)
+    for i in range(len(users)):
+        for e in range(len(needs)):
+            met[e] = needs[e] == 0
+        for slot in range(POOL):  # few events need anything
+            for e in range(len(needs)):
+                if not met[e] and carries(users[i], slot, needs[e]):
+                    met[e] = True
+        some = False
+        for e in range(len(needs)):
+            can[i, e] = met[e] and following[users[i].row[EVENT_COLUMN], row[i, BREAKS], e]
+            some = some or can[i, e]
+        if not some:
+            can[i] = met
+            can[i, 0] = False
+
+
+@njit(cache=True)
+def open_rows(event, closed, only, allow, out, can):  # type: ignore[no-untyped-def]
+    """Rows whose event (n,) leaves a field open, what it allows in `can`; the others get the only code there is in `out` (n,)."""
+    rows, found = np.empty(len(event), dtype=np.int64), 0
+    for i in range(len(event)):
+        out[i] = only[event[i]]
+        if not closed[event[i]]:
+            can[found] = allow[event[i]]
+            rows[found] = i
+            found += 1
+    return rows[:found]
+
+
+@njit(cache=True)
+def pools(users, row, rows, needs, out):  # type: ignore[no-untyped-def]
+    """Writes the items that the events of `rows` (m,) may copy to out[rows], (n, RANKS)."""
+    for i in rows:
+        out[i, known_items(users[i], needs[row[i, EVENT]], out[i]):] = 0
+
+
+@njit(cache=True)
+def narrow_picks(users, row, rows, needs, can):  # type: ignore[no-untyped-def]
+    """No rank beyond the items that the event may refer to, and no fresh item where it needs something."""
+    mask = np.ones(PICKS, dtype=np.bool_)
+    for k in range(len(rows)):
+        need = needs[row[rows[k], EVENT]]
+        number = carriers(users[rows[k]], need)
+        mask[FRESH] = need == 0
+        for r in range(RANKS):
+            mask[COPY + r] = r < number
+        _narrow(can[k], mask)
+
+
+@njit(cache=True)
+def narrow_orders(users, row, rows, can):  # type: ignore[no-untyped-def]
+    """The last order, and that of the item, only where there is one."""
+    mask = np.ones(can.shape[1], dtype=np.bool_)
+    for k in range(len(rows)):
+        mask[SAME_ORDER] = users[rows[k]].orders > 0
+        mask[ITEMS_ORDER] = order_of(users[rows[k]], row[rows[k], ITEM]) >= 0
+        _narrow(can[k], mask)
+
+
+@njit(cache=True)
+def narrow_values(before, rows, can):  # type: ignore[no-untyped-def]
+    """The same as before only where there is a value before (n,)."""
+    mask = np.ones(can.shape[1], dtype=np.bool_)
+    for k in range(len(rows)):
+        mask[SAME] = before[rows[k]] > 0
+        _narrow(can[k], mask)
+
+
+@njit(cache=True)
+def hold(users, row, rows, can):  # type: ignore[no-untyped-def]
+    """No change within a session."""
+    mask = np.ones(can.shape[1], dtype=np.bool_)
+    mask[SAME + 1:] = False
+    for k in range(len(rows)):
+        if row[rows[k], BREAKS] == 0 and users[rows[k]].events > 0:
+            _narrow(can[k], mask)
+
+
+@njit(cache=True)
+def narrow_labels(intent, rows, needs, can):  # type: ignore[no-untyped-def]
+    """Labels only in sessions whose intent (n,) is at least what they need, (size,)."""
+    for k in range(len(rows)):
+        _narrow(can[k], needs <= intent[rows[k]])
+
+
+@njit(cache=True)
+def settle_picks(users, row, needs, category):  # type: ignore[no-untyped-def]
+    """Writes the copied item (0 = none) and its category; a pick that the pool cannot serve becomes a fresh item."""
+    for i in range(len(users)):
+        row[i, ITEM] = item_of(users[i], row[i, PICK], needs[row[i, EVENT]])
+        row[i, CATEGORY] = category[row[i, ITEM]]
+        if row[i, PICK] >= COPY and row[i, ITEM] == 0:
+            row[i, PICK] = FRESH
+
+
+@njit(cache=True)
+def open_categories(event, copied, fresh, allow, start, can):  # type: ignore[no-untyped-def]
+    """Rows without a `copied` (n,) item; for a `fresh` (n,) one, categories that have items where the event (n,) allows any of them."""
+    rows, found = np.empty(len(event), dtype=np.int64), 0
+    stocked = start[1:] > start[:-1]
+    for i in range(len(event)):
+        if not copied[i]:
+            can[found] = allow[event[i]]
+            if fresh[i]:
+                _narrow(can[found], stocked)
+            rows[found] = i
+            found += 1
+    return rows[:found]
+
+
+@njit(cache=True)
+def draw_items(users, row, rows, weight, needs, start, u):  # type: ignore[no-untyped-def]
+    """Writes fresh items drawn by `weight` (m, width), which is changed; column j is the category's j-th. None that would be a copy,
+    unless nothing else has any weight."""
+    known, kept = np.empty(RANKS, dtype=np.int64), np.empty(RANKS)
+    for k in range(len(rows)):
+        i, mine = rows[k], weight[k]
+        first = start[row[i, CATEGORY]]
+        width = start[row[i, CATEGORY] + 1] - first
+        found = known_items(users[i], needs[row[i, EVENT]], known)
+        for j in range(found):
+            if first <= known[j] < first + width:
+                kept[j], mine[known[j] - first] = mine[known[j] - first], 0.0
+        total = _sum(mine[:width])
+        if total == 0.0:
+            for j in range(found):
+                if first <= known[j] < first + width:
+                    mine[known[j] - first] = kept[j]
+            total = _sum(mine[:width])
+        wanted, sum_so_far, column = u[i] * total, 0.0, -1
+        for j in range(width):
+            if mine[j] > 0:
+                column = j
+                sum_so_far += mine[j]
+                if sum_so_far > wanted:
+                    break
+        row[i, ITEM] = first + max(column, 0)
+
+
+@njit(cache=True)
+def _sum(weight):  # type: ignore[no-untyped-def]
+    total = 0.0
+    for w in weight:
+        total += w
+    return total
+
+
+@njit(cache=True)
+def settle_orders(users, row):  # type: ignore[no-untyped-def]
+    """Writes the number of each row's order; where the last order or the item's does not exist, the order is a new one."""
+    for i in range(len(users)):
+        user, of_item = users[i], order_of(users[i], row[i, ITEM])
+        order = row[i, ORDER]
+        if (order == SAME_ORDER and user.orders == 0) or (order == ITEMS_ORDER and of_item < 0):
+            order = NEW_ORDER
+        row[i, ORDER] = order
+        row[i, NUMBER] = -1
+        if order == NEW_ORDER:
+            row[i, NUMBER] = user.orders
+        elif order == SAME_ORDER:
+            row[i, NUMBER] = user.last_order
+        elif order == ITEMS_ORDER:
+            row[i, NUMBER] = of_item
+
+
+@njit(cache=True)
+def settle_values(code, before, out):  # type: ignore[no-untyped-def]
+    """out (n,) = the values that the codes (n,) mean: that before (n,), a value, or none."""
+    for i in range(len(code)):
+        out[i] = before[i] if code[i] == SAME else max(code[i] - SAME, 0)

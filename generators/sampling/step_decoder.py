@@ -1,0 +1,171 @@
+"""A RowNet as a row model: the states of all users, one row further at a time, and logits of their fields.
+
+What `RowNet` does for whole sequences in training is done here for one row of each user. Sums of embeddings are compiled, and
+tables that do not change are added up beforehand; what is a matrix product is left to torch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numba import njit
+
+from generators.codec.codec import ARRIVAL, LAST_ROWS, LAST_STAY, LENGTH, MARKS, STAY, Codec
+from generators.nn.affinity import (
+    RECENT,
+    add_likeness,
+    add_pool_likeness,
+    likenesses,
+    pool_likeness,
+)
+from generators.nn.network import RowNet, key_of
+from generators.sampling.sampler import draw
+from generators.sequences.user_state import ITEM_COLUMN
+
+
+class NetRows:
+    """The RowModel of a RowNet; `latents(users, generator)` gives (users, Z)."""
+
+    def __init__(self, codec: Codec, net: RowNet, latents: Any) -> None:
+        self.codec, self.net, self.latents = codec, net, latents
+        # The weights themselves: calling a module costs as much as its product where few users are left.
+        self.heads = {n: (net.heads[key_of(n)].weight, net.heads[key_of(n)].bias) for n in net.sizes if key_of(n) in net.heads}
+        self.likes = likenesses(codec)
+        self.pool_likes = pool_likeness(codec, self.likes.get("category"))
+        self.told = {n: _array(net.chosen[key_of(n)].weight) for n in net.sizes if key_of(n) in net.chosen}
+        self.clock, self.clock_offset = _array(net.embed_clock.weight), net.clock_offset.numpy()
+        self.norm = net.norm.weight.detach(), net.norm.bias.detach()
+        self.offset, self.cycle, self.looks = net.offset.numpy(), net.cycle.numpy(), _array(net.embed.weight).copy()
+        self.traits = net.traits.numpy()
+        if net.traits.shape[1]:  # of the last items: what they are like as well
+            like = _array(net.embed_traits.weight)[self.traits].sum(1)                       # (n_items, D)
+            for column in range(ITEM_COLUMN, ITEM_COLUMN + RECENT):
+                self.looks[self.offset[column]:self.offset[column] + len(like)] += like
+            self.first_trait, self.favourites = net.first_trait.numpy(), net.favourites.numpy()
+        if net.n_items > 1:
+            self.item_weight, self.item_bias = net.item_weight().detach(), net.item_head.bias.detach()
+
+    def begin(self, users: int, generator: torch.Generator, allowed: list[torch.Tensor] | None = None) -> torch.Tensor:
+        """See RowModel."""
+        z = self.latents(users, generator)
+        hidden: torch.Tensor | None = None
+        codes: list[torch.Tensor] = []
+        for k in range(len(self.net.static_names)):
+            logits, hidden = self.net.static_logits(z, k, hidden)
+            logits = self.net.biased(logits, k, torch.stack(codes, 1) if codes else torch.zeros((users, 0), dtype=torch.int64))
+            if logits.shape[1] > 1 and self.net.static_names[k] in (ARRIVAL, STAY, LENGTH, MARKS, LAST_ROWS, LAST_STAY):
+                logits[:, 0] = -torch.inf
+            if allowed is None and self.net.static_names[k] == STAY:
+                logits = logits.masked_fill(~self.net.stays[codes[-1]], -torch.inf)
+            codes.append(draw(logits, None if allowed is None else allowed[k], generator))
+            hidden = self.net.told_static(hidden, k, codes[-1])
+        static = torch.stack(codes, 1)
+        self.condition, self.static = self.net.condition(z, static), static.numpy()
+        self.state: list[Any] = []
+        return static
+
+    def step(self, features: np.ndarray) -> None:
+        """See RowModel."""
+        if not self.state:
+            self.state = [layer.start(len(features)) for layer in self.net.layers]  # type: ignore[operator]
+        x = self.condition.clone()
+        _add(x.numpy(), np.arange(len(features)), features + self.offset, self.looks)
+        for state in self.state:
+            x = state.step(x)
+        self.u = F.layer_norm(x, x.shape[1:], *self.norm) + self.condition
+        self.rows, self.features = self.u.numpy(), features  # the first shares its memory
+
+    def _at(self, rows: np.ndarray) -> torch.Tensor:
+        """(m, D) of `rows` (m,): the row's state."""
+        return self.u if len(rows) == len(self.u) else self.u.index_select(0, torch.from_numpy(rows))
+
+    def logits(self, name: str, rows: np.ndarray) -> np.ndarray:
+        """See RowModel."""
+        logits: np.ndarray = F.linear(torch.relu(self._at(rows)), *self.heads[name]).numpy()  # type: ignore[arg-type]
+        if name in self.likes:
+            logits = add_likeness(logits, rows, self.features, self.static, self.likes[name])
+        if name == "pick" and self.pool_likes is not None:
+            logits = add_pool_likeness(logits, rows, self.pool, self.features, self.static, self.pool_likes)
+        if name == "gap":
+            hour, day = self.features[rows, -3], self.features[rows, -2]  # codes + 1, 0 = before the first row
+            _add(logits, np.arange(len(rows)), np.where(hour > 0, (day - 1) * 24 + hour, 0)[:, None], self.cycle)
+        return logits
+
+    def item_weights(self, category: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """See RowModel; one matrix product a category."""
+        u = self._at(rows)
+        query = self.net.item_query(u)
+        start = self.codec.items.start
+        out = np.full((len(rows), int((start[1:] - start[:-1]).max())), -np.inf, dtype=np.float32)
+        ends = np.append(np.flatnonzero(np.diff(category)) + 1, len(rows)).tolist()
+        for at, end in zip([0, *ends], ends, strict=False):
+            first, stop = int(start[category[at]]), int(start[category[at] + 1])
+            out[at:end, :stop - first] = F.linear(query[at:end], self.item_weight[first:stop], self.item_bias[first:stop]).numpy()
+        if len(self.traits[0]):
+            _add_kinship(out, self.net.affinity(u).numpy(), rows, start[category], start[category + 1], self.features[:, ITEM_COLUMN:],
+                         self.static, self.traits, self.first_trait, self.favourites)
+        out -= out.max(1, keepdims=True)
+        return np.exp(out, out=out)
+
+    def chose(self, name: str, rows: np.ndarray, code: np.ndarray) -> None:
+        """See RowModel."""
+        if name == "clock":
+            _add(self.rows, rows, code + self.clock_offset, self.clock)
+        elif name == "pool":
+            self.pool = code
+        elif name in self.told:
+            _add(self.rows, rows, code[:, None], self.told[name])
+
+    def keep(self, rows: np.ndarray) -> None:
+        """See RowModel."""
+        index = torch.from_numpy(rows)
+        self.condition, self.static = self.condition.index_select(0, index), self.static[rows]
+        if not self.state:
+            return
+        self.u, self.features = self.u.index_select(0, index), self.features[rows]
+        self.rows = self.u.numpy()
+        for state in self.state:
+            state.keep(index)
+
+
+def _array(weight: Any) -> np.ndarray:
+    out: np.ndarray = weight.detach().numpy()
+    return out
+
+
+@njit(cache=True)
+def _add(to, rows, codes, table):  # type: ignore[no-untyped-def]
+    """to[rows] += the sum of table[codes[rows]]: to (n, D), rows (m,), codes (n, k), table (size, D)."""
+    for r in rows:
+        for k in range(codes.shape[1]):
+            code = codes[r, k]
+            for j in range(to.shape[1]):
+                to[r, j] += table[code, j]
+
+
+@njit(cache=True)
+def _add_kinship(to, weight, rows, first, stop, recent, static, traits, first_trait, favourites):  # type: ignore[no-untyped-def]
+    """What RowNet.kinship adds to the logits `to` (m, width) of items first..stop - 1 (m,) of `rows` (m,): weight (m, A * likes);
+    the last items of all users in `recent` (n, RECENT and more), `static` (n, S); traits (n_items, A), and the others as in RowNet."""
+    attributes, liked = favourites.shape
+    likes = RECENT + liked
+    last_trait = np.append(first_trait[1:], traits.max() + 1)
+    kin = np.zeros(traits.max() + 1, dtype=np.float32)
+    told = np.empty((attributes, likes), dtype=np.int64)
+    for k in range(len(rows)):
+        for a in range(attributes):
+            for r in range(likes):
+                told[a, r] = traits[recent[rows[k], r], a] if r < RECENT else static[rows[k], favourites[a, r - RECENT]] + first_trait[a]
+                if first_trait[a] < told[a, r] < last_trait[a]:  # a favourite that no item has counts for none
+                    kin[told[a, r]] += weight[k, a * likes + r]
+                else:
+                    told[a, r] = first_trait[a]
+        for item in range(first[k], stop[k]):
+            for a in range(attributes):
+                to[k, item - first[k]] += kin[traits[item, a]]
+        for a in range(attributes):
+            for r in range(likes):
+                kin[told[a, r]] = 0

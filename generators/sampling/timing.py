@@ -1,0 +1,234 @@
+"""When the next row is: which gaps a user can draw, the gap that is drawn, the time it leads to; compiled.
+
+A candidate time inside an interval is drawn several times, and one is kept in proportion to the weekly intensity of session starts.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from generators.sampling.constraints import drawn
+from generators.sequences.user_state import (
+    BREAKS,
+    DAY,
+    GAP,
+    HOUR,
+    REMAINING,
+    SPAN,
+    TIME,
+    is_final,
+    level_of_rows,
+    level_of_time,
+    rows_left,
+    target_of,
+)
+
+HOUR_MS = 3_600_000
+WEEK_HOURS = 168
+CANDIDATES = 8          # draws per gap among which the weekly cycle chooses
+DRAWS = CANDIDATES + 1  # uniform numbers that a time takes
+WIDE_S = 1_800          # a break of a wider interval is shaped by the weekly cycle
+
+
+class Hands(NamedTuple):
+    """A clock as compiled code reads it, and the pace that users keep."""
+
+    low: np.ndarray     # (size,) float64 s: lower end of each gap code
+    high: np.ndarray    # (size,) float64 s
+    weekly: np.ndarray  # (168,) float64: intensity of session starts
+    within: int         # gap codes from here on begin a session
+    start: int          # ms
+    end: int            # ms
+    step: int           # ms: every time is a multiple of it
+    planned: bool       # are users' last sessions planned from the start?
+    least: np.ndarray   # (levels,) int64: level of time that so many rows need at the least
+    short: np.ndarray   # (levels,) int64 ms: what a last session of so many rows takes
+    fast: np.ndarray    # (levels,) int64 ms: what so many rows before it take those who are fast
+    longest_rows: int   # of a session, 0 = no limit
+    longest_ms: int     # of a session, 0 = no limit
+
+
+@njit(cache=True)
+def clock_levels(time, hands):  # type: ignore[no-untyped-def]
+    """Hour of the day (0..23), day of the week (0..6, Monday first), remaining span (0..REMAINING - 1) of a time in ms."""
+    hour = (time // HOUR_MS + 72) % WEEK_HOURS  # 1970-01-01 was a Thursday
+    span = int((hands.end - time) / max(hands.end - hands.start, 1) * REMAINING)
+    return hour % 24, hour // 24, min(max(span, 0), REMAINING - 1)
+
+
+@njit(cache=True)
+def _one_of(time, low, high, geometric, shaped, u, hands):  # type: ignore[no-untyped-def]
+    """`time` and between `low` and `high` s, one of CANDIDATES draws: any, or where `shaped` by the weekly cycle."""
+    moved, weight = np.empty(CANDIDATES, dtype=np.int64), np.empty(CANDIDATES)
+    total, only = 0.0, -1 if shaped else int(u[CANDIDATES] * CANDIDATES)
+    for k in range(CANDIDATES):
+        if only >= 0 and k != only:
+            continue
+        gap = low * (high / low) ** u[k] if geometric else low + u[k] * (high - low)
+        moved[k] = (time + np.int64(np.rint(gap * 1000.0))) // hands.step * hands.step
+        total += hands.weekly[(moved[k] // HOUR_MS + 72) % WEEK_HOURS] + 1e-9
+        weight[k] = total
+    if only >= 0:
+        return moved[only]
+    for k in range(CANDIDATES):
+        if weight[k] > u[CANDIDATES] * total:
+            return moved[k]
+    return moved[CANDIDATES - 1]
+
+
+@njit(cache=True)
+def _between(low, high, u, hands):  # type: ignore[no-untyped-def]
+    """Ms between `low` and `high`, shaped by the weekly cycle, inside the span."""
+    found = _one_of(low, 0.0, (high - low) / 1000, False, True, u, hands)
+    return min(max(found, hands.start), hands.end)
+
+
+@njit(cache=True)
+def arrive(low, high, u, hands):  # type: ignore[no-untyped-def]
+    """(n,) int64 ms: times between `low` and `high` (n,) int64 ms, from uniform numbers `u` (n, DRAWS)."""
+    out = np.empty(len(low), dtype=np.int64)
+    for i in range(len(low)):
+        out[i] = _between(low[i], high[i], u[i], hands)
+    return out
+
+
+@njit(cache=True)
+def late_users(users, hands, out):  # type: ignore[no-untyped-def]
+    """Writes to `out` (n,) which users have hardly time left for their rows to come; returns how many. Last sessions get their time."""
+    found = 0
+    for i in range(len(users)):
+        u = users[i]
+        time, left = u.time, rows_left(u)
+        level = level_of_rows(left)
+        late = left > 1 and level_of_time(target_of(u) - time) < hands.least[level]
+        if hands.planned and is_final(u):
+            late = False
+            if left > 0:
+                u.until = max(u.until, min(time + hands.short[level], hands.end))
+        if late:
+            out[found] = i
+            found += 1
+    return found
+
+
+@njit(cache=True)
+def postpone(users, late, hands, u, over):  # type: ignore[no-untyped-def]
+    """Give the users `late` (m,) a later end of their stay, from `u` (m, DRAWS); `over` (n,): those for whom the span has no time."""
+    for k in range(len(late)):
+        user = users[late[k]]
+        time = user.time
+        stay = user.until - target_of(user)
+        later = max(_between(time, max(hands.end - stay, time), u[k], hands), time)
+        over[late[k]] = level_of_time(hands.end - time) < hands.least[level_of_rows(rows_left(user))]
+        user.until, user.last_start = min(later + stay, hands.end), later
+
+
+@njit(cache=True)
+def _keep_short(u, hands, can):  # type: ignore[no-untyped-def]
+    """No gap in `can` (size,) within a session that would make it longer than any was."""
+    full = hands.longest_rows > 0 and u.in_session >= hands.longest_rows
+    for g in range(1, hands.within):
+        late = hands.longest_ms > 0 and u.time + hands.low[g] * 1000 > u.session_start + hands.longest_ms
+        can[g] = can[g] and not full and not late
+
+
+@njit(cache=True)
+def _fitting(u, hands, can):  # type: ignore[no-untyped-def]
+    """Writes to `can` (size,) the gaps that a user can draw.
+
+    The end is for those who have no row left; the last gap is one that leads to the target, or the nearest to it. A session is
+    not over while what it is about is pending. Where last sessions are planned, rows left and target are those of the rows
+    before it, until it has begun: then it is not broken off, and where nothing is left before it, it begins. A session that is
+    as long as any is over: who is not done begins another.
+    """
+    within, size = hands.within, len(can)
+    final, left = is_final(u), rows_left(u)
+    room = target_of(u) - u.time
+    seconds = room / 1000.0
+    begins = not final and left == 0 and u.pending == 0
+    can[0] = False
+    for g in range(1, size):
+        can[g] = hands.low[g] <= seconds and (left > 0 or not final)
+    _keep_short(u, hands, can)
+    if hands.planned and size > within:
+        if begins:
+            can[1:within] = False
+        if final and can[1:within].any():
+            can[within:] = False
+        if begins and not can.any():  # no time is left: the shortest break
+            can[within] = True
+    if begins or (final and left == 1):
+        nearest = np.inf
+        for g in range(1, size):
+            if can[g]:
+                nearest = min(nearest, max(seconds - hands.high[g], 0.0))
+        for g in range(1, size):
+            can[g] = can[g] and max(seconds - hands.high[g], 0.0) <= nearest
+    can[0] = left == 0 and not can[1:].any()
+    if u.pending != 0 and can[1:within].any():
+        can[within:] = False
+
+
+@njit(cache=True)
+def _in_time(u, hands, can, gap):  # type: ignore[no-untyped-def]
+    """The break `gap`, or the longest in `can` (size,) that takes no more than the session's share of the time left, by its rows, where
+    after `gap` what is left before the last session would have to be done faster than almost anyone was; the shortest where there is
+    none. A session ends when it ends: it is the break that is shorter."""
+    left = rows_left(u)
+    if not hands.planned or is_final(u) or left == 0 or gap < hands.within:
+        return gap
+    room = (target_of(u) - u.time) / 1000.0
+    if hands.low[gap] <= room - hands.fast[level_of_rows(left - 1)] / 1000.0:
+        return gap
+    room *= u.in_session / (u.in_session + left)
+    if hands.low[gap] <= room:
+        return gap
+    best = gap
+    for g in range(hands.within, len(can)):
+        if can[g] and (hands.low[best] < hands.low[g] <= room or (hands.low[g] < hands.low[best] and hands.low[best] > room)):
+            best = g
+    return best
+
+
+@njit(cache=True)
+def draw_gaps(users, hands, over, logits, u, out):  # type: ignore[no-untyped-def]
+    """Writes a gap code of each user to `out` (n,): from `logits` (n, size) and uniform numbers `u` (n,); those `over` (n,) end."""
+    can = np.empty(logits.shape[1], dtype=np.bool_)
+    for i in range(len(users)):
+        if over[i]:
+            out[i] = 0
+            continue
+        _fitting(users[i], hands, can)
+        out[i] = _in_time(users[i], hands, can, drawn(logits[i], can, u[i]))
+
+
+@njit(cache=True)
+def move(users, hands, u, row):  # type: ignore[no-untyped-def]
+    """Writes to each user's row (n, columns) the time after its gap, from uniform numbers `u` (n, DRAWS); see `tell` for the rest.
+
+    It is the target itself where the gap can lead there and the last row before it is due.
+    """
+    for i in range(len(users)):
+        user, gap = users[i], row[i, GAP]
+        final, left, until, breaks = is_final(user), rows_left(user), target_of(user), gap >= hands.within
+        if not breaks and hands.longest_ms > 0:
+            until = min(until, user.session_start + hands.longest_ms)
+        low, room = hands.low[gap], (until - user.time) / 1000.0
+        high = max(min(hands.high[gap], room), low)
+        due = left == 1 if final else left == 0 and breaks
+        if due and low <= room <= hands.high[gap]:
+            row[i, TIME] = until
+        else:
+            found = _one_of(user.time, low, high, low > 0 and high > low, breaks and high - low > WIDE_S, u[i], hands)
+            row[i, TIME] = min(found, max(until, user.time))
+
+
+@njit(cache=True)
+def tell(users, hands, row):  # type: ignore[no-untyped-def]
+    """Writes what follows from gap and time to each row (n, columns): does it begin a session, and the levels of the clock."""
+    for i in range(len(users)):
+        row[i, BREAKS] = 1 if row[i, GAP] >= hands.within else 0
+        row[i, HOUR], row[i, DAY], row[i, SPAN] = clock_levels(row[i, TIME], hands)

@@ -1,0 +1,1 @@
+"""A log as training steps of each user, and sampled steps as a log."""

@@ -1,0 +1,205 @@
+"""Sampled codes as an EventLog: new users, sessions, orders and ids, prices near their items' prices, labels with their delays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from eventlog import EventLog
+from eventlog.log import sort_events, tidy
+from generators.codec.clock import DAY_MS
+from generators.codec.codec import Codec
+from generators.codec.coders import Bins
+from generators.codec.shared_ids import Sharing
+from generators.sampling.sampler import Sampled
+from generators.sequences.user_state import EARLIER_ID, SAME_ID, SHARED_ID
+
+
+def decode(codec: Codec, sampled: Sampled, *, rng: np.random.Generator, names: np.ndarray | None = None) -> EventLog:
+    """The log that `sampled` describes; its manifest holds roles and currency only. `names` (n_users,): ids of users who have theirs."""
+    row = {n: v.numpy() for n, v in vars(sampled.row).items()}
+    user = sampled.user.numpy()
+    n_users = len(sampled.static)
+    first = np.append(True, user[1:] != user[:-1])
+    frame: dict[str, Any] = {
+        "user_id": _ids("u", user, n_users) if names is None else pd.Categorical.from_codes(user, pd.Index(names, dtype=object)),
+        "timestamp": pd.to_datetime(row["time"], unit="ms", utc=True).astype("datetime64[ms, UTC]"),
+        "event": codec.events.decode(row["event"]),
+    }
+    if codec.flags["session"]:
+        session = np.cumsum(first | row["breaks"]) - 1
+        silent = np.isin(row["event"], [i + 1 for i, e in enumerate(codec.events.values) if e in codec.sessionless])
+        frame["session_id"] = _ids("s", np.where(silent, -1, session), int(session[-1]) + 1)
+    if codec.flags["item"]:
+        frame["item_id"] = pd.Categorical.from_codes(row["item"] - 1, categories=pd.Index(codec.items.names, dtype=object))
+    if codec.flags["order"]:
+        frame["order_id"] = _order_ids(user, row["order_number"])
+    if codec.flags["category"]:
+        frame["category"] = codec.categories.decode(row["category"])
+    for k, name in enumerate(codec.value_fields):
+        frame[name] = codec.values[name].decode(row["values"][:, k])
+    for name, table in codec.items.attributes.items():
+        frame[name] = codec.values[name].decode(table[row["item"]])
+    rest = {n: row["rest"][:, k] for k, n in enumerate(codec.rest_fields)}
+    for name, code in rest.items():
+        if name in codec.ids:
+            frame[name] = _new_ids(name, code, user, row["time"], row["intent"], codec.ids[name], rng)
+        elif name == "price":
+            frame[name] = _prices(codec, code, row["item"], row["time"], rng)
+            if codec.daily_prices:
+                related = (code < codec.bins["price_ratio"].size) & np.isfinite(frame[name])
+                _keep_prices(frame[name], related, row["item"], row["time"])
+                frame["item_id"] = _rare_items(codec, user, row["item"], code, frame[name])
+        elif not name.startswith("label:"):
+            frame[name] = codec.bins[name].decode(code, rng.random(len(code)))
+    events = pd.DataFrame(frame)
+    events["_row"] = np.arange(len(events))
+    events = sort_events(tidy(events))
+    number = events.pop("_row").to_numpy()
+    events.insert(0, "event_id", np.arange(len(events), dtype=np.int64))
+    return EventLog(events=events, users=_users(codec, sampled, rng, names), items=_items(codec),
+                    labels=_labels(codec, rest, events, number, rng), manifest=dict(codec.carried))
+
+
+def _ids(prefix: str, code: np.ndarray, size: int) -> pd.Categorical:
+    """Names like u00042, padded so that their order is that of the numbers; -1 = missing."""
+    width = max(len(str(max(size - 1, 0))), 6)
+    return pd.Categorical.from_codes(code, categories=pd.Index([f"{prefix}{i:0{width}d}" for i in range(size)], dtype=object))
+
+
+def _order_ids(user: np.ndarray, number: np.ndarray) -> pd.Categorical:
+    key = np.where(number >= 0, user * (int(number.max(initial=0)) + 1) + number, -1)
+    unique, code = np.unique(key[key >= 0], return_inverse=True)
+    out = np.full(len(key), -1, dtype=np.int64)
+    out[key >= 0] = code
+    return _ids("o", out, len(unique))
+
+
+def _prices(codec: Codec, code: np.ndarray, item: np.ndarray, time: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(n,) float64: the item's price times a ratio, or a price as it is where there is none to relate to."""
+    ratio, plain = codec.bins["price_ratio"], codec.bins["price"]
+    related = code < ratio.size
+    u = rng.random(len(code))
+    times = np.exp(ratio.decode(np.where(related, code, 0), u))
+    as_is = plain.decode(np.where(related, 0, code - ratio.size + 1), u)
+    base = codec.price_on(item, time)
+    # A ratio for an item without a known price cannot be drawn from data; the price stays missing then.
+    return np.where(related, np.round(base * times, max(min(plain.decimals, 4), 2)), as_is)
+
+
+def _keep_prices(price: np.ndarray, related: np.ndarray, item: np.ndarray, time: np.ndarray) -> None:
+    """Where `related`, an item keeps its first price of a day; (n,) each, `price` is changed."""
+    rows, day = np.flatnonzero(related), time // DAY_MS
+    rows = rows[np.lexsort((time[rows], day[rows], item[rows]))]
+    first = np.append(True, (np.diff(item[rows]) != 0) | (np.diff(day[rows]) != 0))[:len(rows)]
+    price[rows] = price[rows[first]][np.cumsum(first) - 1]
+
+
+def _rare_items(codec: Codec, user: np.ndarray, item: np.ndarray, code: np.ndarray, price: np.ndarray) -> pd.Categorical:
+    """Item ids in which each category's stand-in for rare items is several, of one price each: `price` (n,) is changed.
+
+    A user keeps to one of them, that of the first price `code` (n,) they have with the stand-in.
+    """
+    names, other = list(codec.items.names), codec.items.other[codec.items.other > 0]
+    rows = np.flatnonzero(np.isin(item, other))
+    out = item.copy()
+    if len(rows):
+        own = pd.DataFrame({"u": user[rows], "i": item[rows], "c": code[rows]}).where(lambda f: f["c"] > 0)
+        level = own.groupby([user[rows], item[rows]])["c"].transform("first").fillna(0).to_numpy().astype(np.int64)
+        kinds, at = np.unique(np.column_stack([item[rows], level]), axis=0, return_inverse=True)
+        names += [f"{codec.items.names[i - 1]}:{c}" for i, c in kinds]
+        out[rows] = codec.items.size + at.reshape(-1)
+        known = np.isfinite(price[rows])
+        first = pd.Series(price[rows]).groupby(out[rows]).transform("first").to_numpy()
+        price[rows] = np.where(known, first, np.nan)
+    return pd.Categorical.from_codes(out - 1, categories=pd.Index(names, dtype=object))
+
+
+def _new_ids(
+    name: str, code: np.ndarray, user: np.ndarray, time: np.ndarray, intent: np.ndarray, sharing: Sharing, rng: np.random.Generator
+) -> pd.Categorical:
+    """Fresh ids with the drawn structure: the same as before, an earlier one of this user, a new one, one that others have too."""
+    present = code > 0
+    frame = pd.DataFrame({"u": user, "c": code})[present]
+    at = np.flatnonzero(present)
+    first = ~frame["u"].duplicated().to_numpy()
+    relation = np.where(first & (frame["c"].to_numpy() <= EARLIER_ID), SHARED_ID - 1, frame["c"].to_numpy())
+    new = relation > EARLIER_ID
+    number = np.cumsum(new) - 1  # running number of each new id, by user and time
+    shared = np.flatnonzero(relation == SHARED_ID)
+    own_of = np.where(new, number, -1)
+    if len(shared):
+        link = at[shared]
+        root = sharing.deal(user=user[link], time=time[link], intent=intent[link], rng=rng)
+        own_of[shared] = number[shared[root]]
+    count = pd.Series(new.astype(np.int64)).groupby(frame["u"].to_numpy()).cumsum().to_numpy()  # ids that the user has so far
+    earlier = np.flatnonzero(relation == EARLIER_ID)
+    ids_in_order = own_of[new]
+    back = np.where(count > 1, 1 + (rng.random(len(count)) * np.maximum(count - 1, 1)).astype(np.int64), 0)
+    own_of[earlier] = ids_in_order[(number - back)[earlier]]
+    pointer = pd.Series(np.where(relation == SAME_ID, np.nan, own_of)).groupby(frame["u"].to_numpy()).ffill().to_numpy().astype(np.int64)
+    out = np.full(len(code), -1, dtype=np.int64)
+    unique, out[at] = np.unique(pointer, return_inverse=True)
+    return _ids(f"{name}-", out, len(unique))
+
+
+def _users(codec: Codec, sampled: Sampled, rng: np.random.Generator, names: np.ndarray | None) -> pd.DataFrame | None:
+    if not codec.user_columns:
+        return None
+    static = sampled.static.numpy()
+    table: dict[str, Any] = {"user_id": _ids("u", np.arange(len(static)), len(static)).astype(object) if names is None else names}
+    for k, (name, coder) in enumerate(codec.statics.items()):
+        kind = codec.user_columns.get(name)
+        if kind == "values" and not isinstance(coder, Bins):
+            table[name] = coder.decode(static[:, k])
+        elif kind is not None and isinstance(coder, Bins):
+            number = coder.decode(static[:, k], rng.random(len(static)))
+            table[name] = number if kind == "number" else _days_before(number, sampled.arrival)
+    return pd.DataFrame(table)
+
+
+def _days_before(days: np.ndarray, arrival: torch.Tensor) -> pd.Series:
+    ms = (arrival.numpy() // DAY_MS - np.nan_to_num(days).astype(np.int64)) * DAY_MS
+    return pd.Series(pd.to_datetime(ms, unit="ms", utc=True).astype("datetime64[ms, UTC]")).where(np.isfinite(days))
+
+
+def _items(codec: Codec) -> pd.DataFrame | None:
+    """The catalogue as far as it was learnt; stand-ins for rare items are not in it."""
+    if not codec.flags["item"] or not codec.items.names:
+        return None
+    real = ~np.isin(np.arange(1, codec.items.size), codec.items.other[codec.items.other > 0])
+    table: dict[str, Any] = {"item_id": np.array(codec.items.names, dtype=object)[real]}
+    if codec.flags["category"]:
+        table["category"] = codec.categories.decode(codec.items.category[1:][real])
+    for name, codes in codec.items.attributes.items():
+        table[name] = codec.values[name].decode(codes[1:][real])
+    if codec.has_price:
+        table["price"] = codec.items.price[1:][real].astype(np.float32)
+    return pd.DataFrame(table).sort_values("item_id").reset_index(drop=True)
+
+
+def _labels(
+    codec: Codec, rest: dict[str, np.ndarray], events: pd.DataFrame, number: np.ndarray, rng: np.random.Generator
+) -> pd.DataFrame | None:
+    if not codec.labels:
+        return None
+    place, kinds, values, known = [], [], [], []
+    time = events["timestamp"].astype("datetime64[ms, UTC]").astype("int64").to_numpy()
+    for k, (kind, names) in enumerate(codec.labels.items()):
+        code = rest[f"label:{kind}"][number]
+        at = np.flatnonzero(code > 0)
+        bins, share = codec.delays[kind]
+        delay = bins.decode(rng.choice(bins.size, size=len(at), p=share), rng.random(len(at)))
+        place.append(at)
+        kinds.append(np.full(len(at), k))
+        values.append(np.array([float(v) for v in names])[code[at] - 1])
+        known.append(time[at] + (np.maximum(delay, 0.0) * 1000).round().astype(np.int64))  # never before the event
+    labels = pd.DataFrame({
+        "event_id": np.concatenate(place).astype(np.int64), "kind": np.array(list(codec.labels), dtype=object)[np.concatenate(kinds)],
+        "value": np.concatenate(values),
+        "known_at": pd.to_datetime(np.concatenate(known), unit="ms", utc=True).astype("datetime64[ms, UTC]"),
+    })
+    return labels.sort_values(["event_id", "kind"], kind="stable").reset_index(drop=True)

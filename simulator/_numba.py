@@ -1,0 +1,25 @@
+"""The modules whose compiled functions play sessions; see eventlog/_runtime/compiled.py."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from eventlog._runtime.compiled import source_digest
+
+MODULES = (
+    "simulator.counter_rng",
+    "simulator.world.catalogue",
+    "simulator.world.recommender",
+    "simulator.behaviour.event_buffer",
+    "simulator.behaviour.shoppers",
+    "simulator.behaviour.sessions",
+    "simulator.behaviour.campaigns",
+    "simulator.behaviour.checkout",
+    "simulator.behaviour.day",
+)
+
+
+@cache
+def source() -> str:
+    """Digest of the source of MODULES, the last field's name in the record of a session."""
+    return source_digest(*MODULES)

@@ -1,0 +1,1 @@
+"""What shoppers do: need, page, click, cart, order, and what follows it."""

@@ -1,0 +1,1 @@
+"""Fit a scenario to a team's own log."""

@@ -1,0 +1,82 @@
+"""Labels as the shop learns of them: late, incomplete, now and then wrong. One row per labelled event.
+
+| kind | labels | becomes known |
+|---|---|---|
+| fraud | the lines of orders | by a chargeback |
+| refund_abuse | refunds | when claims are looked into |
+| coupon_abuse | the lines of orders | when accounts are found to be one person's |
+| fake_review | reviews | by moderators |
+| bot | all rows of a session | by the next day's traffic analysis |
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from simulator.behaviour import event_buffer
+from simulator.fraud.fraudsters import TYPOLOGIES, shares
+from simulator.scenario import Fraud
+from simulator.world.catalogue import DAY
+
+TIME = pa.timestamp("ms", tz="UTC")
+
+
+@dataclass(frozen=True)
+class Report:
+    """How one kind of abuse becomes known."""
+
+    events: tuple[int, ...]  # kinds of rows that carry the label; empty = all
+    case: str                # column of the tape whose value makes rows one case: found out together or not at all
+    found: float             # share of cases ever found out
+    mistaken: float          # share of honest cases reported by mistake
+    days: float              # median delay, lognormal
+    sigma: float = 0.7       # its log-sd
+
+
+def reports(setting: Fraud) -> dict[str, Report]:
+    """What is known about each kind of label; payment fraud as the scenario says."""
+    return {
+        "fraud": Report((event_buffer.PURCHASE,), "order", setting.reported, setting.false_reports, setting.chargeback_days),
+        "refund_abuse": Report((event_buffer.REFUND,), "order", 0.6, 0.004, 5.0),
+        "coupon_abuse": Report((event_buffer.PURCHASE,), "order", 0.5, 0.001, 14.0),
+        "fake_review": Report((event_buffer.REVIEW,), "session", 0.6, 0.01, 4.0),
+        "bot": Report((), "session", 0.8, 0.0002, 0.5, 0.5),
+    }
+
+
+KINDS = tuple(reports(Fraud()))
+
+
+def observed(setting: Fraud, rows: dict[str, np.ndarray], typology: np.ndarray, event_id: np.ndarray, time: np.ndarray,
+             rng: np.random.Generator) -> pa.Table:
+    """Labels of a shard's rows: `rows` with event, order and session (n,), their typology (-1 = honest), ids and times (ms).
+
+    Kinds of abuse that the scenario has switched off are not looked for. Sorted by event.
+    """
+    on = shares(setting) > 0
+    parts: list[tuple[str, np.ndarray, np.ndarray]] = []
+    for kind, report in reports(setting).items():
+        mine = [k for k, t in enumerate(TYPOLOGIES) if t.label == kind]
+        if not on[mine].any():
+            continue
+        line = np.flatnonzero(np.isin(rows["event"], report.events)) if report.events else np.arange(len(typology))
+        _, first, of = np.unique(rows[report.case][line], return_index=True, return_inverse=True)
+        guilty = np.isin(typology[line[first]], mine)
+        known = rng.random(len(first)) < np.where(guilty, report.found, report.mistaken)
+        delay = report.days * rng.lognormal(0, report.sigma, len(first))
+        last = np.zeros(len(first), dtype=np.int64)
+        np.maximum.at(last, of, time[line])  # a case is looked into when it is over
+        known_at = last + np.rint(delay * DAY * 1000).astype(np.int64)
+        chosen = known[of]
+        parts.append((kind, line[chosen], known_at[of[chosen]]))
+    row = np.concatenate([p[1] for p in parts]) if parts else np.zeros(0, dtype=np.int64)
+    name = np.repeat(np.array([p[0] for p in parts], dtype=object), [len(p[1]) for p in parts])
+    known_at = np.concatenate([p[2] for p in parts]) if parts else np.zeros(0, dtype=np.int64)
+    order = np.argsort(row, kind="stable")
+    return pa.table({
+        "event_id": event_id[row[order]], "kind": pa.array(name[order], pa.string()), "value": np.ones(len(row), dtype=np.float32),
+        "known_at": pa.array(known_at[order]).cast(TIME),
+    })

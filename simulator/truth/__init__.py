@@ -1,0 +1,1 @@
+"""What is truly known of a simulated log: oracles for audits and ceilings, never for a model."""

@@ -1,0 +1,1 @@
+"""The shop that all shoppers see: its catalogue and its pages."""

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from fixtures.tiny import tiny_log
+
+from benchmark import suite
+from benchmark.execution import fingerprint
+from benchmark.execution.plan import Cell, answers, plan
+from eventlog._runtime import plugins
+from eventlog._runtime.errors import InputError, UnknownNameError
+
+
+def cells(folder: Path, **more) -> dict[str, Cell]:
+    loaded = suite.load("all", log=folder, **{"models": ["popularity", "logistic"], "generators": [], **more})
+    return {str(c): c for c in plan(loaded)}
+
+
+def test_keys_are_repeatable_and_hold_what_decides(tiny_folder: Path, tmp_path: Path) -> None:
+    base = cells(tiny_folder)
+    assert {n: c.key for n, c in cells(tiny_folder).items()} == {n: c.key for n, c in base.items()}
+    name = "model tiny churn logistic seed 0"
+    changed = cells(tiny_folder, overrides=["settings.models.logistic.c=0.5"])
+    assert changed[name].key != base[name].key
+    assert changed["data tiny churn"].key == base["data tiny churn"].key
+    assert changed["model tiny recommendation popularity seed 0"].key == base["model tiny recommendation popularity seed 0"].key
+    task = cells(tiny_folder, overrides=["settings.tasks.churn.horizon_days=3"])
+    assert task["data tiny churn"].key != base["data tiny churn"].key
+    assert task[name].key != base[name].key
+    assert task["data tiny fraud"].key == base["data tiny fraud"].key
+    other = cells(tiny_log(seed=1).write(tmp_path / "tiny"))
+    assert not {c.key for c in other.values()} & {c.key for c in base.values()}
+    same = cells(tiny_log().write(tmp_path / "copy" / "tiny"))  # the same data elsewhere
+    assert {n: c.key for n, c in same.items()} == {n: c.key for n, c in base.items()}
+
+
+def test_settings_for_one_task_only(tiny_folder: Path) -> None:
+    base = cells(tiny_folder)
+    changed = cells(tiny_folder, overrides=["settings.models.logistic.fraud.c=0.5"])
+    assert changed["model tiny churn logistic seed 0"].key == base["model tiny churn logistic seed 0"].key
+    assert changed["model tiny fraud logistic seed 0"].key != base["model tiny fraud logistic seed 0"].key
+
+
+def test_what_a_cell_needs_stands_before_it() -> None:
+    seen: set[str] = set()
+    for cell in plan(suite.load("all")):
+        assert set(cell.needs) <= seen
+        assert cell.key not in seen
+        seen.add(cell.key)
+
+
+def test_questions_that_no_model_would_answer_are_not_made(tiny_folder: Path) -> None:
+    made = cells(tiny_folder, generators=["markov"], models=["popularity", "markov", "s_learner"])
+    assert "data tiny uplift" in made
+    assert "data tiny recommendation trained on markov seed 0" in made
+    assert "data tiny churn trained on markov seed 0" not in made
+
+
+def test_a_new_seed_adds_cells_and_changes_none(tiny_folder: Path) -> None:
+    one, two = cells(tiny_folder), cells(tiny_folder, seeds=[0, 1])
+    assert {c.key for c in one.values()} < {c.key for c in two.values()}
+
+
+def test_a_plugins_code_is_in_its_key(tiny_folder: Path, plugin) -> None:
+    path = plugin("mine")
+    before = cells(tiny_folder, models=[path])["model tiny churn mine seed 0"].key
+    text = Path(path).read_text()
+    Path(path).write_text("# a comment\n" + text.replace('"""A model of one\'s own that mine."""', '"""Other words."""'))
+    fingerprint._hash.cache_clear()
+    assert cells(tiny_folder, models=[path])["model tiny churn mine seed 0"].key == before
+    Path(path).write_text(text.replace("0.5", "0.6"))
+    fingerprint._hash.cache_clear()
+    assert cells(tiny_folder, models=[path])["model tiny churn mine seed 0"].key != before
+
+
+def test_the_code_of_an_installed_plugin_is_in_its_key(tiny_folder: Path, plugin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "site" / "theirs-1.0.dist-info"
+    package.mkdir(parents=True)
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
+    (package / "entry_points.txt").write_text("[shoptwin.baselines.models]\ninstalled = their_model:Mine\n")
+    module = tmp_path / "site" / "their_model.py"
+    module.write_text(Path(plugin("mine")).read_text())
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    assert "installed" in plugins.names("baselines.models")
+    before = cells(tiny_folder, models=["installed"])["model tiny churn installed seed 0"].key
+    module.write_text(module.read_text().replace("0.5", "0.6"))
+    fingerprint._hash.cache_clear()
+    assert cells(tiny_folder, models=["installed"])["model tiny churn installed seed 0"].key != before
+
+
+def test_code_follows_imports(tmp_path: Path) -> None:
+    assert fingerprint._locate("benchmark.evaluation.metrics") in _closure("benchmark.task")
+    assert fingerprint._locate("eventlog.encode") in _closure("benchmark.task")
+    assert fingerprint._locate("benchmark.report.leaderboard") not in _closure("benchmark.task")
+
+
+def _closure(root: str) -> set[Path]:
+    todo, seen = [fingerprint._locate(root)], set()
+    while todo:
+        path = todo.pop()
+        if path not in seen:
+            seen.add(path)
+            todo += fingerprint._imports(path)
+    return seen
+
+
+def test_facts_are_read_without_importing(plugin) -> None:
+    assert fingerprint.class_facts("benchmark.tasks", "churn")["kind"] == "binary"
+    assert fingerprint.class_facts("baselines.models", plugin("mine"))["kinds"] == {"next_item", "binary"}
+    assert answers("popularity", "recommendation")
+    assert not answers("popularity", "churn")
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("tasks = 3", "must be a list"), ("limit_s = 'fast'", "limit_s is 'fast'; it must be a number"), ("seeds = ['a']", "whole numbers"),
+    ("[logs.a]\nusers = 'many'", "users is 'many'; it must be a whole number"), ("[settings.models]\nlstm = 3", "must be a table"),
+    ("tasks = ['churn']\n[logs.a]\nscenario = 'shop'\n[settings.models.lstmm]\nepochs = 3", "did you mean 'lstm'"),
+    ("[generators.vae]\nepsilon = 'one'", "epsilon is 'one'; it must be a number"),
+    ("tsks = ['churn']", "did you mean 'tasks'"), ("[logs.a]\nusrs = 3", "did you mean 'users'"),
+    ("tasks = ['churn']\n[logs.a]\nusers = 3", "either scenario or folder"), ("tasks = ['churn']", "names no log"),
+    ("a =", "TOML"),
+    ("tasks = ['churm']\n[logs.a]\nscenario = 'shop'", "did you mean 'churn'"), ("[profiles.smok]", "did you mean 'smoke'"),
+])
+def test_a_wrong_suite_is_one_sentence(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "mine.toml").write_text(text)
+    with pytest.raises(InputError, match=message):
+        suite.load(str(tmp_path / "mine.toml"))
+
+
+def test_wrong_names_suggest_the_nearest() -> None:
+    with pytest.raises(UnknownNameError, match="did you mean 'all'"):
+        suite.load("al")
+    with pytest.raises(UnknownNameError, match="did you mean 'smoke'"):
+        suite.load("all", profile="smok")
+    with pytest.raises(UnknownNameError, match="did you mean 'lstm'"):
+        suite.load("all", models=["lstmm"])
+
+
+def test_a_file_that_cannot_be_a_model_is_refused_before_anything_is_run(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("x = 1\ndef x(:\n")
+    with pytest.raises(InputError, match=r"broken.py is not valid Python in line 2"):
+        plan(suite.load("all", models=[str(tmp_path / "broken.py")]))
+    with pytest.raises(InputError, match="is a folder, not a Python file"):
+        suite.load("all", models=[str(tmp_path) + "/"])
+    (tmp_path / "lstm.py").write_text("x = 1\n")
+    with pytest.raises(InputError, match=r"Two models would be called 'lstm' in the tables: lstm and .*lstm.py; rename"):
+        suite.load("all", models=["lstm", str(tmp_path / "lstm.py")])
+    with pytest.raises(InputError, match="Two generators would have one name"):
+        suite.load("all", generators=["markov", "./markov.py"])
+
+
+def test_every_suite_can_be_planned_under_every_profile() -> None:
+    for name in suite.names():
+        assert suite.describe(name)
+        for profile in suite.PROFILES:
+            assert plan(suite.load(name, profile=profile))

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from fixtures.coupons import coupon_log
+
+from benchmark.execution import runner
+from benchmark.execution.results import Store
+from benchmark.report import leaderboard
+from benchmark.task import NotApplicable, TaskData
+from benchmark.tasks.uplift import Uplift
+from eventlog import EventLog
+from eventlog.log import to_ms
+
+
+@pytest.fixture(scope="module")
+def log() -> EventLog:
+    return coupon_log()
+
+
+def prepared(log: EventLog, **settings) -> TaskData:
+    task = Uplift(**settings)
+    return task.prepare(log, log, task.split(log))
+
+
+def test_questions_are_those_of_a_loop(log: EventLog) -> None:
+    data, split = prepared(log), Uplift.split(log)
+    window, bought = pd.Timedelta(days=5), log.events[log.events["event"] == "purchase"]
+    expected = {"train": {}, "test": {}}
+    for offer in log.events[log.events["event"] == "coupon_offer"].itertuples():
+        times = bought.loc[bought["user_id"] == offer.user_id, "timestamp"]
+        answer = float(times.between(offer.timestamp, offer.timestamp + window).any()), float(offer.discount > 0)
+        if offer.timestamp + window < split.cut:
+            expected["train"][offer.event_id] = answer
+        elif offer.timestamp >= split.cut and offer.timestamp + window <= split.end and offer.coupon_id != "coupon_1":
+            expected["test"][offer.event_id] = answer
+    for name, parts in (("train", [data.train, data.valid]), ("test", [data.test])):
+        found = {int(p.sequences.event_id[p.queries.end[i]]): (float(p.target[i]), float(p.treatment[i]))
+                 for p in parts for i in range(len(p))}
+        assert found == expected[name]
+    assert not set(data.valid.queries.user) & set(data.train.queries.user)
+
+
+def test_whether_an_offer_is_a_ghost_is_not_to_be_seen(log: EventLog) -> None:
+    data = prepared(log)
+    for part in (data.train, data.valid, data.test):
+        offer = part.sequences.event_id[part.queries.end]
+        known = part.queries.end - 1
+        assert (part.sequences.time[part.queries.end] == part.queries.time).all()
+        mine = known >= part.sequences.offsets[part.queries.user]
+        assert (part.sequences.event_id[known][mine] != offer[mine]).all()
+
+
+def test_the_true_effect_stands_beside_its_question(log: EventLog) -> None:
+    data = prepared(log)
+    truth = log.truth["coupons"].set_index(["user_id", "coupon_id"])
+    for i in range(0, len(data.test), 7):
+        user = data.test.sequences.users[data.test.queries.user[i]]
+        row = truth.loc[(user, "coupon_2")]
+        assert data.effect[i] == float(row["y1"]) - float(row["y0"])
+        assert to_ms(row["offered_at"]) == data.test.queries.time[i]
+    assert prepared(dataclasses.replace(log, truth={})).effect is None
+
+
+def test_targeted_campaigns_may_be_left_out_of_training(log: EventLog) -> None:
+    everything, randomised = prepared(log), prepared(log, randomised_only=True)
+    assert len(randomised.train) < len(everything.train)
+    assert len(randomised.test) == len(everything.test)
+
+
+def test_what_is_missing_is_told(log: EventLog) -> None:
+    without = dataclasses.replace(log, events=log.events[log.events["event"] != "coupon_offer"].reset_index(drop=True))
+    with pytest.raises(NotApplicable, match="no coupon_offer rows"):
+        prepared(without)
+    with pytest.raises(NotApplicable, match="ghost offers"):
+        prepared(log, min_arm=10_000)
+
+
+def test_learners_are_ranked_below_the_oracle(log: EventLog, tmp_path: Path) -> None:
+    folder = log.write(tmp_path / "shop")
+    outcome = runner.run_suite("uplift", log=folder, models=["s_learner", "t_learner"], out=tmp_path / "out", engine_name="serial")
+    assert not outcome.failed
+    store = Store(tmp_path / "out")
+    found = {r["label"]["model"]: r["metrics"] for r in store.records if r["kind"] in ("model", "reference")}
+    assert found["oracle"]["qini"] > found["t_learner"]["qini"] > 0.02
+    average = np.mean(log.truth["coupons"]["y1"]) - np.mean(log.truth["coupons"]["y0"])
+    assert found["t_learner"]["true_uplift@20%"] > 1.5 * average
+    page = leaderboard.write(store, tmp_path, plots=False).read_text()
+    assert "### Uplift on `shop`" in page
+    assert "true_uplift@20%" in page

@@ -1,0 +1,278 @@
+"""The guarantee: each user's gradient is that user's alone and is clipped; the ledger adds up to no more than was asked for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from fixtures.shop_logs import shop_log
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from opacus.accountants import RDPAccountant
+from opacus.grad_sample import GradSampleModule
+from scipy.stats import norm
+
+import generators
+import simulator
+from eventlog import EventLog, InputError
+from eventlog.privacy.noise import UserStreams, gaussian_epsilon, seeded_secret
+from generators.codec.clock import private_days
+from generators.codec.codec import Codec
+from generators.models.markov import Markov
+from generators.models.vae import Vae
+from generators.nn.dp_sgd import optimizer_of, user_losses
+from generators.nn.network import open_fields
+from generators.privacy.counts import Tables, backed_off
+from generators.privacy.queries import Census, Ledger, epsilon_of, noise_for, threshold_of_shares
+from generators.sequences.encode import Steps, encode
+
+SMALL = {"width": 24, "latent": 6, "private_epochs": 2, "batch_users": 32, "private_rows": 16}
+NAMES = {"event": ["view_item", "add_to_cart", "purchase", "search", "refund"]}
+SETTINGS = {"markov": {}, "vae": SMALL, "gan": SMALL | {"private_turns": 5}}
+
+
+@pytest.fixture(scope="module")
+def log() -> EventLog:
+    return shop_log(users=150, seed=4)
+
+
+@pytest.fixture(scope="module", params=["markov", "vae", "gan"])
+def private(request: pytest.FixtureRequest, log: EventLog) -> generators.Generator:
+    torch.set_num_threads(1)
+    return generators.fit(log, model=request.param, epsilon=6.0, public=NAMES, seed=1, noise_seed=3, settings=SETTINGS[request.param])
+
+
+def test_the_ledger_composes_to_at_most_the_epsilon_that_was_asked_for(private: generators.Generator) -> None:
+    statement = private.privacy
+    assert statement["unit"] == "user"
+    assert 0 < statement["epsilon_spent"] <= statement["epsilon"] == 6.0
+    accountant = RDPAccountant()
+    accountant.history = [(e["sigma"], e["sampling_rate"], e["steps"]) for e in statement["ledger"] if e["sigma"]]
+    pure = sum(e["epsilon"] for e in statement["ledger"] if not e["sigma"])
+    thresholds = sum(e["delta"] for e in statement["ledger"])
+    assert thresholds < statement["delta"]
+    rdp = pure + accountant.get_epsilon(statement["delta"] - thresholds)
+    if isinstance(private, Markov):  # no samples of users: composed exactly, which is tighter
+        assert 0.8 * rdp < statement["epsilon_spent"] < rdp
+    else:
+        assert rdp == pytest.approx(statement["epsilon_spent"], rel=1e-3)
+    if not isinstance(private, Markov):
+        assert any("DP-SGD" in e["mechanism"] for e in statement["ledger"])
+    assert any("counts" in e["mechanism"] for e in statement["ledger"]), "vocabularies and times are paid for too"
+
+
+def test_a_private_sample_says_what_was_spent(private: generators.Generator) -> None:
+    sample = private.sample(30, seed=2)
+    assert len(sample) > 0
+    assert sample.manifest["privacy"]["epsilon"] == 6.0
+
+
+def test_the_gradient_of_a_user_is_that_users_alone(log: EventLog) -> None:
+    """What opacus holds for user i equals what autograd gives for the loss of user i, parameter by parameter."""
+    model = Vae(**SMALL)
+    ledger = Ledger(epsilon=None)
+    census = Census(n_users=150, rng=np.random.default_rng(0), min_users=2, ledger=ledger)
+    codec, steps = _coded(log, census)
+    model.codec_ = codec
+    net = model._build(3)
+    net.per_user = True
+    net.train()
+    users = np.arange(5)
+    own = UserStreams(seeded_secret(0), steps.ids, "test")
+    each = user_losses(net, steps, users, model.plan, open_fields(codec), codec.items.start, own, 0)
+    parameters = [p for p in net.parameters() if p.requires_grad]
+    alone = [torch.autograd.grad(each[i], parameters, retain_graph=True, allow_unused=True) for i in range(len(users))]
+    wrapped = GradSampleModule(net, loss_reduction="sum")
+    each = user_losses(net, steps, users, model.plan, open_fields(codec), codec.items.start, own, 0)
+    each.sum().backward()
+    for k, p in enumerate(parameters):
+        if p.grad_sample is None:  # type: ignore[attr-defined]  # of what items are like, which a budget does not pay for
+            assert all(a[k] is None for a in alone)
+            continue
+        got = p.grad_sample if isinstance(p.grad_sample, torch.Tensor) else sum(p.grad_sample)  # type: ignore[attr-defined]
+        want = torch.stack([torch.zeros_like(p) if alone[i][k] is None else alone[i][k] for i in range(len(users))])
+        torch.testing.assert_close(got, want, rtol=2e-3, atol=2e-5)
+    wrapped.remove_hooks()
+
+
+def _coded(log: EventLog, census: Census) -> tuple[Codec, Steps]:
+    from generators.codec.fit import learn
+    from generators.sequences.validity import learn_masks, learn_needs
+
+    census.plan = 100.0
+    codec = learn(log, census)
+    codec.needs = learn_needs(log, codec, census)
+    steps = encode(log, codec, max_rows=16)
+    learn_masks(codec, steps, private=False)
+    return codec, steps
+
+
+def test_no_user_moves_a_step_by_more_than_the_clip() -> None:
+    layer = torch.nn.Linear(3, 1)
+    wrapped = GradSampleModule(layer, loss_reduction="sum")
+    optimizer = optimizer_of(wrapped, rate=0.1, sigma=0.0, clip=0.5, expected=1.0, noise=np.random.default_rng(0))
+    one = torch.tensor([[1.0, 2.0, 3.0]])
+
+    def summed(rows: torch.Tensor) -> torch.Tensor:
+        optimizer.zero_grad(set_to_none=True)
+        (layer(rows) * 1e4).sum().backward()
+        optimizer.clip_and_accumulate()
+        total = torch.cat([p.summed_grad.flatten() for p in layer.parameters()])
+        optimizer.zero_grad(set_to_none=True)
+        for p in layer.parameters():
+            p.summed_grad = None
+        return total
+
+    assert float((summed(torch.cat([one, -one])) - summed(one)).norm()) <= 0.5 + 1e-5
+
+
+@pytest.mark.parametrize("epsilon", [0.5, 3.0, 10.0])
+def test_noise_is_enough_and_not_much_more(epsilon: float) -> None:
+    plan = [(0.05, 200), (0.1, 50)]
+    sigma = noise_for(plan, epsilon=epsilon, delta=1e-5, history=[(8.0, 1.0, 1)])
+    history = [(8.0, 1.0, 1), *((sigma, rate, steps) for rate, steps in plan)]
+    assert 0.9 * epsilon < epsilon_of(history, 1e-5) <= epsilon
+
+
+def test_a_noisy_vocabulary_leaves_out_what_one_user_has() -> None:
+    ledger = Ledger(epsilon=3.0, delta=1e-4)
+    census = Census(n_users=2000, rng=np.random.default_rng(1), min_users=5, ledger=ledger)
+    user = np.append(np.repeat(np.arange(1999), 1), 1999)
+    value = np.append(np.zeros(1999, dtype=np.int64), 7)
+    kept, _ = census.popular("secret", user, value, per_user=2)
+    assert kept.tolist() == [0]
+
+
+def test_dp_accounting_agrees_with_what_a_ledger_says_was_spent(private: generators.Generator) -> None:
+    """An independent library composes the ledger's entries: the exact figure to four digits, RDP's from below."""
+    import dp_accounting as dp
+    from dp_accounting.pld import PLDAccountant
+
+    statement = private.privacy
+    accountant = PLDAccountant(dp.NeighboringRelation.ADD_OR_REMOVE_ONE, value_discretization_interval=1e-3)
+    for entry in statement["ledger"]:
+        if entry["sigma"]:
+            event: dp.DpEvent = dp.GaussianDpEvent(entry["sigma"])
+            if entry["sampling_rate"] < 1:
+                event = dp.PoissonSampledDpEvent(entry["sampling_rate"], event)
+            accountant.compose(event, entry["steps"])
+    pure = sum(e["epsilon"] for e in statement["ledger"] if not e["sigma"])
+    left = statement["delta"] - sum(e["delta"] for e in statement["ledger"])
+    found = pure + accountant.get_epsilon(left)
+    if isinstance(private, Markov):
+        assert found == pytest.approx(statement["epsilon_spent"], rel=2e-3)
+    assert found <= statement["epsilon"] * 1.001
+
+
+def test_the_gaussian_mechanism_costs_what_its_privacy_profile_says() -> None:
+    # One Gaussian query: delta(eps) = Phi(1/(2s) - eps s) - e^eps Phi(-1/(2s) - eps s), Balle and Wang 2018.
+    sigma = 4.0
+    alone = gaussian_epsilon(1 / sigma, 1e-5)
+    assert norm.cdf(0.5 / sigma - alone * sigma) - np.exp(alone) * norm.cdf(-0.5 / sigma - alone * sigma) == pytest.approx(1e-5)
+
+
+@pytest.mark.parametrize(("epsilon", "delta"), [(0.0, None), (float("nan"), None), (1.0, 0.5), (None, 1e-6)])
+def test_an_impossible_budget_is_refused(log: EventLog, epsilon: float | None, delta: float | None) -> None:
+    with pytest.raises(InputError, match=r"epsilon|delta"):
+        generators.fit(log, model="vae", epsilon=epsilon, delta=delta, settings=SMALL)
+
+
+def test_a_generator_without_a_guarantee_refuses_to_give_one(log: EventLog) -> None:
+    class Unproved(Markov):
+        supports_epsilon = False
+
+    with pytest.raises(InputError, match="cannot be fitted with epsilon"):
+        Unproved().fit(log, seed=0, epsilon=3.0)
+
+
+@pytest.mark.parametrize("days", [40, 400])
+def test_the_span_is_found_where_no_single_day_is_shared_by_many(days: int) -> None:
+    """Within a few per cent at both ends, whatever the length of the log; one user far outside does not move it."""
+    rng, users, first = np.random.default_rng(2), 4_000, 14_000
+    user = np.sort(rng.integers(users, size=5 * users))
+    day = first + rng.integers(days, size=len(user))
+    ledger = Ledger.open(3.0, None, users + 1, noise_seed=5)
+    census = Census(n_users=users + 1, rng=ledger.rng(1), min_users=5, ledger=ledger, plan=30.0)
+    low, high = private_days(census, np.append(user, users), np.append(day, 3))
+    assert abs(low - first) <= 0.05 * days
+    assert abs(high - (first + days - 1)) <= 0.05 * days
+    with_few = Census(n_users=10, rng=ledger.rng(2), min_users=5, ledger=ledger, plan=30.0)
+    assert private_days(with_few, np.arange(10), np.full(10, first))[0] != first  # ten users are not heard
+
+
+@given(st.integers(0, 2**31), st.booleans(), st.floats(0.2, 20.0))
+@settings(deadline=None, max_examples=30)
+def test_a_user_moves_a_table_by_no_more_than_the_clip(seed: int, votes: bool, clip: float) -> None:
+    rng = np.random.default_rng(seed)
+    n, size = 400, 60
+    user, cell, weight = rng.integers(0, 12, n), rng.integers(0, size, n), rng.exponential(3.0, n)
+
+    def table(rows: np.ndarray) -> np.ndarray:
+        tables = Tables(Ledger.open(2.0, 1e-3, 100, noise_seed=5), {"t": 1.0}, clip=clip)
+        counts, noise = tables.counts("t", user[rows], cell[rows], size, context=10 if votes else 0, votes=votes, weight=weight[rows])
+        assert noise > 0.5 * clip
+        return counts
+
+    with_all, without = table(np.ones(n, dtype=bool)), table(user != 3)  # the same noise in both
+    assert np.linalg.norm(with_all - without) <= clip * (1 + 1e-9)
+
+
+def test_what_does_not_stand_out_of_the_noise_is_what_the_coarser_context_says() -> None:
+    rng = np.random.default_rng(2)
+    base = np.array([0.6, 0.3, 0.1])
+    plain = np.tile(base * 1000, (50, 1))
+    found = backed_off(plain + rng.normal(0, 20, plain.shape), [50], base, noise=20.0)
+    assert np.abs(found - base).max() < 0.01, "fifty contexts that are alike stay alike"
+    plain[7] = [100, 300, 600]
+    found = backed_off(plain + rng.normal(0, 20, plain.shape), [50], base, noise=20.0)
+    assert found[7] == pytest.approx([0.1, 0.3, 0.6], abs=0.06), "and one that is not is seen"
+
+
+def test_with_a_large_budget_markov_does_what_the_log_does_as_often() -> None:
+    log = simulator.simulate("shop", users=700, days=25, seed=3)
+    log = EventLog(events=log.events, items=log.items, users=log.users, labels=log.labels, manifest=log.manifest)
+    model = generators.fit(log, model="markov", epsilon=100.0, public=["items", "category", "brand", "event"], seed=1, noise_seed=2)
+    twin = model.sample(700, seed=1)
+    assert len(twin) == pytest.approx(len(log), rel=0.3)
+    for event, within in (("view_item", 0.1), ("search", 0.4), ("add_to_cart", 0.5), ("purchase", 0.7)):
+        real, made = (float((x.events["event"].astype(str) == event).mean()) for x in (log, twin))
+        assert made == pytest.approx(real, rel=within), event
+
+
+def test_markov_repeats_no_step_between_items_that_one_user_alone_made(log: EventLog) -> None:
+    model = generators.fit(log, model="markov", seed=1)
+    assert isinstance(model, Markov)
+    steps = encode(log, model.codec_)
+    item = steps.target[:, steps.names.index("item")].numpy()
+    fresh = item >= 0
+    owner = np.repeat(np.arange(len(steps)), steps.lengths())[fresh]
+    pairs = {}
+    for user, before, after in zip(owner, steps.features[fresh, 6].numpy(), item[fresh], strict=True):
+        pairs.setdefault((before, after), set()).add(user)
+    kept = model.tables_["successor"]
+    found = [(b, a) for b in range(len(kept)) for a in kept[b][kept[b] > 0]]
+    assert found and all(len(pairs[pair]) > 1 for pair in found)
+
+
+@pytest.mark.parametrize("values", [1, 3, 30])
+def test_what_one_user_alone_has_passes_the_threshold_of_shares_as_rarely_as_is_paid_for(values: int) -> None:
+    """By simulation at a delta that can be seen, for a user with few values and with many."""
+    sigma, delta, rng = 4.0, 0.05, np.random.default_rng(values)
+    threshold = threshold_of_shares(sigma, delta, 64)
+    noisy = 1 / np.sqrt(values) + rng.normal(0, sigma, (40_000, values))
+    passed = float((noisy > threshold).any(1).mean())
+    assert passed < delta * 1.08
+    assert values < 30 or passed > delta * 0.3, "where they are many, the threshold is no higher than it must be"
+
+
+def test_shares_let_more_items_of_a_large_shop_into_the_vocabulary() -> None:
+    """Users with forty items each: counted by shares, more of the popular ones are heard with the same noise."""
+    rng, users = np.random.default_rng(0), 3_000
+    item = np.minimum(rng.zipf(1.3, users * 40), 2_000)
+    owner = np.repeat(np.arange(users), 40)
+
+    def kept(per_user: int, shares: bool) -> int:
+        census = Census(n_users=users, min_users=5, ledger=Ledger(epsilon=3.0, delta=1e-6, noise_seed=4), plan=10.0)
+        return len(census.popular("items", owner, item, per_user=per_user, shares=shares)[0])
+
+    assert kept(64, True) > 1.3 * kept(8, False) > 0
