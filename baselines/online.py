@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from baselines.nn.backbones import Attention, Block, Neighbours, Recurrent, rotate
+from baselines.nn.backbones import Attention, Block, Recurrent, ShortConv, rotate
 from baselines.nn.embedding import PAST_ROWS, Past, time_codes
 from baselines.nn.neural import NeuralModel
 from baselines.sequences.transition_counts import REPEATS
@@ -168,9 +168,9 @@ class _RowEncoder:
 
 
 class _Recent:
-    """The last rows of each user that a `Neighbours` layer looks at."""
+    """The last rows of each user that a `ShortConv` layer looks at."""
 
-    def __init__(self, layer: Neighbours, users: int) -> None:
+    def __init__(self, layer: ShortConv, users: int) -> None:
         self.weight = layer.weight[:, 0].T  # (kernel, dim), the row itself last
         self.rows = torch.zeros(users, layer.left, self.weight.shape[1])
 

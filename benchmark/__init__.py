@@ -9,7 +9,7 @@ __all__ = ["run"]
 
 def __getattr__(name: str) -> Any:
     if name == "run":
-        from benchmark.execution.runner import run
+        from benchmark.api import run
 
         return run
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

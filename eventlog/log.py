@@ -28,15 +28,15 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from eventlog import order
 from eventlog._runtime.errors import InputError
 from eventlog._runtime.files import new_folder, read_json, sha256, write_json
-from eventlog.schema import COLUMNS, roles_of
+from eventlog.schema import COLUMNS, TIME, roles_of
 
 SCHEMA_VERSION = 1
 TABLES = ("users", "items", "labels")
 ITEM_COLUMNS = ("item_id", "category", "brand", "price")  # of events, as a given items table lists them
 GIVEN, DERIVED = "given", "derived"
-TIME = "datetime64[ms, UTC]"
 
 
 @dataclass
@@ -67,11 +67,9 @@ class EventLog:
         events = pd.DataFrame(_to_pandas(pa.concat_tables([_read(p) for p in _part_paths(path)], promote_options="permissive")))
         tables = {name: _to_pandas(_read(path / f"{name}.parquet")) for name in TABLES if (path / f"{name}.parquet").exists()}
         truths = {p.stem: _to_pandas(_read(p)) for p in sorted((path / "truth").glob("*.parquet"))} if truth else {}
-        from eventlog.order import stand_together
-
         log = cls(events=events, truth=truths, manifest=manifest, **tables)
         try:
-            return log if stand_together(events) else log.ordered()
+            return log if order.stand_together(events) else log.ordered()
         except InputError as error:
             raise InputError(f"{path}: {error}") from None
 
@@ -99,9 +97,7 @@ class EventLog:
 
         Rows of a user that do not stand together are put in order, with what `ordered` raises.
         """
-        from eventlog.order import stand_together
-
-        log = self if stand_together(self.events) else self.ordered()
+        log = self if order.stand_together(self.events) else self.ordered()
         with LogWriter(path) as writer:
             for start, stop in _part_bounds(log.events, rows_per_part):
                 writer.write_part(log.events.iloc[start:stop])
@@ -123,9 +119,7 @@ class EventLog:
             InputError: rows have no user_id or timestamp, event ids are missing or occur twice, or
                 labels or truth refer to an event_id that the events lack.
         """
-        from eventlog.order import ordered
-
-        return ordered(self)
+        return order.ordered(self)
 
     def grouped(self) -> EventLog:
         """Return the log itself where each user's rows stand together by time, else `ordered`.
@@ -134,9 +128,7 @@ class EventLog:
         each part begins anew. What only needs a user's rows in one run asks for no more, so that
         rows and event ids stay as they stand in the files. Raises InputError as `ordered` does.
         """
-        from eventlog.order import grouped
-
-        return grouped(self)
+        return order.grouped(self)
 
     # --- questions -----------------------------------------------------------------------------------------------
 

@@ -8,13 +8,16 @@ rows of a user do not stand together, one user counts as many, and what is promi
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from eventlog._runtime.errors import InputError
-from eventlog.log import TIME, EventLog
-from eventlog.schema import REQUIRED
+from eventlog.schema import REQUIRED, TIME
+
+if TYPE_CHECKING:
+    from eventlog.log import EventLog
 
 SHOWN = 3  # ids that an error about many names
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+TIME = "datetime64[ms, UTC]"  # of every column of times, in pandas
 Kind = Literal["id", "categorical", "numeric", "integer", "time"]
 
 

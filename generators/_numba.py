@@ -8,6 +8,7 @@ from eventlog._runtime.compiled import source_digest
 
 MODULES = (
     "generators.sequences.user_state",
+    "generators.codec.timing_params",
     "generators.sequences.encode",
     "generators.sampling.timing",
     "generators.sampling.constraints",

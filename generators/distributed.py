@@ -15,8 +15,8 @@ from eventlog._runtime.errors import InputError
 from eventlog._runtime.executors import check_engine, pool
 from eventlog._runtime.plugins import is_file
 from generators.persistence import load
-from generators.sampling.sampler import Sampled
 from generators.sequence_model import SequenceGenerator, part_sizes
+from generators.sequences.sampled import Sampled
 
 
 @lru_cache(maxsize=1)

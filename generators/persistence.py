@@ -11,7 +11,6 @@ what runs. What is loaded is checked value by value (see `validation`) before it
 from __future__ import annotations
 
 import inspect
-import re
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,15 +24,12 @@ from eventlog._runtime.errors import InputError, UnknownNameError
 from eventlog._runtime.files import new_folder, read_json, sha256, write_json
 from eventlog.log import versions
 from generators.base import Generator
-from generators.validation import StateError
+from generators.validation import StateError, check_source
 
 PACKAGE = "generators.models"
 FORMAT = 2
 FILES = ("model.json", "model.safetensors")
 LARGEST = 10**9  # of any setting that is a number
-NAME = re.compile(
-    r"[A-Za-z_][A-Za-z0-9_-]*"
-)  # of a generator that a manifest may ask for: never a path
 
 
 def make(model: str, settings: Mapping[str, Any] | None = None, *, files: bool = True) -> Generator:
@@ -326,20 +322,3 @@ def read_manifest(path: Path) -> dict[str, Any]:
         )
     return manifest
 
-
-def check_source(path: Path, manifest: Any) -> None:
-    """Raise InputError where the manifest of the folder `path` asks for a generator by anything but
-    the name of one."""
-    if (
-        not isinstance(manifest, dict)
-        or manifest.get("own_file") is True
-        or "generator" not in manifest
-    ):
-        return
-    if not isinstance(manifest["generator"], str) or not NAME.fullmatch(manifest["generator"]):
-        raise InputError(
-            f"{path / 'manifest.json'} asks for the generator {manifest['generator']!r}, which "
-            "is not the name of one; "
-            "a saved generator never says which file to run: if it was fitted from a file of "
-            "yours, name that file with --model."
-        )

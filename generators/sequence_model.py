@@ -1,6 +1,6 @@
 """SequenceGenerator: what the generators share. A log in, a codec and training steps; a row model out, a log sampled.
 
-A generator in `models/` says how it learns from `Steps` (`_learn`) and gives a `RowModel` (`_row_model`).
+A generator in `models/` says how it learns from `EncodedSequences` (`_learn`) and gives a `StepModel` (`_row_model`).
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from generators.base import Generator, check_ranges
 from generators.codec.codec import MOST_ROWS, Codec
 from generators.codec.fit import census_plan, learn
 from generators.privacy.public import Public
-from generators.privacy.queries import Census, Ledger
+from generators.privacy.queries import PrivacyLedger, PrivateQueries
 from generators.sampling.conditions import (
-    Accept,
+    UserFilter,
     accept_where,
     continued_statement,
     given,
@@ -30,9 +30,10 @@ from generators.sampling.conditions import (
     marked,
     mix,
 )
-from generators.sampling.sampler import RowModel, Sampled, joined, sample_rows
+from generators.sampling.sampler import StepModel, sample_rows
 from generators.sequences.decode import decode
-from generators.sequences.encode import Steps, encode
+from generators.sequences.encode import EncodedSequences, encode
+from generators.sequences.sampled import Sampled, joined
 from generators.sequences.validity import learn_cart_needs, learn_masks, learn_needs, learn_pace
 
 ASSUMED_PUBLIC = ["names and types of columns", "what an event name stands for (its role)", "currency",
@@ -69,11 +70,11 @@ class SequenceGenerator(Generator):
         self.min_users, self.intervals, self.max_rows = min_users, intervals, max_rows
 
     @abstractmethod
-    def _learn(self, steps: Steps, *, seed: int, ledger: Ledger) -> None:
+    def _learn(self, steps: EncodedSequences, *, seed: int, ledger: PrivacyLedger) -> None:
         """Learn from `steps`; spend only through `ledger` where it has an epsilon."""
 
     @abstractmethod
-    def _row_model(self, past: Steps | None = None) -> RowModel:
+    def _row_model(self, past: EncodedSequences | None = None) -> StepModel:
         """A fresh sampler state; for the users of `past`, where their rows are given."""
 
     def _rows_of_a_user(self, private: bool) -> int:
@@ -92,8 +93,8 @@ class SequenceGenerator(Generator):
         log = log.ordered()  # the unit is the user: all rows of one stand together
         ids = log.events["user_id"].cat.categories.astype(str).to_numpy()
         declared = Public.declared(log, public, private=epsilon is not None)
-        ledger = Ledger.open(epsilon, delta, len(ids), noise_seed=noise_seed)
-        census = Census(n_users=len(ids), min_users=self.min_users, ledger=ledger, plan=census_plan(log), ids=ids)
+        ledger = PrivacyLedger.open(epsilon, delta, len(ids), noise_seed=noise_seed)
+        census = PrivateQueries(n_users=len(ids), min_users=self.min_users, ledger=ledger, plan=census_plan(log), ids=ids)
         self.codec_: Codec = learn(log, census, public=declared, intervals=self.intervals, max_rows=self.max_rows)
         private = epsilon is not None
         self.codec_.needs = learn_needs(log, self.codec_, census)
@@ -156,11 +157,11 @@ class SequenceGenerator(Generator):
         facts = {"users": len(past.steps), "continued_days": days, "privacy": continued_statement(self.privacy)}
         return self._log(past.codec, sampled, seed, facts, past.users)
 
-    def _rows(self, users: int, accept: Accept | None, generator: torch.Generator) -> Sampled:
+    def _rows(self, users: int, accept: UserFilter | None, generator: torch.Generator) -> Sampled:
         with _one_thread():
             return sample_rows(self.codec_, self._row_model(), users, generator, accept=accept)
 
-    def _share_marked(self, label: tuple[str, float], kinds: list[Accept], pilot: int, seed: int) -> float:
+    def _share_marked(self, label: tuple[str, float], kinds: list[UserFilter], pilot: int, seed: int) -> float:
         """The share of users with labelled sessions that gives the label its rate, from a pilot sample of either kind."""
         kind, rate = label
         column = self.codec_.rest_fields.index(f"label:{kind}")
@@ -177,7 +178,7 @@ class SequenceGenerator(Generator):
                          "columns": codec.column_changes(), **facts}
         return log
 
-    def _learn_marginals(self, steps: Steps, census: Census) -> None:
+    def _learn_marginals(self, steps: EncodedSequences, census: PrivateQueries) -> None:
         """Shares of the codes of each static field and of each field, through `census`."""
         owner, rows = steps.codes, np.repeat(steps.codes, steps.lengths())
         self.static_marginals_ = [

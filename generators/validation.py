@@ -13,8 +13,10 @@ What is not so raises StateError with a sentence that names the file, the field 
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -284,3 +286,26 @@ def _shown(value: Any) -> str:
         return "a whole number beyond all bounds"
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+NAME = re.compile(
+    r"[A-Za-z_][A-Za-z0-9_-]*"
+)  # of a generator that a manifest may ask for: never a path
+
+
+def check_source(path: Path, manifest: Any) -> None:
+    """Raise InputError where the manifest of the folder `path` asks for a generator by anything but
+    the name of one."""
+    if (
+        not isinstance(manifest, dict)
+        or manifest.get("own_file") is True
+        or "generator" not in manifest
+    ):
+        return
+    if not isinstance(manifest["generator"], str) or not NAME.fullmatch(manifest["generator"]):
+        raise InputError(
+            f"{path / 'manifest.json'} asks for the generator {manifest['generator']!r}, which "
+            "is not the name of one; "
+            "a saved generator never says which file to run: if it was fitted from a file of "
+            "yours, name that file with --model."
+        )

@@ -8,6 +8,7 @@ from eventlog._runtime.compiled import source_digest
 
 MODULES = (
     "simulator.counter_rng",
+    "simulator.event_codes",
     "simulator.world.catalogue",
     "simulator.world.recommender",
     "simulator.behaviour.event_buffer",

@@ -18,7 +18,7 @@ from eventlog._runtime.errors import InputError
 from eventlog._runtime.executors import check_engine, pool
 from eventlog._runtime.files import check_replaceable
 from eventlog.log import DERIVED, GIVEN, EventLog, LogWriter, to_arrow
-from simulator.behaviour import event_buffer
+from simulator import event_codes
 from simulator.output import shards
 from simulator.scenario import load
 
@@ -130,4 +130,4 @@ def _manifest(name: str, task: shards.Task, users: int, days: int, seed: int) ->
     return {"made_by": "simulator", "scenario": task.scenario.to_json(), **shards.calendar(task), "users": users,
             "days": days, "seed": seed, "currency": "EUR",
             "privacy": "simulated: no person's data went into this log",
-            "provenance": PROVENANCE, "event_names": list(event_buffer.EVENTS)}
+            "provenance": PROVENANCE, "event_names": list(event_codes.NAMES)}

@@ -17,7 +17,7 @@ import numpy as np
 import simpy
 
 from simulator.behaviour import campaigns, event_buffer, shoppers
-from simulator.behaviour.checkout import BROWSE, NOTE, Till
+from simulator.behaviour.checkout import BROWSE, NOTE, OrderIndex
 from simulator.behaviour.day import PAUSE, play
 from simulator.behaviour.sessions import (
     HONEST,
@@ -28,12 +28,12 @@ from simulator.behaviour.sessions import (
     SESSIONS,
     SHOWN,
     STOLEN,
-    Book,
+    BehaviourOverrides,
     Browser,
-    Goals,
-    Shop,
+    DayState,
+    OutputBuffers,
     Visits,
-    goal_records,
+    override_records,
 )
 from simulator.behaviour.shoppers import Population
 from simulator.counter_rng import children
@@ -51,7 +51,7 @@ class Shard:
 
     population: Population
     browser: Browser
-    till: Till
+    till: OrderIndex
     fraudsters: fraud.Fraudsters
     offers: np.ndarray  # (n,) campaigns.OFFER
 
@@ -75,14 +75,14 @@ class Engine:
         self.scenario, self.world, self.pages, self.rng = scenario, world, pages, rng
         self.population = shoppers.draw(scenario, world, users, rng)
         self.browser = Browser(scenario, world, self.population, rng)
-        self.till = Till(self.browser)
+        self.till = OrderIndex(self.browser)
         self.fraudsters = fraud.Fraudsters(scenario, world, self.population, rng)
         self.campaigns = campaigns.plan(scenario, world.days)
-        self.offers = event_buffer.Roll(campaigns.OFFER)
+        self.offers = event_buffer.RecordBuffer(campaigns.OFFER)
         self.end = world.days * DAY
         self.visits = _diary(self.population, *shoppers.planned_visits(self.population, world, rng))
         self.due: list[np.ndarray] = []                  # of the visits: those of the day, a piece per cohort
-        self.notes = event_buffer.Roll(NOTE)                     # all other notes ever left
+        self.notes = event_buffer.RecordBuffer(NOTE)                     # all other notes ever left
         self.mail: list[list[np.ndarray]] = [[] for _ in range(world.days + 1)]  # their numbers, by the day on which they fall due
         self.stolen = 0                                  # cards that testers went through
         self.env = simpy.Environment()
@@ -141,16 +141,16 @@ class Engine:
         goals, visits = self._goals(notes, np.flatnonzero(attack & ~acts))
         self._act(notes[acts])  # first: played after the sessions, all of them would come late in the day, which would tell
         orders = self.browser.orders.n
-        self._browse(notes[~acts], goal_records(visits, goals), day)
+        self._browse(notes[~acts], override_records(visits, goals), day)
         self._claim(orders, day)
         self.till.close()
 
-    def _goals(self, notes: np.ndarray, rows: np.ndarray) -> tuple[Goals, Visits]:
+    def _goals(self, notes: np.ndarray, rows: np.ndarray) -> tuple[BehaviourOverrides, Visits]:
         """What the attacks `rows` (n,) among the notes are after: a shopper's goals, changed by their typology."""
         population, setting, n = self.population, self.scenario.sessions, len(rows)
         user = notes["user"][rows]
         base = np.log(setting.leave / (1 - setting.leave))
-        goals = Goals(
+        goals = BehaviourOverrides(
             price=population.price[user].copy(), leave=(base + self.rng.normal(0, setting.leave_sigma, n)).astype(np.float32),
             cart=np.zeros(n, dtype=np.float32), begin=np.zeros(n, dtype=np.float32),
             fail=np.full(n, self.browser.today.payment_failure, dtype=np.float32), attempts=np.full(n, 2, dtype=np.int32),
@@ -181,10 +181,10 @@ class Engine:
             at[STOLEN] = self.stolen
             for place, roll in rolls.items():
                 at[place] = roll.n
-            shop = Shop(browser.rules, browser.shelf, slates.items, slates.policy, slates.n_queries, slates.variants, world.home_brands,
+            shop = DayState(browser.rules, browser.shelf, slates.items, slates.policy, slates.n_queries, slates.variants, world.home_brands,
                         world.partner, world.facets, browser.salient_cut, self.campaigns, goals,
                         len(population), self.end)
-            book = Book(browser.rows.table, browser.sessions.table, browser.orders.table, browser.pages.table, later.table,
+            book = OutputBuffers(browser.rows.table, browser.sessions.table, browser.orders.table, browser.pages.table, later.table,
                         self.offers.table, at)
             first = play(notes, first, population.table, browser.walk, shop, book, 2 * self.room)
             for place, roll in rolls.items():

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class Neighbours(nn.Module):
+class ShortConv(nn.Module):
     """x + a weighted sum of the rows around each row, weights per channel, which begin as `strength` .8^distance.
 
     A short convolution before the backbone (as in Mamba, arXiv:2312.00752): what lies next to a row is at hand from the
@@ -41,7 +41,7 @@ class Recurrent(nn.Module):
         super().__init__()
         kind = nn.LSTM if cell == "lstm" else nn.GRU
         cells = [kind(dim, dim, batch_first=True) for _ in range(layers)]
-        self.near = Neighbours(dim, causal=True)
+        self.near = ShortConv(dim, causal=True)
         self.layers, self.dropout = nn.ModuleList(cells), nn.Dropout(dropout)
         for layer in cells:
             _, recurrent, _, bias = layer.all_weights[0]
@@ -66,7 +66,7 @@ class Attention(nn.Module):
 
     def __init__(self, dim: int, *, layers: int, heads: int, dropout: float, causal: bool, max_length: int) -> None:
         super().__init__()
-        self.near = Neighbours(dim, causal=causal)
+        self.near = ShortConv(dim, causal=causal)
         self.blocks = nn.ModuleList(Block(dim, heads, dropout, causal) for _ in range(layers))
         self.norm = nn.LayerNorm(dim)
         self.causal = causal

@@ -18,9 +18,9 @@ import pandas as pd
 from benchmark.adapters.calibrated_state import check_state  # by its whole name: this file may also be run by its path
 from eventlog import EventLog
 from eventlog._runtime.errors import InputError
-from eventlog.log import TIME, sort_events, to_ms
+from eventlog.log import sort_events, to_ms
 from eventlog.privacy.public_lists import ITEMS
-from eventlog.schema import roles_of
+from eventlog.schema import TIME, roles_of
 from generators.base import Generator
 from generators.privacy.public import Public
 from generators.privacy.queries import NO_PROOF

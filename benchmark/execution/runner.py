@@ -29,7 +29,6 @@ from eventlog._runtime.errors import InputError
 from eventlog._runtime.executors import check_engine
 
 if TYPE_CHECKING:
-    import pandas as pd
 
     from eventlog import EventLog
 
@@ -58,23 +57,6 @@ class Outcome:
         if not all(c.key in self.left_out for c in questions):
             return ""
         return "; ".join(f"{c.label['task']}: {self.left_out[c.key]}" for c in questions)
-
-
-def run(
-    suite: str = "all", *, log: EventLog | str | Path | None = None, tasks: Sequence[str] | None = None,
-    models: Sequence[str] | None = None, seeds: int | Sequence[int] | None = None, generators: Sequence[str] | None = None,
-    profile: str = "default", engine: str = "processes", workers: int | None = None, address: str | None = None,
-    shared: str | None = None, out: str | Path = "results", settings: Sequence[str] = (),
-) -> pd.DataFrame:
-    """Run a suite and return a row per model cell; `log` replaces the suite's logs, in memory or a folder.
-
-    Raises InputError where the suite, the log or a name is wrong.
-    """
-    from benchmark.report import leaderboard
-
-    outcome = run_suite(suite, log=log, tasks=tasks, models=models, seeds=seeds, generators=generators, profile=profile, engine_name=engine,
-                        workers=workers, address=address, shared=shared, out=out, settings=settings)
-    return leaderboard.table(Store(out), outcome.cells)
 
 
 def run_suite(

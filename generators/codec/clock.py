@@ -16,8 +16,8 @@ import torch
 from eventlog._runtime.errors import InputError
 from eventlog.check import EARLIEST, LATEST
 from generators.codec.coders import Bins
-from generators.privacy.queries import Census
-from generators.sampling.timing import HOUR_MS, WEEK_HOURS
+from generators.codec.timing_params import HOUR_MS, WEEK_HOURS
+from generators.privacy.queries import PrivateQueries
 from generators.validation import Record
 
 DAY_MS = 86_400_000
@@ -53,7 +53,7 @@ class Clock:
         return self.within.size + self.between.size - 1
 
     @classmethod
-    def fit(cls, census: Census, *, user: np.ndarray, time: np.ndarray, gap: np.ndarray, breaks: np.ndarray, intervals: int) -> Self:
+    def fit(cls, census: PrivateQueries, *, user: np.ndarray, time: np.ndarray, gap: np.ndarray, breaks: np.ndarray, intervals: int) -> Self:
         """Learn from all rows: user (n,), time (n,) ms, gap (n,) s with NaN at a user's first row, breaks (n,) bool."""
         if census.private:
             first, last = np.clip(private_days(census, user, time // DAY_MS), FIRST_MS // DAY_MS, LAST_MS // DAY_MS).tolist()
@@ -139,7 +139,7 @@ def _smooth(counts: np.ndarray) -> np.ndarray:
     return (counts + 0.001 * total / len(counts)) / (total / len(counts)) / 1.001
 
 
-def private_days(census: Census, user: np.ndarray, day: np.ndarray) -> tuple[int, int]:
+def private_days(census: PrivateQueries, user: np.ndarray, day: np.ndarray) -> tuple[int, int]:
     """First and last day of the span, under a budget; user (n,) and day (n,) of all rows, days since 1970.
 
     Each user votes for one of their days, and so for the periods of 1, 4, 16, 64 and 256 days around it. The shortest periods of

@@ -19,7 +19,7 @@ import torch
 from generators.codec.clock import DAY_MS, Clock
 from generators.codec.coders import Bins, Values
 from generators.codec.shared_ids import Sharing
-from generators.sampling.timing import Hands
+from generators.codec.timing_params import TimingParams
 from generators.sequences.user_state import (
     CLEARS,
     COUNTERS,
@@ -213,11 +213,11 @@ class Codec:
             fails=table({"payment_failed": 1}), labels=np.array(labels, dtype=np.int64), values=len(self.value_fields),
             rest=len(self.rest_fields), ids=len(self.ids))
 
-    def hands(self) -> Hands:
+    def timing_params(self) -> TimingParams:
         """The clock and the pace of users, for compiled code."""
         low, high = self.clock.gap_ends()
         short, fast = (time_of(np.array(levels, dtype=np.int64)) for levels in (self.last_time, self.fast_time))
-        return Hands(
+        return TimingParams(
             low=low, high=high, weekly=np.asarray(self.clock.weekly, dtype=np.float64), within=self.clock.within.size,
             start=self.clock.start_ms, end=self.clock.end_ms, step=self.clock.step_ms, planned=self.plans_last,
             least=np.array(self.least_time, dtype=np.int64), short=short, fast=fast,

@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
-from generators.privacy.queries import Census
+from generators.privacy.queries import PrivateQueries
 from generators.validation import LARGEST, Record
 
 MOST_CODES = 10_000   # of a numeric column, at the most
@@ -45,7 +45,7 @@ class Values:
 
     @classmethod
     def fit(
-        cls, census: Census, what: str, user: np.ndarray, values: pd.Series, *, per_user: int,
+        cls, census: PrivateQueries, what: str, user: np.ndarray, values: pd.Series, *, per_user: int,
         public: Sequence[str] | None = None, weight: float = 1.0, shares: bool = False,
     ) -> Self:
         """Keep what enough users have; under a budget the list `public`, where one is declared. See Census.popular."""
@@ -85,7 +85,7 @@ class Bins:
 
     @classmethod
     def fit(
-        cls, census: Census, what: str, user: np.ndarray, values: np.ndarray, *, intervals: int = 24, log: bool = True,
+        cls, census: PrivateQueries, what: str, user: np.ndarray, values: np.ndarray, *, intervals: int = 24, log: bool = True,
         decimals: int | None = None, point_share: float = 0.02, per_user: int = 4, weight: float = 1.0,
         points_only: np.ndarray | None = None, tail: int = 0,
     ) -> Self:

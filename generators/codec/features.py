@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from eventlog import EventLog
 from generators.codec.clock import DAY_MS, SESSION_GAP_S
-from generators.codec.codec import Items
+from generators.codec.codec import Codec, Items
 from generators.codec.coders import Values, string_codes
 
 HALF_A_CENT = 0.0051  # prices are rounded to cents: what is nearer to the item's price is the price
@@ -87,3 +88,32 @@ def favourites(user: np.ndarray, code: np.ndarray, rank: int) -> np.ndarray:
     out = np.zeros(n_users, dtype=np.int64)
     out[owner[place == rank]] = pair[order][place == rank] % size
     return out
+
+
+def session_intents(codec: Codec, log: EventLog, events: pd.DataFrame, user: np.ndarray, breaks: np.ndarray) -> np.ndarray:
+    """(n,) int64: of all labels in a row's session the rarest, as 1 + its place in `codec.intents`; 0 = none."""
+    code = np.zeros(len(events), dtype=np.int64)
+    for kind in codec.labels:
+        code = np.maximum(code, codec.label_needs(kind).numpy()[label_codes(log, codec, kind, events["event_id"].to_numpy())])
+    first = np.append(True, user[1:] != user[:-1])[:len(user)]
+    session = np.cumsum(first | breaks) - 1
+    highest = np.zeros(int(session[-1]) + 1 if len(session) else 0, dtype=np.int64)
+    np.maximum.at(highest, session, code)
+    return highest[session]
+
+
+def marks_of(user: np.ndarray, intent: np.ndarray, breaks: np.ndarray) -> np.ndarray:
+    """(n_users,) int64: sessions with an intent of each user; the rows of a user stand together."""
+    first = np.append(True, user[1:] != user[:-1])[:len(user)]
+    return np.bincount(np.cumsum(first) - 1, weights=(first | breaks) & (intent > 0), minlength=int(first.sum())).astype(np.int64)
+
+
+def label_codes(log: EventLog, codec: Codec, kind: str, event_id: np.ndarray) -> np.ndarray:
+    """(n,) codes: 0 no label, else 1 + position of the value."""
+    out = np.zeros(len(event_id), dtype=np.int64)
+    if log.labels is None:
+        return out
+    rows = log.labels[log.labels["kind"].astype(str) == kind].drop_duplicates("event_id")
+    index = {v: i + 1 for i, v in enumerate(codec.labels[kind])}
+    code = pd.Series([index.get(str(float(v)), 0) for v in rows["value"]], index=rows["event_id"].to_numpy(), dtype=np.float64)
+    return code.reindex(event_id).fillna(0).to_numpy().astype(np.int64)

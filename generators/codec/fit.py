@@ -29,13 +29,14 @@ from generators.codec.features import (
     gaps_and_breaks,
     item_codes,
     last_sessions,
+    marks_of,
+    session_intents,
     split_price,
 )
 from generators.codec.regularities import learn_levels, learn_prices, learn_usual, longest_session
 from generators.codec.shared_ids import Sharing
 from generators.privacy.public import Public
-from generators.privacy.queries import Census
-from generators.sequences.encode import marks_of, session_intents
+from generators.privacy.queries import PrivateQueries
 
 HANDLED = frozenset({"event_id", "user_id", "timestamp", "event", "session_id", "item_id", "order_id", "category", "price"})
 OWN_FIELDS = frozenset({"gap", "intent", "pick", "item", "order"})  # of a codec, beside columns of the log
@@ -63,7 +64,7 @@ def census_plan(log: EventLog) -> float:
 
 
 def learn(
-    log: EventLog, census: Census, *, public: Public | None = None, intervals: int = 32, max_rows: int = 1024
+    log: EventLog, census: PrivateQueries, *, public: Public | None = None, intervals: int = 32, max_rows: int = 1024
 ) -> Codec:
     """Learn a codec from `log` through `census`; masks are added by encoding.learn_masks.
 
@@ -123,7 +124,7 @@ def _carried(log: EventLog, names: Values) -> dict[str, object]:
     return out
 
 
-def _arrival(census: Census, clock: Clock, user: np.ndarray, time: np.ndarray, intervals: int) -> Bins:
+def _arrival(census: PrivateQueries, clock: Clock, user: np.ndarray, time: np.ndarray, intervals: int) -> Bins:
     """Seconds between the start of the span and a user's first event; even intervals under a budget, quantiles else."""
     if census.private:
         edges = np.linspace(0, (clock.end_ms - clock.start_ms) / 1000, intervals + 1)
@@ -133,7 +134,7 @@ def _arrival(census: Census, clock: Clock, user: np.ndarray, time: np.ndarray, i
     return Bins.fit(census, ARRIVAL, user[first], seconds, intervals=intervals, log=False, decimals=3, point_share=1.1)
 
 
-def _stay(census: Census, clock: Clock, user: np.ndarray, time: np.ndarray, intervals: int) -> Bins:
+def _stay(census: PrivateQueries, clock: Clock, user: np.ndarray, time: np.ndarray, intervals: int) -> Bins:
     """Seconds between a user's first and last event; a fixed grid under a budget: by powers of two, then even, for many stay long."""
     if census.private:
         even = np.linspace(0, (clock.end_ms - clock.start_ms) / 1000, intervals + 1)[1:]
@@ -145,7 +146,7 @@ def _stay(census: Census, clock: Clock, user: np.ndarray, time: np.ndarray, inte
     return Bins.fit(census, STAY, user[first], seconds, intervals=intervals, decimals=3, points_only=np.zeros(1))
 
 
-def _length(census: Census, user: np.ndarray, intervals: int, max_rows: int) -> Bins:
+def _length(census: PrivateQueries, user: np.ndarray, intervals: int, max_rows: int) -> Bins:
     """Rows of a user; a fixed grid under a budget."""
     if census.private:
         edges = np.unique(np.ceil(2.0 ** np.arange(0, np.log2(max_rows) + 0.5, 0.5)))
@@ -154,7 +155,7 @@ def _length(census: Census, user: np.ndarray, intervals: int, max_rows: int) -> 
     return Bins.fit(census, LENGTH, np.arange(len(rows)), rows, intervals=intervals, decimals=0)
 
 
-def _learn_last(codec: Codec, census: Census, user: np.ndarray, time: np.ndarray, breaks: np.ndarray, intervals: int) -> None:
+def _learn_last(codec: Codec, census: PrivateQueries, user: np.ndarray, time: np.ndarray, breaks: np.ndarray, intervals: int) -> None:
     rows, begin = last_sessions(user, time, breaks)
     ends = time[np.append(user[1:] != user[:-1], True)]
     owner, none = np.arange(len(rows)), np.zeros(1)
@@ -163,14 +164,14 @@ def _learn_last(codec: Codec, census: Census, user: np.ndarray, time: np.ndarray
         codec.statics[name] = Bins.fit(census, name, owner, values, intervals=intervals // 2, decimals=decimals, points_only=none)
 
 
-def _marks(census: Census, marks: np.ndarray) -> Bins:
+def _marks(census: PrivateQueries, marks: np.ndarray) -> Bins:
     """Sessions with an intent of a user; a fixed grid under a budget."""
     if census.private:
         return Bins(np.arange(4.0), np.array([4.0]), np.array([8.0]), True, 0)
     return Bins.fit(census, MARKS, np.arange(len(marks)), marks.astype(np.float64), intervals=4, decimals=0)
 
 
-def _items(log: EventLog, census: Census, user: np.ndarray, categories: Values, public: Public) -> Items:
+def _items(log: EventLog, census: PrivateQueries, user: np.ndarray, categories: Values, public: Public) -> Items:
     events = log.events
     n_categories = categories.size
     if "item_id" not in events:
@@ -233,7 +234,7 @@ def _laid_out(
 
 
 def _learn_columns(
-    codec: Codec, log: EventLog, census: Census, user: np.ndarray, time: np.ndarray, public: Public, intervals: int
+    codec: Codec, log: EventLog, census: PrivateQueries, user: np.ndarray, time: np.ndarray, public: Public, intervals: int
 ) -> None:
     events = log.events
     items = item_codes(codec.items, events, category_codes(codec.categories, events))
@@ -269,7 +270,7 @@ def _learn_columns(
 
 
 def _learn_categorical(
-    codec: Codec, census: Census, name: str, column: pd.Series, user: np.ndarray, items: np.ndarray, public: Public
+    codec: Codec, census: PrivateQueries, name: str, column: pd.Series, user: np.ndarray, items: np.ndarray, public: Public
 ) -> None:
     code, names = string_codes(column)
     present = code >= 0
@@ -300,7 +301,7 @@ def _learn_categorical(
             codec.items.attributes[name] = table
 
 
-def _learn_users(codec: Codec, log: EventLog, census: Census, user: np.ndarray, time: np.ndarray, public: Public) -> None:
+def _learn_users(codec: Codec, log: EventLog, census: PrivateQueries, user: np.ndarray, time: np.ndarray, public: Public) -> None:
     """Static fields: columns of the users table, and the first value of each column of events that hardly changes within a user."""
     if log.users is not None:
         ids = log.events["user_id"].astype("category").cat.categories.astype(str)
@@ -346,7 +347,7 @@ def _learn_favourites(codec: Codec) -> None:
                     codec.statics[prefix + name] = coder
 
 
-def _learn_labels(codec: Codec, log: EventLog, census: Census, user: np.ndarray) -> None:
+def _learn_labels(codec: Codec, log: EventLog, census: PrivateQueries, user: np.ndarray) -> None:
     if log.labels is None:
         return
     how_many: dict[tuple[str, str], int] = {}
@@ -381,7 +382,7 @@ def _learn_labels(codec: Codec, log: EventLog, census: Census, user: np.ndarray)
     codec.intents = sorted(how_many, key=lambda label: (-how_many[label], label))
 
 
-def _learn_sharing(codec: Codec, log: EventLog, census: Census, user: np.ndarray, time: np.ndarray, intent: np.ndarray) -> None:
+def _learn_sharing(codec: Codec, log: EventLog, census: PrivateQueries, user: np.ndarray, time: np.ndarray, intent: np.ndarray) -> None:
     for name in codec.ids:
         value, _ = string_codes(log.events[name])
         codec.ids[name] = Sharing.fit(census, name, user=user, value=value, time=time, intent=intent, intents=len(codec.intents) + 1)

@@ -10,7 +10,7 @@ from generators.codec.clock import DAY_MS
 from generators.codec.codec import LEVELS, POPULARITY, SALES, Codec
 from generators.codec.coders import safe_ends
 from generators.codec.features import category_codes, item_codes, split_price
-from generators.privacy.queries import Census
+from generators.privacy.queries import PrivateQueries
 
 MOSTLY = 0.9        # of the days of items at one price: taken for a rule
 ALIKE = 0.7         # of the rows of a category on a day at one ratio to the prices of their items: all are reduced
@@ -38,7 +38,7 @@ def learn_prices(codec: Codec, user: np.ndarray, item: np.ndarray, time: np.ndar
     codec.reduced = [(int(c), int(d), float(r)) for (c, d), r in found.items()]
 
 
-def longest_session(census: Census, user: np.ndarray, time: np.ndarray, breaks: np.ndarray) -> tuple[int, int]:
+def longest_session(census: PrivateQueries, user: np.ndarray, time: np.ndarray, breaks: np.ndarray) -> tuple[int, int]:
     """Rows, and ms, of the longest session of the user who comes `min_users`-th by theirs: no single user's extreme is kept."""
     start = np.flatnonzero(breaks | np.append(True, user[1:] != user[:-1]))
     stop = np.append(start[1:], len(user))

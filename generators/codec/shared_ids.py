@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from generators.codec.coders import Bins
-from generators.privacy.queries import Census
+from generators.privacy.queries import PrivateQueries
 from generators.validation import Record
 
 LONGEST_LAG_S = 1e10  # between two users of an id
@@ -33,7 +33,7 @@ class Sharing:
 
     @classmethod
     def fit(
-        cls, census: Census, name: str, *, user: np.ndarray, value: np.ndarray, time: np.ndarray, intent: np.ndarray, intents: int
+        cls, census: PrivateQueries, name: str, *, user: np.ndarray, value: np.ndarray, time: np.ndarray, intent: np.ndarray, intents: int
     ) -> Self:
         """Learn from rows of codes (n,): `value` -1 = missing, `time` ms, `intent` of the row's session; exact, so not for a budget."""
         rows = np.lexsort((time, value))

@@ -23,7 +23,7 @@ HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 
 
 @dataclass(frozen=True)
-class Flat:
+class AlignedLog:
     """One log; codes mean the same in every Flat that one call of `together` made."""
 
     offsets: np.ndarray                       # (n_users + 1,) int64
@@ -63,7 +63,7 @@ class Flat:
         mask: np.ndarray = (self.roles == role)[self.codes["event"]]
         return mask
 
-    def take(self, users: np.ndarray) -> Flat:
+    def take(self, users: np.ndarray) -> AlignedLog:
         """The users at positions `users` (n,), in that order."""
         lengths = self.lengths[users]
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
@@ -76,7 +76,7 @@ class Flat:
             user_numbers={k: v[users] for k, v in self.user_numbers.items()},
         )
 
-    def join(self, other: Flat) -> Flat:
+    def join(self, other: AlignedLog) -> AlignedLog:
         """The users of both, which must come from one call of `together`."""
         def both(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             return {name: np.concatenate([values, b[name]]) for name, values in a.items()}
@@ -89,12 +89,12 @@ class Flat:
             user_codes=both(self.user_codes, other.user_codes), user_numbers=both(self.user_numbers, other.user_numbers),
         )
 
-    def sample(self, n: int, rng: np.random.Generator) -> Flat:
+    def sample(self, n: int, rng: np.random.Generator) -> AlignedLog:
         """`n` users without replacement; the log itself where it has no more than `n`."""
         return self if n >= self.n_users else self.take(np.sort(rng.choice(self.n_users, n, replace=False)))
 
 
-def together(*logs: EventLog) -> list[Flat]:
+def together(*logs: EventLog) -> list[AlignedLog]:
     """Flat arrays of `logs` with shared codes.
 
     Rows of a user that do not stand together are sorted first. Raises InputError where a log has no
@@ -125,7 +125,7 @@ def together(*logs: EventLog) -> list[Flat]:
     ]
 
 
-def ngrams(flat: Flat, n: int) -> tuple[np.ndarray, np.ndarray]:
+def ngrams(flat: AlignedLog, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Runs of `n` rows of one user: (m,) int64 code in base (number of event types), and (m,) int64 user."""
     width = len(flat.levels["event"])
     event, user = flat.codes["event"].astype(np.int64), flat.user
@@ -140,7 +140,7 @@ def ngrams(flat: Flat, n: int) -> tuple[np.ndarray, np.ndarray]:
 def _flat(
     log: EventLog, codes: dict[str, np.ndarray], numeric: list[str], levels: dict[str, np.ndarray], roles: np.ndarray,
     kinds: list[str], by_id: bool, user_codes: dict[str, np.ndarray], user_numbers: dict[str, np.ndarray],
-) -> Flat:
+) -> AlignedLog:
     events = log.events
     user = events["user_id"].astype("category").cat.codes.to_numpy()
     first = np.concatenate([[True], user[1:] != user[:-1]])
@@ -153,7 +153,7 @@ def _flat(
         breaks = np.concatenate([[True], session[1:] != session[:-1]])
     else:
         breaks = gap > SESSION_GAP
-    return Flat(
+    return AlignedLog(
         offsets=np.append(starts, len(user)).astype(np.int64), time=time, gap=gap, starts=first | breaks, codes=codes,
         numbers={n: events[n].to_numpy(dtype=np.float64, na_value=np.nan) for n in numeric},
         labels={kind: _labelled(log, kind) for kind in kinds}, levels=levels, roles=roles,

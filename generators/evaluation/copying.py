@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from generators.evaluation.align import DAY_MS, HOUR_MS, Flat
+from generators.evaluation.align import DAY_MS, HOUR_MS, AlignedLog
 from generators.evaluation.attacks.common import wilson
 from generators.evaluation.attacks.suite import (
     Attack,
@@ -50,7 +50,7 @@ class Audit:
     caught: str | None       # the finding that shows copying, in words; None where none does
 
 
-def examine(fitted: Flat, synthetic: Flat, control: Flat, *, seed: int) -> Audit:
+def examine(fitted: AlignedLog, synthetic: AlignedLog, control: AlignedLog, *, seed: int) -> Audit:
     """Look for copies of `fitted` users in `synthetic`; all three come from one call of `together`.
 
     `control` holds real users who were not in the training data. A generator is caught where the
@@ -70,7 +70,7 @@ def examine(fitted: Flat, synthetic: Flat, control: Flat, *, seed: int) -> Audit
     return Audit(copied, member, None)
 
 
-def near_copies(members: Flat, synthetic: Flat, control: Flat) -> Attack:
+def near_copies(members: AlignedLog, synthetic: AlignedLog, control: AlignedLog) -> Attack:
     """Training users who have a synthetic user closer than nearly every held-out user has.
 
     Closest by `closest` in each of VIEWS. The attack is that of the view with the highest lower
@@ -95,7 +95,7 @@ def _closer(view: str, inside: np.ndarray, outside: np.ndarray) -> Attack:
         " users have", rate, false, FALSE_ALARMS)
 
 
-def whole_histories(members: Flat, synthetic: Flat, control: Flat) -> Attack:
+def whole_histories(members: AlignedLog, synthetic: AlignedLog, control: AlignedLog) -> Attack:
     """Users whose whole history occurs in `synthetic`: events, items and gaps, row by row."""
     groups = [_long(group) for group in (members, control)]
     unit = _unit(members.join(control))
@@ -106,7 +106,7 @@ def whole_histories(members: Flat, synthetic: Flat, control: Flat) -> Attack:
         rates[0], rates[1])
 
 
-def _views(real: Flat) -> dict[str, Tokens]:
+def _views(real: AlignedLog) -> dict[str, Tokens]:
     """Name -> tokens of a view, of those that the columns of `real` allow."""
     unit = _unit(real)
     views: dict[str, Tokens] = {}
@@ -123,7 +123,7 @@ def _views(real: Flat) -> dict[str, Tokens]:
 VIEWS = ("items", "gaps", "rhythm", "calendar", "amounts")
 
 
-def _items(flat: Flat) -> tuple[np.ndarray, np.ndarray]:
+def _items(flat: AlignedLog) -> tuple[np.ndarray, np.ndarray]:
     """Two items within STEPS of each other, in either order: whatever the times and prices are.
 
     Pairs, and not items: an item that one user alone touched is a rare value, not a copied user.
@@ -140,7 +140,7 @@ def _items(flat: Flat) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(owners), mix(np.concatenate(pairs), 1)
 
 
-def _calendar(flat: Flat, unit: int) -> tuple[np.ndarray, np.ndarray]:
+def _calendar(flat: AlignedLog, unit: int) -> tuple[np.ndarray, np.ndarray]:
     """Event with the hour and with the day, and one hour or day after another: whatever the items are."""
     event, user = flat.codes["event"].astype(np.int64), flat.user
     owners, tokens = [], []
@@ -152,7 +152,7 @@ def _calendar(flat: Flat, unit: int) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(owners), np.concatenate(tokens)
 
 
-def _amounts(flat: Flat) -> tuple[np.ndarray, np.ndarray]:
+def _amounts(flat: AlignedLog) -> tuple[np.ndarray, np.ndarray]:
     """Runs of two and three rows, by event and numbers: whatever the times and items are."""
     row = flat.codes["event"].astype(np.uint64)
     for salt, values in enumerate(flat.numbers.values(), 50):
@@ -167,7 +167,7 @@ def _amounts(flat: Flat) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate(owners), np.concatenate(tokens)
 
 
-def _runs(flat: Flat, gap: np.ndarray, lengths: tuple[int, ...], salt: int) -> tuple[np.ndarray, np.ndarray]:
+def _runs(flat: AlignedLog, gap: np.ndarray, lengths: tuple[int, ...], salt: int) -> tuple[np.ndarray, np.ndarray]:
     """Runs of rows: their events and the gaps between them, given as `gap` (n_rows,), and not the one before."""
     owners, tokens = [flat.user[:0]], [np.zeros(0, dtype=np.uint64)]
     for k in lengths:
@@ -179,7 +179,7 @@ def _runs(flat: Flat, gap: np.ndarray, lengths: tuple[int, ...], salt: int) -> t
     return np.concatenate(owners), np.concatenate(tokens)
 
 
-def _histories(flat: Flat, unit: int) -> np.ndarray:
+def _histories(flat: AlignedLog, unit: int) -> np.ndarray:
     """(n_users,) uint64 hash of each user's rows, in their order: events, items and gaps."""
     row = mix(flat.codes["event"].astype(np.int64), 90)
     place = np.arange(flat.n_rows) - flat.offsets[flat.user]
@@ -192,7 +192,7 @@ def _histories(flat: Flat, unit: int) -> np.ndarray:
     return out
 
 
-def _within(flat: Flat, length: int) -> np.ndarray:
+def _within(flat: AlignedLog, length: int) -> np.ndarray:
     """(n_rows - length + 1,) bool: the run that begins here is of one user."""
     user = flat.user
     same: np.ndarray = user[:flat.n_rows - length + 1] == user[length - 1:]
@@ -204,12 +204,12 @@ def _rounded(ms: np.ndarray, unit: int) -> np.ndarray:
     return np.where(np.isnan(ms), -1, np.round(np.nan_to_num(ms) / unit)).astype(np.int64)
 
 
-def _unit(flat: Flat) -> int:
+def _unit(flat: AlignedLog) -> int:
     """ms that the log's times are rounded to: a day, an hour, a minute, else a second."""
     return next((u for u in UNITS if np.mean(flat.time % u == 0) > 0.95), 1_000)
 
 
-def _long(flat: Flat) -> Flat:
+def _long(flat: AlignedLog) -> AlignedLog:
     """The users with rows enough."""
     return flat.take(np.flatnonzero(flat.lengths >= LEAST_ROWS))
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from generators.evaluation.align import DAY_MS, HOUR_MS, Flat, ngrams
+from generators.evaluation.align import DAY_MS, HOUR_MS, AlignedLog, ngrams
 from generators.evaluation.boosted import out_of_fold
 
 MAX_USERS = 4_000  # per side: an AUC is settled long before
@@ -29,7 +29,7 @@ class Telling:
     synthetic: float
 
 
-def detection_auc(a: Flat, b: Flat, *, seed: int, folds: int = 3) -> float:
+def detection_auc(a: AlignedLog, b: AlignedLog, *, seed: int, folds: int = 3) -> float:
     """AUC (0..1) of held-out users told apart by LightGBM; 0.5 = indistinguishable.
 
     Far below 0.5 the synthetic users repeat real ones: the classifier learns a user on one side and
@@ -39,7 +39,7 @@ def detection_auc(a: Flat, b: Flat, *, seed: int, folds: int = 3) -> float:
     return told_apart(a, b, seed=seed, folds=folds)[0]
 
 
-def told_apart(a: Flat, b: Flat, *, seed: int, folds: int = 3) -> tuple[float, list[Telling]]:
+def told_apart(a: AlignedLog, b: AlignedLog, *, seed: int, folds: int = 3) -> tuple[float, list[Telling]]:
     """`detection_auc` of `a` (real) and `b` (synthetic), and the features that the classifier used, those that gained most first."""
     rng = np.random.default_rng(seed)
     n = min(a.n_users, b.n_users, MAX_USERS)
@@ -62,7 +62,7 @@ def told_apart(a: Flat, b: Flat, *, seed: int, folds: int = 3) -> tuple[float, l
     return auc, found
 
 
-def features(a: Flat, b: Flat) -> tuple[list[str], np.ndarray]:
+def features(a: AlignedLog, b: AlignedLog) -> tuple[list[str], np.ndarray]:
     """(f,) names and (n_users of a + n_users of b, f) float32: sizes, times, prices, repeats, and shares of the most frequent n-grams."""
     blocks = []
     top: dict[str, np.ndarray] = {}
@@ -93,13 +93,13 @@ def features(a: Flat, b: Flat) -> tuple[list[str], np.ndarray]:
     return names, np.concatenate(blocks).astype(np.float32)
 
 
-def _in_words(flat: Flat, code: int, n: int) -> str:
+def _in_words(flat: AlignedLog, code: int, n: int) -> str:
     """'view_item, then purchase' of the code of a run of `n` events."""
     levels = flat.levels["event"]
     return ", then ".join(str(levels[code // len(levels)**i % len(levels)]) for i in reversed(range(n)))
 
 
-def _references(a: Flat, b: Flat) -> dict[str, np.ndarray]:
+def _references(a: AlignedLog, b: AlignedLog) -> dict[str, np.ndarray]:
     """Per item code, over both logs together so that neither is favoured: log popularity, and median log price."""
     out: dict[str, np.ndarray] = {}
     if "item_id" in a.codes:
@@ -118,7 +118,7 @@ def _references(a: Flat, b: Flat) -> dict[str, np.ndarray]:
     return out
 
 
-def _aggregates(flat: Flat, reference: dict[str, np.ndarray], began: int) -> dict[str, np.ndarray]:
+def _aggregates(flat: AlignedLog, reference: dict[str, np.ndarray], began: int) -> dict[str, np.ndarray]:
     """Name -> (n_users,); NaN where a user has nothing to average. `began`: ms, the first row of either log."""
     user, n = flat.user, flat.n_users
     first, last = flat.offsets[:-1], flat.offsets[1:] - 1

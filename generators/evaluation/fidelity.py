@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 
 from eventlog import EventLog
-from generators.evaluation.align import DAY_MS, HOUR_MS, Flat, ngrams, together
+from generators.evaluation.align import DAY_MS, HOUR_MS, AlignedLog, ngrams, together
 from generators.evaluation.detection import detection_auc
 
 DRAWS = 8        # cuts of the real users: the floor of a single one is as noisy as what is held to it
@@ -140,7 +140,7 @@ def compare(real: EventLog, synthetic: EventLog, holdout: EventLog | None = None
     return compare_flat(flats[0], flats[1], flats[2] if holdout is not None else None, seed=seed, columns=columns)
 
 
-def compare_flat(real: Flat, synthetic: Flat, holdout: Flat | None, *, seed: int, columns: bool = True) -> list[Row]:
+def compare_flat(real: AlignedLog, synthetic: AlignedLog, holdout: AlignedLog | None, *, seed: int, columns: bool = True) -> list[Row]:
     """`compare` on logs that are already flat."""
     rng = np.random.default_rng(seed)
     everybody = real if holdout is None else real.join(holdout)
@@ -165,7 +165,7 @@ def compare_flat(real: Flat, synthetic: Flat, holdout: Flat | None, *, seed: int
     return rows
 
 
-def measure_flat(a: Flat, b: Flat, *, rng: np.random.Generator, columns: bool = False, detect: bool = True) -> dict[str, float]:
+def measure_flat(a: AlignedLog, b: AlignedLog, *, rng: np.random.Generator, columns: bool = False, detect: bool = True) -> dict[str, float]:
     """Measures of `b` (synthetic) against `a` (real)."""
     out = {
         "event_js": js(*_counts(a.codes["event"], b.codes["event"])),
@@ -204,7 +204,7 @@ def measure_flat(a: Flat, b: Flat, *, rng: np.random.Generator, columns: bool = 
     return {name: value for name, value in out.items() if np.isfinite(value)}
 
 
-def _items(a: Flat, b: Flat) -> dict[str, float]:
+def _items(a: AlignedLog, b: AlignedLog) -> dict[str, float]:
     from scipy.stats import rankdata
 
     item_a, item_b = a.codes["item_id"], b.codes["item_id"]
@@ -234,7 +234,7 @@ def _items(a: Flat, b: Flat) -> dict[str, float]:
     return out
 
 
-def _price_range(flat: Flat) -> tuple[np.ndarray, np.ndarray]:
+def _price_range(flat: AlignedLog) -> tuple[np.ndarray, np.ndarray]:
     """(n_items,) lowest and highest price of each item code; NaN where the log has none."""
     item, price = flat.codes["item_id"], flat.numbers["price"]
     present = (item >= 0) & np.isfinite(price)
@@ -268,14 +268,14 @@ def ks(x: np.ndarray, y: np.ndarray) -> float:
     return float(np.abs(np.searchsorted(x, at, side="right") / len(x) - np.searchsorted(y, at, side="right") / len(y)).max())
 
 
-def repeat_rate(flat: Flat) -> float:
+def repeat_rate(flat: AlignedLog) -> float:
     """Share of rows with an item whose item the same user had in an earlier row; 0 where there is none."""
     key = flat.user * len(flat.levels["item_id"]) + flat.codes["item_id"]
     key = key[flat.codes["item_id"] >= 0]
     return 1.0 - len(np.unique(key)) / len(key) if len(key) else 0.0
 
 
-def _orphan_refunds(flat: Flat) -> float:
+def _orphan_refunds(flat: AlignedLog) -> float:
     """Share of refund rows with no earlier purchase of the same user (and item, where items are known)."""
     refund = flat.is_role("refund")
     if not refund.any():
@@ -298,11 +298,11 @@ def _counts(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.bincount(inverse[:len(x)], minlength=len(values)), np.bincount(inverse[len(x):], minlength=len(values))
 
 
-def _per_user(flat: Flat, mask: np.ndarray) -> np.ndarray:
+def _per_user(flat: AlignedLog, mask: np.ndarray) -> np.ndarray:
     """(n_users,) rows of each user where `mask` (n_rows,) holds."""
     return np.bincount(flat.user[mask], minlength=flat.n_users)
 
 
-def _session_lengths(flat: Flat) -> np.ndarray:
+def _session_lengths(flat: AlignedLog) -> np.ndarray:
     """(n_sessions,) rows per session."""
     return np.diff(np.append(np.flatnonzero(flat.starts), flat.n_rows))

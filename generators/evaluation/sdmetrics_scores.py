@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from generators.evaluation.align import HOUR_MS, Flat
+from generators.evaluation.align import HOUR_MS, AlignedLog
 from generators.evaluation.fidelity import ks
 
 MAX_LEVELS = 50      # a categorical with more values tells nothing in a contingency table of a few thousand rows
@@ -15,7 +15,7 @@ MAX_COLUMNS = 10     # pairs grow with the square
 ROWS = 10_000
 
 
-def scores(a: Flat, b: Flat, *, rng: np.random.Generator, rows: int = ROWS) -> dict[str, float]:
+def scores(a: AlignedLog, b: AlignedLog, *, rng: np.random.Generator, rows: int = ROWS) -> dict[str, float]:
     """'column_shapes' and 'pair_trends' (0..1, 1 is best) of `b` against `a`, by sdmetrics' QualityReport.
 
     Columns: event, the other categoricals of at most MAX_LEVELS values, numbers, log gap and hour of the day.
@@ -33,7 +33,7 @@ def scores(a: Flat, b: Flat, *, rng: np.random.Generator, rows: int = ROWS) -> d
     return {"column_shapes": float(found["Column Shapes"]), "pair_trends": float(found["Column Pair Trends"])}
 
 
-def by_column(a: Flat, b: Flat, other: Flat) -> list[dict[str, Any]]:
+def by_column(a: AlignedLog, b: AlignedLog, other: AlignedLog) -> list[dict[str, Any]]:
     """Each column of events: 'shape' (1 - total variation or 1 - KS) of `b` (synthetic) against `a`, and as 'floor' of `other` (real)."""
     out: list[dict[str, Any]] = []
     for name in (*a.codes, *a.numbers):
@@ -57,7 +57,7 @@ def _alike(x: np.ndarray, y: np.ndarray, coded: bool) -> float | None:
     return 1 - ks(x, y)
 
 
-def _frame(flat: Flat, categorical: list[str], numbers: list[str], rng: np.random.Generator, rows: int) -> pd.DataFrame:
+def _frame(flat: AlignedLog, categorical: list[str], numbers: list[str], rng: np.random.Generator, rows: int) -> pd.DataFrame:
     at = np.sort(rng.choice(flat.n_rows, min(rows, flat.n_rows), replace=False))
     out: dict[str, Any] = {
         name: np.array([*flat.levels[name], None], dtype=object)[flat.codes[name][at]]  # code -1 takes the last entry

@@ -41,7 +41,7 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5_400 else f"{seconds / 3600:.1f} h"
 
 
-class Steps:
+class Checkpoints:
     """The steps of one work in `folder`; `assumed`: name -> seconds it may take, in their order."""
 
     def __init__(self, folder: Path | str, *, assumed: Mapping[str, float]) -> None:

@@ -24,7 +24,7 @@ from eventlog._runtime.errors import InputError, WorkError
 from eventlog._runtime.files import new_file, new_folder, read_json, sha256, write_json
 from eventlog.log import digest, versions
 from generators.base import Generator
-from generators.handover.checkpoints import MADE_BY, Steps
+from generators.handover.checkpoints import MADE_BY, Checkpoints
 
 FEWEST_CANARIES = 10
 MOST_CANARIES = 200  # a tenth of the users, at most this many: more would change what is learnt
@@ -85,7 +85,7 @@ def held_out(user: str, *, seed: int, holdout: float) -> bool:
 class Pipeline:
     """The steps in their order; each reads what the ones before it wrote."""
 
-    def __init__(self, request: Request, asked: dict[str, Any], steps: Steps) -> None:
+    def __init__(self, request: Request, asked: dict[str, Any], steps: Checkpoints) -> None:
         self.request, self.asked, self.steps = request, asked, steps
         self.internal = request.out / "internal"
         self.generator: Generator | None = None

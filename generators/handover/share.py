@@ -31,7 +31,7 @@ from eventlog._runtime.errors import InputError, UnknownNameError
 from eventlog._runtime.files import check_replaceable
 from generators.base import check_ranges
 from generators.handover import pipeline
-from generators.handover.checkpoints import PROGRESS, Steps, read_progress
+from generators.handover.checkpoints import PROGRESS, Checkpoints, read_progress
 from generators.handover.pipeline import EXIT_CODES, FEWEST_CANARIES, Pipeline, Request
 from generators.privacy import budget_book
 from generators.privacy.public import Public
@@ -61,7 +61,7 @@ def share(request: Request) -> Outcome:
     _check(request)
     asked = request.decisive()
     check_out(request.out, asked)
-    with Steps(request.out / "internal", assumed={}) as steps:
+    with Checkpoints(request.out / "internal", assumed={}) as steps:
         if steps.data.get("decision") is None:
             steps.save(request=asked)
             Pipeline(request, asked, steps).do()

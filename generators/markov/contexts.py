@@ -8,8 +8,7 @@ import numpy as np
 import torch
 
 from generators.codec.codec import INTENT, LENGTH, Codec
-from generators.nn.training import told_intent
-from generators.sequences.encode import Steps
+from generators.sequences.encode import EncodedSequences, told_intent
 from generators.sequences.user_state import CATEGORY_COLUMN, COUNTERS, EVENT_COLUMN
 
 POSITIONS = 8          # positions in the session told apart
@@ -23,7 +22,7 @@ Levels = list[Level]
 
 
 @dataclass
-class Seen:
+class ContextFeatures:
     """What the contexts of n rows are made of; every tensor is (n,) int64 unless said otherwise."""
 
     features: torch.Tensor  # (n, F): see Codec.feature_sizes
@@ -34,7 +33,7 @@ class Seen:
     size: torch.Tensor      # level of the rows that the user will have
 
 
-def seen_before(codec: Codec, steps: Steps) -> Seen:
+def seen_before(codec: Codec, steps: EncodedSequences) -> ContextFeatures:
     """What each of `steps` is given."""
     column = {n: steps.target[:, k] for k, n in enumerate(steps.names)}
     before = steps.features[:, EVENT_COLUMN]
@@ -46,7 +45,7 @@ def seen_before(codec: Codec, steps: Steps) -> Seen:
     orders = so_far - torch.repeat_interleave(so_far[start], torch.from_numpy(steps.lengths()))
     breaks = codec.clock.is_break(column["gap"]) | (before == 0)
     size = torch.repeat_interleave(size_of(codec, steps.static), torch.from_numpy(steps.lengths()))
-    return Seen(steps.features, column["event"].clamp(min=0), breaks, intent, order_level(orders), size)
+    return ContextFeatures(steps.features, column["event"].clamp(min=0), breaks, intent, order_level(orders), size)
 
 
 def size_of(codec: Codec, static: torch.Tensor) -> torch.Tensor:
@@ -74,7 +73,7 @@ def order_level(orders: torch.Tensor) -> torch.Tensor:
     return torch.log2(orders.double() + 1).floor().long().clamp(max=ORDERED - 1)
 
 
-def context(codec: Codec, name: str, seen: Seen) -> Levels:
+def context(codec: Codec, name: str, seen: ContextFeatures) -> Levels:
     """What a field is given, coarse first: (n,) codes and how many there are. Each level backs off to those before it."""
     features, told = seen.features, (seen.intent, len(codec.intents) + 1)
 

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from generators.codec.codec import ARRIVAL, INTENT, LENGTH, MARKS, STAY, Codec
-from generators.markov.contexts import SIZES, Level, Levels, Seen, index_of
+from generators.markov.contexts import SIZES, ContextFeatures, Level, Levels, index_of
 from generators.privacy.counts import Tables, backed_off
 from generators.sequences.user_state import EVENT_COLUMN, least_rows
 
@@ -83,7 +83,7 @@ def told_level(codec: Codec, name: str) -> list[int]:
     return [1 if name in codec.ids or name in codec.values else 0]
 
 
-def row_weights(codec: Codec, seen: Seen, owner: np.ndarray, tables: Tables) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def row_weights(codec: Codec, seen: ContextFeatures, owner: np.ndarray, tables: Tables) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(n,) weights of rows by the event before them, (n,) by their own, and the (n_events,) shares of events with the mean user.
 
     owner (n,) users of the rows. What a row counts hangs on how many rows of its event users of that size have: by shares of
@@ -110,7 +110,7 @@ class PrivateChain:
     codec: Codec
     tables: Tables
     owner: np.ndarray
-    seen: Seen
+    seen: ContextFeatures
     marginals: dict[str, np.ndarray]
 
     def __post_init__(self) -> None:

@@ -31,8 +31,8 @@ from generators.nn.dp_sgd import (
     train_privately,
 )
 from generators.nn.training import train, train_statics
-from generators.privacy.queries import Ledger
-from generators.sequences.encode import Steps
+from generators.privacy.queries import PrivacyLedger
+from generators.sequences.encode import EncodedSequences
 from generators.validation import array, weights_of
 
 PENALTY = 10.0       # weight of the gradient penalty, as in Gulrajani et al.
@@ -60,7 +60,7 @@ class Gan(Vae):
         own = ("turns", "private_turns", "critic_steps", "players_width", "players_batch", "players_rate")
         return {**super().settings(), **{name: getattr(self, name) for name in own}}
 
-    def _learn(self, steps: Steps, *, seed: int, ledger: Ledger) -> None:
+    def _learn(self, steps: EncodedSequences, *, seed: int, ledger: PrivacyLedger) -> None:
         self.net_ = self._build(seed)
         self.net_.start_from(self.field_marginals_)
         if ledger.epsilon is not None:
@@ -75,7 +75,7 @@ class Gan(Vae):
         self.net_.calibrate(self._latents(8192, generator), self.static_marginals_, generator,
                             steps.static if ledger.epsilon is None else None)
 
-    def _learn_privately(self, steps: Steps, *, seed: int, ledger: Ledger) -> None:
+    def _learn_privately(self, steps: EncodedSequences, *, seed: int, ledger: PrivacyLedger) -> None:
         """One noise multiplier for both trainings that see users, so that together they use up the budget."""
         rate, n_steps = sampling_rate(self.plan, ledger.users), self.private_turns * self.critic_steps
         sigma = noise_left(ledger, [(rate, private_steps(self.plan, ledger.users)), (rate, n_steps)])
@@ -103,7 +103,7 @@ class Gan(Vae):
                 true = real[torch.randint(len(real), (self.players_batch,), generator=noise)]       # (B, Z)
                 made = maker(self._noise(self.players_batch, noise)).detach()                       # (B, Z)
                 distance = critic(true).mean() - critic(made).mean()
-                loss = PENALTY * _steepness(critic, true, made, noise) - distance
+                loss = PENALTY * _gradient_penalty(critic, true, made, noise) - distance
                 tune_critic.zero_grad(set_to_none=True)
                 loss.backward()
                 tune_critic.step()
@@ -112,7 +112,7 @@ class Gan(Vae):
         return mean.eval(), distances
 
     def _play_privately(
-        self, real: torch.Tensor, ids: np.ndarray, *, sigma: float, rate: float, seed: int, ledger: Ledger
+        self, real: torch.Tensor, ids: np.ndarray, *, sigma: float, rate: float, seed: int, ledger: PrivacyLedger
     ) -> nn.Module:
         """As `_play`, but a step of the critic sees a Poisson sample of users, each with a clipped gradient, and noise.
 
@@ -214,7 +214,7 @@ class Gan(Vae):
         return {"maker/": [f"{k}.{part}" for k in (0, 2, 4) for part in ("weight", "bias")]}
 
 
-def _steepness(critic: nn.Module, true: torch.Tensor, made: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+def _gradient_penalty(critic: nn.Module, true: torch.Tensor, made: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Mean of (|gradient| - 1)^2 at points between real (B, Z) and made (B, Z) latents."""
     share = torch.rand((len(true), 1), generator=generator)
     between = (share * true + (1 - share) * made).requires_grad_()

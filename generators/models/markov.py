@@ -29,8 +29,8 @@ from generators.base import check_ranges
 from generators.codec.codec import ARRIVAL, INTENT, LENGTH, MARKS, STAY, Codec
 from generators.codec.restore import restored
 from generators.markov.contexts import (
+    ContextFeatures,
     Levels,
-    Seen,
     context,
     index_of,
     order_level,
@@ -40,10 +40,10 @@ from generators.markov.contexts import (
 )
 from generators.markov.private_tables import PrivateChain, weights
 from generators.privacy.counts import Tables, backed_off
-from generators.privacy.queries import Ledger
+from generators.privacy.queries import PrivacyLedger
 from generators.sampling.sampler import draw
 from generators.sequence_model import SequenceGenerator
-from generators.sequences.encode import Steps
+from generators.sequences.encode import EncodedSequences
 from generators.sequences.user_state import EVENT_COLUMN, INTENT_COLUMN, ITEM_COLUMN
 from generators.validation import array, no_others, shares
 
@@ -72,7 +72,7 @@ class Markov(SequenceGenerator):
         """See Generator.settings."""
         return {**super().settings(), "strength": self.strength, "successors": self.successors, "clip": self.clip}
 
-    def _learn(self, steps: Steps, *, seed: int, ledger: Ledger) -> None:
+    def _learn(self, steps: EncodedSequences, *, seed: int, ledger: PrivacyLedger) -> None:
         private = ledger.epsilon is not None
         tables = Tables(ledger, weights(self.codec_) if private else {}, clip=self.clip)
         owner = np.repeat(np.arange(len(steps)), steps.lengths())
@@ -104,7 +104,7 @@ class Markov(SequenceGenerator):
             counts, noise = tables.counts(f"users' {name}", np.arange(len(static)), before * size + static[:, k], width * size, clip=1.0)
             self.static_.append(backed_off(counts, [width], self.static_marginals_[k], first=self.strength, noise=noise))
 
-    def _learn_items(self, steps: Steps, item: torch.Tensor, owner: np.ndarray, size: int, tables: Tables) -> None:
+    def _learn_items(self, steps: EncodedSequences, item: torch.Tensor, owner: np.ndarray, size: int, tables: Tables) -> None:
         """Popularity of fresh items, and which comes after which (not under a budget: pairs are too many for their counts)."""
         fresh = (item >= 0).numpy()
         counts, noise = tables.counts("item", owner[fresh], item.numpy()[fresh], size)
@@ -133,7 +133,7 @@ class Markov(SequenceGenerator):
         self.tables_["successor"][first[keep], rank[keep]] = pair[keep] % size
         self.tables_["successor_count"][first[keep], rank[keep]] = count[keep]
 
-    def _row_model(self, past: Steps | None = None) -> Chain:
+    def _row_model(self, past: EncodedSequences | None = None) -> Chain:
         return Chain(self.codec_, self.tables_, self.static_, self.strength)
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -156,7 +156,7 @@ class Markov(SequenceGenerator):
         """The tables of fields and items in `arrays`, each of the shape that the codec asks for."""
         codec, n_items = self.codec_, self.codec_.items.size
         nothing = torch.zeros(0, dtype=torch.int64)
-        seen = Seen(torch.zeros((0, len(codec.feature_sizes())), dtype=torch.int64), *[nothing] * 5)
+        seen = ContextFeatures(torch.zeros((0, len(codec.feature_sizes())), dtype=torch.int64), *[nothing] * 5)
         tables = {}
         for name, size in codec.fields().items():
             if name != "item":
@@ -219,7 +219,7 @@ class Chain:
         """See RowModel."""
         index = torch.from_numpy(rows)
         told = (self.features, self.event, self.breaks, self.intent, self.level, self.size)
-        levels = context(self.codec, name, Seen(*(told if len(rows) == len(self.event) else (x.index_select(0, index) for x in told))))
+        levels = context(self.codec, name, ContextFeatures(*(told if len(rows) == len(self.event) else (x.index_select(0, index) for x in told))))
         logits = self.log[name][index_of(levels)[0]]
         if name == "gap":
             hour, day = self.features[index, -3], self.features[index, -2]

@@ -18,8 +18,8 @@ from generators.nn.attention import WINDOW, AttentionLayer
 from generators.nn.dp_sgd import noise_left, private_steps, sampling_rate, train_privately
 from generators.nn.network import RowNet
 from generators.nn.training import train, train_statics
-from generators.privacy.queries import Ledger
-from generators.sequences.encode import Steps
+from generators.privacy.queries import PrivacyLedger
+from generators.sequences.encode import EncodedSequences
 
 
 class Transformer(Vae):
@@ -39,7 +39,7 @@ class Transformer(Vae):
         """See Generator.settings."""
         return {**super().settings(), "heads": self.heads}
 
-    def _learn(self, steps: Steps, *, seed: int, ledger: Ledger) -> None:
+    def _learn(self, steps: EncodedSequences, *, seed: int, ledger: PrivacyLedger) -> None:
         self.net_ = self._build(seed)
         self.net_.start_from(self.field_marginals_)
         self.prior_ = {}

@@ -21,10 +21,10 @@ from generators.codec.restore import restored
 from generators.nn.dp_sgd import noise_left, private_steps, sampling_rate, train_privately
 from generators.nn.network import Layer, RowNet
 from generators.nn.training import Plan, batches, latent_of, make_batch, train, train_statics
-from generators.privacy.queries import Ledger
-from generators.sampling.step_decoder import NetRows
+from generators.privacy.queries import PrivacyLedger
+from generators.sampling.step_decoder import StepDecoder
 from generators.sequence_model import SequenceGenerator
-from generators.sequences.encode import Steps
+from generators.sequences.encode import EncodedSequences
 from generators.validation import LARGEST_WEIGHT, array, no_others, shares, weights_of
 
 Noise = Callable[[np.ndarray], torch.Tensor]
@@ -62,7 +62,7 @@ class Vae(SequenceGenerator):
     def _rows_of_a_user(self, private: bool) -> int:
         return min(self.plan.private_rows, self.max_rows) if private else self.max_rows
 
-    def _learn(self, steps: Steps, *, seed: int, ledger: Ledger) -> None:
+    def _learn(self, steps: EncodedSequences, *, seed: int, ledger: PrivacyLedger) -> None:
         self.net_ = self._build(seed)
         self.net_.start_from(self.field_marginals_)
         if ledger.epsilon is not None:
@@ -86,11 +86,11 @@ class Vae(SequenceGenerator):
             layers = nn.ModuleList(Layer(self.width) for _ in range(self.layers))
             return RowNet(self.codec_, width=self.width, latent=self.latent, layers=layers)
 
-    def _row_model(self, past: Steps | None = None) -> NetRows:
+    def _row_model(self, past: EncodedSequences | None = None) -> StepDecoder:
         if past is None or not self.latent:
-            return NetRows(self.codec_, self.net_, self._latents)
+            return StepDecoder(self.codec_, self.net_, self._latents)
         z = torch.from_numpy(posterior_draws(self.net_, past, self.plan, normal_of(self.latent, 0)))
-        return NetRows(self.codec_, self.net_, lambda users, generator: z)
+        return StepDecoder(self.codec_, self.net_, lambda users, generator: z)
 
     def _latents(self, users: int, generator: torch.Generator) -> torch.Tensor:
         """(users, Z) draws from the mixture of Gaussians."""
@@ -150,7 +150,7 @@ def standard_normal(latent: int) -> dict[str, np.ndarray]:
     return {"weight": np.ones(1, one), "center": np.zeros((1, latent), one), "factor": np.eye(latent, dtype=one)[None]}
 
 
-def posterior_draws(net: RowNet, steps: Steps, plan: Plan, noise: Noise) -> np.ndarray:
+def posterior_draws(net: RowNet, steps: EncodedSequences, plan: Plan, noise: Noise) -> np.ndarray:
     """Return (n_users, Z) float32: one draw from the posterior of each user, in the order of `steps`.
 
     `noise`: users (B,) -> standard normal (B, Z). Under a budget it must depend on the user alone.

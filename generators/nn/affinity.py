@@ -14,13 +14,12 @@ import torch
 from numba import njit
 
 from generators.codec.codec import FAVOURITES, LEVELS, PRICE_LEVEL, Codec
-from generators.sampling.constraints import SAME
-from generators.sequences.user_state import CATEGORY_COLUMN, COPY, ITEM_COLUMN, PICKS, RANKS
+from generators.sequences.user_state import CATEGORY_COLUMN, COPY, ITEM_COLUMN, PICKS, RANKS, SAME
 
 RECENT = 3  # items that a row is told of
 
 
-class Likeness(NamedTuple):
+class Affinity(NamedTuple):
     """What the codes of a field are like, and K places where it is looked for."""
 
     group: np.ndarray    # (codes,) int64: what each code is like, 0 = nothing
@@ -31,7 +30,7 @@ class Likeness(NamedTuple):
     but: int             # column of the features: what stands there gains nothing; -1 = none
 
 
-def likenesses(codec: Codec) -> dict[str, Likeness]:
+def affinities(codec: Codec) -> dict[str, Affinity]:
     """Field -> what its codes are like; for fields without, nothing."""
     if codec.private:
         return {}
@@ -42,46 +41,46 @@ def likenesses(codec: Codec) -> dict[str, Likeness]:
     told += [(codec.value_column(n), np.array(table)) for n, table in codec.usual.items()]
     known = [(names.index(p + "category"), np.arange(size)) for p in FAVOURITES if p + "category" in names]
     if size > 2:
-        out["category"] = _likeness(np.arange(size), told, known)
+        out["category"] = _affinity(np.arange(size), told, known)
     for n in codec.value_fields:  # codes: missing, the same as before, the values
         if n in codec.usual:
-            out[n] = _likeness(np.append([0] * SAME, codec.usual[n]), told, known)
+            out[n] = _affinity(np.append([0] * SAME, codec.usual[n]), told, known)
         elif n in names and codec.statics[n].size == codec.values[n].size:
             own = np.arange(codec.values[n].size)
-            out[n] = _likeness(np.append([0] * SAME, own), [], [(names.index(n), own)], but=codec.value_column(n))
+            out[n] = _affinity(np.append([0] * SAME, own), [], [(names.index(n), own)], but=codec.value_column(n))
     return out
 
 
-def _likeness(group: np.ndarray, told: list[tuple[int, np.ndarray]], known: list[tuple[int, np.ndarray]], but: int = -1) -> Likeness:
+def _affinity(group: np.ndarray, told: list[tuple[int, np.ndarray]], known: list[tuple[int, np.ndarray]], but: int = -1) -> Affinity:
     columns, tables = zip(*told, *known, strict=True)
     first = np.append(0, np.cumsum([len(t) for t in tables]))[:-1]
-    return Likeness(group.astype(np.int64), np.array(columns), len(told), first, np.concatenate(tables).astype(np.int64), but)
+    return Affinity(group.astype(np.int64), np.array(columns), len(told), first, np.concatenate(tables).astype(np.int64), but)
 
 
-class PoolLikeness(NamedTuple):
+class RecentItemAffinity(NamedTuple):
     """What the items of a user's pool are like, which a row may copy: W weights, of their levels and then of the topics."""
 
     levels: np.ndarray    # (n_items, A) int64: place among the weights of levels + 1, 0 = unknown
     weights: int          # of levels
     category: np.ndarray  # (n_items,) int64
-    topics: Likeness      # K places where categories are looked for
+    topics: Affinity      # K places where categories are looked for
 
 
-def pool_likeness(codec: Codec, topics: Likeness | None) -> PoolLikeness | None:
+def recent_item_affinity(codec: Codec, topics: Affinity | None) -> RecentItemAffinity | None:
     """Of `codec`, whose categories are like `topics`; None where nothing is known of its items."""
     names = [n for n in (*codec.items.levels, PRICE_LEVEL) if n != PRICE_LEVEL or np.isfinite(codec.items.price).any()]
     if codec.private or topics is None or not names:
         return None
     levels = [np.where(table > 0, table + k * len(LEVELS), 0) for k, table in enumerate(map(codec.item_table, names))]
-    return PoolLikeness(np.stack(levels, 1), len(names) * len(LEVELS), codec.items.category, topics)
+    return RecentItemAffinity(np.stack(levels, 1), len(names) * len(LEVELS), codec.items.category, topics)
 
 
-class PoolTensors:
+class RecentItemAffinityTensors:
     """A PoolLikeness for whole batches, with gradients."""
 
-    def __init__(self, like: PoolLikeness) -> None:
+    def __init__(self, like: RecentItemAffinity) -> None:
         self.levels, self.category = torch.from_numpy(like.levels), torch.from_numpy(like.category)
-        self.weights, self.topics = like.weights, LikenessTensors(like.topics)
+        self.weights, self.topics = like.weights, AffinityTensors(like.topics)
 
     def added(self, logits: torch.Tensor, pool: torch.Tensor, features: torch.Tensor, static: torch.Tensor) -> torch.Tensor:
         """(n, PICKS) logits of (n, PICKS + W), whose last columns say what each likeness counts; `pool` (n, RANKS) items."""
@@ -95,7 +94,7 @@ class PoolTensors:
 
 
 @njit(cache=True)
-def add_pool_likeness(logits, rows, pool, features, static, like):  # type: ignore[no-untyped-def]
+def add_recent_item_affinity(logits, rows, pool, features, static, like):  # type: ignore[no-untyped-def]
     """What PoolTensors.added gives, for `rows` (m,): logits (m, PICKS + W); pool, features and static of all users."""
     out = logits[:, :PICKS].copy()
     topics = like.topics
@@ -115,10 +114,10 @@ def add_pool_likeness(logits, rows, pool, features, static, like):  # type: igno
     return out
 
 
-class LikenessTensors:
+class AffinityTensors:
     """A Likeness for whole batches, with gradients."""
 
-    def __init__(self, like: Likeness) -> None:
+    def __init__(self, like: Affinity) -> None:
         self.columns, self.static = (torch.from_numpy(c) for c in (like.columns[:like.told], like.columns[like.told:]))
         self.group, self.first, self.table = (torch.from_numpy(x) for x in (like.group, like.first, like.table))
         self.but, self.groups = like.but, 1 + int(max(like.group.max(), like.table.max()))
@@ -137,7 +136,7 @@ class LikenessTensors:
 
 
 @njit(cache=True)
-def add_likeness(logits, rows, features, static, like):  # type: ignore[no-untyped-def]
+def add_affinity(logits, rows, features, static, like):  # type: ignore[no-untyped-def]
     """What LikenessTensors.added gives, for `rows` (m,): logits (m, codes + K); features and static of all users."""
     size = len(like.group)
     out = np.empty((len(rows), size), dtype=np.float32)

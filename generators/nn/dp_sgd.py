@@ -24,8 +24,8 @@ from eventlog.privacy.noise import UserStreams
 from generators.codec.codec import Codec
 from generators.nn.network import RowNet, open_fields
 from generators.nn.training import Plan, latent_of, losses, make_batch
-from generators.privacy.queries import Ledger, noise_for
-from generators.sequences.encode import Steps
+from generators.privacy.queries import PrivacyLedger, noise_for
+from generators.sequences.encode import EncodedSequences
 
 PHYSICAL_BYTES = 600_000_000  # gradients of single users held at a time
 MARGIN = 1e-3                 # gradients are clipped this much below the clip, for what float32 sums lose to rounding
@@ -42,7 +42,7 @@ def private_steps(plan: Plan, n_users: int) -> int:
     return max(1, round(plan.private_epochs / sampling_rate(plan, n_users)))
 
 
-def noise_left(ledger: Ledger, phases: list[tuple[float, int]]) -> float:
+def noise_left(ledger: PrivacyLedger, phases: list[tuple[float, int]]) -> float:
     """The noise multiplier with which `phases` of (sampling rate, steps) use up what the ledger has left."""
     return noise_for(phases, epsilon=ledger.left, delta=ledger.delta - ledger.delta_thresholds, history=ledger.history)
 
@@ -88,7 +88,7 @@ def noisy_sums(totals: list[torch.Tensor], *, sd: float, noise: np.random.Genera
 
 
 def train_privately(
-    net: RowNet, codec: Codec, steps: Steps, plan: Plan, *, sigma: float, ledger: Ledger, what: str
+    net: RowNet, codec: Codec, steps: EncodedSequences, plan: Plan, *, sigma: float, ledger: PrivacyLedger, what: str
 ) -> None:
     """Train `net` with noise multiplier `sigma` and write what it costs into `ledger`.
 
@@ -131,7 +131,7 @@ def train_privately(
 
 
 def user_losses(
-    net: RowNet, steps: Steps, users: np.ndarray, plan: Plan, fields: dict[str, torch.Tensor], start: np.ndarray,
+    net: RowNet, steps: EncodedSequences, users: np.ndarray, plan: Plan, fields: dict[str, torch.Tensor], start: np.ndarray,
     own: UserStreams, step: int,
 ) -> torch.Tensor:
     """Return (B,) the loss of each of `users` (B,): nats per step, so that a long sequence weighs as much as a short one.

@@ -17,7 +17,7 @@ from torch import nn
 
 from generators.codec.codec import ARRIVAL, FAVOURITES, LENGTH, STAY, Codec
 from generators.codec.coders import Bins
-from generators.nn.affinity import RECENT, LikenessTensors, PoolTensors, likenesses, pool_likeness
+from generators.nn.affinity import RECENT, AffinityTensors, RecentItemAffinityTensors, affinities, recent_item_affinity
 from generators.sequences.user_state import CLOCK_SIZES, ITEM_COLUMN
 
 BUMPS = 9  # over the codes of a number
@@ -168,11 +168,11 @@ class RowNet(nn.Module):
         self.static_near = nn.ModuleList(nn.Linear(BUMPS, width, bias=False) for _ in statics[:-1])
         self.layers = layers
         self.norm = nn.LayerNorm(width)
-        likes = likenesses(codec)
-        self.likes = {n: LikenessTensors(like) for n, like in likes.items()}
+        likes = affinities(codec)
+        self.likes = {n: AffinityTensors(like) for n, like in likes.items()}
         more = {n: len(like.columns) for n, like in likes.items()}
-        pool = pool_likeness(codec, likes.get("category"))
-        self.pool_likes = None if pool is None else PoolTensors(pool)
+        pool = recent_item_affinity(codec, likes.get("category"))
+        self.pool_likes = None if pool is None else RecentItemAffinityTensors(pool)
         if pool is not None:
             more["pick"] = pool.weights + len(pool.topics.columns)
         self.heads = nn.ModuleDict({key_of(n): nn.Linear(width, s + more.get(n, 0)) for n, s in self.sizes.items() if n != "item"})
@@ -235,7 +235,7 @@ class RowNet(nn.Module):
         weight: torch.Tensor = self.item_head.weight
         return weight + self._sum(self.head_traits, self.traits) if self.traits.shape[1] else weight
 
-    def kinship(self, u: torch.Tensor, features: torch.Tensor, static: torch.Tensor) -> torch.Tensor:
+    def affinity_logits(self, u: torch.Tensor, features: torch.Tensor, static: torch.Tensor) -> torch.Tensor:
         """(n, traits): what having a trait adds to an item's logit, since the last items or the user's favourites have it.
 
         `u` (n, D), `features` (n, F), `static` (n, S). Like answers like: this need not be found out trait by trait.

@@ -18,13 +18,13 @@ from torch import nn
 from eventlog._runtime.console import track
 from generators.codec.codec import INTENT, Codec
 from generators.nn.network import RowNet, open_fields
-from generators.sequences.encode import Steps
+from generators.sequences.encode import EncodedSequences, told_intent
 from generators.sequences.user_state import CATEGORY_COLUMN, INTENT_COLUMN
 
 HELD_USERS = 20  # users that can say when to stop
 WARM_UP = 0.1  # share of the updates in which the learning rate rises
 DROPOUT = 0.3  # of what static codes are drawn from, in their own training
-HEARD = 0.1    # share of the loss that sessions with an intent have at least: there are few, and they matter
+MIN_LABELLED_LOSS_SHARE = 0.1    # share of the loss that sessions with an intent have at least: there are few, and they matter
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Batch:
     length: torch.Tensor    # (B,) steps of the user
 
 
-def make_batch(steps: Steps, users: np.ndarray, window: int) -> Batch:
+def make_batch(steps: EncodedSequences, users: np.ndarray, window: int) -> Batch:
     """The windows of `users` (B,), padded to the longest."""
     lengths = steps.lengths()[users]
     windows = np.maximum(-(-lengths // window), 1)
@@ -76,7 +76,7 @@ def make_batch(steps: Steps, users: np.ndarray, window: int) -> Batch:
                  steps.static[users], torch.from_numpy(lengths))
 
 
-def batches(steps: Steps, plan: Plan, rng: np.random.Generator) -> Iterator[np.ndarray]:
+def batches(steps: EncodedSequences, plan: Plan, rng: np.random.Generator) -> Iterator[np.ndarray]:
     """Users in batches of about `batch_steps` steps and of like length, in random order."""
     noise = rng.random(len(steps))
     order = np.lexsort((noise, np.round(np.log2(steps.lengths() + 1) * 4)))
@@ -180,11 +180,6 @@ def batch_intent(batch: Batch, names: tuple[str, ...]) -> torch.Tensor:
     return told_intent(batch.target[..., names.index(INTENT)], batch.features)
 
 
-def told_intent(drawn: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
-    """`drawn` (...,) where it is not -1, else the intent of the row before, of which `features` (..., F) tell."""
-    return torch.where(drawn >= 0, drawn, (features[..., INTENT_COLUMN] - 1).clamp(min=0))
-
-
 def _item_loss(net: RowNet, u: torch.Tensor, code: torch.Tensor, features: torch.Tensor, static: torch.Tensor, known: torch.Tensor,
                window: torch.Tensor, n: int, start: np.ndarray, weight: torch.Tensor) -> torch.Tensor:
     """(n,) loss of fresh items within their categories, among those that would not be copies; one matrix product a category."""
@@ -196,7 +191,7 @@ def _item_loss(net: RowNet, u: torch.Tensor, code: torch.Tensor, features: torch
     order = torch.argsort(category, stable=True)
     rows, category = rows[order], category[order]
     query, weights = net.item_query(u[rows]), net.item_weight()
-    kin = net.kinship(u[rows], features[rows], static[rows]) if net.traits.shape[1] else None
+    kin = net.affinity_logits(u[rows], features[rows], static[rows]) if net.traits.shape[1] else None
     present, counts = torch.unique_consecutive(category, return_counts=True)
     known = known[rows]
     parts, at = [], 0
@@ -215,12 +210,12 @@ def _emphasis(heard: torch.Tensor, times: float) -> torch.Tensor:
     return 1.0 + (times - 1.0) * heard
 
 
-def emphasis_of(steps: Steps) -> float:
+def emphasis_of(steps: EncodedSequences) -> float:
     """How much what is drawn given an intent must count to have HEARD of the loss; 1 where it has that anyway, or there is none."""
     if INTENT not in steps.names:
         return 1.0
     share = float((steps.features[:, INTENT_COLUMN] > 1).float().mean())
-    return float(np.clip(HEARD / share, 1.0, 30.0)) if share > 0 else 1.0
+    return float(np.clip(MIN_LABELLED_LOSS_SHARE / share, 1.0, 30.0)) if share > 0 else 1.0
 
 
 def _whole_rows(net: RowNet, states: torch.Tensor, batch: Batch, names: tuple[str, ...], start: np.ndarray) -> torch.Tensor:
@@ -252,7 +247,7 @@ def _sum_loss(logits: torch.Tensor, code: torch.Tensor) -> torch.Tensor:
     return F.cross_entropy(logits.transpose(1, 2), code, ignore_index=-1, reduction="none").sum(1)
 
 
-def train(net: RowNet, codec: Codec, steps: Steps, plan: Plan, *, seed: int) -> list[float]:
+def train(net: RowNet, codec: Codec, steps: EncodedSequences, plan: Plan, *, seed: int) -> list[float]:
     """Train without a budget. Returns the mean loss per step (nats) of each epoch."""
     rng, generator = np.random.default_rng([seed, 4]), torch.Generator().manual_seed(seed * 1_000_003 + 5)
     fields, start, emphasis = open_fields(codec), codec.items.start, emphasis_of(steps)
@@ -319,7 +314,7 @@ def train_statics(net: RowNet, static: torch.Tensor, z: torch.Tensor, *, seed: i
     return lowest
 
 
-def epochs_of(plan: Plan, steps: Steps) -> int:
+def epochs_of(plan: Plan, steps: EncodedSequences) -> int:
     """Passes over the log: a small log is passed over more often, a large one at least 3 times."""
     return plan.epochs or int(np.clip(round(plan.rows / max(len(steps.features), 1)), 3, 60))
 

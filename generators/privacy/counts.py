@@ -14,13 +14,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from eventlog.privacy.noise import add_gaussian, grid_of
-from generators.privacy.queries import Ledger, noise_for
+from generators.privacy.queries import PrivacyLedger, noise_for
 
 
 class Tables:
     """Answers one question for each name of `weights`, and writes it into `ledger`. `clip`: L2 norm of a user's part."""
 
-    def __init__(self, ledger: Ledger, weights: Mapping[str, float], *, clip: float) -> None:
+    def __init__(self, ledger: PrivacyLedger, weights: Mapping[str, float], *, clip: float) -> None:
         self.ledger, self.clip, self.rng = ledger, clip, ledger.rng("tables")
         self.sigma: dict[str, float] = {}
         if ledger.epsilon is not None:

@@ -47,7 +47,7 @@ NO_PROOF = "No privacy is proved: the generator was fitted without epsilon, and 
 
 
 @dataclass
-class Ledger:
+class PrivacyLedger:
     """What was asked of the data and what it cost; `entries` stand in the manifest."""
 
     epsilon: float | None = None
@@ -65,7 +65,7 @@ class Ledger:
             self._secret = seeded_secret(self.noise_seed)
 
     @classmethod
-    def open(cls, epsilon: float | None, delta: float | None, n_users: int, *, noise_seed: int | None = None) -> Ledger:
+    def open(cls, epsilon: float | None, delta: float | None, n_users: int, *, noise_seed: int | None = None) -> PrivacyLedger:
         """Open a ledger for a log of `n_users` users; under a budget their number is known with noise only.
 
         delta defaults to `default_delta` of the noisy number. Raises InputError for an impossible budget.
@@ -178,14 +178,14 @@ def noise_for(plan: list[tuple[float, int]], *, epsilon: float, delta: float, hi
     return high
 
 
-class Census:
+class PrivateQueries:
     """Answers counting questions about users: exactly above `min_users` users, or with noise that the ledger records.
 
     `weight` of a question is its share of the census' budget, in units of 1; `plan` is the sum of all weights to come.
     """
 
     def __init__(
-        self, *, n_users: int, min_users: int, ledger: Ledger, plan: float = 1.0,
+        self, *, n_users: int, min_users: int, ledger: PrivacyLedger, plan: float = 1.0,
         ids: Sequence[str] | np.ndarray | None = None, rng: np.random.Generator | None = None,
     ) -> None:
         """`ids`: the users' ids, in the order of their codes; `rng`: of the noise, the ledger's own stream where None."""

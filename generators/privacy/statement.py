@@ -25,8 +25,8 @@ from typing import Any, Literal
 from eventlog import InputError
 from eventlog._runtime.files import read_json
 from eventlog.privacy.noise import DELTA_MOST, default_delta
-from generators.persistence import check_source
 from generators.privacy.queries import epsilon_of
+from generators.validation import check_source
 
 EPSILON_CONSERVATIVE = 5.0  # below it: "a conservative choice", in the words of NIST's authors
 EPSILON_LIMIT = (

@@ -25,7 +25,7 @@ from eventlog._runtime.console import note
 from eventlog._runtime.files import check_replaceable, new_folder, read_json, sha256, write_json
 from eventlog.log import digest, versions
 from generators.evaluation import detection, fidelity, sdmetrics_scores
-from generators.evaluation.align import Flat, together
+from generators.evaluation.align import AlignedLog, together
 from generators.evaluation.attacks import suite
 from generators.privacy import statement
 from generators.report import html, plots
@@ -340,7 +340,7 @@ def _canaries(given: Any) -> dict[str, Any] | None:
 # --- figures --------------------------------------------------------------------------------------
 
 
-def _input(flat: Flat | None, path: Any) -> dict[str, Any] | None:
+def _input(flat: AlignedLog | None, path: Any) -> dict[str, Any] | None:
     if flat is None:
         return None
     named = (

@@ -17,7 +17,7 @@ import numpy as np
 
 from eventlog import EventLog, InputError
 from generators.evaluation import fidelity
-from generators.evaluation.align import Flat, together
+from generators.evaluation.align import AlignedLog, together
 from generators.privacy.statement import HAZARDS, UNIT, Statement, judge
 
 LEDGER_KEYS = ("mechanism", "what", "epsilon", "delta")
@@ -97,7 +97,7 @@ def data_card(
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
 
-def facts(flat: Flat) -> dict[str, float]:
+def facts(flat: AlignedLog) -> dict[str, float]:
     """Return plain figures of one log."""
     bought, n = flat.is_role("purchase"), flat.n_users
     gap = flat.gap[np.isfinite(flat.gap)]

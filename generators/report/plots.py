@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from generators.evaluation.align import DAY_MS, HOUR_MS, Flat, ngrams
+from generators.evaluation.align import DAY_MS, HOUR_MS, AlignedLog, ngrams
 
 REAL, SYNTHETIC, INK = "#1f5f8b", "#d9731a", "#1c2430"
 # The page's own colours, which change in dark mode; each with what it is where there is no page.
@@ -29,7 +29,7 @@ class Picture:
     caption: str
 
 
-def pictures(real: Flat, synthetic: Flat) -> dict[str, Picture]:
+def pictures(real: AlignedLog, synthetic: AlignedLog) -> dict[str, Picture]:
     """Marginals, funnel, transitions, gaps, lengths, daily and weekly cycle, popularity: real beside synthetic."""
     drawn: dict[str, tuple[Callable[..., None], tuple[int, float], str]] = {
         "marginals": (_marginals, _marginals_size(real),
@@ -55,16 +55,16 @@ def pictures(real: Flat, synthetic: Flat) -> dict[str, Picture]:
 # --- drawings ------------------------------------------------------------------------------------------------------
 
 
-def _marginal_columns(flat: Flat) -> tuple[list[str], list[str]]:
+def _marginal_columns(flat: AlignedLog) -> tuple[list[str], list[str]]:
     codes = ["event", *(n for n in flat.codes if n not in ("event", "item_id") and 1 < len(flat.levels[n]) <= 500)]
     return codes[:8], list(flat.numbers)[:4]
 
 
-def _marginals_size(flat: Flat) -> tuple[int, float]:
+def _marginals_size(flat: AlignedLog) -> tuple[int, float]:
     return 12, 3.0 * -(-sum(map(len, _marginal_columns(flat))) // 3)
 
 
-def _marginals(figure: Any, real: Flat, synthetic: Flat) -> None:
+def _marginals(figure: Any, real: AlignedLog, synthetic: AlignedLog) -> None:
     codes, numbers = _marginal_columns(real)
     axes = np.atleast_1d(figure.subplots(-(-(len(codes) + len(numbers)) // 3), 3)).ravel()
     for ax, name in zip(axes, [*codes, *numbers], strict=False):
@@ -108,7 +108,7 @@ def _histogram(ax: Any, a: np.ndarray, b: np.ndarray, bins: int = 40) -> None:
         ax.stairs(np.histogram(values, edges)[0] / max(len(values), 1), edges, color=colour, label=label, linewidth=1.4)
 
 
-def _funnel(figure: Any, real: Flat, synthetic: Flat) -> None:
+def _funnel(figure: Any, real: AlignedLog, synthetic: AlignedLog) -> None:
     ax = figure.subplots()
     reached = {role: [len(np.unique(f.user[f.is_role(role)])) / f.n_users for f in (real, synthetic)] for role in FUNNEL}
     shown = [role for role, shares in reached.items() if any(shares)]
@@ -116,7 +116,7 @@ def _funnel(figure: Any, real: Flat, synthetic: Flat) -> None:
     _legend(ax)
 
 
-def _transitions(figure: Any, real: Flat, synthetic: Flat) -> None:
+def _transitions(figure: Any, real: AlignedLog, synthetic: AlignedLog) -> None:
     width = len(real.levels["event"])
     counts = [np.bincount(ngrams(f, 2)[0], minlength=width * width).reshape(width, width) for f in (real, synthetic)]
     top = np.argsort(-(counts[0] + counts[1]).sum(axis=1), kind="stable")[:TOP]
@@ -136,7 +136,7 @@ def _transitions(figure: Any, real: Flat, synthetic: Flat) -> None:
         figure.colorbar(mesh, ax=ax, shrink=0.7)
 
 
-def _gaps(figure: Any, real: Flat, synthetic: Flat) -> None:
+def _gaps(figure: Any, real: AlignedLog, synthetic: AlignedLog) -> None:
     ax = figure.subplots()
     ours, made = (np.log10(1 + f.gap[np.isfinite(f.gap)]) for f in (real, synthetic))
     _histogram(ax, ours, made, bins=60)
@@ -148,7 +148,7 @@ def _gaps(figure: Any, real: Flat, synthetic: Flat) -> None:
     _legend(ax)
 
 
-def _lengths(figure: Any, real: Flat, synthetic: Flat) -> None:
+def _lengths(figure: Any, real: AlignedLog, synthetic: AlignedLog) -> None:
     axes = figure.subplots(1, 2)
     for flat, colour, label in ((real, REAL, "real"), (synthetic, SYNTHETIC, "synthetic")):
         sessions = np.diff(np.append(np.flatnonzero(flat.starts), flat.n_rows))
@@ -161,7 +161,7 @@ def _lengths(figure: Any, real: Flat, synthetic: Flat) -> None:
     _legend(axes[0])
 
 
-def _cycles(figure: Any, real: Flat, synthetic: Flat) -> None:
+def _cycles(figure: Any, real: AlignedLog, synthetic: AlignedLog) -> None:
     axes = figure.subplots(1, 2, width_ratios=[2, 1])
     for flat, colour, label in ((real, REAL, "real"), (synthetic, SYNTHETIC, "synthetic")):
         hour = np.bincount(flat.time // HOUR_MS % 24, minlength=24) / flat.n_rows
@@ -175,7 +175,7 @@ def _cycles(figure: Any, real: Flat, synthetic: Flat) -> None:
     _legend(axes[0])
 
 
-def _popularity(figure: Any, real: Flat, synthetic: Flat) -> None:
+def _popularity(figure: Any, real: AlignedLog, synthetic: AlignedLog) -> None:
     ax = figure.subplots()
     for flat, colour, label in ((real, REAL, "real"), (synthetic, SYNTHETIC, "synthetic")):
         item = flat.codes["item_id"]

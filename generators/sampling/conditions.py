@@ -21,15 +21,15 @@ from generators.codec.clock import DAY_MS
 from generators.codec.codec import ARRIVAL, INTENT, LAST_ROWS, LAST_STAY, LENGTH, MARKS, STAY, Codec
 from generators.codec.coders import Bins
 from generators.sampling.continuation import Plan, plan
-from generators.sequences.encode import Steps, encode
+from generators.sequences.encode import EncodedSequences, encode
 
 MOST_DAYS = 36_500
 CONTINUED = ("No privacy is proved for the users who are continued: they keep their ids, and what they "
              "do next is drawn from their own rows, whatever was proved for the model.")
-Accept = Callable[[torch.Tensor], torch.Tensor]  # (n, n_static) codes -> (n,) bool
+UserFilter = Callable[[torch.Tensor], torch.Tensor]  # (n, n_static) codes -> (n,) bool
 
 
-def accept_where(codec: Codec, where: Mapping[str, str]) -> Accept | None:
+def accept_where(codec: Codec, where: Mapping[str, str]) -> UserFilter | None:
     """Users whose static fields are as `where` says: a value, or `low..high` of a number (bins whose middle lies inside).
 
     Raises UnknownNameError for a column that users do not have or a value that was not learnt.
@@ -70,7 +70,7 @@ def _inside(coder: Bins, name: str, value: str) -> np.ndarray:
     return found
 
 
-def marked(codec: Codec, yes: bool, also: Accept | None) -> Accept:
+def marked(codec: Codec, yes: bool, also: UserFilter | None) -> UserFilter:
     """Users who are to have (`yes`), or not to have, a labelled session; and whom `also` accepts."""
     column, coder = list(codec.statics).index(MARKS), codec.statics[MARKS]
     assert isinstance(coder, Bins)
@@ -108,11 +108,11 @@ def mix(rate: float, *, labelled: float, rows: float, others: float) -> float:
 
 
 @dataclass(frozen=True)
-class Given:
+class Prefix:
     """Users whose rows so far are given; what is drawn is what comes after."""
 
     codec: Codec               # with a clock that ends where the continuation ends
-    steps: Steps
+    steps: EncodedSequences
     time: torch.Tensor         # (n_steps,) ms of each row; the last of a user: of their return, or 0
     users: np.ndarray          # (n_users,) their ids
     plan: Plan                 # what is to come of them
@@ -137,7 +137,7 @@ def continued_statement(model: Mapping[str, Any]) -> dict[str, Any]:
 def given(
     codec: Codec, log: EventLog, *, days: float, sample: Callable[[int], EventLog],
     rng: np.random.Generator,
-) -> Given:
+) -> Prefix:
     """`log` as the past of users who are continued for `days`; for `sample` see continuation.plan.
 
     Raises InputError where it has no rows that the codec knows, or lacks a column that it needs.
@@ -171,7 +171,7 @@ def given(
     if codec.intents:
         labelled = (steps.target[:, steps.names.index(INTENT)] > 0).numpy()
         marks = marks + np.add.reduceat(labelled, starts, dtype=np.int64)
-    return Given(codec, steps, torch.from_numpy(time), user[starts - np.arange(len(steps))], to_come, marks,
+    return Prefix(codec, steps, torch.from_numpy(time), user[starts - np.arange(len(steps))], to_come, marks,
                  _allowed(codec, steps, to_come, time[starts], marks))
 
 
@@ -195,7 +195,7 @@ def _check_columns(codec: Codec, log: EventLog) -> None:
 
 
 def _allowed(
-    codec: Codec, steps: Steps, to_come: Plan, arrival: np.ndarray, marks: np.ndarray
+    codec: Codec, steps: EncodedSequences, to_come: Plan, arrival: np.ndarray, marks: np.ndarray
 ) -> list[torch.Tensor]:
     """Return the one code of each static field: as seen, or as it follows from the plan.
 

@@ -28,6 +28,7 @@ from generators.sequences.user_state import (
     PICKS,
     POOL,
     RANKS,
+    SAME,
     SAME_ORDER,
     carriers,
     carries,
@@ -36,8 +37,6 @@ from generators.sequences.user_state import (
     marks_left,
     order_of,
 )
-
-SAME = 1  # code of a categorical field: the user's last value of this column; its values follow
 
 
 @njit(cache=True)

@@ -19,9 +19,8 @@ from eventlog import EventLog
 from eventlog._runtime.errors import InputError
 from generators.codec.clock import DAY_MS
 from generators.codec.codec import Codec
-from generators.codec.features import gaps_and_breaks
-from generators.sampling.timing import HOUR_MS
-from generators.sequences.encode import session_intents
+from generators.codec.features import gaps_and_breaks, session_intents
+from generators.codec.timing_params import HOUR_MS
 
 CUTS = 3            # earlier instants at which the log is cut
 NEIGHBOURS = 3      # donors most like a user, of whom one is drawn

@@ -1,6 +1,6 @@
 """Batched sampling: all users move one row at a time, in whatever order the codec's fields have; no loop over users in Python.
 
-A model only gives logits (`RowModel`); what is impossible (a refund without a purchase, a gap beyond the span, a code that
+A model only gives logits (`StepModel`); what is impossible (a refund without a purchase, a gap beyond the span, a code that
 never goes with an event) is masked here, the same for every generator. What is done for each user is compiled (`gaps`, `rows`,
 `tracker`): a step over few users costs what its calls cost, and there is one call or two a field.
 """
@@ -16,10 +16,12 @@ import torch
 from eventlog._runtime.errors import InputError
 from generators.codec.codec import ARRIVAL, INTENT, LAST_ROWS, LAST_STAY, LENGTH, MARKS, STAY, Codec
 from generators.codec.coders import Bins
+from generators.codec.timing_params import TimingParams
 from generators.sampling import constraints as rows
 from generators.sampling import timing
-from generators.sampling.conditions import Accept, Given
+from generators.sampling.conditions import Prefix, UserFilter
 from generators.sequences.encode import initial_values
+from generators.sequences.sampled import Row, Sampled
 from generators.sequences.user_state import (
     BREAKS,
     CATEGORY,
@@ -37,7 +39,7 @@ from generators.sequences.user_state import (
     TIME,
     VALUES,
     Effects,
-    Tracker,
+    UserState,
 )
 from generators.sequences.user_state import INTENT as INTENT_OF_ROW
 
@@ -45,7 +47,7 @@ BELOW_ONE = 1 - 1e-6  # so that rounding at the upper end never points beyond th
 MOST_TRIES = 200_000  # users drawn in search of those of a kind
 
 
-class RowModel(Protocol):
+class StepModel(Protocol):
     """What a generator gives to the sampler. n = users that are still active; `rows` (m,) int64 picks rows among them."""
 
     def begin(self, users: int, generator: torch.Generator, allowed: list[torch.Tensor] | None = None) -> torch.Tensor:
@@ -77,46 +79,6 @@ class RowModel(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Row:
-    """Finished rows, in codes; every tensor is (n_rows,) int64 unless said otherwise."""
-
-    gap: torch.Tensor
-    event: torch.Tensor
-    pick: torch.Tensor
-    category: torch.Tensor
-    item: torch.Tensor
-    order_number: torch.Tensor  # number of the order within its user, -1 = none
-    values: torch.Tensor        # (n_rows, n_values) resolved codes, 0 = missing
-    rest: torch.Tensor          # (n_rows, n_rest) codes of the other fields
-    time: torch.Tensor          # ms
-    breaks: torch.Tensor        # bool
-    intent: torch.Tensor        # of the row's session, 0 = none
-
-
-@dataclass(frozen=True)
-class Sampled:
-    """Rows of all users, by user and step."""
-
-    user: torch.Tensor                # (n_rows,) int64
-    row: Row                          # each tensor with n_rows rows
-    static: torch.Tensor              # (n_users, n_static) int64
-    arrival: torch.Tensor             # (n_users,) int64 ms: the first event
-
-
-def joined(parts: list[Sampled], order: torch.Tensor | None = None) -> Sampled:
-    """All users of `parts` in one; `order` (n_users,) is the place of each, in the order of `parts` where None."""
-    shift = np.cumsum([0, *(len(p.static) for p in parts)])
-    static, arrival = torch.cat([p.static for p in parts]), torch.cat([p.arrival for p in parts])
-    user = torch.cat([p.user + int(s) for p, s in zip(parts, shift[:-1], strict=True)])
-    row = Row(**{n: torch.cat([getattr(p.row, n) for p in parts]) for n in Row.__dataclass_fields__})
-    if order is None:
-        return Sampled(user, row, static, arrival)
-    user = order[user]
-    rows, users = torch.argsort(user, stable=True), torch.argsort(order)
-    return Sampled(user[rows], Row(**{n: v[rows] for n, v in vars(row).items()}), static[users], arrival[users])
-
-
 def draw(logits: torch.Tensor, can: torch.Tensor | None, generator: torch.Generator) -> torch.Tensor:
     """(n,) codes drawn from softmax(logits) over what `can` (n, size) allows; one uniform number a row."""
     if can is not None:
@@ -126,7 +88,7 @@ def draw(logits: torch.Tensor, can: torch.Tensor | None, generator: torch.Genera
     return (total <= u * total[:, -1:]).sum(1)  # a masked code adds nothing to the total, and is passed over
 
 
-def begin_users(model: RowModel, users: int, accept: Accept | None, generator: torch.Generator) -> torch.Tensor:
+def begin_users(model: StepModel, users: int, accept: UserFilter | None, generator: torch.Generator) -> torch.Tensor:
     """Start `users` users whom `accept` accepts, by rejection; returns their static codes. Raises InputError where they are too rare."""
     tries = users
     while True:
@@ -144,23 +106,23 @@ def begin_users(model: RowModel, users: int, accept: Accept | None, generator: t
 
 
 def sample_rows(
-    codec: Codec, model: RowModel, users: int, generator: torch.Generator, *, accept: Accept | None = None, given: Given | None = None
+    codec: Codec, model: StepModel, users: int, generator: torch.Generator, *, accept: UserFilter | None = None, given: Prefix | None = None
 ) -> Sampled:
     """Draw whole sequences for `users` users whom `accept` accepts, or the rest of those `given`."""
     static = begin_users(model, users, accept, generator) if given is None else model.begin(users, generator, given.allowed)
-    hands, rules = codec.hands(), Rules.of(codec)
-    arrival, tracker = _begin(codec, hands, static, given, generator)
+    timing_params, rules = codec.timing_params(), Rules.of(codec)
+    arrival, tracker = _begin(codec, timing_params, static, given, generator)
     who, everyone = np.arange(users), np.arange(users)
     columns = VALUES + rules.effects.values + rules.effects.rest
     written: list[tuple[np.ndarray, np.ndarray]] = []
     for t in range(codec.max_rows):
         u = torch.rand((len(who), rules.draws), generator=generator, dtype=torch.float64).numpy()  # a column a draw
         past = Past.at(given, who, t, codec)
-        over = _make_room(tracker, hands, generator, past) if t else np.zeros(users, dtype=np.bool_)
+        over = _make_room(tracker, timing_params, generator, past) if t else np.zeros(users, dtype=np.bool_)
         model.step(tracker.features())
         gap = np.zeros(len(who), dtype=np.int64)
         if t:
-            timing.draw_gaps(tracker.users, hands, over, model.logits("gap", everyone), u[:, 0], gap)
+            timing.draw_gaps(tracker.users, timing_params, over, model.logits("gap", everyone), u[:, 0], gap)
             past.instead("gap", gap)
             stay = np.flatnonzero(gap)
             if len(stay) == 0:
@@ -172,11 +134,11 @@ def sample_rows(
         row = np.zeros((len(who), columns), dtype=np.int64)
         row[:, GAP] = gap
         if t:
-            timing.move(tracker.users, hands, u[:, 1:], row)
+            timing.move(tracker.users, timing_params, u[:, 1:], row)
         else:
             row[:, TIME] = tracker.users["time"]
         past.instead("time", row[:, TIME])
-        timing.tell(tracker.users, hands, row)
+        timing.tell(tracker.users, timing_params, row)
         model.chose("gap", everyone, row[:, GAP])
         model.chose("clock", everyone, row[:, HOUR:SPAN + 1])
         _draw_row(codec, model, tracker, rules, past, u[:, 1 + timing.DRAWS:], row)
@@ -186,28 +148,28 @@ def sample_rows(
 
 
 def _begin(
-    codec: Codec, hands: timing.Hands, static: torch.Tensor, given: Given | None, generator: torch.Generator
-) -> tuple[np.ndarray, Tracker]:
+    codec: Codec, timing_params: TimingParams, static: torch.Tensor, given: Prefix | None, generator: torch.Generator
+) -> tuple[np.ndarray, UserState]:
     """(n,) int64 ms of the first events, and users of whom it is drawn, or planned, how long they stay, and how many rows they have."""
     if given is not None:
         return _begin_again(codec, static, given)
-    arrival = _arrive(codec, hands, static, generator)
-    low, high = (np.minimum(arrival + (end * 1000).astype(np.int64), hands.end) for end in _ends(codec, STAY, static))
-    until = np.maximum(timing.arrive(low, high, _uniform(len(low), generator), hands), arrival)
+    arrival = _arrive(codec, timing_params, static, generator)
+    low, high = (np.minimum(arrival + (end * 1000).astype(np.int64), timing_params.end) for end in _ends(codec, STAY, static))
+    until = np.maximum(timing.arrive(low, high, _uniform(len(low), generator), timing_params), arrival)
     marks = _within(codec, MARKS, static, generator).round().astype(np.int64) if codec.intents else np.zeros_like(arrival)
     length = np.maximum(_within(codec, LENGTH, static, generator).round().astype(np.int64), 1)
     last_rows, last_start = _last_session(codec, static, arrival, until, length, generator)
-    return arrival, Tracker(codec.effects(), values=initial_values(codec, static.numpy()), length=length, until=until, time=arrival,
+    return arrival, UserState(codec.effects(), values=initial_values(codec, static.numpy()), length=length, until=until, time=arrival,
                             marks=marks, last_rows=last_rows, last_start=last_start)
 
 
-def _begin_again(codec: Codec, static: torch.Tensor, given: Given) -> tuple[np.ndarray, Tracker]:
+def _begin_again(codec: Codec, static: torch.Tensor, given: Prefix) -> tuple[np.ndarray, UserState]:
     """The same of users who are continued: their rows so far, and what is planned."""
     to_come, arrival = given.plan, given.time.numpy()[given.steps.offsets[:-1]]
     length, last = given.rows.numpy() + to_come.rows, given.time.numpy()[given.steps.offsets[1:] - 2]
     back = to_come.rows > 0
     last_rows = to_come.last_rows if codec.plans_last else np.zeros_like(length)
-    return arrival, Tracker(codec.effects(), values=initial_values(codec, static.numpy()), length=length,
+    return arrival, UserState(codec.effects(), values=initial_values(codec, static.numpy()), length=length,
                             until=np.where(back, to_come.until, last), time=arrival, marks=given.marks, last_rows=last_rows,
                             last_start=np.where(back, to_come.last_start, last))
 
@@ -217,11 +179,11 @@ def _uniform(n: int, generator: torch.Generator) -> np.ndarray:
     return torch.rand((n, timing.DRAWS), generator=generator, dtype=torch.float64).numpy()
 
 
-def _arrive(codec: Codec, hands: timing.Hands, static: torch.Tensor, generator: torch.Generator) -> np.ndarray:
+def _arrive(codec: Codec, timing_params: TimingParams, static: torch.Tensor, generator: torch.Generator) -> np.ndarray:
     """(n,) ms of the first events, from the static field 'arrival'; early enough for the shortest stay of 'stay' to end in the span."""
-    low, high = (hands.start + (end * 1000).astype(np.int64) for end in _ends(codec, ARRIVAL, static))
-    latest = hands.end - (_ends(codec, STAY, static)[0] * 1000).astype(np.int64)
-    return timing.arrive(low, np.maximum(np.minimum(high, latest), low), _uniform(len(low), generator), hands)
+    low, high = (timing_params.start + (end * 1000).astype(np.int64) for end in _ends(codec, ARRIVAL, static))
+    latest = timing_params.end - (_ends(codec, STAY, static)[0] * 1000).astype(np.int64)
+    return timing.arrive(low, np.maximum(np.minimum(high, latest), low), _uniform(len(low), generator), timing_params)
 
 
 @dataclass(frozen=True)
@@ -236,7 +198,7 @@ class Past:
     codes: dict[str, np.ndarray]  # field -> (n,) codes, of use where `mask`; empty where nobody's past is given
 
     @classmethod
-    def at(cls, given: Given | None, who: np.ndarray, t: int, codec: Codec) -> Past:
+    def at(cls, given: Prefix | None, who: np.ndarray, t: int, codec: Codec) -> Past:
         """The rows `t` of users `who`."""
         if given is None:
             return cls(np.zeros(0, dtype=np.bool_), np.zeros(0, dtype=np.bool_), {})
@@ -264,18 +226,18 @@ class Past:
             drawn[mask] = self.codes[name][mask]
 
 
-def _make_room(tracker: Tracker, hands: timing.Hands, generator: torch.Generator, past: Past) -> np.ndarray:
+def _make_room(tracker: UserState, timing_params: TimingParams, generator: torch.Generator, past: Past) -> np.ndarray:
     """(n,) bool: users for whose rows to come the span leaves no time. Those who are only late get a later end of their stay.
 
     A user who is continued is not late before the first row that is drawn, since its time is planned, and never out of time: so
     many rows are planned as somebody else had.
     """
     over, late = np.zeros(len(tracker), dtype=np.bool_), np.empty(len(tracker), dtype=np.int64)
-    late = late[:timing.late_users(tracker.users, hands, late)]
+    late = late[:timing.late_users(tracker.users, timing_params, late)]
     if past.codes:
         late = late[~(past.mask | past.planned)[late]]
     if len(late):
-        timing.postpone(tracker.users, late, hands, _uniform(len(late), generator), over)
+        timing.postpone(tracker.users, late, timing_params, _uniform(len(late), generator), over)
     if past.codes:
         over[:] = False
     return over
@@ -342,7 +304,7 @@ class Rules:
 
 
 def _draw_row(
-    codec: Codec, model: RowModel, tracker: Tracker, rules: Rules, past: Past, u: np.ndarray, row: np.ndarray
+    codec: Codec, model: StepModel, tracker: UserState, rules: Rules, past: Past, u: np.ndarray, row: np.ndarray
 ) -> None:
     """Draws all fields after the gap into `row` (n, columns), from uniform numbers `u` (n, fields)."""
     users, needs, n = tracker.users, rules.effects.needs, len(row)
@@ -404,7 +366,7 @@ def _draw_row(
         draw_into(name, found, can, row[:, k])
 
 
-def _draw_item(model: RowModel, users: np.ndarray, rules: Rules, past: Past, u: np.ndarray, row: np.ndarray) -> None:
+def _draw_item(model: StepModel, users: np.ndarray, rules: Rules, past: Past, u: np.ndarray, row: np.ndarray) -> None:
     """Categories where nothing is copied, and fresh items."""
     event, pick, category = row[:, EVENT], row[:, PICK], row[:, CATEGORY]
     can = np.empty((len(row), rules.allow["category"].shape[1]), dtype=np.bool_)

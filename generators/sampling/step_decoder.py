@@ -16,25 +16,25 @@ from numba import njit
 from generators.codec.codec import ARRIVAL, LAST_ROWS, LAST_STAY, LENGTH, MARKS, STAY, Codec
 from generators.nn.affinity import (
     RECENT,
-    add_likeness,
-    add_pool_likeness,
-    likenesses,
-    pool_likeness,
+    add_affinity,
+    add_recent_item_affinity,
+    affinities,
+    recent_item_affinity,
 )
 from generators.nn.network import RowNet, key_of
 from generators.sampling.sampler import draw
 from generators.sequences.user_state import ITEM_COLUMN
 
 
-class NetRows:
+class StepDecoder:
     """The RowModel of a RowNet; `latents(users, generator)` gives (users, Z)."""
 
     def __init__(self, codec: Codec, net: RowNet, latents: Any) -> None:
         self.codec, self.net, self.latents = codec, net, latents
         # The weights themselves: calling a module costs as much as its product where few users are left.
         self.heads = {n: (net.heads[key_of(n)].weight, net.heads[key_of(n)].bias) for n in net.sizes if key_of(n) in net.heads}
-        self.likes = likenesses(codec)
-        self.pool_likes = pool_likeness(codec, self.likes.get("category"))
+        self.likes = affinities(codec)
+        self.pool_likes = recent_item_affinity(codec, self.likes.get("category"))
         self.told = {n: _array(net.chosen[key_of(n)].weight) for n in net.sizes if key_of(n) in net.chosen}
         self.clock, self.clock_offset = _array(net.embed_clock.weight), net.clock_offset.numpy()
         self.norm = net.norm.weight.detach(), net.norm.bias.detach()
@@ -86,9 +86,9 @@ class NetRows:
         """See RowModel."""
         logits: np.ndarray = F.linear(torch.relu(self._at(rows)), *self.heads[name]).numpy()  # type: ignore[arg-type]
         if name in self.likes:
-            logits = add_likeness(logits, rows, self.features, self.static, self.likes[name])
+            logits = add_affinity(logits, rows, self.features, self.static, self.likes[name])
         if name == "pick" and self.pool_likes is not None:
-            logits = add_pool_likeness(logits, rows, self.pool, self.features, self.static, self.pool_likes)
+            logits = add_recent_item_affinity(logits, rows, self.pool, self.features, self.static, self.pool_likes)
         if name == "gap":
             hour, day = self.features[rows, -3], self.features[rows, -2]  # codes + 1, 0 = before the first row
             _add(logits, np.arange(len(rows)), np.where(hour > 0, (day - 1) * 24 + hour, 0)[:, None], self.cycle)
@@ -105,7 +105,7 @@ class NetRows:
             first, stop = int(start[category[at]]), int(start[category[at] + 1])
             out[at:end, :stop - first] = F.linear(query[at:end], self.item_weight[first:stop], self.item_bias[first:stop]).numpy()
         if len(self.traits[0]):
-            _add_kinship(out, self.net.affinity(u).numpy(), rows, start[category], start[category + 1], self.features[:, ITEM_COLUMN:],
+            _add_affinity_logits(out, self.net.affinity(u).numpy(), rows, start[category], start[category + 1], self.features[:, ITEM_COLUMN:],
                          self.static, self.traits, self.first_trait, self.favourites)
         out -= out.max(1, keepdims=True)
         return np.exp(out, out=out)
@@ -147,7 +147,7 @@ def _add(to, rows, codes, table):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _add_kinship(to, weight, rows, first, stop, recent, static, traits, first_trait, favourites):  # type: ignore[no-untyped-def]
+def _add_affinity_logits(to, weight, rows, first, stop, recent, static, traits, first_trait, favourites):  # type: ignore[no-untyped-def]
     """What RowNet.kinship adds to the logits `to` (m, width) of items first..stop - 1 (m,) of `rows` (m,): weight (m, A * likes);
     the last items of all users in `recent` (n, RECENT and more), `static` (n, S); traits (n_items, A), and the others as in RowNet."""
     attributes, liked = favourites.shape

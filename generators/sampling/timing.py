@@ -5,18 +5,16 @@ A candidate time inside an interval is drawn several times, and one is kept in p
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 from numba import njit
 
+from generators.codec.timing_params import HOUR_MS, WEEK_HOURS, clock_levels
 from generators.sampling.constraints import drawn
 from generators.sequences.user_state import (
     BREAKS,
     DAY,
     GAP,
     HOUR,
-    REMAINING,
     SPAN,
     TIME,
     is_final,
@@ -26,41 +24,13 @@ from generators.sequences.user_state import (
     target_of,
 )
 
-HOUR_MS = 3_600_000
-WEEK_HOURS = 168
 CANDIDATES = 8          # draws per gap among which the weekly cycle chooses
 DRAWS = CANDIDATES + 1  # uniform numbers that a time takes
 WIDE_S = 1_800          # a break of a wider interval is shaped by the weekly cycle
 
 
-class Hands(NamedTuple):
-    """A clock as compiled code reads it, and the pace that users keep."""
-
-    low: np.ndarray     # (size,) float64 s: lower end of each gap code
-    high: np.ndarray    # (size,) float64 s
-    weekly: np.ndarray  # (168,) float64: intensity of session starts
-    within: int         # gap codes from here on begin a session
-    start: int          # ms
-    end: int            # ms
-    step: int           # ms: every time is a multiple of it
-    planned: bool       # are users' last sessions planned from the start?
-    least: np.ndarray   # (levels,) int64: level of time that so many rows need at the least
-    short: np.ndarray   # (levels,) int64 ms: what a last session of so many rows takes
-    fast: np.ndarray    # (levels,) int64 ms: what so many rows before it take those who are fast
-    longest_rows: int   # of a session, 0 = no limit
-    longest_ms: int     # of a session, 0 = no limit
-
-
 @njit(cache=True)
-def clock_levels(time, hands):  # type: ignore[no-untyped-def]
-    """Hour of the day (0..23), day of the week (0..6, Monday first), remaining span (0..REMAINING - 1) of a time in ms."""
-    hour = (time // HOUR_MS + 72) % WEEK_HOURS  # 1970-01-01 was a Thursday
-    span = int((hands.end - time) / max(hands.end - hands.start, 1) * REMAINING)
-    return hour % 24, hour // 24, min(max(span, 0), REMAINING - 1)
-
-
-@njit(cache=True)
-def _one_of(time, low, high, geometric, shaped, u, hands):  # type: ignore[no-untyped-def]
+def _one_of(time, low, high, geometric, shaped, u, timing_params):  # type: ignore[no-untyped-def]
     """`time` and between `low` and `high` s, one of CANDIDATES draws: any, or where `shaped` by the weekly cycle."""
     moved, weight = np.empty(CANDIDATES, dtype=np.int64), np.empty(CANDIDATES)
     total, only = 0.0, -1 if shaped else int(u[CANDIDATES] * CANDIDATES)
@@ -68,8 +38,8 @@ def _one_of(time, low, high, geometric, shaped, u, hands):  # type: ignore[no-un
         if only >= 0 and k != only:
             continue
         gap = low * (high / low) ** u[k] if geometric else low + u[k] * (high - low)
-        moved[k] = (time + np.int64(np.rint(gap * 1000.0))) // hands.step * hands.step
-        total += hands.weekly[(moved[k] // HOUR_MS + 72) % WEEK_HOURS] + 1e-9
+        moved[k] = (time + np.int64(np.rint(gap * 1000.0))) // timing_params.step * timing_params.step
+        total += timing_params.weekly[(moved[k] // HOUR_MS + 72) % WEEK_HOURS] + 1e-9
         weight[k] = total
     if only >= 0:
         return moved[only]
@@ -80,34 +50,34 @@ def _one_of(time, low, high, geometric, shaped, u, hands):  # type: ignore[no-un
 
 
 @njit(cache=True)
-def _between(low, high, u, hands):  # type: ignore[no-untyped-def]
+def _between(low, high, u, timing_params):  # type: ignore[no-untyped-def]
     """Ms between `low` and `high`, shaped by the weekly cycle, inside the span."""
-    found = _one_of(low, 0.0, (high - low) / 1000, False, True, u, hands)
-    return min(max(found, hands.start), hands.end)
+    found = _one_of(low, 0.0, (high - low) / 1000, False, True, u, timing_params)
+    return min(max(found, timing_params.start), timing_params.end)
 
 
 @njit(cache=True)
-def arrive(low, high, u, hands):  # type: ignore[no-untyped-def]
+def arrive(low, high, u, timing_params):  # type: ignore[no-untyped-def]
     """(n,) int64 ms: times between `low` and `high` (n,) int64 ms, from uniform numbers `u` (n, DRAWS)."""
     out = np.empty(len(low), dtype=np.int64)
     for i in range(len(low)):
-        out[i] = _between(low[i], high[i], u[i], hands)
+        out[i] = _between(low[i], high[i], u[i], timing_params)
     return out
 
 
 @njit(cache=True)
-def late_users(users, hands, out):  # type: ignore[no-untyped-def]
+def late_users(users, timing_params, out):  # type: ignore[no-untyped-def]
     """Writes to `out` (n,) which users have hardly time left for their rows to come; returns how many. Last sessions get their time."""
     found = 0
     for i in range(len(users)):
         u = users[i]
         time, left = u.time, rows_left(u)
         level = level_of_rows(left)
-        late = left > 1 and level_of_time(target_of(u) - time) < hands.least[level]
-        if hands.planned and is_final(u):
+        late = left > 1 and level_of_time(target_of(u) - time) < timing_params.least[level]
+        if timing_params.planned and is_final(u):
             late = False
             if left > 0:
-                u.until = max(u.until, min(time + hands.short[level], hands.end))
+                u.until = max(u.until, min(time + timing_params.short[level], timing_params.end))
         if late:
             out[found] = i
             found += 1
@@ -115,28 +85,28 @@ def late_users(users, hands, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def postpone(users, late, hands, u, over):  # type: ignore[no-untyped-def]
+def postpone(users, late, timing_params, u, over):  # type: ignore[no-untyped-def]
     """Give the users `late` (m,) a later end of their stay, from `u` (m, DRAWS); `over` (n,): those for whom the span has no time."""
     for k in range(len(late)):
         user = users[late[k]]
         time = user.time
         stay = user.until - target_of(user)
-        later = max(_between(time, max(hands.end - stay, time), u[k], hands), time)
-        over[late[k]] = level_of_time(hands.end - time) < hands.least[level_of_rows(rows_left(user))]
-        user.until, user.last_start = min(later + stay, hands.end), later
+        later = max(_between(time, max(timing_params.end - stay, time), u[k], timing_params), time)
+        over[late[k]] = level_of_time(timing_params.end - time) < timing_params.least[level_of_rows(rows_left(user))]
+        user.until, user.last_start = min(later + stay, timing_params.end), later
 
 
 @njit(cache=True)
-def _keep_short(u, hands, can):  # type: ignore[no-untyped-def]
+def _keep_short(u, timing_params, can):  # type: ignore[no-untyped-def]
     """No gap in `can` (size,) within a session that would make it longer than any was."""
-    full = hands.longest_rows > 0 and u.in_session >= hands.longest_rows
-    for g in range(1, hands.within):
-        late = hands.longest_ms > 0 and u.time + hands.low[g] * 1000 > u.session_start + hands.longest_ms
+    full = timing_params.longest_rows > 0 and u.in_session >= timing_params.longest_rows
+    for g in range(1, timing_params.within):
+        late = timing_params.longest_ms > 0 and u.time + timing_params.low[g] * 1000 > u.session_start + timing_params.longest_ms
         can[g] = can[g] and not full and not late
 
 
 @njit(cache=True)
-def _fitting(u, hands, can):  # type: ignore[no-untyped-def]
+def _fitting(u, timing_params, can):  # type: ignore[no-untyped-def]
     """Writes to `can` (size,) the gaps that a user can draw.
 
     The end is for those who have no row left; the last gap is one that leads to the target, or the nearest to it. A session is
@@ -144,16 +114,16 @@ def _fitting(u, hands, can):  # type: ignore[no-untyped-def]
     before it, until it has begun: then it is not broken off, and where nothing is left before it, it begins. A session that is
     as long as any is over: who is not done begins another.
     """
-    within, size = hands.within, len(can)
+    within, size = timing_params.within, len(can)
     final, left = is_final(u), rows_left(u)
     room = target_of(u) - u.time
     seconds = room / 1000.0
     begins = not final and left == 0 and u.pending == 0
     can[0] = False
     for g in range(1, size):
-        can[g] = hands.low[g] <= seconds and (left > 0 or not final)
-    _keep_short(u, hands, can)
-    if hands.planned and size > within:
+        can[g] = timing_params.low[g] <= seconds and (left > 0 or not final)
+    _keep_short(u, timing_params, can)
+    if timing_params.planned and size > within:
         if begins:
             can[1:within] = False
         if final and can[1:within].any():
@@ -164,71 +134,71 @@ def _fitting(u, hands, can):  # type: ignore[no-untyped-def]
         nearest = np.inf
         for g in range(1, size):
             if can[g]:
-                nearest = min(nearest, max(seconds - hands.high[g], 0.0))
+                nearest = min(nearest, max(seconds - timing_params.high[g], 0.0))
         for g in range(1, size):
-            can[g] = can[g] and max(seconds - hands.high[g], 0.0) <= nearest
+            can[g] = can[g] and max(seconds - timing_params.high[g], 0.0) <= nearest
     can[0] = left == 0 and not can[1:].any()
     if u.pending != 0 and can[1:within].any():
         can[within:] = False
 
 
 @njit(cache=True)
-def _in_time(u, hands, can, gap):  # type: ignore[no-untyped-def]
+def _in_time(u, timing_params, can, gap):  # type: ignore[no-untyped-def]
     """The break `gap`, or the longest in `can` (size,) that takes no more than the session's share of the time left, by its rows, where
     after `gap` what is left before the last session would have to be done faster than almost anyone was; the shortest where there is
     none. A session ends when it ends: it is the break that is shorter."""
     left = rows_left(u)
-    if not hands.planned or is_final(u) or left == 0 or gap < hands.within:
+    if not timing_params.planned or is_final(u) or left == 0 or gap < timing_params.within:
         return gap
     room = (target_of(u) - u.time) / 1000.0
-    if hands.low[gap] <= room - hands.fast[level_of_rows(left - 1)] / 1000.0:
+    if timing_params.low[gap] <= room - timing_params.fast[level_of_rows(left - 1)] / 1000.0:
         return gap
     room *= u.in_session / (u.in_session + left)
-    if hands.low[gap] <= room:
+    if timing_params.low[gap] <= room:
         return gap
     best = gap
-    for g in range(hands.within, len(can)):
-        if can[g] and (hands.low[best] < hands.low[g] <= room or (hands.low[g] < hands.low[best] and hands.low[best] > room)):
+    for g in range(timing_params.within, len(can)):
+        if can[g] and (timing_params.low[best] < timing_params.low[g] <= room or (timing_params.low[g] < timing_params.low[best] and timing_params.low[best] > room)):
             best = g
     return best
 
 
 @njit(cache=True)
-def draw_gaps(users, hands, over, logits, u, out):  # type: ignore[no-untyped-def]
+def draw_gaps(users, timing_params, over, logits, u, out):  # type: ignore[no-untyped-def]
     """Writes a gap code of each user to `out` (n,): from `logits` (n, size) and uniform numbers `u` (n,); those `over` (n,) end."""
     can = np.empty(logits.shape[1], dtype=np.bool_)
     for i in range(len(users)):
         if over[i]:
             out[i] = 0
             continue
-        _fitting(users[i], hands, can)
-        out[i] = _in_time(users[i], hands, can, drawn(logits[i], can, u[i]))
+        _fitting(users[i], timing_params, can)
+        out[i] = _in_time(users[i], timing_params, can, drawn(logits[i], can, u[i]))
 
 
 @njit(cache=True)
-def move(users, hands, u, row):  # type: ignore[no-untyped-def]
+def move(users, timing_params, u, row):  # type: ignore[no-untyped-def]
     """Writes to each user's row (n, columns) the time after its gap, from uniform numbers `u` (n, DRAWS); see `tell` for the rest.
 
     It is the target itself where the gap can lead there and the last row before it is due.
     """
     for i in range(len(users)):
         user, gap = users[i], row[i, GAP]
-        final, left, until, breaks = is_final(user), rows_left(user), target_of(user), gap >= hands.within
-        if not breaks and hands.longest_ms > 0:
-            until = min(until, user.session_start + hands.longest_ms)
-        low, room = hands.low[gap], (until - user.time) / 1000.0
-        high = max(min(hands.high[gap], room), low)
+        final, left, until, breaks = is_final(user), rows_left(user), target_of(user), gap >= timing_params.within
+        if not breaks and timing_params.longest_ms > 0:
+            until = min(until, user.session_start + timing_params.longest_ms)
+        low, room = timing_params.low[gap], (until - user.time) / 1000.0
+        high = max(min(timing_params.high[gap], room), low)
         due = left == 1 if final else left == 0 and breaks
-        if due and low <= room <= hands.high[gap]:
+        if due and low <= room <= timing_params.high[gap]:
             row[i, TIME] = until
         else:
-            found = _one_of(user.time, low, high, low > 0 and high > low, breaks and high - low > WIDE_S, u[i], hands)
+            found = _one_of(user.time, low, high, low > 0 and high > low, breaks and high - low > WIDE_S, u[i], timing_params)
             row[i, TIME] = min(found, max(until, user.time))
 
 
 @njit(cache=True)
-def tell(users, hands, row):  # type: ignore[no-untyped-def]
+def tell(users, timing_params, row):  # type: ignore[no-untyped-def]
     """Writes what follows from gap and time to each row (n, columns): does it begin a session, and the levels of the clock."""
     for i in range(len(users)):
-        row[i, BREAKS] = 1 if row[i, GAP] >= hands.within else 0
-        row[i, HOUR], row[i, DAY], row[i, SPAN] = clock_levels(row[i, TIME], hands)
+        row[i, BREAKS] = 1 if row[i, GAP] >= timing_params.within else 0
+        row[i, HOUR], row[i, DAY], row[i, SPAN] = clock_levels(row[i, TIME], timing_params)

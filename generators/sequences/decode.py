@@ -14,7 +14,7 @@ from generators.codec.clock import DAY_MS
 from generators.codec.codec import Codec
 from generators.codec.coders import Bins
 from generators.codec.shared_ids import Sharing
-from generators.sampling.sampler import Sampled
+from generators.sequences.sampled import Sampled
 from generators.sequences.user_state import EARLIER_ID, SAME_ID, SHARED_ID
 
 

@@ -30,11 +30,13 @@ from generators.codec.features import (
     favourites,
     gaps_and_breaks,
     item_codes,
+    label_codes,
     last_sessions,
+    marks_of,
+    session_intents,
     split_price,
 )
-from generators.sampling.constraints import SAME
-from generators.sampling.timing import clock_levels
+from generators.codec.timing_params import clock_levels
 from generators.sequences.user_state import (
     BOUGHT,
     BREAKS,
@@ -47,6 +49,7 @@ from generators.sequences.user_state import (
     GAP,
     HOUR,
     INTENT,
+    INTENT_COLUMN,
     ITEM,
     ITEMS_ORDER,
     NEW_ID,
@@ -56,13 +59,14 @@ from generators.sequences.user_state import (
     ORDER,
     PICK,
     RANKS,
+    SAME,
     SAME_ID,
     SAME_ORDER,
     SHARED_ID,
     SPAN,
     TIME,
     VALUES,
-    Tracker,
+    UserState,
     known_items,
     look,
     order_of,
@@ -72,7 +76,7 @@ from generators.sequences.user_state import (
 
 
 @dataclass(frozen=True)
-class Steps:
+class EncodedSequences:
     """Training steps; those of user u are rows offsets[u]:offsets[u + 1]."""
 
     offsets: np.ndarray     # (n_users + 1,) int64
@@ -94,7 +98,7 @@ class Steps:
         return np.diff(self.offsets)
 
 
-def encode(log: EventLog, codec: Codec, *, max_rows: int | None = None, private: bool = False) -> Steps:
+def encode(log: EventLog, codec: Codec, *, max_rows: int | None = None, private: bool = False) -> EncodedSequences:
     """`log` under `codec`; of each user the first `max_rows` rows (the codec's own limit where None).
 
     With `private` nothing of a user's steps depends on another user: an id is then never told to be shared.
@@ -133,7 +137,7 @@ def encode(log: EventLog, codec: Codec, *, max_rows: int | None = None, private:
 def _unfold(
     codec: Codec, row: np.ndarray, values: np.ndarray, starts: np.ndarray, counts: np.ndarray, limit: int, static: np.ndarray,
     marks: np.ndarray, last_session: tuple[np.ndarray, np.ndarray], ids: np.ndarray, codes: np.ndarray,
-) -> Steps:
+) -> EncodedSequences:
     """Replay each user, and write down what a model could see before each row: see tracker for the columns of `row` (n, columns)."""
     used = np.minimum(counts, limit)
     offsets = np.append(0, np.cumsum(used + 1))
@@ -142,16 +146,16 @@ def _unfold(
     target = np.full((n, len(codec.fields())), -1)
     clock, items, known = np.zeros((n, len(CLOCK_SIZES)), dtype=np.int64), np.zeros(n, dtype=np.int64), np.zeros((n, RANKS), dtype=np.int32)
     until = row[starts + counts - 1, TIME] if len(starts) else starts
-    tracker = Tracker(codec.effects(), values=initial_values(codec, static), length=counts, until=until, time=until, marks=marks,
+    tracker = UserState(codec.effects(), values=initial_values(codec, static), length=counts, until=until, time=until, marks=marks,
                       last_rows=last_session[0] if codec.plans_last else np.zeros_like(counts), last_start=last_session[1])
-    _replay(tracker.users, tracker.more, tracker.effects, codec.hands(), row, values, starts, used, counts <= limit, bool(codec.intents),
+    _replay(tracker.users, tracker.more, tracker.effects, codec.timing_params(), row, values, starts, used, counts <= limit, bool(codec.intents),
             offsets, features, target, clock, items, known)
-    return Steps(offsets, torch.from_numpy(features), torch.from_numpy(clock), torch.from_numpy(target), torch.from_numpy(items),
+    return EncodedSequences(offsets, torch.from_numpy(features), torch.from_numpy(clock), torch.from_numpy(target), torch.from_numpy(items),
                  torch.from_numpy(known), torch.from_numpy(static), tuple(codec.fields()), ids, codes)
 
 
 @njit(cache=True)
-def _replay(users, more, effects, hands, rows, values, starts, used, complete, intents, offsets, features,  # type: ignore[no-untyped-def]
+def _replay(users, more, effects, timing_params, rows, values, starts, used, complete, intents, offsets, features,  # type: ignore[no-untyped-def]
             target, clock, items, known):
     seen = np.empty(RANKS, dtype=np.int64)
     for i in range(len(users)):
@@ -167,7 +171,7 @@ def _replay(users, more, effects, hands, rows, values, starts, used, complete, i
             need = effects.needs[event]
             pick = pick_of(u, item, need)
             row[PICK], row[ORDER] = pick, _order_code(u, row[NUMBER], item, effects.sets[event] & BOUGHT > 0)
-            row[HOUR], row[DAY], row[SPAN] = clock_levels(row[TIME], hands)
+            row[HOUR], row[DAY], row[SPAN] = clock_levels(row[TIME], timing_params)
             clock[at] = row[HOUR:SPAN + 1]
             items[at] = item
             for k in range(known_items(u, need, seen)):
@@ -302,7 +306,7 @@ def _rest(codec: Codec, log: EventLog, events: pd.DataFrame, user: np.ndarray, t
             as_is = codec.bins["price"].encode(plain)
             columns.append(np.where(as_is > 0, as_is + codec.bins["price_ratio"].size - 1, code))
         elif name.startswith("label:"):
-            columns.append(_label(log, codec, name.removeprefix("label:"), events["event_id"].to_numpy()))
+            columns.append(label_codes(log, codec, name.removeprefix("label:"), events["event_id"].to_numpy()))
         else:
             columns.append(codec.bins[name].encode(events[name].to_numpy(dtype=np.float64, na_value=np.nan)))
     return np.stack(columns, 1) if columns else np.zeros((len(user), 0), dtype=np.int64)
@@ -321,30 +325,6 @@ def _relation(column: pd.Series, user: np.ndarray, shared: set[str]) -> np.ndarr
     return np.where(~present, 0, np.where(code == before, SAME_ID, out)).astype(np.int64)
 
 
-def session_intents(codec: Codec, log: EventLog, events: pd.DataFrame, user: np.ndarray, breaks: np.ndarray) -> np.ndarray:
-    """(n,) int64: of all labels in a row's session the rarest, as 1 + its place in `codec.intents`; 0 = none."""
-    code = np.zeros(len(events), dtype=np.int64)
-    for kind in codec.labels:
-        code = np.maximum(code, codec.label_needs(kind).numpy()[_label(log, codec, kind, events["event_id"].to_numpy())])
-    first = np.append(True, user[1:] != user[:-1])[:len(user)]
-    session = np.cumsum(first | breaks) - 1
-    highest = np.zeros(int(session[-1]) + 1 if len(session) else 0, dtype=np.int64)
-    np.maximum.at(highest, session, code)
-    return highest[session]
-
-
-def marks_of(user: np.ndarray, intent: np.ndarray, breaks: np.ndarray) -> np.ndarray:
-    """(n_users,) int64: sessions with an intent of each user; the rows of a user stand together."""
-    first = np.append(True, user[1:] != user[:-1])[:len(user)]
-    return np.bincount(np.cumsum(first) - 1, weights=(first | breaks) & (intent > 0), minlength=int(first.sum())).astype(np.int64)
-
-
-def _label(log: EventLog, codec: Codec, kind: str, event_id: np.ndarray) -> np.ndarray:
-    """(n,) codes: 0 no label, else 1 + position of the value."""
-    out = np.zeros(len(event_id), dtype=np.int64)
-    if log.labels is None:
-        return out
-    rows = log.labels[log.labels["kind"].astype(str) == kind].drop_duplicates("event_id")
-    index = {v: i + 1 for i, v in enumerate(codec.labels[kind])}
-    code = pd.Series([index.get(str(float(v)), 0) for v in rows["value"]], index=rows["event_id"].to_numpy(), dtype=np.float64)
-    return code.reindex(event_id).fillna(0).to_numpy().astype(np.int64)
+def told_intent(drawn: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+    """`drawn` (...,) where it is not -1, else the intent of the row before, of which `features` (..., F) tell."""
+    return torch.where(drawn >= 0, drawn, (features[..., INTENT_COLUMN] - 1).clamp(min=0))

@@ -27,6 +27,7 @@ PICKS = COPY + RANKS
 EVENT_COLUMN, CATEGORY_COLUMN, INTENT_COLUMN, ITEM_COLUMN = 1, 3, 5, 6  # of the features
 NO_ORDER, NEW_ORDER, SAME_ORDER, ITEMS_ORDER = range(4)  # codes of 'order'
 ORDERS = 4
+SAME = 1  # code of a categorical field: the user's last value of this column; its values follow
 SEEN, CART, BOUGHT, EVER = 1, 2, 4, 8  # flags
 SETS: Mapping[str, int] = {
     "view": SEEN, "list": SEEN, "search": SEEN, "wishlist": SEEN, "cart": SEEN | CART, "purchase": SEEN | BOUGHT | EVER,
@@ -75,7 +76,7 @@ class Effects(NamedTuple):
     ids: int
 
 
-class Tracker:
+class UserState:
     """State of n users. `features()` is what a model may look at before the next row.
 
     `length`, `until`, `time`, `marks`, `last_rows`, `last_start` (n,) int64: see USER; `values` (n, n_values): what users start with.
@@ -364,6 +365,6 @@ def time_of(level: np.ndarray) -> np.ndarray:
 
 def feature_sizes(*, gaps: int, intents: int, events: int, categories: int, items: int, values: list[int],
                   rest: list[int], ids: int) -> list[int]:
-    """Number of levels of each column of `Tracker.features`, in its order; arguments are numbers of codes, 0 included."""
+    """Number of levels of each column of `UserState.features`, in its order; arguments are numbers of codes, 0 included."""
     return [gaps + 1, events + 1, PICKS + 1, categories + 1, ORDERS + 1, intents + 1, items, items, items, *values, *(r + 1 for r in rest),
             *(size for _, size in COUNTERS), *([ID_COUNTS] * ids), *([ID_AGES] * ids), *(s + 1 for s in CLOCK_SIZES)]

@@ -11,9 +11,8 @@ import pandas as pd
 
 from eventlog import EventLog
 from generators.codec.codec import INTENT, Codec
-from generators.privacy.queries import Census
-from generators.sampling.constraints import SAME
-from generators.sequences.encode import Steps
+from generators.privacy.queries import PrivateQueries
+from generators.sequences.encode import EncodedSequences
 from generators.sequences.user_state import (
     BOUGHT,
     CART,
@@ -21,6 +20,7 @@ from generators.sequences.user_state import (
     COUNTERS,
     EVENT_COLUMN,
     EVER,
+    SAME,
     SEEN,
     SETS,
     least_rows,
@@ -36,7 +36,7 @@ RULES_PER_USER = 16  # noisy answers that a user has a part in
 LOGICAL = {"uncart": CART, "refund": BOUGHT}  # hold by the meaning of the words: what is enforced where the log may not be asked
 
 
-def learn_needs(log: EventLog, codec: Codec, census: Census) -> dict[str, int]:
+def learn_needs(log: EventLog, codec: Codec, census: PrivateQueries) -> dict[str, int]:
     """Event -> flag that its item must carry: where the log has no single violation, or hardly a user with one under a budget."""
     roles = codec.roles
     by_meaning = {e: LOGICAL[r] for e, r in roles.items() if r in LOGICAL} if census.private else {}
@@ -73,7 +73,7 @@ def learn_needs(log: EventLog, codec: Codec, census: Census) -> dict[str, int]:
     return needs
 
 
-def _hold(census: Census, what: str, rules: list[tuple[np.ndarray, np.ndarray]]) -> list[bool]:
+def _hold(census: PrivateQueries, what: str, rules: list[tuple[np.ndarray, np.ndarray]]) -> list[bool]:
     """Does each rule hold, by noisy counts of users? A rule: users (n,) of the rows it is about, and (n,) bool: is it broken?"""
     cell = [np.append(np.full(len(u), 2 * k), np.full(int(broken.sum()), 2 * k + 1)) for k, (u, broken) in enumerate(rules)]
     owner = [np.append(u, u[broken]) for u, broken in rules]
@@ -85,7 +85,7 @@ def _hold(census: Census, what: str, rules: list[tuple[np.ndarray, np.ndarray]])
     return ((there > 4 * sd) & (broken < BROKEN * there + sd)).tolist()  # type: ignore[no-any-return]
 
 
-def learn_cart_needs(codec: Codec, steps: Steps, census: Census) -> dict[str, int]:
+def learn_cart_needs(codec: Codec, steps: EncodedSequences, census: PrivateQueries) -> dict[str, int]:
     """Events without items (checkout, payment) that the log never has while the cart is empty, or hardly for a user under a budget."""
     event, pick = (steps.target[:, steps.names.index(n)] for n in ("event", "pick"))
     cart = steps.features[:, codec.counter_column("cart")]
@@ -105,7 +105,7 @@ def learn_cart_needs(codec: Codec, steps: Steps, census: Census) -> dict[str, in
     return found
 
 
-def learn_pace(codec: Codec, steps: Steps, *, private: bool) -> None:
+def learn_pace(codec: Codec, steps: EncodedSequences, *, private: bool) -> None:
     """The least time in which so many rows were ever done, but for one step in a thousand; under a budget, two seconds each."""
     sizes = dict(COUNTERS)
     if private:
@@ -124,7 +124,7 @@ def learn_pace(codec: Codec, steps: Steps, *, private: bool) -> None:
     codec.fast_time = least(inside & (final == 0), 0.02)
 
 
-def learn_masks(codec: Codec, steps: Steps, *, private: bool) -> None:
+def learn_masks(codec: Codec, steps: EncodedSequences, *, private: bool) -> None:
     """Which codes go with which event, and which event follows which: what never occurred is never drawn. Nothing under a budget."""
     sizes = codec.fields()
     n_events = sizes["event"]

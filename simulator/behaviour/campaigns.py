@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from simulator.behaviour import event_buffer
+from simulator import event_codes
 from simulator.behaviour.sessions import OFFERS, write
 from simulator.counter_rng import child, uniform
 from simulator.scenario import Scenario
@@ -81,7 +81,7 @@ def offer(people, s, shop, book):  # type: ignore[no-untyped-def]
             made.y[arm], made.spend[arm] = 0, 0.0
         p.offer, p.until = at[OFFERS], s.time + rules.coupons_window * DAY
         at[OFFERS] += 1
-        row = write(book, event_buffer.OFFER, s)
+        row = write(book, event_codes.COUPON_OFFER, s)
         row.coupon, row.discount = c + 1, campaigns[c].discount if treated else 0.0
         people[n + s.user] = p
         p.treated, p.coupon = treated, campaigns[c].discount if treated else 0.0

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numba import njit
 
-from simulator.behaviour import event_buffer
+from simulator import event_codes
 from simulator.behaviour.sessions import NOTES, ORDERS, ROWS, STOLEN, TILL, Browser, write
 from simulator.behaviour.shoppers import BOUGHT, CART, RESERVED
 from simulator.counter_rng import child, normal, uniform
@@ -25,7 +25,7 @@ KEY_RETURN, KEY_MORE, KEY_BACK, KEY_REVIEW, KEY_REMIND = range(1, 6)
 NOTE = np.dtype([("time", "f8"), ("made", "f8"), ("key", "u8"), ("user", "i8"), ("ref", "i8"), ("goal", "i4"), ("kind", "i2")], align=True)
 
 
-class Till:
+class OrderIndex:
     """What the orders of a shard held; fraudsters ask."""
 
     def __init__(self, browser: Browser) -> None:
@@ -81,7 +81,7 @@ def check_out(p, s, shop, book):  # type: ignore[no-untyped-def]
     if kept == 0:
         return 0.0
     s.time += 5.0 + 40.0 * uniform(s.key, BEGIN_TIME)
-    write(book, event_buffer.CHECKOUT, s)
+    write(book, event_codes.BEGIN_CHECKOUT, s)
     total = 0.0
     for k in range(kept):
         total += shelf[p.cart[k]].price
@@ -97,7 +97,7 @@ def check_out(p, s, shop, book):  # type: ignore[no-untyped-def]
         card = (1 + p.cards) * shop.n + s.user % shop.n
         p.card[1] = card
     s.time += 15.0 + 60.0 * uniform(s.key, PAY_TIME)
-    row = write(book, event_buffer.PAYMENT, s)
+    row = write(book, event_codes.ADD_PAYMENT_INFO, s)
     row.card = card
     paid = False
     for attempt in range(s.attempts):
@@ -106,7 +106,7 @@ def check_out(p, s, shop, book):  # type: ignore[no-untyped-def]
         if uniform(s.key, slot + 1) >= s.fail:
             paid = True
             break
-        row = write(book, event_buffer.FAILED, s)
+        row = write(book, event_codes.PAYMENT_FAILED, s)
         row.card = card
         if honest:  # another card of theirs half the time
             card = p.card[1] if uniform(s.key, slot + 2) < 0.5 else card
@@ -134,14 +134,14 @@ def purchase(p, s, shop, book, card):  # type: ignore[no-untyped-def]
     at[ORDERS] += 1
     first = at[ROWS]
     if coupon >= 0:
-        row = write(book, event_buffer.REDEEM, s)
+        row = write(book, event_codes.COUPON_REDEEM, s)
         row.coupon, row.order, row.discount = coupon, s.order, off
         first += 1
     amount = 0.0
     for k in range(p.cart_size):
         i = p.cart[k]
         price = shelf[i].price
-        row = write(book, event_buffer.PURCHASE, s)
+        row = write(book, event_codes.PURCHASE, s)
         row.item, row.order, row.card, row.p_choice, row.rank, row.quantity = i, s.order, card, 1.0 - s.fail, 0, 1
         if price < 60.0 and uniform(s.key, LINE + 2 * k) < 0.08:
             # Geometric with p = .6, at least 1, beyond the first.
@@ -170,7 +170,7 @@ def put_back(p, s, shop, book):  # type: ignore[no-untyped-def]
         i = p.cart[p.cart_size]
         p.cart[p.cart_size] = -1
         s.time += 5.0 + 10.0 * uniform(s.key, CLEAR_TIME)
-        row = write(book, event_buffer.UNCART, s)
+        row = write(book, event_codes.REMOVE_FROM_CART, s)
         row.item, row.price, row.quantity, row.p_choice, row.rank = i, shop.shelf[i].price, 1, 0.12, 0
     if uniform(s.key, FORGETS) < shop.rules[0].checkout_forget:
         p.cart_size = 0
@@ -202,15 +202,15 @@ def follow_up(p, s, shop, book):  # type: ignore[no-untyped-def]
     if back:
         time = s.time + DAY * (2.0 + 9.0 * math.exp(0.5 * normal(s.key, BACK_TIME)))
         if time < end:
-            remind(book, s, event_buffer.REFUND, time, s.user, s.order, KEY_BACK)
+            remind(book, s, event_codes.REFUND, time, s.user, s.order, KEY_BACK)
     if uniform(s.key, REVIEWS) < rules.checkout_review:
         time = s.time + DAY * (2.0 + 6.0 * math.exp(0.7 * normal(s.key, REVIEW_TIME)))
         if time < end:
-            remind(book, s, event_buffer.REVIEW, time, s.user, s.order, KEY_REVIEW)
+            remind(book, s, event_codes.REVIEW, time, s.user, s.order, KEY_REVIEW)
 
 
 @njit(cache=True)
-def part(p, s, shop, book):  # type: ignore[no-untyped-def]
+def end_session(p, s, shop, book):  # type: ignore[no-untyped-def]
     """After an honest session: gone for good, back within about a day, or just until next time."""
     rules = shop.rules[0]
     hazard = min(p.hazard * (rules.churn_bad_experience if p.hurt > 0 else 1.0), 0.95)

@@ -7,9 +7,9 @@ import math
 import numpy as np
 from numba import njit
 
-from simulator.behaviour import event_buffer
+from simulator import event_codes
 from simulator.behaviour.campaigns import offer
-from simulator.behaviour.checkout import BROWSE, KEY_REMIND, check_out, follow_up, part, remind
+from simulator.behaviour.checkout import BROWSE, KEY_REMIND, check_out, end_session, follow_up, remind
 from simulator.behaviour.sessions import (
     ABROAD,
     CHANNEL,
@@ -62,7 +62,7 @@ def play(notes, first, people, walk, shop, book, room):  # type: ignore[no-untyp
             p = people[note.user]
             kept = (at[ROWS], at[SESSIONS], at[ORDERS], at[SHOWN], at[STOLEN], at[HONEST])
             both = not offered and note.made < offer_time(p, book.offers) and note.time < p.until
-            if both and note.kind != event_buffer.REFUND and note.kind != event_buffer.REVIEW:
+            if both and note.kind != event_codes.REFUND and note.kind != event_codes.REVIEW:
                 begin_session(note, n + note.user, people, s, shop, book)
         # What a twin wrote is wound back: only his outcome stays.
         at[ROWS], at[SESSIONS], at[ORDERS], at[SHOWN], at[STOLEN], at[HONEST] = kept
@@ -93,7 +93,7 @@ def begin_session(note, user, people, s, shop, book):  # type: ignore[no-untyped
     s.leave = base + rules.sessions_leave_sigma * normal(s.key, LEAVE)
     s.redeem = rules.coupons_welcome if p.orders == 0 else 0.0
     s.session, s.bought, s.views, s.order = at[SESSIONS], 0, 0, -1
-    if note.kind == event_buffer.REFUND or note.kind == event_buffer.REVIEW:
+    if note.kind == event_codes.REFUND or note.kind == event_codes.REVIEW:
         desk(note, p, s, shop, book)
         return False
     if attacked:
@@ -156,7 +156,7 @@ def walk_in(p, s, shop, book, offered):  # type: ignore[no-untyped-def]
         time = s.time + rules.coupons_window * DAY * (0.2 + 0.7 * uniform(s.key, REMIND_TIME))
         if time < shop.end:
             remind(book, s, BROWSE, time, s.user, -1, KEY_REMIND)
-    part(p, s, shop, book)
+    end_session(p, s, shop, book)
 
 
 @njit(cache=True)
@@ -177,11 +177,11 @@ def desk(note, p, s, shop, book):  # type: ignore[no-untyped-def]
     order = book.orders[note.ref]
     line = order.first + int(uniform(s.key, LINE_OF) * order.lines)
     i, price = rows[line].item, rows[line].price
-    write(book, event_buffer.LOGIN, s)
+    write(book, event_codes.LOGIN, s)
     start = s.time
-    if note.kind == event_buffer.REFUND:
+    if note.kind == event_codes.REFUND:
         s.time = start + 20.0 + 100.0 * uniform(s.key, DESK_TIME)
-        row = write(book, event_buffer.REFUND, s)
+        row = write(book, event_codes.REFUND, s)
         row.item, row.price, row.order, row.quantity = i, price, note.ref, 1
         row.p_choice, row.rank = rules.checkout_refund, 0
     else:
@@ -189,10 +189,10 @@ def desk(note, p, s, shop, book):  # type: ignore[no-untyped-def]
             i = p.recent[0, 0]
             price = shelf[i].price
         s.time = start + 4.0 + 16.0 * uniform(s.key, DESK_VIEW)
-        row = write(book, event_buffer.VIEW, s)
+        row = write(book, event_codes.VIEW_ITEM, s)
         row.item, row.price, row.p_choice, row.rank = i, price, 1.0, 0
         s.time = start + 20.0 + 100.0 * uniform(s.key, DESK_TIME)
-        row = write(book, event_buffer.REVIEW, s)
+        row = write(book, event_codes.REVIEW, s)
         score = np.round(3.9 + 0.6 * shelf[i].quality + 0.9 * normal(s.key, SCORE))
         row.item, row.price, row.p_choice, row.rank, row.rating = i, price, rules.checkout_review, 0, min(max(score, 1.0), 5.0)
     p.last_end = s.time

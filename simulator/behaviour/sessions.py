@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from simulator import event_codes
 from simulator._numba import source
 from simulator.behaviour import event_buffer
 from simulator.behaviour.shoppers import (
@@ -47,7 +48,7 @@ CLICK, DWELL, VARIANT, NEXT, TO_CART, CART_TIME, SOUR, STAY, THEN, QUERY, QUERY_
 
 
 @dataclass
-class Goals:
+class BehaviourOverrides:
     """What each session of fraudsters is after; they are shoppers with other goals. All (n,), changed in place."""
 
     price: np.ndarray      # float32, utility lost per unit of log price
@@ -77,18 +78,18 @@ class Visits:
         return len(self.user)
 
 
-GOAL = np.dtype([("price", "f4"), ("leave", "f4"), ("cart", "f4"), ("begin", "f4"), ("fail", "f4"), ("own_taste", "f4"), ("redeem", "f4"),
+OVERRIDES = np.dtype([("price", "f4"), ("leave", "f4"), ("cart", "f4"), ("begin", "f4"), ("fail", "f4"), ("own_taste", "f4"), ("redeem", "f4"),
                  ("attempts", "i4"), ("category", "i4"), ("ring", "i4"), ("device", "i8"), ("card", "i8"), ("country", "i1"),
                  ("typology", "i1")], align=True)
 
 
-def goal_records(visits: Visits, goals: Goals) -> np.ndarray:
+def override_records(visits: Visits, goals: BehaviourOverrides) -> np.ndarray:
     """(n,) GOAL: what compiled code reads of fraudsters' sessions."""
-    table = np.zeros(len(visits), dtype=GOAL)
-    for part in (goals, visits):
-        for f in fields(part):
-            if f.name in GOAL.names:  # type: ignore[operator]
-                table[f.name] = getattr(part, f.name)
+    table = np.zeros(len(visits), dtype=OVERRIDES)
+    for end_session in (goals, visits):
+        for f in fields(end_session):
+            if f.name in OVERRIDES.names:  # type: ignore[operator]
+                table[f.name] = getattr(end_session, f.name)
     return table
 
 
@@ -134,11 +135,11 @@ class Browser:
 
     def __init__(self, scenario: Scenario, world: World, population: Population, rng: np.random.Generator) -> None:
         self.scenario, self.world, self.population, self.rng = scenario, world, population, rng
-        self.rows = event_buffer.Tape()
-        self.sessions = event_buffer.Roll(event_buffer.SESSION)
-        self.orders = event_buffer.Roll(event_buffer.ORDER)
+        self.rows = event_buffer.EventBuffer()
+        self.sessions = event_buffer.RecordBuffer(event_buffer.SESSION)
+        self.orders = event_buffer.RecordBuffer(event_buffer.ORDER)
         slate = scenario.sessions.slate
-        self.pages = event_buffer.Roll(np.dtype([
+        self.pages = event_buffer.RecordBuffer(np.dtype([
             ("time", "f8"), ("session", "i4"), ("policy", "i1"), ("items", "i4", (slate,)), ("price", "f4", (slate,)),
             ("known", "u1", (slate,)), ("clicked", "u1", (slate,))], align=True))
         self.rules, self.shelf, self.walk = rules(scenario), shelf_records(world), walk_record(scenario, world)
@@ -181,7 +182,7 @@ class Browser:
 # --- compiled ---------------------------------------------------------------------------------------------------------
 
 
-class Shop(NamedTuple):
+class DayState(NamedTuple):
     """What compiled code knows of the shop on a day."""
 
     rules: np.ndarray      # (1,) see `rules`
@@ -200,7 +201,7 @@ class Shop(NamedTuple):
     end: float             # of the log, seconds
 
 
-class Book(NamedTuple):
+class OutputBuffers(NamedTuple):
     """What it writes into, and in `at` how much of each is written."""
 
     rows: np.ndarray
@@ -333,7 +334,7 @@ def search(p, s, shop, book, slot):  # type: ignore[no-untyped-def]
             if b < home.shape[1] and home[s.focus // 2, b] == p.favourite[s.focus // 2]:
                 facet = 1 + N_TIERS + b
     s.query, s.depth = s.focus * facets + facet, 0
-    row = write(book, event_buffer.SEARCH, s)
+    row = write(book, event_codes.SEARCH, s)
     row.query = s.query
     s.time += 4.0 + 8.0 * uniform(s.key, slot + QUERY_TIME)
     s.page = (s.query * shop.variants + int(uniform(s.key, slot + QUERY_VARIANT) * shop.variants)) * PAGES
@@ -422,7 +423,7 @@ def click(p, s, shop, book, pick, slot):  # type: ignore[no-untyped-def]
     for k in range(reach):
         if s.chance[k] >= p_click:
             rank += 1
-    row = write(book, event_buffer.VIEW, s)
+    row = write(book, event_codes.VIEW_ITEM, s)
     row.item, row.price, row.p_choice, row.rank = i, item.price, p_click, rank
     s.last = i
     p.seen[i % MEMORY] = 1
@@ -453,7 +454,7 @@ def click(p, s, shop, book, pick, slot):  # type: ignore[no-untyped-def]
         for k in range(reach):
             if k != pick and s.chance[k] * (1.0 - p_cart) >= p_cart:
                 behind += 1
-        row = write(book, event_buffer.CART, s)
+        row = write(book, event_codes.ADD_TO_CART, s)
         row.item, row.price, row.quantity, row.p_choice, row.rank = i, item.price, 1, p_cart, behind
         p.cart[p.cart_size] = i
         p.cart_size += 1

@@ -4,7 +4,7 @@
     fit.write("my.toml");  simulator.simulate("my.toml", users=10_000, days=60, seed=1)
 
 The size of the catalogue and the first day are taken over; the other settings are searched (`search`) so that a small
-simulated shop shows the log's facts (`tally`). A fact's miss is its log ratio to the target in units of a tolerance of
+simulated shop shows the log's facts (`summary_statistics`). A fact's miss is its log ratio to the target in units of a tolerance of
 10 %; the distance is the root mean square over the facts, of a simulation whose seed the search has never seen.
 With `epsilon`, all that is learnt is one release of bounded sums with Gaussian noise; the scenario, and every log that
 is simulated from it, carries that guarantee.
@@ -33,14 +33,14 @@ from simulator.calibration.statistics import (
     ITEM_QUESTIONS,
     PRICE_CENTRE,
     Outline,
-    Sums,
+    SummaryStatistics,
     Window,
     facts_of,
     outline_of,
-    tally,
+    summary_statistics,
     window_of,
 )
-from simulator.calibration.trials import Looks, append, release_of
+from simulator.calibration.trials import Trials, append, release_of
 from simulator.scenario import Scenario, load, settings
 
 TOLERANCE = 0.1      # relative miss of a fact that counts as one
@@ -196,7 +196,7 @@ def calibrate(
         made = simulate("shop", users=users, days=window.days, seed=seed, settings={**target.taken, **changes})
         items = made.items["item_id"].astype(str).to_numpy() if made.items is not None and window.items is not None else None
         own = Window(window.start, window.days, window.roles, items)
-        return facts_of(tally(made, own).sums(bounds), start=window.start, rare=rare)
+        return facts_of(summary_statistics(made, own).sums(bounds), start=window.start, rare=rare)
 
     wanted = {k: v for k, v in facts_of(target.sums, start=window.start, noise=target.noise, rare=rare).items() if v > 0}
     tolerance = _tolerances(wanted, target, rare)
@@ -204,7 +204,7 @@ def calibrate(
     if not wanted:
         raise InputError("The log shows none of the facts that calibration matches; see 'python -m simulator realism LOG'.")
     moves = {key: move for key, move in MOVES.items() if wanted.keys() & move[2].keys()}
-    memory = Looks(keep, {"base": base.to_json(), "users": users, "days": window.days, "seed": seed, "facts": wanted})
+    memory = Trials(keep, {"base": base.to_json(), "users": users, "days": window.days, "seed": seed, "facts": wanted})
 
     def ask(x: np.ndarray) -> np.ndarray:
         changes = _settings(moves, x)
@@ -242,7 +242,7 @@ class _Target:
 
     outline: Outline
     window: Window
-    sums: Sums
+    sums: SummaryStatistics
     noise: dict[str, float] | None  # sd per question; None = exact
     taken: dict[str, Any]           # settings taken over from the log
     users_there: str
@@ -270,7 +270,7 @@ def _target(
         items = np.unique(catalogue["item_id"].dropna().astype(str)) if known and catalogue is not None else None
         outline = outline_of(log)
         window = window_of(outline, days=days, longest=LONGEST, items=items)
-        sums, users = tally(log, window).sums(), f"{log.events['user_id'].nunique():,}"
+        sums, users = summary_statistics(log, window).sums(), f"{log.events['user_id'].nunique():,}"
         facts = catalogue if catalogue is None or "category" in catalogue else log.events
         return _Target(outline, window, sums, None, _taken(window, facts), users, {})
     catalogue = _public_catalogue(log) if "items" in public else None
@@ -325,7 +325,7 @@ def _tolerances(wanted: dict[str, float], target: _Target, rare: float) -> dict[
     rng = np.random.default_rng(0)  # only spreads of what is already released
     start, noise = target.window.start, target.noise
 
-    def drawn() -> Sums:
+    def drawn() -> SummaryStatistics:
         return {name: value + rng.normal(0, noise[name], len(value)) for name, value in target.sums.items()}
 
     again = [facts_of(drawn(), start=start, noise=noise, rare=rare) for _ in range(60)]

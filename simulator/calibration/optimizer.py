@@ -18,7 +18,7 @@ GUESSES = 8     # looks with the guessed Jacobian before differences are taken
 
 
 @dataclass(frozen=True)
-class Look:
+class Trial:
     """One look: settings in search coordinates (p,), residuals in tolerances (f,), what is minimised."""
 
     x: np.ndarray
@@ -35,15 +35,15 @@ def loss_of(residual: np.ndarray) -> float:
 def search(
     ask: Callable[[np.ndarray], np.ndarray], *, start: np.ndarray, low: np.ndarray, high: np.ndarray, step: np.ndarray,
     jacobian: np.ndarray, looks: int,
-) -> Iterator[Look]:
+) -> Iterator[Trial]:
     """Yield each look at `ask` (x (p,) -> residuals (f,)) as it is made, `looks` at most; the best has the least loss.
 
     `step` (p,): a typical step of each coordinate; `jacobian` (f, p): the guess, changes of residuals per coordinate.
     Deterministic: the same answers give the same looks, so that a search whose answers are kept goes on where it stopped.
     """
-    def look(x: np.ndarray) -> Look:
+    def look(x: np.ndarray) -> Trial:
         residual = ask(x)
-        return Look(x, residual, loss_of(residual))
+        return Trial(x, residual, loss_of(residual))
 
     here = look(start)
     yield here
@@ -87,7 +87,7 @@ def search(
             damping, failures = damping * 4, failures + 1
 
 
-def _step(here: Look, jacobian: np.ndarray, damping: float, low: np.ndarray, high: np.ndarray, step: np.ndarray) -> np.ndarray:
+def _step(here: Trial, jacobian: np.ndarray, damping: float, low: np.ndarray, high: np.ndarray, step: np.ndarray) -> np.ndarray:
     """(p,) the damped step: least squares with Huber weights, at most two typical steps long in each coordinate, within the ranges."""
     from scipy.optimize import lsq_linear
 

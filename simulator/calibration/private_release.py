@@ -6,7 +6,7 @@
 Only which columns and tables the log has is taken as known. The number of users comes from the
 geometric mechanism. Everything else is a sum over users, each user's part scaled down to a fixed
 length, plus Gaussian noise, asked in two steps: what there is (days, event names, label kinds),
-then what `tally` asks of it. Together the sums are one Gaussian mechanism (Dong, Roth and Su 2022,
+then what `summary_statistics` asks of it. Together the sums are one Gaussian mechanism (Dong, Roth and Su 2022,
 doi:10.1111/rssb.12454), whose epsilon is known exactly (Balle and Wang 2018, arXiv:1805.06530).
 Event names that are not in the schema must pass a threshold; names of a single user pass it with a
 probability of at most a share of delta (Gopi et al. 2020, arXiv:2002.09745).
@@ -25,7 +25,7 @@ from scipy.special import ndtri
 
 from eventlog._runtime.errors import InputError
 from eventlog.check import EARLIEST, LATEST
-from eventlog.log import TIME, EventLog
+from eventlog.log import EventLog
 from eventlog.privacy.noise import (
     NOISE_OF_SEED,
     NOISE_OF_SYSTEM,
@@ -41,15 +41,15 @@ from eventlog.privacy.noise import (
     seeded_secret,
     stream,
 )
-from eventlog.schema import ROLES, roles_of
+from eventlog.schema import ROLES, TIME, roles_of
 from simulator.calibration.statistics import (
     BOUNDS,
     DAY_MS,
     ITEM_QUESTIONS,
     Answer,
     Outline,
-    Sums,
-    tally,
+    SummaryStatistics,
+    summary_statistics,
     window_of,
 )
 from simulator.fraud.labels import KINDS
@@ -76,7 +76,7 @@ class Release:
 
     users: int
     outline: Outline
-    sums: Sums
+    sums: SummaryStatistics
     sd: dict[str, float]  # of the noise in each question's cells
     privacy: dict[str, Any]  # the statement, with the ledger
 
@@ -115,7 +115,7 @@ def release(
 ) -> Release:
     """Ask the log everything once, (epsilon, delta)-differentially private for every user.
 
-    `days`, `longest`: see `tally.window_of`. `items` (n,): ids of a catalogue that is public, or
+    `days`, `longest`: see `summary_statistics.window_of`. `items` (n,): ids of a catalogue that is public, or
     None. `delta`: `eventlog.privacy.noise.default_delta` of the noisy number of users where None is given.
     Raises InputError for an impossible budget, and where the noise hides what must be known.
     """
@@ -142,7 +142,7 @@ def release(
     window = window_of(outline, days=days, longest=longest, items=items)
     begin = (window.start - EARLIEST).days
     sums = {DAYS: sums[DAYS][begin : begin + window.days]}
-    rest = {name: answer for name, answer in tally(log, window).answers.items() if name != DAYS}
+    rest = {name: answer for name, answer in summary_statistics(log, window).answers.items() if name != DAYS}
     sums |= noisy_sums(rest, asked, sd, secret)
     privacy = _statement(
         epsilon, delta, pure, mu, for_thresholds, asked, sd, seeded=noise_seed is not None
@@ -164,7 +164,7 @@ def shares_of(questions: Iterable[str]) -> dict[str, float]:
 
 def noisy_sums(
     answers: dict[str, Answer], bounds: dict[str, float], sd: dict[str, float], secret: bytes
-) -> Sums:
+) -> SummaryStatistics:
     """Return the bounded sums with Gaussian noise of `sd`, a stream for each question."""
     return {
         name: add_gaussian(
@@ -221,7 +221,7 @@ def _counts(user: np.ndarray, cell: np.ndarray, size: int) -> Answer:
 
 
 def outline_from(
-    sums: Sums,
+    sums: SummaryStatistics,
     sd: dict[str, float],
     foreign: list[str],
     roles: dict[str, str] | None,

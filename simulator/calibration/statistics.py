@@ -18,10 +18,11 @@ import numpy as np
 import pandas as pd
 
 from eventlog._runtime.errors import InputError
-from eventlog.log import TIME, EventLog
+from eventlog.log import EventLog
+from eventlog.schema import TIME
 from simulator.realism.facts import BROWSING, gini, zipf_slope
 
-Sums = dict[str, np.ndarray]  # question -> (cells,) float64
+SummaryStatistics = dict[str, np.ndarray]  # question -> (cells,) float64
 
 DAY_MS = 86_400_000
 # Cells of the number of lines per buyer: one by one up to 16, then by factors of about 1.4.
@@ -84,7 +85,7 @@ class Tally:
 
     answers: dict[str, Answer]
 
-    def sums(self, bounds: Mapping[str, float] | None = None) -> Sums:
+    def sums(self, bounds: Mapping[str, float] | None = None) -> SummaryStatistics:
         """The sums over users; with `bounds` as they are before noise."""
         return {name: answer.sums(bounds[name] if bounds else None) for name, answer in self.answers.items()}
 
@@ -113,7 +114,7 @@ def window_of(
     return Window(known.last - pd.Timedelta(days=days - 1), days, frozenset(known.events.values()), items)
 
 
-def tally(log: EventLog, window: Window) -> Tally:
+def summary_statistics(log: EventLog, window: Window) -> Tally:
     """What each user of a log adds to each question, in the window. Where no row lies in it, nobody adds anything."""
     events, role = log.events, log.role()
     begin = int(window.start.tz_convert("UTC").value // 1_000_000)
@@ -248,7 +249,7 @@ class _Adder:
 # --- from sums to facts ----------------------------------------------------------------------------------------------
 
 
-def facts_of(sums: Sums, *, start: pd.Timestamp, noise: Mapping[str, float] | None = None, rare: float = 0.0) -> dict[str, float]:
+def facts_of(sums: SummaryStatistics, *, start: pd.Timestamp, noise: Mapping[str, float] | None = None, rare: float = 0.0) -> dict[str, float]:
     """Fact -> value, NaN where the sums do not say.
 
     `noise`: sd of the noise in each question's cells; histogram cells within two of it count as empty. `rare`: share of all

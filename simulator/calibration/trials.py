@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 
-class Looks:
+class Trials:
     """Looks by settings, in memory and, where a file is given, on disk as JSON lines; a torn last line is skipped."""
 
     def __init__(self, path: Path | str | None, task: dict[str, Any]) -> None:

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simulator.behaviour.sessions import Browser, Goals, Visits
+from simulator.behaviour.sessions import BehaviourOverrides, Browser, Visits
 from simulator.behaviour.shoppers import Population
 from simulator.scenario import Scenario
 from simulator.world.catalogue import World
 
 if TYPE_CHECKING:  # the till imports the engine's parts; an attack only asks it what an order held
-    from simulator.behaviour.checkout import Till
+    from simulator.behaviour.checkout import OrderIndex
 
-__all__ = ["Attacks", "Crime", "Typology", "Visits"]
+__all__ = ["Attacks", "FraudContext", "Typology", "Visits"]
 
 
 @dataclass
@@ -60,7 +60,7 @@ class Attacks:
 
 
 @dataclass(frozen=True)
-class Crime:
+class FraudContext:
     """What every typology may look at while it plans."""
 
     scenario: Scenario
@@ -91,25 +91,25 @@ class Typology(ABC):
     browses: bool = True         # its sessions are played by the shoppers' engine
 
     @abstractmethod
-    def candidates(self, crime: Crime, now: float, served: np.ndarray) -> np.ndarray:
+    def candidates(self, crime: FraudContext, now: float, served: np.ndarray) -> np.ndarray:
         """(k,) int64 accounts that it can run on at `now`; `served` (n_users,) bool marks those that it ran on before."""
 
     @abstractmethod
     def disguise(self, mimicry: float) -> tuple[float, float, float]:
         """Probabilities to use the account's own device, its own country, and a card stored in it."""
 
-    def about(self, crime: Crime, attacks: Attacks) -> np.ndarray:
+    def about(self, crime: FraudContext, attacks: Attacks) -> np.ndarray:
         """(n,) int64 `ref` of planned attacks."""
         return np.full(len(attacks), -1, dtype=np.int64)
 
-    def brief(self, crime: Crime, goals: Goals, who: np.ndarray) -> None:  # noqa: B027 (what does not browse has no goals)
+    def brief(self, crime: FraudContext, goals: BehaviourOverrides, who: np.ndarray) -> None:  # noqa: B027 (what does not browse has no goals)
         """Change the goals of sessions `who` (m,)."""
 
-    def claims(self, crime: Crime, time: np.ndarray) -> np.ndarray:
+    def claims(self, crime: FraudContext, time: np.ndarray) -> np.ndarray:
         """(k,) float64 when each order, placed at `time` (k,), is followed by an attack of its own (`ref` is the order); inf = never."""
         return np.full(len(time), np.inf)
 
-    def act(self, crime: Crime, attacks: Attacks, start: np.ndarray, session: np.ndarray, browser: Browser, till: Till) -> np.ndarray:
+    def act(self, crime: FraudContext, attacks: Attacks, start: np.ndarray, session: np.ndarray, browser: Browser, till: OrderIndex) -> np.ndarray:
         """Write the rows of sessions that need no browsing; `session` (n,) are their numbers. (n,) float64 when each ends."""
         raise NotImplementedError(f"{self.name} has no sessions without browsing.")
 
@@ -119,7 +119,7 @@ def accounts_of_rings(population: Population) -> np.ndarray:
     return np.flatnonzero((population.ring >= 0) & population.alive & np.isfinite(population.last_end))
 
 
-def go_shopping(goals: Goals, who: np.ndarray, **wishes: Any) -> None:
+def go_shopping(goals: BehaviourOverrides, who: np.ndarray, **wishes: Any) -> None:
     """Set goals of sessions `who` (m,) to buy: `cart` and `begin` raised so that most of them do; other goals as given."""
     goals.cart[who] += wishes.pop("cart", 2.6)
     goals.begin[who] += wishes.pop("begin", 2.5)
@@ -127,7 +127,7 @@ def go_shopping(goals: Goals, who: np.ndarray, **wishes: Any) -> None:
         getattr(goals, name)[who] = value
 
 
-def wanted(crime: Crime, n: int, share: float) -> np.ndarray:
+def wanted(crime: FraudContext, n: int, share: float) -> np.ndarray:
     """(n,) category of each session: one that resells well with probability `share`, less the better the mimicry; else -1."""
     wants = crime.rng.random(n) < share * (1 - 0.5 * crime.mimicry)
     return np.where(wants, crime.rng.choice(crime.resale, n), -1)

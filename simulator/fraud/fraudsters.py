@@ -13,10 +13,10 @@ import numpy as np
 from scipy.special import ndtr
 
 from eventlog._runtime.plugins import load, names
-from simulator.behaviour.checkout import Till
-from simulator.behaviour.sessions import Browser, Goals, Visits
+from simulator.behaviour.checkout import OrderIndex
+from simulator.behaviour.sessions import BehaviourOverrides, Browser, Visits
 from simulator.behaviour.shoppers import CHANNELS, COUNTRY_SHARE, Population
-from simulator.fraud.base import Attacks, Crime, Typology
+from simulator.fraud.base import Attacks, FraudContext, Typology
 from simulator.scenario import Fraud, Scenario
 from simulator.world.catalogue import DAY, World
 
@@ -76,7 +76,7 @@ class Fraudsters:
         level = np.bincount(world.category, world.log_price) / np.bincount(world.category)
         clients = rng.integers(0, world.n_items, max(8, self.n_rings))  # who pays for praise pays several rings
         targets = clients[rng.integers(0, len(clients), (self.n_rings, TARGETS))].astype(np.int32)
-        self.crime = Crime(scenario, world, population, np.flatnonzero(level >= np.median(level)), targets, rng)
+        self.crime = FraudContext(scenario, world, population, np.flatnonzero(level >= np.median(level)), targets, rng)
         habit = np.array([t.habit for t in TYPOLOGIES], dtype=np.float32)
         self.habit = np.exp(habit[:, None] * rng.standard_normal((len(TYPOLOGIES), len(population)), dtype=np.float32))
         busy = np.array([t.ring_habit for t in TYPOLOGIES])
@@ -176,7 +176,7 @@ class Fraudsters:
 
     # --- acting --------------------------------------------------------------------------------------------------
 
-    def brief(self, visits: Visits, goals: Goals, attack: np.ndarray) -> None:
+    def brief(self, visits: Visits, goals: BehaviourOverrides, attack: np.ndarray) -> None:
         """Give the sessions that are attacks (`attack` (n,) number, -1 = none) their equipment and their goals."""
         row = np.flatnonzero(attack >= 0)
         self.honest_sessions += len(attack) - len(row)
@@ -193,7 +193,7 @@ class Fraudsters:
         acts = ~BROWSES[self.attacks.typology[attack]] | (self.attacks.ref[attack] >= 0)
         return (attack >= 0) & acts  # type: ignore[no-any-return]
 
-    def act(self, attack: np.ndarray, start: np.ndarray, browser: Browser, till: Till) -> None:
+    def act(self, attack: np.ndarray, start: np.ndarray, browser: Browser, till: OrderIndex) -> None:
         """Play the sessions of attacks by number (n,) that need no browsing, from `start` (n,) seconds on."""
         a = self.attacks.take(attack)
         crawls = np.array([t.of == "rows" for t in TYPOLOGIES])[a.typology]  # bots come by links as everybody does, others type the address

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from simulator.behaviour import event_buffer
+from simulator import event_codes
 from simulator.fraud.fraudsters import TYPOLOGIES, shares
 from simulator.scenario import Fraud
 from simulator.world.catalogue import DAY
@@ -39,10 +39,10 @@ class Report:
 def reports(setting: Fraud) -> dict[str, Report]:
     """What is known about each kind of label; payment fraud as the scenario says."""
     return {
-        "fraud": Report((event_buffer.PURCHASE,), "order", setting.reported, setting.false_reports, setting.chargeback_days),
-        "refund_abuse": Report((event_buffer.REFUND,), "order", 0.6, 0.004, 5.0),
-        "coupon_abuse": Report((event_buffer.PURCHASE,), "order", 0.5, 0.001, 14.0),
-        "fake_review": Report((event_buffer.REVIEW,), "session", 0.6, 0.01, 4.0),
+        "fraud": Report((event_codes.PURCHASE,), "order", setting.reported, setting.false_reports, setting.chargeback_days),
+        "refund_abuse": Report((event_codes.REFUND,), "order", 0.6, 0.004, 5.0),
+        "coupon_abuse": Report((event_codes.PURCHASE,), "order", 0.5, 0.001, 14.0),
+        "fake_review": Report((event_codes.REVIEW,), "session", 0.6, 0.01, 4.0),
         "bot": Report((), "session", 0.8, 0.0002, 0.5, 0.5),
     }
 

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 
 from eventlog.log import EventLog
 from eventlog.schema import COLUMNS
-from simulator.behaviour import event_buffer
+from simulator.output import arrow_columns
 from simulator.scenario import Dirty
 from simulator.truth.lookup import truth_table
 
@@ -154,7 +154,7 @@ class _Notes:
         text = pa.string()
         parts = [pa.table({
             "event_id": pa.array(first + place[at]),
-            "what": event_buffer.dictionary(np.full(len(at), what), pa.array(WHAT)),
+            "what": arrow_columns.dictionary(np.full(len(at), what), pa.array(WHAT)),
             "column": pa.array([column] * len(at), text),
             "value": pa.nulls(len(at), text) if column is None else self.before[column].take(pa.array(at)),
             "original": pa.nulls(len(at), pa.int64()) if original is None else pa.array(first + place[original]),

@@ -16,13 +16,14 @@ import pyarrow as pa
 
 from eventlog._runtime.errors import InputError
 from eventlog.log import write_parquet
+from simulator import event_codes
 from simulator.behaviour import event_buffer
 from simulator.behaviour.campaigns import coupon_name, described, plan
 from simulator.behaviour.shoppers import AGES, CHANNELS, COUNTRIES, REASONS
 from simulator.engine import Engine, Shard
 from simulator.fraud import fraudsters as fraud
 from simulator.fraud import labels
-from simulator.output import corruption
+from simulator.output import arrow_columns, corruption
 from simulator.scenario import Scenario
 from simulator.world import catalogue as world
 from simulator.world.catalogue import DAY, World
@@ -107,7 +108,7 @@ def calendar(task: Task) -> dict[str, Any]:
 
 def item_ids(seed: int, n: int) -> pa.Array:
     """(n,) the id of each item."""
-    return event_buffer.hexes(event_buffer.mix(np.arange(n), _salt(seed, 1)), "i")
+    return arrow_columns.hexes(arrow_columns.mix(np.arange(n), _salt(seed, 1)), "i")
 
 
 def _seeds(task: Task) -> tuple[list[np.random.SeedSequence], np.random.SeedSequence]:
@@ -127,13 +128,13 @@ def _tables(task: Task, catalogue: World, shard: Shard, rng: np.random.Generator
     n_users = task.users
     # Ids look random, and rows stand in the order of ids: neither says anything about the shopper.
     index = np.arange(n_users, dtype=np.uint64) | (np.uint64(task.index) << np.uint64(32))
-    key = event_buffer.mix(index, _salt(task.seed, 2))
+    key = arrow_columns.mix(index, _salt(task.seed, 2))
     place = np.empty(n_users, dtype=np.int64)
     place[np.argsort(key)] = np.arange(n_users)
 
     user = place[table["user"][tape_rows["session"]]]
     time = catalogue.start_ms + np.rint(tape_rows["time"] * 1000).astype(np.int64)
-    order = event_buffer.stable_order(user)  # each shopper's sessions are played in time, so the rows of a user are in time already
+    order = arrow_columns.stable_order(user)  # each shopper's sessions are played in time, so the rows of a user are in time already
     tape_rows = tape_rows[order]
     rows = {k: np.ascontiguousarray(tape_rows[k]) for k in event_buffer.ROW.names or ()}
     user, time, session = user[order], time[order], rows["session"]
@@ -142,28 +143,28 @@ def _tables(task: Task, catalogue: World, shard: Shard, rng: np.random.Generator
     item, has_item = rows["item"], rows["item"] >= 0
     coupons = pa.array([coupon_name(k) for k in range(len(plan(task.scenario, task.days)) + 1)])
     # A card keeps its kind for life: wallets and cards differ in their prefix only.
-    cards = event_buffer.scrambled(rows["card"], _salt(task.seed, 3, task.index), "p")
+    cards = arrow_columns.scrambled(rows["card"], _salt(task.seed, 3, task.index), "p")
     numbers = {"price": rows["price"], "discount": rows["discount"], "rating": rows["rating"]}
     events = pa.table({
         "event_id": event_id,
-        "user_id": event_buffer.dictionary(user, event_buffer.hexes(np.sort(key), "u")),
+        "user_id": arrow_columns.dictionary(user, arrow_columns.hexes(np.sort(key), "u")),
         "timestamp": pa.array(time).cast(TIME),
-        "event": event_buffer.dictionary(rows["event"], pa.array(event_buffer.EVENTS)),
-        "session_id": event_buffer.scrambled(np.arange(len(table)), _salt(task.seed, 4, task.index), "s", session),
-        "item_id": event_buffer.dictionary(item, item_ids(task.seed, catalogue.n_items)),
-        "order_id": event_buffer.scrambled(rows["order"], _salt(task.seed, 5, task.index), "o"),
-        "coupon_id": event_buffer.dictionary(rows["coupon"], coupons),
-        "category": event_buffer.dictionary(np.where(has_item, catalogue.category[item], -1), pa.array(catalogue.category_names)),
-        "brand": event_buffer.dictionary(np.where(has_item, catalogue.brand[item], -1), pa.array(catalogue.brand_names)),
-        "query": event_buffer.dictionary(rows["query"], pa.array(catalogue.query_names)),
+        "event": arrow_columns.dictionary(rows["event"], pa.array(event_codes.NAMES)),
+        "session_id": arrow_columns.scrambled(np.arange(len(table)), _salt(task.seed, 4, task.index), "s", session),
+        "item_id": arrow_columns.dictionary(item, item_ids(task.seed, catalogue.n_items)),
+        "order_id": arrow_columns.scrambled(rows["order"], _salt(task.seed, 5, task.index), "o"),
+        "coupon_id": arrow_columns.dictionary(rows["coupon"], coupons),
+        "category": arrow_columns.dictionary(np.where(has_item, catalogue.category[item], -1), pa.array(catalogue.category_names)),
+        "brand": arrow_columns.dictionary(np.where(has_item, catalogue.brand[item], -1), pa.array(catalogue.brand_names)),
+        "query": arrow_columns.dictionary(rows["query"], pa.array(catalogue.query_names)),
         "price": pa.array(numbers["price"], from_pandas=True),
         "quantity": pa.array(rows["quantity"], mask=rows["quantity"] == 0),
         "discount": pa.array(numbers["discount"], from_pandas=True),
         "rating": pa.array(numbers["rating"], from_pandas=True),
-        "device": event_buffer.scrambled(table["device"], _salt(task.seed, 6, task.index), "d", session),
-        "channel": event_buffer.dictionary(table["channel"][session], pa.array(CHANNELS)),
+        "device": arrow_columns.scrambled(table["device"], _salt(task.seed, 6, task.index), "d", session),
+        "channel": arrow_columns.dictionary(table["channel"][session], pa.array(CHANNELS)),
         "payment_method": cards,
-        "country": event_buffer.dictionary(table["country"][session], pa.array(COUNTRIES)),
+        "country": arrow_columns.dictionary(table["country"][session], pa.array(COUNTRIES)),
     })
     typology, ring = table["typology"][session], table["ring"][session]
     tables = {"events": events}
@@ -172,9 +173,9 @@ def _tables(task: Task, catalogue: World, shard: Shard, rng: np.random.Generator
     ring_names = pa.array([f"ring_{task.index}_{r}" for r in range(shard.fraudsters.n_rings)])
     tables["truth_events"] = pa.table({
         "event_id": event_id,
-        "fraud": event_buffer.dictionary(typology, pa.array(fraud.NAMES)),
-        "ring": event_buffer.dictionary(ring, ring_names),
-        "victim": event_buffer.dictionary(np.where(victim, user, -1), event_buffer.hexes(np.sort(key), "u")),
+        "fraud": arrow_columns.dictionary(typology, pa.array(fraud.NAMES)),
+        "ring": arrow_columns.dictionary(ring, ring_names),
+        "victim": arrow_columns.dictionary(np.where(victim, user, -1), arrow_columns.hexes(np.sort(key), "u")),
         "p_choice": pa.array(rows["p_choice"], from_pandas=True),
         "rank_choice": pa.array(rows["rank"], mask=rows["rank"] < 0),
     })
@@ -188,7 +189,7 @@ def _tables(task: Task, catalogue: World, shard: Shard, rng: np.random.Generator
 def _user_tables(task: Task, catalogue: World, shard: Shard, key: np.ndarray) -> dict[str, pa.Table]:
     people = shard.population
     order = np.argsort(key)
-    ids = event_buffer.hexes(np.sort(key), "u")
+    ids = arrow_columns.hexes(np.sort(key), "u")
 
     def instant(seconds: np.ndarray) -> pa.Array:
         missing = np.isnan(seconds)
@@ -198,13 +199,13 @@ def _user_tables(task: Task, catalogue: World, shard: Shard, key: np.ndarray) ->
     born, died = people.born[order], people.died[order]
     users = pa.table({
         "user_id": ids, "signup": instant(np.floor(born / DAY) * DAY),
-        "country": event_buffer.dictionary(people.country[order], pa.array(COUNTRIES)),
-        "age_band": event_buffer.dictionary(people.age[order], pa.array(AGES)),
-        "acquisition": event_buffer.dictionary(people.channel[order], pa.array(CHANNELS)),
+        "country": arrow_columns.dictionary(people.country[order], pa.array(COUNTRIES)),
+        "age_band": arrow_columns.dictionary(people.age[order], pa.array(AGES)),
+        "acquisition": arrow_columns.dictionary(people.channel[order], pa.array(CHANNELS)),
     })
     truth = pa.table({
         "user_id": ids, "born": instant(born), "died": instant(died),
-        "reason": event_buffer.dictionary(np.where(np.isnan(died), -1, people.reason[order]), pa.array(REASONS)),
+        "reason": arrow_columns.dictionary(np.where(np.isnan(died), -1, people.reason[order]), pa.array(REASONS)),
         "rate": people.rate[order], "propensity": people.propensity[order], "hazard": people.hazard[order],
         "price_sensitivity": people.price[order],
         "ring": pa.array(people.ring[order], mask=people.ring[order] < 0),
@@ -230,12 +231,12 @@ def _exposures(task: Task, catalogue: World, shard: Shard) -> pa.Table:
     instant = catalogue.start_ms + np.rint(time * 1000).astype(np.int64)
     return pa.table({
         "exposure_id": wide((np.int64(task.index) << np.int64(32)) + np.arange(n)),
-        "session_id": event_buffer.scrambled(np.arange(shard.browser.sessions.n), _salt(task.seed, 4, task.index), "s", wide(session)),
+        "session_id": arrow_columns.scrambled(np.arange(shard.browser.sessions.n), _salt(task.seed, 4, task.index), "s", wide(session)),
         "timestamp": pa.array(wide(instant)).cast(TIME),
-        "policy": event_buffer.dictionary(wide(policy), pa.array(POLICIES)),
+        "policy": arrow_columns.dictionary(wide(policy), pa.array(POLICIES)),
         "propensity": wide(share[policy]).astype(np.float32),
         "rank": np.tile(np.arange(slate, dtype=np.int32), n)[there],
-        "item_id": event_buffer.dictionary(items.ravel()[there], item_ids(task.seed, catalogue.n_items)),
+        "item_id": arrow_columns.dictionary(items.ravel()[there], item_ids(task.seed, catalogue.n_items)),
         "price": prices.ravel()[there].astype(np.float32),
         "known": seen.ravel()[there], "clicked": clicked.ravel()[there],
     })
@@ -247,8 +248,8 @@ def _coupons(task: Task, catalogue: World, shard: Shard, place: np.ndarray, key:
     offers = offers[np.lexsort((offers["time"], place[offers["user"]]))]
     randomised = plan(task.scenario, task.days)["randomised"] > 0
     return pa.table({
-        "user_id": event_buffer.dictionary(place[offers["user"]], event_buffer.hexes(np.sort(key), "u")),
-        "coupon_id": event_buffer.dictionary(offers["campaign"], coupons),
+        "user_id": arrow_columns.dictionary(place[offers["user"]], arrow_columns.hexes(np.sort(key), "u")),
+        "coupon_id": arrow_columns.dictionary(offers["campaign"], coupons),
         "offered_at": pa.array(catalogue.start_ms + np.rint(offers["time"] * 1000).astype(np.int64)).cast(TIME),
         "randomised": randomised[offers["campaign"] - 1] if len(randomised) else np.zeros(0, dtype=bool),
         "propensity": offers["propensity"],

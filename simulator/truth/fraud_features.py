@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from eventlog.log import TIME, EventLog
+from eventlog.log import EventLog
+from eventlog.schema import TIME
 from simulator.fraud.fraudsters import NAMES, PAYMENT, VICTIM
 from simulator.truth.lookup import truth_table
 

@@ -21,9 +21,9 @@ import pandas as pd
 
 from eventlog._runtime.errors import InputError
 from eventlog.log import EventLog
-from simulator.behaviour.sessions import Goals
+from simulator.behaviour.sessions import BehaviourOverrides
 from simulator.behaviour.shoppers import COUNTRIES
-from simulator.fraud.base import Crime
+from simulator.fraud.base import FraudContext
 from simulator.fraud.fraudsters import NAMES, TYPOLOGIES
 from simulator.scenario import SECTIONS, Scenario
 from simulator.truth.fraud_features import Traces, traces
@@ -130,13 +130,13 @@ def _log_likelihood(evidence: Traces, scenario: Scenario, typology: int | None) 
 def _goals(scenario: Scenario, typology: int | None) -> dict[str, float]:
     """Payment failure, attempts and share of sessions after goods that resell, as the typology itself sets them."""
     n = PROBES
-    goals = Goals(
+    goals = BehaviourOverrides(
         price=np.ones(n, np.float32), leave=np.zeros(n, np.float32), cart=np.zeros(n, np.float32), begin=np.zeros(n, np.float32),
         fail=np.full(n, scenario.checkout.payment_failure, np.float32), attempts=np.full(n, 2, np.int32),
         category=np.full(n, -1, np.int32), own_taste=np.ones(n, np.float32), redeem=np.zeros(n, np.float32))
     if typology is not None:
         nobody: Any = None  # a brief is about goals; it asks for no population
-        crime = Crime(scenario, nobody, nobody, np.arange(1), np.zeros((1, 1), np.int32), np.random.default_rng(0))
+        crime = FraudContext(scenario, nobody, nobody, np.arange(1), np.zeros((1, 1), np.int32), np.random.default_rng(0))
         TYPOLOGIES[typology].brief(crime, goals, np.arange(n))
     return {"fail": float(goals.fail.mean()), "attempts": float(goals.attempts.mean()), "resale": float((goals.category >= 0).mean())}
 

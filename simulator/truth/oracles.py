@@ -15,7 +15,8 @@ import numpy as np
 import pandas as pd
 
 from eventlog._runtime.errors import InputError
-from eventlog.log import TIME, EventLog, to_ms
+from eventlog.log import EventLog, to_ms
+from eventlog.schema import TIME
 from simulator.behaviour.checkout import MORE_DAYS, MORE_SIGMA
 from simulator.truth.fraud_oracle import oracle_fraud
 from simulator.truth.lookup import truth_rows, truth_table

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from simulator.behaviour.sessions import Goals
-from simulator.fraud.base import Crime, Typology, go_shopping, wanted
+from simulator.behaviour.sessions import BehaviourOverrides
+from simulator.fraud.base import FraudContext, Typology, go_shopping, wanted
 
 
 class AccountTakeover(Typology):
@@ -13,7 +13,7 @@ class AccountTakeover(Typology):
 
     victim = True
 
-    def candidates(self, crime: Crime, now: float, served: np.ndarray) -> np.ndarray:
+    def candidates(self, crime: FraudContext, now: float, served: np.ndarray) -> np.ndarray:
         """Customers who have bought before, so that a card is stored."""
         population = crime.population
         return np.flatnonzero((population.ring < 0) & population.alive & (population.orders > 0))
@@ -22,7 +22,7 @@ class AccountTakeover(Typology):
         """The victim's device is out of reach; its country can be had from a proxy."""
         return 0.0, 0.4 + 0.55 * mimicry, 0.7
 
-    def brief(self, crime: Crime, goals: Goals, who: np.ndarray) -> None:
+    def brief(self, crime: FraudContext, goals: BehaviourOverrides, who: np.ndarray) -> None:
         """What resells, before the victim notices."""
         m = crime.mimicry
         goals.price[who] *= m - 0.2 * (1 - m)

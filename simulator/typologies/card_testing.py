@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from simulator.behaviour.sessions import Goals
-from simulator.fraud.base import Crime, Typology, accounts_of_rings, go_shopping
+from simulator.behaviour.sessions import BehaviourOverrides
+from simulator.fraud.base import FraudContext, Typology, accounts_of_rings, go_shopping
 
 
 class CardTesting(Typology):
     """Something cheap, then card after card."""
 
-    def candidates(self, crime: Crime, now: float, served: np.ndarray) -> np.ndarray:
+    def candidates(self, crime: FraudContext, now: float, served: np.ndarray) -> np.ndarray:
         """Accounts of rings, once they have been used."""
         return accounts_of_rings(crime.population)
 
@@ -19,7 +19,7 @@ class CardTesting(Typology):
         """Scripted from the ring's devices, more or less well hidden."""
         return 0.3 * mimicry, 0.4 + 0.55 * mimicry, 0.0
 
-    def brief(self, crime: Crime, goals: Goals, who: np.ndarray) -> None:
+    def brief(self, crime: FraudContext, goals: BehaviourOverrides, who: np.ndarray) -> None:
         """Cheap goods; most cards are refused."""
         m = crime.mimicry
         goals.price[who] += 1.2 * (1 - m)

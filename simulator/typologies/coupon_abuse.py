@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from simulator.behaviour.sessions import Goals
-from simulator.fraud.base import Crime, Typology, go_shopping
+from simulator.behaviour.sessions import BehaviourOverrides
+from simulator.fraud.base import FraudContext, Typology, go_shopping
 from simulator.world.catalogue import DAY
 
 FRESH = 21 * DAY  # an account counts as new for so long
@@ -20,7 +20,7 @@ class CouponAbuse(Typology):
     ring_habit = 1.0
     card_reuse = 0.7
 
-    def candidates(self, crime: Crime, now: float, served: np.ndarray) -> np.ndarray:
+    def candidates(self, crime: FraudContext, now: float, served: np.ndarray) -> np.ndarray:
         """Accounts without an order yet that are new or a ring's. One that was nobody's turns out to be the ring's sleeper."""
         population = crime.population
         fresh = (population.born > now - FRESH) & np.isfinite(population.last_end)
@@ -31,7 +31,7 @@ class CouponAbuse(Typology):
         """Devices and cards are what a ring is short of."""
         return 0.1 + 0.5 * mimicry, 0.7 + 0.28 * mimicry, 0.15 + 0.5 * mimicry
 
-    def brief(self, crime: Crime, goals: Goals, who: np.ndarray) -> None:
+    def brief(self, crime: FraudContext, goals: BehaviourOverrides, who: np.ndarray) -> None:
         """In, order with the coupon, out; who is careful lets some accounts order without, as new customers do."""
         m = crime.mimicry
         goals.price[who] *= m + 0.5 * (1 - m)

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simulator.behaviour import event_buffer
+from simulator import event_codes
 from simulator.behaviour.sessions import Browser
-from simulator.fraud.base import Attacks, Crime, Typology, accounts_of_rings
+from simulator.fraud.base import Attacks, FraudContext, Typology, accounts_of_rings
 from simulator.world.recommender import PAGES
 
 if TYPE_CHECKING:
-    from simulator.behaviour.checkout import Till
+    from simulator.behaviour.checkout import OrderIndex
 
 
 class ScrapingBot(Typology):
@@ -23,7 +23,7 @@ class ScrapingBot(Typology):
     habit = 0.5
     browses = False
 
-    def candidates(self, crime: Crime, now: float, served: np.ndarray) -> np.ndarray:
+    def candidates(self, crime: FraudContext, now: float, served: np.ndarray) -> np.ndarray:
         """Accounts of rings, once they have been used."""
         return accounts_of_rings(crime.population)
 
@@ -31,13 +31,13 @@ class ScrapingBot(Typology):
         """Behind proxies, the better the mimicry."""
         return 0.1 + 0.6 * mimicry, 0.4 + 0.55 * mimicry, 1.0
 
-    def about(self, crime: Crime, attacks: Attacks) -> np.ndarray:
+    def about(self, crime: FraudContext, attacks: Attacks) -> np.ndarray:
         """Views of each crawl: hundreds, or a few dozen where he hides in the crowd."""
         n = len(attacks)
         median = np.exp((1 - crime.mimicry) * np.log(200.0) + crime.mimicry * np.log(12.0))
         return np.maximum(3, np.rint(median * crime.rng.lognormal(0, 0.6, n))).astype(np.int64)
 
-    def act(self, crime: Crime, attacks: Attacks, start: np.ndarray, session: np.ndarray, browser: Browser, till: Till) -> np.ndarray:
+    def act(self, crime: FraudContext, attacks: Attacks, start: np.ndarray, session: np.ndarray, browser: Browser, till: OrderIndex) -> np.ndarray:
         """The listing of a query, page by page, then the next query's; well hidden bots leave items out and take their time."""
         rng, m, n = crime.rng, crime.mimicry, len(attacks)
         slates, setting = browser.slates, crime.scenario.sessions
@@ -56,6 +56,6 @@ class ScrapingBot(Typology):
         time = start[:, None] + wait.cumsum(1)
         row, place = np.nonzero(opened)
         item = np.maximum(items[row, place], 0)
-        browser.rows.add(event_buffer.VIEW, session=session[row], time=time[row, place], item=item, price=browser.prices[item],
+        browser.rows.add(event_codes.VIEW_ITEM, session=session[row], time=time[row, place], item=item, price=browser.prices[item],
                          p_choice=1.0, rank=0)
         return time[:, -1]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from simulator.behaviour.sessions import Goals
-from simulator.fraud.base import Crime, Typology, accounts_of_rings, go_shopping, wanted
+from simulator.behaviour.sessions import BehaviourOverrides
+from simulator.fraud.base import FraudContext, Typology, accounts_of_rings, go_shopping, wanted
 
 
 class StolenCard(Typology):
     """Price is no object; few looks, straight to the till."""
 
-    def candidates(self, crime: Crime, now: float, served: np.ndarray) -> np.ndarray:
+    def candidates(self, crime: FraudContext, now: float, served: np.ndarray) -> np.ndarray:
         """Accounts of rings, once they have been used."""
         return accounts_of_rings(crime.population)
 
@@ -19,7 +19,7 @@ class StolenCard(Typology):
         """A careful thief keeps to the account's device; the card is always another's."""
         return 0.15 + 0.6 * mimicry, 0.4 + 0.55 * mimicry, 0.0
 
-    def brief(self, crime: Crime, goals: Goals, who: np.ndarray) -> None:
+    def brief(self, crime: FraudContext, goals: BehaviourOverrides, who: np.ndarray) -> None:
         """Dear things, quickly; a card that is refused is followed by the next."""
         m = crime.mimicry
         goals.price[who] *= m - 0.35 * (1 - m)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from simulator.behaviour import event_buffer
+from simulator import event_codes
 from simulator.counter_rng import GAMMA, child, scramble
 from simulator.scenario import Scenario
 from simulator.world.catalogue import World
@@ -221,11 +221,11 @@ def _learn(rows, interest, together, beside):  # type: ignore[no-untyped-def]
     for row in rows:
         if row.item < 0:
             continue
-        if row.event == event_buffer.CART:
+        if row.event == event_codes.ADD_TO_CART:
             interest[row.item] += CART_WEIGHT
-        elif row.event == event_buffer.PURCHASE:
+        elif row.event == event_codes.PURCHASE:
             interest[row.item] += PURCHASE_WEIGHT
-        elif row.event == event_buffer.VIEW:
+        elif row.event == event_codes.VIEW_ITEM:
             interest[row.item] += 1.0
             if row.session == session and row.item != before:
                 _join(before, row.item, together, beside)

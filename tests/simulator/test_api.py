@@ -9,8 +9,7 @@ from eventlog._runtime.errors import InputError
 from eventlog._runtime.files import read_json
 from eventlog.log import EventLog
 from eventlog.schema import COLUMNS
-from simulator.behaviour import event_buffer
-from simulator.output import shards
+from simulator.output import arrow_columns, shards
 
 
 def digests(folder):
@@ -123,4 +122,4 @@ def test_numbers_out_of_range_are_refused(tmp_path):
 @given(keys=st.lists(st.integers(0, 2**40), max_size=200))
 def test_stable_order_is_a_stable_sort(keys):
     key = np.array(keys + keys, dtype=np.int64)
-    assert (event_buffer.stable_order(key) == np.argsort(key, kind="stable")).all()
+    assert (arrow_columns.stable_order(key) == np.argsort(key, kind="stable")).all()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from generators.evaluation.align import DAY_MS, HOUR_MS, Flat
+from generators.evaluation.align import DAY_MS, HOUR_MS, AlignedLog
 from generators.evaluation.attacks.common import Rate, wilson
 from generators.evaluation.attacks.suite import Attack, against
 
@@ -42,7 +42,7 @@ class Profiles:
         return Profiles(self.names, self.values[np.sort(rng.choice(len(self), n, replace=False))], self.categorical)
 
 
-def profiles(flat: Flat) -> Profiles:
+def profiles(flat: AlignedLog) -> Profiles:
     """Sizes, money, times and favourites of each user, and the static columns of `users`."""
     user, n = flat.user, flat.n_users
     day = flat.time // DAY_MS
@@ -75,7 +75,7 @@ def profiles(flat: Flat) -> Profiles:
     return Profiles((*numbers, *favourites), values, np.repeat([False, True], [len(numbers), len(favourites)]))
 
 
-def singling_out(members: Flat, synthetic: Flat, control: Flat | None, *, rng: np.random.Generator) -> Attack:
+def singling_out(members: AlignedLog, synthetic: AlignedLog, control: AlignedLog | None, *, rng: np.random.Generator) -> Attack:
     """Predicates that hold for exactly one synthetic user: do they hold for exactly one training user?
 
     Multivariate, PREDICATE random columns of a random synthetic user: a category as it is, a number at or beyond the
@@ -143,12 +143,12 @@ def _ones(counts: np.ndarray) -> Rate:
     return wilson(int((counts == 1).sum()), len(counts))
 
 
-def linkage(members: Flat, synthetic: Flat, control: Flat | None, *, rng: np.random.Generator) -> Attack:
+def linkage(members: AlignedLog, synthetic: AlignedLog, control: AlignedLog | None, *, rng: np.random.Generator) -> Attack:
     """Two halves of a user's profile, known from two places: is the same synthetic user the closest to both?"""
     made = profiles(synthetic).sample(CANDIDATES, rng)
     halves = np.arange(len(made.names)) % 2 == 0
 
-    def rate(flat: Flat) -> Rate:
+    def rate(flat: AlignedLog) -> Rate:
         people = profiles(flat).sample(TARGETS, rng)
         nearest = [_nearest(people, made, [half])[0] for half in (halves, ~halves)]
         return wilson(int((nearest[0] == nearest[1]).sum()), len(people))
@@ -158,7 +158,7 @@ def linkage(members: Flat, synthetic: Flat, control: Flat | None, *, rng: np.ran
         rate(members), rate(control) if control is not None else None, 1 / len(made))
 
 
-def inference(members: Flat, synthetic: Flat, control: Flat | None, *, rng: np.random.Generator) -> list[Attack]:
+def inference(members: AlignedLog, synthetic: AlignedLog, control: AlignedLog | None, *, rng: np.random.Generator) -> list[Attack]:
     """All but one column of a user's profile is known: does the closest synthetic user have the hidden value?
 
     One attack per secret (static columns and favourites first, then spend): a category must be met exactly, a number within 5 %.
@@ -183,7 +183,7 @@ def inference(members: Flat, synthetic: Flat, control: Flat | None, *, rng: np.r
     return out
 
 
-def closest_profile(users: Flat, log: Flat) -> np.ndarray:
+def closest_profile(users: AlignedLog, log: AlignedLog) -> np.ndarray:
     """(n_users,) Gower's distance of each user's profile to the closest of those of `log` (evenly thinned to CANDIDATES)."""
     people, made = profiles(users), profiles(log.take(np.arange(0, log.n_users, -(-log.n_users // CANDIDATES))))
     low = np.empty(len(people), dtype=np.float32)

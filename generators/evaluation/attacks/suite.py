@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 
 from eventlog import EventLog, InputError
-from generators.evaluation.align import Flat, together
+from generators.evaluation.align import AlignedLog, together
 from generators.evaluation.attacks.common import Rate, auc, residual, wilson
 from generators.evaluation.boosted import out_of_fold
 from generators.hashing import mix
@@ -29,7 +29,7 @@ LENGTHS = (4, 8)          # rows of a copied run
 FALSE_POSITIVES = 0.01
 
 Verdict = Literal["pass", "fail", "unsettled"]
-Tokens = Callable[[Flat], tuple[np.ndarray, np.ndarray]]  # (m,) int64 user and (m,) uint64 token
+Tokens = Callable[[AlignedLog], tuple[np.ndarray, np.ndarray]]  # (m,) int64 user and (m,) uint64 token
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def check_disjoint(real: EventLog, holdout: EventLog) -> None:
         raise InputError(f"{len(both)} user(s) are in the real log and in the holdout ({shown}); a holdout must hold other users.")
 
 
-def run_flat(real: Flat, synthetic: Flat, holdout: Flat | None, *, seed: int) -> list[Attack]:
+def run_flat(real: AlignedLog, synthetic: AlignedLog, holdout: AlignedLog | None, *, seed: int) -> list[Attack]:
     """`run` on logs that are already flat."""
     from generators.evaluation.attacks.anonymity import inference, linkage, singling_out
     from generators.evaluation.copying import near_copies, whole_histories
@@ -98,7 +98,7 @@ def run_flat(real: Flat, synthetic: Flat, holdout: Flat | None, *, seed: int) ->
 # --- membership ----------------------------------------------------------------------------------------------------
 
 
-def membership(members: Flat, synthetic: Flat, control: Flat, *, rng: np.random.Generator) -> list[Attack]:
+def membership(members: AlignedLog, synthetic: AlignedLog, control: AlignedLog, *, rng: np.random.Generator) -> list[Attack]:
     """Was this user in the training data? By the similarity of the closest synthetic user: plain, against a reference, and learnt.
 
     Plain: distance to the closest record. Against a reference: similarity to synthetic less similarity to real users who
@@ -124,7 +124,7 @@ def membership(members: Flat, synthetic: Flat, control: Flat, *, rng: np.random.
     return out
 
 
-def _signs(users: Flat, synthetic: Flat, reference: Flat) -> list[np.ndarray]:
+def _signs(users: AlignedLog, synthetic: AlignedLog, reference: AlignedLog) -> list[np.ndarray]:
     """What a user has in common with the synthetic log, and with a real one: each (n_users,) float64.
 
     Share of the user's runs of 2, 3 and 4 rows that stand there, how much oftener than by chance its pairs of items do, and the
@@ -171,7 +171,7 @@ def at_false_positives(inside: np.ndarray, outside: np.ndarray, share: float) ->
 
 
 def closest(
-    users: Flat, candidates: Flat, tokens_of: Tokens | None = None, *, common: float = 0.1, rare: int = 100
+    users: AlignedLog, candidates: AlignedLog, tokens_of: Tokens | None = None, *, common: float = 0.1, rare: int = 100
 ) -> np.ndarray:
     """(n_users,) float64 in 0..1: cosine similarity of each user to the most similar candidate.
 
@@ -214,13 +214,13 @@ def closest(
     return np.round(np.concatenate(best), 9)  # equal users must tie, whatever the order of additions
 
 
-def surprise(users: Flat, log: Flat) -> np.ndarray:
+def surprise(users: AlignedLog, log: AlignedLog) -> np.ndarray:
     """(n_users,) sum over a user's pairs of items, one after the other, of log(times seen in `log` / times expected by the items'
     popularity), where that is above 0. Pairs are of events where the logs have no items."""
     name = "item_id" if "item_id" in users.codes else "event"
     width = len(users.levels[name])
 
-    def pairs(flat: Flat) -> tuple[np.ndarray, np.ndarray]:
+    def pairs(flat: AlignedLog) -> tuple[np.ndarray, np.ndarray]:
         rows = np.flatnonzero(flat.codes[name] >= 0)
         value, user = flat.codes[name][rows].astype(np.int64), flat.user[rows]
         step = (user[1:] == user[:-1]) & (value[1:] != value[:-1])
@@ -237,7 +237,7 @@ def surprise(users: Flat, log: Flat) -> np.ndarray:
     return np.bincount(user, np.maximum(np.log((found + 0.5) / (expected + 0.5)), 0.0), minlength=users.n_users)
 
 
-def tokens(flat: Flat) -> tuple[np.ndarray, np.ndarray]:
+def tokens(flat: AlignedLog) -> tuple[np.ndarray, np.ndarray]:
     """(m,) int64 user and (m,) uint64 token, as `closest` describes."""
     user, event = flat.user, flat.codes["event"].astype(np.int64)
     timed = event * 32 + gap_size(flat)
@@ -258,7 +258,7 @@ def tokens(flat: Flat) -> tuple[np.ndarray, np.ndarray]:
 # --- copies --------------------------------------------------------------------------------------------------------
 
 
-def copies(real: Flat, members: Flat, synthetic: Flat, control: Flat | None, *, rng: np.random.Generator) -> list[Attack]:
+def copies(real: AlignedLog, members: AlignedLog, synthetic: AlignedLog, control: AlignedLog | None, *, rng: np.random.Generator) -> list[Attack]:
     """Runs of rows that came out as they went in.
 
     Exposed: a training user has a run that stands in the synthetic log, beside held-out users with such a run by chance.
@@ -285,7 +285,7 @@ def copies(real: Flat, members: Flat, synthetic: Flat, control: Flat | None, *, 
     return out
 
 
-def _having(group: Flat, source: np.ndarray, length: int, near: bool) -> Rate:
+def _having(group: AlignedLog, source: np.ndarray, length: int, near: bool) -> Rate:
     """Share of the users, among those with a run that counts, who have a run in `source` (sorted)."""
     code, user = windows(group, length, near=near)
     if len(source) == 0 or len(code) == 0:
@@ -294,7 +294,7 @@ def _having(group: Flat, source: np.ndarray, length: int, near: bool) -> Rate:
     return wilson(len(np.unique(user[hit])), len(np.unique(user)))
 
 
-def windows(flat: Flat, length: int, *, near: bool = False, varied: bool = True) -> tuple[np.ndarray, np.ndarray]:
+def windows(flat: AlignedLog, length: int, *, near: bool = False, varied: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """(m,) uint64 hash of each run of `length` rows, and (m,) int64 its user.
 
     A row is its event and item, or where the log has no items its event and the size of the gap before it. `near` gives
@@ -346,7 +346,7 @@ def chain_hash(rows: np.ndarray, length: int) -> np.ndarray:
     return out
 
 
-def gap_size(flat: Flat) -> np.ndarray:
+def gap_size(flat: AlignedLog) -> np.ndarray:
     """(n_rows,) int64 in 0..31: the gap before the row in powers of two of a second; 0 at a user's first row."""
     return np.minimum(np.log2(1 + np.nan_to_num(flat.gap)), 31).astype(np.int64)
 

@@ -17,7 +17,7 @@ from eventlog.export import export
 from eventlog.ingest.ingest import imported
 from eventlog.ingest.mapping import EventSource, preset
 from eventlog.split import by_user
-from simulator.behaviour import event_buffer
+from simulator import event_codes
 
 NAMES = ("items", "users", "event")
 
@@ -61,7 +61,7 @@ def test_the_simulated_shop_gives_its_catalogue_and_names(shop: EventLog, tmp_pa
     assert [shop.provenance(n) for n in NAMES] == ["given", "derived", "given"]
     columns = ("item_id", "category", "country")
     assert [shop.provenance(n) for n in columns] == ["given", "given", "derived"]
-    assert shop.event_names == list(event_buffer.EVENTS)
+    assert shop.event_names == list(event_codes.NAMES)
     few = simulator.simulate("small", users=1, days=1, seed=2)
     assert few.event_names == shop.event_names, "the names that can occur, not those that did"
     written = EventLog.read(simulator.run("small", users=1, days=1, seed=2, out=tmp_path / "log"))

@@ -15,12 +15,12 @@ from eventlog.log import sort_events, tidy
 from generators.base import Generator
 from generators.models.vae import Vae
 from generators.nn.affinity import (
-    LikenessTensors,
-    PoolTensors,
-    add_likeness,
-    add_pool_likeness,
-    likenesses,
-    pool_likeness,
+    AffinityTensors,
+    RecentItemAffinityTensors,
+    add_affinity,
+    add_recent_item_affinity,
+    affinities,
+    recent_item_affinity,
 )
 from generators.sequences.encode import encode
 from generators.sequences.user_state import COPY, PICKS
@@ -147,25 +147,25 @@ def test_who_was_abroad_comes_home_and_a_search_leads_to_its_category(log: Event
 def test_nothing_of_it_is_learnt_under_a_budget(log: EventLog) -> None:
     codec = generators.fit(log, model="markov", seed=1, epsilon=5.0, delta=1e-5).codec_  # type: ignore[attr-defined]
     assert codec.private and not codec.held and not codec.usual and not codec.daily_prices and codec.longest == (0, 0)
-    assert not codec.items.levels and likenesses(codec) == {}
+    assert not codec.items.levels and affinities(codec) == {}
 
 
 def test_compiled_likeness_is_that_of_training(log: EventLog, vae: Vae) -> None:
-    steps, found = encode(log, vae.codec_), likenesses(vae.codec_)
+    steps, found = encode(log, vae.codec_), affinities(vae.codec_)
     assert set(found) == {"category", "query", "country"}
     rows = np.arange(0, len(steps.features), 7)
     static = steps.static[torch.from_numpy(np.repeat(np.arange(len(steps)), steps.lengths()))]
     for name, like in found.items():
         size = vae.codec_.fields()[name]
         logits = torch.randn((len(rows), size + len(like.columns)), generator=torch.Generator().manual_seed(0))
-        whole = LikenessTensors(like).added(logits, steps.features[rows], static[rows])
-        made = add_likeness(logits.numpy(), rows, steps.features.numpy(), static.numpy(), like)
+        whole = AffinityTensors(like).added(logits, steps.features[rows], static[rows])
+        made = add_affinity(logits.numpy(), rows, steps.features.numpy(), static.numpy(), like)
         torch.testing.assert_close(torch.from_numpy(made), whole)
         assert (whole != logits[:, :size]).any()
-    like = pool_likeness(vae.codec_, found["category"])
+    like = recent_item_affinity(vae.codec_, found["category"])
     assert like is not None
     logits = torch.randn((len(rows), PICKS + like.weights + len(like.topics.columns)), generator=torch.Generator().manual_seed(0))
-    whole = PoolTensors(like).added(logits, steps.known[rows], steps.features[rows], static[rows])
-    made = add_pool_likeness(logits.numpy(), rows, steps.known.long().numpy(), steps.features.numpy(), static.numpy(), like)
+    whole = RecentItemAffinityTensors(like).added(logits, steps.known[rows], steps.features[rows], static[rows])
+    made = add_recent_item_affinity(logits.numpy(), rows, steps.known.long().numpy(), steps.features.numpy(), static.numpy(), like)
     torch.testing.assert_close(torch.from_numpy(made), whole)
     assert (whole[:, COPY:] != logits[:, COPY:PICKS]).any() and (whole[:, :COPY] == logits[:, :COPY]).all()

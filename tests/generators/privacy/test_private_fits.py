@@ -23,8 +23,8 @@ from generators.models.vae import Vae
 from generators.nn.dp_sgd import optimizer_of, user_losses
 from generators.nn.network import open_fields
 from generators.privacy.counts import Tables, backed_off
-from generators.privacy.queries import Census, Ledger, epsilon_of, noise_for, threshold_of_shares
-from generators.sequences.encode import Steps, encode
+from generators.privacy.queries import PrivacyLedger, PrivateQueries, epsilon_of, noise_for, threshold_of_shares
+from generators.sequences.encode import EncodedSequences, encode
 
 SMALL = {"width": 24, "latent": 6, "private_epochs": 2, "batch_users": 32, "private_rows": 16}
 NAMES = {"event": ["view_item", "add_to_cart", "purchase", "search", "refund"]}
@@ -70,8 +70,8 @@ def test_a_private_sample_says_what_was_spent(private: generators.Generator) -> 
 def test_the_gradient_of_a_user_is_that_users_alone(log: EventLog) -> None:
     """What opacus holds for user i equals what autograd gives for the loss of user i, parameter by parameter."""
     model = Vae(**SMALL)
-    ledger = Ledger(epsilon=None)
-    census = Census(n_users=150, rng=np.random.default_rng(0), min_users=2, ledger=ledger)
+    ledger = PrivacyLedger(epsilon=None)
+    census = PrivateQueries(n_users=150, rng=np.random.default_rng(0), min_users=2, ledger=ledger)
     codec, steps = _coded(log, census)
     model.codec_ = codec
     net = model._build(3)
@@ -95,7 +95,7 @@ def test_the_gradient_of_a_user_is_that_users_alone(log: EventLog) -> None:
     wrapped.remove_hooks()
 
 
-def _coded(log: EventLog, census: Census) -> tuple[Codec, Steps]:
+def _coded(log: EventLog, census: PrivateQueries) -> tuple[Codec, EncodedSequences]:
     from generators.codec.fit import learn
     from generators.sequences.validity import learn_masks, learn_needs
 
@@ -135,8 +135,8 @@ def test_noise_is_enough_and_not_much_more(epsilon: float) -> None:
 
 
 def test_a_noisy_vocabulary_leaves_out_what_one_user_has() -> None:
-    ledger = Ledger(epsilon=3.0, delta=1e-4)
-    census = Census(n_users=2000, rng=np.random.default_rng(1), min_users=5, ledger=ledger)
+    ledger = PrivacyLedger(epsilon=3.0, delta=1e-4)
+    census = PrivateQueries(n_users=2000, rng=np.random.default_rng(1), min_users=5, ledger=ledger)
     user = np.append(np.repeat(np.arange(1999), 1), 1999)
     value = np.append(np.zeros(1999, dtype=np.int64), 7)
     kept, _ = census.popular("secret", user, value, per_user=2)
@@ -191,12 +191,12 @@ def test_the_span_is_found_where_no_single_day_is_shared_by_many(days: int) -> N
     rng, users, first = np.random.default_rng(2), 4_000, 14_000
     user = np.sort(rng.integers(users, size=5 * users))
     day = first + rng.integers(days, size=len(user))
-    ledger = Ledger.open(3.0, None, users + 1, noise_seed=5)
-    census = Census(n_users=users + 1, rng=ledger.rng(1), min_users=5, ledger=ledger, plan=30.0)
+    ledger = PrivacyLedger.open(3.0, None, users + 1, noise_seed=5)
+    census = PrivateQueries(n_users=users + 1, rng=ledger.rng(1), min_users=5, ledger=ledger, plan=30.0)
     low, high = private_days(census, np.append(user, users), np.append(day, 3))
     assert abs(low - first) <= 0.05 * days
     assert abs(high - (first + days - 1)) <= 0.05 * days
-    with_few = Census(n_users=10, rng=ledger.rng(2), min_users=5, ledger=ledger, plan=30.0)
+    with_few = PrivateQueries(n_users=10, rng=ledger.rng(2), min_users=5, ledger=ledger, plan=30.0)
     assert private_days(with_few, np.arange(10), np.full(10, first))[0] != first  # ten users are not heard
 
 
@@ -208,7 +208,7 @@ def test_a_user_moves_a_table_by_no_more_than_the_clip(seed: int, votes: bool, c
     user, cell, weight = rng.integers(0, 12, n), rng.integers(0, size, n), rng.exponential(3.0, n)
 
     def table(rows: np.ndarray) -> np.ndarray:
-        tables = Tables(Ledger.open(2.0, 1e-3, 100, noise_seed=5), {"t": 1.0}, clip=clip)
+        tables = Tables(PrivacyLedger.open(2.0, 1e-3, 100, noise_seed=5), {"t": 1.0}, clip=clip)
         counts, noise = tables.counts("t", user[rows], cell[rows], size, context=10 if votes else 0, votes=votes, weight=weight[rows])
         assert noise > 0.5 * clip
         return counts
@@ -272,7 +272,7 @@ def test_shares_let_more_items_of_a_large_shop_into_the_vocabulary() -> None:
     owner = np.repeat(np.arange(users), 40)
 
     def kept(per_user: int, shares: bool) -> int:
-        census = Census(n_users=users, min_users=5, ledger=Ledger(epsilon=3.0, delta=1e-6, noise_seed=4), plan=10.0)
+        census = PrivateQueries(n_users=users, min_users=5, ledger=PrivacyLedger(epsilon=3.0, delta=1e-6, noise_seed=4), plan=10.0)
         return len(census.popular("items", owner, item, per_user=per_user, shares=shares)[0])
 
     assert kept(64, True) > 1.3 * kept(8, False) > 0

@@ -9,7 +9,7 @@ import pytest
 
 from eventlog import InputError
 from generators.privacy import statement
-from generators.privacy.queries import Ledger
+from generators.privacy.queries import PrivacyLedger
 
 HOLDS = {
     "epsilon": 3.0, "delta": 1e-6, "unit": "user", "noise_source": "system", "public": ["category"],
@@ -43,7 +43,7 @@ def test_a_noise_seed_does_not_pass(noise: dict[str, str]) -> None:
 
 
 def test_a_model_fitted_with_a_noise_seed_does_not_pass() -> None:
-    ledger = Ledger.open(3.0, 1e-6, 600, noise_seed=7)
+    ledger = PrivacyLedger.open(3.0, 1e-6, 600, noise_seed=7)
     assert statement.judge(ledger.statement([], []), users=600).noise_source == "seed"
     assert statement.judge(ledger.statement([], []), users=600).verdict == "fail"
 

@@ -10,13 +10,13 @@ from fixtures.shop_logs import shop_log
 import generators
 from generators.models.vae import Vae
 from generators.nn.training import _static_loss
-from generators.sampling.step_decoder import NetRows
-from generators.sequences.encode import Steps, encode
+from generators.sampling.step_decoder import StepDecoder
+from generators.sequences.encode import EncodedSequences, encode
 from generators.sequences.user_state import ITEM_COLUMN
 
 
 @pytest.fixture(scope="module", params=["vae", "transformer"])
-def fitted(request: pytest.FixtureRequest) -> tuple[Vae, Steps]:
+def fitted(request: pytest.FixtureRequest) -> tuple[Vae, EncodedSequences]:
     log = shop_log(users=40, rows=20, items=60, seed=1)
     model = generators.fit(log, model=request.param, seed=1, settings={"epochs": 1, "width": 32, "min_users": 1})
     assert isinstance(model, Vae)
@@ -24,7 +24,7 @@ def fitted(request: pytest.FixtureRequest) -> tuple[Vae, Steps]:
 
 
 @torch.no_grad()
-def test_states_and_items_are_those_of_the_whole_sequence(fitted: tuple[Vae, Steps]) -> None:
+def test_states_and_items_are_those_of_the_whole_sequence(fitted: tuple[Vae, EncodedSequences]) -> None:
     model, steps = fitted
     net, rows = model.net_, 6
     users = np.flatnonzero(steps.lengths() >= rows)[:8]
@@ -32,7 +32,7 @@ def test_states_and_items_are_those_of_the_whole_sequence(fitted: tuple[Vae, Ste
     features, static = steps.features[at], steps.static[users]
     condition = net.condition(torch.zeros((len(users), net.latent)), static)
     whole = net.states(features, condition)
-    sampler = NetRows(model.codec_, net, None)
+    sampler = StepDecoder(model.codec_, net, None)
     sampler.condition, sampler.static, sampler.state = condition, static.numpy(), []
     everyone, start = np.arange(len(users)), model.codec_.items.start
     stocked = np.flatnonzero(start[1:] > start[:-1])
@@ -41,7 +41,7 @@ def test_states_and_items_are_those_of_the_whole_sequence(fitted: tuple[Vae, Ste
         sampler.step(features[:, t].numpy())
         torch.testing.assert_close(sampler.u, whole[:, t], rtol=1e-4, atol=1e-5)
         weight = sampler.item_weights(category, everyone)
-        kin = net.kinship(whole[:, t], features[:, t], static)
+        kin = net.affinity_logits(whole[:, t], features[:, t], static)
         for k, c in enumerate(category):
             first, stop = int(start[c]), int(start[c + 1])
             logits = net.item_logits(net.item_query(whole[k:k + 1, t]), kin[k:k + 1], net.item_weight(), first, stop)[0]
@@ -51,7 +51,7 @@ def test_states_and_items_are_those_of_the_whole_sequence(fitted: tuple[Vae, Ste
 
 
 @torch.no_grad()
-def test_static_losses_are_those_of_the_fields_one_after_another(fitted: tuple[Vae, Steps]) -> None:
+def test_static_losses_are_those_of_the_fields_one_after_another(fitted: tuple[Vae, EncodedSequences]) -> None:
     """They have a training of their own, in which all fields are looked at at once."""
     model, steps = fitted
     z = torch.randn((len(steps), model.net_.latent), generator=torch.Generator().manual_seed(1))

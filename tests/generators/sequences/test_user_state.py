@@ -6,8 +6,9 @@ import numpy as np
 from fixtures.shop_logs import shop_log
 
 import generators
+from generators.codec.timing_params import TimingParams
 from generators.sampling.constraints import draw_codes, draw_items, drawn
-from generators.sampling.timing import Hands, draw_gaps
+from generators.sampling.timing import draw_gaps
 from generators.sequence_model import SequenceGenerator
 from generators.sequences.encode import encode
 from generators.sequences.user_state import (
@@ -19,7 +20,7 @@ from generators.sequences.user_state import (
     RANKS,
     USER,
     Effects,
-    Tracker,
+    UserState,
 )
 
 
@@ -62,7 +63,7 @@ def test_a_fresh_item_is_none_that_the_user_has_unless_there_is_no_other() -> No
     none = np.zeros(2, dtype=np.int64)
     effects = Effects(none, none, none, none, np.zeros(0, dtype=np.int64), 0, 0, 0)
     zeros = np.zeros(n, dtype=np.int64)
-    tracker = Tracker(effects, values=np.zeros((n, 0), dtype=np.int64), length=zeros, until=zeros, time=zeros, marks=zeros, last_rows=zeros,
+    tracker = UserState(effects, values=np.zeros((n, 0), dtype=np.int64), length=zeros, until=zeros, time=zeros, marks=zeros, last_rows=zeros,
                       last_start=zeros)
     tracker.users["item"][:, :2] = [2, 4]
     tracker.users["item"][n // 2:, :4] = [1, 2, 3, 4]
@@ -80,7 +81,7 @@ def test_who_is_behind_takes_a_shorter_break_and_no_other_session() -> None:
     user["length"], user["last_rows"], user["events"], user["in_session"], user["last_start"] = 40, 2, 8, 8, 381_000
     edges = np.array([0.0, 10.0, 20.0, 80.0, 200.0, 400.0])  # end, two gaps within sessions, three breaks
     none = np.zeros(64, dtype=np.int64)
-    hands = Hands(low=edges, high=np.append(edges[1:], 900.0), weekly=np.ones(168), within=3, start=0, end=10**9, step=1, planned=True,
+    hands = TimingParams(low=edges, high=np.append(edges[1:], 900.0), weekly=np.ones(168), within=3, start=0, end=10**9, step=1, planned=True,
                   least=none, short=none, fast=none, longest_rows=0, longest_ms=0)
     out = np.zeros(1, dtype=np.int64)
     for wanted, pace, found in ((3, 250_000, 3), (4, 250_000, 3), (4, 150_000, 4), (2, 250_000, 2)):  # 8 of 38 rows: 80 of 381 s

@@ -39,7 +39,7 @@ def window(log, **changes):
 
 def test_the_sums_tell_the_facts_of_the_scorecard(shop_log):
     found = window(shop_log)
-    facts = statistics.facts_of(statistics.tally(shop_log, found).sums(), start=found.start)
+    facts = statistics.facts_of(statistics.summary_statistics(shop_log, found).sums(), start=found.start)
     card = {f.name.removesuffix(", ranks 10-1000"): f.value for f in scorecard.score(shop_log) if f.inside is not None}
     both = facts.keys() & card.keys()
     assert len(both) >= 20
@@ -66,10 +66,10 @@ def dirty_log(rng):
 def test_one_user_moves_no_bounded_sum_by_more_than_its_bound(seed):
     log = dirty_log(np.random.default_rng(seed))
     found = statistics.Window(pd.Timestamp("2025-01-06", tz="UTC"), 21, frozenset(log.roles.values()), np.array([f"i{i}" for i in range(9)]))
-    whole = statistics.tally(log, found).sums(statistics.BOUNDS)
+    whole = statistics.summary_statistics(log, found).sums(statistics.BOUNDS)
     assert set(whole) == set(statistics.BOUNDS)
     users = log.events["user_id"].astype(str).unique()
-    without = statistics.tally(log.only_users([u for u in users if u != users[seed % len(users)]]), found).sums(statistics.BOUNDS)
+    without = statistics.summary_statistics(log.only_users([u for u in users if u != users[seed % len(users)]]), found).sums(statistics.BOUNDS)
     for name, bound in statistics.BOUNDS.items():
         assert np.linalg.norm(whole[name] - without[name]) <= bound + 1e-9, name
 

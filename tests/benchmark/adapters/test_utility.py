@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from fixtures.tiny import tiny_log
 
-from benchmark.evaluation import utility
-from benchmark.evaluation.utility import measure, task_names
+from benchmark.adapters import utility
+from benchmark.adapters.utility import measure, task_names
 from eventlog import EventLog
 from eventlog._runtime.errors import InputError, UnknownNameError
 from eventlog.split import by_user

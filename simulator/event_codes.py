@@ -1,0 +1,34 @@
+"""The events of the simulated shop, as codes that compiled code reads: `event_codes.PURCHASE` is a constant to numba."""
+
+from __future__ import annotations
+
+NAMES = (
+    "view_item",
+    "search",
+    "add_to_cart",
+    "remove_from_cart",
+    "begin_checkout",
+    "add_payment_info",
+    "payment_failed",
+    "purchase",
+    "refund",
+    "review",
+    "login",
+    "coupon_offer",
+    "coupon_redeem",
+)
+(
+    VIEW_ITEM,
+    SEARCH,
+    ADD_TO_CART,
+    REMOVE_FROM_CART,
+    BEGIN_CHECKOUT,
+    ADD_PAYMENT_INFO,
+    PAYMENT_FAILED,
+    PURCHASE,
+    REFUND,
+    REVIEW,
+    LOGIN,
+    COUPON_OFFER,
+    COUPON_REDEEM,
+) = range(len(NAMES))
