@@ -1,13 +1,15 @@
-"""One event in, one ranking out: a fitted next-item model with a carried state (LSTM, GRU) or a key-value cache (Transformer).
+"""One event in, one ranking out: a fitted next-item model with a carried state (LSTM, GRU) or a
+key-value cache (Transformer).
 
-    live = Online(model, encoder, users=10_000)
-    live.observe("anna", {"event": "view_item", "item_id": "i7", "price": 12.0}, time)      # ms since 1970 UTC
-    scores = live.score(["anna"], time + 5_000)                                              # (1, n_items) log-probabilities
+    live = Online(model, encoder, users=10_000) live.observe("anna", {"event": "view_item",
+    "item_id": "i7", "price": 12.0}, time)      # ms since 1970 UTC scores = live.score(["anna"],
+    time + 5_000)                                              # (1, n_items) log-probabilities
 
-The answers are those of `model.score` on the same history, as long as it fits into the model's window (`length` rows).
-Beyond it nothing is thrown away and nothing recomputed: a recurrent state remembers everything, and a cache keeps the
-last `length` rows, whose keys know a little of what went before them (as in Transformer-XL, arXiv:1901.02860).
-Memory is fixed when the object is made: it holds `users` users, and forgets the one unseen for longest when it is full.
+The answers are those of `model.score` on the same history, as long as it fits into the model's
+window (`length` rows). Beyond it nothing is thrown away and nothing recomputed: a recurrent state
+remembers everything, and a cache keeps the last `length` rows, whose keys know a little of what
+went before them (as in Transformer-XL, arXiv:1901.02860). Memory is fixed when the object is made:
+it holds `users` users, and forgets the one unseen for longest when it is full.
 """
 
 from __future__ import annotations
@@ -35,46 +37,71 @@ class Online:
     """A fitted model and the state of every live user."""
 
     def __init__(self, model: NeuralModel, encoder: Encoder, *, users: int) -> None:
-        """Room for `users` users. Raises InputError for a model that does not answer next items from the past alone."""
+        """Room for `users` users. Raises InputError for a model that does not answer next items
+        from the past alone.
+        """
         if model.bidirectional or model.kind_ != "next_item":
-            raise InputError("Online scoring needs a causal model fitted on next items: lstm, gru or transformer.")
+            raise InputError(
+                "Online scoring needs a causal model fitted on next items: lstm, gru or "
+                "transformer."
+            )
         if users < 1:
             raise InputError(f"users is {users}; at least one must fit.")
         self.model, self.encoder, self.users = model, encoder, users
         backbone = model.network_.backbone
         if not isinstance(backbone, Recurrent | Attention):
-            raise InputError(f"Online scoring does not know how to carry the state of {type(backbone).__name__}.")
+            raise InputError(
+                f"Online scoring does not know how to carry the state of {type(backbone).__name__}."
+            )
         self._state: _Carried | _Cache
-        self._state = _Carried(backbone, users) if isinstance(backbone, Recurrent) else _Cache(backbone, users, model.length)
+        self._state = (
+            _Carried(backbone, users)
+            if isinstance(backbone, Recurrent)
+            else _Cache(backbone, users, model.length)
+        )
         self._row = _RowEncoder(encoder, model)
-        self._hidden = torch.zeros(users, model.dim)                    # the state after each user's last event
-        self._item = np.zeros((users, PAST_ROWS), dtype=np.int64)       # latest first, 0 = none
-        self._last = np.full(users, -1, dtype=np.int64)                 # ms of the last event, -1 = none yet
+        # the state after each user's last event
+        self._hidden = torch.zeros(users, model.dim)
+        self._item = np.zeros((users, PAST_ROWS), dtype=np.int64)  # latest first, 0 = none
+        # ms of the last event, -1 = none yet
+        self._last = np.full(users, -1, dtype=np.int64)
         self._seen: list[dict[str, set[str]]] = [{} for _ in range(users)]
-        self._slot: OrderedDict[str, int] = OrderedDict()               # unseen for longest first
+        self._slot: OrderedDict[str, int] = OrderedDict()  # unseen for longest first
 
     def __len__(self) -> int:
         return len(self._slot)
 
     @torch.inference_mode()
-    def observe(self, user: str | Sequence[str], event: Event | Sequence[Event], time: int | Sequence[int]) -> None:
-        """Take in one event of one user, or one event of each of several different users at once (cheaper together).
+    def observe(
+        self, user: str | Sequence[str], event: Event | Sequence[Event], time: int | Sequence[int]
+    ) -> None:
+        """Take in one event of one user, or one event of each of several different users at once
+        (cheaper together).
 
-        Raises InputError where a user's event is older than their last, or a user stands twice in one call.
+        Raises InputError where a user's event is older than their last, or a user stands twice in
+        one call.
         """
         names = [user] if isinstance(user, str) else list(user)
         events = [event] if isinstance(event, Mapping) else list(event)
         times = np.atleast_1d(np.asarray(time, dtype=np.int64))
         if not len(names) == len(events) == len(times) or len(set(names)) != len(names):
-            raise InputError(f"{len(names)} users, {len(events)} events, {len(times)} times: give one event of each of different users.")
+            raise InputError(
+                f"{len(names)} users, {len(events)} events, {len(times)} times: give one event of "
+                "each of different users."
+            )
         slots = np.array([self._find(name) for name in names], dtype=np.int64)
         last = self._last[slots]
         if (times < last).any():
             late = int(np.argmax(times < last))
-            raise InputError(f"An event of user {names[late]} is {last[late] - times[late]} ms older than the last; send them in order.")
+            raise InputError(
+                f"An event of user {names[late]} is {last[late] - times[late]} ms older than the "
+                "last; send them in order."
+            )
         gap = np.where(last >= 0, (times - last) / 1000, -1.0)
         item, codes, numeric = self._row(events, gap, [self._seen[s] for s in slots])
-        hidden = self._state.step(torch.from_numpy(slots), self._embed(item, codes, numeric, time_codes(gap, times)))
+        hidden = self._state.step(
+            torch.from_numpy(slots), self._embed(item, codes, numeric, time_codes(gap, times))
+        )
         self._hidden[slots] = hidden
         self._item[slots, 1:] = self._item[slots, :-1]
         self._item[slots, 0] = item
@@ -82,32 +109,45 @@ class Online:
 
     @torch.inference_mode()
     def score(self, user: Sequence[str], time: int | Sequence[int]) -> np.ndarray:
-        """(n, n_items) float32 log-probabilities of what each user takes next, asked at `time` ms. Users must have been seen."""
+        """(n, n_items) float32 log-probabilities of what each user takes next, asked at `time` ms.
+        Users must have been seen.
+        """
         unknown = [name for name in user if name not in self._slot]
         if unknown:
-            raise InputError(f"{len(unknown)} of {len(user)} users have not been seen, or were forgotten: {', '.join(unknown[:3])}.")
+            raise InputError(
+                f"{len(unknown)} of {len(user)} users have not been seen, or were forgotten: "
+                f"{', '.join(unknown[:3])}."
+            )
         slots = np.array([self._slot[name] for name in user], dtype=np.int64)
         times = np.broadcast_to(np.asarray(time, dtype=np.int64), slots.shape)
         when = torch.from_numpy(time_codes((times - self._last[slots]) / 1000, times))
         item = self._item[slots]
         past = Past(torch.from_numpy(item), torch.from_numpy(_first_time(item)))
-        scores: np.ndarray = self.model.answer(self._hidden[slots], when, past, item[:, :REPEATS]).numpy()
+        scores: np.ndarray = self.model.answer(
+            self._hidden[slots], when, past, item[:, :REPEATS]
+        ).numpy()
         return scores
 
-    def _embed(self, item: np.ndarray, codes: np.ndarray, numeric: np.ndarray, time: np.ndarray) -> Tensor:
+    def _embed(
+        self, item: np.ndarray, codes: np.ndarray, numeric: np.ndarray, time: np.ndarray
+    ) -> Tensor:
         """(b, dim): as EventEmbedding gives it for a row of a table."""
         embedding = self.model.network_.embedding
         x = F.embedding(torch.from_numpy(item), embedding.item.weight)
         if embedding.has_codes:
             x = x + embedding.codes(torch.from_numpy(codes)).sum(1)
         if embedding.numeric is not None:
-            x = x + embedding.numeric(((torch.from_numpy(numeric) - embedding.mean) * embedding.scale).clamp(-8, 8))
+            x = x + embedding.numeric(
+                ((torch.from_numpy(numeric) - embedding.mean) * embedding.scale).clamp(-8, 8)
+            )
         x = x + embedding.when(torch.from_numpy(time))
         normed: Tensor = embedding.norm(x)
         return normed
 
     def _find(self, name: str) -> int:
-        """The user's slot; a new user takes a free one, or that of whom was not seen for longest."""
+        """The user's slot; a new user takes a free one, or that of whom was not seen for
+        longest.
+        """
         slot = self._slot.get(name)
         if slot is not None:
             self._slot.move_to_end(name)
@@ -122,30 +162,46 @@ class Online:
 
 
 class _RowEncoder:
-    """Events as the encoder's codes and scaled numbers: `Encoder.encode` for a few rows, without a frame."""
+    """Events as the encoder's codes and scaled numbers: `Encoder.encode` for a few rows, without a
+    frame.
+    """
 
     def __init__(self, encoder: Encoder, model: NeuralModel) -> None:
         fields = model.fields_
         self.encoder = encoder
-        self.index = {SHORT.get(c, c): (c, {v: i + FIRST for i, v in enumerate(values)}) for c, values in encoder.vocabularies.items()}
+        self.index = {
+            SHORT.get(c, c): (c, {v: i + FIRST for i, v in enumerate(values)})
+            for c, values in encoder.vocabularies.items()
+        }
         self.categorical = [name for name, _ in fields.categorical]
-        self.shift = np.append(0, np.cumsum([size for _, size in fields.categorical]))[:-1].astype(np.int64)
+        self.shift = np.append(0, np.cumsum([size for _, size in fields.categorical]))[:-1].astype(
+            np.int64
+        )
         self.numeric = list(fields.numeric)
         self.entities = list(dict.fromkeys([*encoder.high_cardinality, *ENTITIES]))
 
     def __call__(
         self, events: Sequence[Event], gap: np.ndarray, seen: Sequence[dict[str, set[str]]]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(b,) int64 items, (b, C) int64 shifted codes, (b, K) float32 numbers; `seen` is brought up to date."""
+        """(b,) int64 items, (b, C) int64 shifted codes, (b, K) float32 numbers; `seen` is brought
+        up to date.
+        """
         item = np.array([self._code("item", event) for event in events], dtype=np.int64)
-        codes = np.array([[self._code(name, event) for name in self.categorical] for event in events], dtype=np.int64)
+        codes = np.array(
+            [[self._code(name, event) for name in self.categorical] for event in events],
+            dtype=np.int64,
+        )
         fresh = [self._new(event, known) for event, known in zip(events, seen, strict=True)]
         numeric = np.zeros((len(events), len(self.numeric)), dtype=np.float32)
         for k, name in enumerate(self.numeric):
             if name.startswith("new_"):
                 numeric[:, k] = [name[4:] in new for new in fresh]
             elif name in self.encoder.scales:
-                raw = np.where(gap >= 0, gap, np.nan) if name == "gap" else np.array([_number(event.get(name)) for event in events])
+                raw = (
+                    np.where(gap >= 0, gap, np.nan)
+                    if name == "gap"
+                    else np.array([_number(event.get(name)) for event in events])
+                )
                 numeric[:, k] = self.encoder.scaled(name, raw)
         return item, codes.reshape(len(events), -1) + self.shift, numeric
 
@@ -197,7 +253,9 @@ class _Carried:
         x = self.near.step(slots, x)
         for k, layer in enumerate(self.layers):
             before = self.hidden[k, slots][None]
-            out, after = layer(x[:, None], (before, self.cell[k, slots][None]) if self.gated else before)
+            out, after = layer(
+                x[:, None], (before, self.cell[k, slots][None]) if self.gated else before
+            )
             if self.gated:
                 self.hidden[k, slots], self.cell[k, slots] = after[0][0], after[1][0]
             else:
@@ -212,7 +270,9 @@ class _Carried:
 
 
 class _Cache:
-    """A causal Transformer, one row at a time: the keys and values of the last `length` rows of each user, in a ring."""
+    """A causal Transformer, one row at a time: the keys and values of the last `length` rows of
+    each user, in a ring.
+    """
 
     def __init__(self, backbone: Attention, users: int, length: int) -> None:
         self.backbone, self.near, self.length = backbone, _Recent(backbone.near, users), length
@@ -226,17 +286,24 @@ class _Cache:
     def step(self, slots: Tensor, x: Tensor) -> Tensor:
         x = self.near.step(slots, x)
         position = self.position[slots]
-        angle = (position[:, None].double() * self.frequency).float()[:, None, None]  # (b, 1, 1, d / 2)
+        # (b, 1, 1, d / 2)
+        angle = (position[:, None].double() * self.frequency).float()[:, None, None]
         kept = int((position + 1).clamp(max=self.length).max())
-        seen = (torch.arange(kept) <= position[:, None])[:, None, None]  # (b, 1, 1, kept): all of a ring that is full
+        # (b, 1, 1, kept): all of a ring that is full
+        seen = (torch.arange(kept) <= position[:, None])[:, None, None]
         for k, block in enumerate(self.blocks):
             b, d = x.shape
-            q, key, value = block.qkv(block.norm1(x)).view(b, 3, block.heads, 1, d // block.heads).unbind(1)  # (b, heads, 1, d / heads)
+            # (b, heads, 1, d / heads)
+            q, key, value = (
+                block.qkv(block.norm1(x)).view(b, 3, block.heads, 1, d // block.heads).unbind(1)
+            )
             place = position % self.length
             self.keys[k, slots, :, place] = rotate(key, angle.cos(), angle.sin())[:, :, 0]
             self.values[k, slots, :, place] = value[:, :, 0]
             past = self.keys[k, slots, :, :kept], self.values[k, slots, :, :kept]
-            y = F.scaled_dot_product_attention(rotate(q, angle.cos(), angle.sin()), *past, attn_mask=seen)
+            y = F.scaled_dot_product_attention(
+                rotate(q, angle.cos(), angle.sin()), *past, attn_mask=seen
+            )
             x = x + block.out(y.reshape(b, d))
             x = x + block.feed(block.norm2(x))
         self.position[slots] += 1

@@ -1,9 +1,12 @@
-"""What the uplift learners share: point-in-time aggregates, models of an outcome, of an effect, and of who gets treated.
+"""What the uplift learners share: point-in-time aggregates, models of an outcome, of an effect, and
+of who gets treated.
 
-A coupon's worth is not whether its owner buys but whether the coupon made them: tau(x) = P(1 | x, treated) - P(1 | x, control).
-No user shows both, so nobody can be told their own error; the learners differ in how they get around that (Künzel, Sekhon,
-Bickel and Yu, Metalearners for estimating heterogeneous treatment effects, PNAS 116(10), 2019). Where a campaign was
-targeted, whom it reached depends on x: the propensity e(x) = P(treated | x) is learnt and used where the learner has a place for it.
+A coupon's worth is not whether its owner buys but whether the coupon made them: tau(x) = P(1 | x,
+treated) - P(1 | x, control). No user shows both, so nobody can be told their own error; the
+learners differ in how they get around that (Künzel, Sekhon, Bickel and Yu, Metalearners for
+estimating heterogeneous treatment effects, PNAS 116(10), 2019). Where a campaign was targeted, whom
+it reached depends on x: the propensity e(x) = P(treated | x) is learnt and used where the learner
+has a place for it.
 """
 
 from __future__ import annotations
@@ -25,30 +28,41 @@ from eventlog.encode import Encoder, Examples, Queries, Sequences
 Base = Literal["logistic", "lightgbm"]
 Predict = Callable[[np.ndarray], np.ndarray]  # (n, n_features) -> (n,)
 
-CLIP = 0.05          # propensities are kept this far from 0 and 1: nobody's weight exceeds 20
-RIDGE = 3_000.0      # penalty of an effect's linear model: effects vary far less than outcomes do
+CLIP = 0.05  # propensities are kept this far from 0 and 1: nobody's weight exceeds 20
+RIDGE = 3_000.0  # penalty of an effect's linear model: effects vary far less than outcomes do
 
 
 class UpliftLearner(Model):
-    """An uplift model on point-in-time features. `base`: logistic regression (and ridge) or LightGBM inside.
+    """An uplift model on point-in-time features. `base`: logistic regression (and ridge) or
+    LightGBM inside.
 
-    Where an arm or an answer is missing from training there is no effect to learn: everybody gets the difference of the rates.
+    Where an arm or an answer is missing from training there is no effect to learn: everybody gets
+    the difference of the rates.
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"uplift"})
 
-    def __init__(self, *, base: Base = "logistic", strength: float = 0.003, trees: int = 80, leaves: int = 5) -> None:
+    def __init__(
+        self, *, base: Base = "logistic", strength: float = 0.003, trees: int = 80, leaves: int = 5
+    ) -> None:
         if base not in ("logistic", "lightgbm"):
             raise InputError(f"base is {base!r}; it must be 'logistic' or 'lightgbm'.")
-        self.base, self.strength = base, strength      # strength: inverse penalty of the logistic regressions, as sklearn's C
+        # strength: inverse penalty of the logistic regressions, as sklearn's C
+        self.base, self.strength = base, strength
         self.trees, self.leaves = trees, leaves
 
-    def fit(self, train: Examples, valid: Examples | None = None, *, encoder: Encoder, seed: int) -> None:
-        """Make the features, learn who gets treated, then the effect. Nothing is stopped early, so `valid` is not used."""
+    def fit(
+        self, train: Examples, valid: Examples | None = None, *, encoder: Encoder, seed: int
+    ) -> None:
+        """Make the features, learn who gets treated, then the effect. Nothing is stopped early, so
+        `valid` is not used.
+        """
         treated = arms(train)
         answer = train.target > 0
         self.average_ = smoothed_rate(answer[treated]) - smoothed_rate(answer[~treated])
-        self.constant_ = not (has_both(treated) and has_both(answer[treated]) and has_both(answer[~treated]))
+        self.constant_ = not (
+            has_both(treated) and has_both(answer[treated]) and has_both(answer[~treated])
+        )
         if self.constant_:
             return
         self.seed_ = seed
@@ -61,17 +75,23 @@ class UpliftLearner(Model):
         """(n,) float64 effect, in -1..1."""
         if self.constant_ or len(queries) == 0:
             return np.full(len(queries), self.average_)
-        return np.clip(self.score_table(self.scale_(self.features_.transform(sequences, queries))), -1, 1)
+        return np.clip(
+            self.score_table(self.scale_(self.features_.transform(sequences, queries))), -1, 1
+        )
 
     @abstractmethod
-    def fit_table(self, table: np.ndarray, answer: np.ndarray, treated: np.ndarray, user: np.ndarray) -> None:
-        """Learn from `table` (n, n_features) float32, standardised; `answer`, `treated` (n,) bool; `user` (n,) int64."""
+    def fit_table(
+        self, table: np.ndarray, answer: np.ndarray, treated: np.ndarray, user: np.ndarray
+    ) -> None:
+        """Learn from `table` (n, n_features) float32, standardised; `answer`, `treated` (n,) bool;
+        `user` (n,) int64.
+        """
 
     @abstractmethod
     def score_table(self, table: np.ndarray) -> np.ndarray:
         """(n,) effect."""
 
-    # --- the models inside ----------------------------------------------------------------------------------------------
+    # --- the models inside ------------------------------------------------------------------------
 
     def outcome(self, table: np.ndarray, answer: np.ndarray) -> Predict:
         """A probability of 1, learnt from `table` and `answer` (n,) bool."""
@@ -80,11 +100,17 @@ class UpliftLearner(Model):
             return lambda x: np.full(len(x), rate)
         if self.base == "lightgbm":
             return self._trees(table, answer.astype(np.float32), "binary")
-        model = LogisticRegression(C=self.strength, solver="newton-cholesky", max_iter=100).fit(table.astype(np.float64), answer)
+        model = LogisticRegression(C=self.strength, solver="newton-cholesky", max_iter=100).fit(
+            table.astype(np.float64), answer
+        )
         return lambda x: np.asarray(model.predict_proba(x.astype(np.float64))[:, 1])
 
-    def effect(self, table: np.ndarray, pseudo: np.ndarray, weight: np.ndarray | None = None) -> Predict:
-        """A regression of single noisy effects `pseudo` (n,) float; with base lightgbm its trees are on top of their mean."""
+    def effect(
+        self, table: np.ndarray, pseudo: np.ndarray, weight: np.ndarray | None = None
+    ) -> Predict:
+        """A regression of single noisy effects `pseudo` (n,) float; with base lightgbm its trees
+        are on top of their mean.
+        """
         mean = float(np.average(pseudo, weights=weight))
         if self.base == "lightgbm":
             rest = self._trees(table, (pseudo - mean).astype(np.float32), "regression", weight)
@@ -93,17 +119,42 @@ class UpliftLearner(Model):
         return lambda x: np.asarray(model.predict(x.astype(np.float64)))
 
     def propensity(self, table: np.ndarray, treated: np.ndarray) -> Predict:
-        """P(treated | x), kept within CLIP..1 - CLIP; strongly penalised, so that a randomised campaign gives nearly its share."""
-        model = LogisticRegression(C=self.strength / 3, solver="newton-cholesky", max_iter=100).fit(table.astype(np.float64), treated)
+        """P(treated | x), kept within CLIP..1 - CLIP; strongly penalised, so that a randomised
+        campaign gives nearly its share.
+        """
+        model = LogisticRegression(C=self.strength / 3, solver="newton-cholesky", max_iter=100).fit(
+            table.astype(np.float64), treated
+        )
         return lambda x: np.clip(model.predict_proba(x.astype(np.float64))[:, 1], CLIP, 1 - CLIP)
 
-    def _trees(self, table: np.ndarray, target: np.ndarray, objective: str, weight: np.ndarray | None = None) -> Predict:
+    def _trees(
+        self,
+        table: np.ndarray,
+        target: np.ndarray,
+        objective: str,
+        weight: np.ndarray | None = None,
+    ) -> Predict:
         settings = {
-            "objective": objective, "learning_rate": 0.05, "num_leaves": self.leaves, "lambda_l2": 5.0, "feature_fraction": 0.3,
-            "min_data_in_leaf": int(np.clip(len(target) // 40, 10, 200)), "bagging_fraction": 0.8, "bagging_freq": 1, "max_bin": 63,
-            "seed": self.seed_, "deterministic": True, "force_row_wise": True, "num_threads": 1, "verbosity": -1,
+            "objective": objective,
+            "learning_rate": 0.05,
+            "num_leaves": self.leaves,
+            "lambda_l2": 5.0,
+            "feature_fraction": 0.3,
+            "min_data_in_leaf": int(np.clip(len(target) // 40, 10, 200)),
+            "bagging_fraction": 0.8,
+            "bagging_freq": 1,
+            "max_bin": 63,
+            "seed": self.seed_,
+            "deterministic": True,
+            "force_row_wise": True,
+            "num_threads": 1,
+            "verbosity": -1,
         }
-        model = lightgbm.train(settings, lightgbm.Dataset(table, label=target, weight=weight), num_boost_round=self.trees)
+        model = lightgbm.train(
+            settings,
+            lightgbm.Dataset(table, label=target, weight=weight),
+            num_boost_round=self.trees,
+        )
         return lambda x: np.asarray(model.predict(x, num_threads=1))
 
 

@@ -1,4 +1,6 @@
-"""Trains and ranks models and generators: `benchmark.run(suite="all", log=log)` gives a row per model, task and seed."""
+"""Trains and ranks models and generators: `benchmark.run(suite="all", log=log)` gives a row per
+model, task and seed.
+"""
 
 from __future__ import annotations
 

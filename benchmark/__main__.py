@@ -11,53 +11,130 @@ from eventlog._runtime.errors import InputError
 
 def main(argv: list[str]) -> int:
     """Parse and run one subcommand."""
-    parser = Parser(prog="python -m benchmark", description=__doc__,
-                    epilog="example:\n  python -m benchmark run --suite all --profile smoke")
+    parser = Parser(
+        prog="python -m benchmark",
+        description=__doc__,
+        epilog="example:\n  python -m benchmark run --suite all --profile smoke",
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
-    add = commands.add_parser("run", help="run a suite: train, test and rank what has no result yet",
-                              description="Run a suite. Finished cells are never run again unless what decides their result changed.",
-                              epilog="examples:\n  python -m benchmark run --suite all\n"
-                                     "  python -m benchmark run --suite recommendation --log mylog --models popularity,lstm,./mine.py")
+    add = commands.add_parser(
+        "run",
+        help="run a suite: train, test and rank what has no result yet",
+        description=(
+            "Run a suite. Finished cells are never run again unless what decides their result "
+            "changed."
+        ),
+        epilog="examples:\n  python -m benchmark run --suite all\n"
+        "  python -m benchmark run --suite recommendation --log mylog --models "
+        "popularity,lstm,./mine.py",
+    )
     add.add_argument("--suite", default="all", help="a suite's name or TOML file (default: all)")
     add.add_argument("--log", metavar="LOG", help="a log folder that replaces the suite's logs")
-    add.add_argument("--tasks", metavar="A,B", type=_names, help="tasks by name or file, instead of the suite's")
-    add.add_argument("--models", metavar="A,B", type=_names, help="models by name or file, instead of the suite's")
-    add.add_argument("--generators", metavar="A,B", type=_names, help="generators by name or file, instead of the suite's; 'none' for none")
-    add.add_argument("--seeds", metavar="N|A,B", type=_seeds, help="how many seeds (3 means 0, 1, 2), or a list of them")
-    add.add_argument("--profile", default="default", help="smoke (under 60 s), default (under 10 minutes on 2 cores) or full")
-    add.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], dest="settings",
-                     help="override anything in the suite, as in settings.models.lstm.epochs=3; may be repeated")
+    add.add_argument(
+        "--tasks", metavar="A,B", type=_names, help="tasks by name or file, instead of the suite's"
+    )
+    add.add_argument(
+        "--models",
+        metavar="A,B",
+        type=_names,
+        help="models by name or file, instead of the suite's",
+    )
+    add.add_argument(
+        "--generators",
+        metavar="A,B",
+        type=_names,
+        help="generators by name or file, instead of the suite's; 'none' for none",
+    )
+    add.add_argument(
+        "--seeds",
+        metavar="N|A,B",
+        type=_seeds,
+        help="how many seeds (3 means 0, 1, 2), or a list of them",
+    )
+    add.add_argument(
+        "--profile",
+        default="default",
+        help="smoke (under 60 s), default (under 10 minutes on 2 cores) or full",
+    )
+    add.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        dest="settings",
+        help="override anything in the suite, as in settings.models.lstm.epochs=3; may be repeated",
+    )
     add.add_argument("--engine", default="processes", help="processes (default), serial or dask")
-    add.add_argument("--address", metavar="tcp://HOST:PORT", help="scheduler of a Dask cluster (default: one on this machine)")
-    add.add_argument("--shared", metavar="URL", help="where workers without a common disk keep logs and data: s3://, gs://, ... (fsspec)")
-    add.add_argument("--workers", type=_positive, metavar="N", help="cells at a time (default: cores)")
-    add.add_argument("--out", default="results", metavar="DIR", help="where results are kept (default: results)")
+    add.add_argument(
+        "--address",
+        metavar="tcp://HOST:PORT",
+        help="scheduler of a Dask cluster (default: one on this machine)",
+    )
+    add.add_argument(
+        "--shared",
+        metavar="URL",
+        help="where workers without a common disk keep logs and data: s3://, gs://, ... (fsspec)",
+    )
+    add.add_argument(
+        "--workers", type=_positive, metavar="N", help="cells at a time (default: cores)"
+    )
+    add.add_argument(
+        "--out", default="results", metavar="DIR", help="where results are kept (default: results)"
+    )
     add.set_defaults(run=_run)
 
-    add = commands.add_parser("leaderboard", help="write leaderboard.md, and leaderboard/index.html with tables that sort and plots",
-                              description="Write the leaderboard of a results folder: DIR/leaderboard.md and DIR/leaderboard/index.html.",
-                              epilog="example:\n  python -m benchmark leaderboard results --out docs")
-    add.add_argument("results", nargs="?", default="results", help="a results folder (default: results)")
-    add.add_argument("--out", default="docs", metavar="DIR", help="folder for leaderboard.md (default: docs)")
+    add = commands.add_parser(
+        "leaderboard",
+        help="write leaderboard.md, and leaderboard/index.html with tables that sort and plots",
+        description=(
+            "Write the leaderboard of a results folder: DIR/leaderboard.md and "
+            "DIR/leaderboard/index.html."
+        ),
+        epilog="example:\n  python -m benchmark leaderboard results --out docs",
+    )
+    add.add_argument(
+        "results", nargs="?", default="results", help="a results folder (default: results)"
+    )
+    add.add_argument(
+        "--out", default="docs", metavar="DIR", help="folder for leaderboard.md (default: docs)"
+    )
     add.set_defaults(run=_leaderboard)
 
-    add = commands.add_parser("compare", help="what changed between two results folders",
-                              description="What changed between two results folders, and whether it is more than noise.",
-                              epilog="example:\n  python -m benchmark compare results-monday results-friday")
+    add = commands.add_parser(
+        "compare",
+        help="what changed between two results folders",
+        description="What changed between two results folders, and whether it is more than noise.",
+        epilog="example:\n  python -m benchmark compare results-monday results-friday",
+    )
     add.add_argument("a")
     add.add_argument("b")
     add.set_defaults(run=_compare)
 
-    add = commands.add_parser("merge", help="put the results of several machines together",
-                              description="Make one results folder of several, such as those of machines that ran a part of a plan each.",
-                              epilog="example:\n  python -m benchmark merge results-a results-b --out results")
-    add.add_argument("results", nargs="+", metavar="RESULTS", help="results folders; the first good record of a cell stands")
+    add = commands.add_parser(
+        "merge",
+        help="put the results of several machines together",
+        description=(
+            "Make one results folder of several, such as those of machines that ran a part of a "
+            "plan each."
+        ),
+        epilog="example:\n  python -m benchmark merge results-a results-b --out results",
+    )
+    add.add_argument(
+        "results",
+        nargs="+",
+        metavar="RESULTS",
+        help="results folders; the first good record of a cell stands",
+    )
     add.add_argument("--out", required=True, metavar="DIR", help="a new results folder")
     add.set_defaults(run=_merge)
 
-    add = commands.add_parser("list", help="suites, tasks, models, generators and scenarios, one line each",
-                              description="Everything that is registered, one line each.", epilog="example:\n  python -m benchmark list")
+    add = commands.add_parser(
+        "list",
+        help="suites, tasks, models, generators and scenarios, one line each",
+        description="Everything that is registered, one line each.",
+        epilog="example:\n  python -m benchmark list",
+    )
     add.set_defaults(run=_list)
 
     arguments = parser.parse_args(argv)
@@ -71,9 +148,20 @@ def _run(arguments: argparse.Namespace) -> int:
 
     generators = [] if arguments.generators == ["none"] else arguments.generators
     outcome = runner.run_suite(
-        arguments.suite, log=arguments.log, tasks=arguments.tasks, models=arguments.models, seeds=arguments.seeds, generators=generators,
-        profile=arguments.profile, engine_name=arguments.engine, workers=arguments.workers, address=arguments.address,
-        shared=arguments.shared, out=arguments.out, settings=arguments.settings, command=runner.command_line(),
+        arguments.suite,
+        log=arguments.log,
+        tasks=arguments.tasks,
+        models=arguments.models,
+        seeds=arguments.seeds,
+        generators=generators,
+        profile=arguments.profile,
+        engine_name=arguments.engine,
+        workers=arguments.workers,
+        address=arguments.address,
+        shared=arguments.shared,
+        out=arguments.out,
+        settings=arguments.settings,
+        command=runner.command_line(),
     )
     store = Store(arguments.out)
     if outcome.tasks_left_out():
@@ -106,7 +194,10 @@ def _merge(arguments: argparse.Namespace) -> None:
 
     store = results.merge(arguments.results, arguments.out)
     cells = store.plan()["cells"]
-    print(f"{arguments.out}: {sum(store.finished(c['key']) is not None for c in cells)} of {len(cells)} cells finished")
+    print(
+        f"{arguments.out}: {sum(store.finished(c['key']) is not None for c in cells)} of "
+        f"{len(cells)} cells finished"
+    )
 
 
 def _list(arguments: argparse.Namespace) -> None:
@@ -117,13 +208,21 @@ def _list(arguments: argparse.Namespace) -> None:
     print("suites")
     for name in suites.names():
         print(f"  {name:20} {suites.describe(name)}")
-    for title, package in (("tasks", "benchmark.tasks"), ("models", "baselines.models"), ("generators", "generators.models")):
+    for title, package in (
+        ("tasks", "benchmark.tasks"),
+        ("models", "baselines.models"),
+        ("generators", "generators.models"),
+    ):
         print(title)
         for name in plugins.names(package):
             print(f"  {name:20} {fingerprint.class_facts(package, name).get('summary', '')}")
     print("scenarios")
     for name in plugins.names("simulator.scenarios", suffix=".toml"):
-        first = plugins.path_of("simulator.scenarios", name, kind="scenario").read_text(encoding="utf-8").partition("\n")[0]
+        first = (
+            plugins.path_of("simulator.scenarios", name, kind="scenario")
+            .read_text(encoding="utf-8")
+            .partition("\n")[0]
+        )
         print(f"  {name:20} {first.lstrip('# ')}")
 
 
@@ -135,7 +234,9 @@ def _seeds(text: str) -> list[int]:
     try:
         given = [int(part) for part in text.split(",") if part.strip()]
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a number of seeds nor a list of them") from None
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither a number of seeds nor a list of them"
+        ) from None
     if not given or min(given) < 0 or (len(given) == 1 and "," not in text and given[0] < 1):
         raise argparse.ArgumentTypeError(f"{text!r} asks for no seed")
     return given if "," in text else list(range(given[0]))

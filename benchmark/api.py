@@ -17,15 +17,39 @@ if TYPE_CHECKING:
 
 
 def run(
-    suite: str = "all", *, log: EventLog | str | Path | None = None, tasks: Sequence[str] | None = None,
-    models: Sequence[str] | None = None, seeds: int | Sequence[int] | None = None, generators: Sequence[str] | None = None,
-    profile: str = "default", engine: str = "processes", workers: int | None = None, address: str | None = None,
-    shared: str | None = None, out: str | Path = "results", settings: Sequence[str] = (),
+    suite: str = "all",
+    *,
+    log: EventLog | str | Path | None = None,
+    tasks: Sequence[str] | None = None,
+    models: Sequence[str] | None = None,
+    seeds: int | Sequence[int] | None = None,
+    generators: Sequence[str] | None = None,
+    profile: str = "default",
+    engine: str = "processes",
+    workers: int | None = None,
+    address: str | None = None,
+    shared: str | None = None,
+    out: str | Path = "results",
+    settings: Sequence[str] = (),
 ) -> pd.DataFrame:
-    """Run a suite and return a row per model cell; `log` replaces the suite's logs, in memory or a folder.
+    """Run a suite and return a row per model cell; `log` replaces the suite's logs, in memory or a
+    folder.
 
     Raises InputError where the suite, the log or a name is wrong.
     """
-    outcome = run_suite(suite, log=log, tasks=tasks, models=models, seeds=seeds, generators=generators, profile=profile, engine_name=engine,
-                        workers=workers, address=address, shared=shared, out=out, settings=settings)
+    outcome = run_suite(
+        suite,
+        log=log,
+        tasks=tasks,
+        models=models,
+        seeds=seeds,
+        generators=generators,
+        profile=profile,
+        engine_name=engine,
+        workers=workers,
+        address=address,
+        shared=shared,
+        out=out,
+        settings=settings,
+    )
     return leaderboard.table(Store(out), outcome.cells)

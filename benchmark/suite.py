@@ -1,16 +1,13 @@
-"""Suites: logs x tasks x models x generators x seeds, as data. A suite is one TOML file in suites/, or a file of one's own.
+"""Suites: logs x tasks x models x generators x seeds, as data. A suite is one TOML file in suites/,
+or a file of one's own.
 
-    description = "Next item on a simulated shop."
-    tasks = ["recommendation"]
-    models = ["popularity", "lstm", "./mine.py"]     # "*" (the default): every model that fits the task
-    seeds = [0]
-    [logs.shop]
-    scenario = "shop"                                # or folder = "my/log"
-    users = 4000
-    [settings.models.lstm]
-    epochs = 3
-    [profiles.smoke.logs.shop]                       # a profile overrides any of this
-    users = 200
+Example::
+
+    description = "Next item on a simulated shop." tasks = ["recommendation"] models =
+    ["popularity", "lstm", "./mine.py"]     # "*" (the default): every model that fits the task
+    seeds = [0] [logs.shop] scenario = "shop"                                # or folder = "my/log"
+    users = 4000 [settings.models.lstm] epochs = 3 [profiles.smoke.logs.shop]
+    # a profile overrides any of this users = 200
 """
 
 from __future__ import annotations
@@ -45,14 +42,17 @@ class LogSource:
 
 @dataclass(frozen=True)
 class GeneratorUse:
-    """A generator in a suite. Several entries may use one model with different settings, e.g. with and without epsilon."""
+    """A generator in a suite. Several entries may use one model with different settings, e.g. with
+    and without epsilon.
+    """
 
     model: str
     epsilon: float | None = None
     delta: float | None = None
     public: tuple[str, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
-    models: tuple[str, ...] | None = None  # which models are trained on its logs; None: the suite's synthetic_models
+    # which models are trained on its logs; None: the suite's synthetic_models
+    models: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -64,11 +64,13 @@ class Suite:
     tasks: tuple[str, ...] = ()
     models: tuple[str, ...] = ("*",)
     seeds: tuple[int, ...] = (0,)
-    limit_s: float = 1200.0                      # of a cell; one that takes longer is stopped and recorded as a timeout
+    # of a cell; one that takes longer is stopped and recorded as a timeout
+    limit_s: float = 1200.0
     logs: dict[str, LogSource] = field(default_factory=dict)
     generators: dict[str, GeneratorUse] = field(default_factory=dict)
-    fidelity_columns: bool = True                # with the two sdmetrics scores, which are slow
-    synthetic_models: tuple[str, ...] = ("*",)   # which of the models are trained on generated logs too
+    fidelity_columns: bool = True  # with the two sdmetrics scores, which are slow
+    # which of the models are trained on generated logs too
+    synthetic_models: tuple[str, ...] = ("*",)
     model_settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     task_settings: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -84,19 +86,27 @@ def describe(name: str) -> str:
 
 
 def load(
-    name: str, *, profile: str = "default", log: str | Path | None = None, tasks: Sequence[str] | None = None,
-    models: Sequence[str] | None = None, seeds: Sequence[int] | None = None, generators: Sequence[str] | None = None,
+    name: str,
+    *,
+    profile: str = "default",
+    log: str | Path | None = None,
+    tasks: Sequence[str] | None = None,
+    models: Sequence[str] | None = None,
+    seeds: Sequence[int] | None = None,
+    generators: Sequence[str] | None = None,
     overrides: Sequence[str] = (),
 ) -> Suite:
-    """Read a suite under a profile, then apply what the caller overrides; `overrides` are "settings.models.lstm.epochs=3".
+    """Read a suite under a profile, then apply what the caller overrides; `overrides` are
+    "settings.models.lstm.epochs=3".
 
-    Raises InputError for unknown keys and wrong values, UnknownNameError for a wrong suite, profile or plugin name.
+    Raises InputError for unknown keys and wrong values, UnknownNameError for a wrong suite, profile
+    or plugin name.
     """
     data = _read(name)
     profiles = data.pop("profiles", {})
     if profile not in PROFILES:
         raise UnknownNameError("profile", profile, PROFILES)
-    if (extra := set(profiles) - set(PROFILES)):
+    if extra := set(profiles) - set(PROFILES):
         raise UnknownNameError("profile", min(extra), PROFILES)
     data = _merged(data, profiles.get(profile, {}))
     for text in overrides:
@@ -113,7 +123,10 @@ def load(
     if generators is not None:
         known = data.get("generators", {})
         if len({plugin_name(g) for g in generators}) < len(set(generators)):
-            raise InputError(f"Two generators would have one name in the tables: {', '.join(generators)}; rename the file.")
+            raise InputError(
+                f"Two generators would have one name in the tables: {', '.join(generators)}; "
+                "rename the file."
+            )
         data["generators"] = {plugin_name(g): known.get(g, {"model": g}) for g in generators}
     return _checked(_build(Path(name).stem, data))
 
@@ -124,7 +137,9 @@ def plugin_name(given: str) -> str:
 
 
 def expand(given: Sequence[str], package: str, kind: str) -> tuple[str, ...]:
-    """Names with "*" replaced by all in the package; a path becomes absolute. Raises UnknownNameError."""
+    """Names with "*" replaced by all in the package; a path becomes absolute. Raises
+    UnknownNameError.
+    """
     known = plugins.names(package)
     out: list[str] = []
     for name in given:
@@ -143,7 +158,10 @@ def expand(given: Sequence[str], package: str, kind: str) -> tuple[str, ...]:
     for i, name in enumerate(out):
         twin = next((other for other in out[:i] if plugin_name(other) == plugin_name(name)), None)
         if twin is not None:
-            raise InputError(f"Two {kind}s would be called {plugin_name(name)!r} in the tables: {twin} and {name}; rename the file.")
+            raise InputError(
+                f"Two {kind}s would be called {plugin_name(name)!r} in the tables: {twin} and "
+                f"{name}; rename the file."
+            )
     return tuple(out)
 
 
@@ -166,7 +184,9 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 def _override(text: str) -> dict[str, Any]:
     key, equals, value = text.partition("=")
     if not equals:
-        raise InputError(f"--set takes KEY=VALUE, as in settings.models.lstm.epochs=3; got {text!r}.")
+        raise InputError(
+            f"--set takes KEY=VALUE, as in settings.models.lstm.epochs=3; got {text!r}."
+        )
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
@@ -179,19 +199,38 @@ def _override(text: str) -> dict[str, Any]:
 def _build(name: str, data: dict[str, Any]) -> Suite:
     settings = data.pop("settings", {})
     _known(f"suite {name}, [settings]", settings, ("models", "tasks"))
-    _known(f"suite {name}", data, [f.name for f in dataclasses.fields(Suite) if f.name not in ("name", "model_settings", "task_settings")])
+    _known(
+        f"suite {name}",
+        data,
+        [
+            f.name
+            for f in dataclasses.fields(Suite)
+            if f.name not in ("name", "model_settings", "task_settings")
+        ],
+    )
     for key in ("models", "tasks"):
         for plugin, values in settings.get(key, {}).items():
             if not isinstance(values, Mapping):
-                raise InputError(f"suite {name}, [settings.{key}.{plugin}] must be a table, it is {values!r}.")
-    data["logs"] = {key: _typed(LogSource, f"suite {name}, [logs.{key}]", value) for key, value in data.get("logs", {}).items()}
+                raise InputError(
+                    f"suite {name}, [settings.{key}.{plugin}] must be a table, it is {values!r}."
+                )
+    data["logs"] = {
+        key: _typed(LogSource, f"suite {name}, [logs.{key}]", value)
+        for key, value in data.get("logs", {}).items()
+    }
     data["generators"] = {
         key: _typed(GeneratorUse, f"suite {name}, [generators.{key}]", {"model": key, **value})
         for key, value in data.get("generators", {}).items()
     }
     flat = {key: value for key, value in data.items() if key not in ("logs", "generators")}
-    return Suite(name=name, model_settings=settings.get("models", {}), task_settings=settings.get("tasks", {}), logs=data["logs"],
-                 generators=data["generators"], **_values(Suite, f"suite {name}", flat))
+    return Suite(
+        name=name,
+        model_settings=settings.get("models", {}),
+        task_settings=settings.get("tasks", {}),
+        logs=data["logs"],
+        generators=data["generators"],
+        **_values(Suite, f"suite {name}", flat),
+    )
 
 
 def _typed(kind: type, where: str, value: Any) -> Any:
@@ -207,14 +246,23 @@ def _values(kind: type, where: str, given: Mapping[str, Any]) -> dict[str, Any]:
     out = {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
     for key, value in out.items():
         if not _fits(hints[key], value):
-            raise InputError(f"{where}: {key} is {given[key]!r}; it must be {_TYPES[str(hints[key])]}.")
+            raise InputError(
+                f"{where}: {key} is {given[key]!r}; it must be {_TYPES[str(hints[key])]}."
+            )
     return out
 
 
 _TYPES = {
-    "<class 'str'>": "a text", "str | None": "a text", "<class 'int'>": "a whole number from 0", "<class 'float'>": "a number above 0",
-    "float | None": "a number above 0", "<class 'bool'>": "true or false", "tuple[str, ...]": "a list of texts",
-    "tuple[str, ...] | None": "a list of texts", "tuple[int, ...]": "a list of whole numbers from 0", "dict[str, typing.Any]": "a table",
+    "<class 'str'>": "a text",
+    "str | None": "a text",
+    "<class 'int'>": "a whole number from 0",
+    "<class 'float'>": "a number above 0",
+    "float | None": "a number above 0",
+    "<class 'bool'>": "true or false",
+    "tuple[str, ...]": "a list of texts",
+    "tuple[str, ...] | None": "a list of texts",
+    "tuple[int, ...]": "a list of whole numbers from 0",
+    "dict[str, typing.Any]": "a table",
 }
 
 
@@ -225,7 +273,9 @@ def _fits(hint: Any, value: Any) -> bool:
     if origin is tuple:
         return isinstance(value, tuple) and all(_fits(inner[0], v) for v in value)
     if hint in (int, float):
-        number = isinstance(value, int if hint is int else int | float) and not isinstance(value, bool)
+        number = isinstance(value, int if hint is int else int | float) and not isinstance(
+            value, bool
+        )
         return number and (value >= 0 if hint is int else value > 0)
     return isinstance(value, origin or hint)
 
@@ -238,7 +288,10 @@ def _known(where: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
 
 def _checked(suite: Suite) -> Suite:
     if not suite.logs or not suite.tasks or not suite.seeds:
-        raise InputError(f"suite {suite.name} names no {'log' if not suite.logs else 'task' if not suite.tasks else 'seed'}.")
+        raise InputError(
+            f"suite {suite.name} names no "
+            f"{'log' if not suite.logs else 'task' if not suite.tasks else 'seed'}."
+        )
     for name, log in suite.logs.items():
         if (log.scenario is None) == (log.folder is None):
             raise InputError(f"suite {suite.name}, [logs.{name}]: give either scenario or folder.")
@@ -249,12 +302,18 @@ def _checked(suite: Suite) -> Suite:
     synthetic = expand(suite.synthetic_models, *MODELS)
     return dataclasses.replace(
         suite,
-        tasks=expand(suite.tasks, "benchmark.tasks", "task"), models=models,
+        tasks=expand(suite.tasks, "benchmark.tasks", "task"),
+        models=models,
         synthetic_models=tuple(m for m in synthetic if m in models),
         generators={
             key: dataclasses.replace(
-                use, model=expand([use.model], "generators.models", "generator")[0],
-                models=tuple(m for m in models if m in (synthetic if use.models is None else expand(use.models, *MODELS))),
+                use,
+                model=expand([use.model], "generators.models", "generator")[0],
+                models=tuple(
+                    m
+                    for m in models
+                    if m in (synthetic if use.models is None else expand(use.models, *MODELS))
+                ),
             )
             for key, use in suite.generators.items()
         },

@@ -1,8 +1,10 @@
-"""Task: a question asked of a log, its answers, and how well a model answered. The rule against leaks sits here.
+"""Task: a question asked of a log, its answers, and how well a model answered. The rule against
+leaks sits here.
 
-Every task shares one cut in time. A model learns from a *source* (the real log, or a generated one), of which it gets
-only what was known at the cut; it is tested on the real log. The encoder is fitted on the source alone, so what the
-source lacks (an item that no generated user ever saw) is unknown to the model and counts as a miss.
+Every task shares one cut in time. A model learns from a *source* (the real log, or a generated
+one), of which it gets only what was known at the cut; it is tested on the real log. The encoder is
+fitted on the source alone, so what the source lacks (an item that no generated user ever saw) is
+unknown to the model and counts as a miss.
 
     class Mine(Task):
         kind = "binary"
@@ -31,14 +33,18 @@ TEST_SHARE = 1 / 6
 
 
 class NotApplicable(InputError):
-    """The log lacks what the task asks about; the text says what. Such a cell is left out, with this line as the reason."""
+    """The log lacks what the task asks about; the text says what. Such a cell is left out, with
+    this line as the reason.
+    """
 
 
 class Truth(Protocol):
     """The part of `simulator.truth.oracles` that an oracle needs."""
 
     def oracle_next_item_rank(self, log: EventLog, event_ids: np.ndarray) -> np.ndarray: ...  # noqa: D102
-    def oracle_churn(self, log: EventLog, user_ids: np.ndarray, cut: pd.Timestamp, horizon: pd.Timedelta) -> np.ndarray: ...  # noqa: D102
+    def oracle_churn(
+        self, log: EventLog, user_ids: np.ndarray, cut: pd.Timestamp, horizon: pd.Timedelta
+    ) -> np.ndarray: ...  # noqa: D102
     def oracle_fraud(self, log: EventLog, event_ids: np.ndarray) -> np.ndarray: ...  # noqa: D102
 
 
@@ -47,45 +53,53 @@ class Questions:
     """Questions with answers; `valid` marks those that a model may use to stop early."""
 
     queries: Queries
-    target: np.ndarray        # (n,) int32 item code (0 missing, 1 unknown to the encoder), or float32 0/1
-    valid: np.ndarray         # (n,) bool
+    # (n,) int32 item code (0 missing, 1 unknown to the encoder), or float32 0/1
+    target: np.ndarray
+    valid: np.ndarray  # (n,) bool
     treatment: np.ndarray | None = None  # (n,) float32 0/1: who was treated; uplift only
 
 
 @dataclass(frozen=True)
 class TaskData:
-    """What a model cell works on. A model gets `train`, `valid`, the encoder, and of `test` the sequences and queries."""
+    """What a model cell works on. A model gets `train`, `valid`, the encoder, and of `test` the
+    sequences and queries.
+    """
 
     encoder: Encoder
     train: Examples
     valid: Examples | None
     test: Examples
-    catalogue: int                    # items of the real training log
-    effect: np.ndarray | None = None  # (n_test,) float64: the true effect of the treatment, where it is known; uplift only
+    catalogue: int  # items of the real training log
+    # (n_test,) float64: the true effect of the treatment, where it is known; uplift only
+    effect: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
 class Scored:
-    """A model's answers boiled down: the metrics, and their values on each bootstrap resample of the test users."""
+    """A model's answers boiled down: the metrics, and their values on each bootstrap resample of
+    the test users.
+    """
 
     metrics: dict[str, float]
     replicates: dict[str, np.ndarray]  # metric -> (metrics.RESAMPLES,) float32
-    chance: float                      # what a constant scorer gets on the headline metric
+    chance: float  # what a constant scorer gets on the headline metric
 
 
 class Task(ABC):
     """A task. Settings are keyword arguments of `__init__`.
 
-    `headline` names the metric that ranks models; `trivial` the model that marks 0 % of the headroom.
+    `headline` names the metric that ranks models; `trivial` the model that marks 0 % of the
+    headroom.
     """
 
     kind: ClassVar[Literal["next_item", "binary", "uplift"]]
     headline: ClassVar[str]
     shown: ClassVar[tuple[str, ...]]  # further metrics of the leaderboard, the headline first
     trivial: ClassVar[str] = "base_rate"
-    truth_tables: ClassVar[tuple[str, ...]] = ()  # of a simulated log's truth, those that `test_effect` reads
+    # of a simulated log's truth, those that `test_effect` reads
+    truth_tables: ClassVar[tuple[str, ...]] = ()
 
-    # --- what a task says ------------------------------------------------------------------------------------------
+    # --- what a task says -------------------------------------------------------------------------
 
     def view(self, log: EventLog) -> EventLog:
         """The rows of a log that the task looks at; by default all of them."""
@@ -93,41 +107,61 @@ class Task(ABC):
 
     @abstractmethod
     def train_questions(self, log: EventLog, sequences: Sequences, split: TimeSplit) -> Questions:
-        """Questions about `log`, which ends before `split.cut`: every answer lies in it. Raises NotApplicable."""
+        """Questions about `log`, which ends before `split.cut`: every answer lies in it. Raises
+        NotApplicable.
+        """
 
     @abstractmethod
     def test_questions(self, log: EventLog, sequences: Sequences, split: TimeSplit) -> Queries:
-        """Questions about the test window of the real `log`. They must not depend on the encoder. Raises NotApplicable."""
+        """Questions about the test window of the real `log`. They must not depend on the encoder.
+        Raises NotApplicable.
+        """
 
     @abstractmethod
-    def test_answers(self, log: EventLog, sequences: Sequences, queries: Queries, split: TimeSplit) -> np.ndarray:
+    def test_answers(
+        self, log: EventLog, sequences: Sequences, queries: Queries, split: TimeSplit
+    ) -> np.ndarray:
         """(n,) answers: item codes of `sequences`, or float32 0/1."""
 
     def test_treatment(self, log: EventLog, queries: Queries) -> np.ndarray | None:
-        """(n,) float32 0/1: which test questions were treated; None unless the task is about a treatment."""
+        """(n,) float32 0/1: which test questions were treated; None unless the task is about a
+        treatment.
+        """
         return None
 
-    def test_effect(self, log: EventLog, sequences: Sequences, queries: Queries) -> np.ndarray | None:
-        """(n,) what the treatment truly does, from the log's `truth_tables`; None where that is not known."""
+    def test_effect(
+        self, log: EventLog, sequences: Sequences, queries: Queries
+    ) -> np.ndarray | None:
+        """(n,) what the treatment truly does, from the log's `truth_tables`; None where that is not
+        known.
+        """
         return None
 
-    def oracle(self, truth: Truth, log: EventLog, test: Examples, split: TimeSplit) -> np.ndarray | None:
-        """What a simulated log's truth says: (n,) rank of the next item, or probability of 1; None where there is no oracle."""
+    def oracle(
+        self, truth: Truth, log: EventLog, test: Examples, split: TimeSplit
+    ) -> np.ndarray | None:
+        """What a simulated log's truth says: (n,) rank of the next item, or probability of 1; None
+        where there is no oracle.
+        """
         return None
 
-    # --- what all tasks do -------------------------------------------------------------------------------------------
+    # --- what all tasks do ------------------------------------------------------------------------
 
     @staticmethod
     def split(log: EventLog) -> TimeSplit:
         """The cut that all tasks of a log share."""
         return by_time(log, test_share=TEST_SHARE)
 
-    def prepare(self, source: EventLog, log: EventLog, split: TimeSplit, *, learn: TimeSplit | None = None) -> TaskData:
-        """Questions to learn from (`source`, up to the cut) and to be tested on (`log`, after the cut).
+    def prepare(
+        self, source: EventLog, log: EventLog, split: TimeSplit, *, learn: TimeSplit | None = None
+    ) -> TaskData:
+        """Questions to learn from (`source`, up to the cut) and to be tested on (`log`, after the
+        cut).
 
-        `learn`: another split for `source`, which may lie later where the users of `source` are not those of `log`.
-        Raises NotApplicable where the source or the log lacks labels, purchases, items, or enough of them, and InputError
-        where their rows have no user, time or event id of their own.
+        `learn`: another split for `source`, which may lie later where the users of `source` are not
+        those of `log`. Raises NotApplicable where the source or the log lacks labels, purchases,
+        items, or enough of them, and InputError where their rows have no user, time or event id of
+        their own.
         """
         learn = split if learn is None else learn
         # Grouped, for tasks take the rows of a log to be the rows of its Sequences.
@@ -140,7 +174,12 @@ class Task(ABC):
         view = self.view(log).grouped()
         seen = encoder.encode(view)
         queries = self.test_questions(view, seen, split)
-        test = Examples(seen, queries, self.test_answers(view, seen, queries, split), self.test_treatment(view, queries))
+        test = Examples(
+            seen,
+            queries,
+            self.test_answers(view, seen, queries, split),
+            self.test_treatment(view, queries),
+        )
         real = self.view(log.before(split.cut))
         return TaskData(
             encoder=encoder,
@@ -152,7 +191,9 @@ class Task(ABC):
         )
 
     def evaluate(self, score: Callable[[Sequences, Queries], np.ndarray], data: TaskData) -> Scored:
-        """Ask `score` batch by batch and measure its answers. Raises metrics.BadScores for NaN or a wrong shape."""
+        """Ask `score` batch by batch and measure its answers. Raises metrics.BadScores for NaN or a
+        wrong shape.
+        """
         if self.kind == "binary":
             return self.judge(metrics.probabilities(score, data.test), data)
         if self.kind == "uplift":
@@ -163,32 +204,44 @@ class Task(ABC):
         return scored
 
     def judge(self, answer: np.ndarray, data: TaskData) -> Scored:
-        """Metrics of (n,) answers: ranks (1 = best, NaN = a miss), probabilities of 1, or effects of the treatment."""
+        """Metrics of (n,) answers: ranks (1 = best, NaN = a miss), probabilities of 1, or effects
+        of the treatment.
+        """
         test = data.test
         if self.kind == "next_item":
             return _scored(metrics.next_item_metrics(answer, test.queries.user), chance=0.0)
         if self.kind == "uplift":
             assert test.treatment is not None
-            measured = metrics.uplift_metrics(answer, test.target, test.treatment, test.queries.user, true_effect=data.effect)
+            measured = metrics.uplift_metrics(
+                answer, test.target, test.treatment, test.queries.user, true_effect=data.effect
+            )
             return _scored(measured, chance=0.0)
         measured = metrics.binary_metrics(answer, test.target, test.queries.user, names=self.shown)
         rate = float(np.mean(test.target))
         return _scored(measured, chance={"roc_auc": 0.5, "pr_auc": rate}.get(self.headline, 0.0))
 
 
-def leaks(score: Callable[[Sequences, Queries], np.ndarray], examples: Examples, *, rng: np.random.Generator, probe: int = 64) -> bool:
-    """Does `score` read rows at or after `queries.end`? Compares its answers with those it gives when these rows are gone.
+def leaks(
+    score: Callable[[Sequences, Queries], np.ndarray],
+    examples: Examples,
+    *,
+    rng: np.random.Generator,
+    probe: int = 64,
+) -> bool:
+    """Does `score` read rows at or after `queries.end`? Compares its answers with those it gives
+    when these rows are gone.
 
-    One question each of up to `probe` users, drawn with `rng`, among some other users; answers that differ by more than
-    float32 noise are a leak.
+    One question each of up to `probe` users, drawn with `rng`, among some other users; answers that
+    differ by more than float32 noise are a leak.
     """
     sequences, queries = examples.sequences, examples.queries
     order = rng.permutation(len(queries))
     chosen = np.sort(order[np.unique(queries.user[order], return_index=True)[1]][:probe])
     asked = queries[chosen]
-    # A small log, for features of the whole one cost more than all questions: those who are asked about, and company.
+    # A small log, for features of the whole one cost more than all questions: those who are asked
+    # about, and company.
     there = np.zeros(len(sequences), dtype=bool)
-    there[asked.user] = there[rng.permutation(len(sequences))[:8 * probe]] = True
+    there[asked.user] = there[rng.permutation(len(sequences))[: 8 * probe]] = True
     full = sequences.select(there[sequences.row_user()])
     stop = full.offsets[1:].copy()
     stop[asked.user] = full.offsets[asked.user] + (asked.end - sequences.offsets[asked.user])
@@ -204,7 +257,9 @@ def leaks(score: Callable[[Sequences, Queries], np.ndarray], examples: Examples,
 
 def _scored(measured: metrics.Measured, *, chance: float) -> Scored:
     return Scored(
-        metrics=measured.values, replicates={n: r.astype(np.float32) for n, r in measured.replicates.items()}, chance=chance,
+        metrics=measured.values,
+        replicates={n: r.astype(np.float32) for n, r in measured.replicates.items()},
+        chance=chance,
     )
 
 

@@ -1,4 +1,6 @@
-"""What an event log is, read, checked, cleaned, split and encoded once, for all the other packages."""
+"""What an event log is, read, checked, cleaned, split and encoded once, for all the other
+packages.
+"""
 
 from typing import TYPE_CHECKING, Any
 
@@ -7,12 +9,30 @@ if TYPE_CHECKING:
     from eventlog.encode import Encoder, Examples, Queries, Sequences
     from eventlog.log import EventLog
 
-__all__ = ["Encoder", "EventLog", "Examples", "InputError", "Queries", "Sequences", "ShopError", "UnknownNameError", "WorkError"]
-_HOME = {"Encoder": "encode", "Examples": "encode", "Queries": "encode", "Sequences": "encode", "EventLog": "log"}
+__all__ = [
+    "Encoder",
+    "EventLog",
+    "Examples",
+    "InputError",
+    "Queries",
+    "Sequences",
+    "ShopError",
+    "UnknownNameError",
+    "WorkError",
+]
+_HOME = {
+    "Encoder": "encode",
+    "Examples": "encode",
+    "Queries": "encode",
+    "Sequences": "encode",
+    "EventLog": "log",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for when it is asked for: pandas takes half a second, and `--help` does not need it."""
+    """Import what is asked for when it is asked for: pandas takes half a second, and `--help` does
+    not need it.
+    """
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

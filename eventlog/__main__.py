@@ -17,42 +17,110 @@ EXAMPLE = """examples:
 
 def parser() -> Parser:
     """The command line's arguments."""
-    top = Parser(prog="python -m eventlog", description="Bring a team's own log in, look at it, take it out.", epilog=EXAMPLE)
+    top = Parser(
+        prog="python -m eventlog",
+        description="Bring a team's own log in, look at it, take it out.",
+        epilog=EXAMPLE,
+    )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     p = commands.add_parser(
-        "import", help="a file -> a log folder", description=IMPORT_HELP,
+        "import",
+        help="a file -> a log folder",
+        description=IMPORT_HELP,
         epilog="examples:\n  python -m eventlog import online_retail.csv.gz --preset online-retail --out mylog\n"
-               "  python -m eventlog import shop.csv --mapping my.toml --allow-rejects 'missing user_id' --out mylog")
-    p.add_argument("file", type=Path, metavar="FILE", help=".csv .tsv .txt .jsonl .json (also .gz .bz2 .zst), .parquet, or a log folder")
+        "  python -m eventlog import shop.csv --mapping my.toml --allow-rejects 'missing user_id' --out mylog",
+    )
+    p.add_argument(
+        "file",
+        type=Path,
+        metavar="FILE",
+        help=".csv .tsv .txt .jsonl .json (also .gz .bz2 .zst), .parquet, or a log folder",
+    )
     how = p.add_mutually_exclusive_group()
     how.add_argument("--preset", metavar="NAME", help=f"a public format: {', '.join(_presets())}")
-    how.add_argument("--mapping", metavar="TOML", type=Path, help="a mapping of your own, written like a preset")
-    p.add_argument("--allow-rejects", metavar="REASON[,REASON]", default="", help="reasons of which any number of rows may be set aside")
-    p.add_argument("--encoding", metavar="NAME", help="of a text file that is not utf-8, such as latin-1 or cp1252")
-    p.add_argument("--currency", help="currency of the prices, such as EUR (goes into the manifest)")
+    how.add_argument(
+        "--mapping", metavar="TOML", type=Path, help="a mapping of your own, written like a preset"
+    )
+    p.add_argument(
+        "--allow-rejects",
+        metavar="REASON[,REASON]",
+        default="",
+        help="reasons of which any number of rows may be set aside",
+    )
+    p.add_argument(
+        "--encoding",
+        metavar="NAME",
+        help="of a text file that is not utf-8, such as latin-1 or cp1252",
+    )
+    p.add_argument(
+        "--currency", help="currency of the prices, such as EUR (goes into the manifest)"
+    )
     p.add_argument("--out", type=Path, required=True, metavar="LOG", help="the log folder to write")
 
-    p = commands.add_parser("check", help="is a log what the schema says?", description="Name errors and oddities; exit code 2 on errors.",
-                            epilog="example:\n  python -m eventlog check mylog")
+    p = commands.add_parser(
+        "check",
+        help="is a log what the schema says?",
+        description="Name errors and oddities; exit code 2 on errors.",
+        epilog="example:\n  python -m eventlog check mylog",
+    )
     p.add_argument("log", type=Path, metavar="LOG")
 
-    p = commands.add_parser("clean", help="remove duplicates, bots and clock errors", description=CLEAN_HELP,
-                            epilog="example:\n  python -m eventlog clean mylog --session-gap 30 --out cleanlog")
+    p = commands.add_parser(
+        "clean",
+        help="remove duplicates, bots and clock errors",
+        description=CLEAN_HELP,
+        epilog="example:\n  python -m eventlog clean mylog --session-gap 30 --out cleanlog",
+    )
     p.add_argument("log", type=Path, metavar="LOG")
-    p.add_argument("--keep-duplicates", action="store_true", help="leave rows that equal an earlier one")
-    p.add_argument("--clock-gap", type=float, default=365.0, metavar="DAYS", help="gap beyond which clocks are broken (365; 0: off)")
-    p.add_argument("--bot-minute", type=int, default=120, metavar="N", help="more events than this in a minute: a bot (120; 0: off)")
-    p.add_argument("--bot-day", type=int, default=5000, metavar="N", help="more events than this in 24 hours: a bot (5000; 0: off)")
-    p.add_argument("--session-gap", type=float, metavar="MINUTES", help="make the sessions anew by this inactivity")
-    p.add_argument("--out", type=Path, required=True, metavar="LOG2", help="the log folder to write")
+    p.add_argument(
+        "--keep-duplicates", action="store_true", help="leave rows that equal an earlier one"
+    )
+    p.add_argument(
+        "--clock-gap",
+        type=float,
+        default=365.0,
+        metavar="DAYS",
+        help="gap beyond which clocks are broken (365; 0: off)",
+    )
+    p.add_argument(
+        "--bot-minute",
+        type=int,
+        default=120,
+        metavar="N",
+        help="more events than this in a minute: a bot (120; 0: off)",
+    )
+    p.add_argument(
+        "--bot-day",
+        type=int,
+        default=5000,
+        metavar="N",
+        help="more events than this in 24 hours: a bot (5000; 0: off)",
+    )
+    p.add_argument(
+        "--session-gap",
+        type=float,
+        metavar="MINUTES",
+        help="make the sessions anew by this inactivity",
+    )
+    p.add_argument(
+        "--out", type=Path, required=True, metavar="LOG2", help="the log folder to write"
+    )
 
-    p = commands.add_parser("describe", help="what is in a log", description="Span, users, events, funnel, columns and labels of a log.",
-                            epilog="example:\n  python -m eventlog describe mylog")
+    p = commands.add_parser(
+        "describe",
+        help="what is in a log",
+        description="Span, users, events, funnel, columns and labels of a log.",
+        epilog="example:\n  python -m eventlog describe mylog",
+    )
     p.add_argument("log", type=Path, metavar="LOG")
 
-    p = commands.add_parser("export", help="a log -> files for other tools", description="Write the events as one file (recbole: folder).",
-                            epilog="example:\n  python -m eventlog export mylog --format recbole --out recbole/mylog")
+    p = commands.add_parser(
+        "export",
+        help="a log -> files for other tools",
+        description="Write the events as one file (recbole: folder).",
+        epilog="example:\n  python -m eventlog export mylog --format recbole --out recbole/mylog",
+    )
     p.add_argument("log", type=Path, metavar="LOG")
     p.add_argument("--format", required=True, choices=("csv", "jsonl", "parquet", "recbole"))
     p.add_argument("--out", type=Path, required=True, metavar="PATH")
@@ -77,7 +145,13 @@ def _presets() -> list[str]:
 def main(argv: list[str]) -> int:
     """Run one command; the return value is the exit code."""
     arguments = parser().parse_args(argv)
-    commands = {"import": _import, "check": _check, "clean": _clean, "describe": _describe, "export": _export}
+    commands = {
+        "import": _import,
+        "check": _check,
+        "clean": _clean,
+        "describe": _describe,
+        "export": _export,
+    }
     return commands[arguments.command](arguments)
 
 
@@ -85,12 +159,25 @@ def _import(arguments: argparse.Namespace) -> int:
     from eventlog.ingest.ingest import import_file
     from eventlog.ingest.mapping import load, preset
 
-    mapping = preset(arguments.preset) if arguments.preset else load(arguments.mapping) if arguments.mapping else None
+    mapping = (
+        preset(arguments.preset)
+        if arguments.preset
+        else load(arguments.mapping)
+        if arguments.mapping
+        else None
+    )
     reasons = [reason.strip() for reason in arguments.allow_rejects.split(",") if reason.strip()]
-    print(import_file(
-        arguments.file, arguments.out, mapping=mapping, allow_rejects=reasons, currency=arguments.currency,
-        encoding=arguments.encoding,
-        made_with=arguments.preset or (arguments.mapping.name if arguments.mapping else None)))
+    print(
+        import_file(
+            arguments.file,
+            arguments.out,
+            mapping=mapping,
+            allow_rejects=reasons,
+            currency=arguments.currency,
+            encoding=arguments.encoding,
+            made_with=arguments.preset or (arguments.mapping.name if arguments.mapping else None),
+        )
+    )
     return 0
 
 
@@ -109,10 +196,16 @@ def _clean(arguments: argparse.Namespace) -> int:
 
     if arguments.log.resolve() == arguments.out.resolve():
         raise InputError(f"{arguments.log} cannot be cleaned onto itself; choose another --out.")
-    log, account = clean(EventLog.read(arguments.log), Cleaning(
-        duplicates=not arguments.keep_duplicates, clock_gap_days=arguments.clock_gap or None,
-        bot_events_per_minute=arguments.bot_minute or None, bot_events_per_day=arguments.bot_day or None,
-        session_gap_minutes=arguments.session_gap))
+    log, account = clean(
+        EventLog.read(arguments.log),
+        Cleaning(
+            duplicates=not arguments.keep_duplicates,
+            clock_gap_days=arguments.clock_gap or None,
+            bot_events_per_minute=arguments.bot_minute or None,
+            bot_events_per_day=arguments.bot_day or None,
+            session_gap_minutes=arguments.session_gap,
+        ),
+    )
     log.write(arguments.out)
     print(account.to_string(index=False, justify="left"))
     print(f"{len(log):,} events left, written to {arguments.out}")

@@ -1,4 +1,6 @@
-"""Is a log what the schema says? Each finding names file, column and row; errors make `python -m eventlog check` end with 2."""
+"""Is a log what the schema says? Each finding names file, column and row; errors make `python -m
+eventlog check` end with 2.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ PRODUCT_ROLES = ("view", "cart", "uncart", "wishlist", "purchase", "refund")
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is wrong (error) or worth a look (warning). `row` counts the rows of the file from 0; None: not about a row."""
+    """Something that is wrong (error) or worth a look (warning). `row` counts the rows of the file
+    from 0; None: not about a row.
+    """
 
     level: Literal["error", "warning"]
     file: str
@@ -38,12 +42,17 @@ class Finding:
     text: str
 
     def __str__(self) -> str:
-        place = self.file + (f", column {self.column}" if self.column else "") + ("" if self.row is None else f", row {self.row}")
+        place = (
+            self.file
+            + (f", column {self.column}" if self.column else "")
+            + ("" if self.row is None else f", row {self.row}")
+        )
         return f"{self.level}: {place}: {self.text}"
 
 
 def check(log: EventLog | Path | str) -> list[Finding]:
-    """Everything found wrong with a log folder (part by part: memory stays at one part) or with a log in memory.
+    """Everything found wrong with a log folder (part by part: memory stays at one part) or with a
+    log in memory.
 
     Raises InputError only where there is no log to look at.
     """
@@ -80,13 +89,21 @@ class _State:
     labels: pd.DataFrame | None = None
     findings: list[Finding] = field(default_factory=list)
     last_id: int = -1
-    ids_fall: bool = False                                       # so that some may occur twice
-    unread: bool = False                                         # a part could not be looked into
-    users: list[np.ndarray] = field(default_factory=list)        # hashes, sorted, per part
-    labelled: list[pd.DataFrame] = field(default_factory=list)   # (event_id, timestamp) of labelled events
+    ids_fall: bool = False  # so that some may occur twice
+    unread: bool = False  # a part could not be looked into
+    users: list[np.ndarray] = field(default_factory=list)  # hashes, sorted, per part
+    # (event_id, timestamp) of labelled events
+    labelled: list[pd.DataFrame] = field(default_factory=list)
     categories: list[pd.DataFrame] = field(default_factory=list)  # distinct (item_id, category)
 
-    def add(self, level: Literal["error", "warning"], file: str, column: str, where: np.ndarray, text: str) -> None:
+    def add(
+        self,
+        level: Literal["error", "warning"],
+        file: str,
+        column: str,
+        where: np.ndarray,
+        text: str,
+    ) -> None:
         """One finding for all rows where `where` (n,) bool holds: their number and the first."""
         if where.any():
             n = int(where.sum())
@@ -95,14 +112,20 @@ class _State:
 
     def _required(self, file: str, table: pd.DataFrame, missing: list[str]) -> None:
         has = ", ".join(map(str, table.columns))
-        self.findings += [Finding("error", file, name, None, f"the column is required; the columns are {has}") for name in missing]
+        self.findings += [
+            Finding("error", file, name, None, f"the column is required; the columns are {has}")
+            for name in missing
+        ]
 
     def part(self, file: str, events: pd.DataFrame) -> None:
         """Look at one part."""
         missing = [name for name in REQUIRED if name not in events]
         self._required(file, events, missing)
         self._types(file, events)
-        if missing or any(f.file == file and f.text.startswith("has type") and f.column in REQUIRED for f in self.findings):
+        if missing or any(
+            f.file == file and f.text.startswith("has type") and f.column in REQUIRED
+            for f in self.findings
+        ):
             self.unread = True
             return
         if len(events) == 0:
@@ -112,35 +135,72 @@ class _State:
             self.add("error", file, name, events[name].isna().to_numpy(), "has no value")
         self._order(file, events)
         time = events["timestamp"]
-        self.add("error", file, "timestamp", ((time < EARLIEST) | (time >= LATEST)).to_numpy(), "lies before 1990 or after 2100")
+        self.add(
+            "error",
+            file,
+            "timestamp",
+            ((time < EARLIEST) | (time >= LATEST)).to_numpy(),
+            "lies before 1990 or after 2100",
+        )
         for name, column in COLUMNS.items():
-            if column.nonnegative and name in events and pd.api.types.is_numeric_dtype(events[name]):
-                self.add("error", file, name, (events[name] < 0).to_numpy(dtype=bool, na_value=False), "is negative")
+            if (
+                column.nonnegative
+                and name in events
+                and pd.api.types.is_numeric_dtype(events[name])
+            ):
+                self.add(
+                    "error",
+                    file,
+                    name,
+                    (events[name] < 0).to_numpy(dtype=bool, na_value=False),
+                    "is negative",
+                )
         self._meaning(file, events)
         if self.labels is not None and "event_id" in self.labels:
-            self.labelled.append(events.loc[events["event_id"].isin(self.labels["event_id"]), ["event_id", "timestamp"]])
+            self.labelled.append(
+                events.loc[
+                    events["event_id"].isin(self.labels["event_id"]), ["event_id", "timestamp"]
+                ]
+            )
         if {"item_id", "category"} <= set(events):
-            self.categories.append(events[["item_id", "category"]].dropna().drop_duplicates().astype(str))
+            self.categories.append(
+                events[["item_id", "category"]].dropna().drop_duplicates().astype(str)
+            )
 
     def _types(self, file: str, events: pd.DataFrame) -> None:
         for name, column in COLUMNS.items():
             if name not in events:
                 continue
             kind = events[name].dtype
-            text = isinstance(kind, pd.CategoricalDtype | pd.StringDtype) or pd.api.types.is_object_dtype(kind)
+            text = isinstance(
+                kind, pd.CategoricalDtype | pd.StringDtype
+            ) or pd.api.types.is_object_dtype(kind)
             right = {
-                "time": isinstance(kind, pd.DatetimeTZDtype), "id": text, "categorical": text,
+                "time": isinstance(kind, pd.DatetimeTZDtype),
+                "id": text,
+                "categorical": text,
                 "numeric": pd.api.types.is_numeric_dtype(kind),
-                "integer": pd.api.types.is_integer_dtype(kind) or (not column.required and pd.api.types.is_numeric_dtype(kind)),
+                "integer": pd.api.types.is_integer_dtype(kind)
+                or (not column.required and pd.api.types.is_numeric_dtype(kind)),
             }[column.kind]
             if not right and not events[name].isna().all():
-                self.findings.append(Finding("error", file, name, None, f"has type {kind}, the schema says {column.kind}"))
+                self.findings.append(
+                    Finding(
+                        "error", file, name, None, f"has type {kind}, the schema says {column.kind}"
+                    )
+                )
 
     def _order(self, file: str, events: pd.DataFrame) -> None:
         ids = events["event_id"].to_numpy()
         if pd.api.types.is_integer_dtype(ids.dtype):
             falls = np.diff(ids, prepend=self.last_id) <= 0
-            self.add("error", file, "event_id", falls, "is not above the one before; ids ascend in file order")
+            self.add(
+                "error",
+                file,
+                "event_id",
+                falls,
+                "is not above the one before; ids ascend in file order",
+            )
             self.last_id = int(ids.max())
             self.ids_fall |= bool(falls.any())
         user = events["user_id"].astype("category")
@@ -149,13 +209,34 @@ class _State:
         key = np.append(rank, -1)[user.cat.codes.to_numpy()]
         time = events["timestamp"].astype("datetime64[ms, UTC]").astype("int64").to_numpy()
         same = np.append(False, key[1:] == key[:-1])
-        self.add("error", file, "user_id", np.append(False, np.diff(key) < 0), "stands before the user above; a part is sorted by user_id")
-        self.add("error", file, "timestamp", same & np.append(False, np.diff(time) < 0),
-                 "is earlier than the same user's row above; a user's rows are sorted by time")
-        here = np.unique(pd.util.hash_array(names[np.unique(user.cat.codes.to_numpy()[user.notna().to_numpy()])]))
+        self.add(
+            "error",
+            file,
+            "user_id",
+            np.append(False, np.diff(key) < 0),
+            "stands before the user above; a part is sorted by user_id",
+        )
+        self.add(
+            "error",
+            file,
+            "timestamp",
+            same & np.append(False, np.diff(time) < 0),
+            "is earlier than the same user's row above; a user's rows are sorted by time",
+        )
+        here = np.unique(
+            pd.util.hash_array(names[np.unique(user.cat.codes.to_numpy()[user.notna().to_numpy()])])
+        )
         for before in self.users:
             if len(np.intersect1d(here, before, assume_unique=True)):
-                self.findings.append(Finding("error", file, "user_id", None, "holds a user of an earlier part; parts hold disjoint users"))
+                self.findings.append(
+                    Finding(
+                        "error",
+                        file,
+                        "user_id",
+                        None,
+                        "holds a user of an earlier part; parts hold disjoint users",
+                    )
+                )
                 break
         self.users.append(here)
 
@@ -171,25 +252,57 @@ class _State:
     def _meaning(self, file: str, events: pd.DataFrame) -> None:
         names = events["event"].astype("category").cat
         known = roles_of(map(str, names.categories), self.roles)
-        role = np.append(np.array([known[str(n)] for n in names.categories], dtype=object), "other")[names.codes.to_numpy()]
-        self.add("warning", file, "event", role == "other", "has no role; models take it as 'other' (give a role in the mapping's [roles])")
+        role = np.append(
+            np.array([known[str(n)] for n in names.categories], dtype=object), "other"
+        )[names.codes.to_numpy()]
+        self.add(
+            "warning",
+            file,
+            "event",
+            role == "other",
+            "has no role; models take it as 'other' (give a role in the mapping's [roles])",
+        )
         for name, given in self.roles.items():
             if given not in ROLE_NAMES:
                 text = f"gives {name!r} the role {given!r}, which does not exist"
                 if not any(f.text == text for f in self.findings):
                     self.findings.append(Finding("error", "manifest.json", "roles", None, text))
-        item = events["item_id"].notna().to_numpy() if "item_id" in events else np.zeros(len(events), dtype=bool)
-        order = events["order_id"].notna().to_numpy() if "order_id" in events else np.zeros(len(events), dtype=bool)
+        item = (
+            events["item_id"].notna().to_numpy()
+            if "item_id" in events
+            else np.zeros(len(events), dtype=bool)
+        )
+        order = (
+            events["order_id"].notna().to_numpy()
+            if "order_id" in events
+            else np.zeros(len(events), dtype=bool)
+        )
         bought = role == "purchase"
         if item.any():
             touched = np.isin(role, PRODUCT_ROLES)
-            self.add("warning", file, "item_id", touched & ~item & ~order, "is missing where an item was touched, and so is order_id")
+            self.add(
+                "warning",
+                file,
+                "item_id",
+                touched & ~item & ~order,
+                "is missing where an item was touched, and so is order_id",
+            )
         else:
-            self.add("warning", file, "item_id", bought & ~order, "is missing in every purchase, and so is order_id")
+            self.add(
+                "warning",
+                file,
+                "item_id",
+                bought & ~order,
+                "is missing in every purchase, and so is order_id",
+            )
         self._refunds(file, events, role, item, order)
 
-    def _refunds(self, file: str, events: pd.DataFrame, role: np.ndarray, item: np.ndarray, order: np.ndarray) -> None:
-        """A refund should follow a purchase of the same order, or (orders being numbered anew) of the same item by the same user."""
+    def _refunds(
+        self, file: str, events: pd.DataFrame, role: np.ndarray, item: np.ndarray, order: np.ndarray
+    ) -> None:
+        """A refund should follow a purchase of the same order, or (orders being numbered anew) of
+        the same item by the same user.
+        """
         refund = role == "refund"
         if not refund.any():
             return
@@ -197,12 +310,23 @@ class _State:
         for column, has in (("item_id", item), ("order_id", order)):
             if not has.any():
                 continue
-            frame = pd.DataFrame({"user": events["user_id"].astype("category").cat.codes.to_numpy(),
-                                  "key": events[column].astype("category").cat.codes.to_numpy(), "bought": role == "purchase"})
+            frame = pd.DataFrame(
+                {
+                    "user": events["user_id"].astype("category").cat.codes.to_numpy(),
+                    "key": events[column].astype("category").cat.codes.to_numpy(),
+                    "bought": role == "purchase",
+                }
+            )
             # Rows stand by user and time, so a running count says whether a purchase came first.
             explained |= has & (frame.groupby(["user", "key"])["bought"].cumsum().to_numpy() > 0)
         lonely = refund & ~explained & (item | order)
-        self.add("warning", file, "event", lonely, "is a refund without an earlier purchase of its order or item")
+        self.add(
+            "warning",
+            file,
+            "event",
+            lonely,
+            "is a refund without an earlier purchase of its order or item",
+        )
 
     def closing(self, tables: dict[str, Any]) -> list[Finding]:
         """What needs all parts: labels, items."""
@@ -212,9 +336,17 @@ class _State:
             if table is None:
                 continue
             if key not in table:
-                self.findings.append(Finding("error", f"{name}.parquet", key, None, "the column is required"))
+                self.findings.append(
+                    Finding("error", f"{name}.parquet", key, None, "the column is required")
+                )
             else:
-                self.add("error", f"{name}.parquet", key, table[key].duplicated().to_numpy(), "occurs twice")
+                self.add(
+                    "error",
+                    f"{name}.parquet",
+                    key,
+                    table[key].duplicated().to_numpy(),
+                    "occurs twice",
+                )
         self._items(tables.get("items"))
         self._labels()
         return self.findings[start:]
@@ -223,14 +355,27 @@ class _State:
         if items is None or not {"item_id", "category"} <= set(items) or not self.categories:
             return
         seen = pd.concat(self.categories).drop_duplicates(ignore_index=True)
-        known = items[["item_id", "category"]].astype(str).drop_duplicates("item_id").set_index("item_id")["category"]
+        known = (
+            items[["item_id", "category"]]
+            .astype(str)
+            .drop_duplicates("item_id")
+            .set_index("item_id")["category"]
+        )
         told = seen["item_id"].map(known)
-        differs = (told.notna() & (told != seen["category"])).to_numpy()  # an item that the table lacks has no other category there
+        # an item that the table lacks has no other category there
+        differs = (told.notna() & (told != seen["category"])).to_numpy()
         if differs.any():
             first = seen[differs].iloc[0]
-            self.findings.append(Finding(
-                "warning", "items.parquet", "category", None,
-                f"{int(differs.sum()):,} item(s) have another category in events, such as {first['item_id']!r} in {first['category']!r}"))
+            self.findings.append(
+                Finding(
+                    "warning",
+                    "items.parquet",
+                    "category",
+                    None,
+                    f"{int(differs.sum()):,} item(s) have another category in events, such as "
+                    f"{first['item_id']!r} in {first['category']!r}",
+                )
+            )
 
     def _labels(self) -> None:
         labels, file = self.labels, "labels.parquet"
@@ -239,7 +384,15 @@ class _State:
         missing = [name for name in LABEL_COLUMNS if name not in labels]
         self._required(file, labels, missing)
         if not missing and not isinstance(labels["known_at"].dtype, pd.DatetimeTZDtype):
-            self.findings.append(Finding("error", file, "known_at", None, f"has type {labels['known_at'].dtype}, the schema says time"))
+            self.findings.append(
+                Finding(
+                    "error",
+                    file,
+                    "known_at",
+                    None,
+                    f"has type {labels['known_at'].dtype}, the schema says time",
+                )
+            )
             return
         if missing or self.unread or not self.labelled:
             return
@@ -247,12 +400,28 @@ class _State:
         time = labels["event_id"].map(events.set_index("event_id")["timestamp"])
         self.add("error", file, "event_id", time.isna().to_numpy(), "refers to no event of the log")
         self.add("error", file, "known_at", labels["known_at"].isna().to_numpy(), "has no value")
-        self.add("error", file, "known_at", (labels["known_at"] < time).to_numpy(dtype=bool), "is before the event that is labelled")
-        self.add("error", file, "event_id", labels.duplicated(["event_id", "kind"]).to_numpy(), "has two labels of the same kind")
+        self.add(
+            "error",
+            file,
+            "known_at",
+            (labels["known_at"] < time).to_numpy(dtype=bool),
+            "is before the event that is labelled",
+        )
+        self.add(
+            "error",
+            file,
+            "event_id",
+            labels.duplicated(["event_id", "kind"]).to_numpy(),
+            "has two labels of the same kind",
+        )
 
 
 def lines(findings: list[Finding]) -> Iterator[str]:
     """What the command prints: a line a finding, errors first, and their number."""
     yield from map(str, sorted(findings, key=lambda f: f.level != "error"))
     errors = sum(f.level == "error" for f in findings)
-    yield f"{errors} error(s), {len(findings) - errors} warning(s)" if findings else "nothing is wrong with this log"
+    yield (
+        f"{errors} error(s), {len(findings) - errors} warning(s)"
+        if findings
+        else "nothing is wrong with this log"
+    )

@@ -3,7 +3,8 @@
     cleaned, account = clean(log, Cleaning(session_gap_minutes=30))
     print(account)            # step, what, rows, users
 
-Each step can be switched off. Nothing is learnt: every bound is a setting, so that two logs are cleaned alike.
+Each step can be switched off. Nothing is learnt: every bound is a setting, so that two logs are
+cleaned alike.
 """
 
 from __future__ import annotations
@@ -25,15 +26,24 @@ DAY_MS = 86_400_000
 class Cleaning:
     """What to clean; None or False switches a step off."""
 
-    duplicates: bool = True                          # rows equal in every column but event_id
-    clock_gap_days: float | None = 365.0             # events beyond a hole this wide in the log's timeline are clock errors ...
-    clock_share: float = 0.001                       # ... if no more than this share of all events lies beyond it
-    bot_events_per_minute: int | None = 120          # a user with more events than this within one minute is a bot
-    bot_events_per_day: int | None = 5_000           # or within 24 hours
-    session_gap_minutes: float | None = None         # number: make sessions anew by this gap of inactivity
+    duplicates: bool = True  # rows equal in every column but event_id
+    # events beyond a hole this wide in the log's timeline are clock errors ...
+    clock_gap_days: float | None = 365.0
+    # ... if no more than this share of all events lies beyond it
+    clock_share: float = 0.001
+    # a user with more events than this within one minute is a bot
+    bot_events_per_minute: int | None = 120
+    bot_events_per_day: int | None = 5_000  # or within 24 hours
+    # number: make sessions anew by this gap of inactivity
+    session_gap_minutes: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("clock_gap_days", "bot_events_per_minute", "bot_events_per_day", "session_gap_minutes"):
+        for name in (
+            "clock_gap_days",
+            "bot_events_per_minute",
+            "bot_events_per_day",
+            "session_gap_minutes",
+        ):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise InputError(f"{name} is {value}; it must be above 0 (or off).")
@@ -44,8 +54,8 @@ class Cleaning:
 def clean(log: EventLog, settings: Cleaning | None = None) -> tuple[EventLog, pd.DataFrame]:
     """The cleaned log, and a table (step, what, rows, users) of what was changed.
 
-    Event ids are kept, so that labels and truth still fit; those of removed events go with them. A log without
-    session_id gets one. The rows of a user are brought together.
+    Event ids are kept, so that labels and truth still fit; those of removed events go with them. A
+    log without session_id gets one. The rows of a user are brought together.
 
     Raises InputError where nothing would be left, or rows have no user, time or id of their own.
     """
@@ -63,28 +73,56 @@ def clean(log: EventLog, settings: Cleaning | None = None) -> tuple[EventLog, pd
         remove("duplicates", "removed: equal to an earlier row in every column", drop)
     if settings.clock_gap_days is not None:
         drop = _out_of_span(events, settings.clock_gap_days, settings.clock_share)
-        remove("clock", f"removed: apart from the rest of the log by more than {settings.clock_gap_days:g} days", drop)
-    for name, limit, span in (("minute", settings.bot_events_per_minute, 60_000), ("day", settings.bot_events_per_day, DAY_MS)):
+        remove(
+            "clock",
+            f"removed: apart from the rest of the log by more than {settings.clock_gap_days:g} "
+            "days",
+            drop,
+        )
+    for name, limit, span in (
+        ("minute", settings.bot_events_per_minute, 60_000),
+        ("day", settings.bot_events_per_day, DAY_MS),
+    ):
         if limit is not None:
             drop = _too_fast(events, limit, span)
-            remove("bots", f"removed: all events of users with more than {limit:,} events within a {name}", drop)
+            remove(
+                "bots",
+                f"removed: all events of users with more than {limit:,} events within a {name}",
+                drop,
+            )
     if len(events) == 0:
         raise InputError("Cleaning would leave no event; look at the account of a milder setting.")
     events = events.reset_index(drop=True)
     if settings.session_gap_minutes is not None or "session_id" not in events:
         gap = settings.session_gap_minutes or 30.0
-        sessions = session_ids(events.assign(user_id=events["user_id"].astype("category")), gap_minutes=gap)
+        sessions = session_ids(
+            events.assign(user_id=events["user_id"].astype("category")), gap_minutes=gap
+        )
         changed = _boundaries_changed(events, sessions)
-        account.append(("sessions", f"made by a gap of {gap:g} minutes: rows where a session now begins or no longer does", changed, 0))
+        account.append(
+            (
+                "sessions",
+                f"made by a gap of {gap:g} minutes: rows where a session now begins or no longer "
+                "does",
+                changed,
+                0,
+            )
+        )
         events = events.assign(session_id=sessions)
     events = drop_unused(events)
     table = pd.DataFrame(account, columns=["step", "what", "rows", "users"])
     kept = events["event_id"]
     manifest = {**log.manifest, "cleaned": table.to_dict("records")}
     truth = {name: _of_events(frame, kept) for name, frame in log.truth.items()}
-    users = None if log.users is None else log.users[log.users["user_id"].isin(events["user_id"])].reset_index(drop=True)
+    users = (
+        None
+        if log.users is None
+        else log.users[log.users["user_id"].isin(events["user_id"])].reset_index(drop=True)
+    )
     labels = None if log.labels is None else _of_events(log.labels, kept)
-    return replace(log, events=events, users=users, labels=labels, truth=truth, manifest=manifest), table
+    return replace(
+        log, events=events, users=users, labels=labels, truth=truth, manifest=manifest
+    ), table
 
 
 def _of_events(frame: pd.DataFrame, event_id: pd.Series) -> pd.DataFrame:
@@ -95,15 +133,26 @@ def _of_events(frame: pd.DataFrame, event_id: pd.Series) -> pd.DataFrame:
 
 
 def _duplicated(events: pd.DataFrame) -> np.ndarray:
-    """(n_rows,) bool: rows that repeat an earlier row. Sessions are left out: they may have been made by us."""
+    """(n_rows,) bool: rows that repeat an earlier row. Sessions are left out: they may have been
+    made by us.
+    """
     columns = [c for c in events.columns if c not in ("event_id", "session_id")]
     # Categories are compared by their codes, which is the same and far quicker.
-    plain = pd.DataFrame({c: events[c].cat.codes if isinstance(events[c].dtype, pd.CategoricalDtype) else events[c] for c in columns})
+    plain = pd.DataFrame(
+        {
+            c: events[c].cat.codes
+            if isinstance(events[c].dtype, pd.CategoricalDtype)
+            else events[c]
+            for c in columns
+        }
+    )
     return plain.duplicated().to_numpy()
 
 
 def _out_of_span(events: pd.DataFrame, gap_days: float, share: float) -> np.ndarray:
-    """(n_rows,) bool: the few events beyond a hole in the timeline, before or after nearly all others."""
+    """(n_rows,) bool: the few events beyond a hole in the timeline, before or after nearly all
+    others.
+    """
     time = events["timestamp"].astype("datetime64[ms, UTC]").astype("int64").to_numpy()
     order = np.sort(time)
     holes = np.flatnonzero(np.diff(order) > gap_days * DAY_MS)  # between order[h] and order[h + 1]
@@ -115,17 +164,25 @@ def _out_of_span(events: pd.DataFrame, gap_days: float, share: float) -> np.ndar
 
 
 def _too_fast(events: pd.DataFrame, limit: int, span_ms: int) -> np.ndarray:
-    """(n_rows,) bool: all rows of users that have more than `limit` events within `span_ms` somewhere."""
+    """(n_rows,) bool: all rows of users that have more than `limit` events within `span_ms`
+    somewhere.
+    """
     time = events["timestamp"].astype("datetime64[ms, UTC]").astype("int64").to_numpy()
     user = events["user_id"].astype("category").cat.codes.to_numpy()
     single = np.ones(len(events), dtype=bool)
     if "order_id" in events:  # the lines of one order are one act, however long the order
         order = events["order_id"].astype("category").cat.codes.to_numpy()
-        single[1:] = (order[1:] < 0) | (order[1:] != order[:-1]) | (user[1:] != user[:-1]) | (time[1:] != time[:-1])
+        single[1:] = (
+            (order[1:] < 0)
+            | (order[1:] != order[:-1])
+            | (user[1:] != user[:-1])
+            | (time[1:] != time[:-1])
+        )
     acts, when = user[single], time[single]
     if len(acts) <= limit:
         return np.zeros(len(events), dtype=bool)
-    # Rows of a user stand together by time: `limit` rows further on, is it still the same user and span?
+    # Rows of a user stand together by time: `limit` rows further on, is it still the same user and
+    # span?
     fast = (acts[limit:] == acts[:-limit]) & (when[limit:] - when[:-limit] < span_ms)
     return np.isin(user, np.unique(acts[limit:][fast]))
 

@@ -1,4 +1,6 @@
-"""What is in a log, at a glance: span, users, funnel, columns, labels; tables on a terminal, plain text in a pipe."""
+"""What is in a log, at a glance: span, users, funnel, columns, labels; tables on a terminal, plain
+text in a pipe.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ class Description:
     tables: dict[str, pd.DataFrame]
 
     def __str__(self) -> str:
-        return "\n\n".join(f"{title}\n{table.to_string(index=False)}" for title, table in self.tables.items())
+        return "\n\n".join(
+            f"{title}\n{table.to_string(index=False)}" for title, table in self.tables.items()
+        )
 
     def show(self, stream: IO[str] | None = None) -> None:
         """Print: boxes on a terminal, aligned plain text elsewhere."""
@@ -36,7 +40,10 @@ class Description:
         for title, table in self.tables.items():
             box = Table(title=title, title_justify="left")
             for name in table.columns:
-                box.add_column(str(name), justify="right" if pd.api.types.is_numeric_dtype(table[name]) else "left")
+                box.add_column(
+                    str(name),
+                    justify="right" if pd.api.types.is_numeric_dtype(table[name]) else "left",
+                )
             for row in table.itertuples(index=False):
                 box.add_row(*map(str, row))
             console.print(box)
@@ -44,7 +51,12 @@ class Description:
 
 def describe(log: EventLog) -> Description:
     """Counts and shares of `log`; nothing is written."""
-    tables = {"Log": _overview(log), "Events": _events(log), "Funnel": _funnel(log), "Columns": _columns(log)}
+    tables = {
+        "Log": _overview(log),
+        "Events": _events(log),
+        "Funnel": _funnel(log),
+        "Columns": _columns(log),
+    }
     if log.labels is not None:
         tables["Labels"] = _labels(log.labels)
     return Description(tables)
@@ -58,17 +70,31 @@ def _overview(log: EventLog) -> pd.DataFrame:
     rows: list[tuple[str, str]] = [
         ("events", f"{len(events):,}"),
         ("users", f"{users:,}"),
-        ("events per user", f"median {per_user.median():g}, mean {per_user.mean():.2f}, most {per_user.max():,}"),
+        (
+            "events per user",
+            f"median {per_user.median():g}, mean {per_user.mean():.2f}, most {per_user.max():,}",
+        ),
         ("first event", f"{first:%Y-%m-%d %H:%M:%S} UTC"),
         ("last event", f"{last:%Y-%m-%d %H:%M:%S} UTC"),
         ("days", f"{(last - first) / pd.Timedelta(days=1):.2f}"),
     ]
-    for column, text in (("session_id", "sessions"), ("item_id", "items"), ("order_id", "orders"), ("category", "categories")):
+    for column, text in (
+        ("session_id", "sessions"),
+        ("item_id", "items"),
+        ("order_id", "orders"),
+        ("category", "categories"),
+    ):
         if column in events:
             rows.append((text, f"{events[column].nunique():,}"))
     if "session_id" in events:
         length = events["session_id"].astype("category").cat.codes.value_counts()
-        rows.append(("events per session", f"median {length.median():g}, mean {length.mean():.2f}, one event {np.mean(length == 1):.1%}"))
+        rows.append(
+            (
+                "events per session",
+                f"median {length.median():g}, mean {length.mean():.2f}, one event "
+                f"{np.mean(length == 1):.1%}",
+            )
+        )
     for name in ("made_by", "currency", "privacy"):
         if log.manifest.get(name):
             rows.append((name.replace("_", " "), str(log.manifest[name])))
@@ -76,22 +102,43 @@ def _overview(log: EventLog) -> pd.DataFrame:
 
 
 def _events(log: EventLog) -> pd.DataFrame:
-    frame = pd.DataFrame({"event": log.events["event"].astype(str), "role": log.role(),
-                          "user": log.events["user_id"].astype("category").cat.codes.to_numpy()})
-    table = frame.groupby(["event", "role"], as_index=False).agg(rows=("user", "size"), users=("user", "nunique"))
+    frame = pd.DataFrame(
+        {
+            "event": log.events["event"].astype(str),
+            "role": log.role(),
+            "user": log.events["user_id"].astype("category").cat.codes.to_numpy(),
+        }
+    )
+    table = frame.groupby(["event", "role"], as_index=False).agg(
+        rows=("user", "size"), users=("user", "nunique")
+    )
     table["share"] = (table["rows"] / len(frame)).map("{:.2%}".format)
     return table.sort_values(["rows", "event"], ascending=[False, True], ignore_index=True)
 
 
 def _funnel(log: EventLog) -> pd.DataFrame:
     count = pd.Series(log.role()).value_counts()
-    rows = [(f"{a} / {b}", f"{count[a] / count[b]:.2%}") for a, b in RATIOS if count.get(a, 0) and count.get(b, 0)]
+    rows = [
+        (f"{a} / {b}", f"{count[a] / count[b]:.2%}")
+        for a, b in RATIOS
+        if count.get(a, 0) and count.get(b, 0)
+    ]
     role = log.role()
     if "session_id" in log.events:
         session = log.events["session_id"].astype("category").cat.codes.to_numpy()
-        rows.append(("sessions that buy", f"{len(np.unique(session[role == 'purchase'])) / max(len(np.unique(session)), 1):.2%}"))
+        rows.append(
+            (
+                "sessions that buy",
+                f"{len(np.unique(session[role == 'purchase'])) / max(len(np.unique(session)), 1):.2%}",
+            )
+        )
     user = log.events["user_id"].astype("category").cat.codes.to_numpy()
-    rows.append(("users who buy", f"{len(np.unique(user[role == 'purchase'])) / max(len(np.unique(user)), 1):.2%}"))
+    rows.append(
+        (
+            "users who buy",
+            f"{len(np.unique(user[role == 'purchase'])) / max(len(np.unique(user)), 1):.2%}",
+        )
+    )
     return pd.DataFrame(rows, columns=["ratio", "value"])
 
 
@@ -100,8 +147,20 @@ def _columns(log: EventLog) -> pd.DataFrame:
     for name, values in log.events.items():
         text = isinstance(values.dtype, pd.CategoricalDtype) or values.dtype == object
         present = values.dropna()
-        span = "" if text or not len(present) else f"{_short(present.min())} to {_short(present.max())}"
-        rows.append((str(name), "text" if text else str(values.dtype), f"{values.isna().mean():.2%}", int(values.nunique()), span))
+        span = (
+            ""
+            if text or not len(present)
+            else f"{_short(present.min())} to {_short(present.max())}"
+        )
+        rows.append(
+            (
+                str(name),
+                "text" if text else str(values.dtype),
+                f"{values.isna().mean():.2%}",
+                int(values.nunique()),
+                span,
+            )
+        )
     return pd.DataFrame(rows, columns=["column", "type", "missing", "distinct", "range"])
 
 
@@ -110,7 +169,10 @@ def _short(value: object) -> str:
 
 
 def _labels(labels: pd.DataFrame) -> pd.DataFrame:
-    table = labels.assign(kind=labels["kind"].astype(str)).groupby("kind", as_index=False).agg(
-        labels=("value", "size"), positive=("value", lambda v: int((v > 0).sum())))
+    table = (
+        labels.assign(kind=labels["kind"].astype(str))
+        .groupby("kind", as_index=False)
+        .agg(labels=("value", "size"), positive=("value", lambda v: int((v > 0).sum())))
+    )
     table["share"] = (table["positive"] / table["labels"]).map("{:.3%}".format)
     return table

@@ -1,11 +1,13 @@
-"""Encoder (fitted on the training part only) and Sequences: flat arrays with offsets, never a list per user.
+"""Encoder (fitted on the training part only) and Sequences: flat arrays with offsets, never a list
+per user.
 
-    encoder = Encoder.fit(train)
-    sequences = encoder.encode(log)
-    sequences.columns["item"][sequences.offsets[u]:sequences.offsets[u + 1]]      # the items of user u, by time
+    encoder = Encoder.fit(train) sequences = encoder.encode(log)
+    sequences.columns["item"][sequences.offsets[u]:sequences.offsets[u + 1]]      # the items of
+    user u, by time
 
-Codes of a categorical column: 0 = missing, 1 = a value that the encoder has not seen, 2.. = its vocabulary,
-most frequent first. Numeric columns are standardised (log1p first where the values are nonnegative and skewed).
+Codes of a categorical column: 0 = missing, 1 = a value that the encoder has not seen, 2.. = its
+vocabulary, most frequent first. Numeric columns are standardised (log1p first where the values are
+nonnegative and skewed).
 """
 
 from __future__ import annotations
@@ -22,24 +24,31 @@ from eventlog.log import EventLog
 from eventlog.schema import COLUMNS
 
 MISSING, UNKNOWN, FIRST = 0, 1, 2
-HIGH_CARDINALITY = 1_000  # a categorical with more values than this (a device id, a card) is not learnt by value
+# a categorical with more values than this (a device id, a card) is not learnt by value
+HIGH_CARDINALITY = 1_000
 SKIP = frozenset({"event_id", "user_id", "timestamp", "session_id", "order_id"})
-ENTITIES = ("device", "payment_method", "coupon_id", "country")  # a value new to its user matters, whatever its cardinality
+# a value new to its user matters, whatever its cardinality
+ENTITIES = ("device", "payment_method", "coupon_id", "country")
 DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True)
 class Sequences:
-    """A log as flat arrays; the rows of user u are `offsets[u]:offsets[u + 1]`, ascending in time."""
+    """A log as flat arrays; the rows of user u are `offsets[u]:offsets[u + 1]`, ascending in
+    time.
+    """
 
-    offsets: np.ndarray                  # (n_users + 1,) int64
-    users: np.ndarray                    # (n_users,) object: user ids
-    time: np.ndarray                     # (n_rows,) int64, ms since 1970 UTC
-    event_id: np.ndarray                 # (n_rows,) int64
-    role: np.ndarray                     # (n_rows,) object: see schema.ROLES
-    columns: dict[str, np.ndarray]       # categorical: (n_rows,) int32 codes; numeric: (n_rows,) float32; new_*: float32 0/1
-    raw: dict[str, np.ndarray] = field(default_factory=dict)  # (n_rows,) numeric columns as they stood in the log, NaN = missing
-    ids: dict[str, np.ndarray] = field(default_factory=dict)  # (n_rows,) int64: hash of an entity id, -1 = missing
+    offsets: np.ndarray  # (n_users + 1,) int64
+    users: np.ndarray  # (n_users,) object: user ids
+    time: np.ndarray  # (n_rows,) int64, ms since 1970 UTC
+    event_id: np.ndarray  # (n_rows,) int64
+    role: np.ndarray  # (n_rows,) object: see schema.ROLES
+    # categorical: (n_rows,) int32 codes; numeric: (n_rows,) float32; new_*: float32 0/1
+    columns: dict[str, np.ndarray]
+    # (n_rows,) numeric columns as they stood in the log, NaN = missing
+    raw: dict[str, np.ndarray] = field(default_factory=dict)
+    # (n_rows,) int64: hash of an entity id, -1 = missing
+    ids: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -58,13 +67,20 @@ class Sequences:
         counts = np.zeros(len(self) + 1, dtype=np.int64)
         counts[1:] = np.bincount(self.row_user()[keep], minlength=len(self))
         return replace(
-            self, offsets=np.cumsum(counts), time=self.time[keep], event_id=self.event_id[keep], role=self.role[keep],
-            columns={k: v[keep] for k, v in self.columns.items()}, raw={k: v[keep] for k, v in self.raw.items()},
+            self,
+            offsets=np.cumsum(counts),
+            time=self.time[keep],
+            event_id=self.event_id[keep],
+            role=self.role[keep],
+            columns={k: v[keep] for k, v in self.columns.items()},
+            raw={k: v[keep] for k, v in self.raw.items()},
             ids={k: v[keep] for k, v in self.ids.items()},
         )
 
     def rows_before(self, user: np.ndarray, time: np.ndarray) -> np.ndarray:
-        """(n,) int64 flat index of the first row of `user` (n,) that is at or after `time` (n,) ms: the end of what was known."""
+        """(n,) int64 flat index of the first row of `user` (n,) that is at or after `time` (n,) ms:
+        the end of what was known.
+        """
         # One sorted key over all rows: user major, time minor.
         low = int(self.time.min(initial=0))
         width = int(max(self.time.max(initial=0), time.max(initial=0))) - low + 2
@@ -74,10 +90,12 @@ class Sequences:
 
 @dataclass(frozen=True)
 class Queries:
-    """Questions asked about users at instants; what may be used for question i is rows offsets[user[i]]:end[i], nothing else."""
+    """Questions asked about users at instants; what may be used for question i is rows
+    offsets[user[i]]:end[i], nothing else.
+    """
 
     user: np.ndarray  # (n,) int64 row of Sequences.offsets
-    end: np.ndarray   # (n,) int64 flat row: the first row that is not known
+    end: np.ndarray  # (n,) int64 flat row: the first row that is not known
     time: np.ndarray  # (n,) int64 ms: when the question is asked
 
     def __len__(self) -> int:
@@ -91,14 +109,16 @@ class Queries:
 class Examples:
     """Questions with their answers: what a model is fitted on.
 
-    For next-item `target` holds item codes; the answer to question i stands in row `queries.end[i]` of its user.
-    For a binary task it holds 0.0 or 1.0. For uplift too, and `treatment` says which questions were treated.
+    For next-item `target` holds item codes; the answer to question i stands in row `queries.end[i]`
+    of its user. For a binary task it holds 0.0 or 1.0. For uplift too, and `treatment` says which
+    questions were treated.
     """
 
     sequences: Sequences
     queries: Queries
     target: np.ndarray  # (n,) int32 item code, or float32 0/1
-    treatment: np.ndarray | None = None  # (n,) float32: 1 = treated (got the coupon), 0 = control; uplift only
+    # (n,) float32: 1 = treated (got the coupon), 0 = control; uplift only
+    treatment: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.queries)
@@ -108,28 +128,52 @@ class Examples:
 class Encoder:
     """Vocabularies and scales, learnt from the training part of a log."""
 
-    vocabularies: dict[str, list[str]] = field(default_factory=dict)  # column -> values; code of values[i] is i + FIRST
-    scales: dict[str, tuple[bool, float, float]] = field(default_factory=dict)  # column -> (log1p first, mean, std)
-    high_cardinality: list[str] = field(default_factory=list)  # columns that get a new_<column> flag instead of a code
-    item_category: np.ndarray = field(default_factory=lambda: np.zeros(FIRST, dtype=np.int32))  # (n_item_codes,) category code
-    item_price: np.ndarray = field(default_factory=lambda: np.zeros(FIRST, dtype=np.float32))   # (n_item_codes,) median, scaled
+    # column -> values; code of values[i] is i + FIRST
+    vocabularies: dict[str, list[str]] = field(default_factory=dict)
+    # column -> (log1p first, mean, std)
+    scales: dict[str, tuple[bool, float, float]] = field(default_factory=dict)
+    # columns that get a new_<column> flag instead of a code
+    high_cardinality: list[str] = field(default_factory=list)
+    # (n_item_codes,) category code
+    item_category: np.ndarray = field(default_factory=lambda: np.zeros(FIRST, dtype=np.int32))
+    # (n_item_codes,) median, scaled
+    item_price: np.ndarray = field(default_factory=lambda: np.zeros(FIRST, dtype=np.float32))
 
     @classmethod
-    def fit(cls, train: EventLog, *, high_cardinality: int = HIGH_CARDINALITY, columns: Sequence[str] | None = None) -> Self:
-        """Learn from `train` only. `columns` limits which columns are used (default: all but ids of rows)."""
+    def fit(
+        cls,
+        train: EventLog,
+        *,
+        high_cardinality: int = HIGH_CARDINALITY,
+        columns: Sequence[str] | None = None,
+    ) -> Self:
+        """Learn from `train` only. `columns` limits which columns are used (default: all but ids of
+        rows).
+        """
         if len(train) == 0:
-            raise InputError("The training part of the log has no events; choose an earlier log or a later split.")
+            raise InputError(
+                "The training part of the log has no events; choose an earlier log or a later "
+                "split."
+            )
         train = train.grouped()
         encoder = cls()
         for name in map(str, train.events.columns):
             values = train.events[name]
             if name in SKIP or (columns is not None and name not in columns):
                 continue
-            if isinstance(values.dtype, pd.CategoricalDtype) or values.dtype == object or values.dtype == bool:
+            if (
+                isinstance(values.dtype, pd.CategoricalDtype)
+                or values.dtype == object
+                or values.dtype == bool
+            ):
                 counts = values.astype(str)[values.notna()].value_counts()
                 # Most frequent first, ties by name, so that the same data gives the same codes.
                 vocabulary = sorted(counts.index, key=lambda v, c=counts: (-c[v], v))  # type: ignore[misc]
-                if len(vocabulary) > high_cardinality and name not in ("item_id", "category", "event"):
+                if len(vocabulary) > high_cardinality and name not in (
+                    "item_id",
+                    "category",
+                    "event",
+                ):
                     encoder.high_cardinality.append(name)
                 elif vocabulary:
                     encoder.vocabularies[name] = vocabulary
@@ -147,12 +191,19 @@ class Encoder:
             return
         code = self.codes("item_id", train.events["item_id"])
         if "category" in self.vocabularies:
-            frame = pd.DataFrame({"item": code, "category": self.codes("category", train.events["category"])})
+            frame = pd.DataFrame(
+                {"item": code, "category": self.codes("category", train.events["category"])}
+            )
             frame = frame[(frame["item"] >= FIRST) & (frame["category"] > 0)]
             mode = frame.value_counts(sort=True).reset_index().drop_duplicates("item")
             self.item_category[mode["item"].to_numpy()] = mode["category"].to_numpy()
         if "price" in self.scales:
-            price = pd.Series(train.events["price"].to_numpy(dtype=np.float64)).groupby(code).median().dropna()
+            price = (
+                pd.Series(train.events["price"].to_numpy(dtype=np.float64))
+                .groupby(code)
+                .median()
+                .dropna()
+            )
             self.item_price[price.index.to_numpy()] = self.scaled("price", price.to_numpy())
 
     def size(self, column: str) -> int:
@@ -167,12 +218,21 @@ class Encoder:
     def codes(self, column: str, values: pd.Series) -> np.ndarray:
         """(n,) int32 codes of `values` under `column`'s vocabulary."""
         index = {value: i + FIRST for i, value in enumerate(self.vocabularies[column])}
-        categories = values.astype("category") if not isinstance(values.dtype, pd.CategoricalDtype) else values
-        table = np.array([index.get(str(c), UNKNOWN) for c in categories.cat.categories] + [MISSING], dtype=np.int32)
+        categories = (
+            values.astype("category")
+            if not isinstance(values.dtype, pd.CategoricalDtype)
+            else values
+        )
+        table = np.array(
+            [index.get(str(c), UNKNOWN) for c in categories.cat.categories] + [MISSING],
+            dtype=np.int32,
+        )
         return table[categories.cat.codes.to_numpy()]  # code -1 (missing) takes the last entry
 
     def scaled(self, column: str, values: np.ndarray) -> np.ndarray:
-        """(n,) float32: standardised as learnt; missing becomes 0 (the mean), values beyond 8 sd are clipped."""
+        """(n,) float32: standardised as learnt; missing becomes 0 (the mean), values beyond 8 sd
+        are clipped.
+        """
         log, mean, std = self.scales[column]
         with np.errstate(invalid="ignore"):
             out = ((np.log1p(np.maximum(values, 0)) if log else values) - mean) / std
@@ -181,9 +241,9 @@ class Encoder:
     def encode(self, log: EventLog) -> Sequences:
         """Any log under this encoder's vocabularies and scales. Nothing is learnt here.
 
-        Columns: event, item, category, every other categorical by its own name, gap (log seconds since the user's
-        event before, scaled), every numeric by its own name, and new_<column> for entities and high-cardinality columns
-        (1 where this user has not had this value before).
+        Columns: event, item, category, every other categorical by its own name, gap (log seconds
+        since the user's event before, scaled), every numeric by its own name, and new_<column> for
+        entities and high-cardinality columns (1 where this user has not had this value before).
 
         Rows are those of `log.grouped()`: where the rows of a user do not stand together, they are
         sorted first, and `event_id` says which is which.
@@ -192,7 +252,11 @@ class Encoder:
         events = log.events
         user = events["user_id"].astype("category")
         code = user.cat.codes.to_numpy()
-        starts = np.flatnonzero(np.append(True, code[1:] != code[:-1])) if len(code) else np.zeros(0, dtype=np.int64)
+        starts = (
+            np.flatnonzero(np.append(True, code[1:] != code[:-1]))
+            if len(code)
+            else np.zeros(0, dtype=np.int64)
+        )
         offsets = np.append(starts, len(code)).astype(np.int64)
         columns: dict[str, np.ndarray] = {}
         raw: dict[str, np.ndarray] = {}
@@ -201,8 +265,15 @@ class Encoder:
             if name in events:
                 columns[SHORT.get(name, name)] = self.codes(name, events[name])
         for name in self.scales:
-            values = _gaps(events) if name == "gap" else (
-                events[name].to_numpy(dtype=np.float64, na_value=np.nan) if name in events else np.full(len(events), np.nan))
+            values = (
+                _gaps(events)
+                if name == "gap"
+                else (
+                    events[name].to_numpy(dtype=np.float64, na_value=np.nan)
+                    if name in events
+                    else np.full(len(events), np.nan)
+                )
+            )
             columns[name] = self.scaled(name, values)
             raw[name] = values.astype(np.float64)
         for name in dict.fromkeys([*self.high_cardinality, *ENTITIES]):
@@ -212,19 +283,26 @@ class Encoder:
                 columns[f"new_{name}"] = (first & (value >= 0)).astype(np.float32)
                 ids[name] = value
         return Sequences(
-            offsets=offsets, users=user.cat.categories.to_numpy(dtype=object)[code[starts]],
+            offsets=offsets,
+            users=user.cat.categories.to_numpy(dtype=object)[code[starts]],
             time=events["timestamp"].astype("datetime64[ms, UTC]").astype("int64").to_numpy(),
-            event_id=events["event_id"].to_numpy(dtype=np.int64), role=log.role(), columns=columns, raw=raw, ids=ids,
+            event_id=events["event_id"].to_numpy(dtype=np.int64),
+            role=log.role(),
+            columns=columns,
+            raw=raw,
+            ids=ids,
         )
 
-    # --- JSON: an encoder is plain data, loading it runs no code ------------------------------------------------
+    # --- JSON: an encoder is plain data, loading it runs no code ----------------------------------
 
     def to_json(self) -> dict[str, Any]:
         """Plain data from which `from_json` makes the same encoder."""
         return {
-            "vocabularies": self.vocabularies, "scales": {k: list(v) for k, v in self.scales.items()},
+            "vocabularies": self.vocabularies,
+            "scales": {k: list(v) for k, v in self.scales.items()},
             "high_cardinality": self.high_cardinality,
-            "item_category": self.item_category.tolist(), "item_price": self.item_price.tolist(),
+            "item_category": self.item_category.tolist(),
+            "item_price": self.item_price.tolist(),
         }
 
     @classmethod
@@ -243,10 +321,14 @@ SHORT = {"item_id": "item"}  # the name under which a column stands in Sequences
 
 
 def value_ids(values: pd.Series) -> np.ndarray:
-    """(n,) int64 hash of each value as text, -1 = missing: the same value has the same id in every log, and in no order."""
+    """(n,) int64 hash of each value as text, -1 = missing: the same value has the same id in every
+    log, and in no order.
+    """
     categories = values.astype("category")
     names = categories.cat.categories.astype(str).to_numpy(dtype=object)
-    table = np.append((pd.util.hash_array(names, categorize=False) >> np.uint64(1)).astype(np.int64), -1)
+    table = np.append(
+        (pd.util.hash_array(names, categorize=False) >> np.uint64(1)).astype(np.int64), -1
+    )
     return table[categories.cat.codes.to_numpy()]  # code -1 (missing) takes the last entry
 
 
@@ -267,7 +349,9 @@ def _gaps(events: pd.DataFrame) -> np.ndarray:
 
 
 def _scale_of(values: np.ndarray) -> tuple[bool, float, float]:
-    """(log1p first, mean, std) of the present values; log1p where they are nonnegative and their mean is far above the median."""
+    """(log1p first, mean, std) of the present values; log1p where they are nonnegative and their
+    mean is far above the median.
+    """
     values = values[np.isfinite(values)]
     if len(values) == 0:
         return False, 0.0, 1.0

@@ -1,7 +1,9 @@
-"""A log -> files for other tools: CSV, JSON lines, one Parquet file, or RecBole's atomic files (.inter, .user, .item).
+"""A log -> files for other tools: CSV, JSON lines, one Parquet file, or RecBole's atomic files
+(.inter, .user, .item).
 
 RecBole: tab-separated, header `name:type` with type token or float, timestamps in seconds
-(https://recbole.io/docs/user_guide/data/atomic_files.html). PATH is then a folder named like the data set.
+(https://recbole.io/docs/user_guide/data/atomic_files.html). PATH is then a folder named like the
+data set.
 """
 
 from __future__ import annotations
@@ -27,13 +29,20 @@ INTER = ("user_id", "item_id", "rating", "timestamp")
 
 
 def export(log: EventLog, path: Path | str, *, format: str) -> Path:
-    """Write `log` to `path` as `format` (csv, jsonl, parquet, recbole), whole or not at all; .gz at the end compresses text.
+    """Write `log` to `path` as `format` (csv, jsonl, parquet, recbole), whole or not at all; .gz at
+    the end compresses text.
 
-    Users, items and labels go along with recbole only; the other formats hold the events. Raises InputError for a path
-    that is a folder (or, for recbole, a file), UnknownNameError for an unknown format.
+    Users, items and labels go along with recbole only; the other formats hold the events. Raises
+    InputError for a path that is a folder (or, for recbole, a file), UnknownNameError for an
+    unknown format.
     """
     path = Path(path)
-    writers: dict[str, Callable[[EventLog, Path], None]] = {"csv": _csv, "jsonl": _jsonl, "parquet": _parquet, "recbole": _recbole}
+    writers: dict[str, Callable[[EventLog, Path], None]] = {
+        "csv": _csv,
+        "jsonl": _jsonl,
+        "parquet": _parquet,
+        "recbole": _recbole,
+    }
     if format not in writers:
         raise UnknownNameError("export format", format, writers)
     if format == "recbole":
@@ -41,35 +50,55 @@ def export(log: EventLog, path: Path | str, *, format: str) -> Path:
             _recbole_files(log, folder, path.name)
         return path
     if path.is_dir():
-        raise InputError(f"{path} is a folder, but one {format} file is to be written there; choose another --out.")
+        raise InputError(
+            f"{path} is a folder, but one {format} file is to be written there; choose another "
+            "--out."
+        )
     with new_file(path) as temporary:
         writers[format](log, temporary)
     return path
 
 
 def _csv(log: EventLog, path: Path) -> None:
-    # Text only where needed is quoted; times are ISO 8601 with Z, which the import reads back as they were.
+    # Text only where needed is quoted; times are ISO 8601 with Z, which the import reads back as
+    # they were.
     with pa.output_stream(path, compression="gzip" if path.suffix == ".gz" else None) as stream:
         pacsv.write_csv(_times_as_text(to_arrow(log.events)), stream)
 
 
 def _times_as_text(table: pa.Table) -> pa.Table:
-    columns = [pc.strftime(c, format="%Y-%m-%dT%H:%M:%SZ") if pa.types.is_timestamp(c.type) else c for c in table.columns]
+    columns = [
+        pc.strftime(c, format="%Y-%m-%dT%H:%M:%SZ") if pa.types.is_timestamp(c.type) else c
+        for c in table.columns
+    ]
     return pa.table(columns, names=table.column_names)
 
 
 def _jsonl(log: EventLog, path: Path) -> None:
     table = _times_as_text(to_arrow(log.events))
     # The shortest text of a float32 (1.04) rather than its digits as a double (1.0399999619).
-    table = pa.table([c.cast(pa.string()).cast(pa.float64()) if c.type == pa.float32() else c for c in table.columns], table.column_names)
+    table = pa.table(
+        [
+            c.cast(pa.string()).cast(pa.float64()) if c.type == pa.float32() else c
+            for c in table.columns
+        ],
+        table.column_names,
+    )
     with gzip.GzipFile(path, "wb", mtime=0) if path.suffix == ".gz" else open(path, "wb") as stream:
         for start in range(0, table.num_rows, 100_000):
             chunk = table.slice(start, 100_000).to_pandas(types_mapper=pd.ArrowDtype)
             numbers = chunk.select_dtypes("number").abs()
-            tiny = bool(((numbers > 0) & (numbers < 1e-3)).to_numpy(dtype=bool, na_value=False).any())
+            tiny = bool(
+                ((numbers > 0) & (numbers < 1e-3)).to_numpy(dtype=bool, na_value=False).any()
+            )
             if tiny:  # pandas writes a fixed number of decimals, which would not hold them
                 rows = table.slice(start, 100_000).to_pylist()
-                lines = (json.dumps({k: None if v != v else v for k, v in row.items()}, ensure_ascii=False) for row in rows)
+                lines = (
+                    json.dumps(
+                        {k: None if v != v else v for k, v in row.items()}, ensure_ascii=False
+                    )
+                    for row in rows
+                )
                 text = "".join(f"{line}\n" for line in lines)
             else:
                 text = chunk.to_json(orient="records", lines=True, force_ascii=False)
@@ -86,11 +115,17 @@ def _recbole(log: EventLog, path: Path) -> None:
 
 def _recbole_files(log: EventLog, folder: Path, name: str) -> None:
     if "item_id" not in log.events:
-        raise InputError("The log has no item_id, which RecBole's .inter file needs; export another format.")
+        raise InputError(
+            "The log has no item_id, which RecBole's .inter file needs; export another format."
+        )
     events = log.events[log.events["item_id"].notna()]
     seconds = events["timestamp"].astype("datetime64[ms, UTC]").astype("int64") / 1000.0
-    order = [c for c in INTER if c in events] + [c for c in events if c not in INTER and c != "event_id"]
-    write_json(folder / "manifest.json", {"made_by": "export", "format": "recbole", "rows": len(events)})
+    order = [c for c in INTER if c in events] + [
+        c for c in events if c not in INTER and c != "event_id"
+    ]
+    write_json(
+        folder / "manifest.json", {"made_by": "export", "format": "recbole", "rows": len(events)}
+    )
     _atomic(events.assign(timestamp=seconds)[order], folder / f"{name}.inter")
     for table, key, suffix in ((log.users, "user_id", "user"), (log.items, "item_id", "item")):
         if table is not None:
@@ -102,9 +137,15 @@ def _atomic(frame: pd.DataFrame, path: Path) -> None:
     columns, names = [], []
     for column, values in frame.items():
         known = COLUMNS.get(str(column))
-        number = pd.api.types.is_numeric_dtype(values) and not (known and known.kind in ("id", "categorical"))
+        number = pd.api.types.is_numeric_dtype(values) and not (
+            known and known.kind in ("id", "categorical")
+        )
         names.append(f"{column}:{'float' if number else 'token'}")
-        columns.append(np.where(values.isna(), "", values.astype(str).str.replace(r"[\t\r\n]", " ", regex=True)))
+        columns.append(
+            np.where(
+                values.isna(), "", values.astype(str).str.replace(r"[\t\r\n]", " ", regex=True)
+            )
+        )
     lines = pd.Series(columns[0], dtype=object)
     for values in columns[1:]:
         lines = lines + "\t" + values

@@ -1,13 +1,16 @@
-"""EventLog: one shop's events with what belongs to them, and the log folder it is read from and written to.
+"""EventLog: one shop's events with what belongs to them, and the log folder it is read from and
+written to.
 
     mylog/
       manifest.json         how it was made, rows and sha256 per file, roles of foreign event names,
-                            privacy statement, provenance (is a table given, or derived from events?)
+                            privacy statement, provenance (is a table given, or derived from
+                            events?)
       events/part-*.parquet disjoint users; inside a part sorted by user_id, timestamp, input order
       users.parquet  items.parquet  labels.parquet        optional
       truth/*.parquet       simulated logs only; read by oracles and audits, never by a model
 
-A log too large for memory is written part by part with `LogWriter` and read part by part with `EventLog.parts`.
+A log too large for memory is written part by part with `LogWriter` and read part by part with
+`EventLog.parts`.
 
     log = EventLog.read("mylog")
     train = log.before(log.time_at(0.8))
@@ -35,13 +38,16 @@ from eventlog.schema import COLUMNS, TIME, roles_of
 
 SCHEMA_VERSION = 1
 TABLES = ("users", "items", "labels")
-ITEM_COLUMNS = ("item_id", "category", "brand", "price")  # of events, as a given items table lists them
+# of events, as a given items table lists them
+ITEM_COLUMNS = ("item_id", "category", "brand", "price")
 GIVEN, DERIVED = "given", "derived"
 
 
 @dataclass
 class EventLog:
-    """A log in memory. Ids and categoricals are pandas categories; the rows of a user stand together, by time."""
+    """A log in memory. Ids and categoricals are pandas categories; the rows of a user stand
+    together, by time.
+    """
 
     events: pd.DataFrame
     users: pd.DataFrame | None = None
@@ -50,7 +56,7 @@ class EventLog:
     truth: dict[str, pd.DataFrame] = field(default_factory=dict)
     manifest: dict[str, Any] = field(default_factory=dict)
 
-    # --- reading and writing -----------------------------------------------------------------------------------
+    # --- reading and writing ----------------------------------------------------------------------
 
     @classmethod
     def read(cls, path: Path | str, *, truth: bool = True, verify: bool = False) -> EventLog:
@@ -64,9 +70,23 @@ class EventLog:
         manifest = read_manifest(path)
         if verify:
             verify_checksums(path, manifest)
-        events = pd.DataFrame(_to_pandas(pa.concat_tables([_read(p) for p in _part_paths(path)], promote_options="permissive")))
-        tables = {name: _to_pandas(_read(path / f"{name}.parquet")) for name in TABLES if (path / f"{name}.parquet").exists()}
-        truths = {p.stem: _to_pandas(_read(p)) for p in sorted((path / "truth").glob("*.parquet"))} if truth else {}
+        events = pd.DataFrame(
+            _to_pandas(
+                pa.concat_tables(
+                    [_read(p) for p in _part_paths(path)], promote_options="permissive"
+                )
+            )
+        )
+        tables = {
+            name: _to_pandas(_read(path / f"{name}.parquet"))
+            for name in TABLES
+            if (path / f"{name}.parquet").exists()
+        }
+        truths = (
+            {p.stem: _to_pandas(_read(p)) for p in sorted((path / "truth").glob("*.parquet"))}
+            if truth
+            else {}
+        )
         log = cls(events=events, truth=truths, manifest=manifest, **tables)
         try:
             return log if order.stand_together(events) else log.ordered()
@@ -87,8 +107,10 @@ class EventLog:
             users = pd.util.hash_array(log.events["user_id"].astype(str).unique())
             shared = sum(int(np.isin(users, earlier).sum()) for earlier in seen)
             if shared:
-                raise InputError(f"{part} holds {shared:,} user(s) of an earlier part; import the "
-                                 "log again, which brings the rows of a user together.")
+                raise InputError(
+                    f"{part} holds {shared:,} user(s) of an earlier part; import the "
+                    "log again, which brings the rows of a user together."
+                )
             seen.append(users)
             yield log
 
@@ -101,8 +123,13 @@ class EventLog:
         with LogWriter(path) as writer:
             for start, stop in _part_bounds(log.events, rows_per_part):
                 writer.write_part(log.events.iloc[start:stop])
-            writer.finish(users=log.users, items=log.items, labels=log.labels, truth=log.truth,
-                          manifest=log.manifest)
+            writer.finish(
+                users=log.users,
+                items=log.items,
+                labels=log.labels,
+                truth=log.truth,
+                manifest=log.manifest,
+            )
         return Path(path)
 
     # --- the order of rows -----------------------------------------------------------------------
@@ -130,7 +157,7 @@ class EventLog:
         """
         return order.grouped(self)
 
-    # --- questions -----------------------------------------------------------------------------------------------
+    # --- questions --------------------------------------------------------------------------------
 
     def __len__(self) -> int:
         return len(self.events)
@@ -143,7 +170,10 @@ class EventLog:
     def role(self) -> np.ndarray:
         """(n_events,) object: the role of each event."""
         names = self.events["event"].astype("category").cat
-        role = np.array([roles_of([str(n)], self.manifest.get("roles"))[str(n)] for n in names.categories], dtype=object)
+        role = np.array(
+            [roles_of([str(n)], self.manifest.get("roles"))[str(n)] for n in names.categories],
+            dtype=object,
+        )
         return role[names.codes.to_numpy()]
 
     @property
@@ -179,20 +209,28 @@ class EventLog:
             return None
         return [str(name) for name in names]
 
-    # --- parts of it -----------------------------------------------------------------------------------------------
+    # --- parts of it ------------------------------------------------------------------------------
 
     def before(self, time: pd.Timestamp) -> EventLog:
-        """What was known at `time`: events before it, and labels known before it. Truth is left out."""
+        """What was known at `time`: events before it, and labels known before it. Truth is left
+        out.
+        """
         labels = self.labels
         events = self.events[self.events["timestamp"] < time]
         if labels is not None:
-            labels = labels[(labels["known_at"] < time) & labels["event_id"].isin(events["event_id"])]
+            labels = labels[
+                (labels["known_at"] < time) & labels["event_id"].isin(events["event_id"])
+            ]
         return self._with(events, labels)
 
     def only_users(self, users: Any) -> EventLog:
         """The part of the log that belongs to `users` (a list or set of ids). Truth is left out."""
         events = self.events[self.events["user_id"].isin(users)]
-        labels = None if self.labels is None else self.labels[self.labels["event_id"].isin(events["event_id"])]
+        labels = (
+            None
+            if self.labels is None
+            else self.labels[self.labels["event_id"].isin(events["event_id"])]
+        )
         log = self._with(events, labels)
         if log.users is not None:
             log.users = log.users[log.users["user_id"].isin(users)].reset_index(drop=True)
@@ -200,7 +238,9 @@ class EventLog:
 
     def _with(self, events: pd.DataFrame, labels: pd.DataFrame | None) -> EventLog:
         labels = None if labels is None else labels.reset_index(drop=True)
-        return replace(self, events=_drop_unused(events.reset_index(drop=True)), labels=labels, truth={})
+        return replace(
+            self, events=_drop_unused(events.reset_index(drop=True)), labels=labels, truth={}
+        )
 
 
 class LogWriter:
@@ -211,7 +251,8 @@ class LogWriter:
                 writer.write_part(part)
             writer.finish(items=items, manifest={"made_by": ...})
 
-    Parts may also be written into `writer.events_folder` by other processes, as `part-00000.parquet` etc.
+    Parts may also be written into `writer.events_folder` by other processes, as
+    `part-00000.parquet` etc.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -241,25 +282,44 @@ class LogWriter:
         extra: Mapping[str, pd.DataFrame | pa.Table] | None = None,
         manifest: Mapping[str, Any] | None = None,
     ) -> None:
-        """Write the other tables (`extra`: further ones by name, such as rejects) and the manifest, with rows and sha256 of every file."""
-        for name, table in (("users", users), ("items", items), ("labels", labels), *(extra or {}).items()):
+        """Write the other tables (`extra`: further ones by name, such as rejects) and the manifest,
+        with rows and sha256 of every file.
+        """
+        for name, table in (
+            ("users", users),
+            ("items", items),
+            ("labels", labels),
+            *(extra or {}).items(),
+        ):
             if table is not None:
                 write_parquet(self.folder / f"{name}.parquet", table)
         for name, truth_table in (truth or {}).items():
             write_parquet(self.folder / "truth" / f"{name}.parquet", truth_table)
-        made = {k: v for k, v in (manifest or {}).items() if k not in ("files", "schema_version", "versions")}
-        write_json(self.folder / "manifest.json", {
-            **made,
-            "schema_version": SCHEMA_VERSION,
-            "versions": versions(),
-            "files": {
-                p.relative_to(self.folder).as_posix(): {"rows": pq.read_metadata(p).num_rows, "sha256": sha256(p)}
-                for p in sorted(self.folder.rglob("*.parquet"))
+        made = {
+            k: v
+            for k, v in (manifest or {}).items()
+            if k not in ("files", "schema_version", "versions")
+        }
+        write_json(
+            self.folder / "manifest.json",
+            {
+                **made,
+                "schema_version": SCHEMA_VERSION,
+                "versions": versions(),
+                "files": {
+                    p.relative_to(self.folder).as_posix(): {
+                        "rows": pq.read_metadata(p).num_rows,
+                        "sha256": sha256(p),
+                    }
+                    for p in sorted(self.folder.rglob("*.parquet"))
+                },
             },
-        })
+        )
         self._finished = True
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: Any
+    ) -> None:
         if kind is None and not self._finished:
             kind, error = RuntimeError, RuntimeError("LogWriter.finish was not called")
             self._context.__exit__(kind, error, None)
@@ -267,26 +327,39 @@ class LogWriter:
         self._context.__exit__(kind, error, trace)
 
 
-# --- the folder ----------------------------------------------------------------------------------------------------
+# --- the folder -----------------------------------------------------------------------------------
 
 
 def read_manifest(path: Path | str) -> dict[str, Any]:
-    """The manifest of a log folder; InputError where there is none or it is of another schema version."""
+    """The manifest of a log folder; InputError where there is none or it is of another schema
+    version.
+    """
     path = Path(path)
     if not path.exists():
-        raise InputError(f"{path} does not exist; give a log folder (see 'python -m eventlog import --help').")
+        raise InputError(
+            f"{path} does not exist; give a log folder (see 'python -m eventlog import --help')."
+        )
     if not path.is_dir() or not (path / "manifest.json").exists():
-        raise InputError(f"{path} is not a log folder (no manifest.json); make one with 'python -m eventlog import {path} --out LOG'.")
+        raise InputError(
+            f"{path} is not a log folder (no manifest.json); make one with 'python -m eventlog "
+            f"import {path} --out LOG'."
+        )
     manifest: dict[str, Any] = read_json(path / "manifest.json")
     parts: list[tuple[str, Any]] = [("", manifest)]
     if isinstance(manifest, dict):
         parts += [(f"{name!r} in ", manifest.get(name)) for name in ("roles", "provenance")]
     for name, part in parts:
         if part is not None and not isinstance(part, dict):
-            raise InputError(f"{name}{path}/manifest.json is {str(part)[:40]!r}; it must be an object with names and values.")
+            raise InputError(
+                f"{name}{path}/manifest.json is {str(part)[:40]!r}; it must be an object with "
+                "names and values."
+            )
     if manifest.get("schema_version") != SCHEMA_VERSION:
         version = manifest.get("schema_version")
-        raise InputError(f"{path}/manifest.json has schema version {version!r}, this program reads {SCHEMA_VERSION}; import the log again.")
+        raise InputError(
+            f"{path}/manifest.json has schema version {version!r}, this program reads "
+            f"{SCHEMA_VERSION}; import the log again."
+        )
     return manifest
 
 
@@ -295,15 +368,24 @@ def verify_checksums(path: Path | str, manifest: Mapping[str, Any]) -> None:
     for name, entry in manifest.get("files", {}).items():
         file = Path(path) / name
         if not file.exists():
-            raise InputError(f"{file} is named in the manifest and missing; the log folder is incomplete.")
+            raise InputError(
+                f"{file} is named in the manifest and missing; the log folder is incomplete."
+            )
         if sha256(file) != entry["sha256"]:
-            raise InputError(f"{file} was changed after it was written (its checksum differs from the manifest's).")
+            raise InputError(
+                f"{file} was changed after it was written (its checksum differs from the "
+                "manifest's)."
+            )
 
 
 def digest(path: Path | str) -> str:
-    """A short content key of a log folder: the same data gives the same key, wherever and whenever it was written."""
+    """A short content key of a log folder: the same data gives the same key, wherever and whenever
+    it was written.
+    """
     files = read_manifest(path)["files"]
-    return hashlib.sha256("".join(f"{n}:{files[n]['sha256']};" for n in sorted(files)).encode()).hexdigest()[:16]
+    return hashlib.sha256(
+        "".join(f"{n}:{files[n]['sha256']};" for n in sorted(files)).encode()
+    ).hexdigest()[:16]
 
 
 def to_ms(time: pd.Timestamp) -> int:
@@ -323,19 +405,35 @@ def versions() -> dict[str, str]:
 
 
 def write_parquet(path: Path, table: pd.DataFrame | pa.Table) -> None:
-    """One Parquet file with the schema's types: strings dictionary-coded, times in ms UTC, no pandas metadata."""
+    """One Parquet file with the schema's types: strings dictionary-coded, times in ms UTC, no
+    pandas metadata.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     table = to_arrow(table)
-    # Rising numbers are stored as differences: smaller, and no dictionary is built only to be thrown away.
-    rising = [n for n in ("event_id", "timestamp") if n in table.column_names and pa.types.is_primitive(table.schema.field(n).type)
-              and not pa.types.is_floating(table.schema.field(n).type)]
-    pq.write_table(table, path, compression="zstd", compression_level=1, store_schema=False,
-                   use_dictionary=[n for n in table.column_names if n not in rising],
-                   column_encoding=dict.fromkeys(rising, "DELTA_BINARY_PACKED") or None)
+    # Rising numbers are stored as differences: smaller, and no dictionary is built only to be
+    # thrown away.
+    rising = [
+        n
+        for n in ("event_id", "timestamp")
+        if n in table.column_names
+        and pa.types.is_primitive(table.schema.field(n).type)
+        and not pa.types.is_floating(table.schema.field(n).type)
+    ]
+    pq.write_table(
+        table,
+        path,
+        compression="zstd",
+        compression_level=1,
+        store_schema=False,
+        use_dictionary=[n for n in table.column_names if n not in rising],
+        column_encoding=dict.fromkeys(rising, "DELTA_BINARY_PACKED") or None,
+    )
 
 
 def to_arrow(table: pd.DataFrame | pa.Table) -> pa.Table:
-    """An arrow table with plain string columns for categories and objects, and timestamps in ms UTC."""
+    """An arrow table with plain string columns for categories and objects, and timestamps in ms
+    UTC.
+    """
     if not isinstance(table, pa.Table):
         table = pa.Table.from_pandas(table, preserve_index=False)
     columns = []
@@ -350,14 +448,18 @@ def to_arrow(table: pd.DataFrame | pa.Table) -> pa.Table:
 
 
 def tidy(events: pd.DataFrame) -> pd.DataFrame:
-    """Give each known column its type (ids and categoricals as category, times as ms UTC); unknown strings become categories."""
+    """Give each known column its type (ids and categoricals as category, times as ms UTC); unknown
+    strings become categories.
+    """
     out = {}
     for name, values in events.items():
         column = COLUMNS.get(str(name))
         kind = column.kind if column else None
         if kind == "time" or (column is None and isinstance(values.dtype, pd.DatetimeTZDtype)):
             out[name] = values.astype(TIME)
-        elif kind in ("id", "categorical") or (kind is None and (values.dtype == object or isinstance(values.dtype, pd.StringDtype))):
+        elif kind in ("id", "categorical") or (
+            kind is None and (values.dtype == object or isinstance(values.dtype, pd.StringDtype))
+        ):
             if not isinstance(values.dtype, pd.CategoricalDtype):
                 values = values.astype("string").astype(object).astype("category")
             out[name] = values
@@ -371,12 +473,20 @@ def tidy(events: pd.DataFrame) -> pd.DataFrame:
 
 
 def sort_events(events: pd.DataFrame) -> pd.DataFrame:
-    """Rows by user_id, timestamp, input order: a stable sort, so that equal timestamps keep their order."""
-    user = events["user_id"].astype(str).to_numpy() if not isinstance(events["user_id"].dtype, pd.CategoricalDtype) else None
+    """Rows by user_id, timestamp, input order: a stable sort, so that equal timestamps keep their
+    order.
+    """
+    user = (
+        events["user_id"].astype(str).to_numpy()
+        if not isinstance(events["user_id"].dtype, pd.CategoricalDtype)
+        else None
+    )
     if user is None:
         categories = events["user_id"].cat.categories.astype(str)
         rank = np.empty(len(categories), dtype=np.int64)
-        rank[np.argsort(categories.to_numpy(dtype=object), kind="stable")] = np.arange(len(categories))
+        rank[np.argsort(categories.to_numpy(dtype=object), kind="stable")] = np.arange(
+            len(categories)
+        )
         key = rank[events["user_id"].cat.codes.to_numpy()]
     else:
         key = np.unique(user, return_inverse=True)[1]
@@ -394,10 +504,14 @@ def _part_paths(path: Path) -> list[Path]:
 def _read(path: Path) -> pa.Table:
     try:
         schema = pq.read_schema(path)
-        strings = [f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)]
+        strings = [
+            f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)
+        ]
         return pq.read_table(path, read_dictionary=strings)
     except (pa.ArrowInvalid, OSError) as error:
-        raise InputError(f"{path} is not a readable Parquet file: {str(error).rstrip('.')}.") from None
+        raise InputError(
+            f"{path} is not a readable Parquet file: {str(error).rstrip('.')}."
+        ) from None
 
 
 def _to_pandas(table: pa.Table) -> pd.DataFrame:
@@ -405,12 +519,18 @@ def _to_pandas(table: pa.Table) -> pd.DataFrame:
 
 
 def _part_bounds(events: pd.DataFrame, rows_per_part: int) -> Iterator[tuple[int, int]]:
-    """Row ranges of about `rows_per_part` rows that never cut through a user; a new one begins where user_id falls.
+    """Row ranges of about `rows_per_part` rows that never cut through a user; a new one begins
+    where user_id falls.
 
-    (The shards of a simulated log, put together in memory, are each sorted by user and not all together.)
+    (The shards of a simulated log, put together in memory, are each sorted by user and not all
+    together.)
     """
     codes = events["user_id"].astype("category").cat.codes.to_numpy()
-    first = np.flatnonzero(np.append(True, codes[1:] != codes[:-1])) if len(codes) else np.zeros(0, dtype=np.int64)
+    first = (
+        np.flatnonzero(np.append(True, codes[1:] != codes[:-1]))
+        if len(codes)
+        else np.zeros(0, dtype=np.int64)
+    )
     ids = events["user_id"].iloc[first].astype(str).to_numpy(dtype=object)
     falls = {int(row) for row in first[1:][ids[1:] < ids[:-1]]}
     start = 0
@@ -421,8 +541,13 @@ def _part_bounds(events: pd.DataFrame, rows_per_part: int) -> Iterator[tuple[int
 
 
 def _drop_unused(events: pd.DataFrame) -> pd.DataFrame:
-    """Forget the category levels that no row has any more (a later level must not leak through the vocabulary)."""
-    return events.assign(**{
-        str(name): values.cat.remove_unused_categories()
-        for name, values in events.items() if isinstance(values.dtype, pd.CategoricalDtype)
-    })
+    """Forget the category levels that no row has any more (a later level must not leak through the
+    vocabulary).
+    """
+    return events.assign(
+        **{
+            str(name): values.cat.remove_unused_categories()
+            for name, values in events.items()
+            if isinstance(values.dtype, pd.CategoricalDtype)
+        }
+    )

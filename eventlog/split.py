@@ -1,4 +1,6 @@
-"""Splits: by time (the default), leave-one-out, by user. Nothing is fitted here; a split only says what is known when."""
+"""Splits: by time (the default), leave-one-out, by user. Nothing is fitted here; a split only says
+what is known when.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ from eventlog.log import EventLog
 
 @dataclass(frozen=True)
 class TimeSplit:
-    """A global cut in time: training sees what was known before `cut`, the test asks about (cut, end]."""
+    """A global cut in time: training sees what was known before `cut`, the test asks about (cut,
+    end].
+    """
 
     cut: pd.Timestamp
     end: pd.Timestamp
@@ -35,12 +39,17 @@ def by_time(log: EventLog, *, test_share: float = 1 / 6) -> TimeSplit:
     split = TimeSplit(cut=log.time_at(1 - test_share), end=log.span[1])
     known = int((log.events["timestamp"] < split.cut).sum())
     if known == 0 or known == len(log):
-        raise InputError(f"A split by time needs events on both sides of {split.cut}; the log spans {log.span[0]} to {log.span[1]}.")
+        raise InputError(
+            f"A split by time needs events on both sides of {split.cut}; the log spans "
+            f"{log.span[0]} to {log.span[1]}."
+        )
     return split
 
 
 def leave_one_out(sequences: Sequences, *, back: int = 1) -> Queries:
-    """For each user with more than `back` rows, ask for the row `back` from the end (1 = the last), given all before it."""
+    """For each user with more than `back` rows, ask for the row `back` from the end (1 = the last),
+    given all before it.
+    """
     counts = np.diff(sequences.offsets)
     user = np.flatnonzero(counts > back)
     end = sequences.offsets[user + 1] - back
@@ -55,7 +64,10 @@ def by_user(log: EventLog, *, share: float, rng: np.random.Generator) -> tuple[E
     users = np.array(sorted(log.events["user_id"].astype(str).unique()), dtype=object)
     n = round(len(users) * share)
     if not 0 < n < len(users):
-        raise InputError(f"A split of {len(users)} user(s) with share {share} leaves one side empty; at least two users are needed.")
+        raise InputError(
+            f"A split of {len(users)} user(s) with share {share} leaves one side empty; at least "
+            "two users are needed."
+        )
     chosen = set(rng.permutation(len(users))[:n].tolist())
     second = {u for i, u in enumerate(users) if i in chosen}
     return log.only_users(set(users) - second), log.only_users(second)

@@ -1,20 +1,24 @@
-"""Our next-item models beside RecTools and RecBole: one protocol, one thread each, NDCG@10 at CPU seconds of training.
+"""Our next-item models beside RecTools and RecBole: one protocol, one thread each, NDCG@10 at CPU
+seconds of training.
 
-    python experiments/baselines_beside_peers.py prepare WORK --movielens ml-100k.inter --retail online_retail.csv.gz
-    python experiments/baselines_beside_peers.py ours WORK [--data ml100k,retail,shop] [--models gru,markov] [--seeds 3] [--settings JSON]
-    PEER_ENV/bin/python baselines_beside_peers.py rectools WORK ml100k sasrec 240 --factors 64    # an environment with rectools[torch]
-    PEER_ENV/bin/python baselines_beside_peers.py recbole WORK ml100k GRU4Rec 240    # an environment with recbole
-    python experiments/baselines_beside_peers.py ablate WORK [--data ml100k,shop]
-    python experiments/baselines_beside_peers.py table WORK
+    python experiments/baselines_beside_peers.py prepare WORK --movielens ml-100k.inter --retail
+    online_retail.csv.gz python experiments/baselines_beside_peers.py ours WORK [--data
+    ml100k,retail,shop] [--models gru,markov] [--seeds 3] [--settings JSON] PEER_ENV/bin/python
+    baselines_beside_peers.py rectools WORK ml100k sasrec 240 --factors 64    # an environment with
+    rectools[torch] PEER_ENV/bin/python baselines_beside_peers.py recbole WORK ml100k GRU4Rec 240
+    # an environment with recbole python experiments/baselines_beside_peers.py ablate WORK [--data
+    ml100k,shop] python experiments/baselines_beside_peers.py table WORK
 
-Leave-one-out: a user's last item is the test, the one before it the validation part (early stopping), the rest is learnt
-from; the test's history holds the validation item. All items are ranked; ties count against the model, a NaN is a miss.
-`raw` ranks everything, `masked` takes out what the user had before (but not the answer). All sides see the order of items
-and nothing else; `--columns times` shows ours when things happened too, `--columns all` what the log really has.
+Leave-one-out: a user's last item is the test, the one before it the validation part (early
+stopping), the rest is learnt from; the test's history holds the validation item. All items are
+ranked; ties count against the model, a NaN is a miss. `raw` ranks everything, `masked` takes out
+what the user had before (but not the answer). All sides see the order of items and nothing else;
+`--columns times` shows ours when things happened too, `--columns all` what the log really has.
 
-ml-100k lies in the recbole wheel (recbole/dataset_example/ml-100k); Online Retail is UCI's, here its purchases by the
-preset; the shop is `simulate("shop", users=10_000, days=60, seed=7)`, by steps. Users with five items or more.
-The peers' code runs in an environment of its own, so what is imported at the top is what any of them has.
+ml-100k lies in the recbole wheel (recbole/dataset_example/ml-100k); Online Retail is UCI's, here
+its purchases by the preset; the shop is `simulate("shop", users=10_000, days=60, seed=7)`, by
+steps. Users with five items or more. The peers' code runs in an environment of its own, so what is
+imported at the top is what any of them has.
 """
 
 from __future__ import annotations
@@ -33,11 +37,21 @@ import numpy as np
 import pandas as pd
 
 DATA = ("ml100k", "retail", "shop")
-MODELS = ("popularity", "markov", "itemknn", "ease", "session_knn", "gru", "lstm", "transformer", "bert")
+MODELS = (
+    "popularity",
+    "markov",
+    "itemknn",
+    "ease",
+    "session_knn",
+    "gru",
+    "lstm",
+    "transformer",
+    "bert",
+)
 FEWEST = 5  # items of a user
 
 
-# --- the data: one user a line, item ids from 1, in the order of time ---------------------------------------------------
+# --- the data: one user a line, item ids from 1, in the order of time -----------------------------
 
 
 def prepare(work: Path, movielens: str, retail: str) -> None:
@@ -54,25 +68,42 @@ def prepare(work: Path, movielens: str, retail: str) -> None:
                 simulator.simulate("shop", users=10_000, days=60, seed=7).write(folder)
             else:
                 preset = {"ml100k": "movielens", "retail": "online-retail"}[name]
-                eventlog(["import", {"ml100k": movielens, "retail": retail}[name], "--preset", preset, "--out", str(folder)])
+                eventlog(
+                    [
+                        "import",
+                        {"ml100k": movielens, "retail": retail}[name],
+                        "--preset",
+                        preset,
+                        "--out",
+                        str(folder),
+                    ]
+                )
         log = EventLog.read(folder, truth=False)
         events = (steps(log) if name == "shop" else log).events
         if name == "retail":
             events = events[log.role() == "purchase"]
         events = events[events["item_id"].notna()]
-        events = events[events.groupby("user_id", observed=True)["item_id"].transform("size") >= FEWEST].reset_index(drop=True)
+        events = events[
+            events.groupby("user_id", observed=True)["item_id"].transform("size") >= FEWEST
+        ].reset_index(drop=True)
         item, _ = pd.factorize(events["item_id"].astype(str), sort=True)
         events["item_id"] = pd.Series((item + 1).astype(str), dtype="category")
         user, _ = pd.factorize(events["user_id"].astype(str), sort=False)
         (work / "data" / "seq").mkdir(parents=True, exist_ok=True)
         events.to_parquet(work / "data" / f"{name}.parquet")
         lists = pd.Series(item + 1).groupby(user).agg(list)
-        (work / "data" / "seq" / f"{name}.txt").write_text("".join(" ".join(map(str, x)) + "\n" for x in lists))
+        (work / "data" / "seq" / f"{name}.txt").write_text(
+            "".join(" ".join(map(str, x)) + "\n" for x in lists)
+        )
         atomic = work / "data" / "rb" / name
         atomic.mkdir(parents=True, exist_ok=True)
-        place = np.arange(len(user)) - np.repeat(np.cumsum(lists.map(len)) - lists.map(len), lists.map(len)).to_numpy()
-        pd.DataFrame({"user_id:token": user + 1, "item_id:token": item + 1, "timestamp:float": place}).to_csv(
-            atomic / f"{name}.inter", sep="\t", index=False)
+        place = (
+            np.arange(len(user))
+            - np.repeat(np.cumsum(lists.map(len)) - lists.map(len), lists.map(len)).to_numpy()
+        )
+        pd.DataFrame(
+            {"user_id:token": user + 1, "item_id:token": item + 1, "timestamp:float": place}
+        ).to_csv(atomic / f"{name}.inter", sep="\t", index=False)
         print(f"{name}: {len(lists):,} users, {item.max() + 1:,} items, {len(item):,} rows")
 
 
@@ -89,11 +120,13 @@ def emit(work: Path, **record: Any) -> None:
         file.write(line + "\n")
 
 
-# --- the protocol ------------------------------------------------------------------------------------------------------
+# --- the protocol ---------------------------------------------------------------------------------
 
 
 def ranks(scores: np.ndarray, target: np.ndarray, seen: list[list[int]] | None) -> np.ndarray:
-    """(n,) places above each target, ties among them, of scores (n, items + 1), column = item id; `seen` items are taken out."""
+    """(n,) places above each target, ties among them, of scores (n, items + 1), column = item id;
+    `seen` items are taken out.
+    """
     scores = np.where(np.isnan(scores), -np.inf, scores).astype(np.float32)
     scores[:, 0] = -np.inf
     own = scores[np.arange(len(target)), target]
@@ -120,7 +153,7 @@ def measured(score: Any, histories: list[list[int]], target: np.ndarray) -> dict
     return {"masked": ndcg(np.concatenate(masked)), "raw": ndcg(np.concatenate(raw))}
 
 
-# --- ours --------------------------------------------------------------------------------------------------------------
+# --- ours -----------------------------------------------------------------------------------------
 
 
 class Data:
@@ -135,13 +168,21 @@ class Data:
         size = np.array([len(x) for x in self.lists])
         user, ends = np.repeat(np.arange(len(size)), size), np.cumsum(size)
         place = np.arange(len(user)) - np.repeat(ends - size, size)
-        events = pd.DataFrame({"item_id": np.concatenate(self.lists).astype(str), "event": "view_item"})
-        events["timestamp"] = pd.Timestamp("2026-01-05", tz="UTC") + pd.to_timedelta(place, unit="ms")
+        events = pd.DataFrame(
+            {"item_id": np.concatenate(self.lists).astype(str), "event": "view_item"}
+        )
+        events["timestamp"] = pd.Timestamp("2026-01-05", tz="UTC") + pd.to_timedelta(
+            place, unit="ms"
+        )
         if columns != "items":
-            whole = pd.read_parquet(work / "data" / f"{name}.parquet").drop(columns=["event_id", "user_id"])
+            whole = pd.read_parquet(work / "data" / f"{name}.parquet").drop(
+                columns=["event_id", "user_id"]
+            )
             events = whole if columns == "all" else events.assign(timestamp=whole["timestamp"])
         events.insert(0, "event_id", np.arange(len(user)))
-        events.insert(1, "user_id", np.array([f"{u:06d}" for u in range(len(size))], dtype=object)[user])
+        events.insert(
+            1, "user_id", np.array([f"{u:06d}" for u in range(len(size))], dtype=object)[user]
+        )
         log = EventLog(events=tidy(events))
         known = place < (size - 2)[user]
         self.encoder = Encoder.fit(EventLog(events=log.events[known].reset_index(drop=True)))
@@ -161,10 +202,14 @@ class Data:
 
         def score(a: int, b: int) -> np.ndarray:
             scores = np.full((b - a, len(self.code)), -np.inf, dtype=np.float32)
-            scores[:, self.known_ids] = model.score(self.sequences, asked.queries[np.arange(a, b)])[:, self.code[self.known_ids]]
+            scores[:, self.known_ids] = model.score(self.sequences, asked.queries[np.arange(a, b)])[
+                :, self.code[self.known_ids]
+            ]
             return scores
 
-        return measured(score, [x[:-back] for x in self.lists], np.array([x[-back] for x in self.lists]))
+        return measured(
+            score, [x[:-back] for x in self.lists], np.array([x[-back] for x in self.lists])
+        )
 
 
 def fit(data: Data, name: str, seed: int, settings: dict[str, Any]) -> tuple[Any, float]:
@@ -191,14 +236,31 @@ def ours(work: Path, args: argparse.Namespace) -> None:
             for seed in range(args.first, args.first + (args.seeds if neural else 1)):
                 model, seconds = fit(data, label, seed, settings if neural else {})
                 history = getattr(model, "history_", None)
-                emit(work, side="ours", model=label, data=name, columns=args.columns, seed=seed, cpu=seconds, settings=settings,
-                     note=args.note,
-                     **data.ndcg(model), **{f"valid_{k}": v for k, v in data.ndcg(model, "valid").items()},
-                     **({} if history is None else {"steps": history.steps, "best_step": history.best_step,
-                                                    "measure": [round(m, 4) for m in history.measure]}))
+                emit(
+                    work,
+                    side="ours",
+                    model=label,
+                    data=name,
+                    columns=args.columns,
+                    seed=seed,
+                    cpu=seconds,
+                    settings=settings,
+                    note=args.note,
+                    **data.ndcg(model),
+                    **{f"valid_{k}": v for k, v in data.ndcg(model, "valid").items()},
+                    **(
+                        {}
+                        if history is None
+                        else {
+                            "steps": history.steps,
+                            "best_step": history.best_step,
+                            "measure": [round(m, 4) for m in history.measure],
+                        }
+                    ),
+                )
 
 
-# --- the peers, in their own environments ------------------------------------------------------------------------------
+# --- the peers, in their own environments ---------------------------------------------------------
 
 
 class Learning:
@@ -221,7 +283,9 @@ class Learning:
 
 
 def rectools(work: Path, name: str, model: str, budget: float, factors: int) -> None:
-    """RecTools' SASRec or BERT4Rec as it comes, but for the width: epochs until the budget is spent, five measurements on the way."""
+    """RecTools' SASRec or BERT4Rec as it comes, but for the width: epochs until the budget is
+    spent, five measurements on the way.
+    """
     import logging
     import warnings
 
@@ -241,29 +305,51 @@ def rectools(work: Path, name: str, model: str, budget: float, factors: int) -> 
     def dataset(back: int) -> Any:
         size = np.array([len(x) - back for x in lists])
         place = np.arange(size.sum()) - np.repeat(np.cumsum(size) - size, size)
-        return Dataset.construct(pd.DataFrame({
-            Columns.User: np.repeat(users, size), Columns.Item: np.concatenate([x[:len(x) - back] for x in lists]), Columns.Weight: 1.0,
-            Columns.Datetime: pd.Timestamp("2026-01-05") + pd.to_timedelta(place, unit="s")}))
+        return Dataset.construct(
+            pd.DataFrame(
+                {
+                    Columns.User: np.repeat(users, size),
+                    Columns.Item: np.concatenate([x[: len(x) - back] for x in lists]),
+                    Columns.Weight: 1.0,
+                    Columns.Datetime: pd.Timestamp("2026-01-05") + pd.to_timedelta(place, unit="s"),
+                }
+            )
+        )
 
     # A call begins with a fresh optimiser, so it should not be too short; measured between calls.
     per_call = 10 if sum(map(len, lists)) < 200_000 else 3
 
     def trainer(**_: Any) -> Trainer:
-        return Trainer(max_epochs=per_call, accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False,
-                       enable_checkpointing=False)
+        return Trainer(
+            max_epochs=per_call,
+            accelerator="cpu",
+            logger=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            enable_checkpointing=False,
+        )
 
     train, known = dataset(2), dataset(1)
     n_items = train.item_id_map.size
     recommender = (SASRecModel if model == "sasrec" else BERT4RecModel)(
-        epochs=per_call, n_factors=factors, get_trainer_func=trainer, recommend_torch_device="cpu")
+        epochs=per_call, n_factors=factors, get_trainer_func=trainer, recommend_torch_device="cpu"
+    )
 
     def measure() -> dict[str, float]:
-        # A user's whole ranking in their order, whence both kinds of rank: `filter_viewed` would also drop a repeated answer.
+        # A user's whole ranking in their order, whence both kinds of rank: `filter_viewed` would
+        # also drop a repeated answer.
         raw, masked = [], []
         for first in range(0, len(lists), 256):
-            some = users[first:first + 256]
-            found = recommender.recommend(users=some, dataset=known, k=n_items, filter_viewed=False, on_unsupported_targets="ignore")
-            found = found[found[Columns.Rank] <= 400]  # no place beyond can come into the first ten, but for 390 seen items before it
+            some = users[first : first + 256]
+            found = recommender.recommend(
+                users=some,
+                dataset=known,
+                k=n_items,
+                filter_viewed=False,
+                on_unsupported_targets="ignore",
+            )
+            # no place beyond can come into the first ten, but for 390 seen items before it
+            found = found[found[Columns.Rank] <= 400]
             by_user = found.groupby(Columns.User)[Columns.Item].agg(list)
             for u in some:
                 order = by_user.get(u, [])
@@ -273,14 +359,21 @@ def rectools(work: Path, name: str, model: str, budget: float, factors: int) -> 
                 masked.append(at - sum(i in seen for i in order[:at]) if at < 10_000 else at)
         return {"masked": ndcg(np.array(masked)), "raw": ndcg(np.array(raw))}
 
-    learning, epoch = Learning(work, budget, 10, side="RecTools", model=model, data=name, seed=0, factors=factors), 0
+    learning, epoch = (
+        Learning(
+            work, budget, 10, side="RecTools", model=model, data=name, seed=0, factors=factors
+        ),
+        0,
+    )
     while not learning.over(measure, epochs=epoch):
         recommender.fit_partial(train, min_epochs=per_call, max_epochs=per_call)
         epoch += per_call
 
 
 def recbole(work: Path, name: str, model: str, budget: float, _: int) -> None:
-    """RecBole's SASRec, GRU4Rec or BERT4Rec as it comes (softmax cross-entropy): batches until the budget is spent."""
+    """RecBole's SASRec, GRU4Rec or BERT4Rec as it comes (softmax cross-entropy): batches until the
+    budget is spent.
+    """
     import torch
     from recbole.config import Config
     from recbole.data import create_dataset, data_preparation
@@ -288,10 +381,25 @@ def recbole(work: Path, name: str, model: str, budget: float, _: int) -> None:
 
     torch.set_num_threads(1)
     sys.argv = sys.argv[:1]  # RecBole reads the command line by itself
-    config = Config(model=model, dataset=name, config_dict={
-        "data_path": str(work / "data" / "rb"), "load_col": {"inter": ["user_id", "item_id", "timestamp"]}, "train_neg_sample_args": None,
-        "eval_args": {"split": {"LS": "valid_and_test"}, "order": "TO", "group_by": "user", "mode": "full"},
-        "show_progress": False, "use_gpu": False, "seed": 0, "checkpoint_dir": str(work / "out")})
+    config = Config(
+        model=model,
+        dataset=name,
+        config_dict={
+            "data_path": str(work / "data" / "rb"),
+            "load_col": {"inter": ["user_id", "item_id", "timestamp"]},
+            "train_neg_sample_args": None,
+            "eval_args": {
+                "split": {"LS": "valid_and_test"},
+                "order": "TO",
+                "group_by": "user",
+                "mode": "full",
+            },
+            "show_progress": False,
+            "use_gpu": False,
+            "seed": 0,
+            "checkpoint_dir": str(work / "out"),
+        },
+    )
     init_seed(0, True)
     dataset = create_dataset(config)
     train, _, test = data_preparation(config, dataset)
@@ -353,27 +461,59 @@ def ablate(work: Path, names: str) -> None:
         for note, (label, columns, settings) in ABLATIONS.items():
             data[columns] = data.get(columns) or Data(work, name, columns)
             model, seconds = fit(data[columns], label, 0, settings)
-            emit(work, side="ablation", model=label, data=name, note=note, seed=0, cpu=seconds, **data[columns].ndcg(model),
-                 **{f"valid_{k}": v for k, v in data[columns].ndcg(model, "valid").items()}, steps=model.history_.steps)
+            emit(
+                work,
+                side="ablation",
+                model=label,
+                data=name,
+                note=note,
+                seed=0,
+                cpu=seconds,
+                **data[columns].ndcg(model),
+                **{f"valid_{k}": v for k, v in data[columns].ndcg(model, "valid").items()},
+                steps=model.history_.steps,
+            )
 
 
 def table(work: Path) -> None:
     """Every record, mean and range over seeds, as Markdown rows."""
     records = pd.DataFrame([json.loads(line) for line in (work / "results.jsonl").open()])
-    records["budget"] = records["settings"].map(lambda x: x.get("max_steps", "") if isinstance(x, dict) else "")
-    records = records.drop_duplicates(["side", "model", "data", "columns", "note", "seed", "budget", "epochs"], keep="last").fillna("")
+    records["budget"] = records["settings"].map(
+        lambda x: x.get("max_steps", "") if isinstance(x, dict) else ""
+    )
+    records = records.drop_duplicates(
+        ["side", "model", "data", "columns", "note", "seed", "budget", "epochs"], keep="last"
+    ).fillna("")
     span = lambda x: f"{x.mean():.4f}" + (f" ({x.min():.4f}-{x.max():.4f})" if len(x) > 1 else "")
     for data, of_data in records.groupby("data", sort=False):
-        print(f"\n## {data}\n\n| side | model | | CPU s | masked | raw |\n|---|---|---|---|---|---|")
-        for key, rows in of_data.groupby(["side", "model", "columns", "note", "budget", "epochs"], sort=False):
+        print(
+            f"\n## {data}\n\n| side | model | | CPU s | masked | raw |\n|---|---|---|---|---|---|"
+        )
+        for key, rows in of_data.groupby(
+            ["side", "model", "columns", "note", "budget", "epochs"], sort=False
+        ):
             side, model, columns, note, budget, epochs = key
-            what = " ".join(str(x) for x in (columns, note, f"{budget} steps" if budget else "", f"{epochs} epochs" if epochs else "") if x)
-            print(f"| {side} | {model} | {what} | {rows['cpu'].mean():.1f} | {span(rows['masked'])} | {span(rows['raw'])} |")
+            what = " ".join(
+                str(x)
+                for x in (
+                    columns,
+                    note,
+                    f"{budget} steps" if budget else "",
+                    f"{epochs} epochs" if epochs else "",
+                )
+                if x
+            )
+            print(
+                f"| {side} | {model} | {what} | {rows['cpu'].mean():.1f} | {span(rows['masked'])} "
+                f"| {span(rows['raw'])} |"
+            )
 
 
 def main() -> None:
     """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     command = commands.add_parser("prepare")
     command.add_argument("work", type=Path)
@@ -409,7 +549,9 @@ def main() -> None:
     elif args.command == "table":
         table(args.work)
     else:
-        {"rectools": rectools, "recbole": recbole}[args.command](args.work, args.data, args.model, args.budget, args.factors)
+        {"rectools": rectools, "recbole": recbole}[args.command](
+            args.work, args.data, args.model, args.budget, args.factors
+        )
 
 
 if __name__ == "__main__":

@@ -1,17 +1,20 @@
-"""Our generators beside SDV's PARSynthesizer and mostlyai-engine: same users, same columns, same machine, one thread each.
+"""Our generators beside SDV's PARSynthesizer and mostlyai-engine: same users, same columns, same
+machine, one thread each.
 
-    python experiments/generators_beside_peers.py prepare WORK --cdnow CDNOW_master.txt --retail online_retail.csv.gz
-    python experiments/generators_beside_peers.py ours WORK
-    python experiments/generators_beside_peers.py ours WORK --data cdnow shop online-retail --models vae --settings '{"rows": 40000}'
-    PEER_ENV/bin/python experiments/generators_beside_peers.py par WORK --data cdnow shop   # an environment with sdv
-    PEER_ENV/bin/python experiments/generators_beside_peers.py mostlyai WORK    # an environment with mostlyai-engine
+    python experiments/generators_beside_peers.py prepare WORK --cdnow CDNOW_master.txt --retail
+    online_retail.csv.gz python experiments/generators_beside_peers.py ours WORK python
+    experiments/generators_beside_peers.py ours WORK --data cdnow shop online-retail --models vae
+    --settings '{"rows": 40000}' PEER_ENV/bin/python experiments/generators_beside_peers.py par WORK
+    --data cdnow shop   # an environment with sdv PEER_ENV/bin/python
+    experiments/generators_beside_peers.py mostlyai WORK    # an environment with mostlyai-engine
     python experiments/generators_beside_peers.py table WORK
 
-Half of the users are fitted, and what is sampled (as many users) is compared with the other half; `floor` is the fitted half
-against the other. The peers get event, log gap, price and the static month of arrival; ours get the whole log. CDNOW knows one
-event: there a token is the event with the fifth of its price, for all sides. Fit: CPU seconds; sampling: rows a CPU second, so that a busy
-machine does not decide.
-The peers' code runs in an environment of its own, so what is imported at the top is what any of them has.
+Half of the users are fitted, and what is sampled (as many users) is compared with the other half;
+`floor` is the fitted half against the other. The peers get event, log gap, price and the static
+month of arrival; ours get the whole log. CDNOW knows one event: there a token is the event with the
+fifth of its price, for all sides. Fit: CPU seconds; sampling: rows a CPU second, so that a busy
+machine does not decide. The peers' code runs in an environment of its own, so what is imported at
+the top is what any of them has.
 """
 
 from __future__ import annotations
@@ -33,17 +36,24 @@ SECONDS = 300  # mostlyai-engine stops by itself, or here
 
 
 def frame_of(log) -> pd.DataFrame:
-    """user_id, event, loggap (0 at the first row), price, cohort: the flat table that a peer learns from."""
+    """user_id, event, loggap (0 at the first row), price, cohort: the flat table that a peer learns
+    from.
+    """
     events = log.events
     user = events["user_id"].astype(str).to_numpy()
     ms = events["timestamp"].astype("datetime64[ms, UTC]").astype("int64").to_numpy()
     first = np.append(True, user[1:] != user[:-1])
     gap = np.where(first, 0.0, np.diff(ms, prepend=ms[:1]) / 1000)
     month = pd.Series(ms).where(first).ffill().astype("int64")
-    return pd.DataFrame({
-        "user_id": user, "event": events["event"].astype(str).to_numpy(), "loggap": np.log1p(np.maximum(gap, 0.0)),
-        "price": events["price"].astype(float).fillna(0.0).to_numpy(),
-        "cohort": pd.to_datetime(month, unit="ms").dt.strftime("%Y-%m").to_numpy()})
+    return pd.DataFrame(
+        {
+            "user_id": user,
+            "event": events["event"].astype(str).to_numpy(),
+            "loggap": np.log1p(np.maximum(gap, 0.0)),
+            "price": events["price"].astype(float).fillna(0.0).to_numpy(),
+            "cohort": pd.to_datetime(month, unit="ms").dt.strftime("%Y-%m").to_numpy(),
+        }
+    )
 
 
 def prepare(work: Path, files: dict[str, str]) -> None:
@@ -89,13 +99,17 @@ def ours(work: Path, models: list[str], data: list[str], settings: dict) -> None
     torch.set_num_threads(1)
     for name in data:
         log = EventLog.read(work / name / "train", truth=False)
-        generators.fit(log.only_users(log.events["user_id"].astype(str).unique()[:50]), model="markov")  # the same for encoding
+        # the same for encoding
+        generators.fit(
+            log.only_users(log.events["user_id"].astype(str).unique()[:50]), model="markov"
+        )
         n = log.events["user_id"].nunique()
         for model in models:
             begin = time.process_time()
             made = generators.fit(log, model=model, seed=1, settings=settings)
             fit = time.process_time() - begin
-            made.sample(100, seed=2)  # the first call of a process loads what is compiled, or compiles it
+            # the first call of a process loads what is compiled, or compiles it
+            made.sample(100, seed=2)
             cpu = time.process_time()
             twin = made.sample(n, seed=1)
             cpu = time.process_time() - cpu
@@ -103,8 +117,16 @@ def ours(work: Path, models: list[str], data: list[str], settings: dict) -> None
             many = made.sample(10 * n, seed=3)
             label = model + "".join(f" {k}={v}" for k, v in settings.items())
             frame_of(twin).to_parquet(work / name / f"{label}.parquet")
-            note(work / name, {"model": label, "fit": fit, "rows": len(twin), "rate": len(twin) / cpu,
-                               "rate_10x": len(many) / (time.process_time() - long)})
+            note(
+                work / name,
+                {
+                    "model": label,
+                    "fit": fit,
+                    "rows": len(twin),
+                    "rate": len(twin) / cpu,
+                    "rate_10x": len(many) / (time.process_time() - long),
+                },
+            )
 
 
 def contexts(train: pd.DataFrame) -> pd.DataFrame:
@@ -119,11 +141,19 @@ def par(work: Path, data: list[str], epochs: int) -> None:
     from sdv.sequential import PARSynthesizer
 
     torch.set_num_threads(1)
-    kinds = {"user_id": "id", "event": "categorical", "cohort": "categorical", "loggap": "numerical", "price": "numerical"}
+    kinds = {
+        "user_id": "id",
+        "event": "categorical",
+        "cohort": "categorical",
+        "loggap": "numerical",
+        "price": "numerical",
+    }
     for name in data:
         train = pd.read_parquet(work / name / "train.parquet")
         table = {"columns": {k: {"sdtype": v} for k, v in kinds.items()}, "sequence_key": "user_id"}
-        metadata = Metadata.load_from_dict({"tables": {"t": table}, "relationships": [], "METADATA_SPEC_VERSION": "V1"})
+        metadata = Metadata.load_from_dict(
+            {"tables": {"t": table}, "relationships": [], "METADATA_SPEC_VERSION": "V1"}
+        )
         model = PARSynthesizer(metadata, epochs=epochs, context_columns=["cohort"], verbose=False)
         begin = time.process_time()
         model.fit({"t": train})
@@ -150,7 +180,13 @@ def mostlyai(work: Path, data: list[str], seconds: int) -> None:
         context, target = contexts(train), train.drop(columns="cohort")
         space = str(work / name / "engine")
         begin, wall = time.process_time(), time.time()
-        engine.split(tgt_data=target, ctx_data=context, tgt_context_key="user_id", ctx_primary_key="user_id", workspace_dir=space)
+        engine.split(
+            tgt_data=target,
+            ctx_data=context,
+            tgt_context_key="user_id",
+            ctx_primary_key="user_id",
+            workspace_dir=space,
+        )
         engine.analyze(workspace_dir=space)
         engine.encode(workspace_dir=space)
         engine.train(workspace_dir=space, max_training_time=seconds / 60)
@@ -161,59 +197,98 @@ def mostlyai(work: Path, data: list[str], seconds: int) -> None:
         twin = pd.concat(parts, ignore_index=True).sort_values("user_id", kind="stable")
         label = f"mostlyai-engine, {seconds} s at most"
         twin.to_parquet(work / name / f"{label}.parquet")
-        note(work / name, {"model": label, "fit": fit, "fit_wall": wall_fit, "rows": len(twin), "rate": len(twin) / cpu})
+        note(
+            work / name,
+            {
+                "model": label,
+                "fit": fit,
+                "fit_wall": wall_fit,
+                "rows": len(twin),
+                "rate": len(twin) / cpu,
+            },
+        )
 
 
 def distances(real: pd.DataFrame, made: pd.DataFrame, edges: np.ndarray | None) -> dict[str, float]:
-    """bigram and trigram JS, KS of gaps and rows per user: `made` against `real`; `edges` of price fifths where tokens need them."""
+    """bigram and trigram JS, KS of gaps and rows per user: `made` against `real`; `edges` of price
+    fifths where tokens need them.
+    """
     from generators.evaluation.fidelity import js, ks
 
     def runs(frame: pd.DataFrame, n: int) -> pd.Series:
         user = frame["user_id"].astype(str).to_numpy()
         token = frame["event"].astype(str).to_numpy(dtype=object)
         if edges is not None:
-            token = token + np.searchsorted(edges, frame["price"].astype(float).fillna(0.0).to_numpy()).astype(str).astype(object)
+            token = token + np.searchsorted(
+                edges, frame["price"].astype(float).fillna(0.0).to_numpy()
+            ).astype(str).astype(object)
         size = max(len(frame) - n + 1, 0)
         text = token[:size].copy()
         for k in range(1, n):
-            text = text + ">" + token[k:size + k]
-        return pd.Series(text[user[:size] == user[n - 1:]]).value_counts()
+            text = text + ">" + token[k : size + k]
+        return pd.Series(text[user[:size] == user[n - 1 :]]).value_counts()
 
     def shares(n: int) -> float:
         a, b = runs(real, n), runs(made, n)
         both = a.index.union(b.index)
-        return js(a.reindex(both, fill_value=0).to_numpy(), b.reindex(both, fill_value=0).to_numpy())
+        return js(
+            a.reindex(both, fill_value=0).to_numpy(), b.reindex(both, fill_value=0).to_numpy()
+        )
 
     def later(frame: pd.DataFrame) -> np.ndarray:
         user = frame["user_id"].astype(str).to_numpy()
         return frame["loggap"].astype(float).to_numpy()[1:][user[1:] == user[:-1]]
 
-    lengths = [frame.groupby("user_id", sort=False).size().to_numpy(dtype=float) for frame in (real, made)]
-    return {"bigram": shares(2), "trigram": shares(3), "gap": ks(later(real), later(made)), "length": ks(*lengths)}
+    lengths = [
+        frame.groupby("user_id", sort=False).size().to_numpy(dtype=float) for frame in (real, made)
+    ]
+    return {
+        "bigram": shares(2),
+        "trigram": shares(3),
+        "gap": ks(later(real), later(made)),
+        "length": ks(*lengths),
+    }
 
 
 def table(work: Path) -> None:
     """All results as one table in Markdown."""
-    print("| log | model | fit CPU s | rows/s (10 x users) | bigram JS | trigram JS | gap KS | rows per user KS |")
+    print(
+        "| log | model | fit CPU s | rows/s (10 x users) | bigram JS | trigram JS | gap KS | rows "
+        "per user KS |"
+    )
     print("|---|---|---|---|---|---|---|---|")
     for name in USERS:
         folder = work / name
         real, train = (pd.read_parquet(folder / f"{half}.parquet") for half in ("hold", "train"))
-        edges = np.quantile(train["price"], [0.2, 0.4, 0.6, 0.8]) if name.startswith("cdnow") else None
+        edges = (
+            np.quantile(train["price"], [0.2, 0.4, 0.6, 0.8]) if name.startswith("cdnow") else None
+        )
         lines = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
         for entry in [{"model": "floor"}, *{e["model"]: e for e in lines}.values()]:
-            made = train if entry["model"] == "floor" else pd.read_parquet(folder / f"{entry['model']}.parquet")
+            made = (
+                train
+                if entry["model"] == "floor"
+                else pd.read_parquet(folder / f"{entry['model']}.parquet")
+            )
             found = distances(real, made, edges)
             many = f" ({entry['rate_10x']:,.0f})" if "rate_10x" in entry else ""
-            speed = f"{entry['fit']:.1f} | {entry['rate']:,.0f}{many}" if "fit" in entry else "– | –"
-            print(f"| {name} | {entry['model']} | {speed} | " + " | ".join(f"{v:.4f}" for v in found.values()) + " |")
+            speed = (
+                f"{entry['fit']:.1f} | {entry['rate']:,.0f}{many}" if "fit" in entry else "– | –"
+            )
+            print(
+                f"| {name} | {entry['model']} | {speed} | "
+                + " | ".join(f"{v:.4f}" for v in found.values())
+                + " |"
+            )
 
 
 def main() -> None:
     """Dispatch on the first argument."""
     import argparse
 
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("what", choices=["prepare", "ours", "par", "mostlyai", "table"])
     parser.add_argument("work", type=Path)
     parser.add_argument("--cdnow", default="")

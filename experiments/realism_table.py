@@ -17,7 +17,9 @@ from typing import Any
 
 def scorecard(log: Path) -> dict[str, Any]:
     run = subprocess.run(
-        [sys.executable, "-m", "simulator", "realism", str(log), "--json"], capture_output=True, text=True
+        [sys.executable, "-m", "simulator", "realism", str(log), "--json"],
+        capture_output=True,
+        text=True,
     )
     if not run.stdout.startswith("{"):
         raise SystemExit(run.stderr)
@@ -43,7 +45,9 @@ def main() -> None:
         for seed in arguments.seeds.split(","):
             log = Path(folder) / seed
             size = ["--users", str(arguments.users), "--days", str(arguments.days), "--seed", seed]
-            subprocess.run([sys.executable, "-m", "simulator", "run", *size, "--out", str(log)], check=True)
+            subprocess.run(
+                [sys.executable, "-m", "simulator", "run", *size, "--out", str(log)], check=True
+            )
             cards[f"seed {seed}"] = scorecard(log)
     for log in arguments.logs:
         cards[log.name] = scorecard(log)
@@ -52,7 +56,10 @@ def main() -> None:
     for rows in zip(*(card["facts"] for card in cards.values()), strict=True):
         first = rows[0]
         values = " | ".join(cell(row) for row in rows)
-        print(f"| {first['name']} | {first['low']:g} to {first['high']:g} | {first['source']} | {values} |")
+        print(
+            f"| {first['name']} | {first['low']:g} to {first['high']:g} | {first['source']} | "
+            f"{values} |"
+        )
     counts = []
     for card in cards.values():
         shown = [row for row in card["facts"] if row["value"] is not None]

@@ -2,15 +2,17 @@
 
     python experiments/transfer.py --cdnow CDNOW_master.txt [--seeds 2] [--users 4000]
 
-Source: a simulated shop. Targets: CDNOW (no purchase within 91 days of 1997-12-30, learnt at three earlier dates), and a
-shop of another seed with other settings (less fraud, 45 days), asked at its cut as the churn task asks.
-Each share of labelled customers is drawn with the run's seed, a fifth of it stops training early. What is compared:
+Source: a simulated shop. Targets: CDNOW (no purchase within 91 days of 1997-12-30, learnt at three
+earlier dates), and a shop of another seed with other settings (less fraud, 45 days), asked at its
+cut as the churn task asks. Each share of labelled customers is drawn with the run's seed, a fifth
+of it stops training early. What is compared:
 
-    logistic      logistic regression of the aggregates of the labelled customers
-    scratch       the network from random weights, its head from the logistic regression, as by default
-    own           BERT-style: masked events and next sessions of all customers of the target log first, without labels
-    other         the same on the source log, then its churn labels, then the labels of the target
-    ... cold      the head from nothing instead of from the logistic regression: what the network itself knows
+    logistic      logistic regression of the aggregates of the labelled customers scratch       the
+    network from random weights, its head from the logistic regression, as by default own
+    BERT-style: masked events and next sessions of all customers of the target log first, without
+    labels other         the same on the source log, then its churn labels, then the labels of the
+    target ... cold      the head from nothing instead of from the logistic regression: what the
+    network itself knows
 
 ROC AUC on the test questions, mean over seeds (one where all labels are known) and their range.
 """
@@ -56,7 +58,11 @@ def task_of(log: EventLog) -> tuple[Encoder, Examples, Examples]:
     asked = task.train_questions(before, s, split)
     whole = encoder.encode(log)
     queries = task.test_questions(log, whole, split)
-    return encoder, Examples(s, asked.queries, asked.target), Examples(whole, queries, task.test_answers(log, whole, queries, split))
+    return (
+        encoder,
+        Examples(s, asked.queries, asked.target),
+        Examples(whole, queries, task.test_answers(log, whole, queries, split)),
+    )
 
 
 def cdnow(file: str) -> tuple[Encoder, Examples, Examples]:
@@ -69,19 +75,31 @@ def cdnow(file: str) -> tuple[Encoder, Examples, Examples]:
     day = lambda text: pd.Timestamp(text, tz="UTC")
     encoder = Encoder.fit(log.before(day(CDNOW["ask"])))
     s = encoder.encode(log)
-    bought, user, horizon = s.select(s.role == "purchase"), np.arange(len(s)), CDNOW["days"] * DAY_MS
+    bought, user, horizon = (
+        s.select(s.role == "purchase"),
+        np.arange(len(s)),
+        CDNOW["days"] * DAY_MS,
+    )
 
     def asked(text: str) -> tuple[Queries, np.ndarray]:
         at = np.full(len(user), to_ms(day(text)))
         end = s.rows_before(user, at)
         known = end > s.offsets[:-1]
-        target = (bought.rows_before(user, at + horizon) == bought.rows_before(user, at)).astype(np.float32)
+        target = (bought.rows_before(user, at + horizon) == bought.rows_before(user, at)).astype(
+            np.float32
+        )
         return Queries(user[known], end[known], at[known]), target[known]
 
     parts = [asked(text) for text in CDNOW["learn"]]
-    queries = Queries(*(np.concatenate([getattr(q, f) for q, _ in parts]) for f in ("user", "end", "time")))
+    queries = Queries(
+        *(np.concatenate([getattr(q, f) for q, _ in parts]) for f in ("user", "end", "time"))
+    )
     test, answer = asked(CDNOW["ask"])
-    return encoder, Examples(s, queries, np.concatenate([t for _, t in parts])), Examples(s, test, answer)
+    return (
+        encoder,
+        Examples(s, queries, np.concatenate([t for _, t in parts])),
+        Examples(s, test, answer),
+    )
 
 
 def only(examples: Examples, users: np.ndarray) -> Examples:
@@ -97,18 +115,24 @@ def make(name: str, **settings: Any) -> Any:
 def ece(probability: np.ndarray, target: np.ndarray) -> float:
     """Expected calibration error over ten bins of equal width."""
     place = np.minimum((probability * 10).astype(int), 9)
-    return float(np.abs(np.bincount(place, weights=probability - target, minlength=10)).sum() / len(target))
+    return float(
+        np.abs(np.bincount(place, weights=probability - target, minlength=10)).sum() / len(target)
+    )
 
 
 def main() -> None:
     """Every target, share, seed and way to begin."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--cdnow")
     parser.add_argument("--users", type=int, default=4_000)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--shares", default="0.01,0.1,1")
     parser.add_argument("--targets", default="shop,cdnow")
-    parser.add_argument("--ways", default="logistic,scratch,own,other,scratch cold,own cold,other cold")
+    parser.add_argument(
+        "--ways", default="logistic,scratch,own,other,scratch cold,own cold,other cold"
+    )
     args = parser.parse_args()
     torch.set_num_threads(1)
     encoder, train, _ = task_of(simulator.simulate("shop", users=args.users, days=60, seed=7))
@@ -129,14 +153,17 @@ def main() -> None:
         for name in ("bert", "lstm"):
             nothing = {"pretrain_steps": 0} if name == "bert" else {}
             for suffix, settings in (("", nothing), (" cold", {**nothing, **COLD})):
-                ways += [(name, "scratch" + suffix, None, settings), (name, "other" + suffix, sources[name], settings)]
+                ways += [
+                    (name, "scratch" + suffix, None, settings),
+                    (name, "other" + suffix, sources[name], settings),
+                ]
                 ways += [(name, "own" + suffix, own, settings)] if name == "bert" else []
         for share in map(float, args.shares.split(",")):
             for seed in range(args.seeds if share < 1 else 1):
                 users = np.random.default_rng(seed).permutation(np.unique(train.queries.user))
                 users = users[: max(round(share * len(users)), 20)]
                 held = users[: len(users) // 5]
-                known, valid = only(train, users[len(users) // 5:]), only(train, held)
+                known, valid = only(train, users[len(users) // 5 :]), only(train, held)
                 for name, way, source, settings in ways:
                     if way not in args.ways.split(","):
                         continue
@@ -146,15 +173,48 @@ def main() -> None:
                     began = time.process_time()
                     model.fit(known, valid, encoder=encoder, seed=seed)
                     p = model.score(test.sequences, test.queries).astype(np.float64)
-                    rows.append({
-                        "target": target, "share": share, "model": name, "way": way, "seed": seed, "auc": roc_auc_score(test.target, p),
-                        "pr_returning": average_precision_score(1 - test.target, 1 - p), "ece": ece(p, test.target),
-                        "cpu": time.process_time() - began, "labelled": len(users)})
-                    print(json.dumps({k: round(v, 4) if isinstance(v, float) else v for k, v in rows[-1].items()}), flush=True)
+                    rows.append(
+                        {
+                            "target": target,
+                            "share": share,
+                            "model": name,
+                            "way": way,
+                            "seed": seed,
+                            "auc": roc_auc_score(test.target, p),
+                            "pr_returning": average_precision_score(1 - test.target, 1 - p),
+                            "ece": ece(p, test.target),
+                            "cpu": time.process_time() - began,
+                            "labelled": len(users),
+                        }
+                    )
+                    print(
+                        json.dumps(
+                            {
+                                k: round(v, 4) if isinstance(v, float) else v
+                                for k, v in rows[-1].items()
+                            }
+                        ),
+                        flush=True,
+                    )
     frame = pd.DataFrame(rows)
     text = lambda x: f"{x.mean():.3f} ({x.min():.3f}-{x.max():.3f})"
-    print(frame.pivot_table(index=["target", "model", "way"], columns="share", values="auc", aggfunc=text, sort=False).to_string())
-    print(frame.groupby(["target", "model", "way", "share"], sort=False)[["auc", "pr_returning", "ece", "cpu"]].mean().round(4).to_string())
+    print(
+        frame.pivot_table(
+            index=["target", "model", "way"],
+            columns="share",
+            values="auc",
+            aggfunc=text,
+            sort=False,
+        ).to_string()
+    )
+    print(
+        frame.groupby(["target", "model", "way", "share"], sort=False)[
+            ["auc", "pr_returning", "ece", "cpu"]
+        ]
+        .mean()
+        .round(4)
+        .to_string()
+    )
 
 
 if __name__ == "__main__":

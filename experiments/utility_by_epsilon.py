@@ -1,12 +1,14 @@
-"""What a generated log is worth under a budget: models trained on it, tested on the real log after the cut, as a share of real.
+"""What a generated log is worth under a budget: models trained on it, tested on the real log after
+the cut, as a share of real.
 
-    python -m simulator run --scenario shop --users 20000 --days 40 --seed 7 --set fraud.share=0.3 --out mylog
-    python experiments/utility_by_epsilon.py mylog --model markov --epsilons none,10,3,1
+    python -m simulator run --scenario shop --users 20000 --days 40 --seed 7 --set fraud.share=0.3
+    --out mylog python experiments/utility_by_epsilon.py mylog --model markov --epsilons none,10,3,1
 
-The generator is fitted on what lies before the cut that all tasks share; as many users are sampled as were fitted. Decayed
-transitions answer the next item (NDCG@10), logistic regression and LightGBM churn and fraud (PR-AUC). A share is what the
-generated log gives of what the real one gives, above the base rate for churn and fraud. Rows are printed as they come, in
-Markdown; with --keep the sampled logs are kept.
+The generator is fitted on what lies before the cut that all tasks share; as many users are sampled
+as were fitted. Decayed transitions answer the next item (NDCG@10), logistic regression and LightGBM
+churn and fraud (PR-AUC). A share is what the generated log gives of what the real one gives, above
+the base rate for churn and fraud. Rows are printed as they come, in Markdown; with --keep the
+sampled logs are kept.
 """
 
 from __future__ import annotations
@@ -29,12 +31,21 @@ from eventlog._runtime import plugins
 from eventlog.split import TimeSplit
 from generators.evaluation import fidelity
 
-ASKED = (("recommendation", "markov", "ndcg@10"), ("churn", "logistic", "pr_auc"), ("churn", "lightgbm", "pr_auc"),
-         ("fraud", "logistic", "pr_auc"), ("fraud", "lightgbm", "pr_auc"))
+ASKED = (
+    ("recommendation", "markov", "ndcg@10"),
+    ("churn", "logistic", "pr_auc"),
+    ("churn", "lightgbm", "pr_auc"),
+    ("fraud", "logistic", "pr_auc"),
+    ("fraud", "lightgbm", "pr_auc"),
+)
 
 
-def scores(source: EventLog, log: EventLog, split: TimeSplit, tasks: list[str]) -> dict[str, tuple[float, float] | str]:
-    """'task model' -> (metric, base rate) of the model trained on `source` and tested on `log`, or why there is none."""
+def scores(
+    source: EventLog, log: EventLog, split: TimeSplit, tasks: list[str]
+) -> dict[str, tuple[float, float] | str]:
+    """'task model' -> (metric, base rate) of the model trained on `source` and tested on `log`, or
+    why there is none.
+    """
     out: dict[str, tuple[float, float] | str] = {}
     prepared: dict[str, Any] = {}
     for task_name, model_name, metric in ASKED:
@@ -48,13 +59,18 @@ def scores(source: EventLog, log: EventLog, split: TimeSplit, tasks: list[str]) 
             model = plugins.load("baselines.models", model_name, Model, kind="model")()  # type: ignore[type-abstract]
             model.fit(data.train, data.valid, encoder=data.encoder, seed=0)
             base = 0.0 if task.kind == "next_item" else float(data.test.target.mean())
-            out[f"{task_name} {model_name}"] = task.evaluate(model.score, data).metrics[metric], base
+            out[f"{task_name} {model_name}"] = (
+                task.evaluate(model.score, data).metrics[metric],
+                base,
+            )
         except NotApplicable as reason:
             out[f"{task_name} {model_name}"] = str(reason)
     return out
 
 
-def shown(found: dict[str, tuple[float, float] | str], real: dict[str, tuple[float, float] | str]) -> list[str]:
+def shown(
+    found: dict[str, tuple[float, float] | str], real: dict[str, tuple[float, float] | str]
+) -> list[str]:
     """A cell for each question: the metric, and its share of what the real log gives."""
     cells = []
     for name, value in found.items():
@@ -68,7 +84,9 @@ def shown(found: dict[str, tuple[float, float] | str], real: dict[str, tuple[flo
 
 def main() -> None:
     """Fit, sample, train, test; print a table in Markdown."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("log", help="a log folder")
     parser.add_argument("--model", default="markov")
     parser.add_argument("--epsilons", default="none,10,3,1")
@@ -86,17 +104,34 @@ def main() -> None:
     users = int(before.events["user_id"].nunique())
     real = scores(before, log, split, tasks)
     labels = 0 if before.labels is None else len(before.labels)
-    print(f"{len(before):,} rows, {users:,} users and {labels} labels before the cut; base rates "
-          + ", ".join(f"{n} {v[1]:.3f}" for n, v in real.items() if not isinstance(v, str)))
-    print("| trained on | epsilon (spent) | seed | fit, sample CPU s | rows | labels | bigram JS | " + " | ".join(real) + " |")
+    print(
+        f"{len(before):,} rows, {users:,} users and {labels} labels before the cut; base rates "
+        + ", ".join(f"{n} {v[1]:.3f}" for n, v in real.items() if not isinstance(v, str))
+    )
+    print(
+        "| trained on | epsilon (spent) | seed | fit, sample CPU s | rows | labels | bigram JS | "
+        + " | ".join(real)
+        + " |"
+    )
     print("|---" * (7 + len(real)) + "|")
-    print(f"| real | – | – | – | {len(before):,} | {labels} | – | " + " | ".join(shown(real, real)) + " |", flush=True)
+    print(
+        f"| real | – | – | – | {len(before):,} | {labels} | – | "
+        + " | ".join(shown(real, real))
+        + " |",
+        flush=True,
+    )
     for word in args.epsilons.split(","):
         epsilon = None if word == "none" else float(word)
         for seed in range(1, args.seeds + 1):
             begin = time.process_time()
-            model = generators.fit(before, model=args.model, epsilon=epsilon, public=args.public.split(",") if epsilon else (), seed=seed,
-                                   settings=args.settings)
+            model = generators.fit(
+                before,
+                model=args.model,
+                epsilon=epsilon,
+                public=args.public.split(",") if epsilon else (),
+                seed=seed,
+                settings=args.settings,
+            )
             fitted = time.process_time()
             twin = model.sample(users, seed=seed)
             took = f"{fitted - begin:.0f}, {time.process_time() - fitted:.0f}"
@@ -105,9 +140,14 @@ def main() -> None:
                 twin.write(model_folder)
             spent = model.privacy.get("epsilon_spent")
             js = fidelity.measure(before, twin, columns=False)["bigram_js"]
-            print(f"| {args.model} | {word}{f' ({spent:.2f})' if spent else ''} | {seed} | {took} | {len(twin):,} | "
-                  f"{0 if twin.labels is None else len(twin.labels)} | {js:.3f} | "
-                  + " | ".join(shown(scores(twin, log, split, tasks), real)) + " |", flush=True)
+            print(
+                f"| {args.model} | {word}{f' ({spent:.2f})' if spent else ''} | {seed} | {took} | "
+                f"{len(twin):,} | "
+                f"{0 if twin.labels is None else len(twin.labels)} | {js:.3f} | "
+                + " | ".join(shown(scores(twin, log, split, tasks), real))
+                + " |",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -64,91 +64,254 @@ def setting(text: str) -> tuple[str, Any]:
 
 
 def once(given: list[tuple[str, Any]], option: str) -> dict[str, Any]:
-    """The settings as a dict. Raises InputError where a name was given twice, for only one of its values could hold."""
+    """The settings as a dict. Raises InputError where a name was given twice, for only one of its
+    values could hold.
+    """
     found = dict(given)
     if len(found) < len(given):
         names = [name for name, _ in given]
-        raise InputError(f"{option} {next(n for n in names if names.count(n) > 1)} was given twice; give it once.")
+        raise InputError(
+            f"{option} {next(n for n in names if names.count(n) > 1)} was given twice; give it "
+            "once."
+        )
     return found
 
 
 def parser(with_report: bool) -> Parser:
     """The parser; the report's arguments are imported only where they are asked for."""
-    top = Parser(prog="python -m generators", description="Learn from an event log, sample a new one that can be shared.", epilog=EXAMPLE)
+    top = Parser(
+        prog="python -m generators",
+        description="Learn from an event log, sample a new one that can be shared.",
+        epilog=EXAMPLE,
+    )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_share(commands)
-    fit = commands.add_parser("fit", help="learn a generator from a log", description="Learn a generator from a log.", epilog=FIT_EXAMPLE)
+    fit = commands.add_parser(
+        "fit",
+        help="learn a generator from a log",
+        description="Learn a generator from a log.",
+        epilog=FIT_EXAMPLE,
+    )
     fit.add_argument("log", metavar="LOG", help="a log folder")
-    fit.add_argument("--model", default="vae", help="a name from 'list', or a Python file that defines a Generator (default: vae)")
-    fit.add_argument("--epsilon", type=float, help="prove (epsilon, delta)-differential privacy for every user")
-    fit.add_argument("--delta", type=float, help="default: min(1e-6, users^-1.5), of a noisy number of users")
-    fit.add_argument("--public", default="", metavar="A,B=FILE",
-                     help="what is public anyway: 'items' (the catalogue) or a column of it, or NAME=FILE, a list from elsewhere")
-    fit.add_argument("--set", dest="settings", action="append", type=setting, default=[], metavar="NAME=VALUE",
-                     help="a setting of the generator")
+    fit.add_argument(
+        "--model",
+        default="vae",
+        help="a name from 'list', or a Python file that defines a Generator (default: vae)",
+    )
+    fit.add_argument(
+        "--epsilon", type=float, help="prove (epsilon, delta)-differential privacy for every user"
+    )
+    fit.add_argument(
+        "--delta", type=float, help="default: min(1e-6, users^-1.5), of a noisy number of users"
+    )
+    fit.add_argument(
+        "--public",
+        default="",
+        metavar="A,B=FILE",
+        help=(
+            "what is public anyway: 'items' (the catalogue) or a column of it, or NAME=FILE, a "
+            "list from elsewhere"
+        ),
+    )
+    fit.add_argument(
+        "--set",
+        dest="settings",
+        action="append",
+        type=setting,
+        default=[],
+        metavar="NAME=VALUE",
+        help="a setting of the generator",
+    )
     fit.add_argument("--seed", type=seed, default=0)
-    fit.add_argument("--noise-seed", type=seed, help="with --epsilon: makes the noise repeatable, for tests; it voids the guarantee "
-                                                    "for whoever knows it")
-    fit.add_argument("--budget", metavar="BOOK", help="with --epsilon: enter the fit in this budget book; refused where it would exceed it")
+    fit.add_argument(
+        "--noise-seed",
+        type=seed,
+        help="with --epsilon: makes the noise repeatable, for tests; it voids the guarantee "
+        "for whoever knows it",
+    )
+    fit.add_argument(
+        "--budget",
+        metavar="BOOK",
+        help="with --epsilon: enter the fit in this budget book; refused where it would exceed it",
+    )
     fit.add_argument("--out", required=True, metavar="MODEL", help="folder to write")
-    sample = commands.add_parser("sample", help="sample a log", description="Sample a log from a fitted generator.", epilog=SAMPLE_EXAMPLE)
+    sample = commands.add_parser(
+        "sample",
+        help="sample a log",
+        description="Sample a log from a fitted generator.",
+        epilog=SAMPLE_EXAMPLE,
+    )
     sample.add_argument("fitted", metavar="MODEL", help="a folder that 'fit' wrote")
     sample.add_argument("--users", type=int, help="how many users")
-    sample.add_argument("--where", action="append", type=setting, default=[], metavar="COLUMN=VALUE",
-                        help="only users with this value of a static column (LOW..HIGH for a number)")
-    sample.add_argument("--set", dest="rates", action="append", type=setting, default=[], metavar="LABEL_rate=SHARE",
-                        help="share of the rows that can have the label which have it")
-    sample.add_argument("--continue", dest="past", metavar="LOG",
-                        help="what the users of this log do next, under their own ids, in place of new users; "
-                             "nothing is proved for them, whatever --epsilon was")
-    sample.add_argument("--days", type=float, default=30.0, help="how long to continue (default: 30)")
-    sample.add_argument("--model", help="the Python file of the generator, where it was fitted from one")
+    sample.add_argument(
+        "--where",
+        action="append",
+        type=setting,
+        default=[],
+        metavar="COLUMN=VALUE",
+        help="only users with this value of a static column (LOW..HIGH for a number)",
+    )
+    sample.add_argument(
+        "--set",
+        dest="rates",
+        action="append",
+        type=setting,
+        default=[],
+        metavar="LABEL_rate=SHARE",
+        help="share of the rows that can have the label which have it",
+    )
+    sample.add_argument(
+        "--continue",
+        dest="past",
+        metavar="LOG",
+        help="what the users of this log do next, under their own ids, in place of new users; "
+        "nothing is proved for them, whatever --epsilon was",
+    )
+    sample.add_argument(
+        "--days", type=float, default=30.0, help="how long to continue (default: 30)"
+    )
+    sample.add_argument(
+        "--model", help="the Python file of the generator, where it was fitted from one"
+    )
     sample.add_argument("--seed", type=seed, default=0)
-    sample.add_argument("--engine", help="serial, processes or dask: the same log, parts of the users at a time (default: here)")
-    sample.add_argument("--workers", type=int, help="with --engine: parts at a time on this machine (default: cores)")
-    sample.add_argument("--address", metavar="tcp://HOST:PORT", help="with --engine dask: the scheduler; MODEL is on storage that all see")
+    sample.add_argument(
+        "--engine",
+        help=(
+            "serial, processes or dask: the same log, parts of the users at a time (default: here)"
+        ),
+    )
+    sample.add_argument(
+        "--workers",
+        type=int,
+        help="with --engine: parts at a time on this machine (default: cores)",
+    )
+    sample.add_argument(
+        "--address",
+        metavar="tcp://HOST:PORT",
+        help="with --engine dask: the scheduler; MODEL is on storage that all see",
+    )
     sample.add_argument("--out", required=True, metavar="LOG", help="log folder to write")
-    report = commands.add_parser("report", help="compare a synthetic log with the real one", add_help=with_report,
-                                 description="Fidelity, privacy and a data card of a synthetic log.")
+    report = commands.add_parser(
+        "report",
+        help="compare a synthetic log with the real one",
+        add_help=with_report,
+        description="Fidelity, privacy and a data card of a synthetic log.",
+    )
     if with_report:
         from generators.report.options import add_arguments
 
         add_arguments(report)
-    book = commands.add_parser("budget", help="open a budget book, or see what is spent", epilog=BUDGET_EXAMPLE,
-                               description="A budget book: what all fits of logs about the same people may cost together.")
+    book = commands.add_parser(
+        "budget",
+        help="open a budget book, or see what is spent",
+        epilog=BUDGET_EXAMPLE,
+        description="A budget book: what all fits of logs about the same people may cost together.",
+    )
     book.add_argument("book", metavar="BOOK", help="the book, a JSON file")
     book.add_argument("--epsilon", type=float, help="open a new book with this limit")
     book.add_argument("--delta", type=float, help="limit of a new book (default: 1e-5)")
-    book.add_argument("--drop", type=int, metavar="N", help="take back entry N, which was begun and of which nothing was given away")
-    commands.add_parser("list", help="the generators at hand", description="The generators at hand.", epilog=LIST_EXAMPLE)
+    book.add_argument(
+        "--drop",
+        type=int,
+        metavar="N",
+        help="take back entry N, which was begun and of which nothing was given away",
+    )
+    commands.add_parser(
+        "list",
+        help="the generators at hand",
+        description="The generators at hand.",
+        epilog=LIST_EXAMPLE,
+    )
     return top
 
 
 def _add_share(commands: argparse._SubParsersAction[Parser]) -> None:
     share = commands.add_parser(
-        "share", help="make a hand-over: fit, sample, measure, attack, decide", epilog=SHARE_EXAMPLE,
-        description="Make a synthetic log that may travel, with its statement and data card, and decide whether it may.",
+        "share",
+        help="make a hand-over: fit, sample, measure, attack, decide",
+        epilog=SHARE_EXAMPLE,
+        description=(
+            "Make a synthetic log that may travel, with its statement and data card, and decide "
+            "whether it may."
+        ),
     )
     share.add_argument("log", metavar="LOG", help="a log folder")
-    share.add_argument("--model", default="markov",
-                       help="a name from 'list', or a Python file that defines a Generator (default: markov)")
-    share.add_argument("--epsilon", type=float,
-                       help="prove (epsilon, delta)-differential privacy for every user; without it the attacks alone decide")
+    share.add_argument(
+        "--model",
+        default="markov",
+        help="a name from 'list', or a Python file that defines a Generator (default: markov)",
+    )
+    share.add_argument(
+        "--epsilon",
+        type=float,
+        help=(
+            "prove (epsilon, delta)-differential privacy for every user; without it the attacks "
+            "alone decide"
+        ),
+    )
     share.add_argument("--delta", type=float, help="default: min(1e-6, users^-1.5)")
-    share.add_argument("--public", default="", metavar="A,B", help="as for 'fit': what is public anyway")
-    share.add_argument("--users", type=int, metavar="N", help="users of the synthetic log (default: as many as the log has)")
-    share.add_argument("--holdout", type=float, default=0.2, metavar="SHARE",
-                       help="share of the users who are held out of the fit, to attack and to test with (default: 0.2)")
-    share.add_argument("--tasks", metavar="A,B|none",
-                       help="tasks by which utility is measured (default: all that the log can answer)")
-    share.add_argument("--canaries", type=int, metavar="N",
-                       help="planted in a twin fit; 0 for none (default: a tenth of the users, at most 200)")
-    share.add_argument("--set", dest="settings", action="append", type=setting, default=[], metavar="NAME=VALUE",
-                       help="a setting of the generator")
-    share.add_argument("--budget", metavar="FILE", help="budget book of this log: the fit is refused where it would exceed it")
-    share.add_argument("--purpose", default="", metavar="TEXT", help="what for: stands on the report and the data card")
-    share.add_argument("--recipient", default="", metavar="TEXT", help="for whom: stands on the report and the data card")
-    share.add_argument("--seed", type=seed, default=0, help="of everything but the noise, which is drawn anew (default: 0)")
+    share.add_argument(
+        "--public", default="", metavar="A,B", help="as for 'fit': what is public anyway"
+    )
+    share.add_argument(
+        "--users",
+        type=int,
+        metavar="N",
+        help="users of the synthetic log (default: as many as the log has)",
+    )
+    share.add_argument(
+        "--holdout",
+        type=float,
+        default=0.2,
+        metavar="SHARE",
+        help=(
+            "share of the users who are held out of the fit, to attack and to test with (default: "
+            "0.2)"
+        ),
+    )
+    share.add_argument(
+        "--tasks",
+        metavar="A,B|none",
+        help="tasks by which utility is measured (default: all that the log can answer)",
+    )
+    share.add_argument(
+        "--canaries",
+        type=int,
+        metavar="N",
+        help="planted in a twin fit; 0 for none (default: a tenth of the users, at most 200)",
+    )
+    share.add_argument(
+        "--set",
+        dest="settings",
+        action="append",
+        type=setting,
+        default=[],
+        metavar="NAME=VALUE",
+        help="a setting of the generator",
+    )
+    share.add_argument(
+        "--budget",
+        metavar="FILE",
+        help="budget book of this log: the fit is refused where it would exceed it",
+    )
+    share.add_argument(
+        "--purpose",
+        default="",
+        metavar="TEXT",
+        help="what for: stands on the report and the data card",
+    )
+    share.add_argument(
+        "--recipient",
+        default="",
+        metavar="TEXT",
+        help="for whom: stands on the report and the data card",
+    )
+    share.add_argument(
+        "--seed",
+        type=seed,
+        default=0,
+        help="of everything but the noise, which is drawn anew (default: 0)",
+    )
     share.add_argument("--out", required=True, metavar="DIR", help="folder to write")
 
 
@@ -180,9 +343,17 @@ def _fit(args: argparse.Namespace) -> None:
     from generators.persistence import fit, save
 
     check_replaceable(args.out)
-    model = fit(EventLog.read(args.log, truth=False), model=args.model, epsilon=args.epsilon, delta=args.delta,
-                public=args.public, seed=args.seed, noise_seed=args.noise_seed, settings=once(args.settings, "--set"),
-                budget=args.budget)
+    model = fit(
+        EventLog.read(args.log, truth=False),
+        model=args.model,
+        epsilon=args.epsilon,
+        delta=args.delta,
+        public=args.public,
+        seed=args.seed,
+        noise_seed=args.noise_seed,
+        settings=once(args.settings, "--set"),
+        budget=args.budget,
+    )
     save(model, args.out)
     note(model.privacy["statement"])
     print(args.out)
@@ -198,7 +369,11 @@ def _budget(args: argparse.Namespace) -> None:
     elif args.delta is not None:
         raise InputError("--delta is a limit of a new book; give --epsilon as well.")
     else:
-        book = budget_book.read(args.book) if args.drop is None else budget_book.drop(args.book, args.drop)
+        book = (
+            budget_book.read(args.book)
+            if args.drop is None
+            else budget_book.drop(args.book, args.drop)
+        )
     print(book.table())
 
 
@@ -208,12 +383,25 @@ def _share(args: argparse.Namespace) -> int:
     from generators.handover.pipeline import Request
     from generators.handover.share import share
 
-    outcome = share(Request(
-        log=Path(args.log), out=Path(args.out), model=args.model, epsilon=args.epsilon, delta=args.delta,
-        public=tuple(p.strip() for p in args.public.split(",") if p.strip()), users=args.users, seed=args.seed,
-        settings=once(args.settings, "--set"), budget=Path(args.budget) if args.budget else None, purpose=args.purpose,
-        recipient=args.recipient, holdout=args.holdout, canaries=args.canaries, tasks=_names(args.tasks),
-    ))
+    outcome = share(
+        Request(
+            log=Path(args.log),
+            out=Path(args.out),
+            model=args.model,
+            epsilon=args.epsilon,
+            delta=args.delta,
+            public=tuple(p.strip() for p in args.public.split(",") if p.strip()),
+            users=args.users,
+            seed=args.seed,
+            settings=once(args.settings, "--set"),
+            budget=Path(args.budget) if args.budget else None,
+            purpose=args.purpose,
+            recipient=args.recipient,
+            holdout=args.holdout,
+            canaries=args.canaries,
+            tasks=_names(args.tasks),
+        )
+    )
     print(outcome.sentence)
     return outcome.exit_code
 
@@ -231,7 +419,10 @@ def _sample(args: argparse.Namespace) -> None:
     from generators.persistence import load
 
     if (args.users is None) == (args.past is None):
-        raise InputError("Give either --users, how many new users to draw, or --continue LOG, whose users to go on with.")
+        raise InputError(
+            "Give either --users, how many new users to draw, or --continue LOG, whose users to go "
+            "on with."
+        )
     where, rates = once(args.where, "--where"), once(args.rates, "--set")
     where = {name: str(value) for name, value in where.items()}
     if args.users is not None and args.users < 1:
@@ -241,18 +432,30 @@ def _sample(args: argparse.Namespace) -> None:
     if args.engine is None and (args.workers is not None or args.address is not None):
         raise InputError("--workers and --address go with --engine processes or --engine dask.")
     if args.engine is not None and (args.past is not None or args.rates):
-        raise InputError("--engine is for new users at their own rates; leave it out with --continue and --set.")
+        raise InputError(
+            "--engine is for new users at their own rates; leave it out with --continue and --set."
+        )
     check_replaceable(args.out)
     if args.engine is not None:
         from generators.distributed import sample
 
-        log = sample(args.fitted, args.users, seed=args.seed, engine=args.engine, workers=args.workers, address=args.address,
-                     where=where, model=args.model)
+        log = sample(
+            args.fitted,
+            args.users,
+            seed=args.seed,
+            engine=args.engine,
+            workers=args.workers,
+            address=args.address,
+            where=where,
+            model=args.model,
+        )
         _written(log, args.out)
         return
     model = load(args.fitted, model=args.model)
     if args.past is not None:
-        log = model.continue_log(EventLog.read(args.past, truth=False), days=args.days, seed=args.seed)
+        log = model.continue_log(
+            EventLog.read(args.past, truth=False), days=args.days, seed=args.seed
+        )
         note(log.manifest["privacy"]["statement"])
     elif where or rates:
         log = model.sample(args.users, seed=args.seed, where=where, rates=rates)

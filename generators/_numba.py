@@ -1,4 +1,6 @@
-"""The modules whose compiled functions work on users' records; see eventlog/_runtime/compiled.py."""
+"""The modules whose compiled functions work on users' records; see
+eventlog/_runtime/compiled.py.
+"""
 
 from __future__ import annotations
 

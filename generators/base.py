@@ -1,7 +1,7 @@
 """Generator: what every generator is, and what a user's own in one file must be.
 
-A saved generator is a folder: `model.safetensors` (arrays), `model.json` (settings, vocabularies, privacy statement)
-and `manifest.json`. Loading it reads data and runs no code.
+A saved generator is a folder: `model.safetensors` (arrays), `model.json` (settings, vocabularies,
+privacy statement) and `manifest.json`. Loading it reads data and runs no code.
 """
 
 from __future__ import annotations
@@ -16,38 +16,59 @@ from eventlog import EventLog, InputError
 
 
 class Generator(ABC):
-    """Learns from a log and samples a new one. Settings are keyword arguments of `__init__`; what is learnt ends in `_`."""
+    """Learns from a log and samples a new one. Settings are keyword arguments of `__init__`; what
+    is learnt ends in `_`.
+    """
 
-    supports_epsilon: ClassVar[bool] = False  # can it be trained with a differential-privacy guarantee per user?
-    privacy: dict[str, Any]                   # after fit: {"epsilon", "delta", "unit": "user", "ledger": [...], "public": [...]}
+    # can it be trained with a differential-privacy guarantee per user?
+    supports_epsilon: ClassVar[bool] = False
+    # after fit: {"epsilon", "delta", "unit": "user", "ledger": [...], "public": [...]}
+    privacy: dict[str, Any]
 
     @abstractmethod
     def fit(
-        self, log: EventLog, *, seed: int, epsilon: float | None = None, delta: float | None = None,
+        self,
+        log: EventLog,
+        *,
+        seed: int,
+        epsilon: float | None = None,
+        delta: float | None = None,
         public: Sequence[str] | Mapping[str, Any] = (),
     ) -> None:
         """Learn from `log`.
 
-        With `epsilon` everything that touches data is inside the budget (the unit is one user), except what `public` names
-        (see generators.privacy.public), and the noise does not follow from `seed`; a generator may take a `noise_seed` that repeats
-        it. Raises InputError where the log is too small, or `epsilon` is given and not supported.
+        With `epsilon` everything that touches data is inside the budget (the unit is one user),
+        except what `public` names (see generators.privacy.public), and the noise does not follow
+        from `seed`; a generator may take a `noise_seed` that repeats it. Raises InputError where
+        the log is too small, or `epsilon` is given and not supported.
         """
 
     @abstractmethod
     def sample(
-        self, users: int, *, seed: int, where: Mapping[str, str] | None = None, rates: Mapping[str, float] | None = None
+        self,
+        users: int,
+        *,
+        seed: int,
+        where: Mapping[str, str] | None = None,
+        rates: Mapping[str, float] | None = None,
     ) -> EventLog:
-        """A new log of `users` users: valid under `eventlog check`, with new user, session and order ids, timestamps
-        within the real span, and labels where the real log had them. `where` and `rates` are given only where they are asked
-        for: a generator that knows no conditions need not take them."""
+        """A new log of `users` users: valid under `eventlog check`, with new user, session and
+        order ids, timestamps within the real span, and labels where the real log had them. `where`
+        and `rates` are given only where they are asked
+        for: a generator that knows no conditions need not take them.
+        """
 
     def continue_log(self, log: EventLog, *, days: float, seed: int) -> EventLog:
-        """What the users of `log` do in the `days` after it. Raises InputError where the generator cannot tell."""
+        """What the users of `log` do in the `days` after it. Raises InputError where the generator
+        cannot tell.
+        """
         raise InputError(f"{type(self).__name__} cannot continue given users.")
 
     @abstractmethod
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """What was learnt: arrays for safetensors, plain data for JSON. No raw user id, no rare value."""
+        """What was learnt: arrays for safetensors, plain data for JSON. No raw user id, no rare
+        value.
+        """
 
     @abstractmethod
     def restore(self, arrays: dict[str, np.ndarray], data: dict[str, Any]) -> None:

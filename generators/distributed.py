@@ -1,7 +1,9 @@
-"""Sampling on several processes or a cluster: parts of the users are drawn apart and joined; the log is the same on any engine.
+"""Sampling on several processes or a cluster: parts of the users are drawn apart and joined; the
+log is the same on any engine.
 
-Each worker reads the saved generator itself, so its folder is on storage that all see. Only codes travel back. What a worker is
-sent to run comes from the caller's `model` alone, never from the folder: a worker refuses what `load` refuses here.
+Each worker reads the saved generator itself, so its folder is on storage that all see. Only codes
+travel back. What a worker is sent to run comes from the caller's `model` alone, never from the
+folder: a worker refuses what `load` refuses here.
 """
 
 from __future__ import annotations
@@ -23,22 +25,36 @@ from generators.sequences.sampled import Sampled
 def _loaded(folder: str, model: str | None) -> SequenceGenerator:
     generator = load(folder, model=model)
     if not isinstance(generator, SequenceGenerator):
-        raise InputError(f"The generator in {folder} cannot be sampled in parts; leave --engine and --workers out.")
+        raise InputError(
+            f"The generator in {folder} cannot be sampled in parts; leave --engine and --workers "
+            "out."
+        )
     return generator
 
 
-def part_of(folder: str, model: str | None, users: int, seed: int, number: int, where: dict[str, str]) -> Sampled:
+def part_of(
+    folder: str, model: str | None, users: int, seed: int, number: int, where: dict[str, str]
+) -> Sampled:
     """Part `number` of a sample, from the generator saved in `folder`: what a worker runs."""
     return _loaded(folder, model).part(users, seed, number, where)
 
 
 def sample(
-    folder: Path | str, users: int, *, seed: int, engine: str = "processes", workers: int | None = None, address: str | None = None,
-    where: Mapping[str, str] | None = None, model: str | None = None,
+    folder: Path | str,
+    users: int,
+    *,
+    seed: int,
+    engine: str = "processes",
+    workers: int | None = None,
+    address: str | None = None,
+    where: Mapping[str, str] | None = None,
+    model: str | None = None,
 ) -> EventLog:
-    """What `load(folder).sample(users, seed=seed, where=where)` gives, drawn by `workers` at a time on `engine` (see eventlog._runtime.executors).
+    """What `load(folder).sample(users, seed=seed, where=where)` gives, drawn by `workers` at a time
+    on `engine` (see eventlog._runtime.executors).
 
-    Raises InputError where the generator cannot be cut into parts, or the engine or address is wrong.
+    Raises InputError where the generator cannot be cut into parts, or the engine or address is
+    wrong.
     """
     check_engine(engine, address)
     if users < 1 or (workers is not None and workers < 1):
@@ -47,7 +63,15 @@ def sample(
     own = str(Path(model).resolve()) if model is not None and is_file(model) else model
     generator = _loaded(place, own)
     sizes = part_sizes(users)
-    with pool(engine, workers=min(workers, len(sizes)) if workers else None, address=address, needs={"CPU": 1}) as executor:
-        drawn = [executor.submit(part_of, place, own, n, seed, k, dict(where or {})) for k, n in enumerate(sizes)]
+    with pool(
+        engine,
+        workers=min(workers, len(sizes)) if workers else None,
+        address=address,
+        needs={"CPU": 1},
+    ) as executor:
+        drawn = [
+            executor.submit(part_of, place, own, n, seed, k, dict(where or {}))
+            for k, n in enumerate(sizes)
+        ]
         parts = [future.result() for future in drawn]
     return generator.sampled_log(parts, seed=seed, where=where)

@@ -75,23 +75,33 @@ def _check_kind(what: str, value: Any, default: Any) -> None:
 
 
 def fit(
-    log: EventLog, *, model: str = "vae", epsilon: float | None = None, delta: float | None = None,
-    public: Sequence[str] | Mapping[str, Any] = (), seed: int = 0, noise_seed: int | None = None,
-    settings: Mapping[str, Any] | None = None, budget: Path | str | None = None,
+    log: EventLog,
+    *,
+    model: str = "vae",
+    epsilon: float | None = None,
+    delta: float | None = None,
+    public: Sequence[str] | Mapping[str, Any] = (),
+    seed: int = 0,
+    noise_seed: int | None = None,
+    settings: Mapping[str, Any] | None = None,
+    budget: Path | str | None = None,
 ) -> Generator:
     """Fit a generator on `log`.
 
     Args:
         model: a name from `python -m generators list`, or the path of a Python file.
-        epsilon, delta: everything learnt from the log is (epsilon, delta)-differentially private per user, apart from what
-            `public` names; delta is min(1e-6, users^-1.5) where None is given, of a noisy number of users.
-        public: names of columns, "name=FILE", or a mapping from name to a list ('items' is the catalogue). A name alone is
-            refused where the log's own list was made from its events.
-        noise_seed: repeats the noise, for tests; nothing is proved against whoever knows it. Without it two fits differ.
-        budget: a budget book, into which the fit is entered before it looks at the log (see `budget`).
+        epsilon, delta: everything learnt from the log is (epsilon, delta)-differentially private
+            per user, apart from what `public` names; delta is min(1e-6, users^-1.5) where None is
+            given, of a noisy number of users.
+        public: names of columns, "name=FILE", or a mapping from name to a list ('items' is the
+            catalogue). A name alone is refused where the log's own list was made from its events.
+        noise_seed: repeats the noise, for tests; nothing is proved against whoever knows it.
+            Without it two fits differ.
+        budget: a budget book, into which the fit is entered before it looks at the log (see
+            `budget`).
 
-    Raises InputError where the log is too small, a number is out of range, the generator cannot do what is asked, or the fit
-    would exceed its budget book.
+    Raises InputError where the log is too small, a number is out of range, the generator cannot do
+    what is asked, or the fit would exceed its budget book.
     """
     from generators.privacy.budget_book import reserve
 
@@ -102,7 +112,9 @@ def fit(
     if budget is None:
         generator.fit(log, seed=seed, epsilon=epsilon, delta=delta, public=public, **own)
         return generator
-    with reserve(budget, epsilon=epsilon, delta=delta, what=f"generator {Path(model).stem}") as entry:
+    with reserve(
+        budget, epsilon=epsilon, delta=delta, what=f"generator {Path(model).stem}"
+    ) as entry:
         generator.fit(log, seed=seed, epsilon=epsilon, delta=delta, public=public, **own)
         entry.settle(generator.privacy)
     return generator
@@ -321,4 +333,3 @@ def read_manifest(path: Path) -> dict[str, Any]:
             "no 'ledger'; fit it again."
         )
     return manifest
-

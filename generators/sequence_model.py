@@ -1,6 +1,8 @@
-"""SequenceGenerator: what the generators share. A log in, a codec and training steps; a row model out, a log sampled.
+"""SequenceGenerator: what the generators share. A log in, a codec and training steps; a row model
+out, a log sampled.
 
-A generator in `models/` says how it learns from `EncodedSequences` (`_learn`) and gives a `StepModel` (`_row_model`).
+A generator in `models/` says how it learns from `EncodedSequences` (`_learn`) and gives a
+`StepModel` (`_row_model`).
 """
 
 from __future__ import annotations
@@ -36,14 +38,20 @@ from generators.sequences.encode import EncodedSequences, encode
 from generators.sequences.sampled import Sampled, joined
 from generators.sequences.validity import learn_cart_needs, learn_masks, learn_needs, learn_pace
 
-ASSUMED_PUBLIC = ["names and types of columns", "what an event name stands for (its role)", "currency",
-                  "settings of the generator"]
+ASSUMED_PUBLIC = [
+    "names and types of columns",
+    "what an event name stands for (its role)",
+    "currency",
+    "settings of the generator",
+]
 CHUNK = 4_096  # users who are sampled at a time
-PILOT = 400    # users of either kind from whom a rate is set
+PILOT = 400  # users of either kind from whom a rate is set
 
 
 def part_sizes(users: int) -> list[int]:
-    """Users are sampled CHUNK at a time, which bounds memory; each part has a seed of its own, so parts may be drawn anywhere."""
+    """Users are sampled CHUNK at a time, which bounds memory; each part has a seed of its own, so
+    parts may be drawn anywhere.
+    """
     return [min(CHUNK, users - k) for k in range(0, users, CHUNK)]
 
 
@@ -63,10 +71,16 @@ def _one_thread() -> Iterator[None]:
 
 
 class SequenceGenerator(Generator):
-    """A generator over mixed rows. `min_users`: a value that fewer users have is not kept (without epsilon; with it, noise decides)."""
+    """A generator over mixed rows. `min_users`: a value that fewer users have is not kept (without
+    epsilon; with it, noise decides).
+    """
 
     def __init__(self, *, min_users: int = 5, intervals: int = 32, max_rows: int = 1024) -> None:
-        check_ranges(min_users=(min_users, 1, 1e9), intervals=(intervals, 2, 1e9), max_rows=(max_rows, 2, MOST_ROWS))
+        check_ranges(
+            min_users=(min_users, 1, 1e9),
+            intervals=(intervals, 2, 1e9),
+            max_rows=(max_rows, 2, MOST_ROWS),
+        )
         self.min_users, self.intervals, self.max_rows = min_users, intervals, max_rows
 
     @abstractmethod
@@ -82,20 +96,37 @@ class SequenceGenerator(Generator):
         return self.max_rows
 
     def fit(
-        self, log: EventLog, *, seed: int, epsilon: float | None = None, delta: float | None = None,
-        public: Sequence[str] | Mapping[str, Any] = (), noise_seed: int | None = None,
+        self,
+        log: EventLog,
+        *,
+        seed: int,
+        epsilon: float | None = None,
+        delta: float | None = None,
+        public: Sequence[str] | Mapping[str, Any] = (),
+        noise_seed: int | None = None,
     ) -> None:
         """See Generator.fit."""
         if epsilon is not None and not self.supports_epsilon:
-            raise InputError(f"The generator {self._name()!r} cannot be fitted with epsilon; choose one that can (markov, vae, gan).")
+            raise InputError(
+                f"The generator {self._name()!r} cannot be fitted with epsilon; choose one that "
+                "can (markov, vae, gan)."
+            )
         if len(log) == 0:
             raise InputError("The log has no events; there is nothing to learn from.")
         log = log.ordered()  # the unit is the user: all rows of one stand together
         ids = log.events["user_id"].cat.categories.astype(str).to_numpy()
         declared = Public.declared(log, public, private=epsilon is not None)
         ledger = PrivacyLedger.open(epsilon, delta, len(ids), noise_seed=noise_seed)
-        census = PrivateQueries(n_users=len(ids), min_users=self.min_users, ledger=ledger, plan=census_plan(log), ids=ids)
-        self.codec_: Codec = learn(log, census, public=declared, intervals=self.intervals, max_rows=self.max_rows)
+        census = PrivateQueries(
+            n_users=len(ids),
+            min_users=self.min_users,
+            ledger=ledger,
+            plan=census_plan(log),
+            ids=ids,
+        )
+        self.codec_: Codec = learn(
+            log, census, public=declared, intervals=self.intervals, max_rows=self.max_rows
+        )
         private = epsilon is not None
         self.codec_.needs = learn_needs(log, self.codec_, census)
         steps = encode(log, self.codec_, max_rows=self._rows_of_a_user(private), private=private)
@@ -108,10 +139,16 @@ class SequenceGenerator(Generator):
 
     @torch.inference_mode()
     def sample(
-        self, users: int, *, seed: int, where: Mapping[str, str] | None = None, rates: Mapping[str, float] | None = None
+        self,
+        users: int,
+        *,
+        seed: int,
+        where: Mapping[str, str] | None = None,
+        rates: Mapping[str, float] | None = None,
     ) -> EventLog:
-        """See Generator.sample. `where`: only users with these static values, e.g. {"country": "DE"}; `rates`: the share of rows
-        with a label among those of events that can have it, e.g. {"fraud_rate": 0.05}.
+        """See Generator.sample. `where`: only users with these static values, e.g. {"country":
+        "DE"}; `rates`: the share of rows with a label among those of events that can have it, e.g.
+        {"fraud_rate": 0.05}.
 
         Raises InputError where there is no such column, value or label, or too few such users.
         """
@@ -119,77 +156,150 @@ class SequenceGenerator(Generator):
             raise InputError(f"users is {users}; at least one is needed.")
         accept = accept_where(self.codec_, where or {})
         if not rates:
-            return self.sampled_log([self.part(n, seed, k, where) for k, n in enumerate(part_sizes(users))], seed=seed, where=where)
+            return self.sampled_log(
+                [self.part(n, seed, k, where) for k, n in enumerate(part_sizes(users))],
+                seed=seed,
+                where=where,
+            )
         kinds = [marked(self.codec_, yes, accept) for yes in (True, False)]
-        many = round(users * self._share_marked(label_of(self.codec_, rates), kinds, min(users, PILOT), seed))
+        many = round(
+            users * self._share_marked(label_of(self.codec_, rates), kinds, min(users, PILOT), seed)
+        )
         sizes = (many, users - many)
-        parts = [self._rows(n, kind, _stream(seed, 3, k, part)) for k, (size, kind) in enumerate(zip(sizes, kinds, strict=True)) if size
-                 for part, n in enumerate(part_sizes(size))]
+        parts = [
+            self._rows(n, kind, _stream(seed, 3, k, part))
+            for k, (size, kind) in enumerate(zip(sizes, kinds, strict=True))
+            if size
+            for part, n in enumerate(part_sizes(size))
+        ]
         sampled = joined(parts, torch.randperm(users, generator=_stream(seed, 5)))
-        return self._log(self.codec_, sampled, seed, {"users": users} | {k: v for k, v in (("where", where), ("rates", rates)) if v})
+        return self._log(
+            self.codec_,
+            sampled,
+            seed,
+            {"users": users} | {k: v for k, v in (("where", where), ("rates", rates)) if v},
+        )
 
     @torch.inference_mode()
-    def part(self, users: int, seed: int, number: int, where: Mapping[str, str] | None = None) -> Sampled:
-        """Rows of the `users` users of part `number` (see part_sizes): the same wherever, and beside whatever, it is drawn."""
+    def part(
+        self, users: int, seed: int, number: int, where: Mapping[str, str] | None = None
+    ) -> Sampled:
+        """Rows of the `users` users of part `number` (see part_sizes): the same wherever, and
+        beside whatever, it is drawn.
+        """
         return self._rows(users, accept_where(self.codec_, where or {}), _stream(seed, 2, number))
 
-    def sampled_log(self, parts: list[Sampled], *, seed: int, where: Mapping[str, str] | None = None) -> EventLog:
+    def sampled_log(
+        self, parts: list[Sampled], *, seed: int, where: Mapping[str, str] | None = None
+    ) -> EventLog:
         """The log of all `parts`, in their order."""
         sampled = joined(parts)
-        return self._log(self.codec_, sampled, seed, {"users": len(sampled.static)} | ({"where": where} if where else {}))
+        return self._log(
+            self.codec_,
+            sampled,
+            seed,
+            {"users": len(sampled.static)} | ({"where": where} if where else {}),
+        )
 
     @torch.inference_mode()
     def continue_log(self, log: EventLog, *, days: float, seed: int) -> EventLog:
-        """Go on with the users of `log` for `days`, under their own ids; other ids are new. Who does not come back has no rows.
+        """Go on with the users of `log` for `days`, under their own ids; other ids are new. Who
+        does not come back has no rows.
 
-        When users come back, and with how many rows, is as of users like them in `log` itself (see continuation); what the rows
-        hold is the generator's. Nothing is proved for these users, and the manifest says so.
+        When users come back, and with how many rows, is as of users like them in `log` itself (see
+        continuation); what the rows hold is the generator's. Nothing is proved for these users, and
+        the manifest says so.
 
         Raises InputError where `log` has no known event, WorkError where nobody comes back.
         """
-        past = given(self.codec_, log, days=days, sample=lambda users: self.sample(users, seed=seed),
-                     rng=np.random.default_rng([seed, 12]))
+        past = given(
+            self.codec_,
+            log,
+            days=days,
+            sample=lambda users: self.sample(users, seed=seed),
+            rng=np.random.default_rng([seed, 12]),
+        )
         with _one_thread():
             model = self._row_model(past.steps)
             sampled = sample_rows(past.codec, model, len(past.steps), _stream(seed, 11), given=past)
         if len(sampled.user) == 0:
-            raise WorkError(f"None of the {len(past.steps)} users has an event in the {days:g} days; continue more users or longer.")
-        facts = {"users": len(past.steps), "continued_days": days, "privacy": continued_statement(self.privacy)}
+            raise WorkError(
+                f"None of the {len(past.steps)} users has an event in the {days:g} days; continue "
+                "more users or longer."
+            )
+        facts = {
+            "users": len(past.steps),
+            "continued_days": days,
+            "privacy": continued_statement(self.privacy),
+        }
         return self._log(past.codec, sampled, seed, facts, past.users)
 
     def _rows(self, users: int, accept: UserFilter | None, generator: torch.Generator) -> Sampled:
         with _one_thread():
             return sample_rows(self.codec_, self._row_model(), users, generator, accept=accept)
 
-    def _share_marked(self, label: tuple[str, float], kinds: list[UserFilter], pilot: int, seed: int) -> float:
-        """The share of users with labelled sessions that gives the label its rate, from a pilot sample of either kind."""
+    def _share_marked(
+        self, label: tuple[str, float], kinds: list[UserFilter], pilot: int, seed: int
+    ) -> float:
+        """The share of users with labelled sessions that gives the label its rate, from a pilot
+        sample of either kind.
+        """
         kind, rate = label
         column = self.codec_.rest_fields.index(f"label:{kind}")
         can = torch.from_numpy(self.codec_.allow[f"label:{kind}"][:, 1:].any(1))
         counts = []
         for k, accept in enumerate(kinds):
             row = self._rows(pilot, accept, _stream(seed, 4, k)).row
-            counts.append((float((row.rest[:, column] > 0).sum()) / pilot, float(can[row.event].sum()) / pilot))
+            counts.append(
+                (
+                    float((row.rest[:, column] > 0).sum()) / pilot,
+                    float(can[row.event].sum()) / pilot,
+                )
+            )
         return mix(rate, labelled=counts[0][0], rows=counts[0][1], others=counts[1][1])
 
-    def _log(self, codec: Codec, sampled: Sampled, seed: int, facts: dict[str, Any], names: np.ndarray | None = None) -> EventLog:
+    def _log(
+        self,
+        codec: Codec,
+        sampled: Sampled,
+        seed: int,
+        facts: dict[str, Any],
+        names: np.ndarray | None = None,
+    ) -> EventLog:
         log = decode(codec, sampled, rng=np.random.default_rng([seed, 3]), names=names)
-        log.manifest |= {"made_by": "generators", "generator": self._name(), "seed": seed, "privacy": self.privacy,
-                         "columns": codec.column_changes(), **facts}
+        log.manifest |= {
+            "made_by": "generators",
+            "generator": self._name(),
+            "seed": seed,
+            "privacy": self.privacy,
+            "columns": codec.column_changes(),
+            **facts,
+        }
         return log
 
     def _learn_marginals(self, steps: EncodedSequences, census: PrivateQueries) -> None:
         """Shares of the codes of each static field and of each field, through `census`."""
         owner, rows = steps.codes, np.repeat(steps.codes, steps.lengths())
         self.static_marginals_ = [
-            _shares(census.histogram(f"marginal of users' {name}", owner, steps.static[:, k].numpy(), size, per_user=1))
-            for k, (name, size) in enumerate(self.codec_.static_sizes().items())]
+            _shares(
+                census.histogram(
+                    f"marginal of users' {name}",
+                    owner,
+                    steps.static[:, k].numpy(),
+                    size,
+                    per_user=1,
+                )
+            )
+            for k, (name, size) in enumerate(self.codec_.static_sizes().items())
+        ]
         self.field_marginals_: dict[str, np.ndarray] = {}
         for k, (name, size) in enumerate(self.codec_.fields().items()):
             code = steps.target[:, k].numpy()
             asked = code >= 0
             weight = 2.0 if name == "item" else 0.5  # there are many of them
-            counts = census.histogram(f"marginal of {name}", rows[asked], code[asked], size, per_user=8, weight=weight)
+            counts = census.histogram(
+                f"marginal of {name}", rows[asked], code[asked], size, per_user=8, weight=weight
+            )
             self.field_marginals_[name] = _shares(counts)
 
     def _name(self) -> str:

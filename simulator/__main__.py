@@ -10,60 +10,119 @@ from eventlog._runtime.errors import InputError
 
 def main(argv: list[str]) -> int:
     """Parse and dispatch; the work is imported by the subcommand that does it."""
-    parser = console.Parser(prog="python -m simulator", description="Simulate a shop, its shoppers and its fraudsters, with the truth.")
+    parser = console.Parser(
+        prog="python -m simulator",
+        description="Simulate a shop, its shoppers and its fraudsters, with the truth.",
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     run = commands.add_parser(
-        "run", help="simulate a log", description="Simulate a log folder. The same arguments give the same bytes, whatever --workers is.",
-        epilog="example:\n  python -m simulator run --scenario shop --users 10000 --days 60 --seed 7 --set fraud.share=0.03 --out mylog")
-    run.add_argument("--scenario", default="shop", help="a name from 'scenarios', or a TOML file of your own (default: shop)")
+        "run",
+        help="simulate a log",
+        description="Simulate a log folder. The same arguments give the same bytes, whatever --workers is.",
+        epilog="example:\n  python -m simulator run --scenario shop --users 10000 --days 60 --seed 7 --set fraud.share=0.03 --out mylog",
+    )
+    run.add_argument(
+        "--scenario",
+        default="shop",
+        help="a name from 'scenarios', or a TOML file of your own (default: shop)",
+    )
     run.add_argument("--users", type=int, required=True, help="number of shoppers")
     run.add_argument("--days", type=int, required=True, help="number of days")
     run.add_argument("--seed", type=int, required=True, help="decides every draw")
     run.add_argument("--workers", type=int, default=1, help="processes (default: 1)")
-    run.add_argument("--engine", default="processes", help="serial, processes or dask (default: processes)")
-    run.add_argument("--address", metavar="tcp://HOST:PORT", help="with --engine dask: the scheduler; --out is on storage that all see")
-    run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting of the scenario; may be repeated")
+    run.add_argument(
+        "--engine", default="processes", help="serial, processes or dask (default: processes)"
+    )
+    run.add_argument(
+        "--address",
+        metavar="tcp://HOST:PORT",
+        help="with --engine dask: the scheduler; --out is on storage that all see",
+    )
+    run.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="change a setting of the scenario; may be repeated",
+    )
     run.add_argument("--out", required=True, help="the log folder to write")
     run.set_defaults(work=_run)
 
     scenarios = commands.add_parser(
-        "scenarios", help="list the scenarios, or every setting with its range", description="List the scenarios at hand.",
-        epilog="examples:\n  python -m simulator scenarios\n  python -m simulator scenarios --keys")
-    scenarios.add_argument("--keys", action="store_true", help="list every setting with its default and range instead")
+        "scenarios",
+        help="list the scenarios, or every setting with its range",
+        description="List the scenarios at hand.",
+        epilog="examples:\n  python -m simulator scenarios\n  python -m simulator scenarios --keys",
+    )
+    scenarios.add_argument(
+        "--keys", action="store_true", help="list every setting with its default and range instead"
+    )
     scenarios.set_defaults(work=_scenarios)
 
     realism = commands.add_parser(
-        "realism", help="scorecard of stylised facts", description="Compare a log with what published e-commerce logs show.",
-        epilog="examples:\n  python -m simulator realism mylog\n  python -m simulator realism mylog --json > scorecard.json")
+        "realism",
+        help="scorecard of stylised facts",
+        description="Compare a log with what published e-commerce logs show.",
+        epilog="examples:\n  python -m simulator realism mylog\n  python -m simulator realism mylog --json > scorecard.json",
+    )
     realism.add_argument("log", metavar="LOG", help="a log folder")
     realism.add_argument("--json", action="store_true", help="print JSON instead of a table")
     realism.set_defaults(work=_realism)
 
     calibrate = commands.add_parser(
-        "calibrate", help="fit a scenario to your own log",
+        "calibrate",
+        help="fit a scenario to your own log",
         description="Fit a scenario to a log by matching its stylised facts. An interrupted run goes on when the same command is given "
-                    "again.",
+        "again.",
         epilog="examples:\n  python -m simulator calibrate mylog --out my.toml\n"
-               "  python -m simulator calibrate mylog --out my.toml --epsilon 3 --public items\n"
-               "  python -m simulator run --scenario ./my.toml --users 10000 --days 60 --seed 1 --out twin")
+        "  python -m simulator calibrate mylog --out my.toml --epsilon 3 --public items\n"
+        "  python -m simulator run --scenario ./my.toml --users 10000 --days 60 --seed 1 --out twin",
+    )
     calibrate.add_argument("log", metavar="LOG", help="a log folder")
-    calibrate.add_argument("--out", required=True, metavar="FILE.toml", help="the scenario file to write")
-    calibrate.add_argument("--trials", type=int, default=60, help="simulations to look at, at most (default: 60)")
-    calibrate.add_argument("--days", type=int, help="match the log's last DAYS days (default: all, up to 120)")
-    calibrate.add_argument("--users", type=int, help="shoppers in each simulation (default: by the log's size)")
+    calibrate.add_argument(
+        "--out", required=True, metavar="FILE.toml", help="the scenario file to write"
+    )
+    calibrate.add_argument(
+        "--trials", type=int, default=60, help="simulations to look at, at most (default: 60)"
+    )
+    calibrate.add_argument(
+        "--days", type=int, help="match the log's last DAYS days (default: all, up to 120)"
+    )
+    calibrate.add_argument(
+        "--users", type=int, help="shoppers in each simulation (default: by the log's size)"
+    )
     calibrate.add_argument("--seed", type=int, default=0, help="of the simulations (default: 0)")
-    calibrate.add_argument("--epsilon", type=float, help="learn the log's facts under differential privacy per user, with this budget")
-    calibrate.add_argument("--delta", type=float, help="with --epsilon (default: min(1e-6, users^-1.5), of a noisy number of users)")
-    calibrate.add_argument("--public", default="", metavar="A,B",
-                           help="with --epsilon: what is no secret; 'items' = the catalogue, if it was given")
-    calibrate.add_argument("--noise-seed", type=int, help="with --epsilon: makes the noise repeatable; proves nothing to whoever knows it")
+    calibrate.add_argument(
+        "--epsilon",
+        type=float,
+        help="learn the log's facts under differential privacy per user, with this budget",
+    )
+    calibrate.add_argument(
+        "--delta",
+        type=float,
+        help="with --epsilon (default: min(1e-6, users^-1.5), of a noisy number of users)",
+    )
+    calibrate.add_argument(
+        "--public",
+        default="",
+        metavar="A,B",
+        help="with --epsilon: what is no secret; 'items' = the catalogue, if it was given",
+    )
+    calibrate.add_argument(
+        "--noise-seed",
+        type=int,
+        help="with --epsilon: makes the noise repeatable; proves nothing to whoever knows it",
+    )
     calibrate.set_defaults(work=_calibrate)
 
     audit = commands.add_parser(
-        "audit", help="look for giveaways", description="Does a simulated log give its fraud away by a column, an id, the order of rows?",
+        "audit",
+        help="look for giveaways",
+        description="Does a simulated log give its fraud away by a column, an id, the order of rows?",
         epilog="examples:\n  python -m simulator audit mylog\n  python -m simulator audit mylog --out docs/leak-audit.md\n"
-               "Exit code 1 where something leaks.")
+        "Exit code 1 where something leaks.",
+    )
     audit.add_argument("log", metavar="LOG", help="a simulated log folder, with its truth")
     audit.add_argument("--out", metavar="FILE.md", help="write the audit as a page")
     audit.set_defaults(work=_audit)
@@ -81,9 +140,22 @@ def _run(arguments: argparse.Namespace) -> int:
     from simulator.scenario import parse_settings
 
     begin = time.monotonic()
-    out = run(arguments.scenario, users=arguments.users, days=arguments.days, seed=arguments.seed, out=arguments.out,
-              workers=arguments.workers, engine=arguments.engine, address=arguments.address, settings=parse_settings(arguments.set))
-    rows = sum(entry["rows"] for name, entry in read_json(out / "manifest.json")["files"].items() if name.startswith("events/"))
+    out = run(
+        arguments.scenario,
+        users=arguments.users,
+        days=arguments.days,
+        seed=arguments.seed,
+        out=arguments.out,
+        workers=arguments.workers,
+        engine=arguments.engine,
+        address=arguments.address,
+        settings=parse_settings(arguments.set),
+    )
+    rows = sum(
+        entry["rows"]
+        for name, entry in read_json(out / "manifest.json")["files"].items()
+        if name.startswith("events/")
+    )
     seconds = time.monotonic() - begin
     made = f"{rows:,} events of {arguments.users:,} users over {arguments.days} days"
     print(f"{out}: {made} in {seconds:.1f} s ({rows / seconds:,.0f} rows/s)")
@@ -127,12 +199,23 @@ def _calibrate(arguments: argparse.Namespace) -> int:
         raise InputError(f"--out is {out}; a scenario file ends in .toml.")
     public = tuple(name for name in arguments.public.split(",") if name)
     fit = calibrate(
-        EventLog.read(arguments.log, truth=False), trials=arguments.trials, epsilon=arguments.epsilon, delta=arguments.delta, public=public,
-        days=arguments.days, users=arguments.users, seed=arguments.seed, noise_seed=arguments.noise_seed,
-        keep=out.with_suffix(".looks.jsonl"), name=Path(arguments.log).name)
+        EventLog.read(arguments.log, truth=False),
+        trials=arguments.trials,
+        epsilon=arguments.epsilon,
+        delta=arguments.delta,
+        public=public,
+        days=arguments.days,
+        users=arguments.users,
+        seed=arguments.seed,
+        noise_seed=arguments.noise_seed,
+        keep=out.with_suffix(".looks.jsonl"),
+        name=Path(arguments.log).name,
+    )
     fit.write(out)
     print(fit.table())
-    print(f"{out}: distance {fit.distance_before:.2f} before, {fit.distance:.2f} after {fit.looks} looks")
+    print(
+        f"{out}: distance {fit.distance_before:.2f} before, {fit.distance:.2f} after {fit.looks} looks"
+    )
     if fit.privacy:
         print(f"{ledger_path(out)}: {fit.privacy['statement']}")
     return 0

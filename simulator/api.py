@@ -1,4 +1,6 @@
-"""The two entries: `simulate` gives an EventLog in memory, `run` writes a log folder of any size."""
+"""The two entries: `simulate` gives an EventLog in memory, `run` writes a log folder of any
+size.
+"""
 
 from __future__ import annotations
 
@@ -28,31 +30,59 @@ AHEAD = 3  # shards in flight per worker
 PROVENANCE = {"items": GIVEN, "users": DERIVED, "event": GIVEN}
 
 
-def simulate(scenario: str = "shop", *, users: int, days: int, seed: int, workers: int = 1,
-             settings: Mapping[str, Any] | None = None) -> EventLog:
+def simulate(
+    scenario: str = "shop",
+    *,
+    users: int,
+    days: int,
+    seed: int,
+    workers: int = 1,
+    settings: Mapping[str, Any] | None = None,
+) -> EventLog:
     """A log in memory, truth included.
 
-    `settings` changes the scenario by dotted key, e.g. {"fraud.share": 0.03}. The same arguments give the same log,
-    whatever `workers` is. Raises InputError for a wrong scenario, setting or number.
+    `settings` changes the scenario by dotted key, e.g. {"fraud.share": 0.03}. The same arguments
+    give the same log, whatever `workers` is. Raises InputError for a wrong scenario, setting or
+    number.
     """
     made = load(scenario, settings)
     todo = shards.tasks(made, users=users, days=days, seed=seed)
     with _executor("processes", None, workers, len(todo)) as executor:
         parts = list(_played(todo, None, executor))
     tables = {name: _frame([p[name] for p in parts]) for name in parts[0]}
-    truth = {name.removeprefix("truth_"): table for name, table in tables.items() if name.startswith("truth_")}
+    truth = {
+        name.removeprefix("truth_"): table
+        for name, table in tables.items()
+        if name.startswith("truth_")
+    }
     truth["items"] = _frame([shards.truth_items_table(todo[0])])
     return EventLog(
-        events=tables["events"], users=tables["users"], items=_frame([shards.items_table(todo[0])]), labels=tables["labels"], truth=truth,
+        events=tables["events"],
+        users=tables["users"],
+        items=_frame([shards.items_table(todo[0])]),
+        labels=tables["labels"],
+        truth=truth,
         manifest=_manifest(scenario, todo[0], users, days, seed),
     )
 
 
-def run(scenario: str = "shop", *, users: int, days: int, seed: int, out: Path | str, workers: int = 1, engine: str = "processes",
-        address: str | None = None, settings: Mapping[str, Any] | None = None) -> Path:
-    """The same log written as a folder, shard by shard, so that memory does not grow with the log. Returns its path.
+def run(
+    scenario: str = "shop",
+    *,
+    users: int,
+    days: int,
+    seed: int,
+    out: Path | str,
+    workers: int = 1,
+    engine: str = "processes",
+    address: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Path:
+    """The same log written as a folder, shard by shard, so that memory does not grow with the log.
+    Returns its path.
 
-    Each worker writes the events of its shards; on a cluster (`engine` "dask", its `address`) `out` must be on storage that all see.
+    Each worker writes the events of its shards; on a cluster (`engine` "dask", its `address`) `out`
+    must be on storage that all see.
     """
     check_engine(engine, address)
     made = load(scenario, settings)
@@ -78,22 +108,36 @@ def run(scenario: str = "shop", *, users: int, days: int, seed: int, out: Path |
             for file in truth.values():
                 file.close()
         writer.finish(
-            users=pa.concat_tables(small["users"]), labels=pa.concat_tables(small["labels"]), items=to_arrow(shards.items_table(todo[0])),
-            truth={"items": to_arrow(shards.truth_items_table(todo[0]))}, manifest=_manifest(scenario, todo[0], users, days, seed),
+            users=pa.concat_tables(small["users"]),
+            labels=pa.concat_tables(small["labels"]),
+            items=to_arrow(shards.items_table(todo[0])),
+            truth={"items": to_arrow(shards.truth_items_table(todo[0]))},
+            manifest=_manifest(scenario, todo[0], users, days, seed),
         )
     return Path(out)
 
 
 def _truth_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    """Numbers that hardly repeat get no dictionary, and rising ids are stored as differences: half the time and half the size."""
+    """Numbers that hardly repeat get no dictionary, and rising ids are stored as differences: half
+    the time and half the size.
+    """
     repeat = [n for n in schema.names if n not in ("event_id", "p_choice")]
     rising = {"event_id": "DELTA_BINARY_PACKED"} if "event_id" in schema.names else None
-    return pq.ParquetWriter(path, schema, compression="zstd", compression_level=1, store_schema=False, use_dictionary=repeat,
-                            column_encoding=rising)
+    return pq.ParquetWriter(
+        path,
+        schema,
+        compression="zstd",
+        compression_level=1,
+        store_schema=False,
+        use_dictionary=repeat,
+        column_encoding=rising,
+    )
 
 
 @contextmanager
-def _executor(engine: str, address: str | None, workers: int, tasks: int) -> Iterator[Executor | None]:
+def _executor(
+    engine: str, address: str | None, workers: int, tasks: int
+) -> Iterator[Executor | None]:
     """Where the shards are played; None = here, one after the other."""
     if workers < 1:
         raise InputError(f"workers is {workers}; it must be 1 or more.")
@@ -104,13 +148,18 @@ def _executor(engine: str, address: str | None, workers: int, tasks: int) -> Ite
         yield executor
 
 
-def _played(todo: list[shards.Task], folder: str | None, executor: Executor | None) -> Iterator[dict[str, pa.Table]]:
-    """The shards' tables in the order of the shards; with an executor a few ahead of the one that is asked for."""
+def _played(
+    todo: list[shards.Task], folder: str | None, executor: Executor | None
+) -> Iterator[dict[str, pa.Table]]:
+    """The shards' tables in the order of the shards; with an executor a few ahead of the one that
+    is asked for.
+    """
     if executor is None:
         for task in todo:
             yield shards.simulate(task, folder)
         return
-    ahead = AHEAD * (getattr(executor, "_max_workers", 0) or 64)  # finished parts wait in memory for their turn
+    # finished parts wait in memory for their turn
+    ahead = AHEAD * (getattr(executor, "_max_workers", 0) or 64)
     waiting = deque(executor.submit(shards.simulate, task, folder) for task in todo[:ahead])
     rest = iter(todo[ahead:])
     while waiting:
@@ -120,14 +169,24 @@ def _played(todo: list[shards.Task], folder: str | None, executor: Executor | No
 
 
 def _frame(tables: list[pa.Table]) -> Any:
-    """One pandas frame of the shards' tables: strings as categories, as EventLog.read gives them."""
+    """One pandas frame of the shards' tables: strings as categories, as EventLog.read gives
+    them.
+    """
     return pa.concat_tables(tables).unify_dictionaries().to_pandas()
 
 
 def _manifest(name: str, task: shards.Task, users: int, days: int, seed: int) -> dict[str, Any]:
     if not name:
         raise InputError("The scenario has no name.")
-    return {"made_by": "simulator", "scenario": task.scenario.to_json(), **shards.calendar(task), "users": users,
-            "days": days, "seed": seed, "currency": "EUR",
-            "privacy": "simulated: no person's data went into this log",
-            "provenance": PROVENANCE, "event_names": list(event_codes.NAMES)}
+    return {
+        "made_by": "simulator",
+        "scenario": task.scenario.to_json(),
+        **shards.calendar(task),
+        "users": users,
+        "days": days,
+        "seed": seed,
+        "currency": "EUR",
+        "privacy": "simulated: no person's data went into this log",
+        "provenance": PROVENANCE,
+        "event_names": list(event_codes.NAMES),
+    }

@@ -1,9 +1,11 @@
-"""Keyed draws: the n-th number of a stream is a function of (key, n) alone, so no decision shifts another's luck.
+"""Keyed draws: the n-th number of a stream is a function of (key, n) alone, so no decision shifts
+another's luck.
 
     key of a user -> key of a visit -> one number per (step, purpose)
 
-A shopper who got a coupon and his twin who did not draw the same numbers wherever they face the same choice: common
-random numbers. The function is splitmix64 (Steele, Lea, Flood 2014), 2 ns a draw in compiled code.
+A shopper who got a coupon and his twin who did not draw the same numbers wherever they face the
+same choice: common random numbers. The function is splitmix64 (Steele, Lea, Flood 2014), 2 ns a
+draw in compiled code.
 """
 
 from __future__ import annotations
@@ -42,7 +44,9 @@ def uniform(key, n):  # type: ignore[no-untyped-def]
 @njit(cache=True)
 def normal(key, n):  # type: ignore[no-untyped-def]
     """A standard normal from draws n and n + 1 (Box and Muller 1958)."""
-    return math.sqrt(-2.0 * math.log(1.0 - uniform(key, n))) * math.cos(2.0 * math.pi * uniform(key, n + 1))
+    return math.sqrt(-2.0 * math.log(1.0 - uniform(key, n))) * math.cos(
+        2.0 * math.pi * uniform(key, n + 1)
+    )
 
 
 @njit(cache=True)

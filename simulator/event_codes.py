@@ -1,4 +1,6 @@
-"""The events of the simulated shop, as codes that compiled code reads: `event_codes.PURCHASE` is a constant to numba."""
+"""The events of the simulated shop, as codes that compiled code reads: `event_codes.PURCHASE` is a
+constant to numba.
+"""
 
 from __future__ import annotations
 

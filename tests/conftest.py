@@ -1,4 +1,6 @@
-"""Fixtures that every folder of tests shares: a small handmade log, and the real logs where they are at hand."""
+"""Fixtures that every folder of tests shares: a small handmade log, and the real logs where they
+are at hand.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,17 @@ import pytest
 from eventlog import EventLog
 from eventlog.log import sort_events, tidy
 
-REAL_DATA = Path(os.environ.get("SHOPTWIN_REAL_DATA", Path(__file__).parents[2] / "shared" / "data"))
+REAL_DATA = Path(
+    os.environ.get("SHOPTWIN_REAL_DATA", Path(__file__).parents[2] / "shared" / "data")
+)
 
 
-def handmade_log(*, users: int = 60, items: int = 40, days: int = 60, seed: int = 0, labels: bool = True) -> EventLog:
-    """A small shop log with a funnel, sessions, orders and fraud labels; item k is mostly followed by item k + 1."""
+def handmade_log(
+    *, users: int = 60, items: int = 40, days: int = 60, seed: int = 0, labels: bool = True
+) -> EventLog:
+    """A small shop log with a funnel, sessions, orders and fraud labels; item k is mostly followed
+    by item k + 1.
+    """
     rng = np.random.default_rng(seed)
     rows = []
     start = pd.Timestamp("2026-01-01", tz="UTC").value // 1_000_000
@@ -29,11 +37,40 @@ def handmade_log(*, users: int = 60, items: int = 40, days: int = 60, seed: int 
             order = f"o{user}-{visit}" if rng.random() < 0.4 else None
             for step in range(int(rng.integers(1, 6))):
                 item = (item + 1) % items if rng.random() < 0.8 else int(rng.integers(items))
-                rows.append((f"u{user:03d}", time + step * 40_000, "view_item", f"s{user}-{visit}", f"i{item:03d}", None))
+                rows.append(
+                    (
+                        f"u{user:03d}",
+                        time + step * 40_000,
+                        "view_item",
+                        f"s{user}-{visit}",
+                        f"i{item:03d}",
+                        None,
+                    )
+                )
             if order:
-                rows.append((f"u{user:03d}", time + 300_000, "add_to_cart", f"s{user}-{visit}", f"i{item:03d}", None))
-                rows.append((f"u{user:03d}", time + 400_000, "purchase", f"s{user}-{visit}", f"i{item:03d}", order))
-    frame = pd.DataFrame(rows, columns=["user_id", "timestamp", "event", "session_id", "item_id", "order_id"])
+                rows.append(
+                    (
+                        f"u{user:03d}",
+                        time + 300_000,
+                        "add_to_cart",
+                        f"s{user}-{visit}",
+                        f"i{item:03d}",
+                        None,
+                    )
+                )
+                rows.append(
+                    (
+                        f"u{user:03d}",
+                        time + 400_000,
+                        "purchase",
+                        f"s{user}-{visit}",
+                        f"i{item:03d}",
+                        order,
+                    )
+                )
+    frame = pd.DataFrame(
+        rows, columns=["user_id", "timestamp", "event", "session_id", "item_id", "order_id"]
+    )
     number = frame["item_id"].str[1:].astype(int)
     frame["timestamp"] = pd.to_datetime(frame["timestamp"], unit="ms", utc=True)
     frame["category"] = "c" + (number // 10).astype(str)
@@ -47,10 +84,14 @@ def handmade_log(*, users: int = 60, items: int = 40, days: int = 60, seed: int 
     if labels:
         bought = events[events["event"] == "purchase"]
         fraud = bought[bought["device"].astype(str).str.startswith("d")]
-        label_table = pd.DataFrame({
-            "event_id": fraud["event_id"].to_numpy(), "kind": "fraud", "value": 1.0,
-            "known_at": (fraud["timestamp"] + pd.Timedelta(days=3)).to_numpy(),
-        })
+        label_table = pd.DataFrame(
+            {
+                "event_id": fraud["event_id"].to_numpy(),
+                "kind": "fraud",
+                "value": 1.0,
+                "known_at": (fraud["timestamp"] + pd.Timedelta(days=3)).to_numpy(),
+            }
+        )
         label_table["known_at"] = pd.to_datetime(label_table["known_at"], utc=True)
     return EventLog(events=events, labels=label_table, manifest={"made_by": "tests"})
 

@@ -13,7 +13,12 @@ PACKAGES = ("eventlog", "simulator", "generators", "baselines", "benchmark")
 
 
 def test_imports_run_one_way() -> None:
-    result = subprocess.run([Path(sys.executable).parent / "lint-imports", "--no-cache"], cwd=ROOT, capture_output=True, text=True)
+    result = subprocess.run(
+        [Path(sys.executable).parent / "lint-imports", "--no-cache"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     assert result.returncode == 0, result.stdout
 
 
@@ -30,8 +35,14 @@ print([m for m in ("torch", "scipy.stats", "sdmetrics", "lightgbm", "sklearn", "
 
 @pytest.mark.parametrize("package", ["eventlog", "simulator", "generators", "benchmark"])
 def test_help_is_quick_and_has_an_example(package: str) -> None:
-    # What a user waits for is the modules that help drags in; a bound in seconds would fail on a busy machine.
-    result = subprocess.run([sys.executable, "-c", HELP.format(package=package)], cwd=ROOT, capture_output=True, text=True)
+    # What a user waits for is the modules that help drags in; a bound in seconds would fail on a
+    # busy machine.
+    result = subprocess.run(
+        [sys.executable, "-c", HELP.format(package=package)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
     *text, imported = result.stdout.strip().splitlines()
     assert f"python -m {package}" in "\n".join(text)
     assert imported == "[]", f"the help of {package} imports {imported}"

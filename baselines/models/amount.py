@@ -13,12 +13,16 @@ from eventlog.encode import Encoder, Examples, Queries, Sequences
 
 
 class Amount(Model):
-    """A logistic curve on the log amount and its square: card testing is cheap, a stolen card is not."""
+    """A logistic curve on the log amount and its square: card testing is cheap, a stolen card is
+    not.
+    """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"binary"})
     tasks: ClassVar[frozenset[str] | None] = frozenset({"fraud"})
 
-    def fit(self, train: Examples, valid: Examples | None = None, *, encoder: Encoder, seed: int) -> None:
+    def fit(
+        self, train: Examples, valid: Examples | None = None, *, encoder: Encoder, seed: int
+    ) -> None:
         """Three numbers."""
         self.encoder_ = encoder
         self.curve_ = Platt(self._amount(train.sequences, train.queries), train.target)
@@ -28,12 +32,16 @@ class Amount(Model):
         return self.curve_(self._amount(sequences, queries))
 
     def _amount(self, sequences: Sequences, queries: Queries) -> np.ndarray:
-        """(n, 2) log amount of the order that ends in the last known row, and its square; 0 without history."""
+        """(n, 2) log amount of the order that ends in the last known row, and its square; 0 without
+        history.
+        """
         amount = np.zeros((len(queries), 2))
         known = queries.end > sequences.offsets[queries.user]
         history, end = history_of(sequences, self.encoder_), queries.end[known]
         first = history.run_first[end - 1]
-        amount[known, 0] = np.log1p(((history.money_sum[end] - history.money_sum[first]) / COIN).clip(0))
+        amount[known, 0] = np.log1p(
+            ((history.money_sum[end] - history.money_sum[first]) / COIN).clip(0)
+        )
         amount[:, 1] = amount[:, 0] ** 2
         return amount
 

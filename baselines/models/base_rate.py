@@ -16,7 +16,9 @@ class BaseRate(Model):
 
     kinds: ClassVar[frozenset[str]] = frozenset({"binary"})
 
-    def fit(self, train: Examples, valid: Examples | None = None, *, encoder: Encoder, seed: int) -> None:
+    def fit(
+        self, train: Examples, valid: Examples | None = None, *, encoder: Encoder, seed: int
+    ) -> None:
         """Count."""
         self.base_rate_ = smoothed_rate(train.target)
 

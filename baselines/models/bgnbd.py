@@ -1,8 +1,10 @@
-"""BG/NBD: a customer buys at a personal rate (gamma) and may drop out after any purchase (beta), and what that predicts.
+"""BG/NBD: a customer buys at a personal rate (gamma) and may drop out after any purchase (beta),
+and what that predicts.
 
-Fader, Hardie and Lee, "Counting Your Customers" the Easy Way, Marketing Science 24(2), 2005: likelihood (6),
-expected purchases in the horizon (10). Those, not 1 - P(alive), rank customers: P(alive) is 1 for everyone who
-bought once. A logistic curve turns their logarithm into the probability of churn.
+Fader, Hardie and Lee, "Counting Your Customers" the Easy Way, Marketing Science 24(2), 2005:
+likelihood (6), expected purchases in the horizon (10). Those, not 1 - P(alive), rank customers:
+P(alive) is 1 for everyone who bought once. A logistic curve turns their logarithm into the
+probability of churn.
 """
 
 from __future__ import annotations
@@ -26,16 +28,22 @@ class BGNBD(Model):
     tasks: ClassVar[frozenset[str] | None] = frozenset({"churn"})
 
     def __init__(self, *, horizon_days: float = 60.0, penalty: float = 1e-3) -> None:
-        self.horizon_days = horizon_days  # over which purchases are expected; the ranking hardly depends on it
-        self.penalty = penalty            # on squared log parameters per customer; keeps a tiny log finite
+        # over which purchases are expected; the ranking hardly depends on it
+        self.horizon_days = horizon_days
+        # on squared log parameters per customer; keeps a tiny log finite
+        self.penalty = penalty
 
-    def fit(self, train: Examples, valid: Examples | None = None, *, encoder: Encoder, seed: int) -> None:
-        """Fit the four parameters on each user's latest question, then the curve on all questions."""
+    def fit(
+        self, train: Examples, valid: Examples | None = None, *, encoder: Encoder, seed: int
+    ) -> None:
+        """Fit the four parameters on each user's latest question, then the curve on all
+        questions.
+        """
         self.encoder_ = encoder
         x, recency, age = self._customer(train.sequences, train.queries)
         order = np.lexsort((train.queries.time, train.queries.user))
         user = train.queries.user[order]
-        last = order[np.append(user[1:] != user[:-1], True)[:len(order)]]
+        last = order[np.append(user[1:] != user[:-1], True)[: len(order)]]
         self.r_, self.alpha_, self.a_, self.b_ = self._maximise(x[last], recency[last], age[last])
         self.curve_ = Platt(self._log_expected(train.sequences, train.queries), train.target)
 
@@ -44,13 +52,18 @@ class BGNBD(Model):
         # Customers with the same numbers share a term: on daily data this is many times fewer.
         table, weight = np.unique(np.stack([x, recency, age]), axis=1, return_counts=True)
         x, recency, age = table
-        unit = max(float(age.mean()), 1e-6) if len(age) else 1.0  # alpha in units of a mean age: all four are near 1
+        # alpha in units of a mean age: all four are near 1
+        unit = max(float(age.mean()), 1e-6) if len(age) else 1.0
 
         def loss(logs: np.ndarray) -> float:
-            value = np.sum(weight * log_likelihood(np.exp(logs), x, recency / unit, age / unit)) / max(weight.sum(), 1)
+            value = np.sum(
+                weight * log_likelihood(np.exp(logs), x, recency / unit, age / unit)
+            ) / max(weight.sum(), 1)
             return float(-value + self.penalty * np.sum(logs**2))
 
-        r, alpha, a, b = np.exp(minimize(loss, np.zeros(4), method="L-BFGS-B", bounds=[(-8, 8)] * 4).x)
+        r, alpha, a, b = np.exp(
+            minimize(loss, np.zeros(4), method="L-BFGS-B", bounds=[(-8, 8)] * 4).x
+        )
         return np.array([r, alpha * unit, a, b])
 
     def score(self, sequences: Sequences, queries: Queries) -> np.ndarray:
@@ -60,11 +73,17 @@ class BGNBD(Model):
     def _log_expected(self, sequences: Sequences, queries: Queries) -> np.ndarray:
         """(n, 1) log of the expected purchases in the horizon."""
         parameters = np.array([self.r_, self.alpha_, self.a_, self.b_])
-        expected = expected_purchases(parameters, *self._customer(sequences, queries), horizon=self.horizon_days)
+        expected = expected_purchases(
+            parameters, *self._customer(sequences, queries), horizon=self.horizon_days
+        )
         return np.log(np.maximum(expected, 1e-12))[:, None]
 
-    def _customer(self, sequences: Sequences, queries: Queries) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(n,) repeat orders, days from the first order to the last, days from the first order to the question."""
+    def _customer(
+        self, sequences: Sequences, queries: Queries
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(n,) repeat orders, days from the first order to the last, days from the first order to
+        the question.
+        """
         x, recency, age = np.zeros((3, len(queries)))
         history = history_of(sequences, self.encoder_)
         start, end, rows = sequences.offsets[queries.user], queries.end, history.order_rows
@@ -82,13 +101,29 @@ class BGNBD(Model):
         return 6
 
 
-def log_likelihood(parameters: np.ndarray, x: np.ndarray, recency: np.ndarray, age: np.ndarray) -> np.ndarray:
-    """(n,) of customers with `x` repeat orders, the last at `recency`, observed until `age`; equation (6)."""
+def log_likelihood(
+    parameters: np.ndarray, x: np.ndarray, recency: np.ndarray, age: np.ndarray
+) -> np.ndarray:
+    """(n,) of customers with `x` repeat orders, the last at `recency`, observed until `age`;
+    equation (6).
+    """
     r, alpha, a, b = parameters
-    common = gammaln(r + x) - gammaln(r) + r * np.log(alpha) + gammaln(a + b) + gammaln(b + x) - gammaln(b) - gammaln(a + b + x)
+    common = (
+        gammaln(r + x)
+        - gammaln(r)
+        + r * np.log(alpha)
+        + gammaln(a + b)
+        + gammaln(b + x)
+        - gammaln(b)
+        - gammaln(a + b + x)
+    )
     alive = -(r + x) * np.log(alpha + age)
     with np.errstate(divide="ignore"):
-        dead = np.where(x > 0, np.log(a) - np.log(b + np.maximum(x, 1) - 1) - (r + x) * np.log(alpha + recency), -np.inf)
+        dead = np.where(
+            x > 0,
+            np.log(a) - np.log(b + np.maximum(x, 1) - 1) - (r + x) * np.log(alpha + recency),
+            -np.inf,
+        )
     result: np.ndarray = common + np.logaddexp(alive, dead)
     return result
 
@@ -104,8 +139,13 @@ def expected_purchases(
     series = hyp2f1(r + x, b + x, a + b + x - 1, horizon / (alpha + age + horizon))
     with np.errstate(invalid="ignore", over="ignore"):
         unconditional = (a + b + x - 1) / (a - 1) * (1 - rate * series)
-        # With tens of thousands of orders the series overflows; the purchase rate is then known all but exactly.
-        unconditional = np.where(np.isfinite(unconditional), unconditional, horizon * (r + x) / (alpha + age))
-    died = np.where(x > 0, a / (b + np.maximum(x, 1) - 1) * ((alpha + age) / (alpha + recency)) ** (r + x), 0)
+        # With tens of thousands of orders the series overflows; the purchase rate is then known all
+        # but exactly.
+        unconditional = np.where(
+            np.isfinite(unconditional), unconditional, horizon * (r + x) / (alpha + age)
+        )
+    died = np.where(
+        x > 0, a / (b + np.maximum(x, 1) - 1) * ((alpha + age) / (alpha + recency)) ** (r + x), 0
+    )
     result: np.ndarray = np.nan_to_num(unconditional / (1 + died), nan=0.0, posinf=0.0, neginf=0.0)
     return result

@@ -1,6 +1,8 @@
-"""EASE: each item predicted from all others by ridge regression, in closed form, on a decayed history.
+"""EASE: each item predicted from all others by ridge regression, in closed form, on a decayed
+history.
 
-Steck, Embarrassingly Shallow Autoencoders for Sparse Data, WWW 2019 (arXiv:1905.03375), equation (8).
+Steck, Embarrassingly Shallow Autoencoders for Sparse Data, WWW 2019 (arXiv:1905.03375), equation
+(8).
 """
 
 from __future__ import annotations
@@ -16,16 +18,32 @@ from eventlog.encode import Encoder, Examples, Queries, Sequences
 
 
 class EASE(Model):
-    """Dense in the items, so only the `max_items` most frequent take part (10,000 need about 0.9 GB while fitting)."""
+    """Dense in the items, so only the `max_items` most frequent take part (10,000 need about 0.9 GB
+    while fitting).
+    """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"next_item"})
 
     def __init__(
-        self, *, penalty: float = 500.0, last: int = 10, decay: float = 0.8, max_items: int = 10_000, backoff: float = 1e-4
+        self,
+        *,
+        penalty: float = 500.0,
+        last: int = 10,
+        decay: float = 0.8,
+        max_items: int = 10_000,
+        backoff: float = 1e-4,
     ) -> None:
-        self.penalty, self.last, self.decay, self.max_items, self.backoff = penalty, last, decay, max_items, backoff
+        self.penalty, self.last, self.decay, self.max_items, self.backoff = (
+            penalty,
+            last,
+            decay,
+            max_items,
+            backoff,
+        )
 
-    def fit(self, train: Examples, valid: Examples | None = None, *, encoder: Encoder, seed: int) -> None:
+    def fit(
+        self, train: Examples, valid: Examples | None = None, *, encoder: Encoder, seed: int
+    ) -> None:
         """One Cholesky inverse of the items' Gram matrix."""
         known, n = known_items(train), encoder.n_items
         taken = known.matrix(n)
@@ -40,9 +58,15 @@ class EASE(Model):
         gram = np.asfortranarray((taken.T @ taken).toarray(), dtype=np.float32)  # (m, m)
         gram[np.diag_indices_from(gram)] += self.penalty
         factor, info = linalg.lapack.spotrf(gram, lower=False, overwrite_a=True)
-        inverse, info = linalg.lapack.spotri(factor, lower=False, overwrite_c=True) if info == 0 else (factor, info)
+        inverse, info = (
+            linalg.lapack.spotri(factor, lower=False, overwrite_c=True)
+            if info == 0
+            else (factor, info)
+        )
         if info != 0:  # cannot be for a positive penalty, except by overflow
-            raise np.linalg.LinAlgError("The items' Gram matrix is not positive definite; raise EASE's penalty.")
+            raise np.linalg.LinAlgError(
+                "The items' Gram matrix is not positive definite; raise EASE's penalty."
+            )
         inverse = np.triu(inverse)
         inverse += np.triu(inverse, 1).T
         weights = inverse / -np.diag(inverse)
@@ -51,7 +75,9 @@ class EASE(Model):
 
     def score(self, sequences: Sequences, queries: Queries) -> np.ndarray:
         """(n, n_items) float32."""
-        history = decayed_history(sequences, queries, len(self.popularity_), last=self.last, decay=self.decay)
+        history = decayed_history(
+            sequences, queries, len(self.popularity_), last=self.last, decay=self.decay
+        )
         scores = np.repeat(self.popularity_[None], len(queries), axis=0)
         if len(self.items_):
             scores[:, self.items_] += history[:, self.items_] @ self.weights_

@@ -1,4 +1,6 @@
-"""GRU over events: GRU4Rec (Hidasi et al. 2016, arXiv:1511.06939) with shifted targets at every row."""
+"""GRU over events: GRU4Rec (Hidasi et al. 2016, arXiv:1511.06939) with shifted targets at every
+row.
+"""
 
 from __future__ import annotations
 

@@ -11,13 +11,29 @@ from baselines.tabular.tabular import Standardiser, Tabular, log_loss
 
 
 class Logistic(Tabular):
-    """L2-penalised; the validation part, where there is one, chooses the strength of the penalty."""
+    """L2-penalised; the validation part, where there is one, chooses the strength of the
+    penalty.
+    """
 
-    def __init__(self, *, strengths: Sequence[float] = (0.001, 0.01, 0.1, 1.0), default: float = 0.1, delay_days: float = 7.0) -> None:
+    def __init__(
+        self,
+        *,
+        strengths: Sequence[float] = (0.001, 0.01, 0.1, 1.0),
+        default: float = 0.1,
+        delay_days: float = 7.0,
+    ) -> None:
         super().__init__(delay_days=delay_days)
-        self.strengths, self.default = tuple(strengths), default  # inverse penalties, as sklearn's C
+        # inverse penalties, as sklearn's C
+        self.strengths, self.default = tuple(strengths), default
 
-    def fit_table(self, table: np.ndarray, target: np.ndarray, valid: tuple[np.ndarray, np.ndarray] | None, *, seed: int) -> None:
+    def fit_table(
+        self,
+        table: np.ndarray,
+        target: np.ndarray,
+        valid: tuple[np.ndarray, np.ndarray] | None,
+        *,
+        seed: int,
+    ) -> None:
         """Newton steps on the standardised table; convex, so that the seed does not matter."""
         self.scale_ = Standardiser(table)
         x = self.scale_(table).astype(np.float64)

@@ -1,4 +1,6 @@
-"""LSTM over events: GRU4Rec's lineage (Hidasi et al. 2016, arXiv:1511.06939) with shifted targets at every row."""
+"""LSTM over events: GRU4Rec's lineage (Hidasi et al. 2016, arXiv:1511.06939) with shifted targets
+at every row.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The difference of the arms' rates, for everybody: the trivial baseline of uplift. It ranks nobody."""
+"""The difference of the arms' rates, for everybody: the trivial baseline of uplift. It ranks
+nobody.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ class NoUplift(Model):
 
     kinds: ClassVar[frozenset[str]] = frozenset({"uplift"})
 
-    def fit(self, train: Examples, valid: Examples | None = None, *, encoder: Encoder, seed: int) -> None:
+    def fit(
+        self, train: Examples, valid: Examples | None = None, *, encoder: Encoder, seed: int
+    ) -> None:
         """Count."""
         treated = arms(train)
         self.average_ = smoothed_rate(train.target[treated]) - smoothed_rate(train.target[~treated])

@@ -1,4 +1,6 @@
-"""Popularity: every user is offered the items that occur most often. The trivial baseline of recommendation."""
+"""Popularity: every user is offered the items that occur most often. The trivial baseline of
+recommendation.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +14,18 @@ from eventlog.encode import DAY_MS, FIRST, Encoder, Examples, Queries, Sequences
 
 
 class Popularity(Model):
-    """Scores an item by how often it occurs in training; with `half_life_days`, an occurrence of that age counts half."""
+    """Scores an item by how often it occurs in training; with `half_life_days`, an occurrence of
+    that age counts half.
+    """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"next_item"})
 
     def __init__(self, *, half_life_days: float | None = None) -> None:
         self.half_life_days = half_life_days
 
-    def fit(self, train: Examples, valid: Examples | None = None, *, encoder: Encoder, seed: int) -> None:
+    def fit(
+        self, train: Examples, valid: Examples | None = None, *, encoder: Encoder, seed: int
+    ) -> None:
         """Count; ages are taken from the latest training row."""
         known = known_items(train)
         weight = np.ones(len(known.item))

@@ -13,12 +13,16 @@ from eventlog.encode import Encoder, Examples, Queries, Sequences
 
 
 class Recency(Model):
-    """Log time since the last purchase (since the first event, where there is none), made a probability by a logistic curve."""
+    """Log time since the last purchase (since the first event, where there is none), made a
+    probability by a logistic curve.
+    """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"binary"})
     tasks: ClassVar[frozenset[str] | None] = frozenset({"churn"})
 
-    def fit(self, train: Examples, valid: Examples | None = None, *, encoder: Encoder, seed: int) -> None:
+    def fit(
+        self, train: Examples, valid: Examples | None = None, *, encoder: Encoder, seed: int
+    ) -> None:
         """Two numbers: slope and intercept."""
         self.encoder_ = encoder
         self.curve_ = Platt(self._recency(train.sequences, train.queries), train.target)
@@ -35,7 +39,9 @@ class Recency(Model):
         start = sequences.offsets[asked.user]
         history = history_of(sequences, self.encoder_)
         last = history.last_of(history.role_rows[ROLE_ORDER.index("purchase")], start, asked.end)
-        recency[known, 0] = log_minutes(asked.time - sequences.time[np.where(last >= 0, last, start)])
+        recency[known, 0] = log_minutes(
+            asked.time - sequences.time[np.where(last >= 0, last, start)]
+        )
         return recency
 
     def n_parameters(self) -> int:

@@ -1,4 +1,6 @@
-"""Popularity of the last days: on logs with fashions, often far ahead of popularity over all time."""
+"""Popularity of the last days: on logs with fashions, often far ahead of popularity over all
+time.
+"""
 
 from __future__ import annotations
 

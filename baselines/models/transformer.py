@@ -1,4 +1,6 @@
-"""Causal Transformer: SASRec (Kang and McAuley 2018, arXiv:1808.09781) with pre-norm, rotary positions and softmax cross-entropy."""
+"""Causal Transformer: SASRec (Kang and McAuley 2018, arXiv:1808.09781) with pre-norm, rotary
+positions and softmax cross-entropy.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ from baselines.nn.neural import NeuralModel
 
 
 class Transformer(NeuralModel):
-    """Self-attention over the events before. `heads`: attention heads; see `NeuralModel` for the rest."""
+    """Self-attention over the events before. `heads`: attention heads; see `NeuralModel` for the
+    rest.
+    """
 
     def __init__(self, *, heads: int = 2, layers: int = 1, **settings: Any) -> None:
         super().__init__(layers=layers, **settings)
@@ -19,4 +23,11 @@ class Transformer(NeuralModel):
 
     def backbone(self) -> nn.Module:
         """Causal blocks."""
-        return Attention(self.dim, layers=self.layers, heads=self.heads, dropout=self.dropout, causal=True, max_length=self.length + 1)
+        return Attention(
+            self.dim,
+            layers=self.layers,
+            heads=self.heads,
+            dropout=self.dropout,
+            causal=True,
+            max_length=self.length + 1,
+        )

@@ -1,8 +1,9 @@
-"""What an event looks like to a network: resident tensors of a log, and the one embedding that all neural models share.
+"""What an event looks like to a network: resident tensors of a log, and the one embedding that all
+neural models share.
 
-A row has a content part (item, event, every other categorical, price and other numerics, new_* flags, running counts)
-and a time part (gap since the row before, hour of day, weekday). They are kept apart because a masked event, and a
-question about what comes next, have a time but no content.
+A row has a content part (item, event, every other categorical, price and other numerics, new_*
+flags, running counts) and a time part (gap since the row before, hour of day, weekday). They are
+kept apart because a masked event, and a question about what comes next, have a time but no content.
 """
 
 from __future__ import annotations
@@ -18,32 +19,62 @@ from baselines.tabular.entity_risk import EntityRisk, order_runs
 from eventlog.encode import DAY_MS, Encoder, Queries, Sequences
 
 HOUR_MS = 3_600_000
-GAP_BINS = 28  # 0 = no row before; k = 2^(k-1) - 1 .. 2^k - 1 seconds; the last holds everything beyond 4 years
+# 0 = no row before; k = 2^(k-1) - 1 .. 2^k - 1 seconds; the last holds everything beyond 4 years
+GAP_BINS = 28
 TIME_SIZES = (GAP_BINS, 24, 7)
-RUNNING = ("rows", "age", "purchases", "payment_failures", "new_values", "rows_hour", "rows_day", "rows_week", "price_level", "price_ratio")
+RUNNING = (
+    "rows",
+    "age",
+    "purchases",
+    "payment_failures",
+    "new_values",
+    "rows_hour",
+    "rows_day",
+    "rows_week",
+    "price_level",
+    "price_ratio",
+)
 ORDER_ROLES = ("cart", "checkout", "payment", "payment_failed", "purchase")
 PAST_ROWS = 100  # rows back in which a next-item model looks for repeats
 
 
 @dataclass(frozen=True)
 class Fields:
-    """Which columns feed the network; fixed when it is built, so that a log without a column is read as missing there."""
+    """Which columns feed the network; fixed when it is built, so that a log without a column is
+    read as missing there.
+    """
 
     categorical: tuple[tuple[str, int], ...]  # (column, number of codes), the item left out
     numeric: tuple[str, ...]
     running: bool  # whether running counts of the user are part of the content
-    risk: EntityRisk | None = None  # delayed risk of each row's entities, where it is known: part of the content too
+    # delayed risk of each row's entities, where it is known: part of the content too
+    risk: EntityRisk | None = None
 
     @property
     def n_numeric(self) -> int:
         """Columns of `EventTable.numeric`."""
-        risks = sum(name.startswith("risk_") for name in self.risk.names) if self.risk is not None else 0
+        risks = (
+            sum(name.startswith("risk_") for name in self.risk.names)
+            if self.risk is not None
+            else 0
+        )
         return len(self.numeric) + (len(RUNNING) if self.running else 0) + risks
 
     @classmethod
-    def of(cls, sequences: Sequences, encoder: Encoder, *, running: bool, risk: EntityRisk | None = None) -> Fields:
+    def of(
+        cls,
+        sequences: Sequences,
+        encoder: Encoder,
+        *,
+        running: bool,
+        risk: EntityRisk | None = None,
+    ) -> Fields:
         """The fields that `sequences` has."""
-        categorical = tuple((k, encoder.size(k)) for k, v in sequences.columns.items() if v.dtype == np.int32 and k != "item")
+        categorical = tuple(
+            (k, encoder.size(k))
+            for k, v in sequences.columns.items()
+            if v.dtype == np.int32 and k != "item"
+        )
         numeric = tuple(k for k, v in sequences.columns.items() if v.dtype == np.float32)
         return cls(categorical, numeric, running, risk)
 
@@ -52,7 +83,7 @@ class Fields:
 class Past:
     """The items of the rows before each question, latest first."""
 
-    item: Tensor    # (p, PAST_ROWS) int64 codes, 0 where the history is shorter
+    item: Tensor  # (p, PAST_ROWS) int64 codes, 0 where the history is shorter
     latest: Tensor  # (p, PAST_ROWS) bool: it is the item's latest row before the question
 
 
@@ -62,7 +93,8 @@ class EventTable:
     def __init__(self, sequences: Sequences, fields: Fields, device: torch.device) -> None:
         n = sequences.n_rows
         self.sequences = sequences
-        self.item_codes = sequences.columns.get("item", np.zeros(n, dtype=np.int32))  # (n_rows,) int32, stays in numpy
+        # (n_rows,) int32, stays in numpy
+        self.item_codes = sequences.columns.get("item", np.zeros(n, dtype=np.int32))
         codes = [np.full(n + 1, 0, dtype=np.int32) for _ in fields.categorical]
         shift = 0
         for column, (name, size) in zip(codes, fields.categorical, strict=True):
@@ -70,9 +102,16 @@ class EventTable:
                 column[:n] = sequences.columns[name]
             column += shift  # one table holds the codes of all columns
             shift += size
-        numeric = [np.append(sequences.columns.get(name, np.zeros(n, dtype=np.float32)), np.float32(0)) for name in fields.numeric]
+        numeric = [
+            np.append(sequences.columns.get(name, np.zeros(n, dtype=np.float32)), np.float32(0))
+            for name in fields.numeric
+        ]
         if fields.running:
-            numeric += list(np.vstack([running_features(sequences), np.zeros((1, len(RUNNING)), dtype=np.float32)]).T)
+            numeric += list(
+                np.vstack(
+                    [running_features(sequences), np.zeros((1, len(RUNNING)), dtype=np.float32)]
+                ).T
+            )
         if fields.risk is not None:
             risks = row_risks(sequences, fields.risk)
             numeric += list(np.vstack([risks, np.zeros((1, risks.shape[1]))]).T.astype(np.float32))
@@ -83,13 +122,21 @@ class EventTable:
         time = np.zeros((n + 1, len(TIME_SIZES)), dtype=np.int32)
         time[:n] = time_codes(gap, sequences.time)
         to = lambda x: torch.from_numpy(np.ascontiguousarray(x)).to(device)
-        self.item = to(np.append(self.item_codes, 0).astype(np.int64))                                  # (n_rows + 1,)
-        self.codes = to(np.stack(codes, axis=1) if codes else np.zeros((n + 1, 0), dtype=np.int32))     # (n_rows + 1, C)
-        self.numeric = to(np.stack(numeric, axis=1) if numeric else np.zeros((n + 1, 0), np.float32))   # (n_rows + 1, K)
-        self.time = to(time)                                                                            # (n_rows + 1, 3)
+        # (n_rows + 1,)
+        self.item = to(np.append(self.item_codes, 0).astype(np.int64))
+        # (n_rows + 1, C)
+        self.codes = to(np.stack(codes, axis=1) if codes else np.zeros((n + 1, 0), dtype=np.int32))
+        # (n_rows + 1, K)
+        self.numeric = to(
+            np.stack(numeric, axis=1) if numeric else np.zeros((n + 1, 0), np.float32)
+        )
+        # (n_rows + 1, 3)
+        self.time = to(time)
 
-        self.next_same = to(np.append(_next_same(self.item_codes, sequences), 0))                       # (n_rows + 1,)
-        self.first = to(sequences.offsets[:-1])                                                         # (n_users,)
+        # (n_rows + 1,)
+        self.next_same = to(np.append(_next_same(self.item_codes, sequences), 0))
+        # (n_users,)
+        self.first = to(sequences.offsets[:-1])
 
     def past(self, user: Tensor, end: Tensor) -> Past:
         """The items before row `end` (p,) of `user` (p,)."""
@@ -98,45 +145,69 @@ class EventTable:
         return Past(self.item[row], self.next_same[row] >= end[:, None])
 
     def question_time(self, queries: Queries) -> np.ndarray:
-        """(n, 3) int32 time codes of the questions: gap since the user's last row, hour, weekday."""
+        """(n, 3) int32 time codes of the questions: gap since the user's last row, hour,
+        weekday.
+        """
         has = queries.end > self.sequences.offsets[queries.user]
-        last = self.sequences.time[np.maximum(queries.end - 1, 0)] if self.sequences.n_rows else np.zeros(len(queries), np.int64)
+        last = (
+            self.sequences.time[np.maximum(queries.end - 1, 0)]
+            if self.sequences.n_rows
+            else np.zeros(len(queries), np.int64)
+        )
         return time_codes(np.where(has, (queries.time - last) / 1000, -1.0), queries.time)
 
 
 def time_codes(gap: np.ndarray, time: np.ndarray) -> np.ndarray:
-    """(n, 3) int32: bin of the gap in seconds (n,) float, -1 = none; hour of day and weekday (Monday = 0) of time (n,) ms UTC."""
+    """(n, 3) int32: bin of the gap in seconds (n,) float, -1 = none; hour of day and weekday
+    (Monday = 0) of time (n,) ms UTC.
+    """
     bins = np.where(gap < 0, 0, 1 + np.floor(np.log2(1 + np.maximum(gap, 0))))
-    return np.column_stack([np.minimum(bins, GAP_BINS - 1), time // HOUR_MS % 24, (time // DAY_MS + 3) % 7]).astype(np.int32)
+    return np.column_stack(
+        [np.minimum(bins, GAP_BINS - 1), time // HOUR_MS % 24, (time // DAY_MS + 3) % 7]
+    ).astype(np.int32)
 
 
 def running_features(s: Sequences) -> np.ndarray:
-    """(n_rows, len(RUNNING)) float32: what is known of the user at each row, the row included; counts and money as log1p."""
+    """(n_rows, len(RUNNING)) float32: what is known of the user at each row, the row included;
+    counts and money as log1p.
+    """
     user, row = s.row_user(), np.arange(s.n_rows)
     first = s.offsets[user]
 
-    def so_far(values: np.ndarray) -> np.ndarray:  # (n_rows,) sum over the user's rows up to this one
+    # (n_rows,) sum over the user's rows up to this one
+    def so_far(values: np.ndarray) -> np.ndarray:
         total = np.append(0.0, np.cumsum(values))
         return total[1:] - total[first]
 
-    recent = [row - s.rows_before(user, s.time - window) + 1 for window in (HOUR_MS, DAY_MS, 7 * DAY_MS)]
+    recent = [
+        row - s.rows_before(user, s.time - window) + 1 for window in (HOUR_MS, DAY_MS, 7 * DAY_MS)
+    ]
     new = sum((v for k, v in s.columns.items() if k.startswith("new_")), np.zeros(s.n_rows))
     price = s.raw.get("price", np.full(s.n_rows, np.nan))
     has = np.isfinite(price)
     level = np.log1p(np.where(has, np.maximum(price, 0), 0.0))
     paid, times = so_far(level) - level, so_far(has.astype(float)) - has  # before this row
     mean = paid / np.maximum(times, 1)
-    return np.column_stack([
-        np.log1p(row - first), np.log1p((s.time - s.time[first]) / DAY_MS), np.log1p(so_far(s.role == "purchase")),
-        np.log1p(so_far(s.role == "payment_failed")), np.log1p(so_far(new)), *np.log1p(recent),
-        level, np.where(has & (times > 0), level - mean, 0.0),
-    ]).astype(np.float32)
+    return np.column_stack(
+        [
+            np.log1p(row - first),
+            np.log1p((s.time - s.time[first]) / DAY_MS),
+            np.log1p(so_far(s.role == "purchase")),
+            np.log1p(so_far(s.role == "payment_failed")),
+            np.log1p(so_far(new)),
+            *np.log1p(recent),
+            level,
+            np.where(has & (times > 0), level - mean, 0.0),
+        ]
+    ).astype(np.float32)
 
 
 def row_risks(s: Sequences, risk: EntityRisk) -> np.ndarray:
-    """(n_rows, entities) float: the delayed risk of each row's entities, as known at its time; 0 where the row is no order's.
+    """(n_rows, entities) float: the delayed risk of each row's entities, as known at its time; 0
+    where the row is no order's.
 
-    An order is what a label is about; what leads up to it carries the same item, device and country.
+    An order is what a label is about; what leads up to it carries the same item, device and
+    country.
     """
     columns = [k for k, name in enumerate(risk.names) if name.startswith("risk_")]
     row = np.flatnonzero(np.isin(s.role, ORDER_ROLES))
@@ -157,7 +228,9 @@ def _next_same(item: np.ndarray, s: Sequences) -> np.ndarray:
 
 
 class EventEmbedding(nn.Module):
-    """Sum of the embeddings of a row's fields, normalised. The item vectors are also the output layer (`items`)."""
+    """Sum of the embeddings of a row's fields, normalised. The item vectors are also the output
+    layer (`items`).
+    """
 
     item_category: Tensor
     time_shift: Tensor
@@ -168,7 +241,9 @@ class EventEmbedding(nn.Module):
         super().__init__()
         self.fields = fields
         self.item = nn.Embedding(encoder.n_items, dim, padding_idx=0)
-        self.category = nn.Embedding(max(encoder.size("category"), int(encoder.item_category.max(initial=0)) + 1), dim)
+        self.category = nn.Embedding(
+            max(encoder.size("category"), int(encoder.item_category.max(initial=0)) + 1), dim
+        )
         self.codes = nn.Embedding(max(sum(size for _, size in fields.categorical), 1), dim)
         self.time = nn.Embedding(sum(TIME_SIZES), dim)
         width = fields.n_numeric
@@ -176,8 +251,16 @@ class EventEmbedding(nn.Module):
         self.mask = nn.Parameter(torch.randn(dim) * 0.1)
         self.norm, self.dropout = nn.LayerNorm(dim), nn.Dropout(dropout)
         self.has_codes = bool(fields.categorical)
-        self.register_buffer("item_category", torch.from_numpy(encoder.item_category.astype(np.int64)), persistent=False)
-        self.register_buffer("time_shift", torch.tensor(np.append(0, np.cumsum(TIME_SIZES)[:-1]), dtype=torch.int32), persistent=False)
+        self.register_buffer(
+            "item_category",
+            torch.from_numpy(encoder.item_category.astype(np.int64)),
+            persistent=False,
+        )
+        self.register_buffer(
+            "time_shift",
+            torch.tensor(np.append(0, np.cumsum(TIME_SIZES)[:-1]), dtype=torch.int32),
+            persistent=False,
+        )
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("scale", torch.ones(width))
         for table in (self.item, self.category, self.codes, self.time):
@@ -200,12 +283,22 @@ class EventEmbedding(nn.Module):
         flat = (time + self.time_shift).reshape(-1, time.shape[-1])
         return F.embedding_bag(flat, self.time.weight, mode="sum").view(*time.shape[:-1], -1)
 
-    def forward(self, table: EventTable, rows: Tensor, masked: Tensor | None = None, time: Tensor | None = None) -> Tensor:
-        """(b, t, dim) of rows (b, t); where `masked` (b, t) holds only the time part is shown; `time` replaces the rows' time codes."""
+    def forward(
+        self,
+        table: EventTable,
+        rows: Tensor,
+        masked: Tensor | None = None,
+        time: Tensor | None = None,
+    ) -> Tensor:
+        """(b, t, dim) of rows (b, t); where `masked` (b, t) holds only the time part is shown;
+        `time` replaces the rows' time codes.
+        """
         x = F.embedding(table.item[rows], self.item.weight, padding_idx=0)  # (b, t, dim)
         if self.has_codes:
             codes = table.codes[rows]  # (b, t, C)
-            x = x + F.embedding_bag(codes.view(-1, codes.shape[-1]), self.codes.weight, mode="sum").view_as(x)
+            x = x + F.embedding_bag(
+                codes.view(-1, codes.shape[-1]), self.codes.weight, mode="sum"
+            ).view_as(x)
         if self.numeric is not None:
             x = x + self.numeric(((table.numeric[rows] - self.mean) * self.scale).clamp(-8, 8))
         if masked is not None:

@@ -1,6 +1,8 @@
-"""The one training loop: AdamW, warm-up then cosine, clipped gradients, early stopping on a validation measure.
+"""The one training loop: AdamW, warm-up then cosine, clipped gradients, early stopping on a
+validation measure.
 
-The number of steps is fixed beforehand (never by the clock), so that the same seed gives the same weights.
+The number of steps is fixed beforehand (never by the clock), so that the same seed gives the same
+weights.
 """
 
 from __future__ import annotations
@@ -23,15 +25,17 @@ class Schedule:
     steps: int
     lr: float
     weight_decay: float = 0.01
-    warmup: float = 0.05      # share of the steps in which the learning rate rises
-    clip: float = 1.0         # norm of the gradient
-    evaluations: int = 8      # times that the validation measure is taken, evenly spaced
-    patience: int = 3         # evaluations without a better one after which training ends
+    warmup: float = 0.05  # share of the steps in which the learning rate rises
+    clip: float = 1.0  # norm of the gradient
+    evaluations: int = 8  # times that the validation measure is taken, evenly spaced
+    patience: int = 3  # evaluations without a better one after which training ends
 
 
 @dataclass
 class History:
-    """What happened: the mean loss between evaluations, the measure before and at each, and the step whose weights were kept."""
+    """What happened: the mean loss between evaluations, the measure before and at each, and the
+    step whose weights were kept.
+    """
 
     loss: list[float] = field(default_factory=list)
     measure: list[float] = field(default_factory=list)
@@ -40,7 +44,9 @@ class History:
 
 
 def forever(epoch: Callable[[], Iterable[B]]) -> Iterator[B]:
-    """Batches of one epoch after another; `epoch` cuts and shuffles anew each time. Ends where an epoch is empty."""
+    """Batches of one epoch after another; `epoch` cuts and shuffles anew each time. Ends where an
+    epoch is empty.
+    """
     while True:
         empty = True
         for batch in epoch():
@@ -51,18 +57,28 @@ def forever(epoch: Callable[[], Iterable[B]]) -> Iterator[B]:
 
 
 def train(
-    module: nn.Module, batches: Iterator[B], loss: Callable[[B], Tensor], schedule: Schedule, measure: Callable[[], float] | None = None
+    module: nn.Module,
+    batches: Iterator[B],
+    loss: Callable[[B], Tensor],
+    schedule: Schedule,
+    measure: Callable[[], float] | None = None,
 ) -> History:
-    """Train `module` in place; with `measure` (higher is better) the best weights seen are restored at the end.
+    """Train `module` in place; with `measure` (higher is better) the best weights seen are restored
+    at the end.
 
     Ends in evaluation mode. A batch whose loss has nothing to learn from (no graph) is skipped.
     """
     decay = [p for p in module.parameters() if p.ndim > 1]
     rest = [p for p in module.parameters() if p.ndim <= 1]
-    groups = [{"params": decay, "weight_decay": schedule.weight_decay}, {"params": rest, "weight_decay": 0.0}]
+    groups = [
+        {"params": decay, "weight_decay": schedule.weight_decay},
+        {"params": rest, "weight_decay": 0.0},
+    ]
     optimizer = torch.optim.AdamW(groups, lr=schedule.lr, betas=(0.9, 0.98))
     warm = max(1, round(schedule.warmup * schedule.steps))
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, warm, schedule.steps))
+    scheduler = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: _rate(step, warm, schedule.steps)
+    )
     every = max(1, -(-schedule.steps // max(schedule.evaluations, 1)))
     history, running = History(), []
     best, kept = -math.inf, None
@@ -109,4 +125,6 @@ def _rate(step: int, warm: int, steps: int) -> float:
     """Share of the learning rate: linear up to `warm`, then half a cosine down to 2 %."""
     if step < warm:
         return (step + 1) / warm
-    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, steps - warm))))
+    return 0.02 + 0.98 * 0.5 * (
+        1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, steps - warm)))
+    )

@@ -1,10 +1,12 @@
-"""Begin with what a model learnt on another log: weights are taken over where both logs mean the same by them.
+"""Begin with what a model learnt on another log: weights are taken over where both logs mean the
+same by them.
 
     source = Bert(); source.fit(examples_of_a_simulated_log, encoder=its_encoder, seed=0)
     model = Bert(); model.begin_with(source); model.fit(train, valid, encoder=encoder, seed=0)
 
-Taken over: the backbone, pauses and clock times, numeric columns by name, codes of categorical columns by value (so a
-`purchase` is a `purchase`). What the other log does not know begins as without it; scales are learnt anew.
+Taken over: the backbone, pauses and clock times, numeric columns by name, codes of categorical
+columns by value (so a `purchase` is a `purchase`). What the other log does not know begins as
+without it; scales are learnt anew.
 """
 
 from __future__ import annotations
@@ -17,9 +19,17 @@ from eventlog.encode import FIRST, SHORT, Encoder
 
 
 @torch.no_grad()
-def take_over(embedding: EventEmbedding, backbone: nn.Module, encoder: Encoder, source: EventEmbedding, from_backbone: nn.Module,
-              from_encoder: Encoder) -> list[str]:
-    """Copy in place; the names of what was taken over. A backbone of another shape is left alone."""
+def take_over(
+    embedding: EventEmbedding,
+    backbone: nn.Module,
+    encoder: Encoder,
+    source: EventEmbedding,
+    from_backbone: nn.Module,
+    from_encoder: Encoder,
+) -> list[str]:
+    """Copy in place; the names of what was taken over. A backbone of another shape is left
+    alone.
+    """
     taken = []
     shapes = lambda module: {k: v.shape for k, v in module.state_dict().items()}
     if shapes(backbone) == shapes(from_backbone):
@@ -35,8 +45,13 @@ def take_over(embedding: EventEmbedding, backbone: nn.Module, encoder: Encoder, 
         begins, from_begins = _begins(embedding.fields), _begins(source.fields)
         for column in begins.keys() & from_begins.keys():
             name = next((k for k, short in SHORT.items() if short == column), column)
-            a, b = (weight[begin:begin + e.size(name)] for weight, begin, e in (
-                (embedding.codes.weight, begins[column], encoder), (source.codes.weight, from_begins[column], from_encoder)))
+            a, b = (
+                weight[begin : begin + e.size(name)]
+                for weight, begin, e in (
+                    (embedding.codes.weight, begins[column], encoder),
+                    (source.codes.weight, from_begins[column], from_encoder),
+                )
+            )
             _rows(a, encoder, b, from_encoder, name, taken)
     if embedding.numeric is not None and source.numeric is not None:
         place = {name: k for k, name in enumerate(_numeric(source.fields))}
@@ -47,12 +62,27 @@ def take_over(embedding: EventEmbedding, backbone: nn.Module, encoder: Encoder, 
     return taken
 
 
-def _rows(weight: Tensor, encoder: Encoder, source: Tensor, from_encoder: Encoder, column: str, taken: list[str]) -> None:
-    """Rows of the values that both vocabularies of `column` have, and of missing and unknown where there is any such value."""
+def _rows(
+    weight: Tensor,
+    encoder: Encoder,
+    source: Tensor,
+    from_encoder: Encoder,
+    column: str,
+    taken: list[str],
+) -> None:
+    """Rows of the values that both vocabularies of `column` have, and of missing and unknown where
+    there is any such value.
+    """
     known = {value: k + FIRST for k, value in enumerate(from_encoder.vocabularies.get(column, ()))}
-    pairs = [(k + FIRST, known[value]) for k, value in enumerate(encoder.vocabularies.get(column, ())) if value in known]
+    pairs = [
+        (k + FIRST, known[value])
+        for k, value in enumerate(encoder.vocabularies.get(column, ()))
+        if value in known
+    ]
     if pairs:
-        here, there = (torch.tensor(side, device=weight.device) for side in zip(*pairs, strict=True))
+        here, there = (
+            torch.tensor(side, device=weight.device) for side in zip(*pairs, strict=True)
+        )
         weight[here] = source[there]
         if column != "item_id":
             weight[:FIRST] = source[:FIRST]
@@ -70,5 +100,13 @@ def _begins(fields: Fields) -> dict[str, int]:
 
 def _numeric(fields: Fields) -> list[str]:
     """Names of `EventTable.numeric`'s columns."""
-    risks = [name for name in fields.risk.names if name.startswith("risk_")] if fields.risk is not None else []
-    return [*fields.numeric, *(f"so far: {name}" for name in (RUNNING if fields.running else ())), *risks]
+    risks = (
+        [name for name in fields.risk.names if name.startswith("risk_")]
+        if fields.risk is not None
+        else []
+    )
+    return [
+        *fields.numeric,
+        *(f"so far: {name}" for name in (RUNNING if fields.running else ())),
+        *risks,
+    ]

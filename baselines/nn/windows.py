@@ -1,8 +1,10 @@
-"""Windows over flat rows, and padded batches of them, built with index arithmetic: no list per user, no DataLoader.
+"""Windows over flat rows, and padded batches of them, built with index arithmetic: no list per
+user, no DataLoader.
 
 A question is answered at one position of one window, its `read`. Two ways to lay windows:
-  chunks   consecutive pieces of each user's rows; one piece answers all questions that end in it (causal training)
-  tails    the last rows before each question, one window a question (scoring, and training of what looks both ways)
+  chunks   consecutive pieces of each user's rows; one piece answers all questions that end in it
+  (causal training) tails    the last rows before each question, one window a question (scoring, and
+  training of what looks both ways)
 A batch holds windows of similar length, padded on the right, about `batch_rows` rows after padding.
 """
 
@@ -18,13 +20,15 @@ from eventlog.encode import Queries
 
 @dataclass(frozen=True)
 class Windows:
-    """Pieces of the flat arrays; the reads of window w are `read_offsets[w]:read_offsets[w + 1]`."""
+    """Pieces of the flat arrays; the reads of window w are `read_offsets[w]:read_offsets[w +
+    1]`.
+    """
 
-    start: np.ndarray         # (w,) int64 first row
-    length: np.ndarray        # (w,) int64 rows, 0 where a question has nothing before it
+    start: np.ndarray  # (w,) int64 first row
+    length: np.ndarray  # (w,) int64 rows, 0 where a question has nothing before it
     read_offsets: np.ndarray  # (w + 1,) int64
     read_position: np.ndarray  # (r,) int64 position in the window at which the question is answered
-    read_query: np.ndarray    # (r,) int64 index of the question
+    read_query: np.ndarray  # (r,) int64 index of the question
 
     def __len__(self) -> int:
         return len(self.start)
@@ -34,18 +38,20 @@ class Windows:
 class Batch:
     """Some windows, padded to the longest."""
 
-    rows: np.ndarray      # (b, t) int64 flat row, -1 = padding
-    length: np.ndarray    # (b,) int64, at least 1: an empty window keeps one padded position
-    window: np.ndarray    # (r,) int64 row of `rows` in which the question is read
+    rows: np.ndarray  # (b, t) int64 flat row, -1 = padding
+    length: np.ndarray  # (b,) int64, at least 1: an empty window keeps one padded position
+    window: np.ndarray  # (r,) int64 row of `rows` in which the question is read
     position: np.ndarray  # (r,) int64 column of `rows` at which it is read
-    query: np.ndarray     # (r,) int64 index of the question
+    query: np.ndarray  # (r,) int64 index of the question
 
 
-def chunks(offsets: np.ndarray, queries: Queries, length: int, rng: np.random.Generator | None = None) -> Windows:
+def chunks(
+    offsets: np.ndarray, queries: Queries, length: int, rng: np.random.Generator | None = None
+) -> Windows:
     """Consecutive windows of `length` rows that cover what is before each user's last question.
 
-    `rng` shifts the cuts of users with more than `length` rows, so that epochs cut differently. A question is read at
-    row `end - 1`. Windows in which no question is read are left out.
+    `rng` shifts the cuts of users with more than `length` rows, so that epochs cut differently. A
+    question is read at row `end - 1`. Windows in which no question is read are left out.
     """
     n = len(queries)
     first = offsets[queries.user]
@@ -53,7 +59,9 @@ def chunks(offsets: np.ndarray, queries: Queries, length: int, rng: np.random.Ge
     np.maximum.at(last_end, queries.user, queries.end)
     phase = np.zeros(len(offsets) - 1, dtype=np.int64)
     if rng is not None:
-        phase = np.where(last_end - offsets[:-1] > length, rng.integers(0, max(length, 1), size=len(phase)), 0)
+        phase = np.where(
+            last_end - offsets[:-1] > length, rng.integers(0, max(length, 1), size=len(phase)), 0
+        )
     row = queries.end - 1
     piece = np.where(row >= first, (row - first + phase[queries.user]) // length, -1)
     # One window for each (user, piece); a question without rows has a window of its own.
@@ -65,9 +73,11 @@ def chunks(offsets: np.ndarray, queries: Queries, length: int, rng: np.random.Ge
     size = np.where(piece >= 0, stop - start, 0)
     order = np.lexsort((row, window))
     return Windows(
-        start=start[head], length=size[head],
+        start=start[head],
+        length=size[head],
         read_offsets=np.append(0, np.cumsum(np.bincount(window, minlength=len(head)))),
-        read_position=np.maximum(row - start, 0)[order], read_query=order,
+        read_position=np.maximum(row - start, 0)[order],
+        read_query=order,
     )
 
 
@@ -79,15 +89,19 @@ def tails(offsets: np.ndarray, queries: Queries, length: int) -> Windows:
     return Windows(start, size, np.arange(n + 1), np.maximum(size - 1, 0), np.arange(n))
 
 
-def batches(windows: Windows, batch_rows: int, rng: np.random.Generator | None = None) -> Iterator[Batch]:
+def batches(
+    windows: Windows, batch_rows: int, rng: np.random.Generator | None = None
+) -> Iterator[Batch]:
     """Padded batches of about `batch_rows` rows, windows of similar length together.
 
-    With `rng` (training) windows of one length are mixed and batches come in random order; without, in a fixed order.
+    With `rng` (training) windows of one length are mixed and batches come in random order; without,
+    in a fixed order.
     """
     size = np.maximum(windows.length, 1)
     noise = rng.random(len(size)) * 8 if rng is not None else np.zeros(len(size))
     order = np.argsort(size + noise, kind="stable")
-    # Windows are ascending in length, so the padded size of a batch is close to the sum of its lengths.
+    # Windows are ascending in length, so the padded size of a batch is close to the sum of its
+    # lengths.
     batch = (np.cumsum(size[order]) - 1) // max(batch_rows, 1)
     cuts = np.flatnonzero(np.diff(batch)) + 1
     pieces = np.split(order, cuts) if len(order) else []
@@ -97,14 +111,25 @@ def batches(windows: Windows, batch_rows: int, rng: np.random.Generator | None =
 
 
 def n_batches(windows: Windows, batch_rows: int) -> int:
-    """About how many batches `batches` yields (the share of rows that ties with noise moves at most one)."""
+    """About how many batches `batches` yields (the share of rows that ties with noise moves at most
+    one).
+    """
     return int(-(-np.maximum(windows.length, 1).sum() // max(batch_rows, 1)))
 
 
 def _batch(windows: Windows, chosen: np.ndarray) -> Batch:
     length = np.maximum(windows.length[chosen], 1)
     column = np.arange(length.max())
-    rows = np.where(column < windows.length[chosen, None], windows.start[chosen, None] + column, -1)  # (b, t)
+    # (b, t)
+    rows = np.where(column < windows.length[chosen, None], windows.start[chosen, None] + column, -1)
     count = windows.read_offsets[chosen + 1] - windows.read_offsets[chosen]
-    reads = np.repeat(windows.read_offsets[chosen] - np.append(0, np.cumsum(count)[:-1]), count) + np.arange(count.sum())
-    return Batch(rows, length, np.repeat(np.arange(len(chosen)), count), windows.read_position[reads], windows.read_query[reads])
+    reads = np.repeat(
+        windows.read_offsets[chosen] - np.append(0, np.cumsum(count)[:-1]), count
+    ) + np.arange(count.sum())
+    return Batch(
+        rows,
+        length,
+        np.repeat(np.arange(len(chosen)), count),
+        windows.read_position[reads],
+        windows.read_query[reads],
+    )

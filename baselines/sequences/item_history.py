@@ -1,4 +1,5 @@
-"""What the next-item models without gradients share: the known items as flat arrays, and decayed histories as a sparse matrix.
+"""What the next-item models without gradients share: the known items as flat arrays, and decayed
+histories as a sparse matrix.
 
 A user who saw items a, b, c (c last) has, with decay 0.8, the row {c: 1, b: 0.8, a: 0.64}.
 """
@@ -16,7 +17,9 @@ from eventlog.encode import FIRST, Examples, Queries, Sequences
 
 @dataclass(frozen=True)
 class KnownItems:
-    """The items that training examples reveal: each user's rows before their last question, and that question's answer."""
+    """The items that training examples reveal: each user's rows before their last question, and
+    that question's answer.
+    """
 
     item: np.ndarray  # (n,) int64 item codes, by user and then by time
     user: np.ndarray  # (n,) int64 0.., the place of the row's user among the users that occur
@@ -37,51 +40,75 @@ class KnownItems:
         """(n_users, n_items) float32: 1 where the user has the item."""
         known = self.item >= FIRST
         ones = np.ones(int(known.sum()), dtype=np.float32)
-        matrix = sp.csr_matrix((ones, (self.user[known], self.item[known])), shape=(self.n_users, n_items))
+        matrix = sp.csr_matrix(
+            (ones, (self.user[known], self.item[known])), shape=(self.n_users, n_items)
+        )
         matrix.sum_duplicates()
         matrix.data[:] = 1
         return matrix
 
 
 def item_codes(sequences: Sequences) -> np.ndarray:
-    """(n_rows,) int32. Raises InputError where the log has no items: a next item is then no question."""
+    """(n_rows,) int32. Raises InputError where the log has no items: a next item is then no
+    question.
+    """
     if "item" not in sequences.columns:
-        raise InputError("The log has no items (item_id is missing or empty), so a next-item model has nothing to learn.")
+        raise InputError(
+            "The log has no items (item_id is missing or empty), so a next-item model has nothing "
+            "to learn."
+        )
     return sequences.columns["item"]
 
 
 def known_items(train: Examples) -> KnownItems:
-    """The items up to and with the answer to each user's last question; nothing after it is read."""
+    """The items up to and with the answer to each user's last question; nothing after it is
+    read.
+    """
     sequences, queries = train.sequences, train.queries
     codes = item_codes(sequences)
     if len(queries) == 0:
         empty = np.zeros(0, dtype=np.int64)
         return KnownItems(empty, empty, empty)
     by_user = np.lexsort((queries.end, queries.user))
-    last = by_user[np.flatnonzero(np.append(queries.user[by_user][1:] != queries.user[by_user][:-1], True))]
+    last = by_user[
+        np.flatnonzero(np.append(queries.user[by_user][1:] != queries.user[by_user][:-1], True))
+    ]
     start, end = sequences.offsets[queries.user[last]], queries.end[last]
     length = end - start + 1  # with the answer
     user = np.repeat(np.arange(len(last)), length)
     ends = np.cumsum(length)
     row = np.arange(int(ends[-1])) - np.repeat(ends - length, length) + np.repeat(start, length)
-    row[ends - 1] = np.maximum(row[ends - 1] - 1, 0)  # a stand-in: the answer comes from `target`, its row is not read
+    # a stand-in: the answer comes from `target`, its row is not read
+    row[ends - 1] = np.maximum(row[ends - 1] - 1, 0)
     item, time = codes[row].astype(np.int64), sequences.time[row].copy()
     item[ends - 1], time[ends - 1] = train.target[last], queries.time[last]
     return KnownItems(item, user, time)
 
 
 def last_items(sequences: Sequences, queries: Queries, *, last: int) -> np.ndarray:
-    """(n, last) int64: the items of the last rows before each question, latest first; 0 where the history is shorter."""
+    """(n, last) int64: the items of the last rows before each question, latest first; 0 where the
+    history is shorter.
+    """
     row = queries.end[:, None] - 1 - np.arange(last)
     known = row >= sequences.offsets[queries.user][:, None]
     item = item_codes(sequences)
-    return np.where(known, item[np.where(known, row, 0)], 0) if len(item) else np.zeros(row.shape, dtype=np.int64)
+    return (
+        np.where(known, item[np.where(known, row, 0)], 0)
+        if len(item)
+        else np.zeros(row.shape, dtype=np.int64)
+    )
 
 
-def decayed_history(sequences: Sequences, queries: Queries, n_items: int, *, last: int, decay: float) -> sp.csr_matrix:
-    """(n, n_items) float32: the item j rows back from the last has weight decay**j; repeated items add up."""
+def decayed_history(
+    sequences: Sequences, queries: Queries, n_items: int, *, last: int, decay: float
+) -> sp.csr_matrix:
+    """(n, n_items) float32: the item j rows back from the last has weight decay**j; repeated items
+    add up.
+    """
     item = last_items(sequences, queries, last=last)
     weight = np.broadcast_to(np.float32(decay) ** np.arange(last, dtype=np.float32), item.shape)
     query = np.broadcast_to(np.arange(len(item))[:, None], item.shape)
     known = item >= FIRST
-    return sp.csr_matrix((weight[known].astype(np.float32), (query[known], item[known])), shape=(len(item), n_items))
+    return sp.csr_matrix(
+        (weight[known].astype(np.float32), (query[known], item[known])), shape=(len(item), n_items)
+    )

@@ -1,12 +1,15 @@
-"""Counts that help a neural next-item model: transitions and the user's own items to mix with, and the start of its item vectors.
+"""Counts that help a neural next-item model: transitions and the user's own items to mix with, and
+the start of its item vectors.
 
-A sequence model with a few hundred steps of training does not learn V x V transition counts that a table holds exactly
-(decayed Markov beats many published neural models). So the network starts from vectors that factorise the table, and
-learns when to trust the table itself, or that an item comes back:
+A sequence model with a few hundred steps of training does not learn V x V transition counts that a
+table holds exactly (decayed Markov beats many published neural models). So the network starts from
+vectors that factorise the table, and learns when to trust the table itself, or that an item comes
+back:
     p = g_0 softmax(h E^T) + g_1 p_transition + g_2 p_repeat,     g = softmax(W h)
-as pointer networks do (See et al. 2017, arXiv:1704.04368; RepeatNet, Ren et al. 2019, arXiv:1812.02646). During
-training only the target's probability under each is needed, and the user's own transitions are left out of the table:
-otherwise the gate would trust counts that contain the answer.
+as pointer networks do (See et al. 2017, arXiv:1704.04368; RepeatNet, Ren et al. 2019,
+arXiv:1812.02646). During training only the target's probability under each is needed, and the
+user's own transitions are left out of the table: otherwise the gate would trust counts that contain
+the answer.
 """
 
 from __future__ import annotations
@@ -19,39 +22,59 @@ from baselines.sequences.item_history import last_items
 from eventlog.encode import FIRST, Examples, Queries, Sequences
 
 LAG_WEIGHTS = (1.0, 0.5, 0.33, 0.25)  # how much a step of 1, 2, 3, 4 rows counts as a transition
-RECENT, DECAY = 5, 0.8                # a question is answered from the last 5 rows, weighted .8^j
-REPEATS = 20                          # rows back whose items may come back, weighted by how often they did in training
+RECENT, DECAY = 5, 0.8  # a question is answered from the last 5 rows, weighted .8^j
+# rows back whose items may come back, weighted by how often they did in training
+REPEATS = 20
 
 
 class Counts:
-    """What followed what in training, over four distances, and what the user had; without a known past, popularity."""
+    """What followed what in training, over four distances, and what the user had; without a known
+    past, popularity.
+    """
 
     def __init__(self, train: Examples, n_items: int) -> None:
         """Count from the rows before each question to its answer; nothing later is read."""
         queries, target = train.queries, train.target.astype(np.int64)
-        source = last_items(train.sequences, queries, last=len(LAG_WEIGHTS)).astype(np.int64)  # (n, lags)
+        # (n, lags)
+        source = last_items(train.sequences, queries, last=len(LAG_WEIGHTS)).astype(np.int64)
         known = (source >= FIRST) & (target >= FIRST)[:, None]
-        user, to = (np.broadcast_to(x[:, None], source.shape)[known] for x in (queries.user, target))
+        user, to = (
+            np.broadcast_to(x[:, None], source.shape)[known] for x in (queries.user, target)
+        )
         weight = np.broadcast_to(np.array(LAG_WEIGHTS), source.shape)[known]
         source = source[known]
         self.n_items = n_items
-        self.popularity = np.bincount(target[target >= FIRST], minlength=n_items) / max(int((target >= FIRST).sum()), 1)  # (V,)
+        # (V,)
+        self.popularity = np.bincount(target[target >= FIRST], minlength=n_items) / max(
+            int((target >= FIRST).sum()), 1
+        )
         counts = sparse.csr_matrix((weight, (source, to)), shape=(n_items, n_items))
-        self.out = np.bincount(source, weights=weight, minlength=n_items)  # (V,) weight that leaves each item
-        self.table = (sparse.diags(1 / np.maximum(self.out, 1e-9)) @ counts).tocsr().astype(np.float32)  # (V, V), rows sum to 1
+        # (V,) weight that leaves each item
+        self.out = np.bincount(source, weights=weight, minlength=n_items)
+        # (V, V), rows sum to 1
+        self.table = (
+            (sparse.diags(1 / np.maximum(self.out, 1e-9)) @ counts).tocsr().astype(np.float32)
+        )
         item = last_items(train.sequences, queries, last=REPEATS)
         known = item >= FIRST
-        self.comes_back = ((item == target[:, None]) & known).sum(axis=0) / np.maximum(known.sum(axis=0), 1)  # (REPEATS,)
+        # (REPEATS,)
+        self.comes_back = ((item == target[:, None]) & known).sum(axis=0) / np.maximum(
+            known.sum(axis=0), 1
+        )
         self._pairs = _Sums(source * n_items + to, weight)
         self._user_pairs = _Sums((user * n_items + source) * n_items + to, weight)
         self._user_out = _Sums(user * n_items + source, weight)
 
     def target_probability(self, train: Examples) -> np.ndarray:
-        """(n, 2) float32: probability of each true next item by transitions (the user's own left out) and by repeats."""
+        """(n, 2) float32: probability of each true next item by transitions (the user's own left
+        out) and by repeats.
+        """
         queries, target = train.queries, train.target.astype(np.int64)
         item = last_items(train.sequences, queries, last=REPEATS).astype(np.int64)
         share, weight = _shares(item >= FIRST, self.comes_back)
-        repeat = np.where(weight > 0, (share * (item == target[:, None])).sum(axis=1), self.popularity[target])
+        repeat = np.where(
+            weight > 0, (share * (item == target[:, None])).sum(axis=1), self.popularity[target]
+        )
         total, mass = np.zeros(len(queries)), np.zeros(len(queries))
         for back, source in enumerate(item.T[:RECENT]):
             pair = source * self.n_items + target
@@ -67,40 +90,58 @@ class Counts:
         """Drop what only `target_probability` needs."""
         del self._pairs, self._user_pairs, self._user_out
 
-    def probabilities(self, sequences: Sequences, queries: Queries) -> tuple[np.ndarray, np.ndarray]:
+    def probabilities(
+        self, sequences: Sequences, queries: Queries
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Two (n, V) float32: the distributions over all items by transitions and by repeats."""
         return self.after(last_items(sequences, queries, last=REPEATS).astype(np.int64))
 
     def after(self, item: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """As `probabilities`, of the last items themselves: (n, REPEATS) int64 codes, latest first, 0 where there is none."""
+        """As `probabilities`, of the last items themselves: (n, REPEATS) int64 codes, latest first,
+        0 where there is none.
+        """
         recent = item[:, :RECENT]
-        transition = self._distribution(recent, (recent >= FIRST) & (self.out[recent] > 1e-6), DECAY ** np.arange(RECENT), self.table)
+        transition = self._distribution(
+            recent,
+            (recent >= FIRST) & (self.out[recent] > 1e-6),
+            DECAY ** np.arange(RECENT),
+            self.table,
+        )
         return transition, self._distribution(item, item >= FIRST, self.comes_back)
 
     def _distribution(
-        self, item: np.ndarray, use: np.ndarray, weights: np.ndarray, table: sparse.csr_matrix | None = None
+        self,
+        item: np.ndarray,
+        use: np.ndarray,
+        weights: np.ndarray,
+        table: sparse.csr_matrix | None = None,
     ) -> np.ndarray:
         share, weight = _shares(use, weights)
         n, k = item.shape
-        history = sparse.csr_matrix((share.ravel(), item.ravel(), np.arange(0, n * k + 1, k)), shape=(n, self.n_items))
+        history = sparse.csr_matrix(
+            (share.ravel(), item.ravel(), np.arange(0, n * k + 1, k)), shape=(n, self.n_items)
+        )
         dense: np.ndarray = (history if table is None else history @ table).toarray()
         dense[weight == 0] = self.popularity
         return dense
 
 
 def _shares(use: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(n, k) float32 of `weights` (k,) over the places in `use` (n, k), made to sum to 1, and (n,) their sum before that."""
+    """(n, k) float32 of `weights` (k,) over the places in `use` (n, k), made to sum to 1, and (n,)
+    their sum before that.
+    """
     weight = np.where(use, weights, 0.0)
     total = weight.sum(axis=1)
     return (weight / np.maximum(total, 1e-9)[:, None]).astype(np.float32), total
 
 
 def item_vectors(counts: Counts, dim: int, rng: np.random.Generator) -> np.ndarray:
-    """(V, dim) float32 vectors whose products follow how much oftener than by chance two items follow each other.
+    """(V, dim) float32 vectors whose products follow how much oftener than by chance two items
+    follow each other.
 
-    The positive part of the pointwise mutual information, made symmetric, factorised (Levy and Goldberg 2014): where
-    gradient descent on next items would arrive after many epochs. Entries have a root mean square of 0.1; the rank is
-    `dim` or what the catalogue allows.
+    The positive part of the pointwise mutual information, made symmetric, factorised (Levy and
+    Goldberg 2014): where gradient descent on next items would arrive after many epochs. Entries
+    have a root mean square of 0.1; the rank is `dim` or what the catalogue allows.
     """
     n, popularity = counts.n_items, counts.popularity
     joint = sparse.diags(popularity) @ counts.table

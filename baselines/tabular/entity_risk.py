@@ -1,8 +1,10 @@
-"""Delayed entity risk: how often an item, a country, a device, a user was fraudulent, as far as that was known at the time.
+"""Delayed entity risk: how often an item, a country, a device, a user was fraudulent, as far as
+that was known at the time.
 
-The strongest fraud feature there is (Le Borgne et al., Reproducible Machine Learning for Credit Card Fraud Detection,
-2022, chapter 3: terminal risk). An example at time t uses the labels of questions asked at t - delay or earlier, never
-its own; the rule is the same in training and in the test, where only training labels are known at all.
+The strongest fraud feature there is (Le Borgne et al., Reproducible Machine Learning for Credit
+Card Fraud Detection, 2022, chapter 3: terminal risk). An example at time t uses the labels of
+questions asked at t - delay or earlier, never its own; the rule is the same in training and in the
+test, where only training labels are known at all.
 """
 
 from __future__ import annotations
@@ -14,22 +16,27 @@ import pandas as pd
 
 from eventlog.encode import DAY_MS, FIRST, SHORT, Encoder, Examples, Queries, Sequences, value_ids
 
-PRIOR_RATE, PRIOR_COUNT = 0.01, 50.0  # the base rate before any label is known, and how many labels that guess is worth
+# the base rate before any label is known, and how many labels that guess is worth
+PRIOR_RATE, PRIOR_COUNT = 0.01, 50.0
 
 
 @dataclass(frozen=True)
 class _Labels:
     """Training labels by (entity, time)."""
 
-    entity: np.ndarray    # (n_entities,) int64, ascending
-    key: np.ndarray       # (n,) int64, ascending: entity major, time minor
+    entity: np.ndarray  # (n_entities,) int64, ascending
+    key: np.ndarray  # (n,) int64, ascending: entity major, time minor
     positive: np.ndarray  # (n + 1,) int64 running total of positive labels
 
 
 class EntityRisk:
-    """Per entity column: risk (log of smoothed rate over base rate), and log1p of labels and of positive labels known."""
+    """Per entity column: risk (log of smoothed rate over base rate), and log1p of labels and of
+    positive labels known.
+    """
 
-    def __init__(self, encoder: Encoder, *, delay_days: float = 7.0, smoothing: float = 20.0) -> None:
+    def __init__(
+        self, encoder: Encoder, *, delay_days: float = 7.0, smoothing: float = 20.0
+    ) -> None:
         self.delay, self.smoothing = int(delay_days * DAY_MS), smoothing
         self.coded = [SHORT.get(name, name) for name in encoder.vocabularies if name != "event"]
         self.hashed = list(encoder.high_cardinality)
@@ -37,14 +44,19 @@ class EntityRisk:
     @property
     def names(self) -> list[str]:
         """Names of the columns, in order."""
-        return [f"{what}_{entity}" for entity in self._entities for what in ("risk", "labels", "positives")]
+        return [
+            f"{what}_{entity}"
+            for entity in self._entities
+            for what in ("risk", "labels", "positives")
+        ]
 
     @property
     def _entities(self) -> list[str]:
         return [*self.coded, *self.hashed, "user"]
 
     def fit(self, train: Examples, runs: np.ndarray | None = None) -> None:
-        """Sort the training labels by entity and time. An order's label counts once for each entity that it touches.
+        """Sort the training labels by entity and time. An order's label counts once for each entity
+        that it touches.
 
         `runs` is `order_runs(train.sequences)`, where the caller has it at hand.
         """
@@ -52,25 +64,35 @@ class EntityRisk:
         self.low_ = int(queries.time.min(initial=0))
         self.width_ = int(queries.time.max(initial=0)) - self.low_ + 2
         order = np.argsort(queries.time, kind="stable")
-        self.time_, self.positive_ = queries.time[order], np.append(0, np.cumsum(train.target[order] > 0))
+        self.time_, self.positive_ = (
+            queries.time[order],
+            np.append(0, np.cumsum(train.target[order] > 0)),
+        )
         query, row = _rows_of_orders(train.sequences, queries, runs)
         self.labels_ = {}
         for name in self._entities:
             value = self._values(train.sequences, queries, name, query, row)
-            pair = np.unique(np.stack([query[value >= 0], value[value >= 0]]), axis=1)  # one label per (question, entity)
+            # one label per (question, entity)
+            pair = np.unique(np.stack([query[value >= 0], value[value >= 0]]), axis=1)
             entity, code = np.unique(pair[1], return_inverse=True)
             key = code * self.width_ + (queries.time[pair[0]] - self.low_)
             by_key = np.argsort(key, kind="stable")
             positive = np.append(0, np.cumsum(train.target[pair[0]][by_key] > 0))
             self.labels_[name] = _Labels(entity, key[by_key], positive)
 
-    def columns(self, sequences: Sequences, queries: Queries, runs: np.ndarray | None = None) -> dict[str, np.ndarray]:
-        """Name -> (n,) float: the largest value among the lines of each question's order; 0 = nothing known."""
+    def columns(
+        self, sequences: Sequences, queries: Queries, runs: np.ndarray | None = None
+    ) -> dict[str, np.ndarray]:
+        """Name -> (n,) float: the largest value among the lines of each question's order; 0 =
+        nothing known.
+        """
         query, row = _rows_of_orders(sequences, queries, runs)
         known = np.searchsorted(self.time_, queries.time - self.delay, side="right")
-        base = (self.positive_[known] + PRIOR_RATE * PRIOR_COUNT) / (known + PRIOR_COUNT)  # (n,) the base rate as known then
-        until = np.clip(queries.time - self.delay - self.low_ + 1, 0, self.width_)  # labels asked before low_ + until are known
-        begins = np.flatnonzero(np.append(True, query[1:] != query[:-1])[:len(query)])
+        # (n,) the base rate as known then
+        base = (self.positive_[known] + PRIOR_RATE * PRIOR_COUNT) / (known + PRIOR_COUNT)
+        # labels asked before low_ + until are known
+        until = np.clip(queries.time - self.delay - self.low_ + 1, 0, self.width_)
+        begins = np.flatnonzero(np.append(True, query[1:] != query[:-1])[: len(query)])
         out: dict[str, np.ndarray] = {}
         for name in self._entities:
             labels, value = self.labels_[name], self._values(sequences, queries, name, query, row)
@@ -81,13 +103,19 @@ class EntityRisk:
             right = np.where(there, np.maximum(left, right), left)
             count, positive = right - left, labels.positive[right] - labels.positive[left]
             rate = (positive + self.smoothing * base[query]) / (count + self.smoothing)
-            for what, values in (("risk", np.log(rate / base[query])), ("labels", np.log1p(count)), ("positives", np.log1p(positive))):
+            for what, values in (
+                ("risk", np.log(rate / base[query])),
+                ("labels", np.log1p(count)),
+                ("positives", np.log1p(positive)),
+            ):
                 column = np.zeros(len(queries))
                 column[query[begins]] = np.maximum.reduceat(values, begins) if len(begins) else 0
                 out[f"{what}_{name}"] = column
         return out
 
-    def _values(self, sequences: Sequences, queries: Queries, name: str, query: np.ndarray, row: np.ndarray) -> np.ndarray:
+    def _values(
+        self, sequences: Sequences, queries: Queries, name: str, query: np.ndarray, row: np.ndarray
+    ) -> np.ndarray:
         """(m,) int64 entity of each (query, row) pair, -1 = missing or unknown."""
         if name == "user":
             return value_ids(pd.Series(sequences.users[queries.user], dtype=object))[query]
@@ -99,7 +127,9 @@ class EntityRisk:
 
 
 def order_runs(sequences: Sequences) -> np.ndarray:
-    """(n_rows,) int64 the first row of each row's order: an order is purchase rows of one user at one time; any other row is alone."""
+    """(n_rows,) int64 the first row of each row's order: an order is purchase rows of one user at
+    one time; any other row is alone.
+    """
     row = np.arange(sequences.n_rows)
     bought = sequences.role == "purchase"
     goes_on = np.zeros(len(row), dtype=bool)
@@ -109,12 +139,18 @@ def order_runs(sequences: Sequences) -> np.ndarray:
     return np.maximum.accumulate(np.where(goes_on, 0, row))
 
 
-def _rows_of_orders(sequences: Sequences, queries: Queries, runs: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """(query, row) pairs, (m,) each: the rows of the order that each question is about, none where there is no history."""
+def _rows_of_orders(
+    sequences: Sequences, queries: Queries, runs: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """(query, row) pairs, (m,) each: the rows of the order that each question is about, none where
+    there is no history.
+    """
     runs = order_runs(sequences) if runs is None else runs
     asked = np.flatnonzero(queries.end > sequences.offsets[queries.user])
     end = queries.end[asked]
     first = runs[end - 1]
     length = end - first
     query, ends = np.repeat(asked, length), np.cumsum(length)
-    return query, np.arange(len(query)) - np.repeat(ends - length, length) + np.repeat(first, length)
+    return query, np.arange(len(query)) - np.repeat(ends - length, length) + np.repeat(
+        first, length
+    )

@@ -1,4 +1,6 @@
-"""What the models on a table of features share: one class only, no examples, empty histories, settings of the features."""
+"""What the models on a table of features share: one class only, no examples, empty histories,
+settings of the features.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +18,18 @@ FOLDS = 5
 
 
 class Tabular(Model):
-    """A binary model on point-in-time features. Where training knows one class only, it answers the base rate."""
+    """A binary model on point-in-time features. Where training knows one class only, it answers the
+    base rate.
+    """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"binary"})
 
     def __init__(self, *, delay_days: float = 7.0) -> None:
         self.delay_days = delay_days  # age at which a label may enter the entities' risk
 
-    def fit(self, train: Examples, valid: Examples | None = None, *, encoder: Encoder, seed: int) -> None:
+    def fit(
+        self, train: Examples, valid: Examples | None = None, *, encoder: Encoder, seed: int
+    ) -> None:
         """Make the features and learn on them; `valid` is used where it knows both classes."""
         self.base_rate_ = smoothed_rate(train.target)
         self.constant_ = not has_both(train.target)
@@ -45,8 +51,17 @@ class Tabular(Model):
         return self.score_table(self.features_.transform(sequences, queries))
 
     @abstractmethod
-    def fit_table(self, table: np.ndarray, target: np.ndarray, valid: tuple[np.ndarray, np.ndarray] | None, *, seed: int) -> None:
-        """Learn from `table` (n, n_features) float32 and `target` (n,) bool, both classes present; `valid` is such a pair."""
+    def fit_table(
+        self,
+        table: np.ndarray,
+        target: np.ndarray,
+        valid: tuple[np.ndarray, np.ndarray] | None,
+        *,
+        seed: int,
+    ) -> None:
+        """Learn from `table` (n, n_features) float32 and `target` (n,) bool, both classes present;
+        `valid` is such a pair.
+        """
 
     @abstractmethod
     def score_table(self, table: np.ndarray) -> np.ndarray:
@@ -54,7 +69,9 @@ class Tabular(Model):
 
 
 class Standardiser:
-    """Zero mean and unit variance, clipped at 6; a column that training knows as constant becomes 0 for good."""
+    """Zero mean and unit variance, clipped at 6; a column that training knows as constant becomes 0
+    for good.
+    """
 
     def __init__(self, table: np.ndarray) -> None:
         self.mean = table.mean(axis=0, dtype=np.float64)
@@ -67,7 +84,9 @@ class Standardiser:
 
 
 class Platt:
-    """Logistic regression on one or a few columns: turns a rule's number into a probability (Platt 1999)."""
+    """Logistic regression on one or a few columns: turns a rule's number into a probability (Platt
+    1999).
+    """
 
     def __init__(self, columns: np.ndarray, target: np.ndarray) -> None:
         """`columns` (n, k), `target` (n,) 0/1; one class only gives its base rate."""

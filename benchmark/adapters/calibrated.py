@@ -1,8 +1,9 @@
 """calibrated: the simulated shop, fitted to a log, as a generator among the others.
 
-`fit` is `python -m simulator calibrate`; `sample` simulates the fitted scenario over the log's span and dresses the rows
-as the log does: its event names, columns and, where they are known, its items. Nothing else of the log is kept, which
-with epsilon is one differentially private release. It stands here because generators and simulator do not know each other.
+`fit` is `python -m simulator calibrate`; `sample` simulates the fitted scenario over the log's span
+and dresses the rows as the log does: its event names, columns and, where they are known, its items.
+Nothing else of the log is kept, which with epsilon is one differentially private release. It stands
+here because generators and simulator do not know each other.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from benchmark.adapters.calibrated_state import check_state  # by its whole name: this file may also be run by its path
+# by its whole name: this file may also be run by its path
+from benchmark.adapters.calibrated_state import check_state
 from eventlog import EventLog
 from eventlog._runtime.errors import InputError
 from eventlog.log import sort_events, to_ms
@@ -25,8 +27,10 @@ from generators.base import Generator
 from generators.privacy.public import Public
 from generators.privacy.queries import NO_PROOF
 
-MOST = 8      # times as many shoppers are simulated as users are asked for, at most, for some never come
-FEW = 5       # without epsilon and without items.parquet, items that fewer users touched are not named
+# times as many shoppers are simulated as users are asked for, at most, for some never come
+MOST = 8
+# without epsilon and without items.parquet, items that fewer users touched are not named
+FEW = 5
 SHOP_OF = ("category", "brand")
 
 
@@ -43,8 +47,14 @@ class Calibrated(Generator):
         return {"trials": self.trials}
 
     def fit(
-        self, log: EventLog, *, seed: int, epsilon: float | None = None, delta: float | None = None,
-        public: Sequence[str] | Mapping[str, Any] = (), noise_seed: int | None = None,
+        self,
+        log: EventLog,
+        *,
+        seed: int,
+        epsilon: float | None = None,
+        delta: float | None = None,
+        public: Sequence[str] | Mapping[str, Any] = (),
+        noise_seed: int | None = None,
     ) -> None:
         """See Generator.fit. Of what is declared public only the catalogue is used."""
         from simulator.calibration.calibrate import calibrate
@@ -53,59 +63,116 @@ class Calibrated(Generator):
         declared = Public.declared(log, public, private=epsilon is not None)
         if declared.items is not None:
             provenance = {**log.manifest.get("provenance", {}), "items": "given"}
-            log = replace(log, items=declared.items, manifest={**log.manifest, "provenance": provenance})
+            log = replace(
+                log, items=declared.items, manifest={**log.manifest, "provenance": provenance}
+            )
         used = () if declared.items is None else ("items",)
-        made = calibrate(log, trials=self.trials, epsilon=epsilon, delta=delta, public=used, seed=seed, noise_seed=noise_seed)
+        made = calibrate(
+            log,
+            trials=self.trials,
+            epsilon=epsilon,
+            delta=delta,
+            public=used,
+            seed=seed,
+            noise_seed=noise_seed,
+        )
         outline = made.outline
         if epsilon is None:
             first, last = log.span
-        else:  # of the log itself nothing is read from here on but its columns, its currency and the catalogue
+        # of the log itself nothing is read from here on but its columns, its currency and the
+        # catalogue
+        else:
             first, last = outline.first, outline.last + pd.Timedelta(days=1, milliseconds=-1)
         names: dict[str, str] = {}
         for name, role in outline.events.items():
             names.setdefault(role, name)
         roles = {k: v for k, v in (log.manifest.get("roles") or {}).items() if k in outline.events}
         self.data_: dict[str, Any] = {
-            "settings": made.settings | {"calendar.start": str(first.date())}, "days": (last.floor("D") - first.floor("D")).days + 1,
-            "first": to_ms(first), "last": to_ms(last), "log_price": made.log_price,
-            "names": names, "columns": [str(c) for c in log.events],
+            "settings": made.settings | {"calendar.start": str(first.date())},
+            "days": (last.floor("D") - first.floor("D")).days + 1,
+            "first": to_ms(first),
+            "last": to_ms(last),
+            "log_price": made.log_price,
+            "names": names,
+            "columns": [str(c) for c in log.events],
             "users": None if log.users is None else [str(c) for c in log.users],
-            "labels": outline.kinds, "currency": log.manifest.get("currency"), "roles": roles,
+            "labels": outline.kinds,
+            "currency": log.manifest.get("currency"),
+            "roles": roles,
             "items": self._catalogue(log, made.items, made.popularity),
-            "has_items": log.items is not None, "distance": [made.distance_before, made.distance],
+            "has_items": log.items is not None,
+            "distance": [made.distance_before, made.distance],
         }
         if made.privacy and used:
-            made.privacy["public_lists"] = {"items": next(v for k, v in declared.sources.items() if k in ITEMS)}
-        self.privacy = made.privacy or {"proved": "none", "statement": NO_PROOF, "epsilon": None, "delta": None, "unit": "user",
-                                        "ledger": [], "public": []}
+            made.privacy["public_lists"] = {
+                "items": next(v for k, v in declared.sources.items() if k in ITEMS)
+            }
+        self.privacy = made.privacy or {
+            "proved": "none",
+            "statement": NO_PROOF,
+            "epsilon": None,
+            "delta": None,
+            "unit": "user",
+            "ledger": [],
+            "public": [],
+        }
 
     @staticmethod
-    def _catalogue(log: EventLog, items: np.ndarray | None, popularity: np.ndarray | None) -> dict[str, list[Any]] | None:
-        """The log's items, most popular first, with category and brand; None where they must not be known."""
+    def _catalogue(
+        log: EventLog, items: np.ndarray | None, popularity: np.ndarray | None
+    ) -> dict[str, list[Any]] | None:
+        """The log's items, most popular first, with category and brand; None where they must not be
+        known.
+        """
         if items is None or popularity is None:
             return None
         frame = pd.DataFrame({"item_id": items, "popularity": popularity})
         known = log.items if log.items is not None else log.events
         if log.items is None:
-            users = log.events.drop_duplicates(["user_id", "item_id"])["item_id"].astype(str).value_counts()
+            users = (
+                log.events.drop_duplicates(["user_id", "item_id"])["item_id"]
+                .astype(str)
+                .value_counts()
+            )
             frame = frame[frame["item_id"].map(users).fillna(0) >= FEW]
-        facts = known[["item_id", *(c for c in SHOP_OF if c in known)]].dropna(subset="item_id").astype(str).drop_duplicates("item_id")
-        frame = frame.merge(facts, on="item_id", how="left").sort_values(["popularity", "item_id"], ascending=[False, True])
-        return {str(c): frame[c].tolist() for c in frame if c != "popularity"} if len(frame) else None
+        facts = (
+            known[["item_id", *(c for c in SHOP_OF if c in known)]]
+            .dropna(subset="item_id")
+            .astype(str)
+            .drop_duplicates("item_id")
+        )
+        frame = frame.merge(facts, on="item_id", how="left").sort_values(
+            ["popularity", "item_id"], ascending=[False, True]
+        )
+        return (
+            {str(c): frame[c].tolist() for c in frame if c != "popularity"} if len(frame) else None
+        )
 
     def sample(
-        self, users: int, *, seed: int, where: Mapping[str, str] | None = None, rates: Mapping[str, float] | None = None
+        self,
+        users: int,
+        *,
+        seed: int,
+        where: Mapping[str, str] | None = None,
+        rates: Mapping[str, float] | None = None,
     ) -> EventLog:
-        """See Generator.sample. Knows no conditions: calibrate a scenario, edit the file and simulate that."""
+        """See Generator.sample. Knows no conditions: calibrate a scenario, edit the file and
+        simulate that.
+        """
         import simulator
 
         if where or rates:
-            raise InputError("The generator 'calibrated' samples under no conditions; edit the scenario of 'simulator calibrate' instead.")
+            raise InputError(
+                "The generator 'calibrated' samples under no conditions; edit the scenario of "
+                "'simulator calibrate' instead."
+            )
         if users < 1:
             raise InputError(f"users is {users}; it must be 1 or more.")
         data, shoppers = self.data_, math.ceil(users * 1.3)
         while True:
-            made = simulator.simulate("shop", users=shoppers, days=data["days"], seed=seed, settings=data["settings"])
+            made = simulator.simulate(
+                "shop", users=shoppers, days=data["days"], seed=seed, settings=data["settings"]
+            )
             kept = self._rows(made)
             there = np.unique(made.events["user_id"].astype(str).to_numpy()[kept])
             if len(there) >= users or shoppers >= MOST * users:
@@ -117,37 +184,61 @@ class Calibrated(Generator):
         old = events["event_id"].to_numpy()
         labels = made.labels
         if labels is not None:
-            labels = labels[labels["event_id"].isin(old) & labels["kind"].astype(str).isin(data["labels"])].reset_index(drop=True)
+            labels = labels[
+                labels["event_id"].isin(old) & labels["kind"].astype(str).isin(data["labels"])
+            ].reset_index(drop=True)
             labels["event_id"] = pd.Index(old).get_indexer(labels["event_id"])
         people = None
         if data["users"] is not None and made.users is not None:
-            people = made.users[made.users["user_id"].astype(str).isin(there)].reset_index(drop=True)
+            people = made.users[made.users["user_id"].astype(str).isin(there)].reset_index(
+                drop=True
+            )
             people = people[[c for c in people if c in data["users"]]]
         return EventLog(
-            events=events.assign(event_id=np.arange(len(events), dtype=np.int64)), users=people, items=self._items(made),
+            events=events.assign(event_id=np.arange(len(events), dtype=np.int64)),
+            users=people,
+            items=self._items(made),
             labels=labels if data["labels"] else None,
-            manifest={"made_by": "generator calibrated", "currency": data["currency"], "roles": data["roles"] or {},
-                      "privacy": self.privacy})
+            manifest={
+                "made_by": "generator calibrated",
+                "currency": data["currency"],
+                "roles": data["roles"] or {},
+                "privacy": self.privacy,
+            },
+        )
 
     def _rows(self, made: EventLog) -> np.ndarray:
         """(n,) bool: rows of kinds that the log has, within its span."""
         time = made.events["timestamp"].astype(TIME).astype("int64").to_numpy()
-        return np.isin(made.role(), list(self.data_["names"])) & (time >= self.data_["first"]) & (time <= self.data_["last"])
+        return (
+            np.isin(made.role(), list(self.data_["names"]))
+            & (time >= self.data_["first"])
+            & (time <= self.data_["last"])
+        )
 
     def _dressed(self, made: EventLog, events: pd.DataFrame) -> pd.DataFrame:
-        """The rows with the log's event names, price level, items and columns, sorted by user and time."""
+        """The rows with the log's event names, price level, items and columns, sorted by user and
+        time.
+        """
         data = self.data_
-        names = {str(n): data["names"].get(r, str(n)) for n, r in roles_of(events["event"].cat.categories.astype(str)).items()}
+        names = {
+            str(n): data["names"].get(r, str(n))
+            for n, r in roles_of(events["event"].cat.categories.astype(str)).items()
+        }
         events = events.assign(event=events["event"].astype(str).map(names).astype("category"))
         bought = events["event"].astype(str) == data["names"].get("purchase")
         if math.isfinite(data["log_price"]) and bought.any():
             level = float(np.log(events.loc[bought & (events["price"] > 0), "price"]).mean())
-            events["price"] = (events["price"] * math.exp(data["log_price"] - level)).round(2).astype(np.float32)
+            events["price"] = (
+                (events["price"] * math.exp(data["log_price"] - level)).round(2).astype(np.float32)
+            )
         if data["items"] is not None:
             table = pd.DataFrame(data["items"])
             place = self._places(made, events, table)
             for column in table:
-                events[column] = pd.Categorical(np.array([*table[column], None], dtype=object)[place])
+                events[column] = pd.Categorical(
+                    np.array([*table[column], None], dtype=object)[place]
+                )
         events = events[[c for c in data["columns"] if c in events]]
         return sort_events(events).reset_index(drop=True)
 
@@ -155,20 +246,35 @@ class Calibrated(Generator):
     def _places(made: EventLog, events: pd.DataFrame, table: pd.DataFrame) -> np.ndarray:
         """(n,) row of `table` that stands for each row's simulated item, -1 = none.
 
-        Categories are paired by size, and within them items by popularity, so that what is alike stays together.
+        Categories are paired by size, and within them items by popularity, so that what is alike
+        stays together.
         """
         assert made.items is not None
-        code = pd.Index(made.items["item_id"].astype(str)).get_indexer(events["item_id"].astype(str))
+        code = pd.Index(made.items["item_id"].astype(str)).get_indexer(
+            events["item_id"].astype(str)
+        )
         count = np.bincount(code[code >= 0], minlength=len(made.items))
-        theirs = table["category"].astype(str).to_numpy() if "category" in table else np.zeros(len(table), dtype=object)
-        ours = made.items["category"].astype(str).to_numpy() if "category" in table else np.zeros(len(count), dtype=object)
-        big = pd.Series(theirs).value_counts(sort=True).index  # the catalogue's categories, largest first
-        mine = pd.Series(count).groupby(ours).sum().sort_values(ascending=False, kind="stable").index
+        theirs = (
+            table["category"].astype(str).to_numpy()
+            if "category" in table
+            else np.zeros(len(table), dtype=object)
+        )
+        ours = (
+            made.items["category"].astype(str).to_numpy()
+            if "category" in table
+            else np.zeros(len(count), dtype=object)
+        )
+        # the catalogue's categories, largest first
+        big = pd.Series(theirs).value_counts(sort=True).index
+        mine = (
+            pd.Series(count).groupby(ours).sum().sort_values(ascending=False, kind="stable").index
+        )
         place = np.full(len(count) + 1, -1)
         for rank, name in enumerate(mine):
             members = np.flatnonzero(ours == name)
             members = members[np.argsort(-count[members], kind="stable")]
-            stand_ins = np.flatnonzero(theirs == big[rank % len(big)])  # most popular first, as the table is
+            # most popular first, as the table is
+            stand_ins = np.flatnonzero(theirs == big[rank % len(big)])
             place[members] = stand_ins[np.arange(len(members)) * len(stand_ins) // len(members)]
         return place[code]
 

@@ -1,4 +1,5 @@
-"""Users whom no generator of the benchmark is trained on: the control group of its privacy measures.
+"""Users whom no generator of the benchmark is trained on: the control group of its privacy
+measures.
 
 A generator gets the rest. Which users are held out follows from their ids alone, so that every
 generator, seed and machine has the same ones, and a cell that needs them works them out again.

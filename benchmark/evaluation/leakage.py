@@ -1,9 +1,11 @@
-"""A leak detector that runs on every task's questions: does anything that is learnt from know what was only known later?
+"""A leak detector that runs on every task's questions: does anything that is learnt from know what
+was only known later?
 
-What must not be is an error of the task (`check`): rows or questions after the cut among what is learnt from, values that
-stand only in later rows in a vocabulary, training questions that change when the future does. What looks like a leak and
-may have an innocent reason is told beside the results (`suspect`): stretches of rows that stand on both sides of the cut,
-a single column that gives the answer away.
+What must not be is an error of the task (`check`): rows or questions after the cut among what is
+learnt from, values that stand only in later rows in a vocabulary, training questions that change
+when the future does. What looks like a leak and may have an innocent reason is told beside the
+results (`suspect`): stretches of rows that stand on both sides of the cut, a single column that
+gives the answer away.
 """
 
 from __future__ import annotations
@@ -23,11 +25,12 @@ from eventlog.log import to_ms
 from eventlog.split import TimeSplit
 
 SEED = 19
-SAMPLE = 1_000      # users of the small log on which the future is changed
-RUN = 5             # rows of a stretch that is looked for on the other side of the cut
-COPIES = 0.01       # share of stretches after the cut that may stand before it, beyond what is usual in this log
-TELLS = 0.995       # ROC-AUC of a single column from which on it is said to give the answer away
-FEW = 20            # answers of each kind that this takes
+SAMPLE = 1_000  # users of the small log on which the future is changed
+RUN = 5  # rows of a stretch that is looked for on the other side of the cut
+# share of stretches after the cut that may stand before it, beyond what is usual in this log
+COPIES = 0.01
+TELLS = 0.995  # ROC-AUC of a single column from which on it is said to give the answer away
+FEW = 20  # answers of each kind that this takes
 
 
 class Leak(WorkError):
@@ -43,12 +46,17 @@ def check(task: Task, data: TaskData, source: EventLog, log: EventLog, split: Ti
         raise Leak(f"a leak: {'; '.join(found)}")
 
 
-def suspect(task: Task, data: TaskData, source: EventLog, log: EventLog, split: TimeSplit) -> list[str]:
+def suspect(
+    task: Task, data: TaskData, source: EventLog, log: EventLog, split: TimeSplit
+) -> list[str]:
     """What looks like a leak and need not be one, a sentence each."""
     same = source is log
     log = log.grouped()
     source = log if same else source.grouped()
-    return [*_copies(source, log, split), *(_telling_columns(data.train) if task.kind == "binary" else ())]
+    return [
+        *_copies(source, log, split),
+        *(_telling_columns(data.train) if task.kind == "binary" else ()),
+    ]
 
 
 def _late_rows(data: TaskData, split: TimeSplit) -> Iterator[str]:
@@ -72,7 +80,9 @@ def _late_rows(data: TaskData, split: TimeSplit) -> Iterator[str]:
         some = asked.end > begin
         early = sequences.time[asked.end[some] - 1] > asked.time[some]
         if early.any():
-            yield f"{int(early.sum())} {name} questions know rows that are later than they are asked"
+            yield (
+                f"{int(early.sum())} {name} questions know rows that are later than they are asked"
+            )
 
 
 def _late_values(data: TaskData, source: EventLog, split: TimeSplit) -> Iterator[str]:
@@ -80,26 +90,42 @@ def _late_values(data: TaskData, source: EventLog, split: TimeSplit) -> Iterator
     users = set(source.events["user_id"].astype(str)[~late])
     unknown = [u for u in data.train.sequences.users if str(u) not in users]
     if unknown:
-        yield f"{len(unknown)} users to learn from are not known before the cut, such as {unknown[0]}"
+        yield (
+            f"{len(unknown)} users to learn from are not known before the cut, such as {unknown[0]}"
+        )
     for name, vocabulary in data.encoder.vocabularies.items():
         if name not in source.events:
             continue
         values = source.events[name].astype("category")
         code, texts = values.cat.codes.to_numpy(), values.cat.categories.astype(str).to_numpy()
-        only_later = set(texts[np.setdiff1d(code[late], code[~late])]) & set(vocabulary) if late.any() else set()
+        only_later = (
+            set(texts[np.setdiff1d(code[late], code[~late])]) & set(vocabulary)
+            if late.any()
+            else set()
+        )
         if only_later:
-            yield f"{len(only_later)} values of {name} in the vocabulary occur only after the cut, such as {min(only_later)}"
+            yield (
+                f"{len(only_later)} values of {name} in the vocabulary occur only after the cut, "
+                f"such as {min(only_later)}"
+            )
 
 
 def _future_matters(task: Task, log: EventLog, split: TimeSplit) -> Iterator[str]:
-    """Prepare the questions of some users twice, the second time with another future: what is learnt from must not change."""
+    """Prepare the questions of some users twice, the second time with another future: what is
+    learnt from must not change.
+    """
     rng = np.random.default_rng(SEED)
-    users = log.events["user_id"].cat.categories if isinstance(log.events["user_id"].dtype, pd.CategoricalDtype) else pd.unique(
-        log.events["user_id"])
+    users = (
+        log.events["user_id"].cat.categories
+        if isinstance(log.events["user_id"].dtype, pd.CategoricalDtype)
+        else pd.unique(log.events["user_id"])
+    )
     some = log
     if len(users) > SAMPLE:
         late = set(log.events.loc[log.events["timestamp"] == log.span[1], "user_id"]) | set(
-            log.events.loc[log.events["timestamp"] == log.span[0], "user_id"])  # the span, and with it the cut, stay
+            # the span, and with it the cut, stay
+            log.events.loc[log.events["timestamp"] == log.span[0], "user_id"]
+        )
         some = log.only_users(late | set(rng.permutation(np.asarray(users, dtype=object))[:SAMPLE]))
     for part in (some, log) if some is not log else (log,):
         try:
@@ -108,13 +134,19 @@ def _future_matters(task: Task, log: EventLog, split: TimeSplit) -> Iterator[str
             continue  # too few users for its questions: with all of them
         if one.encoder.to_json() != two.encoder.to_json():
             yield "what the encoder learns depends on rows after the cut"
-        if not (_same(one.train, two.train) and (one.valid is None) == (two.valid is None) and _same(one.valid, two.valid)):
+        if not (
+            _same(one.train, two.train)
+            and (one.valid is None) == (two.valid is None)
+            and _same(one.valid, two.valid)
+        ):
             yield "the questions or answers to learn from depend on rows or labels after the cut"
         return
 
 
 def _other_future(log: EventLog, split: TimeSplit, rng: np.random.Generator) -> EventLog:
-    """The same log, but what happens after the cut happens to others, and labels that came later say the opposite."""
+    """The same log, but what happens after the cut happens to others, and labels that came later
+    say the opposite.
+    """
     events = log.events.copy()
     columns = [c for c in events.columns if c not in ("event_id", "user_id", "timestamp")]
     rows = np.flatnonzero((events["timestamp"] >= split.cut).to_numpy())
@@ -126,7 +158,9 @@ def _other_future(log: EventLog, split: TimeSplit, rng: np.random.Generator) -> 
         labels = labels.copy()
         known_late = (labels["known_at"] >= split.cut).to_numpy()
         value = labels["value"].to_numpy(dtype=np.float64)
-        labels["value"] = np.where(known_late & (rng.random(len(labels)) < 0.5), (value <= 0).astype(np.float64), value)
+        labels["value"] = np.where(
+            known_late & (rng.random(len(labels)) < 0.5), (value <= 0).astype(np.float64), value
+        )
     return dataclasses.replace(log, events=events, labels=labels)
 
 
@@ -136,27 +170,39 @@ def _same(one: Examples | None, two: Examples | None) -> bool:
     pairs = [(one.target, two.target), (one.treatment, two.treatment)]
     pairs += [(getattr(one.queries, f), getattr(two.queries, f)) for f in ("user", "end", "time")]
     pairs += [(one.sequences.columns[c], two.sequences.columns[c]) for c in one.sequences.columns]
-    return all(a is b or (a is not None and b is not None and np.array_equal(a, b)) for a, b in pairs)
+    return all(
+        a is b or (a is not None and b is not None and np.array_equal(a, b)) for a, b in pairs
+    )
 
 
 def _copies(source: EventLog, log: EventLog, split: TimeSplit) -> Iterator[str]:
-    """Stretches of RUN rows of a user (events, items, prices and rough gaps alike) after the cut that stand before it too."""
+    """Stretches of RUN rows of a user (events, items, prices and rough gaps alike) after the cut
+    that stand before it too.
+    """
     time = log.events["timestamp"]
     window = split.end - split.cut
     stretches, last, first = _stretches(log)
-    late, before = first >= to_ms(split.cut), (last < to_ms(split.cut)) & (first >= to_ms(split.cut - window))
+    late, before = (
+        first >= to_ms(split.cut),
+        (last < to_ms(split.cut)) & (first >= to_ms(split.cut - window)),
+    )
     known = stretches[last < to_ms(split.cut)] if source is log else _stretches(source)[0]
     if late.sum() < 100 or len(known) == 0 or time.empty:
         return
     share = _share_within(stretches[late], known)
     usual = _share_within(stretches[before], stretches[last < to_ms(split.cut - window)])
     if share > COPIES + 3 * usual:
-        yield (f"{share:.1%} of the stretches of {RUN} rows after the cut stand before it as well ({usual:.1%} is usual in this log): "
-               "are rows copied across the cut?")
+        yield (
+            f"{share:.1%} of the stretches of {RUN} rows after the cut stand before it as well "
+            f"({usual:.1%} is usual in this log): "
+            "are rows copied across the cut?"
+        )
 
 
 def _share_within(some: np.ndarray, known: np.ndarray) -> float:
-    """The share of `some` that stands in `known`; by a sort, which is faster than np.isin's hash table."""
+    """The share of `some` that stands in `known`; by a sort, which is faster than np.isin's hash
+    table.
+    """
     if len(some) == 0 or len(known) == 0:
         return 0.0
     known = np.sort(known)
@@ -164,11 +210,17 @@ def _share_within(some: np.ndarray, known: np.ndarray) -> float:
 
 
 def _stretches(log: EventLog) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(n,) hash of each run of RUN rows of one user that spans some time, and the time of its last and of its first row, in ms."""
+    """(n,) hash of each run of RUN rows of one user that spans some time, and the time of its last
+    and of its first row, in ms.
+    """
     events = log.events
     n = len(events) - RUN + 1
     if n <= 0:
-        return np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+        return (
+            np.zeros(0, dtype=np.uint64),
+            np.zeros(0, dtype=np.int64),
+            np.zeros(0, dtype=np.int64),
+        )
     time = events["timestamp"].astype("datetime64[ms, UTC]").astype("int64").to_numpy()
     user = events["user_id"].astype("category").cat.codes.to_numpy()
     row = np.zeros(len(events), dtype=np.uint64)
@@ -176,12 +228,17 @@ def _stretches(log: EventLog) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         if name in events:
             row = row * np.uint64(1_000_003) + _hashes(events[name])
     gap = np.append(0, np.diff(time)) / 1000.0
-    rough = np.log2(1 + np.maximum(gap, 0)).astype(np.uint64)  # to a factor of two: a copy may be jittered
+    # to a factor of two: a copy may be jittered
+    rough = np.log2(1 + np.maximum(gap, 0)).astype(np.uint64)
     found = row[:n].copy()
     for k in range(1, RUN):
-        found = (found * np.uint64(1_000_003) + rough[k:n + k]) * np.uint64(1_000_003) + row[k:n + k]
+        found = (found * np.uint64(1_000_003) + rough[k : n + k]) * np.uint64(1_000_003) + row[
+            k : n + k
+        ]
     last = RUN - 1
-    keep = (user[:n] == user[last:]) & (time[last:] > time[:n]) & (time[last:] - time[:n] < 7 * DAY_MS)
+    keep = (
+        (user[:n] == user[last:]) & (time[last:] > time[:n]) & (time[last:] - time[:n] < 7 * DAY_MS)
+    )
     return found[keep], time[last:][keep], time[:n][keep]
 
 
@@ -190,7 +247,9 @@ def _hashes(values: pd.Series) -> np.ndarray:
     if pd.api.types.is_numeric_dtype(values):
         return pd.util.hash_array(values.to_numpy(dtype=np.float32, na_value=np.nan))
     texts = values.astype("category")
-    hashes = pd.util.hash_array(texts.cat.categories.astype(str).to_numpy(dtype=object), categorize=False)
+    hashes = pd.util.hash_array(
+        texts.cat.categories.astype(str).to_numpy(dtype=object), categorize=False
+    )
     return np.append(hashes, np.uint64(7))[texts.cat.codes.to_numpy()]
 
 
@@ -210,12 +269,16 @@ def _telling_columns(train: Examples) -> Iterator[str]:
         auc = _auc(at, answer)
         auc = max(auc, 1 - auc)
         if auc > TELLS:
-            yield f"the column {name} alone gives the answer away (ROC-AUC {auc:.3f}): is it known when the question is asked?"
+            yield (
+                f"the column {name} alone gives the answer away (ROC-AUC {auc:.3f}): is it known "
+                "when the question is asked?"
+            )
 
 
 def _auc(score: np.ndarray, answer: np.ndarray) -> float:
     positive, negative = int(answer.sum()), int((~answer).sum())
     if not positive or not negative:
         return 0.5
-    return float((rankdata(score)[answer].sum() - positive * (positive + 1) / 2) / (positive * negative))
-
+    return float(
+        (rankdata(score)[answer].sum() - positive * (positive + 1) / 2) / (positive * negative)
+    )

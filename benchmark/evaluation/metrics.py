@@ -1,11 +1,13 @@
-"""Metrics with a 95 % bootstrap interval over users: users are drawn with replacement, all their questions with them.
+"""Metrics with a 95 % bootstrap interval over users: users are drawn with replacement, all their
+questions with them.
 
-Every model of a task is judged on the same questions and the same resamples (RESAMPLES of them, from one fixed seed),
-so the differences of two models' replicates are a paired bootstrap. Formulas and sources: docs/tasks-and-metrics.md.
+Every model of a task is judged on the same questions and the same resamples (RESAMPLES of them,
+from one fixed seed), so the differences of two models' replicates are a paired bootstrap. Formulas
+and sources: docs/tasks-and-metrics.md.
 
-Ties never help: a rank is the mean over tied items, so a constant scorer gets no hits; curves treat equal scores as one
-threshold. The weighted forms (a resample is a weight per user) are tested against sklearn's with `sample_weight`, and
-against naive ones where sklearn has none.
+Ties never help: a rank is the mean over tied items, so a constant scorer gets no hits; curves treat
+equal scores as one threshold. The weighted forms (a resample is a weight per user) are tested
+against sklearn's with `sample_weight`, and against naive ones where sklearn has none.
 """
 
 from __future__ import annotations
@@ -20,13 +22,14 @@ from eventlog._runtime.errors import WorkError
 from eventlog.encode import FIRST, Examples, Queries, Sequences
 
 RESAMPLES = 1_000
-SEED = 20_240_229         # of the resamples; fixed, so that all models share them
-CELLS = 4_000_000         # numbers in one batch of next-item scores: 16 MB as float32
-CHUNK = 8_000_000         # numbers in one block of resample weights: 64 MB
+SEED = 20_240_229  # of the resamples; fixed, so that all models share them
+CELLS = 4_000_000  # numbers in one batch of next-item scores: 16 MB as float32
+CHUNK = 8_000_000  # numbers in one block of resample weights: 64 MB
 TOP = 10
-FALSE_POSITIVES = 0.01    # the share of honest orders that a shop is ready to hold up
+FALSE_POSITIVES = 0.01  # the share of honest orders that a shop is ready to hold up
 LIFT_SHARE = 0.10
-UPLIFT_SHARE = 0.20       # of the customers who could get a coupon, those that a shop would send one
+# of the customers who could get a coupon, those that a shop would send one
+UPLIFT_SHARE = 0.20
 TRUE_UPLIFT = "true_uplift@20%"
 BINS = 10
 
@@ -43,19 +46,24 @@ class Measured:
     replicates: dict[str, np.ndarray]
 
 
-# --- asking a model ----------------------------------------------------------------------------------------------------
+# --- asking a model -------------------------------------------------------------------------------
 
 
-def ranks(score: Callable[[Sequences, Queries], np.ndarray], test: Examples, n_items: int) -> tuple[np.ndarray, int]:
-    """(n,) float rank of each answer among all items (1 = best, mean rank over ties, NaN = item unknown), and how many
-    distinct items stood in any top ten. Raises BadScores."""
+def ranks(
+    score: Callable[[Sequences, Queries], np.ndarray], test: Examples, n_items: int
+) -> tuple[np.ndarray, int]:
+    """(n,) float rank of each answer among all items (1 = best, mean rank over ties, NaN = item
+    unknown), and how many distinct items stood in any top ten. Raises BadScores.
+    """
     n = len(test)
     rank = np.full(n, np.nan)
     shown = np.zeros(n_items, dtype=bool)
     step = max(1, CELLS // n_items)
     for start in range(0, n, step):
         batch = slice(start, min(start + step, n))
-        scores = _checked(score(test.sequences, test.queries[batch]), (batch.stop - batch.start, n_items))[:, FIRST:]
+        scores = _checked(
+            score(test.sequences, test.queries[batch]), (batch.stop - batch.start, n_items)
+        )[:, FIRST:]
         target = test.target[batch]
         rank[batch] = rank_of(scores, target.astype(np.int64) - FIRST)
         top = np.argpartition(scores, -min(TOP, scores.shape[1]), axis=1)[:, -TOP:]
@@ -64,7 +72,9 @@ def ranks(score: Callable[[Sequences, Queries], np.ndarray], test: Examples, n_i
 
 
 def rank_of(scores: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """(n,) mean rank of column `target` (n,) in each row of `scores` (n, items); NaN where the target is negative or its score NaN."""
+    """(n,) mean rank of column `target` (n,) in each row of `scores` (n, items); NaN where the
+    target is negative or its score NaN.
+    """
     own = np.take_along_axis(scores, np.maximum(target, 0)[:, None], axis=1)
     above = (scores > own).sum(axis=1)
     tied = (scores == own).sum(axis=1)
@@ -72,15 +82,22 @@ def rank_of(scores: np.ndarray, target: np.ndarray) -> np.ndarray:
     return np.where((target >= 0) & ~np.isnan(own[:, 0]), rank, np.nan)
 
 
-def probabilities(score: Callable[[Sequences, Queries], np.ndarray], test: Examples, *, batch: int = 4_096) -> np.ndarray:
+def probabilities(
+    score: Callable[[Sequences, Queries], np.ndarray], test: Examples, *, batch: int = 4_096
+) -> np.ndarray:
     """(n,) float64 probability of 1 for each question. Raises BadScores."""
     out = _batched(score, test, batch)
     if out.min(initial=0.0) < 0 or out.max(initial=0.0) > 1:
-        raise BadScores(f"the scores lie in {out.min():.3g}..{out.max():.3g}; a binary task expects probabilities in 0..1")
+        raise BadScores(
+            f"the scores lie in {out.min():.3g}..{out.max():.3g}; a binary task expects "
+            "probabilities in 0..1"
+        )
     return out
 
 
-def _batched(score: Callable[[Sequences, Queries], np.ndarray], test: Examples, batch: int = 4_096) -> np.ndarray:
+def _batched(
+    score: Callable[[Sequences, Queries], np.ndarray], test: Examples, batch: int = 4_096
+) -> np.ndarray:
     out = np.empty(len(test))
     for start in range(0, len(test), batch):
         part = slice(start, min(start + batch, len(test)))
@@ -97,11 +114,13 @@ def _checked(scores: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return scores
 
 
-# --- next item ---------------------------------------------------------------------------------------------------------
+# --- next item ------------------------------------------------------------------------------------
 
 
 def next_item_metrics(rank: np.ndarray, user: np.ndarray) -> Measured:
-    """HR, NDCG and MRR at 10 of (n,) ranks; each question has one right answer, so NDCG is 1 / log2(1 + rank)."""
+    """HR, NDCG and MRR at 10 of (n,) ranks; each question has one right answer, so NDCG is 1 /
+    log2(1 + rank).
+    """
     hit = rank <= TOP  # NaN compares false: a miss
     safe = np.where(hit, rank, 1.0)
     gains = {
@@ -111,7 +130,8 @@ def next_item_metrics(rank: np.ndarray, user: np.ndarray) -> Measured:
     }
     index = np.unique(user, return_inverse=True)[1]
     count = np.bincount(index).astype(np.float64)
-    sums = np.stack([np.bincount(index, weights=g) for g in gains.values()], axis=1)  # (users, metrics)
+    # (users, metrics)
+    sums = np.stack([np.bincount(index, weights=g) for g in gains.values()], axis=1)
     blocks = [(w @ sums) / (w @ count)[:, None] for w in resamples(len(count))]
     values = np.concatenate(blocks)  # (RESAMPLES, metrics)
     return Measured(
@@ -120,10 +140,12 @@ def next_item_metrics(rank: np.ndarray, user: np.ndarray) -> Measured:
     )
 
 
-# --- binary ------------------------------------------------------------------------------------------------------------
+# --- binary ---------------------------------------------------------------------------------------
 
 
-def binary_metrics(probability: np.ndarray, label: np.ndarray, user: np.ndarray, *, names: Sequence[str]) -> Measured:
+def binary_metrics(
+    probability: np.ndarray, label: np.ndarray, user: np.ndarray, *, names: Sequence[str]
+) -> Measured:
     """The named metrics (see BINARY) of (n,) probabilities against (n,) 0/1 labels."""
     curve = Curve.of(probability, label)
     whole = Weighted(curve, np.ones((1, len(label))))
@@ -141,10 +163,10 @@ def binary_metrics(probability: np.ndarray, label: np.ndarray, user: np.ndarray,
 class Curve:
     """Questions sorted by score, highest first, once for all resamples."""
 
-    order: np.ndarray        # (n,) int64: question of each place
-    last: np.ndarray         # (groups,) int64: last place of each group of equal scores
+    order: np.ndarray  # (n,) int64: question of each place
+    last: np.ndarray  # (groups,) int64: last place of each group of equal scores
     probability: np.ndarray  # (n,) float64, in the order of the questions
-    label: np.ndarray        # (n,) float64 0/1, in the order of the questions
+    label: np.ndarray  # (n,) float64 0/1, in the order of the questions
 
     @classmethod
     def of(cls, probability: np.ndarray, label: np.ndarray) -> Curve:
@@ -152,7 +174,12 @@ class Curve:
         order = np.argsort(-probability, kind="stable")
         ranked = probability[order]
         last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
-        return cls(order, last, np.asarray(probability, dtype=np.float64), np.asarray(label, dtype=np.float64))
+        return cls(
+            order,
+            last,
+            np.asarray(probability, dtype=np.float64),
+            np.asarray(label, dtype=np.float64),
+        )
 
 
 class Weighted:
@@ -184,16 +211,26 @@ class Weighted:
 
 
 def roc_auc(on: Weighted) -> np.ndarray:
-    """Probability that a positive is ranked above a negative, ties counting half (Hanley and McNeil 1982)."""
+    """Probability that a positive is ranked above a negative, ties counting half (Hanley and McNeil
+    1982).
+    """
     negative = on.negative
-    area = (np.diff(negative, axis=1, prepend=0) * (on.positive - np.diff(on.positive, axis=1, prepend=0) / 2)).sum(axis=1)
+    area = (
+        np.diff(negative, axis=1, prepend=0)
+        * (on.positive - np.diff(on.positive, axis=1, prepend=0) / 2)
+    ).sum(axis=1)
     return _ratio(area, on.positive[:, -1] * negative[:, -1])
 
 
 def pr_auc(on: Weighted) -> np.ndarray:
-    """Average precision: precision at each threshold, weighted by the recall it adds; no interpolation (Davis and Goadrich 2006)."""
-    precision = np.nan_to_num(_ratio(on.positive, on.total))  # no weight yet: no recall is added there either
-    return _ratio((precision * np.diff(on.positive, axis=1, prepend=0)).sum(axis=1), on.positive[:, -1])
+    """Average precision: precision at each threshold, weighted by the recall it adds; no
+    interpolation (Davis and Goadrich 2006).
+    """
+    # no weight yet: no recall is added there either
+    precision = np.nan_to_num(_ratio(on.positive, on.total))
+    return _ratio(
+        (precision * np.diff(on.positive, axis=1, prepend=0)).sum(axis=1), on.positive[:, -1]
+    )
 
 
 def pr_auc_returning(on: Weighted) -> np.ndarray:
@@ -202,14 +239,18 @@ def pr_auc_returning(on: Weighted) -> np.ndarray:
 
 
 def recall_at_fpr(on: Weighted) -> np.ndarray:
-    """The highest share of positives caught at a threshold that flags at most FALSE_POSITIVES of the negatives."""
+    """The highest share of positives caught at a threshold that flags at most FALSE_POSITIVES of
+    the negatives.
+    """
     negative = on.negative
     allowed = negative <= FALSE_POSITIVES * negative[:, -1:] + 1e-9
     return _ratio(np.where(allowed, on.positive, 0.0).max(axis=1), on.positive[:, -1])
 
 
 def lift(on: Weighted) -> np.ndarray:
-    """Share of positives among the top LIFT_SHARE of questions over their share among all; a tie at the edge counts in proportion."""
+    """Share of positives among the top LIFT_SHARE of questions over their share among all; a tie at
+    the edge counts in proportion.
+    """
     found = _among_best(on.total, on.positive, LIFT_SHARE) / LIFT_SHARE
     return _ratio(found, on.positive[:, -1])
 
@@ -220,7 +261,9 @@ def brier(on: Weighted) -> np.ndarray:
 
 
 def ece(on: Weighted) -> np.ndarray:
-    """Expected calibration error over BINS bins of equal width (Naeini, Cooper and Hauskrecht 2015)."""
+    """Expected calibration error over BINS bins of equal width (Naeini, Cooper and Hauskrecht
+    2015).
+    """
     curve = on.curve
     bins = np.minimum((curve.probability * BINS).astype(np.int64), BINS - 1)
     gap = np.zeros((len(curve.label), BINS))
@@ -229,41 +272,67 @@ def ece(on: Weighted) -> np.ndarray:
 
 
 BINARY: dict[str, Callable[[Weighted], np.ndarray]] = {
-    "roc_auc": roc_auc, "pr_auc": pr_auc, "pr_auc_returning": pr_auc_returning, "recall@1%fpr": recall_at_fpr,
-    "lift@10%": lift, "brier": brier, "ece": ece,
+    "roc_auc": roc_auc,
+    "pr_auc": pr_auc,
+    "pr_auc_returning": pr_auc_returning,
+    "recall@1%fpr": recall_at_fpr,
+    "lift@10%": lift,
+    "brier": brier,
+    "ece": ece,
 }
 LOWER_IS_BETTER = frozenset({"brier", "ece"})
 
 
-# --- uplift ------------------------------------------------------------------------------------------------------------
+# --- uplift ---------------------------------------------------------------------------------------
 
 
 def effects(score: Callable[[Sequences, Queries], np.ndarray], test: Examples) -> np.ndarray:
     """(n,) float64 effect of the treatment for each question. Raises BadScores."""
     out = _batched(score, test)
     if out.min(initial=0.0) < -1 or out.max(initial=0.0) > 1:
-        raise BadScores(f"the scores lie in {out.min():.3g}..{out.max():.3g}; an uplift task expects differences of probabilities in -1..1")
+        raise BadScores(
+            f"the scores lie in {out.min():.3g}..{out.max():.3g}; an uplift task expects "
+            "differences of probabilities in -1..1"
+        )
     return out
 
 
 def uplift_metrics(
-    effect: np.ndarray, label: np.ndarray, treated: np.ndarray, user: np.ndarray, *, true_effect: np.ndarray | None = None
+    effect: np.ndarray,
+    label: np.ndarray,
+    treated: np.ndarray,
+    user: np.ndarray,
+    *,
+    true_effect: np.ndarray | None = None,
 ) -> Measured:
-    """qini, auuc, and where the true effect of each question is known, its mean among the best-ranked UPLIFT_SHARE.
+    """qini, auuc, and where the true effect of each question is known, its mean among the
+    best-ranked UPLIFT_SHARE.
 
-    `effect` (n,) is what a model says, `label` (n,) 0/1 the outcome, `treated` (n,) 0/1; treatment must be randomised.
+    `effect` (n,) is what a model says, `label` (n,) 0/1 the outcome, `treated` (n,) 0/1; treatment
+    must be randomised.
     """
     order = np.argsort(-effect, kind="stable")
     last = np.flatnonzero(np.append(np.diff(effect[order]) != 0, True))
-    parts = {"n_t": treated, "n_c": 1 - treated, "y_t": treated * label, "y_c": (1 - treated) * label}
+    parts = {
+        "n_t": treated,
+        "n_c": 1 - treated,
+        "y_t": treated * label,
+        "y_c": (1 - treated) * label,
+    }
     if true_effect is not None:
         parts["true"] = true_effect
 
     def measure(w: np.ndarray) -> dict[str, np.ndarray]:
-        sums = {name: np.cumsum(w[:, order] * value[order], axis=1)[:, last] for name, value in parts.items()}  # (b, groups)
+        # (b, groups)
+        sums = {
+            name: np.cumsum(w[:, order] * value[order], axis=1)[:, last]
+            for name, value in parts.items()
+        }
         found = {"qini": qini(**_four(sums)), "auuc": auuc(**_four(sums))}
         if true_effect is not None:
-            found[TRUE_UPLIFT] = _among_best(sums["n_t"] + sums["n_c"], sums["true"], UPLIFT_SHARE) / UPLIFT_SHARE
+            found[TRUE_UPLIFT] = (
+                _among_best(sums["n_t"] + sums["n_c"], sums["true"], UPLIFT_SHARE) / UPLIFT_SHARE
+            )
             found[TRUE_UPLIFT] = _ratio(found[TRUE_UPLIFT], (sums["n_t"] + sums["n_c"])[:, -1])
         return found
 
@@ -274,17 +343,20 @@ def uplift_metrics(
 
 
 def qini(n_t: np.ndarray, n_c: np.ndarray, y_t: np.ndarray, y_c: np.ndarray) -> np.ndarray:
-    """(b,) area between the Qini curve and the straight line to its end, per treated user; 0 for a constant (Radcliffe 2007).
+    """(b,) area between the Qini curve and the straight line to its end, per treated user; 0 for a
+    constant (Radcliffe 2007).
 
-    The curve at a threshold is Y_t - Y_c N_t / N_c, the answers that treatment brought among those at or above it. Each input
-    is (b, groups): treated and controls, and those of them who answered 1, at or above each threshold.
+    The curve at a threshold is Y_t - Y_c N_t / N_c, the answers that treatment brought among those
+    at or above it. Each input is (b, groups): treated and controls, and those of them who answered
+    1, at or above each threshold.
     """
     curve = _ratio(y_t - np.nan_to_num(_ratio(y_c * n_t, n_c)), n_t[:, -1:])
     return _area(n_t + n_c, curve) - curve[:, -1] / 2
 
 
 def auuc(n_t: np.ndarray, n_c: np.ndarray, y_t: np.ndarray, y_c: np.ndarray) -> np.ndarray:
-    """(b,) area under the uplift curve x (Y_t / N_t - Y_c / N_c), x the share at or above a threshold (Rzepakowski and Jaroszewicz 2012).
+    """(b,) area under the uplift curve x (Y_t / N_t - Y_c / N_c), x the share at or above a
+    threshold (Rzepakowski and Jaroszewicz 2012).
 
     A constant gets half of the average effect.
     """
@@ -297,14 +369,18 @@ def _four(sums: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _area(total: np.ndarray, curve: np.ndarray) -> np.ndarray:
-    """(b,) area under `curve` (b, groups) over the share of `total` (b, groups), from (0, 0) in straight lines."""
+    """(b,) area under `curve` (b, groups) over the share of `total` (b, groups), from (0, 0) in
+    straight lines.
+    """
     zero = np.zeros((len(curve), 1))
     x = _ratio(np.concatenate([zero, total], axis=1), total[:, -1:])
     return np.asarray(np.trapezoid(np.concatenate([zero, curve], axis=1), x, axis=1))
 
 
 def _among_best(total: np.ndarray, amount: np.ndarray, share: float) -> np.ndarray:
-    """(b,) how much of `amount` (b, groups) falls to the best-ranked `share` of `total`; a tie at the edge counts in proportion."""
+    """(b,) how much of `amount` (b, groups) falls to the best-ranked `share` of `total`; a tie at
+    the edge counts in proportion.
+    """
     budget = share * total[:, -1]
     zero = np.zeros((len(total), 1))
     group = (total < budget[:, None]).sum(axis=1)  # the group in which the budget runs out
@@ -315,10 +391,11 @@ def _among_best(total: np.ndarray, amount: np.ndarray, share: float) -> np.ndarr
 
 
 def resamples(n: int, *, columns: int | None = None) -> Iterator[np.ndarray]:
-    """Blocks of (b, n) float64: how often each of `n` users occurs in each of RESAMPLES draws with replacement.
+    """Blocks of (b, n) float64: how often each of `n` users occurs in each of RESAMPLES draws with
+    replacement.
 
-    `columns` is the width that the caller spreads a block to; blocks are cut so that it fits in CHUNK numbers.
-    The draws do not depend on the size of the blocks.
+    `columns` is the width that the caller spreads a block to; blocks are cut so that it fits in
+    CHUNK numbers. The draws do not depend on the size of the blocks.
     """
     rng = np.random.default_rng(SEED)
     step = max(1, CHUNK // max(n, columns or 0, 1))
@@ -329,6 +406,8 @@ def resamples(n: int, *, columns: int | None = None) -> Iterator[np.ndarray]:
 
 
 def _ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """a / b, NaN where b is 0: a resample without a positive has no value, and no interval counts it."""
+    """a / b, NaN where b is 0: a resample without a positive has no value, and no interval counts
+    it.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(b != 0, a / np.where(b != 0, b, 1), np.nan)

@@ -1,8 +1,9 @@
 """Intervals, paired tests and rank agreement from bootstrap replicates.
 
-Replicate b of every model of a task is measured on the same resample of users, so models are compared replicate by
-replicate: the test is paired, user by user. Several seeds are resampled too: an interval then covers users and seeds (a
-two-level bootstrap, Davison and Hinkley 1997, section 3.8).
+Replicate b of every model of a task is measured on the same resample of users, so models are
+compared replicate by replicate: the test is paired, user by user. Several seeds are resampled too:
+an interval then covers users and seeds (a two-level bootstrap, Davison and Hinkley 1997, section
+3.8).
 """
 
 from __future__ import annotations
@@ -15,13 +16,16 @@ import numpy as np
 
 LEVEL = 0.95
 ALPHA = 0.05
-ELO = 400 / math.log(10)  # points per unit of Bradley-Terry strength: 400 points are odds of ten to one
+# points per unit of Bradley-Terry strength: 400 points are odds of ten to one
+ELO = 400 / math.log(10)
 
 
 def over_seeds(replicates: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(b,) replicates of the mean over seeds, from (seeds, b): each takes the mean of seeds - 1, drawn with replacement.
+    """(b,) replicates of the mean over seeds, from (seeds, b): each takes the mean of seeds - 1,
+    drawn with replacement.
 
-    One less than there are, so that the spread of a mean over a handful of seeds is not underestimated (Rao and Wu 1988).
+    One less than there are, so that the spread of a mean over a handful of seeds is not
+    underestimated (Rao and Wu 1988).
     """
     seeds, b = replicates.shape
     if seeds == 1:
@@ -40,7 +44,9 @@ def interval(replicates: np.ndarray, level: float = LEVEL) -> tuple[float, float
 
 
 def p_value(difference: float, replicates: np.ndarray) -> float:
-    """Two-sided p of `difference` = 0 by its bootstrap standard error (normal: 1,000 replicates cannot resolve a corrected tail)."""
+    """Two-sided p of `difference` = 0 by its bootstrap standard error (normal: 1,000 replicates
+    cannot resolve a corrected tail).
+    """
     spread = float(np.nanstd(replicates))
     if not math.isfinite(difference) or spread == 0:
         return 1.0 if not difference else 0.0
@@ -57,15 +63,27 @@ def holm(p: Sequence[float]) -> list[float]:
     return out
 
 
-def paired(value: Mapping[str, float], replicates: Mapping[str, np.ndarray]) -> dict[tuple[str, str], float]:
+def paired(
+    value: Mapping[str, float], replicates: Mapping[str, np.ndarray]
+) -> dict[tuple[str, str], float]:
     """(better, worse) -> p that they differ, for every pair of names, corrected over all pairs."""
     names = sorted(value, key=lambda n: (-value[n], n))
-    pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1:]]
-    return dict(zip(pairs, holm([p_value(value[a] - value[b], replicates[a] - replicates[b]) for a, b in pairs]), strict=True))
+    pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
+    return dict(
+        zip(
+            pairs,
+            holm([p_value(value[a] - value[b], replicates[a] - replicates[b]) for a, b in pairs]),
+            strict=True,
+        )
+    )
 
 
-def tiers(value: Mapping[str, float], p: Mapping[tuple[str, str], float], *, alpha: float = ALPHA) -> dict[str, int]:
-    """Name -> tier. A tier holds its best model and those that are not shown to be worse than it; `p` is from `paired`."""
+def tiers(
+    value: Mapping[str, float], p: Mapping[tuple[str, str], float], *, alpha: float = ALPHA
+) -> dict[str, int]:
+    """Name -> tier. A tier holds its best model and those that are not shown to be worse than it;
+    `p` is from `paired`.
+    """
     out: dict[str, int] = {}
     leader = None
     for name in sorted(value, key=lambda n: (-value[n], n)):
@@ -76,13 +94,19 @@ def tiers(value: Mapping[str, float], p: Mapping[tuple[str, str], float], *, alp
     return out
 
 
-def cliques(value: Mapping[str, float], p: Mapping[tuple[str, str], float], *, alpha: float = ALPHA) -> list[tuple[str, str]]:
-    """(first, last) of every longest run of neighbours in the order of `value` of which no two are told apart (Demšar 2006)."""
+def cliques(
+    value: Mapping[str, float], p: Mapping[tuple[str, str], float], *, alpha: float = ALPHA
+) -> list[tuple[str, str]]:
+    """(first, last) of every longest run of neighbours in the order of `value` of which no two are
+    told apart (Demšar 2006).
+    """
     names = sorted(value, key=lambda n: (-value[n], n))
     found: list[tuple[int, int]] = []
     for i in range(len(names)):
         j = i
-        while j + 1 < len(names) and all(p[names[k], names[j + 1]] >= alpha for k in range(i, j + 1)):
+        while j + 1 < len(names) and all(
+            p[names[k], names[j + 1]] >= alpha for k in range(i, j + 1)
+        ):
             j += 1
         if j > i and not (found and found[-1][1] >= j):
             found.append((i, j))
@@ -90,17 +114,21 @@ def cliques(value: Mapping[str, float], p: Mapping[tuple[str, str], float], *, a
 
 
 def ranks(values: np.ndarray) -> np.ndarray:
-    """(models, b) rank of each model in each replicate of `values` (models, b): 1 = highest, equal values share the mean rank."""
+    """(models, b) rank of each model in each replicate of `values` (models, b): 1 = highest, equal
+    values share the mean rank.
+    """
     above = (values[None] > values[:, None]).sum(axis=1)
     tied = (values[None] == values[:, None]).sum(axis=1)
     return np.asarray(above + (tied + 1) / 2)
 
 
 def bradley_terry(wins: np.ndarray, *, prior: float = 1.0) -> np.ndarray:
-    """(b, models) strengths s with P(i beats j) = 1 / (1 + exp(s_j - s_i)), from (b, models, models) how often row beat column.
+    """(b, models) strengths s with P(i beats j) = 1 / (1 + exp(s_j - s_i)), from (b, models,
+    models) how often row beat column.
 
-    The mode under a normal prior of variance 1 / `prior` around 0, which keeps a model that always wins finite (Bradley and
-    Terry 1952; penalised as in Firth and de Menezes 2004, by Newton's method). Strengths of a replicate sum to 0.
+    The mode under a normal prior of variance 1 / `prior` around 0, which keeps a model that always
+    wins finite (Bradley and Terry 1952; penalised as in Firth and de Menezes 2004, by Newton's
+    method). Strengths of a replicate sum to 0.
     """
     b, n, _ = wins.shape
     met = wins + wins.transpose(0, 2, 1)
@@ -121,21 +149,30 @@ def bradley_terry(wins: np.ndarray, *, prior: float = 1.0) -> np.ndarray:
 def strengths(
     boards: Sequence[tuple[Mapping[str, float], Mapping[str, np.ndarray]]], rng: np.random.Generator
 ) -> dict[str, tuple[float, float, float]]:
-    """Name -> Bradley-Terry strength over boards, in Elo points around 0, and its 95 % interval; the strongest first.
+    """Name -> Bradley-Terry strength over boards, in Elo points around 0, and its 95 % interval;
+    the strongest first.
 
-    On a board of n models each pair meets once; the higher value wins, equal ones draw. A replicate takes one resample of
-    users and seeds of every board and weighs the boards anew (Dirichlet weights: the Bayesian bootstrap, Rubin 1981, under
-    which no board, and so no model, is ever dropped).
+    On a board of n models each pair meets once; the higher value wins, equal ones draw. A replicate
+    takes one resample of users and seeds of every board and weighs the boards anew (Dirichlet
+    weights: the Bayesian bootstrap, Rubin 1981, under which no board, and so no model, is ever
+    dropped).
     """
     names = sorted({n for value, _ in boards for n in value})
     b = min((len(r) for _, replicates in boards for r in replicates.values()), default=0)
     place = {n: i for i, n in enumerate(names)}
     wins = np.zeros((b + 1, len(names), len(names)))  # the first is what was measured
-    weight = np.vstack([np.ones(len(boards)), rng.dirichlet(np.ones(len(boards)), size=b) * len(boards)]) if boards else np.zeros((1, 0))
+    weight = (
+        np.vstack([np.ones(len(boards)), rng.dirichlet(np.ones(len(boards)), size=b) * len(boards)])
+        if boards
+        else np.zeros((1, 0))
+    )
     for k, (value, replicates) in enumerate(boards):
         here = list(value)
         at = np.array([place[n] for n in here])
-        measured = np.column_stack([[value[n] for n in here], np.stack([replicates[n][:b] for n in here])])  # (models, 1 + b)
+        # (models, 1 + b)
+        measured = np.column_stack(
+            [[value[n] for n in here], np.stack([replicates[n][:b] for n in here])]
+        )
         beat = (measured[:, None] > measured[None]) + 0.5 * (measured[:, None] == measured[None])
         beat[np.arange(len(here)), np.arange(len(here))] = 0
         wins[:, at[:, None], at[None]] += (beat * weight[:, k]).transpose(2, 0, 1)
@@ -150,13 +187,16 @@ def halves(seeds: Sequence[int]) -> list[tuple[list[int], list[int]]]:
     found = []
     for chosen in itertools.combinations(seeds, len(seeds) // 2):
         rest = [s for s in seeds if s not in chosen]
-        if len(chosen) < len(rest) or chosen[0] == seeds[0]:  # of equal halves each cut is met twice
+        # of equal halves each cut is met twice
+        if len(chosen) < len(rest) or chosen[0] == seeds[0]:
             found.append((list(chosen), rest))
     return found if len(seeds) > 1 else []
 
 
 def kendall(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """(b,) Kendall tau-b between the columns of x and y (models, b) (Kendall 1945); NaN where a side is all ties."""
+    """(b,) Kendall tau-b between the columns of x and y (models, b) (Kendall 1945); NaN where a
+    side is all ties.
+    """
     i, j = np.triu_indices(x.shape[0], k=1)
     a, b = np.sign(x[i] - x[j]), np.sign(y[i] - y[j])  # (pairs, b)
     norm = np.sqrt((a != 0).sum(axis=0) * (b != 0).sum(axis=0))

@@ -1,7 +1,9 @@
-"""Places of artefacts: a folder on a disk that all workers see, or a URL of shared storage (s3://, gs://, file://; by fsspec).
+"""Places of artefacts: a folder on a disk that all workers see, or a URL of shared storage (s3://,
+gs://, file://; by fsspec).
 
-An artefact is a folder that appears whole and never changes, under the content key of the cell that made it. From a URL
-it is fetched once into a cache of this machine, and every cell there maps the same files.
+An artefact is a folder that appears whole and never changes, under the content key of the cell that
+made it. From a URL it is fetched once into a cache of this machine, and every cell there maps the
+same files.
 """
 
 from __future__ import annotations
@@ -17,11 +19,14 @@ from typing import Any
 
 from eventlog._runtime.errors import InputError
 
-COMPLETE = "_complete"  # written last: storage of objects has no rename that makes a folder appear whole
+# written last: storage of objects has no rename that makes a folder appear whole
+COMPLETE = "_complete"
 
 
 def join(root: str | Path, name: str) -> str:
-    """A place inside a root; of a path the absolute one, for a worker may stand in another folder."""
+    """A place inside a root; of a path the absolute one, for a worker may stand in another
+    folder.
+    """
     return f"{str(root).rstrip('/')}/{name}" if is_url(root) else str(Path(root).resolve() / name)
 
 
@@ -47,7 +52,9 @@ def fetch(place: str) -> Path:
 
 
 def publish(place: str | Path, write: Callable[[Path], None]) -> Path:
-    """Let `write` fill a temporary folder, then make it appear at `place`; that of a run that was faster stays. Returns a local path."""
+    """Let `write` fill a temporary folder, then make it appear at `place`; that of a run that was
+    faster stays. Returns a local path.
+    """
     if not is_url(place):
         return _whole(Path(place), write)
     folder = _whole(_cache(str(place)), write)
@@ -87,7 +94,9 @@ def _whole(path: Path, write: Callable[[Path], None]) -> Path:
 
 def _download(system: Any, path: str, folder: Path) -> None:
     for name in system.find(path):
-        inner = name.removeprefix(path.lstrip("/") if not name.startswith("/") else path).lstrip("/")
+        inner = name.removeprefix(path.lstrip("/") if not name.startswith("/") else path).lstrip(
+            "/"
+        )
         if inner != COMPLETE:
             target = folder / inner
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -96,7 +105,10 @@ def _download(system: Any, path: str, folder: Path) -> None:
 
 def _cache(place: str) -> Path:
     """Where a URL's artefact lies on this machine; SHOPTWIN_CACHE moves it to a larger disk."""
-    root = os.environ.get("SHOPTWIN_CACHE") or Path(tempfile.gettempdir()) / f"shoptwin-cache-{os.getuid()}"
+    root = (
+        os.environ.get("SHOPTWIN_CACHE")
+        or Path(tempfile.gettempdir()) / f"shoptwin-cache-{os.getuid()}"
+    )
     return Path(root) / hashlib.sha256(place.encode()).hexdigest()[:20]
 
 
@@ -104,7 +116,9 @@ def _system(place: str) -> tuple[Any, str]:
     try:
         import fsspec
     except ImportError:
-        raise InputError("A URL as shared storage needs fsspec; install it with pip install -e '.[dask]'.") from None
+        raise InputError(
+            "A URL as shared storage needs fsspec; install it with pip install -e '.[dask]'."
+        ) from None
     try:
         system, path = fsspec.core.url_to_fs(place)
     except (ImportError, ValueError) as error:

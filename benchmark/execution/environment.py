@@ -16,8 +16,12 @@ from benchmark.execution import fingerprint
 def environment() -> dict[str, Any]:
     """Where and with what a cell was run."""
     return {
-        "python": platform.python_version(), "platform": platform.platform(), "machine": _processor(), "cores": os.cpu_count(),
-        "versions": fingerprint.versions(), **_commit(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "machine": _processor(),
+        "cores": os.cpu_count(),
+        "versions": fingerprint.versions(),
+        **_commit(),
     }
 
 
@@ -26,7 +30,10 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         lines = []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor() or "unknown")
+    return next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
+        platform.processor() or "unknown",
+    )
 
 
 def _commit() -> dict[str, Any]:
@@ -35,7 +42,13 @@ def _commit() -> dict[str, Any]:
 
     def git(*arguments: str) -> str | None:
         try:
-            found = subprocess.run(["git", "-C", str(here), *arguments], capture_output=True, text=True, timeout=10, check=True)
+            found = subprocess.run(
+                ["git", "-C", str(here), *arguments],
+                capture_output=True,
+                text=True,
+                timeout=10,
+                check=True,
+            )
         except (OSError, subprocess.SubprocessError):
             return None
         return found.stdout.strip()

@@ -1,8 +1,11 @@
-"""Which code a result depends on, read from the source text: nothing is imported, so a plan costs no torch.
+"""Which code a result depends on, read from the source text: nothing is imported, so a plan costs
+no torch.
 
-    digest(["baselines.models.lstm"])     # of that file and of every file of ours that it imports, directly or not
+    digest(["baselines.models.lstm"])     # of that file and of every file of ours that it imports,
+    directly or not
 
-A comment, a docstring or the layout does not count: what is hashed is the syntax tree without docstrings.
+A comment, a docstring or the layout does not count: what is hashed is the syntax tree without
+docstrings.
 """
 
 from __future__ import annotations
@@ -20,11 +23,23 @@ from eventlog._runtime import plugins
 from eventlog._runtime.errors import InputError
 
 PACKAGES = ("eventlog", "simulator", "generators", "baselines", "benchmark")
-LIBRARIES = ("numpy", "pandas", "pyarrow", "scipy", "scikit-learn", "torch", "lightgbm", "opacus", "simpy", "sdmetrics")
+LIBRARIES = (
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "scipy",
+    "scikit-learn",
+    "torch",
+    "lightgbm",
+    "opacus",
+    "simpy",
+    "sdmetrics",
+)
 
 
 def digest(roots: Iterable[str | Path], *, alone: Iterable[str] = ()) -> str:
-    """A hash of the code of `roots` (module names or files) and of all modules of PACKAGES that they import.
+    """A hash of the code of `roots` (module names or files) and of all modules of PACKAGES that
+    they import.
 
     Of the modules `alone` the file itself counts and not what it imports.
     """
@@ -40,17 +55,29 @@ def digest(roots: Iterable[str | Path], *, alone: Iterable[str] = ()) -> str:
 
 
 def package_digest(package: str, *, without: Iterable[str] = ()) -> str:
-    """A hash of all Python and TOML files of a package, `without` those names (of files or folders)."""
+    """A hash of all Python and TOML files of a package, `without` those names (of files or
+    folders).
+    """
     left_out = set(without)
     here = plugins.folder(package)
-    files = sorted(p for p in here.rglob("*") if p.suffix in (".py", ".toml") and not left_out & set(p.relative_to(here).parts))
-    return hashlib.sha256("".join(f"{p.relative_to(here)}:{_hash(p)};" for p in files).encode()).hexdigest()[:16]
+    files = sorted(
+        p
+        for p in here.rglob("*")
+        if p.suffix in (".py", ".toml") and not left_out & set(p.relative_to(here).parts)
+    )
+    return hashlib.sha256(
+        "".join(f"{p.relative_to(here)}:{_hash(p)};" for p in files).encode()
+    ).hexdigest()[:16]
 
 
 @cache
 def program() -> str:
-    """A hash of all our code and the versions of the libraries: two machines with the same one give the same results."""
-    return hashlib.sha256(f"{[package_digest(name) for name in PACKAGES]} {versions()}".encode()).hexdigest()[:16]
+    """A hash of all our code and the versions of the libraries: two machines with the same one give
+    the same results.
+    """
+    return hashlib.sha256(
+        f"{[package_digest(name) for name in PACKAGES]} {versions()}".encode()
+    ).hexdigest()[:16]
 
 
 @cache
@@ -66,10 +93,11 @@ def versions() -> dict[str, str]:
 
 
 def class_facts(package: str, name: str) -> dict[str, Any]:
-    """Plain class attributes and the docstring's first line of the plugin called `name`, without importing it.
+    """Plain class attributes and the docstring's first line of the plugin called `name`, without
+    importing it.
 
-    Attributes are found where they are written as literals (or `frozenset` of one) in its file or in that of a base class
-    in the same package; what is written otherwise is absent.
+    Attributes are found where they are written as literals (or `frozenset` of one) in its file or
+    in that of a base class in the same package; what is written otherwise is absent.
     """
     path = file_of(package, name)
     if path is None:
@@ -82,7 +110,9 @@ def class_facts(package: str, name: str) -> dict[str, Any]:
 
 
 def file_of(package: str, name: str) -> Path | None:
-    """The file of the plugin called `name`: in the package's folder, at that path, or where an entry point says; None if there is none."""
+    """The file of the plugin called `name`: in the package's folder, at that path, or where an
+    entry point says; None if there is none.
+    """
     path = Path(name) if name.endswith(".py") else plugins.folder(package) / f"{name}.py"
     if path.is_file():
         return path
@@ -105,10 +135,21 @@ def _attributes(class_: ast.ClassDef, path: Path, depth: int) -> dict[str, Any]:
         if found is not None:
             facts |= _attributes(*found, depth=depth + 1)
     for node in class_.body:
-        target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0] if isinstance(node, ast.Assign) else None
+        target = (
+            node.target
+            if isinstance(node, ast.AnnAssign)
+            else node.targets[0]
+            if isinstance(node, ast.Assign)
+            else None
+        )
         value = getattr(node, "value", None)
         if isinstance(target, ast.Name) and value is not None:
-            if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "frozenset" and value.args:
+            if (
+                isinstance(value, ast.Call)
+                and isinstance(value.func, ast.Name)
+                and value.func.id == "frozenset"
+                and value.args
+            ):
                 value = value.args[0]
             try:
                 facts[target.id] = ast.literal_eval(value)
@@ -137,7 +178,9 @@ def _parsed(path: Path) -> ast.Module:
         return ast.parse(path.read_bytes(), filename=str(path))
     except (SyntaxError, ValueError) as error:
         line = f" in line {error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
-        raise InputError(f"{path} is not valid Python{line}: {getattr(error, 'msg', error)}.") from None
+        raise InputError(
+            f"{path} is not valid Python{line}: {getattr(error, 'msg', error)}."
+        ) from None
 
 
 @cache
@@ -146,14 +189,19 @@ def _hash(path: Path) -> str:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     tree = _parsed(path)
     for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node, clean=False) is not None:
+        if (
+            isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+            and ast.get_docstring(node, clean=False) is not None
+        ):
             node.body = node.body[1:] or [ast.Pass()]
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
 
 
 @cache
 def _imports(path: Path) -> tuple[Path, ...]:
-    """Files of our packages that the file imports, wherever in it; of an `__init__`, which hands names on lazily, at its top level."""
+    """Files of our packages that the file imports, wherever in it; of an `__init__`, which hands
+    names on lazily, at its top level.
+    """
     found = []
     for node in _tree(path).body if path.name == "__init__.py" else ast.walk(_tree(path)):
         for name in _imported(node, path):
@@ -169,7 +217,11 @@ def _imported(node: ast.AST, path: Path) -> Iterator[str]:
     elif isinstance(node, ast.ImportFrom):
         module = node.module or ""
         if node.level:  # from . import x: relative to the package of the file
-            package = _module_name(path).rsplit(".", node.level)[0] if path.name != "__init__.py" else _module_name(path)
+            package = (
+                _module_name(path).rsplit(".", node.level)[0]
+                if path.name != "__init__.py"
+                else _module_name(path)
+            )
             module = f"{package}.{module}".rstrip(".")
         yield module
         yield from (f"{module}.{alias.name}" for alias in node.names)

@@ -1,4 +1,6 @@
-"""What each kind of cell does. Runs in a process of its own; everything heavy is imported here, when it is needed."""
+"""What each kind of cell does. Runs in a process of its own; everything heavy is imported here,
+when it is needed.
+"""
 
 from __future__ import annotations
 
@@ -39,15 +41,18 @@ class Job:
     kind: str
     key: str
     spec: dict[str, Any]
-    needs: tuple[str, ...]          # places (folders or URLs) of the cells it needs, in the order of Cell.needs
-    artifact: str                   # the place for its own
+    # places (folders or URLs) of the cells it needs, in the order of Cell.needs
+    needs: tuple[str, ...]
+    artifact: str  # the place for its own
     limit_s: float
     label: dict[str, Any] = field(default_factory=dict)
-    name: str = ""                  # what it is called on the console
+    name: str = ""  # what it is called on the console
 
 
 def execute(job: Job) -> dict[str, Any]:
-    """Do the work; returns what the record says of it, with `status` ok, left out or error. Raises nothing but SystemExit and the like."""
+    """Do the work; returns what the record says of it, with `status` ok, left out or error. Raises
+    nothing but SystemExit and the like.
+    """
     began, cpu = time.perf_counter(), time.process_time()
     settle(job.spec.get("seed", 0))
     try:
@@ -56,17 +61,28 @@ def execute(job: Job) -> dict[str, Any]:
         found = {"status": "left out", "error": str(reason)}
     except ShopError as error:
         found = {"status": "error", "error": str(error)}
-    except Exception as error:  # noqa: BLE001  a plugin may raise anything; its cell says so and the rest go on
-        found = {"status": "error", "error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc(limit=-6)}
+    # noqa: BLE001  a plugin may raise anything; its cell says so and the rest go on
+    except Exception as error:
+        found = {
+            "status": "error",
+            "error": f"{type(error).__name__}: {error}",
+            "traceback": traceback.format_exc(limit=-6),
+        }
     return {
         **found,
-        "wall_s": round(time.perf_counter() - began, 3), "cpu_s": round(time.process_time() - cpu, 3),
-        "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1024 if sys.platform != "darwin" else 1024**2)),
+        "wall_s": round(time.perf_counter() - began, 3),
+        "cpu_s": round(time.process_time() - cpu, 3),
+        "peak_mb": round(
+            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            / (1024 if sys.platform != "darwin" else 1024**2)
+        ),
     }
 
 
 def settle(seed: int) -> None:
-    """One thread, and every global source of randomness seeded: a plugin that draws from one is repeatable too."""
+    """One thread, and every global source of randomness seeded: a plugin that draws from one is
+    repeatable too.
+    """
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002
     torch = sys.modules.get("torch")
@@ -79,26 +95,46 @@ def _log(job: Job) -> dict[str, Any]:
     from simulator import run
 
     spec = job.spec
-    folder = publish(job.artifact, lambda temporary: _discard(run(
-        spec["scenario"], users=spec["users"], days=spec["days"], seed=spec["seed"], out=temporary / LOG, workers=1,
-        settings=spec["settings"] or None,
-    )))
+    folder = publish(
+        job.artifact,
+        lambda temporary: _discard(
+            run(
+                spec["scenario"],
+                users=spec["users"],
+                days=spec["days"],
+                seed=spec["seed"],
+                out=temporary / LOG,
+                workers=1,
+                settings=spec["settings"] or None,
+            )
+        ),
+    )
     return describe_log(folder / LOG)
 
 
 def describe_log(folder: Path) -> dict[str, Any]:
-    """What a record says of a log. Raises InputError where it cannot be split in time or has one user."""
+    """What a record says of a log. Raises InputError where it cannot be split in time or has one
+    user.
+    """
     log = EventLog.read(folder, truth=False, verify=True)
     if not (log.manifest.get("files")):
         raise WorkError(f"{folder} has no manifest of files")
     split = Task.split(log)
     users = int(log.events["user_id"].nunique())
     if users < 2:
-        raise NotApplicable(f"{folder} has {users} user; models are compared over users, so at least two are needed.")
+        raise NotApplicable(
+            f"{folder} has {users} user; models are compared over users, so at least two are "
+            "needed."
+        )
     roles = log.role()
     return {
-        "digest": digest(folder), "events": len(log), "users": users, "first": str(log.span[0]), "last": str(log.span[1]),
-        "cut": str(split.cut), "purchases": int((roles == "purchase").sum()),
+        "digest": digest(folder),
+        "events": len(log),
+        "users": users,
+        "first": str(log.span[0]),
+        "last": str(log.span[1]),
+        "cut": str(split.cut),
+        "purchases": int((roles == "purchase").sum()),
         "items": int(log.events["item_id"].nunique()) if "item_id" in log.events else 0,
         "truth": (folder / "truth").is_dir(),
     }
@@ -110,14 +146,20 @@ def _generator(job: Job) -> dict[str, Any]:
     spec = job.spec
     log = EventLog.read(_log_folder(job.needs[0]), truth=False)
     known = log.before(Task.split(log).cut)
-    users = int(known.events["user_id"].nunique())  # as many are sampled as the log has, the held-out ones counted
+    # as many are sampled as the log has, the held-out ones counted
+    users = int(known.events["user_id"].nunique())
     train, _ = hold_out(known)
     cost: dict[str, Any] = {}
 
     def write(temporary: Path) -> None:
         cpu = time.process_time()
         generator = generators.fit(
-            train, model=spec["model"], epsilon=spec["epsilon"], delta=spec["delta"], public=tuple(spec["public"]), seed=spec["seed"],
+            train,
+            model=spec["model"],
+            epsilon=spec["epsilon"],
+            delta=spec["delta"],
+            public=tuple(spec["public"]),
+            seed=spec["seed"],
             settings=spec["settings"] or None,
         )
         cost["fit_cpu_s"] = round(time.process_time() - cpu, 3)
@@ -128,28 +170,45 @@ def _generator(job: Job) -> dict[str, Any]:
         sample.write(temporary / LOG)
         arrays, _ = generator.state()
         privacy = getattr(generator, "privacy", {}) or {}
-        cost.update(events=len(sample), parameters=int(sum(a.size for a in arrays.values())), epsilon=privacy.get("epsilon"),
-                    delta=privacy.get("delta"))
+        cost.update(
+            events=len(sample),
+            parameters=int(sum(a.size for a in arrays.values())),
+            epsilon=privacy.get("epsilon"),
+            delta=privacy.get("delta"),
+        )
 
     folder = publish(job.artifact, write)
-    return {**cost, "users": users, "train_users": int(train.events["user_id"].nunique()), "train_events": len(train),
-            "digest": digest(folder / LOG)}
+    return {
+        **cost,
+        "users": users,
+        "train_users": int(train.events["user_id"].nunique()),
+        "train_events": len(train),
+        "digest": digest(folder / LOG),
+    }
 
 
 def _data(job: Job) -> dict[str, Any]:
     task = load_task_class(job.spec)
     folder = _log_folder(job.needs[0])
     log = EventLog.read(folder, truth=False)
-    log.truth = {name: pd.read_parquet(path) for name in task.truth_tables if (path := folder / "truth" / f"{name}.parquet").exists()}
+    log.truth = {
+        name: pd.read_parquet(path)
+        for name in task.truth_tables
+        if (path := folder / "truth" / f"{name}.parquet").exists()
+    }
     source = log if len(job.needs) == 1 else EventLog.read(_log_folder(job.needs[1]), truth=False)
     split = task.split(log)
     data = task.prepare(source, log, split)
     leakage.check(task, data, source, log, split)
     publish(job.artifact, lambda temporary: save_task(temporary, data))
     return {
-        "train": len(data.train), "valid": 0 if data.valid is None else len(data.valid), "test": len(data.test),
-        "test_users": len(np.unique(data.test.queries.user)), "items": data.encoder.n_items - 2,
-        "suspected": leakage.suspect(task, data, source, log, split), "questions": _identity(data.test.queries),
+        "train": len(data.train),
+        "valid": 0 if data.valid is None else len(data.valid),
+        "test": len(data.test),
+        "test_users": len(np.unique(data.test.queries.user)),
+        "items": data.encoder.n_items - 2,
+        "suspected": leakage.suspect(task, data, source, log, split),
+        "questions": _identity(data.test.queries),
         "base_rate": float(np.mean(data.test.target)) if task.kind != "next_item" else None,
         **_task_facts(task),
     }
@@ -162,21 +221,33 @@ def _model(job: Job) -> dict[str, Any]:
     data = load_task(fetch(job.needs[0]))
     task = load_task_class(spec)
     model_class = plugins.load("baselines.models", spec["model"], Model, kind="model")  # type: ignore[type-abstract]
-    if task.kind not in model_class.kinds or (model_class.tasks is not None and job.label["task"] not in model_class.tasks):
-        raise NotApplicable(f"{job.label['model']} does not answer {task.kind} questions of {job.label['task']}")
+    if task.kind not in model_class.kinds or (
+        model_class.tasks is not None and job.label["task"] not in model_class.tasks
+    ):
+        raise NotApplicable(
+            f"{job.label['model']} does not answer {task.kind} questions of {job.label['task']}"
+        )
     settle(spec["seed"])  # again: the import may have brought torch in
     model = make(model_class, spec["model_settings"], f"setting of {job.label['model']}")
     wall, cpu = time.perf_counter(), time.process_time()
     model.fit(data.train, data.valid, encoder=data.encoder, seed=spec["seed"])
     fit_wall, fit_cpu = time.perf_counter() - wall, time.process_time() - cpu
     if leaks(model.score, data.test, rng=np.random.default_rng(0)):
-        raise WorkError("its answers change when the rows at or after queries.end are removed: it reads what it must not know")
+        raise WorkError(
+            "its answers change when the rows at or after queries.end are removed: it reads what "
+            "it must not know"
+        )
     score = Timed(model.score)
     scored = task.evaluate(score, data)
     return {
-        **_scores(scored), **_task_facts(task), "parameters": int(model.n_parameters()), "queries": len(data.test),
-        "fit_s": round(fit_wall, 3), "fit_cpu_s": round(fit_cpu, 3),
-        "score_cpu_s": round(score.cpu, 3), "us_per_query": round(score.wall / max(len(data.test), 1) * 1e6, 2),
+        **_scores(scored),
+        **_task_facts(task),
+        "parameters": int(model.n_parameters()),
+        "queries": len(data.test),
+        "fit_s": round(fit_wall, 3),
+        "fit_cpu_s": round(fit_cpu, 3),
+        "score_cpu_s": round(score.cpu, 3),
+        "us_per_query": round(score.wall / max(len(data.test), 1) * 1e6, 2),
     }
 
 
@@ -200,13 +271,18 @@ def _fidelity(job: Job) -> dict[str, Any]:
     synthetic = EventLog.read(_log_folder(job.needs[1]), truth=False)
     rows = fidelity.compare(real, synthetic, columns=job.spec["columns"])
     return {
-        "measures": {r.name: {"value": r.value, "floor": r.floor, "limit": r.limit, "verdict": r.verdict} for r in rows},
+        "measures": {
+            r.name: {"value": r.value, "floor": r.floor, "limit": r.limit, "verdict": r.verdict}
+            for r in rows
+        },
         "privacy": _privacy(real, synthetic),
     }
 
 
 def _privacy(real: EventLog, synthetic: EventLog) -> dict[str, Any] | None:
-    """Copies and membership, and `caught`: why the generator is a copier, or null. None without a control group."""
+    """Copies and membership, and `caught`: why the generator is a copier, or null. None without a
+    control group.
+    """
     from generators.evaluation import copying
     from generators.evaluation.align import together
     from generators.evaluation.attacks import suite
@@ -215,12 +291,21 @@ def _privacy(real: EventLog, synthetic: EventLog) -> dict[str, Any] | None:
     if control is None:
         return None
     audit = copying.examine(*together(fitted, synthetic, control), seed=0)
-    return {"copies": suite.as_json(audit.copies), "membership": suite.as_json(audit.membership), "caught": audit.caught,
-            "control_users": int(control.events["user_id"].nunique())}
+    return {
+        "copies": suite.as_json(audit.copies),
+        "membership": suite.as_json(audit.membership),
+        "caught": audit.caught,
+        "control_users": int(control.events["user_id"].nunique()),
+    }
 
 
 WORK: dict[str, Callable[[Job], dict[str, Any]]] = {
-    "log": _log, "generator": _generator, "data": _data, "model": _model, "reference": _reference, "fidelity": _fidelity,
+    "log": _log,
+    "generator": _generator,
+    "data": _data,
+    "model": _model,
+    "reference": _reference,
+    "fidelity": _fidelity,
 }
 
 
@@ -242,8 +327,11 @@ class Timed:
 
 def load_task_class(spec: dict[str, Any]) -> Task:
     """The task that a cell is about, with its settings."""
-    return make(plugins.load("benchmark.tasks", spec["task"], Task, kind="task"), spec["settings"],  # type: ignore[type-abstract]
-                f"setting of {Path(spec['task']).stem}")
+    return make(
+        plugins.load("benchmark.tasks", spec["task"], Task, kind="task"),
+        spec["settings"],  # type: ignore[type-abstract]
+        f"setting of {Path(spec['task']).stem}",
+    )
 
 
 def make(class_: Callable[..., Any], settings: dict[str, Any], what: str) -> Any:
@@ -265,7 +353,8 @@ def _log_folder(needed: str) -> Path:
 def _scores(scored: Scored) -> dict[str, Any]:
     return {
         "metrics": {n: _finite(v) for n, v in scored.metrics.items()},
-        "replicates": {n: pack(r) for n, r in scored.replicates.items()}, "chance": scored.chance,
+        "replicates": {n: pack(r) for n, r in scored.replicates.items()},
+        "chance": scored.chance,
     }
 
 
@@ -275,7 +364,11 @@ def _task_facts(task: Task) -> dict[str, Any]:
 
 def _identity(queries: Queries) -> str:
     """The same for the same questions: what may be compared pair by pair."""
-    return hashlib.sha256(b"".join(np.ascontiguousarray(a).tobytes() for a in (queries.user, queries.end, queries.time))).hexdigest()[:16]
+    return hashlib.sha256(
+        b"".join(
+            np.ascontiguousarray(a).tobytes() for a in (queries.user, queries.end, queries.time)
+        )
+    ).hexdigest()[:16]
 
 
 def _finite(value: float) -> float | None:

@@ -1,7 +1,7 @@
 """A prepared task on a disk: what a data cell leaves for the cells of its models.
 
-A prepared task is encoded once per log and source; every model cell maps its arrays from the disk, so that cells share
-the pages and none encodes again.
+A prepared task is encoded once per log and source; every model cell maps its arrays from the disk,
+so that cells share the pages and none encodes again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from eventlog.encode import Encoder, Examples, Queries, Sequences
 
 
 def save_task(folder: Path, data: TaskData) -> None:
-    """Write `data` into an existing folder as .npy files and JSON; no pickle, so that loading runs no code."""
+    """Write `data` into an existing folder as .npy files and JSON; no pickle, so that loading runs
+    no code.
+    """
     write_json(folder / "encoder.json", data.encoder.to_json())
     _save_sequences(folder / "train", data.train.sequences)
     _save_sequences(folder / "test", data.test.sequences)
@@ -33,7 +35,9 @@ def save_task(folder: Path, data: TaskData) -> None:
 
 
 def load_task(folder: Path) -> TaskData:
-    """What `save_task` wrote, mapped copy-on-write: pages are read when touched, a write stays private."""
+    """What `save_task` wrote, mapped copy-on-write: pages are read when touched, a write stays
+    private.
+    """
     facts = read_json(folder / "task.json")
     train, test = _load_sequences(folder / "train"), _load_sequences(folder / "test")
     return TaskData(
@@ -49,18 +53,27 @@ def load_task(folder: Path) -> TaskData:
 def _load_examples(folder: Path, name: str, sequences: Sequences) -> Examples:
     user, end, time = (_load(folder / f"{name}_{field}.npy") for field in ("user", "end", "time"))
     treatment = _load_optional(folder / f"{name}_treatment.npy")
-    return Examples(sequences, Queries(user, end, time), _load(folder / f"{name}_target.npy"), treatment)
+    return Examples(
+        sequences, Queries(user, end, time), _load(folder / f"{name}_target.npy"), treatment
+    )
 
 
 def _save_sequences(folder: Path, sequences: Sequences) -> None:
     folder.mkdir()
     roles, code = np.unique(sequences.role.astype(str), return_inverse=True)
-    arrays = {"offsets": sequences.offsets, "time": sequences.time, "event_id": sequences.event_id, "role": code.astype(np.uint8),
-              "users": sequences.users.astype(str)}
+    arrays = {
+        "offsets": sequences.offsets,
+        "time": sequences.time,
+        "event_id": sequences.event_id,
+        "role": code.astype(np.uint8),
+        "users": sequences.users.astype(str),
+    }
     # A team's own column may have any name: files are numbered, the names stand in the JSON.
     named = {group: list(getattr(sequences, group)) for group in ("columns", "raw", "ids")}
     for group, columns in named.items():
-        arrays |= {f"{group}_{i}": getattr(sequences, group)[name] for i, name in enumerate(columns)}
+        arrays |= {
+            f"{group}_{i}": getattr(sequences, group)[name] for i, name in enumerate(columns)
+        }
     for name, values in arrays.items():
         np.save(folder / f"{name}.npy", values)
     write_json(folder / "sequences.json", {**named, "roles": roles.tolist()})
@@ -70,17 +83,22 @@ def _load_sequences(folder: Path) -> Sequences:
     facts = read_json(folder / "sequences.json")
     arrays = {name: _load(folder / f"{name}.npy") for name in ("offsets", "time", "event_id")}
     groups = {
-        group: {name: _load(folder / f"{group}_{i}.npy") for i, name in enumerate(facts[group])} for group in ("columns", "raw", "ids")
+        group: {name: _load(folder / f"{group}_{i}.npy") for i, name in enumerate(facts[group])}
+        for group in ("columns", "raw", "ids")
     }
     roles = np.array([*facts["roles"]], dtype=object)
     return Sequences(
-        users=np.load(folder / "users.npy").astype(object), role=roles[np.load(folder / "role.npy")],
-        **arrays, **groups,  # type: ignore[arg-type]
+        users=np.load(folder / "users.npy").astype(object),
+        role=roles[np.load(folder / "role.npy")],
+        **arrays,
+        **groups,  # type: ignore[arg-type]
     )
 
 
 def _load(path: Path) -> np.ndarray:
-    values: np.ndarray = np.load(path, mmap_mode="c") if path.stat().st_size > 4096 else np.load(path)
+    values: np.ndarray = (
+        np.load(path, mmap_mode="c") if path.stat().st_size > 4096 else np.load(path)
+    )
     return values.view(np.ndarray)
 
 

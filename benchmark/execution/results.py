@@ -1,7 +1,9 @@
-"""The store of results: one JSON record a line, appended and synced; the first good record of a key stands.
+"""The store of results: one JSON record a line, appended and synced; the first good record of a key
+stands.
 
-A record that was cut short (the process died in the middle of it) is a line that is not JSON: it is skipped, and the next
-one starts on a line of its own. Appends take a file lock, so two runs may share a folder.
+A record that was cut short (the process died in the middle of it) is a line that is not JSON: it is
+skipped, and the next one starts on a line of its own. Appends take a file lock, so two runs may
+share a folder.
 
     store = Store("results")
     store.append({"key": "...", "kind": "model", "status": "ok", ...})
@@ -28,7 +30,9 @@ DONE = frozenset({"ok", "left out"})  # error and timeout are tried again
 
 
 class Store:
-    """The folder of results: `results.jsonl`, and `artifacts/<key>/` with what later cells need, or a URL for the latter (`shared`)."""
+    """The folder of results: `results.jsonl`, and `artifacts/<key>/` with what later cells need, or
+    a URL for the latter (`shared`).
+    """
 
     def __init__(self, folder: Path | str, *, shared: str | None = None) -> None:
         self.folder = Path(folder)
@@ -36,7 +40,10 @@ class Store:
         self.artifacts = self.folder / "artifacts"
         self.shared = shared
         if self.folder.exists() and not self.folder.is_dir():
-            raise InputError(f"{self.folder} is a file, but results are to be kept there in a folder; choose another --out.")
+            raise InputError(
+                f"{self.folder} is a file, but results are to be kept there in a folder; choose "
+                "another --out."
+            )
         self.records: list[dict[str, Any]] = []
         self._by_key: dict[str, dict[str, Any]] = {}
         self._read_to = 0
@@ -93,7 +100,10 @@ class Store:
         for record in reversed(self.records):
             if record["kind"] == "plan":
                 return record
-        raise InputError(f"{self.folder} holds no results; make some with 'python -m benchmark run --out {self.folder}'.")
+        raise InputError(
+            f"{self.folder} holds no results; make some with 'python -m benchmark run --out "
+            f"{self.folder}'."
+        )
 
     def _take(self, record: dict[str, Any]) -> None:
         self.records.append(record)
@@ -104,8 +114,9 @@ class Store:
 def merge(folders: Sequence[Path | str], out: Path | str) -> Store:
     """A results folder with the records of several, say of machines that ran a part of a plan each.
 
-    Of a cell that several ran the first good record stands. The plan is that of all together. Artefacts stay where they are:
-    a later run makes again what it needs. Raises InputError where a folder holds no results or `out` holds some.
+    Of a cell that several ran the first good record stands. The plan is that of all together.
+    Artefacts stay where they are: a later run makes again what it needs. Raises InputError where a
+    folder holds no results or `out` holds some.
     """
     stores = [Store(folder) for folder in folders]
     plans = [store.plan() for store in stores]
@@ -114,10 +125,16 @@ def merge(folders: Sequence[Path | str], out: Path | str) -> Store:
         raise InputError(f"{out} holds results already; choose another --out.")
     cells = {cell["key"]: cell for plan in plans for cell in plan["cells"]}
     lines = [r for store in stores for r in store.records if r["kind"] != "plan"]
-    lines.append({
-        "kind": "plan", "cells": list(cells.values()),
-        **{name: " + ".join(dict.fromkeys(str(plan[name]) for plan in plans)) for name in ("suite", "profile", "command")},
-    })
+    lines.append(
+        {
+            "kind": "plan",
+            "cells": list(cells.values()),
+            **{
+                name: " + ".join(dict.fromkeys(str(plan[name]) for plan in plans))
+                for name in ("suite", "profile", "command")
+            },
+        }
+    )
     with new_file(merged.path) as temporary:
         temporary.write_bytes(b"".join(_line(record) for record in lines))
     merged.refresh()

@@ -2,7 +2,8 @@
 
     table = benchmark.run(suite="recommendation", log=log, models=["popularity", "./mine.py"])
 
-The store, not the engine, is the source of truth: a run that was killed, at any moment, goes on where it stopped.
+The store, not the engine, is the source of truth: a run that was killed, at any moment, goes on
+where it stopped.
 """
 
 from __future__ import annotations
@@ -29,15 +30,16 @@ from eventlog._runtime.errors import InputError
 from eventlog._runtime.executors import check_engine
 
 if TYPE_CHECKING:
-
     from eventlog import EventLog
 
 
 @dataclass
 class Outcome:
-    """What a run did: cells run now, found finished, left out with the reason, failed with the reason.
+    """What a run did: cells run now, found finished, left out with the reason, failed with the
+    reason.
 
-    A cell that could not be run is `blocked` where what it needs failed, and `skipped` where that was only left out.
+    A cell that could not be run is `blocked` where what it needs failed, and `skipped` where that
+    was only left out.
     """
 
     cells: list[Cell]
@@ -48,8 +50,8 @@ class Outcome:
     blocked: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
     seconds: float = 0.0
-    busy: float = 0.0       # seconds of work in cells, all workers together
-    workers: int = 1        # cells at a time on this machine; 0 on a cluster, which has its own
+    busy: float = 0.0  # seconds of work in cells, all workers together
+    workers: int = 1  # cells at a time on this machine; 0 on a cluster, which has its own
 
     def tasks_left_out(self) -> str:
         """Where not one task fits the log: the reasons; else an empty text."""
@@ -60,18 +62,37 @@ class Outcome:
 
 
 def run_suite(
-    suite: str, *, log: EventLog | str | Path | None = None, tasks: Sequence[str] | None = None, models: Sequence[str] | None = None,
-    seeds: int | Sequence[int] | None = None, generators: Sequence[str] | None = None, profile: str = "default",
-    engine_name: str = "processes", workers: int | None = None, address: str | None = None, shared: str | None = None,
-    out: str | Path = "results", settings: Sequence[str] = (), command: str = "",
+    suite: str,
+    *,
+    log: EventLog | str | Path | None = None,
+    tasks: Sequence[str] | None = None,
+    models: Sequence[str] | None = None,
+    seeds: int | Sequence[int] | None = None,
+    generators: Sequence[str] | None = None,
+    profile: str = "default",
+    engine_name: str = "processes",
+    workers: int | None = None,
+    address: str | None = None,
+    shared: str | None = None,
+    out: str | Path = "results",
+    settings: Sequence[str] = (),
+    command: str = "",
 ) -> Outcome:
     """`run`, but returns what was done instead of a table."""
     check_engine(engine_name, address)
     store = Store(out, shared=shared)
     folder = log if log is None or isinstance(log, str | Path) else _keep(log, store)
     wanted = range(seeds) if isinstance(seeds, int) else seeds
-    loaded = suites.load(suite, profile=profile, log=folder, tasks=tasks, models=models, seeds=wanted, generators=generators,
-                         overrides=settings)
+    loaded = suites.load(
+        suite,
+        profile=profile,
+        log=folder,
+        tasks=tasks,
+        models=models,
+        seeds=wanted,
+        generators=generators,
+        overrides=settings,
+    )
     cells = plan(loaded)
     _take_given_logs(cells, store)
     _note_plan(store, suite, profile, cells, command)
@@ -79,7 +100,12 @@ def run_suite(
 
 
 def run_cells(
-    cells: Sequence[Cell], store: Store, *, engine_name: str = "processes", workers: int | None = None, address: str | None = None
+    cells: Sequence[Cell],
+    store: Store,
+    *,
+    engine_name: str = "processes",
+    workers: int | None = None,
+    address: str | None = None,
 ) -> Outcome:
     """Run what has no result, each cell as soon as those that it needs are there."""
     began = time.perf_counter()
@@ -97,7 +123,15 @@ def run_cells(
     return outcome
 
 
-def _drive(todo: dict[str, Cell], cells: dict[str, Cell], store: Store, outcome: Outcome, executor: Any, work: Any, at_once: int) -> None:
+def _drive(
+    todo: dict[str, Cell],
+    cells: dict[str, Cell],
+    store: Store,
+    outcome: Outcome,
+    executor: Any,
+    work: Any,
+    at_once: int,
+) -> None:
     waiting = {key: {k for k in cell.needs if k in todo} for key, cell in todo.items()}
     consumers: dict[str, list[str]] = defaultdict(list)
     for key, needs in waiting.items():
@@ -120,7 +154,10 @@ def _drive(todo: dict[str, Cell], cells: dict[str, Cell], store: Store, outcome:
             cell = todo[ready.pop()]
             store.refresh()  # another run on the same folder may have been faster
             usable = all(_usable(cells[k], store) for k in cell.needs)
-            if not usable or (store.finished(cell.key) is not None and (cell.kind not in ARTIFACTS or _present(cell, store))):
+            if not usable or (
+                store.finished(cell.key) is not None
+                and (cell.kind not in ARTIFACTS or _present(cell, store))
+            ):
                 finished(cell.key)  # left out or blocked with what it needs, or done elsewhere
                 continue
             running[executor.submit(work, _job(cell, cells, store))] = cell
@@ -129,7 +166,11 @@ def _drive(todo: dict[str, Cell], cells: dict[str, Cell], store: Store, outcome:
         complete, _ = wait(running, return_when=FIRST_COMPLETED)
         for future in complete:
             cell = running.pop(future)
-            said = future.result() if future.exception() is None else {"status": "error", "error": repr(future.exception())}
+            said = (
+                future.result()
+                if future.exception() is None
+                else {"status": "error", "error": repr(future.exception())}
+            )
             store.append({**_facts(cell), **said})
             done += 1
             outcome.ran += 1
@@ -145,7 +186,9 @@ def _todo(cells: Sequence[Cell], store: Store) -> dict[str, Cell]:
     todo: set[str] = set()
     for cell in reversed(cells):
         record = store.finished(cell.key)
-        if record is None or (cell.key in needed and record["status"] == "ok" and not _present(cell, store)):
+        if record is None or (
+            cell.key in needed and record["status"] == "ok" and not _present(cell, store)
+        ):
             todo.add(cell.key)
             needed |= set(cell.needs)
     return {c.key: c for c in cells if c.key in todo}
@@ -155,7 +198,11 @@ def _settle(cell: Cell, store: Store, outcome: Outcome) -> None:
     record = store.latest(cell.key)
     if record is None:  # what it needs stands before it
         without = {*outcome.left_out, *outcome.skipped}
-        (outcome.skipped if cell.needs and any(k in without for k in cell.needs) else outcome.blocked).append(cell.key)
+        (
+            outcome.skipped
+            if cell.needs and any(k in without for k in cell.needs)
+            else outcome.blocked
+        ).append(cell.key)
     elif record["status"] == "left out":
         outcome.left_out[cell.key] = record["error"]
     elif record["status"] != "ok":
@@ -172,28 +219,53 @@ def _present(cell: Cell, store: Store) -> bool:
 
 
 def _place(cell: Cell, store: Store) -> str:
-    return str(Path(cell.folder).resolve()) if cell.folder and not store.shared else store.place(cell.key)
+    return (
+        str(Path(cell.folder).resolve())
+        if cell.folder and not store.shared
+        else store.place(cell.key)
+    )
 
 
 def _job(cell: Cell, cells: dict[str, Cell], store: Store) -> Any:
     from benchmark.execution.jobs import Job
 
     needs = tuple(_place(cells[k], store) for k in cell.needs)
-    return Job(cell.kind, cell.key, cell.spec, needs, store.place(cell.key), cell.limit_s, cell.label, str(cell))
+    return Job(
+        cell.kind,
+        cell.key,
+        cell.spec,
+        needs,
+        store.place(cell.key),
+        cell.limit_s,
+        cell.label,
+        str(cell),
+    )
 
 
 def _facts(cell: Cell) -> dict[str, Any]:
     return {
-        "key": cell.key, "kind": cell.kind, "label": cell.label, "spec": cell.spec, "needs": list(cell.needs), "code": cell.code,
-        "environment": environment(), "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "key": cell.key,
+        "kind": cell.kind,
+        "label": cell.label,
+        "spec": cell.spec,
+        "needs": list(cell.needs),
+        "code": cell.code,
+        "environment": environment(),
+        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
 
 
 def _said(record: dict[str, Any]) -> str:
     if record["status"] != "ok":
         return f"{record['status']}: {record['error']}"
-    text = "; ".join([f"{record['wall_s']:.1f} s", *(f"a leak? {t}" for t in record.get("suspected", ()))])
-    return f"{record['headline']} {record['metrics'][record['headline']]:.4f}, {text}" if "metrics" in record else text
+    text = "; ".join(
+        [f"{record['wall_s']:.1f} s", *(f"a leak? {t}" for t in record.get("suspected", ()))]
+    )
+    return (
+        f"{record['headline']} {record['metrics'][record['headline']]:.4f}, {text}"
+        if "metrics" in record
+        else text
+    )
 
 
 def _keep(log: EventLog, store: Store) -> Path:
@@ -217,7 +289,9 @@ def _keep(log: EventLog, store: Store) -> Path:
 
 
 def _take_given_logs(cells: Sequence[Cell], store: Store) -> None:
-    """Check the user's own logs here and now: what is wrong with them is an error of the input, before anything is written."""
+    """Check the user's own logs here and now: what is wrong with them is an error of the input,
+    before anything is written.
+    """
     for cell in cells:
         if cell.folder is not None and store.shared is not None:
             artifact_store.upload(Path(cell.folder), store.place(cell.key))
@@ -230,14 +304,28 @@ def _take_given_logs(cells: Sequence[Cell], store: Store) -> None:
                 facts = describe_log(Path(cell.folder))
             except NotApplicable as reason:
                 raise InputError(str(reason)) from None
-            store.append({**_facts(cell), "status": "ok", **facts, "wall_s": round(time.perf_counter() - began, 3)})
+            store.append(
+                {
+                    **_facts(cell),
+                    "status": "ok",
+                    **facts,
+                    "wall_s": round(time.perf_counter() - began, 3),
+                }
+            )
 
 
 def _note_plan(store: Store, suite: str, profile: str, cells: Sequence[Cell], command: str) -> None:
-    """Write down what is planned, so that a missing cell is seen to be missing; once for the same plan and command."""
+    """Write down what is planned, so that a missing cell is seen to be missing; once for the same
+    plan and command.
+    """
     entry = {
-        "kind": "plan", "suite": suite, "profile": profile, "command": command or "benchmark.run(...) in Python",
-        "cells": [{"key": c.key, "kind": c.kind, "label": c.label, "needs": list(c.needs)} for c in cells],
+        "kind": "plan",
+        "suite": suite,
+        "profile": profile,
+        "command": command or "benchmark.run(...) in Python",
+        "cells": [
+            {"key": c.key, "kind": c.kind, "label": c.label, "needs": list(c.needs)} for c in cells
+        ],
     }
     last = next((r for r in reversed(store.records) if r["kind"] == "plan"), None)
     if last != entry:
@@ -247,18 +335,35 @@ def _note_plan(store: Store, suite: str, profile: str, cells: Sequence[Cell], co
 def summary(outcome: Outcome) -> list[str]:
     """Plain lines that say how a run ended."""
     names = {c.key: str(c) for c in outcome.cells}
-    known = {(c.label["log"], c.label.get("task"), outcome.left_out[c.key]) for c in outcome.cells
-             if c.key in outcome.left_out and c.label.get("source") == REAL}
-    told = [c.key for c in outcome.cells if c.key in outcome.left_out and (  # a generated log lacks what the real one lacks
-        c.label.get("source") == REAL or (c.label["log"], c.label.get("task"), outcome.left_out[c.key]) not in known)]
+    known = {
+        (c.label["log"], c.label.get("task"), outcome.left_out[c.key])
+        for c in outcome.cells
+        if c.key in outcome.left_out and c.label.get("source") == REAL
+    }
+    # a generated log lacks what the real one lacks
+    told = [
+        c.key
+        for c in outcome.cells
+        if c.key in outcome.left_out
+        and (
+            c.label.get("source") == REAL
+            or (c.label["log"], c.label.get("task"), outcome.left_out[c.key]) not in known
+        )
+    ]
     lines = [f"left out: {names[k].removeprefix('data ')}: {outcome.left_out[k]}" for k in told]
     lines += [f"FAILED: {names[k]}: {reason}" for k, reason in outcome.failed.items()]
     blocked = len(outcome.blocked)
     lines.append(
-        f"{outcome.ran} cells run, {outcome.found} found finished, {len(outcome.left_out)} left out, {len(outcome.failed)} failed"
-        f"{f', {blocked} not run because of it' if blocked and outcome.failed else ''} in {outcome.seconds:.1f} s"
-        + (f", {outcome.busy / outcome.seconds / outcome.workers:.0%} of it in cells ({outcome.workers} at a time)"
-           if outcome.ran and outcome.workers else "")
+        f"{outcome.ran} cells run, {outcome.found} found finished, {len(outcome.left_out)} left "
+        f"out, {len(outcome.failed)} failed"
+        f"{f', {blocked} not run because of it' if blocked and outcome.failed else ''} in "
+        f"{outcome.seconds:.1f} s"
+        + (
+            f", {outcome.busy / outcome.seconds / outcome.workers:.0%} of it in cells "
+            f"({outcome.workers} at a time)"
+            if outcome.ran and outcome.workers
+            else ""
+        )
     )
     return lines
 

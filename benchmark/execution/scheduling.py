@@ -1,4 +1,6 @@
-"""Which cell goes first where several could: the one with the longest chain of work behind it, so that no core is idle at the end."""
+"""Which cell goes first where several could: the one with the longest chain of work behind it, so
+that no core is idle at the end.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +12,26 @@ from benchmark.execution.results import Store
 
 
 class Pace:
-    """How long cells may take, and so which goes first: the one with the longest chain of work behind it, itself included.
+    """How long cells may take, and so which goes first: the one with the longest chain of work
+    behind it, itself included.
 
-    Of equals the first of the plan. What a kind of cell takes is learnt from the records there are and from those that come in:
-    a model trained on one source, or with one seed, tells of the others.
+    Of equals the first of the plan. What a kind of cell takes is learnt from the records there are
+    and from those that come in: a model trained on one source, or with one seed, tells of the
+    others.
     """
 
-    FIRST_GUESS: ClassVar[dict[str, float]] = {"log": 5, "generator": 120, "data": 4, "model": 10, "reference": 4, "fidelity": 15}
+    FIRST_GUESS: ClassVar[dict[str, float]] = {
+        "log": 5,
+        "generator": 120,
+        "data": 4,
+        "model": 10,
+        "reference": 4,
+        "fidelity": 15,
+    }
 
-    def __init__(self, todo: dict[str, Cell], consumers: Mapping[str, Sequence[str]], store: Store) -> None:
+    def __init__(
+        self, todo: dict[str, Cell], consumers: Mapping[str, Sequence[str]], store: Store
+    ) -> None:
         self.todo, self.consumers = todo, consumers
         self.seconds: dict[tuple[Any, ...], float] = {}
         for record in store.records:
@@ -44,6 +57,12 @@ class Pace:
 
     def _rank(self) -> None:
         self.urgency: dict[str, tuple[float, int]] = {}
-        for place, (key, cell) in enumerate(reversed(self.todo.items())):  # what a cell needs stands before it
-            own = self.seconds.get(self._name(cell.kind, cell.label), self.FIRST_GUESS.get(cell.kind, 10))
-            self.urgency[key] = own + max((self.urgency[k][0] for k in self.consumers.get(key, ())), default=0.0), place
+        # what a cell needs stands before it
+        for place, (key, cell) in enumerate(reversed(self.todo.items())):
+            own = self.seconds.get(
+                self._name(cell.kind, cell.label), self.FIRST_GUESS.get(cell.kind, 10)
+            )
+            self.urgency[key] = (
+                own + max((self.urgency[k][0] for k in self.consumers.get(key, ())), default=0.0),
+                place,
+            )

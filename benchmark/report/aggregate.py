@@ -1,4 +1,6 @@
-"""Results as figures: what the leaderboard, the plots and the comparison show, taken from the store and nothing else."""
+"""Results as figures: what the leaderboard, the plots and the comparison show, taken from the store
+and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +27,8 @@ class Row:
 
     name: str
     planned: int = 0
-    records: list[dict[str, Any]] = field(default_factory=list)   # the good ones
-    problems: list[str] = field(default_factory=list)             # one a failed or missing cell
+    records: list[dict[str, Any]] = field(default_factory=list)  # the good ones
+    problems: list[str] = field(default_factory=list)  # one a failed or missing cell
     _replicates: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
 
     @property
@@ -42,7 +44,9 @@ class Row:
     def mean(self, metric: str) -> float:
         """Mean of a metric over seeds; NaN where it is missing."""
         values = [r["metrics"].get(metric) for r in self.records]
-        return float(np.mean([np.nan if v is None else v for v in values])) if values else float("nan")
+        return (
+            float(np.mean([np.nan if v is None else v for v in values])) if values else float("nan")
+        )
 
     def cost(self, name: str) -> float:
         """Mean of a cost over seeds; NaN for a reference."""
@@ -50,11 +54,19 @@ class Row:
         return float(np.mean(values)) if values else float("nan")
 
     def replicates(self, metric: str) -> np.ndarray:
-        """(resamples,) a metric over users and seeds; NaN where it has none. Rows with as many seeds share the resamples of them."""
+        """(resamples,) a metric over users and seeds; NaN where it has none. Rows with as many
+        seeds share the resamples of them.
+        """
         if metric not in self._replicates:
-            found = [unpack(r["replicates"][metric]) for r in self.records if metric in r["replicates"]]
+            found = [
+                unpack(r["replicates"][metric]) for r in self.records if metric in r["replicates"]
+            ]
             whole = found and len(found) == len(self.records)
-            self._replicates[metric] = statistics.over_seeds(np.stack(found), np.random.default_rng(SEED)) if whole else np.array([np.nan])
+            self._replicates[metric] = (
+                statistics.over_seeds(np.stack(found), np.random.default_rng(SEED))
+                if whole
+                else np.array([np.nan])
+            )
         return self._replicates[metric]
 
     def interval(self, metric: str) -> tuple[float, float]:
@@ -74,10 +86,14 @@ class Board:
 
     log: str
     task: str
-    rows: dict[str, dict[str, Row]] = field(default_factory=lambda: defaultdict(dict))  # source -> name -> row
-    facts: dict[str, Any] = field(default_factory=dict)                                 # of the real data cell
-    left_out: dict[str, str] = field(default_factory=dict)                              # source -> reason
-    copiers: dict[str, str] = field(default_factory=dict)                               # source -> what shows that it copies
+    # source -> name -> row
+    rows: dict[str, dict[str, Row]] = field(default_factory=lambda: defaultdict(dict))
+    # of the real data cell
+    facts: dict[str, Any] = field(default_factory=dict)
+    # source -> reason
+    left_out: dict[str, str] = field(default_factory=dict)
+    # source -> what shows that it copies
+    copiers: dict[str, str] = field(default_factory=dict)
 
     @property
     def sources(self) -> list[str]:
@@ -93,7 +109,10 @@ class Board:
     @cached_property
     def real(self) -> list[Row]:
         """Rows trained on the real log, best first; incomplete ones last."""
-        return sorted(self.rows[REAL].values(), key=lambda r: (not r.records, -r.mean(self.headline) if r.records else 0.0, r.name))
+        return sorted(
+            self.rows[REAL].values(),
+            key=lambda r: (not r.records, -r.mean(self.headline) if r.records else 0.0, r.name),
+        )
 
     @cached_property
     def ranked(self) -> list[Row]:
@@ -127,7 +146,10 @@ class Board:
             return {}
         measured = statistics.ranks(np.array([[v] for v in self.values.values()]))[:, 0]
         drawn = statistics.ranks(np.stack(list(self.replicates.values())))
-        return {n: (float(measured[i]), *statistics.interval(drawn[i])) for i, n in enumerate(self.values)}
+        return {
+            n: (float(measured[i]), *statistics.interval(drawn[i]))
+            for i, n in enumerate(self.values)
+        }
 
     @property
     def chance(self) -> float:
@@ -135,7 +157,9 @@ class Board:
         return next((float(r.records[0]["chance"]) for r in self.real if r.records), 0.0)
 
     def headroom(self, row: Row) -> tuple[float, float, float]:
-        """Where the row stands between the trivial model (0) and the oracle (1), with its interval; NaN without an oracle."""
+        """Where the row stands between the trivial model (0) and the oracle (1), with its interval;
+        NaN without an oracle.
+        """
         oracle = self.rows[REAL].get(ORACLE)
         if oracle is None or not oracle.records or not row.records:
             return math.nan, math.nan, math.nan
@@ -146,11 +170,15 @@ class Board:
         high = np.array([oracle.mean(self.headline)]), oracle.replicates(self.headline)
         own = np.array([row.mean(self.headline)]), row.replicates(self.headline)
         with np.errstate(divide="ignore", invalid="ignore"):
-            value, drawn = (np.where(h > lo, (o - lo) / (h - lo), np.nan) for lo, h, o in zip(low, high, own, strict=True))
+            value, drawn = (
+                np.where(h > lo, (o - lo) / (h - lo), np.nan)
+                for lo, h, o in zip(low, high, own, strict=True)
+            )
         return (float(value[0]), *statistics.interval(drawn))
 
     def share(self, row: Row) -> float:
-        """Utility of a generated source: (metric - chance) over that of the same model trained on the real log.
+        """Utility of a generated source: (metric - chance) over that of the same model trained on
+        the real log.
 
         NaN where the model learnt nothing from the real log either.
         """
@@ -162,23 +190,37 @@ class Board:
         return (row.mean(self.headline) - self.chance) / learnt if sure else float("nan")
 
     def agreement(self, source: str) -> tuple[float, float, float, int] | None:
-        """Kendall tau of the models' order on a generated and on the real log, its interval, and how many models; None below three."""
+        """Kendall tau of the models' order on a generated and on the real log, its interval, and
+        how many models; None below three.
+        """
         real, made = self.rows[REAL], self.rows[source]
         names = [n for n, r in made.items() if r.complete and n in real and real[n].complete]
         return self._tau([real[n] for n in names], [made[n] for n in names])
 
     def stability(self) -> list[tuple[float, float, float, int]]:
-        """`agreement` of the models' orders under two disjoint sets of seeds, for every way to cut the seeds in two."""
+        """`agreement` of the models' orders under two disjoint sets of seeds, for every way to cut
+        the seeds in two.
+        """
         seeds = {r["label"].get("seed", 0) for row in self.ranked for r in row.records}
-        found = (self._tau([r.of_seeds(one) for r in self.ranked], [r.of_seeds(two) for r in self.ranked])
-                 for one, two in statistics.halves(sorted(seeds)))
+        found = (
+            self._tau(
+                [r.of_seeds(one) for r in self.ranked], [r.of_seeds(two) for r in self.ranked]
+            )
+            for one, two in statistics.halves(sorted(seeds))
+        )
         return [tau for tau in found if tau is not None]
 
-    def _tau(self, one: Sequence[Row], two: Sequence[Row]) -> tuple[float, float, float, int] | None:
+    def _tau(
+        self, one: Sequence[Row], two: Sequence[Row]
+    ) -> tuple[float, float, float, int] | None:
         if len(one) < 3:
             return None
-        tau = statistics.kendall(*(np.array([[r.mean(self.headline)] for r in rows]) for rows in (one, two)))[0]
-        spread = statistics.kendall(*(np.stack([r.replicates(self.headline) for r in rows]) for rows in (one, two)))
+        tau = statistics.kendall(
+            *(np.array([[r.mean(self.headline)] for r in rows]) for rows in (one, two))
+        )[0]
+        spread = statistics.kendall(
+            *(np.stack([r.replicates(self.headline) for r in rows]) for rows in (one, two))
+        )
         return (float(tau), *statistics.interval(spread), len(one))
 
 
@@ -187,8 +229,10 @@ class Generated:
     """A generator on one log: its cells over seeds, and its rank."""
 
     name: str
-    made: dict[int, dict[str, Any] | None] = field(default_factory=dict)    # seed -> record of the fit
-    judged: dict[int, dict[str, Any] | None] = field(default_factory=dict)  # seed -> record of fidelity and privacy
+    # seed -> record of the fit
+    made: dict[int, dict[str, Any] | None] = field(default_factory=dict)
+    # seed -> record of fidelity and privacy
+    judged: dict[int, dict[str, Any] | None] = field(default_factory=dict)
     rank: float | None = None
 
     @property
@@ -204,9 +248,15 @@ class Generated:
 
     @property
     def share_passed(self) -> float:
-        """Share of the measures passed, over all seeds; NaN where a seed has none, for it would hide what is missing."""
+        """Share of the measures passed, over all seeds; NaN where a seed has none, for it would
+        hide what is missing.
+        """
         found = [self.passed(seed) for seed in self.made]
-        return sum(p for p, _ in found) / sum(n for _, n in found) if found and all(n for _, n in found) else math.nan
+        return (
+            sum(p for p, _ in found) / sum(n for _, n in found)
+            if found and all(n for _, n in found)
+            else math.nan
+        )
 
 
 def _privacy(record: dict[str, Any] | None) -> dict[str, Any]:
@@ -214,25 +264,35 @@ def _privacy(record: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def generated(store: Store, cells: Iterable[dict[str, Any]], log: str) -> list[Generated]:
-    """The generators on a log, ranked by the share of measures they pass (equals share the mean rank).
+    """The generators on a log, ranked by the share of measures they pass (equals share the mean
+    rank).
 
-    One that copies its training log has no rank and comes after those that have one; one with a cell missing comes last.
+    One that copies its training log has no rank and comes after those that have one; one with a
+    cell missing comes last.
     """
     found: dict[str, Generated] = {}
     for cell in cells:
         label = cell["label"]
         if cell["kind"] in ("generator", "fidelity") and label["log"] == log:
             one = found.setdefault(label["model"], Generated(label["model"]))
-            (one.made if cell["kind"] == "generator" else one.judged)[label["seed"]] = store.latest(cell["key"])
+            (one.made if cell["kind"] == "generator" else one.judged)[label["seed"]] = store.latest(
+                cell["key"]
+            )
     ranked = [g for g in found.values() if g.copies is None and math.isfinite(g.share_passed)]
     if ranked:
-        for one, rank in zip(ranked, statistics.ranks(np.array([[g.share_passed] for g in ranked]))[:, 0], strict=True):
+        for one, rank in zip(
+            ranked,
+            statistics.ranks(np.array([[g.share_passed] for g in ranked]))[:, 0],
+            strict=True,
+        ):
             one.rank = float(rank)
     return sorted(found.values(), key=lambda g: (g.rank is None, g.copies is None, g.rank or 0.0))
 
 
 def strengths(found: Sequence[Board]) -> list[dict[str, tuple[float, float, float]]]:
-    """Bradley-Terry strengths over boards, a table for each group of boards whose models met (directly or through others)."""
+    """Bradley-Terry strengths over boards, a table for each group of boards whose models met
+    (directly or through others).
+    """
     groups: list[tuple[set[str], list[Board]]] = []
     for board in (b for b in found if len(b.ranked) > 1):
         names, members = set(board.values), [board]
@@ -241,11 +301,17 @@ def strengths(found: Sequence[Board]) -> list[dict[str, tuple[float, float, floa
             names, members = names | group[0], [*group[1], *members]
         groups.append((names, members))
     rng = np.random.default_rng(SEED)
-    return [statistics.strengths([(b.values, b.replicates) for b in members], rng) for _, members in groups if len(members) > 1]
+    return [
+        statistics.strengths([(b.values, b.replicates) for b in members], rng)
+        for _, members in groups
+        if len(members) > 1
+    ]
 
 
 def boards(store: Store, cells: Iterable[dict[str, Any]]) -> list[Board]:
-    """The boards of a plan's cells, in its order. A cell that was left out is in none, with its reason beside."""
+    """The boards of a plan's cells, in its order. A cell that was left out is in none, with its
+    reason beside.
+    """
     cells = list(cells)
     found: dict[tuple[str, str], Board] = {}
     data: dict[str, dict[str, Any] | None] = {}
@@ -261,7 +327,10 @@ def boards(store: Store, cells: Iterable[dict[str, Any]]) -> list[Board]:
             elif label["source"] == REAL and record is not None and record["status"] == "ok":
                 board.facts = record
             continue
-        if any((data.get(k) or {}).get("status") == "left out" for k in cell["needs"]) or (record or {}).get("status") == "left out":
+        if (
+            any((data.get(k) or {}).get("status") == "left out" for k in cell["needs"])
+            or (record or {}).get("status") == "left out"
+        ):
             continue
         row = board.rows[label["source"]].setdefault(label["model"], Row(label["model"]))
         row.planned += 1
@@ -269,7 +338,10 @@ def boards(store: Store, cells: Iterable[dict[str, Any]]) -> list[Board]:
             row.records.append(record)
         else:
             row.problems.append(f"{record['status']}: {record['error']}" if record else "not run")
-    copiers = {log: {g.name: g.copies for g in generated(store, cells, log) if g.copies is not None} for log, _ in found}
+    copiers = {
+        log: {g.name: g.copies for g in generated(store, cells, log) if g.copies is not None}
+        for log, _ in found
+    }
     for (log, _), board in found.items():
         board.copiers = copiers[log]
     return list(found.values())

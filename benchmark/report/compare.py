@@ -1,7 +1,8 @@
 """What changed between two results folders, and whether it is more than noise.
 
-Of each row that stands in both: what differs in how it was made (settings, code, data, libraries), and by how much the
-headline moved, tested pair by pair over the same test users where the questions are the same.
+Of each row that stands in both: what differs in how it was made (settings, code, data, libraries),
+and by how much the headline moved, tested pair by pair over the same test users where the questions
+are the same.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from benchmark.evaluation import statistics
 from benchmark.execution.results import Store
 from benchmark.report.aggregate import Row, boards
 
-SLOWER = 1.5  # CPU time of training moves by a third from run to run on a busy machine; this is more
+# CPU time of training moves by a third from run to run on a busy machine; this is more
+SLOWER = 1.5
 
 
 class Compared(NamedTuple):
@@ -24,13 +26,16 @@ class Compared(NamedTuple):
 
     row: Row
     metric: str
-    questions: str                # what identifies the test questions
-    made: dict[str, str]          # what decided the result, by the name under which a difference is told
-    copied: bool = False          # trained on a source that copies the real log
+    questions: str  # what identifies the test questions
+    # what decided the result, by the name under which a difference is told
+    made: dict[str, str]
+    copied: bool = False  # trained on a source that copies the real log
 
 
 def lines(a: Store, b: Store) -> Iterator[str]:
-    """One line per row that stands in both (paired where the test questions are the same), and one per row that stands in one only."""
+    """One line per row that stands in both (paired where the test questions are the same), and one
+    per row that stands in one only.
+    """
     yield from _runs(a, b)
     rows_a, rows_b = _rows(a), _rows(b)
     found = []
@@ -42,11 +47,21 @@ def lines(a: Store, b: Store) -> Iterator[str]:
         same = one.questions == two.questions
         before, after = one.row.mean(one.metric), two.row.mean(one.metric)
         first = one.row.replicates(one.metric)
-        drawn = two.row.replicates(one.metric) - (first if same else np.random.default_rng(0).permutation(first))
-        found.append((name, one, two, before, after, drawn, statistics.p_value(after - before, drawn)))
-    for (name, one, two, before, after, drawn, _), p in zip(found, statistics.holm([f[-1] for f in found]), strict=True):
+        drawn = two.row.replicates(one.metric) - (
+            first if same else np.random.default_rng(0).permutation(first)
+        )
+        found.append(
+            (name, one, two, before, after, drawn, statistics.p_value(after - before, drawn))
+        )
+    for (name, one, two, before, after, drawn, _), p in zip(
+        found, statistics.holm([f[-1] for f in found]), strict=True
+    ):
         low, high = statistics.interval(drawn)
-        verdict = "the same" if before == after else f"{'changed' if p < statistics.ALPHA else 'within noise'} (p {p:.2g})"
+        verdict = (
+            "the same"
+            if before == after
+            else f"{'changed' if p < statistics.ALPHA else 'within noise'} (p {p:.2g})"
+        )
         moved = "" if before == after else f" ({after - before:+.4f} [{low:+.4f}, {high:+.4f}])"
         told = f"{_differs(one, two)}{_cost(one.row, two.row)}{_copied(one, two)}"
         yield f"{name}: {one.metric} {_number(before)} -> {_number(after)}{moved}{told}, {verdict}"
@@ -67,38 +82,69 @@ def _runs(a: Store, b: Store) -> Iterator[str]:
 def _facts(store: Store) -> dict[str, str]:
     plan = store.plan()
     made = [r["environment"] for c in plan["cells"] if (r := store.latest(c["key"])) is not None]
-    versions = sorted({f"{k} {v}" for e in made for k, v in e["versions"].items()} | {f"python {e['python']}" for e in made})
+    versions = sorted(
+        {f"{k} {v}" for e in made for k, v in e["versions"].items()}
+        | {f"python {e['python']}" for e in made}
+    )
     return {
-        "command": plan["command"], "profile": plan["profile"],
-        "commit": ", ".join(sorted({f"{e['commit'] or 'none'}{' + changes' if e['dirty'] else ''}" for e in made})),
-        "machine": ", ".join(sorted({f"{e['machine']} ({e['cores']} cores)" for e in made})), "versions": ", ".join(versions),
+        "command": plan["command"],
+        "profile": plan["profile"],
+        "commit": ", ".join(
+            sorted({f"{e['commit'] or 'none'}{' + changes' if e['dirty'] else ''}" for e in made})
+        ),
+        "machine": ", ".join(sorted({f"{e['machine']} ({e['cores']} cores)" for e in made})),
+        "versions": ", ".join(versions),
     }
 
 
 def _rows(store: Store) -> dict[str, Compared]:
     plan = store.plan()
     records = {c["key"]: r for c in plan["cells"] if (r := store.latest(c["key"])) is not None}
-    digests = {r["label"]["log"]: r.get("digest", "") for r in records.values() if r["kind"] == "log"}
+    digests = {
+        r["label"]["log"]: r.get("digest", "") for r in records.values() if r["kind"] == "log"
+    }
     found = {}
     for board in (b for b in boards(store, plan["cells"]) if b.facts):
         for source, rows in board.rows.items():
             for row in rows.values():
-                name = f"{board.log} {board.task} {row.name}{'' if source == 'real' else f' trained on {source}'}"
+                name = (
+                    f"{board.log} {board.task} "
+                    f"{row.name}{'' if source == 'real' else f' trained on {source}'}"
+                )
                 questions = f"{digests.get(board.log)} {board.facts['questions']}"
-                found[name] = Compared(row, board.headline, questions, _made(row, records, str(digests.get(board.log))),
-                                       source in board.copiers)
+                found[name] = Compared(
+                    row,
+                    board.headline,
+                    questions,
+                    _made(row, records, str(digests.get(board.log))),
+                    source in board.copiers,
+                )
     return found
 
 
 def _made(row: Row, records: dict[str, Any], log: str) -> dict[str, str]:
-    """What decided a row's result. The spec of what it needs counts to its settings: how a task asks, how a generator was fitted."""
-    mine = [r for top in row.records for r in (top, *(records[k] for k in top["needs"] if k in records))]
+    """What decided a row's result. The spec of what it needs counts to its settings: how a task
+    asks, how a generator was fitted.
+    """
+    mine = [
+        r for top in row.records for r in (top, *(records[k] for k in top["needs"] if k in records))
+    ]
     return {
         "log": log,
-        "settings": str(sorted({str({k: v for k, v in r["spec"].items() if k != "seed"}) for r in mine if r["kind"] != "log"})),
+        "settings": str(
+            sorted(
+                {
+                    str({k: v for k, v in r["spec"].items() if k != "seed"})
+                    for r in mine
+                    if r["kind"] != "log"
+                }
+            )
+        ),
         "seeds": str(sorted({r["label"].get("seed", 0) for r in row.records})),
         "code": str(sorted({r["code"] for r in mine})),
-        "libraries": str(sorted({str(sorted(r["environment"]["versions"].items())) for r in row.records})),
+        "libraries": str(
+            sorted({str(sorted(r["environment"]["versions"].items())) for r in row.records})
+        ),
     }
 
 
@@ -115,7 +161,11 @@ def _copied(one: Compared, two: Compared) -> str:
 
 def _cost(one: Row, two: Row) -> str:
     before, after = one.cost("fit_cpu_s"), two.cost("fit_cpu_s")
-    if not (before > 1 or after > 1) or not min(before, after) > 0 or max(before / after, after / before) < SLOWER:
+    if (
+        not (before > 1 or after > 1)
+        or not min(before, after) > 0
+        or max(before / after, after / before) < SLOWER
+    ):
         return ""
     return f", fit {before:.3g} -> {after:.3g} CPU s"
 

@@ -1,6 +1,8 @@
-"""Results -> docs/leaderboard.md and leaderboard/index.html with its plots, written by the program; and a table for Python.
+"""Results -> docs/leaderboard.md and leaderboard/index.html with its plots, written by the program;
+and a table for Python.
 
-Everything is taken from the results folder, so the page can be made again from it at any time, byte for byte.
+Everything is taken from the results folder, so the page can be made again from it at any time, byte
+for byte.
 """
 
 from __future__ import annotations
@@ -18,14 +20,31 @@ from eventlog._runtime.files import new_file
 if TYPE_CHECKING:
     import pandas as pd
 
-TITLES = {"fit_cpu_s": "fit, CPU s", "us_per_query": "µs/query", "parameters": "parameters", "peak_mb": "memory, MiB"}
+TITLES = {
+    "fit_cpu_s": "fit, CPU s",
+    "us_per_query": "µs/query",
+    "parameters": "parameters",
+    "peak_mb": "memory, MiB",
+}
 HEADROOM = "Headroom: 0 % is the trivial model, 100 % the oracle that knows the simulator's probabilities. "
-MEASURES = ("event_js", "bigram_js", "trigram_js", "gap_ks", "length_ks", "session_length_ks", "item_js", "price_ks", "detection_auc",
-            "column_shapes", "pair_trends")
+MEASURES = (
+    "event_js",
+    "bigram_js",
+    "trigram_js",
+    "gap_ks",
+    "length_ks",
+    "session_length_ks",
+    "item_js",
+    "price_ks",
+    "detection_auc",
+    "column_shapes",
+    "pair_trends",
+)
 
 
 def write(store: Store, out: Path, *, plots: bool = True, costs: bool = True) -> Path:
-    """Write `out`/leaderboard.md, and into `out`/leaderboard/ its plots and index.html, the same with tables that sort.
+    """Write `out`/leaderboard.md, and into `out`/leaderboard/ its plots and index.html, the same
+    with tables that sort.
 
     Without `plots` only the Markdown. Raises InputError where there are no results.
     """
@@ -51,27 +70,43 @@ def write(store: Store, out: Path, *, plots: bool = True, costs: bool = True) ->
 def table(store: Store, cells: Sequence[Cell]) -> pd.DataFrame:
     """A row per model or reference cell: labels, status, metrics, costs.
 
-    `copies`: why the source of the training data is a copier of the real log; None where it is not one.
+    `copies`: why the source of the training data is a copier of the real log; None where it is not
+    one.
     """
     import pandas as pd
 
     plain = [{"kind": c.kind, "label": c.label, "key": c.key} for c in cells]
-    copies = {(log, g.name): g.copies for log in {c.label["log"] for c in cells} for g in generated(store, plain, log)}
+    copies = {
+        (log, g.name): g.copies
+        for log in {c.label["log"] for c in cells}
+        for g in generated(store, plain, log)
+    }
     rows = []
     for cell in cells:
         if cell.kind not in ("model", "reference"):
             continue
         record = store.latest(cell.key) or {"status": "not run"}
-        rows.append({
-            **{k: cell.label.get(k) for k in ("log", "task", "source", "model", "seed")}, "status": record["status"],
-            "error": record.get("error"), "copies": copies.get((cell.label["log"], str(cell.label.get("source")))),
-            **(record.get("metrics") or {}), **{c: record.get(c) for c in COSTS}, "key": cell.key,
-        })
+        rows.append(
+            {
+                **{k: cell.label.get(k) for k in ("log", "task", "source", "model", "seed")},
+                "status": record["status"],
+                "error": record.get("error"),
+                "copies": copies.get((cell.label["log"], str(cell.label.get("source")))),
+                **(record.get("metrics") or {}),
+                **{c: record.get(c) for c in COSTS},
+                "key": cell.key,
+            }
+        )
     return pd.DataFrame(rows)
 
 
 def lines(
-    store: Store, plan: dict[str, Any], all_boards: Sequence[Board], pictures: dict[str, list[str]], *, costs: bool = True
+    store: Store,
+    plan: dict[str, Any],
+    all_boards: Sequence[Board],
+    pictures: dict[str, list[str]],
+    *,
+    costs: bool = True,
 ) -> Iterator[str]:
     """The page, line by line. Without `costs` nothing in it depends on the machine's speed."""
     yield "# Leaderboard"
@@ -84,8 +119,12 @@ def lines(
         yield f"## Log `{name}`"
         yield ""
         if record:
-            yield (f"{record['events']:,} events, {record['users']:,} users, {record['items']:,} items, {record['purchases']:,} purchases, "
-                   f"{record['first'][:16]} to {record['last'][:16]}; cut at {record['cut'][:16]}; data `{record['digest']}`.")
+            yield (
+                f"{record['events']:,} events, {record['users']:,} users, {record['items']:,} "
+                f"items, {record['purchases']:,} purchases, "
+                f"{record['first'][:16]} to {record['last'][:16]}; cut at {record['cut'][:16]}; "
+                f"data `{record['digest']}`."
+            )
             yield ""
         for board in here:
             yield from _board(board, costs)
@@ -99,24 +138,44 @@ def _header(store: Store, plan: dict[str, Any]) -> Iterator[str]:
     records = [r for c in plan["cells"] if (r := store.latest(c["key"])) is not None]
     good = sum(r["status"] == "ok" for r in records)
     without = {r["key"] for r in records if r["status"] == "left out"}
-    without |= {c["key"] for c in plan["cells"] if without & set(c["needs"])}  # a task that is left out, and its models
+    # a task that is left out, and its models
+    without |= {c["key"] for c in plan["cells"] if without & set(c["needs"])}
     environments = [r["environment"] for r in records]
     seeds = sorted({c["label"]["seed"] for c in plan["cells"] if c["kind"] == "model"})
-    versions = _each({f"{k} {v}" for e in environments for k, v in e["versions"].items() if k in ("numpy", "torch", "lightgbm")})
-    commits = _each({f"{e['commit'] or 'none'}{' + changes' if e['dirty'] else ''}" for e in environments})
+    versions = _each(
+        {
+            f"{k} {v}"
+            for e in environments
+            for k, v in e["versions"].items()
+            if k in ("numpy", "torch", "lightgbm")
+        }
+    )
+    commits = _each(
+        {f"{e['commit'] or 'none'}{' + changes' if e['dirty'] else ''}" for e in environments}
+    )
     yield "Written by the program; do not edit. Made with:"
     yield ""
     yield f"    {plan['command']}"
     yield ""
     machines = _each({f"{e['machine']} ({e['cores']} cores)" for e in environments})
-    yield (f"Suite `{plan['suite']}`, profile `{plan['profile']}`, seeds {', '.join(map(str, seeds)) or 'none'}; "
-           f"{good} of {len(plan['cells'])} cells ok, {len(without)} left out. Machine: {machines}; "
-           f"Python {_each({e['python'] for e in environments})}, {versions}; commit {commits}.")
+    yield (
+        f"Suite `{plan['suite']}`, profile `{plan['profile']}`, seeds "
+        f"{', '.join(map(str, seeds)) or 'none'}; "
+        f"{good} of {len(plan['cells'])} cells ok, {len(without)} left out. Machine: {machines}; "
+        f"Python {_each({e['python'] for e in environments})}, {versions}; commit {commits}."
+    )
     yield ""
-    yield ("Figures in brackets are 95 % intervals from a bootstrap over test users (and seeds, where there are several); ± is half the "
-           "width of such an interval. Models in one tier are not shown to differ from its best by a paired test, corrected for the number "
-           f"of pairs (Holm). {HEADROOM if any(c['kind'] == 'reference' for c in plan['cells']) else ''}*cells*: those that are ok, of "
-           "those planned; a model with a cell missing is not ranked. How each figure is made: [tasks and metrics](tasks-and-metrics.md).")
+    yield (
+        "Figures in brackets are 95 % intervals from a bootstrap over test users (and seeds, where "
+        "there are several); ± is half the "
+        "width of such an interval. Models in one tier are not shown to differ from its best by a "
+        "paired test, corrected for the number "
+        "of pairs (Holm). "
+        f"{HEADROOM if any(c['kind'] == 'reference' for c in plan['cells']) else ''}*cells*: those "
+        "that are ok, of "
+        "those planned; a model with a cell missing is not ranked. How each figure is made: [tasks "
+        "and metrics](tasks-and-metrics.md)."
+    )
     yield ""
 
 
@@ -129,34 +188,62 @@ def _board(board: Board, costs: bool) -> Iterator[str]:
         return
     facts = board.facts
     rate = f", {facts['base_rate']:.2%} positive" if facts["base_rate"] is not None else ""
-    yield f"{facts['train']:,} questions to learn from, {facts['test']:,} to be tested on, of {facts['test_users']:,} users{rate}."
+    yield (
+        f"{facts['train']:,} questions to learn from, {facts['test']:,} to be tested on, of "
+        f"{facts['test_users']:,} users{rate}."
+    )
     yield ""
     for text in facts.get("suspected", ()):
         yield f"**A leak?** {text}"
         yield ""
     shown = [m for m in facts["shown"] if m != board.headline]
     oracle = any(math.isfinite(board.headroom(row)[0]) for row in board.real)
-    head = ["tier", "rank [95 %]", "model", f"{board.headline} [95 %]", *shown, *(["headroom [95 %]"] if oracle else []),
-            *([TITLES[c] for c in COSTS] if costs else []), "cells"]
+    head = [
+        "tier",
+        "rank [95 %]",
+        "model",
+        f"{board.headline} [95 %]",
+        *shown,
+        *(["headroom [95 %]"] if oracle else []),
+        *([TITLES[c] for c in COSTS] if costs else []),
+        "cells",
+    ]
     yield from _table(head, (_model_row(board, row, shown, costs, oracle) for row in board.real))
     cuts = board.stability()
     if cuts:
         least, mean = min(cuts), sum(c[0] for c in cuts) / len(cuts)
-        yield (f"Order of the {least[3]} models under two disjoint sets of seeds: Kendall tau {mean:.2f} on average over {len(cuts)} "
-               f"way{'s' if len(cuts) > 1 else ''} to cut the seeds in two, {least[0]:.2f} [{least[1]:.2f}, {least[2]:.2f}] at the least.")
+        yield (
+            f"Order of the {least[3]} models under two disjoint sets of seeds: Kendall tau "
+            f"{mean:.2f} on average over {len(cuts)} "
+            f"way{'s' if len(cuts) > 1 else ''} to cut the seeds in two, {least[0]:.2f} "
+            f"[{least[1]:.2f}, {least[2]:.2f}] at the least."
+        )
         yield ""
 
 
-def _model_row(board: Board, row: Row, shown: Sequence[str], costs: bool, oracle: bool) -> list[str]:
-    name = f"*{row.name}*" if row.reference else f"{row.name} (trivial)" if row.name == board.facts["trivial"] else row.name
+def _model_row(
+    board: Board, row: Row, shown: Sequence[str], costs: bool, oracle: bool
+) -> list[str]:
+    name = (
+        f"*{row.name}*"
+        if row.reference
+        else f"{row.name} (trivial)"
+        if row.name == board.facts["trivial"]
+        else row.name
+    )
     value = "; ".join(sorted(set(row.problems)))[:160]
     if row.records:
         low, high = row.interval(board.headline)
         value = f"{_number(row.mean(board.headline))} [{_number(low)}, {_number(high)}]"
     return [
-        str(board.tiers.get(row.name, "–")), _rank(board.ranks.get(row.name)), name, value,
-        *(plus_minus(row, m) for m in shown), *([_between(board.headroom(row))] if oracle else []),
-        *([_short(row.cost(c)) for c in COSTS] if costs else []), f"{len(row.records)}/{row.planned}",
+        str(board.tiers.get(row.name, "–")),
+        _rank(board.ranks.get(row.name)),
+        name,
+        value,
+        *(plus_minus(row, m) for m in shown),
+        *([_between(board.headroom(row))] if oracle else []),
+        *([_short(row.cost(c)) for c in COSTS] if costs else []),
+        f"{len(row.records)}/{row.planned}",
     ]
 
 
@@ -164,7 +251,11 @@ def plus_minus(row: Row, metric: str) -> str:
     """A metric with half the width of its interval, where it has one."""
     low, high = row.interval(metric) if row.records else (math.nan, math.nan)
     value = _number(row.mean(metric))
-    return f"{value} ± {_number((high - low) / 2)}" if math.isfinite(high - low) and value != "–" else value
+    return (
+        f"{value} ± {_number((high - low) / 2)}"
+        if math.isfinite(high - low) and value != "–"
+        else value
+    )
 
 
 def _rank(found: tuple[float, float, float] | None) -> str:
@@ -172,7 +263,11 @@ def _rank(found: tuple[float, float, float] | None) -> str:
 
 
 def _between(found: tuple[float, float, float]) -> str:
-    return "–" if not math.isfinite(found[0]) else f"{found[0]:.0%} [{_percent(found[1])}, {_percent(found[2])}]"
+    return (
+        "–"
+        if not math.isfinite(found[0])
+        else f"{found[0]:.0%} [{_percent(found[1])}, {_percent(found[2])}]"
+    )
 
 
 def _strengths(all_boards: Sequence[Board]) -> Iterator[str]:
@@ -182,14 +277,27 @@ def _strengths(all_boards: Sequence[Board]) -> Iterator[str]:
         return
     yield "## Over all tasks"
     yield ""
-    yield ("Bradley–Terry strength over the tables below, in Elo points around 0: 400 points are odds of ten to one that the stronger "
-           "wins on a task. The intervals cover users, seeds and the weight of each task. Models that share no task are linked by those "
-           "that stand in both.")
+    yield (
+        "Bradley–Terry strength over the tables below, in Elo points around 0: 400 points are odds "
+        "of ten to one that the stronger "
+        "wins on a task. The intervals cover users, seeds and the weight of each task. Models that "
+        "share no task are linked by those "
+        "that stand in both."
+    )
     yield ""
     for table in tables:
-        rows = ([name, f"{value:+.0f} [{low:+.0f}, {high:+.0f}]", ", ".join(
-            f"{b.task}{'' if len({x.log for x in all_boards}) == 1 else f' on {b.log}'}" for b in all_boards if name in b.values)]
-            for name, (value, low, high) in table.items())
+        rows = (
+            [
+                name,
+                f"{value:+.0f} [{low:+.0f}, {high:+.0f}]",
+                ", ".join(
+                    f"{b.task}{'' if len({x.log for x in all_boards}) == 1 else f' on {b.log}'}"
+                    for b in all_boards
+                    if name in b.values
+                ),
+            ]
+            for name, (value, low, high) in table.items()
+        )
         yield from _table(["model", "strength [95 %]", "tasks"], rows)
 
 
@@ -198,14 +306,20 @@ def _utility(here: Sequence[Board]) -> Iterator[str]:
         return
     yield "### Trained on generated logs, tested on the real one"
     yield ""
-    yield ("In brackets: the share of what the same model reaches when trained on the real log, both counted from the score of a constant "
-           "(NDCG 0, ROC-AUC 0.5, PR-AUC the base rate); – where the model learnt nothing from the real log either. The real log's models "
-           "learn from all users, a generator from all but the held-out ones. *copies*: the source copies the real log and is not ranked.")
+    yield (
+        "In brackets: the share of what the same model reaches when trained on the real log, both "
+        "counted from the score of a constant "
+        "(NDCG 0, ROC-AUC 0.5, PR-AUC the base rate); – where the model learnt nothing from the "
+        "real log either. The real log's models "
+        "learn from all users, a generator from all but the held-out ones. *copies*: the source "
+        "copies the real log and is not ranked."
+    )
     yield ""
     for board in here:
         sources = board.sources
         for source, reason in board.left_out.items():
-            if source != REAL and reason != board.left_out.get(REAL):  # the real log's reason stands above
+            # the real log's reason stands above
+            if source != REAL and reason != board.left_out.get(REAL):
                 yield f"- {board.task}, trained on {source}: left out, {reason}."
         if not sources or not board.facts:
             continue
@@ -214,14 +328,34 @@ def _utility(here: Sequence[Board]) -> Iterator[str]:
         yield f"**{board.task}** ({board.headline})"
         yield ""
         rows = [
-            [n, _number(board.rows[REAL][n].mean(board.headline)), *(_made(board, board.rows[s].get(n)) for s in sources)] for n in names
+            [
+                n,
+                _number(board.rows[REAL][n].mean(board.headline)),
+                *(_made(board, board.rows[s].get(n)) for s in sources),
+            ]
+            for n in names
         ]
-        middle = [_percent(_median([board.share(r) for r in board.rows[s].values()])) if s not in board.copiers else "not ranked"
-                  for s in sources]
+        middle = [
+            _percent(_median([board.share(r) for r in board.rows[s].values()]))
+            if s not in board.copiers
+            else "not ranked"
+            for s in sources
+        ]
         rows.append(["*median share*", "", *middle])
-        rows.append(["*order of models: Kendall tau [95 %]*", "",
-                     *(_agreement(board, s) if s not in board.copiers else "not ranked" for s in sources)])
-        yield from _table(["model", "real", *(f"{s} (copies)" if s in board.copiers else s for s in sources)], rows)
+        rows.append(
+            [
+                "*order of models: Kendall tau [95 %]*",
+                "",
+                *(
+                    _agreement(board, s) if s not in board.copiers else "not ranked"
+                    for s in sources
+                ),
+            ]
+        )
+        yield from _table(
+            ["model", "real", *(f"{s} (copies)" if s in board.copiers else s for s in sources)],
+            rows,
+        )
 
 
 def _made(board: Board, row: Row | None) -> str:
@@ -235,7 +369,11 @@ def _made(board: Board, row: Row | None) -> str:
 
 def _agreement(board: Board, source: str) -> str:
     found = board.agreement(source)
-    return "–" if found is None else f"{found[0]:.2f} [{found[1]:.2f}, {found[2]:.2f}], {found[3]} models"
+    return (
+        "–"
+        if found is None
+        else f"{found[0]:.2f} [{found[1]:.2f}, {found[2]:.2f}], {found[3]} models"
+    )
 
 
 def _generators(store: Store, plan: dict[str, Any], log: str, costs: bool) -> Iterator[str]:
@@ -244,17 +382,40 @@ def _generators(store: Store, plan: dict[str, Any], log: str, costs: bool) -> It
         return
     yield f"### Generators on `{log}`"
     yield ""
-    yield ("Fidelity beside the floor that two real halves have from each other: value (floor). Distances: lower is better; "
-           "column_shapes and pair_trends: 1 is best; detection_auc: 0.5 is best, and far below it synthetic users repeat real ones. "
-           "*passed* counts the measures that the floor allows; it ranks. *copies at risk*: training users who come out again, above the "
-           "same for users held out of the training; *membership AUC*: training users told from held-out ones, 0.5 is best; of each "
-           "kind the attack that found most, with its 95 % interval. *epsilon*: what is proved. A generator that copies its training "
-           "log is not ranked.")
+    yield (
+        "Fidelity beside the floor that two real halves have from each other: value (floor). "
+        "Distances: lower is better; "
+        "column_shapes and pair_trends: 1 is best; detection_auc: 0.5 is best, and far below it "
+        "synthetic users repeat real ones. "
+        "*passed* counts the measures that the floor allows; it ranks. *copies at risk*: training "
+        "users who come out again, above the "
+        "same for users held out of the training; *membership AUC*: training users told from "
+        "held-out ones, 0.5 is best; of each "
+        "kind the attack that found most, with its 95 % interval. *epsilon*: what is proved. A "
+        "generator that copies its training "
+        "log is not ranked."
+    )
     yield ""
-    present = [m for m in MEASURES if any(m in (r or {}).get("measures", {}) for g in mine for r in g.judged.values())]
-    head = ["rank", "generator", "seed", "passed", "copies at risk [95 %]", "membership AUC [95 %]", "epsilon", *present,
-            *(["fit, CPU s", "rows/CPU s"] if costs else []), "parameters"]
-    yield from _table(head, (_generator_row(one, seed, present, costs) for one in mine for seed in one.made))
+    present = [
+        m
+        for m in MEASURES
+        if any(m in (r or {}).get("measures", {}) for g in mine for r in g.judged.values())
+    ]
+    head = [
+        "rank",
+        "generator",
+        "seed",
+        "passed",
+        "copies at risk [95 %]",
+        "membership AUC [95 %]",
+        "epsilon",
+        *present,
+        *(["fit, CPU s", "rows/CPU s"] if costs else []),
+        "parameters",
+    ]
+    yield from _table(
+        head, (_generator_row(one, seed, present, costs) for one in mine for seed in one.made)
+    )
     for one in mine:
         if one.copies is not None:
             yield f"- **{one.name} copies its training log** and is not ranked. {one.copies}."
@@ -267,31 +428,50 @@ def copiers(store: Store) -> Iterator[str]:
     for log in dict.fromkeys(c["label"]["log"] for c in cells):
         for one in generated(store, cells, log):
             if one.copies is not None:
-                yield f"COPIES: generator {one.name} hands out users of {log} again and is not ranked. {one.copies}"
+                yield (
+                    f"COPIES: generator {one.name} hands out users of {log} again and is not "
+                    f"ranked. {one.copies}"
+                )
 
 
 def _generator_row(one: Generated, seed: int, present: Sequence[str], costs: bool) -> list[str]:
     made, judged = one.made[seed], one.judged.get(seed) or {}
     if made is None or made["status"] != "ok":
         said = "not run" if made is None else f"{made['status']}: {made['error']}"
-        return ["–", one.name, str(seed), said[:60], *["–"] * (3 + len(present) + (2 if costs else 0) + 1)]
+        return [
+            "–",
+            one.name,
+            str(seed),
+            said[:60],
+            *["–"] * (3 + len(present) + (2 if costs else 0) + 1),
+        ]
     measures, privacy = judged.get("measures", {}), judged.get("privacy") or {}
     passed, measured = one.passed(seed)
     rate = made["events"] / made["sample_cpu_s"] if made.get("sample_cpu_s") else math.nan
     copied, member = privacy.get("copies"), (privacy.get("membership") or {}).get("rate")
     return [
-        "copies" if one.copies is not None else "–" if one.rank is None else f"{one.rank:g}", one.name, str(seed),
+        "copies" if one.copies is not None else "–" if one.rank is None else f"{one.rank:g}",
+        one.name,
+        str(seed),
         f"{passed}/{measured}" if measured else "–",
         f"{copied['risk']:.2f} [{copied['low']:.2f}, {copied['high']:.2f}]" if copied else "–",
         f"{member['value']:.2f} [{member['low']:.2f}, {member['high']:.2f}]" if member else "–",
         "none" if made.get("epsilon") is None else f"{made['epsilon']:.3g}",
-        *(f"{_number(measures[m]['value'])} ({_number(measures[m]['floor'])})" if m in measures else "–" for m in present),
-        *([_short(made.get("fit_cpu_s", math.nan)), _short(rate)] if costs else []), _short(made.get("parameters", math.nan)),
+        *(
+            f"{_number(measures[m]['value'])} ({_number(measures[m]['floor'])})"
+            if m in measures
+            else "–"
+            for m in present
+        ),
+        *([_short(made.get("fit_cpu_s", math.nan)), _short(rate)] if costs else []),
+        _short(made.get("parameters", math.nan)),
     ]
 
 
 def _log_record(store: Store, plan: dict[str, Any], name: str) -> dict[str, Any] | None:
-    key = next((c["key"] for c in plan["cells"] if c["kind"] == "log" and c["label"]["log"] == name), "")
+    key = next(
+        (c["key"] for c in plan["cells"] if c["kind"] == "log" and c["label"]["log"] == name), ""
+    )
     record = store.latest(key)
     return record if record is not None and record["status"] == "ok" else None
 
@@ -331,9 +511,14 @@ def _short(value: float) -> str:
 def _median(values: Sequence[float]) -> float:
     present = sorted(v for v in values if math.isfinite(v))
     middle = len(present) // 2
-    return math.nan if not present else present[middle] if len(present) % 2 else (present[middle - 1] + present[middle]) / 2
+    return (
+        math.nan
+        if not present
+        else present[middle]
+        if len(present) % 2
+        else (present[middle - 1] + present[middle]) / 2
+    )
 
 
 def _each(values: Iterable[str]) -> str:
     return ", ".join(sorted(values)) or "none"
-

@@ -1,4 +1,6 @@
-"""Plots of the leaderboard as SVG: quality against cost for each task, and the utility of each generator. Same results, same bytes."""
+"""Plots of the leaderboard as SVG: quality against cost for each task, and the utility of each
+generator. Same results, same bytes.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,13 @@ from benchmark.report.aggregate import Board
 from eventlog._runtime.files import new_file
 
 NEAR_X, NEAR_Y = 0.22, 0.06  # shares of the axes within which two names would cover each other
-STYLE: Any = {"svg.hashsalt": "shoptwin", "svg.fonttype": "none", "font.size": 10, "axes.spines.top": False, "axes.spines.right": False}
+STYLE: Any = {
+    "svg.hashsalt": "shoptwin",
+    "svg.fonttype": "none",
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
 
 
 def draw(boards: Sequence[Board], folder: Path) -> dict[str, list[str]]:
@@ -29,11 +37,17 @@ def draw(boards: Sequence[Board], folder: Path) -> dict[str, list[str]]:
     with plt.rc_context(STYLE):
         for board in boards:
             if any(r.records and not r.reference for r in board.real) and board.facts:
-                made[f"{board.log}/{board.task}"] = [_save(_quality(board), folder, f"{board.log}-{board.task}-quality-and-cost")]
+                made[f"{board.log}/{board.task}"] = [
+                    _save(_quality(board), folder, f"{board.log}-{board.task}-quality-and-cost")
+                ]
             if len(board.values) > 2:
-                made[f"{board.log}/{board.task}"].append(_save(_ranks(board), folder, f"{board.log}-{board.task}-critical-differences"))
+                made[f"{board.log}/{board.task}"].append(
+                    _save(_ranks(board), folder, f"{board.log}-{board.task}-critical-differences")
+                )
         for log in dict.fromkeys(b.log for b in boards):
-            here = [b for b in boards if b.log == log and b.facts and set(b.sources) - set(b.copiers)]
+            here = [
+                b for b in boards if b.log == log and b.facts and set(b.sources) - set(b.copiers)
+            ]
             if here:
                 made[log] = [_save(_utility(here), folder, f"{log}-utility-of-generators")]
     return made
@@ -45,12 +59,26 @@ def _quality(board: Board) -> Figure:
     for row in rows:
         value, (low, high) = row.mean(board.headline), row.interval(board.headline)
         cost = max(row.cost("fit_cpu_s"), 1e-3)
-        axes.errorbar(cost, value, yerr=[[max(value - low, 0)], [max(high - value, 0)]], fmt="o", capsize=3)
+        axes.errorbar(
+            cost, value, yerr=[[max(value - low, 0)], [max(high - value, 0)]], fmt="o", capsize=3
+        )
     for row in board.real:
         if row.reference and row.records:
-            axes.axhline(row.mean(board.headline), linestyle="--" if row.name == ORACLE else ":", color="grey", linewidth=1)
+            axes.axhline(
+                row.mean(board.headline),
+                linestyle="--" if row.name == ORACLE else ":",
+                color="grey",
+                linewidth=1,
+            )
             place = (1.0, row.mean(board.headline))
-            axes.annotate(row.name, place, xycoords=("axes fraction", "data"), ha="right", va="bottom", color="grey")
+            axes.annotate(
+                row.name,
+                place,
+                xycoords=("axes fraction", "data"),
+                ha="right",
+                va="bottom",
+                color="grey",
+            )
     axes.set_xscale("log")
     axes.set_xlabel("CPU seconds of training")
     axes.set_ylabel(board.headline)
@@ -60,7 +88,9 @@ def _quality(board: Board) -> Figure:
 
 
 def _label(axes: Axes, points: Mapping[str, tuple[float, float]]) -> None:
-    """Names beside their points, the highest first; one that would cover another moves down, with a line to its point."""
+    """Names beside their points, the highest first; one that would cover another moves down, with a
+    line to its point.
+    """
     taken: list[tuple[float, float]] = []
     for name, point in sorted(points.items(), key=lambda pair: -pair[1][1]):
         x, y = axes.transAxes.inverted().transform(axes.transData.transform(point))
@@ -69,36 +99,64 @@ def _label(axes: Axes, points: Mapping[str, tuple[float, float]]) -> None:
         while any(abs(x - other) < NEAR_X and abs(at - height) < NEAR_Y for other, height in taken):
             at -= NEAR_Y / 4
         taken.append((x, at))
-        axes.annotate(name, point, xytext=(x + (-0.02 if left else 0.02), at), textcoords="axes fraction", fontsize=9,
-                      ha="right" if left else "left", va="center",
-                      arrowprops={"arrowstyle": "-", "color": "grey", "linewidth": 0.6} if at != y else None)
+        axes.annotate(
+            name,
+            point,
+            xytext=(x + (-0.02 if left else 0.02), at),
+            textcoords="axes fraction",
+            fontsize=9,
+            ha="right" if left else "left",
+            va="center",
+            arrowprops={"arrowstyle": "-", "color": "grey", "linewidth": 0.6} if at != y else None,
+        )
 
 
 def _ranks(board: Board) -> Figure:
-    """The critical-difference plot (Demšar 2006), for one task: ranks with their intervals; a bar joins models that are not told apart."""
+    """The critical-difference plot (Demšar 2006), for one task: ranks with their intervals; a bar
+    joins models that are not told apart.
+    """
     names = list(board.values)
     figure, axes = plt.subplots(figsize=(7, 1.1 + 0.28 * len(names)), layout="constrained")
     place = {name: -i for i, name in enumerate(names)}
     for name, (rank, low, high) in board.ranks.items():
-        axes.errorbar(rank, place[name], xerr=[[max(rank - low, 0)], [max(high - rank, 0)]], fmt="o", capsize=3, color="C0")
+        axes.errorbar(
+            rank,
+            place[name],
+            xerr=[[max(rank - low, 0)], [max(high - rank, 0)]],
+            fmt="o",
+            capsize=3,
+            color="C0",
+        )
     for k, (first, last) in enumerate(statistics.cliques(board.values, board.p)):
         x = len(names) + 0.8 + 0.3 * k
-        axes.plot([x, x], [place[first] + 0.2, place[last] - 0.2], color="black", linewidth=3, solid_capstyle="butt")
+        axes.plot(
+            [x, x],
+            [place[first] + 0.2, place[last] - 0.2],
+            color="black",
+            linewidth=3,
+            solid_capstyle="butt",
+        )
     axes.set_yticks(list(place.values()), names)
     axes.set_xticks(range(1, len(names) + 1))
-    axes.set_xlabel("rank, with its 95 % interval\na bar joins models that the paired test does not tell apart")
+    axes.set_xlabel(
+        "rank, with its 95 % interval\na bar joins models that the paired test does not tell apart"
+    )
     axes.set_title(f"{board.task} on {board.log}: {board.headline}")
     return figure
 
 
 def _utility(boards: Sequence[Board]) -> Figure:
     sources = list(dict.fromkeys(s for b in boards for s in b.sources if s not in b.copiers))
-    figure, axes = plt.subplots(figsize=(7, 0.6 + 0.45 * len(sources) * len(boards)), layout="constrained")
+    figure, axes = plt.subplots(
+        figsize=(7, 0.6 + 0.45 * len(sources) * len(boards)), layout="constrained"
+    )
     places, labels = [], []
     for i, board in enumerate(boards):
         for j, source in enumerate(sources):
             place = -(i * (len(sources) + 1) + j)
-            shares = [s for r in board.rows.get(source, {}).values() if math.isfinite(s := board.share(r))]
+            shares = [
+                s for r in board.rows.get(source, {}).values() if math.isfinite(s := board.share(r))
+            ]
             axes.scatter(shares, [place] * len(shares), s=22, alpha=0.7, color=f"C{j}")
             places.append(place)
             labels.append(f"{board.task}: {source}")
@@ -109,7 +167,8 @@ def _utility(boards: Sequence[Board]) -> Figure:
 
 
 def _save(figure: Figure, folder: Path, name: str) -> str:
-    with new_file(folder / f"{name}.svg") as temporary:  # whole at once: another run on the same folder may be reading it
+    # whole at once: another run on the same folder may be reading it
+    with new_file(folder / f"{name}.svg") as temporary:
         figure.savefig(temporary, format="svg", metadata={"Date": None})
     plt.close(figure)
     return f"{name}.svg"

@@ -1,7 +1,9 @@
-"""Who stops buying? For each customer at an instant t: no purchase within the `horizon` days after t.
+"""Who stops buying? For each customer at an instant t: no purchase within the `horizon` days after
+t.
 
-Trained at several earlier instants whose windows end before the cut, tested at the cut. Only what was known at t is
-visible. The label is what a shop can observe; the simulator's oracle knows when each shopper truly left.
+Trained at several earlier instants whose windows end before the cut, tested at the cut. Only what
+was known at t is visible. The label is what a shop can observe; the simulator's oracle knows when
+each shopper truly left.
 """
 
 from __future__ import annotations
@@ -19,14 +21,21 @@ SEED = 11  # of the draw of validation users; fixed, so that every model sees th
 
 
 class Churn(Task):
-    """Churn. `horizon_days` defaults to the length of the test window; `anchors` instants, half a horizon apart."""
+    """Churn. `horizon_days` defaults to the length of the test window; `anchors` instants, half a
+    horizon apart.
+    """
 
     kind = "binary"
     headline = "roc_auc"
     shown = ("roc_auc", "pr_auc", "pr_auc_returning", "lift@10%", "brier", "ece")
 
     def __init__(
-        self, *, horizon_days: float | None = None, anchors: int = 4, valid_share: float = 0.15, min_customers: int = 40
+        self,
+        *,
+        horizon_days: float | None = None,
+        anchors: int = 4,
+        valid_share: float = 0.15,
+        min_customers: int = 40,
     ) -> None:
         self.horizon_days = horizon_days
         self.anchors = anchors
@@ -34,15 +43,26 @@ class Churn(Task):
         self.min_customers = min_customers
 
     def train_questions(self, log: EventLog, sequences: Sequences, split: TimeSplit) -> Questions:
-        """Each customer at each anchor; the latest anchor of a drawn share of customers is for validation, their others unused."""
+        """Each customer at each anchor; the latest anchor of a drawn share of customers is for
+        validation, their others unused.
+        """
         bought = _purchases(sequences)
         horizon = self._horizon_ms(split)
         begin, latest = to_ms(log.span[0]), to_ms(split.cut) - horizon
-        anchors = [t for k in range(self.anchors) if (t := latest - k * horizon // 2) >= begin + horizon // 2]
+        anchors = [
+            t
+            for k in range(self.anchors)
+            if (t := latest - k * horizon // 2) >= begin + horizon // 2
+        ]
         if not anchors:
-            raise NotApplicable(f"before the cut there is no room for a history and a window of {horizon / DAY_MS:.4g} days")
+            raise NotApplicable(
+                "before the cut there is no room for a history and a window of "
+                f"{horizon / DAY_MS:.4g} days"
+            )
         parts = [_customers(sequences, bought, t) for t in anchors]
-        queries = Queries(*(np.concatenate([getattr(q, f) for q in parts]) for f in ("user", "end", "time")))
+        queries = Queries(
+            *(np.concatenate([getattr(q, f) for q in parts]) for f in ("user", "end", "time"))
+        )
         target = np.concatenate([_label(bought, q, horizon) for q in parts])
         drawn = np.random.default_rng(SEED).random(len(sequences)) < self.valid_share
         valid = drawn[queries.user] & (queries.time == latest)
@@ -54,7 +74,9 @@ class Churn(Task):
         """Every customer (a purchase before the cut) at the cut."""
         return _customers(sequences, _purchases(sequences), to_ms(split.cut))
 
-    def test_answers(self, log: EventLog, sequences: Sequences, queries: Queries, split: TimeSplit) -> np.ndarray:
+    def test_answers(
+        self, log: EventLog, sequences: Sequences, queries: Queries, split: TimeSplit
+    ) -> np.ndarray:
         """1 where no purchase follows within the horizon."""
         label = _label(_purchases(sequences), queries, self._horizon_ms(split))
         self._enough(label, "at the cut")
@@ -63,19 +85,27 @@ class Churn(Task):
     def oracle(self, truth: Truth, log: EventLog, test: Examples, split: TimeSplit) -> np.ndarray:
         """The simulator's probability that the shopper does not buy within the horizon."""
         users = test.sequences.users[test.queries.user]
-        return truth.oracle_churn(log, users, split.cut, pd.Timedelta(milliseconds=self._horizon_ms(split)))
+        return truth.oracle_churn(
+            log, users, split.cut, pd.Timedelta(milliseconds=self._horizon_ms(split))
+        )
 
     def _horizon_ms(self, split: TimeSplit) -> int:
         window = to_ms(split.end) - to_ms(split.cut)
         horizon = window if self.horizon_days is None else int(self.horizon_days * DAY_MS)
         if horizon > window:
-            raise NotApplicable(f"horizon_days is {self.horizon_days}, but only {window / DAY_MS:.1f} days follow the cut")
+            raise NotApplicable(
+                f"horizon_days is {self.horizon_days}, but only {window / DAY_MS:.1f} days follow "
+                "the cut"
+            )
         return horizon
 
     def _enough(self, label: np.ndarray, where: str) -> None:
         n, left = len(label), int(label.sum())
         if n < self.min_customers or not 0 < left < n:
-            raise NotApplicable(f"there are {n} customers {where} ({left} left), at least {self.min_customers} of both kinds are needed")
+            raise NotApplicable(
+                f"there are {n} customers {where} ({left} left), at least {self.min_customers} of "
+                "both kinds are needed"
+            )
 
 
 def _purchases(sequences: Sequences) -> Sequences:
@@ -88,13 +118,17 @@ def _purchases(sequences: Sequences) -> Sequences:
 def _customers(sequences: Sequences, bought: Sequences, time: int) -> Queries:
     """Everybody with a purchase before `time`, asked at `time`."""
     everybody = np.arange(len(sequences))
-    user = everybody[bought.rows_before(everybody, np.full(len(sequences), time)) > bought.offsets[:-1]]
+    user = everybody[
+        bought.rows_before(everybody, np.full(len(sequences), time)) > bought.offsets[:-1]
+    ]
     at = np.full(len(user), time, dtype=np.int64)
     return Queries(user=user, end=sequences.rows_before(user, at), time=at)
 
 
 def _label(bought: Sequences, queries: Queries, horizon: int) -> np.ndarray:
-    """(n,) float32: 1 where no purchase lies in [time, time + horizon] ms; `bought` holds the purchases of the same users."""
+    """(n,) float32: 1 where no purchase lies in [time, time + horizon] ms; `bought` holds the
+    purchases of the same users.
+    """
     first = bought.rows_before(queries.user, queries.time)
     after = bought.rows_before(queries.user, queries.time + horizon + 1)
     return (after == first).astype(np.float32)

@@ -1,8 +1,10 @@
-"""Is this order fraudulent? Asked of every order when it is placed; the order itself is visible, nothing after it.
+"""Is this order fraudulent? Asked of every order when it is placed; the order itself is visible,
+nothing after it.
 
-A shop learns of fraud late (a chargeback takes weeks). So training uses orders that were at least `maturity_days` old at
-the cut, with the labels known by then; younger ones are left out, since a young order without a label is not yet honest.
-The test uses every order after the cut with its final label (Dal Pozzolo et al. 2018, delayed supervision).
+A shop learns of fraud late (a chargeback takes weeks). So training uses orders that were at least
+`maturity_days` old at the cut, with the labels known by then; younger ones are left out, since a
+young order without a label is not yet honest. The test uses every order after the cut with its
+final label (Dal Pozzolo et al. 2018, delayed supervision).
 """
 
 from __future__ import annotations
@@ -18,19 +20,25 @@ from eventlog.split import TimeSplit
 
 
 class Fraud(Task):
-    """Fraud per order. `maturity_days` defaults to the 90 % quantile of the label delays seen before the cut."""
+    """Fraud per order. `maturity_days` defaults to the 90 % quantile of the label delays seen
+    before the cut.
+    """
 
     kind = "binary"
     headline = "pr_auc"
     shown = ("pr_auc", "recall@1%fpr", "roc_auc", "brier", "ece")
 
-    def __init__(self, *, maturity_days: float | None = None, valid_share: float = 0.15, min_frauds: int = 10) -> None:
+    def __init__(
+        self, *, maturity_days: float | None = None, valid_share: float = 0.15, min_frauds: int = 10
+    ) -> None:
         self.maturity_days = maturity_days
         self.valid_share = valid_share
         self.min_frauds = min_frauds
 
     def train_questions(self, log: EventLog, sequences: Sequences, split: TimeSplit) -> Questions:
-        """Mature orders with the labels known at the cut; the last `valid_share` of them, in time, is for validation."""
+        """Mature orders with the labels known at the cut; the last `valid_share` of them, in time,
+        is for validation.
+        """
         end, label = _orders(log)
         time = sequences.time[end - 1]
         mature = time < to_ms(split.cut) - self._maturity_ms(log)
@@ -49,7 +57,9 @@ class Fraud(Task):
         self._enough(label[late], "after the cut")
         return _queries(sequences, end[late])
 
-    def test_answers(self, log: EventLog, sequences: Sequences, queries: Queries, split: TimeSplit) -> np.ndarray:
+    def test_answers(
+        self, log: EventLog, sequences: Sequences, queries: Queries, split: TimeSplit
+    ) -> np.ndarray:
         """The final label, whenever it became known."""
         end, label = _orders(log)
         return label[np.searchsorted(end, queries.end)]
@@ -62,14 +72,19 @@ class Fraud(Task):
         if self.maturity_days is not None:
             return int(self.maturity_days * DAY_MS)
         labels = _labels(log)
-        placed = log.events.set_index("event_id")["timestamp"].reindex(labels["event_id"]).to_numpy()
+        placed = (
+            log.events.set_index("event_id")["timestamp"].reindex(labels["event_id"]).to_numpy()
+        )
         delay = (labels["known_at"].to_numpy() - placed).astype("timedelta64[ms]").astype(np.int64)
         return int(np.quantile(delay, 0.9)) if len(delay) else 0
 
     def _enough(self, label: np.ndarray, where: str) -> None:
         n, frauds = len(label), int(label.sum())
         if frauds < self.min_frauds or frauds == n:
-            raise NotApplicable(f"there are {frauds} frauds among {n} orders {where}, {self.min_frauds} and some honest are needed")
+            raise NotApplicable(
+                f"there are {frauds} frauds among {n} orders {where}, {self.min_frauds} and some "
+                "honest are needed"
+            )
 
 
 def _labels(log: EventLog) -> pd.DataFrame:
@@ -79,9 +94,11 @@ def _labels(log: EventLog) -> pd.DataFrame:
 
 
 def _orders(log: EventLog) -> tuple[np.ndarray, np.ndarray]:
-    """Flat row after the last purchase row of each order, ascending, and (n,) float32: is any row of the order labelled a fraud?
+    """Flat row after the last purchase row of each order, ascending, and (n,) float32: is any row
+    of the order labelled a fraud?
 
-    A purchase without an order_id is an order of its own. The rows of `log.events` are the rows of its Sequences.
+    A purchase without an order_id is an order of its own. The rows of `log.events` are the rows of
+    its Sequences.
     """
     labels = _labels(log)
     purchase = np.flatnonzero(log.role() == "purchase")
@@ -89,10 +106,23 @@ def _orders(log: EventLog) -> tuple[np.ndarray, np.ndarray]:
         raise NotApplicable("the log has no purchases")
     events = log.events.iloc[purchase]
     user = events["user_id"].astype("category").cat.codes.to_numpy().astype(np.int64)
-    order = events["order_id"].astype("category").cat.codes.to_numpy().astype(np.int64) if "order_id" in events else np.full(len(user), -1)
+    order = (
+        events["order_id"].astype("category").cat.codes.to_numpy().astype(np.int64)
+        if "order_id" in events
+        else np.full(len(user), -1)
+    )
     order = np.where(order >= 0, order, order.max(initial=0) + 1 + np.arange(len(order)))
-    group = pd.DataFrame({"user": user, "order": order}).groupby(["user", "order"], sort=False).ngroup().to_numpy()
-    fraud = events["event_id"].isin(labels.loc[labels["value"].astype(float) > 0, "event_id"]).to_numpy()
+    group = (
+        pd.DataFrame({"user": user, "order": order})
+        .groupby(["user", "order"], sort=False)
+        .ngroup()
+        .to_numpy()
+    )
+    fraud = (
+        events["event_id"]
+        .isin(labels.loc[labels["value"].astype(float) > 0, "event_id"])
+        .to_numpy()
+    )
     last = np.zeros(group.max() + 1, dtype=np.int64)
     np.maximum.at(last, group, purchase)
     label = np.bincount(group, weights=fraud) > 0

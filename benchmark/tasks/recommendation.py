@@ -1,7 +1,9 @@
-"""Which item comes next? Ranked over the full catalogue, at every step of the test window (at most the first ten of a user).
+"""Which item comes next? Ranked over the full catalogue, at every step of the test window (at most
+the first ten of a user).
 
-A step is a run of rows of one user on one item (viewed, put in the cart, bought): it stands where the run began and
-carries its strongest event, so that a view followed by its own purchase is one question and not a free hit.
+A step is a run of rows of one user on one item (viewed, put in the cart, bought): it stands where
+the run began and carries its strongest event, so that a view followed by its own purchase is one
+question and not a free hit.
 """
 
 from __future__ import annotations
@@ -22,14 +24,18 @@ ROLES = ("view", "wishlist", "cart", "purchase")
 
 
 class Recommendation(Task):
-    """Next item. `max_per_user`: test steps asked of one user; `valid_share`: the last part of training, in time."""
+    """Next item. `max_per_user`: test steps asked of one user; `valid_share`: the last part of
+    training, in time.
+    """
 
     kind = "next_item"
     headline = "ndcg@10"
     shown = ("ndcg@10", "hr@10", "mrr@10", "coverage@10")
     trivial = "popularity"
 
-    def __init__(self, *, max_per_user: int = 10, valid_share: float = 0.1, min_targets: int = 20) -> None:
+    def __init__(
+        self, *, max_per_user: int = 10, valid_share: float = 0.1, min_targets: int = 20
+    ) -> None:
         self.max_per_user = max_per_user
         self.valid_share = valid_share
         self.min_targets = min_targets
@@ -47,7 +53,9 @@ class Recommendation(Task):
         return Questions(_queries(sequences, row), target, sequences.time[row] >= border)
 
     def test_questions(self, log: EventLog, sequences: Sequences, split: TimeSplit) -> Queries:
-        """The first `max_per_user` steps of each user after the cut; what is known is every earlier step, be it after the cut."""
+        """The first `max_per_user` steps of each user after the cut; what is known is every earlier
+        step, be it after the cut.
+        """
         row = _asked(sequences)
         row = row[sequences.time[row] >= to_ms(split.cut)]
         user = sequences.row_user()[row]
@@ -56,30 +64,44 @@ class Recommendation(Task):
         self._enough(row, "after the cut")
         return _queries(sequences, row)
 
-    def test_answers(self, log: EventLog, sequences: Sequences, queries: Queries, split: TimeSplit) -> np.ndarray:
-        """Item codes; an item that the training source lacks keeps the code of the unknown and is a miss for every model."""
+    def test_answers(
+        self, log: EventLog, sequences: Sequences, queries: Queries, split: TimeSplit
+    ) -> np.ndarray:
+        """Item codes; an item that the training source lacks keeps the code of the unknown and is a
+        miss for every model.
+        """
         return sequences.columns["item"][queries.end]
 
     def oracle(self, truth: Truth, log: EventLog, test: Examples, split: TimeSplit) -> np.ndarray:
-        """Rank of what was chosen under the shopper's true choice probabilities; a step is asked about at its first row."""
+        """Rank of what was chosen under the shopper's true choice probabilities; a step is asked
+        about at its first row.
+        """
         return truth.oracle_next_item_rank(log, test.sequences.event_id[test.queries.end])
 
     def _enough(self, row: np.ndarray, where: str) -> None:
         if len(row) < self.min_targets:
-            raise NotApplicable(f"there are {len(row)} steps with a history {where}, at least {self.min_targets} are needed")
+            raise NotApplicable(
+                f"there are {len(row)} steps with a history {where}, at least {self.min_targets} "
+                "are needed"
+            )
 
 
 def steps(log: EventLog) -> EventLog:
-    """A log whose rows are steps: the first row's place and event_id, the strongest row's event and other columns."""
+    """A log whose rows are steps: the first row's place and event_id, the strongest row's event and
+    other columns.
+    """
     events = log.events
     if "item_id" not in events or events["item_id"].isna().all():
         raise NotApplicable("the log has no item_id")
     strength = {role: i for i, role in enumerate(FUNNEL)}
-    role = pd.Series(log.role()).map({r: strength[r] for r in ROLES}).to_numpy(dtype=float)  # NaN: not a step
+    # NaN: not a step
+    role = pd.Series(log.role()).map({r: strength[r] for r in ROLES}).to_numpy(dtype=float)
     row = np.flatnonzero(~np.isnan(role) & events["item_id"].notna().to_numpy())
     if len(row) == 0:
         raise NotApplicable(f"no event with an item is a {', '.join(ROLES[:-1])} or {ROLES[-1]}")
-    user, item = (events[c].astype("category").cat.codes.to_numpy()[row] for c in ("user_id", "item_id"))
+    user, item = (
+        events[c].astype("category").cat.codes.to_numpy()[row] for c in ("user_id", "item_id")
+    )
     begins = np.append(True, (user[1:] != user[:-1]) | (item[1:] != item[:-1]))
     run = np.cumsum(begins) - 1
     # The first of the strongest rows of each run: sort by run, strongest first, input order last.
@@ -99,5 +121,3 @@ def _asked(sequences: Sequences) -> np.ndarray:
 
 def _queries(sequences: Sequences, row: np.ndarray) -> Queries:
     return Queries(user=sequences.row_user()[row], end=row, time=sequences.time[row])
-
-

@@ -1,9 +1,11 @@
-"""Whom does a coupon move? For each offer: by how much does it raise the chance that the user buys within the offer's window?
+"""Whom does a coupon move? For each offer: by how much does it raise the chance that the user buys
+within the offer's window?
 
-A user of a campaign's control group has a *ghost offer* in the log (the same row with discount 0; Johnson, Lewis and
-Nubbemeyer 2017), so that treated and controls are asked about at the same instants. Trained on the offers whose window
-ends before the cut, tested on those made after it whose window fits, of randomised campaigns only: elsewhere who was
-treated is not by chance, and the difference of the groups is no effect.
+A user of a campaign's control group has a *ghost offer* in the log (the same row with discount 0;
+Johnson, Lewis and Nubbemeyer 2017), so that treated and controls are asked about at the same
+instants. Trained on the offers whose window ends before the cut, tested on those made after it
+whose window fits, of randomised campaigns only: elsewhere who was treated is not by chance, and the
+difference of the groups is no effect.
 """
 
 from __future__ import annotations
@@ -27,8 +29,8 @@ SEED = 13  # of the draw of validation users; fixed, so that every model sees th
 class Uplift(Task):
     """Uplift of coupons. `window_days` stands in where the manifest's campaigns do not name theirs.
 
-    `randomised_only`: leave the offers of targeted campaigns out of training too. `min_arm`: treated, and controls, that are
-    needed on each side of the cut.
+    `randomised_only`: leave the offers of targeted campaigns out of training too. `min_arm`:
+    treated, and controls, that are needed on each side of the cut.
     """
 
     kind = "uplift"
@@ -38,7 +40,12 @@ class Uplift(Task):
     trivial = "no_uplift"
 
     def __init__(
-        self, *, window_days: float = 7.0, valid_share: float = 0.15, randomised_only: bool = False, min_arm: int = 50
+        self,
+        *,
+        window_days: float = 7.0,
+        valid_share: float = 0.15,
+        randomised_only: bool = False,
+        min_arm: int = 50,
     ) -> None:
         self.window_days = window_days
         self.valid_share = valid_share
@@ -46,7 +53,9 @@ class Uplift(Task):
         self.min_arm = min_arm
 
     def train_questions(self, log: EventLog, sequences: Sequences, split: TimeSplit) -> Questions:
-        """Every offer whose window ends before the cut; those to a drawn share of users are for validation."""
+        """Every offer whose window ends before the cut; those to a drawn share of users are for
+        validation.
+        """
         row, window, randomised = self._offers(log)
         keep = sequences.time[row] + window < to_ms(split.cut)
         if self.randomised_only:
@@ -65,7 +74,9 @@ class Uplift(Task):
         row = row[randomised & (time >= to_ms(split.cut)) & (time + window <= to_ms(split.end))]
         return _queries(sequences, row)
 
-    def test_answers(self, log: EventLog, sequences: Sequences, queries: Queries, split: TimeSplit) -> np.ndarray:
+    def test_answers(
+        self, log: EventLog, sequences: Sequences, queries: Queries, split: TimeSplit
+    ) -> np.ndarray:
         """1 where a purchase follows within the window."""
         row, window, _ = self._offers(log)
         label = _bought(sequences, queries, window[np.searchsorted(row, queries.end)])
@@ -76,48 +87,88 @@ class Uplift(Task):
         """(n,) float32: 1 where the offer had a discount."""
         return _treated(log, queries.end)
 
-    def test_effect(self, log: EventLog, sequences: Sequences, queries: Queries) -> np.ndarray | None:
+    def test_effect(
+        self, log: EventLog, sequences: Sequences, queries: Queries
+    ) -> np.ndarray | None:
         """(n,) y1 - y0 of each offer from a simulated log's truth."""
         truth = log.truth.get("coupons")
         if truth is None or len(queries) == 0:
             return None
         known = truth.assign(effect=truth["y1"].astype(np.float64) - truth["y0"].astype(np.float64))
-        known = known.astype({"user_id": str, "coupon_id": str}).drop_duplicates(["user_id", "coupon_id", "offered_at"])
-        asked = log.events.iloc[queries.end][["user_id", "coupon_id", "timestamp"]].astype({"user_id": str, "coupon_id": str})
+        known = known.astype({"user_id": str, "coupon_id": str}).drop_duplicates(
+            ["user_id", "coupon_id", "offered_at"]
+        )
+        asked = log.events.iloc[queries.end][["user_id", "coupon_id", "timestamp"]].astype(
+            {"user_id": str, "coupon_id": str}
+        )
         known = known.rename(columns={"offered_at": "timestamp"})
-        effect = asked.merge(known, how="left", on=["user_id", "coupon_id", "timestamp"])["effect"].to_numpy()
+        effect = asked.merge(known, how="left", on=["user_id", "coupon_id", "timestamp"])[
+            "effect"
+        ].to_numpy()
         return None if np.isnan(effect).any() else effect
 
-    def oracle(self, truth: Truth, log: EventLog, test: Examples, split: TimeSplit) -> np.ndarray | None:
+    def oracle(
+        self, truth: Truth, log: EventLog, test: Examples, split: TimeSplit
+    ) -> np.ndarray | None:
         """Both potential outcomes of each offer: y1 - y0."""
         return self.test_effect(log, test.sequences, test.queries)
 
-    def prepare(self, source: EventLog, log: EventLog, split: TimeSplit, *, learn: TimeSplit | None = None) -> TaskData:
-        """As every task; the real log's manifest says how long windows are, and which campaigns are randomised, for a generated log too."""
+    def prepare(
+        self, source: EventLog, log: EventLog, split: TimeSplit, *, learn: TimeSplit | None = None
+    ) -> TaskData:
+        """As every task; the real log's manifest says how long windows are, and which campaigns are
+        randomised, for a generated log too.
+        """
         campaigns = log.manifest.get("campaigns", [])
-        return super().prepare(replace(source, manifest={**source.manifest, "campaigns": campaigns}), log, split, learn=learn)
+        return super().prepare(
+            replace(source, manifest={**source.manifest, "campaigns": campaigns}),
+            log,
+            split,
+            learn=learn,
+        )
 
     def _offers(self, log: EventLog) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Flat rows of the offers, ascending; (n,) window in ms; (n,) is the campaign randomised? (One that nothing is known of counts.)"""
+        """Flat rows of the offers, ascending; (n,) window in ms; (n,) is the campaign randomised?
+        (One that nothing is known of counts.)
+        """
         row = np.flatnonzero(log.role() == "coupon_offer")
         if len(row) == 0 or "discount" not in log.events:
-            raise NotApplicable("the log has no coupon_offer rows" if len(row) == 0 else "the log's coupon_offer rows have no discount")
-        campaigns: dict[str, dict[str, Any]] = {str(c["coupon_id"]): c for c in log.manifest.get("campaigns", ())}
-        names = log.events["coupon_id"].iloc[row].astype(str) if "coupon_id" in log.events else pd.Series([""] * len(row))
-        days = names.map({n: float(c.get("window_days", self.window_days)) for n, c in campaigns.items()}).astype(np.float64)
-        randomised = names.map({n: bool(c.get("randomised", True)) for n, c in campaigns.items()}).to_numpy(dtype=object)
+            raise NotApplicable(
+                "the log has no coupon_offer rows"
+                if len(row) == 0
+                else "the log's coupon_offer rows have no discount"
+            )
+        campaigns: dict[str, dict[str, Any]] = {
+            str(c["coupon_id"]): c for c in log.manifest.get("campaigns", ())
+        }
+        names = (
+            log.events["coupon_id"].iloc[row].astype(str)
+            if "coupon_id" in log.events
+            else pd.Series([""] * len(row))
+        )
+        days = names.map(
+            {n: float(c.get("window_days", self.window_days)) for n, c in campaigns.items()}
+        ).astype(np.float64)
+        randomised = names.map(
+            {n: bool(c.get("randomised", True)) for n, c in campaigns.items()}
+        ).to_numpy(dtype=object)
         window = (days.fillna(self.window_days).to_numpy() * DAY_MS).astype(np.int64)
         return row, window, np.array([r is not False for r in randomised], dtype=bool)
 
     def _enough(self, treated: np.ndarray, label: np.ndarray, where: str) -> None:
         n, n_treated = len(treated), int(treated.sum())
         if min(n_treated, n - n_treated) < self.min_arm or len(np.unique(label)) < 2:
-            raise NotApplicable(f"there are {n_treated} offers and {n - n_treated} ghost offers {where}, {int(label.sum())} followed by a "
-                                f"purchase; at least {self.min_arm} of each kind are needed")
+            raise NotApplicable(
+                f"there are {n_treated} offers and {n - n_treated} ghost offers {where}, "
+                f"{int(label.sum())} followed by a "
+                f"purchase; at least {self.min_arm} of each kind are needed"
+            )
 
 
 def _queries(sequences: Sequences, row: np.ndarray) -> Queries:
-    """Asked just before the offer stands in the log: whether it carries a discount is not to be seen."""
+    """Asked just before the offer stands in the log: whether it carries a discount is not to be
+    seen.
+    """
     return Queries(user=sequences.row_user()[row], end=row, time=sequences.time[row])
 
 

@@ -1,4 +1,7 @@
-"""A generator of one's own in one file: how many rows a user has, what stands in a row and the gap to the next, each drawn by itself.
+"""A generator of one's own in one file: how many rows a user has, what stands in a row and the gap
+to the next, each drawn by itself.
+
+Usage::
 
     python -m generators fit mylog --model docs/examples/my_generator.py --out model
     python -m benchmark run --suite generators --generators markov,docs/examples/my_generator.py
@@ -19,13 +22,21 @@ from generators.base import Generator
 
 
 class Marginals(Generator):
-    """Keeps each marginal and no order: the least that a generator should beat. `levels`: quantiles that stand for a distribution."""
+    """Keeps each marginal and no order: the least that a generator should beat. `levels`: quantiles
+    that stand for a distribution.
+    """
 
     def __init__(self, *, levels: int = 101) -> None:
         self.levels = levels
 
     def fit(
-        self, log: EventLog, *, seed: int, epsilon: float | None = None, delta: float | None = None, public: Sequence[str] = ()
+        self,
+        log: EventLog,
+        *,
+        seed: int,
+        epsilon: float | None = None,
+        delta: float | None = None,
+        public: Sequence[str] = (),
     ) -> None:
         """Count. Nothing is drawn here, so `seed` is not used."""
         if epsilon is not None:
@@ -34,14 +45,26 @@ class Marginals(Generator):
         time = events["timestamp"].astype("int64").to_numpy()
         user = events["user_id"].astype("category").cat.codes.to_numpy()
         begins = np.append(True, user[1:] != user[:-1])
-        items = events["item_id"].astype(str) if "item_id" in events else pd.Series("", index=events.index)
-        pairs = pd.DataFrame({"event": events["event"].astype(str), "item_id": items}).value_counts(sort=True)
+        items = (
+            events["item_id"].astype(str)
+            if "item_id" in events
+            else pd.Series("", index=events.index)
+        )
+        pairs = pd.DataFrame({"event": events["event"].astype(str), "item_id": items}).value_counts(
+            sort=True
+        )
         at = np.linspace(0, 1, self.levels)
         self.count_ = pairs.to_numpy(dtype=np.float64)
-        self.event_, self.item_ = (pairs.index.get_level_values(name).tolist() for name in ("event", "item_id"))
+        self.event_, self.item_ = (
+            pairs.index.get_level_values(name).tolist() for name in ("event", "item_id")
+        )
         self.length_ = np.quantile(np.diff(np.append(np.flatnonzero(begins), len(user))), at)
         self.start_ = np.quantile(time[begins], at)
-        self.gap_ = np.quantile((time[1:] - time[:-1])[~begins[1:]], at) if (~begins).any() else np.zeros(self.levels)
+        self.gap_ = (
+            np.quantile((time[1:] - time[:-1])[~begins[1:]], at)
+            if (~begins).any()
+            else np.zeros(self.levels)
+        )
         self.end_ = float(time.max())
         self.privacy = {"epsilon": None, "statement": "no privacy guarantee"}
 
@@ -56,14 +79,21 @@ class Marginals(Generator):
         total = np.cumsum(gap)
         time = total - np.repeat(total[first] - gap[first], length)
         kept = time <= self.end_
-        chosen = rng.choice(len(self.count_), size=int(kept.sum()), p=self.count_ / self.count_.sum())
-        frame = pd.DataFrame({
-            "user_id": np.char.add("m", user[kept].astype(str)),
-            "timestamp": pd.to_datetime(time[kept].astype(np.int64), unit="ms", utc=True),
-            "event": np.array(self.event_, dtype=object)[chosen], "item_id": np.array(self.item_, dtype=object)[chosen],
-        })
+        chosen = rng.choice(
+            len(self.count_), size=int(kept.sum()), p=self.count_ / self.count_.sum()
+        )
+        frame = pd.DataFrame(
+            {
+                "user_id": np.char.add("m", user[kept].astype(str)),
+                "timestamp": pd.to_datetime(time[kept].astype(np.int64), unit="ms", utc=True),
+                "event": np.array(self.event_, dtype=object)[chosen],
+                "item_id": np.array(self.item_, dtype=object)[chosen],
+            }
+        )
         frame.loc[frame["item_id"].isin(["nan", ""]), "item_id"] = None
-        frame["order_id"] = np.where(frame["event"] == "purchase", "mo" + frame.index.astype(str), None)
+        frame["order_id"] = np.where(
+            frame["event"] == "purchase", "mo" + frame.index.astype(str), None
+        )
         events = sort_events(tidy(frame))
         events.insert(0, "event_id", np.arange(len(events), dtype=np.int64))
         return EventLog(events=events, manifest={"made_by": "my_generator"})
@@ -71,13 +101,23 @@ class Marginals(Generator):
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Arrays for safetensors, plain data for JSON: loading runs no code."""
         arrays = {name: getattr(self, f"{name}_") for name in ("count", "length", "start", "gap")}
-        return arrays, {"event": self.event_, "item": self.item_, "end": self.end_, "privacy": self.privacy}
+        return arrays, {
+            "event": self.event_,
+            "item": self.item_,
+            "end": self.end_,
+            "privacy": self.privacy,
+        }
 
     def restore(self, arrays: dict[str, np.ndarray], data: dict[str, Any]) -> None:
         """Put back what `state` gave."""
         for name, values in arrays.items():
             setattr(self, f"{name}_", values)
-        self.event_, self.item_, self.end_, self.privacy = data["event"], data["item"], data["end"], data["privacy"]
+        self.event_, self.item_, self.end_, self.privacy = (
+            data["event"],
+            data["item"],
+            data["end"],
+            data["privacy"],
+        )
 
     def settings(self) -> dict[str, Any]:
         """What makes an unfitted twin."""

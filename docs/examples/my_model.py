@@ -15,14 +15,22 @@ class MyModel(Model):
     def __init__(self, *, popularity_weight: float = 1e-3) -> None:
         self.popularity_weight = popularity_weight
 
-    def fit(self, train: Examples, valid: Examples | None = None, *, encoder: Encoder, seed: int) -> None:
-        """Count. `train.target[i]` is the item that came at row `train.queries.end[i]`; the one before it is known."""
+    def fit(
+        self, train: Examples, valid: Examples | None = None, *, encoder: Encoder, seed: int
+    ) -> None:
+        """Count. `train.target[i]` is the item that came at row `train.queries.end[i]`; the one
+        before it is known.
+        """
         previous = train.sequences.columns["item"][train.queries.end - 1]
         n = encoder.n_items
-        self.followed_by_ = sp.csr_matrix((np.ones(len(train), dtype=np.float32), (previous, train.target)), shape=(n, n))
+        self.followed_by_ = sp.csr_matrix(
+            (np.ones(len(train), dtype=np.float32), (previous, train.target)), shape=(n, n)
+        )
         self.popularity_ = np.bincount(train.target, minlength=n).astype(np.float32)
 
     def score(self, sequences: Sequences, queries: Queries) -> np.ndarray:
-        """(n_queries, n_items): the row of the last known item. Questions always have at least one known row."""
+        """(n_queries, n_items): the row of the last known item. Questions always have at least one
+        known row.
+        """
         last = sequences.columns["item"][queries.end - 1]
         return self.followed_by_[last].toarray() + self.popularity_weight * self.popularity_

@@ -1,4 +1,7 @@
-"""A task of one's own in one file: who comes back? Of each user seen in the week before t: any event in the `days` after t.
+"""A task of one's own in one file: who comes back? Of each user seen in the week before t: any
+event in the `days` after t.
+
+Usage::
 
     python -m benchmark run --tasks docs/examples/my_task.py --models logistic,lightgbm,lstm
 """
@@ -17,8 +20,8 @@ from eventlog.split import TimeSplit
 class ComesBack(Task):
     """Asked once at `days` before the cut to learn from, and at the cut to be tested on."""
 
-    kind = "binary"                         # the answer is 0 or 1; models say a probability
-    headline = "roc_auc"                    # ranks the models
+    kind = "binary"  # the answer is 0 or 1; models say a probability
+    headline = "roc_auc"  # ranks the models
     shown = ("roc_auc", "pr_auc", "brier")
 
     def __init__(self, *, days: float = 5.0) -> None:
@@ -27,21 +30,23 @@ class ComesBack(Task):
     def train_questions(self, log: EventLog, sequences: Sequences, split: TimeSplit) -> Questions:
         """`log` ends before the cut, so every answer is known at it."""
         queries = self._asked(sequences, to_ms(split.cut) - int(self.days * DAY_MS))
-        valid = np.arange(len(queries)) % 7 == 0          # every seventh may stop a model early
+        valid = np.arange(len(queries)) % 7 == 0  # every seventh may stop a model early
         return Questions(queries, self._answers(sequences, queries), valid)
 
     def test_questions(self, log: EventLog, sequences: Sequences, split: TimeSplit) -> Queries:
         """At the cut of the real log."""
         return self._asked(sequences, to_ms(split.cut))
 
-    def test_answers(self, log: EventLog, sequences: Sequences, queries: Queries, split: TimeSplit) -> np.ndarray:
+    def test_answers(
+        self, log: EventLog, sequences: Sequences, queries: Queries, split: TimeSplit
+    ) -> np.ndarray:
         """(n,) float32: 1 where the user came back."""
         return self._answers(sequences, queries)
 
     def _asked(self, sequences: Sequences, time: int) -> Queries:
         everybody = np.arange(len(sequences))
         at = np.full(len(sequences), time)
-        end = sequences.rows_before(everybody, at)         # the first row that is not known
+        end = sequences.rows_before(everybody, at)  # the first row that is not known
         begin = sequences.rows_before(everybody, at - 7 * DAY_MS)
         user = everybody[end > begin]
         if len(user) < 10:

@@ -1,8 +1,9 @@
 """Which source compiled code (numba) was made from, so that a stale cache is never used.
 
-Numba finds a cached function by its own file and the types of its arguments; it misses that a function in another file,
-which was compiled into it, has changed. Name a field of a record that compiled functions receive after this digest: a
-changed file then changes the record's type, and all functions that take the record are compiled anew.
+Numba finds a cached function by its own file and the types of its arguments; it misses that a
+function in another file, which was compiled into it, has changed. Name a field of a record that
+compiled functions receive after this digest: a changed file then changes the record's type, and all
+functions that take the record are compiled anew.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""What every command line shares: exit codes, one-sentence errors, progress on a terminal or plain lines in a pipe."""
+"""What every command line shares: exit codes, one-sentence errors, progress on a terminal or plain
+lines in a pipe.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +15,17 @@ from eventlog._runtime.errors import ShopError
 from eventlog._runtime.files import FULL
 
 T = TypeVar("T")
-# The disk is full, a quota or a limit is reached, or one may not write there: nothing that a traceback would explain.
+# The disk is full, a quota or a limit is reached, or one may not write there: nothing that a
+# traceback would explain.
 STORAGE = FULL | {errno.EROFS, errno.EACCES, errno.EPERM}
 LARGEST_SEED = 2**40
 speaker = ""  # who speaks, where several processes share one console
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse that keeps the layout of our help texts and answers a wrong argument in one sentence (exit code 2)."""
+    """argparse that keeps the layout of our help texts and answers a wrong argument in one sentence
+    (exit code 2).
+    """
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
@@ -39,12 +44,16 @@ def seed(text: str) -> int:
     except ValueError:
         number = -1
     if not 0 <= number < LARGEST_SEED:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 to {LARGEST_SEED - 1:,}")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no whole number from 0 to {LARGEST_SEED - 1:,}"
+        )
     return number
 
 
 def run(command: Callable[[list[str]], int | None], argv: list[str] | None = None) -> NoReturn:
-    """Run a command line: 0 done, 1 the work failed, 2 the input or the arguments are wrong, 130 interrupted."""
+    """Run a command line: 0 done, 1 the work failed, 2 the input or the arguments are wrong, 130
+    interrupted.
+    """
     try:
         code = command(sys.argv[1:] if argv is None else argv) or 0
     except ShopError as error:
@@ -57,9 +66,13 @@ def run(command: Callable[[list[str]], int | None], argv: list[str] | None = Non
             raise
         code = _interrupted()  # while a library was loaded, which called it a failure of its own
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and "allocate memory" not in str(error):  # torch's own way of saying so
+        # torch's own way of saying so
+        if not isinstance(error, MemoryError) and "allocate memory" not in str(error):
             raise
-        print("error: there is not enough memory for this; choose a smaller log or smaller settings.", file=sys.stderr)
+        print(
+            "error: there is not enough memory for this; choose a smaller log or smaller settings.",
+            file=sys.stderr,
+        )
         code = 1
     except BrokenPipeError:
         sys.stderr.close()
@@ -67,13 +80,20 @@ def run(command: Callable[[list[str]], int | None], argv: list[str] | None = Non
     except OSError as error:
         if error.errno not in STORAGE:
             raise
-        print(f"error: {error.filename or 'the output'} cannot be written: {error.strerror}.", file=sys.stderr)
+        print(
+            f"error: {error.filename or 'the output'} cannot be written: {error.strerror}.",
+            file=sys.stderr,
+        )
         code = 1
     sys.exit(code)
 
 
 def _interrupted() -> int:
-    print("interrupted; nothing half-written is left. Where work can be resumed, the same command goes on.", file=sys.stderr)
+    print(
+        "interrupted; nothing half-written is left. Where work can be resumed, the same command "
+        "goes on.",
+        file=sys.stderr,
+    )
     return 130
 
 
@@ -83,13 +103,17 @@ def note(text: str) -> None:
 
 
 def track(items: Iterable[T], description: str, *, total: int | None = None) -> Iterator[T]:
-    """Yield `items` under a progress bar on a terminal, or under one plain line every ten seconds in a pipe."""
+    """Yield `items` under a progress bar on a terminal, or under one plain line every ten seconds
+    in a pipe.
+    """
     total = len(items) if total is None and isinstance(items, Sized) else total
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import track as rich_track
 
-        yield from rich_track(items, description, total=total, console=Console(stderr=True), transient=True)
+        yield from rich_track(
+            items, description, total=total, console=Console(stderr=True), transient=True
+        )
         return
     last = time.monotonic()
     for done, item in enumerate(items):

@@ -1,9 +1,12 @@
 """Every exception that the project raises on purpose.
 
-    ShopError                  something a person can act on; its text is one sentence
-    ├── InputError             what was given is wrong: a file, a column, a row, an argument   (exit code 2)
-    │   └── UnknownNameError   no such model, task, scenario, preset, column ...; suggests the nearest
-    └── WorkError              the input was right and the work failed                         (exit code 1)
+The tree::
+
+    ShopError                  something a person can act on; its text is one sentence ├──
+    InputError             what was given is wrong: a file, a column, a row, an argument   (exit
+    code 2) │   └── UnknownNameError   no such model, task, scenario, preset, column ...; suggests
+    the nearest └── WorkError              the input was right and the work failed
+    (exit code 1)
 """
 
 from __future__ import annotations
@@ -30,7 +33,9 @@ class UnknownNameError(InputError):
     def __init__(self, kind: str, given: str, known: Iterable[str]) -> None:
         self.kind, self.given, self.known = kind, given, sorted(known)
         near = difflib.get_close_matches(given, self.known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(self.known) or 'none'}."
+        hint = (
+            f"did you mean {near[0]!r}?" if near else f"known: {', '.join(self.known) or 'none'}."
+        )
         super().__init__(f"No {kind} is called {given!r}; {hint}")
 
     def __reduce__(self) -> tuple[type[UnknownNameError], tuple[str, str, list[str]]]:

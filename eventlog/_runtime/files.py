@@ -1,4 +1,6 @@
-"""Files that are either whole or absent: write under a temporary name beside the target, then rename."""
+"""Files that are either whole or absent: write under a temporary name beside the target, then
+rename.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ def new_folder(path: Path | str, *, overwrite: bool = True) -> Iterator[Path]:
 
 
 def check_replaceable(path: Path | str, *, overwrite: bool = True) -> None:
-    """Raise InputError unless `path` is free, empty, or a folder made by one of our writers, and something can be written there."""
+    """Raise InputError unless `path` is free, empty, or a folder made by one of our writers, and
+    something can be written there.
+    """
     path = Path(path)
     above = next(p for p in path.absolute().parents if p.exists())
     if not above.is_dir():
@@ -54,9 +58,13 @@ def check_replaceable(path: Path | str, *, overwrite: bool = True) -> None:
     if not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
     if not path.is_dir():
-        raise InputError(f"{path} is a file, but a folder is to be written there; choose another --out.")
+        raise InputError(
+            f"{path} is a file, but a folder is to be written there; choose another --out."
+        )
     if not (overwrite and (path / "manifest.json").exists()):
-        raise InputError(f"{path} exists and was not written by this program; choose another --out or remove it.")
+        raise InputError(
+            f"{path} exists and was not written by this program; choose another --out or remove it."
+        )
 
 
 def _make_parents(path: Path) -> None:
@@ -66,7 +74,9 @@ def _make_parents(path: Path) -> None:
     except OSError as error:
         if error.errno in FULL:
             raise
-        raise InputError(f"{path} cannot be written: {path.parent} cannot be made ({error.strerror}).") from None
+        raise InputError(
+            f"{path} cannot be written: {path.parent} cannot be made ({error.strerror})."
+        ) from None
 
 
 @contextmanager
@@ -83,9 +93,14 @@ def new_file(path: Path | str) -> Iterator[Path]:
 
 
 def write_json(path: Path | str, value: Any, *, sort_keys: bool = True) -> None:
-    """Write `value` as indented JSON, whole or not at all; `sort_keys=False` where the order of keys means something."""
+    """Write `value` as indented JSON, whole or not at all; `sort_keys=False` where the order of
+    keys means something.
+    """
     with new_file(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, sort_keys=sort_keys, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(
+            json.dumps(value, indent=2, sort_keys=sort_keys, ensure_ascii=False) + "\n",
+            encoding="utf-8",
+        )
 
 
 def read_json(path: Path | str) -> Any:
@@ -94,7 +109,8 @@ def read_json(path: Path | str) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path} does not exist.") from None
-    except (ValueError, RecursionError) as error:  # broken, not UTF-8, a number of 5,000 digits, lists in lists without end
+    # broken, not UTF-8, a number of 5,000 digits, lists in lists without end
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not valid JSON: {error}.") from None
 
 

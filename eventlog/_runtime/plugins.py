@@ -1,10 +1,13 @@
-"""Find models, generators, tasks, scenarios, suites and presets by file name: a new one is a new file, no list to edit.
+"""Find models, generators, tasks, scenarios, suites and presets by file name: a new one is a new
+file, no list to edit.
 
-    names("baselines.models")                                     # ['bert', 'lightgbm', 'lstm', ...], nothing imported
-    load("baselines.models", "lstm", Model, kind="model")         # the class in baselines/models/lstm.py
-    load("baselines.models", "./mine.py", Model, kind="model")    # a file of one's own: runs it
-    load("baselines.models", name, Model, kind="model", files=False)  # a name read from somebody else's data
-An installed package can offer one under the entry-point group "shoptwin.<folder>", e.g. "shoptwin.baselines.models".
+    names("baselines.models")                                     # ['bert', 'lightgbm', 'lstm',
+    ...], nothing imported load("baselines.models", "lstm", Model, kind="model")         # the class
+    in baselines/models/lstm.py load("baselines.models", "./mine.py", Model, kind="model")    # a
+    file of one's own: runs it load("baselines.models", name, Model, kind="model", files=False)  # a
+    name read from somebody else's data
+An installed package can offer one under the entry-point group "shoptwin.<folder>", e.g.
+"shoptwin.baselines.models".
 """
 
 from __future__ import annotations
@@ -27,7 +30,9 @@ FILE_MODULE = "shoptwin_plugin_"  # modules that were loaded from a person's own
 
 
 def folder(package: str) -> Path:
-    """The folder of a package, without importing the package's parents' contents beyond their `__init__`."""
+    """The folder of a package, without importing the package's parents' contents beyond their
+    `__init__`.
+    """
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise InputError(f"There is no package {package}.")
@@ -35,7 +40,9 @@ def folder(package: str) -> Path:
 
 
 def names(package: str, *, suffix: str = ".py") -> list[str]:
-    """Names of what is in the folder (files with `suffix`, not beginning with '_') and of what entry points offer."""
+    """Names of what is in the folder (files with `suffix`, not beginning with '_') and of what
+    entry points offer.
+    """
     found = {p.stem for p in folder(package).glob(f"*{suffix}") if not p.name.startswith("_")}
     if suffix == ".py":
         found |= {e.name for e in _entry_points(package)}
@@ -43,7 +50,9 @@ def names(package: str, *, suffix: str = ".py") -> list[str]:
 
 
 def path_of(package: str, name: str, *, kind: str, suffix: str = ".toml") -> Path:
-    """The data file called `name` (or the path itself, where `name` is one): a scenario, suite or preset."""
+    """The data file called `name` (or the path itself, where `name` is one): a scenario, suite or
+    preset.
+    """
     if name.endswith(suffix) or "/" in name:
         path = Path(name)
         if not path.is_file():
@@ -63,26 +72,33 @@ def is_file(name: str) -> bool:
 def load(package: str, name: str, base: type[T], *, kind: str, files: bool = True) -> type[T]:
     """Import the one concrete subclass of `base` that `name` stands for.
 
-    `name` is that of a file in `package`, of an entry point, or, unless `files` is False, the path of
-    a Python file, which is run. Pass `files=False` for a name that the person at the keyboard did not
-    type. Raises UnknownNameError for a wrong name, InputError for a file that cannot be imported or
-    that defines no such class or several.
+    `name` is that of a file in `package`, of an entry point, or, unless `files` is False, the path
+    of a Python file, which is run. Pass `files=False` for a name that the person at the keyboard
+    did not type. Raises UnknownNameError for a wrong name, InputError for a file that cannot be
+    imported or that defines no such class or several.
     """
     module = load_module(package, name, kind=kind, files=files)
     if inspect.isclass(module) and issubclass(module, base):
         return module
     found = [
-        c for c in vars(module).values()
-        if inspect.isclass(c) and issubclass(c, base) and not inspect.isabstract(c) and c.__module__ == module.__name__
+        c
+        for c in vars(module).values()
+        if inspect.isclass(c)
+        and issubclass(c, base)
+        and not inspect.isabstract(c)
+        and c.__module__ == module.__name__
     ]
     if len(found) != 1:
-        raise InputError(f"{module.__file__} must define exactly one {base.__name__}, it defines {len(found)}.")
+        raise InputError(
+            f"{module.__file__} must define exactly one {base.__name__}, it defines {len(found)}."
+        )
     return found[0]
 
 
 def load_module(package: str, name: str, *, kind: str, files: bool = True) -> ModuleType:
-    """Import the file called `name` in `package`, the entry point called `name`, or the file at path
-    `name`; the last only where `files`. Raises UnknownNameError where there is none."""
+    """Import the file called `name` in `package`, the entry point called `name`, or the file at
+    path `name`; the last only where `files`. Raises UnknownNameError where there is none.
+    """
     if files and is_file(name):
         return _from_file(Path(name), kind)
     if name in {p.stem for p in folder(package).glob("*.py")} and not name.startswith("_"):
@@ -95,7 +111,9 @@ def load_module(package: str, name: str, *, kind: str, files: bool = True) -> Mo
 
 
 def name_of(package: str, found: type) -> str | None:
-    """Return the name under which `load` finds the class `found` without a file; None for any other class."""
+    """Return the name under which `load` finds the class `found` without a file; None for any other
+    class.
+    """
     if found.__module__.startswith(f"{package}."):
         return found.__module__.removeprefix(f"{package}.")
     for entry in _entry_points(package):
@@ -111,8 +129,11 @@ def _entry_points(package: str) -> list[EntryPoint]:
 def _from_file(path: Path, kind: str) -> ModuleType:
     if not path.is_file():
         raise InputError(f"The {kind} file {path} does not exist.")
-    # The name carries a digest of the place, so that two files called mine.py do not hide each other.
-    module_name = f"{FILE_MODULE}{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
+    # The name carries a digest of the place, so that two files called mine.py do not hide each
+    # other.
+    module_name = (
+        f"{FILE_MODULE}{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
+    )
     if module_name in sys.modules:
         return sys.modules[module_name]
     spec = importlib.util.spec_from_file_location(module_name, path)
@@ -124,5 +145,7 @@ def _from_file(path: Path, kind: str) -> ModuleType:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[module_name]
-        raise InputError(f"The {kind} file {path} cannot be imported: {type(error).__name__}: {error}.") from error
+        raise InputError(
+            f"The {kind} file {path} cannot be imported: {type(error).__name__}: {error}."
+        ) from error
     return module

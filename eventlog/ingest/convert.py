@@ -1,6 +1,8 @@
-"""Batches of a file's own columns -> the columns of the schema, with every row that cannot be one set aside with its reason.
+"""Batches of a file's own columns -> the columns of the schema, with every row that cannot be one
+set aside with its reason.
 
-The first reason found for a row counts; rules of the mapping come after missing users and times, before prices.
+The first reason found for a row counts; rules of the mapping come after missing users and times,
+before prices.
 """
 
 from __future__ import annotations
@@ -33,26 +35,43 @@ from eventlog.ingest.values import (
 from eventlog.schema import COLUMNS
 
 DAY_MS = 86_400_000
-EARLIEST, LATEST = (pd.Timestamp(t, tz="UTC").value // 1_000_000 for t in ("1990-01-01", "2100-01-01"))
+EARLIEST, LATEST = (
+    pd.Timestamp(t, tz="UTC").value // 1_000_000 for t in ("1990-01-01", "2100-01-01")
+)
 TRUTHS = {"true": 1.0, "yes": 1.0, "y": 1.0, "t": 1.0, "false": 0.0, "no": 0.0, "n": 0.0, "f": 0.0}
 IDS = [name for name, column in COLUMNS.items() if column.kind in ("id", "categorical")]
-NUMBERS = [name for name, column in COLUMNS.items() if column.kind in ("numeric", "integer") and name != "event_id"]
+NUMBERS = [
+    name
+    for name, column in COLUMNS.items()
+    if column.kind in ("numeric", "integer") and name != "event_id"
+]
 REASONS = (
-    RAGGED, "missing user_id", "missing timestamp", "unparseable timestamp", "timestamp before 1990", "timestamp after 2100",
-    "missing event", *(f"{what} {name}" for name in NUMBERS for what in ("unparseable", "negative")), "duplicated event_id",
-    "unparseable label", "label known before its event",
+    RAGGED,
+    "missing user_id",
+    "missing timestamp",
+    "unparseable timestamp",
+    "timestamp before 1990",
+    "timestamp after 2100",
+    "missing event",
+    *(f"{what} {name}" for name in NUMBERS for what in ("unparseable", "negative")),
+    "duplicated event_id",
+    "unparseable label",
+    "label known before its event",
 )
 
 
 @dataclass
 class Converted:
-    """A batch in the schema's columns. Beside them, label and old-id columns begin with an underscore."""
+    """A batch in the schema's columns. Beside them, label and old-id columns begin with an
+    underscore.
+    """
 
     events: pa.Table
-    rejects: pa.Table                      # row, reason and the row as it stood in the file
-    reasons: dict[str, tuple[int, int]]    # reason -> (rows, first row)
-    examples: dict[str, str]               # reason -> what stands in the first of its rows: "price is '1,50'"
-    users: pd.DataFrame | None             # attributes: (user_id, ...), as often as they occur
+    rejects: pa.Table  # row, reason and the row as it stood in the file
+    reasons: dict[str, tuple[int, int]]  # reason -> (rows, first row)
+    # reason -> what stands in the first of its rows: "price is '1,50'"
+    examples: dict[str, str]
+    users: pd.DataFrame | None  # attributes: (user_id, ...), as often as they occur
     items: pd.DataFrame | None
     n_rows: int
 
@@ -64,20 +83,29 @@ class Converter:
     path: Path
     mapping: Mapping
     keep_event_id: bool = False
-    numeric: dict[str, bool] = field(default_factory=dict)  # columns beyond the schema -> all values so far are numbers
-    left_out: set[str] = field(default_factory=set)         # nested columns that nothing is made of
-    _seen: list[np.ndarray] = field(default_factory=list)   # hashes of the file's own event ids
+    # columns beyond the schema -> all values so far are numbers
+    numeric: dict[str, bool] = field(default_factory=dict)
+    left_out: set[str] = field(default_factory=set)  # nested columns that nothing is made of
+    _seen: list[np.ndarray] = field(default_factory=list)  # hashes of the file's own event ids
 
     def __call__(self, batch: Batch) -> Converted:
-        """Convert one batch. Raises InputError where a column is missing or of a type that is no value (raw bytes)."""
-        table, rows, left_out = flatten(batch.table, batch.rows, self.mapping.sources(), self.mapping.file.explode)
+        """Convert one batch. Raises InputError where a column is missing or of a type that is no
+        value (raw bytes).
+        """
+        table, rows, left_out = flatten(
+            batch.table, batch.rows, self.mapping.sources(), self.mapping.file.explode
+        )
         self.left_out |= left_out
         try:
             return _Conversion(self, table, rows, batch.ragged).result()
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise InputError(f"{self.path} has a column that cannot be read as text, numbers or times: {error}") from None
+            raise InputError(
+                f"{self.path} has a column that cannot be read as text, numbers or times: {error}"
+            ) from None
 
-    def column(self, table: pa.Table, names: Names, what: str, *, optional: bool = False) -> str | None:
+    def column(
+        self, table: pa.Table, names: Names, what: str, *, optional: bool = False
+    ) -> str | None:
         """The first of `names` that the file has."""
         for name in names:
             if name in table.column_names:
@@ -85,14 +113,25 @@ class Converter:
         if optional:
             return None
         wanted = " or ".join(map(repr, names))
-        raise InputError(f"{self.path} has no column {wanted} for {what}; its columns are {', '.join(table.column_names)}.")
+        raise InputError(
+            f"{self.path} has no column {wanted} for {what}; its columns are "
+            f"{', '.join(table.column_names)}."
+        )
 
 
 class _Conversion:
     """One batch on its way; `reason` says for each row why it is set aside (0: it is not)."""
 
-    def __init__(self, owner: Converter, table: pa.Table, rows: np.ndarray, ragged: list[tuple[int, str]]) -> None:
-        self.owner, self.mapping, self.table, self.rows, self.ragged = owner, owner.mapping, table, rows, ragged
+    def __init__(
+        self, owner: Converter, table: pa.Table, rows: np.ndarray, ragged: list[tuple[int, str]]
+    ) -> None:
+        self.owner, self.mapping, self.table, self.rows, self.ragged = (
+            owner,
+            owner.mapping,
+            table,
+            rows,
+            ragged,
+        )
         self.names = [*REASONS, *dict.fromkeys(r.reject for r in self.mapping.rules if r.reject)]
         self.reason = np.full(len(rows), -1, dtype=np.int16)  # index into names
         self.used: set[str] = set()
@@ -100,7 +139,10 @@ class _Conversion:
         self.source: dict[str, str] = {}  # reason -> column of the file that it is about
 
     def result(self) -> Converted:
-        columns = {name: self._find(names, name, optional=name in self.mapping.optional) for name, names in self.mapping.columns.items()}
+        columns = {
+            name: self._find(names, name, optional=name in self.mapping.optional)
+            for name, names in self.mapping.columns.items()
+        }
         self._ids("user_id", columns["user_id"])
         self.set_aside(self.out["user_id"].codes < 0, "missing user_id")
         time = self._time()
@@ -114,18 +156,24 @@ class _Conversion:
         for name, values in numbers.items():
             if values is not None:
                 self.set_aside(values < 0, f"negative {name}")
-                self.out[name] = pa.array(values.astype(np.float32) if name != "quantity" else values, mask=np.isnan(values))
+                self.out[name] = pa.array(
+                    values.astype(np.float32) if name != "quantity" else values,
+                    mask=np.isnan(values),
+                )
                 if name == "quantity":
                     self.out[name] = pc.cast(self.out[name], pa.int32(), safe=False)
         self.set_aside(self.out["event"].codes < 0, "missing event")
         self._own_event_ids(columns.get("event_id"))
         for i, label in enumerate(self.mapping.labels):
             self._label(i, label, time)
-        users, items = self._attributes("user_id", self.mapping.users), self._attributes("item_id", self.mapping.items)
+        users, items = (
+            self._attributes("user_id", self.mapping.users),
+            self._attributes("item_id", self.mapping.items),
+        )
         self._rest()
         return self._split(users, items)
 
-    # --- single columns ----------------------------------------------------------------------------------------------
+    # --- single columns ---------------------------------------------------------------------------
 
     def _find(self, names: Names, what: str, *, optional: bool = False) -> str | None:
         name = self.owner.column(self.table, names, what, optional=optional)
@@ -147,7 +195,10 @@ class _Conversion:
             return
         column = self._coded(source)
         if name in self.mapping.integer_ids:
-            column = Coded(column.codes, np.array([re.sub(r"^(\d+)\.0$", r"\1", v) for v in column.values], dtype=object))
+            column = Coded(
+                column.codes,
+                np.array([re.sub(r"^(\d+)\.0$", r"\1", v) for v in column.values], dtype=object),
+            )
         if name == "session_id" and self.mapping.session_scope == "user":
             column = _within(self.out["user_id"], column)
         self.out[name] = column
@@ -157,18 +208,27 @@ class _Conversion:
         source = self._find(how.column, "timestamp")
         ms, missing = self._times(source or "", how)
         self.set_aside(missing, "missing timestamp")
-        for wrong, reason in ((ms == NO_TIME, "unparseable timestamp"), (ms < EARLIEST, "timestamp before 1990"),
-                              (ms >= LATEST, "timestamp after 2100")):
+        for wrong, reason in (
+            (ms == NO_TIME, "unparseable timestamp"),
+            (ms < EARLIEST, "timestamp before 1990"),
+            (ms >= LATEST, "timestamp after 2100"),
+        ):
             self.set_aside(wrong, reason, source)
         self.out["timestamp"] = pa.array(ms).cast(pa.timestamp("ms", tz="UTC"))
         return ms
 
     def _times(self, source: str, how: TimeFormat) -> tuple[np.ndarray, np.ndarray]:
-        """((n_rows,) int64 ms, (n_rows,) bool missing); a column that is a time already keeps it."""
+        """((n_rows,) int64 ms, (n_rows,) bool missing); a column that is a time already keeps
+        it.
+        """
         kind = self.table[source].type
         if pa.types.is_temporal(kind):
             values = self.table[source].combine_chunks()
-            time = pd.DatetimeIndex(values.cast(pa.timestamp("ms", tz=getattr(kind, "tz", None)), safe=False).to_pandas()).as_unit("ms")
+            time = pd.DatetimeIndex(
+                values.cast(
+                    pa.timestamp("ms", tz=getattr(kind, "tz", None)), safe=False
+                ).to_pandas()
+            ).as_unit("ms")
             if time.tz is None and how.timezone != "UTC":
                 time = localised(time, how.timezone)
             return time.asi8, np.asarray(time.isna())
@@ -181,15 +241,22 @@ class _Conversion:
     def _event(self) -> None:
         source = self.mapping.event
         if source.constant is not None:
-            self.out["event"] = Coded(np.zeros(len(self.rows), dtype=np.int32), np.array([source.constant], dtype=object))
+            self.out["event"] = Coded(
+                np.zeros(len(self.rows), dtype=np.int32), np.array([source.constant], dtype=object)
+            )
             return
         column = self._coded(self._find(source.column, "event") or "")
-        self.out["event"] = Coded(column.codes, np.array([source.names.get(v.strip(), v.strip()) for v in column.values], dtype=object))
+        self.out["event"] = Coded(
+            column.codes,
+            np.array([source.names.get(v.strip(), v.strip()) for v in column.values], dtype=object),
+        )
 
     def _number(self, name: str, source: str | None) -> np.ndarray | None:
         if source is None:
             return None
-        if pa.types.is_floating(self.table[source].type) or pa.types.is_integer(self.table[source].type):
+        if pa.types.is_floating(self.table[source].type) or pa.types.is_integer(
+            self.table[source].type
+        ):
             values = self.table[source].to_numpy().astype(np.float64)
             wrong = np.isinf(values)
         else:
@@ -213,13 +280,17 @@ class _Conversion:
         elif rule.matches is not None:
             where = column.where([re.fullmatch(rule.matches, v) is not None for v in column.values])
         elif rule.below is not None:
-            where = column.where(parse_numbers(column.values, self.mapping.file.decimal) < rule.below)
+            where = column.where(
+                parse_numbers(column.values, self.mapping.file.decimal) < rule.below
+            )
         else:
             where = column.where([v in rule.equals for v in column.values])
         if rule.event is not None:
             event = self.out["event"]
-            self.out["event"] = Coded(np.where(where, np.int32(len(event.values)), event.codes),
-                                      np.append(event.values, np.array([rule.event], dtype=object)))
+            self.out["event"] = Coded(
+                np.where(where, np.int32(len(event.values)), event.codes),
+                np.append(event.values, np.array([rule.event], dtype=object)),
+            )
         for target in rule.absolute:
             values = numbers.get(target)
             if values is not None:
@@ -228,7 +299,9 @@ class _Conversion:
             self.set_aside(where, rule.reject)
 
     def _own_event_ids(self, source: str | None) -> None:
-        """The file's own event ids serve to find doubles; the log's are assigned anew, ascending."""
+        """The file's own event ids serve to find doubles; the log's are assigned anew,
+        ascending.
+        """
         if source is None:
             return
         column = self._coded(source)
@@ -237,15 +310,24 @@ class _Conversion:
         for old in self.owner._seen:
             seen |= old[np.minimum(np.searchsorted(old, hashed), len(old) - 1)] == hashed
         self.set_aside(seen & (column.codes >= 0), "duplicated event_id", source)
-        self.owner._seen.append(np.unique(hashed[column.codes >= 0]) if (column.codes >= 0).any() else np.zeros(1, dtype=np.uint64))
+        self.owner._seen.append(
+            np.unique(hashed[column.codes >= 0])
+            if (column.codes >= 0).any()
+            else np.zeros(1, dtype=np.uint64)
+        )
         if self.owner.keep_event_id:
-            self.out["_event_id"] = pa.array(column.take(parse_numbers(column.values, "."), -1.0).astype(np.int64))
+            self.out["_event_id"] = pa.array(
+                column.take(parse_numbers(column.values, "."), -1.0).astype(np.int64)
+            )
 
     def _label(self, number: int, label: Label, time: np.ndarray) -> None:
         source = self._find(label.column, f"the label {label.kind}") or ""
         column = self._coded(source)
         values = parse_numbers(column.values, self.mapping.file.decimal)
-        words = np.array([label.values.get(v, TRUTHS.get(v.strip().lower(), np.nan)) for v in column.values], dtype=np.float64)
+        words = np.array(
+            [label.values.get(v, TRUTHS.get(v.strip().lower(), np.nan)) for v in column.values],
+            dtype=np.float64,
+        )
         value = column.take(np.where(np.isnan(words), values, words), np.nan)
         self.set_aside(np.isnan(value) & (column.codes >= 0), "unparseable label", source)
         known = time + int(label.delay_days * DAY_MS)
@@ -274,9 +356,17 @@ class _Conversion:
         for name in self.table.column_names:
             if name in self.used or name in self.mapping.drop:
                 continue
-            kept = f"{name}_in_file" if name in COLUMNS or name in self.out or name.startswith("_") else name
+            kept = (
+                f"{name}_in_file"
+                if name in COLUMNS or name in self.out or name.startswith("_")
+                else name
+            )
             kind = self.table[name].type
-            if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_temporal(kind):
+            if (
+                pa.types.is_integer(kind)
+                or pa.types.is_floating(kind)
+                or pa.types.is_temporal(kind)
+            ):
                 self.out[kept] = self.table[name].combine_chunks()
                 continue
             column = self._coded(name)
@@ -288,39 +378,74 @@ class _Conversion:
         """Shared by all batches: a column is a number only if it is one everywhere."""
         return self.owner.numeric
 
-    # --- rows --------------------------------------------------------------------------------------------------------
+    # --- rows -------------------------------------------------------------------------------------
 
     def _split(self, users: pd.DataFrame | None, items: pd.DataFrame | None) -> Converted:
         good = self.reason < 0
-        arrays = {name: column.arrow() if isinstance(column, Coded) else column for name, column in self.out.items()}
+        arrays = {
+            name: column.arrow() if isinstance(column, Coded) else column
+            for name, column in self.out.items()
+        }
         events = pa.table(arrays).filter(pa.array(good))
         bad = np.flatnonzero(~good)
         own = {"row": "row_in_file", "reason": "reason_in_file"}
-        original = {own.get(name, name): self.table[name].take(bad) for name in self.table.column_names}
-        rejects = pa.table({
-            "row": pa.array(self.rows[bad]), "reason": pa.array([self.names[i] for i in self.reason[bad]], pa.string()),
-            **{name: pa.chunked_array([as_text(c)]) for name, c in original.items()},
-        })
+        original = {
+            own.get(name, name): self.table[name].take(bad) for name in self.table.column_names
+        }
+        rejects = pa.table(
+            {
+                "row": pa.array(self.rows[bad]),
+                "reason": pa.array([self.names[i] for i in self.reason[bad]], pa.string()),
+                **{name: pa.chunked_array([as_text(c)]) for name, c in original.items()},
+            }
+        )
         if self.ragged:
             first = next(iter(original))
-            rejects = pa.concat_tables([rejects, pa.table({
-                "row": pa.array([r for r, _ in self.ragged], pa.int64()), "reason": pa.array([RAGGED] * len(self.ragged)),
-                first: pa.array([text for _, text in self.ragged])})], promote_options="default").sort_by("row")
+            rejects = pa.concat_tables(
+                [
+                    rejects,
+                    pa.table(
+                        {
+                            "row": pa.array([r for r, _ in self.ragged], pa.int64()),
+                            "reason": pa.array([RAGGED] * len(self.ragged)),
+                            first: pa.array([text for _, text in self.ragged]),
+                        }
+                    ),
+                ],
+                promote_options="default",
+            ).sort_by("row")
         reasons, examples = {}, {}
         for i in np.unique(self.reason[bad]):
             where = np.flatnonzero(self.reason == i)
             reasons[self.names[i]] = (len(where), int(self.rows[where[0]]))
             if (source := self.source.get(self.names[i])) is not None:
-                examples[self.names[i]] = f"{source} is {str(self.table[source][int(where[0])].as_py())[:60]!r}"
+                examples[self.names[i]] = (
+                    f"{source} is {str(self.table[source][int(where[0])].as_py())[:60]!r}"
+                )
         if self.ragged:
             reasons[RAGGED] = (len(self.ragged), self.ragged[0][0])
-        return Converted(events, rejects, reasons, examples, None if users is None else users[good], None if items is None else items[good],
-                         len(self.rows) + len(self.ragged))
+        return Converted(
+            events,
+            rejects,
+            reasons,
+            examples,
+            None if users is None else users[good],
+            None if items is None else items[good],
+            len(self.rows) + len(self.ragged),
+        )
 
 
 def _within(user: Coded, session: Coded) -> Coded:
     """Session ids that count within a user, made unique: "<user>:<session>"."""
     pairs = user.codes.astype(np.int64) * (len(session.values) + 1) + session.codes
     _, first, codes = np.unique(pairs, return_index=True, return_inverse=True)
-    text = [f"{u}:{s}" for u, s in zip(user.take(user.values, "")[first], session.take(session.values, "")[first], strict=True)]
-    return Coded(np.where((session.codes < 0) | (user.codes < 0), np.int32(-1), codes.astype(np.int32)), np.array(text, dtype=object))
+    text = [
+        f"{u}:{s}"
+        for u, s in zip(
+            user.take(user.values, "")[first], session.take(session.values, "")[first], strict=True
+        )
+    ]
+    return Coded(
+        np.where((session.codes < 0) | (user.codes < 0), np.int32(-1), codes.astype(np.int32)),
+        np.array(text, dtype=object),
+    )

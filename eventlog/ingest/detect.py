@@ -1,4 +1,6 @@
-"""Guess a mapping from common column names, for a file that comes without one; every guess is said aloud."""
+"""Guess a mapping from common column names, for a file that comes without one; every guess is said
+aloud.
+"""
 
 from __future__ import annotations
 
@@ -23,17 +25,70 @@ from eventlog.ingest.readers import Batch
 from eventlog.ingest.values import NO_TIME, parse_times
 from eventlog.schema import ROLES
 
-# Schema column -> names under which teams keep it (lower case, letters and digits only), the likeliest first.
+# Schema column -> names under which teams keep it (lower case, letters and digits only), the
+# likeliest first.
 ALIASES: dict[str, tuple[str, ...]] = {
-    "user_id": ("userid", "visitorid", "customerid", "userpseudoid", "clientid", "memberid", "accountid", "uid", "user", "customer",
-                "visitor"),
-    "timestamp": ("timestamp", "eventtime", "eventtimestamp", "datetime", "createdat", "occurredat", "time", "ts", "eventdate", "orderdate",
-                  "invoicedate", "purchasedate", "date"),
-    "event": ("event", "eventtype", "eventname", "behaviortype", "behaviourtype", "action", "activity", "type"),
+    "user_id": (
+        "userid",
+        "visitorid",
+        "customerid",
+        "userpseudoid",
+        "clientid",
+        "memberid",
+        "accountid",
+        "uid",
+        "user",
+        "customer",
+        "visitor",
+    ),
+    "timestamp": (
+        "timestamp",
+        "eventtime",
+        "eventtimestamp",
+        "datetime",
+        "createdat",
+        "occurredat",
+        "time",
+        "ts",
+        "eventdate",
+        "orderdate",
+        "invoicedate",
+        "purchasedate",
+        "date",
+    ),
+    "event": (
+        "event",
+        "eventtype",
+        "eventname",
+        "behaviortype",
+        "behaviourtype",
+        "action",
+        "activity",
+        "type",
+    ),
     "event_id": ("eventid",),
     "session_id": ("sessionid", "usersession", "visitid", "session"),
-    "item_id": ("itemid", "productid", "sku", "stockcode", "articleid", "movieid", "asin", "item", "product", "article"),
-    "order_id": ("orderid", "transactionid", "invoiceno", "invoiceid", "ordernumber", "invoice", "order"),
+    "item_id": (
+        "itemid",
+        "productid",
+        "sku",
+        "stockcode",
+        "articleid",
+        "movieid",
+        "asin",
+        "item",
+        "product",
+        "article",
+    ),
+    "order_id": (
+        "orderid",
+        "transactionid",
+        "invoiceno",
+        "invoiceid",
+        "ordernumber",
+        "invoice",
+        "order",
+    ),
     "coupon_id": ("couponid", "couponcode", "coupon", "voucher"),
     "category": ("category", "categorycode", "categoryid", "itemcategory", "productcategory"),
     "brand": ("brand", "itembrand", "manufacturer"),
@@ -48,40 +103,87 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "discount": ("discount",),
 }
 EVENT_NAMES: dict[str, str] = {
-    "view": "view_item", "pageview": "view_item", "pv": "view_item", "click": "view_item", "clicks": "view_item", "detail": "view_item",
-    "list": "view_item_list", "impression": "view_item_list", "search": "search", "cart": "add_to_cart", "carts": "add_to_cart",
-    "addtocart": "add_to_cart", "basket": "add_to_cart", "removefromcart": "remove_from_cart", "fav": "add_to_wishlist",
-    "favorite": "add_to_wishlist", "wishlist": "add_to_wishlist", "checkout": "begin_checkout", "buy": "purchase", "order": "purchase",
-    "orders": "purchase", "transaction": "purchase", "purchase": "purchase", "refund": "refund", "return": "refund", "rating": "review",
-    "review": "review", "login": "login",
+    "view": "view_item",
+    "pageview": "view_item",
+    "pv": "view_item",
+    "click": "view_item",
+    "clicks": "view_item",
+    "detail": "view_item",
+    "list": "view_item_list",
+    "impression": "view_item_list",
+    "search": "search",
+    "cart": "add_to_cart",
+    "carts": "add_to_cart",
+    "addtocart": "add_to_cart",
+    "basket": "add_to_cart",
+    "removefromcart": "remove_from_cart",
+    "fav": "add_to_wishlist",
+    "favorite": "add_to_wishlist",
+    "wishlist": "add_to_wishlist",
+    "checkout": "begin_checkout",
+    "buy": "purchase",
+    "order": "purchase",
+    "orders": "purchase",
+    "transaction": "purchase",
+    "purchase": "purchase",
+    "refund": "refund",
+    "return": "refund",
+    "rating": "review",
+    "review": "review",
+    "login": "login",
 }
 LABELS: dict[str, str] = {
-    "isfraud": "fraud", "fraud": "fraud", "fraudlabel": "fraud", "chargeback": "fraud", "isbot": "bot", "isfake": "fake_review",
+    "isfraud": "fraud",
+    "fraud": "fraud",
+    "fraudlabel": "fraud",
+    "chargeback": "fraud",
+    "isbot": "bot",
+    "isfake": "fake_review",
 }
-# Ways to write a time that is not ISO 8601. One is assumed where it alone reads all values: 31/12/2024, but not 05/06/2024.
-DATES = ("%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%d %b %Y", "%b %d, %Y")
+# Ways to write a time that is not ISO 8601. One is assumed where it alone reads all values:
+# 31/12/2024, but not 05/06/2024.
+DATES = (
+    "%d.%m.%Y",
+    "%d/%m/%Y",
+    "%m/%d/%Y",
+    "%d-%m-%Y",
+    "%m-%d-%Y",
+    "%Y/%m/%d",
+    "%d %b %Y",
+    "%b %d, %Y",
+)
 CLOCKS = (" %H:%M:%S", " %H:%M", " %I:%M %p", " %I:%M:%S %p", "")
 KNOWN_AT = ("knownat", "labeltime", "chargebackat", "chargebacktime", "reportedat")
 
 
 def detect(batch: Batch, path: str) -> tuple[Mapping, list[str]]:
-    """A mapping for the columns of `batch`, and what was assumed. Raises InputError where user, time or event cannot be found."""
+    """A mapping for the columns of `batch`, and what was assumed. Raises InputError where user,
+    time or event cannot be found.
+    """
     plain = {_plain(name): name for name in reversed(_columns(batch.table))}
-    candidates = {column: [plain[a] for a in aliases if a in plain] for column, aliases in ALIASES.items()}
+    candidates = {
+        column: [plain[a] for a in aliases if a in plain] for column, aliases in ALIASES.items()
+    }
     found: dict[str, Names] = {column: (names[0],) for column, names in candidates.items() if names}
     for column in ("user_id", "timestamp"):
         if column not in found:
             raise InputError(
-                f"{path} has no column that could be {column} (such as {ALIASES[column][0]!r}); its columns are "
-                f"{', '.join(batch.table.column_names)}: give --preset or --mapping.")
-    assumed = [f"{source[0]} is {column}" for column, source in found.items() if source[0] != column]
+                f"{path} has no column that could be {column} (such as {ALIASES[column][0]!r}); "
+                "its columns are "
+                f"{', '.join(batch.table.column_names)}: give --preset or --mapping."
+            )
+    assumed = [
+        f"{source[0]} is {column}" for column, source in found.items() if source[0] != column
+    ]
 
     table = flatten(batch.table, batch.rows, {source[0] for source in found.values()}, None)[0]
     time_source = found.pop("timestamp")
     time = TimeFormat(column=time_source)
     values = table[time_source[0]]
     if not pa.types.is_temporal(values.type):
-        number = pd.to_numeric(pd.Series(values.slice(0, 1000).to_pandas().astype(object)), errors="coerce").dropna()
+        number = pd.to_numeric(
+            pd.Series(values.slice(0, 1000).to_pandas().astype(object)), errors="coerce"
+        ).dropna()
         if len(number) and float(number.median()) > 1e8:  # 19970101 is a date
             if float(number.median()) >= 1e9:
                 time = TimeFormat(column=time_source, unit="auto")
@@ -94,9 +196,14 @@ def detect(batch: Batch, path: str) -> tuple[Mapping, list[str]]:
 
     event = EventSource(column=found.pop("event", ()))
     if event.column:
-        names = {v: EVENT_NAMES[_plain(v)] for v in _values(table[event.column[0]]) if v not in ROLES and _plain(v) in EVENT_NAMES}
+        names = {
+            v: EVENT_NAMES[_plain(v)]
+            for v in _values(table[event.column[0]])
+            if v not in ROLES and _plain(v) in EVENT_NAMES
+        }
         assumed += [f"event {value!r} is {name}" for value, name in names.items()]
-        common = {word: name for word, name in EVENT_NAMES.items() if word not in ROLES}  # a later batch may hold others
+        # a later batch may hold others
+        common = {word: name for word, name in EVENT_NAMES.items() if word not in ROLES}
         event = EventSource(column=event.column, names={**common, **names})
     elif "order_id" in found:
         event = EventSource(constant="purchase")
@@ -105,11 +212,17 @@ def detect(batch: Batch, path: str) -> tuple[Mapping, list[str]]:
         event = EventSource(constant="review")
         assumed.append("there is no event column, every row is a review")
     else:
-        raise InputError(f"{path} has no column that could be event (such as 'event_type'); its columns are "
-                         f"{', '.join(batch.table.column_names)}: give --mapping with a constant in [event].")
+        raise InputError(
+            f"{path} has no column that could be event (such as 'event_type'); its columns are "
+            f"{', '.join(batch.table.column_names)}: give --mapping with a constant in [event]."
+        )
 
     known_at = tuple(plain[a] for a in KNOWN_AT if a in plain)[:1]
-    labels = tuple(Label(column=(plain[a],), kind=kind, known_at=known_at) for a, kind in LABELS.items() if a in plain)
+    labels = tuple(
+        Label(column=(plain[a],), kind=kind, known_at=known_at)
+        for a, kind in LABELS.items()
+        if a in plain
+    )
     when = f"at {known_at[0]}" if known_at else "with its event"
     assumed += [f"{label.column[0]} is a label ({label.kind}), known {when}" for label in labels]
     file = FileFormat()
@@ -121,15 +234,24 @@ def detect(batch: Batch, path: str) -> tuple[Mapping, list[str]]:
 
 
 def _columns(table: pa.Table) -> list[str]:
-    """Columns that can be values, and last the fields of structs among the others, by their path ("item.id")."""
+    """Columns that can be values, and last the fields of structs among the others, by their path
+    ("item.id").
+    """
     nested = [name for name in table.column_names if pa.types.is_nested(table[name].type)]
-    paths = [f"{name}.{kind.field(i).name}" for name in nested if pa.types.is_struct(kind := table[name].type)
-             for i in range(kind.num_fields) if not pa.types.is_nested(kind.field(i).type)]
+    paths = [
+        f"{name}.{kind.field(i).name}"
+        for name in nested
+        if pa.types.is_struct(kind := table[name].type)
+        for i in range(kind.num_fields)
+        if not pa.types.is_nested(kind.field(i).type)
+    ]
     return [*(name for name in table.column_names if name not in nested), *paths]
 
 
 def _formats(values: pa.ChunkedArray, where: str) -> tuple[str, ...]:
-    """The format of times that are not ISO 8601, () where they are. Raises InputError where two formats read all of them."""
+    """The format of times that are not ISO 8601, () where they are. Raises InputError where two
+    formats read all of them.
+    """
     texts = np.array([v for v in _values(values) if v not in MISSING], dtype=object)
     if len(texts) == 0 or (parse_times(texts, TimeFormat()) != NO_TIME).mean() > 0.5:
         return ()
@@ -140,8 +262,11 @@ def _formats(values: pa.ChunkedArray, where: str) -> tuple[str, ...]:
             if (times != NO_TIME).mean() > 0.99:
                 fitting.append((form, times))
     if len(fitting) > 1 and any((times != fitting[0][1]).any() for _, times in fitting):
-        raise InputError(f"{where} has times such as {texts[0]!r}, which may be {' or '.join(form for form, _ in fitting)}; "
-                         "give a mapping with format in [time].")
+        raise InputError(
+            f"{where} has times such as {texts[0]!r}, which may be "
+            f"{' or '.join(form for form, _ in fitting)}; "
+            "give a mapping with format in [time]."
+        )
     return tuple(form for form, _ in fitting[:1])
 
 
@@ -152,7 +277,9 @@ def _decimal_comma(values: pa.ChunkedArray) -> bool:
         return False
     texts = _values(values)
     comma = [re.fullmatch(r"[+-]?(\d+|\d{1,3}(\.\d{3})+),\d+", v) for v in texts]
-    return any(comma) and not any("." in v for v, found in zip(texts, comma, strict=True) if not found)
+    return any(comma) and not any(
+        "." in v for v, found in zip(texts, comma, strict=True) if not found
+    )
 
 
 def _plain(name: str) -> str:
@@ -163,4 +290,11 @@ def _plain(name: str) -> str:
 def _values(column: pa.ChunkedArray) -> list[str]:
     values = column.combine_chunks()
     distinct = values.dictionary if pa.types.is_dictionary(values.type) else values.unique()
-    return sorted({str(v).strip() for v in np.asarray(distinct.cast(pa.string()).drop_null().to_numpy(zero_copy_only=False))})
+    return sorted(
+        {
+            str(v).strip()
+            for v in np.asarray(
+                distinct.cast(pa.string()).drop_null().to_numpy(zero_copy_only=False)
+            )
+        }
+    )

@@ -1,17 +1,14 @@
-"""What a team's own file looks like: which column is what, how time is written, what its event names mean.
+"""What a team's own file looks like: which column is what, how time is written, what its event
+names mean.
 
-A mapping is a TOML file; the presets in `presets/` are mappings like any other. See docs and `presets/online-retail.toml`.
+A mapping is a TOML file; the presets in `presets/` are mappings like any other. See docs and
+`presets/online-retail.toml`.
 
-    [columns]
-    user_id = "customer"            # schema column = column of the file (a list names alternatives, the first found counts)
-    item_id = "sku"
-    [time]
-    column = "when"
-    format = "%d.%m.%Y %H:%M"       # or unit = "s" | "ms" | "us" | "ns"; without either: ISO 8601
-    timezone = "Europe/Berlin"      # of times that carry no offset
-    [event]
-    column = "action"               # or constant = "purchase"
-    names = {buy = "purchase"}
+    [columns] user_id = "customer"            # schema column = column of the file (a list names
+    alternatives, the first found counts) item_id = "sku" [time] column = "when" format = "%d.%m.%Y
+    %H:%M"       # or unit = "s" | "ms" | "us" | "ns"; without either: ISO 8601 timezone =
+    "Europe/Berlin"      # of times that carry no offset [event] column = "action"               #
+    or constant = "purchase" names = {buy = "purchase"}
 """
 
 from __future__ import annotations
@@ -35,16 +32,22 @@ MISSING = ("", "NULL", "null", "NaN", "nan", "None", "\\N", "<NA>", "NaT")
 
 @dataclass(frozen=True)
 class FileFormat:
-    """How a text file is laid out (of a Parquet or JSON-lines file only `explode` and `missing` matter)."""
+    """How a text file is laid out (of a Parquet or JSON-lines file only `explode` and `missing`
+    matter).
+    """
 
-    delimiter: str | None = None                 # one or more characters, or "whitespace"; None: from suffix and first line
+    # one or more characters, or "whitespace"; None: from suffix and first line
+    delimiter: str | None = None
     encoding: str = "utf-8"
-    header: bool | Literal["auto"] = True        # "auto": the first line is a header if it holds a name that the mapping uses
-    columns: tuple[Names, ...] = ()              # names where there is no header; of several lists the one of fitting length
-    quote: str = '"'                             # "" where quotes mean nothing
+    # "auto": the first line is a header if it holds a name that the mapping uses
+    header: bool | Literal["auto"] = True
+    # names where there is no header; of several lists the one of fitting length
+    columns: tuple[Names, ...] = ()
+    quote: str = '"'  # "" where quotes mean nothing
     decimal: str = "."
-    missing: Names = MISSING                     # texts that stand for no value
-    explode: str | None = None                   # a nested list column: one row per element, named "<column>.<field>"
+    missing: Names = MISSING  # texts that stand for no value
+    # a nested list column: one row per element, named "<column>.<field>"
+    explode: str | None = None
 
 
 @dataclass(frozen=True)
@@ -52,9 +55,11 @@ class TimeFormat:
     """How times are written."""
 
     column: Names = ()
-    format: Names = ()                           # strptime formats, tried in this order; none: ISO 8601
-    unit: Literal["s", "ms", "us", "ns", "auto"] | None = None  # since 1970 UTC; "auto": from the size of the numbers
-    timezone: str = "UTC"                        # of times that carry no offset
+    # strptime formats, tried in this order; none: ISO 8601
+    format: Names = ()
+    # since 1970 UTC; "auto": from the size of the numbers
+    unit: Literal["s", "ms", "us", "ns", "auto"] | None = None
+    timezone: str = "UTC"  # of times that carry no offset
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,8 @@ class EventSource:
 
     column: Names = ()
     constant: str | None = None
-    names: dict[str, str] = field(default_factory=dict)  # value in the file -> event name; others are kept as they are
+    # value in the file -> event name; others are kept as they are
+    names: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -72,48 +78,57 @@ class Rule:
 
     column: Names
     begins_with: str | None = None
-    matches: str | None = None                   # a regular expression that the whole value matches
+    matches: str | None = None  # a regular expression that the whole value matches
     equals: Names = ()
     below: float | None = None
-    present: bool | None = None                  # true: has a value; false: has none
+    present: bool | None = None  # true: has a value; false: has none
     # what then happens
-    event: str | None = None                     # the row is this event
-    absolute: Names = ()                         # these schema columns lose their sign
-    reject: str | None = None                    # the row is set aside with this reason
+    event: str | None = None  # the row is this event
+    absolute: Names = ()  # these schema columns lose their sign
+    reject: str | None = None  # the row is set aside with this reason
 
 
 @dataclass(frozen=True)
 class Label:
-    """A column that is a label: it is moved to labels.parquet, so that no model sees it as an input."""
+    """A column that is a label: it is moved to labels.parquet, so that no model sees it as an
+    input.
+    """
 
     column: Names
-    kind: str                                    # fraud, bot, fake_review, ...
+    kind: str  # fraud, bot, fake_review, ...
     values: dict[str, float] = field(default_factory=dict)  # beside numbers, true/false and yes/no
-    known_at: Names = ()                         # the column that says when the shop knew it
-    delay_days: float = 0.0                      # or how long after the event
+    known_at: Names = ()  # the column that says when the shop knew it
+    delay_days: float = 0.0  # or how long after the event
 
 
 @dataclass(frozen=True)
 class Mapping:
-    """A whole mapping. Columns of the file that it does not name are kept, except those in `drop`."""
+    """A whole mapping. Columns of the file that it does not name are kept, except those in
+    `drop`.
+    """
 
     title: str = ""
     source: str = ""
     file: FileFormat = field(default_factory=FileFormat)
     columns: dict[str, Names] = field(default_factory=dict)
-    optional: Names = ()                         # schema columns that may be absent from the file
+    optional: Names = ()  # schema columns that may be absent from the file
     time: TimeFormat = field(default_factory=TimeFormat)
     event: EventSource = field(default_factory=EventSource)
     rules: tuple[Rule, ...] = ()
-    roles: dict[str, str] = field(default_factory=dict)     # foreign event name -> role
+    roles: dict[str, str] = field(default_factory=dict)  # foreign event name -> role
     labels: tuple[Label, ...] = ()
-    users: dict[str, Names] = field(default_factory=dict)   # column of users.parquet -> column of the file
-    items: dict[str, Names] = field(default_factory=dict)   # column of items.parquet -> column of the file
+    # column of users.parquet -> column of the file
+    users: dict[str, Names] = field(default_factory=dict)
+    # column of items.parquet -> column of the file
+    items: dict[str, Names] = field(default_factory=dict)
     drop: Names = ()
-    integer_ids: Names = ()                      # schema columns whose ids lose a trailing ".0"
-    session_scope: Literal["global", "user"] = "global"     # "user": session ids count within a user
-    session_gap_minutes: float = 30.0            # inactivity that ends a session, where the file has no session_id
-    allow_rejects: Names = ()                    # reasons that this kind of file is expected to have
+    integer_ids: Names = ()  # schema columns whose ids lose a trailing ".0"
+    # "user": session ids count within a user
+    session_scope: Literal["global", "user"] = "global"
+    # inactivity that ends a session, where the file has no session_id
+    session_gap_minutes: float = 30.0
+    # reasons that this kind of file is expected to have
+    allow_rejects: Names = ()
     currency: str = ""
 
     def sources(self) -> set[str]:
@@ -129,7 +144,9 @@ class Mapping:
 
 
 def load(path: Path | str) -> Mapping:
-    """Read a mapping. Raises InputError for TOML that cannot be read, a wrong value, or an unknown key (with the nearest)."""
+    """Read a mapping. Raises InputError for TOML that cannot be read, a wrong value, or an unknown
+    key (with the nearest).
+    """
     path = Path(path)
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -152,7 +169,10 @@ def _check(mapping: Mapping, path: str) -> None:
         if name not in COLUMNS:
             raise UnknownNameError(f"schema column in [columns] of {path}", name, COLUMNS)
         if name in ("timestamp", "event"):
-            raise InputError(f"{path} maps {name} in [columns]; it has a table of its own, [{'time' if name == 'timestamp' else name}].")
+            raise InputError(
+                f"{path} maps {name} in [columns]; it has a table of its own, "
+                f"[{'time' if name == 'timestamp' else name}]."
+            )
     for name, role in mapping.roles.items():
         if role not in ROLE_NAMES:
             raise UnknownNameError(f"role (given to {name!r} in {path})", role, ROLE_NAMES)
@@ -165,9 +185,15 @@ def _check(mapping: Mapping, path: str) -> None:
     for rule in mapping.rules:
         conditions = [rule.begins_with, rule.matches, rule.equals or None, rule.below, rule.present]
         if sum(c is not None for c in conditions) != 1:
-            raise InputError(f"The rule on {rule.column[0]} in {path} needs exactly one of begins_with, matches, equals, below, present.")
+            raise InputError(
+                f"The rule on {rule.column[0]} in {path} needs exactly one of begins_with, "
+                "matches, equals, below, present."
+            )
         if rule.event is None and rule.reject is None and not rule.absolute:
-            raise InputError(f"The rule on {rule.column[0]} in {path} does nothing; give event, absolute or reject.")
+            raise InputError(
+                f"The rule on {rule.column[0]} in {path} does nothing; give event, absolute or "
+                "reject."
+            )
 
 
 def _build(cls: type[T], data: Any, path: str, where: str) -> T:
@@ -179,12 +205,20 @@ def _build(cls: type[T], data: Any, path: str, where: str) -> T:
         if key not in hints:
             raise UnknownNameError(f"key {f'of [{where}] ' if where else ''}in {path}", key, hints)
     missing = [
-        f.name for f in dataclasses.fields(cls)  # type: ignore[arg-type]
-        if f.name not in data and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
+        f.name
+        for f in dataclasses.fields(cls)  # type: ignore[arg-type]
+        if f.name not in data
+        and f.default is dataclasses.MISSING
+        and f.default_factory is dataclasses.MISSING
     ]
     if missing:
         raise InputError(f"[{where}] in {path} lacks {missing[0]}.")
-    return cls(**{key: _value(hints[key], value, path, f"{where}.{key}" if where else key) for key, value in data.items()})
+    return cls(
+        **{
+            key: _value(hints[key], value, path, f"{where}.{key}" if where else key)
+            for key, value in data.items()
+        }
+    )
 
 
 def _value(hint: Any, value: Any, path: str, where: str) -> Any:
@@ -199,14 +233,22 @@ def _value(hint: Any, value: Any, path: str, where: str) -> Any:
         raise last
     if origin is Literal:
         if value not in arguments:
-            raise InputError(f"{where} in {path} is {value!r}; it must be one of {', '.join(map(str, arguments))}.")
+            raise InputError(
+                f"{where} in {path} is {value!r}; it must be one of "
+                f"{', '.join(map(str, arguments))}."
+            )
         return value
     if dataclasses.is_dataclass(hint):
         return _build(hint, value, path, where)  # type: ignore[arg-type]
     if origin is tuple:
         if isinstance(value, str) and arguments[0] is str:
             value = [value]  # one name is a list of one
-        elif arguments[0] == Names and isinstance(value, list) and value and isinstance(value[0], str):
+        elif (
+            arguments[0] == Names
+            and isinstance(value, list)
+            and value
+            and isinstance(value[0], str)
+        ):
             value = [value]
         if not isinstance(value, list):
             raise InputError(f"{where} in {path} must be a list.")

@@ -1,8 +1,12 @@
-"""Nested columns (structs, lists of structs, key-value lists, as in a GA4 export) -> flat columns named by their path.
+"""Nested columns (structs, lists of structs, key-value lists, as in a GA4 export) -> flat columns
+named by their path.
 
-    "device.category"               a field of a struct
-    "event_params[ga_session_id]"   the value under a key in a list of {key, value}; value may itself hold one typed field of several
-    "items.item_id"                 with explode = "items": one row per element, a row without elements stays as one
+Paths::
+
+    "device.category"               a field of a struct "event_params[ga_session_id]"   the value
+    under a key in a list of {key, value}; value may itself hold one typed field of several
+    "items.item_id"                 with explode = "items": one row per element, a row without
+    elements stays as one
 """
 
 from __future__ import annotations
@@ -15,8 +19,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 
-def flatten(table: pa.Table, rows: np.ndarray, wanted: Iterable[str], explode: str | None) -> tuple[pa.Table, np.ndarray, set[str]]:
-    """(flat table, (n,) int64 row number of each of its rows, names of nested columns that were left out)."""
+def flatten(
+    table: pa.Table, rows: np.ndarray, wanted: Iterable[str], explode: str | None
+) -> tuple[pa.Table, np.ndarray, set[str]]:
+    """(flat table, (n,) int64 row number of each of its rows, names of nested columns that were
+    left out).
+    """
     nested = {name for name in table.column_names if pa.types.is_nested(table[name].type)}
     if not nested:
         return table, rows, set()
@@ -26,7 +34,11 @@ def flatten(table: pa.Table, rows: np.ndarray, wanted: Iterable[str], explode: s
     for path in sorted(wanted):
         root = re.split(r"[.\[]", path)[0]
         if root in nested and root != explode and path not in columns:
-            value = _under_key(table[root], path) if "[" in path else _field(table[root], path.split(".")[1:])
+            value = (
+                _under_key(table[root], path)
+                if "[" in path
+                else _field(table[root], path.split(".")[1:])
+            )
             if value is not None:
                 columns[path] = value
                 used.add(root)
@@ -49,23 +61,36 @@ def _under_key(column: pa.ChunkedArray, path: str) -> pa.Array | None:
     """The value that stands under a key in each row's list of {key, value}."""
     match = re.fullmatch(r"[^\[]+\[([^\]]+)\]", path)
     array = column.combine_chunks()
-    if match is None or not pa.types.is_list(array.type) or not pa.types.is_struct(array.type.value_type):
+    if (
+        match is None
+        or not pa.types.is_list(array.type)
+        or not pa.types.is_struct(array.type.value_type)
+    ):
         return None
     entries, parent = pc.list_flatten(array), pc.list_parent_indices(array).to_numpy()
     if array.type.value_type.get_field_index("key") < 0:
         return None
-    here = np.flatnonzero(pc.fill_null(pc.equal(pc.struct_field(entries, "key"), match[1]), False).to_numpy(zero_copy_only=False))
+    here = np.flatnonzero(
+        pc.fill_null(pc.equal(pc.struct_field(entries, "key"), match[1]), False).to_numpy(
+            zero_copy_only=False
+        )
+    )
     value = pc.struct_field(entries, "value").take(pa.array(here))
     if pa.types.is_struct(value.type):
-        texts = [pc.cast(pc.struct_field(value, i), pa.string()) for i in range(value.type.num_fields)
-                 if not pa.types.is_nested(value.type.field(i).type)]
+        texts = [
+            pc.cast(pc.struct_field(value, i), pa.string())
+            for i in range(value.type.num_fields)
+            if not pa.types.is_nested(value.type.field(i).type)
+        ]
         value = pc.coalesce(*texts)
     position = np.full(len(array), -1, dtype=np.int64)
     position[parent[here]] = np.arange(len(here))
     return value.take(pa.array(position, mask=position < 0))
 
 
-def _explode(flat: pa.Table, lists: pa.ListArray, rows: np.ndarray, name: str, wanted: set[str]) -> tuple[pa.Table, np.ndarray]:
+def _explode(
+    flat: pa.Table, lists: pa.ListArray, rows: np.ndarray, name: str, wanted: set[str]
+) -> tuple[pa.Table, np.ndarray]:
     parent = pc.list_parent_indices(lists).to_numpy()
     alone = np.setdiff1d(np.arange(len(lists)), parent)  # rows without elements
     parent = np.append(parent, alone)
@@ -78,5 +103,7 @@ def _explode(flat: pa.Table, lists: pa.ListArray, rows: np.ndarray, name: str, w
         for i in range(values.type.num_fields):
             path = f"{name}.{values.type.field(i).name}"
             if path in wanted:
-                flat = flat.append_column(path, pc.struct_field(values, i).take(pa.array(element, mask=element < 0)))
+                flat = flat.append_column(
+                    path, pc.struct_field(values, i).take(pa.array(element, mask=element < 0))
+                )
     return flat, rows[parent]

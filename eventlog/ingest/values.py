@@ -1,4 +1,6 @@
-"""A column as codes into its distinct values, and the parsers of text: work is done on distinct values, not on rows."""
+"""A column as codes into its distinct values, and the parsers of text: work is done on distinct
+values, not on rows.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +21,13 @@ NO_TIME = np.iinfo(np.int64).min  # what pandas calls NaT
 class Coded:
     """A column: row i has values[codes[i]], or nothing where the code is -1."""
 
-    codes: np.ndarray   # (n_rows,) int32
+    codes: np.ndarray  # (n_rows,) int32
     values: np.ndarray  # (n_values,) object: str
 
     def take(self, per_value: np.ndarray, missing: Any) -> np.ndarray:
-        """(n_rows,): what `per_value` (n_values,) says of each row's value; `missing` where there is none."""
+        """(n_rows,): what `per_value` (n_values,) says of each row's value; `missing` where there
+        is none.
+        """
         return np.append(per_value, np.array([missing], dtype=per_value.dtype))[self.codes]
 
     def where(self, per_value: np.ndarray | Sequence[bool]) -> np.ndarray:
@@ -34,7 +38,9 @@ class Coded:
         """The column as an Arrow dictionary; distinct values that became equal share one code."""
         code, distinct = pd.factorize(self.values)
         codes = self.take(code.astype(np.int32), -1)
-        return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), pa.array(distinct, pa.string()))
+        return pa.DictionaryArray.from_arrays(
+            pa.array(codes, mask=codes < 0), pa.array(distinct, pa.string())
+        )
 
 
 def coded(column: pa.ChunkedArray, missing: Names = ()) -> Coded:
@@ -45,10 +51,14 @@ def coded(column: pa.ChunkedArray, missing: Names = ()) -> Coded:
     kind = array.dictionary.type
     if pa.types.is_floating(kind):
         number = array.dictionary.to_numpy(zero_copy_only=False).astype(np.float64)
-        values = np.array([str(int(v)) if v.is_integer() else repr(v) for v in number.tolist()], dtype=object)
+        values = np.array(
+            [str(int(v)) if v.is_integer() else repr(v) for v in number.tolist()], dtype=object
+        )
         lost = np.isnan(number)
     else:
-        values = np.asarray(array.dictionary.cast(pa.string()).to_numpy(zero_copy_only=False), dtype=object)
+        values = np.asarray(
+            array.dictionary.cast(pa.string()).to_numpy(zero_copy_only=False), dtype=object
+        )
         lost = np.isin(values, missing) if len(values) else np.zeros(0, dtype=bool)
     if lost.any():
         codes = np.where(np.append(lost, False)[codes], np.int32(-1), codes)
@@ -66,7 +76,11 @@ def parse_times(values: np.ndarray, how: TimeFormat) -> np.ndarray:
         if len(todo) == 0:
             break
         part = text.iloc[todo]
-        offset = part.str.contains(r"(?:Z|[+-]\d\d:?\d\d)$").to_numpy(dtype=bool) if how.timezone != "UTC" and form == "ISO8601" else None
+        offset = (
+            part.str.contains(r"(?:Z|[+-]\d\d:?\d\d)$").to_numpy(dtype=bool)
+            if how.timezone != "UTC" and form == "ISO8601"
+            else None
+        )
         time = pd.DatetimeIndex(pd.to_datetime(part, format=form, errors="coerce", utc=True))
         if how.timezone != "UTC":
             local = localised(time.tz_localize(None), how.timezone)
@@ -78,33 +92,47 @@ def parse_times(values: np.ndarray, how: TimeFormat) -> np.ndarray:
 
 
 def localised(time: pd.DatetimeIndex, timezone: str) -> pd.DatetimeIndex:
-    """Wall-clock times as UTC. Where clocks are set back an hour comes twice: the first is taken; a skipped hour moves on."""
-    local = time.tz_localize(timezone, ambiguous=np.ones(len(time), dtype=bool), nonexistent="shift_forward")
+    """Wall-clock times as UTC. Where clocks are set back an hour comes twice: the first is taken; a
+    skipped hour moves on.
+    """
+    local = time.tz_localize(
+        timezone, ambiguous=np.ones(len(time), dtype=bool), nonexistent="shift_forward"
+    )
     return local.tz_convert("UTC")
 
 
 def since_1970(number: np.ndarray, unit: str) -> np.ndarray:
     """(n,) int64 ms of `number` (n,) float64 in `unit`."""
-    per_ms = {"s": 1e-3, "ms": 1.0, "us": 1e3, "ns": 1e6}[unit if unit != "auto" else guess_unit(number)]
+    per_ms = {"s": 1e-3, "ms": 1.0, "us": 1e3, "ns": 1e6}[
+        unit if unit != "auto" else guess_unit(number)
+    ]
     with np.errstate(invalid="ignore"):
         ms = number / per_ms
         return np.where(np.abs(ms) < 1e15, np.floor(np.nan_to_num(ms)), NO_TIME).astype(np.int64)
 
 
 def guess_unit(number: np.ndarray) -> str:
-    """The unit in which `number` (n,) is a time between 1973 and 5000: 1e9 are seconds, 1e12 milliseconds, and so on."""
+    """The unit in which `number` (n,) is a time between 1973 and 5000: 1e9 are seconds, 1e12
+    milliseconds, and so on.
+    """
     size = float(np.nanmedian(number)) if np.isfinite(number).any() else 0.0
     return "s" if size < 1e11 else "ms" if size < 1e14 else "us" if size < 1e17 else "ns"
 
 
 def parse_numbers(values: np.ndarray, decimal: str) -> np.ndarray:
-    """(n,) float64 of `values` (n,) str; NaN where a value is no finite number. 1,234.50 and, with a decimal comma, 1.234,50 are read."""
+    """(n,) float64 of `values` (n,) str; NaN where a value is no finite number. 1,234.50 and, with
+    a decimal comma, 1.234,50 are read.
+    """
     text = pd.Series(values, dtype=object).str.strip()
     if decimal != ".":
-        text = text.str.replace(r"^([+-]?\d{1,3}(?:\.\d{3})+)(?=,|$)", lambda m: m[1].replace(".", ""), regex=True)
+        text = text.str.replace(
+            r"^([+-]?\d{1,3}(?:\.\d{3})+)(?=,|$)", lambda m: m[1].replace(".", ""), regex=True
+        )
         text = text.mask(text.str.contains(".", regex=False)).str.replace(decimal, ".", regex=False)
     else:
-        text = text.str.replace(r"^[+-]?\d{1,3}(?:,\d{3})+(?=\.)", lambda m: m[0].replace(",", ""), regex=True)
+        text = text.str.replace(
+            r"^[+-]?\d{1,3}(?:,\d{3})+(?=\.)", lambda m: m[0].replace(",", ""), regex=True
+        )
     number = pd.to_numeric(text, errors="coerce").to_numpy(dtype=np.float64)
     return np.where(np.isfinite(number), number, np.nan)
 
@@ -112,10 +140,16 @@ def parse_numbers(values: np.ndarray, decimal: str) -> np.ndarray:
 def all_numbers(values: np.ndarray) -> bool:
     """Whether all are numbers as one writes numbers (007 is a code, not a number)."""
     text = pd.Series(values, dtype=object).str.strip()
-    return bool(text.str.fullmatch(r"[+-]?(?:0|[1-9]\d{0,17}|\d{0,18}\.\d+)(?:[eE][+-]?\d{1,3})?").all())
+    return bool(
+        text.str.fullmatch(r"[+-]?(?:0|[1-9]\d{0,17}|\d{0,18}\.\d+)(?:[eE][+-]?\d{1,3})?").all()
+    )
 
 
 def as_text(column: pa.ChunkedArray) -> pa.Array:
     """Any flat column as plain text."""
     array = column.combine_chunks()
-    return array.dictionary_decode().cast(pa.string()) if pa.types.is_dictionary(array.type) else array.cast(pa.string())
+    return (
+        array.dictionary_decode().cast(pa.string())
+        if pa.types.is_dictionary(array.type)
+        else array.cast(pa.string())
+    )

@@ -1,1 +1,3 @@
-"""Differential privacy that generators and the simulator's calibration share: noise, public lists."""
+"""Differential privacy that generators and the simulator's calibration share: noise, public
+lists.
+"""

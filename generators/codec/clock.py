@@ -1,7 +1,8 @@
 """Clock: the span of the log, the weekly cycle, and the gaps between events as a mixture.
 
-A gap is one code: 0 = the user's sequence ends; then points and intervals of gaps inside a session; then those between
-sessions, so that the session break is part of the code. What a gap leads to is drawn in `gaps`.
+A gap is one code: 0 = the user's sequence ends; then points and intervals of gaps inside a session;
+then those between sessions, so that the session break is part of the code. What a gap leads to is
+drawn in `gaps`.
 """
 
 from __future__ import annotations
@@ -24,11 +25,13 @@ DAY_MS = 86_400_000
 SESSION_GAP_S = 1_800.0  # silence that ends a session where the log has no session ids
 STEPS_MS = (DAY_MS, HOUR_MS, 60_000, 1_000, 1)
 PERIODS = (0, 2, 4, 6, 8)  # log2 of the days of a period, when a span is looked for under a budget
-TAIL = 4                   # halvings of the highest interval of gaps: within it they would be drawn too long
-CELLS = 64                 # at the most, in which its ends are then looked for
-FIRST_MS, LAST_MS = EARLIEST.value // 1_000_000, LATEST.value // 1_000_000 - 1  # of any event: those of `eventlog check`
-LONGEST_GAP_S = 2.0**33    # the grid of gaps under a budget ends at half of it
-BUSIEST = 1e6              # of the weekly cycle, whose mean is 1
+# halvings of the highest interval of gaps: within it they would be drawn too long
+TAIL = 4
+CELLS = 64  # at the most, in which its ends are then looked for
+# of any event: those of `eventlog check`
+FIRST_MS, LAST_MS = EARLIEST.value // 1_000_000, LATEST.value // 1_000_000 - 1
+LONGEST_GAP_S = 2.0**33  # the grid of gaps under a budget ends at half of it
+BUSIEST = 1e6  # of the weekly cycle, whose mean is 1
 
 
 @dataclass
@@ -37,14 +40,18 @@ class Clock:
 
     start_ms: int
     end_ms: int
-    step_ms: int             # every timestamp is a multiple of it
-    weekly: np.ndarray       # (168,) float64, mean 1: intensity of session starts, hour 0 = Monday 0:00 UTC
+    step_ms: int  # every timestamp is a multiple of it
+    # (168,) float64, mean 1: intensity of session starts, hour 0 = Monday 0:00 UTC
+    weekly: np.ndarray
     within: Bins
     between: Bins
 
     def gap_ends(self) -> tuple[np.ndarray, np.ndarray]:
         """(size,) float64 s each: lower and upper end of each gap code."""
-        low, high = (np.concatenate([[0.0], w[1:], b[1:]]) for w, b in zip(self.within.ends(), self.between.ends(), strict=True))
+        low, high = (
+            np.concatenate([[0.0], w[1:], b[1:]])
+            for w, b in zip(self.within.ends(), self.between.ends(), strict=True)
+        )
         return low, high
 
     @property
@@ -53,24 +60,62 @@ class Clock:
         return self.within.size + self.between.size - 1
 
     @classmethod
-    def fit(cls, census: PrivateQueries, *, user: np.ndarray, time: np.ndarray, gap: np.ndarray, breaks: np.ndarray, intervals: int) -> Self:
-        """Learn from all rows: user (n,), time (n,) ms, gap (n,) s with NaN at a user's first row, breaks (n,) bool."""
+    def fit(
+        cls,
+        census: PrivateQueries,
+        *,
+        user: np.ndarray,
+        time: np.ndarray,
+        gap: np.ndarray,
+        breaks: np.ndarray,
+        intervals: int,
+    ) -> Self:
+        """Learn from all rows: user (n,), time (n,) ms, gap (n,) s with NaN at a user's first row,
+        breaks (n,) bool.
+        """
         if census.private:
-            first, last = np.clip(private_days(census, user, time // DAY_MS), FIRST_MS // DAY_MS, LAST_MS // DAY_MS).tolist()
+            first, last = np.clip(
+                private_days(census, user, time // DAY_MS), FIRST_MS // DAY_MS, LAST_MS // DAY_MS
+            ).tolist()
             start, end, step = first * DAY_MS, (last + 1) * DAY_MS - 1, 1_000
         else:
             step = next(s for s in STEPS_MS if (time % s == 0).all())
             start, end = int(time.min()), int(time.max())
             if start < FIRST_MS or end > LAST_MS:
-                raise InputError("The log has events before 1990 or after 2100; 'python -m eventlog check' names them, remove them first.")
+                raise InputError(
+                    "The log has events before 1990 or after 2100; 'python -m eventlog check' "
+                    "names them, remove them first."
+                )
         starts = breaks | np.isnan(gap)
-        weekly = census.histogram("weekly cycle of session starts", user[starts], hour_of_week(time[starts]), WEEK_HOURS, per_user=4)
+        weekly = census.histogram(
+            "weekly cycle of session starts",
+            user[starts],
+            hour_of_week(time[starts]),
+            WEEK_HOURS,
+            per_user=4,
+        )
         weekly = _smooth(weekly) if step < DAY_MS else np.ones(WEEK_HOURS)
         known = np.isfinite(gap)
         w, b = known & ~breaks, known & breaks
-        within = Bins.fit(census, "gaps within sessions", user[w], gap[w], intervals=intervals, decimals=3, points_only=np.zeros(1),
-                          tail=TAIL)
-        between = Bins.fit(census, "gaps between sessions", user[b], gap[b], intervals=intervals, decimals=3, tail=TAIL)
+        within = Bins.fit(
+            census,
+            "gaps within sessions",
+            user[w],
+            gap[w],
+            intervals=intervals,
+            decimals=3,
+            points_only=np.zeros(1),
+            tail=TAIL,
+        )
+        between = Bins.fit(
+            census,
+            "gaps between sessions",
+            user[b],
+            gap[b],
+            intervals=intervals,
+            decimals=3,
+            tail=TAIL,
+        )
         return cls(start, end, step, weekly, within, between)
 
     def encode(self, gap: np.ndarray, breaks: np.ndarray) -> np.ndarray:
@@ -85,30 +130,43 @@ class Clock:
         return code >= self.within.size
 
     def cycle(self) -> torch.Tensor:
-        """(WEEK_HOURS, size) float32: log of the mean weekly intensity where each gap lands, by the hour of the week it starts in.
+        """(WEEK_HOURS, size) float32: log of the mean weekly intensity where each gap lands, by the
+        hour of the week it starts in.
 
-        Added to the logits of the gap, so that a model need not learn the cycle from what follows it.
+        Added to the logits of the gap, so that a model need not learn the cycle from what follows
+        it.
         """
-        total = torch.from_numpy(np.append(0.0, np.cumsum(np.tile(self.weekly, 2))))  # intensity up to each hour of two weeks
+        # intensity up to each hour of two weeks
+        total = torch.from_numpy(np.append(0.0, np.cumsum(np.tile(self.weekly, 2))))
 
         def until(hours: torch.Tensor) -> torch.Tensor:
             weeks = torch.div(hours, WEEK_HOURS, rounding_mode="floor")
             rest = hours - weeks * WEEK_HOURS
             whole = rest.long()
-            return weeks * total[WEEK_HOURS] + total[whole] + (rest - whole) * (total[whole + 1] - total[whole])
+            return (
+                weeks * total[WEEK_HOURS]
+                + total[whole]
+                + (rest - whole) * (total[whole + 1] - total[whole])
+            )
 
         start = torch.arange(WEEK_HOURS, dtype=torch.float64)[:, None] + 0.5
         low, high = (torch.from_numpy(end)[None, :] / 3600 for end in self.gap_ends())
         high = torch.maximum(high, low + 0.5)  # a point stands for its half hour
         mean = (until(start + high) - until(start + low)) / (high - low)
         bias = torch.log(mean.clamp(min=1e-3))
-        bias[:, :self.within.size] = 0.0
+        bias[:, : self.within.size] = 0.0
         return bias.to(torch.float32)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for `from_json`."""
-        return {"start_ms": self.start_ms, "end_ms": self.end_ms, "step_ms": self.step_ms, "weekly": np.asarray(self.weekly).tolist(),
-                "within": self.within.to_json(), "between": self.between.to_json()}
+        return {
+            "start_ms": self.start_ms,
+            "end_ms": self.end_ms,
+            "step_ms": self.step_ms,
+            "weekly": np.asarray(self.weekly).tolist(),
+            "within": self.within.to_json(),
+            "between": self.between.to_json(),
+        }
 
     @classmethod
     def from_json(cls, data: Record) -> Self:
@@ -122,7 +180,9 @@ class Clock:
         weekly = data.numbers("weekly", size=WEEK_HOURS, low=0, high=BUSIEST)
         if not weekly.any():
             data.fail("weekly", "has only zeros")
-        within, between = (Bins.from_json(data.record(n), low=0, high=LONGEST_GAP_S) for n in ("within", "between"))
+        within, between = (
+            Bins.from_json(data.record(n), low=0, high=LONGEST_GAP_S) for n in ("within", "between")
+        )
         return cls(start, end, step, weekly, within, between)
 
 
@@ -132,7 +192,9 @@ def hour_of_week(time: np.ndarray) -> np.ndarray:
 
 
 def _smooth(counts: np.ndarray) -> np.ndarray:
-    """Mean 1, with a little of the mean mixed in, so that a thin hour is not an impossible one unless it is far from all others."""
+    """Mean 1, with a little of the mean mixed in, so that a thin hour is not an impossible one
+    unless it is far from all others.
+    """
     total = counts.sum()
     if total <= 0:
         return np.ones_like(counts)
@@ -140,17 +202,21 @@ def _smooth(counts: np.ndarray) -> np.ndarray:
 
 
 def private_days(census: PrivateQueries, user: np.ndarray, day: np.ndarray) -> tuple[int, int]:
-    """First and last day of the span, under a budget; user (n,) and day (n,) of all rows, days since 1970.
+    """First and last day of the span, under a budget; user (n,) and day (n,) of all rows, days
+    since 1970.
 
-    Each user votes for one of their days, and so for the periods of 1, 4, 16, 64 and 256 days around it. The shortest periods of
-    which enough users are heard hold the span; where these are not days, its ends are looked for in even cells. A log of few
-    users over a long time has no day that many share. 2000-01-03 stands where nothing is heard.
+    Each user votes for one of their days, and so for the periods of 1, 4, 16, 64 and 256 days
+    around it. The shortest periods of which enough users are heard hold the span; where these are
+    not days, its ends are looked for in even cells. A log of few users over a long time has no day
+    that many share. 2000-01-03 stands where nothing is heard.
     """
     voter, vote = census.draw("day of the span", user, day, per_user=1)
     periods = np.array(PERIODS)
     shift, base = 1 << 32, 1 << 31  # a period's number, which may be negative, beside its length
     value = np.concatenate([k * shift + base + (vote >> p) for k, p in enumerate(periods)])
-    kept, counts = census.popular("periods of the span", np.tile(voter, len(periods)), value, per_user=len(periods))
+    kept, counts = census.popular(
+        "periods of the span", np.tile(voter, len(periods)), value, per_user=len(periods)
+    )
     if not len(kept):
         nothing = pd.Timestamp("2000-01-03").value // (DAY_MS * 1_000_000)
         return int(nothing), int(nothing)
@@ -159,7 +225,10 @@ def private_days(census: PrivateQueries, user: np.ndarray, day: np.ndarray) -> t
     enough = heard >= 0.95 * min(census.ledger.users, heard.max())
     k = int(np.argmax(enough))
     number = number[length == k]
-    first, last = int(number.min()) << int(periods[k]), ((int(number.max()) + 1) << int(periods[k])) - 1
+    first, last = (
+        int(number.min()) << int(periods[k]),
+        ((int(number.max()) + 1) << int(periods[k])) - 1,
+    )
     if periods[k] == 0:
         return first, last
     noise = census.noise_of(weight=1.0, per_user=2)
@@ -167,5 +236,7 @@ def private_days(census: PrivateQueries, user: np.ndarray, day: np.ndarray) -> t
     edges = np.linspace(first, last + 1, n_cells + 1).round().astype(np.int64)
     inside = (day >= first) & (day <= last)
     cell = np.searchsorted(edges, day[inside], side="right") - 1
-    found = np.flatnonzero(census.histogram("ends of the span", user[inside], cell, n_cells, per_user=2) > 3 * noise)
+    found = np.flatnonzero(
+        census.histogram("ends of the span", user[inside], cell, n_cells, per_user=2) > 3 * noise
+    )
     return (int(edges[found[0]]), int(edges[found[-1] + 1]) - 1) if len(found) else (first, last)

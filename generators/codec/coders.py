@@ -1,7 +1,11 @@
-"""Coders: a column of any type as small integer codes, and back. Code 0 is always 'missing' (or too rare to be kept).
+"""Coders: a column of any type as small integer codes, and back. Code 0 is always 'missing' (or too
+rare to be kept).
+
+The two kinds::
 
     Values    a categorical column: code i is the (i-1)-th of its kept values
-    Bins      a numeric column: a mixture of points (values that occur often) and of intervals, uniform or log-uniform inside
+    Bins      a numeric column: a mixture of points (values that occur often) and of intervals,
+    uniform or log-uniform inside
 """
 
 from __future__ import annotations
@@ -16,13 +20,15 @@ import pandas as pd
 from generators.privacy.queries import PrivateQueries
 from generators.validation import LARGEST, Record
 
-MOST_CODES = 10_000   # of a numeric column, at the most
-STEEPEST = 1e300      # ratio of the ends of an interval: a power of it is still a number
+MOST_CODES = 10_000  # of a numeric column, at the most
+STEEPEST = 1e300  # ratio of the ends of an interval: a power of it is still a number
 GRID_CELLS = 48  # per sign, of the fixed grid on which a numeric column is counted under a budget
 
 
 def string_codes(values: pd.Series) -> tuple[np.ndarray, np.ndarray]:
-    """(n,) int64 codes of the strings in `values` (-1 = missing), and the distinct strings, sorted."""
+    """(n,) int64 codes of the strings in `values` (-1 = missing), and the distinct strings,
+    sorted.
+    """
     category = values.astype("category")
     names = category.cat.categories.astype(str).to_numpy(dtype=object)
     order = np.argsort(names, kind="stable")
@@ -45,15 +51,32 @@ class Values:
 
     @classmethod
     def fit(
-        cls, census: PrivateQueries, what: str, user: np.ndarray, values: pd.Series, *, per_user: int,
-        public: Sequence[str] | None = None, weight: float = 1.0, shares: bool = False,
+        cls,
+        census: PrivateQueries,
+        what: str,
+        user: np.ndarray,
+        values: pd.Series,
+        *,
+        per_user: int,
+        public: Sequence[str] | None = None,
+        weight: float = 1.0,
+        shares: bool = False,
     ) -> Self:
-        """Keep what enough users have; under a budget the list `public`, where one is declared. See Census.popular."""
+        """Keep what enough users have; under a budget the list `public`, where one is declared. See
+        Census.popular.
+        """
         if census.private and public is not None:
             return cls(list(public))
         codes, names = string_codes(values)
         present = codes >= 0
-        kept, _ = census.popular(f"values of {what}", user[present], codes[present], per_user=per_user, weight=weight, shares=shares)
+        kept, _ = census.popular(
+            f"values of {what}",
+            user[present],
+            codes[present],
+            per_user=per_user,
+            weight=weight,
+            shares=shares,
+        )
         return cls([str(names[i]) for i in kept])
 
     def encode(self, values: pd.Series) -> np.ndarray:
@@ -65,17 +88,21 @@ class Values:
 
     def decode(self, codes: np.ndarray) -> pd.Categorical:
         """Codes back to a pandas categorical with this vocabulary."""
-        return pd.Categorical.from_codes(np.asarray(codes, dtype=np.int64) - 1, categories=pd.Index(self.values, dtype=object))
+        return pd.Categorical.from_codes(
+            np.asarray(codes, dtype=np.int64) - 1, categories=pd.Index(self.values, dtype=object)
+        )
 
 
 @dataclass
 class Bins:
-    """Code 0 missing; 1..len(points) the points; then the intervals [edges[i], edges[i+1]) of `low`, `high`."""
+    """Code 0 missing; 1..len(points) the points; then the intervals [edges[i], edges[i+1]) of
+    `low`, `high`.
+    """
 
     points: np.ndarray  # (p,) float64
-    low: np.ndarray     # (k,) float64
-    high: np.ndarray    # (k,) float64
-    log: bool           # log-uniform inside an interval of positive numbers
+    low: np.ndarray  # (k,) float64
+    high: np.ndarray  # (k,) float64
+    log: bool  # log-uniform inside an interval of positive numbers
     decimals: int = 6
 
     @property
@@ -85,31 +112,58 @@ class Bins:
 
     @classmethod
     def fit(
-        cls, census: PrivateQueries, what: str, user: np.ndarray, values: np.ndarray, *, intervals: int = 24, log: bool = True,
-        decimals: int | None = None, point_share: float = 0.02, per_user: int = 4, weight: float = 1.0,
-        points_only: np.ndarray | None = None, tail: int = 0,
+        cls,
+        census: PrivateQueries,
+        what: str,
+        user: np.ndarray,
+        values: np.ndarray,
+        *,
+        intervals: int = 24,
+        log: bool = True,
+        decimals: int | None = None,
+        point_share: float = 0.02,
+        per_user: int = 4,
+        weight: float = 1.0,
+        points_only: np.ndarray | None = None,
+        tail: int = 0,
     ) -> Self:
-        """Learn from `values` (n,) float64, NaN = missing. `points_only` (k,): values that are always points.
+        """Learn from `values` (n,) float64, NaN = missing. `points_only` (k,): values that are
+        always points.
 
-        Without a budget: points are values with at least `point_share` of the rows, intervals are quantiles of the rest, and
-        the outermost edges leave `min_users` users beyond them; the highest interval is halved `tail` times, the lowest as well
-        where not `log`, for there values spread most. With one: the cells of a fixed signed log grid that enough users have.
+        Without a budget: points are values with at least `point_share` of the rows, intervals are
+        quantiles of the rest, and the outermost edges leave `min_users` users beyond them; the
+        highest interval is halved `tail` times, the lowest as well where not `log`, for there
+        values spread most. With one: the cells of a fixed signed log grid that enough users have.
         """
         present = np.isfinite(values)
         user, values = user[present], values[present]
         fixed = np.zeros(0) if points_only is None else np.asarray(points_only, dtype=np.float64)
         if census.private:
             cell = _grid_cell(values)
-            kept = np.sort(census.popular(f"range of {what}", user, cell, per_user=per_user, weight=weight)[0])
+            kept = np.sort(
+                census.popular(f"range of {what}", user, cell, per_user=per_user, weight=weight)[0]
+            )
             low, high = _grid_edges(kept)
             zero = low == high
-            return cls(np.unique(np.append(low[zero], fixed)), low[~zero], high[~zero], True, 2 if decimals is None else decimals)
+            return cls(
+                np.unique(np.append(low[zero], fixed)),
+                low[~zero],
+                high[~zero],
+                True,
+                2 if decimals is None else decimals,
+            )
         decimals = _decimals(values) if decimals is None else decimals
         if len(values) == 0:
             return cls(fixed, np.zeros(0), np.zeros(0), log, decimals)
         unique, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-        users_of = pd.DataFrame({"v": inverse, "u": user}).drop_duplicates().groupby("v").size().to_numpy()
-        often = (counts >= max(point_share * len(values), 1)) if len(unique) > 40 else np.ones(len(unique), dtype=bool)
+        users_of = (
+            pd.DataFrame({"v": inverse, "u": user}).drop_duplicates().groupby("v").size().to_numpy()
+        )
+        often = (
+            (counts >= max(point_share * len(values), 1))
+            if len(unique) > 40
+            else np.ones(len(unique), dtype=bool)
+        )
         points = np.unique(np.append(unique[often & (users_of >= census.min_users)], fixed))
         rest = ~np.isin(values, points)
         low_end, high_end = safe_ends(user[rest], values[rest], census.min_users)
@@ -124,7 +178,9 @@ class Bins:
         return cls(points, edges[:-1], edges[1:], bool(log), decimals)
 
     def encode(self, values: np.ndarray) -> np.ndarray:
-        """(n,) int64 codes of (n,) float64; beyond the outermost edges the nearest interval stands in."""
+        """(n,) int64 codes of (n,) float64; beyond the outermost edges the nearest interval stands
+        in.
+        """
         codes = np.zeros(len(values), dtype=np.int64)
         present = np.isfinite(values)
         v = np.where(present, values, 0.0)
@@ -132,12 +188,15 @@ class Bins:
         if len(self.low):
             at = np.clip(np.searchsorted(self.low, v, side="right") - 1, 0, len(self.low) - 1)
             after = np.clip(at + 1, 0, len(self.low) - 1)
-            nearer = (v > self.high[at]) & (self.low[after] - v < v - self.high[at])  # intervals of a private grid have holes
+            # intervals of a private grid have holes
+            nearer = (v > self.high[at]) & (self.low[after] - v < v - self.high[at])
             codes[:] = 1 + p + np.where(nearer, after, at)
         elif p:
             right = np.clip(np.searchsorted(self.points, v), 0, p - 1)
             left = np.clip(right - 1, 0, p - 1)
-            codes[:] = 1 + np.where(np.abs(self.points[left] - v) <= np.abs(self.points[right] - v), left, right)
+            codes[:] = 1 + np.where(
+                np.abs(self.points[left] - v) <= np.abs(self.points[right] - v), left, right
+            )
         if p:
             at = np.clip(np.searchsorted(self.points, v), 0, p - 1)
             codes = np.where(self.points[at] == v, 1 + at, codes)
@@ -156,12 +215,19 @@ class Bins:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for `from_json`."""
-        return {"points": self.points.tolist(), "low": self.low.tolist(), "high": self.high.tolist(), "log": self.log,
-                "decimals": self.decimals}
+        return {
+            "points": self.points.tolist(),
+            "low": self.low.tolist(),
+            "high": self.high.tolist(),
+            "log": self.log,
+            "decimals": self.decimals,
+        }
 
     @classmethod
     def from_json(cls, data: Record, *, low: float = -LARGEST, high: float = LARGEST) -> Self:
-        """The coder that `to_json` described, whose values lie between `low` and `high`. Raises StateError where it is none."""
+        """The coder that `to_json` described, whose values lie between `low` and `high`. Raises
+        StateError where it is none.
+        """
         data.only(("points", "low", "high", "log", "decimals"))
         points, bottom = (data.numbers(k, low=low, high=high) for k in ("points", "low"))
         top = data.numbers("high", size=len(bottom), low=low, high=high)
@@ -180,7 +246,9 @@ class Bins:
 
 
 def within(low: np.ndarray, high: np.ndarray, uniform: np.ndarray, log: bool) -> np.ndarray:
-    """A value between `low` and `high`: log-uniform where `log` and both are positive, uniform else."""
+    """A value between `low` and `high`: log-uniform where `log` and both are positive, uniform
+    else.
+    """
     flat = low + uniform * (high - low)
     if not log:
         return flat
@@ -197,7 +265,9 @@ def _decimals(values: np.ndarray) -> int:
 
 
 def safe_ends(user: np.ndarray, values: np.ndarray, min_users: int) -> tuple[float, float]:
-    """The `min_users`-th largest of the users' maxima, and the like for minima: no single user's extreme is an edge."""
+    """The `min_users`-th largest of the users' maxima, and the like for minima: no single user's
+    extreme is an edge.
+    """
     if len(values) == 0:
         return 0.0, 0.0
     by_user = pd.Series(values).groupby(user)
@@ -207,7 +277,9 @@ def safe_ends(user: np.ndarray, values: np.ndarray, min_users: int) -> tuple[flo
 
 
 def _grid_cell(values: np.ndarray) -> np.ndarray:
-    """Cell of a fixed grid: 0 for zero, +-(1..GRID_CELLS) for magnitudes 2^-16 .. 2^32, one cell an octave."""
+    """Cell of a fixed grid: 0 for zero, +-(1..GRID_CELLS) for magnitudes 2^-16 .. 2^32, one cell an
+    octave.
+    """
     magnitude = np.clip(np.floor(np.log2(np.maximum(np.abs(values), 1e-30))) + 17, 1, GRID_CELLS)
     return (np.sign(values) * magnitude).astype(np.int64)
 

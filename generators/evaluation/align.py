@@ -1,7 +1,8 @@
-"""Flat: several logs as flat arrays under one set of codes, so that they can be compared column by column.
+"""Flat: several logs as flat arrays under one set of codes, so that they can be compared column by
+column.
 
-An `Encoder` serves models and is fitted on one log; a comparison needs codes that no side owns. Rows of user u are
-`offsets[u]:offsets[u + 1]`, by time. Only columns that all logs have are kept.
+An `Encoder` serves models and is fitted on one log; a comparison needs codes that no side owns.
+Rows of user u are `offsets[u]:offsets[u + 1]`, by time. Only columns that all logs have are kept.
 
     real, synthetic = together(real_log, synthetic_log)
 """
@@ -26,17 +27,23 @@ HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 class AlignedLog:
     """One log; codes mean the same in every Flat that one call of `together` made."""
 
-    offsets: np.ndarray                       # (n_users + 1,) int64
-    time: np.ndarray                          # (n_rows,) int64 ms since 1970 UTC
-    gap: np.ndarray                           # (n_rows,) float64 seconds since the user's row before; NaN at the first
-    starts: np.ndarray                        # (n_rows,) bool: a session begins here
-    codes: dict[str, np.ndarray]              # column -> (n_rows,) int32, -1 = missing; "event" always, "item_id" often
-    numbers: dict[str, np.ndarray]            # column -> (n_rows,) float64, NaN = missing
-    labels: dict[str, np.ndarray]             # label kind -> (n_rows,) bool
-    levels: dict[str, np.ndarray]             # column -> (n_levels,) object: the value of each code (shared)
-    roles: np.ndarray                         # (n_event_levels,) object: the role of each event code (shared)
-    user_codes: dict[str, np.ndarray] = field(default_factory=dict)    # static column -> (n_users,) int32
-    user_numbers: dict[str, np.ndarray] = field(default_factory=dict)  # static column -> (n_users,) float64
+    offsets: np.ndarray  # (n_users + 1,) int64
+    time: np.ndarray  # (n_rows,) int64 ms since 1970 UTC
+    # (n_rows,) float64 seconds since the user's row before; NaN at the first
+    gap: np.ndarray
+    starts: np.ndarray  # (n_rows,) bool: a session begins here
+    # column -> (n_rows,) int32, -1 = missing; "event" always, "item_id" often
+    codes: dict[str, np.ndarray]
+    numbers: dict[str, np.ndarray]  # column -> (n_rows,) float64, NaN = missing
+    labels: dict[str, np.ndarray]  # label kind -> (n_rows,) bool
+    # column -> (n_levels,) object: the value of each code (shared)
+    levels: dict[str, np.ndarray]
+    # (n_event_levels,) object: the role of each event code (shared)
+    roles: np.ndarray
+    # static column -> (n_users,) int32
+    user_codes: dict[str, np.ndarray] = field(default_factory=dict)
+    # static column -> (n_users,) float64
+    user_numbers: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def n_users(self) -> int:
@@ -69,8 +76,13 @@ class AlignedLog:
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         rows = np.arange(offsets[-1]) + np.repeat(self.offsets[users] - offsets[:-1], lengths)
         return replace(
-            self, offsets=offsets, time=self.time[rows], gap=self.gap[rows], starts=self.starts[rows],
-            codes={k: v[rows] for k, v in self.codes.items()}, numbers={k: v[rows] for k, v in self.numbers.items()},
+            self,
+            offsets=offsets,
+            time=self.time[rows],
+            gap=self.gap[rows],
+            starts=self.starts[rows],
+            codes={k: v[rows] for k, v in self.codes.items()},
+            numbers={k: v[rows] for k, v in self.numbers.items()},
             labels={k: v[rows] for k, v in self.labels.items()},
             user_codes={k: v[users] for k, v in self.user_codes.items()},
             user_numbers={k: v[users] for k, v in self.user_numbers.items()},
@@ -78,20 +90,30 @@ class AlignedLog:
 
     def join(self, other: AlignedLog) -> AlignedLog:
         """The users of both, which must come from one call of `together`."""
+
         def both(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             return {name: np.concatenate([values, b[name]]) for name, values in a.items()}
 
         return replace(
-            self, offsets=np.concatenate([self.offsets, self.offsets[-1] + other.offsets[1:]]),
-            time=np.concatenate([self.time, other.time]), gap=np.concatenate([self.gap, other.gap]),
+            self,
+            offsets=np.concatenate([self.offsets, self.offsets[-1] + other.offsets[1:]]),
+            time=np.concatenate([self.time, other.time]),
+            gap=np.concatenate([self.gap, other.gap]),
             starts=np.concatenate([self.starts, other.starts]),
-            codes=both(self.codes, other.codes), numbers=both(self.numbers, other.numbers), labels=both(self.labels, other.labels),
-            user_codes=both(self.user_codes, other.user_codes), user_numbers=both(self.user_numbers, other.user_numbers),
+            codes=both(self.codes, other.codes),
+            numbers=both(self.numbers, other.numbers),
+            labels=both(self.labels, other.labels),
+            user_codes=both(self.user_codes, other.user_codes),
+            user_numbers=both(self.user_numbers, other.user_numbers),
         )
 
     def sample(self, n: int, rng: np.random.Generator) -> AlignedLog:
         """`n` users without replacement; the log itself where it has no more than `n`."""
-        return self if n >= self.n_users else self.take(np.sort(rng.choice(self.n_users, n, replace=False)))
+        return (
+            self
+            if n >= self.n_users
+            else self.take(np.sort(rng.choice(self.n_users, n, replace=False)))
+        )
 
 
 def together(*logs: EventLog) -> list[AlignedLog]:
@@ -102,11 +124,20 @@ def together(*logs: EventLog) -> list[AlignedLog]:
     """
     for number, log in enumerate(logs, 1):
         if len(log) == 0:
-            raise InputError(f"Log {number} of {len(logs)} has no events; a comparison needs at least one user in each.")
+            raise InputError(
+                f"Log {number} of {len(logs)} has no events; a comparison needs at least one user "
+                "in each."
+            )
     logs = tuple(log.grouped() for log in logs)
-    shared = [str(n) for n in logs[0].events if str(n) not in SKIP and all(n in log.events for log in logs)]
+    shared = [
+        str(n)
+        for n in logs[0].events
+        if str(n) not in SKIP and all(n in log.events for log in logs)
+    ]
     numeric = [n for n in shared if all(_is_numeric(log.events[n]) for log in logs)]
-    categorical = [n for n in shared if n not in numeric and not any(_is_time(log.events[n]) for log in logs)]
+    categorical = [
+        n for n in shared if n not in numeric and not any(_is_time(log.events[n]) for log in logs)
+    ]
     levels: dict[str, np.ndarray] = {}
     columns: list[dict[str, np.ndarray]] = [{} for _ in logs]
     for name in categorical:
@@ -114,32 +145,54 @@ def together(*logs: EventLog) -> list[AlignedLog]:
         for target, codes in zip(columns, coded, strict=True):
             target[name] = codes
     static_codes, static_numbers = _static(logs, levels)
-    names: Mapping[str, str] = {k: v for log in reversed(logs) for k, v in (log.manifest.get("roles") or {}).items()}
+    names: Mapping[str, str] = {
+        k: v for log in reversed(logs) for k, v in (log.manifest.get("roles") or {}).items()
+    }
     role_of = roles_of([str(n) for n in levels["event"]], names)
     roles = np.array([role_of[str(n)] for n in levels["event"]], dtype=object)
-    kinds = sorted({str(k) for log in logs if log.labels is not None for k in log.labels["kind"].astype(str).unique()})
-    by_id = all("session_id" in log.events and log.events["session_id"].notna().mean() > 0.5 for log in logs)
+    kinds = sorted(
+        {
+            str(k)
+            for log in logs
+            if log.labels is not None
+            for k in log.labels["kind"].astype(str).unique()
+        }
+    )
+    by_id = all(
+        "session_id" in log.events and log.events["session_id"].notna().mean() > 0.5 for log in logs
+    )
     return [
         _flat(log, codes, numeric, levels, roles, kinds, by_id, user_codes, user_numbers)
-        for log, codes, user_codes, user_numbers in zip(logs, columns, static_codes, static_numbers, strict=True)
+        for log, codes, user_codes, user_numbers in zip(
+            logs, columns, static_codes, static_numbers, strict=True
+        )
     ]
 
 
 def ngrams(flat: AlignedLog, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Runs of `n` rows of one user: (m,) int64 code in base (number of event types), and (m,) int64 user."""
+    """Runs of `n` rows of one user: (m,) int64 code in base (number of event types), and (m,) int64
+    user.
+    """
     width = len(flat.levels["event"])
     event, user = flat.codes["event"].astype(np.int64), flat.user
     size = max(flat.n_rows - n + 1, 0)
     code = np.zeros(size, dtype=np.int64)
     for i in range(n):
-        code = code * width + event[i:i + size]
-    whole = user[:size] == user[flat.n_rows - size:]
+        code = code * width + event[i : i + size]
+    whole = user[:size] == user[flat.n_rows - size :]
     return code[whole], user[:size][whole]
 
 
 def _flat(
-    log: EventLog, codes: dict[str, np.ndarray], numeric: list[str], levels: dict[str, np.ndarray], roles: np.ndarray,
-    kinds: list[str], by_id: bool, user_codes: dict[str, np.ndarray], user_numbers: dict[str, np.ndarray],
+    log: EventLog,
+    codes: dict[str, np.ndarray],
+    numeric: list[str],
+    levels: dict[str, np.ndarray],
+    roles: np.ndarray,
+    kinds: list[str],
+    by_id: bool,
+    user_codes: dict[str, np.ndarray],
+    user_numbers: dict[str, np.ndarray],
 ) -> AlignedLog:
     events = log.events
     user = events["user_id"].astype("category").cat.codes.to_numpy()
@@ -154,26 +207,43 @@ def _flat(
     else:
         breaks = gap > SESSION_GAP
     return AlignedLog(
-        offsets=np.append(starts, len(user)).astype(np.int64), time=time, gap=gap, starts=first | breaks, codes=codes,
+        offsets=np.append(starts, len(user)).astype(np.int64),
+        time=time,
+        gap=gap,
+        starts=first | breaks,
+        codes=codes,
         numbers={n: events[n].to_numpy(dtype=np.float64, na_value=np.nan) for n in numeric},
-        labels={kind: _labelled(log, kind) for kind in kinds}, levels=levels, roles=roles,
-        user_codes=user_codes, user_numbers=user_numbers,
+        labels={kind: _labelled(log, kind) for kind in kinds},
+        levels=levels,
+        roles=roles,
+        user_codes=user_codes,
+        user_numbers=user_numbers,
     )
 
 
 def _shared_codes(columns: list[pd.Series]) -> tuple[np.ndarray, list[np.ndarray]]:
-    """(n_levels,) sorted values of all columns together, and each column's (n_rows,) int32 codes into them."""
-    cats = [c if isinstance(c.dtype, pd.CategoricalDtype) else c.astype(object).astype("category") for c in columns]
+    """(n_levels,) sorted values of all columns together, and each column's (n_rows,) int32 codes
+    into them.
+    """
+    cats = [
+        c if isinstance(c.dtype, pd.CategoricalDtype) else c.astype(object).astype("category")
+        for c in columns
+    ]
     used = [c.cat.remove_unused_categories() for c in cats]
     texts = [c.cat.categories.astype(str).to_numpy(dtype=object) for c in used]
     values = np.array(sorted(set().union(*[t.tolist() for t in texts])), dtype=object)
     index = {value: i for i, value in enumerate(values)}
-    tables = [np.array([index[t] for t in text] + [-1], dtype=np.int32) for text in texts]  # code -1 takes the last entry
+    # code -1 takes the last entry
+    tables = [np.array([index[t] for t in text] + [-1], dtype=np.int32) for text in texts]
     return values, [table[c.cat.codes.to_numpy()] for table, c in zip(tables, used, strict=True)]
 
 
-def _static(logs: tuple[EventLog, ...], levels: dict[str, np.ndarray]) -> tuple[list[dict[str, np.ndarray]], list[dict[str, np.ndarray]]]:
-    """Columns of the `users` tables that all logs have, aligned with each log's users; their levels go into `levels`."""
+def _static(
+    logs: tuple[EventLog, ...], levels: dict[str, np.ndarray]
+) -> tuple[list[dict[str, np.ndarray]], list[dict[str, np.ndarray]]]:
+    """Columns of the `users` tables that all logs have, aligned with each log's users; their levels
+    go into `levels`.
+    """
     codes: list[dict[str, np.ndarray]] = [{} for _ in logs]
     numbers: list[dict[str, np.ndarray]] = [{} for _ in logs]
     if any(log.users is None or "user_id" not in log.users for log in logs):
@@ -182,10 +252,16 @@ def _static(logs: tuple[EventLog, ...], levels: dict[str, np.ndarray]) -> tuple[
     for log in logs:
         assert log.users is not None  # for the type checker: tested above
         order = log.events["user_id"].astype(str).drop_duplicates()
-        table = log.users.assign(user_id=log.users["user_id"].astype(str)).drop_duplicates("user_id").set_index("user_id")
+        table = (
+            log.users.assign(user_id=log.users["user_id"].astype(str))
+            .drop_duplicates("user_id")
+            .set_index("user_id")
+        )
         aligned.append(table.reindex(order))
     for name in map(str, aligned[0].columns):
-        if not all(name in table for table in aligned) or any(_is_time(table[name]) for table in aligned):
+        if not all(name in table for table in aligned) or any(
+            _is_time(table[name]) for table in aligned
+        ):
             continue
         if all(_is_numeric(table[name]) for table in aligned):
             for target, table in zip(numbers, aligned, strict=True):
@@ -205,8 +281,13 @@ def _labelled(log: EventLog, kind: str) -> np.ndarray:
     value = labels["value"]
     if not (_is_numeric(value) or value.dtype == bool):
         number = pd.to_numeric(value.astype(str), errors="coerce")
-        value = number.where(number.notna(), value.astype(str).str.lower().isin(["true", "yes", kind]).astype(float))
-    found: np.ndarray = np.isin(log.events["event_id"].to_numpy(), labels["event_id"].to_numpy()[value.to_numpy(dtype=np.float64) > 0])
+        value = number.where(
+            number.notna(), value.astype(str).str.lower().isin(["true", "yes", kind]).astype(float)
+        )
+    found: np.ndarray = np.isin(
+        log.events["event_id"].to_numpy(),
+        labels["event_id"].to_numpy()[value.to_numpy(dtype=np.float64) > 0],
+    )
     return found
 
 

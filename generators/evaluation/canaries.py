@@ -1,8 +1,10 @@
-"""Planted canaries: users made up at random, half of them put into the training data, and what can be told from the output.
+"""Planted canaries: users made up at random, half of them put into the training data, and what can
+be told from the output.
 
-Auditing in one run (Steinke, Nasr and Jagielski 2023, arXiv:2305.08846): each canary goes in by the toss of a coin, a
-guess is made for the ones that look most in and most out, and the number of right guesses bounds epsilon from below with
-95 % confidence. A bound above the epsilon that is claimed shows that the claim, or the code behind it, is wrong.
+Auditing in one run (Steinke, Nasr and Jagielski 2023, arXiv:2305.08846): each canary goes in by the
+toss of a coin, a guess is made for the ones that look most in and most out, and the number of right
+guesses bounds epsilon from below with 95 % confidence. A bound above the epsilon that is claimed
+shows that the claim, or the code behind it, is wrong.
 
     train, canaries = plant(log, 100, rng=rng)
     twin = ...                                  # fit on train, sample
@@ -24,7 +26,8 @@ from generators.evaluation.attacks.common import clopper_pearson_low
 from generators.evaluation.attacks.suite import closest, surprise, windows
 
 RUN = 4  # rows of a canary that count as seen again
-# Shares of the canaries that are guessed in and out. Which is best depends on whether a generator repeats few of them or many, so all
+# Shares of the canaries that are guessed in and out. Which is best depends on whether a generator
+# repeats few of them or many, so all
 # are tried, and the confidence is split between them.
 GUESSED = ((0.05, 0.0), (0.25, 0.25), (0.4, 0.4))
 
@@ -39,7 +42,9 @@ class Canaries:
 
 @dataclass(frozen=True)
 class Audit:
-    """`epsilon` holds from below with `confidence`; `reachable` is what the same number of guesses gives if all are right."""
+    """`epsilon` holds from below with `confidence`; `reachable` is what the same number of guesses
+    gives if all are right.
+    """
 
     epsilon: float
     reachable: float
@@ -50,20 +55,26 @@ class Audit:
     confidence: float
 
 
-def plant(log: EventLog, n: int, *, rng: np.random.Generator, length: int = 20) -> tuple[EventLog, Canaries]:
+def plant(
+    log: EventLog, n: int, *, rng: np.random.Generator, length: int = 20
+) -> tuple[EventLog, Canaries]:
     """`log` with about half of `n` canaries put in, and all the canaries.
 
-    A canary is `length` rows of the log, each of an item drawn evenly from all items, at even times within the span: rows
-    that are possible one by one, in an order that nobody has.
+    A canary is `length` rows of the log, each of an item drawn evenly from all items, at even times
+    within the span: rows that are possible one by one, in an order that nobody has.
 
     Raises InputError where `n` < 2 or the log is empty, and as `EventLog.ordered` does.
     """
     if n < 2 or len(log) == 0:
-        raise InputError(f"Planting needs at least 2 canaries and a log with events; given {n} canaries and {len(log)} events.")
+        raise InputError(
+            f"Planting needs at least 2 canaries and a log with events; given {n} canaries and "
+            f"{len(log)} events."
+        )
     log = log.ordered()
     events = log.events
     column = "item_id" if "item_id" in events and events["item_id"].notna().any() else "event"
-    codes = pd.factorize(events[column].astype(object), sort=True)[0]  # by name: a log read from disk gets the same canaries
+    # by name: a log read from disk gets the same canaries
+    codes = pd.factorize(events[column].astype(object), sort=True)[0]
     order = np.argsort(codes, kind="stable")
     present = np.unique(codes[codes >= 0])
     start, stop = (np.searchsorted(codes[order], present, side=s) for s in ("left", "right"))
@@ -73,7 +84,9 @@ def plant(log: EventLog, n: int, *, rng: np.random.Generator, length: int = 20) 
     owner = np.repeat(np.arange(n), length)
     first, last = (t.value // 1_000_000 for t in log.span)
     made["user_id"] = np.array([f"canary-{i:06d}" for i in range(n)], dtype=object)[owner]
-    made["timestamp"] = pd.to_datetime(rng.integers(first, last + 1, size=len(made)), unit="ms", utc=True)
+    made["timestamp"] = pd.to_datetime(
+        rng.integers(first, last + 1, size=len(made)), unit="ms", utc=True
+    )
     made["event_id"] = int(events["event_id"].max()) + 1 + np.arange(len(made), dtype=np.int64)
     for name in ("session_id", "order_id", "coupon_id"):
         if name in made:
@@ -82,26 +95,40 @@ def plant(log: EventLog, n: int, *, rng: np.random.Generator, length: int = 20) 
     made = sort_events(tidy(made))
     users = None
     if log.users is not None and len(log.users):
-        users = log.users.iloc[rng.integers(len(log.users), size=n)].assign(user_id=[f"canary-{i:06d}" for i in range(n)])
+        users = log.users.iloc[rng.integers(len(log.users), size=n)].assign(
+            user_id=[f"canary-{i:06d}" for i in range(n)]
+        )
     included = rng.random(n) < 0.5
-    alone = replace(log, events=made, users=users, labels=None, truth={}, manifest=dict(log.manifest))
+    alone = replace(
+        log, events=made, users=users, labels=None, truth={}, manifest=dict(log.manifest)
+    )
     inside = [f"canary-{i:06d}" for i in np.flatnonzero(included)]
     chosen = made[made["user_id"].isin(inside)]
     joined = pd.concat([_plain(events), _plain(chosen)], ignore_index=True)
-    both = users if users is None else pd.concat([log.users, users[users["user_id"].isin(inside)]], ignore_index=True)
+    both = (
+        users
+        if users is None
+        else pd.concat([log.users, users[users["user_id"].isin(inside)]], ignore_index=True)
+    )
     train = replace(log, events=sort_events(tidy(joined)), users=both, truth={})
     return train, Canaries(alone, included)
 
 
 def _plain(events: pd.DataFrame) -> pd.DataFrame:
     """Categories as plain objects: frames with different categories do not join otherwise."""
-    return events.astype({str(c): object for c in events if isinstance(events[c].dtype, pd.CategoricalDtype)})
+    return events.astype(
+        {str(c): object for c in events if isinstance(events[c].dtype, pd.CategoricalDtype)}
+    )
 
 
-def audit(canaries: Canaries, synthetic: EventLog, *, delta: float = 0.0, confidence: float = 0.95) -> Audit:
-    """The lower bound of epsilon that `synthetic` gives away, made by a generator that was fitted on `plant`'s log.
+def audit(
+    canaries: Canaries, synthetic: EventLog, *, delta: float = 0.0, confidence: float = 0.95
+) -> Audit:
+    """The lower bound of epsilon that `synthetic` gives away, made by a generator that was fitted
+    on `plant`'s log.
 
-    The more users `synthetic` has, the more is given away. Canaries with the highest scores are guessed in, those with the lowest out.
+    The more users `synthetic` has, the more is given away. Canaries with the highest scores are
+    guessed in, those with the lowest out.
     """
     return guess(canaries.included, scores(canaries, synthetic), delta=delta, confidence=confidence)
 
@@ -109,40 +136,69 @@ def audit(canaries: Canaries, synthetic: EventLog, *, delta: float = 0.0, confid
 def scores(canaries: Canaries, synthetic: EventLog) -> np.ndarray:
     """(n,) float64, higher for canaries that look as if they had been in the training data.
 
-    Similarity to the closest synthetic user, the number of a canary's runs that stand in the synthetic log, and how much more often
-    than by chance its pairs of items, one after the other, do.
+    Similarity to the closest synthetic user, the number of a canary's runs that stand in the
+    synthetic log, and how much more often than by chance its pairs of items, one after the other,
+    do.
     """
     ours, made = together(canaries.log, synthetic)
     code, user = windows(ours, RUN)
     seen = np.isin(code, windows(made, RUN)[0])
-    return closest(ours, made) + np.bincount(user[seen], minlength=ours.n_users) + surprise(ours, made)
+    return (
+        closest(ours, made) + np.bincount(user[seen], minlength=ours.n_users) + surprise(ours, made)
+    )
 
 
-def guess(included: np.ndarray, score: np.ndarray, *, delta: float = 0.0, confidence: float = 0.95) -> Audit:
-    """The best of the bounds that GUESSED gives for `score` (n,) of canaries of which `included` (n,) were in, each at its part of
-    the confidence: the shares are fixed before looking, so the bound holds for whichever is best."""
+def guess(
+    included: np.ndarray, score: np.ndarray, *, delta: float = 0.0, confidence: float = 0.95
+) -> Audit:
+    """The best of the bounds that GUESSED gives for `score` (n,) of canaries of which `included`
+    (n,) were in, each at its part of
+    the confidence: the shares are fixed before looking, so the bound holds for whichever is best.
+    """
     n = len(score)
     order = np.argsort(score, kind="stable")
     each = 1 - (1 - confidence) / len(GUESSED)
     found = []
     for share_in, share_out in GUESSED:
         many, few = max(int(share_in * n), 1), int(share_out * n)
-        correct = int(included[order[n - many:]].sum() + (~included[order[:few]]).sum())
-        bound, reachable = (epsilon_lower_bound(c, many + few, canaries=n, delta=delta, confidence=each) for c in (correct, many + few))
-        found.append(Audit(epsilon=bound, reachable=reachable, canaries=n, guesses=many + few, correct=correct, delta=delta,
-                           confidence=confidence))
+        correct = int(included[order[n - many :]].sum() + (~included[order[:few]]).sum())
+        bound, reachable = (
+            epsilon_lower_bound(c, many + few, canaries=n, delta=delta, confidence=each)
+            for c in (correct, many + few)
+        )
+        found.append(
+            Audit(
+                epsilon=bound,
+                reachable=reachable,
+                canaries=n,
+                guesses=many + few,
+                correct=correct,
+                delta=delta,
+                confidence=confidence,
+            )
+        )
     return max(found, key=lambda a: (a.epsilon, a.guesses))
 
 
-def epsilon_lower_bound(correct: int, guesses: int, *, canaries: int, delta: float = 0.0, confidence: float = 0.95) -> float:
-    """The smallest epsilon under which `correct` right guesses out of `guesses` are not too lucky to be believed.
+def epsilon_lower_bound(
+    correct: int, guesses: int, *, canaries: int, delta: float = 0.0, confidence: float = 0.95
+) -> float:
+    """The smallest epsilon under which `correct` right guesses out of `guesses` are not too lucky
+    to be believed.
 
-    Without delta a right guess has probability at most e^eps / (1 + e^eps), so the bound is the log-odds of the
-    Clopper-Pearson lower bound. With delta: theorem 5.2 of Steinke et al., by halving.
+    Without delta a right guess has probability at most e^eps / (1 + e^eps), so the bound is the
+    log-odds of the Clopper-Pearson lower bound. With delta: theorem 5.2 of Steinke et al., by
+    halving.
     """
     if delta == 0:
         share = clopper_pearson_low(correct, guesses, confidence=confidence)
-        return max(0.0, float(np.log(share / (1 - share)))) if 0 < share < 1 else 0.0 if share == 0 else inf
+        return (
+            max(0.0, float(np.log(share / (1 - share))))
+            if 0 < share < 1
+            else 0.0
+            if share == 0
+            else inf
+        )
     low, high = 0.0, 50.0
     if _luck(correct, guesses, low, canaries, delta) > 1 - confidence:
         return 0.0
@@ -156,7 +212,9 @@ def epsilon_lower_bound(correct: int, guesses: int, *, canaries: int, delta: flo
 
 
 def _luck(correct: int, guesses: int, epsilon: float, canaries: int, delta: float) -> float:
-    """An upper bound of the probability of `correct` or more right guesses under (epsilon, delta)."""
+    """An upper bound of the probability of `correct` or more right guesses under (epsilon,
+    delta).
+    """
     from scipy.stats import binom
 
     share = 1 / (1 + exp(-epsilon))

@@ -1,7 +1,9 @@
-"""Fidelity: how far a synthetic log is from a real one, beside the floor that two real halves have from each other.
+"""Fidelity: how far a synthetic log is from a real one, beside the floor that two real halves have
+from each other.
 
-A plug-in distance between samples is never 0, and it grows as samples shrink: a figure means nothing without the same
-figure between two real samples of the same size. `compare` therefore cuts all sides to one number of users.
+A plug-in distance between samples is never 0, and it grows as samples shrink: a figure means
+nothing without the same figure between two real samples of the same size. `compare` therefore cuts
+all sides to one number of users.
 
     measure(real, synthetic)              # {'event_js': 0.0012, 'bigram_js': 0.010, ...}
     floor(real_half_a, real_half_b)       # the same measures, real against real
@@ -19,7 +21,8 @@ from eventlog import EventLog
 from generators.evaluation.align import DAY_MS, HOUR_MS, AlignedLog, ngrams, together
 from generators.evaluation.detection import detection_auc
 
-DRAWS = 8        # cuts of the real users: the floor of a single one is as noisy as what is held to it
+# cuts of the real users: the floor of a single one is as noisy as what is held to it
+DRAWS = 8
 VALUE_DRAWS = 3  # draws of users for the value, where there are more than needed
 
 Verdict = Literal["pass", "fail", "unsettled"]
@@ -27,16 +30,18 @@ Verdict = Literal["pass", "fail", "unsettled"]
 
 @dataclass(frozen=True)
 class Measure:
-    """A measure and what it is held to: |value - ideal| <= max(factor x floor, largest floor of any draw, slack), as distances."""
+    """A measure and what it is held to: |value - ideal| <= max(factor x floor, largest floor of any
+    draw, slack), as distances.
+    """
 
     name: str
     section: str
     title: str
     formula: str
     source: str
-    factor: float = 2.0   # times the distance of the floor
-    slack: float = 0.01   # distances below this pass whatever the floor
-    ideal: float = 0.0    # 0: lower is better; 1: higher is better; 0.5: a guess
+    factor: float = 2.0  # times the distance of the floor
+    slack: float = 0.01  # distances below this pass whatever the floor
+    ideal: float = 0.0  # 0: lower is better; 1: higher is better; 0.5: a guess
 
     def distance(self, value: float) -> float:
         """How far `value` is from the ideal, on either side of it.
@@ -46,15 +51,22 @@ class Measure:
         return abs(value - self.ideal)
 
     def limit(self, *floors: float) -> float:
-        """The largest distance from the ideal that passes, given the measure between one or more pairs of real samples.
+        """The largest distance from the ideal that passes, given the measure between one or more
+        pairs of real samples.
 
-        Never below the largest of `floors`: what two real samples reach by chance cannot fail a synthetic one.
+        Never below the largest of `floors`: what two real samples reach by chance cannot fail a
+            synthetic one.
         """
-        return max(self.factor * self.distance(float(np.mean(floors))), *map(self.distance, floors), self.slack)
-
+        return max(
+            self.factor * self.distance(float(np.mean(floors))),
+            *map(self.distance, floors),
+            self.slack,
+        )
 
     def verdict(self, value: float, limit: float) -> Verdict:
-        """Does `value` pass at `limit`? Where nothing could fail, because two real samples are as far apart as can be, it is unsettled."""
+        """Does `value` pass at `limit`? Where nothing could fail, because two real samples are as
+        far apart as can be, it is unsettled.
+        """
         if limit >= (0.5 if self.ideal == 0.5 else 1.0):
             return "unsettled"
         return "pass" if self.distance(value) <= limit + 1e-12 else "fail"
@@ -64,46 +76,193 @@ _JS = "Lin 1991, doi:10.1109/18.61115 (base 2, squared distance, 0..1)"
 _KS = "Kolmogorov–Smirnov statistic, Massey 1951, doi:10.1080/01621459.1951.10500769"
 _SD = "SDMetrics QualityReport, docs.sdv.dev/sdmetrics"
 _OWN = "this project"
-MEASURES: dict[str, Measure] = {m.name: m for m in (
-    Measure("event_js", "flow", "Event types", "JS divergence of event shares", _JS, slack=0.005),
-    Measure("bigram_js", "flow", "Event pairs", "JS divergence of shares of two rows in a row of a user", _JS, slack=0.005),
-    Measure("trigram_js", "flow", "Event triples", "JS divergence of shares of three rows in a row of a user", _JS),
-    Measure("transition_coverage", "flow", "Transition types covered", "share of the types of real event pairs that occur",
-            _OWN, factor=1.5, slack=0.05, ideal=1.0),
-    Measure("novel_transitions", "flow", "Transitions never seen", "share of event pairs of a type that the real log lacks",
-            _OWN, slack=0.001),
-    Measure("length_ks", "flow", "Rows per user", "KS of rows per user", _KS, factor=1.5),
-    Measure("session_length_ks", "flow", "Rows per session", "KS of rows per session (session_id, else 30 minutes of silence)",
-            _KS, factor=1.5),
-    Measure("sessions_ks", "flow", "Sessions per user", "KS of sessions per user", _KS, factor=1.5, slack=0.02),
-    Measure("purchases_ks", "flow", "Purchases per user", "KS of purchases per user", _KS, factor=1.5, slack=0.02),
-    Measure("gap_ks", "time", "Time between rows", "KS of log1p seconds between rows of a user", _KS, factor=1.5),
-    Measure("hour_js", "time", "Hour of the day", "JS divergence of rows per hour of the day (UTC)", _JS, slack=0.005),
-    Measure("weekday_js", "time", "Day of the week", "JS divergence of rows per weekday", _JS, slack=0.005),
-    Measure("item_js", "items", "Item popularity", "JS divergence of item shares", _JS, factor=1.5),
-    Measure("item_spearman", "items", "Item rank order", "Spearman correlation of item counts, over items of either log",
-            "Spearman 1904, doi:10.2307/1412159", factor=1.5, slack=0.05, ideal=1.0),
-    Measure("item_coverage", "items", "Items covered", "share of the real items that occur", _OWN, factor=1.5, slack=0.05, ideal=1.0),
-    Measure("repeat_rate_gap", "items", "Repeats", "|difference| of the share of item rows whose item the user had before",
-            "Anderson et al. 2014, doi:10.1145/2566486.2568018", slack=0.02),
-    Measure("price_ks", "items", "Prices", "KS of prices present", _KS, factor=1.5),
-    Measure("item_category_mismatch", "items", "Item outside its category",
-            "share of rows whose item is never in that category in the real log", _OWN, slack=0.005),
-    Measure("item_price_mismatch", "items", "Price far from the item's",
-            "share of rows priced under half the item's lowest real price or over twice its highest", _OWN, slack=0.02),
-    Measure("refund_without_purchase", "items", "Refund without purchase",
-            "|difference| of the share of refunds with no earlier purchase by the user (of the item, where known)", _OWN, slack=0.02),
-    Measure("label_rate_gap", "labels", "Label rates", "largest over kinds of |difference| / larger of the shares of labelled rows",
-            _OWN, slack=0.2),
-    Measure("detection_auc", "detection", "Detection by a classifier",
+MEASURES: dict[str, Measure] = {
+    m.name: m
+    for m in (
+        Measure(
+            "event_js", "flow", "Event types", "JS divergence of event shares", _JS, slack=0.005
+        ),
+        Measure(
+            "bigram_js",
+            "flow",
+            "Event pairs",
+            "JS divergence of shares of two rows in a row of a user",
+            _JS,
+            slack=0.005,
+        ),
+        Measure(
+            "trigram_js",
+            "flow",
+            "Event triples",
+            "JS divergence of shares of three rows in a row of a user",
+            _JS,
+        ),
+        Measure(
+            "transition_coverage",
+            "flow",
+            "Transition types covered",
+            "share of the types of real event pairs that occur",
+            _OWN,
+            factor=1.5,
+            slack=0.05,
+            ideal=1.0,
+        ),
+        Measure(
+            "novel_transitions",
+            "flow",
+            "Transitions never seen",
+            "share of event pairs of a type that the real log lacks",
+            _OWN,
+            slack=0.001,
+        ),
+        Measure("length_ks", "flow", "Rows per user", "KS of rows per user", _KS, factor=1.5),
+        Measure(
+            "session_length_ks",
+            "flow",
+            "Rows per session",
+            "KS of rows per session (session_id, else 30 minutes of silence)",
+            _KS,
+            factor=1.5,
+        ),
+        Measure(
+            "sessions_ks",
+            "flow",
+            "Sessions per user",
+            "KS of sessions per user",
+            _KS,
+            factor=1.5,
+            slack=0.02,
+        ),
+        Measure(
+            "purchases_ks",
+            "flow",
+            "Purchases per user",
+            "KS of purchases per user",
+            _KS,
+            factor=1.5,
+            slack=0.02,
+        ),
+        Measure(
+            "gap_ks",
+            "time",
+            "Time between rows",
+            "KS of log1p seconds between rows of a user",
+            _KS,
+            factor=1.5,
+        ),
+        Measure(
+            "hour_js",
+            "time",
+            "Hour of the day",
+            "JS divergence of rows per hour of the day (UTC)",
+            _JS,
+            slack=0.005,
+        ),
+        Measure(
+            "weekday_js",
+            "time",
+            "Day of the week",
+            "JS divergence of rows per weekday",
+            _JS,
+            slack=0.005,
+        ),
+        Measure(
+            "item_js", "items", "Item popularity", "JS divergence of item shares", _JS, factor=1.5
+        ),
+        Measure(
+            "item_spearman",
+            "items",
+            "Item rank order",
+            "Spearman correlation of item counts, over items of either log",
+            "Spearman 1904, doi:10.2307/1412159",
+            factor=1.5,
+            slack=0.05,
+            ideal=1.0,
+        ),
+        Measure(
+            "item_coverage",
+            "items",
+            "Items covered",
+            "share of the real items that occur",
+            _OWN,
+            factor=1.5,
+            slack=0.05,
+            ideal=1.0,
+        ),
+        Measure(
+            "repeat_rate_gap",
+            "items",
+            "Repeats",
+            "|difference| of the share of item rows whose item the user had before",
+            "Anderson et al. 2014, doi:10.1145/2566486.2568018",
+            slack=0.02,
+        ),
+        Measure("price_ks", "items", "Prices", "KS of prices present", _KS, factor=1.5),
+        Measure(
+            "item_category_mismatch",
+            "items",
+            "Item outside its category",
+            "share of rows whose item is never in that category in the real log",
+            _OWN,
+            slack=0.005,
+        ),
+        Measure(
+            "item_price_mismatch",
+            "items",
+            "Price far from the item's",
+            "share of rows priced under half the item's lowest real price or over twice its "
+            "highest",
+            _OWN,
+            slack=0.02,
+        ),
+        Measure(
+            "refund_without_purchase",
+            "items",
+            "Refund without purchase",
+            "|difference| of the share of refunds with no earlier purchase by the user (of the "
+            "item, where known)",
+            _OWN,
+            slack=0.02,
+        ),
+        Measure(
+            "label_rate_gap",
+            "labels",
+            "Label rates",
+            "largest over kinds of |difference| / larger of the shares of labelled rows",
+            _OWN,
+            slack=0.2,
+        ),
+        Measure(
+            "detection_auc",
+            "detection",
+            "Detection by a classifier",
             "AUC of LightGBM telling real from synthetic users, 3-fold; 0.5 = cannot; "
             "far below = synthetic users repeat real ones",
-            "Lopez-Paz and Oquab 2017, arXiv:1610.06545", factor=1.0, slack=0.10, ideal=0.5),
-    Measure("column_shapes", "columns", "Column shapes", "mean of KSComplement and TVComplement over columns",
-            _SD, slack=0.03, ideal=1.0),
-    Measure("pair_trends", "columns", "Column pair trends", "mean of CorrelationSimilarity and ContingencySimilarity over pairs",
-            _SD, slack=0.05, ideal=1.0),
-)}
+            "Lopez-Paz and Oquab 2017, arXiv:1610.06545",
+            factor=1.0,
+            slack=0.10,
+            ideal=0.5,
+        ),
+        Measure(
+            "column_shapes",
+            "columns",
+            "Column shapes",
+            "mean of KSComplement and TVComplement over columns",
+            _SD,
+            slack=0.03,
+            ideal=1.0,
+        ),
+        Measure(
+            "pair_trends",
+            "columns",
+            "Column pair trends",
+            "mean of CorrelationSimilarity and ContingencySimilarity over pairs",
+            _SD,
+            slack=0.05,
+            ideal=1.0,
+        ),
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -113,48 +272,86 @@ class Row:
     name: str
     value: float
     floor: float
-    limit: float      # largest distance from the ideal that passes
+    limit: float  # largest distance from the ideal that passes
     verdict: Verdict
 
 
-def measure(real: EventLog, synthetic: EventLog, *, seed: int = 0, columns: bool = True) -> dict[str, float]:
+def measure(
+    real: EventLog, synthetic: EventLog, *, seed: int = 0, columns: bool = True
+) -> dict[str, float]:
     """Every measure of MEASURES that the two logs allow (no items, no item measures).
 
-    `columns` adds the two sdmetrics scores (a slow import). Raises InputError where a log has no events.
+    `columns` adds the two sdmetrics scores (a slow import). Raises InputError where a log has no
+    events.
     """
-    return measure_flat(*together(real, synthetic), rng=np.random.default_rng(seed), columns=columns)
+    return measure_flat(
+        *together(real, synthetic), rng=np.random.default_rng(seed), columns=columns
+    )
 
 
-def floor(real_a: EventLog, real_b: EventLog, *, seed: int = 0, columns: bool = True) -> dict[str, float]:
-    """What `measure` gives for two real samples with disjoint users: the best that a generator can reach."""
+def floor(
+    real_a: EventLog, real_b: EventLog, *, seed: int = 0, columns: bool = True
+) -> dict[str, float]:
+    """What `measure` gives for two real samples with disjoint users: the best that a generator can
+    reach.
+    """
     return measure(real_a, real_b, seed=seed, columns=columns)
 
 
-def compare(real: EventLog, synthetic: EventLog, holdout: EventLog | None = None, *, seed: int = 0, columns: bool = True) -> list[Row]:
+def compare(
+    real: EventLog,
+    synthetic: EventLog,
+    holdout: EventLog | None = None,
+    *,
+    seed: int = 0,
+    columns: bool = True,
+) -> list[Row]:
     """Value, floor, limit and verdict of each measure, on equal numbers of users.
 
-    The value is synthetic against `holdout` (real users that the generator did not see), or against random halves of
-    `real` where there is none. The floor is the mean over DRAWS random cuts of all real users into two samples.
+    The value is synthetic against `holdout` (real users that the generator did not see), or against
+    random halves of `real` where there is none. The floor is the mean over DRAWS random cuts of all
+    real users into two samples.
     """
     flats = together(real, synthetic, *([holdout] if holdout is not None else []))
-    return compare_flat(flats[0], flats[1], flats[2] if holdout is not None else None, seed=seed, columns=columns)
+    return compare_flat(
+        flats[0], flats[1], flats[2] if holdout is not None else None, seed=seed, columns=columns
+    )
 
 
-def compare_flat(real: AlignedLog, synthetic: AlignedLog, holdout: AlignedLog | None, *, seed: int, columns: bool = True) -> list[Row]:
+def compare_flat(
+    real: AlignedLog,
+    synthetic: AlignedLog,
+    holdout: AlignedLog | None,
+    *,
+    seed: int,
+    columns: bool = True,
+) -> list[Row]:
     """`compare` on logs that are already flat."""
     rng = np.random.default_rng(seed)
     everybody = real if holdout is None else real.join(holdout)
-    n = max(min(everybody.n_users // 2, synthetic.n_users, everybody.n_users if holdout is None else holdout.n_users), 1)
+    n = max(
+        min(
+            everybody.n_users // 2,
+            synthetic.n_users,
+            everybody.n_users if holdout is None else holdout.n_users,
+        ),
+        1,
+    )
     values: list[dict[str, float]] = []
     floors: list[dict[str, float]] = []
     for draw in range(DRAWS):
-        slow = draw == 0  # sdmetrics and the classifier once: their noise is small beside their cost
+        # sdmetrics and the classifier once: their noise is small beside their cost
+        slow = draw == 0
         order = rng.permutation(everybody.n_users)
         left, right = everybody.take(np.sort(order[:n])), everybody.take(np.sort(order[-n:]))
         floors.append(measure_flat(left, right, rng=rng, columns=columns and slow, detect=slow))
         if draw < VALUE_DRAWS:
             target = left if holdout is None else holdout.sample(n, rng)
-            values.append(measure_flat(target, synthetic.sample(n, rng), rng=rng, columns=columns and slow, detect=slow))
+            values.append(
+                measure_flat(
+                    target, synthetic.sample(n, rng), rng=rng, columns=columns and slow, detect=slow
+                )
+            )
     rows = []
     for name, rule in MEASURES.items():
         found = [v[name] for v in values if name in v]
@@ -165,7 +362,14 @@ def compare_flat(real: AlignedLog, synthetic: AlignedLog, holdout: AlignedLog | 
     return rows
 
 
-def measure_flat(a: AlignedLog, b: AlignedLog, *, rng: np.random.Generator, columns: bool = False, detect: bool = True) -> dict[str, float]:
+def measure_flat(
+    a: AlignedLog,
+    b: AlignedLog,
+    *,
+    rng: np.random.Generator,
+    columns: bool = False,
+    detect: bool = True,
+) -> dict[str, float]:
     """Measures of `b` (synthetic) against `a` (real)."""
     out = {
         "event_js": js(*_counts(a.codes["event"], b.codes["event"])),
@@ -194,7 +398,11 @@ def measure_flat(a: AlignedLog, b: AlignedLog, *, rng: np.random.Generator, colu
     if a.labels:
         rates = np.array([(a.labels[k].mean(), b.labels[k].mean()) for k in a.labels])  # (kinds, 2)
         top = rates.max(axis=1)
-        out["label_rate_gap"] = float(np.where(top > 0, np.abs(rates[:, 0] - rates[:, 1]) / np.where(top > 0, top, 1), 0).max())
+        out["label_rate_gap"] = float(
+            np.where(
+                top > 0, np.abs(rates[:, 0] - rates[:, 1]) / np.where(top > 0, top, 1), 0
+            ).max()
+        )
     if detect:
         out["detection_auc"] = detection_auc(a, b, seed=int(rng.integers(2**31)))
     if columns:
@@ -220,11 +428,15 @@ def _items(a: AlignedLog, b: AlignedLog) -> dict[str, float]:
         out["item_spearman"] = float(np.corrcoef(rankdata(count_a), rankdata(count_b))[0, 1])
     if "category" in a.codes:
         width = len(a.levels["category"])
-        known, asked = (f.codes["item_id"].astype(np.int64) * width + f.codes["category"] for f in (a, b))
+        known, asked = (
+            f.codes["item_id"].astype(np.int64) * width + f.codes["category"] for f in (a, b)
+        )
         whole_a, whole_b = ((f.codes["item_id"] >= 0) & (f.codes["category"] >= 0) for f in (a, b))
         in_a = np.isin(item_b, item_a[whole_a])  # an item that the real log lacks cannot be judged
         judged = whole_b & in_a
-        out["item_category_mismatch"] = float((~np.isin(asked[judged], known[whole_a])).mean()) if judged.any() else 0.0
+        out["item_category_mismatch"] = (
+            float((~np.isin(asked[judged], known[whole_a])).mean()) if judged.any() else 0.0
+        )
     if "price" in a.numbers:
         low, high = _price_range(a)
         price = b.numbers["price"]
@@ -245,11 +457,13 @@ def _price_range(flat: AlignedLog) -> tuple[np.ndarray, np.ndarray]:
     return np.where(np.isfinite(low), low, np.nan), np.where(np.isfinite(high), high, np.nan)
 
 
-# --- building blocks -----------------------------------------------------------------------------------------------
+# --- building blocks ------------------------------------------------------------------------------
 
 
 def js(p: np.ndarray, q: np.ndarray) -> float:
-    """Jensen–Shannon divergence in bits (0..1) of two count vectors (k,). An empty one is at distance 1 from any other."""
+    """Jensen–Shannon divergence in bits (0..1) of two count vectors (k,). An empty one is at
+    distance 1 from any other.
+    """
     p, q = np.asarray(p, dtype=np.float64), np.asarray(q, dtype=np.float64)
     if p.sum() == 0 or q.sum() == 0:
         return float(p.sum() != q.sum())
@@ -260,23 +474,34 @@ def js(p: np.ndarray, q: np.ndarray) -> float:
 
 
 def ks(x: np.ndarray, y: np.ndarray) -> float:
-    """Two-sample Kolmogorov–Smirnov statistic; NaN entries are left out; NaN where both are empty, 1 where one is."""
+    """Two-sample Kolmogorov–Smirnov statistic; NaN entries are left out; NaN where both are empty,
+    1 where one is.
+    """
     x, y = np.sort(np.asarray(x)[~np.isnan(x)]), np.sort(np.asarray(y)[~np.isnan(y)])
     if len(x) == 0 or len(y) == 0:
         return float("nan") if len(x) == len(y) else 1.0
     at = np.concatenate([x, y])
-    return float(np.abs(np.searchsorted(x, at, side="right") / len(x) - np.searchsorted(y, at, side="right") / len(y)).max())
+    return float(
+        np.abs(
+            np.searchsorted(x, at, side="right") / len(x)
+            - np.searchsorted(y, at, side="right") / len(y)
+        ).max()
+    )
 
 
 def repeat_rate(flat: AlignedLog) -> float:
-    """Share of rows with an item whose item the same user had in an earlier row; 0 where there is none."""
+    """Share of rows with an item whose item the same user had in an earlier row; 0 where there is
+    none.
+    """
     key = flat.user * len(flat.levels["item_id"]) + flat.codes["item_id"]
     key = key[flat.codes["item_id"] >= 0]
     return 1.0 - len(np.unique(key)) / len(key) if len(key) else 0.0
 
 
 def _orphan_refunds(flat: AlignedLog) -> float:
-    """Share of refund rows with no earlier purchase of the same user (and item, where items are known)."""
+    """Share of refund rows with no earlier purchase of the same user (and item, where items are
+    known).
+    """
     refund = flat.is_role("refund")
     if not refund.any():
         return 0.0
@@ -284,7 +509,8 @@ def _orphan_refunds(flat: AlignedLog) -> float:
     if "item_id" in flat.codes:
         key = key * (len(flat.levels["item_id"]) + 1) + flat.codes["item_id"] + 1
     bought = np.flatnonzero(flat.is_role("purchase"))
-    keys, first = np.unique(key[bought], return_index=True)  # first: the earliest, for rows of a user are by time
+    # first: the earliest, for rows of a user are by time
+    keys, first = np.unique(key[bought], return_index=True)
     if len(keys) == 0:
         return 1.0
     at = np.minimum(np.searchsorted(keys, key[refund]), len(keys) - 1)
@@ -295,7 +521,9 @@ def _orphan_refunds(flat: AlignedLog) -> float:
 def _counts(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Counts (k,) of the values of `x` and of `y` over the values that occur in either."""
     values, inverse = np.unique(np.concatenate([x, y]), return_inverse=True)
-    return np.bincount(inverse[:len(x)], minlength=len(values)), np.bincount(inverse[len(x):], minlength=len(values))
+    return np.bincount(inverse[: len(x)], minlength=len(values)), np.bincount(
+        inverse[len(x) :], minlength=len(values)
+    )
 
 
 def _per_user(flat: AlignedLog, mask: np.ndarray) -> np.ndarray:

@@ -3,10 +3,10 @@
     with Steps("out/internal", assumed={"fit": 60.0, "sample": 5.0}) as steps:
         steps.run("fit", {"log": digest, "epsilon": 3}, makes=["model"], do=fit_and_save)
 
-A step's files appear whole or not at all (eventlog._runtime.files). Before it begins, what an earlier run
-made is removed and the fingerprint of its inputs is written down. So a step is done exactly where
-that fingerprint is today's and all its files are there, whenever the process was killed: a fit
-that was finished is never done twice.
+A step's files appear whole or not at all (eventlog._runtime.files). Before it begins, what an
+earlier run made is removed and the fingerprint of its inputs is written down. So a step is done
+exactly where that fingerprint is today's and all its files are there, whenever the process was
+killed: a fit that was finished is never done twice.
 """
 
 from __future__ import annotations

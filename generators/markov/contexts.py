@@ -11,13 +11,16 @@ from generators.codec.codec import INTENT, LENGTH, Codec
 from generators.sequences.encode import EncodedSequences, told_intent
 from generators.sequences.user_state import CATEGORY_COLUMN, COUNTERS, EVENT_COLUMN
 
-POSITIONS = 8          # positions in the session told apart
-PACES, SLOWEST = 10, 10  # levels of how fast the rows to come must be, and the tracker's level up to which all are slow
+POSITIONS = 8  # positions in the session told apart
+# levels of how fast the rows to come must be, and the tracker's level up to which all are slow
+PACES, SLOWEST = 10, 10
 SIZES = (16, 64, 256)  # rows of a user: fewer than each, or more
-CARTS, ORDERED = 2, 4  # levels of: items in the cart (none, some); orders so far (0, 1, 2 or 3, more)
-MOST_VALUES = 64       # of a column whose value before is looked at
+# levels of: items in the cart (none, some); orders so far (0, 1, 2 or 3, more)
+CARTS, ORDERED = 2, 4
+MOST_VALUES = 64  # of a column whose value before is looked at
 
-Level = tuple[torch.Tensor, int]  # (n,) codes of one thing that a field is given, and how many there are
+# (n,) codes of one thing that a field is given, and how many there are
+Level = tuple[torch.Tensor, int]
 Levels = list[Level]
 
 
@@ -27,36 +30,45 @@ class ContextFeatures:
 
     features: torch.Tensor  # (n, F): see Codec.feature_sizes
     event: torch.Tensor
-    breaks: torch.Tensor    # bool: does the row begin a session?
-    intent: torch.Tensor    # of the row's session
-    orders: torch.Tensor    # level of the orders so far
-    size: torch.Tensor      # level of the rows that the user will have
+    breaks: torch.Tensor  # bool: does the row begin a session?
+    intent: torch.Tensor  # of the row's session
+    orders: torch.Tensor  # level of the orders so far
+    size: torch.Tensor  # level of the rows that the user will have
 
 
 def seen_before(codec: Codec, steps: EncodedSequences) -> ContextFeatures:
     """What each of `steps` is given."""
     column = {n: steps.target[:, k] for k, n in enumerate(steps.names)}
     before = steps.features[:, EVENT_COLUMN]
-    intent = told_intent(column[INTENT], steps.features) if codec.intents else torch.zeros_like(before)
+    intent = (
+        told_intent(column[INTENT], steps.features) if codec.intents else torch.zeros_like(before)
+    )
     bought = purchases(codec)[before]
-    begins = bought & ~torch.cat([bought.new_zeros(1), bought[:-1]])  # a user's first step has no row before, so none spans two users
+    # a user's first step has no row before, so none spans two users
+    begins = bought & ~torch.cat([bought.new_zeros(1), bought[:-1]])
     so_far = begins.long().cumsum(0)
     start = torch.from_numpy(steps.offsets[:-1])
     orders = so_far - torch.repeat_interleave(so_far[start], torch.from_numpy(steps.lengths()))
     breaks = codec.clock.is_break(column["gap"]) | (before == 0)
     size = torch.repeat_interleave(size_of(codec, steps.static), torch.from_numpy(steps.lengths()))
-    return ContextFeatures(steps.features, column["event"].clamp(min=0), breaks, intent, order_level(orders), size)
+    return ContextFeatures(
+        steps.features, column["event"].clamp(min=0), breaks, intent, order_level(orders), size
+    )
 
 
 def size_of(codec: Codec, static: torch.Tensor) -> torch.Tensor:
-    """(n,) level of the rows that users with the codes `static` (n, n_static) will have: fewer than 16, 64, 256, more."""
+    """(n,) level of the rows that users with the codes `static` (n, n_static) will have: fewer than
+    16, 64, 256, more.
+    """
     low = np.nan_to_num(codec.statics[LENGTH].ends()[0], nan=1.0)  # type: ignore[union-attr]
     level = np.searchsorted(SIZES, low, side="right")
     return torch.from_numpy(level)[static[:, list(codec.statics).index(LENGTH)]]
 
 
 def index_of(levels: Levels) -> tuple[torch.Tensor, int]:
-    """(n,) number of the context that `levels` make, the last level running fastest, and how many contexts there are."""
+    """(n,) number of the context that `levels` make, the last level running fastest, and how many
+    contexts there are.
+    """
     at, contexts = torch.zeros_like(levels[0][0]), 1
     for level, width in levels:
         at, contexts = at * width + level, contexts * width
@@ -65,7 +77,9 @@ def index_of(levels: Levels) -> tuple[torch.Tensor, int]:
 
 def purchases(codec: Codec) -> torch.Tensor:
     """(n_events + 2,) bool: is the event before (code + 1, 0 = start) a purchase?"""
-    return torch.tensor([False, False] + [codec.roles[e] == "purchase" for e in codec.events.values])
+    return torch.tensor(
+        [False, False] + [codec.roles[e] == "purchase" for e in codec.events.values]
+    )
 
 
 def order_level(orders: torch.Tensor) -> torch.Tensor:
@@ -74,17 +88,30 @@ def order_level(orders: torch.Tensor) -> torch.Tensor:
 
 
 def context(codec: Codec, name: str, seen: ContextFeatures) -> Levels:
-    """What a field is given, coarse first: (n,) codes and how many there are. Each level backs off to those before it."""
+    """What a field is given, coarse first: (n,) codes and how many there are. Each level backs off
+    to those before it.
+    """
     features, told = seen.features, (seen.intent, len(codec.intents) + 1)
 
     def counter(name: str, levels: int) -> tuple[torch.Tensor, int]:
         return features[:, codec.counter_column(name)].clamp(max=levels - 1), levels
 
-    before, event = (features[:, EVENT_COLUMN], codec.events.size + 1), (seen.event, codec.events.size)
+    before, event = (
+        (features[:, EVENT_COLUMN], codec.events.size + 1),
+        (seen.event, codec.events.size),
+    )
     begins, orders = (seen.breaks.long(), 2), (seen.orders, ORDERED)
     if name == "gap":
-        pace = ((features[:, codec.counter_column("pace")] - SLOWEST).clamp(min=0) // 3).clamp(max=PACES - 1)
-        return [before, counter("cart", CARTS), (pace, PACES), counter("in_session", POSITIONS), told]
+        pace = ((features[:, codec.counter_column("pace")] - SLOWEST).clamp(min=0) // 3).clamp(
+            max=PACES - 1
+        )
+        return [
+            before,
+            counter("cart", CARTS),
+            (pace, PACES),
+            counter("in_session", POSITIONS),
+            told,
+        ]
     if name == INTENT:
         return [counter(n, dict(COUNTERS)[n]) for n in ("marks_left", "left")]
     if name == "event":
@@ -95,6 +122,7 @@ def context(codec: Codec, name: str, seen: ContextFeatures) -> Levels:
         first = seen.breaks.long() + (features[:, EVENT_COLUMN] == 0)
         return [event, (first, 3), orders, before, told]
     size = codec.values[name].size if name in codec.values else MOST_VALUES + 1
-    if size <= MOST_VALUES:  # 'the same as before' says nothing of the shares of the values unless one knows what was before
+    # 'the same as before' says nothing of the shares of the values unless one knows what was before
+    if size <= MOST_VALUES:
         return [event, begins, (features[:, codec.value_column(name)], size), told]
     return [event, before, begins, told]

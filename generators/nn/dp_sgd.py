@@ -1,11 +1,13 @@
-"""DP-SGD on users: what a step of training costs each of them is bounded, whatever the length of their sequence.
+"""DP-SGD on users: what a step of training costs each of them is bounded, whatever the length of
+their sequence.
 
-Abadi et al. 2016 with Poisson samples of users. One sample is one user's whole (truncated) sequence; opacus gives the
-gradient of each user's loss, clips it to `clip` and adds noise to the sum.
+Abadi et al. 2016 with Poisson samples of users. One sample is one user's whole (truncated)
+sequence; opacus gives the gradient of each user's loss, clips it to `clip` and adds noise to the
+sum.
 
-What a user draws (which batches the user is in, dropped words, the latent) comes from a secret stream of that user, so
-the proof couples two logs user by user: with one user more, the sums of clipped gradients differ by that user's clipped
-gradient and by nothing else.
+What a user draws (which batches the user is in, dropped words, the latent) comes from a secret
+stream of that user, so the proof couples two logs user by user: with one user more, the sums of
+clipped gradients differ by that user's clipped gradient and by nothing else.
 """
 
 from __future__ import annotations
@@ -28,8 +30,10 @@ from generators.privacy.queries import PrivacyLedger, noise_for
 from generators.sequences.encode import EncodedSequences
 
 PHYSICAL_BYTES = 600_000_000  # gradients of single users held at a time
-MARGIN = 1e-3                 # gradients are clipped this much below the clip, for what float32 sums lose to rounding
-GRID_BITS = 12                # the grid of noisy gradients is finer than the noise by this many powers of two
+# gradients are clipped this much below the clip, for what float32 sums lose to rounding
+MARGIN = 1e-3
+# the grid of noisy gradients is finer than the noise by this many powers of two
+GRID_BITS = 12
 
 
 def sampling_rate(plan: Plan, n_users: int) -> float:
@@ -43,17 +47,31 @@ def private_steps(plan: Plan, n_users: int) -> int:
 
 
 def noise_left(ledger: PrivacyLedger, phases: list[tuple[float, int]]) -> float:
-    """The noise multiplier with which `phases` of (sampling rate, steps) use up what the ledger has left."""
-    return noise_for(phases, epsilon=ledger.left, delta=ledger.delta - ledger.delta_thresholds, history=ledger.history)
+    """The noise multiplier with which `phases` of (sampling rate, steps) use up what the ledger has
+    left.
+    """
+    return noise_for(
+        phases,
+        epsilon=ledger.left,
+        delta=ledger.delta - ledger.delta_thresholds,
+        history=ledger.history,
+    )
 
 
 def optimizer_of(
-    net: nn.Module, *, rate: float, sigma: float, clip: float, expected: float, noise: np.random.Generator
+    net: nn.Module,
+    *,
+    rate: float,
+    sigma: float,
+    clip: float,
+    expected: float,
+    noise: np.random.Generator,
 ) -> Any:
-    """Return opacus' DP optimizer around Adam: clips each user's gradient to `clip`, adds noise, divides by `expected` users.
+    """Return opacus' DP optimizer around Adam: clips each user's gradient to `clip`, adds noise,
+    divides by `expected` users.
 
-    The noise has the standard deviation `sigma * clip` and is drawn from `noise`, a secret stream. The noisy sum is rounded
-    to a grid, so that its last digits do not show what the sum was.
+    The noise has the standard deviation `sigma * clip` and is drawn from `noise`, a secret stream.
+    The noisy sum is rounded to a grid, so that its last digits do not show what the sum was.
     """
     from opacus.optimizers import DPOptimizer
     from opacus.optimizers.optimizer import _check_processed_flag, _mark_as_processed
@@ -68,11 +86,20 @@ def optimizer_of(
                 _mark_as_processed(p.summed_grad)
 
     adam = torch.optim.Adam(net.parameters(), lr=rate, betas=(0.9, 0.98))
-    return Noisy(adam, noise_multiplier=sigma, max_grad_norm=clip * (1 - MARGIN), expected_batch_size=expected, loss_reduction="mean")
+    return Noisy(
+        adam,
+        noise_multiplier=sigma,
+        max_grad_norm=clip * (1 - MARGIN),
+        expected_batch_size=expected,
+        loss_reduction="mean",
+    )
 
 
-def noisy_sums(totals: list[torch.Tensor], *, sd: float, noise: np.random.Generator) -> list[torch.Tensor]:
-    """Return the sums of a step (one tensor a parameter) with Gaussian noise of standard deviation `sd`, on a grid.
+def noisy_sums(
+    totals: list[torch.Tensor], *, sd: float, noise: np.random.Generator
+) -> list[torch.Tensor]:
+    """Return the sums of a step (one tensor a parameter) with Gaussian noise of standard deviation
+    `sd`, on a grid.
 
     This is the one place where noise is added in training; `sd` = 0 leaves the sums as they are.
     """
@@ -88,7 +115,14 @@ def noisy_sums(totals: list[torch.Tensor], *, sd: float, noise: np.random.Genera
 
 
 def train_privately(
-    net: RowNet, codec: Codec, steps: EncodedSequences, plan: Plan, *, sigma: float, ledger: PrivacyLedger, what: str
+    net: RowNet,
+    codec: Codec,
+    steps: EncodedSequences,
+    plan: Plan,
+    *,
+    sigma: float,
+    ledger: PrivacyLedger,
+    what: str,
 ) -> None:
     """Train `net` with noise multiplier `sigma` and write what it costs into `ledger`.
 
@@ -103,18 +137,29 @@ def train_privately(
     net.per_user = True
     net.train()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about full backward hooks on embeddings, whose inputs need no gradient
+        # about full backward hooks on embeddings, whose inputs need no gradient
+        warnings.simplefilter("ignore")
         wrapped: Any = GradSampleModule(net, loss_reduction="sum")
-        optimizer = optimizer_of(wrapped, rate=plan.private_rate, sigma=sigma, clip=plan.clip, expected=rate * ledger.users,
-                                 noise=ledger.rng(f"noise on the gradients of {what}"))
-        chunk = int(np.clip(PHYSICAL_BYTES // (4 * sum(p.numel() for p in net.parameters())), 1, 64))
+        optimizer = optimizer_of(
+            wrapped,
+            rate=plan.private_rate,
+            sigma=sigma,
+            clip=plan.clip,
+            expected=rate * ledger.users,
+            noise=ledger.rng(f"noise on the gradients of {what}"),
+        )
+        chunk = int(
+            np.clip(PHYSICAL_BYTES // (4 * sum(p.numel() for p in net.parameters())), 1, 64)
+        )
         for step, users in enumerate(track(batches, "private training", total=n_steps)):
             parts = np.split(users, np.arange(chunk, len(users), chunk))
             for k, part in enumerate(parts):
                 optimizer.signal_skip_step(do_skip=k < len(parts) - 1)
                 optimizer.zero_grad(set_to_none=True)
                 if len(part):
-                    user_losses(net, steps, part, plan, fields, codec.items.start, own, step).sum().backward()
+                    user_losses(
+                        net, steps, part, plan, fields, codec.items.start, own, step
+                    ).sum().backward()
                 else:  # an empty batch still costs, and still gets its noise
                     for p in net.parameters():
                         p.grad_sample = torch.zeros((0, *p.shape))  # type: ignore[attr-defined]
@@ -131,16 +176,25 @@ def train_privately(
 
 
 def user_losses(
-    net: RowNet, steps: EncodedSequences, users: np.ndarray, plan: Plan, fields: dict[str, torch.Tensor], start: np.ndarray,
-    own: UserStreams, step: int,
+    net: RowNet,
+    steps: EncodedSequences,
+    users: np.ndarray,
+    plan: Plan,
+    fields: dict[str, torch.Tensor],
+    start: np.ndarray,
+    own: UserStreams,
+    step: int,
 ) -> torch.Tensor:
-    """Return (B,) the loss of each of `users` (B,): nats per step, so that a long sequence weighs as much as a short one.
+    """Return (B,) the loss of each of `users` (B,): nats per step, so that a long sequence weighs
+    as much as a short one.
 
-    The latent's noise and the dropped words of a user come from `own`, at `step`: they do not depend on the batch.
+    The latent's noise and the dropped words of a user come from `own`, at `step`: they do not
+    depend on the batch.
     """
     batch = make_batch(steps, users, plan.private_rows + 1)
-    drawn = own.uniform(users, step, net.latent + batch.mask.shape[1])  # a longer draw begins like a shorter one
-    z, kl = latent_of(net, batch, plan, torch.from_numpy(ndtri(drawn[:, :net.latent])).float())
-    keep = torch.from_numpy(drawn[:, net.latent:] >= plan.word_dropout).float()
+    # a longer draw begins like a shorter one
+    drawn = own.uniform(users, step, net.latent + batch.mask.shape[1])
+    z, kl = latent_of(net, batch, plan, torch.from_numpy(ndtri(drawn[:, : net.latent])).float())
+    keep = torch.from_numpy(drawn[:, net.latent :] >= plan.word_dropout).float()
     total = losses(net, batch, z, fields, steps.names, start, keep) + kl
     return total / (plan.private_rows + 1) ** 0.5 / batch.mask.sum(1).to(total.dtype) ** 0.5

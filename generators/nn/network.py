@@ -1,9 +1,11 @@
-"""The network that the neural generators share: mixed rows in, one distribution after another out, given a latent per user.
+"""The network that the neural generators share: mixed rows in, one distribution after another out,
+given a latent per user.
 
-The recurrence is a minimal gated unit whose gates depend on the input alone (Feng et al. 2024, "Were RNNs all we needed?"):
-    h_t = (1 - g_t) * h_{t-1} + g_t * c_t
-so that all matrix products of a sequence are done at once, and per-user gradients need only Linear, Embedding and
-LayerNorm, which opacus knows. What is far back reaches a row through the tracker's features as well (its pool of items).
+The recurrence is a minimal gated unit whose gates depend on the input alone (Feng et al. 2024,
+    "Were RNNs all we needed?"): h_t = (1 - g_t) * h_{t-1} + g_t * c_t
+so that all matrix products of a sequence are done at once, and per-user gradients need only Linear,
+Embedding and LayerNorm, which opacus knows. What is far back reaches a row through the tracker's
+features as well (its pool of items).
 """
 
 from __future__ import annotations
@@ -17,15 +19,24 @@ from torch import nn
 
 from generators.codec.codec import ARRIVAL, FAVOURITES, LENGTH, STAY, Codec
 from generators.codec.coders import Bins
-from generators.nn.affinity import RECENT, AffinityTensors, RecentItemAffinityTensors, affinities, recent_item_affinity
+from generators.nn.affinity import (
+    RECENT,
+    AffinityTensors,
+    RecentItemAffinityTensors,
+    affinities,
+    recent_item_affinity,
+)
 from generators.sequences.user_state import CLOCK_SIZES, ITEM_COLUMN
 
 BUMPS = 9  # over the codes of a number
-USERS_OF_BIAS = 5  # who come once only, or more often, at the least: lengths are then fitted for either apart
+# who come once only, or more often, at the least: lengths are then fitted for either apart
+USERS_OF_BIAS = 5
 
 
 class _Scan(torch.autograd.Function):
-    """h_t = h_{t-1} + g_t (c_t - h_{t-1}) over dimension 1 of (B, T, D), from h_{-1} = 0; one elementwise kernel a step."""
+    """h_t = h_{t-1} + g_t (c_t - h_{t-1}) over dimension 1 of (B, T, D), from h_{-1} = 0; one
+    elementwise kernel a step.
+    """
 
     @staticmethod
     def forward(ctx: Any, gate: torch.Tensor, candidate: torch.Tensor) -> torch.Tensor:
@@ -62,7 +73,8 @@ class Layer(nn.Module):
         self.gates = nn.Linear(width, 2 * width)
         self.mix = nn.Linear(width, width)
         self.up, self.down = nn.Linear(width, width), nn.Linear(width, width)
-        with torch.no_grad():  # gates from fast to slow, as in Chrono initialisation (Tallec and Ollivier 2018)
+        # gates from fast to slow, as in Chrono initialisation (Tallec and Ollivier 2018)
+        with torch.no_grad():
             self.gates.bias[:width] = -torch.log(torch.linspace(1.0, 50.0, width))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -77,19 +89,43 @@ class Layer(nn.Module):
 
 
 class LayerState:
-    """One layer while users are sampled. It holds the weights themselves: calling a module costs as much as its product."""
+    """One layer while users are sampled. It holds the weights themselves: calling a module costs as
+    much as its product.
+    """
 
     def __init__(self, layer: Layer, users: int) -> None:
-        self.state, self.weights = torch.zeros((users, layer.mix.in_features)), tuple(p.detach() for p in layer.parameters())
+        self.state, self.weights = (
+            torch.zeros((users, layer.mix.in_features)),
+            tuple(p.detach() for p in layer.parameters()),
+        )
 
     def step(self, x: torch.Tensor) -> torch.Tensor:
         """(n, D) -> (n, D), one row further."""
-        norm, norm_bias, inner, inner_bias, gates, gates_bias, mix, mix_bias, up, up_bias, down, down_bias = self.weights
+        (
+            norm,
+            norm_bias,
+            inner,
+            inner_bias,
+            gates,
+            gates_bias,
+            mix,
+            mix_bias,
+            up,
+            up_bias,
+            down,
+            down_bias,
+        ) = self.weights
         width = x.shape[1]
-        gate, candidate = F.linear(F.layer_norm(x, (width,), norm, norm_bias), gates, gates_bias).chunk(2, -1)
+        gate, candidate = F.linear(
+            F.layer_norm(x, (width,), norm, norm_bias), gates, gates_bias
+        ).chunk(2, -1)
         self.state = torch.lerp(self.state, candidate, gate.sigmoid())
         x = x + F.linear(self.state, mix, mix_bias)
-        return x + F.linear(F.linear(F.layer_norm(x, (width,), inner, inner_bias), up, up_bias).relu_(), down, down_bias)
+        return x + F.linear(
+            F.linear(F.layer_norm(x, (width,), inner, inner_bias), up, up_bias).relu_(),
+            down,
+            down_bias,
+        )
 
     def keep(self, index: torch.Tensor) -> None:
         """Go on with some of the users."""
@@ -99,22 +135,27 @@ class LayerState:
 class RowNet(nn.Module):
     """Encoder of a user into a latent, and decoder of the latent into rows.
 
-    `width` D of the decoder, `latent` Z (0 = no encoder, and nothing is told), `layers` of the decoder. Fields are
-    predicted in the codec's order, each given those before it in the row.
+    `width` D of the decoder, `latent` Z (0 = no encoder, and nothing is told), `layers` of the
+    decoder. Fields are predicted in the codec's order, each given those before it in the row.
     """
 
-    offset: torch.Tensor         # (F,) where each column's levels begin in the one table of features
+    # (F,) where each column's levels begin in the one table of features
+    offset: torch.Tensor
     favourites: torch.Tensor
-    first_trait: torch.Tensor    # (A,) where each attribute begins in the table of traits
-    traits: torch.Tensor         # (n_items, A): category and other attributes of each item, places in one table
+    first_trait: torch.Tensor  # (A,) where each attribute begins in the table of traits
+    # (n_items, A): category and other attributes of each item, places in one table
+    traits: torch.Tensor
     static_offset: torch.Tensor  # (S,)
-    clock_offset: torch.Tensor   # (3,)
-    stays: torch.Tensor          # (arrival codes, stay codes) bool: see Codec.stays
-    cycle: torch.Tensor          # (1 + WEEK_HOURS, gap codes); row 0 = no hour yet
-    static_bias: torch.Tensor    # (all codes of static fields,)
-    still_bias: torch.Tensor     # (length codes,): that of the length of users who come once only, so that a stay of 0 is one row
-    still: torch.Tensor          # (stay codes,) bool: is it 0?
-    per_user = False             # True while gradients are wanted user by user: every layer then sees users first
+    clock_offset: torch.Tensor  # (3,)
+    stays: torch.Tensor  # (arrival codes, stay codes) bool: see Codec.stays
+    cycle: torch.Tensor  # (1 + WEEK_HOURS, gap codes); row 0 = no hour yet
+    static_bias: torch.Tensor  # (all codes of static fields,)
+    # (length codes,): that of the length of users who come once only, so that a stay of 0 is one
+    # row
+    still_bias: torch.Tensor
+    still: torch.Tensor  # (stay codes,) bool: is it 0?
+    # True while gradients are wanted user by user: every layer then sees users first
+    per_user = False
 
     def __init__(self, codec: Codec, *, width: int, latent: int, layers: nn.ModuleList) -> None:
         super().__init__()
@@ -132,17 +173,35 @@ class RowNet(nn.Module):
         for k, table in enumerate(tables):
             traits[k] = table + starts[k]
         self.register_buffer("traits", torch.from_numpy(traits.T.copy()), persistent=False)
-        self.register_buffer("offset", torch.tensor(np.append(0, np.cumsum(features)[:-1])), persistent=False)
-        self.register_buffer("static_offset", torch.tensor(np.append(0, np.cumsum(statics)[:-1])), persistent=False)
-        self.register_buffer("clock_offset", torch.tensor([0, CLOCK_SIZES[0], CLOCK_SIZES[0] + CLOCK_SIZES[1]]), persistent=False)
-        self.register_buffer("cycle", torch.cat([torch.zeros(1, codec.clock.size), codec.clock.cycle()]), persistent=False)
+        self.register_buffer(
+            "offset", torch.tensor(np.append(0, np.cumsum(features)[:-1])), persistent=False
+        )
+        self.register_buffer(
+            "static_offset", torch.tensor(np.append(0, np.cumsum(statics)[:-1])), persistent=False
+        )
+        self.register_buffer(
+            "clock_offset",
+            torch.tensor([0, CLOCK_SIZES[0], CLOCK_SIZES[0] + CLOCK_SIZES[1]]),
+            persistent=False,
+        )
+        self.register_buffer(
+            "cycle",
+            torch.cat([torch.zeros(1, codec.clock.size), codec.clock.cycle()]),
+            persistent=False,
+        )
         narrow = max(width // 2, 8)
         self.embed = nn.Embedding(sum(features), width)
         if tables:  # items share what is learnt of their category and brand, on both sides
             self.embed_traits = nn.Embedding(int(starts[-1]), width)
             self.head_traits = nn.Embedding(int(starts[-1]), width)
-            self.register_buffer("favourites", torch.tensor(
-                [[list(codec.statics).index(p + n) for p in FAVOURITES] for n in names]), persistent=False)  # (A, 2) static fields
+            self.register_buffer(
+                "favourites",
+                torch.tensor(
+                    # (A, 2) static fields
+                    [[list(codec.statics).index(p + n) for p in FAVOURITES] for n in names]
+                ),
+                persistent=False,
+            )
             self.register_buffer("first_trait", torch.from_numpy(starts[:-1]), persistent=False)
             self.affinity = nn.Linear(width, len(tables) * (RECENT + len(FAVOURITES)))
         self.embed_static = nn.Embedding(sum(statics), width)
@@ -155,15 +214,26 @@ class RowNet(nn.Module):
             self.encode_out = nn.Linear(width, 2 * latent)
             self.from_latent = nn.Linear(latent, width)
         self.static_hidden = nn.Linear(max(latent, 1), width)
-        # What the marginals of the static fields lack when latents come from the prior; zero unless `calibrate` was called.
+        # What the marginals of the static fields lack when latents come from the prior; zero unless
+        # `calibrate` was called.
         self.register_buffer("static_bias", torch.zeros(sum(statics)))
         self.register_buffer("still_bias", torch.zeros(codec.statics[LENGTH].size))
-        self.register_buffer("still", torch.from_numpy(np.nan_to_num(codec.statics[STAY].ends()[1], nan=1.0) <= 0), persistent=False)  # type: ignore[union-attr]
-        self.register_buffer("stays", codec.stays(torch.arange(codec.statics[ARRIVAL].size)), persistent=False)  # (arrivals, stays) bool
+        self.register_buffer(
+            "still",
+            torch.from_numpy(np.nan_to_num(codec.statics[STAY].ends()[1], nan=1.0) <= 0),
+            persistent=False,
+        )  # type: ignore[union-attr]
+        # (arrivals, stays) bool
+        self.register_buffer(
+            "stays", codec.stays(torch.arange(codec.statics[ARRIVAL].size)), persistent=False
+        )
         self.static_heads = nn.ModuleList(nn.Linear(width, s) for s in statics)
         self.static_embeds = nn.ModuleList(nn.Embedding(s, width) for s in statics[:-1])
         # Codes of a number are in order: near ones share bumps, for there are few users to a code.
-        self.bumps = [_bumps(c.size) if isinstance(c, Bins) else torch.zeros((c.size, BUMPS)) for c in codec.statics.values()]
+        self.bumps = [
+            _bumps(c.size) if isinstance(c, Bins) else torch.zeros((c.size, BUMPS))
+            for c in codec.statics.values()
+        ]
         self.static_smooth = nn.ModuleList(nn.Linear(width, BUMPS, bias=False) for _ in statics)
         self.static_near = nn.ModuleList(nn.Linear(BUMPS, width, bias=False) for _ in statics[:-1])
         self.layers = layers
@@ -175,9 +245,21 @@ class RowNet(nn.Module):
         self.pool_likes = None if pool is None else RecentItemAffinityTensors(pool)
         if pool is not None:
             more["pick"] = pool.weights + len(pool.topics.columns)
-        self.heads = nn.ModuleDict({key_of(n): nn.Linear(width, s + more.get(n, 0)) for n, s in self.sizes.items() if n != "item"})
+        self.heads = nn.ModuleDict(
+            {
+                key_of(n): nn.Linear(width, s + more.get(n, 0))
+                for n, s in self.sizes.items()
+                if n != "item"
+            }
+        )
         last = list(self.sizes)[-1]
-        self.chosen = nn.ModuleDict({key_of(n): nn.Embedding(s, width) for n, s in self.sizes.items() if n not in ("item", last)})
+        self.chosen = nn.ModuleDict(
+            {
+                key_of(n): nn.Embedding(s, width)
+                for n, s in self.sizes.items()
+                if n not in ("item", last)
+            }
+        )
         if self.n_items > 1:
             self.item_mix = nn.Linear(width, width)
             self.item_head = nn.Linear(width, self.n_items)
@@ -187,19 +269,22 @@ class RowNet(nn.Module):
         for name in more:
             head = self.heads[key_of(name)]
             assert isinstance(head, nn.Linear)
-            nn.init.zeros_(head.weight[self.sizes[name]:])
-            nn.init.constant_(head.bias[self.sizes[name]:], 0.0 if name == "pick" else 0.3)
+            nn.init.zeros_(head.weight[self.sizes[name] :])
+            nn.init.constant_(head.bias[self.sizes[name] :], 0.0 if name == "pick" else 0.3)
         if tables:
             nn.init.zeros_(self.affinity.weight)
             nn.init.constant_(self.affinity.bias, 0.3)
 
-    # --- the pieces ------------------------------------------------------------------------------------------------------
+    # --- the pieces -------------------------------------------------------------------------------
 
     def posterior(
         self, features: torch.Tensor, static: torch.Tensor, mask: torch.Tensor, length: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and log variance (B, Z) of users with `features` (B, T, F), `static` (B, S), `mask` (B, T), `length` (B,) rows."""
-        rows = torch.relu(self.encode_row(self._sum(self.encode_embed, features + self.offset)))  # (B, T, N)
+        """Mean and log variance (B, Z) of users with `features` (B, T, F), `static` (B, S), `mask`
+        (B, T), `length` (B,) rows.
+        """
+        # (B, T, N)
+        rows = torch.relu(self.encode_row(self._sum(self.encode_embed, features + self.offset)))
         weight = mask[..., None].to(rows.dtype)
         mean = (rows * weight).sum(1) / weight.sum(1).clamp(min=1)
         highest = (rows * weight).amax(1)
@@ -213,8 +298,12 @@ class RowNet(nn.Module):
         about: torch.Tensor = self.embed_static(static + self.static_offset).sum(1)
         return self.from_latent(z) + about if self.latent else about
 
-    def states(self, features: torch.Tensor, condition: torch.Tensor, keep: torch.Tensor | None = None) -> torch.Tensor:
-        """(B, T, D) states after `features` (B, T, F) given `condition` (B, D); `keep` (B, T) zeroes inputs (word dropout)."""
+    def states(
+        self, features: torch.Tensor, condition: torch.Tensor, keep: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """(B, T, D) states after `features` (B, T, F) given `condition` (B, D); `keep` (B, T)
+        zeroes inputs (word dropout).
+        """
         x = self.look(features)
         if keep is not None:
             x = x * keep[..., None]
@@ -224,10 +313,15 @@ class RowNet(nn.Module):
         return self.norm(x) + condition[:, None]
 
     def look(self, features: torch.Tensor) -> torch.Tensor:
-        """(..., D) of features (..., F): their embeddings, and those of what the last items are like."""
+        """(..., D) of features (..., F): their embeddings, and those of what the last items are
+        like.
+        """
         x = self._sum(self.embed, features + self.offset)
         if self.traits.shape[1]:
-            x = x + self._sum(self.embed_traits, self.traits[features[..., ITEM_COLUMN:ITEM_COLUMN + RECENT]].flatten(-2))
+            x = x + self._sum(
+                self.embed_traits,
+                self.traits[features[..., ITEM_COLUMN : ITEM_COLUMN + RECENT]].flatten(-2),
+            )
         return x
 
     def item_weight(self) -> torch.Tensor:
@@ -235,28 +329,51 @@ class RowNet(nn.Module):
         weight: torch.Tensor = self.item_head.weight
         return weight + self._sum(self.head_traits, self.traits) if self.traits.shape[1] else weight
 
-    def affinity_logits(self, u: torch.Tensor, features: torch.Tensor, static: torch.Tensor) -> torch.Tensor:
-        """(n, traits): what having a trait adds to an item's logit, since the last items or the user's favourites have it.
+    def affinity_logits(
+        self, u: torch.Tensor, features: torch.Tensor, static: torch.Tensor
+    ) -> torch.Tensor:
+        """(n, traits): what having a trait adds to an item's logit, since the last items or the
+        user's favourites have it.
 
-        `u` (n, D), `features` (n, F), `static` (n, S). Like answers like: this need not be found out trait by trait.
+        `u` (n, D), `features` (n, F), `static` (n, S). Like answers like: this need not be found
+        out trait by trait.
         """
-        recent = self.traits[features[:, ITEM_COLUMN:ITEM_COLUMN + RECENT]].transpose(1, 2)   # (n, A, RECENT)
-        liked = static[:, self.favourites] + self.first_trait[:, None]                        # (n, A, favourites)
+        # (n, A, RECENT)
+        recent = self.traits[features[:, ITEM_COLUMN : ITEM_COLUMN + RECENT]].transpose(1, 2)
+        # (n, A, favourites)
+        liked = static[:, self.favourites] + self.first_trait[:, None]
         like = torch.cat([recent, liked], 2)
         weight = self.affinity(u).reshape(like.shape) * (like > self.first_trait[:, None])
-        return u.new_zeros((len(u), int(self.embed_traits.num_embeddings))).scatter_add(1, like.flatten(1), weight.flatten(1))
+        return u.new_zeros((len(u), int(self.embed_traits.num_embeddings))).scatter_add(
+            1, like.flatten(1), weight.flatten(1)
+        )
 
-    def item_logits(self, query: torch.Tensor, kin: torch.Tensor | None, weight: torch.Tensor, first: int, stop: int) -> torch.Tensor:
-        """(n, stop - first) logits of items first..stop - 1 for queries (n, D); `kin` (n, traits), `weight` as of item_weight."""
+    def item_logits(
+        self,
+        query: torch.Tensor,
+        kin: torch.Tensor | None,
+        weight: torch.Tensor,
+        first: int,
+        stop: int,
+    ) -> torch.Tensor:
+        """(n, stop - first) logits of items first..stop - 1 for queries (n, D); `kin` (n, traits),
+        `weight` as of item_weight.
+        """
         logits = F.linear(query, weight[first:stop], self.item_head.bias[first:stop])
         return logits if kin is None else logits + kin[:, self.traits[first:stop].T].sum(1)
 
-    def static_logits(self, z: torch.Tensor, k: int, hidden: torch.Tensor | None) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits of the k-th static field, and the hidden (n, D) to which the chosen code is added."""
+    def static_logits(
+        self, z: torch.Tensor, k: int, hidden: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits of the k-th static field, and the hidden (n, D) to which the chosen code is
+        added.
+        """
         if hidden is None:
             hidden = self.static_hidden(z if self.latent else z.new_ones((len(z), 1)))
         active = torch.relu(hidden)
-        return self.static_heads[k](active) + self.static_smooth[k](active) @ self.bumps[k].T, hidden
+        return self.static_heads[k](active) + self.static_smooth[k](active) @ self.bumps[
+            k
+        ].T, hidden
 
     def told_static(self, hidden: torch.Tensor, k: int, code: torch.Tensor) -> torch.Tensor:
         """`hidden` (n, D) with the chosen codes (n,) of the k-th static field in it."""
@@ -264,16 +381,22 @@ class RowNet(nn.Module):
             return hidden
         return hidden + self.static_embeds[k](code) + self.static_near[k](self.bumps[k][code])
 
-    def static_losses(self, z: torch.Tensor, static: torch.Tensor, keep: torch.Tensor | None = None) -> torch.Tensor:
-        """(n,) summed negative log likelihood in nats of the codes `static` (n, S), of all fields at once; see static_logits.
+    def static_losses(
+        self, z: torch.Tensor, static: torch.Tensor, keep: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """(n,) summed negative log likelihood in nats of the codes `static` (n, S), of all fields
+        at once; see static_logits.
 
         `keep` (n, D): factors of what the codes are drawn from (dropout, the same for all fields).
         """
         heads, smooth, embeds, near = (list(part) for part in self.static_parts()[1:])
         told = [self.static_hidden(z if self.latent else z.new_ones((len(z), 1)))]
         for k in range(len(embeds)):
-            told.append(F.embedding(static[:, k], embeds[k].weight + self.bumps[k] @ near[k].weight.T))
-        active = torch.relu(torch.stack(told).cumsum(0))                                         # (S, n, D)
+            told.append(
+                F.embedding(static[:, k], embeds[k].weight + self.bumps[k] @ near[k].weight.T)
+            )
+        # (S, n, D)
+        active = torch.relu(torch.stack(told).cumsum(0))
         active = active if keep is None else active * keep
         total = z.new_zeros(len(z))
         for k, head in enumerate(heads):
@@ -283,70 +406,118 @@ class RowNet(nn.Module):
 
     def static_parts(self) -> list[Any]:
         """The modules that draw static codes."""
-        return [self.static_hidden, self.static_heads, self.static_smooth, self.static_embeds, self.static_near]
+        return [
+            self.static_hidden,
+            self.static_heads,
+            self.static_smooth,
+            self.static_embeds,
+            self.static_near,
+        ]
 
     def bias_of(self, k: int) -> torch.Tensor:
         """The part of `static_bias` that belongs to the k-th static field."""
         first = int(self.static_offset[k])
-        return self.static_bias[first:first + self.static_sizes[k]]
+        return self.static_bias[first : first + self.static_sizes[k]]
 
     @torch.no_grad()
     def start_from(self, fields: dict[str, np.ndarray]) -> None:
-        """Begin where each field's logits are those of its marginal, (codes,) shares; the rest is left to training."""
+        """Begin where each field's logits are those of its marginal, (codes,) shares; the rest is
+        left to training.
+        """
         for name, share in fields.items():
             if name != "item" or self.n_items > 1:
                 head = self.item_head if name == "item" else self.heads[key_of(name)]
-                head.bias[:len(share)] = torch.log(torch.from_numpy(share).float() + 0.1 / len(share))  # type: ignore[operator, union-attr, index]
+                head.bias[: len(share)] = torch.log(
+                    torch.from_numpy(share).float() + 0.1 / len(share)
+                )  # type: ignore[operator, union-attr, index]
 
     @torch.no_grad()
     def calibrate(
-        self, z: torch.Tensor, marginals: list[np.ndarray], generator: torch.Generator, static: torch.Tensor | None = None
+        self,
+        z: torch.Tensor,
+        marginals: list[np.ndarray],
+        generator: torch.Generator,
+        static: torch.Tensor | None = None,
     ) -> None:
-        """Fit `static_bias` so that latents `z` (n, Z) of the prior give `marginals`, (codes,) shares of each static field; and where
-        real codes `static` (n_users, S) may be looked at, `still_bias` so that lengths go with stays."""
+        """Fit `static_bias` so that latents `z` (n, Z) of the prior give `marginals`, (codes,)
+        shares of each static field; and where real codes `static` (n_users, S) may be looked at,
+        `still_bias` so that lengths go with stays.
+        """
         hidden, codes = None, torch.zeros((len(z), 0), dtype=torch.int64)
         for k in range(len(self.static_heads)):
             logits, hidden = self.static_logits(z, k, hidden)
             if self.static_names[k] == STAY:
-                logits = logits.masked_fill(~self.stays[codes[:, -1]], -torch.inf)  # the arrival is the field before
+                # the arrival is the field before
+                logits = logits.masked_fill(~self.stays[codes[:, -1]], -torch.inf)
             bias = self.bias_of(k)  # a view
             _fit_bias(bias, logits, torch.from_numpy(marginals[k]).float())
             if self.static_names[k] == LENGTH:
                 self.still_bias.copy_(bias)
                 at = self.static_names.index(STAY)
-                real = [static[self.still[static[:, at]] == yes, k] if static is not None else codes[:0, 0] for yes in (False, True)]
+                real = [
+                    static[self.still[static[:, at]] == yes, k]
+                    if static is not None
+                    else codes[:0, 0]
+                    for yes in (False, True)
+                ]
                 made = [self.still[codes[:, at]] == yes for yes in (False, True)]
                 if min(map(len, real)) >= USERS_OF_BIAS and made[0].any() and made[1].any():
                     for mine, group, users in zip((bias, self.still_bias), made, real, strict=True):
-                        _fit_bias(mine, logits[group], torch.bincount(users, minlength=len(mine)) / len(users))
-            code = torch.multinomial(torch.softmax(self.biased(logits, k, codes), 1), 1, generator=generator)[:, 0]
+                        _fit_bias(
+                            mine,
+                            logits[group],
+                            torch.bincount(users, minlength=len(mine)) / len(users),
+                        )
+            code = torch.multinomial(
+                torch.softmax(self.biased(logits, k, codes), 1), 1, generator=generator
+            )[:, 0]
             hidden, codes = self.told_static(hidden, k, code), torch.cat([codes, code[:, None]], 1)
 
     def biased(self, logits: torch.Tensor, k: int, codes: torch.Tensor) -> torch.Tensor:
-        """(n, size) `logits` of the k-th static field with what `calibrate` found, given the fields before it (n, k)."""
+        """(n, size) `logits` of the k-th static field with what `calibrate` found, given the fields
+        before it (n, k).
+        """
         bias = self.bias_of(k)
         if self.static_names[k] == LENGTH:
-            bias = torch.where(self.still[codes[:, self.static_names.index(STAY)]][:, None], self.still_bias, bias)
+            bias = torch.where(
+                self.still[codes[:, self.static_names.index(STAY)]][:, None], self.still_bias, bias
+            )
         return logits + bias
 
     def head(self, name: str, u: torch.Tensor) -> torch.Tensor:
-        """Logits of a field from the row's state; then what each of its likenesses counts, see `logits`."""
+        """Logits of a field from the row's state; then what each of its likenesses counts, see
+        `logits`.
+        """
         logits: torch.Tensor = self.heads[key_of(name)](torch.relu(u))
         return logits
 
-    def logits(self, name: str, u: torch.Tensor, features: torch.Tensor, static: torch.Tensor, known: torch.Tensor,
-               rows: torch.Tensor) -> torch.Tensor:
-        """(m, codes) logits of a field for `rows` (m,), from row states (n, D) after `features` (n, F), for users with `static` (n, S);
-        `known` (n, RANKS) are the items that a row can copy."""
+    def logits(
+        self,
+        name: str,
+        u: torch.Tensor,
+        features: torch.Tensor,
+        static: torch.Tensor,
+        known: torch.Tensor,
+        rows: torch.Tensor,
+    ) -> torch.Tensor:
+        """(m, codes) logits of a field for `rows` (m,), from row states (n, D) after `features` (n,
+        F), for users with `static` (n, S); `known` (n, RANKS) are the items that a row can copy.
+        """
         logits = self.head(name, u[rows])
         if name == "gap":
             return logits + self.cycle_of(features[rows])
         if name == "pick" and self.pool_likes is not None:
             return self.pool_likes.added(logits, known[rows], features[rows], static[rows])
-        return self.likes[name].added(logits, features[rows], static[rows]) if name in self.likes else logits
+        return (
+            self.likes[name].added(logits, features[rows], static[rows])
+            if name in self.likes
+            else logits
+        )
 
     def cycle_of(self, features: torch.Tensor) -> torch.Tensor:
-        """(..., gap codes): what the weekly cycle adds to the logits of the gap after the row that `features` (..., F) tell of."""
+        """(..., gap codes): what the weekly cycle adds to the logits of the gap after the row that
+        `features` (..., F) tell of.
+        """
         hour, day = features[..., -3], features[..., -2]  # codes + 1, 0 = before the first row
         out: torch.Tensor = self.cycle[torch.where(hour > 0, (day - 1) * 24 + hour, 0)]
         return out
@@ -365,15 +536,23 @@ class RowNet(nn.Module):
         return u + self.item_mix(torch.relu(u))
 
     def _sum(self, table: nn.Embedding, index: torch.Tensor) -> torch.Tensor:
-        """(..., D): sum of the embeddings of (..., k); fused where no per-user gradients are wanted."""
+        """(..., D): sum of the embeddings of (..., k); fused where no per-user gradients are
+        wanted.
+        """
         if self.per_user:
             out: torch.Tensor = table(index).sum(-2)
             return out
-        return F.embedding_bag(index.reshape(-1, index.shape[-1]), table.weight, mode="sum").reshape(*index.shape[:-1], -1)
+        return F.embedding_bag(
+            index.reshape(-1, index.shape[-1]), table.weight, mode="sum"
+        ).reshape(*index.shape[:-1], -1)
 
 
-def _fit_bias(bias: torch.Tensor, logits: torch.Tensor, wanted: torch.Tensor, rounds: int = 20) -> None:
-    """Changes `bias` (size,) until users with these logits (n, size) have the shares `wanted` (size,)."""
+def _fit_bias(
+    bias: torch.Tensor, logits: torch.Tensor, wanted: torch.Tensor, rounds: int = 20
+) -> None:
+    """Changes `bias` (size,) until users with these logits (n, size) have the shares `wanted`
+    (size,).
+    """
     for _ in range(rounds):
         share = torch.softmax(logits + bias, 1).mean(0)
         bias += torch.where(wanted > 0, torch.log((wanted + 1e-9) / (share + 1e-9)), -20.0 - bias)
@@ -391,5 +570,7 @@ def key_of(name: str) -> str:
 
 
 def open_fields(codec: Codec) -> dict[str, torch.Tensor]:
-    """Field -> (n_events + 1,) float: 1 where the event leaves more than one code; closed fields are neither learnt nor drawn."""
+    """Field -> (n_events + 1,) float: 1 where the event leaves more than one code; closed fields
+    are neither learnt nor drawn.
+    """
     return {n: torch.from_numpy((a.sum(1) > 1).astype(np.float32)) for n, a in codec.allow.items()}

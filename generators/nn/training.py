@@ -1,8 +1,10 @@
-"""Training of a RowNet: whole users in batches, long ones cut into windows; plainly, or with per-user DP-SGD.
+"""Training of a RowNet: whole users in batches, long ones cut into windows; plainly, or with
+per-user DP-SGD.
 
-The loss is the evidence lower bound per step (Kingma and Welling 2014) with free bits (Kingma et al. 2016) and word
-dropout (Bowman et al. 2016), so that the latent is used. DP-SGD (Abadi et al. 2016): Poisson samples of users, one
-gradient a user by opacus, clipped to `clip`, Gaussian noise on their sum.
+The loss is the evidence lower bound per step (Kingma and Welling 2014) with free bits (Kingma et
+al. 2016) and word dropout (Bowman et al. 2016), so that the latent is used. DP-SGD (Abadi et al.
+2016): Poisson samples of users, one gradient a user by opacus, clipped to `clip`, Gaussian noise on
+their sum.
 """
 
 from __future__ import annotations
@@ -24,23 +26,27 @@ from generators.sequences.user_state import CATEGORY_COLUMN, INTENT_COLUMN
 HELD_USERS = 20  # users that can say when to stop
 WARM_UP = 0.1  # share of the updates in which the learning rate rises
 DROPOUT = 0.3  # of what static codes are drawn from, in their own training
-MIN_LABELLED_LOSS_SHARE = 0.1    # share of the loss that sessions with an intent have at least: there are few, and they matter
+# share of the loss that sessions with an intent have at least: there are few, and they matter
+MIN_LABELLED_LOSS_SHARE = 0.1
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How a network is trained. `batch_steps` counts rows, `batch_users` is the expected number of users of a private batch."""
+    """How a network is trained. `batch_steps` counts rows, `batch_users` is the expected number of
+    users of a private batch.
+    """
 
-    epochs: int = 0              # 0: as many as `rows` allows
-    rows: int = 1_300_000        # rows seen in training where `epochs` is 0
+    epochs: int = 0  # 0: as many as `rows` allows
+    rows: int = 1_300_000  # rows seen in training where `epochs` is 0
     rate: float = 4e-3
     batch_steps: int = 768
     window: int = 128
     word_dropout: float = 0.1
-    free_bits: float = 0.1       # nats of each latent dimension that cost nothing
-    kl: bool = True              # False: an autoencoder, whose latent is normalised and jittered instead
+    free_bits: float = 0.1  # nats of each latent dimension that cost nothing
+    # False: an autoencoder, whose latent is normalised and jittered instead
+    kl: bool = True
     private_epochs: int = 12
-    private_rows: int = 64       # rows of a user that are learnt from under a budget
+    private_rows: int = 64  # rows of a user that are learnt from under a budget
     batch_users: int = 192
     clip: float = 1.0
     private_rate: float = 2e-3
@@ -51,13 +57,13 @@ class Batch:
     """R windows of B users; the first window of each user comes first."""
 
     features: torch.Tensor  # (R, T, F)
-    clock: torch.Tensor     # (R, T, 3)
-    target: torch.Tensor    # (R, T, n_fields), -1 = not asked
-    mask: torch.Tensor      # (R, T) bool: is there a step?
-    owner: torch.Tensor     # (R,) row of the user in `static`
-    known: torch.Tensor     # (R, T, RANKS), see Steps
-    static: torch.Tensor    # (B, S)
-    length: torch.Tensor    # (B,) steps of the user
+    clock: torch.Tensor  # (R, T, 3)
+    target: torch.Tensor  # (R, T, n_fields), -1 = not asked
+    mask: torch.Tensor  # (R, T) bool: is there a step?
+    owner: torch.Tensor  # (R,) row of the user in `static`
+    known: torch.Tensor  # (R, T, RANKS), see Steps
+    static: torch.Tensor  # (B, S)
+    length: torch.Tensor  # (B,) steps of the user
 
 
 def make_batch(steps: EncodedSequences, users: np.ndarray, window: int) -> Batch:
@@ -65,53 +71,84 @@ def make_batch(steps: EncodedSequences, users: np.ndarray, window: int) -> Batch
     lengths = steps.lengths()[users]
     windows = np.maximum(-(-lengths // window), 1)
     owner = np.append(np.arange(len(users)), np.repeat(np.arange(len(users)), windows - 1))
-    number = np.append(np.zeros(len(users), dtype=np.int64), np.concatenate([np.arange(1, w) for w in windows]) if len(users) else [])
+    number = np.append(
+        np.zeros(len(users), dtype=np.int64),
+        np.concatenate([np.arange(1, w) for w in windows]) if len(users) else [],
+    )
     start = steps.offsets[users][owner] + number.astype(np.int64) * window
     size = np.minimum(lengths[owner] - number.astype(np.int64) * window, window)
     at = start[:, None] + np.arange(int(size.max(initial=1)))[None, :]
     mask = np.arange(at.shape[1])[None, :] < size[:, None]
     index = torch.from_numpy(np.where(mask, at, start[:, None]))
     target = steps.target[index].masked_fill(~torch.from_numpy(mask)[..., None], -1)
-    return Batch(steps.features[index], steps.clock[index], target, torch.from_numpy(mask), torch.from_numpy(owner), steps.known[index],
-                 steps.static[users], torch.from_numpy(lengths))
+    return Batch(
+        steps.features[index],
+        steps.clock[index],
+        target,
+        torch.from_numpy(mask),
+        torch.from_numpy(owner),
+        steps.known[index],
+        steps.static[users],
+        torch.from_numpy(lengths),
+    )
 
 
 def batches(steps: EncodedSequences, plan: Plan, rng: np.random.Generator) -> Iterator[np.ndarray]:
     """Users in batches of about `batch_steps` steps and of like length, in random order."""
     noise = rng.random(len(steps))
     order = np.lexsort((noise, np.round(np.log2(steps.lengths() + 1) * 4)))
-    padded = np.minimum(steps.lengths()[order], plan.window) * np.maximum(-(-steps.lengths()[order] // plan.window), 1)
+    padded = np.minimum(steps.lengths()[order], plan.window) * np.maximum(
+        -(-steps.lengths()[order] // plan.window), 1
+    )
     batch = np.cumsum(padded) // plan.batch_steps
     groups = np.split(order, np.flatnonzero(np.diff(batch)) + 1)
     for k in rng.permutation(len(groups)):
         yield groups[k]
 
 
-def latent_of(net: RowNet, batch: Batch, plan: Plan, noise: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """A draw z (B, Z) of each user's latent from standard normal `noise` (B, Z), and what it costs (B,) in nats."""
+def latent_of(
+    net: RowNet, batch: Batch, plan: Plan, noise: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """A draw z (B, Z) of each user's latent from standard normal `noise` (B, Z), and what it costs
+    (B,) in nats.
+    """
     n = len(batch.static)
     if not net.latent:
         return torch.zeros((n, 0)), torch.zeros(n)
-    center, spread = net.posterior(batch.features[:n, 1:], batch.static, batch.mask[:n, 1:], batch.length)
+    center, spread = net.posterior(
+        batch.features[:n, 1:], batch.static, batch.mask[:n, 1:], batch.length
+    )
     if not plan.kl:
-        return F.layer_norm(center, center.shape[-1:]) + 0.2 * noise, torch.zeros(n) + 0.0 * spread.sum(1)
+        return F.layer_norm(center, center.shape[-1:]) + 0.2 * noise, torch.zeros(
+            n
+        ) + 0.0 * spread.sum(1)
     cost = 0.5 * (center**2 + spread.exp() - 1 - spread)  # (B, Z)
     if net.per_user:
-        kl = cost.clamp(min=plan.free_bits).sum(1)        # a mean over users would mix their gradients
+        # a mean over users would mix their gradients
+        kl = cost.clamp(min=plan.free_bits).sum(1)
     else:
         kl = cost.mean(0).clamp(min=plan.free_bits).sum().expand(n)
     return center + (0.5 * spread).exp() * noise, kl
 
 
-def losses(net: RowNet, batch: Batch, z: torch.Tensor, fields: dict[str, torch.Tensor], names: tuple[str, ...], start: np.ndarray,
-           keep: torch.Tensor | None, emphasis: float = 1.0) -> torch.Tensor:
+def losses(
+    net: RowNet,
+    batch: Batch,
+    z: torch.Tensor,
+    fields: dict[str, torch.Tensor],
+    names: tuple[str, ...],
+    start: np.ndarray,
+    keep: torch.Tensor | None,
+    emphasis: float = 1.0,
+) -> torch.Tensor:
     """(R,) summed negative log likelihood in nats of each window.
 
-    Where gradients are wanted user by user the statics count with a user's first window; elsewhere they have a training of their own.
-    What is drawn given an intent, or given that one is to come, counts `emphasis` times (not where gradients are wanted user by user).
+    Where gradients are wanted user by user the statics count with a user's first window; elsewhere
+    they have a training of their own. What is drawn given an intent, or given that one is to come,
+    counts `emphasis` times (not where gradients are wanted user by user).
     """
     condition = net.condition(z, batch.static)[batch.owner]
-    states = net.states(batch.features, condition, keep)          # (R, T, D)
+    states = net.states(batch.features, condition, keep)  # (R, T, D)
     if not net.per_user:
         return _open_rows(net, states, batch, fields, names, start, emphasis)
     return _static_loss(net, batch.static, z) + _whole_rows(net, states, batch, names, start)
@@ -126,22 +163,36 @@ def _static_loss(net: RowNet, static: torch.Tensor, z: torch.Tensor) -> torch.Te
     return total
 
 
-def _open_rows(net: RowNet, states: torch.Tensor, batch: Batch, fields: dict[str, torch.Tensor], names: tuple[str, ...],
-               start: np.ndarray, emphasis: float) -> torch.Tensor:
+def _open_rows(
+    net: RowNet,
+    states: torch.Tensor,
+    batch: Batch,
+    fields: dict[str, torch.Tensor],
+    names: tuple[str, ...],
+    start: np.ndarray,
+    emphasis: float,
+) -> torch.Tensor:
     """(R,) loss; each field is computed on the rows that ask for it only."""
-    window = torch.nonzero(batch.mask)[:, 0]                       # (n,) window of each step
-    u, target, clock, features, known = (x[batch.mask] for x in (states, batch.target, batch.clock, batch.features, batch.known))
+    window = torch.nonzero(batch.mask)[:, 0]  # (n,) window of each step
+    u, target, clock, features, known = (
+        x[batch.mask] for x in (states, batch.target, batch.clock, batch.features, batch.known)
+    )
     static = batch.static[batch.owner][window]
     event = target[:, names.index("event")].clamp(min=0)
-    is_row = target[:, names.index("event")] >= 0                  # the step that asks for the end is no row
+    # the step that asks for the end is no row
+    is_row = target[:, names.index("event")] >= 0
     total = torch.zeros(len(batch.owner))
-    weight = _emphasis(features[:, INTENT_COLUMN] > 1, emphasis)   # of the gap, which is drawn before a new intent
-    coming = _emphasis(features[:, net.marks_column] > 0, emphasis)  # of the intent itself; where none is to come it is never drawn
+    # of the gap, which is drawn before a new intent
+    weight = _emphasis(features[:, INTENT_COLUMN] > 1, emphasis)
+    # of the intent itself; where none is to come it is never drawn
+    coming = _emphasis(features[:, net.marks_column] > 0, emphasis)
     for k, name in enumerate(names):
         code = target[:, k]
         if name == "item":
             if net.n_items > 1:
-                total = total + _item_loss(net, u, code, features, static, known, window, len(batch.owner), start, weight)
+                total = total + _item_loss(
+                    net, u, code, features, static, known, window, len(batch.owner), start, weight
+                )
             continue
         asked = code >= 0
         if name in fields:
@@ -149,7 +200,9 @@ def _open_rows(net: RowNet, states: torch.Tensor, batch: Batch, fields: dict[str
         rows = torch.nonzero(asked)[:, 0]
         logits = net.logits(name, u, features, static, known, rows)
         loss = F.cross_entropy(logits, code[rows], reduction="none")
-        total = total.index_add(0, window[rows], loss * (coming if name == INTENT else weight)[rows])
+        total = total.index_add(
+            0, window[rows], loss * (coming if name == INTENT else weight)[rows]
+        )
         if name == "gap":
             added = net.chosen_embedding(name, code.clamp(min=0))
             assert added is not None
@@ -159,7 +212,8 @@ def _open_rows(net: RowNet, states: torch.Tensor, batch: Batch, fields: dict[str
             added = net.chosen_embedding(name, intent)
             u = u + added * is_row[:, None] if added is not None else u
             weight = _emphasis(intent > 0, emphasis)
-        elif name == "category":  # a copied item's category is known from the item: it is told as well
+        # a copied item's category is known from the item: it is told as well
+        elif name == "category":
             open_rows = torch.nonzero(is_row & (fields[name][event] > 0))[:, 0]
             told = net.chosen_embedding(name, batch_category(batch, names)[batch.mask][open_rows])
             u = u.index_add(0, open_rows, told) if told is not None else u
@@ -171,18 +225,35 @@ def _open_rows(net: RowNet, states: torch.Tensor, batch: Batch, fields: dict[str
 
 def batch_category(batch: Batch, names: tuple[str, ...]) -> torch.Tensor:
     """(R, T) the row's category, copied or drawn: it stands in the features of the step after."""
-    after = torch.cat([batch.features[:, 1:, CATEGORY_COLUMN] - 1, batch.target[:, -1:, names.index("category")]], 1)
+    after = torch.cat(
+        [batch.features[:, 1:, CATEGORY_COLUMN] - 1, batch.target[:, -1:, names.index("category")]],
+        1,
+    )
     return after.clamp(min=0)
 
 
 def batch_intent(batch: Batch, names: tuple[str, ...]) -> torch.Tensor:
-    """(R, T) intent of the row's session: drawn where it begins, that of the row before elsewhere."""
+    """(R, T) intent of the row's session: drawn where it begins, that of the row before
+    elsewhere.
+    """
     return told_intent(batch.target[..., names.index(INTENT)], batch.features)
 
 
-def _item_loss(net: RowNet, u: torch.Tensor, code: torch.Tensor, features: torch.Tensor, static: torch.Tensor, known: torch.Tensor,
-               window: torch.Tensor, n: int, start: np.ndarray, weight: torch.Tensor) -> torch.Tensor:
-    """(n,) loss of fresh items within their categories, among those that would not be copies; one matrix product a category."""
+def _item_loss(
+    net: RowNet,
+    u: torch.Tensor,
+    code: torch.Tensor,
+    features: torch.Tensor,
+    static: torch.Tensor,
+    known: torch.Tensor,
+    window: torch.Tensor,
+    n: int,
+    start: np.ndarray,
+    weight: torch.Tensor,
+) -> torch.Tensor:
+    """(n,) loss of fresh items within their categories, among those that would not be copies; one
+    matrix product a category.
+    """
     rows = torch.nonzero(code > 0)[:, 0]
     total = torch.zeros(n)
     if len(rows) == 0:
@@ -191,15 +262,21 @@ def _item_loss(net: RowNet, u: torch.Tensor, code: torch.Tensor, features: torch
     order = torch.argsort(category, stable=True)
     rows, category = rows[order], category[order]
     query, weights = net.item_query(u[rows]), net.item_weight()
-    kin = net.affinity_logits(u[rows], features[rows], static[rows]) if net.traits.shape[1] else None
+    kin = (
+        net.affinity_logits(u[rows], features[rows], static[rows]) if net.traits.shape[1] else None
+    )
     present, counts = torch.unique_consecutive(category, return_counts=True)
     known = known[rows]
     parts, at = [], 0
     for c, size in zip(present.tolist(), counts.tolist(), strict=True):
         first, stop, mine = int(start[c]), int(start[c + 1]), slice(at, at + size)
-        logits = net.item_logits(query[mine], None if kin is None else kin[mine], weights, first, stop)
+        logits = net.item_logits(
+            query[mine], None if kin is None else kin[mine], weights, first, stop
+        )
         row, rank = torch.nonzero((known[mine] >= first) & (known[mine] < stop), as_tuple=True)
-        logits = logits.index_put((row, known[mine][row, rank].long() - first), logits.new_tensor(-1e9))
+        logits = logits.index_put(
+            (row, known[mine][row, rank].long() - first), logits.new_tensor(-1e9)
+        )
         parts.append(F.cross_entropy(logits, code[rows[mine]] - first, reduction="none"))
         at += size
     return total.index_add(0, window[rows], torch.cat(parts) * weight[rows])
@@ -211,15 +288,21 @@ def _emphasis(heard: torch.Tensor, times: float) -> torch.Tensor:
 
 
 def emphasis_of(steps: EncodedSequences) -> float:
-    """How much what is drawn given an intent must count to have HEARD of the loss; 1 where it has that anyway, or there is none."""
+    """How much what is drawn given an intent must count to have HEARD of the loss; 1 where it has
+    that anyway, or there is none.
+    """
     if INTENT not in steps.names:
         return 1.0
     share = float((steps.features[:, INTENT_COLUMN] > 1).float().mean())
     return float(np.clip(MIN_LABELLED_LOSS_SHARE / share, 1.0, 30.0)) if share > 0 else 1.0
 
 
-def _whole_rows(net: RowNet, states: torch.Tensor, batch: Batch, names: tuple[str, ...], start: np.ndarray) -> torch.Tensor:
-    """(B,) loss with every field on every row: each layer sees the users along its first dimension, as opacus needs it."""
+def _whole_rows(
+    net: RowNet, states: torch.Tensor, batch: Batch, names: tuple[str, ...], start: np.ndarray
+) -> torch.Tensor:
+    """(B,) loss with every field on every row: each layer sees the users along its first dimension,
+    as opacus needs it.
+    """
     u, total = states, torch.zeros(len(states))
     is_row = (batch.target[..., names.index("event")] >= 0)[..., None]
     category = batch_category(batch, names)
@@ -227,14 +310,26 @@ def _whole_rows(net: RowNet, states: torch.Tensor, batch: Batch, names: tuple[st
         code = batch.target[..., k]
         if name == "item":
             if net.n_items > 1:
-                logits = net.item_head(net.item_query(u))          # (B, T, n_items)
-                of = torch.from_numpy(np.searchsorted(start, np.arange(net.n_items), side="right") - 1)
-                logits = logits.masked_fill((of != category[..., None]) & (code > 0)[..., None], -1e9)
+                logits = net.item_head(net.item_query(u))  # (B, T, n_items)
+                of = torch.from_numpy(
+                    np.searchsorted(start, np.arange(net.n_items), side="right") - 1
+                )
+                logits = logits.masked_fill(
+                    (of != category[..., None]) & (code > 0)[..., None], -1e9
+                )
                 total = total + _sum_loss(logits, torch.where(code > 0, code, -1))
             continue
         logits = net.head(name, u)
-        total = total + _sum_loss(logits + net.cycle_of(batch.features) if name == "gap" else logits, code)
-        told = category if name == "category" else batch_intent(batch, names) if name == INTENT else code.clamp(min=0)
+        total = total + _sum_loss(
+            logits + net.cycle_of(batch.features) if name == "gap" else logits, code
+        )
+        told = (
+            category
+            if name == "category"
+            else batch_intent(batch, names)
+            if name == INTENT
+            else code.clamp(min=0)
+        )
         added = net.chosen_embedding(name, told)
         if added is not None:
             u = u + added * is_row
@@ -247,9 +342,14 @@ def _sum_loss(logits: torch.Tensor, code: torch.Tensor) -> torch.Tensor:
     return F.cross_entropy(logits.transpose(1, 2), code, ignore_index=-1, reduction="none").sum(1)
 
 
-def train(net: RowNet, codec: Codec, steps: EncodedSequences, plan: Plan, *, seed: int) -> list[float]:
+def train(
+    net: RowNet, codec: Codec, steps: EncodedSequences, plan: Plan, *, seed: int
+) -> list[float]:
     """Train without a budget. Returns the mean loss per step (nats) of each epoch."""
-    rng, generator = np.random.default_rng([seed, 4]), torch.Generator().manual_seed(seed * 1_000_003 + 5)
+    rng, generator = (
+        np.random.default_rng([seed, 4]),
+        torch.Generator().manual_seed(seed * 1_000_003 + 5),
+    )
     fields, start, emphasis = open_fields(codec), codec.items.start, emphasis_of(steps)
     optimizer = torch.optim.Adam(net.parameters(), lr=plan.rate, betas=(0.9, 0.98), fused=True)
     schedule = [list(batches(steps, plan, rng)) for _ in range(epochs_of(plan, steps))]
@@ -263,9 +363,13 @@ def train(net: RowNet, codec: Codec, steps: EncodedSequences, plan: Plan, *, see
             batch = make_batch(steps, users, plan.window)
             for group in optimizer.param_groups:
                 group["lr"] = plan.rate * _rate_at(done / n_updates)
-            z, kl = latent_of(net, batch, plan, torch.randn((len(users), net.latent), generator=generator))
+            z, kl = latent_of(
+                net, batch, plan, torch.randn((len(users), net.latent), generator=generator)
+            )
             keep = (torch.rand(batch.mask.shape, generator=generator) >= plan.word_dropout).float()
-            loss = losses(net, batch, z, fields, steps.names, start, keep, emphasis).sum() + kl.sum() * min(1.0, 3 * done / n_updates)
+            loss = losses(
+                net, batch, z, fields, steps.names, start, keep, emphasis
+            ).sum() + kl.sum() * min(1.0, 3 * done / n_updates)
             n = int(batch.mask.sum())
             optimizer.zero_grad(set_to_none=True)
             (loss / n).backward()
@@ -277,16 +381,26 @@ def train(net: RowNet, codec: Codec, steps: EncodedSequences, plan: Plan, *, see
     return history
 
 
-def train_statics(net: RowNet, static: torch.Tensor, z: torch.Tensor, *, seed: int, most: int = 1_000, batch: int = 256) -> float:
-    """Go on training what draws the static codes, on users alone; returns nats a user of those held out (NaN where there are too few).
+def train_statics(
+    net: RowNet,
+    static: torch.Tensor,
+    z: torch.Tensor,
+    *,
+    seed: int,
+    most: int = 1_000,
+    batch: int = 256,
+) -> float:
+    """Go on training what draws the static codes, on users alone; returns nats a user of those held
+    out (NaN where there are too few).
 
-    `static` (n_users, S) codes, `z` (n_users, Z) latents. A user is one row here and many in `train`, which therefore hardly
-    learns how stay, length and the others hang together. A tenth of the users says when to stop; the best weights are kept.
+    `static` (n_users, S) codes, `z` (n_users, Z) latents. A user is one row here and many in
+    `train`, which therefore hardly learns how stay, length and the others hang together. A tenth of
+    the users says when to stop; the best weights are kept.
     """
     rng = np.random.default_rng([seed, 13])
     weights = [p for part in net.static_parts() for p in part.parameters()]
     order = torch.from_numpy(rng.permutation(len(static)))
-    held, learnt = order[:len(order) // 10], order[len(order) // 10:]
+    held, learnt = order[: len(order) // 10], order[len(order) // 10 :]
     if len(held) < HELD_USERS:
         held, learnt, most = order[:0], order, 200
     optimizer = torch.optim.Adam(weights, lr=2e-3, fused=True)

@@ -1,11 +1,12 @@
 """The budget book: what all fits of logs about the same people cost together, and where it ends.
 
-    python -m generators budget book.json --epsilon 8          # opens a book: at most epsilon 8 for these people, ever
-    python -m generators fit mylog --epsilon 3 --budget book.json --out model
+    python -m generators budget book.json --epsilon 8          # opens a book: at most epsilon 8 for
+    these people, ever python -m generators fit mylog --epsilon 3 --budget book.json --out model
 
-Each fit under a budget is one (epsilon, delta)-private release. Releases compose: epsilons and deltas add up, also where a
-later fit is chosen by what an earlier one gave (Rogers, Roth, Ullman and Vadhan 2016, arXiv:1605.08294). A fit that would
-exceed the book is refused before it looks at the log. What was begun counts until it is known that nothing came of it.
+Each fit under a budget is one (epsilon, delta)-private release. Releases compose: epsilons and
+deltas add up, also where a later fit is chosen by what an earlier one gave (Rogers, Roth, Ullman
+and Vadhan 2016, arXiv:1605.08294). A fit that would exceed the book is refused before it looks at
+the log. What was begun counts until it is known that nothing came of it.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from eventlog._runtime.files import read_json, write_json
 from eventlog.privacy.noise import DELTA_MOST
 
 FORMAT = 1
-DELTA = 1e-5       # of a book, where none is given: ten releases at the most that the default delta can be
-SLACK = 1 + 1e-9   # for what sums of decimals lose
+# of a book, where none is given: ten releases at the most that the default delta can be
+DELTA = 1e-5
+SLACK = 1 + 1e-9  # for what sums of decimals lose
 MADE_BY = "generators budget"
 
 
@@ -40,7 +42,11 @@ class Entry:
 
     def settle(self, privacy: Mapping[str, Any]) -> None:
         """Take over what the fit has really cost, from its privacy statement."""
-        self.epsilon, self.delta, self.status = float(privacy["epsilon"]), float(privacy["delta"]), "done"
+        self.epsilon, self.delta, self.status = (
+            float(privacy["epsilon"]),
+            float(privacy["delta"]),
+            "done",
+        )
 
 
 @dataclass
@@ -58,25 +64,40 @@ class Book:
 
     def table(self) -> str:
         """The book as text: a line an entry, and what is left."""
-        lines = [f"{k:>3}  {e.at}  epsilon {e.epsilon:<8g} delta {e.delta:<10.3g} {e.status:<6} {e.what}"
-                 for k, e in enumerate(self.entries, 1)]
+        lines = [
+            f"{k:>3}  {e.at}  epsilon {e.epsilon:<8g} delta {e.delta:<10.3g} {e.status:<6} {e.what}"
+            for k, e in enumerate(self.entries, 1)
+        ]
         epsilon, delta = self.spent
-        lines.append(f"spent: epsilon {epsilon:g} of {self.epsilon:g}, delta {delta:.3g} of {self.delta:.3g}")
+        lines.append(
+            f"spent: epsilon {epsilon:g} of {self.epsilon:g}, delta {delta:.3g} of {self.delta:.3g}"
+        )
         begun = [str(k) for k, e in enumerate(self.entries, 1) if e.status == "begun"]
         if begun:
-            lines.append(f"begun and not known to have ended: {', '.join(begun)}; it counts. If nothing of it was ever given away: "
-                         f"--drop {begun[0]}.")
+            lines.append(
+                f"begun and not known to have ended: {', '.join(begun)}; it counts. If nothing of "
+                "it was ever given away: "
+                f"--drop {begun[0]}."
+            )
         return "\n".join(lines)
 
 
 def create(path: Path | str, *, epsilon: float, delta: float | None = None) -> Book:
-    """Open a new book. Raises InputError where there is a file already, or a number is out of range."""
+    """Open a new book. Raises InputError where there is a file already, or a number is out of
+    range.
+    """
     path = Path(path)
     if path.exists():
-        raise InputError(f"{path} exists; a book is opened once, and its limits stay. Leave --epsilon out to see it.")
+        raise InputError(
+            f"{path} exists; a book is opened once, and its limits stay. Leave --epsilon out to "
+            "see it."
+        )
     delta = DELTA if delta is None else delta
     if not (math.isfinite(epsilon) and epsilon > 0 and 0 < delta < 1):
-        raise InputError(f"The book's epsilon is {epsilon:g} and its delta {delta:g}; epsilon must be above 0, delta between 0 and 1.")
+        raise InputError(
+            f"The book's epsilon is {epsilon:g} and its delta {delta:g}; epsilon must be above 0, "
+            "delta between 0 and 1."
+        )
     book = Book(epsilon, delta)
     _write(path, book)
     return book
@@ -86,27 +107,50 @@ def read(path: Path | str) -> Book:
     """Read a book. Raises InputError where there is none, or the file is something else."""
     path = Path(path)
     if not path.exists():
-        raise InputError(f"{path} does not exist; open the book first: python -m generators budget {path} --epsilon 8.")
+        raise InputError(
+            f"{path} does not exist; open the book first: python -m generators budget {path} "
+            "--epsilon 8."
+        )
     data = read_json(path)
     if not isinstance(data, dict) or data.get("made_by") != MADE_BY or data.get("format") != FORMAT:
-        raise InputError(f"{path} is no budget book; open one: python -m generators budget book.json --epsilon 8.")
+        raise InputError(
+            f"{path} is no budget book; open one: python -m generators budget book.json --epsilon "
+            "8."
+        )
     try:
-        entries = [Entry(str(e["what"]), float(e["epsilon"]), float(e["delta"]), str(e["status"]), str(e["at"])) for e in data["entries"]]
+        entries = [
+            Entry(
+                str(e["what"]),
+                float(e["epsilon"]),
+                float(e["delta"]),
+                str(e["status"]),
+                str(e["at"]),
+            )
+            for e in data["entries"]
+        ]
         book = Book(float(data["epsilon"]), float(data["delta"]), entries)
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} was changed by hand and cannot be read ({type(error).__name__}: {error}).") from None
+        raise InputError(
+            f"{path} was changed by hand and cannot be read ({type(error).__name__}: {error})."
+        ) from None
     numbers = [book.epsilon, book.delta, *(x for e in entries for x in (e.epsilon, e.delta))]
     if not all(math.isfinite(x) and x >= 0 for x in numbers):
-        raise InputError(f"{path} was changed by hand: an epsilon or a delta is no number of 0 or more.")
+        raise InputError(
+            f"{path} was changed by hand: an epsilon or a delta is no number of 0 or more."
+        )
     return book
 
 
 def drop(path: Path | str, number: int) -> Book:
-    """Take back entry `number` (from 1), which was begun and of which nothing was given away. Raises InputError for any other."""
+    """Take back entry `number` (from 1), which was begun and of which nothing was given away.
+    Raises InputError for any other.
+    """
     with _locked(path):
         book = read(path)
         if not 1 <= number <= len(book.entries):
-            raise InputError(f"{path} has {len(book.entries)} entries; there is none with the number {number}.")
+            raise InputError(
+                f"{path} has {len(book.entries)} entries; there is none with the number {number}."
+            )
         if book.entries[number - 1].status != "begun":
             raise InputError(f"Entry {number} of {path} is done: a release cannot be taken back.")
         del book.entries[number - 1]
@@ -115,14 +159,19 @@ def drop(path: Path | str, number: int) -> Book:
 
 
 @contextmanager
-def reserve(path: Path | str, *, epsilon: float | None, delta: float | None, what: str) -> Iterator[Entry]:
+def reserve(
+    path: Path | str, *, epsilon: float | None, delta: float | None, what: str
+) -> Iterator[Entry]:
     """Enter a fit into a book before it looks at the log; settle the entry inside the block.
 
-    `delta` None: the default, which is DELTA_MOST at most. Where the block raises, nothing was given away and the entry is
-    taken back. Raises InputError where the fit has no epsilon, or would exceed the book.
+    `delta` None: the default, which is DELTA_MOST at most. Where the block raises, nothing was
+    given away and the entry is taken back. Raises InputError where the fit has no epsilon, or would
+    exceed the book.
     """
     if epsilon is None:
-        raise InputError("--budget is for fits under a budget; give --epsilon, or leave --budget out.")
+        raise InputError(
+            "--budget is for fits under a budget; give --epsilon, or leave --budget out."
+        )
     most = DELTA_MOST if delta is None else delta
     entry = Entry(what, epsilon, most, "begun", datetime.now(UTC).isoformat(timespec="seconds"))
     with _locked(path):
@@ -130,8 +179,11 @@ def reserve(path: Path | str, *, epsilon: float | None, delta: float | None, wha
         before = book.spent
         if before[0] + epsilon > book.epsilon * SLACK or before[1] + most > book.delta * SLACK:
             raise InputError(
-                f"{path} allows epsilon {book.epsilon:g} and delta {book.delta:.3g} in all; epsilon {before[0]:g} and delta "
-                f"{before[1]:.3g} are spent, and this fit asks for epsilon {epsilon:g} and delta {most:.3g}: it would exceed the book.")
+                f"{path} allows epsilon {book.epsilon:g} and delta {book.delta:.3g} in all; "
+                f"epsilon {before[0]:g} and delta "
+                f"{before[1]:.3g} are spent, and this fit asks for epsilon {epsilon:g} and delta "
+                f"{most:.3g}: it would exceed the book."
+            )
         book.entries.append(entry)
         _write(Path(path), book)
     place = len(book.entries) - 1
@@ -147,9 +199,13 @@ def _replace(path: Path | str, place: int, entry: Entry, by: Entry | None) -> No
     """Put `by` in place of the entry that was written at `place`, or take it out."""
     with _locked(path):
         book = read(path)
-        begun = [k for k, e in enumerate(book.entries) if e.status == "begun" and (e.at, e.what) == (entry.at, entry.what)]
+        begun = [
+            k
+            for k, e in enumerate(book.entries)
+            if e.status == "begun" and (e.at, e.what) == (entry.at, entry.what)
+        ]
         at = min(begun, key=lambda k: abs(k - place))
-        book.entries[at:at + 1] = [] if by is None else [by]
+        book.entries[at : at + 1] = [] if by is None else [by]
         _write(Path(path), book)
 
 
@@ -166,5 +222,14 @@ def _locked(path: Path | str) -> Iterator[None]:
 
 
 def _write(path: Path, book: Book) -> None:
-    write_json(path, {"made_by": MADE_BY, "format": FORMAT, "epsilon": book.epsilon, "delta": book.delta,
-                      "entries": [vars(e) for e in book.entries]}, sort_keys=False)
+    write_json(
+        path,
+        {
+            "made_by": MADE_BY,
+            "format": FORMAT,
+            "epsilon": book.epsilon,
+            "delta": book.delta,
+            "entries": [vars(e) for e in book.entries],
+        },
+        sort_keys=False,
+    )

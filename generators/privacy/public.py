@@ -1,8 +1,9 @@
-"""What is declared public under a budget: lists of values that are known without looking at any user.
+"""What is declared public under a budget: lists of values that are known without looking at any
+user.
 
-A name alone ("category") takes the list that the log came with: the shop's own catalogue, or the event names of the
-simulator. A table or list that was made from the events themselves says what single users did, so it cannot be declared
-in one word; `category=FILE` gives a list from elsewhere.
+A name alone ("category") takes the list that the log came with: the shop's own catalogue, or the
+event names of the simulator. A table or list that was made from the events themselves says what
+single users did, so it cannot be declared in one word; `category=FILE` gives a list from elsewhere.
 """
 
 from __future__ import annotations
@@ -23,23 +24,32 @@ CATALOGUE = ("category", "brand", "price")  # what a public catalogue may say of
 
 @dataclass(frozen=True)
 class Public:
-    """Public lists: `values` of columns, a catalogue of `items` (item_id, ...), and `sources`, a sentence for each name."""
+    """Public lists: `values` of columns, a catalogue of `items` (item_id, ...), and `sources`, a
+    sentence for each name.
+    """
 
     values: dict[str, list[str]] = field(default_factory=dict)
     items: pd.DataFrame | None = None
     sources: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def declared(cls, log: EventLog, public: Sequence[str] | Mapping[str, Any], *, private: bool = True) -> Public:
-        """Read what is declared: names, "name=FILE", or a mapping from name to a list (see eventlog.privacy.public_lists).
+    def declared(
+        cls, log: EventLog, public: Sequence[str] | Mapping[str, Any], *, private: bool = True
+    ) -> Public:
+        """Read what is declared: names, "name=FILE", or a mapping from name to a list (see
+        eventlog.privacy.public_lists).
 
-        Without a budget (`private` false) nothing needs declaring, and only the names are checked. Raises
-        UnknownNameError for a column that the log does not have, and InputError where a name stands alone and the log's
-        own list was made from its events.
+        Without a budget (`private` false) nothing needs declaring, and only the names are checked.
+        Raises UnknownNameError for a column that the log does not have, and InputError where a name
+        stands alone and the log's own list was made from its events.
         """
         values: dict[str, list[str]] = {}
         items, sources = None, {}
-        known = {"items", *map(str, log.events.columns), *(() if log.users is None else map(str, log.users.columns))}
+        known = {
+            "items",
+            *map(str, log.events.columns),
+            *(() if log.users is None else map(str, log.users.columns)),
+        }
         for name, table in public_lists(public).items():
             if name not in known:
                 raise UnknownNameError("column", name, known)
@@ -75,15 +85,22 @@ def _own_list(log: EventLog, name: str) -> tuple[pd.DataFrame, str]:
         found = log.items[name].dropna().astype(str).drop_duplicates()
         return found.to_frame(name), "the catalogue that came with the log"
     if name in ITEMS and log.items is None:
-        raise InputError("'items' is declared public, but the log has no items.parquet; give the list: --public items=FILE.")
+        raise InputError(
+            "'items' is declared public, but the log has no items.parquet; give the list: --public "
+            "items=FILE."
+        )
     raise InputError(
-        f"{name!r} is declared public, but {what} were taken from the events of this log's users, and may name what a "
+        f"{name!r} is declared public, but {what} were taken from the events of this log's users, "
+        "and may name what a "
         f"single user did; give a list from elsewhere (--public {name}=FILE), or leave it out."
-        if name not in ITEMS else
-        f"{name!r} is declared public, but {what} of this log was made from the events of its users, and may name what a "
-        f"single user did; give a catalogue from elsewhere (--public {name}=FILE), or leave it out.")
+        if name not in ITEMS
+        else f"{name!r} is declared public, but {what} of this log was made from the events of its users, and may name what a "
+        f"single user did; give a catalogue from elsewhere (--public {name}=FILE), or leave it out."
+    )
 
 
 def _digest(table: pd.DataFrame) -> str:
-    """The first 16 digits of the sha256 of a list, so that it can be told which one was declared."""
+    """The first 16 digits of the sha256 of a list, so that it can be told which one was
+    declared.
+    """
     return hashlib.sha256(table.to_csv(index=False).encode()).hexdigest()[:16]

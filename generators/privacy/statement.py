@@ -362,9 +362,7 @@ def _delta_check(delta: float | None, users: int | None) -> Check:
     what = f"δ is at most {DELTA_MOST:g} and users^-1.5 (below 1 / users: on conditions)"
     if delta is None or not 0 <= delta < 1:
         return Check(what, "not given" if delta is None else f"{delta:.2g}", "fail")
-    if delta <= (DELTA_MOST if users is None else default_delta(users)) * (
-        1 + DELTA_TOLERANCE
-    ):
+    if delta <= (DELTA_MOST if users is None else default_delta(users)) * (1 + DELTA_TOLERANCE):
         return Check(what, f"{delta:.2g}", "pass")
     if users is None:
         return Check(

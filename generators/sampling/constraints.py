@@ -1,6 +1,8 @@
-"""A row's fields, drawn: which codes are possible for each user, and one of them from a model's logits; compiled.
+"""A row's fields, drawn: which codes are possible for each user, and one of them from a model's
+logits; compiled.
 
-`rows` (m,) are the users who have a choice in a field, `can` (m, size) what is open to them, `row` (n, columns) what is drawn.
+`rows` (m,) are the users who have a choice in a field, `can` (m, size) what is open to them, `row`
+(n, columns) what is drawn.
 """
 
 from __future__ import annotations
@@ -41,7 +43,8 @@ from generators.sequences.user_state import (
 
 @njit(cache=True)
 def drawn(logits, can, u):  # type: ignore[no-untyped-def]
-    """A code drawn from softmax(logits) over what `can` (size,) allows, by a uniform number; 0 where nothing is possible.
+    """A code drawn from softmax(logits) over what `can` (size,) allows, by a uniform number; 0
+    where nothing is possible.
 
     Where no code that is allowed has any weight, all that are allowed have the same.
     """
@@ -87,7 +90,9 @@ def _narrow(can, mask):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def begin_intents(users, row, can):  # type: ignore[no-untyped-def]
-    """Intents hold for a session: writes them to `row`; returns the users whose session begins, and what they can draw in `can`."""
+    """Intents hold for a session: writes them to `row`; returns the users whose session begins, and
+    what they can draw in `can`.
+    """
     rows, found = np.empty(len(users), dtype=np.int64), 0
     for i in range(len(users)):
         row[i, INTENT] = max(users[i].row[INTENT_COLUMN] - 1, 0)
@@ -101,7 +106,9 @@ def begin_intents(users, row, can):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def open_events(users, row, following, needs, can):  # type: ignore[no-untyped-def]
-    """Events that follow the last, and whose need an item of the pool meets; where there is none, any that is met."""
+    """Events that follow the last, and whose need an item of the pool meets; where there is none,
+    any that is met.
+    """
     met = np.empty(len(needs), dtype=np.bool_)
     for i in range(len(users)):
         for e in range(len(needs)):
@@ -121,7 +128,9 @@ def open_events(users, row, following, needs, can):  # type: ignore[no-untyped-d
 
 @njit(cache=True)
 def open_rows(event, closed, only, allow, out, can):  # type: ignore[no-untyped-def]
-    """Rows whose event (n,) leaves a field open, what it allows in `can`; the others get the only code there is in `out` (n,)."""
+    """Rows whose event (n,) leaves a field open, what it allows in `can`; the others get the only
+    code there is in `out` (n,).
+    """
     rows, found = np.empty(len(event), dtype=np.int64), 0
     for i in range(len(event)):
         out[i] = only[event[i]]
@@ -136,12 +145,14 @@ def open_rows(event, closed, only, allow, out, can):  # type: ignore[no-untyped-
 def pools(users, row, rows, needs, out):  # type: ignore[no-untyped-def]
     """Writes the items that the events of `rows` (m,) may copy to out[rows], (n, RANKS)."""
     for i in rows:
-        out[i, known_items(users[i], needs[row[i, EVENT]], out[i]):] = 0
+        out[i, known_items(users[i], needs[row[i, EVENT]], out[i]) :] = 0
 
 
 @njit(cache=True)
 def narrow_picks(users, row, rows, needs, can):  # type: ignore[no-untyped-def]
-    """No rank beyond the items that the event may refer to, and no fresh item where it needs something."""
+    """No rank beyond the items that the event may refer to, and no fresh item where it needs
+    something.
+    """
     mask = np.ones(PICKS, dtype=np.bool_)
     for k in range(len(rows)):
         need = needs[row[rows[k], EVENT]]
@@ -175,7 +186,7 @@ def narrow_values(before, rows, can):  # type: ignore[no-untyped-def]
 def hold(users, row, rows, can):  # type: ignore[no-untyped-def]
     """No change within a session."""
     mask = np.ones(can.shape[1], dtype=np.bool_)
-    mask[SAME + 1:] = False
+    mask[SAME + 1 :] = False
     for k in range(len(rows)):
         if row[rows[k], BREAKS] == 0 and users[rows[k]].events > 0:
             _narrow(can[k], mask)
@@ -190,7 +201,9 @@ def narrow_labels(intent, rows, needs, can):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def settle_picks(users, row, needs, category):  # type: ignore[no-untyped-def]
-    """Writes the copied item (0 = none) and its category; a pick that the pool cannot serve becomes a fresh item."""
+    """Writes the copied item (0 = none) and its category; a pick that the pool cannot serve becomes
+    a fresh item.
+    """
     for i in range(len(users)):
         row[i, ITEM] = item_of(users[i], row[i, PICK], needs[row[i, EVENT]])
         row[i, CATEGORY] = category[row[i, ITEM]]
@@ -200,7 +213,9 @@ def settle_picks(users, row, needs, category):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def open_categories(event, copied, fresh, allow, start, can):  # type: ignore[no-untyped-def]
-    """Rows without a `copied` (n,) item; for a `fresh` (n,) one, categories that have items where the event (n,) allows any of them."""
+    """Rows without a `copied` (n,) item; for a `fresh` (n,) one, categories that have items where
+    the event (n,) allows any of them.
+    """
     rows, found = np.empty(len(event), dtype=np.int64), 0
     stocked = start[1:] > start[:-1]
     for i in range(len(event)):
@@ -215,8 +230,9 @@ def open_categories(event, copied, fresh, allow, start, can):  # type: ignore[no
 
 @njit(cache=True)
 def draw_items(users, row, rows, weight, needs, start, u):  # type: ignore[no-untyped-def]
-    """Writes fresh items drawn by `weight` (m, width), which is changed; column j is the category's j-th. None that would be a copy,
-    unless nothing else has any weight."""
+    """Writes fresh items drawn by `weight` (m, width), which is changed; column j is the category's
+    j-th. None that would be a copy, unless nothing else has any weight.
+    """
     known, kept = np.empty(RANKS, dtype=np.int64), np.empty(RANKS)
     for k in range(len(rows)):
         i, mine = rows[k], weight[k]
@@ -252,7 +268,9 @@ def _sum(weight):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def settle_orders(users, row):  # type: ignore[no-untyped-def]
-    """Writes the number of each row's order; where the last order or the item's does not exist, the order is a new one."""
+    """Writes the number of each row's order; where the last order or the item's does not exist, the
+    order is a new one.
+    """
     for i in range(len(users)):
         user, of_item = users[i], order_of(users[i], row[i, ITEM])
         order = row[i, ORDER]

@@ -22,14 +22,14 @@ from generators.codec.codec import Codec
 from generators.codec.features import gaps_and_breaks, session_intents
 from generators.codec.timing_params import HOUR_MS
 
-CUTS = 3            # earlier instants at which the log is cut
-NEIGHBOURS = 3      # donors most like a user, of whom one is drawn
+CUTS = 3  # earlier instants at which the log is cut
+NEIGHBOURS = 3  # donors most like a user, of whom one is drawn
 FEWEST_DONORS = 50  # with fewer, users sampled from the generator are the donors
-SAMPLE = 1_000      # how many of these
+SAMPLE = 1_000  # how many of these
 MOST_STEPS = 1_000  # that a horizon is covered in
 # Of recency, tenure, rate of rows, rate of sessions, recent rows: how much each counts.
 WEIGHTS = np.array([3.0, 0.5, 1.5, 1.5, 1.0])
-NOISE = 0.1         # added to these, so that of many equal donors each is as likely
+NOISE = 0.1  # added to these, so that of many equal donors each is as likely
 UNITS_MS = (7 * DAY_MS, DAY_MS, HOUR_MS, 1)  # cuts are a multiple of one of them apart
 # Columns of `Activity.after`.
 ROWS, SESSIONS, MARKS, FIRST, LAST_START, LAST, LAST_ROWS = range(7)
@@ -39,20 +39,20 @@ ROWS, SESSIONS, MARKS, FIRST, LAST_START, LAST, LAST_ROWS = range(7)
 class Activity:
     """When the users of a log had rows, by user and time."""
 
-    key: np.ndarray       # (n_rows,) int64: user * width + ms since `start`; rising
-    width: int            # ms, more than the span
-    start: int            # ms: the first row of all
+    key: np.ndarray  # (n_rows,) int64: user * width + ms since `start`; rising
+    width: int  # ms, more than the span
+    start: int  # ms: the first row of all
     sessions: np.ndarray  # (n_rows + 1,) int64: sessions that began in the rows before
-    marks: np.ndarray     # (n_rows + 1,) int64: those of them with a label
-    opened: np.ndarray    # (n_rows,) int64: the row at which each row's session began
-    offsets: np.ndarray   # (n_users + 1,) int64: where the rows of each user begin
+    marks: np.ndarray  # (n_rows + 1,) int64: those of them with a label
+    opened: np.ndarray  # (n_rows,) int64: the row at which each row's session began
+    offsets: np.ndarray  # (n_users + 1,) int64: where the rows of each user begin
 
     @classmethod
     def of(cls, log: EventLog, codec: Codec) -> Self:
         """Read the events of `log` that `codec` knows; its rows are sorted by user and time."""
         events = log.events[codec.events.encode(log.events["event"]) > 0]
         code = events["user_id"].astype("category").cat.codes.to_numpy()
-        first = np.append(True, code[1:] != code[:-1])[:len(code)]
+        first = np.append(True, code[1:] != code[:-1])[: len(code)]
         user = np.cumsum(first) - 1
         time = events["timestamp"].astype("datetime64[ms, UTC]").astype("int64").to_numpy()
         breaks = gaps_and_breaks(events, user, time)[1]
@@ -61,10 +61,14 @@ class Activity:
         start = int(time.min())
         width = int(time.max()) - start + 1
         return cls(
-            key=user * width + time - start, width=width, start=start,
-            sessions=np.append(0, np.cumsum(begins)), marks=np.append(0, np.cumsum(marked)),
+            key=user * width + time - start,
+            width=width,
+            start=start,
+            sessions=np.append(0, np.cumsum(begins)),
+            marks=np.append(0, np.cumsum(marked)),
             opened=np.maximum.accumulate(np.where(begins, np.arange(len(code)), 0)),
-            offsets=np.append(np.flatnonzero(first), len(code)))
+            offsets=np.append(np.flatnonzero(first), len(code)),
+        )
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -112,16 +116,21 @@ class Activity:
 class Plan:
     """What each of n users will do; all is 0 for who does not come back."""
 
-    rows: np.ndarray        # (n,) int64
-    marks: np.ndarray       # (n,) int64: sessions with a label
-    first: np.ndarray       # (n,) int64 ms: the first row
+    rows: np.ndarray  # (n,) int64
+    marks: np.ndarray  # (n,) int64: sessions with a label
+    first: np.ndarray  # (n,) int64 ms: the first row
     last_start: np.ndarray  # (n,) int64 ms: when the last session begins
-    until: np.ndarray       # (n,) int64 ms: when it ends
-    last_rows: np.ndarray   # (n,) int64: its rows
+    until: np.ndarray  # (n,) int64 ms: when it ends
+    last_rows: np.ndarray  # (n,) int64: its rows
 
 
 def plan(
-    log: EventLog, codec: Codec, *, now: int, days: float, sample: Callable[[int], EventLog],
+    log: EventLog,
+    codec: Codec,
+    *,
+    now: int,
+    days: float,
+    sample: Callable[[int], EventLog],
     rng: np.random.Generator,
 ) -> Plan:
     """Draw what the users of `log`, which ends at `now` ms, do in the `days` after it.
@@ -140,8 +149,10 @@ def plan(
         source, end = Activity.of(sample(SAMPLE), codec), codec.clock.end_ms
         cuts, lag = _cuts(source, end, window)
     if lag * MOST_STEPS < window:
-        raise InputError("The log that is to be continued covers too short a time to go on for "
-                         f"{days:g} days; give a longer log or fewer days.")
+        raise InputError(
+            "The log that is to be continued covers too short a time to go on for "
+            f"{days:g} days; give a longer log or fewer days."
+        )
     state = given.state(now, lag)
     total = np.zeros((len(given), 7), dtype=np.int64)
     for start in range(0, window, lag):
@@ -183,8 +194,9 @@ def _nearest(
     donors: np.ndarray, state: np.ndarray, lag: int, rng: np.random.Generator
 ) -> np.ndarray:
     """Draw for each user with `state` (n, 5) one of the nearest of `donors` (m, 5): (n,) int64."""
-    tree, at = (_described(x, lag) + rng.normal(0, NOISE, x.shape) * WEIGHTS
-                for x in (donors, state))
+    tree, at = (
+        _described(x, lag) + rng.normal(0, NOISE, x.shape) * WEIGHTS for x in (donors, state)
+    )
     k = min(NEIGHBOURS, len(donors))
     near = cKDTree(tree).query(at, k=k)[1].reshape(len(state), k)
     return near[np.arange(len(state)), rng.integers(0, k, len(state))]
@@ -197,9 +209,17 @@ def _described(state: np.ndarray, lag: int) -> np.ndarray:
     """
     recency, tenure, rows, sessions, recent = state.T
     lags = tenure / lag + 1
-    return WEIGHTS * np.log2(np.column_stack([
-        recency / (6 * HOUR_MS) + 1, tenure / (6 * HOUR_MS) + 1,
-        rows / lags + 0.25, sessions / lags + 0.25, recent + 1]))
+    return WEIGHTS * np.log2(
+        np.column_stack(
+            [
+                recency / (6 * HOUR_MS) + 1,
+                tenure / (6 * HOUR_MS) + 1,
+                rows / lags + 0.25,
+                sessions / lags + 0.25,
+                recent + 1,
+            ]
+        )
+    )
 
 
 def _add_step(total: np.ndarray, step: np.ndarray, start: int) -> None:

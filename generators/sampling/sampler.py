@@ -1,8 +1,10 @@
-"""Batched sampling: all users move one row at a time, in whatever order the codec's fields have; no loop over users in Python.
+"""Batched sampling: all users move one row at a time, in whatever order the codec's fields have; no
+loop over users in Python.
 
-A model only gives logits (`StepModel`); what is impossible (a refund without a purchase, a gap beyond the span, a code that
-never goes with an event) is masked here, the same for every generator. What is done for each user is compiled (`gaps`, `rows`,
-`tracker`): a step over few users costs what its calls cost, and there is one call or two a field.
+A model only gives logits (`StepModel`); what is impossible (a refund without a purchase, a gap
+beyond the span, a code that never goes with an event) is masked here, the same for every generator.
+What is done for each user is compiled (`gaps`, `rows`, `tracker`): a step over few users costs what
+its calls cost, and there is one call or two a field.
 """
 
 from __future__ import annotations
@@ -48,10 +50,16 @@ MOST_TRIES = 200_000  # users drawn in search of those of a kind
 
 
 class StepModel(Protocol):
-    """What a generator gives to the sampler. n = users that are still active; `rows` (m,) int64 picks rows among them."""
+    """What a generator gives to the sampler. n = users that are still active; `rows` (m,) int64
+    picks rows among them.
+    """
 
-    def begin(self, users: int, generator: torch.Generator, allowed: list[torch.Tensor] | None = None) -> torch.Tensor:
-        """Start `users` users; returns their static codes (users, n_static), out of `allowed` (users, size) bool of each field."""
+    def begin(
+        self, users: int, generator: torch.Generator, allowed: list[torch.Tensor] | None = None
+    ) -> torch.Tensor:
+        """Start `users` users; returns their static codes (users, n_static), out of `allowed`
+        (users, size) bool of each field.
+        """
         ...
 
     def step(self, features: np.ndarray) -> None:
@@ -59,19 +67,24 @@ class StepModel(Protocol):
         ...
 
     def logits(self, name: str, rows: np.ndarray) -> np.ndarray:
-        """(m, size) float32 logits of a field for `rows`, given the fields already chosen in this row."""
+        """(m, size) float32 logits of a field for `rows`, given the fields already chosen in this
+        row.
+        """
         ...
 
     def item_weights(self, category: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """(m, width) float32, to which the shares of the items of `category` (m,) are proportional; `rows` are sorted by category.
+        """(m, width) float32, to which the shares of the items of `category` (m,) are proportional;
+        `rows` are sorted by category.
 
         Column j is the category's j-th item; what lies beyond is not read.
         """
         ...
 
     def chose(self, name: str, rows: np.ndarray, code: np.ndarray) -> None:
-        """Take note of the codes (n,) of a field, for the `rows` that had a choice; 'clock' comes after 'gap' with (n, 3) levels,
-        'pool' before 'pick' with (n, RANKS) items: what each copy would be."""
+        """Take note of the codes (n,) of a field, for the `rows` that had a choice; 'clock' comes
+        after 'gap' with (n, 3) levels, 'pool' before 'pick' with (n, RANKS) items: what each copy
+        would be.
+        """
         ...
 
     def keep(self, index: np.ndarray) -> None:
@@ -79,17 +92,26 @@ class StepModel(Protocol):
         ...
 
 
-def draw(logits: torch.Tensor, can: torch.Tensor | None, generator: torch.Generator) -> torch.Tensor:
-    """(n,) codes drawn from softmax(logits) over what `can` (n, size) allows; one uniform number a row."""
+def draw(
+    logits: torch.Tensor, can: torch.Tensor | None, generator: torch.Generator
+) -> torch.Tensor:
+    """(n,) codes drawn from softmax(logits) over what `can` (n, size) allows; one uniform number a
+    row.
+    """
     if can is not None:
         logits = logits.masked_fill(~can, -torch.inf)
     total = torch.softmax(logits, 1).cumsum(1)
     u = torch.rand((len(logits), 1), generator=generator, dtype=logits.dtype) * BELOW_ONE
-    return (total <= u * total[:, -1:]).sum(1)  # a masked code adds nothing to the total, and is passed over
+    # a masked code adds nothing to the total, and is passed over
+    return (total <= u * total[:, -1:]).sum(1)
 
 
-def begin_users(model: StepModel, users: int, accept: UserFilter | None, generator: torch.Generator) -> torch.Tensor:
-    """Start `users` users whom `accept` accepts, by rejection; returns their static codes. Raises InputError where they are too rare."""
+def begin_users(
+    model: StepModel, users: int, accept: UserFilter | None, generator: torch.Generator
+) -> torch.Tensor:
+    """Start `users` users whom `accept` accepts, by rejection; returns their static codes. Raises
+    InputError where they are too rare.
+    """
     tries = users
     while True:
         static = model.begin(tries, generator)
@@ -101,34 +123,61 @@ def begin_users(model: StepModel, users: int, accept: UserFilter | None, generat
             return static[torch.from_numpy(found[:users])]
         if tries >= max(MOST_TRIES, users):
             raise InputError(
-                f"Of {tries:,} users that were drawn {len(found)} are of the kind asked for; {users:,} are wanted, ask for fewer.")
+                f"Of {tries:,} users that were drawn {len(found)} are of the kind asked for; "
+                f"{users:,} are wanted, ask for fewer."
+            )
         tries = min(int(users * tries / max(len(found), 0.5) * 1.2) + 64, max(MOST_TRIES, users))
 
 
 def sample_rows(
-    codec: Codec, model: StepModel, users: int, generator: torch.Generator, *, accept: UserFilter | None = None, given: Prefix | None = None
+    codec: Codec,
+    model: StepModel,
+    users: int,
+    generator: torch.Generator,
+    *,
+    accept: UserFilter | None = None,
+    given: Prefix | None = None,
 ) -> Sampled:
-    """Draw whole sequences for `users` users whom `accept` accepts, or the rest of those `given`."""
-    static = begin_users(model, users, accept, generator) if given is None else model.begin(users, generator, given.allowed)
+    """Draw whole sequences for `users` users whom `accept` accepts, or the rest of those
+    `given`.
+    """
+    static = (
+        begin_users(model, users, accept, generator)
+        if given is None
+        else model.begin(users, generator, given.allowed)
+    )
     timing_params, rules = codec.timing_params(), Rules.of(codec)
     arrival, tracker = _begin(codec, timing_params, static, given, generator)
     who, everyone = np.arange(users), np.arange(users)
     columns = VALUES + rules.effects.values + rules.effects.rest
     written: list[tuple[np.ndarray, np.ndarray]] = []
     for t in range(codec.max_rows):
-        u = torch.rand((len(who), rules.draws), generator=generator, dtype=torch.float64).numpy()  # a column a draw
+        # a column a draw
+        u = torch.rand((len(who), rules.draws), generator=generator, dtype=torch.float64).numpy()
         past = Past.at(given, who, t, codec)
-        over = _make_room(tracker, timing_params, generator, past) if t else np.zeros(users, dtype=np.bool_)
+        over = (
+            _make_room(tracker, timing_params, generator, past)
+            if t
+            else np.zeros(users, dtype=np.bool_)
+        )
         model.step(tracker.features())
         gap = np.zeros(len(who), dtype=np.int64)
         if t:
-            timing.draw_gaps(tracker.users, timing_params, over, model.logits("gap", everyone), u[:, 0], gap)
+            timing.draw_gaps(
+                tracker.users, timing_params, over, model.logits("gap", everyone), u[:, 0], gap
+            )
             past.instead("gap", gap)
             stay = np.flatnonzero(gap)
             if len(stay) == 0:
                 break
             if len(stay) < len(who):
-                who, gap, u, past, everyone = who[stay], gap[stay], u[stay], past.only(stay), everyone[:len(stay)]
+                who, gap, u, past, everyone = (
+                    who[stay],
+                    gap[stay],
+                    u[stay],
+                    past.only(stay),
+                    everyone[: len(stay)],
+                )
                 tracker.keep(stay)
                 model.keep(stay)
         row = np.zeros((len(who), columns), dtype=np.int64)
@@ -140,38 +189,71 @@ def sample_rows(
         past.instead("time", row[:, TIME])
         timing.tell(tracker.users, timing_params, row)
         model.chose("gap", everyone, row[:, GAP])
-        model.chose("clock", everyone, row[:, HOUR:SPAN + 1])
-        _draw_row(codec, model, tracker, rules, past, u[:, 1 + timing.DRAWS:], row)
+        model.chose("clock", everyone, row[:, HOUR : SPAN + 1])
+        _draw_row(codec, model, tracker, rules, past, u[:, 1 + timing.DRAWS :], row)
         tracker.push(row)
         written.append((who, row) if given is None else (who[~past.mask], row[~past.mask]))
     return _collect(written, rules.effects.values, static, arrival)
 
 
 def _begin(
-    codec: Codec, timing_params: TimingParams, static: torch.Tensor, given: Prefix | None, generator: torch.Generator
+    codec: Codec,
+    timing_params: TimingParams,
+    static: torch.Tensor,
+    given: Prefix | None,
+    generator: torch.Generator,
 ) -> tuple[np.ndarray, UserState]:
-    """(n,) int64 ms of the first events, and users of whom it is drawn, or planned, how long they stay, and how many rows they have."""
+    """(n,) int64 ms of the first events, and users of whom it is drawn, or planned, how long they
+    stay, and how many rows they have.
+    """
     if given is not None:
         return _begin_again(codec, static, given)
     arrival = _arrive(codec, timing_params, static, generator)
-    low, high = (np.minimum(arrival + (end * 1000).astype(np.int64), timing_params.end) for end in _ends(codec, STAY, static))
-    until = np.maximum(timing.arrive(low, high, _uniform(len(low), generator), timing_params), arrival)
-    marks = _within(codec, MARKS, static, generator).round().astype(np.int64) if codec.intents else np.zeros_like(arrival)
+    low, high = (
+        np.minimum(arrival + (end * 1000).astype(np.int64), timing_params.end)
+        for end in _ends(codec, STAY, static)
+    )
+    until = np.maximum(
+        timing.arrive(low, high, _uniform(len(low), generator), timing_params), arrival
+    )
+    marks = (
+        _within(codec, MARKS, static, generator).round().astype(np.int64)
+        if codec.intents
+        else np.zeros_like(arrival)
+    )
     length = np.maximum(_within(codec, LENGTH, static, generator).round().astype(np.int64), 1)
     last_rows, last_start = _last_session(codec, static, arrival, until, length, generator)
-    return arrival, UserState(codec.effects(), values=initial_values(codec, static.numpy()), length=length, until=until, time=arrival,
-                            marks=marks, last_rows=last_rows, last_start=last_start)
+    return arrival, UserState(
+        codec.effects(),
+        values=initial_values(codec, static.numpy()),
+        length=length,
+        until=until,
+        time=arrival,
+        marks=marks,
+        last_rows=last_rows,
+        last_start=last_start,
+    )
 
 
 def _begin_again(codec: Codec, static: torch.Tensor, given: Prefix) -> tuple[np.ndarray, UserState]:
     """The same of users who are continued: their rows so far, and what is planned."""
     to_come, arrival = given.plan, given.time.numpy()[given.steps.offsets[:-1]]
-    length, last = given.rows.numpy() + to_come.rows, given.time.numpy()[given.steps.offsets[1:] - 2]
+    length, last = (
+        given.rows.numpy() + to_come.rows,
+        given.time.numpy()[given.steps.offsets[1:] - 2],
+    )
     back = to_come.rows > 0
     last_rows = to_come.last_rows if codec.plans_last else np.zeros_like(length)
-    return arrival, UserState(codec.effects(), values=initial_values(codec, static.numpy()), length=length,
-                            until=np.where(back, to_come.until, last), time=arrival, marks=given.marks, last_rows=last_rows,
-                            last_start=np.where(back, to_come.last_start, last))
+    return arrival, UserState(
+        codec.effects(),
+        values=initial_values(codec, static.numpy()),
+        length=length,
+        until=np.where(back, to_come.until, last),
+        time=arrival,
+        marks=given.marks,
+        last_rows=last_rows,
+        last_start=np.where(back, to_come.last_start, last),
+    )
 
 
 def _uniform(n: int, generator: torch.Generator) -> np.ndarray:
@@ -179,23 +261,33 @@ def _uniform(n: int, generator: torch.Generator) -> np.ndarray:
     return torch.rand((n, timing.DRAWS), generator=generator, dtype=torch.float64).numpy()
 
 
-def _arrive(codec: Codec, timing_params: TimingParams, static: torch.Tensor, generator: torch.Generator) -> np.ndarray:
-    """(n,) ms of the first events, from the static field 'arrival'; early enough for the shortest stay of 'stay' to end in the span."""
-    low, high = (timing_params.start + (end * 1000).astype(np.int64) for end in _ends(codec, ARRIVAL, static))
+def _arrive(
+    codec: Codec, timing_params: TimingParams, static: torch.Tensor, generator: torch.Generator
+) -> np.ndarray:
+    """(n,) ms of the first events, from the static field 'arrival'; early enough for the shortest
+    stay of 'stay' to end in the span.
+    """
+    low, high = (
+        timing_params.start + (end * 1000).astype(np.int64) for end in _ends(codec, ARRIVAL, static)
+    )
     latest = timing_params.end - (_ends(codec, STAY, static)[0] * 1000).astype(np.int64)
-    return timing.arrive(low, np.maximum(np.minimum(high, latest), low), _uniform(len(low), generator), timing_params)
+    return timing.arrive(
+        low, np.maximum(np.minimum(high, latest), low), _uniform(len(low), generator), timing_params
+    )
 
 
 @dataclass(frozen=True)
 class Past:
-    """The rows at one step of users whose past is given: what happened replaces what would be drawn.
+    """The rows at one step of users whose past is given: what happened replaces what would be
+    drawn.
 
     Of the row with which a user comes back, its gap and its time are planned.
     """
 
-    mask: np.ndarray              # (n,) bool: is the row given?
-    planned: np.ndarray           # (n,) bool: is it the first that is not?
-    codes: dict[str, np.ndarray]  # field -> (n,) codes, of use where `mask`; empty where nobody's past is given
+    mask: np.ndarray  # (n,) bool: is the row given?
+    planned: np.ndarray  # (n,) bool: is it the first that is not?
+    # field -> (n,) codes, of use where `mask`; empty where nobody's past is given
+    codes: dict[str, np.ndarray]
 
     @classmethod
     def at(cls, given: Prefix | None, who: np.ndarray, t: int, codec: Codec) -> Past:
@@ -206,8 +298,13 @@ class Past:
         at = steps.offsets[:-1][who] + np.minimum(t, so_far)
         codes = {n: steps.target[:, k].numpy()[at] for k, n in enumerate(steps.names)}
         item = steps.items.numpy()[at]
-        codes |= {"item": item, "category": np.where(item > 0, codec.items.category[item], np.maximum(codes["category"], 0)),
-                  "time": given.time.numpy()[at]}
+        codes |= {
+            "item": item,
+            "category": np.where(
+                item > 0, codec.items.category[item], np.maximum(codes["category"], 0)
+            ),
+            "time": given.time.numpy()[at],
+        }
         if INTENT in codes:  # drawn at the first row of a session, carried on after it
             carried = np.maximum(steps.features[:, INTENT_COLUMN].numpy()[at] - 1, 0)
             codes[INTENT] = np.where(codes[INTENT] >= 0, codes[INTENT], carried)
@@ -217,7 +314,9 @@ class Past:
         """The same of some users."""
         if not self.codes:
             return self
-        return Past(self.mask[index], self.planned[index], {n: c[index] for n, c in self.codes.items()})
+        return Past(
+            self.mask[index], self.planned[index], {n: c[index] for n, c in self.codes.items()}
+        )
 
     def instead(self, name: str, drawn: np.ndarray) -> None:
         """Puts the given codes in place of those `drawn` (n,)."""
@@ -226,14 +325,17 @@ class Past:
             drawn[mask] = self.codes[name][mask]
 
 
-def _make_room(tracker: UserState, timing_params: TimingParams, generator: torch.Generator, past: Past) -> np.ndarray:
-    """(n,) bool: users for whose rows to come the span leaves no time. Those who are only late get a later end of their stay.
+def _make_room(
+    tracker: UserState, timing_params: TimingParams, generator: torch.Generator, past: Past
+) -> np.ndarray:
+    """(n,) bool: users for whose rows to come the span leaves no time. Those who are only late get
+    a later end of their stay.
 
-    A user who is continued is not late before the first row that is drawn, since its time is planned, and never out of time: so
-    many rows are planned as somebody else had.
+    A user who is continued is not late before the first row that is drawn, since its time is
+    planned, and never out of time: so many rows are planned as somebody else had.
     """
     over, late = np.zeros(len(tracker), dtype=np.bool_), np.empty(len(tracker), dtype=np.int64)
-    late = late[:timing.late_users(tracker.users, timing_params, late)]
+    late = late[: timing.late_users(tracker.users, timing_params, late)]
     if past.codes:
         late = late[~(past.mask | past.planned)[late]]
     if len(late):
@@ -244,21 +346,36 @@ def _make_room(tracker: UserState, timing_params: TimingParams, generator: torch
 
 
 def _last_session(
-    codec: Codec, static: torch.Tensor, arrival: np.ndarray, until: np.ndarray, length: np.ndarray, generator: torch.Generator
+    codec: Codec,
+    static: torch.Tensor,
+    arrival: np.ndarray,
+    until: np.ndarray,
+    length: np.ndarray,
+    generator: torch.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(n,) rows of each user's last session, 0 where it is the only one, and (n,) ms when it begins."""
+    """(n,) rows of each user's last session, 0 where it is the only one, and (n,) ms when it
+    begins.
+    """
     if not codec.plans_last:
         return np.zeros_like(length), until
-    count = np.minimum(_within(codec, LAST_ROWS, static, generator).round().astype(np.int64), length - 1)
-    start = np.maximum(until - (_within(codec, LAST_STAY, static, generator) * 1000).astype(np.int64), arrival)
+    count = np.minimum(
+        _within(codec, LAST_ROWS, static, generator).round().astype(np.int64), length - 1
+    )
+    start = np.maximum(
+        until - (_within(codec, LAST_STAY, static, generator) * 1000).astype(np.int64), arrival
+    )
     return count, np.where(count > 0, start, arrival)
 
 
 def _codes_of(codec: Codec, name: str, static: torch.Tensor) -> tuple[Bins, np.ndarray]:
-    """The bins of a static field, and (n,) each user's code, never 'missing' where there is another."""
+    """The bins of a static field, and (n,) each user's code, never 'missing' where there is
+    another.
+    """
     bins = codec.statics[name]
     assert isinstance(bins, Bins)
-    return bins, np.maximum(static[:, list(codec.statics).index(name)].numpy(), 1 if bins.size > 1 else 0)
+    return bins, np.maximum(
+        static[:, list(codec.statics).index(name)].numpy(), 1 if bins.size > 1 else 0
+    )
 
 
 def _ends(codec: Codec, name: str, static: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
@@ -268,7 +385,9 @@ def _ends(codec: Codec, name: str, static: torch.Tensor) -> tuple[np.ndarray, np
     return low, high
 
 
-def _within(codec: Codec, name: str, static: torch.Tensor, generator: torch.Generator) -> np.ndarray:
+def _within(
+    codec: Codec, name: str, static: torch.Tensor, generator: torch.Generator
+) -> np.ndarray:
     """(n,) float64: a number within the bin of each user's static field `name`."""
     bins, code = _codes_of(codec, name, static)
     u = torch.rand(len(code), generator=generator, dtype=torch.float64).numpy()
@@ -280,41 +399,63 @@ class Rules:
     """What the codec allows, for each event code (E of them)."""
 
     effects: Effects
-    values: list[str]                   # categorical columns that are drawn
-    rest: list[str]                     # the other columns
-    allow: dict[str, np.ndarray]        # field -> (E, size) bool
-    closed: dict[str, np.ndarray]       # field -> (E,) bool: the event leaves one code
-    only: dict[str, np.ndarray]         # field -> (E,) int64: which
-    following: np.ndarray               # (event before + 1, break, E) bool
-    category: np.ndarray                # (n_items,) int64
-    start: np.ndarray                   # (n_categories + 1,) int64
+    values: list[str]  # categorical columns that are drawn
+    rest: list[str]  # the other columns
+    allow: dict[str, np.ndarray]  # field -> (E, size) bool
+    closed: dict[str, np.ndarray]  # field -> (E,) bool: the event leaves one code
+    only: dict[str, np.ndarray]  # field -> (E,) int64: which
+    following: np.ndarray  # (event before + 1, break, E) bool
+    category: np.ndarray  # (n_items,) int64
+    start: np.ndarray  # (n_categories + 1,) int64
     label_needs: dict[str, np.ndarray]  # field -> (size,) the least intent that each code needs
-    column: dict[str, int]              # field -> its column among the uniform numbers that fields take
-    draws: int                          # uniform numbers that a row takes
+    # field -> its column among the uniform numbers that fields take
+    column: dict[str, int]
+    draws: int  # uniform numbers that a row takes
 
     @classmethod
     def of(cls, codec: Codec) -> Rules:
         """The rules of `codec`."""
         fields = [n for n in codec.fields() if n != "gap"]
         return cls(
-            codec.effects(), codec.value_fields, codec.rest_fields, codec.allow, {n: a.sum(1) == 1 for n, a in codec.allow.items()},
-            {n: a.argmax(1) for n, a in codec.allow.items()}, codec.allow_next, codec.items.category, codec.items.start,
-            {f"label:{k}": codec.label_needs(k).numpy() for k in codec.labels}, {n: k for k, n in enumerate(fields)},
-            1 + timing.DRAWS + len(fields))
+            codec.effects(),
+            codec.value_fields,
+            codec.rest_fields,
+            codec.allow,
+            {n: a.sum(1) == 1 for n, a in codec.allow.items()},
+            {n: a.argmax(1) for n, a in codec.allow.items()},
+            codec.allow_next,
+            codec.items.category,
+            codec.items.start,
+            {f"label:{k}": codec.label_needs(k).numpy() for k in codec.labels},
+            {n: k for k, n in enumerate(fields)},
+            1 + timing.DRAWS + len(fields),
+        )
 
 
 def _draw_row(
-    codec: Codec, model: StepModel, tracker: UserState, rules: Rules, past: Past, u: np.ndarray, row: np.ndarray
+    codec: Codec,
+    model: StepModel,
+    tracker: UserState,
+    rules: Rules,
+    past: Past,
+    u: np.ndarray,
+    row: np.ndarray,
 ) -> None:
-    """Draws all fields after the gap into `row` (n, columns), from uniform numbers `u` (n, fields)."""
+    """Draws all fields after the gap into `row` (n, columns), from uniform numbers `u` (n,
+    fields).
+    """
     users, needs, n = tracker.users, rules.effects.needs, len(row)
     everyone, event = np.arange(n), row[:, EVENT]
 
     def open_rows(name: str, out: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(m,) rows that have a choice in a field, and (m, size) bool what their event allows; the others' code goes to `out` (n,)."""
+        """(m,) rows that have a choice in a field, and (m, size) bool what their event allows; the
+        others' code goes to `out` (n,).
+        """
         can = np.empty((n, rules.allow[name].shape[1]), dtype=np.bool_)
-        found = rows.open_rows(event, rules.closed[name], rules.only[name], rules.allow[name], out, can)
-        return found, can[:len(found)]
+        found = rows.open_rows(
+            event, rules.closed[name], rules.only[name], rules.allow[name], out, can
+        )
+        return found, can[: len(found)]
 
     def draw_into(name: str, found: np.ndarray, can: np.ndarray, out: np.ndarray) -> None:
         """out[found] = codes of a field, drawn among what they `can`; the model is told."""
@@ -328,9 +469,16 @@ def _draw_row(
         can = np.empty((n, len(codec.intents) + 1), dtype=np.bool_)
         found = rows.begin_intents(users, row, can)
         if len(found):
-            rows.draw_codes(model.logits(INTENT, found), can, found, u[:, rules.column[INTENT]], row[:, INTENT_OF_ROW])
+            rows.draw_codes(
+                model.logits(INTENT, found),
+                can,
+                found,
+                u[:, rules.column[INTENT]],
+                row[:, INTENT_OF_ROW],
+            )
         past.instead(INTENT, row[:, INTENT_OF_ROW])
-        model.chose(INTENT, everyone, row[:, INTENT_OF_ROW])  # it holds for the whole session: every row is told
+        # it holds for the whole session: every row is told
+        model.chose(INTENT, everyone, row[:, INTENT_OF_ROW])
     can = np.empty((n, len(needs)), dtype=np.bool_)
     rows.open_events(users, row, rules.following, needs, can)
     draw_into("event", everyone, can, event)
@@ -366,29 +514,57 @@ def _draw_row(
         draw_into(name, found, can, row[:, k])
 
 
-def _draw_item(model: StepModel, users: np.ndarray, rules: Rules, past: Past, u: np.ndarray, row: np.ndarray) -> None:
+def _draw_item(
+    model: StepModel, users: np.ndarray, rules: Rules, past: Past, u: np.ndarray, row: np.ndarray
+) -> None:
     """Categories where nothing is copied, and fresh items."""
     event, pick, category = row[:, EVENT], row[:, PICK], row[:, CATEGORY]
     can = np.empty((len(row), rules.allow["category"].shape[1]), dtype=np.bool_)
-    found = rows.open_categories(event, pick > FRESH, pick == FRESH, rules.allow["category"], rules.start, can)
+    found = rows.open_categories(
+        event, pick > FRESH, pick == FRESH, rules.allow["category"], rules.start, can
+    )
     if len(found):
-        rows.draw_codes(model.logits("category", found), can, found, u[:, rules.column["category"]], category)
+        rows.draw_codes(
+            model.logits("category", found), can, found, u[:, rules.column["category"]], category
+        )
     past.instead("category", category)
-    model.chose("category", np.flatnonzero(~rules.closed["category"][event]), category)  # a copied item's as well
+    # a copied item's as well
+    model.chose("category", np.flatnonzero(~rules.closed["category"][event]), category)
     found = np.flatnonzero((pick == FRESH) & (rules.start[category + 1] > rules.start[category]))
     if len(found):
         found = found[np.argsort(category[found], kind="stable")]
         weight = model.item_weights(category[found], found)
-        rows.draw_items(users, row, found, weight, rules.effects.needs, rules.start, u[:, rules.column["item"]])
+        rows.draw_items(
+            users, row, found, weight, rules.effects.needs, rules.start, u[:, rules.column["item"]]
+        )
     past.instead("item", row[:, ITEM])
 
 
-def _collect(written: list[tuple[np.ndarray, np.ndarray]], n_values: int, static: torch.Tensor, arrival: np.ndarray) -> Sampled:
+def _collect(
+    written: list[tuple[np.ndarray, np.ndarray]],
+    n_values: int,
+    static: torch.Tensor,
+    arrival: np.ndarray,
+) -> Sampled:
     user = np.concatenate([w for w, _ in written])
     order = np.argsort(user, kind="stable")  # rows were written step by step
     row = torch.from_numpy(np.concatenate([r for _, r in written])[order])
     after = VALUES + n_values
-    return Sampled(torch.from_numpy(user[order]), Row(
-        gap=row[:, GAP], event=row[:, EVENT], pick=row[:, PICK], category=row[:, CATEGORY], item=row[:, ITEM], order_number=row[:, NUMBER],
-        values=row[:, VALUES:after], rest=row[:, after:], time=row[:, TIME], breaks=row[:, BREAKS] > 0, intent=row[:, INTENT_OF_ROW],
-    ), static, torch.from_numpy(arrival))
+    return Sampled(
+        torch.from_numpy(user[order]),
+        Row(
+            gap=row[:, GAP],
+            event=row[:, EVENT],
+            pick=row[:, PICK],
+            category=row[:, CATEGORY],
+            item=row[:, ITEM],
+            order_number=row[:, NUMBER],
+            values=row[:, VALUES:after],
+            rest=row[:, after:],
+            time=row[:, TIME],
+            breaks=row[:, BREAKS] > 0,
+            intent=row[:, INTENT_OF_ROW],
+        ),
+        static,
+        torch.from_numpy(arrival),
+    )

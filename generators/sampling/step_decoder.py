@@ -1,7 +1,9 @@
-"""A RowNet as a row model: the states of all users, one row further at a time, and logits of their fields.
+"""A RowNet as a row model: the states of all users, one row further at a time, and logits of their
+fields.
 
-What `RowNet` does for whole sequences in training is done here for one row of each user. Sums of embeddings are compiled, and
-tables that do not change are added up beforehand; what is a matrix product is left to torch.
+What `RowNet` does for whole sequences in training is done here for one row of each user. Sums of
+embeddings are compiled, and tables that do not change are added up beforehand; what is a matrix
+product is left to torch.
 """
 
 from __future__ import annotations
@@ -31,32 +33,60 @@ class StepDecoder:
 
     def __init__(self, codec: Codec, net: RowNet, latents: Any) -> None:
         self.codec, self.net, self.latents = codec, net, latents
-        # The weights themselves: calling a module costs as much as its product where few users are left.
-        self.heads = {n: (net.heads[key_of(n)].weight, net.heads[key_of(n)].bias) for n in net.sizes if key_of(n) in net.heads}
+        # The weights themselves: calling a module costs as much as its product where few users are
+        # left.
+        self.heads = {
+            n: (net.heads[key_of(n)].weight, net.heads[key_of(n)].bias)
+            for n in net.sizes
+            if key_of(n) in net.heads
+        }
         self.likes = affinities(codec)
         self.pool_likes = recent_item_affinity(codec, self.likes.get("category"))
-        self.told = {n: _array(net.chosen[key_of(n)].weight) for n in net.sizes if key_of(n) in net.chosen}
+        self.told = {
+            n: _array(net.chosen[key_of(n)].weight) for n in net.sizes if key_of(n) in net.chosen
+        }
         self.clock, self.clock_offset = _array(net.embed_clock.weight), net.clock_offset.numpy()
         self.norm = net.norm.weight.detach(), net.norm.bias.detach()
-        self.offset, self.cycle, self.looks = net.offset.numpy(), net.cycle.numpy(), _array(net.embed.weight).copy()
+        self.offset, self.cycle, self.looks = (
+            net.offset.numpy(),
+            net.cycle.numpy(),
+            _array(net.embed.weight).copy(),
+        )
         self.traits = net.traits.numpy()
         if net.traits.shape[1]:  # of the last items: what they are like as well
-            like = _array(net.embed_traits.weight)[self.traits].sum(1)                       # (n_items, D)
+            # (n_items, D)
+            like = _array(net.embed_traits.weight)[self.traits].sum(1)
             for column in range(ITEM_COLUMN, ITEM_COLUMN + RECENT):
-                self.looks[self.offset[column]:self.offset[column] + len(like)] += like
+                self.looks[self.offset[column] : self.offset[column] + len(like)] += like
             self.first_trait, self.favourites = net.first_trait.numpy(), net.favourites.numpy()
         if net.n_items > 1:
-            self.item_weight, self.item_bias = net.item_weight().detach(), net.item_head.bias.detach()
+            self.item_weight, self.item_bias = (
+                net.item_weight().detach(),
+                net.item_head.bias.detach(),
+            )
 
-    def begin(self, users: int, generator: torch.Generator, allowed: list[torch.Tensor] | None = None) -> torch.Tensor:
+    def begin(
+        self, users: int, generator: torch.Generator, allowed: list[torch.Tensor] | None = None
+    ) -> torch.Tensor:
         """See RowModel."""
         z = self.latents(users, generator)
         hidden: torch.Tensor | None = None
         codes: list[torch.Tensor] = []
         for k in range(len(self.net.static_names)):
             logits, hidden = self.net.static_logits(z, k, hidden)
-            logits = self.net.biased(logits, k, torch.stack(codes, 1) if codes else torch.zeros((users, 0), dtype=torch.int64))
-            if logits.shape[1] > 1 and self.net.static_names[k] in (ARRIVAL, STAY, LENGTH, MARKS, LAST_ROWS, LAST_STAY):
+            logits = self.net.biased(
+                logits,
+                k,
+                torch.stack(codes, 1) if codes else torch.zeros((users, 0), dtype=torch.int64),
+            )
+            if logits.shape[1] > 1 and self.net.static_names[k] in (
+                ARRIVAL,
+                STAY,
+                LENGTH,
+                MARKS,
+                LAST_ROWS,
+                LAST_STAY,
+            ):
                 logits[:, 0] = -torch.inf
             if allowed is None and self.net.static_names[k] == STAY:
                 logits = logits.masked_fill(~self.net.stays[codes[-1]], -torch.inf)
@@ -80,7 +110,9 @@ class StepDecoder:
 
     def _at(self, rows: np.ndarray) -> torch.Tensor:
         """(m, D) of `rows` (m,): the row's state."""
-        return self.u if len(rows) == len(self.u) else self.u.index_select(0, torch.from_numpy(rows))
+        return (
+            self.u if len(rows) == len(self.u) else self.u.index_select(0, torch.from_numpy(rows))
+        )
 
     def logits(self, name: str, rows: np.ndarray) -> np.ndarray:
         """See RowModel."""
@@ -88,10 +120,18 @@ class StepDecoder:
         if name in self.likes:
             logits = add_affinity(logits, rows, self.features, self.static, self.likes[name])
         if name == "pick" and self.pool_likes is not None:
-            logits = add_recent_item_affinity(logits, rows, self.pool, self.features, self.static, self.pool_likes)
+            logits = add_recent_item_affinity(
+                logits, rows, self.pool, self.features, self.static, self.pool_likes
+            )
         if name == "gap":
-            hour, day = self.features[rows, -3], self.features[rows, -2]  # codes + 1, 0 = before the first row
-            _add(logits, np.arange(len(rows)), np.where(hour > 0, (day - 1) * 24 + hour, 0)[:, None], self.cycle)
+            # codes + 1, 0 = before the first row
+            hour, day = self.features[rows, -3], self.features[rows, -2]
+            _add(
+                logits,
+                np.arange(len(rows)),
+                np.where(hour > 0, (day - 1) * 24 + hour, 0)[:, None],
+                self.cycle,
+            )
         return logits
 
     def item_weights(self, category: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -103,10 +143,22 @@ class StepDecoder:
         ends = np.append(np.flatnonzero(np.diff(category)) + 1, len(rows)).tolist()
         for at, end in zip([0, *ends], ends, strict=False):
             first, stop = int(start[category[at]]), int(start[category[at] + 1])
-            out[at:end, :stop - first] = F.linear(query[at:end], self.item_weight[first:stop], self.item_bias[first:stop]).numpy()
+            out[at:end, : stop - first] = F.linear(
+                query[at:end], self.item_weight[first:stop], self.item_bias[first:stop]
+            ).numpy()
         if len(self.traits[0]):
-            _add_affinity_logits(out, self.net.affinity(u).numpy(), rows, start[category], start[category + 1], self.features[:, ITEM_COLUMN:],
-                         self.static, self.traits, self.first_trait, self.favourites)
+            _add_affinity_logits(
+                out,
+                self.net.affinity(u).numpy(),
+                rows,
+                start[category],
+                start[category + 1],
+                self.features[:, ITEM_COLUMN:],
+                self.static,
+                self.traits,
+                self.first_trait,
+                self.favourites,
+            )
         out -= out.max(1, keepdims=True)
         return np.exp(out, out=out)
 
@@ -138,7 +190,9 @@ def _array(weight: Any) -> np.ndarray:
 
 @njit(cache=True)
 def _add(to, rows, codes, table):  # type: ignore[no-untyped-def]
-    """to[rows] += the sum of table[codes[rows]]: to (n, D), rows (m,), codes (n, k), table (size, D)."""
+    """to[rows] += the sum of table[codes[rows]]: to (n, D), rows (m,), codes (n, k), table (size,
+    D).
+    """
     for r in rows:
         for k in range(codes.shape[1]):
             code = codes[r, k]
@@ -147,9 +201,13 @@ def _add(to, rows, codes, table):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _add_affinity_logits(to, weight, rows, first, stop, recent, static, traits, first_trait, favourites):  # type: ignore[no-untyped-def]
-    """What RowNet.kinship adds to the logits `to` (m, width) of items first..stop - 1 (m,) of `rows` (m,): weight (m, A * likes);
-    the last items of all users in `recent` (n, RECENT and more), `static` (n, S); traits (n_items, A), and the others as in RowNet."""
+def _add_affinity_logits(
+    to, weight, rows, first, stop, recent, static, traits, first_trait, favourites
+):  # type: ignore[no-untyped-def]
+    """What RowNet.kinship adds to the logits `to` (m, width) of items first..stop - 1 (m,) of
+    `rows` (m,): weight (m, A * likes); the last items of all users in `recent` (n, RECENT and
+    more), `static` (n, S); traits (n_items, A), and the others as in RowNet.
+    """
     attributes, liked = favourites.shape
     likes = RECENT + liked
     last_trait = np.append(first_trait[1:], traits.max() + 1)
@@ -158,8 +216,13 @@ def _add_affinity_logits(to, weight, rows, first, stop, recent, static, traits, 
     for k in range(len(rows)):
         for a in range(attributes):
             for r in range(likes):
-                told[a, r] = traits[recent[rows[k], r], a] if r < RECENT else static[rows[k], favourites[a, r - RECENT]] + first_trait[a]
-                if first_trait[a] < told[a, r] < last_trait[a]:  # a favourite that no item has counts for none
+                told[a, r] = (
+                    traits[recent[rows[k], r], a]
+                    if r < RECENT
+                    else static[rows[k], favourites[a, r - RECENT]] + first_trait[a]
+                )
+                # a favourite that no item has counts for none
+                if first_trait[a] < told[a, r] < last_trait[a]:
                     kin[told[a, r]] += weight[k, a * likes + r]
                 else:
                     told[a, r] = first_trait[a]

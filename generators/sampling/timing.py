@@ -1,6 +1,8 @@
-"""When the next row is: which gaps a user can draw, the gap that is drawn, the time it leads to; compiled.
+"""When the next row is: which gaps a user can draw, the gap that is drawn, the time it leads to;
+compiled.
 
-A candidate time inside an interval is drawn several times, and one is kept in proportion to the weekly intensity of session starts.
+A candidate time inside an interval is drawn several times, and one is kept in proportion to the
+weekly intensity of session starts.
 """
 
 from __future__ import annotations
@@ -24,21 +26,25 @@ from generators.sequences.user_state import (
     target_of,
 )
 
-CANDIDATES = 8          # draws per gap among which the weekly cycle chooses
+CANDIDATES = 8  # draws per gap among which the weekly cycle chooses
 DRAWS = CANDIDATES + 1  # uniform numbers that a time takes
-WIDE_S = 1_800          # a break of a wider interval is shaped by the weekly cycle
+WIDE_S = 1_800  # a break of a wider interval is shaped by the weekly cycle
 
 
 @njit(cache=True)
 def _one_of(time, low, high, geometric, shaped, u, timing_params):  # type: ignore[no-untyped-def]
-    """`time` and between `low` and `high` s, one of CANDIDATES draws: any, or where `shaped` by the weekly cycle."""
+    """`time` and between `low` and `high` s, one of CANDIDATES draws: any, or where `shaped` by the
+    weekly cycle.
+    """
     moved, weight = np.empty(CANDIDATES, dtype=np.int64), np.empty(CANDIDATES)
     total, only = 0.0, -1 if shaped else int(u[CANDIDATES] * CANDIDATES)
     for k in range(CANDIDATES):
         if only >= 0 and k != only:
             continue
         gap = low * (high / low) ** u[k] if geometric else low + u[k] * (high - low)
-        moved[k] = (time + np.int64(np.rint(gap * 1000.0))) // timing_params.step * timing_params.step
+        moved[k] = (
+            (time + np.int64(np.rint(gap * 1000.0))) // timing_params.step * timing_params.step
+        )
         total += timing_params.weekly[(moved[k] // HOUR_MS + 72) % WEEK_HOURS] + 1e-9
         weight[k] = total
     if only >= 0:
@@ -58,7 +64,9 @@ def _between(low, high, u, timing_params):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def arrive(low, high, u, timing_params):  # type: ignore[no-untyped-def]
-    """(n,) int64 ms: times between `low` and `high` (n,) int64 ms, from uniform numbers `u` (n, DRAWS)."""
+    """(n,) int64 ms: times between `low` and `high` (n,) int64 ms, from uniform numbers `u` (n,
+    DRAWS).
+    """
     out = np.empty(len(low), dtype=np.int64)
     for i in range(len(low)):
         out[i] = _between(low[i], high[i], u[i], timing_params)
@@ -67,7 +75,9 @@ def arrive(low, high, u, timing_params):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def late_users(users, timing_params, out):  # type: ignore[no-untyped-def]
-    """Writes to `out` (n,) which users have hardly time left for their rows to come; returns how many. Last sessions get their time."""
+    """Writes to `out` (n,) which users have hardly time left for their rows to come; returns how
+    many. Last sessions get their time.
+    """
     found = 0
     for i in range(len(users)):
         u = users[i]
@@ -86,13 +96,18 @@ def late_users(users, timing_params, out):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def postpone(users, late, timing_params, u, over):  # type: ignore[no-untyped-def]
-    """Give the users `late` (m,) a later end of their stay, from `u` (m, DRAWS); `over` (n,): those for whom the span has no time."""
+    """Give the users `late` (m,) a later end of their stay, from `u` (m, DRAWS); `over` (n,): those
+    for whom the span has no time.
+    """
     for k in range(len(late)):
         user = users[late[k]]
         time = user.time
         stay = user.until - target_of(user)
         later = max(_between(time, max(timing_params.end - stay, time), u[k], timing_params), time)
-        over[late[k]] = level_of_time(timing_params.end - time) < timing_params.least[level_of_rows(rows_left(user))]
+        over[late[k]] = (
+            level_of_time(timing_params.end - time)
+            < timing_params.least[level_of_rows(rows_left(user))]
+        )
         user.until, user.last_start = min(later + stay, timing_params.end), later
 
 
@@ -101,7 +116,10 @@ def _keep_short(u, timing_params, can):  # type: ignore[no-untyped-def]
     """No gap in `can` (size,) within a session that would make it longer than any was."""
     full = timing_params.longest_rows > 0 and u.in_session >= timing_params.longest_rows
     for g in range(1, timing_params.within):
-        late = timing_params.longest_ms > 0 and u.time + timing_params.low[g] * 1000 > u.session_start + timing_params.longest_ms
+        late = (
+            timing_params.longest_ms > 0
+            and u.time + timing_params.low[g] * 1000 > u.session_start + timing_params.longest_ms
+        )
         can[g] = can[g] and not full and not late
 
 
@@ -109,9 +127,11 @@ def _keep_short(u, timing_params, can):  # type: ignore[no-untyped-def]
 def _fitting(u, timing_params, can):  # type: ignore[no-untyped-def]
     """Writes to `can` (size,) the gaps that a user can draw.
 
-    The end is for those who have no row left; the last gap is one that leads to the target, or the nearest to it. A session is
-    not over while what it is about is pending. Where last sessions are planned, rows left and target are those of the rows
-    before it, until it has begun: then it is not broken off, and where nothing is left before it, it begins. A session that is
+    The end is for those who have no row left; the last gap is one that leads to the target, or the
+    nearest to it. A session is not over while what it is about is pending. Where last sessions are
+    planned, rows left and target are those of the rows
+    before it, until it has begun: then it is not broken off, and where nothing is left before it,
+    it begins. A session that is
     as long as any is over: who is not done begins another.
     """
     within, size = timing_params.within, len(can)
@@ -144,9 +164,11 @@ def _fitting(u, timing_params, can):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _in_time(u, timing_params, can, gap):  # type: ignore[no-untyped-def]
-    """The break `gap`, or the longest in `can` (size,) that takes no more than the session's share of the time left, by its rows, where
-    after `gap` what is left before the last session would have to be done faster than almost anyone was; the shortest where there is
-    none. A session ends when it ends: it is the break that is shorter."""
+    """The break `gap`, or the longest in `can` (size,) that takes no more than the session's share
+    of the time left, by its rows, where after `gap` what is left before the last session would have
+    to be done faster than almost anyone was; the shortest where there is none. A session ends when
+    it ends: it is the break that is shorter.
+    """
     left = rows_left(u)
     if not timing_params.planned or is_final(u) or left == 0 or gap < timing_params.within:
         return gap
@@ -158,14 +180,19 @@ def _in_time(u, timing_params, can, gap):  # type: ignore[no-untyped-def]
         return gap
     best = gap
     for g in range(timing_params.within, len(can)):
-        if can[g] and (timing_params.low[best] < timing_params.low[g] <= room or (timing_params.low[g] < timing_params.low[best] and timing_params.low[best] > room)):
+        if can[g] and (
+            timing_params.low[best] < timing_params.low[g] <= room
+            or (timing_params.low[g] < timing_params.low[best] and timing_params.low[best] > room)
+        ):
             best = g
     return best
 
 
 @njit(cache=True)
 def draw_gaps(users, timing_params, over, logits, u, out):  # type: ignore[no-untyped-def]
-    """Writes a gap code of each user to `out` (n,): from `logits` (n, size) and uniform numbers `u` (n,); those `over` (n,) end."""
+    """Writes a gap code of each user to `out` (n,): from `logits` (n, size) and uniform numbers `u`
+    (n,); those `over` (n,) end.
+    """
     can = np.empty(logits.shape[1], dtype=np.bool_)
     for i in range(len(users)):
         if over[i]:
@@ -177,13 +204,19 @@ def draw_gaps(users, timing_params, over, logits, u, out):  # type: ignore[no-un
 
 @njit(cache=True)
 def move(users, timing_params, u, row):  # type: ignore[no-untyped-def]
-    """Writes to each user's row (n, columns) the time after its gap, from uniform numbers `u` (n, DRAWS); see `tell` for the rest.
+    """Writes to each user's row (n, columns) the time after its gap, from uniform numbers `u` (n,
+    DRAWS); see `tell` for the rest.
 
     It is the target itself where the gap can lead there and the last row before it is due.
     """
     for i in range(len(users)):
         user, gap = users[i], row[i, GAP]
-        final, left, until, breaks = is_final(user), rows_left(user), target_of(user), gap >= timing_params.within
+        final, left, until, breaks = (
+            is_final(user),
+            rows_left(user),
+            target_of(user),
+            gap >= timing_params.within,
+        )
         if not breaks and timing_params.longest_ms > 0:
             until = min(until, user.session_start + timing_params.longest_ms)
         low, room = timing_params.low[gap], (until - user.time) / 1000.0
@@ -192,13 +225,23 @@ def move(users, timing_params, u, row):  # type: ignore[no-untyped-def]
         if due and low <= room <= timing_params.high[gap]:
             row[i, TIME] = until
         else:
-            found = _one_of(user.time, low, high, low > 0 and high > low, breaks and high - low > WIDE_S, u[i], timing_params)
+            found = _one_of(
+                user.time,
+                low,
+                high,
+                low > 0 and high > low,
+                breaks and high - low > WIDE_S,
+                u[i],
+                timing_params,
+            )
             row[i, TIME] = min(found, max(until, user.time))
 
 
 @njit(cache=True)
 def tell(users, timing_params, row):  # type: ignore[no-untyped-def]
-    """Writes what follows from gap and time to each row (n, columns): does it begin a session, and the levels of the clock."""
+    """Writes what follows from gap and time to each row (n, columns): does it begin a session, and
+    the levels of the clock.
+    """
     for i in range(len(users)):
         row[i, BREAKS] = 1 if row[i, GAP] >= timing_params.within else 0
         row[i, HOUR], row[i, DAY], row[i, SPAN] = clock_levels(row[i, TIME], timing_params)

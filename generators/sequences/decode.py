@@ -1,4 +1,6 @@
-"""Sampled codes as an EventLog: new users, sessions, orders and ids, prices near their items' prices, labels with their delays."""
+"""Sampled codes as an EventLog: new users, sessions, orders and ids, prices near their items'
+prices, labels with their delays.
+"""
 
 from __future__ import annotations
 
@@ -18,23 +20,34 @@ from generators.sequences.sampled import Sampled
 from generators.sequences.user_state import EARLIER_ID, SAME_ID, SHARED_ID
 
 
-def decode(codec: Codec, sampled: Sampled, *, rng: np.random.Generator, names: np.ndarray | None = None) -> EventLog:
-    """The log that `sampled` describes; its manifest holds roles and currency only. `names` (n_users,): ids of users who have theirs."""
+def decode(
+    codec: Codec, sampled: Sampled, *, rng: np.random.Generator, names: np.ndarray | None = None
+) -> EventLog:
+    """The log that `sampled` describes; its manifest holds roles and currency only. `names`
+    (n_users,): ids of users who have theirs.
+    """
     row = {n: v.numpy() for n, v in vars(sampled.row).items()}
     user = sampled.user.numpy()
     n_users = len(sampled.static)
     first = np.append(True, user[1:] != user[:-1])
     frame: dict[str, Any] = {
-        "user_id": _ids("u", user, n_users) if names is None else pd.Categorical.from_codes(user, pd.Index(names, dtype=object)),
+        "user_id": _ids("u", user, n_users)
+        if names is None
+        else pd.Categorical.from_codes(user, pd.Index(names, dtype=object)),
         "timestamp": pd.to_datetime(row["time"], unit="ms", utc=True).astype("datetime64[ms, UTC]"),
         "event": codec.events.decode(row["event"]),
     }
     if codec.flags["session"]:
         session = np.cumsum(first | row["breaks"]) - 1
-        silent = np.isin(row["event"], [i + 1 for i, e in enumerate(codec.events.values) if e in codec.sessionless])
+        silent = np.isin(
+            row["event"],
+            [i + 1 for i, e in enumerate(codec.events.values) if e in codec.sessionless],
+        )
         frame["session_id"] = _ids("s", np.where(silent, -1, session), int(session[-1]) + 1)
     if codec.flags["item"]:
-        frame["item_id"] = pd.Categorical.from_codes(row["item"] - 1, categories=pd.Index(codec.items.names, dtype=object))
+        frame["item_id"] = pd.Categorical.from_codes(
+            row["item"] - 1, categories=pd.Index(codec.items.names, dtype=object)
+        )
     if codec.flags["order"]:
         frame["order_id"] = _order_ids(user, row["order_number"])
     if codec.flags["category"]:
@@ -46,7 +59,9 @@ def decode(codec: Codec, sampled: Sampled, *, rng: np.random.Generator, names: n
     rest = {n: row["rest"][:, k] for k, n in enumerate(codec.rest_fields)}
     for name, code in rest.items():
         if name in codec.ids:
-            frame[name] = _new_ids(name, code, user, row["time"], row["intent"], codec.ids[name], rng)
+            frame[name] = _new_ids(
+                name, code, user, row["time"], row["intent"], codec.ids[name], rng
+            )
         elif name == "price":
             frame[name] = _prices(codec, code, row["item"], row["time"], rng)
             if codec.daily_prices:
@@ -60,14 +75,21 @@ def decode(codec: Codec, sampled: Sampled, *, rng: np.random.Generator, names: n
     events = sort_events(tidy(events))
     number = events.pop("_row").to_numpy()
     events.insert(0, "event_id", np.arange(len(events), dtype=np.int64))
-    return EventLog(events=events, users=_users(codec, sampled, rng, names), items=_items(codec),
-                    labels=_labels(codec, rest, events, number, rng), manifest=dict(codec.carried))
+    return EventLog(
+        events=events,
+        users=_users(codec, sampled, rng, names),
+        items=_items(codec),
+        labels=_labels(codec, rest, events, number, rng),
+        manifest=dict(codec.carried),
+    )
 
 
 def _ids(prefix: str, code: np.ndarray, size: int) -> pd.Categorical:
     """Names like u00042, padded so that their order is that of the numbers; -1 = missing."""
     width = max(len(str(max(size - 1, 0))), 6)
-    return pd.Categorical.from_codes(code, categories=pd.Index([f"{prefix}{i:0{width}d}" for i in range(size)], dtype=object))
+    return pd.Categorical.from_codes(
+        code, categories=pd.Index([f"{prefix}{i:0{width}d}" for i in range(size)], dtype=object)
+    )
 
 
 def _order_ids(user: np.ndarray, number: np.ndarray) -> pd.Categorical:
@@ -78,28 +100,38 @@ def _order_ids(user: np.ndarray, number: np.ndarray) -> pd.Categorical:
     return _ids("o", out, len(unique))
 
 
-def _prices(codec: Codec, code: np.ndarray, item: np.ndarray, time: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(n,) float64: the item's price times a ratio, or a price as it is where there is none to relate to."""
+def _prices(
+    codec: Codec, code: np.ndarray, item: np.ndarray, time: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """(n,) float64: the item's price times a ratio, or a price as it is where there is none to
+    relate to.
+    """
     ratio, plain = codec.bins["price_ratio"], codec.bins["price"]
     related = code < ratio.size
     u = rng.random(len(code))
     times = np.exp(ratio.decode(np.where(related, code, 0), u))
     as_is = plain.decode(np.where(related, 0, code - ratio.size + 1), u)
     base = codec.price_on(item, time)
-    # A ratio for an item without a known price cannot be drawn from data; the price stays missing then.
+    # A ratio for an item without a known price cannot be drawn from data; the price stays missing
+    # then.
     return np.where(related, np.round(base * times, max(min(plain.decimals, 4), 2)), as_is)
 
 
-def _keep_prices(price: np.ndarray, related: np.ndarray, item: np.ndarray, time: np.ndarray) -> None:
+def _keep_prices(
+    price: np.ndarray, related: np.ndarray, item: np.ndarray, time: np.ndarray
+) -> None:
     """Where `related`, an item keeps its first price of a day; (n,) each, `price` is changed."""
     rows, day = np.flatnonzero(related), time // DAY_MS
     rows = rows[np.lexsort((time[rows], day[rows], item[rows]))]
-    first = np.append(True, (np.diff(item[rows]) != 0) | (np.diff(day[rows]) != 0))[:len(rows)]
+    first = np.append(True, (np.diff(item[rows]) != 0) | (np.diff(day[rows]) != 0))[: len(rows)]
     price[rows] = price[rows[first]][np.cumsum(first) - 1]
 
 
-def _rare_items(codec: Codec, user: np.ndarray, item: np.ndarray, code: np.ndarray, price: np.ndarray) -> pd.Categorical:
-    """Item ids in which each category's stand-in for rare items is several, of one price each: `price` (n,) is changed.
+def _rare_items(
+    codec: Codec, user: np.ndarray, item: np.ndarray, code: np.ndarray, price: np.ndarray
+) -> pd.Categorical:
+    """Item ids in which each category's stand-in for rare items is several, of one price each:
+    `price` (n,) is changed.
 
     A user keeps to one of them, that of the first price `code` (n,) they have with the stand-in.
     """
@@ -107,8 +139,16 @@ def _rare_items(codec: Codec, user: np.ndarray, item: np.ndarray, code: np.ndarr
     rows = np.flatnonzero(np.isin(item, other))
     out = item.copy()
     if len(rows):
-        own = pd.DataFrame({"u": user[rows], "i": item[rows], "c": code[rows]}).where(lambda f: f["c"] > 0)
-        level = own.groupby([user[rows], item[rows]])["c"].transform("first").fillna(0).to_numpy().astype(np.int64)
+        own = pd.DataFrame({"u": user[rows], "i": item[rows], "c": code[rows]}).where(
+            lambda f: f["c"] > 0
+        )
+        level = (
+            own.groupby([user[rows], item[rows]])["c"]
+            .transform("first")
+            .fillna(0)
+            .to_numpy()
+            .astype(np.int64)
+        )
         kinds, at = np.unique(np.column_stack([item[rows], level]), axis=0, return_inverse=True)
         names += [f"{codec.items.names[i - 1]}:{c}" for i, c in kinds]
         out[rows] = codec.items.size + at.reshape(-1)
@@ -119,14 +159,24 @@ def _rare_items(codec: Codec, user: np.ndarray, item: np.ndarray, code: np.ndarr
 
 
 def _new_ids(
-    name: str, code: np.ndarray, user: np.ndarray, time: np.ndarray, intent: np.ndarray, sharing: Sharing, rng: np.random.Generator
+    name: str,
+    code: np.ndarray,
+    user: np.ndarray,
+    time: np.ndarray,
+    intent: np.ndarray,
+    sharing: Sharing,
+    rng: np.random.Generator,
 ) -> pd.Categorical:
-    """Fresh ids with the drawn structure: the same as before, an earlier one of this user, a new one, one that others have too."""
+    """Fresh ids with the drawn structure: the same as before, an earlier one of this user, a new
+    one, one that others have too.
+    """
     present = code > 0
     frame = pd.DataFrame({"u": user, "c": code})[present]
     at = np.flatnonzero(present)
     first = ~frame["u"].duplicated().to_numpy()
-    relation = np.where(first & (frame["c"].to_numpy() <= EARLIER_ID), SHARED_ID - 1, frame["c"].to_numpy())
+    relation = np.where(
+        first & (frame["c"].to_numpy() <= EARLIER_ID), SHARED_ID - 1, frame["c"].to_numpy()
+    )
     new = relation > EARLIER_ID
     number = np.cumsum(new) - 1  # running number of each new id, by user and time
     shared = np.flatnonzero(relation == SHARED_ID)
@@ -135,22 +185,37 @@ def _new_ids(
         link = at[shared]
         root = sharing.deal(user=user[link], time=time[link], intent=intent[link], rng=rng)
         own_of[shared] = number[shared[root]]
-    count = pd.Series(new.astype(np.int64)).groupby(frame["u"].to_numpy()).cumsum().to_numpy()  # ids that the user has so far
+    # ids that the user has so far
+    count = pd.Series(new.astype(np.int64)).groupby(frame["u"].to_numpy()).cumsum().to_numpy()
     earlier = np.flatnonzero(relation == EARLIER_ID)
     ids_in_order = own_of[new]
-    back = np.where(count > 1, 1 + (rng.random(len(count)) * np.maximum(count - 1, 1)).astype(np.int64), 0)
+    back = np.where(
+        count > 1, 1 + (rng.random(len(count)) * np.maximum(count - 1, 1)).astype(np.int64), 0
+    )
     own_of[earlier] = ids_in_order[(number - back)[earlier]]
-    pointer = pd.Series(np.where(relation == SAME_ID, np.nan, own_of)).groupby(frame["u"].to_numpy()).ffill().to_numpy().astype(np.int64)
+    pointer = (
+        pd.Series(np.where(relation == SAME_ID, np.nan, own_of))
+        .groupby(frame["u"].to_numpy())
+        .ffill()
+        .to_numpy()
+        .astype(np.int64)
+    )
     out = np.full(len(code), -1, dtype=np.int64)
     unique, out[at] = np.unique(pointer, return_inverse=True)
     return _ids(f"{name}-", out, len(unique))
 
 
-def _users(codec: Codec, sampled: Sampled, rng: np.random.Generator, names: np.ndarray | None) -> pd.DataFrame | None:
+def _users(
+    codec: Codec, sampled: Sampled, rng: np.random.Generator, names: np.ndarray | None
+) -> pd.DataFrame | None:
     if not codec.user_columns:
         return None
     static = sampled.static.numpy()
-    table: dict[str, Any] = {"user_id": _ids("u", np.arange(len(static)), len(static)).astype(object) if names is None else names}
+    table: dict[str, Any] = {
+        "user_id": _ids("u", np.arange(len(static)), len(static)).astype(object)
+        if names is None
+        else names
+    }
     for k, (name, coder) in enumerate(codec.statics.items()):
         kind = codec.user_columns.get(name)
         if kind == "values" and not isinstance(coder, Bins):
@@ -163,7 +228,9 @@ def _users(codec: Codec, sampled: Sampled, rng: np.random.Generator, names: np.n
 
 def _days_before(days: np.ndarray, arrival: torch.Tensor) -> pd.Series:
     ms = (arrival.numpy() // DAY_MS - np.nan_to_num(days).astype(np.int64)) * DAY_MS
-    return pd.Series(pd.to_datetime(ms, unit="ms", utc=True).astype("datetime64[ms, UTC]")).where(np.isfinite(days))
+    return pd.Series(pd.to_datetime(ms, unit="ms", utc=True).astype("datetime64[ms, UTC]")).where(
+        np.isfinite(days)
+    )
 
 
 def _items(codec: Codec) -> pd.DataFrame | None:
@@ -182,7 +249,11 @@ def _items(codec: Codec) -> pd.DataFrame | None:
 
 
 def _labels(
-    codec: Codec, rest: dict[str, np.ndarray], events: pd.DataFrame, number: np.ndarray, rng: np.random.Generator
+    codec: Codec,
+    rest: dict[str, np.ndarray],
+    events: pd.DataFrame,
+    number: np.ndarray,
+    rng: np.random.Generator,
 ) -> pd.DataFrame | None:
     if not codec.labels:
         return None
@@ -196,10 +267,16 @@ def _labels(
         place.append(at)
         kinds.append(np.full(len(at), k))
         values.append(np.array([float(v) for v in names])[code[at] - 1])
-        known.append(time[at] + (np.maximum(delay, 0.0) * 1000).round().astype(np.int64))  # never before the event
-    labels = pd.DataFrame({
-        "event_id": np.concatenate(place).astype(np.int64), "kind": np.array(list(codec.labels), dtype=object)[np.concatenate(kinds)],
-        "value": np.concatenate(values),
-        "known_at": pd.to_datetime(np.concatenate(known), unit="ms", utc=True).astype("datetime64[ms, UTC]"),
-    })
+        # never before the event
+        known.append(time[at] + (np.maximum(delay, 0.0) * 1000).round().astype(np.int64))
+    labels = pd.DataFrame(
+        {
+            "event_id": np.concatenate(place).astype(np.int64),
+            "kind": np.array(list(codec.labels), dtype=object)[np.concatenate(kinds)],
+            "value": np.concatenate(values),
+            "known_at": pd.to_datetime(np.concatenate(known), unit="ms", utc=True).astype(
+                "datetime64[ms, UTC]"
+            ),
+        }
+    )
     return labels.sort_values(["event_id", "kind"], kind="stable").reset_index(drop=True)

@@ -1,6 +1,8 @@
-"""A log as training steps: for each row of each user what a model may look at before it, and what it must predict.
+"""A log as training steps: for each row of each user what a model may look at before it, and what
+it must predict.
 
-A user with n rows has n + 1 steps; the last one asks for the end of the sequence. Targets are -1 where nothing is asked.
+A user with n rows has n + 1 steps; the last one asks for the end of the sequence. Targets are -1
+where nothing is asked.
 """
 
 from __future__ import annotations
@@ -79,16 +81,21 @@ from generators.sequences.user_state import (
 class EncodedSequences:
     """Training steps; those of user u are rows offsets[u]:offsets[u + 1]."""
 
-    offsets: np.ndarray     # (n_users + 1,) int64
+    offsets: np.ndarray  # (n_users + 1,) int64
     features: torch.Tensor  # (n_steps, F) int64: see Codec.feature_sizes
-    clock: torch.Tensor     # (n_steps, 3) int64: hour, day of the week, remaining span of the row itself
-    target: torch.Tensor    # (n_steps, n_fields) int64, -1 = not asked; resolved item and category of the row in `items`
-    items: torch.Tensor     # (n_steps,) int64: the row's item, copied or fresh
-    known: torch.Tensor     # (n_steps, RANKS) int32: items that the row's event takes as copies, most recent first; 0 = none
-    static: torch.Tensor    # (n_users, n_static) int64
+    # (n_steps, 3) int64: hour, day of the week, remaining span of the row itself
+    clock: torch.Tensor
+    # (n_steps, n_fields) int64, -1 = not asked; resolved item and category of the row in `items`
+    target: torch.Tensor
+    items: torch.Tensor  # (n_steps,) int64: the row's item, copied or fresh
+    # (n_steps, RANKS) int32: items that the row's event takes as copies, most recent first; 0 =
+    # none
+    known: torch.Tensor
+    static: torch.Tensor  # (n_users, n_static) int64
     names: tuple[str, ...]  # of the fields
-    ids: np.ndarray         # (n_users,) str: the users' ids, which never leave the training
-    codes: np.ndarray       # (n_users,) int64: their places among all users of the log, some of whom may have no step
+    ids: np.ndarray  # (n_users,) str: the users' ids, which never leave the training
+    # (n_users,) int64: their places among all users of the log, some of whom may have no step
+    codes: np.ndarray
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -98,18 +105,29 @@ class EncodedSequences:
         return np.diff(self.offsets)
 
 
-def encode(log: EventLog, codec: Codec, *, max_rows: int | None = None, private: bool = False) -> EncodedSequences:
-    """`log` under `codec`; of each user the first `max_rows` rows (the codec's own limit where None).
+def encode(
+    log: EventLog, codec: Codec, *, max_rows: int | None = None, private: bool = False
+) -> EncodedSequences:
+    """`log` under `codec`; of each user the first `max_rows` rows (the codec's own limit where
+    None).
 
-    With `private` nothing of a user's steps depends on another user: an id is then never told to be shared.
+    With `private` nothing of a user's steps depends on another user: an id is then never told to be
+    shared.
     """
     limit = min(max_rows or codec.max_rows, codec.max_rows)
     events = log.events
     user = events["user_id"].astype("category").cat.codes.to_numpy().astype(np.int64)
-    rank = np.arange(len(user)) - np.repeat(_starts(user), np.diff(np.append(_starts(user), len(user)))) if len(user) else user
+    rank = (
+        np.arange(len(user))
+        - np.repeat(_starts(user), np.diff(np.append(_starts(user), len(user))))
+        if len(user)
+        else user
+    )
     keep = (codec.events.encode(events["event"]) > 0) & (rank < 4 * limit)
     events, user = events[keep], user[keep]
-    shared: dict[str, set[str]] = {n: set() if private else _shared(log.events[n], log.events["user_id"]) for n in codec.ids}
+    shared: dict[str, set[str]] = {
+        n: set() if private else _shared(log.events[n], log.events["user_id"]) for n in codec.ids
+    }
     starts = _starts(user)
     counts = np.diff(np.append(starts, len(user)))
     time = events["timestamp"].astype("datetime64[ms, UTC]").astype("int64").to_numpy()
@@ -126,37 +144,117 @@ def encode(log: EventLog, codec: Codec, *, max_rows: int | None = None, private:
     values, resolved = _values(codec, events, user, static)
     rest = _rest(codec, log, events, user, time, item, shared)
     order = _local(events["order_id"], user) if "order_id" in events else np.full(len(events), -1)
-    row = np.column_stack([
-        np.maximum(codec.clock.encode(gap, breaks), 0), codec.events.encode(events["event"]), np.zeros((len(user), 1), dtype=np.int64),
-        category, np.zeros(len(user), dtype=np.int64), intent, item, order, time, breaks, np.zeros((len(user), 3), dtype=np.int64),
-        resolved, rest])
+    row = np.column_stack(
+        [
+            np.maximum(codec.clock.encode(gap, breaks), 0),
+            codec.events.encode(events["event"]),
+            np.zeros((len(user), 1), dtype=np.int64),
+            category,
+            np.zeros(len(user), dtype=np.int64),
+            intent,
+            item,
+            order,
+            time,
+            breaks,
+            np.zeros((len(user), 3), dtype=np.int64),
+            resolved,
+            rest,
+        ]
+    )
     ids = events["user_id"].iloc[starts].astype(str).to_numpy()
-    return _unfold(codec, row, values, starts, counts, limit, static, marks, last, ids, user[starts])
+    return _unfold(
+        codec, row, values, starts, counts, limit, static, marks, last, ids, user[starts]
+    )
 
 
 def _unfold(
-    codec: Codec, row: np.ndarray, values: np.ndarray, starts: np.ndarray, counts: np.ndarray, limit: int, static: np.ndarray,
-    marks: np.ndarray, last_session: tuple[np.ndarray, np.ndarray], ids: np.ndarray, codes: np.ndarray,
+    codec: Codec,
+    row: np.ndarray,
+    values: np.ndarray,
+    starts: np.ndarray,
+    counts: np.ndarray,
+    limit: int,
+    static: np.ndarray,
+    marks: np.ndarray,
+    last_session: tuple[np.ndarray, np.ndarray],
+    ids: np.ndarray,
+    codes: np.ndarray,
 ) -> EncodedSequences:
-    """Replay each user, and write down what a model could see before each row: see tracker for the columns of `row` (n, columns)."""
+    """Replay each user, and write down what a model could see before each row: see tracker for the
+    columns of `row` (n, columns).
+    """
     used = np.minimum(counts, limit)
     offsets = np.append(0, np.cumsum(used + 1))
     n = int(offsets[-1])
     features = np.zeros((n, len(codec.feature_sizes())), dtype=np.int64)
     target = np.full((n, len(codec.fields())), -1)
-    clock, items, known = np.zeros((n, len(CLOCK_SIZES)), dtype=np.int64), np.zeros(n, dtype=np.int64), np.zeros((n, RANKS), dtype=np.int32)
+    clock, items, known = (
+        np.zeros((n, len(CLOCK_SIZES)), dtype=np.int64),
+        np.zeros(n, dtype=np.int64),
+        np.zeros((n, RANKS), dtype=np.int32),
+    )
     until = row[starts + counts - 1, TIME] if len(starts) else starts
-    tracker = UserState(codec.effects(), values=initial_values(codec, static), length=counts, until=until, time=until, marks=marks,
-                      last_rows=last_session[0] if codec.plans_last else np.zeros_like(counts), last_start=last_session[1])
-    _replay(tracker.users, tracker.more, tracker.effects, codec.timing_params(), row, values, starts, used, counts <= limit, bool(codec.intents),
-            offsets, features, target, clock, items, known)
-    return EncodedSequences(offsets, torch.from_numpy(features), torch.from_numpy(clock), torch.from_numpy(target), torch.from_numpy(items),
-                 torch.from_numpy(known), torch.from_numpy(static), tuple(codec.fields()), ids, codes)
+    tracker = UserState(
+        codec.effects(),
+        values=initial_values(codec, static),
+        length=counts,
+        until=until,
+        time=until,
+        marks=marks,
+        last_rows=last_session[0] if codec.plans_last else np.zeros_like(counts),
+        last_start=last_session[1],
+    )
+    _replay(
+        tracker.users,
+        tracker.more,
+        tracker.effects,
+        codec.timing_params(),
+        row,
+        values,
+        starts,
+        used,
+        counts <= limit,
+        bool(codec.intents),
+        offsets,
+        features,
+        target,
+        clock,
+        items,
+        known,
+    )
+    return EncodedSequences(
+        offsets,
+        torch.from_numpy(features),
+        torch.from_numpy(clock),
+        torch.from_numpy(target),
+        torch.from_numpy(items),
+        torch.from_numpy(known),
+        torch.from_numpy(static),
+        tuple(codec.fields()),
+        ids,
+        codes,
+    )
 
 
 @njit(cache=True)
-def _replay(users, more, effects, timing_params, rows, values, starts, used, complete, intents, offsets, features,  # type: ignore[no-untyped-def]
-            target, clock, items, known):
+def _replay(
+    users,
+    more,
+    effects,
+    timing_params,
+    rows,
+    values,
+    starts,
+    used,
+    complete,
+    intents,
+    offsets,
+    features,  # type: ignore[no-untyped-def]
+    target,
+    clock,
+    items,
+    known,
+):
     seen = np.empty(RANKS, dtype=np.int64)
     for i in range(len(users)):
         u = users[i]
@@ -170,9 +268,12 @@ def _replay(users, more, effects, timing_params, rows, values, starts, used, com
             item, event = row[ITEM], row[EVENT]
             need = effects.needs[event]
             pick = pick_of(u, item, need)
-            row[PICK], row[ORDER] = pick, _order_code(u, row[NUMBER], item, effects.sets[event] & BOUGHT > 0)
+            row[PICK], row[ORDER] = (
+                pick,
+                _order_code(u, row[NUMBER], item, effects.sets[event] & BOUGHT > 0),
+            )
             row[HOUR], row[DAY], row[SPAN] = clock_levels(row[TIME], timing_params)
-            clock[at] = row[HOUR:SPAN + 1]
+            clock[at] = row[HOUR : SPAN + 1]
             items[at] = item
             for k in range(known_items(u, need, seen)):
                 known[at, k] = seen[k]
@@ -184,14 +285,16 @@ def _replay(users, more, effects, timing_params, rows, values, starts, used, com
             to[1], to[2], to[5] = event, pick, row[ORDER]
             to[3] = row[CATEGORY] if pick <= FRESH else -1
             to[4] = item if pick == FRESH else -1
-            to[6:6 + effects.values] = values[starts[i] + t]
-            to[6 + effects.values:] = row[VALUES + effects.values:]
+            to[6 : 6 + effects.values] = values[starts[i] + t]
+            to[6 + effects.values :] = row[VALUES + effects.values :]
             push_row(u, more[i], effects, row)
 
 
 @njit(cache=True)
 def _order_code(u, number, item, buys):  # type: ignore[no-untyped-def]
-    """Order code of an order number (-1 = none). An earlier order that is neither the last nor the item's counts as the last."""
+    """Order code of an order number (-1 = none). An earlier order that is neither the last nor the
+    item's counts as the last.
+    """
     if number < 0:
         return NO_ORDER
     if number >= u.orders:
@@ -200,7 +303,9 @@ def _order_code(u, number, item, buys):  # type: ignore[no-untyped-def]
 
 
 def initial_values(codec: Codec, static: np.ndarray) -> np.ndarray:
-    """(n, n_values): the value that a user starts with in each categorical column, from the static field of the same name."""
+    """(n, n_values): the value that a user starts with in each categorical column, from the static
+    field of the same name.
+    """
     names = list(codec.statics)
     out = np.zeros((len(static), len(codec.value_fields)), dtype=np.int64)
     for k, name in enumerate(codec.value_fields):
@@ -210,7 +315,11 @@ def initial_values(codec: Codec, static: np.ndarray) -> np.ndarray:
 
 
 def _starts(user: np.ndarray) -> np.ndarray:
-    return np.flatnonzero(np.append(True, user[1:] != user[:-1])) if len(user) else np.zeros(0, dtype=np.int64)
+    return (
+        np.flatnonzero(np.append(True, user[1:] != user[:-1]))
+        if len(user)
+        else np.zeros(0, dtype=np.int64)
+    )
 
 
 def _local(column: pd.Series, user: np.ndarray) -> np.ndarray:
@@ -226,14 +335,30 @@ def _local(column: pd.Series, user: np.ndarray) -> np.ndarray:
     return out
 
 
-def _static(codec: Codec, log: EventLog, events: pd.DataFrame, user: np.ndarray, time: np.ndarray, starts: np.ndarray,
-            marks: np.ndarray, about: dict[str, np.ndarray], last: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """(n_users, n_static) int64 codes; `about`: (n,) codes of attributes of each row's item; `last`: see readers.last_sessions."""
+def _static(
+    codec: Codec,
+    log: EventLog,
+    events: pd.DataFrame,
+    user: np.ndarray,
+    time: np.ndarray,
+    starts: np.ndarray,
+    marks: np.ndarray,
+    about: dict[str, np.ndarray],
+    last: tuple[np.ndarray, np.ndarray],
+) -> np.ndarray:
+    """(n_users, n_static) int64 codes; `about`: (n,) codes of attributes of each row's item;
+    `last`: see readers.last_sessions.
+    """
     columns = []
     table = None
     if codec.user_columns and log.users is not None:
         ids = events["user_id"].iloc[starts].astype(str).to_numpy()
-        table = log.users.assign(user_id=log.users["user_id"].astype(str)).drop_duplicates("user_id").set_index("user_id").reindex(ids)
+        table = (
+            log.users.assign(user_id=log.users["user_id"].astype(str))
+            .drop_duplicates("user_id")
+            .set_index("user_id")
+            .reindex(ids)
+        )
     for name, coder in codec.statics.items():
         kind = codec.user_columns.get(name)
         if name == ARRIVAL:
@@ -257,7 +382,11 @@ def _static(codec: Codec, log: EventLog, events: pd.DataFrame, user: np.ndarray,
         elif kind is not None and table is not None:
             column = table[name]
             if isinstance(coder, Bins):
-                numbers = days_before(column, time[starts]) if kind == "time" else column.to_numpy(dtype=np.float64, na_value=np.nan)
+                numbers = (
+                    days_before(column, time[starts])
+                    if kind == "time"
+                    else column.to_numpy(dtype=np.float64, na_value=np.nan)
+                )
                 columns.append(coder.encode(numbers))
             else:
                 columns.append(coder.encode(column))
@@ -265,66 +394,107 @@ def _static(codec: Codec, log: EventLog, events: pd.DataFrame, user: np.ndarray,
             columns.append(np.zeros(len(starts), dtype=np.int64))
         else:
             code = coder.encode(events[name])
-            first = pd.Series(np.where(code > 0, code, np.nan)).groupby(user).first()  # the first that is not missing
+            # the first that is not missing
+            first = pd.Series(np.where(code > 0, code, np.nan)).groupby(user).first()
             columns.append(first.fillna(0).to_numpy().astype(np.int64))
     return np.stack(columns, 1)
 
 
-def _values(codec: Codec, events: pd.DataFrame, user: np.ndarray, static: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Targets (n, n_values): 0 missing, SAME, or value + 1; and the values themselves (n, n_values), 0 = missing."""
+def _values(
+    codec: Codec, events: pd.DataFrame, user: np.ndarray, static: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Targets (n, n_values): 0 missing, SAME, or value + 1; and the values themselves (n,
+    n_values), 0 = missing.
+    """
     targets, values = [], []
     initial = initial_values(codec, static)
     row_user = np.cumsum(np.append(False, user[1:] != user[:-1])) if len(user) else user
     for k, name in enumerate(codec.value_fields):
-        code = codec.values[name].encode(events[name]) if name in events else np.zeros(len(user), dtype=np.int64)
+        code = (
+            codec.values[name].encode(events[name])
+            if name in events
+            else np.zeros(len(user), dtype=np.int64)
+        )
         known = pd.Series(np.where(code > 0, code, np.nan)).groupby(user).ffill()
         before = known.groupby(user).shift().fillna(0).to_numpy().astype(np.int64)
         before = np.where(before > 0, before, initial[row_user, k]) if len(user) else before
         targets.append(np.where(code == 0, 0, np.where(code == before, SAME, code + SAME)))
         values.append(code)
     shape = (len(user), len(targets))
-    return (np.stack(targets, 1), np.stack(values, 1)) if targets else (np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64))
+    return (
+        (np.stack(targets, 1), np.stack(values, 1))
+        if targets
+        else (np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64))
+    )
 
 
 def _shared(column: pd.Series, user: pd.Series) -> set[str]:
     """Values of an id column that more than one user has."""
-    pairs = pd.DataFrame({"v": column.astype(str), "u": user.astype(str)})[column.notna().to_numpy()].drop_duplicates()
+    pairs = pd.DataFrame({"v": column.astype(str), "u": user.astype(str)})[
+        column.notna().to_numpy()
+    ].drop_duplicates()
     counts = pairs["v"].value_counts()
     return set(counts.index[counts > 1])
 
 
-def _rest(codec: Codec, log: EventLog, events: pd.DataFrame, user: np.ndarray, time: np.ndarray, item: np.ndarray,
-          shared: dict[str, set[str]]) -> np.ndarray:
+def _rest(
+    codec: Codec,
+    log: EventLog,
+    events: pd.DataFrame,
+    user: np.ndarray,
+    time: np.ndarray,
+    item: np.ndarray,
+    shared: dict[str, set[str]],
+) -> np.ndarray:
     """(n, n_rest) codes of ids, numbers, price and labels."""
     columns = []
     for name in codec.rest_fields:
         if name in codec.ids:
-            columns.append(_relation(events[name], user, shared[name]) if name in events else np.zeros(len(user), dtype=np.int64))
+            columns.append(
+                _relation(events[name], user, shared[name])
+                if name in events
+                else np.zeros(len(user), dtype=np.int64)
+            )
         elif name == "price":
-            ratio, plain = split_price(codec.price_on(item, time), events["price"].to_numpy(dtype=np.float64, na_value=np.nan))
+            ratio, plain = split_price(
+                codec.price_on(item, time),
+                events["price"].to_numpy(dtype=np.float64, na_value=np.nan),
+            )
             code = codec.bins["price_ratio"].encode(ratio)
             as_is = codec.bins["price"].encode(plain)
             columns.append(np.where(as_is > 0, as_is + codec.bins["price_ratio"].size - 1, code))
         elif name.startswith("label:"):
-            columns.append(label_codes(log, codec, name.removeprefix("label:"), events["event_id"].to_numpy()))
+            columns.append(
+                label_codes(log, codec, name.removeprefix("label:"), events["event_id"].to_numpy())
+            )
         else:
-            columns.append(codec.bins[name].encode(events[name].to_numpy(dtype=np.float64, na_value=np.nan)))
+            columns.append(
+                codec.bins[name].encode(events[name].to_numpy(dtype=np.float64, na_value=np.nan))
+            )
     return np.stack(columns, 1) if columns else np.zeros((len(user), 0), dtype=np.int64)
 
 
 def _relation(column: pd.Series, user: np.ndarray, shared: set[str]) -> np.ndarray:
-    """(n,) codes of an id column: see codec.RELATIONS. Only relations between rows, never the ids."""
+    """(n,) codes of an id column: see codec.RELATIONS. Only relations between rows, never the
+    ids.
+    """
     code, names = string_codes(column)
     present = code >= 0
     known = pd.Series(np.where(present, code, np.nan)).groupby(user).ffill()
     before = known.groupby(user).shift().fillna(-1).to_numpy()
     seen = pd.DataFrame({"u": user, "c": code}).duplicated().to_numpy()
-    of_many = np.append([n in shared for n in names], False)[code] if len(names) else np.zeros(len(code), dtype=bool)
+    of_many = (
+        np.append([n in shared for n in names], False)[code]
+        if len(names)
+        else np.zeros(len(code), dtype=bool)
+    )
     out = np.where(seen, EARLIER_ID, np.where(of_many, SHARED_ID, NEW_ID))
     assert RELATIONS == SHARED_ID + 1
     return np.where(~present, 0, np.where(code == before, SAME_ID, out)).astype(np.int64)
 
 
 def told_intent(drawn: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
-    """`drawn` (...,) where it is not -1, else the intent of the row before, of which `features` (..., F) tell."""
+    """`drawn` (...,) where it is not -1, else the intent of the row before, of which `features`
+    (..., F) tell.
+    """
     return torch.where(drawn >= 0, drawn, (features[..., INTENT_COLUMN] - 1).clamp(min=0))

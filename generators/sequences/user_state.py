@@ -1,9 +1,11 @@
-"""Tracker: what is known about many users while their sequences unfold, the same in training and in sampling.
+"""Tracker: what is known about many users while their sequences unfold, the same in training and in
+sampling.
 
-For each user it keeps a pool of the items they last touched, most recent first, with flags (seen, in the cart, bought).
-An item of the next row is coded as its rank in that pool ('the second but last item', 'the first of the cart') or as a
-fresh one; events that need a flag (a refund needs a purchase) choose among the items that carry it. What happens to one
-user is written as a compiled function over that user's record, and loops over users are compiled too.
+For each user it keeps a pool of the items they last touched, most recent first, with flags (seen,
+in the cart, bought). An item of the next row is coded as its rank in that pool ('the second but
+last item', 'the first of the cart') or as a fresh one; events that need a flag (a refund needs a
+purchase) choose among the items that carry it. What happens to one user is written as a compiled
+function over that user's record, and loops over users are compiled too.
 """
 
 from __future__ import annotations
@@ -18,9 +20,9 @@ from numba import njit
 
 from generators._numba import source
 
-REMAINING = 32        # levels of 'how much of the span is left'
-POOL = 32             # items remembered per user
-RANKS = 16            # ranks in the pool that have a code of their own
+REMAINING = 32  # levels of 'how much of the span is left'
+POOL = 32  # items remembered per user
+RANKS = 16  # ranks in the pool that have a code of their own
 SAME_ID, EARLIER_ID, NEW_ID, SHARED_ID = 1, 2, 3, 4  # codes of an id column; 0 = missing
 NO_ITEM, FRESH, COPY = 0, 1, 2  # codes of 'pick'; COPY + r = the item of rank r
 PICKS = COPY + RANKS
@@ -30,69 +32,126 @@ ORDERS = 4
 SAME = 1  # code of a categorical field: the user's last value of this column; its values follow
 SEEN, CART, BOUGHT, EVER = 1, 2, 4, 8  # flags
 SETS: Mapping[str, int] = {
-    "view": SEEN, "list": SEEN, "search": SEEN, "wishlist": SEEN, "cart": SEEN | CART, "purchase": SEEN | BOUGHT | EVER,
+    "view": SEEN,
+    "list": SEEN,
+    "search": SEEN,
+    "wishlist": SEEN,
+    "cart": SEEN | CART,
+    "purchase": SEEN | BOUGHT | EVER,
 }
 CLEARS: Mapping[str, int] = {"uncart": CART, "purchase": CART, "refund": BOUGHT}
-COUNTERS = (("in_session", 16), ("sessions", 16), ("events", 13), ("cart", 8), ("bought", 8), ("left", 24), ("marked", 4),
-            ("time_left", 48), ("pace", 44), ("marks_left", 4), ("pending", 2), ("failed", 6), ("final", 2))
+COUNTERS = (
+    ("in_session", 16),
+    ("sessions", 16),
+    ("events", 13),
+    ("cart", 8),
+    ("bought", 8),
+    ("left", 24),
+    ("marked", 4),
+    ("time_left", 48),
+    ("pace", 44),
+    ("marks_left", 4),
+    ("pending", 2),
+    ("failed", 6),
+    ("final", 2),
+)
 FEW_LEFT = 8  # rows to come that are told exactly; beyond, and for time, two levels a doubling
-ID_COUNTS, ID_AGES = 10, 12  # levels of: how many ids of a column the user has had; for how many rows (log scale) the last one
+# levels of: how many ids of a column the user has had; for how many rows (log scale) the last one
+ID_COUNTS, ID_AGES = 10, 12
 CLOCK_SIZES = (24, 7, REMAINING)
 _CAPS = np.array([size - 1 for _, size in COUNTERS])
 _MOST_ROWS, _MOST_TIME = dict(COUNTERS)["left"] - 1, dict(COUNTERS)["time_left"] - 1
 
-# Columns of a finished row, int64; then come the resolved values of categorical columns (0 = missing), then the codes of the rest.
-GAP, EVENT, PICK, CATEGORY, ORDER, INTENT, ITEM, NUMBER, TIME, BREAKS, HOUR, DAY, SPAN, VALUES = range(14)
-# GAP to INTENT are codes; NUMBER is that of the order within its user, -1 = none; TIME in ms; HOUR, DAY and SPAN are the clock's levels.
+# Columns of a finished row, int64; then come the resolved values of categorical columns (0 =
+# missing), then the codes of the rest.
+GAP, EVENT, PICK, CATEGORY, ORDER, INTENT, ITEM, NUMBER, TIME, BREAKS, HOUR, DAY, SPAN, VALUES = (
+    range(14)
+)
+# GAP to INTENT are codes; NUMBER is that of the order within its user, -1 = none; TIME in ms; HOUR,
+# DAY and SPAN are the clock's levels.
 
-USER = np.dtype([
-    ("item", "i4", (POOL,)), ("order_of", "i4", (POOL,)), ("flags", "i4", (POOL,)),  # the pool; 0 = no item, -1 = not in an order
-    ("row", "i4", (INTENT + 1,)), ("clock", "i4", (3,)),  # codes + 1 of the last row, 0 = start
-    ("length", "i8"),       # how many rows the user is to have
-    ("until", "i8"),        # ms: when the last of them is to be
-    ("time", "i8"),         # ms of the last row
-    ("marks", "i8"),        # how many sessions with an intent the user is to have
-    ("last_rows", "i8"),    # rows of the last of several sessions, 0 = it is the only one, or not planned apart
-    ("last_start", "i8"),   # ms: when it is to begin
-    ("orders", "i8"), ("last_order", "i8"),
-    ("in_session", "i8"), ("sessions", "i8"), ("events", "i8"), ("marked", "i8"), ("failed", "i8"),
-    ("pending", "i8"),      # bool: the session has an intent, and no row of it has a label yet
-    ("begun", "i8"),        # bool: the planned last session has begun
-    ("session_start", "i8"),  # ms of the session's first row
-    (f"source_{source()}", "i8"),
-], align=True)
+USER = np.dtype(
+    [
+        # the pool; 0 = no item, -1 = not in an order
+        ("item", "i4", (POOL,)),
+        ("order_of", "i4", (POOL,)),
+        ("flags", "i4", (POOL,)),
+        ("row", "i4", (INTENT + 1,)),
+        ("clock", "i4", (3,)),  # codes + 1 of the last row, 0 = start
+        ("length", "i8"),  # how many rows the user is to have
+        ("until", "i8"),  # ms: when the last of them is to be
+        ("time", "i8"),  # ms of the last row
+        ("marks", "i8"),  # how many sessions with an intent the user is to have
+        # rows of the last of several sessions, 0 = it is the only one, or not planned apart
+        ("last_rows", "i8"),
+        ("last_start", "i8"),  # ms: when it is to begin
+        ("orders", "i8"),
+        ("last_order", "i8"),
+        ("in_session", "i8"),
+        ("sessions", "i8"),
+        ("events", "i8"),
+        ("marked", "i8"),
+        ("failed", "i8"),
+        ("pending", "i8"),  # bool: the session has an intent, and no row of it has a label yet
+        ("begun", "i8"),  # bool: the planned last session has begun
+        ("session_start", "i8"),  # ms of the session's first row
+        (f"source_{source()}", "i8"),
+    ],
+    align=True,
+)
 
 
 class Effects(NamedTuple):
     """What events do to items, and how many columns there are."""
 
-    sets: np.ndarray    # (n_events + 1,) int64: flags that an event sets on its item
+    sets: np.ndarray  # (n_events + 1,) int64: flags that an event sets on its item
     clears: np.ndarray  # (n_events + 1,) int64: flags that it clears
-    needs: np.ndarray   # (n_events + 1,) int64: flags that its item must carry
-    fails: np.ndarray   # (n_events + 1,) int64: is it a failed payment?
+    needs: np.ndarray  # (n_events + 1,) int64: flags that its item must carry
+    fails: np.ndarray  # (n_events + 1,) int64: is it a failed payment?
     labels: np.ndarray  # places of labels among the other columns
-    values: int         # number of categorical columns
-    rest: int           # number of other columns, ids first
+    values: int  # number of categorical columns
+    rest: int  # number of other columns, ids first
     ids: int
 
 
 class UserState:
     """State of n users. `features()` is what a model may look at before the next row.
 
-    `length`, `until`, `time`, `marks`, `last_rows`, `last_start` (n,) int64: see USER; `values` (n, n_values): what users start with.
+    `length`, `until`, `time`, `marks`, `last_rows`, `last_start` (n,) int64: see USER; `values` (n,
+    n_values): what users start with.
     """
 
-    def __init__(self, effects: Effects, *, values: np.ndarray, length: np.ndarray, until: np.ndarray, time: np.ndarray, marks: np.ndarray,
-                 last_rows: np.ndarray, last_start: np.ndarray) -> None:
+    def __init__(
+        self,
+        effects: Effects,
+        *,
+        values: np.ndarray,
+        length: np.ndarray,
+        until: np.ndarray,
+        time: np.ndarray,
+        marks: np.ndarray,
+        last_rows: np.ndarray,
+        last_start: np.ndarray,
+    ) -> None:
         self.effects = effects
         self.users = np.zeros(len(length), dtype=USER)
         self.users["order_of"], self.users["last_order"] = -1, -1
-        given = {"length": length, "until": until, "time": time, "marks": marks, "last_rows": last_rows, "last_start": last_start}
+        given = {
+            "length": length,
+            "until": until,
+            "time": time,
+            "marks": marks,
+            "last_rows": last_rows,
+            "last_start": last_start,
+        }
         for name, column in given.items():
             self.users[name] = column
-        # The last value of each column (0 = none yet), codes + 1 of the rest, and of ids: how many there were, for how long the last.
-        self.more = np.zeros((len(length), effects.values + effects.rest + 2 * effects.ids), dtype=np.int64)
-        self.more[:, :effects.values] = values
+        # The last value of each column (0 = none yet), codes + 1 of the rest, and of ids: how many
+        # there were, for how long the last.
+        self.more = np.zeros(
+            (len(length), effects.values + effects.rest + 2 * effects.ids), dtype=np.int64
+        )
+        self.more[:, : effects.values] = values
 
     def __len__(self) -> int:
         return len(self.users)
@@ -102,8 +161,12 @@ class UserState:
         self.users, self.more = self.users[index], self.more[index]
 
     def features(self) -> np.ndarray:
-        """(n, F) int64: last row, the three last items, last values, the other fields, counters, clock. See Codec.feature_sizes."""
-        out = np.empty((len(self), INTENT + 1 + 3 + self.more.shape[1] + len(COUNTERS) + 3), dtype=np.int64)
+        """(n, F) int64: last row, the three last items, last values, the other fields, counters,
+        clock. See Codec.feature_sizes.
+        """
+        out = np.empty(
+            (len(self), INTENT + 1 + 3 + self.more.shape[1] + len(COUNTERS) + 3), dtype=np.int64
+        )
         _features(self.users, self.more, self.effects, out)
         return out
 
@@ -112,7 +175,7 @@ class UserState:
         _push(self.users, self.more, self.effects, row)
 
 
-# --- one user ---------------------------------------------------------------------------------------------------------
+# --- one user -------------------------------------------------------------------------------------
 
 
 @njit(cache=True)
@@ -157,7 +220,9 @@ def carriers(u, need):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def pick_of(u, item, need):  # type: ignore[no-untyped-def]
-    """The 'pick' code of `item` under an event that needs `need`: NO_ITEM, FRESH, or COPY + its rank among those it may refer to."""
+    """The 'pick' code of `item` under an event that needs `need`: NO_ITEM, FRESH, or COPY + its
+    rank among those it may refer to.
+    """
     if item == 0:
         return NO_ITEM
     rank = 0
@@ -168,7 +233,8 @@ def pick_of(u, item, need):  # type: ignore[no-untyped-def]
             rank += 1
     else:
         rank = RANKS
-    if need > 0:  # such an event never takes a fresh item: what fell out of the pool counts as its last rank
+    # such an event never takes a fresh item: what fell out of the pool counts as its last rank
+    if need > 0:
         rank = min(rank, RANKS - 1)
     return COPY + rank if rank < RANKS else FRESH
 
@@ -188,7 +254,9 @@ def item_of(u, pick, need):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def known_items(u, need, out):  # type: ignore[no-untyped-def]
-    """Writes the items that such an event takes as copies, never as fresh ones, to `out` (RANKS,); returns how many there are."""
+    """Writes the items that such an event takes as copies, never as fresh ones, to `out` (RANKS,);
+    returns how many there are.
+    """
     found = 0
     for slot in range(POOL):
         if found < RANKS and carries(u, slot, need):
@@ -209,8 +277,9 @@ def order_of(u, item):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _touch(u, row, effects):  # type: ignore[no-untyped-def]
-    """Move the row's item to the front of the pool; another falls out where it is new: the least recent one that is not in the
-    cart, or the least recent of all where carts fill half the pool."""
+    """Move the row's item to the front of the pool; another falls out where it is new: the least
+    recent one that is not in the cart, or the least recent of all where carts fill half the pool.
+    """
     item, event = row[ITEM], row[EVENT]
     position, carted, loose = -1, 0, -1
     for slot in range(POOL):
@@ -228,8 +297,16 @@ def _touch(u, row, effects):  # type: ignore[no-untyped-def]
     if effects.sets[event] & BOUGHT > 0 and row[NUMBER] >= 0:
         number = row[NUMBER]
     for slot in range(position, 0, -1):
-        u.item[slot], u.flags[slot], u.order_of[slot] = u.item[slot - 1], u.flags[slot - 1], u.order_of[slot - 1]
-    u.item[0], u.flags[0], u.order_of[0] = item, (flags & ~effects.clears[event]) | effects.sets[event], number
+        u.item[slot], u.flags[slot], u.order_of[slot] = (
+            u.item[slot - 1],
+            u.flags[slot - 1],
+            u.order_of[slot - 1],
+        )
+    u.item[0], u.flags[0], u.order_of[0] = (
+        item,
+        (flags & ~effects.clears[event]) | effects.sets[event],
+        number,
+    )
 
 
 @njit(cache=True)
@@ -306,20 +383,30 @@ def look(u, more, effects, out):  # type: ignore[no-untyped-def]
     out[at], out[at + 1], out[at + 2] = u.in_session, u.sessions, math.ceil(math.log2(u.events + 1))
     out[at + 3], out[at + 4], out[at + 5], out[at + 6] = cart, ever, level_of_rows(left), u.marked
     out[at + 7] = level_of_time(room) if started else 0
-    out[at + 8] = math.ceil(max(2 * math.log2((left + 1) / (hours + 0.05)) + 30, 1.0)) if started else 0  # rows an hour still to come
-    out[at + 9], out[at + 10], out[at + 11], out[at + 12] = marks_left(u), u.pending, u.failed, 1 if is_final(u) else 0
+    # rows an hour still to come
+    out[at + 8] = (
+        math.ceil(max(2 * math.log2((left + 1) / (hours + 0.05)) + 30, 1.0)) if started else 0
+    )
+    out[at + 9], out[at + 10], out[at + 11], out[at + 12] = (
+        marks_left(u),
+        u.pending,
+        u.failed,
+        1 if is_final(u) else 0,
+    )
     for k in range(len(_CAPS)):
         out[at + k] = min(out[at + k], _CAPS[k])
     at += len(_CAPS)
     for k in range(effects.ids):
         out[at + k] = min(more[n + k], ID_COUNTS - 1)
-        out[at + effects.ids + k] = min(math.ceil(math.log2(more[n + effects.ids + k] + 1)), ID_AGES - 1)
+        out[at + effects.ids + k] = min(
+            math.ceil(math.log2(more[n + effects.ids + k] + 1)), ID_AGES - 1
+        )
     at += 2 * effects.ids
     for k in range(3):
         out[at + k] = u.clock[k]
 
 
-# --- all users --------------------------------------------------------------------------------------------------------
+# --- all users ------------------------------------------------------------------------------------
 
 
 @njit(cache=True)
@@ -363,8 +450,34 @@ def time_of(level: np.ndarray) -> np.ndarray:
     return (15_000 * (2 ** (level / 2) - 1)).astype(np.int64)
 
 
-def feature_sizes(*, gaps: int, intents: int, events: int, categories: int, items: int, values: list[int],
-                  rest: list[int], ids: int) -> list[int]:
-    """Number of levels of each column of `UserState.features`, in its order; arguments are numbers of codes, 0 included."""
-    return [gaps + 1, events + 1, PICKS + 1, categories + 1, ORDERS + 1, intents + 1, items, items, items, *values, *(r + 1 for r in rest),
-            *(size for _, size in COUNTERS), *([ID_COUNTS] * ids), *([ID_AGES] * ids), *(s + 1 for s in CLOCK_SIZES)]
+def feature_sizes(
+    *,
+    gaps: int,
+    intents: int,
+    events: int,
+    categories: int,
+    items: int,
+    values: list[int],
+    rest: list[int],
+    ids: int,
+) -> list[int]:
+    """Number of levels of each column of `UserState.features`, in its order; arguments are numbers
+    of codes, 0 included.
+    """
+    return [
+        gaps + 1,
+        events + 1,
+        PICKS + 1,
+        categories + 1,
+        ORDERS + 1,
+        intents + 1,
+        items,
+        items,
+        items,
+        *values,
+        *(r + 1 for r in rest),
+        *(size for _, size in COUNTERS),
+        *([ID_COUNTS] * ids),
+        *([ID_AGES] * ids),
+        *(s + 1 for s in CLOCK_SIZES),
+    ]

@@ -1,9 +1,10 @@
 """Coupon campaigns: whom they reach, who gets the coupon, and what would have been without it.
 
-A campaign's offer is made when a shopper comes while it runs. Half of a randomised campaign's shoppers get the coupon; a
-targeted one prefers those who bought lately, which confounds its effect. Who gets none is logged too, with discount 0:
-a ghost offer (Johnson, Lewis, Nubbemeyer 2017). From the offer on, a twin of the shopper lives through the window in
-the other world with the same keyed draws, so both potential outcomes of every offer are known.
+A campaign's offer is made when a shopper comes while it runs. Half of a randomised campaign's
+shoppers get the coupon; a targeted one prefers those who bought lately, which confounds its effect.
+Who gets none is logged too, with discount 0: a ghost offer (Johnson, Lewis, Nubbemeyer 2017). From
+the offer on, a twin of the shopper lives through the window in the other world with the same keyed
+draws, so both potential outcomes of every offer are known.
 """
 
 from __future__ import annotations
@@ -21,17 +22,30 @@ from simulator.counter_rng import child, uniform
 from simulator.scenario import Scenario
 from simulator.world.catalogue import DAY, World
 
-CAMPAIGN = np.dtype([("begin", "f8"), ("end", "f8"), ("discount", "f8"), ("randomised", "u1")], align=True)
-OFFER = np.dtype([("time", "f8"), ("spend", "f8", (2,)), ("user", "i8"), ("propensity", "f4"), ("campaign", "i4"), ("treated", "u1"),
-                  ("y", "u1", (2,))], align=True)
+CAMPAIGN = np.dtype(
+    [("begin", "f8"), ("end", "f8"), ("discount", "f8"), ("randomised", "u1")], align=True
+)
+OFFER = np.dtype(
+    [
+        ("time", "f8"),
+        ("spend", "f8", (2,)),
+        ("user", "i8"),
+        ("propensity", "f4"),
+        ("campaign", "i4"),
+        ("treated", "u1"),
+        ("y", "u1", (2,)),
+    ],
+    align=True,
+)
 REACHED, TREATED = 1, 2  # draws
 
 
 def plan(scenario: Scenario, days: int) -> np.ndarray:
     """(n,) CAMPAIGN; number k is row k - 1; windows never overlap.
 
-    Counted back from a last campaign that is randomised and whose last window ends with the log, whatever its length: who
-    splits the log by time finds an effect to measure after the cut. None starts before half a period has passed.
+    Counted back from a last campaign that is randomised and whose last window ends with the log,
+    whatever its length: who splits the log by time finds an effect to measure after the cut. None
+    starts before half a period has passed.
     """
     setting = scenario.coupons
     if setting.every == 0:
@@ -40,7 +54,11 @@ def plan(scenario: Scenario, days: int) -> np.ndarray:
     last = math.floor(days - setting.window - setting.days)
     starts = np.arange(last, math.ceil(every / 2) - 1, -every, dtype=np.int64)[::-1]
     table = np.zeros(len(starts), dtype=CAMPAIGN)
-    table["begin"], table["end"], table["discount"] = starts * DAY, (starts + setting.days) * DAY, setting.discount
+    table["begin"], table["end"], table["discount"] = (
+        starts * DAY,
+        (starts + setting.days) * DAY,
+        setting.discount,
+    )
     table["randomised"] = np.arange(len(starts))[::-1] % 2 == 0
     return table
 
@@ -48,9 +66,17 @@ def plan(scenario: Scenario, days: int) -> np.ndarray:
 def described(scenario: Scenario, world: World) -> list[dict[str, Any]]:
     """The campaigns for the manifest."""
     first = date(1970, 1, 1) + timedelta(milliseconds=world.start_ms)
-    return [{"coupon_id": coupon_name(k + 1), "start": str(first + timedelta(seconds=float(c["begin"]))), "days": scenario.coupons.days,
-             "window_days": scenario.coupons.window, "discount": float(c["discount"]), "randomised": bool(c["randomised"])}
-            for k, c in enumerate(plan(scenario, world.days))]
+    return [
+        {
+            "coupon_id": coupon_name(k + 1),
+            "start": str(first + timedelta(seconds=float(c["begin"]))),
+            "days": scenario.coupons.days,
+            "window_days": scenario.coupons.window,
+            "discount": float(c["discount"]),
+            "randomised": bool(c["randomised"]),
+        }
+        for k, c in enumerate(plan(scenario, world.days))
+    ]
 
 
 def coupon_name(number: int) -> str:
@@ -60,7 +86,9 @@ def coupon_name(number: int) -> str:
 
 @njit(cache=True)
 def offer(people, s, shop, book):  # type: ignore[no-untyped-def]
-    """Where a campaign runs that has not reached the shopper of session `s` yet: draw, log, and set the twin off. True if it did."""
+    """Where a campaign runs that has not reached the shopper of session `s` yet: draw, log, and set
+    the twin off. True if it did.
+    """
     p, n, rules, campaigns, at = people[s.user], shop.n, shop.rules[0], shop.campaigns, book.at
     for c in range(len(campaigns)):
         running = campaigns[c].begin <= s.time < campaigns[c].end
@@ -76,7 +104,13 @@ def offer(people, s, shop, book):  # type: ignore[no-untyped-def]
             propensity = min(max(1.0 / (1.0 + math.exp(-logit)), 0.05), 0.95)
         treated = uniform(key, TREATED) < propensity
         made = book.offers[at[OFFERS]]
-        made.time, made.user, made.campaign, made.propensity, made.treated = s.time, s.user, c + 1, propensity, treated
+        made.time, made.user, made.campaign, made.propensity, made.treated = (
+            s.time,
+            s.user,
+            c + 1,
+            propensity,
+            treated,
+        )
         for arm in range(2):
             made.y[arm], made.spend[arm] = 0, 0.0
         p.offer, p.until = at[OFFERS], s.time + rules.coupons_window * DAY

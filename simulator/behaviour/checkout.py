@@ -1,4 +1,6 @@
-"""From the cart to the order, and what follows it: delivery, refund, review, and whether the shopper comes back. Compiled."""
+"""From the cart to the order, and what follows it: delivery, refund, review, and whether the
+shopper comes back. Compiled.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +15,51 @@ from simulator.behaviour.shoppers import BOUGHT, CART, RESERVED
 from simulator.counter_rng import child, normal, uniform
 from simulator.world.catalogue import DAY
 
-BROWSE = -1           # a note's kind: an ordinary visit
-MORE_DAYS, MORE_SIGMA = 9.0, 0.8  # median and log-sd of the days until an order is followed by a visit for more
+BROWSE = -1  # a note's kind: an ordinary visit
+# median and log-sd of the days until an order is followed by a visit for more
+MORE_DAYS, MORE_SIGMA = 9.0, 0.8
 SHIPPING_FREE = 35.0  # an order below this pays shipping, which is where the price shock comes from
-(BEGINS, CLEARS, CLEAR_TIME, FORGETS, BEGIN_TIME, SHOCK, CARD, PAY_TIME, PAID_TIME, REDEEMS, LATE, BACK, SULK, TURNS, REVIEWS, BACK_TIME,
- REVIEW_TIME, MORE, MORE_TIME, DIES, CALMS, RETURNS, RETURN_TIME) = (TILL + 2 * k for k in range(23))
+(
+    BEGINS,
+    CLEARS,
+    CLEAR_TIME,
+    FORGETS,
+    BEGIN_TIME,
+    SHOCK,
+    CARD,
+    PAY_TIME,
+    PAID_TIME,
+    REDEEMS,
+    LATE,
+    BACK,
+    SULK,
+    TURNS,
+    REVIEWS,
+    BACK_TIME,
+    REVIEW_TIME,
+    MORE,
+    MORE_TIME,
+    DIES,
+    CALMS,
+    RETURNS,
+    RETURN_TIME,
+) = (TILL + 2 * k for k in range(23))
 ATTEMPT, LINE = TILL + 64, TILL + 128
 # Children of a visit's key: the visits that it leads to.
 KEY_RETURN, KEY_MORE, KEY_BACK, KEY_REVIEW, KEY_REMIND = range(1, 6)
 
-NOTE = np.dtype([("time", "f8"), ("made", "f8"), ("key", "u8"), ("user", "i8"), ("ref", "i8"), ("goal", "i4"), ("kind", "i2")], align=True)
+NOTE = np.dtype(
+    [
+        ("time", "f8"),
+        ("made", "f8"),
+        ("key", "u8"),
+        ("user", "i8"),
+        ("ref", "i8"),
+        ("goal", "i4"),
+        ("kind", "i2"),
+    ],
+    align=True,
+)
 
 
 class OrderIndex:
@@ -35,14 +72,18 @@ class OrderIndex:
 
     def close(self) -> None:
         """At the end of a day: its orders join the table."""
-        orders = self.browser.orders.written[self._told:]
+        orders = self.browser.orders.written[self._told :]
         self._told = self.browser.orders.n
-        self.order_table.append({name: orders[name].copy() for name in ("user", "typology", "ring", "time", "views")})
+        self.order_table.append(
+            {name: orders[name].copy() for name in ("user", "typology", "ring", "time", "views")}
+        )
 
     def line_of(self, order: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """(k,) item and price of a random line of each order (k,)."""
         orders = self.browser.orders.written[order]
-        row = self.browser.rows.written[orders["first"] + (rng.random(len(order)) * orders["lines"]).astype(np.int64)]
+        row = self.browser.rows.written[
+            orders["first"] + (rng.random(len(order)) * orders["lines"]).astype(np.int64)
+        ]
         return row["item"], row["price"]
 
 
@@ -51,18 +92,35 @@ def remind(book, s, kind, time, user, ref, n):  # type: ignore[no-untyped-def]
     """Leave a note: `user` is due at `time`."""
     note = book.notes[book.at[NOTES]]
     book.at[NOTES] += 1
-    note.time, note.made, note.key, note.user, note.ref, note.goal, note.kind = time, s.time, child(s.key, n), user, ref, -1, kind
+    note.time, note.made, note.key, note.user, note.ref, note.goal, note.kind = (
+        time,
+        s.time,
+        child(s.key, n),
+        user,
+        ref,
+        -1,
+        kind,
+    )
 
 
 @njit(cache=True)
 def check_out(p, s, shop, book):  # type: ignore[no-untyped-def]
-    """The cart is taken to the till or not. Returns the amount paid, 0 where nothing was bought; `s.order` is the order's number."""
+    """The cart is taken to the till or not. Returns the amount paid, 0 where nothing was bought;
+    `s.order` is the order's number.
+    """
     rules, shelf = shop.rules[0], shop.shelf
     s.order = -1
     if p.cart_size == 0:
         return 0.0
     honest = s.typology < 0
-    logit = rules.checkout_begin + 0.6 * p.propensity + p.trust + s.begin + 0.25 * (p.cart_size - 1) + rules.coupons_pull * s.pull
+    logit = (
+        rules.checkout_begin
+        + 0.6 * p.propensity
+        + p.trust
+        + s.begin
+        + 0.25 * (p.cart_size - 1)
+        + rules.coupons_pull * s.pull
+    )
     if uniform(s.key, BEGINS) >= 1.0 / (1.0 + math.exp(-logit)):
         put_back(p, s, shop, book)
         return 0.0
@@ -110,7 +168,7 @@ def check_out(p, s, shop, book):  # type: ignore[no-untyped-def]
         row.card = card
         if honest:  # another card of theirs half the time
             card = p.card[1] if uniform(s.key, slot + 2) < 0.5 else card
-        else:       # who tests cards always has another one
+        else:  # who tests cards always has another one
             card = RESERVED + (RESERVED >> 1) + book.at[STOLEN]
             book.at[STOLEN] += 1
     if not paid:
@@ -120,7 +178,9 @@ def check_out(p, s, shop, book):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def purchase(p, s, shop, book, card):  # type: ignore[no-untyped-def]
-    """One row per line of the order, and one for the coupon; the cart is empty afterwards. Returns the amount paid."""
+    """One row per line of the order, and one for the coupon; the cart is empty afterwards. Returns
+    the amount paid.
+    """
     rules, shelf, at = shop.rules[0], shop.shelf, book.at
     s.time += 3.0 + 10.0 * uniform(s.key, PAID_TIME)
     off, coupon = 0.0, -1
@@ -142,7 +202,14 @@ def purchase(p, s, shop, book, card):  # type: ignore[no-untyped-def]
         i = p.cart[k]
         price = shelf[i].price
         row = write(book, event_codes.PURCHASE, s)
-        row.item, row.order, row.card, row.p_choice, row.rank, row.quantity = i, s.order, card, 1.0 - s.fail, 0, 1
+        row.item, row.order, row.card, row.p_choice, row.rank, row.quantity = (
+            i,
+            s.order,
+            card,
+            1.0 - s.fail,
+            0,
+            1,
+        )
         if price < 60.0 and uniform(s.key, LINE + 2 * k) < 0.08:
             # Geometric with p = .6, at least 1, beyond the first.
             row.quantity = 2 + int(math.log(1.0 - uniform(s.key, LINE + 2 * k + 1)) / math.log(0.4))
@@ -164,14 +231,22 @@ def purchase(p, s, shop, book, card):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def put_back(p, s, shop, book):  # type: ignore[no-untyped-def]
-    """Some who leave with a filled cart clear an item; some lose interest in all of it; the others find it again next time."""
+    """Some who leave with a filled cart clear an item; some lose interest in all of it; the others
+    find it again next time.
+    """
     if uniform(s.key, CLEARS) < 0.12:
         p.cart_size -= 1
         i = p.cart[p.cart_size]
         p.cart[p.cart_size] = -1
         s.time += 5.0 + 10.0 * uniform(s.key, CLEAR_TIME)
         row = write(book, event_codes.REMOVE_FROM_CART, s)
-        row.item, row.price, row.quantity, row.p_choice, row.rank = i, shop.shelf[i].price, 1, 0.12, 0
+        row.item, row.price, row.quantity, row.p_choice, row.rank = (
+            i,
+            shop.shelf[i].price,
+            1,
+            0.12,
+            0,
+        )
     if uniform(s.key, FORGETS) < shop.rules[0].checkout_forget:
         p.cart_size = 0
         for k in range(CART):
@@ -180,7 +255,9 @@ def put_back(p, s, shop, book):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def follow_up(p, s, shop, book):  # type: ignore[no-untyped-def]
-    """What an honest order leads to: delivery, late or not, refund, review, a visit for more. A twin's claims are nobody's business."""
+    """What an honest order leads to: delivery, late or not, refund, review, a visit for more. A
+    twin's claims are nobody's business.
+    """
     rules, end, twin = shop.rules[0], shop.end, s.user >= shop.n
     p.orders += 1
     late = uniform(s.key, LATE) < rules.checkout_late
@@ -189,7 +266,8 @@ def follow_up(p, s, shop, book):  # type: ignore[no-untyped-def]
         p.hurt = 1
         p.mood *= rules.churn_fading
     elif not back:
-        p.trust += rules.checkout_trust * math.exp(-0.5 * p.orders)  # most of it from the first orders
+        # most of it from the first orders
+        p.trust += rules.checkout_trust * math.exp(-0.5 * p.orders)
     # The wish is fulfilled: its partner category comes to mind, or nothing.
     turns = uniform(s.key, TURNS) < rules.sessions_complement and p.intent[0] >= 0
     p.intent[0] = shop.partner[p.intent[0]] if turns else -1

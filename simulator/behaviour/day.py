@@ -1,4 +1,6 @@
-"""A day of sessions, compiled: each note is a shopper who is due, and is played from the door to what follows."""
+"""A day of sessions, compiled: each note is a shopper who is due, and is played from the door to
+what follows.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,14 @@ from numba import njit
 
 from simulator import event_codes
 from simulator.behaviour.campaigns import offer
-from simulator.behaviour.checkout import BROWSE, KEY_REMIND, check_out, end_session, follow_up, remind
+from simulator.behaviour.checkout import (
+    BROWSE,
+    KEY_REMIND,
+    check_out,
+    end_session,
+    follow_up,
+    remind,
+)
 from simulator.behaviour.sessions import (
     ABROAD,
     CHANNEL,
@@ -37,20 +46,38 @@ from simulator.behaviour.sessions import (
 from simulator.counter_rng import normal, uniform
 from simulator.world.catalogue import DAY
 
-PAUSE = 1_800.0    # seconds that lie at least between two sessions of a shopper
-UNBOUGHT = 0.15    # share of honest reviews that are about something looked at here and bought elsewhere
-TURN_UP, DESK_DEVICE, DESK_TIME, DESK_VIEW, LINE_OF, ELSEWHERE, SCORE, REMIND, REMIND_TIME = 40, 41, 42, 43, 44, 45, 46, 48, 49
+PAUSE = 1_800.0  # seconds that lie at least between two sessions of a shopper
+# share of honest reviews that are about something looked at here and bought elsewhere
+UNBOUGHT = 0.15
+TURN_UP, DESK_DEVICE, DESK_TIME, DESK_VIEW, LINE_OF, ELSEWHERE, SCORE, REMIND, REMIND_TIME = (
+    40,
+    41,
+    42,
+    43,
+    44,
+    45,
+    46,
+    48,
+    49,
+)
 
 
 @njit(cache=True)
 def play(notes, first, people, walk, shop, book, room):  # type: ignore[no-untyped-def]
-    """Play `notes[first:]` until all are played or less than `room` is left in a roll; returns the first that is not played."""
+    """Play `notes[first:]` until all are played or less than `room` is left in a roll; returns the
+    first that is not played.
+    """
     s, at, n = walk[0], book.at, shop.n
     keeps = shop.rules[0].truth_exposures > 0
     for i in range(first, len(notes)):
-        if (len(book.rows) - at[ROWS] < room or len(book.sessions) - at[SESSIONS] < 2 or len(book.orders) - at[ORDERS] < 2
-                or len(book.notes) - at[NOTES] < 16 or len(book.offers) - at[OFFERS] < 1
-                or (keeps and len(book.pages) - at[SHOWN] < room)):
+        if (
+            len(book.rows) - at[ROWS] < room
+            or len(book.sessions) - at[SESSIONS] < 2
+            or len(book.orders) - at[ORDERS] < 2
+            or len(book.notes) - at[NOTES] < 16
+            or len(book.offers) - at[OFFERS] < 1
+            or (keeps and len(book.pages) - at[SHOWN] < room)
+        ):
             return i
         note = notes[i]
         if note.user >= n and note.made < offer_time(people[note.user], book.offers):
@@ -77,18 +104,32 @@ def offer_time(p, offers):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def begin_session(note, user, people, s, shop, book):  # type: ignore[no-untyped-def]
-    """One note of one shopper (or twin): does he come, and if so, all that happens. True if he was made an offer."""
+    """One note of one shopper (or twin): does he come, and if so, all that happens. True if he was
+    made an offer.
+    """
     p, rules, at, n = people[user], shop.rules[0], book.at, shop.n
     s.key, s.user = note.key, user
     s.time = max(note.time, p.last_end + PAUSE)
     attacked = note.goal >= 0
     # A shopper in a bad mood plans as before and comes less often; a thief does not ask.
-    if not p.alive or s.time >= shop.end or (note.kind == BROWSE and not attacked and uniform(s.key, TURN_UP) >= p.mood):
+    if (
+        not p.alive
+        or s.time >= shop.end
+        or (note.kind == BROWSE and not attacked and uniform(s.key, TURN_UP) >= p.mood)
+    ):
         return False
     if user >= n and s.time >= p.until:  # a twin's world ends with the window
         return False
     s.typology, s.ring, s.device, s.country, s.card = -1, -1, -1, p.country, -1
-    s.price, s.cart, s.begin, s.fail, s.attempts, s.category, s.own_taste = p.price, 0.0, 0.0, rules.checkout_payment_failure, 2, -1, 1.0
+    s.price, s.cart, s.begin, s.fail, s.attempts, s.category, s.own_taste = (
+        p.price,
+        0.0,
+        0.0,
+        rules.checkout_payment_failure,
+        2,
+        -1,
+        1.0,
+    )
     base = math.log(rules.sessions_leave / (1.0 - rules.sessions_leave))
     s.leave = base + rules.sessions_leave_sigma * normal(s.key, LEAVE)
     s.redeem = rules.coupons_welcome if p.orders == 0 else 0.0
@@ -100,7 +141,14 @@ def begin_session(note, user, people, s, shop, book):  # type: ignore[no-untyped
         g = shop.goals[note.goal]
         s.typology, s.ring, s.device, s.card = g.typology, g.ring, g.device, g.card
         s.country = g.country if g.country >= 0 else p.country
-        s.price, s.leave, s.cart, s.begin, s.fail, s.attempts = g.price, g.leave, g.cart, g.begin, g.fail, g.attempts
+        s.price, s.leave, s.cart, s.begin, s.fail, s.attempts = (
+            g.price,
+            g.leave,
+            g.cart,
+            g.begin,
+            g.fail,
+            g.attempts,
+        )
         s.category, s.own_taste, s.redeem = g.category, g.own_taste, g.redeem
     else:
         at[HONEST] += 1
@@ -113,7 +161,9 @@ def begin_session(note, user, people, s, shop, book):  # type: ignore[no-untyped
             s.device = p.device[1]
         else:
             s.device = p.device[0 if uniform(s.key, OWN_DEVICE) < 0.78 else 1]
-    s.channel = 0 if uniform(s.key, DIRECT) < 0.5 else 1 + int(uniform(s.key, CHANNEL) * (N_CHANNELS - 1))
+    s.channel = (
+        0 if uniform(s.key, DIRECT) < 0.5 else 1 + int(uniform(s.key, CHANNEL) * (N_CHANNELS - 1))
+    )
     note_session(s, shop, book)
     offered = not attacked and offer(people, s, shop, book)
     walk_in(p, s, shop, book, offered)
@@ -170,7 +220,9 @@ def note_session(s, shop, book):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def desk(note, p, s, shop, book):  # type: ignore[no-untyped-def]
-    """A short session in which something is sent back or reviewed. Reviews name no order: the shop must look up what was bought."""
+    """A short session in which something is sent back or reviewed. Reviews name no order: the shop
+    must look up what was bought.
+    """
     s.device, s.channel = p.device[0 if uniform(s.key, DESK_DEVICE) < 0.78 else 1], 0
     rules, shelf, rows = shop.rules[0], shop.shelf, book.rows
     note_session(s, shop, book)
@@ -194,5 +246,11 @@ def desk(note, p, s, shop, book):  # type: ignore[no-untyped-def]
         s.time = start + 20.0 + 100.0 * uniform(s.key, DESK_TIME)
         row = write(book, event_codes.REVIEW, s)
         score = np.round(3.9 + 0.6 * shelf[i].quality + 0.9 * normal(s.key, SCORE))
-        row.item, row.price, row.p_choice, row.rank, row.rating = i, price, rules.checkout_review, 0, min(max(score, 1.0), 5.0)
+        row.item, row.price, row.p_choice, row.rank, row.rating = (
+            i,
+            price,
+            rules.checkout_review,
+            0,
+            min(max(score, 1.0), 5.0),
+        )
     p.last_end = s.time

@@ -1,7 +1,8 @@
 """The tape: where sessions write their rows, and how the rows of a shard become Arrow columns.
 
-A roll is an array of records that grows by doubling; compiled code writes into it, and so does `add`. Rows of a shopper
-stand in time on the tape, so a stable sort by user is all the sorting there is.
+A roll is an array of records that grows by doubling; compiled code writes into it, and so does
+`add`. Rows of a shopper stand in time on the tape, so a stable sort by user is all the sorting
+there is.
 """
 
 from __future__ import annotations
@@ -10,16 +11,60 @@ from typing import Any
 
 import numpy as np
 
-ROW = np.dtype([
-    ("time", "f8"), ("card", "i8"), ("session", "i4"), ("item", "i4"), ("order", "i4"), ("query", "i4"),
-    ("price", "f4"), ("rating", "f4"), ("discount", "f4"), ("p_choice", "f4"),
-    ("quantity", "i4"), ("rank", "i2"), ("coupon", "i2"), ("event", "i1"),
-], align=True)
-BLANK: dict[str, Any] = {"card": -1, "item": -1, "order": -1, "query": -1, "price": np.nan, "rating": np.nan, "discount": np.nan,
-                         "p_choice": np.nan, "rank": -1, "coupon": -1}
-SESSION = np.dtype([("device", "i8"), ("user", "i4"), ("ring", "i4"), ("country", "i1"), ("channel", "i1"), ("typology", "i1")], align=True)
-ORDER = np.dtype([("time", "f8"), ("first", "i8"), ("lines", "i4"), ("user", "i4"), ("ring", "i4"), ("views", "i4"), ("typology", "i1")],
-                 align=True)
+ROW = np.dtype(
+    [
+        ("time", "f8"),
+        ("card", "i8"),
+        ("session", "i4"),
+        ("item", "i4"),
+        ("order", "i4"),
+        ("query", "i4"),
+        ("price", "f4"),
+        ("rating", "f4"),
+        ("discount", "f4"),
+        ("p_choice", "f4"),
+        ("quantity", "i4"),
+        ("rank", "i2"),
+        ("coupon", "i2"),
+        ("event", "i1"),
+    ],
+    align=True,
+)
+BLANK: dict[str, Any] = {
+    "card": -1,
+    "item": -1,
+    "order": -1,
+    "query": -1,
+    "price": np.nan,
+    "rating": np.nan,
+    "discount": np.nan,
+    "p_choice": np.nan,
+    "rank": -1,
+    "coupon": -1,
+}
+SESSION = np.dtype(
+    [
+        ("device", "i8"),
+        ("user", "i4"),
+        ("ring", "i4"),
+        ("country", "i1"),
+        ("channel", "i1"),
+        ("typology", "i1"),
+    ],
+    align=True,
+)
+ORDER = np.dtype(
+    [
+        ("time", "f8"),
+        ("first", "i8"),
+        ("lines", "i4"),
+        ("user", "i4"),
+        ("ring", "i4"),
+        ("views", "i4"),
+        ("typology", "i1"),
+    ],
+    align=True,
+)
 
 
 class RecordBuffer:
@@ -45,9 +90,11 @@ class RecordBuffer:
             self.table = table
 
     def extend(self, n: int, **columns: Any) -> None:
-        """Append `n` records with `columns`, (n,) arrays or one value for all; the rest is blank."""
+        """Append `n` records with `columns`, (n,) arrays or one value for all; the rest is
+        blank.
+        """
         self.reserve(n)
-        new = self.table[self.n:self.n + n]
+        new = self.table[self.n : self.n + n]
         new[:] = self.blank
         for name, values in columns.items():
             new[name] = values
@@ -61,6 +108,7 @@ class EventBuffer(RecordBuffer):
         super().__init__(ROW, BLANK)
 
     def add(self, event: int, **columns: Any) -> None:
-        """Append rows of one kind of event: `session` (n,) and any of ROW as (n,) arrays or one value for all."""
+        """Append rows of one kind of event: `session` (n,) and any of ROW as (n,) arrays or one
+        value for all.
+        """
         self.extend(len(columns["session"]), event=event, **columns)
-

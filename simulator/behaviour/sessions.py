@@ -1,13 +1,14 @@
 """Sessions: how a shopper walks through the shop, compiled.
 
-A session is intent -> page -> examination -> click, again and again. A page of K items is examined from the top, one
-rank further with probability `examine` (the cascade model of Craswell et al. 2008); among what was examined, the items
-that can be opened again and the outside option, the choice is a multinomial logit. Summed over depths d,
+A session is intent -> page -> examination -> click, again and again. A page of K items is examined
+from the top, one rank further with probability `examine` (the cascade model of Craswell et al.
+2008); among what was examined, the items that can be opened again and the outside option, the
+choice is a multinomial logit. Summed over depths d,
 
     P(click k) = w_k * sum_{d >= k} P(depth = d) / (w_0 + sum_{j <= d} w_j),      w = exp(utility),
 
-which is drawn by inversion, so that the probability of every choice is known exactly and kept as truth. All draws are
-keyed by (shopper, visit, step, purpose): see `draws`.
+which is drawn by inversion, so that the probability of every choice is known exactly and kept as
+truth. All draws are keyed by (shopper, visit, step, purpose): see `draws`.
 """
 
 from __future__ import annotations
@@ -36,51 +37,99 @@ from simulator.scenario import SECTIONS, Scenario
 from simulator.world.catalogue import DAY, TIERS, World
 from simulator.world.recommender import ITEM_VARIANTS, PAGES, Slates
 
-MATCH_CENTRE = 4.0  # utility of a clicked item that leaves the log-odds to cart where the scenario puts them
+# utility of a clicked item that leaves the log-odds to cart where the scenario puts them
+MATCH_CENTRE = 4.0
 UNKNOWN = 2  # not in the shop yet
 GREYED = math.exp(-2.0)  # weight of an item that is out of stock
 N_CHANNELS, N_COUNTRIES, N_TIERS = len(CHANNELS), len(COUNTRIES), len(TIERS)
-# Purposes of draws: the first 64 belong to the session, then 64 to each step; drift and intent take two for each style.
-OWN_DEVICE, FRESH_DEVICE, ABROAD, WHERE, DIRECT, CHANNEL, KEEP, BACK, CATEGORY, AGAIN, REPLENISH, LEAVE = range(12)
+# Purposes of draws: the first 64 belong to the session, then 64 to each step; drift and intent take
+# two for each style.
+(
+    OWN_DEVICE,
+    FRESH_DEVICE,
+    ABROAD,
+    WHERE,
+    DIRECT,
+    CHANNEL,
+    KEEP,
+    BACK,
+    CATEGORY,
+    AGAIN,
+    REPLENISH,
+    LEAVE,
+) = range(12)
 DRIFT, INTENT, TILL = 1 << 20, 1 << 21, 1 << 22
 STEP = 64
-CLICK, DWELL, VARIANT, NEXT, TO_CART, CART_TIME, SOUR, STAY, THEN, QUERY, QUERY_TIME, QUERY_VARIANT = 0, 1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12
+(
+    CLICK,
+    DWELL,
+    VARIANT,
+    NEXT,
+    TO_CART,
+    CART_TIME,
+    SOUR,
+    STAY,
+    THEN,
+    QUERY,
+    QUERY_TIME,
+    QUERY_VARIANT,
+) = 0, 1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12
 
 
 @dataclass
 class BehaviourOverrides:
-    """What each session of fraudsters is after; they are shoppers with other goals. All (n,), changed in place."""
+    """What each session of fraudsters is after; they are shoppers with other goals. All (n,),
+    changed in place.
+    """
 
-    price: np.ndarray      # float32, utility lost per unit of log price
-    leave: np.ndarray      # float32, log-odds to leave when nothing is clicked
-    cart: np.ndarray       # float32, shift of the log-odds to put an item into the cart
-    begin: np.ndarray      # float32, shift of the log-odds to go to the checkout
-    fail: np.ndarray       # float32, probability that a payment attempt fails
-    attempts: np.ndarray   # int32, payment attempts before giving up
-    category: np.ndarray   # int32, category that must be the intent, -1 = the shopper's own choice
+    price: np.ndarray  # float32, utility lost per unit of log price
+    leave: np.ndarray  # float32, log-odds to leave when nothing is clicked
+    cart: np.ndarray  # float32, shift of the log-odds to put an item into the cart
+    begin: np.ndarray  # float32, shift of the log-odds to go to the checkout
+    fail: np.ndarray  # float32, probability that a payment attempt fails
+    attempts: np.ndarray  # int32, payment attempts before giving up
+    category: np.ndarray  # int32, category that must be the intent, -1 = the shopper's own choice
     own_taste: np.ndarray  # float32, 1 = the account owner's taste, 0 = none
-    redeem: np.ndarray     # float32, probability to order with a welcome coupon where there is one; honest: 0 after the first order
+    # float32, probability to order with a welcome coupon where there is one; honest: 0 after the
+    # first order
+    redeem: np.ndarray
 
 
 @dataclass
 class Visits:
     """Sessions of fraudsters: whose account, with what in hand. All (n,)."""
 
-    user: np.ndarray      # int64
-    start: np.ndarray     # float64 seconds
+    user: np.ndarray  # int64
+    start: np.ndarray  # float64 seconds
     typology: np.ndarray  # int8, -1 = honest, else the index of the fraud typology
-    ring: np.ndarray      # int32, -1 = none
-    device: np.ndarray    # int64, -1 = one of the shopper's own
-    country: np.ndarray   # int8, -1 = the shopper's own
-    card: np.ndarray      # int64, -1 = one of the shopper's own
+    ring: np.ndarray  # int32, -1 = none
+    device: np.ndarray  # int64, -1 = one of the shopper's own
+    country: np.ndarray  # int8, -1 = the shopper's own
+    card: np.ndarray  # int64, -1 = one of the shopper's own
 
     def __len__(self) -> int:
         return len(self.user)
 
 
-OVERRIDES = np.dtype([("price", "f4"), ("leave", "f4"), ("cart", "f4"), ("begin", "f4"), ("fail", "f4"), ("own_taste", "f4"), ("redeem", "f4"),
-                 ("attempts", "i4"), ("category", "i4"), ("ring", "i4"), ("device", "i8"), ("card", "i8"), ("country", "i1"),
-                 ("typology", "i1")], align=True)
+OVERRIDES = np.dtype(
+    [
+        ("price", "f4"),
+        ("leave", "f4"),
+        ("cart", "f4"),
+        ("begin", "f4"),
+        ("fail", "f4"),
+        ("own_taste", "f4"),
+        ("redeem", "f4"),
+        ("attempts", "i4"),
+        ("category", "i4"),
+        ("ring", "i4"),
+        ("device", "i8"),
+        ("card", "i8"),
+        ("country", "i1"),
+        ("typology", "i1"),
+    ],
+    align=True,
+)
 
 
 def override_records(visits: Visits, goals: BehaviourOverrides) -> np.ndarray:
@@ -95,9 +144,12 @@ def override_records(visits: Visits, goals: BehaviourOverrides) -> np.ndarray:
 
 def rules(scenario: Scenario) -> np.ndarray:
     """(1,) record of the scenario's numbers, `section_name` each."""
-    numbers = {f"{section}_{f.name}": getattr(getattr(scenario, section), f.name)
-               for section in SECTIONS for f in fields(getattr(scenario, section))
-               if isinstance(getattr(getattr(scenario, section), f.name), int | float)}
+    numbers = {
+        f"{section}_{f.name}": getattr(getattr(scenario, section), f.name)
+        for section in SECTIONS
+        for f in fields(getattr(scenario, section))
+        if isinstance(getattr(getattr(scenario, section), f.name), int | float)
+    }
     record = np.zeros(1, dtype=np.dtype([(name, "f8") for name in numbers]))
     for name, value in numbers.items():
         record[name] = value
@@ -105,13 +157,34 @@ def rules(scenario: Scenario) -> np.ndarray:
 
 
 def shelf_records(world: World) -> np.ndarray:
-    """(n_items,) records: what a shopper sees of an item; `price`, `weight_z` and `stocked` are set day by day."""
+    """(n_items,) records: what a shopper sees of an item; `price`, `weight_z` and `stocked` are set
+    day by day.
+    """
     styles = world.style.shape[1]
-    table = np.zeros(world.n_items, dtype=np.dtype([
-        ("feature", "f4", (styles + 3,)), ("lift", "f4"), ("price", "f4"), ("off", "f4"), ("appeal", "f4"), ("quality", "f4"),
-        ("category", "i4"), ("brand", "i4"), ("stocked", "u1")], align=True))
+    table = np.zeros(
+        world.n_items,
+        dtype=np.dtype(
+            [
+                ("feature", "f4", (styles + 3,)),
+                ("lift", "f4"),
+                ("price", "f4"),
+                ("off", "f4"),
+                ("appeal", "f4"),
+                ("quality", "f4"),
+                ("category", "i4"),
+                ("brand", "i4"),
+                ("stocked", "u1"),
+            ],
+            align=True,
+        ),
+    )
     table["feature"] = np.column_stack([world.style, world.price_z, world.quality, world.appeal])
-    table["appeal"], table["quality"], table["category"], table["brand"] = world.appeal, world.quality, world.category, world.brand
+    table["appeal"], table["quality"], table["category"], table["brand"] = (
+        world.appeal,
+        world.quality,
+        world.category,
+        world.brand,
+    )
     table["stocked"] = 1
     return table
 
@@ -119,30 +192,80 @@ def shelf_records(world: World) -> np.ndarray:
 def walk_record(scenario: Scenario, world: World) -> np.ndarray:
     """(1,) record: the session that is being played."""
     reach = RECENT + scenario.sessions.slate
-    return np.zeros(1, dtype=np.dtype([
-        ("key", "u8"), ("time", "f8"), ("session", "i8"), ("page", "i8"), ("query", "i8"), ("depth", "i8"), ("device", "i8"),
-        ("card", "i8"), ("order", "i8"), ("user", "i8"), ("focus", "i4"), ("last", "i4"), ("views", "i4"), ("ring", "i4"),
-        ("attempts", "i4"), ("category", "i4"),
-        ("price", "f4"), ("leave", "f4"), ("cart", "f4"), ("begin", "f4"), ("fail", "f4"),
-        ("own_taste", "f4"), ("redeem", "f4"), ("pull", "f4"), ("typology", "i1"), ("country", "i1"), ("channel", "i1"), ("bought", "u1"),
-        ("vector", "f4", (world.style.shape[1] + 3,)), ("items", "i4", (reach,)), ("weight", "f8", (reach,)), ("chance", "f8", (reach,)),
-        ("depths", "f8", (scenario.sessions.slate,)), (f"source_{source()}", "u1"),
-    ], align=True))
+    return np.zeros(
+        1,
+        dtype=np.dtype(
+            [
+                ("key", "u8"),
+                ("time", "f8"),
+                ("session", "i8"),
+                ("page", "i8"),
+                ("query", "i8"),
+                ("depth", "i8"),
+                ("device", "i8"),
+                ("card", "i8"),
+                ("order", "i8"),
+                ("user", "i8"),
+                ("focus", "i4"),
+                ("last", "i4"),
+                ("views", "i4"),
+                ("ring", "i4"),
+                ("attempts", "i4"),
+                ("category", "i4"),
+                ("price", "f4"),
+                ("leave", "f4"),
+                ("cart", "f4"),
+                ("begin", "f4"),
+                ("fail", "f4"),
+                ("own_taste", "f4"),
+                ("redeem", "f4"),
+                ("pull", "f4"),
+                ("typology", "i1"),
+                ("country", "i1"),
+                ("channel", "i1"),
+                ("bought", "u1"),
+                ("vector", "f4", (world.style.shape[1] + 3,)),
+                ("items", "i4", (reach,)),
+                ("weight", "f8", (reach,)),
+                ("chance", "f8", (reach,)),
+                ("depths", "f8", (scenario.sessions.slate,)),
+                (f"source_{source()}", "u1"),
+            ],
+            align=True,
+        ),
+    )
 
 
 class Browser:
     """What a shard's sessions share: shelves, pages, and the rolls they write to."""
 
-    def __init__(self, scenario: Scenario, world: World, population: Population, rng: np.random.Generator) -> None:
+    def __init__(
+        self, scenario: Scenario, world: World, population: Population, rng: np.random.Generator
+    ) -> None:
         self.scenario, self.world, self.population, self.rng = scenario, world, population, rng
         self.rows = event_buffer.EventBuffer()
         self.sessions = event_buffer.RecordBuffer(event_buffer.SESSION)
         self.orders = event_buffer.RecordBuffer(event_buffer.ORDER)
         slate = scenario.sessions.slate
-        self.pages = event_buffer.RecordBuffer(np.dtype([
-            ("time", "f8"), ("session", "i4"), ("policy", "i1"), ("items", "i4", (slate,)), ("price", "f4", (slate,)),
-            ("known", "u1", (slate,)), ("clicked", "u1", (slate,))], align=True))
-        self.rules, self.shelf, self.walk = rules(scenario), shelf_records(world), walk_record(scenario, world)
+        self.pages = event_buffer.RecordBuffer(
+            np.dtype(
+                [
+                    ("time", "f8"),
+                    ("session", "i4"),
+                    ("policy", "i1"),
+                    ("items", "i4", (slate,)),
+                    ("price", "f4", (slate,)),
+                    ("known", "u1", (slate,)),
+                    ("clicked", "u1", (slate,)),
+                ],
+                align=True,
+            )
+        )
+        self.rules, self.shelf, self.walk = (
+            rules(scenario),
+            shelf_records(world),
+            walk_record(scenario, world),
+        )
         examine = scenario.sessions.examine
         depth = examine ** np.arange(slate) * (1 - examine)
         depth[-1] = examine ** (slate - 1)
@@ -161,44 +284,62 @@ class Browser:
         cut = np.log1p(-today.discount.astype(np.float64))
         self.salient_cut = -self.scenario.shoppers.sale_salience * cut
         signs = (self.scenario.shoppers.sale_salience - 1.0) * cut
-        self.shelf["feature"][:, -3] = self.world.price_z + np.log(today.prices) - self.world.log_price + signs[self.world.category]
-        self.rules["checkout_payment_failure"], self.rules["checkout_late"] = today.payment_failure, today.late
+        self.shelf["feature"][:, -3] = (
+            self.world.price_z
+            + np.log(today.prices)
+            - self.world.log_price
+            + signs[self.world.category]
+        )
+        self.rules["checkout_payment_failure"], self.rules["checkout_late"] = (
+            today.payment_failure,
+            today.late,
+        )
         self.rules["checkout_begin"] = self.scenario.checkout.begin + today.begin
 
-    def desk_sessions(self, user: np.ndarray, *, channel: np.ndarray | None = None, **given: np.ndarray) -> np.ndarray:
-        """(n,) int32 numbers of new sessions in which nothing is browsed, from one of the shopper's devices.
+    def desk_sessions(
+        self, user: np.ndarray, *, channel: np.ndarray | None = None, **given: np.ndarray
+    ) -> np.ndarray:
+        """(n,) int32 numbers of new sessions in which nothing is browsed, from one of the shopper's
+        devices.
 
-        `given`: `typology`, `ring`, `device` and `country` (n,) of fraudsters; -1 = honest, none, the account's own.
+        `given`: `typology`, `ring`, `device` and `country` (n,) of fraudsters; -1 = honest, none,
+            the account's own.
         """
         n, population, first = len(user), self.population, self.sessions.n
         device = population.device[user, np.where(self.rng.random(n) < 0.78, 0, 1)]
-        own = {"device": device, "country": population.country[user], "typology": np.full(n, -1), "ring": np.full(n, -1)}
+        own = {
+            "device": device,
+            "country": population.country[user],
+            "typology": np.full(n, -1),
+            "ring": np.full(n, -1),
+        }
         for name, values in given.items():
             own[name] = np.where(values >= 0, values, own[name])
         self.sessions.extend(n, user=user, channel=0 if channel is None else channel, **own)
         return np.arange(first, first + n, dtype=np.int32)
 
 
-# --- compiled ---------------------------------------------------------------------------------------------------------
+# --- compiled -------------------------------------------------------------------------------------
 
 
 class DayState(NamedTuple):
     """What compiled code knows of the shop on a day."""
 
-    rules: np.ndarray      # (1,) see `rules`
-    shelf: np.ndarray      # (n_items,) see `shelf_records`
-    slates: np.ndarray     # (n_slates, slate) int32
-    policy: np.ndarray     # (n_slates,) int8
+    rules: np.ndarray  # (1,) see `rules`
+    shelf: np.ndarray  # (n_items,) see `shelf_records`
+    slates: np.ndarray  # (n_slates, slate) int32
+    policy: np.ndarray  # (n_slates,) int8
     n_queries: int
     variants: int
-    home: np.ndarray       # (n_pairs, brands) int32
-    partner: np.ndarray    # (n_categories,) int32
+    home: np.ndarray  # (n_pairs, brands) int32
+    partner: np.ndarray  # (n_categories,) int32
     facets: int
-    lift: np.ndarray       # (n_categories,) float64, fall of each category's log price today, as shoppers feel it
+    # (n_categories,) float64, fall of each category's log price today, as shoppers feel it
+    lift: np.ndarray
     campaigns: np.ndarray  # (n,) campaigns.CAMPAIGN
-    goals: np.ndarray      # (n,) GOAL
-    n: int                 # shoppers; rows from n on are their twins
-    end: float             # of the log, seconds
+    goals: np.ndarray  # (n,) GOAL
+    n: int  # shoppers; rows from n on are their twins
+    end: float  # of the log, seconds
 
 
 class OutputBuffers(NamedTuple):
@@ -210,7 +351,7 @@ class OutputBuffers(NamedTuple):
     pages: np.ndarray
     notes: np.ndarray
     offers: np.ndarray
-    at: np.ndarray         # (8,) int64, by the places below
+    at: np.ndarray  # (8,) int64, by the places below
 
 
 ROWS, SESSIONS, ORDERS, SHOWN, NOTES, STOLEN, OFFERS, HONEST = range(8)
@@ -222,14 +363,24 @@ def write(book, event, s):  # type: ignore[no-untyped-def]
     row = book.rows[book.at[ROWS]]
     book.at[ROWS] += 1
     row.event, row.session, row.time = event, s.session, s.time
-    row.card, row.item, row.order, row.query, row.rank, row.coupon, row.quantity = -1, -1, -1, -1, -1, -1, 0
+    row.card, row.item, row.order, row.query, row.rank, row.coupon, row.quantity = (
+        -1,
+        -1,
+        -1,
+        -1,
+        -1,
+        -1,
+        0,
+    )
     row.price, row.rating, row.discount, row.p_choice = np.nan, np.nan, np.nan, np.nan
     return row
 
 
 @njit(cache=True)
 def find_intent(p, s, rules, lift):  # type: ignore[no-untyped-def]
-    """What the session is about: the unfinished intent, the one before it, or a new one. `lift` is each category's mean log price cut."""
+    """What the session is about: the unfinished intent, the one before it, or a new one. `lift` is
+    each category's mean log price cut.
+    """
     life = rules.sessions_intent_days * DAY
     styles = p.taste.shape[0]
     alive_0 = math.exp(-(s.time - p.intent_time[0]) / life) if p.intent[0] >= 0 else 0.0
@@ -250,7 +401,8 @@ def find_intent(p, s, rules, lift):  # type: ignore[no-untyped-def]
                 p.recent[0, 0] = item  # it comes to mind with its category
                 p.intent[0] = -2 - item  # told apart by the caller, who knows the item's category
             else:
-                # Nested logit: a category's inclusive value moves with its prices as far as the shopper minds them.
+                # Nested logit: a category's inclusive value moves with its prices as far as the
+                # shopper minds them.
                 total, n = 0.0, p.category_logit.shape[0]
                 for c in range(n):
                     total += math.exp(p.category_logit[c] + p.price * lift[c])
@@ -323,7 +475,9 @@ def beside(shop, i, variant):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def search(p, s, shop, book, slot):  # type: ignore[no-untyped-def]
-    """Type a query for the focus: the category, a price tier (thrifty shoppers want budget), or the favourite brand."""
+    """Type a query for the focus: the category, a price tier (thrifty shoppers want budget), or the
+    favourite brand.
+    """
     home, facets, u = shop.home, shop.facets, uniform(s.key, slot + QUERY)
     facet = 0
     if 0.45 <= u < 0.75:
@@ -337,7 +491,9 @@ def search(p, s, shop, book, slot):  # type: ignore[no-untyped-def]
     row = write(book, event_codes.SEARCH, s)
     row.query = s.query
     s.time += 4.0 + 8.0 * uniform(s.key, slot + QUERY_TIME)
-    s.page = (s.query * shop.variants + int(uniform(s.key, slot + QUERY_VARIANT) * shop.variants)) * PAGES
+    s.page = (
+        s.query * shop.variants + int(uniform(s.key, slot + QUERY_VARIANT) * shop.variants)
+    ) * PAGES
 
 
 @njit(cache=True)
@@ -358,7 +514,9 @@ def browse(p, s, shop, book):  # type: ignore[no-untyped-def]
     s.last, s.query, s.depth, s.views = -1, s.focus * shop.facets, 0, 0
     for step in range(int(rules.sessions_longest)):
         slot = STEP * (step + 1)
-        if step == 0:  # the first page: a search, a category, the front page, or what goes with the item seen last time
+        # the first page: a search, a category, the front page, or what goes with the item seen last
+        # time
+        if step == 0:
             u, variant = uniform(s.key, slot + NEXT), int(uniform(s.key, slot + VARIANT) * variants)
             if u < 0.15 and s.items[0] >= 0 and s.typology < 0:
                 s.page = beside(shop, s.items[0], variant % ITEM_VARIANTS)
@@ -371,7 +529,11 @@ def browse(p, s, shop, book):  # type: ignore[no-untyped-def]
             load_page(p, s, shop, book)
             slot = STEP * (int(rules.sessions_longest) + 1)
         # Probabilities of each item within reach.
-        inclusive = math.exp(rules.sessions_outside + rules.sessions_fatigue * s.views - rules.coupons_salience * s.pull)
+        inclusive = math.exp(
+            rules.sessions_outside
+            + rules.sessions_fatigue * s.views
+            - rules.coupons_salience * s.pull
+        )
         for k in range(RECENT):
             if s.items[k] != s.last:
                 inclusive += s.weight[k]
@@ -400,7 +562,9 @@ def browse(p, s, shop, book):  # type: ignore[no-untyped-def]
             then = uniform(s.key, slot + THEN)
             if then < 0.45:
                 s.depth += 1
-                s.page = (s.query * variants + int(uniform(s.key, slot + VARIANT) * variants)) * PAGES + min(s.depth, PAGES - 1)
+                s.page = (
+                    s.query * variants + int(uniform(s.key, slot + VARIANT) * variants)
+                ) * PAGES + min(s.depth, PAGES - 1)
             else:
                 if then >= 0.85 and p.intent[1] >= 0 and s.category < 0:
                     s.focus = p.intent[1]
@@ -430,8 +594,17 @@ def click(p, s, shop, book, pick, slot):  # type: ignore[no-untyped-def]
     s.views += 1
     # Appeal draws clicks, not purchases: popular items are looked at out of curiosity.
     utility = math.log(weight) - 2.45 * item.appeal - (rules.sessions_reopen if again else 0.0)
-    logit = rules.checkout_cart + p.propensity + s.cart + rules.checkout_cart_match * (utility - MATCH_CENTRE)
-    logit += (rules.checkout_basket if p.cart_size > 0 else 0.0) + (0.6 if again else 0.0) + rules.coupons_pull * s.pull
+    logit = (
+        rules.checkout_cart
+        + p.propensity
+        + s.cart
+        + rules.checkout_cart_match * (utility - MATCH_CENTRE)
+    )
+    logit += (
+        (rules.checkout_basket if p.cart_size > 0 else 0.0)
+        + (0.6 if again else 0.0)
+        + rules.coupons_pull * s.pull
+    )
     there = p.cart_size >= CART
     for k in range(BOUGHT):
         if p.bought[k] == i:

@@ -1,7 +1,9 @@
-"""Who the shoppers are: what is fixed about each (taste, rate, hazard) and the state that sessions change.
+"""Who the shoppers are: what is fixed about each (taste, rate, hazard) and the state that sessions
+change.
 
 An array of records: row u is shopper u of the shard. Rates and hazards follow the gamma mixtures of
-BG/NBD (Fader, Hardie, Lee 2005): visits are Poisson given a gamma rate, and after each session a shopper may be gone.
+BG/NBD (Fader, Hardie, Lee 2005): visits are Poisson given a gamma rate, and after each session a
+shopper may be gone.
 """
 
 from __future__ import annotations
@@ -11,10 +13,11 @@ import numpy as np
 from simulator.scenario import Scenario
 from simulator.world.catalogue import DAY, World
 
-BOUGHT = 4   # items bought last, which may be bought again
-MEMORY = 1_024  # cells of each shopper's memory of what was seen; items share a cell now and then, as memories do
-RECENT = 4   # items that a shopper remembers and may open again
-CART = 6     # places in a cart
+BOUGHT = 4  # items bought last, which may be bought again
+# cells of each shopper's memory of what was seen; items share a cell now and then, as memories do
+MEMORY = 1_024
+RECENT = 4  # items that a shopper remembers and may open again
+CART = 6  # places in a cart
 RESERVED = 2**40  # device and card codes from here on are not made by shoppers
 COUNTRIES = ("DE", "FR", "NL", "AT", "PL", "ES", "IT", "BE")
 COUNTRY_SHARE = np.array([0.4, 0.14, 0.12, 0.08, 0.08, 0.07, 0.06, 0.05])
@@ -27,56 +30,72 @@ REASONS = ("lost_interest", "bad_experience", "account_taken_over")
 def person(world: World) -> np.dtype:
     """One shopper as a record. Times are seconds since the first day; -1 in an index means none."""
     styles, pairs = world.style.shape[1], len(world.home_brands)
-    return np.dtype([
-        # fixed
-        ("key", "u8"),              # of the shopper's draws
-        ("born", "f8"),             # first day as a customer; negative = before the log
-        ("rate", "f8"),             # planned visits per day while active
-        ("category_logit", "f4", (world.n_categories,)),  # log liking of each category
-        ("price", "f4"),            # utility lost per unit of log price
-        ("favourite", "i4", (pairs,)),  # favourite brand among those of a category pair, -1 = none
-        ("propensity", "f4"),       # shift of the log-odds to cart and to buy
-        ("hazard", "f4"),           # probability to be gone after a session
-        ("country", "i1"), ("channel", "i1"), ("age", "i1"),  # the channel is how the shopper was won
-        ("ring", "i4"),             # the ring that controls the account, -1 = nobody but its owner
-        # state
-        ("taste", "f4", (styles,)),
-        ("alive", "u1"),
-        ("died", "f8"),             # NaN while alive
-        ("reason", "i1"),           # index into REASONS
-        ("mood", "f4"),             # factor on the visit rate, 1 = normal
-        ("trust", "f4"),            # shift of the log-odds to buy that good orders have earned
-        ("hurt", "i1"),             # why the hazard is raised: 0 not, else index into REASONS
-        ("last_end", "f8"),         # end of the last session
-        ("intent", "i4", (2,)),     # category of the current and of the interrupted intent
-        ("intent_time", "f8", (2,)),
-        ("intent_style", "f4", (2, styles)),  # what this search is about, around the taste
-        ("recent", "i4", (2, RECENT)),  # items seen last with each of them, newest first
-        ("seen", "u1", (MEMORY,)),  # by item modulo MEMORY
-        ("bought", "i4", (BOUGHT,)),  # items bought last, newest first
-        ("cart", "i4", (CART,)), ("cart_size", "i4"),
-        ("device", "i8", (2,)), ("card", "i8", (2,)),  # codes, the main one first
-        ("devices", "i4"), ("cards", "i4"),  # made so far
-        ("orders", "i4"),           # honest orders so far
-        # coupons
-        ("campaign", "i4"),         # the last campaign that reached the shopper, 0 = none
-        ("offer", "i8"),            # its row among the shard's offers
-        ("treated", "i1"),          # 1 = holds the coupon in this world
-        ("coupon", "f4"),           # discount of the coupon in hand, 0 = none
-        ("until", "f8"),            # end of the window in which the campaign's outcome is counted
-    ], align=True)
+    return np.dtype(
+        [
+            # fixed
+            ("key", "u8"),  # of the shopper's draws
+            ("born", "f8"),  # first day as a customer; negative = before the log
+            ("rate", "f8"),  # planned visits per day while active
+            ("category_logit", "f4", (world.n_categories,)),  # log liking of each category
+            ("price", "f4"),  # utility lost per unit of log price
+            (
+                "favourite",
+                "i4",
+                (pairs,),
+            ),  # favourite brand among those of a category pair, -1 = none
+            ("propensity", "f4"),  # shift of the log-odds to cart and to buy
+            ("hazard", "f4"),  # probability to be gone after a session
+            # the channel is how the shopper was won
+            ("country", "i1"),
+            ("channel", "i1"),
+            ("age", "i1"),
+            ("ring", "i4"),  # the ring that controls the account, -1 = nobody but its owner
+            # state
+            ("taste", "f4", (styles,)),
+            ("alive", "u1"),
+            ("died", "f8"),  # NaN while alive
+            ("reason", "i1"),  # index into REASONS
+            ("mood", "f4"),  # factor on the visit rate, 1 = normal
+            ("trust", "f4"),  # shift of the log-odds to buy that good orders have earned
+            ("hurt", "i1"),  # why the hazard is raised: 0 not, else index into REASONS
+            ("last_end", "f8"),  # end of the last session
+            ("intent", "i4", (2,)),  # category of the current and of the interrupted intent
+            ("intent_time", "f8", (2,)),
+            ("intent_style", "f4", (2, styles)),  # what this search is about, around the taste
+            ("recent", "i4", (2, RECENT)),  # items seen last with each of them, newest first
+            ("seen", "u1", (MEMORY,)),  # by item modulo MEMORY
+            ("bought", "i4", (BOUGHT,)),  # items bought last, newest first
+            ("cart", "i4", (CART,)),
+            ("cart_size", "i4"),
+            ("device", "i8", (2,)),
+            ("card", "i8", (2,)),  # codes, the main one first
+            ("devices", "i4"),
+            ("cards", "i4"),  # made so far
+            ("orders", "i4"),  # honest orders so far
+            # coupons
+            ("campaign", "i4"),  # the last campaign that reached the shopper, 0 = none
+            ("offer", "i8"),  # its row among the shard's offers
+            ("treated", "i1"),  # 1 = holds the coupon in this world
+            ("coupon", "f4"),  # discount of the coupon in hand, 0 = none
+            ("until", "f8"),  # end of the window in which the campaign's outcome is counted
+        ],
+        align=True,
+    )
 
 
 class Population:
-    """The shoppers of one shard: row u of `table` is shopper u, row n + u the twin who lives in the other world of a coupon campaign.
+    """The shoppers of one shard: row u of `table` is shopper u, row n + u the twin who lives in the
+    other world of a coupon campaign.
 
-    Every field of `person` is an attribute too, (n, ...) without the twins, and a view: writing into it writes the table.
+    Every field of `person` is an attribute too, (n, ...) without the twins, and a view: writing
+    into it writes the table.
     """
 
     def __init__(self, table: np.ndarray) -> None:
         self.table = table
         self.n = len(table) // 2
-        self.n_devices = self.n_cards = RESERVED  # next free code for those who are no shoppers' own
+        # next free code for those who are no shoppers' own
+        self.n_devices = self.n_cards = RESERVED
 
     def __len__(self) -> int:
         return self.n
@@ -93,16 +112,27 @@ def draw(scenario: Scenario, world: World, n: int, rng: np.random.Generator) -> 
     setting = scenario.shoppers
     styles, pairs = world.style.shape[1], len(world.home_brands)
     taste = rng.normal(0, setting.taste, (n, styles))
-    liked = np.einsum("us,pbs->upb", taste, world.brand_style[world.home_brands])  # (n, pairs, brands of a pair)
+    # (n, pairs, brands of a pair)
+    liked = np.einsum("us,pbs->upb", taste, world.brand_style[world.home_brands])
     # Larger brands have more friends; the taste says which of them.
     liked += rng.gumbel(size=liked.shape) - 0.25 * np.arange(liked.shape[2])
-    favourite = np.take_along_axis(np.broadcast_to(world.home_brands, liked.shape), liked.argmax(2)[..., None], 2)[..., 0]
+    favourite = np.take_along_axis(
+        np.broadcast_to(world.home_brands, liked.shape), liked.argmax(2)[..., None], 2
+    )[..., 0]
     favourite = np.where(rng.random((n, pairs)) < 0.7, favourite, -1)
-    by_pair = np.repeat(rng.normal(0, setting.category_taste, (n, pairs)), 2, axis=1)[:, : world.n_categories]
-    category_logit = np.log(world.category_weight) + by_pair + rng.normal(0, 0.3 * setting.category_taste, (n, world.n_categories))
+    by_pair = np.repeat(rng.normal(0, setting.category_taste, (n, pairs)), 2, axis=1)[
+        :, : world.n_categories
+    ]
+    category_logit = (
+        np.log(world.category_weight)
+        + by_pair
+        + rng.normal(0, 0.3 * setting.category_taste, (n, world.n_categories))
+    )
     shape, hazard_shape = setting.visits_shape, scenario.churn.hazard_shape
     horizon = world.days * DAY
-    born = np.where(rng.random(n) < setting.present, -rng.exponential(300 * DAY, n), rng.random(n) * horizon)
+    born = np.where(
+        rng.random(n) < setting.present, -rng.exponential(300 * DAY, n), rng.random(n) * horizon
+    )
     code = np.arange(n, dtype=np.int64)
     device = np.stack([2 * code, 2 * code + 1], axis=1)
     household = np.flatnonzero(rng.random(n) < 0.1)  # the second device is somebody else's main one
@@ -110,23 +140,45 @@ def draw(scenario: Scenario, world: World, n: int, rng: np.random.Generator) -> 
     table = np.zeros(2 * n, dtype=person(world))
     people = table[:n]
     for name, value in {
-        "key": rng.integers(0, 2**64, n, dtype=np.uint64), "born": born, "rate": rng.gamma(shape, setting.visits / shape, n) + 1e-4,
-        "taste": taste, "category_logit": category_logit, "price": setting.price_sensitivity * rng.lognormal(0, 0.4, n),
-        "favourite": favourite, "propensity": rng.normal(0, setting.propensity_sigma, n),
+        "key": rng.integers(0, 2**64, n, dtype=np.uint64),
+        "born": born,
+        "rate": rng.gamma(shape, setting.visits / shape, n) + 1e-4,
+        "taste": taste,
+        "category_logit": category_logit,
+        "price": setting.price_sensitivity * rng.lognormal(0, 0.4, n),
+        "favourite": favourite,
+        "propensity": rng.normal(0, setting.propensity_sigma, n),
         "hazard": np.minimum(rng.gamma(hazard_shape, scenario.churn.hazard / hazard_shape, n), 0.6),
-        "country": rng.choice(len(COUNTRIES), n, p=COUNTRY_SHARE), "channel": rng.choice(len(CHANNELS), n, p=CHANNEL_SHARE),
-        "age": rng.choice(len(AGES), n, p=[0.14, 0.27, 0.24, 0.18, 0.17]), "ring": -1, "alive": 1, "died": np.nan, "mood": 1.0,
-        "last_end": -np.inf, "intent": -1, "intent_time": -np.inf, "recent": -1, "bought": -1, "cart": -1, "device": device,
-        "card": np.stack([2 * code, 2 * code + 1], axis=1), "offer": -1, "until": -np.inf,
+        "country": rng.choice(len(COUNTRIES), n, p=COUNTRY_SHARE),
+        "channel": rng.choice(len(CHANNELS), n, p=CHANNEL_SHARE),
+        "age": rng.choice(len(AGES), n, p=[0.14, 0.27, 0.24, 0.18, 0.17]),
+        "ring": -1,
+        "alive": 1,
+        "died": np.nan,
+        "mood": 1.0,
+        "last_end": -np.inf,
+        "intent": -1,
+        "intent_time": -np.inf,
+        "recent": -1,
+        "bought": -1,
+        "cart": -1,
+        "device": device,
+        "card": np.stack([2 * code, 2 * code + 1], axis=1),
+        "offer": -1,
+        "until": -np.inf,
     }.items():
         people[name] = value
     return Population(table)
 
 
-def planned_visits(population: Population, world: World, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """(offsets (n + 1,) int64, seconds (total,) float64): when each shopper plans to visit, ascending per shopper.
+def planned_visits(
+    population: Population, world: World, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """(offsets (n + 1,) int64, seconds (total,) float64): when each shopper plans to visit,
+    ascending per shopper.
 
-    A Poisson process of the shopper's rate times the calendar's weight of the hour, drawn in one go by inversion.
+    A Poisson process of the shopper's rate times the calendar's weight of the hour, drawn in one go
+    by inversion.
     """
     weight = (world.day_weight[:, None] * world.hour_weight).ravel()  # (days * 24,)
     clock = np.append(0.0, np.cumsum(weight)) / 24  # operational time in days at each full hour

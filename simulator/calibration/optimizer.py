@@ -1,8 +1,10 @@
-"""Fits settings to facts: Levenberg's damped least squares with a Jacobian that is first guessed, then learnt.
+"""Fits settings to facts: Levenberg's damped least squares with a Jacobian that is first guessed,
+then learnt.
 
-Each look at the simulator is expensive, so the search starts from a guess of which setting moves which fact (nearly
-one to one, which makes the first steps those of Robbins and Monro 1951), corrects it with every look (Broyden 1965),
-and takes finite differences once the guess is used up. Steps are bounded least squares (scipy) inside the ranges.
+Each look at the simulator is expensive, so the search starts from a guess of which setting moves
+which fact (nearly one to one, which makes the first steps those of Robbins and Monro 1951),
+corrects it with every look (Broyden 1965), and takes finite differences once the guess is used up.
+Steps are bounded least squares (scipy) inside the ranges.
 """
 
 from __future__ import annotations
@@ -12,14 +14,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-HUBER = 3.0     # residuals beyond this many tolerances count linearly: one fact out of reach must not spoil the others
-NOISE = 0.5     # changes of a residual below this are taken for chance: the guess is kept
-GUESSES = 8     # looks with the guessed Jacobian before differences are taken
+# residuals beyond this many tolerances count linearly: one fact out of reach must not spoil the
+# others
+HUBER = 3.0
+NOISE = 0.5  # changes of a residual below this are taken for chance: the guess is kept
+GUESSES = 8  # looks with the guessed Jacobian before differences are taken
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One look: settings in search coordinates (p,), residuals in tolerances (f,), what is minimised."""
+    """One look: settings in search coordinates (p,), residuals in tolerances (f,), what is
+    minimised.
+    """
 
     x: np.ndarray
     residual: np.ndarray
@@ -33,14 +39,24 @@ def loss_of(residual: np.ndarray) -> float:
 
 
 def search(
-    ask: Callable[[np.ndarray], np.ndarray], *, start: np.ndarray, low: np.ndarray, high: np.ndarray, step: np.ndarray,
-    jacobian: np.ndarray, looks: int,
+    ask: Callable[[np.ndarray], np.ndarray],
+    *,
+    start: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    step: np.ndarray,
+    jacobian: np.ndarray,
+    looks: int,
 ) -> Iterator[Trial]:
-    """Yield each look at `ask` (x (p,) -> residuals (f,)) as it is made, `looks` at most; the best has the least loss.
+    """Yield each look at `ask` (x (p,) -> residuals (f,)) as it is made, `looks` at most; the best
+    has the least loss.
 
-    `step` (p,): a typical step of each coordinate; `jacobian` (f, p): the guess, changes of residuals per coordinate.
-    Deterministic: the same answers give the same looks, so that a search whose answers are kept goes on where it stopped.
+    `step` (p,): a typical step of each coordinate; `jacobian` (f, p): the guess, changes of
+    residuals per coordinate.
+    Deterministic: the same answers give the same looks, so that a search whose answers are kept
+    goes on where it stopped.
     """
+
     def look(x: np.ndarray) -> Trial:
         residual = ask(x)
         return Trial(x, residual, loss_of(residual))
@@ -60,7 +76,9 @@ def search(
                 yield there
                 if there.x[p] != here.x[p]:
                     change = there.residual - here.residual
-                    jacobian[:, p] = np.where(np.abs(change) > NOISE, change / (there.x[p] - here.x[p]), guess[:, p])
+                    jacobian[:, p] = np.where(
+                        np.abs(change) > NOISE, change / (there.x[p] - here.x[p]), guess[:, p]
+                    )
                 best = min(best, there, key=lambda found: found.loss)
             here, differenced, damping, failures = best, True, 0.3, 0
             continue
@@ -87,8 +105,17 @@ def search(
             damping, failures = damping * 4, failures + 1
 
 
-def _step(here: Trial, jacobian: np.ndarray, damping: float, low: np.ndarray, high: np.ndarray, step: np.ndarray) -> np.ndarray:
-    """(p,) the damped step: least squares with Huber weights, at most two typical steps long in each coordinate, within the ranges."""
+def _step(
+    here: Trial,
+    jacobian: np.ndarray,
+    damping: float,
+    low: np.ndarray,
+    high: np.ndarray,
+    step: np.ndarray,
+) -> np.ndarray:
+    """(p,) the damped step: least squares with Huber weights, at most two typical steps long in
+    each coordinate, within the ranges.
+    """
     from scipy.optimize import lsq_linear
 
     weight = np.sqrt(np.minimum(1.0, HUBER / np.maximum(np.abs(here.residual), 1e-9)))

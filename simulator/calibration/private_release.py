@@ -6,10 +6,10 @@
 Only which columns and tables the log has is taken as known. The number of users comes from the
 geometric mechanism. Everything else is a sum over users, each user's part scaled down to a fixed
 length, plus Gaussian noise, asked in two steps: what there is (days, event names, label kinds),
-then what `summary_statistics` asks of it. Together the sums are one Gaussian mechanism (Dong, Roth and Su 2022,
-doi:10.1111/rssb.12454), whose epsilon is known exactly (Balle and Wang 2018, arXiv:1805.06530).
-Event names that are not in the schema must pass a threshold; names of a single user pass it with a
-probability of at most a share of delta (Gopi et al. 2020, arXiv:2002.09745).
+then what `summary_statistics` asks of it. Together the sums are one Gaussian mechanism (Dong, Roth
+and Su 2022, doi:10.1111/rssb.12454), whose epsilon is known exactly (Balle and Wang 2018,
+arXiv:1805.06530). Event names that are not in the schema must pass a threshold; names of a single
+user pass it with a probability of at most a share of delta (Gopi et al. 2020, arXiv:2002.09745).
 """
 
 from __future__ import annotations
@@ -115,9 +115,10 @@ def release(
 ) -> Release:
     """Ask the log everything once, (epsilon, delta)-differentially private for every user.
 
-    `days`, `longest`: see `summary_statistics.window_of`. `items` (n,): ids of a catalogue that is public, or
-    None. `delta`: `eventlog.privacy.noise.default_delta` of the noisy number of users where None is given.
-    Raises InputError for an impossible budget, and where the noise hides what must be known.
+    `days`, `longest`: see `summary_statistics.window_of`. `items` (n,): ids of a catalogue that is
+    public, or None. `delta`: `eventlog.privacy.noise.default_delta` of the noisy number of users
+    where None is given. Raises InputError for an impossible budget, and where the noise hides what
+    must be known.
     """
     check_epsilon(epsilon)
     secret = new_secret() if noise_seed is None else seeded_secret(noise_seed)
@@ -142,7 +143,11 @@ def release(
     window = window_of(outline, days=days, longest=longest, items=items)
     begin = (window.start - EARLIEST).days
     sums = {DAYS: sums[DAYS][begin : begin + window.days]}
-    rest = {name: answer for name, answer in summary_statistics(log, window).answers.items() if name != DAYS}
+    rest = {
+        name: answer
+        for name, answer in summary_statistics(log, window).answers.items()
+        if name != DAYS
+    }
     sums |= noisy_sums(rest, asked, sd, secret)
     privacy = _statement(
         epsilon, delta, pure, mu, for_thresholds, asked, sd, seeded=noise_seed is not None

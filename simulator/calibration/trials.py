@@ -1,6 +1,8 @@
-"""What calibration has looked at, kept line by line, so that an interrupted run goes on where it stopped.
+"""What calibration has looked at, kept line by line, so that an interrupted run goes on where it
+stopped.
 
-The file holds the task, the differentially private release (so that going on spends no more privacy) and each look.
+The file holds the task, the differentially private release (so that going on spends no more
+privacy) and each look.
 """
 
 from __future__ import annotations
@@ -13,7 +15,9 @@ from typing import Any
 
 
 class Trials:
-    """Looks by settings, in memory and, where a file is given, on disk as JSON lines; a torn last line is skipped."""
+    """Looks by settings, in memory and, where a file is given, on disk as JSON lines; a torn last
+    line is skipped.
+    """
 
     def __init__(self, path: Path | str | None, task: dict[str, Any]) -> None:
         self.path, self.looks = path, dict[str, dict[str, float]]()
@@ -22,16 +26,26 @@ class Trials:
             if "task" in line:
                 mine = line["task"] == json.loads(json.dumps(task))
             elif mine and "look" in line:
-                self.looks[line["look"]] = {k: math.nan if v is None else v for k, v in line["facts"].items()}
+                self.looks[line["look"]] = {
+                    k: math.nan if v is None else v for k, v in line["facts"].items()
+                }
         if not mine:
             append(path, {"task": task})
 
-    def get(self, changes: dict[str, float], show: Callable[[], dict[str, float]]) -> dict[str, float]:
+    def get(
+        self, changes: dict[str, float], show: Callable[[], dict[str, float]]
+    ) -> dict[str, float]:
         """The facts that `changes` lead to; `show` is asked once."""
         key = json.dumps(changes, sort_keys=True)
         if key not in self.looks:
             self.looks[key] = show()
-            append(self.path, {"look": key, "facts": {k: None if math.isnan(v) else v for k, v in self.looks[key].items()}})
+            append(
+                self.path,
+                {
+                    "look": key,
+                    "facts": {k: None if math.isnan(v) else v for k, v in self.looks[key].items()},
+                },
+            )
         return self.looks[key]
 
     def forget(self) -> None:
@@ -61,7 +75,9 @@ def append(path: Path | str | None, record: dict[str, Any]) -> None:
 
 
 def release_of(keep: Path | str | None, asked: dict[str, Any]) -> dict[str, Any] | None:
-    """The release of an interrupted run that asked for the same: nothing is drawn again, so it costs nothing more."""
+    """The release of an interrupted run that asked for the same: nothing is drawn again, so it
+    costs nothing more.
+    """
     for line in lines(keep):
         if line.get("asked") == asked:
             return dict(line["release"])

@@ -1,8 +1,10 @@
-"""Fraudsters: rings of accounts, and the attacks that they plan. What each typology wants is its file in `typologies/`.
+"""Fraudsters: rings of accounts, and the attacks that they plan. What each typology wants is its
+file in `typologies/`.
 
-The number of attacks follows what honest shoppers do, so that the share of each kind is what the scenario says at any
-size. With `mimicry` near 1 a fraudster uses the account's own device and country, browses like a shopper and buys at
-ordinary prices; near 0 he does nothing to hide. Either way only the combination of traces gives him away.
+The number of attacks follows what honest shoppers do, so that the share of each kind is what the
+scenario says at any size. With `mimicry` near 1 a fraudster uses the account's own device and
+country, browses like a shopper and buys at ordinary prices; near 0 he does nothing to hide. Either
+way only the combination of traces gives him away.
 """
 
 from __future__ import annotations
@@ -23,10 +25,11 @@ from simulator.world.catalogue import DAY, World
 ATTACK = 100  # a note's kind
 FOLDER = "simulator.typologies"
 NAMES = tuple(names(FOLDER))
-TARGETS = 3              # items that a ring is paid to praise
-ROWS_PER_SESSION = 5.2   # of honest sessions in the default shop; only scales what bots ask for
-REVIEW_AFTER = (2.0, 6.0, 0.7)  # days from an order to its review: shift, median beyond it, log-sd (the till's)
-REVIEWS_DONE = 0.8       # share of the due reviews whose author has not left meanwhile
+TARGETS = 3  # items that a ring is paid to praise
+ROWS_PER_SESSION = 5.2  # of honest sessions in the default shop; only scales what bots ask for
+# days from an order to its review: shift, median beyond it, log-sd (the till's)
+REVIEW_AFTER = (2.0, 6.0, 0.7)
+REVIEWS_DONE = 0.8  # share of the due reviews whose author has not left meanwhile
 
 
 def _load(name: str) -> Typology:
@@ -37,13 +40,16 @@ def _load(name: str) -> Typology:
 
 TYPOLOGIES: tuple[Typology, ...] = tuple(_load(name) for name in NAMES)
 ACCOUNT_TAKEOVER = NAMES.index("account_takeover")
-PAYMENT = np.array([t.of == "payment" for t in TYPOLOGIES])          # (n_typologies,) bool: a fraud in the narrow sense
-VICTIM = np.array([t.victim for t in TYPOLOGIES])                    # (n_typologies,) bool
-BROWSES = np.array([t.browses for t in TYPOLOGIES])                  # (n_typologies,) bool
+# (n_typologies,) bool: a fraud in the narrow sense
+PAYMENT = np.array([t.of == "payment" for t in TYPOLOGIES])
+VICTIM = np.array([t.victim for t in TYPOLOGIES])  # (n_typologies,) bool
+BROWSES = np.array([t.browses for t in TYPOLOGIES])  # (n_typologies,) bool
 
 
 def shares(setting: Fraud) -> np.ndarray:
-    """(n_typologies,) float64 share that each typology is to have of what it is `of`: orders (payment fraud too), reviews or rows."""
+    """(n_typologies,) float64 share that each typology is to have of what it is `of`: orders
+    (payment fraud too), reviews or rows.
+    """
     value = np.array([float(getattr(setting, t.name, t.share)) for t in TYPOLOGIES])
     weight = value[PAYMENT] if value[PAYMENT].sum() > 0 else np.ones(int(PAYMENT.sum()))
     value[PAYMENT] = setting.share * weight / weight.sum()
@@ -61,7 +67,9 @@ class Planned(NamedTuple):
 class Fraudsters:
     """The rings of one shard: who they are, what they plan, what they do."""
 
-    def __init__(self, scenario: Scenario, world: World, population: Population, rng: np.random.Generator) -> None:
+    def __init__(
+        self, scenario: Scenario, world: World, population: Population, rng: np.random.Generator
+    ) -> None:
         self.setting: Fraud = scenario.fraud
         self.population, self.rng = population, rng
         self.share = shares(self.setting)
@@ -72,13 +80,19 @@ class Fraudsters:
         self.country = rng.integers(0, len(COUNTRY_SHARE), self.n_rings)
         self.device = population.n_devices + np.arange(self.n_rings)  # of each ring, now
         population.n_devices += self.n_rings
-        self.card = np.full(self.n_rings, -1, dtype=np.int64)         # of each ring, now
+        self.card = np.full(self.n_rings, -1, dtype=np.int64)  # of each ring, now
         level = np.bincount(world.category, world.log_price) / np.bincount(world.category)
-        clients = rng.integers(0, world.n_items, max(8, self.n_rings))  # who pays for praise pays several rings
+        # who pays for praise pays several rings
+        clients = rng.integers(0, world.n_items, max(8, self.n_rings))
         targets = clients[rng.integers(0, len(clients), (self.n_rings, TARGETS))].astype(np.int32)
-        self.crime = FraudContext(scenario, world, population, np.flatnonzero(level >= np.median(level)), targets, rng)
+        self.crime = FraudContext(
+            scenario, world, population, np.flatnonzero(level >= np.median(level)), targets, rng
+        )
         habit = np.array([t.habit for t in TYPOLOGIES], dtype=np.float32)
-        self.habit = np.exp(habit[:, None] * rng.standard_normal((len(TYPOLOGIES), len(population)), dtype=np.float32))
+        self.habit = np.exp(
+            habit[:, None]
+            * rng.standard_normal((len(TYPOLOGIES), len(population)), dtype=np.float32)
+        )
         busy = np.array([t.ring_habit for t in TYPOLOGIES])
         self.activity = np.exp(busy[:, None] * rng.standard_normal((len(TYPOLOGIES), self.n_rings)))
         self.served = np.zeros((len(TYPOLOGIES), len(population)), dtype=bool)
@@ -88,15 +102,18 @@ class Fraudsters:
         hours = self.setting.mimicry * world.hour_weight + (1 - self.setting.mimicry) * hours
         self.hours = hours / hours.sum()
         self.attacks = Attacks.none()
-        self.honest_by_day = np.zeros(world.days + 1)   # orders
+        self.honest_by_day = np.zeros(world.days + 1)  # orders
         self.honest_sessions = 0
-        self.done = np.zeros(len(TYPOLOGIES))           # orders, reviews or rows of each typology so far
+        # orders, reviews or rows of each typology so far
+        self.done = np.zeros(len(TYPOLOGIES))
         self._counted = 0
 
-    # --- planning ------------------------------------------------------------------------------------------------
+    # --- planning ---------------------------------------------------------------------------------
 
     def plan(self, day: int, orders: list[dict[str, np.ndarray]]) -> list[Planned]:
-        """The attacks of a day: as many as keep each typology's share at its target, by the `orders` placed so far."""
+        """The attacks of a day: as many as keep each typology's share at its target, by the
+        `orders` placed so far.
+        """
         self._count(orders)
         if not self.share.any():
             return []
@@ -105,24 +122,40 @@ class Fraudsters:
         return self._number(planned)
 
     def _count(self, orders: list[dict[str, np.ndarray]]) -> None:
-        for table in orders[self._counted:]:
+        for table in orders[self._counted :]:
             kind = table["typology"]
             found = np.bincount(kind[kind >= 0], minlength=len(TYPOLOGIES))
             self.done += np.where(BROWSES, found, 0)
-            day = np.minimum(table["time"][kind < 0] / DAY, len(self.honest_by_day) - 1).astype(np.int64)
+            day = np.minimum(table["time"][kind < 0] / DAY, len(self.honest_by_day) - 1).astype(
+                np.int64
+            )
             self.honest_by_day += np.bincount(day, minlength=len(self.honest_by_day))
         self._counted = len(orders)
 
     def _missing(self, day: int) -> np.ndarray:
-        """(n_typologies,) float64: attacks that are lacking. Orders are counted; reviews and rows of the honest are expected values."""
+        """(n_typologies,) float64: attacks that are lacking. Orders are counted; reviews and rows
+        of the honest are expected values.
+        """
         of = np.array([t.of for t in TYPOLOGIES])
         orders = (of == "orders") | (of == "payment")
         shift, median, sigma = REVIEW_AFTER
         with np.errstate(divide="ignore"):
-            due = ndtr(np.log(np.maximum(day + 0.5 - np.arange(len(self.honest_by_day)) - shift, 0) / median) / sigma)
-        reviews = self.crime.scenario.checkout.review * REVIEWS_DONE * float(due @ self.honest_by_day)
-        honest = np.select([orders, of == "reviews"], [self.honest_by_day.sum(), reviews], ROWS_PER_SESSION * self.honest_sessions)
-        rest = np.where(orders, 1 - self.share[orders].sum(), 1 - self.share)  # what the honest have of it
+            due = ndtr(
+                np.log(
+                    np.maximum(day + 0.5 - np.arange(len(self.honest_by_day)) - shift, 0) / median
+                )
+                / sigma
+            )
+        reviews = (
+            self.crime.scenario.checkout.review * REVIEWS_DONE * float(due @ self.honest_by_day)
+        )
+        honest = np.select(
+            [orders, of == "reviews"],
+            [self.honest_by_day.sum(), reviews],
+            ROWS_PER_SESSION * self.honest_sessions,
+        )
+        # what the honest have of it
+        rest = np.where(orders, 1 - self.share[orders].sum(), 1 - self.share)
         missing = np.maximum(self.share / np.maximum(rest, 0.05) * honest - self.done, 0.0)
         size = np.array([self._size(t) for t in TYPOLOGIES])
         return missing / size  # type: ignore[no-any-return]
@@ -153,15 +186,27 @@ class Fraudsters:
             population.ring[user] = ring  # a sleeper shows whose he is
         self.served[kind, user] = True
         own_device, own_country, own_card = typology.disguise(self.setting.mimicry)
-        # A ring changes its fingerprint now and then, and goes on with the new one; so it does with cards.
-        device, population.n_devices = _renewed(self.device, ring, rng.random(n) < 0.1 + 0.4 * self.setting.mimicry, population.n_devices)
+        # A ring changes its fingerprint now and then, and goes on with the new one; so it does with
+        # cards.
+        device, population.n_devices = _renewed(
+            self.device,
+            ring,
+            rng.random(n) < 0.1 + 0.4 * self.setting.mimicry,
+            population.n_devices,
+        )
         fresh = (rng.random(n) >= typology.card_reuse) | _first_without(self.card, ring)
         card, population.n_cards = _renewed(self.card, ring, fresh, population.n_cards)
         u = rng.random((3, n))
         planned = Attacks(
-            time=time, typology=np.full(n, kind, dtype=np.int8), user=user, ring=ring, device=np.where(u[0] < own_device, -1, device),
-            country=np.where(u[1] < own_country, -1, self.country[ring]).astype(np.int8), card=np.where(u[2] < own_card, -1, card),
-            ref=np.full(n, -1, dtype=np.int64))
+            time=time,
+            typology=np.full(n, kind, dtype=np.int8),
+            user=user,
+            ring=ring,
+            device=np.where(u[0] < own_device, -1, device),
+            country=np.where(u[1] < own_country, -1, self.country[ring]).astype(np.int8),
+            card=np.where(u[2] < own_card, -1, card),
+            ref=np.full(n, -1, dtype=np.int64),
+        )
         planned.ref = typology.about(self.crime, planned)
         if not BROWSES[kind]:
             self.done[kind] += planned.ref.sum() if typology.of == "rows" else n
@@ -174,10 +219,12 @@ class Fraudsters:
         time, user = self.attacks.time[first:].tolist(), self.attacks.user[first:].tolist()
         return [Planned(*a) for a in zip(time, user, range(first, first + len(time)), strict=True)]
 
-    # --- acting --------------------------------------------------------------------------------------------------
+    # --- acting -----------------------------------------------------------------------------------
 
     def brief(self, visits: Visits, goals: BehaviourOverrides, attack: np.ndarray) -> None:
-        """Give the sessions that are attacks (`attack` (n,) number, -1 = none) their equipment and their goals."""
+        """Give the sessions that are attacks (`attack` (n,) number, -1 = none) their equipment and
+        their goals.
+        """
         row = np.flatnonzero(attack >= 0)
         self.honest_sessions += len(attack) - len(row)
         a = self.attacks.take(attack[row])
@@ -193,18 +240,36 @@ class Fraudsters:
         acts = ~BROWSES[self.attacks.typology[attack]] | (self.attacks.ref[attack] >= 0)
         return (attack >= 0) & acts  # type: ignore[no-any-return]
 
-    def act(self, attack: np.ndarray, start: np.ndarray, browser: Browser, till: OrderIndex) -> None:
-        """Play the sessions of attacks by number (n,) that need no browsing, from `start` (n,) seconds on."""
+    def act(
+        self, attack: np.ndarray, start: np.ndarray, browser: Browser, till: OrderIndex
+    ) -> None:
+        """Play the sessions of attacks by number (n,) that need no browsing, from `start` (n,)
+        seconds on.
+        """
         a = self.attacks.take(attack)
-        crawls = np.array([t.of == "rows" for t in TYPOLOGIES])[a.typology]  # bots come by links as everybody does, others type the address
-        channel = np.where(crawls & (self.rng.random(len(a)) < 0.5), self.rng.integers(1, len(CHANNELS), len(a)), 0).astype(np.int8)
-        session = browser.desk_sessions(a.user, channel=channel, typology=a.typology, ring=a.ring, device=a.device, country=a.country)
+        # bots come by links as everybody does, others type the address
+        crawls = np.array([t.of == "rows" for t in TYPOLOGIES])[a.typology]
+        channel = np.where(
+            crawls & (self.rng.random(len(a)) < 0.5), self.rng.integers(1, len(CHANNELS), len(a)), 0
+        ).astype(np.int8)
+        session = browser.desk_sessions(
+            a.user,
+            channel=channel,
+            typology=a.typology,
+            ring=a.ring,
+            device=a.device,
+            country=a.country,
+        )
         for kind in np.unique(a.typology).tolist():
             who = np.flatnonzero(a.typology == kind)
-            end = TYPOLOGIES[kind].act(self.crime, a.take(who), start[who], session[who], browser, till)
+            end = TYPOLOGIES[kind].act(
+                self.crime, a.take(who), start[who], session[who], browser, till
+            )
             self.population.last_end[a.user[who]] = end
 
-    def claims(self, visits: Visits, who: np.ndarray, order: np.ndarray, time: np.ndarray) -> list[Planned]:
+    def claims(
+        self, visits: Visits, who: np.ndarray, order: np.ndarray, time: np.ndarray
+    ) -> list[Planned]:
         """The claims that follow orders (k,) of sessions `who` (k,), placed at `time` (k,)."""
         found: list[Attacks] = []
         for kind in np.unique(visits.typology[who][visits.typology[who] >= 0]).tolist():
@@ -213,19 +278,37 @@ class Fraudsters:
             mine, at = mine[np.isfinite(at)], at[np.isfinite(at)]
             row = who[mine]
             none = np.full(len(mine), -1, dtype=np.int64)
-            found.append(Attacks(time=at, typology=visits.typology[row], user=visits.user[row], ring=visits.ring[row], device=none,
-                                 country=none.astype(np.int8), card=none, ref=order[mine].astype(np.int64)))
+            found.append(
+                Attacks(
+                    time=at,
+                    typology=visits.typology[row],
+                    user=visits.user[row],
+                    ring=visits.ring[row],
+                    device=none,
+                    country=none.astype(np.int8),
+                    card=none,
+                    ref=order[mine].astype(np.int64),
+                )
+            )
         return self._number(found) if found else []
 
 
-def _renewed(now: np.ndarray, ring: np.ndarray, fresh: np.ndarray, free: int) -> tuple[np.ndarray, int]:
-    """(n,) int64 code that each ring uses at each attack (in time): `now`'s until a `fresh` one. Changes `now`; also the next free code."""
+def _renewed(
+    now: np.ndarray, ring: np.ndarray, fresh: np.ndarray, free: int
+) -> tuple[np.ndarray, int]:
+    """(n,) int64 code that each ring uses at each attack (in time): `now`'s until a `fresh` one.
+    Changes `now`; also the next free code.
+    """
     code = np.where(fresh, free + np.cumsum(fresh) - 1, -1)
     order = np.argsort(ring, kind="stable")  # by ring, then time
     first = np.append(True, ring[order][1:] != ring[order][:-1])
     # Codes rise with time, so within a ring the latest one is the running maximum of (ring, code).
     span = free + len(ring) + 2
-    key = ring[order].astype(np.int64) * span + np.where(fresh[order], code[order], np.where(first, now[ring[order]], -1)) + 1
+    key = (
+        ring[order].astype(np.int64) * span
+        + np.where(fresh[order], code[order], np.where(first, now[ring[order]], -1))
+        + 1
+    )
     used = np.maximum.accumulate(key) % span - 1
     now[ring[order]] = used
     out = np.empty(len(ring), dtype=np.int64)

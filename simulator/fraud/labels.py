@@ -1,4 +1,5 @@
-"""Labels as the shop learns of them: late, incomplete, now and then wrong. One row per labelled event.
+"""Labels as the shop learns of them: late, incomplete, now and then wrong. One row per labelled
+event.
 
 | kind | labels | becomes known |
 |---|---|---|
@@ -29,17 +30,24 @@ class Report:
     """How one kind of abuse becomes known."""
 
     events: tuple[int, ...]  # kinds of rows that carry the label; empty = all
-    case: str                # column of the tape whose value makes rows one case: found out together or not at all
-    found: float             # share of cases ever found out
-    mistaken: float          # share of honest cases reported by mistake
-    days: float              # median delay, lognormal
-    sigma: float = 0.7       # its log-sd
+    # column of the tape whose value makes rows one case: found out together or not at all
+    case: str
+    found: float  # share of cases ever found out
+    mistaken: float  # share of honest cases reported by mistake
+    days: float  # median delay, lognormal
+    sigma: float = 0.7  # its log-sd
 
 
 def reports(setting: Fraud) -> dict[str, Report]:
     """What is known about each kind of label; payment fraud as the scenario says."""
     return {
-        "fraud": Report((event_codes.PURCHASE,), "order", setting.reported, setting.false_reports, setting.chargeback_days),
+        "fraud": Report(
+            (event_codes.PURCHASE,),
+            "order",
+            setting.reported,
+            setting.false_reports,
+            setting.chargeback_days,
+        ),
         "refund_abuse": Report((event_codes.REFUND,), "order", 0.6, 0.004, 5.0),
         "coupon_abuse": Report((event_codes.PURCHASE,), "order", 0.5, 0.001, 14.0),
         "fake_review": Report((event_codes.REVIEW,), "session", 0.6, 0.01, 4.0),
@@ -50,9 +58,16 @@ def reports(setting: Fraud) -> dict[str, Report]:
 KINDS = tuple(reports(Fraud()))
 
 
-def observed(setting: Fraud, rows: dict[str, np.ndarray], typology: np.ndarray, event_id: np.ndarray, time: np.ndarray,
-             rng: np.random.Generator) -> pa.Table:
-    """Labels of a shard's rows: `rows` with event, order and session (n,), their typology (-1 = honest), ids and times (ms).
+def observed(
+    setting: Fraud,
+    rows: dict[str, np.ndarray],
+    typology: np.ndarray,
+    event_id: np.ndarray,
+    time: np.ndarray,
+    rng: np.random.Generator,
+) -> pa.Table:
+    """Labels of a shard's rows: `rows` with event, order and session (n,), their typology (-1 =
+    honest), ids and times (ms).
 
     Kinds of abuse that the scenario has switched off are not looked for. Sorted by event.
     """
@@ -62,7 +77,11 @@ def observed(setting: Fraud, rows: dict[str, np.ndarray], typology: np.ndarray, 
         mine = [k for k, t in enumerate(TYPOLOGIES) if t.label == kind]
         if not on[mine].any():
             continue
-        line = np.flatnonzero(np.isin(rows["event"], report.events)) if report.events else np.arange(len(typology))
+        line = (
+            np.flatnonzero(np.isin(rows["event"], report.events))
+            if report.events
+            else np.arange(len(typology))
+        )
         _, first, of = np.unique(rows[report.case][line], return_index=True, return_inverse=True)
         guilty = np.isin(typology[line[first]], mine)
         known = rng.random(len(first)) < np.where(guilty, report.found, report.mistaken)
@@ -76,7 +95,11 @@ def observed(setting: Fraud, rows: dict[str, np.ndarray], typology: np.ndarray, 
     name = np.repeat(np.array([p[0] for p in parts], dtype=object), [len(p[1]) for p in parts])
     known_at = np.concatenate([p[2] for p in parts]) if parts else np.zeros(0, dtype=np.int64)
     order = np.argsort(row, kind="stable")
-    return pa.table({
-        "event_id": event_id[row[order]], "kind": pa.array(name[order], pa.string()), "value": np.ones(len(row), dtype=np.float32),
-        "known_at": pa.array(known_at[order]).cast(TIME),
-    })
+    return pa.table(
+        {
+            "event_id": event_id[row[order]],
+            "kind": pa.array(name[order], pa.string()),
+            "value": np.ones(len(row), dtype=np.float32),
+            "known_at": pa.array(known_at[order]).cast(TIME),
+        }
+    )

@@ -7,7 +7,9 @@ import pyarrow as pa
 
 
 def stable_order(key: np.ndarray) -> np.ndarray:
-    """(n,) int64 that sorts nonnegative `key` (n,), equals in their order: a radix sort by 16-bit digits, numpy's own for uint16."""
+    """(n,) int64 that sorts nonnegative `key` (n,), equals in their order: a radix sort by 16-bit
+    digits, numpy's own for uint16.
+    """
     order = np.argsort((key & 0xFFFF).astype(np.uint16), kind="stable")
     shift = 16
     while (int(key.max(initial=0)) >> shift) > 0:
@@ -18,7 +20,9 @@ def stable_order(key: np.ndarray) -> np.ndarray:
 
 
 def mix(values: np.ndarray, salt: int) -> np.ndarray:
-    """(n,) uint64: a bijective scramble of nonnegative integers (splitmix64), so that ids look random and never collide."""
+    """(n,) uint64: a bijective scramble of nonnegative integers (splitmix64), so that ids look
+    random and never collide.
+    """
     with np.errstate(over="ignore"):
         z = values.astype(np.uint64) + np.uint64(salt) * np.uint64(0x9E3779B97F4A7C15)
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -32,11 +36,13 @@ def hexes(values: np.ndarray, prefix: str) -> pa.Array:
     digits = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
     out = np.empty((len(values), len(prefix) + 16), dtype=np.uint8)
     out[:, : len(prefix)] = np.frombuffer(prefix.encode(), dtype=np.uint8)
-    out[:, len(prefix)::2] = digits[big >> 4]
-    out[:, len(prefix) + 1::2] = digits[big & 15]
+    out[:, len(prefix) :: 2] = digits[big >> 4]
+    out[:, len(prefix) + 1 :: 2] = digits[big & 15]
     width = out.shape[1]
     offsets = np.arange(len(values) + 1, dtype=np.int32) * width
-    return pa.Array.from_buffers(pa.string(), len(values), [None, pa.py_buffer(offsets), pa.py_buffer(out.tobytes())])
+    return pa.Array.from_buffers(
+        pa.string(), len(values), [None, pa.py_buffer(offsets), pa.py_buffer(out.tobytes())]
+    )
 
 
 def dictionary(codes: np.ndarray, values: pa.Array) -> pa.DictionaryArray:
@@ -45,7 +51,9 @@ def dictionary(codes: np.ndarray, values: pa.Array) -> pa.DictionaryArray:
     return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), values)
 
 
-def scrambled(codes: np.ndarray, salt: int, prefix: str, at: np.ndarray | None = None) -> pa.DictionaryArray:
+def scrambled(
+    codes: np.ndarray, salt: int, prefix: str, at: np.ndarray | None = None
+) -> pa.DictionaryArray:
     """(n,) ids for integer codes (-1 = null), or (m,) of those at places `at` (m,).
 
     Equal codes get equal ids, and neither an id nor its place among the ids tells the code.

@@ -1,14 +1,18 @@
-"""Damage as real logs have it, each piece of it labelled: rows sent twice, missing values, wrong clocks, late stamps.
+"""Damage as real logs have it, each piece of it labelled: rows sent twice, missing values, wrong
+clocks, late stamps.
 
 A finished shard is damaged in the order in which it happens on the way to a shop's warehouse:
 
-    clocks (per device) -> stamped on arrival (per row) -> values lost (per row and column) -> rows sent twice
+    clocks (per device) -> stamped on arrival (per row) -> values lost (per row and column) -> rows
+    sent twice
 
-A copy carries whatever its original lost before. The damaged rows are sorted and numbered anew, as the schema wants, and
-`truth_dirty` says what happened to which row; `truth_events` gains `clean_id`, the id that the row has in the clean log of
-the same seed. `restore` takes all of it back.
+A copy carries whatever its original lost before. The damaged rows are sorted and numbered anew, as
+the schema wants, and `truth_dirty` says what happened to which row; `truth_events` gains
+`clean_id`, the id that the row has in the clean log of the same seed. `restore` takes all of it
+back.
 
-Every kind of damage has a seed of its own below the shard's, so one setting never moves another's damage.
+Every kind of damage has a seed of its own below the shard's, so one setting never moves another's
+damage.
 """
 
 from __future__ import annotations
@@ -39,12 +43,16 @@ def wanted(setting: Dirty) -> bool:
     return any(getattr(setting, share) > 0 for share in SHARES)
 
 
-def damaged(tables: dict[str, pa.Table], setting: Dirty, seed: np.random.SeedSequence) -> dict[str, pa.Table]:
-    """A shard's tables after the damage, with `truth_dirty` added; the clean ones are left as they are.
+def damaged(
+    tables: dict[str, pa.Table], setting: Dirty, seed: np.random.SeedSequence
+) -> dict[str, pa.Table]:
+    """A shard's tables after the damage, with `truth_dirty` added; the clean ones are left as they
+    are.
 
-    `tables` holds events (n rows by user and time), labels and truth_events (row by row that of events); n rows become
-    n plus the copies. truth_dirty has a row per piece of damage: event_id, what (of WHAT), the column that was changed and
-    its value before (text), and for a copy `original`, the event_id of the row that it repeats.
+    `tables` holds events (n rows by user and time), labels and truth_events (row by row that of
+    events); n rows become n plus the copies. truth_dirty has a row per piece of damage: event_id,
+    what (of WHAT), the column that was changed and its value before (text), and for a copy
+    `original`, the event_id of the row that it repeats.
     """
     events = tables["events"].combine_chunks()
     n = len(events)
@@ -56,15 +64,21 @@ def damaged(tables: dict[str, pa.Table], setting: Dirty, seed: np.random.SeedSeq
     at = np.flatnonzero(late.random(n) < setting.late)
     time[at] += np.ceil(MINUTE * late.exponential(setting.late_minutes, n)[at]).astype(np.int64)
     notes.add(LATE, at, "timestamp")
-    # The value before is that of the clean log, whatever else befell the same clock: either note alone undoes both.
+    # The value before is that of the clean log, whatever else befell the same clock: either note
+    # alone undoes both.
     notes.values("timestamp", pc.cast(events["timestamp"].combine_chunks(), pa.string()))
     for name in OPTIONAL:
-        draw = lost.random(n)  # drawn for every column, so that no share moves another column's losses
-        at = np.flatnonzero((draw < getattr(setting, f"null_{name}")) & pc.is_valid(events[name]).to_numpy())
+        # drawn for every column, so that no share moves another column's losses
+        draw = lost.random(n)
+        at = np.flatnonzero(
+            (draw < getattr(setting, f"null_{name}")) & pc.is_valid(events[name]).to_numpy()
+        )
         if len(at):
             notes.add(NULL, at, name)
             notes.values(name, pc.cast(events[name].combine_chunks(), pa.string()))
-            events = events.set_column(events.column_names.index(name), name, _without(events[name].combine_chunks(), at))
+            events = events.set_column(
+                events.column_names.index(name), name, _without(events[name].combine_chunks(), at)
+            )
 
     draw = copies.random(n)
     again = np.flatnonzero(draw < setting.duplicates + setting.resent)
@@ -82,17 +96,25 @@ def damaged(tables: dict[str, pa.Table], setting: Dirty, seed: np.random.SeedSeq
     row = source[order]
     events = events.take(pa.array(row))
     events = events.set_column(0, "event_id", pa.array(first + np.arange(len(row))))
-    events = events.set_column(events.column_names.index("timestamp"), "timestamp", pa.array(time[order]).cast(TIME))
+    events = events.set_column(
+        events.column_names.index("timestamp"), "timestamp", pa.array(time[order]).cast(TIME)
+    )
     notes.add(DUPLICATE, n + np.flatnonzero(exact), None, again[exact])
     notes.add(RESENT, n + np.flatnonzero(~exact), None, again[~exact])
     truth = tables["truth_events"].take(pa.array(row)).set_column(0, "event_id", events["event_id"])
     truth = truth.append_column("clean_id", pa.array(clean_id[row], mask=copied[order]))
-    return tables | {"events": events, "labels": _labels(tables["labels"], clean_id, row, events["event_id"]),
-                     "truth_events": truth, "truth_dirty": notes.table(first, place)}
+    return tables | {
+        "events": events,
+        "labels": _labels(tables["labels"], clean_id, row, events["event_id"]),
+        "truth_events": truth,
+        "truth_dirty": notes.table(first, place),
+    }
 
 
 def restore(log: EventLog) -> EventLog:
-    """The clean log, row for row: copies gone, values, times, order and ids as they were. Raises InputError where the truth is missing."""
+    """The clean log, row for row: copies gone, values, times, order and ids as they were. Raises
+    InputError where the truth is missing.
+    """
     damage, truth = truth_table(log, "dirty"), truth_table(log, "events")
     kept = truth[truth["clean_id"].notna()]
     ids = pd.Series(kept["clean_id"].to_numpy(dtype=np.int64), index=kept["event_id"].to_numpy())
@@ -109,22 +131,40 @@ def restore(log: EventLog) -> EventLog:
         kind = events[name].dtype
         if isinstance(kind, pd.CategoricalDtype):
             values = rows["value"].astype(object)
-            events[name] = events[name].cat.add_categories(sorted(set(values) - set(kind.categories)))
+            events[name] = events[name].cat.add_categories(
+                sorted(set(values) - set(kind.categories))
+            )
         else:
-            values = pd.to_datetime(rows["value"], utc=True, format="ISO8601") if name == "timestamp" else pd.to_numeric(rows["value"])
+            values = (
+                pd.to_datetime(rows["value"], utc=True, format="ISO8601")
+                if name == "timestamp"
+                else pd.to_numeric(rows["value"])
+            )
             values = values.astype(kind)
         events.iloc[at, events.columns.get_loc(name)] = values.array
     others = {name: table for name, table in log.truth.items() if name not in ("dirty", "events")}
-    scenario = dict(log.manifest.get("scenario") or {}) | {"dirty": {f.name: f.default for f in fields(Dirty)}}
-    return replace(log, events=back(events), labels=None if log.labels is None else back(log.labels),
-                   truth=others | {"events": back(truth).drop(columns="clean_id")}, manifest=dict(log.manifest) | {"scenario": scenario})
+    scenario = dict(log.manifest.get("scenario") or {}) | {
+        "dirty": {f.name: f.default for f in fields(Dirty)}
+    }
+    return replace(
+        log,
+        events=back(events),
+        labels=None if log.labels is None else back(log.labels),
+        truth=others | {"events": back(truth).drop(columns="clean_id")},
+        manifest=dict(log.manifest) | {"scenario": scenario},
+    )
 
 
 def after_cleaning(log: EventLog, cleaned: EventLog) -> pd.DataFrame:
-    """What a cleaning removed of each kind of damage (and of bots, and of rows in order): what, rows, removed, share."""
+    """What a cleaning removed of each kind of damage (and of bots, and of rows in order): what,
+    rows, removed, share.
+    """
     damage, truth = truth_table(log, "dirty"), truth_table(log, "events")
     gone = ~np.isin(log.events["event_id"].to_numpy(), cleaned.events["event_id"].to_numpy())
-    kinds = {what: truth["event_id"].isin(damage.loc[damage["what"] == what, "event_id"]).to_numpy() for what in WHAT}
+    kinds = {
+        what: truth["event_id"].isin(damage.loc[damage["what"] == what, "event_id"]).to_numpy()
+        for what in WHAT
+    }
     kinds["bot"] = (truth["fraud"].astype(object) == "scraping_bot").to_numpy()
     kinds["none"] = ~np.logical_or.reduce(list(kinds.values()))
     rows = [(what, int(mask.sum()), int((mask & gone).sum())) for what, mask in kinds.items()]
@@ -133,44 +173,78 @@ def after_cleaning(log: EventLog, cleaned: EventLog) -> pd.DataFrame:
 
 
 OPTIONAL = tuple(name for name, column in COLUMNS.items() if not column.required)
-SHARES = ("duplicates", "resent", "clock_skew", "clock_reset", "late", *(f"null_{name}" for name in OPTIONAL))
+SHARES = (
+    "duplicates",
+    "resent",
+    "clock_skew",
+    "clock_reset",
+    "late",
+    *(f"null_{name}" for name in OPTIONAL),
+)
 
 
 @dataclass
 class _Notes:
-    """Damage as it happens: (what, rows or n + number of the copy, column, original row), and the columns' values before."""
+    """Damage as it happens: (what, rows or n + number of the copy, column, original row), and the
+    columns' values before.
+    """
 
     found: list[tuple[int, np.ndarray, str | None, np.ndarray | None]] = field(default_factory=list)
     before: dict[str, pa.Array] = field(default_factory=dict)
 
-    def add(self, what: int, at: np.ndarray, column: str | None, original: np.ndarray | None = None) -> None:
+    def add(
+        self, what: int, at: np.ndarray, column: str | None, original: np.ndarray | None = None
+    ) -> None:
         self.found.append((what, at, column, original))
 
     def values(self, column: str, before: pa.Array) -> None:
         self.before[column] = before
 
     def table(self, first: int, place: np.ndarray) -> pa.Table:
-        """By event. `place` leads from rows (and copies) to places in the new log, whose first id is `first`."""
+        """By event. `place` leads from rows (and copies) to places in the new log, whose first id
+        is `first`.
+        """
         text = pa.string()
-        parts = [pa.table({
-            "event_id": pa.array(first + place[at]),
-            "what": arrow_columns.dictionary(np.full(len(at), what), pa.array(WHAT)),
-            "column": pa.array([column] * len(at), text),
-            "value": pa.nulls(len(at), text) if column is None else self.before[column].take(pa.array(at)),
-            "original": pa.nulls(len(at), pa.int64()) if original is None else pa.array(first + place[original]),
-        }) for what, at, column, original in self.found]
+        parts = [
+            pa.table(
+                {
+                    "event_id": pa.array(first + place[at]),
+                    "what": arrow_columns.dictionary(np.full(len(at), what), pa.array(WHAT)),
+                    "column": pa.array([column] * len(at), text),
+                    "value": pa.nulls(len(at), text)
+                    if column is None
+                    else self.before[column].take(pa.array(at)),
+                    "original": pa.nulls(len(at), pa.int64())
+                    if original is None
+                    else pa.array(first + place[original]),
+                }
+            )
+            for what, at, column, original in self.found
+        ]
         whole = pa.concat_tables(parts).combine_chunks()
         part = np.repeat(np.arange(len(parts)), [len(p) for p in parts])
         return whole.take(pa.array(np.lexsort((part, whole["event_id"].to_numpy()))))
 
 
-def _clocks(time: np.ndarray, device: np.ndarray, setting: Dirty, rng: np.random.Generator, notes: _Notes) -> None:
-    """Move `time` (n,) of the devices whose clock is wrong: by a fixed, normally distributed offset, or back to RESET_TO."""
+def _clocks(
+    time: np.ndarray, device: np.ndarray, setting: Dirty, rng: np.random.Generator, notes: _Notes
+) -> None:
+    """Move `time` (n,) of the devices whose clock is wrong: by a fixed, normally distributed
+    offset, or back to RESET_TO.
+    """
     n = int(device.max(initial=-1)) + 1
     draw = rng.random(n)
-    reset, skewed = draw < setting.clock_reset, (draw >= setting.clock_reset) & (draw < setting.clock_reset + setting.clock_skew)
-    offset = np.where(skewed, np.rint(MINUTE * setting.clock_skew_minutes * rng.standard_normal(n)).astype(np.int64), 0)
-    notes.add(SKEW, np.flatnonzero(np.append(offset != 0, False)[device]), "timestamp")  # the last place is for rows without a device
+    reset, skewed = (
+        draw < setting.clock_reset,
+        (draw >= setting.clock_reset) & (draw < setting.clock_reset + setting.clock_skew),
+    )
+    offset = np.where(
+        skewed,
+        np.rint(MINUTE * setting.clock_skew_minutes * rng.standard_normal(n)).astype(np.int64),
+        0,
+    )
+    # the last place is for rows without a device
+    notes.add(SKEW, np.flatnonzero(np.append(offset != 0, False)[device]), "timestamp")
     notes.add(RESET, np.flatnonzero(np.append(reset, False)[device]), "timestamp")
     begun = np.full(n, np.iinfo(np.int64).max)
     np.minimum.at(begun, device[device >= 0], time[device >= 0])
@@ -178,13 +252,19 @@ def _clocks(time: np.ndarray, device: np.ndarray, setting: Dirty, rng: np.random
     time += offset[device]
 
 
-def _labels(labels: pa.Table, clean_id: np.ndarray, row: np.ndarray, event_id: pa.ChunkedArray) -> pa.Table:
-    """The labels under the new ids; a copy has its original's, as it has its order and session. Sorted by event."""
+def _labels(
+    labels: pa.Table, clean_id: np.ndarray, row: np.ndarray, event_id: pa.ChunkedArray
+) -> pa.Table:
+    """The labels under the new ids; a copy has its original's, as it has its order and session.
+    Sorted by event.
+    """
     first = np.searchsorted(labels["event_id"].to_numpy(), clean_id[row], side="left")
     count = np.searchsorted(labels["event_id"].to_numpy(), clean_id[row], side="right") - first
     ends = np.cumsum(count)
     take = np.repeat(first - (ends - count), count) + np.arange(int(count.sum()))
-    return labels.take(pa.array(take)).set_column(0, "event_id", pa.array(np.repeat(event_id.to_numpy(), count)))
+    return labels.take(pa.array(take)).set_column(
+        0, "event_id", pa.array(np.repeat(event_id.to_numpy(), count))
+    )
 
 
 def _without(column: pa.Array, at: np.ndarray) -> pa.Array:
@@ -199,4 +279,3 @@ def _without(column: pa.Array, at: np.ndarray) -> pa.Array:
 def _codes(column: pa.ChunkedArray) -> np.ndarray:
     """(n,) int64 codes of a dictionary-coded column, -1 = null."""
     return pc.fill_null(column.combine_chunks().indices, -1).to_numpy().astype(np.int64)
-

@@ -1,6 +1,8 @@
-"""What is measured on a log for its scorecard (`realism`): one function a fact, over frames that are derived once.
+"""What is measured on a log for its scorecard (`realism`): one function a fact, over frames that
+are derived once.
 
-A function raises `Absent` with the reason where the log cannot answer: a purchase-only log has no conversion.
+A function raises `Absent` with the reason where the log cannot answer: a purchase-only log has no
+conversion.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ import pandas as pd
 from eventlog.log import EventLog
 
 BROWSING = ("view", "search", "list", "cart", "uncart", "checkout", "payment", "purchase")
-LABELS = {"fake_review": "fake_review", "scraping_bot": "bot"}  # typology -> the label that a shop gives it
+# typology -> the label that a shop gives it
+LABELS = {"fake_review": "fake_review", "scraping_bot": "bot"}
 CAMPAIGN_SHARE = 0.1  # of a day's lines sold at a discount, from which it counts as a campaign day
 PER_ITEM = 3.0  # lines per item below which chance alone makes purchases look concentrated
 ENOUGH = 50  # sessions, gaps or lines below which a moment is not worth giving
@@ -29,12 +32,17 @@ class Measures:
 
     def __init__(self, log: EventLog) -> None:
         events = log.events
-        frame = pd.DataFrame({"role": log.role(), "time": events["timestamp"].astype("datetime64[ms, UTC]")})
+        frame = pd.DataFrame(
+            {"role": log.role(), "time": events["timestamp"].astype("datetime64[ms, UTC]")}
+        )
         for name in ("user_id", "session_id", "item_id", "order_id", "category"):
-            frame[name] = events[name].astype("category").cat.codes.astype(np.int64) if name in events else -1
+            frame[name] = (
+                events[name].astype("category").cat.codes.astype(np.int64) if name in events else -1
+            )
         for name in ("price", "discount"):
             frame[name] = events[name].to_numpy(dtype=np.float64) if name in events else np.nan
-        # What a coupon takes off is one shopper's price; facts about campaigns are about the shelf's.
+        # What a coupon takes off is one shopper's price; facts about campaigns are about the
+        # shelf's.
         redeemed = frame.loc[frame["role"] == "coupon_redeem", "session_id"]
         frame.loc[frame["session_id"].isin(redeemed[redeemed >= 0]), "discount"] = 0.0
         self.log, self.frame = log, frame
@@ -45,7 +53,11 @@ class Measures:
         by_id = bool((self.lines["order_id"] >= 0).any())
         orders = self.lines[self.lines["order_id"] >= 0] if by_id else self.lines
         key = ["user_id", "order_id" if by_id else "time"]
-        found = orders.groupby(key, sort=True).agg(first=("time", "min"), lines=("item_id", "size")).reset_index()
+        found = (
+            orders.groupby(key, sort=True)
+            .agg(first=("time", "min"), lines=("item_id", "size"))
+            .reset_index()
+        )
         self.orders = found[["user_id", "first", "lines"]].rename(columns={"first": "time"})
 
     @cached_property
@@ -56,8 +68,13 @@ class Measures:
         rows = self.frame[self.frame["role"].isin(BROWSING) & (self.frame["session_id"] >= 0)]
         code, role = rows["session_id"].to_numpy(), rows["role"].to_numpy()
         n = int(code.max(initial=-1)) + 1
-        table = pd.DataFrame({"events": np.bincount(code, minlength=n), "views": np.bincount(code, role == "view", minlength=n).astype(int),
-                              "buys": np.bincount(code, role == "purchase", minlength=n) > 0})
+        table = pd.DataFrame(
+            {
+                "events": np.bincount(code, minlength=n),
+                "views": np.bincount(code, role == "view", minlength=n).astype(int),
+                "buys": np.bincount(code, role == "purchase", minlength=n) > 0,
+            }
+        )
         return table[table["events"] > 0]
 
     @cached_property
@@ -82,11 +99,15 @@ class Measures:
         labels = self.log.labels
         if labels is None or not (labels["kind"].astype(str) == kind).any():
             raise Absent(f"no labels of the kind {kind}")
-        guilty = labels.loc[(labels["kind"].astype(str) == kind) & (labels["value"] > 0), "event_id"]
+        guilty = labels.loc[
+            (labels["kind"].astype(str) == kind) & (labels["value"] > 0), "event_id"
+        ]
         return np.isin(self.log.events.loc[rows.index, "event_id"].to_numpy(), guilty.to_numpy())
 
     def truly(self, typology: str, rows: pd.DataFrame) -> np.ndarray:
-        """(len(rows),) bool: which rows the truth says are of `typology`; the labels of a log without truth."""
+        """(len(rows),) bool: which rows the truth says are of `typology`; the labels of a log
+        without truth.
+        """
         truth = self.log.truth.get("events")
         if truth is None or "fraud" not in truth:
             return self.labelled(LABELS[typology], rows)
@@ -102,6 +123,7 @@ def needs(there: object, what: str) -> None:
 
 def ratio(above: str, below: str) -> Callable[[Measures], float]:
     """Rows of one kind per row of another: views, carts or lines."""
+
     def count(m: Measures, what: str) -> int:
         found = {"views": len(m.views), "carts": m.carts, "purchases": len(m.lines)}[what]
         needs(found, what)
@@ -117,6 +139,7 @@ def buying_sessions(m: Measures) -> float:
 
 def length(question: Callable[[np.ndarray], float]) -> Callable[[Measures], float]:
     """A question about the views per session, of sessions with two or more."""
+
     def ask(m: Measures) -> float:
         views = m.sessions["views"].to_numpy()
         views = views[views >= 2]
@@ -135,6 +158,7 @@ def repeat_clicks(m: Measures) -> float:
 
 def slope(rows: Callable[[Measures], pd.DataFrame]) -> Callable[[Measures], float]:
     """Zipf slope of items at ranks 10-1000."""
+
     def ask(m: Measures) -> float:
         item = rows(m)["item_id"].to_numpy()
         found = zipf_slope(np.sort(np.bincount(item[item >= 0]))[::-1])
@@ -145,7 +169,8 @@ def slope(rows: Callable[[Measures], pd.DataFrame]) -> Callable[[Measures], floa
 
 
 def zipf_slope(counts: np.ndarray, floor: float = 0.0) -> float:
-    """Zipf slope of descending `counts` at ranks 10-1000, as far as they exceed `floor`; NaN for fewer than 50 ranks.
+    """Zipf slope of descending `counts` at ranks 10-1000, as far as they exceed `floor`; NaN for
+    fewer than 50 ranks.
 
     Each rank is weighted by 1 / rank, so that the many rare items do not decide it.
     """
@@ -153,14 +178,19 @@ def zipf_slope(counts: np.ndarray, floor: float = 0.0) -> float:
     if len(counts) < 50:
         return float("nan")
     rank = np.arange(10, 10 + len(counts))
-    return -float(np.polyfit(np.log(rank), np.log(counts), 1, w=rank ** -0.5)[0])
+    return -float(np.polyfit(np.log(rank), np.log(counts), 1, w=rank**-0.5)[0])
 
 
 def top_fifth(m: Measures) -> float:
-    """Share of purchase lines that fall on the 20 % of items bought most, of all items viewed or sold."""
+    """Share of purchase lines that fall on the 20 % of items bought most, of all items viewed or
+    sold.
+    """
     item = m.lines["item_id"].to_numpy()
     item, n = item[item >= 0], int(m.frame["item_id"].max()) + 1
-    needs(len(item) >= max(ENOUGH, PER_ITEM * n), f"purchases per item ({len(item) / max(n, 1):.1f}, and chance concentrates few)")
+    needs(
+        len(item) >= max(ENOUGH, PER_ITEM * n),
+        f"purchases per item ({len(item) / max(n, 1):.1f}, and chance concentrates few)",
+    )
     counts = np.sort(np.bincount(item, minlength=n))[::-1]
     return float(counts[: max(1, n // 5)].sum() / counts.sum())
 
@@ -187,6 +217,7 @@ def buyer_gini(m: Measures) -> float:
 
 def basket(question: Callable[[np.ndarray], float]) -> Callable[[Measures], float]:
     """A question about lines per order."""
+
     def ask(m: Measures) -> float:
         needs((m.lines["order_id"] >= 0).any(), "order ids")
         return question(m.orders["lines"].to_numpy())
@@ -210,12 +241,18 @@ def price_sigma(m: Measures) -> float:
 
 
 def elasticity(m: Measures) -> float:
-    """Change of log purchases with log price when a category is on sale, against the categories that are not on sale those days."""
+    """Change of log purchases with log price when a category is on sale, against the categories
+    that are not on sale those days.
+    """
     lines = m.lines[m.lines["category"] >= 0]
     needs((lines["discount"] > 0).any(), "discounts in categories")
     off = float(lines.loc[lines["discount"] > 0, "discount"].median())
     day = lines["time"].dt.floor("D")
-    on = pd.MultiIndex.from_frame(pd.DataFrame({"day": day, "c": lines["category"]})[(lines["discount"] > 0).to_numpy()].drop_duplicates())
+    on = pd.MultiIndex.from_frame(
+        pd.DataFrame({"day": day, "c": lines["category"]})[
+            (lines["discount"] > 0).to_numpy()
+        ].drop_duplicates()
+    )
     days_on = on.get_level_values("day")
     table = pd.crosstab(day, lines["category"])
     usual = table[~table.index.isin(days_on)].sum()
@@ -259,7 +296,9 @@ def busiest(m: Measures) -> float:
 
 
 def campaign_lift(m: Measures) -> float:
-    """Median campaign day (a tenth of the lines or more sold at a discount) relative to the median other day, in events."""
+    """Median campaign day (a tenth of the lines or more sold at a discount) relative to the median
+    other day, in events.
+    """
     needs((m.lines["discount"] > 0).any(), "discounts")
     reduced = (m.lines["discount"] > 0).groupby(m.lines["time"].dt.floor("D")).mean()
     on = (reduced.reindex(m.days.index, fill_value=0.0) >= CAMPAIGN_SHARE).to_numpy()
@@ -271,7 +310,9 @@ def refunded(m: Measures) -> float:
     """Orders with a refund per order."""
     needs(len(m.orders) and len(m.refunds), "refunds")
     known = m.refunds["order_id"] >= 0
-    return (m.refunds[known].drop_duplicates("order_id").shape[0] + int((~known).sum())) / len(m.orders)
+    return (m.refunds[known].drop_duplicates("order_id").shape[0] + int((~known).sum())) / len(
+        m.orders
+    )
 
 
 def payment_fraud(m: Measures) -> float:
@@ -319,7 +360,9 @@ def repeat_buyers(m: Measures) -> float:
     """Orders per session of users after their first order, relative to before it."""
     needs(len(m.views), "views")
     first = m.orders.groupby("user_id")["time"].min()
-    starts = m.frame[m.frame["role"].isin(("view", "search")) & (m.frame["session_id"] >= 0)].drop_duplicates("session_id")
+    starts = m.frame[
+        m.frame["role"].isin(("view", "search")) & (m.frame["session_id"] >= 0)
+    ].drop_duplicates("session_id")
     after = starts["time"].to_numpy() > first.reindex(starts["user_id"]).to_numpy()
     later = len(m.orders) - len(first)
     needs(min(later, len(first)) >= ENOUGH and after.any() and not after.all(), "repeat orders")

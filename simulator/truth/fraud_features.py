@@ -1,7 +1,8 @@
-"""What a shop has seen of each order when it is placed, and what is truly known of the past: the fraud oracle's evidence.
+"""What a shop has seen of each order when it is placed, and what is truly known of the past: the
+fraud oracle's evidence.
 
-Everything about earlier sessions may use their truth (the oracle's investigators have closed every earlier case);
-nothing about the session itself, or about what comes later, does.
+Everything about earlier sessions may use their truth (the oracle's investigators have closed every
+earlier case); nothing about the session itself, or about what comes later, does.
 """
 
 from __future__ import annotations
@@ -17,14 +18,64 @@ from simulator.fraud.fraudsters import NAMES, PAYMENT, VICTIM
 from simulator.truth.lookup import truth_table
 
 DAY_MS = 86_400_000
-COLUMNS = ("user_id", "session_id", "order_id", "device", "payment_method", "country", "category", "brand", "item_id", "channel")
+COLUMNS = (
+    "user_id",
+    "session_id",
+    "order_id",
+    "device",
+    "payment_method",
+    "country",
+    "category",
+    "brand",
+    "item_id",
+    "channel",
+)
 # Traces that a shop computes from its log alone; the others use the truth of earlier sessions.
 VISIBLE = (
-    "value", "lines", "above_level", "dearest", "level", "quantity", "discount", "redeemed", "looks_category", "looks_item",
-    "looks_brand", "past_category", "past_item", "past_brand", "carted", "user_category", "device_sessions_user", "device_sessions",
-    "device_elsewhere", "user_sessions", "days_known", "days_since", "days_since_order", "away", "country", "channel", "seen_there",
-    "hour", "days_since_signup", "views", "searches", "carts", "uncarts", "failed", "views_above", "categories", "past_views_above",
-    "past_views", "cards", "card_new", "card_first_new", "card_elsewhere", "minutes", "seconds_per_view",
+    "value",
+    "lines",
+    "above_level",
+    "dearest",
+    "level",
+    "quantity",
+    "discount",
+    "redeemed",
+    "looks_category",
+    "looks_item",
+    "looks_brand",
+    "past_category",
+    "past_item",
+    "past_brand",
+    "carted",
+    "user_category",
+    "device_sessions_user",
+    "device_sessions",
+    "device_elsewhere",
+    "user_sessions",
+    "days_known",
+    "days_since",
+    "days_since_order",
+    "away",
+    "country",
+    "channel",
+    "seen_there",
+    "hour",
+    "days_since_signup",
+    "views",
+    "searches",
+    "carts",
+    "uncarts",
+    "failed",
+    "views_above",
+    "categories",
+    "past_views_above",
+    "past_views",
+    "cards",
+    "card_new",
+    "card_first_new",
+    "card_elsewhere",
+    "minutes",
+    "seconds_per_view",
 )
 
 
@@ -32,24 +83,25 @@ VISIBLE = (
 class Traces:
     """One row per order, ordered by order code."""
 
-    table: pd.DataFrame      # float64 columns, what the oracle may know
-    kind: np.ndarray         # (n_orders,) int8 index into fraud.NAMES, -1 = honest: the truth
-    user: np.ndarray         # (n_orders,) int64 code
-    time: np.ndarray         # (n_orders,) int64 ms
-    event_id: np.ndarray     # (n_orders,) int64 of the order's first line
-    resale: np.ndarray       # (n_orders,) bool: the order's category resells well
-    n_resale: int            # categories that do
+    table: pd.DataFrame  # float64 columns, what the oracle may know
+    kind: np.ndarray  # (n_orders,) int8 index into fraud.NAMES, -1 = honest: the truth
+    user: np.ndarray  # (n_orders,) int64 code
+    time: np.ndarray  # (n_orders,) int64 ms
+    event_id: np.ndarray  # (n_orders,) int64 of the order's first line
+    resale: np.ndarray  # (n_orders,) bool: the order's category resells well
+    n_resale: int  # categories that do
 
 
 def earlier(entity: np.ndarray, time: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """(n,) sum of `value` (n,) over the rows of the same `entity` (n,) that come before in `time` (n,); rows are in order where it ties.
+    """(n,) sum of `value` (n,) over the rows of the same `entity` (n,) that come before in `time`
+    (n,); rows are in order where it ties.
 
     >>> earlier(np.array([7, 7, 8, 7]), np.array([1, 2, 3, 4]), np.array([1, 1, 1, 1])).tolist()
     [0.0, 1.0, 0.0, 2.0]
     """
     order = np.lexsort((time, entity))
     total = np.append(0.0, np.cumsum(value[order], dtype=np.float64))
-    begins = np.append(True, entity[order][1:] != entity[order][:-1])[:len(order)]
+    begins = np.append(True, entity[order][1:] != entity[order][:-1])[: len(order)]
     base = np.maximum.accumulate(np.where(begins, np.arange(len(order)), 0))
     out = np.empty(len(order))
     out[order] = total[:-1] - total[base]
@@ -71,18 +123,23 @@ class _Reader:
 
     def __init__(self, log: EventLog) -> None:
         self.log, events = log, log.events
-        self.code = {name: events[name].astype("category").cat.codes.to_numpy().astype(np.int64) for name in COLUMNS}
+        self.code = {
+            name: events[name].astype("category").cat.codes.to_numpy().astype(np.int64)
+            for name in COLUMNS
+        }
         self.role = np.asarray(log.role())
         self.price = np.log(np.maximum(events["price"].to_numpy(dtype=np.float64), 0.01))
         self.when = events["timestamp"].astype(TIME).astype("int64").to_numpy()
         session = self.code["session_id"]
-        begins = np.append(True, session[1:] != session[:-1])[:len(session)]
-        self.first = np.flatnonzero(begins)      # (n_sessions,) row at which each begins; a session's rows stand together
-        self.of = np.cumsum(begins) - 1          # (n_rows,) session of each row
+        begins = np.append(True, session[1:] != session[:-1])[: len(session)]
+        # (n_sessions,) row at which each begins; a session's rows stand together
+        self.first = np.flatnonzero(begins)
+        self.of = np.cumsum(begins) - 1  # (n_rows,) session of each row
         self.n = len(self.first)
         self.user, self.start = self.code["user_id"][self.first], self.when[self.first]
         name = truth_table(log, "events")["fraud"].astype(object).to_numpy()[self.first]
-        self.kind = pd.Categorical(name, categories=list(NAMES)).codes.astype(np.int64)  # (n_sessions,) -1 = honest
+        # (n_sessions,) -1 = honest
+        self.kind = pd.Categorical(name, categories=list(NAMES)).codes.astype(np.int64)
 
     def count(self, role: str) -> np.ndarray:
         """(n_sessions,) rows of a role."""
@@ -93,23 +150,40 @@ class _Reader:
         lines = self._lines()
         by_order = lines.groupby("order")
         first = by_order.first()
-        orders = pd.DataFrame({
-            "value": np.log(by_order["money"].sum()), "lines": by_order.size(), "above_level": by_order["above"].mean(),
-            "dearest": by_order["above"].max(), "level": by_order["level"].mean(), "quantity": by_order["quantity"].max(),
-            "discount": by_order["discount"].max(),
-            "looks_category": by_order["in_category_id"].sum(), "looks_item": by_order["in_item_id"].sum(),
-            "looks_brand": by_order["in_brand"].sum(), "past_category": by_order["past_category_id"].mean(),
-            "past_item": by_order["past_item_id"].mean(), "past_brand": by_order["past_brand"].mean(), "carted": by_order["carted"].mean(),
-            "user_category": first["user_category"],
-        })
+        orders = pd.DataFrame(
+            {
+                "value": np.log(by_order["money"].sum()),
+                "lines": by_order.size(),
+                "above_level": by_order["above"].mean(),
+                "dearest": by_order["above"].max(),
+                "level": by_order["level"].mean(),
+                "quantity": by_order["quantity"].max(),
+                "discount": by_order["discount"].max(),
+                "looks_category": by_order["in_category_id"].sum(),
+                "looks_item": by_order["in_item_id"].sum(),
+                "looks_brand": by_order["in_brand"].sum(),
+                "past_category": by_order["past_category_id"].mean(),
+                "past_item": by_order["past_item_id"].mean(),
+                "past_brand": by_order["past_brand"].mean(),
+                "carted": by_order["carted"].mean(),
+                "user_category": first["user_category"],
+            }
+        )
         session = first["session"].to_numpy()
-        table = pd.concat([orders.reset_index(drop=True), sessions.iloc[session].reset_index(drop=True)], axis=1)
+        table = pd.concat(
+            [orders.reset_index(drop=True), sessions.iloc[session].reset_index(drop=True)], axis=1
+        )
         table["minutes"] = (first["time"].to_numpy() - self.start[session]) / 60_000
         table["seconds_per_view"] = 60 * table["minutes"] / (table["views"] + 1)
         return Traces(
-            table=table.astype(np.float64), kind=self.kind[session].astype(np.int8), user=self.user[session], time=first["time"].to_numpy(),
-            event_id=self.log.events["event_id"].to_numpy()[first["row"].to_numpy()], resale=first["resale"].to_numpy(),
-            n_resale=self.n_resale)
+            table=table.astype(np.float64),
+            kind=self.kind[session].astype(np.int8),
+            user=self.user[session],
+            time=first["time"].to_numpy(),
+            event_id=self.log.events["event_id"].to_numpy()[first["row"].to_numpy()],
+            resale=first["resale"].to_numpy(),
+            n_resale=self.n_resale,
+        )
 
     def _history(self) -> dict[str, np.ndarray]:
         """Per session: what happened before on its account and on its device."""
@@ -119,22 +193,36 @@ class _Reader:
         payment, rings = np.append(PAYMENT, False)[kind], ~honest & ~np.append(VICTIM, False)[kind]
         both = pair(device, user)
         found = {
-            "device_sessions_user": earlier(both, start, one), "device_sessions": earlier(device, start, one),
-            "device_honest_user": earlier(both, start, honest), "device_payment": earlier(device, start, payment),
-            "device_abuse": earlier(device, start, rings & ~payment), "device_honest_orders": earlier(device, start, honest & buys),
-            "user_sessions": earlier(user, start, one), "user_honest": earlier(user, start, honest),
-            "user_rings": earlier(user, start, rings), "user_payment": earlier(user, start, payment),
+            "device_sessions_user": earlier(both, start, one),
+            "device_sessions": earlier(device, start, one),
+            "device_honest_user": earlier(both, start, honest),
+            "device_payment": earlier(device, start, payment),
+            "device_abuse": earlier(device, start, rings & ~payment),
+            "device_honest_orders": earlier(device, start, honest & buys),
+            "user_sessions": earlier(user, start, one),
+            "user_honest": earlier(user, start, honest),
+            "user_rings": earlier(user, start, rings),
+            "user_payment": earlier(user, start, payment),
             "user_honest_orders": earlier(user, start, honest & buys),
             "user_devices": earlier(user, start, honest & (earlier(both, start, honest) == 0)),
         }
         found["device_elsewhere"] = found["device_sessions"] - found["device_sessions_user"]
         for k, name in enumerate(NAMES):
-            found[f"user_{name}"], found[f"device_{name}"] = earlier(user, start, kind == k), earlier(device, start, kind == k)
+            found[f"user_{name}"], found[f"device_{name}"] = (
+                earlier(user, start, kind == k),
+                earlier(device, start, kind == k),
+            )
         ago = pd.DataFrame({"user": user, "start": start, "ordered": np.where(buys, start, np.nan)})
-        found["days_known"] = (start - ago.groupby("user")["start"].transform("min").to_numpy()) / DAY_MS
-        found["days_since"] = ((start - ago.groupby("user")["start"].shift()) / DAY_MS).fillna(-1.0).to_numpy()
+        found["days_known"] = (
+            start - ago.groupby("user")["start"].transform("min").to_numpy()
+        ) / DAY_MS
+        found["days_since"] = (
+            ((start - ago.groupby("user")["start"].shift()) / DAY_MS).fillna(-1.0).to_numpy()
+        )
         ago["ordered"] = ago.groupby("user")["ordered"].ffill()
-        found["days_since_order"] = ((start - ago.groupby("user")["ordered"].shift()) / DAY_MS).fillna(-1.0).to_numpy()
+        found["days_since_order"] = (
+            ((start - ago.groupby("user")["ordered"].shift()) / DAY_MS).fillna(-1.0).to_numpy()
+        )
         return found
 
     def _place(self) -> dict[str, np.ndarray]:
@@ -150,87 +238,178 @@ class _Reader:
         there = pair(self.code["device"][self.first], country)
         guilty = np.append(PAYMENT, False)[self.kind]
         return {
-            "away": (home[self.user] != country).astype(np.float64), "country": country, "channel": self.code["channel"][self.first],
+            "away": (home[self.user] != country).astype(np.float64),
+            "country": country,
+            "channel": self.code["channel"][self.first],
             "seen_there": earlier(pair(self.user, country), self.start, np.ones(self.n)),
             "device_payment_there": earlier(there, self.start, guilty),
             "user_rings_there": earlier(pair(self.user, country), self.start, self.kind >= 0),
-            "hour": self.start % DAY_MS / 3_600_000, "days_since_signup": (self.start - signup[self.user]) / DAY_MS,
+            "hour": self.start % DAY_MS / 3_600_000,
+            "days_since_signup": (self.start - signup[self.user]) / DAY_MS,
         }
 
     def _browsing(self) -> dict[str, np.ndarray]:
-        """Per session: what was looked at, and how dear it was within its category, against the account's past."""
+        """Per session: what was looked at, and how dear it was within its category, against the
+        account's past.
+        """
         items = self.log.items
         assert items is not None  # a simulated log has a catalogue
-        level = np.log(items["price"].astype(np.float64)).groupby(items["category"].astype(str)).mean()
+        level = (
+            np.log(items["price"].astype(np.float64)).groupby(items["category"].astype(str)).mean()
+        )
         names = self.log.events["category"].astype("category").cat.categories.astype(str)
-        self.level = level.reindex(names).to_numpy()                    # (n_categories,) mean log price
-        self.resells = self.level >= np.median(level.to_numpy())        # as Fraudsters has it
+        # (n_categories,) mean log price
+        self.level = level.reindex(names).to_numpy()
+        self.resells = self.level >= np.median(level.to_numpy())  # as Fraudsters has it
         self.n_resale = int((level >= np.median(level.to_numpy())).sum())
         self.views = np.flatnonzero(self.role == "view")
         category, of = self.code["category"][self.views], self.of[self.views]
         above = self.price[self.views] - self.level[category]
-        total, views = np.bincount(of, above, minlength=self.n), np.bincount(of, minlength=self.n).astype(np.float64)
+        total, views = (
+            np.bincount(of, above, minlength=self.n),
+            np.bincount(of, minlength=self.n).astype(np.float64),
+        )
         before = earlier(self.user, self.start, views)
         self.past_views = before
         _, one_of_each = np.unique(pair(of, category), return_index=True)
         distinct = np.bincount(of[one_of_each], minlength=self.n)
         return {
-            "views": views, "searches": self.count("search"), "carts": self.count("cart"), "uncarts": self.count("uncart"),
-            "failed": self.count("payment_failed"), "redeemed": self.count("coupon_redeem"),
-            "views_above": total / np.maximum(views, 1), "categories": distinct.astype(np.float64),
-            "past_views_above": earlier(self.user, self.start, total) / (before + 3), "past_views": before,
+            "views": views,
+            "searches": self.count("search"),
+            "carts": self.count("cart"),
+            "uncarts": self.count("uncart"),
+            "failed": self.count("payment_failed"),
+            "redeemed": self.count("coupon_redeem"),
+            "views_above": total / np.maximum(views, 1),
+            "categories": distinct.astype(np.float64),
+            "past_views_above": earlier(self.user, self.start, total) / (before + 3),
+            "past_views": before,
         }
 
     def _cards(self) -> dict[str, np.ndarray]:
-        """Per session: how many cards, how well known the first, the last and the least known of them are, and to whom."""
+        """Per session: how many cards, how well known the first, the last and the least known of
+        them are, and to whom.
+        """
         card, row = self.code["payment_method"], np.flatnonzero(self.code["payment_method"] >= 0)
         used = pd.DataFrame({"session": self.of[row], "card": card[row]}).drop_duplicates()
         session, code = used["session"].to_numpy(), used["card"].to_numpy()
         user, start, kind = self.user[session], self.start[session], self.kind[session]
         one = np.ones(len(code))
         mine, all_ = earlier(pair(code, user), start, kind < 0), earlier(code, start, one)
-        guilty, rings = np.append(PAYMENT, False)[kind], (kind >= 0) & ~np.append(VICTIM, False)[kind]
-        grouped = pd.DataFrame({
-            "session": session, "cards": one, "card_new": all_ == 0, "card_mine": mine, "card_least": mine, "card_first": mine,
-            "card_first_new": all_ == 0, "card_payment": earlier(code, start, guilty), "card_rings": earlier(code, start, rings),
-            "card_elsewhere": all_ - earlier(pair(code, user), start, one),
-        }).groupby("session").agg({
-            "cards": "sum", "card_new": "sum", "card_mine": "last", "card_least": "min", "card_first": "first", "card_first_new": "first",
-            "card_payment": "max", "card_rings": "max", "card_elsewhere": "max"})
-        return {str(k): v.to_numpy(dtype=np.float64) for k, v in grouped.reindex(range(self.n), fill_value=0).items()}
+        guilty, rings = (
+            np.append(PAYMENT, False)[kind],
+            (kind >= 0) & ~np.append(VICTIM, False)[kind],
+        )
+        grouped = (
+            pd.DataFrame(
+                {
+                    "session": session,
+                    "cards": one,
+                    "card_new": all_ == 0,
+                    "card_mine": mine,
+                    "card_least": mine,
+                    "card_first": mine,
+                    "card_first_new": all_ == 0,
+                    "card_payment": earlier(code, start, guilty),
+                    "card_rings": earlier(code, start, rings),
+                    "card_elsewhere": all_ - earlier(pair(code, user), start, one),
+                }
+            )
+            .groupby("session")
+            .agg(
+                {
+                    "cards": "sum",
+                    "card_new": "sum",
+                    "card_mine": "last",
+                    "card_least": "min",
+                    "card_first": "first",
+                    "card_first_new": "first",
+                    "card_payment": "max",
+                    "card_rings": "max",
+                    "card_elsewhere": "max",
+                }
+            )
+        )
+        return {
+            str(k): v.to_numpy(dtype=np.float64)
+            for k, v in grouped.reindex(range(self.n), fill_value=0).items()
+        }
 
     def _lines(self) -> pd.DataFrame:
-        """One row per purchase row: what it is, and how much it was looked at in this session and before."""
+        """One row per purchase row: what it is, and how much it was looked at in this session and
+        before.
+        """
         row = np.flatnonzero(self.role == "purchase")
         session, category = self.of[row], self.code["category"][row]
         user = self.user[session]
         above = self.price[row] - self.level[category]
-        found = pd.DataFrame({
-            "order": self.code["order_id"][row], "row": row, "session": session, "time": self.when[row],
-            "money": np.exp(self.price[row]), "above": above, "level": self.level[category], "resale": self.resells[category],
-            "quantity": self.log.events["quantity"].to_numpy(dtype=np.float64)[row],
-            "discount": np.nan_to_num(self.log.events["discount"].to_numpy(dtype=np.float64)[row]),
-        })
-        for name, column in (("category_id", "category"), ("item_id", "item_id"), ("brand", "brand")):
+        found = pd.DataFrame(
+            {
+                "order": self.code["order_id"][row],
+                "row": row,
+                "session": session,
+                "time": self.when[row],
+                "money": np.exp(self.price[row]),
+                "above": above,
+                "level": self.level[category],
+                "resale": self.resells[category],
+                "quantity": self.log.events["quantity"].to_numpy(dtype=np.float64)[row],
+                "discount": np.nan_to_num(
+                    self.log.events["discount"].to_numpy(dtype=np.float64)[row]
+                ),
+            }
+        )
+        for name, column in (
+            ("category_id", "category"),
+            ("item_id", "item_id"),
+            ("brand", "brand"),
+        ):
             value, seen = self.code[column][row], self.code[column][self.views]
             inside = _matches(self.of[self.views], seen, session, value)
             found[f"in_{name}"] = inside
-            found[f"past_{name}"] = _matches(self.user[self.of[self.views]], seen, user, value, self.start[self.of[self.views]],
-                                             self.start[session])
+            found[f"past_{name}"] = _matches(
+                self.user[self.of[self.views]],
+                seen,
+                user,
+                value,
+                self.start[self.of[self.views]],
+                self.start[session],
+            )
         carted = np.flatnonzero(self.role == "cart")
-        found["carted"] = np.minimum(_matches(self.of[carted], self.code["item_id"][carted], session, self.code["item_id"][row]), 1)
-        # The account's own taste for the category: its views there, shrunk towards everybody's by six views.
-        share = np.bincount(self.code["category"][self.views], minlength=len(self.level)) / max(len(self.views), 1)
-        found["user_category"] = (found["past_category_id"] + 6 * share[category]) / (self.past_views[session] + 6)
+        found["carted"] = np.minimum(
+            _matches(
+                self.of[carted], self.code["item_id"][carted], session, self.code["item_id"][row]
+            ),
+            1,
+        )
+        # The account's own taste for the category: its views there, shrunk towards everybody's by
+        # six views.
+        share = np.bincount(self.code["category"][self.views], minlength=len(self.level)) / max(
+            len(self.views), 1
+        )
+        found["user_category"] = (found["past_category_id"] + 6 * share[category]) / (
+            self.past_views[session] + 6
+        )
         return found
 
 
-def _matches(owner: np.ndarray, value: np.ndarray, asked_owner: np.ndarray, asked_value: np.ndarray, time: np.ndarray | None = None,
-             asked_time: np.ndarray | None = None) -> np.ndarray:
-    """(m,) how many of the rows (`owner`, `value`) (n,) equal each asked pair (m,); with times, only those strictly before."""
+def _matches(
+    owner: np.ndarray,
+    value: np.ndarray,
+    asked_owner: np.ndarray,
+    asked_value: np.ndarray,
+    time: np.ndarray | None = None,
+    asked_time: np.ndarray | None = None,
+) -> np.ndarray:
+    """(m,) how many of the rows (`owner`, `value`) (n,) equal each asked pair (m,); with times,
+    only those strictly before.
+    """
     if time is None or asked_time is None:
-        time, asked_time = np.zeros(len(owner), dtype=np.int64), np.ones(len(asked_owner), dtype=np.int64)
+        time, asked_time = (
+            np.zeros(len(owner), dtype=np.int64),
+            np.ones(len(asked_owner), dtype=np.int64),
+        )
     both = pair(np.concatenate([asked_owner, owner]), np.concatenate([asked_value, value]))
     is_row = np.repeat([0.0, 1.0], [len(asked_owner), len(owner)])
     # Asked pairs stand first, so at equal times the rows do not count.
-    return earlier(both, np.concatenate([asked_time, time]), is_row)[:len(asked_owner)]
+    return earlier(both, np.concatenate([asked_time, time]), is_row)[: len(asked_owner)]

@@ -1,15 +1,18 @@
-"""The fraud oracle: P(an order is fraud), given what the shop has seen up to it and what all earlier sessions truly were.
+"""The fraud oracle: P(an order is fraud), given what the shop has seen up to it and what all
+earlier sessions truly were.
 
     truth.oracle_fraud(log, event_ids)                           # payment fraud
     truth.oracle_fraud(log, event_ids, kind="coupon_abuse")
 
-It stands above every model in two ways: it knows the truth of the past at once and in full, where a model learns from
-chargebacks that come late, and not all of them; and it knows the simulator. The choices of an attack whose law is closed
-(device, country, card, payment attempts, category) enter as their log-likelihood ratio against an honest shopper with the
-account's own history, under each typology's true parameters. What has no closed form (haste, prices, how long ago, whom a
-ring uses) is learnt, by boosted trees and a logistic regression over these ratios and the traces, from the true answers of
-all other users' orders in the log, those after the order included: cross-fitted over users, so no order's own answer is
-ever used. A log with too few frauds to learn from gets the generative posterior alone.
+It stands above every model in two ways: it knows the truth of the past at once and in full, where a
+model learns from chargebacks that come late, and not all of them; and it knows the simulator. The
+choices of an attack whose law is closed (device, country, card, payment attempts, category) enter
+as their log-likelihood ratio against an honest shopper with the account's own history, under each
+typology's true parameters. What has no closed form (haste, prices, how long ago, whom a ring uses)
+is learnt, by boosted trees and a logistic regression over these ratios and the traces, from the
+true answers of all other users' orders in the log, those after the order included: cross-fitted
+over users, so no order's own answer is ever used. A log with too few frauds to learn from gets the
+generative posterior alone.
 """
 
 from __future__ import annotations
@@ -30,21 +33,27 @@ from simulator.truth.fraud_features import Traces, traces
 from simulator.truth.lookup import truth_rows
 
 FOLDS = 8
-ENOUGH = 30     # frauds from which one can learn
-PROBES = 512    # sessions by which a typology's goals are asked for
-FRESH, ABROAD, CARD_NEW = 0.035, 0.02, 0.08  # of honest sessions: device never seen, other country, card never seen (sessions, checkout)
+ENOUGH = 30  # frauds from which one can learn
+PROBES = 512  # sessions by which a typology's goals are asked for
+# of honest sessions: device never seen, other country, card never seen (sessions, checkout)
+FRESH, ABROAD, CARD_NEW = 0.035, 0.02, 0.08
 HOUSEHOLD = 0.05  # of first uses of a device: it is somebody else's too
 
 
 def oracle_fraud(log: EventLog, event_ids: np.ndarray, *, kind: str = "fraud") -> np.ndarray:
-    """(n,) float64 probability that the order of each purchase event is a fraud of the given kind of label.
+    """(n,) float64 probability that the order of each purchase event is a fraud of the given kind
+    of label.
 
-    Raises InputError for events that are no purchases, a kind that is not about orders, or a log without truth.
+    Raises InputError for events that are no purchases, a kind that is not about orders, or a log
+    without truth.
     """
     guilty = [k for k, t in enumerate(TYPOLOGIES) if t.label == kind and t.browses]
     if not guilty:
         kinds = sorted({t.label for t in TYPOLOGIES if t.browses})
-        raise InputError(f"The fraud oracle knows orders, there is no kind {kind!r} of them; choose from {', '.join(kinds)}.")
+        raise InputError(
+            f"The fraud oracle knows orders, there is no kind {kind!r} of them; choose from "
+            f"{', '.join(kinds)}."
+        )
     log = log.grouped()
     truth_rows(log, log.events["event_id"].to_numpy()[:1])
     order = _order_of(log, event_ids)
@@ -53,7 +62,9 @@ def oracle_fraud(log: EventLog, event_ids: np.ndarray, *, kind: str = "fraud") -
     target = np.isin(evidence.kind, guilty)
     if min(int(target.sum()), int((~target).sum())) < ENOUGH:
         return _mixture(ratio, evidence.kind, guilty)[order]
-    return _cross_fitted(evidence.table.to_numpy(), np.clip(ratio, -15, 15), target, evidence.user)[order]
+    return _cross_fitted(evidence.table.to_numpy(), np.clip(ratio, -15, 15), target, evidence.user)[
+        order
+    ]
 
 
 def _order_of(log: EventLog, event_ids: np.ndarray) -> np.ndarray:
@@ -63,29 +74,45 @@ def _order_of(log: EventLog, event_ids: np.ndarray) -> np.ndarray:
     order = events["order_id"].astype("category").cat.codes.to_numpy()[place]
     wrong = (place < 0) | (order < 0) | (np.asarray(log.role())[place] != "purchase")
     if wrong.any():
-        raise InputError(f"{int(wrong.sum())} of {len(wrong)} event ids are no purchases of this log.")
-    known = np.unique(events["order_id"].astype("category").cat.codes.to_numpy()[np.asarray(log.role()) == "purchase"])
+        raise InputError(
+            f"{int(wrong.sum())} of {len(wrong)} event ids are no purchases of this log."
+        )
+    known = np.unique(
+        events["order_id"]
+        .astype("category")
+        .cat.codes.to_numpy()[np.asarray(log.role()) == "purchase"]
+    )
     return np.searchsorted(known, order)
 
 
 def _scenario(log: EventLog) -> Scenario:
     """The scenario that made the log; the default's numbers where its manifest does not say."""
     said = log.manifest.get("scenario", {})
-    flat = {f"{section}.{key}": value for section in SECTIONS for key, value in dict(said.get(section, {})).items()}
+    flat = {
+        f"{section}.{key}": value
+        for section in SECTIONS
+        for key, value in dict(said.get(section, {})).items()
+    }
     return Scenario().with_settings(flat, source="manifest")
 
 
-# --- the generative part --------------------------------------------------------------------------------------------
+# --- the generative part --------------------------------------------------------------------------
 
 
 def _ratios(evidence: Traces, scenario: Scenario) -> np.ndarray:
-    """(n_orders, n_typologies) float64 log-likelihood ratio of device, country, cards and category: attack against honest shopper."""
+    """(n_orders, n_typologies) float64 log-likelihood ratio of device, country, cards and category:
+    attack against honest shopper.
+    """
     honest = _log_likelihood(evidence, scenario, None)
-    return np.column_stack([_log_likelihood(evidence, scenario, k) - honest for k in range(len(NAMES))])
+    return np.column_stack(
+        [_log_likelihood(evidence, scenario, k) - honest for k in range(len(NAMES))]
+    )
 
 
 def _log_likelihood(evidence: Traces, scenario: Scenario, typology: int | None) -> np.ndarray:
-    """(n_orders,) log-likelihood of the choices with a closed law, under a typology or (None) an honest shopper."""
+    """(n_orders,) log-likelihood of the choices with a closed law, under a typology or (None) an
+    honest shopper.
+    """
     seen, mimicry = evidence.table, scenario.fraud.mimicry
     goals = _goals(scenario, typology)
     own_device, own_country, own_card, reuse = 1.0, 1.0, 1.0, 0.0
@@ -94,65 +121,122 @@ def _log_likelihood(evidence: Traces, scenario: Scenario, typology: int | None) 
         reuse = TYPOLOGIES[typology].card_reuse
     honest = typology is None
 
-    # Device: one of the account's, in the shares so far; or one never seen; or (rings) one that served an attack before.
+    # Device: one of the account's, in the shares so far; or one never seen; or (rings) one that
+    # served an attack before.
     used, sessions, devices = seen["device_honest_user"], seen["user_honest"], seen["user_devices"]
     unseen = np.select([devices == 0, devices == 1], [1.0, 0.25], 0.02)
     served, new = (seen["device_payment"] + seen["device_abuse"] > 0), seen["device_sessions"] == 0
-    p_own = np.select([used > 0, new, served], [(1 - unseen) * (used + 0.3) / (sessions + 0.6), unseen * (1 - HOUSEHOLD),
-                                                unseen * HOUSEHOLD * 0.05], unseen * HOUSEHOLD)
+    p_own = np.select(
+        [used > 0, new, served],
+        [
+            (1 - unseen) * (used + 0.3) / (sessions + 0.6),
+            unseen * (1 - HOUSEHOLD),
+            unseen * HOUSEHOLD * 0.05,
+        ],
+        unseen * HOUSEHOLD,
+    )
     fresh = 0.1 + 0.4 * mimicry
-    p_other = np.select([new, served], [FRESH if honest else fresh, 0.0 if honest else 1 - fresh], 0.0 if honest else 0.01)
+    p_other = np.select(
+        [new, served],
+        [FRESH if honest else fresh, 0.0 if honest else 1 - fresh],
+        0.0 if honest else 0.01,
+    )
     other = FRESH if honest else 1 - own_device
-    p_device = (1 - FRESH if honest else own_device) * p_own + (other if not honest else 1.0) * p_other
+    p_device = (1 - FRESH if honest else own_device) * p_own + (
+        other if not honest else 1.0
+    ) * p_other
 
     # Country: the account's, or that of the ring, known where it struck before.
     away, countries = seen["away"] > 0, len(COUNTRIES)
     elsewhere = ABROAD if honest else 1 - own_country
     struck = (seen["device_payment_there"] + seen["user_rings_there"] > 0).to_numpy() & (not honest)
-    p_country = np.where(away, elsewhere * np.where(struck, 0.9, 1 / countries), 1 - elsewhere * (1 - 1 / countries))
+    p_country = np.where(
+        away, elsewhere * np.where(struck, 0.9, 1 / countries), 1 - elsewhere * (1 - 1 / countries)
+    )
 
-    # Cards: the first one, and what follows a refusal (honest: the same or the second; a thief: the next of his).
+    # Cards: the first one, and what follows a refusal (honest: the same or the second; a thief: the
+    # next of his).
     mine, brand_new = seen["card_first"] > 0, seen["card_first_new"] > 0
     first_order = seen["user_honest_orders"] == 0
-    p_mine = np.select([mine, brand_new], [np.where(first_order, 0.2, 0.85), np.where(first_order, 0.8, 0.15)], 0.003)
+    p_mine = np.select(
+        [mine, brand_new],
+        [np.where(first_order, 0.2, 0.85), np.where(first_order, 0.8, 0.15)],
+        0.003,
+    )
     p_ring = np.select([mine, brand_new], [0.01, 1 - reuse], reuse)
-    p_card = (1 - CARD_NEW) * p_mine + CARD_NEW * brand_new if honest else own_card * p_mine + (1 - own_card) * p_ring
+    p_card = (
+        (1 - CARD_NEW) * p_mine + CARD_NEW * brand_new
+        if honest
+        else own_card * p_mine + (1 - own_card) * p_ring
+    )
     more = np.maximum(seen["cards"] - 1, 0)
     same = np.maximum(seen["failed"] - more, 0)
     p_next = (0.3 if honest else 0.98) ** more * (0.7 if honest else 0.02) ** same
-    p_paid = goals["fail"] ** seen["failed"] * (1 - goals["fail"]) * np.where(seen["failed"] >= goals["attempts"], 1e-3, 1.0)
+    p_paid = (
+        goals["fail"] ** seen["failed"]
+        * (1 - goals["fail"])
+        * np.where(seen["failed"] >= goals["attempts"], 1e-3, 1.0)
+    )
 
     # Category: the account's taste, or what resells.
-    p_category = (1 - goals["resale"]) * seen["user_category"] + goals["resale"] * evidence.resale / max(evidence.n_resale, 1)
-    return np.log(np.maximum(np.column_stack([p_device, p_country, p_card, p_next, p_paid, p_category]), 1e-9)).sum(1)  # type: ignore[no-any-return]
+    p_category = (1 - goals["resale"]) * seen["user_category"] + goals[
+        "resale"
+    ] * evidence.resale / max(evidence.n_resale, 1)
+    return np.log(
+        np.maximum(np.column_stack([p_device, p_country, p_card, p_next, p_paid, p_category]), 1e-9)
+    ).sum(1)  # type: ignore[no-any-return]
 
 
 def _goals(scenario: Scenario, typology: int | None) -> dict[str, float]:
-    """Payment failure, attempts and share of sessions after goods that resell, as the typology itself sets them."""
+    """Payment failure, attempts and share of sessions after goods that resell, as the typology
+    itself sets them.
+    """
     n = PROBES
     goals = BehaviourOverrides(
-        price=np.ones(n, np.float32), leave=np.zeros(n, np.float32), cart=np.zeros(n, np.float32), begin=np.zeros(n, np.float32),
-        fail=np.full(n, scenario.checkout.payment_failure, np.float32), attempts=np.full(n, 2, np.int32),
-        category=np.full(n, -1, np.int32), own_taste=np.ones(n, np.float32), redeem=np.zeros(n, np.float32))
+        price=np.ones(n, np.float32),
+        leave=np.zeros(n, np.float32),
+        cart=np.zeros(n, np.float32),
+        begin=np.zeros(n, np.float32),
+        fail=np.full(n, scenario.checkout.payment_failure, np.float32),
+        attempts=np.full(n, 2, np.int32),
+        category=np.full(n, -1, np.int32),
+        own_taste=np.ones(n, np.float32),
+        redeem=np.zeros(n, np.float32),
+    )
     if typology is not None:
         nobody: Any = None  # a brief is about goals; it asks for no population
-        crime = FraudContext(scenario, nobody, nobody, np.arange(1), np.zeros((1, 1), np.int32), np.random.default_rng(0))
+        crime = FraudContext(
+            scenario,
+            nobody,
+            nobody,
+            np.arange(1),
+            np.zeros((1, 1), np.int32),
+            np.random.default_rng(0),
+        )
         TYPOLOGIES[typology].brief(crime, goals, np.arange(n))
-    return {"fail": float(goals.fail.mean()), "attempts": float(goals.attempts.mean()), "resale": float((goals.category >= 0).mean())}
+    return {
+        "fail": float(goals.fail.mean()),
+        "attempts": float(goals.attempts.mean()),
+        "resale": float((goals.category >= 0).mean()),
+    }
 
 
 def _mixture(ratio: np.ndarray, kind: np.ndarray, guilty: list[int]) -> np.ndarray:
-    """(n_orders,) posterior of the guilty typologies in the mixture of all, with their true shares in the log as prior."""
+    """(n_orders,) posterior of the guilty typologies in the mixture of all, with their true shares
+    in the log as prior.
+    """
     prior = np.log((np.bincount(kind + 1, minlength=len(NAMES) + 1) + 0.01) / (len(kind) + 0.01))
     total = np.column_stack([np.zeros(len(ratio)), ratio]) + prior
     weight = np.exp(total - total.max(1, keepdims=True))
     return weight[:, [k + 1 for k in guilty]].sum(1) / weight.sum(1)  # type: ignore[no-any-return]
 
 
-# --- the learnt part ------------------------------------------------------------------------------------------------
+# --- the learnt part ------------------------------------------------------------------------------
 
 
-def _cross_fitted(traces: np.ndarray, ratio: np.ndarray, target: np.ndarray, user: np.ndarray) -> np.ndarray:
+def _cross_fitted(
+    traces: np.ndarray, ratio: np.ndarray, target: np.ndarray, user: np.ndarray
+) -> np.ndarray:
     """(n,) float64 probability of `target`, learnt without the orders of the same user."""
     fold = np.random.default_rng(0).integers(0, FOLDS, int(user.max()) + 1)[user]
     p = np.empty(len(target))
@@ -165,16 +249,28 @@ def _cross_fitted(traces: np.ndarray, ratio: np.ndarray, target: np.ndarray, use
     return p
 
 
-def learn(known: np.ndarray, known_ratio: np.ndarray, target: np.ndarray, asked: np.ndarray, asked_ratio: np.ndarray) -> np.ndarray:
-    """(n_asked,) probability of 1 by two learners, the mean of their log-odds; from traces (n, k) and likelihood ratios (n, r)."""
-    trees = _trees(np.column_stack([known, known_ratio]), target, np.column_stack([asked, asked_ratio]))
+def learn(
+    known: np.ndarray,
+    known_ratio: np.ndarray,
+    target: np.ndarray,
+    asked: np.ndarray,
+    asked_ratio: np.ndarray,
+) -> np.ndarray:
+    """(n_asked,) probability of 1 by two learners, the mean of their log-odds; from traces (n, k)
+    and likelihood ratios (n, r).
+    """
+    trees = _trees(
+        np.column_stack([known, known_ratio]), target, np.column_stack([asked, asked_ratio])
+    )
     line = _line(_straight(known, known_ratio), target, _straight(asked, asked_ratio))
     return 1 / (1 + np.exp(-(_logit(trees) + _logit(line)) / 2))  # type: ignore[no-any-return]
 
 
 def _straight(traces: np.ndarray, ratio: np.ndarray) -> np.ndarray:
     """(n, columns) of which log-odds are nearly a sum."""
-    return np.column_stack([np.sign(traces) * np.log1p(np.abs(traces)), traces > 0, ratio, np.clip(ratio, -3, 3)])
+    return np.column_stack(
+        [np.sign(traces) * np.log1p(np.abs(traces)), traces > 0, ratio, np.clip(ratio, -3, 3)]
+    )
 
 
 def _trees(known: np.ndarray, target: np.ndarray, asked: np.ndarray) -> np.ndarray:
@@ -182,15 +278,31 @@ def _trees(known: np.ndarray, target: np.ndarray, asked: np.ndarray) -> np.ndarr
     import lightgbm
 
     settings = {
-        "objective": "binary", "learning_rate": 0.04, "num_leaves": 8, "min_data_in_leaf": 10, "feature_fraction": 0.4,
-        "bagging_fraction": 0.8, "bagging_freq": 1, "lambda_l2": 3.0, "max_bin": 63, "num_threads": 1, "deterministic": True,
-        "force_row_wise": True, "seed": 0, "verbosity": -1}
+        "objective": "binary",
+        "learning_rate": 0.04,
+        "num_leaves": 8,
+        "min_data_in_leaf": 10,
+        "feature_fraction": 0.4,
+        "bagging_fraction": 0.8,
+        "bagging_freq": 1,
+        "lambda_l2": 3.0,
+        "max_bin": 63,
+        "num_threads": 1,
+        "deterministic": True,
+        "force_row_wise": True,
+        "seed": 0,
+        "verbosity": -1,
+    }
     data = lightgbm.Dataset(known, target.astype(np.float64), params=settings)
-    return np.asarray(lightgbm.train(settings, data, num_boost_round=220).predict(asked, num_threads=1))
+    return np.asarray(
+        lightgbm.train(settings, data, num_boost_round=220).predict(asked, num_threads=1)
+    )
 
 
 def _line(known: np.ndarray, target: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """(n,) probability by a strongly regularised logistic regression: the sum of the evidence, as in a generative mixture."""
+    """(n,) probability by a strongly regularised logistic regression: the sum of the evidence, as
+    in a generative mixture.
+    """
     from sklearn.linear_model import LogisticRegression
 
     mean, scale = known.mean(0), np.maximum(known.std(0), 1e-9)

@@ -12,14 +12,21 @@ from eventlog.log import EventLog
 def truth_table(log: EventLog, name: str) -> pd.DataFrame:
     """The table truth/<name>.parquet of a log. Raises InputError where it has none."""
     if name not in log.truth:
-        raise InputError(f"The log has no truth/{name}.parquet; only simulated logs, read with truth=True, have oracles.")
+        raise InputError(
+            f"The log has no truth/{name}.parquet; only simulated logs, read with truth=True, have "
+            "oracles."
+        )
     return log.truth[name]
 
 
 def truth_rows(log: EventLog, event_ids: np.ndarray) -> pd.DataFrame:
-    """Rows of truth/events for event ids (n,), in their order. Raises InputError for ids that it lacks."""
+    """Rows of truth/events for event ids (n,), in their order. Raises InputError for ids that it
+    lacks.
+    """
     truth = truth_table(log, "events")
     place = pd.Index(truth["event_id"]).get_indexer(np.asarray(event_ids, dtype=np.int64))
     if (place < 0).any():
-        raise InputError(f"{int((place < 0).sum())} of {len(place)} event ids are not in the log's truth.")
+        raise InputError(
+            f"{int((place < 0).sum())} of {len(place)} event ids are not in the log's truth."
+        )
     return truth.iloc[place]

@@ -27,4 +27,6 @@ class AccountTakeover(Typology):
         m = crime.mimicry
         goals.price[who] *= m - 0.2 * (1 - m)
         goals.leave[who] += 1.0 * (1 - m)
-        go_shopping(goals, who, fail=0.07, attempts=2, own_taste=0.2, category=wanted(crime, len(who), 0.7))
+        go_shopping(
+            goals, who, fail=0.07, attempts=2, own_taste=0.2, category=wanted(crime, len(who), 0.7)
+        )

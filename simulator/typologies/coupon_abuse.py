@@ -1,4 +1,6 @@
-"""Multi-accounting: a ring opens account after account, and each orders once with the welcome coupon."""
+"""Multi-accounting: a ring opens account after account, and each orders once with the welcome
+coupon.
+"""
 
 from __future__ import annotations
 
@@ -21,18 +23,24 @@ class CouponAbuse(Typology):
     card_reuse = 0.7
 
     def candidates(self, crime: FraudContext, now: float, served: np.ndarray) -> np.ndarray:
-        """Accounts without an order yet that are new or a ring's. One that was nobody's turns out to be the ring's sleeper."""
+        """Accounts without an order yet that are new or a ring's. One that was nobody's turns out
+        to be the ring's sleeper.
+        """
         population = crime.population
         fresh = (population.born > now - FRESH) & np.isfinite(population.last_end)
         usable = population.alive & (population.orders == 0) & ~served
-        return np.flatnonzero(usable & (fresh | ((population.ring >= 0) & np.isfinite(population.last_end))))
+        return np.flatnonzero(
+            usable & (fresh | ((population.ring >= 0) & np.isfinite(population.last_end)))
+        )
 
     def disguise(self, mimicry: float) -> tuple[float, float, float]:
         """Devices and cards are what a ring is short of."""
         return 0.1 + 0.5 * mimicry, 0.7 + 0.28 * mimicry, 0.15 + 0.5 * mimicry
 
     def brief(self, crime: FraudContext, goals: BehaviourOverrides, who: np.ndarray) -> None:
-        """In, order with the coupon, out; who is careful lets some accounts order without, as new customers do."""
+        """In, order with the coupon, out; who is careful lets some accounts order without, as new
+        customers do.
+        """
         m = crime.mimicry
         goals.price[who] *= m + 0.5 * (1 - m)
         goals.leave[who] += 0.8 * (1 - m)

@@ -1,4 +1,6 @@
-"""Serial returners: orders made with the intent to claim that they never arrived, or to send back what was used."""
+"""Serial returners: orders made with the intent to claim that they never arrived, or to send back
+what was used.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,14 @@ import numpy as np
 
 from simulator import event_codes
 from simulator.behaviour.sessions import BehaviourOverrides, Browser
-from simulator.fraud.base import Attacks, FraudContext, Typology, accounts_of_rings, go_shopping, wanted
+from simulator.fraud.base import (
+    Attacks,
+    FraudContext,
+    Typology,
+    accounts_of_rings,
+    go_shopping,
+    wanted,
+)
 from simulator.world.catalogue import DAY
 
 if TYPE_CHECKING:
@@ -16,7 +25,9 @@ if TYPE_CHECKING:
 
 
 class RefundAbuse(Typology):
-    """Own account, own card, own name: only the account's history of claims and its taste for dear goods stand out."""
+    """Own account, own card, own name: only the account's history of claims and its taste for dear
+    goods stand out.
+    """
 
     label = "refund_abuse"
     of = "orders"
@@ -38,15 +49,34 @@ class RefundAbuse(Typology):
         go_shopping(goals, who, own_taste=0.6, category=wanted(crime, len(who), 0.6))
 
     def claims(self, crime: FraudContext, time: np.ndarray) -> np.ndarray:
-        """Nine of ten orders are claimed, sooner than honest shoppers send things back unless they are copied."""
+        """Nine of ten orders are claimed, sooner than honest shoppers send things back unless they
+        are copied.
+        """
         after = 2 + (4 + 5 * crime.mimicry) * crime.rng.lognormal(0, 0.5, len(time))
         return np.where(crime.rng.random(len(time)) < 0.9, time + DAY * after, np.inf)
 
-    def act(self, crime: FraudContext, attacks: Attacks, start: np.ndarray, session: np.ndarray, browser: Browser, till: OrderIndex) -> np.ndarray:
+    def act(
+        self,
+        crime: FraudContext,
+        attacks: Attacks,
+        start: np.ndarray,
+        session: np.ndarray,
+        browser: Browser,
+        till: OrderIndex,
+    ) -> np.ndarray:
         """The claim, at the service desk like any other refund."""
         item, price = till.line_of(attacks.ref, crime.rng)
         time = start + 20.0 + 100.0 * crime.rng.random(len(attacks))
         browser.rows.add(event_codes.LOGIN, session=session, time=start)
-        browser.rows.add(event_codes.REFUND, session=session, time=time, item=item, price=price, order=attacks.ref, quantity=1,
-                         p_choice=0.9, rank=0)
+        browser.rows.add(
+            event_codes.REFUND,
+            session=session,
+            time=time,
+            item=item,
+            price=price,
+            order=attacks.ref,
+            quantity=1,
+            p_choice=0.9,
+            rank=0,
+        )
         return time

@@ -1,4 +1,6 @@
-"""A crawler: long sessions of fast views in the order of the listings, and never a cart. Off by default."""
+"""A crawler: long sessions of fast views in the order of the listings, and never a cart. Off by
+default.
+"""
 
 from __future__ import annotations
 
@@ -37,8 +39,18 @@ class ScrapingBot(Typology):
         median = np.exp((1 - crime.mimicry) * np.log(200.0) + crime.mimicry * np.log(12.0))
         return np.maximum(3, np.rint(median * crime.rng.lognormal(0, 0.6, n))).astype(np.int64)
 
-    def act(self, crime: FraudContext, attacks: Attacks, start: np.ndarray, session: np.ndarray, browser: Browser, till: OrderIndex) -> np.ndarray:
-        """The listing of a query, page by page, then the next query's; well hidden bots leave items out and take their time."""
+    def act(
+        self,
+        crime: FraudContext,
+        attacks: Attacks,
+        start: np.ndarray,
+        session: np.ndarray,
+        browser: Browser,
+        till: OrderIndex,
+    ) -> np.ndarray:
+        """The listing of a query, page by page, then the next query's; well hidden bots leave items
+        out and take their time.
+        """
         rng, m, n = crime.rng, crime.mimicry, len(attacks)
         slates, setting = browser.slates, crime.scenario.sessions
         keep = 1 - 0.5 * m
@@ -47,7 +59,9 @@ class ScrapingBot(Typology):
         page = np.arange(pages)
         query = (first[:, None] + page // PAGES) % slates.n_queries  # (n, pages)
         variant = np.repeat(rng.integers(0, slates.variants, n)[:, None], pages, axis=1)
-        items = slates.items[slates.result(query, variant, np.broadcast_to(page % PAGES, query.shape))].reshape(n, -1)
+        items = slates.items[
+            slates.result(query, variant, np.broadcast_to(page % PAGES, query.shape))
+        ].reshape(n, -1)
         opened = (items >= 0) & (rng.random(items.shape) < keep)
         opened &= opened.cumsum(1) <= attacks.ref[:, None]
         opened[:, 0] |= ~opened.any(1)
@@ -56,6 +70,13 @@ class ScrapingBot(Typology):
         time = start[:, None] + wait.cumsum(1)
         row, place = np.nonzero(opened)
         item = np.maximum(items[row, place], 0)
-        browser.rows.add(event_codes.VIEW_ITEM, session=session[row], time=time[row, place], item=item, price=browser.prices[item],
-                         p_choice=1.0, rank=0)
+        browser.rows.add(
+            event_codes.VIEW_ITEM,
+            session=session[row],
+            time=time[row, place],
+            item=item,
+            price=browser.prices[item],
+            p_choice=1.0,
+            rank=0,
+        )
         return time[:, -1]

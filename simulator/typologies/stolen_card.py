@@ -1,4 +1,6 @@
-"""Goods that resell well, bought with somebody else's card from an account of the ring's own, new or aged."""
+"""Goods that resell well, bought with somebody else's card from an account of the ring's own, new
+or aged.
+"""
 
 from __future__ import annotations
 
@@ -24,4 +26,6 @@ class StolenCard(Typology):
         m = crime.mimicry
         goals.price[who] *= m - 0.35 * (1 - m)
         goals.leave[who] += 0.8 * (1 - m)
-        go_shopping(goals, who, fail=0.16, attempts=3, own_taste=0.5, category=wanted(crime, len(who), 0.8))
+        go_shopping(
+            goals, who, fail=0.16, attempts=3, own_taste=0.5, category=wanted(crime, len(who), 0.8)
+        )

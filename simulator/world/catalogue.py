@@ -1,7 +1,8 @@
-"""The shop itself: catalogue, prices, campaigns and calendar. Common to all shoppers, drawn from its own seed.
+"""The shop itself: catalogue, prices, campaigns and calendar. Common to all shoppers, drawn from
+its own seed.
 
-Everything random in here depends on (scenario, days, seed) only, never on how many shoppers there are or which
-shard asks, so that all shards of a population see the same shop.
+Everything random in here depends on (scenario, days, seed) only, never on how many shoppers there
+are or which shard asks, so that all shards of a population see the same shop.
 """
 
 from __future__ import annotations
@@ -19,14 +20,68 @@ DAY = 86_400.0  # seconds
 INCIDENTS = ("checkout_bug", "viral_spike", "price_rise", "payment_outage", "late_deliveries")
 
 CATEGORY_NAMES = (
-    "shoes", "socks", "jackets", "scarves", "phones", "phone_cases", "laptops", "laptop_bags", "coffee_machines", "coffee",
-    "cookware", "knives", "bedding", "towels", "lamps", "bulbs", "toys", "puzzles", "skincare", "makeup", "headphones", "speakers",
-    "tents", "sleeping_bags", "bicycles", "helmets", "garden_tools", "plants", "dog_food", "leashes", "books", "stationery",
+    "shoes",
+    "socks",
+    "jackets",
+    "scarves",
+    "phones",
+    "phone_cases",
+    "laptops",
+    "laptop_bags",
+    "coffee_machines",
+    "coffee",
+    "cookware",
+    "knives",
+    "bedding",
+    "towels",
+    "lamps",
+    "bulbs",
+    "toys",
+    "puzzles",
+    "skincare",
+    "makeup",
+    "headphones",
+    "speakers",
+    "tents",
+    "sleeping_bags",
+    "bicycles",
+    "helmets",
+    "garden_tools",
+    "plants",
+    "dog_food",
+    "leashes",
+    "books",
+    "stationery",
 )
 TIERS = ("budget", "mid", "premium")
-# Visits by hour of the day: quiet nights, a plateau from ten to five, a peak at eight in the evening.
-HOURS = (0.45, 0.28, 0.18, 0.13, 0.12, 0.16, 0.32, 0.55, 0.78, 0.95, 1.05, 1.08, 1.12,
-         1.1, 1.08, 1.08, 1.12, 1.2, 1.38, 1.6, 1.75, 1.7, 1.35, 0.85)
+# Visits by hour of the day: quiet nights, a plateau from ten to five, a peak at eight in the
+# evening.
+HOURS = (
+    0.45,
+    0.28,
+    0.18,
+    0.13,
+    0.12,
+    0.16,
+    0.32,
+    0.55,
+    0.78,
+    0.95,
+    1.05,
+    1.08,
+    1.12,
+    1.1,
+    1.08,
+    1.08,
+    1.12,
+    1.2,
+    1.38,
+    1.6,
+    1.75,
+    1.7,
+    1.35,
+    0.85,
+)
 BRAND_FACETS = 3  # brands of a category that one can search for by name
 
 
@@ -34,40 +89,41 @@ BRAND_FACETS = 3  # brands of a category that one can search for by name
 class Shelf:
     """What a day looks like to those who come."""
 
-    prices: np.ndarray      # (n_items,) float32, campaign discounts taken off
-    discount: np.ndarray    # (n_categories,) float32 share taken off
-    lift: np.ndarray        # (n_items,) float32 utility that items gain today
-    stocked: np.ndarray     # (n_items,) bool
-    begin: float            # shift of the log-odds to begin the checkout
+    prices: np.ndarray  # (n_items,) float32, campaign discounts taken off
+    discount: np.ndarray  # (n_categories,) float32 share taken off
+    lift: np.ndarray  # (n_items,) float32 utility that items gain today
+    stocked: np.ndarray  # (n_items,) bool
+    begin: float  # shift of the log-odds to begin the checkout
     payment_failure: float  # probability that an honest payment attempt fails
-    late: float             # share of deliveries that come late
+    late: float  # share of deliveries that come late
 
 
 @dataclass(frozen=True)
 class World:
     """The catalogue as flat arrays; an item is its index, a category too."""
 
-    start_ms: int               # ms since 1970 of the first day
+    start_ms: int  # ms since 1970 of the first day
     days: int
-    category: np.ndarray        # (n_items,) int32
-    brand: np.ndarray           # (n_items,) int32
-    log_price: np.ndarray       # (n_items,) float32, natural log of the list price
-    price_z: np.ndarray         # (n_items,) float32, log price above the mean of its category
-    quality: np.ndarray         # (n_items,) float32, sd 1
-    appeal: np.ndarray          # (n_items,) float32, utility that every shopper sees in it
-    style: np.ndarray           # (n_items, n_styles) float32, rows of length about 1
-    tier: np.ndarray            # (n_items,) int32, third of its category by price
-    category_weight: np.ndarray # (n_categories,) float64, sums to 1
-    partner: np.ndarray         # (n_categories,) int32, the category that complements it
-    home_brands: np.ndarray     # (n_pairs, brands per pair) int32, brands sold in categories 2p and 2p + 1, largest first
-    brand_style: np.ndarray     # (n_brands, n_styles) float32
+    category: np.ndarray  # (n_items,) int32
+    brand: np.ndarray  # (n_items,) int32
+    log_price: np.ndarray  # (n_items,) float32, natural log of the list price
+    price_z: np.ndarray  # (n_items,) float32, log price above the mean of its category
+    quality: np.ndarray  # (n_items,) float32, sd 1
+    appeal: np.ndarray  # (n_items,) float32, utility that every shopper sees in it
+    style: np.ndarray  # (n_items, n_styles) float32, rows of length about 1
+    tier: np.ndarray  # (n_items,) int32, third of its category by price
+    category_weight: np.ndarray  # (n_categories,) float64, sums to 1
+    partner: np.ndarray  # (n_categories,) int32, the category that complements it
+    # (n_pairs, brands per pair) int32, brands sold in categories 2p and 2p + 1, largest first
+    home_brands: np.ndarray
+    brand_style: np.ndarray  # (n_brands, n_styles) float32
     query_category: np.ndarray  # (n_queries,) int32
-    query_pool: np.ndarray      # (n_queries, widest) int32 items that a query finds, -1 = none
-    hour_weight: np.ndarray     # (24,) float64, mean 1
-    day_weight: np.ndarray      # (days,) float64, visits relative to a normal weekday
-    discount: np.ndarray        # (days, n_categories) float32, share of the price taken off
-    launched: np.ndarray        # (n_items,) int32 first day in the shop, 0 = there from the start
-    stock_key: int              # of the draws of who runs out when
+    query_pool: np.ndarray  # (n_queries, widest) int32 items that a query finds, -1 = none
+    hour_weight: np.ndarray  # (24,) float64, mean 1
+    day_weight: np.ndarray  # (days,) float64, visits relative to a normal weekday
+    discount: np.ndarray  # (days, n_categories) float32, share of the price taken off
+    launched: np.ndarray  # (n_items,) int32 first day in the shop, 0 = there from the start
+    stock_key: int  # of the draws of who runs out when
     scenario: Scenario
     category_names: tuple[str, ...]
     brand_names: tuple[str, ...]
@@ -89,18 +145,30 @@ class World:
         return 1 + len(TIERS) + BRAND_FACETS
 
     def shelf(self, day: int) -> Shelf:
-        """The shop on `day`: prices, stocks, incidents. The same for every shard: nothing in it depends on who buys what."""
+        """The shop on `day`: prices, stocks, incidents. The same for every shard: nothing in it
+        depends on who buys what.
+        """
         day = min(day, self.days - 1)
         setting, checkout = self.scenario.incidents, self.scenario.checkout
-        level = self._during("price_rise", day, stays=True) * (np.arange(self.n_categories) % 3 == 0)
-        lift = np.where(self.category == self.n_categories // 2, self._during("viral_spike", day), 0.0)
+        level = self._during("price_rise", day, stays=True) * (
+            np.arange(self.n_categories) % 3 == 0
+        )
+        lift = np.where(
+            self.category == self.n_categories // 2, self._during("viral_spike", day), 0.0
+        )
         price = np.exp(self.log_price) * ((1.0 + level) * (1.0 - self.discount[day]))[self.category]
         assert setting.days > 0
         return Shelf(
-            prices=np.maximum(np.round(price, 2), 0.01).astype(np.float32), discount=self.discount[day], lift=lift.astype(np.float32),
-            stocked=(self.launched <= day) & ~self._out_of_stock(day), begin=-self._during("checkout_bug", day),
-            payment_failure=min(checkout.payment_failure + self._during("payment_outage", day), 1.0),
-            late=min(checkout.late + self._during("late_deliveries", day), 1.0))
+            prices=np.maximum(np.round(price, 2), 0.01).astype(np.float32),
+            discount=self.discount[day],
+            lift=lift.astype(np.float32),
+            stocked=(self.launched <= day) & ~self._out_of_stock(day),
+            begin=-self._during("checkout_bug", day),
+            payment_failure=min(
+                checkout.payment_failure + self._during("payment_outage", day), 1.0
+            ),
+            late=min(checkout.late + self._during("late_deliveries", day), 1.0),
+        )
 
     def incidents(self) -> list[dict[str, Any]]:
         """What happens on which dates: {kind, first, last (ISO dates), strength}, by date."""
@@ -109,8 +177,14 @@ class World:
         for kind in INCIDENTS:
             on = [d for d in range(self.days) if self._during(kind, d, stays=kind == "price_rise")]
             if on:
-                found.append({"kind": kind, "first": str(first + timedelta(days=on[0])), "last": str(first + timedelta(days=on[-1])),
-                              "strength": getattr(self.scenario.incidents, kind)})
+                found.append(
+                    {
+                        "kind": kind,
+                        "first": str(first + timedelta(days=on[0])),
+                        "last": str(first + timedelta(days=on[-1])),
+                        "strength": getattr(self.scenario.incidents, kind),
+                    }
+                )
         return sorted(found, key=lambda incident: str(incident["first"]))
 
     def _during(self, kind: str, day: int, *, stays: bool = False) -> float:
@@ -121,7 +195,9 @@ class World:
         return float(getattr(setting, kind)) if on else 0.0
 
     def _out_of_stock(self, day: int) -> np.ndarray:
-        """(n_items,) bool: ran out on one of the last days and not yet there again. A day's draw is keyed by item and day."""
+        """(n_items,) bool: ran out on one of the last days and not yet there again. A day's draw is
+        keyed by item and day.
+        """
         setting, n = self.scenario.catalogue, self.n_items
         out = np.zeros(n, dtype=bool)
         if setting.stockout == 0:
@@ -131,8 +207,11 @@ class World:
             if day - ago < 0:
                 break
             u = _keyed(self.stock_key, np.arange(n), day - ago)
-            # The days until it is there again are uniform from 1 to twice the mean, by the draw's own lower digits.
-            stays = 1 + (u / np.maximum(chance, 1e-12) * (2 * setting.restock_days - 1)).astype(np.int64)
+            # The days until it is there again are uniform from 1 to twice the mean, by the draw's
+            # own lower digits.
+            stays = 1 + (u / np.maximum(chance, 1e-12) * (2 * setting.restock_days - 1)).astype(
+                np.int64
+            )
             out |= (u < chance) & (ago < stays)
         return out
 
@@ -146,30 +225,47 @@ def build(scenario: Scenario, *, days: int, seed: np.random.SeedSequence) -> Wor
     partner[partner >= n_categories] = 0  # an odd category out complements the first
 
     share = np.exp(rng.normal(0, 0.35, n_categories))
-    category = np.sort(np.concatenate([np.repeat(np.arange(n_categories), 4),
-                                       rng.choice(n_categories, n - 4 * n_categories, p=share / share.sum())])).astype(np.int32)
-    # A brand stands for a style and a price level wherever it sells; partner categories share their brands.
+    category = np.sort(
+        np.concatenate(
+            [
+                np.repeat(np.arange(n_categories), 4),
+                rng.choice(n_categories, n - 4 * n_categories, p=share / share.sum()),
+            ]
+        )
+    ).astype(np.int32)
+    # A brand stands for a style and a price level wherever it sells; partner categories share their
+    # brands.
     brand_style = rng.normal(0, 1 / np.sqrt(catalogue.styles), (catalogue.brands, catalogue.styles))
     brand_price = _spread(rng, catalogue.brands, 0.45)
     per_category = max(2, min(catalogue.brands, 8))
-    at_home = np.stack([rng.permutation(catalogue.brands)[:per_category] for _ in range((n_categories + 1) // 2)])
+    at_home = np.stack(
+        [rng.permutation(catalogue.brands)[:per_category] for _ in range((n_categories + 1) // 2)]
+    )
     brand_rank = np.minimum(rng.geometric(0.25, n) - 1, per_category - 1)
     brand = at_home[category // 2, brand_rank].astype(np.int32)
-    style = (0.8 * brand_style[brand] + 0.6 * rng.normal(0, 1 / np.sqrt(catalogue.styles), (n, catalogue.styles))).astype(np.float32)
+    style = (
+        0.8 * brand_style[brand]
+        + 0.6 * rng.normal(0, 1 / np.sqrt(catalogue.styles), (n, catalogue.styles))
+    ).astype(np.float32)
 
     # Variance of log price: half between categories, a fifth from brands, the rest within.
     sigma = catalogue.price_sigma
-    category_price = np.repeat(_spread(rng, (n_categories + 1) // 2, 0.7 * sigma), 2)[:n_categories] + rng.normal(0, 0.1, n_categories)
+    category_price = np.repeat(_spread(rng, (n_categories + 1) // 2, 0.7 * sigma), 2)[
+        :n_categories
+    ] + rng.normal(0, 0.1, n_categories)
     within = brand_price[brand] * sigma + rng.normal(0, sigma * 0.55, n)
     log_price = np.maximum(np.log(34.0) + category_price[category] + within, np.log(0.5))
     log_price = np.log(np.round(np.exp(log_price), 2))
     mean = np.bincount(category, log_price) / np.bincount(category)
     price_z = log_price - mean[category]
     quality = 0.45 * price_z / price_z.std() + 0.9 * rng.normal(0, 1, n)
-    # Zipf-Mandelbrot: no item outshines all others. Every category has its share of what is wanted and of what is not.
+    # Zipf-Mandelbrot: no item outshines all others. Every category has its share of what is wanted
+    # and of what is not.
     by_chance = np.lexsort((rng.random(n), category))
     within_category = np.empty(n)
-    within_category[by_chance] = (np.arange(n) - np.searchsorted(category, category) + rng.random(n)) / np.bincount(category)[category]
+    within_category[by_chance] = (
+        np.arange(n) - np.searchsorted(category, category) + rng.random(n)
+    ) / np.bincount(category)[category]
     appeal = -catalogue.appeal_slope * np.log(20.0 + np.argsort(np.argsort(within_category)))
     appeal -= appeal.mean()
 
@@ -180,59 +276,107 @@ def build(scenario: Scenario, *, days: int, seed: np.random.SeedSequence) -> Wor
     tier = np.empty(n, dtype=np.int32)
     tier[order] = 3 * (np.arange(n) - first[category[order]]) // size[category[order]]
 
-    query_category, query_pool, query_names = _queries(category, brand, tier, at_home, n_categories, catalogue.brands)
+    query_category, query_pool, query_names = _queries(
+        category, brand, tier, at_home, n_categories, catalogue.brands
+    )
     hour = np.array(HOURS) ** calendar.evening
     first_day = date.fromisoformat(calendar.start)
     weekday = (np.arange(days) + first_day.weekday()) % 7
     day_weight = np.where(weekday >= 5, calendar.weekend, 1.0)
     discount = np.zeros((days, n_categories), dtype=np.float32)
-    for begin in range(int(rng.integers(3, max(4, calendar.campaign_every))), days, calendar.campaign_every):
+    for begin in range(
+        int(rng.integers(3, max(4, calendar.campaign_every))), days, calendar.campaign_every
+    ):
         on = slice(begin, begin + calendar.campaign_days)
         chosen = rng.permutation((n_categories + 1) // 2)[: max(1, n_categories // 6)]
         day_weight[on] *= calendar.campaign_visits
-        discount[on] = np.where(np.isin(np.arange(n_categories) // 2, chosen), calendar.campaign_discount, 0.0)
+        discount[on] = np.where(
+            np.isin(np.arange(n_categories) // 2, chosen), calendar.campaign_discount, 0.0
+        )
     category_weight = np.exp(rng.normal(0, 0.35, n_categories))
     stock_key = int(rng.integers(0, 2**63))
-    launched = np.where(rng.random(n) < catalogue.launched, rng.integers(1, max(days, 2), n), 0).astype(np.int32)
+    launched = np.where(
+        rng.random(n) < catalogue.launched, rng.integers(1, max(days, 2), n), 0
+    ).astype(np.int32)
     return World(
-        start_ms=int((first_day - date(1970, 1, 1)).days * DAY * 1000), days=days, category=category, brand=brand,
-        log_price=log_price.astype(np.float32), price_z=price_z.astype(np.float32), quality=quality.astype(np.float32),
-        appeal=appeal.astype(np.float32), style=style, tier=tier, category_weight=category_weight / category_weight.sum(), partner=partner,
-        home_brands=at_home, brand_style=brand_style.astype(np.float32),
-        query_category=query_category, query_pool=query_pool, hour_weight=hour / hour.mean(), day_weight=day_weight, discount=discount,
-        launched=launched, stock_key=stock_key, scenario=scenario,
-        category_names=tuple(CATEGORY_NAMES[c] if c < len(CATEGORY_NAMES) else f"category_{c}" for c in range(n_categories)),
-        brand_names=tuple(f"brand_{b}" for b in rng.permutation(catalogue.brands)), query_names=query_names,
+        start_ms=int((first_day - date(1970, 1, 1)).days * DAY * 1000),
+        days=days,
+        category=category,
+        brand=brand,
+        log_price=log_price.astype(np.float32),
+        price_z=price_z.astype(np.float32),
+        quality=quality.astype(np.float32),
+        appeal=appeal.astype(np.float32),
+        style=style,
+        tier=tier,
+        category_weight=category_weight / category_weight.sum(),
+        partner=partner,
+        home_brands=at_home,
+        brand_style=brand_style.astype(np.float32),
+        query_category=query_category,
+        query_pool=query_pool,
+        hour_weight=hour / hour.mean(),
+        day_weight=day_weight,
+        discount=discount,
+        launched=launched,
+        stock_key=stock_key,
+        scenario=scenario,
+        category_names=tuple(
+            CATEGORY_NAMES[c] if c < len(CATEGORY_NAMES) else f"category_{c}"
+            for c in range(n_categories)
+        ),
+        brand_names=tuple(f"brand_{b}" for b in rng.permutation(catalogue.brands)),
+        query_names=query_names,
     )
 
 
 def _spread(rng: np.random.Generator, n: int, sd: float) -> np.ndarray:
-    """(n,) float64 normal values, one from each n-th of the distribution: few of them, yet their spread is not a matter of luck."""
+    """(n,) float64 normal values, one from each n-th of the distribution: few of them, yet their
+    spread is not a matter of luck.
+    """
     share = (rng.permutation(n) + rng.random(n)) / n
     return sd * np.array([NormalDist().inv_cdf(u) for u in np.maximum(share, 1e-9).tolist()])
 
 
 def _keyed(key: int, item: np.ndarray, day: int) -> np.ndarray:
-    """(n,) float64 in [0, 1): a draw for each item and day (splitmix64), whichever shard or day asks first."""
+    """(n,) float64 in [0, 1): a draw for each item and day (splitmix64), whichever shard or day
+    asks first.
+    """
     with np.errstate(over="ignore"):
-        z = np.uint64(key) + (item.astype(np.uint64) * np.uint64(100_003) + np.uint64(day)) * np.uint64(0x9E3779B97F4A7C15)
+        z = np.uint64(key) + (
+            item.astype(np.uint64) * np.uint64(100_003) + np.uint64(day)
+        ) * np.uint64(0x9E3779B97F4A7C15)
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         return ((z ^ (z >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
-def _queries(category: np.ndarray, brand: np.ndarray, tier: np.ndarray, at_home: np.ndarray, n_categories: int,
-             n_brands: int) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    """What one can search for: each category, its price tiers and its main brands, with the items that each query finds."""
+def _queries(
+    category: np.ndarray,
+    brand: np.ndarray,
+    tier: np.ndarray,
+    at_home: np.ndarray,
+    n_categories: int,
+    n_brands: int,
+) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """What one can search for: each category, its price tiers and its main brands, with the items
+    that each query finds.
+    """
     pools, owner, words = [], [], []
     for c in range(n_categories):
         mine = np.flatnonzero(category == c)
         name = CATEGORY_NAMES[c] if c < len(CATEGORY_NAMES) else f"category_{c}"
-        facets = [(name, mine)] + [(f"{word} {name}", mine[tier[mine] == t]) for t, word in enumerate(TIERS)]
-        brands = [int(at_home[c // 2, r]) if r < at_home.shape[1] else int(at_home[c // 2, 0]) for r in range(BRAND_FACETS)]
+        facets = [(name, mine)] + [
+            (f"{word} {name}", mine[tier[mine] == t]) for t, word in enumerate(TIERS)
+        ]
+        brands = [
+            int(at_home[c // 2, r]) if r < at_home.shape[1] else int(at_home[c // 2, 0])
+            for r in range(BRAND_FACETS)
+        ]
         facets += [(f"{name} brand {b}", mine[brand[mine] == b]) for b in brands]
         for words_of_query, found in facets:
-            pools.append(found if len(found) >= 3 else mine)  # a query that finds next to nothing falls back on its category
+            # a query that finds next to nothing falls back on its category
+            pools.append(found if len(found) >= 3 else mine)
             owner.append(c)
             words.append(words_of_query.replace("_", " "))
     table = np.full((len(pools), max(map(len, pools))), -1, dtype=np.int32)

@@ -1,13 +1,16 @@
-"""Pages and slates: which items the shop shows, in which order, under which policy and with which propensity.
+"""Pages and slates: which items the shop shows, in which order, under which policy and with which
+propensity.
 
-The recommender knows what a shop knows: the catalogue, and the rows that its shoppers left behind. Every night it
-learns the day's views, carts and purchases, and ranks the result pages and the front page anew; the slates beside the
-items are rebuilt a part a night. On the first day it knows a history like that of an older shop. A shard is a
-region with a recommender of its own, so that shards need not wait for each other.
+The recommender knows what a shop knows: the catalogue, and the rows that its shoppers left behind.
+Every night it learns the day's views, carts and purchases, and ranks the result pages and the front
+page anew; the slates beside the items are rebuilt a part a night. On the first day it knows a
+history like that of an older shop. A shard is a region with a recommender of its own, so that
+shards need not wait for each other.
 
-All slates that are live at a time form one table of shape (n_slates, slate), so that showing a page is one gather.
-A page exists in several variants, most ranked by the learnt scores plus Gumbel noise (a Plackett-Luce draw), a
-known share in random order; a shopper gets a variant at random, which makes each slate's propensity known.
+All slates that are live at a time form one table of shape (n_slates, slate), so that showing a page
+is one gather. A page exists in several variants, most ranked by the learnt scores plus Gumbel noise
+(a Plackett-Luce draw), a known share in random order; a shopper gets a variant at random, which
+makes each slate's propensity known.
 """
 
 from __future__ import annotations
@@ -25,23 +28,27 @@ from simulator.world.catalogue import World
 
 POLICIES = ("search", "listing", "trending", "similar", "complement", "explore")
 SEARCH, LISTING, TRENDING, SIMILAR, COMPLEMENT, EXPLORE = range(len(POLICIES))
-PAGES = 3        # pages deep that a result list goes
+PAGES = 3  # pages deep that a result list goes
 ITEM_VARIANTS = 4  # variants of the slates beside an item
-NEIGHBOURS = 32  # items that may stand beside an item: those nearest in brand and price, and the most wanted
+# items that may stand beside an item: those nearest in brand and price, and the most wanted
+NEIGHBOURS = 32
 CART_WEIGHT, PURCHASE_WEIGHT = 2.0, 3.0  # views that a cart and a purchase count for
-HISTORY = 20.0   # mean interest per item that the shop has on record when the log begins
-FEW = 2.0        # interest that every item is credited with
-RESULT, TREND, BESIDE = 0.35, 1.3, 0.2  # how much a result page, the front page and the slates beside an item go by what is wanted
-TOGETHER = 1.0   # weight of one more shopper who went from the one item to the other
+HISTORY = 20.0  # mean interest per item that the shop has on record when the log begins
+FEW = 2.0  # interest that every item is credited with
+# how much a result page, the front page and the slates beside an item go by what is wanted
+RESULT, TREND, BESIDE = 0.35, 1.3, 0.2
+TOGETHER = 1.0  # weight of one more shopper who went from the one item to the other
 _48 = np.uint64(48)
 
 
 @dataclass(frozen=True)
 class Slates:
-    """The slates of a day. Rows: result pages, then trending, then similar items, then complements."""
+    """The slates of a day. Rows: result pages, then trending, then similar items, then
+    complements.
+    """
 
-    items: np.ndarray      # (n_slates, slate) int32, -1 = empty place
-    policy: np.ndarray     # (n_slates,) int8 index into POLICIES
+    items: np.ndarray  # (n_slates, slate) int32, -1 = empty place
+    policy: np.ndarray  # (n_slates,) int8 index into POLICIES
     variants: int
     n_queries: int
 
@@ -57,18 +64,35 @@ class Recommender:
         self.scenario, self.world = scenario, world
         rng = np.random.default_rng(seed)
         self.key = np.uint64(rng.integers(0, 2**64, dtype=np.uint64))
-        self.gumbel = rng.gumbel(size=1 << 16).astype(np.float32)  # draws of the rankings' noise, picked by key
+        # draws of the rankings' noise, picked by key
+        self.gumbel = rng.gumbel(size=1 << 16).astype(np.float32)
         wanted = np.where(world.launched == 0, np.exp(world.appeal.astype(np.float64)), 0.0)
-        self.interest = rng.poisson(HISTORY * world.n_items * wanted / wanted.sum()).astype(np.float64)  # views, decayed
+        # views, decayed
+        self.interest = rng.poisson(HISTORY * world.n_items * wanted / wanted.sum()).astype(
+            np.float64
+        )
         self.beside, self.closeness = _neighbours(world, np.log(self.interest + FEW))
-        self.together = np.zeros(self.beside.shape, dtype=np.float32)  # times that a shopper went from one to the other, decayed
+        # times that a shopper went from one to the other, decayed
+        self.together = np.zeros(self.beside.shape, dtype=np.float32)
 
-        slate, variants, n = scenario.sessions.slate, scenario.recommender.variants, len(world.query_pool)
+        slate, variants, n = (
+            scenario.sessions.slate,
+            scenario.recommender.variants,
+            len(world.query_pool),
+        )
         self.explored = np.arange(variants) < round(scenario.recommender.explore * variants)
-        self.places = np.full(((n * PAGES + 1) * variants + len(self.beside) * ITEM_VARIANTS, slate), -1, dtype=np.int32)
-        self.items = self.places.copy()  # `places` are those of the items in the pools that they were ranked from
-        policy = [np.tile(np.repeat(np.where(self.explored, EXPLORE, SEARCH), PAGES), n), np.where(self.explored, EXPLORE, TRENDING),
-                  np.repeat([SIMILAR, COMPLEMENT], world.n_items * ITEM_VARIANTS)]
+        self.places = np.full(
+            ((n * PAGES + 1) * variants + len(self.beside) * ITEM_VARIANTS, slate),
+            -1,
+            dtype=np.int32,
+        )
+        # `places` are those of the items in the pools that they were ranked from
+        self.items = self.places.copy()
+        policy = [
+            np.tile(np.repeat(np.where(self.explored, EXPLORE, SEARCH), PAGES), n),
+            np.where(self.explored, EXPLORE, TRENDING),
+            np.repeat([SIMILAR, COMPLEMENT], world.n_items * ITEM_VARIANTS),
+        ]
         self.policy = np.concatenate(policy).astype(np.int8)
 
     def learn(self, rows: np.ndarray) -> None:
@@ -81,8 +105,11 @@ class Recommender:
     def slates(self, day: int) -> Slates:
         """The slates live on `day`; what stands in the table of the day before is overwritten."""
         setting, world = self.scenario.recommender, self.world
-        self.interest[world.launched == day] += self.interest.mean() * (day > 0)  # nobody could want it yet: it starts as one of many
-        score = np.where(world.launched <= day, np.log(self.interest + FEW), -np.inf).astype(np.float32)
+        # nobody could want it yet: it starts as one of many
+        self.interest[world.launched == day] += self.interest.mean() * (day > 0)
+        score = np.where(world.launched <= day, np.log(self.interest + FEW), -np.inf).astype(
+            np.float32
+        )
         n, variants, slate = len(world.query_pool), setting.variants, self.scenario.sessions.slate
         period = day // setting.refresh_days
         fronts, besides = n * variants * PAGES, (n * PAGES + 1) * variants  # where they begin
@@ -91,14 +118,44 @@ class Recommender:
             return [whole[first:last].reshape(shape) for whole in (self.items, self.places)]
 
         items, places = part(0, fronts, n, variants, PAGES * slate)
-        _rank(items, places, world.query_pool, RESULT * score, self.explored, setting.noise, self._stream(0, period), self.gumbel)
+        _rank(
+            items,
+            places,
+            world.query_pool,
+            RESULT * score,
+            self.explored,
+            setting.noise,
+            self._stream(0, period),
+            self.gumbel,
+        )
         items, places = part(fronts, besides, 1, variants, slate)
         everything = np.arange(world.n_items, dtype=np.int32)[None]
-        _rank(items, places, everything, TREND * score, self.explored, setting.noise, self._stream(1, period), self.gumbel)
+        _rank(
+            items,
+            places,
+            everything,
+            TREND * score,
+            self.explored,
+            setting.noise,
+            self._stream(1, period),
+            self.gumbel,
+        )
         items, places = part(besides, None, len(self.beside), ITEM_VARIANTS, slate)
-        rebuilt = np.arange(day % setting.refresh_days if day else 0, len(items), setting.refresh_days if day else 1)
-        _rank_beside(items, places, rebuilt, self.beside, self.closeness, self.together, score, 0.7 * setting.noise,
-                     self._stream(2, 0), self.gumbel)
+        rebuilt = np.arange(
+            day % setting.refresh_days if day else 0, len(items), setting.refresh_days if day else 1
+        )
+        _rank_beside(
+            items,
+            places,
+            rebuilt,
+            self.beside,
+            self.closeness,
+            self.together,
+            score,
+            0.7 * setting.noise,
+            self._stream(2, 0),
+            self.gumbel,
+        )
         return Slates(items=self.items, policy=self.policy, variants=variants, n_queries=n)
 
     def _stream(self, kind: int, period: int) -> np.uint64:
@@ -107,25 +164,40 @@ class Recommender:
 
 
 def _neighbours(world: World, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(2 n_items, NEIGHBOURS) int32 items that may stand beside each item, -1 = none, and their closeness by the catalogue.
+    """(2 n_items, NEIGHBOURS) int32 items that may stand beside each item, -1 = none, and their
+    closeness by the catalogue.
 
-    The first n_items rows are of an item's own category, the others of the category that complements it.
+    The first n_items rows are of an item's own category, the others of the category that
+    complements it.
     """
     order = np.lexsort((world.log_price, world.category)).astype(np.int32)
     first = np.searchsorted(world.category[order], np.arange(world.n_categories + 1))
     wanted = np.lexsort((-score, world.category)).astype(np.int32)
     found = np.full((2 * world.n_items, NEIGHBOURS), -1, dtype=np.int32)
     closeness = np.full(found.shape, -np.inf, dtype=np.float32)
-    _nearest(found, closeness, order, wanted, first, world.category, world.partner, world.brand, world.price_z.astype(np.float64), score)
+    _nearest(
+        found,
+        closeness,
+        order,
+        wanted,
+        first,
+        world.category,
+        world.partner,
+        world.brand,
+        world.price_z.astype(np.float64),
+        score,
+    )
     return found, closeness
 
 
-# --- compiled ---------------------------------------------------------------------------------------------------------
+# --- compiled -------------------------------------------------------------------------------------
 
 
 @njit(cache=True)
 def _insert(items, keys, filled, item, key):  # type: ignore[no-untyped-def]
-    """Put `item` into a list kept by falling key, whose last falls off where it is full. Returns how many are in it."""
+    """Put `item` into a list kept by falling key, whose last falls off where it is full. Returns
+    how many are in it.
+    """
     n = len(items)
     if filled == n:
         if key <= keys[n - 1]:
@@ -141,7 +213,9 @@ def _insert(items, keys, filled, item, key):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _place(places, keys, filled, j, key):  # type: ignore[no-untyped-def]
-    """`_insert` for places `j` of a pool, where equals stand by their place: the list does not depend on the order of the calls."""
+    """`_insert` for places `j` of a pool, where equals stand by their place: the list does not
+    depend on the order of the calls.
+    """
     n = len(places)
     if filled == n:
         if key < keys[n - 1] or (key == keys[n - 1] and j > places[n - 1]):
@@ -157,13 +231,18 @@ def _place(places, keys, filled, j, key):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _rank(out, places, pools, score, explored, noise, key, gumbel):  # type: ignore[no-untyped-def]
-    """Fill `out` (n, variants, length) with each pool's items by noisy score, or in random order where `explored`.
+    """Fill `out` (n, variants, length) with each pool's items by noisy score, or in random order
+    where `explored`.
 
-    `places` (n, variants, length) are those of the items in their pools, -1 = none. The last night's come first: they
-    are nearly in order, which an insertion sort likes.
+    `places` (n, variants, length) are those of the items in their pools, -1 = none. The last
+    night's come first: they are nearly in order, which an insertion sort likes.
     """
     length = out.shape[2]
-    keys, now, done = np.empty(length, dtype=np.float32), np.empty(length, dtype=np.int32), np.full(pools.shape[1], -1)
+    keys, now, done = (
+        np.empty(length, dtype=np.float32),
+        np.empty(length, dtype=np.int32),
+        np.full(pools.shape[1], -1),
+    )
     for q in range(out.shape[0]):
         for v in range(out.shape[1]):
             stream, filled, mark = child(key, q * out.shape[1] + v), 0, q * out.shape[1] + v
@@ -177,7 +256,13 @@ def _rank(out, places, pools, score, explored, noise, key, gumbel):  # type: ign
                     break
                 if score[i] > -np.inf:
                     luck = gumbel[scramble(stream + GAMMA * np.uint64(j)) >> _48]
-                    filled = _place(now, keys, filled, j, luck if explored[v] else score[i] + np.float32(noise) * luck)
+                    filled = _place(
+                        now,
+                        keys,
+                        filled,
+                        j,
+                        luck if explored[v] else score[i] + np.float32(noise) * luck,
+                    )
             for k in range(length):
                 places[q, v, k] = now[k] if k < filled else -1
                 out[q, v, k] = pools[q, now[k]] if k < filled else -1
@@ -185,12 +270,17 @@ def _rank(out, places, pools, score, explored, noise, key, gumbel):  # type: ign
 
 @njit(cache=True)
 def _rank_beside(out, places, rows, pools, closeness, together, score, noise, key, gumbel):  # type: ignore[no-untyped-def]
-    """Fill `out[rows]` (variants, length) with what stands beside an item: near it, wanted, and looked at together with it.
+    """Fill `out[rows]` (variants, length) with what stands beside an item: near it, wanted, and
+    looked at together with it.
 
     `places`: as in `_rank`.
     """
     length = out.shape[2]
-    keys, now, done = np.empty(length, dtype=np.float32), np.empty(length, dtype=np.int32), np.full(pools.shape[1], -1)
+    keys, now, done = (
+        np.empty(length, dtype=np.float32),
+        np.empty(length, dtype=np.int32),
+        np.full(pools.shape[1], -1),
+    )
     near = np.empty(pools.shape[1], dtype=np.float32)
     for r in rows:
         n = 0
@@ -216,7 +306,9 @@ def _rank_beside(out, places, rows, pools, closeness, together, score, noise, ke
 
 @njit(cache=True)
 def _learn(rows, interest, together, beside):  # type: ignore[no-untyped-def]
-    """Count what the rows' shoppers looked at, carted and bought, and where they went from one item to the next."""
+    """Count what the rows' shoppers looked at, carted and bought, and where they went from one item
+    to the next.
+    """
     before, session = -1, -1
     for row in rows:
         if row.item < 0:
@@ -246,7 +338,9 @@ def _join(a, b, together, beside):  # type: ignore[no-untyped-def]
 
 @njit(cache=True)
 def _nearest(found, closeness, order, wanted, first, category, partner, brand, price_z, score):  # type: ignore[no-untyped-def]
-    """See `_neighbours`. Looks at those nearest in price and at the most wanted of a category, not at all its pairs."""
+    """See `_neighbours`. Looks at those nearest in price and at the most wanted of a category, not
+    at all its pairs.
+    """
     n, k = len(category), found.shape[1]
     position = np.empty(n, dtype=np.int32)
     position[order] = np.arange(n, dtype=np.int32)

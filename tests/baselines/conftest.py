@@ -9,7 +9,9 @@ import pytest
 
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
-    """torch on one thread: small tensors are faster so, and sums come out the same on every machine."""
+    """torch on one thread: small tensors are faster so, and sums come out the same on every
+    machine.
+    """
     import torch
 
     before = torch.get_num_threads()

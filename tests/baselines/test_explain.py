@@ -1,4 +1,6 @@
-"""Explanations: they share out a difference, name the event that decides, and deleting what they name moves the score."""
+"""Explanations: they share out a difference, name the event that decides, and deleting what they
+name moves the score.
+"""
 
 from __future__ import annotations
 
@@ -18,16 +20,27 @@ NEURAL = ("lstm", "transformer", "bert")
 
 
 def alarm(users: int = 240, rows: int = 8, seed: int = 0) -> tuple[Encoder, Examples, np.ndarray]:
-    """(encoder, examples, (n,) row of the alarm, -1 = none): the answer is 1 where one of the rows is an alarm."""
+    """(encoder, examples, (n,) row of the alarm, -1 = none): the answer is 1 where one of the rows
+    is an alarm.
+    """
     rng = np.random.default_rng(seed)
     user = np.repeat(np.arange(users), rows)
     event = rng.choice(["view_item", "add_to_cart", "search"], len(user))
     alarmed = rng.random(users) < 0.5
     place = np.arange(users) * rows + rng.integers(0, rows, users)
     event[place[alarmed]] = "alarm"
-    time = pd.Timestamp("2026-01-01", tz="UTC") + pd.to_timedelta(np.tile(np.arange(rows), users) * 60, unit="s")
-    frame = pd.DataFrame({"event_id": np.arange(len(user)), "user_id": [f"u{u:03d}" for u in user], "timestamp": time, "event": event,
-                          "item_id": [f"i{k}" for k in rng.integers(0, 12, len(user))]})
+    time = pd.Timestamp("2026-01-01", tz="UTC") + pd.to_timedelta(
+        np.tile(np.arange(rows), users) * 60, unit="s"
+    )
+    frame = pd.DataFrame(
+        {
+            "event_id": np.arange(len(user)),
+            "user_id": [f"u{u:03d}" for u in user],
+            "timestamp": time,
+            "event": event,
+            "item_id": [f"i{k}" for k in rng.integers(0, 12, len(user))],
+        }
+    )
     log = EventLog(events=tidy(frame))
     encoder = Encoder.fit(log)
     s = encoder.encode(log)
@@ -40,8 +53,16 @@ def fitted(request: pytest.FixtureRequest):
     torch.set_num_threads(1)
     encoder, examples, row = alarm()
     model = plugins.load("baselines.models", request.param, Model, kind="model")(
-        dim=16, length=12, binary_max_steps=60, binary_epochs=60, batch_rows=400, binary_lr=5e-3, dropout=0.0,
-        logistic_start=False, trees=0.0)
+        dim=16,
+        length=12,
+        binary_max_steps=60,
+        binary_epochs=60,
+        batch_rows=400,
+        binary_lr=5e-3,
+        dropout=0.0,
+        logistic_start=False,
+        trees=0.0,
+    )
     model.fit(examples, None, encoder=encoder, seed=0)
     return model, encoder, examples, row
 
@@ -59,7 +80,9 @@ def test_contributions_add_up_and_name_the_event_that_decides(fitted) -> None:
 
 def test_deleting_what_is_named_moves_the_score_more_than_chance(fitted) -> None:
     model, _, examples, row = fitted
-    falls = faithfulness(model, examples.sequences, examples.queries[np.flatnonzero(row >= 0)[:12]], seed=0)
+    falls = faithfulness(
+        model, examples.sequences, examples.queries[np.flatnonzero(row >= 0)[:12]], seed=0
+    )
     assert falls["named"].mean() > 2 * falls["random"].mean()
     assert falls["random"].mean() > falls["least"].mean()
 

@@ -1,4 +1,6 @@
-"""Event by event must give what the batch gives, for every model with a carried state or a cache."""
+"""Event by event must give what the batch gives, for every model with a carried state or a
+cache.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ def fitted(name: str, log: EventLog, **settings: object):
     row = np.setdiff1d(np.arange(sequences.n_rows), sequences.offsets[:-1])
     queries = Queries(sequences.row_user()[row], row, sequences.time[row])
     model = plugins.load("baselines.models", name, Model, kind="model")(**{**SETTINGS, **settings})
-    model.fit(Examples(sequences, queries, sequences.columns["item"][row]), None, encoder=encoder, seed=0)
+    model.fit(
+        Examples(sequences, queries, sequences.columns["item"][row]), None, encoder=encoder, seed=0
+    )
     return model, encoder, sequences
 
 
@@ -74,7 +78,9 @@ def test_users_alone_or_together_and_beyond_the_window(name: str, items: EventLo
     if name != "transformer":  # a state that is carried remembers the whole history
         model.length = 1000
         end = sequences.offsets[users] + step + 1
-        np.testing.assert_allclose(got, model.score(sequences, Queries(users, end, np.full(4, now))), atol=1e-5)
+        np.testing.assert_allclose(
+            got, model.score(sequences, Queries(users, end, np.full(4, now))), atol=1e-5
+        )
 
 
 def test_room_is_bounded_and_the_longest_unseen_is_forgotten(items: EventLog) -> None:
@@ -88,7 +94,9 @@ def test_room_is_bounded_and_the_longest_unseen_is_forgotten(items: EventLog) ->
         live.score(["b"], int(sequences.time[0]))
     fresh = Online(model, encoder, users=1)
     fresh.observe("c", events[0], int(sequences.time[0]))
-    np.testing.assert_array_equal(live.score(["c"], int(sequences.time[0])), fresh.score(["c"], int(sequences.time[0])))
+    np.testing.assert_array_equal(
+        live.score(["c"], int(sequences.time[0])), fresh.score(["c"], int(sequences.time[0]))
+    )
 
 
 def test_wrong_input_is_refused(items: EventLog) -> None:

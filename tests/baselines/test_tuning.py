@@ -1,4 +1,6 @@
-"""A search chooses by the validation part alone, repeats itself, and never does worse there than the defaults."""
+"""A search chooses by the validation part alone, repeats itself, and never does worse there than
+the defaults.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,10 @@ def parts(log: EventLog) -> tuple[Encoder, Examples, Examples]:
     s = encoder.encode(log)
     row = np.setdiff1d(np.arange(s.n_rows), s.offsets[:-1])
     late = s.time[row] > np.quantile(s.time[row], 0.8)
-    examples = [Examples(s, Queries(s.row_user()[r], r, s.time[r]), s.columns["item"][r]) for r in (row[~late], row[late])]
+    examples = [
+        Examples(s, Queries(s.row_user()[r], r, s.time[r]), s.columns["item"][r])
+        for r in (row[~late], row[late])
+    ]
     return encoder, examples[0], examples[1]
 
 
@@ -35,7 +40,9 @@ def test_search_is_repeatable_and_no_worse_than_the_defaults(small_log: EventLog
     assert measured[1] >= measured[0]
 
 
-def test_one_trial_is_the_defaults_and_models_without_settings_have_none(small_log: EventLog) -> None:
+def test_one_trial_is_the_defaults_and_models_without_settings_have_none(
+    small_log: EventLog,
+) -> None:
     encoder, train, valid = parts(small_log)
     assert tune("itemknn", train, valid, encoder, 1, seed=0) == {}
 

@@ -1,4 +1,6 @@
-"""Uplift learners on a handmade log in which half of the users are moved by a coupon and half are not."""
+"""Uplift learners on a handmade log in which half of the users are moved by a coupon and half are
+not.
+"""
 
 from __future__ import annotations
 
@@ -21,21 +23,32 @@ SMALL = {"dim": 16, "length": 12, "binary_max_steps": 30, "batch_rows": 600}
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def campaign(n: int = 1500, *, targeted: bool = False, seed: int = 0, lift: float = 0.5) -> tuple[Encoder, Examples, np.ndarray]:
-    """(encoder, examples, (n,) true effect). Users with purchases are moved by `lift`, others not; frequent visitors buy anyway.
+def campaign(
+    n: int = 1500, *, targeted: bool = False, seed: int = 0, lift: float = 0.5
+) -> tuple[Encoder, Examples, np.ndarray]:
+    """(encoder, examples, (n,) true effect). Users with purchases are moved by `lift`, others not;
+    frequent visitors buy anyway.
 
-    `targeted`: frequent visitors get the coupon four times as often, so that treated users buy more whatever it does.
+    `targeted`: frequent visitors get the coupon four times as often, so that treated users buy more
+    whatever it does.
     """
     rng = np.random.default_rng(seed)
     frequent, buyer = rng.random(n) < 0.5, rng.random(n) < 0.5
     length = np.where(frequent, 10, 3)
     user = np.repeat(np.arange(n), length)
     place = np.arange(len(user)) - np.repeat(np.cumsum(length) - length, length)
-    time = pd.Timestamp("2026-01-01", tz="UTC") + pd.to_timedelta(place * 3_600 + rng.integers(0, 600, len(user)), unit="s")
-    events = pd.DataFrame({
-        "event_id": np.arange(len(user)), "user_id": [f"u{u:05d}" for u in user], "timestamp": time,
-        "event": np.where(buyer[user] & (place < 2), "purchase", "view_item"), "item_id": [f"i{k}" for k in rng.integers(0, 9, len(user))],
-    })
+    time = pd.Timestamp("2026-01-01", tz="UTC") + pd.to_timedelta(
+        place * 3_600 + rng.integers(0, 600, len(user)), unit="s"
+    )
+    events = pd.DataFrame(
+        {
+            "event_id": np.arange(len(user)),
+            "user_id": [f"u{u:05d}" for u in user],
+            "timestamp": time,
+            "event": np.where(buyer[user] & (place < 2), "purchase", "view_item"),
+            "item_id": [f"i{k}" for k in rng.integers(0, 9, len(user))],
+        }
+    )
     log = EventLog(events=tidy(events))
     encoder = Encoder.fit(log)
     sequences = encoder.encode(log)
@@ -43,18 +56,28 @@ def campaign(n: int = 1500, *, targeted: bool = False, seed: int = 0, lift: floa
     treated = rng.random(n) < share
     effect = np.where(buyer, lift, 0.0)
     answer = rng.random(n) < np.where(frequent, 0.4, 0.1) + effect * treated
-    queries = Queries(np.arange(n), sequences.offsets[1:], sequences.time[sequences.offsets[1:] - 1] + 86_400_000)
-    return encoder, Examples(sequences, queries, answer.astype(np.float32), treated.astype(np.float32)), effect
+    queries = Queries(
+        np.arange(n), sequences.offsets[1:], sequences.time[sequences.offsets[1:] - 1] + 86_400_000
+    )
+    return (
+        encoder,
+        Examples(sequences, queries, answer.astype(np.float32), treated.astype(np.float32)),
+        effect,
+    )
 
 
 def make(name: str, **settings: object) -> Model:
-    model = plugins.load("baselines.models", name, Model, kind="model")(**({**SMALL, **settings} if name in NEURAL else settings))
+    model = plugins.load("baselines.models", name, Model, kind="model")(
+        **({**SMALL, **settings} if name in NEURAL else settings)
+    )
     assert "uplift" in model.kinds
     return model
 
 
 def cases() -> list[tuple[str, dict[str, object]]]:
-    return [(n, {"base": b}) for n in LEARNERS for b in ("logistic", "lightgbm")] + [(n, {}) for n in NEURAL]
+    return [(n, {"base": b}) for n in LEARNERS for b in ("logistic", "lightgbm")] + [
+        (n, {}) for n in NEURAL
+    ]
 
 
 @pytest.mark.parametrize(("name", "settings"), cases())
@@ -95,7 +118,12 @@ def test_same_seed_same_scores_and_order_of_questions_does_not_matter(name: str)
         scores.append(model.score(examples.sequences, examples.queries))
     np.testing.assert_array_equal(*scores)
     order = np.random.default_rng(0).permutation(len(examples))
-    np.testing.assert_allclose(model.score(examples.sequences, examples.queries[order]), scores[0][order], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        model.score(examples.sequences, examples.queries[order]),
+        scores[0][order],
+        rtol=1e-4,
+        atol=1e-5,
+    )
 
 
 @pytest.mark.parametrize("name", [*LEARNERS, "lstm"])
@@ -109,15 +137,21 @@ def test_rows_after_the_question_are_not_read(name: str) -> None:
     later = np.arange(s.n_rows) >= end[s.row_user()]
     columns = {k: np.where(later, v[::-1], v) for k, v in s.columns.items()}
     raw = {k: np.where(later, 1e6, v) for k, v in s.raw.items()}
-    changed = replace(s, role=np.where(later, "purchase", s.role).astype(object), columns=columns, raw=raw)
-    np.testing.assert_allclose(model.score(changed, asked), model.score(s, asked), rtol=1e-5, atol=1e-6)
+    changed = replace(
+        s, role=np.where(later, "purchase", s.role).astype(object), columns=columns, raw=raw
+    )
+    np.testing.assert_allclose(
+        model.score(changed, asked), model.score(s, asked), rtol=1e-5, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("name", LEARNERS)
 def test_one_arm_gives_everybody_the_same(name: str) -> None:
     encoder, examples, _ = campaign(50)
     model = make(name)
-    model.fit(replace(examples, treatment=np.ones(50, dtype=np.float32)), None, encoder=encoder, seed=0)
+    model.fit(
+        replace(examples, treatment=np.ones(50, dtype=np.float32)), None, encoder=encoder, seed=0
+    )
     assert len(np.unique(model.score(examples.sequences, examples.queries))) == 1
 
 

@@ -21,7 +21,9 @@ each_task = pytest.mark.parametrize("task", TASKS, ids=lambda t: type(t).__name_
 
 
 def change_after_cut(log: EventLog, cut: pd.Timestamp, seed: int) -> EventLog:
-    """The same log with another future: later rows are other items at other prices, later labels are turned over."""
+    """The same log with another future: later rows are other items at other prices, later labels
+    are turned over.
+    """
     rng = np.random.default_rng(seed)
     events = log.events.copy()
     late = (events["timestamp"] >= cut).to_numpy()
@@ -29,13 +31,23 @@ def change_after_cut(log: EventLog, cut: pd.Timestamp, seed: int) -> EventLog:
     events.loc[late, "price"] = rng.uniform(1, 9, late.sum()).astype("float32")
     assert log.labels is not None
     labels = log.labels[log.labels["known_at"] < cut]
-    wrong = pd.DataFrame({"event_id": events["event_id"].sample(50, random_state=seed), "kind": "fraud", "value": 1.0,
-                          "known_at": cut + pd.Timedelta(days=1)})
-    return EventLog(events=events, labels=pd.concat([labels, wrong], ignore_index=True), manifest=log.manifest)
+    wrong = pd.DataFrame(
+        {
+            "event_id": events["event_id"].sample(50, random_state=seed),
+            "kind": "fraud",
+            "value": 1.0,
+            "known_at": cut + pd.Timedelta(days=1),
+        }
+    )
+    return EventLog(
+        events=events, labels=pd.concat([labels, wrong], ignore_index=True), manifest=log.manifest
+    )
 
 
 @each_task
-@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(seed=st.integers(0, 1_000))
 def test_nothing_after_the_cut_reaches_the_training_examples(task: Task, seed: int) -> None:
     log = tiny_log(seed=seed)
@@ -121,7 +133,9 @@ def test_at_most_the_first_ten_steps_of_a_user_are_asked() -> None:
     everything = Recommendation(max_per_user=10**6).prepare(log, log, task.split(log))
     for user in np.unique(everything.test.queries.user):
         all_ends = everything.test.queries.end[everything.test.queries.user == user]
-        assert data.test.queries.end[data.test.queries.user == user].tolist() == all_ends[:3].tolist()
+        assert (
+            data.test.queries.end[data.test.queries.user == user].tolist() == all_ends[:3].tolist()
+        )
 
 
 def test_churn_labels_are_those_of_a_loop() -> None:
@@ -130,14 +144,19 @@ def test_churn_labels_are_those_of_a_loop() -> None:
     split = task.split(log)
     data = task.prepare(log, log, split)
     bought = log.events[log.events["event"] == "purchase"]
-    for examples, known in ((data.test, bought), (data.train, bought[bought["timestamp"] < split.cut])):
+    for examples, known in (
+        (data.test, bought),
+        (data.train, bought[bought["timestamp"] < split.cut]),
+    ):
         for i in range(len(examples)):
             user = examples.sequences.users[examples.queries.user[i]]
             times = known.loc[known["user_id"] == user, "timestamp"].map(to_ms)
             at = examples.queries.time[i]
             assert (times < at).any()
             assert examples.target[i] == float(not times.between(at, at + 5 * DAY_MS).any())
-            assert at + 5 * DAY_MS <= (to_ms(split.end) if examples is data.test else to_ms(split.cut))
+            assert at + 5 * DAY_MS <= (
+                to_ms(split.end) if examples is data.test else to_ms(split.cut)
+            )
 
 
 def test_validation_customers_are_not_trained_on() -> None:
@@ -171,7 +190,9 @@ def test_fraud_labels_and_maturity_are_those_of_a_loop() -> None:
 def test_rows_of_one_order_are_one_question() -> None:
     log = tiny_log()
     events = log.events.copy()
-    bought = np.flatnonzero((events["event"] == "purchase").to_numpy() & (events["user_id"] == "u000").to_numpy())
+    bought = np.flatnonzero(
+        (events["event"] == "purchase").to_numpy() & (events["user_id"] == "u000").to_numpy()
+    )
     first, second = bought[:2]
     events.loc[second, "order_id"] = events.loc[first, "order_id"]
     merged = EventLog(events=events, labels=log.labels, manifest=log.manifest)
@@ -184,11 +205,14 @@ def test_rows_of_one_order_are_one_question() -> None:
     assert task.kind == "binary"
 
 
-@pytest.mark.parametrize(("task", "spoil", "reason"), [
-    (Recommendation(), lambda e: e.drop(columns="item_id"), "no item_id"),
-    (Churn(), lambda e: e[e["event"] != "purchase"].reset_index(drop=True), "no purchases"),
-    (Fraud(), lambda e: e.iloc[:0], "no events"),
-])
+@pytest.mark.parametrize(
+    ("task", "spoil", "reason"),
+    [
+        (Recommendation(), lambda e: e.drop(columns="item_id"), "no item_id"),
+        (Churn(), lambda e: e[e["event"] != "purchase"].reset_index(drop=True), "no purchases"),
+        (Fraud(), lambda e: e.iloc[:0], "no events"),
+    ],
+)
 def test_what_a_log_lacks_is_said(task: Task, spoil, reason: str) -> None:
     log = tiny_log()
     split = task.split(log)
@@ -208,18 +232,22 @@ def test_no_labels_no_fraud_task() -> None:
 def test_a_planted_leak_is_caught(task: Task) -> None:
     log = tiny_log()
     test = task.prepare(log, log, task.split(log)).test
-    if task.kind == "binary":  # a fraud question ends with its order: the next row is the leak; churn has rows after the cut
+    # a fraud question ends with its order: the next row is the leak; churn has rows after the cut
+    if task.kind == "binary":
+
         def honest(s: Sequences, q: Queries) -> np.ndarray:
             return (q.end - s.offsets[q.user]) / 1e4
 
         def peeking(s: Sequences, q: Queries) -> np.ndarray:
             return (s.offsets[q.user + 1] - q.end) / 1e4
     else:
+
         def honest(s: Sequences, q: Queries) -> np.ndarray:
             return np.eye(40)[s.columns["item"][q.end - 1]]
 
         def peeking(s: Sequences, q: Queries) -> np.ndarray:
             return np.eye(40)[s.columns["item"][np.minimum(q.end, s.n_rows - 1)]]
+
     rng = np.random.default_rng(0)
     assert not leaks(honest, test, rng=rng)
     assert leaks(peeking, test, rng=rng)

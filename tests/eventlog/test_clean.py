@@ -16,7 +16,9 @@ from eventlog.sessions import session_ids
 START = pd.Timestamp("2026-01-01", tz="UTC")
 
 
-def log_of(rows: list[tuple], columns: tuple[str, ...] = ("user_id", "seconds", "event")) -> EventLog:
+def log_of(
+    rows: list[tuple], columns: tuple[str, ...] = ("user_id", "seconds", "event")
+) -> EventLog:
     frame = pd.DataFrame(rows, columns=list(columns))
     frame.insert(1, "timestamp", START + pd.to_timedelta(frame.pop("seconds"), unit="s"))
     events = sort_events(tidy(frame))
@@ -28,7 +30,13 @@ def rows_of(account: pd.DataFrame, step: str) -> int:
     return int(account.loc[account["step"] == step, "rows"].sum())
 
 
-ROWS = st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 40), st.sampled_from(["view_item", "purchase"])), min_size=1, max_size=60)
+ROWS = st.lists(
+    st.tuples(
+        st.sampled_from("abc"), st.integers(0, 40), st.sampled_from(["view_item", "purchase"])
+    ),
+    min_size=1,
+    max_size=60,
+)
 
 
 @settings(max_examples=40, deadline=None)
@@ -46,13 +54,24 @@ def test_duplicates_are_removed_once_and_the_account_adds_up(rows: list[tuple]) 
 
 @settings(max_examples=40, deadline=None)
 @given(ROWS, st.integers(1, 8), st.integers(1, 30))
-def test_bots_are_users_with_too_many_events_in_a_window(rows: list[tuple], limit: int, minutes: int) -> None:
+def test_bots_are_users_with_too_many_events_in_a_window(
+    rows: list[tuple], limit: int, minutes: int
+) -> None:
     rows = [(user, seconds * 20, event) for user, seconds, event in rows]
-    cleaned, account = clean(log_of(rows), Cleaning(duplicates=False, bot_events_per_minute=limit, bot_events_per_day=None)) \
-        if not _all_bots(rows, limit) else (None, None)
+    cleaned, account = (
+        clean(
+            log_of(rows),
+            Cleaning(duplicates=False, bot_events_per_minute=limit, bot_events_per_day=None),
+        )
+        if not _all_bots(rows, limit)
+        else (None, None)
+    )
     if cleaned is None:
         with pytest.raises(InputError, match="leave no event"):
-            clean(log_of(rows), Cleaning(duplicates=False, bot_events_per_minute=limit, bot_events_per_day=None))
+            clean(
+                log_of(rows),
+                Cleaning(duplicates=False, bot_events_per_minute=limit, bot_events_per_day=None),
+            )
         return
     assert set(cleaned.events["user_id"].astype(str)) == {r[0] for r in rows} - _bots(rows, limit)
     assert rows_of(account, "bots") == len(rows) - len(cleaned)
@@ -60,7 +79,11 @@ def test_bots_are_users_with_too_many_events_in_a_window(rows: list[tuple], limi
 
 def _bots(rows: list[tuple], limit: int) -> set[str]:
     """The definition, event by event."""
-    return {user for user, start, _ in rows if sum(u == user and start <= s < start + 60 for u, s, _ in rows) > limit}
+    return {
+        user
+        for user, start, _ in rows
+        if sum(u == user and start <= s < start + 60 for u, s, _ in rows) > limit
+    }
 
 
 def _all_bots(rows: list[tuple], limit: int) -> bool:
@@ -70,7 +93,9 @@ def _all_bots(rows: list[tuple], limit: int) -> bool:
 def test_the_lines_of_one_order_are_one_act() -> None:
     order = [("big", 10, "purchase", "o1")] * 300
     views = [("bot", i / 10, "view_item", None) for i in range(300)]
-    log = log_of([*order, *views, ("x", 1, "purchase", "o2")], ("user_id", "seconds", "event", "order_id"))
+    log = log_of(
+        [*order, *views, ("x", 1, "purchase", "o2")], ("user_id", "seconds", "event", "order_id")
+    )
     cleaned, _ = clean(log, Cleaning(duplicates=False))
     assert set(cleaned.events["user_id"].astype(str)) == {"big", "x"}
 
@@ -89,13 +114,20 @@ def test_broken_clocks_are_few_and_far_away() -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 500)), min_size=1, max_size=40), st.integers(1, 60))
+@given(
+    st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 500)), min_size=1, max_size=40),
+    st.integers(1, 60),
+)
 def test_a_session_is_a_run_without_a_longer_pause(rows: list[tuple], gap: int) -> None:
     events = log_of([(user, minute * 60, "view_item") for user, minute in rows]).events
     session = session_ids(events, gap_minutes=gap)
     before: tuple | None = None
     for user, time, name in zip(events["user_id"], events["timestamp"], session, strict=True):
-        expected = before is not None and before[0] == user and (time - before[1]) <= pd.Timedelta(minutes=gap)
+        expected = (
+            before is not None
+            and before[0] == user
+            and (time - before[1]) <= pd.Timedelta(minutes=gap)
+        )
         assert (before is not None and before[2] == name) == expected
         assert name.rsplit(":", 1)[0] == user
         before = (user, time, name)
@@ -111,14 +143,29 @@ def test_sessions_are_made_anew_only_when_asked(small_log: EventLog) -> None:
 
 
 def test_labels_and_truth_go_with_their_events(small_log: EventLog) -> None:
-    twice = pd.concat([small_log.events, small_log.events.assign(event_id=small_log.events["event_id"] + 10_000)])
+    twice = pd.concat(
+        [small_log.events, small_log.events.assign(event_id=small_log.events["event_id"] + 10_000)]
+    )
     twice = sort_events(twice)
     twice["event_id"] = np.arange(len(twice))
-    labels = pd.DataFrame({"event_id": twice["event_id"], "kind": "fraud", "value": 0.0, "known_at": twice["timestamp"]})
-    log = EventLog(events=twice, labels=labels, truth={"events": labels[["event_id"]], "users": pd.DataFrame({"user_id": ["u"]})})
+    labels = pd.DataFrame(
+        {
+            "event_id": twice["event_id"],
+            "kind": "fraud",
+            "value": 0.0,
+            "known_at": twice["timestamp"],
+        }
+    )
+    log = EventLog(
+        events=twice,
+        labels=labels,
+        truth={"events": labels[["event_id"]], "users": pd.DataFrame({"user_id": ["u"]})},
+    )
     cleaned, account = clean(log)
     assert rows_of(account, "duplicates") >= len(small_log)
-    assert cleaned.labels is not None and set(cleaned.labels["event_id"]) == set(cleaned.events["event_id"])
+    assert cleaned.labels is not None and set(cleaned.labels["event_id"]) == set(
+        cleaned.events["event_id"]
+    )
     assert set(cleaned.truth["events"]["event_id"]) == set(cleaned.events["event_id"])
     assert len(cleaned.truth["users"]) == 1
     assert cleaned.manifest["cleaned"] == account.to_dict("records")

@@ -1,4 +1,6 @@
-"""The command line: exit codes, one sentence on standard error, nothing partial, an example in every help."""
+"""The command line: exit codes, one sentence on standard error, nothing partial, an example in
+every help.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from eventlog.__main__ import main
 from eventlog._runtime.console import run
 from eventlog.describe import describe
 
-CSV = "user_id,time,event,item_id\n" + "".join(f"u{i % 5},2026-01-01T00:{i:02d}:00Z,view,i{i}\n" for i in range(50))
+CSV = "user_id,time,event,item_id\n" + "".join(
+    f"u{i % 5},2026-01-01T00:{i:02d}:00Z,view,i{i}\n" for i in range(50)
+)
 
 
 def outcome(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
@@ -30,7 +34,9 @@ def shop_csv(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_log_comes_in_is_looked_at_and_goes_out(tmp_path: Path, shop_csv: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_log_comes_in_is_looked_at_and_goes_out(
+    tmp_path: Path, shop_csv: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     log = tmp_path / "log"
     code, out, err = outcome(capsys, "import", shop_csv, "--currency", "EUR", "--out", log)
     assert (code, err) == (0, "")
@@ -47,15 +53,41 @@ def test_a_log_comes_in_is_looked_at_and_goes_out(tmp_path: Path, shop_csv: Path
     assert code == 0 and len(pd.read_csv(tmp_path / "out.csv")) == 50
 
 
-def test_wrong_input_is_one_sentence_and_exit_code_2(tmp_path: Path, shop_csv: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_input_is_one_sentence_and_exit_code_2(
+    tmp_path: Path, shop_csv: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     shop_csv.write_text(CSV + "u1,yesterday,view,i1\n")
     before = sorted(tmp_path.iterdir())
     for arguments, piece in (
-        (("import", shop_csv, "--out", tmp_path / "log"), "unparseable timestamp: 1, first in row 52"),
-        (("import", shop_csv, "--preset", "retailroket", "--out", tmp_path / "log"), "did you mean 'retailrocket'"),
-        (("import", shop_csv, "--preset", "taobao", "--mapping", "x.toml", "--out", tmp_path / "log"), "not allowed with"),
-        (("import", shop_csv, "--allow-rejects", "bad time", "--out", tmp_path / "log"), "No reason (--allow-rejects) is called 'bad"),
-        (("import", shop_csv, "--mapping", tmp_path / "x.toml", "--out", tmp_path / "log"), "does not exist"),
+        (
+            ("import", shop_csv, "--out", tmp_path / "log"),
+            "unparseable timestamp: 1, first in row 52",
+        ),
+        (
+            ("import", shop_csv, "--preset", "retailroket", "--out", tmp_path / "log"),
+            "did you mean 'retailrocket'",
+        ),
+        (
+            (
+                "import",
+                shop_csv,
+                "--preset",
+                "taobao",
+                "--mapping",
+                "x.toml",
+                "--out",
+                tmp_path / "log",
+            ),
+            "not allowed with",
+        ),
+        (
+            ("import", shop_csv, "--allow-rejects", "bad time", "--out", tmp_path / "log"),
+            "No reason (--allow-rejects) is called 'bad",
+        ),
+        (
+            ("import", shop_csv, "--mapping", tmp_path / "x.toml", "--out", tmp_path / "log"),
+            "does not exist",
+        ),
         (("check", tmp_path / "none"), "does not exist"),
         (("describe", shop_csv), "is not a log folder"),
         (("export", shop_csv, "--format", "xls", "--out", tmp_path / "x"), "invalid choice: 'xls'"),
@@ -67,14 +99,31 @@ def test_wrong_input_is_one_sentence_and_exit_code_2(tmp_path: Path, shop_csv: P
         assert (code, out) == (2, ""), arguments
         assert piece in err and err.count("\n") == 1, err
     assert sorted(tmp_path.iterdir()) == before
-    code, out, _ = outcome(capsys, "import", shop_csv, "--allow-rejects", "unparseable timestamp", "--out", tmp_path / "log")
-    assert code == 0 and "set aside unparseable timestamp: 1 (first in row 52, where time is 'yesterday')" in out
+    code, out, _ = outcome(
+        capsys,
+        "import",
+        shop_csv,
+        "--allow-rejects",
+        "unparseable timestamp",
+        "--out",
+        tmp_path / "log",
+    )
+    assert (
+        code == 0
+        and "set aside unparseable timestamp: 1 (first in row 52, where time is 'yesterday')" in out
+    )
 
 
-def test_a_log_with_errors_ends_with_2(tmp_path: Path, small_log: EventLog, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_log_with_errors_ends_with_2(
+    tmp_path: Path, small_log: EventLog, capsys: pytest.CaptureFixture[str]
+) -> None:
     EventLog(events=small_log.events.assign(price=-1.0)).write(tmp_path / "log")
     code, out, _ = outcome(capsys, "check", tmp_path / "log")
-    assert code == 2 and "error: events/part-00000.parquet, column price, row 0: is negative" in out and "1 error(s), 0 warning(s)" in out
+    assert (
+        code == 2
+        and "error: events/part-00000.parquet, column price, row 0: is negative" in out
+        and "1 error(s), 0 warning(s)" in out
+    )
 
 
 @pytest.mark.parametrize("command", ["import", "check", "clean", "describe", "export"])
@@ -94,7 +143,9 @@ def test_a_terminal_gets_tables(small_log: EventLog, capsys: pytest.CaptureFixtu
     assert "purchase / view" in stream.getvalue()
 
 
-def test_a_library_whose_loading_was_interrupted_is_no_failure_of_its_own(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_library_whose_loading_was_interrupted_is_no_failure_of_its_own(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     def interrupted(argv: list[str]) -> None:
         try:
             raise KeyboardInterrupt
@@ -114,7 +165,9 @@ def test_a_library_whose_loading_was_interrupted_is_no_failure_of_its_own(capsys
 
 def test_too_little_memory_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     def hungry(argv: list[str]) -> None:
-        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4000000000000 bytes")
+        raise RuntimeError(
+            "DefaultCPUAllocator: can't allocate memory: you tried to allocate 4000000000000 bytes"
+        )
 
     with pytest.raises(SystemExit) as left:
         run(hungry, [])

@@ -18,7 +18,9 @@ def encoded(small_log: EventLog) -> tuple[Encoder, Sequences]:
     return encoder, encoder.encode(small_log)
 
 
-def test_offsets_cut_the_rows_by_user(small_log: EventLog, encoded: tuple[Encoder, Sequences]) -> None:
+def test_offsets_cut_the_rows_by_user(
+    small_log: EventLog, encoded: tuple[Encoder, Sequences]
+) -> None:
     _, sequences = encoded
     assert sequences.offsets[0] == 0
     assert sequences.offsets[-1] == sequences.n_rows == len(small_log)
@@ -29,10 +31,14 @@ def test_offsets_cut_the_rows_by_user(small_log: EventLog, encoded: tuple[Encode
         assert (np.diff(sequences.time[span]) >= 0).all()
 
 
-def test_codes_decode_to_the_values(small_log: EventLog, encoded: tuple[Encoder, Sequences]) -> None:
+def test_codes_decode_to_the_values(
+    small_log: EventLog, encoded: tuple[Encoder, Sequences]
+) -> None:
     encoder, sequences = encoded
     vocabulary = encoder.vocabularies["item_id"]
-    for code, value in zip(sequences.columns["item"], small_log.events["item_id"].astype(str), strict=True):
+    for code, value in zip(
+        sequences.columns["item"], small_log.events["item_id"].astype(str), strict=True
+    ):
         assert (code == UNKNOWN and value not in vocabulary) or vocabulary[code - FIRST] == value
 
 
@@ -40,22 +46,32 @@ def test_nothing_after_the_cut_reaches_the_encoder(small_log: EventLog) -> None:
     cut = small_log.time_at(0.6)
     changed = EventLog(small_log.events.copy(), manifest=small_log.manifest)
     late = changed.events["timestamp"] >= cut
-    changed.events["item_id"] = changed.events["item_id"].astype(str).where(~late, "planted").astype("category")
+    changed.events["item_id"] = (
+        changed.events["item_id"].astype(str).where(~late, "planted").astype("category")
+    )
     changed.events.loc[late, "price"] = 1e6
     planted, honest = Encoder.fit(changed.before(cut)), Encoder.fit(small_log.before(cut))
     assert planted.to_json() == honest.to_json()
-    assert "planted" in Encoder.fit(changed).vocabularies["item_id"], "the leak is there when the cut is left out"
+    assert "planted" in Encoder.fit(changed).vocabularies["item_id"], (
+        "the leak is there when the cut is left out"
+    )
 
 
 def test_missing_and_unknown_have_codes_of_their_own(small_log: EventLog) -> None:
     encoder = Encoder.fit(small_log)
-    assert encoder.codes("country", pd.Series(["DE", None, "XX"])).tolist()[1:] == [MISSING, UNKNOWN]
+    assert encoder.codes("country", pd.Series(["DE", None, "XX"])).tolist()[1:] == [
+        MISSING,
+        UNKNOWN,
+    ]
 
 
 def test_items_know_their_category_and_price(small_log: EventLog) -> None:
     encoder = Encoder.fit(small_log)
     for i, item in enumerate(encoder.vocabularies["item_id"]):
-        assert encoder.vocabularies["category"][encoder.item_category[i + FIRST] - FIRST] == f"c{int(item[1:]) // 10}"
+        assert (
+            encoder.vocabularies["category"][encoder.item_category[i + FIRST] - FIRST]
+            == f"c{int(item[1:]) // 10}"
+        )
     order = np.argsort([int(v[1:]) for v in encoder.vocabularies["item_id"]])
     assert (np.diff(encoder.item_price[FIRST:][order]) > 0).all()
 
@@ -68,11 +84,15 @@ def test_json_round_trip(small_log: EventLog) -> None:
     assert all((one.columns[name] == two.columns[name]).all() for name in one.columns)
 
 
-def test_new_flags_mark_the_first_use_by_a_user(small_log: EventLog, encoded: tuple[Encoder, Sequences]) -> None:
+def test_new_flags_mark_the_first_use_by_a_user(
+    small_log: EventLog, encoded: tuple[Encoder, Sequences]
+) -> None:
     _, sequences = encoded
     seen: set[tuple[str, str]] = set()
     events = small_log.events
-    for user, device, flag in zip(events["user_id"], events["device"], sequences.columns["new_device"], strict=True):
+    for user, device, flag in zip(
+        events["user_id"], events["device"], sequences.columns["new_device"], strict=True
+    ):
         assert flag == ((user, device) not in seen)
         seen.add((user, device))
 
@@ -87,16 +107,26 @@ def test_select_keeps_rows_and_users(encoded: tuple[Encoder, Sequences]) -> None
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 20)), min_size=1, max_size=30), st.integers(-3, 25))
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.integers(0, 20)), min_size=1, max_size=30),
+    st.integers(-3, 25),
+)
 def test_rows_before_equals_counting(rows: list[tuple[int, int]], time: int) -> None:
     rows = sorted(rows)
     user = np.array([u for u, _ in rows])
     offsets = np.searchsorted(user, np.arange(5))
     sequences = Sequences(
-        offsets=offsets, users=np.array(list("abcd"), dtype=object), time=np.array([t for _, t in rows]),
-        event_id=np.arange(len(rows)), role=np.full(len(rows), "view", dtype=object), columns={})
+        offsets=offsets,
+        users=np.array(list("abcd"), dtype=object),
+        time=np.array([t for _, t in rows]),
+        event_id=np.arange(len(rows)),
+        role=np.full(len(rows), "view", dtype=object),
+        columns={},
+    )
     end = sequences.rows_before(np.arange(4), np.full(4, time))
-    assert (end - offsets[:-1]).tolist() == [sum(u == k and t < time for u, t in rows) for k in range(4)]
+    assert (end - offsets[:-1]).tolist() == [
+        sum(u == k and t < time for u, t in rows) for k in range(4)
+    ]
 
 
 def test_an_empty_training_part_is_refused(small_log: EventLog) -> None:

@@ -16,13 +16,20 @@ from eventlog.log import LogWriter, digest, read_manifest, sort_events, tidy, to
 def test_a_written_log_reads_back_equal(small_log: EventLog, tmp_path: Path) -> None:
     back = EventLog.read(small_log.write(tmp_path / "log"), verify=True)
     for table in ("events", "labels"):
-        pd.testing.assert_frame_equal(getattr(back, table), getattr(small_log, table), check_categorical=False, check_dtype=False)
+        pd.testing.assert_frame_equal(
+            getattr(back, table),
+            getattr(small_log, table),
+            check_categorical=False,
+            check_dtype=False,
+        )
     assert back.manifest["made_by"] == "tests"
 
 
 def test_same_log_same_bytes_and_digest(small_log: EventLog, tmp_path: Path) -> None:
     one, two = small_log.write(tmp_path / "one"), small_log.write(tmp_path / "two")
-    assert (one / "events/part-00000.parquet").read_bytes() == (two / "events/part-00000.parquet").read_bytes()
+    assert (one / "events/part-00000.parquet").read_bytes() == (
+        two / "events/part-00000.parquet"
+    ).read_bytes()
     assert digest(one) == digest(two)
 
 
@@ -33,7 +40,10 @@ def test_parts_hold_disjoint_users_and_all_rows(small_log: EventLog, tmp_path: P
     assert len(parts) > 2
     assert sum(map(len, users)) == len(set.union(*users))
     pd.testing.assert_frame_equal(
-        EventLog.read(tmp_path / "log").events.astype({"user_id": str}), small_log.events.astype({"user_id": str}), check_categorical=False)
+        EventLog.read(tmp_path / "log").events.astype({"user_id": str}),
+        small_log.events.astype({"user_id": str}),
+        check_categorical=False,
+    )
 
 
 def test_a_part_never_holds_falling_user_ids(small_log: EventLog, tmp_path: Path) -> None:
@@ -53,7 +63,9 @@ def test_before_keeps_only_what_was_known(small_log: EventLog) -> None:
     assert (known.labels["known_at"] < cut).all()
     assert known.labels["event_id"].isin(known.events["event_id"]).all()
     later = set(small_log.events["item_id"].astype(str)) - set(known.events["item_id"].astype(str))
-    assert not later & set(known.events["item_id"].cat.categories), "a level seen only later must not stay in the vocabulary"
+    assert not later & set(known.events["item_id"].cat.categories), (
+        "a level seen only later must not stay in the vocabulary"
+    )
 
 
 def test_a_changed_file_is_noticed(small_log: EventLog, tmp_path: Path) -> None:
@@ -72,7 +84,13 @@ def test_reading_what_is_no_log_says_so(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text('{"schema_version": 99}')
     with pytest.raises(InputError, match="schema version 99"):
         read_manifest(tmp_path)
-    for wrong in ("[]", "3", '"text"', '{"schema_version": 1, "roles": ["view"]}', '{"schema_version": 1, "roles": 3}'):
+    for wrong in (
+        "[]",
+        "3",
+        '"text"',
+        '{"schema_version": 1, "roles": ["view"]}',
+        '{"schema_version": 1, "roles": 3}',
+    ):
         (tmp_path / "manifest.json").write_text(wrong)
         with pytest.raises(InputError, match="it must be an object"):
             read_manifest(tmp_path)
@@ -100,10 +118,14 @@ def test_a_folder_of_somebody_else_is_not_replaced(small_log: EventLog, tmp_path
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("abé10"), st.integers(0, 5)), max_size=40))
 def test_sort_is_stable_by_user_then_time(rows: list[tuple[str, int]]) -> None:
-    frame = pd.DataFrame({
-        "user_id": [user for user, _ in rows], "timestamp": pd.to_datetime([time for _, time in rows], unit="s", utc=True),
-        "event": "view_item", "position": np.arange(len(rows)),
-    })
+    frame = pd.DataFrame(
+        {
+            "user_id": [user for user, _ in rows],
+            "timestamp": pd.to_datetime([time for _, time in rows], unit="s", utc=True),
+            "event": "view_item",
+            "position": np.arange(len(rows)),
+        }
+    )
     expected = sorted(range(len(rows)), key=lambda i: (rows[i][0], rows[i][1], i))
     for given_frame in (frame, tidy(frame)):
         assert sort_events(given_frame)["position"].tolist() == expected

@@ -29,7 +29,10 @@ def test_leave_one_out_asks_for_the_last_row(small_log: EventLog) -> None:
     sequences = Encoder.fit(small_log).encode(small_log)
     queries = leave_one_out(sequences)
     assert (queries.end == sequences.offsets[queries.user + 1] - 1).all()
-    assert (leave_one_out(sequences, back=2).end == sequences.offsets[leave_one_out(sequences, back=2).user + 1] - 2).all()
+    assert (
+        leave_one_out(sequences, back=2).end
+        == sequences.offsets[leave_one_out(sequences, back=2).user + 1] - 2
+    ).all()
 
 
 def test_by_user_is_a_partition_and_seeded(small_log: EventLog) -> None:

@@ -24,10 +24,17 @@ def written(log: EventLog, folder: Path) -> str:
     return digest(log.write(folder))
 
 
-def test_parts_are_the_whole_whoever_draws_them(fitted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parts_are_the_whole_whoever_draws_them(
+    fitted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sequence_model, "CHUNK", 20)
-    here = written(generators.load(fitted).sample(50, seed=4, where={"country": "DE"}), tmp_path / "here")
-    serial = written(distributed.sample(fitted, 50, seed=4, engine="serial", where={"country": "DE"}), tmp_path / "serial")
+    here = written(
+        generators.load(fitted).sample(50, seed=4, where={"country": "DE"}), tmp_path / "here"
+    )
+    serial = written(
+        distributed.sample(fitted, 50, seed=4, engine="serial", where={"country": "DE"}),
+        tmp_path / "serial",
+    )
     assert here == serial
     users = EventLog.read(tmp_path / "here").events["user_id"]
     assert users.nunique() == 50
@@ -35,11 +42,20 @@ def test_parts_are_the_whole_whoever_draws_them(fitted: Path, tmp_path: Path, mo
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_dask_gives_the_bytes_of_the_local_sample(fitted: Path, tmp_path: Path, workers: int) -> None:
+def test_dask_gives_the_bytes_of_the_local_sample(
+    fitted: Path, tmp_path: Path, workers: int
+) -> None:
     pytest.importorskip("distributed")
-    users = sequence_model.CHUNK + 50  # two parts; workers are processes of their own, and know no patched constant
+    # two parts; workers are processes of their own, and know no patched constant
+    users = sequence_model.CHUNK + 50
     local = written(generators.load(fitted).sample(users, seed=4), tmp_path / "local")
-    assert written(distributed.sample(fitted, users, seed=4, engine="dask", workers=workers), tmp_path / f"dask{workers}") == local
+    assert (
+        written(
+            distributed.sample(fitted, users, seed=4, engine="dask", workers=workers),
+            tmp_path / f"dask{workers}",
+        )
+        == local
+    )
 
 
 def test_the_command_says_what_does_not_go_together(fitted: Path, tmp_path: Path) -> None:
@@ -47,13 +63,41 @@ def test_the_command_says_what_does_not_go_together(fitted: Path, tmp_path: Path
     with pytest.raises(InputError, match="--engine"):
         main(["sample", str(fitted), "--users", "5", "--workers", "2", "--out", out])
     with pytest.raises(InputError, match="leave it out"):
-        main(["sample", str(fitted), "--users", "5", "--engine", "serial", "--set", "fraud_rate=0.5", "--out", out])
+        main(
+            [
+                "sample",
+                str(fitted),
+                "--users",
+                "5",
+                "--engine",
+                "serial",
+                "--set",
+                "fraud_rate=0.5",
+                "--out",
+                out,
+            ]
+        )
     with pytest.raises(InputError, match="address"):
-        main(["sample", str(fitted), "--users", "5", "--engine", "serial", "--address", "tcp://x:1", "--out", out])
+        main(
+            [
+                "sample",
+                str(fitted),
+                "--users",
+                "5",
+                "--engine",
+                "serial",
+                "--address",
+                "tcp://x:1",
+                "--out",
+                out,
+            ]
+        )
     assert main(["sample", str(fitted), "--users", "5", "--engine", "serial", "--out", out]) == 0
 
 
-def test_a_generator_that_is_one_whole_says_so(fitted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_generator_that_is_one_whole_says_so(
+    fitted: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(distributed, "load", lambda *_, **__: object())
     distributed._loaded.cache_clear()
     with pytest.raises(InputError, match="in parts"):

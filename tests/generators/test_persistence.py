@@ -28,14 +28,18 @@ VAE = {"width": 16, "latent": 4, "layers": 1, "rows": 1_000}
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder, log = tmp_path_factory.mktemp("models"), shop_log(users=30, rows=10, items=20)
-    return {name: generators.save(generators.fit(log, model=name, seed=1, settings=own), folder / name)
-            for name, own in (("markov", {}), ("vae", VAE))}
+    return {
+        name: generators.save(generators.fit(log, model=name, seed=1, settings=own), folder / name)
+        for name, own in (("markov", {}), ("vae", VAE))
+    }
 
 
 def signed(folder: Path) -> Path:
     """The folder with checksums of what stands there now."""
     manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["files"] = {n: {"sha256": sha256(folder / n)} for n in ("model.json", "model.safetensors")}
+    manifest["files"] = {
+        n: {"sha256": sha256(folder / n)} for n in ("model.json", "model.safetensors")
+    }
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return folder
 
@@ -48,41 +52,71 @@ def copy(saved: dict[str, Path], tmp_path: Path) -> Callable[[str], Path]:
 @pytest.mark.parametrize("name", ["model.json", "model.safetensors", "manifest.json"])
 @pytest.mark.parametrize("content", [None, b"", b"\xff\x00 nonsense", "half"])
 @pytest.mark.parametrize("sign", [False, True])
-def test_a_file_that_is_gone_or_broken(copy: Callable[[str], Path], name: str, content: Any, sign: bool) -> None:
+def test_a_file_that_is_gone_or_broken(
+    copy: Callable[[str], Path], name: str, content: Any, sign: bool
+) -> None:
     folder = copy("markov")
     whole = (folder / name).read_bytes()
     if content is None:
         (folder / name).unlink()
     else:
-        (folder / name).write_bytes(whole[:len(whole) // 2] if content == "half" else content)
+        (folder / name).write_bytes(whole[: len(whole) // 2] if content == "half" else content)
     if sign and content is not None and name != "manifest.json":
         signed(folder)
     with pytest.raises(InputError):
         generators.load(folder)
 
 
-@pytest.mark.parametrize(("key", "value"), [
-    ("files", {}), ("files", []), ("files", {"model.json": "x"}), ("generator", None), ("generator", 7), ("class", None),
-    ("own_file", "no"), ("privacy", None), ("privacy", {}), ("format", "2"), ("files", None),
-])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("files", {}),
+        ("files", []),
+        ("files", {"model.json": "x"}),
+        ("generator", None),
+        ("generator", 7),
+        ("class", None),
+        ("own_file", "no"),
+        ("privacy", None),
+        ("privacy", {}),
+        ("format", "2"),
+        ("files", None),
+    ],
+)
 def test_a_manifest_of_wrong_types(copy: Callable[[str], Path], key: str, value: Any) -> None:
     folder = copy("markov")
     manifest = json.loads((folder / "manifest.json").read_text())
-    for changed in ({**manifest, key: value}, {k: v for k, v in manifest.items() if k != key}, [manifest], "manifest"):
+    for changed in (
+        {**manifest, key: value},
+        {k: v for k, v in manifest.items() if k != key},
+        [manifest],
+        "manifest",
+    ):
         (folder / "manifest.json").write_text(json.dumps(changed))
         with pytest.raises(InputError):
             generators.load(folder)
 
 
 @pytest.mark.parametrize("model", ["markov", "vae"])
-@pytest.mark.parametrize("change", [
-    lambda d: [], lambda d: {}, lambda d: {**d, "settings": []}, lambda d: {**d, "data": {}}, lambda d: {**d, "data": {"codec": 3}},
-    lambda d: {**d, "settings": {**d["settings"], "min_users": "many"}}, lambda d: {**d, "settings": {**d["settings"], "max_rows": None}},
-    lambda d: {**d, "settings": {**d["settings"], "max_rows": 10**30}}, lambda d: {**d, "settings": {**d["settings"], "colour": 1}},
-    lambda d: {**d, "data": {**d["data"], "codec": {**d["data"]["codec"], "clock": "noon"}}},
-    lambda d: {**d, "data": {**d["data"], "codec": {**d["data"]["codec"], "items": []}}},
-])
-def test_a_model_of_wrong_types_with_right_checksums(copy: Callable[[str], Path], model: str, change: Callable[[Any], Any]) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: [],
+        lambda d: {},
+        lambda d: {**d, "settings": []},
+        lambda d: {**d, "data": {}},
+        lambda d: {**d, "data": {"codec": 3}},
+        lambda d: {**d, "settings": {**d["settings"], "min_users": "many"}},
+        lambda d: {**d, "settings": {**d["settings"], "max_rows": None}},
+        lambda d: {**d, "settings": {**d["settings"], "max_rows": 10**30}},
+        lambda d: {**d, "settings": {**d["settings"], "colour": 1}},
+        lambda d: {**d, "data": {**d["data"], "codec": {**d["data"]["codec"], "clock": "noon"}}},
+        lambda d: {**d, "data": {**d["data"], "codec": {**d["data"]["codec"], "items": []}}},
+    ],
+)
+def test_a_model_of_wrong_types_with_right_checksums(
+    copy: Callable[[str], Path], model: str, change: Callable[[Any], Any]
+) -> None:
     folder = copy(model)
     data = json.loads((folder / "model.json").read_text())
     (folder / "model.json").write_text(json.dumps(change(data)))
@@ -96,25 +130,53 @@ def test_tensors_of_another_shape(copy: Callable[[str], Path]) -> None:
     folder = copy("vae")
     arrays = load_file(folder / "model.safetensors")
     name = next(k for k in arrays if k.startswith("net/"))
-    for changed in ({k: v for k, v in arrays.items() if k != name}, {**arrays, name: np.zeros((2, *arrays[name].shape), dtype=np.float32)}):
+    for changed in (
+        {k: v for k, v in arrays.items() if k != name},
+        {**arrays, name: np.zeros((2, *arrays[name].shape), dtype=np.float32)},
+    ):
         save_file(changed, folder / "model.safetensors")
-        with pytest.raises(InputError, match=r"model\.safetensors: the array .* is missing|has the shape"):
+        with pytest.raises(
+            InputError, match=r"model\.safetensors: the array .* is missing|has the shape"
+        ):
             generators.load(signed(folder))
 
 
-@pytest.mark.parametrize(("name", "value"), [("rows", "many"), ("rows", 1.5), ("width", True), ("rate", "fast"), ("rate", float("nan")),
-                                             ("epochs", 10**12), ("width", None)])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("rows", "many"),
+        ("rows", 1.5),
+        ("width", True),
+        ("rate", "fast"),
+        ("rate", float("nan")),
+        ("epochs", 10**12),
+        ("width", None),
+    ],
+)
 def test_settings_of_the_wrong_kind(name: str, value: Any) -> None:
     with pytest.raises(InputError, match=f"The setting {name} of vae"):
         generators.fit(shop_log(users=12), model="vae", seed=0, settings={name: value})
 
 
-@pytest.mark.parametrize(("model", "name", "value"), [
-    ("vae", "width", 10**6), ("vae", "rate", -1.0), ("vae", "window", 0), ("vae", "word_dropout", 2.0), ("vae", "clip", 0.0),
-    ("vae", "batch_users", 0), ("vae", "components", 0), ("transformer", "window", 1000), ("transformer", "heads", 5),
-    ("gan", "players_rate", -1.0), ("gan", "turns", 0), ("markov", "strength", -1.0), ("markov", "successors", 0),
-    ("markov", "max_rows", 0),
-])
+@pytest.mark.parametrize(
+    ("model", "name", "value"),
+    [
+        ("vae", "width", 10**6),
+        ("vae", "rate", -1.0),
+        ("vae", "window", 0),
+        ("vae", "word_dropout", 2.0),
+        ("vae", "clip", 0.0),
+        ("vae", "batch_users", 0),
+        ("vae", "components", 0),
+        ("transformer", "window", 1000),
+        ("transformer", "heads", 5),
+        ("gan", "players_rate", -1.0),
+        ("gan", "turns", 0),
+        ("markov", "strength", -1.0),
+        ("markov", "successors", 0),
+        ("markov", "max_rows", 0),
+    ],
+)
 def test_settings_out_of_range(model: str, name: str, value: Any) -> None:
     with pytest.raises(InputError, match=name):
         make(model, {name: value})
@@ -129,7 +191,9 @@ def test_a_training_that_ran_away_is_one_sentence() -> None:
         check_finite(net)
 
 
-def test_a_full_disk_leaves_nothing_and_is_an_os_error(saved: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_nothing_and_is_an_os_error(
+    saved: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = generators.load(saved["markov"])
 
     def full(path: Path, data: bytes) -> int:

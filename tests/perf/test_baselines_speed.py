@@ -1,6 +1,8 @@
-"""Speed and memory of the baselines: online latency, a large catalogue, a full-ranking evaluation, a step against its arithmetic.
+"""Speed and memory of the baselines: online latency, a large catalogue, a full-ranking evaluation,
+a step against its arithmetic.
 
-    python -m pytest tests/perf/test_baselines_speed.py -s --import-mode=importlib -p no:cacheprovider
+    python -m pytest tests/perf/test_baselines_speed.py -s --import-mode=importlib -p
+    no:cacheprovider
 
 Each test prints its figures (CPU time, one thread) and holds them against a bound.
 """
@@ -26,20 +28,33 @@ from eventlog.encode import DAY_MS, Encoder, Examples, Queries, Sequences
 LIVE = 10_000
 
 
-def sequences_of(users: int, items: int, *, rows: int = 12, seed: int = 0) -> tuple[Encoder, Sequences]:
-    """Walks over a catalogue with popular items, as encoded arrays: no log of strings is needed to measure a model."""
+def sequences_of(
+    users: int, items: int, *, rows: int = 12, seed: int = 0
+) -> tuple[Encoder, Sequences]:
+    """Walks over a catalogue with popular items, as encoded arrays: no log of strings is needed to
+    measure a model.
+    """
     rng = np.random.default_rng(seed)
     n = users * rows
     item = np.minimum((items * rng.random(n) ** 2).astype(np.int64), items - 1)
     follow = rng.random(n) < 0.5
     item[1:][follow[1:]] = (item[:-1][follow[1:]] + 1) % items
-    moment = np.sort(rng.integers(0, 60 * DAY_MS, (users, rows)), axis=1).ravel() + 1_700_000_000_000
-    encoder = Encoder(vocabularies={"item_id": [f"i{k}" for k in range(items)], "event": ["view_item"]},
-                      item_category=np.zeros(items + 2, dtype=np.int32), item_price=np.zeros(items + 2, dtype=np.float32))
+    moment = (
+        np.sort(rng.integers(0, 60 * DAY_MS, (users, rows)), axis=1).ravel() + 1_700_000_000_000
+    )
+    encoder = Encoder(
+        vocabularies={"item_id": [f"i{k}" for k in range(items)], "event": ["view_item"]},
+        item_category=np.zeros(items + 2, dtype=np.int32),
+        item_price=np.zeros(items + 2, dtype=np.float32),
+    )
     sequences = Sequences(
-        offsets=np.arange(users + 1) * rows, users=np.array([f"u{u}" for u in range(users)], dtype=object), time=moment,
-        event_id=np.arange(n), role=np.full(n, "view", dtype=object),
-        columns={"item": (item + 2).astype(np.int32), "event": np.full(n, 2, dtype=np.int32)})
+        offsets=np.arange(users + 1) * rows,
+        users=np.array([f"u{u}" for u in range(users)], dtype=object),
+        time=moment,
+        event_id=np.arange(n),
+        role=np.full(n, "view", dtype=object),
+        columns={"item": (item + 2).astype(np.int32), "event": np.full(n, 2, dtype=np.int32)},
+    )
     return encoder, sequences
 
 
@@ -70,7 +85,7 @@ def test_online_latency(name: str) -> None:
     now = int(s.time.max())
     event = lambda: {"event": "view_item", "item_id": f"i{rng.integers(2_000)}"}
     for k in range(0, LIVE, 500):  # everybody is live
-        live.observe(names[k:k + 500], [event() for _ in range(500)], [now] * 500)
+        live.observe(names[k : k + 500], [event() for _ in range(500)], [now] * 500)
     observe, score = [], []
     for step in range(600):
         user, given = names[rng.integers(LIVE)], event()
@@ -86,8 +101,11 @@ def test_online_latency(name: str) -> None:
         live.observe(chosen, [event() for _ in chosen], [now + 1_000] * 256)
     rate = 20 * 256 / (time.process_time() - began)
     p = [1e3 * np.percentile(x, q) for x in (observe, score) for q in (50, 99)]
-    print(f"\n{name}: observe p50 {p[0]:.2f} p99 {p[1]:.2f} ms, rank 2,000 items p50 {p[2]:.2f} p99 {p[3]:.2f} ms, "
-          f"{rate:,.0f} events/s in batches of 256, {LIVE:,} live users")
+    print(
+        f"\n{name}: observe p50 {p[0]:.2f} p99 {p[1]:.2f} ms, rank 2,000 items p50 {p[2]:.2f} p99 "
+        f"{p[3]:.2f} ms, "
+        f"{rate:,.0f} events/s in batches of 256, {LIVE:,} live users"
+    )
     assert p[0] < 5
     assert rate > 2_000
 
@@ -113,11 +131,24 @@ print(fitted, time.process_time() - began, resource.getrusage(resource.RUSAGE_SE
 @pytest.mark.parametrize("name", ["lstm", "transformer"])
 def test_large_catalogue_fits_into_two_gibibytes(name: str) -> None:
     here = Path(__file__).parent
-    environment = {**os.environ, "PYTHONPATH": f"{here.parents[1]}{os.pathsep}{here}", "OMP_NUM_THREADS": "1"}
-    run = subprocess.run([sys.executable, "-c", BIG.format(name=name)], cwd=here, capture_output=True, text=True, env=environment)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{here.parents[1]}{os.pathsep}{here}",
+        "OMP_NUM_THREADS": "1",
+    }
+    run = subprocess.run(
+        [sys.executable, "-c", BIG.format(name=name)],
+        cwd=here,
+        capture_output=True,
+        text=True,
+        env=environment,
+    )
     assert run.returncode == 0, run.stderr[-2_000:]
     fit, rank, peak = map(float, run.stdout.split())
-    print(f"\n{name}, 50,000 items x 40,000 users: 60 steps {fit:.1f} CPU s, ranking 4,000 users {rank:.1f} CPU s, peak {peak:,.0f} MiB")
+    print(
+        f"\n{name}, 50,000 items x 40,000 users: 60 steps {fit:.1f} CPU s, ranking 4,000 users "
+        f"{rank:.1f} CPU s, peak {peak:,.0f} MiB"
+    )
     assert peak < 2_048
 
 
@@ -125,19 +156,27 @@ def test_full_ranking_of_20_000_users_and_12_000_items() -> None:
     encoder, s = sequences_of(20_000, 12_000)
     test = questions(s, 0)
     rng = np.random.default_rng(0)
-    user, item = rng.random((20_000, 64), dtype=np.float32), rng.random((64, encoder.n_items), dtype=np.float32)
+    user, item = (
+        rng.random((20_000, 64), dtype=np.float32),
+        rng.random((64, encoder.n_items), dtype=np.float32),
+    )
     began = time.process_time()
-    product = sum(float((user[k:k + 256] @ item)[0, 0]) for k in range(0, 20_000, 256))
+    product = sum(float((user[k : k + 256] @ item)[0, 0]) for k in range(0, 20_000, 256))
     floor = time.process_time() - began
     began = time.process_time()
     ranks(lambda _, queries: user[queries.user] @ item, test, encoder.n_items)
     spent = time.process_time() - began
-    print(f"\nfull ranking, 20,000 x 12,000: {spent:.2f} CPU s, of which the product itself {floor:.2f} ({product:.0f})")
+    print(
+        f"\nfull ranking, 20,000 x 12,000: {spent:.2f} CPU s, of which the product itself "
+        f"{floor:.2f} ({product:.0f})"
+    )
     assert spent < 6  # the target is 3 on a quiet machine
 
 
 def test_a_step_against_its_arithmetic() -> None:
-    """FLOPs of the matrix products of a training step, at the rate that this machine's own product reaches, against the step."""
+    """FLOPs of the matrix products of a training step, at the rate that this machine's own product
+    reaches, against the step.
+    """
     encoder, s = sequences_of(2_000, 4_000)
     a = torch.randn(1_600, 64)
     b = torch.randn(64, 4_000)
@@ -146,7 +185,12 @@ def test_a_step_against_its_arithmetic() -> None:
     for _ in range(20):
         a @ b
     rate = 20 * 2 * 1_600 * 64 * 4_000 / (time.process_time() - began)
-    for name, weights in (("lstm", 8 * 64**2), ("gru", 6 * 64**2), ("transformer", 12 * 64**2), ("bert", 12 * 64**2)):
+    for name, weights in (
+        ("lstm", 8 * 64**2),
+        ("gru", 6 * 64**2),
+        ("transformer", 12 * 64**2),
+        ("bert", 12 * 64**2),
+    ):
         times = []
         for steps in (10, 60):
             model = make(name, max_steps=steps, epochs=1_000)
@@ -155,8 +199,11 @@ def test_a_step_against_its_arithmetic() -> None:
             times.append(time.process_time() - began)
         step = (times[1] - times[0]) / 50
         reads = 1_600 * (0.4 if name == "bert" else 1.0)  # masked rows only
-        flops = 3 * 2 * (1_600 * weights + reads * (64 * encoder.n_items + 3 * 64**2))  # forward, and twice that backward
-        print(f"\n{name}: {1e3 * step:.1f} ms a step of 1,600 rows, floor {1e3 * flops / rate:.1f} ms at {rate / 1e9:.0f} GFLOP/s, "
-              f"ratio {step * rate / flops:.1f}")
+        # forward, and twice that backward
+        flops = 3 * 2 * (1_600 * weights + reads * (64 * encoder.n_items + 3 * 64**2))
+        print(
+            f"\n{name}: {1e3 * step:.1f} ms a step of 1,600 rows, floor {1e3 * flops / rate:.1f} "
+            f"ms at {rate / 1e9:.0f} GFLOP/s, "
+            f"ratio {step * rate / flops:.1f}"
+        )
         assert step < 2
-

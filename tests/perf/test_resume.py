@@ -1,4 +1,7 @@
-"""Kill -9 at twenty random moments: every rerun goes on, the table is that of one whole run, no finished cell is run again.
+"""Kill -9 at twenty random moments: every rerun goes on, the table is that of one whole run, no
+finished cell is run again.
+
+Usage::
 
     python -m pytest tests/perf/test_resume.py
 """

@@ -1,4 +1,5 @@
-"""What running cells costs beside the work in them: seconds per cell, and the speed-up that a second worker brings.
+"""What running cells costs beside the work in them: seconds per cell, and the speed-up that a
+second worker brings.
 
     python -m pytest tests/perf/test_scheduler.py -s
 
@@ -39,7 +40,14 @@ class Sleeper(Model):
 def run(folder: Path, out: Path, workers: int) -> Outcome:
     model = folder.parent / "sleeper.py"
     model.write_text(MODEL)
-    return go(folder, out, models=[str(model)], seeds=SEEDS, workers=workers, settings=[*QUICK, "tasks=['churn']"])
+    return go(
+        folder,
+        out,
+        models=[str(model)],
+        seeds=SEEDS,
+        workers=workers,
+        settings=[*QUICK, "tasks=['churn']"],
+    )
 
 
 def test_overhead_per_cell_and_speed_up(tmp_path: Path) -> None:
@@ -51,8 +59,12 @@ def test_overhead_per_cell_and_speed_up(tmp_path: Path) -> None:
     two = run(folder, tmp_path / "two", 2)
     overhead = (one.seconds - one.busy) / one.ran
     speed_up = one.seconds / two.seconds
-    print(f"\n{one.ran} cells, {one.busy:.1f} s in them, {wall:.1f} s in all: {overhead * 1000:.0f} ms and "
-          f"{cpu / one.ran * 1000:.0f} ms of the scheduler's own CPU per cell; two workers are {speed_up:.2f} times as fast")
+    print(
+        f"\n{one.ran} cells, {one.busy:.1f} s in them, {wall:.1f} s in all: {overhead * 1000:.0f} "
+        "ms and "
+        f"{cpu / one.ran * 1000:.0f} ms of the scheduler's own CPU per cell; two workers are "
+        f"{speed_up:.2f} times as fast"
+    )
     assert overhead < 0.5
     assert speed_up > 1.5
 
@@ -68,6 +80,8 @@ def test_planning_and_looking_up_costs_milliseconds_per_cell(tmp_path: Path) -> 
     began = time.process_time()
     outcome = run_cells(cells, store)
     assert outcome.ran == 0
-    print(f"\n{len(cells)} cells: planned in {planned * 1000:.2f} ms each, found finished in "
-          f"{(time.process_time() - began) / len(cells) * 1000:.3f} ms each")
+    print(
+        f"\n{len(cells)} cells: planned in {planned * 1000:.2f} ms each, found finished in "
+        f"{(time.process_time() - began) / len(cells) * 1000:.3f} ms each"
+    )
     assert planned < 0.02

@@ -1,4 +1,7 @@
-"""Rows per second of the simulator against bare SimPy timeouts on one core, and what a second worker gains, each in one run.
+"""Rows per second of the simulator against bare SimPy timeouts on one core, and what a second
+worker gains, each in one run.
+
+Usage::
 
     python -m pytest tests/perf/test_simulator_speed.py --benchmark-only -s
 """
@@ -17,11 +20,14 @@ from simulator import api
 
 PROCESSES, STEPS = 10_000, 10
 USERS, DAYS = 10_000, 60
-MANY = 100_000  # users of the run with two workers: 22 shards, so that the start of a process is not what is measured
+# users of the run with two workers: 22 shards, so that the start of a process is not what is
+# measured
+MANY = 100_000
 
 
 def bare() -> float:
     """Events per CPU second of `yield env.timeout(1.0)` with 10,000 processes."""
+
     def wait(env):
         for _ in range(STEPS):
             yield env.timeout(1.0)
@@ -36,7 +42,11 @@ def bare() -> float:
 
 def rows_of(path) -> int:
     """Rows of a log, from its manifest."""
-    return sum(entry["rows"] for name, entry in read_manifest(path)["files"].items() if name.startswith("events/"))
+    return sum(
+        entry["rows"]
+        for name, entry in read_manifest(path)["files"].items()
+        if name.startswith("events/")
+    )
 
 
 def shop(folder) -> float:
@@ -57,20 +67,36 @@ def workers(folder, n: int) -> float:
 def test_rows_per_second_against_bare_simpy(benchmark, tmp_path):
     shop(tmp_path / "warm")  # imports, compiled code
     ratios, names = [], iter("abc")
-    benchmark.pedantic(lambda: ratios.append((shop(tmp_path / next(names)), bare())), rounds=3, iterations=1)
+    benchmark.pedantic(
+        lambda: ratios.append((shop(tmp_path / next(names)), bare())), rounds=3, iterations=1
+    )
     rows, rate = (statistics.median(r[k] for r in ratios) for k in (0, 1))
     ratio = statistics.median(a / b for a, b in ratios)
-    benchmark.extra_info.update({"rows_per_cpu_s": round(rows), "bare_simpy_per_cpu_s": round(rate), "ratio": round(ratio, 3)})
+    benchmark.extra_info.update(
+        {
+            "rows_per_cpu_s": round(rows),
+            "bare_simpy_per_cpu_s": round(rate),
+            "ratio": round(ratio, 3),
+        }
+    )
     print(f"\nshop {rows:,.0f} rows/s, bare SimPy {rate:,.0f} events/s, ratio {ratio:.2f}")
     assert ratio > 0.5
 
 
 @pytest.mark.benchmark(group="simulator")
-@pytest.mark.skipif((os.cpu_count() or 1) < 2 or os.getloadavg()[0] > 0.7, reason="needs two idle cores")
+@pytest.mark.skipif(
+    (os.cpu_count() or 1) < 2 or os.getloadavg()[0] > 0.7, reason="needs two idle cores"
+)
 def test_two_workers_against_one(benchmark, tmp_path):
     shop(tmp_path / "warm")
     one = workers(tmp_path / "one", 1)
     two = benchmark.pedantic(lambda: workers(tmp_path / "two", 2), rounds=1, iterations=1)
-    benchmark.extra_info.update({"rows_per_s_one": round(one), "rows_per_s_two": round(two), "speed_up": round(two / one, 2)})
+    benchmark.extra_info.update(
+        {
+            "rows_per_s_one": round(one),
+            "rows_per_s_two": round(two),
+            "speed_up": round(two / one, 2),
+        }
+    )
     print(f"\none worker {one:,.0f} rows/s, two {two:,.0f}, speed-up {two / one:.2f}")
     assert two / one > 1.6

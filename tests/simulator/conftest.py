@@ -19,7 +19,20 @@ def corner_log():
 
 @pytest.fixture(scope="session")
 def crime_log():
-    """The default shop at the default difficulty, with every kind of abuse often enough to be measured."""
-    return simulator.simulate("shop", users=5_000, days=40, seed=9, settings={
-        "fraud.share": 0.1, "fraud.coupon_abuse": 0.05, "fraud.refund_abuse": 0.05, "fraud.fake_review": 0.2, "fraud.scraping_bot": 0.1,
-        "fraud.accounts": 0.1})
+    """The default shop at the default difficulty, with every kind of abuse often enough to be
+    measured.
+    """
+    return simulator.simulate(
+        "shop",
+        users=5_000,
+        days=40,
+        seed=9,
+        settings={
+            "fraud.share": 0.1,
+            "fraud.coupon_abuse": 0.05,
+            "fraud.refund_abuse": 0.05,
+            "fraud.fake_review": 0.2,
+            "fraud.scraping_bot": 0.1,
+            "fraud.accounts": 0.1,
+        },
+    )

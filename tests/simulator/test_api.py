@@ -13,14 +13,24 @@ from simulator.output import arrow_columns, shards
 
 
 def digests(folder):
-    return {name: entry["sha256"] for name, entry in read_json(folder / "manifest.json")["files"].items()}
+    return {
+        name: entry["sha256"]
+        for name, entry in read_json(folder / "manifest.json")["files"].items()
+    }
 
 
 def test_same_seed_same_bytes_for_any_number_of_workers(tmp_path, monkeypatch):
-    many = {"shoppers.visits": 20.0, "catalogue.items": 120, "catalogue.categories": 6,
-            "coupons.every": 4, "coupons.days": 2, "coupons.window": 1.0}
+    many = {
+        "shoppers.visits": 20.0,
+        "catalogue.items": 120,
+        "catalogue.categories": 6,
+        "coupons.every": 4,
+        "coupons.days": 2,
+        "coupons.window": 1.0,
+    }
     given_ = {"users": 240, "days": 12, "seed": 11, "settings": many}
-    monkeypatch.setattr(shards, "ROWS_PER_SHARD", 100_000)  # read by the parent only: the cut is part of each task
+    # read by the parent only: the cut is part of each task
+    monkeypatch.setattr(shards, "ROWS_PER_SHARD", 100_000)
     one = digests(simulator.run("small", out=tmp_path / "one", **given_))
     two = digests(simulator.run("small", out=tmp_path / "two", workers=2, **given_))
     other = digests(simulator.run("small", out=tmp_path / "other", **{**given_, "seed": 12}))
@@ -36,10 +46,18 @@ def test_the_shop_does_not_depend_on_the_size_of_the_population():
 
 def test_simulate_and_run_give_the_same_log(tmp_path):
     arguments = {"users": 60, "days": 15, "seed": 2}
-    held, written = simulator.simulate("small", **arguments), EventLog.read(simulator.run("small", out=tmp_path / "log", **arguments))
+    held, written = (
+        simulator.simulate("small", **arguments),
+        EventLog.read(simulator.run("small", out=tmp_path / "log", **arguments)),
+    )
     assert held.truth.keys() == written.truth.keys()
-    for a, b in ((held.events, written.events), (held.labels, written.labels), (held.users, written.users), (held.items, written.items),
-                 *((held.truth[k], written.truth[k]) for k in held.truth)):
+    for a, b in (
+        (held.events, written.events),
+        (held.labels, written.labels),
+        (held.users, written.users),
+        (held.items, written.items),
+        *((held.truth[k], written.truth[k]) for k in held.truth),
+    ):
         assert list(a.columns) == list(b.columns)
         for name in a:
             x, y = (f[name].astype(object).where(f[name].notna(), None).tolist() for f in (a, b))
@@ -47,13 +65,32 @@ def test_simulate_and_run_give_the_same_log(tmp_path):
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(users=st.integers(1, 120), days=st.integers(1, 30), seed=st.integers(0, 10_000), share=st.sampled_from([0.0, 0.1, 0.4]),
-       refund=st.sampled_from([0.0, 0.2, 0.9]), mimicry=st.sampled_from([0.0, 1.0]), slate=st.sampled_from([4, 12]),
-       present=st.sampled_from([0.0, 0.6, 1.0]))
+@given(
+    users=st.integers(1, 120),
+    days=st.integers(1, 30),
+    seed=st.integers(0, 10_000),
+    share=st.sampled_from([0.0, 0.1, 0.4]),
+    refund=st.sampled_from([0.0, 0.2, 0.9]),
+    mimicry=st.sampled_from([0.0, 1.0]),
+    slate=st.sampled_from([4, 12]),
+    present=st.sampled_from([0.0, 0.6, 1.0]),
+)
 def test_what_must_hold_in_every_log(users, days, seed, share, refund, mimicry, slate, present):
-    log = simulator.simulate("small", users=users, days=days, seed=seed, settings={
-        "fraud.share": share, "checkout.refund": refund, "fraud.mimicry": mimicry, "sessions.slate": slate, "shoppers.present": present,
-        "checkout.cart": -1.0, "shoppers.visits": 0.5})
+    log = simulator.simulate(
+        "small",
+        users=users,
+        days=days,
+        seed=seed,
+        settings={
+            "fraud.share": share,
+            "checkout.refund": refund,
+            "fraud.mimicry": mimicry,
+            "sessions.slate": slate,
+            "shoppers.present": present,
+            "checkout.cart": -1.0,
+            "shoppers.visits": 0.5,
+        },
+    )
     events, truth = log.events, log.truth
     assert set(events.columns) <= set(COLUMNS)
     assert events["event_id"].is_monotonic_increasing
@@ -77,45 +114,88 @@ def test_what_must_hold_in_every_log(users, days, seed, share, refund, mimicry, 
     # nobody acts before the first day as a customer or after death
     life = truth["users"].set_index("user_id").loc[events["user_id"]]
     floor = pd.Timedelta(milliseconds=1)
-    assert (events["timestamp"].to_numpy() >= (life["born"] - floor).to_numpy())[life["born"].notna().to_numpy()].all()
+    assert (events["timestamp"].to_numpy() >= (life["born"] - floor).to_numpy())[
+        life["born"].notna().to_numpy()
+    ].all()
     gone = life["died"].notna().to_numpy()
     assert (events["timestamp"].to_numpy() <= (life["died"] + floor).to_numpy())[gone].all()
     assert (truth["users"]["died"].isna() == truth["users"]["reason"].isna()).all()
-    # refunds follow a purchase of the same user, order and item; a review follows a look at the item
+    # refunds follow a purchase of the same user, order and item; a review follows a look at the
+    # item
     kind = events["event"].astype(str).to_numpy()
-    bought = events[kind == "purchase"].assign(order=lambda f: f["order_id"].astype(str), item=lambda f: f["item_id"].astype(str))
+    bought = events[kind == "purchase"].assign(
+        order=lambda f: f["order_id"].astype(str), item=lambda f: f["item_id"].astype(str)
+    )
     after = events[kind == "refund"]
     reviewed = events[kind == "review"]
-    viewed = set(zip(code[kind == "view_item"], events["item_id"].astype(str)[kind == "view_item"], strict=True))
+    viewed = set(
+        zip(
+            code[kind == "view_item"],
+            events["item_id"].astype(str)[kind == "view_item"],
+            strict=True,
+        )
+    )
     assert set(zip(code[kind == "review"], reviewed["item_id"].astype(str), strict=True)) <= viewed
     after = after.assign(order=after["order_id"].astype(str), item=after["item_id"].astype(str))
     assert bought["order_id"].notna().all()
-    joined = after.merge(bought.drop_duplicates(["order", "item"]), on=["order", "item"], suffixes=("", "_bought"), how="left")
+    joined = after.merge(
+        bought.drop_duplicates(["order", "item"]),
+        on=["order", "item"],
+        suffixes=("", "_bought"),
+        how="left",
+    )
     assert (joined["timestamp"] > joined["timestamp_bought"]).all()
     assert (joined["user_id"].astype(str) == joined["user_id_bought"].astype(str)).all()
     assert after["order"].is_unique
-    # a purchase comes out of a checkout with a payment in the same session; what is bought was put into a cart
+    # a purchase comes out of a checkout with a payment in the same session; what is bought was put
+    # into a cart
     per_session = pd.crosstab(session, kind)
     if "purchase" in per_session:
         paying = per_session[per_session["purchase"] > 0]
         assert (paying["begin_checkout"] == 1).all()
         assert (paying["add_payment_info"] == 1).all()
-    carted = set(zip(code[kind == "add_to_cart"], events["item_id"].astype(str)[kind == "add_to_cart"], strict=True))
-    assert set(zip(code[kind == "purchase"], events["item_id"].astype(str)[kind == "purchase"], strict=True)) <= carted
+    carted = set(
+        zip(
+            code[kind == "add_to_cart"],
+            events["item_id"].astype(str)[kind == "add_to_cart"],
+            strict=True,
+        )
+    )
+    assert (
+        set(
+            zip(
+                code[kind == "purchase"],
+                events["item_id"].astype(str)[kind == "purchase"],
+                strict=True,
+            )
+        )
+        <= carted
+    )
     # labels point to what they are about, and come later than it
     labelled = log.labels.merge(events[["event_id", "event", "timestamp"]], on="event_id")
     assert len(labelled) == len(log.labels)
-    about = {"fraud": "purchase", "coupon_abuse": "purchase", "refund_abuse": "refund", "fake_review": "review"}
+    about = {
+        "fraud": "purchase",
+        "coupon_abuse": "purchase",
+        "refund_abuse": "refund",
+        "fake_review": "review",
+    }
     assert (labelled["event"].astype(str) == labelled["kind"].astype(str).map(about)).all()
     assert (labelled["known_at"] > labelled["timestamp"]).all()
     if share == 0:
-        assert not truth["events"]["fraud"].isin(["stolen_card", "account_takeover", "card_testing"]).any()
+        assert (
+            not truth["events"]["fraud"]
+            .isin(["stolen_card", "account_takeover", "card_testing"])
+            .any()
+        )
 
 
 def test_numbers_out_of_range_are_refused(tmp_path):
     for wrong in ({"users": 0}, {"days": 0}, {"seed": -1}, {"workers": 0}):
         with pytest.raises(InputError, match=next(iter(wrong))):
-            simulator.run("small", **{"users": 5, "days": 2, "seed": 1, "out": tmp_path / "x", **wrong})
+            simulator.run(
+                "small", **{"users": 5, "days": 2, "seed": 1, "out": tmp_path / "x", **wrong}
+            )
     assert not list(tmp_path.iterdir())
 
 

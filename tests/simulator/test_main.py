@@ -11,7 +11,20 @@ def ended(capsys, *argv):
 
 
 def test_run_and_realism(tmp_path, capsys):
-    code, said = ended(capsys, "run", "--scenario", "small", "--users", "40", "--days", "10", "--seed", "1", "--out", str(tmp_path / "log"))
+    code, said = ended(
+        capsys,
+        "run",
+        "--scenario",
+        "small",
+        "--users",
+        "40",
+        "--days",
+        "10",
+        "--seed",
+        "1",
+        "--out",
+        str(tmp_path / "log"),
+    )
     assert code == 0
     assert "40 users" in said.out
     code, said = ended(capsys, "realism", str(tmp_path / "log"))
@@ -24,13 +37,16 @@ def test_scenarios_and_keys(capsys):
     assert "fraud.share" in ended(capsys, "scenarios", "--keys")[1].out
 
 
-@pytest.mark.parametrize(("argv", "words"), [
-    (("--scenario", "smal"), "did you mean 'small'"),
-    (("--set", "fraud.share=9"), "from 0.0 to 0.5"),
-    (("--set", "fraud.share"), "lacks '='"),
-    (("--users", "0"), "from 1 to"),
-    (("--users", "many"), "invalid int"),
-])
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (("--scenario", "smal"), "did you mean 'small'"),
+        (("--set", "fraud.share=9"), "from 0.0 to 0.5"),
+        (("--set", "fraud.share"), "lacks '='"),
+        (("--users", "0"), "from 1 to"),
+        (("--users", "many"), "invalid int"),
+    ],
+)
 def test_wrong_arguments_end_with_one_sentence_and_2(tmp_path, capsys, argv, words):
     base = ["run", "--users", "5", "--days", "2", "--seed", "1", "--out", str(tmp_path / "log")]
     code, said = ended(capsys, *base, *argv)

@@ -12,25 +12,34 @@ def test_every_scenario_loads_and_keeps_its_name():
 
 
 def test_settings_change_what_they_name_and_nothing_else():
-    plain, changed = scenario.load("shop"), scenario.load("shop", {"fraud.share": 0.03, "catalogue.items": 500})
+    plain, changed = (
+        scenario.load("shop"),
+        scenario.load("shop", {"fraud.share": 0.03, "catalogue.items": 500}),
+    )
     assert (changed.fraud.share, changed.catalogue.items) == (0.03, 500)
     assert changed.shoppers == plain.shoppers
-    assert scenario.load("shop", scenario.parse_settings(["fraud.share=0.03", "catalogue.items=500"])) == changed
+    assert (
+        scenario.load("shop", scenario.parse_settings(["fraud.share=0.03", "catalogue.items=500"]))
+        == changed
+    )
 
 
-@pytest.mark.parametrize(("settings", "words"), [
-    ({"fraud.shar": 0.1}, "fraud.share"),
-    ({"fraude.share": 0.1}, "fraud.share"),
-    ({"fraud": 0.1}, "No scenario setting"),
-    ({"fraud.share": 2}, "from 0.0 to 0.5"),
-    ({"fraud.share": "much"}, "a number from 0.0 to 0.5"),
-    ({"fraud.share": float("nan")}, "a number from"),
-    ({"fraud.share": True}, "a number from"),
-    ({"catalogue.items": 20.5}, "a whole number from"),
-    ({"calendar.start": "January"}, "an ISO date"),
-    ({"truth.exposures": 1}, "true or false"),
-    ({"catalogue.items": 50, "catalogue.categories": 40}, "four each"),
-])
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"fraud.shar": 0.1}, "fraud.share"),
+        ({"fraude.share": 0.1}, "fraud.share"),
+        ({"fraud": 0.1}, "No scenario setting"),
+        ({"fraud.share": 2}, "from 0.0 to 0.5"),
+        ({"fraud.share": "much"}, "a number from 0.0 to 0.5"),
+        ({"fraud.share": float("nan")}, "a number from"),
+        ({"fraud.share": True}, "a number from"),
+        ({"catalogue.items": 20.5}, "a whole number from"),
+        ({"calendar.start": "January"}, "an ISO date"),
+        ({"truth.exposures": 1}, "true or false"),
+        ({"catalogue.items": 50, "catalogue.categories": 40}, "four each"),
+    ],
+)
 def test_a_wrong_setting_names_itself_and_what_it_may_be(settings, words):
     with pytest.raises(InputError, match=words):
         scenario.load("shop", settings)

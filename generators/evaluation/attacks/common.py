@@ -1,6 +1,10 @@
-"""95 % intervals that stay honest at 0 and 1, where attacks on good and on terrible generators end up.
+"""95 % intervals that stay honest at 0 and 1, where attacks on good and on terrible generators end
+up.
 
-    wilson(0, 50)      # Rate(value=0.0, low=0.0, high=0.071, n=50): no success in 50 tries does not prove safety
+Example::
+
+    wilson(0, 50)      # Rate(value=0.0, low=0.0, high=0.071, n=50): no success in 50 tries does not
+    prove safety
 """
 
 from __future__ import annotations
@@ -25,7 +29,8 @@ class Rate:
 
 
 def wilson(successes: int, n: int, *, tests: int = 1) -> Rate:
-    """Wilson score interval (Wilson 1927, doi:10.1080/01621459.1927.10502953). (0, 0) gives an interval of 0..1.
+    """Wilson score interval (Wilson 1927, doi:10.1080/01621459.1927.10502953). (0, 0) gives an
+    interval of 0..1.
 
     With several `tests` the intervals of all of them hold together with 95 % (Bonferroni).
     """
@@ -40,9 +45,9 @@ def wilson(successes: int, n: int, *, tests: int = 1) -> Rate:
 def residual(attack: Rate, control: Rate) -> tuple[float, float, float]:
     """(value, low, high) of the excess risk (attack - control) / (1 - control), cut to 0..1.
 
-    What an attack gains on users who were in the training data over users who were not: anonymeter's definition
-    (Giomi et al. 2023, doi:10.56553/popets-2023-0055), with its estimates (the middles of Wilson intervals) and its
-    propagation of their half-widths.
+    What an attack gains on users who were in the training data over users who were not:
+    anonymeter's definition (Giomi et al. 2023, doi:10.56553/popets-2023-0055), with its estimates
+    (the middles of Wilson intervals) and its propagation of their half-widths.
     """
     a, c = (attack.low + attack.high) / 2, (control.low + control.high) / 2
     error_a, error_c = (attack.high - attack.low) / 2, (control.high - control.low) / 2
@@ -57,7 +62,8 @@ def residual(attack: Rate, control: Rate) -> tuple[float, float, float]:
 def auc(positive: np.ndarray, negative: np.ndarray) -> Rate:
     """P(positive > negative) + P(equal) / 2 of two samples of scores, with Newcombe's interval.
 
-    Newcombe 2006 (doi:10.1002/sim.2324), method 5: score-type, so that an AUC of 1 on few users is not taken for certain.
+    Newcombe 2006 (doi:10.1002/sim.2324), method 5: score-type, so that an AUC of 1 on few users is
+    not taken for certain.
     """
     m, n = len(positive), len(negative)
     if m == 0 or n == 0:
@@ -90,7 +96,9 @@ def _root(f: object, inside: float, end: float) -> float:
 
 
 def clopper_pearson_low(successes: int, n: int, *, confidence: float = 0.95) -> float:
-    """One-sided lower bound of a share (Clopper and Pearson 1934): true with at least `confidence`, for any n."""
+    """One-sided lower bound of a share (Clopper and Pearson 1934): true with at least `confidence`,
+    for any n.
+    """
     from scipy.stats import beta
 
     return 0.0 if successes == 0 else float(beta.ppf(1 - confidence, successes, n - successes + 1))

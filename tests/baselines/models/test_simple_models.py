@@ -1,4 +1,6 @@
-"""The models without sequences of gradients: what every one must hold, and each against its definition."""
+"""The models without sequences of gradients: what every one must hold, and each against its
+definition.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,11 @@ def items_of(log: EventLog) -> tuple[Encoder, Examples, Queries]:
     encoder = Encoder.fit(log)
     sequences = encoder.encode(log)
     known = leave_one_out(sequences, back=2)
-    return encoder, Examples(sequences, known, sequences.columns["item"][known.end]), leave_one_out(sequences)
+    return (
+        encoder,
+        Examples(sequences, known, sequences.columns["item"][known.end]),
+        leave_one_out(sequences),
+    )
 
 
 def churn_of(log: EventLog, share: float = 0.6) -> tuple[Encoder, Examples, Queries]:
@@ -53,7 +59,10 @@ def churn_of(log: EventLog, share: float = 0.6) -> tuple[Encoder, Examples, Quer
         time = np.full(len(user), log.time_at(at).value // 1_000_000)
         end = sequences.rows_before(user, time)
         until = sequences.rows_before(user, time + horizon)
-        target = np.array([0.0 if bought[a:b].any() else 1.0 for a, b in zip(end, until, strict=True)], dtype=np.float32)
+        target = np.array(
+            [0.0 if bought[a:b].any() else 1.0 for a, b in zip(end, until, strict=True)],
+            dtype=np.float32,
+        )
         asked.append(Examples(sequences, Queries(user, end, time), target))
     return encoder, asked[0], asked[1].queries
 
@@ -67,7 +76,9 @@ def fitted(name: str, log: EventLog, seed: int = 0) -> tuple[Model, Sequences, Q
 
 @pytest.mark.parametrize("name", [*NEXT_ITEM, *BINARY])
 class TestEveryModel:
-    def test_scores_have_the_promised_shape_and_are_finite(self, name: str, small_log: EventLog) -> None:
+    def test_scores_have_the_promised_shape_and_are_finite(
+        self, name: str, small_log: EventLog
+    ) -> None:
         model, sequences, queries = fitted(name, small_log)
         scores = model.score(sequences, queries)
         assert np.isfinite(scores).all()
@@ -87,7 +98,9 @@ class TestEveryModel:
     def test_batches_change_nothing(self, name: str, small_log: EventLog) -> None:
         model, sequences, queries = fitted(name, small_log)
         order = np.random.default_rng(0).permutation(len(queries))
-        parts = np.concatenate([model.score(sequences, queries[part]) for part in np.array_split(order, 4)])
+        parts = np.concatenate(
+            [model.score(sequences, queries[part]) for part in np.array_split(order, 4)]
+        )
         assert np.allclose(parts, model.score(sequences, queries)[order], atol=1e-6)
 
     def test_later_rows_are_not_read(self, name: str, small_log: EventLog) -> None:
@@ -96,7 +109,12 @@ class TestEveryModel:
         model.fit(train, None, encoder=encoder, seed=0)
         expected = model.score(train.sequences, queries)
         assert np.array_equal(model.score(spoilt(train.sequences, queries), queries), expected)
-        model.fit(replace(train, sequences=spoilt(train.sequences, train.queries)), None, encoder=encoder, seed=0)
+        model.fit(
+            replace(train, sequences=spoilt(train.sequences, train.queries)),
+            None,
+            encoder=encoder,
+            seed=0,
+        )
         assert np.array_equal(model.score(train.sequences, queries), expected)
 
     def test_users_without_history_get_a_score(self, name: str, small_log: EventLog) -> None:
@@ -106,19 +124,30 @@ class TestEveryModel:
         assert np.isfinite(scores).all()
         assert np.allclose(scores, scores[:1], atol=1e-6)
 
-    def test_no_training_examples_and_a_log_without_rows(self, name: str, small_log: EventLog) -> None:
+    def test_no_training_examples_and_a_log_without_rows(
+        self, name: str, small_log: EventLog
+    ) -> None:
         encoder, train, queries = (items_of if name in NEXT_ITEM else churn_of)(small_log)
         model = make(name)
-        model.fit(Examples(train.sequences, train.queries[:0], train.target[:0]), None, encoder=encoder, seed=0)
+        model.fit(
+            Examples(train.sequences, train.queries[:0], train.target[:0]),
+            None,
+            encoder=encoder,
+            seed=0,
+        )
         assert np.isfinite(model.score(train.sequences, queries)).all()
         empty = train.sequences.select(np.zeros(train.sequences.n_rows, dtype=bool))
         fitted_model, _, _ = fitted(name, small_log)
         zero = np.zeros(3, dtype=np.int64)
-        assert np.isfinite(fitted_model.score(empty, Queries(np.arange(3), zero, zero + queries.time[0]))).all()
+        assert np.isfinite(
+            fitted_model.score(empty, Queries(np.arange(3), zero, zero + queries.time[0]))
+        ).all()
 
 
 def spoilt(sequences: Sequences, queries: Queries) -> Sequences:
-    """At and after each user's latest question: other items, prices and roles, and a much later time."""
+    """At and after each user's latest question: other items, prices and roles, and a much later
+    time.
+    """
     end = sequences.offsets[:-1].copy()
     np.maximum.at(end, queries.user, queries.end)
     later = np.arange(sequences.n_rows) >= end[sequences.row_user()]
@@ -138,7 +167,12 @@ def spoilt(sequences: Sequences, queries: Queries) -> Sequences:
 def test_one_class_only_gives_its_base_rate(name: str, answer: float, small_log: EventLog) -> None:
     encoder, train, queries = churn_of(small_log)
     model = make(name)
-    model.fit(replace(train, target=np.full(len(train), answer, dtype=np.float32)), train, encoder=encoder, seed=0)
+    model.fit(
+        replace(train, target=np.full(len(train), answer, dtype=np.float32)),
+        train,
+        encoder=encoder,
+        seed=0,
+    )
     scores = model.score(train.sequences, queries)
     assert np.allclose(scores, scores[0])
     assert abs(scores[0] - answer) < 0.02
@@ -146,7 +180,9 @@ def test_one_class_only_gives_its_base_rate(name: str, answer: float, small_log:
 
 @pytest.mark.parametrize("name", ["logistic", "mlp", "lightgbm"])
 def test_feature_models_find_a_strong_signal(name: str, small_log: EventLog) -> None:
-    """Fraud where the order's device is new to the shop's user: half of the users to learn from, half to be tested on."""
+    """Fraud where the order's device is new to the shop's user: half of the users to learn from,
+    half to be tested on.
+    """
     from sklearn.metrics import roc_auc_score
 
     encoder = Encoder.fit(small_log)
@@ -159,22 +195,29 @@ def test_feature_models_find_a_strong_signal(name: str, small_log: EventLog) -> 
     model = make(name)
     model.fit(train, None, encoder=encoder, seed=0)
     assert roc_auc_score(target[~learn], model.score(sequences, queries[~learn])) > 0.95
-    model.fit(train, Examples(sequences, queries[~learn], target[~learn]), encoder=encoder, seed=0)  # stops by itself
+    # stops by itself
+    model.fit(train, Examples(sequences, queries[~learn], target[~learn]), encoder=encoder, seed=0)
     assert roc_auc_score(target[~learn], model.score(sequences, queries[~learn])) > 0.95
 
 
-# --- next item, against definitions ----------------------------------------------------------------------------------
+# --- next item, against definitions ---------------------------------------------------------------
 
 
 def next_item_data(lists: list[list[int]], n_items: int) -> tuple[Encoder, Examples, Queries]:
-    """Users with these item codes; the last item is the answer to learn, and the question comes after it."""
+    """Users with these item codes; the last item is the answer to learn, and the question comes
+    after it.
+    """
     lengths = np.array([len(x) for x in lists])
     offsets = np.append(0, np.cumsum(lengths))
     flat = np.concatenate([np.array(x, dtype=np.int32) for x in lists])
     time = np.arange(len(flat), dtype=np.int64) * 60_000
     sequences = Sequences(
-        offsets=offsets, users=np.array([f"u{k}" for k in range(len(lists))], dtype=object), time=time,
-        event_id=np.arange(len(flat)), role=np.full(len(flat), "view", dtype=object), columns={"item": flat},
+        offsets=offsets,
+        users=np.array([f"u{k}" for k in range(len(lists))], dtype=object),
+        time=time,
+        event_id=np.arange(len(flat)),
+        role=np.full(len(flat), "view", dtype=object),
+        columns={"item": flat},
     )
     user = np.arange(len(lists))
     last = offsets[1:] - 1
@@ -183,7 +226,9 @@ def next_item_data(lists: list[list[int]], n_items: int) -> tuple[Encoder, Examp
     return encoder, Examples(sequences, Queries(user, last, time[last]), flat[last]), ask
 
 
-LISTS = st.lists(st.lists(st.integers(FIRST, FIRST + 6), min_size=1, max_size=12), min_size=1, max_size=8)
+LISTS = st.lists(
+    st.lists(st.integers(FIRST, FIRST + 6), min_size=1, max_size=12), min_size=1, max_size=8
+)
 
 
 @settings(max_examples=40, deadline=None)
@@ -199,7 +244,11 @@ def test_markov_equals_its_definition(lists: list[list[int]]) -> None:
                 count[a, b] += weight
     moves = count / np.maximum(count.sum(axis=1, keepdims=True), 1e-12)
     popular = np.bincount(np.concatenate(lists), minlength=9)
-    expected = [sum(0.8**j * moves[i] for j, i in enumerate(items[::-1][:5])) + 1e-3 * popular / popular.max() for items in lists]
+    expected = [
+        sum(0.8**j * moves[i] for j, i in enumerate(items[::-1][:5]))
+        + 1e-3 * popular / popular.max()
+        for items in lists
+    ]
     assert np.allclose(model.score(train.sequences, ask), np.array(expected), atol=1e-5)
 
 
@@ -242,22 +291,25 @@ def test_session_knn_votes_with_others_histories_only() -> None:
     model = SessionKNN(backoff=0)
     model.fit(train, encoder=encoder, seed=0)
     scores = model.score(train.sequences, ask)
-    assert scores[0, 5] > 0   # from the user with the same beginning
+    assert scores[0, 5] > 0  # from the user with the same beginning
     assert scores[0, 4] == 0  # only in the user's own history
     assert (scores[2] == 0).all()
 
 
 def test_popularity_counts_known_rows_and_forgets_old_ones() -> None:
     encoder, train, ask = next_item_data([[2, 2, 2, 3, 3]], 2)
-    plain, recent = Popularity(), Popularity(half_life_days=1 / (24 * 60))  # rows are a minute apart
+    # rows are a minute apart
+    plain, recent = Popularity(), Popularity(half_life_days=1 / (24 * 60))
     plain.fit(train, encoder=encoder, seed=0)
     recent.fit(train, encoder=encoder, seed=0)
     assert np.allclose(plain.score(train.sequences, ask)[0], [0, 0, 0.6, 0.4])
     old, new = 1 / 4 + 1 / 8 + 1 / 16, 1 + 1 / 2
-    assert np.allclose(recent.score(train.sequences, ask)[0, 2:], np.array([old, new]) / (old + new))
+    assert np.allclose(
+        recent.score(train.sequences, ask)[0, 2:], np.array([old, new]) / (old + new)
+    )
 
 
-# --- churn ------------------------------------------------------------------------------------------------------------
+# --- churn ----------------------------------------------------------------------------------------
 
 
 def test_recency_ranks_by_time_since_the_last_purchase(small_log: EventLog) -> None:
@@ -276,7 +328,9 @@ def test_recency_ranks_by_time_since_the_last_purchase(small_log: EventLog) -> N
     assert (np.diff(scores[order]) >= -1e-12).all() or (np.diff(scores[order]) <= 1e-12).all()
 
 
-def simulate_bgnbd(n: int, parameters: tuple[float, float, float, float], age: float, horizon: float, seed: int) -> pd.DataFrame:
+def simulate_bgnbd(
+    n: int, parameters: tuple[float, float, float, float], age: float, horizon: float, seed: int
+) -> pd.DataFrame:
     """Customers by the model's own story."""
     r, alpha, a, b = parameters
     rng = np.random.default_rng(seed)
@@ -301,7 +355,9 @@ def test_bgnbd_finds_the_parameters_of_its_own_story_and_expects_what_comes() ->
     x, recency, age = (data[k].to_numpy(dtype=float) for k in ("x", "recency", "age"))
     found = BGNBD()._maximise(x, recency, age)
     assert np.allclose(found[0] / found[1], truth[0] / truth[1], rtol=0.1)
-    assert np.allclose(found[2] / (found[2] + found[3]), truth[2] / (truth[2] + truth[3]), rtol=0.15)
+    assert np.allclose(
+        found[2] / (found[2] + found[3]), truth[2] / (truth[2] + truth[3]), rtol=0.15
+    )
     best, true = (log_likelihood(np.array(p), x, recency, age).sum() for p in (found, truth))
     assert best > true - 10  # the penalty costs next to nothing
     expected = expected_purchases(found, x, recency, age, horizon=60)
@@ -313,5 +369,7 @@ def test_bgnbd_finds_the_parameters_of_its_own_story_and_expects_what_comes() ->
 
 def test_bgnbd_likelihood_integrates_to_the_probability_of_no_repeat_order() -> None:
     """x = 0: the rate is gamma, so the chance of no order within T is (alpha / (alpha + T))^r."""
-    got = log_likelihood(np.array([0.5, 10.0, 1.2, 2.0]), np.zeros(1), np.zeros(1), np.full(1, 30.0))
+    got = log_likelihood(
+        np.array([0.5, 10.0, 1.2, 2.0]), np.zeros(1), np.zeros(1), np.full(1, 30.0)
+    )
     assert got[0] == pytest.approx(0.5 * np.log(10 / 40))

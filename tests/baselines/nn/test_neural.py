@@ -16,24 +16,39 @@ from eventlog.log import tidy
 
 MODELS = ("lstm", "gru", "transformer", "bert")
 SMALL = {"dim": 16, "length": 12, "max_steps": 6, "binary_max_steps": 6, "batch_rows": 200}
-SETTINGS = [{}, {"full_softmax": 1, "negatives": 8}, {"mix_counts": False, "warm_start": False, "question_time": False}]
+SETTINGS = [
+    {},
+    {"full_softmax": 1, "negatives": 8},
+    {"mix_counts": False, "warm_start": False, "question_time": False},
+]
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def log_of(n_users=30, n_items=20, rows=14, seed=0) -> EventLog:
-    """Each user walks along the items in order, from a place of their own; now and then a step is skipped."""
+    """Each user walks along the items in order, from a place of their own; now and then a step is
+    skipped.
+    """
     rng = np.random.default_rng(seed)
     length = rng.integers(3, rows, n_users)
     user = np.repeat(np.arange(n_users), length)
     step = np.arange(len(user)) - np.repeat(np.cumsum(length) - length, length)
-    item = (np.repeat(rng.integers(0, n_items, n_users), length) + step + (rng.random(len(user)) < 0.1)) % n_items
+    item = (
+        np.repeat(rng.integers(0, n_items, n_users), length) + step + (rng.random(len(user)) < 0.1)
+    ) % n_items
     second = np.repeat(rng.integers(0, 90_000, n_users), length) + step * 600
     time = pd.Timestamp("2026-01-01", tz="UTC") + pd.to_timedelta(second, unit="s")
-    events = pd.DataFrame({
-        "event_id": np.arange(len(user)), "user_id": [f"u{u:03d}" for u in user], "timestamp": time,
-        "event": np.where(rng.random(len(user)) < 0.2, "purchase", "view_item"), "item_id": [f"i{i}" for i in item],
-        "category": [f"c{i % 3}" for i in item], "price": (5.0 + item).astype(np.float32), "device": [f"d{u % 4}" for u in user],
-    })
+    events = pd.DataFrame(
+        {
+            "event_id": np.arange(len(user)),
+            "user_id": [f"u{u:03d}" for u in user],
+            "timestamp": time,
+            "event": np.where(rng.random(len(user)) < 0.2, "purchase", "view_item"),
+            "item_id": [f"i{i}" for i in item],
+            "category": [f"c{i % 3}" for i in item],
+            "price": (5.0 + item).astype(np.float32),
+            "device": [f"d{u % 4}" for u in user],
+        }
+    )
     return EventLog(events=tidy(events))
 
 
@@ -51,11 +66,15 @@ def next_item(sequences) -> Examples:
 
 
 def binary(sequences) -> Examples:
-    """Was the last known row's item an even code? Asked after each third row, and once of a user without rows before."""
+    """Was the last known row's item an even code? Asked after each third row, and once of a user
+    without rows before.
+    """
     row = np.append(sequences.offsets[0], np.arange(1, sequences.n_rows, 3))
     row = row[(row > sequences.offsets[sequences.row_user()[row]]) | (np.arange(len(row)) == 0)]
     queries = Queries(sequences.row_user()[row], row, sequences.time[row] + 1000)
-    return Examples(sequences, queries, (sequences.columns["item"][row - 1] % 2 == 0).astype(np.float32))
+    return Examples(
+        sequences, queries, (sequences.columns["item"][row - 1] % 2 == 0).astype(np.float32)
+    )
 
 
 def uplift(sequences) -> Examples:
@@ -84,14 +103,19 @@ def fitted(request, shop):
 def test_scores_have_the_right_shape_and_are_finite(fitted, shop):
     model, examples, _, task = fitted
     scores = model.score(examples.sequences, examples.queries)
-    assert scores.shape == ((len(examples), shop[0].n_items) if task == "next_item" else (len(examples),))
+    assert scores.shape == (
+        (len(examples), shop[0].n_items) if task == "next_item" else (len(examples),)
+    )
     assert np.isfinite(scores).all()
     assert scores.dtype == np.float32
     if task != "next_item":
         assert ((scores >= (0 if task == "binary" else -1)) & (scores <= 1)).all()
     else:
-        np.testing.assert_allclose(np.exp(scores[:, FIRST:]).sum(1), 1, rtol=1e-2)  # log-probabilities of known items
-        nothing = Queries(np.array([0]), examples.sequences.offsets[:1], examples.sequences.time[:1])
+        # log-probabilities of known items
+        np.testing.assert_allclose(np.exp(scores[:, FIRST:]).sum(1), 1, rtol=1e-2)
+        nothing = Queries(
+            np.array([0]), examples.sequences.offsets[:1], examples.sequences.time[:1]
+        )
         assert np.isfinite(model.score(examples.sequences, nothing)).all()
 
 
@@ -108,7 +132,7 @@ def test_rows_at_or_after_the_end_are_not_read(fitted):
     queries = Queries(user, end, s.time[end - 1] + 5)
     later = np.zeros(s.n_rows, dtype=bool)
     for u, e in zip(user, end, strict=True):
-        later[e:s.offsets[u + 1]] = True
+        later[e : s.offsets[u + 1]] = True
     columns = {}
     for name, values in s.columns.items():
         columns[name] = values.copy()
@@ -116,23 +140,49 @@ def test_rows_at_or_after_the_end_are_not_read(fitted):
     role, time = s.role.copy(), s.time.copy()
     role[later] = "purchase"
     time[later] += 10_000_000
-    changed = replace(s, columns=columns, role=role, time=time, raw={k: np.where(later, 1e6, v) for k, v in s.raw.items()})
-    np.testing.assert_allclose(model.score(changed, queries), model.score(s, queries), rtol=1e-5, atol=1e-6)
+    changed = replace(
+        s,
+        columns=columns,
+        role=role,
+        time=time,
+        raw={k: np.where(later, 1e6, v) for k, v in s.raw.items()},
+    )
+    np.testing.assert_allclose(
+        model.score(changed, queries), model.score(s, queries), rtol=1e-5, atol=1e-6
+    )
 
 
 def test_padding_and_order_of_questions_change_nothing(fitted):
     model, examples, _, _ = fitted
     scores = model.score(examples.sequences, examples.queries)
     order = np.random.default_rng(1).permutation(len(examples))
-    np.testing.assert_allclose(model.score(examples.sequences, examples.queries[order]), scores[order], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        model.score(examples.sequences, examples.queries[order]),
+        scores[order],
+        rtol=1e-4,
+        atol=1e-5,
+    )
     for i in order[:8]:  # alone, without padding
-        np.testing.assert_allclose(model.score(examples.sequences, examples.queries[[i]])[0], scores[i], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            model.score(examples.sequences, examples.queries[[i]])[0],
+            scores[i],
+            rtol=1e-4,
+            atol=1e-5,
+        )
 
 
 def test_a_log_without_a_column_can_be_scored(fitted):
     model, examples, _, _ = fitted
     s = examples.sequences
-    fewer = replace(s, columns={k: v for k, v in s.columns.items() if k not in ("price", "device", "new_device", "category")}, raw={})
+    fewer = replace(
+        s,
+        columns={
+            k: v
+            for k, v in s.columns.items()
+            if k not in ("price", "device", "new_device", "category")
+        },
+        raw={},
+    )
     assert np.isfinite(model.score(fewer, examples.queries)).all()
 
 
@@ -157,7 +207,14 @@ def test_a_few_sequences_can_be_learnt_by_heart(name):
     log = log_of(n_users=6, n_items=40, rows=10, seed=5)
     encoder = Encoder.fit(log)
     sequences = encoder.encode(log)
-    plain = {"mix_counts": False, "warm_start": False, "dim": 32, "dropout": 0.0, "lr": 1e-2, "epochs": 1000}
+    plain = {
+        "mix_counts": False,
+        "warm_start": False,
+        "dim": 32,
+        "dropout": 0.0,
+        "lr": 1e-2,
+        "epochs": 1000,
+    }
     examples = next_item(sequences)
     model = model_of(name, **{**plain, "max_steps": 150})
     model.fit(examples, None, encoder=encoder, seed=0)
@@ -193,15 +250,22 @@ def test_rows_after_the_last_training_question_do_not_matter_to_fitting(name, ta
     examples = TASKS[task](sequences)
     early = examples.queries.end < sequences.offsets[examples.queries.user] + 3
     queries = examples.queries[early]
-    train = replace(examples, queries=queries, target=examples.target[early],
-                    treatment=None if examples.treatment is None else examples.treatment[early])
+    train = replace(
+        examples,
+        queries=queries,
+        target=examples.target[early],
+        treatment=None if examples.treatment is None else examples.treatment[early],
+    )
     first = np.repeat(sequences.offsets[:-1], np.diff(sequences.offsets))
     later = np.arange(sequences.n_rows) >= first + 3
     assert (queries.end <= sequences.offsets[queries.user] + 3).all() and later.any()
     changed = replace(
-        sequences, columns={k: np.where(later, 0, v).astype(v.dtype) for k, v in sequences.columns.items()},
-        raw={k: np.where(later, 1e3, v) for k, v in sequences.raw.items()}, time=np.where(later, sequences.time + 10**9, sequences.time),
-        role=np.where(later, "purchase", sequences.role).astype(object))
+        sequences,
+        columns={k: np.where(later, 0, v).astype(v.dtype) for k, v in sequences.columns.items()},
+        raw={k: np.where(later, 1e3, v) for k, v in sequences.raw.items()},
+        time=np.where(later, sequences.time + 10**9, sequences.time),
+        role=np.where(later, "purchase", sequences.role).astype(object),
+    )
     scores = []
     for s in (sequences, changed):
         model = model_of(name)
@@ -227,10 +291,14 @@ def test_what_another_log_taught_is_taken_over_by_name(shop):
     for a, b in zip(mine.backbone.parameters(), its.backbone.parameters(), strict=True):
         assert torch.equal(a, b)
     code, from_code = (e.vocabularies["event"].index("purchase") + FIRST for e in (here, encoder))
-    assert mine.embedding.fields.categorical[0][0] == its.embedding.fields.categorical[0][0] == "event"
+    assert (
+        mine.embedding.fields.categorical[0][0] == its.embedding.fields.categorical[0][0] == "event"
+    )
     assert torch.equal(mine.embedding.codes.weight[code], its.embedding.codes.weight[from_code])
     place = [n.embedding.fields.numeric.index("price") for n in (mine, its)]
-    assert torch.equal(mine.embedding.numeric.weight[:, place[0]], its.embedding.numeric.weight[:, place[1]])
+    assert torch.equal(
+        mine.embedding.numeric.weight[:, place[0]], its.embedding.numeric.weight[:, place[1]]
+    )
     assert not torch.equal(mine.embedding.mean, its.embedding.mean)  # scales are this log's
     wider = model_of("bert", dim=32, binary_max_steps=0, pretrain_steps=0)
     wider.begin_with(source)
@@ -244,14 +312,20 @@ def test_counts_leave_the_users_own_transitions_out(shop):
     got = counts.target_probability(examples)
     item, mine = sequences.columns["item"], 7
     rest = examples.queries.user != mine
-    others = Counts(Examples(sequences, examples.queries[rest], examples.target[rest]), encoder.n_items)
+    others = Counts(
+        Examples(sequences, examples.queries[rest], examples.target[rest]), encoder.n_items
+    )
     others.comes_back = counts.comes_back
     asked = np.flatnonzero(examples.queries.user == mine)
     transition, repeat = others.probabilities(sequences, examples.queries[asked])
     target = item[examples.queries.end[asked]]
     known = others.out[item[examples.queries.end[asked] - 1]] > 0
-    np.testing.assert_allclose(got[asked][known, 0], transition[np.arange(len(asked)), target][known], rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(got[asked, 1], repeat[np.arange(len(asked)), target], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        got[asked][known, 0], transition[np.arange(len(asked)), target][known], rtol=1e-4, atol=1e-6
+    )
+    np.testing.assert_allclose(
+        got[asked, 1], repeat[np.arange(len(asked)), target], rtol=1e-4, atol=1e-6
+    )
     np.testing.assert_allclose(transition.sum(1), 1, rtol=1e-4)
 
 
@@ -262,4 +336,5 @@ def test_learns_what_order_tells_and_beats_popularity(shop):
         model = model_of(name, max_steps=80, epochs=100, dim=32)
         model.fit(examples, None, encoder=encoder, seed=0)
         hit = (model.score(sequences, examples.queries).argmax(1) == examples.target).mean()
-        assert hit > (0.25 if name == "bert" else 0.6)  # the walk is 80 % predictable; popularity gets 6 %
+        # the walk is 80 % predictable; popularity gets 6 %
+        assert hit > (0.25 if name == "bert" else 0.6)

@@ -22,7 +22,13 @@ def line(steps: int, measure=None, **settings):
     module = nn.Linear(1, 1)
     x = torch.linspace(-1, 1, 32)[:, None]
     schedule = Schedule(steps=steps, lr=0.1, **settings)
-    history = train(module, forever(lambda: [x]), lambda b: ((module(b) - 3 * b + 1) ** 2).mean(), schedule, measure)
+    history = train(
+        module,
+        forever(lambda: [x]),
+        lambda b: ((module(b) - 3 * b + 1) ** 2).mean(),
+        schedule,
+        measure,
+    )
     return module, history
 
 
@@ -45,7 +51,13 @@ def test_best_weights_are_restored_and_training_stops():
     torch.manual_seed(0)
     module = holder["m"] = nn.Linear(1, 1)
     x = torch.ones(4, 1)
-    history = train(module, forever(lambda: [x]), lambda b: (module(b) ** 2).mean(), Schedule(steps=80, lr=0.1, patience=3), measure)
+    history = train(
+        module,
+        forever(lambda: [x]),
+        lambda b: (module(b) ** 2).mean(),
+        Schedule(steps=80, lr=0.1, patience=3),
+        measure,
+    )
     assert history.best_step == 20
     assert history.steps == 50  # three evaluations after the best
     assert module.weight.item() == weights[2]
@@ -62,17 +74,29 @@ def scene(n_items=40, p=6, dim=8, k=5):
     g = torch.Generator().manual_seed(3)
     draw = lambda *shape: torch.randn(*shape, generator=g)
     repeats = Repeats(torch.randint(2, n_items, (p, k), generator=g), draw(p, k))
-    return draw(p, dim), draw(n_items, dim), draw(n_items), repeats, torch.randint(2, n_items, (p,), generator=g)
+    return (
+        draw(p, dim),
+        draw(n_items, dim),
+        draw(n_items),
+        repeats,
+        torch.randint(2, n_items, (p,), generator=g),
+    )
 
 
 def test_softmax_is_that_of_numpy():
     hidden, items, bias, repeats, target = scene()
     logits = (hidden @ items.T + bias).numpy().astype(np.float64)
-    for row, (ids, values) in enumerate(zip(repeats.item.numpy(), repeats.bonus.numpy(), strict=True)):
+    for row, (ids, values) in enumerate(
+        zip(repeats.item.numpy(), repeats.bonus.numpy(), strict=True)
+    ):
         np.add.at(logits[row], ids, values)
     expected = logits[np.arange(6), target] - np.log(np.exp(logits).sum(1))
-    np.testing.assert_allclose(softmax_log_probability(hidden, items, bias, repeats, target).numpy(), expected, rtol=1e-4)
-    np.testing.assert_allclose(item_logits(hidden, items, bias, repeats).numpy(), logits, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        softmax_log_probability(hidden, items, bias, repeats, target).numpy(), expected, rtol=1e-4
+    )
+    np.testing.assert_allclose(
+        item_logits(hidden, items, bias, repeats).numpy(), logits, rtol=1e-4, atol=1e-5
+    )
 
 
 def test_sampled_softmax_agrees_where_everything_is_sampled():
@@ -101,7 +125,11 @@ def test_binary_losses_are_those_of_numpy_where_every_item_is_a_negative():
     np.testing.assert_allclose(got.numpy(), softplus(-positive) + others, rtol=1e-4)
     alpha, t = 1.0, 0.75  # everything but the target is drawn: nothing to take back
     got = binary_item_loss(hidden, items, bias, repeats, target, n=38, calibration=t)
-    np.testing.assert_allclose(got.numpy(), alpha * (t * (1 - 1 / alpha) + 1 / alpha) * softplus(-positive) + others, rtol=1e-4)
+    np.testing.assert_allclose(
+        got.numpy(),
+        alpha * (t * (1 - 1 / alpha) + 1 / alpha) * softplus(-positive) + others,
+        rtol=1e-4,
+    )
     one = binary_item_loss(hidden, items, bias, repeats, target, n=1)
     assert one.shape == (6,) and (one.numpy() <= got.numpy() + 1e-5).all()
 
@@ -121,6 +149,10 @@ def test_swapped_sessions_keep_the_first_part_and_go_on_as_one_other_window():
             assert np.array_equal(got, rows[w])
         else:
             cut = int((owner == w).sum())
-            assert 0 < cut < size and len(set(owner[cut:])) == 1 and (np.diff(got[cut:size]) == 1).all()
-            assert pause[rows[w, cut]] == pause[rows[w, 1:length[w]]].max()
+            assert (
+                0 < cut < size
+                and len(set(owner[cut:])) == 1
+                and (np.diff(got[cut:size]) == 1).all()
+            )
+            assert pause[rows[w, cut]] == pause[rows[w, 1 : length[w]]].max()
     assert np.array_equal(np.bincount(batch.window, minlength=60), batch.length)

@@ -1,4 +1,6 @@
-"""Windows and batches: every question is read once, at the row before it, and padding is only padding."""
+"""Windows and batches: every question is read once, at the row before it, and padding is only
+padding.
+"""
 
 import numpy as np
 from hypothesis import given, settings
@@ -12,9 +14,18 @@ from eventlog.encode import Queries
 def asked(draw):
     counts = np.array(draw(st.lists(st.integers(0, 23), min_size=1, max_size=6)))
     offsets = np.append(0, np.cumsum(counts))
-    picks = [(u, offsets[u] + k) for u, n in enumerate(counts) for k in range(n + 1) if draw(st.booleans())]
+    picks = [
+        (u, offsets[u] + k)
+        for u, n in enumerate(counts)
+        for k in range(n + 1)
+        if draw(st.booleans())
+    ]
     user, end = np.array(picks or [(0, 0)], dtype=np.int64).T
-    return offsets, Queries(user=user, end=end, time=np.zeros(len(user), dtype=np.int64)), draw(st.integers(1, 9))
+    return (
+        offsets,
+        Queries(user=user, end=end, time=np.zeros(len(user), dtype=np.int64)),
+        draw(st.integers(1, 9)),
+    )
 
 
 def read_rows(windows: Windows, offsets: np.ndarray, queries: Queries) -> None:
@@ -40,7 +51,8 @@ def test_each_question_is_read_once_at_the_row_before_it(case, seed):
         assert (windows.length <= length).all()
         user = queries.user[windows.read_query[windows.read_offsets[:-1]]]
         nonempty = windows.length > 0
-        assert (windows.start + windows.length <= last[user])[nonempty].all()  # nothing that no question reveals
+        # nothing that no question reveals
+        assert (windows.start + windows.length <= last[user])[nonempty].all()
 
 
 @settings(max_examples=60, deadline=None)

@@ -1,4 +1,6 @@
-"""Features against a naive reading of each question's history with pandas, and the rule that nothing later is read."""
+"""Features against a naive reading of each question's history with pandas, and the rule that
+nothing later is read.
+"""
 
 from __future__ import annotations
 
@@ -28,28 +30,40 @@ EVENTS = ("view_item", "add_to_cart", "purchase", "login", "payment_failed", "re
 
 
 def random_log(seed: int, users: int = 6, rows: int = 60) -> EventLog:
-    """Bursts, ties in time, missing prices, items and devices; some users with many rows and some with one."""
+    """Bursts, ties in time, missing prices, items and devices; some users with many rows and some
+    with one.
+    """
     rng = np.random.default_rng(seed)
-    time = T0 + rng.integers(0, 100 * 24, rows) * 3_600_000 + rng.choice([0, 0, 60_000, 600_000, 3_000_000], rows)
+    time = (
+        T0
+        + rng.integers(0, 100 * 24, rows) * 3_600_000
+        + rng.choice([0, 0, 60_000, 600_000, 3_000_000], rows)
+    )
     item = rng.integers(0, 8, rows)
-    frame = pd.DataFrame({
-        "user_id": [f"u{u}" for u in np.minimum(rng.geometric(0.3, rows), users)],
-        "timestamp": pd.to_datetime(time, unit="ms", utc=True),
-        "event": rng.choice(EVENTS, rows, p=[0.3, 0.15, 0.35, 0.1, 0.05, 0.05]),
-        "item_id": np.where(item > 0, [f"i{i}" for i in item], None),
-        "category": np.where(item > 0, [f"c{i % 3}" for i in item], None),
-        "price": np.where(rng.random(rows) < 0.9, rng.integers(1, 5_000, rows) / 100, np.nan),
-        "quantity": rng.integers(1, 4, rows),
-        "device": np.where(rng.random(rows) < 0.9, [f"d{d}" for d in rng.integers(0, 5, rows)], None),
-        "country": rng.choice(["GB", "DE"], rows),
-    })
+    frame = pd.DataFrame(
+        {
+            "user_id": [f"u{u}" for u in np.minimum(rng.geometric(0.3, rows), users)],
+            "timestamp": pd.to_datetime(time, unit="ms", utc=True),
+            "event": rng.choice(EVENTS, rows, p=[0.3, 0.15, 0.35, 0.1, 0.05, 0.05]),
+            "item_id": np.where(item > 0, [f"i{i}" for i in item], None),
+            "category": np.where(item > 0, [f"c{i % 3}" for i in item], None),
+            "price": np.where(rng.random(rows) < 0.9, rng.integers(1, 5_000, rows) / 100, np.nan),
+            "quantity": rng.integers(1, 4, rows),
+            "device": np.where(
+                rng.random(rows) < 0.9, [f"d{d}" for d in rng.integers(0, 5, rows)], None
+            ),
+            "country": rng.choice(["GB", "DE"], rows),
+        }
+    )
     events = sort_events(tidy(frame))
     events.insert(0, "event_id", np.arange(len(events), dtype=np.int64))
     return EventLog(events=events)
 
 
 def ask(sequences: Sequences, rng: np.random.Generator, n: int = 25) -> Queries:
-    """Random users at random instants; `end` may lie earlier than the instant allows, never later."""
+    """Random users at random instants; `end` may lie earlier than the instant allows, never
+    later.
+    """
     user = rng.integers(0, len(sequences), n)
     time = T0 + rng.integers(-5 * DAY_MS, 120 * DAY_MS, n)
     most = sequences.rows_before(user, time)
@@ -58,12 +72,18 @@ def ask(sequences: Sequences, rng: np.random.Generator, n: int = 25) -> Queries:
 
 
 def orders_of(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row an order (purchase rows that follow each other at the same time): first row's place, time, amount."""
+    """One row an order (purchase rows that follow each other at the same time): first row's place,
+    time, amount.
+    """
     orders: list[dict[str, float]] = []
     for place, row in enumerate(rows.itertuples()):
         if row.role != "purchase":
             continue
-        follows = place > 0 and rows["role"].iloc[place - 1] == "purchase" and rows["time"].iloc[place - 1] == row.time
+        follows = (
+            place > 0
+            and rows["role"].iloc[place - 1] == "purchase"
+            and rows["time"].iloc[place - 1] == row.time
+        )
         if not follows:
             orders.append({"place": place, "time": row.time, "amount": 0.0})
         orders[-1]["amount"] += row.money
@@ -75,7 +95,9 @@ def minutes(ms: float) -> float:
 
 
 def naive_of_user(rows: pd.DataFrame, now: int) -> dict[str, float]:
-    """The aggregates of one question, read row by row. `rows`: everything known, at least one row."""
+    """The aggregates of one question, read row by row. `rows`: everything known, at least one
+    row.
+    """
     out: dict[str, float] = {}
     tenure = now - rows["time"].iloc[0]
     for window, since in {"all": -(2**60), **{k: now - v for k, v in WINDOWS_MS.items()}}.items():
@@ -93,24 +115,33 @@ def naive_of_user(rows: pd.DataFrame, now: int) -> dict[str, float]:
     lines = rows[(rows["role"] == "purchase") & (rows["item"] >= 2)]
     span = minutes(orders["time"].iloc[-1] - orders["time"].iloc[0]) if len(orders) else 0.0
     out |= {
-        "tenure": minutes(tenure), "since_event": minutes(now - rows["time"].iloc[-1]), "events": np.log1p(len(rows)),
-        "sessions": np.log1p(sessions), "events_per_session": np.log1p(len(rows) / sessions),
+        "tenure": minutes(tenure),
+        "since_event": minutes(now - rows["time"].iloc[-1]),
+        "events": np.log1p(len(rows)),
+        "sessions": np.log1p(sessions),
+        "events_per_session": np.log1p(len(rows) / sessions),
         "active_days": np.log1p((rows["time"] // DAY_MS).nunique()),
-        "gap_mean": minutes(gaps.mean()) if len(gaps) else 0.0, "gap_std": minutes(gaps.std(ddof=0)) if len(gaps) else 0.0,
+        "gap_mean": minutes(gaps.mean()) if len(gaps) else 0.0,
+        "gap_std": minutes(gaps.std(ddof=0)) if len(gaps) else 0.0,
         "gap_last": minutes(gaps.iloc[-1]) if len(gaps) else 0.0,
-        "orders": np.log1p(len(orders)), "orders_per_day": np.log1p(len(orders) / max(tenure / DAY_MS, 1)),
+        "orders": np.log1p(len(orders)),
+        "orders_per_day": np.log1p(len(orders) / max(tenure / DAY_MS, 1)),
         "order_mean": np.log1p(orders["amount"].mean()) if len(orders) else 0.0,
         "order_gap_mean": minutes(order_gaps.mean()) if len(order_gaps) else 0.0,
         "order_gap_std": minutes(order_gaps.std(ddof=0)) if len(order_gaps) else 0.0,
         "order_gap_last": minutes(order_gaps.iloc[-1]) if len(order_gaps) else 0.0,
-        "since_order_to_gap": minutes(since_order) - minutes(order_gaps.mean()) if len(orders) > 1 else 0.0,
-        "order_span": span, "orders_x_since_order": np.log1p(len(orders)) * minutes(since_order),
+        "since_order_to_gap": minutes(since_order) - minutes(order_gaps.mean())
+        if len(orders) > 1
+        else 0.0,
+        "order_span": span,
+        "orders_x_since_order": np.log1p(len(orders)) * minutes(since_order),
         "since_order_x_order_span": minutes(since_order) * span,
         "distinct_item": np.log1p(rows.loc[rows["item"] >= 2, "item"].nunique()),
         "distinct_category": np.log1p(rows.loc[rows["category"] >= 2, "category"].nunique()),
         "distinct_device": np.log1p(rows.loc[rows["device"] >= 0, "device"].nunique()),
         "repeat_ratio": 1 - lines["item"].nunique() / len(lines) if len(lines) else 0.0,
-        "hour_sin": np.sin(2 * np.pi * (now % DAY_MS) / DAY_MS), "weekday_cos": np.cos(2 * np.pi * (now % (7 * DAY_MS)) / (7 * DAY_MS)),
+        "hour_sin": np.sin(2 * np.pi * (now % DAY_MS) / DAY_MS),
+        "weekday_cos": np.cos(2 * np.pi * (now % (7 * DAY_MS)) / (7 * DAY_MS)),
     }
     return out
 
@@ -125,16 +156,26 @@ def naive_of_event(rows: pd.DataFrame, now: int) -> dict[str, float]:
     session = int(np.flatnonzero((gaps > 30 * 60_000) | (np.arange(len(rows)) == 0))[-1])
     device = rows["device"].iloc[-1]
     same = rows[rows["device"] == device] if device >= 0 else rows[:0]
-    day = rows[(rows["time"] >= now - DAY_MS) & (rows["device"] >= 0) & ~rows["device"].duplicated()]
+    day = rows[
+        (rows["time"] >= now - DAY_MS) & (rows["device"] >= 0) & ~rows["device"].duplicated()
+    ]
     return {
-        "amount": amount, "amount_to_past": amount - np.log1p(before["amount"].mean()) if len(before) else 0.0,
-        "lines": np.log1p(len(rows) - first), "quantity": np.log1p(rows["quantity"].iloc[first:].sum()),
+        "amount": amount,
+        "amount_to_past": amount - np.log1p(before["amount"].mean()) if len(before) else 0.0,
+        "lines": np.log1p(len(rows) - first),
+        "quantity": np.log1p(rows["quantity"].iloc[first:].sum()),
         "gap_before": minutes(gaps.iloc[first]),
-        "order_gap_before": minutes(orders["time"].iloc[-1] - before["time"].iloc[-1]) if is_order and len(before) else 0.0,
-        "session_events": np.log1p(len(rows) - session), "session_length": minutes(now_last(rows) - rows["time"].iloc[session]),
-        "is_new_device": float(len(same) == 1), "earlier_device": np.log1p(max(len(same) - 1, 0)),
-        "age_device": minutes(now_last(rows) - same["time"].iloc[0]) if len(same) else 0.0, "new_device_1d": np.log1p(len(day)),
-        "country=GB": float(rows["country"].iloc[-1] == 2), "country=DE": float(rows["country"].iloc[-1] == 3),
+        "order_gap_before": minutes(orders["time"].iloc[-1] - before["time"].iloc[-1])
+        if is_order and len(before)
+        else 0.0,
+        "session_events": np.log1p(len(rows) - session),
+        "session_length": minutes(now_last(rows) - rows["time"].iloc[session]),
+        "is_new_device": float(len(same) == 1),
+        "earlier_device": np.log1p(max(len(same) - 1, 0)),
+        "age_device": minutes(now_last(rows) - same["time"].iloc[0]) if len(same) else 0.0,
+        "new_device_1d": np.log1p(len(day)),
+        "country=GB": float(rows["country"].iloc[-1] == 2),
+        "country=DE": float(rows["country"].iloc[-1] == 3),
     }
 
 
@@ -144,11 +185,18 @@ def now_last(rows: pd.DataFrame) -> int:
 
 def frame_of(sequences: Sequences) -> pd.DataFrame:
     quantity = np.nan_to_num(sequences.raw["quantity"], nan=1.0)
-    return pd.DataFrame({
-        "time": sequences.time, "role": sequences.role, "item": sequences.columns["item"], "category": sequences.columns["category"],
-        "device": sequences.ids["device"], "country": sequences.columns["country"], "quantity": quantity,
-        "money": np.nan_to_num(sequences.raw["price"]) * quantity,
-    })
+    return pd.DataFrame(
+        {
+            "time": sequences.time,
+            "role": sequences.role,
+            "item": sequences.columns["item"],
+            "category": sequences.columns["category"],
+            "device": sequences.ids["device"],
+            "country": sequences.columns["country"],
+            "quantity": quantity,
+            "money": np.nan_to_num(sequences.raw["price"]) * quantity,
+        }
+    )
 
 
 @settings(max_examples=12, deadline=None)
@@ -163,18 +211,28 @@ def test_aggregates_equal_a_naive_reading_of_the_known_rows(seed: int) -> None:
     history, frame = history_of(sequences, encoder), frame_of(sequences)
     columns = dict(_of_user(history, queries)) | dict(_of_event(history, queries, encoder))
     for i in range(len(queries)):
-        rows = frame.iloc[sequences.offsets[queries.user[i]]:queries.end[i]].reset_index(drop=True)
+        rows = frame.iloc[sequences.offsets[queries.user[i]] : queries.end[i]].reset_index(
+            drop=True
+        )
         now = int(queries.time[i])
         for name, expected in (naive_of_user(rows, now) | naive_of_event(rows, now)).items():
             assert columns[name][i] == pytest.approx(expected, abs=2e-3), name
 
 
-def naive_risk(train: Examples, sequences: Sequences, query: Queries, column: str, delay: int) -> tuple[float, float, float]:
+def naive_risk(
+    train: Examples, sequences: Sequences, query: Queries, column: str, delay: int
+) -> tuple[float, float, float]:
     """Risk, labels and positives of one question's order, label by label."""
+
     def entities(s: Sequences, q: Queries) -> set[int]:
         rows = np.arange(s.offsets[q.user[0]], q.end[0])
-        order = [r for r in rows if s.role[r] == s.role[rows[-1]] == "purchase" and s.time[r] == s.time[rows[-1]]
-                 and all(s.role[k] == "purchase" for k in range(r, rows[-1] + 1))] or [rows[-1]]
+        order = [
+            r
+            for r in rows
+            if s.role[r] == s.role[rows[-1]] == "purchase"
+            and s.time[r] == s.time[rows[-1]]
+            and all(s.role[k] == "purchase" for k in range(r, rows[-1] + 1))
+        ] or [rows[-1]]
         return {int(s.columns[column][r]) for r in order}
 
     if query.end[0] == sequences.offsets[query.user[0]]:
@@ -183,9 +241,19 @@ def naive_risk(train: Examples, sequences: Sequences, query: Queries, column: st
     base = (sum(train.target[i] for i in known) + 0.5) / (len(known) + 50)
     found = []
     for entity in entities(sequences, query):
-        hits = [] if entity < 2 else [i for i in known if entity in entities(train.sequences, train.queries[i:i + 1])]
+        hits = (
+            []
+            if entity < 2
+            else [i for i in known if entity in entities(train.sequences, train.queries[i : i + 1])]
+        )
         positive = sum(train.target[i] for i in hits)
-        found.append((np.log((positive + 20 * base) / (len(hits) + 20) / base), np.log1p(len(hits)), np.log1p(positive)))
+        found.append(
+            (
+                np.log((positive + 20 * base) / (len(hits) + 20) / base),
+                np.log1p(len(hits)),
+                np.log1p(positive),
+            )
+        )
     return tuple(max(v) for v in zip(*found, strict=True))
 
 
@@ -208,7 +276,7 @@ def test_entity_risk_knows_only_labels_older_than_the_delay(seed: int) -> None:
     columns = risk.columns(sequences, train.queries)
     for i in range(len(train)):
         for column in ("item", "device"):
-            expected = naive_risk(train, sequences, train.queries[i:i + 1], column, 7 * DAY_MS)
+            expected = naive_risk(train, sequences, train.queries[i : i + 1], column, 7 * DAY_MS)
             got = [columns[f"{what}_{column}"][i] for what in ("risk", "labels", "positives")]
             assert got == pytest.approx(list(expected), abs=1e-6)
 
@@ -218,11 +286,13 @@ def test_a_label_does_not_reach_its_own_features(small_log: EventLog) -> None:
     sequences = encoder.encode(small_log)
     train = orders_as_examples(sequences, np.random.default_rng(0))
     k = len(train) // 2
-    flipped = replace(train, target=np.where(np.arange(len(train)) == k, 1 - train.target, train.target))
+    flipped = replace(
+        train, target=np.where(np.arange(len(train)) == k, 1 - train.target, train.target)
+    )
     for examples in (train, flipped):
         features = Features(encoder)
         features.fit(examples)
-        row = features.risk_.columns(sequences, train.queries[k:k + 1])  # type: ignore[union-attr]
+        row = features.risk_.columns(sequences, train.queries[k : k + 1])  # type: ignore[union-attr]
         if examples is train:
             expected = row
     assert expected == row
@@ -253,9 +323,12 @@ def test_what_happens_later_changes_no_feature(seed: int) -> None:
     rng = np.random.default_rng(seed)
     queries = ask(sequences, rng)
     first = np.argsort(queries.user, kind="stable")
-    queries = queries[first[np.unique(queries.user[first], return_index=True)[1]]]  # one question a user
+    # one question a user
+    queries = queries[first[np.unique(queries.user[first], return_index=True)[1]]]
     changed = spoil_later_rows(sequences, queries, rng)
-    assert np.array_equal(features.transform(sequences, queries), features.transform(changed, queries))
+    assert np.array_equal(
+        features.transform(sequences, queries), features.transform(changed, queries)
+    )
 
 
 def spoil_later_rows(sequences: Sequences, queries: Queries, rng: np.random.Generator) -> Sequences:
@@ -267,7 +340,9 @@ def spoil_later_rows(sequences: Sequences, queries: Queries, rng: np.random.Gene
     columns = {k: np.where(later, rng.permutation(v), v) for k, v in sequences.columns.items()}
     raw = {k: np.where(later, rng.permutation(v), v) for k, v in sequences.raw.items()}
     ids = {k: np.where(later, rng.permutation(v), v) for k, v in sequences.ids.items()}
-    role = np.where(later, rng.choice(["purchase", "view", "login"], n), sequences.role).astype(object)
+    role = np.where(later, rng.choice(["purchase", "view", "login"], n), sequences.role).astype(
+        object
+    )
     time = np.where(later, sequences.time + 5_000 * DAY_MS, sequences.time)
     return replace(sequences, columns=columns, raw=raw, ids=ids, role=role, time=time)
 

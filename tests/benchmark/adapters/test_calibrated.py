@@ -15,7 +15,13 @@ from generators.privacy import statement
 from simulator import api
 
 HERE = calibrated.__file__
-CHANGED = {"catalogue.items": 200, "catalogue.categories": 8, "checkout.cart": -2.8, "checkout.begin": -1.2, "shoppers.visits": 0.4}
+CHANGED = {
+    "catalogue.items": 200,
+    "catalogue.categories": 8,
+    "checkout.cart": -2.8,
+    "checkout.begin": -1.2,
+    "shoppers.visits": 0.4,
+}
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +58,9 @@ def test_a_sample_is_a_log_of_the_same_make(shop, fitted):
 
 
 def test_popular_items_stay_popular(shop, fitted):
-    theirs, ours = (log.events["item_id"].value_counts() for log in (shop, fitted.sample(150, seed=2)))
+    theirs, ours = (
+        log.events["item_id"].value_counts() for log in (shop, fitted.sample(150, seed=2))
+    )
     assert theirs.corr(ours.reindex(theirs.index).fillna(0), method="spearman") > 0.3
 
 
@@ -75,7 +83,9 @@ def test_with_epsilon_all_that_is_kept_is_the_release(shop):
 
 
 def leaves(data, at=""):
-    """Every value of nested data with its path; a dictionary's keys and a list's length count as values, too."""
+    """Every value of nested data with its path; a dictionary's keys and a list's length count as
+    values, too.
+    """
     if isinstance(data, dict):
         yield f"{at}#keys", str(sorted(data))
         for key, value in data.items():
@@ -101,25 +111,53 @@ def artefacts(tmp_path):
         written = sample.write(tmp_path / f"{name}-sample")
         found = {}
         for file in (folder / "model.json", folder / "manifest.json", written / "manifest.json"):
-            found |= {f"{file.parent.name.split('-')[-1]}/{file.name}{at}": v for at, v in leaves(read_json(file))}
+            found |= {
+                f"{file.parent.name.split('-')[-1]}/{file.name}{at}": v
+                for at, v in leaves(read_json(file))
+            }
         for table in ("events", "users", "items", "labels"):
             frame = getattr(sample, table)
-            found[f"sample/{table}"] = str(None if frame is None else [(c, str(frame[c].dtype)) for c in frame])
-        whole = b"".join(path.read_bytes() for part in (folder, written) for path in part.rglob("*") if path.is_file())
+            found[f"sample/{table}"] = str(
+                None if frame is None else [(c, str(frame[c].dtype)) for c in frame]
+            )
+        whole = b"".join(
+            path.read_bytes()
+            for part in (folder, written)
+            for path in part.rglob("*")
+            if path.is_file()
+        )
         return {at: v for at, v in found.items() if "sha256" not in at}, whole
 
     return make
 
 
-def test_nothing_that_leaves_the_building_tells_for_certain_that_a_user_is_there(artefacts, monkeypatch):
-    """Neighbouring logs, each fitted thrice with other noise: nothing is the same within each and differs between them."""
-    # What the fit looks at is simulated once: the looks see nothing but the settings, which stand in the model.
-    really, shop = api.simulate, simulator.simulate("shop", users=60, days=25, seed=1, settings={"calendar.start": "2026-01-01"})
+def test_nothing_that_leaves_the_building_tells_for_certain_that_a_user_is_there(
+    artefacts, monkeypatch
+):
+    """Neighbouring logs, each fitted thrice with other noise: nothing is the same within each and
+    differs between them.
+    """
+    # What the fit looks at is simulated once: the looks see nothing but the settings, which stand
+    # in the model.
+    really, shop = (
+        api.simulate,
+        simulator.simulate(
+            "shop", users=60, days=25, seed=1, settings={"calendar.start": "2026-01-01"}
+        ),
+    )
     monkeypatch.setattr("simulator.calibration.calibrate._users", lambda target: 60)
-    monkeypatch.setattr(api, "simulate", lambda *args, **asked: shop if asked["users"] == 60 else really(*args, **asked))
+    monkeypatch.setattr(
+        api,
+        "simulate",
+        lambda *args, **asked: shop if asked["users"] == 60 else really(*args, **asked),
+    )
     log = shop_log(users=600, items=40, seed=4)
-    log.events = log.events[log.events["timestamp"] < pd.Timestamp("2026-01-25", tz="UTC")].reset_index(drop=True)
-    log.labels = log.labels[log.labels["event_id"].isin(log.events["event_id"])].reset_index(drop=True)
+    log.events = log.events[
+        log.events["timestamp"] < pd.Timestamp("2026-01-25", tz="UTC")
+    ].reset_index(drop=True)
+    log.labels = log.labels[log.labels["event_id"].isin(log.events["event_id"])].reset_index(
+        drop=True
+    )
     log.manifest = {"roles": ROLES, "currency": "EUR"}
     without = [artefacts(log, k)[0] for k in range(3)]
     for side, at in enumerate(("first", "middle", "last"), start=1):
@@ -132,15 +170,28 @@ def test_nothing_that_leaves_the_building_tells_for_certain_that_a_user_is_there
 
 
 def test_the_statement_is_recomposed_and_says_where_the_noise_came_from(shop):
-    fitted = [generators.fit(shop, model=HERE, epsilon=5.0, noise_seed=seed, settings={"trials": 1}) for seed in (None, 4)]
+    fitted = [
+        generators.fit(shop, model=HERE, epsilon=5.0, noise_seed=seed, settings={"trials": 1})
+        for seed in (None, 4)
+    ]
     assert [model.privacy["noise_source"] for model in fitted] == ["system", "seed"]
     for model in fitted:
         composed = statement._composed(model.privacy["ledger"], model.privacy["delta"])
         assert composed == pytest.approx(5.0, rel=1e-3)
         assert model.privacy["public"] == []
-    public = generators.fit(EventLog(shop.events, items=shop.items, manifest=shop.manifest | {"provenance": {"items": "given"}}),
-                            model=HERE, epsilon=5.0, public={"items": shop.items, "event": ["purchase"]}, settings={"trials": 1})
-    assert public.privacy["public"] == ["items"]  # what was treated as public, which event names were not
+    public = generators.fit(
+        EventLog(
+            shop.events,
+            items=shop.items,
+            manifest=shop.manifest | {"provenance": {"items": "given"}},
+        ),
+        model=HERE,
+        epsilon=5.0,
+        public={"items": shop.items, "event": ["purchase"]},
+        settings={"trials": 1},
+    )
+    # what was treated as public, which event names were not
+    assert public.privacy["public"] == ["items"]
     assert "sha256" in public.privacy["public_lists"]["items"]
     assert set(public.sample(30, seed=2).events["item_id"].dropna()) <= set(shop.items["item_id"])
     with pytest.raises(InputError, match="made from the events"):

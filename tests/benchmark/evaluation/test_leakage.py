@@ -25,24 +25,34 @@ from eventlog.encode import Encoder
 from eventlog.log import sort_events
 
 
-def examine(task: Task, log: EventLog, change: Callable[[TaskData], TaskData] = lambda d: d) -> list[str]:
+def examine(
+    task: Task, log: EventLog, change: Callable[[TaskData], TaskData] = lambda d: d
+) -> list[str]:
     split = task.split(log)
     data = change(task.prepare(log, log, split))
     leakage.check(task, data, log, log, split)
     return leakage.suspect(task, data, log, log, split)
 
 
-@pytest.mark.parametrize(("task", "log"), [
-    (Recommendation(), tiny_log(users=400, rows=12_000)), (Churn(), tiny_log(users=400, rows=12_000)),
-    (Fraud(min_frauds=1), tiny_log(users=400, rows=12_000)), (Uplift(min_arm=10), coupon_log()),
-], ids=lambda x: type(x).__name__)
+@pytest.mark.parametrize(
+    ("task", "log"),
+    [
+        (Recommendation(), tiny_log(users=400, rows=12_000)),
+        (Churn(), tiny_log(users=400, rows=12_000)),
+        (Fraud(min_frauds=1), tiny_log(users=400, rows=12_000)),
+        (Uplift(min_arm=10), coupon_log()),
+    ],
+    ids=lambda x: type(x).__name__,
+)
 def test_clean_tasks_on_clean_logs_are_not_suspected(task: Task, log: EventLog) -> None:
     assert examine(task, log) == []
 
 
 def test_rows_after_the_cut_are_caught() -> None:
     def whole_log(data: TaskData) -> TaskData:  # as if a task had forgotten `before`
-        return dataclasses.replace(data, train=dataclasses.replace(data.train, sequences=data.test.sequences))
+        return dataclasses.replace(
+            data, train=dataclasses.replace(data.train, sequences=data.test.sequences)
+        )
 
     with pytest.raises(Leak, match="rows to learn from are not before the cut"):
         examine(Churn(min_customers=5), tiny_log(), whole_log)
@@ -69,7 +79,9 @@ def test_values_known_only_later_are_caught() -> None:
         return dataclasses.replace(data, encoder=Encoder.fit(log))
 
     assert examine(Recommendation(), log) == []
-    with pytest.raises(Leak, match="values of item_id in the vocabulary occur only after the cut, such as new"):
+    with pytest.raises(
+        Leak, match="values of item_id in the vocabulary occur only after the cut, such as new"
+    ):
         examine(Recommendation(), log, fitted_on_everything)
 
 
@@ -79,7 +91,9 @@ def test_labels_that_came_after_the_cut_are_caught() -> None:
 
         def prepare(self, source: EventLog, log: EventLog, split) -> TaskData:
             assert log.labels is not None
-            early = dataclasses.replace(log, labels=log.labels.assign(known_at=split.cut - pd.Timedelta(days=1)))
+            early = dataclasses.replace(
+                log, labels=log.labels.assign(known_at=split.cut - pd.Timedelta(days=1))
+            )
             return super().prepare(early, log, split)
 
     with pytest.raises(Leak, match="depend on rows or labels after the cut"):
@@ -88,11 +102,19 @@ def test_labels_that_came_after_the_cut_are_caught() -> None:
 
 def test_a_view_that_looks_ahead_is_caught() -> None:
     class Ahead(Churn):
-        """Adds how much a user will have bought in the end: seen in every row, and before the cut."""
+        """Adds how much a user will have bought in the end: seen in every row, and before the
+        cut.
+        """
 
         def prepare(self, source: EventLog, log: EventLog, split) -> TaskData:
-            bought = log.events["user_id"].map(log.events[log.events["event"] == "purchase"].groupby("user_id", observed=False).size())
-            told = dataclasses.replace(log, events=log.events.assign(bought=bought.astype("float32")))
+            bought = log.events["user_id"].map(
+                log.events[log.events["event"] == "purchase"]
+                .groupby("user_id", observed=False)
+                .size()
+            )
+            told = dataclasses.replace(
+                log, events=log.events.assign(bought=bought.astype("float32"))
+            )
             return super().prepare(told, told, split)
 
     with pytest.raises(Leak, match="depend on rows"):
@@ -107,10 +129,15 @@ def test_rows_copied_across_the_cut_are_suspected() -> None:
     users = late["user_id"].unique()[:30]
     copies = late[late["user_id"].isin(users)].copy()
     rng = np.random.default_rng(0)
-    copies["timestamp"] = copies["timestamp"] - pd.Timedelta(days=20)  # the same people under new names, some seconds off
-    copies["timestamp"] += pd.to_timedelta(rng.integers(-3, 4, len(copies)), unit="s").astype("timedelta64[ms]")
+    # the same people under new names, some seconds off
+    copies["timestamp"] = copies["timestamp"] - pd.Timedelta(days=20)
+    copies["timestamp"] += pd.to_timedelta(rng.integers(-3, 4, len(copies)), unit="s").astype(
+        "timedelta64[ms]"
+    )
     copies["user_id"] = "copy-" + copies["user_id"].astype(str)
-    both = pd.concat([log.events.astype({"user_id": str}), copies], ignore_index=True).astype({"user_id": "category"})
+    both = pd.concat([log.events.astype({"user_id": str}), copies], ignore_index=True).astype(
+        {"user_id": "category"}
+    )
     events = sort_events(both)
     events["event_id"] = np.arange(len(events))
     planted = EventLog(events=events, labels=None, manifest=log.manifest)
@@ -122,11 +149,24 @@ def test_rows_copied_across_the_cut_are_suspected() -> None:
 def test_a_column_that_gives_the_answer_away_is_suspected_and_shown(tmp_path: Path) -> None:
     log = tiny_log(users=200, rows=8_000)
     assert log.labels is not None
-    log.events["review_queue"] = np.where(log.events["event_id"].isin(log.labels["event_id"]), "yes", "no")
+    log.events["review_queue"] = np.where(
+        log.events["event_id"].isin(log.labels["event_id"]), "yes", "no"
+    )
     log.events["review_queue"] = log.events["review_queue"].astype("category")
-    assert any("review_queue alone" in text for text in examine(Fraud(min_frauds=1, maturity_days=5), log))
-    outcome = go(log.write(tmp_path / "queue"), tmp_path / "out", models=["logistic"], engine_name="serial",
-                 settings=["tasks=['fraud']", "settings.tasks.fraud.min_frauds=1", "settings.tasks.fraud.maturity_days=5"])
+    assert any(
+        "review_queue alone" in text for text in examine(Fraud(min_frauds=1, maturity_days=5), log)
+    )
+    outcome = go(
+        log.write(tmp_path / "queue"),
+        tmp_path / "out",
+        models=["logistic"],
+        engine_name="serial",
+        settings=[
+            "tasks=['fraud']",
+            "settings.tasks.fraud.min_frauds=1",
+            "settings.tasks.fraud.maturity_days=5",
+        ],
+    )
     assert not outcome.failed
     from benchmark.execution.results import Store
     from benchmark.report import leaderboard

@@ -21,13 +21,17 @@ def test_kendall_equals_scipy(pairs: list[tuple[int, int]]) -> None:
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_holm_is_between_raw_and_bonferroni_and_keeps_the_order(p: list[float]) -> None:
     corrected = statistics.holm(p)
-    assert all(raw <= c <= min(1.0, raw * len(p)) + 1e-12 for raw, c in zip(p, corrected, strict=True))
+    assert all(
+        raw <= c <= min(1.0, raw * len(p)) + 1e-12 for raw, c in zip(p, corrected, strict=True)
+    )
     order = np.argsort(p, kind="stable")
     assert (np.diff(np.array(corrected)[order]) >= -1e-12).all()
 
 
 def test_holm_equals_the_procedure_done_by_hand() -> None:
-    """Smallest first, times how many are left: 0.005 x 4, 0.01 x 3, 0.03 x 2, and 0.04 x 1 is not let below what came before it."""
+    """Smallest first, times how many are left: 0.005 x 4, 0.01 x 3, 0.03 x 2, and 0.04 x 1 is not
+    let below what came before it.
+    """
     assert statistics.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert statistics.holm([0.5, 0.6]) == [1.0, 1.0]
 
@@ -44,7 +48,10 @@ def test_holm_rejects_what_the_step_down_rejects(p: list[float], alpha: float) -
 def test_tiers_tell_apart_what_differs_and_tie_what_does_not() -> None:
     rng = np.random.default_rng(0)
     shared = rng.normal(0, 0.05, 1_000)  # users that are easy or hard for everybody
-    replicates = {n: v + shared + rng.normal(0, 0.004, 1_000) for n, v in (("a", 0.50), ("b", 0.499), ("c", 0.40), ("d", 0.399))}
+    replicates = {
+        n: v + shared + rng.normal(0, 0.004, 1_000)
+        for n, v in (("a", 0.50), ("b", 0.499), ("c", 0.40), ("d", 0.399))
+    }
     value = {n: float(r.mean()) for n, r in replicates.items()}
     p = statistics.paired(value, replicates)
     assert statistics.tiers(value, p) == {"a": 1, "b": 1, "c": 3, "d": 3}
@@ -77,7 +84,8 @@ def test_the_spread_over_few_seeds_is_not_underestimated() -> None:
     for _ in range(300):
         seeds = rng.normal(size=(3, 1)) + np.zeros((1, 2_000))
         found.append(statistics.over_seeds(seeds, rng).var())
-    assert np.mean(found) == pytest.approx(1 / 3, rel=0.15)  # of a mean over three; as many draws as seeds would give 2/9
+    # of a mean over three; as many draws as seeds would give 2/9
+    assert np.mean(found) == pytest.approx(1 / 3, rel=0.15)
 
 
 @given(st.integers(0, 10_000), st.integers(2, 6))
@@ -109,9 +117,18 @@ def test_strengths_order_models_that_met_only_through_others() -> None:
     def board(**value: float) -> tuple[dict[str, float], dict[str, np.ndarray]]:
         return value, {n: v + rng.normal(0, 0.01, 500) for n, v in value.items()}
 
-    boards = [b for _ in range(8) for b in (board(good=0.9, link=0.5), board(link=0.6, bad=0.2), board(twin=0.7, good=0.7))]
+    boards = [
+        b
+        for _ in range(8)
+        for b in (board(good=0.9, link=0.5), board(link=0.6, bad=0.2), board(twin=0.7, good=0.7))
+    ]
     found = statistics.strengths(boards, rng)
-    assert list(found) == ["good", "twin", "link", "bad"] or list(found) == ["twin", "good", "link", "bad"]
+    assert list(found) == ["good", "twin", "link", "bad"] or list(found) == [
+        "twin",
+        "good",
+        "link",
+        "bad",
+    ]
     assert found["good"][1] > found["bad"][2]
     for value, low, high in found.values():
         assert low <= value <= high

@@ -19,8 +19,12 @@ def write(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("root", ["memory://bucket", "file"])
-def test_what_is_published_is_fetched_elsewhere(root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    place = artifact_store.join((tmp_path / "bucket").as_uri() if root == "file" else f"{root}/{tmp_path.name}", "key")
+def test_what_is_published_is_fetched_elsewhere(
+    root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = artifact_store.join(
+        (tmp_path / "bucket").as_uri() if root == "file" else f"{root}/{tmp_path.name}", "key"
+    )
     monkeypatch.setenv("SHOPTWIN_CACHE", str(tmp_path / "here"))
     assert not artifact_store.present(place)
     artifact_store.publish(place, write)
@@ -28,7 +32,9 @@ def test_what_is_published_is_fetched_elsewhere(root: str, tmp_path: Path, monke
     monkeypatch.setenv("SHOPTWIN_CACHE", str(tmp_path / "there"))
     found = artifact_store.fetch(place)
     assert found.is_relative_to(tmp_path / "there")
-    assert {p.relative_to(found).as_posix(): p.read_text() for p in found.rglob("*") if p.is_file()} == {"a.txt": "1", "inner/b.txt": "2"}
+    assert {
+        p.relative_to(found).as_posix(): p.read_text() for p in found.rglob("*") if p.is_file()
+    } == {"a.txt": "1", "inner/b.txt": "2"}
 
 
 def test_what_fails_in_the_middle_is_not_there(tmp_path: Path) -> None:

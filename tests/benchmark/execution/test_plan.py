@@ -13,7 +13,9 @@ from eventlog._runtime.errors import InputError, UnknownNameError
 
 
 def cells(folder: Path, **more) -> dict[str, Cell]:
-    loaded = suite.load("all", log=folder, **{"models": ["popularity", "logistic"], "generators": [], **more})
+    loaded = suite.load(
+        "all", log=folder, **{"models": ["popularity", "logistic"], "generators": [], **more}
+    )
     return {str(c): c for c in plan(loaded)}
 
 
@@ -24,7 +26,10 @@ def test_keys_are_repeatable_and_hold_what_decides(tiny_folder: Path, tmp_path: 
     changed = cells(tiny_folder, overrides=["settings.models.logistic.c=0.5"])
     assert changed[name].key != base[name].key
     assert changed["data tiny churn"].key == base["data tiny churn"].key
-    assert changed["model tiny recommendation popularity seed 0"].key == base["model tiny recommendation popularity seed 0"].key
+    assert (
+        changed["model tiny recommendation popularity seed 0"].key
+        == base["model tiny recommendation popularity seed 0"].key
+    )
     task = cells(tiny_folder, overrides=["settings.tasks.churn.horizon_days=3"])
     assert task["data tiny churn"].key != base["data tiny churn"].key
     assert task[name].key != base[name].key
@@ -38,8 +43,14 @@ def test_keys_are_repeatable_and_hold_what_decides(tiny_folder: Path, tmp_path: 
 def test_settings_for_one_task_only(tiny_folder: Path) -> None:
     base = cells(tiny_folder)
     changed = cells(tiny_folder, overrides=["settings.models.logistic.fraud.c=0.5"])
-    assert changed["model tiny churn logistic seed 0"].key == base["model tiny churn logistic seed 0"].key
-    assert changed["model tiny fraud logistic seed 0"].key != base["model tiny fraud logistic seed 0"].key
+    assert (
+        changed["model tiny churn logistic seed 0"].key
+        == base["model tiny churn logistic seed 0"].key
+    )
+    assert (
+        changed["model tiny fraud logistic seed 0"].key
+        != base["model tiny fraud logistic seed 0"].key
+    )
 
 
 def test_what_a_cell_needs_stands_before_it() -> None:
@@ -66,7 +77,10 @@ def test_a_plugins_code_is_in_its_key(tiny_folder: Path, plugin) -> None:
     path = plugin("mine")
     before = cells(tiny_folder, models=[path])["model tiny churn mine seed 0"].key
     text = Path(path).read_text()
-    Path(path).write_text("# a comment\n" + text.replace('"""A model of one\'s own that mine."""', '"""Other words."""'))
+    Path(path).write_text(
+        "# a comment\n"
+        + text.replace('"""A model of one\'s own that mine."""', '"""Other words."""')
+    )
     fingerprint._hash.cache_clear()
     assert cells(tiny_folder, models=[path])["model tiny churn mine seed 0"].key == before
     Path(path).write_text(text.replace("0.5", "0.6"))
@@ -74,11 +88,15 @@ def test_a_plugins_code_is_in_its_key(tiny_folder: Path, plugin) -> None:
     assert cells(tiny_folder, models=[path])["model tiny churn mine seed 0"].key != before
 
 
-def test_the_code_of_an_installed_plugin_is_in_its_key(tiny_folder: Path, plugin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_code_of_an_installed_plugin_is_in_its_key(
+    tiny_folder: Path, plugin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     package = tmp_path / "site" / "theirs-1.0.dist-info"
     package.mkdir(parents=True)
     (package / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1.0\n")
-    (package / "entry_points.txt").write_text("[shoptwin.baselines.models]\ninstalled = their_model:Mine\n")
+    (package / "entry_points.txt").write_text(
+        "[shoptwin.baselines.models]\ninstalled = their_model:Mine\n"
+    )
     module = tmp_path / "site" / "their_model.py"
     module.write_text(Path(plugin("mine")).read_text())
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
@@ -86,7 +104,9 @@ def test_the_code_of_an_installed_plugin_is_in_its_key(tiny_folder: Path, plugin
     before = cells(tiny_folder, models=["installed"])["model tiny churn installed seed 0"].key
     module.write_text(module.read_text().replace("0.5", "0.6"))
     fingerprint._hash.cache_clear()
-    assert cells(tiny_folder, models=["installed"])["model tiny churn installed seed 0"].key != before
+    assert (
+        cells(tiny_folder, models=["installed"])["model tiny churn installed seed 0"].key != before
+    )
 
 
 def test_code_follows_imports(tmp_path: Path) -> None:
@@ -107,21 +127,36 @@ def _closure(root: str) -> set[Path]:
 
 def test_facts_are_read_without_importing(plugin) -> None:
     assert fingerprint.class_facts("benchmark.tasks", "churn")["kind"] == "binary"
-    assert fingerprint.class_facts("baselines.models", plugin("mine"))["kinds"] == {"next_item", "binary"}
+    assert fingerprint.class_facts("baselines.models", plugin("mine"))["kinds"] == {
+        "next_item",
+        "binary",
+    }
     assert answers("popularity", "recommendation")
     assert not answers("popularity", "churn")
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("tasks = 3", "must be a list"), ("limit_s = 'fast'", "limit_s is 'fast'; it must be a number"), ("seeds = ['a']", "whole numbers"),
-    ("[logs.a]\nusers = 'many'", "users is 'many'; it must be a whole number"), ("[settings.models]\nlstm = 3", "must be a table"),
-    ("tasks = ['churn']\n[logs.a]\nscenario = 'shop'\n[settings.models.lstmm]\nepochs = 3", "did you mean 'lstm'"),
-    ("[generators.vae]\nepsilon = 'one'", "epsilon is 'one'; it must be a number"),
-    ("tsks = ['churn']", "did you mean 'tasks'"), ("[logs.a]\nusrs = 3", "did you mean 'users'"),
-    ("tasks = ['churn']\n[logs.a]\nusers = 3", "either scenario or folder"), ("tasks = ['churn']", "names no log"),
-    ("a =", "TOML"),
-    ("tasks = ['churm']\n[logs.a]\nscenario = 'shop'", "did you mean 'churn'"), ("[profiles.smok]", "did you mean 'smoke'"),
-])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("tasks = 3", "must be a list"),
+        ("limit_s = 'fast'", "limit_s is 'fast'; it must be a number"),
+        ("seeds = ['a']", "whole numbers"),
+        ("[logs.a]\nusers = 'many'", "users is 'many'; it must be a whole number"),
+        ("[settings.models]\nlstm = 3", "must be a table"),
+        (
+            "tasks = ['churn']\n[logs.a]\nscenario = 'shop'\n[settings.models.lstmm]\nepochs = 3",
+            "did you mean 'lstm'",
+        ),
+        ("[generators.vae]\nepsilon = 'one'", "epsilon is 'one'; it must be a number"),
+        ("tsks = ['churn']", "did you mean 'tasks'"),
+        ("[logs.a]\nusrs = 3", "did you mean 'users'"),
+        ("tasks = ['churn']\n[logs.a]\nusers = 3", "either scenario or folder"),
+        ("tasks = ['churn']", "names no log"),
+        ("a =", "TOML"),
+        ("tasks = ['churm']\n[logs.a]\nscenario = 'shop'", "did you mean 'churn'"),
+        ("[profiles.smok]", "did you mean 'smoke'"),
+    ],
+)
 def test_a_wrong_suite_is_one_sentence(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "mine.toml").write_text(text)
     with pytest.raises(InputError, match=message):
@@ -144,7 +179,10 @@ def test_a_file_that_cannot_be_a_model_is_refused_before_anything_is_run(tmp_pat
     with pytest.raises(InputError, match="is a folder, not a Python file"):
         suite.load("all", models=[str(tmp_path) + "/"])
     (tmp_path / "lstm.py").write_text("x = 1\n")
-    with pytest.raises(InputError, match=r"Two models would be called 'lstm' in the tables: lstm and .*lstm.py; rename"):
+    with pytest.raises(
+        InputError,
+        match=r"Two models would be called 'lstm' in the tables: lstm and .*lstm.py; rename",
+    ):
         suite.load("all", models=["lstm", str(tmp_path / "lstm.py")])
     with pytest.raises(InputError, match="Two generators would have one name"):
         suite.load("all", generators=["markov", "./markov.py"])

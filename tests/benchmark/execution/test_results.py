@@ -63,7 +63,9 @@ def test_two_writers_lose_nothing(tmp_path: Path) -> None:
     for writer in writers:
         writer.join(60)
     lines = (tmp_path / "results.jsonl").read_text().splitlines()
-    assert sorted(json.loads(line)["key"] for line in lines) == sorted(f"{n}{i}" for n in "pq" for i in range(50))
+    assert sorted(json.loads(line)["key"] for line in lines) == sorted(
+        f"{n}{i}" for n in "pq" for i in range(50)
+    )
 
 
 def test_a_store_sees_what_another_appended(tmp_path: Path) -> None:

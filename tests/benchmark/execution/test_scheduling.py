@@ -9,7 +9,14 @@ from benchmark.execution.scheduling import Pace
 
 def test_the_longest_chain_of_work_goes_first_as_far_as_is_known(tmp_path: Path) -> None:
     def cell(kind: str, name: str, *needs: Cell, task: str | None = None) -> Cell:
-        return Cell(kind, {"log": "x", "task": task, "model": name}, {"name": f"{name}{task}"}, tuple(c.key for c in needs), "", 60)
+        return Cell(
+            kind,
+            {"log": "x", "task": task, "model": name},
+            {"name": f"{name}{task}"},
+            tuple(c.key for c in needs),
+            "",
+            60,
+        )
 
     log = cell("log", "x")
     slow, quick = cell("generator", "slow", log), cell("generator", "quick", log)

@@ -1,4 +1,6 @@
-"""The page: what stands in it, and in a real browser that its tables sort (skipped where there is no Chromium)."""
+"""The page: what stands in it, and in a real browser that its tables sort (skipped where there is
+no Chromium).
+"""
 
 from __future__ import annotations
 
@@ -13,18 +15,39 @@ import pytest
 from benchmark.report.html import render
 
 LINES = [
-    "# Leaderboard", "", "Made with:", "", "    python -m benchmark run --models a<b", "", "## Log `shop`", "", "### Churn on `shop`", "",
-    "| tier | model | auc [95 %] | costs |", "|---|---|---|---|", "| 1 | good *one* | 0.9000 [0.8, 1.0] | 1,200 |",
-    "| 2 | middle | 0.8000 [0.7, 0.9] | – |", "| 3 | bad | 0.1000 [0.0, 0.2] | 90 |", "", "- left out: **fraud** [why](why.md)",
+    "# Leaderboard",
+    "",
+    "Made with:",
+    "",
+    "    python -m benchmark run --models a<b",
+    "",
+    "## Log `shop`",
+    "",
+    "### Churn on `shop`",
+    "",
+    "| tier | model | auc [95 %] | costs |",
+    "|---|---|---|---|",
+    "| 1 | good *one* | 0.9000 [0.8, 1.0] | 1,200 |",
+    "| 2 | middle | 0.8000 [0.7, 0.9] | – |",
+    "| 3 | bad | 0.1000 [0.0, 0.2] | 90 |",
+    "",
+    "- left out: **fraud** [why](why.md)",
 ]
-CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+CHROMIUM = next(
+    (
+        found
+        for name in ("chromium", "chromium-browser", "google-chrome")
+        if (found := shutil.which(name))
+    ),
+    None,
+)
 
 
 def test_the_text_is_all_there_and_escaped(tmp_path: Path) -> None:
     page = render(LINES, [], tmp_path)
     assert "a&lt;b" in page
     assert '<a href="#churn-on-shop">Churn on shop</a>' in page
-    assert "<b>fraud</b> <a href=\"../why.md\">why</a>" in page
+    assert '<b>fraud</b> <a href="../why.md">why</a>' in page
     assert page.count("<tr>") == 4
     assert "http" not in re.sub(r"http://www.w3.org", "", page)  # it needs nothing from anywhere
 
@@ -43,19 +66,39 @@ def test_drawings_are_inside_and_share_no_id(tmp_path: Path) -> None:
 def opened(folder: Path, script: str, *, width: int = 1200, lines: list[str] = LINES) -> str:
     """The document as a browser holds it after `script`, in a frame of `width` pixels."""
     page, frame = folder / "page.html", folder / "frame.html"
-    page.write_text(render(lines, [], folder).replace("</html>", f"<script>{script}</script></html>"))
-    frame.write_text(f'<iframe src="page.html" width="{width}" height="800"></iframe><pre></pre><script>'
-                     "addEventListener('message', e => { document.querySelector('pre').textContent = e.data })</script>")
-    done = subprocess.run([str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=2000",
-                           f"--user-data-dir={folder / 'profile'}", "--dump-dom", frame.as_uri()],
-                          capture_output=True, text=True, timeout=120, check=True)
+    page.write_text(
+        render(lines, [], folder).replace("</html>", f"<script>{script}</script></html>")
+    )
+    frame.write_text(
+        f'<iframe src="page.html" width="{width}" height="800"></iframe><pre></pre><script>'
+        "addEventListener('message', e => { document.querySelector('pre').textContent = e.data "
+        "})</script>"
+    )
+    done = subprocess.run(
+        [
+            str(CHROMIUM),
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--virtual-time-budget=2000",
+            f"--user-data-dir={folder / 'profile'}",
+            "--dump-dom",
+            frame.as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
     return html.unescape(done.stdout)
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
 def test_a_click_on_a_head_sorts_and_a_second_turns_the_order(tmp_path: Path) -> None:
     """In one start of the browser: each order is asked for of a fresh copy of the table."""
-    said = opened(tmp_path, """
+    said = opened(
+        tmp_path,
+        """
         const first = document.querySelector("tbody").innerHTML, heads = document.querySelectorAll("th button"), found = [];
         for (const clicks of [[], [2], [2, 2], [3], [1]]) {
           document.querySelector("tbody").innerHTML = first;
@@ -64,7 +107,8 @@ def test_a_click_on_a_head_sorts_and_a_second_turns_the_order(tmp_path: Path) ->
           found.push([...document.querySelectorAll("tbody tr")].map(row => row.cells[1].textContent).join(", "));
         }
         found.push([...document.querySelectorAll("th")].map(head => head.getAttribute("aria-sort")).join(", "));
-        parent.postMessage("orders: " + found.join("; ") + ".", "*");""")
+        parent.postMessage("orders: " + found.join("; ") + ".", "*");""",
+    )
     assert re.search("orders: (.*?)[.]", said)[1].split("; ") == [  # type: ignore[index]
         "good one, middle, bad",
         "bad, middle, good one",
@@ -78,18 +122,36 @@ def test_a_click_on_a_head_sorts_and_a_second_turns_the_order(tmp_path: Path) ->
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
 @pytest.mark.parametrize("width", [360, 1400])
 def test_nothing_reaches_beyond_the_window(width: int, tmp_path: Path) -> None:
-    """A wide table, a long command and a drawing move sideways within their own box; the names of models stay in sight."""
-    (tmp_path / "a.svg").write_text('<svg width="900" height="300" viewBox="0 0 900 300"><path id="p"/></svg>')
-    wide = ["# Wide", "    python -m benchmark run " + "--models x " * 60, "", "![a plot](a.svg)", "",
-            "| tier | model | " + " | ".join(f"metric_{i}" for i in range(40)) + " |", "|" + "---|" * 42,
-            "| 1 | lstm |" + " 0.5000 [0.4, 0.6] |" * 40]
-    said = opened(tmp_path, """
+    """A wide table, a long command and a drawing move sideways within their own box; the names of
+    models stay in sight.
+    """
+    (tmp_path / "a.svg").write_text(
+        '<svg width="900" height="300" viewBox="0 0 900 300"><path id="p"/></svg>'
+    )
+    wide = [
+        "# Wide",
+        "    python -m benchmark run " + "--models x " * 60,
+        "",
+        "![a plot](a.svg)",
+        "",
+        "| tier | model | " + " | ".join(f"metric_{i}" for i in range(40)) + " |",
+        "|" + "---|" * 42,
+        "| 1 | lstm |" + " 0.5000 [0.4, 0.6] |" * 40,
+    ]
+    said = opened(
+        tmp_path,
+        """
         const box = document.querySelector(".wide"); box.scrollLeft = 500;
         const name = document.querySelector("td.name").getBoundingClientRect();
         const whole = document.documentElement.scrollWidth;
         parent.postMessage(`widths: ${whole} ${innerWidth} ${box.scrollLeft} ${Math.round(name.left)}.`, "*");
-        """, width=width, lines=wide)
-    whole, window, moved, left = map(int, re.search(r"widths: (\d+) (\d+) (\d+) (\d+)[.]", said).groups())  # type: ignore[union-attr]
+        """,
+        width=width,
+        lines=wide,
+    )
+    whole, window, moved, left = map(
+        int, re.search(r"widths: (\d+) (\d+) (\d+) (\d+)[.]", said).groups()
+    )  # type: ignore[union-attr]
     assert whole <= window == width
     assert moved == 500
     assert 0 <= left < 60

@@ -1,4 +1,6 @@
-"""Generated logs, the page, the plots and the comparison, with a generator of one's own in one file."""
+"""Generated logs, the page, the plots and the comparison, with a generator of one's own in one
+file.
+"""
 
 from __future__ import annotations
 
@@ -45,12 +47,18 @@ class Redraw(Generator):
     def restore(self, arrays, data):
         pass
 '''
-QUICK = ["settings.tasks.churn.min_customers=5", "settings.tasks.fraud.min_frauds=1", "fidelity_columns=false"]
+QUICK = [
+    "settings.tasks.churn.min_customers=5",
+    "settings.tasks.fraud.min_frauds=1",
+    "fidelity_columns=false",
+]
 
 
 @pytest.fixture(scope="module")
 def made(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Results with two generators: one that gives the real log back, one that shuffles the items."""
+    """Results with two generators: one that gives the real log back, one that shuffles the
+    items.
+    """
     folder = tmp_path_factory.mktemp("made")
     (folder / "redraw.py").write_text(GENERATOR)
     (folder / "mine.toml").write_text(f"""
@@ -60,10 +68,10 @@ models = ["popularity", "markov", "itemknn", "base_rate", "recency", "logistic"]
 [logs.tiny]
 folder = "{tiny_folder}"
 [generators.same]
-model = "{folder / 'redraw.py'}"
+model = "{folder / "redraw.py"}"
 settings = {{ log = "{tiny_folder}" }}
 [generators.shuffled]
-model = "{folder / 'redraw.py'}"
+model = "{folder / "redraw.py"}"
 settings = {{ log = "{tiny_folder}", keep = 0.5 }}
 """)
     outcome = runner.run_suite(str(folder / "mine.toml"), out=folder / "results", settings=QUICK)
@@ -78,7 +86,9 @@ def test_the_same_log_gives_the_same_scores_and_full_utility(made: Path) -> None
         for name, row in board.rows["same"].items():
             if name == "logistic":  # its folds follow the names of users
                 continue
-            assert row.mean(board.headline) == pytest.approx(board.rows["real"][name].mean(board.headline), abs=1e-6), (board.task, name)
+            assert row.mean(board.headline) == pytest.approx(
+                board.rows["real"][name].mean(board.headline), abs=1e-6
+            ), (board.task, name)
         if board.task == "recommendation":
             assert board.agreement("same")[0] == 1.0
             assert board.share(board.rows["same"]["markov"]) == pytest.approx(1.0)
@@ -89,13 +99,22 @@ def test_the_page_has_what_it_should_and_is_repeatable(made: Path, tmp_path: Pat
     store = Store(made)
     one, two = (leaderboard.write(store, tmp_path / name) for name in "ab")
     page = one.read_text()
-    for text in ("### Recommendation on `tiny`", "popularity (trivial)", "### Trained on generated", "Kendall tau", "### Generators on"):
+    for text in (
+        "### Recommendation on `tiny`",
+        "popularity (trivial)",
+        "### Trained on generated",
+        "Kendall tau",
+        "### Generators on",
+    ):
         assert text in page
     assert two.read_text() == page
     without = leaderboard.write(store, tmp_path / "c", plots=False).read_text()
-    assert [line for line in page.splitlines() if line.startswith("|")] == [line for line in without.splitlines() if line.startswith("|")]
+    assert [line for line in page.splitlines() if line.startswith("|")] == [
+        line for line in without.splitlines() if line.startswith("|")
+    ]
     pictures = sorted(p.relative_to(tmp_path / "a") for p in (tmp_path / "a").rglob("*.svg"))
-    assert len(pictures) == 6  # quality and cost of each task, critical differences of those with three models, utility
+    # quality and cost of each task, critical differences of those with three models, utility
+    assert len(pictures) == 6
     for picture in pictures:
         assert str(picture) in page
         assert (tmp_path / "a" / picture).read_bytes() == (tmp_path / "b" / picture).read_bytes()
@@ -108,10 +127,19 @@ def test_rows_of_a_table_line_up(made: Path, tmp_path: Path) -> None:
     assert all(len({len(line) for line in table}) == 1 for table in tables)
 
 
-def test_a_failed_seed_is_shown_and_not_averaged_away(tiny_folder: Path, tmp_path: Path, plugin) -> None:
+def test_a_failed_seed_is_shown_and_not_averaged_away(
+    tiny_folder: Path, tmp_path: Path, plugin
+) -> None:
     path = plugin("unlucky", fit="assert seed != 1, 'bad luck'")
-    outcome = runner.run_suite("all", log=tiny_folder, models=[path, "recency"], seeds=2, generators=[], out=tmp_path / "out",
-                               settings=[*QUICK, "tasks=['churn']"])
+    outcome = runner.run_suite(
+        "all",
+        log=tiny_folder,
+        models=[path, "recency"],
+        seeds=2,
+        generators=[],
+        out=tmp_path / "out",
+        settings=[*QUICK, "tasks=['churn']"],
+    )
     assert len(outcome.failed) == 1
     page = leaderboard.write(Store(tmp_path / "out"), tmp_path, plots=False).read_text()
     line = next(line for line in page.splitlines() if "| unlucky" in line)
@@ -121,16 +149,46 @@ def test_a_failed_seed_is_shown_and_not_averaged_away(tiny_folder: Path, tmp_pat
 
 def test_the_order_under_two_sets_of_seeds_is_told() -> None:
     """Three seeds are cut in three ways; the third seed alone turns the order of the two best."""
-    board = Board("x", "churn", facts={"headline": "auc", "trivial": "bad", "shown": ["auc"], "base_rate": None, "train": 9, "test": 9,
-                                       "test_users": 9})
+    board = Board(
+        "x",
+        "churn",
+        facts={
+            "headline": "auc",
+            "trivial": "bad",
+            "shown": ["auc"],
+            "base_rate": None,
+            "train": 9,
+            "test": 9,
+            "test_users": 9,
+        },
+    )
     noise = np.random.default_rng(0).normal(0, 1e-6, 1_000)
-    for name, values in {"best": (0.9, 0.9, 0.75), "good": (0.8, 0.8, 0.8), "bad": (0.5, 0.5, 0.5)}.items():
-        board.rows["real"][name] = Row(name, planned=3, records=[
-            {"label": {"seed": seed}, "metrics": {"auc": v}, "replicates": {"auc": pack(v + noise)}, "chance": 0.5, "status": "ok"}
-            for seed, v in enumerate(values)])
-    assert [cut[0] for cut in board.stability()] == pytest.approx([1, 1, 1 / 3])  # one pair of three is turned
+    for name, values in {
+        "best": (0.9, 0.9, 0.75),
+        "good": (0.8, 0.8, 0.8),
+        "bad": (0.5, 0.5, 0.5),
+    }.items():
+        board.rows["real"][name] = Row(
+            name,
+            planned=3,
+            records=[
+                {
+                    "label": {"seed": seed},
+                    "metrics": {"auc": v},
+                    "replicates": {"auc": pack(v + noise)},
+                    "chance": 0.5,
+                    "status": "ok",
+                }
+                for seed, v in enumerate(values)
+            ],
+        )
+    # one pair of three is turned
+    assert [cut[0] for cut in board.stability()] == pytest.approx([1, 1, 1 / 3])
     text = "\n".join(leaderboard._board(board, costs=False))
-    assert "Order of the 3 models under two disjoint sets of seeds: Kendall tau 0.78 on average over 3 ways" in text
+    assert (
+        "Order of the 3 models under two disjoint sets of seeds: Kendall tau 0.78 on average over "
+        "3 ways" in text
+    )
     assert "0.33 [0.33, 0.33] at the least" in text
 
 
@@ -140,18 +198,41 @@ def test_compare_tells_what_changed(made: Path, tiny_folder: Path, tmp_path: Pat
     lines = list(compare.lines(Store(made), Store(copy)))
     assert lines
     assert all(line.endswith("the same") for line in lines)
-    runner.run_suite("all", log=tiny_folder, models=["popularity", "markov", "logistic"], generators=[], out=tmp_path / "other",
-                     settings=[*QUICK, "settings.models.logistic.strengths=[1e-7]", "settings.tasks.recommendation.max_per_user=10"])
+    runner.run_suite(
+        "all",
+        log=tiny_folder,
+        models=["popularity", "markov", "logistic"],
+        generators=[],
+        out=tmp_path / "other",
+        settings=[
+            *QUICK,
+            "settings.models.logistic.strengths=[1e-7]",
+            "settings.tasks.recommendation.max_per_user=10",
+        ],
+    )
     lines = list(compare.lines(Store(made), Store(tmp_path / "other")))
     assert any("only in" in line for line in lines)
-    assert any("logistic" in line and "->" in line and "other settings" in line and not line.endswith("the same") for line in lines)
+    assert any(
+        "logistic" in line
+        and "->" in line
+        and "other settings" in line
+        and not line.endswith("the same")
+        for line in lines
+    )
     assert any("recommendation markov" in line and line.endswith("the same") for line in lines)
 
 
 def test_results_of_two_machines_are_put_together(tiny_folder: Path, tmp_path: Path) -> None:
     def go(models: list[str], out: str) -> runner.Outcome:
-        return runner.run_suite("all", log=tiny_folder, models=models, generators=[], out=tmp_path / out, engine_name="serial",
-                                settings=[*QUICK, "tasks=['churn']"])
+        return runner.run_suite(
+            "all",
+            log=tiny_folder,
+            models=models,
+            generators=[],
+            out=tmp_path / out,
+            engine_name="serial",
+            settings=[*QUICK, "tasks=['churn']"],
+        )
 
     go(["recency"], "a")
     go(["logistic", "recency"], "b")

@@ -33,14 +33,24 @@ def test_questions_are_those_of_a_loop(log: EventLog) -> None:
     expected = {"train": {}, "test": {}}
     for offer in log.events[log.events["event"] == "coupon_offer"].itertuples():
         times = bought.loc[bought["user_id"] == offer.user_id, "timestamp"]
-        answer = float(times.between(offer.timestamp, offer.timestamp + window).any()), float(offer.discount > 0)
+        answer = (
+            float(times.between(offer.timestamp, offer.timestamp + window).any()),
+            float(offer.discount > 0),
+        )
         if offer.timestamp + window < split.cut:
             expected["train"][offer.event_id] = answer
-        elif offer.timestamp >= split.cut and offer.timestamp + window <= split.end and offer.coupon_id != "coupon_1":
+        elif (
+            offer.timestamp >= split.cut
+            and offer.timestamp + window <= split.end
+            and offer.coupon_id != "coupon_1"
+        ):
             expected["test"][offer.event_id] = answer
     for name, parts in (("train", [data.train, data.valid]), ("test", [data.test])):
-        found = {int(p.sequences.event_id[p.queries.end[i]]): (float(p.target[i]), float(p.treatment[i]))
-                 for p in parts for i in range(len(p))}
+        found = {
+            int(p.sequences.event_id[p.queries.end[i]]): (float(p.target[i]), float(p.treatment[i]))
+            for p in parts
+            for i in range(len(p))
+        }
         assert found == expected[name]
     assert not set(data.valid.queries.user) & set(data.train.queries.user)
 
@@ -73,7 +83,9 @@ def test_targeted_campaigns_may_be_left_out_of_training(log: EventLog) -> None:
 
 
 def test_what_is_missing_is_told(log: EventLog) -> None:
-    without = dataclasses.replace(log, events=log.events[log.events["event"] != "coupon_offer"].reset_index(drop=True))
+    without = dataclasses.replace(
+        log, events=log.events[log.events["event"] != "coupon_offer"].reset_index(drop=True)
+    )
     with pytest.raises(NotApplicable, match="no coupon_offer rows"):
         prepared(without)
     with pytest.raises(NotApplicable, match="ghost offers"):
@@ -82,10 +94,20 @@ def test_what_is_missing_is_told(log: EventLog) -> None:
 
 def test_learners_are_ranked_below_the_oracle(log: EventLog, tmp_path: Path) -> None:
     folder = log.write(tmp_path / "shop")
-    outcome = runner.run_suite("uplift", log=folder, models=["s_learner", "t_learner"], out=tmp_path / "out", engine_name="serial")
+    outcome = runner.run_suite(
+        "uplift",
+        log=folder,
+        models=["s_learner", "t_learner"],
+        out=tmp_path / "out",
+        engine_name="serial",
+    )
     assert not outcome.failed
     store = Store(tmp_path / "out")
-    found = {r["label"]["model"]: r["metrics"] for r in store.records if r["kind"] in ("model", "reference")}
+    found = {
+        r["label"]["model"]: r["metrics"]
+        for r in store.records
+        if r["kind"] in ("model", "reference")
+    }
     assert found["oracle"]["qini"] > found["t_learner"]["qini"] > 0.02
     average = np.mean(log.truth["coupons"]["y1"]) - np.mean(log.truth["coupons"]["y0"])
     assert found["t_learner"]["true_uplift@20%"] > 1.5 * average

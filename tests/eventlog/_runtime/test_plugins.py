@@ -23,14 +23,19 @@ def test_names_are_the_files_of_the_folder() -> None:
 
 def test_a_file_of_ones_own_is_loaded(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(MINE)
-    assert load("baselines.models", str(tmp_path / "mine.py"), Model, kind="model").__name__ == "Mine"
+    assert (
+        load("baselines.models", str(tmp_path / "mine.py"), Model, kind="model").__name__ == "Mine"
+    )
 
 
 def test_two_files_of_the_same_name_do_not_hide_each_other(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "mine.py").write_text(MINE.replace("Mine", name.title()))
-    assert [load("baselines.models", str(tmp_path / n / "mine.py"), Model, kind="model").__name__ for n in ("one", "two")] == ["One", "Two"]
+    assert [
+        load("baselines.models", str(tmp_path / n / "mine.py"), Model, kind="model").__name__
+        for n in ("one", "two")
+    ] == ["One", "Two"]
 
 
 def test_a_wrong_name_suggests_the_nearest() -> None:
@@ -38,11 +43,14 @@ def test_a_wrong_name_suggests_the_nearest() -> None:
         load("baselines.models", "popularty", Model, kind="model")
 
 
-@pytest.mark.parametrize(("text", "says"), [
-    ("x = 1", "must define exactly one Model, it defines 0"),
-    ("import nothing_like_it", "cannot be imported"),
-    ("def (", "cannot be imported"),
-])
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("x = 1", "must define exactly one Model, it defines 0"),
+        ("import nothing_like_it", "cannot be imported"),
+        ("def (", "cannot be imported"),
+    ],
+)
 def test_a_file_that_is_no_model_says_why(tmp_path: Path, text: str, says: str) -> None:
     (tmp_path / "bad.py").write_text(text)
     with pytest.raises(InputError, match=says):

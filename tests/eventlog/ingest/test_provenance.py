@@ -75,9 +75,14 @@ def test_what_is_made_of_a_log_says_the_same(shop: EventLog, tmp_path: Path) -> 
     folder = shop.write(tmp_path / "log")
     first, second = by_user(shop, share=0.5, rng=np.random.default_rng(0))
     made = {
-        "before": shop.before(cut), "only_users": shop.only_users(users), "clean": clean(shop)[0],
-        "by_user": first, "by_user, second": second, "read": EventLog.read(folder),
-        "part": next(iter(EventLog.parts(folder))), "import": imported(folder, tmp_path / "again"),
+        "before": shop.before(cut),
+        "only_users": shop.only_users(users),
+        "clean": clean(shop)[0],
+        "by_user": first,
+        "by_user, second": second,
+        "read": EventLog.read(folder),
+        "part": next(iter(EventLog.parts(folder))),
+        "import": imported(folder, tmp_path / "again"),
     }
     for what, log in made.items():
         assert log.manifest["provenance"] == shop.manifest["provenance"], what
@@ -104,10 +109,17 @@ def test_a_folder_under_other_event_names_has_no_given_list(shop: EventLog, tmp_
     assert imported(folder, tmp_path / "made", mapping=with_table).provenance("items") == "derived"
 
 
-@pytest.mark.parametrize("said", [
-    {}, {"provenance": None}, {"provenance": {"items": "yes"}}, {"provenance": {"items": True}},
-    {"event_names": ["a"]}, {"provenance": {"event": "given"}, "event_names": "a"},
-])
+@pytest.mark.parametrize(
+    "said",
+    [
+        {},
+        {"provenance": None},
+        {"provenance": {"items": "yes"}},
+        {"provenance": {"items": True}},
+        {"event_names": ["a"]},
+        {"provenance": {"event": "given"}, "event_names": "a"},
+    ],
+)
 def test_what_is_not_said_is_derived(said: dict[str, object], small_log: EventLog) -> None:
     log = replace(small_log, items=pd.DataFrame({"item_id": ["i1"]}), manifest=said)
     assert {log.provenance(n) for n in ("items", "item_id", "users")} == {"derived"}

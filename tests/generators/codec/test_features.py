@@ -1,4 +1,6 @@
-"""What is read off raw rows, against plain pandas: a user's last session, and what they have most of."""
+"""What is read off raw rows, against plain pandas: a user's last session, and what they have most
+of.
+"""
 
 from __future__ import annotations
 
@@ -51,4 +53,6 @@ def test_levels_of_what_is_left_rise_with_it_and_tell_few_rows_exactly() -> None
     assert (rows_level(least_rows()) == torch.arange(dict(COUNTERS)["left"])).all()
     ms = 10 ** torch.arange(0, 12)
     assert (time_level(ms).diff() >= 0).all()
-    assert len(set(time_level(torch.tensor([30, 90, 545]) * 86_400_000).tolist())) == 3, "months of a long log look alike"
+    assert len(set(time_level(torch.tensor([30, 90, 545]) * 86_400_000).tolist())) == 3, (
+        "months of a long log look alike"
+    )

@@ -1,4 +1,6 @@
-"""What a log keeps to, its twin keeps to: prices by the day, sessions no longer than any was, what goes with what."""
+"""What a log keeps to, its twin keeps to: prices by the day, sessions no longer than any was, what
+goes with what.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +31,9 @@ LONGEST = 9  # rows of a session
 
 
 def habit_log(users: int = 300, *, seed: int = 0, reduced_by_day: bool = True) -> EventLog:
-    """Sessions of 2 to LONGEST rows: a search, then views in the category that is searched for. A fifth of the prices are reduced, for a
-    day or row by row; a tenth of the sessions are abroad."""
+    """Sessions of 2 to LONGEST rows: a search, then views in the category that is searched for. A
+    fifth of the prices are reduced, for a day or row by row; a tenth of the sessions are abroad.
+    """
     rng = np.random.default_rng(seed)
     owner = np.repeat(np.arange(users), rng.integers(2, 9, users))
     session = np.repeat(np.arange(len(owner)), rng.integers(2, LONGEST + 1, len(owner)))
@@ -38,20 +41,38 @@ def habit_log(users: int = 300, *, seed: int = 0, reduced_by_day: bool = True) -
     first = np.append(True, np.diff(session) > 0)
     query = rng.integers(0, 24, len(owner))[session]
     item = query % 8 + 8 * (15 * rng.random(n) ** 2).astype(np.int64)
-    gap = np.where(first, rng.exponential(86_400_000, n), rng.exponential(40_000, n)).astype(np.int64)
+    gap = np.where(first, rng.exponential(86_400_000, n), rng.exponential(40_000, n)).astype(
+        np.int64
+    )
     time = pd.Series(gap).groupby(user).cumsum().to_numpy() + 1_760_000_000_000
-    cheap = (item * 7919 + time // 86_400_000 * 104_729) % 5 == 0 if reduced_by_day else rng.random(n) < 0.2
+    cheap = (
+        (item * 7919 + time // 86_400_000 * 104_729) % 5 == 0
+        if reduced_by_day
+        else rng.random(n) < 0.2
+    )
     abroad = rng.random(len(owner)) < 0.1
-    country = np.where(abroad, rng.integers(0, 5, len(owner)), rng.integers(0, 5, users)[owner])[session]
-    frame = pd.DataFrame({
-        "user_id": [f"u{u:05d}" for u in user], "session_id": [f"s{k:06d}" for k in session],
-        "timestamp": pd.to_datetime(time, unit="ms", utc=True), "event": np.where(first, "search", "view_item"),
-        "item_id": np.where(first, None, np.array([f"i{k}" for k in range(120)], dtype=object)[item]),
-        "category": np.where(first, None, np.array([f"c{k}" for k in range(8)], dtype=object)[item % 8]),
-        "query": np.where(first, np.array([f"q{k}" for k in range(24)], dtype=object)[query], None),
-        "price": np.where(first, np.nan, (10.0 + item) * np.where(cheap, 0.8, 1.0)),
-        "country": np.array(["DE", "GB", "FR", "IT", "ES"], dtype=object)[country],
-    })
+    country = np.where(abroad, rng.integers(0, 5, len(owner)), rng.integers(0, 5, users)[owner])[
+        session
+    ]
+    frame = pd.DataFrame(
+        {
+            "user_id": [f"u{u:05d}" for u in user],
+            "session_id": [f"s{k:06d}" for k in session],
+            "timestamp": pd.to_datetime(time, unit="ms", utc=True),
+            "event": np.where(first, "search", "view_item"),
+            "item_id": np.where(
+                first, None, np.array([f"i{k}" for k in range(120)], dtype=object)[item]
+            ),
+            "category": np.where(
+                first, None, np.array([f"c{k}" for k in range(8)], dtype=object)[item % 8]
+            ),
+            "query": np.where(
+                first, np.array([f"q{k}" for k in range(24)], dtype=object)[query], None
+            ),
+            "price": np.where(first, np.nan, (10.0 + item) * np.where(cheap, 0.8, 1.0)),
+            "country": np.array(["DE", "GB", "FR", "IT", "ES"], dtype=object)[country],
+        }
+    )
     events = sort_events(tidy(frame))
     events.insert(0, "event_id", np.arange(n, dtype=np.int64))
     return EventLog(events=events, manifest={"made_by": "tests"})
@@ -65,7 +86,9 @@ def log() -> EventLog:
 @pytest.fixture(scope="module")
 def vae(log: EventLog) -> Vae:
     torch.set_num_threads(1)
-    model = generators.fit(log, model="vae", seed=1, settings={"epochs": 25, "width": 32, "latent": 8})
+    model = generators.fit(
+        log, model="vae", seed=1, settings={"epochs": 25, "width": 32, "latent": 8}
+    )
     assert isinstance(model, Vae)
     return model
 
@@ -83,7 +106,9 @@ def twin(fitted: Generator) -> EventLog:
 def prices_of_days(log: EventLog) -> pd.Series:
     """How many prices each item has on each day."""
     rows = log.events.dropna(subset=["item_id", "price"])
-    return rows.groupby([rows["item_id"].astype(str), rows["timestamp"].dt.floor("D")])["price"].nunique()
+    return rows.groupby([rows["item_id"].astype(str), rows["timestamp"].dt.floor("D")])[
+        "price"
+    ].nunique()
 
 
 def sessions_of(log: EventLog) -> tuple[np.ndarray, np.ndarray]:
@@ -103,10 +128,19 @@ def test_days_on_which_a_category_is_reduced_are_kept() -> None:
     mine, days = events["category"].astype(str) == "c3", events["timestamp"].dt.floor("D")
     day = events[mine].groupby(days[mine])["user_id"].nunique().idxmax()
     sale = mine & (days == day)
-    log = replace(log, events=events.assign(price=np.where(sale, (10.0 + events["item_id"].str[1:].astype(float)) * 0.5, events["price"])))
+    log = replace(
+        log,
+        events=events.assign(
+            price=np.where(
+                sale, (10.0 + events["item_id"].str[1:].astype(float)) * 0.5, events["price"]
+            )
+        ),
+    )
     model = generators.fit(log, model="markov", seed=1, settings={"min_users": 3})
     code = model.codec_.categories.values.index("c3") + 1  # type: ignore[attr-defined]
-    assert [(c, d, round(r, 2)) for c, d, r in model.codec_.reduced if c == code] == [(code, day.value // 86_400_000_000_000, -0.69)]  # type: ignore[attr-defined]
+    assert [(c, d, round(r, 2)) for c, d, r in model.codec_.reduced if c == code] == [
+        (code, day.value // 86_400_000_000_000, -0.69)
+    ]  # type: ignore[attr-defined]
 
 
 def test_prices_by_the_row_stay_so() -> None:
@@ -118,35 +152,63 @@ def test_prices_by_the_row_stay_so() -> None:
 def test_no_session_is_longer_than_any_was(log: EventLog, twin: EventLog) -> None:
     for real, made in zip(sessions_of(log), sessions_of(twin), strict=True):
         assert made.max() <= real.max() + 0.001
-    assert abs(twin.events["user_id"].value_counts().mean() / log.events["user_id"].value_counts().mean() - 1) < 0.2
+    assert (
+        abs(
+            twin.events["user_id"].value_counts().mean()
+            / log.events["user_id"].value_counts().mean()
+            - 1
+        )
+        < 0.2
+    )
 
 
 def test_what_never_changes_within_a_session_does_not(fitted: Generator, twin: EventLog) -> None:
     assert "country" in fitted.codec_.held  # type: ignore[attr-defined]
-    assert (twin.events.groupby(twin.events["session_id"].astype(str))["country"].nunique() == 1).all()
+    assert (
+        twin.events.groupby(twin.events["session_id"].astype(str))["country"].nunique() == 1
+    ).all()
 
 
-def test_who_was_abroad_comes_home_and_a_search_leads_to_its_category(log: EventLog, vae: Vae) -> None:
+def test_who_was_abroad_comes_home_and_a_search_leads_to_its_category(
+    log: EventLog, vae: Vae
+) -> None:
     twin = vae.sample(300, seed=2)
 
     def at_home(log: EventLog) -> float:
-        rows = log.events.groupby(["user_id", "country"], observed=True).size().groupby("user_id", observed=True)
+        rows = (
+            log.events.groupby(["user_id", "country"], observed=True)
+            .size()
+            .groupby("user_id", observed=True)
+        )
         return float(rows.max().sum() / rows.sum().sum())
 
     def as_searched(log: EventLog) -> float:
         events = log.events.assign(q=log.events["query"].astype(object).ffill())
         views = events[events["event"] == "view_item"]
-        return float((views["q"].str[1:].astype(int) % 8 == views["category"].astype(str).str[1:].astype(int)).mean())
+        return float(
+            (
+                views["q"].str[1:].astype(int) % 8
+                == views["category"].astype(str).str[1:].astype(int)
+            ).mean()
+        )
 
     assert as_searched(log) == 1.0 and as_searched(twin) > 0.8
     assert at_home(twin) > at_home(log) - 0.05
     queries, categories = (vae.codec_.values["query"].values, vae.codec_.categories.values)
-    assert vae.codec_.usual == {"query": [0] + [categories.index(f"c{int(q[1:]) % 8}") + 1 for q in queries]}
+    assert vae.codec_.usual == {
+        "query": [0] + [categories.index(f"c{int(q[1:]) % 8}") + 1 for q in queries]
+    }
 
 
 def test_nothing_of_it_is_learnt_under_a_budget(log: EventLog) -> None:
     codec = generators.fit(log, model="markov", seed=1, epsilon=5.0, delta=1e-5).codec_  # type: ignore[attr-defined]
-    assert codec.private and not codec.held and not codec.usual and not codec.daily_prices and codec.longest == (0, 0)
+    assert (
+        codec.private
+        and not codec.held
+        and not codec.usual
+        and not codec.daily_prices
+        and codec.longest == (0, 0)
+    )
     assert not codec.items.levels and affinities(codec) == {}
 
 
@@ -157,15 +219,31 @@ def test_compiled_likeness_is_that_of_training(log: EventLog, vae: Vae) -> None:
     static = steps.static[torch.from_numpy(np.repeat(np.arange(len(steps)), steps.lengths()))]
     for name, like in found.items():
         size = vae.codec_.fields()[name]
-        logits = torch.randn((len(rows), size + len(like.columns)), generator=torch.Generator().manual_seed(0))
+        logits = torch.randn(
+            (len(rows), size + len(like.columns)), generator=torch.Generator().manual_seed(0)
+        )
         whole = AffinityTensors(like).added(logits, steps.features[rows], static[rows])
         made = add_affinity(logits.numpy(), rows, steps.features.numpy(), static.numpy(), like)
         torch.testing.assert_close(torch.from_numpy(made), whole)
         assert (whole != logits[:, :size]).any()
     like = recent_item_affinity(vae.codec_, found["category"])
     assert like is not None
-    logits = torch.randn((len(rows), PICKS + like.weights + len(like.topics.columns)), generator=torch.Generator().manual_seed(0))
-    whole = RecentItemAffinityTensors(like).added(logits, steps.known[rows], steps.features[rows], static[rows])
-    made = add_recent_item_affinity(logits.numpy(), rows, steps.known.long().numpy(), steps.features.numpy(), static.numpy(), like)
+    logits = torch.randn(
+        (len(rows), PICKS + like.weights + len(like.topics.columns)),
+        generator=torch.Generator().manual_seed(0),
+    )
+    whole = RecentItemAffinityTensors(like).added(
+        logits, steps.known[rows], steps.features[rows], static[rows]
+    )
+    made = add_recent_item_affinity(
+        logits.numpy(),
+        rows,
+        steps.known.long().numpy(),
+        steps.features.numpy(),
+        static.numpy(),
+        like,
+    )
     torch.testing.assert_close(torch.from_numpy(made), whole)
-    assert (whole[:, COPY:] != logits[:, COPY:PICKS]).any() and (whole[:, :COPY] == logits[:, :COPY]).all()
+    assert (whole[:, COPY:] != logits[:, COPY:PICKS]).any() and (
+        whole[:, :COPY] == logits[:, :COPY]
+    ).all()

@@ -248,7 +248,8 @@ def test_a_folder_called_like_a_generator_is_not_taken_for_a_file(
 
 
 def test_an_unknown_name_travels_from_a_worker() -> None:
-    error = pickle.loads(pickle.dumps(UnknownNameError("generator", "markow", ["markov"])))  # noqa: S301 - our own bytes
+    # noqa: S301 - our own bytes
+    error = pickle.loads(pickle.dumps(UnknownNameError("generator", "markow", ["markov"])))
     assert str(error) == "No generator is called 'markow'; did you mean 'markov'?"
     assert error.known == ["markov"]
 

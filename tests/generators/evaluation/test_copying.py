@@ -1,4 +1,6 @@
-"""Generators that copy their training log are found under any disguise, shown and not ranked; honest ones are ranked."""
+"""Generators that copy their training log are found under any disguise, shown and not ranked;
+honest ones are ranked.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ def audit(fitted: EventLog, synthetic: EventLog, control: EventLog) -> copying.A
 
 
 @pytest.mark.parametrize("disguise", DISGUISES)
-def test_a_copier_is_caught_in_every_disguise(parts: tuple[EventLog, EventLog], disguise: str) -> None:
+def test_a_copier_is_caught_in_every_disguise(
+    parts: tuple[EventLog, EventLog], disguise: str
+) -> None:
     fitted, control = parts
     generator = Copycat(disguise=disguise)
     generator.fit(fitted, seed=0)
@@ -53,7 +57,10 @@ def test_honest_logs_are_not_caught(parts: tuple[EventLog, EventLog]) -> None:
     fitted, control = parts
     generator = Copycat(disguise=HONEST)
     generator.fit(fitted, seed=0)
-    for synthetic in (generator.sample(240, seed=0), *(tiny_log(users=240, rows=6_000, seed=seed) for seed in range(1, 6))):
+    for synthetic in (
+        generator.sample(240, seed=0),
+        *(tiny_log(users=240, rows=6_000, seed=seed) for seed in range(1, 6)),
+    ):
         found = audit(fitted, synthetic, control)
         assert found.caught is None, found
         assert found.copies.low < 0.1
@@ -67,9 +74,15 @@ def test_a_fitted_generator_is_not_caught(parts: tuple[EventLog, EventLog]) -> N
     assert audit(fitted, sample, control).caught is None
 
 
-def test_a_log_without_items_and_prices_shows_copies_by_its_times(parts: tuple[EventLog, EventLog]) -> None:
-    fitted, control = (EventLog(events=x.events[["event_id", "user_id", "timestamp", "event"]]) for x in parts)
-    events = fitted.events.assign(user_id=fitted.events["user_id"].cat.rename_categories(lambda u: "x" + u))
+def test_a_log_without_items_and_prices_shows_copies_by_its_times(
+    parts: tuple[EventLog, EventLog],
+) -> None:
+    fitted, control = (
+        EventLog(events=x.events[["event_id", "user_id", "timestamp", "event"]]) for x in parts
+    )
+    events = fitted.events.assign(
+        user_id=fitted.events["user_id"].cat.rename_categories(lambda u: "x" + u)
+    )
     assert audit(fitted, EventLog(events=events), control).caught is not None
     other = EventLog(events=tiny_log(users=240, rows=6_000, seed=1).events[list(fitted.events)])
     assert audit(fitted, other, control).caught is None
@@ -99,7 +112,9 @@ def test_held_out_users_follow_from_their_ids(log: EventLog) -> None:
     early = log.before(log.span[0] + (log.span[1] - log.span[0]) / 2)
     again = hold_out(early)[1]
     assert again is not None
-    assert {str(u) for u in again.events["user_id"].unique()} <= theirs | {str(u) for u in early.events["user_id"].unique()}
+    assert {str(u) for u in again.events["user_id"].unique()} <= theirs | {
+        str(u) for u in early.events["user_id"].unique()
+    }
     few = log.only_users(["u001", "u002", "u003"])
     assert hold_out(few) == (few, None)
 
@@ -116,7 +131,7 @@ tasks = ["churn"]
 models = ["base_rate", "recency", "logistic"]
 fidelity_columns = false
 [logs.tiny]
-folder = "{folder / 'log'}"
+folder = "{folder / "log"}"
 [generators.copycat]
 model = "{plugin}"
 settings = {{ disguise = "items renamed" }}
@@ -146,9 +161,13 @@ def test_a_copier_is_flagged_and_not_ranked(results: Path, tmp_path: Path) -> No
     assert (copier.name, copier.rank) == ("copycat", None)
     assert copier.share_passed > ranked.share_passed
     page = leaderboard.write(store, tmp_path)
-    rows = [[c.strip() for c in line.strip("|").split("|")] for line in page.read_text().splitlines() if line.startswith("|")]
+    rows = [
+        [c.strip() for c in line.strip("|").split("|")]
+        for line in page.read_text().splitlines()
+        if line.startswith("|")
+    ]
     head = next(row for row in rows if "copies at risk [95 %]" in row)
-    table = rows[rows.index(head) + 2:]
+    table = rows[rows.index(head) + 2 :]
     first, second = (dict(zip(head, row, strict=True)) for row in table[:2])
     assert (first["rank"], first["generator"]) == ("1", "shuffled")
     assert (second["rank"], second["generator"]) == ("copies", "copycat")
@@ -159,8 +178,12 @@ def test_a_copier_is_flagged_and_not_ranked(results: Path, tmp_path: Path) -> No
         assert "copycat copies its training log" in text
         assert "copycat (copies)" in text
         assert "not ranked" in text
-    assert "copycat" not in (tmp_path / "leaderboard" / "tiny-utility-of-generators.svg").read_text()
-    assert [line.split()[:3] for line in leaderboard.copiers(store)] == [["COPIES:", "generator", "copycat"]]
+    assert (
+        "copycat" not in (tmp_path / "leaderboard" / "tiny-utility-of-generators.svg").read_text()
+    )
+    assert [line.split()[:3] for line in leaderboard.copiers(store)] == [
+        ["COPIES:", "generator", "copycat"]
+    ]
 
 
 def test_a_copier_is_told_wherever_models_are_trained_on_it(results: Path) -> None:
@@ -185,6 +208,13 @@ def test_intervals_of_several_tests_hold_together() -> None:
     one, five = wilson(10, 100), wilson(10, 100, tests=5)
     assert five.low < one.low < 0.1 < one.high < five.high
     rng = np.random.default_rng(0)
-    missed = np.mean([any(not r.low <= 0.1 <= r.high for r in (wilson(int(k), 100, tests=5) for k in rng.binomial(100, 0.1, 5)))
-                      for _ in range(400)])
+    missed = np.mean(
+        [
+            any(
+                not r.low <= 0.1 <= r.high
+                for r in (wilson(int(k), 100, tests=5) for k in rng.binomial(100, 0.1, 5))
+            )
+            for _ in range(400)
+        ]
+    )
     assert missed <= 0.08

@@ -66,7 +66,8 @@ def test_a_log_is_at_no_distance_from_itself(real):
     found = fidelity.measure(real, renamed(real, "x"), seed=3)
     assert set(found) <= set(MEASURES)
     for name, value in found.items():
-        slack = 0.05 if MEASURES[name].section == "columns" else 0.02  # sdmetrics scores two samples of rows
+        # sdmetrics scores two samples of rows
+        slack = 0.05 if MEASURES[name].section == "columns" else 0.02
         assert MEASURES[name].distance(value) <= slack, name
 
 
@@ -78,23 +79,39 @@ def test_against_pandas_and_scipy(real, other):
         event = log.events["event"].astype(str)
         parts = [event.groupby(log.events["user_id"].astype(str)).shift(-i) for i in range(n)]
         whole = np.all([p.notna() for p in parts], axis=0)
-        return (parts[0][whole].str.cat([p[whole] for p in parts[1:]], sep=">") if n > 1 else event).value_counts()
+        return (
+            parts[0][whole].str.cat([p[whole] for p in parts[1:]], sep=">") if n > 1 else event
+        ).value_counts()
 
     for name, n in (("event_js", 1), ("bigram_js", 2), ("trigram_js", 3)):
         a, b = grams(real, n), grams(other, n)
         union = a.index.union(b.index)
-        expected = jensenshannon(a.reindex(union, fill_value=0), b.reindex(union, fill_value=0), base=2) ** 2
+        expected = (
+            jensenshannon(a.reindex(union, fill_value=0), b.reindex(union, fill_value=0), base=2)
+            ** 2
+        )
         assert found[name] == pytest.approx(expected, abs=1e-9)
 
     def gaps(log):
-        return log.events["timestamp"].groupby(log.events["user_id"].astype(str)).diff().dt.total_seconds().dropna()
+        return (
+            log.events["timestamp"]
+            .groupby(log.events["user_id"].astype(str))
+            .diff()
+            .dt.total_seconds()
+            .dropna()
+        )
 
     assert found["gap_ks"] == pytest.approx(ks_2samp(gaps(real), gaps(other)).statistic)
     assert found["length_ks"] == pytest.approx(
-        ks_2samp(*(log.events.groupby(log.events["user_id"].astype(str)).size() for log in (real, other))).statistic)
+        ks_2samp(
+            *(log.events.groupby(log.events["user_id"].astype(str)).size() for log in (real, other))
+        ).statistic
+    )
     items = [log.events["item_id"].astype(object).dropna().value_counts() for log in (real, other)]
     union = items[0].index.union(items[1].index)
-    assert found["item_spearman"] == pytest.approx(spearmanr(*(i.reindex(union, fill_value=0) for i in items)).statistic)
+    assert found["item_spearman"] == pytest.approx(
+        spearmanr(*(i.reindex(union, fill_value=0) for i in items)).statistic
+    )
     fraud = [log.labels["event_id"].nunique() / len(log) for log in (real, other)]
     assert found["label_rate_gap"] == pytest.approx(abs(fraud[0] - fraud[1]) / max(fraud))
 
@@ -108,22 +125,32 @@ def test_the_order_of_users_does_not_matter(real, other):
 
 
 def test_each_measure_sees_what_it_is_for(real, other):
-    """One thing is broken in an independent sample: the measure for it fails, and would have passed."""
+    """One thing is broken in an independent sample: the measure for it fails, and would have
+    passed.
+    """
 
     def broken(**columns):
-        return EventLog(events=other.events.assign(**columns), labels=other.labels, manifest=other.manifest)
+        return EventLog(
+            events=other.events.assign(**columns), labels=other.labels, manifest=other.manifest
+        )
 
     rng = np.random.default_rng(0)
     n = len(other)
     day = other.events["timestamp"].dt.floor("D")
     cases = {
         "event_js": broken(event=other.events["event"].cat.rename_categories({"search": "login"})),
-        "novel_transitions": broken(event=other.events["event"].cat.rename_categories({"search": "login"})),
+        "novel_transitions": broken(
+            event=other.events["event"].cat.rename_categories({"search": "login"})
+        ),
         "hour_js": broken(timestamp=day + (other.events["timestamp"] - day) / 3),
-        "item_category_mismatch": broken(category=other.events["category"].to_numpy()[rng.permutation(n)]),
+        "item_category_mismatch": broken(
+            category=other.events["category"].to_numpy()[rng.permutation(n)]
+        ),
         "item_price_mismatch": broken(price=other.events["price"] * 5),
         "price_ks": broken(price=other.events["price"] * 5),
-        "label_rate_gap": EventLog(events=other.events, labels=other.labels.iloc[:3], manifest=other.manifest),
+        "label_rate_gap": EventLog(
+            events=other.events, labels=other.labels.iloc[:3], manifest=other.manifest
+        ),
         "repeat_rate_gap": broken(item_id=other.events["item_id"].to_numpy()[rng.permutation(n)]),
     }
     good = fidelity.measure(real, other, columns=False)
@@ -131,11 +158,15 @@ def test_each_measure_sees_what_it_is_for(real, other):
     for name, log in cases.items():
         rule = MEASURES[name]
         assert rule.distance(good[name]) <= rule.limit(base[name]), name
-        assert rule.distance(fidelity.measure(real, log, columns=False)[name]) > rule.limit(base[name]), name
+        assert rule.distance(fidelity.measure(real, log, columns=False)[name]) > rule.limit(
+            base[name]
+        ), name
 
 
 def test_detection_by_a_classifier(real, other):
-    swapped = other.events["event"].cat.rename_categories({"refund": "purchase", "purchase": "refund"})
+    swapped = other.events["event"].cat.rename_categories(
+        {"refund": "purchase", "purchase": "refund"}
+    )
     shifted = EventLog(events=other.events.assign(event=swapped))
     a, b, c = together(real, other, shifted)
     assert fidelity.detection_auc(a, b, seed=0) < 0.65
@@ -145,7 +176,9 @@ def test_detection_by_a_classifier(real, other):
 
 def test_detection_says_by_what_and_in_which_direction(real, other):
     many = other.events["event"].eq("refund").to_numpy()
-    events = other.events.assign(event=other.events["event"].where(~many, "purchase"), price=-other.events["price"])
+    events = other.events.assign(
+        event=other.events["event"].where(~many, "purchase"), price=-other.events["price"]
+    )
     auc, by = told_apart(*together(real, EventLog(events=events)), seed=0)
     assert auc > 0.9
     found = {t.name: t for t in by}
@@ -155,7 +188,9 @@ def test_detection_says_by_what_and_in_which_direction(real, other):
     assert first.name == "mean log price"  # a price below zero counts by its size and its sign
     assert first.auc == 0.0
     assert first.real == pytest.approx(-first.synthetic, rel=0.05)
-    purchases = told_apart(*together(real, EventLog(events=events.assign(price=other.events["price"]))), seed=0)[1]
+    purchases = told_apart(
+        *together(real, EventLog(events=events.assign(price=other.events["price"]))), seed=0
+    )[1]
     found = {t.name: t for t in purchases}
     assert found["share of purchase"].auc > 0.6
     assert found["share of purchase"].synthetic > found["share of purchase"].real
@@ -172,7 +207,8 @@ def test_compare_holds_an_independent_sample_to_its_floor(real, other):
 def test_where_nothing_could_fail_nothing_passes():
     rule = MEASURES["label_rate_gap"]
     assert rule.verdict(0.1, rule.limit(0.05)) == "pass"
-    assert rule.verdict(1.0, rule.limit(0.7, 0.8)) == "unsettled"  # twice that floor is more than there is
+    # twice that floor is more than there is
+    assert rule.verdict(1.0, rule.limit(0.7, 0.8)) == "unsettled"
     assert MEASURES["detection_auc"].verdict(0.9, 0.5) == "unsettled"
 
 
@@ -182,14 +218,21 @@ def test_shapes_column_by_column(real, other):
     found = {row["name"]: row for row in by_column(a, b, c)}
     present = real.events["country"].value_counts(normalize=True)
     assert found["country"]["shape"] == pytest.approx(present["DE"])
-    assert found["price"]["shape"] == pytest.approx(1 - ks_2samp(real.events["price"].dropna(), changed["price"].dropna()).statistic)
+    assert found["price"]["shape"] == pytest.approx(
+        1 - ks_2samp(real.events["price"].dropna(), changed["price"].dropna()).statistic
+    )
     assert found["category"]["shape"] is None
     assert found["category"]["missing"][1] == 1.0
     assert all(row["floor"] > 0.8 for name, row in found.items() if name != "item_id")
 
 
 def test_compare_without_holdout_uses_two_halves(real):
-    rows = {r.name: r for r in fidelity.compare(real, shop_log(seed=1, prefix="v", rows=60), seed=1, columns=False)}
+    rows = {
+        r.name: r
+        for r in fidelity.compare(
+            real, shop_log(seed=1, prefix="v", rows=60), seed=1, columns=False
+        )
+    }
     assert rows["length_ks"].verdict == "fail"
     assert 0 < rows["length_ks"].floor < 0.5 < rows["length_ks"].value
 

@@ -1,4 +1,6 @@
-"""A team's own columns are learnt by what they are: a number, a category, an id, a property of a user."""
+"""A team's own columns are learnt by what they are: a number, a category, an id, a property of a
+user.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +16,19 @@ def test_extra_columns_come_back_with_their_types_and_shares() -> None:
     log = shop_log(users=200, seed=3)
     rng = np.random.default_rng(0)
     user = log.events["user_id"].cat.codes.to_numpy()
-    log.events["weight_kg"] = np.where(rng.random(len(log)) < 0.1, np.nan, np.exp(rng.normal(0, 1, len(log))))
+    log.events["weight_kg"] = np.where(
+        rng.random(len(log)) < 0.1, np.nan, np.exp(rng.normal(0, 1, len(log)))
+    )
     log.events["voucher"] = pd.Categorical(np.where(rng.random(len(log)) < 0.25, "yes", "no"))
     log.events["device_no"] = pd.Categorical([f"d{u}" for u in user])
     names = log.events["user_id"].cat.categories
-    log.users = pd.DataFrame({"user_id": names, "tier": np.where(np.arange(len(names)) % 4 == 0, "gold", "plain"),
-                              "age": 20.0 + np.arange(len(names)) % 50})
+    log.users = pd.DataFrame(
+        {
+            "user_id": names,
+            "tier": np.where(np.arange(len(names)) % 4 == 0, "gold", "plain"),
+            "age": 20.0 + np.arange(len(names)) % 50,
+        }
+    )
     twin: EventLog = generators.fit(log, model="markov", seed=1).sample(300, seed=2)
     assert twin.users is not None
     assert abs((twin.events["voucher"] == "yes").mean() - 0.25) < 0.05

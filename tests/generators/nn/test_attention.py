@@ -39,4 +39,5 @@ def test_beyond_the_window_the_oldest_row_is_forgotten() -> None:
     state = block.start(1)
     for t in range(WINDOW + 9):
         out = state.step(x[:, t])
-    torch.testing.assert_close(out, block(x[:, 9:])[:, -1], rtol=1e-4, atol=1e-5)  # only distances matter
+    # only distances matter
+    torch.testing.assert_close(out, block(x[:, 9:])[:, -1], rtol=1e-4, atol=1e-5)

@@ -1,4 +1,6 @@
-"""The budget book: fits add up, one that would exceed it is refused before it looks, and what was begun counts."""
+"""The budget book: fits add up, one that would exceed it is refused before it looks, and what was
+begun counts.
+"""
 
 from __future__ import annotations
 
@@ -40,29 +42,52 @@ def test_a_fit_that_fails_is_taken_back_and_one_that_was_killed_counts(tmp_path:
         seen.append(budget_book.read(book).entries[0].status)
         raise ZeroDivisionError
 
-    with pytest.raises(ZeroDivisionError), budget_book.reserve(book, epsilon=1.0, delta=None, what="fails"):
+    with (
+        pytest.raises(ZeroDivisionError),
+        budget_book.reserve(book, epsilon=1.0, delta=None, what="fails"),
+    ):
         fails()
     assert seen == ["begun"]
     assert budget_book.read(book).entries == []
-    killed = budget_book.Book(3.0, 1e-5, [budget_book.Entry("killed", 2.5, 1e-6, "begun", "2026-01-01")])
+    killed = budget_book.Book(
+        3.0, 1e-5, [budget_book.Entry("killed", 2.5, 1e-6, "begun", "2026-01-01")]
+    )
     budget_book._write(book, killed)
-    with pytest.raises(InputError, match="exceed"), budget_book.reserve(book, epsilon=1.0, delta=None, what="next"):
+    with (
+        pytest.raises(InputError, match="exceed"),
+        budget_book.reserve(book, epsilon=1.0, delta=None, what="next"),
+    ):
         raise AssertionError("the fit must not begin")
     assert "--drop 1" in budget_book.read(book).table()
     assert budget_book.drop(book, 1).entries == []
 
 
-@pytest.mark.parametrize("content", ["{}", "[1]", '{"made_by": "generators budget", "format": 1}', "no json",
-                                     '{"made_by": "generators budget", "format": 1, "epsilon": -1, "delta": 1e-5, "entries": []}',
-                                     '{"made_by": "generators budget", "format": 1, "epsilon": 5, "delta": 1e-5, "entries": [{}]}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{}",
+        "[1]",
+        '{"made_by": "generators budget", "format": 1}',
+        "no json",
+        '{"made_by": "generators budget", "format": 1, "epsilon": -1, "delta": 1e-5, "entries": '
+        "[]}",
+        '{"made_by": "generators budget", "format": 1, "epsilon": 5, "delta": 1e-5, "entries": '
+        "[{}]}",
+    ],
+)
 def test_a_file_that_is_no_book_is_one_sentence(tmp_path: Path, content: str) -> None:
     (tmp_path / "book.json").write_text(content)
-    with pytest.raises(InputError), budget_book.reserve(tmp_path / "book.json", epsilon=1.0, delta=None, what="x"):
+    with (
+        pytest.raises(InputError),
+        budget_book.reserve(tmp_path / "book.json", epsilon=1.0, delta=None, what="x"),
+    ):
         raise AssertionError("the fit must not begin")
     assert (tmp_path / "book.json").read_text() == content
 
 
-def test_the_command_line_opens_shows_and_guards_a_book(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line_opens_shows_and_guards_a_book(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     book = str(tmp_path / "book.json")
     with pytest.raises(InputError, match="open the book first"):
         main(["budget", book])
@@ -72,6 +97,9 @@ def test_the_command_line_opens_shows_and_guards_a_book(tmp_path: Path, capsys: 
         main(["budget", book, "--epsilon", "80"])
     with pytest.raises(InputError, match="none with the number"):
         main(["budget", book, "--drop", "1"])
-    with pytest.raises(InputError, match="give --epsilon"), budget_book.reserve(book, epsilon=None, delta=None, what="x"):
+    with (
+        pytest.raises(InputError, match="give --epsilon"),
+        budget_book.reserve(book, epsilon=None, delta=None, what="x"),
+    ):
         raise AssertionError("nothing to reserve")
     assert json.loads(Path(book).read_text())["entries"] == []

@@ -1,4 +1,6 @@
-"""The guarantee, attacked from inside: no user moves an answer by more than the ledger pays for, and a broken twin is caught."""
+"""The guarantee, attacked from inside: no user moves an answer by more than the ledger pays for,
+and a broken twin is caught.
+"""
 
 from __future__ import annotations
 
@@ -36,20 +38,34 @@ def log() -> EventLog:
     torch.set_num_threads(1)
     log = shop_log(users=100, items=40, seed=4)
     ids = sorted(log.events["user_id"].astype(str).unique())
-    users = pd.DataFrame({"user_id": ids, "band": np.where(np.arange(len(ids)) % 2, "a", "b"), "age": 20.0 + np.arange(len(ids)) % 40})
+    users = pd.DataFrame(
+        {
+            "user_id": ids,
+            "band": np.where(np.arange(len(ids)) % 2, "a", "b"),
+            "age": 20.0 + np.arange(len(ids)) % 40,
+        }
+    )
     session = log.events["user_id"].astype(str) + log.events["timestamp"].dt.strftime("-%j")
     order = session.where(log.events["event"].astype(str) == "purchase")
-    events = log.events.assign(session_id=session.astype("category"), order_id=order.astype("category"))
-    return EventLog(events=events, users=users, labels=log.labels, manifest={"roles": {"view_item": "view"}})
+    events = log.events.assign(
+        session_id=session.astype("category"), order_id=order.astype("category")
+    )
+    return EventLog(
+        events=events, users=users, labels=log.labels, manifest={"roles": {"view_item": "view"}}
+    )
 
 
 @pytest.fixture(scope="module", params=list(MAKE))
 def worlds(request: pytest.FixtureRequest, log: EventLog) -> list[World]:
-    """That of the log, and of the log with one user more: first and last far longer than any, in the middle twice as long.
+    """That of the log, and of the log with one user more: first and last far longer than any, in
+    the middle twice as long.
 
     The latter moves most: rows of users of a length that nobody has count little.
     """
-    odd = [neighbours(log, place, rows=rows) for place, rows in (("first", 600), ("middle", 60), ("last", 600))]
+    odd = [
+        neighbours(log, place, rows=rows)
+        for place, rows in (("first", 600), ("middle", 60), ("last", 600))
+    ]
     return replayed(MAKE[request.param], log, *odd, epsilon=CLAIM)
 
 
@@ -59,18 +75,25 @@ def test_no_user_moves_an_answer_by_more_than_is_paid_for(worlds: list[World]) -
         over = found.distance > found.bound * (1 + 1e-6)  # a ledger gives six digits
         assert not over.any(), [w for w, o in zip(found.what, over, strict=True) if o]
         assert found.mu <= found.allowed
-        assert (found.distance > 0.99 * found.bound).sum() > 5, "an odd user that moves nothing shows nothing"
+        assert (found.distance > 0.99 * found.bound).sum() > 5, (
+            "an odd user that moves nothing shows nothing"
+        )
     assert moved(worlds[0], worlds[2]).mu > 0.9 * found.allowed
 
 
 def test_a_model_is_made_of_nothing_but_the_answers_that_were_released(worlds: list[World]) -> None:
-    """Given the same answers, the logs with and without the odd user give the same model, statement and sample, to the byte."""
+    """Given the same answers, the logs with and without the odd user give the same model, statement
+    and sample, to the byte.
+    """
     found = []
     for world in worlds:
         assert world.model is not None
         arrays, data = world.model.state()
         sample = world.model.sample(15, seed=1)
-        frames = [None if f is None else f.to_json() for f in (sample.events, sample.users, sample.items, sample.labels)]
+        frames = [
+            None if f is None else f.to_json()
+            for f in (sample.events, sample.users, sample.items, sample.labels)
+        ]
         text = json.dumps([data, world.model.settings(), world.privacy, sample.manifest, frames])
         assert "~odd" not in text
         found.append((text, {k: (str(v.dtype), v.shape, v.tobytes()) for k, v in arrays.items()}))
@@ -86,12 +109,23 @@ def test_an_attacker_shows_no_more_than_is_claimed_and_more_of_a_twin_with_a_qua
 
 
 @pytest.mark.parametrize("model", ["vae", "gan", "transformer"])
-def test_noise_that_users_share_by_their_place_is_caught(model: str, log: EventLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As it was: each user's noise by position, so that one more in front gives everybody behind other noise."""
+def test_noise_that_users_share_by_their_place_is_caught(
+    model: str, log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it was: each user's noise by position, so that one more in front gives everybody behind
+    other noise.
+    """
     right = UserStreams.__init__
 
     def by_place(self: UserStreams, secret: bytes, ids: list[str], purpose: str) -> None:
-        right(self, secret, [str(k) for k in range(len(ids))] if "noise" in purpose or "latents" in purpose else ids, purpose)
+        right(
+            self,
+            secret,
+            [str(k) for k in range(len(ids))]
+            if "noise" in purpose or "latents" in purpose
+            else ids,
+            purpose,
+        )
 
     monkeypatch.setattr(UserStreams, "__init__", by_place)
     found = moved(*replayed(MAKE[model], log, neighbours(log, "first", rows=600), epsilon=CLAIM))
@@ -99,11 +133,15 @@ def test_noise_that_users_share_by_their_place_is_caught(model: str, log: EventL
 
 
 def test_the_bound_of_the_auditor_is_right_about_a_gaussian() -> None:
-    """Of two unit normals mu apart the attacker can show at most their epsilon, and not much less."""
+    """Of two unit normals mu apart the attacker can show at most their epsilon, and not much
+    less.
+    """
     from eventlog.privacy.noise import gaussian_epsilon
 
     rng = np.random.default_rng(0)
     for mu in (0.5, 2.0):
-        bound = epsilon_lower_bound(rng.normal(mu, 1, 200_000), rng.normal(0, 1, 200_000), delta=1e-3)
+        bound = epsilon_lower_bound(
+            rng.normal(mu, 1, 200_000), rng.normal(0, 1, 200_000), delta=1e-3
+        )
         assert 0.5 * gaussian_epsilon(mu, 1e-3) < bound < gaussian_epsilon(mu, 1e-3)
     assert epsilon_lower_bound(rng.normal(0, 1, 20_000), rng.normal(0, 1, 20_000), delta=1e-3) < 0.2

@@ -1,4 +1,6 @@
-"""The guarantee: each user's gradient is that user's alone and is clipped; the ledger adds up to no more than was asked for."""
+"""The guarantee: each user's gradient is that user's alone and is clipped; the ledger adds up to no
+more than was asked for.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,13 @@ from generators.models.vae import Vae
 from generators.nn.dp_sgd import optimizer_of, user_losses
 from generators.nn.network import open_fields
 from generators.privacy.counts import Tables, backed_off
-from generators.privacy.queries import PrivacyLedger, PrivateQueries, epsilon_of, noise_for, threshold_of_shares
+from generators.privacy.queries import (
+    PrivacyLedger,
+    PrivateQueries,
+    epsilon_of,
+    noise_for,
+    threshold_of_shares,
+)
 from generators.sequences.encode import EncodedSequences, encode
 
 SMALL = {"width": 24, "latent": 6, "private_epochs": 2, "batch_users": 32, "private_rows": 16}
@@ -39,15 +47,27 @@ def log() -> EventLog:
 @pytest.fixture(scope="module", params=["markov", "vae", "gan"])
 def private(request: pytest.FixtureRequest, log: EventLog) -> generators.Generator:
     torch.set_num_threads(1)
-    return generators.fit(log, model=request.param, epsilon=6.0, public=NAMES, seed=1, noise_seed=3, settings=SETTINGS[request.param])
+    return generators.fit(
+        log,
+        model=request.param,
+        epsilon=6.0,
+        public=NAMES,
+        seed=1,
+        noise_seed=3,
+        settings=SETTINGS[request.param],
+    )
 
 
-def test_the_ledger_composes_to_at_most_the_epsilon_that_was_asked_for(private: generators.Generator) -> None:
+def test_the_ledger_composes_to_at_most_the_epsilon_that_was_asked_for(
+    private: generators.Generator,
+) -> None:
     statement = private.privacy
     assert statement["unit"] == "user"
     assert 0 < statement["epsilon_spent"] <= statement["epsilon"] == 6.0
     accountant = RDPAccountant()
-    accountant.history = [(e["sigma"], e["sampling_rate"], e["steps"]) for e in statement["ledger"] if e["sigma"]]
+    accountant.history = [
+        (e["sigma"], e["sampling_rate"], e["steps"]) for e in statement["ledger"] if e["sigma"]
+    ]
     pure = sum(e["epsilon"] for e in statement["ledger"] if not e["sigma"])
     thresholds = sum(e["delta"] for e in statement["ledger"])
     assert thresholds < statement["delta"]
@@ -58,7 +78,9 @@ def test_the_ledger_composes_to_at_most_the_epsilon_that_was_asked_for(private: 
         assert rdp == pytest.approx(statement["epsilon_spent"], rel=1e-3)
     if not isinstance(private, Markov):
         assert any("DP-SGD" in e["mechanism"] for e in statement["ledger"])
-    assert any("counts" in e["mechanism"] for e in statement["ledger"]), "vocabularies and times are paid for too"
+    assert any("counts" in e["mechanism"] for e in statement["ledger"]), (
+        "vocabularies and times are paid for too"
+    )
 
 
 def test_a_private_sample_says_what_was_spent(private: generators.Generator) -> None:
@@ -68,7 +90,9 @@ def test_a_private_sample_says_what_was_spent(private: generators.Generator) -> 
 
 
 def test_the_gradient_of_a_user_is_that_users_alone(log: EventLog) -> None:
-    """What opacus holds for user i equals what autograd gives for the loss of user i, parameter by parameter."""
+    """What opacus holds for user i equals what autograd gives for the loss of user i, parameter by
+    parameter.
+    """
     model = Vae(**SMALL)
     ledger = PrivacyLedger(epsilon=None)
     census = PrivateQueries(n_users=150, rng=np.random.default_rng(0), min_users=2, ledger=ledger)
@@ -81,16 +105,22 @@ def test_the_gradient_of_a_user_is_that_users_alone(log: EventLog) -> None:
     own = UserStreams(seeded_secret(0), steps.ids, "test")
     each = user_losses(net, steps, users, model.plan, open_fields(codec), codec.items.start, own, 0)
     parameters = [p for p in net.parameters() if p.requires_grad]
-    alone = [torch.autograd.grad(each[i], parameters, retain_graph=True, allow_unused=True) for i in range(len(users))]
+    alone = [
+        torch.autograd.grad(each[i], parameters, retain_graph=True, allow_unused=True)
+        for i in range(len(users))
+    ]
     wrapped = GradSampleModule(net, loss_reduction="sum")
     each = user_losses(net, steps, users, model.plan, open_fields(codec), codec.items.start, own, 0)
     each.sum().backward()
     for k, p in enumerate(parameters):
-        if p.grad_sample is None:  # type: ignore[attr-defined]  # of what items are like, which a budget does not pay for
+        # of what items are like, which a budget does not pay for
+        if p.grad_sample is None:  # type: ignore[attr-defined]
             assert all(a[k] is None for a in alone)
             continue
         got = p.grad_sample if isinstance(p.grad_sample, torch.Tensor) else sum(p.grad_sample)  # type: ignore[attr-defined]
-        want = torch.stack([torch.zeros_like(p) if alone[i][k] is None else alone[i][k] for i in range(len(users))])
+        want = torch.stack(
+            [torch.zeros_like(p) if alone[i][k] is None else alone[i][k] for i in range(len(users))]
+        )
         torch.testing.assert_close(got, want, rtol=2e-3, atol=2e-5)
     wrapped.remove_hooks()
 
@@ -110,7 +140,9 @@ def _coded(log: EventLog, census: PrivateQueries) -> tuple[Codec, EncodedSequenc
 def test_no_user_moves_a_step_by_more_than_the_clip() -> None:
     layer = torch.nn.Linear(3, 1)
     wrapped = GradSampleModule(layer, loss_reduction="sum")
-    optimizer = optimizer_of(wrapped, rate=0.1, sigma=0.0, clip=0.5, expected=1.0, noise=np.random.default_rng(0))
+    optimizer = optimizer_of(
+        wrapped, rate=0.1, sigma=0.0, clip=0.5, expected=1.0, noise=np.random.default_rng(0)
+    )
     one = torch.tensor([[1.0, 2.0, 3.0]])
 
     def summed(rows: torch.Tensor) -> torch.Tensor:
@@ -143,13 +175,19 @@ def test_a_noisy_vocabulary_leaves_out_what_one_user_has() -> None:
     assert kept.tolist() == [0]
 
 
-def test_dp_accounting_agrees_with_what_a_ledger_says_was_spent(private: generators.Generator) -> None:
-    """An independent library composes the ledger's entries: the exact figure to four digits, RDP's from below."""
+def test_dp_accounting_agrees_with_what_a_ledger_says_was_spent(
+    private: generators.Generator,
+) -> None:
+    """An independent library composes the ledger's entries: the exact figure to four digits, RDP's
+    from below.
+    """
     import dp_accounting as dp
     from dp_accounting.pld import PLDAccountant
 
     statement = private.privacy
-    accountant = PLDAccountant(dp.NeighboringRelation.ADD_OR_REMOVE_ONE, value_discretization_interval=1e-3)
+    accountant = PLDAccountant(
+        dp.NeighboringRelation.ADD_OR_REMOVE_ONE, value_discretization_interval=1e-3
+    )
     for entry in statement["ledger"]:
         if entry["sigma"]:
             event: dp.DpEvent = dp.GaussianDpEvent(entry["sigma"])
@@ -165,14 +203,21 @@ def test_dp_accounting_agrees_with_what_a_ledger_says_was_spent(private: generat
 
 
 def test_the_gaussian_mechanism_costs_what_its_privacy_profile_says() -> None:
-    # One Gaussian query: delta(eps) = Phi(1/(2s) - eps s) - e^eps Phi(-1/(2s) - eps s), Balle and Wang 2018.
+    # One Gaussian query: delta(eps) = Phi(1/(2s) - eps s) - e^eps Phi(-1/(2s) - eps s), Balle and
+    # Wang 2018.
     sigma = 4.0
     alone = gaussian_epsilon(1 / sigma, 1e-5)
-    assert norm.cdf(0.5 / sigma - alone * sigma) - np.exp(alone) * norm.cdf(-0.5 / sigma - alone * sigma) == pytest.approx(1e-5)
+    assert norm.cdf(0.5 / sigma - alone * sigma) - np.exp(alone) * norm.cdf(
+        -0.5 / sigma - alone * sigma
+    ) == pytest.approx(1e-5)
 
 
-@pytest.mark.parametrize(("epsilon", "delta"), [(0.0, None), (float("nan"), None), (1.0, 0.5), (None, 1e-6)])
-def test_an_impossible_budget_is_refused(log: EventLog, epsilon: float | None, delta: float | None) -> None:
+@pytest.mark.parametrize(
+    ("epsilon", "delta"), [(0.0, None), (float("nan"), None), (1.0, 0.5), (None, 1e-6)]
+)
+def test_an_impossible_budget_is_refused(
+    log: EventLog, epsilon: float | None, delta: float | None
+) -> None:
     with pytest.raises(InputError, match=r"epsilon|delta"):
         generators.fit(log, model="vae", epsilon=epsilon, delta=delta, settings=SMALL)
 
@@ -187,17 +232,22 @@ def test_a_generator_without_a_guarantee_refuses_to_give_one(log: EventLog) -> N
 
 @pytest.mark.parametrize("days", [40, 400])
 def test_the_span_is_found_where_no_single_day_is_shared_by_many(days: int) -> None:
-    """Within a few per cent at both ends, whatever the length of the log; one user far outside does not move it."""
+    """Within a few per cent at both ends, whatever the length of the log; one user far outside does
+    not move it.
+    """
     rng, users, first = np.random.default_rng(2), 4_000, 14_000
     user = np.sort(rng.integers(users, size=5 * users))
     day = first + rng.integers(days, size=len(user))
     ledger = PrivacyLedger.open(3.0, None, users + 1, noise_seed=5)
-    census = PrivateQueries(n_users=users + 1, rng=ledger.rng(1), min_users=5, ledger=ledger, plan=30.0)
+    census = PrivateQueries(
+        n_users=users + 1, rng=ledger.rng(1), min_users=5, ledger=ledger, plan=30.0
+    )
     low, high = private_days(census, np.append(user, users), np.append(day, 3))
     assert abs(low - first) <= 0.05 * days
     assert abs(high - (first + days - 1)) <= 0.05 * days
     with_few = PrivateQueries(n_users=10, rng=ledger.rng(2), min_users=5, ledger=ledger, plan=30.0)
-    assert private_days(with_few, np.arange(10), np.full(10, first))[0] != first  # ten users are not heard
+    # ten users are not heard
+    assert private_days(with_few, np.arange(10), np.full(10, first))[0] != first
 
 
 @given(st.integers(0, 2**31), st.booleans(), st.floats(0.2, 20.0))
@@ -209,7 +259,15 @@ def test_a_user_moves_a_table_by_no_more_than_the_clip(seed: int, votes: bool, c
 
     def table(rows: np.ndarray) -> np.ndarray:
         tables = Tables(PrivacyLedger.open(2.0, 1e-3, 100, noise_seed=5), {"t": 1.0}, clip=clip)
-        counts, noise = tables.counts("t", user[rows], cell[rows], size, context=10 if votes else 0, votes=votes, weight=weight[rows])
+        counts, noise = tables.counts(
+            "t",
+            user[rows],
+            cell[rows],
+            size,
+            context=10 if votes else 0,
+            votes=votes,
+            weight=weight[rows],
+        )
         assert noise > 0.5 * clip
         return counts
 
@@ -230,11 +288,29 @@ def test_what_does_not_stand_out_of_the_noise_is_what_the_coarser_context_says()
 
 def test_with_a_large_budget_markov_does_what_the_log_does_as_often() -> None:
     log = simulator.simulate("shop", users=700, days=25, seed=3)
-    log = EventLog(events=log.events, items=log.items, users=log.users, labels=log.labels, manifest=log.manifest)
-    model = generators.fit(log, model="markov", epsilon=100.0, public=["items", "category", "brand", "event"], seed=1, noise_seed=2)
+    log = EventLog(
+        events=log.events,
+        items=log.items,
+        users=log.users,
+        labels=log.labels,
+        manifest=log.manifest,
+    )
+    model = generators.fit(
+        log,
+        model="markov",
+        epsilon=100.0,
+        public=["items", "category", "brand", "event"],
+        seed=1,
+        noise_seed=2,
+    )
     twin = model.sample(700, seed=1)
     assert len(twin) == pytest.approx(len(log), rel=0.3)
-    for event, within in (("view_item", 0.1), ("search", 0.4), ("add_to_cart", 0.5), ("purchase", 0.7)):
+    for event, within in (
+        ("view_item", 0.1),
+        ("search", 0.4),
+        ("add_to_cart", 0.5),
+        ("purchase", 0.7),
+    ):
         real, made = (float((x.events["event"].astype(str) == event).mean()) for x in (log, twin))
         assert made == pytest.approx(real, rel=within), event
 
@@ -247,7 +323,9 @@ def test_markov_repeats_no_step_between_items_that_one_user_alone_made(log: Even
     fresh = item >= 0
     owner = np.repeat(np.arange(len(steps)), steps.lengths())[fresh]
     pairs = {}
-    for user, before, after in zip(owner, steps.features[fresh, 6].numpy(), item[fresh], strict=True):
+    for user, before, after in zip(
+        owner, steps.features[fresh, 6].numpy(), item[fresh], strict=True
+    ):
         pairs.setdefault((before, after), set()).add(user)
     kept = model.tables_["successor"]
     found = [(b, a) for b in range(len(kept)) for a in kept[b][kept[b] > 0]]
@@ -255,24 +333,35 @@ def test_markov_repeats_no_step_between_items_that_one_user_alone_made(log: Even
 
 
 @pytest.mark.parametrize("values", [1, 3, 30])
-def test_what_one_user_alone_has_passes_the_threshold_of_shares_as_rarely_as_is_paid_for(values: int) -> None:
+def test_what_one_user_alone_has_passes_the_threshold_of_shares_as_rarely_as_is_paid_for(
+    values: int,
+) -> None:
     """By simulation at a delta that can be seen, for a user with few values and with many."""
     sigma, delta, rng = 4.0, 0.05, np.random.default_rng(values)
     threshold = threshold_of_shares(sigma, delta, 64)
     noisy = 1 / np.sqrt(values) + rng.normal(0, sigma, (40_000, values))
     passed = float((noisy > threshold).any(1).mean())
     assert passed < delta * 1.08
-    assert values < 30 or passed > delta * 0.3, "where they are many, the threshold is no higher than it must be"
+    assert values < 30 or passed > delta * 0.3, (
+        "where they are many, the threshold is no higher than it must be"
+    )
 
 
 def test_shares_let_more_items_of_a_large_shop_into_the_vocabulary() -> None:
-    """Users with forty items each: counted by shares, more of the popular ones are heard with the same noise."""
+    """Users with forty items each: counted by shares, more of the popular ones are heard with the
+    same noise.
+    """
     rng, users = np.random.default_rng(0), 3_000
     item = np.minimum(rng.zipf(1.3, users * 40), 2_000)
     owner = np.repeat(np.arange(users), 40)
 
     def kept(per_user: int, shares: bool) -> int:
-        census = PrivateQueries(n_users=users, min_users=5, ledger=PrivacyLedger(epsilon=3.0, delta=1e-6, noise_seed=4), plan=10.0)
+        census = PrivateQueries(
+            n_users=users,
+            min_users=5,
+            ledger=PrivacyLedger(epsilon=3.0, delta=1e-6, noise_seed=4),
+            plan=10.0,
+        )
         return len(census.popular("items", owner, item, per_user=per_user, shares=shares)[0])
 
     assert kept(64, True) > 1.3 * kept(8, False) > 0

@@ -1,4 +1,6 @@
-"""What is declared public is a list from elsewhere: what was made from users' events is never published by one word."""
+"""What is declared public is a list from elsewhere: what was made from users' events is never
+published by one word.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ def test_a_list_that_was_made_from_the_events_is_refused(name: str) -> None:
         generators.fit(_log(), model="markov", epsilon=1.0, public=[name])
 
 
-def test_a_catalogue_that_came_with_the_log_is_public_in_one_word_and_its_categories_with_it() -> None:
+def test_a_catalogue_that_came_with_the_log_is_public_in_one_word_and_its_categories_with_it() -> (
+    None
+):
     log = _log()
     log = replace(log, manifest={**log.manifest, "provenance": {"items": "given"}})
     found = Public.declared(log, ["items"])
@@ -38,7 +42,9 @@ def test_a_catalogue_that_came_with_the_log_is_public_in_one_word_and_its_catego
         Public.declared(log, ["event"])
 
 
-def test_one_customers_item_is_not_in_a_model_whose_public_list_does_not_name_it(tmp_path: Path) -> None:
+def test_one_customers_item_is_not_in_a_model_whose_public_list_does_not_name_it(
+    tmp_path: Path,
+) -> None:
     log = _log()
     assert log.items is not None
     rare = str(log.events["item_id"].value_counts().index[-1])
@@ -47,7 +53,9 @@ def test_one_customers_item_is_not_in_a_model_whose_public_list_does_not_name_it
     public = f"items={tmp_path / 'catalogue.csv'},event={tmp_path / 'events.txt'}"
     fitted = generators.fit(log, model="markov", epsilon=1.0, public=public)
     generators.save(fitted, tmp_path / "model")
-    raw = (tmp_path / "model" / "model.json").read_text() + (tmp_path / "model" / "manifest.json").read_text()
+    raw = (tmp_path / "model" / "model.json").read_text() + (
+        tmp_path / "model" / "manifest.json"
+    ).read_text()
     assert f'"{rare}"' not in raw
     assert str(tmp_path) not in raw, "no local path"
     assert fitted.privacy["public"] == ["event", "items"]
@@ -57,8 +65,12 @@ def test_one_customers_item_is_not_in_a_model_whose_public_list_does_not_name_it
 
 def test_lists_from_memory_and_wrong_names() -> None:
     log = _log()
-    found = Public.declared(log, {"country": ["DE", "GB"], "items": pd.DataFrame({"item_id": ["i1", "i2"]})})
+    found = Public.declared(
+        log, {"country": ["DE", "GB"], "items": pd.DataFrame({"item_id": ["i1", "i2"]})}
+    )
     assert found.values == {"country": ["DE", "GB"]}
-    assert Public.declared(log, {"country": ["DE"]}, private=False).values == {}, "without a budget nothing is declared"
+    assert Public.declared(log, {"country": ["DE"]}, private=False).values == {}, (
+        "without a budget nothing is declared"
+    )
     with pytest.raises(UnknownNameError):
         Public.declared(log, ["colour"])

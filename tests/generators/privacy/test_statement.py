@@ -29,11 +29,17 @@ def test_a_statement_that_holds_passes() -> None:
     assert of().verdict == "pass"
 
 
-@pytest.mark.parametrize("noise", [
-    {"noise_source": "seed"},
-    {"noise_source": None, "noise": "follows from a noise seed that was given: nothing is proved "
-                                    "against whoever knows it"},
-])
+@pytest.mark.parametrize(
+    "noise",
+    [
+        {"noise_source": "seed"},
+        {
+            "noise_source": None,
+            "noise": "follows from a noise seed that was given: nothing is proved "
+            "against whoever knows it",
+        },
+    ],
+)
 def test_a_noise_seed_does_not_pass(noise: dict[str, str]) -> None:
     found = of(**noise)
     assert found.verdict == "fail"
@@ -54,10 +60,16 @@ def test_the_noise_of_an_older_statement_is_judged_by_its_text() -> None:
     assert of(noise_source=None, noise="").verdict == "unsettled"
 
 
-@pytest.mark.parametrize(("epsilon", "verdict", "words"), [
-    (0.5, "pass", "conservative"), (4.9, "pass", "conservative"), (5.0, "condition", "above"),
-    (10.0, "condition", "above"), (10.1, "fail", "weak"),
-])
+@pytest.mark.parametrize(
+    ("epsilon", "verdict", "words"),
+    [
+        (0.5, "pass", "conservative"),
+        (4.9, "pass", "conservative"),
+        (5.0, "condition", "above"),
+        (10.0, "condition", "above"),
+        (10.1, "fail", "weak"),
+    ],
+)
 def test_epsilon_has_three_ranges(epsilon: float, verdict: str, words: str) -> None:
     found = of(epsilon=epsilon, ledger=[{**HOLDS["ledger"][0], "epsilon": epsilon}])  # type: ignore[index]
     assert verdict_of(found, "ε is below") == verdict
@@ -66,11 +78,21 @@ def test_epsilon_has_three_ranges(epsilon: float, verdict: str, words: str) -> N
     assert "NIST SP 800-226" in found.strength
 
 
-@pytest.mark.parametrize(("delta", "users", "verdict"), [
-    (1e-6, 600, "pass"), (1.05e-6, 600, "pass"), (1.2e-6, 600, "condition"),
-    (1 / 6000, 600, "condition"), (1 / 600, 600, "fail"), (None, 600, "fail"), (1.0, 600, "fail"),
-    (1e-9, 1_000_000, "pass"), (1e-7, 1_000_000, "condition"), (1e-6, 2_000_000, "fail"),
-])
+@pytest.mark.parametrize(
+    ("delta", "users", "verdict"),
+    [
+        (1e-6, 600, "pass"),
+        (1.05e-6, 600, "pass"),
+        (1.2e-6, 600, "condition"),
+        (1 / 6000, 600, "condition"),
+        (1 / 600, 600, "fail"),
+        (None, 600, "fail"),
+        (1.0, 600, "fail"),
+        (1e-9, 1_000_000, "pass"),
+        (1e-7, 1_000_000, "condition"),
+        (1e-6, 2_000_000, "fail"),
+    ],
+)
 def test_delta_is_held_to_the_number_of_users(
     delta: float | None, users: int, verdict: str
 ) -> None:
@@ -119,7 +141,9 @@ def test_what_is_shown_as_spent_never_exceeds_the_claim() -> None:
 def test_a_continued_log_proves_nothing_whatever_its_model_proves(tmp_path) -> None:
     (tmp_path / "manifest.json").write_text(json.dumps({"privacy": HOLDS}))
     own = "Nothing is proved: these are real people's histories, continued."
-    said = statement.find({"privacy": {"proved": "none", "epsilon": None, "statement": own}}, tmp_path)
+    said = statement.find(
+        {"privacy": {"proved": "none", "epsilon": None, "statement": own}}, tmp_path
+    )
     found = statement.judge(said, users=600)
     assert found.verdict == "unproved"
     assert found.own_words == own
@@ -130,8 +154,14 @@ def test_proved_none_beats_an_epsilon() -> None:
 
 
 def test_a_log_cannot_drop_what_its_model_says(tmp_path) -> None:
-    told = {**HOLDS, "noise_source": "seed", "noise": "follows from a noise seed", "caveats": ["c"],
-            "public": ["category", "brand"], "public_lists": {"items": "x.csv"}}
+    told = {
+        **HOLDS,
+        "noise_source": "seed",
+        "noise": "follows from a noise seed",
+        "caveats": ["c"],
+        "public": ["category", "brand"],
+        "public_lists": {"items": "x.csv"},
+    }
     (tmp_path / "manifest.json").write_text(json.dumps({"privacy": told}))
     said = statement.find({"privacy": {**HOLDS, "caveats": ["own"]}}, tmp_path)
     assert said is not None
@@ -142,9 +172,15 @@ def test_a_log_cannot_drop_what_its_model_says(tmp_path) -> None:
     assert found.public_lists == {"items": "x.csv"}
 
 
-@pytest.mark.parametrize("bad", [
-    {"caveats": "x"}, {"assumed_public": 3}, {"public_lists": []}, {"epsilon_spent": "3"},
-])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"caveats": "x"},
+        {"assumed_public": 3},
+        {"public_lists": []},
+        {"epsilon_spent": "3"},
+    ],
+)
 def test_what_cannot_be_read_is_refused(bad: dict[str, object]) -> None:
     with pytest.raises(InputError, match="privacy statement of the synthetic log"):
         statement.find({"privacy": {**HOLDS, **bad}})

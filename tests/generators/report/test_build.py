@@ -16,9 +16,15 @@ from generators.report import options as report_options
 
 EVIL = '<script>alert("x")</script>&$\\frac{1}{2}$ '
 PRIVACY = {
-    "epsilon": 3.0, "delta": 1e-6, "unit": "user", "noise_source": "system", "public": ["category", "<b>"],
-    "ledger": [{"mechanism": "DP-SGD", "what": "weights", "epsilon": 2.5, "delta": 1e-6, "noise": 1.1},
-               {"mechanism": "Laplace", "what": "items | lengths", "epsilon": 0.5, "delta": 0.0}],
+    "epsilon": 3.0,
+    "delta": 1e-6,
+    "unit": "user",
+    "noise_source": "system",
+    "public": ["category", "<b>"],
+    "ledger": [
+        {"mechanism": "DP-SGD", "what": "weights", "epsilon": 2.5, "delta": 1e-6, "noise": 1.1},
+        {"mechanism": "Laplace", "what": "items | lengths", "epsilon": 0.5, "delta": 0.0},
+    ],
 }
 
 
@@ -38,10 +44,23 @@ def logs() -> dict[str, EventLog]:
 @pytest.fixture(scope="module")
 def built(logs) -> report.Report:
     logs["synthetic"].manifest["privacy"] = PRIVACY
-    return report.build(logs["real"], logs["synthetic"], logs["holdout"], seed=1, utility=[
-        {"task": "churn", "metric": "pr_auc", "train_on_real": 0.5, "train_on_synthetic": 0.46, "base": 0.2},
-        {"task": EVIL, "metric": "ndcg@10", "share": 0.97, "limit": 0.9},
-    ], canaries={"epsilon": 0.4, "reachable": 2.9, "canaries": 100, "guesses": 50, "correct": 30})
+    return report.build(
+        logs["real"],
+        logs["synthetic"],
+        logs["holdout"],
+        seed=1,
+        utility=[
+            {
+                "task": "churn",
+                "metric": "pr_auc",
+                "train_on_real": 0.5,
+                "train_on_synthetic": 0.46,
+                "base": 0.2,
+            },
+            {"task": EVIL, "metric": "ndcg@10", "share": 0.97, "limit": 0.9},
+        ],
+        canaries={"epsilon": 0.4, "reachable": 2.9, "canaries": 100, "guesses": 50, "correct": 30},
+    )
 
 
 def html_of(built: report.Report) -> str:
@@ -111,7 +130,10 @@ def test_columns_stand_one_by_one_and_the_verdicts_are_counted(built):
 def test_every_section_has_a_verdict_and_a_threshold(built):
     titles = {s["title"] for s in built.data["sections"]}
     assert {"Privacy, proved", "Privacy, attacked", "Utility", "Fidelity: What users do"} <= titles
-    assert all(s["verdict"] in ("pass", "fail", "unsettled") and s["held_to"] for s in built.data["sections"])
+    assert all(
+        s["verdict"] in ("pass", "fail", "unsettled") and s["held_to"]
+        for s in built.data["sections"]
+    )
     utility = built.data["utility"]["rows"]
     assert utility[0]["share"] == pytest.approx(0.26 / 0.3)
     assert [r["verdict"] for r in utility] == ["fail", "pass"]
@@ -135,7 +157,11 @@ def test_the_data_card_tells_nothing_of_the_real_log(built):
 
 
 def test_no_epsilon_no_holdout(logs):
-    synthetic = EventLog(events=logs["synthetic"].events, labels=logs["synthetic"].labels, manifest={"made_by": "markov"})
+    synthetic = EventLog(
+        events=logs["synthetic"].events,
+        labels=logs["synthetic"].labels,
+        manifest={"made_by": "markov"},
+    )
     built = report.build(logs["real"], synthetic, seed=1)
     tags = Tags()
     tags.feed(html_of(built))
@@ -151,7 +177,9 @@ def test_no_epsilon_no_holdout(logs):
 def test_a_log_whose_items_and_categories_are_all_missing_has_a_report():
     def bare(seed: int, prefix: str) -> EventLog:
         log = shop_log(users=30, seed=seed, prefix=prefix)
-        return EventLog(events=log.events.assign(item_id=None, category=None, price=None), labels=log.labels)
+        return EventLog(
+            events=log.events.assign(item_id=None, category=None, price=None), labels=log.labels
+        )
 
     built = report.build(bare(0, "u"), bare(1, "s"), bare(2, "h"))
     assert "popularity" not in built.pictures
@@ -171,11 +199,16 @@ def test_the_command_writes_a_whole_folder(logs, tmp_path, capsys):
         log.write(tmp_path / kind)
     parser = Parser(prog="report")
     report_options.add_arguments(parser)
-    args = parser.parse_args([a for kind in logs for a in (f"--{kind}", str(tmp_path / kind))] + ["--out", str(tmp_path / "out")])
+    args = parser.parse_args(
+        [a for kind in logs for a in (f"--{kind}", str(tmp_path / kind))]
+        + ["--out", str(tmp_path / "out")]
+    )
     code = report.main(args)
     first = {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()}
     assert set(first) == {"report.html", "report.json", "data_card.md", "manifest.json"}
-    assert (json.loads(first["report.json"])["decision"]["verdict"] == "do not release") == bool(code)
+    assert (json.loads(first["report.json"])["decision"]["verdict"] == "do not release") == bool(
+        code
+    )
     assert report.main(args) == code  # the same seed, the same bytes
     assert first == {p.name: p.read_bytes() for p in (tmp_path / "out").iterdir()}
     assert "Privacy, attacked" in capsys.readouterr().out
@@ -183,8 +216,12 @@ def test_the_command_writes_a_whole_folder(logs, tmp_path, capsys):
     assert all(entry["digest"] for entry in inputs.values())
 
 
-@pytest.mark.parametrize(("verdict", "code"), [("release", 0), ("release with conditions", 0), ("do not release", 1)])
-def test_the_command_ends_with_the_decision(built, logs, tmp_path, capsys, monkeypatch, verdict, code):
+@pytest.mark.parametrize(
+    ("verdict", "code"), [("release", 0), ("release with conditions", 0), ("do not release", 1)]
+)
+def test_the_command_ends_with_the_decision(
+    built, logs, tmp_path, capsys, monkeypatch, verdict, code
+):
     for kind in ("real", "synthetic"):
         logs[kind].write(tmp_path / kind)
     given = {}
@@ -198,7 +235,10 @@ def test_the_command_ends_with_the_decision(built, logs, tmp_path, capsys, monke
     parser = Parser(prog="report")
     report_options.add_arguments(parser)
     out = [f"--{kind}={tmp_path / kind}" for kind in ("real", "synthetic", "out")]
-    assert report.main(parser.parse_args([*out, "--purpose", "teaching", "--recipient", "ACME"])) == code
+    assert (
+        report.main(parser.parse_args([*out, "--purpose", "teaching", "--recipient", "ACME"]))
+        == code
+    )
     said = capsys.readouterr().out.rstrip().splitlines()
     assert said[-1].lower().startswith(verdict)
     assert "reason: It is  so." in said
@@ -206,7 +246,9 @@ def test_the_command_ends_with_the_decision(built, logs, tmp_path, capsys, monke
 
 
 def test_an_unproved_log_that_leaks_is_not_released(logs):
-    """The data card of such a log used to say: fit for building software, teaching, comparing models."""
+    """The data card of such a log used to say: fit for building software, teaching, comparing
+    models.
+    """
     built = report.build(logs["real"], renamed(logs["real"], "x"), logs["holdout"], seed=1)
     assert built.data["decision"]["verdict"] == "do not release"
     assert "Do not release" in built.card
@@ -226,7 +268,7 @@ def test_help_says_which_command_makes_each_input():
     report_options.add_arguments(parser)
     said = " ".join(parser.format_help().split())
     for option in ("--holdout", "--utility", "--canaries"):
-        assert "generators share" in said[said.index(f"{option} ", said.index("options:")):][:250]
+        assert "generators share" in said[said.index(f"{option} ", said.index("options:")) :][:250]
 
 
 def test_help_has_an_example():
@@ -243,26 +285,52 @@ def test_out_that_is_somebody_elses_is_refused(logs, tmp_path):
         report.main(args)
 
 
-@pytest.mark.parametrize("bad", [
-    {}, [], [1], [{"task": "churn"}], {"rows": "x"}, [{"share": "x"}], [{"share": [1]}], [{"share": float("nan")}], [{"share": True}],
-    [{"train_on_real": "a", "train_on_synthetic": 1}], [{"share": 0.9, "limit": "x"}], [{"share": 0.5, "base": "x"}],
-])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {},
+        [],
+        [1],
+        [{"task": "churn"}],
+        {"rows": "x"},
+        [{"share": "x"}],
+        [{"share": [1]}],
+        [{"share": float("nan")}],
+        [{"share": True}],
+        [{"train_on_real": "a", "train_on_synthetic": 1}],
+        [{"share": 0.9, "limit": "x"}],
+        [{"share": 0.5, "base": "x"}],
+    ],
+)
 def test_utility_that_is_none(bad):
     with pytest.raises(InputError, match="utility results"):
         report._utility(bad)
 
 
-@pytest.mark.parametrize("bad", [[], {}, 3, {"epsilon": "x"}, {"epsilon": None}, {"epsilon": 1.0, "correct": [1]}])
+@pytest.mark.parametrize(
+    "bad", [[], {}, 3, {"epsilon": "x"}, {"epsilon": None}, {"epsilon": 1.0, "correct": [1]}]
+)
 def test_canaries_that_are_none(bad):
     with pytest.raises(InputError, match="canaries"):
         report._canaries(bad)
 
 
-@pytest.mark.parametrize("bad", [
-    3, [], {"epsilon": "x"}, {"epsilon": True}, {"epsilon": [3]}, {"epsilon": 3, "delta": "x"}, {"epsilon": 3, "ledger": 3},
-    {"epsilon": 3, "ledger": [3]}, {"epsilon": 3, "ledger": [{"epsilon": "z"}]}, {"epsilon": 3, "ledger": [{"sigma": "q"}]},
-    {"epsilon": 3, "public": 3},
-])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        3,
+        [],
+        {"epsilon": "x"},
+        {"epsilon": True},
+        {"epsilon": [3]},
+        {"epsilon": 3, "delta": "x"},
+        {"epsilon": 3, "ledger": 3},
+        {"epsilon": 3, "ledger": [3]},
+        {"epsilon": 3, "ledger": [{"epsilon": "z"}]},
+        {"epsilon": 3, "ledger": [{"sigma": "q"}]},
+        {"epsilon": 3, "public": 3},
+    ],
+)
 def test_a_statement_that_cannot_be_read(bad, tmp_path):
     with pytest.raises(InputError, match="privacy statement of the synthetic log"):
         statement.find({"privacy": bad})
@@ -272,18 +340,27 @@ def test_a_statement_that_cannot_be_read(bad, tmp_path):
             statement.find({}, tmp_path)
 
 
-# --- statements ----------------------------------------------------------------------------------------------------
+# --- statements -----------------------------------------------------------------------------------
 
 
 def test_a_statement_that_holds():
     assert statement.judge(PRIVACY, users=600).verdict == "pass"
 
 
-@pytest.mark.parametrize(("change", "verdict"), [
-    ({"unit": "record"}, "fail"), ({"epsilon": 40.0}, "fail"), ({"epsilon": float("inf")}, "fail"), ({"delta": 0.01}, "fail"),
-    ({"delta": None}, "fail"), ({"ledger": []}, "fail"), ({"ledger": [{"mechanism": "DP-SGD"}]}, "fail"), ({"epsilon": 2.9}, "unsettled"),
-    ({"epsilon": None}, "unproved"),
-])
+@pytest.mark.parametrize(
+    ("change", "verdict"),
+    [
+        ({"unit": "record"}, "fail"),
+        ({"epsilon": 40.0}, "fail"),
+        ({"epsilon": float("inf")}, "fail"),
+        ({"delta": 0.01}, "fail"),
+        ({"delta": None}, "fail"),
+        ({"ledger": []}, "fail"),
+        ({"ledger": [{"mechanism": "DP-SGD"}]}, "fail"),
+        ({"epsilon": 2.9}, "unsettled"),
+        ({"epsilon": None}, "unproved"),
+    ],
+)
 def test_a_statement_with_a_hole(change, verdict):
     found = statement.judge({**PRIVACY, **change}, users=600)
     assert found.verdict == verdict

@@ -41,33 +41,36 @@ def decided(
     return decision.decide(proof, found, holdout=holdout, canaries=audit, utility=utility)
 
 
-@pytest.mark.parametrize(("verdict", "case"), [
-    ("release", {"said": CLAIM, "risks": [WITHIN, WITHIN]}),
-    ("release", {"said": CLAIM, "risks": [WITHIN], "canaries": 0.4, "share": 0.95}),
-    ("release with conditions", {"said": CLAIM, "risks": [WITHIN, OPEN]}),
-    ("release with conditions", {"said": CLAIM, "risks": [WITHIN], "holdout": False}),
-    ("release with conditions", {"said": {**CLAIM, "epsilon": 8.0}, "risks": [WITHIN]}),
-    ("release with conditions", {"said": {**CLAIM, "delta": 1 / 6000}, "risks": [WITHIN]}),
-    ("release with conditions", {"said": {**CLAIM, "noise_source": None}, "risks": [WITHIN]}),
-    ("release with conditions", {"said": CLAIM, "risks": [WITHIN], "share": 0.1}),
-    ("release with conditions", {"said": NOTHING, "risks": [WITHIN, WITHIN]}),
-    ("do not release", {"said": NOTHING, "risks": [WITHIN, OPEN]}),
-    ("do not release", {"said": NOTHING, "risks": [WITHIN, BEYOND]}),
-    ("do not release", {"said": NOTHING, "risks": [WITHIN], "holdout": False}),
-    ("do not release", {"said": NOTHING, "risks": []}),
-    ("do not release", {"said": NOTHING, "risks": [WITHIN], "canaries": 1.5}),
-    ("release with conditions", {"said": CLAIM, "risks": [*[WITHIN] * 17, CHANCE]}),
-    ("do not release", {"said": NOTHING, "risks": [*[WITHIN] * 17, CHANCE]}),
-    ("do not release", {"said": CLAIM, "risks": [CHANCE]}),
-    ("do not release", {"said": CLAIM, "risks": [*[WITHIN] * 17, BEYOND]}),
-    ("do not release", {"said": CLAIM, "risks": [WITHIN, BEYOND]}),
-    ("do not release", {"said": CLAIM, "risks": [WITHIN], "canaries": 3.5}),
-    ("do not release", {"said": {**CLAIM, "noise_source": "seed"}, "risks": [WITHIN]}),
-    ("do not release", {"said": {**CLAIM, "epsilon": 12.0}, "risks": [WITHIN]}),
-    ("do not release", {"said": {**CLAIM, "delta": 0.01}, "risks": [WITHIN]}),
-    ("do not release", {"said": {**CLAIM, "unit": "row"}, "risks": [WITHIN]}),
-    ("do not release", {"said": {**CLAIM, "ledger": []}, "risks": [WITHIN]}),
-])
+@pytest.mark.parametrize(
+    ("verdict", "case"),
+    [
+        ("release", {"said": CLAIM, "risks": [WITHIN, WITHIN]}),
+        ("release", {"said": CLAIM, "risks": [WITHIN], "canaries": 0.4, "share": 0.95}),
+        ("release with conditions", {"said": CLAIM, "risks": [WITHIN, OPEN]}),
+        ("release with conditions", {"said": CLAIM, "risks": [WITHIN], "holdout": False}),
+        ("release with conditions", {"said": {**CLAIM, "epsilon": 8.0}, "risks": [WITHIN]}),
+        ("release with conditions", {"said": {**CLAIM, "delta": 1 / 6000}, "risks": [WITHIN]}),
+        ("release with conditions", {"said": {**CLAIM, "noise_source": None}, "risks": [WITHIN]}),
+        ("release with conditions", {"said": CLAIM, "risks": [WITHIN], "share": 0.1}),
+        ("release with conditions", {"said": NOTHING, "risks": [WITHIN, WITHIN]}),
+        ("do not release", {"said": NOTHING, "risks": [WITHIN, OPEN]}),
+        ("do not release", {"said": NOTHING, "risks": [WITHIN, BEYOND]}),
+        ("do not release", {"said": NOTHING, "risks": [WITHIN], "holdout": False}),
+        ("do not release", {"said": NOTHING, "risks": []}),
+        ("do not release", {"said": NOTHING, "risks": [WITHIN], "canaries": 1.5}),
+        ("release with conditions", {"said": CLAIM, "risks": [*[WITHIN] * 17, CHANCE]}),
+        ("do not release", {"said": NOTHING, "risks": [*[WITHIN] * 17, CHANCE]}),
+        ("do not release", {"said": CLAIM, "risks": [CHANCE]}),
+        ("do not release", {"said": CLAIM, "risks": [*[WITHIN] * 17, BEYOND]}),
+        ("do not release", {"said": CLAIM, "risks": [WITHIN, BEYOND]}),
+        ("do not release", {"said": CLAIM, "risks": [WITHIN], "canaries": 3.5}),
+        ("do not release", {"said": {**CLAIM, "noise_source": "seed"}, "risks": [WITHIN]}),
+        ("do not release", {"said": {**CLAIM, "epsilon": 12.0}, "risks": [WITHIN]}),
+        ("do not release", {"said": {**CLAIM, "delta": 0.01}, "risks": [WITHIN]}),
+        ("do not release", {"said": {**CLAIM, "unit": "row"}, "risks": [WITHIN]}),
+        ("do not release", {"said": {**CLAIM, "ledger": []}, "risks": [WITHIN]}),
+    ],
+)
 def test_the_table(verdict: str, case: dict[str, Any]) -> None:
     found = decided(case.pop("said"), *case.pop("risks"), **case)
     assert found.verdict == verdict

@@ -1,4 +1,6 @@
-"""What was asked for is what comes: users of a kind, a rate of labels, and only what happens after what is given."""
+"""What was asked for is what comes: users of a kind, a rate of labels, and only what happens after
+what is given.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,11 @@ from generators.sampling.conditions import mix
 from generators.sampling.continuation import plan
 from generators.sequence_model import SequenceGenerator
 
-FAST = {"markov": {}, "vae": {"epochs": 3, "width": 32, "latent": 8}, "transformer": {"epochs": 3, "width": 32}}
+FAST = {
+    "markov": {},
+    "vae": {"epochs": 3, "width": 32, "latent": 8},
+    "transformer": {"epochs": 3, "width": 32},
+}
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +51,10 @@ def test_only_users_of_the_kind_asked_for(fitted: Generator) -> None:
 
 
 def test_users_can_be_asked_for_by_what_they_like(fitted: Generator) -> None:
-    assert fitted.sample(30, seed=1, where={"favourite category": "c3"}).events["user_id"].nunique() == 30
+    assert (
+        fitted.sample(30, seed=1, where={"favourite category": "c3"}).events["user_id"].nunique()
+        == 30
+    )
 
 
 def test_a_rate_of_nothing_and_a_rate_that_is_set(log: EventLog) -> None:
@@ -56,7 +65,9 @@ def test_a_rate_of_nothing_and_a_rate_that_is_set(log: EventLog) -> None:
         assert labels / (twin.events["event"] == "purchase").sum() == pytest.approx(rate, abs=0.03)
 
 
-def test_the_future_comes_after_the_past_and_belongs_to_the_same_users(fitted: Generator, log: EventLog) -> None:
+def test_the_future_comes_after_the_past_and_belongs_to_the_same_users(
+    fitted: Generator, log: EventLog
+) -> None:
     past = log.before(log.time_at(0.4))
     future = fitted.continue_log(past, days=20, seed=1)
     assert future.span[0] > past.span[1]
@@ -73,16 +84,26 @@ def pace(log: EventLog, users: set[str]) -> tuple[int, int]:
 
 @pytest.mark.parametrize("days", [5, 15])
 @pytest.mark.parametrize("epsilon", [None, 3.0])
-def test_as_many_users_come_back_as_did_with_as_many_rows(days: float, epsilon: float | None) -> None:
+def test_as_many_users_come_back_as_did_with_as_many_rows(
+    days: float, epsilon: float | None
+) -> None:
     log = shop_log(users=300, seed=3)
     cut = log.time_at(0.5)
     past, end = log.before(cut), cut + pd.Timedelta(days=days)
-    happened = replace(log, events=log.events[(log.events["timestamp"] >= cut) & (log.events["timestamp"] < end)])
-    private: dict[str, Any] = {} if epsilon is None else {"epsilon": epsilon, "noise_seed": 1, "public": {"event": list(EVENTS)}}
+    happened = replace(
+        log, events=log.events[(log.events["timestamp"] >= cut) & (log.events["timestamp"] < end)]
+    )
+    private: dict[str, Any] = (
+        {}
+        if epsilon is None
+        else {"epsilon": epsilon, "noise_seed": 1, "public": {"event": list(EVENTS)}}
+    )
     model = generators.fit(past, model="markov", seed=1, **private)
     known = set(past.events["user_id"].astype(str))
     rows, users = pace(happened, known)
-    found = np.mean([pace(model.continue_log(past, days=days, seed=seed), known) for seed in (1, 2)], axis=0)
+    found = np.mean(
+        [pace(model.continue_log(past, days=days, seed=seed), known) for seed in (1, 2)], axis=0
+    )
     assert found == pytest.approx([rows, users], rel=0.35)
 
 
@@ -90,12 +111,25 @@ def test_who_comes_every_day_comes_back_and_who_left_long_ago_does_not(log: Even
     model = generators.fit(log, model="markov", seed=1)
     assert isinstance(model, SequenceGenerator)
     start, day = log.span[0], pd.Timedelta(days=1)
-    rows = [(f"daily{u:03d}", start + k * day + pd.Timedelta(hours=u % 24)) for u in range(60) for k in range(60)]
+    rows = [
+        (f"daily{u:03d}", start + k * day + pd.Timedelta(hours=u % 24))
+        for u in range(60)
+        for k in range(60)
+    ]
     rows += [(f"gone{u:03d}", start + pd.Timedelta(hours=u)) for u in range(60)]
-    frame = pd.DataFrame(rows, columns=["user_id", "timestamp"]).assign(event="view_item", event_id=np.arange(len(rows)))
+    frame = pd.DataFrame(rows, columns=["user_id", "timestamp"]).assign(
+        event="view_item", event_id=np.arange(len(rows))
+    )
     regulars = replace(log, events=sort_events(tidy(frame)), labels=None)
     now = to_ms(regulars.span[1])
-    found = plan(regulars, model.codec_, now=now, days=10, sample=lambda users: log, rng=np.random.default_rng(1))
+    found = plan(
+        regulars,
+        model.codec_,
+        now=now,
+        days=10,
+        sample=lambda users: log,
+        rng=np.random.default_rng(1),
+    )
     assert (found.rows[:60] >= 8).all()
     assert (found.rows[:60] <= 12).all()
     assert (found.rows[60:] == 0).all()
@@ -126,22 +160,37 @@ def test_rows_of_a_user_need_not_stand_together(log: EventLog) -> None:
 
 
 def test_nothing_is_claimed_for_users_who_are_continued(log: EventLog) -> None:
-    model = generators.fit(log, model="markov", seed=1, epsilon=3.0, noise_seed=1, public={"event": list(EVENTS)})
+    model = generators.fit(
+        log, model="markov", seed=1, epsilon=3.0, noise_seed=1, public={"event": list(EVENTS)}
+    )
     assert model.privacy["proved"] != "none"
     future = model.continue_log(log.before(log.time_at(0.4)), days=10, seed=1)
     said = future.manifest["privacy"]
-    assert (said["proved"], said["epsilon"], said["delta"], said["ledger"], said["public"]) == ("none", None, None, [], ["event"])
+    assert (said["proved"], said["epsilon"], said["delta"], said["ledger"], said["public"]) == (
+        "none",
+        None,
+        None,
+        [],
+        ["event"],
+    )
     assert said["model"]["epsilon"] == 3.0
     assert "No privacy is proved" in said["statement"]
     assert judge(find(future.manifest), users=120).verdict == "unproved"
     assert model.sample(10, seed=1).manifest["privacy"]["epsilon"] == 3.0
 
 
-@pytest.mark.parametrize(("where", "rates", "words"), [
-    ({"contry": "DE"}, None, "did you mean 'country'"), ({"country": "XX"}, None, "value of country"),
-    (None, {"froud_rate": 0.1}, "did you mean 'fraud_rate'"), (None, {"fraud_rate": 1.5}, "between 0 and 1"),
-])
-def test_a_wrong_wish_is_one_sentence(log: EventLog, where: dict[str, str], rates: dict[str, float], words: str) -> None:
+@pytest.mark.parametrize(
+    ("where", "rates", "words"),
+    [
+        ({"contry": "DE"}, None, "did you mean 'country'"),
+        ({"country": "XX"}, None, "value of country"),
+        (None, {"froud_rate": 0.1}, "did you mean 'fraud_rate'"),
+        (None, {"fraud_rate": 1.5}, "between 0 and 1"),
+    ],
+)
+def test_a_wrong_wish_is_one_sentence(
+    log: EventLog, where: dict[str, str], rates: dict[str, float], words: str
+) -> None:
     model = generators.fit(log, model="markov", seed=1)
     with pytest.raises((InputError, UnknownNameError), match=words):
         model.sample(10, seed=1, where=where, rates=rates)
@@ -154,7 +203,9 @@ def test_the_mix_gives_the_rate() -> None:
         mix(0.5, labelled=2.0, rows=5.0, others=1.5)
 
 
-def test_the_command_line(log: EventLog, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_line(
+    log: EventLog, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     past = log.before(log.time_at(0.4))
     past.write(tmp_path / "log")
     generators.save(generators.fit(log, model="markov", seed=1), tmp_path / "model")
@@ -184,17 +235,22 @@ def test_a_log_that_is_not_like_the_fitted_one_is_not_continued(log: EventLog) -
         fitted.continue_log(text, days=5, seed=1)
 
 
-@pytest.mark.parametrize(("more", "words"), [
-    (["--where", "country=DE", "--where", "country=GB"], "country was given twice"),
-    (["--set", "fraud_rate=0.1", "--set", "fraud_rate=0.2"], "fraud_rate was given twice"),
-])
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--where", "country=DE", "--where", "country=GB"], "country was given twice"),
+        (["--set", "fraud_rate=0.1", "--set", "fraud_rate=0.2"], "fraud_rate was given twice"),
+    ],
+)
 def test_one_name_given_twice_is_refused(tmp_path: Path, more: list[str], words: str) -> None:
     with pytest.raises(InputError, match=words):
         main(["sample", str(tmp_path), "--users", "5", "--out", str(tmp_path / "twin"), *more])
 
 
 @pytest.mark.parametrize("given", ["-1", "1.5", "x", "", str(2**40)])
-def test_a_seed_is_a_whole_number(given: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_seed_is_a_whole_number(
+    given: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as left:
         main(["fit", "log", "--seed", given, "--out", str(tmp_path / "model")])
     assert left.value.code == 2

@@ -18,17 +18,21 @@ from generators.sequences.user_state import ITEM_COLUMN
 @pytest.fixture(scope="module", params=["vae", "transformer"])
 def fitted(request: pytest.FixtureRequest) -> tuple[Vae, EncodedSequences]:
     log = shop_log(users=40, rows=20, items=60, seed=1)
-    model = generators.fit(log, model=request.param, seed=1, settings={"epochs": 1, "width": 32, "min_users": 1})
+    model = generators.fit(
+        log, model=request.param, seed=1, settings={"epochs": 1, "width": 32, "min_users": 1}
+    )
     assert isinstance(model, Vae)
     return model, encode(log, model.codec_)
 
 
 @torch.no_grad()
-def test_states_and_items_are_those_of_the_whole_sequence(fitted: tuple[Vae, EncodedSequences]) -> None:
+def test_states_and_items_are_those_of_the_whole_sequence(
+    fitted: tuple[Vae, EncodedSequences],
+) -> None:
     model, steps = fitted
     net, rows = model.net_, 6
     users = np.flatnonzero(steps.lengths() >= rows)[:8]
-    at = torch.from_numpy(steps.offsets[users][:, None] + np.arange(rows))                 # (B, T)
+    at = torch.from_numpy(steps.offsets[users][:, None] + np.arange(rows))  # (B, T)
     features, static = steps.features[at], steps.static[users]
     condition = net.condition(torch.zeros((len(users), net.latent)), static)
     whole = net.states(features, condition)
@@ -44,15 +48,23 @@ def test_states_and_items_are_those_of_the_whole_sequence(fitted: tuple[Vae, Enc
         kin = net.affinity_logits(whole[:, t], features[:, t], static)
         for k, c in enumerate(category):
             first, stop = int(start[c]), int(start[c + 1])
-            logits = net.item_logits(net.item_query(whole[k:k + 1, t]), kin[k:k + 1], net.item_weight(), first, stop)[0]
-            made = torch.from_numpy(weight[k, :stop - first])
-            torch.testing.assert_close(made / made.sum(), torch.softmax(logits, 0), rtol=1e-3, atol=1e-6)
+            logits = net.item_logits(
+                net.item_query(whole[k : k + 1, t]), kin[k : k + 1], net.item_weight(), first, stop
+            )[0]
+            made = torch.from_numpy(weight[k, : stop - first])
+            torch.testing.assert_close(
+                made / made.sum(), torch.softmax(logits, 0), rtol=1e-3, atol=1e-6
+            )
     assert (features[:, :, ITEM_COLUMN] > 0).any()
 
 
 @torch.no_grad()
-def test_static_losses_are_those_of_the_fields_one_after_another(fitted: tuple[Vae, EncodedSequences]) -> None:
+def test_static_losses_are_those_of_the_fields_one_after_another(
+    fitted: tuple[Vae, EncodedSequences],
+) -> None:
     """They have a training of their own, in which all fields are looked at at once."""
     model, steps = fitted
     z = torch.randn((len(steps), model.net_.latent), generator=torch.Generator().manual_seed(1))
-    torch.testing.assert_close(model.net_.static_losses(z, steps.static), _static_loss(model.net_, steps.static, z))
+    torch.testing.assert_close(
+        model.net_.static_losses(z, steps.static), _static_loss(model.net_, steps.static, z)
+    )

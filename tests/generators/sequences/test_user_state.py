@@ -1,4 +1,6 @@
-"""The compiled tracker against a plain list of items; draws against the shares that they are to have."""
+"""The compiled tracker against a plain list of items; draws against the shares that they are to
+have.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ from generators.sequences.user_state import (
 def test_picks_are_ranks_in_the_list_of_what_was_touched_last() -> None:
     """Of a shop without carts (which would keep an item from falling out) and without needs."""
     log = shop_log(users=30, rows=60, items=80, seed=2)
-    log.events["event"] = log.events["event"].cat.rename_categories({"add_to_cart": "wishlist", "refund": "visit", "purchase": "looked"})
+    log.events["event"] = log.events["event"].cat.rename_categories(
+        {"add_to_cart": "wishlist", "refund": "visit", "purchase": "looked"}
+    )
     model = generators.fit(log, model="markov", seed=1, settings={"min_users": 1})
     assert isinstance(model, SequenceGenerator)
     assert not model.codec_.needs
@@ -37,7 +41,9 @@ def test_picks_are_ranks_in_the_list_of_what_was_touched_last() -> None:
         pool: list[int] = []
         for at in range(steps.offsets[user], steps.offsets[user + 1] - 1):
             item = int(steps.items[at])
-            assert steps.features[at, ITEM_COLUMN:ITEM_COLUMN + 3].tolist() == [*pool, 0, 0, 0][:3]
+            assert (
+                steps.features[at, ITEM_COLUMN : ITEM_COLUMN + 3].tolist() == [*pool, 0, 0, 0][:3]
+            )
             rank = pool.index(item) if item in pool else RANKS
             assert pick[at] == (NO_ITEM if item == 0 else COPY + rank if rank < RANKS else FRESH)
             if pick[at] == FRESH:
@@ -53,9 +59,13 @@ def test_codes_are_drawn_by_their_shares_and_only_what_is_open() -> None:
     can, out = np.tile([True, False, True, True], (n, 1)), np.full(n, -1)
     u = np.random.default_rng(1).random(n)
     draw_codes(np.tile(logits, (n, 1)), can, np.arange(n), u, out)
-    np.testing.assert_allclose(np.bincount(out, minlength=4) / n, np.array([1, 0, 3, 4]) / 8, atol=0.01)
+    np.testing.assert_allclose(
+        np.bincount(out, minlength=4) / n, np.array([1, 0, 3, 4]) / 8, atol=0.01
+    )
     assert drawn(logits, np.zeros(4, dtype=np.bool_), 0.5) == 0  # nothing is open
-    assert drawn(np.array([-np.inf, -200.0], dtype=np.float32), np.ones(2, dtype=np.bool_), 0.999) == 1
+    assert (
+        drawn(np.array([-np.inf, -200.0], dtype=np.float32), np.ones(2, dtype=np.bool_), 0.999) == 1
+    )
 
 
 def test_a_fresh_item_is_none_that_the_user_has_unless_there_is_no_other() -> None:
@@ -63,28 +73,64 @@ def test_a_fresh_item_is_none_that_the_user_has_unless_there_is_no_other() -> No
     none = np.zeros(2, dtype=np.int64)
     effects = Effects(none, none, none, none, np.zeros(0, dtype=np.int64), 0, 0, 0)
     zeros = np.zeros(n, dtype=np.int64)
-    tracker = UserState(effects, values=np.zeros((n, 0), dtype=np.int64), length=zeros, until=zeros, time=zeros, marks=zeros, last_rows=zeros,
-                      last_start=zeros)
+    tracker = UserState(
+        effects,
+        values=np.zeros((n, 0), dtype=np.int64),
+        length=zeros,
+        until=zeros,
+        time=zeros,
+        marks=zeros,
+        last_rows=zeros,
+        last_start=zeros,
+    )
     tracker.users["item"][:, :2] = [2, 4]
-    tracker.users["item"][n // 2:, :4] = [1, 2, 3, 4]
+    tracker.users["item"][n // 2 :, :4] = [1, 2, 3, 4]
     row = np.zeros((n, 13), dtype=np.int64)
     start = np.array([1, 5])
     u = np.random.default_rng(2).random(n)
     draw_items(tracker.users, row, np.arange(n), np.ones((n, 6), dtype=np.float32), none, start, u)
     items = row[:, ITEM_COLUMN]
-    assert set(items[:n // 2]) == {1, 3}
-    assert set(items[n // 2:]) == {1, 2, 3, 4}
+    assert set(items[: n // 2]) == {1, 3}
+    assert set(items[n // 2 :]) == {1, 2, 3, 4}
 
 
 def test_who_is_behind_takes_a_shorter_break_and_no_other_session() -> None:
     user = np.zeros(1, dtype=USER)
-    user["length"], user["last_rows"], user["events"], user["in_session"], user["last_start"] = 40, 2, 8, 8, 381_000
-    edges = np.array([0.0, 10.0, 20.0, 80.0, 200.0, 400.0])  # end, two gaps within sessions, three breaks
+    user["length"], user["last_rows"], user["events"], user["in_session"], user["last_start"] = (
+        40,
+        2,
+        8,
+        8,
+        381_000,
+    )
+    # end, two gaps within sessions, three breaks
+    edges = np.array([0.0, 10.0, 20.0, 80.0, 200.0, 400.0])
     none = np.zeros(64, dtype=np.int64)
-    hands = TimingParams(low=edges, high=np.append(edges[1:], 900.0), weekly=np.ones(168), within=3, start=0, end=10**9, step=1, planned=True,
-                  least=none, short=none, fast=none, longest_rows=0, longest_ms=0)
+    hands = TimingParams(
+        low=edges,
+        high=np.append(edges[1:], 900.0),
+        weekly=np.ones(168),
+        within=3,
+        start=0,
+        end=10**9,
+        step=1,
+        planned=True,
+        least=none,
+        short=none,
+        fast=none,
+        longest_rows=0,
+        longest_ms=0,
+    )
     out = np.zeros(1, dtype=np.int64)
-    for wanted, pace, found in ((3, 250_000, 3), (4, 250_000, 3), (4, 150_000, 4), (2, 250_000, 2)):  # 8 of 38 rows: 80 of 381 s
+    # 8 of 38 rows: 80 of 381 s
+    for wanted, pace, found in ((3, 250_000, 3), (4, 250_000, 3), (4, 150_000, 4), (2, 250_000, 2)):
         logits = np.where(np.arange(6) == wanted, 0.0, -50.0).astype(np.float32)[None]
-        draw_gaps(user, hands._replace(fast=none + pace), np.zeros(1, dtype=np.bool_), logits, np.full(1, 0.5), out)
+        draw_gaps(
+            user,
+            hands._replace(fast=none + pace),
+            np.zeros(1, dtype=np.bool_),
+            logits,
+            np.full(1, 0.5),
+            out,
+        )
         assert out[0] == found

@@ -29,7 +29,9 @@ def test_every_offer_is_in_the_log_with_or_without_a_discount(log, coupons):
     offers = log.events[kind(log) == "coupon_offer"]
     assert len(offers) == len(coupons) > 2_000
     key = ["user_id", "coupon_id"]
-    both = offers.astype(dict.fromkeys(key, str)).merge(coupons.astype(dict.fromkeys(key, str)), on=key, validate="1:1")
+    both = offers.astype(dict.fromkeys(key, str)).merge(
+        coupons.astype(dict.fromkeys(key, str)), on=key, validate="1:1"
+    )
     assert len(both) == len(offers)
     assert ((both["discount"] > 0) == both["treated"]).all()
     assert (both["timestamp"] == both["offered_at"]).all()
@@ -37,18 +39,32 @@ def test_every_offer_is_in_the_log_with_or_without_a_discount(log, coupons):
     assert set(both["coupon_id"]) == set(named)
     for name, rows in both.groupby("coupon_id"):
         begin = pd.Timestamp(named[name]["start"], tz="UTC")
-        assert rows["offered_at"].between(begin, begin + pd.Timedelta(days=named[name]["days"] + 0.01)).all()
+        assert (
+            rows["offered_at"]
+            .between(begin, begin + pd.Timedelta(days=named[name]["days"] + 0.01))
+            .all()
+        )
         assert (rows["randomised"] == named[name]["randomised"]).all()
 
 
 def test_the_log_shows_the_potential_outcome_of_the_world_that_came_true(log, coupons):
     bought = log.events[kind(log) == "purchase"]
-    fraud = log.truth["events"].set_index("event_id").loc[bought["event_id"], "fraud"].notna().to_numpy()
+    fraud = (
+        log.truth["events"]
+        .set_index("event_id")
+        .loc[bought["event_id"], "fraud"]
+        .notna()
+        .to_numpy()
+    )
     bought = bought[~fraud].assign(user=lambda f: f["user_id"].astype(str))
     times = bought.groupby("user")["timestamp"].agg(list)
     window = pd.Timedelta(days=log.manifest["campaigns"][0]["window_days"])
-    seen = np.array([any(t < at < t + window for at in times.get(u, [])) for u, t in
-                     zip(coupons["user_id"].astype(str), coupons["offered_at"], strict=True)])
+    seen = np.array(
+        [
+            any(t < at < t + window for at in times.get(u, []))
+            for u, t in zip(coupons["user_id"].astype(str), coupons["offered_at"], strict=True)
+        ]
+    )
     told = np.where(coupons["treated"], coupons["y1"], coupons["y0"])
     assert (seen == told).mean() > 0.999
     assert ((coupons["spend1"] > 0) == coupons["y1"]).all()
@@ -78,8 +94,13 @@ def test_propensities_are_those_of_the_draws(coupons):
 
 def test_worlds_share_their_luck(coupons):
     """Without the coupon's pull the two worlds are the same to the last purchase."""
-    still = simulator.simulate("shop", users=1_500, days=30, seed=3, settings={
-        **SETTINGS, "coupons.pull": 0.0, "coupons.salience": 0.0, "coupons.remind": 0.0}).truth["coupons"]
+    still = simulator.simulate(
+        "shop",
+        users=1_500,
+        days=30,
+        seed=3,
+        settings={**SETTINGS, "coupons.pull": 0.0, "coupons.salience": 0.0, "coupons.remind": 0.0},
+    ).truth["coupons"]
     assert len(still) > 300
     assert (still["y0"] == still["y1"]).all()
     assert (coupons["y0"] != coupons["y1"]).mean() < 0.2
@@ -87,12 +108,20 @@ def test_worlds_share_their_luck(coupons):
 
 def test_a_coupon_lowers_what_is_paid(log):
     redeemed = log.events[kind(log) == "coupon_redeem"]
-    lines = log.events[(kind(log) == "purchase") & log.events["order_id"].isin(redeemed["order_id"])]
+    lines = log.events[
+        (kind(log) == "purchase") & log.events["order_id"].isin(redeemed["order_id"])
+    ]
     assert len(redeemed) > 20
     assert redeemed["order_id"].is_unique
-    off = lines["order_id"].astype(str).map(redeemed.assign(o=redeemed["order_id"].astype(str)).set_index("o")["discount"])
+    off = (
+        lines["order_id"]
+        .astype(str)
+        .map(redeemed.assign(o=redeemed["order_id"].astype(str)).set_index("o")["discount"])
+    )
     item = log.items.assign(i=log.items["item_id"].astype(str)).set_index("i")["price"]
-    shelf = item.reindex(lines["item_id"].astype(str)).to_numpy() * (1 - lines["discount"].to_numpy())
+    shelf = item.reindex(lines["item_id"].astype(str)).to_numpy() * (
+        1 - lines["discount"].to_numpy()
+    )
     assert np.allclose(lines["price"], shelf * (1 - off), atol=0.011 + 0.002 * shelf)
 
 
@@ -124,13 +153,30 @@ def test_scenarios_do_what_they_say(name):
     day = (log.events["timestamp"] - log.events["timestamp"].min().floor("D")).dt.days
     if name == "drift":
         dates = {i["kind"]: i for i in log.manifest["incidents"]}
-        assert set(dates) == {"checkout_bug", "viral_spike", "price_rise", "payment_outage", "late_deliveries"}
-        bug = log.events["timestamp"].between(pd.Timestamp(dates["checkout_bug"]["first"], tz="UTC"),
-                                              pd.Timestamp(dates["checkout_bug"]["last"], tz="UTC") + pd.Timedelta(days=1))
-        rate = [((kinds == "begin_checkout") & rows).sum() / ((kinds == "add_to_cart") & rows).sum() for rows in (bug, ~bug)]
+        assert set(dates) == {
+            "checkout_bug",
+            "viral_spike",
+            "price_rise",
+            "payment_outage",
+            "late_deliveries",
+        }
+        bug = log.events["timestamp"].between(
+            pd.Timestamp(dates["checkout_bug"]["first"], tz="UTC"),
+            pd.Timestamp(dates["checkout_bug"]["last"], tz="UTC") + pd.Timedelta(days=1),
+        )
+        rate = [
+            ((kinds == "begin_checkout") & rows).sum() / ((kinds == "add_to_cart") & rows).sum()
+            for rows in (bug, ~bug)
+        ]
         assert rate[0] < 0.6 * rate[1]
         pays, fails_ = kinds == "add_payment_info", kinds == "payment_failed"
-        down = day == (pd.Timestamp(dates["payment_outage"]["first"]) - log.span[0].tz_localize(None).floor("D")).days
+        down = (
+            day
+            == (
+                pd.Timestamp(dates["payment_outage"]["first"])
+                - log.span[0].tz_localize(None).floor("D")
+            ).days
+        )
         share = [(fails_ & rows).sum() / max((pays & rows).sum(), 1) for rows in (down, ~down)]
         assert share[0] > 2 * share[1]
     elif name == "cold-start":

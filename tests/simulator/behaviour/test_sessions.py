@@ -16,7 +16,10 @@ def test_clicks_match_the_view_events(corner_log, exposures):
     clicked = exposures[exposures["clicked"]]
     viewed = corner_log.events[corner_log.events["event"].astype(str) == "view_item"]
     pairs = set(zip(viewed["session_id"].astype(str), viewed["item_id"].astype(str), strict=True))
-    assert set(zip(clicked["session_id"].astype(str), clicked["item_id"].astype(str), strict=True)) <= pairs
+    assert (
+        set(zip(clicked["session_id"].astype(str), clicked["item_id"].astype(str), strict=True))
+        <= pairs
+    )
 
 
 def test_position_and_price_act_on_clicks_where_the_order_was_random(exposures):
@@ -36,7 +39,9 @@ def test_click_rate_falls_down_the_page(exposures):
 
 
 def test_propensity_is_that_of_the_policy(exposures):
-    pages = exposures[exposures["policy"].astype(str).isin(("search", "explore"))].drop_duplicates("exposure_id")
+    pages = exposures[exposures["policy"].astype(str).isin(("search", "explore"))].drop_duplicates(
+        "exposure_id"
+    )
     share = (pages["policy"].astype(str) == "explore").mean()
     stated = pages.groupby(pages["policy"].astype(str))["propensity"].first()
     assert abs(share - stated["explore"]) < 0.03
@@ -45,7 +50,9 @@ def test_propensity_is_that_of_the_policy(exposures):
 
 def test_coefficients_that_are_drawn_independently_are_uncorrelated(shop_log):
     users = shop_log.truth["users"]
-    drawn = users[["rate", "propensity", "hazard", "price_sensitivity", "taste_0", "taste_1"]].astype(float)
+    drawn = users[
+        ["rate", "propensity", "hazard", "price_sensitivity", "taste_0", "taste_1"]
+    ].astype(float)
     correlation = drawn.corr(method="spearman").to_numpy()
     off = correlation[~np.eye(len(correlation), dtype=bool)]
     assert np.abs(off).max() < 4.5 / np.sqrt(len(users))

@@ -18,8 +18,15 @@ from simulator.calibration.calibrate import calibrate
 from simulator.calibration.optimizer import search
 from simulator.realism import scorecard
 
-CHANGED = {"catalogue.items": 300, "shoppers.visits": 0.45, "checkout.cart": -3.0, "checkout.begin": -1.4, "catalogue.price_sigma": 0.5,
-           "calendar.weekend": 0.8, "sessions.reopen": -1.6}
+CHANGED = {
+    "catalogue.items": 300,
+    "shoppers.visits": 0.45,
+    "checkout.cart": -3.0,
+    "checkout.begin": -1.4,
+    "catalogue.price_sigma": 0.5,
+    "calendar.weekend": 0.8,
+    "sessions.reopen": -1.6,
+}
 
 
 @pytest.fixture(scope="module")
@@ -34,13 +41,24 @@ def their_log():
 def window(log, **changes):
     items = log.items["item_id"].astype(str).to_numpy()
     made = statistics.window_of(log, days=None, longest=120, items=items)
-    return statistics.Window(**({"start": made.start, "days": made.days, "roles": made.roles, "items": made.items} | changes))
+    return statistics.Window(
+        **(
+            {"start": made.start, "days": made.days, "roles": made.roles, "items": made.items}
+            | changes
+        )
+    )
 
 
 def test_the_sums_tell_the_facts_of_the_scorecard(shop_log):
     found = window(shop_log)
-    facts = statistics.facts_of(statistics.summary_statistics(shop_log, found).sums(), start=found.start)
-    card = {f.name.removesuffix(", ranks 10-1000"): f.value for f in scorecard.score(shop_log) if f.inside is not None}
+    facts = statistics.facts_of(
+        statistics.summary_statistics(shop_log, found).sums(), start=found.start
+    )
+    card = {
+        f.name.removesuffix(", ranks 10-1000"): f.value
+        for f in scorecard.score(shop_log)
+        if f.inside is not None
+    }
     both = facts.keys() & card.keys()
     assert len(both) >= 20
     for name in both:
@@ -48,28 +66,53 @@ def test_the_sums_tell_the_facts_of_the_scorecard(shop_log):
 
 
 def dirty_log(rng):
-    """Ids shared between users, missing ids, refunds without orders: whatever a team's file may hold."""
+    """Ids shared between users, missing ids, refunds without orders: whatever a team's file may
+    hold.
+    """
     n = 120
     roles = np.array(["view_item", "add_to_cart", "purchase", "refund"])
-    events = pd.DataFrame({
-        "event_id": np.arange(n), "user_id": [f"u{i}" for i in rng.integers(0, 8, n)], "event": roles[rng.integers(0, 4, n)],
-        "timestamp": pd.Timestamp("2025-01-06", tz="UTC") + pd.to_timedelta(rng.integers(0, 20 * 86_400, n), "s"),
-        "session_id": [f"s{i}" if i else None for i in rng.integers(0, 12, n)],
-        "order_id": [f"o{i}" if i else None for i in rng.integers(0, 12, n)],
-        "item_id": [f"i{i}" for i in rng.integers(0, 9, n)], "price": rng.lognormal(3, 1, n)})
-    labels = pd.DataFrame({"event_id": np.arange(0, n, 7), "kind": "fraud", "value": 1.0, "known_at": pd.Timestamp("2025-03-01", tz="UTC")})
-    return EventLog(tidy(events.sort_values(["user_id", "timestamp"], kind="stable")), labels=labels)
+    events = pd.DataFrame(
+        {
+            "event_id": np.arange(n),
+            "user_id": [f"u{i}" for i in rng.integers(0, 8, n)],
+            "event": roles[rng.integers(0, 4, n)],
+            "timestamp": pd.Timestamp("2025-01-06", tz="UTC")
+            + pd.to_timedelta(rng.integers(0, 20 * 86_400, n), "s"),
+            "session_id": [f"s{i}" if i else None for i in rng.integers(0, 12, n)],
+            "order_id": [f"o{i}" if i else None for i in rng.integers(0, 12, n)],
+            "item_id": [f"i{i}" for i in rng.integers(0, 9, n)],
+            "price": rng.lognormal(3, 1, n),
+        }
+    )
+    labels = pd.DataFrame(
+        {
+            "event_id": np.arange(0, n, 7),
+            "kind": "fraud",
+            "value": 1.0,
+            "known_at": pd.Timestamp("2025-03-01", tz="UTC"),
+        }
+    )
+    return EventLog(
+        tidy(events.sort_values(["user_id", "timestamp"], kind="stable")), labels=labels
+    )
 
 
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 10_000))
 def test_one_user_moves_no_bounded_sum_by_more_than_its_bound(seed):
     log = dirty_log(np.random.default_rng(seed))
-    found = statistics.Window(pd.Timestamp("2025-01-06", tz="UTC"), 21, frozenset(log.roles.values()), np.array([f"i{i}" for i in range(9)]))
+    found = statistics.Window(
+        pd.Timestamp("2025-01-06", tz="UTC"),
+        21,
+        frozenset(log.roles.values()),
+        np.array([f"i{i}" for i in range(9)]),
+    )
     whole = statistics.summary_statistics(log, found).sums(statistics.BOUNDS)
     assert set(whole) == set(statistics.BOUNDS)
     users = log.events["user_id"].astype(str).unique()
-    without = statistics.summary_statistics(log.only_users([u for u in users if u != users[seed % len(users)]]), found).sums(statistics.BOUNDS)
+    without = statistics.summary_statistics(
+        log.only_users([u for u in users if u != users[seed % len(users)]]), found
+    ).sums(statistics.BOUNDS)
     for name, bound in statistics.BOUNDS.items():
         assert np.linalg.norm(whole[name] - without[name]) <= bound + 1e-9, name
 
@@ -77,8 +120,17 @@ def test_one_user_moves_no_bounded_sum_by_more_than_its_bound(seed):
 def test_the_search_finds_a_least_square_that_its_guess_does_not_know():
     rng = np.random.default_rng(0)
     true, matrix = rng.normal(size=5), np.eye(5) + 0.4 * rng.normal(size=(5, 5))
-    looks = list(search(lambda x: np.tanh(matrix @ (x - true)) * 4, start=np.zeros(5), low=np.full(5, -3.0), high=np.full(5, 3.0),
-                        step=np.full(5, 0.5), jacobian=np.eye(5), looks=60))
+    looks = list(
+        search(
+            lambda x: np.tanh(matrix @ (x - true)) * 4,
+            start=np.zeros(5),
+            low=np.full(5, -3.0),
+            high=np.full(5, 3.0),
+            step=np.full(5, 0.5),
+            jacobian=np.eye(5),
+            looks=60,
+        )
+    )
     best = min(looks, key=lambda found: found.loss)
     assert np.abs(best.x - true).max() < 0.05
     assert best.loss < looks[0].loss / 1000
@@ -98,7 +150,9 @@ def test_calibration_recovers_the_facts_of_a_changed_shop(their_log, tmp_path):
     assert not (tmp_path / "mine.ledger.json").exists()
 
 
-def test_an_interrupted_calibration_goes_on_and_spends_no_more_privacy(their_log, tmp_path, monkeypatch):
+def test_an_interrupted_calibration_goes_on_and_spends_no_more_privacy(
+    their_log, tmp_path, monkeypatch
+):
     from simulator import api
 
     keep, calls, really = tmp_path / "looks.jsonl", [], api.simulate
@@ -111,7 +165,9 @@ def test_an_interrupted_calibration_goes_on_and_spends_no_more_privacy(their_log
         return really(*args, **kwargs)
 
     release = calibration.release
-    monkeypatch.setattr(calibration, "release", lambda *args, **given: released.append(1) or release(*args, **given))
+    monkeypatch.setattr(
+        calibration, "release", lambda *args, **given: released.append(1) or release(*args, **given)
+    )
     monkeypatch.setattr(api, "simulate", simulate)
     ask = {"trials": 3, "users": 300, "epsilon": 4.0, "public": ("items",), "keep": keep}
     with pytest.raises(KeyboardInterrupt):
@@ -124,13 +180,19 @@ def test_an_interrupted_calibration_goes_on_and_spends_no_more_privacy(their_log
     ledger = calibration.ledger_path(fit.write(tmp_path / "mine.toml"))
     said = json.loads(ledger.read_text())
     assert said["epsilon"] == 4.0
-    assert sum(part["share_of_mu_squared"] for part in said["split"].values()) == pytest.approx(1, abs=1e-3)
+    assert sum(part["share_of_mu_squared"] for part in said["split"].values()) == pytest.approx(
+        1, abs=1e-3
+    )
     assert "(4, " in (tmp_path / "mine.toml").read_text()
     assert scenario.load(str(tmp_path / "mine.toml")).catalogue.items == 300
 
 
 def test_purchases_alone_can_be_fitted(their_log):
-    log = EventLog(their_log.events[their_log.events["event"] == "purchase"].drop(columns=["item_id", "discount"]))
+    log = EventLog(
+        their_log.events[their_log.events["event"] == "purchase"].drop(
+            columns=["item_id", "discount"]
+        )
+    )
     fit = calibrate(log, trials=3, users=300)
     names = {f.name for f in fit.facts}
     assert "buyers who buy once" in names
@@ -138,11 +200,18 @@ def test_purchases_alone_can_be_fitted(their_log):
     assert "catalogue.items" not in fit.settings
 
 
-@pytest.mark.parametrize(("given", "words"), [
-    ({"trials": 0}, "trials"), ({"delta": 1e-5}, "without epsilon"), ({"epsilon": -1.0}, "positive"),
-    ({"epsilon": 1.0, "delta": 0.5}, "protects nobody"), ({"days": 3}, "7 or more"),
-    ({"noise_seed": 1}, "without epsilon"), ({"epsilon": 9.0, "days": 3}, "7 or more"),
-])
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"trials": 0}, "trials"),
+        ({"delta": 1e-5}, "without epsilon"),
+        ({"epsilon": -1.0}, "positive"),
+        ({"epsilon": 1.0, "delta": 0.5}, "protects nobody"),
+        ({"days": 3}, "7 or more"),
+        ({"noise_seed": 1}, "without epsilon"),
+        ({"epsilon": 9.0, "days": 3}, "7 or more"),
+    ],
+)
 def test_wrong_numbers_are_named(their_log, given, words):
     with pytest.raises(InputError, match=words):
         calibrate(their_log, **given)
@@ -152,7 +221,9 @@ def test_every_setting_that_is_searched_exists():
     known = {key: (low, high) for key, _, low, high, _ in scenario.settings()}
     for key, (how, step, facts) in calibration.MOVES.items():
         low, high = known[key]
-        assert calibration.OUT[how](calibration.INTO[how]((low + high) / 2)) == pytest.approx((low + high) / 2, rel=1e-3)
+        assert calibration.OUT[how](calibration.INTO[how]((low + high) / 2)) == pytest.approx(
+            (low + high) / 2, rel=1e-3
+        )
         assert step > 0
         assert facts
 
@@ -161,7 +232,19 @@ def test_the_command_writes_a_scenario_that_can_be_simulated(their_log, tmp_path
     their_log.write(tmp_path / "log")
     out = tmp_path / "mine.toml"
     with pytest.raises(SystemExit) as end:
-        run(main, ["calibrate", str(tmp_path / "log"), "--out", str(out), "--trials", "2", "--users", "300"])
+        run(
+            main,
+            [
+                "calibrate",
+                str(tmp_path / "log"),
+                "--out",
+                str(out),
+                "--trials",
+                "2",
+                "--users",
+                "300",
+            ],
+        )
     assert end.value.code == 0
     assert "after 2 looks" in capsys.readouterr().out
     assert len(simulator.simulate(str(out), users=20, days=7, seed=1)) > 0

@@ -74,7 +74,9 @@ def bounded_sums(log, roles, items):
     found = {name: answer.sums(OUTLINE_BOUNDS[name]) for name, answer in outline.items()}
     by_name = dict(zip([*released.ROLES, *names], found.pop(NAMES), strict=True))
     window = statistics.Window(pd.Timestamp("2026-01-05", tz="UTC"), 30, frozenset(roles), items)
-    asked = {q: a.sums(BOUNDS[q]) for q, a in statistics.summary_statistics(log, window).answers.items()}
+    asked = {
+        q: a.sums(BOUNDS[q]) for q, a in statistics.summary_statistics(log, window).answers.items()
+    }
     return asked | {f"outline: {q}": v for q, v in found.items()}, by_name
 
 
@@ -118,11 +120,15 @@ def test_what_users_add_does_not_follow_from_the_order_of_rows_or_ids(column):
 def test_a_user_s_orders_without_ids_count_by_instant_whoever_has_ids():
     log = make(orders="empty", sessions="there")
     window = statistics.window_of(log, days=None, longest=120, items=None)
-    facts = statistics.facts_of(statistics.summary_statistics(log, window).sums(), start=window.start)
+    facts = statistics.facts_of(
+        statistics.summary_statistics(log, window).sums(), start=window.start
+    )
     assert facts["orders per buyer"] > 1
     rest = make(orders="there", sessions="there", views=False)
     window = statistics.window_of(rest, days=None, longest=120, items=None)
-    facts = statistics.facts_of(statistics.summary_statistics(rest, window).sums(), start=window.start)
+    facts = statistics.facts_of(
+        statistics.summary_statistics(rest, window).sums(), start=window.start
+    )
     assert math.isnan(facts["sessions that buy"])
     assert math.isnan(facts["users who buy"])
 

@@ -19,8 +19,12 @@ def rows(crime_log):
     """Events with their typology ("" = honest), ring and victim."""
     truth = crime_log.truth["events"]
     return crime_log.events.assign(
-        kind=crime_log.events["event"].astype(str), fraud=truth["fraud"].astype(object).fillna("").to_numpy(),
-        ring=truth["ring"].to_numpy(), victim=truth["victim"].to_numpy(), user=crime_log.events["user_id"].astype(str))
+        kind=crime_log.events["event"].astype(str),
+        fraud=truth["fraud"].astype(object).fillna("").to_numpy(),
+        ring=truth["ring"].to_numpy(),
+        victim=truth["victim"].to_numpy(),
+        user=crime_log.events["user_id"].astype(str),
+    )
 
 
 def orders_of(rows):
@@ -39,7 +43,11 @@ def test_every_typology_occurs_with_its_ring_and_victim(rows):
 
 def test_a_ring_shares_devices_and_cards(rows):
     stolen = rows[rows["fraud"].isin(["stolen_card", "coupon_abuse"])]
-    users = stolen[stolen["device"].duplicated(keep=False)].groupby("device", observed=True)["user"].nunique()
+    users = (
+        stolen[stolen["device"].duplicated(keep=False)]
+        .groupby("device", observed=True)["user"]
+        .nunique()
+    )
     assert users.max() > 1
     shared = stolen.groupby("payment_method", observed=True)["user"].nunique()
     assert shared.max() > 1
@@ -50,13 +58,20 @@ def test_a_coupon_account_serves_once_and_first(rows):
     assert abuse["user"].is_unique
     honest = orders_of(rows)[orders_of(rows)["fraud"] == ""].groupby("user")["timestamp"].min()
     first = honest.reindex(abuse["user"]).to_numpy()
-    # It is planned for a new customer; an order of the account's own on that very day may come in between.
-    assert np.mean(pd.isna(first) | (first > (abuse["timestamp"] - pd.Timedelta(days=1)).to_numpy())) > 0.95
+    # It is planned for a new customer; an order of the account's own on that very day may come in
+    # between.
+    assert (
+        np.mean(pd.isna(first) | (first > (abuse["timestamp"] - pd.Timedelta(days=1)).to_numpy()))
+        > 0.95
+    )
 
 
 def test_who_abuses_refunds_claims_nearly_every_order_and_does_it_again(rows):
     orders = orders_of(rows)
-    abuse, refunded = orders[orders["fraud"] == "refund_abuse"], set(rows.loc[rows["kind"] == "refund", "order_id"])
+    abuse, refunded = (
+        orders[orders["fraud"] == "refund_abuse"],
+        set(rows.loc[rows["kind"] == "refund", "order_id"]),
+    )
     old = abuse[abuse["timestamp"] < rows["timestamp"].max() - pd.Timedelta(days=22)]
     assert 0.55 < old["order_id"].isin(refunded).mean() <= 1
     assert orders.loc[orders["fraud"] == "", "order_id"].isin(refunded).mean() < 0.25
@@ -70,11 +85,24 @@ def test_fake_reviews_praise_what_was_hardly_looked_at(rows):
     fake = reviews["fraud"] == "fake_review"
     assert reviews.loc[fake, "rating"].mean() > reviews.loc[~fake, "rating"].mean() + 0.2
     assert reviews["order_id"].isna().all()
-    bought = set(zip(*rows.loc[rows["kind"] == "purchase", ["user", "item_id"]].astype(str).to_numpy().T, strict=True))
-    had = np.array([pair in bought for pair in zip(reviews["user"], reviews["item_id"].astype(str), strict=True)])
+    bought = set(
+        zip(
+            *rows.loc[rows["kind"] == "purchase", ["user", "item_id"]].astype(str).to_numpy().T,
+            strict=True,
+        )
+    )
+    had = np.array(
+        [
+            pair in bought
+            for pair in zip(reviews["user"], reviews["item_id"].astype(str), strict=True)
+        ]
+    )
     assert had[fake].mean() < 0.5 < had[~fake].mean() < 0.97
     paid_for = reviews[fake & ~had]["item_id"].astype(str)
-    assert paid_for.duplicated().mean() > reviews[~fake]["item_id"].astype(str).head(len(paid_for)).duplicated().mean() + 0.1
+    assert (
+        paid_for.duplicated().mean()
+        > reviews[~fake]["item_id"].astype(str).head(len(paid_for)).duplicated().mean() + 0.1
+    )
 
 
 def test_bots_open_many_items_fast_and_put_none_into_the_cart(rows):
@@ -83,7 +111,12 @@ def test_bots_open_many_items_fast_and_put_none_into_the_cart(rows):
     honest = rows[(rows["fraud"] == "") & (rows["kind"] == "view_item")]
 
     def pace(frame):
-        return frame.groupby("session_id", observed=True)["timestamp"].diff().dt.total_seconds().median()
+        return (
+            frame.groupby("session_id", observed=True)["timestamp"]
+            .diff()
+            .dt.total_seconds()
+            .median()
+        )
 
     def length(frame):
         return frame.groupby("session_id", observed=True).size().mean()
@@ -102,10 +135,23 @@ def test_accounts_with_fraud_have_honest_rows_too(rows):
 
 @pytest.mark.parametrize("users", [1_000, 3_000])
 def test_shares_do_not_move_with_size(users):
-    log = simulator.simulate("shop", users=users, days=40, seed=2, settings={
-        "fraud.share": 0.1, "fraud.coupon_abuse": 0.05, "fraud.refund_abuse": 0.05, "fraud.accounts": 0.1})
+    log = simulator.simulate(
+        "shop",
+        users=users,
+        days=40,
+        seed=2,
+        settings={
+            "fraud.share": 0.1,
+            "fraud.coupon_abuse": 0.05,
+            "fraud.refund_abuse": 0.05,
+            "fraud.accounts": 0.1,
+        },
+    )
     kind = log.truth["events"]["fraud"].astype(object).fillna("").to_numpy()
-    lines = log.events["order_id"].notna().to_numpy() & (log.events["event"].astype(str) == "purchase").to_numpy()
+    lines = (
+        log.events["order_id"].notna().to_numpy()
+        & (log.events["event"].astype(str) == "purchase").to_numpy()
+    )
     first = np.flatnonzero(lines)[~log.events["order_id"][lines].duplicated().to_numpy()]
     assert 0.07 < np.isin(kind[first], PAYMENT).mean() < 0.13
     assert 0.025 < (kind[first] == "coupon_abuse").mean() < 0.075
@@ -113,7 +159,10 @@ def test_shares_do_not_move_with_size(users):
 
 
 def test_without_shares_there_is_no_fraud():
-    off = {f"fraud.{name}": 0.0 for name in ("share", "refund_abuse", "coupon_abuse", "fake_review", "scraping_bot")}
+    off = {
+        f"fraud.{name}": 0.0
+        for name in ("share", "refund_abuse", "coupon_abuse", "fake_review", "scraping_bot")
+    }
     log = simulator.simulate("shop", users=200, days=20, seed=1, settings=off)
     assert log.truth["events"]["fraud"].isna().all()
     assert log.truth["users"]["ring"].isna().all()
@@ -122,26 +171,44 @@ def test_without_shares_there_is_no_fraud():
 
 def test_mimicry_makes_it_harder():
     def away_from_home(mimicry):
-        log = simulator.simulate("shop", users=2_000, days=30, seed=6, settings={
-            "fraud.share": 0.15, "fraud.accounts": 0.1, "fraud.mimicry": mimicry})
+        log = simulator.simulate(
+            "shop",
+            users=2_000,
+            days=30,
+            seed=6,
+            settings={"fraud.share": 0.15, "fraud.accounts": 0.1, "fraud.mimicry": mimicry},
+        )
         bad = log.truth["events"]["fraud"].isin(PAYMENT).to_numpy()
         home = log.users.set_index("user_id")["country"].astype(str)
-        away = log.events["country"].astype(str).to_numpy() != home.loc[log.events["user_id"]].to_numpy()
+        away = (
+            log.events["country"].astype(str).to_numpy()
+            != home.loc[log.events["user_id"]].to_numpy()
+        )
         return away[bad].mean()
 
     assert away_from_home(0.0) > 0.3 > 0.15 > away_from_home(1.0)
 
 
 def test_shares_of_payment_fraud_are_its_weights():
-    setting = scenario.load("shop", {
-        "fraud.share": 0.1, "fraud.stolen_card": 0.2, "fraud.account_takeover": 0.2, "fraud.card_testing": 0.6})
+    setting = scenario.load(
+        "shop",
+        {
+            "fraud.share": 0.1,
+            "fraud.stolen_card": 0.2,
+            "fraud.account_takeover": 0.2,
+            "fraud.card_testing": 0.6,
+        },
+    )
     share = dict(zip(fraudsters.NAMES, fraudsters.shares(setting.fraud), strict=True))
     assert share["card_testing"] == pytest.approx(0.06)
     assert sum(share[name] for name in PAYMENT) == pytest.approx(0.1)
 
 
-@given(ring=st.lists(st.integers(0, 3), min_size=1, max_size=30), fresh=st.data(),
-       used=st.lists(st.integers(-1, 20), min_size=4, max_size=4))
+@given(
+    ring=st.lists(st.integers(0, 3), min_size=1, max_size=30),
+    fresh=st.data(),
+    used=st.lists(st.integers(-1, 20), min_size=4, max_size=4),
+)
 def test_a_ring_goes_on_with_its_newest_device(ring, fresh, used):
     """Against a plain loop over the attacks."""
     renew = fresh.draw(st.lists(st.booleans(), min_size=len(ring), max_size=len(ring)))

@@ -10,8 +10,14 @@ from simulator.scenario import Fraud
 @pytest.fixture(scope="module")
 def cases(crime_log):
     """One row per labelled event, with what is true of it."""
-    truth = crime_log.events.assign(fraud=crime_log.truth["events"]["fraud"].astype(object).fillna("").to_numpy()).set_index("event_id")
-    return crime_log.labels.merge(truth[["fraud", "event", "timestamp", "order_id", "session_id"]], left_on="event_id", right_index=True)
+    truth = crime_log.events.assign(
+        fraud=crime_log.truth["events"]["fraud"].astype(object).fillna("").to_numpy()
+    ).set_index("event_id")
+    return crime_log.labels.merge(
+        truth[["fraud", "event", "timestamp", "order_id", "session_id"]],
+        left_on="event_id",
+        right_index=True,
+    )
 
 
 def test_every_kind_of_label_is_about_its_own_typologies(cases):
@@ -25,7 +31,9 @@ def test_every_kind_of_label_is_about_its_own_typologies(cases):
 
 def test_chargebacks_are_late_incomplete_and_now_and_then_wrong(crime_log, cases):
     truth = crime_log.truth["events"]["fraud"]
-    orders = crime_log.events[crime_log.events["event"].astype(str) == "purchase"].drop_duplicates("order_id")
+    orders = crime_log.events[crime_log.events["event"].astype(str) == "purchase"].drop_duplicates(
+        "order_id"
+    )
     bad = truth.loc[orders.index].isin(["stolen_card", "account_takeover", "card_testing"])
     told = cases[cases["kind"] == "fraud"].drop_duplicates("order_id")
     right = told["fraud"].isin(["stolen_card", "account_takeover", "card_testing"])
@@ -38,7 +46,11 @@ def test_chargebacks_are_late_incomplete_and_now_and_then_wrong(crime_log, cases
 
 
 def test_a_case_is_found_out_as_a_whole(crime_log, cases):
-    lines = crime_log.events[crime_log.events["event"].astype(str) == "purchase"].groupby("order_id", observed=True).size()
+    lines = (
+        crime_log.events[crime_log.events["event"].astype(str) == "purchase"]
+        .groupby("order_id", observed=True)
+        .size()
+    )
     told = cases[cases["kind"] == "fraud"].groupby("order_id", observed=True).size()
     assert (told == lines.reindex(told.index)).all()
     bots = cases[cases["kind"] == "bot"]
@@ -46,7 +58,13 @@ def test_a_case_is_found_out_as_a_whole(crime_log, cases):
 
 
 def test_what_is_switched_off_is_not_looked_for():
-    rows = {"event": np.array([7, 0, 9], np.int8), "order": np.array([0, -1, -1]), "session": np.arange(3)}
+    rows = {
+        "event": np.array([7, 0, 9], np.int8),
+        "order": np.array([0, -1, -1]),
+        "session": np.arange(3),
+    }
     off = Fraud(share=0, refund_abuse=0, coupon_abuse=0, fake_review=0, scraping_bot=0)
-    table = labels.observed(off, rows, np.full(3, -1), np.arange(3), np.arange(3), np.random.default_rng(0))
+    table = labels.observed(
+        off, rows, np.full(3, -1), np.arange(3), np.arange(3), np.random.default_rng(0)
+    )
     assert table.num_rows == 0

@@ -10,9 +10,21 @@ from eventlog.log import EventLog
 from simulator.output import corruption, shards
 
 ARGUMENTS = {"users": 150, "days": 12, "seed": 6}
-SHOP = {"shoppers.visits": 2.0, "catalogue.items": 120, "catalogue.categories": 6, "fraud.share": 0.1, "fraud.scraping_bot": 0.2}
-DIRT = {"dirty.duplicates": 0.05, "dirty.resent": 0.03, "dirty.clock_skew": 0.2, "dirty.clock_reset": 0.01, "dirty.late": 0.05,
-        **{f"dirty.null_{name}": 0.1 for name in corruption.OPTIONAL}}
+SHOP = {
+    "shoppers.visits": 2.0,
+    "catalogue.items": 120,
+    "catalogue.categories": 6,
+    "fraud.share": 0.1,
+    "fraud.scraping_bot": 0.2,
+}
+DIRT = {
+    "dirty.duplicates": 0.05,
+    "dirty.resent": 0.03,
+    "dirty.clock_skew": 0.2,
+    "dirty.clock_reset": 0.01,
+    "dirty.late": 0.05,
+    **{f"dirty.null_{name}": 0.1 for name in corruption.OPTIONAL},
+}
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +42,10 @@ def same(a, b):
 
 
 def digests(folder):
-    return {name: entry["sha256"] for name, entry in read_json(folder / "manifest.json")["files"].items()}
+    return {
+        name: entry["sha256"]
+        for name, entry in read_json(folder / "manifest.json")["files"].items()
+    }
 
 
 def test_taking_the_labelled_damage_back_gives_the_clean_log(pair):
@@ -58,15 +73,23 @@ def test_every_label_is_true_and_every_change_is_labelled(pair):
     after = log.set_index("event_id").loc[own.index]
     noted = damage[damage["column"].notna()].groupby("column", observed=True)["event_id"].agg(set)
     for name in before:
-        x, y = (f[name].astype(object).where(f[name].notna(), None).to_numpy() for f in (before.loc[own.to_numpy()], after))
+        x, y = (
+            f[name].astype(object).where(f[name].notna(), None).to_numpy()
+            for f in (before.loc[own.to_numpy()], after)
+        )
         assert set(own.index[x != y]) == noted.get(name, set()), name
     copies = damage[damage["original"].notna()]
     rows = log.set_index("event_id")
     for what, apart in (("duplicate", (0, 0)), ("resent", (1_000, 30_000))):
         some = copies[copies["what"] == what]
         copy, original = rows.loc[some["event_id"]], rows.loc[some["original"].astype(int)]
-        same(copy.drop(columns="timestamp").reset_index(drop=True), original.drop(columns="timestamp").reset_index(drop=True))
-        delay = (copy["timestamp"].to_numpy() - original["timestamp"].to_numpy()) / np.timedelta64(1, "ms")
+        same(
+            copy.drop(columns="timestamp").reset_index(drop=True),
+            original.drop(columns="timestamp").reset_index(drop=True),
+        )
+        delay = (copy["timestamp"].to_numpy() - original["timestamp"].to_numpy()) / np.timedelta64(
+            1, "ms"
+        )
         assert apart[0] <= delay.min() and delay.max() <= apart[1]
 
 
@@ -76,8 +99,13 @@ def test_a_clock_is_off_by_one_time_for_all_rows_of_a_device(pair):
     late = set(damage.loc[damage["what"] == "late", "event_id"])
     skew = [i for i in damage.loc[damage["what"] == "skew", "event_id"] if i not in late]
     before = plain.events.set_index("event_id").loc[truth.loc[skew, "clean_id"].astype(int)]
-    offset = damaged.events.set_index("event_id").loc[skew, "timestamp"].to_numpy() - before["timestamp"].to_numpy()
-    assert before.assign(offset=offset).groupby("device", observed=True)["offset"].nunique().max() == 1
+    offset = (
+        damaged.events.set_index("event_id").loc[skew, "timestamp"].to_numpy()
+        - before["timestamp"].to_numpy()
+    )
+    assert (
+        before.assign(offset=offset).groupby("device", observed=True)["offset"].nunique().max() == 1
+    )
     untouched = ~plain.events["device"].isin(before["device"])
     assert 0.5 < untouched.mean() < 0.95
 
@@ -101,10 +129,14 @@ def test_check_finds_no_error_and_cleaning_what_can_be_found(pair):
     assert found.loc["none", "share"] < 0.002
 
 
-def test_same_bytes_for_any_number_of_workers_and_without_damage_those_of_the_clean_log(tmp_path, monkeypatch):
+def test_same_bytes_for_any_number_of_workers_and_without_damage_those_of_the_clean_log(
+    tmp_path, monkeypatch
+):
     monkeypatch.setattr(shards, "ROWS_PER_SHARD", 8_000)
     one = digests(simulator.run("small", out=tmp_path / "one", **ARGUMENTS, settings=SHOP | DIRT))
-    two = digests(simulator.run("small", out=tmp_path / "two", workers=2, **ARGUMENTS, settings=SHOP | DIRT))
+    two = digests(
+        simulator.run("small", out=tmp_path / "two", workers=2, **ARGUMENTS, settings=SHOP | DIRT)
+    )
     assert len([n for n in one if n.startswith("events/")]) > 1
     assert one == two
     written = EventLog.read(tmp_path / "one")
@@ -112,7 +144,11 @@ def test_same_bytes_for_any_number_of_workers_and_without_damage_those_of_the_cl
     plain = digests(simulator.run("small", out=tmp_path / "plain", **ARGUMENTS, settings=SHOP))
     same(corruption.restore(written).events, EventLog.read(tmp_path / "plain").events)
     monkeypatch.setattr(corruption, "damaged", None)  # not called
-    zero = digests(simulator.run("small", out=tmp_path / "zero", **ARGUMENTS, settings=SHOP | dict.fromkeys(DIRT, 0.0)))
+    zero = digests(
+        simulator.run(
+            "small", out=tmp_path / "zero", **ARGUMENTS, settings=SHOP | dict.fromkeys(DIRT, 0.0)
+        )
+    )
     assert zero == plain
     for name in ("users.parquet", "items.parquet", "truth/users.parquet", "truth/coupons.parquet"):
         assert one[name] == plain[name]
@@ -120,5 +156,13 @@ def test_same_bytes_for_any_number_of_workers_and_without_damage_those_of_the_cl
 
 def test_the_scenario_that_comes_along_has_every_kind_of_damage_on():
     setting = simulator.scenario.load("dirty").dirty
-    for share in ("duplicates", "resent", "clock_skew", "clock_reset", "late", "null_price", "null_device"):
+    for share in (
+        "duplicates",
+        "resent",
+        "clock_skew",
+        "clock_reset",
+        "late",
+        "null_price",
+        "null_device",
+    ):
         assert 0 < getattr(setting, share) < 0.1

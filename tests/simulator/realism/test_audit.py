@@ -28,11 +28,14 @@ def test_the_best_model_stays_below_the_oracle(checks):
     assert value["amount"] < value["a model on what the shop sees"] < value["oracle"]
 
 
-@pytest.mark.parametrize(("column", "give"), [
-    ("price", lambda bad, old: np.where(bad, 500.0, old)),
-    ("channel", lambda bad, old: pd.Categorical(np.where(bad, "ads", old.astype(str)))),
-    ("user_id", lambda bad, old: pd.Categorical(np.where(bad, "a", "") + old.astype(str))),
-])
+@pytest.mark.parametrize(
+    ("column", "give"),
+    [
+        ("price", lambda bad, old: np.where(bad, 500.0, old)),
+        ("channel", lambda bad, old: pd.Categorical(np.where(bad, "ads", old.astype(str)))),
+        ("user_id", lambda bad, old: pd.Categorical(np.where(bad, "a", "") + old.astype(str))),
+    ],
+)
 def test_a_giveaway_is_found(crime_log, column, give):
     bad = crime_log.truth["events"]["fraud"].notna().to_numpy()
     events = crime_log.events.assign(**{column: give(bad, crime_log.events[column].to_numpy())})
@@ -43,7 +46,9 @@ def test_a_giveaway_is_found(crime_log, column, give):
 
 
 def test_ids_stand_in_their_own_order(corner_log):
-    """The order of the categories, by which a careless model numbers ids, is that of the random names."""
+    """The order of the categories, by which a careless model numbers ids, is that of the random
+    names.
+    """
     for column in ("user_id", "device", "payment_method", "session_id", "order_id"):
         assert corner_log.events[column].cat.categories.astype(str).is_monotonic_increasing, column
 
@@ -52,18 +57,29 @@ def test_measures_agree_with_scikit_learn():
     rng = np.random.default_rng(0)
     target, score = rng.random(300) < 0.2, rng.integers(0, 20, 300) / 20
     assert audit.auc(target, score) == pytest.approx(roc_auc_score(target, score))
-    assert audit.average_precision(target, score) == pytest.approx(average_precision_score(target, score))
+    assert audit.average_precision(target, score) == pytest.approx(
+        average_precision_score(target, score)
+    )
     assert np.isnan(audit.auc(np.zeros(3, bool), np.zeros(3)))
 
 
 def test_a_log_without_fraud_has_nothing_to_audit(crime_log):
     clean = crime_log.truth["events"].assign(fraud=None)
     with pytest.raises(InputError, match="has no fraud"):
-        audit.audit(type(crime_log)(**{**vars(crime_log), "truth": {**crime_log.truth, "events": clean}}))
+        audit.audit(
+            type(crime_log)(**{**vars(crime_log), "truth": {**crime_log.truth, "events": clean}})
+        )
 
 
 def test_the_command_writes_the_page(tmp_path, capsys):
-    simulator.run("shop", users=300, days=20, seed=1, out=tmp_path / "log", settings={"fraud.share": 0.1, "fraud.accounts": 0.1})
+    simulator.run(
+        "shop",
+        users=300,
+        days=20,
+        seed=1,
+        out=tmp_path / "log",
+        settings={"fraud.share": 0.1, "fraud.accounts": 0.1},
+    )
     with pytest.raises(SystemExit) as end:
         run(main, ["audit", str(tmp_path / "log"), "--out", str(tmp_path / "page.md")])
     said = capsys.readouterr()

@@ -23,8 +23,15 @@ def guilty(evidence, *names):
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5), st.integers(0, 3)), max_size=30))
 def test_earlier_sums_what_came_before(rows):
-    entity, time, value = (np.array(c, dtype=np.int64) for c in zip(*rows, strict=True)) if rows else (np.zeros(0, np.int64),) * 3
-    expected = [sum(v for j, (e, t, v) in enumerate(rows) if e == rows[i][0] and (t, j) < (rows[i][1], i)) for i in range(len(rows))]
+    entity, time, value = (
+        (np.array(c, dtype=np.int64) for c in zip(*rows, strict=True))
+        if rows
+        else (np.zeros(0, np.int64),) * 3
+    )
+    expected = [
+        sum(v for j, (e, t, v) in enumerate(rows) if e == rows[i][0] and (t, j) < (rows[i][1], i))
+        for i in range(len(rows))
+    ]
     assert earlier(entity, time, value).tolist() == expected
 
 
@@ -32,7 +39,10 @@ def test_the_oracle_is_calibrated_and_far_above_amount(crime_log, evidence):
     target = guilty(evidence, "stolen_card", "account_takeover", "card_testing")
     p = oracles.oracle_fraud(crime_log, evidence.event_id)
     assert auc(target, p) > 0.93
-    assert average_precision(target, p) > average_precision(target, evidence.table["value"].to_numpy()) + 0.5
+    assert (
+        average_precision(target, p)
+        > average_precision(target, evidence.table["value"].to_numpy()) + 0.5
+    )
     assert abs(p.mean() - target.mean()) < 0.02
     high = p > 0.5
     assert abs(p[high].mean() - target[high].mean()) < 0.12
@@ -41,7 +51,9 @@ def test_the_oracle_is_calibrated_and_far_above_amount(crime_log, evidence):
 def test_every_line_of_an_order_gets_the_same_answer(crime_log):
     lines = crime_log.events[crime_log.events["event"].astype(str) == "purchase"]
     p = oracles.oracle_fraud(crime_log, lines["event_id"].to_numpy())
-    spread = lines.assign(p=p).groupby("order_id", observed=True)["p"].agg(lambda x: x.max() - x.min())
+    spread = (
+        lines.assign(p=p).groupby("order_id", observed=True)["p"].agg(lambda x: x.max() - x.min())
+    )
     assert spread.max() == 0
 
 
@@ -67,11 +79,15 @@ def test_the_future_does_not_move_the_evidence(crime_log, evidence):
     cut = crime_log.time_at(0.5)
     early = crime_log.before(cut)
     kept = crime_log.truth["events"]["event_id"].isin(early.events["event_id"]).to_numpy()
-    truth_then = {**crime_log.truth, "events": crime_log.truth["events"][kept].reset_index(drop=True)}
+    truth_then = {
+        **crime_log.truth,
+        "events": crime_log.truth["events"][kept].reset_index(drop=True),
+    }
     then = traces(type(crime_log)(**{**vars(early), "truth": truth_then}))
     place = {e: i for i, e in enumerate(evidence.event_id.tolist())}
     rows = [place[e] for e in then.event_id.tolist()]
-    columns = [c for c in then.table if c not in ("country", "channel", "user_category")]  # codes, and a share of the whole log
+    # codes, and a share of the whole log
+    columns = [c for c in then.table if c not in ("country", "channel", "user_category")]
     whole = then.time < then.time.max() - 86_400_000  # sessions that the cut does not cut through
     assert np.allclose(then.table[columns][whole], evidence.table[columns].iloc[rows][whole])
 
@@ -79,5 +95,7 @@ def test_the_future_does_not_move_the_evidence(crime_log, evidence):
 def test_visible_traces_need_no_truth(crime_log, evidence):
     """They stay the same when the truth says that nobody is guilty."""
     blank = crime_log.truth["events"].assign(fraud=None)
-    blind = traces(type(crime_log)(**{**vars(crime_log), "truth": {**crime_log.truth, "events": blank}}))
+    blind = traces(
+        type(crime_log)(**{**vars(crime_log), "truth": {**crime_log.truth, "events": blank}})
+    )
     assert np.allclose(blind.table[list(VISIBLE)], evidence.table[list(VISIBLE)])

@@ -34,13 +34,15 @@ def on_independent(real, holdout) -> dict[str, suite.Attack]:
     return {a.name: a for a in suite.run(real, shop_log(seed=2, prefix="s"), holdout, seed=1)}
 
 
-# --- intervals -----------------------------------------------------------------------------------------------------
+# --- intervals ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 50), (3, 50), (25, 50), (50, 50), (1, 1)])
 def test_wilson_and_clopper_pearson_equal_scipy(k, n):
     expected = binomtest(k, n).proportion_ci(method="wilson")
-    assert (wilson(k, n).low, wilson(k, n).high) == pytest.approx((expected.low, expected.high), abs=1e-9)
+    assert (wilson(k, n).low, wilson(k, n).high) == pytest.approx(
+        (expected.low, expected.high), abs=1e-9
+    )
     one_sided = binomtest(k, n, alternative="greater").proportion_ci(method="exact").low
     assert clopper_pearson_low(k, n) == pytest.approx(one_sided, abs=1e-9)
 
@@ -66,7 +68,7 @@ def test_residual_risk():
     assert value == pytest.approx((0.9 - 0.1) / 0.9, abs=0.01)
 
 
-# --- the attacks bite, and do not bite at nothing ------------------------------------------------------------------
+# --- the attacks bite, and do not bite at nothing -------------------------------------------------
 
 
 def test_every_attack_bites_on_a_copy(on_a_copy):
@@ -84,21 +86,39 @@ def test_no_attack_bites_on_independent_data(on_independent):
 
 
 def test_what_single_users_did_is_found_though_no_run_is_copied():
-    """A walk from item to item by the steps that members made: nobody is copied, and yet the steps of single users stand there."""
-    real, holdout = (shop_log(users=400, items=400, seed=k, prefix=p) for k, p in ((0, "u"), (1, "h")))
+    """A walk from item to item by the steps that members made: nobody is copied, and yet the steps
+    of single users stand there.
+    """
+    real, holdout = (
+        shop_log(users=400, items=400, seed=k, prefix=p) for k, p in ((0, "u"), (1, "h"))
+    )
     events, rng = real.events, np.random.default_rng(0)
     item = events["item_id"].astype(object).to_numpy()
     after: dict[object, list[object]] = {}
     user = events["user_id"].to_numpy()
-    for k in np.flatnonzero((user[1:] == user[:-1]) & events["item_id"].notna().to_numpy()[1:] & events["item_id"].notna().to_numpy()[:-1]):
+    for k in np.flatnonzero(
+        (user[1:] == user[:-1])
+        & events["item_id"].notna().to_numpy()[1:]
+        & events["item_id"].notna().to_numpy()[:-1]
+    ):
         after.setdefault(item[k], []).append(item[k + 1])
     shop = shop_log(users=400, items=400, seed=2, prefix="s")
     walked = shop.events["item_id"].astype(object).to_numpy().copy()
     owner = shop.events["user_id"].to_numpy()
     for k in range(1, len(walked)):
-        if owner[k] == owner[k - 1] and walked[k] is not None and walked[k - 1] in after and rng.random() < 0.3:
+        if (
+            owner[k] == owner[k - 1]
+            and walked[k] is not None
+            and walked[k - 1] in after
+            and rng.random() < 0.3
+        ):
             walked[k] = after[walked[k - 1]][rng.integers(len(after[walked[k - 1]]))]
-    found = {a.name: a for a in suite.run(real, EventLog(events=shop.events.assign(item_id=walked)), holdout, seed=1)}
+    found = {
+        a.name: a
+        for a in suite.run(
+            real, EventLog(events=shop.events.assign(item_id=walked)), holdout, seed=1
+        )
+    }
     assert found["exposed_exact_8"].risk < 0.05
     assert found["membership_learnt_auc"].low > 0.2
     assert found["membership_learnt_auc"].risk > 2 * found["membership_auc"].risk
@@ -120,17 +140,24 @@ def attacks_join(a: EventLog, b: EventLog) -> EventLog:
 
     from eventlog.log import sort_events, tidy
 
-    frames = [log.events.astype({c: object for c in log.events if log.events[c].dtype == "category"}) for log in (a, b)]
+    frames = [
+        log.events.astype({c: object for c in log.events if log.events[c].dtype == "category"})
+        for log in (a, b)
+    ]
     events = sort_events(tidy(pd.concat(frames, ignore_index=True)))
     return EventLog(events=events.assign(event_id=np.arange(len(events))))
 
 
 @pytest.mark.parametrize(("every", "near"), [(8, 1.0), (3, 0.0)])
 def test_near_copies_survive_one_changed_row_and_not_two(real, holdout, every, near):
-    """Every eighth or third row gets an item that nobody knows: no run of 8 is exact; one row of it differs, or two and more."""
+    """Every eighth or third row gets an item that nobody knows: no run of 8 is exact; one row of it
+    differs, or two and more.
+    """
     items = real.events["item_id"].astype(object).to_numpy().copy()
     items[::every] = "unheard-of"
-    a, b, c = together(real, renamed(EventLog(events=real.events.assign(item_id=items)), "x"), holdout)
+    a, b, c = together(
+        real, renamed(EventLog(events=real.events.assign(item_id=items)), "x"), holdout
+    )
     found = {x.name: x for x in suite.copies(a, a, b, c, rng=np.random.default_rng(0))}
     assert found["exposed_exact_8"].rate.value == 0.0
     assert found["exposed_near_8"].rate.value == near
@@ -142,8 +169,10 @@ def test_windows_equal_a_loop(real):
     code, user = suite.windows(flat, 4)
     rows = list(zip(flat.codes["event"].tolist(), flat.codes["item_id"].tolist(), strict=True))
     expected = [
-        (u, tuple(rows[i:i + 4])) for u in range(8) for i in range(flat.offsets[u], flat.offsets[u + 1] - 3)
-        if len({r[1] for r in rows[i:i + 4]} - {-1}) >= 2
+        (u, tuple(rows[i : i + 4]))
+        for u in range(8)
+        for i in range(flat.offsets[u], flat.offsets[u + 1] - 3)
+        if len({r[1] for r in rows[i : i + 4]} - {-1}) >= 2
     ]
     assert user.tolist() == [u for u, _ in expected]
     assert len(np.unique(code)) == len({run for _, run in expected})
@@ -201,7 +230,9 @@ def test_a_log_without_items(real, holdout):
     def bare(log):
         return EventLog(events=log.events[["event_id", "user_id", "timestamp", "event"]])
 
-    found = {a.name: a for a in suite.run(bare(real), renamed(bare(real), "x"), bare(holdout), seed=1)}
+    found = {
+        a.name: a for a in suite.run(bare(real), renamed(bare(real), "x"), bare(holdout), seed=1)
+    }
     assert found["membership_auc"].verdict == "fail"
     assert found["exposed_exact_8"].verdict == "fail"
 
@@ -210,14 +241,20 @@ def test_what_is_learnt_from_noise_is_noise():
     found = []
     for seed in range(8):
         rng = np.random.default_rng(seed)
-        inside, outside = suite._learnt(rng.normal(size=(600, 6)), rng.normal(size=(300, 6)), rng=rng)
-        found.append((auc(inside, outside).value, suite.at_false_positives(inside, outside, 0.01)[0].value))
+        inside, outside = suite._learnt(
+            rng.normal(size=(600, 6)), rng.normal(size=(300, 6)), rng=rng
+        )
+        found.append(
+            (auc(inside, outside).value, suite.at_false_positives(inside, outside, 0.01)[0].value)
+        )
     assert np.mean(found, axis=0) == pytest.approx([0.5, 0.012], abs=0.02)
-    inside, outside = suite._learnt(rng.normal(1.0, size=(600, 6)), rng.normal(size=(300, 6)), rng=rng)
+    inside, outside = suite._learnt(
+        rng.normal(1.0, size=(600, 6)), rng.normal(size=(300, 6)), rng=rng
+    )
     assert auc(inside, outside).value > 0.9
 
 
-# --- canaries ------------------------------------------------------------------------------------------------------
+# --- canaries -------------------------------------------------------------------------------------
 
 
 def test_canaries_on_a_copier_and_on_nothing(real):
@@ -241,7 +278,8 @@ def test_guesses_are_of_the_few_where_only_a_few_are_repeated():
     found = guess(included, few)
     assert found.guesses == found.correct == 50
     assert found.epsilon == pytest.approx(found.reachable)
-    assert guess(included, included + rng.random(1000) / 2).epsilon > 4.5  # all of them: most guesses, highest bound
+    # all of them: most guesses, highest bound
+    assert guess(included, included + rng.random(1000) / 2).epsilon > 4.5
 
 
 def test_the_best_of_several_guesses_is_no_luckier_than_it_says():
@@ -259,9 +297,16 @@ def test_pairs_of_items_beyond_chance_are_a_canarys_mark(real):
 
 
 def test_canaries_follow_from_the_log_and_not_from_the_order_of_its_categories(real):
-    turned = real.events["item_id"].cat.reorder_categories(list(real.events["item_id"].cat.categories[::-1]))
-    made = [plant(EventLog(events=events), 10, rng=np.random.default_rng(0))[1].log.events["item_id"].astype(str).tolist()
-            for events in (real.events, real.events.assign(item_id=turned))]
+    turned = real.events["item_id"].cat.reorder_categories(
+        list(real.events["item_id"].cat.categories[::-1])
+    )
+    made = [
+        plant(EventLog(events=events), 10, rng=np.random.default_rng(0))[1]
+        .log.events["item_id"]
+        .astype(str)
+        .tolist()
+        for events in (real.events, real.events.assign(item_id=turned))
+    ]
     assert made[0] == made[1]
 
 
@@ -283,15 +328,20 @@ def test_epsilon_lower_bound():
     assert epsilon_lower_bound(50, 100, canaries=200) == 0.0
     assert epsilon_lower_bound(0, 100, canaries=200) == 0.0
     all_right = epsilon_lower_bound(100, 100, canaries=200)
-    assert all_right == pytest.approx(log(0.05 ** 0.01 / (1 - 0.05 ** 0.01)), rel=1e-6)  # Clopper-Pearson at n of n
+    # Clopper-Pearson at n of n
+    assert all_right == pytest.approx(log(0.05**0.01 / (1 - 0.05**0.01)), rel=1e-6)
     assert all_right < inf
     with_delta = epsilon_lower_bound(100, 100, canaries=200, delta=1e-5)
     assert 0.9 * all_right < with_delta < all_right
-    assert epsilon_lower_bound(90, 100, canaries=200, delta=1e-12) == pytest.approx(epsilon_lower_bound(90, 100, canaries=200), abs=1e-4)
+    assert epsilon_lower_bound(90, 100, canaries=200, delta=1e-12) == pytest.approx(
+        epsilon_lower_bound(90, 100, canaries=200), abs=1e-4
+    )
 
 
 def test_the_bound_holds_for_randomised_response():
-    """Guesses of a mechanism that tells the truth with probability e / (1 + e) is 1-DP: the bound exceeds 1 in at most 5 %."""
+    """Guesses of a mechanism that tells the truth with probability e / (1 + e) is 1-DP: the bound
+    exceeds 1 in at most 5 %.
+    """
     rng = np.random.default_rng(0)
     right = rng.binomial(100, np.e / (1 + np.e), size=300)
     assert np.mean([epsilon_lower_bound(int(k), 100, canaries=200) > 1.0 for k in right]) <= 0.08
