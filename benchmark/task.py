@@ -42,9 +42,9 @@ class Truth(Protocol):
     """The part of `simulator.truth.oracles` that an oracle needs."""
 
     def oracle_next_item_rank(self, log: EventLog, event_ids: np.ndarray) -> np.ndarray: ...  # noqa: D102
-    def oracle_churn(
+    def oracle_churn(  # noqa: D102
         self, log: EventLog, user_ids: np.ndarray, cut: pd.Timestamp, horizon: pd.Timedelta
-    ) -> np.ndarray: ...  # noqa: D102
+    ) -> np.ndarray: ...
     def oracle_fraud(self, log: EventLog, event_ids: np.ndarray) -> np.ndarray: ...  # noqa: D102
 
 

@@ -22,7 +22,7 @@ _TINY = 2.0**-53
 
 
 @njit(cache=True, inline="always")
-def scramble(z):  # type: ignore[no-untyped-def]
+def scramble(z):
     """uint64 -> uint64, bijective."""
     z = (z ^ (z >> _30)) * _M1
     z = (z ^ (z >> _27)) * _M2
@@ -30,19 +30,19 @@ def scramble(z):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def child(key, n):  # type: ignore[no-untyped-def]
+def child(key, n):
     """uint64 key of the n-th stream below `key`."""
     return scramble(scramble(key) + GAMMA * np.uint64(n + 1))
 
 
 @njit(cache=True)
-def uniform(key, n):  # type: ignore[no-untyped-def]
+def uniform(key, n):
     """float64 in [0, 1): the n-th draw of the stream."""
     return np.float64(scramble(key + GAMMA * np.uint64(n)) >> _11) * _TINY
 
 
 @njit(cache=True)
-def normal(key, n):  # type: ignore[no-untyped-def]
+def normal(key, n):
     """A standard normal from draws n and n + 1 (Box and Muller 1958)."""
     return math.sqrt(-2.0 * math.log(1.0 - uniform(key, n))) * math.cos(
         2.0 * math.pi * uniform(key, n + 1)
@@ -50,7 +50,7 @@ def normal(key, n):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def children(keys, numbers):  # type: ignore[no-untyped-def]
+def children(keys, numbers):
     """(n,) uint64: `child` of each key and number."""
     out = np.empty(len(keys), dtype=np.uint64)
     for i in range(len(keys)):

@@ -61,8 +61,7 @@ def execute(job: Job) -> dict[str, Any]:
         found = {"status": "left out", "error": str(reason)}
     except ShopError as error:
         found = {"status": "error", "error": str(error)}
-    # noqa: BLE001  a plugin may raise anything; its cell says so and the rest go on
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - a plug-in may raise anything; the rest go on
         found = {
             "status": "error",
             "error": f"{type(error).__name__}: {error}",

@@ -90,8 +90,8 @@ def _load_sequences(folder: Path) -> Sequences:
     return Sequences(
         users=np.load(folder / "users.npy").astype(object),
         role=roles[np.load(folder / "role.npy")],
-        **arrays,
-        **groups,  # type: ignore[arg-type]
+        **arrays,  # type: ignore[arg-type]
+        **groups,
     )
 
 

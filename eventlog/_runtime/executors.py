@@ -35,8 +35,7 @@ class SerialExecutor(Executor):
         future: Future[Any] = Future()
         try:
             future.set_result(fn(*args, **kwargs))
-        # noqa: BLE001  handed on through the future, as every executor does
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - handed on, as every executor does
             future.set_exception(error)
         return future
 

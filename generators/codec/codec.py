@@ -223,9 +223,9 @@ class Codec:
         `arrival` (n,).
         """
         (first, _), (least, _) = (
-            torch.from_numpy(np.nan_to_num(np.stack(self.statics[n].ends())))
+            torch.from_numpy(np.nan_to_num(np.stack(self.statics[n].ends())))  # type: ignore[union-attr]
             for n in (ARRIVAL, STAY)
-        )  # type: ignore[union-attr]
+        )
         return (
             least[None, :]
             <= (self.clock.end_ms - self.clock.start_ms) / 1000 - first[arrival][:, None]

@@ -32,7 +32,7 @@ class TimingParams(NamedTuple):
 
 
 @njit(cache=True)
-def clock_levels(time, timing_params):  # type: ignore[no-untyped-def]
+def clock_levels(time, timing_params):
     """Hour of the day (0..23), day of the week (0..6, Monday first), remaining span (0..REMAINING -
     1) of a time in ms.
     """

@@ -370,7 +370,7 @@ class Chain:
 
 
 @njit(cache=True)
-def _weigh(out, first, stop, before, fresh, successor, count):  # type: ignore[no-untyped-def]
+def _weigh(out, first, stop, before, fresh, successor, count):
     """Writes weights of items first..stop - 1 (m,) to `out` (m, width): `fresh` (n_items,) and
     `count` after the item `before` (m,).
     """

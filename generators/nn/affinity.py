@@ -133,7 +133,7 @@ class RecentItemAffinityTensors:
 
 
 @njit(cache=True)
-def add_recent_item_affinity(logits, rows, pool, features, static, like):  # type: ignore[no-untyped-def]
+def add_recent_item_affinity(logits, rows, pool, features, static, like):
     """What PoolTensors.added gives, for `rows` (m,): logits (m, PICKS + W); pool, features and
     static of all users.
     """
@@ -193,7 +193,7 @@ class AffinityTensors:
 
 
 @njit(cache=True)
-def add_affinity(logits, rows, features, static, like):  # type: ignore[no-untyped-def]
+def add_affinity(logits, rows, features, static, like):
     """What LikenessTensors.added gives, for `rows` (m,): logits (m, codes + K); features and static
     of all users.
     """

@@ -89,7 +89,7 @@ class Cache:
 
 
 @njit(cache=True, fastmath=True)
-def _attend(told, cos, sin, keys, values, rows, time, out):  # type: ignore[no-untyped-def]
+def _attend(told, cos, sin, keys, values, rows, time, out):
     """Stores the keys and values of `told` (n, 3 D: query, key, value) of the active users `rows`
     (n,), and writes to `out` (n, D) what each sees of the stored rows; `cos`, `sin` (d / 2,) of the
     angle that queries and keys are turned by.

@@ -220,9 +220,9 @@ class RowNet(nn.Module):
         self.register_buffer("still_bias", torch.zeros(codec.statics[LENGTH].size))
         self.register_buffer(
             "still",
-            torch.from_numpy(np.nan_to_num(codec.statics[STAY].ends()[1], nan=1.0) <= 0),
+            torch.from_numpy(np.nan_to_num(codec.statics[STAY].ends()[1], nan=1.0) <= 0),  # type: ignore[union-attr]
             persistent=False,
-        )  # type: ignore[union-attr]
+        )
         # (arrivals, stays) bool
         self.register_buffer(
             "stays", codec.stays(torch.arange(codec.statics[ARRIVAL].size)), persistent=False
@@ -427,9 +427,8 @@ class RowNet(nn.Module):
         for name, share in fields.items():
             if name != "item" or self.n_items > 1:
                 head = self.item_head if name == "item" else self.heads[key_of(name)]
-                head.bias[: len(share)] = torch.log(
-                    torch.from_numpy(share).float() + 0.1 / len(share)
-                )  # type: ignore[operator, union-attr, index]
+                start = torch.log(torch.from_numpy(share).float() + 0.1 / len(share))
+                head.bias[: len(share)] = start  # type: ignore[operator, union-attr, index]
 
     @torch.no_grad()
     def calibrate(

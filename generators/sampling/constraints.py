@@ -42,7 +42,7 @@ from generators.sequences.user_state import (
 
 
 @njit(cache=True)
-def drawn(logits, can, u):  # type: ignore[no-untyped-def]
+def drawn(logits, can, u):
     """A code drawn from softmax(logits) over what `can` (size,) allows, by a uniform number; 0
     where nothing is possible.
 
@@ -72,14 +72,14 @@ def drawn(logits, can, u):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def draw_codes(logits, can, rows, u, out):  # type: ignore[no-untyped-def]
+def draw_codes(logits, can, rows, u, out):
     """out[rows] = codes drawn from `logits` (m, size) over `can` (m, size); `u`, `out` (n,)."""
     for k in range(len(rows)):
         out[rows[k]] = drawn(logits[k], can[k], u[rows[k]])
 
 
 @njit(cache=True)
-def _narrow(can, mask):  # type: ignore[no-untyped-def]
+def _narrow(can, mask):
     """`can` (size,) without what `mask` forbids, unless that leaves nothing."""
     for k in range(len(can)):
         if can[k] and mask[k]:
@@ -89,7 +89,7 @@ def _narrow(can, mask):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def begin_intents(users, row, can):  # type: ignore[no-untyped-def]
+def begin_intents(users, row, can):
     """Intents hold for a session: writes them to `row`; returns the users whose session begins, and
     what they can draw in `can`.
     """
@@ -105,7 +105,7 @@ def begin_intents(users, row, can):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def open_events(users, row, following, needs, can):  # type: ignore[no-untyped-def]
+def open_events(users, row, following, needs, can):
     """Events that follow the last, and whose need an item of the pool meets; where there is none,
     any that is met.
     """
@@ -127,7 +127,7 @@ def open_events(users, row, following, needs, can):  # type: ignore[no-untyped-d
 
 
 @njit(cache=True)
-def open_rows(event, closed, only, allow, out, can):  # type: ignore[no-untyped-def]
+def open_rows(event, closed, only, allow, out, can):
     """Rows whose event (n,) leaves a field open, what it allows in `can`; the others get the only
     code there is in `out` (n,).
     """
@@ -142,14 +142,14 @@ def open_rows(event, closed, only, allow, out, can):  # type: ignore[no-untyped-
 
 
 @njit(cache=True)
-def pools(users, row, rows, needs, out):  # type: ignore[no-untyped-def]
+def pools(users, row, rows, needs, out):
     """Writes the items that the events of `rows` (m,) may copy to out[rows], (n, RANKS)."""
     for i in rows:
         out[i, known_items(users[i], needs[row[i, EVENT]], out[i]) :] = 0
 
 
 @njit(cache=True)
-def narrow_picks(users, row, rows, needs, can):  # type: ignore[no-untyped-def]
+def narrow_picks(users, row, rows, needs, can):
     """No rank beyond the items that the event may refer to, and no fresh item where it needs
     something.
     """
@@ -164,7 +164,7 @@ def narrow_picks(users, row, rows, needs, can):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def narrow_orders(users, row, rows, can):  # type: ignore[no-untyped-def]
+def narrow_orders(users, row, rows, can):
     """The last order, and that of the item, only where there is one."""
     mask = np.ones(can.shape[1], dtype=np.bool_)
     for k in range(len(rows)):
@@ -174,7 +174,7 @@ def narrow_orders(users, row, rows, can):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def narrow_values(before, rows, can):  # type: ignore[no-untyped-def]
+def narrow_values(before, rows, can):
     """The same as before only where there is a value before (n,)."""
     mask = np.ones(can.shape[1], dtype=np.bool_)
     for k in range(len(rows)):
@@ -183,7 +183,7 @@ def narrow_values(before, rows, can):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def hold(users, row, rows, can):  # type: ignore[no-untyped-def]
+def hold(users, row, rows, can):
     """No change within a session."""
     mask = np.ones(can.shape[1], dtype=np.bool_)
     mask[SAME + 1 :] = False
@@ -193,14 +193,14 @@ def hold(users, row, rows, can):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def narrow_labels(intent, rows, needs, can):  # type: ignore[no-untyped-def]
+def narrow_labels(intent, rows, needs, can):
     """Labels only in sessions whose intent (n,) is at least what they need, (size,)."""
     for k in range(len(rows)):
         _narrow(can[k], needs <= intent[rows[k]])
 
 
 @njit(cache=True)
-def settle_picks(users, row, needs, category):  # type: ignore[no-untyped-def]
+def settle_picks(users, row, needs, category):
     """Writes the copied item (0 = none) and its category; a pick that the pool cannot serve becomes
     a fresh item.
     """
@@ -212,7 +212,7 @@ def settle_picks(users, row, needs, category):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def open_categories(event, copied, fresh, allow, start, can):  # type: ignore[no-untyped-def]
+def open_categories(event, copied, fresh, allow, start, can):
     """Rows without a `copied` (n,) item; for a `fresh` (n,) one, categories that have items where
     the event (n,) allows any of them.
     """
@@ -229,7 +229,7 @@ def open_categories(event, copied, fresh, allow, start, can):  # type: ignore[no
 
 
 @njit(cache=True)
-def draw_items(users, row, rows, weight, needs, start, u):  # type: ignore[no-untyped-def]
+def draw_items(users, row, rows, weight, needs, start, u):
     """Writes fresh items drawn by `weight` (m, width), which is changed; column j is the category's
     j-th. None that would be a copy, unless nothing else has any weight.
     """
@@ -259,7 +259,7 @@ def draw_items(users, row, rows, weight, needs, start, u):  # type: ignore[no-un
 
 
 @njit(cache=True)
-def _sum(weight):  # type: ignore[no-untyped-def]
+def _sum(weight):
     total = 0.0
     for w in weight:
         total += w
@@ -267,7 +267,7 @@ def _sum(weight):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def settle_orders(users, row):  # type: ignore[no-untyped-def]
+def settle_orders(users, row):
     """Writes the number of each row's order; where the last order or the item's does not exist, the
     order is a new one.
     """
@@ -287,7 +287,7 @@ def settle_orders(users, row):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def settle_values(code, before, out):  # type: ignore[no-untyped-def]
+def settle_values(code, before, out):
     """out (n,) = the values that the codes (n,) mean: that before (n,), a value, or none."""
     for i in range(len(code)):
         out[i] = before[i] if code[i] == SAME else max(code[i] - SAME, 0)

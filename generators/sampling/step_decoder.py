@@ -189,7 +189,7 @@ def _array(weight: Any) -> np.ndarray:
 
 
 @njit(cache=True)
-def _add(to, rows, codes, table):  # type: ignore[no-untyped-def]
+def _add(to, rows, codes, table):
     """to[rows] += the sum of table[codes[rows]]: to (n, D), rows (m,), codes (n, k), table (size,
     D).
     """
@@ -203,7 +203,7 @@ def _add(to, rows, codes, table):  # type: ignore[no-untyped-def]
 @njit(cache=True)
 def _add_affinity_logits(
     to, weight, rows, first, stop, recent, static, traits, first_trait, favourites
-):  # type: ignore[no-untyped-def]
+):
     """What RowNet.kinship adds to the logits `to` (m, width) of items first..stop - 1 (m,) of
     `rows` (m,): weight (m, A * likes); the last items of all users in `recent` (n, RECENT and
     more), `static` (n, S); traits (n_items, A), and the others as in RowNet.

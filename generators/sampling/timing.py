@@ -32,7 +32,7 @@ WIDE_S = 1_800  # a break of a wider interval is shaped by the weekly cycle
 
 
 @njit(cache=True)
-def _one_of(time, low, high, geometric, shaped, u, timing_params):  # type: ignore[no-untyped-def]
+def _one_of(time, low, high, geometric, shaped, u, timing_params):
     """`time` and between `low` and `high` s, one of CANDIDATES draws: any, or where `shaped` by the
     weekly cycle.
     """
@@ -56,14 +56,14 @@ def _one_of(time, low, high, geometric, shaped, u, timing_params):  # type: igno
 
 
 @njit(cache=True)
-def _between(low, high, u, timing_params):  # type: ignore[no-untyped-def]
+def _between(low, high, u, timing_params):
     """Ms between `low` and `high`, shaped by the weekly cycle, inside the span."""
     found = _one_of(low, 0.0, (high - low) / 1000, False, True, u, timing_params)
     return min(max(found, timing_params.start), timing_params.end)
 
 
 @njit(cache=True)
-def arrive(low, high, u, timing_params):  # type: ignore[no-untyped-def]
+def arrive(low, high, u, timing_params):
     """(n,) int64 ms: times between `low` and `high` (n,) int64 ms, from uniform numbers `u` (n,
     DRAWS).
     """
@@ -74,7 +74,7 @@ def arrive(low, high, u, timing_params):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def late_users(users, timing_params, out):  # type: ignore[no-untyped-def]
+def late_users(users, timing_params, out):
     """Writes to `out` (n,) which users have hardly time left for their rows to come; returns how
     many. Last sessions get their time.
     """
@@ -95,7 +95,7 @@ def late_users(users, timing_params, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def postpone(users, late, timing_params, u, over):  # type: ignore[no-untyped-def]
+def postpone(users, late, timing_params, u, over):
     """Give the users `late` (m,) a later end of their stay, from `u` (m, DRAWS); `over` (n,): those
     for whom the span has no time.
     """
@@ -112,7 +112,7 @@ def postpone(users, late, timing_params, u, over):  # type: ignore[no-untyped-de
 
 
 @njit(cache=True)
-def _keep_short(u, timing_params, can):  # type: ignore[no-untyped-def]
+def _keep_short(u, timing_params, can):
     """No gap in `can` (size,) within a session that would make it longer than any was."""
     full = timing_params.longest_rows > 0 and u.in_session >= timing_params.longest_rows
     for g in range(1, timing_params.within):
@@ -124,7 +124,7 @@ def _keep_short(u, timing_params, can):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _fitting(u, timing_params, can):  # type: ignore[no-untyped-def]
+def _fitting(u, timing_params, can):
     """Writes to `can` (size,) the gaps that a user can draw.
 
     The end is for those who have no row left; the last gap is one that leads to the target, or the
@@ -163,7 +163,7 @@ def _fitting(u, timing_params, can):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _in_time(u, timing_params, can, gap):  # type: ignore[no-untyped-def]
+def _in_time(u, timing_params, can, gap):
     """The break `gap`, or the longest in `can` (size,) that takes no more than the session's share
     of the time left, by its rows, where after `gap` what is left before the last session would have
     to be done faster than almost anyone was; the shortest where there is none. A session ends when
@@ -189,7 +189,7 @@ def _in_time(u, timing_params, can, gap):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def draw_gaps(users, timing_params, over, logits, u, out):  # type: ignore[no-untyped-def]
+def draw_gaps(users, timing_params, over, logits, u, out):
     """Writes a gap code of each user to `out` (n,): from `logits` (n, size) and uniform numbers `u`
     (n,); those `over` (n,) end.
     """
@@ -203,7 +203,7 @@ def draw_gaps(users, timing_params, over, logits, u, out):  # type: ignore[no-un
 
 
 @njit(cache=True)
-def move(users, timing_params, u, row):  # type: ignore[no-untyped-def]
+def move(users, timing_params, u, row):
     """Writes to each user's row (n, columns) the time after its gap, from uniform numbers `u` (n,
     DRAWS); see `tell` for the rest.
 
@@ -238,7 +238,7 @@ def move(users, timing_params, u, row):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def tell(users, timing_params, row):  # type: ignore[no-untyped-def]
+def tell(users, timing_params, row):
     """Writes what follows from gap and time to each row (n, columns): does it begin a session, and
     the levels of the clock.
     """

@@ -249,7 +249,7 @@ def _replay(
     complete,
     intents,
     offsets,
-    features,  # type: ignore[no-untyped-def]
+    features,
     target,
     clock,
     items,
@@ -291,7 +291,7 @@ def _replay(
 
 
 @njit(cache=True)
-def _order_code(u, number, item, buys):  # type: ignore[no-untyped-def]
+def _order_code(u, number, item, buys):
     """Order code of an order number (-1 = none). An earlier order that is neither the last nor the
     item's counts as the last.
     """

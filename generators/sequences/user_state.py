@@ -179,37 +179,37 @@ class UserState:
 
 
 @njit(cache=True)
-def is_final(u):  # type: ignore[no-untyped-def]
+def is_final(u):
     """Has the user's last session begun? Always, where it is not planned apart."""
     return u.begun != 0 or u.last_rows == 0
 
 
 @njit(cache=True)
-def rows_left(u):  # type: ignore[no-untyped-def]
+def rows_left(u):
     """Rows that are still to come: before the last session, or in it."""
     return max(u.length - u.events - (0 if is_final(u) else u.last_rows), 0)
 
 
 @njit(cache=True)
-def target_of(u):  # type: ignore[no-untyped-def]
+def target_of(u):
     """Ms: when the last session is to begin; once it has, when it is to end."""
     return u.until if is_final(u) else u.last_start
 
 
 @njit(cache=True)
-def marks_left(u):  # type: ignore[no-untyped-def]
+def marks_left(u):
     """Sessions with an intent that are still to come."""
     return max(u.marks - u.marked, 0)
 
 
 @njit(cache=True)
-def carries(u, slot, need):  # type: ignore[no-untyped-def]
+def carries(u, slot, need):
     """May an event that needs the flags `need` refer to the item in this slot of the pool?"""
     return u.item[slot] > 0 and (u.flags[slot] & need) == need
 
 
 @njit(cache=True)
-def carriers(u, need):  # type: ignore[no-untyped-def]
+def carriers(u, need):
     """How many items of the pool such an event may refer to."""
     found = 0
     for slot in range(POOL):
@@ -219,7 +219,7 @@ def carriers(u, need):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def pick_of(u, item, need):  # type: ignore[no-untyped-def]
+def pick_of(u, item, need):
     """The 'pick' code of `item` under an event that needs `need`: NO_ITEM, FRESH, or COPY + its
     rank among those it may refer to.
     """
@@ -240,7 +240,7 @@ def pick_of(u, item, need):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def item_of(u, pick, need):  # type: ignore[no-untyped-def]
+def item_of(u, pick, need):
     """The item that a COPY pick means; 0 for other picks, and where the pool has no such item."""
     rank = pick - COPY
     if rank >= 0:
@@ -253,7 +253,7 @@ def item_of(u, pick, need):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def known_items(u, need, out):  # type: ignore[no-untyped-def]
+def known_items(u, need, out):
     """Writes the items that such an event takes as copies, never as fresh ones, to `out` (RANKS,);
     returns how many there are.
     """
@@ -266,7 +266,7 @@ def known_items(u, need, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def order_of(u, item):  # type: ignore[no-untyped-def]
+def order_of(u, item):
     """Number of the order in which the user last bought `item`, -1 = none."""
     if item > 0:
         for slot in range(POOL):
@@ -276,7 +276,7 @@ def order_of(u, item):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _touch(u, row, effects):  # type: ignore[no-untyped-def]
+def _touch(u, row, effects):
     """Move the row's item to the front of the pool; another falls out where it is new: the least
     recent one that is not in the cart, or the least recent of all where carts fill half the pool.
     """
@@ -310,7 +310,7 @@ def _touch(u, row, effects):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def push_row(u, more, effects, row):  # type: ignore[no-untyped-def]
+def push_row(u, more, effects, row):
     """Take in one finished row of a user."""
     if row[ITEM] > 0:
         _touch(u, row, effects)
@@ -348,20 +348,20 @@ def push_row(u, more, effects, row):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def level_of_rows(left):  # type: ignore[no-untyped-def]
+def level_of_rows(left):
     """Level of the counter 'left' for so many rows to come."""
     many = left if left <= FEW_LEFT else FEW_LEFT + math.ceil(2 * math.log2(left / FEW_LEFT))
     return min(many, _MOST_ROWS)
 
 
 @njit(cache=True)
-def level_of_time(ms):  # type: ignore[no-untyped-def]
+def level_of_time(ms):
     """Level of the counter 'time_left' for so many ms to come."""
     return min(math.ceil(2 * math.log2(max(ms, 0) / 15_000 + 1)), _MOST_TIME)
 
 
 @njit(cache=True)
-def look(u, more, effects, out):  # type: ignore[no-untyped-def]
+def look(u, more, effects, out):
     """Write a user's features to `out` (F,)."""
     for k in range(INTENT + 1):
         out[k] = u.row[k]
@@ -410,19 +410,19 @@ def look(u, more, effects, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _features(users, more, effects, out):  # type: ignore[no-untyped-def]
+def _features(users, more, effects, out):
     for i in range(len(users)):
         look(users[i], more[i], effects, out[i])
 
 
 @njit(cache=True)
-def _push(users, more, effects, row):  # type: ignore[no-untyped-def]
+def _push(users, more, effects, row):
     for i in range(len(users)):
         push_row(users[i], more[i], effects, row[i])
 
 
 @njit(cache=True)
-def _levels(amount, of_time):  # type: ignore[no-untyped-def]
+def _levels(amount, of_time):
     out = np.empty(len(amount), dtype=np.int64)
     for i in range(len(amount)):
         out[i] = level_of_time(amount[i]) if of_time else level_of_rows(amount[i])

@@ -85,7 +85,7 @@ def coupon_name(number: int) -> str:
 
 
 @njit(cache=True)
-def offer(people, s, shop, book):  # type: ignore[no-untyped-def]
+def offer(people, s, shop, book):
     """Where a campaign runs that has not reached the shopper of session `s` yet: draw, log, and set
     the twin off. True if it did.
     """

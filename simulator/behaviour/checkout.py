@@ -88,7 +88,7 @@ class OrderIndex:
 
 
 @njit(cache=True)
-def remind(book, s, kind, time, user, ref, n):  # type: ignore[no-untyped-def]
+def remind(book, s, kind, time, user, ref, n):
     """Leave a note: `user` is due at `time`."""
     note = book.notes[book.at[NOTES]]
     book.at[NOTES] += 1
@@ -104,7 +104,7 @@ def remind(book, s, kind, time, user, ref, n):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def check_out(p, s, shop, book):  # type: ignore[no-untyped-def]
+def check_out(p, s, shop, book):
     """The cart is taken to the till or not. Returns the amount paid, 0 where nothing was bought;
     `s.order` is the order's number.
     """
@@ -177,7 +177,7 @@ def check_out(p, s, shop, book):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def purchase(p, s, shop, book, card):  # type: ignore[no-untyped-def]
+def purchase(p, s, shop, book, card):
     """One row per line of the order, and one for the coupon; the cart is empty afterwards. Returns
     the amount paid.
     """
@@ -230,7 +230,7 @@ def purchase(p, s, shop, book, card):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def put_back(p, s, shop, book):  # type: ignore[no-untyped-def]
+def put_back(p, s, shop, book):
     """Some who leave with a filled cart clear an item; some lose interest in all of it; the others
     find it again next time.
     """
@@ -254,7 +254,7 @@ def put_back(p, s, shop, book):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def follow_up(p, s, shop, book):  # type: ignore[no-untyped-def]
+def follow_up(p, s, shop, book):
     """What an honest order leads to: delivery, late or not, refund, review, a visit for more. A
     twin's claims are nobody's business.
     """
@@ -288,7 +288,7 @@ def follow_up(p, s, shop, book):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def end_session(p, s, shop, book):  # type: ignore[no-untyped-def]
+def end_session(p, s, shop, book):
     """After an honest session: gone for good, back within about a day, or just until next time."""
     rules = shop.rules[0]
     hazard = min(p.hazard * (rules.churn_bad_experience if p.hurt > 0 else 1.0), 0.95)

@@ -63,7 +63,7 @@ TURN_UP, DESK_DEVICE, DESK_TIME, DESK_VIEW, LINE_OF, ELSEWHERE, SCORE, REMIND, R
 
 
 @njit(cache=True)
-def play(notes, first, people, walk, shop, book, room):  # type: ignore[no-untyped-def]
+def play(notes, first, people, walk, shop, book, room):
     """Play `notes[first:]` until all are played or less than `room` is left in a roll; returns the
     first that is not played.
     """
@@ -97,13 +97,13 @@ def play(notes, first, people, walk, shop, book, room):  # type: ignore[no-untyp
 
 
 @njit(cache=True)
-def offer_time(p, offers):  # type: ignore[no-untyped-def]
+def offer_time(p, offers):
     """When the shopper's last offer was made; before all times where there was none."""
     return offers[p.offer].time if p.offer >= 0 else -np.inf
 
 
 @njit(cache=True)
-def begin_session(note, user, people, s, shop, book):  # type: ignore[no-untyped-def]
+def begin_session(note, user, people, s, shop, book):
     """One note of one shopper (or twin): does he come, and if so, all that happens. True if he was
     made an offer.
     """
@@ -177,7 +177,7 @@ def begin_session(note, user, people, s, shop, book):  # type: ignore[no-untyped
 
 
 @njit(cache=True)
-def walk_in(p, s, shop, book, offered):  # type: ignore[no-untyped-def]
+def walk_in(p, s, shop, book, offered):
     """Intent, browsing, checkout, aftermath."""
     rules, offers, honest = shop.rules[0], book.offers, s.typology < 0
     find_intent(p, s, rules, shop.lift)
@@ -210,7 +210,7 @@ def walk_in(p, s, shop, book, offered):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def note_session(s, shop, book):  # type: ignore[no-untyped-def]
+def note_session(s, shop, book):
     """Write the session down."""
     row = book.sessions[book.at[SESSIONS]]
     book.at[SESSIONS] += 1
@@ -219,7 +219,7 @@ def note_session(s, shop, book):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def desk(note, p, s, shop, book):  # type: ignore[no-untyped-def]
+def desk(note, p, s, shop, book):
     """A short session in which something is sent back or reviewed. Reviews name no order: the shop
     must look up what was bought.
     """

@@ -358,7 +358,7 @@ ROWS, SESSIONS, ORDERS, SHOWN, NOTES, STOLEN, OFFERS, HONEST = range(8)
 
 
 @njit(cache=True)
-def write(book, event, s):  # type: ignore[no-untyped-def]
+def write(book, event, s):
     """Start a row of session `s`: returns it with everything blank but event, session and time."""
     row = book.rows[book.at[ROWS]]
     book.at[ROWS] += 1
@@ -377,7 +377,7 @@ def write(book, event, s):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def find_intent(p, s, rules, lift):  # type: ignore[no-untyped-def]
+def find_intent(p, s, rules, lift):
     """What the session is about: the unfinished intent, the one before it, or a new one. `lift` is
     each category's mean log price cut.
     """
@@ -419,7 +419,7 @@ def find_intent(p, s, rules, lift):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def set_vector(p, s, which):  # type: ignore[no-untyped-def]
+def set_vector(p, s, which):
     """Weights of the item features: style, price, quality, appeal."""
     styles = p.taste.shape[0]
     for k in range(styles):
@@ -428,7 +428,7 @@ def set_vector(p, s, which):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def attraction(p, s, rules, item):  # type: ignore[no-untyped-def]
+def attraction(p, s, rules, item):
     """exp(utility) of a shelf record."""
     utility = item.lift
     for k in range(s.vector.shape[0]):
@@ -442,7 +442,7 @@ def attraction(p, s, rules, item):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def load_page(p, s, shop, book):  # type: ignore[no-untyped-def]
+def load_page(p, s, shop, book):
     """Show page `s.page`. What was opened before is reached by going back, not from the page."""
     rules, shelf, slate = shop.rules[0], shop.shelf, shop.slates.shape[1]
     satiated = math.exp(-rules.sessions_satiation)
@@ -468,13 +468,13 @@ def load_page(p, s, shop, book):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def beside(shop, i, variant):  # type: ignore[no-untyped-def]
+def beside(shop, i, variant):
     """Row of the slate of similar items of `i`; of complements for n_items + i."""
     return (shop.n_queries * PAGES + 1) * shop.variants + i * ITEM_VARIANTS + variant
 
 
 @njit(cache=True)
-def search(p, s, shop, book, slot):  # type: ignore[no-untyped-def]
+def search(p, s, shop, book, slot):
     """Type a query for the focus: the category, a price tier (thrifty shoppers want budget), or the
     favourite brand.
     """
@@ -497,7 +497,7 @@ def search(p, s, shop, book, slot):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def browse(p, s, shop, book):  # type: ignore[no-untyped-def]
+def browse(p, s, shop, book):
     """Play a session from its first page to its end, writing searches, views and carts."""
     rules, shelf, variants = shop.rules[0], shop.shelf, shop.variants
     reach, slate = s.items.shape[0], shop.slates.shape[1]
@@ -578,7 +578,7 @@ def browse(p, s, shop, book):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def click(p, s, shop, book, pick, slot):  # type: ignore[no-untyped-def]
+def click(p, s, shop, book, pick, slot):
     """Open an item; perhaps put it into the cart; perhaps go on to what stands beside it."""
     rules, shelf, reach = shop.rules[0], shop.shelf, s.items.shape[0]
     again, i, weight, p_click = pick < RECENT, s.items[pick], s.weight[pick], s.chance[pick]

@@ -128,8 +128,9 @@ class Typology(ABC):
         """(n,) int64 `ref` of planned attacks."""
         return np.full(len(attacks), -1, dtype=np.int64)
 
-    # noqa: B027 (what does not browse has no goals)
-    def brief(self, crime: FraudContext, goals: BehaviourOverrides, who: np.ndarray) -> None:
+    def brief(  # noqa: B027 - what does not browse has nothing to change
+        self, crime: FraudContext, goals: BehaviourOverrides, who: np.ndarray
+    ) -> None:
         """Change the goals of sessions `who` (m,)."""
 
     def claims(self, crime: FraudContext, time: np.ndarray) -> np.ndarray:

@@ -194,7 +194,7 @@ def _neighbours(world: World, score: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 
 @njit(cache=True)
-def _insert(items, keys, filled, item, key):  # type: ignore[no-untyped-def]
+def _insert(items, keys, filled, item, key):
     """Put `item` into a list kept by falling key, whose last falls off where it is full. Returns
     how many are in it.
     """
@@ -212,7 +212,7 @@ def _insert(items, keys, filled, item, key):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _place(places, keys, filled, j, key):  # type: ignore[no-untyped-def]
+def _place(places, keys, filled, j, key):
     """`_insert` for places `j` of a pool, where equals stand by their place: the list does not
     depend on the order of the calls.
     """
@@ -230,7 +230,7 @@ def _place(places, keys, filled, j, key):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _rank(out, places, pools, score, explored, noise, key, gumbel):  # type: ignore[no-untyped-def]
+def _rank(out, places, pools, score, explored, noise, key, gumbel):
     """Fill `out` (n, variants, length) with each pool's items by noisy score, or in random order
     where `explored`.
 
@@ -269,7 +269,7 @@ def _rank(out, places, pools, score, explored, noise, key, gumbel):  # type: ign
 
 
 @njit(cache=True)
-def _rank_beside(out, places, rows, pools, closeness, together, score, noise, key, gumbel):  # type: ignore[no-untyped-def]
+def _rank_beside(out, places, rows, pools, closeness, together, score, noise, key, gumbel):
     """Fill `out[rows]` (variants, length) with what stands beside an item: near it, wanted, and
     looked at together with it.
 
@@ -305,7 +305,7 @@ def _rank_beside(out, places, rows, pools, closeness, together, score, noise, ke
 
 
 @njit(cache=True)
-def _learn(rows, interest, together, beside):  # type: ignore[no-untyped-def]
+def _learn(rows, interest, together, beside):
     """Count what the rows' shoppers looked at, carted and bought, and where they went from one item
     to the next.
     """
@@ -326,7 +326,7 @@ def _learn(rows, interest, together, beside):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _join(a, b, together, beside):  # type: ignore[no-untyped-def]
+def _join(a, b, together, beside):
     """Note that a shopper went from a to b, if b may stand beside a."""
     for half in range(2):
         r = a + half * (len(beside) // 2)
@@ -337,7 +337,7 @@ def _join(a, b, together, beside):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _nearest(found, closeness, order, wanted, first, category, partner, brand, price_z, score):  # type: ignore[no-untyped-def]
+def _nearest(found, closeness, order, wanted, first, category, partner, brand, price_z, score):
     """See `_neighbours`. Looks at those nearest in price and at the most wanted of a category, not
     at all its pairs.
     """
