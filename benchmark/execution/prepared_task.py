@@ -91,7 +91,7 @@ def _load_sequences(folder: Path) -> Sequences:
         users=np.load(folder / "users.npy").astype(object),
         role=roles[np.load(folder / "role.npy")],
         **arrays,  # type: ignore[arg-type]
-        **groups,
+        **groups,  # type: ignore[arg-type]
     )
 
 
