@@ -33,6 +33,10 @@ def __getattr__(name: str) -> Any:
     """Import what is asked for when it is asked for: pandas takes half a second, and `--help` does
     not need it.
     """
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("shoptwin")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
