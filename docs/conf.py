@@ -12,9 +12,9 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE / "_ext"), str(HERE.parent)]
 os.environ.setdefault("NUMBA_DISABLE_JIT", "1")  # autodoc imports functions, it does not run them
 
-import generated_reference
+import generated_reference  # noqa: E402
 
-from eventlog import __version__
+from eventlog import __version__  # noqa: E402
 
 project = "shoptwin"
 copyright = "the shoptwin authors, Apache-2.0"
@@ -32,6 +32,8 @@ myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
 source_suffix = [".md"]
 exclude_patterns = ["examples", "_ext", "reference/_generated"]
+
+smartquotes = False  # "--out" is no dash
 
 html_theme = "furo"
 html_title = "shoptwin"
@@ -60,5 +62,7 @@ def setup(app) -> None:
         if error is None and app.builder.format == "html":
             target = Path(app.outdir) / "results" / "leaderboard"
             shutil.copytree(HERE / "results" / "leaderboard", target, dirs_exist_ok=True)
+            page = target / "index.html"
+            page.write_text(page.read_text(encoding="utf-8").replace('.md"', '.html"'), "utf-8")
 
     app.connect("build-finished", copy)

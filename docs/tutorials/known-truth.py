@@ -9,12 +9,12 @@ print(f"{len(log.events):,} events of {log.events['user_id'].nunique()} users")
 # 2. Fraud: what happened, beside what the shop came to know.
 truth = log.truth["events"].merge(log.events[["event_id", "event"]], on="event_id")
 purchases = truth[truth["event"] == "purchase"]
-print(purchases["fraud"].astype(str).value_counts().to_string())
+print(purchases["fraud"].astype(object).fillna("honest").value_counts().to_string())
 print(f"labels that arrived: {(log.labels['kind'] == 'fraud').sum()}")
 
 # 3. Churn: who has left for good, and why. A model sees only that they are silent.
 users = log.truth["users"]
-print(users["reason"].astype(str).value_counts().to_string())
+print(users["reason"].astype(object).fillna("still there").value_counts().to_string())
 
 # 4. Coupons: the effect of each offer, from both outcomes of the same shopper.
 coupons = log.truth["coupons"]
