@@ -30,6 +30,10 @@ _MODULE_OF = {
 
 def __getattr__(name: str) -> Any:
     """Import a name at its first use: pandas takes half a second, and `--help` does not need it."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("shoptwin")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
