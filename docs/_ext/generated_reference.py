@@ -31,6 +31,8 @@ def write(folder: Path) -> None:
     _put(folder / "scenarios.md", "\n".join(_scenarios()))
     _put(folder / "columns.md", "\n".join(_columns()))
     _put(folder / "names.md", "\n".join(_names()))
+    for name, schema in schemas().items():
+        _put(folder / f"{name}.schema.json", json.dumps(schema, indent=2))
 
 
 def _put(path: Path, text: str) -> None:
@@ -179,8 +181,13 @@ def _names() -> Iterator[str]:
 
 def schemas() -> dict[str, dict]:
     """Return the JSON schema of each file that a person may write, by name."""
-    return {}
+    from benchmark.suite import SuiteFile
+    from eventlog._runtime.settings import json_schema
+    from eventlog.ingest import mapping
+    from simulator import scenario
 
-
-if __name__ == "__main__":
-    print(json.dumps(schemas(), indent=2))
+    return {
+        "mapping": mapping.schema(),
+        "scenario": scenario.file_schema(),
+        "suite": json_schema(SuiteFile),
+    }
