@@ -18,8 +18,8 @@ from benchmark.report import compare, leaderboard
 from benchmark.report.aggregate import boards, generated
 from eventlog import EventLog
 from generators.evaluation import copying, fidelity
-from generators.evaluation.align import together
-from generators.evaluation.fidelity import MEASURES
+from generators.evaluation.align import align_logs
+from generators.evaluation.measures import MEASURES
 
 QUICK = ["settings.tasks.churn.min_customers=5"]
 
@@ -36,8 +36,8 @@ def parts(log: EventLog) -> tuple[EventLog, EventLog]:
     return fitted, control
 
 
-def audit(fitted: EventLog, synthetic: EventLog, control: EventLog) -> copying.Audit:
-    return copying.examine(*together(fitted, synthetic, control), seed=0)
+def audit(fitted: EventLog, synthetic: EventLog, control: EventLog) -> copying.CopyAudit:
+    return copying.examine(*align_logs(fitted, synthetic, control), seed=0)
 
 
 @pytest.mark.parametrize("disguise", DISGUISES)

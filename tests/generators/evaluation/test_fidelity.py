@@ -11,9 +11,10 @@ from scipy.stats import ks_2samp, spearmanr
 
 from eventlog import EventLog, InputError
 from generators.evaluation import fidelity
-from generators.evaluation.align import ngrams, together
-from generators.evaluation.detection import told_apart
-from generators.evaluation.fidelity import MEASURES, js, ks
+from generators.evaluation.align import align_logs, ngrams
+from generators.evaluation.detection import detect
+from generators.evaluation.distances import js, ks
+from generators.evaluation.measures import MEASURES
 from generators.evaluation.sdmetrics_scores import by_column
 
 counts = hnp.arrays(np.int64, st.integers(2, 12), elements=st.integers(0, 50))
@@ -117,10 +118,10 @@ def test_against_pandas_and_scipy(real, other):
 
 
 def test_the_order_of_users_does_not_matter(real, other):
-    a, b = together(real, other)
+    a, b = align_logs(real, other)
     shuffled = b.take(np.random.default_rng(0).permutation(b.n_users))
     rng = np.random.default_rng(0)
-    one, two = (fidelity.measure_flat(a, x, rng=rng, detect=False) for x in (b, shuffled))
+    one, two = (fidelity.measure_aligned(a, x, rng=rng, detect=False) for x in (b, shuffled))
     assert one == pytest.approx(two)
 
 
@@ -168,7 +169,7 @@ def test_detection_by_a_classifier(real, other):
         {"refund": "purchase", "purchase": "refund"}
     )
     shifted = EventLog(events=other.events.assign(event=swapped))
-    a, b, c = together(real, other, shifted)
+    a, b, c = align_logs(real, other, shifted)
     assert fidelity.detection_auc(a, b, seed=0) < 0.65
     assert fidelity.detection_auc(a, c, seed=0) > 0.9
     assert fidelity.detection_auc(a, a, seed=0) == pytest.approx(0.5)
@@ -179,7 +180,7 @@ def test_detection_says_by_what_and_in_which_direction(real, other):
     events = other.events.assign(
         event=other.events["event"].where(~many, "purchase"), price=-other.events["price"]
     )
-    auc, by = told_apart(*together(real, EventLog(events=events)), seed=0)
+    auc, by = detect(*align_logs(real, EventLog(events=events)), seed=0)
     assert auc > 0.9
     found = {t.name: t for t in by}
     assert sum(t.gain for t in by) == pytest.approx(1.0)
@@ -188,8 +189,8 @@ def test_detection_says_by_what_and_in_which_direction(real, other):
     assert first.name == "mean log price"  # a price below zero counts by its size and its sign
     assert first.auc == 0.0
     assert first.real == pytest.approx(-first.synthetic, rel=0.05)
-    purchases = told_apart(
-        *together(real, EventLog(events=events.assign(price=other.events["price"]))), seed=0
+    purchases = detect(
+        *align_logs(real, EventLog(events=events.assign(price=other.events["price"]))), seed=0
     )[1]
     found = {t.name: t for t in purchases}
     assert found["share of purchase"].auc > 0.6
@@ -214,7 +215,7 @@ def test_where_nothing_could_fail_nothing_passes():
 
 def test_shapes_column_by_column(real, other):
     changed = other.events.assign(country="DE", price=other.events["price"] * 3, category=None)
-    a, b, c = together(real, EventLog(events=changed), other)
+    a, b, c = align_logs(real, EventLog(events=changed), other)
     found = {row["name"]: row for row in by_column(a, b, c)}
     present = real.events["country"].value_counts(normalize=True)
     assert found["country"]["shape"] == pytest.approx(present["DE"])
@@ -256,7 +257,7 @@ def test_one_user_of_one_row():
 
 
 def test_ngrams_never_cross_users():
-    (flat,) = together(shop_log(users=30, rows=3, seed=5))
+    (flat,) = align_logs(shop_log(users=30, rows=3, seed=5))
     for n in (1, 2, 3):
         assert len(ngrams(flat, n)[0]) == np.maximum(flat.lengths - n + 1, 0).sum()
 
@@ -273,7 +274,7 @@ def test_bad_input(real):
 def test_rows_in_any_order_are_the_same_log(real, other):
     unique = EventLog(events=real.events.drop_duplicates(["user_id", "timestamp"]))
     mixed = EventLog(events=unique.events.sample(frac=1, random_state=0))
-    (a, b), (c, d) = together(unique, other), together(mixed, other)
+    (a, b), (c, d) = align_logs(unique, other), align_logs(mixed, other)
     for one, two in ((a, c), (b, d)):
         np.testing.assert_array_equal(one.offsets, two.offsets)
         np.testing.assert_array_equal(one.time, two.time)

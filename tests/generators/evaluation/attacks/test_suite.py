@@ -8,9 +8,17 @@ from fixtures.shop_logs import renamed, shop_log
 from scipy.stats import binomtest, mannwhitneyu
 
 from eventlog import EventLog, InputError
-from generators.evaluation.align import together
-from generators.evaluation.attacks import anonymity, suite
-from generators.evaluation.attacks.common import auc, clopper_pearson_low, residual, wilson
+from generators.evaluation.align import align_logs
+from generators.evaluation.attacks import membership, profiles, similarity, suite
+from generators.evaluation.attacks.common import (
+    Attack,
+    auc,
+    clopper_pearson_low,
+    rate_at_false_positives,
+    residual,
+    wilson,
+)
+from generators.evaluation.attacks.copied_runs import copied_runs
 from generators.evaluation.canaries import audit, epsilon_lower_bound, guess, plant
 
 
@@ -25,12 +33,12 @@ def holdout() -> EventLog:
 
 
 @pytest.fixture(scope="module")
-def on_a_copy(real, holdout) -> dict[str, suite.Attack]:
+def on_a_copy(real, holdout) -> dict[str, Attack]:
     return {a.name: a for a in suite.run(real, renamed(real, "x"), holdout, seed=1)}
 
 
 @pytest.fixture(scope="module")
-def on_independent(real, holdout) -> dict[str, suite.Attack]:
+def on_independent(real, holdout) -> dict[str, Attack]:
     return {a.name: a for a in suite.run(real, shop_log(seed=2, prefix="s"), holdout, seed=1)}
 
 
@@ -155,18 +163,18 @@ def test_near_copies_survive_one_changed_row_and_not_two(real, holdout, every, n
     """
     items = real.events["item_id"].astype(object).to_numpy().copy()
     items[::every] = "unheard-of"
-    a, b, c = together(
+    a, b, c = align_logs(
         real, renamed(EventLog(events=real.events.assign(item_id=items)), "x"), holdout
     )
-    found = {x.name: x for x in suite.copies(a, a, b, c, rng=np.random.default_rng(0))}
+    found = {x.name: x for x in copied_runs(a, a, b, c, rng=np.random.default_rng(0))}
     assert found["exposed_exact_8"].rate.value == 0.0
     assert found["exposed_near_8"].rate.value == near
 
 
 def test_windows_equal_a_loop(real):
-    (flat,) = together(real)
+    (flat,) = align_logs(real)
     flat = flat.take(np.arange(8))
-    code, user = suite.windows(flat, 4)
+    code, user = similarity.windows(flat, 4)
     rows = list(zip(flat.codes["event"].tolist(), flat.codes["item_id"].tolist(), strict=True))
     expected = [
         (u, tuple(rows[i : i + 4]))
@@ -176,23 +184,23 @@ def test_windows_equal_a_loop(real):
     ]
     assert user.tolist() == [u for u, _ in expected]
     assert len(np.unique(code)) == len({run for _, run in expected})
-    near = suite.windows(flat, 4, near=True)[0].reshape(4, -1)
+    near = similarity.windows(flat, 4, near=True)[0].reshape(4, -1)
     i, j = 0, 1
     differ = sum(a != b for a, b in zip(expected[i][1], expected[j][1], strict=True))
     assert (near[:, i] == near[:, j]).any() == (differ <= 1)
 
 
 def test_closest_is_one_for_a_copy_whatever_the_order(real, holdout):
-    a, c = together(real, holdout)
+    a, c = align_logs(real, holdout)
     shuffled = a.take(np.random.default_rng(0).permutation(a.n_users))
-    assert suite.closest(a, shuffled) == pytest.approx(np.ones(a.n_users), abs=1e-6)
-    assert suite.closest(c, a).max() < 0.9
+    assert similarity.closest(a, shuffled) == pytest.approx(np.ones(a.n_users), abs=1e-6)
+    assert similarity.closest(c, a).max() < 0.9
 
 
 def test_nearest_profile_equals_a_loop(real, holdout):
-    a, b = (anonymity.profiles(f) for f in together(real, holdout))
+    a, b = (profiles.profiles(f) for f in align_logs(real, holdout))
     a, b = a.sample(12, np.random.default_rng(0)), b.sample(20, np.random.default_rng(1))
-    (found,) = anonymity._nearest(a, b, [np.ones(len(a.names), dtype=bool)])
+    (found,) = profiles.nearest(a, b, [np.ones(len(a.names), dtype=bool)])
     span = np.nanmax(b.values, axis=0) - np.nanmin(b.values, axis=0)
 
     def gower(x, y):
@@ -241,14 +249,14 @@ def test_what_is_learnt_from_noise_is_noise():
     found = []
     for seed in range(8):
         rng = np.random.default_rng(seed)
-        inside, outside = suite._learnt(
+        inside, outside = membership._classifier_scores(
             rng.normal(size=(600, 6)), rng.normal(size=(300, 6)), rng=rng
         )
         found.append(
-            (auc(inside, outside).value, suite.at_false_positives(inside, outside, 0.01)[0].value)
+            (auc(inside, outside).value, rate_at_false_positives(inside, outside, 0.01)[0].value)
         )
     assert np.mean(found, axis=0) == pytest.approx([0.5, 0.012], abs=0.02)
-    inside, outside = suite._learnt(
+    inside, outside = membership._classifier_scores(
         rng.normal(1.0, size=(600, 6)), rng.normal(size=(300, 6)), rng=rng
     )
     assert auc(inside, outside).value > 0.9
@@ -290,8 +298,8 @@ def test_the_best_of_several_guesses_is_no_luckier_than_it_says():
 
 def test_pairs_of_items_beyond_chance_are_a_canarys_mark(real):
     train, canaries = plant(real, 200, rng=np.random.default_rng(0))
-    (flat,) = together(train)
-    pair = suite.surprise(*together(canaries.log, train))
+    (flat,) = align_logs(train)
+    pair = similarity.surprise(*align_logs(canaries.log, train))
     assert auc(pair[canaries.included], pair[~canaries.included]).value > 0.95
     assert flat.n_users == 150 + canaries.included.sum()
 
