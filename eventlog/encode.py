@@ -1,127 +1,33 @@
-"""Encoder (fitted on the training part only) and Sequences: flat arrays with offsets, never a list
-per user.
+"""Encoder: turn a log into flat arrays, with vocabularies learnt from its training part only.
 
-    encoder = Encoder.fit(train) sequences = encoder.encode(log)
-    sequences.columns["item"][sequences.offsets[u]:sequences.offsets[u + 1]]      # the items of
-    user u, by time
+Codes of a categorical column: 0 = missing, 1 = a value that the encoder has not seen, 2 and up =
+its vocabulary, most frequent first. Numeric columns are standardised, after log1p where the values
+are nonnegative and skewed.
 
-Codes of a categorical column: 0 = missing, 1 = a value that the encoder has not seen, 2.. = its
-vocabulary, most frequent first. Numeric columns are standardised (log1p first where the values are
-nonnegative and skewed).
+Example::
+
+    encoder = Encoder.fit(train)
+    sequences = encoder.encode(log)  # see eventlog.arrays
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 
 from eventlog._runtime.errors import InputError
+from eventlog.arrays import FIRST, MISSING, UNKNOWN, Sequences
 from eventlog.log import EventLog
-from eventlog.schema import COLUMNS
 
-MISSING, UNKNOWN, FIRST = 0, 1, 2
 # a categorical with more values than this (a device id, a card) is not learnt by value
 HIGH_CARDINALITY = 1_000
 SKIP = frozenset({"event_id", "user_id", "timestamp", "session_id", "order_id"})
 # a value new to its user matters, whatever its cardinality
 ENTITIES = ("device", "payment_method", "coupon_id", "country")
-DAY_MS = 86_400_000
-
-
-@dataclass(frozen=True)
-class Sequences:
-    """A log as flat arrays; the rows of user u are `offsets[u]:offsets[u + 1]`, ascending in
-    time.
-    """
-
-    offsets: np.ndarray  # (n_users + 1,) int64
-    users: np.ndarray  # (n_users,) object: user ids
-    time: np.ndarray  # (n_rows,) int64, ms since 1970 UTC
-    event_id: np.ndarray  # (n_rows,) int64
-    role: np.ndarray  # (n_rows,) object: see schema.ROLES
-    # categorical: (n_rows,) int32 codes; numeric: (n_rows,) float32; new_*: float32 0/1
-    columns: dict[str, np.ndarray]
-    # (n_rows,) numeric columns as they stood in the log, NaN = missing
-    raw: dict[str, np.ndarray] = field(default_factory=dict)
-    # (n_rows,) int64: hash of an entity id, -1 = missing
-    ids: dict[str, np.ndarray] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    @property
-    def n_rows(self) -> int:
-        """Rows of all users together."""
-        return len(self.time)
-
-    def row_user(self) -> np.ndarray:
-        """(n_rows,) int64: the user of each row."""
-        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
-
-    def select(self, keep: np.ndarray) -> Sequences:
-        """The rows where `keep` (n_rows,) bool holds; every user stays, perhaps with no rows."""
-        counts = np.zeros(len(self) + 1, dtype=np.int64)
-        counts[1:] = np.bincount(self.row_user()[keep], minlength=len(self))
-        return replace(
-            self,
-            offsets=np.cumsum(counts),
-            time=self.time[keep],
-            event_id=self.event_id[keep],
-            role=self.role[keep],
-            columns={k: v[keep] for k, v in self.columns.items()},
-            raw={k: v[keep] for k, v in self.raw.items()},
-            ids={k: v[keep] for k, v in self.ids.items()},
-        )
-
-    def rows_before(self, user: np.ndarray, time: np.ndarray) -> np.ndarray:
-        """(n,) int64 flat index of the first row of `user` (n,) that is at or after `time` (n,) ms:
-        the end of what was known.
-        """
-        # One sorted key over all rows: user major, time minor.
-        low = int(self.time.min(initial=0))
-        width = int(max(self.time.max(initial=0), time.max(initial=0))) - low + 2
-        key = self.row_user() * width + (self.time - low)
-        return np.searchsorted(key, user * width + np.clip(time - low, 0, width - 1), side="left")
-
-
-@dataclass(frozen=True)
-class Queries:
-    """Questions asked about users at instants; what may be used for question i is rows
-    offsets[user[i]]:end[i], nothing else.
-    """
-
-    user: np.ndarray  # (n,) int64 row of Sequences.offsets
-    end: np.ndarray  # (n,) int64 flat row: the first row that is not known
-    time: np.ndarray  # (n,) int64 ms: when the question is asked
-
-    def __len__(self) -> int:
-        return len(self.user)
-
-    def __getitem__(self, index: Any) -> Queries:
-        return Queries(self.user[index], self.end[index], self.time[index])
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Questions with their answers: what a model is fitted on.
-
-    For next-item `target` holds item codes; the answer to question i stands in row `queries.end[i]`
-    of its user. For a binary task it holds 0.0 or 1.0. For uplift too, and `treatment` says which
-    questions were treated.
-    """
-
-    sequences: Sequences
-    queries: Queries
-    target: np.ndarray  # (n,) int32 item code, or float32 0/1
-    # (n,) float32: 1 = treated (got the coupon), 0 = control; uplift only
-    treatment: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        return len(self.queries)
 
 
 @dataclass
@@ -330,11 +236,6 @@ def value_ids(values: pd.Series) -> np.ndarray:
         (pd.util.hash_array(names, categorize=False) >> np.uint64(1)).astype(np.int64), -1
     )
     return table[categories.cat.codes.to_numpy()]  # code -1 (missing) takes the last entry
-
-
-def known_columns() -> tuple[str, ...]:
-    """Columns that the schema names; everything else is a team's own."""
-    return tuple(COLUMNS)
 
 
 def _gaps(events: pd.DataFrame) -> np.ndarray:

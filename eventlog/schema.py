@@ -51,7 +51,6 @@ COLUMNS: dict[str, Column] = {
 }
 
 REQUIRED = tuple(name for name, column in COLUMNS.items() if column.required)
-SORT = ("user_id", "timestamp")
 
 # Event name -> the role it plays. A log's manifest may add names ("roles": {"gekauft":
 # "purchase"}).

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from eventlog._runtime.errors import InputError
-from eventlog.encode import Queries, Sequences
+from eventlog.arrays import Queries, Sequences
 from eventlog.log import EventLog
 
 

@@ -24,7 +24,8 @@ import numpy as np
 import pandas as pd
 
 from baselines.tabular.entity_risk import EntityRisk, order_runs
-from eventlog.encode import DAY_MS, ENTITIES, FIRST, Encoder, Examples, Queries, Sequences
+from eventlog.arrays import DAY_MS, FIRST, Examples, Queries, Sequences
+from eventlog.encode import ENTITIES, Encoder
 from eventlog.schema import ROLE_NAMES
 
 ROLE_ORDER = tuple(sorted(ROLE_NAMES))
