@@ -56,19 +56,45 @@ def detection_auc(real: AlignedLog, synthetic: AlignedLog, *, seed: int, folds: 
     meets the copy from the other side among the held-out users, and takes it for the wrong one. NaN
     with fewer than FEWEST_PER_FOLD users in a fold of one side.
     """
-    return detect(real, synthetic, seed=seed, folds=folds)[0]
+    trained = _train(real, synthetic, seed=seed, folds=folds)
+    return float("nan") if trained is None else trained.auc
 
 
 def detect(
-    real: AlignedLog, synthetic: AlignedLog, *, seed: int, folds: int = 3
+    real: AlignedLog, synthetic: AlignedLog, *, seed: int, folds: int = 3, most: int | None = None
 ) -> tuple[float, list[Feature]]:
-    """Return `detection_auc`, and the features that the classifier used, highest gain first."""
+    """Return `detection_auc`, and the `most` features with the highest gain (None: all used)."""
+    trained = _train(real, synthetic, seed=seed, folds=folds)
+    if trained is None:
+        return float("nan"), []
+    x, gain, n = trained.x, trained.gain, len(trained.x) // 2
+    found: list[Feature] = []
+    for j in np.argsort(-gain, kind="stable"):
+        ours, made = (side[np.isfinite(side)] for side in (x[:n, j], x[n:, j]))
+        if len(found) == most or gain[j] <= 0:
+            break
+        if len(ours) and len(made):
+            share, alone = float(gain[j] / gain.sum()), auc_score(made, ours)
+            means = float(ours.mean()), float(made.mean())
+            found.append(Feature(trained.names[j], share, alone, *means))
+    return trained.auc, found
+
+
+@dataclass(frozen=True)
+class _Trained:
+    names: list[str]  # of the features
+    x: np.ndarray  # (2n, n_features) float32: n real users, then n synthetic ones
+    gain: np.ndarray  # (n_features,)
+    auc: float
+
+
+def _train(real: AlignedLog, synthetic: AlignedLog, *, seed: int, folds: int) -> _Trained | None:
+    """Train the classifier on as many users of either side; None where there are too few."""
     rng = np.random.default_rng(seed)
     n = min(real.n_users, synthetic.n_users, MAX_USERS)
     if n < FEWEST_PER_FOLD * folds:
-        return float("nan"), []
-    real, synthetic = real.sample(n, rng), synthetic.sample(n, rng)
-    names, x = features(real, synthetic)  # x: (2n, f)
+        return None
+    names, x = features(real.sample(n, rng), synthetic.sample(n, rng))
     y = np.repeat([0, 1], n)
     # Both sides of a position are held out together. So a user and an exact copy at the same
     # position never fall into different folds.
@@ -86,13 +112,7 @@ def detect(
     )
     held = [fold == k for k in range(folds)]
     auc = float(np.mean([auc_score(score[h & (y == 1)], score[h & (y == 0)]) for h in held]))
-    found = []
-    for j in np.argsort(-gain, kind="stable"):
-        ours, made = (side[np.isfinite(side)] for side in (x[:n, j], x[n:, j]))
-        if gain[j] > 0 and len(ours) and len(made):
-            share, alone = float(gain[j] / gain.sum()), auc_score(made, ours)
-            found.append(Feature(names[j], share, alone, float(ours.mean()), float(made.mean())))
-    return auc, found
+    return _Trained(names, x, gain, auc)
 
 
 def out_of_fold(

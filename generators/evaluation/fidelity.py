@@ -75,15 +75,14 @@ def compare(
     where there is none to random halves of `real`. The floor is the mean over FLOOR_DRAWS random
     cuts of all real users into two samples. `columns` is as for `measure`.
     """
-    if holdout is None:
-        return compare_aligned(*align_logs(real, synthetic), None, seed=seed, columns=columns)
-    return compare_aligned(*align_logs(real, synthetic, holdout), seed=seed, columns=columns)
+    logs = align_logs(real, synthetic, *([] if holdout is None else [holdout]))
+    return compare_aligned(*logs, seed=seed, columns=columns)
 
 
 def compare_aligned(
     real: AlignedLog,
     synthetic: AlignedLog,
-    holdout: AlignedLog | None,
+    holdout: AlignedLog | None = None,
     *,
     seed: int,
     columns: bool = True,

@@ -160,7 +160,7 @@ def build(
         else [ours, ours]
     )
     target, other = halves if held is None else (held, ours)
-    told = detection.detect(ours if held is None else held, made, seed=seed)[1][:TELLING]
+    told = detection.detect(ours if held is None else held, made, seed=seed, most=TELLING)[1]
     note("Attacking ...")
     found = suite.run_aligned(ours, made, held, seed=seed)
     decision = decide(proof, found, holdout=holdout is not None, canaries=audited, utility=used)

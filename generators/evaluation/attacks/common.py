@@ -63,7 +63,7 @@ class Attack:
         control: Rate | None,
         naive: float | None = None,
     ) -> Attack:
-        """Return the attack whose risk is the excess over `control`, or without one the bare rate."""
+        """Return the attack; its risk is the excess over `control`, or without one the rate."""
         risk, low, high = (
             residual(rate, control) if control is not None else (rate.value, rate.low, rate.high)
         )

@@ -178,7 +178,7 @@ def _history_hashes(log: AlignedLog, unit: int) -> np.ndarray:
 
 
 def _within_user(log: AlignedLog, length: int) -> np.ndarray:
-    """Return whether the run of `length` rows that begins here is of one user, (n - length + 1,)."""
+    """Return whether the `length` rows from here on are of one user, (n_rows - length + 1,)."""
     user = log.user
     same: np.ndarray = user[: log.n_rows - length + 1] == user[length - 1 :]
     return same

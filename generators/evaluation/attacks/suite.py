@@ -36,10 +36,10 @@ def run(
     near copies are left out, and the other attacks have no control group. Raises InputError where
     `holdout` shares users with `real`.
     """
-    if holdout is None:
-        return run_aligned(*align_logs(real, synthetic), None, seed=seed)
-    check_disjoint(real, holdout)
-    return run_aligned(*align_logs(real, synthetic, holdout), seed=seed)
+    if holdout is not None:
+        check_disjoint(real, holdout)
+    logs = align_logs(real, synthetic, *([] if holdout is None else [holdout]))
+    return run_aligned(*logs, seed=seed)
 
 
 def check_disjoint(real: EventLog, holdout: EventLog) -> None:
@@ -55,7 +55,7 @@ def check_disjoint(real: EventLog, holdout: EventLog) -> None:
 
 
 def run_aligned(
-    real: AlignedLog, synthetic: AlignedLog, holdout: AlignedLog | None, *, seed: int
+    real: AlignedLog, synthetic: AlignedLog, holdout: AlignedLog | None = None, *, seed: int
 ) -> list[Attack]:
     """Run all attacks on logs that one call of `align_logs` returned."""
     rng = np.random.default_rng(seed)
