@@ -1,6 +1,6 @@
 """Column shapes and column-pair trends by sdmetrics: what reviewers of tabular data ask for first.
 
-sdmetrics is an extra (`metrics`). It takes seconds to import and is needed for `scores` alone.
+sdmetrics is an optional dependency (the extra of that name). It takes seconds to import and is needed for `scores` alone.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ PURPOSE = "The fidelity of columns (column_shapes, pair_trends)"
 def is_available() -> bool:
     """Return whether sdmetrics is installed; where it is not, say once what is left out."""
     try:
-        require("sdmetrics", extra="metrics", purpose=PURPOSE)
+        require("sdmetrics", extra="sdmetrics", purpose=PURPOSE)
     except InputError as error:
         note(f"Left out: {error}")
         return False
@@ -42,7 +42,7 @@ def scores(
     the other categories of at most MAX_LEVELS values, numbers, log gap and hour of the day. Raises
     InputError where sdmetrics is not installed.
     """
-    reports = require("sdmetrics.reports", extra="metrics", purpose=PURPOSE)
+    reports = require("sdmetrics.reports", extra="sdmetrics", purpose=PURPOSE)
     small = [n for n in a.codes if n == "event" or len(a.levels[n]) <= MAX_LEVELS]
     small = small[: MAX_COLUMNS - 2]
     numbers = list(a.numbers)[: MAX_COLUMNS - 2 - len(small)]
