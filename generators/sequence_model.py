@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -18,7 +18,9 @@ import torch
 from eventlog import EventLog
 from eventlog._runtime import plugins
 from eventlog._runtime.errors import InputError, WorkError
-from generators.base import Generator, check_ranges
+from eventlog._runtime.seeds import check_seed
+from eventlog._runtime.settings import Range
+from generators.base import Generator
 from generators.codec.codec import MOST_ROWS, Codec
 from generators.codec.fit import census_plan, learn
 from generators.privacy.public import Public
@@ -75,12 +77,13 @@ class SequenceGenerator(Generator):
     epsilon; with it, noise decides).
     """
 
-    def __init__(self, *, min_users: int = 5, intervals: int = 32, max_rows: int = 1024) -> None:
-        check_ranges(
-            min_users=(min_users, 1, 1e9),
-            intervals=(intervals, 2, 1e9),
-            max_rows=(max_rows, 2, MOST_ROWS),
-        )
+    def __init__(
+        self,
+        *,
+        min_users: Annotated[int, Range(1, 10**9)] = 5,
+        intervals: Annotated[int, Range(2, 10**9)] = 32,
+        max_rows: Annotated[int, Range(2, MOST_ROWS)] = 1024,
+    ) -> None:
         self.min_users, self.intervals, self.max_rows = min_users, intervals, max_rows
 
     @abstractmethod
@@ -108,8 +111,8 @@ class SequenceGenerator(Generator):
         """See Generator.fit."""
         if epsilon is not None and not self.supports_epsilon:
             raise InputError(
-                f"The generator {self._name()!r} cannot be fitted with epsilon; choose one that "
-                "can (markov, vae, gan)."
+                f"The generator {self._name()!r} cannot be fitted with epsilon; it proves no "
+                "privacy."
             )
         if len(log) == 0:
             raise InputError("The log has no events; there is nothing to learn from.")
@@ -154,6 +157,7 @@ class SequenceGenerator(Generator):
         """
         if users < 1:
             raise InputError(f"users is {users}; at least one is needed.")
+        seed = check_seed(seed)
         accept = accept_where(self.codec_, where or {})
         if not rates:
             return self.sampled_log(
@@ -212,6 +216,7 @@ class SequenceGenerator(Generator):
 
         Raises InputError where `log` has no known event, WorkError where nobody comes back.
         """
+        seed = check_seed(seed)
         past = given(
             self.codec_,
             log,
