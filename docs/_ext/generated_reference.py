@@ -1,7 +1,7 @@
 """Write the pages of the reference that follow from the code: command lines, settings, schemas.
 
-``write(folder)`` is called by ``conf.py``. Pages include what it writes, so a new option, setting or
-column appears in the docs with the next build.
+``conf.py`` calls ``write(folder)``. Pages include what it writes, so a new option, setting or column
+appears in the docs with the next build.
 """
 
 from __future__ import annotations
@@ -134,7 +134,8 @@ def _scenario_settings() -> Iterator[str]:
         group, name = key.split(".", 1)
         if group != section:
             section = group
-            yield f"\n## `[{group}]`\n\n| setting | default | range | what it is |\n|---|---|---|---|"
+            yield f"\n## `[{group}]`\n"
+            yield "| setting | default | range | what it is |\n|---|---|---|---|"
         bounds = "" if low is None else f"{low:g} to {high:g}"
         yield f"| `{name}` | {_cell(str(default))} | {bounds} | {_cell(doc)} |"
 

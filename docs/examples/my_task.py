@@ -27,7 +27,7 @@ class ComesBack(Task):
         self.days = days
 
     def train_questions(self, log: EventLog, sequences: Sequences, split: TimeSplit) -> Questions:
-        """Return questions about `log`, which ends before the cut: every answer is known by then."""
+        """Return questions about `log`, which ends at the cut: every answer is known by then."""
         queries = self._asked(sequences, to_ms(split.cut) - int(self.days * DAY_MS))
         valid = np.arange(len(queries)) % 7 == 0  # every seventh may stop a model early
         return Questions(queries, self._answers(sequences, queries), valid)
