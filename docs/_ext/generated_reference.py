@@ -1,7 +1,7 @@
 """Write the pages of the reference that follow from the code: command lines, settings, schemas.
 
-``conf.py`` calls ``write(folder)``. Pages include what it writes, so a new option, setting or column
-appears in the docs with the next build.
+``conf.py`` calls ``write(folder)``. Pages include what it writes, so that a new option, setting or
+column appears in the docs with the next build.
 """
 
 from __future__ import annotations
