@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from eventlog._runtime import plugins
 from eventlog._runtime.errors import InputError, WorkError
 from generators.base import Generator, check_ranges
 from generators.codec.codec import MOST_ROWS, Codec
-from generators.codec.fit import census_plan, learn
+from generators.codec.fit import learn, total_query_weight
 from generators.privacy.public import Public
 from generators.privacy.queries import PrivacyLedger, PrivateQueries
 from generators.sampling.conditions import (
@@ -29,14 +30,14 @@ from generators.sampling.conditions import (
     continued_statement,
     given,
     label_of,
-    marked,
     mix,
+    with_labelled_sessions,
 )
 from generators.sampling.sampler import StepModel, sample_rows
 from generators.sequences.decode import decode
 from generators.sequences.encode import EncodedSequences, encode
 from generators.sequences.sampled import Sampled, joined
-from generators.sequences.validity import learn_cart_needs, learn_masks, learn_needs, learn_pace
+from generators.sequences.validity import learn_needs, learn_rules
 
 ASSUMED_PUBLIC = [
     "names and types of columns",
@@ -121,18 +122,19 @@ class SequenceGenerator(Generator):
             n_users=len(ids),
             min_users=self.min_users,
             ledger=ledger,
-            plan=census_plan(log),
+            plan=total_query_weight(log),
             ids=ids,
         )
-        self.codec_: Codec = learn(
+        codec = learn(
             log, census, public=declared, intervals=self.intervals, max_rows=self.max_rows
         )
         private = epsilon is not None
-        self.codec_.needs = learn_needs(log, self.codec_, census)
-        steps = encode(log, self.codec_, max_rows=self._rows_of_a_user(private), private=private)
-        self.codec_.needs |= learn_cart_needs(self.codec_, steps, census)
-        learn_masks(self.codec_, steps, private=private)
-        learn_pace(self.codec_, steps, private=private)
+        codec = replace(
+            codec,
+            rules=replace(codec.rules, required_flags=learn_needs(log, codec, census)),
+        )
+        steps = encode(log, codec, max_rows=self._rows_of_a_user(private), private=private)
+        self.codec_: Codec = learn_rules(codec, steps, census)
         self._learn_marginals(steps, census)
         self._learn(steps, seed=seed, ledger=ledger)
         self.privacy = ledger.statement(declared.sources, ASSUMED_PUBLIC)
@@ -161,7 +163,7 @@ class SequenceGenerator(Generator):
                 seed=seed,
                 where=where,
             )
-        kinds = [marked(self.codec_, yes, accept) for yes in (True, False)]
+        kinds = [with_labelled_sessions(self.codec_, yes, accept) for yes in (True, False)]
         many = round(
             users * self._share_marked(label_of(self.codec_, rates), kinds, min(users, PILOT), seed)
         )
@@ -198,7 +200,7 @@ class SequenceGenerator(Generator):
             self.codec_,
             sampled,
             seed,
-            {"users": len(sampled.static)} | ({"where": where} if where else {}),
+            {"users": len(sampled.user_attributes)} | ({"where": where} if where else {}),
         )
 
     @torch.inference_mode()
@@ -246,7 +248,7 @@ class SequenceGenerator(Generator):
         """
         kind, rate = label
         column = self.codec_.rest_fields.index(f"label:{kind}")
-        can = torch.from_numpy(self.codec_.allow[f"label:{kind}"][:, 1:].any(1))
+        can = torch.from_numpy(self.codec_.rules.allowed[f"label:{kind}"][:, 1:].any(1))
         counts = []
         for k, accept in enumerate(kinds):
             row = self._rows(pilot, accept, _stream(seed, 4, k)).row
@@ -285,12 +287,12 @@ class SequenceGenerator(Generator):
                 census.histogram(
                     f"marginal of users' {name}",
                     owner,
-                    steps.static[:, k].numpy(),
+                    steps.user_attributes[:, k].numpy(),
                     size,
                     per_user=1,
                 )
             )
-            for k, (name, size) in enumerate(self.codec_.static_sizes().items())
+            for k, (name, size) in enumerate(self.codec_.user_attribute_sizes().items())
         ]
         self.field_marginals_: dict[str, np.ndarray] = {}
         for k, (name, size) in enumerate(self.codec_.fields().items()):

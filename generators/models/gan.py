@@ -100,14 +100,14 @@ class Gan(Vae):
             real = torch.from_numpy(
                 posterior_draws(self.net_, steps, self.plan, normal_of(self.latent, seed))
             )
-            train_statics(self.net_, steps.static, real, seed=seed)
+            train_statics(self.net_, steps.user_attributes, real, seed=seed)
             self.maker_, self.distances_ = self._play(real, seed=seed)
         generator = torch.Generator().manual_seed(seed * 1_000_003 + 9)
         self.net_.calibrate(
             self._latents(8192, generator),
             self.static_marginals_,
             generator,
-            steps.static if ledger.epsilon is None else None,
+            steps.user_attributes if ledger.epsilon is None else None,
         )
 
     def _learn_privately(

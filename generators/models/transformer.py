@@ -69,13 +69,13 @@ class Transformer(Vae):
         else:
             train(self.net_, self.codec_, steps, self.plan, seed=seed)
             check_finite(self.net_)
-            train_statics(self.net_, steps.static, torch.zeros((len(steps), 0)), seed=seed)
+            train_statics(self.net_, steps.user_attributes, torch.zeros((len(steps), 0)), seed=seed)
         generator = torch.Generator().manual_seed(seed * 1_000_003 + 7)
         self.net_.calibrate(
             self._latents(8192, generator),
             self.static_marginals_,
             generator,
-            steps.static if ledger.epsilon is None else None,
+            steps.user_attributes if ledger.epsilon is None else None,
         )
 
     def _build(self, seed: int) -> RowNet:

@@ -127,14 +127,14 @@ class Vae(SequenceGenerator):
             train(self.net_, self.codec_, steps, self.plan, seed=seed)
             check_finite(self.net_)
             draws = posterior_draws(self.net_, steps, self.plan, normal_of(self.latent, seed))
-            train_statics(self.net_, steps.static, torch.from_numpy(draws), seed=seed)
+            train_statics(self.net_, steps.user_attributes, torch.from_numpy(draws), seed=seed)
             self.prior_ = fit_prior(draws, self.components, seed=seed)
         generator = torch.Generator().manual_seed(seed * 1_000_003 + 7)
         self.net_.calibrate(
             self._latents(8192, generator),
             self.static_marginals_,
             generator,
-            steps.static if ledger.epsilon is None else None,
+            steps.user_attributes if ledger.epsilon is None else None,
         )
 
     def _build(self, seed: int) -> RowNet:
@@ -185,7 +185,7 @@ class Vae(SequenceGenerator):
         codec, width = self.codec_, self.width
         rows = {
             "embed": sum(codec.feature_sizes()),
-            "embed_static": sum(codec.static_sizes().values()),
+            "embed_static": sum(codec.user_attribute_sizes().values()),
         }
         shapes = {"net/norm.weight": (width,)} | {
             f"net/{n}.weight": (size, width) for n, size in rows.items()

@@ -12,31 +12,15 @@ import math
 import numpy as np
 from numba import njit
 
+from generators.sequences import codes
+from generators.sequences import feature_layout as layout
+from generators.sequences import row_columns as col
 from generators.sequences.user_state import (
-    BREAKS,
-    CATEGORY,
-    COPY,
-    EVENT,
-    EVENT_COLUMN,
-    FRESH,
-    INTENT,
-    INTENT_COLUMN,
-    ITEM,
-    ITEMS_ORDER,
-    NEW_ORDER,
-    NUMBER,
-    ORDER,
-    PICK,
-    PICKS,
-    POOL,
-    RANKS,
-    SAME,
-    SAME_ORDER,
     carriers,
     carries,
-    item_of,
+    copied_item,
     known_items,
-    marks_left,
+    labelled_sessions_left,
     order_of,
 )
 
@@ -89,16 +73,16 @@ def _narrow(can, mask):
 
 
 @njit(cache=True)
-def begin_intents(users, row, can):
+def begin_session_labels(users, row, can):
     """Intents hold for a session: writes them to `row`; returns the users whose session begins, and
     what they can draw in `can`.
     """
     rows, found = np.empty(len(users), dtype=np.int64), 0
     for i in range(len(users)):
-        row[i, INTENT] = max(users[i].row[INTENT_COLUMN] - 1, 0)
-        if row[i, BREAKS] != 0 or users[i].events == 0:
+        row[i, col.SESSION_LABEL] = max(users[i].row[layout.LAST_SESSION_LABEL] - 1, 0)
+        if row[i, col.IS_SESSION_START] != 0 or users[i].rows == 0:
             can[found, 0] = True
-            can[found, 1:] = marks_left(users[i]) > 0
+            can[found, 1:] = labelled_sessions_left(users[i]) > 0
             rows[found] = i
             found += 1
     return rows[:found]
@@ -113,13 +97,16 @@ def open_events(users, row, following, needs, can):
     for i in range(len(users)):
         for e in range(len(needs)):
             met[e] = needs[e] == 0
-        for slot in range(POOL):  # few events need anything
+        for slot in range(codes.N_RECENT):  # few events need anything
             for e in range(len(needs)):
                 if not met[e] and carries(users[i], slot, needs[e]):
                     met[e] = True
         some = False
         for e in range(len(needs)):
-            can[i, e] = met[e] and following[users[i].row[EVENT_COLUMN], row[i, BREAKS], e]
+            can[i, e] = (
+                met[e]
+                and following[users[i].row[layout.LAST_EVENT], row[i, col.IS_SESSION_START], e]
+            )
             some = some or can[i, e]
         if not some:
             can[i] = met
@@ -142,24 +129,24 @@ def open_rows(event, closed, only, allow, out, can):
 
 
 @njit(cache=True)
-def pools(users, row, rows, needs, out):
+def recent_items(users, row, rows, needs, out):
     """Writes the items that the events of `rows` (m,) may copy to out[rows], (n, RANKS)."""
     for i in rows:
-        out[i, known_items(users[i], needs[row[i, EVENT]], out[i]) :] = 0
+        out[i, known_items(users[i], needs[row[i, col.EVENT]], out[i]) :] = 0
 
 
 @njit(cache=True)
-def narrow_picks(users, row, rows, needs, can):
+def narrow_copy_actions(users, row, rows, needs, can):
     """No rank beyond the items that the event may refer to, and no fresh item where it needs
     something.
     """
-    mask = np.ones(PICKS, dtype=np.bool_)
+    mask = np.ones(codes.N_COPY_ACTIONS, dtype=np.bool_)
     for k in range(len(rows)):
-        need = needs[row[rows[k], EVENT]]
+        need = needs[row[rows[k], col.EVENT]]
         number = carriers(users[rows[k]], need)
-        mask[FRESH] = need == 0
-        for r in range(RANKS):
-            mask[COPY + r] = r < number
+        mask[codes.FRESH] = need == 0
+        for r in range(codes.N_COPY_RANKS):
+            mask[codes.FIRST_COPY + r] = r < number
         _narrow(can[k], mask)
 
 
@@ -168,8 +155,8 @@ def narrow_orders(users, row, rows, can):
     """The last order, and that of the item, only where there is one."""
     mask = np.ones(can.shape[1], dtype=np.bool_)
     for k in range(len(rows)):
-        mask[SAME_ORDER] = users[rows[k]].orders > 0
-        mask[ITEMS_ORDER] = order_of(users[rows[k]], row[rows[k], ITEM]) >= 0
+        mask[codes.SAME_ORDER] = users[rows[k]].orders > 0
+        mask[codes.ITEMS_ORDER] = order_of(users[rows[k]], row[rows[k], col.ITEM]) >= 0
         _narrow(can[k], mask)
 
 
@@ -178,7 +165,7 @@ def narrow_values(before, rows, can):
     """The same as before only where there is a value before (n,)."""
     mask = np.ones(can.shape[1], dtype=np.bool_)
     for k in range(len(rows)):
-        mask[SAME] = before[rows[k]] > 0
+        mask[codes.SAME] = before[rows[k]] > 0
         _narrow(can[k], mask)
 
 
@@ -186,29 +173,29 @@ def narrow_values(before, rows, can):
 def hold(users, row, rows, can):
     """No change within a session."""
     mask = np.ones(can.shape[1], dtype=np.bool_)
-    mask[SAME + 1 :] = False
+    mask[codes.SAME + 1 :] = False
     for k in range(len(rows)):
-        if row[rows[k], BREAKS] == 0 and users[rows[k]].events > 0:
+        if row[rows[k], col.IS_SESSION_START] == 0 and users[rows[k]].rows > 0:
             _narrow(can[k], mask)
 
 
 @njit(cache=True)
-def narrow_labels(intent, rows, needs, can):
+def narrow_labels(session_label, rows, needs, can):
     """Labels only in sessions whose intent (n,) is at least what they need, (size,)."""
     for k in range(len(rows)):
-        _narrow(can[k], needs <= intent[rows[k]])
+        _narrow(can[k], needs <= session_label[rows[k]])
 
 
 @njit(cache=True)
-def settle_picks(users, row, needs, category):
+def settle_copy_actions(users, row, needs, category):
     """Writes the copied item (0 = none) and its category; a pick that the pool cannot serve becomes
     a fresh item.
     """
     for i in range(len(users)):
-        row[i, ITEM] = item_of(users[i], row[i, PICK], needs[row[i, EVENT]])
-        row[i, CATEGORY] = category[row[i, ITEM]]
-        if row[i, PICK] >= COPY and row[i, ITEM] == 0:
-            row[i, PICK] = FRESH
+        row[i, col.ITEM] = copied_item(users[i], row[i, col.COPY_ACTION], needs[row[i, col.EVENT]])
+        row[i, col.CATEGORY] = category[row[i, col.ITEM]]
+        if row[i, col.COPY_ACTION] >= codes.FIRST_COPY and row[i, col.ITEM] == 0:
+            row[i, col.COPY_ACTION] = codes.FRESH
 
 
 @njit(cache=True)
@@ -233,12 +220,12 @@ def draw_items(users, row, rows, weight, needs, start, u):
     """Writes fresh items drawn by `weight` (m, width), which is changed; column j is the category's
     j-th. None that would be a copy, unless nothing else has any weight.
     """
-    known, kept = np.empty(RANKS, dtype=np.int64), np.empty(RANKS)
+    known, kept = np.empty(codes.N_COPY_RANKS, dtype=np.int64), np.empty(codes.N_COPY_RANKS)
     for k in range(len(rows)):
         i, mine = rows[k], weight[k]
-        first = start[row[i, CATEGORY]]
-        width = start[row[i, CATEGORY] + 1] - first
-        found = known_items(users[i], needs[row[i, EVENT]], known)
+        first = start[row[i, col.CATEGORY]]
+        width = start[row[i, col.CATEGORY] + 1] - first
+        found = known_items(users[i], needs[row[i, col.EVENT]], known)
         for j in range(found):
             if first <= known[j] < first + width:
                 kept[j], mine[known[j] - first] = mine[known[j] - first], 0.0
@@ -255,7 +242,7 @@ def draw_items(users, row, rows, weight, needs, start, u):
                 sum_so_far += mine[j]
                 if sum_so_far > wanted:
                     break
-        row[i, ITEM] = first + max(column, 0)
+        row[i, col.ITEM] = first + max(column, 0)
 
 
 @njit(cache=True)
@@ -272,22 +259,24 @@ def settle_orders(users, row):
     order is a new one.
     """
     for i in range(len(users)):
-        user, of_item = users[i], order_of(users[i], row[i, ITEM])
-        order = row[i, ORDER]
-        if (order == SAME_ORDER and user.orders == 0) or (order == ITEMS_ORDER and of_item < 0):
-            order = NEW_ORDER
-        row[i, ORDER] = order
-        row[i, NUMBER] = -1
-        if order == NEW_ORDER:
-            row[i, NUMBER] = user.orders
-        elif order == SAME_ORDER:
-            row[i, NUMBER] = user.last_order
-        elif order == ITEMS_ORDER:
-            row[i, NUMBER] = of_item
+        user, of_item = users[i], order_of(users[i], row[i, col.ITEM])
+        order = row[i, col.ORDER]
+        if (order == codes.SAME_ORDER and user.orders == 0) or (
+            order == codes.ITEMS_ORDER and of_item < 0
+        ):
+            order = codes.NEW_ORDER
+        row[i, col.ORDER] = order
+        row[i, col.ORDER_NUMBER] = -1
+        if order == codes.NEW_ORDER:
+            row[i, col.ORDER_NUMBER] = user.orders
+        elif order == codes.SAME_ORDER:
+            row[i, col.ORDER_NUMBER] = user.last_order
+        elif order == codes.ITEMS_ORDER:
+            row[i, col.ORDER_NUMBER] = of_item
 
 
 @njit(cache=True)
 def settle_values(code, before, out):
     """out (n,) = the values that the codes (n,) mean: that before (n,), a value, or none."""
     for i in range(len(code)):
-        out[i] = before[i] if code[i] == SAME else max(code[i] - SAME, 0)
+        out[i] = before[i] if code[i] == codes.SAME else max(code[i] - codes.SAME, 0)

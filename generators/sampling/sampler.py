@@ -9,6 +9,7 @@ its calls cost, and there is one call or two a field.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,34 +17,26 @@ import numpy as np
 import torch
 
 from eventlog._runtime.errors import InputError
-from generators.codec.codec import ARRIVAL, INTENT, LAST_ROWS, LAST_STAY, LENGTH, MARKS, STAY, Codec
+from generators.codec.codec import SESSION_LABEL, Codec
 from generators.codec.coders import Bins
+from generators.codec.parts import (
+    ARRIVAL,
+    LAST_ROWS,
+    LAST_SPAN,
+    LENGTH,
+    N_LABELLED_SESSIONS,
+    OBSERVATION_SPAN,
+)
 from generators.codec.timing_params import TimingParams
 from generators.sampling import constraints as rows
 from generators.sampling import timing
 from generators.sampling.conditions import Prefix, UserFilter
-from generators.sequences.encode import initial_values
+from generators.sequences import codes
+from generators.sequences import feature_layout as layout
+from generators.sequences import row_columns as col
+from generators.sequences.encode_columns import initial_values
 from generators.sequences.sampled import Row, Sampled
-from generators.sequences.user_state import (
-    BREAKS,
-    CATEGORY,
-    EVENT,
-    FRESH,
-    GAP,
-    HOUR,
-    INTENT_COLUMN,
-    ITEM,
-    NUMBER,
-    ORDER,
-    PICK,
-    RANKS,
-    SPAN,
-    TIME,
-    VALUES,
-    Effects,
-    UserState,
-)
-from generators.sequences.user_state import INTENT as INTENT_OF_ROW
+from generators.sequences.user_state import Effects, UserState
 
 BELOW_ONE = 1 - 1e-6  # so that rounding at the upper end never points beyond the last possible code
 MOST_TRIES = 200_000  # users drawn in search of those of a kind
@@ -114,13 +107,13 @@ def begin_users(
     """
     tries = users
     while True:
-        static = model.begin(tries, generator)
+        user_attributes = model.begin(tries, generator)
         if accept is None:
-            return static
-        found = np.flatnonzero(accept(static).numpy())
+            return user_attributes
+        found = np.flatnonzero(accept(user_attributes).numpy())
         if len(found) >= users:
             model.keep(found[:users])
-            return static[torch.from_numpy(found[:users])]
+            return user_attributes[torch.from_numpy(found[:users])]
         if tries >= max(MOST_TRIES, users):
             raise InputError(
                 f"Of {tries:,} users that were drawn {len(found)} are of the kind asked for; "
@@ -141,65 +134,65 @@ def sample_rows(
     """Draw whole sequences for `users` users whom `accept` accepts, or the rest of those
     `given`.
     """
-    static = (
+    user_attributes = (
         begin_users(model, users, accept, generator)
         if given is None
         else model.begin(users, generator, given.allowed)
     )
     timing_params, rules = codec.timing_params(), Rules.of(codec)
-    arrival, tracker = _begin(codec, timing_params, static, given, generator)
+    arrival, state = _begin(codec, timing_params, user_attributes, given, generator)
     who, everyone = np.arange(users), np.arange(users)
-    columns = VALUES + rules.effects.values + rules.effects.rest
+    columns = col.VALUES + rules.effects.values + rules.effects.rest
     written: list[tuple[np.ndarray, np.ndarray]] = []
     for t in range(codec.max_rows):
         # a column a draw
         u = torch.rand((len(who), rules.draws), generator=generator, dtype=torch.float64).numpy()
         past = Past.at(given, who, t, codec)
         over = (
-            _make_room(tracker, timing_params, generator, past)
+            _make_room(state, timing_params, generator, past)
             if t
             else np.zeros(users, dtype=np.bool_)
         )
-        model.step(tracker.features())
+        model.step(state.features())
         gap = np.zeros(len(who), dtype=np.int64)
         if t:
             timing.draw_gaps(
-                tracker.users, timing_params, over, model.logits("gap", everyone), u[:, 0], gap
+                state.users, timing_params, over, model.logits("gap", everyone), u[:, 0], gap
             )
             past.instead("gap", gap)
-            stay = np.flatnonzero(gap)
-            if len(stay) == 0:
+            going_on = np.flatnonzero(gap)
+            if len(going_on) == 0:
                 break
-            if len(stay) < len(who):
+            if len(going_on) < len(who):
                 who, gap, u, past, everyone = (
-                    who[stay],
-                    gap[stay],
-                    u[stay],
-                    past.only(stay),
-                    everyone[: len(stay)],
+                    who[going_on],
+                    gap[going_on],
+                    u[going_on],
+                    past.only(going_on),
+                    everyone[: len(going_on)],
                 )
-                tracker.keep(stay)
-                model.keep(stay)
+                state.keep(going_on)
+                model.keep(going_on)
         row = np.zeros((len(who), columns), dtype=np.int64)
-        row[:, GAP] = gap
+        row[:, col.GAP] = gap
         if t:
-            timing.move(tracker.users, timing_params, u[:, 1:], row)
+            timing.move(state.users, timing_params, u[:, 1:], row)
         else:
-            row[:, TIME] = tracker.users["time"]
-        past.instead("time", row[:, TIME])
-        timing.tell(tracker.users, timing_params, row)
-        model.chose("gap", everyone, row[:, GAP])
-        model.chose("clock", everyone, row[:, HOUR : SPAN + 1])
-        _draw_row(codec, model, tracker, rules, past, u[:, 1 + timing.DRAWS :], row)
-        tracker.push(row)
+            row[:, col.TIME] = state.users["time"]
+        past.instead("time", row[:, col.TIME])
+        timing.tell(state.users, timing_params, row)
+        model.chose("gap", everyone, row[:, col.GAP])
+        model.chose("clock", everyone, row[:, col.HOUR : col.SPAN_LEFT + 1])
+        _draw_row(codec, model, state, rules, past, u[:, 1 + timing.DRAWS :], row)
+        state.push(row)
         written.append((who, row) if given is None else (who[~past.mask], row[~past.mask]))
-    return _collect(written, rules.effects.values, static, arrival)
+    return _collect(written, rules.effects.values, user_attributes, arrival)
 
 
 def _begin(
     codec: Codec,
     timing_params: TimingParams,
-    static: torch.Tensor,
+    user_attributes: torch.Tensor,
     given: Prefix | None,
     generator: torch.Generator,
 ) -> tuple[np.ndarray, UserState]:
@@ -207,35 +200,39 @@ def _begin(
     stay, and how many rows they have.
     """
     if given is not None:
-        return _begin_again(codec, static, given)
-    arrival = _arrive(codec, timing_params, static, generator)
+        return _begin_again(codec, user_attributes, given)
+    arrival = _arrive(codec, timing_params, user_attributes, generator)
     low, high = (
         np.minimum(arrival + (end * 1000).astype(np.int64), timing_params.end)
-        for end in _ends(codec, STAY, static)
+        for end in _ends(codec, OBSERVATION_SPAN, user_attributes)
     )
     until = np.maximum(
         timing.arrive(low, high, _uniform(len(low), generator), timing_params), arrival
     )
-    marks = (
-        _within(codec, MARKS, static, generator).round().astype(np.int64)
-        if codec.intents
+    n_labelled_sessions = (
+        _within(codec, N_LABELLED_SESSIONS, user_attributes, generator).round().astype(np.int64)
+        if codec.session_labels
         else np.zeros_like(arrival)
     )
-    length = np.maximum(_within(codec, LENGTH, static, generator).round().astype(np.int64), 1)
-    last_rows, last_start = _last_session(codec, static, arrival, until, length, generator)
+    length = np.maximum(
+        _within(codec, LENGTH, user_attributes, generator).round().astype(np.int64), 1
+    )
+    last_rows, last_start = _last_session(codec, user_attributes, arrival, until, length, generator)
     return arrival, UserState(
         codec.effects(),
-        values=initial_values(codec, static.numpy()),
+        values=initial_values(codec, user_attributes.numpy()),
         length=length,
         until=until,
         time=arrival,
-        marks=marks,
+        n_labelled_sessions=n_labelled_sessions,
         last_rows=last_rows,
         last_start=last_start,
     )
 
 
-def _begin_again(codec: Codec, static: torch.Tensor, given: Prefix) -> tuple[np.ndarray, UserState]:
+def _begin_again(
+    codec: Codec, user_attributes: torch.Tensor, given: Prefix
+) -> tuple[np.ndarray, UserState]:
     """The same of users who are continued: their rows so far, and what is planned."""
     to_come, arrival = given.plan, given.time.numpy()[given.steps.offsets[:-1]]
     length, last = (
@@ -246,11 +243,11 @@ def _begin_again(codec: Codec, static: torch.Tensor, given: Prefix) -> tuple[np.
     last_rows = to_come.last_rows if codec.plans_last else np.zeros_like(length)
     return arrival, UserState(
         codec.effects(),
-        values=initial_values(codec, static.numpy()),
+        values=initial_values(codec, user_attributes.numpy()),
         length=length,
         until=np.where(back, to_come.until, last),
         time=arrival,
-        marks=given.marks,
+        n_labelled_sessions=given.n_labelled_sessions,
         last_rows=last_rows,
         last_start=np.where(back, to_come.last_start, last),
     )
@@ -262,15 +259,21 @@ def _uniform(n: int, generator: torch.Generator) -> np.ndarray:
 
 
 def _arrive(
-    codec: Codec, timing_params: TimingParams, static: torch.Tensor, generator: torch.Generator
+    codec: Codec,
+    timing_params: TimingParams,
+    user_attributes: torch.Tensor,
+    generator: torch.Generator,
 ) -> np.ndarray:
     """(n,) ms of the first events, from the static field 'arrival'; early enough for the shortest
     stay of 'stay' to end in the span.
     """
     low, high = (
-        timing_params.start + (end * 1000).astype(np.int64) for end in _ends(codec, ARRIVAL, static)
+        timing_params.start + (end * 1000).astype(np.int64)
+        for end in _ends(codec, ARRIVAL, user_attributes)
     )
-    latest = timing_params.end - (_ends(codec, STAY, static)[0] * 1000).astype(np.int64)
+    latest = timing_params.end - (_ends(codec, OBSERVATION_SPAN, user_attributes)[0] * 1000).astype(
+        np.int64
+    )
     return timing.arrive(
         low, np.maximum(np.minimum(high, latest), low), _uniform(len(low), generator), timing_params
     )
@@ -296,19 +299,21 @@ class Past:
             return cls(np.zeros(0, dtype=np.bool_), np.zeros(0, dtype=np.bool_), {})
         steps, so_far = given.steps, given.rows.numpy()[who]
         at = steps.offsets[:-1][who] + np.minimum(t, so_far)
-        codes = {n: steps.target[:, k].numpy()[at] for k, n in enumerate(steps.names)}
+        given_codes = {n: steps.target[:, k].numpy()[at] for k, n in enumerate(steps.names)}
         item = steps.items.numpy()[at]
-        codes |= {
+        given_codes |= {
             "item": item,
             "category": np.where(
-                item > 0, codec.items.category[item], np.maximum(codes["category"], 0)
+                item > 0, codec.items.category[item], np.maximum(given_codes["category"], 0)
             ),
             "time": given.time.numpy()[at],
         }
-        if INTENT in codes:  # drawn at the first row of a session, carried on after it
-            carried = np.maximum(steps.features[:, INTENT_COLUMN].numpy()[at] - 1, 0)
-            codes[INTENT] = np.where(codes[INTENT] >= 0, codes[INTENT], carried)
-        return cls(t < so_far, t == so_far, codes)
+        if SESSION_LABEL in given_codes:  # drawn at the first row of a session, carried on after it
+            carried = np.maximum(steps.features[:, layout.LAST_SESSION_LABEL].numpy()[at] - 1, 0)
+            given_codes[SESSION_LABEL] = np.where(
+                given_codes[SESSION_LABEL] >= 0, given_codes[SESSION_LABEL], carried
+            )
+        return cls(t < so_far, t == so_far, given_codes)
 
     def only(self, index: np.ndarray) -> Past:
         """The same of some users."""
@@ -326,7 +331,7 @@ class Past:
 
 
 def _make_room(
-    tracker: UserState, timing_params: TimingParams, generator: torch.Generator, past: Past
+    state: UserState, timing_params: TimingParams, generator: torch.Generator, past: Past
 ) -> np.ndarray:
     """(n,) bool: users for whose rows to come the span leaves no time. Those who are only late get
     a later end of their stay.
@@ -334,12 +339,12 @@ def _make_room(
     A user who is continued is not late before the first row that is drawn, since its time is
     planned, and never out of time: so many rows are planned as somebody else had.
     """
-    over, late = np.zeros(len(tracker), dtype=np.bool_), np.empty(len(tracker), dtype=np.int64)
-    late = late[: timing.late_users(tracker.users, timing_params, late)]
+    over, late = np.zeros(len(state), dtype=np.bool_), np.empty(len(state), dtype=np.int64)
+    late = late[: timing.late_users(state.users, timing_params, late)]
     if past.codes:
         late = late[~(past.mask | past.planned)[late]]
     if len(late):
-        timing.postpone(tracker.users, late, timing_params, _uniform(len(late), generator), over)
+        timing.postpone(state.users, late, timing_params, _uniform(len(late), generator), over)
     if past.codes:
         over[:] = False
     return over
@@ -347,7 +352,7 @@ def _make_room(
 
 def _last_session(
     codec: Codec,
-    static: torch.Tensor,
+    user_attributes: torch.Tensor,
     arrival: np.ndarray,
     until: np.ndarray,
     length: np.ndarray,
@@ -359,37 +364,39 @@ def _last_session(
     if not codec.plans_last:
         return np.zeros_like(length), until
     count = np.minimum(
-        _within(codec, LAST_ROWS, static, generator).round().astype(np.int64), length - 1
+        _within(codec, LAST_ROWS, user_attributes, generator).round().astype(np.int64), length - 1
     )
     start = np.maximum(
-        until - (_within(codec, LAST_STAY, static, generator) * 1000).astype(np.int64), arrival
+        until - (_within(codec, LAST_SPAN, user_attributes, generator) * 1000).astype(np.int64),
+        arrival,
     )
     return count, np.where(count > 0, start, arrival)
 
 
-def _codes_of(codec: Codec, name: str, static: torch.Tensor) -> tuple[Bins, np.ndarray]:
+def _codes_of(codec: Codec, name: str, user_attributes: torch.Tensor) -> tuple[Bins, np.ndarray]:
     """The bins of a static field, and (n,) each user's code, never 'missing' where there is
     another.
     """
-    bins = codec.statics[name]
+    bins = codec.user_attributes[name]
     assert isinstance(bins, Bins)
     return bins, np.maximum(
-        static[:, list(codec.statics).index(name)].numpy(), 1 if bins.size > 1 else 0
+        user_attributes[:, list(codec.user_attributes).index(name)].numpy(),
+        1 if bins.size > 1 else 0,
     )
 
 
-def _ends(codec: Codec, name: str, static: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+def _ends(codec: Codec, name: str, user_attributes: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     """(n,) float64 each: the ends of the bin of each user's static field `name`."""
-    bins, code = _codes_of(codec, name, static)
+    bins, code = _codes_of(codec, name, user_attributes)
     low, high = (np.nan_to_num(end[code]) for end in bins.ends())
     return low, high
 
 
 def _within(
-    codec: Codec, name: str, static: torch.Tensor, generator: torch.Generator
+    codec: Codec, name: str, user_attributes: torch.Tensor, generator: torch.Generator
 ) -> np.ndarray:
     """(n,) float64: a number within the bin of each user's static field `name`."""
-    bins, code = _codes_of(codec, name, static)
+    bins, code = _codes_of(codec, name, user_attributes)
     u = torch.rand(len(code), generator=generator, dtype=torch.float64).numpy()
     return np.nan_to_num(bins.decode(code, u), nan=1.0)
 
@@ -401,7 +408,7 @@ class Rules:
     effects: Effects
     values: list[str]  # categorical columns that are drawn
     rest: list[str]  # the other columns
-    allow: dict[str, np.ndarray]  # field -> (E, size) bool
+    allow: Mapping[str, np.ndarray]  # field -> (E, size) bool
     closed: dict[str, np.ndarray]  # field -> (E,) bool: the event leaves one code
     only: dict[str, np.ndarray]  # field -> (E,) int64: which
     following: np.ndarray  # (event before + 1, break, E) bool
@@ -420,13 +427,13 @@ class Rules:
             codec.effects(),
             codec.value_fields,
             codec.rest_fields,
-            codec.allow,
-            {n: a.sum(1) == 1 for n, a in codec.allow.items()},
-            {n: a.argmax(1) for n, a in codec.allow.items()},
-            codec.allow_next,
+            codec.rules.allowed,
+            {n: a.sum(1) == 1 for n, a in codec.rules.allowed.items()},
+            {n: a.argmax(1) for n, a in codec.rules.allowed.items()},
+            codec.rules.allowed_next,
             codec.items.category,
             codec.items.start,
-            {f"label:{k}": codec.label_needs(k).numpy() for k in codec.labels},
+            {f"label:{k}": codec.label_needs(k).numpy() for k in codec.labels.kinds},
             {n: k for k, n in enumerate(fields)},
             1 + timing.DRAWS + len(fields),
         )
@@ -435,7 +442,7 @@ class Rules:
 def _draw_row(
     codec: Codec,
     model: StepModel,
-    tracker: UserState,
+    state: UserState,
     rules: Rules,
     past: Past,
     u: np.ndarray,
@@ -444,8 +451,8 @@ def _draw_row(
     """Draws all fields after the gap into `row` (n, columns), from uniform numbers `u` (n,
     fields).
     """
-    users, needs, n = tracker.users, rules.effects.needs, len(row)
-    everyone, event = np.arange(n), row[:, EVENT]
+    users, needs, n = state.users, rules.effects.needs, len(row)
+    everyone, event = np.arange(n), row[:, col.EVENT]
 
     def open_rows(name: str, out: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(m,) rows that have a choice in a field, and (m, size) bool what their event allows; the
@@ -465,51 +472,51 @@ def _draw_row(
         if len(found):
             model.chose(name, found, out)
 
-    if codec.intents:
-        can = np.empty((n, len(codec.intents) + 1), dtype=np.bool_)
-        found = rows.begin_intents(users, row, can)
+    if codec.session_labels:
+        can = np.empty((n, len(codec.session_labels) + 1), dtype=np.bool_)
+        found = rows.begin_session_labels(users, row, can)
         if len(found):
             rows.draw_codes(
-                model.logits(INTENT, found),
+                model.logits(SESSION_LABEL, found),
                 can,
                 found,
-                u[:, rules.column[INTENT]],
-                row[:, INTENT_OF_ROW],
+                u[:, rules.column[SESSION_LABEL]],
+                row[:, col.SESSION_LABEL],
             )
-        past.instead(INTENT, row[:, INTENT_OF_ROW])
+        past.instead(SESSION_LABEL, row[:, col.SESSION_LABEL])
         # it holds for the whole session: every row is told
-        model.chose(INTENT, everyone, row[:, INTENT_OF_ROW])
+        model.chose(SESSION_LABEL, everyone, row[:, col.SESSION_LABEL])
     can = np.empty((n, len(needs)), dtype=np.bool_)
     rows.open_events(users, row, rules.following, needs, can)
     draw_into("event", everyone, can, event)
 
-    found, can = open_rows("pick", row[:, PICK])
-    rows.narrow_picks(users, row, found, needs, can)
-    pool = np.empty((n, RANKS), dtype=np.int64)
-    rows.pools(users, row, found, needs, pool)
-    model.chose("pool", found, pool)
-    draw_into("pick", found, can, row[:, PICK])
-    rows.settle_picks(users, row, needs, rules.category)
+    found, can = open_rows("pick", row[:, col.COPY_ACTION])
+    rows.narrow_copy_actions(users, row, found, needs, can)
+    recent = np.empty((n, codes.N_COPY_RANKS), dtype=np.int64)
+    rows.recent_items(users, row, found, needs, recent)
+    model.chose("pool", found, recent)
+    draw_into("pick", found, can, row[:, col.COPY_ACTION])
+    rows.settle_copy_actions(users, row, needs, rules.category)
     _draw_item(model, users, rules, past, u, row)
 
-    found, can = open_rows("order", row[:, ORDER])
+    found, can = open_rows("order", row[:, col.ORDER])
     rows.narrow_orders(users, row, found, can)
-    draw_into("order", found, can, row[:, ORDER])
+    draw_into("order", found, can, row[:, col.ORDER])
     rows.settle_orders(users, row)
     code = np.empty(n, dtype=np.int64)
     for k, name in enumerate(rules.values):
-        before = tracker.more[:, k]
+        before = state.more[:, k]
         found, can = open_rows(name, code)
         rows.narrow_values(before, found, can)
-        if name in codec.held:
+        if name in codec.rules.constant_in_session:
             rows.hold(users, row, found, can)
         draw_into(name, found, can, code)
-        rows.settle_values(code, before, row[:, VALUES + k])
-    for k, name in enumerate(rules.rest, VALUES + len(rules.values)):
+        rows.settle_values(code, before, row[:, col.VALUES + k])
+    for k, name in enumerate(rules.rest, col.VALUES + len(rules.values)):
         found, can = open_rows(name, row[:, k])
         if name in rules.label_needs:
-            rows.narrow_labels(row[:, INTENT_OF_ROW], found, rules.label_needs[name], can)
-        elif name in codec.held:
+            rows.narrow_labels(row[:, col.SESSION_LABEL], found, rules.label_needs[name], can)
+        elif name in codec.rules.constant_in_session:
             rows.hold(users, row, found, can)
         draw_into(name, found, can, row[:, k])
 
@@ -518,10 +525,15 @@ def _draw_item(
     model: StepModel, users: np.ndarray, rules: Rules, past: Past, u: np.ndarray, row: np.ndarray
 ) -> None:
     """Categories where nothing is copied, and fresh items."""
-    event, pick, category = row[:, EVENT], row[:, PICK], row[:, CATEGORY]
+    event, copy_action, category = row[:, col.EVENT], row[:, col.COPY_ACTION], row[:, col.CATEGORY]
     can = np.empty((len(row), rules.allow["category"].shape[1]), dtype=np.bool_)
     found = rows.open_categories(
-        event, pick > FRESH, pick == FRESH, rules.allow["category"], rules.start, can
+        event,
+        copy_action > codes.FRESH,
+        copy_action == codes.FRESH,
+        rules.allow["category"],
+        rules.start,
+        can,
     )
     if len(found):
         rows.draw_codes(
@@ -530,41 +542,43 @@ def _draw_item(
     past.instead("category", category)
     # a copied item's as well
     model.chose("category", np.flatnonzero(~rules.closed["category"][event]), category)
-    found = np.flatnonzero((pick == FRESH) & (rules.start[category + 1] > rules.start[category]))
+    found = np.flatnonzero(
+        (copy_action == codes.FRESH) & (rules.start[category + 1] > rules.start[category])
+    )
     if len(found):
         found = found[np.argsort(category[found], kind="stable")]
         weight = model.item_weights(category[found], found)
         rows.draw_items(
             users, row, found, weight, rules.effects.needs, rules.start, u[:, rules.column["item"]]
         )
-    past.instead("item", row[:, ITEM])
+    past.instead("item", row[:, col.ITEM])
 
 
 def _collect(
     written: list[tuple[np.ndarray, np.ndarray]],
     n_values: int,
-    static: torch.Tensor,
+    user_attributes: torch.Tensor,
     arrival: np.ndarray,
 ) -> Sampled:
     user = np.concatenate([w for w, _ in written])
     order = np.argsort(user, kind="stable")  # rows were written step by step
     row = torch.from_numpy(np.concatenate([r for _, r in written])[order])
-    after = VALUES + n_values
+    after = col.VALUES + n_values
     return Sampled(
         torch.from_numpy(user[order]),
         Row(
-            gap=row[:, GAP],
-            event=row[:, EVENT],
-            pick=row[:, PICK],
-            category=row[:, CATEGORY],
-            item=row[:, ITEM],
-            order_number=row[:, NUMBER],
-            values=row[:, VALUES:after],
+            gap=row[:, col.GAP],
+            event=row[:, col.EVENT],
+            copy_action=row[:, col.COPY_ACTION],
+            category=row[:, col.CATEGORY],
+            item=row[:, col.ITEM],
+            order_number=row[:, col.ORDER_NUMBER],
+            values=row[:, col.VALUES : after],
             rest=row[:, after:],
-            time=row[:, TIME],
-            breaks=row[:, BREAKS] > 0,
-            intent=row[:, INTENT_OF_ROW],
+            time=row[:, col.TIME],
+            is_session_start=row[:, col.IS_SESSION_START] > 0,
+            session_label=row[:, col.SESSION_LABEL],
         ),
-        static,
+        user_attributes,
         torch.from_numpy(arrival),
     )

@@ -12,13 +12,8 @@ from numba import njit
 
 from generators.codec.timing_params import HOUR_MS, WEEK_HOURS, clock_levels
 from generators.sampling.constraints import drawn
+from generators.sequences import row_columns as col
 from generators.sequences.user_state import (
-    BREAKS,
-    DAY,
-    GAP,
-    HOUR,
-    SPAN,
-    TIME,
     is_final,
     level_of_rows,
     level_of_time,
@@ -102,13 +97,13 @@ def postpone(users, late, timing_params, u, over):
     for k in range(len(late)):
         user = users[late[k]]
         time = user.time
-        stay = user.until - target_of(user)
-        later = max(_between(time, max(timing_params.end - stay, time), u[k], timing_params), time)
+        span = user.until - target_of(user)
+        later = max(_between(time, max(timing_params.end - span, time), u[k], timing_params), time)
         over[late[k]] = (
             level_of_time(timing_params.end - time)
             < timing_params.least[level_of_rows(rows_left(user))]
         )
-        user.until, user.last_start = min(later + stay, timing_params.end), later
+        user.until, user.last_start = min(later + span, timing_params.end), later
 
 
 @njit(cache=True)
@@ -138,7 +133,7 @@ def _fitting(u, timing_params, can):
     final, left = is_final(u), rows_left(u)
     room = target_of(u) - u.time
     seconds = room / 1000.0
-    begins = not final and left == 0 and u.pending == 0
+    begins = not final and left == 0 and u.label_pending == 0
     can[0] = False
     for g in range(1, size):
         can[g] = timing_params.low[g] <= seconds and (left > 0 or not final)
@@ -158,7 +153,7 @@ def _fitting(u, timing_params, can):
         for g in range(1, size):
             can[g] = can[g] and max(seconds - timing_params.high[g], 0.0) <= nearest
     can[0] = left == 0 and not can[1:].any()
-    if u.pending != 0 and can[1:within].any():
+    if u.label_pending != 0 and can[1:within].any():
         can[within:] = False
 
 
@@ -210,31 +205,31 @@ def move(users, timing_params, u, row):
     It is the target itself where the gap can lead there and the last row before it is due.
     """
     for i in range(len(users)):
-        user, gap = users[i], row[i, GAP]
-        final, left, until, breaks = (
+        user, gap = users[i], row[i, col.GAP]
+        final, left, until, is_session_start = (
             is_final(user),
             rows_left(user),
             target_of(user),
             gap >= timing_params.within,
         )
-        if not breaks and timing_params.longest_ms > 0:
+        if not is_session_start and timing_params.longest_ms > 0:
             until = min(until, user.session_start + timing_params.longest_ms)
         low, room = timing_params.low[gap], (until - user.time) / 1000.0
         high = max(min(timing_params.high[gap], room), low)
-        due = left == 1 if final else left == 0 and breaks
+        due = left == 1 if final else left == 0 and is_session_start
         if due and low <= room <= timing_params.high[gap]:
-            row[i, TIME] = until
+            row[i, col.TIME] = until
         else:
             found = _one_of(
                 user.time,
                 low,
                 high,
                 low > 0 and high > low,
-                breaks and high - low > WIDE_S,
+                is_session_start and high - low > WIDE_S,
                 u[i],
                 timing_params,
             )
-            row[i, TIME] = min(found, max(until, user.time))
+            row[i, col.TIME] = min(found, max(until, user.time))
 
 
 @njit(cache=True)
@@ -243,5 +238,7 @@ def tell(users, timing_params, row):
     the levels of the clock.
     """
     for i in range(len(users)):
-        row[i, BREAKS] = 1 if row[i, GAP] >= timing_params.within else 0
-        row[i, HOUR], row[i, DAY], row[i, SPAN] = clock_levels(row[i, TIME], timing_params)
+        row[i, col.IS_SESSION_START] = 1 if row[i, col.GAP] >= timing_params.within else 0
+        row[i, col.HOUR], row[i, col.WEEKDAY], row[i, col.SPAN_LEFT] = clock_levels(
+            row[i, col.TIME], timing_params
+        )
