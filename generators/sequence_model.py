@@ -19,7 +19,7 @@ import torch
 from eventlog import EventLog
 from eventlog._runtime import plugins
 from eventlog._runtime.errors import InputError, WorkError
-from generators.base import Generator, check_ranges
+from generators.base import Generator, SampleConditions, check_ranges
 from generators.codec.codec import MOST_ROWS, Codec
 from generators.codec.fit import learn, total_query_weight
 from generators.privacy.public import Public
@@ -45,6 +45,7 @@ ASSUMED_PUBLIC = [
     "currency",
     "settings of the generator",
 ]
+UNCONDITIONAL = SampleConditions()
 CHUNK = 4_096  # users who are sampled at a time
 PILOT = 400  # users of either kind from whom a rate is set
 
@@ -156,17 +157,14 @@ class SequenceGenerator(Generator):
         """
         if users < 1:
             raise InputError(f"users is {users}; at least one is needed.")
-        accept = accept_where(self.codec_, where or {})
-        if not rates:
-            return self.sampled_log(
-                [self.part(n, seed, k, where) for k, n in enumerate(part_sizes(users))],
-                seed=seed,
-                where=where,
-            )
+        conditions = SampleConditions(where or {}, rates or {})
+        if not conditions.rates:
+            parts = [self.part(n, seed, k, conditions) for k, n in enumerate(part_sizes(users))]
+            return self.sampled_log(parts, seed=seed, conditions=conditions)
+        label = label_of(self.codec_, conditions.rates)
+        accept = accept_where(self.codec_, conditions.where)
         kinds = [with_labelled_sessions(self.codec_, yes, accept) for yes in (True, False)]
-        many = round(
-            users * self._share_marked(label_of(self.codec_, rates), kinds, min(users, PILOT), seed)
-        )
+        many = round(users * self._share_marked(label, kinds, min(users, PILOT), seed))
         sizes = (many, users - many)
         parts = [
             self._rows(n, kind, _stream(seed, 3, k, part))
@@ -175,24 +173,24 @@ class SequenceGenerator(Generator):
             for part, n in enumerate(part_sizes(size))
         ]
         sampled = joined(parts, torch.randperm(users, generator=_stream(seed, 5)))
-        return self._log(
-            self.codec_,
-            sampled,
-            seed,
-            {"users": users} | {k: v for k, v in (("where", where), ("rates", rates)) if v},
-        )
+        return self._log(self.codec_, sampled, seed, {"users": users, **conditions.given()})
 
     @torch.inference_mode()
     def part(
-        self, users: int, seed: int, number: int, where: Mapping[str, str] | None = None
+        self, users: int, seed: int, number: int, conditions: SampleConditions = UNCONDITIONAL
     ) -> Sampled:
         """Rows of the `users` users of part `number` (see part_sizes): the same wherever, and
         beside whatever, it is drawn.
         """
-        return self._rows(users, accept_where(self.codec_, where or {}), _stream(seed, 2, number))
+        accept = accept_where(self.codec_, conditions.where)
+        return self._rows(users, accept, _stream(seed, 2, number))
 
     def sampled_log(
-        self, parts: list[Sampled], *, seed: int, where: Mapping[str, str] | None = None
+        self,
+        parts: list[Sampled],
+        *,
+        seed: int,
+        conditions: SampleConditions = UNCONDITIONAL,
     ) -> EventLog:
         """The log of all `parts`, in their order."""
         sampled = joined(parts)
@@ -200,7 +198,7 @@ class SequenceGenerator(Generator):
             self.codec_,
             sampled,
             seed,
-            {"users": len(sampled.user_attributes)} | ({"where": where} if where else {}),
+            {"users": len(sampled.user_attributes), **conditions.given()},
         )
 
     @torch.inference_mode()
