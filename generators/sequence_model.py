@@ -33,7 +33,8 @@ from generators.sampling.conditions import (
     mix,
     with_labelled_sessions,
 )
-from generators.sampling.sampler import StepModel, sample_rows
+from generators.sampling.sampler import sample_rows
+from generators.sampling.step_model import StepModel
 from generators.sequences.decode import decode
 from generators.sequences.encode import EncodedSequences, encode
 from generators.sequences.sampled import Sampled, joined

@@ -54,7 +54,8 @@ from generators.sequences.feature_layout import Blocks, Counter, feature_sizes
 from generators.sequences.user_state import Effects, time_of
 
 MOST_ROWS = 16_384  # of a user: a sample holds all rows of some thousand users at a time
-SESSION_LABEL = "intent"  # name of the field, which is there where the log has labels
+# Names of fields: the first is there where the log has labels.
+SESSION_LABEL, COPY_ACTION = "intent", "pick"
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ class Codec:
             "gap": self.clock.size,
             SESSION_LABEL: len(self.session_labels) + 1,
             "event": self.events.size,
-            "pick": N_COPY_ACTIONS,
+            COPY_ACTION: N_COPY_ACTIONS,
             "category": self.categories.size,
             "item": self.items.size,
             "order": N_ORDERS,

@@ -16,7 +16,7 @@ import pandas as pd
 
 from eventlog.schema import ROLE_NAMES
 from generators.codec.clock import DAY_MS, Clock
-from generators.codec.codec import MOST_ROWS, SESSION_LABEL, Codec
+from generators.codec.codec import COPY_ACTION, MOST_ROWS, SESSION_LABEL, Codec
 from generators.codec.coders import Bins, Values
 from generators.codec.fit import OPTIONAL_COLUMNS
 from generators.codec.learn_columns import COLUMNS_WITH_ROLES
@@ -46,7 +46,7 @@ from generators.sequences.feature_layout import COUNTER_SIZES, Counter
 from generators.validation import Record
 
 # Fields of a row: no column can have their names.
-FIELDS = frozenset({"gap", SESSION_LABEL, "event", "pick", "category", "item", "order"})
+FIELDS = frozenset({"gap", SESSION_LABEL, "event", COPY_ACTION, "category", "item", "order"})
 CARRIED = ("roles", "currency")  # of a log's manifest
 KINDS = ("values", "number", "time")  # of columns of the users table
 MOST_COUNTED = 1e9  # rows or sessions of a user

@@ -46,7 +46,7 @@ from generators.markov.contexts import (
 from generators.markov.private_tables import PrivateChain, weights
 from generators.privacy.counts import Tables, backed_off
 from generators.privacy.queries import PrivacyLedger
-from generators.sampling.sampler import draw
+from generators.sampling.step_model import draw
 from generators.sequence_model import SequenceGenerator
 from generators.sequences import feature_layout as layout
 from generators.sequences.encode import EncodedSequences

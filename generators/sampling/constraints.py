@@ -1,8 +1,7 @@
-"""A row's fields, drawn: which codes are possible for each user, and one of them from a model's
-logits; compiled.
+"""Draw the fields of a row: which codes are possible for each user, and one of them; compiled.
 
-`rows` (m,) are the users who have a choice in a field, `can` (m, size) what is open to them, `row`
-(n, columns) what is drawn.
+In all functions, `rows` (m,) are the users who have a choice in a field, `can` (m, size) bool the
+codes that are open to them, and `row` (n, columns) the row of each user, which is filled in.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ from generators.sequences.user_state import (
 
 @njit(cache=True)
 def drawn(logits, can, u):
-    """A code drawn from softmax(logits) over what `can` (size,) allows, by a uniform number; 0
-    where nothing is possible.
+    """Draw a code from softmax(logits) over what `can` (size,) allows, by a uniform number `u`.
 
-    Where no code that is allowed has any weight, all that are allowed have the same.
+    Returns 0 where nothing is possible. Where no allowed code has any weight, all of them have the
+    same.
     """
     size = len(logits)
     highest, open_ = -np.inf, 0
@@ -57,14 +56,14 @@ def drawn(logits, can, u):
 
 @njit(cache=True)
 def draw_codes(logits, can, rows, u, out):
-    """out[rows] = codes drawn from `logits` (m, size) over `can` (m, size); `u`, `out` (n,)."""
+    """Write to out[rows] codes drawn from `logits` (m, size) over `can`; `u` and `out` are (n,)."""
     for k in range(len(rows)):
         out[rows[k]] = drawn(logits[k], can[k], u[rows[k]])
 
 
 @njit(cache=True)
 def _narrow(can, mask):
-    """`can` (size,) without what `mask` forbids, unless that leaves nothing."""
+    """Remove from `can` (size,) what `mask` forbids, unless that leaves nothing."""
     for k in range(len(can)):
         if can[k] and mask[k]:
             for j in range(len(can)):
@@ -74,8 +73,9 @@ def _narrow(can, mask):
 
 @njit(cache=True)
 def begin_session_labels(users, row, can):
-    """Intents hold for a session: writes them to `row`; returns the users whose session begins, and
-    what they can draw in `can`.
+    """Carry on session labels in `row`; return the users whose session begins.
+
+    Writes to `can` which labels these can draw: none but 0 where no labelled session is to come.
     """
     rows, found = np.empty(len(users), dtype=np.int64), 0
     for i in range(len(users)):
@@ -90,8 +90,9 @@ def begin_session_labels(users, row, can):
 
 @njit(cache=True)
 def open_events(users, row, following, needs, can):
-    """Events that follow the last, and whose need an item of the pool meets; where there is none,
-    any that is met.
+    """Write to `can` the events that may follow the last one and find the item that they need.
+
+    Where no event meets both, those that find their item are open.
     """
     met = np.empty(len(needs), dtype=np.bool_)
     for i in range(len(users)):
@@ -115,8 +116,9 @@ def open_events(users, row, following, needs, can):
 
 @njit(cache=True)
 def open_rows(event, closed, only, allow, out, can):
-    """Rows whose event (n,) leaves a field open, what it allows in `can`; the others get the only
-    code there is in `out` (n,).
+    """Return the rows whose event (n,) leaves a choice; write what it allows to `can`.
+
+    The other rows get the only code there is, in `out` (n,).
     """
     rows, found = np.empty(len(event), dtype=np.int64), 0
     for i in range(len(event)):
@@ -130,16 +132,14 @@ def open_rows(event, closed, only, allow, out, can):
 
 @njit(cache=True)
 def recent_items(users, row, rows, needs, out):
-    """Writes the items that the events of `rows` (m,) may copy to out[rows], (n, RANKS)."""
+    """Write to out[rows] (n, N_COPY_RANKS) the items that the events of `rows` can copy."""
     for i in rows:
         out[i, known_items(users[i], needs[row[i, col.EVENT]], out[i]) :] = 0
 
 
 @njit(cache=True)
 def narrow_copy_actions(users, row, rows, needs, can):
-    """No rank beyond the items that the event may refer to, and no fresh item where it needs
-    something.
-    """
+    """Allow only ranks of items to which the event may refer; no fresh item where it needs one."""
     mask = np.ones(codes.N_COPY_ACTIONS, dtype=np.bool_)
     for k in range(len(rows)):
         need = needs[row[rows[k], col.EVENT]]
@@ -152,7 +152,7 @@ def narrow_copy_actions(users, row, rows, needs, can):
 
 @njit(cache=True)
 def narrow_orders(users, row, rows, can):
-    """The last order, and that of the item, only where there is one."""
+    """Allow the last order, and that of the item, only where there is one."""
     mask = np.ones(can.shape[1], dtype=np.bool_)
     for k in range(len(rows)):
         mask[codes.SAME_ORDER] = users[rows[k]].orders > 0
@@ -162,7 +162,7 @@ def narrow_orders(users, row, rows, can):
 
 @njit(cache=True)
 def narrow_values(before, rows, can):
-    """The same as before only where there is a value before (n,)."""
+    """Allow SAME only where there is a value `before` (n,)."""
     mask = np.ones(can.shape[1], dtype=np.bool_)
     for k in range(len(rows)):
         mask[codes.SAME] = before[rows[k]] > 0
@@ -171,7 +171,7 @@ def narrow_values(before, rows, can):
 
 @njit(cache=True)
 def hold(users, row, rows, can):
-    """No change within a session."""
+    """Allow no change within a session."""
     mask = np.ones(can.shape[1], dtype=np.bool_)
     mask[codes.SAME + 1 :] = False
     for k in range(len(rows)):
@@ -181,15 +181,16 @@ def hold(users, row, rows, can):
 
 @njit(cache=True)
 def narrow_labels(session_label, rows, needs, can):
-    """Labels only in sessions whose intent (n,) is at least what they need, (size,)."""
+    """Allow labels only in sessions whose label (n,) is at least the one they need, (size,)."""
     for k in range(len(rows)):
         _narrow(can[k], needs <= session_label[rows[k]])
 
 
 @njit(cache=True)
 def settle_copy_actions(users, row, needs, category):
-    """Writes the copied item (0 = none) and its category; a pick that the pool cannot serve becomes
-    a fresh item.
+    """Write the copied item (0 = none) and its category.
+
+    A copy of an item that does not exist becomes a fresh item.
     """
     for i in range(len(users)):
         row[i, col.ITEM] = copied_item(users[i], row[i, col.COPY_ACTION], needs[row[i, col.EVENT]])
@@ -200,8 +201,9 @@ def settle_copy_actions(users, row, needs, category):
 
 @njit(cache=True)
 def open_categories(event, copied, fresh, allow, start, can):
-    """Rows without a `copied` (n,) item; for a `fresh` (n,) one, categories that have items where
-    the event (n,) allows any of them.
+    """Return the rows without a `copied` (n,) item; write their categories to `can`.
+
+    For a `fresh` (n,) item these are categories that have items, where the event allows any.
     """
     rows, found = np.empty(len(event), dtype=np.int64), 0
     stocked = start[1:] > start[:-1]
@@ -217,8 +219,9 @@ def open_categories(event, copied, fresh, allow, start, can):
 
 @njit(cache=True)
 def draw_items(users, row, rows, weight, needs, start, u):
-    """Writes fresh items drawn by `weight` (m, width), which is changed; column j is the category's
-    j-th. None that would be a copy, unless nothing else has any weight.
+    """Write fresh items, drawn by `weight` (m, width); column j is the category's j-th item.
+
+    An item that would be a copy is not drawn, unless no other has any weight. Changes `weight`.
     """
     known, kept = np.empty(codes.N_COPY_RANKS, dtype=np.int64), np.empty(codes.N_COPY_RANKS)
     for k in range(len(rows)):
@@ -255,8 +258,9 @@ def _sum(weight):
 
 @njit(cache=True)
 def settle_orders(users, row):
-    """Writes the number of each row's order; where the last order or the item's does not exist, the
-    order is a new one.
+    """Write the number of each row's order.
+
+    Where the last order, or that of the item, does not exist, the order is a new one.
     """
     for i in range(len(users)):
         user, of_item = users[i], order_of(users[i], row[i, col.ITEM])
@@ -277,6 +281,6 @@ def settle_orders(users, row):
 
 @njit(cache=True)
 def settle_values(code, before, out):
-    """out (n,) = the values that the codes (n,) mean: that before (n,), a value, or none."""
+    """Write to `out` (n,) the values that codes (n,) mean: the one `before`, a value, or none."""
     for i in range(len(code)):
         out[i] = before[i] if code[i] == codes.SAME else max(code[i] - codes.SAME, 0)

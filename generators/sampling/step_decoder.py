@@ -32,7 +32,7 @@ from generators.nn.affinity import (
     recent_item_affinity,
 )
 from generators.nn.network import RowNet, key_of
-from generators.sampling.sampler import draw
+from generators.sampling.step_model import draw
 from generators.sequences import feature_layout as layout
 
 

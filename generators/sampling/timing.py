@@ -1,8 +1,7 @@
-"""When the next row is: which gaps a user can draw, the gap that is drawn, the time it leads to;
-compiled.
+"""When the next row is: which gaps a user can draw, the gap, and the time it leads to; compiled.
 
-A candidate time inside an interval is drawn several times, and one is kept in proportion to the
-weekly intensity of session starts.
+Inside an interval several candidate times are drawn, and one is kept in proportion to the weekly
+intensity of session starts.
 """
 
 from __future__ import annotations
@@ -22,14 +21,15 @@ from generators.sequences.user_state import (
 )
 
 CANDIDATES = 8  # draws per gap among which the weekly cycle chooses
-DRAWS = CANDIDATES + 1  # uniform numbers that a time takes
-WIDE_S = 1_800  # a break of a wider interval is shaped by the weekly cycle
+DRAWS = CANDIDATES + 1  # uniform numbers for one time
+WIDE_S = 1_800  # seconds: wider gaps between sessions follow the weekly cycle
 
 
 @njit(cache=True)
 def _one_of(time, low, high, geometric, shaped, u, timing_params):
-    """`time` and between `low` and `high` s, one of CANDIDATES draws: any, or where `shaped` by the
-    weekly cycle.
+    """Return `time` plus a gap between `low` and `high` s, one of CANDIDATES draws.
+
+    Where `shaped`, the choice among them follows the weekly cycle.
     """
     moved, weight = np.empty(CANDIDATES, dtype=np.int64), np.empty(CANDIDATES)
     total, only = 0.0, -1 if shaped else int(u[CANDIDATES] * CANDIDATES)
@@ -52,16 +52,14 @@ def _one_of(time, low, high, geometric, shaped, u, timing_params):
 
 @njit(cache=True)
 def _between(low, high, u, timing_params):
-    """Ms between `low` and `high`, shaped by the weekly cycle, inside the span."""
+    """Draw a time between `low` and `high` ms, by the weekly cycle and inside the span."""
     found = _one_of(low, 0.0, (high - low) / 1000, False, True, u, timing_params)
     return min(max(found, timing_params.start), timing_params.end)
 
 
 @njit(cache=True)
 def arrive(low, high, u, timing_params):
-    """(n,) int64 ms: times between `low` and `high` (n,) int64 ms, from uniform numbers `u` (n,
-    DRAWS).
-    """
+    """Draw times between `low` and `high` (n,) int64 ms, from uniform numbers `u` (n, DRAWS)."""
     out = np.empty(len(low), dtype=np.int64)
     for i in range(len(low)):
         out[i] = _between(low[i], high[i], u[i], timing_params)
@@ -70,8 +68,9 @@ def arrive(low, high, u, timing_params):
 
 @njit(cache=True)
 def late_users(users, timing_params, out):
-    """Writes to `out` (n,) which users have hardly time left for their rows to come; returns how
-    many. Last sessions get their time.
+    """Write to `out` (n,) the users with too little time for their rows to come; return how many.
+
+    A planned last session that is too short is made longer instead.
     """
     found = 0
     for i in range(len(users)):
@@ -91,8 +90,9 @@ def late_users(users, timing_params, out):
 
 @njit(cache=True)
 def postpone(users, late, timing_params, u, over):
-    """Give the users `late` (m,) a later end of their stay, from `u` (m, DRAWS); `over` (n,): those
-    for whom the span has no time.
+    """Give the users `late` (m,) a later end of their rows, from `u` (m, DRAWS).
+
+    Writes to `over` (n,) for whom the span of the log leaves no time.
     """
     for k in range(len(late)):
         user = users[late[k]]
@@ -108,7 +108,7 @@ def postpone(users, late, timing_params, u, over):
 
 @njit(cache=True)
 def _keep_short(u, timing_params, can):
-    """No gap in `can` (size,) within a session that would make it longer than any was."""
+    """Remove from `can` (size,) gaps within a session that would make it longer than any was."""
     full = timing_params.longest_rows > 0 and u.in_session >= timing_params.longest_rows
     for g in range(1, timing_params.within):
         late = (
@@ -120,14 +120,13 @@ def _keep_short(u, timing_params, can):
 
 @njit(cache=True)
 def _fitting(u, timing_params, can):
-    """Writes to `can` (size,) the gaps that a user can draw.
+    """Write to `can` (size,) the gaps that a user can draw.
 
-    The end is for those who have no row left; the last gap is one that leads to the target, or the
-    nearest to it. A session is not over while what it is about is pending. Where last sessions are
-    planned, rows left and target are those of the rows
-    before it, until it has begun: then it is not broken off, and where nothing is left before it,
-    it begins. A session that is
-    as long as any is over: who is not done begins another.
+    The end is for users who have no row left; the last gap is one that leads to the target, or the
+    nearest to it. A session goes on while its label is pending. Where last sessions are planned,
+    rows left and target are those before the last session until it has begun: it is not broken off,
+    and it begins where nothing is left before it. A session as long as any in the log ends, and a
+    user who has rows left begins another.
     """
     within, size = timing_params.within, len(can)
     final, left = is_final(u), rows_left(u)
@@ -143,7 +142,7 @@ def _fitting(u, timing_params, can):
             can[1:within] = False
         if final and can[1:within].any():
             can[within:] = False
-        if begins and not can.any():  # no time is left: the shortest break
+        if begins and not can.any():  # no time is left: the shortest gap between sessions
             can[within] = True
     if begins or (final and left == 1):
         nearest = np.inf
@@ -159,10 +158,11 @@ def _fitting(u, timing_params, can):
 
 @njit(cache=True)
 def _in_time(u, timing_params, can, gap):
-    """The break `gap`, or the longest in `can` (size,) that takes no more than the session's share
-    of the time left, by its rows, where after `gap` what is left before the last session would have
-    to be done faster than almost anyone was; the shortest where there is none. A session ends when
-    it ends: it is the break that is shorter.
+    """Return `gap` if the rest of the session still fits before the planned last session.
+
+    Otherwise return the longest allowed gap that fits this session's share (by rows) of the
+    remaining time, or the shortest allowed gap if none fits. Whether the rest fits is judged by the
+    pace of the fastest users. Only gaps that begin a session are changed.
     """
     left = rows_left(u)
     if not timing_params.planned or is_final(u) or left == 0 or gap < timing_params.within:
@@ -185,8 +185,9 @@ def _in_time(u, timing_params, can, gap):
 
 @njit(cache=True)
 def draw_gaps(users, timing_params, over, logits, u, out):
-    """Writes a gap code of each user to `out` (n,): from `logits` (n, size) and uniform numbers `u`
-    (n,); those `over` (n,) end.
+    """Write a gap code of each user to `out` (n,), from `logits` (n, size) and numbers `u` (n,).
+
+    Users who are `over` (n,) end.
     """
     can = np.empty(logits.shape[1], dtype=np.bool_)
     for i in range(len(users)):
@@ -199,10 +200,10 @@ def draw_gaps(users, timing_params, over, logits, u, out):
 
 @njit(cache=True)
 def move(users, timing_params, u, row):
-    """Writes to each user's row (n, columns) the time after its gap, from uniform numbers `u` (n,
-    DRAWS); see `tell` for the rest.
+    """Write to each row (n, columns) the time after its gap, from uniform numbers `u` (n, DRAWS).
 
-    It is the target itself where the gap can lead there and the last row before it is due.
+    It is the target itself where the gap can lead there and the last row before it is due. What
+    follows from the time is written by `complete_clock`.
     """
     for i in range(len(users)):
         user, gap = users[i], row[i, col.GAP]
@@ -233,10 +234,8 @@ def move(users, timing_params, u, row):
 
 
 @njit(cache=True)
-def tell(users, timing_params, row):
-    """Writes what follows from gap and time to each row (n, columns): does it begin a session, and
-    the levels of the clock.
-    """
+def complete_clock(users, timing_params, row):
+    """Write to each row (n, columns) whether it starts a session, and the levels of the clock."""
     for i in range(len(users)):
         row[i, col.IS_SESSION_START] = 1 if row[i, col.GAP] >= timing_params.within else 0
         row[i, col.HOUR], row[i, col.WEEKDAY], row[i, col.SPAN_LEFT] = clock_levels(

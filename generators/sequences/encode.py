@@ -15,7 +15,7 @@ import torch
 from numba import njit
 
 from eventlog import EventLog
-from generators.codec.codec import SESSION_LABEL, Codec
+from generators.codec.codec import COPY_ACTION, SESSION_LABEL, Codec
 from generators.codec.features import (
     category_codes,
     count_labelled_sessions,
@@ -100,7 +100,7 @@ class _FieldColumns(NamedTuple):
     @classmethod
     def of(cls, codec: Codec) -> _FieldColumns:
         names = list(codec.fields())
-        known = ("gap", SESSION_LABEL, "event", "pick", "category", "item", "order")
+        known = ("gap", SESSION_LABEL, "event", COPY_ACTION, "category", "item", "order")
         at = [names.index(n) if n in names else -1 for n in known]
         first = max(at) + 1
         return cls._make([*at, first, first + len(codec.value_fields)])

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from eventlog import EventLog
-from generators.codec.codec import SESSION_LABEL, Codec
+from generators.codec.codec import COPY_ACTION, SESSION_LABEL, Codec
 from generators.codec.parts import Pace
 from generators.privacy.queries import PrivateQueries
 from generators.sequences.codes import (
@@ -129,7 +129,7 @@ def learn_cart_needs(
 
     The log never has such an event while the cart is empty; under a budget, hardly for any user.
     """
-    event, copy_action = (steps.target[:, steps.names.index(n)] for n in ("event", "pick"))
+    event, copy_action = (steps.target[:, steps.names.index(n)] for n in ("event", COPY_ACTION))
     cart = steps.features[:, codec.counter_column(Counter.CART)]
     found = {}
     if queries.private:
