@@ -1,1 +1,11 @@
 """Models that predict: simple ones that a sceptic demands, and sequence models."""
+
+from typing import Any
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from eventlog import __version__
+
+        return __version__
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -15,7 +15,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from eventlog.encode import Encoder, Examples, Queries, Sequences
+from eventlog.arrays import Examples, Queries, Sequences
+from eventlog.encode import Encoder
 
 Kind = Literal["next_item", "binary", "uplift"]
 

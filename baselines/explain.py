@@ -31,7 +31,8 @@ from baselines.sequences.item_history import last_items
 from baselines.sequences.transition_counts import REPEATS
 from eventlog._runtime.errors import InputError
 from eventlog._runtime.files import new_file
-from eventlog.encode import FIRST, Encoder, Queries, Sequences
+from eventlog.arrays import FIRST, Queries, Sequences
+from eventlog.encode import Encoder
 
 STEPS = 48  # of the integral; its error is in `Explanation.error`
 

@@ -28,7 +28,8 @@ from baselines.nn.embedding import PAST_ROWS, Past, time_codes
 from baselines.nn.neural import NeuralModel
 from baselines.sequences.transition_counts import REPEATS
 from eventlog._runtime.errors import InputError
-from eventlog.encode import ENTITIES, FIRST, MISSING, SHORT, UNKNOWN, Encoder
+from eventlog.arrays import FIRST, MISSING, UNKNOWN
+from eventlog.encode import ENTITIES, SHORT, Encoder
 
 Event = Mapping[str, Any]
 

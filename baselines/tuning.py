@@ -21,7 +21,8 @@ from baselines.base import Model
 from baselines.tabular.tabular import log_loss
 from eventlog._runtime import plugins
 from eventlog._runtime.errors import InputError
-from eventlog.encode import FIRST, Encoder, Examples
+from eventlog.arrays import FIRST, Examples
+from eventlog.encode import Encoder
 
 Draw = Callable[[optuna.Trial, str], Any]
 MOST_QUESTIONS = 4_000  # of the validation part that a trial is judged on

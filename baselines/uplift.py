@@ -23,7 +23,8 @@ from baselines.base import Model
 from baselines.tabular.features import Features
 from baselines.tabular.tabular import Standardiser, has_both, smoothed_rate
 from eventlog._runtime.errors import InputError
-from eventlog.encode import Encoder, Examples, Queries, Sequences
+from eventlog.arrays import Examples, Queries, Sequences
+from eventlog.encode import Encoder
 
 Base = Literal["logistic", "lightgbm"]
 Predict = Callable[[np.ndarray], np.ndarray]  # (n, n_features) -> (n,)

@@ -10,6 +10,10 @@ __all__ = ["run"]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from eventlog import __version__
+
+        return __version__
     if name == "run":
         from benchmark.api import run
 

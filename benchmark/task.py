@@ -26,7 +26,8 @@ import pandas as pd
 from benchmark.evaluation import metrics
 from eventlog import EventLog
 from eventlog._runtime.errors import InputError
-from eventlog.encode import Encoder, Examples, Queries, Sequences
+from eventlog.arrays import Examples, Queries, Sequences
+from eventlog.encode import Encoder
 from eventlog.split import TimeSplit, by_time
 
 TEST_SHARE = 1 / 6

@@ -1,12 +1,11 @@
-"""What an event log is, read, checked, cleaned, split and encoded once, for all the other
-packages.
-"""
+"""What an event log is: reading, checking, cleaning, splitting and encoding it for all packages."""
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from eventlog._runtime.errors import InputError, ShopError, UnknownNameError, WorkError
-    from eventlog.encode import Encoder, Examples, Queries, Sequences
+    from eventlog.arrays import Examples, Queries, Sequences
+    from eventlog.encode import Encoder
     from eventlog.log import EventLog
 
 __all__ = [
@@ -20,21 +19,23 @@ __all__ = [
     "UnknownNameError",
     "WorkError",
 ]
-_HOME = {
+_MODULE_OF = {
     "Encoder": "encode",
-    "Examples": "encode",
-    "Queries": "encode",
-    "Sequences": "encode",
+    "Examples": "arrays",
+    "Queries": "arrays",
+    "Sequences": "arrays",
     "EventLog": "log",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for when it is asked for: pandas takes half a second, and `--help` does
-    not need it.
-    """
+    """Import a name at its first use: pandas takes half a second, and `--help` does not need it."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("shoptwin")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f".{_HOME.get(name, '_runtime.errors')}", __name__), name)
+    return getattr(import_module(f".{_MODULE_OF.get(name, '_runtime.errors')}", __name__), name)

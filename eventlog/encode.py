@@ -1,142 +1,52 @@
-"""Encoder (fitted on the training part only) and Sequences: flat arrays with offsets, never a list
-per user.
+"""Encoder: turn a log into flat arrays, with vocabularies learnt from its training part only.
 
-    encoder = Encoder.fit(train) sequences = encoder.encode(log)
-    sequences.columns["item"][sequences.offsets[u]:sequences.offsets[u + 1]]      # the items of
-    user u, by time
+Codes of a categorical column: 0 = missing, 1 = a value that the encoder has not seen, 2 and up =
+its vocabulary, most frequent first. Numeric columns are standardised, after log1p where the values
+are nonnegative and skewed.
 
-Codes of a categorical column: 0 = missing, 1 = a value that the encoder has not seen, 2.. = its
-vocabulary, most frequent first. Numeric columns are standardised (log1p first where the values are
-nonnegative and skewed).
+Example::
+
+    encoder = Encoder.fit(train)
+    sequences = encoder.encode(log)  # see eventlog.arrays
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 
 from eventlog._runtime.errors import InputError
+from eventlog.arrays import FIRST, MISSING, UNKNOWN, Sequences
 from eventlog.log import EventLog
-from eventlog.schema import COLUMNS
 
-MISSING, UNKNOWN, FIRST = 0, 1, 2
-# a categorical with more values than this (a device id, a card) is not learnt by value
+# A categorical with more values than this, such as a card number, gets no code for each value.
 HIGH_CARDINALITY = 1_000
-SKIP = frozenset({"event_id", "user_id", "timestamp", "session_id", "order_id"})
-# a value new to its user matters, whatever its cardinality
+NOT_ENCODED = frozenset({"event_id", "user_id", "timestamp", "session_id", "order_id"})
+# Columns in which a value that is new to the user matters, whatever their cardinality.
 ENTITIES = ("device", "payment_method", "coupon_id", "country")
-DAY_MS = 86_400_000
-
-
-@dataclass(frozen=True)
-class Sequences:
-    """A log as flat arrays; the rows of user u are `offsets[u]:offsets[u + 1]`, ascending in
-    time.
-    """
-
-    offsets: np.ndarray  # (n_users + 1,) int64
-    users: np.ndarray  # (n_users,) object: user ids
-    time: np.ndarray  # (n_rows,) int64, ms since 1970 UTC
-    event_id: np.ndarray  # (n_rows,) int64
-    role: np.ndarray  # (n_rows,) object: see schema.ROLES
-    # categorical: (n_rows,) int32 codes; numeric: (n_rows,) float32; new_*: float32 0/1
-    columns: dict[str, np.ndarray]
-    # (n_rows,) numeric columns as they stood in the log, NaN = missing
-    raw: dict[str, np.ndarray] = field(default_factory=dict)
-    # (n_rows,) int64: hash of an entity id, -1 = missing
-    ids: dict[str, np.ndarray] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    @property
-    def n_rows(self) -> int:
-        """Rows of all users together."""
-        return len(self.time)
-
-    def row_user(self) -> np.ndarray:
-        """(n_rows,) int64: the user of each row."""
-        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
-
-    def select(self, keep: np.ndarray) -> Sequences:
-        """The rows where `keep` (n_rows,) bool holds; every user stays, perhaps with no rows."""
-        counts = np.zeros(len(self) + 1, dtype=np.int64)
-        counts[1:] = np.bincount(self.row_user()[keep], minlength=len(self))
-        return replace(
-            self,
-            offsets=np.cumsum(counts),
-            time=self.time[keep],
-            event_id=self.event_id[keep],
-            role=self.role[keep],
-            columns={k: v[keep] for k, v in self.columns.items()},
-            raw={k: v[keep] for k, v in self.raw.items()},
-            ids={k: v[keep] for k, v in self.ids.items()},
-        )
-
-    def rows_before(self, user: np.ndarray, time: np.ndarray) -> np.ndarray:
-        """(n,) int64 flat index of the first row of `user` (n,) that is at or after `time` (n,) ms:
-        the end of what was known.
-        """
-        # One sorted key over all rows: user major, time minor.
-        low = int(self.time.min(initial=0))
-        width = int(max(self.time.max(initial=0), time.max(initial=0))) - low + 2
-        key = self.row_user() * width + (self.time - low)
-        return np.searchsorted(key, user * width + np.clip(time - low, 0, width - 1), side="left")
-
-
-@dataclass(frozen=True)
-class Queries:
-    """Questions asked about users at instants; what may be used for question i is rows
-    offsets[user[i]]:end[i], nothing else.
-    """
-
-    user: np.ndarray  # (n,) int64 row of Sequences.offsets
-    end: np.ndarray  # (n,) int64 flat row: the first row that is not known
-    time: np.ndarray  # (n,) int64 ms: when the question is asked
-
-    def __len__(self) -> int:
-        return len(self.user)
-
-    def __getitem__(self, index: Any) -> Queries:
-        return Queries(self.user[index], self.end[index], self.time[index])
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Questions with their answers: what a model is fitted on.
-
-    For next-item `target` holds item codes; the answer to question i stands in row `queries.end[i]`
-    of its user. For a binary task it holds 0.0 or 1.0. For uplift too, and `treatment` says which
-    questions were treated.
-    """
-
-    sequences: Sequences
-    queries: Queries
-    target: np.ndarray  # (n,) int32 item code, or float32 0/1
-    # (n,) float32: 1 = treated (got the coupon), 0 = control; uplift only
-    treatment: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        return len(self.queries)
+ALWAYS_CODED = ("item_id", "category", "event")  # at any cardinality
+SHORT = {"item_id": "item"}  # columns with another name in Sequences.columns
+SKEWED = 1.2  # a column whose mean exceeds this many medians is scaled by log1p
+CLIP_SD = 8  # scaled values are clipped at this many standard deviations
 
 
 @dataclass
 class Encoder:
     """Vocabularies and scales, learnt from the training part of a log."""
 
-    # column -> values; code of values[i] is i + FIRST
+    # Column -> values; the code of values[i] is i + FIRST.
     vocabularies: dict[str, list[str]] = field(default_factory=dict)
-    # column -> (log1p first, mean, std)
+    # Column -> (log1p first, mean, standard deviation).
     scales: dict[str, tuple[bool, float, float]] = field(default_factory=dict)
-    # columns that get a new_<column> flag instead of a code
+    # Columns with a new_<column> flag instead of a code.
     high_cardinality: list[str] = field(default_factory=list)
-    # (n_item_codes,) category code
+    # (n_items,) int32: the most frequent category code of each item.
     item_category: np.ndarray = field(default_factory=lambda: np.zeros(FIRST, dtype=np.int32))
-    # (n_item_codes,) median, scaled
+    # (n_items,) float32: the median price of each item, scaled.
     item_price: np.ndarray = field(default_factory=lambda: np.zeros(FIRST, dtype=np.float32))
 
     @classmethod
@@ -147,8 +57,15 @@ class Encoder:
         high_cardinality: int = HIGH_CARDINALITY,
         columns: Sequence[str] | None = None,
     ) -> Self:
-        """Learn from `train` only. `columns` limits which columns are used (default: all but ids of
-        rows).
+        """Learn vocabularies and scales.
+
+        Args:
+            train: the training part of a log; nothing else is read.
+            high_cardinality: columns with more values get a flag for new values instead of codes.
+            columns: the columns to use; None: all except ids of rows.
+
+        Raises:
+            InputError: `train` has no events.
         """
         if len(train) == 0:
             raise InputError(
@@ -159,7 +76,7 @@ class Encoder:
         encoder = cls()
         for name in map(str, train.events.columns):
             values = train.events[name]
-            if name in SKIP or (columns is not None and name not in columns):
+            if name in NOT_ENCODED or (columns is not None and name not in columns):
                 continue
             if (
                 isinstance(values.dtype, pd.CategoricalDtype)
@@ -169,11 +86,7 @@ class Encoder:
                 counts = values.astype(str)[values.notna()].value_counts()
                 # Most frequent first, ties by name, so that the same data gives the same codes.
                 vocabulary = sorted(counts.index, key=lambda v, c=counts: (-c[v], v))  # type: ignore[misc]
-                if len(vocabulary) > high_cardinality and name not in (
-                    "item_id",
-                    "category",
-                    "event",
-                ):
+                if len(vocabulary) > high_cardinality and name not in ALWAYS_CODED:
                     encoder.high_cardinality.append(name)
                 elif vocabulary:
                     encoder.vocabularies[name] = vocabulary
@@ -207,16 +120,16 @@ class Encoder:
             self.item_price[price.index.to_numpy()] = self.scaled("price", price.to_numpy())
 
     def size(self, column: str) -> int:
-        """Number of codes of a categorical column, missing and unknown included."""
+        """Return the number of codes of a categorical column, missing and unknown included."""
         return len(self.vocabularies.get(column, ())) + FIRST
 
     @property
     def n_items(self) -> int:
-        """Item codes, 0 and 1 included: the width of a next-item score."""
+        """Number of item codes, missing and unknown included: the width of a next-item score."""
         return self.size("item_id")
 
     def codes(self, column: str, values: pd.Series) -> np.ndarray:
-        """(n,) int32 codes of `values` under `column`'s vocabulary."""
+        """Return the codes of `values` in the vocabulary of `column`, (n,) int32."""
         index = {value: i + FIRST for i, value in enumerate(self.vocabularies[column])}
         categories = (
             values.astype("category")
@@ -227,26 +140,24 @@ class Encoder:
             [index.get(str(c), UNKNOWN) for c in categories.cat.categories] + [MISSING],
             dtype=np.int32,
         )
-        return table[categories.cat.codes.to_numpy()]  # code -1 (missing) takes the last entry
+        return table[categories.cat.codes.to_numpy()]  # code -1 (missing) selects the last entry
 
     def scaled(self, column: str, values: np.ndarray) -> np.ndarray:
-        """(n,) float32: standardised as learnt; missing becomes 0 (the mean), values beyond 8 sd
-        are clipped.
-        """
+        """Return standardised values, (n,) float32, clipped at CLIP_SD; missing is 0, the mean."""
         log, mean, std = self.scales[column]
         with np.errstate(invalid="ignore"):
             out = ((np.log1p(np.maximum(values, 0)) if log else values) - mean) / std
-        return np.clip(np.nan_to_num(out, nan=0.0), -8, 8).astype(np.float32)
+        return np.clip(np.nan_to_num(out, nan=0.0), -CLIP_SD, CLIP_SD).astype(np.float32)
 
     def encode(self, log: EventLog) -> Sequences:
-        """Any log under this encoder's vocabularies and scales. Nothing is learnt here.
+        """Encode any log with these vocabularies and scales; nothing is learnt.
 
-        Columns: event, item, category, every other categorical by its own name, gap (log seconds
-        since the user's event before, scaled), every numeric by its own name, and new_<column> for
-        entities and high-cardinality columns (1 where this user has not had this value before).
+        The columns are event, item, category and every other categorical by its name; gap (seconds
+        since the user's previous event, scaled) and every numeric by its name; and new_<column> for
+        entities and high-cardinality columns, 1 where the user has not had the value before.
 
-        Rows are those of `log.grouped()`: where the rows of a user do not stand together, they are
-        sorted first, and `event_id` says which is which.
+        The rows are those of `log.grouped()`: if the rows of a user are scattered, they are sorted
+        first, and `event_id` identifies them.
         """
         log = log.grouped()
         events = log.events
@@ -293,10 +204,10 @@ class Encoder:
             ids=ids,
         )
 
-    # --- JSON: an encoder is plain data, loading it runs no code ----------------------------------
+    # --- JSON: an encoder is plain data, so that loading it runs no code --------------------------
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data from which `from_json` makes the same encoder."""
+        """Return plain data from which `from_json` makes the same encoder."""
         return {
             "vocabularies": self.vocabularies,
             "scales": {k: list(v) for k, v in self.scales.items()},
@@ -307,7 +218,7 @@ class Encoder:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The encoder that `to_json` described."""
+        """Return the encoder that `to_json` described."""
         return cls(
             vocabularies=dict(data["vocabularies"]),
             scales={k: (bool(a), float(b), float(c)) for k, (a, b, c) in data["scales"].items()},
@@ -317,28 +228,21 @@ class Encoder:
         )
 
 
-SHORT = {"item_id": "item"}  # the name under which a column stands in Sequences.columns
-
-
 def value_ids(values: pd.Series) -> np.ndarray:
-    """(n,) int64 hash of each value as text, -1 = missing: the same value has the same id in every
-    log, and in no order.
+    """Return a hash of each value as text, (n,) int64, -1 if missing.
+
+    Equal values have equal hashes in every log.
     """
     categories = values.astype("category")
     names = categories.cat.categories.astype(str).to_numpy(dtype=object)
     table = np.append(
         (pd.util.hash_array(names, categorize=False) >> np.uint64(1)).astype(np.int64), -1
     )
-    return table[categories.cat.codes.to_numpy()]  # code -1 (missing) takes the last entry
-
-
-def known_columns() -> tuple[str, ...]:
-    """Columns that the schema names; everything else is a team's own."""
-    return tuple(COLUMNS)
+    return table[categories.cat.codes.to_numpy()]  # code -1 (missing) selects the last entry
 
 
 def _gaps(events: pd.DataFrame) -> np.ndarray:
-    """(n,) float64 seconds since the same user's event before; NaN at a user's first."""
+    """Return the seconds since the user's previous event, (n,) float64, NaN at the first."""
     time = events["timestamp"].astype("datetime64[ms, UTC]").astype("int64").to_numpy()
     user = events["user_id"].astype("category").cat.codes.to_numpy()
     gap = np.full(len(time), np.nan)
@@ -349,12 +253,13 @@ def _gaps(events: pd.DataFrame) -> np.ndarray:
 
 
 def _scale_of(values: np.ndarray) -> tuple[bool, float, float]:
-    """(log1p first, mean, std) of the present values; log1p where they are nonnegative and their
-    mean is far above the median.
+    """Return (log1p first, mean, standard deviation) of the values that are present.
+
+    log1p is applied if they are nonnegative and their mean is far above the median.
     """
     values = values[np.isfinite(values)]
     if len(values) == 0:
         return False, 0.0, 1.0
-    log = bool(values.min() >= 0 and values.mean() > 1.2 * np.median(values) + 1e-12)
+    log = bool(values.min() >= 0 and values.mean() > SKEWED * np.median(values) + 1e-12)
     values = np.log1p(values) if log else values
     return log, float(values.mean()), float(max(values.std(), 1e-6))

@@ -161,7 +161,8 @@ class Data:
 
     def __init__(self, work: Path, name: str, columns: str = "items") -> None:
         from eventlog import EventLog
-        from eventlog.encode import Encoder, Examples, Queries
+        from eventlog.arrays import Examples, Queries
+        from eventlog.encode import Encoder
         from eventlog.log import tidy
 
         self.lists = sequences_of(work, name)

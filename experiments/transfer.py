@@ -40,7 +40,8 @@ from baselines.nn.neural import NeuralModel
 from benchmark.tasks.churn import Churn
 from eventlog import EventLog
 from eventlog._runtime import plugins
-from eventlog.encode import DAY_MS, Encoder, Examples, Queries
+from eventlog.arrays import DAY_MS, Examples, Queries
+from eventlog.encode import Encoder
 from eventlog.log import to_ms
 
 CDNOW = {"learn": ("1997-09-30", "1997-08-15", "1997-06-30"), "ask": "1997-12-30", "days": 91}

@@ -12,6 +12,10 @@ _HOME = {"Generator": "base", "fit": "persistence", "load": "persistence", "save
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for when it is asked for: `--help` needs neither numpy nor torch."""
+    if name == "__version__":
+        from eventlog import __version__
+
+        return __version__
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module

@@ -8,6 +8,10 @@ __all__ = ["run", "simulate"]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from eventlog import __version__
+
+        return __version__
     if name in __all__:
         from importlib import import_module
 

@@ -9,7 +9,8 @@ import numpy as np
 from baselines.base import Model
 from baselines.tabular.features import COIN, history_of
 from baselines.tabular.tabular import Platt
-from eventlog.encode import Encoder, Examples, Queries, Sequences
+from eventlog.arrays import Examples, Queries, Sequences
+from eventlog.encode import Encoder
 
 
 class Amount(Model):

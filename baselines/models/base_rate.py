@@ -8,7 +8,8 @@ import numpy as np
 
 from baselines.base import Model
 from baselines.tabular.tabular import smoothed_rate
-from eventlog.encode import Encoder, Examples, Queries, Sequences
+from eventlog.arrays import Examples, Queries, Sequences
+from eventlog.encode import Encoder
 
 
 class BaseRate(Model):

@@ -18,7 +18,8 @@ from scipy.special import gammaln, hyp2f1
 from baselines.base import Model
 from baselines.tabular.features import history_of
 from baselines.tabular.tabular import Platt
-from eventlog.encode import DAY_MS, Encoder, Examples, Queries, Sequences
+from eventlog.arrays import DAY_MS, Examples, Queries, Sequences
+from eventlog.encode import Encoder
 
 
 class BGNBD(Model):

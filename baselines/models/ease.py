@@ -14,7 +14,8 @@ from scipy import linalg
 
 from baselines.base import Model
 from baselines.sequences.item_history import decayed_history, known_items
-from eventlog.encode import Encoder, Examples, Queries, Sequences
+from eventlog.arrays import Examples, Queries, Sequences
+from eventlog.encode import Encoder
 
 
 class EASE(Model):

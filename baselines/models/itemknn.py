@@ -11,7 +11,8 @@ import scipy.sparse as sp
 
 from baselines.base import Model
 from baselines.sequences.item_history import decayed_history, known_items
-from eventlog.encode import Encoder, Examples, Queries, Sequences
+from eventlog.arrays import Examples, Queries, Sequences
+from eventlog.encode import Encoder
 
 
 class ItemKNN(Model):

@@ -16,7 +16,8 @@ import scipy.sparse as sp
 
 from baselines.base import Model
 from baselines.sequences.item_history import decayed_history, known_items
-from eventlog.encode import FIRST, Encoder, Examples, Queries, Sequences
+from eventlog.arrays import FIRST, Examples, Queries, Sequences
+from eventlog.encode import Encoder
 
 
 class Markov(Model):

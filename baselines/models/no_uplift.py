@@ -11,7 +11,8 @@ import numpy as np
 from baselines.base import Model
 from baselines.tabular.tabular import smoothed_rate
 from baselines.uplift import arms
-from eventlog.encode import Encoder, Examples, Queries, Sequences
+from eventlog.arrays import Examples, Queries, Sequences
+from eventlog.encode import Encoder
 
 
 class NoUplift(Model):

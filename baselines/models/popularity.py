@@ -10,7 +10,8 @@ import numpy as np
 
 from baselines.base import Model
 from baselines.sequences.item_history import known_items
-from eventlog.encode import DAY_MS, FIRST, Encoder, Examples, Queries, Sequences
+from eventlog.arrays import DAY_MS, FIRST, Examples, Queries, Sequences
+from eventlog.encode import Encoder
 
 
 class Popularity(Model):

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from baselines.tabular.entity_risk import EntityRisk, order_runs
-from eventlog.encode import DAY_MS, Encoder, Queries, Sequences
+from eventlog.arrays import DAY_MS, Queries, Sequences
+from eventlog.encode import Encoder
 
 HOUR_MS = 3_600_000
 # 0 = no row before; k = 2^(k-1) - 1 .. 2^k - 1 seconds; the last holds everything beyond 4 years

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from baselines.nn.embedding import PAST_ROWS, Past
 from baselines.nn.losses import Repeats
-from eventlog.encode import FIRST
+from eventlog.arrays import FIRST
 
 REPEAT_DECAY = 0.8
 AVERAGE = 3.0  # scale of an average effect's column: its penalty is a ninth of the others'

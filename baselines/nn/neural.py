@@ -39,7 +39,8 @@ from baselines.tabular.features import Features
 from baselines.tabular.tabular import has_both
 from baselines.uplift import arms
 from eventlog._runtime.errors import InputError
-from eventlog.encode import FIRST, Encoder, Examples, Queries, Sequences
+from eventlog.arrays import FIRST, Examples, Queries, Sequences
+from eventlog.encode import Encoder
 
 SCORE_ROWS = 16_384  # padded rows scored at once
 LOSSES = ("softmax", "gbce", "bce")

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from baselines.nn.embedding import EventEmbedding, EventTable
 from baselines.nn.windows import Batch
-from eventlog.encode import FIRST
+from eventlog.arrays import FIRST
 
 MASK, LAST_ONLY = 0.25, 0.25
 

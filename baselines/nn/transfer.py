@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from baselines.nn.embedding import RUNNING, EventEmbedding, Fields
-from eventlog.encode import FIRST, SHORT, Encoder
+from eventlog.arrays import FIRST
+from eventlog.encode import SHORT, Encoder
 
 
 @torch.no_grad()

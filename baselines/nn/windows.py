@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from eventlog.encode import Queries
+from eventlog.arrays import Queries
 
 
 @dataclass(frozen=True)

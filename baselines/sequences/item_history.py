@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from eventlog._runtime.errors import InputError
-from eventlog.encode import FIRST, Examples, Queries, Sequences
+from eventlog.arrays import FIRST, Examples, Queries, Sequences
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from scipy import sparse
 from scipy.sparse import linalg as splinalg
 
 from baselines.sequences.item_history import last_items
-from eventlog.encode import FIRST, Examples, Queries, Sequences
+from eventlog.arrays import FIRST, Examples, Queries, Sequences
 
 LAG_WEIGHTS = (1.0, 0.5, 0.33, 0.25)  # how much a step of 1, 2, 3, 4 rows counts as a transition
 RECENT, DECAY = 5, 0.8  # a question is answered from the last 5 rows, weighted .8^j

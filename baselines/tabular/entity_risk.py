@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from eventlog.encode import DAY_MS, FIRST, SHORT, Encoder, Examples, Queries, Sequences, value_ids
+from eventlog.arrays import DAY_MS, FIRST, Examples, Queries, Sequences
+from eventlog.encode import SHORT, Encoder, value_ids
 
 # the base rate before any label is known, and how many labels that guess is worth
 PRIOR_RATE, PRIOR_COUNT = 0.01, 50.0

@@ -12,7 +12,8 @@ from sklearn.linear_model import LogisticRegression
 
 from baselines.base import Model
 from baselines.tabular.features import Features
-from eventlog.encode import Encoder, Examples, Queries, Sequences
+from eventlog.arrays import Examples, Queries, Sequences
+from eventlog.encode import Encoder
 
 FOLDS = 5
 

@@ -20,7 +20,7 @@ from scipy.stats import rankdata
 from benchmark.task import NotApplicable, Task, TaskData
 from eventlog import EventLog
 from eventlog._runtime.errors import WorkError
-from eventlog.encode import DAY_MS, FIRST, Examples
+from eventlog.arrays import DAY_MS, FIRST, Examples
 from eventlog.log import to_ms
 from eventlog.split import TimeSplit
 

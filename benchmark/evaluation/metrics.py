@@ -19,7 +19,7 @@ from functools import cached_property
 import numpy as np
 
 from eventlog._runtime.errors import WorkError
-from eventlog.encode import FIRST, Examples, Queries, Sequences
+from eventlog.arrays import FIRST, Examples, Queries, Sequences
 
 RESAMPLES = 1_000
 SEED = 20_240_229  # of the resamples; fixed, so that all models share them

@@ -28,7 +28,7 @@ from benchmark.task import NotApplicable, Scored, Task, leaks
 from eventlog import EventLog
 from eventlog._runtime import plugins
 from eventlog._runtime.errors import ShopError, UnknownNameError, WorkError
-from eventlog.encode import Queries, Sequences
+from eventlog.arrays import Queries, Sequences
 from eventlog.log import digest
 
 LOG, MODEL = "log", "model"  # folders inside an artefact

@@ -12,7 +12,8 @@ import numpy as np
 
 from benchmark.task import TaskData
 from eventlog._runtime.files import read_json, write_json
-from eventlog.encode import Encoder, Examples, Queries, Sequences
+from eventlog.arrays import Examples, Queries, Sequences
+from eventlog.encode import Encoder
 
 
 def save_task(folder: Path, data: TaskData) -> None:

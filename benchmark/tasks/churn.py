@@ -13,7 +13,7 @@ import pandas as pd
 
 from benchmark.task import NotApplicable, Questions, Task, Truth
 from eventlog import EventLog
-from eventlog.encode import DAY_MS, Examples, Queries, Sequences
+from eventlog.arrays import DAY_MS, Examples, Queries, Sequences
 from eventlog.log import to_ms
 from eventlog.split import TimeSplit
 

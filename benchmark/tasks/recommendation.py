@@ -15,7 +15,7 @@ import pandas as pd
 
 from benchmark.task import NotApplicable, Questions, Task, Truth
 from eventlog import EventLog
-from eventlog.encode import Examples, Queries, Sequences
+from eventlog.arrays import Examples, Queries, Sequences
 from eventlog.log import to_ms
 from eventlog.schema import FUNNEL
 from eventlog.split import TimeSplit

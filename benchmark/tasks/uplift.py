@@ -19,7 +19,7 @@ import pandas as pd
 from benchmark.evaluation.metrics import TRUE_UPLIFT
 from benchmark.task import NotApplicable, Questions, Task, TaskData, Truth
 from eventlog import EventLog
-from eventlog.encode import DAY_MS, Examples, Queries, Sequences
+from eventlog.arrays import DAY_MS, Examples, Queries, Sequences
 from eventlog.log import to_ms
 from eventlog.split import TimeSplit
 

@@ -4,7 +4,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from baselines.base import Model
-from eventlog.encode import Encoder, Examples, Queries, Sequences
+from eventlog.arrays import Examples, Queries, Sequences
+from eventlog.encode import Encoder
 
 
 class MyModel(Model):

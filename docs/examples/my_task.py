@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmark.task import NotApplicable, Questions, Task
 from eventlog import EventLog
-from eventlog.encode import DAY_MS, Queries, Sequences
+from eventlog.arrays import DAY_MS, Queries, Sequences
 from eventlog.log import to_ms
 from eventlog.split import TimeSplit
 

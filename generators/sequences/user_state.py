@@ -209,7 +209,7 @@ def copied_item(u, copy_action, need):
 
 @njit(cache=True)
 def known_items(u, need, out):
-    """Write the items that such an event can only copy to `out` (N_COPY_RANKS,), return how many."""
+    """Write the items that such an event can only copy to `out` (N_COPY_RANKS,); count them."""
     found = 0
     for slot in range(codes.N_RECENT):
         if found < codes.N_COPY_RANKS and carries(u, slot, need):

@@ -13,7 +13,8 @@ from baselines.base import Model
 from baselines.explain import by_deletion, explain, faithfulness, plot
 from eventlog import EventLog, InputError
 from eventlog._runtime import plugins
-from eventlog.encode import Encoder, Examples, Queries
+from eventlog.arrays import Examples, Queries
+from eventlog.encode import Encoder
 from eventlog.log import tidy
 
 NEURAL = ("lstm", "transformer", "bert")

@@ -12,7 +12,8 @@ from baselines.base import Model
 from baselines.online import Online
 from eventlog import EventLog, InputError
 from eventlog._runtime import plugins
-from eventlog.encode import Encoder, Examples, Queries
+from eventlog.arrays import Examples, Queries
+from eventlog.encode import Encoder
 
 MODELS = ("lstm", "gru", "transformer")
 SETTINGS = {"dim": 16, "max_steps": 8, "batch_rows": 300}

@@ -11,7 +11,8 @@ from baselines.base import Model
 from baselines.tuning import SPACES, _settings, tune, worth
 from eventlog import EventLog, InputError
 from eventlog._runtime import plugins
-from eventlog.encode import Encoder, Examples, Queries
+from eventlog.arrays import Examples, Queries
+from eventlog.encode import Encoder
 
 
 def parts(log: EventLog) -> tuple[Encoder, Examples, Examples]:

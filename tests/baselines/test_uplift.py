@@ -14,7 +14,8 @@ from baselines.base import Model
 from baselines.models.dr_learner import DRLearner
 from eventlog import EventLog, InputError
 from eventlog._runtime import plugins
-from eventlog.encode import Encoder, Examples, Queries
+from eventlog.arrays import Examples, Queries
+from eventlog.encode import Encoder
 from eventlog.log import tidy
 
 LEARNERS = ("t_learner", "s_learner", "x_learner", "dr_learner")

@@ -12,7 +12,7 @@ from benchmark.tasks.churn import Churn
 from benchmark.tasks.fraud import Fraud
 from benchmark.tasks.recommendation import ROLES, Recommendation, steps
 from eventlog import EventLog
-from eventlog.encode import DAY_MS, Queries, Sequences
+from eventlog.arrays import DAY_MS, Queries, Sequences
 from eventlog.log import to_ms
 from eventlog.schema import FUNNEL
 

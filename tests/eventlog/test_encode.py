@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventlog import Encoder, EventLog, InputError
-from eventlog.encode import FIRST, MISSING, UNKNOWN, Sequences
+from eventlog.arrays import FIRST, MISSING, UNKNOWN, Sequences
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,8 @@ from baselines.base import Model
 from baselines.online import Online
 from benchmark.evaluation.metrics import ranks
 from eventlog._runtime import plugins
-from eventlog.encode import DAY_MS, Encoder, Examples, Queries, Sequences
+from eventlog.arrays import DAY_MS, Examples, Queries, Sequences
+from eventlog.encode import Encoder
 
 LIVE = 10_000
 

@@ -12,7 +12,8 @@ from baselines.base import Kind, Model
 from eventlog import EventLog
 from eventlog._runtime import plugins
 from eventlog._runtime.errors import InputError
-from eventlog.encode import FIRST, Encoder, Examples, Queries
+from eventlog.arrays import FIRST, Examples, Queries
+from eventlog.encode import Encoder
 from eventlog.log import tidy
 
 NEXT_ITEM = ("popularity", "recent_popularity", "markov", "itemknn", "ease", "session_knn")

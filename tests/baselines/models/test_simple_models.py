@@ -22,7 +22,8 @@ from baselines.models.recency import Recency
 from baselines.models.session_knn import SessionKNN
 from eventlog import EventLog
 from eventlog._runtime.plugins import load
-from eventlog.encode import DAY_MS, FIRST, Encoder, Examples, Queries, Sequences
+from eventlog.arrays import DAY_MS, FIRST, Examples, Queries, Sequences
+from eventlog.encode import Encoder
 from eventlog.split import leave_one_out
 
 NEXT_ITEM = ("popularity", "recent_popularity", "markov", "itemknn", "ease", "session_knn")

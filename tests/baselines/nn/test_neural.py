@@ -11,7 +11,8 @@ from baselines.base import Model
 from baselines.sequences.transition_counts import Counts
 from eventlog import EventLog
 from eventlog._runtime import plugins
-from eventlog.encode import FIRST, Encoder, Examples, Queries
+from eventlog.arrays import FIRST, Examples, Queries
+from eventlog.encode import Encoder
 from eventlog.log import tidy
 
 MODELS = ("lstm", "gru", "transformer", "bert")

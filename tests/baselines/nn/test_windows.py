@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from baselines.nn.windows import Windows, batches, chunks, tails
-from eventlog.encode import Queries
+from eventlog.arrays import Queries
 
 
 @st.composite

@@ -22,7 +22,8 @@ from baselines.tabular.features import (
     history_of,
 )
 from eventlog import EventLog
-from eventlog.encode import DAY_MS, Encoder, Examples, Queries, Sequences
+from eventlog.arrays import DAY_MS, Examples, Queries, Sequences
+from eventlog.encode import Encoder
 from eventlog.log import sort_events, tidy
 
 T0 = 1_767_225_600_000  # 2026-01-01 UTC

@@ -8,7 +8,7 @@ from sklearn import metrics as sk
 
 from benchmark.evaluation import metrics, statistics
 from benchmark.evaluation.metrics import BINARY, Curve, Weighted, rank_of
-from eventlog.encode import Examples, Queries, Sequences
+from eventlog.arrays import Examples, Queries, Sequences
 
 
 def naive_rank(scores: np.ndarray, target: int) -> float:
