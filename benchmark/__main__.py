@@ -7,6 +7,7 @@ from pathlib import Path
 
 from eventlog._runtime.console import Parser, run
 from eventlog._runtime.errors import InputError
+from eventlog._runtime.seeds import check_seed
 
 
 def main(argv: list[str]) -> int:
@@ -232,12 +233,12 @@ def _names(text: str) -> list[str]:
 
 def _seeds(text: str) -> list[int]:
     try:
-        given = [int(part) for part in text.split(",") if part.strip()]
-    except ValueError:
+        given = [check_seed(int(part)) for part in text.split(",") if part.strip()]
+    except (ValueError, InputError):
         raise argparse.ArgumentTypeError(
             f"{text!r} is neither a number of seeds nor a list of them"
         ) from None
-    if not given or min(given) < 0 or (len(given) == 1 and "," not in text and given[0] < 1):
+    if not given or (len(given) == 1 and "," not in text and given[0] < 1):
         raise argparse.ArgumentTypeError(f"{text!r} asks for no seed")
     return given if "," in text else list(range(given[0]))
 

@@ -38,6 +38,8 @@ class Generator(ABC):
 
     # can it be trained with a differential-privacy guarantee per user?
     supports_epsilon: ClassVar[bool] = False
+    # settings of earlier versions that never did anything: a saved model may hold them
+    retired_settings: ClassVar[frozenset[str]] = frozenset()
     # after fit: {"epsilon", "delta", "unit": "user", "ledger": [...], "public": [...]}
     privacy: dict[str, Any]
 
@@ -113,10 +115,3 @@ def sample_under(
                     f"samples; leave {option} out, or fit another generator."
                 )
     return generator.sample(users, seed=seed, **given)
-
-
-def check_ranges(**ranges: tuple[float, float, float]) -> None:
-    """Raise InputError where a setting (value, least, most) lies outside what it can mean."""
-    for name, (value, least, most) in ranges.items():
-        if not least <= value <= most:
-            raise InputError(f"{name} is {value:g}; it must lie between {least:g} and {most:g}.")

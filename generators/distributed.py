@@ -16,6 +16,7 @@ from eventlog import EventLog
 from eventlog._runtime.errors import InputError
 from eventlog._runtime.executors import check_engine, pool
 from eventlog._runtime.plugins import is_file
+from eventlog._runtime.seeds import check_seed
 from generators.base import SampleConditions
 from generators.persistence import load
 from generators.sequence_model import SequenceGenerator, part_sizes
@@ -63,6 +64,7 @@ def sample(
     wrong.
     """
     check_engine(engine, address)
+    seed = check_seed(seed)
     if users < 1 or (workers is not None and workers < 1):
         raise InputError(f"users is {users} and workers {workers}; both must be 1 or more.")
     place = str(Path(folder).resolve())

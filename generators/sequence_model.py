@@ -11,7 +11,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -19,7 +19,9 @@ import torch
 from eventlog import EventLog
 from eventlog._runtime import plugins
 from eventlog._runtime.errors import InputError, WorkError
-from generators.base import Generator, SampleConditions, check_ranges
+from eventlog._runtime.seeds import check_seed
+from eventlog._runtime.settings import Range
+from generators.base import Generator, SampleConditions
 from generators.codec.codec import MOST_ROWS, Codec
 from generators.codec.fit import learn, total_query_weight
 from generators.privacy.public import Public
@@ -27,12 +29,11 @@ from generators.privacy.queries import PrivacyLedger, PrivateQueries
 from generators.sampling.conditions import (
     UserFilter,
     accept_where,
-    continued_statement,
-    given,
     label_of,
     mix,
     with_labelled_sessions,
 )
+from generators.sampling.prefix import continued_statement, prefix_of
 from generators.sampling.sampler import sample_rows
 from generators.sampling.step_model import StepModel
 from generators.sequences.decode import decode
@@ -78,12 +79,13 @@ class SequenceGenerator(Generator):
     epsilon; with it, noise decides).
     """
 
-    def __init__(self, *, min_users: int = 5, intervals: int = 32, max_rows: int = 1024) -> None:
-        check_ranges(
-            min_users=(min_users, 1, 1e9),
-            intervals=(intervals, 2, 1e9),
-            max_rows=(max_rows, 2, MOST_ROWS),
-        )
+    def __init__(
+        self,
+        *,
+        min_users: Annotated[int, Range(1, 10**9)] = 5,
+        intervals: Annotated[int, Range(2, 10**9)] = 32,
+        max_rows: Annotated[int, Range(2, MOST_ROWS)] = 1024,
+    ) -> None:
         self.min_users, self.intervals, self.max_rows = min_users, intervals, max_rows
 
     @abstractmethod
@@ -111,8 +113,8 @@ class SequenceGenerator(Generator):
         """See Generator.fit."""
         if epsilon is not None and not self.supports_epsilon:
             raise InputError(
-                f"The generator {self._name()!r} cannot be fitted with epsilon; choose one that "
-                "can (markov, vae, gan)."
+                f"The generator {self._name()!r} cannot be fitted with epsilon; it proves no "
+                "privacy."
             )
         if len(log) == 0:
             raise InputError("The log has no events; there is nothing to learn from.")
@@ -158,6 +160,7 @@ class SequenceGenerator(Generator):
         """
         if users < 1:
             raise InputError(f"users is {users}; at least one is needed.")
+        seed = check_seed(seed)
         conditions = SampleConditions(where or {}, rates or {})
         if not conditions.rates:
             parts = [self.part(n, seed, k, conditions) for k, n in enumerate(part_sizes(users))]
@@ -213,7 +216,8 @@ class SequenceGenerator(Generator):
 
         Raises InputError where `log` has no known event, WorkError where nobody comes back.
         """
-        past = given(
+        seed = check_seed(seed)
+        past = prefix_of(
             self.codec_,
             log,
             days=days,

@@ -3,7 +3,7 @@ questions with them.
 
 Every model of a task is judged on the same questions and the same resamples (RESAMPLES of them,
 from one fixed seed), so the differences of two models' replicates are a paired bootstrap. Formulas
-and sources: docs/tasks-and-metrics.md.
+and sources: docs/reference/metrics.md.
 
 Ties never help: a rank is the mean over tied items, so a constant scorer gets no hits; curves treat
 equal scores as one threshold. The weighted forms (a resample is a weight per user) are tested

@@ -23,13 +23,13 @@ popularity in its category.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
 from numba import njit
 
-from generators.base import check_ranges
+from eventlog._runtime.settings import Range
 from generators.codec.codec import SESSION_LABEL, Codec
 from generators.codec.parts import ARRIVAL, LENGTH, N_LABELLED_SESSIONS, OBSERVATION_SPAN
 from generators.codec.restore import restored
@@ -69,17 +69,12 @@ class Markov(SequenceGenerator):
     def __init__(
         self,
         *,
-        strength: float = 2.0,
-        successors: int = 50,
-        clip: float = 4.0,
-        min_users: int = 5,
-        intervals: int = 32,
-        max_rows: int = 1024,
+        strength: Annotated[float, Range(1e-6, 1e9)] = 2.0,
+        successors: Annotated[int, Range(1, 1_000_000)] = 50,
+        clip: Annotated[float, Range(1e-9, 1e9)] = 4.0,
+        **sequence: Any,
     ) -> None:
-        super().__init__(min_users=min_users, intervals=intervals, max_rows=max_rows)
-        check_ranges(
-            strength=(strength, 1e-6, 1e9), successors=(successors, 1, 1e6), clip=(clip, 1e-9, 1e9)
-        )
+        super().__init__(**sequence)
         self.strength, self.successors, self.clip = strength, successors, clip
 
     def settings(self) -> dict[str, Any]:

@@ -1,11 +1,8 @@
 """The network that the neural generators share: mixed rows in, one distribution after another out,
 given a latent per user.
 
-The recurrence is a minimal gated unit whose gates depend on the input alone (Feng et al. 2024,
-    "Were RNNs all we needed?"): h_t = (1 - g_t) * h_{t-1} + g_t * c_t
-so that all matrix products of a sequence are done at once, and per-user gradients need only Linear,
-Embedding and LayerNorm, which opacus knows. What is far back reaches a row through the tracker's
-features as well (its pool of items).
+Only Linear, Embedding and LayerNorm hold parameters, for which opacus knows the gradients of single
+users. What lies far back reaches a row through the features as well (the user's recent items).
 """
 
 from __future__ import annotations
@@ -32,105 +29,6 @@ from generators.sequences import feature_layout as layout
 BUMPS = 9  # over the codes of a number
 # who come once only, or more often, at the least: lengths are then fitted for either apart
 USERS_OF_BIAS = 5
-
-
-class _Scan(torch.autograd.Function):
-    """h_t = h_{t-1} + g_t (c_t - h_{t-1}) over dimension 1 of (B, T, D), from h_{-1} = 0; one
-    elementwise kernel a step.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, gate: torch.Tensor, candidate: torch.Tensor) -> torch.Tensor:
-        """Returns all states (B, T, D)."""
-        state = torch.empty_like(candidate)
-        last = torch.zeros_like(candidate[:, 0])
-        for t in range(candidate.shape[1]):
-            last = torch.lerp(last, candidate[:, t], gate[:, t])
-            state[:, t] = last
-        ctx.save_for_backward(gate, candidate, state)
-        return state
-
-    @staticmethod
-    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Gradients of the gates and the candidates."""
-        gate, candidate, state = ctx.saved_tensors
-        total = torch.empty_like(grads[0])
-        last = torch.zeros_like(candidate[:, 0])
-        keep = 1 - gate
-        for t in range(candidate.shape[1] - 1, -1, -1):
-            last = last + grads[0][:, t]
-            total[:, t] = last
-            last = last * keep[:, t]
-        before = torch.cat([torch.zeros_like(state[:, :1]), state[:, :-1]], 1)
-        return total * (candidate - before), total * gate
-
-
-class Layer(nn.Module):
-    """One recurrent layer with its feed-forward part, both residual."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.norm, self.norm_inner = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.gates = nn.Linear(width, 2 * width)
-        self.mix = nn.Linear(width, width)
-        self.up, self.down = nn.Linear(width, width), nn.Linear(width, width)
-        # gates from fast to slow, as in Chrono initialisation (Tallec and Ollivier 2018)
-        with torch.no_grad():
-            self.gates.bias[:width] = -torch.log(torch.linspace(1.0, 50.0, width))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, T, D) -> (B, T, D)."""
-        gate, candidate = self.gates(self.norm(x)).chunk(2, -1)
-        x = x + self.mix(_Scan.apply(torch.sigmoid(gate), candidate))
-        return x + self.down(torch.relu(self.up(self.norm_inner(x))))
-
-    def start(self, users: int) -> LayerState:
-        """The layer before the first row of `users` users who are sampled."""
-        return LayerState(self, users)
-
-
-class LayerState:
-    """One layer while users are sampled. It holds the weights themselves: calling a module costs as
-    much as its product.
-    """
-
-    def __init__(self, layer: Layer, users: int) -> None:
-        self.state, self.weights = (
-            torch.zeros((users, layer.mix.in_features)),
-            tuple(p.detach() for p in layer.parameters()),
-        )
-
-    def step(self, x: torch.Tensor) -> torch.Tensor:
-        """(n, D) -> (n, D), one row further."""
-        (
-            norm,
-            norm_bias,
-            inner,
-            inner_bias,
-            gates,
-            gates_bias,
-            mix,
-            mix_bias,
-            up,
-            up_bias,
-            down,
-            down_bias,
-        ) = self.weights
-        width = x.shape[1]
-        gate, candidate = F.linear(
-            F.layer_norm(x, (width,), norm, norm_bias), gates, gates_bias
-        ).chunk(2, -1)
-        self.state = torch.lerp(self.state, candidate, gate.sigmoid())
-        x = x + F.linear(self.state, mix, mix_bias)
-        return x + F.linear(
-            F.linear(F.layer_norm(x, (width,), inner, inner_bias), up, up_bias).relu_(),
-            down,
-            down_bias,
-        )
-
-    def keep(self, index: torch.Tensor) -> None:
-        """Go on with some of the users."""
-        self.state = self.state.index_select(0, index)
 
 
 class RowNet(nn.Module):

@@ -38,7 +38,7 @@ from generators.sequences.encode import EncodedSequences, encode
 
 SMALL = {"width": 24, "latent": 6, "private_epochs": 2, "batch_users": 32, "private_rows": 16}
 NAMES = {"event": ["view_item", "add_to_cart", "purchase", "search", "refund"]}
-SETTINGS = {"markov": {}, "vae": SMALL, "gan": SMALL | {"private_turns": 5}}
+SETTINGS = {"markov": {}, "vae": SMALL, "gan": SMALL | {"private_generator_steps": 5}}
 
 
 @pytest.fixture(scope="module")

@@ -254,7 +254,7 @@ def test_a_seed_is_a_whole_number(
     with pytest.raises(SystemExit) as left:
         main(["fit", "log", "--seed", given, "--out", str(tmp_path / "model")])
     assert left.value.code == 2
-    assert "is no whole number from 0" in capsys.readouterr().err
+    assert "is not a whole number from 0" in capsys.readouterr().err
 
 
 def test_a_generator_that_takes_no_conditions_refuses_them_in_one_sentence(

@@ -8,7 +8,7 @@ import torch
 from fixtures.shop_logs import shop_log
 
 import generators
-from generators.models.vae import Vae
+from generators.neural_generator import NeuralGenerator
 from generators.nn.training import _static_loss
 from generators.sampling.step_decoder import StepDecoder
 from generators.sequences import feature_layout as layout
@@ -16,18 +16,18 @@ from generators.sequences.encode import EncodedSequences, encode
 
 
 @pytest.fixture(scope="module", params=["vae", "transformer"])
-def fitted(request: pytest.FixtureRequest) -> tuple[Vae, EncodedSequences]:
+def fitted(request: pytest.FixtureRequest) -> tuple[NeuralGenerator, EncodedSequences]:
     log = shop_log(users=40, rows=20, items=60, seed=1)
     model = generators.fit(
         log, model=request.param, seed=1, settings={"epochs": 1, "width": 32, "min_users": 1}
     )
-    assert isinstance(model, Vae)
+    assert isinstance(model, NeuralGenerator)
     return model, encode(log, model.codec_)
 
 
 @torch.no_grad()
 def test_states_and_items_are_those_of_the_whole_sequence(
-    fitted: tuple[Vae, EncodedSequences],
+    fitted: tuple[NeuralGenerator, EncodedSequences],
 ) -> None:
     model, steps = fitted
     net, rows = model.net_, 6
@@ -64,7 +64,7 @@ def test_states_and_items_are_those_of_the_whole_sequence(
 
 @torch.no_grad()
 def test_static_losses_are_those_of_the_fields_one_after_another(
-    fitted: tuple[Vae, EncodedSequences],
+    fitted: tuple[NeuralGenerator, EncodedSequences],
 ) -> None:
     """They have a training of their own, in which all fields are looked at at once."""
     model, steps = fitted
