@@ -16,20 +16,19 @@ EXAMPLE = """examples:
 
 
 def parser() -> Parser:
-    """The command line's arguments."""
+    """Return the parser of the command line."""
     top = Parser(
         prog="python -m eventlog",
-        description="Bring a team's own log in, look at it, take it out.",
+        description="Import a team's own log, look at it, clean it, export it.",
         epilog=EXAMPLE,
     )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     p = commands.add_parser(
         "import",
-        help="a file -> a log folder",
+        help="read a file into a log folder",
         description=IMPORT_HELP,
-        epilog="examples:\n  python -m eventlog import online_retail.csv.gz --preset online-retail --out mylog\n"
-        "  python -m eventlog import shop.csv --mapping my.toml --allow-rejects 'missing user_id' --out mylog",
+        epilog=IMPORT_EXAMPLE,
     )
     p.add_argument(
         "file",
@@ -43,15 +42,21 @@ def parser() -> Parser:
         "--mapping", metavar="TOML", type=Path, help="a mapping of your own, written like a preset"
     )
     p.add_argument(
+        "--schema",
+        action=_PrintSchema,
+        nargs=0,
+        help="print the JSON schema of a mapping, for editors, and exit",
+    )
+    p.add_argument(
         "--allow-rejects",
         metavar="REASON[,REASON]",
         default="",
-        help="reasons of which any number of rows may be set aside",
+        help="reasons for which any number of rows may be set aside",
     )
     p.add_argument(
         "--encoding",
         metavar="NAME",
-        help="of a text file that is not utf-8, such as latin-1 or cp1252",
+        help="encoding of a text file that is not utf-8, such as latin-1 or cp1252",
     )
     p.add_argument(
         "--currency", help="currency of the prices, such as EUR (goes into the manifest)"
@@ -60,8 +65,8 @@ def parser() -> Parser:
 
     p = commands.add_parser(
         "check",
-        help="is a log what the schema says?",
-        description="Name errors and oddities; exit code 2 on errors.",
+        help="compare a log with the schema",
+        description="Print errors and warnings; the exit code is 2 if there are errors.",
         epilog="example:\n  python -m eventlog check mylog",
     )
     p.add_argument("log", type=Path, metavar="LOG")
@@ -81,7 +86,7 @@ def parser() -> Parser:
         type=float,
         default=365.0,
         metavar="DAYS",
-        help="gap beyond which clocks are broken (365; 0: off)",
+        help="a longer gap in the log means a wrong clock (365; 0: off)",
     )
     p.add_argument(
         "--bot-minute",
@@ -101,7 +106,7 @@ def parser() -> Parser:
         "--session-gap",
         type=float,
         metavar="MINUTES",
-        help="make the sessions anew by this inactivity",
+        help="recompute the sessions with this gap of inactivity",
     )
     p.add_argument(
         "--out", type=Path, required=True, metavar="LOG2", help="the log folder to write"
@@ -109,16 +114,16 @@ def parser() -> Parser:
 
     p = commands.add_parser(
         "describe",
-        help="what is in a log",
-        description="Span, users, events, funnel, columns and labels of a log.",
+        help="show what is in a log",
+        description="Show the span, users, events, funnel, columns and labels of a log.",
         epilog="example:\n  python -m eventlog describe mylog",
     )
     p.add_argument("log", type=Path, metavar="LOG")
 
     p = commands.add_parser(
         "export",
-        help="a log -> files for other tools",
-        description="Write the events as one file (recbole: folder).",
+        help="write a log for other tools",
+        description="Write the events as one file (recbole: a folder).",
         epilog="example:\n  python -m eventlog export mylog --format recbole --out recbole/mylog",
     )
     p.add_argument("log", type=Path, metavar="LOG")
@@ -130,12 +135,31 @@ def parser() -> Parser:
 IMPORT_HELP = """Read a file of events into a log folder.
 
 Without --preset or --mapping common column names are recognised, and what was assumed is printed.
-Rows that cannot be events (no user, a time that cannot be read, a negative price, ...) are set aside
-in LOG/rejects.parquet with their row and reason, and counted in the summary. More than 1 % of rows
-set aside for reasons that neither the mapping nor --allow-rejects names is an error (exit code 2)."""
+Rows that cannot be events (no user, an unreadable time, a negative price, ...) are set aside in
+LOG/rejects.parquet with their row number and reason, and counted in the summary. If more than 1 %
+of the rows are set aside for reasons that neither the mapping nor --allow-rejects names, the import
+fails (exit code 2)."""
 
-CLEAN_HELP = """Remove exact duplicates, events out of the log's span (broken clocks) and users faster than people are,
-and print an account of what was changed. The account also stands in the manifest of LOG2."""
+IMPORT_EXAMPLE = """examples:
+  python -m eventlog import online_retail.csv.gz --preset online-retail --out mylog
+  python -m eventlog import shop.csv --mapping my.toml --allow-rejects 'missing user_id' --out mylog
+  python -m eventlog import --schema > mapping.schema.json"""
+
+CLEAN_HELP = """Remove exact duplicates, events far from the rest of the log (wrong clocks) and
+users who are faster than people can be, and print what was changed. The manifest of LOG2 keeps the
+account."""
+
+
+class _PrintSchema(argparse.Action):
+    """Print the schema and exit, before required arguments are asked for, as --help does."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *args: object, **kwargs: object) -> None:
+        import json
+
+        from eventlog.ingest.mapping import schema
+
+        print(json.dumps(schema(), indent=2, ensure_ascii=False))
+        parser.exit()
 
 
 def _presets() -> list[str]:
@@ -143,7 +167,7 @@ def _presets() -> list[str]:
 
 
 def main(argv: list[str]) -> int:
-    """Run one command; the return value is the exit code."""
+    """Run one command and return the exit code."""
     arguments = parser().parse_args(argv)
     commands = {
         "import": _import,
@@ -195,7 +219,7 @@ def _clean(arguments: argparse.Namespace) -> int:
     from eventlog.log import EventLog
 
     if arguments.log.resolve() == arguments.out.resolve():
-        raise InputError(f"{arguments.log} cannot be cleaned onto itself; choose another --out.")
+        raise InputError(f"{arguments.log} cannot be cleaned in place; choose another --out.")
     log, account = clean(
         EventLog.read(arguments.log),
         Cleaning(
@@ -208,7 +232,7 @@ def _clean(arguments: argparse.Namespace) -> int:
     )
     log.write(arguments.out)
     print(account.to_string(index=False, justify="left"))
-    print(f"{len(log):,} events left, written to {arguments.out}")
+    print(f"{len(log):,} events left; written to {arguments.out}")
     return 0
 
 

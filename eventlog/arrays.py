@@ -25,20 +25,18 @@ DAY_MS = 86_400_000
 
 @dataclass(frozen=True)
 class Sequences:
-    """A log as flat arrays; the rows of user u are `offsets[u]:offsets[u + 1]`, ascending in
-    time.
-    """
+    """A log as flat arrays; user u has the rows `offsets[u]:offsets[u + 1]`, ascending in time."""
 
     offsets: np.ndarray  # (n_users + 1,) int64
     users: np.ndarray  # (n_users,) object: user ids
     time: np.ndarray  # (n_rows,) int64, ms since 1970 UTC
     event_id: np.ndarray  # (n_rows,) int64
     role: np.ndarray  # (n_rows,) object: see schema.ROLES
-    # categorical: (n_rows,) int32 codes; numeric: (n_rows,) float32; new_*: float32 0/1
+    # (n_rows,) each; categorical: int32 codes; numeric: float32, scaled; new_*: float32 0 or 1.
     columns: dict[str, np.ndarray]
-    # (n_rows,) numeric columns as they stood in the log, NaN = missing
+    # (n_rows,) float64 each: numeric columns with the values of the log, NaN if missing.
     raw: dict[str, np.ndarray] = field(default_factory=dict)
-    # (n_rows,) int64: hash of an entity id, -1 = missing
+    # (n_rows,) int64 each: hashes of entity ids, -1 if missing.
     ids: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
@@ -46,15 +44,15 @@ class Sequences:
 
     @property
     def n_rows(self) -> int:
-        """Rows of all users together."""
+        """Number of rows of all users together."""
         return len(self.time)
 
     def row_user(self) -> np.ndarray:
-        """(n_rows,) int64: the user of each row."""
+        """Return the user of each row, (n_rows,) int64."""
         return np.repeat(np.arange(len(self)), np.diff(self.offsets))
 
     def select(self, keep: np.ndarray) -> Sequences:
-        """The rows where `keep` (n_rows,) bool holds; every user stays, perhaps with no rows."""
+        """Return the rows at which `keep` (n_rows,) bool holds; users may be left without rows."""
         counts = np.zeros(len(self) + 1, dtype=np.int64)
         counts[1:] = np.bincount(self.row_user()[keep], minlength=len(self))
         return replace(
@@ -69,10 +67,13 @@ class Sequences:
         )
 
     def rows_before(self, user: np.ndarray, time: np.ndarray) -> np.ndarray:
-        """(n,) int64 flat index of the first row of `user` (n,) that is at or after `time` (n,) ms:
-        the end of what was known.
+        """Return where the rows before an instant end, (n,) int64 flat row.
+
+        Args:
+            user: (n,) positions in `users`.
+            time: (n,) int64 ms since 1970 UTC; rows at this time are not included.
         """
-        # One sorted key over all rows: user major, time minor.
+        # One sorted key over all rows, by user and then by time.
         low = int(self.time.min(initial=0))
         width = int(max(self.time.max(initial=0), time.max(initial=0))) - low + 2
         key = self.row_user() * width + (self.time - low)
@@ -81,13 +82,11 @@ class Sequences:
 
 @dataclass(frozen=True)
 class Queries:
-    """Questions asked about users at instants; what may be used for question i is rows
-    offsets[user[i]]:end[i], nothing else.
-    """
+    """Questions about users at instants; question i may use rows offsets[user[i]]:end[i] only."""
 
-    user: np.ndarray  # (n,) int64 row of Sequences.offsets
+    user: np.ndarray  # (n,) int64 position in Sequences.users
     end: np.ndarray  # (n,) int64 flat row: the first row that is not known
-    time: np.ndarray  # (n,) int64 ms: when the question is asked
+    time: np.ndarray  # (n,) int64 ms since 1970 UTC: when the question is asked
 
     def __len__(self) -> int:
         return len(self.user)
@@ -98,18 +97,17 @@ class Queries:
 
 @dataclass(frozen=True)
 class Examples:
-    """Questions with their answers: what a model is fitted on.
+    """Questions with their answers, to fit a model on.
 
-    For next-item `target` holds item codes; the answer to question i stands in row `queries.end[i]`
-    of its user. For a binary task it holds 0.0 or 1.0. For uplift too, and `treatment` says which
-    questions were treated.
+    For next items `target` holds item codes, and the answer to question i is the item of row
+    `queries.end[i]`. For binary tasks and for uplift it holds 0.0 or 1.0, and for uplift
+    `treatment` says which questions were treated.
     """
 
     sequences: Sequences
     queries: Queries
-    target: np.ndarray  # (n,) int32 item code, or float32 0/1
-    # (n,) float32: 1 = treated (got the coupon), 0 = control; uplift only
-    treatment: np.ndarray | None = None
+    target: np.ndarray  # (n,) int32 item codes, or float32 0 or 1
+    treatment: np.ndarray | None = None  # (n,) float32: 1 treated (got the coupon), 0 control
 
     def __len__(self) -> int:
         return len(self.queries)

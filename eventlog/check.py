@@ -1,5 +1,6 @@
-"""Is a log what the schema says? Each finding names file, column and row; errors make `python -m
-eventlog check` end with 2.
+"""Check a log against the schema; each finding names file, column and row.
+
+`python -m eventlog check` prints the findings and exits with 2 if any of them is an error.
 """
 
 from __future__ import annotations
@@ -13,15 +14,8 @@ import numpy as np
 import pandas as pd
 
 from eventlog._runtime.errors import InputError
-from eventlog.log import (
-    TABLES,
-    EventLog,
-    _part_paths,
-    _read,
-    _to_pandas,
-    read_manifest,
-    verify_checksums,
-)
+from eventlog.log import EventLog
+from eventlog.log_folder import TABLES, part_paths, read_frame, read_manifest, verify_checksums
 from eventlog.order import repeated_ids
 from eventlog.schema import COLUMNS, LABEL_COLUMNS, REQUIRED, ROLE_NAMES, roles_of
 
@@ -31,14 +25,12 @@ PRODUCT_ROLES = ("view", "cart", "uncart", "wishlist", "purchase", "refund")
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is wrong (error) or worth a look (warning). `row` counts the rows of the file
-    from 0; None: not about a row.
-    """
+    """Something that is wrong (error) or worth a look (warning)."""
 
     level: Literal["error", "warning"]
     file: str
     column: str
-    row: int | None
+    row: int | None  # row of the file, counted from 0; None if it is not about one row
     text: str
 
     def __str__(self) -> str:
@@ -51,10 +43,10 @@ class Finding:
 
 
 def check(log: EventLog | Path | str) -> list[Finding]:
-    """Everything found wrong with a log folder (part by part: memory stays at one part) or with a
-    log in memory.
+    """Return everything wrong with a log in memory or in a folder.
 
-    Raises InputError only where there is no log to look at.
+    A folder is read part by part, so that memory holds one part at a time. Raises InputError only
+    if there is no log to look at.
     """
     if isinstance(log, EventLog):
         state = _State(dict(log.manifest.get("roles") or {}), labels=log.labels)
@@ -72,25 +64,25 @@ def check(log: EventLog | Path | str) -> list[Finding]:
     tables = {}
     for name in TABLES:
         if (path / f"{name}.parquet").exists():
-            tables[name] = _to_pandas(_read(path / f"{name}.parquet"))
+            tables[name] = read_frame(path / f"{name}.parquet")
     state = _State(dict(manifest.get("roles") or {}), labels=tables.get("labels"))
-    for part in _part_paths(path):
-        state.part(f"events/{part.name}", _to_pandas(_read(part)))
-    if state.ids_fall:  # a second look: all ids of a log are too many to keep them in case
-        state.repeated(_to_pandas(_read(part)) for part in _part_paths(path))
+    for part in part_paths(path):
+        state.part(f"events/{part.name}", read_frame(part))
+    if state.ids_decrease:  # read again: keeping all ids in every case would take too much memory
+        state.repeated(read_frame(part) for part in part_paths(path))
     return [*findings, *state.findings, *state.closing(tables)]
 
 
 @dataclass
 class _State:
-    """What must be carried from part to part."""
+    """What is carried from part to part, and the findings so far."""
 
     roles: dict[str, str]
     labels: pd.DataFrame | None = None
     findings: list[Finding] = field(default_factory=list)
     last_id: int = -1
-    ids_fall: bool = False  # so that some may occur twice
-    unread: bool = False  # a part could not be looked into
+    ids_decrease: bool = False  # then some may occur twice
+    unread: bool = False  # a part lacks required columns and was not checked further
     users: list[np.ndarray] = field(default_factory=list)  # hashes, sorted, per part
     # (event_id, timestamp) of labelled events
     labelled: list[pd.DataFrame] = field(default_factory=list)
@@ -104,7 +96,7 @@ class _State:
         where: np.ndarray,
         text: str,
     ) -> None:
-        """One finding for all rows where `where` (n,) bool holds: their number and the first."""
+        """Add one finding for the rows at which `where` (n,) bool holds: their count, the first."""
         if where.any():
             n = int(where.sum())
             count = "" if n == 1 else f" ({n:,} rows, this is the first)"
@@ -118,7 +110,7 @@ class _State:
         ]
 
     def part(self, file: str, events: pd.DataFrame) -> None:
-        """Look at one part."""
+        """Check one part of the events."""
         missing = [name for name in REQUIRED if name not in events]
         self._required(file, events, missing)
         self._types(file, events)
@@ -140,7 +132,7 @@ class _State:
             file,
             "timestamp",
             ((time < EARLIEST) | (time >= LATEST)).to_numpy(),
-            "lies before 1990 or after 2100",
+            "is before 1990 or after 2100",
         )
         for name, column in COLUMNS.items():
             if (
@@ -186,23 +178,27 @@ class _State:
             if not right and not events[name].isna().all():
                 self.findings.append(
                     Finding(
-                        "error", file, name, None, f"has type {kind}, the schema says {column.kind}"
+                        "error",
+                        file,
+                        name,
+                        None,
+                        f"has type {kind}, but the schema says {column.kind}",
                     )
                 )
 
     def _order(self, file: str, events: pd.DataFrame) -> None:
         ids = events["event_id"].to_numpy()
         if pd.api.types.is_integer_dtype(ids.dtype):
-            falls = np.diff(ids, prepend=self.last_id) <= 0
+            decrease = np.diff(ids, prepend=self.last_id) <= 0
             self.add(
                 "error",
                 file,
                 "event_id",
-                falls,
-                "is not above the one before; ids ascend in file order",
+                decrease,
+                "is not greater than the one before; ids must ascend in file order",
             )
             self.last_id = int(ids.max())
-            self.ids_fall |= bool(falls.any())
+            self.ids_decrease |= bool(decrease.any())
         user = events["user_id"].astype("category")
         names = user.cat.categories.astype(str).to_numpy(dtype=object)
         rank = np.argsort(np.argsort(names, kind="stable"), kind="stable")
@@ -214,14 +210,14 @@ class _State:
             file,
             "user_id",
             np.append(False, np.diff(key) < 0),
-            "stands before the user above; a part is sorted by user_id",
+            "sorts before the user above; a part must be sorted by user_id",
         )
         self.add(
             "error",
             file,
             "timestamp",
             same & np.append(False, np.diff(time) < 0),
-            "is earlier than the same user's row above; a user's rows are sorted by time",
+            "is earlier than the same user's row above; a user's rows must be sorted by time",
         )
         here = np.unique(
             pd.util.hash_array(names[np.unique(user.cat.codes.to_numpy()[user.notna().to_numpy()])])
@@ -234,17 +230,17 @@ class _State:
                         file,
                         "user_id",
                         None,
-                        "holds a user of an earlier part; parts hold disjoint users",
+                        "holds a user of an earlier part; parts must hold disjoint users",
                     )
                 )
                 break
         self.users.append(here)
 
     def repeated(self, parts: Iterable[pd.DataFrame]) -> None:
-        """One finding for event ids that occur more than once in all parts together."""
+        """Add one finding for event ids that occur more than once in all parts together."""
         found = [part["event_id"] for part in parts if "event_id" in part]
         ids = [i.to_numpy() for i in found if pd.api.types.is_integer_dtype(i.dtype)]
-        n, first = repeated_ids(np.concatenate(ids)) if self.ids_fall and ids else (0, [])
+        n, first = repeated_ids(np.concatenate(ids)) if self.ids_decrease and ids else (0, [])
         if n:
             text = f"{n:,} rows have the id of an earlier row, such as {', '.join(map(str, first))}"
             self.findings.append(Finding("error", "events", "event_id", None, text))
@@ -260,7 +256,7 @@ class _State:
             file,
             "event",
             role == "other",
-            "has no role; models take it as 'other' (give a role in the mapping's [roles])",
+            "has no role; models treat it as 'other' (give it a role in the mapping's [roles])",
         )
         for name, given in self.roles.items():
             if given not in ROLE_NAMES:
@@ -285,7 +281,7 @@ class _State:
                 file,
                 "item_id",
                 touched & ~item & ~order,
-                "is missing where an item was touched, and so is order_id",
+                "is missing from an event about an item, and so is order_id",
             )
         else:
             self.add(
@@ -300,8 +296,10 @@ class _State:
     def _refunds(
         self, file: str, events: pd.DataFrame, role: np.ndarray, item: np.ndarray, order: np.ndarray
     ) -> None:
-        """A refund should follow a purchase of the same order, or (orders being numbered anew) of
-        the same item by the same user.
+        """Warn about refunds without an earlier purchase by the same user.
+
+        The purchase may be of the same order or, since refunds may have order numbers of their
+        own, of the same item.
         """
         refund = role == "refund"
         if not refund.any():
@@ -317,19 +315,19 @@ class _State:
                     "bought": role == "purchase",
                 }
             )
-            # Rows stand by user and time, so a running count says whether a purchase came first.
+            # Rows are sorted by user and time, so a running count tells if a purchase came first.
             explained |= has & (frame.groupby(["user", "key"])["bought"].cumsum().to_numpy() > 0)
-        lonely = refund & ~explained & (item | order)
+        unexplained = refund & ~explained & (item | order)
         self.add(
             "warning",
             file,
             "event",
-            lonely,
+            unexplained,
             "is a refund without an earlier purchase of its order or item",
         )
 
     def closing(self, tables: dict[str, Any]) -> list[Finding]:
-        """What needs all parts: labels, items."""
+        """Check what needs all parts, the other tables, and return the new findings."""
         start = len(self.findings)
         for name, key in (("users", "user_id"), ("items", "item_id")):
             table = tables.get(name)
@@ -361,9 +359,9 @@ class _State:
             .drop_duplicates("item_id")
             .set_index("item_id")["category"]
         )
-        told = seen["item_id"].map(known)
-        # an item that the table lacks has no other category there
-        differs = (told.notna() & (told != seen["category"])).to_numpy()
+        listed = seen["item_id"].map(known)
+        # NaN: the table lacks the item, so there is nothing to differ from
+        differs = (listed.notna() & (listed != seen["category"])).to_numpy()
         if differs.any():
             first = seen[differs].iloc[0]
             self.findings.append(
@@ -390,7 +388,7 @@ class _State:
                     file,
                     "known_at",
                     None,
-                    f"has type {labels['known_at'].dtype}, the schema says time",
+                    f"has type {labels['known_at'].dtype}, but the schema says time",
                 )
             )
             return
@@ -405,7 +403,7 @@ class _State:
             file,
             "known_at",
             (labels["known_at"] < time).to_numpy(dtype=bool),
-            "is before the event that is labelled",
+            "is earlier than the labelled event",
         )
         self.add(
             "error",
@@ -417,7 +415,7 @@ class _State:
 
 
 def lines(findings: list[Finding]) -> Iterator[str]:
-    """What the command prints: a line a finding, errors first, and their number."""
+    """Yield what the command prints: a line for each finding, errors first, and their number."""
     yield from map(str, sorted(findings, key=lambda f: f.level != "error"))
     errors = sum(f.level == "error" for f in findings)
     yield (

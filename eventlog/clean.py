@@ -1,10 +1,12 @@
-"""Cleaning with an account of what was changed: exact duplicates, clock errors, bots, sessions.
+"""Clean a log and account for every change: exact duplicates, clock errors, bots, sessions.
+
+Each step can be switched off. Nothing is estimated from the data: every bound is a setting, so that
+two logs are cleaned alike.
+
+Example::
 
     cleaned, account = clean(log, Cleaning(session_gap_minutes=30))
-    print(account)            # step, what, rows, users
-
-Each step can be switched off. Nothing is learnt: every bound is a setting, so that two logs are
-cleaned alike.
+    print(account)  # step, what, rows, users
 """
 
 from __future__ import annotations
@@ -15,27 +17,22 @@ import numpy as np
 import pandas as pd
 
 from eventlog._runtime.errors import InputError
-from eventlog.log import EventLog
-from eventlog.log import _drop_unused as drop_unused
-from eventlog.sessions import session_ids
-
-DAY_MS = 86_400_000
+from eventlog.arrays import DAY_MS
+from eventlog.log import EventLog, drop_unused_categories
+from eventlog.sessions import SESSION_GAP_MINUTES, session_ids
 
 
 @dataclass(frozen=True)
 class Cleaning:
     """What to clean; None or False switches a step off."""
 
-    duplicates: bool = True  # rows equal in every column but event_id
-    # events beyond a hole this wide in the log's timeline are clock errors ...
+    duplicates: bool = True  # rows equal to an earlier one in every column except event_id
+    # Events beyond a gap of this many days in the log's timeline are clock errors ...
     clock_gap_days: float | None = 365.0
-    # ... if no more than this share of all events lies beyond it
-    clock_share: float = 0.001
-    # a user with more events than this within one minute is a bot
-    bot_events_per_minute: int | None = 120
-    bot_events_per_day: int | None = 5_000  # or within 24 hours
-    # number: make sessions anew by this gap of inactivity
-    session_gap_minutes: float | None = None
+    clock_share: float = 0.001  # ... if at most this share of all events lies beyond it
+    bot_events_per_minute: int | None = 120  # a user with more events in one minute is a bot,
+    bot_events_per_day: int | None = 5_000  # or one with more events than this in 24 hours
+    session_gap_minutes: float | None = None  # recompute all sessions by this gap of inactivity
 
     def __post_init__(self) -> None:
         for name in (
@@ -46,18 +43,21 @@ class Cleaning:
         ):
             value = getattr(self, name)
             if value is not None and value <= 0:
-                raise InputError(f"{name} is {value}; it must be above 0 (or off).")
+                raise InputError(
+                    f"{name} is {value}; it must be above 0, or None to switch it off."
+                )
         if not 0 <= self.clock_share < 0.5:
-            raise InputError(f"clock_share is {self.clock_share}; it must lie between 0 and 0.5.")
+            raise InputError(f"clock_share is {self.clock_share}; it must be between 0 and 0.5.")
 
 
 def clean(log: EventLog, settings: Cleaning | None = None) -> tuple[EventLog, pd.DataFrame]:
-    """The cleaned log, and a table (step, what, rows, users) of what was changed.
+    """Return the cleaned log and a table of the changes with columns step, what, rows, users.
 
-    Event ids are kept, so that labels and truth still fit; those of removed events go with them. A
-    log without session_id gets one. The rows of a user are brought together.
+    Event ids are kept, so that labels and truth still refer to their events; those of removed
+    events are removed too. A log without session_id gets one. Rows are grouped by user.
 
-    Raises InputError where nothing would be left, or rows have no user, time or id of their own.
+    Raises InputError if nothing would be left, or if rows lack a user, a time or an id of their
+    own.
     """
     settings = settings or Cleaning()
     log = log.grouped()
@@ -75,8 +75,7 @@ def clean(log: EventLog, settings: Cleaning | None = None) -> tuple[EventLog, pd
         drop = _out_of_span(events, settings.clock_gap_days, settings.clock_share)
         remove(
             "clock",
-            f"removed: apart from the rest of the log by more than {settings.clock_gap_days:g} "
-            "days",
+            f"removed: more than {settings.clock_gap_days:g} days away from the rest of the log",
             drop,
         )
     for name, limit, span in (
@@ -94,7 +93,7 @@ def clean(log: EventLog, settings: Cleaning | None = None) -> tuple[EventLog, pd
         raise InputError("Cleaning would leave no event; look at the account of a milder setting.")
     events = events.reset_index(drop=True)
     if settings.session_gap_minutes is not None or "session_id" not in events:
-        gap = settings.session_gap_minutes or 30.0
+        gap = settings.session_gap_minutes or SESSION_GAP_MINUTES
         sessions = session_ids(
             events.assign(user_id=events["user_id"].astype("category")), gap_minutes=gap
         )
@@ -103,13 +102,13 @@ def clean(log: EventLog, settings: Cleaning | None = None) -> tuple[EventLog, pd
             (
                 "sessions",
                 f"made by a gap of {gap:g} minutes: rows where a session now begins or no longer "
-                "does",
+                "begins",
                 changed,
                 0,
             )
         )
         events = events.assign(session_id=sessions)
-    events = drop_unused(events)
+    events = drop_unused_categories(events)
     table = pd.DataFrame(account, columns=["step", "what", "rows", "users"])
     kept = events["event_id"]
     manifest = {**log.manifest, "cleaned": table.to_dict("records")}
@@ -126,18 +125,19 @@ def clean(log: EventLog, settings: Cleaning | None = None) -> tuple[EventLog, pd
 
 
 def _of_events(frame: pd.DataFrame, event_id: pd.Series) -> pd.DataFrame:
-    """The rows that belong to these events; a table that is not about events stays as it is."""
+    """Return the rows about these events; a table that is not about events stays as it is."""
     if "event_id" not in frame:
         return frame
     return frame[frame["event_id"].isin(event_id)].reset_index(drop=True)
 
 
 def _duplicated(events: pd.DataFrame) -> np.ndarray:
-    """(n_rows,) bool: rows that repeat an earlier row. Sessions are left out: they may have been
-    made by us.
+    """Return the rows that repeat an earlier one, (n_rows,) bool.
+
+    session_id is not compared, because the import may have computed it.
     """
     columns = [c for c in events.columns if c not in ("event_id", "session_id")]
-    # Categories are compared by their codes, which is the same and far quicker.
+    # Comparing categories by their codes gives the same result and is much faster.
     plain = pd.DataFrame(
         {
             c: events[c].cat.codes
@@ -150,27 +150,23 @@ def _duplicated(events: pd.DataFrame) -> np.ndarray:
 
 
 def _out_of_span(events: pd.DataFrame, gap_days: float, share: float) -> np.ndarray:
-    """(n_rows,) bool: the few events beyond a hole in the timeline, before or after nearly all
-    others.
-    """
+    """Return the few events before or after a long gap in the timeline, (n_rows,) bool."""
     time = events["timestamp"].astype("datetime64[ms, UTC]").astype("int64").to_numpy()
     order = np.sort(time)
-    holes = np.flatnonzero(np.diff(order) > gap_days * DAY_MS)  # between order[h] and order[h + 1]
+    gaps = np.flatnonzero(np.diff(order) > gap_days * DAY_MS)  # between order[g] and order[g + 1]
     few = max(int(share * len(order)), 0)
-    early, late = holes[holes + 1 <= few], holes[len(order) - holes - 1 <= few]
+    early, late = gaps[gaps + 1 <= few], gaps[len(order) - gaps - 1 <= few]
     low = order[early[-1] + 1] if len(early) else order[:1].min(initial=0)
     high = order[late[0]] if len(late) else order[-1:].max(initial=0)
     return (time < low) | (time > high)
 
 
 def _too_fast(events: pd.DataFrame, limit: int, span_ms: int) -> np.ndarray:
-    """(n_rows,) bool: all rows of users that have more than `limit` events within `span_ms`
-    somewhere.
-    """
+    """Return all rows of users with more than `limit` events in some `span_ms`, (n_rows,) bool."""
     time = events["timestamp"].astype("datetime64[ms, UTC]").astype("int64").to_numpy()
     user = events["user_id"].astype("category").cat.codes.to_numpy()
     single = np.ones(len(events), dtype=bool)
-    if "order_id" in events:  # the lines of one order are one act, however long the order
+    if "order_id" in events:  # the lines of one order count as one action
         order = events["order_id"].astype("category").cat.codes.to_numpy()
         single[1:] = (
             (order[1:] < 0)
@@ -178,16 +174,17 @@ def _too_fast(events: pd.DataFrame, limit: int, span_ms: int) -> np.ndarray:
             | (user[1:] != user[:-1])
             | (time[1:] != time[:-1])
         )
-    acts, when = user[single], time[single]
-    if len(acts) <= limit:
+    actor, when = user[single], time[single]
+    if len(actor) <= limit:
         return np.zeros(len(events), dtype=bool)
-    # Rows of a user stand together by time: `limit` rows further on, is it still the same user and
-    # span?
-    fast = (acts[limit:] == acts[:-limit]) & (when[limit:] - when[:-limit] < span_ms)
-    return np.isin(user, np.unique(acts[limit:][fast]))
+    # A user's rows are one run by time: are the user and the span still the same `limit` rows on?
+    fast = (actor[limit:] == actor[:-limit]) & (when[limit:] - when[:-limit] < span_ms)
+    return np.isin(user, np.unique(actor[limit:][fast]))
 
 
 def _boundaries_changed(events: pd.DataFrame, sessions: pd.Series) -> int:
+    """Return in how many rows a session now begins, or no longer begins."""
+
     def begins(values: pd.Series) -> np.ndarray:
         codes = values.astype("category").cat.codes.to_numpy()
         return np.append(True, codes[1:] != codes[:-1])

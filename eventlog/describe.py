@@ -1,6 +1,4 @@
-"""What is in a log, at a glance: span, users, funnel, columns, labels; tables on a terminal, plain
-text in a pipe.
-"""
+"""Describe a log at a glance: span, users, funnel, columns and labels."""
 
 from __future__ import annotations
 
@@ -28,7 +26,7 @@ class Description:
         )
 
     def show(self, stream: IO[str] | None = None) -> None:
-        """Print: boxes on a terminal, aligned plain text elsewhere."""
+        """Print tables with borders on a terminal, aligned plain text otherwise."""
         stream = stream or sys.stdout
         if not stream.isatty():
             print(self, file=stream)
@@ -50,7 +48,7 @@ class Description:
 
 
 def describe(log: EventLog) -> Description:
-    """Counts and shares of `log`; nothing is written."""
+    """Return counts and shares of `log` as tables."""
     tables = {
         "Log": _overview(log),
         "Events": _events(log),
@@ -123,23 +121,17 @@ def _funnel(log: EventLog) -> pd.DataFrame:
         for a, b in RATIOS
         if count.get(a, 0) and count.get(b, 0)
     ]
-    role = log.role()
+    bought = log.role() == "purchase"
     if "session_id" in log.events:
-        session = log.events["session_id"].astype("category").cat.codes.to_numpy()
-        rows.append(
-            (
-                "sessions that buy",
-                f"{len(np.unique(session[role == 'purchase'])) / max(len(np.unique(session)), 1):.2%}",
-            )
-        )
-    user = log.events["user_id"].astype("category").cat.codes.to_numpy()
-    rows.append(
-        (
-            "users who buy",
-            f"{len(np.unique(user[role == 'purchase'])) / max(len(np.unique(user)), 1):.2%}",
-        )
-    )
+        rows.append(("sessions that buy", _share_with(log.events["session_id"], bought)))
+    rows.append(("users who buy", _share_with(log.events["user_id"], bought)))
     return pd.DataFrame(rows, columns=["ratio", "value"])
+
+
+def _share_with(ids: pd.Series, rows: np.ndarray) -> str:
+    """Return the share of distinct `ids` that have a row in `rows` (n,) bool, as a percentage."""
+    codes = ids.astype("category").cat.codes.to_numpy()
+    return f"{len(np.unique(codes[rows])) / max(len(np.unique(codes)), 1):.2%}"
 
 
 def _columns(log: EventLog) -> pd.DataFrame:

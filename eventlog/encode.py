@@ -23,26 +23,30 @@ from eventlog._runtime.errors import InputError
 from eventlog.arrays import FIRST, MISSING, UNKNOWN, Sequences
 from eventlog.log import EventLog
 
-# a categorical with more values than this (a device id, a card) is not learnt by value
+# A categorical with more values than this, such as a card number, gets no code for each value.
 HIGH_CARDINALITY = 1_000
-SKIP = frozenset({"event_id", "user_id", "timestamp", "session_id", "order_id"})
-# a value new to its user matters, whatever its cardinality
+NOT_ENCODED = frozenset({"event_id", "user_id", "timestamp", "session_id", "order_id"})
+# Columns in which a value that is new to the user matters, whatever their cardinality.
 ENTITIES = ("device", "payment_method", "coupon_id", "country")
+ALWAYS_CODED = ("item_id", "category", "event")  # at any cardinality
+SHORT = {"item_id": "item"}  # columns with another name in Sequences.columns
+SKEWED = 1.2  # a column whose mean exceeds this many medians is scaled by log1p
+CLIP_SD = 8  # scaled values are clipped at this many standard deviations
 
 
 @dataclass
 class Encoder:
     """Vocabularies and scales, learnt from the training part of a log."""
 
-    # column -> values; code of values[i] is i + FIRST
+    # Column -> values; the code of values[i] is i + FIRST.
     vocabularies: dict[str, list[str]] = field(default_factory=dict)
-    # column -> (log1p first, mean, std)
+    # Column -> (log1p first, mean, standard deviation).
     scales: dict[str, tuple[bool, float, float]] = field(default_factory=dict)
-    # columns that get a new_<column> flag instead of a code
+    # Columns with a new_<column> flag instead of a code.
     high_cardinality: list[str] = field(default_factory=list)
-    # (n_item_codes,) category code
+    # (n_items,) int32: the most frequent category code of each item.
     item_category: np.ndarray = field(default_factory=lambda: np.zeros(FIRST, dtype=np.int32))
-    # (n_item_codes,) median, scaled
+    # (n_items,) float32: the median price of each item, scaled.
     item_price: np.ndarray = field(default_factory=lambda: np.zeros(FIRST, dtype=np.float32))
 
     @classmethod
@@ -53,8 +57,15 @@ class Encoder:
         high_cardinality: int = HIGH_CARDINALITY,
         columns: Sequence[str] | None = None,
     ) -> Self:
-        """Learn from `train` only. `columns` limits which columns are used (default: all but ids of
-        rows).
+        """Learn vocabularies and scales.
+
+        Args:
+            train: the training part of a log; nothing else is read.
+            high_cardinality: columns with more values get a flag for new values instead of codes.
+            columns: the columns to use; None: all except ids of rows.
+
+        Raises:
+            InputError: `train` has no events.
         """
         if len(train) == 0:
             raise InputError(
@@ -65,7 +76,7 @@ class Encoder:
         encoder = cls()
         for name in map(str, train.events.columns):
             values = train.events[name]
-            if name in SKIP or (columns is not None and name not in columns):
+            if name in NOT_ENCODED or (columns is not None and name not in columns):
                 continue
             if (
                 isinstance(values.dtype, pd.CategoricalDtype)
@@ -75,11 +86,7 @@ class Encoder:
                 counts = values.astype(str)[values.notna()].value_counts()
                 # Most frequent first, ties by name, so that the same data gives the same codes.
                 vocabulary = sorted(counts.index, key=lambda v, c=counts: (-c[v], v))  # type: ignore[misc]
-                if len(vocabulary) > high_cardinality and name not in (
-                    "item_id",
-                    "category",
-                    "event",
-                ):
+                if len(vocabulary) > high_cardinality and name not in ALWAYS_CODED:
                     encoder.high_cardinality.append(name)
                 elif vocabulary:
                     encoder.vocabularies[name] = vocabulary
@@ -113,16 +120,16 @@ class Encoder:
             self.item_price[price.index.to_numpy()] = self.scaled("price", price.to_numpy())
 
     def size(self, column: str) -> int:
-        """Number of codes of a categorical column, missing and unknown included."""
+        """Return the number of codes of a categorical column, missing and unknown included."""
         return len(self.vocabularies.get(column, ())) + FIRST
 
     @property
     def n_items(self) -> int:
-        """Item codes, 0 and 1 included: the width of a next-item score."""
+        """Number of item codes, missing and unknown included: the width of a next-item score."""
         return self.size("item_id")
 
     def codes(self, column: str, values: pd.Series) -> np.ndarray:
-        """(n,) int32 codes of `values` under `column`'s vocabulary."""
+        """Return the codes of `values` in the vocabulary of `column`, (n,) int32."""
         index = {value: i + FIRST for i, value in enumerate(self.vocabularies[column])}
         categories = (
             values.astype("category")
@@ -133,26 +140,24 @@ class Encoder:
             [index.get(str(c), UNKNOWN) for c in categories.cat.categories] + [MISSING],
             dtype=np.int32,
         )
-        return table[categories.cat.codes.to_numpy()]  # code -1 (missing) takes the last entry
+        return table[categories.cat.codes.to_numpy()]  # code -1 (missing) selects the last entry
 
     def scaled(self, column: str, values: np.ndarray) -> np.ndarray:
-        """(n,) float32: standardised as learnt; missing becomes 0 (the mean), values beyond 8 sd
-        are clipped.
-        """
+        """Return standardised values, (n,) float32, clipped at CLIP_SD; missing is 0, the mean."""
         log, mean, std = self.scales[column]
         with np.errstate(invalid="ignore"):
             out = ((np.log1p(np.maximum(values, 0)) if log else values) - mean) / std
-        return np.clip(np.nan_to_num(out, nan=0.0), -8, 8).astype(np.float32)
+        return np.clip(np.nan_to_num(out, nan=0.0), -CLIP_SD, CLIP_SD).astype(np.float32)
 
     def encode(self, log: EventLog) -> Sequences:
-        """Any log under this encoder's vocabularies and scales. Nothing is learnt here.
+        """Encode any log with these vocabularies and scales; nothing is learnt.
 
-        Columns: event, item, category, every other categorical by its own name, gap (log seconds
-        since the user's event before, scaled), every numeric by its own name, and new_<column> for
-        entities and high-cardinality columns (1 where this user has not had this value before).
+        The columns are event, item, category and every other categorical by its name; gap (seconds
+        since the user's previous event, scaled) and every numeric by its name; and new_<column> for
+        entities and high-cardinality columns, 1 where the user has not had the value before.
 
-        Rows are those of `log.grouped()`: where the rows of a user do not stand together, they are
-        sorted first, and `event_id` says which is which.
+        The rows are those of `log.grouped()`: if the rows of a user are scattered, they are sorted
+        first, and `event_id` identifies them.
         """
         log = log.grouped()
         events = log.events
@@ -199,10 +204,10 @@ class Encoder:
             ids=ids,
         )
 
-    # --- JSON: an encoder is plain data, loading it runs no code ----------------------------------
+    # --- JSON: an encoder is plain data, so that loading it runs no code --------------------------
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data from which `from_json` makes the same encoder."""
+        """Return plain data from which `from_json` makes the same encoder."""
         return {
             "vocabularies": self.vocabularies,
             "scales": {k: list(v) for k, v in self.scales.items()},
@@ -213,7 +218,7 @@ class Encoder:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The encoder that `to_json` described."""
+        """Return the encoder that `to_json` described."""
         return cls(
             vocabularies=dict(data["vocabularies"]),
             scales={k: (bool(a), float(b), float(c)) for k, (a, b, c) in data["scales"].items()},
@@ -223,23 +228,21 @@ class Encoder:
         )
 
 
-SHORT = {"item_id": "item"}  # the name under which a column stands in Sequences.columns
-
-
 def value_ids(values: pd.Series) -> np.ndarray:
-    """(n,) int64 hash of each value as text, -1 = missing: the same value has the same id in every
-    log, and in no order.
+    """Return a hash of each value as text, (n,) int64, -1 if missing.
+
+    Equal values have equal hashes in every log.
     """
     categories = values.astype("category")
     names = categories.cat.categories.astype(str).to_numpy(dtype=object)
     table = np.append(
         (pd.util.hash_array(names, categorize=False) >> np.uint64(1)).astype(np.int64), -1
     )
-    return table[categories.cat.codes.to_numpy()]  # code -1 (missing) takes the last entry
+    return table[categories.cat.codes.to_numpy()]  # code -1 (missing) selects the last entry
 
 
 def _gaps(events: pd.DataFrame) -> np.ndarray:
-    """(n,) float64 seconds since the same user's event before; NaN at a user's first."""
+    """Return the seconds since the user's previous event, (n,) float64, NaN at the first."""
     time = events["timestamp"].astype("datetime64[ms, UTC]").astype("int64").to_numpy()
     user = events["user_id"].astype("category").cat.codes.to_numpy()
     gap = np.full(len(time), np.nan)
@@ -250,12 +253,13 @@ def _gaps(events: pd.DataFrame) -> np.ndarray:
 
 
 def _scale_of(values: np.ndarray) -> tuple[bool, float, float]:
-    """(log1p first, mean, std) of the present values; log1p where they are nonnegative and their
-    mean is far above the median.
+    """Return (log1p first, mean, standard deviation) of the values that are present.
+
+    log1p is applied if they are nonnegative and their mean is far above the median.
     """
     values = values[np.isfinite(values)]
     if len(values) == 0:
         return False, 0.0, 1.0
-    log = bool(values.min() >= 0 and values.mean() > 1.2 * np.median(values) + 1e-12)
+    log = bool(values.min() >= 0 and values.mean() > SKEWED * np.median(values) + 1e-12)
     values = np.log1p(values) if log else values
     return log, float(values.mean()), float(max(values.std(), 1e-6))

@@ -1,9 +1,8 @@
-"""A log -> files for other tools: CSV, JSON lines, one Parquet file, or RecBole's atomic files
-(.inter, .user, .item).
+"""Export a log for other tools: CSV, JSON lines, one Parquet file, or RecBole's atomic files.
 
-RecBole: tab-separated, header `name:type` with type token or float, timestamps in seconds
-(https://recbole.io/docs/user_guide/data/atomic_files.html). PATH is then a folder named like the
-data set.
+RecBole's files (.inter, .user, .item) are tab-separated, with a header `name:type` where type is
+token or float, and timestamps in seconds; the path is then a folder named like the data set. See
+https://recbole.io/docs/user_guide/data/atomic_files.html.
 """
 
 from __future__ import annotations
@@ -24,17 +23,22 @@ from eventlog._runtime.files import new_file, new_folder, write_json
 from eventlog.log import EventLog, to_arrow, write_parquet
 from eventlog.schema import COLUMNS
 
-# Column order of an .inter file: what RecBole needs first.
-INTER = ("user_id", "item_id", "rating", "timestamp")
+# First columns of an .inter file: what RecBole needs.
+INTER_COLUMNS = ("user_id", "item_id", "rating", "timestamp")
+CHUNK_ROWS = 100_000  # rows of JSON lines written at once
 
 
 def export(log: EventLog, path: Path | str, *, format: str) -> Path:
-    """Write `log` to `path` as `format` (csv, jsonl, parquet, recbole), whole or not at all; .gz at
-    the end compresses text.
+    """Write `log` to `path` atomically, and return the path.
 
-    Users, items and labels go along with recbole only; the other formats hold the events. Raises
-    InputError for a path that is a folder (or, for recbole, a file), UnknownNameError for an
-    unknown format.
+    Args:
+        log: the log. All formats hold the events; recbole also holds users and items.
+        path: a file, for recbole a folder; text is compressed if the name ends in .gz.
+        format: csv, jsonl, parquet or recbole.
+
+    Raises:
+        InputError: `path` is a folder or, for recbole, a file.
+        UnknownNameError: there is no such format.
     """
     path = Path(path)
     writers: dict[str, Callable[[EventLog, Path], None]] = {
@@ -51,8 +55,7 @@ def export(log: EventLog, path: Path | str, *, format: str) -> Path:
         return path
     if path.is_dir():
         raise InputError(
-            f"{path} is a folder, but one {format} file is to be written there; choose another "
-            "--out."
+            f"{path} is a folder, but {format} needs a file there; choose another --out."
         )
     with new_file(path) as temporary:
         writers[format](log, temporary)
@@ -60,8 +63,7 @@ def export(log: EventLog, path: Path | str, *, format: str) -> Path:
 
 
 def _csv(log: EventLog, path: Path) -> None:
-    # Text only where needed is quoted; times are ISO 8601 with Z, which the import reads back as
-    # they were.
+    # Text is quoted only where needed; times are ISO 8601 with Z, which the import reads back.
     with pa.output_stream(path, compression="gzip" if path.suffix == ".gz" else None) as stream:
         pacsv.write_csv(_times_as_text(to_arrow(log.events)), stream)
 
@@ -85,14 +87,14 @@ def _jsonl(log: EventLog, path: Path) -> None:
         table.column_names,
     )
     with gzip.GzipFile(path, "wb", mtime=0) if path.suffix == ".gz" else open(path, "wb") as stream:
-        for start in range(0, table.num_rows, 100_000):
-            chunk = table.slice(start, 100_000).to_pandas(types_mapper=pd.ArrowDtype)
+        for start in range(0, table.num_rows, CHUNK_ROWS):
+            chunk = table.slice(start, CHUNK_ROWS).to_pandas(types_mapper=pd.ArrowDtype)
             numbers = chunk.select_dtypes("number").abs()
             tiny = bool(
                 ((numbers > 0) & (numbers < 1e-3)).to_numpy(dtype=bool, na_value=False).any()
             )
-            if tiny:  # pandas writes a fixed number of decimals, which would not hold them
-                rows = table.slice(start, 100_000).to_pylist()
+            if tiny:  # pandas writes a fixed number of decimals, too few for them
+                rows = table.slice(start, CHUNK_ROWS).to_pylist()
                 lines = (
                     json.dumps(
                         {k: None if v != v else v for k, v in row.items()}, ensure_ascii=False
@@ -116,12 +118,12 @@ def _recbole(log: EventLog, path: Path) -> None:
 def _recbole_files(log: EventLog, folder: Path, name: str) -> None:
     if "item_id" not in log.events:
         raise InputError(
-            "The log has no item_id, which RecBole's .inter file needs; export another format."
+            "The log has no item_id, which RecBole's .inter file needs; choose another --format."
         )
     events = log.events[log.events["item_id"].notna()]
     seconds = events["timestamp"].astype("datetime64[ms, UTC]").astype("int64") / 1000.0
-    order = [c for c in INTER if c in events] + [
-        c for c in events if c not in INTER and c != "event_id"
+    order = [c for c in INTER_COLUMNS if c in events] + [
+        c for c in events if c not in INTER_COLUMNS and c != "event_id"
     ]
     write_json(
         folder / "manifest.json", {"made_by": "export", "format": "recbole", "rows": len(events)}
@@ -133,7 +135,7 @@ def _recbole_files(log: EventLog, folder: Path, name: str) -> None:
 
 
 def _atomic(frame: pd.DataFrame, path: Path) -> None:
-    """One atomic file: no quotes there, so tabs and line ends inside values become blanks."""
+    """Write one atomic file; it has no quoting, so tabs and line ends in values become blanks."""
     columns, names = [], []
     for column, values in frame.items():
         known = COLUMNS.get(str(column))

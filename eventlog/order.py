@@ -1,8 +1,8 @@
-"""The order of a log's rows, on which everything relies that learns from logs or compares them.
+"""The order of a log's rows: check it, and sort the rows where they are out of order.
 
-Code over all users reads a user's rows as one run of equal ids (`user[1:] != user[:-1]`). Where the
-rows of a user do not stand together, one user counts as many, and what is promised per user
-(differential privacy above all) is not kept. `EventLog.grouped` and `EventLog.ordered` guard it.
+All code over users reads a user's rows as one run of equal ids (`user[1:] != user[:-1]`). If the
+rows of a user are scattered, one user counts as several, and promises made per user, differential
+privacy above all, are broken. `EventLog.grouped` and `EventLog.ordered` prevent this.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from eventlog.schema import REQUIRED, TIME
 if TYPE_CHECKING:
     from eventlog.log import EventLog
 
-SHOWN = 3  # ids that an error about many names
+SHOWN = 3  # examples in an error message about many rows
 
 
 def ordered(log: EventLog) -> EventLog:
-    """See EventLog.ordered."""
+    """Return the log sorted by user and time; see EventLog.ordered."""
     check_rows(log)
     events = log.events
     if len(events) == 0 or (_in_order(events) and _clean_index(events) and "event_id" in events):
@@ -37,7 +37,7 @@ def ordered(log: EventLog) -> EventLog:
 
 
 def grouped(log: EventLog) -> EventLog:
-    """See EventLog.grouped."""
+    """Return the log with each user's rows in one run; see EventLog.grouped."""
     check_rows(log)
     events = log.events
     if not stand_together(events):
@@ -47,10 +47,30 @@ def grouped(log: EventLog) -> EventLog:
     return replace(log, events=_numbered(events.reset_index(drop=True)))
 
 
-def stand_together(events: pd.DataFrame) -> bool:
-    """Whether the rows of each user are one run, ascending in time; users may come in any order.
+def sort_events(events: pd.DataFrame) -> pd.DataFrame:
+    """Sort rows by user_id and timestamp; the sort is stable, equal timestamps keep their order."""
+    user = (
+        events["user_id"].astype(str).to_numpy()
+        if not isinstance(events["user_id"].dtype, pd.CategoricalDtype)
+        else None
+    )
+    if user is None:
+        categories = events["user_id"].cat.categories.astype(str)
+        rank = np.empty(len(categories), dtype=np.int64)
+        rank[np.argsort(categories.to_numpy(dtype=object), kind="stable")] = np.arange(
+            len(categories)
+        )
+        key = rank[events["user_id"].cat.codes.to_numpy()]
+    else:
+        key = np.unique(user, return_inverse=True)[1]
+    time = events["timestamp"].astype(TIME).astype("int64").to_numpy()
+    return events.iloc[np.lexsort((time, key))].reset_index(drop=True)  # lexsort is stable
 
-    Raises InputError where the events have no user_id, or no timestamp with a zone.
+
+def stand_together(events: pd.DataFrame) -> bool:
+    """Return whether each user's rows are one run, ascending in time, with users in any order.
+
+    Raises InputError if the events lack user_id or a timestamp with a time zone.
     """
     _check_columns(events)
     codes = _codes(events["user_id"])
@@ -64,7 +84,7 @@ def stand_together(events: pd.DataFrame) -> bool:
 
 
 def check_rows(log: EventLog) -> None:
-    """Raise InputError where a row has no user, no time or no event id of its own."""
+    """Raise InputError if a row lacks a user, a time or an event id of its own."""
     events = log.events
     _check_columns(events)
     _refuse_missing(events, "user_id", "leave them out, or say whose they are")
@@ -80,7 +100,7 @@ def check_rows(log: EventLog) -> None:
 
 
 def _check_columns(events: pd.DataFrame) -> None:
-    """Raise InputError where the events lack a column, or timestamps are no times with a zone."""
+    """Raise InputError if a required column is missing or timestamps have no time zone."""
     missing = [name for name in REQUIRED if name not in events and name != "event_id"]
     if missing:
         has = ", ".join(map(str, events.columns))
@@ -94,7 +114,7 @@ def _check_columns(events: pd.DataFrame) -> None:
 
 
 def repeated_ids(ids: np.ndarray) -> tuple[int, list[int]]:
-    """How many rows have an id that an earlier row has, and the first of these ids."""
+    """Return how many rows repeat the id of an earlier row, and the first of these ids."""
     if (np.diff(ids) > 0).all():
         return 0, []
     again = pd.Series(ids).duplicated().to_numpy()
@@ -102,7 +122,7 @@ def repeated_ids(ids: np.ndarray) -> tuple[int, list[int]]:
 
 
 def _check_ids(events: pd.DataFrame) -> None:
-    """Raise InputError where event ids are missing, no whole numbers, or not unique."""
+    """Raise InputError if event ids are missing, not integers or not unique."""
     _refuse_missing(events, "event_id", "give every event an id of its own")
     kind = events["event_id"].dtype
     if not pd.api.types.is_integer_dtype(kind):
@@ -112,7 +132,7 @@ def _check_ids(events: pd.DataFrame) -> None:
         first = ", ".join(map(str, ids))
         raise InputError(
             f"{n:,} of {len(events):,} rows have the event_id of an earlier row, such as "
-            f"{first}; give every event an id of its own, for labels refer to it."
+            f"{first}; give every event an id of its own, because labels refer to it."
         )
 
 
@@ -129,7 +149,7 @@ def _refuse_missing(events: pd.DataFrame, name: str, why: str) -> None:
 
 
 def _in_order(events: pd.DataFrame) -> bool:
-    """Whether rows ascend by user and time, and the categories are exactly the users, ascending."""
+    """Return whether rows ascend by user and time and the categories are the users, ascending."""
     user = events["user_id"]
     if not isinstance(user.dtype, pd.CategoricalDtype):
         return False
@@ -143,13 +163,13 @@ def _in_order(events: pd.DataFrame) -> bool:
 
 
 def _sorted(codes: np.ndarray, time: np.ndarray) -> bool:
-    """Whether rows ascend by code and, within one, by time."""
+    """Return whether rows ascend by code and, within a code, by time."""
     same, rising = codes[1:] == codes[:-1], codes[1:] > codes[:-1]
     return bool((rising | (same & (np.diff(time) >= 0))).all())
 
 
 def _places(codes: np.ndarray, time: np.ndarray) -> np.ndarray:
-    """(n,) rows by code and time; equal ones keep their order."""
+    """Return the rows sorted by code and time, (n,); equal ones keep their order."""
     low, high = int(time.min()), int(time.max())
     width = high - low + 1
     if (int(codes.max()) + 1) * width < 2**62:  # one sort by one number instead of two sorts
@@ -163,14 +183,14 @@ def _clean_index(events: pd.DataFrame) -> bool:
 
 
 def _codes(values: pd.Series) -> np.ndarray:
-    """(n,) int: a number per distinct value, -1 where there is none."""
+    """Return a number for each distinct value, (n,) int, -1 where it is missing."""
     if isinstance(values.dtype, pd.CategoricalDtype):
         return values.cat.codes.to_numpy()
     return pd.factorize(values)[0]
 
 
 def _ms(events: pd.DataFrame) -> np.ndarray:
-    """(n,) int64 ms since 1970 UTC."""
+    """Return the timestamps as ms since 1970 UTC, (n,) int64."""
     return events["timestamp"].astype(TIME).astype("int64").to_numpy()
 
 
@@ -178,7 +198,7 @@ def _ms(events: pd.DataFrame) -> np.ndarray:
 
 
 def _with_sorted_users(events: pd.DataFrame) -> pd.DataFrame:
-    """The same rows with user ids as categories: texts, ascending, each used."""
+    """Return the same rows with user ids as categories: text, ascending, without unused ones."""
     user = events["user_id"]
     if not isinstance(user.dtype, pd.CategoricalDtype):
         user = user.astype("string").astype(object).astype("category")
@@ -192,7 +212,7 @@ def _with_sorted_users(events: pd.DataFrame) -> pd.DataFrame:
 
 
 def _numbered(events: pd.DataFrame) -> pd.DataFrame:
-    """The events with ids 0..n-1 where they have none."""
+    """Return the events, with the ids 0..n-1 if they have none."""
     if "event_id" not in events:
         events = events.copy(deep=False)
         events.insert(0, "event_id", np.arange(len(events), dtype=np.int64))
@@ -200,7 +220,7 @@ def _numbered(events: pd.DataFrame) -> pd.DataFrame:
 
 
 def _following(truth: dict[str, pd.DataFrame], events: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """The truth tables, that of the events row by row as the events now stand."""
+    """Return the truth tables, with truth/events in the order of the sorted events."""
     table = truth.get("events")
     if table is None or "event_id" not in table or len(table) != len(events):
         return truth

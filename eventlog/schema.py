@@ -1,8 +1,7 @@
 """The event-log schema: columns, event names and the roles that events play.
 
 Event names are those that GA4 recommends for e-commerce, plus a few that it lacks. A foreign name
-is kept; the manifest's `roles` says what it stands for, and all code asks for a role, never for a
-name.
+is kept; the manifest's `roles` says what it means, and all code asks for a role, never for a name.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-TIME = "datetime64[ms, UTC]"  # of every column of times, in pandas
+TIME = "datetime64[ms, UTC]"  # pandas type of every time column
 Kind = Literal["id", "categorical", "numeric", "integer", "time"]
 
 
@@ -52,8 +51,7 @@ COLUMNS: dict[str, Column] = {
 
 REQUIRED = tuple(name for name, column in COLUMNS.items() if column.required)
 
-# Event name -> the role it plays. A log's manifest may add names ("roles": {"gekauft":
-# "purchase"}).
+# The role of each event name. A log's manifest may add names: "roles": {"gekauft": "purchase"}.
 ROLES: dict[str, str] = {
     "view_item_list": "list",
     "view_item": "view",
@@ -73,16 +71,14 @@ ROLES: dict[str, str] = {
 }
 ROLE_NAMES = frozenset(ROLES.values()) | {"other"}
 
-# How strongly an event speaks for an item: where several touch the same item in a row, the
-# strongest stands for them.
+# Roles by how much interest in an item they show, weakest first. Of several consecutive events on
+# one item the strongest counts.
 FUNNEL = ("list", "search", "view", "wishlist", "uncart", "cart", "checkout", "payment", "purchase")
 
 LABEL_COLUMNS = ("event_id", "kind", "value", "known_at")
 
 
 def roles_of(names: Iterable[str], extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Map each event name to its role: the manifest's word first, then the standard one, else
-    'other'.
-    """
+    """Map each event name to its role: as in `extra`, otherwise the standard one, or 'other'."""
     extra = extra or {}
     return {name: extra.get(name, ROLES.get(name, "other")) for name in names}

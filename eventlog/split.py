@@ -1,6 +1,4 @@
-"""Splits: by time (the default), leave-one-out, by user. Nothing is fitted here; a split only says
-what is known when.
-"""
+"""Split a log into training and test: by time (the default), leave-one-out or by user."""
 
 from __future__ import annotations
 
@@ -16,9 +14,7 @@ from eventlog.log import EventLog
 
 @dataclass(frozen=True)
 class TimeSplit:
-    """A global cut in time: training sees what was known before `cut`, the test asks about (cut,
-    end].
-    """
+    """One cut in time: training sees what was known before `cut`, the test asks about the rest."""
 
     cut: pd.Timestamp
     end: pd.Timestamp
@@ -30,9 +26,9 @@ class TimeSplit:
 
 
 def by_time(log: EventLog, *, test_share: float = 1 / 6) -> TimeSplit:
-    """Cut so that the last `test_share` of the log's span, in time, is the test window.
+    """Cut so that the last `test_share` of the log's time span is the test window.
 
-    Raises InputError where a side of the cut would be empty.
+    Raises InputError if either side of the cut would be empty.
     """
     if not 0 < test_share < 1:
         raise InputError(f"test_share is {test_share}; it must lie between 0 and 1.")
@@ -47,9 +43,7 @@ def by_time(log: EventLog, *, test_share: float = 1 / 6) -> TimeSplit:
 
 
 def leave_one_out(sequences: Sequences, *, back: int = 1) -> Queries:
-    """For each user with more than `back` rows, ask for the row `back` from the end (1 = the last),
-    given all before it.
-    """
+    """Ask for each user's row `back` from the end (1 = the last), if there are rows before it."""
     counts = np.diff(sequences.offsets)
     user = np.flatnonzero(counts > back)
     end = sequences.offsets[user + 1] - back
@@ -57,9 +51,9 @@ def leave_one_out(sequences: Sequences, *, back: int = 1) -> Queries:
 
 
 def by_user(log: EventLog, *, share: float, rng: np.random.Generator) -> tuple[EventLog, EventLog]:
-    """Two logs with disjoint users; the second holds about `share` of them.
+    """Return two logs with disjoint users; the second holds about `share` of them.
 
-    Raises InputError where a side would hold no user.
+    Raises InputError if either side would be empty.
     """
     users = np.array(sorted(log.events["user_id"].astype(str).unique()), dtype=object)
     n = round(len(users) * share)

@@ -27,6 +27,7 @@ from baselines.tabular.entity_risk import EntityRisk, order_runs
 from eventlog.arrays import DAY_MS, FIRST, Examples, Queries, Sequences
 from eventlog.encode import ENTITIES, Encoder
 from eventlog.schema import ROLE_NAMES
+from eventlog.sessions import SESSION_GAP_MS
 
 ROLE_ORDER = tuple(sorted(ROLE_NAMES))
 WINDOWS_MS = {
@@ -36,7 +37,6 @@ WINDOWS_MS = {
     "30d": 30 * DAY_MS,
     "90d": 90 * DAY_MS,
 }
-SESSION_MS = 30 * 60_000  # a longer pause begins a new session
 COIN = 10_000  # money is summed in ten-thousandths
 # a categorical with at most this many codes gets a column a code; others their rank by frequency
 ONE_HOT = 16
@@ -133,7 +133,7 @@ class History:
         is_first = row == sequences.offsets[user]
         self.gap = np.where(is_first, 0, np.diff(time, prepend=time[:1]))
         self.gap_sum, self.gap_square_sum = _sum(self.gap), _sum((self.gap // 1000) ** 2)
-        session = is_first | (self.gap > SESSION_MS)
+        session = is_first | (self.gap > SESSION_GAP_MS)
         self.session_first = np.maximum.accumulate(np.where(session, row, 0))
         self.session_sum = _sum(session)
         day = time // DAY_MS

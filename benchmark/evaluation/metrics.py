@@ -7,7 +7,7 @@ equal scores as one threshold.
 
 A resample is a weight per user. The metrics take all resamples at once, which a library's take one
 by one; they are tested against scikit-learn's with `sample_weight`, and against loops where it has
-none. Formulas and sources: docs/tasks-and-metrics.md.
+none. Formulas and sources: docs/reference/metrics.md.
 """
 
 from __future__ import annotations

@@ -221,7 +221,8 @@ def _html(tokens: Sequence[Token]) -> Markup:
 def _inline(tokens: Sequence[Token]) -> Markup:
     _lead_out_of_the_folder(tokens)
     parser = _markdown()
-    return Markup(parser.renderer.renderInline(list(tokens), parser.options, {}))
+    renderer: Any = parser.renderer  # its declared type lacks the method
+    return Markup(renderer.renderInline(list(tokens), parser.options, {}))
 
 
 def _lead_out_of_the_folder(tokens: Sequence[Token]) -> None:

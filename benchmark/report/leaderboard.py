@@ -177,7 +177,7 @@ def _header(store: Store, plan: dict[str, Any]) -> Iterator[str]:
         f"{HEADROOM if any(c['kind'] == 'reference' for c in plan['cells']) else ''}*cells*: those "
         "that are ok, of "
         "those planned; a model with a cell missing is not ranked. How each figure is made: [tasks "
-        "and metrics](tasks-and-metrics.md)."
+        "and metrics](../reference/metrics.md)."
     )
     yield ""
 

@@ -1,9 +1,9 @@
-"""Which source compiled code (numba) was made from, so that a stale cache is never used.
+"""A digest of the source that compiled code (numba) was made from, against stale caches.
 
-Numba finds a cached function by its own file and the types of its arguments; it misses that a
-function in another file, which was compiled into it, has changed. Name a field of a record that
-compiled functions receive after this digest: a changed file then changes the record's type, and all
-functions that take the record are compiled anew.
+Numba looks a cached function up by its own file and the types of its arguments. It does not notice
+a change in another file whose functions were compiled into it. So name a field of a record that
+compiled functions receive after this digest: a changed file changes the record's type, and all
+functions that take the record are compiled again.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from pathlib import Path
 
 
 def source_digest(*modules: str) -> str:
-    """16 hex digits of the source text of `modules` (dotted names); none of them is imported."""
+    """Return 16 hex digits for the source text of `modules` (dotted names), importing none."""
     digest = hashlib.blake2b(digest_size=8)
     for name in modules:
         spec = find_spec(name)
         if spec is None or spec.origin is None:
-            raise ModuleNotFoundError(f"No source of {name!r}: it is named among compiled modules.")
+            raise ModuleNotFoundError(f"The compiled module {name!r} has no source.")
         digest.update(Path(spec.origin).read_bytes())
     return digest.hexdigest()

@@ -1,6 +1,4 @@
-"""What every command line shares: exit codes, one-sentence errors, progress on a terminal or plain
-lines in a pipe.
-"""
+"""What all command lines share: exit codes, one-sentence errors, progress."""
 
 from __future__ import annotations
 
@@ -15,17 +13,14 @@ from eventlog._runtime.errors import ShopError
 from eventlog._runtime.files import FULL
 
 T = TypeVar("T")
-# The disk is full, a quota or a limit is reached, or one may not write there: nothing that a
-# traceback would explain.
+# The disk is full or may not be written: a traceback would explain nothing.
 STORAGE = FULL | {errno.EROFS, errno.EACCES, errno.EPERM}
 LARGEST_SEED = 2**40
-speaker = ""  # who speaks, where several processes share one console
+speaker = ""  # prefix of each line, for processes that share a console
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse that keeps the layout of our help texts and answers a wrong argument in one sentence
-    (exit code 2).
-    """
+    """argparse that keeps the layout of help texts and reports an error in one sentence."""
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
@@ -51,8 +46,10 @@ def seed(text: str) -> int:
 
 
 def run(command: Callable[[list[str]], int | None], argv: list[str] | None = None) -> NoReturn:
-    """Run a command line: 0 done, 1 the work failed, 2 the input or the arguments are wrong, 130
-    interrupted.
+    """Run a command line and exit.
+
+    The exit code is 0 if all went well, 1 if the work failed, 2 if the input or the arguments are
+    wrong, and 130 after an interruption.
     """
     try:
         code = command(sys.argv[1:] if argv is None else argv) or 0
@@ -64,13 +61,13 @@ def run(command: Callable[[list[str]], int | None], argv: list[str] | None = Non
     except ImportError as error:
         if not isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):
             raise
-        code = _interrupted()  # while a library was loaded, which called it a failure of its own
+        code = _interrupted()  # during the import of a library that reported it as its own failure
     except (MemoryError, RuntimeError) as error:
-        # torch's own way of saying so
+        # torch raises RuntimeError when memory runs out
         if not isinstance(error, MemoryError) and "allocate memory" not in str(error):
             raise
         print(
-            "error: there is not enough memory for this; choose a smaller log or smaller settings.",
+            "error: there is not enough memory; choose a smaller log or smaller settings.",
             file=sys.stderr,
         )
         code = 1
@@ -90,22 +87,20 @@ def run(command: Callable[[list[str]], int | None], argv: list[str] | None = Non
 
 def _interrupted() -> int:
     print(
-        "interrupted; nothing half-written is left. Where work can be resumed, the same command "
-        "goes on.",
+        "interrupted; no incomplete output is left. If the work can be resumed, the same command "
+        "continues it.",
         file=sys.stderr,
     )
     return 130
 
 
 def note(text: str) -> None:
-    """One plain line on standard error: what is going on, apart from the command's result."""
+    """Print a line about progress on standard error; results go to standard output."""
     print(f"{speaker}: {text}" if speaker else text, file=sys.stderr, flush=True)
 
 
 def track(items: Iterable[T], description: str, *, total: int | None = None) -> Iterator[T]:
-    """Yield `items` under a progress bar on a terminal, or under one plain line every ten seconds
-    in a pipe.
-    """
+    """Yield `items`, with a progress bar on a terminal or a line every ten seconds in a pipe."""
     total = len(items) if total is None and isinstance(items, Sized) else total
     if sys.stderr.isatty():
         from rich.console import Console

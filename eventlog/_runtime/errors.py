@@ -2,11 +2,10 @@
 
 The tree::
 
-    ShopError                  something a person can act on; its text is one sentence ├──
-    InputError             what was given is wrong: a file, a column, a row, an argument   (exit
-    code 2) │   └── UnknownNameError   no such model, task, scenario, preset, column ...; suggests
-    the nearest └── WorkError              the input was right and the work failed
-    (exit code 1)
+    ShopError                  something a person can act on; its text is one sentence
+    ├── InputError             the input is wrong: a file, column, row or argument  (exit code 2)
+    │   └── UnknownNameError   no such model, task, preset, column, ...; names the nearest one
+    └── WorkError              the input was right, but the work failed  (exit code 1)
 """
 
 from __future__ import annotations
@@ -16,19 +15,19 @@ from collections.abc import Iterable
 
 
 class ShopError(Exception):
-    """Base of all. `exit_code` is what a command line ends with."""
+    """Base of all errors raised on purpose; a command line ends with `exit_code`."""
 
     exit_code = 1
 
 
 class InputError(ShopError):
-    """The input or the arguments are wrong; the text says what, where and what to do."""
+    """The input or the arguments are wrong; the text says what, where and how to correct it."""
 
     exit_code = 2
 
 
 class UnknownNameError(InputError):
-    """A name that is not among the known ones."""
+    """A name that is not among the known ones; the text suggests the nearest."""
 
     def __init__(self, kind: str, given: str, known: Iterable[str]) -> None:
         self.kind, self.given, self.known = kind, given, sorted(known)
@@ -39,9 +38,9 @@ class UnknownNameError(InputError):
         super().__init__(f"No {kind} is called {given!r}; {hint}")
 
     def __reduce__(self) -> tuple[type[UnknownNameError], tuple[str, str, list[str]]]:
-        """Pickle by what it was made from: a worker's error reaches the caller as it is."""
+        """Pickle by the arguments of `__init__`, so that a worker's error reaches the caller."""
         return type(self), (self.kind, self.given, self.known)
 
 
 class WorkError(ShopError):
-    """The work failed for a reason that is not the input's."""
+    """The work failed although the input was right."""

@@ -1,15 +1,19 @@
-"""Where work runs: one `concurrent.futures.Executor` for population shards, for sampling and for
-the cells of a benchmark.
+"""Where work runs: one `concurrent.futures.Executor` for simulation, sampling and benchmarks.
 
-    serial      one after another in this process: for a debugger processes   this machine's cores
-    dask        a cluster (`address`), or a small one on this machine; what a dead worker had is run
-    again elsewhere
+Engines::
+
+    serial      one task after another in this process, for a debugger
+    processes   the cores of this machine
+    dask        a cluster (`address`), or a small one on this machine; the tasks of a dead worker
+                run again on another
+
+Example::
 
     with pool("dask", address="tcp://10.0.0.1:8786") as executor:
         parts = list(executor.map(simulate, tasks))
 
-A task and its result are plain data or a path on storage that all workers see. A task must not
-depend on where it runs.
+A task and its result are plain data, or a path on storage that all workers can reach. A task must
+not depend on where it runs.
 """
 
 from __future__ import annotations
@@ -22,37 +26,39 @@ from contextlib import contextmanager
 from typing import Any
 
 from eventlog._runtime.errors import InputError, UnknownNameError, WorkError
+from eventlog._runtime.extras import require
 
 ENGINES = ("serial", "processes", "dask")
 PATIENCE = 60  # seconds to wait for a cluster's first worker
 
 
 class SerialExecutor(Executor):
-    """Runs what is submitted at once, in the caller's thread."""
+    """Runs each task immediately, in the caller's thread."""
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Run `fn` now; the future that comes back is done."""
+        """Run `fn` now and return a finished future."""
         future: Future[Any] = Future()
         try:
             future.set_result(fn(*args, **kwargs))
-        except Exception as error:  # noqa: BLE001 - handed on, as every executor does
+        except Exception as error:  # noqa: BLE001 - in the future, as with every executor
             future.set_exception(error)
         return future
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def check_engine(name: str, address: str | None = None) -> None:
-    """Raise UnknownNameError unless there is an engine of that name, InputError for an address that
-    it has no use for.
+    """Check the name of an engine and its address.
+
+    Raises UnknownNameError for a wrong name, InputError for an address that the engine cannot use.
     """
     if name not in ENGINES:
         raise UnknownNameError("engine", name, ENGINES)
     if address is not None and name != "dask":
-        raise InputError(f"--address is for the engine dask, not for {name}.")
+        raise InputError(f"--address works with the engine dask only, not with {name}.")
 
 
 @contextmanager
@@ -63,13 +69,18 @@ def pool(
     address: str | None = None,
     needs: Mapping[str, float] | None = None,
 ) -> Iterator[Executor]:
-    """An executor, closed when the block ends. `workers`: at a time on this machine (default:
-    cores).
+    """Yield an executor and close it when the block ends.
 
-    `needs` is what each task takes of a Dask worker's resources, such as {"CPU": 1} or {"GPU": 1}
-    (`dask worker --resources "CPU=4 GPU=1"`); a resource that no worker names is not asked for.
-    Raises InputError where the name or the address is wrong or dask is not installed, WorkError
-    where no worker comes.
+    Args:
+        engine: serial, processes or dask.
+        workers: tasks at a time on this machine; None: its number of cores.
+        address: of a Dask scheduler; None: a small cluster on this machine.
+        needs: what each task takes of a Dask worker's resources, such as {"CPU": 1} or {"GPU": 1}
+            (`dask worker --resources "CPU=4 GPU=1"`). Resources that no worker has are ignored.
+
+    Raises:
+        InputError: the name or the address is wrong, or dask is not installed.
+        WorkError: no worker appears.
     """
     check_engine(engine, address)
     if engine == "serial":
@@ -81,7 +92,7 @@ def pool(
         ) as processes:
             try:
                 yield processes
-            except KeyboardInterrupt:  # who interrupts does not want to wait for the parts that run
+            except KeyboardInterrupt:  # do not wait for running tasks
                 processes.shutdown(wait=False, cancel_futures=True)
                 for child in set(multiprocessing.active_children()) - before:
                     child.terminate()
@@ -94,23 +105,17 @@ def pool(
                 for r in w["resources"]
             }
             wanted = {name: amount for name, amount in (needs or {}).items() if name in named}
-            # Not pure: two equal tasks are two tasks. What a dead worker had, the scheduler gives
-            # to another by itself.
+            # Not pure: two equal tasks are two tasks. The scheduler itself moves the tasks of a
+            # dead worker to another.
             yield client.get_executor(pure=False, **({"resources": wanted} if wanted else {}))
 
 
 @contextmanager
 def _dask(address: str | None, workers: int | None) -> Iterator[Any]:
-    try:
-        import distributed
-    except ImportError:
-        raise InputError(
-            "The engine dask needs the packages dask and distributed; install them with pip "
-            "install -e '.[dask]'."
-        ) from None
+    distributed = require("distributed", extra="dask", purpose="The engine dask")
     if address is None:
-        # A worker a core, each with one task at a time, and free to start processes of its own (a
-        # cell runs in one).
+        # A worker for each core, with one task at a time; tasks may start processes of their own,
+        # as benchmark cells do.
         cluster = distributed.LocalCluster(
             n_workers=workers or cores(),
             threads_per_worker=1,

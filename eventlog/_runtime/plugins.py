@@ -1,13 +1,15 @@
-"""Find models, generators, tasks, scenarios, suites and presets by file name: a new one is a new
-file, no list to edit.
+"""Find models, generators, tasks, scenarios, suites and presets by name.
 
-    names("baselines.models")                                     # ['bert', 'lightgbm', 'lstm',
-    ...], nothing imported load("baselines.models", "lstm", Model, kind="model")         # the class
-    in baselines/models/lstm.py load("baselines.models", "./mine.py", Model, kind="model")    # a
-    file of one's own: runs it load("baselines.models", name, Model, kind="model", files=False)  # a
-    name read from somebody else's data
-An installed package can offer one under the entry-point group "shoptwin.<folder>", e.g.
+The name is that of a file in a folder of the package, so that adding one means adding a file. An
+installed package can offer more under the entry-point group "shoptwin.<package>", for example
 "shoptwin.baselines.models".
+
+Example::
+
+    names("baselines.models")  # ["bert", "lightgbm", ...], imports nothing
+    load("baselines.models", "lstm", Model, kind="model")  # the class in baselines/models/lstm.py
+    load("baselines.models", "./mine.py", Model, kind="model")  # runs a file of the user's
+    load("baselines.models", name, Model, kind="model", files=False)  # a name from foreign data
 """
 
 from __future__ import annotations
@@ -26,13 +28,11 @@ from typing import TypeVar
 from eventlog._runtime.errors import InputError, UnknownNameError
 
 T = TypeVar("T")
-FILE_MODULE = "shoptwin_plugin_"  # modules that were loaded from a person's own file are named so
+FILE_MODULE = "shoptwin_plugin_"  # prefix of the names of modules loaded from a user's file
 
 
 def folder(package: str) -> Path:
-    """The folder of a package, without importing the package's parents' contents beyond their
-    `__init__`.
-    """
+    """Return the folder of a package; only the `__init__` of its parents is imported."""
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise InputError(f"There is no package {package}.")
@@ -40,8 +40,9 @@ def folder(package: str) -> Path:
 
 
 def names(package: str, *, suffix: str = ".py") -> list[str]:
-    """Names of what is in the folder (files with `suffix`, not beginning with '_') and of what
-    entry points offer.
+    """Return the names in a package's folder and, for Python files, those of entry points.
+
+    A name is that of a file with `suffix` which does not begin with "_".
     """
     found = {p.stem for p in folder(package).glob(f"*{suffix}") if not p.name.startswith("_")}
     if suffix == ".py":
@@ -50,8 +51,9 @@ def names(package: str, *, suffix: str = ".py") -> list[str]:
 
 
 def path_of(package: str, name: str, *, kind: str, suffix: str = ".toml") -> Path:
-    """The data file called `name` (or the path itself, where `name` is one): a scenario, suite or
-    preset.
+    """Return the data file called `name`, or `name` itself if it is a path.
+
+    Raises UnknownNameError for a wrong name, InputError for a path without a file.
     """
     if name.endswith(suffix) or "/" in name:
         path = Path(name)
@@ -65,17 +67,24 @@ def path_of(package: str, name: str, *, kind: str, suffix: str = ".toml") -> Pat
 
 
 def is_file(name: str) -> bool:
-    """Does `name` mean a Python file rather than something built in or installed?"""
+    """Return whether `name` is the path of a Python file rather than a name."""
     return name.endswith(".py") or "/" in name or "\\" in name
 
 
 def load(package: str, name: str, base: type[T], *, kind: str, files: bool = True) -> type[T]:
-    """Import the one concrete subclass of `base` that `name` stands for.
+    """Import the concrete subclass of `base` called `name`.
 
-    `name` is that of a file in `package`, of an entry point, or, unless `files` is False, the path
-    of a Python file, which is run. Pass `files=False` for a name that the person at the keyboard
-    did not type. Raises UnknownNameError for a wrong name, InputError for a file that cannot be
-    imported or that defines no such class or several.
+    Args:
+        package: where to look, such as "baselines.models".
+        name: of a file in `package` or of an entry point, or the path of a Python file, which is
+            run.
+        base: the base class.
+        kind: what is looked for, in words for the error messages.
+        files: accept paths. Pass False for a name that the user did not type.
+
+    Raises:
+        UnknownNameError: nothing has that name.
+        InputError: the file cannot be imported, or does not define exactly one such class.
     """
     module = load_module(package, name, kind=kind, files=files)
     if inspect.isclass(module) and issubclass(module, base):
@@ -96,8 +105,9 @@ def load(package: str, name: str, base: type[T], *, kind: str, files: bool = Tru
 
 
 def load_module(package: str, name: str, *, kind: str, files: bool = True) -> ModuleType:
-    """Import the file called `name` in `package`, the entry point called `name`, or the file at
-    path `name`; the last only where `files`. Raises UnknownNameError where there is none.
+    """Import the module called `name`: a file in `package`, an entry point or, if `files`, a path.
+
+    Raises UnknownNameError if there is none.
     """
     if files and is_file(name):
         return _from_file(Path(name), kind)
@@ -111,9 +121,7 @@ def load_module(package: str, name: str, *, kind: str, files: bool = True) -> Mo
 
 
 def name_of(package: str, found: type) -> str | None:
-    """Return the name under which `load` finds the class `found` without a file; None for any other
-    class.
-    """
+    """Return the name under which `load` finds a class, None if it is from a user's file."""
     if found.__module__.startswith(f"{package}."):
         return found.__module__.removeprefix(f"{package}.")
     for entry in _entry_points(package):
@@ -129,8 +137,7 @@ def _entry_points(package: str) -> list[EntryPoint]:
 def _from_file(path: Path, kind: str) -> ModuleType:
     if not path.is_file():
         raise InputError(f"The {kind} file {path} does not exist.")
-    # The name carries a digest of the place, so that two files called mine.py do not hide each
-    # other.
+    # A digest of the path is part of the module's name: two files called mine.py may be loaded.
     module_name = (
         f"{FILE_MODULE}{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:8]}"
     )

@@ -1,8 +1,7 @@
-"""Batches of a file's own columns -> the columns of the schema, with every row that cannot be one
-set aside with its reason.
+"""Convert batches of a file's own columns to the schema, setting bad rows aside with a reason.
 
-The first reason found for a row counts; rules of the mapping come after missing users and times,
-before prices.
+The first reason found for a row counts. The rules of the mapping are applied after missing users
+and times are found and before prices are checked.
 """
 
 from __future__ import annotations
@@ -18,9 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from eventlog._runtime.errors import InputError
+from eventlog.arrays import DAY_MS
 from eventlog.ingest.mapping import Label, Mapping, Names, Rule, TimeFormat
 from eventlog.ingest.nested import flatten
-from eventlog.ingest.readers import RAGGED, Batch
+from eventlog.ingest.streams import RAGGED, Batch
 from eventlog.ingest.values import (
     NO_TIME,
     Coded,
@@ -34,7 +34,6 @@ from eventlog.ingest.values import (
 )
 from eventlog.schema import COLUMNS
 
-DAY_MS = 86_400_000
 EARLIEST, LATEST = (
     pd.Timestamp(t, tz="UTC").value // 1_000_000 for t in ("1990-01-01", "2100-01-01")
 )
@@ -62,15 +61,12 @@ REASONS = (
 
 @dataclass
 class Converted:
-    """A batch in the schema's columns. Beside them, label and old-id columns begin with an
-    underscore.
-    """
+    """A batch in the schema's columns; label and old-id columns begin with an underscore."""
 
     events: pa.Table
-    rejects: pa.Table  # row, reason and the row as it stood in the file
+    rejects: pa.Table  # row, reason and the row as it was in the file
     reasons: dict[str, tuple[int, int]]  # reason -> (rows, first row)
-    # reason -> what stands in the first of its rows: "price is '1,50'"
-    examples: dict[str, str]
+    examples: dict[str, str]  # reason -> the value in its first row: "price is '1,50'"
     users: pd.DataFrame | None  # attributes: (user_id, ...), as often as they occur
     items: pd.DataFrame | None
     n_rows: int
@@ -78,19 +74,20 @@ class Converted:
 
 @dataclass
 class Converter:
-    """Converts batch after batch of one file."""
+    """Converts the batches of one file, one after another."""
 
     path: Path
     mapping: Mapping
     keep_event_id: bool = False
-    # columns beyond the schema -> all values so far are numbers
+    # Columns beyond the schema -> whether all values so far are numbers.
     numeric: dict[str, bool] = field(default_factory=dict)
-    left_out: set[str] = field(default_factory=set)  # nested columns that nothing is made of
+    left_out: set[str] = field(default_factory=set)  # nested columns that are not used
     _seen: list[np.ndarray] = field(default_factory=list)  # hashes of the file's own event ids
 
     def __call__(self, batch: Batch) -> Converted:
-        """Convert one batch. Raises InputError where a column is missing or of a type that is no
-        value (raw bytes).
+        """Convert one batch.
+
+        Raises InputError if a column is missing or its type is not a value, such as raw bytes.
         """
         table, rows, left_out = flatten(
             batch.table, batch.rows, self.mapping.sources(), self.mapping.file.explode
@@ -106,7 +103,7 @@ class Converter:
     def column(
         self, table: pa.Table, names: Names, what: str, *, optional: bool = False
     ) -> str | None:
-        """The first of `names` that the file has."""
+        """Return the first of `names` that the file has. Raises InputError unless `optional`."""
         for name in names:
             if name in table.column_names:
                 return name
@@ -120,7 +117,7 @@ class Converter:
 
 
 class _Conversion:
-    """One batch on its way; `reason` says for each row why it is set aside (0: it is not)."""
+    """The conversion of one batch: the columns made so far, and which rows are set aside."""
 
     def __init__(
         self, owner: Converter, table: pa.Table, rows: np.ndarray, ragged: list[tuple[int, str]]
@@ -133,12 +130,13 @@ class _Conversion:
             ragged,
         )
         self.names = [*REASONS, *dict.fromkeys(r.reject for r in self.mapping.rules if r.reject)]
-        self.reason = np.full(len(rows), -1, dtype=np.int16)  # index into names
+        self.reason = np.full(len(rows), -1, dtype=np.int16)  # index into names; -1: not set aside
         self.used: set[str] = set()
         self.out: dict[str, Any] = {}
         self.source: dict[str, str] = {}  # reason -> column of the file that it is about
 
     def result(self) -> Converted:
+        """Convert column by column and return the good and the bad rows."""
         columns = {
             name: self._find(names, name, optional=name in self.mapping.optional)
             for name, names in self.mapping.columns.items()
@@ -185,7 +183,7 @@ class _Conversion:
         return coded(self.table[name], self.mapping.file.missing)
 
     def set_aside(self, where: np.ndarray, reason: str, source: str | None = None) -> None:
-        """Note the first reason found for each row."""
+        """Set rows aside for a reason; the first reason found for a row counts."""
         self.reason[where & (self.reason < 0)] = self.names.index(reason)
         if source:
             self.source[reason] = source
@@ -218,9 +216,7 @@ class _Conversion:
         return ms
 
     def _times(self, source: str, how: TimeFormat) -> tuple[np.ndarray, np.ndarray]:
-        """((n_rows,) int64 ms, (n_rows,) bool missing); a column that is a time already keeps
-        it.
-        """
+        """Return times in ms, (n_rows,) int64, and which are missing, (n_rows,) bool."""
         kind = self.table[source].type
         if pa.types.is_temporal(kind):
             values = self.table[source].combine_chunks()
@@ -271,7 +267,7 @@ class _Conversion:
     def _apply(self, rule: Rule, numbers: dict[str, np.ndarray | None]) -> None:
         name = self.owner.column(self.table, rule.column, "a rule of the mapping", optional=True)
         if name is None:
-            return  # alternatives of a preset: a rule on a column that this file does not have
+            return  # a preset may have rules on columns that this file lacks
         column = self._coded(name)
         if rule.present is not None:
             where = (column.codes >= 0) == rule.present
@@ -299,9 +295,7 @@ class _Conversion:
             self.set_aside(where, rule.reject)
 
     def _own_event_ids(self, source: str | None) -> None:
-        """The file's own event ids serve to find doubles; the log's are assigned anew,
-        ascending.
-        """
+        """Find duplicates by the file's own event ids; the log gets new, ascending ones."""
         if source is None:
             return
         column = self._coded(source)
@@ -352,7 +346,7 @@ class _Conversion:
         return pd.DataFrame(frame)
 
     def _rest(self) -> None:
-        """Columns that the mapping does not name are kept under their own names."""
+        """Keep the columns that the mapping does not name, under their own names."""
         for name in self.table.column_names:
             if name in self.used or name in self.mapping.drop:
                 continue
@@ -375,7 +369,7 @@ class _Conversion:
 
     @property
     def numeric(self) -> dict[str, bool]:
-        """Shared by all batches: a column is a number only if it is one everywhere."""
+        """Shared by all batches: a column is numeric only if it is so in each of them."""
         return self.owner.numeric
 
     # --- rows -------------------------------------------------------------------------------------
@@ -436,7 +430,7 @@ class _Conversion:
 
 
 def _within(user: Coded, session: Coded) -> Coded:
-    """Session ids that count within a user, made unique: "<user>:<session>"."""
+    """Return session ids that are unique within a user as "<user>:<session>"."""
     pairs = user.codes.astype(np.int64) * (len(session.values) + 1) + session.codes
     _, first, codes = np.unique(pairs, return_index=True, return_inverse=True)
     text = [

@@ -1,6 +1,4 @@
-"""Guess a mapping from common column names, for a file that comes without one; every guess is said
-aloud.
-"""
+"""Guess a mapping from common column names, and report every guess."""
 
 from __future__ import annotations
 
@@ -21,12 +19,11 @@ from eventlog.ingest.mapping import (
     TimeFormat,
 )
 from eventlog.ingest.nested import flatten
-from eventlog.ingest.readers import Batch
+from eventlog.ingest.streams import Batch
 from eventlog.ingest.values import NO_TIME, parse_times
 from eventlog.schema import ROLES
 
-# Schema column -> names under which teams keep it (lower case, letters and digits only), the
-# likeliest first.
+# Schema column -> names that teams use for it, likeliest first (lower case, letters and digits).
 ALIASES: dict[str, tuple[str, ...]] = {
     "user_id": (
         "userid",
@@ -140,8 +137,8 @@ LABELS: dict[str, str] = {
     "isbot": "bot",
     "isfake": "fake_review",
 }
-# Ways to write a time that is not ISO 8601. One is assumed where it alone reads all values:
-# 31/12/2024, but not 05/06/2024.
+# Ways to write a time that is not ISO 8601. One is assumed if it alone reads all values: the day
+# comes first in 31/12/2024, but 05/06/2024 leaves it open.
 DATES = (
     "%d.%m.%Y",
     "%d/%m/%Y",
@@ -157,8 +154,9 @@ KNOWN_AT = ("knownat", "labeltime", "chargebackat", "chargebacktime", "reporteda
 
 
 def detect(batch: Batch, path: str) -> tuple[Mapping, list[str]]:
-    """A mapping for the columns of `batch`, and what was assumed. Raises InputError where user,
-    time or event cannot be found.
+    """Return a mapping for the columns of `batch`, and what was assumed, a text each.
+
+    Raises InputError if no column could be the user, the time or the event.
     """
     plain = {_plain(name): name for name in reversed(_columns(batch.table))}
     candidates = {
@@ -187,7 +185,9 @@ def detect(batch: Batch, path: str) -> tuple[Mapping, list[str]]:
         if len(number) and float(number.median()) > 1e8:  # 19970101 is a date
             if float(number.median()) >= 1e9:
                 time = TimeFormat(column=time_source, unit="auto")
-                assumed.append(f"{time_source[0]} counts from 1970 UTC, its unit told by its size")
+                assumed.append(
+                    f"{time_source[0]} counts from 1970 UTC, in the unit that its size suggests"
+                )
         elif not len(number):
             formats = _formats(values, f"{path}: {time_source[0]}")
             time = TimeFormat(column=time_source, format=formats)
@@ -234,9 +234,7 @@ def detect(batch: Batch, path: str) -> tuple[Mapping, list[str]]:
 
 
 def _columns(table: pa.Table) -> list[str]:
-    """Columns that can be values, and last the fields of structs among the others, by their path
-    ("item.id").
-    """
+    """Return the columns with plain values, then the fields of structs by path ("item.id")."""
     nested = [name for name in table.column_names if pa.types.is_nested(table[name].type)]
     paths = [
         f"{name}.{kind.field(i).name}"
@@ -249,8 +247,9 @@ def _columns(table: pa.Table) -> list[str]:
 
 
 def _formats(values: pa.ChunkedArray, where: str) -> tuple[str, ...]:
-    """The format of times that are not ISO 8601, () where they are. Raises InputError where two
-    formats read all of them.
+    """Return the format of times, () for ISO 8601.
+
+    Raises InputError if several formats read all of them, with different results.
     """
     texts = np.array([v for v in _values(values) if v not in MISSING], dtype=object)
     if len(texts) == 0 or (parse_times(texts, TimeFormat()) != NO_TIME).mean() > 0.5:
@@ -271,7 +270,7 @@ def _formats(values: pa.ChunkedArray, where: str) -> tuple[str, ...]:
 
 
 def _decimal_comma(values: pa.ChunkedArray) -> bool:
-    """Are there numbers such as 1,50 or 1.234,50, and none such as 1.50?"""
+    """Return whether there are numbers such as 1,50 or 1.234,50, and none such as 1.50."""
     kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
     if not pa.types.is_string(kind):
         return False
@@ -283,7 +282,7 @@ def _decimal_comma(values: pa.ChunkedArray) -> bool:
 
 
 def _plain(name: str) -> str:
-    """A column name without case, punctuation and a RecBole type (`user_id:token`)."""
+    """Return a column name without case, punctuation and RecBole type (`user_id:token`)."""
     return re.sub(r"[^a-z0-9]", "", name.split(":")[0].lower())
 
 

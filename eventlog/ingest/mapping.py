@@ -1,138 +1,156 @@
-"""What a team's own file looks like: which column is what, how time is written, what its event
-names mean.
+"""What a team's own file means: which column is which, how times are written, what events are.
 
-A mapping is a TOML file; the presets in `presets/` are mappings like any other. See docs and
-`presets/online-retail.toml`.
+A mapping is a TOML file; the presets in `presets/` are mappings like any other. `python -m eventlog
+import --schema` prints its JSON schema, with which editors complete and check it.
 
-    [columns] user_id = "customer"            # schema column = column of the file (a list names
-    alternatives, the first found counts) item_id = "sku" [time] column = "when" format = "%d.%m.%Y
-    %H:%M"       # or unit = "s" | "ms" | "us" | "ns"; without either: ISO 8601 timezone =
-    "Europe/Berlin"      # of times that carry no offset [event] column = "action"               #
-    or constant = "purchase" names = {buy = "purchase"}
+Example::
+
+    [columns]
+    user_id = "customer"  # schema column = column of the file; of a list the first found counts
+    item_id = ["sku", "article"]
+
+    [time]
+    column = "when"
+    format = "%d.%m.%Y %H:%M"  # or unit = "s", "ms", "us" or "ns"; with neither: ISO 8601
+    timezone = "Europe/Berlin"  # of times without an offset
+
+    [event]
+    column = "action"  # or constant = "purchase"
+    names = {buy = "purchase"}
 """
 
 from __future__ import annotations
 
-import dataclasses
 import tomllib
-import types
-import typing
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from msgspec import Meta, field
+from msgspec.structs import fields, force_setattr
 
 from eventlog._runtime.errors import InputError, UnknownNameError
 from eventlog._runtime.plugins import path_of
+from eventlog._runtime.settings import Range, Settings, convert, json_schema
 from eventlog.schema import COLUMNS, ROLE_NAMES
+from eventlog.sessions import SESSION_GAP_MINUTES
 
-T = TypeVar("T")
-Names = tuple[str, ...]  # alternatives: the first that the file has
+if TYPE_CHECKING:
+    Names = tuple[str, ...]  # alternatives: the first that the file has
+    Lists = tuple[Names, ...]
+else:  # a file may write a list of one as the text alone; `Table` makes it a list
+    Names = str | tuple[str, ...]
+    Lists = tuple[str | tuple[str, ...], ...]
+
 MISSING = ("", "NULL", "null", "NaN", "nan", "None", "\\N", "<NA>", "NaT")
+OWN_TABLES = {"timestamp": "[time]", "event": "[event]"}  # schema columns not set in [columns]
+Positive = Meta(gt=0)
 
 
-@dataclass(frozen=True)
-class FileFormat:
-    """How a text file is laid out (of a Parquet or JSON-lines file only `explode` and `missing`
-    matter).
-    """
+class Table(Settings, frozen=True):
+    """A table of a mapping; where a list of names is expected, one name is a list of one."""
 
-    # one or more characters, or "whitespace"; None: from suffix and first line
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if item.type is Names and isinstance(value, str):
+                force_setattr(self, item.name, (value,))
+            elif item.type == dict[str, Names]:
+                named = {k: (v,) if isinstance(v, str) else v for k, v in value.items()}
+                force_setattr(self, item.name, named)
+
+
+class FileFormat(Table, frozen=True):
+    """How a text file is laid out; of Parquet and JSON lines only `explode` and `missing` count."""
+
+    # One or more characters, or "whitespace"; None: guessed from suffix and first line.
     delimiter: str | None = None
     encoding: str = "utf-8"
-    # "auto": the first line is a header if it holds a name that the mapping uses
+    # "auto": the first line is a header if it holds a name that the mapping uses.
     header: bool | Literal["auto"] = True
-    # names where there is no header; of several lists the one of fitting length
-    columns: tuple[Names, ...] = ()
-    quote: str = '"'  # "" where quotes mean nothing
+    columns: Lists = ()  # names for a file without header; of several lists the one that fits
+    quote: str = '"'  # "" if quotes have no meaning
     decimal: str = "."
-    missing: Names = MISSING  # texts that stand for no value
-    # a nested list column: one row per element, named "<column>.<field>"
-    explode: str | None = None
+    missing: Names = MISSING  # texts that mean no value
+    explode: str | None = None  # nested list column: a row per element, "<column>.<field>"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if all(isinstance(names, str) for names in self.columns) and self.columns:
+            force_setattr(self, "columns", (self.columns,))  # one list of names
+        lists = tuple((names,) if isinstance(names, str) else names for names in self.columns)
+        force_setattr(self, "columns", lists)
 
 
-@dataclass(frozen=True)
-class TimeFormat:
+class TimeFormat(Table, frozen=True):
     """How times are written."""
 
     column: Names = ()
-    # strptime formats, tried in this order; none: ISO 8601
-    format: Names = ()
-    # since 1970 UTC; "auto": from the size of the numbers
+    format: Names = ()  # strptime formats, tried in this order; none: ISO 8601
+    # Unit of numbers since 1970 UTC; "auto": guessed from their size.
     unit: Literal["s", "ms", "us", "ns", "auto"] | None = None
-    timezone: str = "UTC"  # of times that carry no offset
+    timezone: str = "UTC"  # of times without an offset
 
 
-@dataclass(frozen=True)
-class EventSource:
-    """Where the event name comes from."""
+class EventSource(Table, frozen=True):
+    """Where the event name comes from: a column or a constant."""
 
     column: Names = ()
     constant: str | None = None
-    # value in the file -> event name; others are kept as they are
-    names: dict[str, str] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)  # value in the file -> event name
 
 
-@dataclass(frozen=True)
-class Rule:
-    """What to do with the rows on which a condition on one column holds. Later rules win."""
+class Rule(Table, frozen=True):
+    """What to do with the rows that satisfy a condition on one column. Later rules win."""
 
     column: Names
+    # The condition: exactly one of these.
     begins_with: str | None = None
-    matches: str | None = None  # a regular expression that the whole value matches
+    matches: str | None = None  # a regular expression for the whole value
     equals: Names = ()
     below: float | None = None
     present: bool | None = None  # true: has a value; false: has none
-    # what then happens
+    # The consequence: at least one of these.
     event: str | None = None  # the row is this event
     absolute: Names = ()  # these schema columns lose their sign
-    reject: str | None = None  # the row is set aside with this reason
+    reject: str | None = None  # the row is set aside for this reason
 
 
-@dataclass(frozen=True)
-class Label:
-    """A column that is a label: it is moved to labels.parquet, so that no model sees it as an
-    input.
-    """
+class Label(Table, frozen=True):
+    """A label column: it moves to labels.parquet, so that no model sees it as an input."""
 
     column: Names
     kind: str  # fraud, bot, fake_review, ...
-    values: dict[str, float] = field(default_factory=dict)  # beside numbers, true/false and yes/no
-    known_at: Names = ()  # the column that says when the shop knew it
-    delay_days: float = 0.0  # or how long after the event
+    # What texts mean, besides numbers, true/false and yes/no.
+    values: dict[str, float] = field(default_factory=dict)
+    known_at: Names = ()  # the column that says when the shop learnt the label,
+    delay_days: Annotated[float, Range(0.0)] = 0.0  # or how long after the event
 
 
-@dataclass(frozen=True)
-class Mapping:
-    """A whole mapping. Columns of the file that it does not name are kept, except those in
-    `drop`.
-    """
+class Mapping(Table, frozen=True):
+    """A whole mapping; columns of the file that it does not name are kept, except `drop`."""
 
     title: str = ""
     source: str = ""
     file: FileFormat = field(default_factory=FileFormat)
-    columns: dict[str, Names] = field(default_factory=dict)
-    optional: Names = ()  # schema columns that may be absent from the file
+    columns: dict[str, Names] = field(default_factory=dict)  # schema column -> file column
+    optional: Names = ()  # schema columns that the file may lack
     time: TimeFormat = field(default_factory=TimeFormat)
     event: EventSource = field(default_factory=EventSource)
     rules: tuple[Rule, ...] = ()
     roles: dict[str, str] = field(default_factory=dict)  # foreign event name -> role
     labels: tuple[Label, ...] = ()
-    # column of users.parquet -> column of the file
-    users: dict[str, Names] = field(default_factory=dict)
-    # column of items.parquet -> column of the file
-    items: dict[str, Names] = field(default_factory=dict)
+    users: dict[str, Names] = field(default_factory=dict)  # users.parquet column -> file column
+    items: dict[str, Names] = field(default_factory=dict)  # items.parquet column -> file column
     drop: Names = ()
     integer_ids: Names = ()  # schema columns whose ids lose a trailing ".0"
-    # "user": session ids count within a user
-    session_scope: Literal["global", "user"] = "global"
-    # inactivity that ends a session, where the file has no session_id
-    session_gap_minutes: float = 30.0
-    # reasons that this kind of file is expected to have
-    allow_rejects: Names = ()
+    session_scope: Literal["global", "user"] = "global"  # "user": ids are unique within a user
+    # Inactivity that ends a session, if the file has no session_id.
+    session_gap_minutes: Annotated[float, Positive] = SESSION_GAP_MINUTES
+    allow_rejects: Names = ()  # reasons that are expected in this kind of file
     currency: str = ""
 
     def sources(self) -> set[str]:
-        """All column names of the file that the mapping uses, alternatives included."""
+        """Return all column names of the file that the mapping uses, alternatives included."""
         found = {*self.time.column, *self.event.column, *self.drop}
         for names in (*self.columns.values(), *self.users.values(), *self.items.values()):
             found.update(names)
@@ -144,8 +162,10 @@ class Mapping:
 
 
 def load(path: Path | str) -> Mapping:
-    """Read a mapping. Raises InputError for TOML that cannot be read, a wrong value, or an unknown
-    key (with the nearest).
+    """Read a mapping.
+
+    Raises InputError if the TOML cannot be read or a value is wrong, and UnknownNameError for an
+    unknown key, column or role.
     """
     path = Path(path)
     try:
@@ -154,24 +174,33 @@ def load(path: Path | str) -> Mapping:
         raise InputError(f"The mapping {path} does not exist.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"The mapping {path} is not valid TOML: {error}.") from None
-    mapping = _build(Mapping, data, str(path), "")
+    mapping = convert(Mapping, data, where=f"mapping {path}")
     _check(mapping, str(path))
     return mapping
 
 
 def preset(name: str) -> Mapping:
-    """The preset called `name` (a file in eventlog/presets)."""
+    """Return the preset called `name`, a file in eventlog/ingest/presets."""
     return load(path_of("eventlog.ingest.presets", name, kind="preset"))
 
 
+def schema() -> dict[str, Any]:
+    """Return the JSON schema of a mapping file, for editors."""
+    found = json_schema(Mapping)
+    known = found["$defs"]["Mapping"]["properties"]
+    known["columns"]["propertyNames"] = {"enum": [c for c in COLUMNS if c not in OWN_TABLES]}
+    known["roles"]["additionalProperties"] = {"enum": sorted(ROLE_NAMES)}
+    return found
+
+
 def _check(mapping: Mapping, path: str) -> None:
+    """Check what the types do not express. Raises InputError."""
     for name in mapping.columns:
         if name not in COLUMNS:
             raise UnknownNameError(f"schema column in [columns] of {path}", name, COLUMNS)
-        if name in ("timestamp", "event"):
+        if name in OWN_TABLES:
             raise InputError(
-                f"{path} maps {name} in [columns]; it has a table of its own, "
-                f"[{'time' if name == 'timestamp' else name}]."
+                f"{path} maps {name} in [columns]; it has a table of its own, {OWN_TABLES[name]}."
             )
     for name, role in mapping.roles.items():
         if role not in ROLE_NAMES:
@@ -183,82 +212,15 @@ def _check(mapping: Mapping, path: str) -> None:
     if bool(mapping.event.column) == (mapping.event.constant is not None):
         raise InputError(f"{path} must name either a column or a constant in [event].")
     for rule in mapping.rules:
-        conditions = [rule.begins_with, rule.matches, rule.equals or None, rule.below, rule.present]
-        if sum(c is not None for c in conditions) != 1:
-            raise InputError(
-                f"The rule on {rule.column[0]} in {path} needs exactly one of begins_with, "
-                "matches, equals, below, present."
-            )
-        if rule.event is None and rule.reject is None and not rule.absolute:
-            raise InputError(
-                f"The rule on {rule.column[0]} in {path} does nothing; give event, absolute or "
-                "reject."
-            )
+        _check_rule(rule, path)
 
 
-def _build(cls: type[T], data: Any, path: str, where: str) -> T:
-    """A frozen dataclass from TOML data, key by key, checked against its annotations."""
-    if not isinstance(data, dict):
-        raise InputError(f"[{where}] in {path} must be a table.")
-    hints = typing.get_type_hints(cls)
-    for key in data:
-        if key not in hints:
-            raise UnknownNameError(f"key {f'of [{where}] ' if where else ''}in {path}", key, hints)
-    missing = [
-        f.name
-        for f in dataclasses.fields(cls)  # type: ignore[arg-type]
-        if f.name not in data
-        and f.default is dataclasses.MISSING
-        and f.default_factory is dataclasses.MISSING
-    ]
-    if missing:
-        raise InputError(f"[{where}] in {path} lacks {missing[0]}.")
-    return cls(
-        **{
-            key: _value(hints[key], value, path, f"{where}.{key}" if where else key)
-            for key, value in data.items()
-        }
-    )
-
-
-def _value(hint: Any, value: Any, path: str, where: str) -> Any:
-    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (types.UnionType, typing.Union):
-        for option in arguments:
-            if option is not type(None):
-                try:
-                    return _value(option, value, path, where)
-                except InputError as error:
-                    last = error
-        raise last
-    if origin is Literal:
-        if value not in arguments:
-            raise InputError(
-                f"{where} in {path} is {value!r}; it must be one of "
-                f"{', '.join(map(str, arguments))}."
-            )
-        return value
-    if dataclasses.is_dataclass(hint):
-        return _build(hint, value, path, where)  # type: ignore[arg-type]
-    if origin is tuple:
-        if isinstance(value, str) and arguments[0] is str:
-            value = [value]  # one name is a list of one
-        elif (
-            arguments[0] == Names
-            and isinstance(value, list)
-            and value
-            and isinstance(value[0], str)
-        ):
-            value = [value]
-        if not isinstance(value, list):
-            raise InputError(f"{where} in {path} must be a list.")
-        return tuple(_value(arguments[0], v, path, where) for v in value)
-    if origin is dict:
-        if not isinstance(value, dict):
-            raise InputError(f"[{where}] in {path} must be a table.")
-        return {str(k): _value(arguments[1], v, path, f"{where}.{k}") for k, v in value.items()}
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-        raise InputError(f"{where} in {path} is {value!r}; it must be of type {hint.__name__}.")
-    return value
+def _check_rule(rule: Rule, path: str) -> None:
+    where = f"The rule on {' or '.join(rule.column) or 'no column'} in {path}"
+    conditions = [rule.begins_with, rule.matches, rule.equals or None, rule.below, rule.present]
+    if sum(c is not None for c in conditions) != 1:
+        raise InputError(
+            f"{where} needs exactly one of begins_with, matches, equals, below, present."
+        )
+    if rule.event is None and rule.reject is None and not rule.absolute:
+        raise InputError(f"{where} does nothing; give event, absolute or reject.")

@@ -1,12 +1,12 @@
-"""Nested columns (structs, lists of structs, key-value lists, as in a GA4 export) -> flat columns
-named by their path.
+"""Flatten nested columns (structs, lists of structs, key-value lists) to columns named by path.
 
-Paths::
+Paths, as a GA4 export needs them::
 
-    "device.category"               a field of a struct "event_params[ga_session_id]"   the value
-    under a key in a list of {key, value}; value may itself hold one typed field of several
-    "items.item_id"                 with explode = "items": one row per element, a row without
-    elements stays as one
+    "device.category"               a field of a struct
+    "event_params[ga_session_id]"   the value under a key in a list of {key, value}; value may
+                                    itself be a struct with one typed field of several filled in
+    "items.item_id"                 with explode = "items": a row for each element; a row
+                                    without elements stays one row
 """
 
 from __future__ import annotations
@@ -22,8 +22,16 @@ import pyarrow.compute as pc
 def flatten(
     table: pa.Table, rows: np.ndarray, wanted: Iterable[str], explode: str | None
 ) -> tuple[pa.Table, np.ndarray, set[str]]:
-    """(flat table, (n,) int64 row number of each of its rows, names of nested columns that were
-    left out).
+    """Flatten the nested columns of a batch.
+
+    Args:
+        table: the batch.
+        rows: (n_rows,) int64 row numbers in the file.
+        wanted: paths that the mapping uses.
+        explode: a list column to turn into rows, or None.
+
+    Returns:
+        The flat table, the row number of each of its rows, and the names of unused nested columns.
     """
     nested = {name for name in table.column_names if pa.types.is_nested(table[name].type)}
     if not nested:
@@ -58,7 +66,7 @@ def _field(column: pa.ChunkedArray, path: list[str]) -> pa.ChunkedArray | None:
 
 
 def _under_key(column: pa.ChunkedArray, path: str) -> pa.Array | None:
-    """The value that stands under a key in each row's list of {key, value}."""
+    """Return the value under a key in each row's list of {key, value}."""
     match = re.fullmatch(r"[^\[]+\[([^\]]+)\]", path)
     array = column.combine_chunks()
     if (

@@ -1,6 +1,4 @@
-"""A column as codes into its distinct values, and the parsers of text: work is done on distinct
-values, not on rows.
-"""
+"""Columns as codes into their distinct values, and parsers that work on distinct values only."""
 
 from __future__ import annotations
 
@@ -19,23 +17,21 @@ NO_TIME = np.iinfo(np.int64).min  # what pandas calls NaT
 
 @dataclass(frozen=True)
 class Coded:
-    """A column: row i has values[codes[i]], or nothing where the code is -1."""
+    """A column: row i has values[codes[i]], or no value if the code is -1."""
 
     codes: np.ndarray  # (n_rows,) int32
     values: np.ndarray  # (n_values,) object: str
 
     def take(self, per_value: np.ndarray, missing: Any) -> np.ndarray:
-        """(n_rows,): what `per_value` (n_values,) says of each row's value; `missing` where there
-        is none.
-        """
+        """Return `per_value` (n_values,) at each row's value, (n_rows,), or `missing`."""
         return np.append(per_value, np.array([missing], dtype=per_value.dtype))[self.codes]
 
     def where(self, per_value: np.ndarray | Sequence[bool]) -> np.ndarray:
-        """(n_rows,) bool: rows whose value fulfils `per_value` (n_values,) bool."""
+        """Return the rows whose value satisfies `per_value` (n_values,) bool, (n_rows,) bool."""
         return self.take(np.asarray(per_value, dtype=bool), False)
 
     def arrow(self) -> pa.DictionaryArray:
-        """The column as an Arrow dictionary; distinct values that became equal share one code."""
+        """Return the column as an Arrow dictionary; values that became equal share a code."""
         code, distinct = pd.factorize(self.values)
         codes = self.take(code.astype(np.int32), -1)
         return pa.DictionaryArray.from_arrays(
@@ -44,7 +40,7 @@ class Coded:
 
 
 def coded(column: pa.ChunkedArray, missing: Names = ()) -> Coded:
-    """A column of any flat type as text; whole numbers have no ".0"."""
+    """Return a column of any flat type as text; whole numbers have no ".0"."""
     array = column.combine_chunks()
     array = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
     codes = array.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
@@ -66,7 +62,7 @@ def coded(column: pa.ChunkedArray, missing: Names = ()) -> Coded:
 
 
 def parse_times(values: np.ndarray, how: TimeFormat) -> np.ndarray:
-    """(n,) int64 ms since 1970 UTC of `values` (n,) str; NO_TIME where a value is no time."""
+    """Return ms since 1970 UTC, (n,) int64; NO_TIME where the text is not a time."""
     text = pd.Series(values, dtype=object).str.strip()
     if how.unit:
         return since_1970(pd.to_numeric(text, errors="coerce").to_numpy(dtype=np.float64), how.unit)
@@ -92,8 +88,10 @@ def parse_times(values: np.ndarray, how: TimeFormat) -> np.ndarray:
 
 
 def localised(time: pd.DatetimeIndex, timezone: str) -> pd.DatetimeIndex:
-    """Wall-clock times as UTC. Where clocks are set back an hour comes twice: the first is taken; a
-    skipped hour moves on.
+    """Return wall-clock times as UTC.
+
+    Of the hour that occurs twice when clocks are set back the first is taken; times in the hour
+    that is skipped move forward.
     """
     local = time.tz_localize(
         timezone, ambiguous=np.ones(len(time), dtype=bool), nonexistent="shift_forward"
@@ -102,7 +100,7 @@ def localised(time: pd.DatetimeIndex, timezone: str) -> pd.DatetimeIndex:
 
 
 def since_1970(number: np.ndarray, unit: str) -> np.ndarray:
-    """(n,) int64 ms of `number` (n,) float64 in `unit`."""
+    """Return numbers (n,) float64 in `unit` as ms, (n,) int64."""
     per_ms = {"s": 1e-3, "ms": 1.0, "us": 1e3, "ns": 1e6}[
         unit if unit != "auto" else guess_unit(number)
     ]
@@ -112,16 +110,15 @@ def since_1970(number: np.ndarray, unit: str) -> np.ndarray:
 
 
 def guess_unit(number: np.ndarray) -> str:
-    """The unit in which `number` (n,) is a time between 1973 and 5000: 1e9 are seconds, 1e12
-    milliseconds, and so on.
-    """
+    """Return the unit in which the median number is a time between the years 1973 and 5000."""
     size = float(np.nanmedian(number)) if np.isfinite(number).any() else 0.0
     return "s" if size < 1e11 else "ms" if size < 1e14 else "us" if size < 1e17 else "ns"
 
 
 def parse_numbers(values: np.ndarray, decimal: str) -> np.ndarray:
-    """(n,) float64 of `values` (n,) str; NaN where a value is no finite number. 1,234.50 and, with
-    a decimal comma, 1.234,50 are read.
+    """Return numbers, (n,) float64, NaN where the text is not a finite number.
+
+    Thousands may be separated: 1,234.50 and, with a decimal comma, 1.234,50.
     """
     text = pd.Series(values, dtype=object).str.strip()
     if decimal != ".":
@@ -138,7 +135,7 @@ def parse_numbers(values: np.ndarray, decimal: str) -> np.ndarray:
 
 
 def all_numbers(values: np.ndarray) -> bool:
-    """Whether all are numbers as one writes numbers (007 is a code, not a number)."""
+    """Return whether all are numbers in their usual form (007 is a code, not a number)."""
     text = pd.Series(values, dtype=object).str.strip()
     return bool(
         text.str.fullmatch(r"[+-]?(?:0|[1-9]\d{0,17}|\d{0,18}\.\d+)(?:[eE][+-]?\d{1,3})?").all()
@@ -146,7 +143,7 @@ def all_numbers(values: np.ndarray) -> bool:
 
 
 def as_text(column: pa.ChunkedArray) -> pa.Array:
-    """Any flat column as plain text."""
+    """Return any flat column as plain text."""
     array = column.combine_chunks()
     return (
         array.dictionary_decode().cast(pa.string())

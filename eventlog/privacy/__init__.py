@@ -1,3 +1,1 @@
-"""Differential privacy that generators and the simulator's calibration share: noise, public
-lists.
-"""
+"""Differential privacy for generators and calibration: noise, and lists declared public."""

@@ -1,18 +1,18 @@
-"""Noise for differential privacy: secret random streams, Gaussian noise on a grid, and what it
-costs.
+"""Noise for differential privacy: secret random streams, noise on a grid, and its cost.
 
-    secret = new_secret()                                   # 256 bits of the operating system's
-    entropy, never stored rng = stream(secret, "counts")                          # a numpy
-    Generator over ChaCha20 noisy = add_gaussian(counts, sd=20.0, rng=rng)          # on a grid, so
-    that no last digit of a float tells anything own = UserStreams(secret, ids, "word dropout")
-    # what each user draws depends on no other user
+Statistical generators such as PCG64 are unsuitable for privacy noise: anyone who sees enough of
+their output can compute the rest. ChaCha20 (Bernstein 2008; RFC 8439), keyed with a secret, is a
+cryptographic stream. Floating-point noise has gaps that depend on the value it is added to (Mironov
+2012, doi:10.1145/2382196.2382264); rounding the noisy value to a grid that depends on the noise
+alone removes them. Rounding after the noise is post-processing, so the guarantee of the Gaussian
+mechanism holds unchanged, in any dimension.
 
-Statistical generators such as PCG64 are no source of privacy noise: whoever sees enough of their
-output can compute the rest of it. ChaCha20 (Bernstein 2008; RFC 8439), keyed with a secret, is a
-cryptographic stream. Floating-point noise has gaps that depend on the value under it (Mironov 2012,
-doi:10.1145/2382196.2382264); rounding the noisy value to a grid that depends on the noise alone
-removes them. Rounding happens after the noise, so it is post-processing: the guarantee of the
-Gaussian mechanism holds as it stands, in any dimension.
+Example::
+
+    secret = new_secret()  # 256 bits of the operating system's entropy, never stored
+    rng = stream(secret, "counts")  # a numpy Generator over ChaCha20
+    noisy = add_gaussian(counts, sd=20.0, rng=rng)  # on a grid
+    own = UserStreams(secret, ids, "word dropout")  # each user's draws depend on no other user
 """
 
 from __future__ import annotations
@@ -26,37 +26,36 @@ import numpy as np
 
 from eventlog._runtime.errors import InputError
 
-USERS_SHARE = 0.02  # of epsilon: the number of users, which decides delta
-FEWEST_USERS = 10  # a noisy number of users below it counts as it
+USERS_SHARE = 0.02  # share of epsilon for the number of users, which determines delta
+FEWEST_USERS = 10  # lower bound of the noisy number of users
 NOISE_OF_SYSTEM = (
     "ChaCha20, keyed with 256 bits of the operating system's entropy that were not kept"
 )
 NOISE_OF_SEED = (
     "follows from a noise seed that was given: nothing is proved against whoever knows it"
 )
-DELTA_MOST = 1e-6  # the default delta is at most this, however few users there are
-# the grid of real-valued noise is finer than its standard deviation by this many powers of two
-GRID_BITS = 20
+DELTA_MOST = 1e-6  # upper bound of the default delta
+GRID_BITS = 20  # the grid of real-valued noise is its standard deviation over 2^GRID_BITS
 
 
 def new_secret() -> bytes:
-    """Return 32 bytes of the operating system's entropy. Keep them in memory only: they would undo
-    the noise.
+    """Return 32 bytes of the operating system's entropy.
+
+    Keep them in memory only: anyone who knows them can subtract the noise.
     """
     return secrets.token_bytes(32)
 
 
 def seeded_secret(seed: int) -> bytes:
-    """Return a secret that follows from `seed`, for repeatable tests: it protects from nobody who
-    knows the seed.
+    """Return a secret derived from `seed`, for repeatable runs.
+
+    It protects against nobody who knows the seed.
     """
     return hashlib.sha256(f"noise seed {seed}".encode()).digest()
 
 
 def stream(secret: bytes, *purpose: str | int) -> np.random.Generator:
-    """Return a generator over ChaCha20 (20 rounds), keyed by `secret` and `purpose`: each purpose
-    has a stream of its own.
-    """
+    """Return a generator over ChaCha20 (20 rounds), with a stream of its own for each purpose."""
     from randomgen import ChaCha
 
     key = hashlib.sha256(secret + repr(purpose).encode()).digest()
@@ -64,38 +63,35 @@ def stream(secret: bytes, *purpose: str | int) -> np.random.Generator:
 
 
 def grid_of(sd: float) -> float:
-    """The grid of real-valued noise: a power of two, GRID_BITS finer than `sd`. It depends on no
-    data.
-    """
+    """Return the grid of real-valued noise, a power of two that depends on `sd` alone."""
     return 2.0 ** (math.floor(math.log2(sd)) - GRID_BITS)
 
 
 def add_gaussian(values: np.ndarray, *, sd: float, rng: np.random.Generator) -> np.ndarray:
-    """Return `values` (any shape) plus Gaussian noise of standard deviation `sd`, rounded to a
-    grid; float64.
+    """Return `values` (any shape) plus Gaussian noise, rounded to a grid, as float64.
 
-    The grid is 1 for integers (counts stay whole numbers), `grid_of(sd)` otherwise.
+    `sd` is the standard deviation of the noise. The grid is 1 for integers, so that counts stay
+    whole numbers, and `grid_of(sd)` otherwise.
     """
     grid = 1.0 if np.issubdtype(values.dtype, np.integer) else grid_of(sd)
     return np.asarray(np.rint((values + rng.normal(0.0, sd, values.shape)) / grid) * grid)
 
 
 def add_geometric(count: int, *, epsilon: float, rng: np.random.Generator) -> int:
-    """Return `count` plus two-sided geometric noise: (epsilon, 0)-differential privacy for a count
-    that a user changes by 1.
+    """Return `count` plus two-sided geometric noise.
 
-    Ghosh, Roughgarden and Sundararajan 2012, doi:10.1137/09076828X.
+    This is (epsilon, 0)-differentially private for a count that one user changes by at most 1
+    (Ghosh, Roughgarden and Sundararajan 2012, doi:10.1137/09076828X).
     """
     p = -math.expm1(-epsilon)
     return count + int(rng.geometric(p)) - int(rng.geometric(p))
 
 
 def default_delta(users: int) -> float:
-    """The delta that is used where none is given: min(1e-6, users^-1.5). `users` is a noisy number
-    wherever a budget holds.
+    """Return the default delta, min(1e-6, users^-1.5).
 
-    Well below 1 / users, so that no release of `users * delta` whole records is allowed by it
-    (Dwork and Roth 2014, section 2.3).
+    Under a budget `users` is a noisy number. A delta well below 1 / users rules out mechanisms that
+    release `users * delta` whole records (Dwork and Roth 2014, section 2.3).
     """
     return min(DELTA_MOST, max(users, 1) ** -1.5)
 
@@ -107,33 +103,31 @@ def check_epsilon(epsilon: float) -> None:
 
 
 def noisy_users(count: int, *, epsilon: float, rng: np.random.Generator) -> int:
-    """Return the number of users with geometric noise, FEWEST_USERS at least: see
-    `add_geometric`.
-    """
+    """Return the number of users with geometric noise, at least FEWEST_USERS."""
     return max(add_geometric(count, epsilon=epsilon, rng=rng), FEWEST_USERS)
 
 
 def delta_for(users: int, delta: float | None) -> float:
-    """Return `delta`, or the default for a noisy number of users. Raises InputError for one that
-    protects nobody.
+    """Return `delta`, or the default for a noisy number of users if it is None.
+
+    Raises InputError unless 0 < delta < 1 / users: a larger delta protects nobody.
     """
     if delta is None:
         return default_delta(users)
     if not 0 < delta < 1 / users:
         raise InputError(
-            f"delta is {delta:g}; it must lie above 0 and well below 1 / users, or it protects "
-            "nobody. Leave it out to have it chosen."
+            f"delta is {delta:g}; it must be above 0 and well below 1 / users, or it protects "
+            "nobody. Leave it out to use the default."
         )
     return delta
 
 
 class UserStreams:
-    """Random numbers of single users, for the parts of a private training that draw something for
-    each user.
+    """Random numbers for each user separately, for private training that draws per user.
 
-    What a user draws depends on the secret, the purpose, the step and that user's id, and on nobody
-    else: add or remove a user, and everybody else draws what they drew. Without the secret it
-    cannot be told from random.
+    A user's numbers depend on the secret, the purpose, the step and that user's id. If a user is
+    added or removed, all others keep theirs. Without the secret they cannot be distinguished from
+    random numbers.
     """
 
     def __init__(self, secret: bytes, ids: Sequence[str] | np.ndarray, purpose: str) -> None:
@@ -162,11 +156,11 @@ class UserStreams:
         return np.asarray(ndtri(self.uniform(users, step, n)))
 
     def poisson_batches(self, rate: float, steps: int, *, chunk: int = 64) -> list[np.ndarray]:
-        """Return for each step the users (sorted positions) of a Poisson sample: each is in it with
-        probability `rate`.
+        """Return the users (sorted positions) of a Poisson sample for each step.
 
-        Every user's steps come from that user's stream, by the geometric gaps between them: the
-        work is that of the users who are drawn, not users times steps.
+        Each user is in a sample with probability `rate`. A user's steps come from that user's
+        stream as geometric gaps, so the cost grows with the users drawn, not with users times
+        steps.
         """
         everyone = np.arange(len(self))
         if rate >= 1.0 or len(self) == 0:
@@ -192,8 +186,9 @@ class UserStreams:
 
 
 def gaussian_epsilon(mu: float, delta: float) -> float:
-    """Epsilon at `delta` of a Gaussian mechanism with noise multiplier 1 / mu: Balle and Wang 2018,
-    theorem 8, solved for epsilon.
+    """Return epsilon at `delta` of a Gaussian mechanism with noise multiplier 1 / mu.
+
+    Balle and Wang 2018 (arXiv:1805.06530), theorem 8, solved for epsilon.
     """
     from scipy.optimize import brentq
     from scipy.special import log_ndtr
@@ -210,8 +205,9 @@ def gaussian_epsilon(mu: float, delta: float) -> float:
 
 
 def mu_of(epsilon: float, delta: float) -> float:
-    """The largest sensitivity over noise that costs at most `epsilon` at `delta`: the inverse of
-    `gaussian_epsilon`.
+    """Return the largest sensitivity over noise that costs at most `epsilon` at `delta`.
+
+    This is the inverse of `gaussian_epsilon`.
     """
     from scipy.optimize import brentq
 

@@ -1,10 +1,12 @@
-"""Read lists that a person declares public: the values that a column may have.
+"""Read lists of values that are declared public for differential privacy.
+
+A bare name declares that the column's values in the log are public as they are. A list names the
+values itself, so that a value which occurs in one user's events only does not become public.
+
+Example::
 
     public_lists("items=catalogue.csv,category=categories.txt,country")  # as on a command line
     public_lists({"items": catalogue, "event": ["view_item", "purchase"], "country": None})
-
-A bare name says that the column's values in the log are public as they are. A list names the
-values itself, so that what only one user's events contain does not become public with the rest.
 """
 
 from __future__ import annotations
@@ -26,25 +28,25 @@ from eventlog.ingest.values import coded
 
 MOST_VALUES = 10_000_000
 ITEMS = ("items", "item_id")  # both name the catalogue
-ITEM_TEXTS = ("category", "brand")  # what a catalogue may say of an item, beside its price
+ITEM_TEXTS = ("category", "brand")  # what a catalogue may tell of an item, besides its price
 FORMATS = (".txt", ".csv", ".tsv", ".parquet", ".json")
 
 
 def public_lists(public: str | Sequence[str] | Mapping[str, Any]) -> dict[str, pd.DataFrame | None]:
-    """Parse what is declared public into one table of values per name, or None for a bare name.
+    """Parse what is declared public into a table of values for each name.
 
     Args:
         public: names ("country") and lists ("items=catalogue.csv"), as one comma-separated text or
-            as a sequence; or a mapping from name to a list, array, Series, DataFrame, file or None.
+            as a sequence; or a mapping from name to list, array, Series, DataFrame, file or None.
 
     Returns:
-        name -> None (the column as it is in the log), or a DataFrame of distinct texts in the
-        column `name`. For "items" the column is `item_id`, and `category`, `brand` (text) and
-        `price` (float64) follow where the list has them.
+        For each name None (the column's values as they are in the log) or a DataFrame of distinct
+        texts in the column `name`. For "items" the column is `item_id`, followed by `category`,
+        `brand` (text) and `price` (float64) if the list has them.
 
     Raises:
         InputError: a name is empty or given twice; a file is missing, of another format, broken or
-            empty, or lacks the column; a value is missing; an item stands twice with different
+            empty, or lacks the column; a value is missing; an item occurs twice with different
             facts; a list has more than MOST_VALUES values.
     """
     found: dict[str, pd.DataFrame | None] = {}
@@ -57,7 +59,7 @@ def public_lists(public: str | Sequence[str] | Mapping[str, Any]) -> dict[str, p
 
 
 def _entries(public: str | Sequence[str] | Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
-    """Each name with its list, file or None. Raises InputError where there is no name."""
+    """Return each name with its list, file or None. Raises InputError if a name is missing."""
     entries: list[tuple[str, Any]] = []
     if isinstance(public, Mapping):
         entries = [(str(name), value) for name, value in public.items()]
@@ -65,12 +67,12 @@ def _entries(public: str | Sequence[str] | Mapping[str, Any]) -> Iterable[tuple[
         for part in public.split(",") if isinstance(public, str) else public:
             if not isinstance(part, str):
                 raise InputError(
-                    f"public has {part!r}; each entry must be a text, NAME or NAME=FILE."
+                    f"public has {part!r}; each entry must be a text of the form NAME or NAME=FILE."
                 )
             name, has_file, file = part.partition("=")
             if has_file and not file.strip():
                 raise InputError(
-                    f"public has {part!r}, which names no file; write NAME=FILE, or NAME alone."
+                    f"public has {part!r}, which names no file; write NAME=FILE or just NAME."
                 )
             if part.strip():
                 entries.append((name.strip(), Path(file.strip()) if has_file else None))
@@ -83,7 +85,7 @@ def _entries(public: str | Sequence[str] | Mapping[str, Any]) -> Iterable[tuple[
 
 
 def _table(name: str, value: Any) -> pd.DataFrame:
-    """The values declared for `name`, from a file or from memory, checked."""
+    """Return the values declared for `name`, from a file or from memory, checked."""
     if isinstance(value, str | Path):
         return _checked(name, _read(Path(value), name), str(value))
     where = f"The public list {name!r}"
@@ -99,7 +101,7 @@ def _table(name: str, value: Any) -> pd.DataFrame:
 
 
 def _column(name: str) -> str:
-    """The column in which the values of `name` stand."""
+    """Return the column that holds the values of `name`."""
     return "item_id" if name in ITEMS else name
 
 
@@ -107,14 +109,14 @@ def _column(name: str) -> str:
 
 
 def _read(path: Path, name: str) -> pd.DataFrame:
-    """The raw table of a file. Raises InputError with the file's name."""
+    """Return the table of a file, unchecked. Raises InputError if it cannot be read."""
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
         raise InputError(f"{path} {what}; give a file with the public list {name!r}.")
     kind = path.suffix.lower()
     if kind not in FORMATS:
         raise InputError(
-            f"{path} is no {', '.join(FORMATS)} file; save the public list as one of these."
+            f"{path} is not a {', '.join(FORMATS)} file; save the public list as one of these."
         )
     try:
         if kind == ".txt":
@@ -180,7 +182,7 @@ def _read_csv(path: Path, delimiter: str) -> pd.DataFrame:
 
 
 def _delimiter(path: Path) -> str:
-    """Comma, or semicolon where the header has more of these."""
+    """Return the delimiter: a semicolon if the header has more of these, otherwise a comma."""
     with path.open(encoding="utf-8-sig") as file:
         header = file.readline()
     return ";" if header.count(";") > header.count(",") else ","
@@ -190,7 +192,7 @@ def _delimiter(path: Path) -> str:
 
 
 def _checked(name: str, table: pd.DataFrame, where: str) -> pd.DataFrame:
-    """The distinct values of `name` as text, for items with what is said of them."""
+    """Return the distinct values of `name` as text, for items with category, brand and price."""
     key = _column(name)
     if len(table.columns) == 0 or len(table) == 0:
         raise InputError(f"{where} has no values; a public list names at least one.")
@@ -216,23 +218,23 @@ def _checked(name: str, table: pd.DataFrame, where: str) -> pd.DataFrame:
 
 
 def _texts(values: pd.Series, column: str, where: str) -> pd.Series:
-    """(n,) object: each value as the import writes it (7.0 is "7"), None where there is none."""
+    """Return each value as the import writes it (7.0 is "7"), (n,) object, None if missing."""
     values = values.astype(object) if values.dtype == bool else values
     if values.dtype == object:
         nested = values.map(lambda v: isinstance(v, list | dict | set | np.ndarray)).to_numpy()
         if nested.any():
             row = int(np.argmax(nested)) + 1
             raise InputError(
-                f"{where} has a list or an object in {column}, row {row:,}; give one value a row."
+                f"{where} has a list or an object in {column}, row {row:,}; give one value per row."
             )
         values = values.map(_plain)
     found = coded(pa.chunked_array([pa.array(values, from_pandas=True)]), missing=("",))
-    texts = np.append(found.values, np.array([None], dtype=object))  # the code -1 takes the last
+    texts = np.append(found.values, np.array([None], dtype=object))  # code -1 selects the last
     return pd.Series(texts[found.codes], dtype=object)
 
 
 def _plain(value: Any) -> str | None:
-    """A single value as text, None where it is missing; a whole number has no ".0"."""
+    """Return a value as text, None if it is missing; a whole number has no ".0"."""
     if value is None or value is pd.NA or value != value:
         return None
     whole = isinstance(value, float | np.floating) and float(value).is_integer()
@@ -240,20 +242,20 @@ def _plain(value: Any) -> str | None:
 
 
 def _prices(values: pd.Series, where: str) -> np.ndarray:
-    """(n,) float64 prices, NaN where there is none. Raises InputError for what is no price."""
+    """Return prices, (n,) float64, NaN where missing. Raises InputError for other text."""
     number = pd.to_numeric(values.astype(object), errors="coerce").to_numpy(dtype=np.float64)
     bad = values.notna().to_numpy() & ~((number >= 0) & np.isfinite(number))
     if bad.any():
         row = int(np.argmax(bad))
         raise InputError(
-            f"{where} has {int(bad.sum()):,} price(s) that are no number of 0 or more, "
-            f"the first {values.iloc[row]!r} in row {row + 1:,}."
+            f"{where} has {int(bad.sum()):,} price(s) that are not numbers of 0 or more, "
+            f"the first is {values.iloc[row]!r} in row {row + 1:,}."
         )
     return number
 
 
 def _refuse_contradictions(items: pd.DataFrame, where: str) -> None:
-    """Raise InputError where an item stands twice with another category, brand or price."""
+    """Raise InputError if an item occurs with two categories, brands or prices."""
     distinct = items.drop_duplicates()
     again = distinct[distinct["item_id"].duplicated(keep=False)]
     if again.empty:
@@ -263,7 +265,7 @@ def _refuse_contradictions(items: pd.DataFrame, where: str) -> None:
     one, two = first[column].tolist()
     raise InputError(
         f"{where} has {again['item_id'].nunique():,} item(s) twice with different facts, such as "
-        f"{first['item_id'].iloc[0]!r} with {column} {one!r} and {two!r}; keep one row an item."
+        f"{first['item_id'].iloc[0]!r} with {column} {one!r} and {two!r}; keep one row per item."
     )
 
 
@@ -275,6 +277,4 @@ def _no_column(key: str, table: pd.DataFrame, where: str) -> InputError:
 
 
 def _too_many(where: str) -> InputError:
-    return InputError(
-        f"{where} has more than {MOST_VALUES:,} values, which is the most there may be."
-    )
+    return InputError(f"{where} has more than {MOST_VALUES:,} values; no more are allowed.")

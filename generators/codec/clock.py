@@ -22,7 +22,6 @@ from generators.privacy.queries import PrivateQueries
 from generators.validation import Record
 
 DAY_MS = 86_400_000
-SESSION_GAP_S = 1_800.0  # silence that ends a session where the log has no session ids
 STEPS_MS = (DAY_MS, HOUR_MS, 60_000, 1_000, 1)
 PERIODS = (0, 2, 4, 6, 8)  # log2 of the days of a period, when a span is looked for under a budget
 # halvings of the highest interval of gaps: within it they would be drawn too long

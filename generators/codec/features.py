@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from eventlog import EventLog
-from generators.codec.clock import DAY_MS, SESSION_GAP_S
+from eventlog.sessions import SESSION_GAP_S
+from generators.codec.clock import DAY_MS
 from generators.codec.codec import Codec, Items
 from generators.codec.coders import Values, string_codes
 

@@ -17,9 +17,9 @@ import pandas as pd
 
 from eventlog import EventLog, InputError
 from eventlog.schema import roles_of
+from eventlog.sessions import SESSION_GAP_S
 
 SKIP = frozenset({"event_id", "user_id", "timestamp", "session_id", "order_id", "coupon_id"})
-SESSION_GAP = 30 * 60.0  # seconds of silence that end a session where the log has no session ids
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 
 
@@ -205,7 +205,7 @@ def _flat(
         session = events["session_id"].astype("category").cat.codes.to_numpy()
         breaks = np.concatenate([[True], session[1:] != session[:-1]])
     else:
-        breaks = gap > SESSION_GAP
+        breaks = gap > SESSION_GAP_S
     return AlignedLog(
         offsets=np.append(starts, len(user)).astype(np.int64),
         time=time,

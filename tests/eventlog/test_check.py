@@ -56,7 +56,7 @@ BROKEN: dict[str, tuple[Callable[[EventLog], EventLog], str, int | None, str]] =
         with_value("timestamp", 0, pd.Timestamp("1970-01-01", tz="UTC")),
         "timestamp",
         0,
-        "lies before 1990",
+        "is before 1990",
     ),
     "unsorted": (
         with_value("timestamp", 1, pd.Timestamp("1999-01-01", tz="UTC")),
@@ -64,12 +64,12 @@ BROKEN: dict[str, tuple[Callable[[EventLog], EventLog], str, int | None, str]] =
         1,
         "earlier than the same user's row",
     ),
-    "users unsorted": (swap_first_users, "user_id", None, "stands before the user above"),
+    "users unsorted": (swap_first_users, "user_id", None, "sorts before the user above"),
     "event ids repeat": (
         with_value("event_id", 4, 3),
         "event_id",
         4,
-        "is not above the one before",
+        "is not greater than the one before",
     ),
     "column missing": (
         lambda log: replace(log, events=log.events.drop(columns="user_id")),
@@ -107,7 +107,7 @@ BROKEN: dict[str, tuple[Callable[[EventLog], EventLog], str, int | None, str]] =
         ),
         "known_at",
         0,
-        "before the event",
+        "earlier than the labelled event",
     ),
     "label without time": (
         lambda log: replace(log, labels=log.labels.drop(columns="known_at")),
@@ -155,7 +155,7 @@ WARNED: dict[str, tuple[Callable[[EventLog], EventLog], str]] = {
             item_id=log.events["item_id"].astype(object).where(log.events["event"] != "purchase"),
             order_id=None,
         ),
-        "is missing where an",
+        "is missing from an",
     ),
     "refund of nothing": (with_value("event", 0, "refund"), "refund without an earlier purchase"),
     "foreign event": (with_value("event", 0, "gekauft"), "has no role"),
@@ -210,7 +210,9 @@ def test_parts_must_hold_disjoint_users_and_unchanged_bytes(
     part = tmp_path / "log" / "events" / "part-00000.parquet"
     (part.parent / "part-00001.parquet").write_bytes(part.read_bytes())
     texts = " ".join(f.text for f in check(tmp_path / "log"))
-    assert "holds a user of an earlier part" in texts and "is not above the one before" in texts
+    assert (
+        "holds a user of an earlier part" in texts and "is not greater than the one before" in texts
+    )
     small_log.before(small_log.time_at(0.5)).write(tmp_path / "other")
     part.write_bytes((tmp_path / "other" / "events" / "part-00000.parquet").read_bytes())
     assert any(

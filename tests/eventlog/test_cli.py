@@ -91,7 +91,7 @@ def test_wrong_input_is_one_sentence_and_exit_code_2(
         (("check", tmp_path / "none"), "does not exist"),
         (("describe", shop_csv), "is not a log folder"),
         (("export", shop_csv, "--format", "xls", "--out", tmp_path / "x"), "invalid choice: 'xls'"),
-        (("clean", tmp_path, "--out", tmp_path), "onto itself"),
+        (("clean", tmp_path, "--out", tmp_path), "cleaned in place"),
         (("describ", tmp_path), "invalid choice"),
         ((), "required: COMMAND"),
     ):

@@ -21,9 +21,9 @@ from eventlog import EventLog, InputError, UnknownNameError
 from eventlog._runtime.plugins import names
 from eventlog.check import check
 from eventlog.export import export
-from eventlog.ingest import ingest
+from eventlog.ingest import gather
 from eventlog.ingest.ingest import import_file, imported
-from eventlog.ingest.mapping import load, preset
+from eventlog.ingest.mapping import Mapping, load, preset
 from eventlog.ingest.readers import read_batches
 
 HEADER = "user_id,timestamp,event,item_id,price\n"
@@ -147,9 +147,9 @@ def test_a_file_too_large_for_memory_gives_the_same_events(
 ) -> None:
     file = write(tmp_path, "a.csv", table("u3,2026-01-01,view_item,i1,", "u1,x,view_item,i1,1"))
     import_file(file, tmp_path / "whole")
-    monkeypatch.setattr("eventlog.ingest.readers.BLOCK", 1500)
-    monkeypatch.setattr(ingest, "SPILL_ROWS", 40)
-    monkeypatch.setattr(ingest, "ROWS_PER_PART", 60)
+    monkeypatch.setattr("eventlog.ingest.streams.BLOCK", 1500)
+    monkeypatch.setattr(gather, "SPILL_ROWS", 40)
+    monkeypatch.setattr(gather, "ROWS_PER_PART", 60)
     summary = import_file(file, tmp_path / "parts")
     whole, parts = EventLog.read(tmp_path / "whole"), EventLog.read(tmp_path / "parts")
     assert len(list((tmp_path / "parts" / "events").iterdir())) > 1
@@ -227,7 +227,7 @@ BROKEN = {
     "ragged": (
         "a.csv",
         table("u1,2026-01-01,view_item"),
-        ["has 3 fields in row 302, 5 were expected"],
+        ["has 3 fields in row 302, but 5 were expected"],
     ),
     "quote never closed": (
         "a.csv",
@@ -359,7 +359,7 @@ def test_event_ids_that_occur_twice_are_set_aside(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # doubles in other batches count, too
-    monkeypatch.setattr("eventlog.ingest.readers.BLOCK", 2000)
+    monkeypatch.setattr("eventlog.ingest.streams.BLOCK", 2000)
     rows = [f"e{i},{row}" for i, row in enumerate(GOOD)] + [f"e7,{GOOD[7]}", f"e299,{GOOD[299]}"]
     file = write(tmp_path, "a.csv", "event_id," + HEADER + "\n".join(rows))
     assert import_file(file, tmp_path / "log").rejects == {"duplicated event_id": (2, 302)}
@@ -405,8 +405,8 @@ def test_columns_beyond_the_schema_are_kept_and_typed(tmp_path: Path) -> None:
     assert events["timestamp"].min() == pd.Timestamp(1_700_000_000, unit="s", tz="UTC")
     assert "assumed that user is user_id" in summary.notes
     assert (
-        "kept beside the schema's columns: when_ (text), points (float64), code (text), note (text)"
-        in summary.notes
+        "kept in addition to the schema's columns: when_ (text), points (float64), code (text), "
+        "note (text)" in summary.notes
     )
 
 
@@ -432,7 +432,10 @@ def mapping_file(folder: Path, text: str) -> Path:
     return write(folder, "my.toml", text)
 
 
-BASE = '[columns]\nuser_id = "wer"\n[time]\ncolumn = "wann"\nformat = "%d.%m.%Y %H:%M"\ntimezone = "Europe/Berlin"\n'
+BASE = (
+    '[columns]\nuser_id = "wer"\n[time]\ncolumn = "wann"\nformat = "%d.%m.%Y %H:%M"\n'
+    'timezone = "Europe/Berlin"\n'
+)
 
 
 def test_a_mapping_of_ones_own(tmp_path: Path) -> None:
@@ -481,19 +484,19 @@ def test_a_mapping_of_ones_own(tmp_path: Path) -> None:
     [
         (
             BASE + '[event]\nconstant = "x"\n[tiem]\n',
-            "No key in .*my.toml is called 'tiem'; did you mean 'time'",
+            "No key of mapping .*my.toml is called 'tiem'; did you mean 'time'",
         ),
         (
             BASE.replace("format", "fromat") + '[event]\nconstant = "x"\n',
-            r"No key of \[time\] in .*called 'fromat'; did you mean 'format'",
+            r"No key of .*my.toml, \[time\] is called 'fromat'; did you mean 'format'",
         ),
         (BASE + '[event]\nconstant = "x"\n[roles]\nx = "purchas"\n', "did you mean 'purchase'"),
         (BASE.replace("user_id", "userid") + '[event]\nconstant = "x"\n', "did you mean 'user_id'"),
         (BASE, r"either a column or a constant in \[event\]"),
-        (BASE + "[event]\nconstant = 3\n", "event.constant in .* is 3; it must be of type str"),
+        (BASE + "[event]\nconstant = 3\n", r"my.toml: event.constant is 3; it must be a text"),
         (
             BASE.replace("format", 'unit = "m"\nformat') + '[event]\nconstant = "x"\n',
-            "must be one of s, ms, us, ns, auto",
+            "time.unit is .m.; it must be one of auto, ms, ns, s, us",
         ),
         ("[columns\n", "is not valid TOML"),
         (
@@ -502,7 +505,7 @@ def test_a_mapping_of_ones_own(tmp_path: Path) -> None:
         ),
         (
             BASE + '[event]\nconstant = "x"\n[[labels]]\ncolumn = "a"\n',
-            r"\[labels\] in .* lacks kind",
+            r"my.toml, \[labels\[0\]\] lacks kind",
         ),
     ],
 )
@@ -572,7 +575,8 @@ PRESETS = {
         "event_time,event_type,product_id,category_id,category_code,brand,price,user_id,user_session\n"
         "2019-10-01 00:00:00 "
         "UTC,view,44600062,2103807459595387724,,shiseido,35.79,541312140,72d76fde\n"
-        "2019-10-01 00:00:09 UTC,purchase,3900821,2053013552326770905,appliances.environment,aqua,33.20,554748717,9333dfbd\n",
+        "2019-10-01 00:00:09 UTC,purchase,3900821,2053013552326770905,appliances.environment,"
+        "aqua,33.20,554748717,9333dfbd\n",
         [("541312140", "view_item", "44600062"), ("554748717", "purchase", "3900821")],
     ),
     "yoochoose": (
@@ -796,9 +800,9 @@ def test_the_real_logs(tmp_path: Path, real_data: Path) -> None:
 def test_batches_number_their_rows_as_the_file_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("eventlog.ingest.readers.BLOCK", 200)
+    monkeypatch.setattr("eventlog.ingest.streams.BLOCK", 200)
     file = write(tmp_path, "a.csv", "n\n" + "".join(f"{i}\n" for i in range(2, 500)))
-    batches = list(read_batches(file, ingest.Mapping().file, set()))
+    batches = list(read_batches(file, Mapping().file, set()))
     assert len(batches) > 1
     values = np.concatenate([b.table["n"].to_numpy().astype(int) for b in batches])
     np.testing.assert_array_equal(values, np.concatenate([b.rows for b in batches]))

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from msgspec import structs
 
 import simulator
 from eventlog import EventLog, InputError
@@ -51,7 +52,7 @@ def test_event_names_are_given_where_no_column_of_the_file_can_add_one(tmp_path:
     log = imported(file, tmp_path / "log", mapping=preset("online-retail"))
     assert log.provenance("event") == "given"
     assert log.event_names == ["purchase", "refund"], "also the one that no row has"
-    by_column = replace(preset("online-retail"), event=EventSource(column=("Country",)))
+    by_column = structs.replace(preset("online-retail"), event=EventSource(column=("Country",)))
     log = imported(file, tmp_path / "other", mapping=by_column)
     assert log.provenance("event") == "derived" and log.event_names is None
     assert "event_names" not in log.manifest
@@ -96,16 +97,16 @@ def test_exported_rows_are_derived_when_they_come_back(shop: EventLog, tmp_path:
 
 
 def test_a_folder_under_other_event_names_has_no_given_list(shop: EventLog, tmp_path: Path) -> None:
-    from eventlog.ingest.ingest import _folder_mapping
+    from eventlog.ingest.log_source import folder_mapping
     from eventlog.log import to_arrow
 
     folder = shop.write(tmp_path / "log")
-    own = _folder_mapping(folder, to_arrow(shop.events))
-    renamed = replace(own, event=EventSource(column=("event",), names={"search": "suche"}))
+    own = folder_mapping(folder, to_arrow(shop.events))
+    renamed = structs.replace(own, event=EventSource(column=("event",), names={"search": "suche"}))
     log = imported(folder, tmp_path / "renamed", mapping=renamed)
     assert log.provenance("event") == "derived" and log.event_names is None
     assert log.provenance("items") == "given"
-    with_table = replace(own, items={"colour": ("brand",)})
+    with_table = structs.replace(own, items={"colour": ("brand",)})
     assert imported(folder, tmp_path / "made", mapping=with_table).provenance("items") == "derived"
 
 

@@ -37,9 +37,7 @@ def test_streams_differ_by_secret_and_purpose_and_repeat_by_both() -> None:
     assert type(stream(one, "a").bit_generator).__name__ == "ChaCha"
 
 
-def test_noise_on_counts_is_whole_and_on_numbers_lies_on_a_grid_that_the_numbers_do_not_choose() -> (
-    None
-):
+def test_noise_is_whole_on_counts_and_lies_on_a_grid_independent_of_the_numbers() -> None:
     rng = stream(seeded_secret(3), "test")
     counts = add_gaussian(np.arange(50_000) % 7, sd=12.0, rng=rng)
     assert (counts == np.rint(counts)).all()

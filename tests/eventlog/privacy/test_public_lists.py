@@ -117,13 +117,13 @@ FILES: dict[str, tuple[str, str]] = {
         "has 2 .* item_id missing, the first in row 2",
     ),
     "category.csv": ("item_id,category\ni1,a\ni2,a\ni1,b\n", "'i1' with category 'a' and 'b'"),
-    "price.csv": ("item_id,price\ni1,3\ni2,much\ni3,-1\n", "2 price.*the first 'much' in row 2"),
+    "price.csv": ("item_id,price\ni1,3\ni2,much\ni3,-1\n", "2 price.*the first is 'much' in row 2"),
     "broken.json": ("[1,", "is not valid JSON"),
     "object.json": ('{"items": [1]}', "holds no JSON list"),
     "nested.json": ('["a", ["b"]]', "a list or an object in item_id, row 2"),
     "text.parquet": ("item_id", "cannot be read"),
     "ragged.csv": ('item_id,price\ni1,3\n"i2,4\n', "cannot be read"),
-    "catalogue.xlsx": ("x", "is no .txt, .csv, .tsv, .parquet, .json file"),
+    "catalogue.xlsx": ("x", "is not a .txt, .csv, .tsv, .parquet, .json file"),
 }
 
 

@@ -1,0 +1,336 @@
+"""Gather the converted batches of an import and write them as the parts of a log.
+
+Up to SPILL_ROWS events are held in memory. More are spread over PARTITIONS files by a hash of the
+user, each of which is then sorted on its own, so that memory holds a few batches or one part. The
+same file gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from eventlog._runtime.errors import InputError
+from eventlog.ingest.convert import Converted, Converter
+from eventlog.log import LogWriter, sort_events, tidy
+from eventlog.log_folder import part_bounds, read_arrow, to_arrow, to_pandas
+from eventlog.schema import COLUMNS, roles_of
+from eventlog.sessions import session_ids
+
+SPILL_ROWS = 5_000_000
+PARTITIONS = 64
+ROWS_PER_PART = 2_000_000
+# A file is refused if a larger share of its rows is set aside for reasons that the mapping does
+# not expect.
+MOST_REJECTS = 0.01
+
+
+@dataclass
+class Summary:
+    """What an import read, kept, set aside and assumed; its text is what the command prints."""
+
+    file: str
+    out: Path
+    rows: int = 0
+    kept: int = 0
+    users: int = 0
+    labels: int = 0
+    first: pd.Timestamp | None = None
+    last: pd.Timestamp | None = None
+    # Reason -> (rows, first row in the file).
+    rejects: dict[str, tuple[int, int]] = field(default_factory=dict)
+    # Reason -> the value in its first row, such as "price is '1,50'".
+    examples: dict[str, str] = field(default_factory=dict)
+    events: dict[str, int] = field(default_factory=dict)  # event name -> rows
+    roles: dict[str, str] = field(default_factory=dict)  # event name -> role
+    notes: list[str] = field(default_factory=list)  # what was assumed or left out
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.file}: {self.rows:,} rows read, {self.kept:,} events of {self.users:,} users "
+            "kept, "
+            f"{self.rows - self.kept:,} set aside"
+        ]
+        if self.first is not None and self.last is not None:
+            lines.append(
+                f"  span      {self.first:%Y-%m-%d %H:%M:%S} to {self.last:%Y-%m-%d %H:%M:%S} UTC"
+            )
+        for name, n in sorted(self.events.items(), key=lambda e: (-e[1], e[0])):
+            lines.append(f"  event     {name} ({self.roles[name]}): {n:,}")
+        for reason, (n, first) in sorted(self.rejects.items()):
+            lines.append(
+                f"  set aside {reason}: {n:,} (first in row {first:,}{self.example(reason)})"
+            )
+        if self.labels:
+            lines.append(f"  labels    {self.labels:,}")
+        lines += [f"  note      {text}" for text in self.notes]
+        return "\n".join([*lines, f"written to {self.out}"])
+
+    def example(self, reason: str) -> str:
+        """Return the value in the first row set aside for a reason, as the end of a sentence."""
+        return f", where {self.examples[reason]}" if reason in self.examples else ""
+
+
+class Gatherer:
+    """Gathers converted batches, in memory or in temporary files, and writes them as parts."""
+
+    def __init__(self, converter: Converter, summary: Summary, spill: Path) -> None:
+        self.converter, self.mapping, self.summary, self.spill = (
+            converter,
+            converter.mapping,
+            summary,
+            spill,
+        )
+        self.batches: list[pa.Table] = []
+        self.in_memory = self.spilled = 0
+        self.reject_tables: list[pa.Table] = []
+        self.attributes: dict[str, list[pd.DataFrame]] = {"users": [], "items": []}
+        self.label_tables: list[pd.DataFrame] = []
+        self.id_pairs: list[np.ndarray] = []
+        self.own_columns: dict[str, str] = {}  # kept beside the schema -> type
+
+    def add(self, piece: Converted) -> None:
+        """Add one batch."""
+        self.summary.rows += piece.n_rows
+        for reason, (n, first) in piece.reasons.items():
+            before, row = self.summary.rejects.get(reason, (0, first))
+            self.summary.rejects[reason] = (before + n, row)
+        self.summary.examples = piece.examples | self.summary.examples
+        self.reject_tables.append(piece.rejects)
+        for key, frame in (("users", piece.users), ("items", piece.items)):
+            if frame is not None:
+                self.attributes[key].append(_counted(frame))
+        self.batches.append(piece.events)
+        self.in_memory += piece.events.num_rows
+        if self.in_memory > SPILL_ROWS or (self.spilled and self.in_memory > ROWS_PER_PART):
+            self._spill()
+
+    def _spill(self) -> None:
+        table = pa.concat_tables(self.batches, promote_options="permissive").unify_dictionaries()
+        user = table["user_id"].combine_chunks()
+        names = np.asarray(user.dictionary.to_numpy(zero_copy_only=False), dtype=object)
+        part = (pd.util.hash_array(names) % PARTITIONS)[user.indices.to_numpy()]
+        order = np.argsort(part, kind="stable")
+        ends = np.searchsorted(part[order], np.arange(PARTITIONS + 1))
+        # Plain strings, since a slice of a dictionary column would copy the whole dictionary into
+        # each file.
+        table = to_arrow(table).take(pa.array(order))
+        for number, (start, stop) in enumerate(itertools.pairwise(ends)):
+            if stop > start:
+                file = self.spill / f"{number:03d}-{self.spilled:05d}.parquet"
+                pq.write_table(table.slice(start, stop - start), file, compression="lz4")
+        self.spilled += 1
+        self.batches, self.in_memory = [], 0
+
+    def write(self, writer: LogWriter) -> None:
+        """Write the parts. Raises InputError if too many rows were set aside or none is left."""
+        self._refuse_bad_file()
+        if not self.spilled:
+            self._write_rows(writer, pa.concat_tables(self.batches, promote_options="permissive"))
+            return
+        if self.batches:
+            self._spill()
+        waiting: list[pa.Table] = []
+        for number in range(PARTITIONS):
+            waiting += [
+                read_arrow(path) for path in sorted(self.spill.glob(f"{number:03d}-*.parquet"))
+            ]
+            if waiting and (
+                sum(t.num_rows for t in waiting) >= ROWS_PER_PART or number == PARTITIONS - 1
+            ):
+                self._write_rows(writer, pa.concat_tables(waiting, promote_options="permissive"))
+                waiting = []
+
+    def _refuse_bad_file(self) -> None:
+        summary = self.summary
+        unexpected = {
+            r: n for r, n in summary.rejects.items() if r not in self.mapping.allow_rejects
+        }
+        n = sum(count for count, _ in unexpected.values())
+        kept = summary.rows - sum(count for count, _ in summary.rejects.values())
+        worst = sorted(unexpected.items(), key=lambda entry: -entry[1][0])
+        reasons = "; ".join(
+            f"{reason}: {count:,}, first in row {row:,}{summary.example(reason)}"
+            for reason, (count, row) in worst
+        )
+        if n > MOST_REJECTS * summary.rows:
+            raise InputError(
+                f"{summary.file} has {n:,} of {summary.rows:,} rows that are not events "
+                f"({reasons}); "
+                f"{_remedy(worst[0][0])}, or name the reasons in --allow-rejects."
+            )
+        if kept == 0:
+            raise InputError(
+                f"{summary.file} has no row that is an event ({summary.rows:,} were set aside); "
+                "check the mapping."
+            )
+
+    def _write_rows(self, writer: LogWriter, table: pa.Table) -> None:
+        events = sort_events(tidy(self._typed(to_pandas(table))))
+        if "session_id" not in events:
+            events["session_id"] = session_ids(events, gap_minutes=self.mapping.session_gap_minutes)
+        event_id = np.arange(self.summary.kept, self.summary.kept + len(events), dtype=np.int64)
+        self.summary.kept += len(events)
+        if "_event_id" in events:
+            self.id_pairs.append(np.stack([events["_event_id"].to_numpy(), event_id]))
+        for i, label in enumerate(self.mapping.labels):
+            has = events[f"_label{i}"].notna().to_numpy()
+            self.label_tables.append(
+                pd.DataFrame(
+                    {
+                        "event_id": event_id[has],
+                        "kind": label.kind,
+                        "value": events[f"_label{i}"].to_numpy(dtype=np.float64)[has],
+                        "known_at": events[f"_known{i}"][has].to_numpy(),
+                    }
+                )
+            )
+        events = events[
+            [c for c in COLUMNS if c in events]
+            + [c for c in events if c not in COLUMNS and not str(c).startswith("_")]
+        ]
+        self.own_columns |= {
+            str(c): "text"
+            if isinstance(events[c].dtype, pd.CategoricalDtype)
+            else str(events[c].dtype)
+            for c in events
+            if c not in COLUMNS
+        }
+        events.insert(0, "event_id", event_id)
+        self._count(events)
+        for start, stop in part_bounds(events, ROWS_PER_PART):
+            writer.write_part(events.iloc[start:stop])
+
+    def _typed(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Convert columns beyond the schema to numbers if all their values in the file are."""
+        for name, number in self.converter.numeric.items():
+            if (
+                number
+                and name in frame
+                and isinstance(frame[name].dtype, pd.CategoricalDtype)
+                and len(frame[name].cat.categories)
+            ):
+                values = pd.to_numeric(frame[name].cat.categories).to_numpy(dtype=np.float64)
+                frame[name] = np.append(values, np.nan)[frame[name].cat.codes.to_numpy()]
+        return frame
+
+    def _count(self, events: pd.DataFrame) -> None:
+        summary = self.summary
+        summary.users += int(events["user_id"].cat.codes.nunique())
+        for name, n in events["event"].value_counts().items():
+            if n:
+                summary.events[str(name)] = summary.events.get(str(name), 0) + int(n)
+        first, last = events["timestamp"].min(), events["timestamp"].max()
+        summary.first = first if summary.first is None else min(first, summary.first)
+        summary.last = last if summary.last is None else max(last, summary.last)
+        summary.roles = roles_of(summary.events, self.mapping.roles)
+
+    def tables(self) -> dict[str, pd.DataFrame | None]:
+        """Return users, items and labels, each None unless the mapping defines it."""
+        out: dict[str, pd.DataFrame | None] = {
+            "users": _most_frequent(self.attributes["users"]),
+            "items": _most_frequent(self.attributes["items"]),
+        }
+        if self.mapping.labels:
+            labels = pd.concat(self.label_tables, ignore_index=True).sort_values(
+                ["event_id", "kind"], kind="stable", ignore_index=True
+            )
+            labels["known_at"] = pd.to_datetime(labels["known_at"], utc=True)
+            out["labels"] = labels
+            self.summary.labels = len(labels)
+        foreign = [name for name, role in self.summary.roles.items() if role == "other"]
+        if foreign:
+            self.summary.notes.append(
+                f"no role is known for {', '.join(sorted(foreign))}; give one in [roles] of a "
+                "mapping"
+            )
+        if self.own_columns:
+            kept = ", ".join(f"{name} ({kind})" for name, kind in self.own_columns.items())
+            self.summary.notes.append(f"kept in addition to the schema's columns: {kept}")
+        if self.converter.left_out:
+            self.summary.notes.append(
+                f"nested columns left out: {', '.join(sorted(self.converter.left_out))}"
+            )
+        return out
+
+    def rejects(self) -> pa.Table:
+        """Return all rows that were set aside."""
+        table = pa.concat_tables(self.reject_tables, promote_options="permissive")
+        return table.sort_by("row") if table.num_rows else table
+
+    def ids(self) -> pd.Series:
+        """Return the new event ids, indexed by the old ones."""
+        pairs = (
+            np.concatenate(self.id_pairs, axis=1)
+            if self.id_pairs
+            else np.zeros((2, 0), dtype=np.int64)
+        )
+        return pd.Series(pairs[1], index=pairs[0])
+
+
+def _remedy(reason: str) -> str:
+    """Return what to do about rows that were set aside for a reason."""
+    what, _, column = reason.partition(" ")
+    if reason == "unparseable timestamp":
+        return (
+            'say in [time] of a mapping how times are written (format = "%d.%m.%Y %H:%M", or unit)'
+        )
+    if what == "unparseable" and column in COLUMNS:
+        return (
+            f"if that is not the {column}, leave it out of [columns] in a mapping; a decimal comma "
+            'is decimal = "," in its [file]'
+        )
+    if reason == "duplicated event_id":
+        return "if that does not identify the event, leave event_id out of [columns] in a mapping"
+    return "correct the file or the mapping"
+
+
+def _counted(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return how often each (id, attribute, value) of a batch occurs."""
+    key = str(frame.columns[0])
+    parts = []
+    for name in frame.columns[1:]:
+        counts = frame.groupby([key, name], observed=True).size().rename("n").reset_index()
+        parts.append(
+            pd.DataFrame(
+                {
+                    key: counts[key].astype(str),
+                    "attribute": name,
+                    "value": counts[name].astype(str),
+                    "n": counts["n"],
+                }
+            )
+        )
+    return pd.concat(
+        [
+            *parts,
+            pd.DataFrame(
+                {
+                    key: frame[key].dropna().astype(str).unique(),
+                    "attribute": "",
+                    "value": "",
+                    "n": 0,
+                }
+            ),
+        ]
+    )
+
+
+def _most_frequent(counts: list[pd.DataFrame]) -> pd.DataFrame | None:
+    """Return a row for each id with each attribute's most frequent value; ties go by name."""
+    if not counts:
+        return None
+    table = pd.concat(counts)
+    key = str(table.columns[0])
+    table = table.groupby([key, "attribute", "value"], as_index=False)["n"].sum()
+    table = table.sort_values(
+        [key, "attribute", "n", "value"], ascending=[True, True, False, True]
+    ).drop_duplicates([key, "attribute"])
+    wide = table.pivot_table(index=key, columns="attribute", values="value", aggfunc="first")
+    return wide.drop(columns="", errors="ignore").reset_index().rename_axis(columns=None)

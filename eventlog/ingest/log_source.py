@@ -1,0 +1,81 @@
+"""An existing log folder as the source of an import."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from eventlog._runtime.errors import InputError
+from eventlog.ingest.mapping import EventSource, Mapping, Names, TimeFormat
+from eventlog.ingest.streams import Batch
+from eventlog.log_folder import TABLES, part_paths, read_arrow, read_frame, read_manifest
+from eventlog.schema import COLUMNS
+
+
+def folder_manifest(path: Path) -> dict[str, Any]:
+    """Return the manifest of a log folder, empty if it has none."""
+    return read_manifest(path) if (path / "manifest.json").exists() else {}
+
+
+def folder_batches(path: Path) -> Iterator[Batch]:
+    """Yield the events of a log folder part by part. Raises InputError if there are none."""
+    n = 0
+    if not (path / "events").is_dir():
+        raise InputError(
+            f"{path} is a folder without events/part-*.parquet; give a file or a log folder."
+        )
+    for part in part_paths(path):
+        table = read_arrow(part)
+        yield Batch(table, np.arange(n + 1, n + table.num_rows + 1))
+        n += table.num_rows
+    if n == 0:
+        raise InputError(f"{path} has no events; there is nothing to import.")
+
+
+def folder_mapping(path: Path, table: pa.Table) -> Mapping:
+    """Return the mapping in which every column means what its name says."""
+    columns: dict[str, Names] = {
+        name: (name,)
+        for name in COLUMNS
+        if name in table.column_names and name not in ("timestamp", "event")
+    }
+    manifest = folder_manifest(path)
+    return Mapping(
+        columns=columns,
+        time=TimeFormat(column=("timestamp",)),
+        event=EventSource(column=("event",)),
+        roles=dict(manifest.get("roles") or {}),
+        currency=str(manifest.get("currency") or ""),
+    )
+
+
+def folder_tables(path: Path, ids: pd.Series) -> dict[str, Any]:
+    """Return the other tables of the folder with the event ids of the new log.
+
+    Rows about events that were set aside are dropped.
+
+    Args:
+        path: the folder.
+        ids: new event ids, indexed by the old ones.
+    """
+
+    def renumbered(frame: pd.DataFrame) -> pd.DataFrame:
+        if "event_id" not in frame or ids.empty:
+            return frame
+        frame = frame[frame["event_id"].isin(ids.index)]
+        return frame.assign(event_id=ids.loc[frame["event_id"]].to_numpy()).sort_values(
+            "event_id", kind="stable", ignore_index=True
+        )
+
+    log_tables = {
+        name: renumbered(read_frame(path / f"{name}.parquet"))
+        for name in TABLES
+        if (path / f"{name}.parquet").exists()
+    }
+    truth = {p.stem: renumbered(read_frame(p)) for p in sorted((path / "truth").glob("*.parquet"))}
+    return {**log_tables, "truth": truth}
