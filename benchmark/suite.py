@@ -31,15 +31,15 @@ from typing import Annotated, Any
 import msgspec
 
 from eventlog._runtime import plugins
-from eventlog._runtime.console import LARGEST_SEED
 from eventlog._runtime.errors import InputError, UnknownNameError
+from eventlog._runtime.seeds import LARGEST_SEED
 from eventlog._runtime.settings import Range, Settings, convert
 
 MODELS = ("baselines.models", "model")
 PROFILES = ("smoke", "default", "full")
 
 Above0 = Annotated[float, msgspec.Meta(gt=0)]
-Seed = Annotated[int, Range(0, LARGEST_SEED - 1)]
+Seed = Annotated[int, Range(0, LARGEST_SEED)]
 Names = tuple[str, ...]
 
 
