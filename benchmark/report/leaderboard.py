@@ -8,6 +8,7 @@ for byte.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -137,6 +138,11 @@ def lines(
         yield from _generators(store, plan, name, costs)
 
 
+def _portable(command: str) -> str:
+    """A command without the folders of the machine that it ran on: /home/anna/log -> log."""
+    return re.sub(r"(?<![^\s=,])/(?:[^\s/,]+/)*(?=[^\s/,])", "", command)
+
+
 def _header(store: Store, plan: dict[str, Any]) -> Iterator[str]:
     records = [r for c in plan["cells"] if (r := store.latest(c["key"])) is not None]
     good = sum(r["status"] == "ok" for r in records)
@@ -158,7 +164,7 @@ def _header(store: Store, plan: dict[str, Any]) -> Iterator[str]:
     )
     yield "Written by the program; do not edit. Made with:"
     yield ""
-    yield f"    {plan['command']}"
+    yield f"    {_portable(plan['command'])}"
     yield ""
     machines = _each({f"{e['machine']} ({e['cores']} cores)" for e in environments})
     yield (
