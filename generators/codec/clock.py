@@ -61,20 +61,20 @@ class Clock:
     @classmethod
     def fit(
         cls,
-        census: PrivateQueries,
+        queries: PrivateQueries,
         *,
         user: np.ndarray,
         time: np.ndarray,
         gap: np.ndarray,
-        breaks: np.ndarray,
+        is_session_start: np.ndarray,
         intervals: int,
     ) -> Self:
         """Learn from all rows: user (n,), time (n,) ms, gap (n,) s with NaN at a user's first row,
         breaks (n,) bool.
         """
-        if census.private:
+        if queries.private:
             first, last = np.clip(
-                private_days(census, user, time // DAY_MS), FIRST_MS // DAY_MS, LAST_MS // DAY_MS
+                private_days(queries, user, time // DAY_MS), FIRST_MS // DAY_MS, LAST_MS // DAY_MS
             ).tolist()
             start, end, step = first * DAY_MS, (last + 1) * DAY_MS - 1, 1_000
         else:
@@ -85,8 +85,8 @@ class Clock:
                     "The log has events before 1990 or after 2100; 'python -m eventlog check' "
                     "names them, remove them first."
                 )
-        starts = breaks | np.isnan(gap)
-        weekly = census.histogram(
+        starts = is_session_start | np.isnan(gap)
+        weekly = queries.histogram(
             "weekly cycle of session starts",
             user[starts],
             hour_of_week(time[starts]),
@@ -95,9 +95,9 @@ class Clock:
         )
         weekly = _smooth(weekly) if step < DAY_MS else np.ones(WEEK_HOURS)
         known = np.isfinite(gap)
-        w, b = known & ~breaks, known & breaks
+        w, b = known & ~is_session_start, known & is_session_start
         within = Bins.fit(
-            census,
+            queries,
             "gaps within sessions",
             user[w],
             gap[w],
@@ -107,7 +107,7 @@ class Clock:
             tail=TAIL,
         )
         between = Bins.fit(
-            census,
+            queries,
             "gaps between sessions",
             user[b],
             gap[b],
@@ -117,14 +117,14 @@ class Clock:
         )
         return cls(start, end, step, weekly, within, between)
 
-    def encode(self, gap: np.ndarray, breaks: np.ndarray) -> np.ndarray:
+    def encode(self, gap: np.ndarray, is_session_start: np.ndarray) -> np.ndarray:
         """(n,) gap codes; -1 at a user's first row (its gap is NaN)."""
         within = self.within.encode(gap)
         between = self.between.encode(gap) + self.within.size - 1
-        code = np.where(breaks & (self.between.size > 1), between, within)
+        code = np.where(is_session_start & (self.between.size > 1), between, within)
         return np.where(np.isfinite(gap), code, -1)
 
-    def is_break(self, code: torch.Tensor) -> torch.Tensor:
+    def starts_session(self, code: torch.Tensor) -> torch.Tensor:
         """(n,) bool: does the gap begin a new session?"""
         return code >= self.within.size
 
@@ -200,7 +200,7 @@ def _smooth(counts: np.ndarray) -> np.ndarray:
     return (counts + 0.001 * total / len(counts)) / (total / len(counts)) / 1.001
 
 
-def private_days(census: PrivateQueries, user: np.ndarray, day: np.ndarray) -> tuple[int, int]:
+def private_days(queries: PrivateQueries, user: np.ndarray, day: np.ndarray) -> tuple[int, int]:
     """First and last day of the span, under a budget; user (n,) and day (n,) of all rows, days
     since 1970.
 
@@ -209,11 +209,11 @@ def private_days(census: PrivateQueries, user: np.ndarray, day: np.ndarray) -> t
     not days, its ends are looked for in even cells. A log of few users over a long time has no day
     that many share. 2000-01-03 stands where nothing is heard.
     """
-    voter, vote = census.draw("day of the span", user, day, per_user=1)
+    voter, vote = queries.draw("day of the span", user, day, per_user=1)
     periods = np.array(PERIODS)
     shift, base = 1 << 32, 1 << 31  # a period's number, which may be negative, beside its length
     value = np.concatenate([k * shift + base + (vote >> p) for k, p in enumerate(periods)])
-    kept, counts = census.popular(
+    kept, counts = queries.popular(
         "periods of the span", np.tile(voter, len(periods)), value, per_user=len(periods)
     )
     if not len(kept):
@@ -221,7 +221,7 @@ def private_days(census: PrivateQueries, user: np.ndarray, day: np.ndarray) -> t
         return int(nothing), int(nothing)
     length, number = kept // shift, kept % shift - base
     heard = np.bincount(length, counts, minlength=len(periods))
-    enough = heard >= 0.95 * min(census.ledger.users, heard.max())
+    enough = heard >= 0.95 * min(queries.ledger.users, heard.max())
     k = int(np.argmax(enough))
     number = number[length == k]
     first, last = (
@@ -230,12 +230,12 @@ def private_days(census: PrivateQueries, user: np.ndarray, day: np.ndarray) -> t
     )
     if periods[k] == 0:
         return first, last
-    noise = census.noise_of(weight=1.0, per_user=2)
-    n_cells = int(np.clip(2 * census.ledger.users / (6 * noise), 2, min(CELLS, last - first + 1)))
+    noise = queries.noise_of(weight=1.0, per_user=2)
+    n_cells = int(np.clip(2 * queries.ledger.users / (6 * noise), 2, min(CELLS, last - first + 1)))
     edges = np.linspace(first, last + 1, n_cells + 1).round().astype(np.int64)
     inside = (day >= first) & (day <= last)
     cell = np.searchsorted(edges, day[inside], side="right") - 1
     found = np.flatnonzero(
-        census.histogram("ends of the span", user[inside], cell, n_cells, per_user=2) > 3 * noise
+        queries.histogram("ends of the span", user[inside], cell, n_cells, per_user=2) > 3 * noise
     )
     return (int(edges[found[0]]), int(edges[found[-1] + 1]) - 1) if len(found) else (first, last)

@@ -52,7 +52,7 @@ class Values:
     @classmethod
     def fit(
         cls,
-        census: PrivateQueries,
+        queries: PrivateQueries,
         what: str,
         user: np.ndarray,
         values: pd.Series,
@@ -65,11 +65,11 @@ class Values:
         """Keep what enough users have; under a budget the list `public`, where one is declared. See
         Census.popular.
         """
-        if census.private and public is not None:
+        if queries.private and public is not None:
             return cls(list(public))
         codes, names = string_codes(values)
         present = codes >= 0
-        kept, _ = census.popular(
+        kept, _ = queries.popular(
             f"values of {what}",
             user[present],
             codes[present],
@@ -113,7 +113,7 @@ class Bins:
     @classmethod
     def fit(
         cls,
-        census: PrivateQueries,
+        queries: PrivateQueries,
         what: str,
         user: np.ndarray,
         values: np.ndarray,
@@ -138,10 +138,10 @@ class Bins:
         present = np.isfinite(values)
         user, values = user[present], values[present]
         fixed = np.zeros(0) if points_only is None else np.asarray(points_only, dtype=np.float64)
-        if census.private:
+        if queries.private:
             cell = _grid_cell(values)
             kept = np.sort(
-                census.popular(f"range of {what}", user, cell, per_user=per_user, weight=weight)[0]
+                queries.popular(f"range of {what}", user, cell, per_user=per_user, weight=weight)[0]
             )
             low, high = _grid_edges(kept)
             zero = low == high
@@ -164,15 +164,15 @@ class Bins:
             if len(unique) > 40
             else np.ones(len(unique), dtype=bool)
         )
-        points = np.unique(np.append(unique[often & (users_of >= census.min_users)], fixed))
+        points = np.unique(np.append(unique[often & (users_of >= queries.min_users)], fixed))
         rest = ~np.isin(values, points)
-        low_end, high_end = safe_ends(user[rest], values[rest], census.min_users)
+        low_end, high_end = safe_ends(user[rest], values[rest], queries.min_users)
         if not rest.any() or low_end >= high_end:
             return cls(points, np.zeros(0), np.zeros(0), log, decimals)
         share = np.linspace(0, 1, intervals + 1)
         if tail:
             halves = 0.5 ** np.arange(1, tail + 1) / intervals
-            halves = halves[halves * rest.sum() >= census.min_users]
+            halves = halves[halves * rest.sum() >= queries.min_users]
             share = np.sort(np.concatenate([share, 1 - halves, halves if not log else []]))
         edges = np.unique(np.quantile(np.clip(values[rest], low_end, high_end), share))
         return cls(points, edges[:-1], edges[1:], bool(log), decimals)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from generators.sequences.user_state import REMAINING
+from generators.sequences import feature_layout as layout
 
 HOUR_MS = 3_600_000
 WEEK_HOURS = 168
@@ -38,6 +38,8 @@ def clock_levels(time, timing_params):
     """
     hour = (time // HOUR_MS + 72) % WEEK_HOURS  # 1970-01-01 was a Thursday
     span = int(
-        (timing_params.end - time) / max(timing_params.end - timing_params.start, 1) * REMAINING
+        (timing_params.end - time)
+        / max(timing_params.end - timing_params.start, 1)
+        * layout.REMAINING
     )
-    return hour % 24, hour // 24, min(max(span, 0), REMAINING - 1)
+    return hour % 24, hour // 24, min(max(span, 0), layout.REMAINING - 1)

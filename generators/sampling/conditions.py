@@ -20,8 +20,16 @@ from eventlog import EventLog
 from eventlog._runtime.errors import InputError, UnknownNameError
 from eventlog.log import to_ms
 from generators.codec.clock import DAY_MS
-from generators.codec.codec import ARRIVAL, INTENT, LAST_ROWS, LAST_STAY, LENGTH, MARKS, STAY, Codec
+from generators.codec.codec import SESSION_LABEL, Codec
 from generators.codec.coders import Bins
+from generators.codec.parts import (
+    ARRIVAL,
+    LAST_ROWS,
+    LAST_SPAN,
+    LENGTH,
+    N_LABELLED_SESSIONS,
+    OBSERVATION_SPAN,
+)
 from generators.sampling.continuation import Plan, plan
 from generators.sequences.encode import EncodedSequences, encode
 
@@ -42,23 +50,27 @@ def accept_where(codec: Codec, where: Mapping[str, str]) -> UserFilter | None:
     if not where:
         return None
     known = [
-        n for n in codec.statics if n not in (ARRIVAL, STAY, LENGTH, MARKS, LAST_ROWS, LAST_STAY)
+        n
+        for n in codec.user_attributes
+        if n not in (ARRIVAL, OBSERVATION_SPAN, LENGTH, N_LABELLED_SESSIONS, LAST_ROWS, LAST_SPAN)
     ]
     masks = {}
     for name, value in where.items():
         if name not in known:
             raise UnknownNameError("column of users", name, known)
-        coder = codec.statics[name]
+        coder = codec.user_attributes[name]
         if isinstance(coder, Bins):
             masks[name] = torch.from_numpy(_inside(coder, name, value))
         else:
             if value not in coder.values:
                 raise UnknownNameError(f"value of {name}", value, coder.values)
             masks[name] = torch.arange(coder.size) == coder.values.index(value) + 1
-    at = {name: list(codec.statics).index(name) for name in masks}
+    at = {name: list(codec.user_attributes).index(name) for name in masks}
 
-    def accept(static: torch.Tensor) -> torch.Tensor:
-        return torch.stack([mask[static[:, at[name]]] for name, mask in masks.items()]).all(0)
+    def accept(user_attributes: torch.Tensor) -> torch.Tensor:
+        return torch.stack(
+            [mask[user_attributes[:, at[name]]] for name, mask in masks.items()]
+        ).all(0)
 
     return accept
 
@@ -83,17 +95,20 @@ def _inside(coder: Bins, name: str, value: str) -> np.ndarray:
     return found
 
 
-def marked(codec: Codec, yes: bool, also: UserFilter | None) -> UserFilter:
+def with_labelled_sessions(codec: Codec, yes: bool, also: UserFilter | None) -> UserFilter:
     """Users who are to have (`yes`), or not to have, a labelled session; and whom `also`
     accepts.
     """
-    column, coder = list(codec.statics).index(MARKS), codec.statics[MARKS]
+    column, coder = (
+        list(codec.user_attributes).index(N_LABELLED_SESSIONS),
+        codec.user_attributes[N_LABELLED_SESSIONS],
+    )
     assert isinstance(coder, Bins)
     some = torch.from_numpy(np.nan_to_num(coder.ends()[1]) > 0)
 
-    def accept(static: torch.Tensor) -> torch.Tensor:
-        mine = some[static[:, column]] == yes
-        return mine & also(static) if also is not None else mine
+    def accept(user_attributes: torch.Tensor) -> torch.Tensor:
+        mine = some[user_attributes[:, column]] == yes
+        return mine & also(user_attributes) if also is not None else mine
 
     return accept
 
@@ -102,14 +117,14 @@ def label_of(codec: Codec, rates: Mapping[str, float]) -> tuple[str, float]:
     """('fraud', .05) of {'fraud_rate': .05}. Raises InputError for another setting, several, or a
     share outside [0, 1).
     """
-    known = [f"{kind}_rate" for kind in codec.labels]
+    known = [f"{kind}_rate" for kind in codec.labels.kinds]
     for name in rates:
         if name not in known:
             raise UnknownNameError("rate", name, known)
-    if len(rates) != 1 or len(codec.labels) != 1:
+    if len(rates) != 1 or len(codec.labels.kinds) != 1:
         raise InputError(
             "One rate can be set, of a log with one kind of label; this one has "
-            f"{', '.join(codec.labels)}."
+            f"{', '.join(codec.labels.kinds)}."
         )
     name, rate = next(iter(rates.items()))
     if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < 1:
@@ -141,7 +156,7 @@ class Prefix:
     time: torch.Tensor
     users: np.ndarray  # (n_users,) their ids
     plan: Plan  # what is to come of them
-    marks: np.ndarray  # (n_users,) int64 sessions with a label, so far and to come
+    n_labelled_sessions: np.ndarray  # (n_users,) int64 sessions with a label, so far and to come
     allowed: list[torch.Tensor]  # per static field (n_users, size) bool: its one code
 
     @property
@@ -208,18 +223,20 @@ def given(
     back = to_come.rows > 0
     steps.target[ends, 0] = torch.from_numpy(np.where(back, codec.clock.encode(silence, back), 0))
     time[ends] = to_come.first
-    marks = to_come.marks
-    if codec.intents:
-        labelled = (steps.target[:, steps.names.index(INTENT)] > 0).numpy()
-        marks = marks + np.add.reduceat(labelled, starts, dtype=np.int64)
+    n_labelled_sessions = to_come.n_labelled_sessions
+    if codec.session_labels:
+        labelled = (steps.target[:, steps.names.index(SESSION_LABEL)] > 0).numpy()
+        n_labelled_sessions = n_labelled_sessions + np.add.reduceat(
+            labelled, starts, dtype=np.int64
+        )
     return Prefix(
         codec,
         steps,
         torch.from_numpy(time),
         user[starts - np.arange(len(steps))],
         to_come,
-        marks,
-        _allowed(codec, steps, to_come, time[starts], marks),
+        n_labelled_sessions,
+        _allowed(codec, steps, to_come, time[starts], n_labelled_sessions),
     )
 
 
@@ -231,7 +248,7 @@ def _check_columns(codec: Codec, log: EventLog) -> None:
     kinds = dict.fromkeys(codec.ids, "") | dict.fromkeys(numbers, "number")
     users = pd.DataFrame() if log.users is None else log.users
     wanted = [(n, log.events, kind) for n, kind in kinds.items()] + [
-        (f"users.{n}", users, kind) for n, kind in codec.user_columns.items()
+        (f"users.{n}", users, kind) for n, kind in codec.users.columns.items()
     ]
     wrong = []
     for name, table, kind in wanted:
@@ -250,7 +267,11 @@ def _check_columns(codec: Codec, log: EventLog) -> None:
 
 
 def _allowed(
-    codec: Codec, steps: EncodedSequences, to_come: Plan, arrival: np.ndarray, marks: np.ndarray
+    codec: Codec,
+    steps: EncodedSequences,
+    to_come: Plan,
+    arrival: np.ndarray,
+    n_labelled_sessions: np.ndarray,
 ) -> list[torch.Tensor]:
     """Return the one code of each static field: as seen, or as it follows from the plan.
 
@@ -259,16 +280,16 @@ def _allowed(
     back = to_come.rows > 0
     totals = {
         LENGTH: steps.lengths() - 1 + to_come.rows,
-        STAY: (to_come.until - arrival) / 1000,
+        OBSERVATION_SPAN: (to_come.until - arrival) / 1000,
         LAST_ROWS: to_come.last_rows,
-        LAST_STAY: (to_come.until - to_come.last_start) / 1000,
-        MARKS: marks,
+        LAST_SPAN: (to_come.until - to_come.last_start) / 1000,
+        N_LABELLED_SESSIONS: n_labelled_sessions,
     }
     out = []
-    for k, (name, size) in enumerate(codec.static_sizes().items()):
-        code = steps.static[:, k].numpy()
+    for k, (name, size) in enumerate(codec.user_attribute_sizes().items()):
+        code = steps.user_attributes[:, k].numpy()
         if name in totals:
-            coder = codec.statics[name]
+            coder = codec.user_attributes[name]
             assert isinstance(coder, Bins)
             code = np.where(back, coder.encode(totals[name].astype(np.float64)), code)
         out.append(torch.from_numpy(code[:, None] == np.arange(size)))

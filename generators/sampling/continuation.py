@@ -19,7 +19,7 @@ from eventlog import EventLog
 from eventlog._runtime.errors import InputError
 from generators.codec.clock import DAY_MS
 from generators.codec.codec import Codec
-from generators.codec.features import gaps_and_breaks, session_intents
+from generators.codec.features import gaps_and_session_starts, session_labels_of_rows
 from generators.codec.timing_params import HOUR_MS
 
 CUTS = 3  # earlier instants at which the log is cut
@@ -32,7 +32,7 @@ WEIGHTS = np.array([3.0, 0.5, 1.5, 1.5, 1.0])
 NOISE = 0.1  # added to these, so that of many equal donors each is as likely
 UNITS_MS = (7 * DAY_MS, DAY_MS, HOUR_MS, 1)  # cuts are a multiple of one of them apart
 # Columns of `Activity.after`.
-ROWS, SESSIONS, MARKS, FIRST, LAST_START, LAST, LAST_ROWS = range(7)
+ROWS, SESSIONS, N_LABELLED_SESSIONS, FIRST, LAST_START, LAST, LAST_ROWS = range(7)
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Activity:
     width: int  # ms, more than the span
     start: int  # ms: the first row of all
     sessions: np.ndarray  # (n_rows + 1,) int64: sessions that began in the rows before
-    marks: np.ndarray  # (n_rows + 1,) int64: those of them with a label
+    n_labelled_sessions: np.ndarray  # (n_rows + 1,) int64: those of them with a label
     opened: np.ndarray  # (n_rows,) int64: the row at which each row's session began
     offsets: np.ndarray  # (n_users + 1,) int64: where the rows of each user begin
 
@@ -55,9 +55,9 @@ class Activity:
         first = np.append(True, code[1:] != code[:-1])[: len(code)]
         user = np.cumsum(first) - 1
         time = events["timestamp"].astype("datetime64[ms, UTC]").astype("int64").to_numpy()
-        breaks = gaps_and_breaks(events, user, time)[1]
-        begins = first | breaks
-        marked = begins & (session_intents(codec, log, events, user, breaks) > 0)
+        is_session_start = gaps_and_session_starts(events, user, time)[1]
+        begins = first | is_session_start
+        labelled = begins & (session_labels_of_rows(codec, log, events, user, is_session_start) > 0)
         start = int(time.min())
         width = int(time.max()) - start + 1
         return cls(
@@ -65,7 +65,7 @@ class Activity:
             width=width,
             start=start,
             sessions=np.append(0, np.cumsum(begins)),
-            marks=np.append(0, np.cumsum(marked)),
+            n_labelled_sessions=np.append(0, np.cumsum(labelled)),
             opened=np.maximum.accumulate(np.where(begins, np.arange(len(code)), 0)),
             offsets=np.append(np.flatnonzero(first), len(code)),
         )
@@ -107,8 +107,10 @@ class Activity:
         opened = np.maximum(self.opened[last], first)
         sessions = np.maximum(self.sessions[end] - self.sessions[begin], 1)
         times = (self.time(row) - cut for row in (first, opened, last))
-        marks = self.marks[end] - self.marks[begin]
-        found = np.column_stack([end - begin, sessions, marks, *times, last + 1 - opened])
+        n_labelled_sessions = self.n_labelled_sessions[end] - self.n_labelled_sessions[begin]
+        found = np.column_stack(
+            [end - begin, sessions, n_labelled_sessions, *times, last + 1 - opened]
+        )
         return found * some[:, None]
 
 
@@ -117,7 +119,7 @@ class Plan:
     """What each of n users will do; all is 0 for who does not come back."""
 
     rows: np.ndarray  # (n,) int64
-    marks: np.ndarray  # (n,) int64: sessions with a label
+    n_labelled_sessions: np.ndarray  # (n,) int64: sessions with a label
     first: np.ndarray  # (n,) int64 ms: the first row
     last_start: np.ndarray  # (n,) int64 ms: when the last session begins
     until: np.ndarray  # (n,) int64 ms: when it ends
@@ -259,5 +261,5 @@ def _timed(
     until = on_grid(start + lasts.astype(np.int64))
     rows = np.minimum(total[:, ROWS], codec.max_rows // 2)
     last_rows = np.minimum(total[:, LAST_ROWS], rows)
-    found = (rows, total[:, MARKS], first, start, until, last_rows)
+    found = (rows, total[:, N_LABELLED_SESSIONS], first, start, until, last_rows)
     return Plan(*(x * back for x in found))
