@@ -29,12 +29,11 @@ from generators.privacy.queries import PrivacyLedger, PrivateQueries
 from generators.sampling.conditions import (
     UserFilter,
     accept_where,
-    continued_statement,
-    given,
     label_of,
     mix,
     with_labelled_sessions,
 )
+from generators.sampling.prefix import continued_statement, prefix_of
 from generators.sampling.sampler import sample_rows
 from generators.sampling.step_model import StepModel
 from generators.sequences.decode import decode
@@ -218,7 +217,7 @@ class SequenceGenerator(Generator):
         Raises InputError where `log` has no known event, WorkError where nobody comes back.
         """
         seed = check_seed(seed)
-        past = given(
+        past = prefix_of(
             self.codec_,
             log,
             days=days,
