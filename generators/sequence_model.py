@@ -285,7 +285,7 @@ class SequenceGenerator(Generator):
     def _learn_marginals(self, steps: EncodedSequences, census: PrivateQueries) -> None:
         """Shares of the codes of each static field and of each field, through `census`."""
         owner, rows = steps.codes, np.repeat(steps.codes, steps.lengths())
-        self.static_marginals_ = [
+        self.attribute_marginals_ = [
             _shares(
                 census.histogram(
                     f"marginal of users' {name}",

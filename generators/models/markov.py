@@ -136,7 +136,7 @@ class Markov(SequenceGenerator):
             )
             self.static_.append(
                 backed_off(
-                    counts, [width], self.static_marginals_[k], first=self.strength, noise=noise
+                    counts, [width], self.attribute_marginals_[k], first=self.strength, noise=noise
                 )
             )
 
