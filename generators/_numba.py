@@ -1,4 +1,4 @@
-"""The modules whose compiled functions work on users' records; see eventlog/_runtime/compiled.py."""
+"""Modules whose compiled functions work on users' records; see eventlog._runtime.compiled."""
 
 from __future__ import annotations
 

@@ -283,13 +283,13 @@ def _privacy(real: EventLog, synthetic: EventLog) -> dict[str, Any] | None:
     control group.
     """
     from generators.evaluation import copying
-    from generators.evaluation.align import together
+    from generators.evaluation.align import align_logs
     from generators.evaluation.attacks import suite
 
     fitted, control = hold_out(real)
     if control is None:
         return None
-    audit = copying.examine(*together(fitted, synthetic, control), seed=0)
+    audit = copying.examine(*align_logs(fitted, synthetic, control), seed=0)
     return {
         "copies": suite.as_json(audit.copies),
         "membership": suite.as_json(audit.membership),

@@ -1,14 +1,14 @@
 """Clock: the span of the log, the weekly cycle, and the gaps between events as a mixture.
 
-A gap is one code: 0 = the user's sequence ends; then points and intervals of gaps inside a session;
-then those between sessions, so that the session break is part of the code. What a gap leads to is
-drawn in `gaps`.
+A gap is one code: 0 ends the user's sequence; then come points and intervals of gaps inside a
+session; then those between sessions, so that the code says whether a session starts. The time to
+which a gap leads is drawn in `generators.sampling.timing`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -33,7 +33,7 @@ LONGEST_GAP_S = 2.0**33  # the grid of gaps under a budget ends at half of it
 BUSIEST = 1e6  # of the weekly cycle, whose mean is 1
 
 
-@dataclass
+@dataclass(frozen=True)
 class Clock:
     """When things can happen. Times are ms since 1970 UTC, gaps are seconds."""
 
@@ -46,7 +46,7 @@ class Clock:
     between: Bins
 
     def gap_ends(self) -> tuple[np.ndarray, np.ndarray]:
-        """(size,) float64 s each: lower and upper end of each gap code."""
+        """Return the lower and upper end of each gap code, (size,) float64 s each."""
         low, high = (
             np.concatenate([[0.0], w[1:], b[1:]])
             for w, b in zip(self.within.ends(), self.between.ends(), strict=True)
@@ -69,8 +69,9 @@ class Clock:
         is_session_start: np.ndarray,
         intervals: int,
     ) -> Self:
-        """Learn from all rows: user (n,), time (n,) ms, gap (n,) s with NaN at a user's first row,
-        breaks (n,) bool.
+        """Learn from all rows, (n,) each.
+
+        `time` is in ms, `gap` in s with NaN at a user's first row, `is_session_start` bool.
         """
         if queries.private:
             first, last = np.clip(
@@ -118,22 +119,21 @@ class Clock:
         return cls(start, end, step, weekly, within, between)
 
     def encode(self, gap: np.ndarray, is_session_start: np.ndarray) -> np.ndarray:
-        """(n,) gap codes; -1 at a user's first row (its gap is NaN)."""
+        """Return gap codes (n,); -1 at a user's first row, whose gap is NaN."""
         within = self.within.encode(gap)
         between = self.between.encode(gap) + self.within.size - 1
         code = np.where(is_session_start & (self.between.size > 1), between, within)
         return np.where(np.isfinite(gap), code, -1)
 
     def starts_session(self, code: torch.Tensor) -> torch.Tensor:
-        """(n,) bool: does the gap begin a new session?"""
+        """Return whether each gap starts a new session, (n,) bool."""
         return code >= self.within.size
 
     def cycle(self) -> torch.Tensor:
-        """(WEEK_HOURS, size) float32: log of the mean weekly intensity where each gap lands, by the
-        hour of the week it starts in.
+        """Return the log of the mean weekly intensity where each gap ends, by its first hour.
 
-        Added to the logits of the gap, so that a model need not learn the cycle from what follows
-        it.
+        It is (WEEK_HOURS, size) float32, and is added to the logits of the gap, so that a model
+        need not learn the weekly cycle.
         """
         # intensity up to each hour of two weeks
         total = torch.from_numpy(np.append(0.0, np.cumsum(np.tile(self.weekly, 2))))
@@ -156,20 +156,9 @@ class Clock:
         bias[:, : self.within.size] = 0.0
         return bias.to(torch.float32)
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain data for `from_json`."""
-        return {
-            "start_ms": self.start_ms,
-            "end_ms": self.end_ms,
-            "step_ms": self.step_ms,
-            "weekly": np.asarray(self.weekly).tolist(),
-            "within": self.within.to_json(),
-            "between": self.between.to_json(),
-        }
-
     @classmethod
     def from_json(cls, data: Record) -> Self:
-        """The clock that `to_json` described. Raises StateError where it is none."""
+        """Read a clock from model.json. Raises StateError where it is not valid."""
         data.only(("start_ms", "end_ms", "step_ms", "weekly", "within", "between"))
         start = data.integer("start_ms", FIRST_MS, LAST_MS)
         end = data.integer("end_ms", start, LAST_MS)
@@ -186,14 +175,12 @@ class Clock:
 
 
 def hour_of_week(time: np.ndarray) -> np.ndarray:
-    """(n,) int64 0..167 of (n,) ms; 1970-01-01 was a Thursday, hence 72 hours."""
-    return (time // HOUR_MS + 72) % WEEK_HOURS
+    """Return the hour of the week of (n,) ms, int64 0..167."""
+    return (time // HOUR_MS + 72) % WEEK_HOURS  # 1970-01-01 was a Thursday
 
 
 def _smooth(counts: np.ndarray) -> np.ndarray:
-    """Mean 1, with a little of the mean mixed in, so that a thin hour is not an impossible one
-    unless it is far from all others.
-    """
+    """Scale counts to mean 1 and mix in a little of the mean: a rare hour stays possible."""
     total = counts.sum()
     if total <= 0:
         return np.ones_like(counts)
@@ -201,13 +188,13 @@ def _smooth(counts: np.ndarray) -> np.ndarray:
 
 
 def private_days(queries: PrivateQueries, user: np.ndarray, day: np.ndarray) -> tuple[int, int]:
-    """First and last day of the span, under a budget; user (n,) and day (n,) of all rows, days
-    since 1970.
+    """Return the first and last day of the span, under a budget.
 
-    Each user votes for one of their days, and so for the periods of 1, 4, 16, 64 and 256 days
-    around it. The shortest periods of which enough users are heard hold the span; where these are
-    not days, its ends are looked for in even cells. A log of few users over a long time has no day
-    that many share. 2000-01-03 stands where nothing is heard.
+    `user` and `day` (n,) are those of all rows, in days since 1970. Each user votes for one of
+    their days, and so for the periods of 1, 4, 16, 64 and 256 days around it. The shortest periods
+    with enough votes hold the span; where these are not days, its ends are looked for in even
+    cells, because a log of few users over a long time has no day that many share. Without enough
+    votes the result is 2000-01-03.
     """
     voter, vote = queries.draw("day of the span", user, day, per_user=1)
     periods = np.array(PERIODS)

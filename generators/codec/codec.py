@@ -141,8 +141,9 @@ class Codec:
 
     @property
     def plans_last(self) -> bool:
-        """Is each user's last session planned from the start? A gap of days, known to a day, does
-        not say whether it is the last.
+        """Is each user's last session planned from the start?
+
+        A gap of days, known to a day, does not say whether it leads to the last session.
         """
         return LAST_ROWS in self.user_attributes
 
@@ -157,7 +158,7 @@ class Codec:
         return self.bins["price_ratio"].size + self.bins["price"].size - 1
 
     def fields(self) -> dict[str, int]:
-        """Field name -> number of codes, in the order in which they are drawn."""
+        """Return the number of codes of each field, in the order in which fields are drawn."""
         sizes = {
             "gap": self.clock.size,
             SESSION_LABEL: len(self.session_labels) + 1,
@@ -180,9 +181,7 @@ class Codec:
         return sizes
 
     def feature_sizes(self) -> list[int]:
-        """Levels of each column of what a model looks at: the tracker's, then the clock at the last
-        row (0 = start).
-        """
+        """Return the number of levels of each feature; see feature_layout."""
         sizes = self.fields()
         return feature_sizes(
             gaps=sizes["gap"],
@@ -210,12 +209,13 @@ class Codec:
         return self.blocks().counters + counter
 
     def user_attribute_sizes(self) -> dict[str, int]:
-        """Static field -> number of codes."""
+        """Return the number of codes of each user attribute."""
         return {n: c.size for n, c in self.user_attributes.items()}
 
     def spans_that_fit(self, arrival: torch.Tensor) -> torch.Tensor:
-        """(n, codes of stay) bool: stays that can end inside the span after an arrival of the codes
-        `arrival` (n,).
+        """Return the observation spans that can end inside the span of the log.
+
+        They are (n, codes of the span) bool, for users who arrive with the codes `arrival` (n,).
         """
         (first, _), (least, _) = (
             torch.from_numpy(np.nan_to_num(np.stack(self.user_attributes[n].ends())))  # type: ignore[union-attr]
@@ -226,13 +226,14 @@ class Codec:
             <= (self.clock.end_ms - self.clock.start_ms) / 1000 - first[arrival][:, None]
         )
 
-    def favourite_of(self, user_attributes: str) -> tuple[str, int] | None:
-        """('brand', 2) of 'second brand': the item's attribute and its rank with the user; None for
-        any other static field.
+    def favourite_of(self, attribute: str) -> tuple[str, int] | None:
+        """Return the item's attribute and its rank with the user: ('brand', 2) of 'second brand'.
+
+        None for any other user attribute.
         """
         for prefix, rank in FAVOURITES.items():
-            column = user_attributes.removeprefix(prefix)
-            if column != user_attributes and (
+            column = attribute.removeprefix(prefix)
+            if column != attribute and (
                 column in ("category", PRICE_LEVEL, *self.items.levels)
                 or column in self.items.attributes
             ):
@@ -240,8 +241,9 @@ class Codec:
         return None
 
     def item_table(self, column: str) -> np.ndarray:
-        """(n_item_codes,) int64 codes of an attribute of items; of a price level the place among
-        the items of the category.
+        """Return the codes of an attribute of items, (n_item_codes,) int64.
+
+        A price level is the item's place, by price, among the items of its category.
         """
         if column in self.items.levels:
             return self.items.levels[column]
@@ -259,7 +261,7 @@ class Codec:
         return out
 
     def price_on(self, item: np.ndarray, time: np.ndarray) -> np.ndarray:
-        """(n,) float64: the price of items (n,) on the day of (n,) ms, NaN = unknown."""
+        """Return the prices of items (n,) on the day of (n,) ms, float64, NaN = unknown."""
         price = self.items.price[item]
         if self.prices.reduced:
             category, day, ratio = (
@@ -275,15 +277,16 @@ class Codec:
         return price
 
     def label_needs(self, kind: str) -> torch.Tensor:
-        """(codes of the label field,) int64: the least intent of a session in which a label of
-        `kind` can stand.
+        """Return the least session label with which each code of a label can occur.
+
+        It is (codes of the field of `kind`,) int64.
         """
         return torch.tensor(
             [0] + [self.session_labels.index((kind, v)) + 1 for v in self.labels.kinds[kind]]
         )
 
     def effects(self) -> Effects:
-        """What events do, for Tracker."""
+        """Return what events do to the state of a user."""
 
         def table(by_role: Mapping[str, int]) -> np.ndarray:
             return np.array([0] + [by_role.get(self.roles[e], 0) for e in self.events.values])
@@ -302,7 +305,7 @@ class Codec:
         )
 
     def timing_params(self) -> TimingParams:
-        """The clock and the pace of users, for compiled code."""
+        """Return the clock and the pace of users, for compiled code."""
         low, high = self.clock.gap_ends()
         short, fast = (
             time_of(np.array(levels, dtype=np.int64)) for levels in (self.pace.last, self.pace.fast)
@@ -324,9 +327,7 @@ class Codec:
         )
 
     def column_changes(self) -> dict[str, Any]:
-        """What becomes of columns, for the manifest: which are dropped, which ids are made anew,
-        and what is folded together.
-        """
+        """Return what becomes of columns, for the manifest: dropped, folded, or with new ids."""
         rare = (
             "too few users have them, by a noisy count" if self.private else "few users have them"
         )

@@ -19,7 +19,7 @@ from generators.codec.shared_ids import SharedIds
 # Attributes of users that are always there (the number of labelled sessions: where there are
 # labels). The values are names in model.json, and key the noise of private queries.
 ARRIVAL, OBSERVATION_SPAN, LENGTH, N_LABELLED_SESSIONS = "arrival", "stay", "length", "marks"
-# Both or none: rows and seconds of the last of several sessions, else 0.
+# Both or none: rows and seconds of the last of several sessions, 0 where there is one.
 LAST_ROWS, LAST_SPAN = "last rows", "last stay"
 # Attributes of users named 'favourite category', 'second brand': what the user has most rows of.
 FAVOURITES = {"favourite ": 1, "second ": 2}
@@ -91,7 +91,7 @@ class Users:
 
 @dataclass(frozen=True)
 class Labels:
-    """Labels of events, and of the sessions in which they stand."""
+    """Labels of events, and of the sessions of these events."""
 
     kinds: Mapping[str, list[str]] = field(default_factory=dict, metadata=key("labels"))
     # (kind, value) of each label, the rarest last: the code of a session is 1 + the place, 0 = none
@@ -142,5 +142,5 @@ class Rules:
 
 
 def inline(default: Any) -> Any:
-    """Return a field whose own fields stand beside the codec's in model.json."""
+    """Return a field whose own fields are written beside the codec's in model.json."""
     return field(default_factory=default, metadata={"inline": True})

@@ -1,6 +1,6 @@
 """Write a codec as the plain data of model.json; `generators.codec.restore` is the inverse.
 
-The keys are the names of the fields, or what their `key` says; the fields of an `inline` part stand
+The keys are the names of the fields, or what their `key` says; the fields of an `inline` part are
 beside those of the codec.
 """
 

@@ -123,7 +123,7 @@ class SharedIds:
                 right - 1,
                 right,
             )
-            # the last link of that intent before the follower
+            # the last link with that label before the follower
             last = np.searchsorted(links, mine) - 1
             near = np.minimum(near, last)
             near = np.where(

@@ -1,9 +1,9 @@
-"""How given users go on: when each comes back, and with how many rows.
+"""How given users continue: when each comes back, and with how many rows.
 
 A log is cut at earlier instants. Of each user at a cut (a donor) it is known what they had done by
-then and what they did next. A given user goes on as one of the donors did who were most like them
-by recency, tenure and rate, the variables of customer-base analysis (Fader, Hardie and Lee 2005,
-doi:10.1287/mksc.1040.0098). A horizon that is long beside the log is covered in several steps.
+then and what they did next. A given user continues as one of the most similar donors did, by
+recency, tenure and rate, the variables of customer-base analysis (Fader, Hardie and Lee 2005,
+doi:10.1287/mksc.1040.0098). A horizon that is long compared with the log is covered in steps.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from generators.codec.timing_params import HOUR_MS
 CUTS = 3  # earlier instants at which the log is cut
 NEIGHBOURS = 3  # donors most like a user, of whom one is drawn
 FEWEST_DONORS = 50  # with fewer, users sampled from the generator are the donors
-SAMPLE = 1_000  # how many of these
-MOST_STEPS = 1_000  # that a horizon is covered in
+SAMPLE = 1_000  # users sampled as donors
+MOST_STEPS = 1_000  # in which a horizon is covered
 # Of recency, tenure, rate of rows, rate of sessions, recent rows: how much each counts.
 WEIGHTS = np.array([3.0, 0.5, 1.5, 1.5, 1.0])
 NOISE = 0.1  # added to these, so that of many equal donors each is as likely
 UNITS_MS = (7 * DAY_MS, DAY_MS, HOUR_MS, 1)  # cuts are a multiple of one of them apart
-# Columns of `Activity.after`.
-ROWS, SESSIONS, N_LABELLED_SESSIONS, FIRST, LAST_START, LAST, LAST_ROWS = range(7)
+# Columns of `Activity.after` and of a total.
+ROWS, SESSIONS, LABELLED, FIRST, LAST_START, LAST, LAST_ROWS = range(7)
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Activity:
         return np.searchsorted(self.key, np.arange(len(self)) * self.width + within, side="right")
 
     def state(self, now: int, lag: int) -> np.ndarray:
-        """Describe users at `now` ms, (n_users, 5) float64; zeros for who has no row by then.
+        """Describe users at `now` ms, (n_users, 5) float64; zeros for users without a row by then.
 
         Ms since the last row and since the first, rows, sessions, rows in the last `lag` ms.
         """
@@ -116,7 +116,7 @@ class Activity:
 
 @dataclass(frozen=True)
 class Plan:
-    """What each of n users will do; all is 0 for who does not come back."""
+    """What each of n users will do; all is 0 for a user who does not come back."""
 
     rows: np.ndarray  # (n,) int64
     n_labelled_sessions: np.ndarray  # (n,) int64: sessions with a label
@@ -141,7 +141,7 @@ def plan(
     the users of `log` itself, whose rows are given anyway: the pace is theirs, however well the
     generator has learnt it. Where they are too few, donors are users of `sample(n)`.
 
-    Raises InputError where neither shows how users go on for so long.
+    Raises InputError where neither covers enough time to show how users continue.
     """
     given = Activity.of(log, codec)
     window = int(days * DAY_MS)
@@ -173,8 +173,8 @@ def plan(
 def _cuts(source: Activity, end: int, window: int) -> tuple[list[int], int]:
     """Choose where to cut `source`, which ends at `end` ms; also returns how far apart cuts are.
 
-    That is `window` or a part of it, in whole weeks where the log is long enough (else days, else
-    hours), so that weekday and hour of what donors did stay the same.
+    That is `window` or a part of it, in whole weeks where the log is long enough (otherwise days,
+    then hours), so that weekday and hour of what donors did stay the same.
     """
     room = max((end - source.start) // (CUTS + 1), 1)
     unit = next(u for u in UNITS_MS if u <= room)
@@ -195,7 +195,7 @@ def _donors(
 def _nearest(
     donors: np.ndarray, state: np.ndarray, lag: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Draw for each user with `state` (n, 5) one of the nearest of `donors` (m, 5): (n,) int64."""
+    """Draw for each user with `state` (n, 5) one of the nearest `donors` (m, 5): (n,) int64."""
     tree, at = (
         _described(x, lag) + rng.normal(0, NOISE, x.shape) * WEIGHTS for x in (donors, state)
     )
@@ -261,5 +261,5 @@ def _timed(
     until = on_grid(start + lasts.astype(np.int64))
     rows = np.minimum(total[:, ROWS], codec.max_rows // 2)
     last_rows = np.minimum(total[:, LAST_ROWS], rows)
-    found = (rows, total[:, N_LABELLED_SESSIONS], first, start, until, last_rows)
+    found = (rows, total[:, LABELLED], first, start, until, last_rows)
     return Plan(*(x * back for x in found))

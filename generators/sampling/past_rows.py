@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from generators.codec.codec import SESSION_LABEL, Codec
-from generators.sampling.conditions import Prefix
+from generators.sampling.prefix import Prefix
 from generators.sequences import feature_layout as layout
 
 

@@ -17,8 +17,9 @@ import torch
 from generators.codec.codec import COPY_ACTION, SESSION_LABEL, Codec
 from generators.codec.timing_params import TimingParams
 from generators.sampling import constraints, timing
-from generators.sampling.conditions import Prefix, UserFilter
+from generators.sampling.conditions import UserFilter
 from generators.sampling.past_rows import PastRows
+from generators.sampling.prefix import Prefix
 from generators.sampling.start import begin_users, start_states, uniform
 from generators.sampling.step_model import StepModel
 from generators.sequences import codes

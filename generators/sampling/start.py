@@ -18,7 +18,8 @@ from generators.codec.parts import (
 )
 from generators.codec.timing_params import TimingParams
 from generators.sampling import timing
-from generators.sampling.conditions import Prefix, UserFilter
+from generators.sampling.conditions import UserFilter
+from generators.sampling.prefix import Prefix
 from generators.sampling.step_model import StepModel
 from generators.sequences.encode_columns import initial_values
 from generators.sequences.user_state import UserState

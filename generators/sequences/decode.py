@@ -1,6 +1,4 @@
-"""Sampled codes as an EventLog: new users, sessions, orders and ids, prices near their items'
-prices, labels with their delays.
-"""
+"""Sampled codes as an EventLog: new users, sessions, orders and ids, prices, labels with delays."""
 
 from __future__ import annotations
 
@@ -23,8 +21,9 @@ from generators.sequences.sampled import Sampled
 def decode(
     codec: Codec, sampled: Sampled, *, rng: np.random.Generator, names: np.ndarray | None = None
 ) -> EventLog:
-    """The log that `sampled` describes; its manifest holds roles and currency only. `names`
-    (n_users,): ids of users who have theirs.
+    """Return the log that `sampled` describes; its manifest holds roles and currency only.
+
+    `names` (n_users,) are the ids of users who have theirs.
     """
     row = {n: v.numpy() for n, v in vars(sampled.row).items()}
     user = sampled.user.numpy()
@@ -85,7 +84,7 @@ def decode(
 
 
 def _ids(prefix: str, code: np.ndarray, size: int) -> pd.Categorical:
-    """Names like u00042, padded so that their order is that of the numbers; -1 = missing."""
+    """Return names like u00042, padded so that they sort as their numbers do; -1 = missing."""
     width = max(len(str(max(size - 1, 0))), 6)
     return pd.Categorical.from_codes(
         code, categories=pd.Index([f"{prefix}{i:0{width}d}" for i in range(size)], dtype=object)
@@ -103,9 +102,7 @@ def _order_ids(user: np.ndarray, number: np.ndarray) -> pd.Categorical:
 def _prices(
     codec: Codec, code: np.ndarray, item: np.ndarray, time: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """(n,) float64: the item's price times a ratio, or a price as it is where there is none to
-    relate to.
-    """
+    """Return prices (n,) float64: the item's price times a ratio, or a price as it is."""
     ratio, plain = codec.bins["price_ratio"], codec.bins["price"]
     related = code < ratio.size
     u = rng.random(len(code))
@@ -120,7 +117,7 @@ def _prices(
 def _keep_prices(
     price: np.ndarray, related: np.ndarray, item: np.ndarray, time: np.ndarray
 ) -> None:
-    """Where `related`, an item keeps its first price of a day; (n,) each, `price` is changed."""
+    """Give an item its first price of a day where `related` (n,); changes `price` (n,)."""
     rows, day = np.flatnonzero(related), time // DAY_MS
     rows = rows[np.lexsort((time[rows], day[rows], item[rows]))]
     first = np.append(True, (np.diff(item[rows]) != 0) | (np.diff(day[rows]) != 0))[: len(rows)]
@@ -130,10 +127,10 @@ def _keep_prices(
 def _rare_items(
     codec: Codec, user: np.ndarray, item: np.ndarray, code: np.ndarray, price: np.ndarray
 ) -> pd.Categorical:
-    """Item ids in which each category's stand-in for rare items is several, of one price each:
-    `price` (n,) is changed.
+    """Return item ids in which the rare items of a category are several, of one price each.
 
-    A user keeps to one of them, that of the first price `code` (n,) they have with the stand-in.
+    A user keeps to one of them, chosen by the first price `code` (n,) that they have with a rare
+    item. Changes `price` (n,).
     """
     names, other = list(codec.items.names), codec.items.other[codec.items.other > 0]
     rows = np.flatnonzero(np.isin(item, other))
@@ -167,8 +164,9 @@ def _new_ids(
     shared_ids: SharedIds,
     rng: np.random.Generator,
 ) -> pd.Categorical:
-    """Fresh ids with the drawn structure: the same as before, an earlier one of this user, a new
-    one, one that others have too.
+    """Return fresh ids with the drawn structure.
+
+    An id is the user's previous one, an earlier one, a new one, or one that others have too.
     """
     present = code > 0
     frame = pd.DataFrame({"u": user, "c": code})[present]
@@ -238,7 +236,7 @@ def _days_before(days: np.ndarray, arrival: torch.Tensor) -> pd.Series:
 
 
 def _items(codec: Codec) -> pd.DataFrame | None:
-    """The catalogue as far as it was learnt; stand-ins for rare items are not in it."""
+    """Return the catalogue as far as it was learnt, without the codes of rare items."""
     if not codec.columns.present["item"] or not codec.items.names:
         return None
     real = ~np.isin(np.arange(1, codec.items.size), codec.items.other[codec.items.other > 0])

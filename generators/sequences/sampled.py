@@ -10,7 +10,7 @@ import torch
 
 @dataclass(frozen=True)
 class Row:
-    """Finished rows, in codes; every tensor is (n_rows,) int64 unless said otherwise."""
+    """Finished rows, in codes; a tensor is (n_rows,) int64 unless its comment says otherwise."""
 
     gap: torch.Tensor
     event: torch.Tensor
@@ -31,14 +31,12 @@ class Sampled:
 
     user: torch.Tensor  # (n_rows,) int64
     row: Row  # each tensor with n_rows rows
-    user_attributes: torch.Tensor  # (n_users, n_static) int64
+    user_attributes: torch.Tensor  # (n_users, n_attributes) int64 codes
     arrival: torch.Tensor  # (n_users,) int64 ms: the first event
 
 
 def joined(parts: list[Sampled], order: torch.Tensor | None = None) -> Sampled:
-    """All users of `parts` in one; `order` (n_users,) is the place of each, in the order of `parts`
-    where None.
-    """
+    """Join all users of `parts`, in their order or by the place `order` (n_users,) of each."""
     shift = np.cumsum([0, *(len(p.user_attributes) for p in parts)])
     user_attributes, arrival = (
         torch.cat([p.user_attributes for p in parts]),
