@@ -183,7 +183,7 @@ class NeuralGenerator(SequenceGenerator):
             layers = self._layers()
             return RowNet(self.codec_, width=self.width, latent=self.latent, layers=layers)
 
-    def _row_model(self, past: EncodedSequences | None = None) -> StepDecoder:
+    def _step_model(self, past: EncodedSequences | None = None) -> StepDecoder:
         if past is None or not self.latent:
             return StepDecoder(self.codec_, self.net_, self._latents)
         noise = normal_of(self.latent, 0)
