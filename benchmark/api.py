@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from benchmark.execution.results import Store
 from benchmark.execution.runner import run_suite
 from benchmark.report import leaderboard
+from eventlog._runtime.seeds import check_seed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +38,8 @@ def run(
 
     Raises InputError where the suite, the log or a name is wrong.
     """
+    if seeds is not None and not isinstance(seeds, int):
+        seeds = [check_seed(seed, "a seed") for seed in seeds]
     outcome = run_suite(
         suite,
         log=log,

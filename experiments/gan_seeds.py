@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=400, help="fitted, and as many held out")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--rows", type=int, default=200_000, help="rows seen in training")
-    parser.add_argument("--turns", type=int, default=1_000)
+    parser.add_argument("--generator-steps", type=int, default=1_000)
     parser.add_argument(
         "--min-users",
         type=int,
@@ -75,7 +75,7 @@ def main() -> None:
     for seed in range(-1, args.seeds):
         begin = time.process_time()
         settings = {"rows": args.rows, "min_users": args.min_users} | (
-            {} if seed < 0 else {"turns": args.turns}
+            {} if seed < 0 else {"generator_steps": args.generator_steps}
         )
         model = generators.fit(
             train, model="vae" if seed < 0 else "gan", seed=max(seed, 0), settings=settings

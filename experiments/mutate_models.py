@@ -38,7 +38,7 @@ SMALL = {"width": 16, "layers": 1, "rows": 1_000}
 MODELS: dict[str, dict[str, Any]] = {
     "markov": {"successors": 5},
     "vae": SMALL | {"latent": 4},
-    "gan": SMALL | {"latent": 4, "turns": 5, "players_width": 16},
+    "gan": SMALL | {"latent": 4, "generator_steps": 5, "adversarial_width": 16},
     "transformer": SMALL | {"heads": 2},
     "calibrated": {"trials": 1},
 }

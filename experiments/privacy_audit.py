@@ -32,7 +32,9 @@ NET = {"width": 24, "layers": 1, "private_epochs": 2, "private_rows": 16, "batch
 MAKE: dict[str, Callable[[], Generator]] = {
     "markov": Markov,
     "vae": lambda: Vae(latent=6, **NET),
-    "gan": lambda: Gan(latent=6, private_turns=2, critic_steps=2, players_width=32, **NET),
+    "gan": lambda: Gan(
+        latent=6, private_generator_steps=2, critic_steps=2, adversarial_width=32, **NET
+    ),
     "transformer": lambda: Transformer(heads=2, **NET),
 }
 HEAD = (

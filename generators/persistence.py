@@ -20,8 +20,10 @@ import numpy as np
 
 from eventlog import EventLog
 from eventlog._runtime import plugins
-from eventlog._runtime.errors import InputError, UnknownNameError
+from eventlog._runtime.errors import InputError
 from eventlog._runtime.files import new_folder, read_json, sha256, write_json
+from eventlog._runtime.seeds import check_seed
+from eventlog._runtime.settings import check_arguments
 from eventlog.log import versions
 from generators.base import Generator
 from generators.validation import StateError, check_source
@@ -29,49 +31,35 @@ from generators.validation import StateError, check_source
 PACKAGE = "generators.models"
 FORMAT = 2
 FILES = ("model.json", "model.safetensors")
-LARGEST = 10**9  # of any setting that is a number
 
 
 def make(model: str, settings: Mapping[str, Any] | None = None, *, files: bool = True) -> Generator:
-    """Make an unfitted generator by name, or by path where `files`. Raises UnknownNameError for a
-    wrong name or setting."""
-    found: type[Generator] = plugins.load(PACKAGE, model, Generator, kind="generator", files=files)  # type: ignore[type-abstract]
-    known = known_settings(found)
-    for name, value in (settings or {}).items():
-        if name not in known:
-            raise UnknownNameError(f"setting of {model}", name, known)
-        _check_kind(f"The setting {name} of {model}", value, known[name])
-    return found(**(settings or {}))
+    """Return an unfitted generator.
+
+    Args:
+        model: its name, or the path of a Python file where `files` is True; the file is run.
+        settings: keyword arguments of its `__init__`, checked against their annotations.
+
+    Raises:
+        UnknownNameError: there is no such generator or setting; the nearest name is given.
+        InputError: a setting has the wrong type or is out of range.
+    """
+    found = _class_of(model, files=files)
+    return found(**check_arguments(found, settings or {}, where=f"generator {model}"))
 
 
-def known_settings(found: type[Generator]) -> dict[str, Any]:
-    """Settings of a generator with their defaults: keyword arguments of its `__init__`, and of its
-    base's where it takes `**those`."""
-    known: dict[str, Any] = {}
-    for base in found.__mro__:
-        if "__init__" in vars(base):
-            parameters = inspect.signature(vars(base)["__init__"]).parameters.values()
-            known = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY} | known
-            if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-                break
-    return known
+def _class_of(model: str, *, files: bool) -> type[Generator]:
+    return plugins.load(PACKAGE, model, Generator, kind="generator", files=files)  # type: ignore[type-abstract]
 
 
-def _check_kind(what: str, value: Any, default: Any) -> None:
-    """Raise InputError unless `value` is a number where `default` is one, a whole one where that
-    is, and a size that can be meant."""
-    if isinstance(default, bool) or not isinstance(default, int | float):
-        return
-    whole = isinstance(default, int)
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int if whole else int | float)
-        or not abs(value) <= LARGEST
-    ):
-        raise InputError(
-            f"{what} is {value!r}; it must be a {'whole ' if whole else ''}number of at most "
-            f"{LARGEST:,}."
-        )
+def no_epsilon(model: str) -> InputError:
+    """Return the error for a generator that gives no privacy guarantee; it names those that do."""
+    known = plugins.names(PACKAGE)
+    able = [name for name in known if _class_of(name, files=False).supports_epsilon]
+    return InputError(
+        f"The generator {model!r} cannot be fitted with epsilon; choose one that can "
+        f"({', '.join(able)})."
+    )
 
 
 def fit(
@@ -105,7 +93,12 @@ def fit(
     """
     from generators.privacy.budget_book import reserve
 
+    seed = check_seed(seed)
+    if noise_seed is not None:
+        noise_seed = check_seed(noise_seed, "noise_seed")
     generator = make(model, settings)
+    if epsilon is not None and not generator.supports_epsilon:
+        raise no_epsilon(model)
     own: dict[str, Any] = {} if noise_seed is None else {"noise_seed": noise_seed}
     if own and "noise_seed" not in inspect.signature(generator.fit).parameters:
         raise InputError(f"The generator {model!r} takes no noise_seed.")
@@ -212,7 +205,9 @@ def load(path: Path | str, *, model: str | None = None) -> Generator:
         )
     source = model or manifest["generator"]
     try:
-        generator = make(source, stored["settings"], files=model is not None)
+        retired = _class_of(source, files=model is not None).retired_settings
+        settings = {k: v for k, v in stored["settings"].items() if k not in retired}
+        generator = make(source, settings, files=model is not None)
     except InputError as error:
         raise InputError(f"{path} cannot be loaded: {error}") from None
     _check_class(path, manifest, generator, source)

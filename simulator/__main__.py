@@ -29,7 +29,7 @@ def main(argv: list[str]) -> int:
     )
     run.add_argument("--users", type=int, required=True, help="number of shoppers")
     run.add_argument("--days", type=int, required=True, help="number of days")
-    run.add_argument("--seed", type=int, required=True, help="decides every draw")
+    run.add_argument("--seed", type=console.seed, required=True, help="decides every draw")
     run.add_argument("--workers", type=int, default=1, help="processes (default: 1)")
     run.add_argument(
         "--engine", default="processes", help="serial, processes or dask (default: processes)"
@@ -92,7 +92,7 @@ def main(argv: list[str]) -> int:
     calibrate.add_argument(
         "--users", type=int, help="shoppers in each simulation (default: by the log's size)"
     )
-    calibrate.add_argument("--seed", type=int, default=0, help="of the simulations (default: 0)")
+    calibrate.add_argument("--seed", type=console.seed, default=0, help="of the simulations (default: 0)")
     calibrate.add_argument(
         "--epsilon",
         type=float,
@@ -111,7 +111,7 @@ def main(argv: list[str]) -> int:
     )
     calibrate.add_argument(
         "--noise-seed",
-        type=int,
+        type=console.seed,
         help="with --epsilon: makes the noise repeatable; proves nothing to whoever knows it",
     )
     calibrate.set_defaults(work=_calibrate)

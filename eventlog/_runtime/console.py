@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import NoReturn, TypeVar
 
-from eventlog._runtime.errors import ShopError
+from eventlog._runtime.errors import InputError, ShopError
 from eventlog._runtime.files import FULL
+from eventlog._runtime.seeds import LARGEST_SEED, check_seed
 
 T = TypeVar("T")
 # The disk is full or may not be written: a traceback would explain nothing.
 STORAGE = FULL | {errno.EROFS, errno.EACCES, errno.EPERM}
-LARGEST_SEED = 2**40
 speaker = ""  # prefix of each line, for processes that share a console
 
 
@@ -33,16 +33,13 @@ class Parser(argparse.ArgumentParser):
 
 
 def seed(text: str) -> int:
-    """A whole number that every source of random numbers takes."""
+    """Return a seed given on a command line: the `type` of an argparse argument."""
     try:
-        number = int(text)
-    except ValueError:
-        number = -1
-    if not 0 <= number < LARGEST_SEED:
+        return check_seed(int(text))
+    except (ValueError, InputError):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no whole number from 0 to {LARGEST_SEED - 1:,}"
-        )
-    return number
+            f"{text!r} is not a whole number from 0 to {LARGEST_SEED:,}"
+        ) from None
 
 
 def run(command: Callable[[list[str]], int | None], argv: list[str] | None = None) -> NoReturn:

@@ -23,13 +23,13 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from eventlog import EventLog
 from eventlog._runtime.console import note
 from eventlog._runtime.errors import InputError, UnknownNameError
 from eventlog._runtime.files import check_replaceable
-from generators.base import check_ranges
+from eventlog._runtime.settings import Range, Settings, convert
 from generators.handover import pipeline
 from generators.handover.checkpoints import PROGRESS, Checkpoints, read_progress
 from generators.handover.pipeline import EXIT_CODES, FEWEST_CANARIES, Pipeline, Request
@@ -37,6 +37,14 @@ from generators.privacy import budget_book
 from generators.privacy.public import Public
 
 FEWEST_USERS = 50  # with fewer, no attack and no measure settles anything
+
+
+class _Numbers(Settings, frozen=True):
+    """The numbers of a request and what they may be."""
+
+    holdout: Annotated[float, Range(0.05, 0.5)]
+    users: Annotated[int, Range(1, 10**9)] | None = None
+    canaries: Annotated[int, Range(FEWEST_CANARIES, 100_000)] | None = None
 
 
 @dataclass(frozen=True)
@@ -118,14 +126,12 @@ def _list(texts: Any) -> str:
 
 def _check(request: Request) -> None:
     """Raise InputError where the request cannot be met; nothing is fitted or written yet."""
-    from generators.persistence import make
+    from generators.persistence import make, no_epsilon
 
-    check_ranges(
-        holdout=(request.holdout, 0.05, 0.5),
-        users=(1 if request.users is None else request.users, 1, 1e9),
-    )
-    if request.canaries is not None and request.canaries != 0:
-        check_ranges(canaries=(request.canaries, FEWEST_CANARIES, 1e5))
+    asked = {"holdout": request.holdout, "users": request.users, "canaries": request.canaries}
+    if request.canaries == 0:
+        del asked["canaries"]
+    convert(_Numbers, asked, where="share")
     generator = make(request.model, request.settings)
     if request.epsilon is None:
         if request.delta is not None or request.budget is not None:
@@ -133,10 +139,7 @@ def _check(request: Request) -> None:
                 "--delta and --budget go with --epsilon; without it nothing is proved or spent."
             )
     elif not generator.supports_epsilon:
-        raise InputError(
-            f"The generator {request.model!r} cannot be fitted with epsilon; "
-            "choose one that can, such as markov."
-        )
+        raise no_epsilon(request.model)
     elif not (math.isfinite(request.epsilon) and request.epsilon > 0):
         raise InputError(f"--epsilon is {request.epsilon:g}; it must be a positive number.")
     elif request.delta is not None and not 0 < request.delta < 1:

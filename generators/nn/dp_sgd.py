@@ -74,16 +74,12 @@ def optimizer_of(
     The noisy sum is rounded to a grid, so that its last digits do not show what the sum was.
     """
     from opacus.optimizers import DPOptimizer
-    from opacus.optimizers.optimizer import _check_processed_flag, _mark_as_processed
 
     class Noisy(DPOptimizer):  # type: ignore[misc]
         def add_noise(self) -> None:
-            for p in self.params:
-                _check_processed_flag(p.summed_grad)
             noisy = noisy_sums([p.summed_grad for p in self.params], sd=sigma * clip, noise=noise)
             for p, gradient in zip(self.params, noisy, strict=True):
                 p.grad = gradient.view_as(p)
-                _mark_as_processed(p.summed_grad)
 
     adam = torch.optim.Adam(net.parameters(), lr=rate, betas=(0.9, 0.98))
     return Noisy(

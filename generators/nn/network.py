@@ -1,11 +1,8 @@
 """The network that the neural generators share: mixed rows in, one distribution after another out,
 given a latent per user.
 
-The recurrence is a minimal gated unit whose gates depend on the input alone (Feng et al. 2024,
-    "Were RNNs all we needed?"): h_t = (1 - g_t) * h_{t-1} + g_t * c_t
-so that all matrix products of a sequence are done at once, and per-user gradients need only Linear,
-Embedding and LayerNorm, which opacus knows. What is far back reaches a row through the tracker's
-features as well (its pool of items).
+Only Linear, Embedding and LayerNorm hold parameters, for which opacus knows the gradients of single
+users. What lies far back reaches a row through the features as well (the user's recent items).
 """
 
 from __future__ import annotations
@@ -17,8 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from generators.codec.codec import ARRIVAL, FAVOURITES, LENGTH, STAY, Codec
+from generators.codec.codec import Codec
 from generators.codec.coders import Bins
+from generators.codec.parts import ARRIVAL, FAVOURITES, LENGTH, OBSERVATION_SPAN
 from generators.nn.affinity import (
     RECENT,
     AffinityTensors,
@@ -26,110 +24,11 @@ from generators.nn.affinity import (
     affinities,
     recent_item_affinity,
 )
-from generators.sequences.user_state import CLOCK_SIZES, ITEM_COLUMN
+from generators.sequences import feature_layout as layout
 
 BUMPS = 9  # over the codes of a number
 # who come once only, or more often, at the least: lengths are then fitted for either apart
 USERS_OF_BIAS = 5
-
-
-class _Scan(torch.autograd.Function):
-    """h_t = h_{t-1} + g_t (c_t - h_{t-1}) over dimension 1 of (B, T, D), from h_{-1} = 0; one
-    elementwise kernel a step.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, gate: torch.Tensor, candidate: torch.Tensor) -> torch.Tensor:
-        """Returns all states (B, T, D)."""
-        state = torch.empty_like(candidate)
-        last = torch.zeros_like(candidate[:, 0])
-        for t in range(candidate.shape[1]):
-            last = torch.lerp(last, candidate[:, t], gate[:, t])
-            state[:, t] = last
-        ctx.save_for_backward(gate, candidate, state)
-        return state
-
-    @staticmethod
-    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Gradients of the gates and the candidates."""
-        gate, candidate, state = ctx.saved_tensors
-        total = torch.empty_like(grads[0])
-        last = torch.zeros_like(candidate[:, 0])
-        keep = 1 - gate
-        for t in range(candidate.shape[1] - 1, -1, -1):
-            last = last + grads[0][:, t]
-            total[:, t] = last
-            last = last * keep[:, t]
-        before = torch.cat([torch.zeros_like(state[:, :1]), state[:, :-1]], 1)
-        return total * (candidate - before), total * gate
-
-
-class Layer(nn.Module):
-    """One recurrent layer with its feed-forward part, both residual."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.norm, self.norm_inner = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.gates = nn.Linear(width, 2 * width)
-        self.mix = nn.Linear(width, width)
-        self.up, self.down = nn.Linear(width, width), nn.Linear(width, width)
-        # gates from fast to slow, as in Chrono initialisation (Tallec and Ollivier 2018)
-        with torch.no_grad():
-            self.gates.bias[:width] = -torch.log(torch.linspace(1.0, 50.0, width))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, T, D) -> (B, T, D)."""
-        gate, candidate = self.gates(self.norm(x)).chunk(2, -1)
-        x = x + self.mix(_Scan.apply(torch.sigmoid(gate), candidate))
-        return x + self.down(torch.relu(self.up(self.norm_inner(x))))
-
-    def start(self, users: int) -> LayerState:
-        """The layer before the first row of `users` users who are sampled."""
-        return LayerState(self, users)
-
-
-class LayerState:
-    """One layer while users are sampled. It holds the weights themselves: calling a module costs as
-    much as its product.
-    """
-
-    def __init__(self, layer: Layer, users: int) -> None:
-        self.state, self.weights = (
-            torch.zeros((users, layer.mix.in_features)),
-            tuple(p.detach() for p in layer.parameters()),
-        )
-
-    def step(self, x: torch.Tensor) -> torch.Tensor:
-        """(n, D) -> (n, D), one row further."""
-        (
-            norm,
-            norm_bias,
-            inner,
-            inner_bias,
-            gates,
-            gates_bias,
-            mix,
-            mix_bias,
-            up,
-            up_bias,
-            down,
-            down_bias,
-        ) = self.weights
-        width = x.shape[1]
-        gate, candidate = F.linear(
-            F.layer_norm(x, (width,), norm, norm_bias), gates, gates_bias
-        ).chunk(2, -1)
-        self.state = torch.lerp(self.state, candidate, gate.sigmoid())
-        x = x + F.linear(self.state, mix, mix_bias)
-        return x + F.linear(
-            F.linear(F.layer_norm(x, (width,), inner, inner_bias), up, up_bias).relu_(),
-            down,
-            down_bias,
-        )
-
-    def keep(self, index: torch.Tensor) -> None:
-        """Go on with some of the users."""
-        self.state = self.state.index_select(0, index)
 
 
 class RowNet(nn.Module):
@@ -161,12 +60,14 @@ class RowNet(nn.Module):
         super().__init__()
         self.width, self.latent = width, latent
         self.sizes = codec.fields()
-        self.marks_column = codec.counter_column("marks_left")
+        self.marks_column = codec.counter_column(layout.Counter.LABELLED_SESSIONS_LEFT)
         features = codec.feature_sizes()
-        self.static_names = list(codec.static_sizes())
-        self.static_sizes = statics = list(codec.static_sizes().values())
+        self.static_names = list(codec.user_attribute_sizes())
+        self.static_sizes = statics = list(codec.user_attribute_sizes().values())
         self.n_items = codec.items.size
-        names = list(dict.fromkeys(f[0] for f in map(codec.favourite_of, codec.statics) if f))
+        names = list(
+            dict.fromkeys(f[0] for f in map(codec.favourite_of, codec.user_attributes) if f)
+        )
         tables = [codec.item_table(n) for n in names]
         starts = np.append(0, np.cumsum([int(t.max()) + 1 for t in tables]))
         traits = np.zeros((len(tables), self.n_items), dtype=np.int64)
@@ -181,7 +82,7 @@ class RowNet(nn.Module):
         )
         self.register_buffer(
             "clock_offset",
-            torch.tensor([0, CLOCK_SIZES[0], CLOCK_SIZES[0] + CLOCK_SIZES[1]]),
+            torch.tensor([0, layout.CLOCK_SIZES[0], layout.CLOCK_SIZES[0] + layout.CLOCK_SIZES[1]]),
             persistent=False,
         )
         self.register_buffer(
@@ -198,14 +99,14 @@ class RowNet(nn.Module):
                 "favourites",
                 torch.tensor(
                     # (A, 2) static fields
-                    [[list(codec.statics).index(p + n) for p in FAVOURITES] for n in names]
+                    [[list(codec.user_attributes).index(p + n) for p in FAVOURITES] for n in names]
                 ),
                 persistent=False,
             )
             self.register_buffer("first_trait", torch.from_numpy(starts[:-1]), persistent=False)
             self.affinity = nn.Linear(width, len(tables) * (RECENT + len(FAVOURITES)))
         self.embed_static = nn.Embedding(sum(statics), width)
-        self.embed_clock = nn.Embedding(sum(CLOCK_SIZES), width)
+        self.embed_clock = nn.Embedding(sum(layout.CLOCK_SIZES), width)
         if latent:
             self.encode_embed = nn.Embedding(sum(features), narrow)
             self.encode_static = nn.Embedding(sum(statics), narrow)
@@ -217,22 +118,26 @@ class RowNet(nn.Module):
         # What the marginals of the static fields lack when latents come from the prior; zero unless
         # `calibrate` was called.
         self.register_buffer("static_bias", torch.zeros(sum(statics)))
-        self.register_buffer("still_bias", torch.zeros(codec.statics[LENGTH].size))
+        self.register_buffer("still_bias", torch.zeros(codec.user_attributes[LENGTH].size))
         self.register_buffer(
             "still",
-            torch.from_numpy(np.nan_to_num(codec.statics[STAY].ends()[1], nan=1.0) <= 0),  # type: ignore[union-attr]
+            torch.from_numpy(
+                np.nan_to_num(codec.user_attributes[OBSERVATION_SPAN].ends()[1], nan=1.0) <= 0  # type: ignore[union-attr]
+            ),
             persistent=False,
         )
         # (arrivals, stays) bool
         self.register_buffer(
-            "stays", codec.stays(torch.arange(codec.statics[ARRIVAL].size)), persistent=False
+            "stays",
+            codec.spans_that_fit(torch.arange(codec.user_attributes[ARRIVAL].size)),
+            persistent=False,
         )
         self.static_heads = nn.ModuleList(nn.Linear(width, s) for s in statics)
         self.static_embeds = nn.ModuleList(nn.Embedding(s, width) for s in statics[:-1])
         # Codes of a number are in order: near ones share bumps, for there are few users to a code.
         self.bumps = [
             _bumps(c.size) if isinstance(c, Bins) else torch.zeros((c.size, BUMPS))
-            for c in codec.statics.values()
+            for c in codec.user_attributes.values()
         ]
         self.static_smooth = nn.ModuleList(nn.Linear(width, BUMPS, bias=False) for _ in statics)
         self.static_near = nn.ModuleList(nn.Linear(BUMPS, width, bias=False) for _ in statics[:-1])
@@ -320,7 +225,9 @@ class RowNet(nn.Module):
         if self.traits.shape[1]:
             x = x + self._sum(
                 self.embed_traits,
-                self.traits[features[..., ITEM_COLUMN : ITEM_COLUMN + RECENT]].flatten(-2),
+                self.traits[features[..., layout.LAST_ITEMS : layout.LAST_ITEMS + RECENT]].flatten(
+                    -2
+                ),
             )
         return x
 
@@ -339,7 +246,9 @@ class RowNet(nn.Module):
         out trait by trait.
         """
         # (n, A, RECENT)
-        recent = self.traits[features[:, ITEM_COLUMN : ITEM_COLUMN + RECENT]].transpose(1, 2)
+        recent = self.traits[features[:, layout.LAST_ITEMS : layout.LAST_ITEMS + RECENT]].transpose(
+            1, 2
+        )
         # (n, A, favourites)
         liked = static[:, self.favourites] + self.first_trait[:, None]
         like = torch.cat([recent, liked], 2)
@@ -445,14 +354,14 @@ class RowNet(nn.Module):
         hidden, codes = None, torch.zeros((len(z), 0), dtype=torch.int64)
         for k in range(len(self.static_heads)):
             logits, hidden = self.static_logits(z, k, hidden)
-            if self.static_names[k] == STAY:
+            if self.static_names[k] == OBSERVATION_SPAN:
                 # the arrival is the field before
                 logits = logits.masked_fill(~self.stays[codes[:, -1]], -torch.inf)
             bias = self.bias_of(k)  # a view
             _fit_bias(bias, logits, torch.from_numpy(marginals[k]).float())
             if self.static_names[k] == LENGTH:
                 self.still_bias.copy_(bias)
-                at = self.static_names.index(STAY)
+                at = self.static_names.index(OBSERVATION_SPAN)
                 real = [
                     static[self.still[static[:, at]] == yes, k]
                     if static is not None
@@ -479,7 +388,9 @@ class RowNet(nn.Module):
         bias = self.bias_of(k)
         if self.static_names[k] == LENGTH:
             bias = torch.where(
-                self.still[codes[:, self.static_names.index(STAY)]][:, None], self.still_bias, bias
+                self.still[codes[:, self.static_names.index(OBSERVATION_SPAN)]][:, None],
+                self.still_bias,
+                bias,
             )
         return logits + bias
 
@@ -572,4 +483,7 @@ def open_fields(codec: Codec) -> dict[str, torch.Tensor]:
     """Field -> (n_events + 1,) float: 1 where the event leaves more than one code; closed fields
     are neither learnt nor drawn.
     """
-    return {n: torch.from_numpy((a.sum(1) > 1).astype(np.float32)) for n, a in codec.allow.items()}
+    return {
+        n: torch.from_numpy((a.sum(1) > 1).astype(np.float32))
+        for n, a in codec.rules.allowed.items()
+    }

@@ -9,7 +9,7 @@ their sum.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,11 +18,13 @@ import torch.nn.functional as F
 from torch import nn
 
 from eventlog._runtime.console import track
-from generators.codec.codec import INTENT, Codec
+from eventlog._runtime.errors import WorkError
+from generators.codec.codec import SESSION_LABEL, Codec
 from generators.nn.network import RowNet, open_fields
-from generators.sequences.encode import EncodedSequences, told_intent
-from generators.sequences.user_state import CATEGORY_COLUMN, INTENT_COLUMN
+from generators.sequences import feature_layout as layout
+from generators.sequences.encode import EncodedSequences, current_session_label
 
+Noise = Callable[[np.ndarray], torch.Tensor]  # users (B,) -> standard normal numbers (B, Z)
 HELD_USERS = 20  # users that can say when to stop
 WARM_UP = 0.1  # share of the updates in which the learning rate rises
 DROPOUT = 0.3  # of what static codes are drawn from, in their own training
@@ -43,8 +45,6 @@ class Plan:
     window: int = 128
     word_dropout: float = 0.1
     free_bits: float = 0.1  # nats of each latent dimension that cost nothing
-    # False: an autoencoder, whose latent is normalised and jittered instead
-    kl: bool = True
     private_epochs: int = 12
     private_rows: int = 64  # rows of a user that are learnt from under a budget
     batch_users: int = 192
@@ -88,7 +88,7 @@ def make_batch(steps: EncodedSequences, users: np.ndarray, window: int) -> Batch
         torch.from_numpy(mask),
         torch.from_numpy(owner),
         steps.known[index],
-        steps.static[users],
+        steps.user_attributes[users],
         torch.from_numpy(lengths),
     )
 
@@ -118,10 +118,6 @@ def latent_of(
     center, spread = net.posterior(
         batch.features[:n, 1:], batch.static, batch.mask[:n, 1:], batch.length
     )
-    if not plan.kl:
-        return F.layer_norm(center, center.shape[-1:]) + 0.2 * noise, torch.zeros(
-            n
-        ) + 0.0 * spread.sum(1)
     cost = 0.5 * (center**2 + spread.exp() - 1 - spread)  # (B, Z)
     if net.per_user:
         # a mean over users would mix their gradients
@@ -129,6 +125,29 @@ def latent_of(
     else:
         kl = cost.mean(0).clamp(min=plan.free_bits).sum().expand(n)
     return center + (0.5 * spread).exp() * noise, kl
+
+
+def posterior_draws(net: RowNet, steps: EncodedSequences, plan: Plan, noise: Noise) -> np.ndarray:
+    """Return a draw from the posterior of each user, (n_users, Z) float32 in the order of `steps`.
+
+    Args:
+        noise: users (B,) -> standard normal numbers (B, Z). Under a privacy budget the numbers of
+            a user must depend on that user alone.
+    """
+    out = np.zeros((len(steps), net.latent), dtype=np.float32)
+    if not net.latent:
+        return out
+    with torch.no_grad():
+        for users in batches(steps, plan, np.random.default_rng(6)):
+            batch = make_batch(steps, users, plan.window)
+            out[users] = latent_of(net, batch, plan, noise(users))[0].numpy()
+    return out
+
+
+def normal_of(latent: int, seed: int) -> Noise:
+    """Return noise that is drawn batch by batch from one stream: for training without a budget."""
+    generator = torch.Generator().manual_seed(seed * 1_000_003 + 6)
+    return lambda users: torch.randn((len(users), latent), generator=generator)
 
 
 def losses(
@@ -183,7 +202,7 @@ def _open_rows(
     is_row = target[:, names.index("event")] >= 0
     total = torch.zeros(len(batch.owner))
     # of the gap, which is drawn before a new intent
-    weight = _emphasis(features[:, INTENT_COLUMN] > 1, emphasis)
+    weight = _emphasis(features[:, layout.LAST_SESSION_LABEL] > 1, emphasis)
     # of the intent itself; where none is to come it is never drawn
     coming = _emphasis(features[:, net.marks_column] > 0, emphasis)
     for k, name in enumerate(names):
@@ -201,14 +220,14 @@ def _open_rows(
         logits = net.logits(name, u, features, static, known, rows)
         loss = F.cross_entropy(logits, code[rows], reduction="none")
         total = total.index_add(
-            0, window[rows], loss * (coming if name == INTENT else weight)[rows]
+            0, window[rows], loss * (coming if name == SESSION_LABEL else weight)[rows]
         )
         if name == "gap":
             added = net.chosen_embedding(name, code.clamp(min=0))
             assert added is not None
             u = u + (added + net.clock_embedding(clock)) * is_row[:, None]
-        elif name == INTENT:  # it holds for the whole session: every row is told
-            intent = told_intent(code, features)
+        elif name == SESSION_LABEL:  # it holds for the whole session: every row is told
+            intent = current_session_label(code, features)
             added = net.chosen_embedding(name, intent)
             u = u + added * is_row[:, None] if added is not None else u
             weight = _emphasis(intent > 0, emphasis)
@@ -226,7 +245,10 @@ def _open_rows(
 def batch_category(batch: Batch, names: tuple[str, ...]) -> torch.Tensor:
     """(R, T) the row's category, copied or drawn: it stands in the features of the step after."""
     after = torch.cat(
-        [batch.features[:, 1:, CATEGORY_COLUMN] - 1, batch.target[:, -1:, names.index("category")]],
+        [
+            batch.features[:, 1:, layout.LAST_CATEGORY] - 1,
+            batch.target[:, -1:, names.index("category")],
+        ],
         1,
     )
     return after.clamp(min=0)
@@ -236,7 +258,7 @@ def batch_intent(batch: Batch, names: tuple[str, ...]) -> torch.Tensor:
     """(R, T) intent of the row's session: drawn where it begins, that of the row before
     elsewhere.
     """
-    return told_intent(batch.target[..., names.index(INTENT)], batch.features)
+    return current_session_label(batch.target[..., names.index(SESSION_LABEL)], batch.features)
 
 
 def _item_loss(
@@ -291,9 +313,9 @@ def emphasis_of(steps: EncodedSequences) -> float:
     """How much what is drawn given an intent must count to have HEARD of the loss; 1 where it has
     that anyway, or there is none.
     """
-    if INTENT not in steps.names:
+    if SESSION_LABEL not in steps.names:
         return 1.0
-    share = float((steps.features[:, INTENT_COLUMN] > 1).float().mean())
+    share = float((steps.features[:, layout.LAST_SESSION_LABEL] > 1).float().mean())
     return float(np.clip(MIN_LABELLED_LOSS_SHARE / share, 1.0, 30.0)) if share > 0 else 1.0
 
 
@@ -327,7 +349,7 @@ def _whole_rows(
             category
             if name == "category"
             else batch_intent(batch, names)
-            if name == INTENT
+            if name == SESSION_LABEL
             else code.clamp(min=0)
         )
         added = net.chosen_embedding(name, told)
@@ -438,3 +460,11 @@ def _rate_at(share: float) -> float:
     if share < WARM_UP:
         return share / WARM_UP + 0.01
     return 0.01 + 0.99 * 0.5 * (1 + float(np.cos(np.pi * (share - WARM_UP) / (1 - WARM_UP))))
+
+
+def check_finite(net: nn.Module) -> None:
+    """Raise WorkError if a weight is not a finite number: the training diverged."""
+    if not all(bool(torch.isfinite(p).all()) for p in net.parameters()):
+        raise WorkError(
+            "The training diverged: some weights are not finite numbers. Choose a smaller rate."
+        )

@@ -183,7 +183,7 @@ def summary_statistics(log: EventLog, window: Window) -> Tally:
     np.minimum.at(paid, of, time[line])
     by_user = np.lexsort((paid, buyer))
     buyer, paid, lines = buyer[by_user], paid[by_user], lines[by_user]
-    again = np.append(False, buyer[1:] == buyer[:-1])
+    again = np.diff(buyer, prepend=-1) == 0  # (orders,), also where there are none
     first_order = np.full(n_users, np.iinfo(np.int64).max)
     np.minimum.at(first_order, buyer, paid)
     orders_of = np.bincount(buyer, minlength=n_users)
@@ -258,7 +258,7 @@ def summary_statistics(log: EventLog, window: Window) -> Tally:
             (buyer, fraud[by_user]),
         ],
     )
-    gap = np.where(again, np.append(0, np.diff(paid)), 0) / DAY_MS
+    gap = np.where(again, np.diff(paid, prepend=paid[:1]), 0) / DAY_MS
     waits = gap > 1 / 24
     who, gap = buyer[waits], gap[waits]
     # a month is about one, as is the spread of log days: no cell drowns the others

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from eventlog._runtime.errors import InputError
+from eventlog._runtime.seeds import check_seed
 from eventlog.log import write_parquet
 from simulator import event_codes
 from simulator.behaviour import event_buffer
@@ -53,12 +54,12 @@ def tasks(scenario: Scenario, *, users: int, days: int, seed: int) -> list[Task]
     for name, value, low, high in (
         ("users", users, 1, 100_000_000),
         ("days", days, 1, 3_650),
-        ("seed", seed, 0, 2**63),
     ):
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             raise InputError(
                 f"{name} is {value!r}; it must be a whole number from {low} to {high}."
             )
+    seed = check_seed(seed)
     expected = users * days * scenario.shoppers.visits * ROWS_PER_VISIT * 0.6
     shards = min(users, max(1, math.ceil(expected / ROWS_PER_SHARD)))
     sizes = [users // shards + (i < users % shards) for i in range(shards)]

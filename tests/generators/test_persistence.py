@@ -19,7 +19,7 @@ import generators
 from eventlog import InputError, WorkError
 from eventlog._runtime.files import sha256
 from eventlog.check import check
-from generators.models.vae import check_finite
+from generators.nn.training import check_finite
 from generators.persistence import make
 
 VAE = {"width": 16, "latent": 4, "layers": 1, "rows": 1_000}
@@ -154,7 +154,7 @@ def test_tensors_of_another_shape(copy: Callable[[str], Path]) -> None:
     ],
 )
 def test_settings_of_the_wrong_kind(name: str, value: Any) -> None:
-    with pytest.raises(InputError, match=f"The setting {name} of vae"):
+    with pytest.raises(InputError, match=f"generator vae: {name} is"):
         generators.fit(shop_log(users=12), model="vae", seed=0, settings={name: value})
 
 
@@ -170,8 +170,8 @@ def test_settings_of_the_wrong_kind(name: str, value: Any) -> None:
         ("vae", "components", 0),
         ("transformer", "window", 1000),
         ("transformer", "heads", 5),
-        ("gan", "players_rate", -1.0),
-        ("gan", "turns", 0),
+        ("gan", "adversarial_rate", -1.0),
+        ("gan", "generator_steps", 0),
         ("markov", "strength", -1.0),
         ("markov", "successors", 0),
         ("markov", "max_rows", 0),
@@ -214,3 +214,22 @@ def test_prices_below_zero_are_sampled_where_the_log_has_them_and_nowhere_else()
         known = sampled.events["price"].dropna()
         assert float((known < 0).mean()) == pytest.approx(share, abs=0.06 if share else 0.0)
         assert any("negative" in f.text for f in check(sampled)) == bool(share)
+
+
+def test_settings_that_never_did_anything_are_dropped_from_saved_models(tmp_path: Path) -> None:
+    """A transformer saved by an earlier version holds settings of `vae` that it ignored."""
+    log = shop_log(users=30, rows=10, items=20)
+    own = {"width": 16, "heads": 2, "layers": 1, "rows": 1_000}
+    model = generators.fit(log, model="transformer", seed=1, settings=own)
+    folder = generators.save(model, tmp_path / "model")
+    data = json.loads((folder / "model.json").read_text())
+    data["settings"] |= {"latent": 0, "components": 12, "free_bits": 0.1}
+    (folder / "model.json").write_text(json.dumps(data))
+    events = generators.load(signed(folder)).sample(9, seed=2).events
+    assert events.equals(model.sample(9, seed=2).events)
+
+
+def test_the_generators_that_can_prove_privacy_are_named_from_the_registry() -> None:
+    file = Path(__file__).parents[2] / "docs" / "examples" / "my_generator.py"
+    with pytest.raises(InputError, match=r"choose one that can \(calibrated, gan, markov, transf"):
+        generators.fit(shop_log(users=12), model=str(file), epsilon=3.0)

@@ -14,13 +14,16 @@ from fixtures.shop_logs import shop_log
 
 import generators
 from eventlog import EventLog, InputError, UnknownNameError
+from eventlog._runtime.settings import parameters
 from eventlog.check import check
 from generators.base import Generator
+from generators.nn.adversarial import train_adversarially
+from generators.persistence import make
 
 FAST = {
     "markov": {},
     "vae": {"epochs": 3, "width": 32, "latent": 8},
-    "gan": {"epochs": 3, "width": 32, "latent": 8, "turns": 60},
+    "gan": {"epochs": 3, "width": 32, "latent": 8, "generator_steps": 60},
     "transformer": {"epochs": 3, "width": 32},
 }
 
@@ -106,15 +109,17 @@ def test_the_latent_of_the_vae_is_used(log: EventLog) -> None:
     assert float(draws.std(0).mean()) > 0.05, "the latents of all users have fallen onto one point"
 
 
-def test_the_players_of_the_gan_come_closer_and_do_not_collapse(log: EventLog) -> None:
-    model = generators.fit(log, model="gan", seed=1, settings={**FAST["gan"], "turns": 400})
+def test_the_networks_of_the_gan_come_closer_and_do_not_collapse(log: EventLog) -> None:
+    model = generators.fit(
+        log, model="gan", seed=1, settings={**FAST["gan"], "generator_steps": 400}
+    )
     real = (
         torch.from_numpy(np.random.default_rng(0).normal(size=(500, 8)).astype("float32"))
         * torch.linspace(0.2, 2, 8)
         + 1
     )
-    maker, distances = model._play(real, seed=1)  # type: ignore[attr-defined]
-    model.maker_ = maker  # type: ignore[attr-defined]
+    made_by, distances = train_adversarially(real, model.adversarial, seed=1)  # type: ignore[attr-defined]
+    model.generator_network_ = made_by  # type: ignore[attr-defined]
     made = model._latents(2000, torch.Generator().manual_seed(1))  # type: ignore[attr-defined]
     assert np.mean(distances[-50:]) < 0.5 * max(
         np.mean(distances[i : i + 20]) for i in range(0, 200, 20)
@@ -151,3 +156,38 @@ def test_users_who_never_came_are_no_users_of_the_log(log: EventLog) -> None:
         generators.fit(cut, model="markov", seed=1).sample(20, seed=1).events["user_id"].nunique()
         == 20
     )
+
+
+def test_to_ask_for_the_state_changes_nothing(fitted: Generator) -> None:
+    before, names = fitted.sample(30, seed=5).events, set(vars(fitted))
+    (first, facts), (second, again) = fitted.state(), fitted.state()
+    assert set(vars(fitted)) == names
+    assert facts == again
+    assert first.keys() == second.keys()
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+    assert fitted.sample(30, seed=5).events.equals(before)
+
+
+@pytest.mark.parametrize(
+    ("model", "setting"),
+    [
+        ("transformer", "latent"),
+        ("transformer", "free_bits"),
+        ("transformer", "components"),
+        ("gan", "components"),
+        ("vae", "heads"),
+        ("vae", "generator_steps"),
+        ("markov", "width"),
+    ],
+)
+def test_a_setting_that_a_model_does_not_use_is_refused(model: str, setting: str) -> None:
+    with pytest.raises(UnknownNameError, match=f"No key of generator {model} is called"):
+        make(model, {setting: 1})
+
+
+@pytest.mark.parametrize("model", list(FAST))
+def test_settings_make_the_same_generator_again(model: str) -> None:
+    made = make(model, FAST[model])
+    assert FAST[model].items() <= made.settings().items()
+    assert made.settings().keys() == parameters(type(made)).keys()
+    assert make(model, made.settings()).settings() == made.settings()

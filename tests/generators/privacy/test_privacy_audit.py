@@ -28,7 +28,9 @@ NET = {"width": 16, "layers": 1, "private_epochs": 1, "private_rows": 12}
 MAKE: dict[str, Callable[[], Generator]] = {
     "markov": Markov,
     "vae": lambda: Vae(latent=4, **NET),
-    "gan": lambda: Gan(latent=4, private_turns=1, critic_steps=2, players_width=16, **NET),
+    "gan": lambda: Gan(
+        latent=4, private_generator_steps=1, critic_steps=2, adversarial_width=16, **NET
+    ),
     "transformer": lambda: Transformer(heads=2, **NET),
 }
 

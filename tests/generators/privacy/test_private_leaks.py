@@ -24,7 +24,7 @@ SMALL = {"width": 16, "latent": 4, "private_epochs": 1, "batch_users": 32, "priv
 SETTINGS: dict[str, dict[str, Any]] = {
     "markov": {},
     "vae": SMALL,
-    "gan": SMALL | {"private_turns": 2},
+    "gan": SMALL | {"private_generator_steps": 2},
     "transformer": {k: v for k, v in SMALL.items() if k != "latent"} | {"heads": 2},
 }
 

@@ -8,36 +8,40 @@ import torch
 from fixtures.shop_logs import shop_log
 
 import generators
-from generators.models.vae import Vae
+from generators.neural_generator import NeuralGenerator
 from generators.nn.training import _static_loss
 from generators.sampling.step_decoder import StepDecoder
+from generators.sequences import feature_layout as layout
 from generators.sequences.encode import EncodedSequences, encode
-from generators.sequences.user_state import ITEM_COLUMN
 
 
 @pytest.fixture(scope="module", params=["vae", "transformer"])
-def fitted(request: pytest.FixtureRequest) -> tuple[Vae, EncodedSequences]:
+def fitted(request: pytest.FixtureRequest) -> tuple[NeuralGenerator, EncodedSequences]:
     log = shop_log(users=40, rows=20, items=60, seed=1)
     model = generators.fit(
         log, model=request.param, seed=1, settings={"epochs": 1, "width": 32, "min_users": 1}
     )
-    assert isinstance(model, Vae)
+    assert isinstance(model, NeuralGenerator)
     return model, encode(log, model.codec_)
 
 
 @torch.no_grad()
 def test_states_and_items_are_those_of_the_whole_sequence(
-    fitted: tuple[Vae, EncodedSequences],
+    fitted: tuple[NeuralGenerator, EncodedSequences],
 ) -> None:
     model, steps = fitted
     net, rows = model.net_, 6
     users = np.flatnonzero(steps.lengths() >= rows)[:8]
     at = torch.from_numpy(steps.offsets[users][:, None] + np.arange(rows))  # (B, T)
-    features, static = steps.features[at], steps.static[users]
-    condition = net.condition(torch.zeros((len(users), net.latent)), static)
+    features, user_attributes = steps.features[at], steps.user_attributes[users]
+    condition = net.condition(torch.zeros((len(users), net.latent)), user_attributes)
     whole = net.states(features, condition)
     sampler = StepDecoder(model.codec_, net, None)
-    sampler.condition, sampler.static, sampler.state = condition, static.numpy(), []
+    sampler.condition, sampler.user_attributes, sampler.state = (
+        condition,
+        user_attributes.numpy(),
+        [],
+    )
     everyone, start = np.arange(len(users)), model.codec_.items.start
     stocked = np.flatnonzero(start[1:] > start[:-1])
     category = np.sort(stocked[everyone % len(stocked)])
@@ -45,7 +49,7 @@ def test_states_and_items_are_those_of_the_whole_sequence(
         sampler.step(features[:, t].numpy())
         torch.testing.assert_close(sampler.u, whole[:, t], rtol=1e-4, atol=1e-5)
         weight = sampler.item_weights(category, everyone)
-        kin = net.affinity_logits(whole[:, t], features[:, t], static)
+        kin = net.affinity_logits(whole[:, t], features[:, t], user_attributes)
         for k, c in enumerate(category):
             first, stop = int(start[c]), int(start[c + 1])
             logits = net.item_logits(
@@ -55,16 +59,17 @@ def test_states_and_items_are_those_of_the_whole_sequence(
             torch.testing.assert_close(
                 made / made.sum(), torch.softmax(logits, 0), rtol=1e-3, atol=1e-6
             )
-    assert (features[:, :, ITEM_COLUMN] > 0).any()
+    assert (features[:, :, layout.LAST_ITEMS] > 0).any()
 
 
 @torch.no_grad()
 def test_static_losses_are_those_of_the_fields_one_after_another(
-    fitted: tuple[Vae, EncodedSequences],
+    fitted: tuple[NeuralGenerator, EncodedSequences],
 ) -> None:
     """They have a training of their own, in which all fields are looked at at once."""
     model, steps = fitted
     z = torch.randn((len(steps), model.net_.latent), generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(
-        model.net_.static_losses(z, steps.static), _static_loss(model.net_, steps.static, z)
+        model.net_.static_losses(z, steps.user_attributes),
+        _static_loss(model.net_, steps.user_attributes, z),
     )

@@ -133,6 +133,16 @@ def test_a_user_s_orders_without_ids_count_by_instant_whoever_has_ids():
     assert math.isnan(facts["users who buy"])
 
 
+@pytest.mark.parametrize("roles", [{"view"}, {"view", "cart"}, set()])
+def test_where_no_purchase_is_looked_at_nobody_has_orders_or_waits(roles):
+    """The noise may hide that a log has purchases: the questions about them are asked all the
+    same.
+    """
+    asked, _ = bounded_sums(make(orders="there", sessions="there"), roles, None)
+    assert not asked["gaps"].any()
+    assert not asked["prices"].any()
+
+
 # --- the release ----------------------------------------------------------------------------------
 
 

@@ -1,0 +1,118 @@
+"""A recurrent layer whose gates depend on the input alone.
+
+A minimal gated unit (Feng et al. 2024, "Were RNNs all we needed?", arXiv:2410.01201)::
+
+    h_t = (1 - g_t) * h_{t-1} + g_t * c_t
+
+All matrix products of a sequence are done at once. Only Linear and LayerNorm hold parameters, for
+which opacus knows the gradients of single users.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class _Scan(torch.autograd.Function):
+    """h_t = h_{t-1} + g_t (c_t - h_{t-1}) over dimension 1 of (B, T, D), from h_{-1} = 0.
+
+    One elementwise kernel per step, instead of the several that autograd would record.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, gate: torch.Tensor, candidate: torch.Tensor) -> torch.Tensor:
+        """Return all states (B, T, D)."""
+        state = torch.empty_like(candidate)
+        last = torch.zeros_like(candidate[:, 0])
+        for t in range(candidate.shape[1]):
+            last = torch.lerp(last, candidate[:, t], gate[:, t])
+            state[:, t] = last
+        ctx.save_for_backward(gate, candidate, state)
+        return state
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the gradients of the gates and of the candidates, (B, T, D) each."""
+        gate, candidate, state = ctx.saved_tensors
+        total = torch.empty_like(grads[0])
+        last = torch.zeros_like(candidate[:, 0])
+        keep = 1 - gate
+        for t in range(candidate.shape[1] - 1, -1, -1):
+            last = last + grads[0][:, t]
+            total[:, t] = last
+            last = last * keep[:, t]
+        before = torch.cat([torch.zeros_like(state[:, :1]), state[:, :-1]], 1)
+        return total * (candidate - before), total * gate
+
+
+class RecurrentLayer(nn.Module):
+    """A recurrence and a feed-forward part, both residual."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm, self.norm_inner = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.gates = nn.Linear(width, 2 * width)
+        self.mix = nn.Linear(width, width)
+        self.up, self.down = nn.Linear(width, width), nn.Linear(width, width)
+        # gates from fast to slow, as in chrono initialisation (Tallec and Ollivier 2018)
+        with torch.no_grad():
+            self.gates.bias[:width] = -torch.log(torch.linspace(1.0, 50.0, width))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the outputs (B, T, D) of a sequence `x` (B, T, D)."""
+        gate, candidate = self.gates(self.norm(x)).chunk(2, -1)
+        x = x + self.mix(_Scan.apply(torch.sigmoid(gate), candidate))
+        return x + self.down(torch.relu(self.up(self.norm_inner(x))))
+
+    def start(self, users: int) -> RecurrentState:
+        """Return the state of `users` users who are sampled, before their first row."""
+        return RecurrentState(self, users)
+
+
+class RecurrentState:
+    """The state of a layer while users are sampled, (n, D).
+
+    It holds the weights themselves, since calling a module costs as much as its product.
+    """
+
+    def __init__(self, layer: RecurrentLayer, users: int) -> None:
+        self.state, self.weights = (
+            torch.zeros((users, layer.mix.in_features)),
+            tuple(p.detach() for p in layer.parameters()),
+        )
+
+    def step(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the outputs (n, D) of the next row `x` (n, D)."""
+        (
+            norm,
+            norm_bias,
+            inner,
+            inner_bias,
+            gates,
+            gates_bias,
+            mix,
+            mix_bias,
+            up,
+            up_bias,
+            down,
+            down_bias,
+        ) = self.weights
+        width = x.shape[1]
+        gate, candidate = F.linear(
+            F.layer_norm(x, (width,), norm, norm_bias), gates, gates_bias
+        ).chunk(2, -1)
+        self.state = torch.lerp(self.state, candidate, gate.sigmoid())
+        x = x + F.linear(self.state, mix, mix_bias)
+        return x + F.linear(
+            F.linear(F.layer_norm(x, (width,), inner, inner_bias), up, up_bias).relu_(),
+            down,
+            down_bias,
+        )
+
+    def keep(self, index: torch.Tensor) -> None:
+        """Go on with the users at `index` only."""
+        self.state = self.state.index_select(0, index)
