@@ -14,7 +14,7 @@ from benchmark.report import compare, leaderboard
 from benchmark.report.aggregate import Board, Row, boards
 from eventlog._runtime.errors import InputError
 
-GENERATOR = '''"""Returns the real log, with the users held out of its training: as useful as that log."""
+GENERATOR = '''"""Returns the real log, with the users held out of its training."""
 import numpy as np
 import pandas as pd
 from dataclasses import replace
@@ -242,12 +242,3 @@ def test_results_of_two_machines_are_put_together(tiny_folder: Path, tmp_path: P
         results.merge([tmp_path / "a"], tmp_path / "both")
     with pytest.raises(InputError, match="no results"):
         results.merge([tmp_path / "nowhere"], tmp_path / "c")
-
-
-def test_the_page_names_no_folder_of_the_machine() -> None:
-    command = "python -m benchmark run --log /home/anna/mylog --models lstm,/tmp/a/b.py,./c.py"
-    page = "python -m benchmark run --log mylog --models lstm,b.py,./c.py"
-    assert leaderboard._portable(command) == page
-    assert leaderboard._portable("python -m benchmark run --out=/w/res") == (
-        "python -m benchmark run --out=res"
-    )
