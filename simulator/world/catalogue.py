@@ -1,8 +1,7 @@
-"""The shop itself: catalogue, prices, campaigns and calendar. Common to all shoppers, drawn from
-its own seed.
+"""The shop itself: catalogue, prices, sales and calendar. Common to all shoppers.
 
 Everything random in here depends on (scenario, days, seed) only, never on how many shoppers there
-are or which shard asks, so that all shards of a population see the same shop.
+are or which shard asks, so all shards of a population see the same shop.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from simulator.counter_rng import uniforms
 from simulator.scenario import Scenario
 
 DAY = 86_400.0  # seconds
@@ -82,14 +82,15 @@ HOURS = (
     1.35,
     0.85,
 )
+DRAWS_PER_ITEM = 100_003  # of stock: number item * DRAWS_PER_ITEM + day
 BRAND_FACETS = 3  # brands of a category that one can search for by name
 
 
 @dataclass(frozen=True)
 class Shelf:
-    """What a day looks like to those who come."""
+    """The shop on one day, as shoppers see it."""
 
-    prices: np.ndarray  # (n_items,) float32, campaign discounts taken off
+    prices: np.ndarray  # (n_items,) float32, discounts of sales taken off
     discount: np.ndarray  # (n_categories,) float32 share taken off
     lift: np.ndarray  # (n_items,) float32 utility that items gain today
     stocked: np.ndarray  # (n_items,) bool
@@ -113,7 +114,7 @@ class World:
     style: np.ndarray  # (n_items, n_styles) float32, rows of length about 1
     tier: np.ndarray  # (n_items,) int32, third of its category by price
     category_weight: np.ndarray  # (n_categories,) float64, sums to 1
-    partner: np.ndarray  # (n_categories,) int32, the category that complements it
+    partner: np.ndarray  # (n_categories,) int32, the category that complements each
     # (n_pairs, brands per pair) int32, brands sold in categories 2p and 2p + 1, largest first
     home_brands: np.ndarray
     brand_style: np.ndarray  # (n_brands, n_styles) float32
@@ -123,7 +124,7 @@ class World:
     day_weight: np.ndarray  # (days,) float64, visits relative to a normal weekday
     discount: np.ndarray  # (days, n_categories) float32, share of the price taken off
     launched: np.ndarray  # (n_items,) int32 first day in the shop, 0 = there from the start
-    stock_key: int  # of the draws of who runs out when
+    stock_key: int  # of the draws of which item runs out when
     scenario: Scenario
     category_names: tuple[str, ...]
     brand_names: tuple[str, ...]
@@ -145,11 +146,12 @@ class World:
         return 1 + len(TIERS) + BRAND_FACETS
 
     def shelf(self, day: int) -> Shelf:
-        """The shop on `day`: prices, stocks, incidents. The same for every shard: nothing in it
-        depends on who buys what.
+        """Return the shop on `day`: prices, stocks, incidents.
+
+        The same for every shard: nothing in it depends on who buys what.
         """
         day = min(day, self.days - 1)
-        setting, checkout = self.scenario.incidents, self.scenario.checkout
+        checkout = self.scenario.checkout
         level = self._during("price_rise", day, stays=True) * (
             np.arange(self.n_categories) % 3 == 0
         )
@@ -157,7 +159,6 @@ class World:
             self.category == self.n_categories // 2, self._during("viral_spike", day), 0.0
         )
         price = np.exp(self.log_price) * ((1.0 + level) * (1.0 - self.discount[day]))[self.category]
-        assert setting.days > 0
         return Shelf(
             prices=np.maximum(np.round(price, 2), 0.01).astype(np.float32),
             discount=self.discount[day],
@@ -171,7 +172,7 @@ class World:
         )
 
     def incidents(self) -> list[dict[str, Any]]:
-        """What happens on which dates: {kind, first, last (ISO dates), strength}, by date."""
+        """Return the incidents by date: kind, first, last (ISO dates) and strength of each."""
         first = date(1970, 1, 1) + timedelta(milliseconds=self.start_ms)
         found = []
         for kind in INCIDENTS:
@@ -195,8 +196,9 @@ class World:
         return float(getattr(setting, kind)) if on else 0.0
 
     def _out_of_stock(self, day: int) -> np.ndarray:
-        """(n_items,) bool: ran out on one of the last days and not yet there again. A day's draw is
-        keyed by item and day.
+        """(n_items,) bool: ran out on one of the last days and is not back in stock yet.
+
+        The draws are keyed by item and day, so any shard may ask for any day.
         """
         setting, n = self.scenario.catalogue, self.n_items
         out = np.zeros(n, dtype=bool)
@@ -206,9 +208,9 @@ class World:
         for ago in range(2 * setting.restock_days):
             if day - ago < 0:
                 break
-            u = _keyed(self.stock_key, np.arange(n), day - ago)
-            # The days until it is there again are uniform from 1 to twice the mean, by the draw's
-            # own lower digits.
+            u = uniforms(np.uint64(self.stock_key), np.arange(n) * DRAWS_PER_ITEM + (day - ago))
+            # The days until it is back in stock are uniform from 1 to twice the mean, by the lower
+            # digits of the same draw.
             stays = 1 + (u / np.maximum(chance, 1e-12) * (2 * setting.restock_days - 1)).astype(
                 np.int64
             )
@@ -217,12 +219,12 @@ class World:
 
 
 def build(scenario: Scenario, *, days: int, seed: np.random.SeedSequence) -> World:
-    """Draw the shop of `scenario`."""
+    """Draw the shop of `scenario` for `days` days."""
     catalogue, calendar = scenario.catalogue, scenario.calendar
     rng = np.random.default_rng(seed)
     n, n_categories = catalogue.items, catalogue.categories
     partner = np.arange(n_categories, dtype=np.int32) ^ 1
-    partner[partner >= n_categories] = 0  # an odd category out complements the first
+    partner[partner >= n_categories] = 0  # without a partner: complements the first
 
     share = np.exp(rng.normal(0, 0.35, n_categories))
     category = np.sort(
@@ -259,8 +261,8 @@ def build(scenario: Scenario, *, days: int, seed: np.random.SeedSequence) -> Wor
     mean = np.bincount(category, log_price) / np.bincount(category)
     price_z = log_price - mean[category]
     quality = 0.45 * price_z / price_z.std() + 0.9 * rng.normal(0, 1, n)
-    # Zipf-Mandelbrot: no item outshines all others. Every category has its share of what is wanted
-    # and of what is not.
+    # Zipf-Mandelbrot: no item is far above all others. Every category has its share of popular and
+    # of unpopular items.
     by_chance = np.lexsort((rng.random(n), category))
     within_category = np.empty(n)
     within_category[by_chance] = (
@@ -331,24 +333,12 @@ def build(scenario: Scenario, *, days: int, seed: np.random.SeedSequence) -> Wor
 
 
 def _spread(rng: np.random.Generator, n: int, sd: float) -> np.ndarray:
-    """(n,) float64 normal values, one from each n-th of the distribution: few of them, yet their
-    spread is not a matter of luck.
+    """(n,) float64 normal values, one from each n-th of the distribution.
+
+    Even a few of them have about the same spread with every seed.
     """
     share = (rng.permutation(n) + rng.random(n)) / n
     return sd * np.array([NormalDist().inv_cdf(u) for u in np.maximum(share, 1e-9).tolist()])
-
-
-def _keyed(key: int, item: np.ndarray, day: int) -> np.ndarray:
-    """(n,) float64 in [0, 1): a draw for each item and day (splitmix64), whichever shard or day
-    asks first.
-    """
-    with np.errstate(over="ignore"):
-        z = np.uint64(key) + (
-            item.astype(np.uint64) * np.uint64(100_003) + np.uint64(day)
-        ) * np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return ((z ^ (z >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def _queries(
@@ -359,8 +349,13 @@ def _queries(
     n_categories: int,
     n_brands: int,
 ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    """What one can search for: each category, its price tiers and its main brands, with the items
-    that each query finds.
+    """What shoppers can search for, and the items that each query finds.
+
+    The queries of a category are its name, its price tiers and its main brands.
+
+    Returns:
+        (n_queries,) int32 category of each query; (n_queries, widest) int32 items that it finds,
+        -1 = none; the queries' texts.
     """
     pools, owner, words = [], [], []
     for c in range(n_categories):
@@ -375,7 +370,7 @@ def _queries(
         ]
         facets += [(f"{name} brand {b}", mine[brand[mine] == b]) for b in brands]
         for words_of_query, found in facets:
-            # a query that finds next to nothing falls back on its category
+            # a query that finds hardly anything shows its whole category
             pools.append(found if len(found) >= 3 else mine)
             owner.append(c)
             words.append(words_of_query.replace("_", " "))

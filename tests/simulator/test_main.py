@@ -41,7 +41,7 @@ def test_scenarios_and_keys(capsys):
     ("argv", "words"),
     [
         (("--scenario", "smal"), "did you mean 'small'"),
-        (("--set", "fraud.share=9"), "from 0.0 to 0.5"),
+        (("--set", "fraud.share=9"), "from 0 to 0.5"),
         (("--set", "fraud.share"), "lacks '='"),
         (("--users", "0"), "from 1 to"),
         (("--users", "many"), "invalid int"),

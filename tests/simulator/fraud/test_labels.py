@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from simulator.fraud import fraudsters, labels
-from simulator.scenario import Fraud
+from simulator.sections import Fraud
 
 
 @pytest.fixture(scope="module")
