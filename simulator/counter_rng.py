@@ -1,6 +1,6 @@
 """Keyed draws: the n-th number of a stream is a function of (key, n) alone.
 
-So no decision shifts the luck of another::
+So no decision changes the draws of another::
 
     key of a user -> key of a visit -> one number per (step, purpose)
 

@@ -32,7 +32,7 @@ class Browser:
     def show(self, slates: Slates, day: int) -> None:
         """Put the prices, stocks and pages of `day` in place."""
         self.slates = slates
-        today = self.world.shelf(day)
+        today = self.world.on_day(day)
         self.today = today
         self.prices = today.prices
         self.items["price"], self.items["lift"] = today.prices, today.lift

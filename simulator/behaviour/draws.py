@@ -1,6 +1,6 @@
 """Numbers of the keyed draws: which draw of a visit's stream decides what.
 
-Every decision has a number of its own, so that no decision shifts the luck of another
+Every decision has a number of its own, so that no decision changes the draws of another
 (see `counter_rng`)::
 
     uniform(session.key, draws.REFUND) < probability

@@ -133,7 +133,7 @@ class _Reader:
         self.when = events["timestamp"].astype(TIME).astype("int64").to_numpy()
         session = self.code["session_id"]
         begins = np.append(True, session[1:] != session[:-1])[: len(session)]
-        # (n_sessions,) row at which each begins; a session's rows stand together
+        # (n_sessions,) row at which each begins; the rows of a session are contiguous
         self.first = np.flatnonzero(begins)
         self.of = np.cumsum(begins) - 1  # (n_rows,) session of each row
         self.n = len(self.first)
@@ -410,5 +410,5 @@ def _matches(
         )
     both = pair(np.concatenate([asked_owner, owner]), np.concatenate([asked_value, value]))
     is_row = np.repeat([0.0, 1.0], [len(asked_owner), len(owner)])
-    # Asked pairs stand first, so at equal times the rows do not count.
+    # Asked pairs come first, so at equal times the rows do not count.
     return earlier(both, np.concatenate([asked_time, time]), is_row)[: len(asked_owner)]

@@ -158,7 +158,7 @@ def _log_likelihood(evidence: Traces, scenario: Scenario, typology: int | None) 
     )
 
     # Cards: the first one, and what follows a refusal (honest: the same or the second; a thief: the
-    # next of his).
+    # next of theirs).
     mine, brand_new = seen["card_first"] > 0, seen["card_first_new"] > 0
     first_order = seen["user_honest_orders"] == 0
     p_mine = np.select(

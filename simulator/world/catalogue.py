@@ -87,7 +87,7 @@ BRAND_FACETS = 3  # brands of a category that one can search for by name
 
 
 @dataclass(frozen=True)
-class Shelf:
+class ShopDay:
     """The shop on one day, as shoppers see it."""
 
     prices: np.ndarray  # (n_items,) float32, discounts of sales taken off
@@ -145,7 +145,7 @@ class World:
         """Queries per category: the category itself, its price tiers, its main brands."""
         return 1 + len(TIERS) + BRAND_FACETS
 
-    def shelf(self, day: int) -> Shelf:
+    def on_day(self, day: int) -> ShopDay:
         """Return the shop on `day`: prices, stocks, incidents.
 
         The same for every shard: nothing in it depends on who buys what.
@@ -159,7 +159,7 @@ class World:
             self.category == self.n_categories // 2, self._during("viral_spike", day), 0.0
         )
         price = np.exp(self.log_price) * ((1.0 + level) * (1.0 - self.discount[day]))[self.category]
-        return Shelf(
+        return ShopDay(
             prices=np.maximum(np.round(price, 2), 0.01).astype(np.float32),
             discount=self.discount[day],
             lift=lift.astype(np.float32),
@@ -235,7 +235,7 @@ def build(scenario: Scenario, *, days: int, seed: np.random.SeedSequence) -> Wor
             ]
         )
     ).astype(np.int32)
-    # A brand stands for a style and a price level wherever it sells; partner categories share their
+    # A brand has a style and a price level wherever it sells; partner categories share their
     # brands.
     brand_style = rng.normal(0, 1 / np.sqrt(catalogue.styles), (catalogue.brands, catalogue.styles))
     brand_price = _spread(rng, catalogue.brands, 0.45)

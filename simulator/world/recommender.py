@@ -253,13 +253,13 @@ def _rank(out, places, pools, score, explored, noise, key, gumbel):
                 if i < 0:
                     break
                 if score[i] > -np.inf:
-                    luck = gumbel[scramble(stream + GAMMA * np.uint64(j)) >> _48]
+                    deviate = gumbel[scramble(stream + GAMMA * np.uint64(j)) >> _48]
                     filled = _place(
                         now,
                         keys,
                         filled,
                         j,
-                        luck if explored[v] else score[i] + np.float32(noise) * luck,
+                        deviate if explored[v] else score[i] + np.float32(noise) * deviate,
                     )
             for k in range(length):
                 places[q, v, k] = now[k] if k < filled else -1
@@ -294,8 +294,8 @@ def _rank_beside(out, places, rows, pools, closeness, together, score, noise, ke
                     continue
                 done[j] = mark
                 if near[j] > -np.inf:
-                    luck = gumbel[scramble(stream + GAMMA * np.uint64(j)) >> _48]
-                    filled = _place(now, keys, filled, j, near[j] + np.float32(noise) * luck)
+                    deviate = gumbel[scramble(stream + GAMMA * np.uint64(j)) >> _48]
+                    filled = _place(now, keys, filled, j, near[j] + np.float32(noise) * deviate)
             for k in range(length):
                 places[r, v, k] = now[k] if k < filled else -1
                 out[r, v, k] = pools[r, now[k]] if k < filled else -1

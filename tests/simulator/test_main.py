@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from eventlog._runtime.console import run
@@ -35,6 +37,8 @@ def test_run_and_realism(tmp_path, capsys):
 def test_scenarios_and_keys(capsys):
     assert "fraud-wave" in ended(capsys, "scenarios")[1].out
     assert "fraud.share" in ended(capsys, "scenarios", "--keys")[1].out
+    schema = json.loads(ended(capsys, "scenarios", "--schema")[1].out)
+    assert "fraud" in schema["$defs"]["Scenario"]["properties"]
 
 
 @pytest.mark.parametrize(
