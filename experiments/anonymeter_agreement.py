@@ -6,7 +6,7 @@ three tables.
     1.27: an environment of its own anon/bin/python experiments/anonymeter_agreement.py evaluate
     /tmp/tables
 
-The tables are a record a user (see generators/evaluation/attacks/anonymity.py): members, control,
+The tables are a record a user (see generators/evaluation/attacks/profiles.py): members, control,
 and the users of a log sampled from a model fitted on the members; with --copy a third of the
 synthetic users are members, so that there is something to find. Both sides' random draws differ, so
 risks should agree within their intervals.
@@ -28,8 +28,8 @@ def export(out: Path, *, users: int, copied: float, seed: int) -> None:
     import generators
     import simulator
     from eventlog.split import by_user
-    from generators.evaluation.align import together
-    from generators.evaluation.attacks import anonymity
+    from generators.evaluation.align import align_logs
+    from generators.evaluation.attacks import anonymity, profiles
 
     log = simulator.simulate("shop", users=3 * users, days=30, seed=seed)
     members, control = by_user(log, share=0.5, rng=np.random.default_rng(0))
@@ -39,7 +39,7 @@ def export(out: Path, *, users: int, copied: float, seed: int) -> None:
         for h in (members, control)
     )
     twin = generators.fit(members, model="markov", seed=seed).sample(n, seed=seed)
-    real, made, held = together(members, twin, control)
+    real, made, held = align_logs(members, twin, control)
     if copied:
         made = made.take(np.arange(n - int(copied * n))).join(real.take(np.arange(int(copied * n))))
     rng = np.random.default_rng(seed)
@@ -50,7 +50,7 @@ def export(out: Path, *, users: int, copied: float, seed: int) -> None:
     ]
     out.mkdir(parents=True, exist_ok=True)
     for name, flat in (("members", real), ("synthetic", made), ("control", held)):
-        people = anonymity.profiles(flat)
+        people = profiles.profiles(flat)
         frame = pd.DataFrame({c: people.values[:, j] for j, c in enumerate(people.names)})
         frame.to_csv(out / f"{name}.csv", index=False)
     ours = {

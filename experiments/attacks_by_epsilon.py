@@ -35,7 +35,7 @@ from eventlog._runtime import plugins
 from eventlog.split import TimeSplit
 from generators.evaluation import canaries, fidelity
 from generators.evaluation.attacks import suite
-from generators.evaluation.attacks.suite import Attack
+from generators.evaluation.attacks.common import Attack
 
 SHOWN = (
     "membership_auc",

@@ -213,7 +213,7 @@ def distances(real: pd.DataFrame, made: pd.DataFrame, edges: np.ndarray | None) 
     """bigram and trigram JS, KS of gaps and rows per user: `made` against `real`; `edges` of price
     fifths where tokens need them.
     """
-    from generators.evaluation.fidelity import js, ks
+    from generators.evaluation.distances import js, ks
 
     def runs(frame: pd.DataFrame, n: int) -> pd.Series:
         user = frame["user_id"].astype(str).to_numpy()

@@ -1,10 +1,11 @@
-"""Flat: several logs as flat arrays under one set of codes, so that they can be compared column by
-column.
+"""Several logs as flat arrays under one set of codes, so that columns can be compared.
 
-An `Encoder` serves models and is fitted on one log; a comparison needs codes that no side owns.
-Rows of user u are `offsets[u]:offsets[u + 1]`, by time. Only columns that all logs have are kept.
+A model's encoder is fitted on one log; a comparison needs codes that belong to no side. Rows of
+user u are `offsets[u]:offsets[u + 1]`, by time. Only columns that all logs have are kept.
 
-    real, synthetic = together(real_log, synthetic_log)
+Example::
+
+    real, synthetic = align_logs(real_log, synthetic_log)
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 
 @dataclass(frozen=True)
 class AlignedLog:
-    """One log; codes mean the same in every Flat that one call of `together` made."""
+    """One log as flat arrays; codes mean the same in all logs of one call of `align_logs`."""
 
     offsets: np.ndarray  # (n_users + 1,) int64
     time: np.ndarray  # (n_rows,) int64 ms since 1970 UTC
-    # (n_rows,) float64 seconds since the user's row before; NaN at the first
+    # (n_rows,) float64 seconds since the user's previous row; NaN at the first
     gap: np.ndarray
     starts: np.ndarray  # (n_rows,) bool: a session begins here
-    # column -> (n_rows,) int32, -1 = missing; "event" always, "item_id" often
+    # column -> (n_rows,) int32, -1 = missing; "event" always, "item_id" in most logs
     codes: dict[str, np.ndarray]
     numbers: dict[str, np.ndarray]  # column -> (n_rows,) float64, NaN = missing
     labels: dict[str, np.ndarray]  # label kind -> (n_rows,) bool
@@ -47,31 +48,31 @@ class AlignedLog:
 
     @property
     def n_users(self) -> int:
-        """Users, each with at least one row."""
+        """Number of users, each with at least one row."""
         return len(self.offsets) - 1
 
     @property
     def n_rows(self) -> int:
-        """Rows of all users together."""
+        """Number of rows of all users."""
         return len(self.time)
 
     @property
     def lengths(self) -> np.ndarray:
-        """(n_users,) int64 rows of each user."""
+        """Number of rows of each user, (n_users,) int64."""
         return np.diff(self.offsets)
 
     @property
     def user(self) -> np.ndarray:
-        """(n_rows,) int64: the user of each row."""
+        """User of each row, (n_rows,) int64."""
         return np.repeat(np.arange(self.n_users), self.lengths)
 
     def is_role(self, role: str) -> np.ndarray:
-        """(n_rows,) bool: rows whose event plays `role`."""
+        """Return which rows have an event of `role`, (n_rows,) bool."""
         mask: np.ndarray = (self.roles == role)[self.codes["event"]]
         return mask
 
     def take(self, users: np.ndarray) -> AlignedLog:
-        """The users at positions `users` (n,), in that order."""
+        """Return the users at positions `users` (n,), in that order."""
         lengths = self.lengths[users]
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
         rows = np.arange(offsets[-1]) + np.repeat(self.offsets[users] - offsets[:-1], lengths)
@@ -89,7 +90,7 @@ class AlignedLog:
         )
 
     def join(self, other: AlignedLog) -> AlignedLog:
-        """The users of both, which must come from one call of `together`."""
+        """Return the users of both logs, which come from one call of `align_logs`."""
 
         def both(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             return {name: np.concatenate([values, b[name]]) for name, values in a.items()}
@@ -108,7 +109,7 @@ class AlignedLog:
         )
 
     def sample(self, n: int, rng: np.random.Generator) -> AlignedLog:
-        """`n` users without replacement; the log itself where it has no more than `n`."""
+        """Return `n` users without replacement, or the log itself where it has no more."""
         return (
             self
             if n >= self.n_users
@@ -116,11 +117,11 @@ class AlignedLog:
         )
 
 
-def together(*logs: EventLog) -> list[AlignedLog]:
-    """Flat arrays of `logs` with shared codes.
+def align_logs(*logs: EventLog) -> list[AlignedLog]:
+    """Return flat arrays of `logs` with shared codes.
 
-    Rows of a user that do not stand together are sorted first. Raises InputError where a log has no
-    events, or its rows have no user, time or event id of their own.
+    Rows are sorted by user first, where they are not yet. Raises InputError where a log has no
+    events, or where its rows lack a user, a time or an event id of their own.
     """
     for number, log in enumerate(logs, 1):
         if len(log) == 0:
@@ -162,28 +163,29 @@ def together(*logs: EventLog) -> list[AlignedLog]:
         "session_id" in log.events and log.events["session_id"].notna().mean() > 0.5 for log in logs
     )
     return [
-        _flat(log, codes, numeric, levels, roles, kinds, by_id, user_codes, user_numbers)
+        _aligned(log, codes, numeric, levels, roles, kinds, by_id, user_codes, user_numbers)
         for log, codes, user_codes, user_numbers in zip(
             logs, columns, static_codes, static_numbers, strict=True
         )
     ]
 
 
-def ngrams(flat: AlignedLog, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Runs of `n` rows of one user: (m,) int64 code in base (number of event types), and (m,) int64
-    user.
+def ngrams(log: AlignedLog, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the code (m,) int64 of each run of `n` rows of one user, and its user (m,) int64.
+
+    A code is a number in base (number of event types), one digit a row.
     """
-    width = len(flat.levels["event"])
-    event, user = flat.codes["event"].astype(np.int64), flat.user
-    size = max(flat.n_rows - n + 1, 0)
+    width = len(log.levels["event"])
+    event, user = log.codes["event"].astype(np.int64), log.user
+    size = max(log.n_rows - n + 1, 0)
     code = np.zeros(size, dtype=np.int64)
     for i in range(n):
         code = code * width + event[i : i + size]
-    whole = user[:size] == user[flat.n_rows - size :]
+    whole = user[:size] == user[log.n_rows - size :]
     return code[whole], user[:size][whole]
 
 
-def _flat(
+def _aligned(
     log: EventLog,
     codes: dict[str, np.ndarray],
     numeric: list[str],
@@ -222,9 +224,7 @@ def _flat(
 
 
 def _shared_codes(columns: list[pd.Series]) -> tuple[np.ndarray, list[np.ndarray]]:
-    """(n_levels,) sorted values of all columns together, and each column's (n_rows,) int32 codes
-    into them.
-    """
+    """Return the sorted values (n_levels,) of all columns, and each column's codes (n_rows,)."""
     cats = [
         c if isinstance(c.dtype, pd.CategoricalDtype) else c.astype(object).astype("category")
         for c in columns
@@ -233,7 +233,7 @@ def _shared_codes(columns: list[pd.Series]) -> tuple[np.ndarray, list[np.ndarray
     texts = [c.cat.categories.astype(str).to_numpy(dtype=object) for c in used]
     values = np.array(sorted(set().union(*[t.tolist() for t in texts])), dtype=object)
     index = {value: i for i, value in enumerate(values)}
-    # code -1 takes the last entry
+    # Code -1 takes the last entry.
     tables = [np.array([index[t] for t in text] + [-1], dtype=np.int32) for text in texts]
     return values, [table[c.cat.codes.to_numpy()] for table, c in zip(tables, used, strict=True)]
 
@@ -241,8 +241,9 @@ def _shared_codes(columns: list[pd.Series]) -> tuple[np.ndarray, list[np.ndarray
 def _static(
     logs: tuple[EventLog, ...], levels: dict[str, np.ndarray]
 ) -> tuple[list[dict[str, np.ndarray]], list[dict[str, np.ndarray]]]:
-    """Columns of the `users` tables that all logs have, aligned with each log's users; their levels
-    go into `levels`.
+    """Return the user attributes that all logs have, as codes and as numbers for each log.
+
+    They are aligned with each log's users. Levels of the codes are added to `levels`.
     """
     codes: list[dict[str, np.ndarray]] = [{} for _ in logs]
     numbers: list[dict[str, np.ndarray]] = [{} for _ in logs]
@@ -274,7 +275,7 @@ def _static(
 
 
 def _labelled(log: EventLog, kind: str) -> np.ndarray:
-    """(n_rows,) bool: the shop labelled the row as `kind`."""
+    """Return which rows the shop labelled as `kind`, (n_rows,) bool."""
     if log.labels is None:
         return np.zeros(len(log), dtype=bool)
     labels = log.labels[log.labels["kind"].astype(str) == kind]

@@ -1,14 +1,15 @@
-"""Planted canaries: users made up at random, half of them put into the training data, and what can
-be told from the output.
+"""Privacy audit with planted canaries: random users, half of whom go into the training data.
 
-Auditing in one run (Steinke, Nasr and Jagielski 2023, arXiv:2305.08846): each canary goes in by the
-toss of a coin, a guess is made for the ones that look most in and most out, and the number of right
-guesses bounds epsilon from below with 95 % confidence. A bound above the epsilon that is claimed
-shows that the claim, or the code behind it, is wrong.
+Auditing in one run (Steinke, Nasr and Jagielski 2023, arXiv:2305.08846): a coin decides for each
+canary whether it goes in. The auditor guesses in the canaries that look most like members and out
+those that look least, and the number of right guesses bounds epsilon from below with 95 %
+confidence. A bound above the claimed epsilon shows that the claim, or the code behind it, is wrong.
+
+Example::
 
     train, canaries = plant(log, 100, rng=rng)
-    twin = ...                                  # fit on train, sample
-    audit(canaries, twin, delta=1e-5).epsilon   # at least this much was spent
+    synthetic = ...                                  # fit on train, sample
+    audit(canaries, synthetic, delta=1e-5).epsilon   # at least this much was spent
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ import pandas as pd
 
 from eventlog import EventLog, InputError
 from eventlog.log import sort_events, tidy
-from generators.evaluation.align import together
+from generators.evaluation.align import align_logs
 from generators.evaluation.attacks.common import clopper_pearson_low
-from generators.evaluation.attacks.suite import closest, surprise, windows
+from generators.evaluation.attacks.similarity import closest, surprise, windows
 
-RUN = 4  # rows of a canary that count as seen again
-# Shares of the canaries that are guessed in and out. Which is best depends on whether a generator
-# repeats few of them or many, so all
-# are tried, and the confidence is split between them.
+RUN = 4  # rows of a canary in a row that count as a repetition
+# Shares of the canaries that are guessed in and out. Which is best depends on how many of them a
+# generator repeats, so all are tried and share the confidence.
 GUESSED = ((0.05, 0.0), (0.25, 0.25), (0.4, 0.4))
+EPSILON_MOST = 50.0  # where the search for a bound ends
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,10 @@ class Canaries:
 
 
 @dataclass(frozen=True)
-class Audit:
-    """`epsilon` holds from below with `confidence`; `reachable` is what the same number of guesses
-    gives if all are right.
+class CanaryAudit:
+    """The lower bound of epsilon, which holds with `confidence`.
+
+    `reachable` is the bound that the same number of guesses gives if all are right.
     """
 
     epsilon: float
@@ -58,10 +60,10 @@ class Audit:
 def plant(
     log: EventLog, n: int, *, rng: np.random.Generator, length: int = 20
 ) -> tuple[EventLog, Canaries]:
-    """`log` with about half of `n` canaries put in, and all the canaries.
+    """Return `log` with about half of `n` canaries added, and all the canaries.
 
-    A canary is `length` rows of the log, each of an item drawn evenly from all items, at even times
-    within the span: rows that are possible one by one, in an order that nobody has.
+    A canary is `length` rows of the log, each of an item drawn uniformly from all items, at uniform
+    times within the span: each row is possible, and nobody has them in that order.
 
     Raises InputError where `n` < 2 or the log is empty, and as `EventLog.ordered` does.
     """
@@ -73,7 +75,7 @@ def plant(
     log = log.ordered()
     events = log.events
     column = "item_id" if "item_id" in events and events["item_id"].notna().any() else "event"
-    # by name: a log read from disk gets the same canaries
+    # Sorted by name, so that a log read from disk gets the same canaries.
     codes = pd.factorize(events[column].astype(object), sort=True)[0]
     order = np.argsort(codes, kind="stable")
     present = np.unique(codes[codes >= 0])
@@ -115,7 +117,7 @@ def plant(
 
 
 def _plain(events: pd.DataFrame) -> pd.DataFrame:
-    """Categories as plain objects: frames with different categories do not join otherwise."""
+    """Return categories as plain objects: frames with different categories do not concatenate."""
     return events.astype(
         {str(c): object for c in events if isinstance(events[c].dtype, pd.CategoricalDtype)}
     )
@@ -123,24 +125,23 @@ def _plain(events: pd.DataFrame) -> pd.DataFrame:
 
 def audit(
     canaries: Canaries, synthetic: EventLog, *, delta: float = 0.0, confidence: float = 0.95
-) -> Audit:
-    """The lower bound of epsilon that `synthetic` gives away, made by a generator that was fitted
-    on `plant`'s log.
+) -> CanaryAudit:
+    """Return the lower bound of epsilon that `synthetic` reveals.
 
-    The more users `synthetic` has, the more is given away. Canaries with the highest scores are
-    guessed in, those with the lowest out.
+    `synthetic` comes from a generator that was fitted on the log from `plant`; the more users it
+    has, the more it reveals. Canaries with the highest scores are guessed in, those with the lowest
+    out.
     """
     return guess(canaries.included, scores(canaries, synthetic), delta=delta, confidence=confidence)
 
 
 def scores(canaries: Canaries, synthetic: EventLog) -> np.ndarray:
-    """(n,) float64, higher for canaries that look as if they had been in the training data.
+    """Return (n,) float64, higher for canaries that look like training users.
 
-    Similarity to the closest synthetic user, the number of a canary's runs that stand in the
-    synthetic log, and how much more often than by chance its pairs of items, one after the other,
-    do.
+    The sum of the similarity to the closest synthetic user, the number of the canary's runs that
+    occur in the synthetic log, and how much more often than by chance its pairs of items do.
     """
-    ours, made = together(canaries.log, synthetic)
+    ours, made = align_logs(canaries.log, synthetic)
     code, user = windows(ours, RUN)
     seen = np.isin(code, windows(made, RUN)[0])
     return (
@@ -150,10 +151,11 @@ def scores(canaries: Canaries, synthetic: EventLog) -> np.ndarray:
 
 def guess(
     included: np.ndarray, score: np.ndarray, *, delta: float = 0.0, confidence: float = 0.95
-) -> Audit:
-    """The best of the bounds that GUESSED gives for `score` (n,) of canaries of which `included`
-    (n,) were in, each at its part of
-    the confidence: the shares are fixed before looking, so the bound holds for whichever is best.
+) -> CanaryAudit:
+    """Return the best of the bounds that the shares in GUESSED give.
+
+    `score` (n,) are the canaries' scores and `included` (n,) bool says which were in. Each bound
+    has its part of the confidence, and the shares are fixed in advance, so the best bound holds.
     """
     n = len(score)
     order = np.argsort(score, kind="stable")
@@ -167,7 +169,7 @@ def guess(
             for c in (correct, many + few)
         )
         found.append(
-            Audit(
+            CanaryAudit(
                 epsilon=bound,
                 reachable=reachable,
                 canaries=n,
@@ -183,37 +185,31 @@ def guess(
 def epsilon_lower_bound(
     correct: int, guesses: int, *, canaries: int, delta: float = 0.0, confidence: float = 0.95
 ) -> float:
-    """The smallest epsilon under which `correct` right guesses out of `guesses` are not too lucky
-    to be believed.
+    """Return the smallest epsilon under which `correct` right guesses are not improbably many.
 
     Without delta a right guess has probability at most e^eps / (1 + e^eps), so the bound is the
-    log-odds of the Clopper-Pearson lower bound. With delta: theorem 5.2 of Steinke et al., by
-    halving.
+    log-odds of the Clopper-Pearson lower bound. With delta it follows theorem 5.2 of Steinke et al.
     """
     if delta == 0:
         share = clopper_pearson_low(correct, guesses, confidence=confidence)
-        return (
-            max(0.0, float(np.log(share / (1 - share))))
-            if 0 < share < 1
-            else 0.0
-            if share == 0
-            else inf
-        )
-    low, high = 0.0, 50.0
-    if _luck(correct, guesses, low, canaries, delta) > 1 - confidence:
+        if share == 1:
+            return inf
+        return 0.0 if share == 0 else max(0.0, float(np.log(share / (1 - share))))
+
+    from scipy.optimize import brentq
+
+    def excess(epsilon: float) -> float:
+        return _luck(correct, guesses, epsilon, canaries, delta) - (1 - confidence)
+
+    if excess(0.0) > 0:
         return 0.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        if _luck(correct, guesses, middle, canaries, delta) <= 1 - confidence:
-            low = middle
-        else:
-            high = middle
-    return low
+    return EPSILON_MOST if excess(EPSILON_MOST) <= 0 else float(brentq(excess, 0.0, EPSILON_MOST))
 
 
 def _luck(correct: int, guesses: int, epsilon: float, canaries: int, delta: float) -> float:
-    """An upper bound of the probability of `correct` or more right guesses under (epsilon,
-    delta).
+    """Return an upper bound of the probability of `correct` or more right guesses.
+
+    Under (epsilon, delta)-differential privacy, for `guesses` about `canaries`.
     """
     from scipy.stats import binom
 

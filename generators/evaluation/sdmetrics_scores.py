@@ -1,5 +1,6 @@
-"""Column shapes and column-pair trends by sdmetrics, on a sample of rows: what reviewers of tabular
-data ask for first.
+"""Column shapes and column-pair trends by sdmetrics: what reviewers of tabular data ask for first.
+
+sdmetrics is an optional dependency (the extra of that name). It takes seconds to import and is needed for `scores` alone.
 """
 
 from __future__ import annotations
@@ -8,36 +9,48 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from eventlog._runtime.extras import require
 
+from eventlog._runtime.console import note
+from eventlog._runtime.errors import InputError
 from generators.evaluation.align import HOUR_MS, AlignedLog
-from generators.evaluation.fidelity import ks
+from generators.evaluation.distances import ks, total_variation
 
-# a categorical with more values tells nothing in a contingency table of a few thousand rows
+# A category with more values says nothing in a contingency table of a few thousand rows.
 MAX_LEVELS = 50
-MAX_COLUMNS = 10  # pairs grow with the square
-ROWS = 10_000
+MAX_COLUMNS = 10  # the number of pairs grows with the square
+ROWS = 10_000  # drawn from each log
+PURPOSE = "The fidelity of columns (column_shapes, pair_trends)"
+
+
+def is_available() -> bool:
+    """Return whether sdmetrics is installed; where it is not, say once what is left out."""
+    try:
+        require("sdmetrics", extra="sdmetrics", purpose=PURPOSE)
+    except InputError as error:
+        note(f"Left out: {error}")
+        return False
+    return True
 
 
 def scores(
     a: AlignedLog, b: AlignedLog, *, rng: np.random.Generator, rows: int = ROWS
 ) -> dict[str, float]:
-    """'column_shapes' and 'pair_trends' (0..1, 1 is best) of `b` against `a`, by sdmetrics'
-    QualityReport.
+    """Return 'column_shapes' and 'pair_trends' (0..1, 1 is best) of `b` against `a`.
 
-    Columns: event, the other categoricals of at most MAX_LEVELS values, numbers, log gap and hour
-    of the day.
+    They are those of sdmetrics' QualityReport on `rows` random rows of each log. Columns: event,
+    the other categories of at most MAX_LEVELS values, numbers, log gap and hour of the day. Raises
+    InputError where sdmetrics is not installed.
     """
-    from sdmetrics.reports import QualityReport  # a second and more to import
-
-    small = [n for n in a.codes if n == "event" or len(a.levels[n]) <= MAX_LEVELS][
-        : MAX_COLUMNS - 2
-    ]
+    reports = require("sdmetrics.reports", extra="sdmetrics", purpose=PURPOSE)
+    small = [n for n in a.codes if n == "event" or len(a.levels[n]) <= MAX_LEVELS]
+    small = small[: MAX_COLUMNS - 2]
     numbers = list(a.numbers)[: MAX_COLUMNS - 2 - len(small)]
-    frames = [_frame(flat, small, numbers, rng, rows) for flat in (a, b)]
+    frames = [_frame(log, small, numbers, rng, rows) for log in (a, b)]
     kinds: dict[str, Any] = {
         name: {"sdtype": "categorical" if name in small else "numerical"} for name in frames[0]
     }
-    report = QualityReport()
+    report = reports.QualityReport()
     metadata = {"tables": {"events": {"columns": kinds}}}
     report.generate({"events": frames[0]}, {"events": frames[1]}, metadata, verbose=False)
     found = report.get_properties().set_index("Property")["Score"]
@@ -48,16 +61,18 @@ def scores(
 
 
 def by_column(a: AlignedLog, b: AlignedLog, other: AlignedLog) -> list[dict[str, Any]]:
-    """Each column of events: 'shape' (1 - total variation or 1 - KS) of `b` (synthetic) against
-    `a`, and as 'floor' of `other` (real).
+    """Return a row for each column of events, without the help of sdmetrics.
+
+    'shape' is 1 - total variation (categories) or 1 - KS (numbers) of `b` (synthetic) against `a`;
+    'floor' is the same of `other` (real); 'missing' the shares of missing values of `a` and `b`.
     """
     out: list[dict[str, Any]] = []
     for name in (*a.codes, *a.numbers):
         coded = name in a.codes
-        values = [f.codes[name] if coded else f.numbers[name] for f in (a, b, other)]
+        values = [log.codes[name] if coded else log.numbers[name] for log in (a, b, other)]
         absent = [v < 0 if coded else ~np.isfinite(v) for v in values]
         present = [v[~gone] for v, gone in zip(values, absent, strict=True)]
-        made, real = (_alike(present[0], side, coded) for side in present[1:])
+        made, real = (_similarity(present[0], side, coded) for side in present[1:])
         out.append(
             {
                 "name": name,
@@ -70,39 +85,28 @@ def by_column(a: AlignedLog, b: AlignedLog, other: AlignedLog) -> list[dict[str,
     return out
 
 
-def _alike(x: np.ndarray, y: np.ndarray, coded: bool) -> float | None:
-    """1 - distance of two samples; None where either is empty."""
+def _similarity(x: np.ndarray, y: np.ndarray, coded: bool) -> float | None:
+    """Return 1 - distance of two samples; None where either is empty."""
     if len(x) == 0 or len(y) == 0:
         return None
-    if coded:
-        width = int(max(x.max(), y.max())) + 1
-        return (
-            1
-            - float(
-                np.abs(
-                    np.bincount(x, minlength=width) / len(x)
-                    - np.bincount(y, minlength=width) / len(y)
-                ).sum()
-            )
-            / 2
-        )
-    return 1 - ks(x, y)
+    return 1 - (total_variation if coded else ks)(x, y)
 
 
 def _frame(
-    flat: AlignedLog,
-    categorical: list[str],
+    log: AlignedLog,
+    categories: list[str],
     numbers: list[str],
     rng: np.random.Generator,
     rows: int,
 ) -> pd.DataFrame:
-    at = np.sort(rng.choice(flat.n_rows, min(rows, flat.n_rows), replace=False))
+    """Return `rows` random rows of a log as the table that sdmetrics compares."""
+    at = np.sort(rng.choice(log.n_rows, min(rows, log.n_rows), replace=False))
     out: dict[str, Any] = {
-        # code -1 takes the last entry
-        name: np.array([*flat.levels[name], None], dtype=object)[flat.codes[name][at]]
-        for name in categorical
+        # Code -1 takes the last entry.
+        name: np.array([*log.levels[name], None], dtype=object)[log.codes[name][at]]
+        for name in categories
     }
-    out |= {name: flat.numbers[name][at] for name in numbers}
-    out["log_gap"] = np.log1p(flat.gap[at])
-    out["hour"] = (flat.time[at] // HOUR_MS % 24).astype(np.float64)
+    out |= {name: log.numbers[name][at] for name in numbers}
+    out["log_gap"] = np.log1p(log.gap[at])
+    out["hour"] = (log.time[at] // HOUR_MS % 24).astype(np.float64)
     return pd.DataFrame(out)

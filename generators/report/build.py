@@ -25,8 +25,9 @@ from eventlog._runtime.console import note
 from eventlog._runtime.files import check_replaceable, new_folder, read_json, sha256, write_json
 from eventlog.log import digest, versions
 from generators.evaluation import detection, fidelity, sdmetrics_scores
-from generators.evaluation.align import AlignedLog, together
+from generators.evaluation.align import AlignedLog, align_logs
 from generators.evaluation.attacks import suite
+from generators.evaluation.attacks.common import LIMIT, Attack
 from generators.privacy import statement
 from generators.report import html, plots
 from generators.report.data_card import column_changes, data_card, facts
@@ -143,14 +144,14 @@ def build(
         suite.check_disjoint(real, holdout)
     said = statement.find(synthetic.manifest, model)
     made_by = _generator(synthetic, model, settings)
-    flats = together(real, synthetic, *([holdout] if holdout is not None else []))
+    flats = align_logs(real, synthetic, *([holdout] if holdout is not None else []))
     ours, made, held = flats[0], flats[1], flats[2] if holdout is not None else None
     audited, used = _canaries(canaries), _utility(utility)
     proof = statement.judge(said, users=ours.n_users, canaries=audited)
     note("Measuring fidelity ...")
     rows = [
         {**asdict(fidelity.MEASURES[r.name]), **asdict(r)}
-        for r in fidelity.compare_flat(ours, made, held, seed=seed)
+        for r in fidelity.compare_aligned(ours, made, held, seed=seed)
     ]
     order = np.random.default_rng(seed).permutation(ours.n_users)
     halves = (
@@ -159,9 +160,9 @@ def build(
         else [ours, ours]
     )
     target, other = halves if held is None else (held, ours)
-    told = detection.told_apart(ours if held is None else held, made, seed=seed)[1][:TELLING]
+    told = detection.detect(ours if held is None else held, made, seed=seed, most=TELLING)[1]
     note("Attacking ...")
-    found = suite.run_flat(ours, made, held, seed=seed)
+    found = suite.run_aligned(ours, made, held, seed=seed)
     decision = decide(proof, found, holdout=holdout is not None, canaries=audited, utility=used)
     made_facts = facts(made)
     data: dict[str, Any] = {
@@ -209,7 +210,7 @@ def build(
 
 def _sections(
     proof: statement.Statement,
-    found: list[suite.Attack],
+    found: list[Attack],
     rows: list[dict[str, Any]],
     utility: dict[str, Any] | None,
     control: bool,
@@ -229,7 +230,7 @@ def _sections(
         _section(
             "Privacy, attacked",
             _worst(words),
-            f"excess risk over the control group at most {suite.LIMIT:g}, whole interval",
+            f"excess risk over the control group at most {LIMIT:g}, whole interval",
             said if control else "no control group: rates only",
         )
     )

@@ -17,7 +17,7 @@ import numpy as np
 
 from eventlog import EventLog, InputError
 from generators.evaluation import fidelity
-from generators.evaluation.align import AlignedLog, together
+from generators.evaluation.align import AlignedLog, align_logs
 from generators.privacy.statement import HAZARDS, UNIT, Statement, judge
 
 LEDGER_KEYS = ("mechanism", "what", "epsilon", "delta")
@@ -57,7 +57,7 @@ def data_card(
     """
     verdict = _verdict(decision)
     proof = judge(statement)
-    flat = together(synthetic)[0]
+    flat = align_logs(synthetic)[0]
     manifest = synthetic.manifest
     parts = [
         [

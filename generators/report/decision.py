@@ -30,7 +30,7 @@ from typing import Any, Literal
 
 from scipy.special import ndtri
 
-from generators.evaluation.attacks.suite import Attack
+from generators.evaluation.attacks.common import Attack
 from generators.privacy.statement import CANARY_CHECK, EPSILON_CONSERVATIVE, Statement
 
 CANARY_LIMIT = 1.0  # ours: of the bound where nothing is proved; a guess is right with odds e to 1

@@ -1,40 +1,40 @@
-"""A team's own columns are learnt by what they are: a number, a category, an id, a property of a
-user.
-"""
-
 from __future__ import annotations
 
+import sys
+
 import numpy as np
-import pandas as pd
-from fixtures.shop_logs import shop_log
+import pytest
+from scipy.stats import ks_2samp
 
-import generators
-from eventlog import EventLog
+from eventlog import EventLog, InputError
+from generators.evaluation import fidelity
+from generators.evaluation.align import align_logs
+from generators.evaluation.sdmetrics_scores import by_column, scores
 
 
-def test_extra_columns_come_back_with_their_types_and_shares() -> None:
-    log = shop_log(users=200, seed=3)
-    rng = np.random.default_rng(0)
-    user = log.events["user_id"].cat.codes.to_numpy()
-    log.events["weight_kg"] = np.where(
-        rng.random(len(log)) < 0.1, np.nan, np.exp(rng.normal(0, 1, len(log)))
+def test_shapes_column_by_column(real, other):
+    changed = other.events.assign(country="DE", price=other.events["price"] * 3, category=None)
+    a, b, c = align_logs(real, EventLog(events=changed), other)
+    found = {row["name"]: row for row in by_column(a, b, c)}
+    present = real.events["country"].value_counts(normalize=True)
+    assert found["country"]["shape"] == pytest.approx(present["DE"])
+    assert found["price"]["shape"] == pytest.approx(
+        1 - ks_2samp(real.events["price"].dropna(), changed["price"].dropna()).statistic
     )
-    log.events["voucher"] = pd.Categorical(np.where(rng.random(len(log)) < 0.25, "yes", "no"))
-    log.events["device_no"] = pd.Categorical([f"d{u}" for u in user])
-    names = log.events["user_id"].cat.categories
-    log.users = pd.DataFrame(
-        {
-            "user_id": names,
-            "tier": np.where(np.arange(len(names)) % 4 == 0, "gold", "plain"),
-            "age": 20.0 + np.arange(len(names)) % 50,
-        }
-    )
-    twin: EventLog = generators.fit(log, model="markov", seed=1).sample(300, seed=2)
-    assert twin.users is not None
-    assert abs((twin.events["voucher"] == "yes").mean() - 0.25) < 0.05
-    assert abs(np.nanmedian(twin.events["weight_kg"]) - 1) < 0.2
-    assert abs(twin.events["weight_kg"].isna().mean() - 0.1) < 0.03
-    assert twin.events["device_no"].nunique() == 300, "one id a user, as it was"
-    assert abs((twin.users["tier"] == "gold").mean() - 0.25) < 0.1
-    assert twin.users["age"].between(18, 72).all()
-    assert not set(twin.events["device_no"].astype(str)) & set(log.events["device_no"].astype(str))
+    assert found["category"]["shape"] is None
+    assert found["category"]["missing"][1] == 1.0
+    assert all(row["floor"] > 0.8 for name, row in found.items() if name != "item_id")
+
+
+def test_without_sdmetrics_two_measures_are_left_out(real, other, monkeypatch, capsys):
+    for name in [*(m for m in sys.modules if m.startswith("sdmetrics")), "sdmetrics"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    rows = {r.name for r in fidelity.compare(real, other, seed=1)}
+    assert "length_ks" in rows
+    assert not {"column_shapes", "pair_trends"} & rows
+    said = [line for line in capsys.readouterr().err.splitlines() if "sdmetrics" in line]
+    assert len(said) == 1
+    assert "column_shapes, pair_trends" in said[0]
+    assert "install it with" in said[0]
+    with pytest.raises(InputError, match="sdmetrics, which is not installed"):
+        scores(*align_logs(real, other), rng=np.random.default_rng(0))

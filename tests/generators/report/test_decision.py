@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from generators.evaluation.attacks.common import Rate
-from generators.evaluation.attacks.suite import Attack
+from generators.evaluation.attacks.common import Attack, Rate
 from generators.privacy import statement
 from generators.report import decision
 

@@ -1,0 +1,67 @@
+"""Copied runs: rows one after another that left the generator as they went in."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from generators.evaluation.align import AlignedLog
+from generators.evaluation.attacks.common import Attack, Rate, wilson
+from generators.evaluation.attacks.similarity import windows
+
+LENGTHS = (4, 8)  # rows of a run
+MAX_USERS = 5_000  # synthetic users whose runs are looked up
+
+
+def copied_runs(
+    real: AlignedLog,
+    members: AlignedLog,
+    synthetic: AlignedLog,
+    control: AlignedLog | None,
+    *,
+    rng: np.random.Generator,
+) -> list[Attack]:
+    """Count users who share a run of rows with the other log.
+
+    Exposed: a training user has a run that occurs in the synthetic log. Copied: a synthetic user
+    has a run of some training user. The control is held-out users, by the same count: they have
+    such runs by chance. Near: one row of the run may differ. Only runs with at least half as many
+    different items as rows count.
+    """
+    out = []
+    cases = [(length, False) for length in LENGTHS] + [(max(LENGTHS), True)]
+    for length, near in cases:
+        source = np.unique(windows(synthetic, length, near=near)[0])
+        kind = "near" if near else "exact"
+        out.append(
+            Attack.from_rates(
+                f"exposed_{kind}_{length}",
+                f"Users exposed, {kind} runs of {length} rows",
+                f"a training user has {length} rows in a row that occur in the synthetic log"
+                + (", except for one" if near else ""),
+                _share_with_run(members, source, length, near),
+                _share_with_run(control, source, length, near) if control is not None else None,
+            )
+        )
+    length = min(LENGTHS)
+    source = np.unique(windows(real, length)[0])
+    drawn = synthetic.sample(MAX_USERS, rng)
+    out.append(
+        Attack.from_rates(
+            f"copied_exact_{length}",
+            f"Synthetic users with copied runs of {length} rows",
+            f"a synthetic user has {length} rows in a row of a training user; the control is "
+            "held-out users, by the same count",
+            _share_with_run(drawn, source, length, False),
+            _share_with_run(control, source, length, False) if control is not None else None,
+        )
+    )
+    return out
+
+
+def _share_with_run(group: AlignedLog, source: np.ndarray, length: int, near: bool) -> Rate:
+    """Return the share of users with a run in `source` (sorted), of those with any run at all."""
+    code, user = windows(group, length, near=near)
+    if len(source) == 0 or len(code) == 0:
+        return wilson(0, len(np.unique(user)))
+    hit = source[np.minimum(np.searchsorted(source, code), len(source) - 1)] == code
+    return wilson(len(np.unique(user[hit])), len(np.unique(user)))
