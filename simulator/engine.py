@@ -346,8 +346,7 @@ class Engine:
 
 
 def _by_cohort(population: Population, offsets: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """(n,) planned visits by cohort and time, with the shopper's index and the visit's ordinal
-    number.
+    """(n,) planned visits by cohort and time, with shopper and ordinal number of the visit.
 
     `offsets`, `times`: see `shoppers.planned_visits`.
     """

@@ -1,4 +1,4 @@
-"""The leak audit: does a column, an id, the order of rows or a draw give the fraud of a log away?
+"""The leak audit: whether a column, an id, the order of rows or a draw gives fraud away.
 
 Example::
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from simulator.counter_rng import uniforms
 from simulator.scenario import Scenario
+from simulator.sections import Calendar
 
 DAY = 86_400.0  # seconds
 INCIDENTS = ("checkout_bug", "viral_spike", "price_rise", "payment_outage", "late_deliveries")
@@ -225,81 +226,35 @@ def build(scenario: Scenario, *, days: int, seed: np.random.SeedSequence) -> Wor
     n, n_categories = catalogue.items, catalogue.categories
     partner = np.arange(n_categories, dtype=np.int32) ^ 1
     partner[partner >= n_categories] = 0  # without a partner: complements the first
-
-    share = np.exp(rng.normal(0, 0.35, n_categories))
-    category = np.sort(
-        np.concatenate(
-            [
-                np.repeat(np.arange(n_categories), 4),
-                rng.choice(n_categories, n - 4 * n_categories, p=share / share.sum()),
-            ]
-        )
-    ).astype(np.int32)
+    category = _categories(rng, n, n_categories)
     # A brand has a style and a price level wherever it sells; partner categories share their
     # brands.
     brand_style = rng.normal(0, 1 / np.sqrt(catalogue.styles), (catalogue.brands, catalogue.styles))
     brand_price = _spread(rng, catalogue.brands, 0.45)
     per_category = max(2, min(catalogue.brands, 8))
-    at_home = np.stack(
+    home_brands = np.stack(
         [rng.permutation(catalogue.brands)[:per_category] for _ in range((n_categories + 1) // 2)]
     )
     brand_rank = np.minimum(rng.geometric(0.25, n) - 1, per_category - 1)
-    brand = at_home[category // 2, brand_rank].astype(np.int32)
-    style = (
-        0.8 * brand_style[brand]
-        + 0.6 * rng.normal(0, 1 / np.sqrt(catalogue.styles), (n, catalogue.styles))
-    ).astype(np.float32)
-
-    # Variance of log price: half between categories, a fifth from brands, the rest within.
-    sigma = catalogue.price_sigma
-    category_price = np.repeat(_spread(rng, (n_categories + 1) // 2, 0.7 * sigma), 2)[
-        :n_categories
-    ] + rng.normal(0, 0.1, n_categories)
-    within = brand_price[brand] * sigma + rng.normal(0, sigma * 0.55, n)
-    log_price = np.maximum(np.log(34.0) + category_price[category] + within, np.log(0.5))
-    log_price = np.log(np.round(np.exp(log_price), 2))
+    brand = home_brands[category // 2, brand_rank].astype(np.int32)
+    own_style = rng.normal(0, 1 / np.sqrt(catalogue.styles), (n, catalogue.styles))
+    style = (0.8 * brand_style[brand] + 0.6 * own_style).astype(np.float32)
+    log_price = _log_prices(rng, category, brand_price[brand], catalogue.price_sigma, n_categories)
     mean = np.bincount(category, log_price) / np.bincount(category)
     price_z = log_price - mean[category]
     quality = 0.45 * price_z / price_z.std() + 0.9 * rng.normal(0, 1, n)
-    # Zipf-Mandelbrot: no item is far above all others. Every category has its share of popular and
-    # of unpopular items.
-    by_chance = np.lexsort((rng.random(n), category))
-    within_category = np.empty(n)
-    within_category[by_chance] = (
-        np.arange(n) - np.searchsorted(category, category) + rng.random(n)
-    ) / np.bincount(category)[category]
-    appeal = -catalogue.appeal_slope * np.log(20.0 + np.argsort(np.argsort(within_category)))
-    appeal -= appeal.mean()
-
-    # Third of the category by price, by rank within it.
-    order = np.lexsort((log_price, category))
-    first = np.searchsorted(category, np.arange(n_categories))
-    size = np.bincount(category, minlength=n_categories)
-    tier = np.empty(n, dtype=np.int32)
-    tier[order] = 3 * (np.arange(n) - first[category[order]]) // size[category[order]]
-
+    appeal = _appeal(rng, category, catalogue.appeal_slope)
+    tier = _tiers(category, log_price, n_categories)
     query_category, query_pool, query_names = _queries(
-        category, brand, tier, at_home, n_categories, catalogue.brands
+        category, brand, tier, home_brands, n_categories
     )
-    hour = np.array(HOURS) ** calendar.evening
     first_day = date.fromisoformat(calendar.start)
-    weekday = (np.arange(days) + first_day.weekday()) % 7
-    day_weight = np.where(weekday >= 5, calendar.weekend, 1.0)
-    discount = np.zeros((days, n_categories), dtype=np.float32)
-    for begin in range(
-        int(rng.integers(3, max(4, calendar.campaign_every))), days, calendar.campaign_every
-    ):
-        on = slice(begin, begin + calendar.campaign_days)
-        chosen = rng.permutation((n_categories + 1) // 2)[: max(1, n_categories // 6)]
-        day_weight[on] *= calendar.campaign_visits
-        discount[on] = np.where(
-            np.isin(np.arange(n_categories) // 2, chosen), calendar.campaign_discount, 0.0
-        )
+    day_weight, discount = _sales(rng, calendar, first_day, days, n_categories)
     category_weight = np.exp(rng.normal(0, 0.35, n_categories))
     stock_key = int(rng.integers(0, 2**63))
-    launched = np.where(
-        rng.random(n) < catalogue.launched, rng.integers(1, max(days, 2), n), 0
-    ).astype(np.int32)
+    is_launched = rng.random(n) < catalogue.launched
+    launched = np.where(is_launched, rng.integers(1, max(days, 2), n), 0).astype(np.int32)
+    hour = np.array(HOURS) ** calendar.evening
     return World(
         start_ms=int((first_day - date(1970, 1, 1)).days * DAY * 1000),
         days=days,
@@ -313,7 +268,7 @@ def build(scenario: Scenario, *, days: int, seed: np.random.SeedSequence) -> Wor
         tier=tier,
         category_weight=category_weight / category_weight.sum(),
         partner=partner,
-        home_brands=at_home,
+        home_brands=home_brands,
         brand_style=brand_style.astype(np.float32),
         query_category=query_category,
         query_pool=query_pool,
@@ -323,13 +278,85 @@ def build(scenario: Scenario, *, days: int, seed: np.random.SeedSequence) -> Wor
         launched=launched,
         stock_key=stock_key,
         scenario=scenario,
-        category_names=tuple(
-            CATEGORY_NAMES[c] if c < len(CATEGORY_NAMES) else f"category_{c}"
-            for c in range(n_categories)
-        ),
+        category_names=tuple(_category_name(c) for c in range(n_categories)),
         brand_names=tuple(f"brand_{b}" for b in rng.permutation(catalogue.brands)),
         query_names=query_names,
     )
+
+
+def _category_name(c: int) -> str:
+    return CATEGORY_NAMES[c] if c < len(CATEGORY_NAMES) else f"category_{c}"
+
+
+def _categories(rng: np.random.Generator, n: int, n_categories: int) -> np.ndarray:
+    """(n,) int32 category of each item, ascending; at least four items in each."""
+    share = np.exp(rng.normal(0, 0.35, n_categories))
+    others = rng.choice(n_categories, n - 4 * n_categories, p=share / share.sum())
+    four_each = np.repeat(np.arange(n_categories), 4)
+    return np.sort(np.concatenate([four_each, others])).astype(np.int32)
+
+
+def _log_prices(
+    rng: np.random.Generator,
+    category: np.ndarray,
+    brand_price: np.ndarray,
+    sigma: float,
+    n_categories: int,
+) -> np.ndarray:
+    """(n_items,) float64 log list prices of sd about `sigma`.
+
+    Of their variance half is between categories, a fifth from brands, the rest within both.
+    """
+    by_pair = np.repeat(_spread(rng, (n_categories + 1) // 2, 0.7 * sigma), 2)
+    category_price = by_pair[:n_categories] + rng.normal(0, 0.1, n_categories)
+    within = brand_price * sigma + rng.normal(0, sigma * 0.55, len(category))
+    level = np.maximum(np.log(34.0) + category_price[category] + within, np.log(0.5))
+    return np.log(np.round(np.exp(level), 2))  # type: ignore[no-any-return]
+
+
+def _appeal(rng: np.random.Generator, category: np.ndarray, slope: float) -> np.ndarray:
+    """(n_items,) float64 utility that every shopper sees in an item, mean 0.
+
+    Zipf-Mandelbrot: no item is far above all others. Every category has its share of popular and
+    of unpopular items.
+    """
+    n = len(category)
+    by_chance = np.lexsort((rng.random(n), category))
+    within_category = np.empty(n)
+    within_category[by_chance] = (
+        np.arange(n) - np.searchsorted(category, category) + rng.random(n)
+    ) / np.bincount(category)[category]
+    appeal = -slope * np.log(20.0 + np.argsort(np.argsort(within_category)))
+    appeal -= appeal.mean()
+    return appeal  # type: ignore[no-any-return]
+
+
+def _tiers(category: np.ndarray, log_price: np.ndarray, n_categories: int) -> np.ndarray:
+    """(n_items,) int32 third of its category by price, by rank within it."""
+    n = len(category)
+    order = np.lexsort((log_price, category))
+    first = np.searchsorted(category, np.arange(n_categories))
+    size = np.bincount(category, minlength=n_categories)
+    tier = np.empty(n, dtype=np.int32)
+    tier[order] = 3 * (np.arange(n) - first[category[order]]) // size[category[order]]
+    return tier
+
+
+def _sales(
+    rng: np.random.Generator, calendar: Calendar, first_day: date, days: int, n_categories: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """(days,) visits relative to a weekday, and (days, n_categories) float32 share taken off."""
+    weekday = (np.arange(days) + first_day.weekday()) % 7
+    day_weight = np.where(weekday >= 5, calendar.weekend, 1.0)
+    discount = np.zeros((days, n_categories), dtype=np.float32)
+    pair = np.arange(n_categories) // 2
+    first = int(rng.integers(3, max(4, calendar.campaign_every)))
+    for begin in range(first, days, calendar.campaign_every):
+        on = slice(begin, begin + calendar.campaign_days)
+        chosen = rng.permutation((n_categories + 1) // 2)[: max(1, n_categories // 6)]
+        day_weight[on] *= calendar.campaign_visits
+        discount[on] = np.where(np.isin(pair, chosen), calendar.campaign_discount, 0.0)
+    return day_weight, discount
 
 
 def _spread(rng: np.random.Generator, n: int, sd: float) -> np.ndarray:
@@ -345,9 +372,8 @@ def _queries(
     category: np.ndarray,
     brand: np.ndarray,
     tier: np.ndarray,
-    at_home: np.ndarray,
+    home_brands: np.ndarray,
     n_categories: int,
-    n_brands: int,
 ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     """What shoppers can search for, and the items that each query finds.
 
@@ -360,14 +386,11 @@ def _queries(
     pools, owner, words = [], [], []
     for c in range(n_categories):
         mine = np.flatnonzero(category == c)
-        name = CATEGORY_NAMES[c] if c < len(CATEGORY_NAMES) else f"category_{c}"
-        facets = [(name, mine)] + [
-            (f"{word} {name}", mine[tier[mine] == t]) for t, word in enumerate(TIERS)
-        ]
-        brands = [
-            int(at_home[c // 2, r]) if r < at_home.shape[1] else int(at_home[c // 2, 0])
-            for r in range(BRAND_FACETS)
-        ]
+        name, home = _category_name(c), home_brands[c // 2]
+        # where a category has fewer brands, the first is named again
+        brands = [int(home[r] if r < len(home) else home[0]) for r in range(BRAND_FACETS)]
+        facets = [(name, mine)]
+        facets += [(f"{word} {name}", mine[tier[mine] == t]) for t, word in enumerate(TIERS)]
         facets += [(f"{name} brand {b}", mine[brand[mine] == b]) for b in brands]
         for words_of_query, found in facets:
             # a query that finds hardly anything shows its whole category
