@@ -199,7 +199,7 @@ def test_the_number_of_users_is_noisy_everywhere(log):
         ask(log, delta=0.1)
     assert "400" not in str(refused.value)
     target = target_of(log, epsilon=5.0, delta=None, public=(), days=None, noise_seed=3, keep=None)
-    assert target.users_there == f"about {found[3].users:,}"
+    assert target.n_users == f"about {found[3].users:,}"
 
 
 def test_who_gives_a_seed_is_told_what_that_proves(log):
