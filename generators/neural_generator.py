@@ -36,7 +36,7 @@ from generators.nn.training import (
     train,
     train_statics,
 )
-from generators.privacy.queries import PrivacyLedger
+from generators.privacy.accounting import PrivacyLedger
 from generators.sampling.step_decoder import StepDecoder
 from generators.sequence_model import SequenceGenerator
 from generators.sequences.encode import EncodedSequences

@@ -23,8 +23,9 @@ from eventlog._runtime.settings import Range
 from generators.base import Generator
 from generators.codec.codec import MOST_ROWS, Codec
 from generators.codec.fit import census_plan, learn
+from generators.privacy.accounting import PrivacyLedger
 from generators.privacy.public import Public
-from generators.privacy.queries import PrivacyLedger, PrivateQueries
+from generators.privacy.queries import PrivateQueries
 from generators.sampling.conditions import (
     UserFilter,
     accept_where,
@@ -138,7 +139,7 @@ class SequenceGenerator(Generator):
         learn_pace(self.codec_, steps, private=private)
         self._learn_marginals(steps, census)
         self._learn(steps, seed=seed, ledger=ledger)
-        self.privacy = ledger.statement(declared.sources, ASSUMED_PUBLIC)
+        self.privacy = ledger.statement(declared.sources, ASSUMED_PUBLIC).to_json()
 
     @torch.inference_mode()
     def sample(

@@ -25,7 +25,7 @@ from eventlog.privacy.public_lists import ITEMS
 from eventlog.schema import TIME, roles_of
 from generators.base import Generator
 from generators.privacy.public import Public
-from generators.privacy.queries import NO_PROOF
+from generators.privacy.accounting import NO_PROOF
 
 # times as many shoppers are simulated as users are asked for, at most, for some never come
 MOST = 8

@@ -26,7 +26,7 @@ from eventlog.privacy.noise import UserStreams
 from generators.codec.codec import Codec
 from generators.nn.network import RowNet, open_fields
 from generators.nn.training import Plan, latent_of, losses, make_batch
-from generators.privacy.queries import PrivacyLedger, noise_for
+from generators.privacy.accounting import PrivacyLedger, noise_for
 from generators.sequences.encode import EncodedSequences
 
 PHYSICAL_BYTES = 600_000_000  # gradients of single users held at a time

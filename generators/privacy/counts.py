@@ -17,7 +17,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from eventlog.privacy.noise import add_gaussian, grid_of
-from generators.privacy.queries import PrivacyLedger, noise_for
+from generators.privacy.accounting import PrivacyLedger, noise_for
 
 
 class Tables:

@@ -28,7 +28,7 @@ from generators.evaluation import detection, fidelity, sdmetrics_scores
 from generators.evaluation.align import AlignedLog, align_logs
 from generators.evaluation.attacks import suite
 from generators.evaluation.attacks.common import LIMIT, Attack
-from generators.privacy import statement
+from generators.privacy import judgement, statement
 from generators.report import html, plots
 from generators.report.data_card import column_changes, data_card, facts
 from generators.report.data_card import columns as described
@@ -147,7 +147,7 @@ def build(
     flats = align_logs(real, synthetic, *([holdout] if holdout is not None else []))
     ours, made, held = flats[0], flats[1], flats[2] if holdout is not None else None
     audited, used = _canaries(canaries), _utility(utility)
-    proof = statement.judge(said, users=ours.n_users, canaries=audited)
+    proof = judgement.judge(said, users=ours.n_users, canaries=audited)
     note("Measuring fidelity ...")
     rows = [
         {**asdict(fidelity.MEASURES[r.name]), **asdict(r)}
@@ -209,7 +209,7 @@ def build(
 
 
 def _sections(
-    proof: statement.Statement,
+    proof: judgement.Judgement,
     found: list[Attack],
     rows: list[dict[str, Any]],
     utility: dict[str, Any] | None,
@@ -217,7 +217,7 @@ def _sections(
 ) -> list[dict[str, str]]:
     """A verdict a section, with what it was held to and what was found."""
     asked = (
-        f"ε below {statement.EPSILON_CONSERVATIVE:g} per user (up to {statement.EPSILON_LIMIT:g} "
+        f"ε below {judgement.EPSILON_CONSERVATIVE:g} per user (up to {judgement.EPSILON_LIMIT:g} "
         "on conditions), small δ, secret noise, whole ledger"
     )
     out = [_section("Privacy, proved", proof.verdict, asked, proof.sentence)]

@@ -18,7 +18,8 @@ import numpy as np
 from eventlog import EventLog, InputError
 from generators.evaluation import fidelity
 from generators.evaluation.align import AlignedLog, align_logs
-from generators.privacy.statement import HAZARDS, UNIT, Statement, judge
+from generators.privacy.judgement import HAZARDS, UNIT, Judgement, judge
+from generators.privacy.statement import PrivacyStatement
 
 LEDGER_KEYS = ("mechanism", "what", "epsilon", "delta")
 FIT = {
@@ -43,7 +44,7 @@ UNFIT = (
 
 def data_card(
     synthetic: EventLog,
-    statement: Mapping[str, Any],
+    statement: PrivacyStatement | Mapping[str, Any],
     *,
     decision: Mapping[str, Any] | None = None,
     purpose: str = "",
@@ -212,7 +213,7 @@ def _changes(manifest: Mapping[str, Any]) -> list[str]:
     )
 
 
-def _privacy(proof: Statement) -> list[str]:
+def _privacy(proof: Judgement) -> list[str]:
     lines = ["## Privacy", "", f"**{plain(proof.sentence)}**", "", plain(proof.meaning)]
     lines += (
         ["", f"In the generator's own words: {plain(proof.own_words)}"] if proof.own_words else []

@@ -31,7 +31,7 @@ from typing import Any, Literal
 from scipy.special import ndtri
 
 from generators.evaluation.attacks.common import Attack
-from generators.privacy.statement import CANARY_CHECK, EPSILON_CONSERVATIVE, Statement
+from generators.privacy.judgement import CANARY_CHECK, EPSILON_CONSERVATIVE, Judgement
 
 CANARY_LIMIT = 1.0  # ours: of the bound where nothing is proved; a guess is right with odds e to 1
 SHOWN = 3  # attacks, checks or tasks named in a reason; the rest are counted
@@ -81,7 +81,7 @@ class Decision:
 
 
 def decide(
-    proof: Statement,
+    proof: Judgement,
     attacks: Sequence[Attack],
     *,
     holdout: bool,
@@ -143,7 +143,7 @@ def decide(
     return Decision("release with conditions" if unique else "release", reasons, unique)
 
 
-def _statement_blocks(proof: Statement) -> list[str]:
+def _statement_blocks(proof: Judgement) -> list[str]:
     """Rules 1 and 2."""
     if proof.epsilon is None:
         return []
@@ -156,7 +156,7 @@ def _statement_blocks(proof: Statement) -> list[str]:
     return [f"The claim of ε = {proof.epsilon:g} does not stand. Not met: {shown}."]
 
 
-def _canary_blocks(proof: Statement, canaries: Mapping[str, Any] | None) -> list[str]:
+def _canary_blocks(proof: Judgement, canaries: Mapping[str, Any] | None) -> list[str]:
     """Rule 3."""
     if canaries is None:
         return []

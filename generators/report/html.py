@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from generators.privacy.statement import HAZARDS, NUMBERS, UNIT
+from generators.privacy.judgement import HAZARDS, UNIT
+from generators.privacy.statement import NUMBERS
 from generators.report.html_parts import (
     box,
     bullets,

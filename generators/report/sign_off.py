@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from generators.privacy.statement import UNIT
+from generators.privacy.judgement import UNIT
 from generators.report.html_parts import bullets, escape
 
 KINDS = {"release": "yes", "release with conditions": "if", "do not release": "no"}

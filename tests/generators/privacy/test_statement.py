@@ -8,8 +8,8 @@ import re
 import pytest
 
 from eventlog import InputError
-from generators.privacy import statement
-from generators.privacy.queries import PrivacyLedger
+from generators.privacy import judgement, statement
+from generators.privacy.accounting import PrivacyLedger
 
 HOLDS = {
     "epsilon": 3.0, "delta": 1e-6, "unit": "user", "noise_source": "system", "public": ["category"],
@@ -17,11 +17,11 @@ HOLDS = {
 }  # fmt: skip
 
 
-def of(**change: object) -> statement.Statement:
-    return statement.judge({**HOLDS, **change}, users=600)
+def of(**change: object) -> judgement.Judgement:
+    return judgement.judge({**HOLDS, **change}, users=600)
 
 
-def verdict_of(found: statement.Statement, part: str) -> str:
+def verdict_of(found: judgement.Judgement, part: str) -> str:
     return next(c.verdict for c in found.checks if part in c.what)
 
 
@@ -50,8 +50,8 @@ def test_a_noise_seed_does_not_pass(noise: dict[str, str]) -> None:
 
 def test_a_model_fitted_with_a_noise_seed_does_not_pass() -> None:
     ledger = PrivacyLedger.open(3.0, 1e-6, 600, noise_seed=7)
-    assert statement.judge(ledger.statement([], []), users=600).noise_source == "seed"
-    assert statement.judge(ledger.statement([], []), users=600).verdict == "fail"
+    assert judgement.judge(ledger.statement({}, []), users=600).noise_source == "seed"
+    assert judgement.judge(ledger.statement({}, []), users=600).verdict == "fail"
 
 
 def test_the_noise_of_an_older_statement_is_judged_by_its_text() -> None:
@@ -96,7 +96,7 @@ def test_epsilon_has_three_ranges(epsilon: float, verdict: str, words: str) -> N
 def test_delta_is_held_to_the_number_of_users(
     delta: float | None, users: int, verdict: str
 ) -> None:
-    found = statement.judge({**HOLDS, "delta": delta}, users=users)
+    found = judgement.judge({**HOLDS, "delta": delta}, users=users)
     assert verdict_of(found, "δ is at most") == verdict
     assert found.verdict == verdict
 
@@ -109,7 +109,7 @@ def test_a_tenth_of_a_record_is_said() -> None:
 
 def test_no_check_prints_the_exact_number_of_users() -> None:
     for delta in (1e-6, 1 / 61730, 0.01, None):
-        found = statement.judge({**HOLDS, "delta": delta}, users=6173)
+        found = judgement.judge({**HOLDS, "delta": delta}, users=6173)
         assert not any("6173" in c.what + c.found or "6,173" in c.found for c in found.checks)
         assert f"{1 / 6173:.2g}" not in " ".join(c.what for c in found.checks)
 
@@ -144,7 +144,7 @@ def test_a_continued_log_proves_nothing_whatever_its_model_proves(tmp_path) -> N
     said = statement.find(
         {"privacy": {"proved": "none", "epsilon": None, "statement": own}}, tmp_path
     )
-    found = statement.judge(said, users=600)
+    found = judgement.judge(said, users=600)
     assert found.verdict == "unproved"
     assert found.own_words == own
 
@@ -165,7 +165,7 @@ def test_a_log_cannot_drop_what_its_model_says(tmp_path) -> None:
     (tmp_path / "manifest.json").write_text(json.dumps({"privacy": told}))
     said = statement.find({"privacy": {**HOLDS, "caveats": ["own"]}}, tmp_path)
     assert said is not None
-    found = statement.judge(said, users=600)
+    found = judgement.judge(said, users=600)
     assert found.noise_source == "seed"
     assert found.caveats == ["own", "c"]
     assert found.public == ["category", "brand"]
@@ -194,6 +194,6 @@ def test_a_log_and_a_model_must_agree_on_delta(tmp_path) -> None:
 
 def test_a_sentence_of_the_import_proves_nothing() -> None:
     said = statement.find({"privacy": "Events of real users as they stood in the file."})
-    found = statement.judge(said, users=100)
+    found = judgement.judge(said, users=100)
     assert found.verdict == "unproved"
     assert found.own_words == "Events of real users as they stood in the file."
