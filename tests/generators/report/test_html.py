@@ -11,7 +11,8 @@ from fixtures.shop_logs import renamed, shop_log
 
 from generators.report import build as report
 from generators.report import html as page
-from generators.report.html_style import STYLE
+
+STYLE = page.style()
 
 SAID: dict[str, Any] = {
     "epsilon": 3.0, "delta": 1e-6, "unit": "user", "noise_source": "system", "noise": "ChaCha20",
@@ -87,7 +88,7 @@ def test_the_first_page_has_what_is_signed(html: str) -> None:
 
 
 def test_there_are_lines_to_sign_on(html: str) -> None:
-    signed = re.findall(r'<div class="signature">.*?</div>', html)
+    signed = re.findall(r'<div class="signature">.*?</div>', html, re.S)
     assert len(signed) == 2
     for block in signed:
         assert block.count('class="blank"') == 4
@@ -101,7 +102,7 @@ def test_what_was_not_given_is_a_blank_line(html: str) -> None:
 
 
 def test_every_attack_has_a_dot_and_a_verdict_at_any_width(html: str, built: report.Report) -> None:
-    rows = re.findall(r'<div class="risk">.*?</div>', html)
+    rows = re.findall(r'<div class="risk">.*?</div>', html, re.S)
     assert len(rows) == len(built.data["attacks"])
     for row, attack in zip(rows, built.data["attacks"], strict=True):
         assert f'class="dot" style="left:{attack["risk"]:.1%}"' in row
