@@ -28,7 +28,9 @@ def built() -> report.Report:
     synthetic = renamed(real, "x")
     synthetic.manifest |= {
         "privacy": SAID, "generator": "copier", "seed": 4,
-        "columns": {"dropped": ["note"], "folded": {"country": {"IT": "other"}}, "ids": ["order_id"]},
+        "columns": {
+            "dropped": ["note"], "folded": {"country": {"IT": "other"}}, "ids": ["order_id"],
+        },
     }  # fmt: skip
     return report.build(real, synthetic, shop_log(users=60, seed=2, prefix="h"), seed=1,
                         purpose="teaching", settings={"clip": 2})  # fmt: skip
@@ -79,9 +81,11 @@ def test_the_first_page_has_what_is_signed(html: str) -> None:
     front = Nested(html).text["front"]
     for words in (
         "Do not release", "attacks are beyond the limit", "copier", "clip=2", "sample 4, report 1",
-        "ε = 3", "e^ε = 20.1", "δ = 1e-06", "ChaCha20", "unbounded differential privacy", "category",
+        "ε = 3", "e^ε = 20.1", "δ = 1e-06", "ChaCha20", "unbounded differential privacy",
+        "category",
         "items (catalogue.csv)", "event roles", "Lengths <i>are</i> cut.", "note", "IT → other",
-        "order_id", "teaching", "recipient", "valid until", "checksum", "Prepared by", "Approved by",
+        "order_id", "teaching", "recipient", "valid until", "checksum", "Prepared by",
+        "Approved by",
     ):  # fmt: skip
         assert words in front
     assert html.index('class="front"') < html.index("<h2>Verdicts</h2>") < html.index("<details>")
