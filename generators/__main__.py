@@ -422,6 +422,7 @@ def _names(text: str | None) -> tuple[str, ...] | None:
 def _sample(args: argparse.Namespace) -> None:
     from eventlog import EventLog
     from eventlog._runtime.files import check_replaceable
+    from generators.base import SampleConditions, sample_under
     from generators.persistence import load
 
     if (args.users is None) == (args.past is None):
@@ -469,10 +470,9 @@ def _sample(args: argparse.Namespace) -> None:
             seed=args.seed,
         )
         note(log.manifest["privacy"]["statement"])
-    elif where or rates:
-        log = model.sample(args.users, seed=args.seed, where=where, rates=rates)
     else:
-        log = model.sample(args.users, seed=args.seed)
+        conditions = SampleConditions(where, rates)
+        log = sample_under(model, args.users, seed=args.seed, conditions=conditions)
     _written(log, args.out)
 
 

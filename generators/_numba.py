@@ -1,6 +1,4 @@
-"""The modules whose compiled functions work on users' records; see
-eventlog/_runtime/compiled.py.
-"""
+"""Modules whose compiled functions work on users' records; see eventlog._runtime.compiled."""
 
 from __future__ import annotations
 
@@ -9,6 +7,9 @@ from functools import cache
 from eventlog._runtime.compiled import source_digest
 
 MODULES = (
+    "generators.sequences.codes",
+    "generators.sequences.row_columns",
+    "generators.sequences.feature_layout",
     "generators.sequences.user_state",
     "generators.codec.timing_params",
     "generators.sequences.encode",
@@ -19,5 +20,5 @@ MODULES = (
 
 @cache
 def source() -> str:
-    """Digest of the source of MODULES, the last field's name in a user's record."""
+    """Return the digest of the source of MODULES, which names the last field of a user's record."""
     return source_digest(*MODULES)

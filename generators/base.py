@@ -8,11 +8,27 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from inspect import Parameter, signature
 from typing import Any, ClassVar
 
 import numpy as np
 
 from eventlog import EventLog, InputError
+
+
+@dataclass(frozen=True)
+class SampleConditions:
+    """What a sample is to be like, beside its size and its seed; a generator may refuse it."""
+
+    # column of users -> a value, or LOW..HIGH of a number
+    where: Mapping[str, str] = field(default_factory=dict)
+    # 'LABEL_rate' -> share of the rows that can have the label which have it
+    rates: Mapping[str, float] = field(default_factory=dict)
+
+    def given(self) -> dict[str, dict[str, Any]]:
+        """Return what is asked for, as keyword arguments of `Generator.sample`."""
+        return {n: dict(asked) for n, asked in vars(self).items() if asked}
 
 
 class Generator(ABC):
@@ -79,3 +95,23 @@ class Generator(ABC):
     def settings(self) -> dict[str, Any]:
         """Keyword arguments that make an unfitted twin of this generator."""
         return {}
+
+
+def sample_under(
+    generator: Generator, users: int, *, seed: int, conditions: SampleConditions
+) -> EventLog:
+    """Sample `generator`, which is given only those conditions that are asked for.
+
+    Raises InputError where its `sample` does not take one of them.
+    """
+    given = conditions.given()
+    parameters = signature(generator.sample).parameters
+    if not any(p.kind is Parameter.VAR_KEYWORD for p in parameters.values()):
+        for name in given:
+            if name not in parameters:
+                option = {"where": "--where", "rates": "--set LABEL_rate"}[name]
+                raise InputError(
+                    f"The generator {type(generator).__name__} takes no conditions on what it "
+                    f"samples; leave {option} out, or fit another generator."
+                )
+    return generator.sample(users, seed=seed, **given)

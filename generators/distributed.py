@@ -17,6 +17,7 @@ from eventlog._runtime.errors import InputError
 from eventlog._runtime.executors import check_engine, pool
 from eventlog._runtime.plugins import is_file
 from eventlog._runtime.seeds import check_seed
+from generators.base import SampleConditions
 from generators.persistence import load
 from generators.sequence_model import SequenceGenerator, part_sizes
 from generators.sequences.sampled import Sampled
@@ -34,10 +35,15 @@ def _loaded(folder: str, model: str | None) -> SequenceGenerator:
 
 
 def part_of(
-    folder: str, model: str | None, users: int, seed: int, number: int, where: dict[str, str]
+    folder: str,
+    model: str | None,
+    users: int,
+    seed: int,
+    number: int,
+    conditions: SampleConditions,
 ) -> Sampled:
     """Part `number` of a sample, from the generator saved in `folder`: what a worker runs."""
-    return _loaded(folder, model).part(users, seed, number, where)
+    return _loaded(folder, model).part(users, seed, number, conditions)
 
 
 def sample(
@@ -64,7 +70,7 @@ def sample(
     place = str(Path(folder).resolve())
     own = str(Path(model).resolve()) if model is not None and is_file(model) else model
     generator = _loaded(place, own)
-    sizes = part_sizes(users)
+    sizes, conditions = part_sizes(users), SampleConditions(where=dict(where or {}))
     with pool(
         engine,
         workers=min(workers, len(sizes)) if workers else None,
@@ -72,8 +78,8 @@ def sample(
         needs={"CPU": 1},
     ) as executor:
         drawn = [
-            executor.submit(part_of, place, own, n, seed, k, dict(where or {}))
+            executor.submit(part_of, place, own, n, seed, k, conditions)
             for k, n in enumerate(sizes)
         ]
         parts = [future.result() for future in drawn]
-    return generator.sampled_log(parts, seed=seed, where=where)
+    return generator.sampled_log(parts, seed=seed, conditions=conditions)

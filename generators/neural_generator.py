@@ -148,7 +148,7 @@ class NeuralGenerator(SequenceGenerator):
             self._latents(PRIOR_USERS, generator),
             self.static_marginals_,
             generator,
-            None if private else steps.static,
+            None if private else steps.user_attributes,
         )
 
     def _learn_openly(self, steps: EncodedSequences, *, seed: int) -> None:
@@ -157,7 +157,7 @@ class NeuralGenerator(SequenceGenerator):
         check_finite(self.net_)
         noise = normal_of(self.latent, seed)
         latents = torch.from_numpy(posterior_draws(self.net_, steps, self.plan, noise))
-        train_statics(self.net_, steps.static, latents, seed=seed)
+        train_statics(self.net_, steps.user_attributes, latents, seed=seed)
         self._learn_latents(latents, seed=seed)
 
     def _learn_privately(
@@ -218,7 +218,7 @@ class NeuralGenerator(SequenceGenerator):
         """Return the shapes of arrays that say how large the network is, by name."""
         rows = {
             "embed": sum(codec.feature_sizes()),
-            "embed_static": sum(codec.static_sizes().values()),
+            "embed_static": sum(codec.user_attribute_sizes().values()),
         }
         if codec.items.size > 1:
             rows["item_head"] = codec.items.size

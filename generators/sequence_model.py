@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Annotated, Any
 
 import numpy as np
@@ -20,26 +21,26 @@ from eventlog._runtime import plugins
 from eventlog._runtime.errors import InputError, WorkError
 from eventlog._runtime.seeds import check_seed
 from eventlog._runtime.settings import Range
-from generators.base import Generator
+from generators.base import Generator, SampleConditions
 from generators.codec.codec import MOST_ROWS, Codec
-from generators.codec.fit import census_plan, learn
+from generators.codec.fit import learn, total_query_weight
 from generators.privacy.accounting import PrivacyLedger
 from generators.privacy.public import Public
 from generators.privacy.queries import PrivateQueries
 from generators.sampling.conditions import (
     UserFilter,
     accept_where,
-    continued_statement,
-    given,
     label_of,
-    marked,
     mix,
+    with_labelled_sessions,
 )
-from generators.sampling.sampler import StepModel, sample_rows
+from generators.sampling.prefix import continued_statement, prefix_of
+from generators.sampling.sampler import sample_rows
+from generators.sampling.step_model import StepModel
 from generators.sequences.decode import decode
 from generators.sequences.encode import EncodedSequences, encode
 from generators.sequences.sampled import Sampled, joined
-from generators.sequences.validity import learn_cart_needs, learn_masks, learn_needs, learn_pace
+from generators.sequences.validity import learn_needs, learn_rules
 
 ASSUMED_PUBLIC = [
     "names and types of columns",
@@ -47,6 +48,7 @@ ASSUMED_PUBLIC = [
     "currency",
     "settings of the generator",
 ]
+UNCONDITIONAL = SampleConditions()
 CHUNK = 4_096  # users who are sampled at a time
 PILOT = 400  # users of either kind from whom a rate is set
 
@@ -125,18 +127,19 @@ class SequenceGenerator(Generator):
             n_users=len(ids),
             min_users=self.min_users,
             ledger=ledger,
-            plan=census_plan(log),
+            plan=total_query_weight(log),
             ids=ids,
         )
-        self.codec_: Codec = learn(
+        codec = learn(
             log, census, public=declared, intervals=self.intervals, max_rows=self.max_rows
         )
         private = epsilon is not None
-        self.codec_.needs = learn_needs(log, self.codec_, census)
-        steps = encode(log, self.codec_, max_rows=self._rows_of_a_user(private), private=private)
-        self.codec_.needs |= learn_cart_needs(self.codec_, steps, census)
-        learn_masks(self.codec_, steps, private=private)
-        learn_pace(self.codec_, steps, private=private)
+        codec = replace(
+            codec,
+            rules=replace(codec.rules, required_flags=learn_needs(log, codec, census)),
+        )
+        steps = encode(log, codec, max_rows=self._rows_of_a_user(private), private=private)
+        self.codec_: Codec = learn_rules(codec, steps, census)
         self._learn_marginals(steps, census)
         self._learn(steps, seed=seed, ledger=ledger)
         self.privacy = ledger.statement(declared.sources, ASSUMED_PUBLIC).to_json()
@@ -159,17 +162,14 @@ class SequenceGenerator(Generator):
         if users < 1:
             raise InputError(f"users is {users}; at least one is needed.")
         seed = check_seed(seed)
-        accept = accept_where(self.codec_, where or {})
-        if not rates:
-            return self.sampled_log(
-                [self.part(n, seed, k, where) for k, n in enumerate(part_sizes(users))],
-                seed=seed,
-                where=where,
-            )
-        kinds = [marked(self.codec_, yes, accept) for yes in (True, False)]
-        many = round(
-            users * self._share_marked(label_of(self.codec_, rates), kinds, min(users, PILOT), seed)
-        )
+        conditions = SampleConditions(where or {}, rates or {})
+        if not conditions.rates:
+            parts = [self.part(n, seed, k, conditions) for k, n in enumerate(part_sizes(users))]
+            return self.sampled_log(parts, seed=seed, conditions=conditions)
+        label = label_of(self.codec_, conditions.rates)
+        accept = accept_where(self.codec_, conditions.where)
+        kinds = [with_labelled_sessions(self.codec_, yes, accept) for yes in (True, False)]
+        many = round(users * self._share_marked(label, kinds, min(users, PILOT), seed))
         sizes = (many, users - many)
         parts = [
             self._rows(n, kind, _stream(seed, 3, k, part))
@@ -178,24 +178,24 @@ class SequenceGenerator(Generator):
             for part, n in enumerate(part_sizes(size))
         ]
         sampled = joined(parts, torch.randperm(users, generator=_stream(seed, 5)))
-        return self._log(
-            self.codec_,
-            sampled,
-            seed,
-            {"users": users} | {k: v for k, v in (("where", where), ("rates", rates)) if v},
-        )
+        return self._log(self.codec_, sampled, seed, {"users": users, **conditions.given()})
 
     @torch.inference_mode()
     def part(
-        self, users: int, seed: int, number: int, where: Mapping[str, str] | None = None
+        self, users: int, seed: int, number: int, conditions: SampleConditions = UNCONDITIONAL
     ) -> Sampled:
         """Rows of the `users` users of part `number` (see part_sizes): the same wherever, and
         beside whatever, it is drawn.
         """
-        return self._rows(users, accept_where(self.codec_, where or {}), _stream(seed, 2, number))
+        accept = accept_where(self.codec_, conditions.where)
+        return self._rows(users, accept, _stream(seed, 2, number))
 
     def sampled_log(
-        self, parts: list[Sampled], *, seed: int, where: Mapping[str, str] | None = None
+        self,
+        parts: list[Sampled],
+        *,
+        seed: int,
+        conditions: SampleConditions = UNCONDITIONAL,
     ) -> EventLog:
         """The log of all `parts`, in their order."""
         sampled = joined(parts)
@@ -203,7 +203,7 @@ class SequenceGenerator(Generator):
             self.codec_,
             sampled,
             seed,
-            {"users": len(sampled.static)} | ({"where": where} if where else {}),
+            {"users": len(sampled.user_attributes), **conditions.given()},
         )
 
     @torch.inference_mode()
@@ -218,7 +218,7 @@ class SequenceGenerator(Generator):
         Raises InputError where `log` has no known event, WorkError where nobody comes back.
         """
         seed = check_seed(seed)
-        past = given(
+        past = prefix_of(
             self.codec_,
             log,
             days=days,
@@ -252,7 +252,7 @@ class SequenceGenerator(Generator):
         """
         kind, rate = label
         column = self.codec_.rest_fields.index(f"label:{kind}")
-        can = torch.from_numpy(self.codec_.allow[f"label:{kind}"][:, 1:].any(1))
+        can = torch.from_numpy(self.codec_.rules.allowed[f"label:{kind}"][:, 1:].any(1))
         counts = []
         for k, accept in enumerate(kinds):
             row = self._rows(pilot, accept, _stream(seed, 4, k)).row
@@ -291,12 +291,12 @@ class SequenceGenerator(Generator):
                 census.histogram(
                     f"marginal of users' {name}",
                     owner,
-                    steps.static[:, k].numpy(),
+                    steps.user_attributes[:, k].numpy(),
                     size,
                     per_user=1,
                 )
             )
-            for k, (name, size) in enumerate(self.codec_.static_sizes().items())
+            for k, (name, size) in enumerate(self.codec_.user_attribute_sizes().items())
         ]
         self.field_marginals_: dict[str, np.ndarray] = {}
         for k, (name, size) in enumerate(self.codec_.fields().items()):

@@ -1,6 +1,6 @@
 """Write the pages of the reference that follow from the code: command lines, settings, schemas.
 
-``write(folder)`` is called by ``conf.py``. Pages include what it writes, so a new option, setting or
+``conf.py`` calls ``write(folder)``. Pages include what it writes, so that a new option, setting or
 column appears in the docs with the next build.
 """
 
@@ -31,6 +31,8 @@ def write(folder: Path) -> None:
     _put(folder / "scenarios.md", "\n".join(_scenarios()))
     _put(folder / "columns.md", "\n".join(_columns()))
     _put(folder / "names.md", "\n".join(_names()))
+    for name, schema in schemas().items():
+        _put(folder / f"{name}.schema.json", json.dumps(schema, indent=2))
 
 
 def _put(path: Path, text: str) -> None:
@@ -132,7 +134,8 @@ def _scenario_settings() -> Iterator[str]:
         group, name = key.split(".", 1)
         if group != section:
             section = group
-            yield f"\n## `[{group}]`\n\n| setting | default | range | what it is |\n|---|---|---|---|"
+            yield f"\n## `[{group}]`\n"
+            yield "| setting | default | range | what it is |\n|---|---|---|---|"
         bounds = "" if low is None else f"{low:g} to {high:g}"
         yield f"| `{name}` | {_cell(str(default))} | {bounds} | {_cell(doc)} |"
 
@@ -179,8 +182,13 @@ def _names() -> Iterator[str]:
 
 def schemas() -> dict[str, dict]:
     """Return the JSON schema of each file that a person may write, by name."""
-    return {}
+    from benchmark.suite import SuiteFile
+    from eventlog._runtime.settings import json_schema
+    from eventlog.ingest import mapping
+    from simulator import scenario
 
-
-if __name__ == "__main__":
-    print(json.dumps(schemas(), indent=2))
+    return {
+        "mapping": mapping.schema(),
+        "scenario": scenario.file_schema(),
+        "suite": json_schema(SuiteFile),
+    }

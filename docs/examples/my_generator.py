@@ -1,5 +1,4 @@
-"""A generator of one's own in one file: how many rows a user has, what stands in a row and the gap
-to the next, each drawn by itself.
+"""A generator in one file: rows per user, content of a row and gaps, each drawn independently.
 
 Usage::
 
@@ -22,8 +21,10 @@ from generators.base import Generator
 
 
 class Marginals(Generator):
-    """Keeps each marginal and no order: the least that a generator should beat. `levels`: quantiles
-    that stand for a distribution.
+    """Keeps every marginal and no order: the least that a generator should beat.
+
+    Args:
+        levels: number of quantiles that describe a distribution.
     """
 
     def __init__(self, *, levels: int = 101) -> None:
@@ -69,7 +70,7 @@ class Marginals(Generator):
         self.privacy = {"epsilon": None, "statement": "no privacy guarantee"}
 
     def sample(self, users: int, *, seed: int) -> EventLog:
-        """Rows of new users; what falls behind the end of the real log is left out."""
+        """Return rows of new users; rows after the end of the real log are left out."""
         rng = np.random.default_rng(seed)
         length = np.maximum(self._draw(self.length_, users, rng).round().astype(np.int64), 1)
         user = np.repeat(np.arange(users), length)
@@ -99,7 +100,7 @@ class Marginals(Generator):
         return EventLog(events=events, manifest={"made_by": "my_generator"})
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """Arrays for safetensors, plain data for JSON: loading runs no code."""
+        """Return arrays for safetensors and plain data for JSON: loading runs no code."""
         arrays = {name: getattr(self, f"{name}_") for name in ("count", "length", "start", "gap")}
         return arrays, {
             "event": self.event_,
@@ -109,7 +110,7 @@ class Marginals(Generator):
         }
 
     def restore(self, arrays: dict[str, np.ndarray], data: dict[str, Any]) -> None:
-        """Put back what `state` gave."""
+        """Restore what `state` returned."""
         for name, values in arrays.items():
             setattr(self, f"{name}_", values)
         self.event_, self.item_, self.end_, self.privacy = (
@@ -120,7 +121,7 @@ class Marginals(Generator):
         )
 
     def settings(self) -> dict[str, Any]:
-        """What makes an unfitted twin."""
+        """Return the keyword arguments of `__init__`."""
         return {"levels": self.levels}
 
     def _draw(self, quantiles: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:

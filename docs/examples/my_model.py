@@ -1,4 +1,4 @@
-"""The items that followed the last item most often: a next-item model in one file."""
+"""A next-item model in one file: the items that most often followed the last item."""
 
 import numpy as np
 import scipy.sparse as sp
@@ -9,7 +9,7 @@ from eventlog.encode import Encoder
 
 
 class MyModel(Model):
-    """Counts of (item, next item), plus a little popularity for items that nothing followed."""
+    """Counts pairs (item, next item), and adds a little popularity for items without successors."""
 
     kinds = frozenset({"next_item"})
 
@@ -19,8 +19,9 @@ class MyModel(Model):
     def fit(
         self, train: Examples, valid: Examples | None = None, *, encoder: Encoder, seed: int
     ) -> None:
-        """Count. `train.target[i]` is the item that came at row `train.queries.end[i]`; the one
-        before it is known.
+        """Count pairs.
+
+        `train.target[i]` is the item at row `train.queries.end[i]`; the row before it is known.
         """
         previous = train.sequences.columns["item"][train.queries.end - 1]
         n = encoder.n_items
@@ -30,8 +31,9 @@ class MyModel(Model):
         self.popularity_ = np.bincount(train.target, minlength=n).astype(np.float32)
 
     def score(self, sequences: Sequences, queries: Queries) -> np.ndarray:
-        """(n_queries, n_items): the row of the last known item. Questions always have at least one
-        known row.
+        """Return (n_queries, n_items): the counts of the last known item.
+
+        A question always has at least one known row.
         """
         last = sequences.columns["item"][queries.end - 1]
         return self.followed_by_[last].toarray() + self.popularity_weight * self.popularity_

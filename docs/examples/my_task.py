@@ -1,5 +1,4 @@
-"""A task of one's own in one file: who comes back? Of each user seen in the week before t: any
-event in the `days` after t.
+"""A task in one file: which of the users seen in the week before t come back within `days`?
 
 Usage::
 
@@ -18,7 +17,7 @@ from eventlog.split import TimeSplit
 
 
 class ComesBack(Task):
-    """Asked once at `days` before the cut to learn from, and at the cut to be tested on."""
+    """Asks for training at `days` before the cut, and for the test at the cut."""
 
     kind = "binary"  # the answer is 0 or 1; models say a probability
     headline = "roc_auc"  # ranks the models
@@ -28,19 +27,19 @@ class ComesBack(Task):
         self.days = days
 
     def train_questions(self, log: EventLog, sequences: Sequences, split: TimeSplit) -> Questions:
-        """`log` ends before the cut, so every answer is known at it."""
+        """Return questions about `log`, which ends at the cut: every answer is known by then."""
         queries = self._asked(sequences, to_ms(split.cut) - int(self.days * DAY_MS))
         valid = np.arange(len(queries)) % 7 == 0  # every seventh may stop a model early
         return Questions(queries, self._answers(sequences, queries), valid)
 
     def test_questions(self, log: EventLog, sequences: Sequences, split: TimeSplit) -> Queries:
-        """At the cut of the real log."""
+        """Return the questions at the cut of the real log."""
         return self._asked(sequences, to_ms(split.cut))
 
     def test_answers(
         self, log: EventLog, sequences: Sequences, queries: Queries, split: TimeSplit
     ) -> np.ndarray:
-        """(n,) float32: 1 where the user came back."""
+        """Return (n,) float32: 1 if the user came back."""
         return self._answers(sequences, queries)
 
     def _asked(self, sequences: Sequences, time: int) -> Queries:

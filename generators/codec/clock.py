@@ -1,14 +1,14 @@
 """Clock: the span of the log, the weekly cycle, and the gaps between events as a mixture.
 
-A gap is one code: 0 = the user's sequence ends; then points and intervals of gaps inside a session;
-then those between sessions, so that the session break is part of the code. What a gap leads to is
-drawn in `gaps`.
+A gap is one code: 0 ends the user's sequence; then come points and intervals of gaps inside a
+session; then those between sessions, so that the code says whether a session starts. The time to
+which a gap leads is drawn in `generators.sampling.timing`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -33,7 +33,7 @@ LONGEST_GAP_S = 2.0**33  # the grid of gaps under a budget ends at half of it
 BUSIEST = 1e6  # of the weekly cycle, whose mean is 1
 
 
-@dataclass
+@dataclass(frozen=True)
 class Clock:
     """When things can happen. Times are ms since 1970 UTC, gaps are seconds."""
 
@@ -46,7 +46,7 @@ class Clock:
     between: Bins
 
     def gap_ends(self) -> tuple[np.ndarray, np.ndarray]:
-        """(size,) float64 s each: lower and upper end of each gap code."""
+        """Return the lower and upper end of each gap code, (size,) float64 s each."""
         low, high = (
             np.concatenate([[0.0], w[1:], b[1:]])
             for w, b in zip(self.within.ends(), self.between.ends(), strict=True)
@@ -61,20 +61,21 @@ class Clock:
     @classmethod
     def fit(
         cls,
-        census: PrivateQueries,
+        queries: PrivateQueries,
         *,
         user: np.ndarray,
         time: np.ndarray,
         gap: np.ndarray,
-        breaks: np.ndarray,
+        is_session_start: np.ndarray,
         intervals: int,
     ) -> Self:
-        """Learn from all rows: user (n,), time (n,) ms, gap (n,) s with NaN at a user's first row,
-        breaks (n,) bool.
+        """Learn from all rows, (n,) each.
+
+        `time` is in ms, `gap` in s with NaN at a user's first row, `is_session_start` bool.
         """
-        if census.private:
+        if queries.private:
             first, last = np.clip(
-                private_days(census, user, time // DAY_MS), FIRST_MS // DAY_MS, LAST_MS // DAY_MS
+                private_days(queries, user, time // DAY_MS), FIRST_MS // DAY_MS, LAST_MS // DAY_MS
             ).tolist()
             start, end, step = first * DAY_MS, (last + 1) * DAY_MS - 1, 1_000
         else:
@@ -85,8 +86,8 @@ class Clock:
                     "The log has events before 1990 or after 2100; 'python -m eventlog check' "
                     "names them, remove them first."
                 )
-        starts = breaks | np.isnan(gap)
-        weekly = census.histogram(
+        starts = is_session_start | np.isnan(gap)
+        weekly = queries.histogram(
             "weekly cycle of session starts",
             user[starts],
             hour_of_week(time[starts]),
@@ -95,9 +96,9 @@ class Clock:
         )
         weekly = _smooth(weekly) if step < DAY_MS else np.ones(WEEK_HOURS)
         known = np.isfinite(gap)
-        w, b = known & ~breaks, known & breaks
+        w, b = known & ~is_session_start, known & is_session_start
         within = Bins.fit(
-            census,
+            queries,
             "gaps within sessions",
             user[w],
             gap[w],
@@ -107,7 +108,7 @@ class Clock:
             tail=TAIL,
         )
         between = Bins.fit(
-            census,
+            queries,
             "gaps between sessions",
             user[b],
             gap[b],
@@ -117,23 +118,22 @@ class Clock:
         )
         return cls(start, end, step, weekly, within, between)
 
-    def encode(self, gap: np.ndarray, breaks: np.ndarray) -> np.ndarray:
-        """(n,) gap codes; -1 at a user's first row (its gap is NaN)."""
+    def encode(self, gap: np.ndarray, is_session_start: np.ndarray) -> np.ndarray:
+        """Return gap codes (n,); -1 at a user's first row, whose gap is NaN."""
         within = self.within.encode(gap)
         between = self.between.encode(gap) + self.within.size - 1
-        code = np.where(breaks & (self.between.size > 1), between, within)
+        code = np.where(is_session_start & (self.between.size > 1), between, within)
         return np.where(np.isfinite(gap), code, -1)
 
-    def is_break(self, code: torch.Tensor) -> torch.Tensor:
-        """(n,) bool: does the gap begin a new session?"""
+    def starts_session(self, code: torch.Tensor) -> torch.Tensor:
+        """Return whether each gap starts a new session, (n,) bool."""
         return code >= self.within.size
 
     def cycle(self) -> torch.Tensor:
-        """(WEEK_HOURS, size) float32: log of the mean weekly intensity where each gap lands, by the
-        hour of the week it starts in.
+        """Return the log of the mean weekly intensity where each gap ends, by its first hour.
 
-        Added to the logits of the gap, so that a model need not learn the cycle from what follows
-        it.
+        It is (WEEK_HOURS, size) float32, and is added to the logits of the gap, so that a model
+        need not learn the weekly cycle.
         """
         # intensity up to each hour of two weeks
         total = torch.from_numpy(np.append(0.0, np.cumsum(np.tile(self.weekly, 2))))
@@ -156,20 +156,9 @@ class Clock:
         bias[:, : self.within.size] = 0.0
         return bias.to(torch.float32)
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain data for `from_json`."""
-        return {
-            "start_ms": self.start_ms,
-            "end_ms": self.end_ms,
-            "step_ms": self.step_ms,
-            "weekly": np.asarray(self.weekly).tolist(),
-            "within": self.within.to_json(),
-            "between": self.between.to_json(),
-        }
-
     @classmethod
     def from_json(cls, data: Record) -> Self:
-        """The clock that `to_json` described. Raises StateError where it is none."""
+        """Read a clock from model.json. Raises StateError where it is not valid."""
         data.only(("start_ms", "end_ms", "step_ms", "weekly", "within", "between"))
         start = data.integer("start_ms", FIRST_MS, LAST_MS)
         end = data.integer("end_ms", start, LAST_MS)
@@ -186,34 +175,32 @@ class Clock:
 
 
 def hour_of_week(time: np.ndarray) -> np.ndarray:
-    """(n,) int64 0..167 of (n,) ms; 1970-01-01 was a Thursday, hence 72 hours."""
-    return (time // HOUR_MS + 72) % WEEK_HOURS
+    """Return the hour of the week of (n,) ms, int64 0..167."""
+    return (time // HOUR_MS + 72) % WEEK_HOURS  # 1970-01-01 was a Thursday
 
 
 def _smooth(counts: np.ndarray) -> np.ndarray:
-    """Mean 1, with a little of the mean mixed in, so that a thin hour is not an impossible one
-    unless it is far from all others.
-    """
+    """Scale counts to mean 1 and mix in a little of the mean: a rare hour stays possible."""
     total = counts.sum()
     if total <= 0:
         return np.ones_like(counts)
     return (counts + 0.001 * total / len(counts)) / (total / len(counts)) / 1.001
 
 
-def private_days(census: PrivateQueries, user: np.ndarray, day: np.ndarray) -> tuple[int, int]:
-    """First and last day of the span, under a budget; user (n,) and day (n,) of all rows, days
-    since 1970.
+def private_days(queries: PrivateQueries, user: np.ndarray, day: np.ndarray) -> tuple[int, int]:
+    """Return the first and last day of the span, under a budget.
 
-    Each user votes for one of their days, and so for the periods of 1, 4, 16, 64 and 256 days
-    around it. The shortest periods of which enough users are heard hold the span; where these are
-    not days, its ends are looked for in even cells. A log of few users over a long time has no day
-    that many share. 2000-01-03 stands where nothing is heard.
+    `user` and `day` (n,) are those of all rows, in days since 1970. Each user votes for one of
+    their days, and so for the periods of 1, 4, 16, 64 and 256 days around it. The shortest periods
+    with enough votes hold the span; where these are not days, its ends are looked for in even
+    cells, because a log of few users over a long time has no day that many share. Without enough
+    votes the result is 2000-01-03.
     """
-    voter, vote = census.draw("day of the span", user, day, per_user=1)
+    voter, vote = queries.draw("day of the span", user, day, per_user=1)
     periods = np.array(PERIODS)
     shift, base = 1 << 32, 1 << 31  # a period's number, which may be negative, beside its length
     value = np.concatenate([k * shift + base + (vote >> p) for k, p in enumerate(periods)])
-    kept, counts = census.popular(
+    kept, counts = queries.popular(
         "periods of the span", np.tile(voter, len(periods)), value, per_user=len(periods)
     )
     if not len(kept):
@@ -221,7 +208,7 @@ def private_days(census: PrivateQueries, user: np.ndarray, day: np.ndarray) -> t
         return int(nothing), int(nothing)
     length, number = kept // shift, kept % shift - base
     heard = np.bincount(length, counts, minlength=len(periods))
-    enough = heard >= 0.95 * min(census.ledger.users, heard.max())
+    enough = heard >= 0.95 * min(queries.ledger.users, heard.max())
     k = int(np.argmax(enough))
     number = number[length == k]
     first, last = (
@@ -230,12 +217,12 @@ def private_days(census: PrivateQueries, user: np.ndarray, day: np.ndarray) -> t
     )
     if periods[k] == 0:
         return first, last
-    noise = census.noise_of(weight=1.0, per_user=2)
-    n_cells = int(np.clip(2 * census.ledger.users / (6 * noise), 2, min(CELLS, last - first + 1)))
+    noise = queries.noise_of(weight=1.0, per_user=2)
+    n_cells = int(np.clip(2 * queries.ledger.users / (6 * noise), 2, min(CELLS, last - first + 1)))
     edges = np.linspace(first, last + 1, n_cells + 1).round().astype(np.int64)
     inside = (day >= first) & (day <= last)
     cell = np.searchsorted(edges, day[inside], side="right") - 1
     found = np.flatnonzero(
-        census.histogram("ends of the span", user[inside], cell, n_cells, per_user=2) > 3 * noise
+        queries.histogram("ends of the span", user[inside], cell, n_cells, per_user=2) > 3 * noise
     )
     return (int(edges[found[0]]), int(edges[found[-1] + 1]) - 1) if len(found) else (first, last)

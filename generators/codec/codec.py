@@ -1,18 +1,20 @@
-"""Codec: a log's columns as fields of small codes, learnt from the log; what a generator stores
-beside its weights.
+"""Codec: turns the rows of a log into small codes and back; saved beside a generator's weights.
 
-A row is a tuple of codes, in this order: gap (with end and session break), intent (of the session:
-the label that an event of it will carry, drawn before what it shapes), event, pick (which item of
-the user's pool, or a fresh one), category, item within its category, order, then the log's other
-columns, price and labels. Columns are taken
-by what they are: an attribute of the item (brand) is looked up, never drawn; an id (device, card)
-is drawn as 'the same / an earlier one / a new one / one that other users have too' and gets a fresh
-name; a price is a ratio to the item's price.
+A row is a tuple of codes, drawn in this order: gap (with the end of the user and the start of a
+session), session label (one that an event of the session will carry, drawn before what it shapes),
+event, copy action (which recent item of the user, or a fresh one), category, item within its
+category, order, then the log's other columns, price and labels. A column is treated by what it is:
+an attribute of the item (brand) is looked up and never drawn; an id (device, card) is drawn as the
+same, an earlier one, a new one or a new one that other users have too, and gets a fresh name; a
+price is a ratio to the item's price.
+
+A codec is frozen: `generators.codec.fit.learn` makes it from parts, `dataclasses.replace` makes one
+with another part.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,109 +23,103 @@ import torch
 
 from generators.codec.clock import DAY_MS, Clock
 from generators.codec.coders import Bins, Values
-from generators.codec.shared_ids import Sharing
-from generators.codec.timing_params import TimingParams
-from generators.sequences.user_state import (
-    CLEARS,
-    COUNTERS,
-    ORDERS,
-    PICKS,
-    SETS,
-    Effects,
-    feature_sizes,
-    time_of,
+from generators.codec.parts import (
+    ARRIVAL,
+    FAVOURITES,
+    LAST_ROWS,
+    LEVELS,
+    OBSERVATION_SPAN,
+    PRICE_LEVEL,
+    Columns,
+    Items,
+    Labels,
+    Pace,
+    Prices,
+    Rules,
+    Users,
+    Vocabulary,
+    inline,
 )
+from generators.codec.plain import to_json
+from generators.codec.shared_ids import SharedIds
+from generators.codec.timing_params import TimingParams
+from generators.sequences.codes import (
+    FLAGS_CLEARED,
+    FLAGS_SET,
+    N_COPY_ACTIONS,
+    N_ID_RELATIONS,
+    N_ORDERS,
+)
+from generators.sequences.feature_layout import Blocks, Counter, feature_sizes
+from generators.sequences.user_state import Effects, time_of
 
 MOST_ROWS = 16_384  # of a user: a sample holds all rows of some thousand users at a time
-# an id column: missing, same as before, an earlier one, new, new and shared with other users
-RELATIONS = 5
-# static fields, both or none: rows and seconds of the last of several sessions, else 0
-LAST_ROWS, LAST_STAY = "last rows", "last stay"
-# static fields; all but marks (where there are labels) always
-ARRIVAL, STAY, LENGTH, MARKS = "arrival", "stay", "length", "marks"
-# static fields 'favourite category', 'second brand': what the user has most rows of
-FAVOURITES = {"favourite ": 1, "second ": 2}
-# attributes that items get from their rows:
-PRICE_LEVEL, POPULARITY, SALES = "price level", "popularity level", "sales level"
-# the fifth by price within the category, by rows, by the share of rows that buy
-LEVELS = ["lowest", "low", "middle", "high", "highest"]
-INTENT = "intent"  # the field; there where the log has labels
+# Names of fields: the first is there where the log has labels.
+SESSION_LABEL, COPY_ACTION = "intent", "pick"
 
 
-@dataclass
-class Items:
-    """The item vocabulary, by category: items of category c are codes start[c]..start[c + 1] - 1.
-    Code 0 = no item.
-    """
-
-    names: list[str]
-    category: np.ndarray  # (n_codes,) int64
-    start: np.ndarray  # (n_categories + 1,) int64
-    price: np.ndarray  # (n_codes,) float64, NaN = unknown
-    attributes: dict[str, np.ndarray]  # column -> (n_codes,) int64 codes of Codec.values[column]
-    # (n_categories,) int64: the code that stands for a category's rare items, 0 = none
-    other: np.ndarray
-    # POPULARITY, SALES -> (n_codes,) int64: 1 + place in LEVELS, 0 = unknown
-    levels: dict[str, np.ndarray] = field(default_factory=dict)
-
-    @property
-    def size(self) -> int:
-        """Number of codes, 'no item' included."""
-        return len(self.names) + 1
-
-
-@dataclass
+@dataclass(frozen=True)
 class Codec:
     """Everything that turns rows into codes and back."""
 
-    events: Values
-    roles: dict[str, str]
-    categories: Values
-    items: Items
+    vocabulary: Vocabulary = field(metadata={"inline": True})
     clock: Clock
-    # categorical columns of events, item attributes included
-    values: dict[str, Values] = field(default_factory=dict)
-    ids: dict[str, Sharing] = field(default_factory=dict)  # id columns
-    # numeric columns; "price" (as it is), "price_ratio"
-    bins: dict[str, Bins] = field(default_factory=dict)
-    # per user: arrival, columns of users, first values
-    statics: dict[str, Values | Bins] = field(default_factory=dict)
-    # column of the users table -> "values", "number", "time"
-    user_columns: dict[str, str] = field(default_factory=dict)
-    labels: dict[str, list[str]] = field(default_factory=dict)  # kind -> values
-    # (kind, value) of each label, the rarest last; code 0 = none
-    intents: list[tuple[str, str]] = field(default_factory=list)
-    # kind -> seconds until known, their shares
-    delays: dict[str, tuple[Bins, np.ndarray]] = field(default_factory=dict)
-    # event -> flag that its item must carry
-    needs: dict[str, int] = field(default_factory=dict)
-    # which optional id columns and tables the log has
-    flags: dict[str, bool] = field(default_factory=dict)
-    # events without a session id in the log
-    sessionless: list[str] = field(default_factory=list)
-    allow: dict[str, np.ndarray] = field(default_factory=dict)  # field -> (n_events + 1, size) bool
-    # (event + 1, break, event)
-    allow_next: np.ndarray = field(default_factory=lambda: np.ones((0, 2, 0), dtype=bool))
-    # level of rows to come -> the least level of time that they took
-    least_time: list[int] = field(default_factory=list)
-    # the same in last sessions, of all but one in twenty
-    last_time: list[int] = field(default_factory=list)
-    # the same before last sessions, of all but one in fifty
-    fast_time: list[int] = field(default_factory=list)
-    # rows, and ms, that a session has at the most; 0 = no limit
-    longest: tuple[int, int] = (0, 0)
-    # does an item keep one price for a day?
-    daily_prices: bool = False
-    # (category, day since 1970, log ratio of its prices to the usual)
-    reduced: list[tuple[int, int, float]] = field(default_factory=list)
-    # columns and ids that never change within a session
-    held: list[str] = field(default_factory=list)
-    # column -> (its codes,) the category that most often goes with each
-    usual: dict[str, list[int]] = field(default_factory=dict)
+    columns: Columns = inline(Columns)  # noqa: RUF009
+    users: Users = inline(Users)  # noqa: RUF009
+    labels: Labels = inline(Labels)  # noqa: RUF009
+    prices: Prices = inline(Prices)  # noqa: RUF009
+    pace: Pace = inline(Pace)  # noqa: RUF009
+    rules: Rules = inline(Rules)  # noqa: RUF009
     private: bool = False  # learnt under a budget?
-    max_rows: int = 1024
-    not_learnt: list[str] = field(default_factory=list)
-    carried: dict[str, Any] = field(default_factory=dict)  # of the manifest: roles, currency
+    max_rows: int = 1024  # of a user
+    carried: Mapping[str, Any] = field(default_factory=dict)  # of the manifest: roles, currency
+
+    # --- what is read most ------------------------------------------------------------------------
+
+    @property
+    def events(self) -> Values:
+        """Names of the events."""
+        return self.vocabulary.events
+
+    @property
+    def roles(self) -> Mapping[str, str]:
+        """Role of each event."""
+        return self.vocabulary.roles
+
+    @property
+    def categories(self) -> Values:
+        """Names of the categories."""
+        return self.vocabulary.categories
+
+    @property
+    def items(self) -> Items:
+        """The items, by category."""
+        return self.vocabulary.items
+
+    @property
+    def values(self) -> Mapping[str, Values]:
+        """Categorical columns of events, attributes of items included."""
+        return self.columns.values
+
+    @property
+    def ids(self) -> Mapping[str, SharedIds]:
+        """Id columns of events."""
+        return self.columns.ids
+
+    @property
+    def bins(self) -> Mapping[str, Bins]:
+        """Numeric columns of events; "price" (as it is) and "price_ratio" (to the item's)."""
+        return self.columns.bins
+
+    @property
+    def user_attributes(self) -> Mapping[str, Values | Bins]:
+        """What is drawn once a user, in the order in which it is drawn."""
+        return self.users.attributes
+
+    @property
+    def session_labels(self) -> Sequence[tuple[str, str]]:
+        """(kind, value) of each label, the rarest last; code 0 = none."""
+        return self.labels.of_sessions
 
     # --- shapes -----------------------------------------------------------------------------------
 
@@ -140,15 +136,16 @@ class Codec:
             *self.ids,
             *numbers,
             *(["price"] if self.has_price else []),
-            *(f"label:{k}" for k in self.labels),
+            *(f"label:{k}" for k in self.labels.kinds),
         ]
 
     @property
     def plans_last(self) -> bool:
-        """Is each user's last session planned from the start? A gap of days, known to a day, does
-        not say whether it is the last.
+        """Is each user's last session planned from the start?
+
+        A gap of days, known to a day, does not say whether it leads to the last session.
         """
-        return LAST_ROWS in self.statics
+        return LAST_ROWS in self.user_attributes
 
     @property
     def has_price(self) -> bool:
@@ -161,36 +158,34 @@ class Codec:
         return self.bins["price_ratio"].size + self.bins["price"].size - 1
 
     def fields(self) -> dict[str, int]:
-        """Field name -> number of codes, in the order in which they are drawn."""
+        """Return the number of codes of each field, in the order in which fields are drawn."""
         sizes = {
             "gap": self.clock.size,
-            INTENT: len(self.intents) + 1,
+            SESSION_LABEL: len(self.session_labels) + 1,
             "event": self.events.size,
-            "pick": PICKS,
+            COPY_ACTION: N_COPY_ACTIONS,
             "category": self.categories.size,
             "item": self.items.size,
-            "order": ORDERS,
+            "order": N_ORDERS,
         }
-        if not self.intents:
-            del sizes[INTENT]
+        if not self.session_labels:
+            del sizes[SESSION_LABEL]
         sizes |= {n: self.values[n].size + 1 for n in self.value_fields}
         for name in self.rest_fields:
             if name in self.ids:
-                sizes[name] = RELATIONS
+                sizes[name] = N_ID_RELATIONS
             elif name.startswith("label:"):
-                sizes[name] = len(self.labels[name.removeprefix("label:")]) + 1
+                sizes[name] = len(self.labels.kinds[name.removeprefix("label:")]) + 1
             else:
                 sizes[name] = self.price_size if name == "price" else self.bins[name].size
         return sizes
 
     def feature_sizes(self) -> list[int]:
-        """Levels of each column of what a model looks at: the tracker's, then the clock at the last
-        row (0 = start).
-        """
+        """Return the number of levels of each feature; see feature_layout."""
         sizes = self.fields()
         return feature_sizes(
             gaps=sizes["gap"],
-            intents=len(self.intents) + 1,
+            session_labels=len(self.session_labels) + 1,
             events=sizes["event"],
             categories=sizes["category"],
             items=self.items.size,
@@ -199,45 +194,46 @@ class Codec:
             ids=len(self.ids),
         )
 
-    def value_column(self, name: str) -> int:
-        """Column of `feature_sizes` that holds the user's last value of a categorical column, 0 =
-        none yet.
-        """
-        return 9 + self.value_fields.index(name)
-
-    def counter_column(self, name: str) -> int:
-        """Column of `feature_sizes` that holds one of the tracker's counters."""
-        return (
-            9
-            + len(self.value_fields)
-            + len(self.rest_fields)
-            + [n for n, _ in COUNTERS].index(name)
+    def blocks(self) -> Blocks:
+        """Where the blocks of the features begin."""
+        return Blocks.of(
+            values=len(self.value_fields), rest=len(self.rest_fields), ids=len(self.ids)
         )
 
-    def static_sizes(self) -> dict[str, int]:
-        """Static field -> number of codes."""
-        return {n: c.size for n, c in self.statics.items()}
+    def value_column(self, name: str) -> int:
+        """Column of the features with the user's last value of a categorical column, 0 = none."""
+        return self.blocks().values + self.value_fields.index(name)
 
-    def stays(self, arrival: torch.Tensor) -> torch.Tensor:
-        """(n, codes of stay) bool: stays that can end inside the span after an arrival of the codes
-        `arrival` (n,).
+    def counter_column(self, counter: Counter) -> int:
+        """Column of the features that holds a counter."""
+        return self.blocks().counters + counter
+
+    def user_attribute_sizes(self) -> dict[str, int]:
+        """Return the number of codes of each user attribute."""
+        return {n: c.size for n, c in self.user_attributes.items()}
+
+    def spans_that_fit(self, arrival: torch.Tensor) -> torch.Tensor:
+        """Return the observation spans that can end inside the span of the log.
+
+        They are (n, codes of the span) bool, for users who arrive with the codes `arrival` (n,).
         """
         (first, _), (least, _) = (
-            torch.from_numpy(np.nan_to_num(np.stack(self.statics[n].ends())))  # type: ignore[union-attr]
-            for n in (ARRIVAL, STAY)
+            torch.from_numpy(np.nan_to_num(np.stack(self.user_attributes[n].ends())))  # type: ignore[union-attr]
+            for n in (ARRIVAL, OBSERVATION_SPAN)
         )
         return (
             least[None, :]
             <= (self.clock.end_ms - self.clock.start_ms) / 1000 - first[arrival][:, None]
         )
 
-    def favourite_of(self, static: str) -> tuple[str, int] | None:
-        """('brand', 2) of 'second brand': the item's attribute and its rank with the user; None for
-        any other static field.
+    def favourite_of(self, attribute: str) -> tuple[str, int] | None:
+        """Return the item's attribute and its rank with the user: ('brand', 2) of 'second brand'.
+
+        None for any other user attribute.
         """
         for prefix, rank in FAVOURITES.items():
-            column = static.removeprefix(prefix)
-            if column != static and (
+            column = attribute.removeprefix(prefix)
+            if column != attribute and (
                 column in ("category", PRICE_LEVEL, *self.items.levels)
                 or column in self.items.attributes
             ):
@@ -245,8 +241,9 @@ class Codec:
         return None
 
     def item_table(self, column: str) -> np.ndarray:
-        """(n_item_codes,) int64 codes of an attribute of items; of a price level the place among
-        the items of the category.
+        """Return the codes of an attribute of items, (n_item_codes,) int64.
+
+        A price level is the item's place, by price, among the items of its category.
         """
         if column in self.items.levels:
             return self.items.levels[column]
@@ -264,10 +261,12 @@ class Codec:
         return out
 
     def price_on(self, item: np.ndarray, time: np.ndarray) -> np.ndarray:
-        """(n,) float64: the price of items (n,) on the day of (n,) ms, NaN = unknown."""
+        """Return the prices of items (n,) on the day of (n,) ms, float64, NaN = unknown."""
         price = self.items.price[item]
-        if self.reduced:
-            category, day, ratio = (np.array(column) for column in zip(*self.reduced, strict=True))
+        if self.prices.reduced:
+            category, day, ratio = (
+                np.array(column) for column in zip(*self.prices.reduced, strict=True)
+            )
             table = np.zeros((self.categories.size, int(day.max() - day.min()) + 1))
             table[category, day - day.min()] = ratio
             at = time // DAY_MS - day.min()
@@ -278,34 +277,38 @@ class Codec:
         return price
 
     def label_needs(self, kind: str) -> torch.Tensor:
-        """(codes of the label field,) int64: the least intent of a session in which a label of
-        `kind` can stand.
+        """Return the least session label with which each code of a label can occur.
+
+        It is (codes of the field of `kind`,) int64.
         """
-        return torch.tensor([0] + [self.intents.index((kind, v)) + 1 for v in self.labels[kind]])
+        return torch.tensor(
+            [0] + [self.session_labels.index((kind, v)) + 1 for v in self.labels.kinds[kind]]
+        )
 
     def effects(self) -> Effects:
-        """What events do, for Tracker."""
+        """Return what events do to the state of a user."""
 
         def table(by_role: Mapping[str, int]) -> np.ndarray:
             return np.array([0] + [by_role.get(self.roles[e], 0) for e in self.events.values])
 
         labels = [k for k, n in enumerate(self.rest_fields) if n.startswith("label:")]
         return Effects(
-            sets=table(SETS),
-            clears=table(CLEARS),
-            needs=np.array([0] + [self.needs.get(e, 0) for e in self.events.values]),
+            sets=table(FLAGS_SET),
+            clears=table(FLAGS_CLEARED),
+            needs=np.array([0] + [self.rules.required_flags.get(e, 0) for e in self.events.values]),
             fails=table({"payment_failed": 1}),
             labels=np.array(labels, dtype=np.int64),
             values=len(self.value_fields),
             rest=len(self.rest_fields),
             ids=len(self.ids),
+            blocks=self.blocks(),
         )
 
     def timing_params(self) -> TimingParams:
-        """The clock and the pace of users, for compiled code."""
+        """Return the clock and the pace of users, for compiled code."""
         low, high = self.clock.gap_ends()
         short, fast = (
-            time_of(np.array(levels, dtype=np.int64)) for levels in (self.last_time, self.fast_time)
+            time_of(np.array(levels, dtype=np.int64)) for levels in (self.pace.last, self.pace.fast)
         )
         return TimingParams(
             low=low,
@@ -316,80 +319,37 @@ class Codec:
             end=self.clock.end_ms,
             step=self.clock.step_ms,
             planned=self.plans_last,
-            least=np.array(self.least_time, dtype=np.int64),
+            least=np.array(self.pace.least, dtype=np.int64),
             short=short,
             fast=fast,
-            longest_rows=self.longest[0],
-            longest_ms=self.longest[1],
+            longest_rows=self.pace.longest[0],
+            longest_ms=self.pace.longest[1],
         )
 
     def column_changes(self) -> dict[str, Any]:
-        """What becomes of columns, for the manifest: which are dropped, which ids are made anew,
-        and what is folded together.
-        """
+        """Return what becomes of columns, for the manifest: dropped, folded, or with new ids."""
         rare = (
             "too few users have them, by a noisy count" if self.private else "few users have them"
         )
         folded = dict.fromkeys(self.value_fields, f"values are left empty where {rare}")
-        if self.flags.get("category"):
+        if self.columns.present.get("category"):
             folded["category"] = f"categories are left empty where {rare}"
         if (self.items.other > 0).any():
             folded["item_id"] = "rare items of a category are one, called other:CATEGORY"
         ids = [
             n
             for flag, n in (("session", "session_id"), ("order", "order_id"))
-            if self.flags.get(flag)
+            if self.columns.present.get(flag)
         ]
         return {
-            "dropped": list(self.not_learnt),
+            "dropped": list(self.columns.not_learnt),
             "folded": folded,
             "ids": ["user_id", *ids, *self.ids],
         }
 
-    # --- JSON and arrays --------------------------------------------------------------------------
+    # --- JSON -------------------------------------------------------------------------------------
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data for `saved_codec.restored`."""
-        return {
-            "events": self.events.values,
-            "roles": self.roles,
-            "categories": self.categories.values,
-            "clock": self.clock.to_json(),
-            "items": {
-                "names": self.items.names,
-                "category": self.items.category.tolist(),
-                "start": self.items.start.tolist(),
-                "price": [None if np.isnan(p) else float(p) for p in self.items.price],
-                "attributes": {k: v.tolist() for k, v in self.items.attributes.items()},
-                "other": self.items.other.tolist(),
-                "levels": {k: v.tolist() for k, v in self.items.levels.items()},
-            },
-            "values": {k: v.values for k, v in self.values.items()},
-            "ids": {k: s.to_json() for k, s in self.ids.items()},
-            "bins": {k: b.to_json() for k, b in self.bins.items()},
-            "statics": {
-                k: s.values if isinstance(s, Values) else s.to_json()
-                for k, s in self.statics.items()
-            },
-            "user_columns": self.user_columns,
-            "labels": self.labels,
-            "intents": [list(i) for i in self.intents],
-            "delays": {k: [b.to_json(), p.tolist()] for k, (b, p) in self.delays.items()},
-            "needs": self.needs,
-            "flags": self.flags,
-            "sessionless": self.sessionless,
-            "allow": {k: a.astype(int).tolist() for k, a in self.allow.items()},
-            "allow_next": self.allow_next.astype(int).tolist(),
-            "least_time": self.least_time,
-            "last_time": self.last_time,
-            "fast_time": self.fast_time,
-            "longest": list(self.longest),
-            "daily_prices": self.daily_prices,
-            "reduced": [list(r) for r in self.reduced],
-            "held": self.held,
-            "usual": self.usual,
-            "private": self.private,
-            "max_rows": self.max_rows,
-            "not_learnt": self.not_learnt,
-            "carried": self.carried,
-        }
+        """Return plain data for `restored`."""
+        plain: dict[str, Any] = to_json(self)
+        return plain

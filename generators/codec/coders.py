@@ -1,18 +1,17 @@
-"""Coders: a column of any type as small integer codes, and back. Code 0 is always 'missing' (or too
-rare to be kept).
+"""Coders: a column of any type as small integer codes, and back.
 
-The two kinds::
+Code 0 is always 'missing' (or too rare to be kept). There are two kinds:
 
-    Values    a categorical column: code i is the (i-1)-th of its kept values
-    Bins      a numeric column: a mixture of points (values that occur often) and of intervals,
-    uniform or log-uniform inside
+- `Values`, a categorical column: code i is the (i - 1)-th of its kept values.
+- `Bins`, a numeric column: a mixture of points (values that occur often) and of intervals, uniform
+  or log-uniform inside.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -26,9 +25,7 @@ GRID_CELLS = 48  # per sign, of the fixed grid on which a numeric column is coun
 
 
 def string_codes(values: pd.Series) -> tuple[np.ndarray, np.ndarray]:
-    """(n,) int64 codes of the strings in `values` (-1 = missing), and the distinct strings,
-    sorted.
-    """
+    """Return codes of strings, (n,) int64 (-1 = missing), and the distinct strings, sorted."""
     category = values.astype("category")
     names = category.cat.categories.astype(str).to_numpy(dtype=object)
     order = np.argsort(names, kind="stable")
@@ -38,7 +35,7 @@ def string_codes(values: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     return rank[category.cat.codes.to_numpy()], names[order]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Values:
     """The kept values of a categorical column, most users first."""
 
@@ -52,7 +49,7 @@ class Values:
     @classmethod
     def fit(
         cls,
-        census: PrivateQueries,
+        queries: PrivateQueries,
         what: str,
         user: np.ndarray,
         values: pd.Series,
@@ -62,14 +59,15 @@ class Values:
         weight: float = 1.0,
         shares: bool = False,
     ) -> Self:
-        """Keep what enough users have; under a budget the list `public`, where one is declared. See
-        Census.popular.
+        """Keep what enough users have; under a budget the list `public`, where one is declared.
+
+        See PrivateQueries.popular.
         """
-        if census.private and public is not None:
+        if queries.private and public is not None:
             return cls(list(public))
         codes, names = string_codes(values)
         present = codes >= 0
-        kept, _ = census.popular(
+        kept, _ = queries.popular(
             f"values of {what}",
             user[present],
             codes[present],
@@ -80,23 +78,24 @@ class Values:
         return cls([str(names[i]) for i in kept])
 
     def encode(self, values: pd.Series) -> np.ndarray:
-        """(n,) int64 codes."""
+        """Return codes, (n,) int64."""
         codes, names = string_codes(values)
         index = {v: i + 1 for i, v in enumerate(self.values)}
         table = np.array([index.get(n, 0) for n in names] + [0], dtype=np.int64)
         return table[codes]
 
     def decode(self, codes: np.ndarray) -> pd.Categorical:
-        """Codes back to a pandas categorical with this vocabulary."""
+        """Return codes as a pandas categorical with this vocabulary."""
         return pd.Categorical.from_codes(
             np.asarray(codes, dtype=np.int64) - 1, categories=pd.Index(self.values, dtype=object)
         )
 
 
-@dataclass
+@dataclass(frozen=True)
 class Bins:
-    """Code 0 missing; 1..len(points) the points; then the intervals [edges[i], edges[i+1]) of
-    `low`, `high`.
+    """A numeric column as points and intervals.
+
+    Codes: 0 missing; 1..len(points) the points; then the intervals from `low` to `high`.
     """
 
     points: np.ndarray  # (p,) float64
@@ -113,7 +112,7 @@ class Bins:
     @classmethod
     def fit(
         cls,
-        census: PrivateQueries,
+        queries: PrivateQueries,
         what: str,
         user: np.ndarray,
         values: np.ndarray,
@@ -127,21 +126,21 @@ class Bins:
         points_only: np.ndarray | None = None,
         tail: int = 0,
     ) -> Self:
-        """Learn from `values` (n,) float64, NaN = missing. `points_only` (k,): values that are
-        always points.
+        """Learn from `values` (n,) float64, NaN = missing.
 
-        Without a budget: points are values with at least `point_share` of the rows, intervals are
-        quantiles of the rest, and the outermost edges leave `min_users` users beyond them; the
-        highest interval is halved `tail` times, the lowest as well where not `log`, for there
-        values spread most. With one: the cells of a fixed signed log grid that enough users have.
+        `points_only` (k,) are values that are always points. Without a budget, points are values
+        with at least `point_share` of the rows, intervals are quantiles of the rest, and
+        `min_users` users lie beyond the outermost edges; the highest interval is halved `tail`
+        times, and so is the lowest where not `log`, because values spread most there. With a
+        budget, intervals are the cells of a fixed signed log grid that enough users have.
         """
         present = np.isfinite(values)
         user, values = user[present], values[present]
         fixed = np.zeros(0) if points_only is None else np.asarray(points_only, dtype=np.float64)
-        if census.private:
+        if queries.private:
             cell = _grid_cell(values)
             kept = np.sort(
-                census.popular(f"range of {what}", user, cell, per_user=per_user, weight=weight)[0]
+                queries.popular(f"range of {what}", user, cell, per_user=per_user, weight=weight)[0]
             )
             low, high = _grid_edges(kept)
             zero = low == high
@@ -164,23 +163,21 @@ class Bins:
             if len(unique) > 40
             else np.ones(len(unique), dtype=bool)
         )
-        points = np.unique(np.append(unique[often & (users_of >= census.min_users)], fixed))
+        points = np.unique(np.append(unique[often & (users_of >= queries.min_users)], fixed))
         rest = ~np.isin(values, points)
-        low_end, high_end = safe_ends(user[rest], values[rest], census.min_users)
+        low_end, high_end = safe_ends(user[rest], values[rest], queries.min_users)
         if not rest.any() or low_end >= high_end:
             return cls(points, np.zeros(0), np.zeros(0), log, decimals)
         share = np.linspace(0, 1, intervals + 1)
         if tail:
             halves = 0.5 ** np.arange(1, tail + 1) / intervals
-            halves = halves[halves * rest.sum() >= census.min_users]
+            halves = halves[halves * rest.sum() >= queries.min_users]
             share = np.sort(np.concatenate([share, 1 - halves, halves if not log else []]))
         edges = np.unique(np.quantile(np.clip(values[rest], low_end, high_end), share))
         return cls(points, edges[:-1], edges[1:], bool(log), decimals)
 
     def encode(self, values: np.ndarray) -> np.ndarray:
-        """(n,) int64 codes of (n,) float64; beyond the outermost edges the nearest interval stands
-        in.
-        """
+        """Return codes (n,) int64 of (n,) float64; values beyond all edges get the nearest one."""
         codes = np.zeros(len(values), dtype=np.int64)
         present = np.isfinite(values)
         v = np.where(present, values, 0.0)
@@ -203,30 +200,21 @@ class Bins:
         return np.where(present, codes, 0)
 
     def ends(self) -> tuple[np.ndarray, np.ndarray]:
-        """(size,) float64 lower and upper end of each code; NaN for 'missing'."""
+        """Return the lower and upper end of each code, (size,) float64; NaN for 'missing'."""
         low = np.concatenate([[np.nan], self.points, self.low])
         high = np.concatenate([[np.nan], self.points, self.high])
         return low, high
 
     def decode(self, codes: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-        """(n,) float64 values for (n,) codes, with (n,) draws from [0, 1)."""
+        """Return values (n,) float64 of (n,) codes, from (n,) uniform numbers in [0, 1)."""
         low, high = self.ends()
         return within(low[codes], high[codes], uniform, self.log).round(self.decimals)
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain data for `from_json`."""
-        return {
-            "points": self.points.tolist(),
-            "low": self.low.tolist(),
-            "high": self.high.tolist(),
-            "log": self.log,
-            "decimals": self.decimals,
-        }
-
     @classmethod
     def from_json(cls, data: Record, *, low: float = -LARGEST, high: float = LARGEST) -> Self:
-        """The coder that `to_json` described, whose values lie between `low` and `high`. Raises
-        StateError where it is none.
+        """Read bins whose values lie between `low` and `high` from model.json.
+
+        Raises StateError where they are not valid.
         """
         data.only(("points", "low", "high", "log", "decimals"))
         points, bottom = (data.numbers(k, low=low, high=high) for k in ("points", "low"))
@@ -246,8 +234,9 @@ class Bins:
 
 
 def within(low: np.ndarray, high: np.ndarray, uniform: np.ndarray, log: bool) -> np.ndarray:
-    """A value between `low` and `high`: log-uniform where `log` and both are positive, uniform
-    else.
+    """Return a value between `low` and `high`.
+
+    It is log-uniform where `log` and both are positive, and uniform otherwise.
     """
     flat = low + uniform * (high - low)
     if not log:
@@ -265,8 +254,9 @@ def _decimals(values: np.ndarray) -> int:
 
 
 def safe_ends(user: np.ndarray, values: np.ndarray, min_users: int) -> tuple[float, float]:
-    """The `min_users`-th largest of the users' maxima, and the like for minima: no single user's
-    extreme is an edge.
+    """Return the `min_users`-th smallest of users' minima and largest of users' maxima.
+
+    So no single user's extreme is an edge.
     """
     if len(values) == 0:
         return 0.0, 0.0
@@ -277,8 +267,9 @@ def safe_ends(user: np.ndarray, values: np.ndarray, min_users: int) -> tuple[flo
 
 
 def _grid_cell(values: np.ndarray) -> np.ndarray:
-    """Cell of a fixed grid: 0 for zero, +-(1..GRID_CELLS) for magnitudes 2^-16 .. 2^32, one cell an
-    octave.
+    """Return the cell of a fixed grid: 0 for zero, otherwise +-(1..GRID_CELLS), one an octave.
+
+    Magnitudes range from 2^-16 to 2^32.
     """
     magnitude = np.clip(np.floor(np.log2(np.maximum(np.abs(values), 1e-30))) + 17, 1, GRID_CELLS)
     return (np.sign(values) * magnitude).astype(np.int64)

@@ -1,6 +1,4 @@
-"""Raw columns that both learning and encoding need: gaps, session breaks, item codes, price
-ratios.
-"""
+"""Raw columns that learning and encoding both need: gaps, sessions, item codes, price ratios."""
 
 from __future__ import annotations
 
@@ -10,20 +8,21 @@ import pandas as pd
 from eventlog import EventLog
 from eventlog.sessions import SESSION_GAP_S
 from generators.codec.clock import DAY_MS
-from generators.codec.codec import Codec, Items
+from generators.codec.codec import Codec
 from generators.codec.coders import Values, string_codes
+from generators.codec.parts import Items
 
 HALF_A_CENT = 0.0051  # prices are rounded to cents: what is nearer to the item's price is the price
 
 
-def gaps_and_breaks(
+def gaps_and_session_starts(
     events: pd.DataFrame, user: np.ndarray, time: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(n,) s since the user's row before (NaN at the first), and (n,) bool: does the row begin
-    another session?
+    """Return the seconds since the user's previous row, and whether a row starts a new session.
 
-    By session id where there is one (rows without one belong to the session before), by half an
-    hour of silence else.
+    The gap (n,) is NaN at a user's first row, which does not count as a start here. Sessions follow
+    the session id where there is one (rows without one belong to the session before); otherwise
+    half an hour of silence ends a session.
     """
     n = len(time)
     gap = np.full(n, np.nan)
@@ -39,14 +38,15 @@ def gaps_and_breaks(
 
 
 def last_sessions(
-    user: np.ndarray, time: np.ndarray, breaks: np.ndarray
+    user: np.ndarray, time: np.ndarray, is_session_start: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(n_users,) rows of each user's last session, 0 where it is their only one, and (n_users,) ms
-    when it begins.
+    """Return the rows of each user's last session, (n_users,), and when it begins, (n_users,) ms.
+
+    The rows are 0 where it is the user's only session.
     """
     starts = np.flatnonzero(np.append(True, user[1:] != user[:-1])[: len(user)])
     stops = np.append(starts[1:], len(user))
-    at = np.flatnonzero(breaks)
+    at = np.flatnonzero(is_session_start)
     place = np.searchsorted(at, stops) - 1  # of each user's last break, if it is theirs
     begin = np.where(place >= 0, at[place] if len(at) else 0, -1)
     several = begin >= starts
@@ -54,8 +54,9 @@ def last_sessions(
 
 
 def item_codes(items: Items, events: pd.DataFrame, category: np.ndarray) -> np.ndarray:
-    """(n,) int64 item codes; an item that was not kept becomes its category's stand-in (or no item,
-    where there is none).
+    """Return item codes, (n,) int64.
+
+    An item that was not kept gets the code of its category's rare items, or 0 where there is none.
     """
     if "item_id" not in events:
         return np.zeros(len(events), dtype=np.int64)
@@ -67,8 +68,9 @@ def item_codes(items: Items, events: pd.DataFrame, category: np.ndarray) -> np.n
 
 
 def split_price(item_price: np.ndarray, price: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(n,) log ratio of a price to its item's price, and (n,) prices that have none to relate to;
-    NaN = not this one.
+    """Split prices (n,) into log ratios to the item's price and prices that have none to relate to.
+
+    Each result is (n,) float64; NaN where the other one holds the price.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         related = (item_price > 0) & (price > 0)
@@ -79,7 +81,7 @@ def split_price(item_price: np.ndarray, price: np.ndarray) -> tuple[np.ndarray, 
 
 
 def category_codes(categories: Values, events: pd.DataFrame) -> np.ndarray:
-    """(n,) int64 category codes; 0 where the log has no categories."""
+    """Return category codes, (n,) int64; 0 where the log has no categories."""
     return (
         categories.encode(events["category"])
         if "category" in events
@@ -88,18 +90,17 @@ def category_codes(categories: Values, events: pd.DataFrame) -> np.ndarray:
 
 
 def days_before(column: pd.Series, arrived_ms: np.ndarray) -> np.ndarray:
-    """(n,) whole days from a user's time column to their first event; NaN where it is missing."""
+    """Return the whole days from a user's time column to their first event, NaN = missing."""
     at = column.dt.tz_localize("UTC") if column.dt.tz is None else column.dt.tz_convert("UTC")
     ms = at.astype("datetime64[ms, UTC]").astype("int64").to_numpy().astype(np.float64)
     return np.where(column.isna(), np.nan, np.floor((arrived_ms - ms) / DAY_MS))
 
 
 def favourites(user: np.ndarray, code: np.ndarray, rank: int) -> np.ndarray:
-    """(n_users,) int64: the code that each user has the most, for `rank` 1, or the next ones; 0
-    where there is none.
+    """Return the code that each user has most (`rank` 1) or next most, (n_users,) int64, 0 = none.
 
-    `user` (n,) 0..n_users-1 in order, `code` (n,) >= 0, of which 0 does not count. Of equals the
-    lowest code goes first.
+    `user` (n,) is 0..n_users-1 in order, `code` (n,) is >= 0, and 0 does not count. Of equally
+    frequent codes the lowest comes first.
     """
     size, n_users = int(code.max(initial=0)) + 1, int(user.max(initial=-1)) + 1
     pair, count = np.unique(user[code > 0] * size + code[code > 0], return_counts=True)
@@ -111,14 +112,19 @@ def favourites(user: np.ndarray, code: np.ndarray, rank: int) -> np.ndarray:
     return out
 
 
-def session_intents(
-    codec: Codec, log: EventLog, events: pd.DataFrame, user: np.ndarray, breaks: np.ndarray
+def session_labels_of_rows(
+    codec: Codec,
+    log: EventLog,
+    events: pd.DataFrame,
+    user: np.ndarray,
+    is_session_start: np.ndarray,
 ) -> np.ndarray:
-    """(n,) int64: of all labels in a row's session the rarest, as 1 + its place in `codec.intents`;
-    0 = none.
+    """Return the rarest label in each row's session, (n,) int64.
+
+    The code is 1 + the place in `codec.session_labels`, 0 = none.
     """
     code = np.zeros(len(events), dtype=np.int64)
-    for kind in codec.labels:
+    for kind in codec.labels.kinds:
         code = np.maximum(
             code,
             codec.label_needs(kind).numpy()[
@@ -126,27 +132,31 @@ def session_intents(
             ],
         )
     first = np.append(True, user[1:] != user[:-1])[: len(user)]
-    session = np.cumsum(first | breaks) - 1
+    session = np.cumsum(first | is_session_start) - 1
     highest = np.zeros(int(session[-1]) + 1 if len(session) else 0, dtype=np.int64)
     np.maximum.at(highest, session, code)
     return highest[session]
 
 
-def marks_of(user: np.ndarray, intent: np.ndarray, breaks: np.ndarray) -> np.ndarray:
-    """(n_users,) int64: sessions with an intent of each user; the rows of a user stand together."""
+def count_labelled_sessions(
+    user: np.ndarray, session_label: np.ndarray, is_session_start: np.ndarray
+) -> np.ndarray:
+    """Count the labelled sessions of each user, (n_users,) int64; a user's rows are adjacent."""
     first = np.append(True, user[1:] != user[:-1])[: len(user)]
     return np.bincount(
-        np.cumsum(first) - 1, weights=(first | breaks) & (intent > 0), minlength=int(first.sum())
+        np.cumsum(first) - 1,
+        weights=(first | is_session_start) & (session_label > 0),
+        minlength=int(first.sum()),
     ).astype(np.int64)
 
 
 def label_codes(log: EventLog, codec: Codec, kind: str, event_id: np.ndarray) -> np.ndarray:
-    """(n,) codes: 0 no label, else 1 + position of the value."""
+    """Return the codes of a kind of label, (n,): 1 + position of the value, 0 = no label."""
     out = np.zeros(len(event_id), dtype=np.int64)
     if log.labels is None:
         return out
     rows = log.labels[log.labels["kind"].astype(str) == kind].drop_duplicates("event_id")
-    index = {v: i + 1 for i, v in enumerate(codec.labels[kind])}
+    index = {v: i + 1 for i, v in enumerate(codec.labels.kinds[kind])}
     code = pd.Series(
         [index.get(str(float(v)), 0) for v in rows["value"]],
         index=rows["event_id"].to_numpy(),

@@ -1,5 +1,7 @@
-"""What a log keeps to, learnt without a budget only: prices by the day, the longest session, items
-by rows and sales, and which category goes with a value of another column.
+"""Regularities of a shop's log, learnt without a budget only.
+
+Prices by the day, the longest session, items by rows and by sales, and which category goes with a
+value of another column.
 """
 
 from __future__ import annotations
@@ -8,41 +10,44 @@ import numpy as np
 import pandas as pd
 
 from generators.codec.clock import DAY_MS
-from generators.codec.codec import LEVELS, POPULARITY, SALES, Codec
+from generators.codec.codec import Codec
 from generators.codec.coders import safe_ends
 from generators.codec.features import category_codes, item_codes, split_price
+from generators.codec.parts import LEVELS, POPULARITY, SALES, Items, Prices
 from generators.privacy.queries import PrivateQueries
 
-MOSTLY = 0.9  # of the days of items at one price: taken for a rule
-# of the rows of a category on a day at one ratio to the prices of their items: all are reduced
-ALIKE = 0.7
-SAME_RATIO = 0.01  # of log ratios of prices; the rest is rounding
-# how much more often than without it a value must tell the category, to be taken for one that does
-TELLS = 0.1
-MOST_LEVELLED = 20  # so few items need no levels
-USUAL_ROWS = 20  # rows of an item that sell as usual, beside its own
+# Share of an item's days with one price from which on this is taken for a rule.
+MIN_DAILY_SHARE = 0.9
+# Share of a category's rows on a day with one ratio to the usual price from which on it is reduced.
+MIN_REDUCED_SHARE = 0.7
+SAME_RATIO = 0.01  # difference of log ratios of prices that is taken for rounding
+# A column predicts the category where it is right this much more often than the largest category.
+MIN_GAIN = 0.1
+MOST_WITHOUT_LEVELS = 20  # with so few items there are no levels
+PRIOR_ROWS = 20  # rows that sell as usual, added to those of each item
 LOOKS = ("view", "list", "search")  # roles of events that are no more than a look at an item
 
 
 def learn_prices(
-    codec: Codec,
+    items: Items,
     user: np.ndarray,
     item: np.ndarray,
     time: np.ndarray,
     price: np.ndarray,
     *,
     min_users: int,
-) -> None:
-    """Of rows with `item` (n,) at `price` (n,), NaN = none: has an item one price on nearly every
-    day, and on which days are the prices of a category reduced (or raised) alike, as at least
-    `min_users` users saw?
+) -> Prices:
+    """Learn how prices move by the day, from rows (n,) with `item` at `price`, NaN = none.
+
+    Does an item have one price on nearly every day? On which days are the prices of a category
+    reduced (or raised) alike, as at least `min_users` users saw?
     """
-    ratio, _ = split_price(codec.items.price[item], price)
+    ratio, _ = split_price(items.price[item], price)
     rows = pd.DataFrame(
         {
             "u": user,
             "i": item,
-            "c": codec.items.category[item],
+            "c": items.category[item],
             "d": time // DAY_MS,
             "p": price,
             "r": ratio.round(3),
@@ -51,39 +56,43 @@ def learn_prices(
     rows = rows[(item > 0) & np.isfinite(ratio)]
     prices = rows.groupby(["i", "d"])["p"].agg(["size", "nunique"])
     several = prices["size"] > 1
-    codec.daily_prices = bool(several.any() and (prices["nunique"][several] == 1).mean() >= MOSTLY)
+    daily = bool(several.any() and (prices["nunique"][several] == 1).mean() >= MIN_DAILY_SHARE)
     days = rows.groupby(["c", "d"])
     usual = days["r"].median()
     near = (rows["r"] - days["r"].transform("median")).abs() < SAME_RATIO
-    alike = near.groupby([rows["c"], rows["d"]]).mean() >= ALIKE
+    alike = near.groupby([rows["c"], rows["d"]]).mean() >= MIN_REDUCED_SHARE
     found = usual[alike & (usual.abs() > SAME_RATIO) & (days["u"].nunique() >= min_users)]
-    codec.reduced = [(int(c), int(d), float(r)) for (c, d), r in found.items()]
+    return Prices(daily, [(int(c), int(d), float(r)) for (c, d), r in found.items()])
 
 
 def longest_session(
-    census: PrivateQueries, user: np.ndarray, time: np.ndarray, breaks: np.ndarray
+    queries: PrivateQueries, user: np.ndarray, time: np.ndarray, is_session_start: np.ndarray
 ) -> tuple[int, int]:
-    """Rows, and ms, of the longest session of the user who comes `min_users`-th by theirs: no
-    single user's extreme is kept.
+    """Return the rows, and the ms, of the longest session.
+
+    It is that of the user who comes `min_users`-th by theirs: no single user's extreme is kept.
     """
-    start = np.flatnonzero(breaks | np.append(True, user[1:] != user[:-1]))
+    start = np.flatnonzero(is_session_start | np.append(True, user[1:] != user[:-1]))
     stop = np.append(start[1:], len(user))
     rows, lasts = (
         (stop - start).astype(np.float64),
         (time[stop - 1] - time[start]).astype(np.float64),
     )
-    return tuple(int(safe_ends(user[start], x, census.min_users)[1]) for x in (rows, lasts))  # type: ignore[return-value]
+    return tuple(int(safe_ends(user[start], x, queries.min_users)[1]) for x in (rows, lasts))  # type: ignore[return-value]
 
 
-def learn_levels(codec: Codec, events: pd.DataFrame) -> None:
-    """Fifths of the items, each of as many rows, by their rows and by the share of them that are
-    more than a look: what is often viewed is not what is often bought.
+def learn_levels(codec: Codec, events: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return fifths of the items by popularity and by sales, each with equally many rows.
+
+    Sales are the share of an item's rows that are more than a look: what is often viewed is not
+    what is often bought. Each level is (items,) int64: 1 + place in LEVELS, 0 = unknown.
     """
     item = item_codes(codec.items, events, category_codes(codec.categories, events))
     rows = np.bincount(item, minlength=codec.items.size).astype(np.float64)
     rows[0] = 0
-    if np.count_nonzero(rows) <= MOST_LEVELLED:
-        return
+    if np.count_nonzero(rows) <= MOST_WITHOUT_LEVELS:
+        return {}
+    levels: dict[str, np.ndarray] = {}
     looks = np.array([True] + [codec.roles[e] in LOOKS for e in codec.events.values])
     deep = np.bincount(
         item, ~looks[codec.events.encode(events["event"])], minlength=codec.items.size
@@ -92,7 +101,7 @@ def learn_levels(codec: Codec, events: pd.DataFrame) -> None:
     usual = deep.sum() / rows.sum()
     for name, key in (
         (POPULARITY, rows),
-        (SALES, (deep + USUAL_ROWS * usual) / (rows + USUAL_ROWS)),
+        (SALES, (deep + PRIOR_ROWS * usual) / (rows + PRIOR_ROWS)),
     ):
         if name == SALES and not 0 < usual < 1:
             continue
@@ -100,13 +109,17 @@ def learn_levels(codec: Codec, events: pd.DataFrame) -> None:
         total = np.cumsum(rows[order])
         level = np.zeros(codec.items.size, dtype=np.int64)
         level[order] = 1 + ((total - rows[order] / 2) / total[-1] * len(LEVELS)).astype(np.int64)
-        codec.items.levels[name] = np.where(rows > 0, level, 0)
+        levels[name] = np.where(rows > 0, level, 0)
+    return levels
 
 
-def learn_usual(codec: Codec, events: pd.DataFrame, user: np.ndarray) -> None:
-    """The category that most often goes with each value of a column (a search and what is viewed
-    after it): that of the row itself, or of the user's next row that has one. Only of columns that
-    tell of the category.
+def learn_usual_categories(
+    codec: Codec, events: pd.DataFrame, user: np.ndarray
+) -> dict[str, list[int]]:
+    """Return the category that most often goes with each value of a column, by column.
+
+    An example is a search and what is viewed after it: the category is that of the row itself, or
+    of the user's next row that has one. Only columns that predict the category are returned.
     """
     category = category_codes(codec.categories, events)
     after = (
@@ -117,6 +130,7 @@ def learn_usual(codec: Codec, events: pd.DataFrame, user: np.ndarray) -> None:
         .to_numpy()
         .astype(np.int64)
     )
+    usual: dict[str, list[int]] = {}
     for name in codec.value_fields:
         value = codec.values[name].encode(events[name])
         rows = (value > 0) & (after > 0)
@@ -126,5 +140,6 @@ def learn_usual(codec: Codec, events: pd.DataFrame, user: np.ndarray) -> None:
         np.add.at(table, (value[rows], after[rows]), 1.0)
         # one row of each value does not count: it found itself
         right = np.maximum(table.max(1) - 1, 0).sum() / table.sum()
-        if right > table.sum(0).max() / table.sum() + TELLS:
-            codec.usual[name] = table.argmax(1).tolist()
+        if right > table.sum(0).max() / table.sum() + MIN_GAIN:
+            usual[name] = table.argmax(1).tolist()
+    return usual

@@ -1,17 +1,16 @@
-"""Sharing: which users have the same id (a device, a card), told apart by what their sessions are
-labelled.
+"""Shared ids: which users have the same id (a device, a card), by the labels of their sessions.
 
-Rings of fraudsters share devices otherwise than families do. Of each id that several users have,
-the first row of each user is a link: it opens the id, or follows another user's link, so long
-before it, in a session of such an intent. What is kept is how often each happens, never an id.
-Sampled links are tied the same way, all at once: each points at an earlier link, and the links that
-lead to one root have one id.
+Rings of fraudsters share devices in another way than families do. Of each id that several users
+have, the first row of each user is a link: it opens the id, or follows another user's link, after a
+lag, in a session with a label. What is kept is how often each happens, never an id. Sampled links
+are tied in the same way, all at once: each points at an earlier link, and the links that lead to
+one root have one id.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -21,16 +20,19 @@ from generators.privacy.queries import PrivateQueries
 from generators.validation import Record
 
 LONGEST_LAG_S = 1e10  # between two users of an id
-SMOOTHING = 0.5  # pseudo-counts: an intent with few links is not taken for certain
+SMOOTHING = 0.5  # pseudo-counts: a label with few links is not taken for certain
 
 
-@dataclass
-class Sharing:
-    """Of one id column; G intents, 0 = none. Without a link in the data every id has one user."""
+@dataclass(frozen=True)
+class SharedIds:
+    """How users share the ids of one column, by G codes of session labels, 0 = none.
+
+    The default is that of a log without links: every id has one user.
+    """
 
     # (G,) share of links that open an id
     opens: np.ndarray = field(default_factory=lambda: np.ones(1))
-    # (G, G) shares: a link of row's intent follows one of column's
+    # (G, G) shares: a link with the row's label follows one with the column's
     follows: np.ndarray = field(default_factory=lambda: np.ones((1, 1)))
     # s between the two
     lag: Bins = field(default_factory=lambda: Bins(np.zeros(1), np.zeros(0), np.zeros(0), True))
@@ -39,17 +41,18 @@ class Sharing:
     @classmethod
     def fit(
         cls,
-        census: PrivateQueries,
+        queries: PrivateQueries,
         name: str,
         *,
         user: np.ndarray,
         value: np.ndarray,
         time: np.ndarray,
-        intent: np.ndarray,
-        intents: int,
+        session_label: np.ndarray,
+        n_session_labels: int,
     ) -> Self:
-        """Learn from rows of codes (n,): `value` -1 = missing, `time` ms, `intent` of the row's
-        session; exact, so not for a budget.
+        """Learn from rows (n,): `value` codes of ids (-1 = missing), `time` ms, `session_label`.
+
+        What is learnt is exact, so this is not for a budget.
         """
         rows = np.lexsort((time, value))
         rows = rows[value[rows] >= 0]
@@ -60,10 +63,10 @@ class Sharing:
         if len(link) == 0:
             return cls()
         opens = np.append(True, value[link][1:] != value[link][:-1])
-        of, before = intent[link], np.append(0, intent[link][:-1])
+        of, before = session_label[link], np.append(0, session_label[link][:-1])
         seconds = np.where(opens, np.nan, np.append(np.nan, np.diff(time[link]) / 1000.0))
         lag = Bins.fit(
-            census,
+            queries,
             f"sharing of {name}",
             user[link],
             seconds,
@@ -73,11 +76,11 @@ class Sharing:
         )
         if lag.size == 1:
             lag = cls().lag
-        count = np.bincount(of, minlength=intents) + 1e-9
-        opened = np.bincount(of[opens], minlength=intents)
-        follows = np.zeros((intents, intents))
+        count = np.bincount(of, minlength=n_session_labels) + 1e-9
+        opened = np.bincount(of[opens], minlength=n_session_labels)
+        follows = np.zeros((n_session_labels, n_session_labels))
         np.add.at(follows, (of[~opens], before[~opens]), 1.0)
-        share = np.zeros((intents, lag.size))
+        share = np.zeros((n_session_labels, lag.size))
         np.add.at(share, (of[~opens], lag.encode(seconds[~opens])), 1.0)
         share[:, 0] = 0.0
         return cls(
@@ -87,18 +90,24 @@ class Sharing:
             _shares(share),
         )
 
-    def deal(
-        self, *, user: np.ndarray, time: np.ndarray, intent: np.ndarray, rng: np.random.Generator
+    def link(
+        self,
+        *,
+        user: np.ndarray,
+        time: np.ndarray,
+        session_label: np.ndarray,
+        rng: np.random.Generator,
     ) -> np.ndarray:
-        """(n,) int64: the index of the link that opens each link's id, its own where it does. Rows
-        may stand in any order.
+        """Return for each link the index of the one that opens its id, (n,) int64.
+
+        That is its own index where it opens one. Rows may be in any order.
         """
         n = len(user)
         order = np.argsort(time, kind="stable")
         user, at, of = (
             user[order],
             time[order] / 1000.0,
-            np.minimum(intent[order], len(self.opens) - 1),
+            np.minimum(session_label[order], len(self.opens) - 1),
         )
         follow = _draw(self.follows[of], rng)
         wanted = at - self.lag.decode(_draw(self.lag_share[of], rng), rng.random(n))
@@ -114,7 +123,7 @@ class Sharing:
                 right - 1,
                 right,
             )
-            # the last link of that intent before the follower
+            # the last link with that label before the follower
             last = np.searchsorted(links, mine) - 1
             near = np.minimum(near, last)
             near = np.where(
@@ -129,25 +138,17 @@ class Sharing:
         out[order] = order[parent]
         return out
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain data for `from_json`."""
-        return {
-            "opens": self.opens.tolist(),
-            "follows": self.follows.tolist(),
-            "lag": self.lag.to_json(),
-            "lag_share": self.lag_share.tolist(),
-        }
-
     @classmethod
-    def from_json(cls, data: Record, *, intents: int) -> Self:
-        """The sharing that `to_json` described, of `intents` intents or of one. Raises StateError
-        where it is none.
+    def from_json(cls, data: Record, *, n_session_labels: int) -> Self:
+        """Read what was written, of `n_session_labels` codes or of one.
+
+        Raises StateError where it is not valid.
         """
         data.only(("opens", "follows", "lag", "lag_share"))
         lag = Bins.from_json(data.record("lag"), low=0, high=LONGEST_LAG_S)
         opens = data.numbers("opens", low=0, high=1)
-        if len(opens) not in (1, intents):
-            data.fail("opens", f"has {len(opens)} entries; it must have 1 or {intents}")
+        if len(opens) not in (1, n_session_labels):
+            data.fail("opens", f"has {len(opens)} entries; it must have 1 or {n_session_labels}")
         follows = data.table("follows", (len(opens), len(opens)), low=0, high=2)
         lag_share = data.table("lag_share", (len(opens), lag.size), low=0, high=2)
         for name, share in (("follows", follows), ("lag_share", lag_share)):
@@ -157,14 +158,14 @@ class Sharing:
 
 
 def _shares(counts: np.ndarray) -> np.ndarray:
-    """Rows of `counts` (k, m) as shares, each with a little of the mean row in it."""
+    """Return the rows of `counts` (k, m) as shares, each with a little of the mean row in it."""
     total = counts.sum(0, keepdims=True)
     prior = total / total.sum() if total.sum() > 0 else np.full_like(total, 1 / total.shape[1])
     return (counts + SMOOTHING * prior) / (counts.sum(1, keepdims=True) + SMOOTHING)
 
 
 def _draw(shares: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(n,) one code of each row of shares (n, m)."""
+    """Draw a code from each row of shares (n, m): (n,) int64."""
     total = shares.cumsum(1)
     return np.minimum(
         (total <= rng.random(len(shares))[:, None] * total[:, -1:]).sum(1), shares.shape[1] - 1

@@ -1,4 +1,4 @@
-"""What compiled code needs to know of the clock and of the pace at which users act."""
+"""What compiled code needs of the clock and of the pace at which users act."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from generators.sequences.user_state import REMAINING
+from generators.sequences import feature_layout as layout
 
 HOUR_MS = 3_600_000
 WEEK_HOURS = 168
 
 
 class TimingParams(NamedTuple):
-    """A clock as compiled code reads it, and the pace that users keep."""
+    """A clock as compiled code reads it, and the pace of users."""
 
     low: np.ndarray  # (size,) float64 s: lower end of each gap code
     high: np.ndarray  # (size,) float64 s
@@ -24,20 +24,23 @@ class TimingParams(NamedTuple):
     end: int  # ms
     step: int  # ms: every time is a multiple of it
     planned: bool  # are users' last sessions planned from the start?
-    least: np.ndarray  # (levels,) int64: level of time that so many rows need at the least
-    short: np.ndarray  # (levels,) int64 ms: what a last session of so many rows takes
-    fast: np.ndarray  # (levels,) int64 ms: what so many rows before it take those who are fast
+    least: np.ndarray  # (levels,) int64: least level of time, by level of rows
+    short: np.ndarray  # (levels,) int64 ms: duration of a last session, by level of rows
+    fast: np.ndarray  # (levels,) int64 ms: fast users' duration before it, by level of rows
     longest_rows: int  # of a session, 0 = no limit
     longest_ms: int  # of a session, 0 = no limit
 
 
 @njit(cache=True)
 def clock_levels(time, timing_params):
-    """Hour of the day (0..23), day of the week (0..6, Monday first), remaining span (0..REMAINING -
-    1) of a time in ms.
+    """Return the hour (0..23), the weekday (0..6, Monday first) and the remaining span of a time.
+
+    `time` is in ms; the remaining span is a level from 0 to REMAINING - 1.
     """
     hour = (time // HOUR_MS + 72) % WEEK_HOURS  # 1970-01-01 was a Thursday
     span = int(
-        (timing_params.end - time) / max(timing_params.end - timing_params.start, 1) * REMAINING
+        (timing_params.end - time)
+        / max(timing_params.end - timing_params.start, 1)
+        * layout.REMAINING
     )
-    return hour % 24, hour // 24, min(max(span, 0), REMAINING - 1)
+    return hour % 24, hour // 24, min(max(span, 0), layout.REMAINING - 1)

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from generators.codec.codec import INTENT, LENGTH, Codec
-from generators.sequences.encode import EncodedSequences, told_intent
-from generators.sequences.user_state import CATEGORY_COLUMN, COUNTERS, EVENT_COLUMN
+from generators.codec.codec import SESSION_LABEL, Codec
+from generators.codec.parts import LENGTH
+from generators.sequences import feature_layout as layout
+from generators.sequences.encode import EncodedSequences, current_session_label
+from generators.sequences.feature_layout import Counter
 
 POSITIONS = 8  # positions in the session told apart
 # levels of how fast the rows to come must be, and the tracker's level up to which all are slow
@@ -39,9 +41,11 @@ class ContextFeatures:
 def seen_before(codec: Codec, steps: EncodedSequences) -> ContextFeatures:
     """What each of `steps` is given."""
     column = {n: steps.target[:, k] for k, n in enumerate(steps.names)}
-    before = steps.features[:, EVENT_COLUMN]
+    before = steps.features[:, layout.LAST_EVENT]
     intent = (
-        told_intent(column[INTENT], steps.features) if codec.intents else torch.zeros_like(before)
+        current_session_label(column[SESSION_LABEL], steps.features)
+        if codec.session_labels
+        else torch.zeros_like(before)
     )
     bought = purchases(codec)[before]
     # a user's first step has no row before, so none spans two users
@@ -49,8 +53,10 @@ def seen_before(codec: Codec, steps: EncodedSequences) -> ContextFeatures:
     so_far = begins.long().cumsum(0)
     start = torch.from_numpy(steps.offsets[:-1])
     orders = so_far - torch.repeat_interleave(so_far[start], torch.from_numpy(steps.lengths()))
-    breaks = codec.clock.is_break(column["gap"]) | (before == 0)
-    size = torch.repeat_interleave(size_of(codec, steps.static), torch.from_numpy(steps.lengths()))
+    breaks = codec.clock.starts_session(column["gap"]) | (before == 0)
+    size = torch.repeat_interleave(
+        size_of(codec, steps.user_attributes), torch.from_numpy(steps.lengths())
+    )
     return ContextFeatures(
         steps.features, column["event"].clamp(min=0), breaks, intent, order_level(orders), size
     )
@@ -60,9 +66,9 @@ def size_of(codec: Codec, static: torch.Tensor) -> torch.Tensor:
     """(n,) level of the rows that users with the codes `static` (n, n_static) will have: fewer than
     16, 64, 256, more.
     """
-    low = np.nan_to_num(codec.statics[LENGTH].ends()[0], nan=1.0)  # type: ignore[union-attr]
+    low = np.nan_to_num(codec.user_attributes[LENGTH].ends()[0], nan=1.0)  # type: ignore[union-attr]
     level = np.searchsorted(SIZES, low, side="right")
-    return torch.from_numpy(level)[static[:, list(codec.statics).index(LENGTH)]]
+    return torch.from_numpy(level)[static[:, list(codec.user_attributes).index(LENGTH)]]
 
 
 def index_of(levels: Levels) -> tuple[torch.Tensor, int]:
@@ -91,35 +97,45 @@ def context(codec: Codec, name: str, seen: ContextFeatures) -> Levels:
     """What a field is given, coarse first: (n,) codes and how many there are. Each level backs off
     to those before it.
     """
-    features, told = seen.features, (seen.intent, len(codec.intents) + 1)
+    features, told = seen.features, (seen.intent, len(codec.session_labels) + 1)
 
-    def counter(name: str, levels: int) -> tuple[torch.Tensor, int]:
-        return features[:, codec.counter_column(name)].clamp(max=levels - 1), levels
+    def counter(which: Counter, levels: int) -> tuple[torch.Tensor, int]:
+        return features[:, codec.counter_column(which)].clamp(max=levels - 1), levels
 
     before, event = (
-        (features[:, EVENT_COLUMN], codec.events.size + 1),
+        (features[:, layout.LAST_EVENT], codec.events.size + 1),
         (seen.event, codec.events.size),
     )
     begins, orders = (seen.breaks.long(), 2), (seen.orders, ORDERED)
     if name == "gap":
-        pace = ((features[:, codec.counter_column("pace")] - SLOWEST).clamp(min=0) // 3).clamp(
-            max=PACES - 1
-        )
+        pace = (
+            (features[:, codec.counter_column(Counter.PACE)] - SLOWEST).clamp(min=0) // 3
+        ).clamp(max=PACES - 1)
         return [
             before,
-            counter("cart", CARTS),
+            counter(Counter.CART, CARTS),
             (pace, PACES),
-            counter("in_session", POSITIONS),
+            counter(Counter.ROWS_IN_SESSION, POSITIONS),
             told,
         ]
-    if name == INTENT:
-        return [counter(n, dict(COUNTERS)[n]) for n in ("marks_left", "left")]
+    if name == SESSION_LABEL:
+        return [
+            counter(c, layout.COUNTER_SIZES[c])
+            for c in (Counter.LABELLED_SESSIONS_LEFT, Counter.ROWS_LEFT)
+        ]
     if name == "event":
-        return [before, begins, counter("cart", CARTS), (seen.size, len(SIZES) + 1), orders, told]
+        return [
+            before,
+            begins,
+            counter(Counter.CART, CARTS),
+            (seen.size, len(SIZES) + 1),
+            orders,
+            told,
+        ]
     if name == "category":
-        return [event, (features[:, CATEGORY_COLUMN], codec.categories.size + 1), told]
+        return [event, (features[:, layout.LAST_CATEGORY], codec.categories.size + 1), told]
     if name in codec.ids:  # a user's first row is apart: only there is no earlier id to keep to
-        first = seen.breaks.long() + (features[:, EVENT_COLUMN] == 0)
+        first = seen.breaks.long() + (features[:, layout.LAST_EVENT] == 0)
         return [event, (first, 3), orders, before, told]
     size = codec.values[name].size if name in codec.values else MOST_VALUES + 1
     # 'the same as before' says nothing of the shares of the values unless one knows what was before

@@ -22,10 +22,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from generators.codec.codec import ARRIVAL, INTENT, LENGTH, MARKS, STAY, Codec
+from generators.codec.codec import SESSION_LABEL, Codec
+from generators.codec.parts import ARRIVAL, LENGTH, N_LABELLED_SESSIONS, OBSERVATION_SPAN
 from generators.markov.contexts import SIZES, ContextFeatures, Level, Levels, index_of
 from generators.privacy.counts import Tables, backed_off
-from generators.sequences.user_state import EVENT_COLUMN, least_rows
+from generators.sequences import feature_layout as layout
+from generators.sequences.user_state import least_rows
 
 # Shares of a budget; other columns of the log have LIGHT, other fields 1.
 HEAVY = {
@@ -34,11 +36,11 @@ HEAVY = {
     "pick": 2.0,
     "category": 2.0,
     "item": 3.0,
-    INTENT: 2.0,
+    SESSION_LABEL: 2.0,
     ARRIVAL: 1.0,
-    STAY: 3.0,
+    OBSERVATION_SPAN: 3.0,
     LENGTH: 3.0,
-    MARKS: 1.0,
+    N_LABELLED_SESSIONS: 1.0,
 }
 LIGHT = 0.3
 TOLD = {"event": 2.0}  # of tables given the intent
@@ -66,11 +68,15 @@ def weights(codec: Codec) -> dict[str, float]:
     """Each table's share of what is left of a budget."""
     fields = [n for n in codec.fields() if not n.startswith("label:")]
     light = {n for n in codec.fields() if n in codec.values or (n in codec.bins and n != "price")}
-    told = [n for n in codec.fields() if n not in ("item", INTENT)] if codec.intents else []
+    told = (
+        [n for n in codec.fields() if n not in ("item", SESSION_LABEL)]
+        if codec.session_labels
+        else []
+    )
     share = {n: HEAVY.get(n, LIGHT if n in light else 1.0) for n in fields}
     return (
         {n: w for n, w in share.items() if n not in FACTORS}
-        | {coarse_table(n): w for n, w in share.items() if n not in ("item", INTENT)}
+        | {coarse_table(n): w for n, w in share.items() if n not in ("item", SESSION_LABEL)}
         | {
             factor_table(n, what): FACTOR[n]
             for n, factors in FACTORS.items()
@@ -78,7 +84,7 @@ def weights(codec: Codec) -> dict[str, float]:
         }
         | {told_table(n): TOLD.get(n, LIGHT / 2 if n in light else 1.0) for n in told}
         | {SHARES: 1.0}
-        | {f"users' {n}": HEAVY.get(n, LIGHT) for n in codec.statics}
+        | {f"users' {n}": HEAVY.get(n, LIGHT) for n in codec.user_attributes}
     )
 
 
@@ -143,7 +149,7 @@ def row_weights(
     total = np.maximum(found.sum(0), 0.0)
     share = np.where(total > 2 * noise, total, total / 2) + 1e-9
     return (
-        before[size, seen.features[:, EVENT_COLUMN].numpy()],
+        before[size, seen.features[:, layout.LAST_EVENT].numpy()],
         weight[size, event],
         share / share.sum(),
     )
@@ -170,7 +176,7 @@ class PrivateChain:
         """(contexts of `levels`, size) shares of the codes (n,) of a field; the last of `levels` is
         the intent.
         """
-        if name == INTENT:
+        if name == SESSION_LABEL:
             return self._intent(code, levels)
         levels, intent = levels[:-1], levels[-1]
         if name.startswith("label:"):
@@ -359,9 +365,9 @@ class PrivateChain:
         """Sessions with an intent lie anywhere among those to come, which are as many as the rows
         to come hold. So only their kinds are asked for, of users who have some left to come.
         """
-        size, (marks, width) = len(self.codec.intents) + 1, levels[0]
+        size, (marks, width) = len(self.codec.session_labels) + 1, levels[0]
         counts, noise = self._count(
-            INTENT, INTENT, code, (code >= 0) & (marks > 0), levels[:1], votes=True
+            SESSION_LABEL, SESSION_LABEL, code, (code >= 0) & (marks > 0), levels[:1], votes=True
         )
         votes = counts.reshape(-1, size).sum(0)[1:]
         # the label of one that is not heard of would never come

@@ -30,7 +30,8 @@ import torch
 from numba import njit
 
 from eventlog._runtime.settings import Range
-from generators.codec.codec import ARRIVAL, INTENT, LENGTH, MARKS, STAY, Codec
+from generators.codec.codec import SESSION_LABEL, Codec
+from generators.codec.parts import ARRIVAL, LENGTH, N_LABELLED_SESSIONS, OBSERVATION_SPAN
 from generators.codec.restore import restored
 from generators.markov.contexts import (
     ContextFeatures,
@@ -45,15 +46,15 @@ from generators.markov.contexts import (
 from generators.markov.private_tables import PrivateChain, weights
 from generators.privacy.accounting import PrivacyLedger
 from generators.privacy.counts import Tables, backed_off
-from generators.sampling.sampler import draw
+from generators.sampling.step_model import draw
 from generators.sequence_model import SequenceGenerator
+from generators.sequences import feature_layout as layout
 from generators.sequences.encode import EncodedSequences
-from generators.sequences.user_state import EVENT_COLUMN, INTENT_COLUMN, ITEM_COLUMN
 from generators.validation import array, no_others, shares
 
 MOST_COUNTED = 1e15  # rows of an item
 # what a static field is given; the others the one before them
-PARENTS = {STAY: ARRIVAL, LENGTH: STAY, MARKS: LENGTH}
+PARENTS = {OBSERVATION_SPAN: ARRIVAL, LENGTH: OBSERVATION_SPAN, N_LABELLED_SESSIONS: LENGTH}
 
 
 class Markov(SequenceGenerator):
@@ -103,7 +104,7 @@ class Markov(SequenceGenerator):
                     name, column[name], context(self.codec_, name, seen)
                 ).astype(np.float32)
         self._learn_items(steps, column["item"], owner, self.codec_.items.size, tables)
-        self._learn_statics(steps.static.numpy(), tables)
+        self._learn_statics(steps.user_attributes.numpy(), tables)
 
     def _exact(self, name: str, code: torch.Tensor, levels: Levels) -> np.ndarray:
         """(contexts, size) shares of a field's codes (n,) in each context."""
@@ -119,7 +120,7 @@ class Markov(SequenceGenerator):
 
     def _learn_statics(self, static: np.ndarray, tables: Tables) -> None:
         """Shares of each static field given another; static (n_users, n_static) codes."""
-        sizes = self.codec_.static_sizes()
+        sizes = self.codec_.user_attribute_sizes()
         self.static_: list[np.ndarray] = []
         for k, (name, size) in enumerate(sizes.items()):
             parent = parent_of(self.codec_, k)
@@ -158,7 +159,10 @@ class Markov(SequenceGenerator):
             self.tables_["successor_count"] = np.zeros((size, 1), dtype=np.float32)
         else:
             self._learn_successors(
-                owner[fresh], steps.features[fresh, ITEM_COLUMN].numpy(), item[fresh].numpy(), size
+                owner[fresh],
+                steps.features[fresh, layout.LAST_ITEMS].numpy(),
+                item[fresh].numpy(),
+                size,
             )
 
     def _learn_successors(
@@ -201,7 +205,7 @@ class Markov(SequenceGenerator):
         """See Generator.restore."""
         self.codec_ = restored(data, max_rows=self.max_rows)
         self.tables_, self.static_ = self._tables_of(arrays), []
-        sizes = list(self.codec_.static_sizes().values())
+        sizes = list(self.codec_.user_attribute_sizes().values())
         for k, size in enumerate(sizes):
             parent = parent_of(self.codec_, k)
             shape = (1 if parent is None else sizes[parent], size)
@@ -241,7 +245,7 @@ class Markov(SequenceGenerator):
 
 def parent_of(codec: Codec, k: int) -> int | None:
     """The static field that the k-th is given: a fixed one, else the one before it."""
-    names = list(codec.statics)
+    names = list(codec.user_attributes)
     named = PARENTS.get(names[k])
     return names.index(named) if named in names else k - 1 if k else None
 
@@ -298,12 +302,12 @@ class Chain:
     def step(self, features: np.ndarray) -> None:
         """See RowModel."""
         self.features = torch.from_numpy(features)
-        bought = self.purchases[self.features[:, EVENT_COLUMN]]
+        bought = self.purchases[self.features[:, layout.LAST_EVENT]]
         self.orders, self.bought = self.orders + (bought & ~self.bought), bought
         self.level = order_level(self.orders)
         self.event = torch.zeros(len(features), dtype=torch.int64)
         self.breaks = torch.zeros(len(features), dtype=torch.bool)
-        self.intent = (self.features[:, INTENT_COLUMN] - 1).clamp(min=0)
+        self.intent = (self.features[:, layout.LAST_SESSION_LABEL] - 1).clamp(min=0)
 
     def logits(self, name: str, rows: np.ndarray) -> np.ndarray:
         """See RowModel."""
@@ -332,7 +336,7 @@ class Chain:
         """
         start = self.codec.items.start
         out = np.zeros((len(rows), int((start[1:] - start[:-1]).max())), dtype=np.float32)
-        before = self.features[:, ITEM_COLUMN].numpy()[rows]
+        before = self.features[:, layout.LAST_ITEMS].numpy()[rows]
         _weigh(
             out,
             start[category],
@@ -347,10 +351,10 @@ class Chain:
     def chose(self, name: str, rows: np.ndarray, code: np.ndarray) -> None:
         """See RowModel."""
         if name == "gap":
-            self.breaks = self.codec.clock.is_break(torch.from_numpy(code)) | (
-                self.features[:, EVENT_COLUMN] == 0
+            self.breaks = self.codec.clock.starts_session(torch.from_numpy(code)) | (
+                self.features[:, layout.LAST_EVENT] == 0
             )
-        elif name == INTENT:
+        elif name == SESSION_LABEL:
             self.intent = torch.from_numpy(code)
         elif name == "event":
             self.event = torch.from_numpy(code)

@@ -15,8 +15,10 @@ import numpy as np
 import torch
 from numba import njit
 
-from generators.codec.codec import FAVOURITES, LEVELS, PRICE_LEVEL, Codec
-from generators.sequences.user_state import CATEGORY_COLUMN, COPY, ITEM_COLUMN, PICKS, RANKS, SAME
+from generators.codec.codec import Codec
+from generators.codec.parts import FAVOURITES, LEVELS, PRICE_LEVEL
+from generators.sequences import codes
+from generators.sequences import feature_layout as layout
 
 RECENT = 3  # items that a row is told of
 
@@ -36,11 +38,15 @@ def affinities(codec: Codec) -> dict[str, Affinity]:
     """Field -> what its codes are like; for fields without, nothing."""
     if codec.private:
         return {}
-    names, out = list(codec.statics), {}
+    names, out = list(codec.user_attributes), {}
     size = codec.categories.size
-    told = [(CATEGORY_COLUMN, np.maximum(np.arange(size + 1) - 1, 0))]  # a feature is a code + 1
-    told += [(ITEM_COLUMN + r, codec.items.category) for r in range(RECENT)]
-    told += [(codec.value_column(n), np.array(table)) for n, table in codec.usual.items()]
+    told = [
+        (layout.LAST_CATEGORY, np.maximum(np.arange(size + 1) - 1, 0))
+    ]  # a feature is a code + 1
+    told += [(layout.LAST_ITEMS + r, codec.items.category) for r in range(RECENT)]
+    told += [
+        (codec.value_column(n), np.array(table)) for n, table in codec.rules.usual_category.items()
+    ]
     known = [
         (names.index(p + "category"), np.arange(size))
         for p in FAVOURITES
@@ -49,12 +55,17 @@ def affinities(codec: Codec) -> dict[str, Affinity]:
     if size > 2:
         out["category"] = _affinity(np.arange(size), told, known)
     for n in codec.value_fields:  # codes: missing, the same as before, the values
-        if n in codec.usual:
-            out[n] = _affinity(np.append([0] * SAME, codec.usual[n]), told, known)
-        elif n in names and codec.statics[n].size == codec.values[n].size:
+        if n in codec.rules.usual_category:
+            out[n] = _affinity(
+                np.append([0] * codes.SAME, codec.rules.usual_category[n]), told, known
+            )
+        elif n in names and codec.user_attributes[n].size == codec.values[n].size:
             own = np.arange(codec.values[n].size)
             out[n] = _affinity(
-                np.append([0] * SAME, own), [], [(names.index(n), own)], but=codec.value_column(n)
+                np.append([0] * codes.SAME, own),
+                [],
+                [(names.index(n), own)],
+                but=codec.value_column(n),
             )
     return out
 
@@ -120,16 +131,30 @@ class RecentItemAffinityTensors:
         `pool` (n, RANKS) items.
         """
         by_level = torch.cat(
-            [logits.new_zeros((len(logits), 1)), logits[:, PICKS : PICKS + self.weights]], 1
+            [
+                logits.new_zeros((len(logits), 1)),
+                logits[:, codes.N_COPY_ACTIONS : codes.N_COPY_ACTIONS + self.weights],
+            ],
+            1,
         )
         pool = pool.long()
         # (n, RANKS)
-        gain = by_level.gather(1, self.levels[pool].flatten(1)).unflatten(1, (RANKS, -1)).sum(2)
+        gain = (
+            by_level.gather(1, self.levels[pool].flatten(1))
+            .unflatten(1, (codes.N_COPY_RANKS, -1))
+            .sum(2)
+        )
         # (n, 1, K)
         place = self.topics.places(features, static)[:, None]
         same = (self.category[pool][:, :, None] == place) & (place > 0)
-        gain = gain + (same * logits[:, None, PICKS + self.weights :]).sum(2)
-        return torch.cat([logits[:, :COPY], logits[:, COPY:PICKS] + gain], 1)
+        gain = gain + (same * logits[:, None, codes.N_COPY_ACTIONS + self.weights :]).sum(2)
+        return torch.cat(
+            [
+                logits[:, : codes.FIRST_COPY],
+                logits[:, codes.FIRST_COPY : codes.N_COPY_ACTIONS] + gain,
+            ],
+            1,
+        )
 
 
 @njit(cache=True)
@@ -137,15 +162,17 @@ def add_recent_item_affinity(logits, rows, pool, features, static, like):
     """What PoolTensors.added gives, for `rows` (m,): logits (m, PICKS + W); pool, features and
     static of all users.
     """
-    out = logits[:, :PICKS].copy()
+    out = logits[:, : codes.N_COPY_ACTIONS].copy()
     topics = like.topics
     for r in range(len(rows)):
         user = rows[r]
-        for rank in range(RANKS):
+        for rank in range(codes.N_COPY_RANKS):
             item = pool[user, rank]
             for a in range(like.levels.shape[1]):
                 if like.levels[item, a] > 0:
-                    out[r, COPY + rank] += logits[r, PICKS + like.levels[item, a] - 1]
+                    out[r, codes.FIRST_COPY + rank] += logits[
+                        r, codes.N_COPY_ACTIONS + like.levels[item, a] - 1
+                    ]
         for k in range(len(topics.columns)):
             level = (
                 features[user, topics.columns[k]]
@@ -153,9 +180,11 @@ def add_recent_item_affinity(logits, rows, pool, features, static, like):
                 else static[user, topics.columns[k]]
             )
             place = topics.table[topics.first[k] + level]
-            for rank in range(RANKS):
+            for rank in range(codes.N_COPY_RANKS):
                 if place > 0 and like.category[pool[user, rank]] == place:
-                    out[r, COPY + rank] += logits[r, PICKS + like.weights + k]
+                    out[r, codes.FIRST_COPY + rank] += logits[
+                        r, codes.N_COPY_ACTIONS + like.weights + k
+                    ]
     return out
 
 

@@ -14,8 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from generators.codec.codec import ARRIVAL, FAVOURITES, LENGTH, STAY, Codec
+from generators.codec.codec import Codec
 from generators.codec.coders import Bins
+from generators.codec.parts import ARRIVAL, FAVOURITES, LENGTH, OBSERVATION_SPAN
 from generators.nn.affinity import (
     RECENT,
     AffinityTensors,
@@ -23,7 +24,7 @@ from generators.nn.affinity import (
     affinities,
     recent_item_affinity,
 )
-from generators.sequences.user_state import CLOCK_SIZES, ITEM_COLUMN
+from generators.sequences import feature_layout as layout
 
 BUMPS = 9  # over the codes of a number
 # who come once only, or more often, at the least: lengths are then fitted for either apart
@@ -59,12 +60,14 @@ class RowNet(nn.Module):
         super().__init__()
         self.width, self.latent = width, latent
         self.sizes = codec.fields()
-        self.marks_column = codec.counter_column("marks_left")
+        self.marks_column = codec.counter_column(layout.Counter.LABELLED_SESSIONS_LEFT)
         features = codec.feature_sizes()
-        self.static_names = list(codec.static_sizes())
-        self.static_sizes = statics = list(codec.static_sizes().values())
+        self.static_names = list(codec.user_attribute_sizes())
+        self.static_sizes = statics = list(codec.user_attribute_sizes().values())
         self.n_items = codec.items.size
-        names = list(dict.fromkeys(f[0] for f in map(codec.favourite_of, codec.statics) if f))
+        names = list(
+            dict.fromkeys(f[0] for f in map(codec.favourite_of, codec.user_attributes) if f)
+        )
         tables = [codec.item_table(n) for n in names]
         starts = np.append(0, np.cumsum([int(t.max()) + 1 for t in tables]))
         traits = np.zeros((len(tables), self.n_items), dtype=np.int64)
@@ -79,7 +82,7 @@ class RowNet(nn.Module):
         )
         self.register_buffer(
             "clock_offset",
-            torch.tensor([0, CLOCK_SIZES[0], CLOCK_SIZES[0] + CLOCK_SIZES[1]]),
+            torch.tensor([0, layout.CLOCK_SIZES[0], layout.CLOCK_SIZES[0] + layout.CLOCK_SIZES[1]]),
             persistent=False,
         )
         self.register_buffer(
@@ -96,14 +99,14 @@ class RowNet(nn.Module):
                 "favourites",
                 torch.tensor(
                     # (A, 2) static fields
-                    [[list(codec.statics).index(p + n) for p in FAVOURITES] for n in names]
+                    [[list(codec.user_attributes).index(p + n) for p in FAVOURITES] for n in names]
                 ),
                 persistent=False,
             )
             self.register_buffer("first_trait", torch.from_numpy(starts[:-1]), persistent=False)
             self.affinity = nn.Linear(width, len(tables) * (RECENT + len(FAVOURITES)))
         self.embed_static = nn.Embedding(sum(statics), width)
-        self.embed_clock = nn.Embedding(sum(CLOCK_SIZES), width)
+        self.embed_clock = nn.Embedding(sum(layout.CLOCK_SIZES), width)
         if latent:
             self.encode_embed = nn.Embedding(sum(features), narrow)
             self.encode_static = nn.Embedding(sum(statics), narrow)
@@ -115,22 +118,26 @@ class RowNet(nn.Module):
         # What the marginals of the static fields lack when latents come from the prior; zero unless
         # `calibrate` was called.
         self.register_buffer("static_bias", torch.zeros(sum(statics)))
-        self.register_buffer("still_bias", torch.zeros(codec.statics[LENGTH].size))
+        self.register_buffer("still_bias", torch.zeros(codec.user_attributes[LENGTH].size))
         self.register_buffer(
             "still",
-            torch.from_numpy(np.nan_to_num(codec.statics[STAY].ends()[1], nan=1.0) <= 0),  # type: ignore[union-attr]
+            torch.from_numpy(
+                np.nan_to_num(codec.user_attributes[OBSERVATION_SPAN].ends()[1], nan=1.0) <= 0  # type: ignore[union-attr]
+            ),
             persistent=False,
         )
         # (arrivals, stays) bool
         self.register_buffer(
-            "stays", codec.stays(torch.arange(codec.statics[ARRIVAL].size)), persistent=False
+            "stays",
+            codec.spans_that_fit(torch.arange(codec.user_attributes[ARRIVAL].size)),
+            persistent=False,
         )
         self.static_heads = nn.ModuleList(nn.Linear(width, s) for s in statics)
         self.static_embeds = nn.ModuleList(nn.Embedding(s, width) for s in statics[:-1])
         # Codes of a number are in order: near ones share bumps, for there are few users to a code.
         self.bumps = [
             _bumps(c.size) if isinstance(c, Bins) else torch.zeros((c.size, BUMPS))
-            for c in codec.statics.values()
+            for c in codec.user_attributes.values()
         ]
         self.static_smooth = nn.ModuleList(nn.Linear(width, BUMPS, bias=False) for _ in statics)
         self.static_near = nn.ModuleList(nn.Linear(BUMPS, width, bias=False) for _ in statics[:-1])
@@ -218,7 +225,9 @@ class RowNet(nn.Module):
         if self.traits.shape[1]:
             x = x + self._sum(
                 self.embed_traits,
-                self.traits[features[..., ITEM_COLUMN : ITEM_COLUMN + RECENT]].flatten(-2),
+                self.traits[features[..., layout.LAST_ITEMS : layout.LAST_ITEMS + RECENT]].flatten(
+                    -2
+                ),
             )
         return x
 
@@ -237,7 +246,9 @@ class RowNet(nn.Module):
         out trait by trait.
         """
         # (n, A, RECENT)
-        recent = self.traits[features[:, ITEM_COLUMN : ITEM_COLUMN + RECENT]].transpose(1, 2)
+        recent = self.traits[features[:, layout.LAST_ITEMS : layout.LAST_ITEMS + RECENT]].transpose(
+            1, 2
+        )
         # (n, A, favourites)
         liked = static[:, self.favourites] + self.first_trait[:, None]
         like = torch.cat([recent, liked], 2)
@@ -343,14 +354,14 @@ class RowNet(nn.Module):
         hidden, codes = None, torch.zeros((len(z), 0), dtype=torch.int64)
         for k in range(len(self.static_heads)):
             logits, hidden = self.static_logits(z, k, hidden)
-            if self.static_names[k] == STAY:
+            if self.static_names[k] == OBSERVATION_SPAN:
                 # the arrival is the field before
                 logits = logits.masked_fill(~self.stays[codes[:, -1]], -torch.inf)
             bias = self.bias_of(k)  # a view
             _fit_bias(bias, logits, torch.from_numpy(marginals[k]).float())
             if self.static_names[k] == LENGTH:
                 self.still_bias.copy_(bias)
-                at = self.static_names.index(STAY)
+                at = self.static_names.index(OBSERVATION_SPAN)
                 real = [
                     static[self.still[static[:, at]] == yes, k]
                     if static is not None
@@ -377,7 +388,9 @@ class RowNet(nn.Module):
         bias = self.bias_of(k)
         if self.static_names[k] == LENGTH:
             bias = torch.where(
-                self.still[codes[:, self.static_names.index(STAY)]][:, None], self.still_bias, bias
+                self.still[codes[:, self.static_names.index(OBSERVATION_SPAN)]][:, None],
+                self.still_bias,
+                bias,
             )
         return logits + bias
 
@@ -470,4 +483,7 @@ def open_fields(codec: Codec) -> dict[str, torch.Tensor]:
     """Field -> (n_events + 1,) float: 1 where the event leaves more than one code; closed fields
     are neither learnt nor drawn.
     """
-    return {n: torch.from_numpy((a.sum(1) > 1).astype(np.float32)) for n, a in codec.allow.items()}
+    return {
+        n: torch.from_numpy((a.sum(1) > 1).astype(np.float32))
+        for n, a in codec.rules.allowed.items()
+    }

@@ -19,10 +19,10 @@ from torch import nn
 
 from eventlog._runtime.console import track
 from eventlog._runtime.errors import WorkError
-from generators.codec.codec import INTENT, Codec
+from generators.codec.codec import SESSION_LABEL, Codec
 from generators.nn.network import RowNet, open_fields
-from generators.sequences.encode import EncodedSequences, told_intent
-from generators.sequences.user_state import CATEGORY_COLUMN, INTENT_COLUMN
+from generators.sequences import feature_layout as layout
+from generators.sequences.encode import EncodedSequences, current_session_label
 
 Noise = Callable[[np.ndarray], torch.Tensor]  # users (B,) -> standard normal numbers (B, Z)
 HELD_USERS = 20  # users that can say when to stop
@@ -88,7 +88,7 @@ def make_batch(steps: EncodedSequences, users: np.ndarray, window: int) -> Batch
         torch.from_numpy(mask),
         torch.from_numpy(owner),
         steps.known[index],
-        steps.static[users],
+        steps.user_attributes[users],
         torch.from_numpy(lengths),
     )
 
@@ -202,7 +202,7 @@ def _open_rows(
     is_row = target[:, names.index("event")] >= 0
     total = torch.zeros(len(batch.owner))
     # of the gap, which is drawn before a new intent
-    weight = _emphasis(features[:, INTENT_COLUMN] > 1, emphasis)
+    weight = _emphasis(features[:, layout.LAST_SESSION_LABEL] > 1, emphasis)
     # of the intent itself; where none is to come it is never drawn
     coming = _emphasis(features[:, net.marks_column] > 0, emphasis)
     for k, name in enumerate(names):
@@ -220,14 +220,14 @@ def _open_rows(
         logits = net.logits(name, u, features, static, known, rows)
         loss = F.cross_entropy(logits, code[rows], reduction="none")
         total = total.index_add(
-            0, window[rows], loss * (coming if name == INTENT else weight)[rows]
+            0, window[rows], loss * (coming if name == SESSION_LABEL else weight)[rows]
         )
         if name == "gap":
             added = net.chosen_embedding(name, code.clamp(min=0))
             assert added is not None
             u = u + (added + net.clock_embedding(clock)) * is_row[:, None]
-        elif name == INTENT:  # it holds for the whole session: every row is told
-            intent = told_intent(code, features)
+        elif name == SESSION_LABEL:  # it holds for the whole session: every row is told
+            intent = current_session_label(code, features)
             added = net.chosen_embedding(name, intent)
             u = u + added * is_row[:, None] if added is not None else u
             weight = _emphasis(intent > 0, emphasis)
@@ -245,7 +245,10 @@ def _open_rows(
 def batch_category(batch: Batch, names: tuple[str, ...]) -> torch.Tensor:
     """(R, T) the row's category, copied or drawn: it stands in the features of the step after."""
     after = torch.cat(
-        [batch.features[:, 1:, CATEGORY_COLUMN] - 1, batch.target[:, -1:, names.index("category")]],
+        [
+            batch.features[:, 1:, layout.LAST_CATEGORY] - 1,
+            batch.target[:, -1:, names.index("category")],
+        ],
         1,
     )
     return after.clamp(min=0)
@@ -255,7 +258,7 @@ def batch_intent(batch: Batch, names: tuple[str, ...]) -> torch.Tensor:
     """(R, T) intent of the row's session: drawn where it begins, that of the row before
     elsewhere.
     """
-    return told_intent(batch.target[..., names.index(INTENT)], batch.features)
+    return current_session_label(batch.target[..., names.index(SESSION_LABEL)], batch.features)
 
 
 def _item_loss(
@@ -310,9 +313,9 @@ def emphasis_of(steps: EncodedSequences) -> float:
     """How much what is drawn given an intent must count to have HEARD of the loss; 1 where it has
     that anyway, or there is none.
     """
-    if INTENT not in steps.names:
+    if SESSION_LABEL not in steps.names:
         return 1.0
-    share = float((steps.features[:, INTENT_COLUMN] > 1).float().mean())
+    share = float((steps.features[:, layout.LAST_SESSION_LABEL] > 1).float().mean())
     return float(np.clip(MIN_LABELLED_LOSS_SHARE / share, 1.0, 30.0)) if share > 0 else 1.0
 
 
@@ -346,7 +349,7 @@ def _whole_rows(
             category
             if name == "category"
             else batch_intent(batch, names)
-            if name == INTENT
+            if name == SESSION_LABEL
             else code.clamp(min=0)
         )
         added = net.chosen_embedding(name, told)

@@ -1,1 +1,1 @@
-"""Batched sampling, its constraints, its timing and its conditions."""
+"""Sample many users at a time: constraints, timing and conditions."""

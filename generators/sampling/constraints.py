@@ -1,8 +1,7 @@
-"""A row's fields, drawn: which codes are possible for each user, and one of them from a model's
-logits; compiled.
+"""Draw the fields of a row: which codes are possible for each user, and one of them; compiled.
 
-`rows` (m,) are the users who have a choice in a field, `can` (m, size) what is open to them, `row`
-(n, columns) what is drawn.
+In all functions, `rows` (m,) are the users who have a choice in a field, `can` (m, size) bool the
+codes that are open to them, and `row` (n, columns) the row of each user, which is filled in.
 """
 
 from __future__ import annotations
@@ -12,41 +11,25 @@ import math
 import numpy as np
 from numba import njit
 
+from generators.sequences import codes
+from generators.sequences import feature_layout as layout
+from generators.sequences import row_columns as col
 from generators.sequences.user_state import (
-    BREAKS,
-    CATEGORY,
-    COPY,
-    EVENT,
-    EVENT_COLUMN,
-    FRESH,
-    INTENT,
-    INTENT_COLUMN,
-    ITEM,
-    ITEMS_ORDER,
-    NEW_ORDER,
-    NUMBER,
-    ORDER,
-    PICK,
-    PICKS,
-    POOL,
-    RANKS,
-    SAME,
-    SAME_ORDER,
     carriers,
     carries,
-    item_of,
+    copied_item,
     known_items,
-    marks_left,
+    labelled_sessions_left,
     order_of,
 )
 
 
 @njit(cache=True)
 def drawn(logits, can, u):
-    """A code drawn from softmax(logits) over what `can` (size,) allows, by a uniform number; 0
-    where nothing is possible.
+    """Draw a code from softmax(logits) over what `can` (size,) allows, by a uniform number `u`.
 
-    Where no code that is allowed has any weight, all that are allowed have the same.
+    Returns 0 where nothing is possible. Where no allowed code has any weight, all of them have the
+    same.
     """
     size = len(logits)
     highest, open_ = -np.inf, 0
@@ -73,14 +56,14 @@ def drawn(logits, can, u):
 
 @njit(cache=True)
 def draw_codes(logits, can, rows, u, out):
-    """out[rows] = codes drawn from `logits` (m, size) over `can` (m, size); `u`, `out` (n,)."""
+    """Write to out[rows] codes drawn from `logits` (m, size) over `can`; `u` and `out` are (n,)."""
     for k in range(len(rows)):
         out[rows[k]] = drawn(logits[k], can[k], u[rows[k]])
 
 
 @njit(cache=True)
 def _narrow(can, mask):
-    """`can` (size,) without what `mask` forbids, unless that leaves nothing."""
+    """Remove from `can` (size,) what `mask` forbids, unless that leaves nothing."""
     for k in range(len(can)):
         if can[k] and mask[k]:
             for j in range(len(can)):
@@ -89,16 +72,17 @@ def _narrow(can, mask):
 
 
 @njit(cache=True)
-def begin_intents(users, row, can):
-    """Intents hold for a session: writes them to `row`; returns the users whose session begins, and
-    what they can draw in `can`.
+def begin_session_labels(users, row, can):
+    """Carry on session labels in `row`; return the users whose session begins.
+
+    Writes to `can` which labels these can draw: none but 0 where no labelled session is to come.
     """
     rows, found = np.empty(len(users), dtype=np.int64), 0
     for i in range(len(users)):
-        row[i, INTENT] = max(users[i].row[INTENT_COLUMN] - 1, 0)
-        if row[i, BREAKS] != 0 or users[i].events == 0:
+        row[i, col.SESSION_LABEL] = max(users[i].row[layout.LAST_SESSION_LABEL] - 1, 0)
+        if row[i, col.IS_SESSION_START] != 0 or users[i].rows == 0:
             can[found, 0] = True
-            can[found, 1:] = marks_left(users[i]) > 0
+            can[found, 1:] = labelled_sessions_left(users[i]) > 0
             rows[found] = i
             found += 1
     return rows[:found]
@@ -106,20 +90,24 @@ def begin_intents(users, row, can):
 
 @njit(cache=True)
 def open_events(users, row, following, needs, can):
-    """Events that follow the last, and whose need an item of the pool meets; where there is none,
-    any that is met.
+    """Write to `can` the events that may follow the last one and find the item that they need.
+
+    Where no event meets both, those that find their item are open.
     """
     met = np.empty(len(needs), dtype=np.bool_)
     for i in range(len(users)):
         for e in range(len(needs)):
             met[e] = needs[e] == 0
-        for slot in range(POOL):  # few events need anything
+        for slot in range(codes.N_RECENT):  # few events need anything
             for e in range(len(needs)):
                 if not met[e] and carries(users[i], slot, needs[e]):
                     met[e] = True
         some = False
         for e in range(len(needs)):
-            can[i, e] = met[e] and following[users[i].row[EVENT_COLUMN], row[i, BREAKS], e]
+            can[i, e] = (
+                met[e]
+                and following[users[i].row[layout.LAST_EVENT], row[i, col.IS_SESSION_START], e]
+            )
             some = some or can[i, e]
         if not some:
             can[i] = met
@@ -128,8 +116,9 @@ def open_events(users, row, following, needs, can):
 
 @njit(cache=True)
 def open_rows(event, closed, only, allow, out, can):
-    """Rows whose event (n,) leaves a field open, what it allows in `can`; the others get the only
-    code there is in `out` (n,).
+    """Return the rows whose event (n,) leaves a choice; write what it allows to `can`.
+
+    The other rows get the only code there is, in `out` (n,).
     """
     rows, found = np.empty(len(event), dtype=np.int64), 0
     for i in range(len(event)):
@@ -142,79 +131,79 @@ def open_rows(event, closed, only, allow, out, can):
 
 
 @njit(cache=True)
-def pools(users, row, rows, needs, out):
-    """Writes the items that the events of `rows` (m,) may copy to out[rows], (n, RANKS)."""
+def recent_items(users, row, rows, needs, out):
+    """Write to out[rows] (n, N_COPY_RANKS) the items that the events of `rows` can copy."""
     for i in rows:
-        out[i, known_items(users[i], needs[row[i, EVENT]], out[i]) :] = 0
+        out[i, known_items(users[i], needs[row[i, col.EVENT]], out[i]) :] = 0
 
 
 @njit(cache=True)
-def narrow_picks(users, row, rows, needs, can):
-    """No rank beyond the items that the event may refer to, and no fresh item where it needs
-    something.
-    """
-    mask = np.ones(PICKS, dtype=np.bool_)
+def narrow_copy_actions(users, row, rows, needs, can):
+    """Allow only ranks of items to which the event may refer; no fresh item where it needs one."""
+    mask = np.ones(codes.N_COPY_ACTIONS, dtype=np.bool_)
     for k in range(len(rows)):
-        need = needs[row[rows[k], EVENT]]
+        need = needs[row[rows[k], col.EVENT]]
         number = carriers(users[rows[k]], need)
-        mask[FRESH] = need == 0
-        for r in range(RANKS):
-            mask[COPY + r] = r < number
+        mask[codes.FRESH] = need == 0
+        for r in range(codes.N_COPY_RANKS):
+            mask[codes.FIRST_COPY + r] = r < number
         _narrow(can[k], mask)
 
 
 @njit(cache=True)
 def narrow_orders(users, row, rows, can):
-    """The last order, and that of the item, only where there is one."""
+    """Allow the last order, and that of the item, only where there is one."""
     mask = np.ones(can.shape[1], dtype=np.bool_)
     for k in range(len(rows)):
-        mask[SAME_ORDER] = users[rows[k]].orders > 0
-        mask[ITEMS_ORDER] = order_of(users[rows[k]], row[rows[k], ITEM]) >= 0
+        mask[codes.SAME_ORDER] = users[rows[k]].orders > 0
+        mask[codes.ITEMS_ORDER] = order_of(users[rows[k]], row[rows[k], col.ITEM]) >= 0
         _narrow(can[k], mask)
 
 
 @njit(cache=True)
 def narrow_values(before, rows, can):
-    """The same as before only where there is a value before (n,)."""
+    """Allow SAME only where there is a value `before` (n,)."""
     mask = np.ones(can.shape[1], dtype=np.bool_)
     for k in range(len(rows)):
-        mask[SAME] = before[rows[k]] > 0
+        mask[codes.SAME] = before[rows[k]] > 0
         _narrow(can[k], mask)
 
 
 @njit(cache=True)
 def hold(users, row, rows, can):
-    """No change within a session."""
+    """Allow no change within a session."""
     mask = np.ones(can.shape[1], dtype=np.bool_)
-    mask[SAME + 1 :] = False
+    mask[codes.SAME + 1 :] = False
     for k in range(len(rows)):
-        if row[rows[k], BREAKS] == 0 and users[rows[k]].events > 0:
+        if row[rows[k], col.IS_SESSION_START] == 0 and users[rows[k]].rows > 0:
             _narrow(can[k], mask)
 
 
 @njit(cache=True)
-def narrow_labels(intent, rows, needs, can):
-    """Labels only in sessions whose intent (n,) is at least what they need, (size,)."""
+def narrow_labels(session_label, rows, needs, can):
+    """Allow labels only in sessions whose label (n,) is at least the one they need, (size,)."""
     for k in range(len(rows)):
-        _narrow(can[k], needs <= intent[rows[k]])
+        _narrow(can[k], needs <= session_label[rows[k]])
 
 
 @njit(cache=True)
-def settle_picks(users, row, needs, category):
-    """Writes the copied item (0 = none) and its category; a pick that the pool cannot serve becomes
-    a fresh item.
+def settle_copy_actions(users, row, needs, category):
+    """Write the copied item (0 = none) and its category.
+
+    A copy of an item that does not exist becomes a fresh item.
     """
     for i in range(len(users)):
-        row[i, ITEM] = item_of(users[i], row[i, PICK], needs[row[i, EVENT]])
-        row[i, CATEGORY] = category[row[i, ITEM]]
-        if row[i, PICK] >= COPY and row[i, ITEM] == 0:
-            row[i, PICK] = FRESH
+        row[i, col.ITEM] = copied_item(users[i], row[i, col.COPY_ACTION], needs[row[i, col.EVENT]])
+        row[i, col.CATEGORY] = category[row[i, col.ITEM]]
+        if row[i, col.COPY_ACTION] >= codes.FIRST_COPY and row[i, col.ITEM] == 0:
+            row[i, col.COPY_ACTION] = codes.FRESH
 
 
 @njit(cache=True)
 def open_categories(event, copied, fresh, allow, start, can):
-    """Rows without a `copied` (n,) item; for a `fresh` (n,) one, categories that have items where
-    the event (n,) allows any of them.
+    """Return the rows without a `copied` (n,) item; write their categories to `can`.
+
+    For a `fresh` (n,) item these are categories that have items, where the event allows any.
     """
     rows, found = np.empty(len(event), dtype=np.int64), 0
     stocked = start[1:] > start[:-1]
@@ -230,15 +219,16 @@ def open_categories(event, copied, fresh, allow, start, can):
 
 @njit(cache=True)
 def draw_items(users, row, rows, weight, needs, start, u):
-    """Writes fresh items drawn by `weight` (m, width), which is changed; column j is the category's
-    j-th. None that would be a copy, unless nothing else has any weight.
+    """Write fresh items, drawn by `weight` (m, width); column j is the category's j-th item.
+
+    An item that would be a copy is not drawn, unless no other has any weight. Changes `weight`.
     """
-    known, kept = np.empty(RANKS, dtype=np.int64), np.empty(RANKS)
+    known, kept = np.empty(codes.N_COPY_RANKS, dtype=np.int64), np.empty(codes.N_COPY_RANKS)
     for k in range(len(rows)):
         i, mine = rows[k], weight[k]
-        first = start[row[i, CATEGORY]]
-        width = start[row[i, CATEGORY] + 1] - first
-        found = known_items(users[i], needs[row[i, EVENT]], known)
+        first = start[row[i, col.CATEGORY]]
+        width = start[row[i, col.CATEGORY] + 1] - first
+        found = known_items(users[i], needs[row[i, col.EVENT]], known)
         for j in range(found):
             if first <= known[j] < first + width:
                 kept[j], mine[known[j] - first] = mine[known[j] - first], 0.0
@@ -255,7 +245,7 @@ def draw_items(users, row, rows, weight, needs, start, u):
                 sum_so_far += mine[j]
                 if sum_so_far > wanted:
                     break
-        row[i, ITEM] = first + max(column, 0)
+        row[i, col.ITEM] = first + max(column, 0)
 
 
 @njit(cache=True)
@@ -268,26 +258,29 @@ def _sum(weight):
 
 @njit(cache=True)
 def settle_orders(users, row):
-    """Writes the number of each row's order; where the last order or the item's does not exist, the
-    order is a new one.
+    """Write the number of each row's order.
+
+    Where the last order, or that of the item, does not exist, the order is a new one.
     """
     for i in range(len(users)):
-        user, of_item = users[i], order_of(users[i], row[i, ITEM])
-        order = row[i, ORDER]
-        if (order == SAME_ORDER and user.orders == 0) or (order == ITEMS_ORDER and of_item < 0):
-            order = NEW_ORDER
-        row[i, ORDER] = order
-        row[i, NUMBER] = -1
-        if order == NEW_ORDER:
-            row[i, NUMBER] = user.orders
-        elif order == SAME_ORDER:
-            row[i, NUMBER] = user.last_order
-        elif order == ITEMS_ORDER:
-            row[i, NUMBER] = of_item
+        user, of_item = users[i], order_of(users[i], row[i, col.ITEM])
+        order = row[i, col.ORDER]
+        if (order == codes.SAME_ORDER and user.orders == 0) or (
+            order == codes.ITEMS_ORDER and of_item < 0
+        ):
+            order = codes.NEW_ORDER
+        row[i, col.ORDER] = order
+        row[i, col.ORDER_NUMBER] = -1
+        if order == codes.NEW_ORDER:
+            row[i, col.ORDER_NUMBER] = user.orders
+        elif order == codes.SAME_ORDER:
+            row[i, col.ORDER_NUMBER] = user.last_order
+        elif order == codes.ITEMS_ORDER:
+            row[i, col.ORDER_NUMBER] = of_item
 
 
 @njit(cache=True)
 def settle_values(code, before, out):
-    """out (n,) = the values that the codes (n,) mean: that before (n,), a value, or none."""
+    """Write to `out` (n,) the values that codes (n,) mean: the one `before`, a value, or none."""
     for i in range(len(code)):
-        out[i] = before[i] if code[i] == SAME else max(code[i] - SAME, 0)
+        out[i] = before[i] if code[i] == codes.SAME else max(code[i] - codes.SAME, 0)

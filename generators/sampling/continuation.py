@@ -1,9 +1,9 @@
-"""How given users go on: when each comes back, and with how many rows.
+"""How given users continue: when each comes back, and with how many rows.
 
 A log is cut at earlier instants. Of each user at a cut (a donor) it is known what they had done by
-then and what they did next. A given user goes on as one of the donors did who were most like them
-by recency, tenure and rate, the variables of customer-base analysis (Fader, Hardie and Lee 2005,
-doi:10.1287/mksc.1040.0098). A horizon that is long beside the log is covered in several steps.
+then and what they did next. A given user continues as one of the most similar donors did, by
+recency, tenure and rate, the variables of customer-base analysis (Fader, Hardie and Lee 2005,
+doi:10.1287/mksc.1040.0098). A horizon that is long compared with the log is covered in steps.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from eventlog import EventLog
 from eventlog._runtime.errors import InputError
 from generators.codec.clock import DAY_MS
 from generators.codec.codec import Codec
-from generators.codec.features import gaps_and_breaks, session_intents
+from generators.codec.features import gaps_and_session_starts, session_labels_of_rows
 from generators.codec.timing_params import HOUR_MS
 
 CUTS = 3  # earlier instants at which the log is cut
 NEIGHBOURS = 3  # donors most like a user, of whom one is drawn
 FEWEST_DONORS = 50  # with fewer, users sampled from the generator are the donors
-SAMPLE = 1_000  # how many of these
-MOST_STEPS = 1_000  # that a horizon is covered in
+SAMPLE = 1_000  # users sampled as donors
+MOST_STEPS = 1_000  # in which a horizon is covered
 # Of recency, tenure, rate of rows, rate of sessions, recent rows: how much each counts.
 WEIGHTS = np.array([3.0, 0.5, 1.5, 1.5, 1.0])
 NOISE = 0.1  # added to these, so that of many equal donors each is as likely
 UNITS_MS = (7 * DAY_MS, DAY_MS, HOUR_MS, 1)  # cuts are a multiple of one of them apart
-# Columns of `Activity.after`.
-ROWS, SESSIONS, MARKS, FIRST, LAST_START, LAST, LAST_ROWS = range(7)
+# Columns of `Activity.after` and of a total.
+ROWS, SESSIONS, LABELLED, FIRST, LAST_START, LAST, LAST_ROWS = range(7)
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Activity:
     width: int  # ms, more than the span
     start: int  # ms: the first row of all
     sessions: np.ndarray  # (n_rows + 1,) int64: sessions that began in the rows before
-    marks: np.ndarray  # (n_rows + 1,) int64: those of them with a label
+    n_labelled_sessions: np.ndarray  # (n_rows + 1,) int64: those of them with a label
     opened: np.ndarray  # (n_rows,) int64: the row at which each row's session began
     offsets: np.ndarray  # (n_users + 1,) int64: where the rows of each user begin
 
@@ -55,9 +55,9 @@ class Activity:
         first = np.append(True, code[1:] != code[:-1])[: len(code)]
         user = np.cumsum(first) - 1
         time = events["timestamp"].astype("datetime64[ms, UTC]").astype("int64").to_numpy()
-        breaks = gaps_and_breaks(events, user, time)[1]
-        begins = first | breaks
-        marked = begins & (session_intents(codec, log, events, user, breaks) > 0)
+        is_session_start = gaps_and_session_starts(events, user, time)[1]
+        begins = first | is_session_start
+        labelled = begins & (session_labels_of_rows(codec, log, events, user, is_session_start) > 0)
         start = int(time.min())
         width = int(time.max()) - start + 1
         return cls(
@@ -65,7 +65,7 @@ class Activity:
             width=width,
             start=start,
             sessions=np.append(0, np.cumsum(begins)),
-            marks=np.append(0, np.cumsum(marked)),
+            n_labelled_sessions=np.append(0, np.cumsum(labelled)),
             opened=np.maximum.accumulate(np.where(begins, np.arange(len(code)), 0)),
             offsets=np.append(np.flatnonzero(first), len(code)),
         )
@@ -83,7 +83,7 @@ class Activity:
         return np.searchsorted(self.key, np.arange(len(self)) * self.width + within, side="right")
 
     def state(self, now: int, lag: int) -> np.ndarray:
-        """Describe users at `now` ms, (n_users, 5) float64; zeros for who has no row by then.
+        """Describe users at `now` ms, (n_users, 5) float64; zeros for users without a row by then.
 
         Ms since the last row and since the first, rows, sessions, rows in the last `lag` ms.
         """
@@ -107,17 +107,19 @@ class Activity:
         opened = np.maximum(self.opened[last], first)
         sessions = np.maximum(self.sessions[end] - self.sessions[begin], 1)
         times = (self.time(row) - cut for row in (first, opened, last))
-        marks = self.marks[end] - self.marks[begin]
-        found = np.column_stack([end - begin, sessions, marks, *times, last + 1 - opened])
+        n_labelled_sessions = self.n_labelled_sessions[end] - self.n_labelled_sessions[begin]
+        found = np.column_stack(
+            [end - begin, sessions, n_labelled_sessions, *times, last + 1 - opened]
+        )
         return found * some[:, None]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What each of n users will do; all is 0 for who does not come back."""
+    """What each of n users will do; all is 0 for a user who does not come back."""
 
     rows: np.ndarray  # (n,) int64
-    marks: np.ndarray  # (n,) int64: sessions with a label
+    n_labelled_sessions: np.ndarray  # (n,) int64: sessions with a label
     first: np.ndarray  # (n,) int64 ms: the first row
     last_start: np.ndarray  # (n,) int64 ms: when the last session begins
     until: np.ndarray  # (n,) int64 ms: when it ends
@@ -139,7 +141,7 @@ def plan(
     the users of `log` itself, whose rows are given anyway: the pace is theirs, however well the
     generator has learnt it. Where they are too few, donors are users of `sample(n)`.
 
-    Raises InputError where neither shows how users go on for so long.
+    Raises InputError where neither covers enough time to show how users continue.
     """
     given = Activity.of(log, codec)
     window = int(days * DAY_MS)
@@ -171,8 +173,8 @@ def plan(
 def _cuts(source: Activity, end: int, window: int) -> tuple[list[int], int]:
     """Choose where to cut `source`, which ends at `end` ms; also returns how far apart cuts are.
 
-    That is `window` or a part of it, in whole weeks where the log is long enough (else days, else
-    hours), so that weekday and hour of what donors did stay the same.
+    That is `window` or a part of it, in whole weeks where the log is long enough (otherwise days,
+    then hours), so that weekday and hour of what donors did stay the same.
     """
     room = max((end - source.start) // (CUTS + 1), 1)
     unit = next(u for u in UNITS_MS if u <= room)
@@ -193,7 +195,7 @@ def _donors(
 def _nearest(
     donors: np.ndarray, state: np.ndarray, lag: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Draw for each user with `state` (n, 5) one of the nearest of `donors` (m, 5): (n,) int64."""
+    """Draw for each user with `state` (n, 5) one of the nearest `donors` (m, 5): (n,) int64."""
     tree, at = (
         _described(x, lag) + rng.normal(0, NOISE, x.shape) * WEIGHTS for x in (donors, state)
     )
@@ -259,5 +261,5 @@ def _timed(
     until = on_grid(start + lasts.astype(np.int64))
     rows = np.minimum(total[:, ROWS], codec.max_rows // 2)
     last_rows = np.minimum(total[:, LAST_ROWS], rows)
-    found = (rows, total[:, MARKS], first, start, until, last_rows)
+    found = (rows, total[:, LABELLED], first, start, until, last_rows)
     return Plan(*(x * back for x in found))

@@ -15,7 +15,15 @@ import torch
 import torch.nn.functional as F
 from numba import njit
 
-from generators.codec.codec import ARRIVAL, LAST_ROWS, LAST_STAY, LENGTH, MARKS, STAY, Codec
+from generators.codec.codec import Codec
+from generators.codec.parts import (
+    ARRIVAL,
+    LAST_ROWS,
+    LAST_SPAN,
+    LENGTH,
+    N_LABELLED_SESSIONS,
+    OBSERVATION_SPAN,
+)
 from generators.nn.affinity import (
     RECENT,
     add_affinity,
@@ -24,8 +32,8 @@ from generators.nn.affinity import (
     recent_item_affinity,
 )
 from generators.nn.network import RowNet, key_of
-from generators.sampling.sampler import draw
-from generators.sequences.user_state import ITEM_COLUMN
+from generators.sampling.step_model import draw
+from generators.sequences import feature_layout as layout
 
 
 class StepDecoder:
@@ -56,7 +64,7 @@ class StepDecoder:
         if net.traits.shape[1]:  # of the last items: what they are like as well
             # (n_items, D)
             like = _array(net.embed_traits.weight)[self.traits].sum(1)
-            for column in range(ITEM_COLUMN, ITEM_COLUMN + RECENT):
+            for column in range(layout.LAST_ITEMS, layout.LAST_ITEMS + RECENT):
                 self.looks[self.offset[column] : self.offset[column] + len(like)] += like
             self.first_trait, self.favourites = net.first_trait.numpy(), net.favourites.numpy()
         if net.n_items > 1:
@@ -81,21 +89,24 @@ class StepDecoder:
             )
             if logits.shape[1] > 1 and self.net.static_names[k] in (
                 ARRIVAL,
-                STAY,
+                OBSERVATION_SPAN,
                 LENGTH,
-                MARKS,
+                N_LABELLED_SESSIONS,
                 LAST_ROWS,
-                LAST_STAY,
+                LAST_SPAN,
             ):
                 logits[:, 0] = -torch.inf
-            if allowed is None and self.net.static_names[k] == STAY:
+            if allowed is None and self.net.static_names[k] == OBSERVATION_SPAN:
                 logits = logits.masked_fill(~self.net.stays[codes[-1]], -torch.inf)
             codes.append(draw(logits, None if allowed is None else allowed[k], generator))
             hidden = self.net.told_static(hidden, k, codes[-1])
-        static = torch.stack(codes, 1)
-        self.condition, self.static = self.net.condition(z, static), static.numpy()
+        user_attributes = torch.stack(codes, 1)
+        self.condition, self.user_attributes = (
+            self.net.condition(z, user_attributes),
+            user_attributes.numpy(),
+        )
         self.state: list[Any] = []
-        return static
+        return user_attributes
 
     def step(self, features: np.ndarray) -> None:
         """See RowModel."""
@@ -118,10 +129,12 @@ class StepDecoder:
         """See RowModel."""
         logits: np.ndarray = F.linear(torch.relu(self._at(rows)), *self.heads[name]).numpy()  # type: ignore[arg-type]
         if name in self.likes:
-            logits = add_affinity(logits, rows, self.features, self.static, self.likes[name])
+            logits = add_affinity(
+                logits, rows, self.features, self.user_attributes, self.likes[name]
+            )
         if name == "pick" and self.pool_likes is not None:
             logits = add_recent_item_affinity(
-                logits, rows, self.pool, self.features, self.static, self.pool_likes
+                logits, rows, self.recent, self.features, self.user_attributes, self.pool_likes
             )
         if name == "gap":
             # codes + 1, 0 = before the first row
@@ -153,8 +166,8 @@ class StepDecoder:
                 rows,
                 start[category],
                 start[category + 1],
-                self.features[:, ITEM_COLUMN:],
-                self.static,
+                self.features[:, layout.LAST_ITEMS :],
+                self.user_attributes,
                 self.traits,
                 self.first_trait,
                 self.favourites,
@@ -167,14 +180,17 @@ class StepDecoder:
         if name == "clock":
             _add(self.rows, rows, code + self.clock_offset, self.clock)
         elif name == "pool":
-            self.pool = code
+            self.recent = code
         elif name in self.told:
             _add(self.rows, rows, code[:, None], self.told[name])
 
     def keep(self, rows: np.ndarray) -> None:
         """See RowModel."""
         index = torch.from_numpy(rows)
-        self.condition, self.static = self.condition.index_select(0, index), self.static[rows]
+        self.condition, self.user_attributes = (
+            self.condition.index_select(0, index),
+            self.user_attributes[rows],
+        )
         if not self.state:
             return
         self.u, self.features = self.u.index_select(0, index), self.features[rows]
@@ -202,7 +218,7 @@ def _add(to, rows, codes, table):
 
 @njit(cache=True)
 def _add_affinity_logits(
-    to, weight, rows, first, stop, recent, static, traits, first_trait, favourites
+    to, weight, rows, first, stop, recent, user_attributes, traits, first_trait, favourites
 ):
     """What RowNet.kinship adds to the logits `to` (m, width) of items first..stop - 1 (m,) of
     `rows` (m,): weight (m, A * likes); the last items of all users in `recent` (n, RECENT and
@@ -219,7 +235,7 @@ def _add_affinity_logits(
                 told[a, r] = (
                     traits[recent[rows[k], r], a]
                     if r < RECENT
-                    else static[rows[k], favourites[a, r - RECENT]] + first_trait[a]
+                    else user_attributes[rows[k], favourites[a, r - RECENT]] + first_trait[a]
                 )
                 # a favourite that no item has counts for none
                 if first_trait[a] < told[a, r] < last_trait[a]:

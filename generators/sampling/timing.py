@@ -1,8 +1,7 @@
-"""When the next row is: which gaps a user can draw, the gap that is drawn, the time it leads to;
-compiled.
+"""When the next row is: which gaps a user can draw, the gap, and the time it leads to; compiled.
 
-A candidate time inside an interval is drawn several times, and one is kept in proportion to the
-weekly intensity of session starts.
+Inside an interval several candidate times are drawn, and one is kept in proportion to the weekly
+intensity of session starts.
 """
 
 from __future__ import annotations
@@ -12,13 +11,8 @@ from numba import njit
 
 from generators.codec.timing_params import HOUR_MS, WEEK_HOURS, clock_levels
 from generators.sampling.constraints import drawn
+from generators.sequences import row_columns as col
 from generators.sequences.user_state import (
-    BREAKS,
-    DAY,
-    GAP,
-    HOUR,
-    SPAN,
-    TIME,
     is_final,
     level_of_rows,
     level_of_time,
@@ -27,14 +21,15 @@ from generators.sequences.user_state import (
 )
 
 CANDIDATES = 8  # draws per gap among which the weekly cycle chooses
-DRAWS = CANDIDATES + 1  # uniform numbers that a time takes
-WIDE_S = 1_800  # a break of a wider interval is shaped by the weekly cycle
+DRAWS = CANDIDATES + 1  # uniform numbers for one time
+WIDE_S = 1_800  # seconds: wider gaps between sessions follow the weekly cycle
 
 
 @njit(cache=True)
 def _one_of(time, low, high, geometric, shaped, u, timing_params):
-    """`time` and between `low` and `high` s, one of CANDIDATES draws: any, or where `shaped` by the
-    weekly cycle.
+    """Return `time` plus a gap between `low` and `high` s, one of CANDIDATES draws.
+
+    Where `shaped`, the choice among them follows the weekly cycle.
     """
     moved, weight = np.empty(CANDIDATES, dtype=np.int64), np.empty(CANDIDATES)
     total, only = 0.0, -1 if shaped else int(u[CANDIDATES] * CANDIDATES)
@@ -57,16 +52,14 @@ def _one_of(time, low, high, geometric, shaped, u, timing_params):
 
 @njit(cache=True)
 def _between(low, high, u, timing_params):
-    """Ms between `low` and `high`, shaped by the weekly cycle, inside the span."""
+    """Draw a time between `low` and `high` ms, by the weekly cycle and inside the span."""
     found = _one_of(low, 0.0, (high - low) / 1000, False, True, u, timing_params)
     return min(max(found, timing_params.start), timing_params.end)
 
 
 @njit(cache=True)
 def arrive(low, high, u, timing_params):
-    """(n,) int64 ms: times between `low` and `high` (n,) int64 ms, from uniform numbers `u` (n,
-    DRAWS).
-    """
+    """Draw times between `low` and `high` (n,) int64 ms, from uniform numbers `u` (n, DRAWS)."""
     out = np.empty(len(low), dtype=np.int64)
     for i in range(len(low)):
         out[i] = _between(low[i], high[i], u[i], timing_params)
@@ -75,8 +68,9 @@ def arrive(low, high, u, timing_params):
 
 @njit(cache=True)
 def late_users(users, timing_params, out):
-    """Writes to `out` (n,) which users have hardly time left for their rows to come; returns how
-    many. Last sessions get their time.
+    """Write to `out` (n,) the users with too little time for their rows to come; return how many.
+
+    A planned last session that is too short is made longer instead.
     """
     found = 0
     for i in range(len(users)):
@@ -96,24 +90,25 @@ def late_users(users, timing_params, out):
 
 @njit(cache=True)
 def postpone(users, late, timing_params, u, over):
-    """Give the users `late` (m,) a later end of their stay, from `u` (m, DRAWS); `over` (n,): those
-    for whom the span has no time.
+    """Give the users `late` (m,) a later end of their rows, from `u` (m, DRAWS).
+
+    Writes to `over` (n,) for whom the span of the log leaves no time.
     """
     for k in range(len(late)):
         user = users[late[k]]
         time = user.time
-        stay = user.until - target_of(user)
-        later = max(_between(time, max(timing_params.end - stay, time), u[k], timing_params), time)
+        span = user.until - target_of(user)
+        later = max(_between(time, max(timing_params.end - span, time), u[k], timing_params), time)
         over[late[k]] = (
             level_of_time(timing_params.end - time)
             < timing_params.least[level_of_rows(rows_left(user))]
         )
-        user.until, user.last_start = min(later + stay, timing_params.end), later
+        user.until, user.last_start = min(later + span, timing_params.end), later
 
 
 @njit(cache=True)
 def _keep_short(u, timing_params, can):
-    """No gap in `can` (size,) within a session that would make it longer than any was."""
+    """Remove from `can` (size,) gaps within a session that would make it longer than any was."""
     full = timing_params.longest_rows > 0 and u.in_session >= timing_params.longest_rows
     for g in range(1, timing_params.within):
         late = (
@@ -125,20 +120,19 @@ def _keep_short(u, timing_params, can):
 
 @njit(cache=True)
 def _fitting(u, timing_params, can):
-    """Writes to `can` (size,) the gaps that a user can draw.
+    """Write to `can` (size,) the gaps that a user can draw.
 
-    The end is for those who have no row left; the last gap is one that leads to the target, or the
-    nearest to it. A session is not over while what it is about is pending. Where last sessions are
-    planned, rows left and target are those of the rows
-    before it, until it has begun: then it is not broken off, and where nothing is left before it,
-    it begins. A session that is
-    as long as any is over: who is not done begins another.
+    The end is for users who have no row left; the last gap is one that leads to the target, or the
+    nearest to it. A session goes on while its label is pending. Where last sessions are planned,
+    rows left and target are those before the last session until it has begun: it is not broken off,
+    and it begins where nothing is left before it. A session as long as any in the log ends, and a
+    user who has rows left begins another.
     """
     within, size = timing_params.within, len(can)
     final, left = is_final(u), rows_left(u)
     room = target_of(u) - u.time
     seconds = room / 1000.0
-    begins = not final and left == 0 and u.pending == 0
+    begins = not final and left == 0 and u.label_pending == 0
     can[0] = False
     for g in range(1, size):
         can[g] = timing_params.low[g] <= seconds and (left > 0 or not final)
@@ -148,7 +142,7 @@ def _fitting(u, timing_params, can):
             can[1:within] = False
         if final and can[1:within].any():
             can[within:] = False
-        if begins and not can.any():  # no time is left: the shortest break
+        if begins and not can.any():  # no time is left: the shortest gap between sessions
             can[within] = True
     if begins or (final and left == 1):
         nearest = np.inf
@@ -158,16 +152,17 @@ def _fitting(u, timing_params, can):
         for g in range(1, size):
             can[g] = can[g] and max(seconds - timing_params.high[g], 0.0) <= nearest
     can[0] = left == 0 and not can[1:].any()
-    if u.pending != 0 and can[1:within].any():
+    if u.label_pending != 0 and can[1:within].any():
         can[within:] = False
 
 
 @njit(cache=True)
 def _in_time(u, timing_params, can, gap):
-    """The break `gap`, or the longest in `can` (size,) that takes no more than the session's share
-    of the time left, by its rows, where after `gap` what is left before the last session would have
-    to be done faster than almost anyone was; the shortest where there is none. A session ends when
-    it ends: it is the break that is shorter.
+    """Return `gap` if the rest of the session still fits before the planned last session.
+
+    Otherwise return the longest allowed gap that fits this session's share (by rows) of the
+    remaining time, or the shortest allowed gap if none fits. Whether the rest fits is judged by the
+    pace of the fastest users. Only gaps that begin a session are changed.
     """
     left = rows_left(u)
     if not timing_params.planned or is_final(u) or left == 0 or gap < timing_params.within:
@@ -190,8 +185,9 @@ def _in_time(u, timing_params, can, gap):
 
 @njit(cache=True)
 def draw_gaps(users, timing_params, over, logits, u, out):
-    """Writes a gap code of each user to `out` (n,): from `logits` (n, size) and uniform numbers `u`
-    (n,); those `over` (n,) end.
+    """Write a gap code of each user to `out` (n,), from `logits` (n, size) and numbers `u` (n,).
+
+    Users who are `over` (n,) end.
     """
     can = np.empty(logits.shape[1], dtype=np.bool_)
     for i in range(len(users)):
@@ -204,44 +200,44 @@ def draw_gaps(users, timing_params, over, logits, u, out):
 
 @njit(cache=True)
 def move(users, timing_params, u, row):
-    """Writes to each user's row (n, columns) the time after its gap, from uniform numbers `u` (n,
-    DRAWS); see `tell` for the rest.
+    """Write to each row (n, columns) the time after its gap, from uniform numbers `u` (n, DRAWS).
 
-    It is the target itself where the gap can lead there and the last row before it is due.
+    It is the target itself where the gap can lead there and the last row before it is due. What
+    follows from the time is written by `complete_clock`.
     """
     for i in range(len(users)):
-        user, gap = users[i], row[i, GAP]
-        final, left, until, breaks = (
+        user, gap = users[i], row[i, col.GAP]
+        final, left, until, is_session_start = (
             is_final(user),
             rows_left(user),
             target_of(user),
             gap >= timing_params.within,
         )
-        if not breaks and timing_params.longest_ms > 0:
+        if not is_session_start and timing_params.longest_ms > 0:
             until = min(until, user.session_start + timing_params.longest_ms)
         low, room = timing_params.low[gap], (until - user.time) / 1000.0
         high = max(min(timing_params.high[gap], room), low)
-        due = left == 1 if final else left == 0 and breaks
+        due = left == 1 if final else left == 0 and is_session_start
         if due and low <= room <= timing_params.high[gap]:
-            row[i, TIME] = until
+            row[i, col.TIME] = until
         else:
             found = _one_of(
                 user.time,
                 low,
                 high,
                 low > 0 and high > low,
-                breaks and high - low > WIDE_S,
+                is_session_start and high - low > WIDE_S,
                 u[i],
                 timing_params,
             )
-            row[i, TIME] = min(found, max(until, user.time))
+            row[i, col.TIME] = min(found, max(until, user.time))
 
 
 @njit(cache=True)
-def tell(users, timing_params, row):
-    """Writes what follows from gap and time to each row (n, columns): does it begin a session, and
-    the levels of the clock.
-    """
+def complete_clock(users, timing_params, row):
+    """Write to each row (n, columns) whether it starts a session, and the levels of the clock."""
     for i in range(len(users)):
-        row[i, BREAKS] = 1 if row[i, GAP] >= timing_params.within else 0
-        row[i, HOUR], row[i, DAY], row[i, SPAN] = clock_levels(row[i, TIME], timing_params)
+        row[i, col.IS_SESSION_START] = 1 if row[i, col.GAP] >= timing_params.within else 0
+        row[i, col.HOUR], row[i, col.WEEKDAY], row[i, col.SPAN_LEFT] = clock_levels(
+            row[i, col.TIME], timing_params
+        )

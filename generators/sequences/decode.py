@@ -1,6 +1,4 @@
-"""Sampled codes as an EventLog: new users, sessions, orders and ids, prices near their items'
-prices, labels with their delays.
-"""
+"""Sampled codes as an EventLog: new users, sessions, orders and ids, prices, labels with delays."""
 
 from __future__ import annotations
 
@@ -15,20 +13,21 @@ from eventlog.log import sort_events, tidy
 from generators.codec.clock import DAY_MS
 from generators.codec.codec import Codec
 from generators.codec.coders import Bins
-from generators.codec.shared_ids import Sharing
+from generators.codec.shared_ids import SharedIds
+from generators.sequences import codes
 from generators.sequences.sampled import Sampled
-from generators.sequences.user_state import EARLIER_ID, SAME_ID, SHARED_ID
 
 
 def decode(
     codec: Codec, sampled: Sampled, *, rng: np.random.Generator, names: np.ndarray | None = None
 ) -> EventLog:
-    """The log that `sampled` describes; its manifest holds roles and currency only. `names`
-    (n_users,): ids of users who have theirs.
+    """Return the log that `sampled` describes; its manifest holds roles and currency only.
+
+    `names` (n_users,) are the ids of users who have theirs.
     """
     row = {n: v.numpy() for n, v in vars(sampled.row).items()}
     user = sampled.user.numpy()
-    n_users = len(sampled.static)
+    n_users = len(sampled.user_attributes)
     first = np.append(True, user[1:] != user[:-1])
     frame: dict[str, Any] = {
         "user_id": _ids("u", user, n_users)
@@ -37,20 +36,20 @@ def decode(
         "timestamp": pd.to_datetime(row["time"], unit="ms", utc=True).astype("datetime64[ms, UTC]"),
         "event": codec.events.decode(row["event"]),
     }
-    if codec.flags["session"]:
-        session = np.cumsum(first | row["breaks"]) - 1
+    if codec.columns.present["session"]:
+        session = np.cumsum(first | row["is_session_start"]) - 1
         silent = np.isin(
             row["event"],
-            [i + 1 for i, e in enumerate(codec.events.values) if e in codec.sessionless],
+            [i + 1 for i, e in enumerate(codec.events.values) if e in codec.rules.sessionless],
         )
         frame["session_id"] = _ids("s", np.where(silent, -1, session), int(session[-1]) + 1)
-    if codec.flags["item"]:
+    if codec.columns.present["item"]:
         frame["item_id"] = pd.Categorical.from_codes(
             row["item"] - 1, categories=pd.Index(codec.items.names, dtype=object)
         )
-    if codec.flags["order"]:
+    if codec.columns.present["order"]:
         frame["order_id"] = _order_ids(user, row["order_number"])
-    if codec.flags["category"]:
+    if codec.columns.present["category"]:
         frame["category"] = codec.categories.decode(row["category"])
     for k, name in enumerate(codec.value_fields):
         frame[name] = codec.values[name].decode(row["values"][:, k])
@@ -60,11 +59,11 @@ def decode(
     for name, code in rest.items():
         if name in codec.ids:
             frame[name] = _new_ids(
-                name, code, user, row["time"], row["intent"], codec.ids[name], rng
+                name, code, user, row["time"], row["session_label"], codec.ids[name], rng
             )
         elif name == "price":
             frame[name] = _prices(codec, code, row["item"], row["time"], rng)
-            if codec.daily_prices:
+            if codec.prices.daily:
                 related = (code < codec.bins["price_ratio"].size) & np.isfinite(frame[name])
                 _keep_prices(frame[name], related, row["item"], row["time"])
                 frame["item_id"] = _rare_items(codec, user, row["item"], code, frame[name])
@@ -85,7 +84,7 @@ def decode(
 
 
 def _ids(prefix: str, code: np.ndarray, size: int) -> pd.Categorical:
-    """Names like u00042, padded so that their order is that of the numbers; -1 = missing."""
+    """Return names like u00042, padded so that they sort as their numbers do; -1 = missing."""
     width = max(len(str(max(size - 1, 0))), 6)
     return pd.Categorical.from_codes(
         code, categories=pd.Index([f"{prefix}{i:0{width}d}" for i in range(size)], dtype=object)
@@ -103,9 +102,7 @@ def _order_ids(user: np.ndarray, number: np.ndarray) -> pd.Categorical:
 def _prices(
     codec: Codec, code: np.ndarray, item: np.ndarray, time: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """(n,) float64: the item's price times a ratio, or a price as it is where there is none to
-    relate to.
-    """
+    """Return prices (n,) float64: the item's price times a ratio, or a price as it is."""
     ratio, plain = codec.bins["price_ratio"], codec.bins["price"]
     related = code < ratio.size
     u = rng.random(len(code))
@@ -120,7 +117,7 @@ def _prices(
 def _keep_prices(
     price: np.ndarray, related: np.ndarray, item: np.ndarray, time: np.ndarray
 ) -> None:
-    """Where `related`, an item keeps its first price of a day; (n,) each, `price` is changed."""
+    """Give an item its first price of a day where `related` (n,); changes `price` (n,)."""
     rows, day = np.flatnonzero(related), time // DAY_MS
     rows = rows[np.lexsort((time[rows], day[rows], item[rows]))]
     first = np.append(True, (np.diff(item[rows]) != 0) | (np.diff(day[rows]) != 0))[: len(rows)]
@@ -130,10 +127,10 @@ def _keep_prices(
 def _rare_items(
     codec: Codec, user: np.ndarray, item: np.ndarray, code: np.ndarray, price: np.ndarray
 ) -> pd.Categorical:
-    """Item ids in which each category's stand-in for rare items is several, of one price each:
-    `price` (n,) is changed.
+    """Return item ids in which the rare items of a category are several, of one price each.
 
-    A user keeps to one of them, that of the first price `code` (n,) they have with the stand-in.
+    A user keeps to one of them, chosen by the first price `code` (n,) that they have with a rare
+    item. Changes `price` (n,).
     """
     names, other = list(codec.items.names), codec.items.other[codec.items.other > 0]
     rows = np.flatnonzero(np.isin(item, other))
@@ -163,38 +160,43 @@ def _new_ids(
     code: np.ndarray,
     user: np.ndarray,
     time: np.ndarray,
-    intent: np.ndarray,
-    sharing: Sharing,
+    session_label: np.ndarray,
+    shared_ids: SharedIds,
     rng: np.random.Generator,
 ) -> pd.Categorical:
-    """Fresh ids with the drawn structure: the same as before, an earlier one of this user, a new
-    one, one that others have too.
+    """Return fresh ids with the drawn structure.
+
+    An id is the user's previous one, an earlier one, a new one, or one that others have too.
     """
     present = code > 0
     frame = pd.DataFrame({"u": user, "c": code})[present]
     at = np.flatnonzero(present)
     first = ~frame["u"].duplicated().to_numpy()
     relation = np.where(
-        first & (frame["c"].to_numpy() <= EARLIER_ID), SHARED_ID - 1, frame["c"].to_numpy()
+        first & (frame["c"].to_numpy() <= codes.EARLIER_ID),
+        codes.SHARED_ID - 1,
+        frame["c"].to_numpy(),
     )
-    new = relation > EARLIER_ID
+    new = relation > codes.EARLIER_ID
     number = np.cumsum(new) - 1  # running number of each new id, by user and time
-    shared = np.flatnonzero(relation == SHARED_ID)
+    shared = np.flatnonzero(relation == codes.SHARED_ID)
     own_of = np.where(new, number, -1)
     if len(shared):
         link = at[shared]
-        root = sharing.deal(user=user[link], time=time[link], intent=intent[link], rng=rng)
+        root = shared_ids.link(
+            user=user[link], time=time[link], session_label=session_label[link], rng=rng
+        )
         own_of[shared] = number[shared[root]]
     # ids that the user has so far
     count = pd.Series(new.astype(np.int64)).groupby(frame["u"].to_numpy()).cumsum().to_numpy()
-    earlier = np.flatnonzero(relation == EARLIER_ID)
+    earlier = np.flatnonzero(relation == codes.EARLIER_ID)
     ids_in_order = own_of[new]
     back = np.where(
         count > 1, 1 + (rng.random(len(count)) * np.maximum(count - 1, 1)).astype(np.int64), 0
     )
     own_of[earlier] = ids_in_order[(number - back)[earlier]]
     pointer = (
-        pd.Series(np.where(relation == SAME_ID, np.nan, own_of))
+        pd.Series(np.where(relation == codes.SAME_ID, np.nan, own_of))
         .groupby(frame["u"].to_numpy())
         .ffill()
         .to_numpy()
@@ -208,20 +210,20 @@ def _new_ids(
 def _users(
     codec: Codec, sampled: Sampled, rng: np.random.Generator, names: np.ndarray | None
 ) -> pd.DataFrame | None:
-    if not codec.user_columns:
+    if not codec.users.columns:
         return None
-    static = sampled.static.numpy()
+    user_attributes = sampled.user_attributes.numpy()
     table: dict[str, Any] = {
-        "user_id": _ids("u", np.arange(len(static)), len(static)).astype(object)
+        "user_id": _ids("u", np.arange(len(user_attributes)), len(user_attributes)).astype(object)
         if names is None
         else names
     }
-    for k, (name, coder) in enumerate(codec.statics.items()):
-        kind = codec.user_columns.get(name)
+    for k, (name, coder) in enumerate(codec.user_attributes.items()):
+        kind = codec.users.columns.get(name)
         if kind == "values" and not isinstance(coder, Bins):
-            table[name] = coder.decode(static[:, k])
+            table[name] = coder.decode(user_attributes[:, k])
         elif kind is not None and isinstance(coder, Bins):
-            number = coder.decode(static[:, k], rng.random(len(static)))
+            number = coder.decode(user_attributes[:, k], rng.random(len(user_attributes)))
             table[name] = number if kind == "number" else _days_before(number, sampled.arrival)
     return pd.DataFrame(table)
 
@@ -234,15 +236,15 @@ def _days_before(days: np.ndarray, arrival: torch.Tensor) -> pd.Series:
 
 
 def _items(codec: Codec) -> pd.DataFrame | None:
-    """The catalogue as far as it was learnt; stand-ins for rare items are not in it."""
-    if not codec.flags["item"] or not codec.items.names:
+    """Return the catalogue as far as it was learnt, without the codes of rare items."""
+    if not codec.columns.present["item"] or not codec.items.names:
         return None
     real = ~np.isin(np.arange(1, codec.items.size), codec.items.other[codec.items.other > 0])
     table: dict[str, Any] = {"item_id": np.array(codec.items.names, dtype=object)[real]}
-    if codec.flags["category"]:
+    if codec.columns.present["category"]:
         table["category"] = codec.categories.decode(codec.items.category[1:][real])
-    for name, codes in codec.items.attributes.items():
-        table[name] = codec.values[name].decode(codes[1:][real])
+    for name, attribute in codec.items.attributes.items():
+        table[name] = codec.values[name].decode(attribute[1:][real])
     if codec.has_price:
         table["price"] = codec.items.price[1:][real].astype(np.float32)
     return pd.DataFrame(table).sort_values("item_id").reset_index(drop=True)
@@ -255,14 +257,14 @@ def _labels(
     number: np.ndarray,
     rng: np.random.Generator,
 ) -> pd.DataFrame | None:
-    if not codec.labels:
+    if not codec.labels.kinds:
         return None
     place, kinds, values, known = [], [], [], []
     time = events["timestamp"].astype("datetime64[ms, UTC]").astype("int64").to_numpy()
-    for k, (kind, names) in enumerate(codec.labels.items()):
+    for k, (kind, names) in enumerate(codec.labels.kinds.items()):
         code = rest[f"label:{kind}"][number]
         at = np.flatnonzero(code > 0)
-        bins, share = codec.delays[kind]
+        bins, share = codec.labels.delays[kind]
         delay = bins.decode(rng.choice(bins.size, size=len(at), p=share), rng.random(len(at)))
         place.append(at)
         kinds.append(np.full(len(at), k))
@@ -272,7 +274,7 @@ def _labels(
     labels = pd.DataFrame(
         {
             "event_id": np.concatenate(place).astype(np.int64),
-            "kind": np.array(list(codec.labels), dtype=object)[np.concatenate(kinds)],
+            "kind": np.array(list(codec.labels.kinds), dtype=object)[np.concatenate(kinds)],
             "value": np.concatenate(values),
             "known_at": pd.to_datetime(np.concatenate(known), unit="ms", utc=True).astype(
                 "datetime64[ms, UTC]"

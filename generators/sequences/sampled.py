@@ -10,19 +10,19 @@ import torch
 
 @dataclass(frozen=True)
 class Row:
-    """Finished rows, in codes; every tensor is (n_rows,) int64 unless said otherwise."""
+    """Finished rows, in codes; a tensor is (n_rows,) int64 unless its comment says otherwise."""
 
     gap: torch.Tensor
     event: torch.Tensor
-    pick: torch.Tensor
+    copy_action: torch.Tensor
     category: torch.Tensor
     item: torch.Tensor
     order_number: torch.Tensor  # number of the order within its user, -1 = none
     values: torch.Tensor  # (n_rows, n_values) resolved codes, 0 = missing
     rest: torch.Tensor  # (n_rows, n_rest) codes of the other fields
     time: torch.Tensor  # ms
-    breaks: torch.Tensor  # bool
-    intent: torch.Tensor  # of the row's session, 0 = none
+    is_session_start: torch.Tensor  # bool
+    session_label: torch.Tensor  # of the row's session, 0 = none
 
 
 @dataclass(frozen=True)
@@ -31,24 +31,28 @@ class Sampled:
 
     user: torch.Tensor  # (n_rows,) int64
     row: Row  # each tensor with n_rows rows
-    static: torch.Tensor  # (n_users, n_static) int64
+    user_attributes: torch.Tensor  # (n_users, n_attributes) int64 codes
     arrival: torch.Tensor  # (n_users,) int64 ms: the first event
 
 
 def joined(parts: list[Sampled], order: torch.Tensor | None = None) -> Sampled:
-    """All users of `parts` in one; `order` (n_users,) is the place of each, in the order of `parts`
-    where None.
-    """
-    shift = np.cumsum([0, *(len(p.static) for p in parts)])
-    static, arrival = torch.cat([p.static for p in parts]), torch.cat([p.arrival for p in parts])
+    """Join all users of `parts`, in their order or by the place `order` (n_users,) of each."""
+    shift = np.cumsum([0, *(len(p.user_attributes) for p in parts)])
+    user_attributes, arrival = (
+        torch.cat([p.user_attributes for p in parts]),
+        torch.cat([p.arrival for p in parts]),
+    )
     user = torch.cat([p.user + int(s) for p, s in zip(parts, shift[:-1], strict=True)])
     row = Row(
         **{n: torch.cat([getattr(p.row, n) for p in parts]) for n in Row.__dataclass_fields__}
     )
     if order is None:
-        return Sampled(user, row, static, arrival)
+        return Sampled(user, row, user_attributes, arrival)
     user = order[user]
     rows, users = torch.argsort(user, stable=True), torch.argsort(order)
     return Sampled(
-        user[rows], Row(**{n: v[rows] for n, v in vars(row).items()}), static[users], arrival[users]
+        user[rows],
+        Row(**{n: v[rows] for n, v in vars(row).items()}),
+        user_attributes[users],
+        arrival[users],
     )

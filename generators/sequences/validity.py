@@ -1,32 +1,34 @@
-"""What the log never does: an event on an item without what must come before, an event after
+"""Learn what a log never does: an event on an item without what must come before, an event after
 another, a code with an event.
 
-What never occurred in the log is never drawn. Under a budget the log is asked, with noise, what an
-event needs, for that shapes whole orders; for the rest the meaning of the words decides.
+What never occurred in the log is never drawn. Under a budget the log is asked, with noise, only
+what an event needs, because that shapes whole orders; the rest follows from what the words mean.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from eventlog import EventLog
-from generators.codec.codec import INTENT, Codec
+from generators.codec.codec import COPY_ACTION, SESSION_LABEL, Codec
+from generators.codec.parts import Pace
 from generators.privacy.queries import PrivateQueries
-from generators.sequences.encode import EncodedSequences
-from generators.sequences.user_state import (
+from generators.sequences.codes import (
     BOUGHT,
     CART,
-    CLEARS,
-    COUNTERS,
-    EVENT_COLUMN,
     EVER,
+    FLAGS_CLEARED,
+    FLAGS_SET,
+    NO_ITEM,
     SAME,
     SEEN,
-    SETS,
-    least_rows,
-    time_level,
 )
+from generators.sequences.encode import EncodedSequences
+from generators.sequences.feature_layout import COUNTER_SIZES, LAST_EVENT, Counter
+from generators.sequences.user_state import least_rows, time_level
 
 # Role -> flags that its item may have to carry, strictest first; the first that the log never
 # violates is enforced.
@@ -39,20 +41,24 @@ CANDIDATES = {
     "review": (EVER, SEEN),
 }
 PAYS = ("checkout", "payment", "payment_failed")
-# share of the users with an event who may break a rule that is enforced under a budget: some break
-# it by accident
-BROKEN = 0.05
-RULES_PER_USER = 16  # noisy answers that a user has a part in
-# hold by the meaning of the words: what is enforced where the log may not be asked
+# Share of the users with an event who may break a rule that is enforced under a budget: some break
+# it by accident.
+MOST_BREAKING = 0.05
+RULES_PER_USER = 16  # noisy answers to which one user contributes
+# Flags that follow from what the words mean: enforced where the log may not be asked.
 LOGICAL = {"uncart": CART, "refund": BOUGHT}
 
 
-def learn_needs(log: EventLog, codec: Codec, census: PrivateQueries) -> dict[str, int]:
-    """Event -> flag that its item must carry: where the log has no single violation, or hardly a
-    user with one under a budget.
+def learn_needs(log: EventLog, codec: Codec, queries: PrivateQueries) -> dict[str, int]:
+    """Return the flag that the item of each event must carry.
+
+    A flag is required where no row of the log violates it; under a budget, where hardly a user has
+    a row that does.
     """
     roles = codec.roles
-    by_meaning = {e: LOGICAL[r] for e, r in roles.items() if r in LOGICAL} if census.private else {}
+    by_meaning = (
+        {e: LOGICAL[r] for e, r in roles.items() if r in LOGICAL} if queries.private else {}
+    )
     if "item_id" not in log.events:
         return by_meaning
     events = log.events[log.events["item_id"].notna()]
@@ -65,15 +71,15 @@ def learn_needs(log: EventLog, codec: Codec, census: PrivateQueries) -> dict[str
     carried: dict[int, np.ndarray] = {}
     for flag in (SEEN, CART, BOUGHT, EVER):
         state = np.full(len(events), np.nan)
-        state[np.isin(role, [r for r, f in SETS.items() if f & flag])] = 1.0
-        state[np.isin(role, [r for r, f in CLEARS.items() if f & flag])] = 0.0
+        state[np.isin(role, [r for r, f in FLAGS_SET.items() if f & flag])] = 1.0
+        state[np.isin(role, [r for r, f in FLAGS_CLEARED.items() if f & flag])] = 0.0
         before = pd.Series(state).groupby(key).ffill().groupby(key).shift()
         carried[flag] = before.fillna(0).to_numpy() > 0
-    if census.private:
+    if queries.private:
         name = events["event"].astype(str).to_numpy()
         asked = [(e, f) for e, r in roles.items() for f in CANDIDATES.get(r, ())]
         rules = [(user[name == e], ~carried[f][name == e]) for e, f in asked]
-        holds = _hold(census, "items that events need", rules)
+        holds = _hold(queries, "items that events need", rules)
         found: dict[str, int] = {}
         for (event, flag), kept in zip(asked, holds, strict=True):
             if kept:
@@ -90,10 +96,11 @@ def learn_needs(log: EventLog, codec: Codec, census: PrivateQueries) -> dict[str
 
 
 def _hold(
-    census: PrivateQueries, what: str, rules: list[tuple[np.ndarray, np.ndarray]]
+    queries: PrivateQueries, what: str, rules: list[tuple[np.ndarray, np.ndarray]]
 ) -> list[bool]:
-    """Does each rule hold, by noisy counts of users? A rule: users (n,) of the rows it is about,
-    and (n,) bool: is it broken?
+    """Does each rule hold, by noisy counts of users?
+
+    A rule has the users (n,) of the rows that it is about, and whether each breaks it, (n,) bool.
     """
     cell = [
         np.append(np.full(len(u), 2 * k), np.full(int(broken.sum()), 2 * k + 1))
@@ -102,7 +109,7 @@ def _hold(
     owner = [np.append(u, u[broken]) for u, broken in rules]
     if not rules:
         return []
-    counts = census.histogram(
+    counts = queries.histogram(
         what,
         np.concatenate(owner),
         np.concatenate(cell),
@@ -110,103 +117,127 @@ def _hold(
         per_user=RULES_PER_USER,
         weight=2.0,
     )
-    sd = census.noise_of(weight=2.0, per_user=RULES_PER_USER)
+    sd = queries.noise_of(weight=2.0, per_user=RULES_PER_USER)
     there, broken = counts.reshape(-1, 2).T
-    return ((there > 4 * sd) & (broken < BROKEN * there + sd)).tolist()  # type: ignore[no-any-return]
+    return ((there > 4 * sd) & (broken < MOST_BREAKING * there + sd)).tolist()  # type: ignore[no-any-return]
 
 
 def learn_cart_needs(
-    codec: Codec, steps: EncodedSequences, census: PrivateQueries
+    codec: Codec, steps: EncodedSequences, queries: PrivateQueries
 ) -> dict[str, int]:
-    """Events without items (checkout, payment) that the log never has while the cart is empty, or
-    hardly for a user under a budget.
+    """Return CART for each event without an item (checkout, payment) that needs a filled cart.
+
+    The log never has such an event while the cart is empty; under a budget, hardly for any user.
     """
-    event, pick = (steps.target[:, steps.names.index(n)] for n in ("event", "pick"))
-    cart = steps.features[:, codec.counter_column("cart")]
+    event, copy_action = (steps.target[:, steps.names.index(n)] for n in ("event", COPY_ACTION))
+    cart = steps.features[:, codec.counter_column(Counter.CART)]
     found = {}
-    if census.private:
+    if queries.private:
         owner = np.repeat(steps.codes, steps.lengths())
         asked = [(k, n) for k, n in enumerate(codec.events.values) if codec.roles[n] in PAYS]
-        broken = ((pick != 0) | (cart == 0)).numpy()
+        broken = ((copy_action != NO_ITEM) | (cart == 0)).numpy()
         at = [(event == k + 1).numpy() for k, _ in asked]
         holds = _hold(
-            census, "events that need a cart", [(owner[rows], broken[rows]) for rows in at]
+            queries, "events that need a cart", [(owner[rows], broken[rows]) for rows in at]
         )
         return {n: CART for (_, n), kept in zip(asked, holds, strict=True) if kept}
     for k, name in enumerate(codec.events.values):
         rows = event == k + 1
         pays = codec.roles[name] in PAYS
-        if pays and rows.any() and (pick[rows] == 0).all() and (cart[rows] > 0).all():
+        if pays and rows.any() and (copy_action[rows] == NO_ITEM).all() and (cart[rows] > 0).all():
             found[name] = CART
     return found
 
 
-def learn_pace(codec: Codec, steps: EncodedSequences, *, private: bool) -> None:
-    """The least time in which so many rows were ever done, but for one step in a thousand; under a
-    budget, two seconds each.
-    """
-    sizes = dict(COUNTERS)
-    if private:
-        codec.least_time = time_level(2_000 * least_rows()).tolist()
-        return
-    left, time, final = (
-        steps.features[:, codec.counter_column(n)].numpy() for n in ("left", "time_left", "final")
+def learn_rules(codec: Codec, steps: EncodedSequences, queries: PrivateQueries) -> Codec:
+    """Return `codec` with what `steps` show: needs of a cart, what goes with what, and the pace."""
+    allowed, constant = _allowed(codec, steps)
+    rules = replace(
+        codec.rules,
+        required_flags={
+            **codec.rules.required_flags,
+            **learn_cart_needs(codec, steps, queries),
+        },
+        allowed=allowed,
+        allowed_next=_allowed_next(codec, steps),
+        constant_in_session=constant,
     )
-    inside = steps.features[:, EVENT_COLUMN].numpy() > 0
+    return replace(codec, rules=rules, pace=_pace(codec, steps))
+
+
+def _pace(codec: Codec, steps: EncodedSequences) -> Pace:
+    """Learn the least time in which a number of rows was ever done, in all but one in 1,000 steps.
+
+    Under a budget it is two seconds a row.
+    """
+    if codec.private:
+        return replace(codec.pace, least=time_level(2_000 * least_rows()).tolist())
+    left, time, final = (
+        steps.features[:, codec.counter_column(c)].numpy()
+        for c in (Counter.ROWS_LEFT, Counter.TIME_LEFT, Counter.IN_LAST_SESSION)
+    )
+    inside = steps.features[:, LAST_EVENT].numpy() > 0
+    n_rows, n_times = COUNTER_SIZES[Counter.ROWS_LEFT], COUNTER_SIZES[Counter.TIME_LEFT]
 
     def least(rows: np.ndarray, share: float) -> list[int]:
-        table = np.zeros((sizes["left"], sizes["time_left"]))
+        table = np.zeros((n_rows, n_times))
         np.add.at(table, (left[rows], time[rows]), 1.0)
         level = (
-            (table.cumsum(1) <= share * table.sum(1, keepdims=True))
-            .sum(1)
-            .clip(max=sizes["time_left"] - 1)
+            (table.cumsum(1) <= share * table.sum(1, keepdims=True)).sum(1).clip(max=n_times - 1)
         )
         return np.where(table.sum(1) > 0, level, 0).tolist()
 
-    codec.least_time, codec.last_time = least(inside, 0.001), least(inside & (final > 0), 0.05)
-    codec.fast_time = least(inside & (final == 0), 0.02)
+    return replace(
+        codec.pace,
+        least=least(inside, 0.001),
+        last=least(inside & (final > 0), 0.05),
+        fast=least(inside & (final == 0), 0.02),
+    )
 
 
-def learn_masks(codec: Codec, steps: EncodedSequences, *, private: bool) -> None:
-    """Which codes go with which event, and which event follows which: what never occurred is never
-    drawn. Nothing under a budget.
+def _allowed(codec: Codec, steps: EncodedSequences) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Learn which codes go with which event, and which columns never change within a session.
+
+    Under a budget every code goes with every event, and nothing is constant.
     """
     sizes = codec.fields()
-    n_events = sizes["event"]
-    at = {n: k for k, n in enumerate(steps.names)}
-    event = steps.target[:, at["event"]].numpy()
+    target = {n: steps.target[:, k].numpy() for k, n in enumerate(steps.names)}
+    event = target["event"]
+    allowed: dict[str, np.ndarray] = {}
+    constant: list[str] = []
+    inside = (
+        (event > 0)
+        & (steps.features[:, LAST_EVENT] > 0).numpy()
+        & ~codec.clock.starts_session(steps.target[:, steps.names.index("gap")]).numpy()
+    )
     for name, size in sizes.items():
-        if name in ("gap", INTENT, "event", "item"):
+        if name in ("gap", SESSION_LABEL, "event", "item"):
             continue
-        table = np.full((n_events, size), private)
-        if not private:
-            code = steps.target[:, at[name]].numpy()
-            asked = (event >= 0) & (code >= 0)
-            table[event[asked], code[asked]] = True
+        table = np.full((sizes["event"], size), codec.private)
+        if not codec.private:
+            asked = (event >= 0) & (target[name] >= 0)
+            table[event[asked], target[name][asked]] = True
             table[~table.any(1)] = True
-        codec.allow[name] = table
-        if name in codec.value_fields or name in codec.ids:  # codes beyond SAME are changes
-            inside = (
-                (event > 0)
-                & (steps.features[:, EVENT_COLUMN] > 0).numpy()
-                & ~codec.clock.is_break(steps.target[:, at["gap"]]).numpy()
-            )
-            if (
-                not private
-                and inside.any()
-                and (steps.target[:, at[name]].numpy()[inside] <= SAME).all()
-            ):
-                codec.held.append(name)
-    codec.allow_next = np.full((n_events + 1, 2, n_events), private)
-    codec.allow_next[:, :, 0] = False
-    if private:
-        codec.allow_next[:, :, 1:] = True
-        return
-    before = steps.features[:, EVENT_COLUMN].numpy()  # event code + 1 of the row before, 0 = start
-    gap = steps.target[:, at["gap"]]
+        allowed[name] = table
+        if codec.private or not (name in codec.value_fields or name in codec.ids):
+            continue
+        if inside.any() and (target[name][inside] <= SAME).all():  # codes beyond SAME are changes
+            constant.append(name)
+    return allowed, constant
+
+
+def _allowed_next(codec: Codec, steps: EncodedSequences) -> np.ndarray:
+    """Learn which event follows which; under a budget any event follows any."""
+    n_events = codec.events.size
+    allowed = np.full((n_events + 1, 2, n_events), codec.private)
+    allowed[:, :, 0] = False
+    if codec.private:
+        return allowed
+    event = steps.target[:, steps.names.index("event")].numpy()
+    before = steps.features[:, LAST_EVENT].numpy()  # code + 1 of the event before, 0 = none
+    gap = steps.target[:, steps.names.index("gap")]
     asked = event >= 0
-    codec.allow_next[
-        before[asked], codec.clock.is_break(gap).long().numpy()[asked], event[asked]
-    ] = True
-    codec.allow_next[~codec.allow_next.any(2)] = codec.allow_next.any(axis=(0, 1))
+    starts = codec.clock.starts_session(gap).long().numpy()
+    allowed[before[asked], starts[asked], event[asked]] = True
+    allowed[~allowed.any(2)] = allowed.any(axis=(0, 1))
+    return allowed

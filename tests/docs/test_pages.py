@@ -61,3 +61,15 @@ def test_every_dependency_has_an_exact_version() -> None:
 
 def _name(requirement: str) -> str:
     return re.split(r"[\[<>=!~; ]", requirement)[0].lower().replace("_", "-")
+
+
+def test_every_extra_that_a_message_names_exists() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    named = {
+        extra
+        for package in ("eventlog", "simulator", "generators", "baselines", "benchmark")
+        for path in (ROOT / package).rglob("*.py")
+        for extra in re.findall(r'require\([^)]*extra="(\w+)"', path.read_text(encoding="utf-8"))
+    }
+    assert named
+    assert named <= set(project["optional-dependencies"])

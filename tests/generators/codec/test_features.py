@@ -9,7 +9,8 @@ import pandas as pd
 import torch
 
 from generators.codec.features import favourites, last_sessions
-from generators.sequences.user_state import COUNTERS, least_rows, rows_level, time_level
+from generators.sequences import feature_layout as layout
+from generators.sequences.user_state import least_rows, rows_level, time_level
 
 
 def rows(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -23,9 +24,9 @@ def rows(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def test_the_last_session_is_what_comes_from_the_last_break_on() -> None:
     for seed in range(5):
-        user, time, breaks = rows(seed)
-        counts, begin = last_sessions(user, time, breaks)
-        session = pd.Series(breaks).groupby(user).cumsum()
+        user, time, is_session_start = rows(seed)
+        counts, begin = last_sessions(user, time, is_session_start)
+        session = pd.Series(is_session_start).groupby(user).cumsum()
         for u in range(60):
             mine = user == u
             last = mine & (session == session[mine].max()).to_numpy()
@@ -49,8 +50,10 @@ def test_levels_of_what_is_left_rise_with_it_and_tell_few_rows_exactly() -> None
     level = rows_level(left)
     assert level[:9].tolist() == list(range(9))
     assert (level.diff() >= 0).all()
-    assert int(level.max()) == dict(COUNTERS)["left"] - 1
-    assert (rows_level(least_rows()) == torch.arange(dict(COUNTERS)["left"])).all()
+    assert int(level.max()) == layout.COUNTER_SIZES[layout.Counter.ROWS_LEFT] - 1
+    assert (
+        rows_level(least_rows()) == torch.arange(layout.COUNTER_SIZES[layout.Counter.ROWS_LEFT])
+    ).all()
     ms = 10 ** torch.arange(0, 12)
     assert (time_level(ms).diff() >= 0).all()
     assert len(set(time_level(torch.tensor([30, 90, 545]) * 86_400_000).tolist())) == 3, (

@@ -24,8 +24,8 @@ from generators.nn.affinity import (
     affinities,
     recent_item_affinity,
 )
+from generators.sequences import codes
 from generators.sequences.encode import encode
-from generators.sequences.user_state import COPY, PICKS
 
 LONGEST = 9  # rows of a session
 
@@ -163,7 +163,7 @@ def test_no_session_is_longer_than_any_was(log: EventLog, twin: EventLog) -> Non
 
 
 def test_what_never_changes_within_a_session_does_not(fitted: Generator, twin: EventLog) -> None:
-    assert "country" in fitted.codec_.held  # type: ignore[attr-defined]
+    assert "country" in fitted.codec_.rules.constant_in_session  # type: ignore[attr-defined]
     assert (
         twin.events.groupby(twin.events["session_id"].astype(str))["country"].nunique() == 1
     ).all()
@@ -195,7 +195,7 @@ def test_who_was_abroad_comes_home_and_a_search_leads_to_its_category(
     assert as_searched(log) == 1.0 and as_searched(twin) > 0.8
     assert at_home(twin) > at_home(log) - 0.05
     queries, categories = (vae.codec_.values["query"].values, vae.codec_.categories.values)
-    assert vae.codec_.usual == {
+    assert vae.codec_.rules.usual_category == {
         "query": [0] + [categories.index(f"c{int(q[1:]) % 8}") + 1 for q in queries]
     }
 
@@ -204,8 +204,8 @@ def test_nothing_of_it_is_learnt_under_a_budget(log: EventLog) -> None:
     codec = generators.fit(log, model="markov", seed=1, epsilon=5.0, delta=1e-5).codec_  # type: ignore[attr-defined]
     assert (
         codec.private
-        and not codec.held
-        and not codec.usual
+        and not codec.rules.constant_in_session
+        and not codec.rules.usual_category
         and not codec.daily_prices
         and codec.longest == (0, 0)
     )
@@ -216,34 +216,38 @@ def test_compiled_likeness_is_that_of_training(log: EventLog, vae: Vae) -> None:
     steps, found = encode(log, vae.codec_), affinities(vae.codec_)
     assert set(found) == {"category", "query", "country"}
     rows = np.arange(0, len(steps.features), 7)
-    static = steps.static[torch.from_numpy(np.repeat(np.arange(len(steps)), steps.lengths()))]
+    user_attributes = steps.user_attributes[
+        torch.from_numpy(np.repeat(np.arange(len(steps)), steps.lengths()))
+    ]
     for name, like in found.items():
         size = vae.codec_.fields()[name]
         logits = torch.randn(
             (len(rows), size + len(like.columns)), generator=torch.Generator().manual_seed(0)
         )
-        whole = AffinityTensors(like).added(logits, steps.features[rows], static[rows])
-        made = add_affinity(logits.numpy(), rows, steps.features.numpy(), static.numpy(), like)
+        whole = AffinityTensors(like).added(logits, steps.features[rows], user_attributes[rows])
+        made = add_affinity(
+            logits.numpy(), rows, steps.features.numpy(), user_attributes.numpy(), like
+        )
         torch.testing.assert_close(torch.from_numpy(made), whole)
         assert (whole != logits[:, :size]).any()
     like = recent_item_affinity(vae.codec_, found["category"])
     assert like is not None
     logits = torch.randn(
-        (len(rows), PICKS + like.weights + len(like.topics.columns)),
+        (len(rows), codes.N_COPY_ACTIONS + like.weights + len(like.topics.columns)),
         generator=torch.Generator().manual_seed(0),
     )
     whole = RecentItemAffinityTensors(like).added(
-        logits, steps.known[rows], steps.features[rows], static[rows]
+        logits, steps.known[rows], steps.features[rows], user_attributes[rows]
     )
     made = add_recent_item_affinity(
         logits.numpy(),
         rows,
         steps.known.long().numpy(),
         steps.features.numpy(),
-        static.numpy(),
+        user_attributes.numpy(),
         like,
     )
     torch.testing.assert_close(torch.from_numpy(made), whole)
-    assert (whole[:, COPY:] != logits[:, COPY:PICKS]).any() and (
-        whole[:, :COPY] == logits[:, :COPY]
-    ).all()
+    assert (
+        whole[:, codes.FIRST_COPY :] != logits[:, codes.FIRST_COPY : codes.N_COPY_ACTIONS]
+    ).any() and (whole[:, : codes.FIRST_COPY] == logits[:, : codes.FIRST_COPY]).all()

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 def _script() -> ModuleType:
     """experiments/mutate_models.py, which makes the changes; 500 of each take minutes."""
-    path = Path(__file__).parents[1] / "perf" / "mutate_models.py"
+    path = Path(__file__).parents[3] / "experiments" / "mutate_models.py"
     spec = importlib.util.spec_from_file_location("mutate_models", path)
     assert spec is not None
     assert spec.loader is not None

@@ -4,6 +4,8 @@ more than was asked for.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -122,14 +124,14 @@ def test_the_gradient_of_a_user_is_that_users_alone(log: EventLog) -> None:
 
 def _coded(log: EventLog, census: PrivateQueries) -> tuple[Codec, EncodedSequences]:
     from generators.codec.fit import learn
-    from generators.sequences.validity import learn_masks, learn_needs
+    from generators.sequences.validity import learn_needs, learn_rules
 
     census.plan = 100.0
     codec = learn(log, census)
-    codec.needs = learn_needs(log, codec, census)
+    rules = replace(codec.rules, required_flags=learn_needs(log, codec, census))
+    codec = replace(codec, rules=rules)
     steps = encode(log, codec, max_rows=16)
-    learn_masks(codec, steps, private=False)
-    return codec, steps
+    return learn_rules(codec, steps, census), steps
 
 
 def test_no_user_moves_a_step_by_more_than_the_clip() -> None:

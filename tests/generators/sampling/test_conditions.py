@@ -19,7 +19,7 @@ from eventlog import EventLog, InputError, UnknownNameError
 from eventlog.check import check
 from eventlog.log import sort_events, tidy, to_ms
 from generators.__main__ import main
-from generators.base import Generator
+from generators.base import Generator, SampleConditions
 from generators.privacy.judgement import judge
 from generators.privacy.statement import find
 from generators.sampling.conditions import mix
@@ -256,3 +256,26 @@ def test_a_seed_is_a_whole_number(
         main(["fit", "log", "--seed", given, "--out", str(tmp_path / "model")])
     assert left.value.code == 2
     assert "is not a whole number from 0" in capsys.readouterr().err
+
+
+def test_a_generator_that_takes_no_conditions_refuses_them_in_one_sentence(
+    log: EventLog, tmp_path: Path
+) -> None:
+    own = str(Path(__file__).parents[3] / "docs/examples/my_generator.py")
+    model = generators.fit(log, model=own, seed=1)
+    generators.save(model, tmp_path / "model")
+    start = ["sample", str(tmp_path / "model"), "--model", own, "--users", "20"]
+    for asked, option in (
+        (["--where", "country=DE"], "--where"),
+        (["--set", "fraud_rate=0.1"], "--set"),
+    ):
+        with pytest.raises(InputError, match=f"Marginals takes no conditions .* leave {option}"):
+            main([*start, *asked, "--out", str(tmp_path / "no")])
+        assert not (tmp_path / "no").exists()
+    main([*start, "--out", str(tmp_path / "yes")])
+    assert EventLog.read(tmp_path / "yes").events["user_id"].nunique() == 20
+
+
+def test_conditions_are_given_only_where_they_are_asked_for() -> None:
+    assert SampleConditions().given() == {}
+    assert SampleConditions({"country": "DE"}).given() == {"where": {"country": "DE"}}

@@ -11,8 +11,8 @@ import generators
 from generators.neural_generator import NeuralGenerator
 from generators.nn.training import _static_loss
 from generators.sampling.step_decoder import StepDecoder
+from generators.sequences import feature_layout as layout
 from generators.sequences.encode import EncodedSequences, encode
-from generators.sequences.user_state import ITEM_COLUMN
 
 
 @pytest.fixture(scope="module", params=["vae", "transformer"])
@@ -33,11 +33,15 @@ def test_states_and_items_are_those_of_the_whole_sequence(
     net, rows = model.net_, 6
     users = np.flatnonzero(steps.lengths() >= rows)[:8]
     at = torch.from_numpy(steps.offsets[users][:, None] + np.arange(rows))  # (B, T)
-    features, static = steps.features[at], steps.static[users]
-    condition = net.condition(torch.zeros((len(users), net.latent)), static)
+    features, user_attributes = steps.features[at], steps.user_attributes[users]
+    condition = net.condition(torch.zeros((len(users), net.latent)), user_attributes)
     whole = net.states(features, condition)
     sampler = StepDecoder(model.codec_, net, None)
-    sampler.condition, sampler.static, sampler.state = condition, static.numpy(), []
+    sampler.condition, sampler.user_attributes, sampler.state = (
+        condition,
+        user_attributes.numpy(),
+        [],
+    )
     everyone, start = np.arange(len(users)), model.codec_.items.start
     stocked = np.flatnonzero(start[1:] > start[:-1])
     category = np.sort(stocked[everyone % len(stocked)])
@@ -45,7 +49,7 @@ def test_states_and_items_are_those_of_the_whole_sequence(
         sampler.step(features[:, t].numpy())
         torch.testing.assert_close(sampler.u, whole[:, t], rtol=1e-4, atol=1e-5)
         weight = sampler.item_weights(category, everyone)
-        kin = net.affinity_logits(whole[:, t], features[:, t], static)
+        kin = net.affinity_logits(whole[:, t], features[:, t], user_attributes)
         for k, c in enumerate(category):
             first, stop = int(start[c]), int(start[c + 1])
             logits = net.item_logits(
@@ -55,7 +59,7 @@ def test_states_and_items_are_those_of_the_whole_sequence(
             torch.testing.assert_close(
                 made / made.sum(), torch.softmax(logits, 0), rtol=1e-3, atol=1e-6
             )
-    assert (features[:, :, ITEM_COLUMN] > 0).any()
+    assert (features[:, :, layout.LAST_ITEMS] > 0).any()
 
 
 @torch.no_grad()
@@ -66,5 +70,6 @@ def test_static_losses_are_those_of_the_fields_one_after_another(
     model, steps = fitted
     z = torch.randn((len(steps), model.net_.latent), generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(
-        model.net_.static_losses(z, steps.static), _static_loss(model.net_, steps.static, z)
+        model.net_.static_losses(z, steps.user_attributes),
+        _static_loss(model.net_, steps.user_attributes, z),
     )

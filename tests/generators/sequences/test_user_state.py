@@ -12,18 +12,12 @@ from generators.codec.timing_params import TimingParams
 from generators.sampling.constraints import draw_codes, draw_items, drawn
 from generators.sampling.timing import draw_gaps
 from generators.sequence_model import SequenceGenerator
+from generators.sequences import codes
+from generators.sequences import feature_layout as layout
+from generators.sequences import row_columns as col
 from generators.sequences.encode import encode
-from generators.sequences.user_state import (
-    COPY,
-    FRESH,
-    ITEM_COLUMN,
-    NO_ITEM,
-    POOL,
-    RANKS,
-    USER,
-    Effects,
-    UserState,
-)
+from generators.sequences.feature_layout import Blocks
+from generators.sequences.user_state import USER, Effects, UserState
 
 
 def test_picks_are_ranks_in_the_list_of_what_was_touched_last() -> None:
@@ -34,23 +28,30 @@ def test_picks_are_ranks_in_the_list_of_what_was_touched_last() -> None:
     )
     model = generators.fit(log, model="markov", seed=1, settings={"min_users": 1})
     assert isinstance(model, SequenceGenerator)
-    assert not model.codec_.needs
+    assert not model.codec_.rules.required_flags
     steps = encode(log, model.codec_)
-    pick, fresh = (steps.target[:, steps.names.index(n)].numpy() for n in ("pick", "item"))
+    copy_action, fresh = (steps.target[:, steps.names.index(n)].numpy() for n in ("pick", "item"))
     for user in range(len(steps)):
-        pool: list[int] = []
+        recent: list[int] = []
         for at in range(steps.offsets[user], steps.offsets[user + 1] - 1):
             item = int(steps.items[at])
             assert (
-                steps.features[at, ITEM_COLUMN : ITEM_COLUMN + 3].tolist() == [*pool, 0, 0, 0][:3]
+                steps.features[at, layout.LAST_ITEMS : layout.LAST_ITEMS + 3].tolist()
+                == [*recent, 0, 0, 0][:3]
             )
-            rank = pool.index(item) if item in pool else RANKS
-            assert pick[at] == (NO_ITEM if item == 0 else COPY + rank if rank < RANKS else FRESH)
-            if pick[at] == FRESH:
+            rank = recent.index(item) if item in recent else codes.N_COPY_RANKS
+            assert copy_action[at] == (
+                codes.NO_ITEM
+                if item == 0
+                else codes.FIRST_COPY + rank
+                if rank < codes.N_COPY_RANKS
+                else codes.FRESH
+            )
+            if copy_action[at] == codes.FRESH:
                 assert fresh[at] == item
-                assert [i for i in steps.known[at].tolist() if i] == pool[:RANKS]
+                assert [i for i in steps.known[at].tolist() if i] == recent[: codes.N_COPY_RANKS]
             if item:
-                pool = [item, *(i for i in pool if i != item)][:POOL]
+                recent = [item, *(i for i in recent if i != item)][: codes.N_RECENT]
 
 
 def test_codes_are_drawn_by_their_shares_and_only_what_is_open() -> None:
@@ -71,32 +72,42 @@ def test_codes_are_drawn_by_their_shares_and_only_what_is_open() -> None:
 def test_a_fresh_item_is_none_that_the_user_has_unless_there_is_no_other() -> None:
     n = 500
     none = np.zeros(2, dtype=np.int64)
-    effects = Effects(none, none, none, none, np.zeros(0, dtype=np.int64), 0, 0, 0)
+    effects = Effects(
+        none,
+        none,
+        none,
+        none,
+        np.zeros(0, dtype=np.int64),
+        0,
+        0,
+        0,
+        Blocks.of(values=0, rest=0, ids=0),
+    )
     zeros = np.zeros(n, dtype=np.int64)
-    tracker = UserState(
+    state = UserState(
         effects,
         values=np.zeros((n, 0), dtype=np.int64),
         length=zeros,
         until=zeros,
         time=zeros,
-        marks=zeros,
+        n_labelled_sessions=zeros,
         last_rows=zeros,
         last_start=zeros,
     )
-    tracker.users["item"][:, :2] = [2, 4]
-    tracker.users["item"][n // 2 :, :4] = [1, 2, 3, 4]
+    state.users["item"][:, :2] = [2, 4]
+    state.users["item"][n // 2 :, :4] = [1, 2, 3, 4]
     row = np.zeros((n, 13), dtype=np.int64)
     start = np.array([1, 5])
     u = np.random.default_rng(2).random(n)
-    draw_items(tracker.users, row, np.arange(n), np.ones((n, 6), dtype=np.float32), none, start, u)
-    items = row[:, ITEM_COLUMN]
+    draw_items(state.users, row, np.arange(n), np.ones((n, 6), dtype=np.float32), none, start, u)
+    items = row[:, col.ITEM]
     assert set(items[: n // 2]) == {1, 3}
     assert set(items[n // 2 :]) == {1, 2, 3, 4}
 
 
 def test_who_is_behind_takes_a_shorter_break_and_no_other_session() -> None:
     user = np.zeros(1, dtype=USER)
-    user["length"], user["last_rows"], user["events"], user["in_session"], user["last_start"] = (
+    user["length"], user["last_rows"], user["rows"], user["in_session"], user["last_start"] = (
         40,
         2,
         8,

@@ -1,0 +1,146 @@
+"""Parts of a codec, each a frozen dataclass: what was learnt about one aspect of a log.
+
+`generators.codec.fit` makes them one after another, `generators.codec.codec.Codec` holds them, and
+`generators.codec.plain.to_json` writes them. A field whose name in model.json differs says so with
+`key`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from generators.codec.coders import Bins, Values
+from generators.codec.shared_ids import SharedIds
+
+# Attributes of users that are always there (the number of labelled sessions: where there are
+# labels). The values are names in model.json, and key the noise of private queries.
+ARRIVAL, OBSERVATION_SPAN, LENGTH, N_LABELLED_SESSIONS = "arrival", "stay", "length", "marks"
+# Both or none: rows and seconds of the last of several sessions, 0 where there is one.
+LAST_ROWS, LAST_SPAN = "last rows", "last stay"
+# Attributes of users named 'favourite category', 'second brand': what the user has most rows of.
+FAVOURITES = {"favourite ": 1, "second ": 2}
+# Attributes that items get from their rows, in fifths: by price within the category, by number of
+# rows, by the share of rows that are more than a look.
+PRICE_LEVEL, POPULARITY, SALES = "price level", "popularity level", "sales level"
+LEVELS = ["lowest", "low", "middle", "high", "highest"]
+
+
+def key(name: str) -> dict[str, str]:
+    """Return the metadata of a field that is called `name` in model.json."""
+    return {"key": name}
+
+
+@dataclass(frozen=True)
+class Items:
+    """The item vocabulary, by category: category c has the codes start[c]..start[c + 1] - 1.
+
+    Code 0 means no item.
+    """
+
+    names: list[str]
+    category: np.ndarray  # (n_codes,) int64
+    start: np.ndarray  # (n_categories + 1,) int64
+    price: np.ndarray  # (n_codes,) float64, NaN = unknown
+    attributes: Mapping[str, np.ndarray]  # column -> (n_codes,) int64 codes of the column's values
+    # (n_categories,) int64: the code that represents a category's rare items, 0 = none
+    other: np.ndarray
+    # POPULARITY, SALES -> (n_codes,) int64: 1 + place in LEVELS, 0 = unknown
+    levels: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """Number of codes, 'no item' included."""
+        return len(self.names) + 1
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Events, categories and items that have a code."""
+
+    events: Values
+    roles: Mapping[str, str]  # event -> role
+    categories: Values
+    items: Items
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Columns of the events table, by what they are."""
+
+    # which of the optional columns session, order, category and item the log has
+    present: Mapping[str, bool] = field(default_factory=dict, metadata=key("flags"))
+    values: Mapping[str, Values] = field(default_factory=dict)  # categorical; of items as well
+    ids: Mapping[str, SharedIds] = field(default_factory=dict)
+    bins: Mapping[str, Bins] = field(default_factory=dict)  # numeric; "price", "price_ratio"
+    not_learnt: Sequence[str] = ()  # columns and labels that a sample lacks
+
+
+@dataclass(frozen=True)
+class Users:
+    """What is drawn once a user."""
+
+    # arrival, span, length, columns of the users table, first values, favourites; in this order
+    attributes: Mapping[str, Values | Bins] = field(default_factory=dict, metadata=key("statics"))
+    # column of the users table -> "values", "number" or "time"
+    columns: Mapping[str, str] = field(default_factory=dict, metadata=key("user_columns"))
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels of events, and of the sessions of these events."""
+
+    kinds: Mapping[str, list[str]] = field(default_factory=dict, metadata=key("labels"))
+    # (kind, value) of each label, the rarest last: the code of a session is 1 + the place, 0 = none
+    of_sessions: Sequence[tuple[str, str]] = field(default=(), metadata=key("intents"))
+    # kind -> bins of the seconds until a label is known, (bins.size,) float64 their shares
+    delays: Mapping[str, tuple[Bins, np.ndarray]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Prices:
+    """How prices move from day to day."""
+
+    daily: bool = field(default=False, metadata=key("daily_prices"))  # one price an item and day?
+    # (category, day since 1970, log ratio of its prices to the usual ones)
+    reduced: Sequence[tuple[int, int, float]] = ()
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast users are: the level of time for each level of rows to come."""
+
+    least: Sequence[int] = field(default=(), metadata=key("least_time"))  # the least ever taken
+    # the same in last sessions, of all but one in twenty
+    last: Sequence[int] = field(default=(), metadata=key("last_time"))
+    # the same before last sessions, of all but one in fifty
+    fast: Sequence[int] = field(default=(), metadata=key("fast_time"))
+    longest: tuple[int, int] = (0, 0)  # rows and ms of a session at the most; 0 = no limit
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the log never does, and a sample therefore does not do either."""
+
+    # event -> flags that its item must carry
+    required_flags: Mapping[str, int] = field(default_factory=dict, metadata=key("needs"))
+    # field -> (n_events + 1, size) bool: codes that go with an event
+    allowed: Mapping[str, np.ndarray] = field(default_factory=dict, metadata=key("allow"))
+    # (n_events + 2, 2, n_events + 1) bool: event before + 1, is it a session start, event
+    allowed_next: np.ndarray = field(
+        default_factory=lambda: np.ones((0, 2, 0), dtype=bool), metadata=key("allow_next")
+    )
+    # columns and ids that never change within a session
+    constant_in_session: Sequence[str] = field(default=(), metadata=key("held"))
+    # column -> (its codes,) the category that most often goes with each
+    usual_category: Mapping[str, list[int]] = field(default_factory=dict, metadata=key("usual"))
+    # events without a session id in the log
+    sessionless: Sequence[str] = ()
+
+
+def inline(default: Any) -> Any:
+    """Return a field whose own fields are written beside the codec's in model.json."""
+    return field(default_factory=default, metadata={"inline": True})

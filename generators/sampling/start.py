@@ -1,0 +1,196 @@
+"""Start users: their attributes, when they arrive, how long they stay, how many rows they have."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from eventlog._runtime.errors import InputError
+from generators.codec.codec import Codec
+from generators.codec.coders import Bins
+from generators.codec.parts import (
+    ARRIVAL,
+    LAST_ROWS,
+    LAST_SPAN,
+    LENGTH,
+    N_LABELLED_SESSIONS,
+    OBSERVATION_SPAN,
+)
+from generators.codec.timing_params import TimingParams
+from generators.sampling import timing
+from generators.sampling.conditions import UserFilter
+from generators.sampling.prefix import Prefix
+from generators.sampling.step_model import StepModel
+from generators.sequences.encode_columns import initial_values
+from generators.sequences.user_state import UserState
+
+MOST_TRIES = 200_000  # users drawn in search of those that a filter accepts
+
+
+def begin_users(
+    model: StepModel, users: int, accept: UserFilter | None, generator: torch.Generator
+) -> torch.Tensor:
+    """Start `users` users whom `accept` accepts, by rejection; return their attributes.
+
+    Raises InputError where such users are too rare.
+    """
+    tries = users
+    while True:
+        user_attributes = model.begin(tries, generator)
+        if accept is None:
+            return user_attributes
+        found = np.flatnonzero(accept(user_attributes).numpy())
+        if len(found) >= users:
+            model.keep(found[:users])
+            return user_attributes[torch.from_numpy(found[:users])]
+        if tries >= max(MOST_TRIES, users):
+            raise InputError(
+                f"Of {tries:,} users that were drawn {len(found)} are of the kind asked for; "
+                f"{users:,} are wanted, ask for fewer."
+            )
+        tries = min(int(users * tries / max(len(found), 0.5) * 1.2) + 64, max(MOST_TRIES, users))
+
+
+def start_states(
+    codec: Codec,
+    timing_params: TimingParams,
+    user_attributes: torch.Tensor,
+    given: Prefix | None,
+    generator: torch.Generator,
+) -> tuple[np.ndarray, UserState]:
+    """Return when the first events are, (n,) int64 ms, and the states of users.
+
+    How long users stay and how many rows they have is drawn, or planned where rows are `given`.
+    """
+    if given is not None:
+        return _continued_states(codec, user_attributes, given)
+    arrival = _arrive(codec, timing_params, user_attributes, generator)
+    low, high = (
+        np.minimum(arrival + (end * 1000).astype(np.int64), timing_params.end)
+        for end in _ends(codec, OBSERVATION_SPAN, user_attributes)
+    )
+    until = np.maximum(
+        timing.arrive(low, high, uniform(len(low), generator), timing_params), arrival
+    )
+    n_labelled_sessions = (
+        _within(codec, N_LABELLED_SESSIONS, user_attributes, generator).round().astype(np.int64)
+        if codec.session_labels
+        else np.zeros_like(arrival)
+    )
+    length = np.maximum(
+        _within(codec, LENGTH, user_attributes, generator).round().astype(np.int64), 1
+    )
+    last_rows, last_start = _last_session(codec, user_attributes, arrival, until, length, generator)
+    return arrival, UserState(
+        codec.effects(),
+        values=initial_values(codec, user_attributes.numpy()),
+        length=length,
+        until=until,
+        time=arrival,
+        n_labelled_sessions=n_labelled_sessions,
+        last_rows=last_rows,
+        last_start=last_start,
+    )
+
+
+def _continued_states(
+    codec: Codec, user_attributes: torch.Tensor, given: Prefix
+) -> tuple[np.ndarray, UserState]:
+    """Return the same for users who are continued: their rows so far, and what is planned."""
+    to_come, arrival = given.plan, given.time.numpy()[given.steps.offsets[:-1]]
+    length, last = (
+        given.rows.numpy() + to_come.rows,
+        given.time.numpy()[given.steps.offsets[1:] - 2],
+    )
+    back = to_come.rows > 0
+    last_rows = to_come.last_rows if codec.plans_last else np.zeros_like(length)
+    return arrival, UserState(
+        codec.effects(),
+        values=initial_values(codec, user_attributes.numpy()),
+        length=length,
+        until=np.where(back, to_come.until, last),
+        time=arrival,
+        n_labelled_sessions=given.n_labelled_sessions,
+        last_rows=last_rows,
+        last_start=np.where(back, to_come.last_start, last),
+    )
+
+
+def uniform(n: int, generator: torch.Generator) -> np.ndarray:
+    """Return uniform numbers for n times, (n, timing.DRAWS) float64."""
+    return torch.rand((n, timing.DRAWS), generator=generator, dtype=torch.float64).numpy()
+
+
+def _arrive(
+    codec: Codec,
+    timing_params: TimingParams,
+    user_attributes: torch.Tensor,
+    generator: torch.Generator,
+) -> np.ndarray:
+    """Draw when the first events are, (n,) int64 ms, from the attribute `ARRIVAL`.
+
+    They are early enough for the shortest observation span to end inside the span of the log.
+    """
+    low, high = (
+        timing_params.start + (end * 1000).astype(np.int64)
+        for end in _ends(codec, ARRIVAL, user_attributes)
+    )
+    latest = timing_params.end - (_ends(codec, OBSERVATION_SPAN, user_attributes)[0] * 1000).astype(
+        np.int64
+    )
+    return timing.arrive(
+        low, np.maximum(np.minimum(high, latest), low), uniform(len(low), generator), timing_params
+    )
+
+
+def _last_session(
+    codec: Codec,
+    user_attributes: torch.Tensor,
+    arrival: np.ndarray,
+    until: np.ndarray,
+    length: np.ndarray,
+    generator: torch.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw the rows of each user's last session, (n,), and when it begins, (n,) ms.
+
+    The rows are 0 where it is the only session.
+    """
+    if not codec.plans_last:
+        return np.zeros_like(length), until
+    count = np.minimum(
+        _within(codec, LAST_ROWS, user_attributes, generator).round().astype(np.int64), length - 1
+    )
+    start = np.maximum(
+        until - (_within(codec, LAST_SPAN, user_attributes, generator) * 1000).astype(np.int64),
+        arrival,
+    )
+    return count, np.where(count > 0, start, arrival)
+
+
+def _codes_of(codec: Codec, name: str, user_attributes: torch.Tensor) -> tuple[Bins, np.ndarray]:
+    """Return the bins of a user attribute, and each user's code (n,).
+
+    The code is never 'missing' where there is another.
+    """
+    bins = codec.user_attributes[name]
+    assert isinstance(bins, Bins)
+    return bins, np.maximum(
+        user_attributes[:, list(codec.user_attributes).index(name)].numpy(),
+        1 if bins.size > 1 else 0,
+    )
+
+
+def _ends(codec: Codec, name: str, user_attributes: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ends of the bin of each user's attribute `name`, (n,) float64 each."""
+    bins, code = _codes_of(codec, name, user_attributes)
+    low, high = (np.nan_to_num(end[code]) for end in bins.ends())
+    return low, high
+
+
+def _within(
+    codec: Codec, name: str, user_attributes: torch.Tensor, generator: torch.Generator
+) -> np.ndarray:
+    """Draw a number within the bin of each user's attribute `name`, (n,) float64."""
+    bins, code = _codes_of(codec, name, user_attributes)
+    u = torch.rand(len(code), generator=generator, dtype=torch.float64).numpy()
+    return np.nan_to_num(bins.decode(code, u), nan=1.0)
