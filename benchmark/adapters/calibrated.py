@@ -24,8 +24,8 @@ from eventlog.log import sort_events, to_ms
 from eventlog.privacy.public_lists import ITEMS
 from eventlog.schema import TIME, roles_of
 from generators.base import Generator
-from generators.privacy.public import Public
 from generators.privacy.accounting import NO_PROOF
+from generators.privacy.public import Public
 
 # times as many shoppers are simulated as users are asked for, at most, for some never come
 MOST = 8

@@ -1,1 +1,1 @@
-"""How close a synthetic log is to a real one, and what attacks learn from it."""
+"""Judging a synthetic log: fidelity, detection, attacks, copies, canaries."""

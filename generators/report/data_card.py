@@ -4,6 +4,8 @@ It is computed from the synthetic log and its privacy statement alone. Of the de
 word is shown: reasons, attack results and utility were measured on the real log, outside any
 privacy budget, and stay with its owner.
 
+Example::
+
     card = data_card(synthetic, statement, decision={"verdict": "release"}, purpose="teaching")
 """
 
@@ -50,11 +52,10 @@ def data_card(
     purpose: str = "",
     recipient: str = "",
 ) -> str:
-    """Write the card of `synthetic` with its privacy statement ({} where there is none).
+    """Return the card of `synthetic` with its privacy statement ({} without one).
 
-    Of `decision` only "verdict" is read. Checksums are shown where the log's manifest has them:
-    where it was read from a folder. Raises InputError where the log is empty or its manifest is
-    malformed.
+    Of `decision` only "verdict" is read. Checksums are shown where the log was read from a folder.
+    Raises InputError where the log is empty or its manifest is malformed.
     """
     verdict = _verdict(decision)
     proof = judge(statement)
@@ -99,7 +100,7 @@ def data_card(
 
 
 def facts(flat: AlignedLog) -> dict[str, float]:
-    """Return plain figures of one log."""
+    """Return the plain figures of one log, name -> number."""
     bought, n = flat.is_role("purchase"), flat.n_users
     gap = flat.gap[np.isfinite(flat.gap)]
     sessions = flat.starts.sum()
@@ -141,10 +142,10 @@ def columns(log: EventLog) -> list[dict[str, Any]]:
 
 
 def column_changes(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the generator did to columns: {"dropped": [names], "folded": {name: how},
-    "ids": [names]}, empty where not said.
+    """Return what the generator did to columns, as its manifest says.
 
-    Raises InputError where the manifest's "columns" has another form.
+    {"dropped": [names], "folded": {name: how}, "ids": [names]}; empty where nothing is said. Raises
+    InputError where the manifest's "columns" has another form.
     """
     said = manifest.get("columns")
     said = {} if said is None else said
@@ -173,7 +174,7 @@ def column_changes(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def plain(value: Any) -> str:
-    """Return `value` as one line of Markdown text: no control character, no markup."""
+    """Return `value` as one line of Markdown without control characters and markup."""
     text = re.sub(r"\s+", " ", str(value))
     text = "".join(c for c in text if c.isprintable())
     return re.sub(r"([\\|`*\[\]])", r"\\\1", text).replace("<", "&lt;").replace(">", "&gt;")
@@ -248,7 +249,7 @@ def _privacy(proof: Judgement) -> list[str]:
 
 
 def _files(manifest: Mapping[str, Any]) -> list[str]:
-    """The log's checksums, where its manifest has them."""
+    """Return the log's checksums, where its manifest has them."""
     files = manifest.get("files")
     if not isinstance(files, Mapping) or not files:
         return []
@@ -265,7 +266,7 @@ def _bullets(texts: Iterable[str]) -> list[str]:
 
 
 def _shown(value: Any) -> str:
-    """How a column was folded, as text."""
+    """Return in words how a column was folded."""
     if isinstance(value, Mapping):
         return ", ".join(f"{k} → {v}" for k, v in value.items())
     return (
