@@ -1,1 +1,1 @@
-"""Judging a synthetic log: fidelity, detection, attacks, copies, canaries."""
+"""How close a synthetic log is to a real one, and what attacks learn from it."""
