@@ -409,7 +409,7 @@ def test_utility_is_measured_by_what_is_installed(real, toy, decide, tmp_path, m
 
 
 def test_the_entry_points_of_the_project_load():
-    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())
     group = project["project"]["entry-points"]["shoptwin.generators.utility"]
     found = {
         name: metadata.EntryPoint(name, value, "group").load() for name, value in group.items()
