@@ -326,7 +326,10 @@ class Chain:
         )
         logits = self.log[name][index_of(levels)[0]]
         if name == "gap":
-            hour, day = self.features[index, -3], self.features[index, -2]
+            hour, day = (
+                self.features[index, layout.LAST_HOUR],
+                self.features[index, layout.LAST_WEEKDAY],
+            )
             logits = logits + self.cycle[torch.where(hour > 0, (day - 1) * 24 + hour, 0)]
         return logits.numpy()
 

@@ -428,7 +428,10 @@ class RowNet(nn.Module):
         """(..., gap codes): what the weekly cycle adds to the logits of the gap after the row that
         `features` (..., F) tell of.
         """
-        hour, day = features[..., -3], features[..., -2]  # codes + 1, 0 = before the first row
+        hour, day = (
+            features[..., layout.LAST_HOUR],
+            features[..., layout.LAST_WEEKDAY],
+        )  # codes + 1, 0 = before the first row
         out: torch.Tensor = self.cycle[torch.where(hour > 0, (day - 1) * 24 + hour, 0)]
         return out
 
