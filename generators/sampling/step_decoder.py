@@ -181,7 +181,7 @@ class StepDecoder:
         """See StepModel."""
         if name == "clock":
             _add(self.rows, rows, code + self.clock_offset, self.clock)
-        elif name == "pool":
+        elif name == "recent items":
             self.recent = code
         elif name in self.conditioned_on:
             _add(self.rows, rows, code[:, None], self.conditioned_on[name])
