@@ -1,13 +1,12 @@
-"""Command line of the benchmark."""
+"""Train and rank models and generators on event logs."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from eventlog._runtime.console import Parser, run
+from eventlog._runtime.console import Parser, run, seed
 from eventlog._runtime.errors import InputError
-from eventlog._runtime.seeds import check_seed
 
 
 def main(argv: list[str]) -> int:
@@ -134,7 +133,13 @@ def main(argv: list[str]) -> int:
         "list",
         help="suites, tasks, models, generators and scenarios, one line each",
         description="Everything that is registered, one line each.",
-        epilog="example:\n  python -m benchmark list",
+        epilog="examples:\n  python -m benchmark list\n"
+        "  python -m benchmark list --schema > suite.schema.json",
+    )
+    add.add_argument(
+        "--schema",
+        action="store_true",
+        help="print the JSON schema of a suite file, for an editor that completes and checks it",
     )
     add.set_defaults(run=_list)
 
@@ -202,6 +207,14 @@ def _merge(arguments: argparse.Namespace) -> None:
 
 
 def _list(arguments: argparse.Namespace) -> None:
+    if arguments.schema:
+        import json
+
+        from benchmark.suite import SuiteFile
+        from eventlog._runtime.settings import json_schema
+
+        print(json.dumps(json_schema(SuiteFile), indent=2))
+        return
     from benchmark import suite as suites
     from benchmark.execution import fingerprint
     from eventlog._runtime import plugins
@@ -232,15 +245,13 @@ def _names(text: str) -> list[str]:
 
 
 def _seeds(text: str) -> list[int]:
-    try:
-        given = [check_seed(int(part)) for part in text.split(",") if part.strip()]
-    except (ValueError, InputError):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is neither a number of seeds nor a list of them"
-        ) from None
-    if not given or (len(given) == 1 and "," not in text and given[0] < 1):
+    """Return the seeds that "3" (0, 1, 2) or "3,7" means."""
+    given = [seed(part) for part in text.split(",") if part.strip()]
+    if "," in text and given:
+        return given
+    if not given or given[0] < 1:
         raise argparse.ArgumentTypeError(f"{text!r} asks for no seed")
-    return given if "," in text else list(range(given[0]))
+    return list(range(given[0]))
 
 
 def _positive(text: str) -> int:

@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from baselines.base import Model
-from benchmark.execution.jobs import make, settle
+from benchmark.execution.jobs import make, seed_everything
 from benchmark.task import TEST_SHARE, NotApplicable, Scored, Task, TaskData, leaks
 from eventlog import EventLog
 from eventlog._runtime import plugins
@@ -138,7 +138,7 @@ def _task(
 ) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
     """Rows of one task, and what of it is left out."""
     class_ = plugins.load("benchmark.tasks", name, Task, kind="task")  # type: ignore[type-abstract]
-    task = make(class_, TASK_SETTINGS.get(name, {}), f"setting of {name}")
+    task = make(class_, TASK_SETTINGS.get(name, {}), where=f"task {name}")
     try:
         real = _data(task, logs.real, logs)
     except NotApplicable as reason:
@@ -187,8 +187,8 @@ def _scored(task: Task, name: str, model: str, data: TaskData, seed: int) -> Sco
     class_ = plugins.load("baselines.models", model, Model, kind="model")  # type: ignore
     if task.kind not in class_.kinds or (class_.tasks is not None and name not in class_.tasks):
         raise NotApplicable(f"the model {model} does not answer {task.kind} questions of {name}")
-    settle(seed)
-    fitted = make(class_, MODEL_SETTINGS.get(model, {}), f"setting of {model}")
+    seed_everything(seed)
+    fitted = make(class_, MODEL_SETTINGS.get(model, {}), where=f"model {model}")
     fitted.fit(data.train, data.valid, encoder=data.encoder, seed=seed)
     if leaks(fitted.score, data.test, rng=np.random.default_rng(0)):
         raise WorkError(

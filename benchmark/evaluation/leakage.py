@@ -1,11 +1,9 @@
-"""A leak detector that runs on every task's questions: does anything that is learnt from know what
-was only known later?
+"""Detect leaks in a task's questions: does what models learn from know what happened later?
 
-What must not be is an error of the task (`check`): rows or questions after the cut among what is
-learnt from, values that stand only in later rows in a vocabulary, training questions that change
-when the future does. What looks like a leak and may have an innocent reason is told beside the
-results (`suspect`): stretches of rows that stand on both sides of the cut, a single column that
-gives the answer away.
+`check` finds errors of a task: training rows or questions after the cut, values in a vocabulary
+that occur only in later rows, training questions that change when the future does. `suspect` finds
+what looks like a leak and may have an innocent reason, which is shown beside the results: stretches
+of rows that occur on both sides of the cut, and a single column that gives the answer away.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
+from sklearn.metrics import roc_auc_score
 
 from benchmark.task import NotApplicable, Task, TaskData
 from eventlog import EventLog
@@ -27,14 +25,14 @@ from eventlog.split import TimeSplit
 SEED = 19
 SAMPLE = 1_000  # users of the small log on which the future is changed
 RUN = 5  # rows of a stretch that is looked for on the other side of the cut
-# share of stretches after the cut that may stand before it, beyond what is usual in this log
+# Share of stretches after the cut that may occur before it, beyond what is usual in the log.
 COPIES = 0.01
-TELLS = 0.995  # ROC-AUC of a single column from which on it is said to give the answer away
-FEW = 20  # answers of each kind that this takes
+REVEALING_AUC = 0.995  # of a single column, from which on it is said to give the answer away
+MIN_ANSWERS = 20  # of each kind, for a column to be judged
 
 
 class Leak(WorkError):
-    """What is learnt from knows something that was only known later."""
+    """What a model learns from knows something that was only known later."""
 
 
 def check(task: Task, data: TaskData, source: EventLog, log: EventLog, split: TimeSplit) -> None:
@@ -49,13 +47,13 @@ def check(task: Task, data: TaskData, source: EventLog, log: EventLog, split: Ti
 def suspect(
     task: Task, data: TaskData, source: EventLog, log: EventLog, split: TimeSplit
 ) -> list[str]:
-    """What looks like a leak and need not be one, a sentence each."""
+    """Return a sentence for each thing that looks like a leak and need not be one."""
     same = source is log
     log = log.grouped()
     source = log if same else source.grouped()
     return [
         *_copies(source, log, split),
-        *(_telling_columns(data.train) if task.kind == "binary" else ()),
+        *(_revealing_columns(data.train) if task.kind == "binary" else ()),
     ]
 
 
@@ -111,8 +109,9 @@ def _late_values(data: TaskData, source: EventLog, split: TimeSplit) -> Iterator
 
 
 def _future_matters(task: Task, log: EventLog, split: TimeSplit) -> Iterator[str]:
-    """Prepare the questions of some users twice, the second time with another future: what is
-    learnt from must not change.
+    """Prepare the questions of some users twice, the second time with another future.
+
+    What models learn from must not change.
     """
     rng = np.random.default_rng(SEED)
     users = (
@@ -144,9 +143,7 @@ def _future_matters(task: Task, log: EventLog, split: TimeSplit) -> Iterator[str
 
 
 def _other_future(log: EventLog, split: TimeSplit, rng: np.random.Generator) -> EventLog:
-    """The same log, but what happens after the cut happens to others, and labels that came later
-    say the opposite.
-    """
+    """Return the log with its rows after the cut shuffled among users, and later labels turned."""
     events = log.events.copy()
     columns = [c for c in events.columns if c not in ("event_id", "user_id", "timestamp")]
     rows = np.flatnonzero((events["timestamp"] >= split.cut).to_numpy())
@@ -176,8 +173,9 @@ def _same(one: Examples | None, two: Examples | None) -> bool:
 
 
 def _copies(source: EventLog, log: EventLog, split: TimeSplit) -> Iterator[str]:
-    """Stretches of RUN rows of a user (events, items, prices and rough gaps alike) after the cut
-    that stand before it too.
+    """Find stretches of RUN rows of a user after the cut that occur before it too.
+
+    Two stretches are the same where events, items, prices and rough gaps are.
     """
     time = log.events["timestamp"]
     window = split.end - split.cut
@@ -193,16 +191,13 @@ def _copies(source: EventLog, log: EventLog, split: TimeSplit) -> Iterator[str]:
     usual = _share_within(stretches[before], stretches[last < to_ms(split.cut - window)])
     if share > COPIES + 3 * usual:
         yield (
-            f"{share:.1%} of the stretches of {RUN} rows after the cut stand before it as well "
-            f"({usual:.1%} is usual in this log): "
-            "are rows copied across the cut?"
+            f"{share:.1%} of the stretches of {RUN} rows after the cut occur before it as well "
+            f"({usual:.1%} is usual in this log): are rows copied across the cut?"
         )
 
 
 def _share_within(some: np.ndarray, known: np.ndarray) -> float:
-    """The share of `some` that stands in `known`; by a sort, which is faster than np.isin's hash
-    table.
-    """
+    """Return the share of `some` that is in `known`; the sort is faster than np.isin."""
     if len(some) == 0 or len(known) == 0:
         return 0.0
     known = np.sort(known)
@@ -210,8 +205,9 @@ def _share_within(some: np.ndarray, known: np.ndarray) -> float:
 
 
 def _stretches(log: EventLog) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(n,) hash of each run of RUN rows of one user that spans some time, and the time of its last
-    and of its first row, in ms.
+    """Return (n,) hashes of the runs of RUN rows of one user that span some time.
+
+    And (n,) the time of each run's last and of its first row, in ms.
     """
     events = log.events
     n = len(events) - RUN + 1
@@ -228,7 +224,7 @@ def _stretches(log: EventLog) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         if name in events:
             row = row * np.uint64(1_000_003) + _hashes(events[name])
     gap = np.append(0, np.diff(time)) / 1000.0
-    # to a factor of two: a copy may be jittered
+    # Gaps count to a factor of two, because a copy may be jittered.
     rough = np.log2(1 + np.maximum(gap, 0)).astype(np.uint64)
     found = row[:n].copy()
     for k in range(1, RUN):
@@ -243,7 +239,7 @@ def _stretches(log: EventLog) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _hashes(values: pd.Series) -> np.ndarray:
-    """(n,) uint64, the same for the same value in every log."""
+    """Return (n,) uint64 hashes, the same for the same value in every log."""
     if pd.api.types.is_numeric_dtype(values):
         return pd.util.hash_array(values.to_numpy(dtype=np.float32, na_value=np.nan))
     texts = values.astype("category")
@@ -253,32 +249,30 @@ def _hashes(values: pd.Series) -> np.ndarray:
     return np.append(hashes, np.uint64(7))[texts.cat.codes.to_numpy()]
 
 
-def _telling_columns(train: Examples) -> Iterator[str]:
+def _revealing_columns(train: Examples) -> Iterator[str]:
+    """Find columns whose last known value alone gives the answer away."""
     answer = train.target > 0
-    if min(answer.sum(), (~answer).sum()) < FEW:
+    if min(answer.sum(), (~answer).sum()) < MIN_ANSWERS:
         return
     known = train.queries.end > train.sequences.offsets[train.queries.user]
     row, answer = train.queries.end[known] - 1, answer[known]
     for name, values in train.sequences.columns.items():
         at = values[row]
         if np.issubdtype(at.dtype, np.integer):
-            if at.max(initial=0) - FIRST > len(at) / FEW:
-                continue  # so many values that they would tell by chance
+            if at.max(initial=0) - FIRST > len(at) / MIN_ANSWERS:
+                continue  # with so many values it would reveal the answer by chance
             rate = np.bincount(at, weights=answer) / np.maximum(np.bincount(at), 1)
             at = rate[at]
         auc = _auc(at, answer)
-        auc = max(auc, 1 - auc)
-        if auc > TELLS:
+        if max(auc, 1 - auc) > REVEALING_AUC:
             yield (
-                f"the column {name} alone gives the answer away (ROC-AUC {auc:.3f}): is it known "
-                "when the question is asked?"
+                f"the column {name} alone gives the answer away (ROC-AUC {max(auc, 1 - auc):.3f}): "
+                "is it known when the question is asked?"
             )
 
 
 def _auc(score: np.ndarray, answer: np.ndarray) -> float:
-    positive, negative = int(answer.sum()), int((~answer).sum())
-    if not positive or not negative:
+    """Return the ROC-AUC; 0.5 where a score or one of the two answers is missing."""
+    if len(np.unique(answer)) < 2 or np.isnan(score).any():
         return 0.5
-    return float(
-        (rankdata(score)[answer].sum() - positive * (positive + 1) / 2) / (positive * negative)
-    )
+    return float(roc_auc_score(answer, score))

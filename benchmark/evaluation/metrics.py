@@ -1,13 +1,13 @@
-"""Metrics with a 95 % bootstrap interval over users: users are drawn with replacement, all their
-questions with them.
+"""Metrics with a 95 % bootstrap interval over users, who are drawn with all their questions.
 
 Every model of a task is judged on the same questions and the same resamples (RESAMPLES of them,
-from one fixed seed), so the differences of two models' replicates are a paired bootstrap. Formulas
-and sources: docs/reference/metrics.md.
+from one fixed seed), so the differences of two models' replicates are a paired bootstrap. Ties
+never help: a rank is the mean over tied items, so a constant scorer gets no hits, and curves treat
+equal scores as one threshold.
 
-Ties never help: a rank is the mean over tied items, so a constant scorer gets no hits; curves treat
-equal scores as one threshold. The weighted forms (a resample is a weight per user) are tested
-against sklearn's with `sample_weight`, and against naive ones where sklearn has none.
+A resample is a weight per user. The metrics take all resamples at once, which a library's take one
+by one; they are tested against scikit-learn's with `sample_weight`, and against loops where it has
+none. Formulas and sources: docs/reference/metrics.md.
 """
 
 from __future__ import annotations
@@ -28,8 +28,7 @@ CHUNK = 8_000_000  # numbers in one block of resample weights: 64 MB
 TOP = 10
 FALSE_POSITIVES = 0.01  # the share of honest orders that a shop is ready to hold up
 LIFT_SHARE = 0.10
-# of the customers who could get a coupon, those that a shop would send one
-UPLIFT_SHARE = 0.20
+UPLIFT_SHARE = 0.20  # of the customers who could get a coupon, those that a shop would send one
 TRUE_UPLIFT = "true_uplift@20%"
 BINS = 10
 
@@ -40,10 +39,10 @@ class BadScores(WorkError):
 
 @dataclass(frozen=True)
 class Measured:
-    """Metric -> value on the test users, and metric -> (RESAMPLES,) values on resampled users."""
+    """What metrics gave."""
 
-    values: dict[str, float]
-    replicates: dict[str, np.ndarray]
+    values: dict[str, float]  # metric -> value on the test users
+    replicates: dict[str, np.ndarray]  # metric -> (RESAMPLES,) values on resampled users
 
 
 # --- asking a model -------------------------------------------------------------------------------
@@ -52,8 +51,11 @@ class Measured:
 def ranks(
     score: Callable[[Sequences, Queries], np.ndarray], test: Examples, n_items: int
 ) -> tuple[np.ndarray, int]:
-    """(n,) float rank of each answer among all items (1 = best, mean rank over ties, NaN = item
-    unknown), and how many distinct items stood in any top ten. Raises BadScores.
+    """Ask a model for the next item and rank the right answers.
+
+    Returns the (n,) float rank of each answer among all items (1 = best, the mean over ties, NaN =
+    an item that the model does not know), and how many distinct items were in any top ten. Raises
+    BadScores.
     """
     n = len(test)
     rank = np.full(n, np.nan)
@@ -72,8 +74,9 @@ def ranks(
 
 
 def rank_of(scores: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """(n,) mean rank of column `target` (n,) in each row of `scores` (n, items); NaN where the
-    target is negative or its score NaN.
+    """Return the (n,) rank of column `target` (n,) in each row of `scores` (n, items).
+
+    Ties share their mean rank; NaN where the target is negative or its score NaN.
     """
     own = np.take_along_axis(scores, np.maximum(target, 0)[:, None], axis=1)
     above = (scores > own).sum(axis=1)
@@ -85,7 +88,7 @@ def rank_of(scores: np.ndarray, target: np.ndarray) -> np.ndarray:
 def probabilities(
     score: Callable[[Sequences, Queries], np.ndarray], test: Examples, *, batch: int = 4_096
 ) -> np.ndarray:
-    """(n,) float64 probability of 1 for each question. Raises BadScores."""
+    """Ask a model for the (n,) float64 probability of 1 of each question. Raises BadScores."""
     out = _batched(score, test, batch)
     if out.min(initial=0.0) < 0 or out.max(initial=0.0) > 1:
         raise BadScores(
@@ -118,8 +121,9 @@ def _checked(scores: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def next_item_metrics(rank: np.ndarray, user: np.ndarray) -> Measured:
-    """HR, NDCG and MRR at 10 of (n,) ranks; each question has one right answer, so NDCG is 1 /
-    log2(1 + rank).
+    """Return HR, NDCG and MRR at 10 of (n,) ranks of questions by (n,) users.
+
+    Each question has one right answer, so its NDCG is 1 / log2(1 + rank).
     """
     hit = rank <= TOP  # NaN compares false: a miss
     safe = np.where(hit, rank, 1.0)
@@ -130,8 +134,8 @@ def next_item_metrics(rank: np.ndarray, user: np.ndarray) -> Measured:
     }
     index = np.unique(user, return_inverse=True)[1]
     count = np.bincount(index).astype(np.float64)
-    # (users, metrics)
     sums = np.stack([np.bincount(index, weights=g) for g in gains.values()], axis=1)
+    # sums (users, metrics), w (b, users) -> (b, metrics)
     blocks = [(w @ sums) / (w @ count)[:, None] for w in resamples(len(count))]
     values = np.concatenate(blocks)  # (RESAMPLES, metrics)
     return Measured(
@@ -146,7 +150,10 @@ def next_item_metrics(rank: np.ndarray, user: np.ndarray) -> Measured:
 def binary_metrics(
     probability: np.ndarray, label: np.ndarray, user: np.ndarray, *, names: Sequence[str]
 ) -> Measured:
-    """The named metrics (see BINARY) of (n,) probabilities against (n,) 0/1 labels."""
+    """Return the named metrics (see BINARY) of (n,) probabilities against (n,) 0/1 labels.
+
+    `user` (n,) says whose question each is.
+    """
     curve = Curve.of(probability, label)
     whole = Weighted(curve, np.ones((1, len(label))))
     values = {name: float(BINARY[name](whole)[0]) for name in names}
@@ -183,7 +190,7 @@ class Curve:
 
 
 class Weighted:
-    """A curve under b resamples: what the metrics share is computed once."""
+    """A curve under b resamples; what several metrics need is computed once."""
 
     def __init__(self, curve: Curve, w: np.ndarray) -> None:
         self.curve = curve
@@ -197,7 +204,7 @@ class Weighted:
     @cached_property
     def positive(self) -> np.ndarray:
         """(b, groups) weight of the positives among them."""
-        # Positives are few where it matters: only their columns are summed.
+        # Only the columns of positives are summed, which are few where it matters.
         label = self.curve.label[self.curve.order]
         at = np.flatnonzero(label > 0)
         sums = np.cumsum(self.w[:, self.curve.order[at]], axis=1)
@@ -211,8 +218,9 @@ class Weighted:
 
 
 def roc_auc(on: Weighted) -> np.ndarray:
-    """Probability that a positive is ranked above a negative, ties counting half (Hanley and McNeil
-    1982).
+    """Return the probability that a positive is ranked above a negative, ties counting half.
+
+    Hanley and McNeil 1982.
     """
     negative = on.negative
     area = (
@@ -223,10 +231,11 @@ def roc_auc(on: Weighted) -> np.ndarray:
 
 
 def pr_auc(on: Weighted) -> np.ndarray:
-    """Average precision: precision at each threshold, weighted by the recall it adds; no
-    interpolation (Davis and Goadrich 2006).
+    """Return average precision: precision at each threshold, weighted by the recall it adds.
+
+    There is no interpolation (Davis and Goadrich 2006).
     """
-    # no weight yet: no recall is added there either
+    # A threshold without weight has no precision, and adds no recall either.
     precision = np.nan_to_num(_ratio(on.positive, on.total))
     return _ratio(
         (precision * np.diff(on.positive, axis=1, prepend=0)).sum(axis=1), on.positive[:, -1]
@@ -234,35 +243,35 @@ def pr_auc(on: Weighted) -> np.ndarray:
 
 
 def pr_auc_returning(on: Weighted) -> np.ndarray:
-    """Average precision of finding the zeros: of churn, the customers who come back."""
+    """Return average precision of finding the zeros: of churn, the customers who come back."""
     return pr_auc(Weighted(Curve.of(1 - on.curve.probability, 1 - on.curve.label), on.w))
 
 
 def recall_at_fpr(on: Weighted) -> np.ndarray:
-    """The highest share of positives caught at a threshold that flags at most FALSE_POSITIVES of
-    the negatives.
-    """
+    """Return the most recall at a threshold that flags at most FALSE_POSITIVES of the negatives."""
     negative = on.negative
     allowed = negative <= FALSE_POSITIVES * negative[:, -1:] + 1e-9
     return _ratio(np.where(allowed, on.positive, 0.0).max(axis=1), on.positive[:, -1])
 
 
 def lift(on: Weighted) -> np.ndarray:
-    """Share of positives among the top LIFT_SHARE of questions over their share among all; a tie at
-    the edge counts in proportion.
+    """Return the share of positives in the top LIFT_SHARE of questions over that among all.
+
+    A tie at the edge counts in proportion.
     """
     found = _among_best(on.total, on.positive, LIFT_SHARE) / LIFT_SHARE
     return _ratio(found, on.positive[:, -1])
 
 
 def brier(on: Weighted) -> np.ndarray:
-    """Mean squared error of the probabilities (Brier 1950)."""
+    """Return the mean squared error of the probabilities (Brier 1950)."""
     return _ratio(on.w @ (on.curve.probability - on.curve.label) ** 2, on.w.sum(axis=1))
 
 
 def ece(on: Weighted) -> np.ndarray:
-    """Expected calibration error over BINS bins of equal width (Naeini, Cooper and Hauskrecht
-    2015).
+    """Return the expected calibration error over BINS bins of equal width.
+
+    Naeini, Cooper and Hauskrecht 2015.
     """
     curve = on.curve
     bins = np.minimum((curve.probability * BINS).astype(np.int64), BINS - 1)
@@ -280,14 +289,13 @@ BINARY: dict[str, Callable[[Weighted], np.ndarray]] = {
     "brier": brier,
     "ece": ece,
 }
-LOWER_IS_BETTER = frozenset({"brier", "ece"})
 
 
 # --- uplift ---------------------------------------------------------------------------------------
 
 
 def effects(score: Callable[[Sequences, Queries], np.ndarray], test: Examples) -> np.ndarray:
-    """(n,) float64 effect of the treatment for each question. Raises BadScores."""
+    """Ask a model for the (n,) float64 effect of each question's treatment. Raises BadScores."""
     out = _batched(score, test)
     if out.min(initial=0.0) < -1 or out.max(initial=0.0) > 1:
         raise BadScores(
@@ -305,11 +313,14 @@ def uplift_metrics(
     *,
     true_effect: np.ndarray | None = None,
 ) -> Measured:
-    """qini, auuc, and where the true effect of each question is known, its mean among the
-    best-ranked UPLIFT_SHARE.
+    """Return qini, auuc and, where it is known, the true effect among the best-ranked users.
 
-    `effect` (n,) is what a model says, `label` (n,) 0/1 the outcome, `treated` (n,) 0/1; treatment
-    must be randomised.
+    Args:
+        effect: (n,) what a model says.
+        label: (n,) 0/1, the outcome.
+        treated: (n,) 0/1; treatment must be randomised.
+        user: (n,) whose question each is.
+        true_effect: (n,); its mean is taken over the best-ranked UPLIFT_SHARE.
     """
     order = np.argsort(-effect, kind="stable")
     last = np.flatnonzero(np.append(np.diff(effect[order]) != 0, True))
@@ -343,22 +354,21 @@ def uplift_metrics(
 
 
 def qini(n_t: np.ndarray, n_c: np.ndarray, y_t: np.ndarray, y_c: np.ndarray) -> np.ndarray:
-    """(b,) area between the Qini curve and the straight line to its end, per treated user; 0 for a
-    constant (Radcliffe 2007).
+    """Return the (b,) area between the Qini curve and the straight line to its end.
 
-    The curve at a threshold is Y_t - Y_c N_t / N_c, the answers that treatment brought among those
-    at or above it. Each input is (b, groups): treated and controls, and those of them who answered
-    1, at or above each threshold.
+    The curve at a threshold is Y_t - Y_c N_t / N_c, the outcomes that treatment brought among those
+    at or above it, per treated user (Radcliffe 2007); a constant gets 0. Each input is (b, groups):
+    treated and controls at or above each threshold, and those of them with an outcome of 1.
     """
     curve = _ratio(y_t - np.nan_to_num(_ratio(y_c * n_t, n_c)), n_t[:, -1:])
     return _area(n_t + n_c, curve) - curve[:, -1] / 2
 
 
 def auuc(n_t: np.ndarray, n_c: np.ndarray, y_t: np.ndarray, y_c: np.ndarray) -> np.ndarray:
-    """(b,) area under the uplift curve x (Y_t / N_t - Y_c / N_c), x the share at or above a
-    threshold (Rzepakowski and Jaroszewicz 2012).
+    """Return the (b,) area under the uplift curve x (Y_t / N_t - Y_c / N_c).
 
-    A constant gets half of the average effect.
+    x is the share at or above a threshold (Rzepakowski and Jaroszewicz 2012). A constant gets half
+    of the average effect. Inputs are those of `qini`.
     """
     share = _ratio(n_t + n_c, (n_t + n_c)[:, -1:])
     return _area(n_t + n_c, share * np.nan_to_num(_ratio(y_t, n_t) - _ratio(y_c, n_c)))
@@ -369,8 +379,9 @@ def _four(sums: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _area(total: np.ndarray, curve: np.ndarray) -> np.ndarray:
-    """(b,) area under `curve` (b, groups) over the share of `total` (b, groups), from (0, 0) in
-    straight lines.
+    """Return the (b,) area under `curve` (b, groups) over the share of `total` (b, groups).
+
+    The curve runs in straight lines from (0, 0).
     """
     zero = np.zeros((len(curve), 1))
     x = _ratio(np.concatenate([zero, total], axis=1), total[:, -1:])
@@ -378,8 +389,9 @@ def _area(total: np.ndarray, curve: np.ndarray) -> np.ndarray:
 
 
 def _among_best(total: np.ndarray, amount: np.ndarray, share: float) -> np.ndarray:
-    """(b,) how much of `amount` (b, groups) falls to the best-ranked `share` of `total`; a tie at
-    the edge counts in proportion.
+    """Return how much (b,) of `amount` falls to the best-ranked `share` of `total`.
+
+    Both are (b, groups), at or above each threshold; a tie at the edge counts in proportion.
     """
     budget = share * total[:, -1]
     zero = np.zeros((len(total), 1))
@@ -391,11 +403,10 @@ def _among_best(total: np.ndarray, amount: np.ndarray, share: float) -> np.ndarr
 
 
 def resamples(n: int, *, columns: int | None = None) -> Iterator[np.ndarray]:
-    """Blocks of (b, n) float64: how often each of `n` users occurs in each of RESAMPLES draws with
-    replacement.
+    """Yield blocks (b, n) of how often each of `n` users occurs in each of RESAMPLES draws.
 
-    `columns` is the width that the caller spreads a block to; blocks are cut so that it fits in
-    CHUNK numbers. The draws do not depend on the size of the blocks.
+    Draws are with replacement, and do not depend on the size of the blocks: those are cut so that a
+    block fits in CHUNK numbers, also where the caller spreads it to `columns`.
     """
     rng = np.random.default_rng(SEED)
     step = max(1, CHUNK // max(n, columns or 0, 1))
@@ -406,8 +417,9 @@ def resamples(n: int, *, columns: int | None = None) -> Iterator[np.ndarray]:
 
 
 def _ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """a / b, NaN where b is 0: a resample without a positive has no value, and no interval counts
-    it.
+    """Return a / b, and NaN where b is 0.
+
+    A resample without a positive has no value, and no interval counts it.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(b != 0, a / np.where(b != 0, b, 1), np.nan)

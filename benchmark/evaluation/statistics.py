@@ -1,9 +1,9 @@
 """Intervals, paired tests and rank agreement from bootstrap replicates.
 
 Replicate b of every model of a task is measured on the same resample of users, so models are
-compared replicate by replicate: the test is paired, user by user. Several seeds are resampled too:
-an interval then covers users and seeds (a two-level bootstrap, Davison and Hinkley 1997, section
-3.8).
+compared replicate by replicate: the test is paired, user by user. Several seeds are resampled too,
+and an interval then covers users and seeds (a two-level bootstrap, Davison and Hinkley 1997,
+section 3.8). Ranks and Kendall's tau are vectorised over replicates, and tested against scipy.
 """
 
 from __future__ import annotations
@@ -16,16 +16,15 @@ import numpy as np
 
 LEVEL = 0.95
 ALPHA = 0.05
-# points per unit of Bradley-Terry strength: 400 points are odds of ten to one
+# Points per unit of Bradley-Terry strength: 400 points are odds of ten to one.
 ELO = 400 / math.log(10)
 
 
 def over_seeds(replicates: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(b,) replicates of the mean over seeds, from (seeds, b): each takes the mean of seeds - 1,
-    drawn with replacement.
+    """Return (b,) replicates of the mean over seeds, from (seeds, b) replicates of each seed.
 
-    One less than there are, so that the spread of a mean over a handful of seeds is not
-    underestimated (Rao and Wu 1988).
+    Each is the mean of seeds - 1 draws with replacement: one less than there are, so that the
+    spread of a mean over a handful of seeds is not underestimated (Rao and Wu 1988).
     """
     seeds, b = replicates.shape
     if seeds == 1:
@@ -35,7 +34,7 @@ def over_seeds(replicates: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def interval(replicates: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
-    """Percentile interval; NaN where no replicate has a value."""
+    """Return the percentile interval of (b,) replicates; NaN where none has a value."""
     present = replicates[np.isfinite(replicates)]
     if len(present) == 0:
         return math.nan, math.nan
@@ -44,8 +43,9 @@ def interval(replicates: np.ndarray, level: float = LEVEL) -> tuple[float, float
 
 
 def p_value(difference: float, replicates: np.ndarray) -> float:
-    """Two-sided p of `difference` = 0 by its bootstrap standard error (normal: 1,000 replicates
-    cannot resolve a corrected tail).
+    """Return the two-sided p that `difference` is 0, by the standard error of its replicates.
+
+    The distribution is taken as normal, because 1,000 replicates cannot resolve a corrected tail.
     """
     spread = float(np.nanstd(replicates))
     if not math.isfinite(difference) or spread == 0:
@@ -54,35 +54,31 @@ def p_value(difference: float, replicates: np.ndarray) -> float:
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """P values corrected for many comparisons (Holm 1979), in the order given."""
-    order = sorted(range(len(p)), key=lambda i: p[i])
-    out, worst = [0.0] * len(p), 0.0
-    for place, i in enumerate(order):
-        worst = max(worst, min(1.0, (len(p) - place) * p[i]))
-        out[i] = worst
-    return out
+    """Return p values corrected for many comparisons (Holm 1979), in the order given."""
+    from statsmodels.stats.multitest import multipletests  # here, because its import takes a second
+
+    if len(p) == 0:
+        return []
+    return [float(value) for value in multipletests(p, method="holm")[1]]
 
 
 def paired(
     value: Mapping[str, float], replicates: Mapping[str, np.ndarray]
 ) -> dict[tuple[str, str], float]:
-    """(better, worse) -> p that they differ, for every pair of names, corrected over all pairs."""
+    """Return (better, worse) -> p that the two differ, corrected over all pairs of names."""
     names = sorted(value, key=lambda n: (-value[n], n))
-    pairs = [(a, b) for i, a in enumerate(names) for b in names[i + 1 :]]
-    return dict(
-        zip(
-            pairs,
-            holm([p_value(value[a] - value[b], replicates[a] - replicates[b]) for a, b in pairs]),
-            strict=True,
-        )
-    )
+    pairs = list(itertools.combinations(names, 2))
+    p = [p_value(value[a] - value[b], replicates[a] - replicates[b]) for a, b in pairs]
+    return dict(zip(pairs, holm(p), strict=True))
 
 
 def tiers(
     value: Mapping[str, float], p: Mapping[tuple[str, str], float], *, alpha: float = ALPHA
 ) -> dict[str, int]:
-    """Name -> tier. A tier holds its best model and those that are not shown to be worse than it;
-    `p` is from `paired`.
+    """Return name -> tier.
+
+    A tier holds its best model and those that are not shown to be worse than it; `p` is from
+    `paired`.
     """
     out: dict[str, int] = {}
     leader = None
@@ -97,8 +93,9 @@ def tiers(
 def cliques(
     value: Mapping[str, float], p: Mapping[tuple[str, str], float], *, alpha: float = ALPHA
 ) -> list[tuple[str, str]]:
-    """(first, last) of every longest run of neighbours in the order of `value` of which no two are
-    told apart (Demšar 2006).
+    """Return the bars of a critical-difference plot (Demšar 2006) as (first, last) names.
+
+    A bar is a longest run of neighbours, in the order of `value`, of which no two are told apart.
     """
     names = sorted(value, key=lambda n: (-value[n], n))
     found: list[tuple[int, int]] = []
@@ -114,21 +111,26 @@ def cliques(
 
 
 def ranks(values: np.ndarray) -> np.ndarray:
-    """(models, b) rank of each model in each replicate of `values` (models, b): 1 = highest, equal
-    values share the mean rank.
+    """Return the (models, b) rank of each model in each replicate of (models, b) `values`.
+
+    1 is the highest value; equal values share the mean rank, and a replicate in which a model has
+    no value (NaN) has no ranks.
     """
-    above = (values[None] > values[:, None]).sum(axis=1)
-    tied = (values[None] == values[:, None]).sum(axis=1)
-    return np.asarray(above + (tied + 1) / 2)
+    from scipy.stats import rankdata
+
+    return np.asarray(rankdata(-values, axis=0))
 
 
 def bradley_terry(wins: np.ndarray, *, prior: float = 1.0) -> np.ndarray:
-    """(b, models) strengths s with P(i beats j) = 1 / (1 + exp(s_j - s_i)), from (b, models,
-    models) how often row beat column.
+    """Return (b, models) Bradley-Terry strengths s, with P(i beats j) = 1 / (1 + exp(s_j - s_i)).
 
-    The mode under a normal prior of variance 1 / `prior` around 0, which keeps a model that always
-    wins finite (Bradley and Terry 1952; penalised as in Firth and de Menezes 2004, by Newton's
-    method). Strengths of a replicate sum to 0.
+    Args:
+        wins: (b, models, models) how often the row's model beat the column's.
+        prior: 1 / the variance of a normal prior around 0, under which the strengths are the mode.
+            It keeps a model that always wins finite.
+
+    The strengths of a replicate sum to 0. Bradley and Terry 1952; penalised as in Firth and de
+    Menezes 2004, by Newton's method.
     """
     b, n, _ = wins.shape
     met = wins + wins.transpose(0, 2, 1)
@@ -149,17 +151,20 @@ def bradley_terry(wins: np.ndarray, *, prior: float = 1.0) -> np.ndarray:
 def strengths(
     boards: Sequence[tuple[Mapping[str, float], Mapping[str, np.ndarray]]], rng: np.random.Generator
 ) -> dict[str, tuple[float, float, float]]:
-    """Name -> Bradley-Terry strength over boards, in Elo points around 0, and its 95 % interval;
-    the strongest first.
+    """Return name -> Bradley-Terry strength over boards and its 95 % interval, the strongest first.
 
-    On a board of n models each pair meets once; the higher value wins, equal ones draw. A replicate
-    takes one resample of users and seeds of every board and weighs the boards anew (Dirichlet
-    weights: the Bayesian bootstrap, Rubin 1981, under which no board, and so no model, is ever
-    dropped).
+    Args:
+        boards: for each board name -> value, and name -> (b,) replicates.
+        rng: draws the weights of the boards.
+
+    Strengths are in Elo points around 0. On a board of n models each pair meets once; the higher
+    value wins, equal ones draw. A replicate takes one resample of users and seeds of every board
+    and weighs the boards anew: with Dirichlet weights (the Bayesian bootstrap, Rubin 1981) no
+    board, and so no model, is ever dropped.
     """
     names = sorted({n for value, _ in boards for n in value})
     b = min((len(r) for _, replicates in boards for r in replicates.values()), default=0)
-    place = {n: i for i, n in enumerate(names)}
+    column = {n: i for i, n in enumerate(names)}
     wins = np.zeros((b + 1, len(names), len(names)))  # the first is what was measured
     weight = (
         np.vstack([np.ones(len(boards)), rng.dirichlet(np.ones(len(boards)), size=b) * len(boards)])
@@ -168,7 +173,7 @@ def strengths(
     )
     for k, (value, replicates) in enumerate(boards):
         here = list(value)
-        at = np.array([place[n] for n in here])
+        at = np.array([column[n] for n in here])
         # (models, 1 + b)
         measured = np.column_stack(
             [[value[n] for n in here], np.stack([replicates[n][:b] for n in here])]
@@ -177,25 +182,27 @@ def strengths(
         beat[np.arange(len(here)), np.arange(len(here))] = 0
         wins[:, at[:, None], at[None]] += (beat * weight[:, k]).transpose(2, 0, 1)
     found = bradley_terry(wins) * ELO
-    out = {n: (float(found[0, i]), *interval(found[1:, i])) for n, i in place.items()}
+    out = {n: (float(found[0, i]), *interval(found[1:, i])) for n, i in column.items()}
     return dict(sorted(out.items(), key=lambda pair: (-pair[1][0], pair[0])))
 
 
 def halves(seeds: Sequence[int]) -> list[tuple[list[int], list[int]]]:
-    """Every way to cut `seeds` into two disjoint sets whose sizes differ by at most one."""
+    """Return every way to cut `seeds` into two disjoint sets whose sizes differ by at most one."""
     seeds = sorted(seeds)
     found = []
     for chosen in itertools.combinations(seeds, len(seeds) // 2):
         rest = [s for s in seeds if s not in chosen]
-        # of equal halves each cut is met twice
+        # Of equal halves each cut occurs twice.
         if len(chosen) < len(rest) or chosen[0] == seeds[0]:
             found.append((list(chosen), rest))
     return found if len(seeds) > 1 else []
 
 
 def kendall(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """(b,) Kendall tau-b between the columns of x and y (models, b) (Kendall 1945); NaN where a
-    side is all ties.
+    """Return (b,) Kendall's tau-b between the columns of x and of y, both (models, b).
+
+    NaN where all values of a side are tied (Kendall 1945). scipy's takes one pair of columns at a
+    time, which is 1,000 calls for the interval of one tau.
     """
     i, j = np.triu_indices(x.shape[0], k=1)
     a, b = np.sign(x[i] - x[j]), np.sign(y[i] - y[j])  # (pairs, b)

@@ -1,9 +1,8 @@
-"""Places of artefacts: a folder on a disk that all workers see, or a URL of shared storage (s3://,
-gs://, file://; by fsspec).
+"""Where artefacts are kept: folders on a disk that all workers see, or a URL of shared storage.
 
-An artefact is a folder that appears whole and never changes, under the content key of the cell that
-made it. From a URL it is fetched once into a cache of this machine, and every cell there maps the
-same files.
+An artefact is a folder that appears whole and never changes, under the content key of the cell
+that made it. Its location is a path, or a URL that fsspec opens (s3://, gs://, file://). From a URL
+it is fetched once into a cache of this machine, and every cell there maps the same files.
 """
 
 from __future__ import annotations
@@ -18,53 +17,58 @@ from pathlib import Path
 from typing import Any
 
 from eventlog._runtime.errors import InputError
+from eventlog._runtime.extras import require
 
-# written last: storage of objects has no rename that makes a folder appear whole
+# Written last: object storage has no rename that makes a folder appear whole.
 COMPLETE = "_complete"
 
 
 def join(root: str | Path, name: str) -> str:
-    """A place inside a root; of a path the absolute one, for a worker may stand in another
-    folder.
+    """Return the location of `name` inside `root`.
+
+    That of a path is absolute, because a worker may run in another folder.
     """
-    return f"{str(root).rstrip('/')}/{name}" if is_url(root) else str(Path(root).resolve() / name)
+    if is_url(root):
+        return f"{str(root).rstrip('/')}/{name}"
+    return str(Path(root).resolve() / name)
 
 
-def is_url(place: str | Path) -> bool:
-    """Is it a URL, and not a path?"""
-    return "://" in str(place)
+def is_url(location: str | Path) -> bool:
+    """Return whether a location is a URL rather than a path."""
+    return "://" in str(location)
 
 
-def present(place: str) -> bool:
-    """Is there a whole artefact?"""
-    if not is_url(place):
-        return Path(place).is_dir()
-    system, path = _system(place)
+def exists(location: str) -> bool:
+    """Return whether a whole artefact lies at `location`."""
+    if not is_url(location):
+        return Path(location).is_dir()
+    system, path = _file_system(location)
     return bool(system.exists(f"{path}/{COMPLETE}"))
 
 
-def fetch(place: str) -> Path:
-    """The artefact as a folder of this machine."""
-    if not is_url(place):
-        return Path(place)
-    system, path = _system(place)
-    return _whole(_cache(place), lambda temporary: _download(system, path, temporary))
+def fetch(location: str) -> Path:
+    """Return the artefact as a folder of this machine, downloaded on first use."""
+    if not is_url(location):
+        return Path(location)
+    system, path = _file_system(location)
+    return _make_whole(_cache_folder(location), lambda folder: _download(system, path, folder))
 
 
-def publish(place: str | Path, write: Callable[[Path], None]) -> Path:
-    """Let `write` fill a temporary folder, then make it appear at `place`; that of a run that was
-    faster stays. Returns a local path.
+def publish(location: str | Path, write: Callable[[Path], None]) -> Path:
+    """Let `write` fill a temporary folder, then make it appear at `location`.
+
+    Where another run was faster, its artefact stays. Returns the folder on this machine.
     """
-    if not is_url(place):
-        return _whole(Path(place), write)
-    folder = _whole(_cache(str(place)), write)
-    upload(folder, str(place))
+    if not is_url(location):
+        return _make_whole(Path(location), write)
+    folder = _make_whole(_cache_folder(str(location)), write)
+    upload(folder, str(location))
     return folder
 
 
-def upload(folder: Path, place: str) -> None:
-    """Copy a folder of this machine to a URL, unless it is there."""
-    system, path = _system(place)
+def upload(folder: Path, location: str) -> None:
+    """Copy a folder of this machine to a URL, unless an artefact is already there."""
+    system, path = _file_system(location)
     if system.exists(f"{path}/{COMPLETE}"):
         return
     for file in sorted(p for p in folder.rglob("*") if p.is_file()):
@@ -74,7 +78,8 @@ def upload(folder: Path, place: str) -> None:
     system.pipe_file(f"{path}/{COMPLETE}", b"")
 
 
-def _whole(path: Path, write: Callable[[Path], None]) -> Path:
+def _make_whole(path: Path, write: Callable[[Path], None]) -> Path:
+    """Fill a temporary folder beside `path` and rename it; a failed `write` leaves nothing."""
     if path.exists():
         return path
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -85,7 +90,7 @@ def _whole(path: Path, write: Callable[[Path], None]) -> Path:
         try:
             os.rename(temporary, path)
         except OSError:
-            if not path.exists():
+            if not path.exists():  # otherwise another run was faster
                 raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -94,33 +99,29 @@ def _whole(path: Path, write: Callable[[Path], None]) -> Path:
 
 def _download(system: Any, path: str, folder: Path) -> None:
     for name in system.find(path):
-        inner = name.removeprefix(path.lstrip("/") if not name.startswith("/") else path).lstrip(
-            "/"
-        )
+        # Some file systems give names with a leading slash, some without.
+        inner = name.lstrip("/").removeprefix(path.lstrip("/")).lstrip("/")
         if inner != COMPLETE:
             target = folder / inner
             target.parent.mkdir(parents=True, exist_ok=True)
             system.get_file(name, str(target))
 
 
-def _cache(place: str) -> Path:
-    """Where a URL's artefact lies on this machine; SHOPTWIN_CACHE moves it to a larger disk."""
+def _cache_folder(url: str) -> Path:
+    """Return where a URL's artefact lies on this machine; SHOPTWIN_CACHE moves the cache."""
+    # On Windows the temporary folder is the user's own already.
+    user = os.getuid() if hasattr(os, "getuid") else "own"
     root = (
-        os.environ.get("SHOPTWIN_CACHE")
-        or Path(tempfile.gettempdir()) / f"shoptwin-cache-{os.getuid()}"
+        os.environ.get("SHOPTWIN_CACHE") or Path(tempfile.gettempdir()) / f"shoptwin-cache-{user}"
     )
-    return Path(root) / hashlib.sha256(place.encode()).hexdigest()[:20]
+    return Path(root) / hashlib.sha256(url.encode()).hexdigest()[:20]
 
 
-def _system(place: str) -> tuple[Any, str]:
+def _file_system(url: str) -> tuple[Any, str]:
+    """Return fsspec's file system of a URL, and the path in it. Raises InputError."""
+    fsspec = require("fsspec.core", extra="dask", purpose="A URL as shared storage")
     try:
-        import fsspec
-    except ImportError:
-        raise InputError(
-            "A URL as shared storage needs fsspec; install it with pip install -e '.[dask]'."
-        ) from None
-    try:
-        system, path = fsspec.core.url_to_fs(place)
+        system, path = fsspec.url_to_fs(url)
     except (ImportError, ValueError) as error:
-        raise InputError(f"{place} cannot be opened: {error}.") from None
+        raise InputError(f"{url} cannot be opened: {error}.") from None
     return system, str(path).rstrip("/")

@@ -1,12 +1,14 @@
-"""Engines: where cells run. Each is a concurrent.futures.Executor (see eventlog._runtime.executors)
-and a function to submit to it.
+"""Engines: where cells run. Each is a `concurrent.futures.Executor` and a function to submit to it.
 
-    serial      one after another in this process: for a debugger; a time limit does not hold
-    processes   as many at a time as there are cores dask        as many as the cluster has threads;
-    the results folder must be on storage that all workers see
+=========  =========================================================================================
+serial     one after another in this process: for a debugger; a time limit has no effect
+processes  as many at a time as there are cores
+dask       as many as the cluster has threads; results must be on storage that all workers see
+=========  =========================================================================================
 
-Except in `serial` each cell runs in a child process of its own, so that one that crashes, or is
-stopped at its time limit, takes nothing with it.
+Except in `serial`, each cell runs in a child process of its own, so that one that crashes, or that
+is stopped at its time limit, takes nothing with it. That needs a fork server and process groups,
+which only POSIX systems have. See also `eventlog._runtime.executors`.
 """
 
 from __future__ import annotations
@@ -28,12 +30,13 @@ from typing import TYPE_CHECKING, Any
 from benchmark.execution import fingerprint
 from benchmark.execution.environment import environment
 from eventlog._runtime import console
+from eventlog._runtime.errors import InputError
 from eventlog._runtime.executors import check_engine, cores, pool
 
 if TYPE_CHECKING:
     from benchmark.execution.jobs import Job
 
-# Loaded once by the fork server; a cell then starts in a tenth of a second.
+# The fork server loads these once; a cell then starts in a tenth of a second.
 PRELOAD = [
     "benchmark.execution.engines",
     "benchmark.execution.jobs",
@@ -44,59 +47,78 @@ PRELOAD = [
     "scipy.stats",
     "pyarrow.parquet",
 ]
-# one each: cells share out the cores
+# Set to one thread each, because cells share the cores.
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 DIED = {
     -9: "it was killed (by hand, or because memory ran out)",
     -11: "it crashed (segmentation fault)",
     -6: "it aborted",
 }
-
 QUEUE = 100_000  # cells handed to a cluster at once: all that are ready
 
 _start = threading.Lock()
 _children: set[Any] = set()
 
 
+def check_system(name: str) -> None:
+    """Raise InputError where the engine called `name` cannot run on this operating system."""
+    isolates = hasattr(os, "setsid") and "forkserver" in multiprocessing.get_all_start_methods()
+    if name != "serial" and not isolates:
+        raise InputError(
+            f"The engine {name} runs each cell in a process group of its own, which "
+            f"{platform.system()} does not have; use --engine serial, or Linux, macOS or WSL."
+        )
+
+
 @contextmanager
 def engine(
     name: str, workers: int | None = None, address: str | None = None
 ) -> Iterator[tuple[Executor, Callable[[Job], dict[str, Any]], int]]:
-    """The executor, the function to submit, and how many cells to keep in flight. Children are
-    stopped when the block ends early.
+    """Yield the executor, the function to submit to it, and how many cells to keep in flight.
+
+    `workers`: cells at a time on this machine (default: cores). `address`: the scheduler of a Dask
+    cluster. Running cells are stopped when the block ends early. Raises InputError for a wrong name
+    or address, or an engine that this system cannot run.
     """
     check_engine(name, address)
+    check_system(name)
     if name == "processes":
-        workers = workers or cores()
-        # A thread only waits for its cell's process: a pool of processes breaks when one of them is
-        # killed.
-        executor = ThreadPoolExecutor(workers, thread_name_prefix="cell")
-        try:
-            yield executor, isolated, workers
-        except BaseException:
-            for child in list(_children):
-                _stop(child)
-            raise
-        finally:
-            executor.shutdown(cancel_futures=True)
+        with _processes(workers or cores()) as executor:
+            yield executor, isolated, workers or cores()
         return
-    with pool(name, workers=workers, address=address, needs={"CPU": 1}) as found:
-        # The scheduler of a cluster holds the queue, so that a worker that joins late finds work.
-        yield (
-            found,
-            inline if name == "serial" else Remote(fingerprint.program()),
-            1 if name == "serial" else QUEUE,
-        )
+    with pool(name, workers=workers, address=address, needs={"CPU": 1}) as executor:
+        if name == "serial":
+            yield executor, inline, 1
+        else:
+            # The cluster's scheduler holds the queue, so that a worker that joins late finds work.
+            yield executor, Remote(fingerprint.program()), QUEUE
+
+
+@contextmanager
+def _processes(workers: int) -> Iterator[Executor]:
+    """Yield threads that each wait for a cell's process.
+
+    A pool of processes would break as soon as one of them is killed.
+    """
+    executor = ThreadPoolExecutor(workers, thread_name_prefix="cell")
+    try:
+        yield executor
+    except BaseException:
+        for child in list(_children):
+            _stop(child)
+        raise
+    finally:
+        executor.shutdown(cancel_futures=True)
 
 
 @dataclass(frozen=True)
 class Remote:
-    """`isolated` on another machine: refuses where that runs other code, and says where it ran."""
+    """Run cells on another machine, unless its code differs from the sender's."""
 
-    program: str
+    program: str  # `fingerprint.program()` of the sender
 
     def __call__(self, job: Job) -> dict[str, Any]:
-        """Run a cell in a child process of this worker."""
+        """Run a cell in a child process of this worker; the record says where it ran."""
         if fingerprint.program() != self.program:
             return {
                 "status": "error",
@@ -109,15 +131,16 @@ class Remote:
 
 
 def inline(job: Job) -> dict[str, Any]:
-    """Run a cell in this process."""
+    """Run a cell in this process and return its record."""
     from benchmark.execution.jobs import execute
 
     return execute(job)
 
 
 def isolated(job: Job) -> dict[str, Any]:
-    """Run a cell in a child process, stopped at its time limit; a child that dies is an error with
-    the reason.
+    """Run a cell in a child process and return its record.
+
+    The child is stopped at the cell's time limit; one that dies leaves an error with the reason.
     """
     context = multiprocessing.get_context("forkserver")
     here, there = context.Pipe()
@@ -129,26 +152,7 @@ def isolated(job: Job) -> dict[str, Any]:
     there.close()
     _children.add(child)
     try:
-        # Its answer, or its end: processes that it started, and that outlive it, hold the pipe
-        # open.
-        if not wait([here, child.sentinel], job.limit_s):
-            return {
-                "status": "timeout",
-                "error": f"stopped after its limit of {job.limit_s:g} s",
-                "wall_s": job.limit_s,
-            }
-        if not here.poll():
-            raise EOFError
-        record: dict[str, Any] = here.recv()
-        return record
-    except EOFError:
-        child.join(timeout=5)
-        return {
-            "status": "error",
-            "error": DIED.get(
-                child.exitcode or 0, f"its process ended with exit code {child.exitcode}"
-            ),
-        }
+        return _receive(child, here, job.limit_s)
     finally:
         here.close()  # a child that is still there takes this for its parent's end
         child.join(timeout=1)
@@ -157,27 +161,49 @@ def isolated(job: Job) -> dict[str, Any]:
         _children.discard(child)
 
 
+def _receive(child: Any, pipe: Connection, limit_s: float) -> dict[str, Any]:
+    """Wait for a child's record, or for its end, which shows as a record too."""
+    # Wait for the process as well: its own children may outlive it and hold the pipe open.
+    if not wait([pipe, child.sentinel], limit_s):
+        return {
+            "status": "timeout",
+            "error": f"stopped after its limit of {limit_s:g} s",
+            "wall_s": limit_s,
+        }
+    try:
+        if not pipe.poll():
+            raise EOFError
+        record: dict[str, Any] = pipe.recv()
+        return record
+    except EOFError:
+        child.join(timeout=5)
+        code = child.exitcode
+        reason = DIED.get(code or 0, f"its process ended with exit code {code}")
+        return {"status": "error", "error": reason}
+
+
 def _stop(child: Any) -> None:
-    """Kill a cell's process and all that it started."""
+    """Kill a cell's process and all processes that it started."""
     try:
         os.killpg(child.pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
-        child.kill()  # it is gone, or has no group of its own yet
+        child.kill()  # it has ended, or has no group of its own yet
 
 
 def _child(pipe: Connection, job: Job) -> None:
-    # Ctrl-C reaches the whole group; the parent decides
+    """Run a cell as the main function of its process."""
+    # Ctrl-C reaches the whole group; the parent decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.setsid()
     os.dup2(2, 1)  # what a model prints is no part of the report
-    _give_way()
+    _volunteer_for_oom()
     console.speaker = job.name
     threading.Thread(target=_end_with_parent, args=(pipe,), daemon=True).start()
     pipe.send(inline(job))
 
 
-def _give_way() -> None:
-    """Where memory runs out, the system stops a cell before anything else."""
+def _volunteer_for_oom() -> None:
+    """Ask Linux to stop this process before any other when memory runs out."""
     try:
         with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
             file.write("1000")
@@ -186,8 +212,9 @@ def _give_way() -> None:
 
 
 def _end_with_parent(pipe: Connection) -> None:
-    """The parent never writes: the pipe closes when it died, and then nobody waits for this
-    cell.
+    """Kill this process group when the parent has ended and nobody waits for the cell any more.
+
+    The parent never writes, so the pipe becomes readable only when it closes.
     """
     pipe.poll(None)
     os.killpg(0, signal.SIGKILL)
@@ -195,8 +222,10 @@ def _end_with_parent(pipe: Connection) -> None:
 
 @contextmanager
 def _may_have_children() -> Iterator[None]:
-    """A Dask worker under a nanny is a daemonic process, which multiprocessing allows no children;
-    ours end with their parent.
+    """Let a daemonic process start children.
+
+    A Dask worker under a nanny is one, and multiprocessing forbids it children because they could
+    outlive it; a cell's process ends with its parent.
     """
     settings = multiprocessing.current_process()._config  # type: ignore[attr-defined]
     before = settings.get("daemon")
@@ -209,7 +238,7 @@ def _may_have_children() -> Iterator[None]:
 
 @contextmanager
 def _one_thread_each() -> Iterator[None]:
-    """The environment that the fork server starts with, and its children inherit."""
+    """Set the environment that the fork server starts with and its children inherit."""
     before = {name: os.environ.get(name) for name in THREADS}
     os.environ.update(dict.fromkeys(THREADS, "1"))
     try:
@@ -224,8 +253,9 @@ def _one_thread_each() -> Iterator[None]:
 
 @contextmanager
 def _no_main() -> Iterator[None]:
-    """Hide the caller's main module from multiprocessing, which would run it again in every child:
-    a cell needs nothing from it.
+    """Hide the caller's main module from multiprocessing, which would run it again in every child.
+
+    A cell needs nothing from it.
     """
     main = sys.modules["__main__"]
     sys.modules["__main__"] = types.ModuleType("__main__")

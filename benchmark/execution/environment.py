@@ -1,4 +1,4 @@
-"""Where and with what a cell was run: it stands in every record."""
+"""Describe the machine and the code that ran a cell; the description stands in every record."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmark.execution import fingerprint
 
 @cache
 def environment() -> dict[str, Any]:
-    """Where and with what a cell was run."""
+    """Return versions, machine and commit of this process, as plain data for a record."""
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -37,22 +37,17 @@ def _processor() -> str:
 
 
 def _commit() -> dict[str, Any]:
-    """The commit of the code and whether files were changed since; None outside a git checkout."""
-    here = Path(__file__).parent
-
-    def git(*arguments: str) -> str | None:
-        try:
-            found = subprocess.run(
-                ["git", "-C", str(here), *arguments],
-                capture_output=True,
-                text=True,
-                timeout=10,
-                check=True,
-            )
-        except (OSError, subprocess.SubprocessError):
-            return None
-        return found.stdout.strip()
-
-    commit = git("rev-parse", "--short=12", "HEAD")
-    changed = git("status", "--porcelain", "--untracked-files=no") if commit else None
+    """Return the commit, and whether files changed since; both None outside a git checkout."""
+    commit = _git("rev-parse", "--short=12", "HEAD")
+    changed = _git("status", "--porcelain", "--untracked-files=no") if commit else None
     return {"commit": commit, "dirty": None if changed is None else bool(changed)}
+
+
+def _git(*arguments: str) -> str | None:
+    """Return what git prints about the folder of this file; None where it fails."""
+    command = ["git", "-C", str(Path(__file__).parent), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

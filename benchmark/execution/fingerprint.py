@@ -1,11 +1,12 @@
-"""Which code a result depends on, read from the source text: nothing is imported, so a plan costs
-no torch.
+"""Hash the code that a result depends on, so that a changed result is never taken for an old one.
 
-    digest(["baselines.models.lstm"])     # of that file and of every file of ours that it imports,
-    directly or not
+Nothing is imported: which module imports which comes from grimp's graph of our packages, the rest
+from the source text, so a plan does not load torch. A comment, a docstring or the layout does not
+count: what is hashed is the syntax tree without docstrings.
 
-A comment, a docstring or the layout does not count: what is hashed is the syntax tree without
-docstrings.
+Example::
+
+    digest(["baselines.models.lstm"])    # that file and every file of ours that it imports
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from eventlog._runtime import plugins
 from eventlog._runtime.errors import InputError
+
+if TYPE_CHECKING:
+    from grimp import ImportGraph
 
 PACKAGES = ("eventlog", "simulator", "generators", "baselines", "benchmark")
 LIBRARIES = (
@@ -38,25 +42,51 @@ LIBRARIES = (
 
 
 def digest(roots: Iterable[str | Path], *, alone: Iterable[str] = ()) -> str:
-    """A hash of the code of `roots` (module names or files) and of all modules of PACKAGES that
-    they import.
+    """Return a hash of the code of `roots` and of all modules of PACKAGES that they import.
 
-    Of the modules `alone` the file itself counts and not what it imports.
+    A root is a module's name or a file; what it imports counts directly or not, wherever the import
+    is written (inside a function too). Of the modules `alone` only their own file counts.
     """
-    seen = {path: _hash(path) for name in alone if (path := _locate(name)) is not None}
-    todo = [path for root in roots if (path := _locate(root)) is not None]
-    while todo:
-        path = todo.pop()
-        if path in seen:
-            continue
-        seen[path] = _hash(path)
-        todo += _imports(path)
-    return hashlib.sha256("".join(sorted(seen.values())).encode()).hexdigest()[:16]
+    files = {path for name in alone if (path := _locate(name)) is not None}
+    for root in roots:
+        files |= closure(root)
+    return hashlib.sha256("".join(sorted(map(_hash, files))).encode()).hexdigest()[:16]
+
+
+def closure(root: str | Path) -> set[Path]:
+    """Return the file of `root` and those of all modules of PACKAGES that it imports.
+
+    `root` is a module's name or a file. What a file outside the packages imports is read from its
+    text, and a file that is not Python imports nothing. Empty where no module of ours is meant.
+    """
+    path = _locate(root)
+    if path is None:
+        return set()
+    if path.suffix != ".py":
+        return {path}
+    name = _module_name(path)
+    if name is None:
+        return {path}.union(*(closure(module) for module in _imported_modules(path)))
+    modules = {name, *_graph().find_upstream_modules(name)}
+    return {found for module in modules if (found := _locate(module)) is not None}
+
+
+@cache
+def _graph() -> ImportGraph:
+    """Return which module of ours imports which, read from their text in a tenth of a second."""
+    import grimp
+    from grimp.exceptions import SourceSyntaxError
+
+    try:
+        return grimp.build_graph(*PACKAGES, cache_dir=None)  # nothing is written beside the code
+    except SourceSyntaxError as error:
+        raise InputError(f"{error.filename} is not valid Python in line {error.lineno}.") from None
 
 
 def package_digest(package: str, *, without: Iterable[str] = ()) -> str:
-    """A hash of all Python and TOML files of a package, `without` those names (of files or
-    folders).
+    """Return a hash of all Python and TOML files of a package.
+
+    `without`: names of files or folders that do not count.
     """
     left_out = set(without)
     here = plugins.folder(package)
@@ -72,8 +102,9 @@ def package_digest(package: str, *, without: Iterable[str] = ()) -> str:
 
 @cache
 def program() -> str:
-    """A hash of all our code and the versions of the libraries: two machines with the same one give
-    the same results.
+    """Return a hash of all our code and of the libraries' versions.
+
+    Two machines with the same hash give the same results.
     """
     return hashlib.sha256(
         f"{[package_digest(name) for name in PACKAGES]} {versions()}".encode()
@@ -82,7 +113,7 @@ def program() -> str:
 
 @cache
 def versions() -> dict[str, str]:
-    """Versions of the libraries that a result may depend on."""
+    """Return the versions of the libraries that a result may depend on."""
     found = {}
     for name in LIBRARIES:
         try:
@@ -93,11 +124,11 @@ def versions() -> dict[str, str]:
 
 
 def class_facts(package: str, name: str) -> dict[str, Any]:
-    """Plain class attributes and the docstring's first line of the plugin called `name`, without
-    importing it.
+    """Return a plug-in's class attributes and, as "summary", its first line, without importing it.
 
-    Attributes are found where they are written as literals (or `frozenset` of one) in its file or
-    in that of a base class in the same package; what is written otherwise is absent.
+    Attributes are found where they are written as literals (or as a `frozenset` of one) in the
+    plug-in's file or in that of a base class that it imports; any other is absent. Empty where no
+    plug-in is called `name`.
     """
     path = file_of(package, name)
     if path is None:
@@ -110,8 +141,9 @@ def class_facts(package: str, name: str) -> dict[str, Any]:
 
 
 def file_of(package: str, name: str) -> Path | None:
-    """The file of the plugin called `name`: in the package's folder, at that path, or where an
-    entry point says; None if there is none.
+    """Return the file of the plug-in called `name`, or None.
+
+    `name` is that of a file in the package's folder, a path, or the name of an entry point.
     """
     path = Path(name) if name.endswith(".py") else plugins.folder(package) / f"{name}.py"
     if path.is_file():
@@ -124,7 +156,7 @@ def file_of(package: str, name: str) -> Path | None:
 
 
 def first_line(tree: ast.Module) -> str:
-    """The first line of a module's docstring."""
+    """Return the first line of a module's docstring."""
     return (ast.get_docstring(tree) or "").partition("\n")[0]
 
 
@@ -161,7 +193,7 @@ def _attributes(class_: ast.ClassDef, path: Path, depth: int) -> dict[str, Any]:
 def _find_class(base: ast.expr, path: Path) -> tuple[ast.ClassDef, Path] | None:
     if not isinstance(base, ast.Name):
         return None
-    for place in [path, *_imports(path)]:
+    for place in [path, *(p for m in _imported_modules(path) if (p := _locate(m)) is not None)]:
         for node in _tree(place).body:
             if isinstance(node, ast.ClassDef) and node.name == base.id:
                 return node, place
@@ -197,54 +229,45 @@ def _hash(path: Path) -> str:
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
 
 
-@cache
-def _imports(path: Path) -> tuple[Path, ...]:
-    """Files of our packages that the file imports, wherever in it; of an `__init__`, which hands
-    names on lazily, at its top level.
-    """
-    found = []
-    for node in _tree(path).body if path.name == "__init__.py" else ast.walk(_tree(path)):
-        for name in _imported(node, path):
-            located = _locate(name)
-            if located is not None:
-                found.append(located)
-    return tuple(dict.fromkeys(found))
+def _imported_modules(path: Path) -> list[str]:
+    """Return the modules of ours that the file imports itself, sorted."""
+    name = _module_name(path)
+    if name is not None:
+        return sorted(_graph().find_modules_directly_imported_by(name))
+    modules = _graph().modules
+    found = {n for node in ast.walk(_tree(path)) for n in _imported_names(node) if n in modules}
+    return sorted(found)
 
 
-def _imported(node: ast.AST, path: Path) -> Iterator[str]:
+def _imported_names(node: ast.AST) -> Iterator[str]:
+    """Yield the names that an import statement may mean a module by."""
     if isinstance(node, ast.Import):
         yield from (alias.name for alias in node.names)
-    elif isinstance(node, ast.ImportFrom):
-        module = node.module or ""
-        if node.level:  # from . import x: relative to the package of the file
-            package = (
-                _module_name(path).rsplit(".", node.level)[0]
-                if path.name != "__init__.py"
-                else _module_name(path)
-            )
-            module = f"{package}.{module}".rstrip(".")
-        yield module
-        yield from (f"{module}.{alias.name}" for alias in node.names)
+    elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+        yield node.module
+        yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def _module_name(path: Path) -> str:
+@cache
+def _module_name(path: Path) -> str | None:
+    """Return the name of the module of ours in a file; None for a file outside the packages."""
     for package in PACKAGES:
-        root = plugins.folder(package)
+        root = plugins.folder(package).resolve()
         if path.is_relative_to(root):
             inner = path.relative_to(root).with_suffix("").parts
             return ".".join((package, *(p for p in inner if p != "__init__")))
-    return path.stem
+    return None
 
 
 @cache
 def _locate(root: str | Path) -> Path | None:
-    """The file of a module of ours; None for what is not ours or not a module."""
+    """Return the file of a module of ours; None for what is not ours or not a module."""
     if isinstance(root, Path):
         return root.resolve()
     package, _, inner = root.partition(".")
     if package not in PACKAGES:
         return None
-    base = plugins.folder(package).joinpath(*filter(None, inner.split(".")))
+    base = plugins.folder(package).resolve().joinpath(*filter(None, inner.split(".")))
     for path in (base.with_suffix(".py") if inner else base / "__init__.py", base / "__init__.py"):
         if path.is_file():
             return path

@@ -1,5 +1,6 @@
-"""What each kind of cell does. Runs in a process of its own; everything heavy is imported here,
-when it is needed.
+"""Do the work of each kind of cell; see `benchmark.execution.plan` for the kinds.
+
+A job runs in a process of its own, which imports what is heavy when it needs it.
 """
 
 from __future__ import annotations
@@ -7,11 +8,10 @@ from __future__ import annotations
 import hashlib
 import inspect
 import random
-import resource
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,8 @@ from benchmark.execution.results import pack
 from benchmark.task import NotApplicable, Scored, Task, leaks
 from eventlog import EventLog
 from eventlog._runtime import plugins
-from eventlog._runtime.errors import ShopError, UnknownNameError, WorkError
+from eventlog._runtime.errors import ShopError, WorkError
+from eventlog._runtime.settings import check_arguments
 from eventlog.arrays import Queries, Sequences
 from eventlog.log import digest
 
@@ -36,32 +37,33 @@ LOG, MODEL = "log", "model"  # folders inside an artefact
 
 @dataclass(frozen=True)
 class Job:
-    """A cell with its places, as it is sent to a worker: plain data."""
+    """A cell with the locations of its artefacts, as it is sent to a worker: plain data."""
 
     kind: str
     key: str
     spec: dict[str, Any]
-    # places (folders or URLs) of the cells it needs, in the order of Cell.needs
-    needs: tuple[str, ...]
-    artifact: str  # the place for its own
+    needs: tuple[str, ...]  # locations of the artefacts it needs, in the order of Cell.needs
+    artifact: str  # location of its own
     limit_s: float
     label: dict[str, Any] = field(default_factory=dict)
-    name: str = ""  # what it is called on the console
+    name: str = ""  # for the console
 
 
 def execute(job: Job) -> dict[str, Any]:
-    """Do the work; returns what the record says of it, with `status` ok, left out or error. Raises
-    nothing but SystemExit and the like.
+    """Do the work and return what the record says about it.
+
+    `status` is "ok", "left out" or "error", the last two with the reason as `error`. Every
+    exception of the work is caught; only SystemExit and its like pass.
     """
     began, cpu = time.perf_counter(), time.process_time()
-    settle(job.spec.get("seed", 0))
+    seed_everything(job.spec.get("seed", 0))
     try:
         found = {"status": "ok", **WORK[job.kind](job)}
     except NotApplicable as reason:
         found = {"status": "left out", "error": str(reason)}
     except ShopError as error:
         found = {"status": "error", "error": str(error)}
-    except Exception as error:  # noqa: BLE001 - a plug-in may raise anything; the rest go on
+    except Exception as error:  # noqa: BLE001 - a plug-in may raise anything; the others go on
         found = {
             "status": "error",
             "error": f"{type(error).__name__}: {error}",
@@ -71,19 +73,27 @@ def execute(job: Job) -> dict[str, Any]:
         **found,
         "wall_s": round(time.perf_counter() - began, 3),
         "cpu_s": round(time.process_time() - cpu, 3),
-        "peak_mb": round(
-            resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-            / (1024 if sys.platform != "darwin" else 1024**2)
-        ),
+        "peak_mb": _peak_memory(),
     }
 
 
-def settle(seed: int) -> None:
-    """One thread, and every global source of randomness seeded: a plugin that draws from one is
-    repeatable too.
+def _peak_memory() -> int | None:
+    """Return the most memory that this process has held, in MiB; None where that is not known."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 1024 if sys.platform != "darwin" else 1024**2  # KiB on Linux, bytes on macOS
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit)
+
+
+def seed_everything(seed: int) -> None:
+    """Seed every global source of randomness, and keep torch to one thread.
+
+    A plug-in that draws from a global source is repeatable, too.
     """
     random.seed(seed)
-    np.random.seed(seed)  # noqa: NPY002
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - it takes no larger one
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(1)
@@ -94,29 +104,28 @@ def _log(job: Job) -> dict[str, Any]:
     from simulator import run
 
     spec = job.spec
-    folder = publish(
-        job.artifact,
-        lambda temporary: _discard(
-            run(
-                spec["scenario"],
-                users=spec["users"],
-                days=spec["days"],
-                seed=spec["seed"],
-                out=temporary / LOG,
-                workers=1,
-                settings=spec["settings"] or None,
-            )
-        ),
-    )
-    return describe_log(folder / LOG)
+
+    def write(temporary: Path) -> None:
+        run(
+            spec["scenario"],
+            users=spec["users"],
+            days=spec["days"],
+            seed=spec["seed"],
+            out=temporary / LOG,
+            workers=1,
+            settings=spec["settings"] or None,
+        )
+
+    return describe_log(publish(job.artifact, write) / LOG)
 
 
 def describe_log(folder: Path) -> dict[str, Any]:
-    """What a record says of a log. Raises InputError where it cannot be split in time or has one
-    user.
+    """Return what a record says about a log.
+
+    Raises InputError where the log cannot be split in time or has fewer than two users.
     """
     log = EventLog.read(folder, truth=False, verify=True)
-    if not (log.manifest.get("files")):
+    if not log.manifest.get("files"):
         raise WorkError(f"{folder} has no manifest of files")
     split = Task.split(log)
     users = int(log.events["user_id"].nunique())
@@ -145,7 +154,7 @@ def _generator(job: Job) -> dict[str, Any]:
     spec = job.spec
     log = EventLog.read(_log_folder(job.needs[0]), truth=False)
     known = log.before(Task.split(log).cut)
-    # as many are sampled as the log has, the held-out ones counted
+    # As many users are sampled as the log has, those held out included.
     users = int(known.events["user_id"].nunique())
     train, _ = hold_out(known)
     cost: dict[str, Any] = {}
@@ -226,8 +235,8 @@ def _model(job: Job) -> dict[str, Any]:
         raise NotApplicable(
             f"{job.label['model']} does not answer {task.kind} questions of {job.label['task']}"
         )
-    settle(spec["seed"])  # again: the import may have brought torch in
-    model = make(model_class, spec["model_settings"], f"setting of {job.label['model']}")
+    seed_everything(spec["seed"])  # again: the import may have brought torch in
+    model = make(model_class, spec["model_settings"], where=f"model {job.label['model']}")
     wall, cpu = time.perf_counter(), time.process_time()
     model.fit(data.train, data.valid, encoder=data.encoder, seed=spec["seed"])
     fit_wall, fit_cpu = time.perf_counter() - wall, time.process_time() - cpu
@@ -279,8 +288,9 @@ def _fidelity(job: Job) -> dict[str, Any]:
 
 
 def _privacy(real: EventLog, synthetic: EventLog) -> dict[str, Any] | None:
-    """Copies and membership, and `caught`: why the generator is a copier, or null. None without a
-    control group.
+    """Return the risk of copies and of membership; None without a control group.
+
+    `caught` says what shows that the generator copies its training log, or is None.
     """
     from generators.evaluation import copying
     from generators.evaluation.align import align_logs
@@ -309,14 +319,14 @@ WORK: dict[str, Callable[[Job], dict[str, Any]]] = {
 
 
 class Timed:
-    """A `score` that adds up its own seconds."""
+    """A `score` that adds up the wall and CPU seconds that it takes."""
 
     def __init__(self, score: Callable[[Sequences, Queries], np.ndarray]) -> None:
         self.score = score
         self.wall = self.cpu = 0.0
 
     def __call__(self, sequences: Sequences, queries: Queries) -> np.ndarray:
-        """Score, and count the time."""
+        """Return the scores and count the time."""
         wall, cpu = time.perf_counter(), time.process_time()
         out = self.score(sequences, queries)
         self.wall += time.perf_counter() - wall
@@ -324,27 +334,38 @@ class Timed:
         return out
 
 
-def load_task_class(spec: dict[str, Any]) -> Task:
-    """The task that a cell is about, with its settings."""
-    return make(
-        plugins.load("benchmark.tasks", spec["task"], Task, kind="task"),
-        spec["settings"],  # type: ignore[type-abstract]
-        f"setting of {Path(spec['task']).stem}",
-    )
+def load_task_class(spec: Mapping[str, Any]) -> Task:
+    """Return the task that a cell is about, with its settings."""
+    class_ = plugins.load("benchmark.tasks", spec["task"], Task, kind="task")  # type: ignore[type-abstract]
+    task: Task = make(class_, spec["settings"], where=f"task {Path(spec['task']).stem}")
+    return task
 
 
-def make(class_: Callable[..., Any], settings: dict[str, Any], what: str) -> Any:
-    """`class_(**settings)`, with a wrong name refused. Raises UnknownNameError."""
-    known = inspect.signature(class_).parameters
-    if not any(p.kind is p.VAR_KEYWORD for p in known.values()):
-        for name in settings:
-            if name not in known:
-                raise UnknownNameError(what, name, known)
-    return class_(**settings)
+def make(class_: Callable[..., Any], settings: Mapping[str, Any], *, where: str) -> Any:
+    """Return `class_(**settings)`, checked against the annotations of its `__init__`.
+
+    Args:
+        class_: a model or a task. Its settings are keyword-only; a parameter that may also be
+            given by its place is not checked.
+        settings: values as TOML gives them.
+        where: what the settings are of, e.g. "model lstm".
+
+    Raises:
+        UnknownNameError: there is no such setting; the nearest is named.
+        InputError: a value has the wrong type or lies outside its range.
+    """
+    unchecked = {
+        p.name
+        for p in inspect.signature(class_).parameters.values()
+        if p.kind is p.POSITIONAL_OR_KEYWORD and p.name in settings
+    }
+    given = {name: value for name, value in settings.items() if name not in unchecked}
+    checked = check_arguments(class_, given, where=where)
+    return class_(**{name: settings[name] for name in unchecked}, **checked)
 
 
 def _log_folder(needed: str) -> Path:
-    """The log in an artefact; a log of the user's own is its folder itself."""
+    """Return the log's folder in an artefact; that of a user's own log is the artefact itself."""
     folder = fetch(needed)
     return folder / LOG if (folder / LOG).is_dir() else folder
 
@@ -362,7 +383,7 @@ def _task_facts(task: Task) -> dict[str, Any]:
 
 
 def _identity(queries: Queries) -> str:
-    """The same for the same questions: what may be compared pair by pair."""
+    """Return a hash of the questions: the same where two results may be compared in pairs."""
     return hashlib.sha256(
         b"".join(
             np.ascontiguousarray(a).tobytes() for a in (queries.user, queries.end, queries.time)
@@ -372,7 +393,3 @@ def _identity(queries: Queries) -> str:
 
 def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
-
-
-def _discard(_: Any) -> None:
-    return None

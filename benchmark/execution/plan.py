@@ -1,16 +1,18 @@
-"""A suite -> cells. A cell is one piece of work with a key made of everything that decides its
-result.
+"""Turn a suite into cells: pieces of work, each with a key made of everything that decides it.
 
-    log         simulate a scenario, or check a folder generator   fit on the log up to the cut, but
-    for held-out users, and sample a log of as many users as the log has data        a task's
-    questions from a source (the log itself or a generated one), encoded model       fit on a
-    source's questions, tested on the log's reference   the oracle of a simulated log fidelity
-    how far a generated log is from the real one, beside the floor that two real halves have, and
-    whether
-                the generator copies the users it was fitted on
+=========  =========================================================================================
+log        simulate a scenario, or check a folder
+generator  fit on the log up to the cut, without the held-out users, and sample a log of as many
+           users as the log has
+data       encode a task's questions from a source: the log itself or a generated one
+model      fit on a source's questions, test on the log's
+reference  the oracle of a simulated log
+fidelity   how far a generated log is from the real one, beside the real-vs-real baseline (two
+           halves of the real log), and whether the generator copies the users it was fitted on
+=========  =========================================================================================
 
-A cell's key holds the keys of the cells it needs, the code it runs, its settings and the versions
-of the libraries: any change gives a new key, so a result is never mistaken for another's, and what
+A key holds the keys of the cells that a cell needs, the code it runs, its settings and the versions
+of the libraries. Any change gives a new key, so a result is never mistaken for another's, and what
 did not change is never run again.
 """
 
@@ -19,53 +21,49 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmark.execution import fingerprint as code
-from benchmark.suite import GeneratorUse, LogSource, Suite, plugin_name
+from benchmark.execution import fingerprint
+from benchmark.suite import GeneratorUse, LogSource, Suite, as_table, plugin_name
 from eventlog._runtime import plugins
 from eventlog.log import digest as log_digest
 
 REAL = "real"
 ORACLE = "oracle"
-CELLS = ("benchmark.execution.jobs",)  # what it imports differs by kind and is named beside it
+# What this module imports differs by kind of cell, and is named beside it.
+JOBS = ("benchmark.execution.jobs",)
 ARTIFACTS = frozenset({"log", "generator", "data"})  # kinds that leave a folder for later cells
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One piece of work. `label` says what it is in words of the suite; `spec` is what
-    `cells.execute` needs.
+    """One piece of work.
+
+    `label` says what it is in words of the suite; `spec` is what `jobs.execute` needs.
     """
 
     kind: str
     label: dict[str, Any]  # of: log, source, task, model, seed
     spec: dict[str, Any]
-    needs: tuple[str, ...]  # keys
-    code: str
+    needs: tuple[str, ...]  # keys of the cells that go before it
+    code: str  # hash of the code that it runs
     limit_s: float
-    # where a given log lies; not in the key, which is made of its content
+    # Where a user's own log lies; not in the key, which is made of the log's content.
     folder: str | None = None
 
     @property
     def key(self) -> str:
         """The content key."""
         text = json.dumps(
-            [self.kind, self.spec, self.needs, self.code, code.versions()], sort_keys=True
+            [self.kind, self.spec, self.needs, self.code, fingerprint.versions()], sort_keys=True
         )
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 
     def __str__(self) -> str:
-        parts = [
-            self.kind,
-            *(
-                str(self.label[f])
-                for f in ("log", "task", "model")
-                if self.label.get(f) is not None
-            ),
-        ]
+        named = (self.label.get(f) for f in ("log", "task", "model"))
+        parts = [self.kind, *(str(name) for name in named if name is not None)]
         if self.label.get("source") not in (None, REAL):
             parts.append(f"trained on {self.label['source']}")
         if "seed" in self.label:
@@ -74,194 +72,165 @@ class Cell:
 
 
 def plan(suite: Suite) -> list[Cell]:
-    """The cells of a suite; what a cell needs stands before it."""
+    """Return the cells of a suite, each once; what a cell needs goes before it."""
     cells: dict[str, Cell] = {}
-    for cell in _cells(suite):
+    for cell in _Planner(suite).cells():
         cells.setdefault(cell.key, cell)
     return list(cells.values())
 
 
-def _cells(suite: Suite) -> Iterator[Cell]:
-    for log_name, source in suite.logs.items():
-        log = _log_cell(suite, log_name, source)
-        yield log
-        yield from _train_and_test(
-            suite, log, log, REAL, suite.models, suite.seeds, simulated=_has_truth(source)
-        )
-        for name, use in suite.generators.items():
-            # Seed by seed: the spread over seeds is that of the generator and the model together.
-            for seed in suite.seeds:
-                generator = _generator_cell(suite, log, name, use, seed)
-                yield generator
-                yield _fidelity_cell(suite, log, generator)
-                yield from _train_and_test(
-                    suite, log, generator, name, use.models or (), (seed,), simulated=False
-                )
+class _Planner:
+    """A suite, and the names that are looked up once for all its cells."""
 
+    def __init__(self, suite: Suite) -> None:
+        self.suite = suite
+        self.known_models = set(plugins.names("baselines.models"))
+        self.known_tasks = {*map(plugin_name, suite.tasks), *plugins.names("benchmark.tasks")}
 
-def _log_cell(suite: Suite, name: str, source: LogSource) -> Cell:
-    if source.folder is not None:
-        # Its content is its key: where the folder lies and what made it do not matter.
-        spec: dict[str, Any] = {"digest": log_digest(source.folder)}
-        used = ""
-    else:
+    def cells(self) -> Iterator[Cell]:
+        """Yield all cells; some may come twice."""
+        suite = self.suite
+        for log_name, source in suite.logs.items():
+            log = self._log(log_name, source)
+            yield log
+            yield from self._train_and_test(
+                log, log, REAL, suite.models, suite.seeds, simulated=_has_truth(source)
+            )
+            for name, use in suite.generators.items():
+                # One generator a seed: the spread over seeds is that of generator and model.
+                for seed in suite.seeds:
+                    generator = self._generator(log, name, use, seed)
+                    yield generator
+                    yield self._fidelity(log, generator)
+                    yield from self._train_and_test(
+                        log, generator, name, use.models or (), (seed,), simulated=False
+                    )
+
+    def _cell(
+        self, kind: str, label: dict[str, Any], spec: dict[str, Any], *needs: Cell, code: str
+    ) -> Cell:
+        keys = tuple(dict.fromkeys(cell.key for cell in needs))
+        return Cell(kind, label, spec, keys, code, self.suite.limit_s)
+
+    def _log(self, name: str, source: LogSource) -> Cell:
+        if source.folder is not None:
+            # The key is the log's content: where the folder lies and what made it do not matter.
+            spec: dict[str, Any] = {"digest": log_digest(source.folder)}
+            return replace(self._cell("log", {"log": name}, spec, code=""), folder=source.folder)
         path = plugins.path_of("simulator.scenarios", str(source.scenario), kind="scenario")
-        spec = {
-            **asdict(source),
-            "scenario": source.scenario if path.stem == source.scenario else str(path.resolve()),
-        }
-        used = code.package_digest(
+        named = path.stem == source.scenario
+        spec = as_table(source) | {"scenario": source.scenario if named else str(path.resolve())}
+        code = fingerprint.package_digest(
             "simulator", without=("__main__.py", "scenarios", "calibration", "realism")
-        ) + code.digest([path])
-    return Cell("log", {"log": name}, spec, (), used, suite.limit_s, source.folder)
+        ) + fingerprint.digest([path])
+        return self._cell("log", {"log": name}, spec, code=code)
 
-
-def _generator_cell(suite: Suite, log: Cell, name: str, use: GeneratorUse, seed: int) -> Cell:
-    used = code.digest(
-        [
+    def _generator(self, log: Cell, name: str, use: GeneratorUse, seed: int) -> Cell:
+        code = _code(
             "generators.base",
             _module("generators.models", use.model),
             "benchmark.task",
             "benchmark.evaluation.control",
-        ],
-        alone=CELLS,
-    )
-    spec = {k: v for k, v in asdict(use).items() if k != "models"} | {
-        "public": list(use.public),
-        "seed": seed,
-    }
-    return Cell(
-        "generator",
-        {**log.label, "model": name, "seed": seed},
-        spec,
-        (log.key,),
-        used,
-        suite.limit_s,
-    )
+        )
+        spec = {k: v for k, v in as_table(use).items() if k != "models"} | {"seed": seed}
+        label = {**log.label, "model": name, "seed": seed}
+        return self._cell("generator", label, spec, log, code=code)
 
-
-def _fidelity_cell(suite: Suite, log: Cell, generator: Cell) -> Cell:
-    used = code.digest(
-        [
+    def _fidelity(self, log: Cell, generator: Cell) -> Cell:
+        code = _code(
             "generators.evaluation.fidelity",
             "generators.evaluation.copying",
             "benchmark.task",
             "benchmark.evaluation.control",
-        ],
-        alone=CELLS,
-    )
-    return Cell(
-        "fidelity",
-        generator.label,
-        {"columns": suite.fidelity_columns},
-        (log.key, generator.key),
-        used,
-        suite.limit_s,
-    )
-
-
-def _train_and_test(
-    suite: Suite,
-    log: Cell,
-    source: Cell,
-    source_name: str,
-    models: tuple[str, ...],
-    seeds: tuple[int, ...],
-    *,
-    simulated: bool,
-) -> Iterator[Cell]:
-    for task in suite.tasks:
-        answering = [
-            m
-            for m in (_with_trivial(models, task) if source_name == REAL else models)
-            if answers(m, task)
-        ]
-        if source_name != REAL and not answering:
-            continue  # no model would ask for its questions
-        task_settings = suite.task_settings.get(plugin_name(task), {})
-        task_modules = [
-            "benchmark.task",
-            "benchmark.execution.prepared_task",
-            _module("benchmark.tasks", task),
-        ]
-        label = {**log.label, "task": plugin_name(task), "source": source_name}
-        if source.kind == "generator":
-            label["seed"] = source.label["seed"]
-        spec = {"task": task, "settings": task_settings}
-        asked = code.digest([*task_modules, "benchmark.evaluation.leakage"], alone=CELLS)
-        data = Cell(
-            "data", label, spec, tuple(dict.fromkeys((log.key, source.key))), asked, suite.limit_s
         )
-        yield data
-        if source_name == REAL and simulated:
-            used = code.digest(["simulator.truth.oracles", *task_modules], alone=CELLS)
-            yield Cell(
-                "reference",
-                {**label, "model": ORACLE},
-                spec,
-                (log.key, data.key),
-                used,
-                suite.limit_s,
+        spec = {"columns": self.suite.fidelity_columns}
+        return self._cell("fidelity", generator.label, spec, log, generator, code=code)
+
+    def _train_and_test(
+        self,
+        log: Cell,
+        source: Cell,
+        source_name: str,
+        models: tuple[str, ...],
+        seeds: tuple[int, ...],
+        *,
+        simulated: bool,
+    ) -> Iterator[Cell]:
+        """Yield the cells of all tasks whose models learn from one source."""
+        for task in self.suite.tasks:
+            asked = self._with_trivial(models, task) if source_name == REAL else models
+            answering = [m for m in asked if answers(m, task)]
+            if source_name != REAL and not answering:
+                continue  # no model would ask for its questions
+            label = {**log.label, "task": plugin_name(task), "source": source_name}
+            if source.kind == "generator":
+                label["seed"] = source.label["seed"]
+            settings = self.suite.task_settings.get(plugin_name(task), {})
+            code = _code(*_task_modules(task), "benchmark.evaluation.leakage")
+            data = self._cell(
+                "data", label, {"task": task, "settings": settings}, log, source, code=code
             )
-        for model in answering:
-            used = code.digest(
-                ["baselines.base", _module("baselines.models", model), *task_modules], alone=CELLS
-            )
-            for seed in seeds:
-                yield Cell(
-                    "model",
-                    {**label, "model": plugin_name(model), "seed": seed},
-                    {
-                        **spec,
-                        "model": model,
-                        "model_settings": _settings_for(suite, model, task),
-                        "seed": seed,
-                    },
-                    (data.key,),
-                    used,
-                    suite.limit_s,
-                )
+            yield data
+            if source_name == REAL and simulated:
+                code = _code("simulator.truth.oracles", *_task_modules(task))
+                oracle = {**label, "model": ORACLE}
+                yield self._cell("reference", oracle, data.spec, log, data, code=code)
+            for model in answering:
+                yield from self._models(data, model, seeds)
+
+    def _models(self, data: Cell, model: str, seeds: tuple[int, ...]) -> Iterator[Cell]:
+        """Yield a model's cells on the questions of a data cell, one a seed."""
+        task = data.spec["task"]
+        code = _code("baselines.base", _module("baselines.models", model), *_task_modules(task))
+        settings = self._model_settings(model, task)
+        for seed in seeds:
+            label = {**data.label, "model": plugin_name(model), "seed": seed}
+            spec = {**data.spec, "model": model, "model_settings": settings, "seed": seed}
+            yield self._cell("model", label, spec, data, code=code)
+
+    def _model_settings(self, model: str, task: str) -> dict[str, Any]:
+        """Return [settings.models.NAME], and over it [settings.models.NAME.TASK]."""
+        given: Mapping[str, Any] = self.suite.model_settings.get(plugin_name(model), {})
+        common = {k: v for k, v in given.items() if k not in self.known_tasks}
+        return {**common, **given.get(plugin_name(task), {})}
+
+    def _with_trivial(self, models: tuple[str, ...], task: str) -> tuple[str, ...]:
+        """Return the models and, unless it is among them, first the task's trivial one.
+
+        That one marks 0 % of the headroom.
+        """
+        trivial = fingerprint.class_facts("benchmark.tasks", task).get("trivial", "base_rate")
+        if trivial in models or trivial not in self.known_models:
+            return models
+        return (trivial, *models)
 
 
 def answers(model: str, task: str) -> bool:
-    """Does the model answer the task's kind of question? Read from the source; where that does not
-    tell, the cell finds out.
+    """Return whether the model answers the task's kind of question, as far as the source shows.
+
+    True where the source does not show it; the cell then finds out.
     """
-    model_facts, task_facts = (
-        code.class_facts("baselines.models", model),
-        code.class_facts("benchmark.tasks", task),
-    )
-    kinds, tasks, kind = model_facts.get("kinds"), model_facts.get("tasks"), task_facts.get("kind")
-    return (kinds is None or kind is None or kind in kinds) and (
-        tasks is None or plugin_name(task) in tasks
-    )
+    model_facts = fingerprint.class_facts("baselines.models", model)
+    kinds, tasks = model_facts.get("kinds"), model_facts.get("tasks")
+    kind = fingerprint.class_facts("benchmark.tasks", task).get("kind")
+    right_kind = kinds is None or kind is None or kind in kinds
+    return right_kind and (tasks is None or plugin_name(task) in tasks)
 
 
-def _with_trivial(models: tuple[str, ...], task: str) -> tuple[str, ...]:
-    """The models and, first, the one that marks 0 % of the headroom, whether it was asked for or
-    not.
-    """
-    facts = code.class_facts("benchmark.tasks", task)
-    trivial = facts.get("trivial", "base_rate")
+def _code(*modules: str | Path) -> str:
+    return fingerprint.digest(modules, alone=JOBS)
+
+
+def _task_modules(task: str) -> tuple[str | Path, ...]:
     return (
-        models
-        if trivial in models or trivial not in plugins.names("baselines.models")
-        else (trivial, *models)
+        "benchmark.task",
+        "benchmark.execution.prepared_task",
+        _module("benchmark.tasks", task),
     )
-
-
-def _settings_for(suite: Suite, model: str, task: str) -> dict[str, Any]:
-    """[settings.models.NAME], and over it [settings.models.NAME.TASK] where TASK is a task's
-    name.
-    """
-    given: Mapping[str, Any] = suite.model_settings.get(plugin_name(model), {})
-    tasks = {plugin_name(t) for t in (*suite.tasks, *plugins.names("benchmark.tasks"))}
-    common = {k: v for k, v in given.items() if k not in tasks}
-    return {**common, **given.get(plugin_name(task), {})}
 
 
 def _module(package: str, name: str) -> str | Path:
-    return code.file_of(package, name) or f"{package}.{name}"
+    return fingerprint.file_of(package, name) or f"{package}.{name}"
 
 
 def _has_truth(source: LogSource) -> bool:

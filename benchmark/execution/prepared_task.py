@@ -1,7 +1,7 @@
-"""A prepared task on a disk: what a data cell leaves for the cells of its models.
+"""Write a prepared task to a disk and map it again: what a data cell leaves for its models' cells.
 
-A prepared task is encoded once per log and source; every model cell maps its arrays from the disk,
-so that cells share the pages and none encodes again.
+A task is encoded once per log and source. Every model cell maps the arrays from the disk, so that
+cells share the pages and none encodes again.
 """
 
 from __future__ import annotations
@@ -15,29 +15,29 @@ from eventlog._runtime.files import read_json, write_json
 from eventlog.arrays import Examples, Queries, Sequences
 from eventlog.encode import Encoder
 
+SMALL = 4096  # bytes of a file that is read rather than mapped
+
 
 def save_task(folder: Path, data: TaskData) -> None:
-    """Write `data` into an existing folder as .npy files and JSON; no pickle, so that loading runs
-    no code.
+    """Write `data` into an existing folder as .npy files and JSON.
+
+    Nothing is pickled, so loading runs no code.
     """
     write_json(folder / "encoder.json", data.encoder.to_json())
     _save_sequences(folder / "train", data.train.sequences)
     _save_sequences(folder / "test", data.test.sequences)
     for name, examples in (("train", data.train), ("valid", data.valid), ("test", data.test)):
         if examples is not None:
-            for field in ("user", "end", "time"):
-                np.save(folder / f"{name}_{field}.npy", getattr(examples.queries, field))
-            np.save(folder / f"{name}_target.npy", examples.target)
-            if examples.treatment is not None:
-                np.save(folder / f"{name}_treatment.npy", examples.treatment)
+            _save_examples(folder, name, examples)
     if data.effect is not None:
         np.save(folder / "test_effect.npy", data.effect)
     write_json(folder / "task.json", {"catalogue": data.catalogue, "valid": data.valid is not None})
 
 
 def load_task(folder: Path) -> TaskData:
-    """What `save_task` wrote, mapped copy-on-write: pages are read when touched, a write stays
-    private.
+    """Return what `save_task` wrote, mapped copy-on-write.
+
+    Pages are read when they are touched, and a write stays private to the process.
     """
     facts = read_json(folder / "task.json")
     train, test = _load_sequences(folder / "train"), _load_sequences(folder / "test")
@@ -49,6 +49,14 @@ def load_task(folder: Path) -> TaskData:
         catalogue=facts["catalogue"],
         effect=_load_optional(folder / "test_effect.npy"),
     )
+
+
+def _save_examples(folder: Path, name: str, examples: Examples) -> None:
+    for field in ("user", "end", "time"):
+        np.save(folder / f"{name}_{field}.npy", getattr(examples.queries, field))
+    np.save(folder / f"{name}_target.npy", examples.target)
+    if examples.treatment is not None:
+        np.save(folder / f"{name}_treatment.npy", examples.treatment)
 
 
 def _load_examples(folder: Path, name: str, sequences: Sequences) -> Examples:
@@ -69,7 +77,7 @@ def _save_sequences(folder: Path, sequences: Sequences) -> None:
         "role": code.astype(np.uint8),
         "users": sequences.users.astype(str),
     }
-    # A team's own column may have any name: files are numbered, the names stand in the JSON.
+    # A team's own column may have any name: files are numbered, and the JSON holds the names.
     named = {group: list(getattr(sequences, group)) for group in ("columns", "raw", "ids")}
     for group, columns in named.items():
         arrays |= {
@@ -97,9 +105,8 @@ def _load_sequences(folder: Path) -> Sequences:
 
 
 def _load(path: Path) -> np.ndarray:
-    values: np.ndarray = (
-        np.load(path, mmap_mode="c") if path.stat().st_size > 4096 else np.load(path)
-    )
+    large = path.stat().st_size > SMALL
+    values: np.ndarray = np.load(path, mmap_mode="c") if large else np.load(path)
     return values.view(np.ndarray)
 
 

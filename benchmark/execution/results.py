@@ -1,9 +1,10 @@
-"""The store of results: one JSON record a line, appended and synced; the first good record of a key
-stands.
+"""The store of results: one JSON record a line, appended under a lock and synced to the disk.
 
-A record that was cut short (the process died in the middle of it) is a line that is not JSON: it is
-skipped, and the next one starts on a line of its own. Appends take a file lock, so two runs may
-share a folder.
+The first good record of a key stands. A record that was cut short (the process died while writing
+it) is a line that is not JSON: it is skipped, and the next record starts on a line of its own. Two
+runs may share a folder.
+
+Example::
 
     store = Store("results")
     store.append({"key": "...", "kind": "model", "status": "ok", ...})
@@ -13,7 +14,6 @@ share a folder.
 from __future__ import annotations
 
 import base64
-import fcntl
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -30,8 +30,10 @@ DONE = frozenset({"ok", "left out"})  # error and timeout are tried again
 
 
 class Store:
-    """The folder of results: `results.jsonl`, and `artifacts/<key>/` with what later cells need, or
-    a URL for the latter (`shared`).
+    """A folder of results: `results.jsonl`, and in `artifacts/<key>/` what later cells need.
+
+    `shared`: a URL that holds the artefacts instead. `records` holds all records in the order in
+    which they were written. Raises InputError where `folder` is a file.
     """
 
     def __init__(self, folder: Path | str, *, shared: str | None = None) -> None:
@@ -50,7 +52,7 @@ class Store:
         self.refresh()
 
     def refresh(self) -> None:
-        """Read what was appended since the last look, by whomever."""
+        """Read what any process has appended since the last look."""
         if not self.path.exists():
             return
         with open(self.path, "rb") as file:
@@ -68,10 +70,12 @@ class Store:
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Add one record; it is on the disk when this returns."""
+        from filelock import FileLock
+
         self.folder.mkdir(parents=True, exist_ok=True)
         line = _line(record)
-        with open(self.path, "ab+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        # The lock is a file of its own, which is never read: filelock empties what it locks.
+        with FileLock(self.folder / "results.lock"), open(self.path, "ab+") as file:
             size = file.seek(0, os.SEEK_END)
             if size:
                 file.seek(size - 1)
@@ -83,20 +87,20 @@ class Store:
         self.refresh()
 
     def finished(self, key: str) -> dict[str, Any] | None:
-        """The record that settles a cell, if there is one."""
+        """Return the record that settles a cell, or None."""
         record = self._by_key.get(key)
         return record if record is not None and record["status"] in DONE else None
 
     def latest(self, key: str) -> dict[str, Any] | None:
-        """The record that settles a cell, or else its last failure."""
+        """Return the record that settles a cell, otherwise its last failure, or None."""
         return self._by_key.get(key)
 
-    def place(self, key: str) -> str:
-        """Where the artefact of a cell is kept."""
+    def location(self, key: str) -> str:
+        """Return the path or URL of a cell's artefact."""
         return artifact_store.join(self.shared or self.artifacts, key)
 
     def plan(self) -> dict[str, Any]:
-        """The plan of the last run. Raises InputError where nothing was run."""
+        """Return the plan of the last run. Raises InputError where nothing was run."""
         for record in reversed(self.records):
             if record["kind"] == "plan":
                 return record
@@ -112,9 +116,9 @@ class Store:
 
 
 def merge(folders: Sequence[Path | str], out: Path | str) -> Store:
-    """A results folder with the records of several, say of machines that ran a part of a plan each.
+    """Make one results folder of several, such as those of machines that ran a part of a plan each.
 
-    Of a cell that several ran the first good record stands. The plan is that of all together.
+    Of a cell that several ran, the first good record stands. The plan is that of all together.
     Artefacts stay where they are: a later run makes again what it needs. Raises InputError where a
     folder holds no results or `out` holds some.
     """
@@ -124,19 +128,14 @@ def merge(folders: Sequence[Path | str], out: Path | str) -> Store:
     if merged.records:
         raise InputError(f"{out} holds results already; choose another --out.")
     cells = {cell["key"]: cell for plan in plans for cell in plan["cells"]}
-    lines = [r for store in stores for r in store.records if r["kind"] != "plan"]
-    lines.append(
-        {
-            "kind": "plan",
-            "cells": list(cells.values()),
-            **{
-                name: " + ".join(dict.fromkeys(str(plan[name]) for plan in plans))
-                for name in ("suite", "profile", "command")
-            },
-        }
-    )
+    records = [r for store in stores for r in store.records if r["kind"] != "plan"]
+    joined = {
+        name: " + ".join(dict.fromkeys(str(plan[name]) for plan in plans))
+        for name in ("suite", "profile", "command")
+    }
+    records.append({"kind": "plan", "cells": list(cells.values()), **joined})
     with new_file(merged.path) as temporary:
-        temporary.write_bytes(b"".join(_line(record) for record in lines))
+        temporary.write_bytes(b"".join(_line(record) for record in records))
     merged.refresh()
     return merged
 
@@ -146,10 +145,10 @@ def _line(record: Mapping[str, Any]) -> bytes:
 
 
 def pack(values: np.ndarray) -> str:
-    """(n,) numbers as base64 of little-endian float32: a record stays one line."""
+    """Return (n,) numbers as base64 of little-endian float32, so that a record stays one line."""
     return base64.b64encode(np.asarray(values, dtype="<f4").tobytes()).decode()
 
 
 def unpack(text: str) -> np.ndarray:
-    """(n,) float64 of what `pack` wrote."""
+    """Return the (n,) numbers that `pack` wrote, as float64."""
     return np.frombuffer(base64.b64decode(text), dtype="<f4").astype(np.float64)

@@ -1,50 +1,55 @@
-"""Runs the cells of a suite that have no result yet, and keeps what comes back.
-
-    table = benchmark.run(suite="recommendation", log=log, models=["popularity", "./mine.py"])
+"""Run the cells of a suite that have no result yet, and keep what comes back.
 
 The store, not the engine, is the source of truth: a run that was killed, at any moment, goes on
 where it stopped.
+
+Example::
+
+    table = benchmark.run(suite="recommendation", log=log, models=["popularity", "./mine.py"])
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark import suite as suites
 from benchmark.execution import artifact_store
-from benchmark.execution.engines import engine
+from benchmark.execution.engines import check_system, engine
 from benchmark.execution.environment import environment
 from benchmark.execution.plan import ARTIFACTS, REAL, Cell, plan
 from benchmark.execution.results import Store
-from benchmark.execution.scheduling import Pace
+from benchmark.execution.scheduling import CriticalPath
 from eventlog._runtime.console import note
 from eventlog._runtime.errors import InputError
 from eventlog._runtime.executors import check_engine
 
 if TYPE_CHECKING:
+    from benchmark.execution.jobs import Job
     from eventlog import EventLog
+
+Record = dict[str, Any]
 
 
 @dataclass
 class Outcome:
-    """What a run did: cells run now, found finished, left out with the reason, failed with the
-    reason.
+    """What a run did; cells are counted, or named by key with the reason.
 
-    A cell that could not be run is `blocked` where what it needs failed, and `skipped` where that
-    was only left out.
+    A cell that could not be run is `blocked` where what it needs failed, and `skipped` where what
+    it needs was left out.
     """
 
     cells: list[Cell]
     ran: int = 0
-    found: int = 0
+    found: int = 0  # finished before
     left_out: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     blocked: list[str] = field(default_factory=list)
@@ -54,11 +59,22 @@ class Outcome:
     workers: int = 1  # cells at a time on this machine; 0 on a cluster, which has its own
 
     def tasks_left_out(self) -> str:
-        """Where not one task fits the log: the reasons; else an empty text."""
+        """Return the reasons where not one task fits the log, otherwise an empty text."""
         questions = [c for c in self.cells if c.kind == "data" and c.label["source"] == REAL]
         if not all(c.key in self.left_out for c in questions):
             return ""
         return "; ".join(f"{c.label['task']}: {self.left_out[c.key]}" for c in questions)
+
+    def take(self, cell: Cell, record: Record | None) -> None:
+        """Sort a cell of the plan by its last record; what a cell needs comes before it."""
+        if record is None:
+            without = {*self.left_out, *self.skipped}
+            unneeded = any(k in without for k in cell.needs)
+            (self.skipped if unneeded else self.blocked).append(cell.key)
+        elif record["status"] == "left out":
+            self.left_out[cell.key] = record["error"]
+        elif record["status"] != "ok":
+            self.failed[cell.key] = f"{record['status']}: {record['error']}"
 
 
 def run_suite(
@@ -78,23 +94,26 @@ def run_suite(
     settings: Sequence[str] = (),
     command: str = "",
 ) -> Outcome:
-    """`run`, but returns what was done instead of a table."""
+    """Run a suite as `benchmark.run` does, and return what was done instead of a table.
+
+    `command` is what the leaderboard says the run was made with.
+    """
     check_engine(engine_name, address)
+    check_system(engine_name)
     store = Store(out, shared=shared)
     folder = log if log is None or isinstance(log, str | Path) else _keep(log, store)
-    wanted = range(seeds) if isinstance(seeds, int) else seeds
     loaded = suites.load(
         suite,
         profile=profile,
         log=folder,
         tasks=tasks,
         models=models,
-        seeds=wanted,
+        seeds=range(seeds) if isinstance(seeds, int) else seeds,
         generators=generators,
         overrides=settings,
     )
     cells = plan(loaded)
-    _take_given_logs(cells, store)
+    _check_given_logs(cells, store)
     _note_plan(store, suite, profile, cells, command)
     return run_cells(cells, store, engine_name=engine_name, workers=workers, address=address)
 
@@ -107,142 +126,134 @@ def run_cells(
     workers: int | None = None,
     address: str | None = None,
 ) -> Outcome:
-    """Run what has no result, each cell as soon as those that it needs are there."""
+    """Run every cell without a result, as soon as the cells that it needs are there."""
     began = time.perf_counter()
     outcome = Outcome(list(cells))
-    todo = _todo(cells, store)
+    todo = _unfinished(cells, store)
     outcome.found = len(cells) - len(todo)
     if todo:
         note(f"{len(todo)} of {len(cells)} cells to run, {outcome.found} found finished")
         with engine(engine_name, workers, address) as (executor, work, at_once):
             outcome.workers = 0 if engine_name == "dask" else at_once
-            _drive(todo, {c.key: c for c in cells}, store, outcome, executor, work, at_once)
+            _Drive(cells, todo, store, outcome).run(executor, work, at_once)
     for cell in cells:
-        _settle(cell, store, outcome)
+        outcome.take(cell, store.latest(cell.key))
     outcome.seconds = time.perf_counter() - began
     return outcome
 
 
-def _drive(
-    todo: dict[str, Cell],
-    cells: dict[str, Cell],
-    store: Store,
-    outcome: Outcome,
-    executor: Any,
-    work: Any,
-    at_once: int,
-) -> None:
-    waiting = {key: {k for k in cell.needs if k in todo} for key, cell in todo.items()}
-    consumers: dict[str, list[str]] = defaultdict(list)
-    for key, needs in waiting.items():
-        for need in needs:
-            consumers[need].append(key)
-    ready = [key for key, needs in waiting.items() if not needs]
-    pace = Pace(todo, consumers, store)
-    running: dict[Future[dict[str, Any]], Cell] = {}
-    done = 0
+class _Drive:
+    """Hand ready cells to an executor, the most urgent first, until none is left."""
 
-    def finished(key: str) -> None:
-        for consumer in consumers[key]:
-            waiting[consumer].discard(key)
-            if not waiting[consumer]:
-                ready.append(consumer)
+    def __init__(
+        self, cells: Sequence[Cell], todo: dict[str, Cell], store: Store, outcome: Outcome
+    ) -> None:
+        self.cells = {c.key: c for c in cells}
+        self.todo, self.store, self.outcome = todo, store, outcome
+        # key -> keys of unfinished cells that it needs
+        self.waiting = {key: {k for k in c.needs if k in todo} for key, c in todo.items()}
+        self.consumers: dict[str, list[str]] = defaultdict(list)
+        for key, needs in self.waiting.items():
+            for need in needs:
+                self.consumers[need].append(key)
+        self.ready = [key for key, needs in self.waiting.items() if not needs]
+        self.path = CriticalPath(todo, self.consumers, store)
+        self.running: dict[Future[Record], Cell] = {}
 
-    while ready or running:
-        ready.sort(key=pace.urgency.__getitem__)
-        while ready and len(running) < at_once:
-            cell = todo[ready.pop()]
-            store.refresh()  # another run on the same folder may have been faster
-            usable = all(_usable(cells[k], store) for k in cell.needs)
-            if not usable or (
-                store.finished(cell.key) is not None
-                and (cell.kind not in ARTIFACTS or _present(cell, store))
-            ):
-                finished(cell.key)  # left out or blocked with what it needs, or done elsewhere
-                continue
-            running[executor.submit(work, _job(cell, cells, store))] = cell
-        if not running:
-            continue
-        complete, _ = wait(running, return_when=FIRST_COMPLETED)
-        for future in complete:
-            cell = running.pop(future)
-            said = (
-                future.result()
-                if future.exception() is None
-                else {"status": "error", "error": repr(future.exception())}
-            )
-            store.append({**_facts(cell), **said})
-            done += 1
-            outcome.ran += 1
-            outcome.busy += float(said.get("wall_s") or 0)
-            note(f"[{done + outcome.found}/{len(todo) + outcome.found}] {cell}: {_said(said)}")
-            pace.learn(cell, said)
-            finished(cell.key)
+    def run(self, executor: Executor, work: Callable[[Job], Record], at_once: int) -> None:
+        """Run all cells; `at_once` of them are with the executor at any time."""
+        while self.ready or self.running:
+            self.ready.sort(key=self.path.priority.__getitem__)
+            while self.ready and len(self.running) < at_once:
+                cell = self.todo[self.ready.pop()]
+                self.store.refresh()  # another run on the same folder may have been faster
+                if self._needs_no_run(cell):
+                    self._release(cell)
+                else:
+                    job = _job(cell, self.cells, self.store)
+                    self.running[executor.submit(work, job)] = cell
+            if self.running:
+                complete, _ = wait(self.running, return_when=FIRST_COMPLETED)
+                for future in complete:
+                    self._keep(self.running.pop(future), future)
+
+    def _needs_no_run(self, cell: Cell) -> bool:
+        """Return whether what the cell needs is left out or failed, or another run has done it."""
+        if not all(_is_ok(self.cells[k], self.store) for k in cell.needs):
+            return True
+        return self.store.finished(cell.key) is not None and _has_artifact(cell, self.store)
+
+    def _keep(self, cell: Cell, future: Future[Record]) -> None:
+        error = future.exception()
+        record = future.result() if error is None else {"status": "error", "error": repr(error)}
+        self.store.append({**_facts(cell), **record})
+        self.outcome.ran += 1
+        self.outcome.busy += float(record.get("wall_s") or 0)
+        done = f"{self.outcome.ran + self.outcome.found}/{len(self.todo) + self.outcome.found}"
+        note(f"[{done}] {cell}: {_in_words(record)}")
+        self.path.observe(cell, record)
+        self._release(cell)
+
+    def _release(self, cell: Cell) -> None:
+        """Make ready whatever waited for this cell alone."""
+        for consumer in self.consumers[cell.key]:
+            self.waiting[consumer].discard(cell.key)
+            if not self.waiting[consumer]:
+                self.ready.append(consumer)
 
 
-def _todo(cells: Sequence[Cell], store: Store) -> dict[str, Cell]:
-    """Cells without a result, and those whose artefact such a cell needs and is gone."""
+def _unfinished(cells: Sequence[Cell], store: Store) -> dict[str, Cell]:
+    """Return the cells without a result, and those whose artefact such a cell needs and is gone."""
     needed: set[str] = set()
     todo: set[str] = set()
     for cell in reversed(cells):
         record = store.finished(cell.key)
-        if record is None or (
-            cell.key in needed and record["status"] == "ok" and not _present(cell, store)
-        ):
+        lost = (
+            record is not None
+            and cell.key in needed
+            and record["status"] == "ok"
+            and not _has_artifact(cell, store)
+        )
+        if record is None or lost:
             todo.add(cell.key)
             needed |= set(cell.needs)
     return {c.key: c for c in cells if c.key in todo}
 
 
-def _settle(cell: Cell, store: Store, outcome: Outcome) -> None:
-    record = store.latest(cell.key)
-    if record is None:  # what it needs stands before it
-        without = {*outcome.left_out, *outcome.skipped}
-        (
-            outcome.skipped
-            if cell.needs and any(k in without for k in cell.needs)
-            else outcome.blocked
-        ).append(cell.key)
-    elif record["status"] == "left out":
-        outcome.left_out[cell.key] = record["error"]
-    elif record["status"] != "ok":
-        outcome.failed[cell.key] = f"{record['status']}: {record['error']}"
-
-
-def _usable(cell: Cell, store: Store) -> bool:
+def _is_ok(cell: Cell, store: Store) -> bool:
     record = store.latest(cell.key)
     return record is not None and record["status"] == "ok"
 
 
-def _present(cell: Cell, store: Store) -> bool:
-    return cell.kind not in ARTIFACTS or artifact_store.present(_place(cell, store))
+def _has_artifact(cell: Cell, store: Store) -> bool:
+    """Return whether the cell's artefact is there, or whether it leaves none."""
+    return cell.kind not in ARTIFACTS or artifact_store.exists(_location(cell, store))
 
 
-def _place(cell: Cell, store: Store) -> str:
-    return (
-        str(Path(cell.folder).resolve())
-        if cell.folder and not store.shared
-        else store.place(cell.key)
-    )
+def _location(cell: Cell, store: Store) -> str:
+    """Return where the cell's artefact lies; a user's own log stays where it is."""
+    if cell.folder and not store.shared:
+        return str(Path(cell.folder).resolve())
+    return store.location(cell.key)
 
 
-def _job(cell: Cell, cells: dict[str, Cell], store: Store) -> Any:
+def _job(cell: Cell, cells: dict[str, Cell], store: Store) -> Job:
     from benchmark.execution.jobs import Job
 
-    needs = tuple(_place(cells[k], store) for k in cell.needs)
     return Job(
-        cell.kind,
-        cell.key,
-        cell.spec,
-        needs,
-        store.place(cell.key),
-        cell.limit_s,
-        cell.label,
-        str(cell),
+        kind=cell.kind,
+        key=cell.key,
+        spec=cell.spec,
+        needs=tuple(_location(cells[k], store) for k in cell.needs),
+        artifact=store.location(cell.key),
+        limit_s=cell.limit_s,
+        label=cell.label,
+        name=str(cell),
     )
 
 
-def _facts(cell: Cell) -> dict[str, Any]:
+def _facts(cell: Cell) -> Record:
+    """Return what a record says about a cell, whatever came out."""
     return {
         "key": cell.key,
         "kind": cell.kind,
@@ -255,32 +266,31 @@ def _facts(cell: Cell) -> dict[str, Any]:
     }
 
 
-def _said(record: dict[str, Any]) -> str:
+def _in_words(record: Record) -> str:
+    """Return a record as half a line for the console."""
     if record["status"] != "ok":
         return f"{record['status']}: {record['error']}"
-    text = "; ".join(
-        [f"{record['wall_s']:.1f} s", *(f"a leak? {t}" for t in record.get("suspected", ()))]
-    )
-    return (
-        f"{record['headline']} {record['metrics'][record['headline']]:.4f}, {text}"
-        if "metrics" in record
-        else text
-    )
+    suspected = (f"a leak? {t}" for t in record.get("suspected", ()))
+    text = "; ".join([f"{record['wall_s']:.1f} s", *suspected])
+    if "metrics" not in record:
+        return text
+    return f"{record['headline']} {record['metrics'][record['headline']]:.4f}, {text}"
 
 
 def _keep(log: EventLog, store: Store) -> Path:
-    """An in-memory log, written under its content's name."""
+    """Write an in-memory log under a name made of its content, and return the folder."""
     from eventlog.log import digest
 
     if len(log) == 0:
         raise InputError("The log has no events.")
     grouped = log.grouped()  # once, and not in each cell that reads it
-    given = store.artifacts / f"given-{os.getpid()}"
-    staged = artifact_store.publish(given, lambda t: (grouped.write(t / "log"), None)[1])
+
+    def write(folder: Path) -> None:
+        grouped.write(folder / "log")
+
+    staged = artifact_store.publish(store.artifacts / f"given-{os.getpid()}", write)
     target = store.artifacts / f"log-{digest(staged / 'log')}"
     if target.exists():
-        import shutil
-
         shutil.rmtree(staged)
     else:
         (staged / "log").rename(target)
@@ -288,35 +298,36 @@ def _keep(log: EventLog, store: Store) -> Path:
     return target
 
 
-def _take_given_logs(cells: Sequence[Cell], store: Store) -> None:
-    """Check the user's own logs here and now: what is wrong with them is an error of the input,
-    before anything is written.
+def _check_given_logs(cells: Sequence[Cell], store: Store) -> None:
+    """Check the user's own logs in this process, before anything is written.
+
+    What is wrong with them is an error of the input. Raises InputError.
     """
     for cell in cells:
-        if cell.folder is not None and store.shared is not None:
-            artifact_store.upload(Path(cell.folder), store.place(cell.key))
-        if cell.folder is not None and store.finished(cell.key) is None:
-            from benchmark.execution.jobs import describe_log
-            from benchmark.task import NotApplicable
+        if cell.folder is None:
+            continue
+        if store.shared is not None:
+            artifact_store.upload(Path(cell.folder), store.location(cell.key))
+        if store.finished(cell.key) is None:
+            store.append({**_facts(cell), "status": "ok", **_described(cell.folder)})
 
-            began = time.perf_counter()
-            try:
-                facts = describe_log(Path(cell.folder))
-            except NotApplicable as reason:
-                raise InputError(str(reason)) from None
-            store.append(
-                {
-                    **_facts(cell),
-                    "status": "ok",
-                    **facts,
-                    "wall_s": round(time.perf_counter() - began, 3),
-                }
-            )
+
+def _described(folder: str) -> Record:
+    from benchmark.execution.jobs import describe_log
+    from benchmark.task import NotApplicable
+
+    began = time.perf_counter()
+    try:
+        facts = describe_log(Path(folder))
+    except NotApplicable as reason:
+        raise InputError(str(reason)) from None
+    return {**facts, "wall_s": round(time.perf_counter() - began, 3)}
 
 
 def _note_plan(store: Store, suite: str, profile: str, cells: Sequence[Cell], command: str) -> None:
-    """Write down what is planned, so that a missing cell is seen to be missing; once for the same
-    plan and command.
+    """Record what is planned, so that a missing cell is seen to be missing.
+
+    The same plan and command in a row are recorded once.
     """
     entry = {
         "kind": "plan",
@@ -333,41 +344,43 @@ def _note_plan(store: Store, suite: str, profile: str, cells: Sequence[Cell], co
 
 
 def summary(outcome: Outcome) -> list[str]:
-    """Plain lines that say how a run ended."""
+    """Return plain lines that say how a run ended."""
     names = {c.key: str(c) for c in outcome.cells}
-    known = {
-        (c.label["log"], c.label.get("task"), outcome.left_out[c.key])
-        for c in outcome.cells
-        if c.key in outcome.left_out and c.label.get("source") == REAL
-    }
-    # a generated log lacks what the real one lacks
-    told = [
-        c.key
-        for c in outcome.cells
-        if c.key in outcome.left_out
-        and (
-            c.label.get("source") == REAL
-            or (c.label["log"], c.label.get("task"), outcome.left_out[c.key]) not in known
-        )
+    lines = [
+        f"left out: {names[k].removeprefix('data ')}: {outcome.left_out[k]}"
+        for k in _worth_telling(outcome)
     ]
-    lines = [f"left out: {names[k].removeprefix('data ')}: {outcome.left_out[k]}" for k in told]
     lines += [f"FAILED: {names[k]}: {reason}" for k, reason in outcome.failed.items()]
-    blocked = len(outcome.blocked)
-    lines.append(
-        f"{outcome.ran} cells run, {outcome.found} found finished, {len(outcome.left_out)} left "
-        f"out, {len(outcome.failed)} failed"
-        f"{f', {blocked} not run because of it' if blocked and outcome.failed else ''} in "
-        f"{outcome.seconds:.1f} s"
-        + (
-            f", {outcome.busy / outcome.seconds / outcome.workers:.0%} of it in cells "
-            f"({outcome.workers} at a time)"
-            if outcome.ran and outcome.workers
-            else ""
-        )
-    )
-    return lines
+    counts = [
+        f"{outcome.ran} cells run",
+        f"{outcome.found} found finished",
+        f"{len(outcome.left_out)} left out",
+        f"{len(outcome.failed)} failed",
+    ]
+    if outcome.blocked and outcome.failed:
+        counts.append(f"{len(outcome.blocked)} not run because of it")
+    line = f"{', '.join(counts)} in {outcome.seconds:.1f} s"
+    if outcome.ran and outcome.workers:
+        share = outcome.busy / outcome.seconds / outcome.workers
+        line += f", {share:.0%} of it in cells ({outcome.workers} at a time)"
+    return [*lines, line]
+
+
+def _worth_telling(outcome: Outcome) -> Iterator[str]:
+    """Yield the keys of cells left out, without those of a generated log that lacks what the real
+    log lacks.
+    """
+    left_out = [c for c in outcome.cells if c.key in outcome.left_out]
+
+    def reason(cell: Cell) -> tuple[Any, ...]:
+        return cell.label["log"], cell.label.get("task"), outcome.left_out[cell.key]
+
+    known = {reason(c) for c in left_out if c.label.get("source") == REAL}
+    for cell in left_out:
+        if cell.label.get("source") == REAL or reason(cell) not in known:
+            yield cell.key
 
 
 def command_line() -> str:
-    """The command as it was typed."""
+    """Return the command as it was typed."""
     return " ".join(["python -m benchmark", *sys.argv[1:]])

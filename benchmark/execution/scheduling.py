@@ -1,5 +1,7 @@
-"""Which cell goes first where several could: the one with the longest chain of work behind it, so
-that no core is idle at the end.
+"""Decide which of several ready cells goes first, so that no core is idle at the end of a run.
+
+The rule is the critical path: the cell with the longest chain of work behind it (Kelley and Walker
+1959).
 """
 
 from __future__ import annotations
@@ -11,13 +13,12 @@ from benchmark.execution.plan import Cell
 from benchmark.execution.results import Store
 
 
-class Pace:
-    """How long cells may take, and so which goes first: the one with the longest chain of work
-    behind it, itself included.
+class CriticalPath:
+    """Estimate for each cell how many seconds of work it and its longest chain of consumers take.
 
-    Of equals the first of the plan. What a kind of cell takes is learnt from the records there are
-    and from those that come in: a model trained on one source, or with one seed, tells of the
-    others.
+    `priority` maps a cell's key to (seconds, position): the highest goes first, and of equals the
+    first of the plan. What a kind of cell takes is learnt from the records there are and from those
+    that come in; a model trained on one source, or with one seed, stands for the others.
     """
 
     FIRST_GUESS: ClassVar[dict[str, float]] = {
@@ -36,33 +37,32 @@ class Pace:
         self.seconds: dict[tuple[Any, ...], float] = {}
         for record in store.records:
             self._note(record)
-        self._rank()
+        self._update()
 
-    def learn(self, cell: Cell, said: Mapping[str, Any]) -> None:
-        """Take in what a cell took."""
-        if self._note({"kind": cell.kind, "label": cell.label, **said}):
-            self._rank()
+    def observe(self, cell: Cell, record: Mapping[str, Any]) -> None:
+        """Take in how long a cell took."""
+        if self._note({"kind": cell.kind, "label": cell.label, **record}):
+            self._update()
 
     def _note(self, record: Mapping[str, Any]) -> bool:
+        """Keep a record's seconds; return whether they are new."""
         if record.get("status") != "ok" or not record.get("wall_s"):
             return False
-        name = self._name(record["kind"], record["label"])
-        news = self.seconds.get(name) != record["wall_s"]
-        self.seconds[name] = float(record["wall_s"])
-        return news
+        group = self._group(record["kind"], record["label"])
+        changed = self.seconds.get(group) != record["wall_s"]
+        self.seconds[group] = float(record["wall_s"])
+        return changed
 
     @staticmethod
-    def _name(kind: str, label: Mapping[str, Any]) -> tuple[Any, ...]:
+    def _group(kind: str, label: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Return what cells that take about as long have in common."""
         return kind, label.get("log"), label.get("task"), label.get("model")
 
-    def _rank(self) -> None:
-        self.urgency: dict[str, tuple[float, int]] = {}
-        # what a cell needs stands before it
-        for place, (key, cell) in enumerate(reversed(self.todo.items())):
-            own = self.seconds.get(
-                self._name(cell.kind, cell.label), self.FIRST_GUESS.get(cell.kind, 10)
-            )
-            self.urgency[key] = (
-                own + max((self.urgency[k][0] for k in self.consumers.get(key, ())), default=0.0),
-                place,
-            )
+    def _update(self) -> None:
+        self.priority: dict[str, tuple[float, int]] = {}
+        # Backwards: a consumer comes after what it needs.
+        for position, (key, cell) in enumerate(reversed(self.todo.items())):
+            guess = self.FIRST_GUESS.get(cell.kind, 10)
+            own = self.seconds.get(self._group(cell.kind, cell.label), guess)
+            after = (self.priority[k][0] for k in self.consumers.get(key, ()))
+            self.priority[key] = own + max(after, default=0.0), position

@@ -1,192 +1,249 @@
-"""The leaderboard as one HTML file: the text of leaderboard.md with tables that sort, the plots
-inside, and the paired tests.
+"""Render the leaderboard as one HTML file: tables that sort, the plots inside, and paired tests.
 
-It needs nothing from anywhere: styles, script and plots stand in the file. What is rendered is the
-Markdown that `leaderboard.lines` writes, not Markdown in general.
+The file needs nothing from anywhere: styles, script and plots are in it. The text is the Markdown
+that `leaderboard.lines` writes.
 """
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any, ClassVar
+
+from jinja2 import Environment, PackageLoader
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+from markupsafe import Markup
 
 from benchmark.evaluation import statistics
 from benchmark.report.aggregate import Board
 
-STYLE = """
-:root { color-scheme: light dark; --line: #8884; --head: #8881; --link: #0b62c4 }
-@media (prefers-color-scheme: dark) { :root { --link: #79b8ff } }
-body { font: 15px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 1500px; padding: 0 1.2rem 4rem }
-p, li, pre { max-width: 100ch }
-h2 { border-bottom: 1px solid var(--line); margin-top: 2.5rem }
-a { color: var(--link) }
-nav { display: flex; flex-wrap: wrap; gap: .2rem 1rem; margin: 1rem 0 }
-pre { background: var(--head); overflow-x: auto; padding: .6rem }
-.wide { overflow-x: auto }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .6rem 0 }
-th, td { border-bottom: 1px solid var(--line); padding: .2rem .7rem; text-align: right; white-space: nowrap }
-th.text, td.text { text-align: left }
-.name { background: Canvas; left: 0; position: sticky }
-thead .name { background: linear-gradient(var(--head), var(--head)), Canvas; z-index: 1 }
-thead th { background: var(--head); position: sticky; top: 0 }
-tbody tr:hover { background: var(--head) }
-th button { all: unset; cursor: pointer; display: block; font-weight: 600; width: 100% }
-th button:focus-visible { outline: 2px solid var(--link) }
-th[aria-sort=ascending] button::after { content: " ▲" }
-th[aria-sort=descending] button::after { content: " ▼" }
-figure { display: inline-block; margin: .5rem 1rem .5rem 0; vertical-align: top; max-width: 100% }
-figure svg { background: #fff; height: auto; max-width: 100%; width: 44rem }
-"""
+NAMES = ("model", "generator")  # columns that stay in sight when a table is moved sideways
+NUMBER = re.compile(r"[-+−]?[0-9]")
 
-# A click sorts by the first number of a cell, else by its text; what has no value goes last either
-# way. Equal rows keep their order.
-SCRIPT = """
-function key(cell) {
-  const text = cell.textContent.trim().replace(/,/g, "");
-  const number = text.match(/^[-+−]?[0-9.]+(e[-+]?[0-9]+)?/i);
-  return number ? parseFloat(number[0].replace("−", "-")) : text.replace(/^–$/, "");
-}
-function sort(head) {
-  const table = head.closest("table"), body = table.tBodies[0], column = head.cellIndex;
-  const down = head.getAttribute("aria-sort") === "ascending" ? -1 : 1;
-  for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
-  head.setAttribute("aria-sort", down === 1 ? "ascending" : "descending");
-  const rows = [...body.rows].map((row, place) => [key(row.cells[column]), place, row]);
-  rows.sort(([a, i], [b, j]) => {
-    if ((a === "") !== (b === "")) return a === "" ? 1 : -1;
-    if (typeof a !== typeof b) return typeof a === "number" ? -1 : 1;
-    return down * (typeof a === "number" ? a - b : a.localeCompare(b)) || i - j;
-  });
-  for (const [, , row] of rows) body.append(row);
-}
-for (const button of document.querySelectorAll("th button")) button.addEventListener("click", () => sort(button.parentElement));
-"""
+
+@dataclass(frozen=True)
+class Heading:
+    """A heading; `text` is without marks."""
+
+    kind: ClassVar[str] = "heading"
+    level: int
+    anchor: str
+    html: Markup
+    text: str
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table, with the attribute that its cells bear."""
+
+    name: str | Markup
+    classes: Markup
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that sorts."""
+
+    kind: ClassVar[str] = "table"
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[str | Markup]]
+
+    @classmethod
+    def of(cls, head: Sequence[str | Markup], rows: Sequence[Sequence[str | Markup]]) -> Table:
+        """Make a table; a column without a number in it is one of text."""
+        columns = []
+        for i, name in enumerate(head):
+            numbers = any(NUMBER.match(_plain(row[i])) for row in rows)
+            classes = "text name" if name in NAMES else "" if numbers else "text"
+            attribute = Markup(f' class="{classes}"' if classes else "")
+            columns.append(Column(name, attribute))
+        return cls(columns, rows)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawing."""
+
+    kind: ClassVar[str] = "figure"
+    label: str
+    svg: Markup
+
+
+@dataclass(frozen=True)
+class Tests:
+    """The paired tests of a board, folded away."""
+
+    kind: ClassVar[str] = "tests"
+    table: Table
+
+
+@dataclass(frozen=True)
+class Text:
+    """Anything that Markdown renders by itself."""
+
+    kind: ClassVar[str] = "text"
+    html: Markup
+
+
+Block = Heading | Table | Figure | Tests | Text
 
 
 def render(lines: Iterable[str], boards: Sequence[Board], pictures: Path) -> str:
-    """The page; `lines` are those of leaderboard.md, `pictures` is the folder that its plots stand
-    in relative to.
+    """Return the page.
+
+    Args:
+        lines: those of leaderboard.md.
+        boards: whose paired tests are shown.
+        pictures: the folder to which the pictures in `lines` are relative.
     """
-    body = list(
-        _blocks(
-            lines,
-            {f"{b.task.capitalize()} on {b.log}": _tests(b) for b in boards if len(b.values) > 1},
-            pictures,
-        )
-    )
-    links = re.findall(r'<h[23] id="([^"]+)">(.*?)</h', "".join(body))
-    nav = " ".join(f'<a href="#{anchor}">{re.sub("<.*?>", "", text)}</a>' for anchor, text in links)
-    return "\n".join(
-        [
-            "<!doctype html>",
-            '<html lang="en">',
-            '<meta charset="utf-8">',
-            '<meta name="viewport" content="width=device-width">',
-            "<title>Leaderboard</title>",
-            f"<style>{STYLE}</style>",
-            f"<nav>{nav}</nav>",
-            *body,
-            f"<script>{SCRIPT}</script>",
-            "</html>",
-            "",
-        ]
+    tests = {f"{b.task.capitalize()} on {b.log}": _tests(b) for b in boards if len(b.values) > 1}
+    blocks = list(_with_tests(_blocks("\n".join(lines), pictures), tests))
+    headings = [block for block in blocks if isinstance(block, Heading)]
+    return (
+        _environment()
+        .get_template("leaderboard.html.jinja")
+        .render(blocks=blocks, headings=headings)
     )
 
 
-def _blocks(lines: Iterable[str], after: Mapping[str, str], pictures: Path) -> Iterator[str]:
-    """HTML of each block; `after` holds what is put at the end of a section, by its heading without
-    marks.
-    """
-    pending, table, plain = "", [], []  # type: str, list[str], list[str]
-
-    def flush() -> Iterator[str]:
-        if table:
-            yield _table([[c.strip() for c in row.strip("|").split("|")] for row in table])
-            table.clear()
-        if plain:
-            yield f"<pre>{html.escape(chr(10).join(plain))}</pre>"
-            plain.clear()
-
-    for line in lines:
-        heading, picture = re.match(r"(#+) (.*)", line), re.match(r"!\[(.*)\]\((.*)\)", line)
-        if not line.startswith("|") and not line.startswith("    "):
-            yield from flush()
-        if heading:
-            yield pending
-            pending = after.get(heading[2].replace("`", ""), "")
-            anchor = re.sub(r"\W+", "-", heading[2].lower()).strip("-")
-            yield f'<h{len(heading[1])} id="{anchor}">{_text(heading[2])}</h{len(heading[1])}>'
-        elif picture:
-            yield (
-                '<figure role="img" '
-                f'aria-label="{html.escape(picture[1])}">{_svg(pictures / picture[2])}</figure>'
-            )
-        elif line.startswith("|"):
-            table.append(line)
-        elif line.startswith("    "):
-            plain.append(line[4:])
-        elif line:
-            yield (
-                f"<li>{_text(line[2:])}</li>" if line.startswith("- ") else f"<p>{_text(line)}</p>"
-            )
-    yield from flush()
-    yield pending
-
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    """A table that sorts; the second row of a Markdown table is its rule. A column without a number
-    in it is one of text, and that of names stays in sight when the table is moved sideways.
-    """
-    head, body = rows[0], rows[2:]
-    text = [not any(re.match(r"[-+−]?[0-9]", row[i]) for row in body) for i in range(len(head))]
-    mark = [
-        ' class="text name"' if name in ("model", "generator") else ' class="text"' if t else ""
-        for name, t in zip(head, text, strict=True)
-    ]
-    top = "".join(
-        f'<th scope="col"{m}><button type="button">{_text(name)}</button></th>'
-        for name, m in zip(head, mark, strict=True)
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("benchmark.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
-    cells = (
-        "".join(f"<td{m}>{_text(c)}</td>" for c, m in zip(row, mark, strict=True)) for row in body
-    )
-    return f'<div class="wide"><table><thead><tr>{top}</tr></thead><tbody>{"".join(f"<tr>{c}</tr>" for c in cells)}</tbody></table></div>'
 
 
-def _tests(board: Board) -> str:
-    """Every pair of models: the difference, its interval, and the corrected p."""
-    rows = [["better", "worse", f"difference in {board.headline} [95 %]", "p (Holm)"], []]
+@cache
+def _markdown() -> MarkdownIt:
+    """Return a parser that escapes HTML, and knows tables."""
+    return MarkdownIt("commonmark", {"html": False}).enable("table")
+
+
+def _with_tests(blocks: Iterable[Block], tests: Mapping[str, Tests]) -> Iterator[Block]:
+    """Put the tests of a board at the end of its section."""
+    pending: Tests | None = None
+    for block in blocks:
+        if isinstance(block, Heading):
+            if pending is not None:
+                yield pending
+            pending = tests.get(block.text)
+        yield block
+    if pending is not None:
+        yield pending
+
+
+def _blocks(text: str, pictures: Path) -> Iterator[Block]:
+    """Yield the blocks of a Markdown text."""
+    tokens = _markdown().parse(text)
+    anchors: set[str] = set()
+    at = 0
+    while at < len(tokens):
+        end = _end_of_block(tokens, at)
+        block = tokens[at:end]
+        if block[0].type == "heading_open":
+            heading = _heading(block, anchors)
+            anchors.add(heading.anchor)
+            yield heading
+        elif block[0].type == "table_open":
+            yield _table(block)
+        elif images := _only_images(block):
+            for image in images:
+                yield Figure(_text([image]), _svg(pictures / str(image.attrs["src"])))
+        else:
+            yield Text(_html(block))
+        at = end
+
+
+def _end_of_block(tokens: Sequence[Token], start: int) -> int:
+    """Return the place after the block that begins at `start`."""
+    depth = 0
+    for at in range(start, len(tokens)):
+        depth += tokens[at].nesting
+        if depth == 0:
+            return at + 1
+    return len(tokens)
+
+
+def _heading(block: Sequence[Token], taken: set[str]) -> Heading:
+    inline = block[1].children or []
+    text = _text(inline)
+    anchor = first = re.sub(r"\W+", "-", text.lower()).strip("-")
+    number = 1
+    while anchor in taken:
+        number += 1
+        anchor = f"{first}-{number}"
+    return Heading(int(block[0].tag[1:]), anchor, _inline(inline), text)
+
+
+def _table(block: Sequence[Token]) -> Table:
+    rows: list[list[str | Markup]] = []
+    for token in block:
+        if token.type == "tr_open":
+            rows.append([])
+        elif token.type == "inline":
+            rows[-1].append(_inline(token.children or []))
+    return Table.of(rows[0], rows[1:])
+
+
+def _tests(board: Board) -> Tests:
+    """Return every pair of models: the difference, its interval, and the corrected p."""
+    rows = []
     for (better, worse), p in board.p.items():
         low, high = statistics.interval(board.replicates[better] - board.replicates[worse])
-        rows.append(
-            [
-                better,
-                worse,
-                f"{board.values[better] - board.values[worse]:.4f} [{low:.4f}, {high:.4f}]",
-                f"{p:.2g}",
-            ]
-        )
-    return f"<details><summary>Paired tests of all models</summary>{_table(rows)}</details>"
+        difference = board.values[better] - board.values[worse]
+        rows.append([better, worse, f"{difference:.4f} [{low:.4f}, {high:.4f}]", f"{p:.2g}"])
+    head = ["better", "worse", f"difference in {board.headline} [95 %]", "p (Holm)"]
+    return Tests(Table.of(head, rows))
 
 
-def _text(line: str) -> str:
-    """Escaped text with `code`, **bold**, *emphasis* and [links](to)."""
-    out = html.escape(line, quote=False)
-    for pattern, made in (
-        (r"`([^`]+)`", r"<code>\1</code>"),
-        (r"\*\*([^*]+)\*\*", r"<b>\1</b>"),
-        (r"\*([^*]+)\*", r"<i>\1</i>"),
-        (r"\[([^\]]+)\]\(([^)\s]+)\)", r'<a href="../\2">\1</a>'),
-    ):
-        out = re.sub(pattern, made, out)
-    return out
+def _only_images(block: Sequence[Token]) -> list[Token]:
+    """Return the images of a paragraph that holds nothing else."""
+    children = (block[1].children or []) if block[0].type == "paragraph_open" else []
+    parts = [token for token in children if token.type != "softbreak"]
+    return parts if all(token.type == "image" for token in parts) else []
 
 
-def _svg(path: Path) -> str:
-    """The drawing itself, with ids of its own: two drawings in one page must not share one."""
+def _html(tokens: Sequence[Token]) -> Markup:
+    for token in tokens:
+        _lead_out_of_the_folder(token.children or [])
+    parser = _markdown()
+    return Markup(parser.renderer.render(list(tokens), parser.options, {}).rstrip())
+
+
+def _inline(tokens: Sequence[Token]) -> Markup:
+    _lead_out_of_the_folder(tokens)
+    parser = _markdown()
+    renderer: Any = parser.renderer  # its declared type lacks the method
+    return Markup(renderer.renderInline(list(tokens), parser.options, {}))
+
+
+def _lead_out_of_the_folder(tokens: Sequence[Token]) -> None:
+    """Change relative links: the page is in a folder beside leaderboard.md."""
+    for token in tokens:
+        to = str(token.attrs.get("href", ""))
+        if token.type == "link_open" and not re.match(r"[a-z]+:|/|#|\.\./", to):
+            token.attrs["href"] = f"../{to}"
+
+
+def _text(tokens: Sequence[Token]) -> str:
+    return "".join(_text(t.children) if t.children else t.content for t in tokens)
+
+
+def _plain(cell: str | Markup) -> str:
+    return cell.striptags() if isinstance(cell, Markup) else cell
+
+
+def _svg(path: Path) -> Markup:
+    """Return the drawing with ids of its own: two drawings in one page must not share one."""
     text = path.read_text(encoding="utf-8")
     text = text[text.index("<svg") :]
-    name = path.stem
-    return re.sub(r'(\bid="|url\(#|href="#)', lambda m: f"{m[1]}{name}-", text)
+    own: Any = lambda found: f"{found[1]}{path.stem}-"
+    return Markup(re.sub(r'(\bid="|url\(#|href="#)', own, text))

@@ -26,7 +26,10 @@ TITLES = {
     "parameters": "parameters",
     "peak_mb": "memory, MiB",
 }
-HEADROOM = "Headroom: 0 % is the trivial model, 100 % the oracle that knows the simulator's probabilities. "
+HEADROOM = (
+    "Headroom: 0 % is the trivial model, 100 % the oracle that knows the simulator's "
+    "probabilities. "
+)
 MEASURES = (
     "event_js",
     "bigram_js",

@@ -1,5 +1,6 @@
-"""Kill -9 at twenty random moments: every rerun goes on, the table is that of one whole run, no
-finished cell is run again.
+"""Kill -9 at twenty random moments: every rerun goes on, and the table is that of one whole run.
+
+No finished cell is run again.
 
 Usage::
 
@@ -11,8 +12,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from fixtures.benchmark_runs import check_resumed, command, go, kill_and_go_on
 from fixtures.tiny import tiny_log
-from test_run import check_resumed, command, go, kill_and_go_on
 
 from benchmark.execution.results import Store
 

@@ -1,5 +1,6 @@
-"""What running cells costs beside the work in them: seconds per cell, and the speed-up that a
-second worker brings.
+"""What running cells costs beside their work: seconds a cell, and the speed-up of two workers.
+
+Usage::
 
     python -m pytest tests/perf/test_scheduler.py -s
 
@@ -11,8 +12,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from fixtures.benchmark_runs import QUICK, go
 from fixtures.tiny import tiny_log
-from test_run import QUICK, go
 
 from benchmark import suite
 from benchmark.execution.plan import plan

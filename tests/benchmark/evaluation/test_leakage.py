@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from fixtures.benchmark_runs import go
 from fixtures.coupons import coupon_log
 from fixtures.tiny import tiny_log
-from test_run import go
 
 from benchmark.evaluation import leakage
 from benchmark.evaluation.leakage import Leak

@@ -29,9 +29,10 @@ def test_holm_is_between_raw_and_bonferroni_and_keeps_the_order(p: list[float]) 
 
 
 def test_holm_equals_the_procedure_done_by_hand() -> None:
-    """Smallest first, times how many are left: 0.005 x 4, 0.01 x 3, 0.03 x 2, and 0.04 x 1 is not
-    let below what came before it.
+    """Smallest first, times how many are left: 0.005 x 4, 0.01 x 3, 0.03 x 2; and 0.04 x 1 may not
+    lie below what came before it.
     """
+    assert statistics.holm([]) == []
     assert statistics.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert statistics.holm([0.5, 0.6]) == [1.0, 1.0]
 

@@ -26,9 +26,9 @@ def test_what_is_published_is_fetched_elsewhere(
         (tmp_path / "bucket").as_uri() if root == "file" else f"{root}/{tmp_path.name}", "key"
     )
     monkeypatch.setenv("SHOPTWIN_CACHE", str(tmp_path / "here"))
-    assert not artifact_store.present(place)
+    assert not artifact_store.exists(place)
     artifact_store.publish(place, write)
-    assert artifact_store.present(place)
+    assert artifact_store.exists(place)
     monkeypatch.setenv("SHOPTWIN_CACHE", str(tmp_path / "there"))
     found = artifact_store.fetch(place)
     assert found.is_relative_to(tmp_path / "there")
@@ -49,4 +49,4 @@ def test_what_fails_in_the_middle_is_not_there(tmp_path: Path) -> None:
 
 def test_a_wrong_url_is_one_sentence() -> None:
     with pytest.raises(InputError, match="cannot be opened: Protocol not known"):
-        artifact_store.present("nowhere://bucket/key")
+        artifact_store.exists("nowhere://bucket/key")

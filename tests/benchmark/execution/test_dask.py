@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_run import CHEAP, board, command, go
+from fixtures.benchmark_runs import CHEAP, board, command, go
 
 import simulator
 from benchmark.execution.results import Store

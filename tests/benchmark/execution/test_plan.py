@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from fixtures.tiny import tiny_log
 
 from benchmark import suite
+from benchmark.__main__ import main
 from benchmark.execution import fingerprint
 from benchmark.execution.plan import Cell, answers, plan
 from eventlog._runtime import plugins
@@ -109,20 +111,39 @@ def test_the_code_of_an_installed_plugin_is_in_its_key(
     )
 
 
-def test_code_follows_imports(tmp_path: Path) -> None:
-    assert fingerprint._locate("benchmark.evaluation.metrics") in _closure("benchmark.task")
-    assert fingerprint._locate("eventlog.encode") in _closure("benchmark.task")
-    assert fingerprint._locate("benchmark.report.leaderboard") not in _closure("benchmark.task")
+def test_code_follows_imports() -> None:
+    closure = fingerprint.closure("benchmark.task")
+    assert fingerprint._locate("benchmark.evaluation.metrics") in closure
+    assert fingerprint._locate("eventlog.encode") in closure
+    assert fingerprint._locate("benchmark.report.leaderboard") not in closure
 
 
-def _closure(root: str) -> set[Path]:
-    todo, seen = [fingerprint._locate(root)], set()
-    while todo:
-        path = todo.pop()
-        if path not in seen:
-            seen.add(path)
-            todo += fingerprint._imports(path)
-    return seen
+def test_an_import_inside_a_function_counts() -> None:
+    assert fingerprint._locate("simulator.truth.oracles") in fingerprint.closure(
+        "benchmark.execution.jobs"
+    )
+
+
+def test_what_a_plugin_outside_the_packages_imports_counts(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "def late():\n    from baselines.models import lstm\nimport benchmark.tasks.churn, numpy\n"
+    )
+    closure = fingerprint.closure(path)
+    inside = fingerprint.closure("baselines.models.lstm") | fingerprint.closure(
+        "benchmark.tasks.churn"
+    )
+    assert closure >= {path, *inside}
+    # and nothing more than the package in which `lstm` stands
+    assert {p.name for p in closure - inside} == {"mine.py", "__init__.py"}
+
+
+def test_a_closure_holds_what_each_of_its_modules_imports() -> None:
+    for root in ("benchmark.execution.jobs", "baselines.models.lstm", "simulator.api"):
+        closure = fingerprint.closure(root)
+        for path in closure:
+            for name in fingerprint._imported_modules(path):
+                assert fingerprint._locate(name) in closure
 
 
 def test_facts_are_read_without_importing(plugin) -> None:
@@ -140,7 +161,12 @@ def test_facts_are_read_without_importing(plugin) -> None:
     [
         ("tasks = 3", "must be a list"),
         ("limit_s = 'fast'", "limit_s is 'fast'; it must be a number"),
-        ("seeds = ['a']", "whole numbers"),
+        ("seeds = ['a']", r"seeds\[0\] is 'a'; it must be a whole number"),
+        ("seeds = [-1]", r"seeds\[0\] is -1; it must be a whole number from 0"),
+        ("[logs.a]\nusers = 0", "users is 0; it must be a whole number of at least 1"),
+        ("limit_s = 0", "limit_s is 0; it must be a number above 0"),
+        ("[profiles.full]\nlimit_s = true", "profiles.full.limit_s is True; it must be a number"),
+        ("settings.model.lstm.epochs = 3", "did you mean 'models'"),
         ("[logs.a]\nusers = 'many'", "users is 'many'; it must be a whole number"),
         ("[settings.models]\nlstm = 3", "must be a table"),
         (
@@ -193,3 +219,12 @@ def test_every_suite_can_be_planned_under_every_profile() -> None:
         assert suite.describe(name)
         for profile in suite.PROFILES:
             assert plan(suite.load(name, profile=profile))
+
+
+def test_the_schema_knows_every_key_of_a_suite_file(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["list", "--schema"])
+    schema = json.loads(capsys.readouterr().out)
+    keys = schema["$defs"]["SuiteFile"]["properties"]
+    assert {"logs", "generators", "profiles", "settings"} <= set(keys)
+    for name in suite.names():
+        assert set(suite._read(name)) <= set(keys)

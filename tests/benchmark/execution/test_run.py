@@ -1,67 +1,34 @@
-"""Runs end to end with cheap models: what fails is told, what is finished stays, a kill costs
-nothing.
+"""Runs end to end with cheap models: failures are reported, what is finished stays, and a killed
+run goes on.
 """
 
 from __future__ import annotations
 
-import os
-import re
 import resource
-import signal
 import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fixtures.benchmark_runs import (
+    CHEAP,
+    QUICK,
+    board,
+    check_resumed,
+    command,
+    go,
+    kill_and_go_on,
+)
 
 import benchmark
-from benchmark.execution import runner
 from benchmark.execution.results import Store
-from benchmark.report import leaderboard
 from eventlog import EventLog
 from eventlog._runtime.errors import InputError
 
-QUICK = [
-    "settings.tasks.churn.min_customers=5",
-    "settings.tasks.fraud.min_frauds=1",
-    "tasks=['recommendation', 'churn', 'fraud']",
-]
-FORKS = "from multiprocessing import get_context; out = out + get_context('fork').Pool(2).map(abs, [0, 0])[0]"
-CHEAP = ["popularity", "markov", "recency"]
-
-
-def go(folder: Path, out: Path, **more) -> runner.Outcome:
-    return runner.run_suite(
-        "all", log=folder, out=out, **{"models": CHEAP, "generators": [], "settings": QUICK, **more}
-    )
-
-
-def board(out: Path) -> str:
-    """The leaderboard without costs, and without what names the command and the commit."""
-    store = Store(out)
-    page = leaderboard.write(store, out / "page", plots=False, costs=False).read_text()
-    return re.sub(r"Made with:\n\n.*\n|commit .*", "", page)
-
-
-def command(folder: Path, out: Path, *more: str) -> list[str]:
-    return [
-        sys.executable,
-        "-m",
-        "benchmark",
-        "run",
-        "--log",
-        str(folder),
-        "--models",
-        ",".join(CHEAP),
-        "--generators",
-        "none",
-        "--out",
-        str(out),
-        *(f"--set={q}" for q in QUICK),
-        *more,
-    ]
+FORKS = (
+    "from multiprocessing import get_context; "
+    "out = out + get_context('fork').Pool(2).map(abs, [0, 0])[0]"
+)
 
 
 @pytest.fixture(scope="module")
@@ -188,46 +155,6 @@ def test_a_wrong_setting_suggests_the_nearest(tiny_folder: Path, tmp_path: Path,
         engine_name="serial",
     )
     assert "did you mean 'level'" in next(iter(outcome.failed.values()))
-
-
-def kill_and_go_on(
-    arguments: list[str], out: Path, kills: int, rng: np.random.Generator, *, records: int
-) -> int:
-    """Start the command, kill -9 its whole group at a random moment, and again; then let it finish.
-    Returns how many kills hit it alive.
-
-    Moments are spread over the `records` that a whole run appends, so that kills fall everywhere in
-    it.
-    """
-    hit = 0
-    for _ in range(kills):
-        process = subprocess.Popen(
-            arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        )
-        wanted = min(
-            len(Store(out).records) + int(rng.integers(0, 2 * records // kills)), records - 1
-        )
-        end = time.monotonic() + 60
-        while (
-            time.monotonic() < end and len(Store(out).records) < wanted and process.poll() is None
-        ):
-            time.sleep(0.01)
-        time.sleep(float(rng.uniform(0, 1.5 if wanted == 0 else 0.3)))
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            hit += 1
-        process.wait()
-    assert subprocess.run(arguments, capture_output=True, timeout=120).returncode == 0
-    return hit
-
-
-def check_resumed(out: Path, finished: Path) -> None:
-    """The page is that of a run in one go, byte for byte without timings, and no finished cell was
-    run again.
-    """
-    assert board(out) == board(finished)
-    good = [r["key"] for r in Store(out).records if r["kind"] == "model" and r["status"] == "ok"]
-    assert len(good) == len(set(good))
 
 
 def test_kill_at_any_moment_then_go_on(tiny_folder: Path, finished: Path, tmp_path: Path) -> None:

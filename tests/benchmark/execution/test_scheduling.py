@@ -4,7 +4,7 @@ from pathlib import Path
 
 from benchmark.execution.plan import Cell
 from benchmark.execution.results import Store
-from benchmark.execution.scheduling import Pace
+from benchmark.execution.scheduling import CriticalPath
 
 
 def test_the_longest_chain_of_work_goes_first_as_far_as_is_known(tmp_path: Path) -> None:
@@ -24,13 +24,13 @@ def test_the_longest_chain_of_work_goes_first_as_far_as_is_known(tmp_path: Path)
     one, two = cell("model", "one", data, task="churn"), cell("model", "two", data, task="churn")
     todo = {c.key: c for c in (log, slow, quick, data, late, one, two)}
     consumers = {c.key: [d.key for d in todo.values() if c.key in d.needs] for c in todo.values()}
-    pace = Pace(todo, consumers, Store(tmp_path))
+    path = CriticalPath(todo, consumers, Store(tmp_path))
 
     def order() -> list[Cell]:
-        return sorted(todo.values(), key=lambda c: pace.urgency[c.key], reverse=True)
+        return sorted(todo.values(), key=lambda c: path.priority[c.key], reverse=True)
 
     assert order() == [log, slow, quick, data, one, two, late]
-    pace.learn(two, {"status": "ok", "wall_s": 300.0})  # now what it needs is urgent, too
+    path.observe(two, {"status": "ok", "wall_s": 300.0})  # now what it needs is urgent, too
     assert order() == [log, data, two, slow, quick, one, late]
-    pace.learn(one, {"status": "timeout", "wall_s": 999.0})  # tells of no other
+    path.observe(one, {"status": "timeout", "wall_s": 999.0})  # says nothing about the others
     assert order() == [log, data, two, slow, quick, one, late]

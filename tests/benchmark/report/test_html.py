@@ -1,6 +1,4 @@
-"""The page: what stands in it, and in a real browser that its tables sort (skipped where there is
-no Chromium).
-"""
+"""The page: what is in it, and that its tables sort in a real browser, where Chromium is there."""
 
 from __future__ import annotations
 
@@ -47,9 +45,23 @@ def test_the_text_is_all_there_and_escaped(tmp_path: Path) -> None:
     page = render(LINES, [], tmp_path)
     assert "a&lt;b" in page
     assert '<a href="#churn-on-shop">Churn on shop</a>' in page
-    assert '<b>fraud</b> <a href="../why.md">why</a>' in page
+    assert '<strong>fraud</strong> <a href="../why.md">why</a>' in page
     assert page.count("<tr>") == 4
     assert "http" not in re.sub(r"http://www.w3.org", "", page)  # it needs nothing from anywhere
+
+
+def test_headings_of_one_text_have_anchors_of_their_own(tmp_path: Path) -> None:
+    page = render(["## Log `a`", "### Generators", "## Log `b`", "### Generators"], [], tmp_path)
+    assert re.findall(r'<h3 id="([^"]+)">', page) == ["generators", "generators-2"]
+    assert '<a href="#generators-2">Generators</a>' in page
+
+
+def test_what_comes_from_data_is_never_markup(tmp_path: Path) -> None:
+    hostile = "<img src=x onerror=alert(1)> `<b>` [x](javascript:alert(1))"
+    page = render([f"## {hostile}", "", hostile, "", f"| {hostile} |", "|---|"], [], tmp_path)
+    assert "<img" not in page
+    assert "<b>" not in page
+    assert 'href="javascript' not in page
 
 
 def test_drawings_are_inside_and_share_no_id(tmp_path: Path) -> None:
@@ -99,14 +111,17 @@ def test_a_click_on_a_head_sorts_and_a_second_turns_the_order(tmp_path: Path) ->
     said = opened(
         tmp_path,
         """
-        const first = document.querySelector("tbody").innerHTML, heads = document.querySelectorAll("th button"), found = [];
+        const first = document.querySelector("tbody").innerHTML, found = [];
+        const heads = document.querySelectorAll("th button");
         for (const clicks of [[], [2], [2, 2], [3], [1]]) {
           document.querySelector("tbody").innerHTML = first;
           for (const head of document.querySelectorAll("th")) head.removeAttribute("aria-sort");
           for (const place of clicks) heads[place].click();
-          found.push([...document.querySelectorAll("tbody tr")].map(row => row.cells[1].textContent).join(", "));
+          const rows = [...document.querySelectorAll("tbody tr")];
+          found.push(rows.map(row => row.cells[1].textContent).join(", "));
         }
-        found.push([...document.querySelectorAll("th")].map(head => head.getAttribute("aria-sort")).join(", "));
+        const all = [...document.querySelectorAll("th")];
+        found.push(all.map(head => head.getAttribute("aria-sort")).join(", "));
         parent.postMessage("orders: " + found.join("; ") + ".", "*");""",
     )
     assert re.search("orders: (.*?)[.]", said)[1].split("; ") == [  # type: ignore[index]
@@ -144,7 +159,8 @@ def test_nothing_reaches_beyond_the_window(width: int, tmp_path: Path) -> None:
         const box = document.querySelector(".wide"); box.scrollLeft = 500;
         const name = document.querySelector("td.name").getBoundingClientRect();
         const whole = document.documentElement.scrollWidth;
-        parent.postMessage(`widths: ${whole} ${innerWidth} ${box.scrollLeft} ${Math.round(name.left)}.`, "*");
+        const found = [whole, innerWidth, box.scrollLeft, Math.round(name.left)];
+        parent.postMessage(`widths: ${found.join(" ")}.`, "*");
         """,
         width=width,
         lines=wide,

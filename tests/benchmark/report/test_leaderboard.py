@@ -1,6 +1,4 @@
-"""Generated logs, the page, the plots and the comparison, with a generator of one's own in one
-file.
-"""
+"""Generated logs, the page, the plots and the comparison, with a generator in a file of its own."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ from benchmark.report import compare, leaderboard
 from benchmark.report.aggregate import Board, Row, boards
 from eventlog._runtime.errors import InputError
 
-GENERATOR = '''"""Hands the real log out again, with the users who were held out of its training: as useful as the real log itself."""
+GENERATOR = '''"""Returns the real log, with the users held out of its training: as useful as that log."""
 import numpy as np
 import pandas as pd
 from dataclasses import replace
