@@ -1,20 +1,27 @@
-"""Model: what every baseline is, and what a user's own model in one file must be.
+"""Model: the base class of every baseline, and of a user's own model in a file.
 
 Example::
 
     class Mine(Model):
         kinds = frozenset({"next_item"})
+
+        def __init__(self, *, decay: Annotated[float, Range(0.0, 1.0)] = 0.8) -> None:
+            self.decay = decay
+
         def fit(self, train, valid=None, *, encoder, seed): ...
+
         def score(self, sequences, queries): ...
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
+from eventlog._runtime.settings import check_arguments
 from eventlog.arrays import Examples, Queries, Sequences
 from eventlog.encode import Encoder
 
@@ -22,43 +29,63 @@ Kind = Literal["next_item", "binary", "uplift"]
 
 
 class Model(ABC):
-    """A predictor. Settings are keyword arguments of `__init__`; what is learnt ends in an
-    underscore.
+    """A predictor. Settings are keyword arguments of `__init__`; what is learnt ends in `_`.
 
-    `kinds`: the questions it answers.
-      next_item: which item comes next. Rows of `sequences` are steps, every one with an item.
-      binary:    the probability that the answer is 1 (churned, fraudulent).
-      uplift:    by how much a treatment raises the probability that the answer is 1;
-                 `train.treatment` says who had it.
-                 The row of the treatment itself (the offer) is not among the known rows: it would
-                 give the arm away.
-    `tasks`: limits a model to some tasks by name (a recency rule fits churn only); None = all of
-    its kinds.
+    `kinds` are the questions that it answers:
+
+    next_item
+        Which item comes next. The rows of `sequences` are steps, each with an item.
+    binary
+        The probability that the answer is 1 (churned, fraudulent).
+    uplift
+        By how much a treatment raises the probability that the answer is 1; `train.treatment` says
+        who was treated. The row of the treatment itself (the offer) is not among the known rows,
+        because it would reveal the arm.
+
+    `tasks` limits a model to some tasks by name (a recency rule fits churn only); None means all
+    tasks of its kinds.
     """
 
     kinds: ClassVar[frozenset[str]]
     tasks: ClassVar[frozenset[str] | None] = None
 
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any], *, where: str) -> Self:
+        """Make a model from settings as a file or a command line gives them.
+
+        They are checked against the annotations of `__init__`. Raises InputError for a value of
+        the wrong type or out of range, UnknownNameError for an unknown setting. `where` is what
+        the settings are of, for the message, such as "model lstm".
+        """
+        return cls(**check_arguments(cls, settings, where=where))
+
     @abstractmethod
     def fit(
         self, train: Examples, valid: Examples | None = None, *, encoder: Encoder, seed: int
     ) -> None:
-        """Learn from `train`; `valid` (later in time than `train`, before the test) may stop it
-        early.
+        """Learn from `train`.
 
-        A question's answer may lie in a later row of the same sequences: a model reads rows before
-        `queries.end` only.
+        A question's answer may be in a later row of the same sequences, so only rows before
+        `queries.end` may be read.
+
+        Args:
+            train: questions with answers.
+            valid: more of them, later than `train` and before the test, for early stopping.
+            encoder: vocabularies and scales of the sequences.
+            seed: the same seed gives the same model.
         """
 
     @abstractmethod
     def score(self, sequences: Sequences, queries: Queries) -> np.ndarray:
-        """next_item: (n_queries, encoder.n_items) float32, column = item code (0 and 1 are
-        ignored), higher is likelier.
-        binary: (n_queries,) float in 0..1. uplift: (n_queries,) float in -1..1, P(1 | treated) -
-        P(1 | control). Called with batches of queries; rows at or after `queries.end` are not to be
-        read.
+        """Answer questions, a batch at a time; rows at or after `queries.end` must not be read.
+
+        Returns:
+            next_item: (n, encoder.n_items) float32, higher is likelier; the columns are item codes,
+            and codes 0 and 1 are ignored.
+            binary: (n,) float in 0..1.
+            uplift: (n,) float in -1..1, P(1 | treated) - P(1 | control).
         """
 
     def n_parameters(self) -> int:
-        """Number of learnt numbers, 0 where that means nothing."""
+        """Return the number of learnt numbers, 0 if that has no meaning."""
         return 0

@@ -1,16 +1,18 @@
-"""Which events moved a score: integrated gradients over the embedded events, and a deletion test
-that shows whether they did.
-
-    found = explain(model, sequences, queries[:20])          # one Explanation a question
-    found[0].events(sequences, encoder)                      # a frame: event, item, time,
-    contribution plot(found[0], sequences, encoder, "user.svg") faithfulness(model, sequences,
-    queries, seed=0)          # how far the score moves without the events it names, and at random
+"""Explain a score by its events, with integrated gradients, and test the explanation by deletion.
 
 Integrated gradients (Sundararajan, Taly and Yan 2017, arXiv:1703.01365; captum's
-LayerIntegratedGradients) share the difference between the score and that of a history of blank
-events out among the events. What they say is about the network; a deletion takes the event out of
-the log and asks the whole model, counts and aggregates included, again. `by_deletion` does that for
-each event, and so explains any model, at a scoring for each event.
+LayerIntegratedGradients) divide the difference between a score and that of a history of blank
+events among the events. They explain the network alone. Deletion removes an event from the log and
+asks the whole model again, counts and aggregates included. `by_deletion` does so for each event: it
+explains any model, at the cost of one scoring per event. Integrated gradients need captum, from the
+extra "explain".
+
+Example::
+
+    found = explain(model, sequences, queries[:20])  # one Explanation per question
+    found[0].events(sequences, encoder)  # a frame: event, item, time, contribution
+    plot(found[0], sequences, encoder, "user.svg")
+    faithfulness(model, sequences, queries, seed=0)  # does the score fall without these events?
 """
 
 from __future__ import annotations
@@ -30,28 +32,32 @@ from baselines.nn.windows import Batch, tails
 from baselines.sequences.item_history import last_items
 from baselines.sequences.transition_counts import REPEATS
 from eventlog._runtime.errors import InputError
+from eventlog._runtime.extras import require
 from eventlog._runtime.files import new_file
 from eventlog.arrays import FIRST, Queries, Sequences
 from eventlog.encode import Encoder
 
-STEPS = 48  # of the integral; its error is in `Explanation.error`
+STEPS = 48  # of the integral; `Explanation.error` is its error
+NO_ROWS = np.zeros(0, dtype=np.int64)
+FOR, AGAINST = "#2b6cb0", "#c05621"  # colours of events that raise and lower a score
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """What each known event of one question adds to its score: a log-odds, or the log-probability
-    of `item`.
+    """What each known event adds to a question's score.
+
+    The score is a log-odds or, for next items, the log-probability of `item`.
     """
 
     user: str
-    time: int  # ms: when the question was asked
+    time: int  # ms since 1970 UTC: when the question was asked
     rows: np.ndarray  # (k,) int64 flat rows, by time
-    contribution: np.ndarray  # (k,) float64; above 0 speaks for the answer
-    item: int | None = None  # code, for next items
-    error: float = 0.0  # what the contributions miss of the difference that they share out
+    contribution: np.ndarray  # (k,) float64; positive values raise the score
+    item: int | None = None  # item code, for next items
+    error: float = 0.0  # by how much the contributions miss the difference that they divide
 
     def events(self, sequences: Sequences, encoder: Encoder) -> pd.DataFrame:
-        """One row an event: event, item, time, contribution."""
+        """Return a frame with a row for each event: event, item, time, contribution."""
         return pd.DataFrame(
             {
                 "event": _names(sequences, encoder, "event", "event", self.rows),
@@ -65,11 +71,19 @@ class Explanation:
 def explain(
     model: NeuralModel, sequences: Sequences, queries: Queries, *, items: np.ndarray | None = None
 ) -> list[Explanation]:
-    """Integrated gradients of each question's score; for next items of `items` (n,) codes, by
-    default the likeliest.
+    """Explain each question's score by integrated gradients.
 
-    Binary: the network's log-odds. Uplift: the log-odds that divide the arms. Raises InputError for
-    a model without a network.
+    The score of a binary question is the network's log-odds, that of an uplift question the
+    log-odds between the arms.
+
+    Args:
+        model: a fitted neural model.
+        sequences: the log.
+        queries: the questions.
+        items: (n,) item codes to explain, for next items; None: the likeliest ones.
+
+    Raises:
+        InputError: the model has no network, or captum is not installed.
     """
     if not isinstance(model, NeuralModel):
         raise InputError(
@@ -88,8 +102,10 @@ def by_deletion(
     items: np.ndarray | None = None,
     last: int = 50,
 ) -> list[Explanation]:
-    """By how much each of the `last` events before a question raises the score of the whole model:
-    the score with it less that without.
+    """Explain each question's score by removing its events one by one.
+
+    A contribution is the score of the whole model with the event minus the score without it. Only
+    the `last` events before a question are removed; `items` is as in `explain`.
     """
     found = []
     for i, item in enumerate(_items(model, sequences, queries, items)):
@@ -97,7 +113,7 @@ def by_deletion(
         rows = np.arange(
             max(int(asked.end[0]) - last, int(sequences.offsets[asked.user[0]])), int(asked.end[0])
         )
-        whole = _score(model, sequences, asked, [np.zeros(0, dtype=np.int64)], item)[0]
+        whole = _score(model, sequences, asked, [NO_ROWS], item)[0]
         without = _score(model, sequences, asked, [rows[[k]] for k in range(len(rows))], item)
         found.append(
             Explanation(
@@ -116,9 +132,12 @@ def faithfulness(
     share: float = 0.2,
     draws: int = 5,
 ) -> pd.DataFrame:
-    """Do the named events matter? Deletes the `share` of events that speak most for each answer, as
-    many at random, and the share that speak least; returns for each question the fall of the whole
-    model's score: columns named, random, least.
+    """Measure by how much a score falls without the events that explain it.
+
+    Deletes the `share` of events with the largest contributions, as many random events (`draws`
+    times), and the share with the smallest. Returns the decrease of the whole model's score for
+    each question, in the columns named, random and least. Questions with too few events are left
+    out.
     """
     rng = np.random.default_rng(seed)
     table = []
@@ -128,7 +147,7 @@ def faithfulness(
             continue
         order = found.rows[np.argsort(-found.contribution, kind="stable")]
         random = [rng.choice(found.rows, k, replace=False) for _ in range(draws)]
-        deleted = [np.zeros(0, dtype=np.int64), order[:k], order[-k:], *random]
+        deleted = [NO_ROWS, order[:k], order[-k:], *random]
         whole, named, least, *rest = _score(model, sequences, queries[[i]], deleted, found.item)
         table.append((whole - named, whole - np.mean(rest), whole - least))
     return pd.DataFrame(table, columns=["named", "random", "least"])
@@ -137,8 +156,9 @@ def faithfulness(
 def plot(
     found: Explanation, sequences: Sequences, encoder: Encoder, path: Path | str, *, most: int = 25
 ) -> Path:
-    """Draw the `most` weightiest events of one question, by time, as bars; the ending of `path`
-    says the format (svg, png, pdf).
+    """Draw the `most` important events of a question as bars, by time, and return the path.
+
+    The suffix of `path` determines the format (svg, png, pdf).
     """
     from matplotlib.figure import Figure  # takes a third of a second to import
 
@@ -147,7 +167,7 @@ def plot(
     figure = Figure(figsize=(8, 1.2 + 0.24 * len(table)), layout="constrained")
     axis = figure.subplots()
     value = table["contribution"].to_numpy()
-    axis.barh(np.arange(len(table)), value, color=np.where(value > 0, "#2b6cb0", "#c05621"))
+    axis.barh(np.arange(len(table)), value, color=np.where(value > 0, FOR, AGAINST))
     text = (
         table["time"].dt.strftime("%Y-%m-%d %H:%M") + "  " + table["event"] + "  " + table["item"]
     )
@@ -176,8 +196,8 @@ def plot(
 def _integrated(
     model: NeuralModel, sequences: Sequences, query: Queries, item: int | None
 ) -> Explanation:
-    from captum.attr import LayerIntegratedGradients  # brings matplotlib
-
+    # Imported here: captum imports matplotlib.
+    attr = require("captum.attr", extra="explain", purpose="Explaining a score")
     table = model.table_of(sequences)
     window = tails(
         sequences.offsets, query, model.length - int(model.bidirectional and item is not None)
@@ -185,7 +205,7 @@ def _integrated(
     start, t = int(window.start[0]), int(window.length[0])
     user, time = str(sequences.users[query.user[0]]), int(query.time[0])
     if t == 0:
-        return Explanation(user, time, np.zeros(0, dtype=np.int64), np.zeros(0), item)
+        return Explanation(user, time, NO_ROWS, np.zeros(0), item)
     when = torch.from_numpy(table.question_time(query)).to(model.device_)
 
     def forward(rows: Tensor) -> Tensor:
@@ -195,10 +215,10 @@ def _integrated(
         return _network_score(model, sequences, query, batch, when.expand(b, -1), item)
 
     rows = torch.arange(start, start + t, device=model.device_)[None]
-    # The embedding ends in its dropout, which does nothing here; captum wants a layer whose input
+    # The embedding ends in its dropout, which has no effect here; captum needs a layer whose input
     # is a tensor.
-    gradients = LayerIntegratedGradients(forward, model.network_.embedding.dropout)
-    # cuDNN keeps nothing for a backward pass in evaluation mode
+    gradients = attr.LayerIntegratedGradients(forward, model.network_.embedding.dropout)
+    # In evaluation mode cuDNN does not keep what a backward pass needs.
     with torch.backends.cudnn.flags(enabled=False):
         given, error = gradients.attribute(
             rows, baselines=torch.full_like(rows, -1), n_steps=STEPS, return_convergence_delta=True
@@ -217,16 +237,18 @@ def _network_score(
     when: Tensor,
     item: int | None,
 ) -> Tensor:
-    """(b,) score of one question for b versions of its embedded window."""
+    """Return the score of one question for b versions of its embedded window, (b,)."""
     table, b = model.table_of(sequences), len(batch.rows)
     if item is None:
         known = torch.from_numpy(model.features_.transform(sequences, query)).to(model.device_)
-        return model.logits(table, batch, when, known.expand(b, -1))[:, -1]
+        return model.network_.logits(table, batch, when, known.expand(b, -1))[:, -1]
     user, end = (torch.from_numpy(x).to(model.device_).expand(b) for x in (query.user, query.end))
     past = np.repeat(last_items(sequences, query, last=REPEATS), b, axis=0)
-    return model.answer(model.hidden_of(table, batch, when), when, table.past(user, end), past)[
-        :, item
-    ]
+    state = model.network_.next_state(table, batch, when)
+    log_p = model.network_.item_log_probability(
+        state, when, table.past(user, end), past, model.counts_
+    )
+    return log_p[:, item]
 
 
 def _score(
@@ -236,8 +258,10 @@ def _score(
     deleted: Sequence[np.ndarray],
     item: int | None,
 ) -> np.ndarray:
-    """(len(deleted),) score of one question, each time without these of its rows: log-odds, or
-    log-probability of the item.
+    """Return the score of one question without some of its rows, (len(deleted),).
+
+    `deleted` are flat rows, a set for each score. A score is a log-odds, or the log-probability of
+    `item`.
     """
     user, end = int(query.user[0]), int(query.end[0])
     first = int(sequences.offsets[user])
@@ -261,7 +285,7 @@ def _score(
 def _items(
     model: Model, sequences: Sequences, queries: Queries, items: np.ndarray | None
 ) -> Sequence[int | None]:
-    """The item whose score is explained, for each question; None where the answer is a number."""
+    """Return the item whose score is explained for each question, None for other questions."""
     if items is not None:
         return [int(k) for k in items]
     if len(queries) == 0:

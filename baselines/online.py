@@ -1,15 +1,16 @@
-"""One event in, one ranking out: a fitted next-item model with a carried state (LSTM, GRU) or a
-key-value cache (Transformer).
-
-    live = Online(model, encoder, users=10_000) live.observe("anna", {"event": "view_item",
-    "item_id": "i7", "price": 12.0}, time)      # ms since 1970 UTC scores = live.score(["anna"],
-    time + 5_000)                                              # (1, n_items) log-probabilities
+"""Score live users event by event, with a carried state (LSTM, GRU) or a cache (Transformer).
 
 The answers are those of `model.score` on the same history, as long as it fits into the model's
-window (`length` rows). Beyond it nothing is thrown away and nothing recomputed: a recurrent state
-remembers everything, and a cache keeps the last `length` rows, whose keys know a little of what
-went before them (as in Transformer-XL, arXiv:1901.02860). Memory is fixed when the object is made:
-it holds `users` users, and forgets the one unseen for longest when it is full.
+window (`length` rows). For longer histories nothing is recomputed: a recurrent state remembers
+everything, and a key-value cache keeps the last `length` rows, whose keys reflect some of what came
+before them (as in Transformer-XL, arXiv:1901.02860). Memory is fixed: there is room for `users`
+users, and when it is full the one unseen for longest is forgotten.
+
+Example::
+
+    live = Online(model, encoder, users=10_000)
+    live.observe("anna", {"event": "view_item", "item_id": "i7", "price": 12.0}, time)  # ms, UTC
+    scores = live.score(["anna"], time + 5_000)  # (1, n_items) log-probabilities
 """
 
 from __future__ import annotations
@@ -32,14 +33,18 @@ from eventlog.arrays import FIRST, MISSING, UNKNOWN
 from eventlog.encode import ENTITIES, SHORT, Encoder
 
 Event = Mapping[str, Any]
+NO_EVENT = -1  # as the time of a user's last event
+NO_GAP_S = -1.0  # as the gap before a user's first event
+SHOWN = 3  # users that an error message names
 
 
 class Online:
     """A fitted model and the state of every live user."""
 
     def __init__(self, model: NeuralModel, encoder: Encoder, *, users: int) -> None:
-        """Room for `users` users. Raises InputError for a model that does not answer next items
-        from the past alone.
+        """Prepare room for `users` users.
+
+        Raises InputError unless the model was fitted on next items and is causal.
         """
         if model.bidirectional or model.kind_ != "next_item":
             raise InputError(
@@ -47,27 +52,25 @@ class Online:
                 "transformer."
             )
         if users < 1:
-            raise InputError(f"users is {users}; at least one must fit.")
+            raise InputError(f"users is {users}; it must be at least 1.")
         self.model, self.encoder, self.users = model, encoder, users
         backbone = model.network_.backbone
         if not isinstance(backbone, Recurrent | Attention):
             raise InputError(
-                f"Online scoring does not know how to carry the state of {type(backbone).__name__}."
+                f"Online scoring cannot carry the state of a {type(backbone).__name__}."
             )
-        self._state: _Carried | _Cache
+        self._state: _RecurrentState | _KeyValueCache
         self._state = (
-            _Carried(backbone, users)
+            _RecurrentState(backbone, users)
             if isinstance(backbone, Recurrent)
-            else _Cache(backbone, users, model.length)
+            else _KeyValueCache(backbone, users, model.length)
         )
-        self._row = _RowEncoder(encoder, model)
-        # the state after each user's last event
-        self._hidden = torch.zeros(users, model.dim)
+        self._encode = _RowEncoder(encoder, model)
+        self._hidden = torch.zeros(users, model.dim)  # after each user's last event
         self._item = np.zeros((users, PAST_ROWS), dtype=np.int64)  # latest first, 0 = none
-        # ms of the last event, -1 = none yet
-        self._last = np.full(users, -1, dtype=np.int64)
-        self._seen: list[dict[str, set[str]]] = [{} for _ in range(users)]
-        self._slot: OrderedDict[str, int] = OrderedDict()  # unseen for longest first
+        self._last = np.full(users, NO_EVENT, dtype=np.int64)  # ms of the last event
+        self._seen: list[dict[str, set[str]]] = [{} for _ in range(users)]  # values of entities
+        self._slot: OrderedDict[str, int] = OrderedDict()  # the user unseen for longest is first
 
     def __len__(self) -> int:
         return len(self._slot)
@@ -76,30 +79,34 @@ class Online:
     def observe(
         self, user: str | Sequence[str], event: Event | Sequence[Event], time: int | Sequence[int]
     ) -> None:
-        """Take in one event of one user, or one event of each of several different users at once
-        (cheaper together).
+        """Take in an event of a user, or an event of each of several users, which is faster.
 
-        Raises InputError where a user's event is older than their last, or a user stands twice in
-        one call.
+        Args:
+            user: one id or several different ones.
+            event: the columns of the event, as the log has them, for each user.
+            time: ms since 1970 UTC, for each user.
+
+        Raises:
+            InputError: an event is older than the user's last one, or a user is given twice.
         """
         names = [user] if isinstance(user, str) else list(user)
         events = [event] if isinstance(event, Mapping) else list(event)
         times = np.atleast_1d(np.asarray(time, dtype=np.int64))
         if not len(names) == len(events) == len(times) or len(set(names)) != len(names):
             raise InputError(
-                f"{len(names)} users, {len(events)} events, {len(times)} times: give one event of "
-                "each of different users."
+                f"There are {len(names)} users, {len(events)} events and {len(times)} times; give "
+                "one of each for every user, and no user twice."
             )
         slots = np.array([self._find(name) for name in names], dtype=np.int64)
         last = self._last[slots]
         if (times < last).any():
             late = int(np.argmax(times < last))
             raise InputError(
-                f"An event of user {names[late]} is {last[late] - times[late]} ms older than the "
-                "last; send them in order."
+                f"An event of user {names[late]} is {last[late] - times[late]} ms older than their "
+                "last one; send them in order."
             )
-        gap = np.where(last >= 0, (times - last) / 1000, -1.0)
-        item, codes, numeric = self._row(events, gap, [self._seen[s] for s in slots])
+        gap = np.where(last >= 0, (times - last) / 1000, NO_GAP_S)
+        item, codes, numeric = self._encode(events, gap, [self._seen[s] for s in slots])
         hidden = self._state.step(
             torch.from_numpy(slots), self._embed(item, codes, numeric, time_codes(gap, times))
         )
@@ -110,29 +117,32 @@ class Online:
 
     @torch.inference_mode()
     def score(self, user: Sequence[str], time: int | Sequence[int]) -> np.ndarray:
-        """(n, n_items) float32 log-probabilities of what each user takes next, asked at `time` ms.
-        Users must have been seen.
+        """Return the log-probability of each item as the user's next one, (n, n_items) float32.
+
+        `time` is when the question is asked, in ms since 1970 UTC. Raises InputError for users who
+        were not observed or were forgotten.
         """
         unknown = [name for name in user if name not in self._slot]
         if unknown:
             raise InputError(
                 f"{len(unknown)} of {len(user)} users have not been seen, or were forgotten: "
-                f"{', '.join(unknown[:3])}."
+                f"{', '.join(unknown[:SHOWN])}."
             )
         slots = np.array([self._slot[name] for name in user], dtype=np.int64)
         times = np.broadcast_to(np.asarray(time, dtype=np.int64), slots.shape)
         when = torch.from_numpy(time_codes((times - self._last[slots]) / 1000, times))
         item = self._item[slots]
         past = Past(torch.from_numpy(item), torch.from_numpy(_first_time(item)))
-        scores: np.ndarray = self.model.answer(
-            self._hidden[slots], when, past, item[:, :REPEATS]
-        ).numpy()
+        log_p = self.model.network_.item_log_probability(
+            self._hidden[slots], when, past, item[:, :REPEATS], self.model.counts_
+        )
+        scores: np.ndarray = log_p.numpy()
         return scores
 
     def _embed(
         self, item: np.ndarray, codes: np.ndarray, numeric: np.ndarray, time: np.ndarray
     ) -> Tensor:
-        """(b, dim): as EventEmbedding gives it for a row of a table."""
+        """Return the embedded events, (b, dim), as EventEmbedding does for rows of a table."""
         embedding = self.model.network_.embedding
         x = F.embedding(torch.from_numpy(item), embedding.item.weight)
         if embedding.has_codes:
@@ -146,9 +156,7 @@ class Online:
         return normed
 
     def _find(self, name: str) -> int:
-        """The user's slot; a new user takes a free one, or that of whom was not seen for
-        longest.
-        """
+        """Return the user's slot; a new user gets a free one or that of the one to forget."""
         slot = self._slot.get(name)
         if slot is not None:
             self._slot.move_to_end(name)
@@ -157,15 +165,13 @@ class Online:
         if slot == self.users:
             _, slot = self._slot.popitem(last=False)
         self._slot[name] = slot
-        self._item[slot], self._last[slot], self._seen[slot] = 0, -1, {}
+        self._item[slot], self._last[slot], self._seen[slot] = 0, NO_EVENT, {}
         self._state.clear(slot)
         return slot
 
 
 class _RowEncoder:
-    """Events as the encoder's codes and scaled numbers: `Encoder.encode` for a few rows, without a
-    frame.
-    """
+    """Encodes a few events as `Encoder.encode` does, but without a data frame."""
 
     def __init__(self, encoder: Encoder, model: NeuralModel) -> None:
         fields = model.fields_
@@ -184,19 +190,24 @@ class _RowEncoder:
     def __call__(
         self, events: Sequence[Event], gap: np.ndarray, seen: Sequence[dict[str, set[str]]]
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(b,) int64 items, (b, C) int64 shifted codes, (b, K) float32 numbers; `seen` is brought
-        up to date.
+        """Return items (b,) int64, shifted codes (b, C) int64 and numbers (b, K) float32.
+
+        Args:
+            events: the columns of each event.
+            gap: (b,) s since the user's previous event, NO_GAP_S if there is none.
+            seen: the entity values of each user so far; new ones are added.
         """
         item = np.array([self._code("item", event) for event in events], dtype=np.int64)
         codes = np.array(
             [[self._code(name, event) for name in self.categorical] for event in events],
             dtype=np.int64,
         )
-        fresh = [self._new(event, known) for event, known in zip(events, seen, strict=True)]
+        new_values = [self._new(event, known) for event, known in zip(events, seen, strict=True)]
         numeric = np.zeros((len(events), len(self.numeric)), dtype=np.float32)
         for k, name in enumerate(self.numeric):
             if name.startswith("new_"):
-                numeric[:, k] = [name[4:] in new for new in fresh]
+                entity = name.removeprefix("new_")
+                numeric[:, k] = [entity in new for new in new_values]
             elif name in self.encoder.scales:
                 raw = (
                     np.where(gap >= 0, gap, np.nan)
@@ -214,7 +225,7 @@ class _RowEncoder:
         return MISSING if _absent(value) else index.get(str(value), UNKNOWN)
 
     def _new(self, event: Event, seen: dict[str, set[str]]) -> set[str]:
-        """The entity columns whose value this user has not had before."""
+        """Return the entity columns whose value is new to this user, and add it to `seen`."""
         found = set()
         for name in self.entities:
             value = event.get(name)
@@ -224,15 +235,15 @@ class _RowEncoder:
         return found
 
 
-class _Recent:
-    """The last rows of each user that a `ShortConv` layer looks at."""
+class _ConvState:
+    """The last rows of each user that a `ShortConv` layer reads."""
 
     def __init__(self, layer: ShortConv, users: int) -> None:
         self.weight = layer.weight[:, 0].T  # (kernel, dim), the row itself last
         self.rows = torch.zeros(users, layer.left, self.weight.shape[1])
 
     def step(self, slots: Tensor, x: Tensor) -> Tensor:
-        """(b, dim) of (b, dim)."""
+        """Return the layer's output for a new row of each user, (b, dim) -> (b, dim)."""
         near = torch.cat([self.rows[slots], x[:, None]], dim=1)  # (b, kernel, dim)
         self.rows[slots] = near[:, 1:]
         return x + (near * self.weight).sum(1)
@@ -241,11 +252,11 @@ class _Recent:
         self.rows[slot] = 0
 
 
-class _Carried:
-    """A recurrent backbone, one row at a time."""
+class _RecurrentState:
+    """A recurrent backbone, one row at a time, and the state of each user."""
 
     def __init__(self, backbone: Recurrent, users: int) -> None:
-        self.layers, self.near = list(backbone.layers), _Recent(backbone.near, users)
+        self.layers, self.near = list(backbone.layers), _ConvState(backbone.near, users)
         dim = self.near.rows.shape[2]
         self.gated = isinstance(self.layers[0], torch.nn.LSTM)
         self.hidden, self.cell = (torch.zeros(len(self.layers), users, dim) for _ in range(2))
@@ -270,13 +281,11 @@ class _Carried:
         self.cell[:, slot] = 0
 
 
-class _Cache:
-    """A causal Transformer, one row at a time: the keys and values of the last `length` rows of
-    each user, in a ring.
-    """
+class _KeyValueCache:
+    """A causal Transformer, one row at a time, with a ring buffer of keys and values per user."""
 
     def __init__(self, backbone: Attention, users: int, length: int) -> None:
-        self.backbone, self.near, self.length = backbone, _Recent(backbone.near, users), length
+        self.backbone, self.near, self.length = backbone, _ConvState(backbone.near, users), length
         self.blocks = cast("list[Block]", list(backbone.blocks))
         heads, dim = self.blocks[0].heads, int(self.near.rows.shape[2])
         self.frequency = backbone.frequency(dim // heads)
@@ -287,10 +296,10 @@ class _Cache:
     def step(self, slots: Tensor, x: Tensor) -> Tensor:
         x = self.near.step(slots, x)
         position = self.position[slots]
-        # (b, 1, 1, d / 2)
+        # (b, 1, 1, d / heads / 2)
         angle = (position[:, None].double() * self.frequency).float()[:, None, None]
         kept = int((position + 1).clamp(max=self.length).max())
-        # (b, 1, 1, kept): all of a ring that is full
+        # (b, 1, 1, kept): every place of a full ring
         seen = (torch.arange(kept) <= position[:, None])[:, None, None]
         for k, block in enumerate(self.blocks):
             b, d = x.shape
@@ -317,7 +326,10 @@ class _Cache:
 
 
 def _first_time(item: np.ndarray) -> np.ndarray:
-    """(n, k) bool: the latest row of its item, of items (n, k) latest first."""
+    """Return whether a row is the latest of its item, (n, k) bool.
+
+    `item` (n, k) holds item codes, latest first.
+    """
     n, k = item.shape
     order = np.argsort(item, axis=1, kind="stable")
     ranked = np.take_along_axis(item, order, axis=1)

@@ -1,34 +1,40 @@
-"""Search for settings with Optuna: fitted on the training part, judged on the validation part,
-never on the test.
+"""Search for settings with Optuna: fit on the training part, score on the validation part.
 
-    settings = tune("lstm", train, valid, encoder, trials=20, seed=0)      # e.g. {"dim": 96,
-    "dropout": 0.22, ...}
+The test part is never read. SPACES says what may vary, by the names of a model's settings. The
+first trial uses the defaults, so the result is never worse than them on the validation part. Needs
+optuna, from the extra "tuning".
 
-What can vary is in SPACES, by the settings a model's `__init__` has. The first trial is the
-defaults, so a search never returns anything that the validation part likes less than them.
+Example::
+
+    settings = tune("lstm", train, valid, encoder, trials=20, seed=0)  # {"dim": 96, ...}
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import optuna
 
 from baselines.base import Model
 from baselines.tabular.tabular import log_loss
 from eventlog._runtime import plugins
 from eventlog._runtime.errors import InputError
+from eventlog._runtime.extras import require
+from eventlog._runtime.settings import parameters
 from eventlog.arrays import FIRST, Examples
 from eventlog.encode import Encoder
 
-Draw = Callable[[optuna.Trial, str], Any]
-MOST_QUESTIONS = 4_000  # of the validation part that a trial is judged on
+if TYPE_CHECKING:
+    import optuna
+
+Draw = Callable[["optuna.Trial", str], Any]
+MOST_QUESTIONS = 4_000  # of the validation part that a trial is scored on
+STARTUP_TRIALS = 8  # random ones before the search adapts
+RANKS = 10  # of NDCG
 
 
-def _whole(low: int, high: int, step: int = 1) -> Draw:
+def _integer(low: int, high: int, step: int = 1) -> Draw:
     return lambda trial, name: trial.suggest_int(name, low, high, step=step)
 
 
@@ -40,34 +46,34 @@ def _one_of(*values: Any) -> Draw:
     return lambda trial, name: trial.suggest_categorical(name, values)
 
 
-# By the kind of question: a setting that the answer cannot depend on would only blur the search.
+# By the kind of question, since a setting without influence would only slow the search down.
 SPACES: dict[str, dict[str, Draw]] = {
     "next_item": {
-        "dim": _whole(32, 128, 32),
-        "layers": _whole(1, 2),
+        "dim": _integer(32, 128, 32),
+        "layers": _integer(1, 2),
         "dropout": _real(0.1, 0.6),
-        "length": _whole(20, 100, 10),
+        "length": _integer(20, 100, 10),
         "lr": _real(5e-4, 1e-2, log=True),
         "batch_rows": _one_of(800, 1_600, 3_200),
         "weight_decay": _real(1e-4, 0.3, log=True),
         "half_life_days": _real(0.5, 120, log=True),
         "decay": _real(0.3, 1.0),
-        "last": _whole(1, 30),
+        "last": _integer(1, 30),
         "backoff": _real(1e-5, 1e-1, log=True),
         "penalty": _real(10, 5_000, log=True),
-        "neighbours": _whole(20, 500, 20),
+        "neighbours": _integer(20, 500, 20),
     },
     "label": {
-        "dim": _whole(32, 96, 32),
+        "dim": _integer(32, 96, 32),
         "dropout": _real(0.1, 0.6),
-        "length": _whole(10, 100, 10),
+        "length": _integer(10, 100, 10),
         "binary_lr": _real(1e-4, 5e-3, log=True),
         "strength": _real(1e-3, 1.0, log=True),
         "weight_decay": _real(1e-4, 0.3, log=True),
-        "hidden": _whole(16, 128, 16),
+        "hidden": _integer(16, 128, 16),
         "learning_rate": _real(0.005, 0.1, log=True),
-        "leaves": _whole(3, 31),
-        "min_leaf": _whole(5, 100, 5),
+        "leaves": _integer(3, 31),
+        "min_leaf": _integer(5, 100, 5),
         "share_of_features": _real(0.05, 1.0),
         "base": _one_of("logistic", "lightgbm"),
     },
@@ -77,30 +83,36 @@ SPACES: dict[str, dict[str, Draw]] = {
 def tune(
     model: str, train: Examples, valid: Examples, encoder: Encoder, trials: int, seed: int
 ) -> dict[str, Any]:
-    """The settings of `model` (a name or a file) that answer `valid` best after `trials` trials;
-    only those that differ from its defaults.
+    """Return the settings with the best score on `valid`, without those left at their defaults.
 
-    Judged by NDCG@10 (next item), log-likelihood (binary), or the log-likelihood of the arms'
-    answers by the R-loss (uplift). A model without settings of ours gives {}. Raises InputError
-    where there is nothing to judge by.
+    The score is NDCG@10 for next items, the log-likelihood for labels, and the negative R-loss for
+    uplift. A model without settings in SPACES gives {}.
+
+    Args:
+        model: a name or the path of a file.
+        train, valid: what to fit on and what to score.
+        encoder: vocabularies and scales of the sequences.
+        trials: how many settings to try, the defaults included.
+        seed: of the search and of each fit.
+
+    Raises:
+        InputError: `trials` is below 1, `valid` is empty, or optuna is not installed.
     """
     if trials < 1:
-        raise InputError(f"trials is {trials}; at least one is needed.")
+        raise InputError(f"trials is {trials}; it must be at least 1.")
     if valid is None or len(valid) == 0:
         raise InputError(
             "There is no validation part to choose settings by; use more data or a longer log."
         )
-    made = plugins.load("baselines.models", model, Model, kind="model")  # type: ignore[type-abstract]
-    items = np.issubdtype(train.target.dtype, np.integer)
-    space = {
-        k: draw
-        for k, draw in SPACES["next_item" if items else "label"].items()
-        if k in _settings(made)
-    }
+    model_class = plugins.load("baselines.models", model, Model, kind="model")  # type: ignore[type-abstract]
+    kind = "next_item" if np.issubdtype(train.target.dtype, np.integer) else "label"
+    known = parameters(model_class)
+    space = {name: draw for name, draw in SPACES[kind].items() if name in known}
     if not space:
         return {}
+    library = require("optuna", extra="tuning", purpose="Searching for settings")
     some = np.sort(np.random.default_rng(seed).permutation(len(valid))[:MOST_QUESTIONS])
-    judged = Examples(
+    scored = Examples(
         valid.sequences,
         valid.queries[some],
         valid.target[some],
@@ -111,28 +123,32 @@ def tune(
         settings = (
             {} if trial.number == 0 else {name: draw(trial, name) for name, draw in space.items()}
         )
-        candidate = made(**settings)
+        candidate = model_class.from_settings(settings, where=f"model {model}")
         candidate.fit(train, valid, encoder=encoder, seed=seed)
         trial.set_user_attr("settings", settings)
-        return worth(candidate, judged)
+        return quality(candidate, scored)
 
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    before = library.logging.get_verbosity()
+    library.logging.set_verbosity(library.logging.WARNING)
     try:
-        study = optuna.create_study(
+        study = library.create_study(
             direction="maximize",
-            sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=min(8, trials)),
+            sampler=library.samplers.TPESampler(
+                seed=seed, n_startup_trials=min(STARTUP_TRIALS, trials)
+            ),
         )
         study.optimize(objective, n_trials=trials)
     finally:
-        optuna.logging.set_verbosity(before)
+        library.logging.set_verbosity(before)
     found: dict[str, Any] = study.best_trial.user_attrs["settings"]
     return found
 
 
-def worth(model: Model, valid: Examples, *, batch: int = 1_000) -> float:
-    """How well a fitted model answers; higher is better. NDCG@10, log-likelihood, or the negative
-    R-loss (Nie and Wager 2021).
+def quality(model: Model, valid: Examples, *, batch: int = 1_000) -> float:
+    """Return how well a fitted model answers; higher is better.
+
+    NDCG@10 for next items, the log-likelihood for labels, and for uplift the negative R-loss (Nie
+    and Wager 2021, arXiv:1712.04912), with one propensity and one mean for all.
     """
     parts = []
     for start in range(0, len(valid), batch):
@@ -141,7 +157,8 @@ def worth(model: Model, valid: Examples, *, batch: int = 1_000) -> float:
         if scores.ndim == 2:
             own = scores[np.arange(len(answer)), answer]
             rank = (scores[:, FIRST:] >= own[:, None]).sum(axis=1)  # ties count against the model
-            parts.append(np.where((rank <= 10) & (answer >= FIRST), 1 / np.log2(rank + 1.0), 0.0))
+            found = (rank <= RANKS) & (answer >= FIRST)
+            parts.append(np.where(found, 1 / np.log2(rank + 1.0), 0.0))
         else:
             parts.append(scores)
     scores = np.concatenate(parts)
@@ -149,20 +166,5 @@ def worth(model: Model, valid: Examples, *, batch: int = 1_000) -> float:
         return float(scores.mean())
     if valid.treatment is None:
         return -log_loss(valid.target, scores)
-    # The part of the answer that the arm explains; with one propensity and mean for all it is the
-    # R-loss of a randomised campaign.
     answer, arm = valid.target - valid.target.mean(), valid.treatment - valid.treatment.mean()
     return -float(np.mean((answer - arm * scores) ** 2))
-
-
-def _settings(model: type[Model]) -> set[str]:
-    """The names that `__init__` takes, those of the classes it hands **settings on to included."""
-    names: set[str] = set()
-    for cls in model.__mro__:
-        if "__init__" not in vars(cls):
-            continue
-        parameters = inspect.signature(vars(cls)["__init__"]).parameters
-        names |= {p.name for p in parameters.values() if p.kind is p.KEYWORD_ONLY}
-        if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-            break
-    return names

@@ -1,1 +1,1 @@
-"""One model a file; the name of the file is its name."""
+"""One model per file; the file's name is the model's name."""

@@ -1,4 +1,4 @@
-"""The share of ones in training, for everybody: the trivial baseline of a binary task."""
+"""Predict the training share of ones for everybody: the trivial baseline of a binary task."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from eventlog.encode import Encoder
 
 
 class BaseRate(Model):
-    """A constant: what a metric gives for it is chance."""
+    """A constant prediction; its metrics are those of chance."""
 
     kinds: ClassVar[frozenset[str]] = frozenset({"binary"})
 
     def fit(
         self, train: Examples, valid: Examples | None = None, *, encoder: Encoder, seed: int
     ) -> None:
-        """Count."""
+        """Count the ones."""
         self.base_rate_ = smoothed_rate(train.target)
 
     def score(self, sequences: Sequences, queries: Queries) -> np.ndarray:
-        """(n,) float64, all alike."""
+        """Return the same probability for all, (n,) float64."""
         return np.full(len(queries), self.base_rate_)
 
     def n_parameters(self) -> int:
-        """One."""
+        """Return 1."""
         return 1

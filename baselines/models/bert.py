@@ -1,36 +1,45 @@
-"""BERT-style model: masked rows told from both sides (BERT4Rec, Sun et al. 2019, arXiv:1904.06690).
+"""BERT-style model: predicts masked rows from both sides (BERT4Rec, arXiv:1904.06690).
 
-A next item is a masked row at the end that knows only its time; for a label, masked events come
-first, then fine-tuning.
+A next item is a masked row at the end, of which only the time is known. Labels are learnt after
+pre-training on masked events.
 """
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from torch import nn
 
-from baselines.nn.backbones import Attention
-from baselines.nn.neural import NeuralModel
+from baselines.nn.backbones import Attention, check_heads
+from baselines.nn.neural import NeuralModel, Steps
+from eventlog._runtime.settings import Range
 
 
 class Bert(NeuralModel):
-    """Self-attention both ways. `heads`: attention heads; see `NeuralModel` for the rest.
+    """Self-attention in both directions.
 
-    A step learns from the masked rows alone, so in the time of a causal model's 250 steps it makes
-    400.
+    Args:
+        heads: attention heads; `dim` must be a multiple of twice their number.
+        layers, max_steps, settings: see `NeuralModel`. A step learns from masked rows alone, so
+            400 steps take as long as a causal model's 250.
     """
 
     bidirectional: ClassVar[bool] = True
 
     def __init__(
-        self, *, heads: int = 2, layers: int = 1, max_steps: int = 400, **settings: Any
+        self,
+        *,
+        heads: Annotated[int, Range(1, 256)] = 2,
+        layers: Annotated[int, Range(1, 64)] = 1,
+        max_steps: Steps = 400,
+        **settings: Any,
     ) -> None:
         super().__init__(layers=layers, max_steps=max_steps, **settings)
+        check_heads(self.dim, heads)
         self.heads = heads
 
     def backbone(self) -> nn.Module:
-        """Blocks that look both ways."""
+        """Return blocks that look both ways."""
         return Attention(
             self.dim,
             layers=self.layers,

@@ -1,45 +1,51 @@
-"""BG/NBD: a customer buys at a personal rate (gamma) and may drop out after any purchase (beta),
-and what that predicts.
+"""BG/NBD: churn from a purchase process in which customers buy at a rate and may drop out.
 
-Fader, Hardie and Lee, "Counting Your Customers" the Easy Way, Marketing Science 24(2), 2005:
-likelihood (6), expected purchases in the horizon (10). Those, not 1 - P(alive), rank customers:
-P(alive) is 1 for everyone who bought once. A logistic curve turns their logarithm into the
-probability of churn.
+Each customer's rate is gamma-distributed and the probability of dropping out after a purchase is
+beta-distributed (Fader, Hardie and Lee, "Counting Your Customers" the Easy Way, Marketing Science
+24(2), 2005: likelihood (6), expected purchases in a horizon (10)). Customers are ranked by expected
+purchases rather than by P(alive), which is 1 for everyone who bought once. A logistic curve turns
+the logarithm of the expectation into the probability of churn.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import gammaln, hyp2f1
 
 from baselines.base import Model
-from baselines.tabular.features import history_of
+from baselines.tabular.history import history_of
 from baselines.tabular.tabular import Platt
+from eventlog._runtime.settings import Above, Range
 from eventlog.arrays import DAY_MS, Examples, Queries, Sequences
 from eventlog.encode import Encoder
 
 
 class BGNBD(Model):
-    """Maximum likelihood on (repeat orders, time of the last, age), all customers at once."""
+    """Maximum likelihood on (repeat orders, time of the last, age) of all customers.
+
+    Args:
+        horizon_days: period of the expected purchases; the ranking hardly depends on it.
+        penalty: on squared log parameters per customer; keeps the fit of a tiny log finite.
+    """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"binary"})
     tasks: ClassVar[frozenset[str] | None] = frozenset({"churn"})
 
-    def __init__(self, *, horizon_days: float = 60.0, penalty: float = 1e-3) -> None:
-        # over which purchases are expected; the ranking hardly depends on it
-        self.horizon_days = horizon_days
-        # on squared log parameters per customer; keeps a tiny log finite
-        self.penalty = penalty
+    def __init__(
+        self,
+        *,
+        horizon_days: Annotated[float, Above(0.0)] = 60.0,
+        penalty: Annotated[float, Range(0.0)] = 1e-3,
+    ) -> None:
+        self.horizon_days, self.penalty = horizon_days, penalty
 
     def fit(
         self, train: Examples, valid: Examples | None = None, *, encoder: Encoder, seed: int
     ) -> None:
-        """Fit the four parameters on each user's latest question, then the curve on all
-        questions.
-        """
+        """Fit the four parameters on each user's latest question, the curve on all questions."""
         self.encoder_ = encoder
         x, recency, age = self._customer(train.sequences, train.queries)
         order = np.lexsort((train.queries.time, train.queries.user))
@@ -49,11 +55,11 @@ class BGNBD(Model):
         self.curve_ = Platt(self._log_expected(train.sequences, train.queries), train.target)
 
     def _maximise(self, x: np.ndarray, recency: np.ndarray, age: np.ndarray) -> np.ndarray:
-        """(4,) r, alpha (days), a, b."""
-        # Customers with the same numbers share a term: on daily data this is many times fewer.
+        """Return r, alpha (days), a and b, (4,)."""
+        # Customers with the same numbers share a term, which makes far fewer terms on daily data.
         table, weight = np.unique(np.stack([x, recency, age]), axis=1, return_counts=True)
         x, recency, age = table
-        # alpha in units of a mean age: all four are near 1
+        # With alpha in units of the mean age all four parameters are near 1.
         unit = max(float(age.mean()), 1e-6) if len(age) else 1.0
 
         def loss(logs: np.ndarray) -> float:
@@ -68,11 +74,11 @@ class BGNBD(Model):
         return np.array([r, alpha * unit, a, b])
 
     def score(self, sequences: Sequences, queries: Queries) -> np.ndarray:
-        """(n,) float64 probability of churn."""
+        """Return the probability of churn, (n,) float64."""
         return self.curve_(self._log_expected(sequences, queries))
 
     def _log_expected(self, sequences: Sequences, queries: Queries) -> np.ndarray:
-        """(n, 1) log of the expected purchases in the horizon."""
+        """Return the log of the expected purchases in the horizon, (n, 1)."""
         parameters = np.array([self.r_, self.alpha_, self.a_, self.b_])
         expected = expected_purchases(
             parameters, *self._customer(sequences, queries), horizon=self.horizon_days
@@ -82,8 +88,9 @@ class BGNBD(Model):
     def _customer(
         self, sequences: Sequences, queries: Queries
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(n,) repeat orders, days from the first order to the last, days from the first order to
-        the question.
+        """Return repeat orders, and days from the first order to the last and to the question.
+
+        Each is (n,).
         """
         x, recency, age = np.zeros((3, len(queries)))
         history = history_of(sequences, self.encoder_)
@@ -98,15 +105,20 @@ class BGNBD(Model):
         return x, recency, np.maximum(age, recency)
 
     def n_parameters(self) -> int:
-        """r, alpha, a, b, and the curve's two."""
+        """Return 6: r, alpha, a, b, and two of the curve."""
         return 6
 
 
 def log_likelihood(
     parameters: np.ndarray, x: np.ndarray, recency: np.ndarray, age: np.ndarray
 ) -> np.ndarray:
-    """(n,) of customers with `x` repeat orders, the last at `recency`, observed until `age`;
-    equation (6).
+    """Return the log-likelihood of each customer by equation (6), (n,).
+
+    Args:
+        parameters: r, alpha, a, b.
+        x: (n,) repeat orders.
+        recency: (n,) time from the first order to the last, in the unit of alpha.
+        age: (n,) time from the first order to the end of observation.
     """
     r, alpha, a, b = parameters
     common = (
@@ -132,7 +144,7 @@ def log_likelihood(
 def expected_purchases(
     parameters: np.ndarray, x: np.ndarray, recency: np.ndarray, age: np.ndarray, *, horizon: float
 ) -> np.ndarray:
-    """(n,) expected orders within `horizon` after `age`, given the past; equation (10)."""
+    """Return the expected orders within `horizon` after `age`, given the past, by (10), (n,)."""
     r, alpha, a, b = parameters
     if abs(a - 1) < 1e-6:
         a = 1 + 1e-6  # the formula's removable singularity
@@ -140,8 +152,8 @@ def expected_purchases(
     series = hyp2f1(r + x, b + x, a + b + x - 1, horizon / (alpha + age + horizon))
     with np.errstate(invalid="ignore", over="ignore"):
         unconditional = (a + b + x - 1) / (a - 1) * (1 - rate * series)
-        # With tens of thousands of orders the series overflows; the purchase rate is then known all
-        # but exactly.
+        # With tens of thousands of orders the series overflows; the purchase rate is then known
+        # almost exactly.
         unconditional = np.where(
             np.isfinite(unconditional), unconditional, horizon * (r + x) / (alpha + age)
         )

@@ -1,10 +1,12 @@
-"""DR-learner: a regression of doubly robust single effects (Kennedy 2023, arXiv:2004.14497), for
-campaigns that were targeted.
+"""DR-learner: regression on doubly robust pseudo-outcomes (Kennedy 2023, arXiv:2004.14497).
+
+It suits campaigns that were targeted. The pseudo-outcome of a user is::
 
     phi = mu1(x) - mu0(x) + (t - e(x)) / (e(x) (1 - e(x))) (y - mu_t(x))
-Its mean given x is the effect if either the outcome models or the propensity are right. The three
-are learnt on the other folds' users, or their errors would be correlated with the answers they
-correct.
+
+Its mean given x is the effect if either the outcome models or the propensity is right. All three
+are learnt on the users of other folds, so that their errors are independent of the answers that
+they correct.
 """
 
 from __future__ import annotations
@@ -16,19 +18,19 @@ from baselines.uplift import UpliftLearner
 
 
 class DRLearner(UpliftLearner):
-    """Cross-fitted pseudo-outcomes, then one effect model."""
+    """An effect model on cross-fitted pseudo-outcomes."""
 
     def fit_table(
         self, table: np.ndarray, answer: np.ndarray, treated: np.ndarray, user: np.ndarray
     ) -> None:
-        """Fold by fold the pseudo-outcomes, then their regression."""
+        """Compute the pseudo-outcomes fold by fold and regress on them."""
         fold = folds(user, self.seed_)
         pseudo = np.zeros(len(table))
         for k in range(FOLDS):
             out = fold == k
             on1, on0 = ~out & treated, ~out & ~treated
             if not (out.any() and on1.any() and on0.any()):
-                pseudo[out] = self.average_  # so few users that a fold or an arm is empty
+                pseudo[out] = self.average_  # with very few users a fold or an arm may be empty
                 continue
             x, t, y = table[out], treated[out].astype(float), answer[out].astype(float)
             mu1, mu0 = (
@@ -40,5 +42,5 @@ class DRLearner(UpliftLearner):
         self.effect_ = self.effect(table, pseudo)
 
     def score_table(self, table: np.ndarray) -> np.ndarray:
-        """(n,) effect."""
+        """Return the effect, (n,)."""
         return self.effect_(table)

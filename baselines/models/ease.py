@@ -1,5 +1,4 @@
-"""EASE: each item predicted from all others by ridge regression, in closed form, on a decayed
-history.
+"""EASE: ridge regression of each item on all others, in closed form, applied to a decayed history.
 
 Steck, Embarrassingly Shallow Autoencoders for Sparse Data, WWW 2019 (arXiv:1905.03375), equation
 (8).
@@ -7,20 +6,27 @@ Steck, Embarrassingly Shallow Autoencoders for Sparse Data, WWW 2019 (arXiv:1905
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from scipy import linalg
 
 from baselines.base import Model
-from baselines.sequences.item_history import decayed_history, known_items
+from baselines.sequences.item_history import Backoff, Decay, LastRows, decayed_history, known_items
+from eventlog._runtime.settings import Above, Range
 from eventlog.arrays import Examples, Queries, Sequences
 from eventlog.encode import Encoder
 
 
 class EASE(Model):
-    """Dense in the items, so only the `max_items` most frequent take part (10,000 need about 0.9 GB
-    while fitting).
+    """Item weights in closed form.
+
+    Args:
+        penalty: of the ridge regression.
+        last, decay: rows of history, and the factor by which each row back counts less.
+        max_items: the most frequent items, which take part; the matrix is dense, and 10,000 items
+            need about 0.9 GB while fitting.
+        backoff: weight of popularity, which orders the remaining items.
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"next_item"})
@@ -28,24 +34,19 @@ class EASE(Model):
     def __init__(
         self,
         *,
-        penalty: float = 500.0,
-        last: int = 10,
-        decay: float = 0.8,
-        max_items: int = 10_000,
-        backoff: float = 1e-4,
+        penalty: Annotated[float, Above(0.0)] = 500.0,
+        last: LastRows = 10,
+        decay: Decay = 0.8,
+        max_items: Annotated[int, Range(1, 100_000)] = 10_000,
+        backoff: Backoff = 1e-4,
     ) -> None:
-        self.penalty, self.last, self.decay, self.max_items, self.backoff = (
-            penalty,
-            last,
-            decay,
-            max_items,
-            backoff,
-        )
+        self.penalty, self.max_items = penalty, max_items
+        self.last, self.decay, self.backoff = last, decay, backoff
 
     def fit(
         self, train: Examples, valid: Examples | None = None, *, encoder: Encoder, seed: int
     ) -> None:
-        """One Cholesky inverse of the items' Gram matrix."""
+        """Invert the items' Gram matrix by Cholesky decomposition."""
         known, n = known_items(train), encoder.n_items
         taken = known.matrix(n)
         size = np.asarray(taken.sum(axis=0)).ravel()
@@ -64,7 +65,7 @@ class EASE(Model):
             if info == 0
             else (factor, info)
         )
-        if info != 0:  # cannot be for a positive penalty, except by overflow
+        if info != 0:  # with a positive penalty only by overflow
             raise np.linalg.LinAlgError(
                 "The items' Gram matrix is not positive definite; raise EASE's penalty."
             )
@@ -75,7 +76,7 @@ class EASE(Model):
         self.weights_ = np.ascontiguousarray(weights, dtype=np.float32)
 
     def score(self, sequences: Sequences, queries: Queries) -> np.ndarray:
-        """(n, n_items) float32."""
+        """Return a score for each item, (n, n_items) float32."""
         history = decayed_history(
             sequences, queries, len(self.popularity_), last=self.last, decay=self.decay
         )
@@ -85,5 +86,5 @@ class EASE(Model):
         return scores
 
     def n_parameters(self) -> int:
-        """Weights off the diagonal."""
+        """Return the number of weights off the diagonal."""
         return max(self.weights_.size - len(self.weights_), 0)

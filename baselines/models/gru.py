@@ -1,6 +1,4 @@
-"""GRU over events: GRU4Rec (Hidasi et al. 2016, arXiv:1511.06939) with shifted targets at every
-row.
-"""
+"""GRU over events: GRU4Rec (Hidasi et al. 2016, arXiv:1511.06939), trained at every row."""
 
 from __future__ import annotations
 
@@ -11,8 +9,8 @@ from baselines.nn.neural import NeuralModel
 
 
 class GRU(NeuralModel):
-    """Recurrent model with a carried state, a quarter fewer weights than an LSTM."""
+    """Recurrent model with a carried state and a quarter fewer weights than an LSTM."""
 
     def backbone(self) -> nn.Module:
-        """GRU layers."""
+        """Return GRU layers."""
         return Recurrent(self.dim, layers=self.layers, dropout=self.dropout, cell="gru")

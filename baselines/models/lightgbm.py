@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 
 from baselines.tabular.boosting import Trees
-from baselines.tabular.tabular import Tabular
+from baselines.tabular.tabular import DelayDays, Tabular
+from eventlog._runtime.settings import Above, Range
 
 
 class LightGBM(Tabular):
-    """Shallow, well-regularised trees; the number of trees is what the validation part likes
-    best.
+    """Shallow, well-regularised trees; the validation part determines their number.
+
+    Args:
+        trees: at most.
+        trees_without_valid: if there is no validation part.
+        patience: trees without improvement after which growing ends.
+        learning_rate: of boosting.
+        leaves: of a tree, at most.
+        min_leaf: examples in a leaf, at least, unless one of the answers is rare.
+        share_of_features: that each tree may use.
+        delay_days: see `Tabular`.
     """
 
     def __init__(
         self,
         *,
-        trees: int = 600,
-        trees_without_valid: int = 120,
-        patience: int = 40,
-        learning_rate: float = 0.03,
-        leaves: int = 7,
-        min_leaf: int = 30,
-        share_of_features: float = 0.2,
-        delay_days: float = 7.0,
+        trees: Annotated[int, Range(1, 100_000)] = 600,
+        trees_without_valid: Annotated[int, Range(1, 100_000)] = 120,
+        patience: Annotated[int, Range(1)] = 40,
+        learning_rate: Annotated[float, Above(0.0, 1.0)] = 0.03,
+        leaves: Annotated[int, Range(2, 131_072)] = 7,
+        min_leaf: Annotated[int, Range(5)] = 30,
+        share_of_features: Annotated[float, Above(0.0, 1.0)] = 0.2,
+        delay_days: DelayDays = 7.0,
     ) -> None:
         super().__init__(delay_days=delay_days)
         self.trees = Trees(
@@ -42,11 +54,11 @@ class LightGBM(Tabular):
         self.model_ = self.trees.grow(table, target, valid, seed=seed)
 
     def score_table(self, table: np.ndarray) -> np.ndarray:
-        """(n,) probability of 1."""
+        """Return the probability of 1, (n,)."""
         return np.asarray(self.model_.predict(table, num_threads=1))
 
     def n_parameters(self) -> int:
-        """Leaves of all trees."""
+        """Return the number of leaves of all trees."""
         return (
             0
             if self.constant_

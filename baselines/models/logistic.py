@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from baselines.tabular.tabular import Standardiser, Tabular, log_loss
+from baselines.tabular.tabular import DelayDays, Standardiser, Tabular, log_loss
+from eventlog._runtime.settings import Above
+
+Strength = Annotated[float, Above(0.0)]
 
 
 class Logistic(Tabular):
-    """L2-penalised; the validation part, where there is one, chooses the strength of the
-    penalty.
+    """L2-penalised logistic regression.
+
+    Args:
+        strengths: inverse penalties (sklearn's C), among which the validation part chooses.
+        default: the one to use without a validation part.
+        delay_days: see `Tabular`.
     """
 
     def __init__(
         self,
         *,
-        strengths: Sequence[float] = (0.001, 0.01, 0.1, 1.0),
-        default: float = 0.1,
-        delay_days: float = 7.0,
+        strengths: Sequence[Strength] = (0.001, 0.01, 0.1, 1.0),
+        default: Strength = 0.1,
+        delay_days: DelayDays = 7.0,
     ) -> None:
         super().__init__(delay_days=delay_days)
-        # inverse penalties, as sklearn's C
         self.strengths, self.default = tuple(strengths), default
 
     def fit_table(
@@ -34,7 +41,7 @@ class Logistic(Tabular):
         *,
         seed: int,
     ) -> None:
-        """Newton steps on the standardised table; convex, so that the seed does not matter."""
+        """Fit by Newton steps on the standardised table; convex, so the seed has no effect."""
         self.scale_ = Standardiser(table)
         x = self.scale_(table).astype(np.float64)
         fitted = [_fit(x, target, c) for c in (self.strengths if valid else (self.default,))]
@@ -45,7 +52,7 @@ class Logistic(Tabular):
             self.model_ = fitted[0]
 
     def score_table(self, table: np.ndarray) -> np.ndarray:
-        """(n,) probability of 1."""
+        """Return the probability of 1, (n,)."""
         return self._probability(self.model_, table)
 
     def _probability(self, model: LogisticRegression, table: np.ndarray) -> np.ndarray:
@@ -53,7 +60,7 @@ class Logistic(Tabular):
         return probability
 
     def n_parameters(self) -> int:
-        """One weight a feature, and the intercept."""
+        """Return the number of weights, one per feature, and the intercept."""
         return 0 if self.constant_ else self.model_.coef_.size + 1
 
 

@@ -1,6 +1,4 @@
-"""LSTM over events: GRU4Rec's lineage (Hidasi et al. 2016, arXiv:1511.06939) with shifted targets
-at every row.
-"""
+"""LSTM over events, after GRU4Rec (Hidasi et al. 2016, arXiv:1511.06939), trained at every row."""
 
 from __future__ import annotations
 
@@ -14,5 +12,5 @@ class LSTM(NeuralModel):
     """Recurrent model with a carried state."""
 
     def backbone(self) -> nn.Module:
-        """LSTM layers."""
+        """Return LSTM layers."""
         return Recurrent(self.dim, layers=self.layers, dropout=self.dropout, cell="lstm")

@@ -1,28 +1,32 @@
-"""Decayed Markov: what followed the last few items, in training. The model that every neural one is
-shown against.
+"""Decayed Markov: what followed the last few items in training, the yardstick of neural models.
 
 An item's transition row counts what came one, two, three and four rows later with weights 1, 1/2,
-1/3, 1/4, and is divided by its sum; a user's score is the mix of the rows of the last five items,
-weighted 1, 0.8, 0.64, ... `Markov(steps=(1.0,), last=1)` is the plain first-order chain.
+1/3 and 1/4, divided by its sum. A user's score is the sum of the rows of the last five items, with
+weights 1, 0.8, 0.64, ... `Markov(steps=(1.0,), last=1)` is the plain first-order chain.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
 
 from baselines.base import Model
-from baselines.sequences.item_history import decayed_history, known_items
+from baselines.sequences.item_history import Backoff, Decay, LastRows, decayed_history, known_items
+from eventlog._runtime.settings import Range
 from eventlog.arrays import FIRST, Examples, Queries, Sequences
 from eventlog.encode import Encoder
 
 
 class Markov(Model):
-    """First-order transitions at several distances, applied to a decayed history, with popularity
-    behind them.
+    """Transitions over several distances, applied to a decayed history.
+
+    Args:
+        steps: weights of transitions over 1, 2, ... rows.
+        last, decay: rows of history, and the factor by which each row back counts less.
+        backoff: weight of popularity, which orders items without a transition.
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"next_item"})
@@ -30,18 +34,18 @@ class Markov(Model):
     def __init__(
         self,
         *,
-        steps: Sequence[float] = (1.0, 0.5, 0.33, 0.25),
-        last: int = 5,
-        decay: float = 0.8,
-        backoff: float = 1e-3,
+        steps: Sequence[Annotated[float, Range(0.0)]] = (1.0, 0.5, 0.33, 0.25),
+        last: LastRows = 5,
+        decay: Decay = 0.8,
+        backoff: Backoff = 1e-3,
     ) -> None:
-        self.steps, self.last, self.decay = tuple(steps), last, decay
-        self.backoff = backoff  # weight of popularity: it orders what no transition reaches
+        self.steps = tuple(steps)
+        self.last, self.decay, self.backoff = last, decay, backoff
 
     def fit(
         self, train: Examples, valid: Examples | None = None, *, encoder: Encoder, seed: int
     ) -> None:
-        """Count the transitions of all users at once, one pass a distance."""
+        """Count the transitions of all users, in one pass for each distance."""
         known, n = known_items(train), encoder.n_items
         total = sp.csr_matrix((n, n), dtype=np.float32)
         for distance, weight in enumerate(self.steps, start=1):
@@ -63,7 +67,7 @@ class Markov(Model):
         )
 
     def score(self, sequences: Sequences, queries: Queries) -> np.ndarray:
-        """(n, n_items) float32."""
+        """Return a score for each item, (n, n_items) float32."""
         history = decayed_history(
             sequences, queries, len(self.popularity_), last=self.last, decay=self.decay
         )
@@ -72,5 +76,5 @@ class Markov(Model):
         return scores
 
     def n_parameters(self) -> int:
-        """Transitions that occur."""
+        """Return the number of distinct transitions."""
         return int(self.transitions_.nnz)

@@ -2,37 +2,46 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from baselines.tabular.tabular import Standardiser, Tabular
+from baselines.tabular.tabular import DelayDays, Standardiser, Tabular
+from eventlog._runtime.settings import Above, Range
 
 
 class MLP(Tabular):
-    """Two hidden layers with dropout, AdamW, early stopping on the validation part (or a tenth of
-    the training rows).
+    """Two hidden layers with dropout, trained by AdamW with early stopping.
+
+    It stops by the validation part or, without one, by a tenth of the training rows.
+
+    Args:
+        hidden: units of a hidden layer.
+        dropout: share of hidden units dropped in training.
+        learning_rate, weight_decay: of AdamW.
+        batch: rows of a batch, fewer for a small table.
+        epochs: at most.
+        patience: epochs without improvement after which training ends.
+        delay_days: see `Tabular`.
     """
 
     def __init__(
         self,
         *,
-        hidden: int = 64,
-        dropout: float = 0.2,
-        learning_rate: float = 2e-3,
-        weight_decay: float = 1e-2,
-        batch: int = 512,
-        epochs: int = 60,
-        patience: int = 6,
-        delay_days: float = 7.0,
+        hidden: Annotated[int, Range(1, 65_536)] = 64,
+        dropout: Annotated[float, Range(0.0, 0.95)] = 0.2,
+        learning_rate: Annotated[float, Above(0.0, 1.0)] = 2e-3,
+        weight_decay: Annotated[float, Range(0.0, 10.0)] = 1e-2,
+        batch: Annotated[int, Range(1)] = 512,
+        epochs: Annotated[int, Range(0)] = 60,
+        patience: Annotated[int, Range(1)] = 6,
+        delay_days: DelayDays = 7.0,
     ) -> None:
         super().__init__(delay_days=delay_days)
-        self.hidden, self.dropout, self.learning_rate, self.weight_decay = (
-            hidden,
-            dropout,
-            learning_rate,
-            weight_decay,
-        )
+        self.hidden, self.dropout = hidden, dropout
+        self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.batch, self.epochs, self.patience = batch, epochs, patience
 
     def fit_table(
@@ -43,7 +52,7 @@ class MLP(Tabular):
         *,
         seed: int,
     ) -> None:
-        """Mini-batches in a seeded order; the weights of the best epoch are kept."""
+        """Train on mini-batches in a seeded order and keep the weights of the best epoch."""
         draw = torch.Generator().manual_seed(seed)
         self.scale_ = Standardiser(table)
         x, y = torch.from_numpy(self.scale_(table)), torch.from_numpy(target.astype(np.float32))
@@ -61,7 +70,7 @@ class MLP(Tabular):
         optimizer = torch.optim.AdamW(
             weights, lr=self.learning_rate, weight_decay=self.weight_decay
         )
-        batch = min(self.batch, max(len(x) // 16, 16))  # a small table needs its steps all the same
+        batch = min(self.batch, max(len(x) // 16, 16))  # a small table needs as many steps
         best, waited = float("inf"), 0
         self.weights_ = [w.detach().clone() for w in weights]
         for _ in range(self.epochs):
@@ -80,7 +89,7 @@ class MLP(Tabular):
                 break
 
     def _initial(self, width: int, rate: float, draw: torch.Generator) -> list[Tensor]:
-        """Weights and biases of three layers; the last bias is the base rate's logit."""
+        """Return weights and biases of three layers; the last bias is the base rate's logit."""
         weights = []
         for fan_in, fan_out in ((width, self.hidden), (self.hidden, self.hidden), (self.hidden, 1)):
             weights += [
@@ -94,7 +103,7 @@ class MLP(Tabular):
     def _logit(
         self, weights: list[Tensor], x: Tensor, draw: torch.Generator | None = None
     ) -> Tensor:
-        """(n,) logits of x (n, n_features); with `draw`, hidden units are dropped."""
+        """Return the logits of x (n, n_features), (n,); with `draw` hidden units are dropped."""
         for weight, bias in zip(weights[:-2:2], weights[1:-2:2], strict=True):
             x = torch.relu(x @ weight + bias)  # (n, hidden)
             if draw is not None:
@@ -102,7 +111,7 @@ class MLP(Tabular):
         return (x @ weights[-2] + weights[-1])[:, 0]
 
     def score_table(self, table: np.ndarray) -> np.ndarray:
-        """(n,) probability of 1."""
+        """Return the probability of 1, (n,)."""
         with torch.no_grad():
             probability: np.ndarray = (
                 torch.sigmoid(self._logit(self.weights_, torch.from_numpy(self.scale_(table))))
@@ -112,7 +121,7 @@ class MLP(Tabular):
         return probability
 
     def n_parameters(self) -> int:
-        """Weights and biases."""
+        """Return the number of weights and biases."""
         return 0 if self.constant_ else sum(w.numel() for w in self.weights_)
 
 

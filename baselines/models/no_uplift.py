@@ -1,6 +1,4 @@
-"""The difference of the arms' rates, for everybody: the trivial baseline of uplift. It ranks
-nobody.
-"""
+"""Predict the difference of the arms' rates for everybody: the trivial baseline of uplift."""
 
 from __future__ import annotations
 
@@ -16,21 +14,21 @@ from eventlog.encode import Encoder
 
 
 class NoUplift(Model):
-    """A constant: what a metric gives for it is chance."""
+    """A constant prediction; its metrics are those of chance."""
 
     kinds: ClassVar[frozenset[str]] = frozenset({"uplift"})
 
     def fit(
         self, train: Examples, valid: Examples | None = None, *, encoder: Encoder, seed: int
     ) -> None:
-        """Count."""
+        """Count the ones of each arm."""
         treated = arms(train)
         self.average_ = smoothed_rate(train.target[treated]) - smoothed_rate(train.target[~treated])
 
     def score(self, sequences: Sequences, queries: Queries) -> np.ndarray:
-        """(n,) float64, all alike."""
+        """Return the same effect for all, (n,) float64."""
         return np.full(len(queries), self.average_)
 
     def n_parameters(self) -> int:
-        """One."""
+        """Return 1."""
         return 1

@@ -1,4 +1,4 @@
-"""Churn by one rule: who has not bought for long will not buy. What every shop already has."""
+"""Predict churn by the rule that every shop has: who has not bought for long will not buy."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from typing import ClassVar
 import numpy as np
 
 from baselines.base import Model
-from baselines.tabular.features import ROLE_ORDER, history_of, log_minutes
+from baselines.tabular.features import log_minutes
+from baselines.tabular.history import ROLE_ORDER, history_of
 from baselines.tabular.tabular import Platt
 from eventlog.arrays import Examples, Queries, Sequences
 from eventlog.encode import Encoder
 
 
 class Recency(Model):
-    """Log time since the last purchase (since the first event, where there is none), made a
-    probability by a logistic curve.
-    """
+    """A logistic curve on the log time since the last purchase, or the first event without one."""
 
     kinds: ClassVar[frozenset[str]] = frozenset({"binary"})
     tasks: ClassVar[frozenset[str] | None] = frozenset({"churn"})
@@ -24,16 +23,16 @@ class Recency(Model):
     def fit(
         self, train: Examples, valid: Examples | None = None, *, encoder: Encoder, seed: int
     ) -> None:
-        """Two numbers: slope and intercept."""
+        """Fit slope and intercept."""
         self.encoder_ = encoder
         self.curve_ = Platt(self._recency(train.sequences, train.queries), train.target)
 
     def score(self, sequences: Sequences, queries: Queries) -> np.ndarray:
-        """(n,) float64 probability of 1."""
+        """Return the probability of 1, (n,) float64."""
         return self.curve_(self._recency(sequences, queries))
 
     def _recency(self, sequences: Sequences, queries: Queries) -> np.ndarray:
-        """(n, 1) log minutes; 0 without history."""
+        """Return log minutes, (n, 1), 0 without history."""
         recency = np.zeros((len(queries), 1))
         known = queries.end > sequences.offsets[queries.user]
         asked = queries[known]
@@ -46,5 +45,5 @@ class Recency(Model):
         return recency
 
     def n_parameters(self) -> int:
-        """Slope and intercept."""
+        """Return 2: slope and intercept."""
         return 2

@@ -1,29 +1,34 @@
-"""Session-kNN: the items of the training histories most like the user's last rows (V-SKNN, Ludewig
-and Jannach 2018).
+"""Session-kNN: items of the training histories nearest to the user's last rows.
 
-Likeness is the decayed history's overlap with a training history, divided by the square root of
-that one's size. A user's own training history is left out: its items would only repeat what the
-user has seen.
+This is V-SKNN (Ludewig and Jannach 2018, arXiv:1803.09587). The similarity to a training history is
+the overlap with the decayed history, divided by the square root of the training history's size. A
+user's own training history is left out, because its items only repeat what the user has seen.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 import scipy.sparse as sp
 
 from baselines.base import Model
-from baselines.sequences.item_history import decayed_history, known_items
+from baselines.sequences.item_history import Backoff, Decay, LastRows, decayed_history, known_items
+from eventlog._runtime.settings import Range
 from eventlog.arrays import Examples, Queries, Sequences
 from eventlog.encode import Encoder
 
-BLOCK = 256  # questions at once: likeness to every training history is dense
+BLOCK = 256  # questions at once: the similarities to all training histories are a dense matrix
 
 
 class SessionKNN(Model):
-    """The `neighbours` nearest of at most `sessions` training histories (the latest) vote for their
-    items.
+    """The nearest training histories vote for their items.
+
+    Args:
+        neighbours: histories that vote.
+        sessions: training histories that are kept, the latest ones.
+        last, decay: rows of history, and the factor by which each row back counts less.
+        backoff: weight of popularity, which orders items without a vote.
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"next_item"})
@@ -31,24 +36,19 @@ class SessionKNN(Model):
     def __init__(
         self,
         *,
-        neighbours: int = 100,
-        sessions: int = 20_000,
-        last: int = 20,
-        decay: float = 0.8,
-        backoff: float = 1e-3,
+        neighbours: Annotated[int, Range(1)] = 100,
+        sessions: Annotated[int, Range(1)] = 20_000,
+        last: LastRows = 20,
+        decay: Decay = 0.8,
+        backoff: Backoff = 1e-3,
     ) -> None:
-        self.neighbours, self.sessions, self.last, self.decay, self.backoff = (
-            neighbours,
-            sessions,
-            last,
-            decay,
-            backoff,
-        )
+        self.neighbours, self.sessions = neighbours, sessions
+        self.last, self.decay, self.backoff = last, decay, backoff
 
     def fit(
         self, train: Examples, valid: Examples | None = None, *, encoder: Encoder, seed: int
     ) -> None:
-        """Keep the histories, each divided by its length for comparing."""
+        """Keep the histories, and normalise them for the comparison."""
         known, n = known_items(train), encoder.n_items
         latest = np.zeros(known.n_users, dtype=np.int64)
         np.maximum.at(latest, known.user, known.time)
@@ -65,7 +65,7 @@ class SessionKNN(Model):
         self.place_ = {str(user): k for k, user in enumerate(owner)}
 
     def score(self, sequences: Sequences, queries: Queries) -> np.ndarray:
-        """(n, n_items) float32."""
+        """Return a score for each item, (n, n_items) float32."""
         scores = np.repeat(self.popularity_[None], len(queries), axis=0)
         if self.taken_.shape[0] == 0:
             return scores
@@ -74,15 +74,16 @@ class SessionKNN(Model):
             history = decayed_history(
                 sequences, asked, len(self.popularity_), last=self.last, decay=self.decay
             )
-            alike = (history @ self.compared_).toarray()  # (block, m)
+            similar = (history @ self.compared_).toarray()  # (block, m)
             own = np.array([self.place_.get(str(user), -1) for user in sequences.users[asked.user]])
-            alike[np.flatnonzero(own >= 0), own[own >= 0]] = 0
-            if alike.shape[1] > self.neighbours:
-                least = np.partition(alike, -self.neighbours, axis=1)[:, -self.neighbours][:, None]
-                alike[alike < least] = 0
-            scores[begin : begin + BLOCK] += (sp.csr_matrix(alike) @ self.taken_).toarray()
+            similar[np.flatnonzero(own >= 0), own[own >= 0]] = 0
+            if similar.shape[1] > self.neighbours:
+                k = self.neighbours
+                least = np.partition(similar, -k, axis=1)[:, -k][:, None]
+                similar[similar < least] = 0
+            scores[begin : begin + BLOCK] += (sp.csr_matrix(similar) @ self.taken_).toarray()
         return scores
 
     def n_parameters(self) -> int:
-        """Nothing is learnt, the histories are kept."""
+        """Return 0: nothing is learnt, the histories are kept."""
         return 0

@@ -1,10 +1,13 @@
-"""X-learner: each arm's outcome model imputes what the other arm would have done; the effects are
-then learnt (Künzel et al. 2019).
+"""X-learner: learns effects that each arm's outcome model imputes (Künzel et al. 2019).
 
-    D1 = y - mu0(x) of the treated,  D0 = mu1(x) - y of the control,  tau = e(x) tau0(x) + (1 -
-    e(x)) tau1(x)
-The weights by propensity lean on the effect that the larger arm's outcome model imputed: good where
-few are in one arm.
+The imputed effects, and how their two models are combined by the propensity e(x)::
+
+    D1 = y - mu0(x) for the treated
+    D0 = mu1(x) - y for the control
+    tau(x) = e(x) tau0(x) + (1 - e(x)) tau1(x)
+
+The weights favour the effect that the outcome model of the larger arm imputed, which helps if one
+arm is small.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ class XLearner(UpliftLearner):
     def fit_table(
         self, table: np.ndarray, answer: np.ndarray, treated: np.ndarray, user: np.ndarray
     ) -> None:
-        """Outcomes, then imputed effects, then who gets treated."""
+        """Learn the outcomes, the imputed effects and the propensity."""
         x1, x0 = table[treated], table[~treated]
         mu1, mu0 = self.outcome(x1, answer[treated]), self.outcome(x0, answer[~treated])
         self.of_treated_ = self.effect(x1, answer[treated] - mu0(x1))
@@ -28,6 +31,6 @@ class XLearner(UpliftLearner):
         self.propensity_ = self.propensity(table, treated)
 
     def score_table(self, table: np.ndarray) -> np.ndarray:
-        """(n,) effect."""
+        """Return the effect, (n,)."""
         e = self.propensity_(table)
         return e * self.of_control_(table) + (1 - e) * self.of_treated_(table)

@@ -1,9 +1,8 @@
-"""Backbones: (b, t, dim) -> (b, t, dim). Recurrent (GRU4Rec's lineage, arXiv:1511.06939), causal
-Transformer (SASRec's, arXiv:1808.09781, with pre-norm), and the same blocks looking both ways
-(BERT4Rec's, arXiv:1904.06690).
+"""Backbones (b, t, dim) -> (b, t, dim): recurrent, causal Transformer, two-way Transformer.
 
-Padding is on the right, so a causal backbone needs no mask at all: a real position never sees
-padding.
+They follow GRU4Rec (arXiv:1511.06939), SASRec (arXiv:1808.09781, here with pre-norm) and BERT4Rec
+(arXiv:1904.06690). Padding is on the right, so a causal backbone needs no mask: no real position
+sees padding.
 """
 
 from __future__ import annotations
@@ -14,25 +13,37 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from eventlog._runtime.errors import InputError
+
+CONV_DECAY = 0.8  # initial weights of ShortConv fall by this factor per row
+ROTARY_BASE = 100.0  # windows are short, so the slowest turn takes about 600 rows
+
 
 class ShortConv(nn.Module):
-    """x + a weighted sum of the rows around each row, weights per channel, which begin as
-    `strength` .8^distance.
+    """Adds to each row a weighted sum of the rows around it, with weights for each channel.
 
-    A short convolution before the backbone (as in Mamba, arXiv:2312.00752): what lies next to a row
-    is at hand from the first step, and so a masked row, which has no content, begins as the decayed
-    average of what surrounds it.
+    A short convolution before the backbone, as in Mamba (arXiv:2312.00752), makes adjacent rows
+    available from the first step of training. A masked row, which has no content, begins as the
+    decayed average of its surroundings.
+
+    Args:
+        dim: channels.
+        causal: only earlier rows count.
+        reach: rows on each side.
+        strength: initial weight of the adjacent rows; it falls by CONV_DECAY per row.
     """
 
     def __init__(self, dim: int, *, causal: bool, reach: int = 4, strength: float = 0.5) -> None:
         super().__init__()
         distance = torch.arange(reach, -1 if causal else -reach - 1, -1).abs()
-        weight = torch.where(distance > 0, strength * 0.8 ** (distance - 1.0), torch.zeros(()))
+        weight = torch.where(
+            distance > 0, strength * CONV_DECAY ** (distance - 1.0), torch.zeros(())
+        )
         self.weight = nn.Parameter(weight.repeat(dim, 1, 1))  # (dim, 1, kernel)
         self.left, self.right = reach, 0 if causal else reach
 
     def forward(self, x: Tensor, length: Tensor) -> Tensor:
-        """(b, t, dim); padding counts as zeros on both sides."""
+        """Return (b, t, dim); padding counts as zeros on both sides."""
         real = torch.arange(x.shape[1], device=x.device) < length[:, None]
         # (b, dim, left + t + right)
         near = F.pad((x * real[..., None]).transpose(1, 2), (self.left, self.right))
@@ -40,7 +51,7 @@ class ShortConv(nn.Module):
 
 
 class Recurrent(nn.Module):
-    """One LSTM or GRU layer after another, dropout between them."""
+    """LSTM or GRU layers with residual connections and dropout."""
 
     def __init__(
         self, dim: int, *, layers: int, dropout: float, cell: Literal["lstm", "gru"]
@@ -55,10 +66,10 @@ class Recurrent(nn.Module):
             nn.init.orthogonal_(recurrent)
             if cell == "lstm":
                 with torch.no_grad():
-                    bias[dim : 2 * dim] = 1.0  # the forget gate opens first: Jozefowicz et al. 2015
+                    bias[dim : 2 * dim] = 1.0  # open forget gates: Jozefowicz et al. 2015
 
     def forward(self, x: Tensor, length: Tensor) -> Tensor:
-        """(b, t, dim); `length` is not needed, padding comes last."""
+        """Return (b, t, dim) of x (b, t, dim) and the number of real rows (b,)."""
         x = self.near(x, length)
         for layer in self.layers:
             x = x + self.dropout(layer(x)[0])
@@ -66,8 +77,9 @@ class Recurrent(nn.Module):
 
 
 class Attention(nn.Module):
-    """Pre-norm Transformer blocks with rotary positions (arXiv:2104.09864): only distances count,
-    so a window may start anywhere.
+    """Pre-norm Transformer blocks with rotary positions (arXiv:2104.09864).
+
+    Only distances between rows matter, so a window may start anywhere.
     """
 
     cos: Tensor
@@ -88,17 +100,15 @@ class Attention(nn.Module):
 
     @staticmethod
     def frequency(size: int) -> Tensor:
-        """(size / 2,) radians a row; windows are short, so the slowest turn takes about 600
-        rows.
-        """
-        return 100.0 ** -(torch.arange(0, size, 2) / size)
+        """Return the rotation of each pair of channels, (size / 2,) radians per row."""
+        return ROTARY_BASE ** -(torch.arange(0, size, 2) / size)
 
     def forward(self, x: Tensor, length: Tensor) -> Tensor:
-        """(b, t, dim) of x (b, t, dim) and the number of real positions (b,)."""
+        """Return (b, t, dim) of x (b, t, dim) and the number of real rows (b,)."""
         t = x.shape[1]
         mask = None
         if not self.causal:
-            # (b, 1, 1, t): keys that are real
+            # (b, 1, 1, t): real keys
             mask = (torch.arange(t, device=x.device) < length[:, None])[:, None, None]
         x = self.near(x, length)
         for block in self.blocks:
@@ -107,7 +117,7 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """x + attention(norm x), then x + feed-forward(norm x)."""
+    """A pre-norm block: x + attention(norm(x)), then x + feed_forward(norm(x))."""
 
     def __init__(self, dim: int, heads: int, dropout: float, causal: bool) -> None:
         super().__init__()
@@ -120,8 +130,12 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None) -> Tensor:
-        """(b, t, dim); `mask` (b, 1, 1, t) bool says which keys may be seen, None = all before
-        (causal) or all.
+        """Return (b, t, dim).
+
+        Args:
+            x: (b, t, dim).
+            cos, sin: (t, dim / heads / 2) of the positions' angles.
+            mask: (b, 1, 1, t) bool, the visible keys; None: all, for a causal block all earlier.
         """
         b, t, d = x.shape
         # (b, heads, t, d / heads)
@@ -137,7 +151,16 @@ class Block(nn.Module):
         return x + self.dropout(self.feed(self.norm2(x)))
 
 
+def check_heads(dim: int, heads: int) -> None:
+    """Raise InputError unless rotary attention can divide `dim` channels among `heads` heads."""
+    if dim % (2 * heads):
+        raise InputError(
+            f"dim is {dim} and heads is {heads}; dim must be a multiple of {2 * heads}, twice the "
+            "number of heads."
+        )
+
+
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotate pairs of (b, heads, t, d) by the angles (t, d / 2) of their positions."""
+    """Rotate pairs of channels of x (b, heads, t, d) by angles (t, d / 2)."""
     a, b = x.chunk(2, dim=-1)
     return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)

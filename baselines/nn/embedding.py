@@ -1,9 +1,8 @@
-"""What an event looks like to a network: resident tensors of a log, and the one embedding that all
-neural models share.
+"""Events as a network sees them: the tensors of a log, and the embedding of all neural models.
 
-A row has a content part (item, event, every other categorical, price and other numerics, new_*
-flags, running counts) and a time part (gap since the row before, hour of day, weekday). They are
-kept apart because a masked event, and a question about what comes next, have a time but no content.
+A row has a content part (item, event, other categoricals, price and other numerics, new_* flags,
+running counts) and a time part (gap since the row before, hour of day, weekday). They are separate
+because a masked event, and a question about what comes next, have a time but no content.
 """
 
 from __future__ import annotations
@@ -15,15 +14,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from baselines.tabular.entity_risk import EntityRisk, order_runs
+from baselines.tabular.entity_risk import EntityRisk, is_risk, order_runs
 from eventlog.arrays import DAY_MS, Queries, Sequences
 from eventlog.encode import Encoder
 
 HOUR_MS = 3_600_000
-# 0 = no row before; k = 2^(k-1) - 1 .. 2^k - 1 seconds; the last holds everything beyond 4 years
+# Bin 0: no row before; bin k: 2^(k-1) - 1 to 2^k - 1 seconds; the last one: more than 4 years.
 GAP_BINS = 28
+NO_GAP_S = -1.0
 TIME_SIZES = (GAP_BINS, 24, 7)
-RUNNING = (
+RUNNING = (  # columns of `running_features`
     "rows",
     "age",
     "purchases",
@@ -41,24 +41,20 @@ PAST_ROWS = 100  # rows back in which a next-item model looks for repeats
 
 @dataclass(frozen=True)
 class Fields:
-    """Which columns feed the network; fixed when it is built, so that a log without a column is
-    read as missing there.
+    """The columns that a network reads, fixed when it is built.
+
+    In a log that lacks one of them its values count as missing.
     """
 
-    categorical: tuple[tuple[str, int], ...]  # (column, number of codes), the item left out
+    categorical: tuple[tuple[str, int], ...]  # (column, number of codes), without the item
     numeric: tuple[str, ...]
-    running: bool  # whether running counts of the user are part of the content
-    # delayed risk of each row's entities, where it is known: part of the content too
-    risk: EntityRisk | None = None
+    running: bool  # running counts of the user are part of the content
+    risk: EntityRisk | None = None  # delayed risk of entities, which is part of the content too
 
     @property
     def n_numeric(self) -> int:
-        """Columns of `EventTable.numeric`."""
-        risks = (
-            sum(name.startswith("risk_") for name in self.risk.names)
-            if self.risk is not None
-            else 0
-        )
+        """Number of columns of `EventTable.numeric`."""
+        risks = sum(is_risk(name) for name in self.risk.names) if self.risk is not None else 0
         return len(self.numeric) + (len(RUNNING) if self.running else 0) + risks
 
     @classmethod
@@ -70,7 +66,7 @@ class Fields:
         running: bool,
         risk: EntityRisk | None = None,
     ) -> Fields:
-        """The fields that `sequences` has."""
+        """Return the fields of the columns that `sequences` has."""
         categorical = tuple(
             (k, encoder.size(k))
             for k, v in sequences.columns.items()
@@ -85,16 +81,25 @@ class Past:
     """The items of the rows before each question, latest first."""
 
     item: Tensor  # (p, PAST_ROWS) int64 codes, 0 where the history is shorter
-    latest: Tensor  # (p, PAST_ROWS) bool: it is the item's latest row before the question
+    latest: Tensor  # (p, PAST_ROWS) bool: the item's latest row before the question
 
 
 class EventTable:
-    """A log as tensors on one device, with a last row of zeros that padding (-1) points to."""
+    """A log as tensors on a device, with a last row of zeros, to which padding (-1) points.
+
+    Attributes, with n rows and one more for padding:
+        item: (n + 1,) int64 codes.
+        codes: (n + 1, C) int32 codes of the categorical fields, in one common table.
+        numeric: (n + 1, K) float32 fields, running features and risks.
+        time: (n + 1, 3) int32 time codes.
+        next_same: (n + 1,) int64, the user's next row with the same item, n if there is none.
+        first: (n_users,) int64, each user's first row.
+    """
 
     def __init__(self, sequences: Sequences, fields: Fields, device: torch.device) -> None:
         n = sequences.n_rows
         self.sequences = sequences
-        # (n_rows,) int32, stays in numpy
+        # (n_rows,) int32, a numpy array
         self.item_codes = sequences.columns.get("item", np.zeros(n, dtype=np.int32))
         codes = [np.full(n + 1, 0, dtype=np.int32) for _ in fields.categorical]
         shift = 0
@@ -116,51 +121,45 @@ class EventTable:
         if fields.risk is not None:
             risks = row_risks(sequences, fields.risk)
             numeric += list(np.vstack([risks, np.zeros((1, risks.shape[1]))]).T.astype(np.float32))
-        gap = np.full(n, -1.0)
+        gap = np.full(n, NO_GAP_S)
         if n > 1:
             gap[1:] = (sequences.time[1:] - sequences.time[:-1]) / 1000
-        gap[sequences.offsets[:-1][np.diff(sequences.offsets) > 0]] = -1.0
+        gap[sequences.offsets[:-1][np.diff(sequences.offsets) > 0]] = NO_GAP_S
         time = np.zeros((n + 1, len(TIME_SIZES)), dtype=np.int32)
         time[:n] = time_codes(gap, sequences.time)
         to = lambda x: torch.from_numpy(np.ascontiguousarray(x)).to(device)
-        # (n_rows + 1,)
         self.item = to(np.append(self.item_codes, 0).astype(np.int64))
-        # (n_rows + 1, C)
         self.codes = to(np.stack(codes, axis=1) if codes else np.zeros((n + 1, 0), dtype=np.int32))
-        # (n_rows + 1, K)
         self.numeric = to(
             np.stack(numeric, axis=1) if numeric else np.zeros((n + 1, 0), np.float32)
         )
-        # (n_rows + 1, 3)
         self.time = to(time)
-
-        # (n_rows + 1,)
         self.next_same = to(np.append(_next_same(self.item_codes, sequences), 0))
-        # (n_users,)
         self.first = to(sequences.offsets[:-1])
 
     def past(self, user: Tensor, end: Tensor) -> Past:
-        """The items before row `end` (p,) of `user` (p,)."""
+        """Return the items before row `end` (p,) of `user` (p,)."""
         row = end[:, None] - 1 - torch.arange(PAST_ROWS, device=end.device)
         row = torch.where(row >= self.first[user][:, None], row, -1)
         return Past(self.item[row], self.next_same[row] >= end[:, None])
 
     def question_time(self, queries: Queries) -> np.ndarray:
-        """(n, 3) int32 time codes of the questions: gap since the user's last row, hour,
-        weekday.
-        """
+        """Return time codes of questions, with the gap since the user's last row, (n, 3)."""
         has = queries.end > self.sequences.offsets[queries.user]
         last = (
             self.sequences.time[np.maximum(queries.end - 1, 0)]
             if self.sequences.n_rows
             else np.zeros(len(queries), np.int64)
         )
-        return time_codes(np.where(has, (queries.time - last) / 1000, -1.0), queries.time)
+        return time_codes(np.where(has, (queries.time - last) / 1000, NO_GAP_S), queries.time)
 
 
 def time_codes(gap: np.ndarray, time: np.ndarray) -> np.ndarray:
-    """(n, 3) int32: bin of the gap in seconds (n,) float, -1 = none; hour of day and weekday
-    (Monday = 0) of time (n,) ms UTC.
+    """Return bin of the gap, hour of day and weekday (Monday = 0), (n, 3) int32.
+
+    Args:
+        gap: (n,) s, NO_GAP_S if there is no row before.
+        time: (n,) ms since 1970 UTC.
     """
     bins = np.where(gap < 0, 0, 1 + np.floor(np.log2(1 + np.maximum(gap, 0))))
     return np.column_stack(
@@ -169,14 +168,15 @@ def time_codes(gap: np.ndarray, time: np.ndarray) -> np.ndarray:
 
 
 def running_features(s: Sequences) -> np.ndarray:
-    """(n_rows, len(RUNNING)) float32: what is known of the user at each row, the row included;
-    counts and money as log1p.
+    """Return what is known of the user at each row, the row included, (n_rows, len(RUNNING)).
+
+    Counts and money are given as log1p; float32.
     """
     user, row = s.row_user(), np.arange(s.n_rows)
     first = s.offsets[user]
 
-    # (n_rows,) sum over the user's rows up to this one
     def so_far(values: np.ndarray) -> np.ndarray:
+        """Return the sum over the user's rows up to each one, (n_rows,)."""
         total = np.append(0.0, np.cumsum(values))
         return total[1:] - total[first]
 
@@ -204,13 +204,12 @@ def running_features(s: Sequences) -> np.ndarray:
 
 
 def row_risks(s: Sequences, risk: EntityRisk) -> np.ndarray:
-    """(n_rows, entities) float: the delayed risk of each row's entities, as known at its time; 0
-    where the row is no order's.
+    """Return the delayed risk of each row's entities as known at its time, (n_rows, entities).
 
-    An order is what a label is about; what leads up to it carries the same item, device and
-    country.
+    It is 0 for rows that do not belong to an order. A label is about an order, and the rows that
+    lead up to it have the same item, device and country.
     """
-    columns = [k for k, name in enumerate(risk.names) if name.startswith("risk_")]
+    columns = [k for k, name in enumerate(risk.names) if is_risk(name)]
     row = np.flatnonzero(np.isin(s.role, ORDER_ROLES))
     found = risk.columns(s, Queries(s.row_user()[row], row + 1, s.time[row]), order_runs(s))
     out = np.zeros((s.n_rows, len(columns)))
@@ -219,7 +218,7 @@ def row_risks(s: Sequences, risk: EntityRisk) -> np.ndarray:
 
 
 def _next_same(item: np.ndarray, s: Sequences) -> np.ndarray:
-    """(n_rows,) int64: the user's next row with the same item, n_rows where there is none."""
+    """Return the user's next row with the same item, (n_rows,) int64, n_rows if there is none."""
     user = s.row_user()
     order = np.lexsort((np.arange(s.n_rows), item, user))
     same = (item[order][1:] == item[order][:-1]) & (user[order][1:] == user[order][:-1])
@@ -229,8 +228,9 @@ def _next_same(item: np.ndarray, s: Sequences) -> np.ndarray:
 
 
 class EventEmbedding(nn.Module):
-    """Sum of the embeddings of a row's fields, normalised. The item vectors are also the output
-    layer (`items`).
+    """The normalised sum of the embeddings of a row's fields.
+
+    The item vectors also serve as the output layer (`items`).
     """
 
     item_category: Tensor
@@ -270,17 +270,17 @@ class EventEmbedding(nn.Module):
             self.item.weight[0] = 0
 
     def learn_scale(self, numeric: Tensor) -> None:
-        """Mean and standard deviation of the numeric fields (rows of the training part, K)."""
+        """Learn mean and scale of the numeric fields (n, K), from rows of the training part."""
         if numeric.numel():
             self.mean.copy_(numeric.mean(0))
             self.scale.copy_(1 / numeric.std(0, correction=0).clamp_min(1e-3))
 
     def items(self) -> Tensor:
-        """(n_items, dim): the output layer; an item shares what its category has."""
+        """Return the output layer, (n_items, dim); items of a category share its vector."""
         return self.item.weight + self.category(self.item_category)
 
     def when(self, time: Tensor) -> Tensor:
-        """(..., dim) of time codes (..., 3)."""
+        """Return embedded time codes, (..., 3) -> (..., dim)."""
         flat = (time + self.time_shift).reshape(-1, time.shape[-1])
         return F.embedding_bag(flat, self.time.weight, mode="sum").view(*time.shape[:-1], -1)
 
@@ -291,8 +291,13 @@ class EventEmbedding(nn.Module):
         masked: Tensor | None = None,
         time: Tensor | None = None,
     ) -> Tensor:
-        """(b, t, dim) of rows (b, t); where `masked` (b, t) holds only the time part is shown;
-        `time` replaces the rows' time codes.
+        """Return embedded rows, (b, t, dim).
+
+        Args:
+            table: the log.
+            rows: (b, t) flat rows, -1 for padding.
+            masked: (b, t) bool, rows of which only the time part is shown.
+            time: (b, t, 3) time codes that replace those of the rows.
         """
         x = F.embedding(table.item[rows], self.item.weight, padding_idx=0)  # (b, t, dim)
         if self.has_codes:

@@ -1,4 +1,4 @@
-"""Heads: from a hidden state and what is known of the question to an answer."""
+"""Heads: from a hidden state, and what is known of the question, to an answer."""
 
 from __future__ import annotations
 
@@ -12,12 +12,19 @@ from baselines.nn.losses import Repeats
 from eventlog.arrays import FIRST
 
 REPEAT_DECAY = 0.8
-AVERAGE = 3.0  # scale of an average effect's column: its penalty is a ninth of the others'
+AVERAGE_SCALE = 3.0  # of an average effect's column: its penalty is a ninth of the others'
+CLIP_SD = 6  # standardised aggregates are clipped at this many standard deviations
 
 
 class NextItemHead(nn.Module):
-    """Hidden state (+ the question's time) -> a vector compared with every item's, and a gate
-    between network and counts.
+    """Makes a vector to compare with the items', and a gate between network and counts.
+
+    Args:
+        dim: channels.
+        n_items: width of the scores.
+        dropout: inside the head.
+        question: also use the time at which the question is asked.
+        gated: make the gate.
     """
 
     def __init__(
@@ -34,16 +41,17 @@ class NextItemHead(nn.Module):
         self.norm = nn.LayerNorm(dim)
         self.bias = nn.Parameter(torch.zeros(n_items))
         self.gate = nn.Linear(dim, 3) if gated else None  # network, transitions, repeats
-        # what it adds to an item's logit that the user had it, ever and of late
+        # Added to the logit of an item that the user had before: for any time, and for recency.
         self.repeat = nn.Linear(dim, 2)
         nn.init.zeros_(self.repeat.weight)
         nn.init.zeros_(self.repeat.bias)
-        # By distance; learnt, since the latest item of all may be the one that never follows.
+        # By distance. Learnt, because the very last item may be the least likely to come again.
         self.recency = nn.Parameter(REPEAT_DECAY ** torch.arange(PAST_ROWS, dtype=torch.float32))
 
     def repeats(self, z: Tensor, past: Past) -> Repeats:
-        """What the user's past items gain or lose, given the vector z (p, dim): once for having
-        occurred, and by how lately.
+        """Return what the user's past items gain or lose, given the vector z (p, dim).
+
+        An item gains once for having occurred, and for each occurrence by its recency.
         """
         ever, late = self.repeat(z).unsqueeze(-1).unbind(1)  # (p, 1) each
         return Repeats(
@@ -52,8 +60,11 @@ class NextItemHead(nn.Module):
         )
 
     def forward(self, hidden: Tensor, when: Tensor) -> tuple[Tensor, Tensor | None]:
-        """(p, dim) vector and (p, 3) log gate, of hidden (p, dim) and the embedded time of the
-        question (p, dim).
+        """Return the vector (p, dim) and the log gate (p, 3), or None without a gate.
+
+        Args:
+            hidden: (p, dim) state.
+            when: (p, dim) embedded time of the question.
         """
         z = hidden + self.mix(torch.cat([hidden, when], dim=-1) if self.question else hidden)
         z = self.norm(z)
@@ -61,10 +72,10 @@ class NextItemHead(nn.Module):
 
 
 class LabelHead(nn.Module):
-    """[hidden state, mean of the states so far, the question's time, aggregates] -> logits.
+    """Makes logits from the state, the mean state so far, the question's time and aggregates.
 
-    It begins as the logistic regression of the aggregates, and learns what the sequence adds to it:
-    a few thousand questions do not teach a network what a convex fit knows at once.
+    It can begin as the logistic regression of the aggregates and learns what the sequence adds to
+    it: a few thousand questions do not teach a network what a convex fit finds at once.
     """
 
     mean: Tensor
@@ -82,9 +93,7 @@ class LabelHead(nn.Module):
         self.register_buffer("scale", torch.ones(n_features))
 
     def learn_scale(self, features: np.ndarray) -> None:
-        """Mean and standard deviation of the training questions' features (n, F); without questions
-        they stay 0 and 1.
-        """
+        """Learn mean and scale of the training questions' features (n, F), if there are any."""
         if len(features) == 0:
             return
         deviation = features.std(axis=0)
@@ -102,9 +111,16 @@ class LabelHead(nn.Module):
         *,
         strength: float,
     ) -> None:
-        """Start from the logistic regression (C = `strength`) of the answers (n,); for uplift, with
-        `treatment` (n,) 0/1, of [x, t, t x] with t = -1/2, 1/2: the first output is what the arms
-        share, the second what divides them.
+        """Set the linear part to the logistic regression of the answers on the features.
+
+        For uplift it is that on [x, t, t x] with t = -1/2 or 1/2: the first output is what the arms
+        share, the second what separates them.
+
+        Args:
+            features: (n, F).
+            target: (n,) 0 or 1.
+            treatment: (n,) 0 or 1, for uplift.
+            strength: inverse penalty (sklearn's C).
         """
         rate = (target.sum() + 0.5) / (len(target) + 1)
         weight, bias = np.zeros(self.linear.weight.shape), np.zeros(len(self.linear.bias))
@@ -122,18 +138,18 @@ class LabelHead(nn.Module):
             else:
                 t = treatment[:, None] - 0.5
                 fitted = _logistic(
-                    np.concatenate([x, t * x, AVERAGE * t], axis=1), target, strength
+                    np.concatenate([x, t * x, AVERAGE_SCALE * t], axis=1), target, strength
                 )
                 weight[:] = fitted.coef_[0, :-1].reshape(2, -1)
-                bias[:] = fitted.intercept_[0], AVERAGE * fitted.coef_[0, -1]
+                bias[:] = fitted.intercept_[0], AVERAGE_SCALE * fitted.coef_[0, -1]
         self.linear.weight.copy_(torch.from_numpy(weight))
         self.linear.bias.copy_(torch.from_numpy(bias))
 
     def _standard(self, features: Tensor) -> Tensor:
-        return ((features - self.mean) * self.scale).clamp(-6, 6)
+        return ((features - self.mean) * self.scale).clamp(-CLIP_SD, CLIP_SD)
 
     def forward(self, hidden: Tensor, pooled: Tensor, when: Tensor, features: Tensor) -> Tensor:
-        """(p, outputs) logits of hidden, pooled, when (p, dim) and features (p, F)."""
+        """Return logits (p, outputs) of hidden, pooled, when (p, dim) and features (p, F)."""
         features = self._standard(features)
         logits: Tensor = self.net(
             torch.cat([hidden, pooled, when, features], dim=-1)

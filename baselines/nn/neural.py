@@ -1,37 +1,29 @@
-"""What all neural models share: one network (embedding, backbone, head), its training for both
-kinds of question, its scoring.
+"""What all neural models share: their settings, how they are built and fitted, and their scores.
 
-A model in `models/` names its defaults and builds its backbone; nothing else differs, except that a
-backbone that looks both ways learns next items from masked rows (see `pretraining.py`) and a causal
-one from every row at once.
+A model in `models/` names its defaults and builds its backbone; nothing else differs. A causal
+backbone learns next items from every row at once, one that looks both ways from masked rows.
 """
 
 from __future__ import annotations
 
 import weakref
 from abc import abstractmethod
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from baselines.base import Kind, Model
-from baselines.nn.embedding import EventEmbedding, EventTable, Fields, Past
+from baselines.nn.embedding import EventEmbedding, EventTable, Fields
+from baselines.nn.fit_label import fit_label, sigmoid
+from baselines.nn.fit_next_item import SAMPLED_LOSSES, fit_next_item, with_known_answers
 from baselines.nn.heads import LabelHead, NextItemHead
-from baselines.nn.losses import (
-    arm_logit,
-    binary_item_loss,
-    binary_loss,
-    gated_log_probability,
-    item_logits,
-    sampled_log_probability,
-    softmax_log_probability,
-)
-from baselines.nn.pretraining import NextSession, choose_masked, masked_event_loss, swap_sessions
-from baselines.nn.training import History, Schedule, forever, train
+from baselines.nn.losses import arm_logit
+from baselines.nn.network import Network
+from baselines.nn.training import History, Schedule
 from baselines.nn.transfer import take_over
-from baselines.nn.windows import Batch, Windows, batches, chunks, n_batches, tails
+from baselines.nn.windows import batches, tails
 from baselines.sequences.item_history import last_items
 from baselines.sequences.transition_counts import REPEATS, Counts, item_vectors
 from baselines.tabular.boosting import Bag
@@ -39,48 +31,55 @@ from baselines.tabular.features import Features
 from baselines.tabular.tabular import has_both
 from baselines.uplift import arms
 from eventlog._runtime.errors import InputError
-from eventlog.arrays import FIRST, Examples, Queries, Sequences
+from eventlog._runtime.settings import Above, Range
+from eventlog.arrays import Examples, Queries, Sequences
 from eventlog.encode import Encoder
 
 SCORE_ROWS = 16_384  # padded rows scored at once
-LOSSES = ("softmax", "gbce", "bce")
-# share of the loss in which the network answers without the counts, so that it does not rest on
-# them
-ALONE = 0.5
+LOSSES = ("softmax", *SAMPLED_LOSSES)
+ARMS = 2  # control and treated
+TREES_SHARE = 0.5  # of a label's logit, where questions are asked at events
+CATEGORY_START = 0.2  # factor on category vectors under a warm start
+UPLIFT_PENALTY = 10  # times that of a label: effects vary less than outcomes
 
-
-class Network(nn.Module):
-    """Embedding, backbone and head."""
-
-    def __init__(self, embedding: EventEmbedding, backbone: nn.Module, head: nn.Module) -> None:
-        super().__init__()
-        self.embedding, self.backbone, self.head = embedding, backbone, head
+Size = Annotated[int, Range(1, 100_000)]
+Steps = Annotated[int, Range(0, 10_000_000)]
+Share = Annotated[float, Range(0.0, 1.0)]
+Dropout = Annotated[float, Range(0.0, 0.95)]
+LearningRate = Annotated[float, Above(0.0, 1.0)]
 
 
 class NeuralModel(Model):
-    """A sequence model for next items, binary labels and uplift (a label under either of two arms).
-    Settings:
+    """A sequence model for next items, binary labels and uplift (a label under two arms).
 
-    dim, layers, dropout: the network.  length: rows of history in one window.
-    epochs, max_steps: training ends at the smaller of both (or earlier, on `valid`); binary_* for
-    binary questions.
-    batch_rows: padded rows in a batch.  lr, binary_lr, weight_decay: AdamW.
-    mix_counts: mix with transitions and repeats by a learnt gate.  warm_start: item vectors begin
-    where those counts point.
-    question_time: show the network when the question is asked (next item; binary questions always
-    do).
-    logistic_start: a label head begins as the logistic regression of the aggregates, with inverse
-    penalty `strength`.
-    loss: "softmax"; "gbce" and "bce" are what it is compared with (no counts are mixed in: they
-    need probabilities).
-    pretrain_steps: a two-way backbone learns masked events and next sessions before labels; None =
-    a third of `binary_max_steps`.
-    trees: share of boosted trees on the aggregates in a label's final logit; None = half where
-        questions are asked at events (fraud), none at dates (churn), where the future lies beyond
-        the range in which trees were grown.
-    entity_risk: show each row's delayed risk (fraud).
-    full_softmax: catalogues up to this size use the full softmax, larger ones `negatives` shared
-    samples.
+    Args:
+        dim: channels of the network.
+        layers: layers of the backbone.
+        dropout: in the embedding, the backbone and the head.
+        length: rows of history in a window.
+        epochs, max_steps: training for next items ends at the smaller of both, or earlier if
+            `valid` no longer improves.
+        binary_epochs, binary_max_steps: the same for labels.
+        batch_rows: padded rows in a batch.
+        lr, binary_lr, weight_decay: of AdamW; `binary_lr` for labels.
+        mix_counts: mix in transitions and repeats by a learnt gate (softmax loss only).
+        warm_start: begin with item vectors that factorise the transitions.
+        question_time: show the network when a next item is asked for; labels always do.
+        logistic_start: begin a label's head as the logistic regression of the aggregates.
+        strength: inverse penalty of that regression.
+        trees: share of boosted trees in a label's logit. None: half where questions are asked at
+            events (fraud), none at dates (churn), where the future lies outside the range in which
+            the trees were grown.
+        entity_risk: show the delayed risk of each row's entities, for labels asked at events.
+        loss: "softmax", or "gbce" or "bce" to compare with; these give no probabilities, so counts
+            are not mixed in.
+        pretrain_steps: steps of pre-training for labels, for a backbone that looks both ways. None:
+            a third of `binary_max_steps`.
+        full_softmax: largest catalogue with an exact softmax.
+        negatives: sampled items, shared by a batch, for a larger catalogue.
+        evaluations: how many times `valid` is scored during training.
+        patience: evaluations without improvement after which training ends.
+        valid_questions: of `valid` that are scored, at most; for labels twice as many.
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"next_item", "binary", "uplift"})
@@ -89,136 +88,123 @@ class NeuralModel(Model):
     def __init__(
         self,
         *,
-        dim: int = 64,
-        layers: int = 1,
-        dropout: float = 0.3,
-        length: int = 50,
-        epochs: int = 20,
-        max_steps: int = 250,
-        binary_epochs: int = 12,
-        binary_max_steps: int = 200,
-        batch_rows: int = 1_600,
-        lr: float = 3e-3,
-        binary_lr: float = 1e-3,
-        weight_decay: float = 0.01,
+        dim: Annotated[int, Range(1, 4_096)] = 64,
+        layers: Annotated[int, Range(1, 64)] = 1,
+        dropout: Dropout = 0.3,
+        length: Size = 50,
+        epochs: Steps = 20,
+        max_steps: Steps = 250,
+        binary_epochs: Steps = 12,
+        binary_max_steps: Steps = 200,
+        batch_rows: Annotated[int, Range(1)] = 1_600,
+        lr: LearningRate = 3e-3,
+        binary_lr: LearningRate = 1e-3,
+        weight_decay: Annotated[float, Range(0.0, 10.0)] = 0.01,
         mix_counts: bool = True,
         warm_start: bool = True,
         question_time: bool = True,
         logistic_start: bool = True,
-        strength: float = 0.03,
-        trees: float | None = None,
+        strength: Annotated[float, Above(0.0)] = 0.03,
+        trees: Share | None = None,
         entity_risk: bool = True,
         loss: Literal["softmax", "gbce", "bce"] = "softmax",
-        pretrain_steps: int | None = None,
-        full_softmax: int = 5_000,
-        negatives: int = 512,
-        evaluations: int = 6,
-        patience: int = 4,
-        valid_questions: int = 2_000,
+        pretrain_steps: Steps | None = None,
+        full_softmax: Annotated[int, Range(0)] = 5_000,
+        negatives: Annotated[int, Range(1)] = 512,
+        evaluations: Annotated[int, Range(1, 10_000)] = 6,
+        patience: Annotated[int, Range(1)] = 4,
+        valid_questions: Annotated[int, Range(1)] = 2_000,
     ) -> None:
         if loss not in LOSSES:
-            raise InputError(f'loss is "{loss}"; it is one of {", ".join(LOSSES)}.')
+            raise InputError(f"loss is {loss!r}; it must be one of {', '.join(LOSSES)}.")
         self.dim, self.layers, self.dropout, self.length = dim, layers, dropout, length
         self.epochs, self.max_steps = epochs, max_steps
         self.binary_epochs, self.binary_max_steps = binary_epochs, binary_max_steps
         self.batch_rows, self.weight_decay = batch_rows, weight_decay
         self.lr, self.binary_lr = lr, binary_lr
-        self.mix_counts, self.warm_start, self.question_time = (
-            mix_counts and loss == "softmax",
-            warm_start,
-            question_time,
-        )
-        self.loss, self.pretrain_steps = (
-            loss,
-            binary_max_steps // 3 if pretrain_steps is None else pretrain_steps,
-        )
-        self.logistic_start, self.strength, self.trees, self.entity_risk = (
-            logistic_start,
-            strength,
-            trees,
-            entity_risk,
-        )
+        self.loss, self.mix_counts = loss, mix_counts and loss == "softmax"
+        self.warm_start, self.question_time = warm_start, question_time
+        self.logistic_start, self.strength = logistic_start, strength
+        self.trees, self.entity_risk = trees, entity_risk
+        third = binary_max_steps // 3
+        self.pretrain_steps = third if pretrain_steps is None else pretrain_steps
         self.full_softmax, self.negatives = full_softmax, negatives
-        self.evaluations, self.patience, self.valid_questions = (
-            evaluations,
-            patience,
-            valid_questions,
-        )
+        self.evaluations, self.patience = evaluations, patience
+        self.valid_questions = valid_questions
         self._source: NeuralModel | None = None
         self._table: tuple[weakref.ref[Sequences], EventTable] | None = None
 
     def begin_with(self, source: NeuralModel) -> None:
-        """Let `fit` begin with the weights of a model fitted on another log, where both mean the
-        same (see `transfer.py`).
-        """
+        """Let `fit` begin with the weights of a model fitted on another log (see `transfer`)."""
         self._source = source
 
     @abstractmethod
     def backbone(self) -> nn.Module:
-        """A module (b, t, dim), length (b,) -> (b, t, dim)."""
+        """Return a module (b, t, dim), length (b,) -> (b, t, dim)."""
 
     # --- fitting ----------------------------------------------------------------------------------
 
     def fit(
         self, train: Examples, valid: Examples | None = None, *, encoder: Encoder, seed: int
     ) -> None:
-        """Learn; the kind of question is read off the answers: whole numbers are items, 0.0 and 1.0
-        labels, with arms uplift.
+        """Learn from `train`; the type of its answers tells the kind of question.
+
+        Integers are items, 0.0 and 1.0 labels, and labels with a treatment are uplift.
         """
         label: Kind = "binary" if train.treatment is None else "uplift"
         self.kind_: Kind = "next_item" if np.issubdtype(train.target.dtype, np.integer) else label
         self.encoder_ = encoder
         self.device_ = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         rng = np.random.default_rng(seed)
-        # Dropout draws from torch's global generator: seed it here, and leave the caller's as it
-        # was.
+        # Dropout draws from torch's global generator: seed it here, and restore the caller's.
         with torch.random.fork_rng(devices=[self.device_] if self.device_.type == "cuda" else []):
             torch.manual_seed(seed)
-            self._build(train, valid, encoder, rng, seed)
-            if self.kind_ == "next_item":
-                self.history_ = self._fit_next_item(
-                    _known(train), None if valid is None else _known(valid), encoder, rng
-                )
-            else:
-                self.history_ = self._fit_label(train, valid, rng)
+            self._build(train, valid, rng, seed)
+            self.history_ = self._train(train, valid, rng)
         self._table = None
 
+    def _train(self, train: Examples, valid: Examples | None, rng: np.random.Generator) -> History:
+        if self.kind_ != "next_item":
+            return fit_label(self, train, valid, rng)
+        known_valid = None if valid is None else with_known_answers(valid)
+        return fit_next_item(self, with_known_answers(train), known_valid, rng)
+
     def _build(
-        self,
-        train: Examples,
-        valid: Examples | None,
-        encoder: Encoder,
-        rng: np.random.Generator,
-        seed: int,
+        self, train: Examples, valid: Examples | None, rng: np.random.Generator, seed: int
     ) -> None:
+        """Build the network, and the counts or the trees beside it."""
+        encoder = self.encoder_
         self.counts_: Counts | None = None
-        if self.kind_ == "next_item":
+        self.trees_: Bag | None = None
+        items = self.kind_ == "next_item"
+        head: NextItemHead | LabelHead
+        if items:
             self.fields_ = Fields.of(train.sequences, encoder, running=False)
             counts = Counts(train, encoder.n_items)
             self.counts_ = counts if self.mix_counts else None
-            question = self.question_time and not self.bidirectional
-            self.item_head_ = NextItemHead(
+            head = NextItemHead(
                 self.dim,
                 encoder.n_items,
                 dropout=self.dropout,
-                question=question,
+                question=self.question_time and not self.bidirectional,
                 gated=self.mix_counts,
             )
         else:
-            self._build_label(train, valid, encoder, seed)
+            head = self._build_label_head(train, valid, seed)
         embedding = EventEmbedding(self.fields_, encoder, self.dim, dropout=self.dropout)
-        if self.kind_ == "next_item" and not self.bidirectional:
-            # Hours, weekdays, devices tell users apart before they tell anything of use: what they
-            # say is learnt from nothing.
+        if items and not self.bidirectional:
+            # Hours, weekdays and devices separate users before they say anything useful: begin
+            # without them.
             nn.init.zeros_(embedding.time.weight)
             nn.init.zeros_(embedding.codes.weight)
-        if self.kind_ == "next_item" and self.warm_start:
+        if items and self.warm_start:
             with torch.no_grad():
                 embedding.item.weight.copy_(torch.from_numpy(item_vectors(counts, self.dim, rng)))
                 embedding.item.weight[0] = 0
-                embedding.category.weight.mul_(0.2)  # not to blur what the vectors already know
-        head = self.item_head_ if self.kind_ == "next_item" else self.label_head_
-        self.network_ = Network(embedding, self.backbone(), head).to(self.device_)
+                embedding.category.weight.mul_(CATEGORY_START)  # the item vectors know more
+        self.network_ = Network(
+            embedding, self.backbone(), head, bidirectional=self.bidirectional
+        ).to(self.device_)
         if self._source is not None:
             other = self._source.network_
             take_over(
@@ -229,235 +215,44 @@ class NeuralModel(Model):
                 other.backbone,
                 self._source.encoder_,
             )
-        table = self.table_of(train.sequences)
-        # rows of each user that the questions reveal
-        shown = np.zeros(len(train.sequences), dtype=np.int64)
-        np.maximum.at(
-            shown,
-            train.queries.user,
-            train.queries.end - train.sequences.offsets[train.queries.user],
-        )
-        revealed = (
-            np.arange(train.sequences.n_rows)
-            < (train.sequences.offsets[:-1] + shown)[train.sequences.row_user()]
-        )
+        revealed = _revealed(train)
         if revealed.any():
-            embedding.learn_scale(
-                table.numeric[torch.from_numpy(np.flatnonzero(revealed)).to(self.device_)]
-            )
+            rows = self.network_.tensor(np.flatnonzero(revealed))
+            embedding.learn_scale(self.table_of(train.sequences).numeric[rows])
 
-    def _build_label(
-        self, train: Examples, valid: Examples | None, encoder: Encoder, seed: int
-    ) -> None:
-        self.features_ = Features(encoder)
+    def _build_label_head(self, train: Examples, valid: Examples | None, seed: int) -> LabelHead:
+        """Learn the aggregates, start the head from them, and grow the trees."""
+        self.features_ = Features(self.encoder_)
         known = self.features_.fit(train)
         self.fields_ = Fields.of(
             train.sequences,
-            encoder,
+            self.encoder_,
             running=True,
             risk=self.features_.risk_ if self.entity_risk else None,
         )
         uplift = self.kind_ == "uplift"
-        self.label_head_ = LabelHead(
-            self.dim, known.shape[1], outputs=2 if uplift else 1, dropout=self.dropout
+        head = LabelHead(
+            self.dim, known.shape[1], outputs=ARMS if uplift else 1, dropout=self.dropout
         )
-        self.label_head_.learn_scale(known)
+        head.learn_scale(known)
         if self.logistic_start:
             treatment = arms(train).astype(np.float64) if uplift else None
-            # effects vary less than outcomes do
-            strength = self.strength / 10 if uplift else self.strength
-            self.label_head_.begin_as_logistic(known, train.target, treatment, strength=strength)
-        # Trees see the table better than a network does, and the network sees the order of events:
-        # their errors differ.
-        self.trees_: Bag | None = None
-        self.share_ = (
-            (0.5 if self.features_.at_event_ else 0.0) if self.trees is None else self.trees
-        )
+            strength = self.strength / UPLIFT_PENALTY if uplift else self.strength
+            head.begin_as_logistic(known, train.target, treatment, strength=strength)
+        # Trees use the aggregates better than a network does, and the network sees the order of
+        # events: their errors differ.
+        at_event = TREES_SHARE if self.features_.at_event_ else 0.0
+        self.share_ = at_event if self.trees is None else self.trees
         if self.share_ > 0 and not uplift and has_both(train.target):
             held_out = None
             if valid is not None and has_both(valid.target):
-                held_out = (
-                    self.features_.transform(valid.sequences, valid.queries),
-                    valid.target > 0,
-                )
+                table = self.features_.transform(valid.sequences, valid.queries)
+                held_out = (table, valid.target > 0)
             self.trees_ = Bag(known, train.target > 0, held_out, seed=seed)
+        return head
 
-    def _fit_next_item(
-        self, examples: Examples, valid: Examples | None, encoder: Encoder, rng: np.random.Generator
-    ) -> History:
-        table, queries = self.table_of(examples.sequences), examples.queries
-        offsets = examples.sequences.offsets
-        target = self._tensor(examples.target.astype(np.int64))
-        when, user, end = (
-            self._tensor(table.question_time(queries)),
-            self._tensor(queries.user),
-            self._tensor(queries.end),
-        )
-        counted = None
-        if self.counts_ is not None:
-            counted = self._tensor(self.counts_.target_probability(examples))  # (n, 2)
-            self.counts_.forget_training()
-        share = np.bincount(examples.target, minlength=encoder.n_items) + 0.1
-        share[:FIRST] = 0
-        head = self.item_head_
-        with torch.no_grad():
-            head.bias.copy_(
-                self._tensor(np.log(np.maximum(share / share.sum(), 1e-9)).astype(np.float32))
-            )
-        proposal = self._tensor((share**0.75 / (share**0.75).sum()).astype(np.float32))
-        # A masked row is its own question: it stands where the answer will stand.
-        asked = (
-            Queries(queries.user, queries.end + 1, queries.time) if self.bidirectional else queries
-        )
-
-        def epoch_windows(draw: np.random.Generator | None) -> Windows:
-            return chunks(offsets, asked, self.length, draw)
-
-        def loss(batch: Batch) -> Tensor:
-            alone = np.ones(1, dtype=bool)
-            if self.bidirectional:
-                batch, alone = choose_masked(batch, rng)
-            last_only = self._tensor(alone)
-            hidden = self._hidden(table, batch, masked=self.bidirectional)
-            query = self._tensor(batch.query)
-            z, gate = head(
-                hidden, self.network_.embedding.when(when[query]) if head.question else hidden
-            )
-            items, repeats = (
-                self.network_.embedding.items(),
-                head.repeats(z, table.past(user[query], end[query])),
-            )
-            if self.loss != "softmax":
-                n, calibration = (256, 0.75) if self.loss == "gbce" else (1, 0.0)
-                return binary_item_loss(
-                    z, items, head.bias, repeats, target[query], n=n, calibration=calibration
-                ).mean()
-            if encoder.n_items <= self.full_softmax:
-                log_p = softmax_log_probability(z, items, head.bias, repeats, target[query])
-            else:
-                log_p = sampled_log_probability(
-                    z, items, head.bias, repeats, target[query], proposal=proposal, n=self.negatives
-                )
-            if gate is not None and counted is not None:
-                mixed = (1 - ALONE) * gated_log_probability(
-                    log_p, counted[query].unbind(-1), gate
-                ) + ALONE * log_p
-                # The gate learns only where, as at scoring, the past alone is seen.
-                log_p = torch.where(last_only, mixed, log_p)
-            return -log_p.mean()
-
-        measure = None
-        if valid is not None and len(valid):
-            some = np.sort(rng.permutation(len(valid))[: self.valid_questions])
-            asked_valid, answer = valid.queries[some], valid.target[some]
-            measure = lambda: _ndcg(self.score(valid.sequences, asked_valid), answer)
-        return train(
-            self.network_,
-            forever(lambda: batches(epoch_windows(rng), self.batch_rows, rng)),
-            loss,
-            self._schedule(
-                n_batches(epoch_windows(None), self.batch_rows), self.epochs, self.max_steps
-            ),
-            measure,
-        )
-
-    def _fit_label(
-        self, examples: Examples, valid: Examples | None, rng: np.random.Generator
-    ) -> History:
-        table, queries, offsets = (
-            self.table_of(examples.sequences),
-            examples.queries,
-            examples.sequences.offsets,
-        )
-        target = self._tensor(examples.target.astype(np.float32))
-        arm = self._tensor(arms(examples).astype(np.float32)) if self.kind_ == "uplift" else None
-        when, known = (
-            self._tensor(table.question_time(queries)),
-            self._tensor(self.features_.transform(examples.sequences, queries)),
-        )
-        if self.bidirectional and self.pretrain_steps > 0:
-            self._pretrain(table, queries, rng)
-
-        def epoch_windows(draw: np.random.Generator | None) -> Windows:
-            return (
-                tails(offsets, queries, self.length)
-                if self.bidirectional
-                else chunks(offsets, queries, self.length, draw)
-            )
-
-        def loss(batch: Batch) -> Tensor:
-            query = self._tensor(batch.query)
-            logits = self.logits(table, batch, when[query], known[query])
-            return binary_loss(
-                logits[:, 0] if arm is None else arm_logit(logits, arm[query]), target[query]
-            )
-
-        measure = None
-        if valid is not None and len(valid):
-            some = np.sort(rng.permutation(len(valid))[: 2 * self.valid_questions])
-            asked, answer = valid.queries[some], valid.target[some]
-            asked_arm = arms(valid)[some] if arm is not None else np.zeros(len(some), dtype=bool)
-            # The network is judged by itself: what it learns should not be what the trees know
-            # anyway.
-            measure = lambda: _log_likelihood(
-                _sigmoid(np.where(asked_arm, *self._scored(valid.sequences, asked, (2,)).T[::-1])),
-                answer,
-            )
-        return train(
-            self.network_,
-            forever(lambda: batches(epoch_windows(rng), self.batch_rows, rng)),
-            loss,
-            self._schedule(
-                n_batches(epoch_windows(None), self.batch_rows),
-                self.binary_epochs,
-                self.binary_max_steps,
-            ),
-            measure,
-        )
-
-    def _pretrain(self, table: EventTable, queries: Queries, rng: np.random.Generator) -> None:
-        """Masked events and next sessions on what the training questions reveal, before the labels
-        are looked at.
-        """
-        offsets = table.sequences.offsets
-        end = np.zeros(len(offsets) - 1, dtype=np.int64)
-        np.maximum.at(end, queries.user, queries.end)
-        known = np.arange(table.sequences.n_rows) < end[table.sequences.row_user()]
-        row = np.flatnonzero(known)
-        # read at every row
-        everything = Queries(table.sequences.row_user()[row], row + 1, table.sequences.time[row])
-        windows = lambda draw: chunks(offsets, everything, self.length, draw)
-        session = NextSession(self.dim).to(self.device_)
-        pause = table.time[:, 0].cpu().numpy()
-
-        def loss(batch: Batch) -> Tensor:
-            batch, same = swap_sessions(batch, pause, rng)
-            batch, _ = choose_masked(batch, rng)
-            window, position = self._tensor(batch.window), self._tensor(batch.position)
-            hide = torch.zeros(batch.rows.shape, dtype=torch.bool, device=self.device_)
-            hide[window, position] = True
-            states = self._states(table, batch, hide)
-            told = masked_event_loss(
-                self.network_.embedding,
-                table,
-                self._tensor(batch.rows)[window, position],
-                states[window, position],
-            )
-            return told + session.loss(
-                states, self._tensor(batch.length), self._tensor(same.astype(np.float32))
-            )
-
-        schedule = self._schedule(
-            n_batches(windows(None), self.batch_rows), self.binary_epochs // 3, self.pretrain_steps
-        )
-        train(
-            nn.ModuleList([self.network_, session]),
-            forever(lambda: batches(windows(rng), self.batch_rows, rng)),
-            loss,
-            schedule,
-        )
-
-    def _schedule(self, per_epoch: int, epochs: int, max_steps: int) -> Schedule:
+    def schedule(self, per_epoch: int, epochs: int, max_steps: int) -> Schedule:
+        """Return how long and how fast to train, given the batches in an epoch."""
         return Schedule(
             steps=min(max(1, per_epoch * epochs), max_steps),
             lr=self.lr if self.kind_ == "next_item" else self.binary_lr,
@@ -466,181 +261,77 @@ class NeuralModel(Model):
             patience=self.patience,
         )
 
-    # --- the network ------------------------------------------------------------------------------
-
-    def _states(
-        self,
-        table: EventTable,
-        batch: Batch,
-        masked: Tensor | None = None,
-        time: Tensor | None = None,
-    ) -> Tensor:
-        """(b, t, dim) states of the batch's rows."""
-        x = self.network_.embedding(table, self._tensor(batch.rows), masked, time)
-        states: Tensor = self.network_.backbone(x, self._tensor(batch.length))
-        return states
-
-    def _hidden(self, table: EventTable, batch: Batch, *, masked: bool) -> Tensor:
-        """(r, dim) state at each read; with `masked` the content of exactly these rows is
-        hidden.
-        """
-        window, position = self._tensor(batch.window), self._tensor(batch.position)
-        hide = None
-        if masked:
-            hide = torch.zeros(batch.rows.shape, dtype=torch.bool, device=self.device_)
-            hide[window, position] = True
-        return self._states(table, batch, hide)[window, position]
-
-    def logits(self, table: EventTable, batch: Batch, when: Tensor, known: Tensor) -> Tensor:
-        """(r, 1) logit at each read; for uplift (r, 2): what the arms share and what divides
-        them.
-        """
-        window, position = self._tensor(batch.window), self._tensor(batch.position)
-        states = self._states(table, batch)
-        # Reads of a two-way backbone stand at the end of their window, so "so far" is all of it.
-        mean = states.cumsum(dim=1)[window, position] / (position + 1)[:, None]
-        logits: Tensor = self.label_head_(
-            states[window, position], mean, self.network_.embedding.when(when), known
-        )
-        return logits
-
     # --- scoring ----------------------------------------------------------------------------------
 
     def score(self, sequences: Sequences, queries: Queries) -> np.ndarray:
-        """next_item: (n, n_items) float32 log-probabilities; binary: (n,) float32 probabilities;
-        uplift: (n,) float32 differences.
+        """Return log-probabilities of items, probabilities of a label, or effects; float32.
+
+        next_item: (n, n_items); binary: (n,); uplift: (n,), the difference of probabilities.
         """
         if self.kind_ == "next_item":
-            return self._scored(sequences, queries, (len(self.item_head_.bias),))
-        logit = self._scored(sequences, queries, (2,))
+            return self._item_scores(sequences, queries)
+        logit = self.arm_logits(sequences, queries)
         if self.trees_ is not None:
-            logit = (1 - self.share_) * logit + self.share_ * self.trees_.logit(
-                self.features_.transform(sequences, queries)
-            )[:, None]
-        p = _sigmoid(logit)
-        return p[:, 1] - p[:, 0] if self.kind_ == "uplift" else p[:, 0]
+            known = self.features_.transform(sequences, queries)
+            by_trees = self.trees_.logit(known)[:, None]
+            logit = (1 - self.share_) * logit + self.share_ * by_trees
+        control, treated = sigmoid(logit).T
+        return treated - control if self.kind_ == "uplift" else control
 
     @torch.inference_mode()
-    def _scored(self, sequences: Sequences, queries: Queries, shape: tuple[int, ...]) -> np.ndarray:
-        """(n, *shape) float32, batch by batch: log-probabilities of items, or the network's logits
-        under control and treated.
+    def arm_logits(self, sequences: Sequences, queries: Queries) -> np.ndarray:
+        """Return the network's logits under control and treated, (n, 2) float32, without trees.
+
+        For binary labels both are the same.
         """
-        table = self.table_of(sequences)
-        when = self._tensor(table.question_time(queries))
-        label = self.kind_ != "next_item"
-        known = self._tensor(self.features_.transform(sequences, queries)) if label else None
-        scores = np.zeros((len(queries), *shape), dtype=np.float32)
-        for batch in batches(
-            tails(sequences.offsets, queries, self.length - (self.bidirectional and not label)),
-            SCORE_ROWS,
-        ):
-            query = self._tensor(batch.query)
-            if known is not None:
-                logits = self.logits(table, batch, when[query], known[query])
-                both = (
-                    (logits, logits)
-                    if logits.shape[1] == 1
-                    else tuple(arm_logit(logits, k)[:, None] for k in (0.0, 1.0))
-                )
-                part = torch.cat(both, dim=1)
-            else:
-                part = self._item_scores(table, sequences, queries[batch.query], batch, when[query])
+        table, network = self.table_of(sequences), self.network_
+        when = network.tensor(table.question_time(queries))
+        known = network.tensor(self.features_.transform(sequences, queries))
+        scores = np.zeros((len(queries), ARMS), dtype=np.float32)
+        for batch in batches(tails(sequences.offsets, queries, self.length), SCORE_ROWS):
+            query = network.tensor(batch.query)
+            logits = network.logits(table, batch, when[query], known[query])
+            both = (logits, logits)
+            if logits.shape[1] == ARMS:
+                both = (arm_logit(logits, 0.0)[:, None], arm_logit(logits, 1.0)[:, None])
+            scores[batch.query] = torch.cat(both, dim=1).cpu().numpy()
+        return scores
+
+    @torch.inference_mode()
+    def _item_scores(self, sequences: Sequences, queries: Queries) -> np.ndarray:
+        """Return the log-probabilities of next items, (n, n_items) float32."""
+        table, network = self.table_of(sequences), self.network_
+        when = network.tensor(table.question_time(queries))
+        scores = np.zeros((len(queries), self.encoder_.n_items), dtype=np.float32)
+        length = self.length - self.bidirectional  # a masked row is appended
+        for batch in batches(tails(sequences.offsets, queries, length), SCORE_ROWS):
+            asked, at = queries[batch.query], when[network.tensor(batch.query)]
+            state = network.next_state(table, batch, at)
+            past = table.past(network.tensor(asked.user), network.tensor(asked.end))
+            last = last_items(sequences, asked, last=REPEATS)
+            part = network.item_log_probability(state, at, past, last, self.counts_)
             scores[batch.query] = part.cpu().numpy()
         return scores
 
-    def _item_scores(
-        self, table: EventTable, sequences: Sequences, queries: Queries, batch: Batch, when: Tensor
-    ) -> Tensor:
-        """(r, n_items) log-probabilities."""
-        hidden = self.hidden_of(table, batch, when)
-        past = table.past(self._tensor(queries.user), self._tensor(queries.end))
-        return self.answer(hidden, when, past, last_items(sequences, queries, last=REPEATS))
-
-    def hidden_of(self, table: EventTable, batch: Batch, when: Tensor) -> Tensor:
-        """(r, dim) state from which each read's next item is told."""
-        return (
-            self._hidden_of_next(table, batch, when)
-            if self.bidirectional
-            else self._hidden(table, batch, masked=False)
-        )
-
-    def answer(self, hidden: Tensor, when: Tensor, past: Past, item: np.ndarray) -> Tensor:
-        """(r, n_items) log-probabilities of hidden (r, dim), the question's time codes (r, 3), its
-        past, its last items (r, REPEATS).
-        """
-        head, embedding = self.item_head_, self.network_.embedding
-        z, gate = head(hidden, embedding.when(when) if head.question else hidden)
-        logits = item_logits(z, embedding.items(), head.bias, head.repeats(z, past))
-        # missing and unknown are no answers; finite, so that no metric meets infinities
-        logits[:, :FIRST] = -1e4
-        log_p = torch.log_softmax(logits, dim=-1)
-        if gate is not None and self.counts_ is not None:
-            counted = [self._tensor(p) for p in self.counts_.after(item.astype(np.int64))]
-            log_p = gated_log_probability(log_p, counted, gate[:, None])
-        return log_p
-
-    def _hidden_of_next(self, table: EventTable, batch: Batch, when: Tensor) -> Tensor:
-        """(r, dim) state of a masked row appended to each window, which knows only when the
-        question is asked.
-        """
-        b, empty = len(batch.rows), (batch.rows[:, 0] < 0)
-        end = np.where(empty, 0, batch.length)  # (b,) position of the appended row
-        rows = np.concatenate([batch.rows, np.full((b, 1), -1)], axis=1)
-        at = np.arange(b), end
-        hide = np.zeros(rows.shape, dtype=bool)
-        hide[at] = True
-        time = table.time[self._tensor(rows)]  # (b, t + 1, 3)
-        time[self._tensor(at[0]), self._tensor(end)] = when
-        longer = Batch(rows, end + 1, batch.window, batch.position, batch.query)
-        return self._states(table, longer, self._tensor(hide), time)[
-            self._tensor(at[0]), self._tensor(end)
-        ]
-
-    # --- small things -----------------------------------------------------------------------------
+    # --- the log as tensors -----------------------------------------------------------------------
 
     def n_parameters(self) -> int:
-        """Weights of the network."""
+        """Return the number of weights of the network."""
         return sum(p.numel() for p in self.network_.parameters())
 
     def table_of(self, sequences: Sequences) -> EventTable:
-        """The log as tensors; kept as long as the same object is asked about, since scoring comes
-        in batches.
-        """
+        """Return the log as tensors; those of the log asked about last are kept."""
         if self._table is None or self._table[0]() is not sequences:
-            self._table = (
-                weakref.ref(sequences),
-                EventTable(sequences, self.fields_, self.device_),
-            )
+            table = EventTable(sequences, self.fields_, self.device_)
+            self._table = (weakref.ref(sequences), table)
         return self._table[1]
 
-    def _tensor(self, values: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(values)).to(self.device_)
 
-
-def _known(examples: Examples) -> Examples:
-    """Without the questions whose answer the encoder does not know: there is nothing to point
-    at.
-    """
-    keep = examples.target >= FIRST
-    return (
-        examples
-        if keep.all()
-        else Examples(examples.sequences, examples.queries[keep], examples.target[keep])
-    )
-
-
-def _ndcg(scores: np.ndarray, target: np.ndarray) -> float:
-    """Mean NDCG@10 of (n, n_items) scores, ties counted against the model."""
-    scores = scores[:, FIRST:]
-    # 1 = best
-    rank = (scores >= scores[np.arange(len(target)), target - FIRST][:, None]).sum(axis=1)
-    return float(np.where(rank <= 10, 1 / np.log2(rank + 1), 0.0).mean())
-
-
-def _sigmoid(logit: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-logit))
-
-
-def _log_likelihood(probability: np.ndarray, target: np.ndarray) -> float:
-    p = np.clip(probability, 1e-6, 1 - 1e-6)
-    return float((target * np.log(p) + (1 - target) * np.log1p(-p)).mean())
+def _revealed(train: Examples) -> np.ndarray:
+    """Return which rows the training questions reveal, (n_rows,) bool."""
+    sequences, queries = train.sequences, train.queries
+    shown = np.zeros(len(sequences), dtype=np.int64)  # rows of each user
+    np.maximum.at(shown, queries.user, queries.end - sequences.offsets[queries.user])
+    stop = (sequences.offsets[:-1] + shown)[sequences.row_user()]
+    revealed: np.ndarray = np.arange(sequences.n_rows) < stop
+    return revealed

@@ -1,10 +1,9 @@
-"""Masked events: which rows are hidden, and what must be told of them (BERT4Rec, arXiv:1904.06690);
-and next sessions.
+"""Objectives without labels: masked events (BERT4Rec, arXiv:1904.06690) and next sessions.
 
 A quarter of the windows hide only their last row, as at scoring; the others hide each row with
-probability .25. As pre-training for labels, half of the windows also go on as another user's after
-their longest pause, and the mean state must tell which (next sentence prediction of BERT,
-arXiv:1810.04805, on sessions).
+probability 0.25. In pre-training for labels half of the windows also continue with another user's
+rows after their longest pause, and the mean state must tell which do: BERT's next sentence
+prediction (arXiv:1810.04805) with sessions.
 """
 
 from __future__ import annotations
@@ -20,12 +19,17 @@ from baselines.nn.embedding import EventEmbedding, EventTable
 from baselines.nn.windows import Batch
 from eventlog.arrays import FIRST
 
-MASK, LAST_ONLY = 0.25, 0.25
+MASK = 0.25  # probability that a row is hidden
+LAST_ONLY = 0.25  # share of windows that hide only their last row
+SWAPPED = 0.5  # share of windows that continue with another user's rows
 
 
 def choose_masked(batch: Batch, rng: np.random.Generator) -> tuple[Batch, np.ndarray]:
-    """The batch with only the reads that are to be hidden, at least one a window, and (r,) bool: is
-    it its window's last read alone?
+    """Choose the reads to hide, at least one in each window.
+
+    Returns:
+        The batch with only these reads, and for each whether it is the last read of its window and
+        the only one hidden there, (r,) bool.
     """
     b = len(batch.rows)
     alone = rng.random(b) < LAST_ONLY
@@ -44,11 +48,15 @@ def choose_masked(batch: Batch, rng: np.random.Generator) -> tuple[Batch, np.nda
 def masked_event_loss(
     embedding: EventEmbedding, table: EventTable, row: Tensor, hidden: Tensor
 ) -> Tensor:
-    """Cross-entropy of the hidden rows' items (where they have one) and of the codes of their other
-    fields.
+    """Return the cross-entropy of the hidden rows' items and of the codes of their other fields.
 
-    row (r,) flat rows, hidden (r, dim). The output layers are the input tables, so nothing is
-    learnt that is thrown away.
+    The output layers are the input tables, so everything that is learnt stays in use.
+
+    Args:
+        embedding: the input tables.
+        table: the log.
+        row: (r,) flat rows.
+        hidden: (r, dim) their states.
     """
     item = table.item[row]
     with_item = item >= FIRST
@@ -66,42 +74,48 @@ def masked_event_loss(
 
 
 class NextSession(nn.Module):
-    """Mean state (b, dim) -> (b,) logit that the second part of a window is of the same user as the
-    first.
-    """
+    """Predicts from the mean state whether both parts of a window are of the same user."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.net = nn.Sequential(nn.Linear(dim, dim), nn.GELU(), nn.Linear(dim, 1))
 
     def loss(self, states: Tensor, length: Tensor, same: Tensor) -> Tensor:
-        """Cross-entropy; states (b, t, dim), length (b,), same (b,) float 0/1. Windows of one row
-        say nothing.
+        """Return the cross-entropy over windows of at least two rows.
+
+        Args:
+            states: (b, t, dim).
+            length: (b,) rows of each window.
+            same: (b,) float, 1 if both parts are of the same user.
         """
         real = (torch.arange(states.shape[1], device=states.device) < length[:, None])[..., None]
         mean = (states * real).sum(1) / length[:, None]
-        told = length > 1
+        counts = length > 1
         value = F.binary_cross_entropy_with_logits(self.net(mean)[:, 0], same, reduction="none")
-        return (value * told).sum() / told.sum().clamp_min(1)
+        return (value * counts).sum() / counts.sum().clamp_min(1)
 
 
 def swap_sessions(
     batch: Batch, pause: np.ndarray, rng: np.random.Generator
 ) -> tuple[Batch, np.ndarray]:
-    """The batch in which half of the windows continue as another does after that one's longest
-    pause, read at every row.
+    """Let half of the windows continue as another one does after its longest pause.
 
-    pause (n_rows + 1,) is the length of the pause before each row, in any unit. Also (b,) bool: the
-    window is as it was.
+    Args:
+        batch: the windows.
+        pause: (n_rows + 1,) the pause before each row, in any unit.
+        rng: chooses the windows.
+
+    Returns:
+        The windows, read at every row, and which are unchanged, (b,) bool.
     """
     rows, length = batch.rows, batch.length
     b, t = rows.shape
     column = np.arange(t)
     before = np.where((column > 0) & (column < length[:, None]), pause[rows], -1)
-    # (b,) first row after the longest pause
+    # (b,) the first row after the longest pause
     cut = np.where(length > 1, before.argmax(axis=1), length)
     other = rng.permutation(b)
-    swap = (rng.random(b) < 0.5) & (other != np.arange(b)) & (length > 1) & (length[other] > 1)
+    swap = (rng.random(b) < SWAPPED) & (other != np.arange(b)) & (length > 1) & (length[other] > 1)
     source = column - cut[:, None] + cut[other][:, None]
     tail = np.take_along_axis(rows[other], np.clip(source, 0, t - 1), axis=1)
     tail = np.where(source < length[other][:, None], tail, -1)

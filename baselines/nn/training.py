@@ -1,7 +1,6 @@
-"""The one training loop: AdamW, warm-up then cosine, clipped gradients, early stopping on a
-validation measure.
+"""The training loop: AdamW, warm-up and cosine decay, clipped gradients, early stopping.
 
-The number of steps is fixed beforehand (never by the clock), so that the same seed gives the same
+The number of steps is fixed in advance, never by the clock, so that the same seed gives the same
 weights.
 """
 
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 B = TypeVar("B")
+FINAL_RATE = 0.02  # of the learning rate, at the end
 
 
 @dataclass(frozen=True)
@@ -27,25 +27,24 @@ class Schedule:
     weight_decay: float = 0.01
     warmup: float = 0.05  # share of the steps in which the learning rate rises
     clip: float = 1.0  # norm of the gradient
-    evaluations: int = 8  # times that the validation measure is taken, evenly spaced
-    patience: int = 3  # evaluations without a better one after which training ends
+    evaluations: int = 8  # how many times the validation measure is taken, evenly spaced
+    patience: int = 3  # evaluations without improvement after which training ends
 
 
 @dataclass
 class History:
-    """What happened: the mean loss between evaluations, the measure before and at each, and the
-    step whose weights were kept.
-    """
+    """What happened in training."""
 
-    loss: list[float] = field(default_factory=list)
-    measure: list[float] = field(default_factory=list)
-    best_step: int = 0
-    steps: int = 0
+    loss: list[float] = field(default_factory=list)  # mean between evaluations
+    measure: list[float] = field(default_factory=list)  # before training and at each evaluation
+    best_step: int = 0  # whose weights were kept
+    steps: int = 0  # that were made
 
 
 def forever(epoch: Callable[[], Iterable[B]]) -> Iterator[B]:
-    """Batches of one epoch after another; `epoch` cuts and shuffles anew each time. Ends where an
-    epoch is empty.
+    """Yield the batches of one epoch after another until an epoch is empty.
+
+    `epoch` is called for each, and may cut and shuffle differently each time.
     """
     while True:
         empty = True
@@ -63,10 +62,15 @@ def train(
     schedule: Schedule,
     measure: Callable[[], float] | None = None,
 ) -> History:
-    """Train `module` in place; with `measure` (higher is better) the best weights seen are restored
-    at the end.
+    """Train a module in place and leave it in evaluation mode.
 
-    Ends in evaluation mode. A batch whose loss has nothing to learn from (no graph) is skipped.
+    Args:
+        module: what to train.
+        batches: training ends early if there are no more.
+        loss: the loss of a batch; a loss without gradient is skipped.
+        schedule: how long and how fast.
+        measure: validation measure, higher is better. With it training may stop early, and the
+            best weights are restored at the end.
     """
     decay = [p for p in module.parameters() if p.ndim > 1]
     rest = [p for p in module.parameters() if p.ndim <= 1]
@@ -82,7 +86,7 @@ def train(
     every = max(1, -(-schedule.steps // max(schedule.evaluations, 1)))
     history, running = History(), []
     best, kept = -math.inf, None
-    if measure is not None:  # a model that begins well may have nothing to gain
+    if measure is not None:  # the initial weights may be the best
         module.eval()
         best = measure()
         history.measure.append(best)
@@ -122,9 +126,9 @@ def _copy(module: nn.Module) -> dict[str, Tensor]:
 
 
 def _rate(step: int, warm: int, steps: int) -> float:
-    """Share of the learning rate: linear up to `warm`, then half a cosine down to 2 %."""
+    """Return the factor of the learning rate: linear up to `warm`, then half a cosine to 2 %."""
     if step < warm:
         return (step + 1) / warm
-    return 0.02 + 0.98 * 0.5 * (
+    return FINAL_RATE + (1 - FINAL_RATE) * 0.5 * (
         1 + math.cos(math.pi * min(1.0, (step - warm) / max(1, steps - warm)))
     )

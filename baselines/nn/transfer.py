@@ -1,12 +1,16 @@
-"""Begin with what a model learnt on another log: weights are taken over where both logs mean the
-same by them.
+"""Begin training with the weights of a model fitted on another log.
 
-    source = Bert(); source.fit(examples_of_a_simulated_log, encoder=its_encoder, seed=0)
-    model = Bert(); model.begin_with(source); model.fit(train, valid, encoder=encoder, seed=0)
+Weights are copied where they mean the same in both logs: the backbone, the time codes, numeric
+columns by name, and codes of categorical columns by value. Everything else begins as without a
+source, and scales are learnt again.
 
-Taken over: the backbone, pauses and clock times, numeric columns by name, codes of categorical
-columns by value (so a `purchase` is a `purchase`). What the other log does not know begins as
-without it; scales are learnt anew.
+Example::
+
+    source = Bert()
+    source.fit(examples_of_a_simulated_log, encoder=its_encoder, seed=0)
+    model = Bert()
+    model.begin_with(source)
+    model.fit(train, valid, encoder=encoder, seed=0)
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from baselines.nn.embedding import RUNNING, EventEmbedding, Fields
+from baselines.tabular.entity_risk import is_risk
 from eventlog.arrays import FIRST
 from eventlog.encode import SHORT, Encoder
 
@@ -28,8 +33,9 @@ def take_over(
     from_backbone: nn.Module,
     from_encoder: Encoder,
 ) -> list[str]:
-    """Copy in place; the names of what was taken over. A backbone of another shape is left
-    alone.
+    """Copy the weights in place and return the names of what was copied.
+
+    A backbone of another shape is left alone, and so is an embedding of another width.
     """
     taken = []
     shapes = lambda module: {k: v.shape for k, v in module.state_dict().items()}
@@ -71,8 +77,9 @@ def _rows(
     column: str,
     taken: list[str],
 ) -> None:
-    """Rows of the values that both vocabularies of `column` have, and of missing and unknown where
-    there is any such value.
+    """Copy the rows of the values that both vocabularies of `column` have.
+
+    If there are any, the rows of missing and unknown are copied too, except those of items.
     """
     known = {value: k + FIRST for k, value in enumerate(from_encoder.vocabularies.get(column, ()))}
     pairs = [
@@ -91,7 +98,7 @@ def _rows(
 
 
 def _begins(fields: Fields) -> dict[str, int]:
-    """Where each categorical column's codes begin in the common table."""
+    """Return where each categorical column's codes begin in the common table."""
     begins, shift = {}, 0
     for name, size in fields.categorical:
         begins[name] = shift
@@ -100,12 +107,8 @@ def _begins(fields: Fields) -> dict[str, int]:
 
 
 def _numeric(fields: Fields) -> list[str]:
-    """Names of `EventTable.numeric`'s columns."""
-    risks = (
-        [name for name in fields.risk.names if name.startswith("risk_")]
-        if fields.risk is not None
-        else []
-    )
+    """Return the names of the columns of `EventTable.numeric`."""
+    risks = [name for name in fields.risk.names if is_risk(name)] if fields.risk is not None else []
     return [
         *fields.numeric,
         *(f"so far: {name}" for name in (RUNNING if fields.running else ())),

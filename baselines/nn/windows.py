@@ -1,11 +1,15 @@
-"""Windows over flat rows, and padded batches of them, built with index arithmetic: no list per
-user, no DataLoader.
+"""Windows over flat rows, and padded batches of them, by index arithmetic without a DataLoader.
 
-A question is answered at one position of one window, its `read`. Two ways to lay windows:
-  chunks   consecutive pieces of each user's rows; one piece answers all questions that end in it
-  (causal training) tails    the last rows before each question, one window a question (scoring, and
-  training of what looks both ways)
-A batch holds windows of similar length, padded on the right, about `batch_rows` rows after padding.
+A question is answered at one position of one window, its read. There are two kinds of windows:
+
+chunks
+    Consecutive pieces of each user's rows. A piece answers all questions that end in it; for
+    training a causal backbone.
+tails
+    The last rows before each question, one window per question; for scoring, and for training a
+    backbone that looks both ways.
+
+A batch holds windows of similar length, padded on the right, with about `batch_rows` rows.
 """
 
 from __future__ import annotations
@@ -17,12 +21,12 @@ import numpy as np
 
 from eventlog.arrays import Queries
 
+MIXED_ROWS = 8  # windows whose lengths differ by less may share a batch in training
+
 
 @dataclass(frozen=True)
 class Windows:
-    """Pieces of the flat arrays; the reads of window w are `read_offsets[w]:read_offsets[w +
-    1]`.
-    """
+    """Pieces of the flat arrays; window w has the reads `read_offsets[w]:read_offsets[w + 1]`."""
 
     start: np.ndarray  # (w,) int64 first row
     length: np.ndarray  # (w,) int64 rows, 0 where a question has nothing before it
@@ -48,10 +52,10 @@ class Batch:
 def chunks(
     offsets: np.ndarray, queries: Queries, length: int, rng: np.random.Generator | None = None
 ) -> Windows:
-    """Consecutive windows of `length` rows that cover what is before each user's last question.
+    """Return consecutive windows of `length` rows up to each user's last question.
 
-    `rng` shifts the cuts of users with more than `length` rows, so that epochs cut differently. A
-    question is read at row `end - 1`. Windows in which no question is read are left out.
+    A question is read at row `end - 1`. Windows without a read are left out. `rng` shifts the
+    boundaries of users with more than `length` rows, so that epochs cut differently.
     """
     n = len(queries)
     first = offsets[queries.user]
@@ -64,7 +68,7 @@ def chunks(
         )
     row = queries.end - 1
     piece = np.where(row >= first, (row - first + phase[queries.user]) // length, -1)
-    # One window for each (user, piece); a question without rows has a window of its own.
+    # A window for each (user, piece); a question without rows has a window of its own.
     key = np.where(piece >= 0, first + queries.user + piece, -1 - np.arange(n))
     _, head, window = np.unique(key, return_index=True, return_inverse=True)
     begin = first + piece * length - phase[queries.user]
@@ -82,7 +86,7 @@ def chunks(
 
 
 def tails(offsets: np.ndarray, queries: Queries, length: int) -> Windows:
-    """For each question the last `length` rows before it, read at the last of them."""
+    """Return the last `length` rows before each question, read at the last of them."""
     start = np.maximum(queries.end - length, offsets[queries.user])
     size = queries.end - start
     n = len(queries)
@@ -92,16 +96,15 @@ def tails(offsets: np.ndarray, queries: Queries, length: int) -> Windows:
 def batches(
     windows: Windows, batch_rows: int, rng: np.random.Generator | None = None
 ) -> Iterator[Batch]:
-    """Padded batches of about `batch_rows` rows, windows of similar length together.
+    """Yield padded batches of about `batch_rows` rows, with windows of similar length.
 
-    With `rng` (training) windows of one length are mixed and batches come in random order; without,
-    in a fixed order.
+    With `rng` (in training) windows of one length are mixed and batches come in random order;
+    without it the order is fixed.
     """
     size = np.maximum(windows.length, 1)
-    noise = rng.random(len(size)) * 8 if rng is not None else np.zeros(len(size))
+    noise = rng.random(len(size)) * MIXED_ROWS if rng is not None else np.zeros(len(size))
     order = np.argsort(size + noise, kind="stable")
-    # Windows are ascending in length, so the padded size of a batch is close to the sum of its
-    # lengths.
+    # Windows ascend in length, so the padded size of a batch is close to the sum of its lengths.
     batch = (np.cumsum(size[order]) - 1) // max(batch_rows, 1)
     cuts = np.flatnonzero(np.diff(batch)) + 1
     pieces = np.split(order, cuts) if len(order) else []
@@ -111,9 +114,7 @@ def batches(
 
 
 def n_batches(windows: Windows, batch_rows: int) -> int:
-    """About how many batches `batches` yields (the share of rows that ties with noise moves at most
-    one).
-    """
+    """Return about how many batches `batches` yields; with noise it may be off by one."""
     return int(-(-np.maximum(windows.length, 1).sum() // max(batch_rows, 1)))
 
 

@@ -1,1 +1,1 @@
-"""What next-item models without gradients share."""
+"""Item histories and transition counts for next-item models."""

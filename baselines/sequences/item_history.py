@@ -1,43 +1,47 @@
-"""What the next-item models without gradients share: the known items as flat arrays, and decayed
-histories as a sparse matrix.
+"""Known items as flat arrays, and decayed histories as a sparse matrix, for next-item models.
 
-A user who saw items a, b, c (c last) has, with decay 0.8, the row {c: 1, b: 0.8, a: 0.64}.
+With decay 0.8 a user who saw the items a, b, c (c last) has the row {c: 1, b: 0.8, a: 0.64}.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import scipy.sparse as sp
 
 from eventlog._runtime.errors import InputError
+from eventlog._runtime.settings import Range
 from eventlog.arrays import FIRST, Examples, Queries, Sequences
+
+# Settings that next-item models share.
+LastRows = Annotated[int, Range(1, 10_000, "rows of history that count")]
+Decay = Annotated[float, Range(0.0, 1.0, "factor by which each row back counts less")]
+Backoff = Annotated[float, Range(0.0, None, "weight of popularity")]
 
 
 @dataclass(frozen=True)
 class KnownItems:
-    """The items that training examples reveal: each user's rows before their last question, and
-    that question's answer.
-    """
+    """Items that training examples reveal: rows before a user's last question, and its answer."""
 
     item: np.ndarray  # (n,) int64 item codes, by user and then by time
-    user: np.ndarray  # (n,) int64 0.., the place of the row's user among the users that occur
+    user: np.ndarray  # (n,) int64: position of the row's user among those that occur
     time: np.ndarray  # (n,) int64 ms
 
     @property
     def n_users(self) -> int:
-        """Users that occur."""
+        """Number of users that occur."""
         return int(self.user[-1]) + 1 if len(self.user) else 0
 
     def counts(self, n_items: int) -> np.ndarray:
-        """(n_items,) float64: how often each item occurs; missing and unknown count as 0."""
+        """Return how often each item occurs, (n_items,) float64; missing and unknown are 0."""
         counts = np.bincount(self.item, minlength=n_items).astype(np.float64)
         counts[:FIRST] = 0
         return counts
 
     def matrix(self, n_items: int) -> sp.csr_matrix:
-        """(n_users, n_items) float32: 1 where the user has the item."""
+        """Return 1 where the user has the item, (n_users, n_items) float32."""
         known = self.item >= FIRST
         ones = np.ones(int(known.sum()), dtype=np.float32)
         matrix = sp.csr_matrix(
@@ -49,9 +53,7 @@ class KnownItems:
 
 
 def item_codes(sequences: Sequences) -> np.ndarray:
-    """(n_rows,) int32. Raises InputError where the log has no items: a next item is then no
-    question.
-    """
+    """Return the item codes, (n_rows,) int32. Raises InputError if the log has no items."""
     if "item" not in sequences.columns:
         raise InputError(
             "The log has no items (item_id is missing or empty), so a next-item model has nothing "
@@ -61,9 +63,7 @@ def item_codes(sequences: Sequences) -> np.ndarray:
 
 
 def known_items(train: Examples) -> KnownItems:
-    """The items up to and with the answer to each user's last question; nothing after it is
-    read.
-    """
+    """Return the items up to the answer to each user's last question; nothing later is read."""
     sequences, queries = train.sequences, train.queries
     codes = item_codes(sequences)
     if len(queries) == 0:
@@ -78,7 +78,7 @@ def known_items(train: Examples) -> KnownItems:
     user = np.repeat(np.arange(len(last)), length)
     ends = np.cumsum(length)
     row = np.arange(int(ends[-1])) - np.repeat(ends - length, length) + np.repeat(start, length)
-    # a stand-in: the answer comes from `target`, its row is not read
+    # A placeholder: the answer comes from `target`, its row is not read.
     row[ends - 1] = np.maximum(row[ends - 1] - 1, 0)
     item, time = codes[row].astype(np.int64), sequences.time[row].copy()
     item[ends - 1], time[ends - 1] = train.target[last], queries.time[last]
@@ -86,8 +86,9 @@ def known_items(train: Examples) -> KnownItems:
 
 
 def last_items(sequences: Sequences, queries: Queries, *, last: int) -> np.ndarray:
-    """(n, last) int64: the items of the last rows before each question, latest first; 0 where the
-    history is shorter.
+    """Return the items of the last rows before each question, (n, last) int64, latest first.
+
+    Shorter histories are filled up with 0.
     """
     row = queries.end[:, None] - 1 - np.arange(last)
     known = row >= sequences.offsets[queries.user][:, None]
@@ -102,8 +103,9 @@ def last_items(sequences: Sequences, queries: Queries, *, last: int) -> np.ndarr
 def decayed_history(
     sequences: Sequences, queries: Queries, n_items: int, *, last: int, decay: float
 ) -> sp.csr_matrix:
-    """(n, n_items) float32: the item j rows back from the last has weight decay**j; repeated items
-    add up.
+    """Return decayed histories, (n, n_items) float32: an item j rows back has weight decay**j.
+
+    The weights of a repeated item add up.
     """
     item = last_items(sequences, queries, last=last)
     weight = np.broadcast_to(np.float32(decay) ** np.arange(last, dtype=np.float32), item.shape)

@@ -1,14 +1,14 @@
-"""Counts that help a neural next-item model: transitions and the user's own items to mix with, and
-the start of its item vectors.
+"""Counts for a neural next-item model: transitions and repeats to mix in, initial item vectors.
 
-A sequence model with a few hundred steps of training does not learn V x V transition counts that a
-table holds exactly (decayed Markov beats many published neural models). So the network starts from
-vectors that factorise the table, and learns when to trust the table itself, or that an item comes
-back:
+A sequence model trained for a few hundred steps does not learn the V x V transitions that a table
+of counts holds exactly; decayed Markov beats many published neural models. So the network starts
+from vectors that factorise the table, and learns when to trust the table, or a repeat, instead::
+
     p = g_0 softmax(h E^T) + g_1 p_transition + g_2 p_repeat,     g = softmax(W h)
-as pointer networks do (See et al. 2017, arXiv:1704.04368; RepeatNet, Ren et al. 2019,
-arXiv:1812.02646). During training only the target's probability under each is needed, and the
-user's own transitions are left out of the table: otherwise the gate would trust counts that contain
+
+as in pointer networks (See et al. 2017, arXiv:1704.04368; RepeatNet, Ren et al. 2019,
+arXiv:1812.02646). In training only the target's probability under each is needed. The user's own
+transitions are left out of the table there, or the gate would learn to trust counts that contain
 the answer.
 """
 
@@ -21,19 +21,18 @@ from scipy.sparse import linalg as splinalg
 from baselines.sequences.item_history import last_items
 from eventlog.arrays import FIRST, Examples, Queries, Sequences
 
-LAG_WEIGHTS = (1.0, 0.5, 0.33, 0.25)  # how much a step of 1, 2, 3, 4 rows counts as a transition
-RECENT, DECAY = 5, 0.8  # a question is answered from the last 5 rows, weighted .8^j
-# rows back whose items may come back, weighted by how often they did in training
-REPEATS = 20
+LAG_WEIGHTS = (1.0, 0.5, 0.33, 0.25)  # weight of a transition over 1, 2, 3, 4 rows
+RECENT, DECAY = 5, 0.8  # transitions start at the last 5 rows, the one j rows back weighs 0.8^j
+REPEATS = 20  # last rows whose items may come again, weighted by how often they did in training
+POPULARITY_POWER = 0.75  # flattens popularity in the mutual information, against rare pairs
+VECTOR_RMS = 0.1  # of the initial item vectors
 
 
 class Counts:
-    """What followed what in training, over four distances, and what the user had; without a known
-    past, popularity.
-    """
+    """Transitions over four distances and repeats in training; popularity without a known past."""
 
     def __init__(self, train: Examples, n_items: int) -> None:
-        """Count from the rows before each question to its answer; nothing later is read."""
+        """Count transitions from the rows before each question to its answer."""
         queries, target = train.queries, train.target.astype(np.int64)
         # (n, lags)
         source = last_items(train.sequences, queries, last=len(LAG_WEIGHTS)).astype(np.int64)
@@ -44,7 +43,7 @@ class Counts:
         weight = np.broadcast_to(np.array(LAG_WEIGHTS), source.shape)[known]
         source = source[known]
         self.n_items = n_items
-        # (V,)
+        # (V,) share of each item among the answers
         self.popularity = np.bincount(target[target >= FIRST], minlength=n_items) / max(
             int((target >= FIRST).sum()), 1
         )
@@ -57,7 +56,7 @@ class Counts:
         )
         item = last_items(train.sequences, queries, last=REPEATS)
         known = item >= FIRST
-        # (REPEATS,)
+        # (REPEATS,) how often the item j rows back is the answer
         self.comes_back = ((item == target[:, None]) & known).sum(axis=0) / np.maximum(
             known.sum(axis=0), 1
         )
@@ -66,8 +65,9 @@ class Counts:
         self._user_out = _Sums(user * n_items + source, weight)
 
     def target_probability(self, train: Examples) -> np.ndarray:
-        """(n, 2) float32: probability of each true next item by transitions (the user's own left
-        out) and by repeats.
+        """Return the probability of each true next item, (n, 2) float32.
+
+        The columns are by transitions, without the user's own, and by repeats.
         """
         queries, target = train.queries, train.target.astype(np.int64)
         item = last_items(train.sequences, queries, last=REPEATS).astype(np.int64)
@@ -87,18 +87,19 @@ class Counts:
         return np.column_stack([transition, repeat]).astype(np.float32)
 
     def forget_training(self) -> None:
-        """Drop what only `target_probability` needs."""
+        """Delete what only `target_probability` needs."""
         del self._pairs, self._user_pairs, self._user_out
 
     def probabilities(
         self, sequences: Sequences, queries: Queries
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Two (n, V) float32: the distributions over all items by transitions and by repeats."""
+        """Return the distributions over items by transitions and by repeats, (n, V) float32."""
         return self.after(last_items(sequences, queries, last=REPEATS).astype(np.int64))
 
     def after(self, item: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """As `probabilities`, of the last items themselves: (n, REPEATS) int64 codes, latest first,
-        0 where there is none.
+        """Return `probabilities` after given items.
+
+        `item` (n, REPEATS) int64 holds the last items, latest first, 0 where there is none.
         """
         recent = item[:, :RECENT]
         transition = self._distribution(
@@ -127,8 +128,9 @@ class Counts:
 
 
 def _shares(use: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(n, k) float32 of `weights` (k,) over the places in `use` (n, k), made to sum to 1, and (n,)
-    their sum before that.
+    """Return `weights` (k,) at the places in `use` (n, k), normalised, and their sums before.
+
+    The shapes are (n, k) float32 and (n,).
     """
     weight = np.where(use, weights, 0.0)
     total = weight.sum(axis=1)
@@ -136,18 +138,17 @@ def _shares(use: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def item_vectors(counts: Counts, dim: int, rng: np.random.Generator) -> np.ndarray:
-    """(V, dim) float32 vectors whose products follow how much oftener than by chance two items
-    follow each other.
+    """Return item vectors whose products follow the mutual information of transitions.
 
-    The positive part of the pointwise mutual information, made symmetric, factorised (Levy and
-    Goldberg 2014): where gradient descent on next items would arrive after many epochs. Entries
-    have a root mean square of 0.1; the rank is `dim` or what the catalogue allows.
+    They factorise the symmetric positive pointwise mutual information (Levy and Goldberg 2014),
+    which gradient descent on next items would approach after many epochs. The shape is (V, dim)
+    float32, the root mean square VECTOR_RMS, and the rank `dim` or what the catalogue allows.
     """
     n, popularity = counts.n_items, counts.popularity
     joint = sparse.diags(popularity) @ counts.table
     joint = ((joint + joint.T) / 2).tocoo()
     own = np.maximum(popularity, 1 / n / 100)
-    context = own**0.75 / (own**0.75).sum()  # flattened, or rare pairs would rule
+    context = own**POPULARITY_POWER / (own**POPULARITY_POWER).sum()
     mutual = np.log(np.maximum(joint.data, 1e-30) / (own[joint.row] * context[joint.col]))
     matrix = sparse.csr_matrix((np.maximum(mutual, 0), (joint.row, joint.col)), shape=(n, n))
     matrix.eliminate_zeros()
@@ -156,11 +157,11 @@ def item_vectors(counts: Counts, dim: int, rng: np.random.Generator) -> np.ndarr
     if rank >= 1:
         left, value, _ = splinalg.svds(matrix, k=rank, v0=rng.random(n) + 0.1)
         vectors[:, :rank] += left * np.sqrt(np.maximum(value, 0))
-    return (vectors * (0.1 / np.sqrt((vectors**2).mean()))).astype(np.float32)
+    return (vectors * (VECTOR_RMS / np.sqrt((vectors**2).mean()))).astype(np.float32)
 
 
 class _Sums:
-    """Sum of weights by integer key, looked up for many keys at once."""
+    """Sums of weights by integer key, looked up for many keys at once."""
 
     def __init__(self, key: np.ndarray, weight: np.ndarray) -> None:
         self.key, inverse = np.unique(key, return_inverse=True)

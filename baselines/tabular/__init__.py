@@ -1,1 +1,1 @@
-"""Point-in-time features of users and the models on them."""
+"""Point-in-time features of users, and what models on such tables share."""

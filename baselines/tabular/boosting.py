@@ -1,6 +1,4 @@
-"""Gradient-boosted trees on a table (Ke et al., LightGBM, NeurIPS 2017): one way to grow them,
-wherever they are used.
-"""
+"""Gradient-boosted trees on a table, shared by all models (LightGBM, Ke et al., NeurIPS 2017)."""
 
 from __future__ import annotations
 
@@ -9,15 +7,16 @@ from dataclasses import dataclass
 import lightgbm
 import numpy as np
 
-LOGIT = 8.0  # logits are kept within -8..8
+MOST_LOGIT = 8.0  # logits are clipped at this
+SEED_STEP = 1_000  # between the seeds of a bag's members
 Table = tuple[np.ndarray, np.ndarray]  # (n, n_features) float32, (n,) bool
 
 
 @dataclass(frozen=True)
 class Trees:
-    """Shallow, well-regularised trees; see `models/lightgbm.py` for what the settings are."""
+    """Shallow, well-regularised trees; see `models/lightgbm.py` for the settings."""
 
-    most: int = 600  # trees, where a validation part can say when to stop
+    most: int = 600  # trees, if a validation part tells when to stop
     without_valid: int = 120
     patience: int = 40
     learning_rate: float = 0.03
@@ -28,18 +27,20 @@ class Trees:
     def grow(
         self, table: np.ndarray, target: np.ndarray, valid: Table | None, *, seed: int
     ) -> lightgbm.Booster:
-        """Boost until the validation loss has not fallen for `patience` trees. One thread: the same
-        seed gives the same trees.
+        """Boost until the validation loss has not improved for `patience` trees.
+
+        Args:
+            table, target: (n, n_features) and (n,) bool.
+            valid: such a pair, or None to grow `without_valid` trees.
+            seed: the same seed gives the same trees, since only one thread is used.
         """
         settings = {
             "objective": "binary",
             "learning_rate": self.learning_rate,
             "num_leaves": self.leaves,
             "lambda_l2": 1.0,
-            # Aggregates over windows are many and alike: small trees on a few of them at a time
-            # differ, and average well.
-            # With few positives a leaf must be allowed to be small, or none of them is ever told
-            # apart.
+            # There are many similar aggregates: small trees on a few of them differ and average
+            # well. With few positives a leaf may be small, or none of them would be separated.
             "min_data_in_leaf": int(
                 np.clip(min(target.sum(), (~target).sum()) // 10, 5, self.min_leaf)
             ),
@@ -64,9 +65,7 @@ class Trees:
 
 
 class Bag:
-    """Several times the same trees from different draws, their logits averaged: half of what
-    differs between draws is noise.
-    """
+    """The mean logit of trees grown with several seeds, which halves the noise between seeds."""
 
     def __init__(
         self,
@@ -77,14 +76,14 @@ class Bag:
         seed: int,
         size: int = 3,
     ) -> None:
-        """Grow on `table` (n, F) and `target` (n,) bool, both answers present."""
+        """Grow `size` models on `table` (n, F) and `target` (n,) bool with both answers."""
         self.boosters = [
-            Trees().grow(table, target, valid, seed=seed + 1_000 * k) for k in range(size)
+            Trees().grow(table, target, valid, seed=seed + SEED_STEP * k) for k in range(size)
         ]
 
     def logit(self, table: np.ndarray) -> np.ndarray:
-        """(n,) float32."""
+        """Return the mean logit, (n,) float32."""
         if len(table) == 0:
             return np.zeros(0, dtype=np.float32)
         logits = [b.predict(table, raw_score=True, num_threads=1) for b in self.boosters]
-        return np.clip(np.mean(logits, axis=0), -LOGIT, LOGIT).astype(np.float32)
+        return np.clip(np.mean(logits, axis=0), -MOST_LOGIT, MOST_LOGIT).astype(np.float32)

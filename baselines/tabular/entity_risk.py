@@ -1,9 +1,8 @@
-"""Delayed entity risk: how often an item, a country, a device, a user was fraudulent, as far as
-that was known at the time.
+"""Delayed entity risk: how often an item, country, device or user was fraudulent, as known then.
 
-The strongest fraud feature there is (Le Borgne et al., Reproducible Machine Learning for Credit
+It is the strongest fraud feature known (Le Borgne et al., Reproducible Machine Learning for Credit
 Card Fraud Detection, 2022, chapter 3: terminal risk). An example at time t uses the labels of
-questions asked at t - delay or earlier, never its own; the rule is the same in training and in the
+questions asked at t - delay or earlier, never its own. The rule is the same in training and in the
 test, where only training labels are known at all.
 """
 
@@ -17,22 +16,34 @@ import pandas as pd
 from eventlog.arrays import DAY_MS, FIRST, Examples, Queries, Sequences
 from eventlog.encode import SHORT, Encoder, value_ids
 
-# the base rate before any label is known, and how many labels that guess is worth
-PRIOR_RATE, PRIOR_COUNT = 0.01, 50.0
+PRIOR_RATE = 0.01  # base rate before any label is known
+PRIOR_COUNT = 50.0  # labels that this guess is worth
+RISK, LABELS, POSITIVES = "risk", "labels", "positives"  # columns of each entity
+
+
+def is_risk(column: str) -> bool:
+    """Return whether a column is the risk of an entity, rather than a number of labels."""
+    return column.startswith(f"{RISK}_")
 
 
 @dataclass(frozen=True)
 class _Labels:
-    """Training labels by (entity, time)."""
+    """The training labels of one entity column, by entity and time."""
 
     entity: np.ndarray  # (n_entities,) int64, ascending
-    key: np.ndarray  # (n,) int64, ascending: entity major, time minor
+    key: np.ndarray  # (n,) int64, ascending by entity and then by time
     positive: np.ndarray  # (n + 1,) int64 running total of positive labels
 
 
 class EntityRisk:
-    """Per entity column: risk (log of smoothed rate over base rate), and log1p of labels and of
-    positive labels known.
+    """Risk of each entity column, and log1p of its known labels and positive labels.
+
+    The risk is the log of the smoothed rate over the base rate.
+
+    Args:
+        encoder: its vocabularies and high-cardinality columns are the entities.
+        delay_days: after which a label is known.
+        smoothing: labels that the base rate is worth.
     """
 
     def __init__(
@@ -46,9 +57,7 @@ class EntityRisk:
     def names(self) -> list[str]:
         """Names of the columns, in order."""
         return [
-            f"{what}_{entity}"
-            for entity in self._entities
-            for what in ("risk", "labels", "positives")
+            f"{what}_{entity}" for entity in self._entities for what in (RISK, LABELS, POSITIVES)
         ]
 
     @property
@@ -56,10 +65,10 @@ class EntityRisk:
         return [*self.coded, *self.hashed, "user"]
 
     def fit(self, train: Examples, runs: np.ndarray | None = None) -> None:
-        """Sort the training labels by entity and time. An order's label counts once for each entity
-        that it touches.
+        """Sort the training labels by entity and time.
 
-        `runs` is `order_runs(train.sequences)`, where the caller has it at hand.
+        An order's label counts once for each of its entities. `runs` is
+        `order_runs(train.sequences)` if the caller has it.
         """
         queries = train.queries
         self.low_ = int(queries.time.min(initial=0))
@@ -84,14 +93,15 @@ class EntityRisk:
     def columns(
         self, sequences: Sequences, queries: Queries, runs: np.ndarray | None = None
     ) -> dict[str, np.ndarray]:
-        """Name -> (n,) float: the largest value among the lines of each question's order; 0 =
-        nothing known.
+        """Return each column, (n,) float, by name.
+
+        The value is the largest among the lines of a question's order, 0 if nothing is known.
         """
         query, row = _rows_of_orders(sequences, queries, runs)
         known = np.searchsorted(self.time_, queries.time - self.delay, side="right")
-        # (n,) the base rate as known then
+        # (n,) base rate as known then
         base = (self.positive_[known] + PRIOR_RATE * PRIOR_COUNT) / (known + PRIOR_COUNT)
-        # labels asked before low_ + until are known
+        # Labels of questions asked before low_ + until are known.
         until = np.clip(queries.time - self.delay - self.low_ + 1, 0, self.width_)
         begins = np.flatnonzero(np.append(True, query[1:] != query[:-1])[: len(query)])
         out: dict[str, np.ndarray] = {}
@@ -105,9 +115,9 @@ class EntityRisk:
             count, positive = right - left, labels.positive[right] - labels.positive[left]
             rate = (positive + self.smoothing * base[query]) / (count + self.smoothing)
             for what, values in (
-                ("risk", np.log(rate / base[query])),
-                ("labels", np.log1p(count)),
-                ("positives", np.log1p(positive)),
+                (RISK, np.log(rate / base[query])),
+                (LABELS, np.log1p(count)),
+                (POSITIVES, np.log1p(positive)),
             ):
                 column = np.zeros(len(queries))
                 column[query[begins]] = np.maximum.reduceat(values, begins) if len(begins) else 0
@@ -117,7 +127,7 @@ class EntityRisk:
     def _values(
         self, sequences: Sequences, queries: Queries, name: str, query: np.ndarray, row: np.ndarray
     ) -> np.ndarray:
-        """(m,) int64 entity of each (query, row) pair, -1 = missing or unknown."""
+        """Return the entity of each (query, row) pair, (m,) int64, -1 if missing or unknown."""
         if name == "user":
             return value_ids(pd.Series(sequences.users[queries.user], dtype=object))[query]
         values = sequences.ids.get(name) if name in self.hashed else sequences.columns.get(name)
@@ -128,23 +138,25 @@ class EntityRisk:
 
 
 def order_runs(sequences: Sequences) -> np.ndarray:
-    """(n_rows,) int64 the first row of each row's order: an order is purchase rows of one user at
-    one time; any other row is alone.
+    """Return the first row of each row's order, (n_rows,) int64.
+
+    An order is a user's purchase rows at one time; any other row is on its own.
     """
     row = np.arange(sequences.n_rows)
     bought = sequences.role == "purchase"
-    goes_on = np.zeros(len(row), dtype=bool)
-    goes_on[1:] = bought[1:] & bought[:-1] & (sequences.time[1:] == sequences.time[:-1])
+    continues = np.zeros(len(row), dtype=bool)
+    continues[1:] = bought[1:] & bought[:-1] & (sequences.time[1:] == sequences.time[:-1])
     starts = sequences.offsets[:-1]
-    goes_on[starts[starts < len(row)]] = False
-    return np.maximum.accumulate(np.where(goes_on, 0, row))
+    continues[starts[starts < len(row)]] = False
+    return np.maximum.accumulate(np.where(continues, 0, row))
 
 
 def _rows_of_orders(
     sequences: Sequences, queries: Queries, runs: np.ndarray | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(query, row) pairs, (m,) each: the rows of the order that each question is about, none where
-    there is no history.
+    """Return (query, row) pairs, (m,) each: the rows of the order that each question is about.
+
+    There are none for a question without history.
     """
     runs = order_runs(sequences) if runs is None else runs
     asked = np.flatnonzero(queries.end > sequences.offsets[queries.user])

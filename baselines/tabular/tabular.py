@@ -1,37 +1,40 @@
-"""What the models on a table of features share: one class only, no examples, empty histories,
-settings of the features.
-"""
+"""What models on a table of features share, such as data with one class only or no examples."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from baselines.base import Model
 from baselines.tabular.features import Features
+from eventlog._runtime.settings import Range
 from eventlog.arrays import Examples, Queries, Sequences
 from eventlog.encode import Encoder
 
 FOLDS = 5
+CLIP_SD = 6  # standardised values are clipped at this many standard deviations
+DelayDays = Annotated[float, Range(0.0, 3_650.0, "age at which a label may enter entity risks")]
 
 
 class Tabular(Model):
-    """A binary model on point-in-time features. Where training knows one class only, it answers the
-    base rate.
+    """A binary model on point-in-time features; it predicts the base rate if one class is missing.
+
+    Args:
+        delay_days: age at which a label may enter the entities' risk.
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"binary"})
 
-    def __init__(self, *, delay_days: float = 7.0) -> None:
-        self.delay_days = delay_days  # age at which a label may enter the entities' risk
+    def __init__(self, *, delay_days: DelayDays = 7.0) -> None:
+        self.delay_days = delay_days
 
     def fit(
         self, train: Examples, valid: Examples | None = None, *, encoder: Encoder, seed: int
     ) -> None:
-        """Make the features and learn on them; `valid` is used where it knows both classes."""
+        """Compute the features and learn from them; `valid` is used if it has both classes."""
         self.base_rate_ = smoothed_rate(train.target)
         self.constant_ = not has_both(train.target)
         if self.constant_:
@@ -44,7 +47,7 @@ class Tabular(Model):
         self.fit_table(table, train.target > 0, held_out, seed=seed)
 
     def score(self, sequences: Sequences, queries: Queries) -> np.ndarray:
-        """(n,) float64 probability of 1."""
+        """Return the probability of 1, (n,) float64."""
         if self.constant_:
             return np.full(len(queries), self.base_rate_)
         if len(queries) == 0:
@@ -60,19 +63,18 @@ class Tabular(Model):
         *,
         seed: int,
     ) -> None:
-        """Learn from `table` (n, n_features) float32 and `target` (n,) bool, both classes present;
-        `valid` is such a pair.
+        """Learn from `table` (n, n_features) float32 and `target` (n,) bool with both classes.
+
+        `valid` is such a pair, or None.
         """
 
     @abstractmethod
     def score_table(self, table: np.ndarray) -> np.ndarray:
-        """(n,) probability of 1."""
+        """Return the probability of 1, (n,)."""
 
 
 class Standardiser:
-    """Zero mean and unit variance, clipped at 6; a column that training knows as constant becomes 0
-    for good.
-    """
+    """Standardises columns and clips them at CLIP_SD; a constant column of training becomes 0."""
 
     def __init__(self, table: np.ndarray) -> None:
         self.mean = table.mean(axis=0, dtype=np.float64)
@@ -80,17 +82,16 @@ class Standardiser:
         self.weight = np.where(deviation > 1e-6, 1 / np.maximum(deviation, 1e-6), 0)
 
     def __call__(self, table: np.ndarray) -> np.ndarray:
-        """(n, n_features) float32."""
-        return np.clip((table - self.mean) * self.weight, -6, 6).astype(np.float32)
+        """Return the standardised table, (n, n_features) float32."""
+        scaled = (table - self.mean) * self.weight
+        return np.clip(scaled, -CLIP_SD, CLIP_SD).astype(np.float32)
 
 
 class Platt:
-    """Logistic regression on one or a few columns: turns a rule's number into a probability (Platt
-    1999).
-    """
+    """Logistic regression that turns a rule's numbers into a probability (Platt 1999)."""
 
     def __init__(self, columns: np.ndarray, target: np.ndarray) -> None:
-        """`columns` (n, k), `target` (n,) 0/1; one class only gives its base rate."""
+        """Fit on `columns` (n, k) and `target` (n,) 0 or 1; one class alone gives its base rate."""
         self.base_rate = smoothed_rate(target)
         self.model: LogisticRegression | None = None
         if has_both(target):
@@ -98,7 +99,7 @@ class Platt:
             self.model = LogisticRegression(C=100.0).fit(self.scale(columns), target > 0)
 
     def __call__(self, columns: np.ndarray) -> np.ndarray:
-        """(n,) probability of 1."""
+        """Return the probability of 1, (n,)."""
         if self.model is None or len(columns) == 0:
             return np.full(len(columns), self.base_rate)
         probability: np.ndarray = self.model.predict_proba(self.scale(columns))[:, 1]
@@ -106,23 +107,23 @@ class Platt:
 
 
 def has_both(target: np.ndarray) -> bool:
-    """Whether both answers occur."""
+    """Return whether both answers occur."""
     return bool((target > 0).any() and (target <= 0).any())
 
 
 def smoothed_rate(target: np.ndarray) -> float:
-    """Share of ones, with half an example of each class added (Jeffreys): never 0 or 1."""
+    """Return the share of ones with half an example of each class added (Jeffreys)."""
     return float(((target > 0).sum() + 0.5) / (len(target) + 1))
 
 
 def folds(user: np.ndarray, seed: int) -> np.ndarray:
-    """(n,) int64 0..FOLDS - 1: the fold of each question, all of a user's in one."""
+    """Return each question's fold, (n,) int64 in 0..FOLDS - 1; a user's are in the same one."""
     names, place = np.unique(user, return_inverse=True)
     fold: np.ndarray = np.random.default_rng(seed).permutation(len(names))[place] % FOLDS
     return fold
 
 
 def log_loss(target: np.ndarray, probability: np.ndarray) -> float:
-    """Mean negative log-likelihood."""
+    """Return the mean negative log-likelihood."""
     p = np.clip(probability, 1e-7, 1 - 1e-7)
     return float(-np.mean(np.where(target > 0, np.log(p), np.log1p(-p))))

@@ -47,6 +47,11 @@ def Range(
     return msgspec.Meta(ge=low, le=high, description=doc)
 
 
+def Above(low: float, high: float | None = None, doc: str | None = None) -> msgspec.Meta:
+    """Return what `Annotated` needs for a number greater than `low` and at most `high`."""
+    return msgspec.Meta(gt=low, le=high, description=doc)
+
+
 def convert(kind: type[T], data: Any, *, where: str) -> T:
     """Return `data` (tables, lists, texts, numbers, as TOML and JSON give them) as a `kind`.
 
@@ -72,14 +77,16 @@ def check_arguments(
 
     Args:
         function: a function or a class; what counts are its keyword-only parameters and, where it
-            takes `**others` and is a class, those of its bases. A parameter without annotation
-            takes any value of its default's type.
+            takes `**others` and is a class, those of its bases. Of a class, parameters that may
+            also be given by position count too. A parameter without annotation takes any value of
+            its default's type. A class that takes `**others` without bases that name them takes
+            any setting.
         where: what the settings are of, e.g. "model lstm".
 
     Raises as `convert` does.
     """
     made: Any = convert(_struct(function), dict(given), where=where)
-    return {name: getattr(made, name) for name in given}
+    return {name: getattr(made, name, value) for name, value in given.items()}
 
 
 def parameters(function: Callable[..., Any]) -> dict[str, Any]:
@@ -105,10 +112,15 @@ def described(annotation: Any) -> str:
 def _struct(function: Callable[..., Any]) -> type:
     """A struct with a field for each keyword-only parameter of a function or of a class."""
     fields: dict[str, tuple[str, Any, Any]] = {}
-    for target in _targets(function):
+    targets = _targets(function)
+    of_class = isinstance(function, type)
+    open_ended = of_class and bool(targets) and _takes_others(targets[-1])
+    for target in targets:
         hints = typing.get_type_hints(target, include_extras=True)
-        for p in inspect.signature(target).parameters.values():
-            if p.kind is not p.KEYWORD_ONLY or p.name in fields:
+        of_target = list(inspect.signature(target).parameters.values())
+        for p in of_target[1:] if of_class else of_target:  # without `self`
+            by_name = p.kind is p.KEYWORD_ONLY or (of_class and p.kind is p.POSITIONAL_OR_KEYWORD)
+            if not by_name or p.name in fields:
                 continue
             hint = hints.get(p.name)
             if hint is None:
@@ -119,8 +131,13 @@ def _struct(function: Callable[..., Any]) -> type:
                 default = msgspec.field(default_factory=default.copy)
             fields[p.name] = (p.name, hint, default)
     return msgspec.defstruct(
-        "Arguments", list(fields.values()), kw_only=True, forbid_unknown_fields=True
+        "Arguments", list(fields.values()), kw_only=True, forbid_unknown_fields=not open_ended
     )
+
+
+def _takes_others(function: Callable[..., Any]) -> bool:
+    kinds = [p.kind for p in inspect.signature(function).parameters.values()]
+    return inspect.Parameter.VAR_KEYWORD in kinds
 
 
 def _targets(function: Callable[..., Any]) -> list[Callable[..., Any]]:
@@ -132,8 +149,7 @@ def _targets(function: Callable[..., Any]) -> list[Callable[..., Any]]:
         if own is None or base is object:
             continue
         found.append(own)
-        kinds = [p.kind for p in inspect.signature(own).parameters.values()]
-        if inspect.Parameter.VAR_KEYWORD not in kinds:
+        if not _takes_others(own):
             break
     return found
 

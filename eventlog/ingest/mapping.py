@@ -25,12 +25,12 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from msgspec import Meta, field
+from msgspec import field
 from msgspec.structs import fields, force_setattr
 
 from eventlog._runtime.errors import InputError, UnknownNameError
 from eventlog._runtime.plugins import path_of
-from eventlog._runtime.settings import Range, Settings, convert, json_schema
+from eventlog._runtime.settings import Above, Range, Settings, convert, json_schema
 from eventlog.schema import COLUMNS, ROLE_NAMES
 from eventlog.sessions import SESSION_GAP_MINUTES
 
@@ -43,7 +43,6 @@ else:  # a file may write a list of one as the text alone; `Table` makes it a li
 
 MISSING = ("", "NULL", "null", "NaN", "nan", "None", "\\N", "<NA>", "NaT")
 OWN_TABLES = {"timestamp": "[time]", "event": "[event]"}  # schema columns not set in [columns]
-Positive = Meta(gt=0)
 
 
 class Table(Settings, frozen=True):
@@ -145,7 +144,7 @@ class Mapping(Table, frozen=True):
     integer_ids: Names = ()  # schema columns whose ids lose a trailing ".0"
     session_scope: Literal["global", "user"] = "global"  # "user": ids are unique within a user
     # Inactivity that ends a session, if the file has no session_id.
-    session_gap_minutes: Annotated[float, Positive] = SESSION_GAP_MINUTES
+    session_gap_minutes: Annotated[float, Above(0.0)] = SESSION_GAP_MINUTES
     allow_rejects: Names = ()  # reasons that are expected in this kind of file
     currency: str = ""
 

@@ -107,9 +107,9 @@ def test_wrong_input_is_refused(items: EventLog) -> None:
     live.observe("a", event, 1_000_000)
     with pytest.raises(InputError, match="older"):
         live.observe("a", event, 999_000)
-    with pytest.raises(InputError, match="different users"):
+    with pytest.raises(InputError, match="no user twice"):
         live.observe(["a", "a"], [event, event], [1_000_000, 1_000_000])
-    with pytest.raises(InputError, match="at least one"):
+    with pytest.raises(InputError, match="users is 0; it must be at least 1"):
         Online(model, encoder, users=0)
     bert, _, _ = fitted("bert", items)
     with pytest.raises(InputError, match="causal"):

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from baselines.base import Model
-from baselines.tuning import SPACES, _settings, tune, worth
+from baselines.tuning import SPACES, quality, tune
 from eventlog import EventLog, InputError
 from eventlog._runtime import plugins
+from eventlog._runtime.settings import parameters
 from eventlog.arrays import Examples, Queries
 from eventlog.encode import Encoder
 
@@ -37,7 +38,7 @@ def test_search_is_repeatable_and_no_worse_than_the_defaults(small_log: EventLog
     for settings in ({}, found):
         model = made(**settings)
         model.fit(train, valid, encoder=encoder, seed=1)
-        measured.append(worth(model, valid))
+        measured.append(quality(model, valid))
     assert measured[1] >= measured[0]
 
 
@@ -51,7 +52,7 @@ def test_one_trial_is_the_defaults_and_models_without_settings_have_none(
 @pytest.mark.parametrize("name", plugins.names("baselines.models"))
 def test_every_space_names_settings_that_a_model_takes(name: str) -> None:
     made = plugins.load("baselines.models", name, Model, kind="model")
-    known = _settings(made)
+    known = set(parameters(made))
     for space in SPACES.values():
         for setting in set(space) & known:
             assert setting in known

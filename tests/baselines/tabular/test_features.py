@@ -13,14 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from baselines.tabular.entity_risk import EntityRisk
-from baselines.tabular.features import (
-    ROLE_ORDER,
-    WINDOWS_MS,
-    Features,
-    _of_event,
-    _of_user,
-    history_of,
-)
+from baselines.tabular.features import WINDOWS_MS, Features, _of_event, _of_user
+from baselines.tabular.history import ROLE_ORDER, history_of
 from eventlog import EventLog
 from eventlog.arrays import DAY_MS, Examples, Queries, Sequences
 from eventlog.encode import Encoder

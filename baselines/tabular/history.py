@@ -1,0 +1,171 @@
+"""The rows of a log with running totals, from which features are read as differences.
+
+Totals are integers, so a difference of two of them is exact.
+"""
+
+from __future__ import annotations
+
+import weakref
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from baselines.tabular.entity_risk import order_runs
+from eventlog.arrays import DAY_MS, FIRST, Sequences
+from eventlog.encode import ENTITIES, Encoder
+from eventlog.schema import ROLE_NAMES
+from eventlog.sessions import SESSION_GAP_MS
+
+ROLE_ORDER = tuple(sorted(ROLE_NAMES))
+MONEY_UNITS = 10_000  # money is summed in this fraction of the currency
+MOST_MONEY, MOST_QUANTITY = 1e12, 1e9  # of a row; larger values are clipped, so that sums are exact
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """How often the user of each row has had the value of a column before."""
+
+    first: np.ndarray  # (n_rows,) bool: the user's first row with this value; False if missing
+    earlier: np.ndarray  # (n_rows,) int64: earlier rows of the user with this value
+    age: np.ndarray  # (n_rows,) int64 ms since the user's first row with this value
+
+
+class History:
+    """The running totals of a log.
+
+    Names ending in `_sum` are (n_rows + 1,) int64: the sum over all rows before each one. Names
+    ending in `_first` are (n_rows,) int64: the first row of each row's session or order.
+    """
+
+    def __init__(self, sequences: Sequences, encoder: Encoder) -> None:
+        self.sequences = sequences
+        n, time, user = sequences.n_rows, sequences.time, sequences.row_user()
+        row = np.arange(n)
+        self.low = int(time.min(initial=0))
+        self.width = int(time.max(initial=0)) - self.low + 2
+        self.key = user * self.width + (time - self.low)  # ascending by user, then by time
+
+        is_first = row == sequences.offsets[user]
+        self.gap = np.where(is_first, 0, np.diff(time, prepend=time[:1]))
+        self.gap_sum, self.gap_square_sum = _sum(self.gap), _sum((self.gap // 1000) ** 2)
+        session = is_first | (self.gap > SESSION_GAP_MS)
+        self.session_first = np.maximum.accumulate(np.where(session, row, 0))
+        self.session_sum = _sum(session)
+        day = time // DAY_MS
+        self.day_sum = _sum(is_first | (np.diff(day, prepend=day[:1]) != 0))
+
+        code = pd.Categorical(sequences.role, categories=list(ROLE_ORDER)).codes.astype(np.int64)
+        code = np.where(code < 0, ROLE_ORDER.index("other"), code)
+        self.role_count = np.zeros((n + 1, len(ROLE_ORDER)), dtype=np.int32)
+        self.role_count[row + 1, code] = 1
+        np.cumsum(self.role_count, axis=0, out=self.role_count)
+        self.role_rows = [np.flatnonzero(code == r) for r in range(len(ROLE_ORDER))]
+
+        bought = code == ROLE_ORDER.index("purchase")
+        self.run_first = order_runs(sequences)
+        self.order_rows = np.flatnonzero(bought & (self.run_first == row))
+        same = np.append(False, user[self.order_rows[1:]] == user[self.order_rows[:-1]])[
+            : len(self.order_rows)
+        ]
+        order_gap = np.zeros(n, dtype=np.int64)
+        order_gap[self.order_rows] = np.where(same, np.diff(time[self.order_rows], prepend=0), 0)
+        self.order_gap = order_gap
+        self.order_gap_sum, self.order_gap_square_sum = (
+            _sum(order_gap),
+            _sum((order_gap // 1000) ** 2),
+        )
+        self.order_sum = _sum(bought & (self.run_first == row))
+
+        quantity = _numbers(sequences, "quantity", missing=1.0)
+        money = np.rint(
+            np.clip(_numbers(sequences, "price", missing=0.0) * quantity, -MOST_MONEY, MOST_MONEY)
+            * MONEY_UNITS
+        ).astype(np.int64)
+        self.money_sum, self.spent_sum = _sum(money), _sum(np.where(bought, money, 0))
+        self.quantity_sum = _sum(np.rint(np.clip(quantity, 0, MOST_QUANTITY)).astype(np.int64))
+
+        item = codes_of(sequences, "item")
+        self.repeats = {"item": _repeats(user, time, item, item >= FIRST)}
+        category = codes_of(sequences, "category")
+        self.repeats["category"] = _repeats(user, time, category, category >= FIRST)
+        self.bought_items_sum = _sum(_repeats(user, time, item, (item >= FIRST) & bought).first)
+        self.bought_lines_sum = _sum((item >= FIRST) & bought)
+        for name in entity_columns(encoder):
+            ids = sequences.ids.get(name, np.full(n, -1, dtype=np.int64))
+            self.repeats[name] = _repeats(user, time, ids, ids >= 0)
+        self.first_sum = {name: _sum(r.first) for name, r in self.repeats.items()}
+
+    def row_at(self, user: np.ndarray, time: np.ndarray) -> np.ndarray:
+        """Return the first row of `user` at or after `time` ms, (n,); see Sequences.rows_before."""
+        return np.searchsorted(
+            self.key, user * self.width + np.clip(time - self.low, 0, self.width - 1)
+        )
+
+    def last_of(self, rows: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+        """Return the last of the ascending `rows` in start..end - 1, (n,), -1 if there is none."""
+        place = np.searchsorted(rows, end) - 1
+        last = rows[np.maximum(place, 0)] if len(rows) else np.full(len(end), -1)
+        return np.where((place >= 0) & (last >= start), last, -1)
+
+
+_CACHE: list[tuple[weakref.ref[Sequences], list[str], History]] = []
+
+
+def history_of(sequences: Sequences, encoder: Encoder) -> History:
+    """Return the running totals of a log.
+
+    Those of the last log are kept, because `score` is called batch by batch.
+    """
+    names = entity_columns(encoder)
+    if _CACHE and _CACHE[0][0]() is sequences and _CACHE[0][1] == names:
+        return _CACHE[0][2]
+    history = History(sequences, encoder)
+    _CACHE[:] = [(weakref.ref(sequences), names, history)]
+    return history
+
+
+def entity_columns(encoder: Encoder) -> list[str]:
+    """Return the columns whose values are entities: devices, cards, high-cardinality columns."""
+    return list(dict.fromkeys([*encoder.high_cardinality, *ENTITIES]))
+
+
+def _sum(values: np.ndarray) -> np.ndarray:
+    """Return the running total, (n + 1,) int64.
+
+    It may wrap around; differences are exact nevertheless.
+    """
+    return np.append(0, np.cumsum(values.astype(np.int64)))
+
+
+def _numbers(sequences: Sequences, name: str, *, missing: float) -> np.ndarray:
+    values = sequences.raw.get(name)
+    return (
+        np.full(sequences.n_rows, missing) if values is None else np.nan_to_num(values, nan=missing)
+    )
+
+
+def codes_of(sequences: Sequences, name: str) -> np.ndarray:
+    """Return the codes of a categorical column, (n_rows,) int64, 0 if the log lacks it."""
+    values = sequences.columns.get(name)
+    return np.zeros(sequences.n_rows, dtype=np.int64) if values is None else values.astype(np.int64)
+
+
+def _repeats(user: np.ndarray, time: np.ndarray, value: np.ndarray, known: np.ndarray) -> Repeats:
+    """Compare each row with the user's earlier rows of the same value, among `known` rows."""
+    row = np.flatnonzero(known)
+    code, names = pd.factorize(value[row])
+    group = user[row] * max(len(names), 1) + code
+    order = np.argsort(group, kind="stable")
+    begins = np.append(True, np.diff(group[order]) != 0)[: len(order)]
+    begin = np.maximum.accumulate(np.where(begins, np.arange(len(order)), 0))
+    first, earlier, age = (
+        np.zeros(len(user), dtype=bool),
+        np.zeros(len(user), dtype=np.int64),
+        np.zeros(len(user), dtype=np.int64),
+    )
+    place = row[order]
+    first[place] = begins
+    earlier[place] = np.arange(len(order)) - begin
+    age[place] = time[place] - time[place[begin]]
+    return Repeats(first, earlier, age)
