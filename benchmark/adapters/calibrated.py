@@ -28,7 +28,7 @@ from generators.base import Generator
 from generators.privacy.public import Public
 from generators.privacy.queries import NO_PROOF
 
-# At most so many times the users asked for are simulated, because some shoppers never come.
+# At most this multiple of the users is simulated, because some shoppers never come.
 MAX_OVERSAMPLING = 8
 # Without epsilon and without items.parquet, items that fewer users touched are not named.
 MIN_ITEM_USERS = 5
