@@ -1,5 +1,8 @@
-"""Trains and ranks models and generators: `benchmark.run(suite="all", log=log)` gives a row per
-model, task and seed.
+"""Train and rank models and generators on event logs.
+
+Example::
+
+    table = benchmark.run(suite="all", log=log)    # a row for each model, task and seed
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`benchmark.run`: a suite in, a table of its results out."""
+"""`benchmark.run`: run a suite from Python and get its results as a table."""
 
 from __future__ import annotations
 
@@ -33,10 +33,22 @@ def run(
     out: str | Path = "results",
     settings: Sequence[str] = (),
 ) -> pd.DataFrame:
-    """Run a suite and return a row per model cell; `log` replaces the suite's logs, in memory or a
-    folder.
+    """Run a suite, and return a row for each model or reference cell.
 
-    Raises InputError where the suite, the log or a name is wrong.
+    Args:
+        suite: the name of a suite, or the path of a TOML file.
+        log: replaces the suite's logs; in memory, or a folder.
+        tasks, models, generators: replace the suite's; names or paths of files.
+        seeds: how many (3 means 0, 1 and 2), or which.
+        profile: "smoke", "default" or "full".
+        engine: "processes", "serial" or "dask"; see `benchmark.execution.engines`.
+        workers: cells at a time (default: cores).
+        address: the scheduler of a Dask cluster.
+        shared: a URL where workers without a common disk keep logs and data.
+        out: the results folder; finished cells are found there and not run again.
+        settings: further settings, such as "settings.models.lstm.epochs=3".
+
+    Raises InputError where the suite, the log, a name or a setting is wrong.
     """
     if seeds is not None and not isinstance(seeds, int):
         seeds = [check_seed(seed, "a seed") for seed in seeds]

@@ -1,16 +1,18 @@
-"""Task: a question asked of a log, its answers, and how well a model answered. The rule against
-leaks sits here.
+"""Task: a question asked of a log, its answers, and how well a model answers. No leaks by design.
 
 Every task shares one cut in time. A model learns from a *source* (the real log, or a generated
 one), of which it gets only what was known at the cut; it is tested on the real log. The encoder is
 fitted on the source alone, so what the source lacks (an item that no generated user ever saw) is
 unknown to the model and counts as a miss.
 
+Example::
+
     class Mine(Task):
         kind = "binary"
         headline = "roc_auc"
         def train_questions(self, log, sequences, split): ...
         def test_questions(self, log, sequences, split): ...
+        def test_answers(self, log, sequences, queries, split): ...
 """
 
 from __future__ import annotations
@@ -34,8 +36,9 @@ TEST_SHARE = 1 / 6
 
 
 class NotApplicable(InputError):
-    """The log lacks what the task asks about; the text says what. Such a cell is left out, with
-    this line as the reason.
+    """The log lacks what the task asks about; the text says what.
+
+    Such a cell is left out, with the text as the reason.
     """
 
 
@@ -54,16 +57,16 @@ class Questions:
     """Questions with answers; `valid` marks those that a model may use to stop early."""
 
     queries: Queries
-    # (n,) int32 item code (0 missing, 1 unknown to the encoder), or float32 0/1
-    target: np.ndarray
+    target: np.ndarray  # (n,) int32 item code (0 missing, 1 unknown), or float32 0/1
     valid: np.ndarray  # (n,) bool
     treatment: np.ndarray | None = None  # (n,) float32 0/1: who was treated; uplift only
 
 
 @dataclass(frozen=True)
 class TaskData:
-    """What a model cell works on. A model gets `train`, `valid`, the encoder, and of `test` the
-    sequences and queries.
+    """What a model cell works on.
+
+    A model gets `train`, `valid`, the encoder, and of `test` the sequences and queries.
     """
 
     encoder: Encoder
@@ -71,15 +74,12 @@ class TaskData:
     valid: Examples | None
     test: Examples
     catalogue: int  # items of the real training log
-    # (n_test,) float64: the true effect of the treatment, where it is known; uplift only
-    effect: np.ndarray | None = None
+    effect: np.ndarray | None = None  # (n_test,) float64 true effect, if known; uplift only
 
 
 @dataclass(frozen=True)
 class Scored:
-    """A model's answers boiled down: the metrics, and their values on each bootstrap resample of
-    the test users.
-    """
+    """How well a model answered: metrics, and their values on resamples of the test users."""
 
     metrics: dict[str, float]
     replicates: dict[str, np.ndarray]  # metric -> (metrics.RESAMPLES,) float32
@@ -87,9 +87,9 @@ class Scored:
 
 
 class Task(ABC):
-    """A task. Settings are keyword arguments of `__init__`.
+    """A task. Its settings are keyword arguments of `__init__`.
 
-    `headline` names the metric that ranks models; `trivial` the model that marks 0 % of the
+    `headline` names the metric that ranks models, and `trivial` the model that marks 0 % of the
     headroom.
     """
 
@@ -97,52 +97,57 @@ class Task(ABC):
     headline: ClassVar[str]
     shown: ClassVar[tuple[str, ...]]  # further metrics of the leaderboard, the headline first
     trivial: ClassVar[str] = "base_rate"
-    # of a simulated log's truth, those that `test_effect` reads
+    # Tables of a simulated log's truth that `test_effect` reads.
     truth_tables: ClassVar[tuple[str, ...]] = ()
 
-    # --- what a task says -------------------------------------------------------------------------
+    # --- what a task defines ----------------------------------------------------------------------
 
     def view(self, log: EventLog) -> EventLog:
-        """The rows of a log that the task looks at; by default all of them."""
+        """Return the rows of a log that the task looks at; by default all of them."""
         return log
 
     @abstractmethod
     def train_questions(self, log: EventLog, sequences: Sequences, split: TimeSplit) -> Questions:
-        """Questions about `log`, which ends before `split.cut`: every answer lies in it. Raises
-        NotApplicable.
+        """Return questions about `log`, which ends before `split.cut`, with answers from it.
+
+        Raises NotApplicable.
         """
 
     @abstractmethod
     def test_questions(self, log: EventLog, sequences: Sequences, split: TimeSplit) -> Queries:
-        """Questions about the test window of the real `log`. They must not depend on the encoder.
-        Raises NotApplicable.
+        """Return questions about the test window of the real `log`.
+
+        They must not depend on the encoder. Raises NotApplicable.
         """
 
     @abstractmethod
     def test_answers(
         self, log: EventLog, sequences: Sequences, queries: Queries, split: TimeSplit
     ) -> np.ndarray:
-        """(n,) answers: item codes of `sequences`, or float32 0/1."""
+        """Return the (n,) answers: item codes of `sequences`, or float32 0/1."""
 
     def test_treatment(self, log: EventLog, queries: Queries) -> np.ndarray | None:
-        """(n,) float32 0/1: which test questions were treated; None unless the task is about a
-        treatment.
+        """Return (n,) float32 0/1: which test questions were treated.
+
+        None unless the task is about a treatment.
         """
         return None
 
     def test_effect(
         self, log: EventLog, sequences: Sequences, queries: Queries
     ) -> np.ndarray | None:
-        """(n,) what the treatment truly does, from the log's `truth_tables`; None where that is not
-        known.
+        """Return the (n,) true effect of the treatment, from the log's `truth_tables`.
+
+        None where it is not known.
         """
         return None
 
     def oracle(
         self, truth: Truth, log: EventLog, test: Examples, split: TimeSplit
     ) -> np.ndarray | None:
-        """What a simulated log's truth says: (n,) rank of the next item, or probability of 1; None
-        where there is no oracle.
+        """Return what a simulated log's truth says: (n,) ranks of the next item, or probabilities.
+
+        None where there is no oracle.
         """
         return None
 
@@ -150,22 +155,26 @@ class Task(ABC):
 
     @staticmethod
     def split(log: EventLog) -> TimeSplit:
-        """The cut that all tasks of a log share."""
+        """Return the cut that all tasks of a log share."""
         return by_time(log, test_share=TEST_SHARE)
 
     def prepare(
         self, source: EventLog, log: EventLog, split: TimeSplit, *, learn: TimeSplit | None = None
     ) -> TaskData:
-        """Questions to learn from (`source`, up to the cut) and to be tested on (`log`, after the
-        cut).
+        """Return questions to learn from and to be tested on.
 
-        `learn`: another split for `source`, which may lie later where the users of `source` are not
-        those of `log`. Raises NotApplicable where the source or the log lacks labels, purchases,
-        items, or enough of them, and InputError where their rows have no user, time or event id of
-        their own.
+        Args:
+            source: what is learnt from, up to the cut.
+            log: the real log, which is asked about after the cut.
+            split: the cut.
+            learn: another split for `source`, which may be later where the users of `source` are
+                not those of `log`.
+
+        Raises NotApplicable where the source or the log lacks labels, purchases, items, or enough
+        of them, and InputError where rows have no user, time or event id of their own.
         """
         learn = split if learn is None else learn
-        # Grouped, for tasks take the rows of a log to be the rows of its Sequences.
+        # Grouped, because tasks take the rows of a log to be the rows of its Sequences.
         log, source = log.grouped(), source.grouped()
         past = _not_empty(source.before(learn.cut), f"before {learn.cut:%Y-%m-%d %H:%M}")
         known = self.view(past).grouped()
@@ -192,8 +201,9 @@ class Task(ABC):
         )
 
     def evaluate(self, score: Callable[[Sequences, Queries], np.ndarray], data: TaskData) -> Scored:
-        """Ask `score` batch by batch and measure its answers. Raises metrics.BadScores for NaN or a
-        wrong shape.
+        """Ask `score` batch by batch, and measure its answers.
+
+        Raises metrics.BadScores for NaN or a wrong shape.
         """
         if self.kind == "binary":
             return self.judge(metrics.probabilities(score, data.test), data)
@@ -205,8 +215,9 @@ class Task(ABC):
         return scored
 
     def judge(self, answer: np.ndarray, data: TaskData) -> Scored:
-        """Metrics of (n,) answers: ranks (1 = best, NaN = a miss), probabilities of 1, or effects
-        of the treatment.
+        """Return metrics of (n,) answers.
+
+        Those are ranks (1 = best, NaN = a miss), probabilities of 1, or effects of the treatment.
         """
         test = data.test
         if self.kind == "next_item":
@@ -229,18 +240,18 @@ def leaks(
     rng: np.random.Generator,
     probe: int = 64,
 ) -> bool:
-    """Does `score` read rows at or after `queries.end`? Compares its answers with those it gives
-    when these rows are gone.
+    """Return whether `score` reads rows at or after `queries.end`.
 
-    One question each of up to `probe` users, drawn with `rng`, among some other users; answers that
-    differ by more than float32 noise are a leak.
+    Compares its answers with those it gives when these rows are gone, to one question each of up to
+    `probe` users, drawn with `rng`, among some other users. Answers that differ by more than
+    float32 noise are a leak.
     """
     sequences, queries = examples.sequences, examples.queries
     order = rng.permutation(len(queries))
     chosen = np.sort(order[np.unique(queries.user[order], return_index=True)[1]][:probe])
     asked = queries[chosen]
-    # A small log, for features of the whole one cost more than all questions: those who are asked
-    # about, and company.
+    # A small log of the users who are asked about and some others: features of the whole log cost
+    # more than all questions.
     there = np.zeros(len(sequences), dtype=bool)
     there[asked.user] = there[rng.permutation(len(sequences))[: 8 * probe]] = True
     full = sequences.select(there[sequences.row_user()])

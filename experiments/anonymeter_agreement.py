@@ -1,15 +1,16 @@
-"""Our singling-out, linkage and inference attacks beside anonymeter's own evaluators, on the same
-three tables.
+"""Do our singling-out, linkage and inference attacks agree with anonymeter's own evaluators?
 
-    python experiments/anonymeter_agreement.py export /tmp/tables          # with this project
-    python3 -m venv anon && anon/bin/pip install anonymeter               # it holds numpy below
-    1.27: an environment of its own anon/bin/python experiments/anonymeter_agreement.py evaluate
-    /tmp/tables
+Usage::
 
-The tables are a record a user (see generators/evaluation/attacks/profiles.py): members, control,
-and the users of a log sampled from a model fitted on the members; with --copy a third of the
-synthetic users are members, so that there is something to find. Both sides' random draws differ, so
-risks should agree within their intervals.
+    python experiments/anonymeter_agreement.py export /tmp/tables         # with this project
+    python3 -m venv anon && anon/bin/pip install anonymeter               # holds numpy below 1.27
+    anon/bin/python experiments/anonymeter_agreement.py evaluate /tmp/tables
+
+Both sides get the same three tables with a record a user (see
+generators/evaluation/attacks/profiles.py): members, control, and the users of a log sampled from a
+model fitted on the members. With --copy a third of the synthetic users are members, so that there
+is something to find. The random draws of the two sides differ, so risks should agree within their
+intervals.
 """
 
 from __future__ import annotations

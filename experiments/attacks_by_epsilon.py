@@ -1,16 +1,18 @@
-"""Attacks and worth of generated logs in one table: a model that overfits with no protection, then
-one with none, and with budgets.
+r"""What do attacks find, and what is a generated log worth, with and without a privacy budget?
 
-    python experiments/attacks_by_epsilon.py [--members 2000] [--model markov] [--epsilons
-    none,10,3,1]
+Usage::
+
+    python experiments/attacks_by_epsilon.py [--members 2000] [--model markov] \
+        [--epsilons none,10,3,1]
 
 An attack that finds nothing where there is nothing to stop it proves nothing, and a model that has
-learnt nothing gives nothing away. So all rows have the same members, the same control and the same
-canaries. The first row is other real users, of whom nothing is to be found; the second a network
-that has passed over few users often, without dropout of words and with a vocabulary of everything.
-Beside the attacks stands what a log is worth: NDCG@10 of decayed transitions that learnt from as
-many generated users as there are members, asked about the control's time after the cut. The
-attackers have `--times` as many generated users; a guarantee holds for any number.
+learnt nothing gives nothing away. So all rows have the same members, control and canaries. The
+first row is other real users, about whom nothing is to be found; the second is a network that has
+seen few users many times, without dropout of words and with a vocabulary of everything.
+
+Utility is the NDCG@10 of decayed transitions that learnt from as many generated users as there are
+members, and are asked about the control's time after the cut. The attackers have `--times` as many
+generated users; a guarantee holds for any number.
 """
 
 from __future__ import annotations

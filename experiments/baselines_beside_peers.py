@@ -1,24 +1,28 @@
-"""Our next-item models beside RecTools and RecBole: one protocol, one thread each, NDCG@10 at CPU
-seconds of training.
+r"""How do our next-item models compare with RecTools' and RecBole's at equal CPU time?
 
-    python experiments/baselines_beside_peers.py prepare WORK --movielens ml-100k.inter --retail
-    online_retail.csv.gz python experiments/baselines_beside_peers.py ours WORK [--data
-    ml100k,retail,shop] [--models gru,markov] [--seeds 3] [--settings JSON] PEER_ENV/bin/python
-    baselines_beside_peers.py rectools WORK ml100k sasrec 240 --factors 64    # an environment with
-    rectools[torch] PEER_ENV/bin/python baselines_beside_peers.py recbole WORK ml100k GRU4Rec 240
-    # an environment with recbole python experiments/baselines_beside_peers.py ablate WORK [--data
-    ml100k,shop] python experiments/baselines_beside_peers.py table WORK
+Usage::
 
-Leave-one-out: a user's last item is the test, the one before it the validation part (early
-stopping), the rest is learnt from; the test's history holds the validation item. All items are
-ranked; ties count against the model, a NaN is a miss. `raw` ranks everything, `masked` takes out
-what the user had before (but not the answer). All sides see the order of items and nothing else;
-`--columns times` shows ours when things happened too, `--columns all` what the log really has.
+    python experiments/baselines_beside_peers.py prepare WORK --movielens ml-100k.inter \
+        --retail online_retail.csv.gz
+    python experiments/baselines_beside_peers.py ours WORK [--data ml100k,retail,shop] \
+        [--models gru,markov] [--seeds 3] [--settings JSON]
+    # in an environment with rectools[torch], and in one with recbole:
+    PEER_ENV/bin/python baselines_beside_peers.py rectools WORK ml100k sasrec 240 --factors 64
+    PEER_ENV/bin/python baselines_beside_peers.py recbole WORK ml100k GRU4Rec 240
+    python experiments/baselines_beside_peers.py ablate WORK [--data ml100k,shop]
+    python experiments/baselines_beside_peers.py table WORK
 
-ml-100k lies in the recbole wheel (recbole/dataset_example/ml-100k); Online Retail is UCI's, here
-its purchases by the preset; the shop is `simulate("shop", users=10_000, days=60, seed=7)`, by
-steps. Users with five items or more. The peers' code runs in an environment of its own, so what is
-imported at the top is what any of them has.
+One protocol and one thread each; NDCG@10 at CPU seconds of training. Leave-one-out: a user's last
+item is the test, the one before it is for early stopping, the others are learnt from; the test's
+history holds the validation item. All items are ranked; ties count against the model, and a NaN is
+a miss. `raw` ranks everything, `masked` takes out what the user had before, except the answer. All
+sides see the order of items and nothing more; `--columns times` gives ours the times too,
+`--columns all` all columns of the log.
+
+ml-100k is in the recbole wheel (recbole/dataset_example/ml-100k); Online Retail is UCI's, here its
+purchases by the preset; the shop is `simulate("shop", users=10_000, days=60, seed=7)`, by steps.
+Users have five items or more. The peers' code runs in environments of its own, so this file imports
+at its top only what all of them have.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""Does the GAN train stably, and does it cover the log? Five seeds on one simulated shop, beside
-the floor and `vae`.
+"""Does the GAN train stably, and does it cover the log? Several seeds on one simulated shop.
+
+Usage::
 
     python experiments/gan_seeds.py [--users 400] [--seeds 5]
 
-The critic's distance must rise, fall and stay low; a collapsed mode would show as items or types of
-transitions that no longer occur.
+Beside it are the real-vs-real baseline and `vae`. The critic's distance must rise, fall and stay
+low; a collapsed mode would show as items or kinds of transitions that no longer occur.
 """
 
 from __future__ import annotations

@@ -1,20 +1,23 @@
-"""Our generators beside SDV's PARSynthesizer and mostlyai-engine: same users, same columns, same
-machine, one thread each.
+r"""How do our generators compare with SDV's PARSynthesizer and mostlyai-engine?
 
-    python experiments/generators_beside_peers.py prepare WORK --cdnow CDNOW_master.txt --retail
-    online_retail.csv.gz python experiments/generators_beside_peers.py ours WORK python
-    experiments/generators_beside_peers.py ours WORK --data cdnow shop online-retail --models vae
-    --settings '{"rows": 40000}' PEER_ENV/bin/python experiments/generators_beside_peers.py par WORK
-    --data cdnow shop   # an environment with sdv PEER_ENV/bin/python
-    experiments/generators_beside_peers.py mostlyai WORK    # an environment with mostlyai-engine
+Usage::
+
+    python experiments/generators_beside_peers.py prepare WORK --cdnow CDNOW_master.txt \
+        --retail online_retail.csv.gz
+    python experiments/generators_beside_peers.py ours WORK
+    python experiments/generators_beside_peers.py ours WORK --data cdnow shop online-retail \
+        --models vae --settings '{"rows": 40000}'
+    # in an environment with sdv, and in one with mostlyai-engine:
+    PEER_ENV/bin/python experiments/generators_beside_peers.py par WORK --data cdnow shop
+    PEER_ENV/bin/python experiments/generators_beside_peers.py mostlyai WORK
     python experiments/generators_beside_peers.py table WORK
 
-Half of the users are fitted, and what is sampled (as many users) is compared with the other half;
-`floor` is the fitted half against the other. The peers get event, log gap, price and the static
-month of arrival; ours get the whole log. CDNOW knows one event: there a token is the event with the
-fifth of its price, for all sides. Fit: CPU seconds; sampling: rows a CPU second, so that a busy
-machine does not decide. The peers' code runs in an environment of its own, so what is imported at
-the top is what any of them has.
+Same users, same columns, same machine, one thread each. Half of the users are fitted, and as many
+sampled users are compared with the other half; the baseline is the fitted half against the other.
+The peers get event, log gap, price and the static month of arrival; ours get the whole log. CDNOW
+has one event: there a token is the event with the fifth of its price, for all sides. Cost is CPU
+seconds to fit, and rows a CPU second to sample, so that a busy machine does not matter. The peers'
+code runs in environments of its own, so this file imports at its top only what all of them have.
 """
 
 from __future__ import annotations

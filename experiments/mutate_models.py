@@ -1,11 +1,12 @@
-"""Random changes to every array and every JSON value of a saved model, with right checksums: what
-becomes of them?
+"""What happens when an array or a JSON value of a saved model is changed at random?
+
+Usage::
 
     python experiments/mutate_models.py [--models markov,vae] [--mutations 500] [--seed 0]
 
-Each change ends in one sentence (`refused`), in a log in which `eventlog check` finds no error
-(`valid`), or in something else (`other`), which is printed and makes the exit code 1.
-tests/generators/codec/test_restore_mutations.py runs a few of them.
+Checksums are made right again. Each change ends in one sentence (`refused`), in a log in which
+`eventlog check` finds no error (`valid`), or in something different (`other`), which is printed and
+makes the exit code 1. tests/generators/codec/test_restore_mutations.py runs a few of them.
 """
 
 from __future__ import annotations

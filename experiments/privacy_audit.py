@@ -1,13 +1,14 @@
-"""The white-box audit at length: every generator that offers epsilon, three sizes of log, broken
-twins.
+r"""Does the white-box audit at length contradict the proved epsilon of any generator?
 
-    PYTHONPATH=tests/generators python experiments/privacy_audit.py --models markov,vae --users
-    100,150,300 --trials 400000
+Usage::
 
-A row a generator and size: the most that one user more moves any answer, and any step of training,
-over the bound that is paid for; the lower bound of epsilon that an attacker shows at the claim,
-with a quarter of the noise, and where users' noise follows from their place. Every user is in every
-batch, so that nothing hides behind sampling.
+    PYTHONPATH=tests python experiments/privacy_audit.py --models markov,vae \
+        --users 100,150,300 --trials 400000
+
+A row a generator and size of log: the most that one more user moves any answer, and any step of
+training, over the bound that is paid for; and the lower bound of epsilon that an attacker shows at
+the claim, with a quarter of the noise, and where a user's noise follows from the user's place.
+Every user is in every batch, so that nothing hides behind sampling.
 """
 
 from __future__ import annotations

@@ -1,7 +1,10 @@
-"""The realism table of docs/simulator.md: the default shop with several seeds beside real logs.
+"""How does the default shop with several seeds compare with real logs? The realism table.
 
-python experiments/realism_table.py [--users 10000] [--days 60] [--seeds 7,11,23] [LOG ...]
-prints Markdown. The scorecard itself is `python -m simulator realism LOG --json`.
+Usage::
+
+    python experiments/realism_table.py [--users 10000] [--days 60] [--seeds 7,11,23] [LOG ...]
+
+Prints Markdown. The scorecard itself is `python -m simulator realism LOG --json`.
 """
 
 from __future__ import annotations

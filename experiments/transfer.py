@@ -1,20 +1,23 @@
 """Does it help to learn on another log first? Churn with 1 %, 10 % and 100 % of the labels.
 
+Usage::
+
     python experiments/transfer.py --cdnow CDNOW_master.txt [--seeds 2] [--users 4000]
 
-Source: a simulated shop. Targets: CDNOW (no purchase within 91 days of 1997-12-30, learnt at three
-earlier dates), and a shop of another seed with other settings (less fraud, 45 days), asked at its
-cut as the churn task asks. Each share of labelled customers is drawn with the run's seed, a fifth
-of it stops training early. What is compared:
+The source is a simulated shop. The targets are CDNOW (no purchase within 91 days of 1997-12-30,
+learnt at three earlier dates), and a shop of another seed with other settings (less fraud, 45
+days), asked at its cut as the churn task asks. Each share of labelled customers is drawn with the
+run's seed, and a fifth of it stops training early. Compared are:
 
-    logistic      logistic regression of the aggregates of the labelled customers scratch       the
-    network from random weights, its head from the logistic regression, as by default own
-    BERT-style: masked events and next sessions of all customers of the target log first, without
-    labels other         the same on the source log, then its churn labels, then the labels of the
-    target ... cold      the head from nothing instead of from the logistic regression: what the
-    network itself knows
+- logistic: logistic regression on the aggregates of the labelled customers
+- scratch: the network from random weights, its head from the logistic regression, as by default
+- own: first BERT-style (masked events and next sessions) on all customers of the target log,
+  without labels
+- other: the same on the source log, then its churn labels, then the labels of the target
+- ... cold: the head from random weights instead of from the logistic regression, which shows what
+  the network itself knows
 
-ROC AUC on the test questions, mean over seeds (one where all labels are known) and their range.
+ROC-AUC on the test questions, mean over seeds (one where all labels are known) and their range.
 """
 
 from __future__ import annotations

@@ -1,14 +1,16 @@
-"""What a generated log is worth under a budget: models trained on it, tested on the real log after
-the cut, as a share of real.
+r"""What is a generated log worth under a budget, as a share of the real log?
 
-    python -m simulator run --scenario shop --users 20000 --days 40 --seed 7 --set fraud.share=0.3
-    --out mylog python experiments/utility_by_epsilon.py mylog --model markov --epsilons none,10,3,1
+Usage::
 
-The generator is fitted on what lies before the cut that all tasks share; as many users are sampled
-as were fitted. Decayed transitions answer the next item (NDCG@10), logistic regression and LightGBM
-churn and fraud (PR-AUC). A share is what the generated log gives of what the real one gives, above
-the base rate for churn and fraud. Rows are printed as they come, in Markdown; with --keep the
-sampled logs are kept.
+    python -m simulator run --scenario shop --users 20000 --days 40 --seed 7 \
+        --set fraud.share=0.3 --out mylog
+    python experiments/utility_by_epsilon.py mylog --model markov --epsilons none,10,3,1
+
+The generator is fitted on what lies before the cut that all tasks share, and as many users are
+sampled as were fitted. Models trained on them are tested on the real log after the cut: decayed
+transitions on the next item (NDCG@10), logistic regression and LightGBM on churn and fraud
+(PR-AUC). A share is what the generated log gives of what the real one gives, above the base rate
+for churn and fraud. Rows are printed as they come, in Markdown; --keep keeps the sampled logs.
 """
 
 from __future__ import annotations

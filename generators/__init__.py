@@ -1,4 +1,4 @@
-"""Generators: learn from a log, sample a new one that can be shared."""
+"""Generators learn from a log and sample a new one that can be shared."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ _HOME = {"Generator": "base", "fit": "persistence", "load": "persistence", "save
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for when it is asked for: `--help` needs neither numpy nor torch."""
+    """Import a name when it is first used: `--help` needs neither numpy nor torch."""
     if name == "__version__":
         from eventlog import __version__
 

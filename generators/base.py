@@ -1,7 +1,8 @@
-"""Generator: what every generator is, and what a user's own in one file must be.
+"""Generator: the interface of every generator, built in or in a user's own file.
 
-A saved generator is a folder: `model.safetensors` (arrays), `model.json` (settings, vocabularies,
-privacy statement) and `manifest.json`. Loading it reads data and runs no code.
+A saved generator is a folder: `model.safetensors` (arrays), `model.json` (settings and plain data)
+and `manifest.json` (where it comes from, privacy statement). Loading it reads data and runs no
+code. `docs/examples/my_generator.py` is a complete generator in one file.
 """
 
 from __future__ import annotations
@@ -32,15 +33,17 @@ class SampleConditions:
 
 
 class Generator(ABC):
-    """Learns from a log and samples a new one. Settings are keyword arguments of `__init__`; what
-    is learnt ends in `_`.
+    """Learns from a log and samples a new one.
+
+    Settings are keyword-only arguments of `__init__`; what `fit` learns ends in `_`. A setting may
+    say what it may be: `width: Annotated[int, Range(1, 8192)] = 96`.
     """
 
-    # can it be trained with a differential-privacy guarantee per user?
+    # Can it be fitted with a differential privacy guarantee per user?
     supports_epsilon: ClassVar[bool] = False
-    # settings of earlier versions that never did anything: a saved model may hold them
+    # settings of earlier versions that had no effect; `load` drops them from saved models
     retired_settings: ClassVar[frozenset[str]] = frozenset()
-    # after fit: {"epsilon", "delta", "unit": "user", "ledger": [...], "public": [...]}
+    # set by fit: {"epsilon", "delta", "unit": "user", "ledger": [...], "public": [...]}
     privacy: dict[str, Any]
 
     @abstractmethod
@@ -55,10 +58,15 @@ class Generator(ABC):
     ) -> None:
         """Learn from `log`.
 
-        With `epsilon` everything that touches data is inside the budget (the unit is one user),
-        except what `public` names (see generators.privacy.public), and the noise does not follow
-        from `seed`; a generator may take a `noise_seed` that repeats it. Raises InputError where
-        the log is too small, or `epsilon` is given and not supported.
+        Args:
+            log: what to learn from.
+            seed: decides every draw, except the noise.
+            epsilon, delta: privacy budget per user for everything that touches the log. The noise
+                does not follow from `seed`; a generator may take a `noise_seed` that repeats it.
+            public: what the budget does not pay for, see `generators.privacy.public`.
+
+        Raises:
+            InputError: the log is too small, or `epsilon` is given and not supported.
         """
 
     @abstractmethod
@@ -70,30 +78,38 @@ class Generator(ABC):
         where: Mapping[str, str] | None = None,
         rates: Mapping[str, float] | None = None,
     ) -> EventLog:
-        """A new log of `users` users: valid under `eventlog check`, with new user, session and
-        order ids, timestamps within the real span, and labels where the real log had them. `where`
-        and `rates` are given only where they are asked
-        for: a generator that knows no conditions need not take them.
+        """Return a new log of `users` users.
+
+        It passes `eventlog check`. Ids of users, sessions and orders are new, timestamps lie within
+        the span of the real log, and there are labels where the real log has them.
+
+        Args:
+            users: number of users.
+            seed: decides every draw.
+            where, rates: see `SampleConditions`. They are given only where they are asked for: a
+                generator that supports no conditions need not take them.
         """
 
     def continue_log(self, log: EventLog, *, days: float, seed: int) -> EventLog:
-        """What the users of `log` do in the `days` after it. Raises InputError where the generator
-        cannot tell.
+        """Return what the users of `log` do in the `days` after it.
+
+        Raises InputError where the generator cannot continue given users.
         """
         raise InputError(f"{type(self).__name__} cannot continue given users.")
 
     @abstractmethod
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-        """What was learnt: arrays for safetensors, plain data for JSON. No raw user id, no rare
-        value.
+        """Return what was learnt: arrays for safetensors, and plain data for JSON.
+
+        It holds no id of a real user and no rare value. The generator does not change.
         """
 
     @abstractmethod
     def restore(self, arrays: dict[str, np.ndarray], data: dict[str, Any]) -> None:
-        """Put back what `state` gave."""
+        """Restore what `state` returned."""
 
     def settings(self) -> dict[str, Any]:
-        """Keyword arguments that make an unfitted twin of this generator."""
+        """Return the keyword arguments that make an unfitted copy of this generator."""
         return {}
 
 

@@ -1,9 +1,9 @@
-"""Sampling on several processes or a cluster: parts of the users are drawn apart and joined; the
-log is the same on any engine.
+"""Sampling on several processes or a cluster.
 
-Each worker reads the saved generator itself, so its folder is on storage that all see. Only codes
-travel back. What a worker is sent to run comes from the caller's `model` alone, never from the
-folder: a worker refuses what `load` refuses here.
+Parts of the users are drawn apart and joined; the log does not depend on the engine. Each worker
+reads the saved generator itself, so its folder must be on storage that all workers see. Only codes
+travel back. What code a worker runs follows from the caller's `model` and never from the folder: a
+worker refuses whatever `load` refuses.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from generators.sequences.sampled import Sampled
 
 @lru_cache(maxsize=1)
 def _loaded(folder: str, model: str | None) -> SequenceGenerator:
+    """Load a generator once per process."""
     generator = load(folder, model=model)
     if not isinstance(generator, SequenceGenerator):
         raise InputError(
@@ -42,7 +43,7 @@ def part_of(
     number: int,
     conditions: SampleConditions,
 ) -> Sampled:
-    """Part `number` of a sample, from the generator saved in `folder`: what a worker runs."""
+    """Return part `number` of a sample of the generator saved in `folder`; a worker runs this."""
     return _loaded(folder, model).part(users, seed, number, conditions)
 
 
@@ -57,11 +58,16 @@ def sample(
     where: Mapping[str, str] | None = None,
     model: str | None = None,
 ) -> EventLog:
-    """What `load(folder).sample(users, seed=seed, where=where)` gives, drawn by `workers` at a time
-    on `engine` (see eventlog._runtime.executors).
+    """Return the log of `load(folder).sample(users, seed=seed, where=where)`, drawn in parts.
 
-    Raises InputError where the generator cannot be cut into parts, or the engine or address is
-    wrong.
+    Args:
+        folder: a saved generator.
+        engine, address, workers: where the parts are drawn, and how many at a time; see
+            `eventlog._runtime.executors`.
+        model: see `load`.
+
+    Raises:
+        InputError: the generator cannot be sampled in parts, or an argument is wrong.
     """
     check_engine(engine, address)
     seed = check_seed(seed)

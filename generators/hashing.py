@@ -1,4 +1,4 @@
-"""Hashes of whole arrays: quick and well mixed, no cryptography."""
+"""Hashes of whole arrays: fast and well mixed, but not cryptographic."""
 
 from __future__ import annotations
 

@@ -26,16 +26,11 @@ from torch import nn
 from eventlog._runtime.settings import Range
 from generators.codec.codec import Codec
 from generators.codec.restore import restored
+from generators.nn.batches import TrainingPlan
 from generators.nn.dp_sgd import noise_left, private_steps, sampling_rate, train_privately
 from generators.nn.network import RowNet
-from generators.nn.training import (
-    Plan,
-    check_finite,
-    normal_of,
-    posterior_draws,
-    train,
-    train_statics,
-)
+from generators.nn.posterior import normal_of, posterior_draws
+from generators.nn.training import check_finite, train, train_attributes
 from generators.privacy.queries import PrivacyLedger
 from generators.sampling.step_decoder import StepDecoder
 from generators.sequence_model import SequenceGenerator
@@ -89,7 +84,7 @@ class NeuralGenerator(SequenceGenerator):
     ) -> None:
         super().__init__(**sequence)
         self.width, self.layers = width, layers
-        self.plan = Plan(
+        self.plan = TrainingPlan(
             epochs=epochs,
             rows=rows,
             rate=rate,
@@ -146,7 +141,7 @@ class NeuralGenerator(SequenceGenerator):
         generator = torch.Generator().manual_seed(seed * 1_000_003 + self.calibration_stream)
         self.net_.calibrate(
             self._latents(PRIOR_USERS, generator),
-            self.static_marginals_,
+            self.attribute_marginals_,
             generator,
             None if private else steps.user_attributes,
         )
@@ -157,7 +152,7 @@ class NeuralGenerator(SequenceGenerator):
         check_finite(self.net_)
         noise = normal_of(self.latent, seed)
         latents = torch.from_numpy(posterior_draws(self.net_, steps, self.plan, noise))
-        train_statics(self.net_, steps.user_attributes, latents, seed=seed)
+        train_attributes(self.net_, steps.user_attributes, latents, seed=seed)
         self._learn_latents(latents, seed=seed)
 
     def _learn_privately(
@@ -188,7 +183,7 @@ class NeuralGenerator(SequenceGenerator):
             layers = self._layers()
             return RowNet(self.codec_, width=self.width, latent=self.latent, layers=layers)
 
-    def _row_model(self, past: EncodedSequences | None = None) -> StepDecoder:
+    def _step_model(self, past: EncodedSequences | None = None) -> StepDecoder:
         if past is None or not self.latent:
             return StepDecoder(self.codec_, self.net_, self._latents)
         noise = normal_of(self.latent, 0)

@@ -1,11 +1,15 @@
-"""Fit by name, save and load. A saved generator is data: loading it runs no code of its own.
+"""Fit a generator by name, save it and load it.
 
-Its manifest can only name a generator that is built in or installed. One that was fitted from a
-person's own Python file has to be given that file anew, for only the person at the keyboard may say
-what runs. What is loaded is checked value by value (see `validation`) before it is sampled from.
+Example::
 
     model = generators.fit(log, model="markov", seed=1)
-    generators.save(model, "mymodel");  twin = generators.load("mymodel").sample(1000, seed=2)
+    generators.save(model, "mymodel")
+    synthetic = generators.load("mymodel").sample(1000, seed=2)
+
+A saved generator is data: loading it runs no code of its own. Its manifest can only name a
+generator that is built in or installed. One that was fitted from a user's own Python file needs
+that file again, since only the person at the keyboard may decide what runs. Everything that is
+loaded is checked value by value (see `validation`) before it is sampled from.
 """
 
 from __future__ import annotations
@@ -49,6 +53,7 @@ def make(model: str, settings: Mapping[str, Any] | None = None, *, files: bool =
 
 
 def _class_of(model: str, *, files: bool) -> type[Generator]:
+    """Return the class of a generator; see `make`."""
     return plugins.load(PACKAGE, model, Generator, kind="generator", files=files)  # type: ignore[type-abstract]
 
 
@@ -77,19 +82,25 @@ def fit(
     """Fit a generator on `log`.
 
     Args:
+        log: what to learn from.
         model: a name from `python -m generators list`, or the path of a Python file.
         epsilon, delta: everything learnt from the log is (epsilon, delta)-differentially private
-            per user, apart from what `public` names; delta is min(1e-6, users^-1.5) where None is
-            given, of a noisy number of users.
+            per user, apart from what `public` names. The default delta is min(1e-6, users^-1.5),
+            of a noisy number of users.
         public: names of columns, "name=FILE", or a mapping from name to a list ('items' is the
             catalogue). A name alone is refused where the log's own list was made from its events.
-        noise_seed: repeats the noise, for tests; nothing is proved against whoever knows it.
-            Without it two fits differ.
-        budget: a budget book, into which the fit is entered before it looks at the log (see
-            `budget`).
+        seed: decides every draw, except the noise.
+        noise_seed: makes the noise repeatable, and voids the guarantee against anyone who knows
+            it. Without it the noise is seeded from entropy of the operating system that is never
+            stored, and two fits differ.
+        settings: keyword arguments of the generator's `__init__`.
+        budget: a budget book, in which the fit is entered before it looks at the log (see
+            `generators.privacy.budget_book`).
 
-    Raises InputError where the log is too small, a number is out of range, the generator cannot do
-    what is asked, or the fit would exceed its budget book.
+    Raises:
+        UnknownNameError: there is no such generator or setting; the nearest name is given.
+        InputError: the log is too small, a number is out of range, the generator does not support
+            what is asked, or the fit would exceed the budget.
     """
     from generators.privacy.budget_book import reserve
 
@@ -114,19 +125,19 @@ def fit(
 
 
 def save(model: Generator, path: Path | str) -> Path:
-    """Write `model` as a folder (model.safetensors, model.json, manifest.json), whole or not at
-    all."""
+    """Write `model` as a folder, completely or not at all, and return its path."""
     from safetensors.numpy import save as to_bytes
 
     arrays, data = model.state()
     with new_folder(path) as folder:
-        # By Python's own write: where the disk is full, it says so as an OSError.
+        # written by Python, which raises an OSError where the disk is full
         (folder / "model.safetensors").write_bytes(
             to_bytes({k: np.ascontiguousarray(v) for k, v in arrays.items()})
         )
+        # the order of the data matters
         write_json(
             folder / "model.json", {"settings": model.settings(), "data": data}, sort_keys=False
-        )  # their order matters
+        )
         write_json(
             folder / "manifest.json",
             {
@@ -142,8 +153,10 @@ def save(model: Generator, path: Path | str) -> Path:
 
 
 def _source(kind: type[Generator]) -> dict[str, Any]:
-    """What the manifest says of where a generator comes from; of a file only its base name and
-    digest, for a path names people."""
+    """Return what the manifest says about where a generator comes from.
+
+    Of a file it holds the base name and the digest only, since paths contain names of people.
+    """
     name = plugins.name_of(PACKAGE, kind)
     if name is not None:
         return {"generator": name, "class": kind.__name__, "own_file": False}
@@ -157,7 +170,7 @@ def _source(kind: type[Generator]) -> dict[str, Any]:
 
 
 def _file_of(kind: type[Generator]) -> Path | None:
-    """The file that defines a class; None where there is none any more, as in an interpreter."""
+    """Return the file that defines a class; None where there is none, as in an interpreter."""
     try:
         file = inspect.getsourcefile(kind)
     except TypeError:  # a class of __main__ or of a built-in module
@@ -166,13 +179,16 @@ def _file_of(kind: type[Generator]) -> Path | None:
 
 
 def load(path: Path | str, *, model: str | None = None) -> Generator:
-    """Read a saved generator and check all that it holds.
+    """Read a saved generator and check everything that it holds.
 
-    `model`: a generator's name, or the Python file of the one that was fitted, which is then run.
-    The folder itself can only ask for a generator that is built in or installed.
+    Args:
+        path: the folder of a saved generator.
+        model: a generator's name, or the Python file of the one that was fitted, which is then
+            run. The folder itself can only ask for a generator that is built in or installed.
 
-    Raises InputError where the folder is no saved generator, a file was changed, a value is none
-    that the generator could have written, or the generator's own file is not named.
+    Raises:
+        InputError: the folder is no saved generator, a file was changed, a value is none that the
+            generator could have written, or the generator's own file is not named.
     """
     path = Path(path)
     manifest = read_manifest(path)
@@ -213,7 +229,7 @@ def load(path: Path | str, *, model: str | None = None) -> Generator:
     _check_class(path, manifest, generator, source)
     arrays = _arrays(path / "model.safetensors")
     if plugins.name_of(PACKAGE, type(generator)) is None:
-        generator.restore(arrays, stored["data"])  # its author wants to see where it fails
+        generator.restore(arrays, stored["data"])  # its author wants the traceback
     else:
         _restore(path, source, generator, arrays, stored["data"])
     generator.privacy = manifest["privacy"]
@@ -223,8 +239,10 @@ def load(path: Path | str, *, model: str | None = None) -> Generator:
 def _check_class(
     path: Path, manifest: Mapping[str, Any], generator: Generator, source: str
 ) -> None:
-    """Raise InputError unless the generator is of the class that was fitted; warn where its own
-    file has changed since."""
+    """Raise InputError unless the generator is of the class that was fitted.
+
+    Warns where the user's own file has changed since.
+    """
     if type(generator).__name__ != manifest["class"]:
         raise InputError(
             f"{path} was fitted by {manifest['class']}, but {source} defines "
@@ -236,20 +254,23 @@ def _check_class(
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
-    """Read a safetensors file. Raises InputError where it is none, or holds more than arrays."""
+    """Return the arrays of a safetensors file.
+
+    Raises InputError where it is no such file, or holds more than arrays.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="numpy") as file:
-            names = file.keys()  # it is no dict
+            names = file.keys()  # the file is not a dict
             arrays, extra = {n: file.get_tensor(n) for n in names}, file.metadata()
     except (
         SafetensorError,
         TypeError,
         ValueError,
         KeyError,
-        AttributeError,
-    ) as error:  # some types numpy does not know
+        AttributeError,  # types that numpy does not know
+    ) as error:
         raise InputError(
             f"{path} cannot be read as arrays ({error}); fit the generator again."
         ) from None
@@ -268,8 +289,10 @@ def _restore(
     arrays: dict[str, np.ndarray],
     data: dict[str, Any],
 ) -> None:
-    """Restore a generator that is built in or installed. Raises InputError where the arrays or data
-    are not its own."""
+    """Restore a generator that is built in or installed.
+
+    Raises InputError where the arrays or data are not its own.
+    """
     try:
         generator.restore(arrays, data)
     except StateError as error:
@@ -285,7 +308,7 @@ def _restore(
         AssertionError,
         RuntimeError,
     ) as error:
-        # An installed generator that checks less than ours do: whole files, yet not what it wrote.
+        # an installed generator that checks less than ours do
         reason = (
             str(error).strip().splitlines()[-1].strip()
             if str(error).strip()
@@ -298,9 +321,10 @@ def _restore(
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """The manifest of a saved generator; nothing that it names is imported.
+    """Return the manifest of a saved generator; nothing that it names is imported.
 
-    Raises InputError where the folder is none, lacks something, or asks for a generator by a path.
+    Raises InputError where the folder is no saved generator, lacks something, or asks for a
+    generator by a path.
     """
     if not (path / "manifest.json").exists():
         raise InputError(

@@ -1,8 +1,8 @@
-"""SequenceGenerator: what the generators share. A log in, a codec and training steps; a row model
-out, a log sampled.
+"""SequenceGenerator: what the generators share.
 
-A generator in `models/` says how it learns from `EncodedSequences` (`_learn`) and gives a
-`StepModel` (`_row_model`).
+`fit` learns a codec from the log and turns the log into training steps; `sample` draws rows from a
+step model and turns them back into a log. A generator in `models/` says how it learns from the
+steps (`_learn`) and what the next row is drawn from (`_step_model`).
 """
 
 from __future__ import annotations
@@ -48,13 +48,16 @@ ASSUMED_PUBLIC = [
     "settings of the generator",
 ]
 UNCONDITIONAL = SampleConditions()
-CHUNK = 4_096  # users who are sampled at a time
-PILOT = 400  # users of either kind from whom a rate is set
+CHUNK = 4_096  # users that are sampled at a time, which bounds memory
+PILOT = 400  # users with, and without, labelled sessions from which a rate is set
+# Last numbers of the keys of random streams, after the seed.
+PART_STREAM, LABEL_STREAM, PILOT_STREAM, ORDER_STREAM, CONTINUED_STREAM = 2, 3, 4, 5, 11
 
 
 def part_sizes(users: int) -> list[int]:
-    """Users are sampled CHUNK at a time, which bounds memory; each part has a seed of its own, so
-    parts may be drawn anywhere.
+    """Return the number of users of each part of a sample.
+
+    Each part has a random stream of its own, so parts can be drawn anywhere and in any order.
     """
     return [min(CHUNK, users - k) for k in range(0, users, CHUNK)]
 
@@ -65,7 +68,7 @@ def _stream(*key: int) -> torch.Generator:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Draw on one thread: sums of floats in another order may draw other rows."""
+    """Use one thread: float sums in another order may lead to other rows."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -75,8 +78,13 @@ def _one_thread() -> Iterator[None]:
 
 
 class SequenceGenerator(Generator):
-    """A generator over mixed rows. `min_users`: a value that fewer users have is not kept (without
-    epsilon; with it, noise decides).
+    """A generator that draws the rows of a user one after another.
+
+    Args:
+        min_users: values that fewer users have are not kept; under a privacy budget the noise
+            decides instead.
+        intervals: intervals of a numeric column, at most.
+        max_rows: rows of a user, at most.
     """
 
     def __init__(
@@ -90,14 +98,14 @@ class SequenceGenerator(Generator):
 
     @abstractmethod
     def _learn(self, steps: EncodedSequences, *, seed: int, ledger: PrivacyLedger) -> None:
-        """Learn from `steps`; spend only through `ledger` where it has an epsilon."""
+        """Learn from `steps`; where `ledger` has an epsilon, spend only through it."""
 
     @abstractmethod
-    def _row_model(self, past: EncodedSequences | None = None) -> StepModel:
-        """A fresh sampler state; for the users of `past`, where their rows are given."""
+    def _step_model(self, past: EncodedSequences | None = None) -> StepModel:
+        """Return a step model of new users, or of the users of `past` after their rows."""
 
     def _rows_of_a_user(self, private: bool) -> int:
-        """How many of a user's rows are learnt from."""
+        """Return how many rows of a user are learnt from."""
         return self.max_rows
 
     def fit(
@@ -118,11 +126,11 @@ class SequenceGenerator(Generator):
             )
         if len(log) == 0:
             raise InputError("The log has no events; there is nothing to learn from.")
-        log = log.ordered()  # the unit is the user: all rows of one stand together
+        log = log.ordered()  # the rows of a user stand together, since the unit is the user
         ids = log.events["user_id"].cat.categories.astype(str).to_numpy()
         declared = Public.declared(log, public, private=epsilon is not None)
         ledger = PrivacyLedger.open(epsilon, delta, len(ids), noise_seed=noise_seed)
-        census = PrivateQueries(
+        queries = PrivateQueries(
             n_users=len(ids),
             min_users=self.min_users,
             ledger=ledger,
@@ -130,16 +138,16 @@ class SequenceGenerator(Generator):
             ids=ids,
         )
         codec = learn(
-            log, census, public=declared, intervals=self.intervals, max_rows=self.max_rows
+            log, queries, public=declared, intervals=self.intervals, max_rows=self.max_rows
         )
         private = epsilon is not None
         codec = replace(
             codec,
-            rules=replace(codec.rules, required_flags=learn_needs(log, codec, census)),
+            rules=replace(codec.rules, required_flags=learn_needs(log, codec, queries)),
         )
         steps = encode(log, codec, max_rows=self._rows_of_a_user(private), private=private)
-        self.codec_: Codec = learn_rules(codec, steps, census)
-        self._learn_marginals(steps, census)
+        self.codec_: Codec = learn_rules(codec, steps, queries)
+        self._learn_marginals(steps, queries)
         self._learn(steps, seed=seed, ledger=ledger)
         self.privacy = ledger.statement(declared.sources, ASSUMED_PUBLIC)
 
@@ -152,11 +160,17 @@ class SequenceGenerator(Generator):
         where: Mapping[str, str] | None = None,
         rates: Mapping[str, float] | None = None,
     ) -> EventLog:
-        """See Generator.sample. `where`: only users with these static values, e.g. {"country":
-        "DE"}; `rates`: the share of rows with a label among those of events that can have it, e.g.
-        {"fraud_rate": 0.05}.
+        """See Generator.sample.
 
-        Raises InputError where there is no such column, value or label, or too few such users.
+        Args:
+            users: number of users.
+            seed: decides every draw.
+            where: values of users' attributes, e.g. {"country": "DE"}.
+            rates: shares of rows with a label among the rows that can have it, e.g.
+                {"fraud_rate": 0.05}.
+
+        Raises:
+            InputError: there is no such column, value or label, or there are too few such users.
         """
         if users < 1:
             raise InputError(f"users is {users}; at least one is needed.")
@@ -168,26 +182,27 @@ class SequenceGenerator(Generator):
         label = label_of(self.codec_, conditions.rates)
         accept = accept_where(self.codec_, conditions.where)
         kinds = [with_labelled_sessions(self.codec_, yes, accept) for yes in (True, False)]
-        many = round(users * self._share_marked(label, kinds, min(users, PILOT), seed))
-        sizes = (many, users - many)
+        labelled = round(users * self._labelled_share(label, kinds, min(users, PILOT), seed))
+        sizes = (labelled, users - labelled)
         parts = [
-            self._rows(n, kind, _stream(seed, 3, k, part))
+            self._rows(n, kind, _stream(seed, LABEL_STREAM, k, part))
             for k, (size, kind) in enumerate(zip(sizes, kinds, strict=True))
             if size
             for part, n in enumerate(part_sizes(size))
         ]
-        sampled = joined(parts, torch.randperm(users, generator=_stream(seed, 5)))
+        sampled = joined(parts, torch.randperm(users, generator=_stream(seed, ORDER_STREAM)))
         return self._log(self.codec_, sampled, seed, {"users": users, **conditions.given()})
 
     @torch.inference_mode()
     def part(
         self, users: int, seed: int, number: int, conditions: SampleConditions = UNCONDITIONAL
     ) -> Sampled:
-        """Rows of the `users` users of part `number` (see part_sizes): the same wherever, and
-        beside whatever, it is drawn.
+        """Return the rows of part `number` of a sample, see `part_sizes`.
+
+        They do not depend on where the part is drawn, or on what else is drawn.
         """
         accept = accept_where(self.codec_, conditions.where)
-        return self._rows(users, accept, _stream(seed, 2, number))
+        return self._rows(users, accept, _stream(seed, PART_STREAM, number))
 
     def sampled_log(
         self,
@@ -196,7 +211,7 @@ class SequenceGenerator(Generator):
         seed: int,
         conditions: SampleConditions = UNCONDITIONAL,
     ) -> EventLog:
-        """The log of all `parts`, in their order."""
+        """Return the log of all `parts`, in their order."""
         sampled = joined(parts)
         return self._log(
             self.codec_,
@@ -207,14 +222,16 @@ class SequenceGenerator(Generator):
 
     @torch.inference_mode()
     def continue_log(self, log: EventLog, *, days: float, seed: int) -> EventLog:
-        """Go on with the users of `log` for `days`, under their own ids; other ids are new. Who
-        does not come back has no rows.
+        """Continue the users of `log` for `days`, under their own ids; all other ids are new.
 
-        When users come back, and with how many rows, is as of users like them in `log` itself (see
-        continuation); what the rows hold is the generator's. Nothing is proved for these users, and
-        the manifest says so.
+        When users come back, and with how many rows, follows from similar users in `log` itself
+        (see `generators.sampling.continuation`); what the rows hold follows from the generator. A
+        user who does not come back has no rows. No privacy is proved for these users, and the
+        manifest says so.
 
-        Raises InputError where `log` has no known event, WorkError where nobody comes back.
+        Raises:
+            InputError: `log` has no event that the generator knows.
+            WorkError: no user comes back.
         """
         seed = check_seed(seed)
         past = prefix_of(
@@ -225,8 +242,10 @@ class SequenceGenerator(Generator):
             rng=np.random.default_rng([seed, 12]),
         )
         with _one_thread():
-            model = self._row_model(past.steps)
-            sampled = sample_rows(past.codec, model, len(past.steps), _stream(seed, 11), given=past)
+            model = self._step_model(past.steps)
+            sampled = sample_rows(
+                past.codec, model, len(past.steps), _stream(seed, CONTINUED_STREAM), given=past
+            )
         if len(sampled.user) == 0:
             raise WorkError(
                 f"None of the {len(past.steps)} users has an event in the {days:g} days; continue "
@@ -241,20 +260,26 @@ class SequenceGenerator(Generator):
 
     def _rows(self, users: int, accept: UserFilter | None, generator: torch.Generator) -> Sampled:
         with _one_thread():
-            return sample_rows(self.codec_, self._row_model(), users, generator, accept=accept)
+            return sample_rows(self.codec_, self._step_model(), users, generator, accept=accept)
 
-    def _share_marked(
+    def _labelled_share(
         self, label: tuple[str, float], kinds: list[UserFilter], pilot: int, seed: int
     ) -> float:
-        """The share of users with labelled sessions that gives the label its rate, from a pilot
-        sample of either kind.
+        """Return the share of users with labelled sessions that gives a label its rate.
+
+        It is found from a pilot sample of users with, and one of users without, such sessions.
+
+        Args:
+            label: its kind and its rate.
+            kinds: filters for users with, and for users without, labelled sessions.
+            pilot: users of either sample.
         """
         kind, rate = label
         column = self.codec_.rest_fields.index(f"label:{kind}")
         can = torch.from_numpy(self.codec_.rules.allowed[f"label:{kind}"][:, 1:].any(1))
         counts = []
         for k, accept in enumerate(kinds):
-            row = self._rows(pilot, accept, _stream(seed, 4, k)).row
+            row = self._rows(pilot, accept, _stream(seed, PILOT_STREAM, k)).row
             counts.append(
                 (
                     float((row.rest[:, column] > 0).sum()) / pilot,
@@ -282,12 +307,12 @@ class SequenceGenerator(Generator):
         }
         return log
 
-    def _learn_marginals(self, steps: EncodedSequences, census: PrivateQueries) -> None:
-        """Shares of the codes of each static field and of each field, through `census`."""
+    def _learn_marginals(self, steps: EncodedSequences, queries: PrivateQueries) -> None:
+        """Learn the shares of codes of each attribute of users and of each field of rows."""
         owner, rows = steps.codes, np.repeat(steps.codes, steps.lengths())
-        self.static_marginals_ = [
+        self.attribute_marginals_ = [
             _shares(
-                census.histogram(
+                queries.histogram(
                     f"marginal of users' {name}",
                     owner,
                     steps.user_attributes[:, k].numpy(),
@@ -301,8 +326,8 @@ class SequenceGenerator(Generator):
         for k, (name, size) in enumerate(self.codec_.fields().items()):
             code = steps.target[:, k].numpy()
             asked = code >= 0
-            weight = 2.0 if name == "item" else 0.5  # there are many of them
-            counts = census.histogram(
+            weight = 2.0 if name == "item" else 0.5  # of the budget: there are many items
+            counts = queries.histogram(
                 f"marginal of {name}", rows[asked], code[asked], size, per_user=8, weight=weight
             )
             self.field_marginals_[name] = _shares(counts)
@@ -316,5 +341,6 @@ class SequenceGenerator(Generator):
 
 
 def _shares(counts: np.ndarray) -> np.ndarray:
+    """Return `counts` (n,) as shares; equal ones where there are none."""
     total = counts.sum()
     return counts / total if total > 0 else np.full(len(counts), 1 / len(counts))

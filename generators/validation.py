@@ -1,13 +1,16 @@
-"""Checks of what a saved generator holds, value by value, before anything is made of it.
+"""Checks of a saved generator, value by value, before it is used.
 
-A model folder may come from anybody, and checksums only say that its files are those that its maker
-wrote. Compiled code does not check its indices, so whatever becomes one is checked here: types,
-shapes, ranges, finite numbers.
+A model folder may come from anybody, and checksums only prove that its files are those that were
+written together. Compiled code does not check its indices, so everything that becomes one is
+checked here: types, shapes, ranges, finite numbers.
+
+Example::
 
     clock = Record(data, "codec.clock")                          # a JSON object of model.json
     weekly = clock.numbers("weekly", size=168, low=0, high=1e6)  # (168,) float64
     share = array(arrays, "table/event", dtype="float32", shape=(8, 6), low=0, high=1)
-What is not so raises StateError with a sentence that names the file, the field and what is wrong.
+
+A wrong value raises StateError with a sentence that names the file, the field and what is wrong.
 """
 
 from __future__ import annotations
@@ -26,19 +29,26 @@ from eventlog._runtime.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-LARGEST = 1e36  # of any number: float32 holds it
-LARGEST_WEIGHT = 1e4  # of a network: products of such weights stay finite
-WHOLE = 2**62  # of any whole number
+LARGEST = 1e36  # of any number; float32 can hold it
+LARGEST_WEIGHT = 1e4  # of a network, so that products of weights stay finite
+LARGEST_INTEGER = 2**62  # that a message shows
+MOST_SHOWN = 60  # characters of a value in a message
 
 
 class StateError(InputError):
-    """A file of a saved generator holds what no generator writes; the text begins with the file's
-    name."""
+    """A file of a saved generator holds what no generator writes.
+
+    The message begins with the name of the file.
+    """
 
 
 class Record:
-    """A JSON object, read field by field. `path` is its place in model.json, for the sentences; ''
-    is the top."""
+    """A JSON object of model.json, read field by field.
+
+    Args:
+        data: the object.
+        path: where it stands in model.json, for messages; "" is the top.
+    """
 
     def __init__(self, data: Any, path: str = "") -> None:
         self.path = path
@@ -49,11 +59,11 @@ class Record:
         self.data: dict[str, Any] = data
 
     def fail(self, name: str, what: str) -> NoReturn:
-        """Raise StateError: the field `name` (or the object itself, where '') `what`."""
+        """Raise StateError about the field `name`, or about the object itself where it is ""."""
         raise StateError(f"model.json: {self._at(name)} {what}.")
 
     def only(self, required: Iterable[str], optional: Iterable[str] = ()) -> None:
-        """Demand the fields `required`, and allow no others but `optional`."""
+        """Raise StateError unless all `required` fields, and only `optional` others, are there."""
         for name in required:
             self.value(name)
         extra = sorted(set(self.data) - {*required, *optional})
@@ -61,27 +71,27 @@ class Record:
             self.fail("", f"has the field {extra[0]!r}, which no generator writes")
 
     def value(self, name: str) -> Any:
-        """Return what a field holds, whatever it is."""
+        """Return the value of a field, unchecked."""
         if name not in self.data:
             self.fail("", f"has no field {name!r}")
         return self.data[name]
 
     def record(self, name: str) -> Record:
-        """The object in a field."""
+        """Return the object in a field."""
         return Record(self.value(name), self._at(name))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.data)
 
     def flag(self, name: str) -> bool:
-        """True or false."""
+        """Return a boolean."""
         value = self.value(name)
         if not isinstance(value, bool):
             self.fail(name, f"is {_shown(value)}; it must be true or false")
         return value
 
     def integer(self, name: str, low: int, high: int) -> int:
-        """A whole number from `low` to `high`."""
+        """Return an integer from `low` to `high`."""
         value = self.value(name)
         if type(value) is not int or not low <= value <= high:
             self.fail(
@@ -90,7 +100,7 @@ class Record:
         return value
 
     def text(self, name: str, among: Iterable[str] | None = None) -> str:
-        """A text; one of `among` where that is given."""
+        """Return a string; one of `among` where that is given."""
         value = self.value(name)
         self._check_text(name, value)
         if among is not None and value not in set(among):
@@ -98,7 +108,7 @@ class Record:
         return str(value)
 
     def texts(self, name: str, *, least: int = 0, among: Iterable[str] | None = None) -> list[str]:
-        """A list of different texts, at least `least`; each one of `among` where that is given."""
+        """Return a list of at least `least` different strings, each one of `among` if given."""
         values = self._list(name)
         for value in values:
             self._check_text(name, value)
@@ -113,8 +123,10 @@ class Record:
     def integers(
         self, name: str, *, size: int | Sequence[int] | None = None, low: int, high: int
     ) -> np.ndarray:
-        """(size,) int64: a list of whole numbers from `low` to `high`; `size` may list the sizes
-        that are allowed."""
+        """Return a list of integers from `low` to `high`, (size,) int64.
+
+        `size` may list the sizes that are allowed.
+        """
         values = self._list(name, size)
         if any(type(v) is not int for v in values):
             wrong = next(v for v in values if type(v) is not int)
@@ -131,8 +143,10 @@ class Record:
         high: float = LARGEST,
         missing: bool = False,
     ) -> np.ndarray:
-        """(size,) float64: a list of finite numbers from `low` to `high`; null is NaN where
-        `missing` may be."""
+        """Return a list of finite numbers from `low` to `high`, (size,) float64.
+
+        With `missing`, null is allowed and becomes NaN.
+        """
         values = self._list(name, size)
         there = [v for v in values if v is not None] if missing else values
         self._check_numbers(name, there)
@@ -140,21 +154,21 @@ class Record:
         return np.array([math.nan if v is None else v for v in values], dtype=np.float64)
 
     def number(self, name: str, low: float = -LARGEST, high: float = LARGEST) -> float:
-        """A finite number from `low` to `high`."""
+        """Return a finite number from `low` to `high`."""
         value = self.value(name)
         self._check_numbers(name, [value])
         self._check_range(name, [value], low, high)
         return float(value)
 
     def table(self, name: str, shape: tuple[int, int], *, low: float, high: float) -> np.ndarray:
-        """`shape` float64: a list of lists of finite numbers from `low` to `high`."""
+        """Return a list of lists of finite numbers from `low` to `high`, `shape` float64."""
         flat = self._flat(name, self.value(name), shape)
         self._check_numbers(name, flat)
         self._check_range(name, flat, low, high)
         return np.array(flat, dtype=np.float64).reshape(shape)
 
     def mask(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        """`shape` bool: lists in lists of 0 and 1."""
+        """Return nested lists of 0 and 1, `shape` bool."""
         flat = self._flat(name, self.value(name), shape)
         if any(type(v) is not int or v not in (0, 1) for v in flat):
             self.fail(name, "has other entries than 0 and 1")
@@ -213,8 +227,11 @@ def array(
     low: float = -LARGEST,
     high: float = LARGEST,
 ) -> np.ndarray:
-    """The array `name` of model.safetensors. Raises StateError unless it has `dtype`, `shape` (None
-    = any size) and finite numbers from `low` to `high`."""
+    """Return the array `name` of model.safetensors.
+
+    Raises StateError unless it has `dtype`, `shape` (None = any size) and finite numbers from `low`
+    to `high`.
+    """
     if name not in arrays:
         raise StateError(f"model.safetensors: the array {name} is missing.")
     found = arrays[name]
@@ -240,7 +257,7 @@ def array(
 def shares(
     arrays: Mapping[str, np.ndarray], name: str, *, dtype: str, shape: tuple[int | None, ...]
 ) -> np.ndarray:
-    """An array whose rows are shares that add up to 1; see `array`."""
+    """Return an array whose rows are shares that add up to 1; see `array`."""
     found = array(arrays, name, dtype=dtype, shape=shape, low=0.0, high=1.0 + 1e-4)
     if not np.allclose(found.sum(-1, dtype=np.float64), 1.0, atol=1e-3):
         raise StateError(f"model.safetensors: {name} has shares that do not add up to 1.")
@@ -248,7 +265,7 @@ def shares(
 
 
 def no_others(arrays: Iterable[str], names: Iterable[str]) -> None:
-    """Raise StateError where `arrays` names others than `names`."""
+    """Raise StateError if `arrays` has other names than `names`."""
     extra = sorted(set(arrays) - set(names))
     if extra:
         raise StateError(
@@ -259,8 +276,10 @@ def no_others(arrays: Iterable[str], names: Iterable[str]) -> None:
 def weights_of(
     arrays: Mapping[str, np.ndarray], prefix: str, module: torch.nn.Module
 ) -> dict[str, torch.Tensor]:
-    """The arrays below `prefix` as the state of `module`, of which every name, shape and type must
-    be met."""
+    """Return the arrays below `prefix` as a state of `module`.
+
+    Raises StateError unless each name, shape and type is that of the module.
+    """
     import torch
 
     wanted = module.state_dict()
@@ -281,21 +300,19 @@ def weights_of(
 
 
 def _shown(value: Any) -> str:
-    """A value as a sentence can show it: short, on one line."""
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > WHOLE:
+    """Return a value for a message, short and on one line."""
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > LARGEST_INTEGER:
         return "a whole number beyond all bounds"
     text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 3]}..."
 
 
-NAME = re.compile(
-    r"[A-Za-z_][A-Za-z0-9_-]*"
-)  # of a generator that a manifest may ask for: never a path
+# name of a generator that a manifest may ask for, never a path
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 
 
 def check_source(path: Path, manifest: Any) -> None:
-    """Raise InputError where the manifest of the folder `path` asks for a generator by anything but
-    the name of one."""
+    """Raise InputError if the manifest of the folder `path` asks for a generator by a path."""
     if (
         not isinstance(manifest, dict)
         or manifest.get("own_file") is True

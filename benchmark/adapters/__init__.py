@@ -1,1 +1,1 @@
-"""Other packages in the roles that the benchmark needs: the calibrated simulator as a generator."""
+"""Adapt packages to each other: the calibrated simulator as a generator, utility for reports."""

@@ -1,9 +1,9 @@
 """calibrated: the simulated shop, fitted to a log, as a generator among the others.
 
-`fit` is `python -m simulator calibrate`; `sample` simulates the fitted scenario over the log's span
-and dresses the rows as the log does: its event names, columns and, where they are known, its items.
-Nothing else of the log is kept, which with epsilon is one differentially private release. It stands
-here because generators and simulator do not know each other.
+`fit` is `python -m simulator calibrate`. `sample` simulates the fitted scenario over the log's
+span, and gives the rows the log's event names, columns and, where they are known, items. Nothing
+more of the log is kept, which with epsilon is one differentially private release. The module is
+here because generators and simulator do not import each other.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -20,6 +20,7 @@ import pandas as pd
 from benchmark.adapters.calibrated_state import check_state
 from eventlog import EventLog
 from eventlog._runtime.errors import InputError
+from eventlog._runtime.settings import Range
 from eventlog.log import sort_events, to_ms
 from eventlog.privacy.public_lists import ITEMS
 from eventlog.schema import TIME, roles_of
@@ -27,19 +28,19 @@ from generators.base import Generator
 from generators.privacy.public import Public
 from generators.privacy.queries import NO_PROOF
 
-# times as many shoppers are simulated as users are asked for, at most, for some never come
-MOST = 8
-# without epsilon and without items.parquet, items that fewer users touched are not named
-FEW = 5
-SHOP_OF = ("category", "brand")
+# At most so many times the users asked for are simulated, because some shoppers never come.
+MAX_OVERSAMPLING = 8
+# Without epsilon and without items.parquet, items that fewer users touched are not named.
+MIN_ITEM_USERS = 5
+ITEM_FACTS = ("category", "brand")
 
 
 class Calibrated(Generator):
-    """A simulated shop fitted to the log. `trials`: looks at the simulator while it is fitted."""
+    """A simulated shop fitted to the log, by `trials` simulations."""
 
     supports_epsilon: ClassVar[bool] = True
 
-    def __init__(self, *, trials: int = 40) -> None:
+    def __init__(self, *, trials: Annotated[int, Range(1)] = 40) -> None:
         self.trials = trials
 
     def settings(self) -> dict[str, Any]:
@@ -121,8 +122,9 @@ class Calibrated(Generator):
     def _catalogue(
         log: EventLog, items: np.ndarray | None, popularity: np.ndarray | None
     ) -> dict[str, list[Any]] | None:
-        """The log's items, most popular first, with category and brand; None where they must not be
-        known.
+        """Return the log's items, most popular first, with category and brand.
+
+        None where they must not be known.
         """
         if items is None or popularity is None:
             return None
@@ -134,9 +136,9 @@ class Calibrated(Generator):
                 .astype(str)
                 .value_counts()
             )
-            frame = frame[frame["item_id"].map(users).fillna(0) >= FEW]
+            frame = frame[frame["item_id"].map(users).fillna(0) >= MIN_ITEM_USERS]
         facts = (
-            known[["item_id", *(c for c in SHOP_OF if c in known)]]
+            known[["item_id", *(c for c in ITEM_FACTS if c in known)]]
             .dropna(subset="item_id")
             .astype(str)
             .drop_duplicates("item_id")
@@ -156,9 +158,7 @@ class Calibrated(Generator):
         where: Mapping[str, str] | None = None,
         rates: Mapping[str, float] | None = None,
     ) -> EventLog:
-        """See Generator.sample. Knows no conditions: calibrate a scenario, edit the file and
-        simulate that.
-        """
+        """See Generator.sample. There are no conditions: edit the calibrated scenario instead."""
         import simulator
 
         if where or rates:
@@ -175,12 +175,13 @@ class Calibrated(Generator):
             )
             kept = self._rows(made)
             there = np.unique(made.events["user_id"].astype(str).to_numpy()[kept])
-            if len(there) >= users or shoppers >= MOST * users:
+            if len(there) >= users or shoppers >= MAX_OVERSAMPLING * users:
                 break
-            shoppers = min(math.ceil(shoppers * 1.2 * users / max(len(there), 1)), MOST * users)
-        there = there[:users]  # ids look random: the first are a fair draw
+            more = math.ceil(shoppers * 1.2 * users / max(len(there), 1))
+            shoppers = min(more, MAX_OVERSAMPLING * users)
+        there = there[:users]  # ids are random, so the first are a fair draw
         kept &= made.events["user_id"].astype(str).isin(there).to_numpy()
-        events = self._dressed(made, made.events[kept])
+        events = self._converted(made, made.events[kept])
         old = events["event_id"].to_numpy()
         labels = made.labels
         if labels is not None:
@@ -208,7 +209,7 @@ class Calibrated(Generator):
         )
 
     def _rows(self, made: EventLog) -> np.ndarray:
-        """(n,) bool: rows of kinds that the log has, within its span."""
+        """Return (n,) bool: rows of kinds that the log has, within its span."""
         time = made.events["timestamp"].astype(TIME).astype("int64").to_numpy()
         return (
             np.isin(made.role(), list(self.data_["names"]))
@@ -216,9 +217,10 @@ class Calibrated(Generator):
             & (time <= self.data_["last"])
         )
 
-    def _dressed(self, made: EventLog, events: pd.DataFrame) -> pd.DataFrame:
-        """The rows with the log's event names, price level, items and columns, sorted by user and
-        time.
+    def _converted(self, made: EventLog, events: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows with the log's event names, price level, items and columns.
+
+        They are sorted by user and time.
         """
         data = self.data_
         names = {
@@ -244,10 +246,10 @@ class Calibrated(Generator):
 
     @staticmethod
     def _places(made: EventLog, events: pd.DataFrame, table: pd.DataFrame) -> np.ndarray:
-        """(n,) row of `table` that stands for each row's simulated item, -1 = none.
+        """Return the (n,) row of `table` for each row's simulated item, -1 = none.
 
-        Categories are paired by size, and within them items by popularity, so that what is alike
-        stays together.
+        Categories are paired by size, and within them items by popularity, so that similar items
+        stay together.
         """
         assert made.items is not None
         code = pd.Index(made.items["item_id"].astype(str)).get_indexer(
@@ -273,13 +275,13 @@ class Calibrated(Generator):
         for rank, name in enumerate(mine):
             members = np.flatnonzero(ours == name)
             members = members[np.argsort(-count[members], kind="stable")]
-            # most popular first, as the table is
-            stand_ins = np.flatnonzero(theirs == big[rank % len(big)])
-            place[members] = stand_ins[np.arange(len(members)) * len(stand_ins) // len(members)]
+            # Most popular first, as the table is.
+            partners = np.flatnonzero(theirs == big[rank % len(big)])
+            place[members] = partners[np.arange(len(members)) * len(partners) // len(members)]
         return place[code]
 
     def _items(self, made: EventLog) -> pd.DataFrame | None:
-        """The catalogue, where the log came with one."""
+        """Return the catalogue, if the log came with one."""
         if not self.data_["has_items"]:
             return None
         return made.items if self.data_["items"] is None else pd.DataFrame(self.data_["items"])

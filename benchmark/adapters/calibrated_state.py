@@ -1,5 +1,7 @@
-"""Check what a saved `calibrated` holds before a shop is simulated from it; see
-generators.validation."""
+"""Check what a saved `calibrated` holds before a shop is simulated from it.
+
+See `generators.validation`.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +21,9 @@ LOG_PRICE = 50.0  # of the mean log price, either way
 
 
 def check_state(arrays: Mapping[str, np.ndarray], data: Any) -> None:
-    """Raise StateError, or the scenario's InputError, where arrays and data are none that
-    `Calibrated.state` gives.
+    """Raise StateError, or the scenario's InputError, for what `Calibrated.state` never returns.
 
-    Fields that are not known here are let be.
+    Unknown fields are ignored.
     """
     no_others(arrays, ["none"])
     array(arrays, "none", dtype="float32", shape=(1,))
@@ -40,7 +41,7 @@ def check_state(arrays: Mapping[str, np.ndarray], data: Any) -> None:
 
 
 def _check_span(state: Record) -> None:
-    """First and last event, and the days from the one to the other."""
+    """Check first and last event, and the days from the one to the other."""
     first = state.integer("first", FIRST_MS, LAST_MS)
     last = state.integer("last", first, LAST_MS)
     days = state.integer("days", 1, LONGEST)
@@ -53,7 +54,7 @@ def _check_span(state: Record) -> None:
 
 
 def _check_scenario(state: Record) -> None:
-    """The settings are those of a scenario, each within its range, and begin on the first day."""
+    """Check that the settings are those of a scenario, and begin on the first day."""
     from simulator import scenario
 
     settings = state.record("settings")
@@ -69,7 +70,7 @@ def _check_scenario(state: Record) -> None:
 
 
 def _check_columns(state: Record) -> None:
-    """What the log's rows are called: events by their role, columns, kinds of labels, currency."""
+    """Check the log's names: events by their role, columns, kinds of labels, currency."""
     names = state.record("names")
     names.only((), ROLE_NAMES)
     for role in names:
@@ -96,7 +97,7 @@ def _check_table(state: Record, name: str, required: Any) -> None:
 
 
 def _check_items(items: Record) -> None:
-    """Columns of the catalogue, as many entries in each; an item has an id of its own."""
+    """Check that the catalogue's columns have equal lengths, and items ids of their own."""
     size = len(items.texts("item_id", least=1))
     for name in items:
         values = items.value(name)

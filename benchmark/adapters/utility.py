@@ -8,6 +8,8 @@ time because the generator did: against real users up to the cut only, a synthet
 the Christmas to come was worth 1.4 times the real one. Generators may not import this module;
 they find it by the entry point "shoptwin.generators.utility".
 
+Example::
+
     found = measure(fitted, synthetic, held_out, seed=1)
     for row in found["rows"]:
         print(row["task"], row["model"], row["share"], row["low"], row["high"])
@@ -63,7 +65,7 @@ class Logs:
 
 
 def task_names() -> list[str]:
-    """Names of the tasks that `measure` tries, in the order of its rows."""
+    """Return the names of the tasks that `measure` tries, in the order of its rows."""
     return plugins.names("benchmark.tasks")
 
 
@@ -105,7 +107,7 @@ def measure(
 
 
 def _prepared(real: EventLog, synthetic: EventLog, test: EventLog, seed: int) -> Logs:
-    """At most MAX_USERS of each log; the cut is where Task.split of all real users has it."""
+    """Take at most MAX_USERS of each log; the cut is that of Task.split for all real users."""
     both = set(real.events["user_id"].astype(str)) & set(test.events["user_id"].astype(str))
     if both:
         raise InputError(
@@ -136,7 +138,7 @@ def _some(log: EventLog, rng: np.random.Generator) -> EventLog:
 def _task(
     name: str, logs: Logs, models: Mapping[str, Sequence[str]], seed: int
 ) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
-    """Rows of one task, and what of it is left out."""
+    """Return the rows of one task, and what of it is left out."""
     class_ = plugins.load("benchmark.tasks", name, Task, kind="task")  # type: ignore[type-abstract]
     task = make(class_, TASK_SETTINGS.get(name, {}), where=f"task {name}")
     try:
@@ -175,7 +177,10 @@ def _task(
 
 
 def _data(task: Task, source: EventLog, logs: Logs) -> TaskData:
-    """The task's data, learnt from `source`, asked about held-out users. Raises NotApplicable."""
+    """Return the task's data: learnt from `source`, asked about held-out users.
+
+    Raises NotApplicable.
+    """
     data = task.prepare(source, logs.test, logs.asked, learn=logs.learnt)
     if len(data.train) == 0:
         raise NotApplicable("there is no question to learn from")
@@ -183,7 +188,7 @@ def _data(task: Task, source: EventLog, logs: Logs) -> TaskData:
 
 
 def _scored(task: Task, name: str, model: str, data: TaskData, seed: int) -> Scored:
-    """A model fitted on the data's training questions and judged on its test questions."""
+    """Fit a model on the data's training questions, and judge it on its test questions."""
     class_ = plugins.load("baselines.models", model, Model, kind="model")  # type: ignore
     if task.kind not in class_.kinds or (class_.tasks is not None and name not in class_.tasks):
         raise NotApplicable(f"the model {model} does not answer {task.kind} questions of {name}")
@@ -198,7 +203,10 @@ def _scored(task: Task, name: str, model: str, data: TaskData, seed: int) -> Sco
 
 
 def _row(task: Task, real: Scored, synthetic: Scored | None) -> tuple[dict[str, Any], str | None]:
-    """The figures of a row, or why there are none. Without `synthetic` its score is the base."""
+    """Return the figures of a row, or why there are none.
+
+    Without `synthetic` its score is the base.
+    """
     metric, base = task.headline, real.chance
     best, on_real = real.metrics[metric], real.replicates[metric].astype(np.float64) - base
     if not np.isfinite(best) or not np.nanpercentile(on_real, 2.5) > 0:

@@ -1,5 +1,7 @@
-"""Results as figures: what the leaderboard, the plots and the comparison show, taken from the store
-and nothing else.
+"""Aggregate records to figures: what the leaderboard, the plots and the comparison show.
+
+Everything comes from the store. Texts of records (why something failed or was left out) lose the
+folders of the machine on the way.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import numpy as np
 from benchmark.evaluation import statistics
 from benchmark.execution.plan import ORACLE, REAL
 from benchmark.execution.results import Store, unpack
+from benchmark.report.paths import without_folders
 
 SEED = 17  # of the resampling of seeds
 COSTS = ("fit_cpu_s", "us_per_query", "parameters", "peak_mb")
@@ -27,35 +30,36 @@ class Row:
 
     name: str
     planned: int = 0
-    records: list[dict[str, Any]] = field(default_factory=list)  # the good ones
-    problems: list[str] = field(default_factory=list)  # one a failed or missing cell
+    records: list[dict[str, Any]] = field(default_factory=list)  # those that are ok
+    problems: list[str] = field(default_factory=list)  # one for each failed or missing cell
     _replicates: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
 
     @property
     def reference(self) -> bool:
-        """The oracle: shown, not ranked."""
+        """Whether this is the oracle, which is shown and not ranked."""
         return self.name == ORACLE
 
     @property
     def complete(self) -> bool:
-        """Every planned cell is there; otherwise a mean would hide what is missing."""
+        """Whether every planned cell is ok; otherwise a mean would hide what is missing."""
         return bool(self.records) and len(self.records) == self.planned
 
     def mean(self, metric: str) -> float:
-        """Mean of a metric over seeds; NaN where it is missing."""
+        """Return the mean of a metric over seeds; NaN where it is missing."""
         values = [r["metrics"].get(metric) for r in self.records]
         return (
             float(np.mean([np.nan if v is None else v for v in values])) if values else float("nan")
         )
 
     def cost(self, name: str) -> float:
-        """Mean of a cost over seeds; NaN for a reference."""
+        """Return the mean of a cost over seeds; NaN for a reference."""
         values = [r[name] for r in self.records if r.get(name) is not None]
         return float(np.mean(values)) if values else float("nan")
 
     def replicates(self, metric: str) -> np.ndarray:
-        """(resamples,) a metric over users and seeds; NaN where it has none. Rows with as many
-        seeds share the resamples of them.
+        """Return (resamples,) values of a metric over users and seeds; NaN where there are none.
+
+        Rows with the same number of seeds share the resamples of seeds.
         """
         if metric not in self._replicates:
             found = [
@@ -70,11 +74,11 @@ class Row:
         return self._replicates[metric]
 
     def interval(self, metric: str) -> tuple[float, float]:
-        """95 % interval of a metric over users and seeds; NaN where it has none."""
+        """Return the 95 % interval of a metric over users and seeds; NaN where there is none."""
         return statistics.interval(self.replicates(metric))
 
     def of_seeds(self, seeds: Iterable[int]) -> Row:
-        """The same row with some of its seeds."""
+        """Return the same row with some of its seeds."""
         chosen = set(seeds)
         records = [r for r in self.records if r["label"].get("seed", 0) in chosen]
         return Row(self.name, planned=len(records), records=records)
@@ -82,17 +86,17 @@ class Row:
 
 @dataclass
 class Board:
-    """One task on one log: rows by source, and what the task ranks by."""
+    """One task on one log: rows by source, and what the task ranks by.
+
+    `rows` maps source -> name -> row, `left_out` source -> reason, and `copiers` source -> what
+    shows that it copies the real log. `facts` is the record of the real log's data cell.
+    """
 
     log: str
     task: str
-    # source -> name -> row
     rows: dict[str, dict[str, Row]] = field(default_factory=lambda: defaultdict(dict))
-    # of the real data cell
     facts: dict[str, Any] = field(default_factory=dict)
-    # source -> reason
     left_out: dict[str, str] = field(default_factory=dict)
-    # source -> what shows that it copies
     copiers: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -141,7 +145,7 @@ class Board:
 
     @cached_property
     def ranks(self) -> dict[str, tuple[float, float, float]]:
-        """Rank of each complete model (ties share the mean rank) and its 95 % interval."""
+        """Rank of each complete model (ties share the mean rank), and its 95 % interval."""
         if not self.ranked:
             return {}
         measured = statistics.ranks(np.array([[v] for v in self.values.values()]))[:, 0]
@@ -157,7 +161,8 @@ class Board:
         return next((float(r.records[0]["chance"]) for r in self.real if r.records), 0.0)
 
     def headroom(self, row: Row) -> tuple[float, float, float]:
-        """Where the row stands between the trivial model (0) and the oracle (1), with its interval;
+        """Return how far a row is from the trivial model (0) to the oracle (1), with its interval.
+
         NaN without an oracle.
         """
         oracle = self.rows[REAL].get(ORACLE)
@@ -177,10 +182,10 @@ class Board:
         return (float(value[0]), *statistics.interval(drawn))
 
     def share(self, row: Row) -> float:
-        """Utility of a generated source: (metric - chance) over that of the same model trained on
-        the real log.
+        """Return the utility of a generated source, measured by one model.
 
-        NaN where the model learnt nothing from the real log either.
+        That is (metric - chance) over that of the same model trained on the real log; NaN where the
+        model learnt nothing from the real log either.
         """
         real = self.rows[REAL].get(row.name)
         if real is None or not real.complete or not row.complete:
@@ -190,16 +195,18 @@ class Board:
         return (row.mean(self.headline) - self.chance) / learnt if sure else float("nan")
 
     def agreement(self, source: str) -> tuple[float, float, float, int] | None:
-        """Kendall tau of the models' order on a generated and on the real log, its interval, and
-        how many models; None below three.
+        """Return how well a generated log orders the models as the real log does.
+
+        Kendall's tau, its interval, and the number of models; None for fewer than three.
         """
         real, made = self.rows[REAL], self.rows[source]
         names = [n for n, r in made.items() if r.complete and n in real and real[n].complete]
         return self._tau([real[n] for n in names], [made[n] for n in names])
 
     def stability(self) -> list[tuple[float, float, float, int]]:
-        """`agreement` of the models' orders under two disjoint sets of seeds, for every way to cut
-        the seeds in two.
+        """Return the agreement of the models' orders under two disjoint sets of seeds.
+
+        One result, as of `agreement`, for every way to cut the seeds in two.
         """
         seeds = {r["label"].get("seed", 0) for row in self.ranked for r in row.records}
         found = (
@@ -226,12 +233,13 @@ class Board:
 
 @dataclass
 class Generated:
-    """A generator on one log: its cells over seeds, and its rank."""
+    """A generator on one log: its cells over seeds, and its rank.
+
+    `made` maps a seed to the record of the fit, `judged` to that of fidelity and privacy.
+    """
 
     name: str
-    # seed -> record of the fit
     made: dict[int, dict[str, Any] | None] = field(default_factory=dict)
-    # seed -> record of fidelity and privacy
     judged: dict[int, dict[str, Any] | None] = field(default_factory=dict)
     rank: float | None = None
 
@@ -242,14 +250,15 @@ class Generated:
         return next((str(text) for text in found if text is not None), None)
 
     def passed(self, seed: int) -> tuple[int, int]:
-        """How many measures of fidelity a seed passed, and how many there are."""
+        """Return how many measures of fidelity a seed passed, and how many there are."""
         measures = (self.judged.get(seed) or {}).get("measures", {})
         return sum(m["verdict"] == "pass" for m in measures.values()), len(measures)
 
     @property
     def share_passed(self) -> float:
-        """Share of the measures passed, over all seeds; NaN where a seed has none, for it would
-        hide what is missing.
+        """Share of the measures passed over all seeds.
+
+        NaN where a seed has none: a share of the others would hide what is missing.
         """
         found = [self.passed(seed) for seed in self.made]
         return (
@@ -259,16 +268,22 @@ class Generated:
         )
 
 
+def problem(record: dict[str, Any] | None, store: Store) -> str:
+    """Return why there is no result, in words for a table."""
+    if record is None:
+        return "not run"
+    return without_folders(f"{record['status']}: {record['error']}", store.folder)
+
+
 def _privacy(record: dict[str, Any] | None) -> dict[str, Any]:
     return (record or {}).get("privacy") or {}
 
 
 def generated(store: Store, cells: Iterable[dict[str, Any]], log: str) -> list[Generated]:
-    """The generators on a log, ranked by the share of measures they pass (equals share the mean
-    rank).
+    """Return the generators on a log, ranked by the share of measures that they pass.
 
-    One that copies its training log has no rank and comes after those that have one; one with a
-    cell missing comes last.
+    Equals share the mean rank. A generator that copies its training log has no rank and comes after
+    those that have one; one with a cell missing comes last.
     """
     found: dict[str, Generated] = {}
     for cell in cells:
@@ -290,8 +305,9 @@ def generated(store: Store, cells: Iterable[dict[str, Any]], log: str) -> list[G
 
 
 def strengths(found: Sequence[Board]) -> list[dict[str, tuple[float, float, float]]]:
-    """Bradley-Terry strengths over boards, a table for each group of boards whose models met
-    (directly or through others).
+    """Return Bradley-Terry strengths over boards.
+
+    There is a table for each group of boards whose models met, directly or through others.
     """
     groups: list[tuple[set[str], list[Board]]] = []
     for board in (b for b in found if len(b.ranked) > 1):
@@ -309,8 +325,9 @@ def strengths(found: Sequence[Board]) -> list[dict[str, tuple[float, float, floa
 
 
 def boards(store: Store, cells: Iterable[dict[str, Any]]) -> list[Board]:
-    """The boards of a plan's cells, in its order. A cell that was left out is in none, with its
-    reason beside.
+    """Return the boards of a plan's cells, in its order.
+
+    A cell that was left out is in none; the reason is in `left_out`.
     """
     cells = list(cells)
     found: dict[tuple[str, str], Board] = {}
@@ -323,7 +340,7 @@ def boards(store: Store, cells: Iterable[dict[str, Any]]) -> list[Board]:
         if cell["kind"] == "data":
             data[cell["key"]] = record
             if record is not None and record["status"] == "left out":
-                board.left_out[label["source"]] = record["error"]
+                board.left_out[label["source"]] = without_folders(record["error"], store.folder)
             elif label["source"] == REAL and record is not None and record["status"] == "ok":
                 board.facts = record
             continue
@@ -337,7 +354,7 @@ def boards(store: Store, cells: Iterable[dict[str, Any]]) -> list[Board]:
         if record is not None and record["status"] == "ok":
             row.records.append(record)
         else:
-            row.problems.append(f"{record['status']}: {record['error']}" if record else "not run")
+            row.problems.append(problem(record, store))
     copiers = {
         log: {g.name: g.copies for g in generated(store, cells, log) if g.copies is not None}
         for log, _ in found

@@ -1,7 +1,7 @@
-"""What changed between two results folders, and whether it is more than noise.
+"""Compare two results folders: what changed, and is it more than noise?
 
-Of each row that stands in both: what differs in how it was made (settings, code, data, libraries),
-and by how much the headline moved, tested pair by pair over the same test users where the questions
+For each row that both have: what differs in how it was made (settings, code, data, libraries), and
+by how much the headline metric moved, in a paired test over the same test users where the questions
 are the same.
 """
 
@@ -17,25 +17,22 @@ from benchmark.evaluation import statistics
 from benchmark.execution.results import Store
 from benchmark.report.aggregate import Row, boards
 
-# CPU time of training moves by a third from run to run on a busy machine; this is more
+# Factor of CPU time that is reported: on a busy machine it varies by a third from run to run.
 SLOWER = 1.5
 
 
 class Compared(NamedTuple):
-    """A row of a board with what it rests on."""
+    """A row of a board with what its result depends on."""
 
     row: Row
     metric: str
     questions: str  # what identifies the test questions
-    # what decided the result, by the name under which a difference is told
-    made: dict[str, str]
+    made: dict[str, str]  # name of what decided the result -> value
     copied: bool = False  # trained on a source that copies the real log
 
 
 def lines(a: Store, b: Store) -> Iterator[str]:
-    """One line per row that stands in both (paired where the test questions are the same), and one
-    per row that stands in one only.
-    """
+    """Yield a line for each row that is in both folders, and one for each that is in one only."""
     yield from _runs(a, b)
     rows_a, rows_b = _rows(a), _rows(b)
     found = []
@@ -72,7 +69,7 @@ def lines(a: Store, b: Store) -> Iterator[str]:
 
 
 def _runs(a: Store, b: Store) -> Iterator[str]:
-    """What differs between the two runs as a whole."""
+    """Yield what differs between the two runs as a whole."""
     one, two = _facts(a), _facts(b)
     for name in one:
         if one[name] != two[name]:
@@ -123,8 +120,9 @@ def _rows(store: Store) -> dict[str, Compared]:
 
 
 def _made(row: Row, records: dict[str, Any], log: str) -> dict[str, str]:
-    """What decided a row's result. The spec of what it needs counts to its settings: how a task
-    asks, how a generator was fitted.
+    """Return what decided a row's result.
+
+    Its settings include those of what it needs: how a task asks, how a generator was fitted.
     """
     mine = [
         r for top in row.records for r in (top, *(records[k] for k in top["needs"] if k in records))

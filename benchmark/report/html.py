@@ -229,7 +229,7 @@ def _lead_out_of_the_folder(tokens: Sequence[Token]) -> None:
     """Change relative links: the page is in a folder beside leaderboard.md."""
     for token in tokens:
         to = str(token.attrs.get("href", ""))
-        if token.type == "link_open" and not re.match(r"[a-z]+:|/|#|\.\./", to):
+        if token.type == "link_open" and not re.match(r"[a-z]+:|/|#", to):
             token.attrs["href"] = f"../{to}"
 
 

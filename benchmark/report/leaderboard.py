@@ -1,20 +1,30 @@
-"""Results -> docs/leaderboard.md and leaderboard/index.html with its plots, written by the program;
-and a table for Python.
+"""Write results as leaderboard.md and leaderboard/index.html with its plots, or as a table.
 
-Everything is taken from the results folder, so the page can be made again from it at any time, byte
-for byte.
+Everything is taken from the results folder, so the pages can be made again from it at any time,
+byte for byte. They name no folder of the machine that made them.
 """
 
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.execution.plan import REAL, Cell
 from benchmark.execution.results import Store
-from benchmark.report.aggregate import COSTS, Board, Generated, Row, boards, generated, strengths
+from benchmark.report.aggregate import (
+    COSTS,
+    Board,
+    Generated,
+    Row,
+    boards,
+    generated,
+    problem,
+    strengths,
+)
+from benchmark.report.paths import without_folders
 from eventlog._runtime.files import new_file
 
 if TYPE_CHECKING:
@@ -46,10 +56,15 @@ MEASURES = (
 
 
 def write(store: Store, out: Path, *, plots: bool = True, costs: bool = True) -> Path:
-    """Write `out`/leaderboard.md, and into `out`/leaderboard/ its plots and index.html, the same
-    with tables that sort.
+    """Write `out`/leaderboard.md and `out`/leaderboard/index.html, where tables sort.
 
-    Without `plots` only the Markdown. Raises InputError where there are no results.
+    Args:
+        store: the results.
+        out: the folder to write to.
+        plots: write the page with its plots too, and not only the Markdown.
+        costs: show what depends on the machine's speed.
+
+    Returns the path of the Markdown. Raises InputError where there are no results.
     """
     plan = store.plan()
     all_boards = boards(store, plan["cells"])
@@ -71,10 +86,10 @@ def write(store: Store, out: Path, *, plots: bool = True, costs: bool = True) ->
 
 
 def table(store: Store, cells: Sequence[Cell]) -> pd.DataFrame:
-    """A row per model or reference cell: labels, status, metrics, costs.
+    """Return a row for each model or reference cell: labels, status, metrics, costs.
 
-    `copies`: why the source of the training data is a copier of the real log; None where it is not
-    one.
+    The column `copies` says why the source of the training data counts as a copy of the real log;
+    None where it does not.
     """
     import pandas as pd
 
@@ -111,7 +126,7 @@ def lines(
     *,
     costs: bool = True,
 ) -> Iterator[str]:
-    """The page, line by line. Without `costs` nothing in it depends on the machine's speed."""
+    """Yield the page line by line; without `costs` nothing depends on the machine's speed."""
     yield "# Leaderboard"
     yield ""
     yield from _header(store, plan)
@@ -158,7 +173,7 @@ def _header(store: Store, plan: dict[str, Any]) -> Iterator[str]:
     )
     yield "Written by the program; do not edit. Made with:"
     yield ""
-    yield f"    {plan['command']}"
+    yield f"    {without_folders(plan['command'], store.folder)}"
     yield ""
     machines = _each({f"{e['machine']} ({e['cores']} cores)" for e in environments})
     yield (
@@ -251,7 +266,7 @@ def _model_row(
 
 
 def plus_minus(row: Row, metric: str) -> str:
-    """A metric with half the width of its interval, where it has one."""
+    """Return a metric with half the width of its interval, where it has one."""
     low, high = row.interval(metric) if row.records else (math.nan, math.nan)
     value = _number(row.mean(metric))
     return (
@@ -274,7 +289,7 @@ def _between(found: tuple[float, float, float]) -> str:
 
 
 def _strengths(all_boards: Sequence[Board]) -> Iterator[str]:
-    """Over all boards."""
+    """Yield the strengths of models over all boards."""
     tables = strengths(all_boards)
     if not tables:
         return
@@ -282,10 +297,8 @@ def _strengths(all_boards: Sequence[Board]) -> Iterator[str]:
     yield ""
     yield (
         "Bradley–Terry strength over the tables below, in Elo points around 0: 400 points are odds "
-        "of ten to one that the stronger "
-        "wins on a task. The intervals cover users, seeds and the weight of each task. Models that "
-        "share no task are linked by those "
-        "that stand in both."
+        "of ten to one that the stronger wins on a task. The intervals cover users, seeds and the "
+        "weight of each task. Models that share no task are linked by those that are in both."
     )
     yield ""
     for table in tables:
@@ -311,11 +324,10 @@ def _utility(here: Sequence[Board]) -> Iterator[str]:
     yield ""
     yield (
         "In brackets: the share of what the same model reaches when trained on the real log, both "
-        "counted from the score of a constant "
-        "(NDCG 0, ROC-AUC 0.5, PR-AUC the base rate); – where the model learnt nothing from the "
-        "real log either. The real log's models "
-        "learn from all users, a generator from all but the held-out ones. *copies*: the source "
-        "copies the real log and is not ranked."
+        "counted from the score of a constant (NDCG 0, ROC-AUC 0.5, PR-AUC the base rate); – where "
+        "the model learnt nothing from the real log either. The real log's models learn from all "
+        "users, a generator from all except the held-out ones. *copies*: the source copies the "
+        "real log and is not ranked."
     )
     yield ""
     for board in here:
@@ -386,17 +398,14 @@ def _generators(store: Store, plan: dict[str, Any], log: str, costs: bool) -> It
     yield f"### Generators on `{log}`"
     yield ""
     yield (
-        "Fidelity beside the floor that two real halves have from each other: value (floor). "
-        "Distances: lower is better; "
-        "column_shapes and pair_trends: 1 is best; detection_auc: 0.5 is best, and far below it "
-        "synthetic users repeat real ones. "
-        "*passed* counts the measures that the floor allows; it ranks. *copies at risk*: training "
-        "users who come out again, above the "
-        "same for users held out of the training; *membership AUC*: training users told from "
-        "held-out ones, 0.5 is best; of each "
-        "kind the attack that found most, with its 95 % interval. *epsilon*: what is proved. A "
-        "generator that copies its training "
-        "log is not ranked."
+        "Fidelity, and in brackets the real-vs-real baseline: the same measure between two halves "
+        "of the real log. Distances: lower is better; column_shapes and pair_trends: 1 is best; "
+        "detection_auc: 0.5 is best, and far below it synthetic users repeat real ones. *passed* "
+        "counts the measures that are as good as real-vs-real allows; it ranks. *copies at risk*: "
+        "the share of training users who are copied, above that of users held out of the training; "
+        "*membership AUC*: how well training users can be told from held-out ones, 0.5 is best. Of "
+        "each kind it is the attack that found most, with its 95 % interval. *epsilon*: what is "
+        "proved. A generator that copies its training log is not ranked."
     )
     yield ""
     present = [
@@ -417,7 +426,8 @@ def _generators(store: Store, plan: dict[str, Any], log: str, costs: bool) -> It
         "parameters",
     ]
     yield from _table(
-        head, (_generator_row(one, seed, present, costs) for one in mine for seed in one.made)
+        head,
+        (_generator_row(store, one, seed, present, costs) for one in mine for seed in one.made),
     )
     for one in mine:
         if one.copies is not None:
@@ -426,28 +436,25 @@ def _generators(store: Store, plan: dict[str, Any], log: str, costs: bool) -> It
 
 
 def copiers(store: Store) -> Iterator[str]:
-    """A plain line for each generator that copies its training log."""
+    """Yield a plain line for each generator that copies its training log."""
     cells = store.plan()["cells"]
     for log in dict.fromkeys(c["label"]["log"] for c in cells):
         for one in generated(store, cells, log):
             if one.copies is not None:
                 yield (
-                    f"COPIES: generator {one.name} hands out users of {log} again and is not "
-                    f"ranked. {one.copies}"
+                    f"COPIES: generator {one.name} returns users of {log} and is not ranked. "
+                    f"{one.copies}"
                 )
 
 
-def _generator_row(one: Generated, seed: int, present: Sequence[str], costs: bool) -> list[str]:
+def _generator_row(
+    store: Store, one: Generated, seed: int, present: Sequence[str], costs: bool
+) -> list[str]:
     made, judged = one.made[seed], one.judged.get(seed) or {}
     if made is None or made["status"] != "ok":
-        said = "not run" if made is None else f"{made['status']}: {made['error']}"
-        return [
-            "–",
-            one.name,
-            str(seed),
-            said[:60],
-            *["–"] * (3 + len(present) + (2 if costs else 0) + 1),
-        ]
+        reason = problem(made, store)[:60]
+        rest = 3 + len(present) + (2 if costs else 0) + 1
+        return ["–", one.name, str(seed), reason, *["–"] * rest]
     measures, privacy = judged.get("measures", {}), judged.get("privacy") or {}
     passed, measured = one.passed(seed)
     rate = made["events"] / made["sample_cpu_s"] if made.get("sample_cpu_s") else math.nan
@@ -461,7 +468,7 @@ def _generator_row(one: Generated, seed: int, present: Sequence[str], costs: boo
         f"{member['value']:.2f} [{member['low']:.2f}, {member['high']:.2f}]" if member else "–",
         "none" if made.get("epsilon") is None else f"{made['epsilon']:.3g}",
         *(
-            f"{_number(measures[m]['value'])} ({_number(measures[m]['floor'])})"
+            f"{_number(measures[m]['value'])} ({_number(real_vs_real(measures[m]))})"
             if m in measures
             else "–"
             for m in present
@@ -469,6 +476,11 @@ def _generator_row(one: Generated, seed: int, present: Sequence[str], costs: boo
         *([_short(made.get("fit_cpu_s", math.nan)), _short(rate)] if costs else []),
         _short(made.get("parameters", math.nan)),
     ]
+
+
+def real_vs_real(measure: dict[str, Any]) -> float:
+    """Return the baseline of a stored measure; records keep it as "floor"."""
+    return float(measure["floor"])
 
 
 def _log_record(store: Store, plan: dict[str, Any], name: str) -> dict[str, Any] | None:
@@ -486,7 +498,7 @@ def _pictures(names: Iterable[str]) -> Iterator[str]:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """A Markdown table with its columns lined up, so that it reads as text."""
+    """Yield a Markdown table with aligned columns, so that it reads as text."""
     body = [[str(c).replace("|", "/").replace("\n", " ") for c in row] for row in rows]
     width = [max(len(str(r[i])) for r in [list(head), *body]) for i in range(len(head))]
     for i, row in enumerate([list(head), *body]):
@@ -505,22 +517,15 @@ def _percent(value: float) -> str:
 
 
 def _short(value: float) -> str:
-    """Three digits that count: 12,300 or 0.0123."""
+    """Return three significant digits: 12,300 or 0.0123."""
     if value is None or not math.isfinite(value):
         return "–"
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _median(values: Sequence[float]) -> float:
-    present = sorted(v for v in values if math.isfinite(v))
-    middle = len(present) // 2
-    return (
-        math.nan
-        if not present
-        else present[middle]
-        if len(present) % 2
-        else (present[middle - 1] + present[middle]) / 2
-    )
+    present = [v for v in values if math.isfinite(v)]
+    return float(statistics.median(present)) if present else math.nan
 
 
 def _each(values: Iterable[str]) -> str:

@@ -1,5 +1,6 @@
-"""Plots of the leaderboard as SVG: quality against cost for each task, and the utility of each
-generator. Same results, same bytes.
+"""Draw the leaderboard's plots as SVG; the same results give the same bytes.
+
+Quality against cost and critical differences for each task, and the utility of each generator.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ STYLE: Any = {
 
 
 def draw(boards: Sequence[Board], folder: Path) -> dict[str, list[str]]:
-    """Draw what there is to draw into `folder`; file names by "log/task" and by "log"."""
+    """Draw all plots into `folder`, and return file names by "log/task" and by "log"."""
     made: dict[str, list[str]] = {}
     with plt.rc_context(STYLE):
         for board in boards:
@@ -88,13 +89,14 @@ def _quality(board: Board) -> Figure:
 
 
 def _label(axes: Axes, points: Mapping[str, tuple[float, float]]) -> None:
-    """Names beside their points, the highest first; one that would cover another moves down, with a
-    line to its point.
+    """Write names beside their points, the highest first.
+
+    One that would cover another moves down, with a line to its point.
     """
     taken: list[tuple[float, float]] = []
     for name, point in sorted(points.items(), key=lambda pair: -pair[1][1]):
         x, y = axes.transAxes.inverted().transform(axes.transData.transform(point))
-        left = x > 0.75  # no room at the right
+        left = x > 0.75  # no room on the right
         at = y
         while any(abs(x - other) < NEAR_X and abs(at - height) < NEAR_Y for other, height in taken):
             at -= NEAR_Y / 4
@@ -112,8 +114,9 @@ def _label(axes: Axes, points: Mapping[str, tuple[float, float]]) -> None:
 
 
 def _ranks(board: Board) -> Figure:
-    """The critical-difference plot (Demšar 2006), for one task: ranks with their intervals; a bar
-    joins models that are not told apart.
+    """Draw the critical-difference plot (Demšar 2006) of one task.
+
+    Ranks with their intervals; a bar joins models that are not told apart.
     """
     names = list(board.values)
     figure, axes = plt.subplots(figsize=(7, 1.1 + 0.28 * len(names)), layout="constrained")
@@ -167,7 +170,7 @@ def _utility(boards: Sequence[Board]) -> Figure:
 
 
 def _save(figure: Figure, folder: Path, name: str) -> str:
-    # whole at once: another run on the same folder may be reading it
+    # Whole at once, because another run on the same folder may be reading it.
     with new_file(folder / f"{name}.svg") as temporary:
         figure.savefig(temporary, format="svg", metadata={"Date": None})
     plt.close(figure)

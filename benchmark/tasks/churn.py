@@ -1,18 +1,20 @@
-"""Who stops buying? For each customer at an instant t: no purchase within the `horizon` days after
-t.
+"""Who stops buying? For each customer at a time t: no purchase within the horizon after t.
 
-Trained at several earlier instants whose windows end before the cut, tested at the cut. Only what
-was known at t is visible. The label is what a shop can observe; the simulator's oracle knows when
-each shopper truly left.
+Trained at several earlier times whose windows end before the cut, tested at the cut. Only what was
+known at t is visible. The label is what a shop can observe; the simulator's oracle knows when each
+shopper truly left.
 """
 
 from __future__ import annotations
+
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
 
 from benchmark.task import NotApplicable, Questions, Task, Truth
 from eventlog import EventLog
+from eventlog._runtime.settings import Range
 from eventlog.arrays import DAY_MS, Examples, Queries, Sequences
 from eventlog.log import to_ms
 from eventlog.split import TimeSplit
@@ -21,8 +23,10 @@ SEED = 11  # of the draw of validation users; fixed, so that every model sees th
 
 
 class Churn(Task):
-    """Churn. `horizon_days` defaults to the length of the test window; `anchors` instants, half a
-    horizon apart.
+    """Churn of customers.
+
+    `horizon_days` is by default the length of the test window. Training asks at `anchors` times,
+    half a horizon apart.
     """
 
     kind = "binary"
@@ -32,10 +36,10 @@ class Churn(Task):
     def __init__(
         self,
         *,
-        horizon_days: float | None = None,
-        anchors: int = 4,
-        valid_share: float = 0.15,
-        min_customers: int = 40,
+        horizon_days: Annotated[float, Range(0.0)] | None = None,
+        anchors: Annotated[int, Range(1)] = 4,
+        valid_share: Annotated[float, Range(0.0, 0.9)] = 0.15,
+        min_customers: Annotated[int, Range(0)] = 40,
     ) -> None:
         self.horizon_days = horizon_days
         self.anchors = anchors
@@ -43,8 +47,10 @@ class Churn(Task):
         self.min_customers = min_customers
 
     def train_questions(self, log: EventLog, sequences: Sequences, split: TimeSplit) -> Questions:
-        """Each customer at each anchor; the latest anchor of a drawn share of customers is for
-        validation, their others unused.
+        """Ask about each customer at each anchor.
+
+        A drawn share of customers is for validation, at their latest anchor; their other anchors
+        are not used.
         """
         bought = _purchases(sequences)
         horizon = self._horizon_ms(split)
@@ -71,19 +77,19 @@ class Churn(Task):
         return Questions(queries[keep], target[keep], valid[keep])
 
     def test_questions(self, log: EventLog, sequences: Sequences, split: TimeSplit) -> Queries:
-        """Every customer (a purchase before the cut) at the cut."""
+        """Ask about every customer (a purchase before the cut) at the cut."""
         return _customers(sequences, _purchases(sequences), to_ms(split.cut))
 
     def test_answers(
         self, log: EventLog, sequences: Sequences, queries: Queries, split: TimeSplit
     ) -> np.ndarray:
-        """1 where no purchase follows within the horizon."""
+        """Return 1 where no purchase follows within the horizon."""
         label = _label(_purchases(sequences), queries, self._horizon_ms(split))
         self._enough(label, "at the cut")
         return label
 
     def oracle(self, truth: Truth, log: EventLog, test: Examples, split: TimeSplit) -> np.ndarray:
-        """The simulator's probability that the shopper does not buy within the horizon."""
+        """Return the simulator's probability that the shopper does not buy within the horizon."""
         users = test.sequences.users[test.queries.user]
         return truth.oracle_churn(
             log, users, split.cut, pd.Timedelta(milliseconds=self._horizon_ms(split))
@@ -116,7 +122,7 @@ def _purchases(sequences: Sequences) -> Sequences:
 
 
 def _customers(sequences: Sequences, bought: Sequences, time: int) -> Queries:
-    """Everybody with a purchase before `time`, asked at `time`."""
+    """Return a question at `time` (ms) for everybody with a purchase before it."""
     everybody = np.arange(len(sequences))
     user = everybody[
         bought.rows_before(everybody, np.full(len(sequences), time)) > bought.offsets[:-1]
@@ -126,8 +132,9 @@ def _customers(sequences: Sequences, bought: Sequences, time: int) -> Queries:
 
 
 def _label(bought: Sequences, queries: Queries, horizon: int) -> np.ndarray:
-    """(n,) float32: 1 where no purchase lies in [time, time + horizon] ms; `bought` holds the
-    purchases of the same users.
+    """Return (n,) float32: 1 where no purchase lies in [time, time + horizon] ms.
+
+    `bought` holds the purchases of the same users.
     """
     first = bought.rows_before(queries.user, queries.time)
     after = bought.rows_before(queries.user, queries.time + horizon + 1)

@@ -1,27 +1,31 @@
-"""Is this order fraudulent? Asked of every order when it is placed; the order itself is visible,
-nothing after it.
+"""Is this order fraudulent? Asked of every order when it is placed.
 
-A shop learns of fraud late (a chargeback takes weeks). So training uses orders that were at least
-`maturity_days` old at the cut, with the labels known by then; younger ones are left out, since a
-young order without a label is not yet honest. The test uses every order after the cut with its
-final label (Dal Pozzolo et al. 2018, delayed supervision).
+The order itself is visible, nothing after it. A shop learns of fraud late (a chargeback takes
+weeks). So training uses orders that were at least `maturity_days` old at the cut, with the labels
+known by then; younger ones are left out, because a young order without a label is not yet honest.
+The test uses every order after the cut with its final label (Dal Pozzolo et al. 2018, delayed
+supervision).
 """
 
 from __future__ import annotations
+
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
 
 from benchmark.task import NotApplicable, Questions, Task, Truth
 from eventlog import EventLog
+from eventlog._runtime.settings import Range
 from eventlog.arrays import DAY_MS, Examples, Queries, Sequences
 from eventlog.log import to_ms
 from eventlog.split import TimeSplit
 
 
 class Fraud(Task):
-    """Fraud per order. `maturity_days` defaults to the 90 % quantile of the label delays seen
-    before the cut.
+    """Fraud per order.
+
+    `maturity_days` is by default the 90 % quantile of the label delays seen before the cut.
     """
 
     kind = "binary"
@@ -29,15 +33,20 @@ class Fraud(Task):
     shown = ("pr_auc", "recall@1%fpr", "roc_auc", "brier", "ece")
 
     def __init__(
-        self, *, maturity_days: float | None = None, valid_share: float = 0.15, min_frauds: int = 10
+        self,
+        *,
+        maturity_days: Annotated[float, Range(0.0)] | None = None,
+        valid_share: Annotated[float, Range(0.0, 0.9)] = 0.15,
+        min_frauds: Annotated[int, Range(0)] = 10,
     ) -> None:
         self.maturity_days = maturity_days
         self.valid_share = valid_share
         self.min_frauds = min_frauds
 
     def train_questions(self, log: EventLog, sequences: Sequences, split: TimeSplit) -> Questions:
-        """Mature orders with the labels known at the cut; the last `valid_share` of them, in time,
-        is for validation.
+        """Ask about mature orders, with the labels known at the cut.
+
+        The last `valid_share` of them, in time, is for validation.
         """
         end, label = _orders(log)
         time = sequences.time[end - 1]
@@ -51,7 +60,7 @@ class Fraud(Task):
         return Questions(_queries(sequences, end), label, valid)
 
     def test_questions(self, log: EventLog, sequences: Sequences, split: TimeSplit) -> Queries:
-        """Every order after the cut."""
+        """Ask about every order after the cut."""
         end, label = _orders(log)
         late = sequences.time[end - 1] >= to_ms(split.cut)
         self._enough(label[late], "after the cut")
@@ -60,12 +69,12 @@ class Fraud(Task):
     def test_answers(
         self, log: EventLog, sequences: Sequences, queries: Queries, split: TimeSplit
     ) -> np.ndarray:
-        """The final label, whenever it became known."""
+        """Return the final label, whenever it became known."""
         end, label = _orders(log)
         return label[np.searchsorted(end, queries.end)]
 
     def oracle(self, truth: Truth, log: EventLog, test: Examples, split: TimeSplit) -> np.ndarray:
-        """The simulator's probability that the order is a fraud, given what happened up to it."""
+        """Return the simulator's probability of fraud, given what happened up to the order."""
         return truth.oracle_fraud(log, test.sequences.event_id[test.queries.end - 1])
 
     def _maturity_ms(self, log: EventLog) -> int:
@@ -94,11 +103,10 @@ def _labels(log: EventLog) -> pd.DataFrame:
 
 
 def _orders(log: EventLog) -> tuple[np.ndarray, np.ndarray]:
-    """Flat row after the last purchase row of each order, ascending, and (n,) float32: is any row
-    of the order labelled a fraud?
+    """Return the flat row after the last purchase row of each order, and (n,) float32 labels.
 
-    A purchase without an order_id is an order of its own. The rows of `log.events` are the rows of
-    its Sequences.
+    Rows are ascending; a label is 1 where any row of the order is labelled a fraud. A purchase
+    without an order_id is an order of its own. The rows of `log.events` are those of its Sequences.
     """
     labels = _labels(log)
     purchase = np.flatnonzero(log.role() == "purchase")

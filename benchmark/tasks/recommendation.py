@@ -1,20 +1,21 @@
-"""Which item comes next? Ranked over the full catalogue, at every step of the test window (at most
-the first ten of a user).
+"""Which item comes next? Ranked over the full catalogue, at steps of the test window.
 
-A step is a run of rows of one user on one item (viewed, put in the cart, bought): it stands where
-the run began and carries its strongest event, so that a view followed by its own purchase is one
+A step is a run of rows of one user on one item (viewed, put in the cart, bought): it has the place
+where the run began and its strongest event, so that a view followed by its own purchase is one
 question and not a free hit.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
 
 from benchmark.task import NotApplicable, Questions, Task, Truth
 from eventlog import EventLog
+from eventlog._runtime.settings import Range
 from eventlog.arrays import Examples, Queries, Sequences
 from eventlog.log import to_ms
 from eventlog.schema import FUNNEL
@@ -24,7 +25,9 @@ ROLES = ("view", "wishlist", "cart", "purchase")
 
 
 class Recommendation(Task):
-    """Next item. `max_per_user`: test steps asked of one user; `valid_share`: the last part of
+    """Next item.
+
+    `max_per_user`: test steps asked of one user, the first ones. `valid_share`: the last part of
     training, in time.
     """
 
@@ -34,18 +37,25 @@ class Recommendation(Task):
     trivial = "popularity"
 
     def __init__(
-        self, *, max_per_user: int = 10, valid_share: float = 0.1, min_targets: int = 20
+        self,
+        *,
+        max_per_user: Annotated[int, Range(1)] = 10,
+        valid_share: Annotated[float, Range(0.0, 0.9)] = 0.1,
+        min_targets: Annotated[int, Range(0)] = 20,
     ) -> None:
         self.max_per_user = max_per_user
         self.valid_share = valid_share
         self.min_targets = min_targets
 
     def view(self, log: EventLog) -> EventLog:
-        """The log's steps."""
+        """Return the log's steps."""
         return steps(log)
 
     def train_questions(self, log: EventLog, sequences: Sequences, split: TimeSplit) -> Questions:
-        """Every step but a user's first; the last `valid_share` of the time is for validation."""
+        """Ask about every step except a user's first.
+
+        The last `valid_share` of the time is for validation.
+        """
         row = _asked(sequences)
         target = sequences.columns["item"][row]
         self._enough(row, "to learn from before the cut")
@@ -53,8 +63,9 @@ class Recommendation(Task):
         return Questions(_queries(sequences, row), target, sequences.time[row] >= border)
 
     def test_questions(self, log: EventLog, sequences: Sequences, split: TimeSplit) -> Queries:
-        """The first `max_per_user` steps of each user after the cut; what is known is every earlier
-        step, be it after the cut.
+        """Ask about the first `max_per_user` steps of each user after the cut.
+
+        Known is every earlier step, also one after the cut.
         """
         row = _asked(sequences)
         row = row[sequences.time[row] >= to_ms(split.cut)]
@@ -67,14 +78,17 @@ class Recommendation(Task):
     def test_answers(
         self, log: EventLog, sequences: Sequences, queries: Queries, split: TimeSplit
     ) -> np.ndarray:
-        """Item codes; an item that the training source lacks keeps the code of the unknown and is a
-        miss for every model.
+        """Return item codes.
+
+        An item that the training source lacks has the code of the unknown, and is a miss for every
+        model.
         """
         return sequences.columns["item"][queries.end]
 
     def oracle(self, truth: Truth, log: EventLog, test: Examples, split: TimeSplit) -> np.ndarray:
-        """Rank of what was chosen under the shopper's true choice probabilities; a step is asked
-        about at its first row.
+        """Return the rank of what was chosen under the shopper's true choice probabilities.
+
+        A step is asked about at its first row.
         """
         return truth.oracle_next_item_rank(log, test.sequences.event_id[test.queries.end])
 
@@ -87,8 +101,10 @@ class Recommendation(Task):
 
 
 def steps(log: EventLog) -> EventLog:
-    """A log whose rows are steps: the first row's place and event_id, the strongest row's event and
-    other columns.
+    """Return a log whose rows are steps.
+
+    Place and event_id are those of a step's first row; the event and the other columns are those of
+    its strongest row. Raises NotApplicable.
     """
     events = log.events
     if "item_id" not in events or events["item_id"].isna().all():
@@ -113,7 +129,7 @@ def steps(log: EventLog) -> EventLog:
 
 
 def _asked(sequences: Sequences) -> np.ndarray:
-    """(n,) flat rows of steps that have an earlier one."""
+    """Return (n,) flat rows of steps that have an earlier one."""
     first = np.zeros(sequences.n_rows, dtype=bool)
     first[sequences.offsets[:-1][np.diff(sequences.offsets) > 0]] = True
     return np.flatnonzero(~first & (sequences.columns["item"] > 0))

@@ -1,17 +1,16 @@
-"""Whom does a coupon move? For each offer: by how much does it raise the chance that the user buys
-within the offer's window?
+"""Whom does a coupon move? By how much does an offer raise the chance of a purchase in its window?
 
 A user of a campaign's control group has a *ghost offer* in the log (the same row with discount 0;
-Johnson, Lewis and Nubbemeyer 2017), so that treated and controls are asked about at the same
-instants. Trained on the offers whose window ends before the cut, tested on those made after it
-whose window fits, of randomised campaigns only: elsewhere who was treated is not by chance, and the
-difference of the groups is no effect.
+Johnson, Lewis and Nubbemeyer 2017), so that treated and controls are asked about at the same times.
+Trained on the offers whose window ends before the cut, tested on those made after it whose window
+fits, of randomised campaigns only: in others treatment is not by chance, and the difference of the
+groups is no effect.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +18,7 @@ import pandas as pd
 from benchmark.evaluation.metrics import TRUE_UPLIFT
 from benchmark.task import NotApplicable, Questions, Task, TaskData, Truth
 from eventlog import EventLog
+from eventlog._runtime.settings import Range
 from eventlog.arrays import DAY_MS, Examples, Queries, Sequences
 from eventlog.log import to_ms
 from eventlog.split import TimeSplit
@@ -27,10 +27,11 @@ SEED = 13  # of the draw of validation users; fixed, so that every model sees th
 
 
 class Uplift(Task):
-    """Uplift of coupons. `window_days` stands in where the manifest's campaigns do not name theirs.
+    """Uplift of coupons.
 
-    `randomised_only`: leave the offers of targeted campaigns out of training too. `min_arm`:
-    treated, and controls, that are needed on each side of the cut.
+    `window_days` is used where the manifest's campaigns do not give theirs. `randomised_only`:
+    leave the offers of targeted campaigns out of training too. `min_arm`: treated, and controls,
+    that are needed on each side of the cut.
     """
 
     kind = "uplift"
@@ -42,10 +43,10 @@ class Uplift(Task):
     def __init__(
         self,
         *,
-        window_days: float = 7.0,
-        valid_share: float = 0.15,
+        window_days: Annotated[float, Range(0.0)] = 7.0,
+        valid_share: Annotated[float, Range(0.0, 0.9)] = 0.15,
         randomised_only: bool = False,
-        min_arm: int = 50,
+        min_arm: Annotated[int, Range(0)] = 50,
     ) -> None:
         self.window_days = window_days
         self.valid_share = valid_share
@@ -53,8 +54,9 @@ class Uplift(Task):
         self.min_arm = min_arm
 
     def train_questions(self, log: EventLog, sequences: Sequences, split: TimeSplit) -> Questions:
-        """Every offer whose window ends before the cut; those to a drawn share of users are for
-        validation.
+        """Ask about every offer whose window ends before the cut.
+
+        Those to a drawn share of users are for validation.
         """
         row, window, randomised = self._offers(log)
         keep = sequences.time[row] + window < to_ms(split.cut)
@@ -68,7 +70,7 @@ class Uplift(Task):
         return Questions(queries, target, drawn[queries.user], treatment=treated)
 
     def test_questions(self, log: EventLog, sequences: Sequences, split: TimeSplit) -> Queries:
-        """Every offer of a randomised campaign after the cut whose window the log covers."""
+        """Ask about offers of randomised campaigns after the cut whose window the log covers."""
         row, window, randomised = self._offers(log)
         time = sequences.time[row]
         row = row[randomised & (time >= to_ms(split.cut)) & (time + window <= to_ms(split.end))]
@@ -77,20 +79,20 @@ class Uplift(Task):
     def test_answers(
         self, log: EventLog, sequences: Sequences, queries: Queries, split: TimeSplit
     ) -> np.ndarray:
-        """1 where a purchase follows within the window."""
+        """Return 1 where a purchase follows within the window."""
         row, window, _ = self._offers(log)
         label = _bought(sequences, queries, window[np.searchsorted(row, queries.end)])
         self._enough(_treated(log, queries.end), label, "after the cut")
         return label
 
     def test_treatment(self, log: EventLog, queries: Queries) -> np.ndarray:
-        """(n,) float32: 1 where the offer had a discount."""
+        """Return (n,) float32: 1 where the offer had a discount."""
         return _treated(log, queries.end)
 
     def test_effect(
         self, log: EventLog, sequences: Sequences, queries: Queries
     ) -> np.ndarray | None:
-        """(n,) y1 - y0 of each offer from a simulated log's truth."""
+        """Return the (n,) y1 - y0 of each offer from a simulated log's truth."""
         truth = log.truth.get("coupons")
         if truth is None or len(queries) == 0:
             return None
@@ -110,14 +112,16 @@ class Uplift(Task):
     def oracle(
         self, truth: Truth, log: EventLog, test: Examples, split: TimeSplit
     ) -> np.ndarray | None:
-        """Both potential outcomes of each offer: y1 - y0."""
+        """Return the difference y1 - y0 of each offer's potential outcomes."""
         return self.test_effect(log, test.sequences, test.queries)
 
     def prepare(
         self, source: EventLog, log: EventLog, split: TimeSplit, *, learn: TimeSplit | None = None
     ) -> TaskData:
-        """As every task; the real log's manifest says how long windows are, and which campaigns are
-        randomised, for a generated log too.
+        """See Task.prepare.
+
+        The real log's manifest says how long windows are, and which campaigns are randomised, for a
+        generated log too.
         """
         campaigns = log.manifest.get("campaigns", [])
         return super().prepare(
@@ -128,8 +132,9 @@ class Uplift(Task):
         )
 
     def _offers(self, log: EventLog) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Flat rows of the offers, ascending; (n,) window in ms; (n,) is the campaign randomised?
-        (One that nothing is known of counts.)
+        """Return flat rows of the offers, ascending, and (n,) windows in ms.
+
+        And (n,) bool: whether the campaign is randomised. An unknown campaign counts as randomised.
         """
         row = np.flatnonzero(log.role() == "coupon_offer")
         if len(row) == 0 or "discount" not in log.events:
@@ -166,9 +171,7 @@ class Uplift(Task):
 
 
 def _queries(sequences: Sequences, row: np.ndarray) -> Queries:
-    """Asked just before the offer stands in the log: whether it carries a discount is not to be
-    seen.
-    """
+    """Ask just before the offer's row, so that its discount is not visible."""
     return Queries(user=sequences.row_user()[row], end=row, time=sequences.time[row])
 
 
@@ -178,7 +181,10 @@ def _treated(log: EventLog, row: np.ndarray) -> np.ndarray:
 
 
 def _bought(sequences: Sequences, queries: Queries, window: np.ndarray) -> np.ndarray:
-    """(n,) float32: 1 where a purchase lies in [time, time + window] ms, after the offer's row."""
+    """Return (n,) float32: 1 where a purchase lies in [time, time + window] ms.
+
+    Only purchases after the offer's row count.
+    """
     bought = sequences.select(sequences.role == "purchase")
     if bought.n_rows == 0:
         raise NotApplicable("the log has no purchases")

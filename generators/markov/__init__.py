@@ -1,1 +1,1 @@
-"""Contexts and tables of the Markov generator."""
+"""Contexts of the Markov generator, and its tables under a privacy budget."""

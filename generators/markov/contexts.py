@@ -1,4 +1,8 @@
-"""What each field of markov is given: a few levels of what came before, coarse first."""
+"""Contexts of the Markov generator: what the distribution of each field is conditioned on.
+
+A context is a tuple of levels, coarse first: the event before, whether a session begins, ... The
+estimate in a context backs off to the context without its last level.
+"""
 
 from __future__ import annotations
 
@@ -13,36 +17,35 @@ from generators.sequences import feature_layout as layout
 from generators.sequences.encode import EncodedSequences, current_session_label
 from generators.sequences.feature_layout import Counter
 
-POSITIONS = 8  # positions in the session told apart
-# levels of how fast the rows to come must be, and the tracker's level up to which all are slow
-PACES, SLOWEST = 10, 10
-SIZES = (16, 64, 256)  # rows of a user: fewer than each, or more
-# levels of: items in the cart (none, some); orders so far (0, 1, 2 or 3, more)
-CARTS, ORDERED = 2, 4
-MOST_VALUES = 64  # of a column whose value before is looked at
+POSITIONS = 8  # levels of the position in the session
+PACES = 10  # levels of how fast the rows to come must be
+SLOWEST = 10  # level of the counter PACE up to which all are slow
+SIZES = (16, 64, 256)  # bounds of the levels of a user's number of rows
+CARTS = 2  # levels of the items in the cart: none, some
+ORDERS = 4  # levels of the orders so far: 0, 1, 2 or 3, more
+MOST_VALUES = 64  # of a column whose last value is part of the context
 
-# (n,) codes of one thing that a field is given, and how many there are
-Level = tuple[torch.Tensor, int]
-Levels = list[Level]
+Level = tuple[torch.Tensor, int]  # (n,) int64 codes, and the number of codes
+Levels = list[Level]  # coarse first
 
 
 @dataclass
 class ContextFeatures:
-    """What the contexts of n rows are made of; every tensor is (n,) int64 unless said otherwise."""
+    """What the contexts of n rows are made of; tensors are (n,) int64 unless noted otherwise."""
 
-    features: torch.Tensor  # (n, F): see Codec.feature_sizes
-    event: torch.Tensor
-    breaks: torch.Tensor  # bool: does the row begin a session?
-    intent: torch.Tensor  # of the row's session
+    features: torch.Tensor  # (n, F): see feature_layout
+    event: torch.Tensor  # code of the row's event
+    is_session_start: torch.Tensor  # bool
+    session_label: torch.Tensor  # of the row's session, 0 = none
     orders: torch.Tensor  # level of the orders so far
     size: torch.Tensor  # level of the rows that the user will have
 
 
-def seen_before(codec: Codec, steps: EncodedSequences) -> ContextFeatures:
-    """What each of `steps` is given."""
+def context_features(codec: Codec, steps: EncodedSequences) -> ContextFeatures:
+    """Return what the contexts of training steps are made of."""
     column = {n: steps.target[:, k] for k, n in enumerate(steps.names)}
     before = steps.features[:, layout.LAST_EVENT]
-    intent = (
+    session_label = (
         current_session_label(column[SESSION_LABEL], steps.features)
         if codec.session_labels
         else torch.zeros_like(before)
@@ -53,27 +56,34 @@ def seen_before(codec: Codec, steps: EncodedSequences) -> ContextFeatures:
     so_far = begins.long().cumsum(0)
     start = torch.from_numpy(steps.offsets[:-1])
     orders = so_far - torch.repeat_interleave(so_far[start], torch.from_numpy(steps.lengths()))
-    breaks = codec.clock.starts_session(column["gap"]) | (before == 0)
+    is_start = codec.clock.starts_session(column["gap"]) | (before == 0)
     size = torch.repeat_interleave(
         size_of(codec, steps.user_attributes), torch.from_numpy(steps.lengths())
     )
     return ContextFeatures(
-        steps.features, column["event"].clamp(min=0), breaks, intent, order_level(orders), size
+        features=steps.features,
+        event=column["event"].clamp(min=0),
+        is_session_start=is_start,
+        session_label=session_label,
+        orders=order_level(orders),
+        size=size,
     )
 
 
-def size_of(codec: Codec, static: torch.Tensor) -> torch.Tensor:
-    """(n,) level of the rows that users with the codes `static` (n, n_static) will have: fewer than
-    16, 64, 256, more.
+def size_of(codec: Codec, user_attributes: torch.Tensor) -> torch.Tensor:
+    """Return the level of the rows that users will have, (n,): below each of SIZES, or more.
+
+    `user_attributes` (n, n_attributes) are codes.
     """
     low = np.nan_to_num(codec.user_attributes[LENGTH].ends()[0], nan=1.0)  # type: ignore[union-attr]
     level = np.searchsorted(SIZES, low, side="right")
-    return torch.from_numpy(level)[static[:, list(codec.user_attributes).index(LENGTH)]]
+    return torch.from_numpy(level)[user_attributes[:, list(codec.user_attributes).index(LENGTH)]]
 
 
 def index_of(levels: Levels) -> tuple[torch.Tensor, int]:
-    """(n,) number of the context that `levels` make, the last level running fastest, and how many
-    contexts there are.
+    """Return the number of each row's context, (n,), and how many contexts there are.
+
+    The last level varies fastest.
     """
     at, contexts = torch.zeros_like(levels[0][0]), 1
     for level, width in levels:
@@ -82,31 +92,28 @@ def index_of(levels: Levels) -> tuple[torch.Tensor, int]:
 
 
 def purchases(codec: Codec) -> torch.Tensor:
-    """(n_events + 2,) bool: is the event before (code + 1, 0 = start) a purchase?"""
+    """Return whether an event is a purchase, (n_events + 2,) bool, by its code + 1; 0 = start."""
     return torch.tensor(
         [False, False] + [codec.roles[e] == "purchase" for e in codec.events.values]
     )
 
 
 def order_level(orders: torch.Tensor) -> torch.Tensor:
-    """(n,) level of (n,) orders so far: 0, 1, 2 or 3, more."""
-    return torch.log2(orders.double() + 1).floor().long().clamp(max=ORDERED - 1)
+    """Return the level of `orders` (n,), (n,): 0, 1, 2 or 3, more."""
+    return torch.log2(orders.double() + 1).floor().long().clamp(max=ORDERS - 1)
 
 
 def context(codec: Codec, name: str, seen: ContextFeatures) -> Levels:
-    """What a field is given, coarse first: (n,) codes and how many there are. Each level backs off
-    to those before it.
-    """
-    features, told = seen.features, (seen.intent, len(codec.session_labels) + 1)
+    """Return the context of a field in each row; the session label is the last level of all."""
+    features = seen.features
+    label = (seen.session_label, len(codec.session_labels) + 1)
 
     def counter(which: Counter, levels: int) -> tuple[torch.Tensor, int]:
         return features[:, codec.counter_column(which)].clamp(max=levels - 1), levels
 
-    before, event = (
-        (features[:, layout.LAST_EVENT], codec.events.size + 1),
-        (seen.event, codec.events.size),
-    )
-    begins, orders = (seen.breaks.long(), 2), (seen.orders, ORDERED)
+    before = (features[:, layout.LAST_EVENT], codec.events.size + 1)
+    event = (seen.event, codec.events.size)
+    begins, orders = (seen.is_session_start.long(), 2), (seen.orders, ORDERS)
     if name == "gap":
         pace = (
             (features[:, codec.counter_column(Counter.PACE)] - SLOWEST).clamp(min=0) // 3
@@ -116,7 +123,7 @@ def context(codec: Codec, name: str, seen: ContextFeatures) -> Levels:
             counter(Counter.CART, CARTS),
             (pace, PACES),
             counter(Counter.ROWS_IN_SESSION, POSITIONS),
-            told,
+            label,
         ]
     if name == SESSION_LABEL:
         return [
@@ -130,15 +137,15 @@ def context(codec: Codec, name: str, seen: ContextFeatures) -> Levels:
             counter(Counter.CART, CARTS),
             (seen.size, len(SIZES) + 1),
             orders,
-            told,
+            label,
         ]
     if name == "category":
-        return [event, (features[:, layout.LAST_CATEGORY], codec.categories.size + 1), told]
+        return [event, (features[:, layout.LAST_CATEGORY], codec.categories.size + 1), label]
     if name in codec.ids:  # a user's first row is apart: only there is no earlier id to keep to
-        first = seen.breaks.long() + (features[:, layout.LAST_EVENT] == 0)
-        return [event, (first, 3), orders, before, told]
+        first = seen.is_session_start.long() + (features[:, layout.LAST_EVENT] == 0)
+        return [event, (first, 3), orders, before, label]
     size = codec.values[name].size if name in codec.values else MOST_VALUES + 1
-    # 'the same as before' says nothing of the shares of the values unless one knows what was before
+    # "the same as before" means something only where the value before is known
     if size <= MOST_VALUES:
-        return [event, begins, (features[:, codec.value_column(name)], size), told]
-    return [event, before, begins, told]
+        return [event, begins, (features[:, codec.value_column(name)], size), label]
+    return [event, before, begins, label]

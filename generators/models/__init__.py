@@ -1,1 +1,1 @@
-"""One generator a file; the name of the file is its name."""
+"""One generator per file; the name of the file is the name of the generator."""

@@ -1,24 +1,26 @@
-"""markov: counts of what follows what, the honest floor. No latent, no memory beyond the row
-before.
+"""markov: counts of what follows what, the baseline. No latent, no memory beyond the last row.
 
-    gap        given the event before, whether something is in the cart, how fast the rows to come
-    must be, and the position in
-               the session
-    intent     given how many are to come, in how many rows event      given the event before,
-    whether a session begins, what is in the cart, how many rows the user will have and how
-               many orders they have had
-    category   given the event and the category before; the item, where it is fresh, given the item
-    before a value    given the event, whether a session begins and the user's value before an id
-    given the event, whether a session begins (the user's first or a later one), the orders so far
-    and the event before the rest   given the event, the event before and whether a session begins
-each but the intent also given the session's intent (see contexts). Who has bought is likelier to
-buy again, the more so the more often: counted so, buyers differ as much as in the log (Pólya's urn
-is the negative binomial).
+Each field of a row is drawn given a context (see `generators.markov.contexts`)::
+
+    gap        the event before, whether the cart is empty, the pace, the position in the session
+    label      how many labelled sessions are to come, and in how many rows
+    event      the event before, whether a session begins, the cart, the user's number of rows,
+               the orders so far
+    category   the event, the category before
+    item       where it is not a copy: the item before
+    a value    the event, whether a session begins, the user's value before
+    an id      the event, whether a session begins (the first or a later one), the orders so far,
+               the event before
+    others     the event, the event before, whether a session begins
+
+and each but the label also given the session's label. Users who have ordered are likelier to order
+again, the more so the more often: counted so, buyers differ as much as in the log (Pólya's urn
+gives the negative binomial distribution).
 
 A code counted n times of m in its context has the share (n + s * b) / (m + s), with b its share in
-the coarser context and s the strength of that backoff: the Dirichlet smoothing of MacKay and Peto
-(1995). Under a budget the counts are noisy (see private_chain), and an item is drawn by its
-popularity in its category.
+the coarser context and s the strength of the backoff: the Dirichlet smoothing of MacKay and Peto
+(1995). Under a privacy budget the counts are noisy (see `generators.markov.private_tables`), and an
+item is drawn by its popularity in its category.
 """
 
 from __future__ import annotations
@@ -37,10 +39,10 @@ from generators.markov.contexts import (
     ContextFeatures,
     Levels,
     context,
+    context_features,
     index_of,
     order_level,
     purchases,
-    seen_before,
     size_of,
 )
 from generators.markov.private_tables import PrivateChain, weights
@@ -53,15 +55,19 @@ from generators.sequences.encode import EncodedSequences
 from generators.validation import array, no_others, shares
 
 MOST_COUNTED = 1e15  # rows of an item
-# what a static field is given; the others the one before them
+HOURS_A_DAY = 24
+# The attribute that an attribute of users is given; the others are given the one before them.
 PARENTS = {OBSERVATION_SPAN: ARRIVAL, LENGTH: OBSERVATION_SPAN, N_LABELLED_SESSIONS: LENGTH}
 
 
 class Markov(SequenceGenerator):
-    """First-order chain over (event, category, item); the other fields given the event.
+    """A first-order Markov chain over (event, category, item); other fields given the event.
 
-    `strength`: pseudo-counts of the coarser context; `successors`: items kept as successors of an
-    item; `clip`: under a budget the L2 norm of a user's counts in one table.
+    Args:
+        strength: pseudo-counts of the coarser context.
+        successors: items kept as successors of an item.
+        clip: L2 norm of a user's counts in one table under a privacy budget.
+        sequence: see `SequenceGenerator`.
     """
 
     supports_epsilon = True
@@ -91,7 +97,7 @@ class Markov(SequenceGenerator):
         tables = Tables(ledger, weights(self.codec_) if private else {}, clip=self.clip)
         owner = np.repeat(np.arange(len(steps)), steps.lengths())
         column = {n: steps.target[:, k] for k, n in enumerate(steps.names)}
-        seen = seen_before(self.codec_, steps)
+        seen = context_features(self.codec_, steps)
         learn = (
             PrivateChain(self.codec_, tables, owner, seen, self.field_marginals_).learn
             if private
@@ -104,10 +110,10 @@ class Markov(SequenceGenerator):
                     name, column[name], context(self.codec_, name, seen)
                 ).astype(np.float32)
         self._learn_items(steps, column["item"], owner, self.codec_.items.size, tables)
-        self._learn_statics(steps.user_attributes.numpy(), tables)
+        self._learn_user_attributes(steps.user_attributes.numpy(), tables)
 
     def _exact(self, name: str, code: torch.Tensor, levels: Levels) -> np.ndarray:
-        """(contexts, size) shares of a field's codes (n,) in each context."""
+        """Return the shares of a field's codes (n,) in each context, (contexts, size)."""
         size, (at, n) = self.codec_.fields()[name], index_of(levels)
         counts = np.bincount((at * size + code)[code >= 0].numpy(), minlength=n * size)
         return backed_off(
@@ -118,25 +124,25 @@ class Markov(SequenceGenerator):
             noise=0.0,
         )
 
-    def _learn_statics(self, static: np.ndarray, tables: Tables) -> None:
-        """Shares of each static field given another; static (n_users, n_static) codes."""
+    def _learn_user_attributes(self, attributes: np.ndarray, tables: Tables) -> None:
+        """Learn the shares of each attribute given another; `attributes` (n_users, S) codes."""
         sizes = self.codec_.user_attribute_sizes()
-        self.static_: list[np.ndarray] = []
+        self.attribute_shares_: list[np.ndarray] = []
         for k, (name, size) in enumerate(sizes.items()):
             parent = parent_of(self.codec_, k)
-            before, width = np.zeros(len(static), dtype=np.int64), 1
+            before, width = np.zeros(len(attributes), dtype=np.int64), 1
             if parent is not None:
-                before, width = static[:, parent], list(sizes.values())[parent]
+                before, width = attributes[:, parent], list(sizes.values())[parent]
             counts, noise = tables.counts(
                 f"users' {name}",
-                np.arange(len(static)),
-                before * size + static[:, k],
+                np.arange(len(attributes)),
+                before * size + attributes[:, k],
                 width * size,
                 clip=1.0,
             )
-            self.static_.append(
+            self.attribute_shares_.append(
                 backed_off(
-                    counts, [width], self.static_marginals_[k], first=self.strength, noise=noise
+                    counts, [width], self.attribute_marginals_[k], first=self.strength, noise=noise
                 )
             )
 
@@ -148,8 +154,10 @@ class Markov(SequenceGenerator):
         size: int,
         tables: Tables,
     ) -> None:
-        """Popularity of fresh items, and which comes after which (not under a budget: pairs are too
-        many for their counts).
+        """Learn how popular fresh items are, and which item follows which.
+
+        Successors are not learnt under a privacy budget: there are too many pairs for their counts
+        to exceed the noise.
         """
         fresh = (item >= 0).numpy()
         counts, noise = tables.counts("item", owner[fresh], item.numpy()[fresh], size)
@@ -168,10 +176,10 @@ class Markov(SequenceGenerator):
     def _learn_successors(
         self, user: np.ndarray, before: np.ndarray, item: np.ndarray, size: int
     ) -> None:
-        """The most frequent fresh items after each item: (size, successors) codes and counts, 0 =
-        none.
+        """Keep the most frequent fresh items after each item.
 
-        A pair that only one user has made is no habit, and would give that user away.
+        They are (size, successors) codes, 0 = none, and counts. A pair of a single user is left
+        out: it would identify that user.
         """
         pair, place, count = np.unique(
             before * size + item, return_inverse=True, return_counts=True
@@ -191,32 +199,34 @@ class Markov(SequenceGenerator):
         self.tables_["successor"][first[keep], rank[keep]] = pair[keep] % size
         self.tables_["successor_count"][first[keep], rank[keep]] = count[keep]
 
-    def _row_model(self, past: EncodedSequences | None = None) -> Chain:
-        return Chain(self.codec_, self.tables_, self.static_, self.strength)
+    def _step_model(self, past: EncodedSequences | None = None) -> MarkovStepModel:
+        return MarkovStepModel(self.codec_, self.tables_, self.attribute_shares_, self.strength)
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """See Generator.state."""
         arrays = {f"table/{k}": v for k, v in self.tables_.items()} | {
-            f"static/{k}": v for k, v in enumerate(self.static_)
+            f"static/{k}": v for k, v in enumerate(self.attribute_shares_)
         }
         return arrays, {"codec": self.codec_.to_json()}
 
     def restore(self, arrays: dict[str, np.ndarray], data: dict[str, Any]) -> None:
         """See Generator.restore."""
         self.codec_ = restored(data, max_rows=self.max_rows)
-        self.tables_, self.static_ = self._tables_of(arrays), []
+        self.tables_, self.attribute_shares_ = self._tables_of(arrays), []
         sizes = list(self.codec_.user_attribute_sizes().values())
         for k, size in enumerate(sizes):
             parent = parent_of(self.codec_, k)
             shape = (1 if parent is None else sizes[parent], size)
-            self.static_.append(shares(arrays, f"static/{k}", dtype="float64", shape=shape))
+            self.attribute_shares_.append(
+                shares(arrays, f"static/{k}", dtype="float64", shape=shape)
+            )
         no_others(
             arrays,
             [*(f"table/{n}" for n in self.tables_), *(f"static/{k}" for k in range(len(sizes)))],
         )
 
     def _tables_of(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The tables of fields and items in `arrays`, each of the shape that the codec asks for."""
+        """Return the tables of fields and items, each of the shape that the codec asks for."""
         codec, n_items = self.codec_, self.codec_.items.size
         nothing = torch.zeros(0, dtype=torch.int64)
         seen = ContextFeatures(
@@ -244,26 +254,30 @@ class Markov(SequenceGenerator):
 
 
 def parent_of(codec: Codec, k: int) -> int | None:
-    """The static field that the k-th is given: a fixed one, else the one before it."""
+    """Return the attribute that the k-th is given: a fixed one, otherwise the one before it."""
     names = list(codec.user_attributes)
     named = PARENTS.get(names[k])
     return names.index(named) if named in names else k - 1 if k else None
 
 
-class Chain:
-    """The RowModel of Markov: every logit is the logarithm of a table's entry."""
+class MarkovStepModel:
+    """The StepModel of Markov: each logit is the logarithm of a table's entry."""
 
     def __init__(
-        self, codec: Codec, tables: dict[str, np.ndarray], static: list[np.ndarray], strength: float
+        self,
+        codec: Codec,
+        tables: dict[str, np.ndarray],
+        attribute_shares: list[np.ndarray],
+        strength: float,
     ) -> None:
-        self.codec, self.strength, self.static = codec, strength, static
+        self.codec, self.strength, self.attribute_shares = codec, strength, attribute_shares
         self.log = {
             k: torch.log(torch.from_numpy(v)) for k, v in tables.items() if k in codec.fields()
         }
         self.successor, self.count = tables["successor"], tables["successor_count"]
         popular, of = tables["popularity"] + 1e-3, codec.items.category
         popular[0] = 0.0  # no item
-        # weight after any item
+        # (n_items,) weight after any item
         self.fresh = (strength * popular / np.bincount(of, popular).clip(min=1e-9)[of]).astype(
             np.float32
         )
@@ -273,66 +287,58 @@ class Chain:
     def begin(
         self, users: int, generator: torch.Generator, allowed: list[torch.Tensor] | None = None
     ) -> torch.Tensor:
-        """See RowModel."""
+        """See StepModel."""
         self.features = torch.zeros((users, 0), dtype=torch.int64)
-        self.event, self.breaks, self.intent = (
-            torch.zeros(users).long(),
-            torch.zeros(users).bool(),
-            torch.zeros(users).long(),
-        )
-        self.orders, self.level, self.bought = (
-            torch.zeros(users).long(),
-            torch.zeros(users).long(),
-            torch.zeros(users).bool(),
-        )
+        zero, no = torch.zeros(users).long(), torch.zeros(users).bool()
+        self.event, self.is_session_start, self.session_label = zero, no, zero
+        self.orders, self.level, self.bought = zero, zero, no
         codes: list[torch.Tensor] = []
-        for k, share in enumerate(self.static):
+        for k, table in enumerate(self.attribute_shares):
             parent = parent_of(self.codec, k)
-            open_ = (
-                torch.from_numpy(share)[
-                    codes[parent] if parent is not None else torch.zeros(users).long()
-                ]
-                + 1e-12
-            )
-            codes.append(draw(torch.log(open_), None if allowed is None else allowed[k], generator))
-        static = torch.stack(codes, 1)
-        self.size = size_of(self.codec, static)
-        return static
+            given = zero if parent is None else codes[parent]
+            share = torch.from_numpy(table)[given] + 1e-12
+            codes.append(draw(torch.log(share), None if allowed is None else allowed[k], generator))
+        attributes = torch.stack(codes, 1)
+        self.size = size_of(self.codec, attributes)
+        return attributes
 
     def step(self, features: np.ndarray) -> None:
-        """See RowModel."""
+        """See StepModel."""
         self.features = torch.from_numpy(features)
         bought = self.purchases[self.features[:, layout.LAST_EVENT]]
         self.orders, self.bought = self.orders + (bought & ~self.bought), bought
         self.level = order_level(self.orders)
         self.event = torch.zeros(len(features), dtype=torch.int64)
-        self.breaks = torch.zeros(len(features), dtype=torch.bool)
-        self.intent = (self.features[:, layout.LAST_SESSION_LABEL] - 1).clamp(min=0)
+        self.is_session_start = torch.zeros(len(features), dtype=torch.bool)
+        self.session_label = (self.features[:, layout.LAST_SESSION_LABEL] - 1).clamp(min=0)
 
     def logits(self, name: str, rows: np.ndarray) -> np.ndarray:
-        """See RowModel."""
+        """See StepModel."""
         index = torch.from_numpy(rows)
-        told = (self.features, self.event, self.breaks, self.intent, self.level, self.size)
-        levels = context(
-            self.codec,
-            name,
-            ContextFeatures(
-                *(
-                    told
-                    if len(rows) == len(self.event)
-                    else (x.index_select(0, index) for x in told)
-                )
-            ),
+        parts: tuple[torch.Tensor, ...] = (
+            self.features,
+            self.event,
+            self.is_session_start,
+            self.session_label,
+            self.level,
+            self.size,
         )
+        if len(rows) < len(self.event):
+            parts = tuple(part.index_select(0, index) for part in parts)
+        levels = context(self.codec, name, ContextFeatures(*parts))
         logits = self.log[name][index_of(levels)[0]]
         if name == "gap":
-            hour, day = self.features[index, -3], self.features[index, -2]
-            logits = logits + self.cycle[torch.where(hour > 0, (day - 1) * 24 + hour, 0)]
+            # codes + 1, 0 = before the first row
+            hour = self.features[index, layout.LAST_HOUR]
+            weekday = self.features[index, layout.LAST_WEEKDAY]
+            hour_of_week = torch.where(hour > 0, (weekday - 1) * HOURS_A_DAY + hour, 0)
+            logits = logits + self.cycle[hour_of_week]
         return logits.numpy()
 
     def item_weights(self, category: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Counts after the item before, on top of `strength` times popularity within the
-        category.
+        """Return counts after the item before, plus `strength` times the shares in the category.
+
+        See StepModel.
         """
         start = self.codec.items.start
         out = np.zeros((len(rows), int((start[1:] - start[:-1]).max())), dtype=np.float32)
@@ -349,29 +355,34 @@ class Chain:
         return out
 
     def chose(self, name: str, rows: np.ndarray, code: np.ndarray) -> None:
-        """See RowModel."""
+        """See StepModel."""
         if name == "gap":
-            self.breaks = self.codec.clock.starts_session(torch.from_numpy(code)) | (
+            self.is_session_start = self.codec.clock.starts_session(torch.from_numpy(code)) | (
                 self.features[:, layout.LAST_EVENT] == 0
             )
         elif name == SESSION_LABEL:
-            self.intent = torch.from_numpy(code)
+            self.session_label = torch.from_numpy(code)
         elif name == "event":
             self.event = torch.from_numpy(code)
 
     def keep(self, rows: np.ndarray) -> None:
-        """See RowModel."""
+        """See StepModel."""
         index = torch.from_numpy(rows)
         self.features, self.event = self.features[index], self.event[index]
-        self.breaks, self.intent = self.breaks[index], self.intent[index]
+        self.is_session_start = self.is_session_start[index]
+        self.session_label = self.session_label[index]
         self.orders, self.bought = self.orders[index], self.bought[index]
         self.level, self.size = self.level[index], self.size[index]
 
 
 @njit(cache=True)
 def _weigh(out, first, stop, before, fresh, successor, count):
-    """Writes weights of items first..stop - 1 (m,) to `out` (m, width): `fresh` (n_items,) and
-    `count` after the item `before` (m,).
+    """Write weights of the items first..stop - 1 to `out` (m, width).
+
+    Args:
+        first, stop, before: (m,) items of each row.
+        fresh: (n_items,) weights after any item.
+        successor, count: (n_items, successors) items and their counts after an item.
     """
     for k in range(len(out)):
         for item in range(first[k], stop[k]):

@@ -1,1 +1,1 @@
-"""The networks that the neural generators share, and their training."""
+"""Networks that the neural generators share, and their training."""

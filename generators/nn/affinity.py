@@ -1,10 +1,13 @@
-"""Like after like: codes of a field that gain because they are like what came before, or like what
-the user is known for.
+"""Affinity bias: codes gain that share a group with recent rows or with the user's favourites.
 
-A category is like itself, a search is like the category that it usually leads to, a country is like
-the one that the user usually is in. This need not be found out code by code: each likeness adds to
-the logits of the codes that have it as much as the row's state says (the last rows of the field's
-head), in the manner of `RowNet.kinship` for items. Not under a budget.
+The group of a category is itself, that of a search the category that it usually leads to, that of a
+country the user's usual country. Each place where a group is found (a recent item, a favourite)
+adds to the logits of the codes of that group. How much it adds follows from the row's state: it is
+an additional output of the field's head, so it is learnt once and not code by code.
+`RowNet.affinity_logits` does the same for items. Not available under a privacy budget.
+
+Each bias exists twice: for batches in training, with gradients (`...Tensors`), and compiled for
+sampling (`add_...`).
 """
 
 from __future__ import annotations
@@ -20,44 +23,45 @@ from generators.codec.parts import FAVOURITES, LEVELS, PRICE_LEVEL
 from generators.sequences import codes
 from generators.sequences import feature_layout as layout
 
-RECENT = 3  # items that a row is told of
+RECENT = layout.N_LAST_ITEMS  # last items in the features
 
 
 class Affinity(NamedTuple):
-    """What the codes of a field are like, and K places where it is looked for."""
+    """The groups of a field's codes, and the K columns in which groups are found."""
 
-    group: np.ndarray  # (codes,) int64: what each code is like, 0 = nothing
-    columns: np.ndarray  # (K,) int64: of the features; then, from `told` on, of the static codes
-    told: int  # how many of `columns` are features
+    group: np.ndarray  # (codes,) int64: group of each code, 0 = none
+    columns: np.ndarray  # (K,) int64: columns of the features, then of the users' attributes
+    n_features: int  # how many of `columns` are features
     first: np.ndarray  # (K,) int64: where the levels of each column begin in `table`
-    table: np.ndarray  # (levels,) int64: what each level is like, 0 = nothing
-    but: int  # column of the features: what stands there gains nothing; -1 = none
+    table: np.ndarray  # (levels,) int64: group of each level, 0 = none
+    excluded: int  # column of the features whose group gains nothing; -1 = none
 
 
 def affinities(codec: Codec) -> dict[str, Affinity]:
-    """Field -> what its codes are like; for fields without, nothing."""
+    """Return the affinity of each field that has one, by the field's name."""
     if codec.private:
         return {}
     names, out = list(codec.user_attributes), {}
     size = codec.categories.size
-    told = [
-        (layout.LAST_CATEGORY, np.maximum(np.arange(size + 1) - 1, 0))
-    ]  # a feature is a code + 1
-    told += [(layout.LAST_ITEMS + r, codec.items.category) for r in range(RECENT)]
-    told += [
+    # a feature is a code + 1
+    of_features = [(layout.LAST_CATEGORY, np.maximum(np.arange(size + 1) - 1, 0))]
+    of_features += [(layout.LAST_ITEMS + r, codec.items.category) for r in range(RECENT)]
+    of_features += [
         (codec.value_column(n), np.array(table)) for n, table in codec.rules.usual_category.items()
     ]
-    known = [
+    of_attributes = [
         (names.index(p + "category"), np.arange(size))
         for p in FAVOURITES
         if p + "category" in names
     ]
     if size > 2:
-        out["category"] = _affinity(np.arange(size), told, known)
+        out["category"] = _affinity(np.arange(size), of_features, of_attributes)
     for n in codec.value_fields:  # codes: missing, the same as before, the values
         if n in codec.rules.usual_category:
             out[n] = _affinity(
-                np.append([0] * codes.SAME, codec.rules.usual_category[n]), told, known
+                np.append([0] * codes.SAME, codec.rules.usual_category[n]),
+                of_features,
+                of_attributes,
             )
         elif n in names and codec.user_attributes[n].size == codec.values[n].size:
             own = np.arange(codec.values[n].size)
@@ -65,89 +69,107 @@ def affinities(codec: Codec) -> dict[str, Affinity]:
                 np.append([0] * codes.SAME, own),
                 [],
                 [(names.index(n), own)],
-                but=codec.value_column(n),
+                excluded=codec.value_column(n),
             )
     return out
 
 
 def _affinity(
     group: np.ndarray,
-    told: list[tuple[int, np.ndarray]],
-    known: list[tuple[int, np.ndarray]],
-    but: int = -1,
+    of_features: list[tuple[int, np.ndarray]],
+    of_attributes: list[tuple[int, np.ndarray]],
+    excluded: int = -1,
 ) -> Affinity:
-    columns, tables = zip(*told, *known, strict=True)
+    """Lay out pairs of a column and the groups of its levels."""
+    columns, tables = zip(*of_features, *of_attributes, strict=True)
     first = np.append(0, np.cumsum([len(t) for t in tables]))[:-1]
     return Affinity(
         group.astype(np.int64),
         np.array(columns),
-        len(told),
+        len(of_features),
         first,
         np.concatenate(tables).astype(np.int64),
-        but,
+        excluded,
     )
 
 
 class RecentItemAffinity(NamedTuple):
-    """What the items of a user's pool are like, which a row may copy: W weights, of their levels
-    and then of the topics.
+    """What a recent item gains as the item to copy: by its levels of A attributes and by category.
+
+    The head of the copy action has W more outputs: a weight per level, then one per place where
+    a category is found.
     """
 
-    levels: np.ndarray  # (n_items, A) int64: place among the weights of levels + 1, 0 = unknown
-    weights: int  # of levels
+    levels: np.ndarray  # (n_items, A) int64: 1 + place among the weights of levels, 0 = unknown
+    n_level_weights: int
     category: np.ndarray  # (n_items,) int64
-    topics: Affinity  # K places where categories are looked for
+    categories: Affinity  # K places where categories are found
 
 
-def recent_item_affinity(codec: Codec, topics: Affinity | None) -> RecentItemAffinity | None:
-    """Of `codec`, whose categories are like `topics`; None where nothing is known of its items."""
+def recent_item_affinity(codec: Codec, categories: Affinity | None) -> RecentItemAffinity | None:
+    """Return the affinity of recent items; None where the codec knows no levels of items.
+
+    `categories` is the affinity of the field 'category'.
+    """
     names = [
         n
         for n in (*codec.items.levels, PRICE_LEVEL)
         if n != PRICE_LEVEL or np.isfinite(codec.items.price).any()
     ]
-    if codec.private or topics is None or not names:
+    if codec.private or categories is None or not names:
         return None
     levels = [
         np.where(table > 0, table + k * len(LEVELS), 0)
         for k, table in enumerate(map(codec.item_table, names))
     ]
     return RecentItemAffinity(
-        np.stack(levels, 1), len(names) * len(LEVELS), codec.items.category, topics
+        np.stack(levels, 1), len(names) * len(LEVELS), codec.items.category, categories
     )
 
 
 class RecentItemAffinityTensors:
-    """A PoolLikeness for whole batches, with gradients."""
+    """A RecentItemAffinity for whole batches, with gradients."""
 
-    def __init__(self, like: RecentItemAffinity) -> None:
-        self.levels, self.category = torch.from_numpy(like.levels), torch.from_numpy(like.category)
-        self.weights, self.topics = like.weights, AffinityTensors(like.topics)
+    def __init__(self, affinity: RecentItemAffinity) -> None:
+        self.levels = torch.from_numpy(affinity.levels)
+        self.category = torch.from_numpy(affinity.category)
+        self.n_level_weights = affinity.n_level_weights
+        self.categories = AffinityTensors(affinity.categories)
 
     def added(
-        self, logits: torch.Tensor, pool: torch.Tensor, features: torch.Tensor, static: torch.Tensor
+        self,
+        logits: torch.Tensor,
+        recent: torch.Tensor,
+        features: torch.Tensor,
+        user_attributes: torch.Tensor,
     ) -> torch.Tensor:
-        """(n, PICKS) logits of (n, PICKS + W), whose last columns say what each likeness counts;
-        `pool` (n, RANKS) items.
+        """Return logits (n, N_COPY_ACTIONS) with the affinities added.
+
+        Args:
+            logits: (n, N_COPY_ACTIONS + W), the weights of the affinities last.
+            recent: (n, N_COPY_RANKS) items that each copy would be.
+            features: (n, F).
+            user_attributes: (n, S) codes.
         """
+        n_levels = self.n_level_weights
         by_level = torch.cat(
             [
                 logits.new_zeros((len(logits), 1)),
-                logits[:, codes.N_COPY_ACTIONS : codes.N_COPY_ACTIONS + self.weights],
+                logits[:, codes.N_COPY_ACTIONS : codes.N_COPY_ACTIONS + n_levels],
             ],
             1,
         )
-        pool = pool.long()
-        # (n, RANKS)
+        recent = recent.long()
+        # (n, N_COPY_RANKS)
         gain = (
-            by_level.gather(1, self.levels[pool].flatten(1))
+            by_level.gather(1, self.levels[recent].flatten(1))
             .unflatten(1, (codes.N_COPY_RANKS, -1))
             .sum(2)
         )
         # (n, 1, K)
-        place = self.topics.places(features, static)[:, None]
-        same = (self.category[pool][:, :, None] == place) & (place > 0)
-        gain = gain + (same * logits[:, None, codes.N_COPY_ACTIONS + self.weights :]).sum(2)
+        place = self.categories.groups_found(features, user_attributes)[:, None]
+        same = (self.category[recent][:, :, None] == place) & (place > 0)
+        gain = gain + (same * logits[:, None, codes.N_COPY_ACTIONS + n_levels :]).sum(2)
         return torch.cat(
             [
                 logits[:, : codes.FIRST_COPY],
@@ -158,91 +180,105 @@ class RecentItemAffinityTensors:
 
 
 @njit(cache=True)
-def add_recent_item_affinity(logits, rows, pool, features, static, like):
-    """What PoolTensors.added gives, for `rows` (m,): logits (m, PICKS + W); pool, features and
-    static of all users.
+def add_recent_item_affinity(logits, rows, recent, features, user_attributes, affinity):
+    """Return what RecentItemAffinityTensors.added returns, for the users `rows` (m,).
+
+    Args:
+        logits: (m, N_COPY_ACTIONS + W).
+        recent, features, user_attributes: of all users.
     """
     out = logits[:, : codes.N_COPY_ACTIONS].copy()
-    topics = like.topics
+    categories = affinity.categories
+    first_level = codes.N_COPY_ACTIONS
+    first_category = codes.N_COPY_ACTIONS + affinity.n_level_weights
     for r in range(len(rows)):
         user = rows[r]
         for rank in range(codes.N_COPY_RANKS):
-            item = pool[user, rank]
-            for a in range(like.levels.shape[1]):
-                if like.levels[item, a] > 0:
-                    out[r, codes.FIRST_COPY + rank] += logits[
-                        r, codes.N_COPY_ACTIONS + like.levels[item, a] - 1
-                    ]
-        for k in range(len(topics.columns)):
-            level = (
-                features[user, topics.columns[k]]
-                if k < topics.told
-                else static[user, topics.columns[k]]
+            item = recent[user, rank]
+            for a in range(affinity.levels.shape[1]):
+                level = affinity.levels[item, a]
+                if level > 0:
+                    out[r, codes.FIRST_COPY + rank] += logits[r, first_level + level - 1]
+        for k in range(len(categories.columns)):
+            column = categories.columns[k]
+            code = (
+                features[user, column]
+                if k < categories.n_features
+                else user_attributes[user, column]
             )
-            place = topics.table[topics.first[k] + level]
+            group = categories.table[categories.first[k] + code]
             for rank in range(codes.N_COPY_RANKS):
-                if place > 0 and like.category[pool[user, rank]] == place:
-                    out[r, codes.FIRST_COPY + rank] += logits[
-                        r, codes.N_COPY_ACTIONS + like.weights + k
-                    ]
+                if group > 0 and affinity.category[recent[user, rank]] == group:
+                    out[r, codes.FIRST_COPY + rank] += logits[r, first_category + k]
     return out
 
 
 class AffinityTensors:
-    """A Likeness for whole batches, with gradients."""
+    """An Affinity for whole batches, with gradients."""
 
-    def __init__(self, like: Affinity) -> None:
-        self.columns, self.static = (
-            torch.from_numpy(c) for c in (like.columns[: like.told], like.columns[like.told :])
-        )
+    def __init__(self, affinity: Affinity) -> None:
+        split = affinity.n_features
+        self.feature_columns = torch.from_numpy(affinity.columns[:split])
+        self.attribute_columns = torch.from_numpy(affinity.columns[split:])
         self.group, self.first, self.table = (
-            torch.from_numpy(x) for x in (like.group, like.first, like.table)
+            torch.from_numpy(x) for x in (affinity.group, affinity.first, affinity.table)
         )
-        self.but, self.groups = like.but, 1 + int(max(like.group.max(), like.table.max()))
+        self.excluded = affinity.excluded
+        self.n_groups = 1 + int(max(affinity.group.max(), affinity.table.max()))
 
-    def places(self, features: torch.Tensor, static: torch.Tensor) -> torch.Tensor:
-        """(n, K): what is found in each place, 0 = nothing."""
-        level = torch.cat([features[:, self.columns], static[:, self.static]], 1)
-        place = self.table[level + self.first]
-        return (
-            place.masked_fill(place == features[:, self.but, None], 0) if self.but >= 0 else place
+    def groups_found(self, features: torch.Tensor, user_attributes: torch.Tensor) -> torch.Tensor:
+        """Return the group found in each place, (n, K); 0 = none."""
+        level = torch.cat(
+            [features[:, self.feature_columns], user_attributes[:, self.attribute_columns]], 1
         )
+        group = self.table[level + self.first]
+        if self.excluded < 0:
+            return group
+        return group.masked_fill(group == features[:, self.excluded, None], 0)
 
     def added(
-        self, logits: torch.Tensor, features: torch.Tensor, static: torch.Tensor
+        self, logits: torch.Tensor, features: torch.Tensor, user_attributes: torch.Tensor
     ) -> torch.Tensor:
-        """(n, codes) logits of (n, codes + K), whose last columns say what each likeness counts;
-        features (n, F), static (n, S).
+        """Return logits (n, codes) with the affinities added.
+
+        Args:
+            logits: (n, codes + K), the weight of each place last.
+            features: (n, F).
+            user_attributes: (n, S) codes.
         """
-        size, place = len(self.group), self.places(features, static)
-        gain = logits.new_zeros((len(logits), self.groups)).scatter_add(
-            1, place, logits[:, size:] * (place > 0)
+        size, group = len(self.group), self.groups_found(features, user_attributes)
+        gain = logits.new_zeros((len(logits), self.n_groups)).scatter_add(
+            1, group, logits[:, size:] * (group > 0)
         )
         return logits[:, :size] + gain[:, self.group]
 
 
 @njit(cache=True)
-def add_affinity(logits, rows, features, static, like):
-    """What LikenessTensors.added gives, for `rows` (m,): logits (m, codes + K); features and static
-    of all users.
+def add_affinity(logits, rows, features, user_attributes, affinity):
+    """Return what AffinityTensors.added returns, for the users `rows` (m,).
+
+    Args:
+        logits: (m, codes + K).
+        features, user_attributes: of all users.
     """
-    size = len(like.group)
+    size = len(affinity.group)
     out = np.empty((len(rows), size), dtype=np.float32)
-    gain = np.zeros(1 + max(like.group.max(), like.table.max()), dtype=np.float32)
-    places = np.empty(len(like.columns), dtype=np.int64)
+    gain = np.zeros(1 + max(affinity.group.max(), affinity.table.max()), dtype=np.float32)
+    groups = np.empty(len(affinity.columns), dtype=np.int64)
     for r in range(len(rows)):
         user = rows[r]
-        for k in range(len(places)):
+        for k in range(len(groups)):
+            column = affinity.columns[k]
             level = (
-                features[user, like.columns[k]] if k < like.told else static[user, like.columns[k]]
+                features[user, column] if k < affinity.n_features else user_attributes[user, column]
             )
-            places[k] = like.table[like.first[k] + level]
-            if like.but >= 0 and places[k] == features[user, like.but]:
-                places[k] = 0
-            if places[k] > 0:
-                gain[places[k]] += logits[r, size + k]
+            groups[k] = affinity.table[affinity.first[k] + level]
+            if affinity.excluded >= 0 and groups[k] == features[user, affinity.excluded]:
+                groups[k] = 0
+            if groups[k] > 0:
+                gain[groups[k]] += logits[r, size + k]
         for code in range(size):
-            out[r, code] = logits[r, code] + gain[like.group[code]]
-        for k in range(len(places)):
-            gain[places[k]] = 0
+            out[r, code] = logits[r, code] + gain[affinity.group[code]]
+        for k in range(len(groups)):
+            gain[groups[k]] = 0
     return out

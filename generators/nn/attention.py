@@ -1,8 +1,11 @@
 """Causal self-attention over a user's rows, with a cache of keys and values for sampling.
 
-Pre-norm blocks (Xiong et al. 2020) with rotary positions (Su et al. 2021, arXiv:2104.09864): only
-distances matter, so that a layer trained on windows of WINDOW rows can slide along a user of any
-length. Only Linear and LayerNorm hold parameters, which opacus knows.
+Pre-norm blocks (Xiong et al. 2020, arXiv:2002.04745) with rotary positions (Su et al. 2021,
+arXiv:2104.09864): only distances matter, so a layer trained on windows of WINDOW rows can slide
+along a user of any length. Only Linear and LayerNorm hold parameters, for which opacus knows the
+gradients of single users.
+
+Shapes: B users, T rows, D hidden units, H heads, d = D / H.
 """
 
 from __future__ import annotations
@@ -16,25 +19,29 @@ from numba import njit
 from torch import nn
 
 WINDOW = 128  # rows that a row can look back on
-FIRST_SLOTS = 16
+FIRST_SLOTS = 16  # rows that a new cache has room for
+SWEEP_BELOW = 0.7  # share of active users at which the cache is packed
+BASE = 1000.0  # of the rotary frequencies
 
 
-class Cache:
-    """One layer while users are sampled: keys and values of their last rows, (n, H, slots, d) each;
-    slots grow until WINDOW, then they are used again.
+class KeyValueCache:
+    """The state of a layer while users are sampled: keys and values of their last rows.
+
+    Each is (n, H, slots, d). The number of slots doubles up to WINDOW; then the oldest is reused.
     """
 
     def __init__(self, layer: AttentionLayer, users: int) -> None:
         self.layer, self.weights = layer, tuple(p.detach() for p in layer.parameters())
         self.keys = np.zeros((users, layer.heads, FIRST_SLOTS, layer.dim), dtype=np.float32)
         self.values = np.zeros_like(self.keys)
-        # place of each active user; those who have ended are swept out now and then
+        # place of each active user in the cache, which is packed from time to time
         self.rows = np.arange(users)
         self.time = 0
 
     def step(self, x: torch.Tensor) -> torch.Tensor:
-        """(n, D) -> (n, D), one row of each active user; the same as the last row of `forward` over
-        all rows so far.
+        """Return the outputs (n, D) of one more row (n, D) of each active user.
+
+        They equal the last row of `forward` over all rows so far.
         """
         (
             norm,
@@ -56,21 +63,21 @@ class Cache:
                 np.concatenate([k, np.zeros_like(k)], 2) for k in (self.keys, self.values)
             )
         # (n, 3 D)
-        told = F.linear(F.layer_norm(x, (width,), norm, norm_bias), project, project_bias)
+        projected = F.linear(F.layer_norm(x, (width,), norm, norm_bias), project, project_bias)
         angle = (self.time * self.layer.frequency).numpy()
-        seen = torch.empty_like(x)
+        attended = torch.empty_like(x)
         _attend(
-            told.numpy(),
+            projected.numpy(),
             np.cos(angle),
             np.sin(angle),
             self.keys,
             self.values,
             self.rows,
             self.time,
-            seen.numpy(),
+            attended.numpy(),
         )
         self.time += 1
-        x = x + F.linear(seen, mix, mix_bias)
+        x = x + F.linear(attended, mix, mix_bias)
         return x + F.linear(
             F.linear(F.layer_norm(x, (width,), inner, inner_bias), up, up_bias).relu_(),
             down,
@@ -78,9 +85,9 @@ class Cache:
         )
 
     def keep(self, index: torch.Tensor) -> None:
-        """Go on with some of the active users."""
+        """Go on with the active users at `index` only."""
         self.rows = self.rows[index.numpy()]
-        if len(self.rows) < 0.7 * len(self.keys):
+        if len(self.rows) < SWEEP_BELOW * len(self.keys):
             self.keys, self.values, self.rows = (
                 self.keys[self.rows],
                 self.values[self.rows],
@@ -89,10 +96,15 @@ class Cache:
 
 
 @njit(cache=True, fastmath=True)
-def _attend(told, cos, sin, keys, values, rows, time, out):
-    """Stores the keys and values of `told` (n, 3 D: query, key, value) of the active users `rows`
-    (n,), and writes to `out` (n, D) what each sees of the stored rows; `cos`, `sin` (d / 2,) of the
-    angle that queries and keys are turned by.
+def _attend(projected, cos, sin, keys, values, rows, time, out):
+    """Store keys and values of a row, and write to `out` (n, D) the attention over stored rows.
+
+    Args:
+        projected: (n, 3 D) query, key and value.
+        cos, sin: (d / 2,) of the angles by which queries and keys are rotated.
+        keys, values: (users, H, slots, d).
+        rows: (n,) places of the active users in the cache.
+        time: number of rows before this one.
     """
     _, heads, slots, dim = keys.shape
     half, filled, slot = dim // 2, min(time + 1, slots), time % slots
@@ -102,9 +114,9 @@ def _attend(told, cos, sin, keys, values, rows, time, out):
         for h in range(heads):
             key, value = keys[rows[i], h], values[rows[i], h]
             q, k, v = (
-                told[i, h * dim :],
-                told[i, (heads + h) * dim :],
-                told[i, (2 * heads + h) * dim :],
+                projected[i, h * dim :],
+                projected[i, (heads + h) * dim :],
+                projected[i, (2 * heads + h) * dim :],
             )
             for j in range(half):
                 query[j], query[j + half] = (
@@ -124,19 +136,19 @@ def _attend(told, cos, sin, keys, values, rows, time, out):
                     dot += query[j] * key[s, j]
                 score[s] = dot * scale
                 highest = max(highest, score[s])
-            seen, total = out[i, h * dim : (h + 1) * dim], np.float32(0)
-            seen[:] = 0
+            attended, total = out[i, h * dim : (h + 1) * dim], np.float32(0)
+            attended[:] = 0
             for s in range(filled):
                 weight = math.exp(score[s] - highest)
                 total += weight
                 for j in range(dim):
-                    seen[j] += weight * value[s, j]
+                    attended[j] += weight * value[s, j]
             for j in range(dim):
-                seen[j] /= total
+                attended[j] /= total
 
 
 class AttentionLayer(nn.Module):
-    """One block: attention, then a feed-forward part, both residual."""
+    """Attention and a feed-forward part, both residual."""
 
     frequency: torch.Tensor  # (d / 2,)
 
@@ -148,12 +160,12 @@ class AttentionLayer(nn.Module):
         self.up, self.down = nn.Linear(width, 2 * width), nn.Linear(2 * width, width)
         self.register_buffer(
             "frequency",
-            1000.0 ** (-torch.arange(self.dim // 2) / (self.dim // 2)),
+            BASE ** (-torch.arange(self.dim // 2) / (self.dim // 2)),
             persistent=False,
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, T, D) -> (B, T, D); row t sees rows 0..t."""
+        """Return the outputs (B, T, D) of a sequence `x` (B, T, D); row t sees the rows 0..t."""
         b, t, width = x.shape
         # (B, H, T, d)
         query, key, value = (
@@ -161,18 +173,18 @@ class AttentionLayer(nn.Module):
         )
         # (T, d / 2)
         angle = torch.arange(t)[:, None] * self.frequency
-        seen = F.scaled_dot_product_attention(
-            _turn(query, angle), _turn(key, angle), value, is_causal=True
+        attended = F.scaled_dot_product_attention(
+            _rotate(query, angle), _rotate(key, angle), value, is_causal=True
         )
-        x = x + self.mix(seen.transpose(1, 2).reshape(b, t, width))
+        x = x + self.mix(attended.transpose(1, 2).reshape(b, t, width))
         return x + self.down(torch.relu(self.up(self.norm_inner(x))))
 
-    def start(self, users: int) -> Cache:
-        """The layer before the first row of `users` users who are sampled."""
-        return Cache(self, users)
+    def start(self, users: int) -> KeyValueCache:
+        """Return the state of `users` users who are sampled, before their first row."""
+        return KeyValueCache(self, users)
 
 
-def _turn(x: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
+def _rotate(x: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
     """Rotate the pairs (x_i, x_{i + d/2}) of (..., d) by `angle` (..., d / 2)."""
     left, right = x.chunk(2, -1)
     cos, sin = angle.cos(), angle.sin()

@@ -1,13 +1,12 @@
-"""DP-SGD on users: what a step of training costs each of them is bounded, whatever the length of
-their sequence.
+"""DP-SGD with the user as the unit of privacy.
 
-Abadi et al. 2016 with Poisson samples of users. One sample is one user's whole (truncated)
-sequence; opacus gives the gradient of each user's loss, clips it to `clip` and adds noise to the
-sum.
+Abadi et al. 2016, arXiv:1607.00133, with Poisson sampling of users. One sample is the whole
+(truncated) sequence of a user; opacus computes the gradient of each user's loss and clips it to
+`clip`, and Gaussian noise is added to the sum.
 
-What a user draws (which batches the user is in, dropped words, the latent) comes from a secret
-stream of that user, so the proof couples two logs user by user: with one user more, the sums of
-clipped gradients differ by that user's clipped gradient and by nothing else.
+What a user draws (which batches the user is in, hidden rows, the latent) comes from a secret stream
+of that user, so the proof couples two logs user by user: with one more user, the sums of clipped
+gradients differ by that user's clipped gradient and by nothing else.
 """
 
 from __future__ import annotations
@@ -24,31 +23,36 @@ from torch import nn
 from eventlog._runtime.console import track
 from eventlog.privacy.noise import UserStreams
 from generators.codec.codec import Codec
+from generators.nn.batches import TrainingPlan, make_batch
+from generators.nn.losses import losses
 from generators.nn.network import RowNet, open_fields
-from generators.nn.training import Plan, latent_of, losses, make_batch
+from generators.nn.posterior import latent_of
 from generators.privacy.queries import PrivacyLedger, noise_for
 from generators.sequences.encode import EncodedSequences
 
-PHYSICAL_BYTES = 600_000_000  # gradients of single users held at a time
+PHYSICAL_BYTES = 600_000_000  # of the gradients of single users that are held at a time
+MOST_USERS = 64  # whose gradients are held at a time
+BETAS = (0.9, 0.98)  # of Adam
 # gradients are clipped this much below the clip, for what float32 sums lose to rounding
 MARGIN = 1e-3
 # the grid of noisy gradients is finer than the noise by this many powers of two
 GRID_BITS = 12
 
 
-def sampling_rate(plan: Plan, n_users: int) -> float:
-    """Probability with which a user is in a batch."""
+def sampling_rate(plan: TrainingPlan, n_users: int) -> float:
+    """Return the probability with which a user is in a batch."""
     return min(1.0, plan.batch_users / n_users)
 
 
-def private_steps(plan: Plan, n_users: int) -> int:
-    """Updates of a private training: `private_epochs` expected passes over the users."""
+def private_steps(plan: TrainingPlan, n_users: int) -> int:
+    """Return the updates of a private training: `private_epochs` expected passes over users."""
     return max(1, round(plan.private_epochs / sampling_rate(plan, n_users)))
 
 
 def noise_left(ledger: PrivacyLedger, phases: list[tuple[float, int]]) -> float:
-    """The noise multiplier with which `phases` of (sampling rate, steps) use up what the ledger has
-    left.
+    """Return the noise multiplier with which `phases` use up what the ledger has left.
+
+    A phase is a pair of sampling rate and number of steps.
     """
     return noise_for(
         phases,
@@ -67,11 +71,17 @@ def optimizer_of(
     expected: float,
     noise: np.random.Generator,
 ) -> Any:
-    """Return opacus' DP optimizer around Adam: clips each user's gradient to `clip`, adds noise,
-    divides by `expected` users.
+    """Return opacus' DP optimizer around Adam, with our own noise.
 
-    The noise has the standard deviation `sigma * clip` and is drawn from `noise`, a secret stream.
-    The noisy sum is rounded to a grid, so that its last digits do not show what the sum was.
+    A step clips each user's gradient, adds noise of standard deviation `sigma * clip` to the sum,
+    rounds it to a grid, so that its last digits do not reveal the sum, and divides by `expected`.
+
+    Args:
+        rate: learning rate.
+        sigma: noise multiplier.
+        clip: largest norm of a user's gradient.
+        expected: expected number of users in a batch.
+        noise: a secret stream.
     """
     from opacus.optimizers import DPOptimizer
 
@@ -81,7 +91,7 @@ def optimizer_of(
             for p, gradient in zip(self.params, noisy, strict=True):
                 p.grad = gradient.view_as(p)
 
-    adam = torch.optim.Adam(net.parameters(), lr=rate, betas=(0.9, 0.98))
+    adam = torch.optim.Adam(net.parameters(), lr=rate, betas=BETAS)
     return Noisy(
         adam,
         noise_multiplier=sigma,
@@ -94,10 +104,10 @@ def optimizer_of(
 def noisy_sums(
     totals: list[torch.Tensor], *, sd: float, noise: np.random.Generator
 ) -> list[torch.Tensor]:
-    """Return the sums of a step (one tensor a parameter) with Gaussian noise of standard deviation
-    `sd`, on a grid.
+    """Return the sums of a step with Gaussian noise of standard deviation `sd`, on a grid.
 
-    This is the one place where noise is added in training; `sd` = 0 leaves the sums as they are.
+    This is the one place where noise is added in training. `totals` has one tensor per parameter;
+    `sd` = 0 leaves the sums as they are.
     """
     if sd == 0:
         return totals
@@ -114,15 +124,19 @@ def train_privately(
     net: RowNet,
     codec: Codec,
     steps: EncodedSequences,
-    plan: Plan,
+    plan: TrainingPlan,
     *,
     sigma: float,
     ledger: PrivacyLedger,
     what: str,
 ) -> None:
-    """Train `net` with noise multiplier `sigma` and write what it costs into `ledger`.
+    """Train `net` with DP-SGD and enter its cost into `ledger`.
 
     Nothing but the noisy sums leaves a batch.
+
+    Args:
+        sigma: noise multiplier.
+        what: what is trained; it names the entry of the ledger and the streams of noise.
     """
     from opacus.grad_sample import GradSampleModule
 
@@ -133,7 +147,7 @@ def train_privately(
     net.per_user = True
     net.train()
     with warnings.catch_warnings():
-        # about full backward hooks on embeddings, whose inputs need no gradient
+        # Full backward hooks warn about embeddings, whose inputs need no gradient.
         warnings.simplefilter("ignore")
         wrapped: Any = GradSampleModule(net, loss_reduction="sum")
         optimizer = optimizer_of(
@@ -144,9 +158,8 @@ def train_privately(
             expected=rate * ledger.users,
             noise=ledger.rng(f"noise on the gradients of {what}"),
         )
-        chunk = int(
-            np.clip(PHYSICAL_BYTES // (4 * sum(p.numel() for p in net.parameters())), 1, 64)
-        )
+        bytes_of_user = 4 * sum(p.numel() for p in net.parameters())
+        chunk = int(np.clip(PHYSICAL_BYTES // bytes_of_user, 1, MOST_USERS))
         for step, users in enumerate(track(batches, "private training", total=n_steps)):
             parts = np.split(users, np.arange(chunk, len(users), chunk))
             for k, part in enumerate(parts):
@@ -175,17 +188,21 @@ def user_losses(
     net: RowNet,
     steps: EncodedSequences,
     users: np.ndarray,
-    plan: Plan,
+    plan: TrainingPlan,
     fields: dict[str, torch.Tensor],
     start: np.ndarray,
     own: UserStreams,
     step: int,
 ) -> torch.Tensor:
-    """Return (B,) the loss of each of `users` (B,): nats per step, so that a long sequence weighs
-    as much as a short one.
+    """Return the loss of each of `users` (B,), (B,).
 
-    The latent's noise and the dropped words of a user come from `own`, at `step`: they do not
-    depend on the batch.
+    It is the negative log likelihood in nats, divided by the root of the user's number of steps
+    and that of the largest number, so that long sequences do not outweigh short ones.
+
+    Args:
+        fields: see `open_fields`.
+        start: (n_categories + 1,) where the items of each category begin.
+        own: secret streams of users; latents and hidden rows at `step` do not depend on the batch.
     """
     batch = make_batch(steps, users, plan.private_rows + 1)
     # a longer draw begins like a shorter one

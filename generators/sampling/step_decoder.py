@@ -80,14 +80,14 @@ class StepDecoder:
         z = self.latents(users, generator)
         hidden: torch.Tensor | None = None
         codes: list[torch.Tensor] = []
-        for k in range(len(self.net.static_names)):
-            logits, hidden = self.net.static_logits(z, k, hidden)
-            logits = self.net.biased(
+        for k in range(len(self.net.attribute_names)):
+            logits, hidden = self.net.attribute_logits(z, k, hidden)
+            logits = self.net.calibrated(
                 logits,
                 k,
                 torch.stack(codes, 1) if codes else torch.zeros((users, 0), dtype=torch.int64),
             )
-            if logits.shape[1] > 1 and self.net.static_names[k] in (
+            if logits.shape[1] > 1 and self.net.attribute_names[k] in (
                 ARRIVAL,
                 OBSERVATION_SPAN,
                 LENGTH,
@@ -96,10 +96,10 @@ class StepDecoder:
                 LAST_SPAN,
             ):
                 logits[:, 0] = -torch.inf
-            if allowed is None and self.net.static_names[k] == OBSERVATION_SPAN:
-                logits = logits.masked_fill(~self.net.stays[codes[-1]], -torch.inf)
+            if allowed is None and self.net.attribute_names[k] == OBSERVATION_SPAN:
+                logits = logits.masked_fill(~self.net.spans_that_fit[codes[-1]], -torch.inf)
             codes.append(draw(logits, None if allowed is None else allowed[k], generator))
-            hidden = self.net.told_static(hidden, k, codes[-1])
+            hidden = self.net.with_attribute(hidden, k, codes[-1])
         user_attributes = torch.stack(codes, 1)
         self.condition, self.user_attributes = (
             self.net.condition(z, user_attributes),

@@ -1,4 +1,4 @@
-"""A tiny log, and plugin models that behave and misbehave."""
+"""A tiny log, and plug-in models that behave and misbehave."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ class Mine(Model):
 
     def score(self, sequences, queries):
         n = len(queries)
-        out = np.full(n, self.level) if self.kind == "binary" else np.repeat(self.noise[None], n, axis=0)
+        binary = self.kind == "binary"
+        out = np.full(n, self.level) if binary else np.repeat(self.noise[None], n, axis=0)
         {score}
         return out
 '''

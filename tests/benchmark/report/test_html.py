@@ -29,7 +29,7 @@ LINES = [
     "| 2 | middle | 0.8000 [0.7, 0.9] | – |",
     "| 3 | bad | 0.1000 [0.0, 0.2] | 90 |",
     "",
-    "- left out: **fraud** [why](why.md)",
+    "- left out: **fraud** [why](why.md), [how](../how.md)",
 ]
 CHROMIUM = next(
     (
@@ -46,6 +46,7 @@ def test_the_text_is_all_there_and_escaped(tmp_path: Path) -> None:
     assert "a&lt;b" in page
     assert '<a href="#churn-on-shop">Churn on shop</a>' in page
     assert '<strong>fraud</strong> <a href="../why.md">why</a>' in page
+    assert '<a href="../../how.md">how</a>' in page
     assert page.count("<tr>") == 4
     assert "http" not in re.sub(r"http://www.w3.org", "", page)  # it needs nothing from anywhere
 

@@ -14,7 +14,7 @@ from benchmark.report import compare, leaderboard
 from benchmark.report.aggregate import Board, Row, boards
 from eventlog._runtime.errors import InputError
 
-GENERATOR = '''"""Returns the real log, with the users held out of its training: as useful as that log."""
+GENERATOR = '''"""Returns the real log, with the users held out of its training."""
 import numpy as np
 import pandas as pd
 from dataclasses import replace

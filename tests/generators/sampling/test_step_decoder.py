@@ -9,7 +9,7 @@ from fixtures.shop_logs import shop_log
 
 import generators
 from generators.neural_generator import NeuralGenerator
-from generators.nn.training import _static_loss
+from generators.nn.losses import _attribute_loss
 from generators.sampling.step_decoder import StepDecoder
 from generators.sequences import feature_layout as layout
 from generators.sequences.encode import EncodedSequences, encode
@@ -63,13 +63,13 @@ def test_states_and_items_are_those_of_the_whole_sequence(
 
 
 @torch.no_grad()
-def test_static_losses_are_those_of_the_fields_one_after_another(
+def test_attribute_losses_are_those_of_the_fields_one_after_another(
     fitted: tuple[NeuralGenerator, EncodedSequences],
 ) -> None:
     """They have a training of their own, in which all fields are looked at at once."""
     model, steps = fitted
     z = torch.randn((len(steps), model.net_.latent), generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(
-        model.net_.static_losses(z, steps.user_attributes),
-        _static_loss(model.net_, steps.user_attributes, z),
+        model.net_.attribute_losses(z, steps.user_attributes),
+        _attribute_loss(model.net_, steps.user_attributes, z),
     )

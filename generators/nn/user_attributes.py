@@ -1,0 +1,208 @@
+"""AttributeNetwork: the part of a network that draws a user's attributes before the first row.
+
+Attributes (arrival, observation span, number of rows, country, favourite category, ...) are drawn
+one after another, each given the latent and those before it. Their marginals are exact whatever the
+training left over: `calibrate` fits a bias for each code. The names of modules and persistent
+buffers are names in saved models.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from generators.codec.codec import Codec
+from generators.codec.coders import Bins
+from generators.codec.parts import ARRIVAL, LENGTH, OBSERVATION_SPAN
+
+BUMPS = 9  # basis functions over the codes of a number
+BUMP_WIDTH = 0.8  # standard deviation of a basis function, in distances between them
+# Users with, and users without, an observation span that it takes to fit lengths to each apart.
+USERS_OF_BIAS = 5
+NEVER = -20.0  # bias of a code that does not occur
+
+
+class AttributeNetwork(nn.Module):
+    """Draws the S attributes of a user, given a latent of Z numbers. `width` is D."""
+
+    attribute_offset: torch.Tensor  # (S,) where each attribute's codes begin in one table of all
+    # (arrival codes, span codes) bool: does the span end before the log does?
+    spans_that_fit: torch.Tensor
+    span_is_zero: torch.Tensor  # (span codes,) bool
+    static_bias: torch.Tensor  # (codes of all attributes,): see `calibrate`
+    # (length codes,): bias of the number of rows of users who come once, so that a span of 0 has
+    # one row
+    still_bias: torch.Tensor
+
+    def __init__(self, codec: Codec, *, width: int, latent: int) -> None:
+        super().__init__()
+        self.width, self.latent = width, latent
+        self.attribute_names = list(codec.user_attribute_sizes())
+        self.attribute_sizes = list(codec.user_attribute_sizes().values())
+        offset = np.append(0, np.cumsum(self.attribute_sizes)[:-1])
+        self.register_buffer("attribute_offset", torch.tensor(offset), persistent=False)
+        self.register_buffer("static_bias", torch.zeros(sum(self.attribute_sizes)))
+        self.register_buffer("still_bias", torch.zeros(codec.user_attributes[LENGTH].size))
+        longest = codec.user_attributes[OBSERVATION_SPAN].ends()[1]  # type: ignore[union-attr]
+        is_zero = torch.from_numpy(np.nan_to_num(longest, nan=1.0) <= 0)
+        self.register_buffer("span_is_zero", is_zero, persistent=False)
+        arrivals = torch.arange(codec.user_attributes[ARRIVAL].size)
+        self.register_buffer("spans_that_fit", codec.spans_that_fit(arrivals), persistent=False)
+        # Codes of a number are in order: neighbours share basis functions, since few users have
+        # each code.
+        self.bumps = [
+            _bumps(c.size) if isinstance(c, Bins) else torch.zeros((c.size, BUMPS))
+            for c in codec.user_attributes.values()
+        ]
+
+    def _make_attribute_modules(self) -> None:
+        """Create the modules; the caller says when, since the order decides the random weights."""
+        width, sizes = self.width, self.attribute_sizes
+        self.static_hidden = nn.Linear(max(self.latent, 1), width)
+        self.static_heads = nn.ModuleList(nn.Linear(width, n) for n in sizes)
+        self.static_embeds = nn.ModuleList(nn.Embedding(n, width) for n in sizes[:-1])
+        self.static_smooth = nn.ModuleList(nn.Linear(width, BUMPS, bias=False) for _ in sizes)
+        self.static_near = nn.ModuleList(nn.Linear(BUMPS, width, bias=False) for _ in sizes[:-1])
+
+    def attribute_modules(self) -> list[Any]:
+        """Return the modules that draw attributes."""
+        return [
+            self.static_hidden,
+            self.static_heads,
+            self.static_smooth,
+            self.static_embeds,
+            self.static_near,
+        ]
+
+    def attribute_logits(
+        self, z: torch.Tensor, k: int, hidden: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the logits (n, codes) of the k-th attribute, and the hidden state (n, D).
+
+        Args:
+            z: (n, Z) latents.
+            hidden: what `with_attribute` returned for the attribute before; None for the first.
+        """
+        if hidden is None:
+            hidden = self._first_hidden(z)
+        active = torch.relu(hidden)
+        smooth = self.static_smooth[k](active) @ self.bumps[k].T
+        return self.static_heads[k](active) + smooth, hidden
+
+    def with_attribute(self, hidden: torch.Tensor, k: int, code: torch.Tensor) -> torch.Tensor:
+        """Return `hidden` (n, D) with the chosen codes (n,) of the k-th attribute added."""
+        if k == len(self.static_embeds):
+            return hidden
+        return hidden + self.static_embeds[k](code) + self.static_near[k](self.bumps[k][code])
+
+    def attribute_losses(
+        self, z: torch.Tensor, codes: torch.Tensor, keep: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return the negative log likelihood of attributes `codes` (n, S), (n,) in nats.
+
+        All attributes at once; `attribute_logits` says the same one by one.
+
+        Args:
+            z: (n, Z) latents.
+            keep: (n, D) factors of the hidden units (dropout, the same for all attributes).
+        """
+        heads, smooth, embeds, near = (list(part) for part in self.attribute_modules()[1:])
+        parts = [self._first_hidden(z)]
+        for k in range(len(embeds)):
+            table = embeds[k].weight + self.bumps[k] @ near[k].weight.T
+            parts.append(F.embedding(codes[:, k], table))
+        active = torch.relu(torch.stack(parts).cumsum(0))  # (S, n, D)
+        active = active if keep is None else active * keep
+        total = z.new_zeros(len(z))
+        for k, head in enumerate(heads):
+            logits = F.linear(active[k], head.weight + self.bumps[k] @ smooth[k].weight, head.bias)
+            total = total + F.cross_entropy(logits, codes[:, k], reduction="none")
+        return total
+
+    def _first_hidden(self, z: torch.Tensor) -> torch.Tensor:
+        hidden: torch.Tensor = self.static_hidden(z if self.latent else z.new_ones((len(z), 1)))
+        return hidden
+
+    # --- calibration ------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def calibrate(
+        self,
+        z: torch.Tensor,
+        marginals: list[np.ndarray],
+        generator: torch.Generator,
+        real: torch.Tensor | None = None,
+    ) -> None:
+        """Fit the bias of each code, so that latents of the prior give the marginals of the log.
+
+        Args:
+            z: (n, Z) latents of the prior.
+            marginals: for each attribute the shares of its codes, (codes,).
+            generator: draws the attributes of the latents.
+            real: (n_users, S) codes of the log's users, or None under a privacy budget. With them
+                the number of rows is fitted to users who come once and to the others apart.
+        """
+        hidden, codes = None, torch.zeros((len(z), 0), dtype=torch.int64)
+        for k, name in enumerate(self.attribute_names):
+            logits, hidden = self.attribute_logits(z, k, hidden)
+            if name == OBSERVATION_SPAN:
+                # the arrival is the attribute before
+                logits = logits.masked_fill(~self.spans_that_fit[codes[:, -1]], -torch.inf)
+            _fit_bias(self._bias_of(k), logits, torch.from_numpy(marginals[k]).float())
+            if name == LENGTH:
+                self._calibrate_length(k, logits, codes, real)
+            shares = torch.softmax(self.calibrated(logits, k, codes), 1)
+            code = torch.multinomial(shares, 1, generator=generator)[:, 0]
+            hidden = self.with_attribute(hidden, k, code)
+            codes = torch.cat([codes, code[:, None]], 1)
+
+    def _calibrate_length(
+        self, k: int, logits: torch.Tensor, codes: torch.Tensor, real: torch.Tensor | None
+    ) -> None:
+        """Fit the number of rows, the k-th attribute, to users with and without a span apart."""
+        bias = self._bias_of(k)
+        self.still_bias.copy_(bias)
+        if real is None:
+            return
+        span = self.attribute_names.index(OBSERVATION_SPAN)
+        lengths = [real[self.span_is_zero[real[:, span]] == once, k] for once in (False, True)]
+        drawn = [self.span_is_zero[codes[:, span]] == once for once in (False, True)]
+        if min(map(len, lengths)) < USERS_OF_BIAS or not all(group.any() for group in drawn):
+            return
+        for mine, group, users in zip((bias, self.still_bias), drawn, lengths, strict=True):
+            _fit_bias(mine, logits[group], torch.bincount(users, minlength=len(mine)) / len(users))
+
+    def calibrated(self, logits: torch.Tensor, k: int, codes: torch.Tensor) -> torch.Tensor:
+        """Return `logits` (n, size) of the k-th attribute with the bias that `calibrate` found.
+
+        `codes` (n, k) are the attributes before it.
+        """
+        bias = self._bias_of(k)
+        if self.attribute_names[k] == LENGTH:
+            span = codes[:, self.attribute_names.index(OBSERVATION_SPAN)]
+            bias = torch.where(self.span_is_zero[span][:, None], self.still_bias, bias)
+        return logits + bias
+
+    def _bias_of(self, k: int) -> torch.Tensor:
+        """Return the part of `static_bias` that belongs to the k-th attribute, as a view."""
+        first = int(self.attribute_offset[k])
+        return self.static_bias[first : first + self.attribute_sizes[k]]
+
+
+def _fit_bias(
+    bias: torch.Tensor, logits: torch.Tensor, wanted: torch.Tensor, rounds: int = 20
+) -> None:
+    """Change `bias` (size,) until `logits` (n, size) give the shares `wanted` (size,)."""
+    for _ in range(rounds):
+        share = torch.softmax(logits + bias, 1).mean(0)
+        bias += torch.where(wanted > 0, torch.log((wanted + 1e-9) / (share + 1e-9)), NEVER - bias)
+
+
+def _bumps(size: int) -> torch.Tensor:
+    """Return (size, BUMPS) overlapping Gaussian basis functions over the codes 0..size - 1."""
+    at, center = torch.linspace(0, 1, size)[:, None], torch.linspace(0, 1, BUMPS)[None, :]
+    return torch.exp(-0.5 * ((at - center) * (BUMPS - 1) / BUMP_WIDTH) ** 2)
