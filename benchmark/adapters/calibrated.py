@@ -25,8 +25,8 @@ from eventlog.log import sort_events, to_ms
 from eventlog.privacy.public_lists import ITEMS
 from eventlog.schema import TIME, roles_of
 from generators.base import Generator
+from generators.privacy.accounting import NO_PROOF
 from generators.privacy.public import Public
-from generators.privacy.queries import NO_PROOF
 
 # At most this multiple of the users is simulated, because some shoppers never come.
 MAX_OVERSAMPLING = 8
