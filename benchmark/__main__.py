@@ -124,7 +124,7 @@ def main(argv: list[str]) -> int:
         "results",
         nargs="+",
         metavar="RESULTS",
-        help="results folders; the first good record of a cell stands",
+        help="results folders; the first good record of a cell is kept",
     )
     add.add_argument("--out", required=True, metavar="DIR", help="a new results folder")
     add.set_defaults(run=_merge)

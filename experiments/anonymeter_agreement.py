@@ -73,8 +73,8 @@ def evaluate(folder: Path, *, attacks: int) -> None:
     import pandas as pd
     from anonymeter.evaluators import InferenceEvaluator, LinkabilityEvaluator, SinglingOutEvaluator
 
-    told = json.loads((folder / "ours.json").read_text())
-    text = [c for c, categorical in told["categorical"].items() if categorical]
+    exported = json.loads((folder / "ours.json").read_text())
+    text = [c for c, categorical in exported["categorical"].items() if categorical]
     members, synthetic, control = (
         pd.read_csv(folder / f"{n}.csv") for n in ("members", "synthetic", "control")
     )
@@ -94,7 +94,7 @@ def evaluate(folder: Path, *, attacks: int) -> None:
             evaluator.risk(confidence_level=0.95),
             evaluator.results(confidence_level=0.95),
         )
-        mine = told["attacks"][name]
+        mine = exported["attacks"][name]
         theirs = results.attack_rate.value, results.control_rate.value
         print(
             f"| {name} | {mine['risk']:.3f} [{mine['low']:.3f}, {mine['high']:.3f}], "
@@ -119,7 +119,7 @@ def evaluate(folder: Path, *, attacks: int) -> None:
     )
     linking.evaluate(n_jobs=1)
     line("linkage", linking)
-    for name in told["attacks"]:
+    for name in exported["attacks"]:
         if name.startswith("inference "):
             secret = name.removeprefix("inference ")
             guessing = InferenceEvaluator(

@@ -288,7 +288,7 @@ class Learning:
 
 
 def rectools(work: Path, name: str, model: str, budget: float, factors: int) -> None:
-    """RecTools' SASRec or BERT4Rec as it comes, but for the width: epochs until the budget is
+    """RecTools' SASRec or BERT4Rec as it comes, except for the width: epochs until the budget is
     spent, five measurements on the way.
     """
     import logging
@@ -353,7 +353,7 @@ def rectools(work: Path, name: str, model: str, budget: float, factors: int) -> 
                 filter_viewed=False,
                 on_unsupported_targets="ignore",
             )
-            # no place beyond can come into the first ten, but for 390 seen items before it
+            # A later place is never among the first ten, unless 390 seen items come before it.
             found = found[found[Columns.Rank] <= 400]
             by_user = found.groupby(Columns.User)[Columns.Item].agg(list)
             for u in some:

@@ -138,7 +138,7 @@ def contexts(train: pd.DataFrame) -> pd.DataFrame:
 
 
 def par(work: Path, data: list[str], epochs: int) -> None:
-    """SDV's PARSynthesizer with its default of 128 epochs, unless told otherwise."""
+    """SDV's PARSynthesizer with its default of 128 epochs, unless given otherwise."""
     import torch
     from sdv.metadata import Metadata
     from sdv.sequential import PARSynthesizer

@@ -62,7 +62,7 @@ def fitted(log: EventLog, folder: Path, names: list[str]) -> dict[str, Path]:
 
 
 def signed(folder: Path) -> None:
-    """Give the manifest the checksums of the files that stand there."""
+    """Write the checksums of the files into the manifest."""
     manifest = json.loads((folder / "manifest.json").read_text())
     manifest["files"] = {
         n: {"sha256": sha256(folder / n)} for n in ("model.json", "model.safetensors")
@@ -71,7 +71,7 @@ def signed(folder: Path) -> None:
 
 
 def outcome(folder: Path) -> tuple[str, str]:
-    """('refused' | 'valid' | 'other', what was said) of the model in `folder`."""
+    """Return 'refused', 'valid' or 'other' for the model in `folder`, and the message."""
 
     def late(*_: object) -> None:
         raise Late
@@ -323,15 +323,15 @@ def main() -> int:
 def count(
     name: str, source: Path, mutations: int, rng: np.random.Generator, *, show: bool
 ) -> Counter[str]:
-    """Outcomes of so many changes of the model `source`."""
+    """Count the outcomes of random changes of the model `source`."""
     assert outcome(source) == ("valid", "")
     counts: Counter[str] = Counter()
     for _ in range(mutations):
         how = mutated(source, source.parent / "changed", lambda n: int(rng.integers(n)))
-        found, said = outcome(source.parent / "changed")
+        found, message = outcome(source.parent / "changed")
         counts[found] += 1
         if found == "other" or show:
-            print(f"  {name}: {found}: {how}: {said}", flush=True)
+            print(f"  {name}: {found}: {how}: {message}", flush=True)
     return counts
 
 

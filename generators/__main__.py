@@ -12,6 +12,8 @@ from eventlog._runtime.errors import InputError
 if TYPE_CHECKING:
     from eventlog import EventLog
 
+DAYS = 30.0  # how long a log is continued
+
 EXAMPLE = """example:
   python -m generators share mylog --epsilon 3 --out shared
   python -m generators fit mylog --model vae --seed 1 --out mymodel
@@ -19,33 +21,39 @@ EXAMPLE = """example:
   python -m generators report --real mylog --synthetic twin --out report
 """
 FIT_EXAMPLE = """example:
-  python -m generators fit mylog --model vae --epsilon 3 --public items,event=names.txt --set epochs=5 --seed 1 --out mymodel
+  python -m generators fit mylog --model vae --epsilon 3 --public items,event=names.txt \\
+      --set epochs=5 --seed 1 --out mymodel
 With --epsilon the noise that protects the users is drawn anew each time, whatever --seed is.
 """
 SAMPLE_EXAMPLE = """examples:
   python -m generators sample mymodel --users 10000 --seed 1 --out twin
-  python -m generators sample mymodel --users 10000 --where country=DE --set fraud_rate=0.05 --out twin
+  python -m generators sample mymodel --users 10000 --where country=DE --set fraud_rate=0.05 \\
+      --out twin
   python -m generators sample mymodel --continue mylog --days 30 --out next_month
-  python -m generators sample /shared/mymodel --users 1000000 --engine dask --address tcp://10.0.0.1:8786 --out twin
+  python -m generators sample /shared/mymodel --users 1000000 --engine dask \\
+      --address tcp://10.0.0.1:8786 --out twin
 """
 BUDGET_EXAMPLE = """examples:
-  python -m generators budget book.json --epsilon 8                # opens a book: at most epsilon 8 for these people, in all
+  python -m generators budget book.json --epsilon 8     # new book: at most epsilon 8 in all
   python -m generators fit mylog --epsilon 3 --budget book.json --out mymodel
-  python -m generators budget book.json                            # what is spent, and what is left
+  python -m generators budget book.json                 # what is spent, and what is left
 """
 SHARE_EXAMPLE = """examples:
   python -m generators share mylog --epsilon 3 --public event=names.txt --out shared
-  python -m generators share mylog --model vae --purpose "course on churn" --recipient "ACME University" --out shared
+  python -m generators share mylog --model vae --purpose "course on churn" \\
+      --recipient "ACME University" --out shared
 
 DIR/handover/ may travel and exists only after a release: log/, statement.json, data_card.md.
-DIR/internal/ stays: model/, report/ (report.html), utility.json, canaries.json, figures.json, the real
-log as fitted/ and held_out/, synthetic/. Killed, the same command goes on where it stopped; a fit that
-was finished is not done twice. To report again (--utility and --canaries where these were run):
-  cd DIR/internal && python -m generators report --real fitted --holdout held_out --synthetic synthetic \\
-      --model model --utility utility.json --canaries canaries.json --out ../../report
-Exit code: 0 release, with or without conditions; 1 do not release, or the work failed; 2 wrong input.
-Epsilon covers what is handed over. The canaries' twin is fitted a second time and thrown away; like
-utility and attacks it stays inside and is not in the budget.
+DIR/internal/ stays: model/, report/ (report.html), utility.json, canaries.json, figures.json,
+the real log as fitted/ and held_out/, synthetic/. After a kill the same command continues where it
+stopped; a finished fit is not repeated. To write the report again (--utility and --canaries where
+these were run):
+  cd DIR/internal && python -m generators report --real fitted --holdout held_out \\
+      --synthetic synthetic --model model --utility utility.json --canaries canaries.json \\
+      --out ../../report
+Exit code: 0 release, with or without conditions; 1 do not release, or the work failed; 2 wrong
+input. Epsilon covers what is handed over. The audit with canaries fits a second model and discards
+it; like utility and attacks it stays inside and is not in the budget.
 """
 LIST_EXAMPLE = """example:
   python -m generators list
@@ -53,7 +61,7 @@ LIST_EXAMPLE = """example:
 
 
 def setting(text: str) -> tuple[str, Any]:
-    """'epochs=5' -> ('epochs', 5); a value that is not JSON is taken as text."""
+    """Return ('epochs', 5) for 'epochs=5'; a value that is not JSON is text."""
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
@@ -64,9 +72,7 @@ def setting(text: str) -> tuple[str, Any]:
 
 
 def once(given: list[tuple[str, Any]], option: str) -> dict[str, Any]:
-    """The settings as a dict. Raises InputError where a name was given twice, for only one of its
-    values could hold.
-    """
+    """Return the settings as a dict. Raises InputError where a name was given twice."""
     found = dict(given)
     if len(found) < len(given):
         names = [name for name, _ in given]
@@ -78,7 +84,7 @@ def once(given: list[tuple[str, Any]], option: str) -> dict[str, Any]:
 
 
 def parser(with_report: bool) -> Parser:
-    """The parser; the report's arguments are imported only where they are asked for."""
+    """Return the parser, with the options of `report` only where they are needed."""
     top = Parser(
         prog="python -m generators",
         description="Learn from an event log, sample a new one that can be shared.",
@@ -99,17 +105,19 @@ def parser(with_report: bool) -> Parser:
         help="a name from 'list', or a Python file that defines a Generator (default: vae)",
     )
     fit.add_argument(
-        "--epsilon", type=float, help="prove (epsilon, delta)-differential privacy for every user"
+        "--epsilon",
+        type=float,
+        help="guarantee (epsilon, delta)-differential privacy for every user",
     )
     fit.add_argument(
-        "--delta", type=float, help="default: min(1e-6, users^-1.5), of a noisy number of users"
+        "--delta", type=float, help="default: min(1e-6, users^-1.5), with a noisy number of users"
     )
     fit.add_argument(
         "--public",
         default="",
         metavar="A,B=FILE",
         help=(
-            "what is public anyway: 'items' (the catalogue) or a column of it, or NAME=FILE, a "
+            "what is public anyway: 'items' (the catalogue), a column of it, or NAME=FILE with a "
             "list from elsewhere"
         ),
     )
@@ -126,13 +134,13 @@ def parser(with_report: bool) -> Parser:
     fit.add_argument(
         "--noise-seed",
         type=seed,
-        help="with --epsilon: makes the noise repeatable, for tests; it voids the guarantee "
-        "for whoever knows it",
+        help="with --epsilon: makes the noise repeatable, for tests; voids the guarantee "
+        "against anyone who knows it",
     )
     fit.add_argument(
         "--budget",
         metavar="BOOK",
-        help="with --epsilon: enter the fit in this budget book; refused where it would exceed it",
+        help="with --epsilon: record the fit in this budget book, which refuses to be exceeded",
     )
     fit.add_argument("--out", required=True, metavar="MODEL", help="folder to write")
     sample = commands.add_parser(
@@ -158,18 +166,16 @@ def parser(with_report: bool) -> Parser:
         type=setting,
         default=[],
         metavar="LABEL_rate=SHARE",
-        help="share of the rows that can have the label which have it",
+        help="share of rows with the label, of those that can have it",
     )
     sample.add_argument(
         "--continue",
         dest="past",
         metavar="LOG",
-        help="what the users of this log do next, under their own ids, in place of new users; "
-        "nothing is proved for them, whatever --epsilon was",
+        help="instead of new users: what the users of this log do next, under their own ids; "
+        "no privacy is guaranteed for them, whatever --epsilon was",
     )
-    sample.add_argument(
-        "--days", type=float, default=30.0, help="how long to continue (default: 30)"
-    )
+    sample.add_argument("--days", type=float, help="with --continue: how many days (default: 30)")
     sample.add_argument(
         "--model", help="the Python file of the generator, where it was fitted from one"
     )
@@ -177,7 +183,8 @@ def parser(with_report: bool) -> Parser:
     sample.add_argument(
         "--engine",
         help=(
-            "serial, processes or dask: the same log, parts of the users at a time (default: here)"
+            "serial, processes or dask: sample users in parts, which gives the same log "
+            "(default: all at once)"
         ),
     )
     sample.add_argument(
@@ -188,7 +195,7 @@ def parser(with_report: bool) -> Parser:
     sample.add_argument(
         "--address",
         metavar="tcp://HOST:PORT",
-        help="with --engine dask: the scheduler; MODEL is on storage that all see",
+        help="with --engine dask: the scheduler; MODEL must be on shared storage",
     )
     sample.add_argument("--out", required=True, metavar="LOG", help="log folder to write")
     report = commands.add_parser(
@@ -214,12 +221,12 @@ def parser(with_report: bool) -> Parser:
         "--drop",
         type=int,
         metavar="N",
-        help="take back entry N, which was begun and of which nothing was given away",
+        help="remove entry N, which was begun and from which nothing was released",
     )
     commands.add_parser(
         "list",
-        help="the generators at hand",
-        description="The generators at hand.",
+        help="the generators that are installed",
+        description="List the generators that are installed.",
         epilog=LIST_EXAMPLE,
     )
     return top
@@ -245,8 +252,8 @@ def _add_share(commands: argparse._SubParsersAction[Parser]) -> None:
         "--epsilon",
         type=float,
         help=(
-            "prove (epsilon, delta)-differential privacy for every user; without it the attacks "
-            "alone decide"
+            "guarantee (epsilon, delta)-differential privacy for every user; without it the "
+            "attacks alone decide"
         ),
     )
     share.add_argument("--delta", type=float, help="default: min(1e-6, users^-1.5)")
@@ -265,8 +272,7 @@ def _add_share(commands: argparse._SubParsersAction[Parser]) -> None:
         default=0.2,
         metavar="SHARE",
         help=(
-            "share of the users who are held out of the fit, to attack and to test with (default: "
-            "0.2)"
+            "share of the users who are held out of the fit, for attacks and tests (default: 0.2)"
         ),
     )
     share.add_argument(
@@ -278,7 +284,7 @@ def _add_share(commands: argparse._SubParsersAction[Parser]) -> None:
         "--canaries",
         type=int,
         metavar="N",
-        help="planted in a twin fit; 0 for none (default: a tenth of the users, at most 200)",
+        help="canaries for the audit; 0 for none (default: a tenth of the users, at most 200)",
     )
     share.add_argument(
         "--set",
@@ -298,13 +304,13 @@ def _add_share(commands: argparse._SubParsersAction[Parser]) -> None:
         "--purpose",
         default="",
         metavar="TEXT",
-        help="what for: stands on the report and the data card",
+        help="what the log is for; shown on the report and the data card",
     )
     share.add_argument(
         "--recipient",
         default="",
         metavar="TEXT",
-        help="for whom: stands on the report and the data card",
+        help="who gets the log; shown on the report and the data card",
     )
     share.add_argument(
         "--seed",
@@ -364,10 +370,10 @@ def _budget(args: argparse.Namespace) -> None:
 
     if args.epsilon is not None:
         if args.drop is not None:
-            raise InputError("--drop goes with a book that exists; leave --epsilon out.")
+            raise InputError("--drop is for an existing book; leave --epsilon out.")
         book = budget_book.create(args.book, epsilon=args.epsilon, delta=args.delta)
     elif args.delta is not None:
-        raise InputError("--delta is a limit of a new book; give --epsilon as well.")
+        raise InputError("--delta is the limit of a new book; give --epsilon as well.")
     else:
         book = (
             budget_book.read(args.book)
@@ -407,7 +413,7 @@ def _share(args: argparse.Namespace) -> int:
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:
-    """'a,b' -> ('a', 'b'); 'none' -> (); not given -> None, which means all."""
+    """Return ('a', 'b') for 'a,b' and () for 'none'; None, which means all, for None."""
     if text is None:
         return None
     return () if text == "none" else tuple(part.strip() for part in text.split(",") if part.strip())
@@ -421,20 +427,24 @@ def _sample(args: argparse.Namespace) -> None:
 
     if (args.users is None) == (args.past is None):
         raise InputError(
-            "Give either --users, how many new users to draw, or --continue LOG, whose users to go "
-            "on with."
+            "Give either --users (how many new users to draw) or --continue LOG (whose users to "
+            "continue)."
         )
     where, rates = once(args.where, "--where"), once(args.rates, "--set")
     where = {name: str(value) for name, value in where.items()}
     if args.users is not None and args.users < 1:
         raise InputError(f"--users is {args.users}; at least one is needed.")
+    if args.days is not None and args.past is None:
+        raise InputError(
+            "--days says how long to continue a log; give --continue LOG with it, or leave it out."
+        )
     if args.past is not None and (where or rates):
-        raise InputError("--where and --set choose new users; they do not go with --continue.")
+        raise InputError("--where and --set are for new users; leave them out with --continue.")
     if args.engine is None and (args.workers is not None or args.address is not None):
-        raise InputError("--workers and --address go with --engine processes or --engine dask.")
+        raise InputError("--workers and --address need --engine processes or --engine dask.")
     if args.engine is not None and (args.past is not None or args.rates):
         raise InputError(
-            "--engine is for new users at their own rates; leave it out with --continue and --set."
+            "--engine is for new users at their own rates; leave it out with --continue or --set."
         )
     check_replaceable(args.out)
     if args.engine is not None:
@@ -455,7 +465,9 @@ def _sample(args: argparse.Namespace) -> None:
     model = load(args.fitted, model=args.model)
     if args.past is not None:
         log = model.continue_log(
-            EventLog.read(args.past, truth=False), days=args.days, seed=args.seed
+            EventLog.read(args.past, truth=False),
+            days=DAYS if args.days is None else args.days,
+            seed=args.seed,
         )
         note(log.manifest["privacy"]["statement"])
     else:

@@ -31,7 +31,7 @@ from generators.nn.dp_sgd import noise_left, private_steps, sampling_rate, train
 from generators.nn.network import RowNet
 from generators.nn.posterior import normal_of, posterior_draws
 from generators.nn.training import check_finite, train, train_attributes
-from generators.privacy.queries import PrivacyLedger
+from generators.privacy.accounting import PrivacyLedger
 from generators.sampling.step_decoder import StepDecoder
 from generators.sequence_model import SequenceGenerator
 from generators.sequences.encode import EncodedSequences

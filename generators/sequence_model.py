@@ -24,8 +24,9 @@ from eventlog._runtime.settings import Range
 from generators.base import Generator, SampleConditions
 from generators.codec.codec import MOST_ROWS, Codec
 from generators.codec.fit import learn, total_query_weight
+from generators.privacy.accounting import PrivacyLedger
 from generators.privacy.public import Public
-from generators.privacy.queries import PrivacyLedger, PrivateQueries
+from generators.privacy.queries import PrivateQueries
 from generators.sampling.conditions import (
     UserFilter,
     accept_where,
@@ -149,7 +150,7 @@ class SequenceGenerator(Generator):
         self.codec_: Codec = learn_rules(codec, steps, queries)
         self._learn_marginals(steps, queries)
         self._learn(steps, seed=seed, ledger=ledger)
-        self.privacy = ledger.statement(declared.sources, ASSUMED_PUBLIC)
+        self.privacy = ledger.statement(declared.sources, ASSUMED_PUBLIC).to_json()
 
     @torch.inference_mode()
     def sample(

@@ -1,4 +1,4 @@
-"""python -m simulator: run, scenarios, realism, calibrate, audit."""
+"""The command line `python -m simulator`: run, scenarios, realism, calibrate, audit."""
 
 from __future__ import annotations
 
@@ -7,96 +7,127 @@ import argparse
 from eventlog._runtime import console
 from eventlog._runtime.errors import InputError
 
+Commands = argparse._SubParsersAction  # of the parser, which adds its subcommands
+
 
 def main(argv: list[str]) -> int:
-    """Parse and dispatch; the work is imported by the subcommand that does it."""
+    """Parse and dispatch; each subcommand imports the work that it does."""
     parser = console.Parser(
         prog="python -m simulator",
         description="Simulate a shop, its shoppers and its fraudsters, with the truth.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for add in (_add_run, _add_scenarios, _add_realism, _add_calibrate, _add_audit):
+        add(commands)
+    arguments = parser.parse_args(argv)
+    work: int = arguments.work(arguments)
+    return work
 
+
+# --- arguments ------------------------------------------------------------------------------------
+
+
+def _add_run(commands: Commands) -> None:
     run = commands.add_parser(
         "run",
         help="simulate a log",
-        description="Simulate a log folder. The same arguments give the same bytes, whatever --workers is.",
-        epilog="example:\n  python -m simulator run --scenario shop --users 10000 --days 60 --seed 7 --set fraud.share=0.03 --out mylog",
+        description="Simulate a log and write it as a folder. The same arguments give the same "
+        "bytes, whatever --workers is.",
+        epilog="example:\n  python -m simulator run --scenario shop --users 10000 --days 60 "
+        "--seed 7 --set fraud.share=0.03 --out mylog",
     )
     run.add_argument(
         "--scenario",
         default="shop",
-        help="a name from 'scenarios', or a TOML file of your own (default: shop)",
+        help="a name that 'scenarios' lists, or your own TOML file (default: shop)",
     )
     run.add_argument("--users", type=int, required=True, help="number of shoppers")
     run.add_argument("--days", type=int, required=True, help="number of days")
-    run.add_argument("--seed", type=console.seed, required=True, help="decides every draw")
-    run.add_argument("--workers", type=int, default=1, help="processes (default: 1)")
+    run.add_argument("--seed", type=console.seed, required=True, help="seed of all random draws")
+    run.add_argument("--workers", type=int, default=1, help="number of processes (default: 1)")
     run.add_argument(
         "--engine", default="processes", help="serial, processes or dask (default: processes)"
     )
     run.add_argument(
         "--address",
         metavar="tcp://HOST:PORT",
-        help="with --engine dask: the scheduler; --out is on storage that all see",
+        help="address of the dask scheduler, with --engine dask; all workers must see --out",
     )
     run.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="change a setting of the scenario; may be repeated",
+        help="change a setting of the scenario; may be repeated ('scenarios --keys' lists them)",
     )
-    run.add_argument("--out", required=True, help="the log folder to write")
+    run.add_argument("--out", required=True, help="folder to write the log to")
     run.set_defaults(work=_run)
 
+
+def _add_scenarios(commands: Commands) -> None:
     scenarios = commands.add_parser(
         "scenarios",
         help="list the scenarios, or every setting with its range",
-        description="List the scenarios at hand.",
-        epilog="examples:\n  python -m simulator scenarios\n  python -m simulator scenarios --keys",
+        description="List the scenarios, their files and what they are.",
+        epilog="examples:\n  python -m simulator scenarios\n  python -m simulator scenarios --keys"
+        "\n  python -m simulator scenarios --schema > scenario.schema.json",
     )
-    scenarios.add_argument(
+    what = scenarios.add_mutually_exclusive_group()
+    what.add_argument(
         "--keys", action="store_true", help="list every setting with its default and range instead"
+    )
+    what.add_argument(
+        "--schema",
+        action="store_true",
+        help="print the JSON schema of a scenario file instead, for editors that check TOML",
     )
     scenarios.set_defaults(work=_scenarios)
 
+
+def _add_realism(commands: Commands) -> None:
     realism = commands.add_parser(
         "realism",
-        help="scorecard of stylised facts",
-        description="Compare a log with what published e-commerce logs show.",
-        epilog="examples:\n  python -m simulator realism mylog\n  python -m simulator realism mylog --json > scorecard.json",
+        help="compare a log with published logs",
+        description="Compare a log with what published e-commerce logs show, fact by fact.",
+        epilog="examples:\n  python -m simulator realism mylog\n"
+        "  python -m simulator realism mylog --json > scorecard.json",
     )
     realism.add_argument("log", metavar="LOG", help="a log folder")
     realism.add_argument("--json", action="store_true", help="print JSON instead of a table")
     realism.set_defaults(work=_realism)
 
+
+def _add_calibrate(commands: Commands) -> None:
     calibrate = commands.add_parser(
         "calibrate",
         help="fit a scenario to your own log",
-        description="Fit a scenario to a log by matching its stylised facts. An interrupted run goes on when the same command is given "
-        "again.",
+        description="Fit a scenario to a log by matching its stylised facts. Run the same command "
+        "again to continue an interrupted run.",
         epilog="examples:\n  python -m simulator calibrate mylog --out my.toml\n"
         "  python -m simulator calibrate mylog --out my.toml --epsilon 3 --public items\n"
-        "  python -m simulator run --scenario ./my.toml --users 10000 --days 60 --seed 1 --out twin",
+        "  python -m simulator run --scenario ./my.toml --users 10000 --days 60 --seed 1 "
+        "--out synthetic",
     )
     calibrate.add_argument("log", metavar="LOG", help="a log folder")
     calibrate.add_argument(
-        "--out", required=True, metavar="FILE.toml", help="the scenario file to write"
+        "--out", required=True, metavar="FILE.toml", help="scenario file to write"
     )
     calibrate.add_argument(
-        "--trials", type=int, default=60, help="simulations to look at, at most (default: 60)"
+        "--trials", type=int, default=60, help="number of simulations at most (default: 60)"
     )
     calibrate.add_argument(
-        "--days", type=int, help="match the log's last DAYS days (default: all, up to 120)"
+        "--days", type=int, help="match the last DAYS days of the log (default: all, up to 120)"
     )
     calibrate.add_argument(
-        "--users", type=int, help="shoppers in each simulation (default: by the log's size)"
+        "--users", type=int, help="shoppers in each simulation (default: by the size of the log)"
     )
-    calibrate.add_argument("--seed", type=console.seed, default=0, help="of the simulations (default: 0)")
+    calibrate.add_argument(
+        "--seed", type=console.seed, default=0, help="seed of the simulations (default: 0)"
+    )
     calibrate.add_argument(
         "--epsilon",
         type=float,
-        help="learn the log's facts under differential privacy per user, with this budget",
+        help="privacy budget: learn the log's facts under differential privacy for every user",
     )
     calibrate.add_argument(
         "--delta",
@@ -107,29 +138,32 @@ def main(argv: list[str]) -> int:
         "--public",
         default="",
         metavar="A,B",
-        help="with --epsilon: what is no secret; 'items' = the catalogue, if it was given",
+        help="with --epsilon: what is public; 'items' = the catalogue, if the import was given one",
     )
     calibrate.add_argument(
         "--noise-seed",
         type=console.seed,
-        help="with --epsilon: makes the noise repeatable; proves nothing to whoever knows it",
+        help="with --epsilon: makes the noise repeatable; no guarantee against anyone who knows it",
     )
     calibrate.set_defaults(work=_calibrate)
 
+
+def _add_audit(commands: Commands) -> None:
     audit = commands.add_parser(
         "audit",
-        help="look for giveaways",
-        description="Does a simulated log give its fraud away by a column, an id, the order of rows?",
-        epilog="examples:\n  python -m simulator audit mylog\n  python -m simulator audit mylog --out docs/leak-audit.md\n"
-        "Exit code 1 where something leaks.",
+        help="check that a simulated log does not give its fraud away",
+        description="Check whether a single column, an id or the order of rows gives the fraud of "
+        "a simulated log away.",
+        epilog="examples:\n  python -m simulator audit mylog\n"
+        "  python -m simulator audit mylog --out docs/results/leak-audit.md\n"
+        "The exit code is 1 if anything leaks.",
     )
     audit.add_argument("log", metavar="LOG", help="a simulated log folder, with its truth")
-    audit.add_argument("--out", metavar="FILE.md", help="write the audit as a page")
+    audit.add_argument("--out", metavar="FILE.md", help="also write the audit as a page")
     audit.set_defaults(work=_audit)
 
-    arguments = parser.parse_args(argv)
-    work: int = arguments.work(arguments)
-    return work
+
+# --- work -----------------------------------------------------------------------------------------
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -165,6 +199,11 @@ def _run(arguments: argparse.Namespace) -> int:
 def _scenarios(arguments: argparse.Namespace) -> int:
     from simulator import scenario
 
+    if arguments.schema:
+        import json
+
+        print(json.dumps(scenario.file_schema(), indent=2))
+        return 0
     if arguments.keys:
         for key, default, low, high, doc in scenario.settings():
             bounds = "" if low is None else f"{low:g} to {high:g}"
@@ -192,7 +231,8 @@ def _calibrate(arguments: argparse.Namespace) -> int:
     from pathlib import Path
 
     from eventlog.log import EventLog
-    from simulator.calibration.calibrate import calibrate, ledger_path
+    from simulator.calibration.calibrate import calibrate
+    from simulator.calibration.result import ledger_path
 
     out = Path(arguments.out)
     if out.suffix != ".toml":
@@ -208,14 +248,13 @@ def _calibrate(arguments: argparse.Namespace) -> int:
         users=arguments.users,
         seed=arguments.seed,
         noise_seed=arguments.noise_seed,
-        keep=out.with_suffix(".looks.jsonl"),
+        keep=out.with_suffix(".trials.jsonl"),
         name=Path(arguments.log).name,
     )
     fit.write(out)
     print(fit.table())
-    print(
-        f"{out}: distance {fit.distance_before:.2f} before, {fit.distance:.2f} after {fit.looks} looks"
-    )
+    distances = f"distance {fit.distance_before:.2f} before, {fit.distance:.2f} after"
+    print(f"{out}: {distances} {fit.trials} trials")
     if fit.privacy:
         print(f"{ledger_path(out)}: {fit.privacy['statement']}")
     return 0

@@ -1,6 +1,4 @@
-"""The two entries: `simulate` gives an EventLog in memory, `run` writes a log folder of any
-size.
-"""
+"""Two ways to simulate: `simulate` returns an EventLog, `run` writes a log folder of any size."""
 
 from __future__ import annotations
 
@@ -39,14 +37,21 @@ def simulate(
     workers: int = 1,
     settings: Mapping[str, Any] | None = None,
 ) -> EventLog:
-    """A log in memory, truth included.
+    """Simulate a log in memory, truth included.
 
-    `settings` changes the scenario by dotted key, e.g. {"fraud.share": 0.03}. The same arguments
-    give the same log, whatever `workers` is. Raises InputError for a wrong scenario, setting or
-    number.
+    The same arguments give the same log, whatever `workers` is.
+
+    Args:
+        scenario: a name that `python -m simulator scenarios` lists, or a TOML file.
+        users: number of shoppers.
+        days: number of days.
+        seed: of all random draws.
+        workers: number of processes.
+        settings: changes of the scenario by dotted key, e.g. {"fraud.share": 0.03}.
+
+    Raises InputError for a wrong scenario, setting or number.
     """
-    made = load(scenario, settings)
-    todo = shards.tasks(made, users=users, days=days, seed=seed)
+    todo = shards.tasks(load(scenario, settings), users=users, days=days, seed=seed)
     with _executor("processes", None, workers, len(todo)) as executor:
         parts = list(_played(todo, None, executor))
     tables = {name: _frame([p[name] for p in parts]) for name in parts[0]}
@@ -78,15 +83,26 @@ def run(
     address: str | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Path:
-    """The same log written as a folder, shard by shard, so that memory does not grow with the log.
-    Returns its path.
+    """Simulate a log and write it as a folder, shard by shard; return the folder's path.
 
-    Each worker writes the events of its shards; on a cluster (`engine` "dask", its `address`) `out`
-    must be on storage that all see.
+    Memory does not grow with the log. Each worker writes the events of its shards; on a cluster,
+    `out` must be on storage that all workers see.
+
+    Args:
+        scenario: see `simulate`; so are users, days, seed, workers and settings.
+        users: number of shoppers.
+        days: number of days.
+        seed: of all random draws.
+        out: the folder.
+        workers: number of processes.
+        engine: "serial", "processes" or "dask".
+        address: of the dask scheduler.
+        settings: changes of the scenario by dotted key.
+
+    Raises InputError for a wrong scenario, setting or number, and where `out` may not be replaced.
     """
     check_engine(engine, address)
-    made = load(scenario, settings)
-    todo = shards.tasks(made, users=users, days=days, seed=seed)
+    todo = shards.tasks(load(scenario, settings), users=users, days=days, seed=seed)
     check_replaceable(out)
     with LogWriter(out) as writer, _executor(engine, address, workers, len(todo)) as executor:
         writer.events_folder.mkdir(parents=True, exist_ok=True)
@@ -118,7 +134,9 @@ def run(
 
 
 def _truth_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    """Numbers that hardly repeat get no dictionary, and rising ids are stored as differences: half
+    """A writer with the encodings that suit a truth table.
+
+    Numbers that hardly repeat get no dictionary, and rising ids are stored as differences: half
     the time and half the size.
     """
     repeat = [n for n in schema.names if n not in ("event_id", "p_choice")]
@@ -138,7 +156,7 @@ def _truth_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
 def _executor(
     engine: str, address: str | None, workers: int, tasks: int
 ) -> Iterator[Executor | None]:
-    """Where the shards are played; None = here, one after the other."""
+    """Where the shards are played; None = in this process, one after the other."""
     if workers < 1:
         raise InputError(f"workers is {workers}; it must be 1 or more.")
     if engine == "serial" or (engine == "processes" and min(workers, tasks) == 1):
@@ -151,9 +169,7 @@ def _executor(
 def _played(
     todo: list[shards.Task], folder: str | None, executor: Executor | None
 ) -> Iterator[dict[str, pa.Table]]:
-    """The shards' tables in the order of the shards; with an executor a few ahead of the one that
-    is asked for.
-    """
+    """The tables of each shard, in order; an executor works a few shards ahead."""
     if executor is None:
         for task in todo:
             yield shards.simulate(task, folder)
@@ -169,9 +185,7 @@ def _played(
 
 
 def _frame(tables: list[pa.Table]) -> Any:
-    """One pandas frame of the shards' tables: strings as categories, as EventLog.read gives
-    them.
-    """
+    """One pandas frame of the shards' tables, with strings as categories as EventLog.read has."""
     return pa.concat_tables(tables).unify_dictionaries().to_pandas()
 
 

@@ -1,11 +1,12 @@
-"""Keyed draws: the n-th number of a stream is a function of (key, n) alone, so no decision shifts
-another's luck.
+"""Keyed draws: the n-th number of a stream is a function of (key, n) alone.
+
+So no decision changes the draws of another::
 
     key of a user -> key of a visit -> one number per (step, purpose)
 
-A shopper who got a coupon and his twin who did not draw the same numbers wherever they face the
-same choice: common random numbers. The function is splitmix64 (Steele, Lea, Flood 2014), 2 ns a
-draw in compiled code.
+A shopper who got a coupon and the counterfactual copy who did not draw the same numbers wherever
+they face the same choice: common random numbers. The function is splitmix64 (Steele, Lea, Flood
+2014), 2 ns a draw in compiled code.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _TINY = 2.0**-53
 
 @njit(cache=True, inline="always")
 def scramble(z):
-    """uint64 -> uint64, bijective."""
+    """Return a bijective scramble of a uint64, the finaliser of splitmix64."""
     z = (z ^ (z >> _30)) * _M1
     z = (z ^ (z >> _27)) * _M2
     return z ^ (z >> _31)
@@ -31,19 +32,19 @@ def scramble(z):
 
 @njit(cache=True)
 def child(key, n):
-    """uint64 key of the n-th stream below `key`."""
+    """Return the uint64 key of the n-th stream below `key`."""
     return scramble(scramble(key) + GAMMA * np.uint64(n + 1))
 
 
 @njit(cache=True)
 def uniform(key, n):
-    """float64 in [0, 1): the n-th draw of the stream."""
+    """Return the n-th draw of the stream, a float64 in [0, 1)."""
     return np.float64(scramble(key + GAMMA * np.uint64(n)) >> _11) * _TINY
 
 
 @njit(cache=True)
 def normal(key, n):
-    """A standard normal from draws n and n + 1 (Box and Muller 1958)."""
+    """Return a standard normal from draws n and n + 1 (Box and Muller 1958)."""
     return math.sqrt(-2.0 * math.log(1.0 - uniform(key, n))) * math.cos(
         2.0 * math.pi * uniform(key, n + 1)
     )
@@ -51,8 +52,27 @@ def normal(key, n):
 
 @njit(cache=True)
 def children(keys, numbers):
-    """(n,) uint64: `child` of each key and number."""
+    """Return (n,) uint64: `child` of each key (n,) and number (n,)."""
     out = np.empty(len(keys), dtype=np.uint64)
     for i in range(len(keys)):
         out[i] = child(keys[i], numbers[i])
+    return out
+
+
+@njit(cache=True)
+def uniforms(key, numbers):
+    """Return (n,) float64: `uniform` of the key and each number (n,)."""
+    out = np.empty(len(numbers), dtype=np.float64)
+    for i in range(len(numbers)):
+        out[i] = uniform(key, numbers[i])
+    return out
+
+
+@njit(cache=True)
+def mixed(values, salt):
+    """Return (n,) uint64: `scramble` of each uint64 (n,) in the stream `salt`."""
+    out = np.empty(len(values), dtype=np.uint64)
+    offset = salt * GAMMA
+    for i in range(len(values)):
+        out[i] = scramble(values[i] + offset)
     return out

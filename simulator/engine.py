@@ -1,10 +1,9 @@
-"""The SimPy environment of one shard: cohorts of shoppers say when they come, a clock plays
-everybody's sessions of a day at once.
+"""The SimPy environment of one shard: cohorts report who comes when, a clock plays the day.
 
 A cohort is a process that wakes when the first of its shoppers comes on a day, and hands over the
 day's visits. That keeps the event loop at one event per cohort and day; what happens inside the
-sessions is compiled code (`play`). Return visits, refunds and reviews are notes in the mail of the
-day on which they fall due.
+sessions is compiled code (`behaviour.day.play`). Return visits, refunds and reviews are scheduled
+events: they wait for the day on which they fall due.
 """
 
 from __future__ import annotations
@@ -18,25 +17,14 @@ from typing import Any
 import numpy as np
 import simpy
 
-from simulator.behaviour import campaigns, event_buffer, shoppers
-from simulator.behaviour.checkout import BROWSE, NOTE, OrderIndex
+from simulator.behaviour import campaigns, counter_index, event_buffer, shoppers
+from simulator.behaviour.browser import Browser
+from simulator.behaviour.checkout import BROWSE
 from simulator.behaviour.day import PAUSE, play
-from simulator.behaviour.sessions import (
-    HONEST,
-    NOTES,
-    OFFERS,
-    ORDERS,
-    ROWS,
-    SESSIONS,
-    SHOWN,
-    STOLEN,
-    BehaviourOverrides,
-    Browser,
-    DayState,
-    OutputBuffers,
-    Visits,
-    override_records,
-)
+from simulator.behaviour.day_state import DayState, OutputBuffers
+from simulator.behaviour.event_buffer import SCHEDULED_EVENT
+from simulator.behaviour.order_index import OrderIndex
+from simulator.behaviour.overrides import BehaviourOverrides, Visits, override_records
 from simulator.behaviour.shoppers import Population
 from simulator.counter_rng import children
 from simulator.fraud import fraudsters as fraud
@@ -45,6 +33,9 @@ from simulator.world.catalogue import DAY, World
 from simulator.world.recommender import Recommender
 
 COHORT = 1_024  # shoppers whose planned visits one process keeps
+# Room for records that one event may take, times the events still to play, plus a reserve.
+ROOM_PER_EVENT = {counter_index.EVENTS: 8, counter_index.PAGES: 8, counter_index.SCHEDULED: 2}
+RESERVE_OF_SCHEDULED, RESERVE = 64, 8
 
 
 @dataclass
@@ -53,15 +44,16 @@ class Shard:
 
     population: Population
     browser: Browser
-    till: OrderIndex
+    order_index: OrderIndex
     fraudsters: fraud.Fraudsters
     offers: np.ndarray  # (n,) campaigns.OFFER
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
-    """No garbage collection inside: a shard makes millions of short-lived events without cycles,
-    and scanning them costs a third.
+def _no_garbage_collection() -> Iterator[None]:
+    """Collect no garbage inside.
+
+    A shard makes millions of short-lived events without cycles; scanning them costs a third.
     """
     was_on = gc.isenabled()
     gc.disable()
@@ -79,210 +71,243 @@ class Engine:
         self,
         scenario: Scenario,
         world: World,
-        pages: Recommender,
+        recommender: Recommender,
         users: int,
         rng: np.random.Generator,
     ) -> None:
-        self.scenario, self.world, self.pages, self.rng = scenario, world, pages, rng
+        self.scenario, self.world, self.recommender, self.rng = scenario, world, recommender, rng
         self.population = shoppers.draw(scenario, world, users, rng)
         self.browser = Browser(scenario, world, self.population, rng)
-        self.till = OrderIndex(self.browser)
+        self.order_index = OrderIndex(self.browser)
         self.fraudsters = fraud.Fraudsters(scenario, world, self.population, rng)
         self.campaigns = campaigns.plan(scenario, world.days)
         self.offers = event_buffer.RecordBuffer(campaigns.OFFER)
         self.end = world.days * DAY
-        self.visits = _diary(self.population, *shoppers.planned_visits(self.population, world, rng))
-        # of the visits: those of the day, a piece per cohort
-        self.due: list[np.ndarray] = []
-        self.notes = event_buffer.RecordBuffer(NOTE)  # all other notes ever left
-        # their numbers, by the day on which they fall due
-        self.mail: list[list[np.ndarray]] = [[] for _ in range(world.days + 1)]
-        self.stolen = 0  # cards that testers went through
+        planned = shoppers.planned_visits(self.population, world, rng)
+        self.visits = _by_cohort(self.population, *planned)
+        self.arrivals: list[np.ndarray] = []  # planned visits of the day, an array per cohort
+        self.scheduled = event_buffer.RecordBuffer(SCHEDULED_EVENT)  # all other visits
+        # rows of `scheduled`, by the day on which they fall due
+        self.due: list[list[np.ndarray]] = [[] for _ in range(world.days + 1)]
+        self.stolen_cards = 0  # cards that card testers went through
         self.env = simpy.Environment()
-        # The most rows that one session writes: two a step and a search, and the till's.
+        # The most rows that one session writes: two a step and a search, and those of the checkout.
         self.room = 3 * (scenario.sessions.longest + 2) + 2 * shoppers.CART + 32
 
     def run(self) -> Shard:
         """Play all days."""
-        # untouched memory costs nothing, growing does
-        self.browser.rows.reserve(8 * len(self.visits))
+        # memory that is not touched costs nothing, growing does
+        self.browser.events.reserve(8 * len(self.visits))
         self.browser.sessions.reserve(2 * len(self.visits))
-        for mine in np.split(self.visits, _starts(self.visits["user"] // COHORT)):
+        for mine in np.split(self.visits, _changes(self.visits["user"] // COHORT)):
             self.env.process(self._cohort(mine))
         self.env.process(self._clock())
-        with _uncollected():
+        with _no_garbage_collection():
             self.env.run()
-        return Shard(self.population, self.browser, self.till, self.fraudsters, self.offers.written)
+        return Shard(
+            self.population,
+            self.browser,
+            self.order_index,
+            self.fraudsters,
+            self.offers.written,
+        )
+
+    # --- processes --------------------------------------------------------------------------------
 
     def _cohort(self, visits: np.ndarray) -> Generator[simpy.Event, Any, None]:
-        """Some shoppers: wait for the first of them who comes on a day, and hand over all who come
-        on it.
-        """
-        for today in np.split(visits, _starts((visits["time"] // DAY).astype(np.int64))):
+        """Wait for the first shopper who comes on a day, and hand over all who come on it."""
+        for today in np.split(visits, _changes((visits["time"] // DAY).astype(np.int64))):
             if len(today):
                 yield self.env.timeout(float(today["time"][0]) - self.env.now)
-                self.due.append(today)
+                self.arrivals.append(today)
 
     def _clock(self) -> Generator[simpy.Event, Any, None]:
-        """At the end of each day, play the day."""
+        """Play each day at its end."""
         for day in range(self.world.days):
             yield self.env.timeout(DAY * (day + 1) - self.env.now)
-            self.browser.show(self.pages.slates(day), day)
-            before = self.browser.rows.n
-            planned = self.fraudsters.plan(day, self.till.order_table)
-            attacks = np.zeros(len(planned), dtype=NOTE)
-            attacks["time"], attacks["user"], attacks["ref"] = (
-                [getattr(a, f) for a in planned] for f in ("time", "user", "number")
-            )
-            attacks["kind"], attacks["goal"], attacks["made"] = fraud.ATTACK, -1, -np.inf
-            attacks["key"] = self.rng.integers(0, 2**64, len(attacks), dtype=np.uint64)
-            self._play(
-                np.concatenate(
-                    [self._planned(), self.notes.written[self._delivered(day)], attacks]
-                ),
-                day,
-            )
-            self.pages.learn(self.browser.rows.written[before:])
+            self.browser.show(self.recommender.slates(day), day)
+            before = self.browser.events.n
+            attacks = self._planned_attacks(day)
+            events = [self._planned_visits(), self._due_on(day), attacks]
+            self._play(np.concatenate(events), day)
+            self.recommender.learn(self.browser.events.written[before:])
 
-    def _planned(self) -> np.ndarray:
-        """The day's planned visits as notes, but for shoppers who are gone in both worlds; keyed by
-        their shopper and number.
+    # --- what takes place on a day ----------------------------------------------------------------
+
+    def _planned_attacks(self, day: int) -> np.ndarray:
+        """(n,) SCHEDULED_EVENT: the attacks that fraudsters plan for the day."""
+        planned = self.fraudsters.plan(day, self.order_index.order_table)
+        attacks = np.zeros(len(planned), dtype=SCHEDULED_EVENT)
+        attacks["time"] = [a.time for a in planned]
+        attacks["user"] = [a.user for a in planned]
+        attacks["reference"] = [a.number for a in planned]
+        attacks["kind"], attacks["override"] = fraud.ATTACK, -1
+        attacks["scheduled_at"] = -np.inf
+        attacks["key"] = self.rng.integers(0, 2**64, len(attacks), dtype=np.uint64)
+        return attacks
+
+    def _planned_visits(self) -> np.ndarray:
+        """(n,) SCHEDULED_EVENT: the day's planned visits, keyed by their shopper and number.
+
+        Shoppers who are gone, and whose counterfactual is gone too, are left out.
         """
-        visits, gone = (
-            np.concatenate([self.visits[:0], *self.due]),
-            self.population.table["alive"] == 0,
-        )
+        visits = np.concatenate([self.visits[:0], *self.arrivals])
+        gone = self.population.table["alive"] == 0
         visits = visits[~(gone[visits["user"]] & gone[visits["user"] + len(self.population)])]
-        self.due.clear()
-        notes = np.zeros(len(visits), dtype=NOTE)
-        notes["time"], notes["user"] = visits["time"], visits["user"]
-        notes["key"] = children(self.population.key[visits["user"]], visits["number"])
-        notes["made"], notes["kind"], notes["goal"], notes["ref"] = -np.inf, BROWSE, -1, -1
-        return notes
+        self.arrivals.clear()
+        events = np.zeros(len(visits), dtype=SCHEDULED_EVENT)
+        events["time"], events["user"] = visits["time"], visits["user"]
+        events["key"] = children(self.population.key[visits["user"]], visits["number"])
+        events["scheduled_at"], events["kind"] = -np.inf, BROWSE
+        events["override"], events["reference"] = -1, -1
+        return events
 
-    def _play(self, notes: np.ndarray, day: int) -> None:
-        """Play a day's notes in the order of time; what follows from them goes by mail."""
-        notes = notes[np.lexsort((notes["user"], notes["time"]))]
-        attack = notes["kind"] == fraud.ATTACK
-        acts = np.zeros(len(notes), dtype=bool)
-        acts[attack] = self.fraudsters.needs_no_browsing(notes["ref"][attack])
-        goals, visits = self._goals(notes, np.flatnonzero(attack & ~acts))
-        # first: played after the sessions, all of them would come late in the day, which would tell
-        self._act(notes[acts])
+    def _due_on(self, day: int) -> np.ndarray:
+        """(n,) SCHEDULED_EVENT: what falls due on `day`."""
+        rows = np.concatenate([np.zeros(0, dtype=np.int64), *self.due[day]])
+        return self.scheduled.written[rows]
+
+    def _assign_to_days(self, first: int, day: int) -> None:
+        """Assign the scheduled events from row `first` on to days.
+
+        What is due today or was due before is played tomorrow and keeps its time.
+        """
+        due = np.clip(
+            (self.scheduled.written["time"][first:] / DAY).astype(np.int64),
+            day + 1,
+            self.world.days,
+        )
+        for d in np.unique(due).tolist():
+            self.due[d].append(first + np.flatnonzero(due == d))
+
+    # --- playing it -------------------------------------------------------------------------------
+
+    def _play(self, events: np.ndarray, day: int) -> None:
+        """Play a day's events (n,) in the order of time, and schedule what follows from them."""
+        events = events[np.lexsort((events["user"], events["time"]))]
+        attack = events["kind"] == fraud.ATTACK
+        scripted = np.zeros(len(events), dtype=bool)
+        scripted[attack] = self.fraudsters.needs_no_browsing(events["reference"][attack])
+        overrides, visits = self._overrides(events, np.flatnonzero(attack & ~scripted))
+        # First: played after the sessions, all of them would come late in the day, which would
+        # give them away.
+        self._act(events[scripted])
         orders = self.browser.orders.n
-        self._browse(notes[~acts], override_records(visits, goals), day)
+        self._browse(events[~scripted], override_records(visits, overrides), day)
         self._claim(orders, day)
-        self.till.close()
+        self.order_index.close_day()
 
-    def _goals(self, notes: np.ndarray, rows: np.ndarray) -> tuple[BehaviourOverrides, Visits]:
-        """What the attacks `rows` (n,) among the notes are after: a shopper's goals, changed by
-        their typology.
+    def _overrides(self, events: np.ndarray, rows: np.ndarray) -> tuple[BehaviourOverrides, Visits]:
+        """Behaviour and equipment of the attacks `rows` (n,) among the day's events.
+
+        They are those of a shopper, changed by the typology of each attack.
         """
         population, setting, n = self.population, self.scenario.sessions, len(rows)
-        user = notes["user"][rows]
-        base = np.log(setting.leave / (1 - setting.leave))
-        goals = BehaviourOverrides(
-            price=population.price[user].copy(),
-            leave=(base + self.rng.normal(0, setting.leave_sigma, n)).astype(np.float32),
-            cart=np.zeros(n, dtype=np.float32),
-            begin=np.zeros(n, dtype=np.float32),
-            fail=np.full(n, self.browser.today.payment_failure, dtype=np.float32),
-            attempts=np.full(n, 2, dtype=np.int32),
+        user = events["user"][rows]
+        mean = np.log(setting.leave / (1 - setting.leave))
+        leave_logit = (mean + self.rng.normal(0, setting.leave_sigma, n)).astype(np.float32)
+        welcome = np.where(population.orders[user] == 0, self.scenario.coupons.welcome, 0.0)
+        overrides = BehaviourOverrides(
+            price_sensitivity=population.price_sensitivity[user].copy(),
+            leave_logit=leave_logit,
+            cart_shift=np.zeros(n, dtype=np.float32),
+            checkout_shift=np.zeros(n, dtype=np.float32),
+            payment_failure=np.full(n, self.browser.today.payment_failure, dtype=np.float32),
+            payment_attempts=np.full(n, 2, dtype=np.int32),
             category=np.full(n, -1, dtype=np.int32),
             own_taste=np.ones(n, dtype=np.float32),
-            redeem=np.where(
-                population.orders[user] == 0, self.scenario.coupons.welcome, 0.0
-            ).astype(np.float32),
+            redeem_welcome=welcome.astype(np.float32),
         )
         none = np.full(n, -1, dtype=np.int64)
         visits = Visits(
             user=user,
-            start=notes["time"][rows],
+            start=events["time"][rows],
             typology=none.astype(np.int8),
             ring=none.astype(np.int32),
             device=none.copy(),
             country=none.astype(np.int8),
             card=none.copy(),
         )
-        self.fraudsters.brief(visits, goals, notes["ref"][rows])
-        notes["goal"][rows] = np.arange(n)
-        return goals, visits
+        self.fraudsters.brief(visits, overrides, events["reference"][rows])
+        events["override"][rows] = np.arange(n)
+        return overrides, visits
 
-    def _browse(self, notes: np.ndarray, goals: np.ndarray, day: int) -> None:
-        """Hand the notes to compiled code, making room as it fills up."""
-        browser, world, population = self.browser, self.world, self.population
-        later, told = self.notes, self.notes.n
-        rolls = {
-            ROWS: browser.rows,
-            SESSIONS: browser.sessions,
-            ORDERS: browser.orders,
-            SHOWN: browser.pages,
-            NOTES: later,
-            OFFERS: self.offers,
+    def _browse(self, events: np.ndarray, overrides: np.ndarray, day: int) -> None:
+        """Hand the events to compiled code, making room in the buffers as they fill up."""
+        browser, before, first = self.browser, self.scheduled.n, 0
+        buffers = {
+            counter_index.EVENTS: browser.events,
+            counter_index.SESSIONS: browser.sessions,
+            counter_index.ORDERS: browser.orders,
+            counter_index.PAGES: browser.pages,
+            counter_index.SCHEDULED: self.scheduled,
+            counter_index.OFFERS: self.offers,
         }
-        slates, first = browser.slates, 0
-        keeps = self.scenario.truth.exposures
-        while first < len(notes):
-            left = len(notes) - first
-            for place, roll in rolls.items():
-                each, least = {
-                    ROWS: (8, 2 * self.room),
-                    SHOWN: (8 * keeps, 2 * self.room * keeps + 1),
-                    NOTES: (2, 64),
-                }.get(place, (1, 8))
-                roll.reserve(each * left + least)
-            at = np.zeros(8, dtype=np.int64)
-            at[STOLEN] = self.stolen
-            for place, roll in rolls.items():
-                at[place] = roll.n
-            shop = DayState(
-                browser.rules,
-                browser.shelf,
-                slates.items,
-                slates.policy,
-                slates.n_queries,
-                slates.variants,
-                world.home_brands,
-                world.partner,
-                world.facets,
-                browser.salient_cut,
-                self.campaigns,
-                goals,
-                len(population),
-                self.end,
+        while first < len(events):
+            self._make_room(buffers, len(events) - first)
+            counters = np.zeros(counter_index.SIZE, dtype=np.int64)
+            counters[counter_index.STOLEN_CARDS] = self.stolen_cards
+            for place, buffer in buffers.items():
+                counters[place] = buffer.n
+            first = play(
+                events,
+                first,
+                self.population.table,
+                browser.session,
+                self._day_state(overrides),
+                OutputBuffers(
+                    browser.events.table,
+                    browser.sessions.table,
+                    browser.orders.table,
+                    browser.pages.table,
+                    self.scheduled.table,
+                    self.offers.table,
+                    counters,
+                ),
+                2 * self.room,
             )
-            book = OutputBuffers(
-                browser.rows.table,
-                browser.sessions.table,
-                browser.orders.table,
-                browser.pages.table,
-                later.table,
-                self.offers.table,
-                at,
-            )
-            first = play(notes, first, population.table, browser.walk, shop, book, 2 * self.room)
-            for place, roll in rolls.items():
-                roll.n = int(at[place])
-            self.stolen = int(at[STOLEN])
-            self.fraudsters.honest_sessions += int(at[HONEST])
-        self._post(told, day)
+            for place, buffer in buffers.items():
+                buffer.n = int(counters[place])
+            self.stolen_cards = int(counters[counter_index.STOLEN_CARDS])
+            self.fraudsters.honest_sessions += int(counters[counter_index.HONEST_SESSIONS])
+        self._assign_to_days(before, day)
 
-    def _post(self, first: int, day: int) -> None:
-        """Send off the notes from number `first` on; what is due today or was is delivered tomorrow
-        and keeps its time.
-        """
-        due = np.clip(
-            (self.notes.written["time"][first:] / DAY).astype(np.int64), day + 1, self.world.days
+    def _make_room(self, buffers: dict[int, event_buffer.RecordBuffer], events: int) -> None:
+        """Make room in each buffer for about `events` events, for one of them at least."""
+        keeps_pages = int(self.scenario.truth.exposures)
+        reserve = {
+            counter_index.EVENTS: 2 * self.room,
+            counter_index.PAGES: 2 * self.room * keeps_pages + 1,
+            counter_index.SCHEDULED: RESERVE_OF_SCHEDULED,
+        }
+        for place, buffer in buffers.items():
+            each = ROOM_PER_EVENT.get(place, 1)
+            if place == counter_index.PAGES:
+                each *= keeps_pages
+            buffer.reserve(each * events + reserve.get(place, RESERVE))
+
+    def _day_state(self, overrides: np.ndarray) -> DayState:
+        """The shop today, as compiled code reads it."""
+        browser, world = self.browser, self.world
+        return DayState(
+            rules=browser.rules,
+            items=browser.items,
+            slates=browser.slates.items,
+            policy=browser.slates.policy,
+            n_queries=browser.slates.n_queries,
+            variants=browser.slates.variants,
+            home_brands=world.home_brands,
+            partner=world.partner,
+            facets=world.facets,
+            price_cut=browser.price_cut,
+            campaigns=self.campaigns,
+            overrides=overrides,
+            n_shoppers=len(self.population),
+            end=self.end,
         )
-        for d in np.unique(due).tolist():
-            self.mail[d].append(first + np.flatnonzero(due == d))
-
-    def _delivered(self, day: int) -> np.ndarray:
-        """(n,) numbers of the notes that fall due on `day`."""
-        return np.concatenate([np.zeros(0, dtype=np.int64), *self.mail[day]])
 
     def _claim(self, first: int, day: int) -> None:
-        """What fraudsters claim after the day's orders, which are those from `first` on."""
+        """Schedule what fraudsters claim after the day's orders: those from number `first` on."""
         orders = self.browser.orders.written[first:]
         found = np.flatnonzero(orders["typology"] >= 0)
         orders, none = orders[found], np.full(len(found), -1, dtype=np.int64)
@@ -300,31 +325,30 @@ class Engine:
         )
         claims = [c for c in claims if c.time < self.end]
         if claims:
-            told, (time, user, number) = self.notes.n, zip(*claims, strict=True)
-            self.notes.extend(
-                len(claims), time=time, user=user, ref=number, kind=fraud.ATTACK, goal=-1
+            before, (time, user, number) = self.scheduled.n, zip(*claims, strict=True)
+            self.scheduled.extend(
+                len(claims), time=time, user=user, reference=number, kind=fraud.ATTACK, override=-1
             )
-            self._post(told, day)
+            self._assign_to_days(before, day)
 
-    def _act(self, notes: np.ndarray) -> None:
-        """Attacks that need no browsing, before the day's sessions: at most one per account at a
-        time.
-        """
+    def _act(self, events: np.ndarray) -> None:
+        """Play the attacks that need no browsing, one per account at a time."""
         population = self.population
-        while len(notes):
-            now = np.zeros(len(notes), dtype=bool)
-            now[np.unique(notes["user"], return_index=True)[1]] = True
-            user, number = notes["user"][now], notes["ref"][now]
-            start = np.maximum(notes["time"][now], population.last_end[user] + PAUSE)
+        while len(events):
+            now = np.zeros(len(events), dtype=bool)
+            now[np.unique(events["user"], return_index=True)[1]] = True
+            user, number = events["user"][now], events["reference"][now]
+            start = np.maximum(events["time"][now], population.last_end[user] + PAUSE)
             comes = population.alive[user] & (start < self.end)
             if comes.any():
-                self.fraudsters.act(number[comes], start[comes], self.browser, self.till)
-            notes = notes[~now]
+                self.fraudsters.act(number[comes], start[comes], self.browser, self.order_index)
+            events = events[~now]
 
 
-def _diary(population: Population, offsets: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """(n,) the planned visits of `shoppers.planned_visits` with their shopper and its how-manieth
-    it is, by cohort and time.
+def _by_cohort(population: Population, offsets: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """(n,) planned visits by cohort and time, with shopper and ordinal number of the visit.
+
+    `offsets`, `times`: see `shoppers.planned_visits`.
     """
     visits = np.zeros(len(times), dtype=[("time", "f8"), ("user", "i8"), ("number", "i8")])
     visits["time"], visits["user"] = times, np.repeat(np.arange(len(population)), np.diff(offsets))
@@ -332,6 +356,6 @@ def _diary(population: Population, offsets: np.ndarray, times: np.ndarray) -> np
     return visits[np.lexsort((times, visits["user"] // COHORT))]
 
 
-def _starts(key: np.ndarray) -> np.ndarray:
+def _changes(key: np.ndarray) -> np.ndarray:
     """Places at which (n,) ascending `key` changes."""
     return np.flatnonzero(key[1:] != key[:-1]) + 1

@@ -1,6 +1,4 @@
-"""The events of the simulated shop, as codes that compiled code reads: `event_codes.PURCHASE` is a
-constant to numba.
-"""
+"""The events of the simulated shop, as codes; `event_codes.PURCHASE` is a constant to numba."""
 
 from __future__ import annotations
 

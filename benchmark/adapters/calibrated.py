@@ -25,10 +25,10 @@ from eventlog.log import sort_events, to_ms
 from eventlog.privacy.public_lists import ITEMS
 from eventlog.schema import TIME, roles_of
 from generators.base import Generator
+from generators.privacy.accounting import NO_PROOF
 from generators.privacy.public import Public
-from generators.privacy.queries import NO_PROOF
 
-# At most so many times the users asked for are simulated, because some shoppers never come.
+# At most this multiple of the users is simulated, because some shoppers never come.
 MAX_OVERSAMPLING = 8
 # Without epsilon and without items.parquet, items that fewer users touched are not named.
 MIN_ITEM_USERS = 5

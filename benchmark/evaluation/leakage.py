@@ -27,7 +27,7 @@ SAMPLE = 1_000  # users of the small log on which the future is changed
 RUN = 5  # rows of a stretch that is looked for on the other side of the cut
 # Share of stretches after the cut that may occur before it, beyond what is usual in the log.
 COPIES = 0.01
-REVEALING_AUC = 0.995  # of a single column, from which on it is said to give the answer away
+REVEALING_AUC = 0.995  # of a single column that gives the answer away
 MIN_ANSWERS = 20  # of each kind, for a column to be judged
 
 

@@ -95,7 +95,7 @@ def cliques(
 ) -> list[tuple[str, str]]:
     """Return the bars of a critical-difference plot (Demšar 2006) as (first, last) names.
 
-    A bar is a longest run of neighbours, in the order of `value`, of which no two are told apart.
+    A bar is a longest run of neighbours, in the order of `value`, of which no two are separated.
     """
     names = sorted(value, key=lambda n: (-value[n], n))
     found: list[tuple[int, int]] = []

@@ -1,4 +1,4 @@
-"""Describe the machine and the code that ran a cell; the description stands in every record."""
+"""Describe the machine and the code that ran a cell; every record holds the description."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The store of results: one JSON record a line, appended under a lock and synced to the disk.
 
-The first good record of a key stands. A record that was cut short (the process died while writing
+The first good record of a key counts. A record that was cut short (the process died while writing
 it) is a line that is not JSON: it is skipped, and the next record starts on a line of its own. Two
 runs may share a folder.
 
@@ -118,7 +118,7 @@ class Store:
 def merge(folders: Sequence[Path | str], out: Path | str) -> Store:
     """Make one results folder of several, such as those of machines that ran a part of a plan each.
 
-    Of a cell that several ran, the first good record stands. The plan is that of all together.
+    Of a cell that several ran, the first good record counts. The plan is that of all together.
     Artefacts stay where they are: a later run makes again what it needs. Raises InputError where a
     folder holds no results or `out` holds some.
     """

@@ -18,7 +18,7 @@ class CriticalPath:
 
     `priority` maps a cell's key to (seconds, position): the highest goes first, and of equals the
     first of the plan. What a kind of cell takes is learnt from the records there are and from those
-    that come in; a model trained on one source, or with one seed, stands for the others.
+    that come in; a model trained on one source, or with one seed, predicts the others.
     """
 
     FIRST_GUESS: ClassVar[dict[str, float]] = {

@@ -60,8 +60,8 @@ def lines(a: Store, b: Store) -> Iterator[str]:
             else f"{'changed' if p < statistics.ALPHA else 'within noise'} (p {p:.2g})"
         )
         moved = "" if before == after else f" ({after - before:+.4f} [{low:+.4f}, {high:+.4f}])"
-        told = f"{_differs(one, two)}{_cost(one.row, two.row)}{_copied(one, two)}"
-        yield f"{name}: {one.metric} {_number(before)} -> {_number(after)}{moved}{told}, {verdict}"
+        notes = f"{_differs(one, two)}{_cost(one.row, two.row)}{_copied(one, two)}"
+        yield f"{name}: {one.metric} {_number(before)} -> {_number(after)}{moved}{notes}, {verdict}"
     for name in sorted(rows_a.keys() - rows_b.keys()):
         yield f"{name}: only in {a.folder}"
     for name in sorted(rows_b.keys() - rows_a.keys()):

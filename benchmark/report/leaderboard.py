@@ -333,7 +333,7 @@ def _utility(here: Sequence[Board]) -> Iterator[str]:
     for board in here:
         sources = board.sources
         for source, reason in board.left_out.items():
-            # the real log's reason stands above
+            # The real log's reason is shown above.
             if source != REAL and reason != board.left_out.get(REAL):
                 yield f"- {board.task}, trained on {source}: left out, {reason}."
         if not sources or not board.facts:

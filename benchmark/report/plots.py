@@ -116,7 +116,7 @@ def _label(axes: Axes, points: Mapping[str, tuple[float, float]]) -> None:
 def _ranks(board: Board) -> Figure:
     """Draw the critical-difference plot (Demšar 2006) of one task.
 
-    Ranks with their intervals; a bar joins models that are not told apart.
+    Ranks with their intervals; a bar joins models that the test does not separate.
     """
     names = list(board.values)
     figure, axes = plt.subplots(figsize=(7, 1.1 + 0.28 * len(names)), layout="constrained")

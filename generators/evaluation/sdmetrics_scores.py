@@ -1,6 +1,7 @@
 """Column shapes and column-pair trends by sdmetrics: what reviewers of tabular data ask for first.
 
-sdmetrics is an optional dependency (the extra of that name). It takes seconds to import and is needed for `scores` alone.
+sdmetrics is an optional dependency, the extra of that name. It takes seconds to import, and only
+`scores` needs it.
 """
 
 from __future__ import annotations
@@ -9,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from eventlog._runtime.extras import require
 
 from eventlog._runtime.console import note
 from eventlog._runtime.errors import InputError
+from eventlog._runtime.extras import require
 from generators.evaluation.align import HOUR_MS, AlignedLog
 from generators.evaluation.distances import ks, total_variation
 

@@ -1,1 +1,1 @@
-"""From a real log to a folder that may travel, step by step."""
+"""The hand-over: from a real log, step by step, to a folder that may leave the house."""

@@ -1,17 +1,18 @@
-"""Steps of a long work that is resumed: each is done once, and again only if its inputs changed.
+"""Checkpoints: the steps of a long job, each done once and repeated only if its inputs changed.
 
-    with Steps("out/internal", assumed={"fit": 60.0, "sample": 5.0}) as steps:
+Example::
+
+    with Checkpoints("out/internal", assumed={"fit": 60.0, "sample": 5.0}) as steps:
         steps.run("fit", {"log": digest, "epsilon": 3}, makes=["model"], do=fit_and_save)
 
-A step's files appear whole or not at all (eventlog._runtime.files). Before it begins, what an
-earlier run made is removed and the fingerprint of its inputs is written down. So a step is done
-exactly where that fingerprint is today's and all its files are there, whenever the process was
-killed: a fit that was finished is never done twice.
+The files of a step appear whole or not at all (eventlog._runtime.files). Before a step begins, the
+files of an earlier run are removed and the fingerprint of its inputs is recorded. So a step is done
+if that fingerprint is the current one and all its files exist, whenever the process was killed: a
+finished fit is never repeated.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import shutil
@@ -20,6 +21,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+from filelock import FileLock, Timeout
 
 from eventlog._runtime.console import note
 from eventlog._runtime.errors import InputError
@@ -30,7 +33,7 @@ MADE_BY = "generators share"
 
 
 def fingerprint(value: Any) -> str:
-    """Return a short key of plain data: the same for the same content."""
+    """Return a short hash of plain data, equal for equal content."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
@@ -42,25 +45,27 @@ def duration(seconds: float) -> str:
 
 
 class Checkpoints:
-    """The steps of one work in `folder`; `assumed`: name -> seconds it may take, in their order."""
+    """The steps of one job in `folder`.
+
+    `assumed` gives their names in order, and the seconds that each may take.
+    """
 
     def __init__(self, folder: Path | str, *, assumed: Mapping[str, float]) -> None:
         self.folder = Path(folder)
         self.assumed = dict(assumed)
-        self.seconds: dict[str, float] = {}  # of the steps that were done in this process
+        self.seconds: dict[str, float] = {}  # of the steps done in this process
         self.data: dict[str, Any] = {"made_by": MADE_BY, "steps": {}}
 
     def __enter__(self) -> Self:
-        """Take the folder for this process and clear away what a killed one left.
+        """Lock the folder for this process and remove what a killed one left behind.
 
-        Raises InputError where another process has it.
+        Raises InputError where another process holds the lock.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = open(self.folder / LOCK, "w")
+        self._lock = FileLock(self.folder / LOCK, timeout=0)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            self._lock.close()
+            self._lock.acquire()
+        except Timeout:
             raise InputError(
                 f"Another process is working in {self.folder}; wait for it, or choose "
                 "another --out."
@@ -78,17 +83,21 @@ class Checkpoints:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._lock.close()
+        self._lock.release()
 
     def save(self, **facts: Any) -> None:
-        """Write the progress down, with further `facts`."""
+        """Write progress.json, with further `facts`."""
         self.data |= facts
         write_json(self.folder / PROGRESS, self.data)
 
     def run(self, name: str, inputs: Any, *, makes: Sequence[str], do: Callable[[], None]) -> bool:
-        """Do a step unless it is done; return whether it was done now.
+        """Do a step unless it is done, and return whether it was done now.
 
-        `makes` are its files and folders, relative to the folder.
+        Args:
+            name: of the step, one of `assumed`.
+            inputs: plain data that decides the result.
+            makes: its files and folders, relative to the folder.
+            do: the work.
         """
         key, made = fingerprint(inputs), [self.folder / m for m in makes]
         known = self.data["steps"].get(name, {})
@@ -108,12 +117,12 @@ class Checkpoints:
         return True
 
     def took(self, name: str) -> float | None:
-        """Return the seconds that a step took, in this process or an earlier one."""
+        """Return the seconds that a step took, in this or an earlier process; None if not done."""
         seconds = self.data["steps"].get(name, {}).get("seconds")
         return None if seconds is None else float(seconds)
 
     def scale(self) -> float:
-        """Return how many times as long as assumed the steps of this process took so far."""
+        """Return measured over assumed seconds of the steps done in this process."""
         expected = sum(self.assumed[n] for n in self.seconds)
         return sum(self.seconds.values()) / expected if expected > 0 else 1.0
 
@@ -121,7 +130,7 @@ class Checkpoints:
         return f"[{list(self.assumed).index(name) + 1}/{len(self.assumed)}] {name}"
 
     def _outlook(self, name: str) -> str:
-        """What this step and all that is left may take: as assumed, scaled by what was measured."""
+        """Return in words how long this step and all remaining ones may take."""
         scale = self.scale()
         names = list(self.assumed)
         left = [scale * self.assumed[n] for n in names[names.index(name) :]]
@@ -129,7 +138,7 @@ class Checkpoints:
 
 
 def read_progress(folder: Path) -> dict[str, Any]:
-    """Return what progress.json in `folder` holds. Raises InputError where it is not ours."""
+    """Return the content of progress.json in `folder`. Raises InputError for a foreign file."""
     data = read_json(folder / PROGRESS)
     if (
         not isinstance(data, dict)

@@ -1,7 +1,7 @@
-"""What `share` does, step by step: split, fit, sample, measure, plant canaries, attack, hand over.
+"""The steps of `share`: split, fit, sample, measure, plant canaries, attack, hand over.
 
-Each step reads what the ones before it wrote into `internal/`, so any of them can be the first one
-of a process that goes on where another was killed (see steps.py, and share.py for the folders).
+Each step reads what earlier ones wrote into `internal/`, so a new process can continue at any of
+them after a kill (see checkpoints.py; the folders are described in share.py).
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from generators.base import Generator
 from generators.handover.checkpoints import MADE_BY, Checkpoints
 
 FEWEST_CANARIES = 10
-MOST_CANARIES = 200  # a tenth of the users, at most this many: more would change what is learnt
-TWIN_USERS = 20_000  # users sampled from the canaries' twin, at most
-# Entry points: "tasks", which measures utility, and "task_names", which names the tasks it knows.
+MOST_CANARIES = 200  # and at most a tenth of the users: more would change what is learnt
+AUDIT_USERS = 20_000  # sampled at most from the model that is fitted with canaries
+# Group of entry points: "tasks" measures utility, "task_names" lists the tasks that it knows.
 UTILITY = "shoptwin.generators.utility"
-# What a synthetic log's manifest may say. Whatever else a generator writes there stays inside.
+# Keys of a synthetic log's manifest that may travel. Whatever else is there stays inside.
 TRAVELS = ("made_by", "generator", "seed", "privacy", "users", "currency", "roles", "columns")
-# Seconds of a fit for 1,000 rows, on one core of 2024; what is measured replaces them.
+# Seconds of a fit per 1,000 rows on one core of 2024; measured times replace them.
 FIT_SECONDS = {"markov": 0.25, "vae": 1.5, "gan": 2.5, "transformer": 2.5, "calibrated": 3.0}
 EXIT_CODES = {"release": 0, "release with conditions": 0, "do not release": 1}
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for.
+    """What the user asks for.
 
     `canaries` None: a tenth of the users, at most MOST_CANARIES; `tasks` None: all that are known.
     """
@@ -62,7 +62,7 @@ class Request:
     tasks: tuple[str, ...] | None = None
 
     def decisive(self) -> dict[str, Any]:
-        """Return all that decides the result, as plain data: of files their contents, no path."""
+        """Return what decides the result, as plain data; files by their content, not their path."""
         facts = asdict(self) | {"log": digest(self.log), "model": _content(self.model)}
         facts["public"] = [_content(part) for part in self.public]
         facts["settings"] = dict(self.settings)
@@ -77,13 +77,13 @@ def utility_entries() -> dict[str, metadata.EntryPoint]:
 
 
 def held_out(user: str, *, seed: int, holdout: float) -> bool:
-    """Is this user held out? Follows from the seed and the user's own id alone."""
+    """Return whether a user is held out; depends on the seed and the user's own id alone."""
     drawn = hashlib.blake2b(user.encode(), key=f"held out {seed}".encode(), digest_size=8).digest()
     return int.from_bytes(drawn, "big") < holdout * 2.0**64
 
 
 class Pipeline:
-    """The steps in their order; each reads what the ones before it wrote."""
+    """The steps in order; each reads the files of earlier ones."""
 
     def __init__(self, request: Request, asked: dict[str, Any], steps: Checkpoints) -> None:
         self.request, self.asked, self.steps = request, asked, steps
@@ -91,7 +91,7 @@ class Pipeline:
         self.generator: Generator | None = None
 
     def do(self) -> None:
-        """Do all steps and write the decision down."""
+        """Do all steps and record the decision."""
         ask, run = self.asked, self.steps.run
         split = {name: ask[name] for name in ("log", "seed", "holdout")}
         fit = (
@@ -114,7 +114,7 @@ class Pipeline:
         }
         run("sample", sample, makes=["synthetic"], do=self._sample)
         made = {"synthetic": digest(self.internal / "synthetic")}
-        self._expect_twin()
+        self._expect_audit()
         run(
             "measure utility",
             split | made | {"tasks": ask["tasks"], "installed": sorted(utility_entries())},
@@ -202,7 +202,7 @@ class Pipeline:
         for_travel(made, self.generator, self.request.model).write(self.internal / "synthetic")
 
     def _n_users(self) -> int:
-        """How many users to sample: as many as the whole log has; under a budget, with noise."""
+        """Return how many users to sample: those of the whole log; under a budget, with noise."""
         if self.request.users is not None:
             return self.request.users
         if self.request.epsilon is None:
@@ -250,11 +250,11 @@ class Pipeline:
             return
         seed = self.request.seed
         train, canaries = plant(self.fitted, n, rng=np.random.default_rng([seed, 17]))
-        twin = self._fitted_on(train, seed, {})
+        audited = self._fitted_on(train, seed, {})
         found = audit(
             canaries,
-            twin.sample(min(len(_users(self.synthetic)), TWIN_USERS), seed=seed),
-            delta=float((twin.privacy or {}).get("delta") or 0.0),
+            audited.sample(min(len(_users(self.synthetic)), AUDIT_USERS), seed=seed),
+            delta=float((audited.privacy or {}).get("delta") or 0.0),
         )
         write_json(self.internal / "canaries.json", asdict(found) | {"run": True})
 
@@ -283,7 +283,7 @@ class Pipeline:
         built.write(self.internal / "report")
 
     def _hand_over(self, decision: Mapping[str, Any]) -> None:
-        """Write handover/, whole or not at all."""
+        """Write handover/, completely or not at all."""
         from generators.report.data_card import data_card
 
         statement = self.synthetic.manifest["privacy"]
@@ -312,21 +312,21 @@ class Pipeline:
                 },
             )
 
-    # --- what the steps read ---------------------------------------------------------------------
+    # --- logs that the steps read ---------------------------------------------------------------
 
     @cached_property
     def fitted(self) -> EventLog:
-        """The real log's users that the generator is fitted on."""
+        """The real users that the generator is fitted on."""
         return EventLog.read(self.internal / "fitted", truth=False)
 
     @cached_property
     def held_out(self) -> EventLog:
-        """The real log's other users."""
+        """The other real users."""
         return EventLog.read(self.internal / "held_out", truth=False)
 
     @cached_property
     def synthetic(self) -> EventLog:
-        """The log that is decided about."""
+        """The log that the decision is about."""
         return EventLog.read(self.internal / "synthetic", truth=False)
 
     def _assumed(self) -> dict[str, float]:
@@ -348,8 +348,8 @@ class Pipeline:
             "attack and report": 15 + 0.3 * rows,
         }
 
-    def _expect_twin(self) -> None:
-        """The twin takes what the first fit and sample took."""
+    def _expect_audit(self) -> None:
+        """Expect the audit with canaries to take as long as the first fit and sample."""
         took = [self.steps.took(name) for name in ("fit", "sample")]
         if self.request.canaries == 0:
             self.steps.assumed["plant canaries"] = 0.0
@@ -359,11 +359,10 @@ class Pipeline:
 
 
 def for_travel(log: EventLog, generator: Generator, model: str) -> EventLog:
-    """Return a sampled log as it may travel: users are called synthetic-000001, synthetic-000002
-    ...
+    """Return a sampled log that may travel: its users are synthetic-000001, synthetic-000002, ...
 
-    Whatever real ids look like, no synthetic user has one of them, and the names do not depend on
-    the real log. Of the manifest only TRAVELS is left.
+    So no synthetic user has the id of a real one, and the ids do not depend on the real log. Of the
+    manifest only the keys in TRAVELS remain.
     """
     users = np.array(_users(log), dtype=object)
     width = max(len(str(len(users))), 6)
@@ -398,9 +397,9 @@ def _is_file(model: str) -> bool:
 
 
 def _content(text: str) -> str:
-    """`text`, with the checksum of the file that it is, or that follows its '='.
+    """Return `text` with the checksum of the file that it names, also after '='.
 
-    A file that changed is another input.
+    A changed file is another input.
     """
     path = Path(text.partition("=")[2] or text)
     return f"{text} {sha256(path)}" if path.is_file() else text

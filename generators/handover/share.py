@@ -1,6 +1,10 @@
-"""The hand-over in one command: what may travel goes into a folder of its own, if it may travel.
+"""The hand-over in one command: what may travel goes into a folder of its own.
+
+Example::
 
     python -m generators share mylog --epsilon 3 --out shared
+
+Folders::
 
     DIR/handover/    may travel, and exists only where the decision is a release: log/ (the
                      synthetic log), statement.json (on its privacy), data_card.md, manifest.json
@@ -9,12 +13,11 @@
                      that was decided about), progress.json
 
 Under a budget nothing in handover/ is computed from the real log without noise: no figure, no
-reason, not even the number of users. (The one word of the decision, like the fact that there is a
-hand-over, follows from attacks on the real log.) Who is held out follows from the seed and the
-user's own id, so one user more changes nothing for the others: the guarantee for the fitted users
-is one for the whole log. Utility, canaries and attacks touch the real log and stay inside. The
-canaries' twin is fitted like the released generator and thrown away; a budget is for releases, so
-it costs nothing of it.
+reason, not even the number of users. (The verdict, and the fact that there is a hand-over, follow
+from attacks on the real log.) Who is held out depends on the seed and the user's own id, so one
+more user changes nothing for the others: the guarantee for the fitted users holds for the whole
+log. Utility, canaries and attacks use the real log and stay inside. The model that is fitted with
+canaries is discarded; a budget is for releases, so that fit costs nothing.
 """
 
 from __future__ import annotations
@@ -36,7 +39,7 @@ from generators.handover.pipeline import EXIT_CODES, FEWEST_CANARIES, Pipeline, 
 from generators.privacy import budget_book
 from generators.privacy.public import Public
 
-FEWEST_USERS = 50  # with fewer, no attack and no measure settles anything
+FEWEST_USERS = 50  # with fewer, no attack and no measure decides anything
 
 
 class _Numbers(Settings, frozen=True):
@@ -49,22 +52,22 @@ class _Numbers(Settings, frozen=True):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How it ended. `exit_code` is 0 for a release, with or without conditions, and 1 for none."""
+    """The decision, and the exit code of the command."""
 
     verdict: str
     sentence: str
 
     @property
     def exit_code(self) -> int:
-        """0 or 1."""
+        """0 for a release, with or without conditions; 1 otherwise."""
         return EXIT_CODES[self.verdict]
 
 
 def share(request: Request) -> Outcome:
-    """Do everything that is not done yet, and decide.
+    """Do all steps that are not done yet, and decide.
 
     Raises InputError, before any work, where the request cannot be met or `out` holds something
-    else: a hand-over that was decided is not made again with other arguments.
+    else. A decided hand-over is not made again with other arguments.
     """
     _check(request)
     asked = request.decisive()
@@ -95,9 +98,9 @@ def sentence(decision: Mapping[str, Any], out: Path) -> str:
 
 
 def check_out(out: Path, asked: Mapping[str, Any]) -> None:
-    """Raise InputError where `out` cannot be written, or is another's.
+    """Raise InputError where `out` cannot be used for the request `asked`.
 
-    That is, a stranger's folder, or one with a decision about another request than `asked`.
+    It is a folder of another program, or holds the decision about another request.
     """
     internal = out / "internal"
     if not (internal / PROGRESS).exists():
@@ -125,7 +128,7 @@ def _list(texts: Any) -> str:
 
 
 def _check(request: Request) -> None:
-    """Raise InputError where the request cannot be met; nothing is fitted or written yet."""
+    """Raise InputError where the request cannot be met, before anything is fitted or written."""
     from generators.persistence import make, no_epsilon
 
     asked = {"holdout": request.holdout, "users": request.users, "canaries": request.canaries}
@@ -136,7 +139,7 @@ def _check(request: Request) -> None:
     if request.epsilon is None:
         if request.delta is not None or request.budget is not None:
             raise InputError(
-                "--delta and --budget go with --epsilon; without it nothing is proved or spent."
+                "--delta and --budget need --epsilon; without it nothing is guaranteed or spent."
             )
     elif not generator.supports_epsilon:
         raise no_epsilon(request.model)
@@ -159,7 +162,7 @@ def _check(request: Request) -> None:
     log = EventLog.read(request.log, truth=False)
     Public.declared(log, request.public, private=request.epsilon is not None)
     if request.epsilon is not None and not request.public:
-        _say_what_may_be_public(log)
+        _suggest_public_lists(log)
     if request.budget is not None:
         budget_book.read(request.budget)
     if log.events["user_id"].nunique() < FEWEST_USERS:
@@ -169,8 +172,8 @@ def _check(request: Request) -> None:
         )
 
 
-def _say_what_may_be_public(log: EventLog) -> None:
-    """Name the lists that came with the log: declared public, they cost nothing."""
+def _suggest_public_lists(log: EventLog) -> None:
+    """Name the lists that came with the log: declaring them public saves budget."""
     names = {"items": "a catalogue", "event": "a list of its event names"}
     given = [n for n in names if log.provenance(n) == "given"]
     if given:

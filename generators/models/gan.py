@@ -28,7 +28,7 @@ from generators.nn.adversarial import (
 from generators.nn.dp_sgd import noise_left, private_steps, sampling_rate
 from generators.nn.posterior import posterior_draws
 from generators.nn.recurrent import RecurrentLayer
-from generators.privacy.queries import PrivacyLedger
+from generators.privacy.accounting import PrivacyLedger
 from generators.sequences.encode import EncodedSequences
 from generators.validation import array, weights_of
 

@@ -46,8 +46,8 @@ from generators.markov.contexts import (
     size_of,
 )
 from generators.markov.private_tables import PrivateChain, weights
+from generators.privacy.accounting import PrivacyLedger
 from generators.privacy.counts import Tables, backed_off
-from generators.privacy.queries import PrivacyLedger
 from generators.sampling.step_model import draw
 from generators.sequence_model import SequenceGenerator
 from generators.sequences import feature_layout as layout

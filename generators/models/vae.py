@@ -20,7 +20,7 @@ from torch import nn
 from eventlog._runtime.settings import Range
 from generators.neural_generator import NeuralGenerator
 from generators.nn.recurrent import RecurrentLayer
-from generators.privacy.queries import PrivacyLedger
+from generators.privacy.accounting import PrivacyLedger
 from generators.sequences.encode import EncodedSequences
 from generators.validation import LARGEST_WEIGHT, array, shares
 

@@ -20,7 +20,7 @@ from torch import nn
 from eventlog._runtime.console import track
 from eventlog.privacy.noise import UserStreams
 from generators.nn.dp_sgd import optimizer_of
-from generators.privacy.queries import PrivacyLedger
+from generators.privacy.accounting import PrivacyLedger
 
 PENALTY = 10.0  # weight of the gradient penalty (Gulrajani et al.)
 # of Adam: no momentum, since the other network moves too (Gulrajani et al., section 4)

@@ -27,7 +27,7 @@ from generators.nn.batches import TrainingPlan, make_batch
 from generators.nn.losses import losses
 from generators.nn.network import RowNet, open_fields
 from generators.nn.posterior import latent_of
-from generators.privacy.queries import PrivacyLedger, noise_for
+from generators.privacy.accounting import PrivacyLedger, noise_for
 from generators.sequences.encode import EncodedSequences
 
 PHYSICAL_BYTES = 600_000_000  # of the gradients of single users that are held at a time

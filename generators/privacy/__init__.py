@@ -1,1 +1,1 @@
-"""Differential privacy: queries, counts, ledger, statement, budget book."""
+"""Differential privacy: accounting, private queries and counts, statement, budget book."""

@@ -1,12 +1,14 @@
-"""The budget book: what all fits of logs about the same people cost together, and where it ends.
-
-    python -m generators budget book.json --epsilon 8          # opens a book: at most epsilon 8 for
-    these people, ever python -m generators fit mylog --epsilon 3 --budget book.json --out model
+"""The budget book: what all fits of logs about the same people may cost together.
 
 Each fit under a budget is one (epsilon, delta)-private release. Releases compose: epsilons and
-deltas add up, also where a later fit is chosen by what an earlier one gave (Rogers, Roth, Ullman
-and Vadhan 2016, arXiv:1605.08294). A fit that would exceed the book is refused before it looks at
-the log. What was begun counts until it is known that nothing came of it.
+deltas add up, even where a later fit depends on the result of an earlier one (Rogers, Roth, Ullman
+and Vadhan 2016, arXiv:1605.08294). A fit that would exceed the book is refused before it reads the
+log. A fit that was begun counts until it is known that nothing came of it.
+
+Example::
+
+    python -m generators budget book.json --epsilon 8     # new book: at most epsilon 8 in all
+    python -m generators fit mylog --epsilon 3 --budget book.json --out model
 """
 
 from __future__ import annotations
@@ -24,15 +26,14 @@ from eventlog._runtime.files import read_json, write_json
 from eventlog.privacy.noise import DELTA_MOST
 
 FORMAT = 1
-# of a book, where none is given: ten releases at the most that the default delta can be
-DELTA = 1e-5
-SLACK = 1 + 1e-9  # for what sums of decimals lose
+DELTA = 1e-5  # default of a book: ten releases at the largest default delta of a fit
+SLACK = 1 + 1e-9  # for rounding errors in sums
 MADE_BY = "generators budget"
 
 
 @dataclass
 class Entry:
-    """One fit in a book. `status`: begun, or done; both count."""
+    """One fit in a book. `status` is "begun" or "done"; both count."""
 
     what: str
     epsilon: float
@@ -41,7 +42,7 @@ class Entry:
     at: str
 
     def settle(self, privacy: Mapping[str, Any]) -> None:
-        """Take over what the fit has really cost, from its privacy statement."""
+        """Record the actual cost of the fit, from its privacy statement."""
         self.epsilon, self.delta, self.status = (
             float(privacy["epsilon"]),
             float(privacy["delta"]),
@@ -51,7 +52,7 @@ class Entry:
 
 @dataclass
 class Book:
-    """A book: at most `epsilon` and `delta` in all, and its `entries`."""
+    """A book: the limits for all fits together, and the fits so far."""
 
     epsilon: float
     delta: float
@@ -63,7 +64,7 @@ class Book:
         return math.fsum(e.epsilon for e in self.entries), math.fsum(e.delta for e in self.entries)
 
     def table(self) -> str:
-        """The book as text: a line an entry, and what is left."""
+        """Return the book as text: one line for each entry, and what is spent."""
         lines = [
             f"{k:>3}  {e.at}  epsilon {e.epsilon:<8g} delta {e.delta:<10.3g} {e.status:<6} {e.what}"
             for k, e in enumerate(self.entries, 1)
@@ -75,17 +76,14 @@ class Book:
         begun = [str(k) for k, e in enumerate(self.entries, 1) if e.status == "begun"]
         if begun:
             lines.append(
-                f"begun and not known to have ended: {', '.join(begun)}; it counts. If nothing of "
-                "it was ever given away: "
-                f"--drop {begun[0]}."
+                f"begun and not known to have ended: {', '.join(begun)}; this counts. If nothing "
+                f"of it was ever released: --drop {begun[0]}."
             )
         return "\n".join(lines)
 
 
 def create(path: Path | str, *, epsilon: float, delta: float | None = None) -> Book:
-    """Open a new book. Raises InputError where there is a file already, or a number is out of
-    range.
-    """
+    """Open a new book. Raises InputError where the file exists or a number is out of range."""
     path = Path(path)
     if path.exists():
         raise InputError(
@@ -104,7 +102,7 @@ def create(path: Path | str, *, epsilon: float, delta: float | None = None) -> B
 
 
 def read(path: Path | str) -> Book:
-    """Read a book. Raises InputError where there is none, or the file is something else."""
+    """Read a book. Raises InputError where there is none, or the file is not a book."""
     path = Path(path)
     if not path.exists():
         raise InputError(
@@ -142,8 +140,9 @@ def read(path: Path | str) -> Book:
 
 
 def drop(path: Path | str, number: int) -> Book:
-    """Take back entry `number` (from 1), which was begun and of which nothing was given away.
-    Raises InputError for any other.
+    """Remove entry `number` (from 1), which was begun and from which nothing was released.
+
+    Raises InputError where there is no such entry, or it is done.
     """
     with _locked(path):
         book = read(path)
@@ -162,10 +161,10 @@ def drop(path: Path | str, number: int) -> Book:
 def reserve(
     path: Path | str, *, epsilon: float | None, delta: float | None, what: str
 ) -> Iterator[Entry]:
-    """Enter a fit into a book before it looks at the log; settle the entry inside the block.
+    """Record a fit in a book before it reads the log; settle the entry inside the block.
 
-    `delta` None: the default, which is DELTA_MOST at most. Where the block raises, nothing was
-    given away and the entry is taken back. Raises InputError where the fit has no epsilon, or would
+    `delta` None stands for the default, at most DELTA_MOST. Where the block raises, nothing was
+    released and the entry is removed. Raises InputError where the fit has no epsilon, or would
     exceed the book.
     """
     if epsilon is None:
@@ -196,7 +195,7 @@ def reserve(
 
 
 def _replace(path: Path | str, place: int, entry: Entry, by: Entry | None) -> None:
-    """Put `by` in place of the entry that was written at `place`, or take it out."""
+    """Replace the entry that was written at `place` by `by`, or remove it."""
     with _locked(path):
         book = read(path)
         begun = [
@@ -211,7 +210,7 @@ def _replace(path: Path | str, place: int, entry: Entry, by: Entry | None) -> No
 
 @contextmanager
 def _locked(path: Path | str) -> Iterator[None]:
-    """No two fits read and write a book at a time."""
+    """Hold the lock of a book, so that one fit at a time reads and writes it."""
     from filelock import FileLock, Timeout
 
     try:

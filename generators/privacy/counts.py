@@ -1,12 +1,15 @@
-"""Tables of counts in which each user has a bounded part: exact, or under a budget with Gaussian
-noise.
+"""Tables of counts with a bounded contribution of each user, exact or with Gaussian noise.
 
-A table is a vector of counts; a user's part in it is their own vector of counts, scaled down to an
-L2 norm of at most `clip`. Adding or removing a user moves the sum by at most `clip`, so noise of
-sigma * clip is the Gaussian mechanism (Dwork and Roth 2014, appendix A) with noise multiplier
-sigma; tables of a list share the budget that is left by weight, for multipliers s_k compose to one
-of (sum s_k^-2)^-1/2. Counts of a whole table cost no more than those of one cell, whatever its
-size.
+A table is a vector of counts. A user's contribution is their own vector of counts, scaled down to
+an L2 norm of at most `clip`. Adding or removing a user changes the sum by at most `clip`, so noise
+with standard deviation sigma * clip is the Gaussian mechanism (Dwork and Roth 2014, appendix A)
+with noise multiplier sigma. A table costs the same whatever its size. Several tables share the
+remaining budget by weight: multipliers s_k compose to one of (sum s_k^-2)^-1/2.
+
+Example::
+
+    tables = Tables(ledger, {"start": 1.0, "next": 3.0}, clip=8.0)
+    counts, noise = tables.counts("next", user, cell, n_cells)
 """
 
 from __future__ import annotations
@@ -17,12 +20,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from eventlog.privacy.noise import add_gaussian, grid_of
-from generators.privacy.queries import PrivacyLedger, noise_for
+from generators.privacy.accounting import PrivacyLedger, noise_for
 
 
 class Tables:
-    """Answers one question for each name of `weights`, and writes it into `ledger`. `clip`: L2 norm
-    of a user's part.
+    """Answers one question for each name in `weights`, and records it in `ledger`.
+
+    `clip` is the largest L2 norm of a user's contribution.
     """
 
     def __init__(self, ledger: PrivacyLedger, weights: Mapping[str, float], *, clip: float) -> None:
@@ -49,13 +53,21 @@ class Tables:
         votes: bool = False,
         weight: np.ndarray | None = None,
     ) -> tuple[np.ndarray, float]:
-        """(size,) float64 counts of the known cells 0..size-1, and the standard deviation of the
-        noise on each (0 = exact).
+        """Return the counts (size,) of the cells 0..size-1, and the noise on each (0 = exact).
 
-        user (n,) and cell (n,) int64: one entry a row. Each name is asked once. Under a budget a
-        row counts `weight` (n,), which may hang on its user's other rows and on what was released,
-        on no other user's; and with `votes`, where each `context` cells in a row are a context of
-        which only the shares matter, a user has one vote in each context, however many rows.
+        Each name may be asked once. The noise is given as its standard deviation.
+
+        Args:
+            name: of the table.
+            user: (n,) int64, one entry a row.
+            cell: (n,) int64.
+            size: number of cells.
+            clip: instead of the clip of all tables.
+            context: with `votes`, how many consecutive cells are one context.
+            votes: under a budget a user has one vote in each context, however many rows: where only
+                the shares within a context matter.
+            weight: (n,) under a budget, what a row counts; it may depend on the user's own rows and
+                on released answers, never on other users.
         """
         if self.ledger.epsilon is None:
             return np.bincount(cell, minlength=size).astype(np.float64), 0.0
@@ -71,8 +83,8 @@ class Tables:
             count = count / np.bincount(place, count)[place]
         norm = np.sqrt(np.bincount(owner, count**2))
         noise = sigma * clip
-        # Towards zero on the grid of the noise: no part grows, and sums of grid points are exact in
-        # any order.
+        # Rounded towards zero on the grid of the noise: no contribution grows, and sums of grid
+        # points are exact in any order.
         part = np.floor(
             count * np.minimum(1.0, clip / np.maximum(norm, 1e-12))[owner] / grid_of(noise)
         ) * grid_of(noise)
@@ -81,8 +93,9 @@ class Tables:
         return self._answer(name, exact, noise), noise
 
     def _answer(self, name: str, exact: np.ndarray, sd: float) -> np.ndarray:
-        """`exact` (size,) with noise of standard deviation `sd`: the one place where noise is
-        added.
+        """Return `exact` (size,) with noise of standard deviation `sd`.
+
+        The only place where Tables adds noise.
         """
         return add_gaussian(exact, sd=sd, rng=self.rng)
 
@@ -97,17 +110,24 @@ def backed_off(
     first: float = 1e-3,
     eager: bool = False,
 ) -> np.ndarray:
-    """(prod(widths), size) shares of the codes in each context, each context backed off to the
-    coarser one before it.
+    """Return the shares of the codes in each context, backed off to coarser contexts.
 
-    counts (prod(widths), size) of the finest contexts, base (size,) or (widths[0], size) the shares
-    without them, noise the standard deviation on each count. A code counted n times of m in its
-    context has the share (n + s b) / (m + s), b its share in the coarser context (MacKay and Peto
-    1995); s is `first` in the coarsest context, `strength` in the others. Counts with noise that do
-    not differ from what the coarser context leads one to expect are taken to be that (see
-    `_denoised`); where
-    `eager`, less is enough to differ: one code in a context is then wrongly taken to differ now and
-    then.
+    A code counted n times of m in its context has the share (n + s b) / (m + s), with b its share
+    in the coarser context (MacKay and Peto 1995).
+
+    Args:
+        counts: (prod(widths), size) of the finest contexts.
+        widths: number of values of each part of a context, the coarsest first.
+        base: (size,) or (widths[0], size) shares without any context.
+        noise: standard deviation on each count. Noisy counts that do not differ from what the
+            coarser context predicts are replaced by that prediction (see `_denoised`).
+        strength: s of all contexts except the coarsest.
+        first: s of the coarsest contexts.
+        eager: accept smaller differences, at the price that now and then a code in a context is
+            wrongly taken to differ.
+
+    Returns:
+        (prod(widths), size) shares.
     """
     size, depth = base.shape[-1], len(widths)
     share = base.reshape(-1, size)
@@ -128,14 +148,13 @@ def backed_off(
 
 
 def _denoised(found: np.ndarray, back: np.ndarray, sd: float, *, among: int) -> np.ndarray:
-    """(n, size) counts of noise `sd`, those that do not stand out replaced by `back` (n, size),
-    shares of their context's total.
+    """Replace counts (n, size) with noise `sd` that do not stand out by their expectation.
 
-    A count stands out where it differs from that expectation by more than the largest of `among`
-    noises (the universal threshold
-    of Donoho and Johnstone 1994, hard: what stands out is not drawn back, for shares of steps that
-    follow each other multiply). What stands out below and is within the noise of nothing is
-    nothing.
+    The expectation is `back` (n, size), the shares of the coarser context, times the context's
+    total. A count stands out where it differs from it by more than the largest of `among` noises:
+    the universal threshold of Donoho and Johnstone 1994. The threshold is hard (what stands out is
+    not shrunk), because shares of consecutive steps multiply. A count that stands out below its
+    expectation, within the noise of 0, becomes 0.
     """
     total = np.maximum(np.maximum(found.sum(1), np.where(found > 2 * sd, found, 0.0).sum(1)), 0.0)[
         :, None

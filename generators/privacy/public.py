@@ -1,9 +1,8 @@
-"""What is declared public under a budget: lists of values that are known without looking at any
-user.
+"""Public lists under a budget: values that are known without looking at any user.
 
-A name alone ("category") takes the list that the log came with: the shop's own catalogue, or the
-event names of the simulator. A table or list that was made from the events themselves says what
-single users did, so it cannot be declared in one word; `category=FILE` gives a list from elsewhere.
+A name alone ("category") takes the list that came with the log: the shop's own catalogue, or the
+event names of the simulator. A list that was made from the events reveals what single users did,
+so it cannot be declared by its name; `category=FILE` gives a list from elsewhere.
 """
 
 from __future__ import annotations
@@ -24,24 +23,22 @@ CATALOGUE = ("category", "brand", "price")  # what a public catalogue may say of
 
 @dataclass(frozen=True)
 class Public:
-    """Public lists: `values` of columns, a catalogue of `items` (item_id, ...), and `sources`, a
-    sentence for each name.
-    """
+    """Public lists: values of columns, a catalogue of items, and where each list comes from."""
 
-    values: dict[str, list[str]] = field(default_factory=dict)
-    items: pd.DataFrame | None = None
-    sources: dict[str, str] = field(default_factory=dict)
+    values: dict[str, list[str]] = field(default_factory=dict)  # column -> its values
+    items: pd.DataFrame | None = None  # item_id, and whatever else a catalogue says
+    sources: dict[str, str] = field(default_factory=dict)  # name -> a sentence
 
     @classmethod
     def declared(
         cls, log: EventLog, public: Sequence[str] | Mapping[str, Any], *, private: bool = True
     ) -> Public:
-        """Read what is declared: names, "name=FILE", or a mapping from name to a list (see
-        eventlog.privacy.public_lists).
+        """Read what is declared public.
 
-        Without a budget (`private` false) nothing needs declaring, and only the names are checked.
-        Raises UnknownNameError for a column that the log does not have, and InputError where a name
-        stands alone and the log's own list was made from its events.
+        `public` is names, "name=FILE", or a mapping from name to a list (see
+        eventlog.privacy.public_lists). Without a budget (`private` false) nothing needs declaring,
+        and only the names are checked. Raises UnknownNameError for a column that the log does not
+        have, and InputError for a name without a list where the log's own was made from its events.
         """
         values: dict[str, list[str]] = {}
         items, sources = None, {}
@@ -72,8 +69,7 @@ class Public:
 
 
 def _own_list(log: EventLog, name: str) -> tuple[pd.DataFrame, str]:
-    """The list of a name that stands alone, and where it is from."""
-    what = "the catalogue" if name in ITEMS else f"the values of {name!r}"
+    """Return the list that came with the log under `name`, and where it comes from."""
     if name == "event" and log.event_names:
         return pd.DataFrame({"event": log.event_names}), "the event names of the log's maker"
     given = log.items is not None and log.provenance("items") == "given"
@@ -89,18 +85,19 @@ def _own_list(log: EventLog, name: str) -> tuple[pd.DataFrame, str]:
             "'items' is declared public, but the log has no items.parquet; give the list: --public "
             "items=FILE."
         )
+    if name in ITEMS:
+        raise InputError(
+            f"{name!r} is declared public, but the catalogue of this log was made from the events "
+            "of its users, and may name what a single user did; give a catalogue from elsewhere "
+            f"(--public {name}=FILE), or leave it out."
+        )
     raise InputError(
-        f"{name!r} is declared public, but {what} were taken from the events of this log's users, "
-        "and may name what a "
-        f"single user did; give a list from elsewhere (--public {name}=FILE), or leave it out."
-        if name not in ITEMS
-        else f"{name!r} is declared public, but {what} of this log was made from the events of its users, and may name what a "
-        f"single user did; give a catalogue from elsewhere (--public {name}=FILE), or leave it out."
+        f"{name!r} is declared public, but the values of {name!r} were taken from the events of "
+        "this log's users, and may name what a single user did; give a list from elsewhere "
+        f"(--public {name}=FILE), or leave it out."
     )
 
 
 def _digest(table: pd.DataFrame) -> str:
-    """The first 16 digits of the sha256 of a list, so that it can be told which one was
-    declared.
-    """
+    """Return the first 16 digits of the sha256 of a list, to identify it."""
     return hashlib.sha256(table.to_csv(index=False).encode()).hexdigest()[:16]

@@ -1,1 +1,1 @@
-"""The report on a synthetic log: decision, pages, plots, data card."""
+"""The report on a synthetic log: decision, page, plots and data card."""

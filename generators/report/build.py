@@ -1,9 +1,10 @@
-"""The report that a privacy officer signs: a decision, what is proved, what attacks find, how
-close the log is to the real one.
+"""The report that a privacy officer signs: decision, guarantee, attacks, fidelity, utility.
 
-One folder: report.html (opens offline; its first page is the one to sign), report.json (every
-figure), data_card.md (may travel with the synthetic log) and manifest.json (what went in, by
+It is a folder: report.html (opens offline; its first page is the one to sign), report.json (every
+figure), data_card.md (may travel with the synthetic log) and manifest.json (the inputs, by
 checksum).
+
+Example::
 
     python -m generators report --real shop --synthetic twin --holdout held --out report
 """
@@ -28,7 +29,7 @@ from generators.evaluation import detection, fidelity, sdmetrics_scores
 from generators.evaluation.align import AlignedLog, align_logs
 from generators.evaluation.attacks import suite
 from generators.evaluation.attacks.common import LIMIT, Attack
-from generators.privacy import statement
+from generators.privacy import judgement, statement
 from generators.report import html, plots
 from generators.report.data_card import column_changes, data_card, facts
 from generators.report.data_card import columns as described
@@ -43,28 +44,22 @@ SECTIONS = {
     "columns": "Columns (sdmetrics)",
 }
 TELLING = 12  # features shown by which a classifier tells synthetic users from real ones
-NUMBERS = (
-    "share",
-    "train_on_synthetic",
-    "train_on_real",
-    "base",
-    "limit",
-)  # of a row of utility results
-UTILITY_LIMIT = (
-    0.90  # of what training on real data reaches, where the results name no limit of their own
-)
+# Numbers in a row of utility results.
+NUMBERS = ("share", "train_on_synthetic", "train_on_real", "base", "limit")
+# Share of what training on real data reaches, where the results name no limit of their own.
+UTILITY_LIMIT = 0.90
 
 
 @dataclass(frozen=True)
 class Report:
-    """`data` is what report.json holds; `pictures` go into the page; `card` is the data card."""
+    """A finished report: the content of report.json, the pictures of the page, the data card."""
 
     data: dict[str, Any]
     pictures: dict[str, plots.Picture]
     card: str
 
     def write(self, out: Path | str) -> Path:
-        """Write the report folder, whole or not at all. Returns its path."""
+        """Write the report folder, completely or not at all, and return its path."""
         with new_folder(out) as folder:
             write_json(folder / "report.json", self.data)
             (folder / "report.html").write_text(
@@ -86,10 +81,9 @@ class Report:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Run the subcommand: read the logs, measure, write the folder, print a line a section and
-    the decision.
+    """Run the subcommand: write the folder, print one line for each section and the decision.
 
-    Returns 0 where the log may be handed over, on conditions or without, and 1 where it may not.
+    Returns 0 where the log may be handed over, with or without conditions, and 1 otherwise.
     """
     check_replaceable(args.out)
     names = {kind: getattr(args, kind) for kind in ("real", "synthetic", "holdout")}
@@ -132,13 +126,23 @@ def build(
     recipient: str = "",
     settings: Mapping[str, Any] | None = None,
 ) -> Report:
-    """Measure everything and decide. `utility` and `canaries` are plain data, as their files hold
-    it.
+    """Measure everything and decide.
 
-    `model` is the folder of the saved generator: for its privacy statement, settings and
-    checksum; `settings` are shown in place of the folder's. `purpose` and `recipient` stand on
-    the page that is signed, and on the data card. Raises InputError where a log is empty, the
-    holdout shares users with the real log, or a file is not what it should be.
+    Args:
+        real: the log that the generator was fitted on.
+        synthetic: the log that it made.
+        holdout: real users that it never saw, the control group of the attacks.
+        model: folder of the saved generator, for its privacy statement, settings and checksum.
+        utility: results of training on synthetic and testing on real, as plain data.
+        canaries: a `CanaryAudit` as plain data.
+        seed: of the random draws of users and guesses.
+        paths: where the logs were read from ("real", "synthetic", "holdout").
+        purpose: shown on the page to sign and on the data card.
+        recipient: likewise.
+        settings: shown instead of those in the model's folder.
+
+    Raises InputError where a log is empty, the holdout shares users with the real log, or a file
+    has the wrong form.
     """
     if holdout is not None:
         suite.check_disjoint(real, holdout)
@@ -147,7 +151,7 @@ def build(
     flats = align_logs(real, synthetic, *([holdout] if holdout is not None else []))
     ours, made, held = flats[0], flats[1], flats[2] if holdout is not None else None
     audited, used = _canaries(canaries), _utility(utility)
-    proof = statement.judge(said, users=ours.n_users, canaries=audited)
+    proof = judgement.judge(said, users=ours.n_users, canaries=audited)
     note("Measuring fidelity ...")
     rows = [
         {**asdict(fidelity.MEASURES[r.name]), **asdict(r)}
@@ -209,15 +213,15 @@ def build(
 
 
 def _sections(
-    proof: statement.Statement,
+    proof: judgement.Judgement,
     found: list[Attack],
     rows: list[dict[str, Any]],
     utility: dict[str, Any] | None,
     control: bool,
 ) -> list[dict[str, str]]:
-    """A verdict a section, with what it was held to and what was found."""
+    """Return the verdict of each section, with its criterion and what was found."""
     asked = (
-        f"ε below {statement.EPSILON_CONSERVATIVE:g} per user (up to {statement.EPSILON_LIMIT:g} "
+        f"ε below {judgement.EPSILON_CONSERVATIVE:g} per user (up to {judgement.EPSILON_LIMIT:g} "
         "on conditions), small δ, secret noise, whole ledger"
     )
     out = [_section("Privacy, proved", proof.verdict, asked, proof.sentence)]
@@ -281,10 +285,10 @@ def _worst(verdicts: list[str]) -> str:
 
 
 def _utility(given: Any) -> dict[str, Any] | None:
-    """Results as {"rows": [...]} with share and verdict in each row.
+    """Return results as {"rows": [...]} with share and verdict in each row.
 
     A row needs `share` (of what training on real data reaches), or `train_on_synthetic` and
-    `train_on_real`, both over `base` where it is given; `limit` where it is not UTILITY_LIMIT.
+    `train_on_real`, from which `base` is subtracted where given. `limit` replaces UTILITY_LIMIT.
     """
     if given is None:
         return None
@@ -324,7 +328,7 @@ def _number(value: Any, what: str) -> float:
 
 
 def _canaries(given: Any) -> dict[str, Any] | None:
-    """The result of an audit, as `canaries.Audit` has it."""
+    """Check the result of an audit, a `CanaryAudit` as plain data."""
     if given is None:
         return None
     if not isinstance(given, Mapping) or "epsilon" not in given:
@@ -355,7 +359,7 @@ def _input(flat: AlignedLog | None, path: Any) -> dict[str, Any] | None:
 def _generator(
     synthetic: EventLog, model: Path | str | None, settings: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """What made the synthetic log: its name, settings, seed, and the saved model's checksum."""
+    """Return what made the synthetic log: name, settings, seed, checksum of the saved model."""
     manifest = synthetic.manifest
     out: dict[str, Any] = {
         "name": manifest.get("generator") or manifest.get("made_by"),
@@ -378,7 +382,7 @@ def _generator(
 
 
 def _finite(value: Any) -> Any:
-    """The same data with None for what JSON has no word for (inf, NaN)."""
+    """Return the data with None instead of inf and NaN, which JSON lacks."""
     if isinstance(value, Mapping):
         return {str(k): _finite(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

@@ -4,6 +4,8 @@ It is computed from the synthetic log and its privacy statement alone. Of the de
 word is shown: reasons, attack results and utility were measured on the real log, outside any
 privacy budget, and stay with its owner.
 
+Example::
+
     card = data_card(synthetic, statement, decision={"verdict": "release"}, purpose="teaching")
 """
 
@@ -18,7 +20,8 @@ import numpy as np
 from eventlog import EventLog, InputError
 from generators.evaluation import fidelity
 from generators.evaluation.align import AlignedLog, align_logs
-from generators.privacy.statement import HAZARDS, UNIT, Statement, judge
+from generators.privacy.judgement import HAZARDS, UNIT, Judgement, judge
+from generators.privacy.statement import PrivacyStatement
 
 LEDGER_KEYS = ("mechanism", "what", "epsilon", "delta")
 FIT = {
@@ -43,17 +46,16 @@ UNFIT = (
 
 def data_card(
     synthetic: EventLog,
-    statement: Mapping[str, Any],
+    statement: PrivacyStatement | Mapping[str, Any],
     *,
     decision: Mapping[str, Any] | None = None,
     purpose: str = "",
     recipient: str = "",
 ) -> str:
-    """Write the card of `synthetic` with its privacy statement ({} where there is none).
+    """Return the card of `synthetic` with its privacy statement ({} without one).
 
-    Of `decision` only "verdict" is read. Checksums are shown where the log's manifest has them:
-    where it was read from a folder. Raises InputError where the log is empty or its manifest is
-    malformed.
+    Of `decision` only "verdict" is read. Checksums are shown where the log was read from a folder.
+    Raises InputError where the log is empty or its manifest is malformed.
     """
     verdict = _verdict(decision)
     proof = judge(statement)
@@ -98,7 +100,7 @@ def data_card(
 
 
 def facts(flat: AlignedLog) -> dict[str, float]:
-    """Return plain figures of one log."""
+    """Return the plain figures of one log, name -> number."""
     bought, n = flat.is_role("purchase"), flat.n_users
     gap = flat.gap[np.isfinite(flat.gap)]
     sessions = flat.starts.sum()
@@ -140,10 +142,10 @@ def columns(log: EventLog) -> list[dict[str, Any]]:
 
 
 def column_changes(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the generator did to columns: {"dropped": [names], "folded": {name: how},
-    "ids": [names]}, empty where not said.
+    """Return what the generator did to columns, as its manifest says.
 
-    Raises InputError where the manifest's "columns" has another form.
+    {"dropped": [names], "folded": {name: how}, "ids": [names]}; empty where nothing is said. Raises
+    InputError where the manifest's "columns" has another form.
     """
     said = manifest.get("columns")
     said = {} if said is None else said
@@ -172,7 +174,7 @@ def column_changes(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def plain(value: Any) -> str:
-    """Return `value` as one line of Markdown text: no control character, no markup."""
+    """Return `value` as one line of Markdown without control characters and markup."""
     text = re.sub(r"\s+", " ", str(value))
     text = "".join(c for c in text if c.isprintable())
     return re.sub(r"([\\|`*\[\]])", r"\\\1", text).replace("<", "&lt;").replace(">", "&gt;")
@@ -212,7 +214,7 @@ def _changes(manifest: Mapping[str, Any]) -> list[str]:
     )
 
 
-def _privacy(proof: Statement) -> list[str]:
+def _privacy(proof: Judgement) -> list[str]:
     lines = ["## Privacy", "", f"**{plain(proof.sentence)}**", "", plain(proof.meaning)]
     lines += (
         ["", f"In the generator's own words: {plain(proof.own_words)}"] if proof.own_words else []
@@ -247,7 +249,7 @@ def _privacy(proof: Statement) -> list[str]:
 
 
 def _files(manifest: Mapping[str, Any]) -> list[str]:
-    """The log's checksums, where its manifest has them."""
+    """Return the log's checksums, where its manifest has them."""
     files = manifest.get("files")
     if not isinstance(files, Mapping) or not files:
         return []
@@ -264,7 +266,7 @@ def _bullets(texts: Iterable[str]) -> list[str]:
 
 
 def _shown(value: Any) -> str:
-    """How a column was folded, as text."""
+    """Return in words how a column was folded."""
     if isinstance(value, Mapping):
         return ", ".join(f"{k} → {v}" for k, v in value.items())
     return (

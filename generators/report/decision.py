@@ -1,4 +1,4 @@
-"""Whether a synthetic log may be handed over: the rules, all in one place.
+"""Decides whether a synthetic log may be handed over; all rules stand here.
 
 "do not release" where any of these holds:
   1. the noise follows from a seed: no guarantee holds against whoever knows it;
@@ -18,6 +18,8 @@
   9. a utility result is below its limit: not for that purpose. Utility never blocks a release.
 "release" otherwise.
 
+Example::
+
     decision = decide(proof, found, holdout=True)
     decision.verdict, decision.exit_code
 """
@@ -31,10 +33,11 @@ from typing import Any, Literal
 from scipy.special import ndtri
 
 from generators.evaluation.attacks.common import Attack
-from generators.privacy.statement import CANARY_CHECK, EPSILON_CONSERVATIVE, Statement
+from generators.privacy.judgement import CANARY_CHECK, EPSILON_CONSERVATIVE, Judgement
 
-CANARY_LIMIT = 1.0  # ours: of the bound where nothing is proved; a guess is right with odds e to 1
-SHOWN = 3  # attacks, checks or tasks named in a reason; the rest are counted
+# Ours: for the bound where nothing is proved. A guess is then right with odds e to 1.
+CANARY_LIMIT = 1.0
+SHOWN = 3  # attacks, checks or tasks named in a reason
 
 NAMED = (
     "Hand it to one named recipient, for the purpose stated here, until the date stated here; "
@@ -59,7 +62,7 @@ SENTENCES: dict[str, str] = {
 
 @dataclass(frozen=True)
 class Decision:
-    """What the evidence allows; only "release with conditions" has `conditions`."""
+    """What the evidence allows. Only "release with conditions" has conditions."""
 
     verdict: ReleaseVerdict
     reasons: list[str]
@@ -76,12 +79,12 @@ class Decision:
         return SENTENCES[self.verdict]
 
     def as_json(self) -> dict[str, Any]:
-        """Plain data, for report.json."""
+        """Return the decision as plain data, for report.json."""
         return asdict(self)
 
 
 def decide(
-    proof: Statement,
+    proof: Judgement,
     attacks: Sequence[Attack],
     *,
     holdout: bool,
@@ -90,7 +93,7 @@ def decide(
 ) -> Decision:
     """Decide by the rules above.
 
-    `canaries` is an `Audit` as plain data; `utility` is {"rows": [{"task", "share", "limit",
+    `canaries` is a `CanaryAudit` as plain data; `utility` is {"rows": [{"task", "share", "limit",
     "verdict"}, ...]}.
     """
     proved = proof.epsilon is not None
@@ -143,7 +146,7 @@ def decide(
     return Decision("release with conditions" if unique else "release", reasons, unique)
 
 
-def _statement_blocks(proof: Statement) -> list[str]:
+def _statement_blocks(proof: Judgement) -> list[str]:
     """Rules 1 and 2."""
     if proof.epsilon is None:
         return []
@@ -156,7 +159,7 @@ def _statement_blocks(proof: Statement) -> list[str]:
     return [f"The claim of ε = {proof.epsilon:g} does not stand. Not met: {shown}."]
 
 
-def _canary_blocks(proof: Statement, canaries: Mapping[str, Any] | None) -> list[str]:
+def _canary_blocks(proof: Judgement, canaries: Mapping[str, Any] | None) -> list[str]:
     """Rule 3."""
     if canaries is None:
         return []
@@ -221,9 +224,9 @@ def _attack_blocks(attacks: Sequence[Attack], *, holdout: bool, proved: bool) ->
 
 
 def _beyond(attack: Attack, together: int) -> bool:
-    """Is the whole interval of `attack` beyond its limit, at 95 % for `together` attacks at once?
+    """Return whether the whole interval is beyond the limit, at 95 % for `together` attacks.
 
-    The lower half of the 95 % interval is stretched to the quantile that Bonferroni asks for.
+    The lower half of the 95 % interval is stretched to the quantile of the Bonferroni correction.
     """
     if attack.control is None:
         return False

@@ -1,374 +1,220 @@
-"""Report data -> one HTML page that opens offline: styles and pictures inside, every word from
-data escaped.
+"""The report as one HTML page that opens offline, with its style and pictures inside.
 
 The page to sign comes first, then the verdicts and the risks, then everything behind them, folded
-away on a screen and open on paper.
+on a screen and open on paper. The text stands in `templates/`, which escapes every word from the
+data; here the tables are filled.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
+from importlib import resources
 from typing import Any
 
-from generators.privacy.statement import HAZARDS, NUMBERS, UNIT
-from generators.report.html_parts import (
-    box,
-    bullets,
-    cell,
-    counted,
-    escape,
-    folded,
-    number,
-    ordered,
-    picture,
-    rate,
-    sign,
-    table,
-)
-from generators.report.html_style import STYLE
-from generators.report.plots import Picture
+from generators.privacy.judgement import HAZARDS, UNIT
+from generators.privacy.statement import NUMBERS
+from generators.report import html_parts
+from generators.report.html_parts import SIGNS, Table, number, ordered, percent, shown
+from generators.report.plots import Picture, printable
 from generators.report.sign_off import sign_off
+
+UTILITY_COLUMNS = (
+    "task", "model", "metric", "train_on_real", "train_on_synthetic", "base", "share", "limit",
+    "verdict",
+)  # fmt: skip
 
 
 def page(report: Mapping[str, Any], pictures: Mapping[str, Picture]) -> str:
-    """Return the whole page. `report` is what report.json holds."""
-    body = [
-        sign_off(report),
-        _summary(report["sections"]),
-        _risks(report),
-        "<h2>Behind the verdicts</h2>",
-        _privacy(report),
-        _origin(report),
-        _attacks(report),
-        _fidelity(report),
-        _telling(report["telling"]),
-        _columns(report["columns"]),
-        _figures(report["facts"]),
-        _pictures(pictures),
-        _utility(report["utility"]),
-        _measures(report["fidelity"]),
-    ]
+    """Return the whole page; `report` is what report.json holds."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=PackageLoader("generators.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_printable,
+    )
+    environment.globals |= {
+        "counted": html_parts.counted,
+        "number": number,
+        "percent": percent,
+        "shown": shown,
+        "signs": SIGNS,
+        "spoken": _spoken,
+    }
+    return environment.get_template("report.html.jinja").render(
+        report=report,
+        pictures=pictures,
+        front=sign_off(report),
+        tables=_tables(report),
+        mechanisms=_mechanisms(report["privacy"]["ledger"]),
+        unit=UNIT,
+        hazards=HAZARDS,
+        style=Markup(style()),  # a file of this package
+    )
+
+
+def style() -> str:
+    """Return the style sheet of the page."""
+    return resources.files(__package__).joinpath("templates/style.css").read_text("utf-8")
+
+
+def _printable(value: Any) -> Any:
+    """Return text of the data without characters that could change how the rest is shown."""
+    return printable(value) if type(value) is str else value
+
+
+def _spoken(attack: Mapping[str, Any]) -> str:
+    """Return what a screen reader says about the picture of an attack."""
     return (
-        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1"><title>Synthetic log '
-        "report</title>"
-        f"<style>{STYLE}</style></head><body><main>{''.join(body)}</main></body></html>\n"
+        f"risk {attack['risk']:.3f}, interval {attack['low']:.3f} to {attack['high']:.3f}, "
+        f"limit {attack['limit']:.2f}"
     )
 
 
-def _summary(sections: Sequence[Mapping[str, Any]]) -> str:
-    rows = [
-        (escape(s["title"]), sign(s["verdict"]), escape(s["held_to"]), escape(s["found"]))
-        for s in sections
-    ]
-    words = [s["verdict"] for s in sections]
-    return (
-        f"<h2>Verdicts</h2><p>Of {len(words)} sections: <b>{counted(words)}</b>. A section is no "
-        "better than its worst part; each part, with the number that it was held to, stands "
-        "below.</p>" + table(("section", "verdict", "held to", "found"), rows)
-    )
+def _mechanisms(ledger: list[dict[str, Any]]) -> str:
+    """Return how many entries of the ledger each mechanism has: '3 × gaussian counts'."""
+    kinds = Counter(str(entry.get("mechanism")) for entry in ledger)
+    return ", ".join(f"{n} × {kind}" for kind, n in kinds.most_common())
 
 
-def _risks(report: Mapping[str, Any]) -> str:
-    """Each attack's risk and interval against the limit, in HTML so that it fits any width."""
-    out = ["<h2>Attacks: risk to the users of the real log</h2>"]
-    if report["inputs"]["holdout"] is None:
-        out.append(
-            box(
-                "No holdout was given, so the attacks have no control group: a rate may come "
-                "from what people have in common. Membership inference is left out, and no "
-                "attack has a verdict. Give --holdout to settle them."
-            )
-        )
-    out.append(
-        "<p>Dot: risk, from 0 (none) to 1 (every user). Bar: its 95 % interval. Dashed line: the "
-        "limit. An attack passes where the whole interval is within the limit.</p>"
-    )
-    return "".join(out) + "".join(map(_risk, report["attacks"]))
-
-
-def _risk(attack: Mapping[str, Any]) -> str:
-    low, value, high, limit = (float(attack[k]) for k in ("low", "risk", "high", "limit"))
-    spoken = f"risk {value:.3f}, interval {low:.3f} to {high:.3f}, limit {limit:.2f}"
-    track = (
-        f'<span class="bar" style="left:{low:.1%};width:{max(high - low, 0.0):.1%}"></span>'
-        f'<span class="limit" style="left:{limit:.1%}"></span>'
-        f'<span class="dot" style="left:{value:.1%}"></span>'
-    )
-    return (
-        f'<div class="risk"><span>{escape(attack["title"])}</span>'
-        f'<span class="track" role="img" aria-label="{spoken}">{track}</span>'
-        f'<span class="n">{rate({"value": value, "low": low, "high": high})}</span>'
-        f"{sign(attack['verdict'])}</div>"
-    )
-
-
-def _privacy(report: Mapping[str, Any]) -> str:
-    """Checks, ledger, everything that the statement says, and what it does not cover."""
-    privacy, out = report["privacy"], []
-    if privacy["own_words"]:
-        out.append(f"<p>In the generator's own words: {escape(privacy['own_words'])}</p>")
-    if privacy["verdict"] == "unproved":
-        out.append("<p>No ledger: nothing is claimed.</p>")
-    else:
-        checks = [
-            (escape(c["what"]), escape(c["found"]), sign(c["verdict"])) for c in privacy["checks"]
-        ]
-        names = ordered(privacy["ledger"], ("mechanism", "what", "epsilon", "delta"))
-        ledger = [tuple(cell(entry.get(n)) for n in names) for entry in privacy["ledger"]]
-        kinds = Counter(str(entry.get("mechanism")) for entry in privacy["ledger"])
-        many = ", ".join(f"{n} × {escape(kind)}" for kind, n in kinds.most_common())
-        spent = "" if privacy["spent"] is None else f" Spent: ε = {number(privacy['spent'])}."
-        out += [
-            f"<p>{escape(UNIT)}</p>",
-            table(("held to", "found", "verdict"), checks),
-            folded(
-                "Ledger",
-                f"<p>{many}.{spent} Accountant: {escape(privacy['accountant'] or 'not named')}.</p>"
-                + table(names, ledger, _numeric(names)),
-                f"{len(ledger)} entries",
-            ),
-        ]
-    lists = "".join(
-        f"<li>{escape(name)}: {escape(source)}</li>"
-        for name, source in privacy["public_lists"].items()
-    )
-    out.append(
-        "<p>Declared public, and so outside the proof: "
-        f"<b>{', '.join(map(escape, privacy['public'])) or 'nothing'}</b>.</p>"
-    )
-    out.append(f"<ul>{lists}</ul>" if lists else "")
-    for title, texts in (
-        ("Assumed public", privacy["assumed_public"]),
-        ("Caveats", privacy["caveats"]),
-    ):
-        out.append(f"<h3>{title}</h3>{bullets(texts)}" if texts else "")
-    if privacy["verdict"] != "unproved":
-        out.append(
-            f"<h3>What the guarantee does not cover (privacy hazards)</h3>{bullets(HAZARDS)}"
-        )
-    out.append(
-        '<p class="soft">The statement is the generator\'s own; checked here is that it is '
-        "complete and consistent. Terms: NIST SP 800-226 (Near and Darais, Guidelines for "
-        "Evaluating Differential Privacy Guarantees, 2025), which judges a claim from the top of "
-        "a pyramid down: ε and the privacy unit, then how it was implemented and secured, then "
-        "how the data was collected. No level protects more than those below it.</p>"
-    )
-    if report["canaries"]:
-        c = report["canaries"]
-        out.append(
-            f"<p>Planted canaries: {cell(c.get('correct'))} of {cell(c.get('guesses'))} guesses "
-            f"right, so ε is at least <b>{number(c['epsilon'])}</b> with 95 % confidence; all "
-            f"right would have shown {cell(c.get('reachable'))}.</p>"
-        )
-    words = [c["verdict"] for c in privacy["checks"]]
-    return folded("Privacy: what is proved", "".join(out), counted(words) if words else "nothing")
-
-
-def _origin(report: Mapping[str, Any]) -> str:
-    """Settings and changes to columns in full; the page to sign has room for the first of them."""
-    settings, changes = report["generator"]["settings"] or {}, report["column_changes"]
-    rows = [(escape(str(name)), escape(str(value))) for name, value in settings.items()]
-    changed = [("dropped", escape(", ".join(changes["dropped"])) or "none named")]
-    changed += [(f"folded: {escape(name)}", escape(how)) for name, how in changes["folded"].items()]
-    changed += [("turned into ids", escape(", ".join(changes["ids"])) or "none named")]
-    return folded(
-        "Settings of the generator, and columns that it changed",
-        (table(("setting", "value"), rows) if rows else "<p>No settings were given.</p>")
-        + table(("column", "change"), changed),
-    )
-
-
-def _numeric(names: Sequence[str]) -> str:
-    """The alignment of a ledger's columns."""
-    return "".join("n" if name in NUMBERS else " " for name in names)
-
-
-def _attacks(report: Mapping[str, Any]) -> str:
-    rows = []
-    for a in report["attacks"]:
-        name = f'{escape(a["title"])}<br><span class="soft">{escape(a["what"])}</span>'
-        control = rate(a["control"]) if a["control"] else "–"
-        risk = rate({"value": a["risk"], "low": a["low"], "high": a["high"]})
-        rows.append(
-            (
-                name,
-                rate(a["rate"]),
-                control,
-                number(a["naive"]),
-                risk,
-                f"{a['limit']:.2f}",
-                sign(a["verdict"]),
-            )
-        )
-    head = (
-        "attack, and what a success is",
-        "rate",
-        "control",
-        "by chance",
-        "risk",
-        "limit",
-        "verdict",
-    )
-    return folded(
-        "Attacks: every rate",
-        (
-            "<p>Each attack on users who were in the training data (rate) and on users who were "
-            "not (control). Risk = (rate − control) / (1 − control), cut to 0..1. Pass: the "
-            "whole interval is "
-            "within the limit.</p>" + table(head, rows, " nnnnn")
+def _tables(report: Mapping[str, Any]) -> dict[str, Table]:
+    """Return all tables of the page, by the names that the templates use."""
+    settings = report["generator"]["settings"] or {}
+    return {
+        "sections": Table(
+            ("section", "verdict", "held to", "found"),
+            [(s["title"], _sign(s), s["held_to"], s["found"]) for s in report["sections"]],
         ),
-        counted([a["verdict"] for a in report["attacks"]]),
+        "checks": Table(
+            ("held to", "found", "verdict"),
+            [(c["what"], c["found"], _sign(c)) for c in report["privacy"]["checks"]],
+        ),
+        "ledger": _ledger(report["privacy"]["ledger"]),
+        "settings": Table(("setting", "value"), [(k, str(v)) for k, v in settings.items()]),
+        "changes": _changes(report["column_changes"]),
+        "attacks": _attacks(report["attacks"]),
+        "fidelity": _fidelity(report["fidelity"]),
+        "features": _features(report["telling"]),
+        "columns": _columns(report["columns"]),
+        "facts": Table(
+            ("", "real", "synthetic"),
+            [(name, number(real), number(made)) for name, (real, made) in report["facts"].items()],
+            " nn",
+        ),
+        "utility": _utility(report["utility"]),
+        "measures": Table(
+            ("measure", "formula", "limit", "source"),
+            [
+                (
+                    r["name"],
+                    r["formula"],
+                    f"{r['factor']:g} × floor, or {r['slack']:g}",
+                    r["source"],
+                )
+                for r in report["fidelity"]
+            ],
+        ),
+    }
+
+
+def _sign(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {"verdict": row["verdict"]}
+
+
+def _ledger(ledger: list[dict[str, Any]]) -> Table:
+    names = ordered(ledger, ("mechanism", "what", "epsilon", "delta"))
+    return Table(
+        names,
+        [[shown(entry.get(name)) for name in names] for entry in ledger],
+        "".join("n" if name in NUMBERS else " " for name in names),
     )
 
 
-def _fidelity(report: Mapping[str, Any]) -> str:
-    against = "the holdout" if report["inputs"]["holdout"] else "random halves of the real users"
+def _changes(changes: Mapping[str, Any]) -> Table:
+    rows = [("dropped", ", ".join(changes["dropped"]) or "none named")]
+    rows += [(f"folded: {name}", how) for name, how in changes["folded"].items()]
+    rows += [("turned into ids", ", ".join(changes["ids"]) or "none named")]
+    return Table(("column", "change"), rows)
+
+
+def _attacks(attacks: list[dict[str, Any]]) -> Table:
     rows = [
         (
-            escape(r["title"]),
-            number(r["value"]),
-            number(r["floor"]),
-            f"{r['ideal']:g}",
-            _bound(r),
-            sign(r["verdict"]),
+            {"title": a["title"], "note": a["what"]},
+            {"interval": a["rate"]},
+            {"interval": a["control"]} if a["control"] else "–",
+            number(a["naive"]),
+            {"interval": {"value": a["risk"], "low": a["low"], "high": a["high"]}},
+            f"{a['limit']:.2f}",
+            _sign(a),
         )
-        for r in report["fidelity"]
+        for a in attacks
     ]
-    return folded(
-        "Fidelity: every measure",
+    head = ("attack, and what a success is", "rate", "control", "by chance", "risk", "limit")
+    return Table((*head, "verdict"), rows, " nnnnn")
+
+
+def _fidelity(measures: list[dict[str, Any]]) -> Table:
+    rows = [
         (
-            f"<p>Value: synthetic against {against}. Floor: two samples of as many real users "
-            "against each other, mean of several draws; no generator can be expected below it. "
-            "What passes is a distance from the ideal of at most a multiple of the floor's, the "
-            "largest floor of any draw, or a slack too small to matter.</p>"
-            + table(("measure", "value", "floor", "ideal", "passes at", "verdict"), rows, " nnnn")
-        ),
-        counted([r["verdict"] for r in report["fidelity"]]),
-    )
-
-
-def _figures(facts: Mapping[str, Sequence[float | None]]) -> str:
-    rows = [(escape(name), number(real), number(made)) for name, (real, made) in facts.items()]
-    return folded("In plain figures", table(("", "real", "synthetic"), rows, " nn"))
-
-
-def _pictures(pictures: Mapping[str, Picture]) -> str:
-    return folded(
-        "Pictures: real beside synthetic",
-        "".join(picture(p) for p in pictures.values()),
-        f"{len(pictures)}",
-    )
-
-
-def _telling(rows: Sequence[Mapping[str, Any]]) -> str:
-    """By what a classifier tells synthetic users from real ones: where to look first."""
-    if not rows:
-        return ""
-    cells = [
-        (
-            escape(t["name"]),
-            f"{t['gain']:.0%}",
-            _direction(t["auc"]),
-            number(t["real"]),
-            number(t["synthetic"]),
+            m["title"],
+            number(m["value"]),
+            number(m["floor"]),
+            f"{m['ideal']:g}",
+            _passes_at(m),
+            _sign(m),
         )
-        for t in rows
+        for m in measures
     ]
-    return folded(
-        "What tells them apart",
-        "<p>The features of a user that the classifier of the detection measure gained most by. "
-        "Alone: the AUC of that feature without any other. Means are over the users who have "
-        "it.</p>"
-        + table(
-            ("feature of a user", "share of gain", "alone", "mean, real", "mean, synthetic"),
-            cells,
-            " nnnn",
-        ),
-    )
+    return Table(("measure", "value", "floor", "ideal", "passes at", "verdict"), rows, " nnnn")
 
 
-def _columns(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Each column by itself."""
-    cells = [
+def _passes_at(row: Mapping[str, Any]) -> str:
+    """Return the value at which a measure just passes."""
+    if row["ideal"] == 1:
+        return f"≥ {number(max(1 - row['limit'], 0.0))}"
+    return f"≤ {number(row['ideal'] + row['limit'])}"
+
+
+def _features(features: list[dict[str, Any]]) -> Table:
+    """Return by what a classifier tells synthetic users from real ones: where to look first."""
+    rows = [
         (
-            escape(c["name"]),
-            escape(c["kind"]),
-            number(c["shape"]),
-            number(c["floor"]),
-            *(f"{share:.1%}" for share in c["missing"]),
+            f["name"],
+            f"{f['gain']:.0%}",
+            _direction(f["auc"]),
+            number(f["real"]),
+            number(f["synthetic"]),
         )
-        for c in rows
+        for f in features
     ]
-    return folded(
-        "Column by column",
-        "<p>Shape: 1 − total variation distance of a category, 1 − Kolmogorov–Smirnov statistic "
-        "of a number, of the values present; 1 is the same. Floor: real users against other real "
-        "users.</p>"
-        + table(
-            ("column", "kind", "shape", "floor", "missing, real", "missing, synthetic"),
-            cells,
-            "  nnnn",
-        ),
-    )
+    head = ("feature of a user", "share of gain", "alone", "mean, real", "mean, synthetic")
+    return Table(head, rows, " nnnn")
 
 
 def _direction(auc: float) -> str:
-    """'0.62 ↑' where a feature is higher for synthetic users."""
+    """Return '0.62 ↑' for a feature that is higher for synthetic users."""
     return f"{max(auc, 1 - auc):.2f} " + ("↑" if auc > 0.52 else "↓" if auc < 0.48 else "≈")
 
 
-def _bound(row: Mapping[str, Any]) -> str:
-    """The value at which a measure just passes."""
-    return (
-        f"≥ {number(max(1 - row['limit'], 0.0))}"
-        if row["ideal"] == 1
-        else f"≤ {number(row['ideal'] + row['limit'])}"
-    )
-
-
-def _utility(utility: Mapping[str, Any] | None) -> str:
-    if utility is None:
-        return folded(
-            "Utility",
-            "<p>Not measured here. Training on the synthetic log and testing on the real one is "
-            "what 'python -m generators share' does; give its results with --utility.</p>",
-            "not run",
-        )
-    names = ordered(
-        utility["rows"],
-        (
-            "task",
-            "model",
-            "metric",
-            "train_on_real",
-            "train_on_synthetic",
-            "base",
-            "share",
-            "limit",
-            "verdict",
-        ),
-    )
+def _columns(columns: list[dict[str, Any]]) -> Table:
     rows = [
-        tuple(sign(row["verdict"]) if n == "verdict" else cell(row.get(n)) for n in names)
-        for row in utility["rows"]
+        (c["name"], c["kind"], number(c["shape"]), number(c["floor"]), *map(percent, c["missing"]))
+        for c in columns
     ]
-    return folded(
-        "Utility: train on synthetic, test on real",
-        table(names, rows),
-        counted([row["verdict"] for row in utility["rows"]]),
+    head = ("column", "kind", "shape", "floor", "missing, real", "missing, synthetic")
+    return Table(head, rows, "  nnnn")
+
+
+def _utility(utility: Mapping[str, Any] | None) -> Table:
+    rows = [] if utility is None else utility["rows"]
+    names = ordered(rows, UTILITY_COLUMNS)
+    return Table(
+        names,
+        [[_sign(row) if n == "verdict" else shown(row.get(n)) for n in names] for row in rows],
     )
-
-
-def _measures(rows: Iterable[Mapping[str, Any]]) -> str:
-    cells = [
-        (
-            escape(r["name"]),
-            escape(r["formula"]),
-            f"{r['factor']:g} × floor, or {r['slack']:g}",
-            escape(r["source"]),
-        )
-        for r in rows
-    ]
-    return folded("How it was measured", table(("measure", "formula", "limit", "source"), cells))

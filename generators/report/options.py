@@ -1,5 +1,6 @@
-"""Options of `python -m generators report`, apart from the report itself: help must not wait for
-pandas and matplotlib.
+"""Options of `python -m generators report`.
+
+They are apart from the report itself, so that --help need not import pandas and matplotlib.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from eventlog._runtime.console import seed
 
 EXAMPLE = """examples:
   python -m generators share mylog --model markov --epsilon 3 --out shared
-      makes every input below, and this report
+      makes all inputs below, and this report
   python -m generators report --real mylog --synthetic twin --model model \\
       --purpose teaching --recipient "ACME Research" --out report
 
@@ -20,7 +21,7 @@ It ends in one sentence: release, release with conditions, or do not release. Th
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of `python -m generators report`."""
+    """Add the options of `python -m generators report`."""
     parser.description = (
         "Compare a synthetic log with the real one, attack it, "
         "and say whether it may be handed over."
@@ -41,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--holdout",
         metavar="LOG",
-        help="real users that it never saw, the control group of the attacks "
+        help="real users that the generator never saw: the control group of the attacks "
         "('python -m generators share' splits them off)",
     )
     parser.add_argument(
@@ -63,9 +64,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--purpose",
         default="",
-        help="what the log is handed over for; stands on the page to sign and on the data card",
+        help="what the log is for; shown on the page to sign and on the data card",
     )
-    parser.add_argument("--recipient", default="", help="who gets it; likewise")
+    parser.add_argument("--recipient", default="", help="who gets the log; also shown there")
     parser.add_argument(
         "--seed", type=seed, default=0, help="of the random draws of users and guesses (default 0)"
     )

@@ -1,5 +1,6 @@
-"""The report's pictures as SVG text that stands inside a page: no outer reference, no id that
-another picture has.
+"""The report's pictures as SVG to embed in a page.
+
+They have no external references, and no two of them share an id.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 from generators.evaluation.align import DAY_MS, HOUR_MS, AlignedLog, ngrams
 
 REAL, SYNTHETIC, INK = "#1f5f8b", "#d9731a", "#1c2430"
-# The page's own colours, which change in dark mode; each with what it is where there is no page.
+# The page's colours, which change in dark mode; each with its value outside a page.
 PAGE_COLOURS = {
     REAL: f"var(--real,{REAL})",
     SYNTHETIC: f"var(--synthetic,{SYNTHETIC})",
@@ -29,16 +30,14 @@ WEEK = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 @dataclass(frozen=True)
 class Picture:
-    """One figure: its SVG and the sentence under it."""
+    """One figure: its SVG, and its caption."""
 
     svg: str
     caption: str
 
 
 def pictures(real: AlignedLog, synthetic: AlignedLog) -> dict[str, Picture]:
-    """Marginals, funnel, transitions, gaps, lengths, daily and weekly cycle, popularity: real
-    beside synthetic.
-    """
+    """Draw real beside synthetic: marginals, funnel, transitions, times, lengths, popularity."""
     drawn: dict[str, tuple[Callable[..., None], tuple[int, float], str]] = {
         "marginals": (
             _marginals,
@@ -55,7 +54,7 @@ def pictures(real: AlignedLog, synthetic: AlignedLog) -> dict[str, Picture]:
         "lengths": (
             _lengths,
             (10, 2.8),
-            "Share of users and of sessions with at least so many rows.",
+            "Share of users and of sessions with at least that many rows.",
         ),
         "cycles": (_cycles, (10, 2.8), "Rows by hour of the day (UTC) and by weekday."),
         "popularity": (
@@ -123,14 +122,15 @@ def _bars(ax: Any, names: list[str], a: np.ndarray, b: np.ndarray) -> None:
 
 
 def printable(text: str) -> str:
-    """`text` on one line, without control characters, which can turn the direction of what stands
-    beside them.
+    """Return `text` on one line and without control characters.
+
+    Some of them reverse the direction of the text around them.
     """
     return "".join(c if c.isprintable() else " " for c in text)
 
 
 def _short(name: str) -> str:
-    """A printable name as a label has room for it."""
+    """Return a printable name, cut to the length of a label."""
     name = printable(name)
     return name if len(name) <= 22 else name[:21] + "…"
 
@@ -282,9 +282,7 @@ def _figure(size: tuple[float, float]) -> Any:
 
 
 def _style(name: str) -> Any:
-    """Text stays text (small, searchable, never read as mathematics); ids depend on nothing but the
-    picture.
-    """
+    """Return the style of the pictures: text as text, never as mathematics, and fixed ids."""
     import matplotlib
 
     return matplotlib.rc_context(
@@ -307,9 +305,7 @@ def _style(name: str) -> Any:
 
 
 def _log_log(ax: Any) -> None:
-    """Logarithmic axes with plain numbers: matplotlib would write powers as mathematics, which is
-    off (see `_style`).
-    """
+    """Set logarithmic axes with plain numbers; powers would need mathematics (see `_style`)."""
     ax.set_xscale("log")
     ax.set_yscale("log")
     for axis in (ax.xaxis, ax.yaxis):
@@ -323,8 +319,9 @@ def _legend(ax: Any) -> None:
 
 
 def _svg(figure: Any, name: str, caption: str) -> str:
-    """The figure's <svg> element alone, in the page's colours on no background, its ids prefixed
-    with `name`, without metadata and namespaces (HTML needs none).
+    """Return the figure's <svg> element, with the page's colours and a transparent background.
+
+    Its ids are prefixed with `name`. Metadata and namespaces, which HTML does not need, are gone.
     """
     buffer = io.StringIO()
     with warnings.catch_warnings():

@@ -1,10 +1,10 @@
-"""Coupon campaigns: whom they reach, who gets the coupon, and what would have been without it.
+"""Coupon campaigns: whom they reach, who gets the coupon, and what would happen without it.
 
-A campaign's offer is made when a shopper comes while it runs. Half of a randomised campaign's
-shoppers get the coupon; a targeted one prefers those who bought lately, which confounds its effect.
-Who gets none is logged too, with discount 0: a ghost offer (Johnson, Lewis, Nubbemeyer 2017). From
-the offer on, a twin of the shopper lives through the window in the other world with the same keyed
-draws, so both potential outcomes of every offer are known.
+A campaign makes its offer when a shopper comes while it runs. Half of the shoppers of a randomised
+campaign get the coupon; a targeted one prefers recent buyers, which confounds its effect. Shoppers
+who get none are logged too, with discount 0: a ghost offer (Johnson, Lewis, Nubbemeyer 2017). From
+the offer on, a counterfactual copy of the shopper lives through the window with the other outcome
+and the same keyed draws, so both potential outcomes of every offer are known.
 """
 
 from __future__ import annotations
@@ -17,35 +17,41 @@ import numpy as np
 from numba import njit
 
 from simulator import event_codes
-from simulator.behaviour.sessions import OFFERS, write
+from simulator.behaviour import counter_index, draws
+from simulator.behaviour.sessions import write
 from simulator.counter_rng import child, uniform
 from simulator.scenario import Scenario
 from simulator.world.catalogue import DAY, World
 
 CAMPAIGN = np.dtype(
-    [("begin", "f8"), ("end", "f8"), ("discount", "f8"), ("randomised", "u1")], align=True
-)
-OFFER = np.dtype(
     [
-        ("time", "f8"),
-        ("spend", "f8", (2,)),
-        ("user", "i8"),
-        ("propensity", "f4"),
-        ("campaign", "i4"),
-        ("treated", "u1"),
-        ("y", "u1", (2,)),
+        ("begin", "f8"),  # seconds
+        ("end", "f8"),
+        ("discount", "f8"),
+        ("randomised", "u1"),
     ],
     align=True,
 )
-REACHED, TREATED = 1, 2  # draws
+OFFER = np.dtype(
+    [
+        ("time", "f8"),  # seconds
+        ("spend", "f8", (2,)),  # within the window, without and with the coupon
+        ("user", "i8"),
+        ("propensity", "f4"),
+        ("campaign", "i4"),  # number, from 1
+        ("treated", "u1"),
+        ("y", "u1", (2,)),  # whether an order is placed in the window, without and with the coupon
+    ],
+    align=True,
+)
 
 
 def plan(scenario: Scenario, days: int) -> np.ndarray:
-    """(n,) CAMPAIGN; number k is row k - 1; windows never overlap.
+    """Return (n,) CAMPAIGN; number k is row k - 1. Windows never overlap.
 
-    Counted back from a last campaign that is randomised and whose last window ends with the log,
-    whatever its length: who splits the log by time finds an effect to measure after the cut. None
-    starts before half a period has passed.
+    The campaigns are counted back from a last one that is randomised and whose window ends with
+    the log, whatever its length: a split by time then leaves an effect to measure after the cut.
+    None starts before half a period has passed.
     """
     setting = scenario.coupons
     if setting.every == 0:
@@ -54,17 +60,14 @@ def plan(scenario: Scenario, days: int) -> np.ndarray:
     last = math.floor(days - setting.window - setting.days)
     starts = np.arange(last, math.ceil(every / 2) - 1, -every, dtype=np.int64)[::-1]
     table = np.zeros(len(starts), dtype=CAMPAIGN)
-    table["begin"], table["end"], table["discount"] = (
-        starts * DAY,
-        (starts + setting.days) * DAY,
-        setting.discount,
-    )
+    table["begin"], table["end"] = starts * DAY, (starts + setting.days) * DAY
+    table["discount"] = setting.discount
     table["randomised"] = np.arange(len(starts))[::-1] % 2 == 0
     return table
 
 
 def described(scenario: Scenario, world: World) -> list[dict[str, Any]]:
-    """The campaigns for the manifest."""
+    """Return the campaigns as plain data for the manifest."""
     first = date(1970, 1, 1) + timedelta(milliseconds=world.start_ms)
     return [
         {
@@ -80,46 +83,61 @@ def described(scenario: Scenario, world: World) -> list[dict[str, Any]]:
 
 
 def coupon_name(number: int) -> str:
-    """Id of a coupon; 0 is the welcome coupon."""
+    """Return the id of a coupon; 0 is the welcome coupon."""
     return f"coupon_{number}" if number else "welcome"
 
 
 @njit(cache=True)
-def offer(people, s, shop, book):
-    """Where a campaign runs that has not reached the shopper of session `s` yet: draw, log, and set
-    the twin off. True if it did.
+def make_offer(shoppers, session, day_state, buffers):
+    """Make the offer of a running campaign that has not considered this shopper yet.
+
+    Logs the offer and copies the shopper into the counterfactual row. Returns whether an offer was
+    made.
     """
-    p, n, rules, campaigns, at = people[s.user], shop.n, shop.rules[0], shop.campaigns, book.at
+    campaigns, shopper = day_state.campaigns, shoppers[session.user]
     for c in range(len(campaigns)):
-        running = campaigns[c].begin <= s.time < campaigns[c].end
-        if not running or p.campaign >= c + 1 or s.user >= n:
+        running = campaigns[c].begin <= session.time < campaigns[c].end
+        if not running or shopper.campaign >= c + 1 or session.user >= day_state.n_shoppers:
             continue
-        p.campaign = c + 1
-        key = child(p.key, -2 - c)
-        if uniform(key, REACHED) >= rules.coupons_reach:
+        shopper.campaign = c + 1
+        key = child(shopper.key, -2 - c)
+        if uniform(key, draws.CAMPAIGN_REACHES) >= day_state.rules[0].coupons_reach:
             return False
-        propensity = 0.5
-        if not campaigns[c].randomised:
-            logit = rules.coupons_targeting * (p.orders - 1.0 if p.orders < 3 else 2.0) - 0.3
-            propensity = min(max(1.0 / (1.0 + math.exp(-logit)), 0.05), 0.95)
-        treated = uniform(key, TREATED) < propensity
-        made = book.offers[at[OFFERS]]
-        made.time, made.user, made.campaign, made.propensity, made.treated = (
-            s.time,
-            s.user,
-            c + 1,
-            propensity,
-            treated,
-        )
-        for arm in range(2):
-            made.y[arm], made.spend[arm] = 0, 0.0
-        p.offer, p.until = at[OFFERS], s.time + rules.coupons_window * DAY
-        at[OFFERS] += 1
-        row = write(book, event_codes.COUPON_OFFER, s)
-        row.coupon, row.discount = c + 1, campaigns[c].discount if treated else 0.0
-        people[n + s.user] = p
-        p.treated, p.coupon = treated, campaigns[c].discount if treated else 0.0
-        twin = people[n + s.user]
-        twin.treated, twin.coupon = not treated, 0.0 if treated else campaigns[c].discount
+        propensity = treatment_propensity(shopper, campaigns[c], day_state.rules[0])
+        treated = uniform(key, draws.CAMPAIGN_TREATS) < propensity
+        record_offer(shopper, session, day_state, buffers, c, propensity, treated)
+        discount = campaigns[c].discount
+        counterfactual = shoppers[day_state.n_shoppers + session.user]
+        shoppers[day_state.n_shoppers + session.user] = shopper
+        shopper.treated, shopper.coupon = treated, discount if treated else 0.0
+        counterfactual.treated = not treated
+        counterfactual.coupon = 0.0 if treated else discount
         return True
     return False
+
+
+@njit(cache=True)
+def treatment_propensity(shopper, campaign, rules):
+    """Return the probability to get the coupon: one half, or more for recent buyers."""
+    if campaign.randomised:
+        return 0.5
+    orders = shopper.orders - 1.0 if shopper.orders < 3 else 2.0
+    logit = rules.coupons_targeting * orders - 0.3
+    return min(max(1.0 / (1.0 + math.exp(-logit)), 0.05), 0.95)
+
+
+@njit(cache=True)
+def record_offer(shopper, session, day_state, buffers, c, propensity, treated):
+    """Write the offer of campaign row `c` down, in the truth and in the log."""
+    place = buffers.counters[counter_index.OFFERS]
+    buffers.counters[counter_index.OFFERS] += 1
+    offer = buffers.offers[place]
+    offer.time, offer.user, offer.campaign = session.time, session.user, c + 1
+    offer.propensity, offer.treated = propensity, treated
+    for arm in range(2):
+        offer.y[arm], offer.spend[arm] = 0, 0.0
+    shopper.offer = place
+    shopper.outcome_until = session.time + day_state.rules[0].coupons_window * DAY
+    row = write(buffers, event_codes.COUPON_OFFER, session)
+    row.coupon = c + 1
+    row.discount = day_state.campaigns[c].discount if treated else 0.0

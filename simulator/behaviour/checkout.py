@@ -1,5 +1,6 @@
-"""From the cart to the order, and what follows it: delivery, refund, review, and whether the
-shopper comes back. Compiled.
+"""From the cart to the order and what follows it: delivery, refund, review, next visit.
+
+Compiled code.
 """
 
 from __future__ import annotations
@@ -10,295 +11,283 @@ import numpy as np
 from numba import njit
 
 from simulator import event_codes
-from simulator.behaviour.sessions import NOTES, ORDERS, ROWS, STOLEN, TILL, Browser, write
-from simulator.behaviour.shoppers import BOUGHT, CART, RESERVED
+from simulator.behaviour import counter_index, draws
+from simulator.behaviour.sessions import IN_STOCK, write
+from simulator.behaviour.shoppers import BAD_EXPERIENCE, BOUGHT, CART, RESERVED
 from simulator.counter_rng import child, normal, uniform
 from simulator.world.catalogue import DAY
 
-BROWSE = -1  # a note's kind: an ordinary visit
-# median and log-sd of the days until an order is followed by a visit for more
+BROWSE = -1  # kind of a scheduled event: an ordinary visit
+# Median and log-sd of the days until an order is followed by a visit for more.
 MORE_DAYS, MORE_SIGMA = 9.0, 0.8
-SHIPPING_FREE = 35.0  # an order below this pays shipping, which is where the price shock comes from
-(
-    BEGINS,
-    CLEARS,
-    CLEAR_TIME,
-    FORGETS,
-    BEGIN_TIME,
-    SHOCK,
-    CARD,
-    PAY_TIME,
-    PAID_TIME,
-    REDEEMS,
-    LATE,
-    BACK,
-    SULK,
-    TURNS,
-    REVIEWS,
-    BACK_TIME,
-    REVIEW_TIME,
-    MORE,
-    MORE_TIME,
-    DIES,
-    CALMS,
-    RETURNS,
-    RETURN_TIME,
-) = (TILL + 2 * k for k in range(23))
-ATTEMPT, LINE = TILL + 64, TILL + 128
-# Children of a visit's key: the visits that it leads to.
-KEY_RETURN, KEY_MORE, KEY_BACK, KEY_REVIEW, KEY_REMIND = range(1, 6)
-
-NOTE = np.dtype(
-    [
-        ("time", "f8"),
-        ("made", "f8"),
-        ("key", "u8"),
-        ("user", "i8"),
-        ("ref", "i8"),
-        ("goal", "i4"),
-        ("kind", "i2"),
-    ],
-    align=True,
-)
-
-
-class OrderIndex:
-    """What the orders of a shard held; fraudsters ask."""
-
-    def __init__(self, browser: Browser) -> None:
-        self.browser = browser
-        self.order_table: list[dict[str, np.ndarray]] = []
-        self._told = 0
-
-    def close(self) -> None:
-        """At the end of a day: its orders join the table."""
-        orders = self.browser.orders.written[self._told :]
-        self._told = self.browser.orders.n
-        self.order_table.append(
-            {name: orders[name].copy() for name in ("user", "typology", "ring", "time", "views")}
-        )
-
-    def line_of(self, order: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """(k,) item and price of a random line of each order (k,)."""
-        orders = self.browser.orders.written[order]
-        row = self.browser.rows.written[
-            orders["first"] + (rng.random(len(order)) * orders["lines"]).astype(np.int64)
-        ]
-        return row["item"], row["price"]
+# Days until an order is reviewed: shift, median beyond it, log-sd.
+REVIEW_SHIFT, REVIEW_DAYS, REVIEW_SIGMA = 2.0, 6.0, 0.7
+# An order below this value pays shipping, which is where the price shock comes from.
+SHIPPING_FREE = 35.0
+MAIN_CARD = 0.78  # share of payments with the main card
+NEW_CARD = 0.92  # draws from here on: a card that the shop has not seen
+REMOVES_ITEM = 0.12  # of shoppers who leave with a filled cart
 
 
 @njit(cache=True)
-def remind(book, s, kind, time, user, ref, n):
-    """Leave a note: `user` is due at `time`."""
-    note = book.notes[book.at[NOTES]]
-    book.at[NOTES] += 1
-    note.time, note.made, note.key, note.user, note.ref, note.goal, note.kind = (
-        time,
-        s.time,
-        child(s.key, n),
-        user,
-        ref,
-        -1,
-        kind,
-    )
+def schedule(buffers, session, kind, time, user, reference, n):
+    """Schedule an event of `user` at `time`; its key is the n-th child of the session's."""
+    event = buffers.scheduled[buffers.counters[counter_index.SCHEDULED]]
+    buffers.counters[counter_index.SCHEDULED] += 1
+    event.time, event.scheduled_at, event.key = time, session.time, child(session.key, n)
+    event.user, event.reference, event.override, event.kind = user, reference, -1, kind
 
 
 @njit(cache=True)
-def check_out(p, s, shop, book):
-    """The cart is taken to the till or not. Returns the amount paid, 0 where nothing was bought;
-    `s.order` is the order's number.
+def check_out(shopper, session, day_state, buffers):
+    """Perhaps order what is in the cart.
+
+    Returns the amount paid, 0 where nothing was bought; `session.order` is the order's number.
     """
-    rules, shelf = shop.rules[0], shop.shelf
-    s.order = -1
-    if p.cart_size == 0:
+    session.order = -1
+    if shopper.cart_size == 0:
         return 0.0
-    honest = s.typology < 0
-    logit = (
+    logit = checkout_logit(shopper, session, day_state.rules[0])
+    if uniform(session.key, draws.BEGIN_CHECKOUT) >= 1.0 / (1.0 + math.exp(-logit)):
+        leave_cart(shopper, session, day_state, buffers)
+        return 0.0
+    drop_sold_out(shopper, session, day_state)
+    if shopper.cart_size == 0:
+        return 0.0
+    session.time += 5.0 + 40.0 * uniform(session.key, draws.BEGIN_TIME)
+    write(buffers, event_codes.BEGIN_CHECKOUT, session)
+    if shipping_shocks(shopper, session, day_state):
+        return 0.0
+    card = pay(shopper, session, day_state, buffers)
+    if card < 0:
+        return 0.0
+    return place_order(shopper, session, day_state, buffers, card)
+
+
+@njit(cache=True)
+def checkout_logit(shopper, session, rules):
+    """Return the log-odds to begin the checkout."""
+    return (
         rules.checkout_begin
-        + 0.6 * p.propensity
-        + p.trust
-        + s.begin
-        + 0.25 * (p.cart_size - 1)
-        + rules.coupons_pull * s.pull
+        + 0.6 * shopper.propensity
+        + shopper.trust
+        + session.checkout_shift
+        + 0.25 * (shopper.cart_size - 1)
+        + rules.coupons_pull * session.coupon_pull
     )
-    if uniform(s.key, BEGINS) >= 1.0 / (1.0 + math.exp(-logit)):
-        put_back(p, s, shop, book)
-        return 0.0
-    gone, kept = 0, 0
-    for k in range(p.cart_size):  # what is sold out meanwhile cannot be had
-        if shelf[p.cart[k]].stocked == 1:
-            p.cart[kept] = p.cart[k]
-            kept += 1
-        else:
-            gone += 1
-    for k in range(kept, p.cart_size):
-        p.cart[k] = -1
-    p.cart_size = kept
-    if gone > 0 and honest:
-        p.hurt = max(p.hurt, 1)
-    if kept == 0:
-        return 0.0
-    s.time += 5.0 + 40.0 * uniform(s.key, BEGIN_TIME)
-    write(book, event_codes.BEGIN_CHECKOUT, s)
-    total = 0.0
-    for k in range(kept):
-        total += shelf[p.cart[k]].price
-    if honest and total < SHIPPING_FREE and uniform(s.key, SHOCK) < rules.checkout_shipping_shock:
-        return 0.0
-    # The main card, the second, or one that the shop has not seen.
-    u = uniform(s.key, CARD)
-    card = p.card[0 if u < 0.78 else 1]
-    if s.card >= 0:
-        card = s.card
-    elif u >= 0.92:
-        p.cards += 1
-        card = (1 + p.cards) * shop.n + s.user % shop.n
-        p.card[1] = card
-    s.time += 15.0 + 60.0 * uniform(s.key, PAY_TIME)
-    row = write(book, event_codes.ADD_PAYMENT_INFO, s)
-    row.card = card
-    paid = False
-    for attempt in range(s.attempts):
-        slot = ATTEMPT + 4 * attempt
-        s.time += 8.0 + 30.0 * uniform(s.key, slot)
-        if uniform(s.key, slot + 1) >= s.fail:
-            paid = True
-            break
-        row = write(book, event_codes.PAYMENT_FAILED, s)
-        row.card = card
-        if honest:  # another card of theirs half the time
-            card = p.card[1] if uniform(s.key, slot + 2) < 0.5 else card
-        else:  # who tests cards always has another one
-            card = RESERVED + (RESERVED >> 1) + book.at[STOLEN]
-            book.at[STOLEN] += 1
-    if not paid:
-        return 0.0
-    return purchase(p, s, shop, book, card)
 
 
 @njit(cache=True)
-def purchase(p, s, shop, book, card):
-    """One row per line of the order, and one for the coupon; the cart is empty afterwards. Returns
-    the amount paid.
-    """
-    rules, shelf, at = shop.rules[0], shop.shelf, book.at
-    s.time += 3.0 + 10.0 * uniform(s.key, PAID_TIME)
-    off, coupon = 0.0, -1
-    if p.coupon > 0 and s.time < p.until and s.typology < 0:
-        off, coupon = p.coupon, p.campaign
-        p.coupon = 0.0
-    elif uniform(s.key, REDEEMS) < s.redeem:
-        off, coupon = rules.coupons_welcome_discount, 0
-    order = book.orders[at[ORDERS]]
-    s.order = at[ORDERS]
-    at[ORDERS] += 1
-    first = at[ROWS]
-    if coupon >= 0:
-        row = write(book, event_codes.COUPON_REDEEM, s)
-        row.coupon, row.order, row.discount = coupon, s.order, off
-        first += 1
-    amount = 0.0
-    for k in range(p.cart_size):
-        i = p.cart[k]
-        price = shelf[i].price
-        row = write(book, event_codes.PURCHASE, s)
-        row.item, row.order, row.card, row.p_choice, row.rank, row.quantity = (
-            i,
-            s.order,
-            card,
-            1.0 - s.fail,
-            0,
-            1,
-        )
-        if price < 60.0 and uniform(s.key, LINE + 2 * k) < 0.08:
-            # Geometric with p = .6, at least 1, beyond the first.
-            row.quantity = 2 + int(math.log(1.0 - uniform(s.key, LINE + 2 * k + 1)) / math.log(0.4))
-        row.price = np.round(price * (1.0 - off) * 100.0) / 100.0
-        row.discount = shelf[i].off  # the coupon's is in its own row
-        amount += row.price * row.quantity
-    order.time, order.first, order.lines = s.time, first, p.cart_size
-    order.user, order.ring, order.views, order.typology = s.user, s.ring, s.views, s.typology
-    if s.typology < 0:
-        for k in range(BOUGHT - 1, 0, -1):
-            p.bought[k] = p.bought[k - 1]
-        p.bought[0] = p.cart[0]
+def empty_cart(shopper):
+    """Take everything out of the cart."""
     for k in range(CART):
-        p.cart[k] = -1
-    p.cart_size = 0
-    s.bought = 1
+        shopper.cart[k] = -1
+    shopper.cart_size = 0
+
+
+@njit(cache=True)
+def drop_sold_out(shopper, session, day_state):
+    """Take out of the cart what has been sold out meanwhile; an honest shopper minds."""
+    kept, size = 0, shopper.cart_size
+    for k in range(size):
+        if day_state.items[shopper.cart[k]].stock == IN_STOCK:
+            shopper.cart[kept] = shopper.cart[k]
+            kept += 1
+    for k in range(kept, size):
+        shopper.cart[k] = -1
+    shopper.cart_size = kept
+    if kept < size and session.typology < 0:
+        shopper.grievance = max(shopper.grievance, BAD_EXPERIENCE)
+
+
+@njit(cache=True)
+def shipping_shocks(shopper, session, day_state):
+    """Return whether an honest shopper gives up when the shipping costs of a small order show."""
+    if session.typology >= 0:
+        return False
+    total = 0.0
+    for k in range(shopper.cart_size):
+        total += day_state.items[shopper.cart[k]].price
+    shock = day_state.rules[0].checkout_shipping_shock
+    return total < SHIPPING_FREE and uniform(session.key, draws.SHIPPING_SHOCK) < shock
+
+
+@njit(cache=True)
+def choose_card(shopper, session, day_state):
+    """Return the card to pay with: the main one, the second, one never seen, or a stolen one."""
+    if session.card >= 0:
+        return session.card
+    u = uniform(session.key, draws.CARD)
+    if u >= NEW_CARD:
+        shopper.cards += 1
+        n = day_state.n_shoppers
+        shopper.card[1] = (1 + shopper.cards) * n + session.user % n
+    return shopper.card[0 if u < MAIN_CARD else 1]
+
+
+@njit(cache=True)
+def pay(shopper, session, day_state, buffers):
+    """Try to pay, `payment_attempts` times at most; return the card, -1 where none worked."""
+    card = choose_card(shopper, session, day_state)
+    session.time += 15.0 + 60.0 * uniform(session.key, draws.PAYMENT_TIME)
+    row = write(buffers, event_codes.ADD_PAYMENT_INFO, session)
+    row.card = card
+    for attempt in range(session.payment_attempts):
+        slot = draws.PAYMENT_ATTEMPT + draws.PAYMENT_STRIDE * attempt
+        session.time += 8.0 + 30.0 * uniform(session.key, slot + draws.ATTEMPT_TIME)
+        if uniform(session.key, slot + draws.ATTEMPT_SUCCEEDS) >= session.payment_failure:
+            return card
+        row = write(buffers, event_codes.PAYMENT_FAILED, session)
+        row.card = card
+        if session.typology >= 0:  # who tests cards always has another one
+            stolen = buffers.counters[counter_index.STOLEN_CARDS]
+            card = RESERVED + (RESERVED >> 1) + stolen
+            buffers.counters[counter_index.STOLEN_CARDS] += 1
+        elif uniform(session.key, slot + draws.ATTEMPT_CHANGES_CARD) < 0.5:
+            card = shopper.card[1]
+    return -1
+
+
+@njit(cache=True)
+def redeem_coupon(shopper, session, rules):
+    """Return the discount and number of the coupon that is redeemed; number -1 = none."""
+    if shopper.coupon > 0 and session.time < shopper.outcome_until and session.typology < 0:
+        off = shopper.coupon
+        shopper.coupon = 0.0
+        return np.float64(off), np.int64(shopper.campaign)
+    if uniform(session.key, draws.REDEEM_WELCOME) < session.redeem_welcome:
+        return rules.coupons_welcome_discount, np.int64(0)
+    return 0.0, np.int64(-1)
+
+
+@njit(cache=True)
+def place_order(shopper, session, day_state, buffers, card):
+    """Write one row per line of the order, and one for the coupon; empty the cart.
+
+    Returns the amount paid.
+    """
+    counters = buffers.counters
+    session.time += 3.0 + 10.0 * uniform(session.key, draws.ORDER_TIME)
+    off, coupon = redeem_coupon(shopper, session, day_state.rules[0])
+    order = buffers.orders[counters[counter_index.ORDERS]]
+    session.order = counters[counter_index.ORDERS]
+    counters[counter_index.ORDERS] += 1
+    if coupon >= 0:
+        row = write(buffers, event_codes.COUPON_REDEEM, session)
+        row.coupon, row.order, row.discount = coupon, session.order, off
+    first = counters[counter_index.EVENTS]
+    amount = 0.0
+    for k in range(shopper.cart_size):
+        amount += write_line(shopper, session, day_state, buffers, card, k, off)
+    order.time, order.first, order.lines = session.time, first, shopper.cart_size
+    order.user, order.ring, order.views = session.user, session.ring, session.views
+    order.typology = session.typology
+    if session.typology < 0:
+        for k in range(BOUGHT - 1, 0, -1):
+            shopper.bought[k] = shopper.bought[k - 1]
+        shopper.bought[0] = shopper.cart[0]
+    empty_cart(shopper)
+    session.bought = 1
     return amount
 
 
 @njit(cache=True)
-def put_back(p, s, shop, book):
-    """Some who leave with a filled cart clear an item; some lose interest in all of it; the others
-    find it again next time.
+def write_line(shopper, session, day_state, buffers, card, k, off):
+    """Write line `k` of the order, its price reduced by `off`. Return what it costs."""
+    i = shopper.cart[k]
+    price = day_state.items[i].price
+    slot = draws.LINE + draws.LINE_STRIDE * k
+    row = write(buffers, event_codes.PURCHASE, session)
+    row.item, row.order, row.card = i, session.order, card
+    row.p_choice, row.rank, row.quantity = 1.0 - session.payment_failure, 0, 1
+    if price < 60.0 and uniform(session.key, slot + draws.LINE_HAS_MORE) < 0.08:
+        # The quantity beyond the first is geometric with p = 0.6, at least 1.
+        u = uniform(session.key, slot + draws.LINE_QUANTITY)
+        row.quantity = 2 + int(math.log(1.0 - u) / math.log(0.4))
+    row.price = np.round(price * (1.0 - off) * 100.0) / 100.0
+    row.discount = day_state.items[i].discount  # the coupon's is in its own row
+    return row.price * row.quantity
+
+
+@njit(cache=True)
+def leave_cart(shopper, session, day_state, buffers):
+    """Leave with a filled cart: some remove an item, some forget all of it, most keep it."""
+    if uniform(session.key, draws.REMOVE_ITEM) < REMOVES_ITEM:
+        shopper.cart_size -= 1
+        i = shopper.cart[shopper.cart_size]
+        shopper.cart[shopper.cart_size] = -1
+        session.time += 5.0 + 10.0 * uniform(session.key, draws.REMOVE_TIME)
+        row = write(buffers, event_codes.REMOVE_FROM_CART, session)
+        row.item, row.price, row.quantity = i, day_state.items[i].price, 1
+        row.p_choice, row.rank = REMOVES_ITEM, 0
+    if uniform(session.key, draws.FORGET_CART) < day_state.rules[0].checkout_forget:
+        empty_cart(shopper)
+
+
+@njit(cache=True)
+def follow_up(shopper, session, day_state, buffers):
+    """Draw what an honest order leads to: delivery, refund, review, next intent, visit for more.
+
+    Counterfactual sessions write no refund claims and no reviews.
     """
-    if uniform(s.key, CLEARS) < 0.12:
-        p.cart_size -= 1
-        i = p.cart[p.cart_size]
-        p.cart[p.cart_size] = -1
-        s.time += 5.0 + 10.0 * uniform(s.key, CLEAR_TIME)
-        row = write(book, event_codes.REMOVE_FROM_CART, s)
-        row.item, row.price, row.quantity, row.p_choice, row.rank = (
-            i,
-            shop.shelf[i].price,
-            1,
-            0.12,
-            0,
+    rules, end = day_state.rules[0], day_state.end
+    shopper.orders += 1
+    late = uniform(session.key, draws.LATE_DELIVERY) < rules.checkout_late
+    p_refund = rules.checkout_refund * (2.0 if late else 0.9)
+    refunds = uniform(session.key, draws.REFUND) < p_refund
+    if late or (refunds and uniform(session.key, draws.REFUND_ANNOYS) < 0.5):
+        shopper.grievance = BAD_EXPERIENCE
+        shopper.visit_factor *= rules.churn_fading
+    elif not refunds:
+        # Most trust is earned by the first orders.
+        shopper.trust += rules.checkout_trust * math.exp(-0.5 * shopper.orders)
+    # The need is met: the category that complements it comes to mind, or nothing.
+    complements = uniform(session.key, draws.COMPLEMENT) < rules.sessions_complement
+    if complements and shopper.intent[0] >= 0:
+        shopper.intent[0] = day_state.partner[shopper.intent[0]]
+    else:
+        shopper.intent[0] = -1
+    if uniform(session.key, draws.BACK_FOR_MORE) < rules.checkout_back_for_more:
+        deviate = normal(session.key, draws.BACK_FOR_MORE_TIME)
+        time = session.time + DAY * MORE_DAYS * math.exp(MORE_SIGMA * deviate)
+        if time < end:
+            schedule(buffers, session, BROWSE, time, session.user, -1, draws.CHILD_BACK_FOR_MORE)
+    if session.user < day_state.n_shoppers:
+        schedule_service(session, day_state, buffers, refunds)
+
+
+@njit(cache=True)
+def schedule_service(session, day_state, buffers, refunds):
+    """Schedule the refund of an order, if any, and perhaps its review."""
+    user, order, end = session.user, session.order, day_state.end
+    if refunds:
+        wait = 2.0 + 9.0 * math.exp(0.5 * normal(session.key, draws.REFUND_TIME))
+        time = session.time + DAY * wait
+        if time < end:
+            schedule(buffers, session, event_codes.REFUND, time, user, order, draws.CHILD_REFUND)
+    if uniform(session.key, draws.REVIEW) < day_state.rules[0].checkout_review:
+        wait = REVIEW_DAYS * math.exp(REVIEW_SIGMA * normal(session.key, draws.REVIEW_TIME))
+        time = session.time + DAY * (REVIEW_SHIFT + wait)
+        if time < end:
+            schedule(buffers, session, event_codes.REVIEW, time, user, order, draws.CHILD_REVIEW)
+
+
+@njit(cache=True)
+def end_session(shopper, session, day_state, buffers):
+    """End an honest session: gone for good, back in a day or so, or at the next planned visit."""
+    rules = day_state.rules[0]
+    factor = rules.churn_bad_experience if shopper.grievance > 0 else 1.0
+    hazard = min(shopper.hazard * factor, 0.95)
+    if uniform(session.key, draws.CHURN) < hazard:
+        shopper.alive, shopper.died, shopper.reason = 0, session.time, shopper.grievance
+        return
+    if uniform(session.key, draws.FORGIVE) < 0.4:
+        shopper.grievance = 0
+    shopper.visit_factor += 0.15 * (1.0 - shopper.visit_factor)
+    unfinished = session.bought == 0 and session.views > 1
+    if unfinished and uniform(session.key, draws.RETURN_VISIT) < rules.sessions_return_visit:
+        time = session.time + 16.0 * 3_600.0 * math.exp(
+            0.9 * normal(session.key, draws.RETURN_TIME)
         )
-    if uniform(s.key, FORGETS) < shop.rules[0].checkout_forget:
-        p.cart_size = 0
-        for k in range(CART):
-            p.cart[k] = -1
-
-
-@njit(cache=True)
-def follow_up(p, s, shop, book):
-    """What an honest order leads to: delivery, late or not, refund, review, a visit for more. A
-    twin's claims are nobody's business.
-    """
-    rules, end, twin = shop.rules[0], shop.end, s.user >= shop.n
-    p.orders += 1
-    late = uniform(s.key, LATE) < rules.checkout_late
-    back = uniform(s.key, BACK) < rules.checkout_refund * (2.0 if late else 0.9)
-    if late or (back and uniform(s.key, SULK) < 0.5):
-        p.hurt = 1
-        p.mood *= rules.churn_fading
-    elif not back:
-        # most of it from the first orders
-        p.trust += rules.checkout_trust * math.exp(-0.5 * p.orders)
-    # The wish is fulfilled: its partner category comes to mind, or nothing.
-    turns = uniform(s.key, TURNS) < rules.sessions_complement and p.intent[0] >= 0
-    p.intent[0] = shop.partner[p.intent[0]] if turns else -1
-    if uniform(s.key, MORE) < rules.checkout_back_for_more:
-        time = s.time + DAY * MORE_DAYS * math.exp(MORE_SIGMA * normal(s.key, MORE_TIME))
-        if time < end:
-            remind(book, s, BROWSE, time, s.user, -1, KEY_MORE)
-    if twin:
-        return
-    if back:
-        time = s.time + DAY * (2.0 + 9.0 * math.exp(0.5 * normal(s.key, BACK_TIME)))
-        if time < end:
-            remind(book, s, event_codes.REFUND, time, s.user, s.order, KEY_BACK)
-    if uniform(s.key, REVIEWS) < rules.checkout_review:
-        time = s.time + DAY * (2.0 + 6.0 * math.exp(0.7 * normal(s.key, REVIEW_TIME)))
-        if time < end:
-            remind(book, s, event_codes.REVIEW, time, s.user, s.order, KEY_REVIEW)
-
-
-@njit(cache=True)
-def end_session(p, s, shop, book):
-    """After an honest session: gone for good, back within about a day, or just until next time."""
-    rules = shop.rules[0]
-    hazard = min(p.hazard * (rules.churn_bad_experience if p.hurt > 0 else 1.0), 0.95)
-    if uniform(s.key, DIES) < hazard:
-        p.alive, p.died, p.reason = 0, s.time, p.hurt
-        return
-    if uniform(s.key, CALMS) < 0.4:
-        p.hurt = 0
-    p.mood += 0.15 * (1.0 - p.mood)
-    if s.bought == 0 and s.views > 1 and uniform(s.key, RETURNS) < rules.sessions_return_visit:
-        time = s.time + 16.0 * 3_600.0 * math.exp(0.9 * normal(s.key, RETURN_TIME))
-        if time < shop.end:
-            remind(book, s, BROWSE, time, s.user, -1, KEY_RETURN)
+        if time < day_state.end:
+            schedule(buffers, session, BROWSE, time, session.user, -1, draws.CHILD_RETURN)

@@ -1,6 +1,4 @@
-"""A day of sessions, compiled: each note is a shopper who is due, and is played from the door to
-what follows.
-"""
+"""A day of sessions: every scheduled event, from the visit to what follows it. Compiled code."""
 
 from __future__ import annotations
 
@@ -10,247 +8,319 @@ import numpy as np
 from numba import njit
 
 from simulator import event_codes
-from simulator.behaviour.campaigns import offer
-from simulator.behaviour.checkout import (
-    BROWSE,
-    KEY_REMIND,
-    check_out,
-    end_session,
-    follow_up,
-    remind,
-)
+from simulator.behaviour import counter_index, draws
+from simulator.behaviour.campaigns import make_offer
+from simulator.behaviour.checkout import BROWSE, check_out, end_session, follow_up, schedule
 from simulator.behaviour.sessions import (
-    ABROAD,
-    CHANNEL,
-    DIRECT,
-    DRIFT,
-    FRESH_DEVICE,
-    HONEST,
-    LEAVE,
-    N_CHANNELS,
-    N_COUNTRIES,
-    NOTES,
-    OFFERS,
-    ORDERS,
-    OWN_DEVICE,
-    ROWS,
-    SESSIONS,
-    SHOWN,
-    STOLEN,
-    WHERE,
+    MAIN_DEVICE,
     browse,
     find_intent,
-    set_vector,
+    set_feature_weights,
     write,
 )
+from simulator.behaviour.shoppers import ACCOUNT_TAKEN_OVER, CHANNELS, COUNTRIES
 from simulator.counter_rng import normal, uniform
 from simulator.world.catalogue import DAY
 
-PAUSE = 1_800.0  # seconds that lie at least between two sessions of a shopper
-# share of honest reviews that are about something looked at here and bought elsewhere
+PAUSE = 1_800.0  # seconds at least between two sessions of a shopper
+# Share of honest reviews that are about something looked at here and bought elsewhere.
 UNBOUGHT = 0.15
-TURN_UP, DESK_DEVICE, DESK_TIME, DESK_VIEW, LINE_OF, ELSEWHERE, SCORE, REMIND, REMIND_TIME = (
-    40,
-    41,
-    42,
-    43,
-    44,
-    45,
-    46,
-    48,
-    49,
-)
+ABROAD = 0.02  # share of honest sessions from a random country
+NEW_DEVICE = 0.035  # share of honest sessions on a device that the shop has not seen
+N_CHANNELS, N_COUNTRIES = len(CHANNELS), len(COUNTRIES)
 
 
 @njit(cache=True)
-def play(notes, first, people, walk, shop, book, room):
-    """Play `notes[first:]` until all are played or less than `room` is left in a roll; returns the
-    first that is not played.
+def play(scheduled, first, shoppers, session_table, day_state, buffers, room):
+    """Play `scheduled[first:]`, until all are played or less than `room` is left in a buffer.
+
+    Returns the place of the first event that is not played.
     """
-    s, at, n = walk[0], book.at, shop.n
-    keeps = shop.rules[0].truth_exposures > 0
-    for i in range(first, len(notes)):
-        if (
-            len(book.rows) - at[ROWS] < room
-            or len(book.sessions) - at[SESSIONS] < 2
-            or len(book.orders) - at[ORDERS] < 2
-            or len(book.notes) - at[NOTES] < 16
-            or len(book.offers) - at[OFFERS] < 1
-            or (keeps and len(book.pages) - at[SHOWN] < room)
-        ):
+    session, counters, n = session_table[0], buffers.counters, day_state.n_shoppers
+    for i in range(first, len(scheduled)):
+        if not has_room(buffers, room, day_state.rules[0].truth_exposures > 0):
             return i
-        note = notes[i]
-        if note.user >= n and note.made < offer_time(people[note.user], book.offers):
-            continue  # left by the twin of an earlier campaign
-        kept = (at[ROWS], at[SESSIONS], at[ORDERS], at[SHOWN], at[STOLEN], at[HONEST])
-        offered = begin_session(note, note.user, people, s, shop, book)
-        if note.user < n:
-            # What was due before the offer is due in both worlds.
-            p = people[note.user]
-            kept = (at[ROWS], at[SESSIONS], at[ORDERS], at[SHOWN], at[STOLEN], at[HONEST])
-            both = not offered and note.made < offer_time(p, book.offers) and note.time < p.until
-            if both and note.kind != event_codes.REFUND and note.kind != event_codes.REVIEW:
-                begin_session(note, n + note.user, people, s, shop, book)
-        # What a twin wrote is wound back: only his outcome stays.
-        at[ROWS], at[SESSIONS], at[ORDERS], at[SHOWN], at[STOLEN], at[HONEST] = kept
-    return len(notes)
+        event = scheduled[i]
+        shopper = shoppers[event.user]
+        if event.user >= n and event.scheduled_at < offer_time(shopper, buffers.offers):
+            continue  # scheduled by the counterfactual of an earlier campaign
+        kept = written(counters)
+        offered = play_event(event, event.user, shoppers, session, day_state, buffers)
+        if event.user < n:
+            kept = written(counters)
+            # What was scheduled before the offer happens in both worlds.
+            earlier = event.scheduled_at < offer_time(shopper, buffers.offers)
+            both = not offered and earlier and event.time < shopper.outcome_until
+            if both and not is_service(event):
+                play_event(event, n + event.user, shoppers, session, day_state, buffers)
+        # What a counterfactual session wrote is discarded: only its outcome stays.
+        discard(counters, kept)
+    return len(scheduled)
 
 
 @njit(cache=True)
-def offer_time(p, offers):
-    """When the shopper's last offer was made; before all times where there was none."""
-    return offers[p.offer].time if p.offer >= 0 else -np.inf
+def has_room(buffers, room, keeps_pages):
+    """Return whether every buffer has room for what one event may write."""
+    counters = buffers.counters
+    return (
+        len(buffers.events) - counters[counter_index.EVENTS] >= room
+        and len(buffers.sessions) - counters[counter_index.SESSIONS] >= 2
+        and len(buffers.orders) - counters[counter_index.ORDERS] >= 2
+        and len(buffers.scheduled) - counters[counter_index.SCHEDULED] >= 16
+        and len(buffers.offers) - counters[counter_index.OFFERS] >= 1
+        and (not keeps_pages or len(buffers.pages) - counters[counter_index.PAGES] >= room)
+    )
 
 
 @njit(cache=True)
-def begin_session(note, user, people, s, shop, book):
-    """One note of one shopper (or twin): does he come, and if so, all that happens. True if he was
-    made an offer.
+def written(counters):
+    """Return the counters that `discard` restores."""
+    return (
+        counters[counter_index.EVENTS],
+        counters[counter_index.SESSIONS],
+        counters[counter_index.ORDERS],
+        counters[counter_index.PAGES],
+        counters[counter_index.STOLEN_CARDS],
+        counters[counter_index.HONEST_SESSIONS],
+    )
+
+
+@njit(cache=True)
+def discard(counters, kept):
+    """Discard what was written since `kept` was taken by `written`."""
+    counters[counter_index.EVENTS] = kept[0]
+    counters[counter_index.SESSIONS] = kept[1]
+    counters[counter_index.ORDERS] = kept[2]
+    counters[counter_index.PAGES] = kept[3]
+    counters[counter_index.STOLEN_CARDS] = kept[4]
+    counters[counter_index.HONEST_SESSIONS] = kept[5]
+
+
+@njit(cache=True)
+def is_service(event):
+    """Return whether a scheduled event is a refund or a review, in which nothing is browsed."""
+    return event.kind == event_codes.REFUND or event.kind == event_codes.REVIEW
+
+
+@njit(cache=True)
+def offer_time(shopper, offers):
+    """Return when the shopper's last offer was made; -inf where there was none."""
+    return offers[shopper.offer].time if shopper.offer >= 0 else -np.inf
+
+
+@njit(cache=True)
+def play_event(event, user, shoppers, session, day_state, buffers):
+    """Play a scheduled event of a shopper or a counterfactual, if it takes place.
+
+    Returns whether the shopper was made an offer.
     """
-    p, rules, at, n = people[user], shop.rules[0], book.at, shop.n
-    s.key, s.user = note.key, user
-    s.time = max(note.time, p.last_end + PAUSE)
-    attacked = note.goal >= 0
-    # A shopper in a bad mood plans as before and comes less often; a thief does not ask.
-    if (
-        not p.alive
-        or s.time >= shop.end
-        or (note.kind == BROWSE and not attacked and uniform(s.key, TURN_UP) >= p.mood)
-    ):
+    shopper, n = shoppers[user], day_state.n_shoppers
+    session.key, session.user = event.key, user
+    session.time = max(event.time, shopper.last_end + PAUSE)
+    attacks = event.override >= 0
+    if not shopper.alive or session.time >= day_state.end:
         return False
-    if user >= n and s.time >= p.until:  # a twin's world ends with the window
+    # After bad experiences a shopper plans as before and comes less often. An attack does not ask.
+    asks = event.kind == BROWSE and not attacks
+    if asks and uniform(session.key, draws.SHOW_UP) >= shopper.visit_factor:
         return False
-    s.typology, s.ring, s.device, s.country, s.card = -1, -1, -1, p.country, -1
-    s.price, s.cart, s.begin, s.fail, s.attempts, s.category, s.own_taste = (
-        p.price,
-        0.0,
-        0.0,
-        rules.checkout_payment_failure,
-        2,
-        -1,
-        1.0,
-    )
-    base = math.log(rules.sessions_leave / (1.0 - rules.sessions_leave))
-    s.leave = base + rules.sessions_leave_sigma * normal(s.key, LEAVE)
-    s.redeem = rules.coupons_welcome if p.orders == 0 else 0.0
-    s.session, s.bought, s.views, s.order = at[SESSIONS], 0, 0, -1
-    if note.kind == event_codes.REFUND or note.kind == event_codes.REVIEW:
-        desk(note, p, s, shop, book)
+    # A counterfactual ends with the window of its offer.
+    if user >= n and session.time >= shopper.outcome_until:
         return False
-    if attacked:
-        g = shop.goals[note.goal]
-        s.typology, s.ring, s.device, s.card = g.typology, g.ring, g.device, g.card
-        s.country = g.country if g.country >= 0 else p.country
-        s.price, s.leave, s.cart, s.begin, s.fail, s.attempts = (
-            g.price,
-            g.leave,
-            g.cart,
-            g.begin,
-            g.fail,
-            g.attempts,
-        )
-        s.category, s.own_taste, s.redeem = g.category, g.own_taste, g.redeem
+    begin_session(shopper, session, day_state, buffers)
+    if is_service(event):
+        play_service(event, shopper, session, day_state, buffers)
+        return False
+    if attacks:
+        override(session, day_state.overrides[event.override])
     else:
-        at[HONEST] += 1
-        if uniform(s.key, ABROAD) < 0.02:
-            s.country = int(uniform(s.key, WHERE) * N_COUNTRIES)
-    if s.device < 0:
-        if not attacked and uniform(s.key, FRESH_DEVICE) < 0.035:
-            p.devices += 1
-            p.device[1] = (1 + p.devices) * n + user % n
-            s.device = p.device[1]
-        else:
-            s.device = p.device[0 if uniform(s.key, OWN_DEVICE) < 0.78 else 1]
-    s.channel = (
-        0 if uniform(s.key, DIRECT) < 0.5 else 1 + int(uniform(s.key, CHANNEL) * (N_CHANNELS - 1))
-    )
-    note_session(s, shop, book)
-    offered = not attacked and offer(people, s, shop, book)
-    walk_in(p, s, shop, book, offered)
-    if offered:  # the twin's first session in the other world
-        kept = (at[ROWS], at[ORDERS], at[SHOWN], at[STOLEN])
-        s.user, s.time, s.order, s.bought, s.views = n + user, book.offers[p.offer].time, -1, 0, 0
-        s.cart, s.begin, s.price = 0.0, 0.0, p.price
-        walk_in(people[n + user], s, shop, book, offered)
-        at[ROWS], at[ORDERS], at[SHOWN], at[STOLEN] = kept
+        buffers.counters[counter_index.HONEST_SESSIONS] += 1
+        if uniform(session.key, draws.ABROAD) < ABROAD:
+            session.country = int(uniform(session.key, draws.COUNTRY) * N_COUNTRIES)
+    if session.device < 0:
+        choose_device(shopper, session, n, attacks)
+    choose_channel(session)
+    record_session(session, day_state, buffers)
+    offered = not attacks and make_offer(shoppers, session, day_state, buffers)
+    visit(shopper, session, day_state, buffers, offered)
+    if offered:
+        play_counterfactual(shoppers, session, day_state, buffers)
     return offered
 
 
 @njit(cache=True)
-def walk_in(p, s, shop, book, offered):
-    """Intent, browsing, checkout, aftermath."""
-    rules, offers, honest = shop.rules[0], book.offers, s.typology < 0
-    find_intent(p, s, rules, shop.lift)
-    if p.intent[0] < -1:  # an item came to mind, with its category
-        p.intent[0] = shop.shelf[-2 - p.intent[0]].category
-    s.focus = s.category if s.category >= 0 else p.intent[0]
-    if honest:
-        for k in range(p.taste.shape[0]):
-            p.taste[k] += rules.shoppers_drift * normal(s.key, DRIFT + 2 * k)
-    set_vector(p, s, 0)
-    holds = honest and p.coupon > 0 and s.time < p.until
-    s.pull = -s.price * math.log(1.0 - p.coupon) if holds else 0.0
-    browse(p, s, shop, book)
-    paid = check_out(p, s, shop, book)
-    p.last_end = s.time
-    if not honest:
-        if s.ring >= 0 and p.ring != s.ring:  # it runs on somebody else's account
-            p.hurt = 2
-        return
-    if paid > 0:
-        if p.offer >= 0 and s.time < p.until:
-            offers[p.offer].y[p.treated] = 1
-            offers[p.offer].spend[p.treated] += paid
-        follow_up(p, s, shop, book)
-    elif offered and p.coupon > 0 and uniform(s.key, REMIND) < rules.coupons_remind:
-        time = s.time + rules.coupons_window * DAY * (0.2 + 0.7 * uniform(s.key, REMIND_TIME))
-        if time < shop.end:
-            remind(book, s, BROWSE, time, s.user, -1, KEY_REMIND)
-    end_session(p, s, shop, book)
+def begin_session(shopper, session, day_state, buffers):
+    """Set the session to that of an honest shopper who has done nothing yet."""
+    rules = day_state.rules[0]
+    session.typology, session.ring, session.device, session.card = -1, -1, -1, -1
+    session.country, session.price_sensitivity = shopper.country, shopper.price_sensitivity
+    session.cart_shift, session.checkout_shift = 0.0, 0.0
+    session.payment_failure = rules.checkout_payment_failure
+    session.payment_attempts, session.category, session.own_taste = 2, -1, 1.0
+    mean = math.log(rules.sessions_leave / (1.0 - rules.sessions_leave))
+    deviate = normal(session.key, draws.LEAVE_LOGIT)
+    session.leave_logit = mean + rules.sessions_leave_sigma * deviate
+    session.redeem_welcome = rules.coupons_welcome if shopper.orders == 0 else 0.0
+    session.number = buffers.counters[counter_index.SESSIONS]
+    session.bought, session.views, session.order = 0, 0, -1
 
 
 @njit(cache=True)
-def note_session(s, shop, book):
-    """Write the session down."""
-    row = book.sessions[book.at[SESSIONS]]
-    book.at[SESSIONS] += 1
-    row.user, row.device, row.ring = s.user % shop.n, s.device, s.ring
-    row.country, row.channel, row.typology = s.country, s.channel, s.typology
+def override(session, overrides):
+    """Give the session a fraudster's equipment and goals (a record of overrides.OVERRIDE)."""
+    session.typology, session.ring = overrides.typology, overrides.ring
+    session.device, session.card = overrides.device, overrides.card
+    if overrides.country >= 0:
+        session.country = overrides.country
+    session.price_sensitivity = overrides.price_sensitivity
+    session.leave_logit = overrides.leave_logit
+    session.cart_shift, session.checkout_shift = overrides.cart_shift, overrides.checkout_shift
+    session.payment_failure = overrides.payment_failure
+    session.payment_attempts = overrides.payment_attempts
+    session.category, session.own_taste = overrides.category, overrides.own_taste
+    session.redeem_welcome = overrides.redeem_welcome
 
 
 @njit(cache=True)
-def desk(note, p, s, shop, book):
-    """A short session in which something is sent back or reviewed. Reviews name no order: the shop
-    must look up what was bought.
-    """
-    s.device, s.channel = p.device[0 if uniform(s.key, DESK_DEVICE) < 0.78 else 1], 0
-    rules, shelf, rows = shop.rules[0], shop.shelf, book.rows
-    note_session(s, shop, book)
-    order = book.orders[note.ref]
-    line = order.first + int(uniform(s.key, LINE_OF) * order.lines)
-    i, price = rows[line].item, rows[line].price
-    write(book, event_codes.LOGIN, s)
-    start = s.time
-    if note.kind == event_codes.REFUND:
-        s.time = start + 20.0 + 100.0 * uniform(s.key, DESK_TIME)
-        row = write(book, event_codes.REFUND, s)
-        row.item, row.price, row.order, row.quantity = i, price, note.ref, 1
-        row.p_choice, row.rank = rules.checkout_refund, 0
+def choose_device(shopper, session, n_shoppers, attacks):
+    """Draw the device: the main one, the second, or one never seen, which replaces the second."""
+    if not attacks and uniform(session.key, draws.NEW_DEVICE) < NEW_DEVICE:
+        shopper.devices += 1
+        shopper.device[1] = (1 + shopper.devices) * n_shoppers + session.user % n_shoppers
+        session.device = shopper.device[1]
     else:
-        if p.recent[0, 0] >= 0 and uniform(s.key, ELSEWHERE) < UNBOUGHT:
-            i = p.recent[0, 0]
-            price = shelf[i].price
-        s.time = start + 4.0 + 16.0 * uniform(s.key, DESK_VIEW)
-        row = write(book, event_codes.VIEW_ITEM, s)
-        row.item, row.price, row.p_choice, row.rank = i, price, 1.0, 0
-        s.time = start + 20.0 + 100.0 * uniform(s.key, DESK_TIME)
-        row = write(book, event_codes.REVIEW, s)
-        score = np.round(3.9 + 0.6 * shelf[i].quality + 0.9 * normal(s.key, SCORE))
-        row.item, row.price, row.p_choice, row.rank, row.rating = (
-            i,
-            price,
-            rules.checkout_review,
-            0,
-            min(max(score, 1.0), 5.0),
-        )
-    p.last_end = s.time
+        main = uniform(session.key, draws.OWN_DEVICE) < MAIN_DEVICE
+        session.device = shopper.device[0 if main else 1]
+
+
+@njit(cache=True)
+def choose_channel(session):
+    """Draw the channel: half of the visits are direct."""
+    session.channel = 0
+    if uniform(session.key, draws.DIRECT) >= 0.5:
+        session.channel = 1 + int(uniform(session.key, draws.CHANNEL) * (N_CHANNELS - 1))
+
+
+@njit(cache=True)
+def record_session(session, day_state, buffers):
+    """Write the session to its buffer."""
+    row = buffers.sessions[buffers.counters[counter_index.SESSIONS]]
+    buffers.counters[counter_index.SESSIONS] += 1
+    row.user = session.user % day_state.n_shoppers
+    row.device, row.ring = session.device, session.ring
+    row.country, row.channel, row.typology = session.country, session.channel, session.typology
+
+
+@njit(cache=True)
+def play_counterfactual(shoppers, session, day_state, buffers):
+    """Play the session in which an offer was just made once more, with the other outcome.
+
+    The rows are discarded; what is scheduled stays, for the counterfactual.
+    """
+    counters = buffers.counters
+    kept = written(counters)
+    shopper = shoppers[day_state.n_shoppers + session.user]
+    session.user += day_state.n_shoppers
+    session.time = buffers.offers[shopper.offer].time
+    session.order, session.bought, session.views = -1, 0, 0
+    session.cart_shift, session.checkout_shift = 0.0, 0.0
+    session.price_sensitivity = shopper.price_sensitivity
+    visit(shopper, session, day_state, buffers, True)
+    discard(counters, kept)
+
+
+@njit(cache=True)
+def visit(shopper, session, day_state, buffers, offered):
+    """Play a session: intent, browsing, checkout, what follows.
+
+    `offered`: whether a campaign just made its offer.
+    """
+    rules, honest = day_state.rules[0], session.typology < 0
+    find_intent(shopper, session, rules, day_state.items, day_state.price_cut)
+    session.focus = session.category if session.category >= 0 else shopper.intent[0]
+    if honest:
+        for k in range(shopper.taste.shape[0]):
+            deviate = normal(session.key, draws.TASTE_DRIFT + 2 * k)
+            shopper.taste[k] += rules.shoppers_drift * deviate
+    set_feature_weights(shopper, session, 0)
+    holds_coupon = honest and shopper.coupon > 0 and session.time < shopper.outcome_until
+    session.coupon_pull = 0.0
+    if holds_coupon:
+        session.coupon_pull = -session.price_sensitivity * math.log(1.0 - shopper.coupon)
+    browse(shopper, session, day_state, buffers)
+    paid = check_out(shopper, session, day_state, buffers)
+    shopper.last_end = session.time
+    if honest:
+        after_visit(shopper, session, day_state, buffers, offered, paid)
+    elif session.ring >= 0 and shopper.ring != session.ring:
+        shopper.grievance = ACCOUNT_TAKEN_OVER  # the attack ran on somebody else's account
+
+
+@njit(cache=True)
+def after_visit(shopper, session, day_state, buffers, offered, paid):
+    """Play what follows an honest visit in which `paid` was spent."""
+    rules = day_state.rules[0]
+    if paid > 0:
+        if shopper.offer >= 0 and session.time < shopper.outcome_until:
+            offer = buffers.offers[shopper.offer]
+            offer.y[shopper.treated] = 1
+            offer.spend[shopper.treated] += paid
+        follow_up(shopper, session, day_state, buffers)
+    elif (
+        offered
+        and shopper.coupon > 0
+        and uniform(session.key, draws.COUPON_REMINDER) < rules.coupons_remind
+    ):
+        share = 0.2 + 0.7 * uniform(session.key, draws.COUPON_REMINDER_TIME)
+        time = session.time + rules.coupons_window * DAY * share
+        if time < day_state.end:
+            child = draws.CHILD_COUPON_REMINDER
+            schedule(buffers, session, BROWSE, time, session.user, -1, child)
+    end_session(shopper, session, day_state, buffers)
+
+
+@njit(cache=True)
+def play_service(event, shopper, session, day_state, buffers):
+    """Play a short session in which an item is sent back or reviewed.
+
+    A review names no order: the shop must look up what was bought.
+    """
+    main = uniform(session.key, draws.SERVICE_DEVICE) < MAIN_DEVICE
+    session.device, session.channel = shopper.device[0 if main else 1], 0
+    record_session(session, day_state, buffers)
+    order = buffers.orders[event.reference]
+    line = order.first + int(uniform(session.key, draws.SERVICE_LINE) * order.lines)
+    item, price = buffers.events[line].item, buffers.events[line].price
+    write(buffers, event_codes.LOGIN, session)
+    if event.kind == event_codes.REFUND:
+        write_refund(event, session, day_state, buffers, item, price)
+    else:
+        write_review(shopper, session, day_state, buffers, item, price)
+    shopper.last_end = session.time
+
+
+@njit(cache=True)
+def write_refund(event, session, day_state, buffers, item, price):
+    """Write the refund of an item."""
+    session.time = session.time + 20.0 + 100.0 * uniform(session.key, draws.SERVICE_TIME)
+    row = write(buffers, event_codes.REFUND, session)
+    row.item, row.price, row.order, row.quantity = item, price, event.reference, 1
+    row.p_choice, row.rank = day_state.rules[0].checkout_refund, 0
+
+
+@njit(cache=True)
+def write_review(shopper, session, day_state, buffers, item, price):
+    """Write the review of an item bought here, or looked at here and bought elsewhere."""
+    start, items = session.time, day_state.items
+    recent = shopper.recent[0, 0]
+    if recent >= 0 and uniform(session.key, draws.REVIEW_UNBOUGHT) < UNBOUGHT:
+        item, price = recent, items[recent].price
+    session.time = start + 4.0 + 16.0 * uniform(session.key, draws.SERVICE_VIEW_TIME)
+    row = write(buffers, event_codes.VIEW_ITEM, session)
+    row.item, row.price, row.p_choice, row.rank = item, price, 1.0, 0
+    session.time = start + 20.0 + 100.0 * uniform(session.key, draws.SERVICE_TIME)
+    row = write(buffers, event_codes.REVIEW, session)
+    deviate = normal(session.key, draws.RATING)
+    rating = np.round(3.9 + 0.6 * items[item].quality + 0.9 * deviate)
+    row.item, row.price, row.p_choice, row.rank = item, price, day_state.rules[0].checkout_review, 0
+    row.rating = min(max(rating, 1.0), 5.0)

@@ -1,8 +1,8 @@
-"""The tape: where sessions write their rows, and how the rows of a shard become Arrow columns.
+"""Buffers of records: where sessions write the rows of a log, their sessions and orders.
 
-A roll is an array of records that grows by doubling; compiled code writes into it, and so does
-`add`. Rows of a shopper stand in time on the tape, so a stable sort by user is all the sorting
-there is.
+A buffer is an array of records that grows by doubling. Compiled code writes into it directly, other
+code through `add`. The rows of a shopper are written in the order of time, so a stable sort by user
+is all the sorting there is.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-ROW = np.dtype(
+EVENT = np.dtype(
     [
-        ("time", "f8"),
+        ("time", "f8"),  # seconds since the first day
         ("card", "i8"),
         ("session", "i4"),
         ("item", "i4"),
@@ -49,14 +49,14 @@ SESSION = np.dtype(
         ("ring", "i4"),
         ("country", "i1"),
         ("channel", "i1"),
-        ("typology", "i1"),
+        ("typology", "i1"),  # -1 = honest
     ],
     align=True,
 )
 ORDER = np.dtype(
     [
         ("time", "f8"),
-        ("first", "i8"),
+        ("first", "i8"),  # its first line among the rows
         ("lines", "i4"),
         ("user", "i4"),
         ("ring", "i4"),
@@ -65,10 +65,26 @@ ORDER = np.dtype(
     ],
     align=True,
 )
+# A visit that is due: planned, caused by an earlier one, or an attack.
+SCHEDULED_EVENT = np.dtype(
+    [
+        ("time", "f8"),
+        ("scheduled_at", "f8"),  # -inf = before the log
+        ("key", "u8"),  # of its draws
+        ("user", "i8"),
+        ("reference", "i8"),  # order of a refund or review, number of an attack; -1 = nothing
+        ("override", "i4"),  # row of the day's overrides, -1 = an honest visit
+        ("kind", "i2"),  # checkout.BROWSE, event_codes.REFUND or REVIEW, fraudsters.ATTACK
+    ],
+    align=True,
+)
 
 
 class RecordBuffer:
-    """Records in the order in which they were written: `written` is a view of them."""
+    """Records of dtype `kind` in the order in which they were written; `n` says how many.
+
+    `blank`: field -> value of what is not given; 0 otherwise.
+    """
 
     def __init__(self, kind: np.dtype, blank: dict[str, Any] | None = None) -> None:
         self.table = np.zeros(0, dtype=kind)
@@ -79,7 +95,7 @@ class RecordBuffer:
 
     @property
     def written(self) -> np.ndarray:
-        """(n,) records so far."""
+        """(n,) the records so far, as a view."""
         return self.table[: self.n]
 
     def reserve(self, n: int) -> None:
@@ -90,9 +106,7 @@ class RecordBuffer:
             self.table = table
 
     def extend(self, n: int, **columns: Any) -> None:
-        """Append `n` records with `columns`, (n,) arrays or one value for all; the rest is
-        blank.
-        """
+        """Append `n` records with `columns`, (n,) arrays or one value for all."""
         self.reserve(n)
         new = self.table[self.n : self.n + n]
         new[:] = self.blank
@@ -105,10 +119,11 @@ class EventBuffer(RecordBuffer):
     """The rows of a log."""
 
     def __init__(self) -> None:
-        super().__init__(ROW, BLANK)
+        super().__init__(EVENT, BLANK)
 
     def add(self, event: int, **columns: Any) -> None:
-        """Append rows of one kind of event: `session` (n,) and any of ROW as (n,) arrays or one
-        value for all.
+        """Append n rows of one kind of event.
+
+        `columns`: `session` (n,), and other fields of EVENT as (n,) arrays or one value for all.
         """
         self.extend(len(columns["session"]), event=event, **columns)

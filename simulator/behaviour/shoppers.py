@@ -1,5 +1,4 @@
-"""Who the shoppers are: what is fixed about each (taste, rate, hazard) and the state that sessions
-change.
+"""Shoppers: what is fixed about each (taste, rate, hazard) and the state that sessions change.
 
 An array of records: row u is shopper u of the shard. Rates and hazards follow the gamma mixtures of
 BG/NBD (Fader, Hardie, Lee 2005): visits are Poisson given a gamma rate, and after each session a
@@ -14,8 +13,7 @@ from simulator.scenario import Scenario
 from simulator.world.catalogue import DAY, World
 
 BOUGHT = 4  # items bought last, which may be bought again
-# cells of each shopper's memory of what was seen; items share a cell now and then, as memories do
-MEMORY = 1_024
+MEMORY = 1_024  # cells of each shopper's memory of items seen; items may share a cell
 RECENT = 4  # items that a shopper remembers and may open again
 CART = 6  # places in a cart
 RESERVED = 2**40  # device and card codes from here on are not made by shoppers
@@ -25,10 +23,11 @@ CHANNELS = ("direct", "organic", "email", "social", "ads")
 CHANNEL_SHARE = np.array([0.34, 0.3, 0.12, 0.12, 0.12])
 AGES = ("18-24", "25-34", "35-44", "45-54", "55+")
 REASONS = ("lost_interest", "bad_experience", "account_taken_over")
+BAD_EXPERIENCE, ACCOUNT_TAKEN_OVER = 1, 2  # indices into REASONS
 
 
-def person(world: World) -> np.dtype:
-    """One shopper as a record. Times are seconds since the first day; -1 in an index means none."""
+def shopper_dtype(world: World) -> np.dtype:
+    """Return the record of a shopper. Times are seconds since the first day; -1 = no index."""
     styles, pairs = world.style.shape[1], len(world.home_brands)
     return np.dtype(
         [
@@ -37,27 +36,23 @@ def person(world: World) -> np.dtype:
             ("born", "f8"),  # first day as a customer; negative = before the log
             ("rate", "f8"),  # planned visits per day while active
             ("category_logit", "f4", (world.n_categories,)),  # log liking of each category
-            ("price", "f4"),  # utility lost per unit of log price
-            (
-                "favourite",
-                "i4",
-                (pairs,),
-            ),  # favourite brand among those of a category pair, -1 = none
+            ("price_sensitivity", "f4"),  # utility lost per unit of log price
+            # favourite brand among those of a category pair, -1 = none
+            ("favourite_brand", "i4", (pairs,)),
             ("propensity", "f4"),  # shift of the log-odds to cart and to buy
             ("hazard", "f4"),  # probability to be gone after a session
-            # the channel is how the shopper was won
             ("country", "i1"),
-            ("channel", "i1"),
+            ("channel", "i1"),  # by which the shopper was acquired
             ("age", "i1"),
-            ("ring", "i4"),  # the ring that controls the account, -1 = nobody but its owner
+            ("ring", "i4"),  # the ring that controls the account, -1 = its owner does
             # state
             ("taste", "f4", (styles,)),
             ("alive", "u1"),
             ("died", "f8"),  # NaN while alive
             ("reason", "i1"),  # index into REASONS
-            ("mood", "f4"),  # factor on the visit rate, 1 = normal
+            ("visit_factor", "f4"),  # factor on the visit rate, 1 = normal
             ("trust", "f4"),  # shift of the log-odds to buy that good orders have earned
-            ("hurt", "i1"),  # why the hazard is raised: 0 not, else index into REASONS
+            ("grievance", "i1"),  # why the hazard is raised, index into REASONS; 0 = it is not
             ("last_end", "f8"),  # end of the last session
             ("intent", "i4", (2,)),  # category of the current and of the interrupted intent
             ("intent_time", "f8", (2,)),
@@ -70,31 +65,31 @@ def person(world: World) -> np.dtype:
             ("device", "i8", (2,)),
             ("card", "i8", (2,)),  # codes, the main one first
             ("devices", "i4"),
-            ("cards", "i4"),  # made so far
+            ("cards", "i4"),  # codes made so far
             ("orders", "i4"),  # honest orders so far
             # coupons
             ("campaign", "i4"),  # the last campaign that reached the shopper, 0 = none
             ("offer", "i8"),  # its row among the shard's offers
             ("treated", "i1"),  # 1 = holds the coupon in this world
             ("coupon", "f4"),  # discount of the coupon in hand, 0 = none
-            ("until", "f8"),  # end of the window in which the campaign's outcome is counted
+            ("outcome_until", "f8"),  # end of the window in which the campaign's outcome is counted
         ],
         align=True,
     )
 
 
 class Population:
-    """The shoppers of one shard: row u of `table` is shopper u, row n + u the twin who lives in the
-    other world of a coupon campaign.
+    """The shoppers of one shard.
 
-    Every field of `person` is an attribute too, (n, ...) without the twins, and a view: writing
-    into it writes the table.
+    Row u of `table` is shopper u; row n + u is the counterfactual copy that lives with the other
+    outcome of a coupon campaign. Every field of `shopper_dtype` is an attribute too: a view of
+    shape (n, ...) without the copies, so writing into it writes the table.
     """
 
     def __init__(self, table: np.ndarray) -> None:
         self.table = table
         self.n = len(table) // 2
-        # next free code for those who are no shoppers' own
+        # next free code of devices and cards that are no shopper's own
         self.n_devices = self.n_cards = RESERVED
 
     def __len__(self) -> int:
@@ -108,13 +103,13 @@ class Population:
 
 
 def draw(scenario: Scenario, world: World, n: int, rng: np.random.Generator) -> Population:
-    """Draw `n` shoppers. Each property has its own draw: what is meant to be independent is."""
+    """Draw `n` shoppers. Each property has draws of its own, so that properties are independent."""
     setting = scenario.shoppers
     styles, pairs = world.style.shape[1], len(world.home_brands)
     taste = rng.normal(0, setting.taste, (n, styles))
     # (n, pairs, brands of a pair)
     liked = np.einsum("us,pbs->upb", taste, world.brand_style[world.home_brands])
-    # Larger brands have more friends; the taste says which of them.
+    # Larger brands are liked by more shoppers; the taste says by which of them.
     liked += rng.gumbel(size=liked.shape) - 0.25 * np.arange(liked.shape[2])
     favourite = np.take_along_axis(
         np.broadcast_to(world.home_brands, liked.shape), liked.argmax(2)[..., None], 2
@@ -137,7 +132,7 @@ def draw(scenario: Scenario, world: World, n: int, rng: np.random.Generator) -> 
     device = np.stack([2 * code, 2 * code + 1], axis=1)
     household = np.flatnonzero(rng.random(n) < 0.1)  # the second device is somebody else's main one
     device[household, 1] = device[rng.integers(0, n, len(household)), 0]
-    table = np.zeros(2 * n, dtype=person(world))
+    table = np.zeros(2 * n, dtype=shopper_dtype(world))
     people = table[:n]
     for name, value in {
         "key": rng.integers(0, 2**64, n, dtype=np.uint64),
@@ -145,8 +140,8 @@ def draw(scenario: Scenario, world: World, n: int, rng: np.random.Generator) -> 
         "rate": rng.gamma(shape, setting.visits / shape, n) + 1e-4,
         "taste": taste,
         "category_logit": category_logit,
-        "price": setting.price_sensitivity * rng.lognormal(0, 0.4, n),
-        "favourite": favourite,
+        "price_sensitivity": setting.price_sensitivity * rng.lognormal(0, 0.4, n),
+        "favourite_brand": favourite,
         "propensity": rng.normal(0, setting.propensity_sigma, n),
         "hazard": np.minimum(rng.gamma(hazard_shape, scenario.churn.hazard / hazard_shape, n), 0.6),
         "country": rng.choice(len(COUNTRIES), n, p=COUNTRY_SHARE),
@@ -155,7 +150,7 @@ def draw(scenario: Scenario, world: World, n: int, rng: np.random.Generator) -> 
         "ring": -1,
         "alive": 1,
         "died": np.nan,
-        "mood": 1.0,
+        "visit_factor": 1.0,
         "last_end": -np.inf,
         "intent": -1,
         "intent_time": -np.inf,
@@ -165,7 +160,7 @@ def draw(scenario: Scenario, world: World, n: int, rng: np.random.Generator) -> 
         "device": device,
         "card": np.stack([2 * code, 2 * code + 1], axis=1),
         "offer": -1,
-        "until": -np.inf,
+        "outcome_until": -np.inf,
     }.items():
         people[name] = value
     return Population(table)
@@ -174,11 +169,12 @@ def draw(scenario: Scenario, world: World, n: int, rng: np.random.Generator) -> 
 def planned_visits(
     population: Population, world: World, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(offsets (n + 1,) int64, seconds (total,) float64): when each shopper plans to visit,
-    ascending per shopper.
+    """Draw when each shopper plans to visit.
 
-    A Poisson process of the shopper's rate times the calendar's weight of the hour, drawn in one go
-    by inversion.
+    A Poisson process of the shopper's rate times the calendar's weight of the hour, by inversion.
+
+    Returns:
+        (n + 1,) int64 offsets, and (total,) float64 seconds, ascending per shopper.
     """
     weight = (world.day_weight[:, None] * world.hour_weight).ravel()  # (days * 24,)
     clock = np.append(0.0, np.cumsum(weight)) / 24  # operational time in days at each full hour

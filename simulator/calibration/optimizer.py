@@ -1,9 +1,8 @@
-"""Fits settings to facts: Levenberg's damped least squares with a Jacobian that is first guessed,
-then learnt.
+"""Fits settings to facts: Levenberg's damped least squares with a Jacobian that is learnt.
 
-Each look at the simulator is expensive, so the search starts from a guess of which setting moves
+Each trial of the simulator is expensive, so the search starts from a guess of which setting moves
 which fact (nearly one to one, which makes the first steps those of Robbins and Monro 1951),
-corrects it with every look (Broyden 1965), and takes finite differences once the guess is used up.
+corrects it with every trial (Broyden 1965), and takes finite differences once the guess is used up.
 Steps are bounded least squares (scipy) inside the ranges.
 """
 
@@ -14,64 +13,69 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# residuals beyond this many tolerances count linearly: one fact out of reach must not spoil the
-# others
+# Residuals beyond this many tolerances count linearly: one fact out of reach must not spoil the
+# others.
 HUBER = 3.0
 NOISE = 0.5  # changes of a residual below this are taken for chance: the guess is kept
-GUESSES = 8  # looks with the guessed Jacobian before differences are taken
+GUESSES = 8  # trials with the guessed Jacobian before differences are taken
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One look: settings in search coordinates (p,), residuals in tolerances (f,), what is
-    minimised.
-    """
+    """One trial."""
 
-    x: np.ndarray
-    residual: np.ndarray
-    loss: float
+    x: np.ndarray  # (p,) settings in search coordinates
+    residual: np.ndarray  # (f,) in tolerances
+    loss: float  # what is minimised
 
 
 def loss_of(residual: np.ndarray) -> float:
-    """Mean Huber loss of residuals."""
+    """Return the mean Huber loss of residuals."""
     size = np.abs(residual)
     return float(np.where(size <= HUBER, size**2 / 2, HUBER * (size - HUBER / 2)).mean())
 
 
-def search(
-    ask: Callable[[np.ndarray], np.ndarray],
+def minimize(
+    residuals: Callable[[np.ndarray], np.ndarray],
     *,
     start: np.ndarray,
     low: np.ndarray,
     high: np.ndarray,
     step: np.ndarray,
     jacobian: np.ndarray,
-    looks: int,
+    trials: int,
 ) -> Iterator[Trial]:
-    """Yield each look at `ask` (x (p,) -> residuals (f,)) as it is made, `looks` at most; the best
-    has the least loss.
+    """Yield each trial as it is made; the best has the least loss.
 
-    `step` (p,): a typical step of each coordinate; `jacobian` (f, p): the guess, changes of
-    residuals per coordinate.
-    Deterministic: the same answers give the same looks, so that a search whose answers are kept
-    goes on where it stopped.
+    Deterministic: the same residuals give the same trials, so a search whose answers are kept
+    continues where it stopped.
+
+    Args:
+        residuals: x (p,) -> (f,), in tolerances.
+        start: (p,) where the search starts.
+        low: (p,) lowest coordinates.
+        high: (p,) highest coordinates.
+        step: (p,) a typical step of each coordinate.
+        jacobian: (f, p) the guess: changes of residuals per coordinate.
+        trials: most trials to make.
     """
 
-    def look(x: np.ndarray) -> Trial:
-        residual = ask(x)
+    def trial(x: np.ndarray) -> Trial:
+        residual = residuals(x)
         return Trial(x, residual, loss_of(residual))
 
-    here = look(start)
+    here = trial(start)
     yield here
     used, damping, failures, differenced = 1, 0.3, 0, False
     guess, jacobian = jacobian, jacobian.copy()
-    while used < looks:
-        if not differenced and (used > GUESSES or failures >= 2) and looks - used >= len(start) + 3:
+    while used < trials:
+        enough = trials - used >= len(start) + 3  # for finite differences
+        if not differenced and (used > GUESSES or failures >= 2) and enough:
             best = here
             for p in range(len(start)):
                 x = here.x.copy()
                 x[p] += step[p] if x[p] + step[p] <= high[p] else -step[p]
-                there = look(np.clip(x, low, high))
+                there = trial(np.clip(x, low, high))
                 used += 1
                 yield there
                 if there.x[p] != here.x[p]:
@@ -82,17 +86,17 @@ def search(
                 best = min(best, there, key=lambda found: found.loss)
             here, differenced, damping, failures = best, True, 0.3, 0
             continue
-        if failures == 4:  # what was learnt leads nowhere: one more try by the guess
+        if failures == 4:  # what was learnt leads nowhere: one more attempt with the guess
             jacobian, damping = guess.copy(), 1.0
-        if failures == 7:  # differences again, as far as the looks go
-            if looks - used < len(start) + 3:
+        if failures == 7:  # differences again, if enough trials are left
+            if not enough:
                 return
             differenced = False
             continue
         move = _step(here, jacobian, damping, low, high, step)
         if np.abs(move / step).max() < 1e-3:
             return
-        there = look(here.x + move)
+        there = trial(here.x + move)
         used += 1
         yield there
         # Broyden's update in coordinates in which each step has length one.
@@ -113,8 +117,9 @@ def _step(
     high: np.ndarray,
     step: np.ndarray,
 ) -> np.ndarray:
-    """(p,) the damped step: least squares with Huber weights, at most two typical steps long in
-    each coordinate, within the ranges.
+    """(p,) the damped step: least squares with Huber weights, within the ranges.
+
+    At most two typical steps long in each coordinate.
     """
     from scipy.optimize import lsq_linear
 

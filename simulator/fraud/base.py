@@ -1,26 +1,24 @@
-"""What a typology of abuse is: whom it uses, how it hides, what it wants. One file each in
-`typologies/`, found by its name.
+"""What a typology of abuse is: whom it uses, how it hides, what it wants.
 
-An attack is a session on an account. Most are played by the engine that plays every shopper, with
-other goals (`brief`); what needs no browsing (a fake review, a claim, a crawl) writes its own rows
-(`act`).
+An attack is a session on an account. Most attacks are played by the code that plays every shopper,
+with other goals (`brief`); what needs no browsing (a fake review, a claim, a crawl) writes its own
+rows (`act`). A new typology is one new file in `typologies/`; the file's name is its name.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from simulator.behaviour.sessions import BehaviourOverrides, Browser, Visits
+from simulator.behaviour.browser import Browser
+from simulator.behaviour.order_index import OrderIndex
+from simulator.behaviour.overrides import BehaviourOverrides, Visits
 from simulator.behaviour.shoppers import Population
 from simulator.scenario import Scenario
 from simulator.world.catalogue import World
-
-if TYPE_CHECKING:  # the till imports the engine's parts; an attack only asks it what an order held
-    from simulator.behaviour.checkout import OrderIndex
 
 __all__ = ["Attacks", "FraudContext", "Typology", "Visits"]
 
@@ -30,53 +28,50 @@ class Attacks:
     """Planned sessions of fraudsters as a struct of arrays: row a is attack number a. All (n,)."""
 
     time: np.ndarray  # float64 seconds
-    typology: np.ndarray  # int8 index into fraud.NAMES
+    typology: np.ndarray  # int8 index into fraudsters.NAMES
     user: np.ndarray  # int64, the account that it runs on
     ring: np.ndarray  # int32
     device: np.ndarray  # int64, -1 = one of the account's own
     country: np.ndarray  # int8, -1 = the account's own
     card: np.ndarray  # int64, -1 = one stored in the account
     # int64, what it is about: item of a review, order of a claim, views of a crawl; -1 = nothing
-    ref: np.ndarray
+    reference: np.ndarray
 
     def __len__(self) -> int:
         return len(self.time)
 
     def take(self, rows: np.ndarray) -> Attacks:
-        """The attacks `rows` (m,), by number or by mask."""
+        """Return the attacks `rows` (m,), by number or by mask."""
         return Attacks(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
     @classmethod
     def concatenate(cls, parts: list[Attacks]) -> Attacks:
-        """All attacks of `parts` in their order."""
+        """Return all attacks of `parts` in their order."""
         return cls(
             **{f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(cls)}
         )
 
     @classmethod
     def none(cls) -> Attacks:
-        """No attacks, of the right types."""
+        """Return no attacks, with the right types."""
         return cls(
-            np.zeros(0),
-            np.zeros(0, np.int8),
-            np.zeros(0, np.int64),
-            np.zeros(0, np.int32),
-            np.zeros(0, np.int64),
-            np.zeros(0, np.int8),
-            np.zeros(0, np.int64),
-            np.zeros(0, np.int64),
+            time=np.zeros(0),
+            typology=np.zeros(0, np.int8),
+            user=np.zeros(0, np.int64),
+            ring=np.zeros(0, np.int32),
+            device=np.zeros(0, np.int64),
+            country=np.zeros(0, np.int8),
+            card=np.zeros(0, np.int64),
+            reference=np.zeros(0, np.int64),
         )
 
     def pad(self, n: int) -> Attacks:
-        """`n` more attacks of which nothing is known yet."""
-        return Attacks(
-            **{
-                f.name: np.append(
-                    getattr(self, f.name), np.full(n, -1, getattr(self, f.name).dtype)
-                )
-                for f in fields(self)
-            }
-        )
+        """Return these and `n` more attacks of which nothing is known yet (-1)."""
+
+        def padded(values: np.ndarray) -> np.ndarray:
+            return np.append(values, np.full(n, -1, values.dtype))
+
+        return Attacks(**{f.name: padded(getattr(self, f.name)) for f in fields(self)})
 
 
 @dataclass(frozen=True)
@@ -86,18 +81,19 @@ class FraudContext:
     scenario: Scenario
     world: World
     population: Population
-    resale: np.ndarray  # (k,) int64 categories whose goods sell well second-hand: the dearer half
+    # (k,) int64 categories whose goods sell well second-hand: the more expensive half
+    resale: np.ndarray
     targets: np.ndarray  # (n_rings, k) int32 items that each ring is paid to praise
     rng: np.random.Generator
 
     @property
     def mimicry(self) -> float:
-        """The scenario's dial: 0 = blatant, 1 = as a shopper would."""
+        """How well fraudsters hide: 0 = blatant, 1 = as a shopper would behave."""
         return self.scenario.fraud.mimicry
 
 
 class Typology(ABC):
-    """A way to defraud the shop: which account, with what in hand, after what."""
+    """A way to defraud the shop: on which account, with what equipment, to what end."""
 
     name: str  # its file's name, set when it is loaded
     label: str = "fraud"  # kind under which the shop labels it (see labels.KINDS)
@@ -105,75 +101,88 @@ class Typology(ABC):
     of: str = "payment"
     share: float = 0.0  # where the scenario's fraud section has no key of its name
     victim: bool = False  # it runs on an honest customer's account
-    once: bool = False  # an account serves it once
-    # sd over accounts of the log of how often each serves it; large = serial offenders
+    once: bool = False  # it uses each account once
+    # sd over accounts of the log of how often it uses each; large = serial offenders
     habit: float = 0.0
-    ring_habit: float = 0.0  # the same over rings; large = a few rings do most of it
+    ring_habit: float = 0.0  # the same over rings; large = a few rings commit most of it
     card_reuse: float = 0.3  # probability that the ring's last card is used again
-    browses: bool = True  # its sessions are played by the shoppers' engine
+    browses: bool = True  # its sessions are played by the shoppers' code
 
     @abstractmethod
-    def candidates(self, crime: FraudContext, now: float, served: np.ndarray) -> np.ndarray:
-        """(k,) int64 accounts that it can run on at `now`; `served` (n_users,) bool marks those
-        that it ran on before.
+    def candidates(self, context: FraudContext, now: float, served: np.ndarray) -> np.ndarray:
+        """Return (k,) int64 accounts that it can run on at `now` (seconds).
+
+        `served` (n_users,) bool marks those that it ran on before.
         """
 
     @abstractmethod
     def disguise(self, mimicry: float) -> tuple[float, float, float]:
-        """Probabilities to use the account's own device, its own country, and a card stored in
-        it.
-        """
+        """Return the probabilities to use the account's own device, country and stored card."""
 
-    def about(self, crime: FraudContext, attacks: Attacks) -> np.ndarray:
-        """(n,) int64 `ref` of planned attacks."""
+    def about(self, context: FraudContext, attacks: Attacks) -> np.ndarray:
+        """Return (n,) int64 `reference` of planned attacks."""
         return np.full(len(attacks), -1, dtype=np.int64)
 
     def brief(  # noqa: B027 - what does not browse has nothing to change
-        self, crime: FraudContext, goals: BehaviourOverrides, who: np.ndarray
+        self, context: FraudContext, overrides: BehaviourOverrides, who: np.ndarray
     ) -> None:
-        """Change the goals of sessions `who` (m,)."""
+        """Change the behaviour of sessions `who` (m,) in place."""
 
-    def claims(self, crime: FraudContext, time: np.ndarray) -> np.ndarray:
-        """(k,) float64 when each order, placed at `time` (k,), is followed by an attack of its own
-        (`ref` is the order); inf = never.
+    def claims(self, context: FraudContext, time: np.ndarray) -> np.ndarray:
+        """Return (k,) float64 when each order leads to an attack of its own, inf = never.
+
+        `time`: (k,) when the orders were placed. The `reference` of that attack is the order.
         """
         return np.full(len(time), np.inf)
 
     def act(
         self,
-        crime: FraudContext,
+        context: FraudContext,
         attacks: Attacks,
         start: np.ndarray,
         session: np.ndarray,
         browser: Browser,
-        till: OrderIndex,
+        order_index: OrderIndex,
     ) -> np.ndarray:
-        """Write the rows of sessions that need no browsing; `session` (n,) are their numbers. (n,)
-        float64 when each ends.
+        """Write the rows of n sessions that need no browsing.
+
+        Args:
+            context: what may be looked at.
+            attacks: n attacks.
+            start: (n,) float64 seconds.
+            session: (n,) int32 numbers of the sessions.
+            browser: the shop today, and the buffer of the log's rows.
+            order_index: what earlier orders held.
+
+        Returns:
+            (n,) float64 when each session ends.
         """
         raise NotImplementedError(f"{self.name} has no sessions without browsing.")
 
 
 def accounts_of_rings(population: Population) -> np.ndarray:
-    """(k,) accounts of rings that have been used at least once."""
+    """Return (k,) accounts of rings that have been used at least once."""
     return np.flatnonzero(
         (population.ring >= 0) & population.alive & np.isfinite(population.last_end)
     )
 
 
-def go_shopping(goals: BehaviourOverrides, who: np.ndarray, **wishes: Any) -> None:
-    """Set goals of sessions `who` (m,) to buy: `cart` and `begin` raised so that most of them do;
-    other goals as given.
+def go_shopping(overrides: BehaviourOverrides, who: np.ndarray, **given: Any) -> None:
+    """Make sessions `who` (m,) buy: raise the log-odds to cart and to begin the checkout.
+
+    `given`: field of BehaviourOverrides -> value; a `cart_shift` or `checkout_shift` replaces the
+    usual rise.
     """
-    goals.cart[who] += wishes.pop("cart", 2.6)
-    goals.begin[who] += wishes.pop("begin", 2.5)
-    for name, value in wishes.items():
-        getattr(goals, name)[who] = value
+    overrides.cart_shift[who] += given.pop("cart_shift", 2.6)
+    overrides.checkout_shift[who] += given.pop("checkout_shift", 2.5)
+    for name, value in given.items():
+        getattr(overrides, name)[who] = value
 
 
-def wanted(crime: FraudContext, n: int, share: float) -> np.ndarray:
-    """(n,) category of each session: one that resells well with probability `share`, less the
-    better the mimicry; else -1.
+def wanted(context: FraudContext, n: int, share: float) -> np.ndarray:
+    """Return (n,) category that each session must be about, -1 = the account's own choice.
+
+    A category that resells well has probability `share`, less with better mimicry.
     """
-    wants = crime.rng.random(n) < share * (1 - 0.5 * crime.mimicry)
-    return np.where(wants, crime.rng.choice(crime.resale, n), -1)
+    wants = context.rng.random(n) < share * (1 - 0.5 * context.mimicry)
+    return np.where(wants, context.rng.choice(context.resale, n), -1)

@@ -1,10 +1,10 @@
-"""Fraudsters: rings of accounts, and the attacks that they plan. What each typology wants is its
-file in `typologies/`.
+"""Fraudsters: rings of accounts, and the attacks that they plan.
 
-The number of attacks follows what honest shoppers do, so that the share of each kind is what the
-scenario says at any size. With `mimicry` near 1 a fraudster uses the account's own device and
-country, browses like a shopper and buys at ordinary prices; near 0 he does nothing to hide. Either
-way only the combination of traces gives him away.
+What each typology wants is in its file in `typologies/`. The number of attacks follows what honest
+shoppers do, so that the share of each kind is what the scenario says at any size. With `mimicry`
+near 1 a fraudster uses the account's own device and country, browses like a shopper and buys at
+ordinary prices; near 0 they do nothing to hide. Either way, only the combination of traces gives
+them away.
 """
 
 from __future__ import annotations
@@ -15,20 +15,21 @@ import numpy as np
 from scipy.special import ndtr
 
 from eventlog._runtime.plugins import load, names
-from simulator.behaviour.checkout import OrderIndex
-from simulator.behaviour.sessions import BehaviourOverrides, Browser, Visits
+from simulator.behaviour.browser import Browser
+from simulator.behaviour.checkout import REVIEW_DAYS, REVIEW_SHIFT, REVIEW_SIGMA
+from simulator.behaviour.order_index import OrderIndex
+from simulator.behaviour.overrides import BehaviourOverrides, Visits
 from simulator.behaviour.shoppers import CHANNELS, COUNTRY_SHARE, Population
 from simulator.fraud.base import Attacks, FraudContext, Typology
-from simulator.scenario import Fraud, Scenario
+from simulator.scenario import Scenario
+from simulator.sections import Fraud
 from simulator.world.catalogue import DAY, World
 
-ATTACK = 100  # a note's kind
+ATTACK = 100  # kind of a scheduled event
 FOLDER = "simulator.typologies"
 NAMES = tuple(names(FOLDER))
 TARGETS = 3  # items that a ring is paid to praise
 ROWS_PER_SESSION = 5.2  # of honest sessions in the default shop; only scales what bots ask for
-# days from an order to its review: shift, median beyond it, log-sd (the till's)
-REVIEW_AFTER = (2.0, 6.0, 0.7)
 REVIEWS_DONE = 0.8  # share of the due reviews whose author has not left meanwhile
 
 
@@ -39,7 +40,6 @@ def _load(name: str) -> Typology:
 
 
 TYPOLOGIES: tuple[Typology, ...] = tuple(_load(name) for name in NAMES)
-ACCOUNT_TAKEOVER = NAMES.index("account_takeover")
 # (n_typologies,) bool: a fraud in the narrow sense
 PAYMENT = np.array([t.of == "payment" for t in TYPOLOGIES])
 VICTIM = np.array([t.victim for t in TYPOLOGIES])  # (n_typologies,) bool
@@ -47,8 +47,9 @@ BROWSES = np.array([t.browses for t in TYPOLOGIES])  # (n_typologies,) bool
 
 
 def shares(setting: Fraud) -> np.ndarray:
-    """(n_typologies,) float64 share that each typology is to have of what it is `of`: orders
-    (payment fraud too), reviews or rows.
+    """Return (n_typologies,) float64 share that each typology is to have of what it is `of`.
+
+    That is orders (for payment fraud too), reviews or rows.
     """
     value = np.array([float(getattr(setting, t.name, t.share)) for t in TYPOLOGIES])
     weight = value[PAYMENT] if value[PAYMENT].sum() > 0 else np.ones(int(PAYMENT.sum()))
@@ -57,7 +58,7 @@ def shares(setting: Fraud) -> np.ndarray:
 
 
 class Planned(NamedTuple):
-    """An attack as the engine must know it."""
+    """An attack as the engine needs to know it."""
 
     time: float
     user: int
@@ -78,14 +79,14 @@ class Fraudsters:
         self.n_rings = max(1, -(-n // self.setting.ring_size))
         population.ring[accounts] = np.arange(n) % self.n_rings
         self.country = rng.integers(0, len(COUNTRY_SHARE), self.n_rings)
-        self.device = population.n_devices + np.arange(self.n_rings)  # of each ring, now
+        self.device = population.n_devices + np.arange(self.n_rings)  # current one of each ring
         population.n_devices += self.n_rings
-        self.card = np.full(self.n_rings, -1, dtype=np.int64)  # of each ring, now
+        self.card = np.full(self.n_rings, -1, dtype=np.int64)  # current one, -1 = none yet
         level = np.bincount(world.category, world.log_price) / np.bincount(world.category)
-        # who pays for praise pays several rings
+        # a client who pays for praise pays several rings
         clients = rng.integers(0, world.n_items, max(8, self.n_rings))
         targets = clients[rng.integers(0, len(clients), (self.n_rings, TARGETS))].astype(np.int32)
-        self.crime = FraudContext(
+        self.context = FraudContext(
             scenario, world, population, np.flatnonzero(level >= np.median(level)), targets, rng
         )
         habit = np.array([t.habit for t in TYPOLOGIES], dtype=np.float32)
@@ -93,10 +94,12 @@ class Fraudsters:
             habit[:, None]
             * rng.standard_normal((len(TYPOLOGIES), len(population)), dtype=np.float32)
         )
-        busy = np.array([t.ring_habit for t in TYPOLOGIES])
-        self.activity = np.exp(busy[:, None] * rng.standard_normal((len(TYPOLOGIES), self.n_rings)))
+        ring_habit = np.array([t.ring_habit for t in TYPOLOGIES])
+        self.activity = np.exp(
+            ring_habit[:, None] * rng.standard_normal((len(TYPOLOGIES), self.n_rings))
+        )
         self.served = np.zeros((len(TYPOLOGIES), len(population)), dtype=bool)
-        # Night owls, but most of the day is theirs too.
+        # Fraudsters work at night more often, less so with higher mimicry.
         hours = np.ones(24)
         hours[[0, 1, 2, 3, 22, 23]] = 1.5 - 0.5 * self.setting.mimicry
         hours = self.setting.mimicry * world.hour_weight + (1 - self.setting.mimicry) * hours
@@ -111,8 +114,9 @@ class Fraudsters:
     # --- planning ---------------------------------------------------------------------------------
 
     def plan(self, day: int, orders: list[dict[str, np.ndarray]]) -> list[Planned]:
-        """The attacks of a day: as many as keep each typology's share at its target, by the
-        `orders` placed so far.
+        """Plan the attacks of a day: as many as keep each typology's share at its target.
+
+        `orders`: the tables of `OrderIndex`, one for each past day.
         """
         self._count(orders)
         if not self.share.any():
@@ -122,6 +126,7 @@ class Fraudsters:
         return self._number(planned)
 
     def _count(self, orders: list[dict[str, np.ndarray]]) -> None:
+        """Count the honest orders by day and the attacks that led to an order."""
         for table in orders[self._counted :]:
             kind = table["typology"]
             found = np.bincount(kind[kind >= 0], minlength=len(TYPOLOGIES))
@@ -133,43 +138,39 @@ class Fraudsters:
         self._counted = len(orders)
 
     def _missing(self, day: int) -> np.ndarray:
-        """(n_typologies,) float64: attacks that are lacking. Orders are counted; reviews and rows
-        of the honest are expected values.
+        """(n_typologies,) float64: attacks that are missing.
+
+        Honest orders are counted; honest reviews and rows are expected values.
         """
         of = np.array([t.of for t in TYPOLOGIES])
         orders = (of == "orders") | (of == "payment")
-        shift, median, sigma = REVIEW_AFTER
+        age = day + 0.5 - np.arange(len(self.honest_by_day))  # days since each day's orders
         with np.errstate(divide="ignore"):
-            due = ndtr(
-                np.log(
-                    np.maximum(day + 0.5 - np.arange(len(self.honest_by_day)) - shift, 0) / median
-                )
-                / sigma
-            )
+            due = ndtr(np.log(np.maximum(age - REVIEW_SHIFT, 0) / REVIEW_DAYS) / REVIEW_SIGMA)
         reviews = (
-            self.crime.scenario.checkout.review * REVIEWS_DONE * float(due @ self.honest_by_day)
+            self.context.scenario.checkout.review * REVIEWS_DONE * float(due @ self.honest_by_day)
         )
         honest = np.select(
             [orders, of == "reviews"],
             [self.honest_by_day.sum(), reviews],
             ROWS_PER_SESSION * self.honest_sessions,
         )
-        # what the honest have of it
+        # the share that is honest
         rest = np.where(orders, 1 - self.share[orders].sum(), 1 - self.share)
         missing = np.maximum(self.share / np.maximum(rest, 0.05) * honest - self.done, 0.0)
         size = np.array([self._size(t) for t in TYPOLOGIES])
         return missing / size  # type: ignore[no-any-return]
 
     def _size(self, typology: Typology) -> float:
-        """Mean of what an attack adds to its count: the views of a crawl, else one."""
+        """Mean of what an attack adds to its count: the views of a crawl, otherwise one."""
         if typology.of != "rows":
             return 1.0
-        return float(np.mean(typology.about(self.crime, Attacks.none().pad(256))))
+        return float(np.mean(typology.about(self.context, Attacks.none().pad(256))))
 
     def _plan(self, kind: int, n: int, day: int) -> Attacks:
-        """Up to `n` attacks of one kind: when, on whose account, with what in hand."""
+        """Up to `n` attacks of one kind: when, on whose account, with what equipment."""
         typology, rng, population = TYPOLOGIES[kind], self.rng, self.population
-        candidates = typology.candidates(self.crime, day * DAY, self.served[kind])
+        candidates = typology.candidates(self.context, day * DAY, self.served[kind])
         n = min(n, len(candidates)) if typology.once else n * (len(candidates) > 0)
         if n == 0:
             return Attacks.none()
@@ -183,11 +184,10 @@ class Fraudsters:
         whose = rng.choice(self.n_rings, n, p=activity / activity.sum())
         ring = np.where(population.ring[user] >= 0, population.ring[user], whose).astype(np.int32)
         if not typology.victim:
-            population.ring[user] = ring  # a sleeper shows whose he is
+            population.ring[user] = ring  # an account of no ring joins the one that uses it
         self.served[kind, user] = True
         own_device, own_country, own_card = typology.disguise(self.setting.mimicry)
-        # A ring changes its fingerprint now and then, and goes on with the new one; so it does with
-        # cards.
+        # A ring changes its device now and then, and goes on with the new one; likewise its card.
         device, population.n_devices = _renewed(
             self.device,
             ring,
@@ -205,15 +205,15 @@ class Fraudsters:
             device=np.where(u[0] < own_device, -1, device),
             country=np.where(u[1] < own_country, -1, self.country[ring]).astype(np.int8),
             card=np.where(u[2] < own_card, -1, card),
-            ref=np.full(n, -1, dtype=np.int64),
+            reference=np.full(n, -1, dtype=np.int64),
         )
-        planned.ref = typology.about(self.crime, planned)
+        planned.reference = typology.about(self.context, planned)
         if not BROWSES[kind]:
-            self.done[kind] += planned.ref.sum() if typology.of == "rows" else n
+            self.done[kind] += planned.reference.sum() if typology.of == "rows" else n
         return planned
 
     def _number(self, planned: list[Attacks]) -> list[Planned]:
-        """Take the attacks into the books, where their places are their numbers."""
+        """Add the attacks to `self.attacks`, where their places are their numbers."""
         first = len(self.attacks)
         self.attacks = Attacks.concatenate([self.attacks, *planned])
         time, user = self.attacks.time[first:].tolist(), self.attacks.user[first:].tolist()
@@ -221,9 +221,10 @@ class Fraudsters:
 
     # --- acting -----------------------------------------------------------------------------------
 
-    def brief(self, visits: Visits, goals: BehaviourOverrides, attack: np.ndarray) -> None:
-        """Give the sessions that are attacks (`attack` (n,) number, -1 = none) their equipment and
-        their goals.
+    def brief(self, visits: Visits, overrides: BehaviourOverrides, attack: np.ndarray) -> None:
+        """Give sessions their equipment and their behaviour, in place.
+
+        `attack`: (n,) number of each session's attack, -1 = none.
         """
         row = np.flatnonzero(attack >= 0)
         self.honest_sessions += len(attack) - len(row)
@@ -231,28 +232,29 @@ class Fraudsters:
         visits.typology[row], visits.ring[row], visits.device[row] = a.typology, a.ring, a.device
         visits.country[row], visits.card[row] = a.country, a.card
         for kind in np.unique(a.typology).tolist():
-            TYPOLOGIES[kind].brief(self.crime, goals, row[a.typology == kind])
+            TYPOLOGIES[kind].brief(self.context, overrides, row[a.typology == kind])
 
     def needs_no_browsing(self, attack: np.ndarray) -> np.ndarray:
-        """(n,) bool of attacks by number (n,): those that `act` plays; -1 is none."""
+        """Return (n,) bool: which attacks, by number (n,), `act` plays; -1 is none."""
         if not len(self.attacks):
             return np.zeros(len(attack), dtype=bool)
-        acts = ~BROWSES[self.attacks.typology[attack]] | (self.attacks.ref[attack] >= 0)
+        acts = ~BROWSES[self.attacks.typology[attack]] | (self.attacks.reference[attack] >= 0)
         return (attack >= 0) & acts  # type: ignore[no-any-return]
 
     def act(
-        self, attack: np.ndarray, start: np.ndarray, browser: Browser, till: OrderIndex
+        self, attack: np.ndarray, start: np.ndarray, browser: Browser, order_index: OrderIndex
     ) -> None:
-        """Play the sessions of attacks by number (n,) that need no browsing, from `start` (n,)
-        seconds on.
+        """Play the sessions of attacks that need no browsing.
+
+        `attack`: (n,) numbers; `start`: (n,) seconds.
         """
         a = self.attacks.take(attack)
-        # bots come by links as everybody does, others type the address
+        # bots come by links as everybody does, the others type the address
         crawls = np.array([t.of == "rows" for t in TYPOLOGIES])[a.typology]
         channel = np.where(
             crawls & (self.rng.random(len(a)) < 0.5), self.rng.integers(1, len(CHANNELS), len(a)), 0
         ).astype(np.int8)
-        session = browser.desk_sessions(
+        session = browser.service_sessions(
             a.user,
             channel=channel,
             typology=a.typology,
@@ -263,18 +265,18 @@ class Fraudsters:
         for kind in np.unique(a.typology).tolist():
             who = np.flatnonzero(a.typology == kind)
             end = TYPOLOGIES[kind].act(
-                self.crime, a.take(who), start[who], session[who], browser, till
+                self.context, a.take(who), start[who], session[who], browser, order_index
             )
             self.population.last_end[a.user[who]] = end
 
     def claims(
         self, visits: Visits, who: np.ndarray, order: np.ndarray, time: np.ndarray
     ) -> list[Planned]:
-        """The claims that follow orders (k,) of sessions `who` (k,), placed at `time` (k,)."""
+        """Return the claims that follow orders (k,) of sessions `who` (k,), placed at `time`."""
         found: list[Attacks] = []
         for kind in np.unique(visits.typology[who][visits.typology[who] >= 0]).tolist():
             mine = np.flatnonzero(visits.typology[who] == kind)
-            at = TYPOLOGIES[kind].claims(self.crime, time[mine])
+            at = TYPOLOGIES[kind].claims(self.context, time[mine])
             mine, at = mine[np.isfinite(at)], at[np.isfinite(at)]
             row = who[mine]
             none = np.full(len(mine), -1, dtype=np.int64)
@@ -287,7 +289,7 @@ class Fraudsters:
                     device=none,
                     country=none.astype(np.int8),
                     card=none,
-                    ref=order[mine].astype(np.int64),
+                    reference=order[mine].astype(np.int64),
                 )
             )
         return self._number(found) if found else []
@@ -296,8 +298,10 @@ class Fraudsters:
 def _renewed(
     now: np.ndarray, ring: np.ndarray, fresh: np.ndarray, free: int
 ) -> tuple[np.ndarray, int]:
-    """(n,) int64 code that each ring uses at each attack (in time): `now`'s until a `fresh` one.
-    Changes `now`; also the next free code.
+    """(n,) int64 code that each ring uses at each attack, and the next free code.
+
+    `now` (n_rings,): the code that each ring uses so far, changed in place. `fresh` (n,): attacks,
+    in the order of time, at which the ring takes a new code, counted from `free`.
     """
     code = np.where(fresh, free + np.cumsum(fresh) - 1, -1)
     order = np.argsort(ring, kind="stable")  # by ring, then time

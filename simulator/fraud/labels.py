@@ -1,5 +1,4 @@
-"""Labels as the shop learns of them: late, incomplete, now and then wrong. One row per labelled
-event.
+"""Labels as the shop learns of them: late, incomplete, now and then wrong.
 
 | kind | labels | becomes known |
 |---|---|---|
@@ -19,7 +18,7 @@ import pyarrow as pa
 
 from simulator import event_codes
 from simulator.fraud.fraudsters import TYPOLOGIES, shares
-from simulator.scenario import Fraud
+from simulator.sections import Fraud
 from simulator.world.catalogue import DAY
 
 TIME = pa.timestamp("ms", tz="UTC")
@@ -30,7 +29,7 @@ class Report:
     """How one kind of abuse becomes known."""
 
     events: tuple[int, ...]  # kinds of rows that carry the label; empty = all
-    # column of the tape whose value makes rows one case: found out together or not at all
+    # column of the rows by which they form a case: found out together or not at all
     case: str
     found: float  # share of cases ever found out
     mistaken: float  # share of honest cases reported by mistake
@@ -39,7 +38,7 @@ class Report:
 
 
 def reports(setting: Fraud) -> dict[str, Report]:
-    """What is known about each kind of label; payment fraud as the scenario says."""
+    """Return how each kind of label becomes known; payment fraud as the scenario says."""
     return {
         "fraud": Report(
             (event_codes.PURCHASE,),
@@ -66,10 +65,17 @@ def observed(
     time: np.ndarray,
     rng: np.random.Generator,
 ) -> pa.Table:
-    """Labels of a shard's rows: `rows` with event, order and session (n,), their typology (-1 =
-    honest), ids and times (ms).
+    """Return the labels of a shard's rows: one row per labelled event and kind, sorted by event.
 
-    Kinds of abuse that the scenario has switched off are not looked for. Sorted by event.
+    Kinds of abuse that the scenario has switched off are not looked for.
+
+    Args:
+        setting: the scenario's fraud section.
+        rows: event, order and session of the rows, (n,) each.
+        typology: (n,) int8, -1 = honest.
+        event_id: (n,) int64.
+        time: (n,) int64 ms.
+        rng: where the reports are drawn from.
     """
     on = shares(setting) > 0
     parts: list[tuple[str, np.ndarray, np.ndarray]] = []

@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
+from simulator.counter_rng import mixed
+
 
 def stable_order(key: np.ndarray) -> np.ndarray:
-    """(n,) int64 that sorts nonnegative `key` (n,), equals in their order: a radix sort by 16-bit
-    digits, numpy's own for uint16.
+    """Return (n,) int64 that sorts nonnegative `key` (n,), stably.
+
+    A radix sort by digits of 16 bits: numpy's stable sort of uint16 is one.
     """
     order = np.argsort((key & 0xFFFF).astype(np.uint16), kind="stable")
     shift = 16
@@ -20,18 +23,15 @@ def stable_order(key: np.ndarray) -> np.ndarray:
 
 
 def mix(values: np.ndarray, salt: int) -> np.ndarray:
-    """(n,) uint64: a bijective scramble of nonnegative integers (splitmix64), so that ids look
-    random and never collide.
+    """Return (n,) uint64: a bijective scramble of nonnegative integers (n,).
+
+    So ids look random and never collide.
     """
-    with np.errstate(over="ignore"):
-        z = values.astype(np.uint64) + np.uint64(salt) * np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return z ^ (z >> np.uint64(31))
+    return mixed(values.astype(np.uint64), np.uint64(salt))
 
 
 def hexes(values: np.ndarray, prefix: str) -> pa.Array:
-    """(n,) strings: `prefix` and the sixteen hex digits of each uint64."""
+    """Return (n,) strings: `prefix` and the sixteen hex digits of each uint64."""
     big = np.ascontiguousarray(values, dtype=">u8").view(np.uint8).reshape(-1, 8)
     digits = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
     out = np.empty((len(values), len(prefix) + 16), dtype=np.uint8)
@@ -46,7 +46,7 @@ def hexes(values: np.ndarray, prefix: str) -> pa.Array:
 
 
 def dictionary(codes: np.ndarray, values: pa.Array) -> pa.DictionaryArray:
-    """(n,) dictionary-coded strings; a negative code is a null."""
+    """Return (n,) dictionary-coded strings; a negative code is a null."""
     codes = codes.astype(np.int32)
     return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), values)
 
@@ -54,7 +54,7 @@ def dictionary(codes: np.ndarray, values: pa.Array) -> pa.DictionaryArray:
 def scrambled(
     codes: np.ndarray, salt: int, prefix: str, at: np.ndarray | None = None
 ) -> pa.DictionaryArray:
-    """(n,) ids for integer codes (-1 = null), or (m,) of those at places `at` (m,).
+    """Return (n,) ids for integer codes (n,), -1 = null; or (m,) ids of the codes at `at` (m,).
 
     Equal codes get equal ids, and neither an id nor its place among the ids tells the code.
     """

@@ -1,24 +1,22 @@
-"""Damage as real logs have it, each piece of it labelled: rows sent twice, missing values, wrong
-clocks, late stamps.
+"""Damage as real logs have it, every piece of it labelled.
 
-A finished shard is damaged in the order in which it happens on the way to a shop's warehouse:
+Rows sent twice, missing values, wrong clocks, late stamps. A finished shard is damaged in the order
+in which damage happens on the way to a shop's warehouse::
 
-    clocks (per device) -> stamped on arrival (per row) -> values lost (per row and column) -> rows
-    sent twice
+    clocks (per device) -> stamped on arrival (per row) -> values lost (per row and column)
+    -> rows sent twice
 
 A copy carries whatever its original lost before. The damaged rows are sorted and numbered anew, as
 the schema wants, and `truth_dirty` says what happened to which row; `truth_events` gains
-`clean_id`, the id that the row has in the clean log of the same seed. `restore` takes all of it
-back.
-
-Every kind of damage has a seed of its own below the shard's, so one setting never moves another's
-damage.
+`clean_id`, the id of the row in the clean log of the same seed. `restore` undoes all of it. Every
+kind of damage has a seed of its own below the shard's, so no setting moves the damage of another.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -27,7 +25,7 @@ import pyarrow.compute as pc
 from eventlog.log import EventLog
 from eventlog.schema import COLUMNS
 from simulator.output import arrow_columns
-from simulator.scenario import Dirty
+from simulator.sections import Dirty
 from simulator.truth.lookup import truth_table
 
 WHAT = ("duplicate", "resent", "null", "skew", "reset", "late")
@@ -36,37 +34,51 @@ MINUTE = 60_000  # ms, as all times here
 RESET_TO = 946_684_800_000  # 2000-01-01: where a clock without a battery begins again
 RESENT_AFTER = (1_000.0, 30_000.0)  # bounds of the delay until a row is sent a second time
 TIME = pa.timestamp("ms", tz="UTC")
+OPTIONAL = tuple(name for name, column in COLUMNS.items() if not column.required)
+SHARES = (
+    "duplicates",
+    "resent",
+    "clock_skew",
+    "clock_reset",
+    "late",
+    *(f"null_{name}" for name in OPTIONAL),
+)
 
 
-def wanted(setting: Dirty) -> bool:
-    """Is there anything to damage?"""
+def is_wanted(setting: Dirty) -> bool:
+    """Return whether there is anything to damage."""
     return any(getattr(setting, share) > 0 for share in SHARES)
 
 
 def damaged(
     tables: dict[str, pa.Table], setting: Dirty, seed: np.random.SeedSequence
 ) -> dict[str, pa.Table]:
-    """A shard's tables after the damage, with `truth_dirty` added; the clean ones are left as they
-    are.
+    """Return a shard's tables after the damage, with `truth_dirty` added.
 
-    `tables` holds events (n rows by user and time), labels and truth_events (row by row that of
-    events); n rows become n plus the copies. truth_dirty has a row per piece of damage: event_id,
-    what (of WHAT), the column that was changed and its value before (text), and for a copy
-    `original`, the event_id of the row that it repeats.
+    Args:
+        tables: events (n rows by user and time), labels, and truth_events with a row for each row
+            of events. They are not changed.
+        setting: the scenario's section.
+        seed: of the damage.
+
+    Returns:
+        The tables, with n rows plus the copies. truth_dirty has a row per piece of damage:
+        event_id, what (of WHAT), the column that was changed and its value before (text), and for a
+        copy `original`, the event_id of the row that it repeats.
     """
     events = tables["events"].combine_chunks()
     n = len(events)
     clocks, late, lost, copies = (np.random.default_rng(s) for s in seed.spawn(4))
-    notes = _Notes()
+    record = _DamageRecord()
 
     time = events["timestamp"].cast(pa.int64()).to_numpy().copy()
-    _clocks(time, _codes(events["device"]), setting, clocks, notes)
+    _clocks(time, _codes(events["device"]), setting, clocks, record)
     at = np.flatnonzero(late.random(n) < setting.late)
     time[at] += np.ceil(MINUTE * late.exponential(setting.late_minutes, n)[at]).astype(np.int64)
-    notes.add(LATE, at, "timestamp")
-    # The value before is that of the clean log, whatever else befell the same clock: either note
+    record.add(LATE, at, "timestamp")
+    # The value before is that of the clean log, whatever other damage the time has: either record
     # alone undoes both.
-    notes.values("timestamp", pc.cast(events["timestamp"].combine_chunks(), pa.string()))
+    record.values("timestamp", pc.cast(events["timestamp"].combine_chunks(), pa.string()))
     for name in OPTIONAL:
         # drawn for every column, so that no share moves another column's losses
         draw = lost.random(n)
@@ -74,8 +86,8 @@ def damaged(
             (draw < getattr(setting, f"null_{name}")) & pc.is_valid(events[name]).to_numpy()
         )
         if len(at):
-            notes.add(NULL, at, name)
-            notes.values(name, pc.cast(events[name].combine_chunks(), pa.string()))
+            record.add(NULL, at, name)
+            record.values(name, pc.cast(events[name].combine_chunks(), pa.string()))
             events = events.set_column(
                 events.column_names.index(name), name, _without(events[name].combine_chunks(), at)
             )
@@ -99,21 +111,22 @@ def damaged(
     events = events.set_column(
         events.column_names.index("timestamp"), "timestamp", pa.array(time[order]).cast(TIME)
     )
-    notes.add(DUPLICATE, n + np.flatnonzero(exact), None, again[exact])
-    notes.add(RESENT, n + np.flatnonzero(~exact), None, again[~exact])
+    record.add(DUPLICATE, n + np.flatnonzero(exact), None, again[exact])
+    record.add(RESENT, n + np.flatnonzero(~exact), None, again[~exact])
     truth = tables["truth_events"].take(pa.array(row)).set_column(0, "event_id", events["event_id"])
     truth = truth.append_column("clean_id", pa.array(clean_id[row], mask=copied[order]))
     return tables | {
         "events": events,
         "labels": _labels(tables["labels"], clean_id, row, events["event_id"]),
         "truth_events": truth,
-        "truth_dirty": notes.table(first, place),
+        "truth_dirty": record.table(first, place),
     }
 
 
 def restore(log: EventLog) -> EventLog:
-    """The clean log, row for row: copies gone, values, times, order and ids as they were. Raises
-    InputError where the truth is missing.
+    """Return the clean log, row for row: without copies, with the old values, times and ids.
+
+    Raises InputError where the truth is missing.
     """
     damage, truth = truth_table(log, "dirty"), truth_table(log, "events")
     kept = truth[truth["clean_id"].notna()]
@@ -143,9 +156,7 @@ def restore(log: EventLog) -> EventLog:
             values = values.astype(kind)
         events.iloc[at, events.columns.get_loc(name)] = values.array
     others = {name: table for name, table in log.truth.items() if name not in ("dirty", "events")}
-    scenario = dict(log.manifest.get("scenario") or {}) | {
-        "dirty": {f.name: f.default for f in fields(Dirty)}
-    }
+    scenario = dict(log.manifest.get("scenario") or {}) | {"dirty": msgspec.structs.asdict(Dirty())}
     return replace(
         log,
         events=back(events),
@@ -156,8 +167,9 @@ def restore(log: EventLog) -> EventLog:
 
 
 def after_cleaning(log: EventLog, cleaned: EventLog) -> pd.DataFrame:
-    """What a cleaning removed of each kind of damage (and of bots, and of rows in order): what,
-    rows, removed, share.
+    """Return what a cleaning removed of each kind of damage, of bots and of undamaged rows.
+
+    Columns: what, rows, removed, share.
     """
     damage, truth = truth_table(log, "dirty"), truth_table(log, "events")
     gone = ~np.isin(log.events["event_id"].to_numpy(), cleaned.events["event_id"].to_numpy())
@@ -172,23 +184,11 @@ def after_cleaning(log: EventLog, cleaned: EventLog) -> pd.DataFrame:
     return table.assign(share=table["removed"] / table["rows"].where(table["rows"] > 0))
 
 
-OPTIONAL = tuple(name for name, column in COLUMNS.items() if not column.required)
-SHARES = (
-    "duplicates",
-    "resent",
-    "clock_skew",
-    "clock_reset",
-    "late",
-    *(f"null_{name}" for name in OPTIONAL),
-)
-
-
 @dataclass
-class _Notes:
-    """Damage as it happens: (what, rows or n + number of the copy, column, original row), and the
-    columns' values before.
-    """
+class _DamageRecord:
+    """Damage as it happens, and the columns' values before it."""
 
+    # (what, rows or n + number of the copy, column, original row)
     found: list[tuple[int, np.ndarray, str | None, np.ndarray | None]] = field(default_factory=list)
     before: dict[str, pa.Array] = field(default_factory=dict)
 
@@ -201,8 +201,9 @@ class _Notes:
         self.before[column] = before
 
     def table(self, first: int, place: np.ndarray) -> pa.Table:
-        """By event. `place` leads from rows (and copies) to places in the new log, whose first id
-        is `first`.
+        """Return truth_dirty, sorted by event.
+
+        `place`: of each row, then of each copy, in the new log, whose first id is `first`.
         """
         text = pa.string()
         parts = [
@@ -227,10 +228,15 @@ class _Notes:
 
 
 def _clocks(
-    time: np.ndarray, device: np.ndarray, setting: Dirty, rng: np.random.Generator, notes: _Notes
+    time: np.ndarray,
+    device: np.ndarray,
+    setting: Dirty,
+    rng: np.random.Generator,
+    record: _DamageRecord,
 ) -> None:
-    """Move `time` (n,) of the devices whose clock is wrong: by a fixed, normally distributed
-    offset, or back to RESET_TO.
+    """Move `time` (n,) of the devices whose clock is wrong, in place.
+
+    By a fixed, normally distributed offset, or back to RESET_TO.
     """
     n = int(device.max(initial=-1)) + 1
     draw = rng.random(n)
@@ -244,8 +250,8 @@ def _clocks(
         0,
     )
     # the last place is for rows without a device
-    notes.add(SKEW, np.flatnonzero(np.append(offset != 0, False)[device]), "timestamp")
-    notes.add(RESET, np.flatnonzero(np.append(reset, False)[device]), "timestamp")
+    record.add(SKEW, np.flatnonzero(np.append(offset != 0, False)[device]), "timestamp")
+    record.add(RESET, np.flatnonzero(np.append(reset, False)[device]), "timestamp")
     begun = np.full(n, np.iinfo(np.int64).max)
     np.minimum.at(begun, device[device >= 0], time[device >= 0])
     offset = np.append(np.where(reset, RESET_TO - begun, offset), 0)
@@ -255,9 +261,7 @@ def _clocks(
 def _labels(
     labels: pa.Table, clean_id: np.ndarray, row: np.ndarray, event_id: pa.ChunkedArray
 ) -> pa.Table:
-    """The labels under the new ids; a copy has its original's, as it has its order and session.
-    Sorted by event.
-    """
+    """The labels under the new ids, sorted by event; a copy has the labels of its original."""
     first = np.searchsorted(labels["event_id"].to_numpy(), clean_id[row], side="left")
     count = np.searchsorted(labels["event_id"].to_numpy(), clean_id[row], side="right") - first
     ends = np.cumsum(count)

@@ -1,11 +1,13 @@
-"""The leak audit: does a simulated log give its fraud away by a raw column, an id, an order of
-rows, a careless draw?
+"""The leak audit: whether a column, an id, the order of rows or a draw gives fraud away.
 
-    for check in audit(log): print(check.name, check.value, check.limit, check.passed)
+Example::
 
-Written against faults that published simulators have: "amount > 220" decides, merchants' names
-begin with fraud_, fraud users without a legitimate row, one random key behind coefficients that
-should be independent.
+    for check in audit(log):
+        print(check.name, check.value, check.limit, check.passed)
+
+It looks for faults that published simulators have: "amount > 220" decides, merchants' names begin
+with fraud_, fraud users without a legitimate row, one random key behind coefficients that should be
+independent.
 """
 
 from __future__ import annotations
@@ -24,13 +26,13 @@ from simulator.truth.fraud_oracle import learn, oracle_fraud
 from simulator.truth.lookup import truth_table
 
 RAW_LIMIT = 0.75  # ROC-AUC that no single raw column may exceed
-HONEST_SHARE = 0.85  # of the accounts with fraud, at least so many have rows of their own
+HONEST_SHARE = 0.85  # least share of accounts with fraud that have honest rows too
 ENOUGH = 50  # cases below which a rate says nothing
 FEW_LEVELS = 64  # a categorical with more values is an id
 PERMUTATIONS = 80
 # standard deviations that chance may explain, given that some hundred checks are made
 SURE = 4.5
-LARGEST = 30_000  # rows that are looked at per kind
+LARGEST = 30_000  # most rows that are checked per kind
 UNITS = {
     "fraud": "purchase",
     "coupon_abuse": "purchase",
@@ -52,7 +54,7 @@ class Check:
 
 
 def audit(log: EventLog, *, seed: int = 0) -> list[Check]:
-    """All checks of a simulated log. Raises InputError where the log has no truth or no fraud."""
+    """Return all checks of a simulated log; raise InputError where it has no truth or no fraud."""
     rng = np.random.default_rng(seed)
     log = log.grouped()
     guilty = truth_table(log, "events")["fraud"]
@@ -73,7 +75,7 @@ def audit(log: EventLog, *, seed: int = 0) -> list[Check]:
 
 
 def auc(target: np.ndarray, score: np.ndarray) -> float:
-    """ROC-AUC by ranks, ties shared; NaN where one class is missing."""
+    """Return the ROC-AUC by ranks, ties shared; NaN where one class is missing."""
     n, k = len(target), int(target.sum())
     if k in (0, n):
         return float("nan")
@@ -87,7 +89,7 @@ def auc(target: np.ndarray, score: np.ndarray) -> float:
 def _columns(
     log: EventLog, name: str, kind: np.ndarray, unit: str, rng: np.random.Generator
 ) -> Iterator[Check]:
-    """Every raw column of the rows of `unit` against whether they are of the kind `name`."""
+    """Every raw column of the rows of role `unit`, against whether they are of the kind `name`."""
     rows = np.flatnonzero(np.asarray(log.role()) == unit)
     if not (kind[rows] == name).any():
         return
@@ -153,8 +155,7 @@ def _columns(
             continue
         value = _folded(target, np.nan_to_num(number, nan=-1.0))
         yield Check(group, column, value, f"<= {RAW_LIMIT}", None if few else value <= RAW_LIMIT)
-    # Rows stand by user, so the position in the file is the user's place and the place within the
-    # user.
+    # Rows are sorted by user, so the position in the file is that of the user.
     yield _id(group, "position in the file", user, target, rng, few)
     value = _folded(target, events["timestamp"].astype("int64").to_numpy(dtype=np.float64))
     yield Check(
@@ -163,7 +164,7 @@ def _columns(
 
 
 def _folded(target: np.ndarray, values: np.ndarray) -> float:
-    """ROC-AUC of a column as it stands, whichever way it points."""
+    """ROC-AUC of a column, in the direction in which it is above one half."""
     found = auc(target, values)
     return max(found, 1 - found)
 
@@ -190,9 +191,7 @@ def _id(
     rng: np.random.Generator,
     few: bool,
 ) -> Check:
-    """ROC-AUC of an id's rank among ids, against what random names for the same things would
-    give.
-    """
+    """ROC-AUC of an id's rank among ids, against that of random names for the same things."""
     value = auc(target, code)
     chance = np.array(
         [auc(target, rng.permutation(int(code.max()) + 2)[code + 1]) for _ in range(PERMUTATIONS)]
@@ -249,8 +248,9 @@ def _draws(log: EventLog) -> Iterator[Check]:
 
 
 def _models(log: EventLog) -> Iterator[Check]:
-    """PR-AUC in the second half of the time: amount alone, a model on what the shop sees and has
-    been told by then, the oracle.
+    """PR-AUC in the second half of the time: amount alone, a model, the oracle.
+
+    The model knows what the shop sees, and the labels that were known by the cut.
     """
     if log.labels is None:
         return
@@ -259,12 +259,12 @@ def _models(log: EventLog) -> Iterator[Check]:
     cut = log.time_at(1 / 2)
     late = evidence.time >= to_ms(cut)
     known = log.labels[(log.labels["kind"] == "fraud") & (log.labels["known_at"] < cut)]["event_id"]
-    told = np.isin(evidence.event_id, known)
-    if not target[late].any() or not told[~late].any():
+    labelled = np.isin(evidence.event_id, known)
+    if not target[late].any() or not labelled[~late].any():
         return
     visible = evidence.table[list(VISIBLE)].to_numpy()
     no_ratio = np.zeros((len(visible), 0))
-    model = learn(visible[~late], no_ratio[~late], told[~late], visible[late], no_ratio[late])
+    model = learn(visible[~late], no_ratio[~late], labelled[~late], visible[late], no_ratio[late])
     oracle, target = oracle_fraud(log, evidence.event_id[late]), target[late]
     group = (
         f"PR-AUC of payment fraud, {int(target.sum())} of {len(target)} orders in the second half"
@@ -277,7 +277,7 @@ def _models(log: EventLog) -> Iterator[Check]:
         "",
         None,
     )
-    few = min(int(target.sum()), int(told[~late].sum())) < ENOUGH
+    few = min(int(target.sum()), int(labelled[~late].sum())) < ENOUGH
     yield Check(
         group,
         "a model on what the shop sees",
@@ -310,7 +310,7 @@ def _surely_better(
 
 
 def average_precision(target: np.ndarray, score: np.ndarray) -> float:
-    """Area under precision over recall, by steps; ties are taken together."""
+    """Return the area under precision over recall, by steps; ties are taken together."""
     order = np.argsort(-score, kind="stable")
     last = np.append(score[order][1:] != score[order][:-1], True)
     hits, asked = np.cumsum(target[order])[last], np.arange(1, len(order) + 1)[last]
@@ -321,7 +321,7 @@ def average_precision(target: np.ndarray, score: np.ndarray) -> float:
 
 
 def markdown(checks: list[Check], log: EventLog) -> str:
-    """The audit as a page."""
+    """Return the audit as a page."""
     made, scenario = log.manifest, dict(log.manifest.get("scenario", {}))
     fraud = dict(scenario.get("fraud", {}))
     settings = ", ".join(f"{k} {v:g}" for k, v in fraud.items() if isinstance(v, int | float))
@@ -330,7 +330,7 @@ def markdown(checks: list[Check], log: EventLog) -> str:
         "",
         "Does a simulated log give its fraud away by a single raw column, by an id, by the order "
         "of its rows, by careless draws? This page",
-        "is written by `python -m simulator audit LOG --out docs/leak-audit.md`; the tests run the "
+        "is written by `python -m simulator audit LOG --out docs/results/leak-audit.md`; the tests run the "
         "same checks on a smaller log.",
         "",
         f"Audited: scenario `{scenario.get('name', '?')}`, {made.get('users', '?')} users, "
@@ -366,7 +366,7 @@ WORDS = {True: "passed", False: "**LEAK**", None: ""}
 
 
 def table(checks: list[Check]) -> str:
-    """The audit as aligned plain text."""
+    """Return the audit as aligned plain text."""
     lines = []
     for group in dict.fromkeys(c.group for c in checks):
         lines.append(group)
@@ -379,7 +379,7 @@ def table(checks: list[Check]) -> str:
 
 
 def verdict(checks: list[Check]) -> str:
-    """One sentence."""
+    """Return one sentence on all checks."""
     leaks = [c for c in checks if c.passed is False]
     judged = sum(c.passed is not None for c in checks)
     which = "; ".join(f"{c.name} ({c.group.split(':')[0]}) {c.value:.3f}" for c in leaks[:3])

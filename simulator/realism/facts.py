@@ -1,128 +1,24 @@
-"""What is measured on a log for its scorecard (`realism`): one function a fact, over frames that
-are derived once.
+"""The stylised facts of a scorecard, one function each, over the frames of `measures`.
 
-A function raises `Absent` with the reason where the log cannot answer: a purchase-only log has no
+A function raises `Absent` with the reason where the log cannot answer: a log of purchases has no
 conversion.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
-from eventlog.log import EventLog
+from simulator.realism.measures import ENOUGH, Measures, needs
 
-BROWSING = ("view", "search", "list", "cart", "uncart", "checkout", "payment", "purchase")
-# typology -> the label that a shop gives it
-LABELS = {"fake_review": "fake_review", "scraping_bot": "bot"}
 CAMPAIGN_SHARE = 0.1  # of a day's lines sold at a discount, from which it counts as a campaign day
 PER_ITEM = 3.0  # lines per item below which chance alone makes purchases look concentrated
-ENOUGH = 50  # sessions, gaps or lines below which a moment is not worth giving
-
-
-class Absent(Exception):
-    """Why a fact cannot be computed on this log."""
-
-
-class Measures:
-    """What the facts are computed from, derived once."""
-
-    def __init__(self, log: EventLog) -> None:
-        events = log.events
-        frame = pd.DataFrame(
-            {"role": log.role(), "time": events["timestamp"].astype("datetime64[ms, UTC]")}
-        )
-        for name in ("user_id", "session_id", "item_id", "order_id", "category"):
-            frame[name] = (
-                events[name].astype("category").cat.codes.astype(np.int64) if name in events else -1
-            )
-        for name in ("price", "discount"):
-            frame[name] = events[name].to_numpy(dtype=np.float64) if name in events else np.nan
-        # What a coupon takes off is one shopper's price; facts about campaigns are about the
-        # shelf's.
-        redeemed = frame.loc[frame["role"] == "coupon_redeem", "session_id"]
-        frame.loc[frame["session_id"].isin(redeemed[redeemed >= 0]), "discount"] = 0.0
-        self.log, self.frame = log, frame
-        self.views = frame[(frame["role"] == "view") & (frame["item_id"] >= 0)]
-        self.lines = frame[frame["role"] == "purchase"]
-        self.carts = int((frame["role"] == "cart").sum())
-        self.refunds = frame[frame["role"] == "refund"]
-        by_id = bool((self.lines["order_id"] >= 0).any())
-        orders = self.lines[self.lines["order_id"] >= 0] if by_id else self.lines
-        key = ["user_id", "order_id" if by_id else "time"]
-        found = (
-            orders.groupby(key, sort=True)
-            .agg(first=("time", "min"), lines=("item_id", "size"))
-            .reset_index()
-        )
-        self.orders = found[["user_id", "first", "lines"]].rename(columns={"first": "time"})
-
-    @cached_property
-    def sessions(self) -> pd.DataFrame:
-        """Per session: rows, views, whether it buys."""
-        needs(len(self.views), "views")
-        needs((self.frame["session_id"] >= 0).any(), "sessions")
-        rows = self.frame[self.frame["role"].isin(BROWSING) & (self.frame["session_id"] >= 0)]
-        code, role = rows["session_id"].to_numpy(), rows["role"].to_numpy()
-        n = int(code.max(initial=-1)) + 1
-        table = pd.DataFrame(
-            {
-                "events": np.bincount(code, minlength=n),
-                "views": np.bincount(code, role == "view", minlength=n).astype(int),
-                "buys": np.bincount(code, role == "purchase", minlength=n) > 0,
-            }
-        )
-        return table[table["events"] > 0]
-
-    @cached_property
-    def days(self) -> pd.Series:
-        """Events per day, ascending."""
-        counts = self.frame["time"].dt.floor("D").value_counts().sort_index()
-        needs(len(counts) >= 28, "28 days")
-        return counts
-
-    @cached_property
-    def gaps(self) -> np.ndarray:
-        """(n,) days between consecutive orders of a user, those at least an hour apart."""
-        orders = self.orders.sort_values(["user_id", "time"])
-        gap = orders["time"].diff().dt.total_seconds().to_numpy() / 86_400
-        gap = gap[orders["user_id"].diff().to_numpy() == 0]
-        gap = gap[gap > 1 / 24]
-        needs(len(gap) >= ENOUGH, f"{ENOUGH} repeat orders")
-        return gap
-
-    def labelled(self, kind: str, rows: pd.DataFrame) -> np.ndarray:
-        """(len(rows),) bool: which rows the shop's labels call `kind`."""
-        labels = self.log.labels
-        if labels is None or not (labels["kind"].astype(str) == kind).any():
-            raise Absent(f"no labels of the kind {kind}")
-        guilty = labels.loc[
-            (labels["kind"].astype(str) == kind) & (labels["value"] > 0), "event_id"
-        ]
-        return np.isin(self.log.events.loc[rows.index, "event_id"].to_numpy(), guilty.to_numpy())
-
-    def truly(self, typology: str, rows: pd.DataFrame) -> np.ndarray:
-        """(len(rows),) bool: which rows the truth says are of `typology`; the labels of a log
-        without truth.
-        """
-        truth = self.log.truth.get("events")
-        if truth is None or "fraud" not in truth:
-            return self.labelled(LABELS[typology], rows)
-        guilty = truth.loc[truth["fraud"].astype(str) == typology, "event_id"]
-        return np.isin(self.log.events.loc[rows.index, "event_id"].to_numpy(), guilty.to_numpy())
-
-
-def needs(there: object, what: str) -> None:
-    """Raise Absent unless the log has `what`."""
-    if not there:
-        raise Absent(f"the log has too few or no {what}")
 
 
 def ratio(above: str, below: str) -> Callable[[Measures], float]:
-    """Rows of one kind per row of another: views, carts or lines."""
+    """Return the fact of rows of one kind per row of another: views, carts or purchases."""
 
     def count(m: Measures, what: str) -> int:
         found = {"views": len(m.views), "carts": m.carts, "purchases": len(m.lines)}[what]
@@ -138,7 +34,7 @@ def buying_sessions(m: Measures) -> float:
 
 
 def length(question: Callable[[np.ndarray], float]) -> Callable[[Measures], float]:
-    """A question about the views per session, of sessions with two or more."""
+    """Return a fact about the views per session, of sessions with two or more."""
 
     def ask(m: Measures) -> float:
         views = m.sessions["views"].to_numpy()
@@ -157,7 +53,7 @@ def repeat_clicks(m: Measures) -> float:
 
 
 def slope(rows: Callable[[Measures], pd.DataFrame]) -> Callable[[Measures], float]:
-    """Zipf slope of items at ranks 10-1000."""
+    """Return the fact of the Zipf slope of items at ranks 10-1000."""
 
     def ask(m: Measures) -> float:
         item = rows(m)["item_id"].to_numpy()
@@ -169,8 +65,9 @@ def slope(rows: Callable[[Measures], pd.DataFrame]) -> Callable[[Measures], floa
 
 
 def zipf_slope(counts: np.ndarray, floor: float = 0.0) -> float:
-    """Zipf slope of descending `counts` at ranks 10-1000, as far as they exceed `floor`; NaN for
-    fewer than 50 ranks.
+    """Return the Zipf slope of descending `counts` at ranks 10-1000; NaN for fewer than 50 ranks.
+
+    Ranks whose count is `floor` or less are left out.
 
     Each rank is weighted by 1 / rank, so that the many rare items do not decide it.
     """
@@ -182,9 +79,7 @@ def zipf_slope(counts: np.ndarray, floor: float = 0.0) -> float:
 
 
 def top_fifth(m: Measures) -> float:
-    """Share of purchase lines that fall on the 20 % of items bought most, of all items viewed or
-    sold.
-    """
+    """Share of purchase lines on the most bought 20 % of all items viewed or sold."""
     item = m.lines["item_id"].to_numpy()
     item, n = item[item >= 0], int(m.frame["item_id"].max()) + 1
     needs(
@@ -202,7 +97,7 @@ def buys_once(m: Measures) -> float:
 
 
 def gini(values: np.ndarray) -> float:
-    """Gini coefficient of (n,) non-negative values."""
+    """Return the Gini coefficient of (n,) non-negative values."""
     values = np.sort(values)
     n = len(values)
     return float((2 * np.arange(1, n + 1) - n - 1) @ values / (n * values.sum()))
@@ -216,7 +111,7 @@ def buyer_gini(m: Measures) -> float:
 
 
 def basket(question: Callable[[np.ndarray], float]) -> Callable[[Measures], float]:
-    """A question about lines per order."""
+    """Return a fact about lines per order."""
 
     def ask(m: Measures) -> float:
         needs((m.lines["order_id"] >= 0).any(), "order ids")
@@ -241,8 +136,9 @@ def price_sigma(m: Measures) -> float:
 
 
 def elasticity(m: Measures) -> float:
-    """Change of log purchases with log price when a category is on sale, against the categories
-    that are not on sale those days.
+    """Change of log purchases with log price of categories that are on sale.
+
+    Relative to the categories that are not on sale on the same days.
     """
     lines = m.lines[m.lines["category"] >= 0]
     needs((lines["discount"] > 0).any(), "discounts in categories")
@@ -296,8 +192,9 @@ def busiest(m: Measures) -> float:
 
 
 def campaign_lift(m: Measures) -> float:
-    """Median campaign day (a tenth of the lines or more sold at a discount) relative to the median
-    other day, in events.
+    """Median campaign day relative to the median other day, in events.
+
+    On a campaign day a tenth of the lines or more are sold at a discount.
     """
     needs((m.lines["discount"] > 0).any(), "discounts")
     reduced = (m.lines["discount"] > 0).groupby(m.lines["time"].dt.floor("D")).mean()
@@ -330,14 +227,14 @@ def fake_reviews(m: Measures) -> float:
 
 
 def bots(m: Measures) -> float:
-    """Share of rows that crawlers ask for; absent where the log has none."""
+    """Share of rows that crawlers cause; absent where the log has none."""
     share = float(m.truly("scraping_bot", m.frame).mean())
     needs(share > 0, "bots (they are off)")
     return share
 
 
 def price_conversion(m: Measures) -> float:
-    """Over items with 30 views or more: rank correlation of price with purchases per view."""
+    """Rank correlation of price with purchases per view, over items with 30 views or more."""
     needs(len(m.views), "views")
     n = int(m.frame["item_id"].max()) + 1
     views = np.bincount(m.views["item_id"], minlength=n)
@@ -349,7 +246,7 @@ def price_conversion(m: Measures) -> float:
 
 
 def long_sessions(m: Measures) -> float:
-    """Share of buyers among sessions with five views or more, relative to the shorter ones."""
+    """Share of sessions that buy with five views or more, relative to the shorter ones."""
     views, buys = m.sessions["views"].to_numpy(), m.sessions["buys"].to_numpy()
     short = buys[(views < 5) & (views > 0)]
     needs(buys.sum() >= ENOUGH and short.any(), "sessions that buy")

@@ -1,10 +1,12 @@
-"""The scorecard of stylised facts: what a log shows, what published e-commerce logs show, and
-whether it lies inside.
+"""The scorecard of stylised facts: what a log shows beside what published e-commerce logs show.
 
-    for fact in score(log): print(fact.name, fact.value, fact.low, fact.high, fact.inside)
+Example::
 
-Works on any log, simulated or real; a fact that the log cannot answer says why. What each fact is,
-exactly, is the docstring of its function in `measures`.
+    for fact in score(log):
+        print(fact.name, fact.value, fact.low, fact.high, fact.inside)
+
+Works on any log, simulated or real; a fact that the log cannot answer says why. The docstring of
+its function in `facts` says exactly what each fact is.
 """
 
 from __future__ import annotations
@@ -17,15 +19,13 @@ from typing import Any
 import numpy as np
 
 from eventlog.log import EventLog
-from simulator.realism import facts as measures
-from simulator.realism.facts import Absent, Measures
+from simulator.realism import facts
+from simulator.realism.measures import Absent, Measures
 
 
 @dataclass(frozen=True)
 class Fact:
-    """One row of the scorecard. `value` is NaN where the log cannot answer, and `reason` says
-    why.
-    """
+    """One row of the scorecard; `value` is NaN where the log cannot answer, `reason` says why."""
 
     name: str
     value: float
@@ -41,7 +41,10 @@ class Fact:
 
 
 def score(log: EventLog) -> list[Fact]:
-    """All facts of a log, one per row of FACTS. Raises InputError as `EventLog.grouped` does."""
+    """Return all facts of a log, one per row of FACTS.
+
+    Raises InputError as `EventLog.grouped` does.
+    """
     derived = Measures(log.grouped())
     return [_ask(derived, *row) for row in FACTS]
 
@@ -63,135 +66,136 @@ def _ask(
 FUNNEL = "Retailrocket 2.6, REES46 3.8, Taobao 6.2, OTTO 8.7 %"
 SHOPS, CLICKS = "Retailrocket, REES46", "YooChoose, Diginetica, OTTO"
 BUYERS, BASKETS = "CDNOW, Online Retail", "Online Retail, Instacart"
-# Name, target, source, question. Where no publication gives a number, the range only says what "an
+# Name, range, source, function. Where no publication gives a number, the range only says what "an
 # evening peak" etc. means here.
 FACTS: tuple[tuple[str, float, float, str, Callable[[Measures], float]], ...] = (
-    ("add_to_cart / view", 0.03, 0.08, FUNNEL, measures.ratio("carts", "views")),
-    ("purchase / view", 0.008, 0.026, SHOPS, measures.ratio("purchases", "views")),
-    ("purchase / add_to_cart", 0.28, 0.40, SHOPS, measures.ratio("purchases", "carts")),
-    ("sessions that buy", 0.02, 0.06, SHOPS, measures.buying_sessions),
+    ("add_to_cart / view", 0.03, 0.08, FUNNEL, facts.ratio("carts", "views")),
+    ("purchase / view", 0.008, 0.026, SHOPS, facts.ratio("purchases", "views")),
+    ("purchase / add_to_cart", 0.28, 0.40, SHOPS, facts.ratio("purchases", "carts")),
+    ("sessions that buy", 0.02, 0.06, SHOPS, facts.buying_sessions),
     (
         "session length, median of those with two views or more",
         3,
         4,
         CLICKS,
-        measures.length(lambda v: float(np.median(v))),
+        facts.length(lambda v: float(np.median(v))),
     ),
-    ("session length, mean", 4, 6, CLICKS, measures.length(lambda v: float(v.mean()))),
+    ("session length, mean", 4, 6, CLICKS, facts.length(lambda v: float(v.mean()))),
     (
         "session length, sd of log(length - 1)",
         0.70,
         1.02,
         f"lognormal, sigma about 0.86; {CLICKS}",
-        measures.length(lambda v: float(np.log(v - 1).std())),
+        facts.length(lambda v: float(np.log(v - 1).std())),
     ),
     (
         "session length, 99th percentile",
         17,
         33,
         f"about 25; {CLICKS}",
-        measures.length(lambda v: float(np.quantile(v, 0.99))),
+        facts.length(lambda v: float(np.quantile(v, 0.99))),
     ),
     (
         "repeat clicks within a session",
         0.20,
         0.30,
         "YooChoose, Retailrocket",
-        measures.repeat_clicks,
+        facts.repeat_clicks,
     ),
-    ("Zipf slope of clicks, ranks 10-1000", 0.9, 1.2, SHOPS, measures.slope(lambda m: m.views)),
-    ("Zipf slope of purchases, ranks 10-1000", 0.4, 0.8, SHOPS, measures.slope(lambda m: m.lines)),
-    ("purchases of the top 20 % of items", 0.60, 0.80, BASKETS, measures.top_fifth),
-    ("buyers who buy once", 0.35, 0.55, BUYERS, measures.buys_once),
-    ("Gini of purchases over buyers", 0.50, 0.70, BUYERS, measures.buyer_gini),
+    ("Zipf slope of clicks, ranks 10-1000", 0.9, 1.2, SHOPS, facts.slope(lambda m: m.views)),
+    ("Zipf slope of purchases, ranks 10-1000", 0.4, 0.8, SHOPS, facts.slope(lambda m: m.lines)),
+    ("purchases of the top 20 % of items", 0.60, 0.80, BASKETS, facts.top_fifth),
+    ("buyers who buy once", 0.35, 0.55, BUYERS, facts.buys_once),
+    ("Gini of purchases over buyers", 0.50, 0.70, BUYERS, facts.buyer_gini),
     ("time between orders, CV", 1.1, 1.4, BUYERS, lambda m: float(m.gaps.std() / m.gaps.mean())),
     ("time between orders, sd of log", 1.2, 1.5, BUYERS, lambda m: float(np.log(m.gaps).std())),
-    ("basket, mean lines", 1.3, 2.5, BASKETS, measures.basket(lambda lines: float(lines.mean()))),
+    ("basket, mean lines", 1.3, 2.5, BASKETS, facts.basket(lambda lines: float(lines.mean()))),
     (
         "basket, share with one line",
         0.45,
         0.80,
         BASKETS,
-        measures.basket(lambda lines: float((lines == 1).mean())),
+        facts.basket(lambda lines: float((lines == 1).mean())),
     ),
     (
         "repeat purchases of an item",
         0.15,
         0.35,
         "by category; Dunnhumby, Ta-Feng",
-        measures.repeat_items,
+        facts.repeat_items,
     ),
-    ("price of purchases, sd of log", 0.8, 1.1, "Online Retail, REES46", measures.price_sigma),
+    ("price of purchases, sd of log", 0.8, 1.1, "Online Retail, REES46", facts.price_sigma),
     (
         "price elasticity in campaigns",
         -4.0,
         -1.0,
         "Bijmolt, van Heerde and Pieters 2005, mean -2.6",
-        measures.elasticity,
+        facts.elasticity,
     ),
-    ("busiest hour (UTC)", 18, 22, "qualitative: an evening peak", measures.peak_hour),
-    ("busiest hour / mean hour", 1.3, 2.5, "qualitative: an evening peak", measures.peak_height),
-    ("weekend day / weekday", 1.05, 1.6, "qualitative: a weekly cycle", measures.weekend),
+    ("busiest hour (UTC)", 18, 22, "qualitative: an evening peak", facts.peak_hour),
+    ("busiest hour / mean hour", 1.3, 2.5, "qualitative: an evening peak", facts.peak_height),
+    ("weekend day / weekday", 1.05, 1.6, "qualitative: a weekly cycle", facts.weekend),
     (
         "busiest day / median day",
         1.5,
         3.5,
         "qualitative: campaigns about twofold",
-        measures.busiest,
+        facts.busiest,
     ),
     (
         "campaign days / other days",
         1.5,
         2.5,
         "qualitative: campaigns about twofold",
-        measures.campaign_lift,
+        facts.campaign_lift,
     ),
-    ("orders with a refund", 0.08, 0.18, "trade reports; Online Retail 0.18", measures.refunded),
-    ("orders reported as fraud", 0.001, 0.02, "trade reports, 0.1-2 %", measures.payment_fraud),
-    ("reviews that are fake", 0.02, 0.06, "trade reports, 2-6 %", measures.fake_reviews),
-    ("rows asked for by bots", 0.10, 0.30, "trade reports, where bots are on", measures.bots),
+    ("orders with a refund", 0.08, 0.18, "trade reports; Online Retail 0.18", facts.refunded),
+    ("orders reported as fraud", 0.001, 0.02, "trade reports, 0.1-2 %", facts.payment_fraud),
+    ("reviews that are fake", 0.02, 0.06, "trade reports, 2-6 %", facts.fake_reviews),
+    ("rows asked for by bots", 0.10, 0.30, "trade reports, where bots are on", facts.bots),
     (
         "price x conversion, rank correlation over items",
         -1.0,
         -0.02,
         "qualitative: conversion falls with price",
-        measures.price_conversion,
+        facts.price_conversion,
     ),
     (
         "long / short sessions, share that buys",
         1.2,
         20.0,
         "qualitative: rises with length",
-        measures.long_sessions,
+        facts.long_sessions,
     ),
     (
         "conversion after / before the first order",
         1.05,
         10.0,
         "qualitative: repeat buyers convert more",
-        measures.repeat_buyers,
+        facts.repeat_buyers,
     ),
 )
 
 
-def table(facts: list[Fact]) -> str:
-    """The scorecard as aligned plain text."""
-    lines = [f"{'fact':<56}{'value':>9}  {'target':<16}{'':<9}source"]
-    for fact in facts:
+def table(found: list[Fact]) -> str:
+    """Return the scorecard as aligned plain text."""
+    lines = [f"{'fact':<56}{'value':>9}  {'range':<16}{'':<9}source"]
+    for fact in found:
         verdict = {True: "inside", False: "OUTSIDE", None: "no data"}[fact.inside]
         value = "-" if fact.reason else f"{fact.value:.4g}"
         source = f"({fact.reason})" if fact.reason else fact.source
         lines.append(
             f"{fact.name:<56}{value:>9}  {f'{fact.low:g} to {fact.high:g}':<16}{verdict:<9}{source}"
         )
-    known = [f for f in facts if f.inside is not None]
+    known = [f for f in found if f.inside is not None]
     lines.append(f"{sum(bool(f.inside) for f in known)} of {len(known)} facts inside their range")
     return "\n".join(lines)
 
 
-def to_json(facts: list[Fact]) -> str:
-    """The scorecard as JSON: {"facts": [{name, value, low, high, inside, source, reason}],
-    "inside": k, "known": n}; no value is null.
+def to_json(found: list[Fact]) -> str:
+    """Return the scorecard as JSON; a value that the log cannot give is null.
+
+    {"facts": [{name, value, low, high, inside, source, reason}], "inside": k, "known": n}
     """
     rows: list[dict[str, Any]] = [
         {
@@ -203,9 +207,9 @@ def to_json(facts: list[Fact]) -> str:
             "source": f.source,
             "reason": f.reason or None,
         }
-        for f in facts
+        for f in found
     ]
-    known = [f.inside for f in facts if f.inside is not None]
+    known = [f.inside for f in found if f.inside is not None]
     return json.dumps(
         {"facts": rows, "inside": sum(known), "known": len(known)}, indent=2, ensure_ascii=False
     )

@@ -1,8 +1,8 @@
-"""What a shop has seen of each order when it is placed, and what is truly known of the past: the
-fraud oracle's evidence.
+"""The fraud oracle's evidence: what a shop has seen of each order, and the truth of the past.
 
-Everything about earlier sessions may use their truth (the oracle's investigators have closed every
-earlier case); nothing about the session itself, or about what comes later, does.
+What concerns earlier sessions may use their truth (the oracle's investigators have closed every
+earlier case). What concerns the session itself uses only what the shop has seen by then, and
+nothing that comes later.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ VISIBLE = (
     "value",
     "lines",
     "above_level",
-    "dearest",
+    "most_expensive",
     "level",
     "quantity",
     "discount",
     "redeemed",
-    "looks_category",
-    "looks_item",
-    "looks_brand",
+    "views_of_category",
+    "views_of_item",
+    "views_of_brand",
     "past_category",
     "past_item",
     "past_brand",
@@ -64,7 +64,7 @@ VISIBLE = (
     "views",
     "searches",
     "carts",
-    "uncarts",
+    "removals",
     "failed",
     "views_above",
     "categories",
@@ -93,8 +93,9 @@ class Traces:
 
 
 def earlier(entity: np.ndarray, time: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """(n,) sum of `value` (n,) over the rows of the same `entity` (n,) that come before in `time`
-    (n,); rows are in order where it ties.
+    """Return (n,) sum of `value` (n,) over the earlier rows of the same `entity` (n,).
+
+    Earlier in `time` (n,), and in the order of rows where times are equal.
 
     >>> earlier(np.array([7, 7, 8, 7]), np.array([1, 2, 3, 4]), np.array([1, 1, 1, 1])).tolist()
     [0.0, 1.0, 0.0, 2.0]
@@ -109,12 +110,12 @@ def earlier(entity: np.ndarray, time: np.ndarray, value: np.ndarray) -> np.ndarr
 
 
 def pair(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(n,) int64 one code for two nonnegative codes."""
+    """Return (n,) int64: one code for two nonnegative codes (n,)."""
     return a * (int(b.max(initial=0)) + 1) + b
 
 
 def traces(log: EventLog) -> Traces:
-    """The evidence on every order of a simulated log."""
+    """Return the evidence on every order of a simulated log."""
     return _Reader(log).read()
 
 
@@ -132,7 +133,7 @@ class _Reader:
         self.when = events["timestamp"].astype(TIME).astype("int64").to_numpy()
         session = self.code["session_id"]
         begins = np.append(True, session[1:] != session[:-1])[: len(session)]
-        # (n_sessions,) row at which each begins; a session's rows stand together
+        # (n_sessions,) row at which each begins; the rows of a session are contiguous
         self.first = np.flatnonzero(begins)
         self.of = np.cumsum(begins) - 1  # (n_rows,) session of each row
         self.n = len(self.first)
@@ -155,13 +156,13 @@ class _Reader:
                 "value": np.log(by_order["money"].sum()),
                 "lines": by_order.size(),
                 "above_level": by_order["above"].mean(),
-                "dearest": by_order["above"].max(),
+                "most_expensive": by_order["above"].max(),
                 "level": by_order["level"].mean(),
                 "quantity": by_order["quantity"].max(),
                 "discount": by_order["discount"].max(),
-                "looks_category": by_order["in_category_id"].sum(),
-                "looks_item": by_order["in_item_id"].sum(),
-                "looks_brand": by_order["in_brand"].sum(),
+                "views_of_category": by_order["in_category_id"].sum(),
+                "views_of_item": by_order["in_item_id"].sum(),
+                "views_of_brand": by_order["in_brand"].sum(),
                 "past_category": by_order["past_category_id"].mean(),
                 "past_item": by_order["past_item_id"].mean(),
                 "past_brand": by_order["past_brand"].mean(),
@@ -226,7 +227,7 @@ class _Reader:
         return found
 
     def _place(self) -> dict[str, np.ndarray]:
-        """Per session: country, hour, how it was come by, age of the account."""
+        """Per session: country, hour, channel, age of the account."""
         users, log = self.log.users, self.log
         assert users is not None  # a simulated log has users
         ids = log.events["user_id"].astype("category").cat.categories.astype(str)
@@ -249,8 +250,9 @@ class _Reader:
         }
 
     def _browsing(self) -> dict[str, np.ndarray]:
-        """Per session: what was looked at, and how dear it was within its category, against the
-        account's past.
+        """Per session: what was viewed, and how expensive it was within its category.
+
+        The account's past views are there to compare with.
         """
         items = self.log.items
         assert items is not None  # a simulated log has a catalogue
@@ -277,7 +279,7 @@ class _Reader:
             "views": views,
             "searches": self.count("search"),
             "carts": self.count("cart"),
-            "uncarts": self.count("uncart"),
+            "removals": self.count("uncart"),
             "failed": self.count("payment_failed"),
             "redeemed": self.count("coupon_redeem"),
             "views_above": total / np.maximum(views, 1),
@@ -287,9 +289,7 @@ class _Reader:
         }
 
     def _cards(self) -> dict[str, np.ndarray]:
-        """Per session: how many cards, how well known the first, the last and the least known of
-        them are, and to whom.
-        """
+        """Per session: how many cards, and who used the first, last and least known of them."""
         card, row = self.code["payment_method"], np.flatnonzero(self.code["payment_method"] >= 0)
         used = pd.DataFrame({"session": self.of[row], "card": card[row]}).drop_duplicates()
         session, code = used["session"].to_numpy(), used["card"].to_numpy()
@@ -336,9 +336,7 @@ class _Reader:
         }
 
     def _lines(self) -> pd.DataFrame:
-        """One row per purchase row: what it is, and how much it was looked at in this session and
-        before.
-        """
+        """One row per purchase row: what it is, and how often it was viewed, now and before."""
         row = np.flatnonzero(self.role == "purchase")
         session, category = self.of[row], self.code["category"][row]
         user = self.user[session]
@@ -401,8 +399,9 @@ def _matches(
     time: np.ndarray | None = None,
     asked_time: np.ndarray | None = None,
 ) -> np.ndarray:
-    """(m,) how many of the rows (`owner`, `value`) (n,) equal each asked pair (m,); with times,
-    only those strictly before.
+    """(m,) how many of the rows (`owner`, `value`) (n,) equal each asked pair (m,).
+
+    With times, only rows strictly before.
     """
     if time is None or asked_time is None:
         time, asked_time = (
@@ -411,5 +410,5 @@ def _matches(
         )
     both = pair(np.concatenate([asked_owner, owner]), np.concatenate([asked_value, value]))
     is_row = np.repeat([0.0, 1.0], [len(asked_owner), len(owner)])
-    # Asked pairs stand first, so at equal times the rows do not count.
+    # Asked pairs come first, so at equal times the rows do not count.
     return earlier(both, np.concatenate([asked_time, time]), is_row)[: len(asked_owner)]

@@ -1,17 +1,18 @@
-"""The fraud oracle: P(an order is fraud), given what the shop has seen up to it and what all
-earlier sessions truly were.
+"""The fraud oracle: P(an order is fraud), given what the shop has seen and the truth of the past.
 
-    truth.oracle_fraud(log, event_ids)                           # payment fraud
-    truth.oracle_fraud(log, event_ids, kind="coupon_abuse")
+Example::
 
-It stands above every model in two ways: it knows the truth of the past at once and in full, where a
-model learns from chargebacks that come late, and not all of them; and it knows the simulator. The
+    oracle_fraud(log, event_ids)                           # payment fraud
+    oracle_fraud(log, event_ids, kind="coupon_abuse")
+
+It is above every model in two ways. It knows the truth of the past at once and in full, where a
+model learns from chargebacks that come late and are incomplete. And it knows the simulator: the
 choices of an attack whose law is closed (device, country, card, payment attempts, category) enter
 as their log-likelihood ratio against an honest shopper with the account's own history, under each
-typology's true parameters. What has no closed form (haste, prices, how long ago, whom a ring uses)
-is learnt, by boosted trees and a logistic regression over these ratios and the traces, from the
-true answers of all other users' orders in the log, those after the order included: cross-fitted
-over users, so no order's own answer is ever used. A log with too few frauds to learn from gets the
+typology's true parameters. What has no closed form (haste, prices, recency, whom a ring uses) is
+learnt, by boosted trees and a logistic regression over these ratios and the traces, from the true
+answers of all other users' orders in the log, including those after the order. Cross-fitting over
+users keeps every order's own answer out. A log with too few frauds to learn from gets the
 generative posterior alone.
 """
 
@@ -24,7 +25,7 @@ import pandas as pd
 
 from eventlog._runtime.errors import InputError
 from eventlog.log import EventLog
-from simulator.behaviour.sessions import BehaviourOverrides
+from simulator.behaviour.overrides import BehaviourOverrides
 from simulator.behaviour.shoppers import COUNTRIES
 from simulator.fraud.base import FraudContext
 from simulator.fraud.fraudsters import NAMES, TYPOLOGIES
@@ -34,24 +35,24 @@ from simulator.truth.lookup import truth_rows
 
 FOLDS = 8
 ENOUGH = 30  # frauds from which one can learn
-PROBES = 512  # sessions by which a typology's goals are asked for
+PROBES = 512  # sessions by which the behaviour of a typology is estimated
 # of honest sessions: device never seen, other country, card never seen (sessions, checkout)
 FRESH, ABROAD, CARD_NEW = 0.035, 0.02, 0.08
-HOUSEHOLD = 0.05  # of first uses of a device: it is somebody else's too
+HOUSEHOLD = 0.05  # of first uses of a device: it belongs to somebody else too
 
 
 def oracle_fraud(log: EventLog, event_ids: np.ndarray, *, kind: str = "fraud") -> np.ndarray:
-    """(n,) float64 probability that the order of each purchase event is a fraud of the given kind
-    of label.
+    """Return (n,) float64 probability that the order of each purchase event is a fraud.
 
-    Raises InputError for events that are no purchases, a kind that is not about orders, or a log
-    without truth.
+    `kind`: kind of label, one that is about orders.
+
+    Raises InputError for events that are not purchases, another kind, or a log without truth.
     """
     guilty = [k for k, t in enumerate(TYPOLOGIES) if t.label == kind and t.browses]
     if not guilty:
         kinds = sorted({t.label for t in TYPOLOGIES if t.browses})
         raise InputError(
-            f"The fraud oracle knows orders, there is no kind {kind!r} of them; choose from "
+            f"kind is {kind!r}; the fraud oracle knows kinds of fraud in orders: "
             f"{', '.join(kinds)}."
         )
     log = log.grouped()
@@ -75,7 +76,7 @@ def _order_of(log: EventLog, event_ids: np.ndarray) -> np.ndarray:
     wrong = (place < 0) | (order < 0) | (np.asarray(log.role())[place] != "purchase")
     if wrong.any():
         raise InputError(
-            f"{int(wrong.sum())} of {len(wrong)} event ids are no purchases of this log."
+            f"{int(wrong.sum())} of {len(wrong)} event ids are not purchases of this log."
         )
     known = np.unique(
         events["order_id"]
@@ -86,7 +87,7 @@ def _order_of(log: EventLog, event_ids: np.ndarray) -> np.ndarray:
 
 
 def _scenario(log: EventLog) -> Scenario:
-    """The scenario that made the log; the default's numbers where its manifest does not say."""
+    """The scenario that made the log, with defaults where its manifest does not say."""
     said = log.manifest.get("scenario", {})
     flat = {
         f"{section}.{key}": value
@@ -100,8 +101,9 @@ def _scenario(log: EventLog) -> Scenario:
 
 
 def _ratios(evidence: Traces, scenario: Scenario) -> np.ndarray:
-    """(n_orders, n_typologies) float64 log-likelihood ratio of device, country, cards and category:
-    attack against honest shopper.
+    """(n_orders, n_typologies) float64 log-likelihood ratios: attack against honest shopper.
+
+    Of device, country, cards and category.
     """
     honest = _log_likelihood(evidence, scenario, None)
     return np.column_stack(
@@ -110,11 +112,12 @@ def _ratios(evidence: Traces, scenario: Scenario) -> np.ndarray:
 
 
 def _log_likelihood(evidence: Traces, scenario: Scenario, typology: int | None) -> np.ndarray:
-    """(n_orders,) log-likelihood of the choices with a closed law, under a typology or (None) an
-    honest shopper.
+    """(n_orders,) log-likelihood of the choices with a closed law.
+
+    Under a typology, or an honest shopper (None).
     """
     seen, mimicry = evidence.table, scenario.fraud.mimicry
-    goals = _goals(scenario, typology)
+    behaviour = _behaviour(scenario, typology)
     own_device, own_country, own_card, reuse = 1.0, 1.0, 1.0, 0.0
     if typology is not None:
         own_device, own_country, own_card = TYPOLOGIES[typology].disguise(mimicry)
@@ -155,7 +158,7 @@ def _log_likelihood(evidence: Traces, scenario: Scenario, typology: int | None) 
     )
 
     # Cards: the first one, and what follows a refusal (honest: the same or the second; a thief: the
-    # next of his).
+    # next of theirs).
     mine, brand_new = seen["card_first"] > 0, seen["card_first_new"] > 0
     first_order = seen["user_honest_orders"] == 0
     p_mine = np.select(
@@ -173,13 +176,13 @@ def _log_likelihood(evidence: Traces, scenario: Scenario, typology: int | None) 
     same = np.maximum(seen["failed"] - more, 0)
     p_next = (0.3 if honest else 0.98) ** more * (0.7 if honest else 0.02) ** same
     p_paid = (
-        goals["fail"] ** seen["failed"]
-        * (1 - goals["fail"])
-        * np.where(seen["failed"] >= goals["attempts"], 1e-3, 1.0)
+        behaviour["fail"] ** seen["failed"]
+        * (1 - behaviour["fail"])
+        * np.where(seen["failed"] >= behaviour["attempts"], 1e-3, 1.0)
     )
 
     # Category: the account's taste, or what resells.
-    p_category = (1 - goals["resale"]) * seen["user_category"] + goals[
+    p_category = (1 - behaviour["resale"]) * seen["user_category"] + behaviour[
         "resale"
     ] * evidence.resale / max(evidence.n_resale, 1)
     return np.log(
@@ -187,43 +190,45 @@ def _log_likelihood(evidence: Traces, scenario: Scenario, typology: int | None) 
     ).sum(1)  # type: ignore[no-any-return]
 
 
-def _goals(scenario: Scenario, typology: int | None) -> dict[str, float]:
-    """Payment failure, attempts and share of sessions after goods that resell, as the typology
-    itself sets them.
+def _behaviour(scenario: Scenario, typology: int | None) -> dict[str, float]:
+    """Payment failure, attempts and share of sessions about goods that resell.
+
+    As the typology itself sets them; None = an honest shopper.
     """
     n = PROBES
-    goals = BehaviourOverrides(
-        price=np.ones(n, np.float32),
-        leave=np.zeros(n, np.float32),
-        cart=np.zeros(n, np.float32),
-        begin=np.zeros(n, np.float32),
-        fail=np.full(n, scenario.checkout.payment_failure, np.float32),
-        attempts=np.full(n, 2, np.int32),
+    overrides = BehaviourOverrides(
+        price_sensitivity=np.ones(n, np.float32),
+        leave_logit=np.zeros(n, np.float32),
+        cart_shift=np.zeros(n, np.float32),
+        checkout_shift=np.zeros(n, np.float32),
+        payment_failure=np.full(n, scenario.checkout.payment_failure, np.float32),
+        payment_attempts=np.full(n, 2, np.int32),
         category=np.full(n, -1, np.int32),
         own_taste=np.ones(n, np.float32),
-        redeem=np.zeros(n, np.float32),
+        redeem_welcome=np.zeros(n, np.float32),
     )
     if typology is not None:
-        nobody: Any = None  # a brief is about goals; it asks for no population
-        crime = FraudContext(
+        unused: Any = None  # a brief changes behaviour; it reads no world and no population
+        context = FraudContext(
             scenario,
-            nobody,
-            nobody,
+            unused,
+            unused,
             np.arange(1),
             np.zeros((1, 1), np.int32),
             np.random.default_rng(0),
         )
-        TYPOLOGIES[typology].brief(crime, goals, np.arange(n))
+        TYPOLOGIES[typology].brief(context, overrides, np.arange(n))
     return {
-        "fail": float(goals.fail.mean()),
-        "attempts": float(goals.attempts.mean()),
-        "resale": float((goals.category >= 0).mean()),
+        "fail": float(overrides.payment_failure.mean()),
+        "attempts": float(overrides.payment_attempts.mean()),
+        "resale": float((overrides.category >= 0).mean()),
     }
 
 
 def _mixture(ratio: np.ndarray, kind: np.ndarray, guilty: list[int]) -> np.ndarray:
-    """(n_orders,) posterior of the guilty typologies in the mixture of all, with their true shares
-    in the log as prior.
+    """(n_orders,) posterior of the `guilty` typologies in the mixture of all.
+
+    The prior is their true share in the log.
     """
     prior = np.log((np.bincount(kind + 1, minlength=len(NAMES) + 1) + 0.01) / (len(kind) + 0.01))
     total = np.column_stack([np.zeros(len(ratio)), ratio]) + prior
@@ -237,7 +242,7 @@ def _mixture(ratio: np.ndarray, kind: np.ndarray, guilty: list[int]) -> np.ndarr
 def _cross_fitted(
     traces: np.ndarray, ratio: np.ndarray, target: np.ndarray, user: np.ndarray
 ) -> np.ndarray:
-    """(n,) float64 probability of `target`, learnt without the orders of the same user."""
+    """(n,) float64 probability of `target` (n,), learnt without the orders of the same user."""
     fold = np.random.default_rng(0).integers(0, FOLDS, int(user.max()) + 1)[user]
     p = np.empty(len(target))
     for k in range(FOLDS):
@@ -256,18 +261,24 @@ def learn(
     asked: np.ndarray,
     asked_ratio: np.ndarray,
 ) -> np.ndarray:
-    """(n_asked,) probability of 1 by two learners, the mean of their log-odds; from traces (n, k)
-    and likelihood ratios (n, r).
+    """Return (n_asked,) probability of 1: the mean log-odds of two learners.
+
+    Args:
+        known: (n, k) traces to learn from.
+        known_ratio: (n, r) their likelihood ratios.
+        target: (n,) bool.
+        asked: (n_asked, k) traces.
+        asked_ratio: (n_asked, r) their likelihood ratios.
     """
     trees = _trees(
         np.column_stack([known, known_ratio]), target, np.column_stack([asked, asked_ratio])
     )
-    line = _line(_straight(known, known_ratio), target, _straight(asked, asked_ratio))
+    line = _logistic(_linearised(known, known_ratio), target, _linearised(asked, asked_ratio))
     return 1 / (1 + np.exp(-(_logit(trees) + _logit(line)) / 2))  # type: ignore[no-any-return]
 
 
-def _straight(traces: np.ndarray, ratio: np.ndarray) -> np.ndarray:
-    """(n, columns) of which log-odds are nearly a sum."""
+def _linearised(traces: np.ndarray, ratio: np.ndarray) -> np.ndarray:
+    """(n, columns) such that the log-odds are nearly a sum of them."""
     return np.column_stack(
         [np.sign(traces) * np.log1p(np.abs(traces)), traces > 0, ratio, np.clip(ratio, -3, 3)]
     )
@@ -299,9 +310,10 @@ def _trees(known: np.ndarray, target: np.ndarray, asked: np.ndarray) -> np.ndarr
     )
 
 
-def _line(known: np.ndarray, target: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """(n,) probability by a strongly regularised logistic regression: the sum of the evidence, as
-    in a generative mixture.
+def _logistic(known: np.ndarray, target: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """(n,) probability by a strongly regularised logistic regression.
+
+    The sum of the evidence, as in a generative mixture.
     """
     from sklearn.linear_model import LogisticRegression
 

@@ -10,7 +10,7 @@ from eventlog.log import EventLog
 
 
 def truth_table(log: EventLog, name: str) -> pd.DataFrame:
-    """The table truth/<name>.parquet of a log. Raises InputError where it has none."""
+    """Return the table truth/<name>.parquet of a log; raise InputError where it has none."""
     if name not in log.truth:
         raise InputError(
             f"The log has no truth/{name}.parquet; only simulated logs, read with truth=True, have "
@@ -20,8 +20,9 @@ def truth_table(log: EventLog, name: str) -> pd.DataFrame:
 
 
 def truth_rows(log: EventLog, event_ids: np.ndarray) -> pd.DataFrame:
-    """Rows of truth/events for event ids (n,), in their order. Raises InputError for ids that it
-    lacks.
+    """Return the rows of truth/events of event ids (n,), in their order.
+
+    Raises InputError for ids that it lacks.
     """
     truth = truth_table(log, "events")
     place = pd.Index(truth["event_id"]).get_indexer(np.asarray(event_ids, dtype=np.int64))

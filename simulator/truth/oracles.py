@@ -1,13 +1,15 @@
-"""Oracles: what the best possible model could have known, read from the truth of a simulated log.
+"""Oracles: what the best possible model could have known, read from the truth of a log.
 
-    truth.oracle_next_item_rank(log, event_ids)                  # rank of what was chosen, 1 = best
-    truth.oracle_churn(log, user_ids, cut, horizon)              # P(no purchase in (cut, cut +
-    horizon]) truth.oracle_fraud(log, event_ids)                           # P(the order is fraud)
+Example::
+
+    oracle_next_item_rank(log, event_ids)         # rank of what was chosen, 1 = best
+    oracle_churn(log, user_ids, cut, horizon)     # P(no purchase in (cut, cut + horizon])
+    oracle_fraud(log, event_ids)                  # P(the order is fraud)
 
 The next-item oracle is exact: it knows the page on the screen and the shopper's probabilities. The
 churn oracle knows whether the shopper is alive, the visit rate, the buying propensity and the death
 hazard, and treats visits as Poisson. The fraud oracle sees what the shop sees and knows what all
-earlier sessions were (see `fraud_truth`).
+earlier sessions were (see `fraud_oracle`).
 """
 
 from __future__ import annotations
@@ -28,12 +30,11 @@ DAY_MS = 86_400_000
 
 
 def oracle_next_item_rank(log: EventLog, event_ids: np.ndarray) -> np.ndarray:
-    """(n,) float64 rank of each event's item among the whole catalogue just before the choice; 1 =
-    best, ties against it, NaN = no item.
+    """Return (n,) float64 rank of each event's item in the catalogue, just before the choice.
 
-    Items that were not within reach (not on the page, not seen shortly before) have probability 0.
-    Follow-ups (the purchase of what is in the cart, a refund, a review) are ranked among what they
-    could have been about, hence first.
+    1 = best, ties count against it, NaN = no item. Items that were not within reach (not on the
+    page, not seen shortly before) have probability 0. Follow-ups (the purchase of what is in the
+    cart, a refund, a review) are ranked among what they could have been about, hence first.
     """
     rank = truth_rows(log, event_ids)["rank_choice"].to_numpy(dtype=np.float64, na_value=np.nan)
     return rank + 1.0  # type: ignore[no-any-return]
@@ -42,10 +43,10 @@ def oracle_next_item_rank(log: EventLog, event_ids: np.ndarray) -> np.ndarray:
 def oracle_churn(
     log: EventLog, user_ids: np.ndarray, cut: pd.Timestamp, horizon: pd.Timedelta
 ) -> np.ndarray:
-    """(n,) float64: P(no purchase in (cut, cut + horizon]) given the shopper's true state at `cut`.
+    """Return (n,) float64: P(no purchase in (cut, cut + horizon]), given the true state at `cut`.
 
     A shopper who is gone does not buy. One who is alive makes a Poisson number of visits, L
-    expected in the horizon; a visit ends in a purchase with probability q, else in death with
+    expected in the horizon; a visit ends in a purchase with probability q, otherwise in death with
     probability h. The first of the two decides, so with s = q + (1 - q) h
 
         P = (1 - q) h / s + q / s * exp(-L s).
@@ -87,17 +88,16 @@ def oracle_churn(
 
 
 def _design(users: pd.DataFrame, orders: np.ndarray) -> np.ndarray:
-    """(n, 5) float64: 1, propensity, its square, log price sensitivity, log of 1 + orders so
-    far.
-    """
+    """(n, 5) float64: 1, propensity, its square, log price sensitivity, log(1 + orders)."""
     b = users["propensity"].to_numpy(dtype=np.float64)
     price = np.log(users["price_sensitivity"].to_numpy(dtype=np.float64))
     return np.column_stack([np.ones(len(b)), b, b * b, price, np.log1p(orders)])
 
 
 def _back_for_more(log: EventLog, since: np.ndarray, days: float | np.ndarray) -> np.ndarray:
-    """(n,) expected visits for more within `days`, `since` (n,) days after an order; 0 where the
-    log does not say.
+    """(n,) expected visits for more within `days`, `since` (n,) days after an order.
+
+    0 where the log does not say.
     """
     from scipy.special import ndtr
 
@@ -108,9 +108,7 @@ def _back_for_more(log: EventLog, since: np.ndarray, days: float | np.ndarray) -
 
 
 def _sessions(log: EventLog, users: pd.DataFrame) -> pd.DataFrame:
-    """One row per session, by user and time: user (id), time (ms), buys (bool), orders (of the user
-    before it).
-    """
+    """One row per session, by user and time: user (id), time (ms), buys, orders before it."""
     events = log.events
     session = events["session_id"].astype("category").cat.codes.to_numpy()
     change = session[1:] != session[:-1]
@@ -127,8 +125,9 @@ def _sessions(log: EventLog, users: pd.DataFrame) -> pd.DataFrame:
 def _customers(
     log: EventLog, sessions: pd.DataFrame, users: pd.DataFrame
 ) -> tuple[float, np.ndarray]:
-    """Visits per expected visit, and the weights of the logistic purchase probability, over
-    sessions after a first order.
+    """Visits per expected visit, and the weights of the logistic purchase probability.
+
+    Both over sessions after a first order.
     """
     end = to_ms(log.span[1])
     bought, later = sessions[sessions["buys"]], sessions[sessions["orders"] > 0]

@@ -1,27 +1,35 @@
-"""Card numbers tried out with small orders until one is accepted."""
+"""Card numbers are tried with small orders until one is accepted."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from simulator.behaviour.sessions import BehaviourOverrides
+from simulator.behaviour.overrides import BehaviourOverrides
 from simulator.fraud.base import FraudContext, Typology, accounts_of_rings, go_shopping
 
 
 class CardTesting(Typology):
-    """Something cheap, then card after card."""
+    """A cheap item, then card after card."""
 
-    def candidates(self, crime: FraudContext, now: float, served: np.ndarray) -> np.ndarray:
-        """Accounts of rings, once they have been used."""
-        return accounts_of_rings(crime.population)
+    def candidates(self, context: FraudContext, now: float, served: np.ndarray) -> np.ndarray:
+        """Return accounts of rings that have been used."""
+        return accounts_of_rings(context.population)
 
     def disguise(self, mimicry: float) -> tuple[float, float, float]:
-        """Scripted from the ring's devices, more or less well hidden."""
+        """Use the ring's devices, which a proxy hides more or less well."""
         return 0.3 * mimicry, 0.4 + 0.55 * mimicry, 0.0
 
-    def brief(self, crime: FraudContext, goals: BehaviourOverrides, who: np.ndarray) -> None:
-        """Cheap goods; most cards are refused."""
-        m = crime.mimicry
-        goals.price[who] += 1.2 * (1 - m)
-        goals.leave[who] += 0.8 * (1 - m)
-        go_shopping(goals, who, cart=3.0, begin=3.0, fail=0.6, attempts=6, own_taste=0.4)
+    def brief(self, context: FraudContext, overrides: BehaviourOverrides, who: np.ndarray) -> None:
+        """Buy cheap goods; most cards are refused."""
+        m = context.mimicry
+        overrides.price_sensitivity[who] += 1.2 * (1 - m)
+        overrides.leave_logit[who] += 0.8 * (1 - m)
+        go_shopping(
+            overrides,
+            who,
+            cart_shift=3.0,
+            checkout_shift=3.0,
+            payment_failure=0.6,
+            payment_attempts=6,
+            own_taste=0.4,
+        )

@@ -1,20 +1,18 @@
-"""Multi-accounting: a ring opens account after account, and each orders once with the welcome
-coupon.
-"""
+"""Multi-accounting: a ring opens accounts, and each orders once with the welcome coupon."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from simulator.behaviour.sessions import BehaviourOverrides
+from simulator.behaviour.overrides import BehaviourOverrides
 from simulator.fraud.base import FraudContext, Typology, go_shopping
 from simulator.world.catalogue import DAY
 
-FRESH = 21 * DAY  # an account counts as new for so long
+FRESH = 21 * DAY  # how long an account counts as new
 
 
 class CouponAbuse(Typology):
-    """Each account looks like a new customer; that they share devices and cards does not."""
+    """Each account looks like a new customer; only the shared devices and cards stand out."""
 
     label = "coupon_abuse"
     of = "orders"
@@ -22,11 +20,12 @@ class CouponAbuse(Typology):
     ring_habit = 1.0
     card_reuse = 0.7
 
-    def candidates(self, crime: FraudContext, now: float, served: np.ndarray) -> np.ndarray:
-        """Accounts without an order yet that are new or a ring's. One that was nobody's turns out
-        to be the ring's sleeper.
+    def candidates(self, context: FraudContext, now: float, served: np.ndarray) -> np.ndarray:
+        """Return accounts without an order that are new or belong to a ring.
+
+        A new one that belonged to no ring becomes the ring's.
         """
-        population = crime.population
+        population = context.population
         fresh = (population.born > now - FRESH) & np.isfinite(population.last_end)
         usable = population.alive & (population.orders == 0) & ~served
         return np.flatnonzero(
@@ -34,14 +33,15 @@ class CouponAbuse(Typology):
         )
 
     def disguise(self, mimicry: float) -> tuple[float, float, float]:
-        """Devices and cards are what a ring is short of."""
+        """Share devices and cards, of which a ring has few."""
         return 0.1 + 0.5 * mimicry, 0.7 + 0.28 * mimicry, 0.15 + 0.5 * mimicry
 
-    def brief(self, crime: FraudContext, goals: BehaviourOverrides, who: np.ndarray) -> None:
-        """In, order with the coupon, out; who is careful lets some accounts order without, as new
-        customers do.
+    def brief(self, context: FraudContext, overrides: BehaviourOverrides, who: np.ndarray) -> None:
+        """Order with the coupon and leave.
+
+        A careful ring lets some accounts order without it, as new customers do.
         """
-        m = crime.mimicry
-        goals.price[who] *= m + 0.5 * (1 - m)
-        goals.leave[who] += 0.8 * (1 - m)
-        go_shopping(goals, who, own_taste=0.4 + 0.4 * m, redeem=1.0 - 0.5 * m)
+        m = context.mimicry
+        overrides.price_sensitivity[who] *= m + 0.5 * (1 - m)
+        overrides.leave_logit[who] += 0.8 * (1 - m)
+        go_shopping(overrides, who, own_taste=0.4 + 0.4 * m, redeem_welcome=1.0 - 0.5 * m)

@@ -1,15 +1,13 @@
-"""Serial returners: orders made with the intent to claim that they never arrived, or to send back
-what was used.
-"""
+"""Serial returners: order in order to claim that it never arrived, or to send it back used."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from simulator import event_codes
-from simulator.behaviour.sessions import BehaviourOverrides, Browser
+from simulator.behaviour.browser import Browser
+from simulator.behaviour.order_index import OrderIndex
+from simulator.behaviour.overrides import BehaviourOverrides
 from simulator.fraud.base import (
     Attacks,
     FraudContext,
@@ -20,61 +18,57 @@ from simulator.fraud.base import (
 )
 from simulator.world.catalogue import DAY
 
-if TYPE_CHECKING:
-    from simulator.behaviour.checkout import OrderIndex
-
 
 class RefundAbuse(Typology):
-    """Own account, own card, own name: only the account's history of claims and its taste for dear
-    goods stand out.
+    """Own account, own card, own name.
+
+    Only the account's history of claims and its taste for expensive goods stand out.
     """
 
     label = "refund_abuse"
     of = "orders"
     habit = 2.0
 
-    def candidates(self, crime: FraudContext, now: float, served: np.ndarray) -> np.ndarray:
-        """Accounts of rings, once they have been used."""
-        return accounts_of_rings(crime.population)
+    def candidates(self, context: FraudContext, now: float, served: np.ndarray) -> np.ndarray:
+        """Return accounts of rings that have been used."""
+        return accounts_of_rings(context.population)
 
     def disguise(self, mimicry: float) -> tuple[float, float, float]:
-        """Goods must arrive, so country and card are real."""
+        """Use the real country and card mostly: the goods must arrive."""
         return 0.5 + 0.45 * mimicry, 0.85 + 0.13 * mimicry, 0.75 + 0.2 * mimicry
 
-    def brief(self, crime: FraudContext, goals: BehaviourOverrides, who: np.ndarray) -> None:
-        """Dear goods; paid for without trouble."""
-        m = crime.mimicry
-        goals.price[who] *= m - 0.1 * (1 - m)
-        goals.leave[who] += 0.5 * (1 - m)
-        go_shopping(goals, who, own_taste=0.6, category=wanted(crime, len(who), 0.6))
+    def brief(self, context: FraudContext, overrides: BehaviourOverrides, who: np.ndarray) -> None:
+        """Buy expensive goods, and pay for them."""
+        m = context.mimicry
+        overrides.price_sensitivity[who] *= m - 0.1 * (1 - m)
+        overrides.leave_logit[who] += 0.5 * (1 - m)
+        go_shopping(overrides, who, own_taste=0.6, category=wanted(context, len(who), 0.6))
 
-    def claims(self, crime: FraudContext, time: np.ndarray) -> np.ndarray:
-        """Nine of ten orders are claimed, sooner than honest shoppers send things back unless they
-        are copied.
-        """
-        after = 2 + (4 + 5 * crime.mimicry) * crime.rng.lognormal(0, 0.5, len(time))
-        return np.where(crime.rng.random(len(time)) < 0.9, time + DAY * after, np.inf)
+    def claims(self, context: FraudContext, time: np.ndarray) -> np.ndarray:
+        """Claim nine of ten orders, sooner than honest shoppers unless mimicry is high."""
+        after = 2 + (4 + 5 * context.mimicry) * context.rng.lognormal(0, 0.5, len(time))
+        return np.where(context.rng.random(len(time)) < 0.9, time + DAY * after, np.inf)
 
     def act(
         self,
-        crime: FraudContext,
+        context: FraudContext,
         attacks: Attacks,
         start: np.ndarray,
         session: np.ndarray,
         browser: Browser,
-        till: OrderIndex,
+        order_index: OrderIndex,
     ) -> np.ndarray:
-        """The claim, at the service desk like any other refund."""
-        item, price = till.line_of(attacks.ref, crime.rng)
-        time = start + 20.0 + 100.0 * crime.rng.random(len(attacks))
-        browser.rows.add(event_codes.LOGIN, session=session, time=start)
-        browser.rows.add(
+        """Claim the refund of one item, as any shopper does."""
+        item, price = order_index.line_of(attacks.reference, context.rng)
+        time = start + 20.0 + 100.0 * context.rng.random(len(attacks))
+        browser.events.add(event_codes.LOGIN, session=session, time=start)
+        browser.events.add(
             event_codes.REFUND,
             session=session,
             time=time,
             item=item,
             price=price,
-            order=attacks.ref,
+            order=attacks.reference,
             quantity=1,
             p_choice=0.9,
             rank=0,

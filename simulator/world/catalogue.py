@@ -1,8 +1,7 @@
-"""The shop itself: catalogue, prices, campaigns and calendar. Common to all shoppers, drawn from
-its own seed.
+"""The shop itself: catalogue, prices, sales and calendar. Common to all shoppers.
 
 Everything random in here depends on (scenario, days, seed) only, never on how many shoppers there
-are or which shard asks, so that all shards of a population see the same shop.
+are or which shard asks, so all shards of a population see the same shop.
 """
 
 from __future__ import annotations
@@ -14,7 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from simulator.counter_rng import uniforms
 from simulator.scenario import Scenario
+from simulator.sections import Calendar
 
 DAY = 86_400.0  # seconds
 INCIDENTS = ("checkout_bug", "viral_spike", "price_rise", "payment_outage", "late_deliveries")
@@ -82,14 +83,15 @@ HOURS = (
     1.35,
     0.85,
 )
+DRAWS_PER_ITEM = 100_003  # of stock: number item * DRAWS_PER_ITEM + day
 BRAND_FACETS = 3  # brands of a category that one can search for by name
 
 
 @dataclass(frozen=True)
-class Shelf:
-    """What a day looks like to those who come."""
+class ShopDay:
+    """The shop on one day, as shoppers see it."""
 
-    prices: np.ndarray  # (n_items,) float32, campaign discounts taken off
+    prices: np.ndarray  # (n_items,) float32, discounts of sales taken off
     discount: np.ndarray  # (n_categories,) float32 share taken off
     lift: np.ndarray  # (n_items,) float32 utility that items gain today
     stocked: np.ndarray  # (n_items,) bool
@@ -113,7 +115,7 @@ class World:
     style: np.ndarray  # (n_items, n_styles) float32, rows of length about 1
     tier: np.ndarray  # (n_items,) int32, third of its category by price
     category_weight: np.ndarray  # (n_categories,) float64, sums to 1
-    partner: np.ndarray  # (n_categories,) int32, the category that complements it
+    partner: np.ndarray  # (n_categories,) int32, the category that complements each
     # (n_pairs, brands per pair) int32, brands sold in categories 2p and 2p + 1, largest first
     home_brands: np.ndarray
     brand_style: np.ndarray  # (n_brands, n_styles) float32
@@ -123,7 +125,7 @@ class World:
     day_weight: np.ndarray  # (days,) float64, visits relative to a normal weekday
     discount: np.ndarray  # (days, n_categories) float32, share of the price taken off
     launched: np.ndarray  # (n_items,) int32 first day in the shop, 0 = there from the start
-    stock_key: int  # of the draws of who runs out when
+    stock_key: int  # of the draws of which item runs out when
     scenario: Scenario
     category_names: tuple[str, ...]
     brand_names: tuple[str, ...]
@@ -144,12 +146,13 @@ class World:
         """Queries per category: the category itself, its price tiers, its main brands."""
         return 1 + len(TIERS) + BRAND_FACETS
 
-    def shelf(self, day: int) -> Shelf:
-        """The shop on `day`: prices, stocks, incidents. The same for every shard: nothing in it
-        depends on who buys what.
+    def on_day(self, day: int) -> ShopDay:
+        """Return the shop on `day`: prices, stocks, incidents.
+
+        The same for every shard: nothing in it depends on who buys what.
         """
         day = min(day, self.days - 1)
-        setting, checkout = self.scenario.incidents, self.scenario.checkout
+        checkout = self.scenario.checkout
         level = self._during("price_rise", day, stays=True) * (
             np.arange(self.n_categories) % 3 == 0
         )
@@ -157,8 +160,7 @@ class World:
             self.category == self.n_categories // 2, self._during("viral_spike", day), 0.0
         )
         price = np.exp(self.log_price) * ((1.0 + level) * (1.0 - self.discount[day]))[self.category]
-        assert setting.days > 0
-        return Shelf(
+        return ShopDay(
             prices=np.maximum(np.round(price, 2), 0.01).astype(np.float32),
             discount=self.discount[day],
             lift=lift.astype(np.float32),
@@ -171,7 +173,7 @@ class World:
         )
 
     def incidents(self) -> list[dict[str, Any]]:
-        """What happens on which dates: {kind, first, last (ISO dates), strength}, by date."""
+        """Return the incidents by date: kind, first, last (ISO dates) and strength of each."""
         first = date(1970, 1, 1) + timedelta(milliseconds=self.start_ms)
         found = []
         for kind in INCIDENTS:
@@ -195,8 +197,9 @@ class World:
         return float(getattr(setting, kind)) if on else 0.0
 
     def _out_of_stock(self, day: int) -> np.ndarray:
-        """(n_items,) bool: ran out on one of the last days and not yet there again. A day's draw is
-        keyed by item and day.
+        """(n_items,) bool: ran out on one of the last days and is not back in stock yet.
+
+        The draws are keyed by item and day, so any shard may ask for any day.
         """
         setting, n = self.scenario.catalogue, self.n_items
         out = np.zeros(n, dtype=bool)
@@ -206,9 +209,9 @@ class World:
         for ago in range(2 * setting.restock_days):
             if day - ago < 0:
                 break
-            u = _keyed(self.stock_key, np.arange(n), day - ago)
-            # The days until it is there again are uniform from 1 to twice the mean, by the draw's
-            # own lower digits.
+            u = uniforms(np.uint64(self.stock_key), np.arange(n) * DRAWS_PER_ITEM + (day - ago))
+            # The days until it is back in stock are uniform from 1 to twice the mean, by the lower
+            # digits of the same draw.
             stays = 1 + (u / np.maximum(chance, 1e-12) * (2 * setting.restock_days - 1)).astype(
                 np.int64
             )
@@ -217,87 +220,41 @@ class World:
 
 
 def build(scenario: Scenario, *, days: int, seed: np.random.SeedSequence) -> World:
-    """Draw the shop of `scenario`."""
+    """Draw the shop of `scenario` for `days` days."""
     catalogue, calendar = scenario.catalogue, scenario.calendar
     rng = np.random.default_rng(seed)
     n, n_categories = catalogue.items, catalogue.categories
     partner = np.arange(n_categories, dtype=np.int32) ^ 1
-    partner[partner >= n_categories] = 0  # an odd category out complements the first
-
-    share = np.exp(rng.normal(0, 0.35, n_categories))
-    category = np.sort(
-        np.concatenate(
-            [
-                np.repeat(np.arange(n_categories), 4),
-                rng.choice(n_categories, n - 4 * n_categories, p=share / share.sum()),
-            ]
-        )
-    ).astype(np.int32)
-    # A brand stands for a style and a price level wherever it sells; partner categories share their
+    partner[partner >= n_categories] = 0  # without a partner: complements the first
+    category = _categories(rng, n, n_categories)
+    # A brand has a style and a price level wherever it sells; partner categories share their
     # brands.
     brand_style = rng.normal(0, 1 / np.sqrt(catalogue.styles), (catalogue.brands, catalogue.styles))
     brand_price = _spread(rng, catalogue.brands, 0.45)
     per_category = max(2, min(catalogue.brands, 8))
-    at_home = np.stack(
+    home_brands = np.stack(
         [rng.permutation(catalogue.brands)[:per_category] for _ in range((n_categories + 1) // 2)]
     )
     brand_rank = np.minimum(rng.geometric(0.25, n) - 1, per_category - 1)
-    brand = at_home[category // 2, brand_rank].astype(np.int32)
-    style = (
-        0.8 * brand_style[brand]
-        + 0.6 * rng.normal(0, 1 / np.sqrt(catalogue.styles), (n, catalogue.styles))
-    ).astype(np.float32)
-
-    # Variance of log price: half between categories, a fifth from brands, the rest within.
-    sigma = catalogue.price_sigma
-    category_price = np.repeat(_spread(rng, (n_categories + 1) // 2, 0.7 * sigma), 2)[
-        :n_categories
-    ] + rng.normal(0, 0.1, n_categories)
-    within = brand_price[brand] * sigma + rng.normal(0, sigma * 0.55, n)
-    log_price = np.maximum(np.log(34.0) + category_price[category] + within, np.log(0.5))
-    log_price = np.log(np.round(np.exp(log_price), 2))
+    brand = home_brands[category // 2, brand_rank].astype(np.int32)
+    own_style = rng.normal(0, 1 / np.sqrt(catalogue.styles), (n, catalogue.styles))
+    style = (0.8 * brand_style[brand] + 0.6 * own_style).astype(np.float32)
+    log_price = _log_prices(rng, category, brand_price[brand], catalogue.price_sigma, n_categories)
     mean = np.bincount(category, log_price) / np.bincount(category)
     price_z = log_price - mean[category]
     quality = 0.45 * price_z / price_z.std() + 0.9 * rng.normal(0, 1, n)
-    # Zipf-Mandelbrot: no item outshines all others. Every category has its share of what is wanted
-    # and of what is not.
-    by_chance = np.lexsort((rng.random(n), category))
-    within_category = np.empty(n)
-    within_category[by_chance] = (
-        np.arange(n) - np.searchsorted(category, category) + rng.random(n)
-    ) / np.bincount(category)[category]
-    appeal = -catalogue.appeal_slope * np.log(20.0 + np.argsort(np.argsort(within_category)))
-    appeal -= appeal.mean()
-
-    # Third of the category by price, by rank within it.
-    order = np.lexsort((log_price, category))
-    first = np.searchsorted(category, np.arange(n_categories))
-    size = np.bincount(category, minlength=n_categories)
-    tier = np.empty(n, dtype=np.int32)
-    tier[order] = 3 * (np.arange(n) - first[category[order]]) // size[category[order]]
-
+    appeal = _appeal(rng, category, catalogue.appeal_slope)
+    tier = _tiers(category, log_price, n_categories)
     query_category, query_pool, query_names = _queries(
-        category, brand, tier, at_home, n_categories, catalogue.brands
+        category, brand, tier, home_brands, n_categories
     )
-    hour = np.array(HOURS) ** calendar.evening
     first_day = date.fromisoformat(calendar.start)
-    weekday = (np.arange(days) + first_day.weekday()) % 7
-    day_weight = np.where(weekday >= 5, calendar.weekend, 1.0)
-    discount = np.zeros((days, n_categories), dtype=np.float32)
-    for begin in range(
-        int(rng.integers(3, max(4, calendar.campaign_every))), days, calendar.campaign_every
-    ):
-        on = slice(begin, begin + calendar.campaign_days)
-        chosen = rng.permutation((n_categories + 1) // 2)[: max(1, n_categories // 6)]
-        day_weight[on] *= calendar.campaign_visits
-        discount[on] = np.where(
-            np.isin(np.arange(n_categories) // 2, chosen), calendar.campaign_discount, 0.0
-        )
+    day_weight, discount = _sales(rng, calendar, first_day, days, n_categories)
     category_weight = np.exp(rng.normal(0, 0.35, n_categories))
     stock_key = int(rng.integers(0, 2**63))
-    launched = np.where(
-        rng.random(n) < catalogue.launched, rng.integers(1, max(days, 2), n), 0
-    ).astype(np.int32)
+    is_launched = rng.random(n) < catalogue.launched
+    launched = np.where(is_launched, rng.integers(1, max(days, 2), n), 0).astype(np.int32)
+    hour = np.array(HOURS) ** calendar.evening
     return World(
         start_ms=int((first_day - date(1970, 1, 1)).days * DAY * 1000),
         days=days,
@@ -311,7 +268,7 @@ def build(scenario: Scenario, *, days: int, seed: np.random.SeedSequence) -> Wor
         tier=tier,
         category_weight=category_weight / category_weight.sum(),
         partner=partner,
-        home_brands=at_home,
+        home_brands=home_brands,
         brand_style=brand_style.astype(np.float32),
         query_category=query_category,
         query_pool=query_pool,
@@ -321,61 +278,122 @@ def build(scenario: Scenario, *, days: int, seed: np.random.SeedSequence) -> Wor
         launched=launched,
         stock_key=stock_key,
         scenario=scenario,
-        category_names=tuple(
-            CATEGORY_NAMES[c] if c < len(CATEGORY_NAMES) else f"category_{c}"
-            for c in range(n_categories)
-        ),
+        category_names=tuple(_category_name(c) for c in range(n_categories)),
         brand_names=tuple(f"brand_{b}" for b in rng.permutation(catalogue.brands)),
         query_names=query_names,
     )
 
 
+def _category_name(c: int) -> str:
+    return CATEGORY_NAMES[c] if c < len(CATEGORY_NAMES) else f"category_{c}"
+
+
+def _categories(rng: np.random.Generator, n: int, n_categories: int) -> np.ndarray:
+    """(n,) int32 category of each item, ascending; at least four items in each."""
+    share = np.exp(rng.normal(0, 0.35, n_categories))
+    others = rng.choice(n_categories, n - 4 * n_categories, p=share / share.sum())
+    four_each = np.repeat(np.arange(n_categories), 4)
+    return np.sort(np.concatenate([four_each, others])).astype(np.int32)
+
+
+def _log_prices(
+    rng: np.random.Generator,
+    category: np.ndarray,
+    brand_price: np.ndarray,
+    sigma: float,
+    n_categories: int,
+) -> np.ndarray:
+    """(n_items,) float64 log list prices of sd about `sigma`.
+
+    Of their variance half is between categories, a fifth from brands, the rest within both.
+    """
+    by_pair = np.repeat(_spread(rng, (n_categories + 1) // 2, 0.7 * sigma), 2)
+    category_price = by_pair[:n_categories] + rng.normal(0, 0.1, n_categories)
+    within = brand_price * sigma + rng.normal(0, sigma * 0.55, len(category))
+    level = np.maximum(np.log(34.0) + category_price[category] + within, np.log(0.5))
+    return np.log(np.round(np.exp(level), 2))  # type: ignore[no-any-return]
+
+
+def _appeal(rng: np.random.Generator, category: np.ndarray, slope: float) -> np.ndarray:
+    """(n_items,) float64 utility that every shopper sees in an item, mean 0.
+
+    Zipf-Mandelbrot: no item is far above all others. Every category has its share of popular and
+    of unpopular items.
+    """
+    n = len(category)
+    by_chance = np.lexsort((rng.random(n), category))
+    within_category = np.empty(n)
+    within_category[by_chance] = (
+        np.arange(n) - np.searchsorted(category, category) + rng.random(n)
+    ) / np.bincount(category)[category]
+    appeal = -slope * np.log(20.0 + np.argsort(np.argsort(within_category)))
+    appeal -= appeal.mean()
+    return appeal  # type: ignore[no-any-return]
+
+
+def _tiers(category: np.ndarray, log_price: np.ndarray, n_categories: int) -> np.ndarray:
+    """(n_items,) int32 third of its category by price, by rank within it."""
+    n = len(category)
+    order = np.lexsort((log_price, category))
+    first = np.searchsorted(category, np.arange(n_categories))
+    size = np.bincount(category, minlength=n_categories)
+    tier = np.empty(n, dtype=np.int32)
+    tier[order] = 3 * (np.arange(n) - first[category[order]]) // size[category[order]]
+    return tier
+
+
+def _sales(
+    rng: np.random.Generator, calendar: Calendar, first_day: date, days: int, n_categories: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """(days,) visits relative to a weekday, and (days, n_categories) float32 share taken off."""
+    weekday = (np.arange(days) + first_day.weekday()) % 7
+    day_weight = np.where(weekday >= 5, calendar.weekend, 1.0)
+    discount = np.zeros((days, n_categories), dtype=np.float32)
+    pair = np.arange(n_categories) // 2
+    first = int(rng.integers(3, max(4, calendar.campaign_every)))
+    for begin in range(first, days, calendar.campaign_every):
+        on = slice(begin, begin + calendar.campaign_days)
+        chosen = rng.permutation((n_categories + 1) // 2)[: max(1, n_categories // 6)]
+        day_weight[on] *= calendar.campaign_visits
+        discount[on] = np.where(np.isin(pair, chosen), calendar.campaign_discount, 0.0)
+    return day_weight, discount
+
+
 def _spread(rng: np.random.Generator, n: int, sd: float) -> np.ndarray:
-    """(n,) float64 normal values, one from each n-th of the distribution: few of them, yet their
-    spread is not a matter of luck.
+    """(n,) float64 normal values, one from each n-th of the distribution.
+
+    Even a few of them have about the same spread with every seed.
     """
     share = (rng.permutation(n) + rng.random(n)) / n
     return sd * np.array([NormalDist().inv_cdf(u) for u in np.maximum(share, 1e-9).tolist()])
-
-
-def _keyed(key: int, item: np.ndarray, day: int) -> np.ndarray:
-    """(n,) float64 in [0, 1): a draw for each item and day (splitmix64), whichever shard or day
-    asks first.
-    """
-    with np.errstate(over="ignore"):
-        z = np.uint64(key) + (
-            item.astype(np.uint64) * np.uint64(100_003) + np.uint64(day)
-        ) * np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return ((z ^ (z >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def _queries(
     category: np.ndarray,
     brand: np.ndarray,
     tier: np.ndarray,
-    at_home: np.ndarray,
+    home_brands: np.ndarray,
     n_categories: int,
-    n_brands: int,
 ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    """What one can search for: each category, its price tiers and its main brands, with the items
-    that each query finds.
+    """What shoppers can search for, and the items that each query finds.
+
+    The queries of a category are its name, its price tiers and its main brands.
+
+    Returns:
+        (n_queries,) int32 category of each query; (n_queries, widest) int32 items that it finds,
+        -1 = none; the queries' texts.
     """
     pools, owner, words = [], [], []
     for c in range(n_categories):
         mine = np.flatnonzero(category == c)
-        name = CATEGORY_NAMES[c] if c < len(CATEGORY_NAMES) else f"category_{c}"
-        facets = [(name, mine)] + [
-            (f"{word} {name}", mine[tier[mine] == t]) for t, word in enumerate(TIERS)
-        ]
-        brands = [
-            int(at_home[c // 2, r]) if r < at_home.shape[1] else int(at_home[c // 2, 0])
-            for r in range(BRAND_FACETS)
-        ]
+        name, home = _category_name(c), home_brands[c // 2]
+        # where a category has fewer brands, the first is named again
+        brands = [int(home[r] if r < len(home) else home[0]) for r in range(BRAND_FACETS)]
+        facets = [(name, mine)]
+        facets += [(f"{word} {name}", mine[tier[mine] == t]) for t, word in enumerate(TIERS)]
         facets += [(f"{name} brand {b}", mine[brand[mine] == b]) for b in brands]
         for words_of_query, found in facets:
-            # a query that finds next to nothing falls back on its category
+            # a query that finds hardly anything shows its whole category
             pools.append(found if len(found) >= 3 else mine)
             owner.append(c)
             words.append(words_of_query.replace("_", " "))

@@ -1,16 +1,15 @@
-"""Pages and slates: which items the shop shows, in which order, under which policy and with which
-propensity.
+"""Pages and slates: which items the shop shows, in which order, and with which propensity.
 
-The recommender knows what a shop knows: the catalogue, and the rows that its shoppers left behind.
-Every night it learns the day's views, carts and purchases, and ranks the result pages and the front
-page anew; the slates beside the items are rebuilt a part a night. On the first day it knows a
-history like that of an older shop. A shard is a region with a recommender of its own, so that
-shards need not wait for each other.
+The recommender knows what a shop knows: the catalogue, and the rows that its shoppers leave. Every
+night it learns the day's views, carts and purchases, and ranks the result pages and the front page
+anew; the slates beside the items are rebuilt a part a night. On the first day it knows a history
+like that of an older shop. A shard is a region with a recommender of its own, so shards need not
+wait for each other.
 
-All slates that are live at a time form one table of shape (n_slates, slate), so that showing a page
-is one gather. A page exists in several variants, most ranked by the learnt scores plus Gumbel noise
-(a Plackett-Luce draw), a known share in random order; a shopper gets a variant at random, which
-makes each slate's propensity known.
+All slates that are live at a time form one table of shape (n_slates, slate), so showing a page is
+one gather. A page exists in several variants, most of them ranked by the learnt scores plus Gumbel
+noise (a Plackett-Luce draw), a known share in random order. A shopper gets a variant at random,
+which makes the propensity of each slate known.
 """
 
 from __future__ import annotations
@@ -30,12 +29,12 @@ POLICIES = ("search", "listing", "trending", "similar", "complement", "explore")
 SEARCH, LISTING, TRENDING, SIMILAR, COMPLEMENT, EXPLORE = range(len(POLICIES))
 PAGES = 3  # pages deep that a result list goes
 ITEM_VARIANTS = 4  # variants of the slates beside an item
-# items that may stand beside an item: those nearest in brand and price, and the most wanted
+# items that may be shown beside an item: those nearest in brand and price, and the most popular
 NEIGHBOURS = 32
-CART_WEIGHT, PURCHASE_WEIGHT = 2.0, 3.0  # views that a cart and a purchase count for
+CART_WEIGHT, PURCHASE_WEIGHT = 2.0, 3.0  # a cart and a purchase count as this many views
 HISTORY = 20.0  # mean interest per item that the shop has on record when the log begins
-FEW = 2.0  # interest that every item is credited with
-# how much a result page, the front page and the slates beside an item go by what is wanted
+FEW = 2.0  # interest that every item has from the start
+# weight of popularity on a result page, on the front page and in the slates beside an item
 RESULT, TREND, BESIDE = 0.35, 1.3, 0.2
 TOGETHER = 1.0  # weight of one more shopper who went from the one item to the other
 _48 = np.uint64(48)
@@ -43,9 +42,7 @@ _48 = np.uint64(48)
 
 @dataclass(frozen=True)
 class Slates:
-    """The slates of a day. Rows: result pages, then trending, then similar items, then
-    complements.
-    """
+    """The slates of a day. Rows: result pages, front page, similar items, complements."""
 
     items: np.ndarray  # (n_slates, slate) int32, -1 = empty place
     policy: np.ndarray  # (n_slates,) int8 index into POLICIES
@@ -53,12 +50,12 @@ class Slates:
     n_queries: int
 
     def result(self, query: np.ndarray, variant: np.ndarray, page: np.ndarray) -> np.ndarray:
-        """(n,) rows of result pages; `page` counts from 0 and stays on the last."""
+        """Return (n,) rows of result pages; `page` counts from 0 and stays on the last."""
         return (query * self.variants + variant) * PAGES + np.minimum(page, PAGES - 1)
 
 
 class Recommender:
-    """Learns from a shard's rows and draws its slates, day after day."""
+    """Learns from the rows of a shard and draws its slates, day after day."""
 
     def __init__(self, scenario: Scenario, world: World, seed: np.random.SeedSequence) -> None:
         self.scenario, self.world = scenario, world
@@ -66,11 +63,11 @@ class Recommender:
         self.key = np.uint64(rng.integers(0, 2**64, dtype=np.uint64))
         # draws of the rankings' noise, picked by key
         self.gumbel = rng.gumbel(size=1 << 16).astype(np.float32)
-        wanted = np.where(world.launched == 0, np.exp(world.appeal.astype(np.float64)), 0.0)
+        attractiveness = np.where(world.launched == 0, np.exp(world.appeal.astype(np.float64)), 0.0)
         # views, decayed
-        self.interest = rng.poisson(HISTORY * world.n_items * wanted / wanted.sum()).astype(
-            np.float64
-        )
+        self.interest = rng.poisson(
+            HISTORY * world.n_items * attractiveness / attractiveness.sum()
+        ).astype(np.float64)
         self.beside, self.closeness = _neighbours(world, np.log(self.interest + FEW))
         # times that a shopper went from one to the other, decayed
         self.together = np.zeros(self.beside.shape, dtype=np.float32)
@@ -96,16 +93,16 @@ class Recommender:
         self.policy = np.concatenate(policy).astype(np.int8)
 
     def learn(self, rows: np.ndarray) -> None:
-        """Take in a day's rows (n,) tape.ROW, each session's in one piece."""
+        """Learn from a day's rows: (n,) event_buffer.EVENT, those of a session together."""
         kept = 0.5 ** (1.0 / self.scenario.recommender.memory_days)
         self.interest *= kept
         self.together *= np.float32(kept)
         _learn(rows, self.interest, self.together, self.beside)
 
     def slates(self, day: int) -> Slates:
-        """The slates live on `day`; what stands in the table of the day before is overwritten."""
+        """Return the slates live on `day`; those of the day before are overwritten."""
         setting, world = self.scenario.recommender, self.world
-        # nobody could want it yet: it starts as one of many
+        # nobody could view it yet: it starts as an average item
         self.interest[world.launched == day] += self.interest.mean() * (day > 0)
         score = np.where(world.launched <= day, np.log(self.interest + FEW), -np.inf).astype(
             np.float32
@@ -164,22 +161,21 @@ class Recommender:
 
 
 def _neighbours(world: World, score: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(2 n_items, NEIGHBOURS) int32 items that may stand beside each item, -1 = none, and their
-    closeness by the catalogue.
+    """(2 n_items, NEIGHBOURS) int32 items that may be shown beside each item, and their closeness.
 
     The first n_items rows are of an item's own category, the others of the category that
-    complements it.
+    complements it. -1 = none. The closeness follows from the catalogue alone.
     """
     order = np.lexsort((world.log_price, world.category)).astype(np.int32)
     first = np.searchsorted(world.category[order], np.arange(world.n_categories + 1))
-    wanted = np.lexsort((-score, world.category)).astype(np.int32)
+    by_popularity = np.lexsort((-score, world.category)).astype(np.int32)
     found = np.full((2 * world.n_items, NEIGHBOURS), -1, dtype=np.int32)
     closeness = np.full(found.shape, -np.inf, dtype=np.float32)
     _nearest(
         found,
         closeness,
         order,
-        wanted,
+        by_popularity,
         first,
         world.category,
         world.partner,
@@ -195,8 +191,9 @@ def _neighbours(world: World, score: np.ndarray) -> tuple[np.ndarray, np.ndarray
 
 @njit(cache=True)
 def _insert(items, keys, filled, item, key):
-    """Put `item` into a list kept by falling key, whose last falls off where it is full. Returns
-    how many are in it.
+    """Insert `item` into a list sorted by descending key; a full list loses its last.
+
+    Returns how many are in it.
     """
     n = len(items)
     if filled == n:
@@ -213,8 +210,9 @@ def _insert(items, keys, filled, item, key):
 
 @njit(cache=True)
 def _place(places, keys, filled, j, key):
-    """`_insert` for places `j` of a pool, where equals stand by their place: the list does not
-    depend on the order of the calls.
+    """Insert place `j` of a pool into a list sorted by descending key, equal keys by place.
+
+    So the list does not depend on the order of the calls. Returns how many are in it.
     """
     n = len(places)
     if filled == n:
@@ -231,11 +229,11 @@ def _place(places, keys, filled, j, key):
 
 @njit(cache=True)
 def _rank(out, places, pools, score, explored, noise, key, gumbel):
-    """Fill `out` (n, variants, length) with each pool's items by noisy score, or in random order
-    where `explored`.
+    """Fill `out` (n, variants, length) with each pool's items by noisy score.
 
-    `places` (n, variants, length) are those of the items in their pools, -1 = none. The last
-    night's come first: they are nearly in order, which an insertion sort likes.
+    Variants that are `explored` are in random order. `places` (n, variants, length) are those of
+    the items in their pools, -1 = none; those of the last night are inserted first, because they
+    are nearly sorted, which makes insertion fast.
     """
     length = out.shape[2]
     keys, now, done = (
@@ -255,13 +253,13 @@ def _rank(out, places, pools, score, explored, noise, key, gumbel):
                 if i < 0:
                     break
                 if score[i] > -np.inf:
-                    luck = gumbel[scramble(stream + GAMMA * np.uint64(j)) >> _48]
+                    deviate = gumbel[scramble(stream + GAMMA * np.uint64(j)) >> _48]
                     filled = _place(
                         now,
                         keys,
                         filled,
                         j,
-                        luck if explored[v] else score[i] + np.float32(noise) * luck,
+                        deviate if explored[v] else score[i] + np.float32(noise) * deviate,
                     )
             for k in range(length):
                 places[q, v, k] = now[k] if k < filled else -1
@@ -270,10 +268,9 @@ def _rank(out, places, pools, score, explored, noise, key, gumbel):
 
 @njit(cache=True)
 def _rank_beside(out, places, rows, pools, closeness, together, score, noise, key, gumbel):
-    """Fill `out[rows]` (variants, length) with what stands beside an item: near it, wanted, and
-    looked at together with it.
+    """Fill `out[rows]` (variants, length) with the items shown beside an item.
 
-    `places`: as in `_rank`.
+    They are close to it, popular, and viewed together with it. `places`: as in `_rank`.
     """
     length = out.shape[2]
     keys, now, done = (
@@ -297,8 +294,8 @@ def _rank_beside(out, places, rows, pools, closeness, together, score, noise, ke
                     continue
                 done[j] = mark
                 if near[j] > -np.inf:
-                    luck = gumbel[scramble(stream + GAMMA * np.uint64(j)) >> _48]
-                    filled = _place(now, keys, filled, j, near[j] + np.float32(noise) * luck)
+                    deviate = gumbel[scramble(stream + GAMMA * np.uint64(j)) >> _48]
+                    filled = _place(now, keys, filled, j, near[j] + np.float32(noise) * deviate)
             for k in range(length):
                 places[r, v, k] = now[k] if k < filled else -1
                 out[r, v, k] = pools[r, now[k]] if k < filled else -1
@@ -306,9 +303,7 @@ def _rank_beside(out, places, rows, pools, closeness, together, score, noise, ke
 
 @njit(cache=True)
 def _learn(rows, interest, together, beside):
-    """Count what the rows' shoppers looked at, carted and bought, and where they went from one item
-    to the next.
-    """
+    """Count views, carts and purchases of each item, and the steps from one item to the next."""
     before, session = -1, -1
     for row in rows:
         if row.item < 0:
@@ -327,7 +322,7 @@ def _learn(rows, interest, together, beside):
 
 @njit(cache=True)
 def _join(a, b, together, beside):
-    """Note that a shopper went from a to b, if b may stand beside a."""
+    """Count that a shopper went from a to b, if b may be shown beside a."""
     for half in range(2):
         r = a + half * (len(beside) // 2)
         for j in range(beside.shape[1]):
@@ -337,9 +332,12 @@ def _join(a, b, together, beside):
 
 
 @njit(cache=True)
-def _nearest(found, closeness, order, wanted, first, category, partner, brand, price_z, score):
-    """See `_neighbours`. Looks at those nearest in price and at the most wanted of a category, not
-    at all its pairs.
+def _nearest(
+    found, closeness, order, by_popularity, first, category, partner, brand, price_z, score
+):
+    """Fill `found` and `closeness` of `_neighbours`, in place.
+
+    Compares only items near in price and the most popular of a category, not all pairs.
     """
     n, k = len(category), found.shape[1]
     position = np.empty(n, dtype=np.int32)
@@ -349,7 +347,7 @@ def _nearest(found, closeness, order, wanted, first, category, partner, brand, p
         c = category[i] if r < n else partner[category[i]]
         low, high = first[c], first[c + 1]
         at = position[i]
-        if r >= n:  # where its price above the mean would stand in the other category
+        if r >= n:  # where its price above the mean would be in the other category
             at, top = low, high
             while at < top:
                 middle = (at + top) // 2
@@ -359,10 +357,10 @@ def _nearest(found, closeness, order, wanted, first, category, partner, brand, p
                     top = middle
         start, stop, filled = max(low, at - 2 * k), min(high, at + 2 * k), 0
         for m in range(start, stop + min(k, high - low)):
-            j = order[m] if m < stop else wanted[low + m - stop]
+            j = order[m] if m < stop else by_popularity[low + m - stop]
             if j == i or (m >= stop and start <= position[j] < stop):
                 continue
             near = -1.5 * abs(price_z[i] - price_z[j]) + (1.0 if brand[i] == brand[j] else 0.0)
             filled = _insert(found[r], closeness[r], filled, j, near + BESIDE * score[j])
-        for m in range(filled):  # what is wanted changes by the day and is added then
+        for m in range(filled):  # popularity changes by the day and is added then
             closeness[r, m] -= BESIDE * score[found[r, m]]

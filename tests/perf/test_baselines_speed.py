@@ -1,10 +1,11 @@
-"""Speed and memory of the baselines: online latency, a large catalogue, a full-ranking evaluation,
-a step against its arithmetic.
+"""Speed and memory of the baselines: online latency, a large catalogue, a full-ranking evaluation.
 
-    python -m pytest tests/perf/test_baselines_speed.py -s --import-mode=importlib -p
-    no:cacheprovider
+Usage::
 
-Each test prints its figures (CPU time, one thread) and holds them against a bound.
+    python -m pytest tests/perf/test_baselines_speed.py -s -p no:cacheprovider
+
+Each test prints its figures (CPU time, one thread) and compares them with a bound; a training step
+is compared with its arithmetic.
 """
 
 from __future__ import annotations
@@ -116,7 +117,7 @@ import resource, time
 import torch
 torch.set_num_threads(1)
 from test_baselines_speed import make, questions, sequences_of
-from benchmark.metrics import ranks
+from benchmark.evaluation.metrics import ranks
 encoder, s = sequences_of(40_000, 50_000)
 model = make("{name}", max_steps=60)
 began = time.process_time()
@@ -125,7 +126,8 @@ fitted = time.process_time() - began
 test = questions(s, 0)
 began = time.process_time()
 ranks(model.score, type(test)(s, test.queries[:4_000], test.target[:4_000]), encoder.n_items)
-print(fitted, time.process_time() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(fitted, time.process_time() - began, peak)
 """
 
 

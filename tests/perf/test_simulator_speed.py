@@ -1,5 +1,4 @@
-"""Rows per second of the simulator against bare SimPy timeouts on one core, and what a second
-worker gains, each in one run.
+"""Rows per second of the simulator beside bare SimPy timeouts, and the gain of a second worker.
 
 Usage::
 

@@ -18,7 +18,7 @@ def corner_log():
 
 
 @pytest.fixture(scope="session")
-def crime_log():
+def fraud_log():
     """The default shop at the default difficulty, with every kind of abuse often enough to be
     measured.
     """

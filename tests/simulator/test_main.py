@@ -1,3 +1,5 @@
+import json
+
 import pytest
 
 from eventlog._runtime.console import run
@@ -35,13 +37,15 @@ def test_run_and_realism(tmp_path, capsys):
 def test_scenarios_and_keys(capsys):
     assert "fraud-wave" in ended(capsys, "scenarios")[1].out
     assert "fraud.share" in ended(capsys, "scenarios", "--keys")[1].out
+    schema = json.loads(ended(capsys, "scenarios", "--schema")[1].out)
+    assert "fraud" in schema["$defs"]["Scenario"]["properties"]
 
 
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
         (("--scenario", "smal"), "did you mean 'small'"),
-        (("--set", "fraud.share=9"), "from 0.0 to 0.5"),
+        (("--set", "fraud.share=9"), "from 0 to 0.5"),
         (("--set", "fraud.share"), "lacks '='"),
         (("--users", "0"), "from 1 to"),
         (("--users", "many"), "invalid int"),

@@ -60,7 +60,7 @@ def closest(
     pairs, count = np.unique(owner[known] * len(vocabulary) + at[known], return_counts=True)
     ours = _unit_rows(pairs, count, idf, users.n_users, outside)
     # A sparse product, block by block. NearestNeighbors(metric="cosine") makes each block dense and
-    # takes 5.1 times as long on 2,000 x 8,000 users; it also normalises the rows again, and so loses
+    # takes 5.1 times as long on 2,000 x 8,000 users. It also normalises the rows again, which loses
     # the weight outside the vocabulary.
     best = [
         (ours[i : i + BLOCK] @ theirs).max(axis=1).toarray()[:, 0]

@@ -118,6 +118,27 @@ def test_the_page_has_what_it_should_and_is_repeatable(made: Path, tmp_path: Pat
         assert (tmp_path / "a" / picture).read_bytes() == (tmp_path / "b" / picture).read_bytes()
 
 
+def test_the_page_names_no_folder_of_the_machine(tiny_folder: Path, tmp_path: Path, plugin) -> None:
+    path = plugin("lost", fit="open('/home/ann/secret/file.csv')")
+    runner.run_suite(
+        "all",
+        log=tiny_folder,
+        models=[path],
+        generators=[],
+        out=tmp_path / "out",
+        settings=[*QUICK, "tasks=['churn']"],
+        engine_name="serial",
+        command=f"python -m benchmark run --log {tiny_folder} --models {path} --out /srv/ann/out",
+    )
+    page = leaderboard.write(Store(tmp_path / "out"), tmp_path / "page").read_text()
+    assert "--models lost.py --out …/out" in page
+    assert "No such file or directory: '…/file.csv'" in page
+    whole = page + (tmp_path / "page" / "leaderboard" / "index.html").read_text()
+    assert "/home/" not in whole
+    assert "/srv/" not in whole
+    assert str(tmp_path) not in whole
+
+
 def test_rows_of_a_table_line_up(made: Path, tmp_path: Path) -> None:
     page = leaderboard.write(Store(made), tmp_path, plots=False).read_text().split("\n\n")
     tables = [block.splitlines() for block in page if block.startswith("|")]

@@ -16,7 +16,7 @@ from eventlog import EventLog, InputError, check
 from eventlog._runtime.files import new_folder, write_json
 from eventlog.log import digest
 from generators.__main__ import main
-from generators.handover.checkpoints import EncodedSequences, duration
+from generators.handover.checkpoints import Checkpoints, duration
 from generators.handover.pipeline import Pipeline, Request, held_out
 from generators.handover.share import share
 from generators.report import build as report
@@ -265,7 +265,7 @@ def test_a_half_written_step_is_done_again(real, toy, decide, tmp_path):
     request = Request(log=real, out=tmp_path / "out", model=toy.path, canaries=0, tasks=())
     internal = request.out / "internal"
     share(request)
-    with EncodedSequences(internal, assumed={}) as steps:
+    with Checkpoints(internal, assumed={}) as steps:
         del steps.data["decision"]
         steps.save()
     (internal / ".model.123.tmp").mkdir()
@@ -409,7 +409,7 @@ def test_utility_is_measured_by_what_is_installed(real, toy, decide, tmp_path, m
 
 
 def test_the_entry_points_of_the_project_load():
-    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())
     group = project["project"]["entry-points"]["shoptwin.generators.utility"]
     found = {
         name: metadata.EntryPoint(name, value, "group").load() for name, value in group.items()
@@ -480,15 +480,15 @@ def test_a_strangers_folder_is_left_alone(name, real, toy, tmp_path):
 
 def test_two_processes_do_not_share_a_folder(tmp_path):
     with (
-        EncodedSequences(tmp_path, assumed={}),
+        Checkpoints(tmp_path, assumed={}),
         pytest.raises(InputError, match="Another process"),
-        EncodedSequences(tmp_path, assumed={}),
+        Checkpoints(tmp_path, assumed={}),
     ):
         pass
 
 
 def test_the_time_left_follows_what_was_measured(tmp_path, capsys):
-    with EncodedSequences(tmp_path, assumed={"one": 10.0, "two": 20.0}) as steps:
+    with Checkpoints(tmp_path, assumed={"one": 10.0, "two": 20.0}) as steps:
         assert steps.run("one", 1, makes=["one"], do=lambda: write_json(tmp_path / "one", 1))
         assert not steps.run("one", 1, makes=["one"], do=lambda: write_json(tmp_path / "one", 1))
         assert steps.run("one", 2, makes=["one"], do=lambda: write_json(tmp_path / "one", 1))

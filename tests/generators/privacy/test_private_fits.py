@@ -26,14 +26,9 @@ from generators.models.markov import Markov
 from generators.models.vae import Vae
 from generators.nn.dp_sgd import optimizer_of, user_losses
 from generators.nn.network import open_fields
+from generators.privacy.accounting import PrivacyLedger, epsilon_of, noise_for
 from generators.privacy.counts import Tables, backed_off
-from generators.privacy.queries import (
-    PrivacyLedger,
-    PrivateQueries,
-    epsilon_of,
-    noise_for,
-    threshold_of_shares,
-)
+from generators.privacy.queries import PrivateQueries, threshold_of_shares
 from generators.sequences.encode import EncodedSequences, encode
 
 SMALL = {"width": 24, "latent": 6, "private_epochs": 2, "batch_users": 32, "private_rows": 16}

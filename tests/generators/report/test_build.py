@@ -10,7 +10,7 @@ from fixtures.shop_logs import renamed, shop_log
 
 from eventlog import EventLog, InputError
 from eventlog._runtime.console import Parser
-from generators.privacy import statement
+from generators.privacy import judgement, statement
 from generators.report import build as report
 from generators.report import options as report_options
 
@@ -124,7 +124,7 @@ def test_columns_stand_one_by_one_and_the_verdicts_are_counted(built):
     page = html_of(built)
     assert "Column by column" in page
     assert f"Of {len(built.data['sections'])} sections:" in page
-    assert "\u202e" not in report.html.escape("a\u202eb\x00c")
+    assert "\u202e" not in report.plots.printable("a\u202eb\x00c")
 
 
 def test_every_section_has_a_verdict_and_a_threshold(built):
@@ -344,7 +344,7 @@ def test_a_statement_that_cannot_be_read(bad, tmp_path):
 
 
 def test_a_statement_that_holds():
-    assert statement.judge(PRIVACY, users=600).verdict == "pass"
+    assert judgement.judge(PRIVACY, users=600).verdict == "pass"
 
 
 @pytest.mark.parametrize(
@@ -362,20 +362,20 @@ def test_a_statement_that_holds():
     ],
 )
 def test_a_statement_with_a_hole(change, verdict):
-    found = statement.judge({**PRIVACY, **change}, users=600)
+    found = judgement.judge({**PRIVACY, **change}, users=600)
     assert found.verdict == verdict
     assert found.sentence
     assert found.meaning
 
 
 def test_canaries_can_contradict_a_claim():
-    assert statement.judge(PRIVACY, users=600, canaries={"epsilon": 3.5}).verdict == "fail"
+    assert judgement.judge(PRIVACY, users=600, canaries={"epsilon": 3.5}).verdict == "fail"
 
 
 def test_a_log_and_a_model_must_not_disagree(tmp_path):
     (tmp_path / "model.json").write_text(json.dumps({"privacy": {**PRIVACY, "epsilon": 1.0}}))
     with pytest.raises(InputError, match="claims 1"):
         statement.find({"privacy": PRIVACY}, tmp_path)
-    assert statement.find({}, tmp_path)["epsilon"] == 1.0
+    assert statement.find({}, tmp_path).epsilon == 1.0
     with pytest.raises(InputError, match="no saved generator"):
         statement.find({}, tmp_path / "nowhere")

@@ -36,7 +36,8 @@ def test_everything_that_the_statement_says_is_on_it(synthetic: EventLog) -> Non
                      recipient="ACME | <b>")  # fmt: skip
     for words in (
         "**Release.**", "purpose: teaching", "ACME \\| &lt;b&gt;", "ε = 3, δ = 1e-06", "category",
-        "items: catalogue.csv", "event roles", "Lengths are cut at 200 rows.", "ChaCha20", "Laplace",
+        "items: catalogue.csv", "event roles", "Lengths are cut at 200 rows.", "ChaCha20",
+        "Laplace",
         "dropped: no\\|te", "country (rare ones)", "order\\_id".replace("\\", ""), "ab12",
         "privacy hazards", "add", "unbounded differential privacy", "e^ε = 20.1", "Fit for",
         "(3, 1e-06)-differential privacy for every user.",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from generators.evaluation.attacks.common import Attack, Rate
-from generators.privacy import statement
+from generators.privacy import judgement
 from generators.report import decision
 
 CLAIM = {
@@ -35,7 +35,7 @@ def decided(
     if share is not None:
         verdict = "pass" if share >= 0.9 else "fail"
         utility = {"rows": [{"task": "churn", "share": share, "limit": 0.9, "verdict": verdict}]}
-    proof = statement.judge(said, users=600, canaries=audit)
+    proof = judgement.judge(said, users=600, canaries=audit)
     found = [attack(risk, control=holdout) for risk in risks]
     return decision.decide(proof, found, holdout=holdout, canaries=audit, utility=utility)
 

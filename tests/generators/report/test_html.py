@@ -11,7 +11,8 @@ from fixtures.shop_logs import renamed, shop_log
 
 from generators.report import build as report
 from generators.report import html as page
-from generators.report.html_style import STYLE
+
+STYLE = page.style()
 
 SAID: dict[str, Any] = {
     "epsilon": 3.0, "delta": 1e-6, "unit": "user", "noise_source": "system", "noise": "ChaCha20",
@@ -27,7 +28,9 @@ def built() -> report.Report:
     synthetic = renamed(real, "x")
     synthetic.manifest |= {
         "privacy": SAID, "generator": "copier", "seed": 4,
-        "columns": {"dropped": ["note"], "folded": {"country": {"IT": "other"}}, "ids": ["order_id"]},
+        "columns": {
+            "dropped": ["note"], "folded": {"country": {"IT": "other"}}, "ids": ["order_id"],
+        },
     }  # fmt: skip
     return report.build(real, synthetic, shop_log(users=60, seed=2, prefix="h"), seed=1,
                         purpose="teaching", settings={"clip": 2})  # fmt: skip
@@ -78,16 +81,18 @@ def test_the_first_page_has_what_is_signed(html: str) -> None:
     front = Nested(html).text["front"]
     for words in (
         "Do not release", "attacks are beyond the limit", "copier", "clip=2", "sample 4, report 1",
-        "ε = 3", "e^ε = 20.1", "δ = 1e-06", "ChaCha20", "unbounded differential privacy", "category",
+        "ε = 3", "e^ε = 20.1", "δ = 1e-06", "ChaCha20", "unbounded differential privacy",
+        "category",
         "items (catalogue.csv)", "event roles", "Lengths <i>are</i> cut.", "note", "IT → other",
-        "order_id", "teaching", "recipient", "valid until", "checksum", "Prepared by", "Approved by",
+        "order_id", "teaching", "recipient", "valid until", "checksum", "Prepared by",
+        "Approved by",
     ):  # fmt: skip
         assert words in front
     assert html.index('class="front"') < html.index("<h2>Verdicts</h2>") < html.index("<details>")
 
 
 def test_there_are_lines_to_sign_on(html: str) -> None:
-    signed = re.findall(r'<div class="signature">.*?</div>', html)
+    signed = re.findall(r'<div class="signature">.*?</div>', html, re.S)
     assert len(signed) == 2
     for block in signed:
         assert block.count('class="blank"') == 4
@@ -101,7 +106,7 @@ def test_what_was_not_given_is_a_blank_line(html: str) -> None:
 
 
 def test_every_attack_has_a_dot_and_a_verdict_at_any_width(html: str, built: report.Report) -> None:
-    rows = re.findall(r'<div class="risk">.*?</div>', html)
+    rows = re.findall(r'<div class="risk">.*?</div>', html, re.S)
     assert len(rows) == len(built.data["attacks"])
     for row, attack in zip(rows, built.data["attacks"], strict=True):
         assert f'class="dot" style="left:{attack["risk"]:.1%}"' in row

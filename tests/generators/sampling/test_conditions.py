@@ -20,7 +20,8 @@ from eventlog.check import check
 from eventlog.log import sort_events, tidy, to_ms
 from generators.__main__ import main
 from generators.base import Generator, SampleConditions
-from generators.privacy.statement import find, judge
+from generators.privacy.judgement import judge
+from generators.privacy.statement import find
 from generators.sampling.conditions import mix
 from generators.sampling.continuation import plan
 from generators.sequence_model import SequenceGenerator

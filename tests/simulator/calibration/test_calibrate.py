@@ -12,10 +12,12 @@ from eventlog._runtime.errors import InputError
 from eventlog.log import EventLog, tidy
 from simulator import scenario
 from simulator.__main__ import main
-from simulator.calibration import calibrate as calibration
-from simulator.calibration import statistics
+from simulator.calibration import moves, statistics, target
 from simulator.calibration.calibrate import calibrate
-from simulator.calibration.optimizer import search
+from simulator.calibration.facts_of_sums import facts_of
+from simulator.calibration.optimizer import minimize
+from simulator.calibration.result import ledger_path
+from simulator.calibration.window import Window, window_of
 from simulator.realism import scorecard
 
 CHANGED = {
@@ -40,8 +42,8 @@ def their_log():
 
 def window(log, **changes):
     items = log.items["item_id"].astype(str).to_numpy()
-    made = statistics.window_of(log, days=None, longest=120, items=items)
-    return statistics.Window(
+    made = window_of(log, days=None, longest=120, items=items)
+    return Window(
         **(
             {"start": made.start, "days": made.days, "roles": made.roles, "items": made.items}
             | changes
@@ -51,9 +53,7 @@ def window(log, **changes):
 
 def test_the_sums_tell_the_facts_of_the_scorecard(shop_log):
     found = window(shop_log)
-    facts = statistics.facts_of(
-        statistics.summary_statistics(shop_log, found).sums(), start=found.start
-    )
+    facts = facts_of(statistics.summary_statistics(shop_log, found).sums(), start=found.start)
     card = {
         f.name.removesuffix(", ranks 10-1000"): f.value
         for f in scorecard.score(shop_log)
@@ -101,7 +101,7 @@ def dirty_log(rng):
 @given(seed=st.integers(0, 10_000))
 def test_one_user_moves_no_bounded_sum_by_more_than_its_bound(seed):
     log = dirty_log(np.random.default_rng(seed))
-    found = statistics.Window(
+    found = Window(
         pd.Timestamp("2025-01-06", tz="UTC"),
         21,
         frozenset(log.roles.values()),
@@ -120,24 +120,24 @@ def test_one_user_moves_no_bounded_sum_by_more_than_its_bound(seed):
 def test_the_search_finds_a_least_square_that_its_guess_does_not_know():
     rng = np.random.default_rng(0)
     true, matrix = rng.normal(size=5), np.eye(5) + 0.4 * rng.normal(size=(5, 5))
-    looks = list(
-        search(
+    trials = list(
+        minimize(
             lambda x: np.tanh(matrix @ (x - true)) * 4,
             start=np.zeros(5),
             low=np.full(5, -3.0),
             high=np.full(5, 3.0),
             step=np.full(5, 0.5),
             jacobian=np.eye(5),
-            looks=60,
+            trials=60,
         )
     )
-    best = min(looks, key=lambda found: found.loss)
+    best = min(trials, key=lambda found: found.loss)
     assert np.abs(best.x - true).max() < 0.05
-    assert best.loss < looks[0].loss / 1000
+    assert best.loss < trials[0].loss / 1000
 
 
 def test_calibration_recovers_the_facts_of_a_changed_shop(their_log, tmp_path):
-    fit = calibrate(their_log, trials=9, users=400, keep=tmp_path / "looks.jsonl")
+    fit = calibrate(their_log, trials=9, users=400, keep=tmp_path / "trials.jsonl")
     assert fit.distance < fit.distance_before / 2
     assert fit.settings["catalogue.items"] == 300
     path = fit.write(tmp_path / "mine.toml")
@@ -146,7 +146,7 @@ def test_calibration_recovers_the_facts_of_a_changed_shop(their_log, tmp_path):
     assert "none is proved" in text
     loaded = scenario.load(str(path))
     assert loaded.checkout.cart == fit.settings["checkout.cart"]
-    assert not (tmp_path / "looks.jsonl").exists()
+    assert not (tmp_path / "trials.jsonl").exists()
     assert not (tmp_path / "mine.ledger.json").exists()
 
 
@@ -155,7 +155,7 @@ def test_an_interrupted_calibration_goes_on_and_spends_no_more_privacy(
 ):
     from simulator import api
 
-    keep, calls, really = tmp_path / "looks.jsonl", [], api.simulate
+    keep, calls, really = tmp_path / "trials.jsonl", [], api.simulate
     released = []
 
     def simulate(*args, **kwargs):
@@ -164,20 +164,20 @@ def test_an_interrupted_calibration_goes_on_and_spends_no_more_privacy(
             raise KeyboardInterrupt
         return really(*args, **kwargs)
 
-    release = calibration.release
+    release = target.release
     monkeypatch.setattr(
-        calibration, "release", lambda *args, **given: released.append(1) or release(*args, **given)
+        target, "release", lambda *args, **given: released.append(1) or release(*args, **given)
     )
     monkeypatch.setattr(api, "simulate", simulate)
     ask = {"trials": 3, "users": 300, "epsilon": 4.0, "public": ("items",), "keep": keep}
     with pytest.raises(KeyboardInterrupt):
         calibrate(their_log, **ask)
-    keep.write_text(keep.read_text() + '{"look": "torn')
+    keep.write_text(keep.read_text() + '{"trial": "torn')
     fit = calibrate(their_log, **ask)
     assert len(released) == 1
-    assert len(calls) == 3 + 1 + 2  # the third look again, then the two of the report
-    assert fit.looks == 3
-    ledger = calibration.ledger_path(fit.write(tmp_path / "mine.toml"))
+    assert len(calls) == 3 + 1 + 2  # the third trial again, then the two of the report
+    assert fit.trials == 3
+    ledger = ledger_path(fit.write(tmp_path / "mine.toml"))
     said = json.loads(ledger.read_text())
     assert said["epsilon"] == 4.0
     assert sum(part["share_of_mu_squared"] for part in said["split"].values()) == pytest.approx(
@@ -219,13 +219,12 @@ def test_wrong_numbers_are_named(their_log, given, words):
 
 def test_every_setting_that_is_searched_exists():
     known = {key: (low, high) for key, _, low, high, _ in scenario.settings()}
-    for key, (how, step, facts) in calibration.MOVES.items():
+    for key, move in moves.MOVES.items():
         low, high = known[key]
-        assert calibration.OUT[how](calibration.INTO[how]((low + high) / 2)) == pytest.approx(
-            (low + high) / 2, rel=1e-3
-        )
-        assert step > 0
-        assert facts
+        x = moves.TO_SEARCH[move.scale]((low + high) / 2)
+        assert moves.FROM_SEARCH[move.scale](x) == pytest.approx((low + high) / 2, rel=1e-3)
+        assert move.step > 0
+        assert move.effects
 
 
 def test_the_command_writes_a_scenario_that_can_be_simulated(their_log, tmp_path, capsys):
@@ -246,7 +245,7 @@ def test_the_command_writes_a_scenario_that_can_be_simulated(their_log, tmp_path
             ],
         )
     assert end.value.code == 0
-    assert "after 2 looks" in capsys.readouterr().out
+    assert "after 2 trials" in capsys.readouterr().out
     assert len(simulator.simulate(str(out), users=20, days=7, seed=1)) > 0
     with pytest.raises(SystemExit) as end:
         run(main, ["calibrate", str(tmp_path / "log"), "--out", str(tmp_path / "mine.json")])

@@ -17,18 +17,14 @@ from scipy.stats import norm
 
 from eventlog import EventLog, InputError
 from eventlog.privacy.noise import default_delta, seeded_secret
+from simulator.calibration import private_outline, statistics
 from simulator.calibration import private_release as released
-from simulator.calibration import statistics
-from simulator.calibration.calibrate import _target
-from simulator.calibration.private_release import (
-    DAYS,
-    LABELS,
-    NAMES,
-    OUTLINE_BOUNDS,
-    Release,
-    release,
-)
+from simulator.calibration.facts_of_sums import facts_of
+from simulator.calibration.private_outline import DAYS, LABELS, NAMES, OUTLINE_BOUNDS
+from simulator.calibration.private_release import Release, release
 from simulator.calibration.statistics import BOUNDS, Answer
+from simulator.calibration.target import target_of
+from simulator.calibration.window import Window, outline_of, window_of
 
 
 def make(*, users=60, orders="none", sessions="none", views=True, items=False, labels=True, seed=0):
@@ -69,11 +65,11 @@ makes = st.fixed_dictionaries(
 
 def bounded_sums(log, roles, items):
     """Every question's bounded sum, the names' by name; the window is the same for all logs."""
-    names = released.foreign_names(log)
-    outline = released.outline_answers(log, names)
+    names = private_outline.foreign_names(log)
+    outline = private_outline.outline_answers(log, names)
     found = {name: answer.sums(OUTLINE_BOUNDS[name]) for name, answer in outline.items()}
-    by_name = dict(zip([*released.ROLES, *names], found.pop(NAMES), strict=True))
-    window = statistics.Window(pd.Timestamp("2026-01-05", tz="UTC"), 30, frozenset(roles), items)
+    by_name = dict(zip([*private_outline.ROLES, *names], found.pop(NAMES), strict=True))
+    window = Window(pd.Timestamp("2026-01-05", tz="UTC"), 30, frozenset(roles), items)
     asked = {
         q: a.sums(BOUNDS[q]) for q, a in statistics.summary_statistics(log, window).answers.items()
     }
@@ -119,16 +115,12 @@ def test_what_users_add_does_not_follow_from_the_order_of_rows_or_ids(column):
 
 def test_a_user_s_orders_without_ids_count_by_instant_whoever_has_ids():
     log = make(orders="empty", sessions="there")
-    window = statistics.window_of(log, days=None, longest=120, items=None)
-    facts = statistics.facts_of(
-        statistics.summary_statistics(log, window).sums(), start=window.start
-    )
+    window = window_of(log, days=None, longest=120, items=None)
+    facts = facts_of(statistics.summary_statistics(log, window).sums(), start=window.start)
     assert facts["orders per buyer"] > 1
     rest = make(orders="there", sessions="there", views=False)
-    window = statistics.window_of(rest, days=None, longest=120, items=None)
-    facts = statistics.facts_of(
-        statistics.summary_statistics(rest, window).sums(), start=window.start
-    )
+    window = window_of(rest, days=None, longest=120, items=None)
+    facts = facts_of(statistics.summary_statistics(rest, window).sums(), start=window.start)
     assert math.isnan(facts["sessions that buy"])
     assert math.isnan(facts["users who buy"])
 
@@ -163,7 +155,7 @@ def test_the_noise_is_as_large_as_the_ledger_says(log):
     found = [ask(log, delta=1e-6, items=items, noise_seed=seed) for seed in range(8)]
     noise = {name: [] for name in found[0].sums}
     for one in found:
-        window = statistics.window_of(one.outline, days=None, longest=120, items=items)
+        window = window_of(one.outline, days=None, longest=120, items=items)
         for name, answer in statistics.summary_statistics(log, window).answers.items():
             if name != DAYS:
                 noise[name].append((one.sums[name] - answer.sums(BOUNDS[name])) / one.sd[name])
@@ -206,8 +198,8 @@ def test_the_number_of_users_is_noisy_everywhere(log):
     with pytest.raises(InputError, match="protects nobody") as refused:
         ask(log, delta=0.1)
     assert "400" not in str(refused.value)
-    target = _target(log, epsilon=5.0, delta=None, public=(), days=None, noise_seed=3, keep=None)
-    assert target.users_there == f"about {found[3].users:,}"
+    target = target_of(log, epsilon=5.0, delta=None, public=(), days=None, noise_seed=3, keep=None)
+    assert target.n_users == f"about {found[3].users:,}"
 
 
 def test_who_gives_a_seed_is_told_what_that_proves(log):
@@ -236,7 +228,7 @@ def test_the_outline_of_a_log_is_found():
     names = log.events["event"].cat.rename_categories({"purchase": "gekauft"})
     log.events, log.manifest = log.events.assign(event=names), {"roles": {"gekauft": "purchase"}}
     found = ask(log, noise_seed=1)
-    exact = statistics.outline_of(log)
+    exact = outline_of(log)
     assert found.outline.events == exact.events
     assert next(iter(found.outline.events)) == "view_item"  # most users first
     assert found.outline.kinds == ["fraud"]
@@ -259,7 +251,9 @@ def test_names_of_one_user_pass_with_probability_delta_at_most(names):
     """Exactly, from the noise's distribution: `names` own names that share a vector of length 1."""
     for sd in (0.3, 5.0, 40.0):
         for delta in (0.05, 1e-7):
-            one = norm.sf(released.name_threshold(sd, delta) - 1 / math.sqrt(names), scale=sd)
+            one = norm.sf(
+                private_outline.name_threshold(sd, delta) - 1 / math.sqrt(names), scale=sd
+            )
             assert -math.expm1(names * math.log1p(-one)) <= delta
 
 
@@ -271,23 +265,26 @@ def test_names_of_one_user_pass_with_probability_delta_at_most(names):
     seed=st.integers(0, 999),
 )
 def test_days_that_stand_out_are_found(first, length, level, seed):
-    counts = np.random.default_rng(seed).normal(0, 2.0, released.N_DAYS)
+    counts = np.random.default_rng(seed).normal(0, 2.0, private_outline.N_DAYS)
     counts[first : first + length] += 2 * level
-    low, high = released.covered(counts, 2.0)
+    low, high = private_outline.covered(counts, 2.0)
     assert abs(low - first) <= 2
-    assert abs(high - min(first + length - 1, released.N_DAYS - 1)) <= 2
+    assert abs(high - min(first + length - 1, private_outline.N_DAYS - 1)) <= 2
 
 
 def test_noise_alone_covers_no_days_and_a_far_busy_time_counts():
     rng = np.random.default_rng(0)
     assert (
-        sum(released.covered(rng.normal(0, 3, released.N_DAYS), 3.0) is not None for _ in range(20))
+        sum(
+            private_outline.covered(rng.normal(0, 3, private_outline.N_DAYS), 3.0) is not None
+            for _ in range(20)
+        )
         <= 1
     )
-    counts = rng.normal(0, 1, released.N_DAYS)
+    counts = rng.normal(0, 1, private_outline.N_DAYS)
     counts[9_000:9_100] += 20
     counts[9_400:9_600] += 2
-    low, high = released.covered(counts, 1.0)
+    low, high = private_outline.covered(counts, 1.0)
     assert low == 9_000
     assert abs(high - 9_599) <= 3
 
@@ -363,9 +360,9 @@ def test_the_audit_shows_less_than_is_claimed_and_more_where_the_noise_is_a_quar
 
 
 def test_what_is_kept_is_read_again_for_the_same_question_only(log, tmp_path, monkeypatch):
-    keep, drawn, really = tmp_path / "looks.jsonl", [], released.release
+    keep, drawn, really = tmp_path / "trials.jsonl", [], released.release
     monkeypatch.setattr(
-        "simulator.calibration.calibrate.release",
+        "simulator.calibration.target.release",
         lambda *args, **given: drawn.append(1) or really(*args, **given),
     )
     same = {
@@ -377,19 +374,19 @@ def test_what_is_kept_is_read_again_for_the_same_question_only(log, tmp_path, mo
         "keep": keep,
         "name": "mine",
     }
-    first, second = _target(log, **same), _target(log, **same)
+    first, second = target_of(log, **same), target_of(log, **same)
     assert len(drawn) == 1
     assert all(np.array_equal(first.sums[name], second.sums[name]) for name in first.sums)
     assert second.privacy == first.privacy
     one_less = log.only_users(sorted(log.events["user_id"].astype(str).unique())[1:])
-    _target(
+    target_of(
         one_less, **same
     )  # whether the release fits is told by what was asked, not by the log's exact users
     assert len(drawn) == 1
     for k, other in enumerate(
         ({"name": "another"}, {"epsilon": 2.0}, {"delta": 1e-7}, {"days": 14}, {"noise_seed": 3})
     ):
-        _target(log, **same | other)
+        target_of(log, **same | other)
         assert len(drawn) == 2 + k
     assert (
         keep.read_text().count('"release"') == 5
@@ -407,15 +404,15 @@ def test_only_a_catalogue_that_was_given_is_public(log):
     }
     for provenance in ({}, {"provenance": {"items": "derived"}}):
         with pytest.raises(InputError, match="made from the events"):
-            _target(EventLog(log.events, items=log.items, manifest=provenance), **given)
+            target_of(EventLog(log.events, items=log.items, manifest=provenance), **given)
     with pytest.raises(InputError, match=r"no items\.parquet"):
-        _target(EventLog(log.events), **given)
-    target = _target(
+        target_of(EventLog(log.events), **given)
+    target = target_of(
         EventLog(log.events, items=log.items, manifest={"provenance": {"items": "given"}}), **given
     )
     assert target.privacy["public"] == ["items"]
     assert target.taken["catalogue.items"] == 40
-    private = _target(log, **given | {"public": ()})
+    private = target_of(log, **given | {"public": ()})
     assert private.privacy["public"] == []
     assert private.taken.keys() == {"calendar.start"}
 

@@ -15,15 +15,15 @@ PAYMENT = ["stolen_card", "account_takeover", "card_testing"]
 
 
 @pytest.fixture(scope="module")
-def rows(crime_log):
+def rows(fraud_log):
     """Events with their typology ("" = honest), ring and victim."""
-    truth = crime_log.truth["events"]
-    return crime_log.events.assign(
-        kind=crime_log.events["event"].astype(str),
+    truth = fraud_log.truth["events"]
+    return fraud_log.events.assign(
+        kind=fraud_log.events["event"].astype(str),
         fraud=truth["fraud"].astype(object).fillna("").to_numpy(),
         ring=truth["ring"].to_numpy(),
         victim=truth["victim"].to_numpy(),
-        user=crime_log.events["user_id"].astype(str),
+        user=fraud_log.events["user_id"].astype(str),
     )
 
 

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 
 from simulator.fraud import fraudsters, labels
-from simulator.scenario import Fraud
+from simulator.sections import Fraud
 
 
 @pytest.fixture(scope="module")
-def cases(crime_log):
+def cases(fraud_log):
     """One row per labelled event, with what is true of it."""
-    truth = crime_log.events.assign(
-        fraud=crime_log.truth["events"]["fraud"].astype(object).fillna("").to_numpy()
+    truth = fraud_log.events.assign(
+        fraud=fraud_log.truth["events"]["fraud"].astype(object).fillna("").to_numpy()
     ).set_index("event_id")
-    return crime_log.labels.merge(
+    return fraud_log.labels.merge(
         truth[["fraud", "event", "timestamp", "order_id", "session_id"]],
         left_on="event_id",
         right_index=True,
@@ -29,9 +29,9 @@ def test_every_kind_of_label_is_about_its_own_typologies(cases):
     assert (cases["known_at"] > cases["timestamp"]).all()
 
 
-def test_chargebacks_are_late_incomplete_and_now_and_then_wrong(crime_log, cases):
-    truth = crime_log.truth["events"]["fraud"]
-    orders = crime_log.events[crime_log.events["event"].astype(str) == "purchase"].drop_duplicates(
+def test_chargebacks_are_late_incomplete_and_now_and_then_wrong(fraud_log, cases):
+    truth = fraud_log.truth["events"]["fraud"]
+    orders = fraud_log.events[fraud_log.events["event"].astype(str) == "purchase"].drop_duplicates(
         "order_id"
     )
     bad = truth.loc[orders.index].isin(["stolen_card", "account_takeover", "card_testing"])
@@ -41,13 +41,13 @@ def test_chargebacks_are_late_incomplete_and_now_and_then_wrong(crime_log, cases
     assert (~right).sum() < 0.005 * len(orders)
     delay = (told["known_at"] - told["timestamp"]).dt.total_seconds() / 86_400
     assert 5 < delay.median() < 10
-    cut = crime_log.time_at(0.5)
-    assert (crime_log.before(cut).labels["known_at"] < cut).all()
+    cut = fraud_log.time_at(0.5)
+    assert (fraud_log.before(cut).labels["known_at"] < cut).all()
 
 
-def test_a_case_is_found_out_as_a_whole(crime_log, cases):
+def test_a_case_is_found_out_as_a_whole(fraud_log, cases):
     lines = (
-        crime_log.events[crime_log.events["event"].astype(str) == "purchase"]
+        fraud_log.events[fraud_log.events["event"].astype(str) == "purchase"]
         .groupby("order_id", observed=True)
         .size()
     )

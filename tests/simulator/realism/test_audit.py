@@ -13,8 +13,8 @@ from simulator.realism import audit
 
 
 @pytest.fixture(scope="module")
-def checks(crime_log):
-    return audit.audit(crime_log)
+def checks(fraud_log):
+    return audit.audit(fraud_log)
 
 
 def test_the_default_difficulty_leaks_nothing(checks):
@@ -36,10 +36,10 @@ def test_the_best_model_stays_below_the_oracle(checks):
         ("user_id", lambda bad, old: pd.Categorical(np.where(bad, "a", "") + old.astype(str))),
     ],
 )
-def test_a_giveaway_is_found(crime_log, column, give):
-    bad = crime_log.truth["events"]["fraud"].notna().to_numpy()
-    events = crime_log.events.assign(**{column: give(bad, crime_log.events[column].to_numpy())})
-    log = type(crime_log)(**{**vars(crime_log), "events": events})
+def test_a_giveaway_is_found(fraud_log, column, give):
+    bad = fraud_log.truth["events"]["fraud"].notna().to_numpy()
+    events = fraud_log.events.assign(**{column: give(bad, fraud_log.events[column].to_numpy())})
+    log = type(fraud_log)(**{**vars(fraud_log), "events": events})
     kind = np.where(bad, "fraud", "")
     found = list(audit._columns(log, "fraud", kind, "purchase", np.random.default_rng(0)))
     assert any(c.passed is False and c.name.startswith(column) for c in found)
@@ -63,11 +63,11 @@ def test_measures_agree_with_scikit_learn():
     assert np.isnan(audit.auc(np.zeros(3, bool), np.zeros(3)))
 
 
-def test_a_log_without_fraud_has_nothing_to_audit(crime_log):
-    clean = crime_log.truth["events"].assign(fraud=None)
+def test_a_log_without_fraud_has_nothing_to_audit(fraud_log):
+    clean = fraud_log.truth["events"].assign(fraud=None)
     with pytest.raises(InputError, match="has no fraud"):
         audit.audit(
-            type(crime_log)(**{**vars(crime_log), "truth": {**crime_log.truth, "events": clean}})
+            type(fraud_log)(**{**vars(fraud_log), "truth": {**fraud_log.truth, "events": clean}})
         )
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 
 from eventlog.log import EventLog, tidy
-from simulator.realism import facts as measures
+from simulator.realism import facts as stylised
 from simulator.realism import scorecard
+from simulator.realism.measures import Measures
 
 
 def test_the_default_shop_looks_like_a_shop(shop_log):
@@ -97,8 +98,8 @@ def test_a_fact_that_the_log_cannot_answer_says_why():
 
 def test_a_scale_free_catalogue_has_its_slope():
     counts = np.round(1e6 * np.arange(1, 2_001) ** -0.9)
-    assert abs(measures.zipf_slope(counts) - 0.9) < 0.01
-    assert np.isnan(measures.zipf_slope(counts, floor=1e6))
+    assert abs(stylised.zipf_slope(counts) - 0.9) < 0.01
+    assert np.isnan(stylised.zipf_slope(counts, floor=1e6))
 
 
 def test_campaign_days_are_found_by_what_is_sold_at_a_discount():
@@ -120,4 +121,4 @@ def test_campaign_days_are_found_by_what_is_sold_at_a_discount():
             }
         )
     )
-    assert measures.campaign_lift(measures.Measures(EventLog(events))) == 2.0
+    assert stylised.campaign_lift(Measures(EventLog(events))) == 2.0

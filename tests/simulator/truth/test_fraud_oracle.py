@@ -13,8 +13,8 @@ from simulator.truth.fraud_features import VISIBLE, earlier, traces
 
 
 @pytest.fixture(scope="module")
-def evidence(crime_log):
-    return traces(crime_log)
+def evidence(fraud_log):
+    return traces(fraud_log)
 
 
 def guilty(evidence, *names):
@@ -35,9 +35,9 @@ def test_earlier_sums_what_came_before(rows):
     assert earlier(entity, time, value).tolist() == expected
 
 
-def test_the_oracle_is_calibrated_and_far_above_amount(crime_log, evidence):
+def test_the_oracle_is_calibrated_and_far_above_amount(fraud_log, evidence):
     target = guilty(evidence, "stolen_card", "account_takeover", "card_testing")
-    p = oracles.oracle_fraud(crime_log, evidence.event_id)
+    p = oracles.oracle_fraud(fraud_log, evidence.event_id)
     assert auc(target, p) > 0.93
     assert (
         average_precision(target, p)
@@ -48,42 +48,42 @@ def test_the_oracle_is_calibrated_and_far_above_amount(crime_log, evidence):
     assert abs(p[high].mean() - target[high].mean()) < 0.12
 
 
-def test_every_line_of_an_order_gets_the_same_answer(crime_log):
-    lines = crime_log.events[crime_log.events["event"].astype(str) == "purchase"]
-    p = oracles.oracle_fraud(crime_log, lines["event_id"].to_numpy())
+def test_every_line_of_an_order_gets_the_same_answer(fraud_log):
+    lines = fraud_log.events[fraud_log.events["event"].astype(str) == "purchase"]
+    p = oracles.oracle_fraud(fraud_log, lines["event_id"].to_numpy())
     spread = (
         lines.assign(p=p).groupby("order_id", observed=True)["p"].agg(lambda x: x.max() - x.min())
     )
     assert spread.max() == 0
 
 
-def test_other_kinds_have_oracles_too(crime_log, evidence):
+def test_other_kinds_have_oracles_too(fraud_log, evidence):
     for kind in ("coupon_abuse", "refund_abuse"):
-        p = oracles.oracle_fraud(crime_log, evidence.event_id, kind=kind)
+        p = oracles.oracle_fraud(fraud_log, evidence.event_id, kind=kind)
         assert auc(guilty(evidence, kind), p) > 0.8, kind
     with pytest.raises(InputError, match="coupon_abuse, fraud, refund_abuse"):
-        oracles.oracle_fraud(crime_log, evidence.event_id, kind="bot")
+        oracles.oracle_fraud(fraud_log, evidence.event_id, kind="bot")
 
 
-def test_the_likelihood_ratios_alone_know_much(crime_log, evidence):
+def test_the_likelihood_ratios_alone_know_much(fraud_log, evidence):
     """The generative posterior, which a log with few frauds gets."""
-    ratio = fraud_oracle._ratios(evidence, fraud_oracle._scenario(crime_log))
+    ratio = fraud_oracle._ratios(evidence, fraud_oracle._scenario(fraud_log))
     bad = [NAMES.index(n) for n in ("stolen_card", "account_takeover", "card_testing")]
     p = fraud_oracle._mixture(ratio, evidence.kind, bad)
     assert ((p >= 0) & (p <= 1)).all()
     assert auc(np.isin(evidence.kind, bad), p) > 0.9
 
 
-def test_the_future_does_not_move_the_evidence(crime_log, evidence):
+def test_the_future_does_not_move_the_evidence(fraud_log, evidence):
     """Traces of an order are the same when the log ends soon after it."""
-    cut = crime_log.time_at(0.5)
-    early = crime_log.before(cut)
-    kept = crime_log.truth["events"]["event_id"].isin(early.events["event_id"]).to_numpy()
+    cut = fraud_log.time_at(0.5)
+    early = fraud_log.before(cut)
+    kept = fraud_log.truth["events"]["event_id"].isin(early.events["event_id"]).to_numpy()
     truth_then = {
-        **crime_log.truth,
-        "events": crime_log.truth["events"][kept].reset_index(drop=True),
+        **fraud_log.truth,
+        "events": fraud_log.truth["events"][kept].reset_index(drop=True),
     }
-    then = traces(type(crime_log)(**{**vars(early), "truth": truth_then}))
+    then = traces(type(fraud_log)(**{**vars(early), "truth": truth_then}))
     place = {e: i for i, e in enumerate(evidence.event_id.tolist())}
     rows = [place[e] for e in then.event_id.tolist()]
     # codes, and a share of the whole log
@@ -92,10 +92,10 @@ def test_the_future_does_not_move_the_evidence(crime_log, evidence):
     assert np.allclose(then.table[columns][whole], evidence.table[columns].iloc[rows][whole])
 
 
-def test_visible_traces_need_no_truth(crime_log, evidence):
+def test_visible_traces_need_no_truth(fraud_log, evidence):
     """They stay the same when the truth says that nobody is guilty."""
-    blank = crime_log.truth["events"].assign(fraud=None)
+    blank = fraud_log.truth["events"].assign(fraud=None)
     blind = traces(
-        type(crime_log)(**{**vars(crime_log), "truth": {**crime_log.truth, "events": blank}})
+        type(fraud_log)(**{**vars(fraud_log), "truth": {**fraud_log.truth, "events": blank}})
     )
     assert np.allclose(blind.table[list(VISIBLE)], evidence.table[list(VISIBLE)])

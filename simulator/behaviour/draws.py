@@ -1,0 +1,111 @@
+"""Numbers of the keyed draws: which draw of a visit's stream decides what.
+
+Every decision has a number of its own, so that no decision changes the draws of another
+(see `counter_rng`)::
+
+    uniform(session.key, draws.REFUND) < probability
+
+A normal deviate takes two numbers, its own and the next. The numbers key the random streams of
+every simulated log: changing one changes all logs of the same seed.
+"""
+
+from __future__ import annotations
+
+# --- one draw a visit -----------------------------------------------------------------------------
+
+OWN_DEVICE = 0  # the main device or the second
+NEW_DEVICE = 1
+ABROAD = 2
+COUNTRY = 3  # abroad: which country
+DIRECT = 4  # the address was typed
+CHANNEL = 5  # otherwise: which channel
+KEEP_INTENT = 6
+RESUME_INTENT = 7  # otherwise: back to the intent before
+CATEGORY = 8  # of a new intent
+REPEAT_ITEM = 9  # which of the items bought last
+REPLENISH = 10  # whether the new intent is to buy it again
+LEAVE_LOGIT = 11  # of the session; normal
+
+SHOW_UP = 40
+SERVICE_DEVICE = 41
+SERVICE_TIME = 42
+SERVICE_VIEW_TIME = 43
+SERVICE_LINE = 44  # which line of the order
+REVIEW_UNBOUGHT = 45
+RATING = 46  # normal
+COUPON_REMINDER = 48
+COUPON_REMINDER_TIME = 49
+
+# --- draws of a step: STEP * (step + 1) + one of these --------------------------------------------
+
+STEP = 64
+CLICK = 0
+DWELL = 1  # normal
+VARIANT = 3
+NEXT_PAGE = 4
+ADD_TO_CART = 5
+CART_TIME = 6
+STOCK_OUT_ANNOYS = 7
+LEAVE = 8
+NEXT_ACTION = 9  # nothing clicked, not leaving: the next page or a new search
+QUERY = 10
+QUERY_TIME = 11
+QUERY_VARIANT = 12
+
+# --- draws of a visit, one normal for each style dimension: + 2 * dimension -----------------------
+
+TASTE_DRIFT = 1 << 20
+INTENT_STYLE = 1 << 21
+
+# --- checkout and what follows it -----------------------------------------------------------------
+
+CHECKOUT = 1 << 22
+BEGIN_CHECKOUT = CHECKOUT + 0
+REMOVE_ITEM = CHECKOUT + 2
+REMOVE_TIME = CHECKOUT + 4
+FORGET_CART = CHECKOUT + 6
+BEGIN_TIME = CHECKOUT + 8
+SHIPPING_SHOCK = CHECKOUT + 10
+CARD = CHECKOUT + 12
+PAYMENT_TIME = CHECKOUT + 14
+ORDER_TIME = CHECKOUT + 16
+REDEEM_WELCOME = CHECKOUT + 18
+LATE_DELIVERY = CHECKOUT + 20
+REFUND = CHECKOUT + 22
+REFUND_ANNOYS = CHECKOUT + 24
+COMPLEMENT = CHECKOUT + 26
+REVIEW = CHECKOUT + 28
+REFUND_TIME = CHECKOUT + 30  # normal
+REVIEW_TIME = CHECKOUT + 32  # normal
+BACK_FOR_MORE = CHECKOUT + 34
+BACK_FOR_MORE_TIME = CHECKOUT + 36  # normal
+CHURN = CHECKOUT + 38
+FORGIVE = CHECKOUT + 40
+RETURN_VISIT = CHECKOUT + 42
+RETURN_TIME = CHECKOUT + 44  # normal
+
+# Draws of a payment attempt: PAYMENT_ATTEMPT + PAYMENT_STRIDE * attempt + one of these.
+PAYMENT_ATTEMPT = CHECKOUT + 64
+PAYMENT_STRIDE = 4
+ATTEMPT_TIME = 0
+ATTEMPT_SUCCEEDS = 1
+ATTEMPT_CHANGES_CARD = 2
+
+# Draws of an order line: LINE + LINE_STRIDE * line + one of these.
+LINE = CHECKOUT + 128
+LINE_STRIDE = 2
+LINE_HAS_MORE = 0
+LINE_QUANTITY = 1
+
+# --- a campaign's draws, on a key of its own for each shopper -------------------------------------
+
+CAMPAIGN_REACHES = 1
+CAMPAIGN_TREATS = 2
+
+# --- children of a visit's key: the visits that it leads to ---------------------------------------
+
+CHILD_RETURN = 1
+CHILD_BACK_FOR_MORE = 2
+CHILD_REFUND = 3
+CHILD_REVIEW = 4
+CHILD_COUPON_REMINDER = 5

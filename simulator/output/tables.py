@@ -1,0 +1,255 @@
+"""The tables of a shard: what it played, as flat, sorted Arrow tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from simulator import event_codes
+from simulator.behaviour import event_buffer
+from simulator.behaviour.campaigns import coupon_name, plan
+from simulator.behaviour.shoppers import AGES, CHANNELS, COUNTRIES, REASONS
+from simulator.engine import Shard
+from simulator.fraud import fraudsters as fraud
+from simulator.fraud import labels
+from simulator.output import arrow_columns
+from simulator.output.task import Salt, Task, item_ids, salt
+from simulator.world.catalogue import DAY, World
+from simulator.world.recommender import POLICIES
+
+TIME = pa.timestamp("ms", tz="UTC")
+
+
+def shard_tables(
+    task: Task, world: World, shard: Shard, rng: np.random.Generator
+) -> dict[str, pa.Table]:
+    """Return events, users, labels, truth_events, truth_users, truth_coupons, truth_exposures.
+
+    The last only where the scenario keeps exposures. `rng`: where the labels are drawn from.
+    """
+    return _Tables(task, world, shard).all(rng)
+
+
+@dataclass
+class _Rows:
+    """The rows of the log in their order: by user, then time. All (n,)."""
+
+    columns: dict[str, np.ndarray]  # the fields of event_buffer.EVENT
+    event_id: np.ndarray  # int64
+    user: np.ndarray  # int64, place among the ids of users
+    time: np.ndarray  # int64 ms since 1970
+
+
+class _Tables:
+    """Makes the tables of one shard."""
+
+    def __init__(self, task: Task, world: World, shard: Shard) -> None:
+        self.task, self.world, self.shard = task, world, shard
+        self.sessions = shard.browser.sessions.written
+        # Ids look random, and rows are in the order of ids: neither says anything about a shopper.
+        shard_bits = np.uint64(task.index) << np.uint64(32)
+        index = np.arange(task.users, dtype=np.uint64) | shard_bits
+        key = arrow_columns.mix(index, salt(task.seed, Salt.USER))
+        self.by_id = np.argsort(key)  # (n_users,) shoppers in the order of their ids
+        self.user_ids = arrow_columns.hexes(key[self.by_id], "u")
+        self.place = np.empty(task.users, dtype=np.int64)  # of each shopper among the ids
+        self.place[self.by_id] = np.arange(task.users)
+        campaigns = plan(task.scenario, task.days)
+        self.coupon_ids = pa.array([coupon_name(k) for k in range(len(campaigns) + 1)])
+        self.randomised = campaigns["randomised"] > 0
+        self.item_ids = item_ids(task.seed, world.n_items)
+
+    def all(self, rng: np.random.Generator) -> dict[str, pa.Table]:
+        rows = self._rows()
+        typology = self.sessions["typology"][rows.columns["session"]]
+        tables = {
+            "events": self._events(rows),
+            "labels": labels.observed(
+                self.task.scenario.fraud, rows.columns, typology, rows.event_id, rows.time, rng
+            ),
+            "truth_events": self._truth_events(rows, typology),
+            "users": self._users(),
+            "truth_users": self._truth_users(),
+            "truth_coupons": self._coupons(),
+        }
+        if self.task.scenario.truth.exposures:
+            tables["truth_exposures"] = self._exposures()
+        return tables
+
+    # --- rows -------------------------------------------------------------------------------------
+
+    def _rows(self) -> _Rows:
+        written = self.shard.browser.events.written
+        user = self.place[self.sessions["user"][written["session"]]]
+        # Each shopper's sessions are played in the order of time, and so are the rows of a user.
+        order = arrow_columns.stable_order(user)
+        written = written[order]
+        columns = {k: np.ascontiguousarray(written[k]) for k in event_buffer.EVENT.names or ()}
+        first = np.int64(self.task.index) << np.int64(32)
+        return _Rows(columns, first + np.arange(len(user)), user[order], self._ms(columns["time"]))
+
+    def _events(self, rows: _Rows) -> pa.Table:
+        column, world, sessions = rows.columns, self.world, self.sessions
+        item, session = column["item"], column["session"]
+
+        def of_item(values: np.ndarray) -> np.ndarray:
+            return np.where(item >= 0, values[item], -1)
+
+        def dictionary(codes: np.ndarray, values: tuple[str, ...]) -> pa.DictionaryArray:
+            return arrow_columns.dictionary(codes, pa.array(values))
+
+        return pa.table(
+            {
+                "event_id": rows.event_id,
+                "user_id": arrow_columns.dictionary(rows.user, self.user_ids),
+                "timestamp": pa.array(rows.time).cast(TIME),
+                "event": dictionary(column["event"], event_codes.NAMES),
+                "session_id": self._session_ids(session),
+                "item_id": arrow_columns.dictionary(item, self.item_ids),
+                "order_id": arrow_columns.scrambled(column["order"], self._salt(Salt.ORDER), "o"),
+                "coupon_id": arrow_columns.dictionary(column["coupon"], self.coupon_ids),
+                "category": dictionary(of_item(world.category), world.category_names),
+                "brand": dictionary(of_item(world.brand), world.brand_names),
+                "query": dictionary(column["query"], world.query_names),
+                "price": pa.array(column["price"], from_pandas=True),
+                "quantity": pa.array(column["quantity"], mask=column["quantity"] == 0),
+                "discount": pa.array(column["discount"], from_pandas=True),
+                "rating": pa.array(column["rating"], from_pandas=True),
+                "device": arrow_columns.scrambled(
+                    sessions["device"], self._salt(Salt.DEVICE), "d", session
+                ),
+                "channel": dictionary(sessions["channel"][session], CHANNELS),
+                "payment_method": arrow_columns.scrambled(
+                    column["card"], self._salt(Salt.CARD), "p"
+                ),
+                "country": dictionary(sessions["country"][session], COUNTRIES),
+            }
+        )
+
+    def _truth_events(self, rows: _Rows, typology: np.ndarray) -> pa.Table:
+        column, index = rows.columns, self.task.index
+        victim = (typology >= 0) & fraud.VICTIM[typology]
+        ring = self.sessions["ring"][column["session"]]
+        ring_names = [f"ring_{index}_{r}" for r in range(self.shard.fraudsters.n_rings)]
+        return pa.table(
+            {
+                "event_id": rows.event_id,
+                "fraud": arrow_columns.dictionary(typology, pa.array(fraud.NAMES)),
+                "ring": arrow_columns.dictionary(ring, pa.array(ring_names)),
+                "victim": arrow_columns.dictionary(np.where(victim, rows.user, -1), self.user_ids),
+                "p_choice": pa.array(column["p_choice"], from_pandas=True),
+                "rank_choice": pa.array(column["rank"], mask=column["rank"] < 0),
+            }
+        )
+
+    # --- users ------------------------------------------------------------------------------------
+
+    def _users(self) -> pa.Table:
+        population, by_id = self.shard.population, self.by_id
+        signup = np.floor(population.born[by_id] / DAY) * DAY
+        return pa.table(
+            {
+                "user_id": self.user_ids,
+                "signup": self._instants(signup),
+                "country": arrow_columns.dictionary(population.country[by_id], pa.array(COUNTRIES)),
+                "age_band": arrow_columns.dictionary(population.age[by_id], pa.array(AGES)),
+                "acquisition": arrow_columns.dictionary(
+                    population.channel[by_id], pa.array(CHANNELS)
+                ),
+            }
+        )
+
+    def _truth_users(self) -> pa.Table:
+        population, by_id = self.shard.population, self.by_id
+        died, ring, taste = population.died[by_id], population.ring[by_id], population.taste[by_id]
+        reason = np.where(np.isnan(died), -1, population.reason[by_id])
+        return pa.table(
+            {
+                "user_id": self.user_ids,
+                "born": self._instants(population.born[by_id]),
+                "died": self._instants(died),
+                "reason": arrow_columns.dictionary(reason, pa.array(REASONS)),
+                "rate": population.rate[by_id],
+                "propensity": population.propensity[by_id],
+                "hazard": population.hazard[by_id],
+                "price_sensitivity": population.price_sensitivity[by_id],
+                "ring": pa.array(ring, mask=ring < 0),
+                **{f"taste_{k}": taste[:, k] for k in range(taste.shape[1])},
+            }
+        )
+
+    # --- exposures and coupons --------------------------------------------------------------------
+
+    def _exposures(self) -> pa.Table:
+        """Every slate that was shown: a row per place."""
+        pages, setting = self.shard.browser.pages.written, self.task.scenario.recommender
+        n, slate = pages["items"].shape
+        there = (pages["items"] >= 0).ravel()
+        explore = round(setting.explore * setting.variants) / setting.variants
+        # in the order of POLICIES
+        share = np.array([1 - explore, 1.0, 1 - explore, 1.0, 1.0, explore])
+        policy = pages["policy"].astype(np.int64)
+
+        def per_place(values: np.ndarray) -> np.ndarray:
+            return np.repeat(values, slate)[there]
+
+        first = np.int64(self.task.index) << np.int64(32)
+        return pa.table(
+            {
+                "exposure_id": per_place(first + np.arange(n)),
+                "session_id": self._session_ids(per_place(pages["session"])),
+                "timestamp": pa.array(per_place(self._ms(pages["time"]))).cast(TIME),
+                "policy": arrow_columns.dictionary(per_place(policy), pa.array(POLICIES)),
+                "propensity": per_place(share[policy]).astype(np.float32),
+                "rank": np.tile(np.arange(slate, dtype=np.int32), n)[there],
+                "item_id": arrow_columns.dictionary(pages["items"].ravel()[there], self.item_ids),
+                "price": pages["price"].ravel()[there].astype(np.float32),
+                "known": (pages["known"] > 0).ravel()[there],
+                "clicked": (pages["clicked"] > 0).ravel()[there],
+            }
+        )
+
+    def _coupons(self) -> pa.Table:
+        """Every offer with both potential outcomes, those without and with the coupon."""
+        offers = self.shard.offers
+        user = self.place[offers["user"]]
+        order = np.lexsort((offers["time"], user))
+        offers, user = offers[order], user[order]
+        randomised = np.zeros(0, dtype=bool)
+        if len(self.randomised):
+            randomised = self.randomised[offers["campaign"] - 1]
+        return pa.table(
+            {
+                "user_id": arrow_columns.dictionary(user, self.user_ids),
+                "coupon_id": arrow_columns.dictionary(offers["campaign"], self.coupon_ids),
+                "offered_at": pa.array(self._ms(offers["time"])).cast(TIME),
+                "randomised": randomised,
+                "propensity": offers["propensity"],
+                "treated": offers["treated"] > 0,
+                "y0": offers["y"][:, 0] > 0,
+                "y1": offers["y"][:, 1] > 0,
+                "spend0": offers["spend"][:, 0].astype(np.float32),
+                "spend1": offers["spend"][:, 1].astype(np.float32),
+            }
+        )
+
+    # --- ids and times ----------------------------------------------------------------------------
+
+    def _salt(self, kind: Salt) -> int:
+        return salt(self.task.seed, kind, self.task.index)
+
+    def _session_ids(self, session: np.ndarray) -> pa.DictionaryArray:
+        """(n,) ids of session numbers (n,)."""
+        numbers = np.arange(len(self.sessions))
+        return arrow_columns.scrambled(numbers, self._salt(Salt.SESSION), "s", session)
+
+    def _ms(self, seconds: np.ndarray) -> np.ndarray:
+        """(n,) int64 ms since 1970 of seconds since the first day."""
+        return self.world.start_ms + np.rint(seconds * 1000).astype(np.int64)
+
+    def _instants(self, seconds: np.ndarray) -> pa.Array:
+        """(n,) timestamps of seconds since the first day; NaN = null."""
+        missing = np.isnan(seconds)
+        return pa.array(self._ms(np.where(missing, 0, seconds)), mask=missing).cast(TIME)

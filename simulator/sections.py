@@ -1,0 +1,462 @@
+"""The settings of a simulated shop, one class per section of a scenario file.
+
+Each field has its type, range, meaning and default (see `eventlog._runtime.settings`). The values
+here are those of the scenario `shop`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from eventlog._runtime.settings import Range, Settings
+
+
+class Catalogue(Settings, frozen=True):
+    """What the shop sells."""
+
+    items: Annotated[int, Range(20, 200_000, "number of items")] = 2_000
+    categories: Annotated[
+        int,
+        Range(2, 400, "number of categories; items of its partner category complement each"),
+    ] = 24
+    brands: Annotated[
+        int, Range(2, 5_000, "number of brands; a brand sells in several categories")
+    ] = 48
+    styles: Annotated[int, Range(1, 32, "latent style dimensions that tastes and items share")] = 6
+    price_sigma: Annotated[float, Range(0.1, 2.0, "sd of log price over the catalogue")] = 0.965
+    stockout: Annotated[
+        float,
+        Range(
+            0.0,
+            1.0,
+            "probability that an item of average appeal runs out on a day; popular ones more often",
+        ),
+    ] = 0.004
+    restock_days: Annotated[int, Range(1, 60, "mean days until an item is back in stock")] = 4
+    launched: Annotated[
+        float, Range(0.0, 1.0, "share of items that come into the shop during the log")
+    ] = 0.0
+    appeal_slope: Annotated[
+        float, Range(0.0, 3.0, "Zipf exponent of the items' own appeal; exposure steepens it")
+    ] = 1.65
+
+
+class Incidents(Settings, frozen=True):
+    """What goes wrong or viral, and when. Strength 0: never; `_at`: share of the log before it."""
+
+    days: Annotated[int, Range(1, 365, "days that each incident lasts; a price rise stays")] = 4
+    checkout_bug: Annotated[
+        float, Range(0.0, 20.0, "fall of the log-odds to begin the checkout")
+    ] = 0.0
+    checkout_bug_at: Annotated[float, Range(0.0, 1.0, "when it happens")] = 0.3
+    viral_spike: Annotated[
+        float, Range(0.0, 10.0, "utility that the items of one category gain")
+    ] = 0.0
+    viral_spike_at: Annotated[float, Range(0.0, 1.0, "when it happens")] = 0.45
+    price_rise: Annotated[
+        float, Range(-0.9, 5.0, "share by which the prices of a third of the categories rise")
+    ] = 0.0
+    price_rise_at: Annotated[float, Range(0.0, 1.0, "when it happens")] = 0.6
+    payment_outage: Annotated[float, Range(0.0, 1.0, "added probability that a payment fails")] = (
+        0.0
+    )
+    payment_outage_at: Annotated[float, Range(0.0, 1.0, "when it happens")] = 0.7
+    late_deliveries: Annotated[
+        float, Range(0.0, 1.0, "added share of deliveries that come late")
+    ] = 0.0
+    late_deliveries_at: Annotated[float, Range(0.0, 1.0, "when it happens")] = 0.8
+
+
+class Calendar(Settings, frozen=True):
+    """When shoppers come."""
+
+    start: Annotated[str, Range(doc="first day, ISO date; days are UTC")] = "2025-01-06"
+    evening: Annotated[
+        float,
+        Range(
+            0.0,
+            2.0,
+            "strength of the daily cycle, 0 = none, 1 = evening peak of about 1.8 times the mean",
+        ),
+    ] = 1.0
+    weekend: Annotated[
+        float, Range(0.3, 3.0, "visits on Saturday and Sunday relative to a weekday")
+    ] = 1.25
+    campaign_every: Annotated[int, Range(3, 365, "days from one campaign to the next")] = 21
+    campaign_days: Annotated[int, Range(1, 30, "days that a campaign lasts")] = 3
+    campaign_visits: Annotated[
+        float, Range(1.0, 10.0, "visits during a campaign relative to other days")
+    ] = 1.9
+    campaign_discount: Annotated[
+        float, Range(0.0, 0.8, "price cut in the campaign's categories")
+    ] = 0.2
+
+
+class Shoppers(Settings, frozen=True):
+    """Who comes, how often and with what taste: parameters of the population."""
+
+    visits: Annotated[
+        float, Range(0.001, 20.0, "mean planned visits per user and day while active")
+    ] = 0.29
+    visits_shape: Annotated[
+        float, Range(0.1, 20.0, "gamma shape of the visit rate over users; small = skewed")
+    ] = 0.56
+    present: Annotated[
+        float, Range(0.0, 1.0, "share of users who are customers already on the first day")
+    ] = 0.65
+    taste: Annotated[float, Range(0.0, 5.0, "sd of the taste for each style dimension")] = 1.5
+    category_taste: Annotated[
+        float, Range(0.0, 5.0, "sd of log liking of a category over users")
+    ] = 2.0
+    price_sensitivity: Annotated[
+        float,
+        Range(0.0, 10.0, "median utility lost per unit of log price above the category's mean"),
+    ] = 1.28
+    sale_salience: Annotated[
+        float,
+        Range(
+            0.0, 5.0, "factor on that sensitivity for a campaign's price cut, which is advertised"
+        ),
+    ] = 2.1
+    brand_loyalty: Annotated[float, Range(0.0, 5.0, "utility of a favourite brand")] = 2.5
+    propensity_sigma: Annotated[
+        float, Range(0.0, 3.0, "sd over users of the log-odds to put into the cart and to buy")
+    ] = 0.9
+    drift: Annotated[float, Range(0.0, 1.0, "sd of the taste's change per session")] = 0.02
+
+
+class Sessions(Settings, frozen=True):
+    """How a session goes: intent, examination, clicks."""
+
+    intent_days: Annotated[
+        float, Range(0.01, 365.0, "mean life of an unfinished intent in days")
+    ] = 20.0
+    intent_style: Annotated[
+        float, Range(0.0, 5.0, "sd of an intent's style around the user's taste")
+    ] = 0.5
+    intent_match: Annotated[
+        float, Range(0.0, 10.0, "utility of an item in the intended category")
+    ] = 1.6
+    complement: Annotated[
+        float,
+        Range(0.0, 1.0, "probability that a purchase turns the intent to the partner category"),
+    ] = 0.5
+    replenish: Annotated[
+        float,
+        Range(0.0, 1.0, "probability that a new intent is to buy again what was bought before"),
+    ] = 0.5
+    habit: Annotated[float, Range(0.0, 5.0, "utility of an item that was bought before")] = 1.5
+    slate: Annotated[int, Range(4, 50, "items on a page")] = 12
+    examine: Annotated[
+        float, Range(0.1, 1.0, "probability to look one rank further down (cascade)")
+    ] = 0.86
+    outside: Annotated[float, Range(-10.0, 20.0, "utility of clicking on nothing of a page")] = 4.35
+    fatigue: Annotated[
+        float, Range(0.0, 3.0, "how much that utility rises with each item seen")
+    ] = 0.1
+    satiation: Annotated[
+        float,
+        Range(
+            0.0,
+            20.0,
+            "utility that an item loses for having been seen before, unless it is gone back to",
+        ),
+    ] = 3.0
+    reopen: Annotated[
+        float, Range(-10.0, 10.0, "utility of going back to an item seen before")
+    ] = -2.85
+    leave: Annotated[
+        float, Range(0.01, 0.99, "probability to leave when nothing on a page is clicked")
+    ] = 0.82
+    leave_sigma: Annotated[
+        float,
+        Range(0.0, 3.0, "sd of its log-odds over sessions; large = heavy-tailed session lengths"),
+    ] = 0.85
+    similar: Annotated[
+        float, Range(0.0, 1.0, "probability to go on from an item to what the shop shows beside it")
+    ] = 0.08
+    dwell: Annotated[float, Range(1.0, 600.0, "median seconds between two events")] = 28.0
+    return_visit: Annotated[
+        float,
+        Range(0.0, 1.0, "probability to come back within about a day to an unfinished intent"),
+    ] = 0.38
+    longest: Annotated[int, Range(5, 1_000, "steps after which every session ends")] = 80
+
+
+class Checkout(Settings, frozen=True):
+    """Cart, purchase, and what follows it."""
+
+    cart: Annotated[
+        float, Range(-12.0, 5.0, "log-odds to put a viewed item of average match into the cart")
+    ] = -3.3
+    cart_match: Annotated[
+        float, Range(0.0, 5.0, "how much the item's match moves these log-odds")
+    ] = 0.45
+    basket: Annotated[
+        float, Range(0.0, 5.0, "rise of these log-odds once the cart holds something")
+    ] = 0.25
+    forget: Annotated[
+        float,
+        Range(0.0, 1.0, "probability that a cart left behind is not wanted any more next time"),
+    ] = 0.5
+    begin: Annotated[
+        float, Range(-10.0, 10.0, "log-odds to begin the checkout when leaving with a filled cart")
+    ] = -2.72
+    shipping_shock: Annotated[
+        float, Range(0.0, 1.0, "probability to give up when shipping costs show, for a small order")
+    ] = 0.12
+    payment_failure: Annotated[
+        float, Range(0.0, 0.9, "probability that an honest payment attempt fails")
+    ] = 0.035
+    refund: Annotated[float, Range(0.0, 0.9, "share of orders of which something is sent back")] = (
+        0.17
+    )
+    trust: Annotated[
+        float,
+        Range(
+            0.0,
+            3.0,
+            "rise of a shopper's log-odds to buy what is in the cart with an order that went well",
+        ),
+    ] = 2.0
+    back_for_more: Annotated[
+        float,
+        Range(
+            0.0, 1.0, "probability that an order is followed by a visit for more, some weeks later"
+        ),
+    ] = 1.0
+    review: Annotated[float, Range(0.0, 1.0, "share of order lines that are reviewed")] = 0.14
+    late: Annotated[float, Range(0.0, 1.0, "share of deliveries that come late")] = 0.09
+
+
+class Churn(Settings, frozen=True):
+    """Latent death after a session (as in BG/NBD), with a hazard that experiences move."""
+
+    hazard: Annotated[float, Range(0.0, 1.0, "mean probability to be gone after a session")] = (
+        0.0155
+    )
+    hazard_shape: Annotated[float, Range(0.05, 20.0, "gamma shape of the hazard over users")] = 0.8
+    bad_experience: Annotated[
+        float,
+        Range(
+            1.0,
+            50.0,
+            "factor on the hazard after a late delivery, a refund or an account taken over",
+        ),
+    ] = 4.0
+    fading: Annotated[
+        float,
+        Range(
+            0.01,
+            1.0,
+            "factor on the visit rate after a bad experience; it recovers with each session",
+        ),
+    ] = 0.55
+
+
+class Coupons(Settings, frozen=True):
+    """Campaigns that hand out coupons. Every second one is randomised, the others are targeted."""
+
+    every: Annotated[int, Range(0, 365, "days from one coupon campaign to the next; 0 = none")] = 10
+    days: Annotated[int, Range(1, 60, "days during which a campaign reaches those who come")] = 4
+    window: Annotated[
+        float,
+        Range(
+            0.5, 90.0, "days after the offer in which its outcome is counted and the coupon is good"
+        ),
+    ] = 5.0
+    reach: Annotated[
+        float, Range(0.0, 1.0, "share of those who come that a campaign considers")
+    ] = 0.5
+    discount: Annotated[float, Range(0.01, 0.9, "share of the price that a coupon takes off")] = (
+        0.15
+    )
+    salience: Annotated[
+        float,
+        Range(
+            0.0,
+            20.0,
+            "fall of the utility of not clicking, per unit of price sensitivity times log discount",
+        ),
+    ] = 0.8
+    pull: Annotated[
+        float,
+        Range(
+            0.0,
+            50.0,
+            "rise of the log-odds to cart and buy, per price sensitivity times log discount",
+        ),
+    ] = 2.0
+    remind: Annotated[
+        float,
+        Range(0.0, 1.0, "probability that an unused coupon brings the shopper back once more"),
+    ] = 0.3
+    targeting: Annotated[
+        float,
+        Range(
+            0.0, 5.0, "how strongly a targeted campaign prefers recent buyers: what confounds it"
+        ),
+    ] = 1.2
+    welcome: Annotated[
+        float, Range(0.0, 1.0, "share of first orders that come with a welcome coupon")
+    ] = 0.25
+    welcome_discount: Annotated[
+        float, Range(0.01, 0.9, "share of the price that the welcome coupon takes off")
+    ] = 0.1
+
+
+class Recommender(Settings, frozen=True):
+    """Pages and slates."""
+
+    explore: Annotated[float, Range(0.0, 1.0, "share of slates in random order")] = 0.125
+    variants: Annotated[int, Range(2, 64, "variants of each page that are live at a time")] = 8
+    refresh_days: Annotated[
+        int,
+        Range(
+            1, 365, "nights in which all slates beside items are rebuilt; then the noise changes"
+        ),
+    ] = 7
+    memory_days: Annotated[
+        float,
+        Range(0.1, 3650.0, "days after which what was learnt from a shopper's row counts half"),
+    ] = 30.0
+    noise: Annotated[
+        float, Range(0.0, 10.0, "sd of the Gumbel noise in a ranking; 0 = always the same order")
+    ] = 0.6
+
+
+class Fraud(Settings, frozen=True):
+    """Fraudsters, and what becomes known about them."""
+
+    share: Annotated[float, Range(0.0, 0.5, "share of orders that are payment fraud")] = 0.02
+    stolen_card: Annotated[
+        float, Range(0.0, 1.0, "weight of stolen-card checkouts within payment fraud")
+    ] = 0.5
+    account_takeover: Annotated[
+        float, Range(0.0, 1.0, "weight of account takeovers within payment fraud")
+    ] = 0.3
+    card_testing: Annotated[
+        float, Range(0.0, 1.0, "weight of card testing within payment fraud")
+    ] = 0.2
+    refund_abuse: Annotated[
+        float, Range(0.0, 0.3, "share of orders made with the intent to claim a refund")
+    ] = 0.01
+    coupon_abuse: Annotated[
+        float,
+        Range(
+            0.0, 0.3, "share of orders by which a ring's fresh accounts redeem the welcome coupon"
+        ),
+    ] = 0.01
+    fake_review: Annotated[float, Range(0.0, 0.8, "share of reviews that are paid for")] = 0.04
+    scraping_bot: Annotated[float, Range(0.0, 0.8, "share of rows that crawlers ask for")] = 0.0
+    mimicry: Annotated[
+        float,
+        Range(
+            0.0,
+            1.0,
+            "0 = fraudsters are blatant, 1 = they copy honest devices, hours, prices and browsing",
+        ),
+    ] = 0.5
+    accounts: Annotated[
+        float,
+        Range(
+            0.0, 0.5, "share of accounts that a ring controls; they shop honestly most of the time"
+        ),
+    ] = 0.03
+    ring_size: Annotated[
+        int, Range(1, 1_000, "accounts per ring; a ring shares devices and cards")
+    ] = 8
+    chargeback_days: Annotated[
+        float, Range(0.1, 120.0, "median days until a payment fraud is reported (lognormal)")
+    ] = 7.0
+    reported: Annotated[float, Range(0.0, 1.0, "share of payment frauds ever reported")] = 0.85
+    false_reports: Annotated[
+        float, Range(0.0, 0.1, "share of honest orders reported by mistake")
+    ] = 0.001
+
+
+class Dirty(Settings, frozen=True):
+    """What goes wrong between the shop and its log. All zero: nothing does."""
+
+    duplicates: Annotated[
+        float, Range(0.0, 0.5, "share of rows that arrive twice, equal in all but the event id")
+    ] = 0.0
+    resent: Annotated[
+        float,
+        Range(
+            0.0, 0.5, "share of rows that are sent again, stamped anew up to half a minute later"
+        ),
+    ] = 0.0
+    clock_skew: Annotated[
+        float, Range(0.0, 0.5, "share of devices whose clock is off by a fixed time")
+    ] = 0.0
+    clock_skew_minutes: Annotated[
+        float, Range(0.0, 1440.0, "sd of that time in minutes, either way")
+    ] = 15.0
+    clock_reset: Annotated[
+        float, Range(0.0, 0.5, "share of devices whose clock began again at 2000-01-01")
+    ] = 0.0
+    late: Annotated[
+        float,
+        Range(
+            0.0,
+            1.0,
+            "share of rows stamped when they arrive, not when they happened: out of order",
+        ),
+    ] = 0.0
+    late_minutes: Annotated[
+        float, Range(0.01, 1440.0, "mean delay of these rows in minutes (exponential)")
+    ] = 10.0
+    null_session_id: Annotated[
+        float, Range(0.0, 1.0, "share of the values of session_id that are lost")
+    ] = 0.0
+    null_item_id: Annotated[
+        float, Range(0.0, 1.0, "share of the values of item_id that are lost")
+    ] = 0.0
+    null_order_id: Annotated[
+        float, Range(0.0, 1.0, "share of the values of order_id that are lost")
+    ] = 0.0
+    null_coupon_id: Annotated[
+        float, Range(0.0, 1.0, "share of the values of coupon_id that are lost")
+    ] = 0.0
+    null_category: Annotated[
+        float, Range(0.0, 1.0, "share of the values of category that are lost")
+    ] = 0.0
+    null_brand: Annotated[float, Range(0.0, 1.0, "share of the values of brand that are lost")] = (
+        0.0
+    )
+    null_device: Annotated[
+        float, Range(0.0, 1.0, "share of the values of device that are lost")
+    ] = 0.0
+    null_channel: Annotated[
+        float, Range(0.0, 1.0, "share of the values of channel that are lost")
+    ] = 0.0
+    null_payment_method: Annotated[
+        float, Range(0.0, 1.0, "share of the values of payment_method that are lost")
+    ] = 0.0
+    null_country: Annotated[
+        float, Range(0.0, 1.0, "share of the values of country that are lost")
+    ] = 0.0
+    null_query: Annotated[float, Range(0.0, 1.0, "share of the values of query that are lost")] = (
+        0.0
+    )
+    null_price: Annotated[float, Range(0.0, 1.0, "share of the values of price that are lost")] = (
+        0.0
+    )
+    null_quantity: Annotated[
+        float, Range(0.0, 1.0, "share of the values of quantity that are lost")
+    ] = 0.0
+    null_rating: Annotated[
+        float, Range(0.0, 1.0, "share of the values of rating that are lost")
+    ] = 0.0
+    null_discount: Annotated[
+        float, Range(0.0, 1.0, "share of the values of discount that are lost")
+    ] = 0.0
+
+
+class Truth(Settings, frozen=True):
+    """What the log says about its own making."""
+
+    exposures: Annotated[
+        bool, Range(doc="keep every slate that was shown (about twelve rows per page)")
+    ] = False
