@@ -48,9 +48,8 @@ def main() -> None:
         for seed in arguments.seeds.split(","):
             log = Path(folder) / seed
             size = ["--users", str(arguments.users), "--days", str(arguments.days), "--seed", seed]
-            subprocess.run(
-                [sys.executable, "-m", "simulator", "run", *size, "--out", str(log)], check=True
-            )
+            command = [sys.executable, "-m", "simulator", "run", *size, "--out", str(log)]
+            subprocess.run(command, check=True, stdout=sys.stderr)  # standard output is the table's
             cards[f"seed {seed}"] = scorecard(log)
     for log in arguments.logs:
         cards[log.name] = scorecard(log)

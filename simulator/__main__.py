@@ -155,7 +155,7 @@ def _add_audit(commands: Commands) -> None:
         description="Check whether a single column, an id or the order of rows gives the fraud of "
         "a simulated log away.",
         epilog="examples:\n  python -m simulator audit mylog\n"
-        "  python -m simulator audit mylog --out docs/leak-audit.md\n"
+        "  python -m simulator audit mylog --out docs/results/leak-audit.md\n"
         "The exit code is 1 if anything leaks.",
     )
     audit.add_argument("log", metavar="LOG", help="a simulated log folder, with its truth")
