@@ -5,41 +5,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from eventlog._runtime.errors import InputError
+from eventlog.findings import Finding, Findings, lines
 from eventlog.log import EventLog
 from eventlog.log_folder import TABLES, part_paths, read_frame, read_manifest, verify_checksums
 from eventlog.order import repeated_ids
 from eventlog.schema import COLUMNS, LABEL_COLUMNS, REQUIRED, ROLE_NAMES, roles_of
 
+__all__ = ["Finding", "check", "lines"]
+
 EARLIEST, LATEST = pd.Timestamp("1990-01-01", tz="UTC"), pd.Timestamp("2100-01-01", tz="UTC")
 PRODUCT_ROLES = ("view", "cart", "uncart", "wishlist", "purchase", "refund")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """Something that is wrong (error) or worth a look (warning)."""
-
-    level: Literal["error", "warning"]
-    file: str
-    column: str
-    row: int | None  # row of the file, counted from 0; None if it is not about one row
-    text: str
-
-    def __str__(self) -> str:
-        place = (
-            self.file
-            + (f", column {self.column}" if self.column else "")
-            + ("" if self.row is None else f", row {self.row}")
-        )
-        return f"{self.level}: {place}: {self.text}"
 
 
 def check(log: EventLog | Path | str) -> list[Finding]:
@@ -74,12 +58,11 @@ def check(log: EventLog | Path | str) -> list[Finding]:
 
 
 @dataclass
-class _State:
+class _State(Findings):
     """What is carried from part to part, and the findings so far."""
 
     roles: dict[str, str]
     labels: pd.DataFrame | None = None
-    findings: list[Finding] = field(default_factory=list)
     last_id: int = -1
     ids_decrease: bool = False  # then some may occur twice
     unread: bool = False  # a part lacks required columns and was not checked further
@@ -88,31 +71,10 @@ class _State:
     labelled: list[pd.DataFrame] = field(default_factory=list)
     categories: list[pd.DataFrame] = field(default_factory=list)  # distinct (item_id, category)
 
-    def add(
-        self,
-        level: Literal["error", "warning"],
-        file: str,
-        column: str,
-        where: np.ndarray,
-        text: str,
-    ) -> None:
-        """Add one finding for the rows at which `where` (n,) bool holds: their count, the first."""
-        if where.any():
-            n = int(where.sum())
-            count = "" if n == 1 else f" ({n:,} rows, this is the first)"
-            self.findings.append(Finding(level, file, column, int(np.argmax(where)), text + count))
-
-    def _required(self, file: str, table: pd.DataFrame, missing: list[str]) -> None:
-        has = ", ".join(map(str, table.columns))
-        self.findings += [
-            Finding("error", file, name, None, f"the column is required; the columns are {has}")
-            for name in missing
-        ]
-
     def part(self, file: str, events: pd.DataFrame) -> None:
         """Check one part of the events."""
         missing = [name for name in REQUIRED if name not in events]
-        self._required(file, events, missing)
+        self.required(file, events, missing)
         self._types(file, events)
         if missing or any(
             f.file == file and f.text.startswith("has type") and f.column in REQUIRED
@@ -380,7 +342,7 @@ class _State:
         if labels is None:
             return
         missing = [name for name in LABEL_COLUMNS if name not in labels]
-        self._required(file, labels, missing)
+        self.required(file, labels, missing)
         if not missing and not isinstance(labels["known_at"].dtype, pd.DatetimeTZDtype):
             self.findings.append(
                 Finding(
@@ -412,14 +374,3 @@ class _State:
             labels.duplicated(["event_id", "kind"]).to_numpy(),
             "has two labels of the same kind",
         )
-
-
-def lines(findings: list[Finding]) -> Iterator[str]:
-    """Yield what the command prints: a line for each finding, errors first, and their number."""
-    yield from map(str, sorted(findings, key=lambda f: f.level != "error"))
-    errors = sum(f.level == "error" for f in findings)
-    yield (
-        f"{errors} error(s), {len(findings) - errors} warning(s)"
-        if findings
-        else "nothing is wrong with this log"
-    )

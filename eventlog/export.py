@@ -151,4 +151,5 @@ def _atomic(frame: pd.DataFrame, path: Path) -> None:
     lines = pd.Series(columns[0], dtype=object)
     for values in columns[1:]:
         lines = lines + "\t" + values
-    path.write_text("\t".join(names) + "\n" + "".join((lines + "\n").tolist()), encoding="utf-8")
+    text = "\t".join(names) + "\n" + "".join((lines + "\n").tolist())
+    path.write_text(text, encoding="utf-8", newline="\n")

@@ -1,4 +1,4 @@
-"""EASE: ridge regression of each item on all others, in closed form, applied to a decayed history.
+"""EASE: ridge regression of each item on all others in closed form, on a decayed history.
 
 Steck, Embarrassingly Shallow Autoencoders for Sparse Data, WWW 2019 (arXiv:1905.03375), equation
 (8).

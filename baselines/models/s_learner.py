@@ -1,6 +1,6 @@
-"""S-learner: one outcome model with the treatment as a feature, scored twice (Künzel et al. 2019).
+"""S-learner: one outcome model, with the treatment as a feature (Künzel et al. 2019).
 
-The difference of the two scores is the effect.
+The difference of its scores under both arms is the effect.
 """
 
 from __future__ import annotations

@@ -41,11 +41,6 @@ class Network(nn.Module):
         """The head of a model for next items."""
         return cast(NextItemHead, self.head)
 
-    @property
-    def label_head(self) -> LabelHead:
-        """The head of a model for labels and uplift."""
-        return cast(LabelHead, self.head)
-
     def tensor(self, values: np.ndarray) -> Tensor:
         """Return an array as a tensor on the network's device."""
         return torch.from_numpy(np.ascontiguousarray(values)).to(self.embedding.mask.device)

@@ -172,7 +172,7 @@ class NeuralModel(Model):
     def _build(
         self, train: Examples, valid: Examples | None, rng: np.random.Generator, seed: int
     ) -> None:
-        """Build the network, and the counts or the trees beside it."""
+        """Build the network, and the counts or the trees that it is combined with."""
         encoder = self.encoder_
         self.counts_: Counts | None = None
         self.trees_: Bag | None = None

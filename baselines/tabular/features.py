@@ -1,4 +1,4 @@
-"""Point-in-time aggregates: what a feature store would know about a user when a question is asked.
+"""Point-in-time aggregates: what a feature store knows about a user when a question is asked.
 
 Each column is a difference of two cumulative sums over the flat rows, or a look-up, so the cost is
 a few passes over the rows and no loop over users. Sums are integers (ms, 1 / 10,000 of the

@@ -30,6 +30,8 @@ from eventlog._runtime.extras import require
 
 ENGINES = ("serial", "processes", "dask")
 PATIENCE = 60  # seconds to wait for a cluster's first worker
+# A forked server starts workers quickly; Windows has only "spawn".
+START = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 
 
 class SerialExecutor(Executor):
@@ -88,7 +90,7 @@ def pool(
     elif engine == "processes":
         before = set(multiprocessing.active_children())
         with ProcessPoolExecutor(
-            workers or cores(), mp_context=multiprocessing.get_context("forkserver")
+            workers or cores(), mp_context=multiprocessing.get_context(START)
         ) as processes:
             try:
                 yield processes

@@ -101,6 +101,7 @@ def write_json(path: Path | str, value: Any, *, sort_keys: bool = True) -> None:
         temporary.write_text(
             json.dumps(value, indent=2, sort_keys=sort_keys, ensure_ascii=False) + "\n",
             encoding="utf-8",
+            newline="\n",
         )
 
 

@@ -55,7 +55,7 @@ def path_of(package: str, name: str, *, kind: str, suffix: str = ".toml") -> Pat
 
     Raises UnknownNameError for a wrong name, InputError for a path without a file.
     """
-    if name.endswith(suffix) or "/" in name:
+    if name.endswith(suffix) or "/" in name or "\\" in name:
         path = Path(name)
         if not path.is_file():
             raise InputError(f"The {kind} file {path} does not exist.")

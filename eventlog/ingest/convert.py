@@ -20,12 +20,12 @@ from eventlog._runtime.errors import InputError
 from eventlog.arrays import DAY_MS
 from eventlog.ingest.mapping import Label, Mapping, Names, Rule, TimeFormat
 from eventlog.ingest.nested import flatten
+from eventlog.ingest.rejects import NUMBERS, REASONS, reject_table
 from eventlog.ingest.streams import RAGGED, Batch
 from eventlog.ingest.values import (
     NO_TIME,
     Coded,
     all_numbers,
-    as_text,
     coded,
     localised,
     parse_numbers,
@@ -39,24 +39,6 @@ EARLIEST, LATEST = (
 )
 TRUTHS = {"true": 1.0, "yes": 1.0, "y": 1.0, "t": 1.0, "false": 0.0, "no": 0.0, "n": 0.0, "f": 0.0}
 IDS = [name for name, column in COLUMNS.items() if column.kind in ("id", "categorical")]
-NUMBERS = [
-    name
-    for name, column in COLUMNS.items()
-    if column.kind in ("numeric", "integer") and name != "event_id"
-]
-REASONS = (
-    RAGGED,
-    "missing user_id",
-    "missing timestamp",
-    "unparseable timestamp",
-    "timestamp before 1990",
-    "timestamp after 2100",
-    "missing event",
-    *(f"{what} {name}" for name in NUMBERS for what in ("unparseable", "negative")),
-    "duplicated event_id",
-    "unparseable label",
-    "label known before its event",
-)
 
 
 @dataclass
@@ -375,6 +357,7 @@ class _Conversion:
     # --- rows -------------------------------------------------------------------------------------
 
     def _split(self, users: pd.DataFrame | None, items: pd.DataFrame | None) -> Converted:
+        """Divide the rows into events and rejects, and count the reasons."""
         good = self.reason < 0
         arrays = {
             name: column.arrow() if isinstance(column, Coded) else column
@@ -382,32 +365,12 @@ class _Conversion:
         }
         events = pa.table(arrays).filter(pa.array(good))
         bad = np.flatnonzero(~good)
-        own = {"row": "row_in_file", "reason": "reason_in_file"}
-        original = {
-            own.get(name, name): self.table[name].take(bad) for name in self.table.column_names
-        }
-        rejects = pa.table(
-            {
-                "row": pa.array(self.rows[bad]),
-                "reason": pa.array([self.names[i] for i in self.reason[bad]], pa.string()),
-                **{name: pa.chunked_array([as_text(c)]) for name, c in original.items()},
-            }
+        rejects = reject_table(
+            self.table.take(pa.array(bad)),
+            self.rows[bad],
+            [self.names[i] for i in self.reason[bad]],
+            self.ragged,
         )
-        if self.ragged:
-            first = next(iter(original))
-            rejects = pa.concat_tables(
-                [
-                    rejects,
-                    pa.table(
-                        {
-                            "row": pa.array([r for r, _ in self.ragged], pa.int64()),
-                            "reason": pa.array([RAGGED] * len(self.ragged)),
-                            first: pa.array([text for _, text in self.ragged]),
-                        }
-                    ),
-                ],
-                promote_options="default",
-            ).sort_by("row")
         reasons, examples = {}, {}
         for i in np.unique(self.reason[bad]):
             where = np.flatnonzero(self.reason == i)

@@ -93,7 +93,7 @@ class Gatherer:
         self.attributes: dict[str, list[pd.DataFrame]] = {"users": [], "items": []}
         self.label_tables: list[pd.DataFrame] = []
         self.id_pairs: list[np.ndarray] = []
-        self.own_columns: dict[str, str] = {}  # kept beside the schema -> type
+        self.own_columns: dict[str, str] = {}  # in addition to the schema -> type
 
     def add(self, piece: Converted) -> None:
         """Add one batch."""

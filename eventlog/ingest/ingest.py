@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from eventlog._runtime.errors import InputError, UnknownNameError
 from eventlog._runtime.files import check_replaceable, sha256
-from eventlog.ingest.convert import REASONS, Converter
+from eventlog.ingest.convert import Converter
 from eventlog.ingest.detect import detect
 from eventlog.ingest.gather import Gatherer, Summary
 from eventlog.ingest.log_source import (
@@ -31,6 +31,7 @@ from eventlog.ingest.log_source import (
 )
 from eventlog.ingest.mapping import Mapping
 from eventlog.ingest.readers import read_batches
+from eventlog.ingest.rejects import REASONS
 from eventlog.ingest.streams import RAGGED, Batch
 from eventlog.log import DERIVED, GIVEN, EventLog, LogWriter
 from eventlog.log_folder import WRITTEN_BY_FINISH
@@ -98,7 +99,7 @@ def import_file(
     summary = Summary(file=str(file), out=out, notes=[f"assumed that {text}" for text in assumed])
     converter = Converter(file, mapping, keep_event_id=file.is_dir())
     with LogWriter(out) as writer:
-        # beside the log: /tmp may be small
+        # in the log folder, because /tmp may be small
         with tempfile.TemporaryDirectory(prefix=".import-", dir=writer.folder) as spill:
             rows = Gatherer(converter, summary, Path(spill))
             for piece in map(converter, itertools.chain([batch], source)):

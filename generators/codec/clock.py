@@ -150,7 +150,7 @@ class Clock:
 
         start = torch.arange(WEEK_HOURS, dtype=torch.float64)[:, None] + 0.5
         low, high = (torch.from_numpy(end)[None, :] / 3600 for end in self.gap_ends())
-        high = torch.maximum(high, low + 0.5)  # a point stands for its half hour
+        high = torch.maximum(high, low + 0.5)  # a point covers its half hour
         mean = (until(start + high) - until(start + low)) / (high - low)
         bias = torch.log(mean.clamp(min=1e-3))
         bias[:, : self.within.size] = 0.0
@@ -207,8 +207,8 @@ def private_days(queries: PrivateQueries, user: np.ndarray, day: np.ndarray) -> 
         nothing = pd.Timestamp("2000-01-03").value // (DAY_MS * 1_000_000)
         return int(nothing), int(nothing)
     length, number = kept // shift, kept % shift - base
-    heard = np.bincount(length, counts, minlength=len(periods))
-    enough = heard >= 0.95 * min(queries.ledger.users, heard.max())
+    above_noise = np.bincount(length, counts, minlength=len(periods))
+    enough = above_noise >= 0.95 * min(queries.ledger.users, above_noise.max())
     k = int(np.argmax(enough))
     number = number[length == k]
     first, last = (

@@ -189,7 +189,7 @@ class _RowDraw:
         constraints.narrow_copy_actions(users, row, found, needs, can)
         recent = np.empty((len(row), codes.N_COPY_RANKS), dtype=np.int64)
         constraints.recent_items(users, row, found, needs, recent)
-        self.model.chose("pool", found, recent)
+        self.model.chose("recent items", found, recent)
         self._draw_into(COPY_ACTION, found, can, row[:, col.COPY_ACTION])
         constraints.settle_copy_actions(users, row, needs, self.rules.category)
 
@@ -276,7 +276,7 @@ class _RowDraw:
             constraints.draw_codes(self.model.logits(name, found), can, found, u, out)
 
     def _draw_into(self, name: str, found: np.ndarray, can: np.ndarray, out: np.ndarray) -> None:
-        """Draw codes of a field, put those that are given in their place, and tell the model."""
+        """Draw codes of a field, overwrite those that are given, and let the model know."""
         self._draw_codes(name, found, can, out)
         self.past.overwrite(name, out)
         if len(found):

@@ -1,9 +1,8 @@
-"""A RowNet as a row model: the states of all users, one row further at a time, and logits of their
-fields.
+"""StepDecoder: a RowNet as a StepModel, which gives logits of one row of each user at a time.
 
 What `RowNet` does for whole sequences in training is done here for one row of each user. Sums of
-embeddings are compiled, and tables that do not change are added up beforehand; what is a matrix
-product is left to torch.
+embeddings are compiled, and tables that do not change are added up beforehand; matrix products are
+left to torch.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from numba import njit
 
-from generators.codec.codec import Codec
+from generators.codec.codec import COPY_ACTION, Codec
 from generators.codec.parts import (
     ARRIVAL,
     LAST_ROWS,
@@ -37,7 +36,7 @@ from generators.sequences import feature_layout as layout
 
 
 class StepDecoder:
-    """The RowModel of a RowNet; `latents(users, generator)` gives (users, Z)."""
+    """The StepModel of a RowNet; `latents(users, generator)` gives latents (users, Z)."""
 
     def __init__(self, codec: Codec, net: RowNet, latents: Any) -> None:
         self.codec, self.net, self.latents = codec, net, latents
@@ -48,24 +47,24 @@ class StepDecoder:
             for n in net.sizes
             if key_of(n) in net.heads
         }
-        self.likes = affinities(codec)
-        self.pool_likes = recent_item_affinity(codec, self.likes.get("category"))
-        self.told = {
+        self.affinities = affinities(codec)
+        self.recent_affinity = recent_item_affinity(codec, self.affinities.get("category"))
+        self.conditioned_on = {
             n: _array(net.chosen[key_of(n)].weight) for n in net.sizes if key_of(n) in net.chosen
         }
         self.clock, self.clock_offset = _array(net.embed_clock.weight), net.clock_offset.numpy()
         self.norm = net.norm.weight.detach(), net.norm.bias.detach()
-        self.offset, self.cycle, self.looks = (
+        self.offset, self.cycle, self.embeddings = (
             net.offset.numpy(),
             net.cycle.numpy(),
             _array(net.embed.weight).copy(),
         )
         self.traits = net.traits.numpy()
-        if net.traits.shape[1]:  # of the last items: what they are like as well
+        if net.traits.shape[1]:  # the last items' attributes as well
             # (n_items, D)
             like = _array(net.embed_traits.weight)[self.traits].sum(1)
             for column in range(layout.LAST_ITEMS, layout.LAST_ITEMS + RECENT):
-                self.looks[self.offset[column] : self.offset[column] + len(like)] += like
+                self.embeddings[self.offset[column] : self.offset[column] + len(like)] += like
             self.first_trait, self.favourites = net.first_trait.numpy(), net.favourites.numpy()
         if net.n_items > 1:
             self.item_weight, self.item_bias = (
@@ -76,7 +75,7 @@ class StepDecoder:
     def begin(
         self, users: int, generator: torch.Generator, allowed: list[torch.Tensor] | None = None
     ) -> torch.Tensor:
-        """See RowModel."""
+        """See StepModel."""
         z = self.latents(users, generator)
         hidden: torch.Tensor | None = None
         codes: list[torch.Tensor] = []
@@ -109,11 +108,11 @@ class StepDecoder:
         return user_attributes
 
     def step(self, features: np.ndarray) -> None:
-        """See RowModel."""
+        """See StepModel."""
         if not self.state:
             self.state = [layer.start(len(features)) for layer in self.net.layers]  # type: ignore[operator]
         x = self.condition.clone()
-        _add(x.numpy(), np.arange(len(features)), features + self.offset, self.looks)
+        _add(x.numpy(), np.arange(len(features)), features + self.offset, self.embeddings)
         for state in self.state:
             x = state.step(x)
         self.u = F.layer_norm(x, x.shape[1:], *self.norm) + self.condition
@@ -126,19 +125,22 @@ class StepDecoder:
         )
 
     def logits(self, name: str, rows: np.ndarray) -> np.ndarray:
-        """See RowModel."""
+        """See StepModel."""
         logits: np.ndarray = F.linear(torch.relu(self._at(rows)), *self.heads[name]).numpy()  # type: ignore[arg-type]
-        if name in self.likes:
+        if name in self.affinities:
             logits = add_affinity(
-                logits, rows, self.features, self.user_attributes, self.likes[name]
+                logits, rows, self.features, self.user_attributes, self.affinities[name]
             )
-        if name == "pick" and self.pool_likes is not None:
+        if name == COPY_ACTION and self.recent_affinity is not None:
             logits = add_recent_item_affinity(
-                logits, rows, self.recent, self.features, self.user_attributes, self.pool_likes
+                logits, rows, self.recent, self.features, self.user_attributes, self.recent_affinity
             )
         if name == "gap":
             # codes + 1, 0 = before the first row
-            hour, day = self.features[rows, -3], self.features[rows, -2]
+            hour, day = (
+                self.features[rows, layout.LAST_HOUR],
+                self.features[rows, layout.LAST_WEEKDAY],
+            )
             _add(
                 logits,
                 np.arange(len(rows)),
@@ -148,7 +150,7 @@ class StepDecoder:
         return logits
 
     def item_weights(self, category: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """See RowModel; one matrix product a category."""
+        """See StepModel; takes one matrix product a category."""
         u = self._at(rows)
         query = self.net.item_query(u)
         start = self.codec.items.start
@@ -176,16 +178,16 @@ class StepDecoder:
         return np.exp(out, out=out)
 
     def chose(self, name: str, rows: np.ndarray, code: np.ndarray) -> None:
-        """See RowModel."""
+        """See StepModel."""
         if name == "clock":
             _add(self.rows, rows, code + self.clock_offset, self.clock)
-        elif name == "pool":
+        elif name == "recent items":
             self.recent = code
-        elif name in self.told:
-            _add(self.rows, rows, code[:, None], self.told[name])
+        elif name in self.conditioned_on:
+            _add(self.rows, rows, code[:, None], self.conditioned_on[name])
 
     def keep(self, rows: np.ndarray) -> None:
-        """See RowModel."""
+        """See StepModel."""
         index = torch.from_numpy(rows)
         self.condition, self.user_attributes = (
             self.condition.index_select(0, index),
@@ -206,8 +208,9 @@ def _array(weight: Any) -> np.ndarray:
 
 @njit(cache=True)
 def _add(to, rows, codes, table):
-    """to[rows] += the sum of table[codes[rows]]: to (n, D), rows (m,), codes (n, k), table (size,
-    D).
+    """Add to to[rows] the sum of table[codes[rows]].
+
+    Shapes: to (n, D), rows (m,), codes (n, k), table (size, D).
     """
     for r in rows:
         for k in range(codes.shape[1]):
@@ -220,31 +223,33 @@ def _add(to, rows, codes, table):
 def _add_affinity_logits(
     to, weight, rows, first, stop, recent, user_attributes, traits, first_trait, favourites
 ):
-    """What RowNet.kinship adds to the logits `to` (m, width) of items first..stop - 1 (m,) of
-    `rows` (m,): weight (m, A * likes); the last items of all users in `recent` (n, RECENT and
-    more), `static` (n, S); traits (n_items, A), and the others as in RowNet.
+    """Add to the logits `to` (m, width) what RowNet.affinity_logits adds.
+
+    They are the logits of the items first..stop - 1 (m,) of `rows` (m,). Shapes: weight
+    (m, A * sources), recent (n, RECENT and more) the last items of all users, user_attributes
+    (n, S), traits (n_items, A); the others as in RowNet.
     """
-    attributes, liked = favourites.shape
-    likes = RECENT + liked
+    attributes, n_favourites = favourites.shape
+    sources = RECENT + n_favourites
     last_trait = np.append(first_trait[1:], traits.max() + 1)
-    kin = np.zeros(traits.max() + 1, dtype=np.float32)
-    told = np.empty((attributes, likes), dtype=np.int64)
+    gain = np.zeros(traits.max() + 1, dtype=np.float32)
+    source = np.empty((attributes, sources), dtype=np.int64)
     for k in range(len(rows)):
         for a in range(attributes):
-            for r in range(likes):
-                told[a, r] = (
+            for r in range(sources):
+                source[a, r] = (
                     traits[recent[rows[k], r], a]
                     if r < RECENT
                     else user_attributes[rows[k], favourites[a, r - RECENT]] + first_trait[a]
                 )
                 # a favourite that no item has counts for none
-                if first_trait[a] < told[a, r] < last_trait[a]:
-                    kin[told[a, r]] += weight[k, a * likes + r]
+                if first_trait[a] < source[a, r] < last_trait[a]:
+                    gain[source[a, r]] += weight[k, a * sources + r]
                 else:
-                    told[a, r] = first_trait[a]
+                    source[a, r] = first_trait[a]
         for item in range(first[k], stop[k]):
             for a in range(attributes):
-                to[k, item - first[k]] += kin[traits[item, a]]
+                to[k, item - first[k]] += gain[traits[item, a]]
         for a in range(attributes):
-            for r in range(likes):
-                kin[told[a, r]] = 0
+            for r in range(sources):
+                gain[source[a, r]] = 0

@@ -68,7 +68,7 @@ class Blocks(NamedTuple):
 
     @classmethod
     def of(cls, *, values: int, rest: int, ids: int) -> Self:
-        """Lay out the features of a log with so many categorical, other, and id columns."""
+        """Lay out the features of a log with these numbers of categorical, other and id columns."""
         sizes = (
             col.N_CODES,
             N_LAST_ITEMS,

@@ -181,7 +181,7 @@ def test_two_runs_at_once_share_a_folder(tiny_folder: Path, finished: Path, tmp_
         for _ in range(2)
     ]
     for process in runs:
-        said = process.communicate(timeout=120)[0]
+        said = process.communicate(timeout=300)[0]
         assert process.returncode == 0, said
     assert board(out) == board(finished)
 
@@ -195,7 +195,7 @@ def test_a_full_disk_is_one_sentence_and_the_rerun_goes_on(
 
     out = tmp_path / "full"
     full = subprocess.run(
-        command(tiny_folder, out), capture_output=True, text=True, timeout=120, preexec_fn=limit
+        command(tiny_folder, out), capture_output=True, text=True, timeout=300, preexec_fn=limit
     )
     assert full.returncode == 1
     assert "Traceback" not in full.stderr
@@ -204,7 +204,7 @@ def test_a_full_disk_is_one_sentence_and_the_rerun_goes_on(
         and "too large" in full.stderr.splitlines()[-1]
     )
     assert (
-        subprocess.run(command(tiny_folder, out), capture_output=True, timeout=120).returncode == 0
+        subprocess.run(command(tiny_folder, out), capture_output=True, timeout=300).returncode == 0
     )
     check_resumed(out, finished)
 
@@ -246,7 +246,7 @@ def test_what_a_log_lacks_is_left_out_and_no_failure(tiny: EventLog, tmp_path: P
         tmp_path / "no-items"
     )
     done = subprocess.run(
-        command(folder, tmp_path / "out"), capture_output=True, text=True, timeout=120
+        command(folder, tmp_path / "out"), capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
     assert "left out: no-items recommendation: the log has no item_id" in done.stdout

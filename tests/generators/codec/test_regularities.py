@@ -138,7 +138,7 @@ def test_days_on_which_a_category_is_reduced_are_kept() -> None:
     )
     model = generators.fit(log, model="markov", seed=1, settings={"min_users": 3})
     code = model.codec_.categories.values.index("c3") + 1  # type: ignore[attr-defined]
-    assert [(c, d, round(r, 2)) for c, d, r in model.codec_.reduced if c == code] == [
+    assert [(c, d, round(r, 2)) for c, d, r in model.codec_.prices.reduced if c == code] == [
         (code, day.value // 86_400_000_000_000, -0.69)
     ]  # type: ignore[attr-defined]
 
@@ -206,8 +206,8 @@ def test_nothing_of_it_is_learnt_under_a_budget(log: EventLog) -> None:
         codec.private
         and not codec.rules.constant_in_session
         and not codec.rules.usual_category
-        and not codec.daily_prices
-        and codec.longest == (0, 0)
+        and not codec.prices.daily
+        and codec.pace.longest == (0, 0)
     )
     assert not codec.items.levels and affinities(codec) == {}
 
