@@ -331,8 +331,7 @@ def markdown(checks: list[Check], log: EventLog) -> str:
         "Does a simulated log give its fraud away by a single raw column, by an id, by the order "
         "of its rows, by careless draws? This page",
         "is written by `python -m simulator audit LOG --out docs/results/leak-audit.md`; the tests "
-        "run the "
-        "same checks on a smaller log.",
+        "run the same checks on a smaller log.",
         "",
         f"Audited: scenario `{scenario.get('name', '?')}`, {made.get('users', '?')} users, "
         f"{made.get('days', '?')} days, seed "
