@@ -29,7 +29,8 @@ try:
     runpy.run_module("{package}", run_name="__main__")
 except SystemExit:
     pass
-print([m for m in ("torch", "scipy.stats", "sdmetrics", "lightgbm", "sklearn", "pandas") if m in sys.modules])
+heavy = ("torch", "scipy.stats", "sdmetrics", "lightgbm", "sklearn", "statsmodels", "pandas")
+print([m for m in heavy if m in sys.modules])
 """
 
 

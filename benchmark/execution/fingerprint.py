@@ -145,8 +145,8 @@ def file_of(package: str, name: str) -> Path | None:
 
     `name` is that of a file in the package's folder, a path, or the name of an entry point.
     """
-    path = Path(name) if name.endswith(".py") else plugins.folder(package) / f"{name}.py"
-    if path.is_file():
+    path = Path(name) if name.endswith(".py") else plugins.files_of(package).get(name)
+    if path is not None and path.is_file():
         return path
     for entry in metadata.entry_points(group=f"shoptwin.{package}", name=name):
         found = importlib.util.find_spec(entry.module)

@@ -39,12 +39,20 @@ def folder(package: str) -> Path:
     return Path(next(iter(spec.submodule_search_locations)))
 
 
-def names(package: str, *, suffix: str = ".py") -> list[str]:
-    """Return the names in a package's folder and, for Python files, those of entry points.
+def files_of(package: str, *, suffix: str = ".py") -> dict[str, Path]:
+    """Return the file of each name in a package's folder and the folders inside it.
 
-    A name is that of a file with `suffix` which does not begin with "_".
+    A name is that of a file with `suffix` which does not begin with "_". Folders sort files for
+    the reader only (`models/uplift/`): a name does not say in which it stands.
     """
-    found = {p.stem for p in folder(package).glob(f"*{suffix}") if not p.name.startswith("_")}
+    here = folder(package)
+    paths = (p for p in sorted(here.rglob(f"*{suffix}")) if not p.name.startswith("_"))
+    return {p.stem: p for p in paths}
+
+
+def names(package: str, *, suffix: str = ".py") -> list[str]:
+    """Return the names in a package's folder and, for Python files, those of entry points."""
+    found = set(files_of(package, suffix=suffix))
     if suffix == ".py":
         found |= {e.name for e in _entry_points(package)}
     return sorted(found)
@@ -60,10 +68,10 @@ def path_of(package: str, name: str, *, kind: str, suffix: str = ".toml") -> Pat
         if not path.is_file():
             raise InputError(f"The {kind} file {path} does not exist.")
         return path
-    path = folder(package) / f"{name}{suffix}"
-    if not path.is_file():
+    found = files_of(package, suffix=suffix).get(name)
+    if found is None:
         raise UnknownNameError(kind, name, names(package, suffix=suffix))
-    return path
+    return found
 
 
 def is_file(name: str) -> bool:
@@ -111,8 +119,10 @@ def load_module(package: str, name: str, *, kind: str, files: bool = True) -> Mo
     """
     if files and is_file(name):
         return _from_file(Path(name), kind)
-    if name in {p.stem for p in folder(package).glob("*.py")} and not name.startswith("_"):
-        return importlib.import_module(f"{package}.{name}")
+    own = files_of(package).get(name)
+    if own is not None:
+        inside = own.relative_to(folder(package)).with_suffix("").parts
+        return importlib.import_module(".".join((package, *inside)))
     for entry in _entry_points(package):
         if entry.name == name:
             loaded: ModuleType = entry.load()
@@ -123,7 +133,7 @@ def load_module(package: str, name: str, *, kind: str, files: bool = True) -> Mo
 def name_of(package: str, found: type) -> str | None:
     """Return the name under which `load` finds a class, None if it is from a user's file."""
     if found.__module__.startswith(f"{package}."):
-        return found.__module__.removeprefix(f"{package}.")
+        return found.__module__.rpartition(".")[2]
     for entry in _entry_points(package):
         if found.__module__ == entry.module or (entry.attr and entry.load() is found):
             return entry.name

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from baselines.base import Model
-from baselines.models.dr_learner import DRLearner
+from baselines.models.uplift.dr_learner import DRLearner
 from eventlog import EventLog, InputError
 from eventlog._runtime import plugins
 from eventlog.arrays import Examples, Queries

@@ -6,7 +6,7 @@ import pytest
 
 from baselines.base import Model
 from eventlog import InputError, UnknownNameError
-from eventlog._runtime.plugins import load, names
+from eventlog._runtime.plugins import folder, load, name_of, names
 
 MINE = """
 from baselines.base import Model
@@ -19,6 +19,31 @@ class Mine(Model):
 
 def test_names_are_the_files_of_the_folder() -> None:
     assert {"lstm", "transformer", "bert", "popularity", "markov"} <= set(names("baselines.models"))
+
+
+def test_folders_inside_are_searched_and_do_not_show_in_the_name() -> None:
+    assert "t_learner" in names("baselines.models")
+    found = load("baselines.models", "t_learner", Model, kind="model")  # type: ignore[type-abstract]
+    assert found.__module__ == "baselines.models.uplift.t_learner"
+    assert name_of("baselines.models", found) == "t_learner"
+
+
+@pytest.mark.parametrize(
+    ("package", "suffix"),
+    [
+        ("baselines.models", ".py"),
+        ("generators.models", ".py"),
+        ("benchmark.tasks", ".py"),
+        ("benchmark.suites", ".toml"),
+        ("simulator.scenarios", ".toml"),
+        ("simulator.typologies", ".py"),
+        ("eventlog.ingest.presets", ".toml"),
+    ],
+)
+def test_no_two_files_of_a_package_have_one_name(package: str, suffix: str) -> None:
+    files = [p for p in folder(package).rglob(f"*{suffix}") if not p.name.startswith("_")]
+    assert files
+    assert len({p.stem for p in files}) == len(files)
 
 
 def test_a_file_of_ones_own_is_loaded(tmp_path: Path) -> None:

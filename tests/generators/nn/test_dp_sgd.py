@@ -1,4 +1,4 @@
-"""Our noise in opacus' optimizer: without noise a step is opacus' own, with it the noise is right."""
+"""Our noise in opacus' optimiser: a step without noise is opacus' own, and the noise is right."""
 
 from __future__ import annotations
 
