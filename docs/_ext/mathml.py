@@ -6,7 +6,7 @@ from docutils import nodes
 from latex2mathml.converter import convert
 
 CODE = re.compile(r"\\texttt\{([^}]*)\}")
-FUNCTION = re.compile(r"(<mi>(?:log|exp|min|max)</mi>)")
+FUNCTION = re.compile(r"((?:<msub>)?<mi>(?:log|exp|min|max)</mi>)")  # a space inside msub breaks it
 
 
 def mathml(formula: str, display: str) -> str:
