@@ -104,7 +104,7 @@ def tune(
         raise InputError(
             "There is no validation part to choose settings by; use more data or a longer log."
         )
-    model_class = plugins.load("baselines.models", model, Model, kind="model")  # type: ignore[type-abstract]
+    model_class = plugins.load("baselines.models", model, Model, kind="model")
     kind = "next_item" if np.issubdtype(train.target.dtype, np.integer) else "label"
     known = parameters(model_class)
     space = {name: draw for name, draw in SPACES[kind].items() if name in known}

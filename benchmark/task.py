@@ -45,7 +45,9 @@ class NotApplicable(InputError):
 class Truth(Protocol):
     """The part of `simulator.truth.oracles` that an oracle needs."""
 
-    def oracle_next_item_rank(self, log: EventLog, event_ids: np.ndarray) -> np.ndarray: ...  # noqa: D102
+    def oracle_next_item_rank(  # noqa: D102
+        self, log: EventLog, event_ids: np.ndarray
+    ) -> np.ndarray: ...
     def oracle_churn(  # noqa: D102
         self, log: EventLog, user_ids: np.ndarray, cut: pd.Timestamp, horizon: pd.Timedelta
     ) -> np.ndarray: ...

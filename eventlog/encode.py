@@ -85,7 +85,8 @@ class Encoder:
             ):
                 counts = values.astype(str)[values.notna()].value_counts()
                 # Most frequent first, ties by name, so that the same data gives the same codes.
-                vocabulary = sorted(counts.index, key=lambda v, c=counts: (-c[v], v))  # type: ignore[misc]
+                pairs = sorted(zip(-counts.to_numpy(), counts.index, strict=True))
+                vocabulary = [value for _, value in pairs]
                 if len(vocabulary) > high_cardinality and name not in ALWAYS_CODED:
                     encoder.high_cardinality.append(name)
                 elif vocabulary:

@@ -73,7 +73,7 @@ def ndcg(source: EventLog, asked: EventLog, split: TimeSplit) -> float:
     """NDCG@10 of decayed transitions trained on `source` and asked about `asked` after the cut."""
     task = Recommendation()
     data = task.prepare(source, asked, split)
-    model = plugins.load("baselines.models", "markov", Model, kind="model")()  # type: ignore[type-abstract]
+    model = plugins.load("baselines.models", "markov", Model, kind="model")()
     model.fit(data.train, data.valid, encoder=data.encoder, seed=0)
     return float(task.evaluate(model.score, data).metrics["ndcg@10"])
 

@@ -53,12 +53,12 @@ def scores(
     for task_name, model_name, metric in ASKED:
         if task_name not in tasks:
             continue
-        task = plugins.load("benchmark.tasks", task_name, Task, kind="task")()  # type: ignore[type-abstract]
+        task = plugins.load("benchmark.tasks", task_name, Task, kind="task")()
         try:
             if task_name not in prepared:
                 prepared[task_name] = task.prepare(source, log, split)
             data = prepared[task_name]
-            model = plugins.load("baselines.models", model_name, Model, kind="model")()  # type: ignore[type-abstract]
+            model = plugins.load("baselines.models", model_name, Model, kind="model")()
             model.fit(data.train, data.valid, encoder=data.encoder, seed=0)
             base = 0.0 if task.kind == "next_item" else float(data.test.target.mean())
             out[f"{task_name} {model_name}"] = (

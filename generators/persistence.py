@@ -54,7 +54,7 @@ def make(model: str, settings: Mapping[str, Any] | None = None, *, files: bool =
 
 def _class_of(model: str, *, files: bool) -> type[Generator]:
     """Return the class of a generator; see `make`."""
-    return plugins.load(PACKAGE, model, Generator, kind="generator", files=files)  # type: ignore[type-abstract]
+    return plugins.load(PACKAGE, model, Generator, kind="generator", files=files)
 
 
 def no_epsilon(model: str) -> InputError:

@@ -139,7 +139,7 @@ def _task(
     name: str, logs: Logs, models: Mapping[str, Sequence[str]], seed: int
 ) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
     """Return the rows of one task, and what of it is left out."""
-    class_ = plugins.load("benchmark.tasks", name, Task, kind="task")  # type: ignore[type-abstract]
+    class_ = plugins.load("benchmark.tasks", name, Task, kind="task")
     task = make(class_, TASK_SETTINGS.get(name, {}), where=f"task {name}")
     try:
         real = _data(task, logs.real, logs)

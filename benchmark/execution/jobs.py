@@ -27,7 +27,7 @@ from benchmark.execution.results import pack
 from benchmark.task import NotApplicable, Scored, Task, leaks
 from eventlog import EventLog
 from eventlog._runtime import plugins
-from eventlog._runtime.errors import ShopError, WorkError
+from eventlog._runtime.errors import InputError, ShopError, WorkError
 from eventlog._runtime.settings import check_arguments
 from eventlog.arrays import Queries, Sequences
 from eventlog.log import digest
@@ -228,7 +228,12 @@ def _model(job: Job) -> dict[str, Any]:
     spec = job.spec
     data = load_task(fetch(job.needs[0]))
     task = load_task_class(spec)
-    model_class = plugins.load("baselines.models", spec["model"], Model, kind="model")  # type: ignore[type-abstract]
+    model_class = plugins.load("baselines.models", spec["model"], Model, kind="model")
+    if not getattr(model_class, "kinds", None):
+        raise InputError(
+            f"{spec['model']}: the model {model_class.__name__} does not say which questions it "
+            'answers; add kinds = frozenset({"next_item"}) to the class (or "binary", "uplift").'
+        )
     if task.kind not in model_class.kinds or (
         model_class.tasks is not None and job.label["task"] not in model_class.tasks
     ):
@@ -336,7 +341,7 @@ class Timed:
 
 def load_task_class(spec: Mapping[str, Any]) -> Task:
     """Return the task that a cell is about, with its settings."""
-    class_ = plugins.load("benchmark.tasks", spec["task"], Task, kind="task")  # type: ignore[type-abstract]
+    class_ = plugins.load("benchmark.tasks", spec["task"], Task, kind="task")
     task: Task = make(class_, spec["settings"], where=f"task {Path(spec['task']).stem}")
     return task
 

@@ -28,8 +28,10 @@ from typing import Any
 from benchmark.execution import fingerprint
 from benchmark.suite import GeneratorUse, LogSource, Suite, as_table, plugin_name
 from eventlog._runtime import plugins
+from eventlog._runtime.errors import UnknownNameError
 from eventlog.log import digest as log_digest
 
+KINDS = ("next_item", "binary", "uplift")  # of questions; a model says which it answers
 REAL = "real"
 ORACLE = "oracle"
 # What this module imports differs by kind of cell, and is named beside it.
@@ -212,6 +214,9 @@ def answers(model: str, task: str) -> bool:
     """
     model_facts = fingerprint.class_facts("baselines.models", model)
     kinds, tasks = model_facts.get("kinds"), model_facts.get("tasks")
+    for given in kinds or ():
+        if given not in KINDS:
+            raise UnknownNameError(f"kind of question (kinds of {model})", str(given), KINDS)
     kind = fingerprint.class_facts("benchmark.tasks", task).get("kind")
     right_kind = kinds is None or kind is None or kind in kinds
     return right_kind and (tasks is None or plugin_name(task) in tasks)

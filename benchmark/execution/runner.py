@@ -28,6 +28,7 @@ from benchmark.execution.environment import environment
 from benchmark.execution.plan import ARTIFACTS, REAL, Cell, plan
 from benchmark.execution.results import Store
 from benchmark.execution.scheduling import CriticalPath
+from benchmark.suite import plugin_name
 from eventlog._runtime.console import note
 from eventlog._runtime.errors import InputError
 from eventlog._runtime.executors import check_engine
@@ -113,9 +114,27 @@ def run_suite(
         overrides=settings,
     )
     cells = plan(loaded)
+    if models is not None:
+        _check_models(loaded.models, cells)
     _check_given_logs(cells, store)
     _note_plan(store, suite, profile, cells, command)
     return run_cells(cells, store, engine_name=engine_name, workers=workers, address=address)
+
+
+def _check_models(models: Sequence[str], cells: Sequence[Cell]) -> None:
+    """Say which of the `models` that were asked for answer no question of the suite.
+
+    Raises InputError if none does.
+    """
+    used = {cell.label["model"] for cell in cells if cell.kind == "model"}
+    idle = [name for name in map(plugin_name, models) if name not in used]
+    if idle and len(idle) == len(models):
+        raise InputError(
+            f"No task of the suite asks a kind of question that {', '.join(idle)} answers; the "
+            "kinds of a model are its class attribute 'kinds': next_item, binary, uplift."
+        )
+    for name in idle:
+        note(f"left out: {name} answers no kind of question that a task of the suite asks")
 
 
 def run_cells(

@@ -63,7 +63,7 @@ def convert(kind: type[T], data: Any, *, where: str) -> T:
         UnknownNameError: a key is not a field; the nearest field is named.
         InputError: a value is missing, has the wrong type or lies outside its range.
     """
-    _refuse_nan(data, where, "")
+    _refuse(data, where, "")
     try:
         return msgspec.convert(data, kind)
     except msgspec.ValidationError as error:
@@ -157,16 +157,30 @@ def _targets(function: Callable[..., Any]) -> list[Callable[..., Any]]:
 # --- errors in words ------------------------------------------------------------------------------
 
 
-def _refuse_nan(value: Any, where: str, path: str) -> None:
-    """A number that is none passes every comparison, and no setting means it."""
+def _refuse(value: Any, where: str, path: str) -> None:
+    """Raise InputError for what msgspec lets pass or cannot read.
+
+    NaN passes every comparison, and no setting means it; half of a UTF-16 pair is no character.
+    """
     if isinstance(value, float) and math.isnan(value):
         raise InputError(f"{where}: {path or 'the value'} is nan; give a number.")
+    if isinstance(value, str) and not _is_text(value):
+        raise InputError(f"{where}: {path or 'the value'} is {value!a}; that is no text.")
     if isinstance(value, Mapping):
         for key, inner in value.items():
-            _refuse_nan(inner, where, f"{path}.{key}" if path else str(key))
+            _refuse(str(key), where, "a key")
+            _refuse(inner, where, f"{path}.{key}" if path else str(key))
     elif isinstance(value, list | tuple):
         for k, inner in enumerate(value):
-            _refuse_nan(inner, where, f"{path}[{k}]")
+            _refuse(inner, where, f"{path}[{k}]")
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _explained(kind: Any, data: Any, message: str, where: str) -> InputError:
@@ -231,8 +245,10 @@ def _annotation(info: Any) -> Any:
     if isinstance(info, i.LiteralType):
         return typing.Literal[tuple(info.values)]
     if isinstance(info, i.IntType | i.FloatType):
-        bounds = msgspec.Meta(ge=info.ge, le=info.le, gt=info.gt, lt=info.lt)  # type: ignore[call-overload]
-        return typing.Annotated[int if isinstance(info, i.IntType) else float, bounds]
+        bounds: Any = {name: getattr(info, name) for name in ("ge", "le", "gt", "lt")}
+        return typing.Annotated[
+            int if isinstance(info, i.IntType) else float, msgspec.Meta(**bounds)
+        ]
     plain: dict[type, Any] = {i.StrType: str, i.BoolType: bool, i.NoneType: None}
     return plain.get(type(info), Any)
 

@@ -6,9 +6,10 @@ import bz2
 import gzip
 import io
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -33,7 +34,9 @@ def open_stream(path: Path, packed: str) -> IO[bytes]:
     """Open a file for reading bytes; `packed` is its compression, "" for none."""
     if packed == "zstd":
         return pa.CompressedInputStream(pa.OSFile(str(path)), "zstd")  # type: ignore[no-any-return]
-    return {"gzip": gzip.open, "bzip2": bz2.open, "": open}[packed](path, "rb")  # type: ignore[operator, no-any-return]
+    openers: dict[str, Callable[..., Any]] = {"gzip": gzip.open, "bzip2": bz2.open, "": open}
+    opened: IO[bytes] = openers[packed](path, "rb")
+    return opened
 
 
 class WatchedStream(io.RawIOBase):

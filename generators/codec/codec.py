@@ -217,10 +217,8 @@ class Codec:
 
         They are (n, codes of the span) bool, for users who arrive with the codes `arrival` (n,).
         """
-        (first, _), (least, _) = (
-            torch.from_numpy(np.nan_to_num(np.stack(self.user_attributes[n].ends())))  # type: ignore[union-attr]
-            for n in (ARRIVAL, OBSERVATION_SPAN)
-        )
+        bins: list[Any] = [self.user_attributes[n] for n in (ARRIVAL, OBSERVATION_SPAN)]
+        (first, _), (least, _) = (torch.from_numpy(np.nan_to_num(np.stack(b.ends()))) for b in bins)
         return (
             least[None, :]
             <= (self.clock.end_ms - self.clock.start_ms) / 1000 - first[arrival][:, None]

@@ -74,11 +74,10 @@ def longest_session(
     """
     start = np.flatnonzero(is_session_start | np.append(True, user[1:] != user[:-1]))
     stop = np.append(start[1:], len(user))
-    rows, lasts = (
-        (stop - start).astype(np.float64),
-        (time[stop - 1] - time[start]).astype(np.float64),
-    )
-    return tuple(int(safe_ends(user[start], x, queries.min_users)[1]) for x in (rows, lasts))  # type: ignore[return-value]
+    rows = (stop - start).astype(np.float64)
+    lasts = (time[stop - 1] - time[start]).astype(np.float64)
+    most, longest = (safe_ends(user[start], x, queries.min_users)[1] for x in (rows, lasts))
+    return int(most), int(longest)
 
 
 def learn_levels(codec: Codec, events: pd.DataFrame) -> dict[str, np.ndarray]:

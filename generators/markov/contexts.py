@@ -7,6 +7,7 @@ estimate in a context backs off to the context without its last level.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -75,7 +76,8 @@ def size_of(codec: Codec, user_attributes: torch.Tensor) -> torch.Tensor:
 
     `user_attributes` (n, n_attributes) are codes.
     """
-    low = np.nan_to_num(codec.user_attributes[LENGTH].ends()[0], nan=1.0)  # type: ignore[union-attr]
+    lengths: Any = codec.user_attributes[LENGTH]
+    low = np.nan_to_num(lengths.ends()[0], nan=1.0)
     level = np.searchsorted(SIZES, low, side="right")
     return torch.from_numpy(level)[user_attributes[:, list(codec.user_attributes).index(LENGTH)]]
 

@@ -42,7 +42,7 @@ class StepDecoder:
         self.codec, self.net, self.latents = codec, net, latents
         # The weights themselves: calling a module costs as much as its product where few users are
         # left.
-        self.heads = {
+        self.heads: dict[str, tuple[Any, Any]] = {
             n: (net.heads[key_of(n)].weight, net.heads[key_of(n)].bias)
             for n in net.sizes
             if key_of(n) in net.heads
@@ -110,7 +110,8 @@ class StepDecoder:
     def step(self, features: np.ndarray) -> None:
         """See StepModel."""
         if not self.state:
-            self.state = [layer.start(len(features)) for layer in self.net.layers]  # type: ignore[operator]
+            layers: Any = self.net.layers
+            self.state = [layer.start(len(features)) for layer in layers]
         x = self.condition.clone()
         _add(x.numpy(), np.arange(len(features)), features + self.offset, self.embeddings)
         for state in self.state:
@@ -126,7 +127,8 @@ class StepDecoder:
 
     def logits(self, name: str, rows: np.ndarray) -> np.ndarray:
         """See StepModel."""
-        logits: np.ndarray = F.linear(torch.relu(self._at(rows)), *self.heads[name]).numpy()  # type: ignore[arg-type]
+        weight, bias = self.heads[name]
+        logits: np.ndarray = F.linear(torch.relu(self._at(rows)), weight, bias).numpy()
         if name in self.affinities:
             logits = add_affinity(
                 logits, rows, self.features, self.user_attributes, self.affinities[name]

@@ -119,7 +119,8 @@ def _hold(
     )
     sd = queries.noise_of(weight=2.0, per_user=RULES_PER_USER)
     there, broken = counts.reshape(-1, 2).T
-    return ((there > 4 * sd) & (broken < MOST_BREAKING * there + sd)).tolist()  # type: ignore[no-any-return]
+    held: list[bool] = ((there > 4 * sd) & (broken < MOST_BREAKING * there + sd)).tolist()
+    return held
 
 
 def learn_cart_needs(

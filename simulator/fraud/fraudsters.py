@@ -34,7 +34,7 @@ REVIEWS_DONE = 0.8  # share of the due reviews whose author has not left meanwhi
 
 
 def _load(name: str) -> Typology:
-    typology = load(FOLDER, name, Typology, kind="typology")()  # type: ignore[type-abstract]
+    typology = load(FOLDER, name, Typology, kind="typology")()
     typology.name = name
     return typology
 

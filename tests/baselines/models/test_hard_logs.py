@@ -16,15 +16,13 @@ from eventlog.arrays import FIRST, Examples, Queries
 from eventlog.encode import Encoder
 from eventlog.log import tidy
 
-NEXT_ITEM = ("popularity", "recent_popularity", "markov", "itemknn", "ease", "session_knn")
-BINARY = ("base_rate", "recency", "amount", "bgnbd", "logistic", "mlp", "lightgbm")
-UPLIFT = ("no_uplift", "s_learner", "t_learner", "x_learner", "dr_learner")
 NEURAL = ("lstm", "gru", "transformer", "bert")
 SMALL = {"dim": 16, "length": 12, "max_steps": 4, "binary_max_steps": 4, "batch_rows": 400}
+# Every model of the package, a new one too, on every kind of question that it answers.
 CASES = [
     (name, kind)
-    for kind, simple in (("next_item", NEXT_ITEM), ("binary", BINARY), ("uplift", UPLIFT))
-    for name in (*simple, *NEURAL)
+    for name in plugins.names("baselines.models")
+    for kind in sorted(plugins.load("baselines.models", name, Model, kind="model").kinds)
 ]
 pytestmark = pytest.mark.usefixtures("one_thread")
 

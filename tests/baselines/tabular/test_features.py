@@ -287,7 +287,7 @@ def test_a_label_does_not_reach_its_own_features(small_log: EventLog) -> None:
     for examples in (train, flipped):
         features = Features(encoder)
         features.fit(examples)
-        row = features.risk_.columns(sequences, train.queries[k : k + 1])  # type: ignore[union-attr]
+        row = features.risk_.columns(sequences, train.queries[k : k + 1])
         if examples is train:
             expected = row
     assert expected == row

@@ -11,7 +11,7 @@ from eventlog import EventLog
 from eventlog._runtime.errors import InputError
 from eventlog._runtime.files import read_json
 from eventlog.check import check
-from generators.privacy import statement
+from generators.privacy import judgement
 from simulator import api
 
 HERE = calibrated.__file__
@@ -176,7 +176,7 @@ def test_the_statement_is_recomposed_and_says_where_the_noise_came_from(shop):
     ]
     assert [model.privacy["noise_source"] for model in fitted] == ["system", "seed"]
     for model in fitted:
-        composed = statement._composed(model.privacy["ledger"], model.privacy["delta"])
+        composed = judgement._composed(model.privacy["ledger"], model.privacy["delta"])
         assert composed == pytest.approx(5.0, rel=1e-3)
         assert model.privacy["public"] == []
     public = generators.fit(

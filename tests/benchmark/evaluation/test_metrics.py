@@ -76,7 +76,7 @@ def test_ndcg_equals_sklearn() -> None:
 def test_coverage_counts_the_items_that_are_shown() -> None:
     rng = np.random.default_rng(0)
     n, items = 50, 40
-    test = Examples(None, Queries(*np.zeros((3, n), dtype=np.int64)), np.full(n, 2, dtype=np.int32))  # type: ignore[arg-type]
+    test = Examples(None, Queries(*np.zeros((3, n), dtype=np.int64)), np.full(n, 2, dtype=np.int32))
     constant, same, random = (
         np.zeros((n, items + 2)),
         np.tile(np.arange(items + 2.0), (n, 1)),
@@ -307,6 +307,6 @@ def test_constant_perfect_and_random_uplift() -> None:
 
 
 def test_effects_beyond_one_are_refused() -> None:
-    test = Examples(None, Queries(*np.zeros((3, 2), dtype=np.int64)), np.zeros(2))  # type: ignore[arg-type]
+    test = Examples(None, Queries(*np.zeros((3, 2), dtype=np.int64)), np.zeros(2))
     with pytest.raises(metrics.BadScores, match="differences of probabilities"):
         metrics.effects(lambda s, q: np.array([0.5, 1.5]), test)

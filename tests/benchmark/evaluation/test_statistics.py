@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.stats import kendalltau, rankdata
@@ -18,6 +18,7 @@ def test_kendall_equals_scipy(pairs: list[tuple[int, int]]) -> None:
     assert ours == pytest.approx(theirs, nan_ok=True)
 
 
+@settings(max_examples=30)  # a call takes 50 ms
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_holm_is_between_raw_and_bonferroni_and_keeps_the_order(p: list[float]) -> None:
     corrected = statistics.holm(p)
@@ -37,6 +38,7 @@ def test_holm_equals_the_procedure_done_by_hand() -> None:
     assert statistics.holm([0.5, 0.6]) == [1.0, 1.0]
 
 
+@settings(max_examples=30)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8), st.floats(0.01, 0.2))
 def test_holm_rejects_what_the_step_down_rejects(p: list[float], alpha: float) -> None:
     corrected = statistics.holm(p)

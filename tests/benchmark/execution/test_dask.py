@@ -163,7 +163,7 @@ def test_a_small_cluster_of_its_own_stops_what_hangs(
 def test_a_wrong_address_is_one_sentence(tiny_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="No Dask scheduler answers"):
         go(tiny_folder, tmp_path, engine_name="dask", address="tcp://127.0.0.1:9")
-    with pytest.raises(InputError, match="for the engine dask"):
+    with pytest.raises(InputError, match="with the engine dask only"):
         go(tiny_folder, tmp_path, address="tcp://127.0.0.1:9")
 
 

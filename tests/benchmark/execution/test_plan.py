@@ -8,7 +8,7 @@ from fixtures.tiny import tiny_log
 
 from benchmark import suite
 from benchmark.__main__ import main
-from benchmark.execution import fingerprint
+from benchmark.execution import fingerprint, runner
 from benchmark.execution.plan import Cell, answers, plan
 from eventlog._runtime import plugins
 from eventlog._runtime.errors import InputError, UnknownNameError
@@ -228,3 +228,22 @@ def test_the_schema_knows_every_key_of_a_suite_file(capsys: pytest.CaptureFixtur
     assert {"logs", "generators", "profiles", "settings"} <= set(keys)
     for name in suite.names():
         assert set(suite._read(name)) <= set(keys)
+
+
+def test_a_kind_that_no_task_asks_is_one_sentence(tiny_folder: Path, plugin) -> None:
+    path = Path(plugin("mistyped"))
+    path.write_text(path.read_text().replace('{"next_item", "binary"}', '{"nextitem"}'))
+    with pytest.raises(UnknownNameError, match=r"kinds of .*mistyped.*did you mean 'next_item'"):
+        cells(tiny_folder, models=[str(path)])
+
+
+def test_a_model_that_answers_no_question_of_the_suite_is_named(
+    tiny_folder: Path, plugin, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path(plugin("binary_only"))
+    path.write_text(path.read_text().replace('{"next_item", "binary"}', '{"binary"}'))
+    asked = {"log": tiny_folder, "engine_name": "serial", "out": tmp_path / "out"}
+    with pytest.raises(InputError, match="No task of the suite asks a kind of question that bin"):
+        runner.run_suite("recommendation", models=[str(path)], **asked)
+    runner.run_suite("recommendation", models=["popularity", str(path)], **asked)
+    assert "left out: binary_only answers no kind of question" in capsys.readouterr().err

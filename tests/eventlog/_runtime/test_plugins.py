@@ -23,7 +23,7 @@ def test_names_are_the_files_of_the_folder() -> None:
 
 def test_folders_inside_are_searched_and_do_not_show_in_the_name() -> None:
     assert "t_learner" in names("baselines.models")
-    found = load("baselines.models", "t_learner", Model, kind="model")  # type: ignore[type-abstract]
+    found = load("baselines.models", "t_learner", Model, kind="model")
     assert found.__module__ == "baselines.models.uplift.t_learner"
     assert name_of("baselines.models", found) == "t_learner"
 

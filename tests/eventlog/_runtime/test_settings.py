@@ -66,6 +66,8 @@ class Suite(Settings):
         ({"limit": 0}, "limit is 0; it must be a number above 0."),
         ({"seeds": [1, -1]}, r"seeds\[1\] is -1; it must be a whole number of at least 0."),
         ({"name": 3}, "name is 3; it must be a text."),
+        ({"name": "\ud800"}, "name is '.*ud800'; that is no text."),
+        ({"\ud800": 1}, "a key is '.*ud800'; that is no text."),
         ("text", "suite mine.toml: it is 'text'; it must be a table."),
     ],
 )

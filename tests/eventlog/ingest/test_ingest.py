@@ -572,7 +572,8 @@ PRESETS = {
     ),
     "rees46": (
         "2019-Oct.csv",
-        "event_time,event_type,product_id,category_id,category_code,brand,price,user_id,user_session\n"
+        "event_time,event_type,product_id,category_id,category_code,brand,price,user_id,"
+        "user_session\n"
         "2019-10-01 00:00:00 "
         "UTC,view,44600062,2103807459595387724,,shiseido,35.79,541312140,72d76fde\n"
         "2019-10-01 00:00:09 UTC,purchase,3900821,2053013552326770905,appliances.environment,"
@@ -581,7 +582,8 @@ PRESETS = {
     ),
     "yoochoose": (
         "yoochoose-buys.dat",
-        "420374,2014-04-06T18:44:58.314Z,214537888,12462,1\n281626,2014-04-06T09:40:13.032Z,214535653,1883,1\n",
+        "420374,2014-04-06T18:44:58.314Z,214537888,12462,1\n"
+        "281626,2014-04-06T09:40:13.032Z,214535653,1883,1\n",
         [("281626", "purchase", "214535653"), ("420374", "purchase", "214537888")],
     ),
     "taobao": (
@@ -623,6 +625,7 @@ PRESETS = {
 
 @pytest.mark.parametrize("name", names("eventlog.ingest.presets", suffix=".toml"))
 def test_each_preset_reads_its_published_layout(name: str, tmp_path: Path) -> None:
+    assert name in PRESETS, f"add a file of {name} to PRESETS: its name, a few rows, the events"
     file_name, text, expected = PRESETS[name]
     import_file(
         write(tmp_path, file_name, text), tmp_path / "log", mapping=preset(name), made_with=name

@@ -27,7 +27,7 @@ def log() -> EventLog:
 
 @pytest.fixture(scope="module")
 def codec(log: EventLog) -> Codec:
-    return generators.fit(log, model="markov", seed=1).codec_  # type: ignore[attr-defined,no-any-return]
+    return generators.fit(log, model="markov", seed=1).codec_
 
 
 def test_no_part_of_a_fitted_codec_can_be_set(codec: Codec) -> None:

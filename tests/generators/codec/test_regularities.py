@@ -201,7 +201,7 @@ def test_who_was_abroad_comes_home_and_a_search_leads_to_its_category(
 
 
 def test_nothing_of_it_is_learnt_under_a_budget(log: EventLog) -> None:
-    codec = generators.fit(log, model="markov", seed=1, epsilon=5.0, delta=1e-5).codec_  # type: ignore[attr-defined]
+    codec = generators.fit(log, model="markov", seed=1, epsilon=5.0, delta=1e-5).codec_
     assert (
         codec.private
         and not codec.rules.constant_in_session
@@ -233,7 +233,7 @@ def test_compiled_likeness_is_that_of_training(log: EventLog, vae: Vae) -> None:
     like = recent_item_affinity(vae.codec_, found["category"])
     assert like is not None
     logits = torch.randn(
-        (len(rows), codes.N_COPY_ACTIONS + like.weights + len(like.topics.columns)),
+        (len(rows), codes.N_COPY_ACTIONS + like.n_level_weights + len(like.categories.columns)),
         generator=torch.Generator().manual_seed(0),
     )
     whole = RecentItemAffinityTensors(like).added(

@@ -118,7 +118,7 @@ def test_the_networks_of_the_gan_come_closer_and_do_not_collapse(log: EventLog) 
         * torch.linspace(0.2, 2, 8)
         + 1
     )
-    made_by, distances = train_adversarially(real, model.adversarial, seed=1)  # type: ignore[attr-defined]
+    made_by, distances = train_adversarially(real, model.adversarial, seed=1)
     model.generator_network_ = made_by  # type: ignore[attr-defined]
     made = model._latents(2000, torch.Generator().manual_seed(1))  # type: ignore[attr-defined]
     assert np.mean(distances[-50:]) < 0.5 * max(

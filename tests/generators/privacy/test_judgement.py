@@ -69,7 +69,7 @@ def test_the_noise_of_an_older_statement_is_judged_by_its_text() -> None:
     ],
 )
 def test_epsilon_has_three_ranges(epsilon: float, verdict: str, words: str) -> None:
-    found = of(epsilon=epsilon, ledger=[{**HOLDS["ledger"][0], "epsilon": epsilon}])  # type: ignore[index]
+    found = of(epsilon=epsilon, ledger=[{**HOLDS["ledger"][0], "epsilon": epsilon}])
     assert verdict_of(found, "ε is below") == verdict
     assert found.verdict == verdict
     assert words in found.strength

@@ -114,7 +114,7 @@ def test_the_gradient_of_a_user_is_that_users_alone(log: EventLog) -> None:
         if p.grad_sample is None:  # type: ignore[attr-defined]
             assert all(a[k] is None for a in alone)
             continue
-        got = p.grad_sample if isinstance(p.grad_sample, torch.Tensor) else sum(p.grad_sample)  # type: ignore[attr-defined]
+        got = p.grad_sample if isinstance(p.grad_sample, torch.Tensor) else sum(p.grad_sample)
         want = torch.stack(
             [torch.zeros_like(p) if alone[i][k] is None else alone[i][k] for i in range(len(users))]
         )

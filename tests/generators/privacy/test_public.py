@@ -37,7 +37,7 @@ def test_a_catalogue_that_came_with_the_log_is_public_in_one_word_and_its_catego
     found = Public.declared(log, ["items"])
     assert found.items is not None
     assert set(found.items["item_id"]) == set(log.items["item_id"])  # type: ignore[index]
-    assert found.values["category"] == sorted(log.items["category"].astype(str).unique())  # type: ignore[index]
+    assert found.values["category"] == sorted(log.items["category"].astype(str).unique())
     with pytest.raises(InputError, match="event=FILE"):
         Public.declared(log, ["event"])
 
@@ -60,7 +60,7 @@ def test_one_customers_item_is_not_in_a_model_whose_public_list_does_not_name_it
     assert str(tmp_path) not in raw, "no local path"
     assert fitted.privacy["public"] == ["event", "items"]
     assert "sha256" in fitted.privacy["public_lists"]["items"]
-    assert fitted.codec_.events.values == ["add_to_cart", "purchase", "view_item"]  # type: ignore[attr-defined]
+    assert fitted.codec_.events.values == ["add_to_cart", "purchase", "view_item"]
 
 
 def test_lists_from_memory_and_wrong_names() -> None:
