@@ -33,7 +33,7 @@ class MyModel(Model):
     def score(self, sequences: Sequences, queries: Queries) -> np.ndarray:
         """Return (n_queries, n_items): the counts of the last known item.
 
-        A question always has at least one known row.
+        Every question of this suite has at least one known row.
         """
         last = sequences.columns["item"][queries.end - 1]
         return self.followed_by_[last].toarray() + self.popularity_weight * self.popularity_
