@@ -8,7 +8,7 @@ privacy above all, are broken. `EventLog.grouped` and `EventLog.ordered` prevent
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -16,13 +16,11 @@ import pandas as pd
 from eventlog._runtime.errors import InputError
 from eventlog.schema import REQUIRED, TIME
 
-if TYPE_CHECKING:
-    from eventlog.log import EventLog
-
+Log = TypeVar("Log", bound=Any)  # an EventLog, whose module imports this one
 SHOWN = 3  # examples in an error message about many rows
 
 
-def ordered(log: EventLog) -> EventLog:
+def ordered(log: Log) -> Log:
     """Return the log sorted by user and time; see EventLog.ordered."""
     check_rows(log)
     events = log.events
@@ -36,7 +34,7 @@ def ordered(log: EventLog) -> EventLog:
     return replace(log, events=events, truth=_following(log.truth, events))
 
 
-def grouped(log: EventLog) -> EventLog:
+def grouped(log: Log) -> Log:
     """Return the log with each user's rows in one run; see EventLog.grouped."""
     check_rows(log)
     events = log.events
@@ -83,7 +81,7 @@ def stand_together(events: pd.DataFrame) -> bool:
     return bool(runs == users and (np.diff(_ms(events))[same] >= 0).all())
 
 
-def check_rows(log: EventLog) -> None:
+def check_rows(log: Any) -> None:
     """Raise InputError if a row lacks a user, a time or an event id of its own."""
     events = log.events
     _check_columns(events)
