@@ -294,7 +294,8 @@ def mutated(source: Path, target: Path, draw: Draw) -> str:
 
 def main() -> int:
     """Mutate models of each kind and count what becomes of them."""
-    sys.path.insert(0, str(Path(__file__).parents[1] / "generators"))
+    root = Path(__file__).parents[1]
+    sys.path[:0] = [str(root), str(root / "tests")]  # where `fixtures` is
     from fixtures.shop_logs import shop_log
 
     parser = argparse.ArgumentParser(description=__doc__)

@@ -2,7 +2,7 @@ r"""Does the white-box audit at length contradict the proved epsilon of any gene
 
 Usage::
 
-    PYTHONPATH=tests python experiments/privacy_audit.py --models markov,vae \
+    PYTHONPATH=.:tests python experiments/privacy_audit.py --models markov,vae \
         --users 100,150,300 --trials 400000
 
 A row a generator and size of log: the most that one more user moves any answer, and any step of

@@ -63,7 +63,7 @@ class Cluster:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            cwd=Path(__file__).parents[2],
+            cwd=Path(__file__).parents[3],
         )
 
     def stop(self) -> None:
@@ -101,7 +101,7 @@ def test_a_killed_and_a_late_worker_change_nothing(
     )
     arguments[arguments.index("--models") + 1] = ",".join(models)
     # the workers' code, wherever one stands
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     run = subprocess.Popen(
         arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=tmp_path, env=env
     )
