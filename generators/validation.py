@@ -47,7 +47,7 @@ class Record:
 
     Args:
         data: the object.
-        path: where it stands in model.json, for messages; "" is the top.
+        path: where model.json holds it, for messages; "" is the top.
     """
 
     def __init__(self, data: Any, path: str = "") -> None:

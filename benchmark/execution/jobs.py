@@ -6,7 +6,6 @@ A job runs in a process of its own, which imports what is heavy when it needs it
 from __future__ import annotations
 
 import hashlib
-import inspect
 import random
 import sys
 import time
@@ -350,8 +349,7 @@ def make(class_: Callable[..., Any], settings: Mapping[str, Any], *, where: str)
     """Return `class_(**settings)`, checked against the annotations of its `__init__`.
 
     Args:
-        class_: a model or a task. Its settings are keyword-only; a parameter that may also be
-            given by its place is not checked.
+        class_: a model or a task.
         settings: values as TOML gives them.
         where: what the settings are of, e.g. "model lstm".
 
@@ -359,14 +357,7 @@ def make(class_: Callable[..., Any], settings: Mapping[str, Any], *, where: str)
         UnknownNameError: there is no such setting; the nearest is named.
         InputError: a value has the wrong type or lies outside its range.
     """
-    unchecked = {
-        p.name
-        for p in inspect.signature(class_).parameters.values()
-        if p.kind is p.POSITIONAL_OR_KEYWORD and p.name in settings
-    }
-    given = {name: value for name, value in settings.items() if name not in unchecked}
-    checked = check_arguments(class_, given, where=where)
-    return class_(**{name: settings[name] for name in unchecked}, **checked)
+    return class_(**check_arguments(class_, settings, where=where))
 
 
 def _log_folder(needed: str) -> Path:

@@ -249,7 +249,7 @@ def _sum_loss(logits: torch.Tensor, code: torch.Tensor) -> torch.Tensor:
 def batch_category(batch: Batch, names: tuple[str, ...]) -> torch.Tensor:
     """Return the category (R, T) of each row, copied or drawn.
 
-    It stands in the features of the step after.
+    The features of the step after hold it.
     """
     after = torch.cat(
         [

@@ -1,7 +1,7 @@
 """The report as one HTML page that opens offline, with its style and pictures inside.
 
 The page to sign comes first, then the verdicts and the risks, then everything behind them, folded
-on a screen and open on paper. The text stands in `templates/`, which escapes every word from the
+on a screen and open on paper. The text is in `templates/`, which escapes every word from the
 data; here the tables are filled.
 """
 

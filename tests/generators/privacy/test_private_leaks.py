@@ -48,7 +48,7 @@ def _users(log: EventLog) -> EventLog:
 
 def _with_an_odd_user(log: EventLog) -> EventLog:
     """`log` and one user more, unlike all others in every column, in length and in time; their
-    event stands in the import's roles.
+    event is among the import's roles.
     """
     rows = 3_000
     odd = pd.DataFrame(
