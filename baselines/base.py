@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -26,6 +27,20 @@ from eventlog.arrays import Examples, Queries, Sequences
 from eventlog.encode import Encoder
 
 Kind = Literal["next_item", "binary", "uplift"]
+Family = Literal["simple", "sequence", "hybrid"]
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """How a trained model did on the validation questions while it was trained.
+
+    `values[0]` is the score at the start, before the first step; higher is better.
+    """
+
+    measure: str  # what was measured, such as "ndcg@10"
+    steps: tuple[int, ...]  # ascending, from 0
+    values: tuple[float, ...]  # of the same length
+    best: int  # position of the step whose weights were kept; 0: the model kept its start
 
 
 class Model(ABC):
@@ -44,10 +59,24 @@ class Model(ABC):
 
     `tasks` limits a model to some tasks by name (a recency rule fits churn only); None means all
     tasks of its kinds.
+
+    `family` says what the model is made of, and the leaderboard shows it:
+
+    simple
+        Counts, aggregates, trees, neighbours.
+    sequence
+        It reads the order of events and learns from nothing else.
+    hybrid
+        A sequence model that begins from, or is mixed with, something simple.
+
+    `reads_others` asks for the rows of other users at scoring, too: those known when the questions
+    are asked. By default `score` gets the users who are asked about, and nobody else.
     """
 
     kinds: ClassVar[frozenset[str]]
     tasks: ClassVar[frozenset[str] | None] = None
+    family: ClassVar[Family] = "simple"
+    reads_others: ClassVar[bool] = False
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any], *, where: str) -> Self:
@@ -75,6 +104,15 @@ class Model(ABC):
             seed: the same seed gives the same model.
         """
 
+    def observe(self, known: Examples) -> None:  # noqa: B027 - a hook, empty unless it is used
+        """Take in answers that became known since `fit` or since the last call; by default none.
+
+        It is called before `score`, as time goes on, with the questions whose answer is known by
+        then: those of the validation part first, later those of the test window that came back
+        (a chargeback). `known.known_at` says when; nothing later than the next questions is among
+        them.
+        """
+
     @abstractmethod
     def score(self, sequences: Sequences, queries: Queries) -> np.ndarray:
         """Answer questions, a batch at a time; rows at or after `queries.end` must not be read.
@@ -89,3 +127,7 @@ class Model(ABC):
     def n_parameters(self) -> int:
         """Return the number of learnt numbers, 0 if that has no meaning."""
         return 0
+
+    def learning_curve(self) -> LearningCurve | None:
+        """Return how validation scores went during training; None without such training."""
+        return None

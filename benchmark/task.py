@@ -62,6 +62,7 @@ class Questions:
     target: np.ndarray  # (n,) int32 item code (0 missing, 1 unknown), or float32 0/1
     valid: np.ndarray  # (n,) bool
     treatment: np.ndarray | None = None  # (n,) float32 0/1: who was treated; uplift only
+    known_at: np.ndarray | None = None  # (n,) int64 ms: when the answer became known
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,9 @@ class TaskData:
     test: Examples
     catalogue: int  # items of the real training log
     effect: np.ndarray | None = None  # (n_test,) float64 true effect, if known; uplift only
+    # Questions about the real log whose answers become known while the test goes on, by `known_at`;
+    # a model gets each when its time has come. Its sequences are those of `test`.
+    arriving: Examples | None = None
 
 
 @dataclass(frozen=True)
@@ -144,6 +148,13 @@ class Task(ABC):
         """
         return None
 
+    def arriving(self, log: EventLog, sequences: Sequences, split: TimeSplit) -> Questions | None:
+        """Return questions whose answers become known after the training labels, with `known_at`.
+
+        None where a model is told nothing while it is tested.
+        """
+        return None
+
     def oracle(
         self, truth: Truth, log: EventLog, test: Examples, split: TimeSplit
     ) -> np.ndarray | None:
@@ -193,6 +204,7 @@ class Task(ABC):
             self.test_treatment(view, queries),
         )
         real = self.view(log.before(split.cut))
+        late = self.arriving(view, seen, split)
         return TaskData(
             encoder=encoder,
             train=_pick(asked, sequences, ~asked.valid),
@@ -200,6 +212,7 @@ class Task(ABC):
             test=test,
             catalogue=int(real.events["item_id"].nunique()) if "item_id" in real.events else 0,
             effect=self.test_effect(view, seen, queries),
+            arriving=None if late is None else _by_arrival(late, seen),
         )
 
     def evaluate(self, score: Callable[[Sequences, Queries], np.ndarray], data: TaskData) -> Scored:
@@ -279,7 +292,16 @@ def _scored(measured: metrics.Measured, *, chance: float) -> Scored:
 
 def _pick(asked: Questions, sequences: Sequences, keep: np.ndarray) -> Examples:
     treatment = None if asked.treatment is None else asked.treatment[keep]
-    return Examples(sequences, asked.queries[keep], asked.target[keep], treatment)
+    known_at = None if asked.known_at is None else asked.known_at[keep]
+    return Examples(sequences, asked.queries[keep], asked.target[keep], treatment, known_at)
+
+
+def _by_arrival(late: Questions, sequences: Sequences) -> Examples:
+    assert late.known_at is not None
+    order = np.argsort(late.known_at, kind="stable")
+    return Examples(
+        sequences, late.queries[order], late.target[order], known_at=late.known_at[order]
+    )
 
 
 def _not_empty(log: EventLog, where: str) -> EventLog:

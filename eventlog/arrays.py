@@ -108,6 +108,9 @@ class Examples:
     queries: Queries
     target: np.ndarray  # (n,) int32 item codes, or float32 0 or 1
     treatment: np.ndarray | None = None  # (n,) float32: 1 treated (got the coupon), 0 control
+    # (n,) int64 ms since 1970 UTC: when the answer became known, later than the question. None:
+    # all answers are known to whoever holds them.
+    known_at: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.queries)

@@ -26,12 +26,14 @@ def save_task(folder: Path, data: TaskData) -> None:
     write_json(folder / "encoder.json", data.encoder.to_json())
     _save_sequences(folder / "train", data.train.sequences)
     _save_sequences(folder / "test", data.test.sequences)
-    for name, examples in (("train", data.train), ("valid", data.valid), ("test", data.test)):
+    parts = {f: getattr(data, f) for f in ("train", "valid", "test", "arriving")}
+    for name, examples in parts.items():
         if examples is not None:
             _save_examples(folder, name, examples)
     if data.effect is not None:
         np.save(folder / "test_effect.npy", data.effect)
-    write_json(folder / "task.json", {"catalogue": data.catalogue, "valid": data.valid is not None})
+    facts = {f"has_{name}": examples is not None for name, examples in parts.items()}
+    write_json(folder / "task.json", {"catalogue": data.catalogue, **facts})
 
 
 def load_task(folder: Path) -> TaskData:
@@ -44,10 +46,11 @@ def load_task(folder: Path) -> TaskData:
     return TaskData(
         encoder=Encoder.from_json(read_json(folder / "encoder.json")),
         train=_load_examples(folder, "train", train),
-        valid=_load_examples(folder, "valid", train) if facts["valid"] else None,
+        valid=_load_examples(folder, "valid", train) if facts["has_valid"] else None,
         test=_load_examples(folder, "test", test),
         catalogue=facts["catalogue"],
         effect=_load_optional(folder / "test_effect.npy"),
+        arriving=_load_examples(folder, "arriving", test) if facts["has_arriving"] else None,
     )
 
 
@@ -55,15 +58,22 @@ def _save_examples(folder: Path, name: str, examples: Examples) -> None:
     for field in ("user", "end", "time"):
         np.save(folder / f"{name}_{field}.npy", getattr(examples.queries, field))
     np.save(folder / f"{name}_target.npy", examples.target)
-    if examples.treatment is not None:
-        np.save(folder / f"{name}_treatment.npy", examples.treatment)
+    for field in ("treatment", "known_at"):
+        if (values := getattr(examples, field)) is not None:
+            np.save(folder / f"{name}_{field}.npy", values)
 
 
 def _load_examples(folder: Path, name: str, sequences: Sequences) -> Examples:
     user, end, time = (_load(folder / f"{name}_{field}.npy") for field in ("user", "end", "time"))
-    treatment = _load_optional(folder / f"{name}_treatment.npy")
+    treatment, known_at = (
+        _load_optional(folder / f"{name}_{field}.npy") for field in ("treatment", "known_at")
+    )
     return Examples(
-        sequences, Queries(user, end, time), _load(folder / f"{name}_target.npy"), treatment
+        sequences,
+        Queries(user, end, time),
+        _load(folder / f"{name}_target.npy"),
+        treatment,
+        known_at,
     )
 
 
