@@ -22,24 +22,22 @@ import pyarrow as pa
 
 from eventlog import order
 from eventlog._runtime.errors import InputError
+from eventlog.columns import misfits
 from eventlog.log_folder import (
-    SCHEMA_VERSION,
     TABLES,
     LogWriter,
-    digest,
     part_bounds,
     part_paths,
     read_arrow,
     read_frame,
-    read_manifest,
     to_arrow,
     to_pandas,
-    verify_checksums,
     versions,
     write_parquet,
 )
+from eventlog.manifest import SCHEMA_VERSION, digest, read_manifest, verify_checksums
 from eventlog.order import sort_events
-from eventlog.schema import COLUMNS, TIME, roles_of
+from eventlog.schema import COLUMNS, LABEL_COLUMNS, TIME, roles_of
 
 # What users import from here: the log, and the functions on its folder and its rows.
 __all__ = [
@@ -104,18 +102,22 @@ class EventLog:
         manifest = read_manifest(path)
         if verify:
             verify_checksums(path, manifest)
-        events = pd.DataFrame(
-            to_pandas(
-                pa.concat_tables(
-                    [read_arrow(p) for p in part_paths(path)], promote_options="permissive"
-                )
-            )
-        )
+        parts = [read_arrow(p) for p in part_paths(path)]
+        try:
+            events = to_pandas(pa.concat_tables(parts, promote_options="permissive"))
+        except (pa.ArrowException, OverflowError, ValueError) as error:
+            raise InputError(
+                f"{path}/events has parts that do not fit together: {error}."
+            ) from None
+        for name, text in misfits(events):
+            raise InputError(f"{path}/events: {name} {text}; import the log again.")
         tables = {
             name: read_frame(path / f"{name}.parquet")
             for name in TABLES
             if (path / f"{name}.parquet").exists()
         }
+        for name, table in tables.items():
+            _check_table(table, name, path)
         truths = (
             {p.stem: read_frame(p) for p in sorted((path / "truth").glob("*.parquet"))}
             if truth
@@ -211,7 +213,7 @@ class EventLog:
             [roles_of([str(n)], self.manifest.get("roles"))[str(n)] for n in names.categories],
             dtype=object,
         )
-        return role[names.codes.to_numpy()]
+        return np.append(role, "other")[names.codes.to_numpy()]  # code -1, no value: the last
 
     @property
     def span(self) -> tuple[pd.Timestamp, pd.Timestamp]:
@@ -279,6 +281,19 @@ class EventLog:
             events=drop_unused_categories(events.reset_index(drop=True)),
             labels=labels,
             truth={},
+        )
+
+
+def _check_table(table: pd.DataFrame, name: str, path: Path) -> None:
+    """Raise InputError if a table of a folder lacks a column without which it means nothing."""
+    for column in LABEL_COLUMNS if name == "labels" else (f"{name.removesuffix('s')}_id",):
+        if column not in table:
+            has = ", ".join(map(str, table.columns)) or "none"
+            raise InputError(f"{path}/{name}.parquet has no column {column!r}; its columns: {has}.")
+    if name == "labels" and not isinstance(table["known_at"].dtype, pd.DatetimeTZDtype):
+        raise InputError(
+            f"{path}/labels.parquet: known_at has type {table['known_at'].dtype}, but the schema "
+            "says time."
         )
 
 

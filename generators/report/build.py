@@ -85,7 +85,7 @@ def main(args: argparse.Namespace) -> int:
 
     Returns 0 where the log may be handed over, with or without conditions, and 1 otherwise.
     """
-    check_replaceable(args.out, overwrite=args.overwrite)
+    check_replaceable(args.out)
     names = {kind: getattr(args, kind) for kind in ("real", "synthetic", "holdout")}
     logs = {kind: EventLog.read(path, truth=False) for kind, path in names.items() if path}
     report = build(

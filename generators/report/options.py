@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 
-from eventlog._runtime.console import add_out, seed
+from eventlog._runtime.console import seed
 
 EXAMPLE = """examples:
   python -m generators share mylog --model markov --epsilon 3 --out shared
@@ -70,4 +70,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", type=seed, default=0, help="of the random draws of users and guesses (default 0)"
     )
-    add_out(parser, "REPORT", "folder to write")
+    parser.add_argument("--out", required=True, metavar="REPORT", help="folder to write")
