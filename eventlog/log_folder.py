@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Self
@@ -196,14 +196,18 @@ def part_paths(path: Path) -> list[Path]:
     return parts
 
 
-def read_arrow(path: Path) -> pa.Table:
-    """Read a Parquet file, text dictionary-coded. Raises InputError if it is damaged."""
+def read_arrow(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a Parquet file, text dictionary-coded. Raises InputError if it is damaged.
+
+    `columns`: those to read, as far as the file has them; None for all.
+    """
     try:
         schema = pq.read_schema(path)
         strings = [
             f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)
         ]
-        return pq.read_table(path, read_dictionary=strings)
+        kept = None if columns is None else [name for name in schema.names if name in columns]
+        return pq.read_table(path, read_dictionary=strings, columns=kept)
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(
             f"{path} is not a readable Parquet file: {str(error).rstrip('.')}."
@@ -213,6 +217,18 @@ def read_arrow(path: Path) -> pa.Table:
 def read_frame(path: Path) -> pd.DataFrame:
     """Read a Parquet file as a data frame; raises as `read_arrow` does."""
     return to_pandas(read_arrow(path))
+
+
+def rows_of(events: pa.Table, users: Collection[str] | None) -> pa.Table:
+    """Return the rows of `users`; all rows for None."""
+    if users is None:
+        return events
+    ids = events.column("user_id").combine_chunks()
+    if not pa.types.is_dictionary(ids.type):
+        ids = ids.cast(pa.string()).dictionary_encode()
+    named = np.array([str(user) in users for user in ids.dictionary.to_pylist()] + [False])
+    code = ids.indices.fill_null(len(named) - 1).to_numpy(zero_copy_only=False)
+    return events.filter(pa.array(named[code]))
 
 
 def to_pandas(table: pa.Table) -> pd.DataFrame:
