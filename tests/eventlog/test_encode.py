@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from eventlog import Encoder, EventLog, InputError
 from eventlog.arrays import FIRST, MISSING, UNKNOWN, Sequences
+from eventlog.encode import source_column
 
 
 @pytest.fixture(scope="module")
@@ -152,3 +153,25 @@ def test_a_number_that_names_something_is_an_id(small_log: EventLog) -> None:
     encoder = Encoder.fit(EventLog(events, manifest={"ids": ["till"]}))
     assert {"shop_id", "till"} <= set(encoder.high_cardinality)
     assert not {"shop_id", "row_id", "till"} & {*encoder.scales, *encoder.vocabularies}
+
+
+@pytest.mark.parametrize("name", ["item", "gap", "new_device", "own:gap", "new_own:item"])
+@pytest.mark.parametrize("numeric", [False, True])
+def test_an_own_column_never_takes_the_place_of_another(
+    small_log: EventLog, name: str, numeric: bool
+) -> None:
+    plain = Encoder.fit(small_log)
+    kept = plain.encode(small_log).columns
+    own = np.arange(len(small_log)) % 4 + 1.0
+    values = own if numeric else pd.Series(own).astype(str).astype("category").to_numpy()
+    log = EventLog(small_log.events.assign(**{name: values}), manifest=small_log.manifest)
+    encoder = Encoder.fit(log)
+    sequences = encoder.encode(log)
+    for column, codes in kept.items():
+        assert (sequences.columns[column] == codes).all(), column
+    (added,) = set(sequences.columns) - set(kept)
+    assert source_column(added) == name
+    assert len(np.unique(sequences.columns[added])) == 4
+    assert Encoder.from_json(encoder.to_json()).encode(log).columns.keys() == (
+        sequences.columns.keys()
+    )
