@@ -1,4 +1,4 @@
-"""The command line: python -m eventlog import | check | clean | describe | export."""
+"""The command line: python -m eventlog import | check | clean | describe | export | datasets."""
 
 from __future__ import annotations
 
@@ -128,6 +128,13 @@ def parser() -> Parser:
     p.add_argument("log", type=Path, metavar="LOG")
     p.add_argument("--format", required=True, choices=("csv", "jsonl", "parquet", "recbole"))
     add_out(p, "PATH", "the file or folder to write", type=Path)
+
+    commands.add_parser(
+        "datasets",
+        help="list the real logs that ship with the program",
+        description="List the real logs that ship with the program: name, title, licence, folder.",
+        epilog="example:\n  python -m eventlog datasets",
+    )
     return top
 
 
@@ -174,6 +181,7 @@ def main(argv: list[str]) -> int:
         "clean": _clean,
         "describe": _describe,
         "export": _export,
+        "datasets": _datasets,
     }
     return commands[arguments.command](arguments)
 
@@ -252,6 +260,17 @@ def _export(arguments: argparse.Namespace) -> int:
     check(arguments.out, arguments.format, overwrite=arguments.overwrite)
     path = export(EventLog.read(arguments.log, truth=False), arguments.out, format=arguments.format)
     print(f"written to {path}")
+    return 0
+
+
+def _datasets(arguments: argparse.Namespace) -> int:
+    from eventlog import datasets
+    from eventlog.log_folder import read_manifest
+
+    for name in datasets.names():
+        folder = datasets.folder_of(name)
+        facts = read_manifest(folder)
+        print(f"{name:16} {facts['title']}, {facts['licence']}  {folder}")
     return 0
 
 

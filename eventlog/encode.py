@@ -22,11 +22,14 @@ import pandas as pd
 from eventlog._runtime.errors import InputError
 from eventlog.arrays import FIRST, MISSING, UNKNOWN, Sequences
 from eventlog.log import EventLog
-from eventlog.schema import COLUMNS
+from eventlog.schema import COLUMNS, named_as_id
 
 # A categorical with more values than this, such as a card number, gets no code for each value.
 HIGH_CARDINALITY = 1_000
 NOT_ENCODED = frozenset({"event_id", "user_id", "timestamp", "session_id", "order_id"})
+# An id that names single rows, such as a transaction's, says nothing of other rows: more distinct
+# values than this share of all.
+ROW_IDS = 0.95
 # Columns in which a value that is new to the user matters, whatever their cardinality.
 ENTITIES = ("device", "payment_method", "coupon_id", "country")
 ALWAYS_CODED = ("item_id", "category", "event")  # at any cardinality
@@ -79,6 +82,10 @@ class Encoder:
     ) -> Self:
         """Learn vocabularies and scales.
 
+        A column that the log's manifest lists in `ids`, and a column of integers whose name ends in
+        _id, is an entity: its values have hashes, and a flag where one is new to its user, but no
+        codes. One that has a value of its own on nearly every row is left out.
+
         Args:
             train: the training part of a log; nothing else is read.
             high_cardinality: columns with more values get a flag for new values instead of codes.
@@ -94,11 +101,17 @@ class Encoder:
             )
         train = train.grouped()
         encoder = cls()
+        declared = set(train.manifest.get("ids") or ())
         for column in train.events.columns:
             values, name = train.events[column], code_name(column)
             if column in NOT_ENCODED or (columns is not None and column not in columns):
                 continue
-            if (
+            if column in declared or (
+                named_as_id(column) and pd.api.types.is_integer_dtype(values.dtype)
+            ):
+                if values.nunique() <= ROW_IDS * values.notna().sum():
+                    encoder.high_cardinality.append(name)
+            elif (
                 isinstance(values.dtype, pd.CategoricalDtype)
                 or values.dtype == object
                 or values.dtype == bool

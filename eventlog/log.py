@@ -11,7 +11,7 @@ Example::
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from eventlog.log_folder import (
     part_paths,
     read_arrow,
     read_frame,
+    rows_of,
     to_arrow,
     to_pandas,
     versions,
@@ -83,7 +84,15 @@ class EventLog:
     # --- reading and writing ----------------------------------------------------------------------
 
     @classmethod
-    def read(cls, path: Path | str, *, truth: bool = True, verify: bool = False) -> EventLog:
+    def read(
+        cls,
+        path: Path | str,
+        *,
+        truth: bool | Collection[str] = True,
+        verify: bool = False,
+        users: Iterable[str] | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> EventLog:
         """Read a log folder.
 
         Where the rows of a user are scattered, as in parts that share a user, they are sorted (see
@@ -91,8 +100,11 @@ class EventLog:
 
         Args:
             path: the folder.
-            truth: also read the truth tables of a simulated log.
+            truth: also read the truth tables of a simulated log: all, none, or those named.
             verify: compare each file's checksum with the one in the manifest.
+            users: ids of the users to read; memory holds the rows of these alone. None: all.
+            columns: of the events, user_id, timestamp and event among them; those that the log
+                lacks are passed over. None: all.
 
         Raises:
             InputError: the folder is not a log, a file is missing or broken, a checksum differs,
@@ -102,7 +114,8 @@ class EventLog:
         manifest = read_manifest(path)
         if verify:
             verify_checksums(path, manifest)
-        parts = [read_arrow(p) for p in part_paths(path)]
+        chosen = None if users is None else frozenset(map(str, users))
+        parts = [rows_of(read_arrow(p, columns), chosen) for p in part_paths(path)]
         try:
             events = to_pandas(pa.concat_tables(parts, promote_options="permissive"))
         except (pa.ArrowException, OverflowError, ValueError) as error:
@@ -118,12 +131,14 @@ class EventLog:
         }
         for name, table in tables.items():
             _check_table(table, name, path)
-        truths = (
-            {p.stem: read_frame(p) for p in sorted((path / "truth").glob("*.parquet"))}
-            if truth
-            else {}
-        )
+        truths = {
+            p.stem: read_frame(p)
+            for p in sorted((path / "truth").glob("*.parquet"))
+            if truth is True or (truth and p.stem in truth)
+        }
         log = cls(events=events, truth=truths, manifest=manifest, **tables)
+        if chosen is not None:
+            log = log._limited_to(chosen)
         try:
             return log if order.stand_together(events) else log.ordered()
         except InputError as error:
@@ -273,6 +288,24 @@ class EventLog:
         if log.users is not None:
             log.users = log.users[log.users["user_id"].isin(users)].reset_index(drop=True)
         return log
+
+    def _limited_to(self, users: Collection[str]) -> EventLog:
+        """Return the log, whose events are those of `users`, with the other tables cut to them."""
+
+        def cut(table: pd.DataFrame) -> pd.DataFrame:
+            if "event_id" in table and "event_id" in self.events:
+                table = table[table["event_id"].isin(self.events["event_id"])]
+            elif "user_id" in table:
+                table = table[table["user_id"].isin(users)]
+            return table.reset_index(drop=True)
+
+        return replace(
+            self,
+            events=drop_unused_categories(self.events),
+            users=None if self.users is None else cut(self.users),
+            labels=None if self.labels is None else cut(self.labels),
+            truth={name: cut(table) for name, table in self.truth.items()},
+        )
 
     def _with(self, events: pd.DataFrame, labels: pd.DataFrame | None) -> EventLog:
         labels = None if labels is None else labels.reset_index(drop=True)

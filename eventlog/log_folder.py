@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Self
@@ -139,10 +139,11 @@ def part_paths(path: Path) -> list[Path]:
     return parts
 
 
-def read_arrow(path: Path) -> pa.Table:
+def read_arrow(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """Read a Parquet file, text dictionary-coded.
 
-    Raises InputError if it is damaged, not a regular file, or has two columns of one name.
+    `columns`: those to read, as far as the file has them; None for all. Raises InputError if the
+    file is damaged, not a regular file, or has two columns of one name.
     """
     if not path.is_file():
         raise InputError(f"{path} is not a regular file, so it is not read.")
@@ -152,7 +153,8 @@ def read_arrow(path: Path) -> pa.Table:
         strings = [
             f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)
         ]
-        return pq.ParquetFile(path, read_dictionary=strings).read()
+        kept = None if columns is None else [name for name in schema.names if name in columns]
+        return pq.ParquetFile(path, read_dictionary=strings).read(columns=kept)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise InputError(
             f"{path} is not a readable Parquet file: {str(error).strip().rstrip('.')}."
@@ -172,6 +174,18 @@ def read_frame(path: Path) -> pd.DataFrame:
         return to_pandas(read_arrow(path))
     except (pa.ArrowException, OverflowError, ValueError) as error:
         raise InputError(f"{path} has a value that cannot be read: {error}.") from None
+
+
+def rows_of(events: pa.Table, users: Collection[str] | None) -> pa.Table:
+    """Return the rows of `users`; all rows for None."""
+    if users is None:
+        return events
+    ids = events.column("user_id").combine_chunks()
+    if not pa.types.is_dictionary(ids.type):
+        ids = ids.cast(pa.string()).dictionary_encode()
+    named = np.array([str(user) in users for user in ids.dictionary.to_pylist()] + [False])
+    code = ids.indices.fill_null(len(named) - 1).to_numpy(zero_copy_only=False)
+    return events.filter(pa.array(named[code]))
 
 
 def to_pandas(table: pa.Table) -> pd.DataFrame:

@@ -50,6 +50,7 @@ def folder_mapping(path: Path, table: pa.Table) -> Mapping:
         columns=columns,
         time=TimeFormat(column=("timestamp",)),
         event=EventSource(column=("event",)),
+        ids=tuple(name for name in manifest.get("ids") or () if name in table.column_names),
         roles=dict(manifest.get("roles") or {}),
         currency=str(manifest.get("currency") or ""),
     )

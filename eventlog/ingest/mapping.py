@@ -143,6 +143,8 @@ class Mapping(Table, frozen=True):
     users: dict[str, Names] = field(default_factory=dict)  # users.parquet column -> file column
     items: dict[str, Names] = field(default_factory=dict)  # items.parquet column -> file column
     drop: Names = ()
+    # Columns beyond the schema that are ids, such as a terminal, even where they are numbers.
+    ids: Names = ()
     integer_ids: Names = ()  # schema columns whose ids lose a trailing ".0"
     session_scope: Literal["global", "user"] = "global"  # "user": ids are unique within a user
     # Inactivity that ends a session, if the file has no session_id.
@@ -152,7 +154,7 @@ class Mapping(Table, frozen=True):
 
     def sources(self) -> set[str]:
         """Return all column names of the file that the mapping uses, alternatives included."""
-        found = {*self.time.column, *self.event.column, *self.drop}
+        found = {*self.time.column, *self.event.column, *self.drop, *self.ids}
         for names in (*self.columns.values(), *self.users.values(), *self.items.values()):
             found.update(names)
         for rule in self.rules:
@@ -196,6 +198,13 @@ def _check(mapping: Mapping, path: str) -> None:
         if name in OWN_TABLES:
             raise InputError(
                 f"{path} maps {name} in [columns]; it has a table of its own, {OWN_TABLES[name]}."
+            )
+    mapped = {source for sources in mapping.columns.values() for source in sources}
+    for name in mapping.ids:
+        if name in mapped:
+            raise InputError(
+                f"{path} lists {name} in ids, but [columns] gives it a meaning already; take it "
+                "out of one of them."
             )
     for name, role in mapping.roles.items():
         if role not in ROLE_NAMES:

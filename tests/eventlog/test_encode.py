@@ -147,6 +147,14 @@ def test_rows_in_any_order_are_the_same_sequences(small_log: EventLog) -> None:
         np.testing.assert_array_equal(values, two.columns[name], err_msg=name)
 
 
+def test_a_number_that_names_something_is_an_id(small_log: EventLog) -> None:
+    n = len(small_log)
+    events = small_log.events.assign(shop_id=np.arange(n) % 7, row_id=np.arange(n), till=5.0)
+    encoder = Encoder.fit(EventLog(events, manifest={"ids": ["till"]}))
+    assert {"shop_id", "till"} <= set(encoder.high_cardinality)
+    assert not {"shop_id", "row_id", "till"} & {*encoder.scales, *encoder.vocabularies}
+
+
 @pytest.mark.parametrize("name", ["item", "gap", "new_device", "own:gap", "new_own:item"])
 @pytest.mark.parametrize("numeric", [False, True])
 def test_an_own_column_never_takes_the_place_of_another(
