@@ -21,7 +21,6 @@ Example::
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -29,8 +28,10 @@ from msgspec import field
 from msgspec.structs import fields, force_setattr
 
 from eventlog._runtime.errors import InputError, UnknownNameError
+from eventlog._runtime.files import read_toml
 from eventlog._runtime.plugins import path_of
 from eventlog._runtime.settings import Above, Range, Settings, convert, json_schema
+from eventlog.ingest.mapping_values import LONGEST_DELAY_DAYS, check_values
 from eventlog.schema import COLUMNS, ROLE_NAMES
 from eventlog.sessions import SESSION_GAP_MINUTES
 
@@ -145,7 +146,8 @@ class Label(Table, frozen=True):
     # What texts mean, besides numbers, true/false and yes/no.
     values: dict[str, float] = field(default_factory=dict)
     known_at: Names = ()  # the column that says when the shop learnt the label,
-    delay_days: Annotated[float, Range(0.0)] = 0.0  # or how long after the event
+    # or how long after the event
+    delay_days: Annotated[float, Range(0.0, LONGEST_DELAY_DAYS)] = 0.0
 
 
 class Mapping(Table, frozen=True):
@@ -193,15 +195,9 @@ def load(path: Path | str) -> Mapping:
     Raises InputError if the TOML cannot be read or a value is wrong, and UnknownNameError for an
     unknown key, column or role.
     """
-    path = Path(path)
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"The mapping {path} does not exist.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"The mapping {path} is not valid TOML: {error}.") from None
-    mapping = convert(Mapping, data, where=f"mapping {path}")
+    mapping = convert(Mapping, read_toml(path, "mapping"), where=f"mapping {path}")
     _check(mapping, str(path))
+    check_values(mapping, f"mapping {path}")
     return mapping
 
 
@@ -245,7 +241,6 @@ def _check(mapping: Mapping, path: str) -> None:
     if bool(mapping.event.column) == (mapping.event.constant is not None):
         raise InputError(f"{path} must name either a column or a constant in [event].")
     _check_time(mapping.time, path)
-    _check_names(mapping, path)
     for rule in mapping.rules:
         _check_rule(rule, path)
 
@@ -262,26 +257,6 @@ def _check_time(how: TimeFormat, path: str) -> None:
         raise InputError(
             f"{path} gives unit in [time] beside format, clock or year; numbers have only a unit."
         )
-
-
-def _check_names(mapping: Mapping, path: str) -> None:
-    """Check that events have names, and labels kinds of their own. Raises InputError."""
-    names = [mapping.event.constant, *mapping.event.names.values()]
-    names += [rule.event for rule in mapping.rules]
-    if any(name is not None and not name.strip() for name in names):
-        raise InputError(
-            f"{path} gives an event an empty name; name it, or set its rows aside with a rule "
-            "(reject)."
-        )
-    kinds = [label.kind for label in mapping.labels]
-    twice = next((kind for kind in kinds if kinds.count(kind) > 1), None)
-    if twice is not None:
-        raise InputError(
-            f"{path} has two labels of the kind {twice!r}; an event has one label of a kind, so "
-            "give the other a name of its own or put it in drop."
-        )
-    if any(not kind.strip() for kind in kinds):
-        raise InputError(f"{path} has a label with an empty kind; name it, such as fraud.")
 
 
 def _check_rule(rule: Rule, path: str) -> None:

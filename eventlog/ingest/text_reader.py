@@ -17,6 +17,7 @@ import pyarrow.csv as pacsv
 from eventlog._runtime.errors import InputError
 from eventlog.ingest import streams
 from eventlog.ingest.mapping import FileFormat
+from eventlog.ingest.mapping_values import check_encoding
 from eventlog.ingest.streams import Batch, InputFile, WatchedStream, no_rows
 from eventlog.ingest.values import TEXT
 
@@ -163,7 +164,7 @@ def _opening(file: InputFile, kind: str, layout: FileFormat, known: set[str]) ->
 
     Lines before the header that begin with # and the `sep=;` that Excel understands are left out.
     """
-    encoding = _codec(file, layout.encoding)
+    encoding = check_encoding(layout.encoding, f"{file}: the encoding")
     with file.open() as stream:
         head = WatchedStream(stream, file, b"").read(HEAD_BYTES)
     lines = _lines(file, head, encoding)
@@ -196,18 +197,6 @@ def _empty_fields(lines: list[str], delimiter: str, quote: str, width: int) -> i
     rows = [_split(line, delimiter, quote) for line in lines[1:-1] or lines[1:] if line.strip()]
     more = all(len(row) == width + 1 and not row[-1].strip() for row in rows)
     return int(bool(rows) and more and delimiter != "whitespace")
-
-
-def _codec(file: InputFile, name: str) -> str:
-    try:
-        found = codecs.lookup(name)
-        "".encode(name)  # rot13 is a codec, but no encoding of text as bytes
-    except (LookupError, ValueError):
-        raise InputError(
-            f"The encoding {name!r} of {file} is not known; common ones are utf-8, latin-1 and "
-            "cp1252."
-        ) from None
-    return found.name
 
 
 def _lines(file: InputFile, head: bytes, encoding: str) -> list[str]:
