@@ -419,6 +419,7 @@ class _Conversion:
 
 
 def plain_text_of(column: pa.ChunkedArray, row: int) -> str:
-    """Return one value of a column as text."""
+    """Return one value of a column as text, "" if it is missing."""
     value = coded(column.slice(row, 1))
-    return value.values[0].as_py() if len(value.values) and value.codes[0] >= 0 else ""
+    code = int(value.codes[0])
+    return "" if code < 0 else str(value.values[code].as_py())
