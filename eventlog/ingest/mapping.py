@@ -21,7 +21,6 @@ Example::
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -29,8 +28,10 @@ from msgspec import field
 from msgspec.structs import fields, force_setattr
 
 from eventlog._runtime.errors import InputError, UnknownNameError
+from eventlog._runtime.files import read_toml
 from eventlog._runtime.plugins import path_of
 from eventlog._runtime.settings import Above, Range, Settings, convert, json_schema
+from eventlog.ingest.mapping_values import LONGEST_DELAY_DAYS, check_values
 from eventlog.schema import COLUMNS, ROLE_NAMES
 from eventlog.sessions import SESSION_GAP_MINUTES
 
@@ -122,7 +123,8 @@ class Label(Table, frozen=True):
     # What texts mean, besides numbers, true/false and yes/no.
     values: dict[str, float] = field(default_factory=dict)
     known_at: Names = ()  # the column that says when the shop learnt the label,
-    delay_days: Annotated[float, Range(0.0)] = 0.0  # or how long after the event
+    # or how long after the event
+    delay_days: Annotated[float, Range(0.0, LONGEST_DELAY_DAYS)] = 0.0
 
 
 class Mapping(Table, frozen=True):
@@ -168,15 +170,9 @@ def load(path: Path | str) -> Mapping:
     Raises InputError if the TOML cannot be read or a value is wrong, and UnknownNameError for an
     unknown key, column or role.
     """
-    path = Path(path)
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"The mapping {path} does not exist.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"The mapping {path} is not valid TOML: {error}.") from None
-    mapping = convert(Mapping, data, where=f"mapping {path}")
+    mapping = convert(Mapping, read_toml(path, "mapping"), where=f"mapping {path}")
     _check(mapping, str(path))
+    check_values(mapping, f"mapping {path}")
     return mapping
 
 
