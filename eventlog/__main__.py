@@ -265,7 +265,7 @@ def _export(arguments: argparse.Namespace) -> int:
 
 def _datasets(arguments: argparse.Namespace) -> int:
     from eventlog import datasets
-    from eventlog.log_folder import read_manifest
+    from eventlog.manifest import read_manifest
 
     for name in datasets.names():
         folder = datasets.folder_of(name)
