@@ -27,15 +27,16 @@ def parser() -> Parser:
 
     p = commands.add_parser(
         "import",
-        help="read a file into a log folder",
+        help="read files into a log folder",
         description=IMPORT_HELP,
         epilog=IMPORT_EXAMPLE,
     )
     p.add_argument(
         "file",
-        type=Path,
+        nargs="+",
         metavar="FILE",
-        help=".csv .tsv .txt .jsonl .json (also .gz .bz2 .zst), .parquet, or a log folder",
+        help=".csv .tsv .txt .jsonl .json (also .gz .bz2 .zst), .parquet, .zip, a folder, a pattern"
+        " of files of one layout, an address (s3://...), - for standard input, or a log folder",
     )
     how = p.add_mutually_exclusive_group()
     how.add_argument("--preset", metavar="NAME", help=f"a public format: {', '.join(_presets())}")
@@ -58,6 +59,17 @@ def parser() -> Parser:
         "--encoding",
         metavar="NAME",
         help="encoding of a text file that is not utf-8, such as latin-1 or cp1252",
+    )
+    p.add_argument(
+        "--decimal",
+        choices=(".", ","),
+        help="the mark before decimals, where the numbers of the file leave it open",
+    )
+    p.add_argument(
+        "--items", metavar="FILE", help="a file with a row for each item, for items.parquet"
+    )
+    p.add_argument(
+        "--users", metavar="FILE", help="a file with a row for each user, for users.parquet"
     )
     p.add_argument(
         "--currency", help="currency of the prices, such as EUR (goes into the manifest)"
@@ -143,7 +155,7 @@ def parser() -> Parser:
     return top
 
 
-IMPORT_HELP = """Read a file of events into a log folder.
+IMPORT_HELP = """Read files of events into a log folder.
 
 Without --preset or --mapping common column names are recognised, and what was assumed is printed.
 Rows that cannot be events (no user, an unreadable time, a negative price, ...) are set aside in
@@ -153,6 +165,7 @@ fails (exit code 2)."""
 
 IMPORT_EXAMPLE = """examples:
   python -m eventlog import online_retail.csv.gz --preset online-retail --out mylog
+  python -m eventlog import 2024-*.csv.gz --items products.csv --out mylog
   python -m eventlog import shop.csv --mapping my.toml --allow-rejects 'missing user_id' --out mylog
   python -m eventlog import --schema > mapping.schema.json"""
 
@@ -212,6 +225,9 @@ def _import(arguments: argparse.Namespace) -> int:
             allow_rejects=reasons,
             currency=arguments.currency,
             encoding=arguments.encoding,
+            decimal=arguments.decimal,
+            items=arguments.items,
+            users=arguments.users,
             made_with=arguments.preset or (arguments.mapping.name if arguments.mapping else None),
         )
     )
