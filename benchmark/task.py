@@ -33,6 +33,10 @@ from eventlog.encode import Encoder
 from eventlog.split import TimeSplit, by_time
 
 TEST_SHARE = 1 / 6
+# Of a log, what `Task.asked_users` gets.
+ASKED_COLUMNS = (
+    "event_id", "user_id", "timestamp", "event", "item_id", "order_id", "coupon_id", "discount",
+)  # fmt: skip
 
 
 class NotApplicable(InputError):
@@ -118,6 +122,14 @@ class Task(ABC):
 
         Raises NotApplicable.
         """
+
+    def asked_users(self, log: EventLog, split: TimeSplit) -> np.ndarray | None:
+        """Return the ids of the users whom `test_questions` may ask about; None: all users.
+
+        Where a model learns from some of a log's users only, the rows of others are read for these
+        alone. `log` has the events' ASKED_COLUMNS and nothing more.
+        """
+        return None
 
     @abstractmethod
     def test_questions(self, log: EventLog, sequences: Sequences, split: TimeSplit) -> Queries:
@@ -246,6 +258,12 @@ class Task(ABC):
         measured = metrics.binary_metrics(answer, test.target, test.queries.user, names=self.shown)
         rate = float(np.mean(test.target))
         return _scored(measured, chance={"roc_auc": 0.5, "pr_auc": rate}.get(self.headline, 0.0))
+
+
+def users_of(log: EventLog, rows: np.ndarray) -> np.ndarray:
+    """Return the ids of the users of the rows at which `rows` (n_events,) bool holds, ascending."""
+    users = log.events["user_id"][rows].astype("category")
+    return np.sort(users.cat.remove_unused_categories().cat.categories.to_numpy(dtype=object))
 
 
 def leaks(

@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from benchmark.evaluation import leakage
 from benchmark.evaluation.control import hold_out
 from benchmark.execution.artifact_store import fetch, publish
 from benchmark.execution.prepared_task import load_task, save_task
 from benchmark.execution.results import pack
-from benchmark.task import NotApplicable, Scored, Task, leaks
+from benchmark.execution.sampled_log import SampledLog
+from benchmark.task import ASKED_COLUMNS, NotApplicable, Scored, Task, leaks
 from eventlog import EventLog
 from eventlog._runtime import plugins
 from eventlog._runtime.errors import InputError, ShopError, WorkError
@@ -123,7 +123,7 @@ def describe_log(folder: Path) -> dict[str, Any]:
 
     Raises InputError where the log cannot be split in time or has fewer than two users.
     """
-    log = EventLog.read(folder, truth=False, verify=True)
+    log = EventLog.read(folder, truth=False, verify=True, columns=ASKED_COLUMNS)
     if not log.manifest.get("files"):
         raise WorkError(f"{folder} has no manifest of files")
     split = Task.split(log)
@@ -151,8 +151,8 @@ def _generator(job: Job) -> dict[str, Any]:
     import generators
 
     spec = job.spec
-    log = EventLog.read(_log_folder(job.needs[0]), truth=False)
-    known = log.before(Task.split(log).cut)
+    sampled = SampledLog(_log_folder(job.needs[0]), spec["learn_users"])
+    known = sampled.learnt().before(sampled.split.cut)
     # As many users are sampled as the log has, those held out included.
     users = int(known.events["user_id"].nunique())
     train, _ = hold_out(known)
@@ -196,17 +196,14 @@ def _generator(job: Job) -> dict[str, Any]:
 
 def _data(job: Job) -> dict[str, Any]:
     task = load_task_class(job.spec)
-    folder = _log_folder(job.needs[0])
-    log = EventLog.read(folder, truth=False)
-    log.truth = {
-        name: pd.read_parquet(path)
-        for name in task.truth_tables
-        if (path := folder / "truth" / f"{name}.parquet").exists()
-    }
-    source = log if len(job.needs) == 1 else EventLog.read(_log_folder(job.needs[1]), truth=False)
-    split = task.split(log)
+    sampled = SampledLog(_log_folder(job.needs[0]), job.spec["learn_users"])
+    split, log = sampled.split, sampled.asked(task)
+    learnt = log if sampled.learners is None else log.only_users(sampled.learners)
+    source = (
+        learnt if len(job.needs) == 1 else EventLog.read(_log_folder(job.needs[1]), truth=False)
+    )
     data = task.prepare(source, log, split)
-    leakage.check(task, data, source, log, split)
+    leakage.check(task, data, source, learnt, split)
     publish(job.artifact, lambda temporary: save_task(temporary, data))
     return {
         "train": len(data.train),
@@ -278,8 +275,8 @@ def _reference(job: Job) -> dict[str, Any]:
 def _fidelity(job: Job) -> dict[str, Any]:
     from generators.evaluation import fidelity
 
-    log = EventLog.read(_log_folder(job.needs[0]), truth=False)
-    real = log.before(Task.split(log).cut)
+    sampled = SampledLog(_log_folder(job.needs[0]), job.spec["learn_users"])
+    real = sampled.learnt().before(sampled.split.cut)
     synthetic = EventLog.read(_log_folder(job.needs[1]), truth=False)
     rows = fidelity.compare(real, synthetic, columns=job.spec["columns"])
     return {

@@ -199,9 +199,9 @@ def test_rows_of_one_order_are_one_question() -> None:
     task = Fraud(min_frauds=1, maturity_days=0)
     from benchmark.tasks.fraud import _orders
 
-    assert len(_orders(merged)[0]) == len(_orders(log)[0]) - 1
-    assert second + 1 in _orders(merged)[0]
-    assert first + 1 not in _orders(merged)[0]
+    assert len(_orders(merged).end) == len(_orders(log).end) - 1
+    assert second + 1 in _orders(merged).end
+    assert first + 1 not in _orders(merged).end
     assert task.kind == "binary"
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from benchmark.evaluation.leakage.columns import Column, Window, columns_of, last_given
 from eventlog.arrays import Examples, Queries, Sequences
+from eventlog.encode import GAP, NEW, source_column
 from eventlog.schema import COLUMNS
 
 SAMPLE = 3_000  # questions of each answer that are looked at
@@ -30,7 +31,7 @@ CANDIDATES = 4  # columns whose gain is looked at
 BINS = 32  # of a number
 PRIOR = 2.0  # answers that a value's rate is smoothed with
 LAGS = 3  # rows whose values are looked at one by one
-KNOWN = frozenset({*COLUMNS, "item", "gap"}) | {f"new_{name}" for name in COLUMNS}
+KNOWN = frozenset({*COLUMNS, "item", GAP}) | {f"{NEW}{name}" for name in COLUMNS}
 MIN_GROUPS = 100  # for a target encoding to be recognised
 ENCODED = 0.05  # by which a correlation exceeds what is possible, beside its standard error
 
@@ -124,8 +125,8 @@ def _gains(sample: _Sample, found: list[_Judged]) -> Iterator[str]:
         without = _fitted_auc(sample, [sample.general, *rest])
         if best - without > GAIN * (1 - without):
             yield (
-                f"the column {source} lifts the ROC-AUC of all others from {without:.3f} to "
-                f"{best:.3f}: is it known when the question is asked?"
+                f"the column {source_column(source)} lifts the ROC-AUC of all others from "
+                f"{without:.3f} to {best:.3f}: is it known when the question is asked?"
             )
 
 
@@ -180,8 +181,8 @@ def encoded_answers(parts: list[Examples], *, rng: np.random.Generator) -> Itera
             if excess is not None:
                 found, possible = excess
                 yield (
-                    f"the column {name} is constant within {group_name} and follows the answers "
-                    f"there (correlation {np.sqrt(found):.2f}) more closely than what is known of "
+                    f"the column {source_column(name)} is constant within {group_name} and follows the "
+                    f"answers there (correlation {np.sqrt(found):.2f}) more closely than what is known of "
                     f"other answers can (at most {np.sqrt(max(possible, 0)):.2f}): is it a mean "
                     "of the answers that includes later ones?"
                 )
@@ -227,7 +228,7 @@ def _groups(parts: list[Examples]) -> dict[str, np.ndarray]:
         for name, values in {**columns, **sequences.ids}.items():
             missing = 2 if name in columns and name not in sequences.ids else 0
             code = np.where(known & (values[row] >= missing), values[row], -1)
-            groups.setdefault(f"values of {name}", []).append(code)
+            groups.setdefault(f"values of {source_column(name)}", []).append(code)
         number = _user_numbers(sequences, queries)
         groups.setdefault("users", []).append(number)
     return {name: np.concatenate(codes) for name, codes in groups.items()}
@@ -243,7 +244,7 @@ def _user_numbers(sequences: Sequences, queries: Queries) -> np.ndarray:
 def _numbers(parts: list[Examples]) -> Iterator[tuple[str, np.ndarray]]:
     """Yield name and (n,) value of each numeric column in each question's last known row."""
     for name in parts[0].sequences.raw:
-        if name == "gap":
+        if name == GAP:
             continue
         values = []
         for part in parts:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from eventlog.arrays import MISSING, Queries, Sequences
+from eventlog.encode import GAP, source_column
 
 LAST = 16  # rows before a question that are looked at
 DAY_FRACTIONS = (  # parts of a timestamp in ms: name, divisor, modulus
@@ -26,8 +27,6 @@ DAY_FRACTIONS = (  # parts of a timestamp in ms: name, divisor, modulus
     ("the seconds of the timestamp", 1000, 60),
     ("the parity of the timestamp's seconds", 1000, 2),
 )
-# Columns that the encoder makes of the others.
-DERIVED = ("gap",)
 
 
 @dataclass(frozen=True)
@@ -59,27 +58,31 @@ class Window:
 def columns_of(sequences: Sequences, *, ids: bool = False) -> Iterator[Column]:
     """Yield the columns of a log and what is made of them; with `ids` the entity ids as well."""
     for name, values in sequences.columns.items():
+        called = f"the column {source_column(name)}"
         if np.issubdtype(values.dtype, np.integer):
             codes = values.astype(np.int64)
             # A missing value is a value of its own: it may give the answer away.
-            yield Column(f"the column {name}", codes, coded=True, source=name)
+            yield Column(called, codes, coded=True, source=name)
         elif name not in sequences.raw:
-            yield Column(f"the column {name}", values.astype(np.float64), coded=False, source=name)
+            yield Column(called, values.astype(np.float64), coded=False, source=name)
     for name, values in sequences.raw.items():
-        yield Column(f"the column {name}", values, coded=False, source=name, own=name != "gap")
-        if name not in DERIVED:
+        called = source_column(name)
+        yield Column(f"the column {called}", values, coded=False, source=name, own=name != GAP)
+        if name != GAP:
             cents = np.round(np.abs(np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)) * 100)
             digit = np.where(np.isfinite(values), cents % 10, -1).astype(np.int64)
-            what = f"the last digit of {name} (two decimals)"
+            what = f"the last digit of {called} (two decimals)"
             yield Column(what, digit, coded=True, source=name, own=False)
     for name, values in sequences.ids.items():
         if name in sequences.columns:
             continue
         if ids:
-            yield Column(f"the column {name}", values, coded=True, source=name, hashed=True)
+            yield Column(
+                f"the column {source_column(name)}", values, coded=True, source=name, hashed=True
+            )
         else:
             there = (values >= 0).astype(np.int64)
-            yield Column(f"whether {name} is given", there, coded=True, source=name)
+            yield Column(f"whether {source_column(name)} is given", there, coded=True, source=name)
     for name, divisor, modulus in DAY_FRACTIONS:
         part = sequences.time // divisor % modulus
         yield Column(name, part, coded=True, source="timestamp", own=False)

@@ -138,7 +138,8 @@ def _across(
     """Return a sentence where more of `keys` after the cut occur before it than is usual."""
     cut, window = to_ms(split.cut), to_ms(split.end) - to_ms(split.cut)
     late = keys.first >= cut
-    known = keys.key[keys.last < cut] if source is None else source.key
+    learnt = keys if source is None else source
+    known = learnt.key[learnt.last < cut]
     if late.sum() < MIN_ROWS or len(known) == 0:
         return None
     share = _share_within(keys.key[late], known)

@@ -23,14 +23,21 @@ SEED = 19
 def suspect(
     task: Task, data: TaskData, source: EventLog, log: EventLog, split: TimeSplit
 ) -> list[str]:
-    """Return a sentence for each thing that looks like a leak and need not be one."""
+    """Return a sentence for each thing that looks like a leak and need not be one.
+
+    Args:
+        task, data: the task, and what it made of the two logs.
+        source: the log that is learnt from, up to the cut; all users of `log`, some or others.
+        log: the real log with all users that are asked about.
+        split: the cut.
+    """
     same = source is log
     log = log.grouped()
     source = log if same else source.grouped()
-    return [*copies(source, log, split), *_columns(task, data, same=same)]
+    return [*copies(source, log, split), *_columns(task, data)]
 
 
-def _columns(task: Task, data: TaskData, *, same: bool) -> Iterator[str]:
+def _columns(task: Task, data: TaskData) -> Iterator[str]:
     rng = np.random.default_rng(SEED)
     if task.kind == "next_item":
         yield from telling_columns(data.train, data.encoder, rng=rng)
@@ -38,5 +45,5 @@ def _columns(task: Task, data: TaskData, *, same: bool) -> Iterator[str]:
     told = list(revealing_columns(data.train, rng=rng))
     yield from told
     if not told:
-        parts = [data.train, data.valid, data.test if same else None]
+        parts = (data.train, data.valid, data.test)
         yield from encoded_answers([part for part in parts if part is not None], rng=rng)
