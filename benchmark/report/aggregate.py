@@ -223,20 +223,26 @@ class Board:
 
         With its interval; NaN without that ceiling.
         """
-        nothing = (math.nan, math.nan, math.nan)
         ceiling = self.rows[REAL].get(HISTORY)
-        if ceiling is None or not ceiling.records or not row.records:
-            return nothing
+        low, own = self._trivial(), row.mean(self.headline)
+        high = ceiling.mean(self.headline) if ceiling is not None else math.nan
+        if not high > low or not math.isfinite(own):
+            return math.nan, math.nan, math.nan
+        interval = statistics.interval(self.headroom_draws(row), self.compared().widening)
+        return ((own - low) / (high - low), *interval)
+
+    def headroom_draws(self, row: Row) -> np.ndarray:
+        """Return (b,) draws of a row's headroom."""
         trivial = self.rows[REAL].get(str(self.facts["trivial"]))
-        low = trivial.mean(self.headline) if trivial and trivial.records else self.chance
-        high, own = ceiling.mean(self.headline), row.mean(self.headline)
-        if not high > low:
-            return nothing
-        drawn = [self._drawn(trivial, self.chance), self._drawn(row), self._drawn(ceiling)]
+        low, own = self._drawn(trivial, self.chance), self._drawn(row)
+        high = self._drawn(self.rows[REAL].get(HISTORY))
         with np.errstate(divide="ignore", invalid="ignore"):
-            a, b, c = drawn
-            shares = np.where(c > a, (b - a) / (c - a), np.nan)
-        return ((own - low) / (high - low), *statistics.interval(shares, self.compared().widening))
+            return np.where(high > low, (own - low) / (high - low), np.nan)
+
+    def _trivial(self) -> float:
+        """Return what the trivial model scores, or what a constant does without one."""
+        row = self.rows[REAL].get(str(self.facts["trivial"]))
+        return row.mean(self.headline) if row is not None and row.records else self.chance
 
     def _drawn(self, row: Row | None, otherwise: float = math.nan) -> np.ndarray:
         """Return the (b,) draws of a row; one without replicates counts as known exactly."""
@@ -287,6 +293,12 @@ class Board:
             for cut in cuts
         )
         return [float(orders.kendall(one, two)[0]) for one, two in means]
+
+
+def curves(row: Row) -> list[dict[str, Any]]:
+    """Return the learning curves of a row, one a fit; only those that have a score."""
+    found = (r.get("curve") for r in row.records)
+    return [curve for curve in found if curve and curve["values"]]
 
 
 def problem(record: dict[str, Any] | None, store: Store) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.execution.plan import Cell
 from benchmark.execution.results import Store
-from benchmark.report import generated_section, task_section
+from benchmark.report import generated_section, overview, task_section
 from benchmark.report.aggregate import COSTS, Board, boards
 from benchmark.report.generated import generated
 from benchmark.report.markdown import code, each, one_line
@@ -103,6 +103,7 @@ def lines(
     yield "# Leaderboard"
     yield ""
     yield from _header(store, plan)
+    yield from overview.lines(all_boards)
     for name in dict.fromkeys(c["label"]["log"] for c in plan["cells"]):
         here = [b for b in all_boards if b.log == name]
         record = _log_record(store, plan, name)
@@ -154,7 +155,8 @@ def _header(store: Store, plan: dict[str, Any]) -> Iterator[str]:
         f"seeds {', '.join(map(str, seeds)) or 'none'}; "
         f"{good} of {len(plan['cells'])} cells ok, {len(without)} left out."
     )
-    yield f"Machine: {machines}{_speed(environments)}; Python {python}, {versions}; commit {commits}."
+    yield f"Machine: {machines}{_speed(environments)}."
+    yield f"Python {python}, {versions}; commit {commits}."
     yield ""
     yield from _reading(plan)
 

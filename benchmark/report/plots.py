@@ -5,7 +5,9 @@ Quality against cost and critical differences for each task, and the utility of 
 
 from __future__ import annotations
 
+import hashlib
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmark.evaluation import statistics
-from benchmark.report.aggregate import HISTORY, Board
+from benchmark.report.aggregate import HISTORY, Board, curves
 from eventlog._runtime.files import new_file
 
 NEAR_X, NEAR_Y = 0.22, 0.06  # shares of the axes within which two names would cover each other
@@ -40,6 +42,10 @@ def draw(boards: Sequence[Board], folder: Path) -> dict[str, list[str]]:
                 made[f"{board.log}/{board.task}"] = [
                     _save(_quality(board), folder, f"{board.log}-{board.task}-quality-and-cost")
                 ]
+            if board.facts and any(curves(row) for row in board.real):
+                made.setdefault(f"{board.log}/{board.task}", []).append(
+                    _save(_curves(board), folder, f"{board.log}-{board.task}-learning-curves")
+                )
             if len(board.values) > 2 and not board.one_fit:
                 made.setdefault(f"{board.log}/{board.task}", []).append(
                     _save(_ranks(board), folder, f"{board.log}-{board.task}-critical-differences")
@@ -148,6 +154,25 @@ def _ranks(board: Board) -> Figure:
     return figure
 
 
+def _curves(board: Board) -> Figure:
+    """Draw validation scores over the steps of training, a line a fit; a dot is what was kept."""
+    rows = [row for row in board.real if curves(row)]
+    figure, axes = plt.subplots(figsize=(7, 2.6), layout="constrained")
+    for k, row in enumerate(rows):
+        for i, curve in enumerate(curves(row)):
+            color, best = f"C{k % 10}", curve["best"]
+            label = _plain(row.title) if i == 0 else None
+            axes.plot(curve["steps"], curve["values"], color=color, linewidth=1, label=label)
+            axes.plot(curve["steps"][best], curve["values"][best], "o", color=color, markersize=4)
+    axes.set_xscale("symlog", linthresh=10)
+    axes.set_xlabel("step of training")
+    measures = dict.fromkeys(str(c["measure"]) for row in rows for c in curves(row))
+    axes.set_ylabel(_plain(", ".join(measures)))
+    axes.set_title(_plain(f"{board.task} on {board.log}: validation"))
+    axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5), frameon=False)
+    return figure
+
+
 def _utility(boards: Sequence[Board]) -> Figure:
     sources = list(dict.fromkeys(s for b in boards for s in b.sources if s not in b.copiers))
     figure, axes = plt.subplots(
@@ -175,6 +200,10 @@ def _plain(text: str) -> str:
 
 
 def _save(figure: Figure, folder: Path, name: str) -> str:
+    # A log may be called anything; the names of files are letters, digits and dashes.
+    plain_name = re.sub(r"[^\w.-]+", "-", name)
+    if plain_name != name:
+        name = f"{plain_name}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
     # Whole at once, because another run on the same folder may be reading it.
     with new_file(folder / f"{name}.svg") as temporary:
         figure.savefig(temporary, format="svg", metadata={"Date": None})

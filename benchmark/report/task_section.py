@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from benchmark.execution.plan import REAL
-from benchmark.report.aggregate import COSTS, HISTORY, Board, Row
+from benchmark.report.aggregate import COSTS, HISTORY, Board, Row, curves
 from benchmark.report.markdown import code, number, one_line, plain, ranged, short, table
 
 TITLES = {
@@ -118,12 +118,6 @@ def plus_minus(board: Board, row: Row, metric: str) -> str:
         if math.isfinite(high - low) and value != "–"
         else value
     )
-
-
-def curves(row: Row) -> list[dict[str, Any]]:
-    """Return the learning curves of a row, one a fit; only those that have a score."""
-    found = (r.get("curve") for r in row.records)
-    return [curve for curve in found if curve and curve["values"]]
 
 
 def _training(row: Row) -> str:
