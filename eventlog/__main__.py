@@ -1,12 +1,13 @@
-"""The command line: python -m eventlog import | check | clean | describe | export."""
+"""The command line: python -m eventlog import | check | clean | describe | export | datasets."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from eventlog._runtime.console import Parser, run
+from eventlog._runtime.console import Parser, add_out, run
 from eventlog._runtime.errors import InputError
+from eventlog._runtime.files import check_replaceable
 from eventlog._runtime.plugins import names
 
 EXAMPLE = """examples:
@@ -61,7 +62,7 @@ def parser() -> Parser:
     p.add_argument(
         "--currency", help="currency of the prices, such as EUR (goes into the manifest)"
     )
-    p.add_argument("--out", type=Path, required=True, metavar="LOG", help="the log folder to write")
+    add_out(p, "LOG", "the log folder to write", type=Path)
 
     p = commands.add_parser(
         "check",
@@ -108,9 +109,7 @@ def parser() -> Parser:
         metavar="MINUTES",
         help="recompute the sessions with this gap of inactivity",
     )
-    p.add_argument(
-        "--out", type=Path, required=True, metavar="LOG2", help="the log folder to write"
-    )
+    add_out(p, "LOG2", "the log folder to write", type=Path)
 
     p = commands.add_parser(
         "describe",
@@ -128,7 +127,14 @@ def parser() -> Parser:
     )
     p.add_argument("log", type=Path, metavar="LOG")
     p.add_argument("--format", required=True, choices=("csv", "jsonl", "parquet", "recbole"))
-    p.add_argument("--out", type=Path, required=True, metavar="PATH")
+    add_out(p, "PATH", "the file or folder to write", type=Path)
+
+    commands.add_parser(
+        "datasets",
+        help="list the real logs that ship with the program",
+        description="List the real logs that ship with the program: name, title, licence, folder.",
+        epilog="example:\n  python -m eventlog datasets",
+    )
     return top
 
 
@@ -175,6 +181,7 @@ def main(argv: list[str]) -> int:
         "clean": _clean,
         "describe": _describe,
         "export": _export,
+        "datasets": _datasets,
     }
     return commands[arguments.command](arguments)
 
@@ -183,6 +190,7 @@ def _import(arguments: argparse.Namespace) -> int:
     from eventlog.ingest.ingest import import_file
     from eventlog.ingest.mapping import load, preset
 
+    check_replaceable(arguments.out, overwrite=arguments.overwrite)
     mapping = (
         preset(arguments.preset)
         if arguments.preset
@@ -220,6 +228,7 @@ def _clean(arguments: argparse.Namespace) -> int:
 
     if arguments.log.resolve() == arguments.out.resolve():
         raise InputError(f"{arguments.log} cannot be cleaned in place; choose another --out.")
+    check_replaceable(arguments.out, overwrite=arguments.overwrite)
     log, account = clean(
         EventLog.read(arguments.log),
         Cleaning(
@@ -245,11 +254,23 @@ def _describe(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from eventlog.export import export
+    from eventlog.export import check, export
     from eventlog.log import EventLog
 
+    check(arguments.out, arguments.format, overwrite=arguments.overwrite)
     path = export(EventLog.read(arguments.log, truth=False), arguments.out, format=arguments.format)
     print(f"written to {path}")
+    return 0
+
+
+def _datasets(arguments: argparse.Namespace) -> int:
+    from eventlog import datasets
+    from eventlog.manifest import read_manifest
+
+    for name in datasets.names():
+        folder = datasets.folder_of(name)
+        facts = read_manifest(folder)
+        print(f"{name:16} {facts['title']}, {facts['licence']}  {folder}")
     return 0
 
 

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from eventlog._runtime.errors import InputError
+from eventlog.columns import misfits
 from eventlog.findings import Finding, Findings, lines
 from eventlog.log import EventLog
-from eventlog.log_folder import TABLES, part_paths, read_frame, read_manifest, verify_checksums
+from eventlog.log_folder import TABLES, part_paths, read_frame
+from eventlog.manifest import differences, read_manifest, unlisted
 from eventlog.order import repeated_ids
 from eventlog.schema import COLUMNS, LABEL_COLUMNS, REQUIRED, ROLE_NAMES, roles_of
 
@@ -41,10 +42,10 @@ def check(log: EventLog | Path | str) -> list[Finding]:
     path = Path(log)
     manifest = read_manifest(path)
     findings: list[Finding] = []
-    try:
-        verify_checksums(path, manifest)
-    except InputError as error:
-        findings.append(Finding("error", "manifest.json", "", None, str(error)))
+    findings += [
+        Finding("error", "manifest.json", "", None, text) for text in differences(path, manifest)
+    ]
+    findings += [_unlisted(name) for name in unlisted(path, manifest)]
     tables = {}
     for name in TABLES:
         if (path / f"{name}.parquet").exists():
@@ -55,6 +56,15 @@ def check(log: EventLog | Path | str) -> list[Finding]:
     if state.ids_decrease:  # read again: keeping all ids in every case would take too much memory
         state.repeated(read_frame(part) for part in part_paths(path))
     return [*findings, *state.findings, *state.closing(tables)]
+
+
+def _unlisted(name: str) -> Finding:
+    """Return the finding for a file that the manifest does not list; one that is read is wrong."""
+    read = name.endswith(".parquet") and (
+        name.startswith(("events/", "truth/")) or name.removesuffix(".parquet") in TABLES
+    )
+    text = "is not listed in manifest.json" + (", though it is read as part of the log" * read)
+    return Finding("error" if read else "warning", name, "", None, text)
 
 
 @dataclass
@@ -122,31 +132,9 @@ class _State(Findings):
             )
 
     def _types(self, file: str, events: pd.DataFrame) -> None:
-        for name, column in COLUMNS.items():
-            if name not in events:
-                continue
-            kind = events[name].dtype
-            text = isinstance(
-                kind, pd.CategoricalDtype | pd.StringDtype
-            ) or pd.api.types.is_object_dtype(kind)
-            right = {
-                "time": isinstance(kind, pd.DatetimeTZDtype),
-                "id": text,
-                "categorical": text,
-                "numeric": pd.api.types.is_numeric_dtype(kind),
-                "integer": pd.api.types.is_integer_dtype(kind)
-                or (not column.required and pd.api.types.is_numeric_dtype(kind)),
-            }[column.kind]
-            if not right and not events[name].isna().all():
-                self.findings.append(
-                    Finding(
-                        "error",
-                        file,
-                        name,
-                        None,
-                        f"has type {kind}, but the schema says {column.kind}",
-                    )
-                )
+        self.findings += [
+            Finding("error", file, name, None, text) for name, text in misfits(events)
+        ]
 
     def _order(self, file: str, events: pd.DataFrame) -> None:
         ids = events["event_id"].to_numpy()

@@ -78,6 +78,14 @@ FUNNEL = ("list", "search", "view", "wishlist", "uncart", "cart", "checkout", "p
 LABEL_COLUMNS = ("event_id", "kind", "value", "known_at")
 
 
+def named_as_id(name: str) -> bool:
+    """Return whether the name of a column beyond the schema says that it holds ids.
+
+    An import, and the encoder, take such a column as ids even where its values are numbers.
+    """
+    return name.lower().endswith("_id") and name not in COLUMNS
+
+
 def roles_of(names: Iterable[str], extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """Map each event name to its role: as in `extra`, otherwise the standard one, or 'other'."""
     extra = extra or {}

@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
-from eventlog._runtime.console import Parser, note, run, seed
+from eventlog._runtime.console import Parser, add_out, note, run, seed
 from eventlog._runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def parser(with_report: bool) -> Parser:
         metavar="BOOK",
         help="with --epsilon: record the fit in this budget book, which refuses to be exceeded",
     )
-    fit.add_argument("--out", required=True, metavar="MODEL", help="folder to write")
+    add_out(fit, "MODEL", "folder to write")
     sample = commands.add_parser(
         "sample",
         help="sample a log",
@@ -197,7 +197,7 @@ def parser(with_report: bool) -> Parser:
         metavar="tcp://HOST:PORT",
         help="with --engine dask: the scheduler; MODEL must be on shared storage",
     )
-    sample.add_argument("--out", required=True, metavar="LOG", help="log folder to write")
+    add_out(sample, "LOG", "log folder to write")
     report = commands.add_parser(
         "report",
         help="compare a synthetic log with the real one",
@@ -348,7 +348,7 @@ def _fit(args: argparse.Namespace) -> None:
     from eventlog._runtime.files import check_replaceable
     from generators.persistence import fit, save
 
-    check_replaceable(args.out)
+    check_replaceable(args.out, overwrite=args.overwrite)
     model = fit(
         EventLog.read(args.log, truth=False),
         model=args.model,
@@ -446,7 +446,7 @@ def _sample(args: argparse.Namespace) -> None:
         raise InputError(
             "--engine is for new users at their own rates; leave it out with --continue or --set."
         )
-    check_replaceable(args.out)
+    check_replaceable(args.out, overwrite=args.overwrite)
     if args.engine is not None:
         from generators.distributed import sample
 

@@ -32,7 +32,7 @@ from eventlog.ingest.values import (
     parse_times,
     since_1970,
 )
-from eventlog.schema import COLUMNS
+from eventlog.schema import COLUMNS, named_as_id
 
 EARLIEST, LATEST = (
     pd.Timestamp(t, tz="UTC").value // 1_000_000 for t in ("1990-01-01", "2100-01-01")
@@ -63,6 +63,7 @@ class Converter:
     keep_event_id: bool = False
     # Columns beyond the schema -> whether all values so far are numbers.
     numeric: dict[str, bool] = field(default_factory=dict)
+    ids: set[str] = field(default_factory=set)  # columns beyond the schema that are ids
     left_out: set[str] = field(default_factory=set)  # nested columns that are not used
     _seen: list[np.ndarray] = field(default_factory=list)  # hashes of the file's own event ids
 
@@ -175,10 +176,7 @@ class _Conversion:
             return
         column = self._coded(source)
         if name in self.mapping.integer_ids:
-            column = Coded(
-                column.codes,
-                np.array([re.sub(r"^(\d+)\.0$", r"\1", v) for v in column.values], dtype=object),
-            )
+            column = _whole(column)
         if name == "session_id" and self.mapping.session_scope == "user":
             column = _within(self.out["user_id"], column)
         self.out[name] = column
@@ -329,6 +327,8 @@ class _Conversion:
 
     def _rest(self) -> None:
         """Keep the columns that the mapping does not name, under their own names."""
+        for name in self.mapping.ids:
+            self.owner.column(self.table, (name,), "an id (ids of the mapping)")
         for name in self.table.column_names:
             if name in self.used or name in self.mapping.drop:
                 continue
@@ -338,6 +338,10 @@ class _Conversion:
                 else name
             )
             kind = self.table[name].type
+            if name in self.mapping.ids or (named_as_id(name) and not pa.types.is_temporal(kind)):
+                self.out[kept] = _whole(self._coded(name))
+                self.owner.ids.add(kept)
+                continue
             if (
                 pa.types.is_integer(kind)
                 or pa.types.is_floating(kind)
@@ -390,6 +394,12 @@ class _Conversion:
             None if items is None else items[good],
             len(self.rows) + len(self.ragged),
         )
+
+
+def _whole(column: Coded) -> Coded:
+    """Return ids without the ".0" that whole numbers get beside missing values."""
+    values = [re.sub(r"^(\d+)\.0$", r"\1", v) for v in column.values]
+    return Coded(column.codes, np.array(values, dtype=object))
 
 
 def _within(user: Coded, session: Coded) -> Coded:

@@ -253,6 +253,11 @@ class Gatherer:
         if self.own_columns:
             kept = ", ".join(f"{name} ({kind})" for name, kind in self.own_columns.items())
             self.summary.notes.append(f"kept in addition to the schema's columns: {kept}")
+        guessed = sorted(self.converter.ids.difference(self.mapping.ids))
+        if guessed:
+            self.summary.notes.append(
+                f"taken as ids, not as numbers, because the names end in _id: {', '.join(guessed)}"
+            )
         if self.converter.left_out:
             self.summary.notes.append(
                 f"nested columns left out: {', '.join(sorted(self.converter.left_out))}"

@@ -120,6 +120,8 @@ def import_file(
         made_tables = {name: table for name, table in rows.tables().items() if table is not None}
         tables |= made_tables
         own_names = file.is_dir() and not remapped
+        if converter.ids:
+            made["ids"] = sorted(converter.ids)
         made = _with_provenance(made, mapping, made_tables, own_names=own_names)
         writer.finish(
             **tables,

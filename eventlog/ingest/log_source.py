@@ -13,7 +13,8 @@ import pyarrow as pa
 from eventlog._runtime.errors import InputError
 from eventlog.ingest.mapping import EventSource, Mapping, Names, TimeFormat
 from eventlog.ingest.streams import Batch
-from eventlog.log_folder import TABLES, part_paths, read_arrow, read_frame, read_manifest
+from eventlog.log_folder import TABLES, part_paths, read_arrow, read_frame
+from eventlog.manifest import read_manifest
 from eventlog.schema import COLUMNS
 
 
@@ -49,6 +50,7 @@ def folder_mapping(path: Path, table: pa.Table) -> Mapping:
         columns=columns,
         time=TimeFormat(column=("timestamp",)),
         event=EventSource(column=("event",)),
+        ids=tuple(name for name in manifest.get("ids") or () if name in table.column_names),
         roles=dict(manifest.get("roles") or {}),
         currency=str(manifest.get("currency") or ""),
     )

@@ -21,7 +21,6 @@ Example::
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -29,8 +28,10 @@ from msgspec import field
 from msgspec.structs import fields, force_setattr
 
 from eventlog._runtime.errors import InputError, UnknownNameError
+from eventlog._runtime.files import read_toml
 from eventlog._runtime.plugins import path_of
 from eventlog._runtime.settings import Above, Range, Settings, convert, json_schema
+from eventlog.ingest.mapping_values import LONGEST_DELAY_DAYS, check_values
 from eventlog.schema import COLUMNS, ROLE_NAMES
 from eventlog.sessions import SESSION_GAP_MINUTES
 
@@ -122,7 +123,8 @@ class Label(Table, frozen=True):
     # What texts mean, besides numbers, true/false and yes/no.
     values: dict[str, float] = field(default_factory=dict)
     known_at: Names = ()  # the column that says when the shop learnt the label,
-    delay_days: Annotated[float, Range(0.0)] = 0.0  # or how long after the event
+    # or how long after the event
+    delay_days: Annotated[float, Range(0.0, LONGEST_DELAY_DAYS)] = 0.0
 
 
 class Mapping(Table, frozen=True):
@@ -141,6 +143,8 @@ class Mapping(Table, frozen=True):
     users: dict[str, Names] = field(default_factory=dict)  # users.parquet column -> file column
     items: dict[str, Names] = field(default_factory=dict)  # items.parquet column -> file column
     drop: Names = ()
+    # Columns beyond the schema that are ids, such as a terminal, even where they are numbers.
+    ids: Names = ()
     integer_ids: Names = ()  # schema columns whose ids lose a trailing ".0"
     session_scope: Literal["global", "user"] = "global"  # "user": ids are unique within a user
     # Inactivity that ends a session, if the file has no session_id.
@@ -150,7 +154,7 @@ class Mapping(Table, frozen=True):
 
     def sources(self) -> set[str]:
         """Return all column names of the file that the mapping uses, alternatives included."""
-        found = {*self.time.column, *self.event.column, *self.drop}
+        found = {*self.time.column, *self.event.column, *self.drop, *self.ids}
         for names in (*self.columns.values(), *self.users.values(), *self.items.values()):
             found.update(names)
         for rule in self.rules:
@@ -166,15 +170,9 @@ def load(path: Path | str) -> Mapping:
     Raises InputError if the TOML cannot be read or a value is wrong, and UnknownNameError for an
     unknown key, column or role.
     """
-    path = Path(path)
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"The mapping {path} does not exist.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"The mapping {path} is not valid TOML: {error}.") from None
-    mapping = convert(Mapping, data, where=f"mapping {path}")
+    mapping = convert(Mapping, read_toml(path, "mapping"), where=f"mapping {path}")
     _check(mapping, str(path))
+    check_values(mapping, f"mapping {path}")
     return mapping
 
 
@@ -200,6 +198,13 @@ def _check(mapping: Mapping, path: str) -> None:
         if name in OWN_TABLES:
             raise InputError(
                 f"{path} maps {name} in [columns]; it has a table of its own, {OWN_TABLES[name]}."
+            )
+    mapped = {source for sources in mapping.columns.values() for source in sources}
+    for name in mapping.ids:
+        if name in mapped:
+            raise InputError(
+                f"{path} lists {name} in ids, but [columns] gives it a meaning already; take it "
+                "out of one of them."
             )
     for name, role in mapping.roles.items():
         if role not in ROLE_NAMES:

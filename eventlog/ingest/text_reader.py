@@ -17,6 +17,7 @@ import pyarrow.csv as pacsv
 from eventlog._runtime.errors import InputError
 from eventlog.ingest import streams
 from eventlog.ingest.mapping import FileFormat
+from eventlog.ingest.mapping_values import check_encoding
 from eventlog.ingest.streams import Batch, WatchedStream, no_rows, open_stream
 
 STRINGS = pa.dictionary(pa.int32(), pa.string())
@@ -30,7 +31,7 @@ def read_text(
 
     `kind` is its suffix, `packed` its compression ("" for none).
     """
-    encoding = _codec(path, layout.encoding)
+    encoding = check_encoding(layout.encoding, f"{path}: the encoding")
     with open_stream(path, packed) as file:
         head = WatchedStream(file, path, b"").read(HEAD_BYTES)  # type: ignore[arg-type]
     first = _first_line(path, head, encoding)
@@ -105,16 +106,6 @@ def read_text(
     spread = watched.lines + (watched.last != b"\n") != last
     if quote and watched.quotes and (watched.quotes % 2 or spread):
         _explain(path, packed, layout, delimiter, encoding, None if allow_ragged else len(names))
-
-
-def _codec(path: Path, name: str) -> str:
-    try:
-        return codecs.lookup(name).name
-    except LookupError:
-        raise InputError(
-            f"The encoding {name!r} of {path} is not known; common ones are utf-8, latin-1 and "
-            "cp1252."
-        ) from None
 
 
 def _first_line(path: Path, head: bytes, encoding: str) -> str:
