@@ -338,7 +338,8 @@ def to_ms(time: pd.Timestamp) -> int:
 def tidy(events: pd.DataFrame) -> pd.DataFrame:
     """Return `events` with the schema's types; unknown text columns become categories.
 
-    Ids and categoricals become categories, times datetime64[ms, UTC], numbers float32.
+    Ids and categoricals become categories, times datetime64[ms, UTC], numbers float64;
+    a float32 column, as simulated logs have it, stays as it is, since every value is exact in it.
     """
     out = {}
     for name, values in events.items():
@@ -352,10 +353,8 @@ def tidy(events: pd.DataFrame) -> pd.DataFrame:
             if not isinstance(values.dtype, pd.CategoricalDtype):
                 values = values.astype("string").astype(object).astype("category")
             out[name] = values
-        elif kind == "numeric":
-            out[name] = values.astype("float32")
-        elif name == "quantity" and not values.isna().any():
-            out[name] = values.astype("int32")
+        elif kind == "numeric" and values.dtype != "float32":
+            out[name] = values.astype("float64")
         else:
             out[name] = values
     return pd.DataFrame(out, index=events.index)
