@@ -181,9 +181,9 @@ def encoded_answers(parts: list[Examples], *, rng: np.random.Generator) -> Itera
             if excess is not None:
                 found, possible = excess
                 yield (
-                    f"the column {source_column(name)} is constant within {group_name} and follows the "
-                    f"answers there (correlation {np.sqrt(found):.2f}) more closely than what is known of "
-                    f"other answers can (at most {np.sqrt(max(possible, 0)):.2f}): is it a mean "
+                    f"the column {source_column(name)} is constant within {group_name} and follows "
+                    f"the answers there (correlation {np.sqrt(found):.2f}) more closely than what is "
+                    f"known of other answers can (at most {np.sqrt(max(possible, 0)):.2f}): is it a mean "
                     "of the answers that includes later ones?"
                 )
                 break
