@@ -32,19 +32,25 @@ def main(argv: list[str]) -> int:
     add.add_argument("--suite", default="all", help="a suite's name or TOML file (default: all)")
     add.add_argument("--log", metavar="LOG", help="a log folder that replaces the suite's logs")
     add.add_argument(
-        "--tasks", metavar="A,B", type=_names, help="tasks by name or file, instead of the suite's"
+        "--tasks",
+        metavar="A,B",
+        type=_names,
+        help="tasks by name or file, instead of the suite's; trains no generator",
     )
     add.add_argument(
         "--models",
         metavar="A,B",
         type=_names,
-        help="models by name or file, instead of the suite's",
+        help="models by name or file, instead of the suite's; trains no generator",
     )
     add.add_argument(
         "--generators",
         metavar="A,B",
         type=_names,
-        help="generators by name or file, instead of the suite's; 'none' for none",
+        help=(
+            "generators by name or file, instead of the suite's; 'none' for none. With --models or "
+            "--tasks alone none is trained."
+        ),
     )
     add.add_argument(
         "--seeds",
@@ -150,7 +156,7 @@ def main(argv: list[str]) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     from benchmark.execution import runner
     from benchmark.execution.results import Store
-    from benchmark.report import leaderboard
+    from benchmark.report import generated_section, leaderboard
 
     generators = [] if arguments.generators == ["none"] else arguments.generators
     outcome = runner.run_suite(
@@ -174,7 +180,7 @@ def _run(arguments: argparse.Namespace) -> int:
         raise InputError(f"No task of the suite fits the log: {outcome.tasks_left_out()}.")
     page = leaderboard.write(store, Path(arguments.out))
     print(page.read_text(encoding="utf-8"))
-    for line in (*leaderboard.copiers(store), *runner.summary(outcome)):
+    for line in (*generated_section.copiers(store), *runner.summary(outcome)):
         print(line)
     print(f"leaderboard: {page}")
     return 1 if outcome.failed or outcome.blocked else 0

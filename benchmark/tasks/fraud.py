@@ -15,7 +15,7 @@ from typing import Annotated
 import numpy as np
 import pandas as pd
 
-from benchmark.task import NotApplicable, Questions, Task, Truth
+from benchmark.task import NotApplicable, Questions, Task, Truth, users_of
 from eventlog import EventLog
 from eventlog._runtime.settings import Range
 from eventlog.arrays import DAY_MS, Examples, Queries, Sequences
@@ -62,6 +62,10 @@ class Fraud(Task):
         self._enough(label[~valid], "that are mature at the cut")
         known_at = orders.known_at[mature]
         return Questions(_queries(sequences, end), label, valid, known_at=known_at)
+
+    def asked_users(self, log: EventLog, split: TimeSplit) -> np.ndarray:
+        """Return who orders after the cut."""
+        return users_of(log, (log.role() == "purchase") & (log.events["timestamp"] >= split.cut))
 
     def test_questions(self, log: EventLog, sequences: Sequences, split: TimeSplit) -> Queries:
         """Ask about every order after the cut."""
