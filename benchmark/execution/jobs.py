@@ -240,20 +240,15 @@ def _model(job: Job) -> dict[str, Any]:
         label=job.label["model"],
         hidden=(*job.hidden, str(folder.parent), str(plugins.folder("simulator"))),
     )
-    # Both processes start before any answer is read. The second one fits again, on a few users.
-    with (
-        private_folder(folder / LEARN) as one,
-        private_folder(folder / LEARN) as two,
-        start(wanted, two) as again,
-        start(wanted, one) as model,
-    ):
+    # It starts before any answer is read.
+    with private_folder(folder / LEARN) as private, start(wanted, private) as model:
         try:
-            found = _judged(task, model, again, folder)
+            found = _judged(task, model, folder)
         except PluginError as error:
             found = {"status": "error", "error": str(error), "traceback": error.trace}
         except WorkError as error:
             found = {"status": "error", "error": str(error)}
-        flags = [*model.flags, *found.get("flags", ()), *end_and_flag(model, again)]
+        flags = [*model.flags, *found.get("flags", ()), *end_and_flag(model)]
     return {
         **found,
         "flags": flags,
@@ -262,14 +257,14 @@ def _model(job: Job) -> dict[str, Any]:
     }
 
 
-def _judged(task: Task, model: ModelProcess, again: ModelProcess, folder: Path) -> dict[str, Any]:
+def _judged(task: Task, model: ModelProcess, folder: Path) -> dict[str, Any]:
     """Fit a model and return what the judge found. Raises NotApplicable and WorkError."""
     model.load()
     fitted = model.fit()
     data = load_task(folder)
     found = judge(task, model, data)
     flags = list(found.flags)
-    if NOT_REPEATABLE not in flags and fits_differ(again, data, fitted["fit_s"]):
+    if NOT_REPEATABLE not in flags and fits_differ(model, data, fitted["fit_s"]):
         flags.append(FITS_DIFFER)
     return {
         **_scores(found.scored),
