@@ -29,7 +29,7 @@ from baselines.nn.embedding import PAST_ROWS, Past, time_codes
 from baselines.nn.neural import NeuralModel
 from eventlog._runtime.errors import InputError
 from eventlog.arrays import FIRST, MISSING, UNKNOWN
-from eventlog.encode import ENTITIES, SHORT, Encoder
+from eventlog.encode import ENTITIES, GAP, NEW, SHORT, Encoder, source_column
 
 Event = Mapping[str, Any]
 NO_EVENT = -1  # as the time of a user's last event
@@ -175,7 +175,7 @@ class _RowEncoder:
         fields = model.fields_
         self.encoder = encoder
         self.index = {
-            SHORT.get(c, c): (c, {v: i + FIRST for i, v in enumerate(values)})
+            SHORT.get(c, c): (source_column(c), {v: i + FIRST for i, v in enumerate(values)})
             for c, values in encoder.vocabularies.items()
         }
         self.categorical = [name for name, _ in fields.categorical]
@@ -203,14 +203,14 @@ class _RowEncoder:
         new_values = [self._new(event, known) for event, known in zip(events, seen, strict=True)]
         numeric = np.zeros((len(events), len(self.numeric)), dtype=np.float32)
         for k, name in enumerate(self.numeric):
-            if name.startswith("new_"):
-                entity = name.removeprefix("new_")
+            if name.startswith(NEW):
+                entity = name.removeprefix(NEW)
                 numeric[:, k] = [entity in new for new in new_values]
             elif name in self.encoder.scales:
                 raw = (
                     np.where(gap >= 0, gap, np.nan)
-                    if name == "gap"
-                    else np.array([_number(event.get(name)) for event in events])
+                    if name == GAP
+                    else np.array([_number(event.get(source_column(name))) for event in events])
                 )
                 numeric[:, k] = self.encoder.scaled(name, raw)
         return item, codes.reshape(len(events), -1) + self.shift, numeric
@@ -226,7 +226,7 @@ class _RowEncoder:
         """Return the entity columns whose value is new to this user, and add it to `seen`."""
         found = set()
         for name in self.entities:
-            value = event.get(name)
+            value = event.get(source_column(name))
             if not _absent(value) and str(value) not in seen.setdefault(name, set()):
                 seen[name].add(str(value))
                 found.add(name)

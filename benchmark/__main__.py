@@ -32,19 +32,25 @@ def main(argv: list[str]) -> int:
     add.add_argument("--suite", default="all", help="a suite's name or TOML file (default: all)")
     add.add_argument("--log", metavar="LOG", help="a log folder that replaces the suite's logs")
     add.add_argument(
-        "--tasks", metavar="A,B", type=_names, help="tasks by name or file, instead of the suite's"
+        "--tasks",
+        metavar="A,B",
+        type=_names,
+        help="tasks by name or file, instead of the suite's; trains no generator",
     )
     add.add_argument(
         "--models",
         metavar="A,B",
         type=_names,
-        help="models by name or file, instead of the suite's",
+        help="models by name or file, instead of the suite's; trains no generator",
     )
     add.add_argument(
         "--generators",
         metavar="A,B",
         type=_names,
-        help="generators by name or file, instead of the suite's; 'none' for none",
+        help=(
+            "generators by name or file, instead of the suite's; 'none' for none. With --models or "
+            "--tasks alone none is trained."
+        ),
     )
     add.add_argument(
         "--seeds",

@@ -38,7 +38,8 @@ def run(
     Args:
         suite: the name of a suite, or the path of a TOML file.
         log: replaces the suite's logs; in memory, or a folder.
-        tasks, models, generators: replace the suite's; names or paths of files.
+        tasks, models, generators: replace the suite's; names or paths of files. With tasks or
+            models alone no generator is trained.
         seeds: how many (3 means 0, 1 and 2), or which.
         profile: "smoke", "default" or "full".
         engine: "processes", "serial" or "dask"; see `benchmark.execution.engines`.

@@ -11,7 +11,7 @@ Example::
     seeds = [0]
 
     [logs.shop]
-    scenario = "shop"                               # or folder = "my/log"
+    scenario = "shop"                 # or folder = "my/log", or dataset = "online-retail"
     users = 4000
 
     [settings.models.lstm]
@@ -32,6 +32,7 @@ import msgspec
 
 from eventlog._runtime import plugins
 from eventlog._runtime.errors import InputError, UnknownNameError
+from eventlog._runtime.files import read_toml
 from eventlog._runtime.seeds import LARGEST_SEED
 from eventlog._runtime.settings import Range, Settings, convert
 
@@ -44,10 +45,18 @@ Names = tuple[str, ...]
 
 
 class LogSource(Settings, frozen=True):
-    """A log to run on: a scenario that is simulated, or a folder."""
+    """A log to run on: a scenario that is simulated, a folder, or a dataset that ships.
+
+    With `learn_users`, models and generators learn from so many users, drawn once for all of them
+    from those known before the cut, and are tested on all.
+    """
 
     scenario: str | None = None
     folder: str | None = None
+    dataset: str | None = None
+    learn_users: Annotated[int, Range(1)] | None = None
+    skip_tasks: Names = ()  # tasks of the suite that are not asked of this log
+    generators: bool = True  # whether the suite's generators learn from this log
     users: Annotated[int, Range(1)] = 1000
     days: Annotated[int, Range(1)] = 60
     seed: Seed = 7
@@ -154,6 +163,7 @@ def load(
         profile: one of PROFILES.
         log: a log folder that replaces the suite's logs.
         tasks, models, seeds, generators: replace those of the suite; names, or paths of files.
+            With tasks or models alone no generator is trained.
         overrides: further settings, such as "settings.models.lstm.epochs=3".
 
     Raises:
@@ -178,6 +188,8 @@ def load(
         data["seeds"] = list(seeds)
     if generators is not None:
         data["generators"] = _chosen_generators(generators, data.get("generators", {}))
+    elif tasks is not None or models is not None:
+        data["generators"] = {}
     chosen = convert(Profile, data, where=where)
     return _resolved(Suite(name=Path(name).stem, **msgspec.structs.asdict(chosen)))
 
@@ -223,11 +235,7 @@ def _file(name: str, kind: str) -> str:
 
 
 def _read(name: str) -> dict[str, Any]:
-    path = plugins.path_of("benchmark.suites", name, kind="suite")
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"The suite {path} is not valid TOML: {error}.") from None
+    return read_toml(plugins.path_of("benchmark.suites", name, kind="suite"), "suite")
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -271,8 +279,10 @@ def _resolved(suite: Suite) -> Suite:
         if not getattr(suite, what):
             raise InputError(f"suite {suite.name} names no {what.removesuffix('s')}.")
     for name, log in suite.logs.items():
-        if (log.scenario is None) == (log.folder is None):
-            raise InputError(f"suite {suite.name}, [logs.{name}]: give either scenario or folder.")
+        if sum(given is not None for given in (log.scenario, log.folder, log.dataset)) != 1:
+            raise InputError(
+                f"suite {suite.name}, [logs.{name}]: give either scenario, folder or dataset."
+            )
     models = expand(suite.models, *MODELS)
     known = [*plugins.names(MODELS[0]), *map(plugin_name, models)]
     for plugin in suite.model_settings:

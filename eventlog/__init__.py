@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from eventlog._runtime.errors import InputError, ShopError, UnknownNameError, WorkError
     from eventlog.arrays import Examples, Queries, Sequences
+    from eventlog.datasets.load import load
     from eventlog.encode import Encoder
     from eventlog.log import EventLog
 
@@ -18,6 +19,7 @@ __all__ = [
     "ShopError",
     "UnknownNameError",
     "WorkError",
+    "load",
 ]
 _MODULE_OF = {
     "Encoder": "encode",
@@ -25,6 +27,7 @@ _MODULE_OF = {
     "Queries": "arrays",
     "Sequences": "arrays",
     "EventLog": "log",
+    "load": "datasets.load",
 }
 
 

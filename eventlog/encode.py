@@ -22,22 +22,45 @@ import pandas as pd
 from eventlog._runtime.errors import InputError
 from eventlog.arrays import FIRST, MISSING, UNKNOWN, Sequences
 from eventlog.log import EventLog
+from eventlog.schema import COLUMNS, named_as_id
 
 # A categorical with more values than this, such as a card number, gets no code for each value.
 HIGH_CARDINALITY = 1_000
 NOT_ENCODED = frozenset({"event_id", "user_id", "timestamp", "session_id", "order_id"})
+# An id that names single rows, such as a transaction's, says nothing of other rows: more distinct
+# values than this share of all.
+ROW_IDS = 0.95
 # Columns in which a value that is new to the user matters, whatever their cardinality.
 ENTITIES = ("device", "payment_method", "coupon_id", "country")
 ALWAYS_CODED = ("item_id", "category", "event")  # at any cardinality
 SHORT = {"item_id": "item"}  # columns with another name in Sequences.columns
+GAP = "gap"  # the numeric column that the encoder adds: seconds since the user's previous event
+NEW = "new_"  # prefix of the flags that the encoder adds
+OWN = "own:"  # prefix of a shop's column whose name the encoder uses itself, see `code_name`
 SKEWED = 1.2  # a column whose mean exceeds this many medians is scaled by log1p
 CLIP_SD = 8  # scaled values are clipped at this many standard deviations
+
+
+def code_name(column: str) -> str:
+    """Return the name of a column in `Encoder` and `Sequences.columns`.
+
+    It is its own, unless the encoder uses that name itself: a shop's own column `item`, `gap` or
+    `new_device` is `own:item`, `own:gap` or `own:new_device`, and neither hides the other.
+    """
+    taken = column in (GAP, *SHORT.values()) or column.startswith((NEW, OWN))
+    return f"{OWN}{column}" if taken and column not in COLUMNS else column
+
+
+def source_column(name: str) -> str:
+    """Return the column of the log of a `code_name`."""
+    return name.removeprefix(OWN)
 
 
 @dataclass
 class Encoder:
     """Vocabularies and scales, learnt from the training part of a log."""
 
+    # Columns are called by their `code_name` in all of these.
     # Column -> values; the code of values[i] is i + FIRST.
     vocabularies: dict[str, list[str]] = field(default_factory=dict)
     # Column -> (log1p first, mean, standard deviation).
@@ -59,6 +82,10 @@ class Encoder:
     ) -> Self:
         """Learn vocabularies and scales.
 
+        A column that the log's manifest lists in `ids`, and a column of integers whose name ends in
+        _id, is an entity: its values have hashes, and a flag where one is new to its user, but no
+        codes. One that has a value of its own on nearly every row is left out.
+
         Args:
             train: the training part of a log; nothing else is read.
             high_cardinality: columns with more values get a flag for new values instead of codes.
@@ -74,11 +101,17 @@ class Encoder:
             )
         train = train.grouped()
         encoder = cls()
-        for name in map(str, train.events.columns):
-            values = train.events[name]
-            if name in NOT_ENCODED or (columns is not None and name not in columns):
+        declared = set(train.manifest.get("ids") or ())
+        for column in train.events.columns:
+            values, name = train.events[column], code_name(column)
+            if column in NOT_ENCODED or (columns is not None and column not in columns):
                 continue
-            if (
+            if column in declared or (
+                named_as_id(column) and pd.api.types.is_integer_dtype(values.dtype)
+            ):
+                if values.nunique() <= ROW_IDS * values.notna().sum():
+                    encoder.high_cardinality.append(name)
+            elif (
                 isinstance(values.dtype, pd.CategoricalDtype)
                 or values.dtype == object
                 or values.dtype == bool
@@ -93,7 +126,7 @@ class Encoder:
                     encoder.vocabularies[name] = vocabulary
             elif pd.api.types.is_numeric_dtype(values):
                 encoder.scales[name] = _scale_of(values.to_numpy(dtype=np.float64, na_value=np.nan))
-        encoder.scales["gap"] = _scale_of(_gaps(train.events))
+        encoder.scales[GAP] = _scale_of(_gaps(train.events))
         encoder._learn_items(train)
         return encoder
 
@@ -155,7 +188,8 @@ class Encoder:
 
         The columns are event, item, category and every other categorical by its name; gap (seconds
         since the user's previous event, scaled) and every numeric by its name; and new_<column> for
-        entities and high-cardinality columns, 1 where the user has not had the value before.
+        entities and high-cardinality columns, 1 where the user has not had the value before. A
+        shop's own column that has one of these names gets another one, see `code_name`.
 
         The rows are those of `log.grouped()`: if the rows of a user are scattered, they are sorted
         first, and `event_id` identifies them.
@@ -174,25 +208,26 @@ class Encoder:
         raw: dict[str, np.ndarray] = {}
         ids: dict[str, np.ndarray] = {}
         for name in self.vocabularies:
-            if name in events:
-                columns[SHORT.get(name, name)] = self.codes(name, events[name])
+            if (column := source_column(name)) in events:
+                columns[SHORT.get(name, name)] = self.codes(name, events[column])
         for name in self.scales:
+            column = source_column(name)
             values = (
                 _gaps(events)
-                if name == "gap"
+                if name == GAP
                 else (
-                    events[name].to_numpy(dtype=np.float64, na_value=np.nan)
-                    if name in events
+                    events[column].to_numpy(dtype=np.float64, na_value=np.nan)
+                    if column in events
                     else np.full(len(events), np.nan)
                 )
             )
             columns[name] = self.scaled(name, values)
             raw[name] = values.astype(np.float64)
         for name in dict.fromkeys([*self.high_cardinality, *ENTITIES]):
-            if name in events:
-                value = value_ids(events[name])
+            if (column := source_column(name)) in events:
+                value = value_ids(events[column])
                 first = ~pd.DataFrame({"u": code, "v": value}).duplicated().to_numpy()
-                columns[f"new_{name}"] = (first & (value >= 0)).astype(np.float32)
+                columns[f"{NEW}{name}"] = (first & (value >= 0)).astype(np.float32)
                 ids[name] = value
         return Sequences(
             offsets=offsets,

@@ -11,7 +11,7 @@ Example::
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,24 +22,23 @@ import pyarrow as pa
 
 from eventlog import order
 from eventlog._runtime.errors import InputError
+from eventlog.columns import misfits
 from eventlog.log_folder import (
-    SCHEMA_VERSION,
     TABLES,
     LogWriter,
-    digest,
     part_bounds,
     part_paths,
     read_arrow,
     read_frame,
-    read_manifest,
+    rows_of,
     to_arrow,
     to_pandas,
-    verify_checksums,
     versions,
     write_parquet,
 )
+from eventlog.manifest import SCHEMA_VERSION, digest, read_manifest, verify_checksums
 from eventlog.order import sort_events
-from eventlog.schema import COLUMNS, TIME, roles_of
+from eventlog.schema import COLUMNS, LABEL_COLUMNS, TIME, roles_of
 
 # What users import from here: the log, and the functions on its folder and its rows.
 __all__ = [
@@ -85,7 +84,15 @@ class EventLog:
     # --- reading and writing ----------------------------------------------------------------------
 
     @classmethod
-    def read(cls, path: Path | str, *, truth: bool = True, verify: bool = False) -> EventLog:
+    def read(
+        cls,
+        path: Path | str,
+        *,
+        truth: bool | Collection[str] = True,
+        verify: bool = False,
+        users: Iterable[str] | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> EventLog:
         """Read a log folder.
 
         Where the rows of a user are scattered, as in parts that share a user, they are sorted (see
@@ -93,8 +100,11 @@ class EventLog:
 
         Args:
             path: the folder.
-            truth: also read the truth tables of a simulated log.
+            truth: also read the truth tables of a simulated log: all, none, or those named.
             verify: compare each file's checksum with the one in the manifest.
+            users: ids of the users to read; memory holds the rows of these alone. None: all.
+            columns: of the events, user_id, timestamp and event among them; those that the log
+                lacks are passed over. None: all.
 
         Raises:
             InputError: the folder is not a log, a file is missing or broken, a checksum differs,
@@ -104,24 +114,31 @@ class EventLog:
         manifest = read_manifest(path)
         if verify:
             verify_checksums(path, manifest)
-        events = pd.DataFrame(
-            to_pandas(
-                pa.concat_tables(
-                    [read_arrow(p) for p in part_paths(path)], promote_options="permissive"
-                )
-            )
-        )
+        chosen = None if users is None else frozenset(map(str, users))
+        parts = [rows_of(read_arrow(p, columns), chosen) for p in part_paths(path)]
+        try:
+            events = to_pandas(pa.concat_tables(parts, promote_options="permissive"))
+        except (pa.ArrowException, OverflowError, ValueError) as error:
+            raise InputError(
+                f"{path}/events has parts that do not fit together: {error}."
+            ) from None
+        for name, text in misfits(events):
+            raise InputError(f"{path}/events: {name} {text}; import the log again.")
         tables = {
             name: read_frame(path / f"{name}.parquet")
             for name in TABLES
             if (path / f"{name}.parquet").exists()
         }
-        truths = (
-            {p.stem: read_frame(p) for p in sorted((path / "truth").glob("*.parquet"))}
-            if truth
-            else {}
-        )
+        for name, table in tables.items():
+            _check_table(table, name, path)
+        truths = {
+            p.stem: read_frame(p)
+            for p in sorted((path / "truth").glob("*.parquet"))
+            if truth is True or (truth and p.stem in truth)
+        }
         log = cls(events=events, truth=truths, manifest=manifest, **tables)
+        if chosen is not None:
+            log = log._limited_to(chosen)
         try:
             return log if order.stand_together(events) else log.ordered()
         except InputError as error:
@@ -211,7 +228,7 @@ class EventLog:
             [roles_of([str(n)], self.manifest.get("roles"))[str(n)] for n in names.categories],
             dtype=object,
         )
-        return role[names.codes.to_numpy()]
+        return np.append(role, "other")[names.codes.to_numpy()]  # code -1, no value: the last
 
     @property
     def span(self) -> tuple[pd.Timestamp, pd.Timestamp]:
@@ -272,6 +289,24 @@ class EventLog:
             log.users = log.users[log.users["user_id"].isin(users)].reset_index(drop=True)
         return log
 
+    def _limited_to(self, users: Collection[str]) -> EventLog:
+        """Return the log, whose events are those of `users`, with the other tables cut to them."""
+
+        def cut(table: pd.DataFrame) -> pd.DataFrame:
+            if "event_id" in table and "event_id" in self.events:
+                table = table[table["event_id"].isin(self.events["event_id"])]
+            elif "user_id" in table:
+                table = table[table["user_id"].isin(users)]
+            return table.reset_index(drop=True)
+
+        return replace(
+            self,
+            events=drop_unused_categories(self.events),
+            users=None if self.users is None else cut(self.users),
+            labels=None if self.labels is None else cut(self.labels),
+            truth={name: cut(table) for name, table in self.truth.items()},
+        )
+
     def _with(self, events: pd.DataFrame, labels: pd.DataFrame | None) -> EventLog:
         labels = None if labels is None else labels.reset_index(drop=True)
         return replace(
@@ -279,6 +314,19 @@ class EventLog:
             events=drop_unused_categories(events.reset_index(drop=True)),
             labels=labels,
             truth={},
+        )
+
+
+def _check_table(table: pd.DataFrame, name: str, path: Path) -> None:
+    """Raise InputError if a table of a folder lacks a column without which it means nothing."""
+    for column in LABEL_COLUMNS if name == "labels" else (f"{name.removesuffix('s')}_id",):
+        if column not in table:
+            has = ", ".join(map(str, table.columns)) or "none"
+            raise InputError(f"{path}/{name}.parquet has no column {column!r}; its columns: {has}.")
+    if name == "labels" and not isinstance(table["known_at"].dtype, pd.DatetimeTZDtype):
+        raise InputError(
+            f"{path}/labels.parquet: known_at has type {table['known_at'].dtype}, but the schema "
+            "says time."
         )
 
 
@@ -290,7 +338,8 @@ def to_ms(time: pd.Timestamp) -> int:
 def tidy(events: pd.DataFrame) -> pd.DataFrame:
     """Return `events` with the schema's types; unknown text columns become categories.
 
-    Ids and categoricals become categories, times datetime64[ms, UTC], numbers float32.
+    Ids and categoricals become categories, times datetime64[ms, UTC], numbers float64;
+    a float32 column, as simulated logs have it, stays as it is, since every value is exact in it.
     """
     out = {}
     for name, values in events.items():
@@ -304,10 +353,8 @@ def tidy(events: pd.DataFrame) -> pd.DataFrame:
             if not isinstance(values.dtype, pd.CategoricalDtype):
                 values = values.astype("string").astype(object).astype("category")
             out[name] = values
-        elif kind == "numeric":
-            out[name] = values.astype("float32")
-        elif name == "quantity" and not values.isna().any():
-            out[name] = values.astype("int32")
+        elif kind == "numeric" and values.dtype != "float32":
+            out[name] = values.astype("float64")
         else:
             out[name] = values
     return pd.DataFrame(out, index=events.index)

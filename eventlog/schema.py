@@ -43,7 +43,7 @@ COLUMNS: dict[str, Column] = {
         Column("country", "categorical"),
         Column("query", "categorical"),
         Column("price", "numeric", nonnegative=True),
-        Column("quantity", "integer", nonnegative=True),
+        Column("quantity", "numeric", nonnegative=True),
         Column("rating", "numeric", nonnegative=True),
         Column("discount", "numeric", nonnegative=True),
     )
@@ -76,6 +76,14 @@ ROLE_NAMES = frozenset(ROLES.values()) | {"other"}
 FUNNEL = ("list", "search", "view", "wishlist", "uncart", "cart", "checkout", "payment", "purchase")
 
 LABEL_COLUMNS = ("event_id", "kind", "value", "known_at")
+
+
+def named_as_id(name: str) -> bool:
+    """Return whether the name of a column beyond the schema says that it holds ids.
+
+    An import, and the encoder, take such a column as ids even where its values are numbers.
+    """
+    return name.lower().endswith("_id") and name not in COLUMNS
 
 
 def roles_of(names: Iterable[str], extra: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -50,6 +50,24 @@ def leave_one_out(sequences: Sequences, *, back: int = 1) -> Queries:
     return Queries(user=user, end=end, time=sequences.time[end])
 
 
+def draw_users(
+    log: EventLog, n: int, *, before: pd.Timestamp, rng: np.random.Generator
+) -> np.ndarray:
+    """Return the ids of `n` users drawn from those with an event before an instant, ascending.
+
+    All of them where there are no more. Whatever happens later does not change the draw.
+
+    Args:
+        log: its events; user_id and timestamp are read.
+        n: how many.
+        before: the instant.
+        rng: the same state and the same ids give the same draw.
+    """
+    known = log.events.loc[log.events["timestamp"] < before, "user_id"]
+    ids = np.sort(known.astype("category").cat.remove_unused_categories().cat.categories.to_numpy())
+    return ids if len(ids) <= n else ids[np.sort(rng.permutation(len(ids))[:n])]
+
+
 def by_user(log: EventLog, *, share: float, rng: np.random.Generator) -> tuple[EventLog, EventLog]:
     """Return two logs with disjoint users; the second holds about `share` of them.
 

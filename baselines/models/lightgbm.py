@@ -14,6 +14,8 @@ from eventlog._runtime.settings import Above, Range
 class LightGBM(Tabular):
     """Shallow, well-regularised trees; the validation part determines their number.
 
+    They are then grown on the training and the validation part.
+
     Args:
         trees: at most.
         trees_without_valid: if there is no validation part.
@@ -51,7 +53,7 @@ class LightGBM(Tabular):
         seed: int,
     ) -> None:
         """Grow the trees."""
-        self.model_ = self.trees.grow(table, target, valid, seed=seed)
+        self.model_ = self.trees.grow_on_all(table, target, valid, seed=seed)
 
     def score_table(self, table: np.ndarray) -> np.ndarray:
         """Return the probability of 1, (n,)."""

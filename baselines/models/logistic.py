@@ -8,14 +8,14 @@ from typing import Annotated
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from baselines.tabular.tabular import DelayDays, Standardiser, Tabular, log_loss
+from baselines.tabular.tabular import DelayDays, Standardiser, Tabular, joined, log_loss
 from eventlog._runtime.settings import Above
 
 Strength = Annotated[float, Above(0.0)]
 
 
 class Logistic(Tabular):
-    """L2-penalised logistic regression.
+    """L2-penalised logistic regression, fitted on the training and the validation part.
 
     Args:
         strengths: inverse penalties (sklearn's C), among which the validation part chooses.
@@ -42,27 +42,29 @@ class Logistic(Tabular):
         seed: int,
     ) -> None:
         """Fit by Newton steps on the standardised table; convex, so the seed has no effect."""
+        strength = self.default
+        if valid:
+            losses = []
+            for c in self.strengths:
+                self._fit(table, target, c)
+                losses.append(log_loss(valid[1], self.score_table(valid[0])))
+            strength = self.strengths[int(np.argmin(losses))]
+            table, target = joined(table, target, valid)
+        self._fit(table, target, strength)
+
+    def _fit(self, table: np.ndarray, target: np.ndarray, strength: float) -> None:
         self.scale_ = Standardiser(table)
         x = self.scale_(table).astype(np.float64)
-        fitted = [_fit(x, target, c) for c in (self.strengths if valid else (self.default,))]
-        if valid:
-            losses = [log_loss(valid[1], self._probability(model, valid[0])) for model in fitted]
-            self.model_ = fitted[int(np.argmin(losses))]
-        else:
-            self.model_ = fitted[0]
+        self.model_ = LogisticRegression(
+            C=strength, solver="newton-cholesky", max_iter=100, tol=1e-5
+        ).fit(x, target)
 
     def score_table(self, table: np.ndarray) -> np.ndarray:
         """Return the probability of 1, (n,)."""
-        return self._probability(self.model_, table)
-
-    def _probability(self, model: LogisticRegression, table: np.ndarray) -> np.ndarray:
-        probability: np.ndarray = model.predict_proba(self.scale_(table).astype(np.float64))[:, 1]
+        x = self.scale_(table).astype(np.float64)
+        probability: np.ndarray = self.model_.predict_proba(x)[:, 1]
         return probability
 
     def n_parameters(self) -> int:
         """Return the number of weights, one per feature, and the intercept."""
         return 0 if self.constant_ else self.model_.coef_.size + 1
-
-
-def _fit(x: np.ndarray, target: np.ndarray, c: float) -> LogisticRegression:
-    return LogisticRegression(C=c, solver="newton-cholesky", max_iter=100, tol=1e-5).fit(x, target)

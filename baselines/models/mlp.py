@@ -8,14 +8,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from baselines.tabular.tabular import DelayDays, Standardiser, Tabular
+from baselines.tabular.tabular import DelayDays, Standardiser, Tabular, joined
 from eventlog._runtime.settings import Above, Range
+
+Table = tuple[np.ndarray, np.ndarray]  # (n, n_features) float32, (n,) bool
+MIN_PATIENCE_STEPS = 100  # without improvement, before training ends early
 
 
 class MLP(Tabular):
-    """Two hidden layers with dropout, trained by AdamW with early stopping.
+    """Two hidden layers with dropout, trained by AdamW.
 
-    It stops by the validation part or, without one, by a tenth of the training rows.
+    The validation part or, without one, a tenth of the training rows chooses the number of epochs;
+    the weights are then trained so long on all rows.
 
     Args:
         hidden: units of a hidden layer.
@@ -52,41 +56,64 @@ class MLP(Tabular):
         *,
         seed: int,
     ) -> None:
-        """Train on mini-batches in a seeded order and keep the weights of the best epoch."""
+        """Let the validation part choose the number of epochs, then train so long on all rows."""
+        if valid is None:
+            order = np.random.default_rng(seed).permutation(len(table))
+            held, rest = np.split(order, [max(len(order) // 10, 1)])
+            parts = (table[rest], target[rest]), (table[held], target[held])
+        else:
+            parts = (table, target), valid
+            table, target = joined(table, target, valid)
+        if len(parts[0][0]):
+            epochs = self._train(*parts[0], self.epochs, seed=seed, held_out=parts[1])
+        else:  # a table of one row
+            epochs = self.epochs
+        self._train(table, target, epochs, seed=seed)
+
+    def _train(
+        self,
+        table: np.ndarray,
+        target: np.ndarray,
+        epochs: int,
+        *,
+        seed: int,
+        held_out: Table | None = None,
+    ) -> int:
+        """Train on mini-batches in a seeded order.
+
+        With `held_out` training ends early. Return the number of the epoch with its lowest loss.
+        """
         draw = torch.Generator().manual_seed(seed)
         self.scale_ = Standardiser(table)
-        x, y = torch.from_numpy(self.scale_(table)), torch.from_numpy(target.astype(np.float32))
-        if valid is not None:
-            x_valid, y_valid = (
-                torch.from_numpy(self.scale_(valid[0])),
-                torch.from_numpy(valid[1].astype(np.float32)),
-            )
-        else:
-            order = torch.randperm(len(x), generator=draw)
-            held = order[: max(len(x) // 10, 1)]
-            x_valid, y_valid = x[held], y[held]
-            x, y = (x[order[len(held) :]], y[order[len(held) :]]) if len(x) > 1 else (x, y)
+        x, y = self._tensors(table, target)
+        held = self._tensors(*held_out) if held_out is not None else (x, y)
         weights = self._initial(x.shape[1], float(y.mean()), draw)
+        self.weights_ = weights
         optimizer = torch.optim.AdamW(
             weights, lr=self.learning_rate, weight_decay=self.weight_decay
         )
         batch = min(self.batch, max(len(x) // 16, 16))  # a small table needs as many steps
-        best, waited = float("inf"), 0
-        self.weights_ = [w.detach().clone() for w in weights]
-        for _ in range(self.epochs):
+        patience = max(self.patience, MIN_PATIENCE_STEPS * batch // len(x))
+        best, chosen = float("inf"), 0
+        for epoch in range(1, epochs + 1):
             for rows in torch.randperm(len(x), generator=draw).split(batch):
                 loss = _loss(self._logit(weights, x[rows], draw), y[rows])
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
-            with torch.no_grad():
-                held_loss = float(_loss(self._logit(weights, x_valid), y_valid))
-            waited += 1
-            if held_loss < best - 1e-5:
-                best, waited = held_loss, 0
-                self.weights_ = [w.detach().clone() for w in weights]
-            if waited >= self.patience:
-                break
+            if held_out is not None:
+                with torch.no_grad():
+                    held_loss = float(_loss(self._logit(weights, held[0]), held[1]))
+                if held_loss < best - 1e-5:
+                    best, chosen = held_loss, epoch
+                if epoch - chosen >= patience:
+                    break
+        self.weights_ = [w.detach() for w in weights]
+        return chosen
+
+    def _tensors(self, table: np.ndarray, target: np.ndarray) -> tuple[Tensor, Tensor]:
+        y = torch.from_numpy(target.astype(np.float32))
+        return torch.from_numpy(self.scale_(table)), y
 
     def _initial(self, width: int, rate: float, draw: torch.Generator) -> list[Tensor]:
         """Return weights and biases of three layers; the last bias is the base rate's logit."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import lightgbm
 import numpy as np
 
+from baselines.tabular.tabular import joined
+
 MOST_LOGIT = 8.0  # logits are clipped at this
 SEED_STEP = 1_000  # between the seeds of a bag's members
 Table = tuple[np.ndarray, np.ndarray]  # (n, n_features) float32, (n,) bool
@@ -24,15 +26,32 @@ class Trees:
     min_leaf: int = 30
     share_of_features: float = 0.2
 
-    def grow(
+    def grow_on_all(
         self, table: np.ndarray, target: np.ndarray, valid: Table | None, *, seed: int
+    ) -> lightgbm.Booster:
+        """Let the validation part choose the number of trees, then grow as many on both parts."""
+        model = self.grow(table, target, valid, seed=seed)
+        if valid is None:
+            return model
+        count = max(model.best_iteration, 1)
+        return self.grow(*joined(table, target, valid), None, seed=seed, count=count)
+
+    def grow(
+        self,
+        table: np.ndarray,
+        target: np.ndarray,
+        valid: Table | None,
+        *,
+        seed: int,
+        count: int | None = None,
     ) -> lightgbm.Booster:
         """Boost until the validation loss has not improved for `patience` trees.
 
         Args:
             table, target: (n, n_features) and (n,) bool.
-            valid: such a pair, or None to grow `without_valid` trees.
+            valid: such a pair, or None to grow `count` trees.
             seed: the same seed gives the same trees, since only one thread is used.
+            count: of trees without `valid`; None: `without_valid`.
         """
         settings = {
             "objective": "binary",
@@ -56,7 +75,8 @@ class Trees:
         }
         data = lightgbm.Dataset(table, label=target.astype(np.float32), free_raw_data=False)
         if valid is None:
-            return lightgbm.train(settings, data, num_boost_round=self.without_valid)
+            rounds = self.without_valid if count is None else count
+            return lightgbm.train(settings, data, num_boost_round=rounds)
         held_out = lightgbm.Dataset(valid[0], label=valid[1].astype(np.float32), reference=data)
         stop = lightgbm.early_stopping(self.patience, verbose=False)
         return lightgbm.train(

@@ -1,13 +1,27 @@
 """Delayed entity risk: how often an item, country, device or user was fraudulent, as known then.
 
 It is the strongest fraud feature known (Le Borgne et al., Reproducible Machine Learning for Credit
-Card Fraud Detection, 2022, chapter 3: terminal risk). An example at time t uses the labels of
-questions asked at t - delay or earlier, never its own. The rule is the same in training and in the
-test, where only training labels are known at all.
+Card Fraud Detection, 2022, chapter 3: terminal risk). A question at time t uses the labels that
+were known at t, never its own. Terminals and cards are compromised for days, so beside all labels
+those of the last 1, 7 and 30 days count by themselves. A label is as old as its order, and windows
+end as long ago as labels usually take: with labels a week late, the risk of the last day is that of
+the orders of the eighth day before the question.
+
+Labels that become known after training are added with `observe`. At scoring the rows of other users
+are not at hand, so the number of an entity's orders in the last hours is not among the features:
+only the user's own are, and the number of labels.
+
+Example::
+
+    risk = EntityRisk(encoder)
+    risk.fit(train, valid)                            # labels with Examples.known_at
+    risk.observe(arrived)                             # later ones
+    columns = risk.columns(sequences, queries)        # {"risk_device_7d": (n,), ...}
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +33,9 @@ from eventlog.encode import SHORT, Encoder, value_ids
 PRIOR_RATE = 0.01  # base rate before any label is known
 PRIOR_COUNT = 50.0  # labels that this guess is worth
 RISK, LABELS, POSITIVES = "risk", "labels", "positives"  # columns of each entity
+WINDOWS_DAYS = (1, 7, 30)
+MERGE_RATIO = 4  # an index is merged with the one before it unless that is so many times as large
+ALL_ENTITIES = np.int64(0)  # the value of the entity whose labels are all labels
 
 
 def is_risk(column: str) -> bool:
@@ -26,23 +43,15 @@ def is_risk(column: str) -> bool:
     return column.startswith(f"{RISK}_")
 
 
-@dataclass(frozen=True)
-class _Labels:
-    """The training labels of one entity column, by entity and time."""
-
-    entity: np.ndarray  # (n_entities,) int64, ascending
-    key: np.ndarray  # (n,) int64, ascending by entity and then by time
-    positive: np.ndarray  # (n + 1,) int64 running total of positive labels
-
-
 class EntityRisk:
-    """Risk of each entity column, and log1p of its known labels and positive labels.
+    """Risk of each entity column, log1p of its labels and of its positive labels.
 
-    The risk is the log of the smoothed rate over the base rate.
+    The risk is the log of the smoothed rate over the base rate. Risk and positive labels are given
+    for each window and for all time, the number of labels for all time.
 
     Args:
         encoder: its vocabularies and high-cardinality columns are the entities.
-        delay_days: after which a label is known.
+        delay_days: after which a label is known, where `Examples.known_at` does not say when.
         smoothing: labels that the base rate is worth.
     """
 
@@ -56,39 +65,62 @@ class EntityRisk:
     @property
     def names(self) -> list[str]:
         """Names of the columns, in order."""
-        return [
-            f"{what}_{entity}" for entity in self._entities for what in (RISK, LABELS, POSITIVES)
-        ]
+        return [name for entity in self._entities for name in _names(entity)]
 
     @property
     def _entities(self) -> list[str]:
         return [*self.coded, *self.hashed, "user"]
 
-    def fit(self, train: Examples, runs: np.ndarray | None = None) -> None:
-        """Sort the training labels by entity and time.
+    def fit(
+        self, train: Examples, valid: Examples | None = None, runs: np.ndarray | None = None
+    ) -> None:
+        """Take in the labels of the training and the validation part.
 
         An order's label counts once for each of its entities. `runs` is
         `order_runs(train.sequences)` if the caller has it.
         """
-        queries = train.queries
-        self.low_ = int(queries.time.min(initial=0))
-        self.width_ = int(queries.time.max(initial=0)) - self.low_ + 2
-        order = np.argsort(queries.time, kind="stable")
-        self.time_, self.positive_ = (
-            queries.time[order],
-            np.append(0, np.cumsum(train.target[order] > 0)),
+        late = self._known_at(train) - train.queries.time
+        self.usual_delay_ = int(np.median(late)) if len(train) else self.delay
+        self.counted_ = np.zeros(0, dtype=np.int64)  # identities of orders, ascending
+        self.positive_ = np.zeros(0, dtype=np.int64)  # of those known to be positive
+        self.base_: list[_Index] = []
+        self.labels_: dict[str, list[_Index]] = {name: [] for name in self._entities}
+        self.observe(train, runs)
+        if valid is not None:
+            same = valid.sequences is train.sequences
+            self.observe(valid, runs if same else None)
+
+    def observe(self, known: Examples, runs: np.ndarray | None = None) -> None:
+        """Add labels, in time linear in their number on average.
+
+        An order whose label is there already is not counted again; one that was honest so far and
+        turns out to be a fraud becomes positive when that is known.
+        """
+        user = _user_values(known.sequences, known.queries.user)
+        order = _order_identity(known, user)
+        target = known.target > 0
+        new = ~_among(self.counted_, order)
+        positive = target & ~_among(self.positive_, order)
+        keep = np.flatnonzero(new | positive)
+        if len(keep) == 0:
+            return
+        self.counted_ = _with(self.counted_, order[new])
+        self.positive_ = _with(self.positive_, order[positive])
+        queries = known.queries[keep]
+        about = _Labels(
+            np.full(len(keep), ALL_ENTITIES),
+            queries.time,
+            self._known_at(known)[keep],
+            new[keep],
+            positive[keep],
         )
-        query, row = _rows_of_orders(train.sequences, queries, runs)
-        self.labels_ = {}
-        for name in self._entities:
-            value = self._values(train.sequences, queries, name, query, row)
+        _add(self.base_, about, self.usual_delay_)
+        query, row = _rows_of_orders(known.sequences, queries, runs)
+        for name, labels in self.labels_.items():
+            value = self._values(known.sequences, name, query, row, user[keep])
             # one label per (question, entity)
             pair = np.unique(np.stack([query[value >= 0], value[value >= 0]]), axis=1)
-            entity, code = np.unique(pair[1], return_inverse=True)
-            key = code * self.width_ + (queries.time[pair[0]] - self.low_)
-            by_key = np.argsort(key, kind="stable")
-            positive = np.append(0, np.cumsum(train.target[pair[0]][by_key] > 0))
-            self.labels_[name] = _Labels(entity, key[by_key], positive)
+            _add(labels, about.of(pair[0], pair[1]), self.usual_delay_)
 
     def columns(
         self, sequences: Sequences, queries: Queries, runs: np.ndarray | None = None
@@ -98,43 +130,215 @@ class EntityRisk:
         The value is the largest among the lines of a question's order, 0 if nothing is known.
         """
         query, row = _rows_of_orders(sequences, queries, runs)
-        known = np.searchsorted(self.time_, queries.time - self.delay, side="right")
+        user = _user_values(sequences, queries.user)
+        everything = np.full(len(queries), ALL_ENTITIES)
+        count, positive = _counts(self.base_, everything, queries.time)
         # (n,) base rate as known then
-        base = (self.positive_[known] + PRIOR_RATE * PRIOR_COUNT) / (known + PRIOR_COUNT)
-        # Labels of questions asked before low_ + until are known.
-        until = np.clip(queries.time - self.delay - self.low_ + 1, 0, self.width_)
+        base = (positive[-1] + PRIOR_RATE * PRIOR_COUNT) / (count[-1] + PRIOR_COUNT)
         begins = np.flatnonzero(np.append(True, query[1:] != query[:-1])[: len(query)])
         out: dict[str, np.ndarray] = {}
-        for name in self._entities:
-            labels, value = self.labels_[name], self._values(sequences, queries, name, query, row)
-            place = np.searchsorted(labels.entity, value)
-            there = (np.append(labels.entity, -1)[place] == value) & (value >= 0)
-            left = np.searchsorted(labels.key, place * self.width_)
-            right = np.searchsorted(labels.key, place * self.width_ + until[query])
-            right = np.where(there, np.maximum(left, right), left)
-            count, positive = right - left, labels.positive[right] - labels.positive[left]
-            rate = (positive + self.smoothing * base[query]) / (count + self.smoothing)
-            for what, values in (
-                (RISK, np.log(rate / base[query])),
-                (LABELS, np.log1p(count)),
-                (POSITIVES, np.log1p(positive)),
+        for name, labels in self.labels_.items():
+            value = self._values(sequences, name, query, row, user)
+            count, positive = _counts(labels, value, queries.time[query])
+            for column, values in zip(
+                _names(name), self._measures(count, positive, base[query]), strict=True
             ):
-                column = np.zeros(len(queries))
-                column[query[begins]] = np.maximum.reduceat(values, begins) if len(begins) else 0
-                out[f"{what}_{name}"] = column
+                out[column] = np.zeros(len(queries))
+                if len(begins):
+                    out[column][query[begins]] = np.maximum.reduceat(values, begins)
         return out
 
+    def _measures(
+        self, count: np.ndarray, positive: np.ndarray, base: np.ndarray
+    ) -> Iterable[np.ndarray]:
+        """Yield the columns of an entity, in the order of `_names`; see `_counts` for the shapes.
+
+        `base` is the base rate, (m,).
+        """
+        rate = (positive + self.smoothing * base) / (count + self.smoothing)
+        yield from np.log(rate / base)
+        yield from np.log1p(positive)
+        yield np.log1p(count[-1])
+
+    def _known_at(self, known: Examples) -> np.ndarray:
+        """Return when each label became known, (n,) int64 ms: always after its own question."""
+        placed = known.queries.time
+        given = placed + self.delay if known.known_at is None else known.known_at
+        return np.maximum(given, placed + 1)
+
     def _values(
-        self, sequences: Sequences, queries: Queries, name: str, query: np.ndarray, row: np.ndarray
+        self,
+        sequences: Sequences,
+        name: str,
+        query: np.ndarray,
+        row: np.ndarray,
+        user: np.ndarray,
     ) -> np.ndarray:
         """Return the entity of each (query, row) pair, (m,) int64, -1 if missing or unknown."""
         if name == "user":
-            return value_ids(pd.Series(sequences.users[queries.user], dtype=object))[query]
+            return user[query]
         values = sequences.ids.get(name) if name in self.hashed else sequences.columns.get(name)
         if values is None:
             return np.full(len(row), -1, dtype=np.int64)
         value = values[row].astype(np.int64)
         return value if name in self.hashed else np.where(value >= FIRST, value, -1)
+
+
+def _names(entity: str) -> list[str]:
+    """Return the names of an entity's columns."""
+    windows = [*(f"_{days}d" for days in WINDOWS_DAYS), ""]
+    rates = [f"{what}_{entity}{window}" for what in (RISK, POSITIVES) for window in windows]
+    return [*rates, f"{LABELS}_{entity}"]
+
+
+# --- labels, and how many were known at a time ----------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Labels:
+    """Labels of one entity column, (n,) each."""
+
+    value: np.ndarray  # int64: the entity
+    placed: np.ndarray  # int64 ms: when the order was placed
+    known: np.ndarray  # int64 ms: when its label became known
+    count: np.ndarray  # bool: it is a label of an order that had none
+    positive: np.ndarray  # bool: the order was not known to be positive before
+
+    def of(self, label: np.ndarray, value: np.ndarray) -> _Labels:
+        """Return the labels at the places `label` (m,), about the entities `value` (m,)."""
+        return _Labels(
+            value,
+            self.placed[label],
+            self.known[label],
+            self.count[label],
+            self.positive[label],
+        )
+
+    def __add__(self, other: _Labels) -> _Labels:
+        return _Labels(
+            *(
+                np.concatenate([getattr(self, f), getattr(other, f)])
+                for f in ("value", "placed", "known", "count", "positive")
+            )
+        )
+
+
+class _Index:
+    """Labels of one entity column, sorted so that those known at a time are counted at once.
+
+    A label is in a window from when it is known until its order is too old. So the labels in the
+    window are those that are known less those that are known and too old, and either number is a
+    place in a sorted array.
+    """
+
+    def __init__(self, labels: _Labels, usual_delay: int) -> None:
+        self.labels = labels
+        self.entity, code = np.unique(labels.value, return_inverse=True)
+        self.start = np.append(0, np.cumsum(np.bincount(code, minlength=len(self.entity))))
+        age = usual_delay + np.array(WINDOWS_DAYS)[:, None] * DAY_MS
+        moments = np.vstack([np.maximum(labels.placed + age, labels.known), labels.known])
+        self.low = int(labels.known.min())
+        self.width = int(moments.max()) - self.low + 2
+        self.timelines = [self._timeline(code, moment) for moment in moments]
+
+    def _timeline(
+        self, code: np.ndarray, moment: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return keys by entity and time, ascending, and running totals of labels, positives."""
+        key = code * self.width + (moment - self.low + 1)
+        order = np.argsort(key, kind="stable")
+        return (
+            key[order],
+            np.append(0, np.cumsum(self.labels.count[order], dtype=np.int64)),
+            np.append(0, np.cumsum(self.labels.positive[order], dtype=np.int64)),
+        )
+
+    def add_to(
+        self, count: np.ndarray, positive: np.ndarray, value: np.ndarray, time: np.ndarray
+    ) -> None:
+        """Add the labels in each window, and of all time, to `count` and `positive`; see _counts.
+
+        Args:
+            count, positive: (windows + 1, m) int64.
+            value, time: (m,) int64 entities and ms.
+        """
+        place = np.searchsorted(self.entity, value)
+        found = np.flatnonzero(np.append(self.entity, -1)[place] == value)
+        place = place[found]
+        start = self.start[place]
+        until = place * self.width + np.clip(time[found] - self.low + 1, 0, self.width - 1)
+        passed = []
+        for key, counts, positives in self.timelines:
+            end = np.searchsorted(key, until, side="right")
+            passed.append((counts[end] - counts[start], positives[end] - positives[start]))
+        known = passed[-1]
+        for k, gone in enumerate([*passed[:-1], (0, 0)]):
+            count[k, found] += known[0] - gone[0]
+            positive[k, found] += known[1] - gone[1]
+
+
+def _counts(
+    indices: list[_Index], value: np.ndarray, time: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the labels of entities known at a time, and the positive ones.
+
+    Args:
+        indices: hold the labels.
+        value: (m,) int64 entities, -1 for none.
+        time: (m,) int64 ms.
+
+    Returns:
+        (windows + 1, m) int64 each: per window of WINDOWS_DAYS, and last those of all time.
+    """
+    count, positive = np.zeros((2, len(WINDOWS_DAYS) + 1, len(value)), dtype=np.int64)
+    for index in indices:
+        index.add_to(count, positive, value, time)
+    return count, positive
+
+
+def _add(indices: list[_Index], labels: _Labels, usual_delay: int) -> None:
+    """Add an index of `labels`; small ones are merged, so that there are always few."""
+    if len(labels.value) == 0:
+        return
+    while indices and len(indices[-1].labels.value) < MERGE_RATIO * len(labels.value):
+        labels = indices.pop().labels + labels
+    indices.append(_Index(labels, usual_delay))
+
+
+# --- identities -----------------------------------------------------------------------------------
+
+
+def _user_values(sequences: Sequences, user: np.ndarray) -> np.ndarray:
+    """Return a hash of the id of each of the users `user` (n,), (n,) int64."""
+    names, place = np.unique(user, return_inverse=True)
+    return value_ids(pd.Series(sequences.users[names], dtype=object))[place]
+
+
+def _order_identity(known: Examples, user: np.ndarray) -> np.ndarray:
+    """Return a hash of user, time and place in the user's history of each question, (n,) int64."""
+    place = known.queries.end - known.sequences.offsets[known.queries.user]
+    parts = np.stack([user, known.queries.time, place], axis=1).astype(np.uint64)
+    mixed = np.zeros(len(known), dtype=np.uint64)
+    for part in parts.T:  # as in boost::hash_combine
+        mixed ^= (
+            part * np.uint64(0x9E3779B97F4A7C15) + (mixed << np.uint64(6)) + (mixed >> np.uint64(2))
+        )
+    return mixed.view(np.int64)
+
+
+def _among(ascending: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return which of `values` (n,) are in `ascending`, (n,) bool."""
+    if len(ascending) == 0:
+        return np.zeros(len(values), dtype=bool)
+    place = np.minimum(np.searchsorted(ascending, values), len(ascending) - 1)
+    found: np.ndarray = ascending[place] == values
+    return found
+
+
+def _with(ascending: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return `ascending` with `values` inserted."""
+    values = np.sort(values)
+    return np.insert(ascending, np.searchsorted(ascending, values), values)
 
 
 def order_runs(sequences: Sequences) -> np.ndarray:

@@ -11,7 +11,7 @@ long ago as the user's first row. A question without history has zeros everywher
 Example::
 
     features = Features(encoder)
-    table = features.fit(train)  # (n, n_features) float32, columns named features.names
+    table = features.fit(train, valid)  # (n, n_features) float32, columns named features.names
     table = features.transform(sequences, queries)
 """
 
@@ -54,10 +54,11 @@ class Features:
     def __init__(self, encoder: Encoder, *, delay_days: float = 7.0) -> None:
         self.encoder, self.delay_days = encoder, delay_days
 
-    def fit(self, train: Examples) -> np.ndarray:
+    def fit(self, train: Examples, valid: Examples | None = None) -> np.ndarray:
         """Learn which columns vary, and the entities' risk; return the features of `train`.
 
-        They are (n, n_features) float32.
+        They are (n, n_features) float32. The labels of the validation part enter the risk, too: a
+        question gets those that were known when it was asked.
         """
         sequences, queries = train.sequences, train.queries
         row = queries.end[queries.end > sequences.offsets[queries.user]] - 1
@@ -67,12 +68,17 @@ class Features:
             EntityRisk(self.encoder, delay_days=self.delay_days) if self.at_event_ else None
         )
         if self.risk_ is not None:
-            self.risk_.fit(train, history_of(sequences, self.encoder).run_first)
+            self.risk_.fit(train, valid, history_of(sequences, self.encoder).run_first)
         self.names = list(self._columns(sequences, queries[:0]))
         table = self.transform(sequences, queries)
         keep = _informative(table)
         self.names = [self.names[k] for k in keep]
         return table[:, keep]
+
+    def observe(self, known: Examples) -> None:
+        """Take in labels that became known since; see `EntityRisk.observe`."""
+        if self.risk_ is not None:
+            self.risk_.observe(known)
 
     def transform(self, sequences: Sequences, queries: Queries) -> np.ndarray:
         """Return the features of any questions, (n, n_features) float32."""

@@ -40,11 +40,16 @@ class Tabular(Model):
         if self.constant_:
             return
         self.features_ = Features(encoder, delay_days=self.delay_days)
-        table = self.features_.fit(train)
+        table = self.features_.fit(train, valid)
         held_out = None
         if valid is not None and has_both(valid.target):
             held_out = (self.features_.transform(valid.sequences, valid.queries), valid.target > 0)
         self.fit_table(table, train.target > 0, held_out, seed=seed)
+
+    def observe(self, known: Examples) -> None:
+        """Take in labels that became known since, for the risk of entities."""
+        if not self.constant_:
+            self.features_.observe(known)
 
     def score(self, sequences: Sequences, queries: Queries) -> np.ndarray:
         """Return the probability of 1, (n,) float64."""
@@ -65,7 +70,8 @@ class Tabular(Model):
     ) -> None:
         """Learn from `table` (n, n_features) float32 and `target` (n,) bool with both classes.
 
-        `valid` is such a pair, or None.
+        `valid` is such a pair with both classes, or None. It chooses settings, such as the number
+        of trees; what is kept is then fitted on both.
         """
 
     @abstractmethod
@@ -104,6 +110,13 @@ class Platt:
             return np.full(len(columns), self.base_rate)
         probability: np.ndarray = self.model.predict_proba(self.scale(columns))[:, 1]
         return probability
+
+
+def joined(
+    table: np.ndarray, target: np.ndarray, valid: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the training and the validation part as one table and one target."""
+    return np.concatenate([table, valid[0]]), np.concatenate([target, valid[1]])
 
 
 def has_both(target: np.ndarray) -> bool:

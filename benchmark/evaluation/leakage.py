@@ -19,6 +19,7 @@ from benchmark.task import NotApplicable, Task, TaskData
 from eventlog import EventLog
 from eventlog._runtime.errors import WorkError
 from eventlog.arrays import DAY_MS, FIRST, Examples
+from eventlog.encode import source_column
 from eventlog.log import to_ms
 from eventlog.split import TimeSplit
 
@@ -92,9 +93,9 @@ def _late_values(data: TaskData, source: EventLog, split: TimeSplit) -> Iterator
             f"{len(unknown)} users to learn from are not known before the cut, such as {unknown[0]}"
         )
     for name, vocabulary in data.encoder.vocabularies.items():
-        if name not in source.events:
+        if (column := source_column(name)) not in source.events:
             continue
-        values = source.events[name].astype("category")
+        values = source.events[column].astype("category")
         code, texts = values.cat.codes.to_numpy(), values.cat.categories.astype(str).to_numpy()
         only_later = (
             set(texts[np.setdiff1d(code[late], code[~late])]) & set(vocabulary)

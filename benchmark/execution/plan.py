@@ -27,6 +27,7 @@ from typing import Any
 
 from benchmark.execution import fingerprint
 from benchmark.suite import GeneratorUse, LogSource, Suite, as_table, plugin_name
+from eventlog import datasets
 from eventlog._runtime import plugins
 from eventlog._runtime.errors import UnknownNameError
 from eventlog.log import digest as log_digest
@@ -36,6 +37,8 @@ REAL = "real"
 ORACLE = "oracle"
 # What this module imports differs by kind of cell, and is named beside it.
 JOBS = ("benchmark.execution.jobs",)
+JUDGED = ("baselines.base", "benchmark.execution.judge", "benchmark.execution.model_process")
+SAMPLED_LOG = "benchmark.execution.sampled_log"
 ARTIFACTS = frozenset({"log", "generator", "data"})  # kinds that leave a folder for later cells
 
 
@@ -81,6 +84,15 @@ def plan(suite: Suite) -> list[Cell]:
     return list(cells.values())
 
 
+@dataclass(frozen=True)
+class _On:
+    """A log's cell, with what the suite says about the cells on it."""
+
+    log: Cell
+    learn_users: int | None
+    tasks: tuple[str, ...]
+
+
 class _Planner:
     """A suite, and the names that are looked up once for all its cells."""
 
@@ -93,19 +105,23 @@ class _Planner:
         """Yield all cells; some may come twice."""
         suite = self.suite
         for log_name, source in suite.logs.items():
+            tasks = tuple(t for t in suite.tasks if plugin_name(t) not in source.skip_tasks)
+            if not tasks:
+                continue
             log = self._log(log_name, source)
+            on = _On(log, source.learn_users, tasks)
             yield log
             yield from self._train_and_test(
-                log, log, REAL, suite.models, suite.seeds, simulated=_has_truth(source)
+                on, log, REAL, suite.models, suite.seeds, simulated=_has_truth(source)
             )
-            for name, use in suite.generators.items():
+            for name, use in suite.generators.items() if source.generators else ():
                 # One generator a seed: the spread over seeds is that of generator and model.
                 for seed in suite.seeds:
-                    generator = self._generator(log, name, use, seed)
+                    generator = self._generator(on, name, use, seed)
                     yield generator
-                    yield self._fidelity(log, generator)
+                    yield self._fidelity(on, generator)
                     yield from self._train_and_test(
-                        log, generator, name, use.models or (), (seed,), simulated=False
+                        on, generator, name, use.models or (), (seed,), simulated=False
                     )
 
     def _cell(
@@ -115,42 +131,44 @@ class _Planner:
         return Cell(kind, label, spec, keys, code, self.suite.limit_s)
 
     def _log(self, name: str, source: LogSource) -> Cell:
-        if source.folder is not None:
+        if (folder := _folder(source)) is not None:
             # The key is the log's content: where the folder lies and what made it do not matter.
-            spec: dict[str, Any] = {"digest": log_digest(source.folder)}
-            return replace(self._cell("log", {"log": name}, spec, code=""), folder=source.folder)
+            spec: dict[str, Any] = {"digest": log_digest(folder)}
+            return replace(self._cell("log", {"log": name}, spec, code=""), folder=folder)
         path = plugins.path_of("simulator.scenarios", str(source.scenario), kind="scenario")
         named = path.stem == source.scenario
-        spec = as_table(source) | {"scenario": source.scenario if named else str(path.resolve())}
+        spec = {key: getattr(source, key) for key in ("users", "days", "seed", "settings")}
+        spec["scenario"] = source.scenario if named else str(path.resolve())
         code = fingerprint.package_digest(
             "simulator", without=("__main__.py", "scenarios", "calibration", "realism")
         ) + fingerprint.digest([path])
         return self._cell("log", {"log": name}, spec, code=code)
 
-    def _generator(self, log: Cell, name: str, use: GeneratorUse, seed: int) -> Cell:
+    def _generator(self, on: _On, name: str, use: GeneratorUse, seed: int) -> Cell:
         code = _code(
             "generators.base",
             _module("generators.models", use.model),
-            "benchmark.task",
+            SAMPLED_LOG,
             "benchmark.evaluation.control",
         )
-        spec = {k: v for k, v in as_table(use).items() if k != "models"} | {"seed": seed}
-        label = {**log.label, "model": name, "seed": seed}
-        return self._cell("generator", label, spec, log, code=code)
+        spec = {k: v for k, v in as_table(use).items() if k != "models"}
+        spec |= {"seed": seed, "learn_users": on.learn_users}
+        label = {**on.log.label, "model": name, "seed": seed}
+        return self._cell("generator", label, spec, on.log, code=code)
 
-    def _fidelity(self, log: Cell, generator: Cell) -> Cell:
+    def _fidelity(self, on: _On, generator: Cell) -> Cell:
         code = _code(
             "generators.evaluation.fidelity",
             "generators.evaluation.copying",
-            "benchmark.task",
+            SAMPLED_LOG,
             "benchmark.evaluation.control",
         )
-        spec = {"columns": self.suite.fidelity_columns}
-        return self._cell("fidelity", generator.label, spec, log, generator, code=code)
+        spec = {"columns": self.suite.fidelity_columns, "learn_users": on.learn_users}
+        return self._cell("fidelity", generator.label, spec, on.log, generator, code=code)
 
     def _train_and_test(
         self,
-        log: Cell,
+        on: _On,
         source: Cell,
         source_name: str,
         models: tuple[str, ...],
@@ -159,7 +177,8 @@ class _Planner:
         simulated: bool,
     ) -> Iterator[Cell]:
         """Yield the cells of all tasks whose models learn from one source."""
-        for task in self.suite.tasks:
+        log = on.log
+        for task in on.tasks:
             asked = self._with_trivial(models, task) if source_name == REAL else models
             answering = [m for m in asked if answers(m, task)]
             if source_name != REAL and not answering:
@@ -167,11 +186,13 @@ class _Planner:
             label = {**log.label, "task": plugin_name(task), "source": source_name}
             if source.kind == "generator":
                 label["seed"] = source.label["seed"]
-            settings = self.suite.task_settings.get(plugin_name(task), {})
-            code = _code(*_task_modules(task), "benchmark.evaluation.leakage")
-            data = self._cell(
-                "data", label, {"task": task, "settings": settings}, log, source, code=code
-            )
+            spec = {
+                "task": task,
+                "settings": self.suite.task_settings.get(plugin_name(task), {}),
+                "learn_users": on.learn_users,
+            }
+            code = _code(*_task_modules(task), SAMPLED_LOG, "benchmark.evaluation.leakage")
+            data = self._cell("data", label, spec, log, source, code=code)
             yield data
             if source_name == REAL and simulated:
                 code = _code("simulator.truth.oracles", *_task_modules(task))
@@ -183,7 +204,7 @@ class _Planner:
     def _models(self, data: Cell, model: str, seeds: tuple[int, ...]) -> Iterator[Cell]:
         """Yield a model's cells on the questions of a data cell, one a seed."""
         task = data.spec["task"]
-        code = _code("baselines.base", _module("baselines.models", model), *_task_modules(task))
+        code = _code(*JUDGED, _module("baselines.models", model), *_task_modules(task))
         settings = self._model_settings(model, task)
         for seed in seeds:
             label = {**data.label, "model": plugin_name(model), "seed": seed}
@@ -238,5 +259,13 @@ def _module(package: str, name: str) -> str | Path:
     return fingerprint.file_of(package, name) or f"{package}.{name}"
 
 
+def _folder(source: LogSource) -> str | None:
+    """Return where a log lies that is there already; None for one that is simulated."""
+    if source.dataset is not None:
+        return str(datasets.folder_of(source.dataset))
+    return source.folder
+
+
 def _has_truth(source: LogSource) -> bool:
-    return source.folder is None or (Path(source.folder) / "truth").is_dir()
+    folder = _folder(source)
+    return folder is None or (Path(folder) / "truth").is_dir()

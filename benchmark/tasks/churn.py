@@ -12,7 +12,7 @@ from typing import Annotated
 import numpy as np
 import pandas as pd
 
-from benchmark.task import NotApplicable, Questions, Task, Truth
+from benchmark.task import NotApplicable, Questions, Task, Truth, users_of
 from eventlog import EventLog
 from eventlog._runtime.settings import Range
 from eventlog.arrays import DAY_MS, Examples, Queries, Sequences
@@ -75,6 +75,10 @@ class Churn(Task):
         keep = valid | ~drawn[queries.user]
         self._enough(target[keep & ~valid], "to learn from before the cut")
         return Questions(queries[keep], target[keep], valid[keep])
+
+    def asked_users(self, log: EventLog, split: TimeSplit) -> np.ndarray:
+        """Return who bought before the cut."""
+        return users_of(log, (log.role() == "purchase") & (log.events["timestamp"] < split.cut))
 
     def test_questions(self, log: EventLog, sequences: Sequences, split: TimeSplit) -> Queries:
         """Ask about every customer (a purchase before the cut) at the cut."""

@@ -13,7 +13,7 @@ from typing import Annotated
 import numpy as np
 import pandas as pd
 
-from benchmark.task import NotApplicable, Questions, Task, Truth
+from benchmark.task import NotApplicable, Questions, Task, Truth, users_of
 from eventlog import EventLog
 from eventlog._runtime.settings import Range
 from eventlog.arrays import Examples, Queries, Sequences
@@ -27,8 +27,8 @@ ROLES = ("view", "wishlist", "cart", "purchase")
 class Recommendation(Task):
     """Next item.
 
-    `max_per_user`: test steps asked of one user, the first ones. `valid_share`: the last part of
-    training, in time.
+    `max_per_user`: test steps asked of one user, the first ones. `max_users`: users asked about,
+    drawn by their ids. `valid_share`: the last part of training, in time.
     """
 
     kind = "next_item"
@@ -40,10 +40,12 @@ class Recommendation(Task):
         self,
         *,
         max_per_user: Annotated[int, Range(1)] = 10,
+        max_users: Annotated[int, Range(1)] | None = None,
         valid_share: Annotated[float, Range(0.0, 0.9)] = 0.1,
         min_targets: Annotated[int, Range(0)] = 20,
     ) -> None:
         self.max_per_user = max_per_user
+        self.max_users = max_users
         self.valid_share = valid_share
         self.min_targets = min_targets
 
@@ -62,6 +64,21 @@ class Recommendation(Task):
         border = to_ms(log.time_at(1 - self.valid_share))
         return Questions(_queries(sequences, row), target, sequences.time[row] >= border)
 
+    def asked_users(self, log: EventLog, split: TimeSplit) -> np.ndarray:
+        """Return the users with a step after the cut, at most `max_users` of them."""
+        step = np.isin(log.role(), ROLES) & (log.events["timestamp"] >= split.cut).to_numpy()
+        if "item_id" in log.events:
+            step &= log.events["item_id"].notna().to_numpy()
+        users = users_of(log, step)
+        return users[self._drawn(users)]
+
+    def _drawn(self, users: np.ndarray) -> np.ndarray:
+        """Return (n,) bool: the `max_users` of the user ids that have the lowest hashes."""
+        if self.max_users is None or len(users) <= self.max_users:
+            return np.ones(len(users), dtype=bool)
+        rank = pd.util.hash_array(users, categorize=False)
+        return rank <= np.partition(rank, self.max_users - 1)[self.max_users - 1]
+
     def test_questions(self, log: EventLog, sequences: Sequences, split: TimeSplit) -> Queries:
         """Ask about the first `max_per_user` steps of each user after the cut.
 
@@ -70,6 +87,9 @@ class Recommendation(Task):
         row = _asked(sequences)
         row = row[sequences.time[row] >= to_ms(split.cut)]
         user = sequences.row_user()[row]
+        asked, place = np.unique(user, return_inverse=True)
+        drawn = self._drawn(sequences.users[asked])[place]
+        row, user = row[drawn], user[drawn]
         first = np.searchsorted(user, user)  # place of the user's first question
         row = row[np.arange(len(row)) - first < self.max_per_user]
         self._enough(row, "after the cut")

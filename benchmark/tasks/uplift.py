@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.evaluation.metrics import TRUE_UPLIFT
-from benchmark.task import NotApplicable, Questions, Task, TaskData, Truth
+from benchmark.task import NotApplicable, Questions, Task, TaskData, Truth, users_of
 from eventlog import EventLog
 from eventlog._runtime.settings import Range
 from eventlog.arrays import DAY_MS, Examples, Queries, Sequences
@@ -68,6 +68,11 @@ class Uplift(Task):
         self._enough(treated, target, "whose window ends before the cut")
         drawn = np.random.default_rng(SEED).random(len(sequences)) < self.valid_share
         return Questions(queries, target, drawn[queries.user], treatment=treated)
+
+    def asked_users(self, log: EventLog, split: TimeSplit) -> np.ndarray:
+        """Return who gets an offer after the cut."""
+        offered = log.role() == "coupon_offer"
+        return users_of(log, offered & (log.events["timestamp"] >= split.cut))
 
     def test_questions(self, log: EventLog, sequences: Sequences, split: TimeSplit) -> Queries:
         """Ask about offers of randomised campaigns after the cut whose window the log covers."""

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from eventlog import Encoder, EventLog, InputError
 from eventlog.arrays import FIRST, MISSING, UNKNOWN, Sequences
+from eventlog.encode import source_column
 
 
 @pytest.fixture(scope="module")
@@ -144,3 +145,33 @@ def test_rows_in_any_order_are_the_same_sequences(small_log: EventLog) -> None:
         np.testing.assert_array_equal(getattr(one, name), getattr(two, name), err_msg=name)
     for name, values in one.columns.items():
         np.testing.assert_array_equal(values, two.columns[name], err_msg=name)
+
+
+def test_a_number_that_names_something_is_an_id(small_log: EventLog) -> None:
+    n = len(small_log)
+    events = small_log.events.assign(shop_id=np.arange(n) % 7, row_id=np.arange(n), till=5.0)
+    encoder = Encoder.fit(EventLog(events, manifest={"ids": ["till"]}))
+    assert {"shop_id", "till"} <= set(encoder.high_cardinality)
+    assert not {"shop_id", "row_id", "till"} & {*encoder.scales, *encoder.vocabularies}
+
+
+@pytest.mark.parametrize("name", ["item", "gap", "new_device", "own:gap", "new_own:item"])
+@pytest.mark.parametrize("numeric", [False, True])
+def test_an_own_column_never_takes_the_place_of_another(
+    small_log: EventLog, name: str, numeric: bool
+) -> None:
+    plain = Encoder.fit(small_log)
+    kept = plain.encode(small_log).columns
+    own = np.arange(len(small_log)) % 4 + 1.0
+    values = own if numeric else pd.Series(own).astype(str).astype("category").to_numpy()
+    log = EventLog(small_log.events.assign(**{name: values}), manifest=small_log.manifest)
+    encoder = Encoder.fit(log)
+    sequences = encoder.encode(log)
+    for column, codes in kept.items():
+        assert (sequences.columns[column] == codes).all(), column
+    (added,) = set(sequences.columns) - set(kept)
+    assert source_column(added) == name
+    assert len(np.unique(sequences.columns[added])) == 4
+    assert Encoder.from_json(encoder.to_json()).encode(log).columns.keys() == (
+        sequences.columns.keys()
+    )

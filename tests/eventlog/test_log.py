@@ -68,6 +68,23 @@ def test_before_keeps_only_what_was_known(small_log: EventLog) -> None:
     )
 
 
+def test_reading_some_users_is_reading_all_and_keeping_these(
+    small_log: EventLog, tmp_path: Path
+) -> None:
+    path = small_log.write(tmp_path / "log", rows_per_part=100)
+    users = sorted(small_log.events["user_id"].astype(str).unique())[::3]
+    some, kept = EventLog.read(path, users=users), EventLog.read(path).only_users(users)
+    pd.testing.assert_frame_equal(some.events, kept.events)
+    for name in ("users", "items", "labels"):
+        one, two = getattr(some, name), getattr(kept, name)
+        assert (one is None) == (two is None)
+        if one is not None:
+            pd.testing.assert_frame_equal(one.astype(str), two.astype(str))
+    outline = EventLog.read(path, truth=False, columns=("user_id", "timestamp", "event", "no"))
+    assert set(outline.events.columns) == {"user_id", "timestamp", "event"}
+    assert len(outline) == len(small_log)
+
+
 def test_a_changed_file_is_noticed(small_log: EventLog, tmp_path: Path) -> None:
     path = small_log.write(tmp_path / "log")
     file = path / "labels.parquet"

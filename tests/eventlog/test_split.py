@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from eventlog import Encoder, EventLog, InputError
-from eventlog.split import by_time, by_user, leave_one_out
+from eventlog.split import by_time, by_user, draw_users, leave_one_out
 
 
 def test_by_time_cuts_the_last_share_of_the_span(small_log: EventLog) -> None:
@@ -47,3 +47,19 @@ def test_by_user_is_a_partition_and_seeded(small_log: EventLog) -> None:
 def test_one_user_cannot_be_split_by_user(small_log: EventLog) -> None:
     with pytest.raises(InputError, match="1 user"):
         by_user(small_log.only_users(["u001"]), share=0.5, rng=np.random.default_rng(0))
+
+
+def test_drawn_users_are_known_before_the_instant_and_no_later_row_changes_them(
+    small_log: EventLog,
+) -> None:
+    cut = small_log.time_at(0.5)
+    early = small_log.before(cut)
+    drawn = draw_users(small_log, 10, before=cut, rng=np.random.default_rng(3))
+    assert len(drawn) == 10 == len(set(drawn))
+    assert set(drawn) <= set(early.events["user_id"].astype(str))
+    again = draw_users(early, 10, before=cut, rng=np.random.default_rng(3))
+    assert (drawn == again).all()
+    other = draw_users(small_log, 10, before=cut, rng=np.random.default_rng(4))
+    assert set(other) != set(drawn)
+    everybody = draw_users(small_log, 10**6, before=cut, rng=np.random.default_rng(3))
+    assert set(everybody) == set(early.events["user_id"].astype(str))

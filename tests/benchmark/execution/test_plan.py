@@ -70,6 +70,42 @@ def test_questions_that_no_model_would_answer_are_not_made(tiny_folder: Path) ->
     assert "data tiny churn trained on markov seed 0" not in made
 
 
+def test_models_or_tasks_alone_train_no_generator() -> None:
+    def kinds(**more) -> set[str]:
+        return {c.kind for c in plan(suite.load("all", profile="smoke", **more))}
+
+    assert "generator" in kinds()
+    assert "generator" not in kinds(models=["popularity"])
+    assert "generator" not in kinds(tasks=["churn"])
+    assert "generator" in kinds(models=["popularity"], generators=["markov"])
+
+
+def test_a_log_is_asked_what_it_is_for(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(
+        "tasks = ['churn', 'fraud']\nmodels = ['logistic']\n[generators.markov]\n"
+        "[logs.shop]\nscenario = 'shop'\nusers = 900\nlearn_users = 300\nskip_tasks = ['fraud']\n"
+        "[logs.retail]\ndataset = 'online-retail'\ngenerators = false\n"
+    )
+    made = plan(suite.load(str(tmp_path / "mine.toml")))
+    asked = {(c.label["log"], c.label["task"]) for c in made if c.kind == "data"}
+    assert asked == {("shop", "churn"), ("retail", "churn"), ("retail", "fraud")}
+    assert {c.label["log"] for c in made if c.kind == "generator"} == {"shop"}
+    learn = {c.label["log"]: c.spec["learn_users"] for c in made if c.kind != "log"}
+    assert learn == {"shop": 300, "retail": None}
+    only = plan(suite.load(str(tmp_path / "mine.toml"), tasks=["fraud"]))
+    assert {c.label["log"] for c in only} == {"retail"}
+
+
+def test_the_sample_does_not_decide_the_log(tiny_folder: Path) -> None:
+    def shop(*given: str) -> dict[str, Cell]:
+        made = plan(suite.load("churn", overrides=given, models=["logistic"]))
+        return {c.kind: c for c in made}
+
+    whole, some = shop(), shop("logs.shop.learn_users=50")
+    assert whole["log"].key == some["log"].key
+    assert whole["data"].key != some["data"].key
+
+
 def test_a_new_seed_adds_cells_and_changes_none(tiny_folder: Path) -> None:
     one, two = cells(tiny_folder), cells(tiny_folder, seeds=[0, 1])
     assert {c.key for c in one.values()} < {c.key for c in two.values()}
@@ -176,7 +212,7 @@ def test_facts_are_read_without_importing(plugin) -> None:
         ("[generators.vae]\nepsilon = 'one'", "epsilon is 'one'; it must be a number"),
         ("tsks = ['churn']", "did you mean 'tasks'"),
         ("[logs.a]\nusrs = 3", "did you mean 'users'"),
-        ("tasks = ['churn']\n[logs.a]\nusers = 3", "either scenario or folder"),
+        ("tasks = ['churn']\n[logs.a]\nusers = 3", "either scenario, folder or dataset"),
         ("tasks = ['churn']", "names no log"),
         ("a =", "TOML"),
         ("tasks = ['churm']\n[logs.a]\nscenario = 'shop'", "did you mean 'churn'"),

@@ -20,11 +20,13 @@ from hypothesis import strategies as st
 from eventlog import EventLog, InputError, UnknownNameError
 from eventlog._runtime.plugins import names
 from eventlog.check import check
+from eventlog.encode import Encoder
 from eventlog.export import export
 from eventlog.ingest import gather
 from eventlog.ingest.ingest import import_file, imported
 from eventlog.ingest.mapping import Mapping, load, preset
 from eventlog.ingest.readers import read_batches
+from eventlog.ingest.streams import local_file
 
 HEADER = "user_id,timestamp,event,item_id,price\n"
 GOOD = [
@@ -405,8 +407,8 @@ def test_columns_beyond_the_schema_are_kept_and_typed(tmp_path: Path) -> None:
     assert events["timestamp"].min() == pd.Timestamp(1_700_000_000, unit="s", tz="UTC")
     assert "assumed that user is user_id" in summary.notes
     assert (
-        "kept in addition to the schema's columns: when_ (text), points (float64), code (text), "
-        "note (text)" in summary.notes
+        "kept in addition to the schema's columns: code (text), note (text), points (float64), "
+        "when_ (text)" in summary.notes
     )
 
 
@@ -496,7 +498,7 @@ def test_a_mapping_of_ones_own(tmp_path: Path) -> None:
         (BASE + "[event]\nconstant = 3\n", r"my.toml: event.constant is 3; it must be a text"),
         (
             BASE.replace("format", 'unit = "m"\nformat') + '[event]\nconstant = "x"\n',
-            "time.unit is .m.; it must be one of auto, ms, ns, s, us",
+            "time.unit is .m.; it must be one of auto, days, hours, minutes, ms",
         ),
         ("[columns\n", "is not valid TOML"),
         (
@@ -805,7 +807,43 @@ def test_batches_number_their_rows_as_the_file_does(
 ) -> None:
     monkeypatch.setattr("eventlog.ingest.streams.BLOCK", 200)
     file = write(tmp_path, "a.csv", "n\n" + "".join(f"{i}\n" for i in range(2, 500)))
-    batches = list(read_batches(file, Mapping().file, set()))
+    batches = list(read_batches(local_file(file), Mapping().file, set()))
     assert len(batches) > 1
     values = np.concatenate([b.table["n"].to_numpy().astype(int) for b in batches])
     np.testing.assert_array_equal(values, np.concatenate([b.rows for b in batches]))
+
+
+def test_ids_are_not_numbers(tmp_path: Path) -> None:
+    rows = "".join(
+        f"u{i % 4},{1_700_000_000 + i},click,{i % 3},{'' if i == 0 else i % 2}.0,{i}.5\n"
+        for i in range(12)
+    ).replace(",.0,", ",,")
+    file = write(tmp_path, "a.csv", "user,ts,action,shop_id,terminal,points\n" + rows)
+    text = (
+        'ids = ["terminal"]\n[columns]\nuser_id = "user"\n'
+        '[time]\ncolumn = "ts"\nunit = "s"\n[event]\ncolumn = "action"\n'
+    )
+    summary = import_file(file, tmp_path / "log", mapping=load(write(tmp_path, "m.toml", text)))
+    assert any(note.endswith("the names end in _id: shop_id") for note in summary.notes)
+    for folder in (tmp_path / "log", tmp_path / "again"):
+        log = EventLog.read(folder) if folder.exists() else imported(tmp_path / "log", folder)
+        assert log.manifest["ids"] == ["shop_id", "terminal"]
+        assert set(log.events["shop_id"].astype(str)) == {"0", "1", "2"}
+        assert set(log.events["terminal"].dropna().astype(str)) == {"0", "1"}
+        encoder = Encoder.fit(log)
+        assert encoder.high_cardinality == ["shop_id", "terminal"]
+        assert set(encoder.scales) == {"points", "gap"}
+        assert len(set(encoder.encode(log).ids["terminal"])) == 3  # missing too
+
+
+@pytest.mark.parametrize(
+    ("ids", "what"), [("terminal", "no column 'terminal'"), ("user", "gives it a meaning")]
+)
+def test_ids_that_cannot_be(ids: str, what: str, tmp_path: Path) -> None:
+    file = write(tmp_path, "a.csv", "user,ts,action\nu,1700000000,click\n")
+    text = (
+        f'ids = ["{ids}"]\n[columns]\nuser_id = "user"\n'
+        '[time]\ncolumn = "ts"\nunit = "s"\n[event]\ncolumn = "action"\n'
+    )
+    with pytest.raises(InputError, match=what):
+        import_file(file, tmp_path / "log", mapping=load(write(tmp_path, "m.toml", text)))
