@@ -119,7 +119,7 @@ class Hybrid(NeuralModel):
         """Learn the aggregates, start the head from them, and grow the trees."""
         self.features_ = Features(self.encoder_)
         self.trees_: Bag | None = None
-        known = self.features_.fit(train)
+        known = self.features_.fit(train, valid)
         uplift = self.kind_ == "uplift"
         head = LogisticStartHead(
             self.dim, known.shape[1], outputs=ARMS if uplift else 1, dropout=self.dropout
@@ -154,9 +154,8 @@ class Hybrid(NeuralModel):
 
     def observe(self, known: Examples) -> None:
         """Take the answers into the entities' risk."""
-        risk = None if self.kind_ == "next_item" else self.features_.risk_
-        if risk is not None and hasattr(risk, "observe"):
-            risk.observe(known)
+        if self.kind_ != "next_item":
+            self.features_.observe(known)
             self._table = None  # its rows carry the risk
 
     def final_logits(self, sequences: Sequences, queries: Queries) -> np.ndarray:
