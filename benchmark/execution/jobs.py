@@ -215,7 +215,7 @@ def _data(job: Job) -> dict[str, Any]:
         "test": len(data.test),
         "test_users": len(np.unique(data.test.queries.user)),
         "items": data.encoder.n_items - 2,
-        "suspected": leakage.suspect(task, data, source, learnt, split),
+        "suspected": leakage.suspect(task, data, source, log, split),
         "questions": _identity(data.test.queries),
         "base_rate": float(np.mean(data.test.target)) if task.kind != "next_item" else None,
         **_task_facts(task),
