@@ -251,6 +251,7 @@ def _model(job: Job) -> dict[str, Any]:
     return {
         **_scores(scored),
         **_task_facts(task),
+        "seeded": bool(model_class.seeded),
         "parameters": int(model.n_parameters()),
         "queries": len(data.test),
         "fit_s": round(fit_wall, 3),
