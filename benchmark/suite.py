@@ -32,6 +32,7 @@ import msgspec
 
 from eventlog._runtime import plugins
 from eventlog._runtime.errors import InputError, UnknownNameError
+from eventlog._runtime.files import read_toml
 from eventlog._runtime.seeds import LARGEST_SEED
 from eventlog._runtime.settings import Range, Settings, convert
 
@@ -235,11 +236,7 @@ def _file(name: str, kind: str) -> str:
 
 
 def _read(name: str) -> dict[str, Any]:
-    path = plugins.path_of("benchmark.suites", name, kind="suite")
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"The suite {path} is not valid TOML: {error}.") from None
+    return read_toml(plugins.path_of("benchmark.suites", name, kind="suite"), "suite")
 
 
 def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

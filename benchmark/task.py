@@ -18,7 +18,6 @@ Example::
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
 
@@ -227,20 +226,6 @@ class Task(ABC):
             arriving=None if late is None else _by_arrival(late, seen),
         )
 
-    def evaluate(self, score: Callable[[Sequences, Queries], np.ndarray], data: TaskData) -> Scored:
-        """Ask `score` batch by batch, and measure its answers.
-
-        Raises metrics.BadScores for NaN or a wrong shape.
-        """
-        if self.kind == "binary":
-            return self.judge(metrics.probabilities(score, data.test), data)
-        if self.kind == "uplift":
-            return self.judge(metrics.effects(score, data.test), data)
-        ranks, shown = metrics.ranks(score, data.test, data.encoder.n_items)
-        scored = self.judge(ranks, data)
-        scored.metrics["coverage@10"] = shown / max(data.catalogue, 1)
-        return scored
-
     def judge(self, answer: np.ndarray, data: TaskData) -> Scored:
         """Return metrics of (n,) answers.
 
@@ -264,40 +249,6 @@ def users_of(log: EventLog, rows: np.ndarray) -> np.ndarray:
     """Return the ids of the users of the rows at which `rows` (n_events,) bool holds, ascending."""
     users = log.events["user_id"][rows].astype("category")
     return np.sort(users.cat.remove_unused_categories().cat.categories.to_numpy(dtype=object))
-
-
-def leaks(
-    score: Callable[[Sequences, Queries], np.ndarray],
-    examples: Examples,
-    *,
-    rng: np.random.Generator,
-    probe: int = 64,
-) -> bool:
-    """Return whether `score` reads rows at or after `queries.end`.
-
-    Compares its answers with those it gives when these rows are gone, to one question each of up to
-    `probe` users, drawn with `rng`, among some other users. Answers that differ by more than
-    float32 noise are a leak.
-    """
-    sequences, queries = examples.sequences, examples.queries
-    order = rng.permutation(len(queries))
-    chosen = np.sort(order[np.unique(queries.user[order], return_index=True)[1]][:probe])
-    asked = queries[chosen]
-    # A small log of the users who are asked about and some others: features of the whole log cost
-    # more than all questions.
-    there = np.zeros(len(sequences), dtype=bool)
-    there[asked.user] = there[rng.permutation(len(sequences))[: 8 * probe]] = True
-    full = sequences.select(there[sequences.row_user()])
-    stop = full.offsets[1:].copy()
-    stop[asked.user] = full.offsets[asked.user] + (asked.end - sequences.offsets[asked.user])
-    known = full.select(np.arange(full.n_rows) < stop[full.row_user()])
-
-    def answers(within: Sequences) -> np.ndarray:
-        end = within.offsets[asked.user] + (asked.end - sequences.offsets[asked.user])
-        return np.asarray(score(within, Queries(asked.user, end, asked.time)), dtype=np.float64)
-
-    one, two = answers(full), answers(known)
-    return one.shape != two.shape or not np.allclose(one, two, rtol=1e-3, atol=1e-4, equal_nan=True)
 
 
 def _scored(measured: metrics.Measured, *, chance: float) -> Scored:

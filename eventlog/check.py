@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from eventlog._runtime.errors import InputError
+from eventlog.columns import misfits
 from eventlog.findings import Finding, Findings, lines
 from eventlog.log import EventLog
-from eventlog.log_folder import TABLES, part_paths, read_frame, read_manifest, verify_checksums
+from eventlog.log_folder import TABLES, part_paths, read_frame
+from eventlog.manifest import differences, read_manifest, unlisted
+from eventlog.oddities import Timeline, duplicated, repeated_orders
 from eventlog.order import repeated_ids
 from eventlog.schema import COLUMNS, LABEL_COLUMNS, REQUIRED, ROLE_NAMES, roles_of
 
@@ -41,10 +43,10 @@ def check(log: EventLog | Path | str) -> list[Finding]:
     path = Path(log)
     manifest = read_manifest(path)
     findings: list[Finding] = []
-    try:
-        verify_checksums(path, manifest)
-    except InputError as error:
-        findings.append(Finding("error", "manifest.json", "", None, str(error)))
+    findings += [
+        Finding("error", "manifest.json", "", None, text) for text in differences(path, manifest)
+    ]
+    findings += [_unlisted(name) for name in unlisted(path, manifest)]
     tables = {}
     for name in TABLES:
         if (path / f"{name}.parquet").exists():
@@ -55,6 +57,22 @@ def check(log: EventLog | Path | str) -> list[Finding]:
     if state.ids_decrease:  # read again: keeping all ids in every case would take too much memory
         state.repeated(read_frame(part) for part in part_paths(path))
     return [*findings, *state.findings, *state.closing(tables)]
+
+
+def _blank(values: pd.Series) -> np.ndarray:
+    """Return where a text is empty or blank, (n,) bool."""
+    column = values.astype("category").cat
+    blank = np.array([not str(v).strip() for v in column.categories] + [False], dtype=bool)
+    return blank[column.codes.to_numpy()]  # code -1, no value: the last
+
+
+def _unlisted(name: str) -> Finding:
+    """Return the finding for a file that the manifest does not list; one that is read is wrong."""
+    read = name.endswith(".parquet") and (
+        name.startswith(("events/", "truth/")) or name.removesuffix(".parquet") in TABLES
+    )
+    text = "is not listed in manifest.json" + (", though it is read as part of the log" * read)
+    return Finding("error" if read else "warning", name, "", None, text)
 
 
 @dataclass
@@ -70,6 +88,7 @@ class _State(Findings):
     # (event_id, timestamp) of labelled events
     labelled: list[pd.DataFrame] = field(default_factory=list)
     categories: list[pd.DataFrame] = field(default_factory=list)  # distinct (item_id, category)
+    timeline: Timeline = field(default_factory=Timeline)
 
     def part(self, file: str, events: pd.DataFrame) -> None:
         """Check one part of the events."""
@@ -87,7 +106,13 @@ class _State(Findings):
             return
         for name in REQUIRED:
             self.add("error", file, name, events[name].isna().to_numpy(), "has no value")
+            blank = events[name].dtype == object or isinstance(
+                events[name].dtype, pd.CategoricalDtype
+            )
+            if blank:
+                self.add("error", file, name, _blank(events[name]), "is blank")
         self._order(file, events)
+        self.timeline.add(events)
         time = events["timestamp"]
         self.add(
             "error",
@@ -122,31 +147,9 @@ class _State(Findings):
             )
 
     def _types(self, file: str, events: pd.DataFrame) -> None:
-        for name, column in COLUMNS.items():
-            if name not in events:
-                continue
-            kind = events[name].dtype
-            text = isinstance(
-                kind, pd.CategoricalDtype | pd.StringDtype
-            ) or pd.api.types.is_object_dtype(kind)
-            right = {
-                "time": isinstance(kind, pd.DatetimeTZDtype),
-                "id": text,
-                "categorical": text,
-                "numeric": pd.api.types.is_numeric_dtype(kind),
-                "integer": pd.api.types.is_integer_dtype(kind)
-                or (not column.required and pd.api.types.is_numeric_dtype(kind)),
-            }[column.kind]
-            if not right and not events[name].isna().all():
-                self.findings.append(
-                    Finding(
-                        "error",
-                        file,
-                        name,
-                        None,
-                        f"has type {kind}, but the schema says {column.kind}",
-                    )
-                )
+        self.findings += [
+            Finding("error", file, name, None, text) for name, text in misfits(events)
+        ]
 
     def _order(self, file: str, events: pd.DataFrame) -> None:
         ids = events["event_id"].to_numpy()
@@ -225,6 +228,21 @@ class _State(Findings):
                 text = f"gives {name!r} the role {given!r}, which does not exist"
                 if not any(f.text == text for f in self.findings):
                     self.findings.append(Finding("error", "manifest.json", "roles", None, text))
+        self.add(
+            "warning",
+            file,
+            "event_id",
+            duplicated(events),
+            "equals an earlier row in every other column; 'python -m eventlog clean' removes it",
+        )
+        self.add(
+            "warning",
+            file,
+            "order_id",
+            repeated_orders(events, role),
+            "repeats a line of its order at a later time, as if the order was sent twice; "
+            "'python -m eventlog clean' removes it",
+        )
         item = (
             events["item_id"].notna().to_numpy()
             if "item_id" in events
@@ -307,6 +325,10 @@ class _State(Findings):
                     table[key].duplicated().to_numpy(),
                     "occurs twice",
                 )
+        self.findings += [
+            Finding("warning", "events", column, None, text)
+            for column, text in self.timeline.warnings()
+        ]
         self._items(tables.get("items"))
         self._labels()
         return self.findings[start:]

@@ -19,8 +19,15 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from eventlog._runtime.errors import InputError, UnknownNameError
-from eventlog._runtime.files import new_file, new_folder, write_json
-from eventlog.log import EventLog, to_arrow, write_parquet
+from eventlog._runtime.files import (
+    check_file_replaceable,
+    check_replaceable,
+    new_file,
+    new_folder,
+    sha256,
+    write_json,
+)
+from eventlog.log import EventLog, to_arrow, versions, write_parquet
 from eventlog.schema import COLUMNS
 
 # First columns of an .inter file: what RecBole needs.
@@ -49,17 +56,22 @@ def export(log: EventLog, path: Path | str, *, format: str) -> Path:
     }
     if format not in writers:
         raise UnknownNameError("export format", format, writers)
+    check(path, format, overwrite=True)
     if format == "recbole":
         with new_folder(path) as folder:
             _recbole_files(log, folder, path.name)
         return path
-    if path.is_dir():
-        raise InputError(
-            f"{path} is a folder, but {format} needs a file there; choose another --out."
-        )
     with new_file(path) as temporary:
         writers[format](log, temporary)
     return path
+
+
+def check(path: Path, format: str, *, overwrite: bool) -> None:
+    """Raise InputError unless an export in `format` can be written at `path`."""
+    if format == "recbole":
+        check_replaceable(path, overwrite=overwrite)
+    else:
+        check_file_replaceable(path, overwrite=overwrite)
 
 
 def _csv(log: EventLog, path: Path) -> None:
@@ -125,13 +137,24 @@ def _recbole_files(log: EventLog, folder: Path, name: str) -> None:
     order = [c for c in INTER_COLUMNS if c in events] + [
         c for c in events if c not in INTER_COLUMNS and c != "event_id"
     ]
-    write_json(
-        folder / "manifest.json", {"made_by": "export", "format": "recbole", "rows": len(events)}
-    )
     _atomic(events.assign(timestamp=seconds)[order], folder / f"{name}.inter")
     for table, key, suffix in ((log.users, "user_id", "user"), (log.items, "item_id", "item")):
         if table is not None:
             _atomic(table[[key, *(c for c in table if c != key)]], folder / f"{name}.{suffix}")
+    _manifest(folder, "recbole")
+
+
+def _manifest(folder: Path, format: str) -> None:
+    """Write what makes a folder recognisable as ours."""
+    files = {
+        p.relative_to(folder).as_posix(): {"sha256": sha256(p)}
+        for p in sorted(folder.rglob("*"))
+        if p.is_file()
+    }
+    write_json(
+        folder / "manifest.json",
+        {"made_by": "export", "format": format, "versions": versions(), "files": files},
+    )
 
 
 def _atomic(frame: pd.DataFrame, path: Path) -> None:

@@ -22,25 +22,23 @@ import pyarrow as pa
 
 from eventlog import order
 from eventlog._runtime.errors import InputError
+from eventlog.columns import misfits
 from eventlog.log_folder import (
-    SCHEMA_VERSION,
     TABLES,
     LogWriter,
-    digest,
     part_bounds,
     part_paths,
     read_arrow,
     read_frame,
-    read_manifest,
     rows_of,
     to_arrow,
     to_pandas,
-    verify_checksums,
     versions,
     write_parquet,
 )
+from eventlog.manifest import SCHEMA_VERSION, digest, read_manifest, verify_checksums
 from eventlog.order import sort_events
-from eventlog.schema import COLUMNS, TIME, roles_of
+from eventlog.schema import COLUMNS, LABEL_COLUMNS, TIME, roles_of
 
 # What users import from here: the log, and the functions on its folder and its rows.
 __all__ = [
@@ -117,19 +115,22 @@ class EventLog:
         if verify:
             verify_checksums(path, manifest)
         chosen = None if users is None else frozenset(map(str, users))
-        events = pd.DataFrame(
-            to_pandas(
-                pa.concat_tables(
-                    [rows_of(read_arrow(p, columns), chosen) for p in part_paths(path)],
-                    promote_options="permissive",
-                )
-            )
-        )
+        parts = [rows_of(read_arrow(p, columns), chosen) for p in part_paths(path)]
+        try:
+            events = to_pandas(pa.concat_tables(parts, promote_options="permissive"))
+        except (pa.ArrowException, OverflowError, ValueError) as error:
+            raise InputError(
+                f"{path}/events has parts that do not fit together: {error}."
+            ) from None
+        for name, text in misfits(events):
+            raise InputError(f"{path}/events: {name} {text}; import the log again.")
         tables = {
             name: read_frame(path / f"{name}.parquet")
             for name in TABLES
             if (path / f"{name}.parquet").exists()
         }
+        for name, table in tables.items():
+            _check_table(table, name, path)
         truths = {
             p.stem: read_frame(p)
             for p in sorted((path / "truth").glob("*.parquet"))
@@ -227,7 +228,7 @@ class EventLog:
             [roles_of([str(n)], self.manifest.get("roles"))[str(n)] for n in names.categories],
             dtype=object,
         )
-        return role[names.codes.to_numpy()]
+        return np.append(role, "other")[names.codes.to_numpy()]  # code -1, no value: the last
 
     @property
     def span(self) -> tuple[pd.Timestamp, pd.Timestamp]:
@@ -316,6 +317,19 @@ class EventLog:
         )
 
 
+def _check_table(table: pd.DataFrame, name: str, path: Path) -> None:
+    """Raise InputError if a table of a folder lacks a column without which it means nothing."""
+    for column in LABEL_COLUMNS if name == "labels" else (f"{name.removesuffix('s')}_id",):
+        if column not in table:
+            has = ", ".join(map(str, table.columns)) or "none"
+            raise InputError(f"{path}/{name}.parquet has no column {column!r}; its columns: {has}.")
+    if name == "labels" and not isinstance(table["known_at"].dtype, pd.DatetimeTZDtype):
+        raise InputError(
+            f"{path}/labels.parquet: known_at has type {table['known_at'].dtype}, but the schema "
+            "says time."
+        )
+
+
 def to_ms(time: pd.Timestamp) -> int:
     """Return an instant as ms since 1970 UTC, the unit of `Sequences.time` and `Queries.time`."""
     return int(time.value // 1_000_000)  # Timestamp.value is in ns, whatever the unit
@@ -324,7 +338,8 @@ def to_ms(time: pd.Timestamp) -> int:
 def tidy(events: pd.DataFrame) -> pd.DataFrame:
     """Return `events` with the schema's types; unknown text columns become categories.
 
-    Ids and categoricals become categories, times datetime64[ms, UTC], numbers float32.
+    Ids and categoricals become categories, times datetime64[ms, UTC], numbers float64;
+    a float32 column, as simulated logs have it, stays as it is, since every value is exact in it.
     """
     out = {}
     for name, values in events.items():
@@ -338,10 +353,8 @@ def tidy(events: pd.DataFrame) -> pd.DataFrame:
             if not isinstance(values.dtype, pd.CategoricalDtype):
                 values = values.astype("string").astype(object).astype("category")
             out[name] = values
-        elif kind == "numeric":
-            out[name] = values.astype("float32")
-        elif name == "quantity" and not values.isna().any():
-            out[name] = values.astype("int32")
+        elif kind == "numeric" and values.dtype != "float32":
+            out[name] = values.astype("float64")
         else:
             out[name] = values
     return pd.DataFrame(out, index=events.index)

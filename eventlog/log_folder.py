@@ -13,8 +13,8 @@ A log too large for memory is written part by part with `LogWriter`. Most caller
 
 from __future__ import annotations
 
-import hashlib
 import platform
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -26,9 +26,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from eventlog._runtime.errors import InputError
-from eventlog._runtime.files import new_folder, read_json, sha256, write_json
+from eventlog._runtime.files import new_folder, sha256, write_json
+from eventlog.manifest import SCHEMA_VERSION
 
-SCHEMA_VERSION = 1
 TABLES = ("users", "items", "labels")
 WRITTEN_BY_FINISH = ("files", "schema_version", "versions")  # manifest keys that describe the files
 
@@ -120,63 +120,6 @@ class LogWriter:
         self._context.__exit__(kind, error, trace)
 
 
-def read_manifest(path: Path | str) -> dict[str, Any]:
-    """Return the manifest of a log folder.
-
-    Raises InputError if there is none, if it is malformed, or if its schema version is another.
-    """
-    path = Path(path)
-    if not path.exists():
-        raise InputError(
-            f"{path} does not exist; give a log folder (see 'python -m eventlog import --help')."
-        )
-    if not path.is_dir() or not (path / "manifest.json").exists():
-        raise InputError(
-            f"{path} is not a log folder (no manifest.json); make one with 'python -m eventlog "
-            f"import {path} --out LOG'."
-        )
-    manifest: dict[str, Any] = read_json(path / "manifest.json")
-    parts: list[tuple[str, Any]] = [("", manifest)]
-    if isinstance(manifest, dict):
-        parts += [(f"{name!r} in ", manifest.get(name)) for name in ("roles", "provenance")]
-    for name, part in parts:
-        if part is not None and not isinstance(part, dict):
-            raise InputError(
-                f"{name}{path}/manifest.json is {str(part)[:40]!r}; it must be an object with "
-                "names and values."
-            )
-    if manifest.get("schema_version") != SCHEMA_VERSION:
-        version = manifest.get("schema_version")
-        raise InputError(
-            f"{path}/manifest.json has schema version {version!r}, but this program reads version "
-            f"{SCHEMA_VERSION}; import the log again."
-        )
-    return manifest
-
-
-def verify_checksums(path: Path | str, manifest: Mapping[str, Any]) -> None:
-    """Raise InputError at the first file that differs from its checksum in the manifest."""
-    for name, entry in manifest.get("files", {}).items():
-        file = Path(path) / name
-        if not file.exists():
-            raise InputError(
-                f"{file} is listed in the manifest but missing; the log folder is incomplete."
-            )
-        if sha256(file) != entry["sha256"]:
-            raise InputError(
-                f"{file} was changed after it was written: its checksum differs from the "
-                "manifest's."
-            )
-
-
-def digest(path: Path | str) -> str:
-    """Return a content key of a log folder, 16 hex digits, that depends on its data alone."""
-    files = read_manifest(path)["files"]
-    return hashlib.sha256(
-        "".join(f"{n}:{files[n]['sha256']};" for n in sorted(files)).encode()
-    ).hexdigest()[:16]
-
-
 def versions() -> dict[str, str]:
     """Return the versions that a result depends on: Python's and those of installed packages."""
     found = {"python": platform.python_version()}
@@ -197,26 +140,40 @@ def part_paths(path: Path) -> list[Path]:
 
 
 def read_arrow(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read a Parquet file, text dictionary-coded. Raises InputError if it is damaged.
+    """Read a Parquet file, text dictionary-coded.
 
-    `columns`: those to read, as far as the file has them; None for all.
+    `columns`: those to read, as far as the file has them; None for all. Raises InputError if the
+    file is damaged, not a regular file, or has two columns of one name.
     """
+    if not path.is_file():
+        raise InputError(f"{path} is not a regular file, so it is not read.")
     try:
         schema = pq.read_schema(path)
+        refuse_twice(schema.names, path)
         strings = [
             f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)
         ]
         kept = None if columns is None else [name for name in schema.names if name in columns]
-        return pq.read_table(path, read_dictionary=strings, columns=kept)
-    except (pa.ArrowInvalid, OSError) as error:
+        return pq.ParquetFile(path, read_dictionary=strings).read(columns=kept)
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise InputError(
-            f"{path} is not a readable Parquet file: {str(error).rstrip('.')}."
+            f"{path} is not a readable Parquet file: {str(error).strip().rstrip('.')}."
         ) from None
+
+
+def refuse_twice(names: list[str], path: Path) -> None:
+    """Raise InputError if a name occurs twice among the columns of a file."""
+    twice = next((name for name, n in Counter(names).items() if n > 1), None)
+    if twice is not None:
+        raise InputError(f"{path} has two columns called {twice!r}; rename one.")
 
 
 def read_frame(path: Path) -> pd.DataFrame:
     """Read a Parquet file as a data frame; raises as `read_arrow` does."""
-    return to_pandas(read_arrow(path))
+    try:
+        return to_pandas(read_arrow(path))
+    except (pa.ArrowException, OverflowError, ValueError) as error:
+        raise InputError(f"{path} has a value that cannot be read: {error}.") from None
 
 
 def rows_of(events: pa.Table, users: Collection[str] | None) -> pa.Table:

@@ -17,6 +17,7 @@ from eventlog._runtime.errors import InputError
 from eventlog.schema import REQUIRED, TIME
 
 Log = TypeVar("Log", bound=Any)  # an EventLog, whose module imports this one
+FIRST_MS, LAST_MS = -62_135_596_800_000, 253_402_300_799_999  # the years 1 and 9999
 SHOWN = 3  # examples in an error message about many rows
 
 
@@ -98,7 +99,14 @@ def check_rows(log: Any) -> None:
 
 
 def _check_columns(events: pd.DataFrame) -> None:
-    """Raise InputError if a required column is missing or timestamps have no time zone."""
+    """Raise InputError if columns are missing or ambiguous, or timestamps are no instants."""
+    names = list(events.columns)
+    strange = next((name for name in names if not isinstance(name, str)), None)
+    if strange is not None:
+        raise InputError(f"The events have a column called {strange!r}; its name must be a text.")
+    if not events.columns.is_unique:
+        twice = events.columns[events.columns.duplicated()][0]
+        raise InputError(f"The events have two columns called {twice!r}; rename one.")
     missing = [name for name in REQUIRED if name not in events and name != "event_id"]
     if missing:
         has = ", ".join(map(str, events.columns))
@@ -108,6 +116,14 @@ def _check_columns(events: pd.DataFrame) -> None:
         raise InputError(
             f"The timestamps are of type {kind}, not times with a zone; convert them "
             "with pd.to_datetime(..., utc=True)."
+        )
+    time = _ms(events)
+    time = time[time != np.iinfo(np.int64).min]  # which means no time
+    if len(time) and not (time.min() >= FIRST_MS and time.max() <= LAST_MS):
+        wrong = int(((time < FIRST_MS) | (time > LAST_MS)).sum())
+        raise InputError(
+            f"{wrong:,} of {len(events):,} rows have a timestamp outside the years 1 to 9999; "
+            "leave them out, or import the log again with --allow-rejects."
         )
 
 

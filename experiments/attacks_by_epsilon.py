@@ -30,6 +30,7 @@ import torch
 import generators
 import simulator
 from baselines.base import Model
+from benchmark.execution.judge import Local, judge
 from benchmark.task import Task
 from benchmark.tasks.recommendation import Recommendation
 from eventlog import EventLog
@@ -75,7 +76,7 @@ def ndcg(source: EventLog, asked: EventLog, split: TimeSplit) -> float:
     data = task.prepare(source, asked, split)
     model = plugins.load("baselines.models", "markov", Model, kind="model")()
     model.fit(data.train, data.valid, encoder=data.encoder, seed=0)
-    return float(task.evaluate(model.score, data).metrics["ndcg@10"])
+    return float(judge(task, Local(model, data.valid), data).scored.metrics["ndcg@10"])
 
 
 def main() -> None:

@@ -27,6 +27,7 @@ import torch
 
 import generators
 from baselines.base import Model
+from benchmark.execution.judge import Local, judge
 from benchmark.task import NotApplicable, Task
 from eventlog import EventLog
 from eventlog._runtime import plugins
@@ -62,7 +63,7 @@ def scores(
             model.fit(data.train, data.valid, encoder=data.encoder, seed=0)
             base = 0.0 if task.kind == "next_item" else float(data.test.target.mean())
             out[f"{task_name} {model_name}"] = (
-                task.evaluate(model.score, data).metrics[metric],
+                judge(task, Local(model, data.valid), data).scored.metrics[metric],
                 base,
             )
         except NotApplicable as reason:

@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
-from eventlog._runtime.console import Parser, note, run, seed
+from eventlog._runtime.console import Parser, add_out, note, run, seed
 from eventlog._runtime.errors import InputError
 
 if TYPE_CHECKING:
@@ -60,11 +60,17 @@ LIST_EXAMPLE = """example:
 """
 
 
-def setting(text: str) -> tuple[str, Any]:
-    """Return ('epochs', 5) for 'epochs=5'; a value that is not JSON is text."""
+def condition(text: str) -> tuple[str, str]:
+    """Return ('version', '1.10') for 'version=1.10': the value is text as it was typed."""
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name, value
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """Return ('epochs', 5) for 'epochs=5'; a value that is not JSON is text."""
+    name, value = condition(text)
     try:
         return name, json.loads(value)
     except json.JSONDecodeError:
@@ -142,7 +148,7 @@ def parser(with_report: bool) -> Parser:
         metavar="BOOK",
         help="with --epsilon: record the fit in this budget book, which refuses to be exceeded",
     )
-    fit.add_argument("--out", required=True, metavar="MODEL", help="folder to write")
+    add_out(fit, "MODEL", "folder to write")
     sample = commands.add_parser(
         "sample",
         help="sample a log",
@@ -154,7 +160,7 @@ def parser(with_report: bool) -> Parser:
     sample.add_argument(
         "--where",
         action="append",
-        type=setting,
+        type=condition,
         default=[],
         metavar="COLUMN=VALUE",
         help="only users with this value of a static column (LOW..HIGH for a number)",
@@ -197,7 +203,7 @@ def parser(with_report: bool) -> Parser:
         metavar="tcp://HOST:PORT",
         help="with --engine dask: the scheduler; MODEL must be on shared storage",
     )
-    sample.add_argument("--out", required=True, metavar="LOG", help="log folder to write")
+    add_out(sample, "LOG", "log folder to write")
     report = commands.add_parser(
         "report",
         help="compare a synthetic log with the real one",
@@ -348,7 +354,7 @@ def _fit(args: argparse.Namespace) -> None:
     from eventlog._runtime.files import check_replaceable
     from generators.persistence import fit, save
 
-    check_replaceable(args.out)
+    check_replaceable(args.out, overwrite=args.overwrite)
     model = fit(
         EventLog.read(args.log, truth=False),
         model=args.model,
@@ -431,7 +437,6 @@ def _sample(args: argparse.Namespace) -> None:
             "continue)."
         )
     where, rates = once(args.where, "--where"), once(args.rates, "--set")
-    where = {name: str(value) for name, value in where.items()}
     if args.users is not None and args.users < 1:
         raise InputError(f"--users is {args.users}; at least one is needed.")
     if args.days is not None and args.past is None:
@@ -446,7 +451,7 @@ def _sample(args: argparse.Namespace) -> None:
         raise InputError(
             "--engine is for new users at their own rates; leave it out with --continue or --set."
         )
-    check_replaceable(args.out)
+    check_replaceable(args.out, overwrite=args.overwrite)
     if args.engine is not None:
         from generators.distributed import sample
 

@@ -60,7 +60,7 @@ def _add_run(commands: Commands) -> None:
         metavar="KEY=VALUE",
         help="change a setting of the scenario; may be repeated ('scenarios --keys' lists them)",
     )
-    run.add_argument("--out", required=True, help="folder to write the log to")
+    console.add_out(run, "LOG", "folder to write the log to")
     run.set_defaults(work=_run)
 
 
@@ -109,9 +109,7 @@ def _add_calibrate(commands: Commands) -> None:
         "--out synthetic",
     )
     calibrate.add_argument("log", metavar="LOG", help="a log folder")
-    calibrate.add_argument(
-        "--out", required=True, metavar="FILE.toml", help="scenario file to write"
-    )
+    console.add_out(calibrate, "FILE.toml", "scenario file to write")
     calibrate.add_argument(
         "--trials", type=int, default=60, help="number of simulations at most (default: 60)"
     )
@@ -169,10 +167,11 @@ def _add_audit(commands: Commands) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     import time
 
-    from eventlog._runtime.files import read_json
+    from eventlog._runtime.files import check_replaceable, read_json
     from simulator.api import run
     from simulator.scenario import parse_settings
 
+    check_replaceable(arguments.out, overwrite=arguments.overwrite)
     begin = time.monotonic()
     out = run(
         arguments.scenario,
@@ -230,6 +229,7 @@ def _realism(arguments: argparse.Namespace) -> int:
 def _calibrate(arguments: argparse.Namespace) -> int:
     from pathlib import Path
 
+    from eventlog._runtime.files import check_file_replaceable
     from eventlog.log import EventLog
     from simulator.calibration.calibrate import calibrate
     from simulator.calibration.result import ledger_path
@@ -237,6 +237,7 @@ def _calibrate(arguments: argparse.Namespace) -> int:
     out = Path(arguments.out)
     if out.suffix != ".toml":
         raise InputError(f"--out is {out}; a scenario file ends in .toml.")
+    check_file_replaceable(out, overwrite=arguments.overwrite)
     public = tuple(name for name in arguments.public.split(",") if name)
     fit = calibrate(
         EventLog.read(arguments.log, truth=False),

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, get_type_hints
 import msgspec
 
 from eventlog._runtime.errors import InputError, UnknownNameError
+from eventlog._runtime.files import read_toml
 from eventlog._runtime.plugins import names as file_names
 from eventlog._runtime.plugins import path_of
 from eventlog._runtime.settings import Settings, convert, described, json_schema
@@ -90,10 +91,7 @@ def load(name: str, changes: Mapping[str, Any] | None = None) -> Scenario:
     what it may be.
     """
     path = path_of(FOLDER, name, kind="scenario")
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not valid TOML: {error}.") from None
+    data = read_toml(path, "scenario")
     description = str(data.pop("description", ""))
     scenario = Scenario(name=path.stem, description=description)
     scenario = scenario.with_settings(_flat(data, path), source=str(path))

@@ -25,12 +25,14 @@ import numpy as np
 import pandas as pd
 
 from baselines.base import Model
-from benchmark.execution.jobs import make, seed_everything
-from benchmark.task import TEST_SHARE, NotApplicable, Scored, Task, TaskData, leaks
+from benchmark.execution.jobs import make
+from benchmark.execution.judge import Local, judge
+from benchmark.execution.seeding import seed_everything
+from benchmark.task import TEST_SHARE, NotApplicable, Scored, Task, TaskData
 from eventlog import EventLog
 from eventlog._runtime import plugins
 from eventlog._runtime.console import track as show
-from eventlog._runtime.errors import InputError, ShopError, UnknownNameError, WorkError
+from eventlog._runtime.errors import InputError, ShopError, UnknownNameError
 from eventlog.split import TimeSplit
 
 # By kind of question: a strong model that knows no order, and a simple one. All take seconds.
@@ -195,11 +197,7 @@ def _scored(task: Task, name: str, model: str, data: TaskData, seed: int) -> Sco
     seed_everything(seed)
     fitted = make(class_, MODEL_SETTINGS.get(model, {}), where=f"model {model}")
     fitted.fit(data.train, data.valid, encoder=data.encoder, seed=seed)
-    if leaks(fitted.score, data.test, rng=np.random.default_rng(0)):
-        raise WorkError(
-            f"the model {model} reads rows that it must not know; its score means nothing"
-        )
-    return task.evaluate(fitted.score, data)
+    return judge(task, Local(fitted, data.valid), data).scored
 
 
 def _row(task: Task, real: Scored, synthetic: Scored | None) -> tuple[dict[str, Any], str | None]:

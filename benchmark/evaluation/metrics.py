@@ -19,11 +19,11 @@ from functools import cached_property
 import numpy as np
 
 from eventlog._runtime.errors import WorkError
-from eventlog.arrays import FIRST, Examples, Queries, Sequences
+from eventlog.arrays import FIRST
 
 RESAMPLES = 1_000
 SEED = 20_240_229  # of the resamples; fixed, so that all models share them
-CELLS = 4_000_000  # numbers in one batch of next-item scores: 16 MB as float32
+CELLS = 4_000_000  # numbers in one block of next-item scores: 16 MB as float32
 CHUNK = 8_000_000  # numbers in one block of resample weights: 64 MB
 TOP = 10
 FALSE_POSITIVES = 0.01  # the share of honest orders that a shop is ready to hold up
@@ -45,32 +45,19 @@ class Measured:
     replicates: dict[str, np.ndarray]  # metric -> (RESAMPLES,) values on resampled users
 
 
-# --- asking a model -------------------------------------------------------------------------------
+# --- what a model answers -------------------------------------------------------------------------
 
 
-def ranks(
-    score: Callable[[Sequences, Queries], np.ndarray], test: Examples, n_items: int
-) -> tuple[np.ndarray, int]:
-    """Ask a model for the next item and rank the right answers.
+def ranks(scores: np.ndarray, target: np.ndarray, n_items: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rank the right answers among a model's scores of the next item, (n, n_items).
 
     Returns the (n,) float rank of each answer among all items (1 = best, the mean over ties, NaN =
-    an item that the model does not know), and how many distinct items were in any top ten. Raises
+    an item that the model does not know), and the codes of the items that are in a top ten. Raises
     BadScores.
     """
-    n = len(test)
-    rank = np.full(n, np.nan)
-    shown = np.zeros(n_items, dtype=bool)
-    step = max(1, CELLS // n_items)
-    for start in range(0, n, step):
-        batch = slice(start, min(start + step, n))
-        scores = _checked(
-            score(test.sequences, test.queries[batch]), (batch.stop - batch.start, n_items)
-        )[:, FIRST:]
-        target = test.target[batch]
-        rank[batch] = rank_of(scores, target.astype(np.int64) - FIRST)
-        top = np.argpartition(scores, -min(TOP, scores.shape[1]), axis=1)[:, -TOP:]
-        shown[np.unique(top) + FIRST] = True
-    return rank, int(shown.sum())
+    scores = _checked(scores, (len(target), n_items))[:, FIRST:]
+    top = np.argpartition(scores, -min(TOP, scores.shape[1]), axis=1)[:, -TOP:]
+    return rank_of(scores, target.astype(np.int64) - FIRST), np.unique(top) + FIRST
 
 
 def rank_of(scores: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -85,11 +72,9 @@ def rank_of(scores: np.ndarray, target: np.ndarray) -> np.ndarray:
     return np.where((target >= 0) & ~np.isnan(own[:, 0]), rank, np.nan)
 
 
-def probabilities(
-    score: Callable[[Sequences, Queries], np.ndarray], test: Examples, *, batch: int = 4_096
-) -> np.ndarray:
-    """Ask a model for the (n,) float64 probability of 1 of each question. Raises BadScores."""
-    out = _batched(score, test, batch)
+def probabilities(scores: np.ndarray, n: int) -> np.ndarray:
+    """Return a model's (n,) probabilities of 1 as float64. Raises BadScores."""
+    out = _checked(scores, (n,)).astype(np.float64)
     if out.min(initial=0.0) < 0 or out.max(initial=0.0) > 1:
         raise BadScores(
             f"the scores lie in {out.min():.3g}..{out.max():.3g}; a binary task expects "
@@ -98,13 +83,14 @@ def probabilities(
     return out
 
 
-def _batched(
-    score: Callable[[Sequences, Queries], np.ndarray], test: Examples, batch: int = 4_096
-) -> np.ndarray:
-    out = np.empty(len(test))
-    for start in range(0, len(test), batch):
-        part = slice(start, min(start + batch, len(test)))
-        out[part] = _checked(score(test.sequences, test.queries[part]), (part.stop - part.start,))
+def effects(scores: np.ndarray, n: int) -> np.ndarray:
+    """Return a model's (n,) effects of a treatment as float64. Raises BadScores."""
+    out = _checked(scores, (n,)).astype(np.float64)
+    if out.min(initial=0.0) < -1 or out.max(initial=0.0) > 1:
+        raise BadScores(
+            f"the scores lie in {out.min():.3g}..{out.max():.3g}; an uplift task expects "
+            "differences of probabilities in -1..1"
+        )
     return out
 
 
@@ -292,17 +278,6 @@ BINARY: dict[str, Callable[[Weighted], np.ndarray]] = {
 
 
 # --- uplift ---------------------------------------------------------------------------------------
-
-
-def effects(score: Callable[[Sequences, Queries], np.ndarray], test: Examples) -> np.ndarray:
-    """Ask a model for the (n,) float64 effect of each question's treatment. Raises BadScores."""
-    out = _batched(score, test)
-    if out.min(initial=0.0) < -1 or out.max(initial=0.0) > 1:
-        raise BadScores(
-            f"the scores lie in {out.min():.3g}..{out.max():.3g}; an uplift task expects "
-            "differences of probabilities in -1..1"
-        )
-    return out
 
 
 def uplift_metrics(

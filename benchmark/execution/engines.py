@@ -1,14 +1,17 @@
 """Engines: where cells run. Each is a `concurrent.futures.Executor` and a function to submit to it.
 
 =========  =========================================================================================
-serial     one after another in this process: for a debugger; a time limit has no effect
+serial     one after another, all but those of models in this process: for a debugger; a time
+           limit holds for models only
 processes  as many at a time as there are cores
 dask       as many as the cluster has threads; results must be on storage that all workers see
 =========  =========================================================================================
 
 Except in `serial`, each cell runs in a child process of its own, so that one that crashes, or that
 is stopped at its time limit, takes nothing with it. That needs a fork server and process groups,
-which only POSIX systems have. See also `eventlog._runtime.executors`.
+which only POSIX systems have. A model's cell has such a process everywhere but on Windows, because
+the model must not begin as a copy of a process that has read the log. See also
+`eventlog._runtime.executors`.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
-from benchmark.execution import fingerprint
+from benchmark.execution import descendants, fingerprint
 from benchmark.execution.environment import environment
 from eventlog._runtime import console
 from eventlog._runtime.errors import InputError
@@ -49,11 +52,6 @@ PRELOAD = [
 ]
 # Set to one thread each, because cells share the cores.
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
-DIED = {
-    -9: "it was killed (by hand, or because memory ran out)",
-    -11: "it crashed (segmentation fault)",
-    -6: "it aborted",
-}
 QUEUE = 100_000  # cells handed to a cluster at once: all that are ready
 
 _start = threading.Lock()
@@ -62,12 +60,16 @@ _children: set[Any] = set()
 
 def check_system(name: str) -> None:
     """Raise InputError where the engine called `name` cannot run on this operating system."""
-    isolates = hasattr(os, "setsid") and "forkserver" in multiprocessing.get_all_start_methods()
-    if name != "serial" and not isolates:
+    if name != "serial" and not _isolates():
         raise InputError(
             f"The engine {name} runs each cell in a process group of its own, which "
             f"{platform.system()} does not have; use --engine serial, or Linux, macOS or WSL."
         )
+
+
+def _isolates() -> bool:
+    """Return whether this system can run a cell in a process of its own."""
+    return hasattr(os, "setsid") and "forkserver" in multiprocessing.get_all_start_methods()
 
 
 @contextmanager
@@ -131,10 +133,10 @@ class Remote:
 
 
 def inline(job: Job) -> dict[str, Any]:
-    """Run a cell in this process and return its record."""
+    """Run a cell in this process, a model's in a child process, and return its record."""
     from benchmark.execution.jobs import execute
 
-    return execute(job)
+    return isolated(job) if job.kind == "model" and _isolates() else execute(job)
 
 
 def isolated(job: Job) -> dict[str, Any]:
@@ -178,12 +180,18 @@ def _receive(child: Any, pipe: Connection, limit_s: float) -> dict[str, Any]:
     except EOFError:
         child.join(timeout=5)
         code = child.exitcode
-        reason = DIED.get(code or 0, f"its process ended with exit code {code}")
+        reason = descendants.DIED.get(code or 0, f"its process ended with exit code {code}")
         return {"status": "error", "error": reason}
 
 
 def _stop(child: Any) -> None:
-    """Kill a cell's process and all processes that it started."""
+    """End a cell's process and all processes that it started.
+
+    It is asked first, because only it knows what hides in a session of its own.
+    """
+    if child.is_alive():
+        child.terminate()
+        child.join(timeout=2)
     try:
         os.killpg(child.pid, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
@@ -192,14 +200,20 @@ def _stop(child: Any) -> None:
 
 def _child(pipe: Connection, job: Job) -> None:
     """Run a cell as the main function of its process."""
+    from benchmark.execution.jobs import execute
+
     # Ctrl-C reaches the whole group; the parent decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _end)
     os.setsid()
+    descendants.adopt_orphans()
     os.dup2(2, 1)  # what a model prints is no part of the report
     _volunteer_for_oom()
     console.speaker = job.name
     threading.Thread(target=_end_with_parent, args=(pipe,), daemon=True).start()
-    pipe.send(inline(job))
+    record = execute(job)
+    descendants.end_all()
+    pipe.send(record)
 
 
 def _volunteer_for_oom() -> None:
@@ -217,6 +231,12 @@ def _end_with_parent(pipe: Connection) -> None:
     The parent never writes, so the pipe becomes readable only when it closes.
     """
     pipe.poll(None)
+    _end()
+
+
+def _end(*_: object) -> None:
+    """Kill all that this process started, and its own group."""
+    descendants.end_all()
     os.killpg(0, signal.SIGKILL)
 
 

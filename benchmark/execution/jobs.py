@@ -6,7 +6,7 @@ A job runs in a process of its own, which imports what is heavy when it needs it
 from __future__ import annotations
 
 import hashlib
-import random
+import os
 import sys
 import time
 import traceback
@@ -20,15 +20,20 @@ import numpy as np
 from benchmark.evaluation import leakage
 from benchmark.evaluation.control import hold_out
 from benchmark.execution.artifact_store import fetch, publish
-from benchmark.execution.prepared_task import load_task, save_task
+from benchmark.execution.judge import NOT_REPEATABLE, Shuffled, judge
+from benchmark.execution.model_process import PluginError, end_and_flag, private_folder, start
+from benchmark.execution.model_server import ModelSpec
+from benchmark.execution.prepared_task import LEARN, load_task, save_task
+from benchmark.execution.refit import FITS_DIFFER, fits_differ
 from benchmark.execution.results import pack
 from benchmark.execution.sampled_log import SampledLog
-from benchmark.task import ASKED_COLUMNS, NotApplicable, Scored, Task, leaks
+from benchmark.execution.seeding import seed_everything
+from benchmark.task import ASKED_COLUMNS, NotApplicable, Scored, Task
 from eventlog import EventLog
 from eventlog._runtime import plugins
-from eventlog._runtime.errors import InputError, ShopError, WorkError
+from eventlog._runtime.errors import ShopError, WorkError
 from eventlog._runtime.settings import check_arguments
-from eventlog.arrays import Queries, Sequences
+from eventlog.arrays import Queries
 from eventlog.log import digest
 
 LOG, MODEL = "log", "model"  # folders inside an artefact
@@ -46,6 +51,7 @@ class Job:
     limit_s: float
     label: dict[str, Any] = field(default_factory=dict)
     name: str = ""  # for the console
+    hidden: tuple[str, ...] = ()  # folders that no model may read: results, artefacts, logs
 
 
 def execute(job: Job) -> dict[str, Any]:
@@ -54,12 +60,14 @@ def execute(job: Job) -> dict[str, Any]:
     `status` is "ok", "left out" or "error", the last two with the reason as `error`. Every
     exception of the work is caught; only SystemExit and its like pass.
     """
-    began, cpu = time.perf_counter(), time.process_time()
+    began, cpu = time.perf_counter(), _cpu_seconds()
     seed_everything(job.spec.get("seed", 0))
     try:
         found = {"status": "ok", **WORK[job.kind](job)}
     except NotApplicable as reason:
         found = {"status": "left out", "error": str(reason)}
+    except PluginError as error:
+        found = {"status": "error", "error": str(error), "traceback": error.trace}
     except ShopError as error:
         found = {"status": "error", "error": str(error)}
     except Exception as error:  # noqa: BLE001 - a plug-in may raise anything; the others go on
@@ -69,34 +77,30 @@ def execute(job: Job) -> dict[str, Any]:
             "traceback": traceback.format_exc(limit=-6),
         }
     return {
+        "peak_mb": _peak_memory(),
         **found,
         "wall_s": round(time.perf_counter() - began, 3),
-        "cpu_s": round(time.process_time() - cpu, 3),
-        "peak_mb": _peak_memory(),
+        "cpu_s": round(_cpu_seconds() - cpu, 3),
     }
 
 
-def _peak_memory() -> int | None:
-    """Return the most memory that this process has held, in MiB; None where that is not known."""
+def _cpu_seconds() -> float:
+    """Return the CPU seconds of this process and of its children that have ended."""
+    return sum(os.times()[:4])
+
+
+def _peak_memory(*, of_children: bool = False) -> int | None:
+    """Return the most memory that this process has held, in MiB; None where that is not known.
+
+    `of_children`: the most that one of the processes has held that it started and that have ended.
+    """
     try:
         import resource
     except ImportError:  # Windows
         return None
     unit = 1024 if sys.platform != "darwin" else 1024**2  # KiB on Linux, bytes on macOS
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit)
-
-
-def seed_everything(seed: int) -> None:
-    """Seed every global source of randomness, and keep torch to one thread.
-
-    A plug-in that draws from a global source is repeatable, too.
-    """
-    random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002 - it takes no larger one
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        torch.set_num_threads(1)
-        torch.manual_seed(seed)
+    who = resource.RUSAGE_CHILDREN if of_children else resource.RUSAGE_SELF
+    return round(resource.getrusage(who).ru_maxrss / unit)
 
 
 def _log(job: Job) -> dict[str, Any]:
@@ -211,7 +215,7 @@ def _data(job: Job) -> dict[str, Any]:
         "test": len(data.test),
         "test_users": len(np.unique(data.test.queries.user)),
         "items": data.encoder.n_items - 2,
-        "suspected": leakage.suspect(task, data, source, learnt, split),
+        "suspected": leakage.suspect(task, data, source, log, split),
         "questions": _identity(data.test.queries),
         "base_rate": float(np.mean(data.test.target)) if task.kind != "next_item" else None,
         **_task_facts(task),
@@ -219,45 +223,60 @@ def _data(job: Job) -> dict[str, Any]:
 
 
 def _model(job: Job) -> dict[str, Any]:
-    from baselines.base import Model
-
+    """Let a model learn and answer in a process of its own, and judge its answers in this one."""
     spec = job.spec
-    data = load_task(fetch(job.needs[0]))
     task = load_task_class(spec)
-    model_class = plugins.load("baselines.models", spec["model"], Model, kind="model")
-    if not getattr(model_class, "kinds", None):
-        raise InputError(
-            f"{spec['model']}: the model {model_class.__name__} does not say which questions it "
-            'answers; add kinds = frozenset({"next_item"}) to the class (or "binary", "uplift").'
-        )
-    if task.kind not in model_class.kinds or (
-        model_class.tasks is not None and job.label["task"] not in model_class.tasks
+    folder = fetch(job.needs[0])
+    wanted = ModelSpec(
+        name=spec["model"],
+        settings=spec["model_settings"],
+        seed=spec["seed"],
+        kind=task.kind,
+        task=job.label["task"],
+        label=job.label["model"],
+        hidden=(*job.hidden, str(folder.parent), str(plugins.folder("simulator"))),
+    )
+    # Both processes start before any answer is read. The second one fits again, on a few users.
+    with (
+        private_folder(folder / LEARN) as one,
+        private_folder(folder / LEARN) as two,
+        start(wanted, two) as again,
+        start(wanted, one) as model,
     ):
-        raise NotApplicable(
-            f"{job.label['model']} does not answer {task.kind} questions of {job.label['task']}"
-        )
-    seed_everything(spec["seed"])  # again: the import may have brought torch in
-    model = make(model_class, spec["model_settings"], where=f"model {job.label['model']}")
-    wall, cpu = time.perf_counter(), time.process_time()
-    model.fit(data.train, data.valid, encoder=data.encoder, seed=spec["seed"])
-    fit_wall, fit_cpu = time.perf_counter() - wall, time.process_time() - cpu
-    if leaks(model.score, data.test, rng=np.random.default_rng(0)):
-        raise WorkError(
-            "its answers change when the rows at or after queries.end are removed: it reads what "
-            "it must not know"
-        )
-    score = Timed(model.score)
-    scored = task.evaluate(score, data)
+        model.load()
+        fitted = model.fit()
+        data = load_task(folder)
+        found = judge(task, model, data)
+        flags = [*model.flags, *found.flags]
+        if NOT_REPEATABLE not in flags and fits_differ(again, data, fitted["fit_s"]):
+            flags.append(FITS_DIFFER)
+        flags += end_and_flag(model, again)
     return {
-        **_scores(scored),
+        **_scores(found.scored),
         **_task_facts(task),
-        "seeded": bool(model_class.seeded),
-        "parameters": int(model.n_parameters()),
+        **fitted,
+        "family": model.family,
+        "seeded": model.seeded,
+        "shuffled": _shuffled(task, found.shuffled),
+        "flags": flags,
         "queries": len(data.test),
-        "fit_s": round(fit_wall, 3),
-        "fit_cpu_s": round(fit_cpu, 3),
-        "score_cpu_s": round(score.cpu, 3),
-        "us_per_query": round(score.wall / max(len(data.test), 1) * 1e6, 2),
+        "score_cpu_s": round(found.cpu_s, 3),
+        "us_per_query": round(found.wall_s / max(len(data.test), 1) * 1e6, 2),
+        "peak_mb": _peak_memory(of_children=True),
+    }
+
+
+def _shuffled(task: Task, found: Shuffled | None) -> dict[str, Any] | None:
+    """Return what a record says about the headline on shuffled histories."""
+    if found is None:
+        return None
+    name = task.headline
+    return {
+        "metrics": {name: _finite(found.shuffled.metrics[name])},
+        "true": {name: _finite(found.true.metrics[name])},
+        "replicates": {name: pack(found.shuffled.replicates[name])},
+        "true_replicates": {name: pack(found.true.replicates[name])},
+        "questions": found.questions,
     }
 
 
@@ -318,22 +337,6 @@ WORK: dict[str, Callable[[Job], dict[str, Any]]] = {
     "reference": _reference,
     "fidelity": _fidelity,
 }
-
-
-class Timed:
-    """A `score` that adds up the wall and CPU seconds that it takes."""
-
-    def __init__(self, score: Callable[[Sequences, Queries], np.ndarray]) -> None:
-        self.score = score
-        self.wall = self.cpu = 0.0
-
-    def __call__(self, sequences: Sequences, queries: Queries) -> np.ndarray:
-        """Return the scores and count the time."""
-        wall, cpu = time.perf_counter(), time.process_time()
-        out = self.score(sequences, queries)
-        self.wall += time.perf_counter() - wall
-        self.cpu += time.process_time() - cpu
-        return out
 
 
 def load_task_class(spec: Mapping[str, Any]) -> Task:

@@ -37,6 +37,7 @@ REAL = "real"
 ORACLE = "oracle"
 # What this module imports differs by kind of cell, and is named beside it.
 JOBS = ("benchmark.execution.jobs",)
+JUDGED = ("baselines.base", "benchmark.execution.judge", "benchmark.execution.model_process")
 SAMPLED_LOG = "benchmark.execution.sampled_log"
 ARTIFACTS = frozenset({"log", "generator", "data"})  # kinds that leave a folder for later cells
 
@@ -203,7 +204,7 @@ class _Planner:
     def _models(self, data: Cell, model: str, seeds: tuple[int, ...]) -> Iterator[Cell]:
         """Yield a model's cells on the questions of a data cell, one a seed if it draws at all."""
         task = data.spec["task"]
-        code = _code("baselines.base", _module("baselines.models", model), *_task_modules(task))
+        code = _code(*JUDGED, _module("baselines.models", model), *_task_modules(task))
         settings = self._model_settings(model, task)
         seeded = fingerprint.class_facts("baselines.models", model).get("seeded", True)
         for seed in seeds if seeded else seeds[:1]:

@@ -1,7 +1,13 @@
 """Write a prepared task to a disk and map it again: what a data cell leaves for its models' cells.
 
 A task is encoded once per log and source. Every model cell maps the arrays from the disk, so that
-cells share the pages and none encodes again.
+cells share the pages and none encodes again. What a model learns from and what only the judge may
+see lie in folders of their own:
+
+=========  =========================================================================================
+learn      the encoder, and the training and validation part
+answers    the test part with its answers, and the answers that arrive during the test
+=========  =========================================================================================
 """
 
 from __future__ import annotations
@@ -15,6 +21,7 @@ from eventlog._runtime.files import read_json, write_json
 from eventlog.arrays import Examples, Queries, Sequences
 from eventlog.encode import Encoder
 
+LEARN, ANSWERS = "learn", "answers"  # folders of a prepared task
 SMALL = 4096  # bytes of a file that is read rather than mapped
 
 
@@ -23,58 +30,69 @@ def save_task(folder: Path, data: TaskData) -> None:
 
     Nothing is pickled, so loading runs no code.
     """
-    write_json(folder / "encoder.json", data.encoder.to_json())
-    _save_sequences(folder / "train", data.train.sequences)
-    _save_sequences(folder / "test", data.test.sequences)
-    parts = {f: getattr(data, f) for f in ("train", "valid", "test", "arriving")}
-    for name, examples in parts.items():
-        if examples is not None:
-            _save_examples(folder, name, examples)
+    learn, answers = folder / LEARN, folder / ANSWERS
+    learn.mkdir()
+    answers.mkdir()
+    write_json(learn / "encoder.json", data.encoder.to_json())
+    _save_sequences(learn / "sequences", data.train.sequences)
+    _save_examples(learn, {"train": data.train, "valid": data.valid})
+    _save_sequences(answers / "sequences", data.test.sequences)
+    _save_examples(answers, {"test": data.test, "arriving": data.arriving})
     if data.effect is not None:
-        np.save(folder / "test_effect.npy", data.effect)
-    facts = {f"has_{name}": examples is not None for name, examples in parts.items()}
-    write_json(folder / "task.json", {"catalogue": data.catalogue, **facts})
+        np.save(answers / "test_effect.npy", data.effect)
+    write_json(answers / "task.json", {"catalogue": data.catalogue})
 
 
 def load_task(folder: Path) -> TaskData:
-    """Return what `save_task` wrote, mapped copy-on-write.
+    """Return what `save_task` wrote, mapped from the disk and read-only.
 
-    Pages are read when they are touched, and a write stays private to the process.
+    Pages are read when they are touched.
     """
-    facts = read_json(folder / "task.json")
-    train, test = _load_sequences(folder / "train"), _load_sequences(folder / "test")
+    encoder, train, valid = load_learn(folder / LEARN)
+    answers = folder / ANSWERS
+    sequences = _load_sequences(answers / "sequences")
+    test = _load_examples(answers, "test", sequences)
+    assert test is not None
     return TaskData(
-        encoder=Encoder.from_json(read_json(folder / "encoder.json")),
-        train=_load_examples(folder, "train", train),
-        valid=_load_examples(folder, "valid", train) if facts["has_valid"] else None,
-        test=_load_examples(folder, "test", test),
-        catalogue=facts["catalogue"],
-        effect=_load_optional(folder / "test_effect.npy"),
-        arriving=_load_examples(folder, "arriving", test) if facts["has_arriving"] else None,
+        encoder=encoder,
+        train=train,
+        valid=valid,
+        test=test,
+        catalogue=read_json(answers / "task.json")["catalogue"],
+        effect=_load_optional(answers / "test_effect.npy"),
+        arriving=_load_examples(answers, "arriving", sequences),
     )
 
 
-def _save_examples(folder: Path, name: str, examples: Examples) -> None:
-    for field in ("user", "end", "time"):
-        np.save(folder / f"{name}_{field}.npy", getattr(examples.queries, field))
-    np.save(folder / f"{name}_target.npy", examples.target)
-    for field in ("treatment", "known_at"):
-        if (values := getattr(examples, field)) is not None:
-            np.save(folder / f"{name}_{field}.npy", values)
+def load_learn(folder: Path) -> tuple[Encoder, Examples, Examples | None]:
+    """Return the encoder, the training and the validation part from the folder LEARN, read-only."""
+    sequences = _load_sequences(folder / "sequences")
+    train = _load_examples(folder, "train", sequences)
+    assert train is not None
+    encoder = Encoder.from_json(read_json(folder / "encoder.json"))
+    return encoder, train, _load_examples(folder, "valid", sequences)
 
 
-def _load_examples(folder: Path, name: str, sequences: Sequences) -> Examples:
+def _save_examples(folder: Path, parts: dict[str, Examples | None]) -> None:
+    for name, examples in parts.items():
+        if examples is None:
+            continue
+        for field in ("user", "end", "time"):
+            np.save(folder / f"{name}_{field}.npy", getattr(examples.queries, field))
+        for field in ("target", "treatment", "known_at"):
+            if (values := getattr(examples, field)) is not None:
+                np.save(folder / f"{name}_{field}.npy", values)
+
+
+def _load_examples(folder: Path, name: str, sequences: Sequences) -> Examples | None:
+    if not (folder / f"{name}_target.npy").exists():
+        return None
     user, end, time = (_load(folder / f"{name}_{field}.npy") for field in ("user", "end", "time"))
     treatment, known_at = (
         _load_optional(folder / f"{name}_{field}.npy") for field in ("treatment", "known_at")
     )
-    return Examples(
-        sequences,
-        Queries(user, end, time),
-        _load(folder / f"{name}_target.npy"),
-        treatment,
-        known_at,
-    )
+    target = _load(folder / f"{name}_target.npy")
+    return Examples(sequences, Queries(user, end, time), target, treatment, known_at)
 
 
 def _save_sequences(folder: Path, sequences: Sequences) -> None:
@@ -107,8 +125,8 @@ def _load_sequences(folder: Path) -> Sequences:
     }
     roles = np.array([*facts["roles"]], dtype=object)
     return Sequences(
-        users=np.load(folder / "users.npy").astype(object),
-        role=roles[np.load(folder / "role.npy")],
+        users=_read_only(np.load(folder / "users.npy").astype(object)),
+        role=_read_only(roles[np.load(folder / "role.npy")]),
         **arrays,  # type: ignore[arg-type]
         **groups,  # type: ignore[arg-type]
     )
@@ -116,8 +134,13 @@ def _load_sequences(folder: Path) -> Sequences:
 
 def _load(path: Path) -> np.ndarray:
     large = path.stat().st_size > SMALL
-    values: np.ndarray = np.load(path, mmap_mode="c") if large else np.load(path)
-    return values.view(np.ndarray)
+    values: np.ndarray = np.load(path, mmap_mode="r") if large else np.load(path)
+    return _read_only(values.view(np.ndarray))
+
+
+def _read_only(values: np.ndarray) -> np.ndarray:
+    values.flags.writeable = False
+    return values
 
 
 def _load_optional(path: Path) -> np.ndarray | None:

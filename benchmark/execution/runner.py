@@ -15,7 +15,7 @@ import shutil
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -302,7 +302,15 @@ def _job(cell: Cell, cells: dict[str, Cell], store: Store) -> Job:
         limit_s=cell.limit_s,
         label=cell.label,
         name=str(cell),
+        hidden=_hidden(cells.values(), store),
     )
+
+
+def _hidden(cells: Iterable[Cell], store: Store) -> tuple[str, ...]:
+    """Return the folders that no model may read: results with their artefacts, and logs."""
+    own = {str(Path(c.folder).resolve()) for c in cells if c.folder}
+    results = store.folder.resolve()
+    return (str(results), str(results / "artifacts"), *sorted(own))
 
 
 def _facts(cell: Cell) -> Record:
@@ -324,7 +332,8 @@ def _in_words(record: Record) -> str:
     if record["status"] != "ok":
         return f"{record['status']}: {record['error']}"
     suspected = (f"a leak? {t}" for t in record.get("suspected", ()))
-    text = "; ".join([f"{record['wall_s']:.1f} s", *suspected])
+    flagged = (f"FLAGGED: {t}" for t in record.get("flags", ()))
+    text = "; ".join([f"{record['wall_s']:.1f} s", *suspected, *flagged])
     if "metrics" not in record:
         return text
     return f"{record['headline']} {record['metrics'][record['headline']]:.4f}, {text}"

@@ -7,7 +7,7 @@ import errno
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from eventlog._runtime.errors import InputError, ShopError
 from eventlog._runtime.files import FULL
@@ -30,6 +30,17 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print one sentence on standard error and exit with 2."""
         self.exit(2, f"{self.prog}: {message}. Try '{self.prog} --help'.\n")
+
+
+def add_out(parser: argparse.ArgumentParser, metavar: str, help: str, **settings: Any) -> None:
+    """Add `--out`, and `--overwrite`, without which nothing that exists is replaced."""
+    parser.add_argument("--out", required=True, metavar=metavar, help=help, **settings)
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help=f"replace {metavar} if it exists; a folder only if this program wrote all that is "
+        "in it",
+    )
 
 
 def seed(text: str) -> int:

@@ -109,7 +109,7 @@ def check_out(out: Path, asked: Mapping[str, Any]) -> None:
             p for p in internal.iterdir() if not p.name.startswith(".")
         ]
         if not begun:
-            check_replaceable(out, overwrite=False)
+            check_replaceable(out, overwrite=False, remedy="")
         return
     progress = read_progress(internal)
     before = progress.get("request", {})

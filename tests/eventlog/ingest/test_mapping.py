@@ -56,8 +56,31 @@ def test_names_of_a_headerless_file_are_one_list_or_several(
         ("rules = [{column = 'a', below = 'x', reject = 'r'}]\n", r"rules\[0\].below is 'x'"),
         (
             "labels = [{column = 'a', kind = 'fraud', delay_days = -1}]\n",
-            r"labels\[0\].delay_days is -1; it must be a number of at least 0",
+            r"labels\[0\].delay_days is -1; it must be a number from 0 to 36,500",
         ),
+        ("session_gap_minutes = -5\n", "session_gap_minutes is -5; it must be a number above 0"),
+        ("session_gap_minutes = nan\n", "session_gap_minutes is nan"),
+        ("labels = [{column = 'a', kind = 'f', delay_days = 1e12}]\n", "delay_days is 1.*36,500"),
+        ("labels = [{column = 'a', kind = 'f', delay_days = inf}]\n", "delay_days is inf"),
+        (
+            "labels = [{column = 'a', kind = 'f'}, {column = 'b', kind = 'f'}]\n",
+            r"labels\[1\].kind is 'f', as in labels\[0\]",
+        ),
+        ("labels = [{column = 'a', kind = ' '}]\n", r"labels\[0\].kind is empty"),
+        ("rules = [{column = 'a', matches = '*(', reject = 'r'}]\n", r"rules\[0\].matches is"),
+        ("rules = [{column = 'a', present = true, event = ''}]\n", r"rules\[0\].event is empty"),
+        ("users = {'' = 'a'}\n", "a key of users is empty"),
+        ("[file]\nquote = \"''\"\n", "file.quote is \"''\"; it must be one ASCII character"),
+        ("[file]\nquote = '“'\n", "file.quote is '“'"),
+        ("[file]\ndelimiter = '§'\n", "file.delimiter is '§'; it must be one ASCII character"),
+        ("[file]\ndelimiter = ''\n", "file.delimiter is ''"),
+        ("[file]\ndelimiter = '\"'\n", "file.delimiter is '\"', and so is file.quote"),
+        ("[file]\ndecimal = '3'\n", "file.decimal is '3'; it must be one of"),
+        ("[file]\nencoding = 'rot13'\n", "file.encoding is 'rot13', which is not an encoding of"),
+        ("[file]\nencoding = '\\u0000'\n".replace("'", '"'), "file.encoding is .* not known"),
+        ("[file]\nencoding = 'undefined'\n", "file.encoding is 'undefined'"),
+        ("[file]\nencoding = 'utf_9'\n", "file.encoding is 'utf_9', .*did you mean 'utf_?8'"),
+        ("[file]\ncolumns = ['a', 'b', 'a']\n", r"file.columns\[0\] names 'a' twice"),
         ("[file]\nheader = 1\n", "file.header is 1; it must be true or false or one of auto"),
         ("[file]\ncolums = []\n", r"\[file\] is called 'colums'; did you mean 'columns'"),
     ],
@@ -66,7 +89,42 @@ def test_a_wrong_value_is_one_sentence_with_file_table_key_and_choices(
     text: str, message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(InputError, match=rf"mapping .*my\.toml.*{message}"):
-        mapping_of(text + ("" if "[" in text[:1] else WHOLE), tmp_path)
+        mapping_of(text + WHOLE, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("table", "line", "message"),
+    [
+        ("time", "timezone = 'Europe/Belin'", "time.timezone is 'Europe/Belin'.*'Europe/Berlin'"),
+        ("time", "timezone = '../etc/passwd'", "time.timezone is"),
+        ("time", "timezone = 'Europe'", "time.timezone is 'Europe', which is no time zone"),
+        ("time", "format = '%Y-%m-%d %Q'", "time.format is '%Y-%m-%d %Q', .*'Q' is a bad"),
+        ("time", "format = ['%Y', '%Y %Y']", "time.format is '%Y %Y', .*directive twice"),
+        ("time", "format = 'iso'", "time.format is 'iso', .*no directive"),
+        ("event", "names = {a = ''}", "event.names.a is empty"),
+    ],
+)
+def test_times_that_nobody_can_read_are_refused_before_the_file_is_read(
+    table: str, line: str, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=rf"mapping .*my\.toml: {message}"):
+        mapping_of(WHOLE.replace(f"[{table}]\n", f"[{table}]\n{line}\n"), tmp_path)
+
+
+def test_a_mapping_that_notepad_saved_is_read(tmp_path: Path) -> None:
+    assert mapping_of("\ufeff" + WHOLE, tmp_path) == mapping_of(WHOLE, tmp_path)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "+05:30", "Etc/GMT-3"])
+def test_zones_that_can_be_used_are_taken(zone: str, tmp_path: Path) -> None:
+    text = WHOLE.replace("[time]\n", f"[time]\ntimezone = '{zone}'\n")
+    assert mapping_of(text, tmp_path).time.timezone == zone
+
+
+@pytest.mark.parametrize("file", ["/dev/zero", "."])
+def test_what_is_no_file_of_text_is_refused(file: str) -> None:
+    with pytest.raises(InputError, match="mapping"):
+        load(file)
 
 
 def test_the_schema_of_a_mapping_is_printed_and_names_what_the_presets_use() -> None:

@@ -210,7 +210,8 @@ def test_the_command_line(
     past = log.before(log.time_at(0.4))
     past.write(tmp_path / "log")
     generators.save(generators.fit(log, model="markov", seed=1), tmp_path / "model")
-    start = ["sample", str(tmp_path / "model"), "--seed", "1", "--out", str(tmp_path / "twin")]
+    start = ["sample", str(tmp_path / "model"), "--seed", "1", "--overwrite"]
+    start += ["--out", str(tmp_path / "twin")]
     main([*start, "--users", "50", "--where", "country=DE", "--set", "fraud_rate=0.1"])
     assert "of 50 users" in capsys.readouterr().out
     main([*start, "--continue", str(tmp_path / "log"), "--days", "10"])

@@ -1,9 +1,7 @@
-"""Detect leaks in a task's questions: does what models learn from know what happened later?
+"""Check that a task breaks no rule: nothing that models learn from depends on what came later.
 
-`check` finds errors of a task: training rows or questions after the cut, values in a vocabulary
-that occur only in later rows, training questions that change when the future does. `suspect` finds
-what looks like a leak and may have an innocent reason, which is shown beside the results: stretches
-of rows that occur on both sides of the cut, and a single column that gives the answer away.
+Errors are training rows or questions after the cut, values in a vocabulary that occur only in later
+rows, and training questions that change when the future does.
 """
 
 from __future__ import annotations
@@ -13,23 +11,17 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import roc_auc_score
 
 from benchmark.task import NotApplicable, Task, TaskData
 from eventlog import EventLog
 from eventlog._runtime.errors import WorkError
-from eventlog.arrays import DAY_MS, FIRST, Examples
+from eventlog.arrays import Examples
 from eventlog.encode import source_column
 from eventlog.log import to_ms
 from eventlog.split import TimeSplit
 
 SEED = 19
 SAMPLE = 1_000  # users of the small log on which the future is changed
-RUN = 5  # rows of a stretch that is looked for on the other side of the cut
-# Share of stretches after the cut that may occur before it, beyond what is usual in the log.
-COPIES = 0.01
-REVEALING_AUC = 0.995  # of a single column that gives the answer away
-MIN_ANSWERS = 20  # of each kind, for a column to be judged
 
 
 class Leak(WorkError):
@@ -43,19 +35,6 @@ def check(task: Task, data: TaskData, source: EventLog, log: EventLog, split: Ti
         found += _future_matters(task, log, split)
     if found:
         raise Leak(f"a leak: {'; '.join(found)}")
-
-
-def suspect(
-    task: Task, data: TaskData, source: EventLog, log: EventLog, split: TimeSplit
-) -> list[str]:
-    """Return a sentence for each thing that looks like a leak and need not be one."""
-    same = source is log
-    log = log.grouped()
-    source = log if same else source.grouped()
-    return [
-        *_copies(source, log, split),
-        *(_revealing_columns(data.train) if task.kind == "binary" else ()),
-    ]
 
 
 def _late_rows(data: TaskData, split: TimeSplit) -> Iterator[str]:
@@ -171,109 +150,3 @@ def _same(one: Examples | None, two: Examples | None) -> bool:
     return all(
         a is b or (a is not None and b is not None and np.array_equal(a, b)) for a, b in pairs
     )
-
-
-def _copies(source: EventLog, log: EventLog, split: TimeSplit) -> Iterator[str]:
-    """Find stretches of RUN rows of a user after the cut that occur before it too.
-
-    Two stretches are the same where events, items, prices and rough gaps are.
-    """
-    time = log.events["timestamp"]
-    window = split.end - split.cut
-    stretches, last, first = _stretches(log)
-    late, before = (
-        first >= to_ms(split.cut),
-        (last < to_ms(split.cut)) & (first >= to_ms(split.cut - window)),
-    )
-    known = stretches[last < to_ms(split.cut)] if source is log else _stretches(source)[0]
-    if late.sum() < 100 or len(known) == 0 or time.empty:
-        return
-    share = _share_within(stretches[late], known)
-    usual = _share_within(stretches[before], stretches[last < to_ms(split.cut - window)])
-    if share > COPIES + 3 * usual:
-        yield (
-            f"{share:.1%} of the stretches of {RUN} rows after the cut occur before it as well "
-            f"({usual:.1%} is usual in this log): are rows copied across the cut?"
-        )
-
-
-def _share_within(some: np.ndarray, known: np.ndarray) -> float:
-    """Return the share of `some` that is in `known`; the sort is faster than np.isin."""
-    if len(some) == 0 or len(known) == 0:
-        return 0.0
-    known = np.sort(known)
-    return float((known[np.minimum(np.searchsorted(known, some), len(known) - 1)] == some).mean())
-
-
-def _stretches(log: EventLog) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return (n,) hashes of the runs of RUN rows of one user that span some time.
-
-    And (n,) the time of each run's last and of its first row, in ms.
-    """
-    events = log.events
-    n = len(events) - RUN + 1
-    if n <= 0:
-        return (
-            np.zeros(0, dtype=np.uint64),
-            np.zeros(0, dtype=np.int64),
-            np.zeros(0, dtype=np.int64),
-        )
-    time = events["timestamp"].astype("datetime64[ms, UTC]").astype("int64").to_numpy()
-    user = events["user_id"].astype("category").cat.codes.to_numpy()
-    row = np.zeros(len(events), dtype=np.uint64)
-    for name in ("event", "item_id", "price", "quantity"):
-        if name in events:
-            row = row * np.uint64(1_000_003) + _hashes(events[name])
-    gap = np.append(0, np.diff(time)) / 1000.0
-    # Gaps count to a factor of two, because a copy may be jittered.
-    rough = np.log2(1 + np.maximum(gap, 0)).astype(np.uint64)
-    found = row[:n].copy()
-    for k in range(1, RUN):
-        found = (found * np.uint64(1_000_003) + rough[k : n + k]) * np.uint64(1_000_003) + row[
-            k : n + k
-        ]
-    last = RUN - 1
-    keep = (
-        (user[:n] == user[last:]) & (time[last:] > time[:n]) & (time[last:] - time[:n] < 7 * DAY_MS)
-    )
-    return found[keep], time[last:][keep], time[:n][keep]
-
-
-def _hashes(values: pd.Series) -> np.ndarray:
-    """Return (n,) uint64 hashes, the same for the same value in every log."""
-    if pd.api.types.is_numeric_dtype(values):
-        return pd.util.hash_array(values.to_numpy(dtype=np.float32, na_value=np.nan))
-    texts = values.astype("category")
-    hashes = pd.util.hash_array(
-        texts.cat.categories.astype(str).to_numpy(dtype=object), categorize=False
-    )
-    return np.append(hashes, np.uint64(7))[texts.cat.codes.to_numpy()]
-
-
-def _revealing_columns(train: Examples) -> Iterator[str]:
-    """Find columns whose last known value alone gives the answer away."""
-    answer = train.target > 0
-    if min(answer.sum(), (~answer).sum()) < MIN_ANSWERS:
-        return
-    known = train.queries.end > train.sequences.offsets[train.queries.user]
-    row, answer = train.queries.end[known] - 1, answer[known]
-    for name, values in train.sequences.columns.items():
-        at = values[row]
-        if np.issubdtype(at.dtype, np.integer):
-            if at.max(initial=0) - FIRST > len(at) / MIN_ANSWERS:
-                continue  # with so many values it would reveal the answer by chance
-            rate = np.bincount(at, weights=answer) / np.maximum(np.bincount(at), 1)
-            at = rate[at]
-        auc = _auc(at, answer)
-        if max(auc, 1 - auc) > REVEALING_AUC:
-            yield (
-                f"the column {name} alone gives the answer away (ROC-AUC {max(auc, 1 - auc):.3f}): "
-                "is it known when the question is asked?"
-            )
-
-
-def _auc(score: np.ndarray, answer: np.ndarray) -> float:
-    """Return the ROC-AUC; 0.5 where a score or one of the two answers is missing."""
-    if len(np.unique(answer)) < 2 or np.isnan(score).any():
-        return 0.5
-    return float(roc_auc_score(answer, score))

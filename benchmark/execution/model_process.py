@@ -1,0 +1,230 @@
+"""The judge's end of a model's cell: start a model in a process of its own, ask it, end it.
+
+Example::
+
+    with private_folder(artifact / "learn") as folder, start(spec, folder) as model:
+        facts = model.fit()
+        scores = model.score(sequences, queries)
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import multiprocessing
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmark.execution import descendants
+from benchmark.execution.model_server import LEARN, PLAIN, SCRATCH, ModelSpec, serve
+from benchmark.task import NotApplicable
+from eventlog._runtime.errors import WorkError
+from eventlog.arrays import Examples, Queries, Sequences
+
+MOST_BYTES = 2**31  # of one reply
+
+
+class PluginError(WorkError):
+    """A model raised something that is no sentence for a user; `trace` says where."""
+
+    def __init__(self, text: str, trace: str) -> None:
+        super().__init__(text)
+        self.trace = trace
+
+
+class TooSlow(WorkError):
+    """A model did not answer in the time that the judge gave it."""
+
+
+@contextmanager
+def private_folder(learn: Path) -> Iterator[Path]:
+    """Yield a temporary folder with the files of `learn`, as links where the file system can.
+
+    The model's process removes the names again once it has mapped the files.
+    """
+    user = os.getuid() if hasattr(os, "getuid") else "own"
+    together = Path(tempfile.gettempdir()) / f"shoptwin-models-{user}"
+    together.mkdir(mode=0o700, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=together))
+    try:
+        shutil.copytree(learn, folder / LEARN, copy_function=_link)
+        (folder / SCRATCH).mkdir()
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(source, target)
+
+
+@contextmanager
+def start(spec: ModelSpec, folder: Path) -> Iterator[ModelProcess]:
+    """Yield a model's process, which ends with the block, and all that it started with it.
+
+    It must be started before any answers are read: the process begins as a copy of this one.
+    """
+    forks = "fork" in multiprocessing.get_all_start_methods()
+    context: Any = multiprocessing.get_context("fork" if forks else "spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=serve, args=(there, spec, str(folder), os.getpid()))
+    process.start()
+    there.close()
+    model = ModelProcess(process, here)
+    try:
+        yield model
+    finally:
+        model.end()
+
+
+def kill_group(process: Any) -> None:
+    """Kill a process that leads a group, and the group."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except (AttributeError, ProcessLookupError, PermissionError):
+        process.kill()  # it has ended, has no group of its own yet, or there are no groups
+
+
+def end_and_flag(*models: ModelProcess) -> list[str]:
+    """End models and whatever they started; return a sentence for each process that hid.
+
+    Workers in a model's own group are none: a pool waits for its end.
+    """
+    for model in models:
+        model.end()
+    groups = {model.process.pid for model in models}
+    hidden = (p for p in descendants.end_all() if p.session not in groups)
+    return sorted({f"it left a process behind: {process.command[:60]}" for process in hidden})
+
+
+class ModelProcess:
+    """A model in a process of its own. Nothing that comes from there is believed unchecked.
+
+    Raises from every request: NotApplicable, PluginError, WorkError; TooSlow where `patience_s` is
+    set and over.
+    """
+
+    def __init__(self, process: Any, pipe: Connection) -> None:
+        self.process, self.pipe = process, pipe
+        self.family, self.reads_others, self.seeded = "simple", False, True
+        self.spent = (0.0, 0.0)
+        self.flags: list[str] = []
+        self.patience_s: float | None = None
+
+    def load(self) -> None:
+        """Import the model."""
+        reply = self._request("load")
+        self.family = str(reply.get("family"))
+        self.reads_others = reply.get("reads_others") is True
+        self.seeded = reply.get("seeded") is not False
+
+    def fit(self, *, users: int | None = None) -> dict[str, Any]:
+        """Fit the model, on a sample of `users` where that is given; return facts for a record."""
+        reply = self._request("fit", users)
+        return {
+            "fit_s": _number(reply.get("fit_s")),
+            "fit_cpu_s": _number(reply.get("fit_cpu_s")),
+            "parameters": int(_number(reply.get("parameters"))),
+            "curve": _checked_curve(reply.get("curve")),
+        }
+
+    def end(self) -> None:
+        """End the process and its group."""
+        self.pipe.close()  # the model's process takes this for the end
+        self.process.join(timeout=1)
+        kill_group(self.process)
+        self.process.join()
+
+    def observe(self, known: Examples | None) -> None:
+        """Hand over answers; None: those of the validation part, which are there."""
+        self._request("observe", known)
+
+    def score(self, sequences: Sequences, queries: Queries) -> np.ndarray:
+        """Ask the model."""
+        reply = self._request("score", sequences, queries)
+        self.spent = (_number(reply.get("wall")), _number(reply.get("cpu")))
+        return self._array(reply.get("scores"))
+
+    def _request(self, *message: Any) -> dict[str, Any]:
+        try:
+            self.pipe.send(message)
+            if self.patience_s is not None and not self.pipe.poll(self.patience_s):
+                raise TooSlow(f"it did not answer within {self.patience_s:g} s")
+            reply = json.loads(self.pipe.recv_bytes(MOST_BYTES))
+        except (EOFError, BrokenPipeError, ConnectionResetError):
+            raise WorkError(self._how_it_ended()) from None
+        except ValueError:
+            raise WorkError("its process sent what is no reply") from None
+        if not isinstance(reply, dict):
+            raise WorkError("its process sent what is no reply")
+        self.flags = [str(flag)[:200] for flag in reply.get("flags") or ()][:20]
+        if "error" in reply:
+            raise _error(reply["error"])
+        return reply
+
+    def _array(self, form: Any) -> np.ndarray:
+        """Return the array that follows a reply. Raises WorkError where it is not as announced."""
+        try:
+            dtype, shape = np.dtype(form["dtype"]), tuple(int(n) for n in form["shape"])
+            if dtype.kind not in PLAIN or min(shape, default=0) < 0:
+                raise ValueError(form)
+            size = dtype.itemsize * math.prod(shape)
+            content = self.pipe.recv_bytes(MOST_BYTES)
+            if len(content) != size:
+                raise ValueError(form)
+            return np.frombuffer(content, dtype=dtype).reshape(shape)
+        except (EOFError, OSError):
+            raise WorkError(self._how_it_ended()) from None
+        except (TypeError, KeyError, ValueError):
+            raise WorkError("its process sent scores that are no array of numbers") from None
+
+    def _how_it_ended(self) -> str:
+        self.process.join(timeout=5)
+        code = self.process.exitcode
+        return descendants.DIED.get(code or 0, f"its process ended with exit code {code}")
+
+
+def _error(found: Any) -> WorkError | NotApplicable:
+    """Return the exception that a reply describes."""
+    found = found if isinstance(found, dict) else {}
+    text, kind = str(found.get("text"))[:2_000], found.get("kind")
+    if kind == "left out":
+        return NotApplicable(text)
+    if kind == "known":
+        return WorkError(text)
+    return PluginError(text, str(found.get("traceback"))[:8_000])
+
+
+def _number(value: Any) -> float:
+    """Return a finite number, 0 for anything else."""
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else 0.0
+
+
+def _checked_curve(curve: Any) -> dict[str, Any] | None:
+    """Return a learning curve with finite values, None for anything else."""
+    try:
+        steps = [int(s) for s in curve["steps"]]
+        values = [float(v) if math.isfinite(v) else None for v in curve["values"]]
+        best = int(curve["best"])
+        if len(steps) != len(values) or not 0 <= best < max(len(steps), 1):
+            return None
+        return {
+            "measure": str(curve["measure"])[:100],
+            "steps": steps,
+            "values": values,
+            "best": best,
+        }
+    except (TypeError, KeyError, ValueError):
+        return None
