@@ -21,7 +21,7 @@ import pandas as pd
 
 from eventlog._runtime.errors import InputError
 from eventlog.arrays import FIRST, MISSING, UNKNOWN, Sequences
-from eventlog.log import EventLog
+from eventlog.log import EventLog, require_log
 from eventlog.schema import COLUMNS, named_as_id
 
 # A categorical with more values than this, such as a card number, gets no code for each value.
@@ -94,6 +94,7 @@ class Encoder:
         Raises:
             InputError: `train` has no events.
         """
+        require_log(train, "Encoder.fit")
         if len(train) == 0:
             raise InputError(
                 "The training part of the log has no events; choose an earlier log or a later "
