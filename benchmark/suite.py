@@ -91,6 +91,7 @@ class Profile(Settings, frozen=True):
     tasks: Names = ()
     models: Names = ("*",)
     seeds: tuple[Seed, ...] = (0,)
+    generator_seeds: tuple[Seed, ...] = ()  # none: `seeds`
     limit_s: Above0 = 1200.0  # of a cell; one that takes longer is stopped, and is a timeout
     logs: dict[str, LogSource] = msgspec.field(default_factory=dict)
     generators: dict[str, GeneratorUse] = msgspec.field(default_factory=dict)
@@ -185,7 +186,7 @@ def load(
     if models is not None:
         data["models"], data["synthetic_models"] = list(models), list(models)
     if seeds is not None:
-        data["seeds"] = list(seeds)
+        data["seeds"], data["generator_seeds"] = list(seeds), []
     if generators is not None:
         data["generators"] = _chosen_generators(generators, data.get("generators", {}))
     elif tasks is not None or models is not None:
