@@ -179,12 +179,12 @@ def encoded_answers(parts: list[Examples], *, rng: np.random.Generator) -> Itera
         for group_name, code in groups.items():
             excess = _excess(values, code, answer, half)
             if excess is not None:
-                found, possible = excess
+                found, possible = (np.sqrt(max(r, 0)) for r in excess)
                 yield (
                     f"the column {source_column(name)} is constant within {group_name} and follows "
-                    f"the answers there (correlation {np.sqrt(found):.2f}) more closely than what is "
-                    f"known of other answers can (at most {np.sqrt(max(possible, 0)):.2f}): is it a mean "
-                    "of the answers that includes later ones?"
+                    f"the answers there (correlation {found:.2f}) more closely than what is known "
+                    f"of other answers can (at most {possible:.2f}): is it a mean of the answers "
+                    "that includes later ones?"
                 )
                 break
 
