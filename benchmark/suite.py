@@ -165,7 +165,7 @@ def load(
         log: a log folder that replaces the suite's logs.
         tasks, models, seeds, generators: replace those of the suite; names, or paths of files.
             With tasks or models alone no generator is trained.
-        overrides: further settings, such as "settings.models.lstm.epochs=3".
+        overrides: further settings, such as "settings.models.lstm.budget=5".
 
     Raises:
         UnknownNameError: for a wrong key, suite, profile or plug-in name.
@@ -253,7 +253,7 @@ def _override(text: str) -> dict[str, Any]:
     key, equals, value = text.partition("=")
     if not equals:
         raise InputError(
-            f"--set takes KEY=VALUE, as in settings.models.lstm.epochs=3; got {text!r}."
+            f"--set takes KEY=VALUE, as in settings.models.lstm.budget=5; got {text!r}."
         )
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]
