@@ -69,7 +69,7 @@ def main(argv: list[str]) -> int:
         action="append",
         default=[],
         dest="settings",
-        help="override anything in the suite, as in settings.models.lstm.epochs=3; may be repeated",
+        help="override anything in the suite, as in settings.models.lstm.budget=5; may be repeated",
     )
     add.add_argument("--engine", default="processes", help="processes (default), serial or dask")
     add.add_argument(
@@ -156,7 +156,7 @@ def main(argv: list[str]) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     from benchmark.execution import runner
     from benchmark.execution.results import Store
-    from benchmark.report import leaderboard
+    from benchmark.report import generated_section, leaderboard
 
     generators = [] if arguments.generators == ["none"] else arguments.generators
     outcome = runner.run_suite(
@@ -180,7 +180,7 @@ def _run(arguments: argparse.Namespace) -> int:
         raise InputError(f"No task of the suite fits the log: {outcome.tasks_left_out()}.")
     page = leaderboard.write(store, Path(arguments.out))
     print(page.read_text(encoding="utf-8"))
-    for line in (*leaderboard.copiers(store), *runner.summary(outcome)):
+    for line in (*generated_section.copiers(store), *runner.summary(outcome)):
         print(line)
     print(f"leaderboard: {page}")
     return 1 if outcome.failed or outcome.blocked else 0

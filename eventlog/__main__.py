@@ -27,15 +27,16 @@ def parser() -> Parser:
 
     p = commands.add_parser(
         "import",
-        help="read a file into a log folder",
+        help="read files into a log folder",
         description=IMPORT_HELP,
         epilog=IMPORT_EXAMPLE,
     )
     p.add_argument(
         "file",
-        type=Path,
+        nargs="+",
         metavar="FILE",
-        help=".csv .tsv .txt .jsonl .json (also .gz .bz2 .zst), .parquet, or a log folder",
+        help=".csv .tsv .txt .jsonl .json (also .gz .bz2 .zst), .parquet, .zip, a folder, a pattern"
+        " of files of one layout, an address (s3://...), - for standard input, or a log folder",
     )
     how = p.add_mutually_exclusive_group()
     how.add_argument("--preset", metavar="NAME", help=f"a public format: {', '.join(_presets())}")
@@ -60,6 +61,17 @@ def parser() -> Parser:
         help="encoding of a text file that is not utf-8, such as latin-1 or cp1252",
     )
     p.add_argument(
+        "--decimal",
+        choices=(".", ","),
+        help="the mark before decimals, where the numbers of the file leave it open",
+    )
+    p.add_argument(
+        "--items", metavar="FILE", help="a file with a row for each item, for items.parquet"
+    )
+    p.add_argument(
+        "--users", metavar="FILE", help="a file with a row for each user, for users.parquet"
+    )
+    p.add_argument(
         "--currency", help="currency of the prices, such as EUR (goes into the manifest)"
     )
     add_out(p, "LOG", "the log folder to write", type=Path)
@@ -81,6 +93,11 @@ def parser() -> Parser:
     p.add_argument("log", type=Path, metavar="LOG")
     p.add_argument(
         "--keep-duplicates", action="store_true", help="leave rows that equal an earlier one"
+    )
+    p.add_argument(
+        "--keep-repeated-orders",
+        action="store_true",
+        help="leave lines of an order that come again at a later time",
     )
     p.add_argument(
         "--clock-gap",
@@ -138,7 +155,7 @@ def parser() -> Parser:
     return top
 
 
-IMPORT_HELP = """Read a file of events into a log folder.
+IMPORT_HELP = """Read files of events into a log folder.
 
 Without --preset or --mapping common column names are recognised, and what was assumed is printed.
 Rows that cannot be events (no user, an unreadable time, a negative price, ...) are set aside in
@@ -148,12 +165,13 @@ fails (exit code 2)."""
 
 IMPORT_EXAMPLE = """examples:
   python -m eventlog import online_retail.csv.gz --preset online-retail --out mylog
+  python -m eventlog import 2024-*.csv.gz --items products.csv --out mylog
   python -m eventlog import shop.csv --mapping my.toml --allow-rejects 'missing user_id' --out mylog
   python -m eventlog import --schema > mapping.schema.json"""
 
-CLEAN_HELP = """Remove exact duplicates, events far from the rest of the log (wrong clocks) and
-users who are faster than people can be, and print what was changed. The manifest of LOG2 keeps the
-account."""
+CLEAN_HELP = """Remove exact duplicates, orders that were sent twice, events far from the rest of
+the log (wrong clocks) and users who are faster than people can be, and print what was changed. The
+manifest of LOG2 keeps the account."""
 
 
 class _PrintSchema(argparse.Action):
@@ -207,6 +225,9 @@ def _import(arguments: argparse.Namespace) -> int:
             allow_rejects=reasons,
             currency=arguments.currency,
             encoding=arguments.encoding,
+            decimal=arguments.decimal,
+            items=arguments.items,
+            users=arguments.users,
             made_with=arguments.preset or (arguments.mapping.name if arguments.mapping else None),
         )
     )
@@ -233,6 +254,7 @@ def _clean(arguments: argparse.Namespace) -> int:
         EventLog.read(arguments.log),
         Cleaning(
             duplicates=not arguments.keep_duplicates,
+            repeated_orders=not arguments.keep_repeated_orders,
             clock_gap_days=arguments.clock_gap or None,
             bot_events_per_minute=arguments.bot_minute or None,
             bot_events_per_day=arguments.bot_day or None,

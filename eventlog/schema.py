@@ -43,7 +43,7 @@ COLUMNS: dict[str, Column] = {
         Column("country", "categorical"),
         Column("query", "categorical"),
         Column("price", "numeric", nonnegative=True),
-        Column("quantity", "integer", nonnegative=True),
+        Column("quantity", "numeric", nonnegative=True),
         Column("rating", "numeric", nonnegative=True),
         Column("discount", "numeric", nonnegative=True),
     )

@@ -118,6 +118,7 @@ class ModelProcess:
     def __init__(self, process: Any, pipe: Connection, shared: Shared | None) -> None:
         self.process, self.pipe, self.shared = process, pipe, shared
         self.family, self.reads_others, self.observes = "simple", False, True
+        self.seeded = True
         self.spent = (0.0, 0.0)
         self.flags: list[str] = []
         self.patience_s: float | None = None
@@ -128,6 +129,7 @@ class ModelProcess:
         self.family = str(reply.get("family"))
         self.reads_others = reply.get("reads_others") is True
         self.observes = reply.get("observes") is True
+        self.seeded = reply.get("seeded") is not False
 
     def fit(self, *, users: int | None = None) -> dict[str, Any]:
         """Fit the model, on a sample of `users` where that is given; return facts for a record."""

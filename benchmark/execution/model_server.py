@@ -123,6 +123,7 @@ class _Server:
             "family": self.model_class.family,
             "reads_others": bool(self.model_class.reads_others),
             "observes": self.model_class.observe is not Model.observe,
+            "seeded": bool(self.model_class.seeded),
         }, None
 
     def _lock_in(self) -> None:

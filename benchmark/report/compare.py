@@ -8,14 +8,14 @@ are the same.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from benchmark.evaluation import statistics
 from benchmark.execution.results import Store
-from benchmark.report.aggregate import Row, boards
+from benchmark.report.aggregate import SEED, Board, Row, boards
 
 # Factor of CPU time that is reported: on a busy machine it varies by a third from run to run.
 SLOWER = 1.5
@@ -25,47 +25,104 @@ class Compared(NamedTuple):
     """A row of a board with what its result depends on."""
 
     row: Row
-    metric: str
+    board: Board
+    source: str
     questions: str  # what identifies the test questions
     made: dict[str, str]  # name of what decided the result -> value
-    copied: bool = False  # trained on a source that copies the real log
+
+    @property
+    def metric(self) -> str:
+        """The headline of its task."""
+        return self.board.headline
+
+    @property
+    def copied(self) -> bool:
+        """Whether it was trained on a source that copies the real log."""
+        return self.source in self.board.copiers
+
+
+class Moved(NamedTuple):
+    """By how much a row moved, and how sure that is."""
+
+    low: float
+    high: float
+    t: float
+    drawn: np.ndarray  # (b,) draws of |t| if nothing had changed
+    one_fit: bool  # each side was fitted once: nothing is known of other fits
 
 
 def lines(a: Store, b: Store) -> Iterator[str]:
     """Yield a line for each row that is in both folders, and one for each that is in one only."""
     yield from _runs(a, b)
     rows_a, rows_b = _rows(a), _rows(b)
-    found = []
+    found: dict[str, tuple[Compared, Compared, Moved | None]] = {}
     for name in sorted(rows_a.keys() & rows_b.keys()):
         one, two = rows_a[name], rows_b[name]
         if not one.row.complete or not two.row.complete:
             yield f"{name}: incomplete ({_cells(one.row)} against {_cells(two.row)} cells)"
             continue
-        same = one.questions == two.questions
-        before, after = one.row.mean(one.metric), two.row.mean(one.metric)
-        first = one.row.replicates(one.metric)
-        drawn = two.row.replicates(one.metric) - (
-            first if same else np.random.default_rng(0).permutation(first)
-        )
-        found.append(
-            (name, one, two, before, after, drawn, statistics.p_value(after - before, drawn))
-        )
-    for (name, one, two, before, after, drawn, _), p in zip(
-        found, statistics.holm([f[-1] for f in found]), strict=True
-    ):
-        low, high = statistics.interval(drawn)
-        verdict = (
-            "the same"
-            if before == after
-            else f"{'changed' if p < statistics.ALPHA else 'within noise'} (p {p:.2g})"
-        )
-        moved = "" if before == after else f" ({after - before:+.4f} [{low:+.4f}, {high:+.4f}])"
-        notes = f"{_differs(one, two)}{_cost(one.row, two.row)}{_copied(one, two)}"
-        yield f"{name}: {one.metric} {_number(before)} -> {_number(after)}{moved}{notes}, {verdict}"
+        found[name] = one, two, _moved(one, two)
+    p = _corrected({name: moved for name, (_, _, moved) in found.items() if moved is not None})
+    for name, (one, two, moved) in found.items():
+        yield f"{name}: {_line(one, two, moved, p.get(name))}"
     for name in sorted(rows_a.keys() - rows_b.keys()):
         yield f"{name}: only in {a.folder}"
     for name in sorted(rows_b.keys() - rows_a.keys()):
         yield f"{name}: only in {b.folder}"
+
+
+def _line(one: Compared, two: Compared, moved: Moved | None, p: float | None) -> str:
+    before, after = one.row.mean(one.metric), two.row.mean(one.metric)
+    notes = f"{_differs(one, two)}{_cost(one.row, two.row)}{_copied(one, two)}"
+    text = f"{one.metric} {_number(before)} -> {_number(after)}"
+    if before == after:
+        return f"{text}{notes}, the same"
+    if moved is None or p is None:
+        return f"{text} ({after - before:+.4f}){notes}, not tested: no replicates"
+    verdict = "changed" if p < statistics.ALPHA else "within noise"
+    size = f"({after - before:+.4f} [{moved.low:+.4f}, {moved.high:+.4f}])"
+    fits = ", of one fit each" if moved.one_fit else ""
+    return f"{text} {size}{notes}, {verdict} (p {statistics.printed(p)}{fits})"
+
+
+def _moved(one: Compared, two: Compared) -> Moved | None:
+    """Return the difference of a row in two runs, by the joint draws of both tables."""
+    fits = {
+        (run, name): row.fits(one.metric)
+        for run, side in (("a", one), ("b", two))
+        for name, row in side.board.rows[side.source].items()
+    }
+    if fits["a", one.row.name] is None or fits["b", one.row.name] is None:
+        return None
+    present = {
+        f"{run} {name}": found._replace(family=f"{run} {found.family}")
+        for (run, name), found in fits.items()
+        if found is not None
+    }
+    if one.questions != two.questions:  # other users: nothing is paired
+        present = {n: _shuffled(f) if n.startswith("b ") else f for n, f in present.items()}
+    compared = statistics.Comparison(present, np.random.default_rng(SEED))
+    pair = (f"b {one.row.name}", f"a {one.row.name}")
+    t, drawn = compared.statistics([pair])
+    _, low, high = compared.difference(*pair)
+    one_fit = bool(compared.unknown[[compared.at[n] for n in pair]].any())
+    return Moved(low, high, float(t[0]), drawn[0], one_fit)
+
+
+def _shuffled(fits: statistics.Fits) -> statistics.Fits:
+    order = np.random.default_rng(0).permutation(fits.replicates.shape[1])
+    return fits._replace(replicates=fits.replicates[:, order])
+
+
+def _corrected(moved: Mapping[str, Moved]) -> dict[str, float]:
+    """Return name -> p, corrected over all rows that moved."""
+    changed = {name: m for name, m in moved.items() if m.t != 0}
+    if not changed:
+        return {}
+    b = min(len(m.drawn) for m in changed.values())
+    drawn = np.stack([m.drawn[:b] for m in changed.values()])
+    t = np.array([m.t for m in changed.values()])
+    return dict(zip(changed, statistics.step_down(t, drawn), strict=True))
 
 
 def _runs(a: Store, b: Store) -> Iterator[str]:
@@ -109,13 +166,8 @@ def _rows(store: Store) -> dict[str, Compared]:
                     f"{row.name}{'' if source == 'real' else f' trained on {source}'}"
                 )
                 questions = f"{digests.get(board.log)} {board.facts['questions']}"
-                found[name] = Compared(
-                    row,
-                    board.headline,
-                    questions,
-                    _made(row, records, str(digests.get(board.log))),
-                    source in board.copiers,
-                )
+                made = _made(row, records, str(digests.get(board.log)))
+                found[name] = Compared(row, board, source, questions, made)
     return found
 
 

@@ -194,13 +194,23 @@ def _table(block: Sequence[Token]) -> Table:
 
 
 def _tests(board: Board) -> Tests:
-    """Return every pair of models: the difference, its interval, and the corrected p."""
-    rows = []
-    for (better, worse), p in board.p.items():
-        low, high = statistics.interval(board.replicates[better] - board.replicates[worse])
-        difference = board.values[better] - board.values[worse]
-        rows.append([better, worse, f"{difference:.4f} [{low:.4f}, {high:.4f}]", f"{p:.2g}"])
-    head = ["better", "worse", f"difference in {board.headline} [95 %]", "p (Holm)"]
+    """Return every pair of models: the difference, its interval, and the corrected p.
+
+    There is no p where each model was fitted once.
+    """
+    compared, rows = board.compared(), []
+    for better, worse in compared.pairs(board.names):
+        difference, low, high = compared.difference(better, worse)
+        p = board.p.get((better, worse))
+        rows.append(
+            [
+                better,
+                worse,
+                f"{difference:.4f} [{low:.4f}, {high:.4f}]",
+                "–" if p is None else statistics.printed(p),
+            ]
+        )
+    head = ["better", "worse", f"difference in {board.headline} [95 %]", "p (step-down max-t)"]
     return Tests(Table.of(head, rows))
 
 

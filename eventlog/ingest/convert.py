@@ -7,31 +7,25 @@ and times are found and before prices are checked.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+from msgspec.structs import replace
 
 from eventlog._runtime.errors import InputError
 from eventlog.arrays import DAY_MS
+from eventlog.ingest.amounts import parse_numbers
 from eventlog.ingest.mapping import Label, Mapping, Names, Rule, TimeFormat
-from eventlog.ingest.nested import flatten
+from eventlog.ingest.own_columns import OwnColumns
 from eventlog.ingest.rejects import NUMBERS, REASONS, reject_table
 from eventlog.ingest.streams import RAGGED, Batch
-from eventlog.ingest.values import (
-    NO_TIME,
-    Coded,
-    all_numbers,
-    coded,
-    localised,
-    parse_numbers,
-    parse_times,
-    since_1970,
-)
+from eventlog.ingest.times import NO_TIME, UNITS, clocks, column_times, shop_time, units_of
+from eventlog.ingest.values import TEXT, Coded, coded, within, without_decimals
 from eventlog.schema import COLUMNS, named_as_id
 
 EARLIEST, LATEST = (
@@ -58,13 +52,14 @@ class Converted:
 class Converter:
     """Converts the batches of one file, one after another."""
 
-    path: Path
+    path: str
     mapping: Mapping
     keep_event_id: bool = False
-    # Columns beyond the schema -> whether all values so far are numbers.
-    numeric: dict[str, bool] = field(default_factory=dict)
-    ids: set[str] = field(default_factory=set)  # columns beyond the schema that are ids
-    left_out: set[str] = field(default_factory=set)  # nested columns that are not used
+    several_files: bool = False
+    own: OwnColumns = field(default_factory=OwnColumns)  # the columns beyond the schema
+    ids: set[str] = field(default_factory=set)  # those of them that are ids
+    units: Counter[str] = field(default_factory=Counter)  # unit -> times that count in it
+    missing: Counter[tuple[str, str]] = field(default_factory=Counter)  # (column, text) -> rows
     _seen: list[np.ndarray] = field(default_factory=list)  # hashes of the file's own event ids
 
     def __call__(self, batch: Batch) -> Converted:
@@ -72,12 +67,8 @@ class Converter:
 
         Raises InputError if a column is missing or its type is not a value, such as raw bytes.
         """
-        table, rows, left_out = flatten(
-            batch.table, batch.rows, self.mapping.sources(), self.mapping.file.explode
-        )
-        self.left_out |= left_out
         try:
-            return _Conversion(self, table, rows, batch.ragged).result()
+            return _Conversion(self, batch).result()
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise InputError(
                 f"{self.path} has a column that cannot be read as text, numbers or times: {error}"
@@ -102,18 +93,14 @@ class Converter:
 class _Conversion:
     """The conversion of one batch: the columns made so far, and which rows are set aside."""
 
-    def __init__(
-        self, owner: Converter, table: pa.Table, rows: np.ndarray, ragged: list[tuple[int, str]]
-    ) -> None:
-        self.owner, self.mapping, self.table, self.rows, self.ragged = (
-            owner,
-            owner.mapping,
-            table,
-            rows,
-            ragged,
-        )
+    def __init__(self, owner: Converter, batch: Batch) -> None:
+        self.owner, self.mapping, self.batch = owner, owner.mapping, batch
+        self.table, self.rows, self.ragged = batch.table, batch.rows, batch.ragged
+        self.decimal = self.mapping.file.decimal or "."
         self.names = [*REASONS, *dict.fromkeys(r.reject for r in self.mapping.rules if r.reject)]
-        self.reason = np.full(len(rows), -1, dtype=np.int16)  # index into names; -1: not set aside
+        self.reason = np.full(
+            len(self.rows), -1, dtype=np.int16
+        )  # index into names; -1: not set aside
         self.used: set[str] = set()
         self.out: dict[str, Any] = {}
         self.source: dict[str, str] = {}  # reason -> column of the file that it is about
@@ -125,7 +112,7 @@ class _Conversion:
             for name, names in self.mapping.columns.items()
         }
         self._ids("user_id", columns["user_id"])
-        self.set_aside(self.out["user_id"].codes < 0, "missing user_id")
+        self.set_aside(self.out["user_id"].codes < 0, "missing user_id", columns["user_id"])
         time = self._time()
         self._event()
         numbers = {name: self._number(name, columns.get(name)) for name in NUMBERS}
@@ -137,12 +124,7 @@ class _Conversion:
         for name, values in numbers.items():
             if values is not None:
                 self.set_aside(values < 0, f"negative {name}")
-                self.out[name] = pa.array(
-                    values.astype(np.float32) if name != "quantity" else values,
-                    mask=np.isnan(values),
-                )
-                if name == "quantity":
-                    self.out[name] = pc.cast(self.out[name], pa.int32(), safe=False)
+                self.out[name] = pa.array(values, mask=np.isnan(values))
         self.set_aside(self.out["event"].codes < 0, "missing event")
         self._own_event_ids(columns.get("event_id"))
         for i, label in enumerate(self.mapping.labels):
@@ -157,10 +139,23 @@ class _Conversion:
     # --- single columns ---------------------------------------------------------------------------
 
     def _find(self, names: Names, what: str, *, optional: bool = False) -> str | None:
+        """Return a column of the file, or the first of several filled up from the others."""
         name = self.owner.column(self.table, names, what, optional=optional)
-        if name is not None:
-            self.used.add(name)
-        return name
+        if name is None:
+            return None
+        found = [n for n in names if n in self.table.column_names]
+        self.used.update(found)
+        return name if len(found) == 1 else self._filled(found)
+
+    def _filled(self, names: list[str]) -> str:
+        """Return the name of a column with the first value that each row has in `names`."""
+        joined = " or ".join(names)
+        if joined not in self.table.column_names:
+            columns = [self._coded(name) for name in names]
+            texts = pc.coalesce(*(c.arrow().cast(pa.string()) for c in columns))
+            self.table = self.table.append_column(joined, texts.dictionary_encode())
+            self.used.add(joined)
+        return joined
 
     def _coded(self, name: str) -> Coded:
         return coded(self.table[name], self.mapping.file.missing)
@@ -174,17 +169,29 @@ class _Conversion:
     def _ids(self, name: str, source: str | None) -> None:
         if source is None:
             return
-        column = self._coded(source)
+        column = self._coded(source).stripped()
+        if COLUMNS[name].kind == "id":
+            column = self._known_ids(column, source)
         if name in self.mapping.integer_ids:
-            column = _whole(column)
+            column = without_decimals(column)
         if name == "session_id" and self.mapping.session_scope == "user":
-            column = _within(self.out["user_id"], column)
+            column = within(self.out["user_id"], column)
         self.out[name] = column
 
+    def _known_ids(self, column: Coded, source: str) -> Coded:
+        """Return ids without texts such as NA, which are counted."""
+        texts = self.mapping.file.missing_ids
+        kept = column.without(texts)
+        if kept is not column:
+            for i, text in enumerate(column.values.to_pylist()):
+                if text in texts:
+                    self.owner.missing[source, text] += int((column.codes == i).sum())
+        return kept
+
     def _time(self) -> np.ndarray:
-        how = self.mapping.time
-        source = self._find(how.column, "timestamp")
-        ms, missing = self._times(source or "", how)
+        source = self._find(self.mapping.time.column, "timestamp") or ""
+        ms, missing = self._dated(self._time_column(source), self.mapping.time)
+        self._count_units(source)
         self.set_aside(missing, "missing timestamp")
         for wrong, reason in (
             (ms == NO_TIME, "unparseable timestamp"),
@@ -195,54 +202,69 @@ class _Conversion:
         self.out["timestamp"] = pa.array(ms).cast(pa.timestamp("ms", tz="UTC"))
         return ms
 
-    def _times(self, source: str, how: TimeFormat) -> tuple[np.ndarray, np.ndarray]:
-        """Return times in ms, (n_rows,) int64, and which are missing, (n_rows,) bool."""
-        kind = self.table[source].type
-        if pa.types.is_temporal(kind):
-            values = self.table[source].combine_chunks()
-            time = pd.DatetimeIndex(
-                values.cast(
-                    pa.timestamp("ms", tz=getattr(kind, "tz", None)), safe=False
-                ).to_pandas()
-            ).as_unit("ms")
-            if time.tz is None and how.timezone != "UTC":
-                time = localised(time, how.timezone)
-            return time.asi8, np.asarray(time.isna())
-        if how.unit and (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
-            number = self.table[source].to_numpy().astype(np.float64)
-            return since_1970(number, how.unit), np.isnan(number)
+    def _time_column(self, source: str) -> pa.ChunkedArray:
+        """Return a column of times, without texts that mean no value."""
+        column = self.table[source]
+        if column.type != TEXT:
+            return column
+        text = self._coded(source).without(self.mapping.file.missing_ids)
+        return pa.chunked_array([text.arrow()])
+
+    def _dated(self, dates: pa.ChunkedArray, how: TimeFormat) -> tuple[np.ndarray, np.ndarray]:
+        """Return times in ms, (n_rows,) int64, and which are missing, (n_rows,) bool.
+
+        The time of day may be in a second column.
+        """
+        if not how.clock:
+            return column_times(dates, how)
+        # A day may have 23 hours, so date and time of day are put together before they get a zone.
+        ms, missing = column_times(dates, replace(how, timezone="UTC"))
+        source = self._find(how.clock, "the time of day ([time] clock)") or ""
         column = self._coded(source)
-        return column.take(parse_times(column.values, how), NO_TIME), column.codes < 0
+        read = clocks(column.values, how.clock_unit)
+        day = column.take(read, 0)
+        self.set_aside((day == NO_TIME) & (ms != NO_TIME), "unparseable timestamp", source)
+        both = np.where((ms == NO_TIME) | (day == NO_TIME), NO_TIME, ms + day)
+        return shop_time(both, how.timezone), missing
+
+    def _count_units(self, source: str) -> None:
+        if self.mapping.time.unit != "auto":
+            return
+        column = self._coded(source)
+        texts = pd.to_numeric(pd.Series(column.values.to_pandas()), errors="coerce").to_numpy()
+        units = column.take(units_of(np.asarray(texts, dtype=np.float64)), -1)
+        for i, n in enumerate(np.bincount(units[units >= 0], minlength=len(UNITS))):
+            self.owner.units[UNITS[i]] += int(n)
 
     def _event(self) -> None:
         source = self.mapping.event
         if source.constant is not None:
             self.out["event"] = Coded(
-                np.zeros(len(self.rows), dtype=np.int32), np.array([source.constant], dtype=object)
+                np.zeros(len(self.rows), dtype=np.int32), pa.array([source.constant])
             )
             return
-        column = self._coded(self._find(source.column, "event") or "")
-        self.out["event"] = Coded(
-            column.codes,
-            np.array([source.names.get(v.strip(), v.strip()) for v in column.values], dtype=object),
-        )
+        column = self._coded(self._find(source.column, "event") or "").stripped()
+        self.out["event"] = column.map(lambda v: source.names.get(v, v))
 
     def _number(self, name: str, source: str | None) -> np.ndarray | None:
         if source is None:
             return None
-        if pa.types.is_floating(self.table[source].type) or pa.types.is_integer(
-            self.table[source].type
-        ):
-            values = self.table[source].to_numpy().astype(np.float64)
-            wrong = np.isinf(values)
-        else:
-            column = self._coded(source)
-            values = column.take(parse_numbers(column.values, self.mapping.file.decimal), np.nan)
-            wrong = np.isnan(values) & (column.codes >= 0)
-        if COLUMNS[name].kind == "integer":
-            wrong |= (values != np.floor(values)) & ~np.isnan(values) | (np.abs(values) >= 2**31)
+        values, wrong = self._numbers(source)
         self.set_aside(wrong, f"unparseable {name}", source)
-        return np.where(wrong, np.nan, values)
+        return values
+
+    def _numbers(self, source: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return numbers, (n_rows,) float64, and the rows where the text is none, (n_rows,)."""
+        kind = self.table[source].type
+        if pa.types.is_floating(kind) or pa.types.is_integer(kind):
+            values = self.table[source].cast(pa.float64()).to_numpy()
+            return np.where(np.isinf(values), np.nan, values), np.isinf(values)
+        column = self._coded(source).stripped().without(self.mapping.file.missing_ids)
+        values = column.take(self._parsed(column.values), np.nan)
+        return values, np.isnan(values) & (column.codes >= 0)
+
+    def _parsed(self, values: pa.Array) -> np.ndarray:
+        return parse_numbers(values, self.decimal, self.mapping.file.thousands)
 
     def _apply(self, rule: Rule, numbers: dict[str, np.ndarray | None]) -> None:
         name = self.owner.column(self.table, rule.column, "a rule of the mapping", optional=True)
@@ -252,20 +274,20 @@ class _Conversion:
         if rule.present is not None:
             where = (column.codes >= 0) == rule.present
         elif rule.begins_with is not None:
-            where = column.where([v.startswith(rule.begins_with) for v in column.values])
+            where = column.where(pc.starts_with(column.values, rule.begins_with).to_pylist())
         elif rule.matches is not None:
-            where = column.where([re.fullmatch(rule.matches, v) is not None for v in column.values])
-        elif rule.below is not None:
             where = column.where(
-                parse_numbers(column.values, self.mapping.file.decimal) < rule.below
+                [re.fullmatch(rule.matches, v) is not None for v in column.values.to_pylist()]
             )
+        elif rule.below is not None:
+            where = column.where(self._parsed(column.values) < rule.below)
         else:
-            where = column.where([v in rule.equals for v in column.values])
+            where = column.where([v in rule.equals for v in column.values.to_pylist()])
         if rule.event is not None:
             event = self.out["event"]
             self.out["event"] = Coded(
                 np.where(where, np.int32(len(event.values)), event.codes),
-                np.append(event.values, np.array([rule.event], dtype=object)),
+                pa.array([*event.values.to_pylist(), rule.event], pa.string()),
             )
         for target in rule.absolute:
             values = numbers.get(target)
@@ -279,7 +301,7 @@ class _Conversion:
         if source is None:
             return
         column = self._coded(source)
-        hashed = column.take(pd.util.hash_array(column.values.astype(object)), 0)
+        hashed = column.take(pd.util.hash_array(column.values.to_numpy(zero_copy_only=False)), 0)
         seen = pd.Series(hashed).duplicated().to_numpy().copy()
         for old in self.owner._seen:
             seen |= old[np.minimum(np.searchsorted(old, hashed), len(old) - 1)] == hashed
@@ -291,15 +313,16 @@ class _Conversion:
         )
         if self.owner.keep_event_id:
             self.out["_event_id"] = pa.array(
-                column.take(parse_numbers(column.values, "."), -1.0).astype(np.int64)
+                column.take(parse_numbers(column.values), -1.0).astype(np.int64)
             )
 
     def _label(self, number: int, label: Label, time: np.ndarray) -> None:
         source = self._find(label.column, f"the label {label.kind}") or ""
         column = self._coded(source)
-        values = parse_numbers(column.values, self.mapping.file.decimal)
+        values = self._parsed(column.values)
+        texts = column.values.to_pylist()
         words = np.array(
-            [label.values.get(v, TRUTHS.get(v.strip().lower(), np.nan)) for v in column.values],
+            [label.values.get(v, TRUTHS.get(v.strip().lower(), np.nan)) for v in texts],
             dtype=np.float64,
         )
         value = column.take(np.where(np.isnan(words), values, words), np.nan)
@@ -307,7 +330,7 @@ class _Conversion:
         known = time + int(label.delay_days * DAY_MS)
         if label.known_at:
             source = self._find(label.known_at, f"when the label {label.kind} was known") or ""
-            given, missing = self._times(source, self.mapping.time)
+            given, missing = column_times(self._time_column(source), self.mapping.time)
             self.set_aside(~missing & (given == NO_TIME), "unparseable timestamp")
             known = np.where(missing, known, given)
         has = ~np.isnan(value)
@@ -329,8 +352,10 @@ class _Conversion:
         """Keep the columns that the mapping does not name, under their own names."""
         for name in self.mapping.ids:
             self.owner.column(self.table, (name,), "an id (ids of the mapping)")
-        for name in self.table.column_names:
-            if name in self.used or name in self.mapping.drop:
+        for name in sorted(self.table.column_names):
+            # Dropping an object drops its fields.
+            roots = {name, *(name[: m.start()] for m in re.finditer(r"[.\[]", name))}
+            if name in self.used or roots & set(self.mapping.drop):
                 continue
             kept = (
                 f"{name}_in_file"
@@ -339,24 +364,20 @@ class _Conversion:
             )
             kind = self.table[name].type
             if name in self.mapping.ids or (named_as_id(name) and not pa.types.is_temporal(kind)):
-                self.out[kept] = _whole(self._coded(name))
+                ids = self._coded(name).stripped().without(self.mapping.file.missing_ids)
+                self.out[kept] = without_decimals(ids)
                 self.owner.ids.add(kept)
-                continue
-            if (
+            elif kind == TEXT or not (
                 pa.types.is_integer(kind)
                 or pa.types.is_floating(kind)
-                or pa.types.is_temporal(kind)
+                or pa.types.is_timestamp(kind)
+                or pa.types.is_date(kind)
             ):
+                self.out[kept] = self._coded(name)
+                self.owner.own.see_text(kept, self.out[kept])
+            else:
                 self.out[kept] = self.table[name].combine_chunks()
-                continue
-            column = self._coded(name)
-            self.numeric[kept] = self.numeric.get(kept, True) and all_numbers(column.values)
-            self.out[kept] = column
-
-    @property
-    def numeric(self) -> dict[str, bool]:
-        """Shared by all batches: a column is numeric only if it is so in each of them."""
-        return self.owner.numeric
+                self.owner.own.see_typed(kept, self.out[kept])
 
     # --- rows -------------------------------------------------------------------------------------
 
@@ -370,19 +391,20 @@ class _Conversion:
         events = pa.table(arrays).filter(pa.array(good))
         bad = np.flatnonzero(~good)
         rejects = reject_table(
-            self.table.take(pa.array(bad)),
+            self.batch.table.take(pa.array(bad)),
             self.rows[bad],
             [self.names[i] for i in self.reason[bad]],
             self.ragged,
+            self.batch.file if self.owner.several_files else "",
         )
         reasons, examples = {}, {}
         for i in np.unique(self.reason[bad]):
             where = np.flatnonzero(self.reason == i)
             reasons[self.names[i]] = (len(where), int(self.rows[where[0]]))
             if (source := self.source.get(self.names[i])) is not None:
-                examples[self.names[i]] = (
-                    f"{source} is {str(self.table[source][int(where[0])].as_py())[:60]!r}"
-                )
+                value = plain_text_of(self.table[source], int(where[0]))
+                if value:  # what is missing shows only if it is a text such as NA
+                    examples[self.names[i]] = f"{source} is {value[:60]!r}"
         if self.ragged:
             reasons[RAGGED] = (len(self.ragged), self.ragged[0][0])
         return Converted(
@@ -396,23 +418,8 @@ class _Conversion:
         )
 
 
-def _whole(column: Coded) -> Coded:
-    """Return ids without the ".0" that whole numbers get beside missing values."""
-    values = [re.sub(r"^(\d+)\.0$", r"\1", v) for v in column.values]
-    return Coded(column.codes, np.array(values, dtype=object))
-
-
-def _within(user: Coded, session: Coded) -> Coded:
-    """Return session ids that are unique within a user as "<user>:<session>"."""
-    pairs = user.codes.astype(np.int64) * (len(session.values) + 1) + session.codes
-    _, first, codes = np.unique(pairs, return_index=True, return_inverse=True)
-    text = [
-        f"{u}:{s}"
-        for u, s in zip(
-            user.take(user.values, "")[first], session.take(session.values, "")[first], strict=True
-        )
-    ]
-    return Coded(
-        np.where((session.codes < 0) | (user.codes < 0), np.int32(-1), codes.astype(np.int32)),
-        np.array(text, dtype=object),
-    )
+def plain_text_of(column: pa.ChunkedArray, row: int) -> str:
+    """Return one value of a column as text, "" if it is missing."""
+    value = coded(column.slice(row, 1))
+    code = int(value.codes[0])
+    return "" if code < 0 else str(value.values[code].as_py())

@@ -1,299 +1,154 @@
-"""Guess a mapping from common column names, and report every guess."""
+"""Guess a mapping from common column names and from all values, and report every guess."""
 
 from __future__ import annotations
 
-import re
-
-import numpy as np
-import pandas as pd
-import pyarrow as pa
+from dataclasses import dataclass, field
 
 from eventlog._runtime.errors import InputError
-from eventlog.ingest.mapping import (
-    MISSING,
-    EventSource,
-    FileFormat,
-    Label,
-    Mapping,
-    Names,
-    TimeFormat,
+from eventlog.ingest.aliases import (
+    ALIASES,
+    CLOCKS,
+    CURRENCIES,
+    DATES,
+    KNOWN_AT,
+    LABELS,
+    event_name,
 )
-from eventlog.ingest.nested import flatten
-from eventlog.ingest.streams import Batch
-from eventlog.ingest.values import NO_TIME, parse_times
-from eventlog.schema import ROLES
+from eventlog.ingest.mapping import EventSource, FileFormat, Label, Mapping, Names
+from eventlog.ingest.spool import Spool
+from eventlog.ingest.time_formats import is_date_only, is_time_only, time_format
+from eventlog.ingest.values import plain_name
 
-# Schema column -> names that teams use for it, likeliest first (lower case, letters and digits).
-ALIASES: dict[str, tuple[str, ...]] = {
-    "user_id": (
-        "userid",
-        "visitorid",
-        "customerid",
-        "userpseudoid",
-        "clientid",
-        "memberid",
-        "accountid",
-        "uid",
-        "user",
-        "customer",
-        "visitor",
-    ),
-    "timestamp": (
-        "timestamp",
-        "eventtime",
-        "eventtimestamp",
-        "datetime",
-        "createdat",
-        "occurredat",
-        "time",
-        "ts",
-        "eventdate",
-        "orderdate",
-        "invoicedate",
-        "purchasedate",
-        "date",
-    ),
-    "event": (
-        "event",
-        "eventtype",
-        "eventname",
-        "behaviortype",
-        "behaviourtype",
-        "action",
-        "activity",
-        "type",
-    ),
-    "event_id": ("eventid",),
-    "session_id": ("sessionid", "usersession", "visitid", "session"),
-    "item_id": (
-        "itemid",
-        "productid",
-        "sku",
-        "stockcode",
-        "articleid",
-        "movieid",
-        "asin",
-        "item",
-        "product",
-        "article",
-    ),
-    "order_id": (
-        "orderid",
-        "transactionid",
-        "invoiceno",
-        "invoiceid",
-        "ordernumber",
-        "invoice",
-        "order",
-    ),
-    "coupon_id": ("couponid", "couponcode", "coupon", "voucher"),
-    "category": ("category", "categorycode", "categoryid", "itemcategory", "productcategory"),
-    "brand": ("brand", "itembrand", "manufacturer"),
-    "device": ("device", "deviceid", "devicetype", "devicecategory"),
-    "channel": ("channel", "trafficsource", "medium", "utmmedium"),
-    "payment_method": ("paymentmethod", "paymenttype"),
-    "country": ("country", "countrycode"),
-    "query": ("query", "searchterm", "searchquery"),
-    "price": ("price", "unitprice", "itemprice", "amount"),
-    "quantity": ("quantity", "qty"),
-    "rating": ("rating", "stars"),
-    "discount": ("discount",),
-}
-EVENT_NAMES: dict[str, str] = {
-    "view": "view_item",
-    "pageview": "view_item",
-    "pv": "view_item",
-    "click": "view_item",
-    "clicks": "view_item",
-    "detail": "view_item",
-    "list": "view_item_list",
-    "impression": "view_item_list",
-    "search": "search",
-    "cart": "add_to_cart",
-    "carts": "add_to_cart",
-    "addtocart": "add_to_cart",
-    "basket": "add_to_cart",
-    "removefromcart": "remove_from_cart",
-    "fav": "add_to_wishlist",
-    "favorite": "add_to_wishlist",
-    "wishlist": "add_to_wishlist",
-    "checkout": "begin_checkout",
-    "buy": "purchase",
-    "order": "purchase",
-    "orders": "purchase",
-    "transaction": "purchase",
-    "purchase": "purchase",
-    "refund": "refund",
-    "return": "refund",
-    "rating": "review",
-    "review": "review",
-    "login": "login",
-}
-LABELS: dict[str, str] = {
-    "isfraud": "fraud",
-    "fraud": "fraud",
-    "fraudlabel": "fraud",
-    "chargeback": "fraud",
-    "isbot": "bot",
-    "isfake": "fake_review",
-}
-# Ways to write a time that is not ISO 8601. One is assumed if it alone reads all values: the day
-# comes first in 31/12/2024, but 05/06/2024 leaves it open.
-DATES = (
-    "%d.%m.%Y",
-    "%d/%m/%Y",
-    "%m/%d/%Y",
-    "%d-%m-%Y",
-    "%m-%d-%Y",
-    "%Y/%m/%d",
-    "%d %b %Y",
-    "%b %d, %Y",
+NESTED = (
+    "item_id",
+    "price",
+    "quantity",
+    "order_id",
+    "coupon_id",
+    "category",
+    "brand",
+    "query",
+    "event",
+    "user_id",
+    "device",
+    "country",
+    "channel",
+    "rating",
+    "discount",
 )
-CLOCKS = (" %H:%M:%S", " %H:%M", " %I:%M %p", " %I:%M:%S %p", "")
-KNOWN_AT = ("knownat", "labeltime", "chargebackat", "chargebacktime", "reportedat")
 
 
-def detect(batch: Batch, path: str) -> tuple[Mapping, list[str]]:
-    """Return a mapping for the columns of `batch`, and what was assumed, a text each.
+@dataclass
+class Detected:
+    """A mapping that was guessed, and what was assumed, a text each."""
 
-    Raises InputError if no column could be the user, the time or the event.
+    mapping: Mapping
+    assumed: list[str] = field(default_factory=list)
+
+
+def detect(rows: Spool, path: str, layout: FileFormat) -> Detected:
+    """Return a mapping for the columns of `rows`, whatever their order.
+
+    Raises InputError if no column could be the user, the time or the event, or if times can be read
+    in two ways.
     """
-    plain = {_plain(name): name for name in reversed(_columns(batch.table))}
-    candidates = {
-        column: [plain[a] for a in aliases if a in plain] for column, aliases in ALIASES.items()
+    plain = _plain_names(rows)
+    found: dict[str, Names] = {
+        column: (names[0],)
+        for column, aliases in ALIASES.items()
+        if (names := [plain[a] for a in aliases if a in plain])
     }
-    found: dict[str, Names] = {column: (names[0],) for column, names in candidates.items() if names}
+    for column, inner in _inner_names(rows).items():
+        if column in NESTED:
+            found.setdefault(column, inner)
     for column in ("user_id", "timestamp"):
         if column not in found:
             raise InputError(
                 f"{path} has no column that could be {column} (such as {ALIASES[column][0]!r}); "
-                "its columns are "
-                f"{', '.join(batch.table.column_names)}: give --preset or --mapping."
+                f"its columns are {', '.join(rows.kinds)}: give --preset or --mapping."
             )
+    time_source = found.pop("timestamp")[0]
+    time_source, clock = _date_and_clock(rows, plain, time_source)
     assumed = [
-        f"{source[0]} is {column}" for column, source in found.items() if source[0] != column
+        f"{source} is {column}"
+        for column, source in {
+            "timestamp": time_source,
+            **{c: names[0] for c, names in found.items()},
+        }.items()
+        if source != column
     ]
-
-    table = flatten(batch.table, batch.rows, {source[0] for source in found.values()}, None)[0]
-    time_source = found.pop("timestamp")
-    time = TimeFormat(column=time_source)
-    values = table[time_source[0]]
-    if not pa.types.is_temporal(values.type):
-        number = pd.to_numeric(
-            pd.Series(values.slice(0, 1000).to_pandas().astype(object)), errors="coerce"
-        ).dropna()
-        if len(number) and float(number.median()) > 1e8:  # 19970101 is a date
-            if float(number.median()) >= 1e9:
-                time = TimeFormat(column=time_source, unit="auto")
-                assumed.append(
-                    f"{time_source[0]} counts from 1970 UTC, in the unit that its size suggests"
-                )
-        elif not len(number):
-            formats = _formats(values, f"{path}: {time_source[0]}")
-            time = TimeFormat(column=time_source, format=formats)
-            assumed += [f"{time_source[0]} is written as {form}" for form in formats]
-            assumed.append(f"{time_source[0]} is in UTC where it carries no offset")
-
-    event = EventSource(column=found.pop("event", ()))
-    if event.column:
-        names = {
-            v: EVENT_NAMES[_plain(v)]
-            for v in _values(table[event.column[0]])
-            if v not in ROLES and _plain(v) in EVENT_NAMES
-        }
-        assumed += [f"event {value!r} is {name}" for value, name in names.items()]
-        # a later batch may hold others
-        common = {word: name for word, name in EVENT_NAMES.items() if word not in ROLES}
-        event = EventSource(column=event.column, names={**common, **names})
-    elif "order_id" in found:
-        event = EventSource(constant="purchase")
-        assumed.append("there is no event column, every row is a purchase")
-    elif "rating" in found:
-        event = EventSource(constant="review")
-        assumed.append("there is no event column, every row is a review")
-    else:
-        raise InputError(
-            f"{path} has no column that could be event (such as 'event_type'); its columns are "
-            f"{', '.join(batch.table.column_names)}: give --mapping with a constant in [event]."
-        )
-
-    known_at = tuple(plain[a] for a in KNOWN_AT if a in plain)[:1]
-    labels = tuple(
-        Label(column=(plain[a],), kind=kind, known_at=known_at)
-        for a, kind in LABELS.items()
-        if a in plain
+    if clock:
+        assumed.append(f"{clock} is the time of day of {time_source}")
+    time, notes = time_format(rows, time_source, clock, path)
+    assumed += notes
+    found = {c: names for c, names in found.items() if names[0] not in (time_source, clock)}
+    event, notes = _event(rows, found, path)
+    found.pop("event", None)
+    labels, label_notes = _labels(plain)
+    currency: Names = tuple(plain[c] for c in CURRENCIES if c in plain)[:1]
+    mapping = Mapping(
+        columns=found, time=time, event=event, labels=labels, file=layout, currency_column=currency
     )
-    when = f"at {known_at[0]}" if known_at else "with its event"
-    assumed += [f"{label.column[0]} is a label ({label.kind}), known {when}" for label in labels]
-    file = FileFormat()
-    amounts = [found[name][0] for name in ("price", "discount") if name in found]
-    if any(_decimal_comma(table[name]) for name in amounts):
-        file = FileFormat(decimal=",")
-        assumed.append("numbers have a decimal comma")
-    return Mapping(columns=found, time=time, event=event, labels=labels, file=file), assumed
+    return Detected(mapping, [*assumed, *notes, *label_notes])
 
 
-def _columns(table: pa.Table) -> list[str]:
-    """Return the columns with plain values, then the fields of structs by path ("item.id")."""
-    nested = [name for name in table.column_names if pa.types.is_nested(table[name].type)]
-    paths = [
-        f"{name}.{kind.field(i).name}"
-        for name in nested
-        if pa.types.is_struct(kind := table[name].type)
-        for i in range(kind.num_fields)
-        if not pa.types.is_nested(kind.field(i).type)
-    ]
-    return [*(name for name in table.column_names if name not in nested), *paths]
+def _plain_names(rows: Spool) -> dict[str, str]:
+    """Return the columns by their plain names; of two with one plain name the first by name."""
+    return {plain_name(name): name for name in sorted(rows.kinds, reverse=True)}
 
 
-def _formats(values: pa.ChunkedArray, where: str) -> tuple[str, ...]:
-    """Return the format of times, () for ISO 8601.
-
-    Raises InputError if several formats read all of them, with different results.
-    """
-    texts = np.array([v for v in _values(values) if v not in MISSING], dtype=object)
-    if len(texts) == 0 or (parse_times(texts, TimeFormat()) != NO_TIME).mean() > 0.5:
-        return ()
-    fitting = []
-    for form in (day + clock for day in DATES for clock in CLOCKS):
-        if (parse_times(texts[:1], TimeFormat(format=(form,))) != NO_TIME).all():
-            times = parse_times(texts, TimeFormat(format=(form,)))
-            if (times != NO_TIME).mean() > 0.99:
-                fitting.append((form, times))
-    if len(fitting) > 1 and any((times != fitting[0][1]).any() for _, times in fitting):
-        raise InputError(
-            f"{where} has times such as {texts[0]!r}, which may be "
-            f"{' or '.join(form for form, _ in fitting)}; "
-            "give a mapping with format in [time]."
-        )
-    return tuple(form for form, _ in fitting[:1])
+def _inner_names(rows: Spool) -> dict[str, Names]:
+    """Return schema columns by the last part of a path: properties.product_id is item_id."""
+    inner = {
+        plain_name(name.rsplit(".", 1)[1]): name
+        for name in sorted(rows.kinds, reverse=True)
+        if "." in name
+    }
+    return {
+        column: (inner[next(a for a in aliases if a in inner)],)
+        for column, aliases in ALIASES.items()
+        if any(a in inner for a in aliases)
+    }
 
 
-def _decimal_comma(values: pa.ChunkedArray) -> bool:
-    """Return whether there are numbers such as 1,50 or 1.234,50, and none such as 1.50."""
-    kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
-    if not pa.types.is_string(kind):
-        return False
-    texts = _values(values)
-    comma = [re.fullmatch(r"[+-]?(\d+|\d{1,3}(\.\d{3})+),\d+", v) for v in texts]
-    return any(comma) and not any(
-        "." in v for v, found in zip(texts, comma, strict=True) if not found
+def _date_and_clock(rows: Spool, plain: dict[str, str], source: str) -> tuple[str, str]:
+    """Return the column of the time, and that of the time of day if the first holds only dates."""
+    if is_time_only(rows, source):
+        dates = [plain[d] for d in DATES if d in plain and is_date_only(rows, plain[d])]
+        return (dates[0], source) if dates else (source, "")
+    if is_date_only(rows, source):
+        for name in [*(plain[c] for c in CLOCKS if c in plain), *sorted(plain.values())]:
+            if name != source and is_time_only(rows, name):
+                return source, name
+    return source, ""
+
+
+def _event(rows: Spool, found: dict[str, Names], path: str) -> tuple[EventSource, list[str]]:
+    if "event" in found:
+        values = rows.distinct(found["event"][0])
+        names = {v: event_name(v) for v in values if event_name(v) != v}
+        notes = [f"event {value!r} is {name}" for value, name in names.items()]
+        return EventSource(column=found["event"], names=names), notes
+    for column, name in (("order_id", "purchase"), ("rating", "review")):
+        if column in found:
+            note = f"there is no event column, every row is a {name}"
+            return EventSource(constant=name), [note]
+    raise InputError(
+        f"{path} has no column that could be event (such as 'event_type'); its columns are "
+        f"{', '.join(rows.kinds)}: give --mapping with a constant in [event]."
     )
 
 
-def _plain(name: str) -> str:
-    """Return a column name without case, punctuation and RecBole type (`user_id:token`)."""
-    return re.sub(r"[^a-z0-9]", "", name.split(":")[0].lower())
-
-
-def _values(column: pa.ChunkedArray) -> list[str]:
-    values = column.combine_chunks()
-    distinct = values.dictionary if pa.types.is_dictionary(values.type) else values.unique()
-    return sorted(
-        {
-            str(v).strip()
-            for v in np.asarray(
-                distinct.cast(pa.string()).drop_null().to_numpy(zero_copy_only=False)
+def _labels(plain: dict[str, str]) -> tuple[tuple[Label, ...], list[str]]:
+    known_at: Names = tuple(plain[a] for a in KNOWN_AT if a in plain)[:1]
+    labels: list[Label] = []
+    for alias, kind in LABELS.items():
+        if alias in plain:
+            taken = any(label.kind == kind for label in labels)
+            # An event has one label of a kind: a second column of fraud goes by its own name.
+            labels.append(
+                Label(column=(plain[alias],), kind=alias if taken else kind, known_at=known_at)
             )
-        }
-    )
+    when = f"at {known_at[0]}" if known_at else "with its event"
+    notes = [f"{label.column[0]} is a label ({label.kind}), known {when}" for label in labels]
+    return tuple(labels), notes

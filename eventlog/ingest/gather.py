@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from eventlog._runtime.errors import InputError
 from eventlog.ingest.convert import Converted, Converter
+from eventlog.ingest.own_columns import typed_text
 from eventlog.log import LogWriter, sort_events, tidy
 from eventlog.log_folder import part_bounds, read_arrow, to_arrow, to_pandas
 from eventlog.schema import COLUMNS, roles_of
@@ -208,16 +209,10 @@ class Gatherer:
             writer.write_part(events.iloc[start:stop])
 
     def _typed(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Convert columns beyond the schema to numbers if all their values in the file are."""
-        for name, number in self.converter.numeric.items():
-            if (
-                number
-                and name in frame
-                and isinstance(frame[name].dtype, pd.CategoricalDtype)
-                and len(frame[name].cat.categories)
-            ):
-                values = pd.to_numeric(frame[name].cat.categories).to_numpy(dtype=np.float64)
-                frame[name] = np.append(values, np.nan)[frame[name].cat.codes.to_numpy()]
+        """Convert columns beyond the schema to the type that all their values in the log have."""
+        for name in self.converter.own.seen:
+            if name in frame:
+                frame[name] = self.converter.own.typed(name, frame[name])
         return frame
 
     def _count(self, events: pd.DataFrame) -> None:
@@ -250,19 +245,26 @@ class Gatherer:
                 f"no role is known for {', '.join(sorted(foreign))}; give one in [roles] of a "
                 "mapping"
             )
+        self._notes()
+        return out
+
+    def _notes(self) -> None:
+        """Say what was kept, and what was read in a way that may surprise."""
+        notes, converter = self.summary.notes, self.converter
         if self.own_columns:
             kept = ", ".join(f"{name} ({kind})" for name, kind in self.own_columns.items())
-            self.summary.notes.append(f"kept in addition to the schema's columns: {kept}")
-        guessed = sorted(self.converter.ids.difference(self.mapping.ids))
+            notes.append(f"kept in addition to the schema's columns: {kept}")
+        guessed = sorted(converter.ids.difference(self.mapping.ids))
         if guessed:
-            self.summary.notes.append(
+            notes.append(
                 f"taken as ids, not as numbers, because the names end in _id: {', '.join(guessed)}"
             )
-        if self.converter.left_out:
-            self.summary.notes.append(
-                f"nested columns left out: {', '.join(sorted(self.converter.left_out))}"
-            )
-        return out
+        for (column, text), n in sorted(converter.missing.items()):
+            notes.append(f"{text} in {column} was read as no value: {n:,} rows")
+        units = {unit: n for unit, n in converter.units.items() if n}
+        if len(units) > 1:
+            counts = " and ".join(f"{n:,} in {unit}" for unit, n in units.items())
+            notes.append(f"times count in different units, each read by its size: {counts}")
 
     def rejects(self) -> pa.Table:
         """Return all rows that were set aside."""
@@ -301,30 +303,13 @@ def _counted(frame: pd.DataFrame) -> pd.DataFrame:
     key = str(frame.columns[0])
     parts = []
     for name in frame.columns[1:]:
-        counts = frame.groupby([key, name], observed=True).size().rename("n").reset_index()
+        counts = frame.groupby([key, name], observed=True).size()
+        ids, values = (counts.index.get_level_values(i).astype(str) for i in (0, 1))
         parts.append(
-            pd.DataFrame(
-                {
-                    key: counts[key].astype(str),
-                    "attribute": name,
-                    "value": counts[name].astype(str),
-                    "n": counts["n"],
-                }
-            )
+            pd.DataFrame({key: ids, "attribute": name, "value": values, "n": counts.to_numpy()})
         )
-    return pd.concat(
-        [
-            *parts,
-            pd.DataFrame(
-                {
-                    key: frame[key].dropna().astype(str).unique(),
-                    "attribute": "",
-                    "value": "",
-                    "n": 0,
-                }
-            ),
-        ]
-    )
+    seen = frame[key].dropna().astype(str).unique()
+    return pd.concat([*parts, pd.DataFrame({key: seen, "attribute": "", "value": "", "n": 0})])
 
 
 def _most_frequent(counts: list[pd.DataFrame]) -> pd.DataFrame | None:
@@ -338,4 +323,5 @@ def _most_frequent(counts: list[pd.DataFrame]) -> pd.DataFrame | None:
         [key, "attribute", "n", "value"], ascending=[True, True, False, True]
     ).drop_duplicates([key, "attribute"])
     wide = table.pivot_table(index=key, columns="attribute", values="value", aggfunc="first")
-    return wide.drop(columns="", errors="ignore").reset_index().rename_axis(columns=None)
+    wide = wide.drop(columns="", errors="ignore").reset_index().rename_axis(columns=None)
+    return wide.assign(**{str(c): typed_text(wide[c]) for c in wide.columns[1:]})

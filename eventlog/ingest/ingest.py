@@ -1,4 +1,4 @@
-"""Import a team's own file as a log folder.
+"""Import a team's own files as a log folder.
 
 Rows that cannot be events are set aside in rejects.parquet, with row number and reason.
 
@@ -10,17 +10,22 @@ Example::
 
 from __future__ import annotations
 
-import itertools
 import tempfile
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any, Literal
 
+import numpy as np
+import pyarrow as pa
 from msgspec.structs import replace
 
 from eventlog._runtime.errors import InputError, UnknownNameError
-from eventlog._runtime.files import check_replaceable, sha256
+from eventlog._runtime.files import check_replaceable
 from eventlog.ingest.convert import Converter
+from eventlog.ingest.decide import currencies, decide
 from eventlog.ingest.detect import detect
 from eventlog.ingest.gather import Gatherer, Summary
 from eventlog.ingest.log_source import (
@@ -29,18 +34,23 @@ from eventlog.ingest.log_source import (
     folder_mapping,
     folder_tables,
 )
-from eventlog.ingest.mapping import Mapping
-from eventlog.ingest.readers import read_batches
+from eventlog.ingest.mapping import FileFormat, Mapping
+from eventlog.ingest.mapping_values import check_values
+from eventlog.ingest.readers import BATCH_ROWS, read_batches
 from eventlog.ingest.rejects import REASONS
-from eventlog.ingest.streams import RAGGED, Batch
+from eventlog.ingest.sources import digest_of, find_files
+from eventlog.ingest.spool import Spool
+from eventlog.ingest.streams import RAGGED, Batch, InputFile
+from eventlog.ingest.tables import joined, read_table
 from eventlog.log import DERIVED, GIVEN, EventLog, LogWriter
 from eventlog.log_folder import WRITTEN_BY_FINISH
 
+IN_MEMORY = "the table"  # what sentences call a table that is not a file
 PRIVACY = "Events of real users as they were in the file; nothing was done to protect them."
 
 
 def import_file(
-    file: Path | str,
+    file: Path | str | Sequence[Path | str] | pa.Table,
     out: Path | str,
     *,
     mapping: Mapping | None = None,
@@ -48,11 +58,16 @@ def import_file(
     currency: str | None = None,
     made_with: str | None = None,
     encoding: str | None = None,
+    decimal: Literal[".", ","] | None = None,
+    items: Path | str | None = None,
+    users: Path | str | None = None,
 ) -> Summary:
-    """Read a file (or a log folder) and write it as the log folder `out`, atomically.
+    """Read files of events (or a log folder) and write them as the log folder `out`, atomically.
 
     Args:
-        file: the file or log folder to read.
+        file: the file or log folder to read, or several files of one layout: a list, a folder, a
+            pattern, a .zip archive, an address such as s3://bucket/events, "-" for standard input.
+            An Arrow table is read as if it was a file.
         out: the log folder to write.
         mapping: what the columns mean. None: common column names are recognised, and the summary's
             notes say what was assumed.
@@ -60,82 +75,233 @@ def import_file(
         currency: of the prices, for the manifest.
         made_with: name of the mapping, for the manifest.
         encoding: of a text file; overrides the mapping's.
+        decimal: the mark before decimals; overrides the mapping's.
+        items: a file with a row for each item, which becomes items.parquet.
+        users: a file with a row for each user, which becomes users.parquet.
 
     Raises:
-        InputError: the file is broken or lacks a column, or more than 1 % of its rows were set
+        InputError: a file is broken or lacks a column, or more than 1 % of the rows were set
             aside for unexpected reasons.
     """
-    file, out = Path(file), Path(out)
+    inputs = [file] if isinstance(file, str | Path | pa.Table) else list(file)
+    out = Path(out)
+    if mapping is not None:
+        check_values(mapping, "The mapping")
     check_replaceable(out)
-    remapped = mapping is not None
-    if file.is_dir():
-        if file.resolve() == out.resolve():
-            raise InputError(f"{file} cannot be imported onto itself; choose another --out.")
-        source: Iterator[Batch] = folder_batches(file)
-        batch = next(source)
-        mapping = mapping or folder_mapping(file, batch.table)
-        assumed: list[str] = []
-    else:
-        given = mapping or Mapping()
-        if encoding is not None:
-            given = replace(given, file=replace(given.file, encoding=encoding))
-        source = read_batches(
-            file,
-            given.file,
-            given.sources(),
-            allow_ragged=RAGGED in (*allow_rejects, *given.allow_rejects),
-        )
-        batch = next(source)
-        mapping, assumed = (given, []) if mapping else detect(batch, str(file))
-    known_reasons = {*REASONS, *(rule.reject for rule in mapping.rules if rule.reject)}
-    for reason in allow_rejects:
-        if reason not in known_reasons:
-            raise UnknownNameError("reason (--allow-rejects)", reason, known_reasons)
-    mapping = replace(
-        mapping,
-        allow_rejects=(*mapping.allow_rejects, *allow_rejects),
-        currency=currency or mapping.currency,
-    )
-    summary = Summary(file=str(file), out=out, notes=[f"assumed that {text}" for text in assumed])
-    converter = Converter(file, mapping, keep_event_id=file.is_dir())
+    folder = _log_folder(inputs, out)
     with LogWriter(out) as writer:
-        # in the log folder, because /tmp may be small
-        with tempfile.TemporaryDirectory(prefix=".import-", dir=writer.folder) as spill:
-            rows = Gatherer(converter, summary, Path(spill))
-            for piece in map(converter, itertools.chain([batch], source)):
-                rows.add(piece)
+        with _scratch(writer.folder) as scratch:
+            source = _Source.read(
+                inputs, folder, _layout(mapping, encoding, decimal), mapping, allow_rejects, scratch
+            )
+            meaning, assumed = source.meaning(mapping, encoding, decimal)
+            meaning = _with_settings(meaning, allow_rejects, currency)
+            meaning, decided = decide(source.rows, meaning, source.name)
+            assumed += decided
+            source.refuse_other_layouts(meaning)
+            rows = _converted(source, meaning, assumed, Summary(source.name, out), scratch)
             rows.write(writer)
-        made = {
-            "made_by": "import",
-            "source": {"file": file.name, **({} if file.is_dir() else {"sha256": sha256(file)})},
-            "mapping": made_with or ("detected" if assumed or not file.is_dir() else "log folder"),
-            "privacy": PRIVACY,
-        }
-        tables: dict[str, Any] = {}
-        if file.is_dir():
-            tables = folder_tables(file, rows.ids())
-            summary.labels += len(tables.get("labels", ()))
-            made |= {k: v for k, v in folder_manifest(file).items() if k not in WRITTEN_BY_FINISH}
-        names = {name: mapping.roles[name] for name in summary.events if name in mapping.roles}
-        made_tables = {name: table for name, table in rows.tables().items() if table is not None}
-        tables |= made_tables
-        own_names = file.is_dir() and not remapped
-        if converter.ids:
-            made["ids"] = sorted(converter.ids)
-        made = _with_provenance(made, mapping, made_tables, own_names=own_names)
+            made_tables = rows.tables()
+            for key, given in (("items", items), ("users", users)):
+                if given is not None:
+                    table = read_table(given, f"{key[:-1]}_id", meaning, scratch)
+                    made_tables[key] = joined(table, made_tables[key])
+        derived = {name: table for name, table in made_tables.items() if table is not None}
+        made, tables = _made(source, rows, made_with)
+        own_names = folder is not None and mapping is None
+        made = _with_provenance(made, meaning, derived, own_names=own_names)
+        summary = rows.summary
         writer.finish(
-            **tables,
+            **(tables | derived),
             extra={"rejects": rows.rejects()},
             manifest={
                 **made,
-                "roles": names,
-                "currency": mapping.currency,
+                "roles": {n: meaning.roles[n] for n in summary.events if n in meaning.roles},
+                "currency": meaning.currency,
                 "assumed": assumed,
                 "rows_read": summary.rows,
                 "rejects": {reason: n for reason, (n, _) in sorted(summary.rejects.items())},
             },
         )
     return summary
+
+
+def _converted(
+    source: _Source, mapping: Mapping, assumed: list[str], summary: Summary, scratch: Path
+) -> Gatherer:
+    """Convert all rows, and say in the summary what was assumed and what may surprise."""
+    summary.notes += [f"assumed that {text}" for text in assumed]
+    summary.notes += _warnings(source.rows, currencies(source.rows, mapping))
+    converter = Converter(
+        source.name,
+        mapping,
+        keep_event_id=source.folder is not None,
+        several_files=len(source.files) > 1,
+    )
+    rows = Gatherer(converter, summary, scratch)
+    for piece in map(converter, source.rows.consume()):
+        rows.add(piece)
+    return rows
+
+
+def _made(
+    source: _Source, rows: Gatherer, made_with: str | None
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return how the log was made, for the manifest, and the tables of an imported log folder."""
+    made: dict[str, Any] = {
+        "made_by": "import",
+        "source": source.described(),
+        "mapping": made_with or ("detected" if source.folder is None else "log folder"),
+        "privacy": PRIVACY,
+    }
+    tables: dict[str, Any] = {}
+    if source.folder is not None:
+        tables = folder_tables(source.folder, rows.ids())
+        rows.summary.labels += len(tables.get("labels", ()))
+        before = folder_manifest(source.folder)
+        made |= {k: v for k, v in before.items() if k not in WRITTEN_BY_FINISH}
+    if rows.converter.ids:
+        made["ids"] = sorted(rows.converter.ids)
+    return made, tables
+
+
+@dataclass
+class _Source:
+    """The rows of an import, and where they are from."""
+
+    name: str
+    rows: Spool
+    files: list[InputFile]
+    folder: Path | None = None  # a log folder
+
+    @classmethod
+    def read(
+        cls,
+        inputs: list[Any],
+        folder: Path | None,
+        layout: FileFormat,
+        mapping: Mapping | None,
+        allow_rejects: Sequence[str],
+        scratch: Path,
+    ) -> _Source:
+        """Read all files. Raises InputError if one is broken."""
+        wanted = mapping.sources() if mapping else set()
+        rows = Spool(scratch, layout, wanted)
+        if inputs and isinstance(inputs[0], pa.Table):
+            for batch in _batches(inputs[0]):
+                rows.add(batch)
+            return cls(IN_MEMORY, rows, [])
+        name = ", ".join(map(str, inputs[:3])) + (", ..." if len(inputs) > 3 else "")
+        if folder is not None:
+            for batch in folder_batches(folder):
+                rows.add(batch)
+            return cls(name, rows, [], folder)
+        allowed = (*allow_rejects, *(mapping.allow_rejects if mapping else ()))
+        files = find_files(inputs, scratch)
+        for file in files:
+            for batch in read_batches(file, layout, wanted, allow_ragged=RAGGED in allowed):
+                rows.add(batch)
+        return cls(name, rows, files)
+
+    def meaning(
+        self, mapping: Mapping | None, encoding: str | None, decimal: str | None
+    ) -> tuple[Mapping, list[str]]:
+        """Return what the columns mean, and what was assumed."""
+        if mapping is None and self.folder is not None:
+            return folder_mapping(self.folder, list(self.rows.kinds)), []
+        layout = _layout(mapping, encoding, decimal)
+        if mapping is not None:
+            return replace(mapping, file=layout), []
+        found = detect(self.rows, self.name, layout)
+        return found.mapping, found.assumed
+
+    def refuse_other_layouts(self, mapping: Mapping) -> None:
+        """Raise InputError if a file lacks the columns of user and time that others have."""
+        if len(self.files) < 2:
+            return
+        for file, columns in self.rows.columns_of.items():
+            for what, names in (
+                ("user_id", mapping.columns["user_id"]),
+                ("timestamp", mapping.time.column),
+            ):
+                if not columns & set(names):
+                    raise InputError(
+                        f"{file} has no column {' or '.join(map(repr, names))} for {what}, which "
+                        f"other files have; its columns are {', '.join(sorted(columns))}. Give the "
+                        "files of one layout, and tables of items and users with --items and "
+                        "--users."
+                    )
+
+    def described(self) -> dict[str, Any]:
+        """Return the names of the files and their checksums, for the manifest."""
+        if self.folder is not None:
+            return {"file": self.folder.name}
+        if not self.files:
+            return {"file": IN_MEMORY}
+        names = [PurePath(file.name).name for file in self.files]
+        sums = [digest_of(file.open_raw()) for file in self.files]
+        if len(names) == 1:
+            return {"file": names[0], "sha256": sums[0]}
+        return {"files": [{"file": n, "sha256": s} for n, s in zip(names, sums, strict=True)]}
+
+
+def _batches(table: pa.Table) -> Iterator[Batch]:
+    n = 0
+    for chunk in table.to_batches(max_chunksize=BATCH_ROWS):
+        rows = np.arange(n + 1, n + chunk.num_rows + 1)
+        yield Batch(pa.Table.from_batches([chunk]), rows, file=IN_MEMORY)
+        n += chunk.num_rows
+
+
+def _log_folder(inputs: list[Any], out: Path) -> Path | None:
+    """Return the log folder that is to be imported, None if the inputs are files."""
+    if len(inputs) != 1 or isinstance(inputs[0], pa.Table) or "://" in str(inputs[0]):
+        return None
+    folder = Path(inputs[0])
+    if folder.is_dir() and folder.resolve() == out.resolve():
+        raise InputError(f"{folder} cannot be imported onto itself; choose another --out.")
+    is_log = (folder / "events").is_dir() and any((folder / "events").glob("part-*.parquet"))
+    return folder if is_log or (folder / "manifest.json").is_file() else None
+
+
+@contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    """Yield a folder for temporary files: in the log folder, because /tmp may be small."""
+    with tempfile.TemporaryDirectory(prefix=".import-", dir=folder) as scratch:
+        yield Path(scratch)
+
+
+def _layout(mapping: Mapping | None, encoding: str | None, decimal: str | None) -> FileFormat:
+    layout = mapping.file if mapping else FileFormat()
+    given = {"encoding": encoding, "decimal": decimal}
+    return replace(layout, **{k: v for k, v in given.items() if v is not None})
+
+
+def _with_settings(mapping: Mapping, allow_rejects: Sequence[str], currency: str | None) -> Mapping:
+    """Return the mapping with what the call adds. Raises UnknownNameError for a reason."""
+    known_reasons = {*REASONS, *(rule.reject for rule in mapping.rules if rule.reject)}
+    for reason in allow_rejects:
+        if reason not in known_reasons:
+            raise UnknownNameError("reason (--allow-rejects)", reason, known_reasons)
+    return replace(
+        mapping,
+        allow_rejects=(*mapping.allow_rejects, *allow_rejects),
+        currency=currency or mapping.currency,
+    )
+
+
+def _warnings(rows: Spool, amounts_in: Counter[str]) -> list[str]:
+    """Return what a reader of the summary should know beyond what was assumed."""
+    notes = []
+    if rows.left_out:
+        notes.append(f"nested columns left out: {', '.join(sorted(rows.left_out))}")
+    if len(amounts_in) > 1:
+        counts = ", ".join(f"{c}: {n:,}" for c, n in sorted(amounts_in.items()))
+        notes.append(
+            f"prices are in {len(amounts_in)} currencies ({counts} rows) and were not converted; "
+            "convert them, or import one currency at a time"
+        )
+    return notes
 
 
 def _with_provenance(
@@ -163,7 +329,7 @@ def _with_provenance(
     return {**made, "provenance": provenance, **({} if names is None else {"event_names": names})}
 
 
-def imported(file: Path | str, out: Path | str, **settings: Any) -> EventLog:
+def imported(file: Path | str | Sequence[Path | str], out: Path | str, **settings: Any) -> EventLog:
     """Import a file as `import_file` does and return the log."""
     import_file(file, out, **settings)
     return EventLog.read(out)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from eventlog._runtime.errors import InputError
 from eventlog.ingest.mapping import EventSource, Mapping, Names, TimeFormat
@@ -26,31 +25,25 @@ def folder_manifest(path: Path) -> dict[str, Any]:
 def folder_batches(path: Path) -> Iterator[Batch]:
     """Yield the events of a log folder part by part. Raises InputError if there are none."""
     n = 0
-    if not (path / "events").is_dir():
-        raise InputError(
-            f"{path} is a folder without events/part-*.parquet; give a file or a log folder."
-        )
     for part in part_paths(path):
         table = read_arrow(part)
-        yield Batch(table, np.arange(n + 1, n + table.num_rows + 1))
+        yield Batch(table, np.arange(n + 1, n + table.num_rows + 1), file=part.name)
         n += table.num_rows
     if n == 0:
         raise InputError(f"{path} has no events; there is nothing to import.")
 
 
-def folder_mapping(path: Path, table: pa.Table) -> Mapping:
-    """Return the mapping in which every column means what its name says."""
+def folder_mapping(path: Path, found: list[str]) -> Mapping:
+    """Return the mapping in which every one of the columns `found` means what its name says."""
     columns: dict[str, Names] = {
-        name: (name,)
-        for name in COLUMNS
-        if name in table.column_names and name not in ("timestamp", "event")
+        name: (name,) for name in COLUMNS if name in found and name not in ("timestamp", "event")
     }
     manifest = folder_manifest(path)
     return Mapping(
         columns=columns,
         time=TimeFormat(column=("timestamp",)),
         event=EventSource(column=("event",)),
-        ids=tuple(name for name in manifest.get("ids") or () if name in table.column_names),
+        ids=tuple(name for name in manifest.get("ids") or () if name in found),
         roles=dict(manifest.get("roles") or {}),
         currency=str(manifest.get("currency") or ""),
     )

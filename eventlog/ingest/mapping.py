@@ -43,6 +43,8 @@ else:  # a file may write a list of one as the text alone; `Table` makes it a li
     Lists = tuple[str | tuple[str, ...], ...]
 
 MISSING = ("", "NULL", "null", "NaN", "nan", "None", "\\N", "<NA>", "NaT")
+# Texts that mean no value in ids and numbers only: NA may be Namibia among countries.
+MISSING_IDS = ("NA", "N/A", "n/a", "#N/A", "(null)", "undefined", "none", "nil", "(not set)")
 OWN_TABLES = {"timestamp": "[time]", "event": "[event]"}  # schema columns not set in [columns]
 
 
@@ -60,7 +62,11 @@ class Table(Settings, frozen=True):
 
 
 class FileFormat(Table, frozen=True):
-    """How a text file is laid out; of Parquet and JSON lines only `explode` and `missing` count."""
+    """How a text file is laid out.
+
+    Of Parquet and JSON lines only `explode`, `separator`, `missing`, `missing_ids` and the marks in
+    numbers that are written as text count.
+    """
 
     # One or more characters, or "whitespace"; None: guessed from suffix and first line.
     delimiter: str | None = None
@@ -69,9 +75,19 @@ class FileFormat(Table, frozen=True):
     header: bool | Literal["auto"] = True
     columns: Lists = ()  # names for a file without header; of several lists the one that fits
     quote: str = '"'  # "" if quotes have no meaning
-    decimal: str = "."
+    # Lines before the header, of any content; those that begin with # are left out anyway.
+    skip_rows: Annotated[int, Range(0)] = 0
+    comment: str = ""  # lines that begin with this are left out, wherever they are
+    # The mark before decimals and the one between thousands. None: what all numbers of the file
+    # agree on; the file is refused if they leave it open, as 1,250 alone does.
+    decimal: Literal[".", ","] | None = None
+    thousands: str | None = None
     missing: Names = MISSING  # texts that mean no value
-    explode: str | None = None  # nested list column: a row per element, "<column>.<field>"
+    missing_ids: Names = MISSING_IDS  # and those that do so in ids and numbers only
+    # A list column: a row per element, with the columns "<column>.<field>", or "<column>" where
+    # the elements are plain values. The list may be JSON text, or text with a separator.
+    explode: str | None = None
+    separator: str | None = None  # between the elements of a list that is written as text
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -86,9 +102,16 @@ class TimeFormat(Table, frozen=True):
 
     column: Names = ()
     format: Names = ()  # strptime formats, tried in this order; none: ISO 8601
-    # Unit of numbers since 1970 UTC; "auto": guessed from their size.
-    unit: Literal["s", "ms", "us", "ns", "auto"] | None = None
+    # Unit of numbers since 1970 UTC, "auto": each by its own size; or of numbers since `start`.
+    unit: Literal["s", "ms", "us", "ns", "auto", "seconds", "minutes", "hours", "days"] | None = (
+        None
+    )
+    start: str | None = None  # when a clock without a calendar begins: a date, or a date and time
+    year: Annotated[int, Range(1990, 2099)] | None = None  # of dates without one, such as 6-4
     timezone: str = "UTC"  # of times without an offset
+    clock: Names = ()  # a second column with the time of day, where `column` holds the date
+    # Unit of a clock that is a number, counted from midnight.
+    clock_unit: Literal["s", "ms", "seconds", "minutes", "hours"] | None = None
 
 
 class EventSource(Table, frozen=True):
@@ -151,10 +174,12 @@ class Mapping(Table, frozen=True):
     session_gap_minutes: Annotated[float, Above(0.0)] = SESSION_GAP_MINUTES
     allow_rejects: Names = ()  # reasons that are expected in this kind of file
     currency: str = ""
+    currency_column: Names = ()  # the column that names the currency of a row's price
 
     def sources(self) -> set[str]:
         """Return all column names of the file that the mapping uses, alternatives included."""
-        found = {*self.time.column, *self.event.column, *self.drop, *self.ids}
+        found = {*self.time.column, *self.time.clock, *self.event.column, *self.drop, *self.ids}
+        found.update(self.currency_column)
         for names in (*self.columns.values(), *self.users.values(), *self.items.values()):
             found.update(names)
         for rule in self.rules:
@@ -215,8 +240,23 @@ def _check(mapping: Mapping, path: str) -> None:
         raise InputError(f"{path} does not say which column is the time; add column to [time].")
     if bool(mapping.event.column) == (mapping.event.constant is not None):
         raise InputError(f"{path} must name either a column or a constant in [event].")
+    _check_time(mapping.time, path)
     for rule in mapping.rules:
         _check_rule(rule, path)
+
+
+def _check_time(how: TimeFormat, path: str) -> None:
+    if (how.unit in ("seconds", "minutes", "hours", "days")) != (how.start is not None):
+        raise InputError(
+            f"{path} must give unit (seconds, minutes, hours or days) and start in [time] together:"
+            " they say since when a clock without a calendar counts."
+        )
+    if how.clock_unit is not None and not how.clock:
+        raise InputError(f"{path} gives clock_unit in [time], but no clock, the column it is of.")
+    if how.unit and (how.format or how.clock or how.year is not None):
+        raise InputError(
+            f"{path} gives unit in [time] beside format, clock or year; numbers have only a unit."
+        )
 
 
 def _check_rule(rule: Rule, path: str) -> None:

@@ -69,6 +69,12 @@ def _check_time(mapping: Mapping, where: str) -> None:
         near = difflib.get_close_matches(zone, available_timezones(), n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else "write it as in 'Europe/Berlin' or 'UTC'."
         raise InputError(f"{where}: time.timezone is {zone!r}, which is no time zone; {hint}")
+    start = mapping.time.start
+    if start is not None and not _is_iso(start):
+        raise InputError(
+            f"{where}: time.start is {start!r}, which is no time; write it as in '2024-01-01' or "
+            "'2024-01-01 08:00'."
+        )
     for form in mapping.time.format:
         problem = _format_problem(form)
         if problem:
@@ -90,6 +96,12 @@ def _is_zone(name: str) -> bool:
     return True
 
 
+def _is_iso(text: str) -> bool:
+    import pandas as pd
+
+    return not pd.isna(pd.to_datetime(text, format="ISO8601", errors="coerce", utc=True))
+
+
 def _format_problem(form: str) -> str | None:
     """Return why pandas cannot read times in a format, None if it can."""
     import pandas as pd
@@ -109,7 +121,7 @@ def _format_problem(form: str) -> str | None:
 
 def _check_file(layout: FileFormat, where: str) -> None:
     check_encoding(layout.encoding, f"{where}: file.encoding")
-    quote, delimiter, decimal = layout.quote, layout.delimiter, layout.decimal
+    quote, delimiter = layout.quote, layout.delimiter
     if len(quote) > 1 or not quote.isascii() or quote in ("\n", "\r", "\0"):
         raise InputError(
             f'{where}: file.quote is {quote!r}; it must be one ASCII character, or "" if quotes '
@@ -124,10 +136,13 @@ def _check_file(layout: FileFormat, where: str) -> None:
             )
         if delimiter == quote:
             raise InputError(f"{where}: file.delimiter is {delimiter!r}, and so is file.quote.")
-    if len(decimal) != 1 or decimal.isalnum() or decimal.isspace() or decimal in "+-\0":
+    if layout.thousands is not None and layout.thousands == layout.decimal:
         raise InputError(
-            f"{where}: file.decimal is {decimal!r}; it must be one character, such as '.' or ','."
+            f"{where}: file.thousands is {layout.thousands!r}, and so is file.decimal."
         )
+    for key, text in (("separator", layout.separator), ("explode", layout.explode)):
+        if text == "":
+            raise InputError(f"{where}: file.{key} is empty; leave it out, or give a text.")
     for number, names in enumerate(layout.columns):
         twice = _first_twice(names)
         if twice is not None:

@@ -27,11 +27,19 @@ REASONS = (
     "unparseable label",
     "label known before its event",
 )
-OWN_COLUMNS = {"row": "row_in_file", "reason": "reason_in_file"}  # of the file, renamed
+OWN_COLUMNS = {
+    "row": "row_in_file",
+    "reason": "reason_in_file",
+    "file": "file_in_file",
+}  # of the file, renamed
 
 
 def reject_table(
-    table: pa.Table, rows: np.ndarray, reasons: list[str], ragged: list[tuple[int, str]]
+    table: pa.Table,
+    rows: np.ndarray,
+    reasons: list[str],
+    ragged: list[tuple[int, str]],
+    file: str = "",
 ) -> pa.Table:
     """Return the rows that are set aside as text, with their row number and reason.
 
@@ -40,12 +48,15 @@ def reject_table(
         rows: (n_rejects,) their row numbers.
         reasons: (n_rejects,) why each is set aside.
         ragged: (row number, text) of rows with a wrong number of fields.
+        file: the file that they are of, where an import has several.
     """
+    of_file = {"file": pa.array([file] * len(rows), pa.string())} if file else {}
     original = {OWN_COLUMNS.get(name, name): table[name] for name in table.column_names}
     rejects = pa.table(
         {
             "row": pa.array(rows),
             "reason": pa.array(reasons, pa.string()),
+            **of_file,
             **{name: pa.chunked_array([as_text(c)]) for name, c in original.items()},
         }
     )
@@ -55,6 +66,7 @@ def reject_table(
         {
             "row": pa.array([row for row, _ in ragged], pa.int64()),
             "reason": pa.array([RAGGED] * len(ragged)),
+            **({"file": pa.array([file] * len(ragged))} if file else {}),
             next(iter(original)): pa.array([text for _, text in ragged]),
         }
     )

@@ -1,4 +1,4 @@
-"""What all readers of files share: batches of rows, and byte streams that notice damage."""
+"""What all readers of files share: files, batches of rows, and streams that notice damage."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import io
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 import numpy as np
@@ -28,22 +28,57 @@ class Batch:
     table: pa.Table
     rows: np.ndarray  # (n_rows,) int64: row number in the file
     ragged: list[tuple[int, str]] = field(default_factory=list)  # rows left out: (number, text)
+    file: str = ""  # the file that the rows are of
 
 
-def open_stream(path: Path, packed: str) -> IO[bytes]:
-    """Open a file for reading bytes; `packed` is its compression, "" for none."""
-    if packed == "zstd":
-        return pa.CompressedInputStream(pa.OSFile(str(path)), "zstd")  # type: ignore[no-any-return]
-    openers: dict[str, Callable[..., Any]] = {"gzip": gzip.open, "bzip2": bz2.open, "": open}
-    opened: IO[bytes] = openers[packed](path, "rb")
-    return opened
+@dataclass(frozen=True)
+class InputFile:
+    """A file to read, wherever it is: on this machine, in an archive, behind an address."""
+
+    name: str  # what sentences call it
+    open_raw: Callable[[], IO[bytes]]
+    size: int
+    path: Path | None = None  # if it is on this machine
+    partitions: tuple[tuple[str, str | None], ...] = ()  # of its folders: day=2024-01-01
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def suffixes(self) -> list[str]:
+        """The endings of its name in lower case: [".csv", ".gz"]."""
+        return [s.lower() for s in PurePosixPath(self.name.replace("\\", "/")).suffixes]
+
+    @property
+    def compression(self) -> str:
+        """Its compression by its name, "" for none."""
+        return COMPRESSIONS.get((self.suffixes or [""])[-1], "")
+
+    def open(self) -> IO[bytes]:
+        """Open it for reading bytes, decompressed."""
+        packed = self.compression
+        if packed == "zstd":
+            stream = pa.PythonFile(self.open_raw(), mode="r")
+            return io.BufferedReader(pa.CompressedInputStream(stream, "zstd"))
+        if not packed:
+            return self.open_raw()
+        openers: dict[str, Callable[..., Any]] = {"gzip": gzip.open, "bzip2": bz2.open}
+        opener = openers[packed]
+        opened: IO[bytes] = opener(self.path or self.open_raw(), "rb")
+        return opened
+
+
+def local_file(path: Path, **settings: Any) -> InputFile:
+    """Return a file on this machine."""
+    size = path.stat().st_size if path.is_file() else 0
+    return InputFile(str(path), lambda: open(path, "rb"), size, path, **settings)
 
 
 class WatchedStream(io.RawIOBase):
     """The stream that Arrow reads; counts quotes and line ends, which reveal broken quoting."""
 
-    def __init__(self, stream: IO[bytes], path: Path, quote: bytes) -> None:
-        self.stream, self.path, self.quote = stream, path, quote
+    def __init__(self, stream: IO[bytes], file: InputFile, quote: bytes) -> None:
+        self.stream, self.file, self.quote = stream, file, quote
         self.quotes = self.lines = 0
         self.last = b""
 
@@ -56,9 +91,9 @@ class WatchedStream(io.RawIOBase):
         try:
             data = self.stream.read(size)
         except (EOFError, OSError, zlib.error) as error:
-            packed = COMPRESSIONS.get(self.path.suffix.lower(), "text")
+            packed = self.file.compression or "text"
             raise InputError(
-                f"{self.path} is a damaged {packed} file ({error}); download or export it again."
+                f"{self.file} is a damaged {packed} file ({error}); download or export it again."
             ) from None
         if self.quote:
             self.quotes += data.count(self.quote)
@@ -72,8 +107,8 @@ class WatchedStream(io.RawIOBase):
         super().close()
 
 
-def no_rows(path: Path, header: bool) -> InputError:
+def no_rows(file: InputFile, header: bool) -> InputError:
     """Return the error for a file without rows; `header`: it has a header line."""
     return InputError(
-        f"{path} has {'a header and ' if header else ''}no rows; there is nothing to import."
+        f"{file} has {'a header and ' if header else ''}no rows; there is nothing to import."
     )

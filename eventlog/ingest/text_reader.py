@@ -7,8 +7,8 @@ import csv
 import io
 import re
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,59 +18,43 @@ from eventlog._runtime.errors import InputError
 from eventlog.ingest import streams
 from eventlog.ingest.mapping import FileFormat
 from eventlog.ingest.mapping_values import check_encoding
-from eventlog.ingest.streams import Batch, WatchedStream, no_rows, open_stream
+from eventlog.ingest.streams import Batch, InputFile, WatchedStream, no_rows
+from eventlog.ingest.values import TEXT
 
-STRINGS = pa.dictionary(pa.int32(), pa.string())
 HEAD_BYTES = 1 << 18  # read to find the first line
 
 
 def read_text(
-    path: Path, kind: str, packed: str, layout: FileFormat, known: set[str], allow_ragged: bool
+    file: InputFile, kind: str, layout: FileFormat, known: set[str], allow_ragged: bool
 ) -> Iterator[Batch]:
     """Yield the rows of a delimited text file; see `readers.read_batches`.
 
-    `kind` is its suffix, `packed` its compression ("" for none).
+    `kind` is its suffix without that of a compression.
     """
-    encoding = check_encoding(layout.encoding, f"{path}: the encoding")
-    with open_stream(path, packed) as file:
-        head = WatchedStream(file, path, b"").read(HEAD_BYTES)  # type: ignore[arg-type]
-    first = _first_line(path, head, encoding)
-    delimiter = layout.delimiter or (
-        "\t" if kind in (".tsv", ".inter") else _guess_delimiter(first)
-    )
-    names, header = _names(path, first, delimiter, layout, known)
-
-    quote = layout.quote.encode()
-    with open_stream(path, packed) as file:
-        watched = WatchedStream(file, path, quote)
+    opening = _opening(file, kind, layout, known)
+    delimiter, names, quote = opening.delimiter, opening.names, layout.quote.encode()
+    with opening.open() as utf8:
+        watched = WatchedStream(utf8, file, quote)
         stream: Any = watched
         # Arrow splits at one byte. Files with longer delimiters are small: rewrite them in memory.
         if len(delimiter) > 1:
-            pattern = (
-                rb"[ \t]+" if delimiter == "whitespace" else re.escape(delimiter.encode(encoding))
-            )
-            lines = watched.read().splitlines()
-            stream = io.BytesIO(
-                b"\n".join(
-                    re.sub(pattern, b"\t", line.strip() if delimiter == "whitespace" else line)
-                    for line in lines
-                )
-            )
+            stream = _with_tabs(watched, delimiter)
         ragged: list[tuple[int, str]] = []  # not yet yielded
         left_out: list[int] = []
+        before = opening.lines_before + int(opening.header)  # number of the last row seen
 
         def set_aside(row: Any) -> str:
-            ragged.append((int(row.number), str(row.text)))
-            left_out.append(int(row.number))
+            number = int(row.number) + opening.lines_before
+            ragged.append((number, str(row.text)))
+            left_out.append(number)
             return "skip" if allow_ragged else "error"
 
         options: dict[str, Any] = {
             "read_options": pacsv.ReadOptions(
                 column_names=names,
-                skip_rows=int(header),
+                skip_rows=int(opening.header),
                 use_threads=False,
                 block_size=streams.BLOCK,
-                encoding=encoding,
             ),
             "parse_options": pacsv.ParseOptions(
                 delimiter="\t" if len(delimiter) > 1 else delimiter,
@@ -79,61 +63,174 @@ def read_text(
                 invalid_row_handler=set_aside,
             ),
             "convert_options": pacsv.ConvertOptions(
-                column_types=dict.fromkeys(names, STRINGS),
+                column_types=dict.fromkeys(names, TEXT),
+                include_columns=names[: -opening.empty] if opening.empty else names,
                 strings_can_be_null=True,
                 null_values=list(layout.missing),
             ),
         }
-        last = int(header)  # number of the last row seen
+        last = before
         try:
             for chunk in pacsv.open_csv(stream, **options):
                 rows = np.arange(last + 1, last + 1 + chunk.num_rows + len(left_out))
                 rows = rows[~np.isin(rows, left_out)][: chunk.num_rows]
-                yield Batch(pa.Table.from_batches([chunk]), rows, list(ragged))
+                yield Batch(pa.Table.from_batches([chunk]), rows, list(ragged), str(file))
                 ragged.clear()
                 last = int(rows[-1]) if len(rows) else last
         except (pa.ArrowInvalid, UnicodeDecodeError) as error:
-            _explain(path, packed, layout, delimiter, encoding, len(names))
+            _explain(opening, len(names))
             if "Empty CSV file" in str(error):
-                raise no_rows(path, header) from None
+                raise no_rows(file, opening.header) from None
             raise InputError(
-                f"{path} cannot be read as {encoding} text with {delimiter!r} between the fields: "
-                f"{error}"
+                f"{file} cannot be read as {opening.encoding} text with {delimiter!r} between the "
+                f"fields: {error}"
             ) from None
     last = max([last, *left_out])
-    if last == header:
-        raise no_rows(path, header)
-    spread = watched.lines + (watched.last != b"\n") != last
+    if last == before:
+        raise no_rows(file, opening.header)
+    spread = watched.lines + (watched.last != b"\n") != last - opening.lines_before
     if quote and watched.quotes and (watched.quotes % 2 or spread):
-        _explain(path, packed, layout, delimiter, encoding, None if allow_ragged else len(names))
+        _explain(opening, None if allow_ragged else len(names))
 
 
-def _first_line(path: Path, head: bytes, encoding: str) -> str:
+def _with_tabs(watched: WatchedStream, delimiter: str) -> io.BytesIO:
+    """Return text with a tab for each delimiter of several characters."""
+    blank = delimiter == "whitespace"
+    pattern = rb"[ \t]+" if blank else re.escape(delimiter.encode())
+    lines = watched.read().splitlines()
+    return io.BytesIO(
+        b"\n".join(re.sub(pattern, b"\t", line.strip() if blank else line) for line in lines)
+    )
+
+
+# --- how the file begins --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What the first lines of a file say, and how to open it after those that are no rows."""
+
+    file: InputFile
+    layout: FileFormat
+    encoding: str
+    delimiter: str
+    names: list[str]  # of all fields of a row
+    header: bool
+    lines_before: int  # the header, or the first row
+    empty: int = 0  # fields at the end of each row that have no name and no value
+
+    def open(self) -> IO[bytes]:
+        """Open the file as UTF-8 text from its header, or its first row, on."""
+        stream: Any = self.file.open()
+        if self.encoding != "utf-8" or self.layout.comment:
+            text = io.TextIOWrapper(stream, self.encoding, newline="")
+            stream = io.BufferedReader(Utf8Stream(text, self.layout.comment))
+        for _ in range(self.lines_before):
+            stream.readline()
+        return stream  # type: ignore[no-any-return]
+
+
+class Utf8Stream(io.RawIOBase):
+    """A text file as UTF-8 bytes, without the lines that begin with a comment mark."""
+
+    def __init__(self, text: io.TextIOWrapper, comment: str) -> None:
+        self.text, self.comment = text, comment
+        self.rest = b""  # read, and not yet handed on
+
+    def readable(self) -> bool:
+        """Return True, as a stream for reading must."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill `buffer` and return the number of bytes, 0 at the end."""
+        while not self.rest and (text := self.text.read(1 << 20)):
+            if self.comment:
+                lines = (text + self.text.readline()).splitlines(keepends=True)
+                # An empty line counts as a row of the file, but is none of the table.
+                text = "".join("\n" if n.startswith(self.comment) else n for n in lines)
+            self.rest = text.encode()
+        n = min(len(self.rest), len(buffer))
+        buffer[:n], self.rest = self.rest[:n], self.rest[n:]
+        return n
+
+    def close(self) -> None:
+        """Close the file too."""
+        self.text.close()
+        super().close()
+
+
+def _opening(file: InputFile, kind: str, layout: FileFormat, known: set[str]) -> Opening:
+    """Find the delimiter, the names and the header of a file.
+
+    Lines before the header that begin with # and the `sep=;` that Excel understands are left out.
+    """
+    encoding = check_encoding(layout.encoding, f"{file}: the encoding")
+    with file.open() as stream:
+        head = WatchedStream(stream, file, b"").read(HEAD_BYTES)
+    lines = _lines(file, head, encoding)
+    start, separator = layout.skip_rows, None
+    marks = ("#", layout.comment) if layout.comment else ("#",)
+    while start < len(lines):
+        line = lines[start].strip()
+        found = re.fullmatch(r"""["']?sep=(.)["']?""", line)
+        separator = found[1] if found else separator
+        if line and not line.startswith(marks) and not found:
+            break
+        start += 1
+    else:
+        raise InputError(
+            f"{file} has no row after the {start:,} line(s) that are skipped; there is nothing to "
+            "import."
+        )
+    guessed = separator or _guess_delimiter(lines[start], layout.quote)
+    delimiter = layout.delimiter or ("\t" if kind in (".tsv", ".inter") else guessed)
+    names, header = _names(file, lines[start], delimiter, layout, known)
+    empty = _empty_fields(lines[start : start + 50], delimiter, layout.quote, len(names))
+    if empty and header:
+        names = [*names, *(f"no name {i}" for i in range(empty))]
+    # Lines of the file that are blank do not count, as in Arrow.
+    return Opening(file, layout, encoding, delimiter, names, header, start, empty if header else 0)
+
+
+def _empty_fields(lines: list[str], delimiter: str, quote: str, width: int) -> int:
+    """Return 1 if each row has an empty field more than the header, as `a,b,` has."""
+    rows = [_split(line, delimiter, quote) for line in lines[1:-1] or lines[1:] if line.strip()]
+    more = all(len(row) == width + 1 and not row[-1].strip() for row in rows)
+    return int(bool(rows) and more and delimiter != "whitespace")
+
+
+def _lines(file: InputFile, head: bytes, encoding: str) -> list[str]:
+    """Return the first lines of a file. Raises InputError if it is no text or has none."""
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and not encoding.startswith(
         "utf-16"
     ):
         raise InputError(
-            f"{path} is UTF-16 text, not {encoding}; give --encoding utf-16, or set it in [file] "
+            f"{file} is UTF-16 text, not {encoding}; give --encoding utf-16, or set it in [file] "
             "of a mapping."
         )
     if b"\0" in head and not encoding.startswith(("utf-16", "utf-32")):
         at = head.index(b"\0")
         raise InputError(
-            f"{path} is not a text file: byte {at} (row {head.count(b'%c' % 10, 0, at) + 1}) is "
+            f"{file} is not a text file: byte {at} (row {head.count(b'%c' % 10, 0, at) + 1}) is "
             "zero."
         )
     text = codecs.getincrementaldecoder(encoding)("replace").decode(head).lstrip("\ufeff")
-    lines = [line for line in text.splitlines() if line.strip()]
-    if not lines:
-        raise InputError(f"{path} is empty (blank lines only); there is nothing to import.")
-    if lines[0].lstrip().startswith(("{", "[{")):
+    lines = re.split(r"\r\n|\n|\r", text)
+    first = next((line for line in lines if line.strip()), None)
+    if first is None:
+        raise InputError(f"{file} is empty (blank lines only); there is nothing to import.")
+    if first.lstrip().startswith(("{", "[{")):
         raise InputError(
-            f"{path} holds JSON, not delimited text; name it .jsonl, one object a line."
+            f"{file} holds JSON, not delimited text; name it .jsonl, one object a line."
         )
-    return lines[0]
+    return lines
 
 
-def _guess_delimiter(line: str) -> str:
+def _guess_delimiter(line: str, quote: str) -> str:
+    """Return the delimiter that occurs most often in a line, outside quotes."""
+    if quote:
+        q = re.escape(quote)
+        line = re.sub(rf"{q}[^{q}]*{q}", "", line)
     return "::" if "::" in line else max((",", "\t", ";", "|"), key=line.count)
 
 
@@ -153,7 +250,7 @@ def _split(line: str, delimiter: str, quote: str) -> list[str]:
 
 
 def _names(
-    path: Path, line: str, delimiter: str, layout: FileFormat, known: set[str]
+    path: InputFile, line: str, delimiter: str, layout: FileFormat, known: set[str]
 ) -> tuple[list[str], bool]:
     """Return the column names, and whether the first line holds them."""
     fields = [f.strip() for f in _split(line, delimiter, layout.quote)]
@@ -176,41 +273,38 @@ def _names(
     return names, True
 
 
-def _explain(
-    path: Path, packed: str, layout: FileFormat, delimiter: str, encoding: str, width: int | None
-) -> None:
+# --- where the file is broken ---------------------------------------------------------------------
+
+
+def _explain(opening: Opening, width: int | None) -> None:
     """Read a file again, slowly, and raise InputError at the place where it is broken, if any."""
-    _explain_encoding(path, packed, encoding)
+    file, layout, delimiter = opening.file, opening.layout, opening.delimiter
+    _explain_encoding(file, opening.encoding)
     if len(delimiter) > 1 or not layout.quote:
-        fields: Iterator[list[str]]
-        with open_stream(path, packed) as file:
-            lines = io.TextIOWrapper(file, encoding)
+        with opening.open() as stream:
+            lines = io.TextIOWrapper(_buffered(stream), "utf-8")
             fields = (_split(line.rstrip("\r\n"), delimiter, "") for line in lines if line.strip())
-            _explain_width(path, fields, width)
+            _explain_width(opening, fields, width)
         return
-    with open_stream(path, packed) as file:
+    with opening.open() as stream:
         reader = csv.reader(
-            io.TextIOWrapper(file, encoding, newline=""),
+            io.TextIOWrapper(_buffered(stream), "utf-8", newline=""),
             delimiter=delimiter,
             quotechar=layout.quote,
             strict=True,
         )
-        row, line, before = 0, 0, csv.field_size_limit(1 << 30)
+        row, line, before = opening.lines_before, 0, csv.field_size_limit(1 << 30)
         try:
             for values in reader:
                 if values:
                     row += 1
                     if width is not None and len(values) != width:
-                        quoted = reader.line_num > line + 1
-                        spans = (
-                            f" (a quoted value in it runs from line {line + 1} to "
-                            f"{reader.line_num})"
-                            if quoted
-                            else ""
-                        )
+                        first, end = line + 1, reader.line_num
+                        quoted = end > first
+                        spans = f" (a quoted value in it runs from line {first} to {end})"
                         raise InputError(
-                            f"{path} has {len(values)} fields in row {row}{spans}, but {width} "
-                            "were expected."
+                            f"{file} has {len(values)} fields in row {row}{spans if quoted else ''}"
+                            f", but {width} were expected."
                         )
                 line = reader.line_num
         except csv.Error as error:
@@ -221,25 +315,29 @@ def _explain(
             )
             where = f"row {row + 1} (from line {line + 1})"
             raise InputError(
-                f"{path} has broken quoting: {where} has {what}; double the quotes inside values."
+                f"{file} has broken quoting: {where} has {what}; double the quotes inside values."
             ) from None
         finally:
             csv.field_size_limit(before)
 
 
-def _explain_width(path: Path, records: Iterator[list[str]], width: int | None) -> None:
-    for row, values in enumerate(records, start=1):
+def _buffered(stream: Any) -> Any:
+    return stream if isinstance(stream, io.BufferedIOBase) else io.BufferedReader(stream)
+
+
+def _explain_width(opening: Opening, records: Iterator[list[str]], width: int | None) -> None:
+    for row, values in enumerate(records, start=1 + opening.lines_before):
         if width is not None and len(values) != width:
             raise InputError(
-                f"{path} has {len(values)} fields in row {row}, but {width} were expected."
+                f"{opening.file} has {len(values)} fields in row {row}, but {width} were expected."
             )
 
 
-def _explain_encoding(path: Path, packed: str, encoding: str) -> None:
+def _explain_encoding(file: InputFile, encoding: str) -> None:
     decoder = codecs.getincrementaldecoder(encoding)()
     offset, line = 0, 1
-    with open_stream(path, packed) as file:
-        for data in iter(lambda: file.read(1 << 20), b""):
+    with file.open() as stream:
+        for data in iter(lambda: stream.read(1 << 20), b""):
             pending = len(decoder.getstate()[0])
             try:
                 decoder.decode(data)
@@ -247,7 +345,7 @@ def _explain_encoding(path: Path, packed: str, encoding: str) -> None:
                 at = error.start - pending
                 line += data.count(b"\n", 0, max(at, 0))
                 raise InputError(
-                    f"{path} is not {encoding} text: row {line}, byte {offset + at} "
+                    f"{file} is not {encoding} text: row {line}, byte {offset + at} "
                     f"({error.object[error.start]:#04x}); "
                     "name the right one with --encoding or in [file] of a mapping (latin-1 or "
                     "cp1252, perhaps)."

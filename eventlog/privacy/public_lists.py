@@ -229,7 +229,8 @@ def _texts(values: pd.Series, column: str, where: str) -> pd.Series:
             )
         values = values.map(_plain)
     found = coded(pa.chunked_array([pa.array(values, from_pandas=True)]), missing=("",))
-    texts = np.append(found.values, np.array([None], dtype=object))  # code -1 selects the last
+    # The code -1 selects the last.
+    texts = np.array([*found.values.to_pylist(), None], dtype=object)
     return pd.Series(texts[found.codes], dtype=object)
 
 

@@ -246,7 +246,7 @@ def _items(codec: Codec) -> pd.DataFrame | None:
     for name, attribute in codec.items.attributes.items():
         table[name] = codec.values[name].decode(attribute[1:][real])
     if codec.has_price:
-        table["price"] = codec.items.price[1:][real].astype(np.float32)
+        table["price"] = codec.items.price[1:][real].astype(np.float64)
     return pd.DataFrame(table).sort_values("item_id").reset_index(drop=True)
 
 

@@ -10,7 +10,7 @@ from eventlog import EventLog, UnknownNameError, datasets
 from eventlog.check import check
 from eventlog.ingest.ingest import import_file
 from eventlog.ingest.mapping import preset
-from eventlog.log_folder import read_manifest
+from eventlog.manifest import read_manifest
 
 
 @pytest.fixture(scope="module")

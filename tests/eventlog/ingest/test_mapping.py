@@ -75,7 +75,7 @@ def test_names_of_a_headerless_file_are_one_list_or_several(
         ("[file]\ndelimiter = '§'\n", "file.delimiter is '§'; it must be one ASCII character"),
         ("[file]\ndelimiter = ''\n", "file.delimiter is ''"),
         ("[file]\ndelimiter = '\"'\n", "file.delimiter is '\"', and so is file.quote"),
-        ("[file]\ndecimal = '3'\n", "file.decimal is '3'; it must be one character"),
+        ("[file]\ndecimal = '3'\n", "file.decimal is '3'; it must be one of"),
         ("[file]\nencoding = 'rot13'\n", "file.encoding is 'rot13', which is not an encoding of"),
         ("[file]\nencoding = '\\u0000'\n".replace("'", '"'), "file.encoding is .* not known"),
         ("[file]\nencoding = 'undefined'\n", "file.encoding is 'undefined'"),

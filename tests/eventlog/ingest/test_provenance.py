@@ -98,10 +98,9 @@ def test_exported_rows_are_derived_when_they_come_back(shop: EventLog, tmp_path:
 
 def test_a_folder_under_other_event_names_has_no_given_list(shop: EventLog, tmp_path: Path) -> None:
     from eventlog.ingest.log_source import folder_mapping
-    from eventlog.log import to_arrow
 
     folder = shop.write(tmp_path / "log")
-    own = folder_mapping(folder, to_arrow(shop.events))
+    own = folder_mapping(folder, list(shop.events))
     renamed = structs.replace(own, event=EventSource(column=("event",), names={"search": "suche"}))
     log = imported(folder, tmp_path / "renamed", mapping=renamed)
     assert log.provenance("event") == "derived" and log.event_names is None

@@ -1,0 +1,126 @@
+"""Keep all rows of an import, in memory or in temporary files, until its columns are known.
+
+A key of JSON lines, a spelling of an event or a decimal comma may first come after millions of
+rows. So the rows are read once, and what they mean is decided when all are seen: the same rows in
+another order, in other files or in another format give the same log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from eventlog._runtime.errors import InputError
+from eventlog.ingest.mapping import FileFormat
+from eventlog.ingest.nested import flatten
+from eventlog.ingest.normalise import conform, merged, normalised
+from eventlog.ingest.streams import Batch
+from eventlog.ingest.values import TEXT
+
+IN_MEMORY = 384 << 20  # bytes; more are kept in files
+
+
+class Spool:
+    """The flat rows of an import with the columns of all of them."""
+
+    def __init__(self, folder: Path, layout: FileFormat, wanted: set[str]) -> None:
+        """Make an empty one; `folder` is for temporary files, `wanted` what a mapping uses."""
+        self.folder, self.layout, self.wanted = folder, layout, wanted
+        self.kinds: dict[str, pa.DataType] = {}  # column -> the type for all batches
+        self.left_out: set[str] = set()  # lists that are not read
+        self.columns_of: dict[str, set[str]] = {}  # file -> its columns
+        self._batches: list[Batch | tuple[Batch, Path]] = []
+        self._bytes = 0
+
+    def add(self, batch: Batch) -> None:
+        """Add the next rows. Raises InputError if two columns have one name."""
+        names = batch.table.column_names
+        twice = (
+            next((name for name in names if names.count(name) > 1), None)
+            if (len(set(names)) < len(names))
+            else None
+        )
+        if twice is not None:
+            raise InputError(f"{batch.file} has two columns called {twice!r}; rename one.")
+        table = pa.table([_whole_column(c) for c in batch.table.columns], names=names)
+        flat, rows, left_out = flatten(
+            table, batch.rows, self.wanted, self.layout.explode, self.layout.separator
+        )
+        self.left_out |= left_out
+        for field in flat.schema:
+            known = self.kinds.get(field.name, pa.null())
+            self.kinds[field.name] = merged(known, field.type)
+        self.columns_of.setdefault(batch.file, set()).update(flat.column_names)
+        self._keep(replace(batch, table=flat, rows=rows))
+
+    def _keep(self, batch: Batch) -> None:
+        self._bytes += batch.table.nbytes
+        if self._bytes <= IN_MEMORY:
+            self._batches.append(batch)
+            return
+        path = self.folder / f"batch-{len(self._batches):06d}.arrow"
+        options = pa.ipc.IpcWriteOptions(compression="lz4")
+        with pa.ipc.new_file(path, batch.table.schema, options=options) as file:
+            file.write_table(batch.table)
+        self._batches.append((replace(batch, table=batch.table.slice(0, 0)), path))
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield all rows, in order, each batch with all columns."""
+        for i in range(len(self._batches)):
+            yield self._batch(i)
+
+    def consume(self) -> Iterator[Batch]:
+        """Yield all rows once, and forget them on the way."""
+        for i in range(len(self._batches)):
+            yield self._batch(i)
+            self._batches[i] = Batch(pa.table({}), np.zeros(0, dtype=np.int64))
+
+    def _batch(self, number: int) -> Batch:
+        kept = self._batches[number]
+        batch = kept[0] if isinstance(kept, tuple) else kept
+        table = self._table(number)
+        columns = {name: self._column(table, name, len(batch.rows)) for name in self.kinds}
+        return replace(batch, table=pa.table(columns))
+
+    def _table(self, number: int) -> pa.Table:
+        kept = self._batches[number]
+        if not isinstance(kept, tuple):
+            return kept.table
+        with pa.memory_map(str(kept[1])) as source:
+            return pa.ipc.open_file(source).read_all()
+
+    def _column(self, table: pa.Table, name: str, n: int) -> pa.ChunkedArray:
+        has = name in table.column_names
+        column = table[name] if has else pa.chunked_array([pa.nulls(n)])
+        return conform(column, self.kinds[name])
+
+    def columns(self, name: str) -> Iterator[pa.ChunkedArray]:
+        """Yield a column batch by batch."""
+        for i, kept in enumerate(self._batches):
+            rows = kept[0].rows if isinstance(kept, tuple) else kept.rows
+            yield self._column(self._table(i), name, len(rows))
+
+    def texts(self, name: str) -> Iterator[pa.Array]:
+        """Yield the distinct texts of a column, batch by batch; nothing if it is not text."""
+        if self.kinds.get(name) == TEXT:
+            for column in self.columns(name):
+                for chunk in column.chunks:
+                    yield chunk.dictionary.drop_null()
+
+    def distinct(self, name: str) -> list[str]:
+        """Return the distinct texts of a column, sorted, without blanks around them."""
+        found: set[str] = set()
+        for values in self.texts(name):
+            found.update(v.strip() for v in values.to_pylist())
+        return sorted(found)
+
+
+def _whole_column(column: pa.ChunkedArray) -> pa.Array:
+    array = column.combine_chunks()
+    if isinstance(array, pa.ChunkedArray):
+        array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], column.type)
+    return normalised(array)

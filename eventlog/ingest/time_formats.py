@@ -1,0 +1,217 @@
+"""Find out how the times of a column are written, from all of its values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from msgspec.structs import replace
+
+from eventlog._runtime.errors import InputError
+from eventlog.ingest.mapping import MISSING, MISSING_IDS, TimeFormat
+from eventlog.ingest.spool import Spool
+from eventlog.ingest.times import COMPACT, NO_TIME, parse_times
+from eventlog.ingest.values import TEXT
+
+# Ways to write a time that is not ISO 8601. One is assumed if it alone reads all values: the day
+# comes first in 31/12/2024, but 05/06/2024 leaves it open.
+DAYS = (
+    "%d.%m.%Y",
+    "%d/%m/%Y",
+    "%m/%d/%Y",
+    "%d-%m-%Y",
+    "%m-%d-%Y",
+    "%Y/%m/%d",
+    "%Y.%m.%d",
+    "%d.%m.%y",
+    "%d/%m/%y",
+    "%m/%d/%y",
+    "%d %b %Y",
+    "%d-%b-%Y",
+    "%d %B %Y",
+    "%b %d, %Y",
+    "%B %d, %Y",
+)
+CLOCKS = (
+    " %H:%M:%S",
+    " %H:%M",
+    " %H:%M:%S.%f",
+    " %I:%M %p",
+    " %I:%M:%S %p",
+    " %H:%M:%S %z",
+    " %H:%M:%S%z",
+    " %H:%M:%S UTC",
+    "T%H:%M:%S",
+    ", %H:%M:%S",
+    ", %H:%M",
+    "",
+)
+WHOLE = (
+    "%a, %d %b %Y %H:%M:%S GMT",
+    "%a, %d %b %Y %H:%M:%S %z",
+    "%d/%b/%Y:%H:%M:%S %z",
+    "%a %b %d %H:%M:%S %Y",
+    "%a %b %d %H:%M:%S UTC %Y",
+)
+NUMBER = r"^[+-]?\d+(?:\.\d*)?$"
+DATE_ONLY = (
+    r"^(?:\d{1,4}[-./]\d{1,2}[-./]\d{1,4}|\d{8}|\d{1,2}[ -]\w{3,9}[ -]\d{4}|\w{3,9} \d{1,2}, \d{4})"
+    r"(?:[T ]0?0:00(?::00(?:\.0+)?)?Z?)?$"
+)
+TIME_ONLY = r"^\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?: ?[AaPp][Mm])?$"
+
+
+def time_format(rows: Spool, source: str, clock: str, path: str) -> tuple[TimeFormat, list[str]]:
+    """Return how the times in a column are written, and what was assumed.
+
+    Raises InputError if several formats read all of them, with different results, or if a year or
+    the beginning of the clock is missing.
+    """
+    known = TimeFormat(column=(source,), clock=(clock,) if clock else ())
+    kind = rows.kinds[source]
+    if pa.types.is_temporal(kind):
+        return known, []
+    where = f"{path}: {source}"
+    if kind != TEXT:
+        return _of_numbers(rows, known, source, where)
+    texts = [v for values in rows.texts(source) if len(v := _present(values))]
+    total = sum(map(len, texts))
+    numbers = sum(_share(values, NUMBER) for values in texts)
+    if total and numbers > 0.5 * total:
+        return _of_numbers(rows, known, source, where)
+    short = sum(_share(values, r"^\d{1,2}[-/.]\d{1,2}$") for values in texts)
+    if short > 0.5 * total:
+        raise _no_year(where, str(pc.min(texts[0]).as_py()))
+    formats = _formats(texts, where)
+    assumed = [f"{source} is written as {form}" for form in formats]
+    assumed.append(f"{source} is in UTC where it carries no offset")
+    return replace(known, format=formats), assumed
+
+
+def is_date_only(rows: Spool, name: str) -> bool:
+    """Return whether all values of a column are dates without a time of day."""
+    kind = rows.kinds.get(name)
+    return kind in (pa.date32(), pa.date64()) or _all(rows, name, DATE_ONLY)
+
+
+def is_time_only(rows: Spool, name: str) -> bool:
+    """Return whether all values of a column are times of day."""
+    kind = rows.kinds.get(name)
+    return (kind is not None and pa.types.is_time(kind)) or _all(rows, name, TIME_ONLY)
+
+
+def _of_numbers(
+    rows: Spool, known: TimeFormat, source: str, where: str
+) -> tuple[TimeFormat, list[str]]:
+    """Return the format of times that are written as numbers."""
+    sizes = [np.zeros(0)]
+    digits: dict[int, int] = {}
+    total = compact = 0
+    for part in rows.columns(source):
+        numbers, texts = _numbers(part)
+        sizes.append(numbers)
+        total += len(numbers)
+        for n, form in COMPACT.items():
+            fitting = texts.filter(
+                pc.match_substring_regex(texts, rf"^(?:19|20)\d{{{n - 2}}}(?:\.0)?$")
+            )
+            if len(fitting):
+                fitting = pc.replace_substring_regex(fitting, r"\.0$", "")
+                count = int((parse_times(fitting, TimeFormat(format=(form,))) != NO_TIME).sum())
+                digits[n] = digits.get(n, 0) + count
+                compact += count
+    if total and compact > 0.5 * total:
+        forms = tuple(COMPACT[n] for n in sorted(digits) if digits[n])
+        return replace(known, format=forms), [
+            *(f"{source} is written as {form}" for form in forms),
+            f"{source} is in UTC where it carries no offset",
+        ]
+    size = float(np.median(np.concatenate(sizes))) if total else 0.0
+    if total and size < 1e8:
+        raise InputError(
+            f"{where} holds numbers such as {size:g}, which are no times since 1970; if they count "
+            'from a start of their own, give unit = "hours" (or seconds, minutes, days) and start '
+            '= "2024-01-01" in [time] of a mapping; if they are dates without a year (604), give '
+            "year there."
+        )
+    note = f"{source} counts from 1970 UTC, in the unit that its size suggests"
+    return replace(known, unit="auto"), [note]
+
+
+def _numbers(part: pa.ChunkedArray) -> tuple[np.ndarray, pa.Array]:
+    """Return the distinct numbers of a column, and their texts."""
+    if part.type == TEXT:
+        texts = _present(pa.concat_arrays([c.dictionary for c in part.chunks]))
+        texts = texts.filter(pc.match_substring_regex(texts, NUMBER))
+        return texts.cast(pa.float64()).to_numpy(zero_copy_only=False), texts
+    distinct = part.unique().drop_null()
+    whole = distinct.cast(pa.int64(), safe=False).cast(pa.string())
+    return distinct.cast(pa.float64()).to_numpy(zero_copy_only=False), whole
+
+
+def _formats(texts: list[pa.Array], where: str) -> tuple[str, ...]:
+    """Return the format of times, () for ISO 8601.
+
+    Raises InputError if several formats read all of them, with different results.
+    """
+    total = sum(map(len, texts))
+    read = sum(int((parse_times(v, TimeFormat()) != NO_TIME).sum()) for v in texts)
+    if total == 0 or read > 0.5 * total:
+        return ()
+    # The same two values whatever the order of rows.
+    ends = [min(pc.min(v).as_py() for v in texts), max(pc.max(v).as_py() for v in texts)]
+    candidates = [*(day + clock for day in DAYS for clock in CLOCKS), *WHOLE]
+    shapes = [f for f in candidates if (_read(pa.array(ends), f) != NO_TIME).any()]
+    shapes += [f for f in candidates if f not in shapes and _other_way(f, shapes)]
+    fitting = []
+    for form in shapes:
+        times = np.concatenate([_read(v, form) for v in texts])
+        if (times != NO_TIME).sum() > 0.99 * total:
+            fitting.append((form, times))
+    if len(fitting) > 1 and any((times != fitting[0][1]).any() for _, times in fitting):
+        raise InputError(
+            f"{where} has times such as {ends[0]!r}, which may be "
+            f"{' or '.join(form for form, _ in fitting)}; "
+            "give a mapping with format in [time]."
+        )
+    return tuple(form for form, _ in fitting[:1])
+
+
+def _other_way(form: str, shapes: Iterable[str]) -> bool:
+    """Return whether a format is one of `shapes` with day and month exchanged."""
+    swapped = form.replace("%d", "%#").replace("%m", "%d").replace("%#", "%m")
+    return swapped in shapes
+
+
+def _read(texts: pa.Array, form: str) -> np.ndarray:
+    return parse_times(texts, TimeFormat(format=(form,)))
+
+
+def _present(values: pa.Array) -> pa.Array:
+    """Return texts that are not spellings of no value, without blanks around them."""
+    values = pc.utf8_trim_whitespace(values)
+    missing = pc.is_in(values, value_set=pa.array([*MISSING, *MISSING_IDS]))
+    return values.filter(pc.invert(missing))
+
+
+def _share(values: pa.Array, pattern: str) -> int:
+    return int(pc.sum(pc.match_substring_regex(values, pattern)).as_py() or 0)
+
+
+def _all(rows: Spool, name: str, pattern: str) -> bool:
+    found = False
+    for values in rows.texts(name):
+        values = _present(values)
+        if _share(values, pattern) != len(values):
+            return False
+        found |= len(values) > 0
+    return found
+
+
+def _no_year(where: str, example: str) -> InputError:
+    return InputError(
+        f"{where} has dates without a year, such as {example!r}; give year = 2024 (or another) in "
+        "[time] of a mapping."
+    )
