@@ -69,7 +69,7 @@ def main(argv: list[str]) -> int:
         action="append",
         default=[],
         dest="settings",
-        help="override anything in the suite, as in settings.models.lstm.epochs=3; may be repeated",
+        help="override anything in the suite, as in settings.models.lstm.budget=5; may be repeated",
     )
     add.add_argument("--engine", default="processes", help="processes (default), serial or dask")
     add.add_argument(

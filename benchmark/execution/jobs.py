@@ -256,6 +256,7 @@ def _model(job: Job) -> dict[str, Any]:
         **_task_facts(task),
         **fitted,
         "family": model.family,
+        "seeded": model.seeded,
         "shuffled": _shuffled(task, found.shuffled),
         "flags": flags,
         "queries": len(data.test),

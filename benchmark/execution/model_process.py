@@ -118,7 +118,7 @@ class ModelProcess:
 
     def __init__(self, process: Any, pipe: Connection) -> None:
         self.process, self.pipe = process, pipe
-        self.family, self.reads_others = "simple", False
+        self.family, self.reads_others, self.seeded = "simple", False, True
         self.spent = (0.0, 0.0)
         self.flags: list[str] = []
         self.patience_s: float | None = None
@@ -128,6 +128,7 @@ class ModelProcess:
         reply = self._request("load")
         self.family = str(reply.get("family"))
         self.reads_others = reply.get("reads_others") is True
+        self.seeded = reply.get("seeded") is not False
 
     def fit(self, *, users: int | None = None) -> dict[str, Any]:
         """Fit the model, on a sample of `users` where that is given; return facts for a record."""

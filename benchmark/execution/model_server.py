@@ -126,6 +126,7 @@ class _Server:
         return {
             "family": self.model_class.family,
             "reads_others": bool(self.model_class.reads_others),
+            "seeded": bool(self.model_class.seeded),
         }, None
 
     def _lock_in(self) -> None:
