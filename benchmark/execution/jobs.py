@@ -213,6 +213,7 @@ def _data(job: Job) -> dict[str, Any]:
         "train": len(data.train),
         "valid": 0 if data.valid is None else len(data.valid),
         "test": len(data.test),
+        "split_by": data.split_by,
         "test_users": len(np.unique(data.test.queries.user)),
         "items": data.encoder.n_items - 2,
         "suspected": leakage.suspect(task, data, source, log, split),
