@@ -117,7 +117,7 @@ class Encoder:
                 or values.dtype == object
                 or values.dtype == bool
             ):
-                counts = values.astype(str)[values.notna()].value_counts()
+                counts = _counts(values)
                 # Most frequent first, ties by name, so that the same data gives the same codes.
                 pairs = sorted(zip(-counts.to_numpy(), counts.index, strict=True))
                 vocabulary = [value for _, value in pairs]
@@ -276,6 +276,15 @@ def value_ids(values: pd.Series) -> np.ndarray:
         (pd.util.hash_array(names, categorize=False) >> np.uint64(1)).astype(np.int64), -1
     )
     return table[categories.cat.codes.to_numpy()]  # code -1 (missing) selects the last entry
+
+
+def _counts(values: pd.Series) -> pd.Series:
+    """Return how often each value, as text, occurs; missing values are not counted."""
+    levels = values.astype("category").cat
+    codes = levels.codes.to_numpy()
+    counts = np.bincount(codes[codes >= 0], minlength=len(levels.categories))
+    found = pd.Series(counts, index=levels.categories.astype(str))
+    return found[found > 0].groupby(level=0).sum()
 
 
 def _gaps(events: pd.DataFrame) -> np.ndarray:

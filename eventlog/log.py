@@ -410,8 +410,19 @@ def drop_unused_categories(events: pd.DataFrame) -> pd.DataFrame:
     """Remove the category levels that no row has, so that none leaks through a vocabulary."""
     return events.assign(
         **{
-            str(name): values.cat.remove_unused_categories()
+            str(name): _used_categories(values)
             for name, values in events.items()
             if isinstance(values.dtype, pd.CategoricalDtype)
         }
     )
+
+
+def _used_categories(values: pd.Series) -> pd.Series:
+    """Return `values.cat.remove_unused_categories()`, by counting and not by sorting the codes."""
+    codes, levels = values.cat.codes.to_numpy(), values.cat.categories
+    used = np.bincount(codes[codes >= 0], minlength=len(levels)) > 0
+    if used.all():
+        return values
+    new = np.append(np.cumsum(used) - 1, -1)[codes]  # code -1 (missing) selects the last entry
+    kept = pd.Categorical.from_codes(new, levels[used], ordered=values.cat.ordered)
+    return pd.Series(kept, index=values.index, name=values.name)

@@ -25,6 +25,7 @@ from benchmark.report.paths import without_folders
 
 SEED = 17  # of the noise of the seeds
 COSTS = ("fit_cpu_s", "us_per_query", "parameters", "peak_mb")
+FAMILIES = ("simple", "sequence", "hybrid")
 # Ceilings, the lowest first; headroom is measured to the first.
 HISTORY = "ceiling:history"
 CEILINGS = {

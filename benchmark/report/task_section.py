@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from benchmark.execution.plan import REAL
-from benchmark.report.aggregate import COSTS, HISTORY, Board, Row, curves
+from benchmark.report.aggregate import COSTS, FAMILIES, HISTORY, Board, Row, curves
 from benchmark.report.markdown import code, number, one_line, plain, ranged, short, table
 
 TITLES = {
@@ -17,7 +17,6 @@ TITLES = {
     "parameters": "parameters",
     "peak_mb": "memory, MiB",
 }
-FAMILIES = ("simple", "sequence", "hybrid")
 
 
 def section(board: Board, costs: bool) -> Iterator[str]:
