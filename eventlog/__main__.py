@@ -95,6 +95,11 @@ def parser() -> Parser:
         "--keep-duplicates", action="store_true", help="leave rows that equal an earlier one"
     )
     p.add_argument(
+        "--keep-repeated-orders",
+        action="store_true",
+        help="leave lines of an order that come again at a later time",
+    )
+    p.add_argument(
         "--clock-gap",
         type=float,
         default=365.0,
@@ -164,9 +169,9 @@ IMPORT_EXAMPLE = """examples:
   python -m eventlog import shop.csv --mapping my.toml --allow-rejects 'missing user_id' --out mylog
   python -m eventlog import --schema > mapping.schema.json"""
 
-CLEAN_HELP = """Remove exact duplicates, events far from the rest of the log (wrong clocks) and
-users who are faster than people can be, and print what was changed. The manifest of LOG2 keeps the
-account."""
+CLEAN_HELP = """Remove exact duplicates, orders that were sent twice, events far from the rest of
+the log (wrong clocks) and users who are faster than people can be, and print what was changed. The
+manifest of LOG2 keeps the account."""
 
 
 class _PrintSchema(argparse.Action):
@@ -249,6 +254,7 @@ def _clean(arguments: argparse.Namespace) -> int:
         EventLog.read(arguments.log),
         Cleaning(
             duplicates=not arguments.keep_duplicates,
+            repeated_orders=not arguments.keep_repeated_orders,
             clock_gap_days=arguments.clock_gap or None,
             bot_events_per_minute=arguments.bot_minute or None,
             bot_events_per_day=arguments.bot_day or None,

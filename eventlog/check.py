@@ -15,9 +15,10 @@ import pandas as pd
 
 from eventlog.columns import misfits
 from eventlog.findings import Finding, Findings, lines
-from eventlog.log import EventLog
+from eventlog.log import EventLog, require_log
 from eventlog.log_folder import TABLES, part_paths, read_frame
 from eventlog.manifest import differences, read_manifest, unlisted
+from eventlog.oddities import Timeline, duplicated, repeated_orders
 from eventlog.order import repeated_ids
 from eventlog.schema import COLUMNS, LABEL_COLUMNS, REQUIRED, ROLE_NAMES, roles_of
 
@@ -39,6 +40,8 @@ def check(log: EventLog | Path | str) -> list[Finding]:
         tables = {name: table for name in TABLES if (table := getattr(log, name)) is not None}
         state.repeated([log.events])
         return [*state.findings, *state.closing(tables)]
+    if not isinstance(log, Path | str):
+        require_log(log, "check")
     path = Path(log)
     manifest = read_manifest(path)
     findings: list[Finding] = []
@@ -56,6 +59,13 @@ def check(log: EventLog | Path | str) -> list[Finding]:
     if state.ids_decrease:  # read again: keeping all ids in every case would take too much memory
         state.repeated(read_frame(part) for part in part_paths(path))
     return [*findings, *state.findings, *state.closing(tables)]
+
+
+def _blank(values: pd.Series) -> np.ndarray:
+    """Return where a text is empty or blank, (n,) bool."""
+    column = values.astype("category").cat
+    blank = np.array([not str(v).strip() for v in column.categories] + [False], dtype=bool)
+    return blank[column.codes.to_numpy()]  # code -1, no value: the last
 
 
 def _unlisted(name: str) -> Finding:
@@ -80,6 +90,7 @@ class _State(Findings):
     # (event_id, timestamp) of labelled events
     labelled: list[pd.DataFrame] = field(default_factory=list)
     categories: list[pd.DataFrame] = field(default_factory=list)  # distinct (item_id, category)
+    timeline: Timeline = field(default_factory=Timeline)
 
     def part(self, file: str, events: pd.DataFrame) -> None:
         """Check one part of the events."""
@@ -97,7 +108,13 @@ class _State(Findings):
             return
         for name in REQUIRED:
             self.add("error", file, name, events[name].isna().to_numpy(), "has no value")
+            blank = events[name].dtype == object or isinstance(
+                events[name].dtype, pd.CategoricalDtype
+            )
+            if blank:
+                self.add("error", file, name, _blank(events[name]), "is blank")
         self._order(file, events)
+        self.timeline.add(events)
         time = events["timestamp"]
         self.add(
             "error",
@@ -213,6 +230,21 @@ class _State(Findings):
                 text = f"gives {name!r} the role {given!r}, which does not exist"
                 if not any(f.text == text for f in self.findings):
                     self.findings.append(Finding("error", "manifest.json", "roles", None, text))
+        self.add(
+            "warning",
+            file,
+            "event_id",
+            duplicated(events),
+            "equals an earlier row in every other column; 'python -m eventlog clean' removes it",
+        )
+        self.add(
+            "warning",
+            file,
+            "order_id",
+            repeated_orders(events, role),
+            "repeats a line of its order at a later time, as if the order was sent twice; "
+            "'python -m eventlog clean' removes it",
+        )
         item = (
             events["item_id"].notna().to_numpy()
             if "item_id" in events
@@ -295,6 +327,10 @@ class _State(Findings):
                     table[key].duplicated().to_numpy(),
                     "occurs twice",
                 )
+        self.findings += [
+            Finding("warning", "events", column, None, text)
+            for column, text in self.timeline.warnings()
+        ]
         self._items(tables.get("items"))
         self._labels()
         return self.findings[start:]

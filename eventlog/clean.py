@@ -19,6 +19,7 @@ import pandas as pd
 from eventlog._runtime.errors import InputError
 from eventlog.arrays import DAY_MS
 from eventlog.log import EventLog, drop_unused_categories
+from eventlog.oddities import duplicated, far_from_the_rest, repeated_orders
 from eventlog.sessions import SESSION_GAP_MINUTES, session_ids
 
 
@@ -27,9 +28,11 @@ class Cleaning:
     """What to clean; None or False switches a step off."""
 
     duplicates: bool = True  # rows equal to an earlier one in every column except event_id
+    repeated_orders: bool = True  # lines of an order that come again at a later time
     # Events beyond a gap of this many days in the log's timeline are clock errors ...
     clock_gap_days: float | None = 365.0
-    clock_share: float = 0.001  # ... if at most this share of all events lies beyond it
+    # ... if at most this share of all events lies beyond it, or a single user's events do.
+    clock_share: float = 0.001
     bot_events_per_minute: int | None = 120  # a user with more events in one minute is a bot,
     bot_events_per_day: int | None = 5_000  # or one with more events than this in 24 hours
     session_gap_minutes: float | None = None  # recompute all sessions by this gap of inactivity
@@ -42,7 +45,7 @@ class Cleaning:
             "session_gap_minutes",
         ):
             value = getattr(self, name)
-            if value is not None and value <= 0:
+            if value is not None and not value > 0:  # nan too
                 raise InputError(
                     f"{name} is {value}; it must be above 0, or None to switch it off."
                 )
@@ -69,8 +72,12 @@ def clean(log: EventLog, settings: Cleaning | None = None) -> tuple[EventLog, pd
         events = events[~drop]
 
     if settings.duplicates:
-        drop = _duplicated(events)
+        drop = duplicated(events)
         remove("duplicates", "removed: equal to an earlier row in every column", drop)
+    if settings.repeated_orders:
+        role = replace(log, events=events).role()
+        drop = repeated_orders(events, role)
+        remove("orders", "removed: repeats a line of its order at a later time", drop)
     if settings.clock_gap_days is not None:
         drop = _out_of_span(events, settings.clock_gap_days, settings.clock_share)
         remove(
@@ -131,33 +138,18 @@ def _of_events(frame: pd.DataFrame, event_id: pd.Series) -> pd.DataFrame:
     return frame[frame["event_id"].isin(event_id)].reset_index(drop=True)
 
 
-def _duplicated(events: pd.DataFrame) -> np.ndarray:
-    """Return the rows that repeat an earlier one, (n_rows,) bool.
-
-    session_id is not compared, because the import may have computed it.
-    """
-    columns = [c for c in events.columns if c not in ("event_id", "session_id")]
-    # Comparing categories by their codes gives the same result and is much faster.
-    plain = pd.DataFrame(
-        {
-            c: events[c].cat.codes
-            if isinstance(events[c].dtype, pd.CategoricalDtype)
-            else events[c]
-            for c in columns
-        }
-    )
-    return plain.duplicated().to_numpy()
-
-
 def _out_of_span(events: pd.DataFrame, gap_days: float, share: float) -> np.ndarray:
     """Return the few events before or after a long gap in the timeline, (n_rows,) bool."""
+    if len(events) == 0:
+        return np.zeros(0, dtype=bool)
     time = events["timestamp"].astype("datetime64[ms, UTC]").astype("int64").to_numpy()
-    order = np.sort(time)
-    gaps = np.flatnonzero(np.diff(order) > gap_days * DAY_MS)  # between order[g] and order[g + 1]
-    few = max(int(share * len(order)), 0)
-    early, late = gaps[gaps + 1 <= few], gaps[len(order) - gaps - 1 <= few]
-    low = order[early[-1] + 1] if len(early) else order[:1].min(initial=0)
-    high = order[late[0]] if len(late) else order[-1:].max(initial=0)
+    user = events["user_id"].astype("category").cat.codes.to_numpy()
+    times, place, counts = np.unique(time, return_inverse=True, return_counts=True)
+    first, last = np.full(len(times), len(user)), np.full(len(times), -1)
+    np.minimum.at(first, place, user)
+    np.maximum.at(last, place, user)
+    one_user = np.where(first == last, first, -1)
+    low, high = far_from_the_rest(times, counts, one_user, gap_days * DAY_MS, share)
     return (time < low) | (time > high)
 
 

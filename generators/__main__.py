@@ -60,11 +60,17 @@ LIST_EXAMPLE = """example:
 """
 
 
-def setting(text: str) -> tuple[str, Any]:
-    """Return ('epochs', 5) for 'epochs=5'; a value that is not JSON is text."""
+def condition(text: str) -> tuple[str, str]:
+    """Return ('version', '1.10') for 'version=1.10': the value is text as it was typed."""
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name, value
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """Return ('epochs', 5) for 'epochs=5'; a value that is not JSON is text."""
+    name, value = condition(text)
     try:
         return name, json.loads(value)
     except json.JSONDecodeError:
@@ -154,7 +160,7 @@ def parser(with_report: bool) -> Parser:
     sample.add_argument(
         "--where",
         action="append",
-        type=setting,
+        type=condition,
         default=[],
         metavar="COLUMN=VALUE",
         help="only users with this value of a static column (LOW..HIGH for a number)",
@@ -431,7 +437,6 @@ def _sample(args: argparse.Namespace) -> None:
             "continue)."
         )
     where, rates = once(args.where, "--where"), once(args.rates, "--set")
-    where = {name: str(value) for name, value in where.items()}
     if args.users is not None and args.users < 1:
         raise InputError(f"--users is {args.users}; at least one is needed.")
     if args.days is not None and args.past is None:

@@ -12,7 +12,7 @@ from baselines.tabular.tabular import DelayDays, Standardiser, Tabular, joined
 from eventlog._runtime.settings import Above, Range
 
 Table = tuple[np.ndarray, np.ndarray]  # (n, n_features) float32, (n,) bool
-MIN_PATIENCE_STEPS = 100  # without improvement, before training ends early
+MIN_PATIENCE_STEPS = 60  # without improvement, before training ends early
 
 
 class MLP(Tabular):

@@ -96,16 +96,16 @@ class EntityRisk:
         An order whose label is there already is not counted again; one that was honest so far and
         turns out to be a fraud becomes positive when that is known.
         """
-        user = _user_values(known.sequences, known.queries.user)
-        order = _order_identity(known, user)
+        user = user_values(known.sequences, known.queries.user)
+        order = order_identity(known, user)
         target = known.target > 0
-        new = ~_among(self.counted_, order)
-        positive = target & ~_among(self.positive_, order)
+        new = ~among(self.counted_, order)
+        positive = target & ~among(self.positive_, order)
         keep = np.flatnonzero(new | positive)
         if len(keep) == 0:
             return
-        self.counted_ = _with(self.counted_, order[new])
-        self.positive_ = _with(self.positive_, order[positive])
+        self.counted_ = with_sorted(self.counted_, order[new])
+        self.positive_ = with_sorted(self.positive_, order[positive])
         queries = known.queries[keep]
         about = _Labels(
             np.full(len(keep), ALL_ENTITIES),
@@ -130,7 +130,7 @@ class EntityRisk:
         The value is the largest among the lines of a question's order, 0 if nothing is known.
         """
         query, row = _rows_of_orders(sequences, queries, runs)
-        user = _user_values(sequences, queries.user)
+        user = user_values(sequences, queries.user)
         everything = np.full(len(queries), ALL_ENTITIES)
         count, positive = _counts(self.base_, everything, queries.time)
         # (n,) base rate as known then
@@ -308,13 +308,13 @@ def _add(indices: list[_Index], labels: _Labels, usual_delay: int) -> None:
 # --- identities -----------------------------------------------------------------------------------
 
 
-def _user_values(sequences: Sequences, user: np.ndarray) -> np.ndarray:
+def user_values(sequences: Sequences, user: np.ndarray) -> np.ndarray:
     """Return a hash of the id of each of the users `user` (n,), (n,) int64."""
     names, place = np.unique(user, return_inverse=True)
     return value_ids(pd.Series(sequences.users[names], dtype=object))[place]
 
 
-def _order_identity(known: Examples, user: np.ndarray) -> np.ndarray:
+def order_identity(known: Examples, user: np.ndarray) -> np.ndarray:
     """Return a hash of user, time and place in the user's history of each question, (n,) int64."""
     place = known.queries.end - known.sequences.offsets[known.queries.user]
     parts = np.stack([user, known.queries.time, place], axis=1).astype(np.uint64)
@@ -326,7 +326,7 @@ def _order_identity(known: Examples, user: np.ndarray) -> np.ndarray:
     return mixed.view(np.int64)
 
 
-def _among(ascending: np.ndarray, values: np.ndarray) -> np.ndarray:
+def among(ascending: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Return which of `values` (n,) are in `ascending`, (n,) bool."""
     if len(ascending) == 0:
         return np.zeros(len(values), dtype=bool)
@@ -335,7 +335,7 @@ def _among(ascending: np.ndarray, values: np.ndarray) -> np.ndarray:
     return found
 
 
-def _with(ascending: np.ndarray, values: np.ndarray) -> np.ndarray:
+def with_sorted(ascending: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Return `ascending` with `values` inserted."""
     values = np.sort(values)
     return np.insert(ascending, np.searchsorted(ascending, values), values)

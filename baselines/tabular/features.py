@@ -23,7 +23,14 @@ from itertools import combinations_with_replacement
 import numpy as np
 
 from baselines.tabular.entity_risk import EntityRisk
-from baselines.tabular.history import MONEY_UNITS, ROLE_ORDER, History, codes_of, history_of
+from baselines.tabular.history import (
+    MONEY_UNITS,
+    NUMBER_UNITS,
+    ROLE_ORDER,
+    History,
+    codes_of,
+    history_of,
+)
 from eventlog.arrays import DAY_MS, FIRST, Examples, Queries, Sequences
 from eventlog.encode import Encoder
 
@@ -71,7 +78,7 @@ class Features:
             self.risk_.fit(train, valid, history_of(sequences, self.encoder).run_first)
         self.names = list(self._columns(sequences, queries[:0]))
         table = self.transform(sequences, queries)
-        keep = _informative(table)
+        keep = informative(table)
         self.names = [self.names[k] for k in keep]
         return table[:, keep]
 
@@ -99,7 +106,7 @@ class Features:
         return columns
 
 
-def _informative(table: np.ndarray) -> list[int]:
+def informative(table: np.ndarray) -> list[int]:
     """Return the columns that vary and do not copy an earlier one.
 
     All roles that never occur, for example, have the same time since they occurred.
@@ -121,6 +128,7 @@ def _of_user(h: History, q: Queries) -> Iterator[tuple[str, np.ndarray]]:
     yield from _visit_columns(h, q)
     yield from _order_columns(h, q)
     yield from _variety_columns(h, q)
+    yield from _number_columns(h, q)
     for name, period in (("hour", DAY_MS), ("weekday", 7 * DAY_MS)):
         angle = 2 * np.pi * (q.time % period) / period
         yield f"{name}_sin", np.sin(angle)
@@ -210,6 +218,24 @@ def _variety_columns(h: History, q: Queries) -> Iterator[tuple[str, np.ndarray]]
             0,
         ),
     )
+
+
+def _number_columns(h: History, q: Queries) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the last value, the mean and their difference of every other numeric column.
+
+    They are scaled as by the encoder, and 0 (the mean of all rows) if there is no value.
+    """
+    start, end = h.sequences.offsets[q.user], q.end
+    for name, numbers in h.numbers.items():
+        count = numbers.count_sum[end] - numbers.count_sum[start]
+        row = numbers.last[end]
+        value = np.append(numbers.value, 0) / NUMBER_UNITS  # the last one for users without rows
+        last = np.where(row >= start, value[row], 0.0)
+        total = (numbers.value_sum[end] - numbers.value_sum[start]) / NUMBER_UNITS
+        mean = total / np.maximum(count, 1)
+        yield f"last_{name}", last
+        yield f"mean_{name}", mean
+        yield f"change_{name}", last - mean
 
 
 def _of_event(h: History, q: Queries, encoder: Encoder) -> Iterator[tuple[str, np.ndarray]]:

@@ -13,12 +13,14 @@ import pandas as pd
 
 from baselines.tabular.entity_risk import order_runs
 from eventlog.arrays import DAY_MS, FIRST, Sequences
-from eventlog.encode import ENTITIES, Encoder
+from eventlog.encode import ENTITIES, GAP, Encoder
 from eventlog.schema import ROLE_NAMES
 from eventlog.sessions import SESSION_GAP_MS
 
 ROLE_ORDER = tuple(sorted(ROLE_NAMES))
 MONEY_UNITS = 10_000  # money is summed in this fraction of the currency
+NUMBER_UNITS = 2**20
+COVERED = ("price", "quantity", GAP)  # by features of money, quantity and time
 MOST_MONEY, MOST_QUANTITY = 1e12, 1e9  # of a row; larger values are clipped, so that sums are exact
 
 
@@ -29,6 +31,16 @@ class Repeats:
     first: np.ndarray  # (n_rows,) bool: the user's first row with this value; False if missing
     earlier: np.ndarray  # (n_rows,) int64: earlier rows of the user with this value
     age: np.ndarray  # (n_rows,) int64 ms since the user's first row with this value
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A numeric column beyond price and quantity, in 1 / NUMBER_UNITS of its standard deviation."""
+
+    value: np.ndarray  # (n_rows,) int64, 0 if missing
+    value_sum: np.ndarray  # (n_rows + 1,) int64
+    count_sum: np.ndarray  # (n_rows + 1,) int64: of the values that are not missing
+    last: np.ndarray  # (n_rows + 1,) int64: the last row before this one with a value, -1 if none
 
 
 class History:
@@ -85,15 +97,17 @@ class History:
         self.money_sum, self.spent_sum = _sum(money), _sum(np.where(bought, money, 0))
         self.quantity_sum = _sum(np.rint(np.clip(quantity, 0, MOST_QUANTITY)).astype(np.int64))
 
+        self.numbers = {name: _numbers_of(sequences, name) for name in number_columns(encoder)}
+
         item = codes_of(sequences, "item")
-        self.repeats = {"item": _repeats(user, time, item, item >= FIRST)}
+        self.repeats = {"item": repeats_of(user, time, item, item >= FIRST)}
         category = codes_of(sequences, "category")
-        self.repeats["category"] = _repeats(user, time, category, category >= FIRST)
-        self.bought_items_sum = _sum(_repeats(user, time, item, (item >= FIRST) & bought).first)
+        self.repeats["category"] = repeats_of(user, time, category, category >= FIRST)
+        self.bought_items_sum = _sum(repeats_of(user, time, item, (item >= FIRST) & bought).first)
         self.bought_lines_sum = _sum((item >= FIRST) & bought)
         for name in entity_columns(encoder):
             ids = sequences.ids.get(name, np.full(n, -1, dtype=np.int64))
-            self.repeats[name] = _repeats(user, time, ids, ids >= 0)
+            self.repeats[name] = repeats_of(user, time, ids, ids >= 0)
         self.first_sum = {name: _sum(r.first) for name, r in self.repeats.items()}
 
     def row_at(self, user: np.ndarray, time: np.ndarray) -> np.ndarray:
@@ -117,7 +131,7 @@ def history_of(sequences: Sequences, encoder: Encoder) -> History:
 
     Those of the last log are kept, because `score` is called batch by batch.
     """
-    names = entity_columns(encoder)
+    names = [*entity_columns(encoder), *number_columns(encoder)]
     if _CACHE and _CACHE[0][0]() is sequences and _CACHE[0][1] == names:
         return _CACHE[0][2]
     history = History(sequences, encoder)
@@ -128,6 +142,20 @@ def history_of(sequences: Sequences, encoder: Encoder) -> History:
 def entity_columns(encoder: Encoder) -> list[str]:
     """Return the columns whose values are entities: devices, cards, high-cardinality columns."""
     return list(dict.fromkeys([*encoder.high_cardinality, *ENTITIES]))
+
+
+def number_columns(encoder: Encoder) -> list[str]:
+    """Return the numeric columns of a log that no feature of its own covers."""
+    return [name for name in encoder.scales if name not in COVERED]
+
+
+def _numbers_of(sequences: Sequences, name: str) -> Numbers:
+    n = sequences.n_rows
+    known = ~np.isnan(sequences.raw.get(name, np.full(n, np.nan)))
+    scaled = sequences.columns.get(name, np.zeros(n))
+    value = np.where(known, np.rint(scaled * np.float64(NUMBER_UNITS)), 0).astype(np.int64)
+    last = np.maximum.accumulate(np.append(-1, np.where(known, np.arange(n), -1)))
+    return Numbers(value, _sum(value), _sum(known), last)
 
 
 def _sum(values: np.ndarray) -> np.ndarray:
@@ -151,7 +179,7 @@ def codes_of(sequences: Sequences, name: str) -> np.ndarray:
     return np.zeros(sequences.n_rows, dtype=np.int64) if values is None else values.astype(np.int64)
 
 
-def _repeats(user: np.ndarray, time: np.ndarray, value: np.ndarray, known: np.ndarray) -> Repeats:
+def repeats_of(user: np.ndarray, time: np.ndarray, value: np.ndarray, known: np.ndarray) -> Repeats:
     """Compare each row with the user's earlier rows of the same value, among `known` rows."""
     row = np.flatnonzero(known)
     code, names = pd.factorize(value[row])

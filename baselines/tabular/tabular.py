@@ -27,6 +27,7 @@ class Tabular(Model):
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"binary"})
+    features: ClassVar[type[Features]] = Features
 
     def __init__(self, *, delay_days: DelayDays = 7.0) -> None:
         self.delay_days = delay_days
@@ -39,8 +40,11 @@ class Tabular(Model):
         self.constant_ = not has_both(train.target)
         if self.constant_:
             return
-        self.features_ = Features(encoder, delay_days=self.delay_days)
+        self.features_ = self.features(encoder, delay_days=self.delay_days)
         table = self.features_.fit(train, valid)
+        if not self.features_.names:  # all customers look the same
+            self.constant_ = True
+            return
         held_out = None
         if valid is not None and has_both(valid.target):
             held_out = (self.features_.transform(valid.sequences, valid.queries), valid.target > 0)

@@ -1,211 +1,322 @@
-"""Intervals, paired tests and rank agreement from bootstrap replicates.
+"""Intervals and tests over test users and fits, for all models of a table at once.
 
-Replicate b of every model of a task is measured on the same resample of users, so models are
-compared replicate by replicate: the test is paired, user by user. Several seeds are resampled too,
-and an interval then covers users and seeds (a two-level bootstrap, Davison and Hinkley 1997,
-section 3.8). Ranks and Kendall's tau are vectorised over replicates, and tested against scipy.
+Replicate b of every model of a table is measured on the same resample of users, so differences are
+paired, user by user. What a model scores varies for two reasons: which users are asked, and which
+seed it was fitted with. The variance of its mean over n fits is
+
+    (bootstrap variance of the mean) + (variance between fits - its part that is due to users) / n
+
+Three fits say little about a variance. So those of the models of one family are pooled, and a model
+that varies more than its family keeps its own (larger) variance: pooling saves power, and the
+maximum keeps false findings rare where variances differ. A model whose fits agree to the bit has no
+variance between fits. Docs: docs/explanation/statistics.md.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
 LEVEL = 0.95
 ALPHA = 0.05
-# Points per unit of Bradley-Terry strength: 400 points are odds of ten to one.
-ELO = 400 / math.log(10)
+Z = 1.959964  # of a 95 % interval
+RESOLUTION = 0.001  # of a p value; a smaller one is printed as "< 0.001"
+
+Pair = tuple[str, str]
 
 
-def over_seeds(replicates: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return (b,) replicates of the mean over seeds, from (seeds, b) replicates of each seed.
+class Fits(NamedTuple):
+    """What the fits of one model scored on the same questions."""
 
-    Each is the mean of seeds - 1 draws with replacement: one less than there are, so that the
-    spread of a mean over a handful of seeds is not underestimated (Rao and Wu 1988).
+    values: np.ndarray  # (n,) of each fit, on the test users
+    replicates: np.ndarray  # (n, b) of each fit, on b resamples of the users
+    family: str = ""  # models of one family share what is known of the variance between fits
+    fixed: bool = False  # known to be without randomness, though there is one fit only
+
+    @property
+    def random(self) -> bool:
+        """Whether fits differ, or may differ: False where they agree to the bit."""
+        if self.fixed:
+            return False
+        first = (self.values[:1], self.replicates[:1])
+        agree = (self.values == first[0]).all() and (self.replicates == first[1]).all()
+        return len(self.values) == 1 or not agree
+
+
+class Comparison:
+    """The models of a table: values, joint draws of what they could have been, and tests.
+
+    Args:
+        fits: name -> fits; all share the resamples. Resamples in which a model has no value are
+            left out.
+        rng: draws the noise of the seeds.
+        counts: how many users, or how many of the rarer answer, the values rest on. With few of
+            them resamples spread too little; errors and intervals are widened to what a t
+            distribution with counts - 1 degrees of freedom asks for (Hesterberg 2015).
+
+    A model with one fit has the variance of its family. Where no model of the family has two fits
+    nothing is known of it (`unknown`): its draws then hold for this one fit, and cover users only.
     """
-    seeds, b = replicates.shape
-    if seeds == 1:
-        return replicates[0]
-    drawn = rng.integers(0, seeds, size=(seeds - 1, b))
-    return np.take_along_axis(replicates, drawn, axis=0).mean(axis=0)
+
+    def __init__(
+        self, fits: Mapping[str, Fits], rng: np.random.Generator, *, counts: int | None = None
+    ) -> None:
+        self.names = list(fits)
+        self.at = {name: i for i, name in enumerate(self.names)}
+        self.fits = list(fits.values())
+        self.n = np.array([len(f.values) for f in self.fits], dtype=np.float64)
+        self.value = np.array([f.values.mean() for f in self.fits])
+        b = min((f.replicates.shape[1] for f in self.fits), default=0)
+        mean = np.array([f.replicates[:, :b].mean(axis=0) for f in self.fits]).reshape(
+            len(self.fits), b
+        )
+        present = np.isfinite(mean).all(axis=0)
+        # (models, b) deviations
+        self.users = mean[:, present] - self.value[:, None]
+        self.widening = widening(counts)
+        self._specific = np.array([_user_part(f.replicates[:, :b][:, present]) for f in self.fits])
+        self._pool(rng)
+        # (models,) what the seeds add to the variance of a mean over fits
+        self.seeds = np.maximum(self.between - self._specific, 0) / self.n
+
+    def _pool(self, rng: np.random.Generator) -> None:
+        """Set the (models,) variance between fits, and draw how wrong it may be."""
+        families = [f.family for f in self.fits]
+        known = np.array([f.random and len(f.values) > 1 for f in self.fits], dtype=bool)
+        random = np.array([f.random for f in self.fits], dtype=bool)
+        own = np.zeros(len(self.fits))
+        own[known] = [self.fits[i].values.var(ddof=1) for i in np.flatnonzero(known)]
+        self.between = np.zeros(len(self.fits))
+        self.unknown = np.zeros(len(self.fits), dtype=bool)
+        shape = (len(self.fits), self.users.shape[1])
+        self._ratio = np.ones(shape)  # chi2 / degrees of freedom, one draw for a family
+        for family in sorted(set(families)):
+            here = np.array([f == family for f in families])
+            pool = here & known
+            chosen = here & random
+            if not pool.any():
+                self.unknown |= chosen
+                continue
+            weight = self.n[pool] - 1
+            pooled = float((own[pool] * weight).sum() / weight.sum())
+            self.between[chosen] = np.maximum(own[chosen], pooled)
+            self._ratio[chosen] = rng.chisquare(weight.sum(), size=shape[1]) / weight.sum()
+        self._noise = rng.standard_normal(shape)
+
+    @cached_property
+    def covariance(self) -> np.ndarray:
+        """(models, models) of the values, over users and seeds."""
+        b = max(self.users.shape[1], 1)
+        centred = self.users - self.users.mean(axis=1, keepdims=True)
+        users = centred @ centred.T / b * self.widening**2
+        return np.asarray(users + np.diag(self.seeds))
+
+    @cached_property
+    def draws(self) -> np.ndarray:
+        """(models, b) values that users and fits of the same kind could have given.
+
+        The variance between fits is drawn too (a generalised fiducial distribution, Weerahandi
+        1993), so that quantiles are those of a t distribution where seeds are few.
+        """
+        seeds = self._noise * np.sqrt(self.seeds[:, None] / self._ratio)
+        return self.value[:, None] + self.users + seeds
+
+    def drawn(self, name: str) -> np.ndarray:
+        """Return the (b,) draws of one model."""
+        return np.asarray(self.draws[self.at[name]])
+
+    def interval(self, name: str) -> tuple[float, float]:
+        """Return the 95 % interval of a model's value."""
+        return interval(self.drawn(name), self.widening)
+
+    def difference(self, a: str, b: str) -> tuple[float, float, float]:
+        """Return value(a) - value(b) and its 95 % interval (not simultaneous)."""
+        i, j = self.at[a], self.at[b]
+        low, high = interval(self.draws[i] - self.draws[j], self.widening)
+        return float(self.value[i] - self.value[j]), low, high
+
+    def statistics(self, pairs: Sequence[Pair]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the (pairs,) t of each difference, and (pairs, b) draws of |t| if it were 0.
+
+        The draws keep the correlation of the pairs; each is divided by a standard error of its own,
+        with a variance between fits drawn from its chi-squared distribution.
+        """
+        if not pairs:
+            return np.zeros(0), np.zeros((0, self.users.shape[1]))
+        i, j = np.array([[self.at[a], self.at[b]] for a, b in pairs]).T
+        centred = self.users - self.users.mean(axis=1, keepdims=True)
+        shared = (centred[i] - centred[j]).var(axis=1)  # (pairs,)
+        noise = centred + self._noise * np.sqrt(self.seeds)[:, None]
+        redrawn = self.seeds[:, None] * self._ratio
+        error = np.sqrt(shared[:, None] + redrawn[i] + redrawn[j])
+        whole = np.sqrt(shared * self.widening**2 + self.seeds[i] + self.seeds[j])
+        t = _over(self.value[i] - self.value[j], whole)
+        return t, np.abs(_over(noise[i] - noise[j], error))
+
+    def errors(self, pairs: Sequence[Pair]) -> np.ndarray:
+        """Return the (pairs,) standard error of each pair's difference."""
+        v = self.covariance
+        return np.array(
+            [
+                math.sqrt(max(v[i, i] + v[j, j] - 2 * v[i, j], 0.0))
+                for i, j in ((self.at[a], self.at[b]) for a, b in pairs)
+            ]
+        )
+
+    def p(self, pairs: Sequence[Pair]) -> dict[Pair, float]:
+        """Return pair -> p that the two do not differ, corrected over all pairs given.
+
+        Step-down max-t (Westfall and Young 1993, Romano and Wolf 2005): the chance that any
+        finding is false is controlled, whichever models are equal.
+        """
+        return dict(zip(pairs, step_down(*self.statistics(pairs)), strict=True))
+
+    def critical(self, pairs: Sequence[Pair]) -> float:
+        """Return the |t| that the largest of all pairs passes in 5 % of the cases, if all are 0."""
+        drawn = self.statistics(pairs)[1]
+        return float(np.quantile(drawn.max(axis=0), 1 - ALPHA)) if drawn.size else math.nan
+
+    def best_first(self, names: Iterable[str] | None = None) -> list[str]:
+        """Return names, the highest value first."""
+        chosen = self.names if names is None else names
+        return sorted(chosen, key=lambda n: (-self.value[self.at[n]], n))
+
+    def pairs(self, names: Iterable[str] | None = None) -> list[Pair]:
+        """Return all (better, worse) pairs of the names."""
+        return list(itertools.combinations(self.best_first(names), 2))
 
 
-def interval(replicates: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
-    """Return the percentile interval of (b,) replicates; NaN where none has a value."""
-    present = replicates[np.isfinite(replicates)]
+def widening(counts: int | None) -> float:
+    """Return by how much an interval over `counts` units is to be widened; 1 where not known."""
+    if counts is None or counts < 2:
+        return 1.0
+    from scipy.stats import t
+
+    return float(t.ppf(0.5 + LEVEL / 2, counts - 1) / Z * math.sqrt(counts / (counts - 1)))
+
+
+def _user_part(replicates: np.ndarray) -> float:
+    """Return how much of the variance between (n, b) fits is due to the users asked.
+
+    Two fits differ on a sample of users also because they err on different users; the resamples
+    show by how much, and the variance of the mean has that part already.
+    """
+    n = len(replicates)
+    if n == 1:
+        return 0.0
+    own = replicates - replicates.mean(axis=0)
+    return float(own.var(axis=1).sum() / (n - 1)) if own.shape[1] else 0.0
+
+
+def _over(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return a / b; 0 / 0 is 0, because equal answers do not differ."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(a == 0, 0.0, a / b)
+
+
+def interval(draws: np.ndarray, widening: float = 1.0) -> tuple[float, float]:
+    """Return the 95 % percentile interval of (b,) draws; NaN where none has a value.
+
+    `widening` takes quantiles further out, so that the interval stays in the range of the metric.
+    """
+    present = draws[np.isfinite(draws)]
     if len(present) == 0:
         return math.nan, math.nan
-    low, high = np.quantile(present, ((1 - level) / 2, (1 + level) / 2))
+    below = math.erfc(Z * widening / math.sqrt(2)) / 2
+    low, high = np.quantile(present, (below, 1 - below))
     return float(low), float(high)
 
 
-def p_value(difference: float, replicates: np.ndarray) -> float:
-    """Return the two-sided p that `difference` is 0, by the standard error of its replicates.
+def step_down(t: np.ndarray, drawn: np.ndarray) -> list[float]:
+    """Return the corrected p of each of (tests,) t, from (tests, b) draws of |t| under no effect.
 
-    The distribution is taken as normal, because 1,000 replicates cannot resolve a corrected tail.
+    The largest is held against the maximum over all, the next against that over the rest, and so
+    on. No p is below 1 / (b + 1).
     """
-    spread = float(np.nanstd(replicates))
-    if not math.isfinite(difference) or spread == 0:
-        return 1.0 if not difference else 0.0
-    return math.erfc(abs(difference) / spread / math.sqrt(2))
-
-
-def holm(p: Sequence[float]) -> list[float]:
-    """Return p values corrected for many comparisons (Holm 1979), in the order given."""
-    from statsmodels.stats.multitest import multipletests  # here, because its import takes a second
-
-    if len(p) == 0:
+    if len(t) == 0:
         return []
-    return [float(value) for value in multipletests(p, method="holm")[1]]
+    order = np.argsort(-np.abs(t), kind="stable")
+    # rest[k]: the maximum over the tests from place k on
+    rest = np.maximum.accumulate(drawn[order][::-1], axis=0)[::-1]
+    above = (rest >= np.abs(t)[order][:, None]).sum(axis=1)
+    p = np.empty(len(t))
+    p[order] = np.maximum.accumulate((1 + above) / (drawn.shape[1] + 1))
+    return [float(value) for value in p]
 
 
-def paired(
-    value: Mapping[str, float], replicates: Mapping[str, np.ndarray]
-) -> dict[tuple[str, str], float]:
-    """Return (better, worse) -> p that the two differ, corrected over all pairs of names."""
-    names = sorted(value, key=lambda n: (-value[n], n))
-    pairs = list(itertools.combinations(names, 2))
-    p = [p_value(value[a] - value[b], replicates[a] - replicates[b]) for a, b in pairs]
-    return dict(zip(pairs, holm(p), strict=True))
+def findings(p: Mapping[Pair, float], *, alpha: float = ALPHA) -> set[Pair]:
+    """Return the (better, worse) pairs that are shown to differ, and what follows from them."""
+    return closed({pair for pair, value in p.items() if value < alpha})
 
 
-def tiers(
-    value: Mapping[str, float], p: Mapping[tuple[str, str], float], *, alpha: float = ALPHA
-) -> dict[str, int]:
-    """Return name -> tier.
+def closed(found: set[Pair]) -> set[Pair]:
+    """Return the pairs with those that follow: a above b and b above c puts a above c.
 
-    A tier holds its best model and those that are not shown to be worse than it; `p` is from
-    `paired`.
+    The larger of two differences can have the larger error, and so not be shown by itself.
     """
+    names = sorted({name for pair in found for name in pair})
+    at = {name: i for i, name in enumerate(names)}
+    above = np.zeros((len(names), len(names)), dtype=bool)
+    for better, worse in found:
+        above[at[better], at[worse]] = True
+    for k in range(len(names)):
+        above |= above[:, k : k + 1] & above[k]
+    return {(names[i], names[j]) for i, j in np.argwhere(above)}
+
+
+def tiers(names: Iterable[str], found: set[Pair]) -> dict[str, int]:
+    """Return name -> tier, from the (better, worse) pairs that are shown to differ.
+
+    Tier 1 are those that no model is shown to be better than; tier 2 the same among the rest; and
+    so on. With simultaneous tests the true best is in tier 1 with 95 % confidence, however many
+    look best (the set of Hsu 1981 and of Hansen, Lunde and Nason 2011).
+    """
+    left = list(names)
     out: dict[str, int] = {}
-    leader = None
-    for name in sorted(value, key=lambda n: (-value[n], n)):
-        if leader is None or p[leader, name] < alpha:
-            leader = name
-            tier = len(out) + 1  # competition ranking: two firsts are followed by a third
-        out[name] = tier
+    tier = 0
+    while left:
+        tier += 1
+        top = [n for n in left if not any((other, n) in found for other in left)]
+        out.update(dict.fromkeys(top, tier))
+        left = [n for n in left if n not in out]
     return out
 
 
-def cliques(
-    value: Mapping[str, float], p: Mapping[tuple[str, str], float], *, alpha: float = ALPHA
-) -> list[tuple[str, str]]:
+def rank_intervals(names: Iterable[str], found: set[Pair]) -> dict[str, tuple[int, int]]:
+    """Return name -> lowest and highest rank that the tests leave open.
+
+    From 1 + how many are shown to be better, to the number of models less how many are shown to be
+    worse. All intervals hold together with 95 % confidence (Mogstad, Romano, Shaikh and Wilhelm
+    2024). Tier k begins at rank k or later.
+    """
+    names = list(names)
+    better = {n: sum((other, n) in found for other in names) for n in names}
+    worse = {n: sum((n, other) in found for other in names) for n in names}
+    return {n: (1 + better[n], len(names) - worse[n]) for n in names}
+
+
+def cliques(names: Sequence[str], found: set[Pair]) -> list[Pair]:
     """Return the bars of a critical-difference plot (Demšar 2006) as (first, last) names.
 
-    A bar is a longest run of neighbours, in the order of `value`, of which no two are separated.
+    A bar is a longest run of neighbours among `names`, best first, of which no two are separated.
     """
-    names = sorted(value, key=lambda n: (-value[n], n))
-    found: list[tuple[int, int]] = []
+    bars: list[tuple[int, int]] = []
     for i in range(len(names)):
         j = i
-        while j + 1 < len(names) and all(
-            p[names[k], names[j + 1]] >= alpha for k in range(i, j + 1)
+        while j + 1 < len(names) and not any(
+            (names[k], names[j + 1]) in found for k in range(i, j + 1)
         ):
             j += 1
-        if j > i and not (found and found[-1][1] >= j):
-            found.append((i, j))
-    return [(names[i], names[j]) for i, j in found]
+        if j > i and not (bars and bars[-1][1] >= j):
+            bars.append((i, j))
+    return [(names[i], names[j]) for i, j in bars]
 
 
-def ranks(values: np.ndarray) -> np.ndarray:
-    """Return the (models, b) rank of each model in each replicate of (models, b) `values`.
-
-    1 is the highest value; equal values share the mean rank, and a replicate in which a model has
-    no value (NaN) has no ranks.
-    """
-    from scipy.stats import rankdata
-
-    return np.asarray(rankdata(-values, axis=0))
-
-
-def bradley_terry(wins: np.ndarray, *, prior: float = 1.0) -> np.ndarray:
-    """Return (b, models) Bradley-Terry strengths s, with P(i beats j) = 1 / (1 + exp(s_j - s_i)).
-
-    Args:
-        wins: (b, models, models) how often the row's model beat the column's.
-        prior: 1 / the variance of a normal prior around 0, under which the strengths are the mode.
-            It keeps a model that always wins finite.
-
-    The strengths of a replicate sum to 0. Bradley and Terry 1952; penalised as in Firth and de
-    Menezes 2004, by Newton's method.
-    """
-    b, n, _ = wins.shape
-    met = wins + wins.transpose(0, 2, 1)
-    s = np.zeros((b, n))
-    own = np.arange(n)
-    for _ in range(50):
-        chance = 1 / (1 + np.exp(s[:, None, :] - s[:, :, None]))
-        slope = (wins - met * chance).sum(axis=2) - prior * s
-        curve = -met * chance * (1 - chance)
-        curve[:, own, own] = prior - curve.sum(axis=2)
-        step = np.linalg.solve(curve, slope[:, :, None])[:, :, 0]
-        s += step
-        if np.abs(step).max() < 1e-9:
-            break
-    return s
-
-
-def strengths(
-    boards: Sequence[tuple[Mapping[str, float], Mapping[str, np.ndarray]]], rng: np.random.Generator
-) -> dict[str, tuple[float, float, float]]:
-    """Return name -> Bradley-Terry strength over boards and its 95 % interval, the strongest first.
-
-    Args:
-        boards: for each board name -> value, and name -> (b,) replicates.
-        rng: draws the weights of the boards.
-
-    Strengths are in Elo points around 0. On a board of n models each pair meets once; the higher
-    value wins, equal ones draw. A replicate takes one resample of users and seeds of every board
-    and weighs the boards anew: with Dirichlet weights (the Bayesian bootstrap, Rubin 1981) no
-    board, and so no model, is ever dropped.
-    """
-    names = sorted({n for value, _ in boards for n in value})
-    b = min((len(r) for _, replicates in boards for r in replicates.values()), default=0)
-    column = {n: i for i, n in enumerate(names)}
-    wins = np.zeros((b + 1, len(names), len(names)))  # the first is what was measured
-    weight = (
-        np.vstack([np.ones(len(boards)), rng.dirichlet(np.ones(len(boards)), size=b) * len(boards)])
-        if boards
-        else np.zeros((1, 0))
-    )
-    for k, (value, replicates) in enumerate(boards):
-        here = list(value)
-        at = np.array([column[n] for n in here])
-        # (models, 1 + b)
-        measured = np.column_stack(
-            [[value[n] for n in here], np.stack([replicates[n][:b] for n in here])]
-        )
-        beat = (measured[:, None] > measured[None]) + 0.5 * (measured[:, None] == measured[None])
-        beat[np.arange(len(here)), np.arange(len(here))] = 0
-        wins[:, at[:, None], at[None]] += (beat * weight[:, k]).transpose(2, 0, 1)
-    found = bradley_terry(wins) * ELO
-    out = {n: (float(found[0, i]), *interval(found[1:, i])) for n, i in column.items()}
-    return dict(sorted(out.items(), key=lambda pair: (-pair[1][0], pair[0])))
-
-
-def halves(seeds: Sequence[int]) -> list[tuple[list[int], list[int]]]:
-    """Return every way to cut `seeds` into two disjoint sets whose sizes differ by at most one."""
-    seeds = sorted(seeds)
-    found = []
-    for chosen in itertools.combinations(seeds, len(seeds) // 2):
-        rest = [s for s in seeds if s not in chosen]
-        # Of equal halves each cut occurs twice.
-        if len(chosen) < len(rest) or chosen[0] == seeds[0]:
-            found.append((list(chosen), rest))
-    return found if len(seeds) > 1 else []
-
-
-def kendall(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return (b,) Kendall's tau-b between the columns of x and of y, both (models, b).
-
-    NaN where all values of a side are tied (Kendall 1945). scipy's takes one pair of columns at a
-    time, which is 1,000 calls for the interval of one tau.
-    """
-    i, j = np.triu_indices(x.shape[0], k=1)
-    a, b = np.sign(x[i] - x[j]), np.sign(y[i] - y[j])  # (pairs, b)
-    norm = np.sqrt((a != 0).sum(axis=0) * (b != 0).sum(axis=0))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(norm > 0, (a * b).sum(axis=0) / norm, np.nan)
+def printed(p: float) -> str:
+    """Return a p value for a table; below the resolution of the resamples it is "< 0.001"."""
+    return "< 0.001" if p < RESOLUTION else f"{p:.3f}"

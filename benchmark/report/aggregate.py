@@ -8,20 +8,31 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from benchmark.evaluation import statistics
-from benchmark.execution.plan import ORACLE, REAL
+from benchmark.evaluation import orders, power, statistics
+from benchmark.evaluation.orders import Agreement
+from benchmark.evaluation.statistics import Comparison, Fits, Pair
+from benchmark.execution.plan import REAL
 from benchmark.execution.results import Store, unpack
+from benchmark.report.generated import generated
 from benchmark.report.paths import without_folders
 
-SEED = 17  # of the resampling of seeds
+SEED = 17  # of the noise of the seeds
 COSTS = ("fit_cpu_s", "us_per_query", "parameters", "peak_mb")
+FAMILIES = ("simple", "sequence", "hybrid")
+# Ceilings, the lowest first; headroom is measured to the first.
+HISTORY = "ceiling:history"
+CEILINGS = {
+    HISTORY: "history",
+    "ceiling:slate": "history and slate",
+    "ceiling:clairvoyant": "clairvoyant",
+}
 
 
 @dataclass
@@ -30,19 +41,30 @@ class Row:
 
     name: str
     planned: int = 0
+    reference: bool = False  # a ceiling, which is shown and not ranked
     records: list[dict[str, Any]] = field(default_factory=list)  # those that are ok
     problems: list[str] = field(default_factory=list)  # one for each failed or missing cell
-    _replicates: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
+    _fits: dict[str, Fits | None] = field(default_factory=dict, repr=False)
 
     @property
-    def reference(self) -> bool:
-        """Whether this is the oracle, which is shown and not ranked."""
-        return self.name == ORACLE
+    def title(self) -> str:
+        """What a table calls it."""
+        return CEILINGS.get(self.name, self.name)
 
     @property
     def complete(self) -> bool:
         """Whether every planned cell is ok; otherwise a mean would hide what is missing."""
         return bool(self.records) and len(self.records) == self.planned
+
+    @property
+    def family(self) -> str:
+        """ "simple", "sequence" or "hybrid"; records of before families say nothing, and are ""."""
+        return str(self.records[0].get("family") or "") if self.records else ""
+
+    @property
+    def flags(self) -> list[str]:
+        """What makes its cells doubtful, each sentence once; a row with one is not ranked."""
+        return list(dict.fromkeys(str(f) for r in self.records for f in r.get("flags") or ()))
 
     def mean(self, metric: str) -> float:
         """Return the mean of a metric over seeds; NaN where it is missing."""
@@ -56,32 +78,22 @@ class Row:
         values = [r[name] for r in self.records if r.get(name) is not None]
         return float(np.mean(values)) if values else float("nan")
 
-    def replicates(self, metric: str) -> np.ndarray:
-        """Return (resamples,) values of a metric over users and seeds; NaN where there are none.
-
-        Rows with the same number of seeds share the resamples of seeds.
-        """
-        if metric not in self._replicates:
+    def fits(self, metric: str) -> Fits | None:
+        """Return what each fit scored; None where a record has no replicates of the metric."""
+        if metric not in self._fits:
             found = [
-                unpack(r["replicates"][metric]) for r in self.records if metric in r["replicates"]
+                unpack(r["replicates"][metric])
+                for r in self.records
+                if metric in (r.get("replicates") or {})
             ]
-            whole = found and len(found) == len(self.records)
-            self._replicates[metric] = (
-                statistics.over_seeds(np.stack(found), np.random.default_rng(SEED))
-                if whole
-                else np.array([np.nan])
+            whole = bool(found) and len(found) == len(self.records)
+            values = np.array([r["metrics"].get(metric) for r in self.records], dtype=np.float64)
+            self._fits[metric] = (
+                Fits(values, np.stack(found), self.family, fixed=self.reference)
+                if whole and np.isfinite(values).all()
+                else None
             )
-        return self._replicates[metric]
-
-    def interval(self, metric: str) -> tuple[float, float]:
-        """Return the 95 % interval of a metric over users and seeds; NaN where there is none."""
-        return statistics.interval(self.replicates(metric))
-
-    def of_seeds(self, seeds: Iterable[int]) -> Row:
-        """Return the same row with some of its seeds."""
-        chosen = set(seeds)
-        records = [r for r in self.records if r["label"].get("seed", 0) in chosen]
-        return Row(self.name, planned=len(records), records=records)
+        return self._fits[metric]
 
 
 @dataclass
@@ -98,6 +110,8 @@ class Board:
     facts: dict[str, Any] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     copiers: dict[str, str] = field(default_factory=dict)
+    simulated: bool = False
+    _compared: dict[tuple[str, str], Comparison] = field(default_factory=dict, repr=False)
 
     @property
     def sources(self) -> list[str]:
@@ -120,40 +134,85 @@ class Board:
 
     @cached_property
     def ranked(self) -> list[Row]:
-        """The models that are compared: those without a missing cell, best first."""
-        return [r for r in self.real if r.complete and not r.reference]
+        """The models that are compared, best first: no cell is missing, and none is doubtful."""
+        return [
+            r
+            for r in self.real
+            if r.complete and not r.reference and not r.flags and r.fits(self.headline) is not None
+        ]
+
+    @property
+    def names(self) -> list[str]:
+        """Their names, best first."""
+        return [r.name for r in self.ranked]
 
     @cached_property
     def values(self) -> dict[str, float]:
         """Headline of each model that is compared."""
         return {r.name: r.mean(self.headline) for r in self.ranked}
 
-    @cached_property
-    def replicates(self) -> dict[str, np.ndarray]:
-        """Their (resamples,) replicates."""
-        return {r.name: r.replicates(self.headline) for r in self.ranked}
+    def compared(self, source: str = REAL, metric: str | None = None) -> Comparison:
+        """Return the joint distribution of a metric over all rows of a source that have one."""
+        key = (source, metric or self.headline)
+        if key not in self._compared:
+            found = {n: r.fits(key[1]) for n, r in sorted(self.rows[source].items())}
+            present = {n: f for n, f in found.items() if f is not None}
+            self._compared[key] = Comparison(
+                present, np.random.default_rng(SEED), counts=self._counts()
+            )
+        return self._compared[key]
+
+    def _counts(self) -> int | None:
+        """Return how many users, or how many of the rarer answer, a metric rests on."""
+        users, rate = self.facts.get("test_users"), self.facts.get("base_rate")
+        if users is None or rate is None:
+            return users
+        return min(int(users), round(min(rate, 1 - rate) * self.facts["test"]))
+
+    def interval(self, row: Row, metric: str, source: str = REAL) -> tuple[float, float]:
+        """Return the 95 % interval of a row over users and fits; NaN where there is none."""
+        found = self.compared(source, metric)
+        return found.interval(row.name) if row.name in found.at else (math.nan, math.nan)
 
     @cached_property
-    def p(self) -> dict[tuple[str, str], float]:
-        """(better, worse) -> corrected p of the paired test."""
-        return statistics.paired(self.values, self.replicates)
+    def one_fit(self) -> bool:
+        """Whether nothing is known of the variance between fits: no claim is made of models."""
+        found = self.compared()
+        return any(found.unknown[found.at[n]] for n in self.names)
+
+    @cached_property
+    def p(self) -> dict[Pair, float]:
+        """(better, worse) -> corrected p; empty where each model was fitted once."""
+        return {} if self.one_fit else self.compared().p(self.compared().pairs(self.names))
+
+    @cached_property
+    def found(self) -> set[Pair]:
+        """(better, worse) pairs of models that are shown to differ."""
+        return statistics.findings(self.p)
 
     @cached_property
     def tiers(self) -> dict[str, int]:
-        """Tier of each complete model."""
-        return statistics.tiers(self.values, self.p)
+        """Tier of each model that is compared; empty where each was fitted once."""
+        return {} if self.one_fit else statistics.tiers(self.names, self.found)
 
     @cached_property
-    def ranks(self) -> dict[str, tuple[float, float, float]]:
-        """Rank of each complete model (ties share the mean rank), and its 95 % interval."""
-        if not self.ranked:
-            return {}
-        measured = statistics.ranks(np.array([[v] for v in self.values.values()]))[:, 0]
-        drawn = statistics.ranks(np.stack(list(self.replicates.values())))
-        return {
-            n: (float(measured[i]), *statistics.interval(drawn[i]))
-            for i, n in enumerate(self.values)
-        }
+    def ranks(self) -> dict[str, float]:
+        """Rank of each model that is compared; ties share the mean rank."""
+        return orders.ranks(self.values)
+
+    @cached_property
+    def rank_intervals(self) -> dict[str, tuple[int, int]]:
+        """Lowest and highest rank that the tests leave open; empty where each was fitted once."""
+        return {} if self.one_fit else statistics.rank_intervals(self.names, self.found)
+
+    @cached_property
+    def resolvable(self) -> float:
+        """The difference that the tests find in 80 % of the cases; NaN for one model.
+
+        The trivial model is not counted: it errs on other users than all others do.
+        """
+        names = [n for n in self.names if n != self.facts["trivial"]]
+        return power.resolvable_difference(self.compared(), names)
 
     @property
     def chance(self) -> float:
@@ -161,25 +220,38 @@ class Board:
         return next((float(r.records[0]["chance"]) for r in self.real if r.records), 0.0)
 
     def headroom(self, row: Row) -> tuple[float, float, float]:
-        """Return how far a row is from the trivial model (0) to the oracle (1), with its interval.
+        """Return how far a row is from the trivial model (0) to what the history allows (1).
 
-        NaN without an oracle.
+        With its interval; NaN without that ceiling.
         """
-        oracle = self.rows[REAL].get(ORACLE)
-        if oracle is None or not oracle.records or not row.records:
+        ceiling = self.rows[REAL].get(HISTORY)
+        low, own = self._trivial(), row.mean(self.headline)
+        high = ceiling.mean(self.headline) if ceiling is not None else math.nan
+        if not high > low or not math.isfinite(own):
             return math.nan, math.nan, math.nan
+        interval = statistics.interval(self.headroom_draws(row), self.compared().widening)
+        return ((own - low) / (high - low), *interval)
+
+    def headroom_draws(self, row: Row) -> np.ndarray:
+        """Return (b,) draws of a row's headroom."""
         trivial = self.rows[REAL].get(str(self.facts["trivial"]))
-        low = np.array([self.chance]), np.array([self.chance])
-        if trivial is not None and trivial.records:
-            low = np.array([trivial.mean(self.headline)]), trivial.replicates(self.headline)
-        high = np.array([oracle.mean(self.headline)]), oracle.replicates(self.headline)
-        own = np.array([row.mean(self.headline)]), row.replicates(self.headline)
+        low, own = self._drawn(trivial, self.chance), self._drawn(row)
+        high = self._drawn(self.rows[REAL].get(HISTORY))
         with np.errstate(divide="ignore", invalid="ignore"):
-            value, drawn = (
-                np.where(h > lo, (o - lo) / (h - lo), np.nan)
-                for lo, h, o in zip(low, high, own, strict=True)
-            )
-        return (float(value[0]), *statistics.interval(drawn))
+            return np.where(high > low, (own - low) / (high - low), np.nan)
+
+    def _trivial(self) -> float:
+        """Return what the trivial model scores, or what a constant does without one."""
+        row = self.rows[REAL].get(str(self.facts["trivial"]))
+        return row.mean(self.headline) if row is not None and row.records else self.chance
+
+    def _drawn(self, row: Row | None, otherwise: float = math.nan) -> np.ndarray:
+        """Return the (b,) draws of a row; one without replicates counts as known exactly."""
+        found = self.compared()
+        if row is not None and row.name in found.at:
+            return found.drawn(row.name)
+        fixed = row.mean(self.headline) if row is not None and row.records else otherwise
+        return np.full(found.draws.shape[1], fixed)
 
     def share(self, row: Row) -> float:
         """Return the utility of a generated source, measured by one model.
@@ -191,81 +263,43 @@ class Board:
         if real is None or not real.complete or not row.complete:
             return float("nan")
         learnt = real.mean(self.headline) - self.chance
-        sure = real.interval(self.headline)[0] > self.chance
+        sure = self.interval(real, self.headline)[0] > self.chance
         return (row.mean(self.headline) - self.chance) / learnt if sure else float("nan")
 
-    def agreement(self, source: str) -> tuple[float, float, float, int] | None:
+    def agreement(self, source: str) -> Agreement | None:
         """Return how well a generated log orders the models as the real log does.
 
-        Kendall's tau, its interval, and the number of models; None for fewer than three.
+        None for fewer than three models.
         """
-        real, made = self.rows[REAL], self.rows[source]
-        names = [n for n, r in made.items() if r.complete and n in real and real[n].complete]
-        return self._tau([real[n] for n in names], [made[n] for n in names])
+        one, two = self.compared(), self.compared(source)
+        made = self.rows[source]
+        names = [n for n in self.names if n in made and made[n].complete and n in two.at]
+        return orders.agreement(one, two, names)
 
-    def stability(self) -> list[tuple[float, float, float, int]]:
-        """Return the agreement of the models' orders under two disjoint sets of seeds.
+    def stability(self) -> list[float]:
+        """Return Kendall's tau between the orders of the models under two disjoint sets of seeds.
 
-        One result, as of `agreement`, for every way to cut the seeds in two.
+        One for every way to cut the seeds in two. Empty for fewer than three models, or where not
+        every model has every seed.
         """
-        seeds = {r["label"].get("seed", 0) for row in self.ranked for r in row.records}
-        found = (
-            self._tau(
-                [r.of_seeds(one) for r in self.ranked], [r.of_seeds(two) for r in self.ranked]
-            )
-            for one, two in statistics.halves(sorted(seeds))
+        by_seed = [
+            {r["label"].get("seed", 0): r["metrics"][self.headline] for r in row.records}
+            for row in self.ranked
+        ]
+        if len(by_seed) < 3 or any(s.keys() != by_seed[0].keys() for s in by_seed):
+            return []
+        cuts = orders.halves(sorted(by_seed[0]))
+        means = (
+            np.array([[[np.mean([s[k] for k in half])] for s in by_seed] for half in cut])
+            for cut in cuts
         )
-        return [tau for tau in found if tau is not None]
-
-    def _tau(
-        self, one: Sequence[Row], two: Sequence[Row]
-    ) -> tuple[float, float, float, int] | None:
-        if len(one) < 3:
-            return None
-        tau = statistics.kendall(
-            *(np.array([[r.mean(self.headline)] for r in rows]) for rows in (one, two))
-        )[0]
-        spread = statistics.kendall(
-            *(np.stack([r.replicates(self.headline) for r in rows]) for rows in (one, two))
-        )
-        return (float(tau), *statistics.interval(spread), len(one))
+        return [float(orders.kendall(one, two)[0]) for one, two in means]
 
 
-@dataclass
-class Generated:
-    """A generator on one log: its cells over seeds, and its rank.
-
-    `made` maps a seed to the record of the fit, `judged` to that of fidelity and privacy.
-    """
-
-    name: str
-    made: dict[int, dict[str, Any] | None] = field(default_factory=dict)
-    judged: dict[int, dict[str, Any] | None] = field(default_factory=dict)
-    rank: float | None = None
-
-    @property
-    def copies(self) -> str | None:
-        """What shows that it copies its training log, under any seed; None where nothing does."""
-        found = (_privacy(record).get("caught") for record in self.judged.values())
-        return next((str(text) for text in found if text is not None), None)
-
-    def passed(self, seed: int) -> tuple[int, int]:
-        """Return how many measures of fidelity a seed passed, and how many there are."""
-        measures = (self.judged.get(seed) or {}).get("measures", {})
-        return sum(m["verdict"] == "pass" for m in measures.values()), len(measures)
-
-    @property
-    def share_passed(self) -> float:
-        """Share of the measures passed over all seeds.
-
-        NaN where a seed has none: a share of the others would hide what is missing.
-        """
-        found = [self.passed(seed) for seed in self.made]
-        return (
-            sum(p for p, _ in found) / sum(n for _, n in found)
-            if found and all(n for _, n in found)
-            else math.nan
-        )
+def curves(row: Row) -> list[dict[str, Any]]:
+    """Return the learning curves of a row, one a fit; only those that have a score."""
+    found = (r.get("curve") for r in row.records)
+    return [curve for curve in found if curve and curve["values"]]
 
 
 def problem(record: dict[str, Any] | None, store: Store) -> str:
@@ -273,55 +307,6 @@ def problem(record: dict[str, Any] | None, store: Store) -> str:
     if record is None:
         return "not run"
     return without_folders(f"{record['status']}: {record['error']}", store.folder)
-
-
-def _privacy(record: dict[str, Any] | None) -> dict[str, Any]:
-    return (record or {}).get("privacy") or {}
-
-
-def generated(store: Store, cells: Iterable[dict[str, Any]], log: str) -> list[Generated]:
-    """Return the generators on a log, ranked by the share of measures that they pass.
-
-    Equals share the mean rank. A generator that copies its training log has no rank and comes after
-    those that have one; one with a cell missing comes last.
-    """
-    found: dict[str, Generated] = {}
-    for cell in cells:
-        label = cell["label"]
-        if cell["kind"] in ("generator", "fidelity") and label["log"] == log:
-            one = found.setdefault(label["model"], Generated(label["model"]))
-            (one.made if cell["kind"] == "generator" else one.judged)[label["seed"]] = store.latest(
-                cell["key"]
-            )
-    ranked = [g for g in found.values() if g.copies is None and math.isfinite(g.share_passed)]
-    if ranked:
-        for one, rank in zip(
-            ranked,
-            statistics.ranks(np.array([[g.share_passed] for g in ranked]))[:, 0],
-            strict=True,
-        ):
-            one.rank = float(rank)
-    return sorted(found.values(), key=lambda g: (g.rank is None, g.copies is None, g.rank or 0.0))
-
-
-def strengths(found: Sequence[Board]) -> list[dict[str, tuple[float, float, float]]]:
-    """Return Bradley-Terry strengths over boards.
-
-    There is a table for each group of boards whose models met, directly or through others.
-    """
-    groups: list[tuple[set[str], list[Board]]] = []
-    for board in (b for b in found if len(b.ranked) > 1):
-        names, members = set(board.values), [board]
-        for group in [g for g in groups if g[0] & names]:
-            groups.remove(group)
-            names, members = names | group[0], [*group[1], *members]
-        groups.append((names, members))
-    rng = np.random.default_rng(SEED)
-    return [
-        statistics.strengths([(b.values, b.replicates) for b in members], rng)
-        for _, members in groups
-        if len(members) > 1
-    ]
 
 
 def boards(store: Store, cells: Iterable[dict[str, Any]]) -> list[Board]:
@@ -349,7 +334,9 @@ def boards(store: Store, cells: Iterable[dict[str, Any]]) -> list[Board]:
             or (record or {}).get("status") == "left out"
         ):
             continue
-        row = board.rows[label["source"]].setdefault(label["model"], Row(label["model"]))
+        row = board.rows[label["source"]].setdefault(
+            label["model"], Row(label["model"], reference=cell["kind"] == "reference")
+        )
         row.planned += 1
         if record is not None and record["status"] == "ok":
             row.records.append(record)
@@ -359,6 +346,14 @@ def boards(store: Store, cells: Iterable[dict[str, Any]]) -> list[Board]:
         log: {g.name: g.copies for g in generated(store, cells, log) if g.copies is not None}
         for log, _ in found
     }
+    simulated = _simulated(store, cells)
     for (log, _), board in found.items():
         board.copiers = copiers[log]
+        board.simulated = log in simulated
     return list(found.values())
+
+
+def _simulated(store: Store, cells: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Return the logs that were simulated, as their records say."""
+    records = ((c["label"]["log"], store.latest(c["key"])) for c in cells if c["kind"] == "log")
+    return {log for log, record in records if record is not None and record.get("truth")}

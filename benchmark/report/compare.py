@@ -8,64 +8,150 @@ are the same.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from benchmark.evaluation import statistics
+from benchmark.evaluation.statistics import Fits
 from benchmark.execution.results import Store
-from benchmark.report.aggregate import Row, boards
+from benchmark.report.aggregate import SEED, Board, Row, boards
 
 # Factor of CPU time that is reported: on a busy machine it varies by a third from run to run.
 SLOWER = 1.5
+ZERO = ""  # a row that did not move
 
 
 class Compared(NamedTuple):
     """A row of a board with what its result depends on."""
 
     row: Row
-    metric: str
+    board: Board
+    source: str
     questions: str  # what identifies the test questions
     made: dict[str, str]  # name of what decided the result -> value
-    copied: bool = False  # trained on a source that copies the real log
+
+    @property
+    def metric(self) -> str:
+        """The headline of its task."""
+        return self.board.headline
+
+    @property
+    def copied(self) -> bool:
+        """Whether it was trained on a source that copies the real log."""
+        return self.source in self.board.copiers
+
+
+class Moved(NamedTuple):
+    """By how much a row moved, and how sure that is."""
+
+    low: float
+    high: float
+    t: float
+    drawn: np.ndarray  # (b,) draws of |t| if nothing had changed
+    one_fit: bool  # each side was fitted once: nothing is known of other fits
 
 
 def lines(a: Store, b: Store) -> Iterator[str]:
     """Yield a line for each row that is in both folders, and one for each that is in one only."""
     yield from _runs(a, b)
     rows_a, rows_b = _rows(a), _rows(b)
-    found = []
+    found: dict[str, tuple[Compared, Compared, Moved | None]] = {}
     for name in sorted(rows_a.keys() & rows_b.keys()):
         one, two = rows_a[name], rows_b[name]
         if not one.row.complete or not two.row.complete:
             yield f"{name}: incomplete ({_cells(one.row)} against {_cells(two.row)} cells)"
             continue
-        same = one.questions == two.questions
-        before, after = one.row.mean(one.metric), two.row.mean(one.metric)
-        first = one.row.replicates(one.metric)
-        drawn = two.row.replicates(one.metric) - (
-            first if same else np.random.default_rng(0).permutation(first)
-        )
-        found.append(
-            (name, one, two, before, after, drawn, statistics.p_value(after - before, drawn))
-        )
-    for (name, one, two, before, after, drawn, _), p in zip(
-        found, statistics.holm([f[-1] for f in found]), strict=True
-    ):
-        low, high = statistics.interval(drawn)
-        verdict = (
-            "the same"
-            if before == after
-            else f"{'changed' if p < statistics.ALPHA else 'within noise'} (p {p:.2g})"
-        )
-        moved = "" if before == after else f" ({after - before:+.4f} [{low:+.4f}, {high:+.4f}])"
-        notes = f"{_differs(one, two)}{_cost(one.row, two.row)}{_copied(one, two)}"
-        yield f"{name}: {one.metric} {_number(before)} -> {_number(after)}{moved}{notes}, {verdict}"
+        found[name] = one, two, _moved(one, two)
+    p = _corrected({name: moved for name, (_, _, moved) in found.items() if moved is not None})
+    for name, (one, two, moved) in found.items():
+        yield f"{name}: {_line(one, two, moved, p.get(name))}"
     for name in sorted(rows_a.keys() - rows_b.keys()):
         yield f"{name}: only in {a.folder}"
     for name in sorted(rows_b.keys() - rows_a.keys()):
         yield f"{name}: only in {b.folder}"
+
+
+def _line(one: Compared, two: Compared, moved: Moved | None, p: float | None) -> str:
+    before, after = one.row.mean(one.metric), two.row.mean(one.metric)
+    notes = f"{_differs(one, two)}{_cost(one.row, two.row)}{_copied(one, two)}"
+    text = f"{one.metric} {_number(before)} -> {_number(after)}"
+    if before == after:
+        return f"{text}{notes}, the same"
+    if moved is None or p is None:
+        return f"{text} ({after - before:+.4f}){notes}, not tested: no replicates"
+    verdict = "changed" if p < statistics.ALPHA else "within noise"
+    size = f"({after - before:+.4f} [{moved.low:+.4f}, {moved.high:+.4f}])"
+    fits = ", of one fit each" if moved.one_fit else ""
+    return f"{text} {size}{notes}, {verdict} (p {statistics.printed(p)}{fits})"
+
+
+def _moved(one: Compared, two: Compared) -> Moved | None:
+    """Return the difference of a row in two runs; None where a record has no replicates.
+
+    Where both were asked the same and fitted with the same seeds, fits are paired seed by seed.
+    """
+    name = one.row.name
+    paired = one.questions == two.questions and _seeds(one.row) == _seeds(two.row)
+    fits = _differences(one, two) if paired else _apart(one, two)
+    after, before = (name, ZERO) if paired else (f"b {name}", f"a {name}")
+    if after not in fits or before not in fits:
+        return None
+    compared = statistics.Comparison(fits, np.random.default_rng(SEED))
+    t, drawn = compared.statistics([(after, before)])
+    _, low, high = compared.difference(after, before)
+    one_fit = bool(compared.unknown[[compared.at[n] for n in (after, before)]].any())
+    return Moved(low, high, float(t[0]), drawn[0], one_fit)
+
+
+def _seeds(row: Row) -> list[int]:
+    return [r["label"].get("seed", 0) for r in row.records]
+
+
+def _differences(one: Compared, two: Compared) -> dict[str, Fits]:
+    """Return how each row of a table moved, fit by fit, and beside them no move at all."""
+    found = {}
+    rows = two.board.rows[two.source]
+    for name, row in one.board.rows[one.source].items():
+        other = rows.get(name)
+        if other is None or not row.complete or not other.complete or _seeds(row) != _seeds(other):
+            continue
+        before, after = row.fits(one.metric), other.fits(two.metric)
+        if before is not None and after is not None:
+            moved = after.replicates - before.replicates
+            found[name] = after._replace(values=after.values - before.values, replicates=moved)
+            found[ZERO] = Fits(np.zeros(1), np.zeros((1, moved.shape[1])), fixed=True)
+    return found
+
+
+def _apart(one: Compared, two: Compared) -> dict[str, Fits]:
+    """Return the fits of both tables, of which those of one family share a run's variance."""
+    found = {}
+    for run, side in (("a", one), ("b", two)):
+        for name, row in side.board.rows[side.source].items():
+            fits = row.fits(side.metric)
+            if fits is not None:
+                found[f"{run} {name}"] = fits._replace(family=f"{run} {fits.family}")
+    if one.questions != two.questions:  # other users: nothing is paired
+        found = {n: _shuffled(f) if n.startswith("b ") else f for n, f in found.items()}
+    return found
+
+
+def _shuffled(fits: Fits) -> Fits:
+    order = np.random.default_rng(0).permutation(fits.replicates.shape[1])
+    return fits._replace(replicates=fits.replicates[:, order])
+
+
+def _corrected(moved: Mapping[str, Moved]) -> dict[str, float]:
+    """Return name -> p, corrected over all rows that moved."""
+    changed = {name: m for name, m in moved.items() if m.t != 0}
+    if not changed:
+        return {}
+    b = min(len(m.drawn) for m in changed.values())
+    drawn = np.stack([m.drawn[:b] for m in changed.values()])
+    t = np.array([m.t for m in changed.values()])
+    return dict(zip(changed, statistics.step_down(t, drawn), strict=True))
 
 
 def _runs(a: Store, b: Store) -> Iterator[str]:
@@ -109,13 +195,8 @@ def _rows(store: Store) -> dict[str, Compared]:
                     f"{row.name}{'' if source == 'real' else f' trained on {source}'}"
                 )
                 questions = f"{digests.get(board.log)} {board.facts['questions']}"
-                found[name] = Compared(
-                    row,
-                    board.headline,
-                    questions,
-                    _made(row, records, str(digests.get(board.log))),
-                    source in board.copiers,
-                )
+                made = _made(row, records, str(digests.get(board.log)))
+                found[name] = Compared(row, board, source, questions, made)
     return found
 
 

@@ -19,7 +19,7 @@ from markdown_it.token import Token
 from markupsafe import Markup
 
 from benchmark.evaluation import statistics
-from benchmark.report.aggregate import Board
+from benchmark.report.aggregate import FAMILIES, Board
 
 NAMES = ("model", "generator")  # columns that stay in sight when a table is moved sideways
 NUMBER = re.compile(r"[-+−]?[0-9]")
@@ -51,6 +51,7 @@ class Table:
     kind: ClassVar[str] = "table"
     columns: Sequence[Column]
     rows: Sequence[Sequence[str | Markup]]
+    marks: Sequence[Markup]  # the attribute of each row: what family its model is of
 
     @classmethod
     def of(cls, head: Sequence[str | Markup], rows: Sequence[Sequence[str | Markup]]) -> Table:
@@ -61,7 +62,10 @@ class Table:
             classes = "text name" if name in NAMES else "" if numbers else "text"
             attribute = Markup(f' class="{classes}"' if classes else "")
             columns.append(Column(name, attribute))
-        return cls(columns, rows)
+        at = list(head).index("family") if "family" in head else None
+        families = ["" if at is None else _plain(row[at]) for row in rows]
+        marks = [Markup(f' class="{f}"' if f in FAMILIES else "") for f in families]
+        return cls(columns, rows, marks)
 
 
 @dataclass(frozen=True)
@@ -194,13 +198,23 @@ def _table(block: Sequence[Token]) -> Table:
 
 
 def _tests(board: Board) -> Tests:
-    """Return every pair of models: the difference, its interval, and the corrected p."""
-    rows = []
-    for (better, worse), p in board.p.items():
-        low, high = statistics.interval(board.replicates[better] - board.replicates[worse])
-        difference = board.values[better] - board.values[worse]
-        rows.append([better, worse, f"{difference:.4f} [{low:.4f}, {high:.4f}]", f"{p:.2g}"])
-    head = ["better", "worse", f"difference in {board.headline} [95 %]", "p (Holm)"]
+    """Return every pair of models: the difference, its interval, and the corrected p.
+
+    There is no p where each model was fitted once.
+    """
+    compared, rows = board.compared(), []
+    for better, worse in compared.pairs(board.names):
+        difference, low, high = compared.difference(better, worse)
+        p = board.p.get((better, worse))
+        rows.append(
+            [
+                better,
+                worse,
+                f"{difference:.4f} [{low:.4f}, {high:.4f}]",
+                "–" if p is None else statistics.printed(p),
+            ]
+        )
+    head = ["better", "worse", f"difference in {board.headline} [95 %]", "p (step-down max-t)"]
     return Tests(Table.of(head, rows))
 
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from eventlog import InputError
-from generators.__main__ import main
+from generators.__main__ import main, parser
 
 
 def test_days_without_a_log_to_continue_is_refused() -> None:
@@ -20,3 +20,11 @@ def test_days_without_a_log_to_continue_is_refused() -> None:
     )
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("value", ["1.10", "1E5", "null", "true", "1_0", "10.0", "a=b", "", '"x"'])
+def test_a_condition_is_text_as_it_was_typed(value: str) -> None:
+    arguments = parser(False).parse_args(
+        ["sample", "model", "--out", "log", "--where", f"version={value}"]
+    )
+    assert arguments.where == [("version", value)]

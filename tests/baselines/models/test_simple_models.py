@@ -26,8 +26,27 @@ from eventlog.arrays import DAY_MS, FIRST, Examples, Queries, Sequences
 from eventlog.encode import Encoder
 from eventlog.split import leave_one_out
 
-NEXT_ITEM = ("popularity", "recent_popularity", "markov", "itemknn", "ease", "session_knn")
-BINARY = ("base_rate", "recency", "amount", "bgnbd", "logistic", "mlp", "lightgbm")
+NEXT_ITEM = (
+    "popularity",
+    "recent_popularity",
+    "markov",
+    "markov_repeats",
+    "itemknn",
+    "ease",
+    "session_knn",
+)
+BINARY = (
+    "base_rate",
+    "recency",
+    "amount",
+    "bgnbd",
+    "survival",
+    "logistic",
+    "mlp",
+    "lightgbm",
+    "lightgbm_order",
+    "label_propagation",
+)
 
 
 def make(name: str) -> Model:

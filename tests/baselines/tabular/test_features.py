@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from baselines.tabular.features import WINDOWS_MS, Features, _of_event, _of_user
 from baselines.tabular.history import ROLE_ORDER, history_of
+from baselines.tabular.order_features import OrderFeatures
 from eventlog import EventLog
 from eventlog.arrays import DAY_MS, Queries, Sequences
 from eventlog.encode import Encoder
@@ -179,14 +180,15 @@ def test_aggregates_equal_a_naive_reading_of_the_known_rows(seed: int) -> None:
             assert columns[name][i] == pytest.approx(expected, abs=2e-3), name
 
 
-@settings(max_examples=10, deadline=None)
+@pytest.mark.parametrize("kind", [Features, OrderFeatures])
+@settings(max_examples=6, deadline=None)
 @given(seed=st.integers(0, 10_000))
-def test_what_happens_later_changes_no_feature(seed: int) -> None:
+def test_what_happens_later_changes_no_feature(kind: type[Features], seed: int) -> None:
     log = random_log(seed, rows=120)
     encoder = Encoder.fit(log)
     sequences = encoder.encode(log)
     train = orders_as_examples(sequences, np.random.default_rng(seed))
-    features = Features(encoder)
+    features = kind(encoder)
     features.fit(train)
     rng = np.random.default_rng(seed)
     queries = ask(sequences, rng)
@@ -236,3 +238,25 @@ def test_a_log_without_prices_items_or_devices_has_features() -> None:
     table = Features(encoder).fit(orders_as_examples(sequences, np.random.default_rng(0)))
     assert table.shape[1] > 10
     assert np.isfinite(table).all()
+
+
+@settings(max_examples=5, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_a_shops_own_numbers_are_features(seed: int) -> None:
+    """Last value, mean and change of a column that the schema lacks, missing values left out."""
+    log, rng = random_log(seed), np.random.default_rng(seed)
+    values = np.where(rng.random(len(log)) < 0.7, rng.normal(50, 10, len(log)), np.nan)
+    log.events["points"] = values
+    encoder = Encoder.fit(log)
+    sequences = encoder.encode(log)
+    queries = ask(sequences, rng)
+    queries = queries[queries.end > sequences.offsets[queries.user]]
+    columns = dict(_of_user(history_of(sequences, encoder), queries))
+    _, centre, deviation = encoder.scales["points"]
+    for i in range(len(queries)):
+        known = values[sequences.offsets[queries.user[i]] : queries.end[i]]
+        known = (known[~np.isnan(known)] - centre) / deviation
+        last, mean = (known[-1], known.mean()) if len(known) else (0.0, 0.0)
+        assert columns["last_points"][i] == pytest.approx(last, abs=1e-5)
+        assert columns["mean_points"][i] == pytest.approx(mean, abs=1e-5)
+        assert columns["change_points"][i] == pytest.approx(last - mean, abs=1e-5)

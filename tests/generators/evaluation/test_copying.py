@@ -15,8 +15,9 @@ from benchmark import api
 from benchmark.evaluation.control import hold_out
 from benchmark.execution import runner
 from benchmark.execution.results import Store
-from benchmark.report import compare, leaderboard
-from benchmark.report.aggregate import boards, generated
+from benchmark.report import compare, generated_section, leaderboard
+from benchmark.report.aggregate import boards
+from benchmark.report.generated import generated
 from eventlog import EventLog
 from generators.evaluation import copying, fidelity
 from generators.evaluation.align import align_logs
@@ -182,7 +183,7 @@ def test_a_copier_is_flagged_and_not_ranked(results: Path, tmp_path: Path) -> No
     assert (
         "copycat" not in (tmp_path / "leaderboard" / "tiny-utility-of-generators.svg").read_text()
     )
-    assert [line.split()[:3] for line in leaderboard.copiers(store)] == [
+    assert [line.split()[:3] for line in generated_section.copiers(store)] == [
         ["COPIES:", "generator", "copycat"]
     ]
 

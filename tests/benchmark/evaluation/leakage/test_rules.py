@@ -1,4 +1,4 @@
-"""Planted leaks are caught, and clean tasks on clean logs are not suspected."""
+"""Tasks that break a rule are caught, and clean tasks on clean logs are not suspected."""
 
 from __future__ import annotations
 
@@ -39,13 +39,17 @@ def examine(
     [
         (Recommendation(), tiny_log(users=400, rows=12_000)),
         (Churn(), tiny_log(users=400, rows=12_000)),
-        (Fraud(min_frauds=1), tiny_log(users=400, rows=12_000)),
         (Uplift(min_arm=10), coupon_log()),
     ],
     ids=lambda x: type(x).__name__,
 )
 def test_clean_tasks_on_clean_logs_are_not_suspected(task: Task, log: EventLog) -> None:
     assert examine(task, log) == []
+
+
+def test_a_column_that_nearly_decides_is_shown_though_it_may_be_innocent() -> None:
+    (found,) = examine(Fraud(min_frauds=1), tiny_log(users=400, rows=12_000))
+    assert "the column price alone gives the answer away" in found  # dear orders are frauds there
 
 
 def test_rows_after_the_cut_are_caught() -> None:
@@ -142,8 +146,10 @@ def test_rows_copied_across_the_cut_are_suspected() -> None:
     events["event_id"] = np.arange(len(events))
     planted = EventLog(events=events, labels=None, manifest=log.manifest)
     found = examine(Churn(), planted)
-    assert len(found) == 1
-    assert "copied across the cut" in found[0]
+    across, pairs = found
+    assert "copied across the cut" in across
+    assert "pair(s) of users" in pairs
+    assert "under two ids" in pairs
 
 
 def test_a_column_that_gives_the_answer_away_is_suspected_and_shown(tmp_path: Path) -> None:
