@@ -114,7 +114,9 @@ def test_rows_with_the_same_predictions_say_so(tmp_path: Path) -> None:
     results = Results()
     more = {name: {"answers": "abc"} for name in ("a", "b")} | {"c": {"answers": "other"}}
     results.board({"base_rate": [0.5], "a": [0.7], "b": [0.7], "c": [0.7]}, more=more)
-    assert "a and b: equal answers (the same predictions)" in page(results, tmp_path)
+    text = page(results, tmp_path)
+    assert "a and b: equal answers, the same order of all questions" in text
+    assert "a and b and c agree in roc_auc, though their answers differ" in text
 
 
 def test_records_without_the_new_fields_are_readable(tmp_path: Path) -> None:
