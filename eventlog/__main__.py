@@ -139,11 +139,17 @@ def parser() -> Parser:
     p = commands.add_parser(
         "export",
         help="write a log for other tools",
-        description="Write the events as one file (recbole: a folder).",
-        epilog="example:\n  python -m eventlog export mylog --format recbole --out recbole/mylog",
+        description=EXPORT_HELP,
+        epilog="examples:\n  python -m eventlog export mylog --format recbole --out recbole/mylog\n"
+        "  python -m eventlog export mylog --format csv --out mylog.csv.gz",
     )
     p.add_argument("log", type=Path, metavar="LOG")
-    p.add_argument("--format", required=True, choices=("csv", "jsonl", "parquet", "recbole"))
+    p.add_argument("--format", required=True, choices=names("eventlog.formats"))
+    p.add_argument(
+        "--formulas",
+        action="store_true",
+        help="csv: do not protect texts that a spreadsheet would run (= + - @)",
+    )
     add_out(p, "PATH", "the file or folder to write", type=Path)
 
     commands.add_parser(
@@ -168,6 +174,11 @@ IMPORT_EXAMPLE = """examples:
   python -m eventlog import 2024-*.csv.gz --items products.csv --out mylog
   python -m eventlog import shop.csv --mapping my.toml --allow-rejects 'missing user_id' --out mylog
   python -m eventlog import --schema > mapping.schema.json"""
+
+EXPORT_HELP = """Write a log for other tools: one file with the events (csv, jsonl, parquet), a
+DuckDB database, or a folder with users and items too (huggingface, postgres, recbole, rectools,
+sdv). In CSV a text that a spreadsheet would run as a formula gets a ' before it, which the import
+takes away again."""
 
 CLEAN_HELP = """Remove exact duplicates, orders that were sent twice, events far from the rest of
 the log (wrong clocks) and users who are faster than people can be, and print what was changed. The
@@ -280,7 +291,11 @@ def _export(arguments: argparse.Namespace) -> int:
     from eventlog.log import EventLog
 
     check(arguments.out, arguments.format, overwrite=arguments.overwrite)
-    path = export(EventLog.read(arguments.log, truth=False), arguments.out, format=arguments.format)
+    if arguments.formulas and arguments.format != "csv":
+        raise InputError("--formulas is for --format csv; leave it out.")
+    settings = {"formulas": True} if arguments.formulas else {}
+    log = EventLog.read(arguments.log, truth=False)
+    path = export(log, arguments.out, format=arguments.format, **settings)
     print(f"written to {path}")
     return 0
 
