@@ -69,6 +69,9 @@ class Model(ABC):
     hybrid
         A sequence model that begins from, or is mixed with, something simple.
 
+    `seeded` says whether the seed changes what is learnt. A model that does not draw sets it to
+    False and is fitted once, not once a seed.
+
     `reads_others` asks for the rows of other users at scoring, too: those known when the questions
     are asked. By default `score` gets the users who are asked about, and nobody else.
     """
@@ -77,6 +80,7 @@ class Model(ABC):
     tasks: ClassVar[frozenset[str] | None] = None
     family: ClassVar[Family] = "simple"
     reads_others: ClassVar[bool] = False
+    seeded: ClassVar[bool] = True
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any], *, where: str) -> Self:

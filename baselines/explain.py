@@ -27,10 +27,9 @@ import torch
 from torch import Tensor
 
 from baselines.base import Model
+from baselines.nn.embedding import Asked
 from baselines.nn.neural import NeuralModel
 from baselines.nn.windows import Batch, tails
-from baselines.sequences.item_history import last_items
-from baselines.sequences.transition_counts import REPEATS
 from eventlog._runtime.errors import InputError
 from eventlog._runtime.extras import require
 from eventlog._runtime.files import new_file
@@ -206,13 +205,14 @@ def _integrated(
     user, time = str(sequences.users[query.user[0]]), int(query.time[0])
     if t == 0:
         return Explanation(user, time, NO_ROWS, np.zeros(0), item)
-    when = torch.from_numpy(table.question_time(query)).to(model.device_)
+    asked = table.asked(query)
 
     def forward(rows: Tensor) -> Tensor:
         b = len(rows)
         place = np.arange(b)
         batch = Batch(rows.cpu().numpy(), np.full(b, t), place, np.full(b, t - 1), place)
-        return _network_score(model, sequences, query, batch, when.expand(b, -1), item)
+        every = Asked(asked.codes.expand(b, -1), asked.ms.expand(b))
+        return _network_score(model, sequences, query, batch, every, item)
 
     rows = torch.arange(start, start + t, device=model.device_)[None]
     # The embedding ends in its dropout, which has no effect here; captum needs a layer whose input
@@ -234,20 +234,19 @@ def _network_score(
     sequences: Sequences,
     query: Queries,
     batch: Batch,
-    when: Tensor,
+    asked: Asked,
     item: int | None,
 ) -> Tensor:
     """Return the score of one question for b versions of its embedded window, (b,)."""
     table, b = model.table_of(sequences), len(batch.rows)
+    network = model.network_
     if item is None:
-        known = torch.from_numpy(model.features_.transform(sequences, query)).to(model.device_)
-        return model.network_.logits(table, batch, when, known.expand(b, -1))[:, -1]
-    user, end = (torch.from_numpy(x).to(model.device_).expand(b) for x in (query.user, query.end))
-    past = np.repeat(last_items(sequences, query, last=REPEATS), b, axis=0)
-    state = model.network_.next_state(table, batch, when)
-    log_p = model.network_.item_log_probability(
-        state, when, table.past(user, end), past, model.counts_
-    )
+        known = network.tensor(model.known(sequences, query))
+        return network.logits(table, batch, asked, known.expand(b, -1))[:, -1]
+    user, end = (network.tensor(x).expand(b) for x in (query.user, query.end))
+    past = table.past(user, end)
+    z = network.item_vector(network.next_state(table, batch, asked.codes), asked.codes)
+    log_p = model.item_log_probability(z, past, past.item.cpu().numpy())
     return log_p[:, item]
 
 

@@ -27,7 +27,6 @@ from torch.nn import functional as F
 from baselines.nn.backbones import Attention, Block, Recurrent, ShortConv, rotate
 from baselines.nn.embedding import PAST_ROWS, Past, time_codes
 from baselines.nn.neural import NeuralModel
-from baselines.sequences.transition_counts import REPEATS
 from eventlog._runtime.errors import InputError
 from eventlog.arrays import FIRST, MISSING, UNKNOWN
 from eventlog.encode import ENTITIES, GAP, NEW, SHORT, Encoder, source_column
@@ -133,9 +132,8 @@ class Online:
         when = torch.from_numpy(time_codes((times - self._last[slots]) / 1000, times))
         item = self._item[slots]
         past = Past(torch.from_numpy(item), torch.from_numpy(_first_time(item)))
-        log_p = self.model.network_.item_log_probability(
-            self._hidden[slots], when, past, item[:, :REPEATS], self.model.counts_
-        )
+        z = self.model.network_.item_vector(self._hidden[slots], when)
+        log_p = self.model.item_log_probability(z, past, item)
         scores: np.ndarray = log_p.numpy()
         return scores
 
@@ -239,7 +237,7 @@ class _ConvState:
     """The last rows of each user that a `ShortConv` layer reads."""
 
     def __init__(self, layer: ShortConv, users: int) -> None:
-        self.weight = layer.weight[:, 0].T  # (kernel, dim), the row itself last
+        self.weight = layer.weight  # (kernel, dim), the row itself last
         self.rows = torch.zeros(users, layer.left, self.weight.shape[1])
 
     def step(self, slots: Tensor, x: Tensor) -> Tensor:

@@ -67,7 +67,7 @@ SPACES: dict[str, dict[str, Draw]] = {
         "dim": _integer(32, 96, 32),
         "dropout": _real(0.1, 0.6),
         "length": _integer(10, 100, 10),
-        "binary_lr": _real(1e-4, 5e-3, log=True),
+        "label_lr": _real(1e-4, 5e-3, log=True),
         "strength": _real(1e-3, 1.0, log=True),
         "weight_decay": _real(1e-4, 0.3, log=True),
         "hidden": _integer(16, 128, 16),

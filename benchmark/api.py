@@ -47,7 +47,7 @@ def run(
         address: the scheduler of a Dask cluster.
         shared: a URL where workers without a common disk keep logs and data.
         out: the results folder; finished cells are found there and not run again.
-        settings: further settings, such as "settings.models.lstm.epochs=3".
+        settings: further settings, such as "settings.models.lstm.budget=5".
 
     Raises InputError where the suite, the log, a name or a setting is wrong.
     """

@@ -91,6 +91,7 @@ class Profile(Settings, frozen=True):
     tasks: Names = ()
     models: Names = ("*",)
     seeds: tuple[Seed, ...] = (0,)
+    generator_seeds: tuple[Seed, ...] = ()  # none: `seeds`
     limit_s: Above0 = 1200.0  # of a cell; one that takes longer is stopped, and is a timeout
     logs: dict[str, LogSource] = msgspec.field(default_factory=dict)
     generators: dict[str, GeneratorUse] = msgspec.field(default_factory=dict)
@@ -164,7 +165,7 @@ def load(
         log: a log folder that replaces the suite's logs.
         tasks, models, seeds, generators: replace those of the suite; names, or paths of files.
             With tasks or models alone no generator is trained.
-        overrides: further settings, such as "settings.models.lstm.epochs=3".
+        overrides: further settings, such as "settings.models.lstm.budget=5".
 
     Raises:
         UnknownNameError: for a wrong key, suite, profile or plug-in name.
@@ -185,7 +186,7 @@ def load(
     if models is not None:
         data["models"], data["synthetic_models"] = list(models), list(models)
     if seeds is not None:
-        data["seeds"] = list(seeds)
+        data["seeds"], data["generator_seeds"] = list(seeds), []
     if generators is not None:
         data["generators"] = _chosen_generators(generators, data.get("generators", {}))
     elif tasks is not None or models is not None:
@@ -252,7 +253,7 @@ def _override(text: str) -> dict[str, Any]:
     key, equals, value = text.partition("=")
     if not equals:
         raise InputError(
-            f"--set takes KEY=VALUE, as in settings.models.lstm.epochs=3; got {text!r}."
+            f"--set takes KEY=VALUE, as in settings.models.lstm.budget=5; got {text!r}."
         )
     try:
         parsed = tomllib.loads(f"value = {value}")["value"]

@@ -84,6 +84,8 @@ class TaskData:
     # Questions about the real log whose answers become known while the test goes on, by `known_at`;
     # a model gets each when its time has come. Its sequences are those of `test`.
     arriving: Examples | None = None
+    # What keeps the test apart: the cut in time, or its users, where all is asked at one time.
+    split_by: Literal["time", "user"] = "time"
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import pandas as pd
 
 from eventlog.columns import misfits
 from eventlog.findings import Finding, Findings, lines
-from eventlog.log import EventLog
+from eventlog.log import EventLog, require_log
 from eventlog.log_folder import TABLES, part_paths, read_frame
 from eventlog.manifest import differences, read_manifest, unlisted
 from eventlog.oddities import Timeline, duplicated, repeated_orders
@@ -40,6 +40,8 @@ def check(log: EventLog | Path | str) -> list[Finding]:
         tables = {name: table for name in TABLES if (table := getattr(log, name)) is not None}
         state.repeated([log.events])
         return [*state.findings, *state.closing(tables)]
+    if not isinstance(log, Path | str):
+        require_log(log, "check")
     path = Path(log)
     manifest = read_manifest(path)
     findings: list[Finding] = []

@@ -21,7 +21,7 @@ import pandas as pd
 
 from eventlog._runtime.errors import InputError
 from eventlog.arrays import FIRST, MISSING, UNKNOWN, Sequences
-from eventlog.log import EventLog
+from eventlog.log import EventLog, require_log
 from eventlog.schema import COLUMNS, named_as_id
 
 # A categorical with more values than this, such as a card number, gets no code for each value.
@@ -94,6 +94,7 @@ class Encoder:
         Raises:
             InputError: `train` has no events.
         """
+        require_log(train, "Encoder.fit")
         if len(train) == 0:
             raise InputError(
                 "The training part of the log has no events; choose an earlier log or a later "
@@ -116,7 +117,7 @@ class Encoder:
                 or values.dtype == object
                 or values.dtype == bool
             ):
-                counts = values.astype(str)[values.notna()].value_counts()
+                counts = _counts(values)
                 # Most frequent first, ties by name, so that the same data gives the same codes.
                 pairs = sorted(zip(-counts.to_numpy(), counts.index, strict=True))
                 vocabulary = [value for _, value in pairs]
@@ -275,6 +276,15 @@ def value_ids(values: pd.Series) -> np.ndarray:
         (pd.util.hash_array(names, categorize=False) >> np.uint64(1)).astype(np.int64), -1
     )
     return table[categories.cat.codes.to_numpy()]  # code -1 (missing) selects the last entry
+
+
+def _counts(values: pd.Series) -> pd.Series:
+    """Return how often each value, as text, occurs; missing values are not counted."""
+    levels = values.astype("category").cat
+    codes = levels.codes.to_numpy()
+    counts = np.bincount(codes[codes >= 0], minlength=len(levels.categories))
+    found = pd.Series(counts, index=levels.categories.astype(str))
+    return found[found > 0].groupby(level=0).sum()
 
 
 def _gaps(events: pd.DataFrame) -> np.ndarray:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ __all__ = [
     "digest",
     "drop_unused_categories",
     "read_manifest",
+    "require_log",
     "sort_events",
     "tidy",
     "to_arrow",
@@ -165,6 +167,35 @@ class EventLog:
                 )
             seen.append(users)
             yield log
+
+    @classmethod
+    def from_pandas(cls, frame: pd.DataFrame, **settings: Any) -> EventLog:
+        """Return the log of a data frame of a shop, in any order and under common column names.
+
+        The frame goes the way of a file: `python -m eventlog import` says what is recognised, and
+        mistakes are named alike. The order of rows decides only between equal times; the index
+        counts only where it has names that are not columns.
+
+        Args:
+            frame: the rows.
+            settings: mapping (see `eventlog.ingest.mapping`), allow_rejects and currency, as of
+                `eventlog.ingest.ingest.import_file`.
+
+        Raises:
+            InputError: a column is missing or ambiguous, or more than 1 % of the rows are not
+                events. Of fewer a warning says how many were left out, and why.
+        """
+        return _frames().from_pandas(frame, **settings)  # type: ignore[no-any-return]
+
+    @classmethod
+    def from_polars(cls, frame: Any, **settings: Any) -> EventLog:
+        """Return the log of a Polars data frame, eager or lazy; see `from_pandas`."""
+        return _frames().from_polars(frame, **settings)  # type: ignore[no-any-return]
+
+    @classmethod
+    def from_arrow(cls, table: Any, **settings: Any) -> EventLog:
+        """Return the log of an Arrow table, or of what gives one; see `from_pandas`."""
+        return _frames().from_arrow(table, **settings)  # type: ignore[no-any-return]
 
     def write(self, path: Path | str, *, rows_per_part: int = 2_000_000) -> Path:
         """Write the log folder atomically and return its path.
@@ -317,6 +348,21 @@ class EventLog:
         )
 
 
+def _frames() -> Any:
+    """Return the import, which is made of this module and so cannot be imported at its top."""
+    return import_module("eventlog.ingest.frames")
+
+
+def require_log(log: Any, what: str) -> None:
+    """Raise InputError unless `log` is an EventLog; `what` asked for it, such as "fit"."""
+    if not isinstance(log, EventLog):
+        kind = f"{type(log).__module__}.{type(log).__name__}".removeprefix("builtins.")
+        raise InputError(
+            f"{what} takes an EventLog, not {kind}; make one with EventLog.from_pandas(frame) or "
+            "EventLog.read(folder)."
+        )
+
+
 def _check_table(table: pd.DataFrame, name: str, path: Path) -> None:
     """Raise InputError if a table of a folder lacks a column without which it means nothing."""
     for column in LABEL_COLUMNS if name == "labels" else (f"{name.removesuffix('s')}_id",):
@@ -364,8 +410,19 @@ def drop_unused_categories(events: pd.DataFrame) -> pd.DataFrame:
     """Remove the category levels that no row has, so that none leaks through a vocabulary."""
     return events.assign(
         **{
-            str(name): values.cat.remove_unused_categories()
+            str(name): _used_categories(values)
             for name, values in events.items()
             if isinstance(values.dtype, pd.CategoricalDtype)
         }
     )
+
+
+def _used_categories(values: pd.Series) -> pd.Series:
+    """Return `values.cat.remove_unused_categories()`, by counting and not by sorting the codes."""
+    codes, levels = values.cat.codes.to_numpy(), values.cat.categories
+    used = np.bincount(codes[codes >= 0], minlength=len(levels)) > 0
+    if used.all():
+        return values
+    new = np.append(np.cumsum(used) - 1, -1)[codes]  # code -1 (missing) selects the last entry
+    kept = pd.Categorical.from_codes(new, levels[used], ordered=values.cat.ordered)
+    return pd.Series(kept, index=values.index, name=values.name)

@@ -237,7 +237,7 @@ def ours(work: Path, args: argparse.Namespace) -> None:
     for name in args.data.split(","):
         data = Data(work, name, args.columns)
         for label in args.models.split(","):
-            neural = label in ("gru", "lstm", "transformer", "bert")
+            neural = label not in ("popularity", "markov", "itemknn", "ease", "session_knn")
             for seed in range(args.first, args.first + (args.seeds if neural else 1)):
                 model, seconds = fit(data, label, seed, settings if neural else {})
                 history = getattr(model, "history_", None)
@@ -443,19 +443,14 @@ def recbole(work: Path, name: str, model: str, budget: float, _: int) -> None:
                 return
 
 
-PLAIN = {"mix_counts": False, "warm_start": False}
 ABLATIONS: dict[str, tuple[str, str, dict[str, Any]]] = {  # name -> (model, columns, settings)
     "as it is": ("transformer", "items", {}),
     "with times": ("transformer", "times", {}),
-    "with times, but not the question's": ("transformer", "times", {"question_time": False}),
-    "no counts mixed in": ("transformer", "items", {"mix_counts": False}),
-    "item vectors from scratch": ("transformer", "items", {"warm_start": False}),
-    "neither": ("transformer", "items", PLAIN),
-    "neither, gBCE (256 negatives, t = .75)": ("transformer", "items", {**PLAIN, "loss": "gbce"}),
-    "neither, BCE with one negative": ("transformer", "items", {**PLAIN, "loss": "bce"}),
+    "with counts": ("transformer_hybrid", "items", {}),
+    "sampled softmax": ("transformer", "items", {"full_softmax": 0}),
     "windows of 20 rows": ("transformer", "items", {"length": 20}),
     "windows of 100 rows": ("transformer", "items", {"length": 100}),
-    "1,000 steps": ("transformer", "items", {"max_steps": 1_000}),
+    "five minutes": ("transformer", "items", {"budget": 300}),
 }
 
 
@@ -484,7 +479,7 @@ def table(work: Path) -> None:
     """Every record, mean and range over seeds, as Markdown rows."""
     records = pd.DataFrame([json.loads(line) for line in (work / "results.jsonl").open()])
     records["budget"] = records["settings"].map(
-        lambda x: x.get("max_steps", "") if isinstance(x, dict) else ""
+        lambda x: x.get("budget", "") if isinstance(x, dict) else ""
     )
     records = records.drop_duplicates(
         ["side", "model", "data", "columns", "note", "seed", "budget", "epochs"], keep="last"

@@ -49,7 +49,6 @@ from eventlog.log import to_ms
 
 CDNOW = {"learn": ("1997-09-30", "1997-08-15", "1997-06-30"), "ask": "1997-12-30", "days": 91}
 OTHER = {"seed": 31, "days": 45, "settings": {"fraud.share": 0.02}}
-COLD = {"logistic_start": False, "trees": 0.0}
 
 
 def task_of(log: EventLog) -> tuple[Encoder, Examples, Examples]:
@@ -142,7 +141,7 @@ def main() -> None:
     encoder, train, _ = task_of(simulator.simulate("shop", users=args.users, days=60, seed=7))
     sources: dict[str, NeuralModel] = {}
     for name in ("bert", "lstm"):
-        sources[name] = make(name, **COLD)
+        sources[name] = make(name)
         sources[name].fit(train, None, encoder=encoder, seed=0)
     targets = {}
     if "shop" in args.targets.split(","):
@@ -151,17 +150,16 @@ def main() -> None:
         targets["cdnow"] = cdnow(args.cdnow)
     rows = []
     for target, (encoder, train, test) in targets.items():
-        own = make("bert", binary_max_steps=0, pretrain_steps=66, **COLD)
+        own = make("bert", pretrain=0.9)
         own.fit(train, None, encoder=encoder, seed=0)
         ways = [("logistic", "logistic", None, {})]
         for name in ("bert", "lstm"):
-            nothing = {"pretrain_steps": 0} if name == "bert" else {}
-            for suffix, settings in (("", nothing), (" cold", {**nothing, **COLD})):
-                ways += [
-                    (name, "scratch" + suffix, None, settings),
-                    (name, "other" + suffix, sources[name], settings),
-                ]
-                ways += [(name, "own" + suffix, own, settings)] if name == "bert" else []
+            nothing = {"pretrain": 0.0}
+            ways += [
+                (name, "scratch", None, nothing),
+                (name, "other", sources[name], nothing),
+            ]
+            ways += [(name, "own", own, nothing)] if name == "bert" else []
         for share in map(float, args.shares.split(",")):
             for seed in range(args.seeds if share < 1 else 1):
                 users = np.random.default_rng(seed).permutation(np.unique(train.queries.user))

@@ -22,6 +22,7 @@ class Amount(Model):
 
     kinds: ClassVar[frozenset[str]] = frozenset({"binary"})
     tasks: ClassVar[frozenset[str] | None] = frozenset({"fraud"})
+    seeded: ClassVar[bool] = False
 
     def fit(
         self, train: Examples, valid: Examples | None = None, *, encoder: Encoder, seed: int

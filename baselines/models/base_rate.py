@@ -16,6 +16,7 @@ class BaseRate(Model):
     """A constant prediction; its metrics are those of chance."""
 
     kinds: ClassVar[frozenset[str]] = frozenset({"binary"})
+    seeded: ClassVar[bool] = False
 
     def fit(
         self, train: Examples, valid: Examples | None = None, *, encoder: Encoder, seed: int

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar
 from torch import nn
 
 from baselines.nn.backbones import Attention, check_heads
-from baselines.nn.neural import NeuralModel, Steps
+from baselines.nn.neural import NeuralModel
 from eventlog._runtime.settings import Range
 
 
@@ -20,8 +20,7 @@ class Bert(NeuralModel):
 
     Args:
         heads: attention heads; `dim` must be a multiple of twice their number.
-        layers, max_steps, settings: see `NeuralModel`. A step learns from masked rows alone, so
-            400 steps take as long as a causal model's 250.
+        layers, settings: see `NeuralModel`.
     """
 
     bidirectional: ClassVar[bool] = True
@@ -31,10 +30,9 @@ class Bert(NeuralModel):
         *,
         heads: Annotated[int, Range(1, 256)] = 2,
         layers: Annotated[int, Range(1, 64)] = 1,
-        max_steps: Steps = 400,
         **settings: Any,
     ) -> None:
-        super().__init__(layers=layers, max_steps=max_steps, **settings)
+        super().__init__(layers=layers, **settings)
         check_heads(self.dim, heads)
         self.heads = heads
 

@@ -33,6 +33,7 @@ class BGNBD(Model):
 
     kinds: ClassVar[frozenset[str]] = frozenset({"binary"})
     tasks: ClassVar[frozenset[str] | None] = frozenset({"churn"})
+    seeded: ClassVar[bool] = False
 
     def __init__(
         self,

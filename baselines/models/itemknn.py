@@ -27,6 +27,7 @@ class ItemKNN(Model):
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"next_item"})
+    seeded: ClassVar[bool] = False
 
     def __init__(
         self,

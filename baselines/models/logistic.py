@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -22,6 +22,8 @@ class Logistic(Tabular):
         default: the one to use without a validation part.
         delay_days: see `Tabular`.
     """
+
+    seeded: ClassVar[bool] = False
 
     def __init__(
         self,

@@ -30,6 +30,7 @@ class Markov(Model):
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"next_item"})
+    seeded: ClassVar[bool] = False
 
     def __init__(
         self,

@@ -21,6 +21,7 @@ class Popularity(Model):
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"next_item"})
+    seeded: ClassVar[bool] = False
 
     def __init__(self, *, half_life_days: Annotated[float, Above(0.0)] | None = None) -> None:
         self.half_life_days = half_life_days

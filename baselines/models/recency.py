@@ -19,6 +19,7 @@ class Recency(Model):
 
     kinds: ClassVar[frozenset[str]] = frozenset({"binary"})
     tasks: ClassVar[frozenset[str] | None] = frozenset({"churn"})
+    seeded: ClassVar[bool] = False
 
     def fit(
         self, train: Examples, valid: Examples | None = None, *, encoder: Encoder, seed: int

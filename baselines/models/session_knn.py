@@ -32,6 +32,7 @@ class SessionKNN(Model):
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"next_item"})
+    seeded: ClassVar[bool] = False
 
     def __init__(
         self,

@@ -7,12 +7,14 @@ sees padding.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from baselines.nn.dropout import Dropout
 from eventlog._runtime.errors import InputError
 
 CONV_DECAY = 0.8  # initial weights of ShortConv fall by this factor per row
@@ -39,15 +41,17 @@ class ShortConv(nn.Module):
         weight = torch.where(
             distance > 0, strength * CONV_DECAY ** (distance - 1.0), torch.zeros(())
         )
-        self.weight = nn.Parameter(weight.repeat(dim, 1, 1))  # (dim, 1, kernel)
+        self.weight = nn.Parameter(weight[:, None].repeat(1, dim))  # (kernel, dim)
         self.left, self.right = reach, 0 if causal else reach
 
     def forward(self, x: Tensor, length: Tensor) -> Tensor:
         """Return (b, t, dim); padding counts as zeros on both sides."""
-        real = torch.arange(x.shape[1], device=x.device) < length[:, None]
-        # (b, dim, left + t + right)
-        near = F.pad((x * real[..., None]).transpose(1, 2), (self.left, self.right))
-        return x + F.conv1d(near, self.weight, groups=x.shape[-1]).transpose(1, 2)
+        t = x.shape[1]
+        real = torch.arange(t, device=x.device) < length[:, None]
+        near = F.pad(x * real[..., None], (0, 0, self.left, self.right))  # (b, left + t + right, d)
+        for k, weight in enumerate(self.weight):  # shifts are many times faster than `conv1d`
+            x = x + near[:, k : k + t] * weight
+        return x
 
 
 class Recurrent(nn.Module):
@@ -60,7 +64,7 @@ class Recurrent(nn.Module):
         kind = nn.LSTM if cell == "lstm" else nn.GRU
         cells = [kind(dim, dim, batch_first=True) for _ in range(layers)]
         self.near = ShortConv(dim, causal=True)
-        self.layers, self.dropout = nn.ModuleList(cells), nn.Dropout(dropout)
+        self.layers, self.dropout = nn.ModuleList(cells), Dropout(dropout)
         for layer in cells:
             _, recurrent, _, bias = layer.all_weights[0]
             nn.init.orthogonal_(recurrent)
@@ -68,8 +72,8 @@ class Recurrent(nn.Module):
                 with torch.no_grad():
                     bias[dim : 2 * dim] = 1.0  # open forget gates: Jozefowicz et al. 2015
 
-    def forward(self, x: Tensor, length: Tensor) -> Tensor:
-        """Return (b, t, dim) of x (b, t, dim) and the number of real rows (b,)."""
+    def forward(self, x: Tensor, length: Tensor, ms: Tensor) -> Tensor:
+        """Return (b, t, dim) of x (b, t, dim), the real rows (b,) and their times (b, t)."""
         x = self.near(x, length)
         for layer in self.layers:
             x = x + self.dropout(layer(x)[0])
@@ -86,11 +90,21 @@ class Attention(nn.Module):
     sin: Tensor
 
     def __init__(
-        self, dim: int, *, layers: int, heads: int, dropout: float, causal: bool, max_length: int
+        self,
+        dim: int,
+        *,
+        layers: int,
+        heads: int,
+        dropout: float,
+        causal: bool,
+        max_length: int,
+        block: Callable[[int, int, float, bool], nn.Module] | None = None,
     ) -> None:
+        """Stack `layers` blocks, made by `block(dim, heads, dropout, causal)` or `Block`."""
         super().__init__()
+        make = Block if block is None else block
         self.near = ShortConv(dim, causal=causal)
-        self.blocks = nn.ModuleList(Block(dim, heads, dropout, causal) for _ in range(layers))
+        self.blocks = nn.ModuleList(make(dim, heads, dropout, causal) for _ in range(layers))
         self.norm = nn.LayerNorm(dim)
         self.causal = causal
         # (max_length, dim / heads / 2)
@@ -103,8 +117,8 @@ class Attention(nn.Module):
         """Return the rotation of each pair of channels, (size / 2,) radians per row."""
         return ROTARY_BASE ** -(torch.arange(0, size, 2) / size)
 
-    def forward(self, x: Tensor, length: Tensor) -> Tensor:
-        """Return (b, t, dim) of x (b, t, dim) and the number of real rows (b,)."""
+    def forward(self, x: Tensor, length: Tensor, ms: Tensor) -> Tensor:
+        """Return (b, t, dim) of x (b, t, dim), the real rows (b,) and their times (b, t)."""
         t = x.shape[1]
         mask = None
         if not self.causal:
@@ -125,9 +139,9 @@ class Block(nn.Module):
         self.norm1, self.norm2 = nn.LayerNorm(dim), nn.LayerNorm(dim)
         self.qkv, self.out = nn.Linear(dim, 3 * dim, bias=False), nn.Linear(dim, dim)
         self.feed = nn.Sequential(
-            nn.Linear(dim, 4 * dim), nn.GELU(), nn.Dropout(dropout), nn.Linear(4 * dim, dim)
+            nn.Linear(dim, 4 * dim), nn.GELU(), Dropout(dropout), nn.Linear(4 * dim, dim)
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None) -> Tensor:
         """Return (b, t, dim).

@@ -1,20 +1,22 @@
 """Events as a network sees them: the tensors of a log, and the embedding of all neural models.
 
-A row has a content part (item, event, other categoricals, price and other numerics, new_* flags,
-running counts) and a time part (gap since the row before, hour of day, weekday). They are separate
-because a masked event, and a question about what comes next, have a time but no content.
+A row has a content part (item, event, every other categorical and numeric column, new_* flags) and
+a time part (gap since the row before, hour of day, weekday). They are separate because a masked
+event, and a question about what comes next, have a time but no content. A hybrid adds columns of
+its own to the content (`extra`); a sequence model has none.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from baselines.tabular.entity_risk import EntityRisk, is_risk, order_runs
+from baselines.nn.dropout import Dropout
 from eventlog.arrays import DAY_MS, Queries, Sequences
 from eventlog.encode import Encoder
 
@@ -23,20 +25,8 @@ HOUR_MS = 3_600_000
 GAP_BINS = 28
 NO_GAP_S = -1.0
 TIME_SIZES = (GAP_BINS, 24, 7)
-RUNNING = (  # columns of `running_features`
-    "rows",
-    "age",
-    "purchases",
-    "payment_failures",
-    "new_values",
-    "rows_hour",
-    "rows_day",
-    "rows_week",
-    "price_level",
-    "price_ratio",
-)
-ORDER_ROLES = ("cart", "checkout", "payment", "payment_failed", "purchase")
-PAST_ROWS = 100  # rows back in which a next-item model looks for repeats
+AGE_BINS = GAP_BINS  # of the time between a row and the question, as those of gaps
+PAST_ROWS = 50  # rows back in which a next-item model looks for repeats
 
 
 @dataclass(frozen=True)
@@ -48,24 +38,15 @@ class Fields:
 
     categorical: tuple[tuple[str, int], ...]  # (column, number of codes), without the item
     numeric: tuple[str, ...]
-    running: bool  # running counts of the user are part of the content
-    risk: EntityRisk | None = None  # delayed risk of entities, which is part of the content too
+    extra: tuple[str, ...] = ()  # columns that a hybrid adds to the rows
 
     @property
     def n_numeric(self) -> int:
         """Number of columns of `EventTable.numeric`."""
-        risks = sum(is_risk(name) for name in self.risk.names) if self.risk is not None else 0
-        return len(self.numeric) + (len(RUNNING) if self.running else 0) + risks
+        return len(self.numeric) + len(self.extra)
 
     @classmethod
-    def of(
-        cls,
-        sequences: Sequences,
-        encoder: Encoder,
-        *,
-        running: bool,
-        risk: EntityRisk | None = None,
-    ) -> Fields:
+    def of(cls, sequences: Sequences, encoder: Encoder, *, extra: tuple[str, ...] = ()) -> Fields:
         """Return the fields of the columns that `sequences` has."""
         categorical = tuple(
             (k, encoder.size(k))
@@ -73,7 +54,7 @@ class Fields:
             if v.dtype == np.int32 and k != "item"
         )
         numeric = tuple(k for k, v in sequences.columns.items() if v.dtype == np.float32)
-        return cls(categorical, numeric, running, risk)
+        return cls(categorical, numeric, extra)
 
 
 @dataclass(frozen=True)
@@ -84,58 +65,65 @@ class Past:
     latest: Tensor  # (p, PAST_ROWS) bool: the item's latest row before the question
 
 
+class Asked(NamedTuple):
+    """When questions are asked."""
+
+    codes: Tensor  # (n, 3) int32 time codes
+    ms: Tensor  # (n,) int64 ms since 1970 UTC
+
+    def at(self, query: Tensor) -> Asked:
+        """Return those of the questions `query` (r,)."""
+        return Asked(self.codes[query], self.ms[query])
+
+
 class EventTable:
     """A log as tensors on a device, with a last row of zeros, to which padding (-1) points.
 
     Attributes, with n rows and one more for padding:
         item: (n + 1,) int64 codes.
         codes: (n + 1, C) int32 codes of the categorical fields, in one common table.
-        numeric: (n + 1, K) float32 fields, running features and risks.
+        numeric: (n + 1, K) float32 fields and extra columns.
         time: (n + 1, 3) int32 time codes.
+        ms: (n + 1,) int64 ms since 1970 UTC.
         next_same: (n + 1,) int64, the user's next row with the same item, n if there is none.
         first: (n_users,) int64, each user's first row.
     """
 
-    def __init__(self, sequences: Sequences, fields: Fields, device: torch.device) -> None:
+    def __init__(
+        self,
+        sequences: Sequences,
+        fields: Fields,
+        device: torch.device,
+        extra: np.ndarray | None = None,
+    ) -> None:
+        """Copy the columns; `extra` (n_rows, len(fields.extra)) are those that a hybrid adds."""
         n = sequences.n_rows
         self.sequences = sequences
         # (n_rows,) int32, a numpy array
         self.item_codes = sequences.columns.get("item", np.zeros(n, dtype=np.int32))
-        codes = [np.full(n + 1, 0, dtype=np.int32) for _ in fields.categorical]
+        codes = np.zeros((n + 1, len(fields.categorical)), dtype=np.int32)
         shift = 0
-        for column, (name, size) in zip(codes, fields.categorical, strict=True):
-            if name in sequences.columns:
-                column[:n] = sequences.columns[name]
-            column += shift  # one table holds the codes of all columns
+        for k, (name, size) in enumerate(fields.categorical):
+            codes[:n, k] = sequences.columns.get(name, 0)
+            codes[:, k] += shift  # one table holds the codes of all columns
             shift += size
-        numeric = [
-            np.append(sequences.columns.get(name, np.zeros(n, dtype=np.float32)), np.float32(0))
-            for name in fields.numeric
-        ]
-        if fields.running:
-            numeric += list(
-                np.vstack(
-                    [running_features(sequences), np.zeros((1, len(RUNNING)), dtype=np.float32)]
-                ).T
-            )
-        if fields.risk is not None:
-            risks = row_risks(sequences, fields.risk)
-            numeric += list(np.vstack([risks, np.zeros((1, risks.shape[1]))]).T.astype(np.float32))
+        numeric = np.zeros((n + 1, fields.n_numeric), dtype=np.float32)
+        for k, name in enumerate(fields.numeric):
+            numeric[:n, k] = sequences.columns.get(name, 0.0)
+        if extra is not None:
+            numeric[:n, len(fields.numeric) :] = extra
         gap = np.full(n, NO_GAP_S)
         if n > 1:
             gap[1:] = (sequences.time[1:] - sequences.time[:-1]) / 1000
         gap[sequences.offsets[:-1][np.diff(sequences.offsets) > 0]] = NO_GAP_S
         time = np.zeros((n + 1, len(TIME_SIZES)), dtype=np.int32)
         time[:n] = time_codes(gap, sequences.time)
-        to = lambda x: torch.from_numpy(np.ascontiguousarray(x)).to(device)
+        to = lambda x: torch.from_numpy(x).to(device)
         self.item = to(np.append(self.item_codes, 0).astype(np.int64))
-        self.codes = to(np.stack(codes, axis=1) if codes else np.zeros((n + 1, 0), dtype=np.int32))
-        self.numeric = to(
-            np.stack(numeric, axis=1) if numeric else np.zeros((n + 1, 0), np.float32)
-        )
-        self.time = to(time)
+        self.codes, self.numeric, self.time = to(codes), to(numeric), to(time)
+        self.ms = to(np.append(sequences.time, 0))
         self.next_same = to(np.append(_next_same(self.item_codes, sequences), 0))
-        self.first = to(sequences.offsets[:-1])
+        self.first = to(sequences.offsets[:-1].copy())
 
     def past(self, user: Tensor, end: Tensor) -> Past:
         """Return the items before row `end` (p,) of `user` (p,)."""
@@ -143,15 +131,17 @@ class EventTable:
         row = torch.where(row >= self.first[user][:, None], row, -1)
         return Past(self.item[row], self.next_same[row] >= end[:, None])
 
-    def question_time(self, queries: Queries) -> np.ndarray:
-        """Return time codes of questions, with the gap since the user's last row, (n, 3)."""
+    def asked(self, queries: Queries) -> Asked:
+        """Return when questions are asked, and how long after the user's last row."""
         has = queries.end > self.sequences.offsets[queries.user]
         last = (
             self.sequences.time[np.maximum(queries.end - 1, 0)]
             if self.sequences.n_rows
             else np.zeros(len(queries), np.int64)
         )
-        return time_codes(np.where(has, (queries.time - last) / 1000, NO_GAP_S), queries.time)
+        gap = np.where(has, (queries.time - last) / 1000, NO_GAP_S)
+        to = lambda x: torch.from_numpy(x).to(self.item.device)
+        return Asked(to(time_codes(gap, queries.time)), to(queries.time.copy()))
 
 
 def time_codes(gap: np.ndarray, time: np.ndarray) -> np.ndarray:
@@ -167,54 +157,9 @@ def time_codes(gap: np.ndarray, time: np.ndarray) -> np.ndarray:
     ).astype(np.int32)
 
 
-def running_features(s: Sequences) -> np.ndarray:
-    """Return what is known of the user at each row, the row included, (n_rows, len(RUNNING)).
-
-    Counts and money are given as log1p; float32.
-    """
-    user, row = s.row_user(), np.arange(s.n_rows)
-    first = s.offsets[user]
-
-    def so_far(values: np.ndarray) -> np.ndarray:
-        """Return the sum over the user's rows up to each one, (n_rows,)."""
-        total = np.append(0.0, np.cumsum(values))
-        return total[1:] - total[first]
-
-    recent = [
-        row - s.rows_before(user, s.time - window) + 1 for window in (HOUR_MS, DAY_MS, 7 * DAY_MS)
-    ]
-    new = sum((v for k, v in s.columns.items() if k.startswith("new_")), np.zeros(s.n_rows))
-    price = s.raw.get("price", np.full(s.n_rows, np.nan))
-    has = np.isfinite(price)
-    level = np.log1p(np.where(has, np.maximum(price, 0), 0.0))
-    paid, times = so_far(level) - level, so_far(has.astype(float)) - has  # before this row
-    mean = paid / np.maximum(times, 1)
-    return np.column_stack(
-        [
-            np.log1p(row - first),
-            np.log1p((s.time - s.time[first]) / DAY_MS),
-            np.log1p(so_far(s.role == "purchase")),
-            np.log1p(so_far(s.role == "payment_failed")),
-            np.log1p(so_far(new)),
-            *np.log1p(recent),
-            level,
-            np.where(has & (times > 0), level - mean, 0.0),
-        ]
-    ).astype(np.float32)
-
-
-def row_risks(s: Sequences, risk: EntityRisk) -> np.ndarray:
-    """Return the delayed risk of each row's entities as known at its time, (n_rows, entities).
-
-    It is 0 for rows that do not belong to an order. A label is about an order, and the rows that
-    lead up to it have the same item, device and country.
-    """
-    columns = [k for k, name in enumerate(risk.names) if is_risk(name)]
-    row = np.flatnonzero(np.isin(s.role, ORDER_ROLES))
-    found = risk.columns(s, Queries(s.row_user()[row], row + 1, s.time[row]), order_runs(s))
-    out = np.zeros((s.n_rows, len(columns)))
-    out[row] = np.column_stack([found[risk.names[k]] for k in columns])
-    return out
+def age_bins(ms: Tensor) -> Tensor:
+    """Return bins of durations in ms, doubling from a second on, int64."""
+    return (1 + (1 + ms.clamp_min(0) / 1000).log2().floor().long()).clamp_max(AGE_BINS - 1)
 
 
 def _next_same(item: np.ndarray, s: Sequences) -> np.ndarray:
@@ -247,10 +192,11 @@ class EventEmbedding(nn.Module):
         )
         self.codes = nn.Embedding(max(sum(size for _, size in fields.categorical), 1), dim)
         self.time = nn.Embedding(sum(TIME_SIZES), dim)
+        self.age = nn.Embedding(AGE_BINS, dim)  # of a row when a label is asked for
         width = fields.n_numeric
         self.numeric = nn.Linear(width, dim, bias=False) if width else None
         self.mask = nn.Parameter(torch.randn(dim) * 0.1)
-        self.norm, self.dropout = nn.LayerNorm(dim), nn.Dropout(dropout)
+        self.norm, self.dropout = nn.LayerNorm(dim), Dropout(dropout)
         self.has_codes = bool(fields.categorical)
         self.register_buffer(
             "item_category",
@@ -266,6 +212,7 @@ class EventEmbedding(nn.Module):
         self.register_buffer("scale", torch.ones(width))
         for table in (self.item, self.category, self.codes, self.time):
             nn.init.normal_(table.weight, std=0.1)
+        nn.init.zeros_(self.age.weight)
         with torch.no_grad():
             self.item.weight[0] = 0
 
@@ -275,9 +222,14 @@ class EventEmbedding(nn.Module):
             self.mean.copy_(numeric.mean(0))
             self.scale.copy_(1 / numeric.std(0, correction=0).clamp_min(1e-3))
 
-    def items(self) -> Tensor:
-        """Return the output layer, (n_items, dim); items of a category share its vector."""
-        return self.item.weight + self.category(self.item_category)
+    def items(self, code: Tensor | None = None) -> Tensor:
+        """Return the output layer, (n_items, dim), or its rows `code` (k,), (k, dim).
+
+        Items of a category share its vector.
+        """
+        if code is None:
+            return self.item.weight + self.category(self.item_category)
+        return F.embedding(code, self.item.weight) + self.category(self.item_category[code])
 
     def when(self, time: Tensor) -> Tensor:
         """Return embedded time codes, (..., 3) -> (..., dim)."""
@@ -290,6 +242,7 @@ class EventEmbedding(nn.Module):
         rows: Tensor,
         masked: Tensor | None = None,
         time: Tensor | None = None,
+        asked_ms: Tensor | None = None,
     ) -> Tensor:
         """Return embedded rows, (b, t, dim).
 
@@ -298,6 +251,7 @@ class EventEmbedding(nn.Module):
             rows: (b, t) flat rows, -1 for padding.
             masked: (b, t) bool, rows of which only the time part is shown.
             time: (b, t, 3) time codes that replace those of the rows.
+            asked_ms: (b,) when a label is asked for: rows show how old they are by then.
         """
         x = F.embedding(table.item[rows], self.item.weight, padding_idx=0)  # (b, t, dim)
         if self.has_codes:
@@ -310,4 +264,6 @@ class EventEmbedding(nn.Module):
         if masked is not None:
             x = torch.where(masked[..., None], self.mask, x)
         x = x + self.when(table.time[rows] if time is None else time)
+        if asked_ms is not None:
+            x = x + self.age(age_bins(asked_ms[:, None] - table.ms[rows]))
         return self.dropout(self.norm(x))

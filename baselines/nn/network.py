@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from baselines.nn.embedding import EventEmbedding, EventTable, Past
+from baselines.nn.embedding import Asked, EventEmbedding, EventTable, Past
 from baselines.nn.heads import LabelHead, NextItemHead
-from baselines.nn.losses import gated_log_probability, item_logits
+from baselines.nn.losses import item_logits
 from baselines.nn.windows import Batch
-from baselines.sequences.transition_counts import Counts
 from eventlog.arrays import FIRST
 
 NO_ITEM_LOGIT = -1e4  # of missing and unknown items; finite, so that no metric meets infinities
+SUM_ROWS = 32.0  # the sum of states is given in units of this many rows
 
 
 class Network(nn.Module):
@@ -42,8 +42,9 @@ class Network(nn.Module):
         return cast(NextItemHead, self.head)
 
     def tensor(self, values: np.ndarray) -> Tensor:
-        """Return an array as a tensor on the network's device."""
-        return torch.from_numpy(np.ascontiguousarray(values)).to(self.embedding.mask.device)
+        """Return an array, which may be read-only, as a tensor on the network's device."""
+        values = np.require(values, requirements=["C", "W"])
+        return torch.from_numpy(values).to(self.embedding.mask.device)
 
     def states(
         self,
@@ -51,6 +52,7 @@ class Network(nn.Module):
         batch: Batch,
         masked: Tensor | None = None,
         time: Tensor | None = None,
+        asked_ms: Tensor | None = None,
     ) -> Tensor:
         """Return the states of the batch's rows, (b, t, dim).
 
@@ -59,9 +61,11 @@ class Network(nn.Module):
             batch: the windows.
             masked: (b, t) bool, rows whose content is hidden.
             time: (b, t, 3) time codes that replace those of the rows.
+            asked_ms: (b,) when a label is asked for.
         """
-        x = self.embedding(table, self.tensor(batch.rows), masked, time)
-        states: Tensor = self.backbone(x, self.tensor(batch.length))
+        rows = self.tensor(batch.rows)
+        x = self.embedding(table, rows, masked, time, asked_ms)
+        states: Tensor = self.backbone(x, self.tensor(batch.length), table.ms[rows])
         return states
 
     def read(self, table: EventTable, batch: Batch, *, masked: bool) -> Tensor:
@@ -76,23 +80,25 @@ class Network(nn.Module):
         mask[self.tensor(batch.window), self.tensor(batch.position)] = True
         return mask
 
-    def logits(self, table: EventTable, batch: Batch, when: Tensor, known: Tensor) -> Tensor:
-        """Return the logit of a label at each read.
+    def logits(self, table: EventTable, batch: Batch, asked: Asked, known: Tensor) -> Tensor:
+        """Return the logit of a label at the end of each window.
 
         Args:
             table: the log.
-            batch: the windows.
-            when: (r, 3) time codes of the questions.
-            known: (r, F) aggregates of the questions.
+            batch: b windows, each read once, at its last row.
+            asked: when the b questions are asked.
+            known: (b, F) what is known beside the sequence: nothing for a sequence model.
 
         Returns:
-            (r, 1); for uplift (r, 2): what the arms share and what separates them.
+            (b, 1); for uplift (b, 2): what the arms share and what separates them.
         """
-        window, position = self.tensor(batch.window), self.tensor(batch.position)
-        states = self.states(table, batch)
-        # A two-way backbone is read at the end of its window, so the mean so far is that of all.
-        mean = states.cumsum(dim=1)[window, position] / (position + 1)[:, None]
-        logits: Tensor = self.head(states[window, position], mean, self.embedding.when(when), known)
+        states = self.states(table, batch, asked_ms=asked.ms)
+        length = self.tensor(batch.length)
+        real = torch.arange(states.shape[1], device=states.device) < length[:, None]
+        total = torch.einsum("btd,bt->bd", states, real.to(states.dtype))
+        last = states[torch.arange(len(states), device=states.device), length - 1]
+        read = [last, total / length[:, None], total / SUM_ROWS, self.embedding.when(asked.codes)]
+        logits: Tensor = self.head(torch.cat(read, dim=-1), known)
         return logits
 
     def next_state(self, table: EventTable, batch: Batch, when: Tensor) -> Tensor:
@@ -115,24 +121,18 @@ class Network(nn.Module):
         states = self.states(table, longer, self.tensor(masked), time)
         return states[self.tensor(at[0]), self.tensor(end)]
 
-    def item_log_probability(
-        self, state: Tensor, when: Tensor, past: Past, last: np.ndarray, counts: Counts | None
-    ) -> Tensor:
+    def item_vector(self, state: Tensor, when: Tensor) -> Tensor:
+        """Return what is compared with the items, (r, dim), of states and time codes (r, 3)."""
+        head = self.item_head
+        vector: Tensor = head(state, self.embedding.when(when) if head.question else state)
+        return vector
+
+    def item_log_probability(self, z: Tensor, past: Past) -> Tensor:
         """Return the log-probability of each item as the next one, (r, V).
 
-        Args:
-            state: (r, dim) from `next_state`.
-            when: (r, 3) time codes of the questions.
-            past: the user's items before each question.
-            last: (r, REPEATS) the last items, latest first, for `counts`.
-            counts: transitions and repeats to mix in, or None.
+        `z` (r, dim) comes from `item_vector`, `past` holds the user's items before each question.
         """
-        head, embedding = self.item_head, self.embedding
-        z, gate = head(state, embedding.when(when) if head.question else state)
-        logits = item_logits(z, embedding.items(), head.bias, head.repeats(z, past))
+        head = self.item_head
+        logits = item_logits(z, self.embedding.items(), head.bias, head.repeats(z, past))
         logits[:, :FIRST] = NO_ITEM_LOGIT
-        log_p = torch.log_softmax(logits, dim=-1)
-        if gate is not None and counts is not None:
-            counted = [self.tensor(p) for p in counts.after(last.astype(np.int64))]
-            log_p = gated_log_probability(log_p, counted, gate[:, None])
-        return log_p
+        return torch.log_softmax(logits, dim=-1)

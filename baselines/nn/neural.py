@@ -1,52 +1,57 @@
-"""What all neural models share: their settings, how they are built and fitted, and their scores.
+"""What all sequence models share: their settings, how they are built and fitted, and their scores.
 
-A model in `models/` names its defaults and builds its backbone; nothing else differs. A causal
-backbone learns next items from every row at once, one that looks both ways from masked rows.
+A model in `models/` names its defaults and builds its backbone. It reads the sequence alone, with
+all its columns, and learns from nothing but it: no counts, no aggregates, no trees. What is mixed
+with such things is a hybrid (see `hybrid`).
+
+Training follows the data: it goes on as long as validation improves (see `training`), within
+`budget`, which is given in CPU seconds of a reference machine (see `budget`).
 """
 
 from __future__ import annotations
 
 import weakref
 from abc import abstractmethod
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Callable, Iterator
+from typing import Annotated, ClassVar
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from baselines.base import Kind, Model
-from baselines.nn.embedding import EventEmbedding, EventTable, Fields
-from baselines.nn.fit_label import fit_label, sigmoid
-from baselines.nn.fit_next_item import SAMPLED_LOSSES, fit_next_item, with_known_answers
+from baselines.base import Family, Kind, LearningCurve, Model
+from baselines.nn.budget import Cost, cost
+from baselines.nn.embedding import EventEmbedding, EventTable, Fields, Past
 from baselines.nn.heads import LabelHead, NextItemHead
+from baselines.nn.label import (
+    LabelObjective,
+    begin_at_base_rate,
+    measure_of,
+    measured,
+    sigmoid,
+)
 from baselines.nn.losses import arm_logit
 from baselines.nn.network import Network
-from baselines.nn.training import History, Schedule
+from baselines.nn.next_item import NextItemObjective, at_the_answer, ndcg, with_known_answers
+from baselines.nn.pretraining import MASK, Pretraining, known_rows
+from baselines.nn.training import MEASURES, History, Schedule, forever, train
 from baselines.nn.transfer import take_over
-from baselines.nn.windows import batches, tails
-from baselines.sequences.item_history import last_items
-from baselines.sequences.transition_counts import REPEATS, Counts, item_vectors
-from baselines.tabular.boosting import Bag
-from baselines.tabular.features import Features
-from baselines.tabular.tabular import has_both
-from baselines.uplift import arms
-from eventlog._runtime.errors import InputError
+from baselines.nn.windows import Batch, Windows, batches, chunks, n_batches, tails
 from eventlog._runtime.settings import Above, Range
 from eventlog.arrays import Examples, Queries, Sequences
 from eventlog.encode import Encoder
 
 SCORE_ROWS = 16_384  # padded rows scored at once
-LOSSES = ("softmax", *SAMPLED_LOSSES)
 ARMS = 2  # control and treated
-TREES_SHARE = 0.5  # of a label's logit, where questions are asked at events
-CATEGORY_START = 0.2  # factor on category vectors under a warm start
-UPLIFT_PENALTY = 10  # times that of a label: effects vary less than outcomes
+UNWATCHED_EPOCHS = 20  # without a validation part, which would tell when to stop
+MEASURED_SHARE = 0.2  # of the budget, at most, is spent on measuring validation
+FEWEST_MEASURED = 800  # questions, if there are as many
 
 Size = Annotated[int, Range(1, 100_000)]
-Steps = Annotated[int, Range(0, 10_000_000)]
-Share = Annotated[float, Range(0.0, 1.0)]
+Share = Annotated[float, Range(0.0, 0.9)]
 Dropout = Annotated[float, Range(0.0, 0.95)]
 LearningRate = Annotated[float, Above(0.0, 1.0)]
+Seconds = Annotated[float, Above(0.0, 1e7, "CPU seconds of the reference machine")]
 
 
 class NeuralModel(Model):
@@ -57,32 +62,20 @@ class NeuralModel(Model):
         layers: layers of the backbone.
         dropout: in the embedding, the backbone and the head.
         length: rows of history in a window.
-        epochs, max_steps: training for next items ends at the smaller of both, or earlier if
-            `valid` no longer improves.
-        binary_epochs, binary_max_steps: the same for labels.
+        budget: training ends after this many CPU seconds of the reference machine (see `budget`),
+            or earlier, when validation no longer improves.
         batch_rows: padded rows in a batch.
-        lr, binary_lr, weight_decay: of AdamW; `binary_lr` for labels.
-        mix_counts: mix in transitions and repeats by a learnt gate (softmax loss only).
-        warm_start: begin with item vectors that factorise the transitions.
-        question_time: show the network when a next item is asked for; labels always do.
-        logistic_start: begin a label's head as the logistic regression of the aggregates.
-        strength: inverse penalty of that regression.
-        trees: share of boosted trees in a label's logit. None: half where questions are asked at
-            events (fraud), none at dates (churn), where the future lies outside the range in which
-            the trees were grown.
-        entity_risk: show the delayed risk of each row's entities, for labels asked at events.
-        loss: "softmax", or "gbce" or "bce" to compare with; these give no probabilities, so counts
-            are not mixed in.
-        pretrain_steps: steps of pre-training for labels, for a backbone that looks both ways. None:
-            a third of `binary_max_steps`.
+        lr, label_lr, weight_decay: of AdamW; `label_lr` for labels.
+        pretrain: share of the budget in which a model for labels first learns, without them, what
+            comes next in all users' histories.
         full_softmax: largest catalogue with an exact softmax.
         negatives: sampled items, shared by a batch, for a larger catalogue.
-        evaluations: how many times `valid` is scored during training.
-        patience: evaluations without improvement after which training ends.
-        valid_questions: of `valid` that are scored, at most; for labels twice as many.
+        patience: measurements without improvement after which the learning rate falls.
+        valid_questions: of `valid` that are scored, at most.
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"next_item", "binary", "uplift"})
+    family: ClassVar[Family] = "sequence"
     bidirectional: ClassVar[bool] = False
 
     def __init__(
@@ -92,45 +85,22 @@ class NeuralModel(Model):
         layers: Annotated[int, Range(1, 64)] = 1,
         dropout: Dropout = 0.3,
         length: Size = 50,
-        epochs: Steps = 20,
-        max_steps: Steps = 250,
-        binary_epochs: Steps = 12,
-        binary_max_steps: Steps = 200,
+        budget: Seconds = 60.0,
         batch_rows: Annotated[int, Range(1)] = 1_600,
         lr: LearningRate = 3e-3,
-        binary_lr: LearningRate = 1e-3,
+        label_lr: LearningRate = 1e-3,
         weight_decay: Annotated[float, Range(0.0, 10.0)] = 0.01,
-        mix_counts: bool = True,
-        warm_start: bool = True,
-        question_time: bool = True,
-        logistic_start: bool = True,
-        strength: Annotated[float, Above(0.0)] = 0.03,
-        trees: Share | None = None,
-        entity_risk: bool = True,
-        loss: Literal["softmax", "gbce", "bce"] = "softmax",
-        pretrain_steps: Steps | None = None,
+        pretrain: Share = 0.5,
         full_softmax: Annotated[int, Range(0)] = 5_000,
         negatives: Annotated[int, Range(1)] = 512,
-        evaluations: Annotated[int, Range(1, 10_000)] = 6,
-        patience: Annotated[int, Range(1)] = 4,
+        patience: Annotated[int, Range(1)] = 3,
         valid_questions: Annotated[int, Range(1)] = 2_000,
     ) -> None:
-        if loss not in LOSSES:
-            raise InputError(f"loss is {loss!r}; it must be one of {', '.join(LOSSES)}.")
         self.dim, self.layers, self.dropout, self.length = dim, layers, dropout, length
-        self.epochs, self.max_steps = epochs, max_steps
-        self.binary_epochs, self.binary_max_steps = binary_epochs, binary_max_steps
-        self.batch_rows, self.weight_decay = batch_rows, weight_decay
-        self.lr, self.binary_lr = lr, binary_lr
-        self.loss, self.mix_counts = loss, mix_counts and loss == "softmax"
-        self.warm_start, self.question_time = warm_start, question_time
-        self.logistic_start, self.strength = logistic_start, strength
-        self.trees, self.entity_risk = trees, entity_risk
-        third = binary_max_steps // 3
-        self.pretrain_steps = third if pretrain_steps is None else pretrain_steps
+        self.budget, self.batch_rows, self.weight_decay = budget, batch_rows, weight_decay
+        self.lr, self.label_lr, self.pretrain = lr, label_lr, pretrain
         self.full_softmax, self.negatives = full_softmax, negatives
-        self.evaluations, self.patience = evaluations, patience
-        self.valid_questions = valid_questions
+        self.patience, self.valid_questions = patience, valid_questions
         self._source: NeuralModel | None = None
         self._table: tuple[weakref.ref[Sequences], EventTable] | None = None
 
@@ -140,7 +110,49 @@ class NeuralModel(Model):
 
     @abstractmethod
     def backbone(self) -> nn.Module:
-        """Return a module (b, t, dim), length (b,) -> (b, t, dim)."""
+        """Return a module of rows (b, t, dim), lengths (b,) and times (b, t) to (b, t, dim)."""
+
+    # --- what a hybrid adds -----------------------------------------------------------------------
+
+    def extra_columns(self, sequences: Sequences) -> dict[str, np.ndarray]:
+        """Return columns to add to the rows, (n_rows,) each; a sequence model has none."""
+        return {}
+
+    def known(self, sequences: Sequences, queries: Queries) -> np.ndarray:
+        """Return what a label's head knows beside the sequence, (n, F); here F is 0."""
+        return np.zeros((len(queries), 0), dtype=np.float32)
+
+    def item_head(self, train: Examples) -> NextItemHead:
+        """Return the head for next items."""
+        question = not self.bidirectional
+        n_items = self.encoder_.n_items
+        return NextItemHead(self.dim, n_items, dropout=self.dropout, question=question)
+
+    def item_objective(self, train: Examples, rng: np.random.Generator) -> NextItemObjective:
+        """Return what is learnt from next items."""
+        return NextItemObjective(
+            self.network_,
+            self.table_of(train.sequences),
+            train,
+            full_softmax=self.full_softmax,
+            negatives=self.negatives,
+            rng=rng,
+        )
+
+    def item_log_probability(self, z: Tensor, past: Past, last: np.ndarray) -> Tensor:
+        """Return the log-probability of each item as the next one, (r, n_items).
+
+        Args:
+            z: (r, dim) from `Network.item_vector`.
+            past: the items before each question.
+            last: (r, PAST_ROWS) int64, the same items as an array, latest first.
+        """
+        return self.network_.item_log_probability(z, past)
+
+    def label_head(self, train: Examples, valid: Examples | None, seed: int) -> LabelHead:
+        """Return the head for labels."""
+        outputs = ARMS if self.kind_ == "uplift" else 1
+        return LabelHead(self.dim, outputs=outputs, dropout=self.dropout)
 
     # --- fitting ----------------------------------------------------------------------------------
 
@@ -159,52 +171,97 @@ class NeuralModel(Model):
         # Dropout draws from torch's global generator: seed it here, and restore the caller's.
         with torch.random.fork_rng(devices=[self.device_] if self.device_.type == "cuda" else []):
             torch.manual_seed(seed)
-            self._build(train, valid, rng, seed)
-            self.history_ = self._train(train, valid, rng)
+            if self.kind_ == "next_item":
+                self._fit_items(train, valid, rng)
+            else:
+                self._fit_labels(train, valid, rng, seed)
         self._table = None
 
-    def _train(self, train: Examples, valid: Examples | None, rng: np.random.Generator) -> History:
-        if self.kind_ != "next_item":
-            return fit_label(self, train, valid, rng)
-        known_valid = None if valid is None else with_known_answers(valid)
-        return fit_next_item(self, with_known_answers(train), known_valid, rng)
+    def _fit_items(self, train: Examples, valid: Examples | None, rng: np.random.Generator) -> None:
+        train = with_known_answers(train)
+        valid = None if valid is None else with_known_answers(valid)
+        self._build(self.item_head(train), train)
+        objective = self.item_objective(train, rng)
+        self.begin_items(rng)
+        asked = at_the_answer(train.queries) if self.bidirectional else train.queries
+        self.measure_ = "ndcg@10"
 
-    def _build(
-        self, train: Examples, valid: Examples | None, rng: np.random.Generator, seed: int
-    ) -> None:
-        """Build the network, and the counts or the trees that it is combined with."""
-        encoder = self.encoder_
-        self.counts_: Counts | None = None
-        self.trees_: Bag | None = None
-        items = self.kind_ == "next_item"
-        head: NextItemHead | LabelHead
-        if items:
-            self.fields_ = Fields.of(train.sequences, encoder, running=False)
-            counts = Counts(train, encoder.n_items)
-            self.counts_ = counts if self.mix_counts else None
-            head = NextItemHead(
-                self.dim,
-                encoder.n_items,
-                dropout=self.dropout,
-                question=self.question_time and not self.bidirectional,
-                gated=self.mix_counts,
-            )
-        else:
-            head = self._build_label_head(train, valid, seed)
-        embedding = EventEmbedding(self.fields_, encoder, self.dim, dropout=self.dropout)
-        if items and not self.bidirectional:
+        def measure(some: Examples) -> float:
+            return ndcg(self.score(some.sequences, some.queries), some.target)
+
+        self.history_ = self._train(
+            objective.loss,
+            lambda draw: chunks(train.sequences.offsets, asked, self.length, draw),
+            valid,
+            measure,
+            rng,
+            lr=self.lr,
+            outputs=objective.outputs * (MASK if self.bidirectional else 1.0),
+            seconds=self.budget,
+        )
+
+    def begin_items(self, rng: np.random.Generator) -> None:
+        """Set the weights with which a model for next items begins."""
+        if not self.bidirectional:
             # Hours, weekdays and devices separate users before they say anything useful: begin
             # without them.
-            nn.init.zeros_(embedding.time.weight)
-            nn.init.zeros_(embedding.codes.weight)
-        if items and self.warm_start:
-            with torch.no_grad():
-                embedding.item.weight.copy_(torch.from_numpy(item_vectors(counts, self.dim, rng)))
-                embedding.item.weight[0] = 0
-                embedding.category.weight.mul_(CATEGORY_START)  # the item vectors know more
+            nn.init.zeros_(self.network_.embedding.time.weight)
+            nn.init.zeros_(self.network_.embedding.codes.weight)
+
+    def _fit_labels(
+        self, train: Examples, valid: Examples | None, rng: np.random.Generator, seed: int
+    ) -> None:
+        queries, sequences = train.queries, train.sequences
+        self._build(self.label_head(train, valid, seed), train)
+        self.measure_ = measure_of(queries, sequences, train.treatment)
+        steps = self._pretrain(train, rng) if self.pretrain > 0 else 0
+        known = self.known(sequences, queries)
+        objective = LabelObjective(self.network_, self.table_of(sequences), train, known)
+
+        def measure(some: Examples) -> float:
+            return measured(self.measure_, self.arm_logits(some.sequences, some.queries), some)
+
+        self.history_ = self._train(
+            objective.loss,
+            lambda draw: tails(sequences.offsets, queries, self.length),
+            valid,
+            measure,
+            rng,
+            lr=self.label_lr,
+            outputs=0.0,
+            seconds=self.budget * (1 - self.pretrain),
+        )
+        self.history_.at = [step + steps if step else 0 for step in self.history_.at]
+        self.history_.steps += steps
+
+    def _pretrain(self, train: Examples, rng: np.random.Generator) -> int:
+        """Learn without labels from the histories of all users; return the steps made."""
+        sequences, table = train.sequences, self.table_of(train.sequences)
+        rows = known_rows(sequences, train.queries)
+        objective = Pretraining(self.network_, table, self.dim, rng).to(self.device_)
+        return self._train(
+            objective.loss,
+            lambda draw: chunks(sequences.offsets, rows, self.length, draw),
+            None,
+            None,
+            rng,
+            lr=self.lr,
+            outputs=self.network_.embedding.codes.num_embeddings + 256.0,
+            seconds=self.budget * self.pretrain,
+            module=objective,
+        ).steps
+
+    def _build(self, head: NextItemHead | LabelHead, train: Examples) -> None:
+        """Build the network, and take over weights of a source."""
+        sequences, encoder = train.sequences, self.encoder_
+        extra = tuple(self.extra_columns(sequences))
+        self.fields_ = Fields.of(sequences, encoder, extra=extra)
+        embedding = EventEmbedding(self.fields_, encoder, self.dim, dropout=self.dropout)
         self.network_ = Network(
             embedding, self.backbone(), head, bidirectional=self.bidirectional
         ).to(self.device_)
+        if isinstance(head, LabelHead):
+            begin_at_base_rate(head, train.target)
         if self._source is not None:
             other = self._source.network_
             take_over(
@@ -215,51 +272,59 @@ class NeuralModel(Model):
                 other.backbone,
                 self._source.encoder_,
             )
-        revealed = _revealed(train)
-        if revealed.any():
-            rows = self.network_.tensor(np.flatnonzero(revealed))
-            embedding.learn_scale(self.table_of(train.sequences).numeric[rows])
+        rows = known_rows(sequences, train.queries).end - 1
+        if len(rows):
+            embedding.learn_scale(self.table_of(sequences).numeric[self.network_.tensor(rows)])
 
-    def _build_label_head(self, train: Examples, valid: Examples | None, seed: int) -> LabelHead:
-        """Learn the aggregates, start the head from them, and grow the trees."""
-        self.features_ = Features(self.encoder_)
-        known = self.features_.fit(train)
-        self.fields_ = Fields.of(
-            train.sequences,
-            self.encoder_,
-            running=True,
-            risk=self.features_.risk_ if self.entity_risk else None,
+    def _train(
+        self,
+        loss: Callable[[Batch], Tensor],
+        windows: Callable[[np.random.Generator | None], Windows],
+        valid: Examples | None,
+        measure: Callable[[Examples], float] | None,
+        rng: np.random.Generator,
+        *,
+        lr: float,
+        outputs: float,
+        seconds: float,
+        module: nn.Module | None = None,
+    ) -> History:
+        """Train for as many steps as `seconds` buy, or until validation stops improving."""
+        module = self.network_ if module is None else module
+        every = windows(None)
+        window = float(every.length.mean()) if len(every) else 1.0
+        price = cost(
+            module, dim=self.dim, rows=self.batch_rows, outputs=outputs, window=max(window, 1.0)
         )
-        uplift = self.kind_ == "uplift"
-        head = LabelHead(
-            self.dim, known.shape[1], outputs=ARMS if uplift else 1, dropout=self.dropout
-        )
-        head.learn_scale(known)
-        if self.logistic_start:
-            treatment = arms(train).astype(np.float64) if uplift else None
-            strength = self.strength / UPLIFT_PENALTY if uplift else self.strength
-            head.begin_as_logistic(known, train.target, treatment, strength=strength)
-        # Trees use the aggregates better than a network does, and the network sees the order of
-        # events: their errors differ.
-        at_event = TREES_SHARE if self.features_.at_event_ else 0.0
-        self.share_ = at_event if self.trees is None else self.trees
-        if self.share_ > 0 and not uplift and has_both(train.target):
-            held_out = None
-            if valid is not None and has_both(valid.target):
-                table = self.features_.transform(valid.sequences, valid.queries)
-                held_out = (table, valid.target > 0)
-            self.trees_ = Bag(known, train.target > 0, held_out, seed=seed)
-        return head
+        some = None if measure is None else self._some(valid, price, seconds, rng)
+        if some is None or measure is None:
+            steps = int(seconds / price.step)
+            if measure is not None:
+                steps = min(steps, UNWATCHED_EPOCHS * n_batches(every, self.batch_rows))
+            judge = None
+        else:
+            steps = int((seconds - MEASURES * len(some) * price.question) / price.step)
+            judge = lambda: measure(some)
 
-    def schedule(self, per_epoch: int, epochs: int, max_steps: int) -> Schedule:
-        """Return how long and how fast to train, given the batches in an epoch."""
-        return Schedule(
-            steps=min(max(1, per_epoch * epochs), max_steps),
-            lr=self.lr if self.kind_ == "next_item" else self.binary_lr,
-            weight_decay=self.weight_decay,
-            evaluations=self.evaluations,
-            patience=self.patience,
+        def epochs() -> Iterator[Batch]:
+            return forever(lambda: batches(windows(rng), self.batch_rows, rng))
+
+        schedule = Schedule(
+            steps=max(steps, 1), lr=lr, weight_decay=self.weight_decay, patience=self.patience
         )
+        return train(module, epochs(), loss, schedule, judge)
+
+    def _some(
+        self, valid: Examples | None, price: Cost, seconds: float, rng: np.random.Generator
+    ) -> Examples | None:
+        """Return the questions that training is judged by, drawn with `rng`."""
+        if valid is None or len(valid) == 0:
+            return None
+        affordable = int(MEASURED_SHARE * seconds / MEASURES / price.question)
+        n = min(max(affordable, FEWEST_MEASURED), self.valid_questions)
+        some = np.sort(rng.permutation(len(valid))[:n])
+        treatment = None if valid.treatment is None else valid.treatment[some]
+        return Examples(valid.sequences, valid.queries[some], valid.target[some], treatment)
 
     # --- scoring ----------------------------------------------------------------------------------
 
@@ -270,27 +335,26 @@ class NeuralModel(Model):
         """
         if self.kind_ == "next_item":
             return self._item_scores(sequences, queries)
-        logit = self.arm_logits(sequences, queries)
-        if self.trees_ is not None:
-            known = self.features_.transform(sequences, queries)
-            by_trees = self.trees_.logit(known)[:, None]
-            logit = (1 - self.share_) * logit + self.share_ * by_trees
-        control, treated = sigmoid(logit).T
+        control, treated = sigmoid(self.final_logits(sequences, queries)).T
         return treated - control if self.kind_ == "uplift" else control
+
+    def final_logits(self, sequences: Sequences, queries: Queries) -> np.ndarray:
+        """Return the logits that scores are made of, (n, 2) float32: those of the network."""
+        return self.arm_logits(sequences, queries)
 
     @torch.inference_mode()
     def arm_logits(self, sequences: Sequences, queries: Queries) -> np.ndarray:
-        """Return the network's logits under control and treated, (n, 2) float32, without trees.
+        """Return the network's logits under control and treated, (n, 2) float32.
 
         For binary labels both are the same.
         """
         table, network = self.table_of(sequences), self.network_
-        when = network.tensor(table.question_time(queries))
-        known = network.tensor(self.features_.transform(sequences, queries))
+        asked = table.asked(queries)
+        known = network.tensor(self.known(sequences, queries))
         scores = np.zeros((len(queries), ARMS), dtype=np.float32)
         for batch in batches(tails(sequences.offsets, queries, self.length), SCORE_ROWS):
             query = network.tensor(batch.query)
-            logits = network.logits(table, batch, when[query], known[query])
+            logits = network.logits(table, batch, asked.at(query), known[query])
             both = (logits, logits)
             if logits.shape[1] == ARMS:
                 both = (arm_logit(logits, 0.0)[:, None], arm_logit(logits, 1.0)[:, None])
@@ -301,37 +365,39 @@ class NeuralModel(Model):
     def _item_scores(self, sequences: Sequences, queries: Queries) -> np.ndarray:
         """Return the log-probabilities of next items, (n, n_items) float32."""
         table, network = self.table_of(sequences), self.network_
-        when = network.tensor(table.question_time(queries))
+        when = table.asked(queries).codes
+        user, end = network.tensor(queries.user), network.tensor(queries.end)
         scores = np.zeros((len(queries), self.encoder_.n_items), dtype=np.float32)
-        length = self.length - self.bidirectional  # a masked row is appended
+        length = max(self.length - self.bidirectional, 1)  # a masked row is appended
         for batch in batches(tails(sequences.offsets, queries, length), SCORE_ROWS):
-            asked, at = queries[batch.query], when[network.tensor(batch.query)]
-            state = network.next_state(table, batch, at)
-            past = table.past(network.tensor(asked.user), network.tensor(asked.end))
-            last = last_items(sequences, asked, last=REPEATS)
-            part = network.item_log_probability(state, at, past, last, self.counts_)
+            query = network.tensor(batch.query)
+            z = network.item_vector(network.next_state(table, batch, when[query]), when[query])
+            past = table.past(user[query], end[query])
+            part = self.item_log_probability(z, past, past.item.cpu().numpy())
             scores[batch.query] = part.cpu().numpy()
         return scores
 
-    # --- the log as tensors -----------------------------------------------------------------------
+    def learning_curve(self) -> LearningCurve | None:
+        """Return how validation scores went; steps of pre-training count.
+
+        The first value is that of the untrained model, or of what a hybrid begins from.
+        """
+        history = self.history_
+        if not history.at:
+            return None
+        return LearningCurve(self.measure_, tuple(history.at), tuple(history.measure), history.best)
 
     def n_parameters(self) -> int:
         """Return the number of weights of the network."""
         return sum(p.numel() for p in self.network_.parameters())
 
+    # --- the log as tensors -----------------------------------------------------------------------
+
     def table_of(self, sequences: Sequences) -> EventTable:
         """Return the log as tensors; those of the log asked about last are kept."""
         if self._table is None or self._table[0]() is not sequences:
-            table = EventTable(sequences, self.fields_, self.device_)
+            columns = list(self.extra_columns(sequences).values())
+            extra = np.stack(columns, axis=1) if columns else None
+            table = EventTable(sequences, self.fields_, self.device_, extra)
             self._table = (weakref.ref(sequences), table)
         return self._table[1]
-
-
-def _revealed(train: Examples) -> np.ndarray:
-    """Return which rows the training questions reveal, (n_rows,) bool."""
-    sequences, queries = train.sequences, train.queries
-    shown = np.zeros(len(sequences), dtype=np.int64)  # rows of each user
-    np.maximum.at(shown, queries.user, queries.end - sequences.offsets[queries.user])
-    stop = (sequences.offsets[:-1] + shown)[sequences.row_user()]
-    revealed: np.ndarray = np.arange(sequences.n_rows) < stop
-    return revealed

@@ -18,8 +18,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from baselines.nn.embedding import RUNNING, EventEmbedding, Fields
-from baselines.tabular.entity_risk import is_risk
+from baselines.nn.embedding import EventEmbedding, Fields
 from eventlog.arrays import FIRST
 from eventlog.encode import SHORT, Encoder
 
@@ -44,7 +43,7 @@ def take_over(
         taken.append("backbone")
     if embedding.mask.shape != source.mask.shape:
         return taken
-    for name in ("time.weight", "mask", "norm.weight", "norm.bias"):
+    for name in ("time.weight", "age.weight", "mask", "norm.weight", "norm.bias"):
         embedding.get_parameter(name).copy_(source.get_parameter(name))
     taken.append("time")
     _rows(embedding.item.weight, encoder, source.item.weight, from_encoder, "item_id", taken)
@@ -108,9 +107,4 @@ def _begins(fields: Fields) -> dict[str, int]:
 
 def _numeric(fields: Fields) -> list[str]:
     """Return the names of the columns of `EventTable.numeric`."""
-    risks = [name for name in fields.risk.names if is_risk(name)] if fields.risk is not None else []
-    return [
-        *fields.numeric,
-        *(f"so far: {name}" for name in (RUNNING if fields.running else ())),
-        *risks,
-    ]
+    return [*fields.numeric, *(f"extra: {name}" for name in fields.extra)]

@@ -37,7 +37,12 @@ KINDS = ("next_item", "binary", "uplift")  # of questions; a model says which it
 REAL = "real"
 # What this module imports differs by kind of cell, and is named beside it.
 JOBS = ("benchmark.execution.jobs",)
-JUDGED = ("baselines.base", "benchmark.execution.judge", "benchmark.execution.model_process")
+JUDGED = (
+    "baselines.base",
+    "benchmark.execution.judge",
+    "benchmark.execution.model_process",
+    "benchmark.execution.refit",
+)
 SAMPLED_LOG = "benchmark.execution.sampled_log"
 ARTIFACTS = frozenset({"log", "generator", "data"})  # kinds that leave a folder for later cells
 
@@ -116,7 +121,7 @@ class _Planner:
             )
             for name, use in suite.generators.items() if source.generators else ():
                 # One generator a seed: the spread over seeds is that of generator and model.
-                for seed in suite.seeds:
+                for seed in suite.generator_seeds or suite.seeds:
                     generator = self._generator(on, name, use, seed)
                     yield generator
                     yield self._fidelity(on, generator)
@@ -219,11 +224,12 @@ class _Planner:
             )
 
     def _models(self, data: Cell, model: str, seeds: tuple[int, ...]) -> Iterator[Cell]:
-        """Yield a model's cells on the questions of a data cell, one a seed."""
+        """Yield a model's cells on the questions of a data cell, one a seed if it draws at all."""
         task = data.spec["task"]
         code = _code(*JUDGED, _module("baselines.models", model), *_task_modules(task))
         settings = self._model_settings(model, task)
-        for seed in seeds:
+        seeded = fingerprint.class_facts("baselines.models", model).get("seeded", True)
+        for seed in seeds if seeded else seeds[:1]:
             label = {**data.label, "model": plugin_name(model), "seed": seed}
             spec = {**data.spec, "model": model, "model_settings": settings, "seed": seed}
             yield self._cell("model", label, spec, data, code=code)

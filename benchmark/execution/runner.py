@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark import suite as suites
-from benchmark.execution import artifact_store
+from benchmark.execution import artifact_store, costs
 from benchmark.execution.engines import check_system, engine
 from benchmark.execution.environment import environment
 from benchmark.execution.plan import ARTIFACTS, REAL, Cell, plan
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from eventlog import EventLog
 
 Record = dict[str, Any]
+FORECAST_S = 2.0  # seconds between two estimates of the time left
 
 
 @dataclass
@@ -151,10 +152,15 @@ def run_cells(
     todo = _unfinished(cells, store)
     outcome.found = len(cells) - len(todo)
     if todo:
-        note(f"{len(todo)} of {len(cells)} cells to run, {outcome.found} found finished")
+        note(
+            f"{len(todo)} of {len(cells)} cells to run, {outcome.found} found finished: "
+            f"{costs.by_kind(todo.values())}"
+        )
         with engine(engine_name, workers, address) as (executor, work, at_once):
             outcome.workers = 0 if engine_name == "dask" else at_once
-            _Drive(cells, todo, store, outcome).run(executor, work, at_once)
+            drive = _Drive(cells, todo, store, outcome)
+            note(drive.forecast())
+            drive.run(executor, work, at_once)
     for cell in cells:
         outcome.take(cell, store.latest(cell.key))
     outcome.seconds = time.perf_counter() - began
@@ -176,8 +182,35 @@ class _Drive:
             for need in needs:
                 self.consumers[need].append(key)
         self.ready = [key for key, needs in self.waiting.items() if not needs]
-        self.path = CriticalPath(todo, self.consumers, store)
+        machine = environment()["machine"]
+        self.costs = costs.Costs(cells, store.records, machine)
+        self.path = CriticalPath(todo, self.consumers, self.costs)
         self.running: dict[Future[Record], Cell] = {}
+        self.began: dict[str, float] = {}  # key -> when its cell was handed out
+        self.said = 0.0  # when the time left was last computed
+
+    def forecast(self) -> str:
+        """Return how long the run will take, and what that rests on."""
+        work = sum(map(self.costs.seconds, self.todo.values()))
+        text = f"an estimated {costs.in_words(work)} of work"
+        if self.outcome.workers:
+            takes = self.path.seconds_left(self.todo, self.outcome.workers, {})
+            text += f", {costs.in_words(takes)} with {self.outcome.workers} at a time"
+        return f"{text} ({self.costs.basis()})"
+
+    def _left(self) -> str:
+        """Return how long the rest will take, at most once in FORECAST_S; otherwise no text."""
+        now = time.perf_counter()
+        if not self.outcome.workers or now - self.said < FORECAST_S:
+            return ""
+        self.said = now
+        running = {cell.key for cell in self.running.values()}
+        unfinished = running.union(self.ready, (k for k, needs in self.waiting.items() if needs))
+        if not unfinished:
+            return ""
+        elapsed = {key: now - self.began[key] for key in running}
+        left = self.path.seconds_left(unfinished, self.outcome.workers, elapsed)
+        return f"; about {costs.in_words(left)} left"
 
     def run(self, executor: Executor, work: Callable[[Job], Record], at_once: int) -> None:
         """Run all cells; `at_once` of them are with the executor at any time."""
@@ -190,6 +223,7 @@ class _Drive:
                     self._release(cell)
                 else:
                     job = _job(cell, self.cells, self.store)
+                    self.began[cell.key] = time.perf_counter()
                     self.running[executor.submit(work, job)] = cell
             if self.running:
                 complete, _ = wait(self.running, return_when=FIRST_COMPLETED)
@@ -209,9 +243,9 @@ class _Drive:
         self.outcome.ran += 1
         self.outcome.busy += float(record.get("wall_s") or 0)
         done = f"{self.outcome.ran + self.outcome.found}/{len(self.todo) + self.outcome.found}"
-        note(f"[{done}] {cell}: {_in_words(record)}")
         self.path.observe(cell, record)
         self._release(cell)
+        note(f"[{done}] {cell}: {_in_words(record)}{self._left()}")
 
     def _release(self, cell: Cell) -> None:
         """Make ready whatever waited for this cell alone."""

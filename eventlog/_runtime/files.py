@@ -236,10 +236,20 @@ def write_json(path: Path | str, value: Any, *, sort_keys: bool = True) -> None:
     """Write `value` atomically as indented JSON; `sort_keys=False` keeps the order of keys."""
     with new_file(path) as temporary:
         temporary.write_text(
-            json.dumps(value, indent=2, sort_keys=sort_keys, ensure_ascii=False) + "\n",
+            json.dumps(
+                value, indent=2, sort_keys=sort_keys, ensure_ascii=False, default=_plain_number
+            )
+            + "\n",
             encoding="utf-8",
             newline="\n",
         )
+
+
+def _plain_number(value: Any) -> Any:
+    """Return a number of numpy as one of Python, for `json`."""
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
+        return value.item()
+    raise TypeError(f"{type(value).__name__} is not JSON serialisable")
 
 
 def read_json(path: Path | str) -> Any:

@@ -40,9 +40,9 @@ class Separators:
         found = cls({",": 0, ".": 0}, {})
         for values in texts:
             values = pc.utf8_trim_whitespace(values)
+            if not pc.any(pc.match_substring_regex(values, "[.,]")).as_py():
+                continue
             for mark in found.decimal:
-                if not pc.any(pc.match_substring(values, mark)).as_py():
-                    continue
                 found.decimal[mark] += int(
                     pc.sum(pc.match_substring_regex(values, DECIMAL[mark])).as_py() or 0
                 )

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, Literal
 
+import numpy as np
+import pyarrow as pa
 from msgspec.structs import replace
 
 from eventlog._runtime.errors import InputError, UnknownNameError
@@ -33,20 +35,22 @@ from eventlog.ingest.log_source import (
     folder_tables,
 )
 from eventlog.ingest.mapping import FileFormat, Mapping
-from eventlog.ingest.readers import read_batches
+from eventlog.ingest.mapping_values import check_values
+from eventlog.ingest.readers import BATCH_ROWS, read_batches
 from eventlog.ingest.rejects import REASONS
 from eventlog.ingest.sources import digest_of, find_files
 from eventlog.ingest.spool import Spool
-from eventlog.ingest.streams import RAGGED, InputFile
+from eventlog.ingest.streams import RAGGED, Batch, InputFile
 from eventlog.ingest.tables import joined, read_table
 from eventlog.log import DERIVED, GIVEN, EventLog, LogWriter
 from eventlog.log_folder import WRITTEN_BY_FINISH
 
+IN_MEMORY = "the table"  # what sentences call a table that is not a file
 PRIVACY = "Events of real users as they were in the file; nothing was done to protect them."
 
 
 def import_file(
-    file: Path | str | Sequence[Path | str],
+    file: Path | str | Sequence[Path | str] | pa.Table,
     out: Path | str,
     *,
     mapping: Mapping | None = None,
@@ -63,6 +67,7 @@ def import_file(
     Args:
         file: the file or log folder to read, or several files of one layout: a list, a folder, a
             pattern, a .zip archive, an address such as s3://bucket/events, "-" for standard input.
+            An Arrow table is read as if it was a file.
         out: the log folder to write.
         mapping: what the columns mean. None: common column names are recognised, and the summary's
             notes say what was assumed.
@@ -78,8 +83,10 @@ def import_file(
         InputError: a file is broken or lacks a column, or more than 1 % of the rows were set
             aside for unexpected reasons.
     """
-    inputs = [file] if isinstance(file, str | Path) else list(file)
+    inputs = [file] if isinstance(file, str | Path | pa.Table) else list(file)
     out = Path(out)
+    if mapping is not None:
+        check_values(mapping, "The mapping")
     check_replaceable(out)
     folder = _log_folder(inputs, out)
     with LogWriter(out) as writer:
@@ -170,7 +177,7 @@ class _Source:
     @classmethod
     def read(
         cls,
-        inputs: list[Path | str],
+        inputs: list[Any],
         folder: Path | None,
         layout: FileFormat,
         mapping: Mapping | None,
@@ -180,6 +187,10 @@ class _Source:
         """Read all files. Raises InputError if one is broken."""
         wanted = mapping.sources() if mapping else set()
         rows = Spool(scratch, layout, wanted)
+        if inputs and isinstance(inputs[0], pa.Table):
+            for batch in _batches(inputs[0]):
+                rows.add(batch)
+            return cls(IN_MEMORY, rows, [])
         name = ", ".join(map(str, inputs[:3])) + (", ..." if len(inputs) > 3 else "")
         if folder is not None:
             for batch in folder_batches(folder):
@@ -225,6 +236,8 @@ class _Source:
         """Return the names of the files and their checksums, for the manifest."""
         if self.folder is not None:
             return {"file": self.folder.name}
+        if not self.files:
+            return {"file": IN_MEMORY}
         names = [PurePath(file.name).name for file in self.files]
         sums = [digest_of(file.open_raw()) for file in self.files]
         if len(names) == 1:
@@ -232,9 +245,17 @@ class _Source:
         return {"files": [{"file": n, "sha256": s} for n, s in zip(names, sums, strict=True)]}
 
 
-def _log_folder(inputs: list[Path | str], out: Path) -> Path | None:
+def _batches(table: pa.Table) -> Iterator[Batch]:
+    n = 0
+    for chunk in table.to_batches(max_chunksize=BATCH_ROWS):
+        rows = np.arange(n + 1, n + chunk.num_rows + 1)
+        yield Batch(pa.Table.from_batches([chunk]), rows, file=IN_MEMORY)
+        n += chunk.num_rows
+
+
+def _log_folder(inputs: list[Any], out: Path) -> Path | None:
     """Return the log folder that is to be imported, None if the inputs are files."""
-    if len(inputs) != 1 or "://" in str(inputs[0]):
+    if len(inputs) != 1 or isinstance(inputs[0], pa.Table) or "://" in str(inputs[0]):
         return None
     folder = Path(inputs[0])
     if folder.is_dir() and folder.resolve() == out.resolve():

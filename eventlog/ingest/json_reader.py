@@ -25,7 +25,7 @@ from eventlog.ingest.streams import Batch, InputFile, WatchedStream, no_rows
 from eventlog.ingest.values import number_text
 
 WIDEST = 2**53  # beyond it not every whole number is a float
-LONGEST = 64 << 20  # bytes of a line
+LONGEST = streams.LONGEST_LINE
 
 
 def read_json(file: InputFile) -> Iterator[Batch]:

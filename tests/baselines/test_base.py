@@ -44,7 +44,7 @@ def test_every_number_among_the_settings_has_a_range(name: str) -> None:
         ("lstm", {"heads": 2}, "No key of model lstm is called 'heads'"),
         ("bert", {"dropout": 1.0}, "dropout is 1.0; it must be a number from 0 to 0.95"),
         ("bert", {"dim": 9}, "dim is 9 and heads is 2; dim must be a multiple of 4"),
-        ("gru", {"loss": "hinge"}, "loss is 'hinge'; it must be one of bce, gbce, softmax"),
+        ("gru", {"budget": 0}, "budget is 0; it must be a number above 0"),
         ("gru", {"layers": 1.5}, "layers is 1.5; it must be a whole number from 1 to 64"),
         ("gru", {"lr": 0}, "lr is 0; it must be a number above 0"),
         ("x_learner", {"base": "tree"}, "base is 'tree'; it must be one of lightgbm, logistic"),

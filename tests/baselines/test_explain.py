@@ -56,13 +56,11 @@ def fitted(request: pytest.FixtureRequest):
     model = plugins.load("baselines.models", request.param, Model, kind="model")(
         dim=16,
         length=12,
-        binary_max_steps=60,
-        binary_epochs=60,
+        budget=3.0,
+        pretrain=0.0,
         batch_rows=400,
-        binary_lr=5e-3,
+        label_lr=5e-3,
         dropout=0.0,
-        logistic_start=False,
-        trees=0.0,
     )
     model.fit(examples, None, encoder=encoder, seed=0)
     return model, encoder, examples, row
@@ -93,7 +91,7 @@ def test_next_items_are_explained_too_and_a_user_can_be_drawn(fitted, tmp_path) 
     s = examples.sequences
     row = np.setdiff1d(np.arange(s.n_rows), s.offsets[:-1])
     queries = Queries(s.row_user()[row], row, s.time[row])
-    ranker = type(model)(dim=16, length=12, max_steps=5)
+    ranker = type(model)(dim=16, length=12, budget=0.1)
     ranker.fit(Examples(s, queries, s.columns["item"][row]), None, encoder=encoder, seed=0)
     empty = Queries(np.array([0]), s.offsets[:1], s.time[:1])
     for f in explain(ranker, s, queries[[3, 20]]):

@@ -15,8 +15,8 @@ from eventlog._runtime import plugins
 from eventlog.arrays import Examples, Queries
 from eventlog.encode import Encoder
 
-MODELS = ("lstm", "gru", "transformer")
-SETTINGS = {"dim": 16, "max_steps": 8, "batch_rows": 300}
+MODELS = ("lstm", "gru", "transformer", "lstm_hybrid")
+SETTINGS = {"dim": 16, "budget": 0.1, "batch_rows": 300}
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,15 @@ from eventlog.encode import Encoder
 from eventlog.log import tidy
 
 LEARNERS = ("t_learner", "s_learner", "x_learner", "dr_learner")
-NEURAL = ("lstm", "gru", "transformer", "bert")
-SMALL = {"dim": 16, "length": 12, "binary_max_steps": 30, "batch_rows": 600}
+NEURAL = ("lstm", "lstm_hybrid", "bert")
+SMALL = {
+    "dim": 16,
+    "length": 12,
+    "budget": 2.5,
+    "label_lr": 5e-3,
+    "pretrain": 0.2,
+    "batch_rows": 600,
+}
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
@@ -98,7 +105,7 @@ def test_finds_who_is_moved(name: str, settings: dict[str, object]) -> None:
     assert abs(score[~moved].mean()) < 0.13
 
 
-@pytest.mark.parametrize("name", ["s_learner", "x_learner", "dr_learner", "lstm"])
+@pytest.mark.parametrize("name", ["s_learner", "x_learner", "dr_learner", "lstm_hybrid"])
 def test_a_targeted_campaign_without_effect_shows_none(name: str) -> None:
     encoder, examples, _ = campaign(3000, targeted=True, lift=0.0)
     treated = examples.treatment > 0
@@ -109,7 +116,7 @@ def test_a_targeted_campaign_without_effect_shows_none(name: str) -> None:
     assert abs(model.score(examples.sequences, examples.queries).mean()) < naive / 2
 
 
-@pytest.mark.parametrize("name", [*LEARNERS, "lstm"])
+@pytest.mark.parametrize("name", [*LEARNERS, "lstm_hybrid"])
 def test_same_seed_same_scores_and_order_of_questions_does_not_matter(name: str) -> None:
     encoder, examples, _ = campaign(300)
     scores = []
@@ -127,7 +134,7 @@ def test_same_seed_same_scores_and_order_of_questions_does_not_matter(name: str)
     )
 
 
-@pytest.mark.parametrize("name", [*LEARNERS, "lstm"])
+@pytest.mark.parametrize("name", [*LEARNERS, "lstm_hybrid"])
 def test_rows_after_the_question_are_not_read(name: str) -> None:
     encoder, examples, _ = campaign(300)
     s = examples.sequences

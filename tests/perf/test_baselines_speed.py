@@ -80,7 +80,7 @@ def one_thread():
 @pytest.mark.parametrize("name", ["lstm", "gru", "transformer"])
 def test_online_latency(name: str) -> None:
     encoder, s = sequences_of(1_000, 2_000)
-    model = make(name, max_steps=20)
+    model = make(name, budget=2)
     model.fit(questions(s, 1), None, encoder=encoder, seed=0)
     live, rng = Online(model, encoder, users=LIVE), np.random.default_rng(0)
     names = [f"u{u}" for u in range(LIVE)]
@@ -119,7 +119,7 @@ torch.set_num_threads(1)
 from test_baselines_speed import make, questions, sequences_of
 from benchmark.evaluation.metrics import ranks
 encoder, s = sequences_of(40_000, 50_000)
-model = make("{name}", max_steps=60)
+model = make("{name}", budget=10)
 began = time.process_time()
 model.fit(questions(s, 1), None, encoder=encoder, seed=0)
 fitted = time.process_time() - began
@@ -195,12 +195,14 @@ def test_a_step_against_its_arithmetic() -> None:
         ("bert", 12 * 64**2),
     ):
         times = []
-        for steps in (10, 60):
-            model = make(name, max_steps=steps, epochs=1_000)
+        steps = []
+        for budget in (1, 6):
+            model = make(name, budget=budget)
             began = time.process_time()
             model.fit(questions(s, 1), None, encoder=encoder, seed=0)
             times.append(time.process_time() - began)
-        step = (times[1] - times[0]) / 50
+            steps.append(model.history_.steps)  # type: ignore[attr-defined]
+        step = (times[1] - times[0]) / (steps[1] - steps[0])
         reads = 1_600 * (0.4 if name == "bert" else 1.0)  # masked rows only
         # forward, and twice that backward
         flops = 3 * 2 * (1_600 * weights + reads * (64 * encoder.n_items + 3 * 64**2))

@@ -17,6 +17,7 @@ class NoUplift(Model):
     """A constant prediction; its metrics are those of chance."""
 
     kinds: ClassVar[frozenset[str]] = frozenset({"uplift"})
+    seeded: ClassVar[bool] = False
 
     def fit(
         self, train: Examples, valid: Examples | None = None, *, encoder: Encoder, seed: int

@@ -1,5 +1,7 @@
 """Properties that hold for every neural model, for next items and for labels."""
 
+import copy
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -15,13 +17,11 @@ from eventlog.arrays import FIRST, Examples, Queries
 from eventlog.encode import Encoder
 from eventlog.log import tidy
 
-MODELS = ("lstm", "gru", "transformer", "bert")
-SMALL = {"dim": 16, "length": 12, "max_steps": 6, "binary_max_steps": 6, "batch_rows": 200}
-SETTINGS = [
-    {},
-    {"full_softmax": 1, "negatives": 8},
-    {"mix_counts": False, "warm_start": False, "question_time": False},
-]
+PURE = ("lstm", "gru", "transformer", "bert", "hstu", "esasrec", "coles")
+HYBRID = ("lstm_hybrid", "transformer_hybrid")
+MODELS = (*PURE, *HYBRID)
+SMALL = {"dim": 16, "length": 12, "budget": 0.03, "batch_rows": 200}
+SETTINGS = [{}, {"full_softmax": 1, "negatives": 8}]
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
@@ -87,11 +87,18 @@ def uplift(sequences) -> Examples:
 TASKS = {"next_item": next_item, "binary": binary, "uplift": uplift}
 
 
+def class_of(name) -> type[Model]:
+    return plugins.load("baselines.models", name, Model, kind="model")
+
+
 def model_of(name, **settings) -> Model:
-    return plugins.load("baselines.models", name, Model, kind="model")(**{**SMALL, **settings})
+    return class_of(name)(**{**SMALL, **settings})
 
 
-@pytest.fixture(scope="module", params=[(m, t) for m in MODELS for t in TASKS], ids="-".join)
+CASES = [(m, t) for m in MODELS for t in TASKS if t in class_of(m).kinds]
+
+
+@pytest.fixture(scope="module", params=CASES, ids="-".join)
 def fitted(request, shop):
     name, task = request.param
     encoder, sequences = shop
@@ -187,11 +194,13 @@ def test_a_log_without_a_column_can_be_scored(fitted):
     assert np.isfinite(model.score(fewer, examples.queries)).all()
 
 
-@pytest.mark.parametrize("settings", SETTINGS, ids=["default", "sampled", "plain"])
-@pytest.mark.parametrize("name", MODELS)
-def test_same_seed_same_scores_and_the_callers_generator_is_left_alone(name, settings, shop):
+@pytest.mark.parametrize("settings", SETTINGS, ids=["default", "sampled"])
+@pytest.mark.parametrize(("name", "task"), CASES, ids=lambda x: x)
+def test_same_seed_same_scores_and_the_callers_generator_is_left_alone(name, task, settings, shop):
+    if settings and task != "next_item":
+        pytest.skip("settings of next items")
     encoder, sequences = shop
-    examples = next_item(sequences)
+    examples = TASKS[task](sequences)
     state = torch.random.get_rng_state()
     runs = []
     for seed in (3, 3, 4):
@@ -203,48 +212,26 @@ def test_same_seed_same_scores_and_the_callers_generator_is_left_alone(name, set
     assert torch.equal(state, torch.random.get_rng_state())
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ["lstm", "bert", "hstu", "esasrec"])
 def test_a_few_sequences_can_be_learnt_by_heart(name):
     log = log_of(n_users=6, n_items=40, rows=10, seed=5)
     encoder = Encoder.fit(log)
     sequences = encoder.encode(log)
-    plain = {
-        "mix_counts": False,
-        "warm_start": False,
-        "dim": 32,
-        "dropout": 0.0,
-        "lr": 1e-2,
-        "epochs": 1000,
-    }
+    plain = {"dim": 32, "dropout": 0.0, "layers": 1, "budget": 1.2}
     examples = next_item(sequences)
-    model = model_of(name, **{**plain, "max_steps": 150})
-    model.fit(examples, None, encoder=encoder, seed=0)
+    model = model_of(name, **plain, lr=1e-2)
+    model.fit(examples, examples, encoder=encoder, seed=0)
     # Told only the past, a model that learnt masked rows from both sides knows a little less.
     hit = model.score(sequences, examples.queries).argmax(1) == examples.target
     assert hit.mean() > (0.7 if name == "bert" else 0.95)
-    labels = binary(sequences)
-    model = model_of(name, **{**plain, "binary_epochs": 1000, "binary_max_steps": 120})
-    model.fit(labels, None, encoder=encoder, seed=0)
-    assert np.abs(model.score(sequences, labels.queries) - labels.target).max() < 0.2
+    if "binary" in class_of(name).kinds:
+        labels = binary(sequences)
+        model = model_of(name, **plain, label_lr=1e-2)
+        model.fit(labels, None, encoder=encoder, seed=0)
+        assert np.abs(model.score(sequences, labels.queries) - labels.target).mean() < 0.1
 
 
-@pytest.mark.parametrize("task", ["binary", "uplift"])
-@pytest.mark.parametrize("name", MODELS)
-def test_same_seed_same_label_scores(name, task, shop):
-    encoder, sequences = shop
-    examples = TASKS[task](sequences)
-    state = torch.random.get_rng_state()
-    runs = []
-    for _ in range(2):
-        model = model_of(name)
-        model.fit(examples, examples, encoder=encoder, seed=3)
-        runs.append(model.score(sequences, examples.queries))
-    np.testing.assert_array_equal(*runs)
-    assert torch.equal(state, torch.random.get_rng_state())
-
-
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(("name", "task"), CASES, ids=lambda x: x)
 def test_rows_after_the_last_training_question_do_not_matter_to_fitting(name, task, shop):
     """Nor to pre-training: what lies after a user's last question is the future."""
     encoder, sequences = shop
@@ -259,6 +246,8 @@ def test_rows_after_the_last_training_question_do_not_matter_to_fitting(name, ta
     )
     first = np.repeat(sequences.offsets[:-1], np.diff(sequences.offsets))
     later = np.arange(sequences.n_rows) >= first + 3
+    # Users who are not asked about may be learnt from until the last question.
+    later &= np.isin(sequences.row_user(), queries.user)
     assert (queries.end <= sequences.offsets[queries.user] + 3).all() and later.any()
     changed = replace(
         sequences,
@@ -285,7 +274,7 @@ def test_what_another_log_taught_is_taken_over_by_name(shop):
     other.events = tidy(other.events.rename(columns={"device": "channel"}))
     here = Encoder.fit(other)
     target = here.encode(other)
-    model = model_of("bert", binary_max_steps=0, pretrain_steps=0)
+    model = model_of("bert", budget=1e-6, pretrain=0.0, label_lr=1e-12)
     model.begin_with(source)
     model.fit(binary(target), None, encoder=here, seed=1)
     mine, its = model.network_, source.network_
@@ -301,7 +290,7 @@ def test_what_another_log_taught_is_taken_over_by_name(shop):
         mine.embedding.numeric.weight[:, place[0]], its.embedding.numeric.weight[:, place[1]]
     )
     assert not torch.equal(mine.embedding.mean, its.embedding.mean)  # scales are this log's
-    wider = model_of("bert", dim=32, binary_max_steps=0, pretrain_steps=0)
+    wider = model_of("bert", dim=32, budget=1e-6, pretrain=0.0)
     wider.begin_with(source)
     wider.fit(binary(target), None, encoder=here, seed=1)  # nothing fits: as without
 
@@ -333,9 +322,71 @@ def test_counts_leave_the_users_own_transitions_out(shop):
 def test_learns_what_order_tells_and_beats_popularity(shop):
     encoder, sequences = shop
     examples = next_item(sequences)
-    for name in MODELS:
-        model = model_of(name, max_steps=80, epochs=100, dim=32)
-        model.fit(examples, None, encoder=encoder, seed=0)
+    for name in ("lstm", "transformer_hybrid"):
+        model = model_of(name, budget=0.8, dim=32)
+        model.fit(examples, examples, encoder=encoder, seed=0)
         hit = (model.score(sequences, examples.queries).argmax(1) == examples.target).mean()
         # the walk is 80 % predictable; popularity gets 6 %
-        assert hit > (0.25 if name == "bert" else 0.6)
+        assert hit > 0.6
+
+
+def test_a_sequence_model_starts_from_nothing_and_a_hybrid_from_counts(shop):
+    encoder, sequences = shop
+    examples = next_item(sequences)
+    starts = {}
+    for name in ("lstm", "lstm_hybrid"):
+        model = model_of(name, budget=0.3)
+        model.fit(examples, examples, encoder=encoder, seed=0)
+        curve = model.learning_curve()
+        assert curve.measure == "ndcg@10" and curve.steps[0] == 0
+        assert len(curve.steps) == len(curve.values) and np.argmax(curve.values) == curve.best
+        starts[name] = curve.values[0]
+        assert class_of(name).family == ("hybrid" if "hybrid" in name else "sequence")
+    # At random the target is among the first ten of twenty half of the time.
+    assert starts["lstm"] < 0.35 < starts["lstm_hybrid"]
+
+
+@pytest.mark.parametrize(("name", "task"), CASES, ids=lambda x: x)
+def test_read_only_arrays_and_a_user_in_several_rows_give_the_same_scores(name, task, shop):
+    """As the judge sends them: the history of each question in rows of its own."""
+    encoder, sequences = shop
+    examples = TASKS[task](sequences)
+    frozen = _frozen(sequences)
+    model = model_of(name)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.fit(replace(examples, sequences=frozen), None, encoder=encoder, seed=0)
+        asked = examples.queries[np.arange(len(examples))[-40:]]
+        whole = model.score(frozen, asked)
+        size = asked.end - sequences.offsets[asked.user]
+        offsets = np.append(0, np.cumsum(size))
+        row = np.arange(offsets[-1]) + np.repeat(sequences.offsets[asked.user] - offsets[:-1], size)
+        cut = replace(
+            sequences,
+            offsets=offsets,
+            users=sequences.users[asked.user],
+            **{k: getattr(sequences, k)[row] for k in ("time", "event_id", "role")},
+            **{
+                k: {c: v[row] for c, v in getattr(sequences, k).items()}
+                for k in ("columns", "raw", "ids")
+            },
+        )
+        queries = Queries(np.arange(len(asked)), offsets[1:], asked.time)
+        got = model.score(_frozen(cut), queries)
+    np.testing.assert_allclose(got, whole, rtol=1e-4, atol=1e-5)
+
+
+def _frozen(sequences):
+    sequences = copy.deepcopy(sequences)
+    arrays = [
+        sequences.offsets,
+        sequences.users,
+        sequences.time,
+        sequences.event_id,
+        sequences.role,
+    ]
+    for group in (sequences.columns, sequences.raw, sequences.ids):
+        arrays += group.values()
+    for array in arrays:
+        array.flags.writeable = False
+    return sequences

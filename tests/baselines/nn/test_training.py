@@ -1,16 +1,19 @@
 """The training loop: it learns, stops, and gives back the best weights."""
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
+from baselines.nn import losses
+from baselines.nn.dropout import Dropout
+from baselines.nn.hybrid import gated_log_probability
 from baselines.nn.losses import (
     Repeats,
-    binary_item_loss,
-    gated_log_probability,
     item_logits,
     sampled_log_probability,
     softmax_log_probability,
+    softmax_loss,
 )
 from baselines.nn.pretraining import swap_sessions
 from baselines.nn.training import Schedule, forever, train
@@ -40,27 +43,39 @@ def test_loss_falls_to_nothing():
 
 
 def test_best_weights_are_restored_and_training_stops():
-    values = iter([0.0, 0.1, 0.9, 0.5, 0.4, 0.3, 0.2, 0.1, 0.0])
-    weights = []
-    holder = {}
+    given, seen = [], []
+    module = nn.Linear(1, 1)
 
     def measure():
-        weights.append(holder["m"].weight.item() if holder else None)
-        return next(values)
+        seen.append(module.weight.item())
+        given.append(1.0 if len(given) == 4 else 0.1 * len(given) / 10)
+        return given[-1]
 
-    torch.manual_seed(0)
-    module = holder["m"] = nn.Linear(1, 1)
-    x = torch.ones(4, 1)
     history = train(
         module,
-        forever(lambda: [x]),
+        forever(lambda: [torch.ones(4, 1)]),
         lambda b: (module(b) ** 2).mean(),
-        Schedule(steps=80, lr=0.1, patience=3),
+        Schedule(steps=3_000, lr=0.01, patience=3),
         measure,
     )
-    assert history.best_step == 20
-    assert history.steps == 50  # three evaluations after the best
-    assert module.weight.item() == weights[2]
+    assert history.best == 4 and history.at[0] == 0
+    # Three measurements after the best the learning rate falls, and training ends.
+    assert history.steps == history.at[7] + max(1, history.best_step // 3) == history.at[-1]
+    assert module.weight.item() == seen[4]
+    assert not module.training
+
+
+def test_training_lasts_as_long_as_the_measure_improves():
+    values = iter(range(1000))
+    module = nn.Linear(1, 1)
+    history = train(
+        module,
+        forever(lambda: [torch.ones(4, 1)]),
+        lambda b: (module(b) ** 2).mean(),
+        Schedule(steps=400, lr=0.01),
+        lambda: float(next(values)),
+    )
+    assert history.steps == 400 and history.best_step == 400
 
 
 def test_an_empty_epoch_ends():
@@ -99,12 +114,49 @@ def test_softmax_is_that_of_numpy():
     )
 
 
+@pytest.mark.parametrize("chunk", [1, 100, 1 << 20])
+def test_the_fused_loss_and_its_gradients_are_those_of_autograd(chunk, monkeypatch):
+    monkeypatch.setattr(losses, "CHUNK", chunk)
+    hidden, items, bias, repeats, target = scene(p=70)
+    found = []
+    for fused in (True, False):
+        inputs = [x.clone().requires_grad_() for x in (hidden, items, bias, repeats.bonus)]
+        h, i, b, bonus = inputs
+        again = Repeats(repeats.item, bonus)
+        if fused:
+            loss = softmax_loss(h, i, b, again, target)
+        else:
+            loss = -softmax_log_probability(h, i, b, again, target).mean()
+        (3 * loss).backward()
+        found.append([loss.detach(), *(x.grad for x in inputs)])
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+
+
 def test_sampled_softmax_agrees_where_everything_is_sampled():
     hidden, items, bias, repeats, target = scene()
-    proposal = torch.full((40,), 1 / 40)
     full = softmax_log_probability(hidden, items, bias, repeats, target)
-    sampled = sampled_log_probability(hidden, items, bias, repeats, target, proposal=proposal, n=40)
+    every = torch.randperm(40)
+    sampled = sampled_log_probability(
+        hidden,
+        items[target],
+        items[every],
+        bias,
+        repeats,
+        target,
+        every,
+        log_expected=torch.zeros(40),
+    )
     torch.testing.assert_close(sampled, full, rtol=1e-4, atol=1e-4)
+
+
+def test_dropout_keeps_the_mean_and_drops_the_share():
+    torch.manual_seed(0)
+    drop = Dropout(0.3)
+    got = drop(torch.ones(100_003))
+    assert abs(float((got == 0).float().mean()) - 0.3) < 0.01
+    assert abs(float(got.mean()) - 1) < 0.01
+    assert torch.equal(drop.eval()(torch.ones(5)), torch.ones(5))
 
 
 def test_gated_mixture_is_a_distribution():
@@ -113,25 +165,6 @@ def test_gated_mixture_is_a_distribution():
     gate = torch.log_softmax(torch.randn(3, 3), -1)
     mixed = gated_log_probability(network, counted, gate[:, None])
     torch.testing.assert_close(mixed.exp().sum(-1), torch.ones(3), rtol=1e-4, atol=1e-4)
-
-
-def test_binary_losses_are_those_of_numpy_where_every_item_is_a_negative():
-    hidden, items, bias, repeats, target = scene()
-    logits = item_logits(hidden, items, bias, repeats).double().numpy()
-    positive = logits[np.arange(6), target]
-    softplus = lambda x: np.logaddexp(0, x)
-    others = softplus(logits[:, 2:]).sum(1) - softplus(positive)  # codes 0 and 1 are no items
-    got = binary_item_loss(hidden, items, bias, repeats, target, n=38)
-    np.testing.assert_allclose(got.numpy(), softplus(-positive) + others, rtol=1e-4)
-    alpha, t = 1.0, 0.75  # everything but the target is drawn: nothing to take back
-    got = binary_item_loss(hidden, items, bias, repeats, target, n=38, calibration=t)
-    np.testing.assert_allclose(
-        got.numpy(),
-        alpha * (t * (1 - 1 / alpha) + 1 / alpha) * softplus(-positive) + others,
-        rtol=1e-4,
-    )
-    one = binary_item_loss(hidden, items, bias, repeats, target, n=1)
-    assert one.shape == (6,) and (one.numpy() <= got.numpy() + 1e-5).all()
 
 
 def test_swapped_sessions_keep_the_first_part_and_go_on_as_one_other_window():

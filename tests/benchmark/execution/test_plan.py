@@ -107,8 +107,11 @@ def test_the_sample_does_not_decide_the_log(tiny_folder: Path) -> None:
 
 
 def test_a_new_seed_adds_cells_and_changes_none(tiny_folder: Path) -> None:
-    one, two = cells(tiny_folder), cells(tiny_folder, seeds=[0, 1])
+    models = ["popularity", "mlp"]
+    one, two = cells(tiny_folder, models=models), cells(tiny_folder, models=models, seeds=[0, 1])
     assert {c.key for c in one.values()} < {c.key for c in two.values()}
+    added = {two[name].label["model"] for name in two.keys() - one.keys()}
+    assert added == {"mlp"}  # popularity draws nothing, and is fitted once
 
 
 def test_a_plugins_code_is_in_its_key(tiny_folder: Path, plugin) -> None:

@@ -1,18 +1,16 @@
 from __future__ import annotations
 
-from pathlib import Path
-
+from benchmark.execution.costs import Costs
 from benchmark.execution.plan import Cell
-from benchmark.execution.results import Store
 from benchmark.execution.scheduling import CriticalPath
 
 
-def test_the_longest_chain_of_work_goes_first_as_far_as_is_known(tmp_path: Path) -> None:
+def test_the_longest_chain_of_work_goes_first_as_far_as_is_known() -> None:
     def cell(kind: str, name: str, *needs: Cell, task: str | None = None) -> Cell:
         return Cell(
             kind,
             {"log": "x", "task": task, "model": name},
-            {"name": f"{name}{task}"},
+            {"model": name, "task": task},
             tuple(c.key for c in needs),
             "",
             60,
@@ -24,7 +22,7 @@ def test_the_longest_chain_of_work_goes_first_as_far_as_is_known(tmp_path: Path)
     one, two = cell("model", "one", data, task="churn"), cell("model", "two", data, task="churn")
     todo = {c.key: c for c in (log, slow, quick, data, late, one, two)}
     consumers = {c.key: [d.key for d in todo.values() if c.key in d.needs] for c in todo.values()}
-    path = CriticalPath(todo, consumers, Store(tmp_path))
+    path = CriticalPath(todo, consumers, Costs(list(todo.values()), [], ""))
 
     def order() -> list[Cell]:
         return sorted(todo.values(), key=lambda c: path.priority[c.key], reverse=True)

@@ -1,0 +1,355 @@
+"""Hybrids: a sequence model that begins from, and is mixed with, counts, aggregates and trees.
+
+What is mixed in, and where:
+
+next items
+    Item vectors begin as factors of the table of transitions; biases begin at popularity; a learnt
+    gate mixes the network's probability with those by transitions and by repeats::
+
+        p = g_0 softmax(h E^T) + g_1 p_transition + g_2 p_repeat,     g = softmax(W h)
+
+    as in pointer networks (See et al. 2017, arXiv:1704.04368).
+labels
+    Rows carry running counts of the user and the delayed risk of their entities; the head sees
+    point-in-time aggregates and begins as their logistic regression. Where questions are asked at
+    events (fraud), half of the logit is that of boosted trees on the aggregates.
+
+A hybrid at its first step is already a good model of the simple kind: `learning_curve` shows what
+training adds to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor, nn
+
+from baselines.base import Family
+from baselines.nn.embedding import Past
+from baselines.nn.heads import LabelHead, NextItemHead
+from baselines.nn.losses import Repeats, softmax_log_probability
+from baselines.nn.neural import ARMS, NeuralModel
+from baselines.nn.next_item import SMOOTHING, NextItemObjective
+from baselines.sequences.transition_counts import REPEATS, Counts, item_vectors
+from baselines.tabular.boosting import Bag
+from baselines.tabular.entity_risk import EntityRisk, is_risk, order_runs
+from baselines.tabular.features import Features
+from baselines.tabular.tabular import has_both
+from baselines.uplift import arms
+from eventlog._runtime.settings import Above
+from eventlog.arrays import DAY_MS, Examples, Queries, Sequences
+
+HOUR_MS = 3_600_000
+ORDER_ROLES = ("cart", "checkout", "payment", "payment_failed", "purchase")
+# Share of the loss in which the network answers without the counts, so that it does not come to
+# rely on them.
+ALONE = 0.5
+TREES_SHARE = 0.5  # of a label's logit, where questions are asked at events
+CATEGORY_START = 0.2  # factor on category vectors, since the item vectors know more
+UPLIFT_PENALTY = 10  # times that of a label: effects vary less than outcomes
+AVERAGE_SCALE = 3.0  # of an average effect's column: its penalty is a ninth of the others'
+CLIP_SD = 6  # standardised aggregates are clipped at this many standard deviations
+
+
+class Hybrid(NeuralModel):
+    """A sequence model with counts, aggregates, entity risk and trees; see the module.
+
+    Args:
+        strength: inverse penalty of the logistic regression that a label's head begins as.
+        settings: see `NeuralModel`.
+    """
+
+    family: ClassVar[Family] = "hybrid"
+
+    def __init__(self, *, strength: Annotated[float, Above(0.0)] = 0.03, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.strength = strength
+
+    # --- next items -------------------------------------------------------------------------------
+
+    def item_head(self, train: Examples) -> NextItemHead:
+        """Count transitions and repeats, and return a head with a gate to mix them in."""
+        self.counts_ = Counts(train, self.encoder_.n_items)
+        share = np.bincount(train.target, minlength=self.encoder_.n_items) + SMOOTHING
+        return GatedItemHead(
+            self.dim,
+            share / share.sum(),
+            dropout=self.dropout,
+            question=not self.bidirectional,
+        )
+
+    def item_objective(self, train: Examples, rng: np.random.Generator) -> NextItemObjective:
+        """Return the loss of the mixture."""
+        objective = _MixedObjective(
+            self.network_,
+            self.table_of(train.sequences),
+            train,
+            full_softmax=self.full_softmax,
+            negatives=self.negatives,
+            rng=rng,
+        )
+        objective.counted = self.network_.tensor(self.counts_.target_probability(train))
+        self.counts_.forget_training()
+        return objective
+
+    @torch.no_grad()
+    def begin_items(self, rng: np.random.Generator) -> None:
+        """Begin with item vectors that factorise the transitions."""
+        super().begin_items(rng)
+        embedding = self.network_.embedding
+        vectors = item_vectors(self.counts_, self.dim, rng)
+        embedding.item.weight.copy_(self.network_.tensor(vectors))
+        embedding.item.weight[0] = 0
+        embedding.category.weight.mul_(CATEGORY_START)
+
+    def item_log_probability(self, z: Tensor, past: Past, last: np.ndarray) -> Tensor:
+        """Return the log-probability of each item by network and counts, (r, n_items)."""
+        by_network = super().item_log_probability(z, past, last)
+        counted = [self.network_.tensor(p) for p in self.counts_.after(last[:, :REPEATS])]
+        gate = self.network_.head.log_gate(z)  # type: ignore[operator]
+        return gated_log_probability(by_network, counted, gate[:, None])
+
+    # --- labels -----------------------------------------------------------------------------------
+
+    def label_head(self, train: Examples, valid: Examples | None, seed: int) -> LabelHead:
+        """Learn the aggregates, start the head from them, and grow the trees."""
+        self.features_ = Features(self.encoder_)
+        self.trees_: Bag | None = None
+        known = self.features_.fit(train, valid)
+        uplift = self.kind_ == "uplift"
+        head = LogisticStartHead(
+            self.dim, known.shape[1], outputs=ARMS if uplift else 1, dropout=self.dropout
+        )
+        head.learn_scale(known)
+        strength = self.strength / UPLIFT_PENALTY if uplift else self.strength
+        treatment = arms(train).astype(np.float64) if uplift else None
+        head.begin_as_logistic(known, train.target, treatment, strength=strength)
+        # Trees use the aggregates better than a network does, and the network sees the order of
+        # events: their errors differ. At dates the future lies outside the range in which the
+        # trees were grown.
+        if self.features_.at_event_ and not uplift and has_both(train.target):
+            held_out = None
+            if valid is not None and has_both(valid.target):
+                table = self.features_.transform(valid.sequences, valid.queries)
+                held_out = (table, valid.target > 0)
+            self.trees_ = Bag(known, train.target > 0, held_out, seed=seed)
+        return head
+
+    def extra_columns(self, sequences: Sequences) -> dict[str, np.ndarray]:
+        """Return running counts of the user, and the risk of the rows' entities, for labels."""
+        if self.kind_ == "next_item":
+            return {}
+        columns = running_features(sequences)
+        if self.features_.risk_ is not None:
+            columns |= row_risks(sequences, self.features_.risk_)
+        return columns
+
+    def known(self, sequences: Sequences, queries: Queries) -> np.ndarray:
+        """Return the aggregates of the questions, (n, F) float32."""
+        return self.features_.transform(sequences, queries)
+
+    def observe(self, known: Examples) -> None:
+        """Take the answers into the entities' risk."""
+        if self.kind_ != "next_item":
+            self.features_.observe(known)
+            self._table = None  # its rows carry the risk
+
+    def final_logits(self, sequences: Sequences, queries: Queries) -> np.ndarray:
+        """Return the logits of network and trees, (n, 2) float32."""
+        logits = self.arm_logits(sequences, queries)
+        if self.trees_ is None:
+            return logits
+        by_trees = self.trees_.logit(self.known(sequences, queries))[:, None]
+        return (1 - TREES_SHARE) * logits + TREES_SHARE * by_trees
+
+
+class GatedItemHead(NextItemHead):
+    """A head for next items with a gate between the network, transitions and repeats."""
+
+    def __init__(self, dim: int, popularity: np.ndarray, *, dropout: float, question: bool) -> None:
+        """Begin the biases at the log of `popularity` (n_items,)."""
+        super().__init__(dim, len(popularity), dropout=dropout, question=question)
+        self.gate = nn.Linear(dim, 3)
+        with torch.no_grad():
+            self.bias.copy_(torch.from_numpy(np.log(np.maximum(popularity, 1e-9))))
+
+    def log_gate(self, z: Tensor) -> Tensor:
+        """Return the log weights of network, transitions and repeats, (p, 3)."""
+        return torch.log_softmax(self.gate(z), dim=-1)
+
+
+class _MixedObjective(NextItemObjective):
+    """The loss of network and counts together."""
+
+    counted: Tensor  # (n, 2) probability of the target by transitions and by repeats
+
+    def of_vectors(
+        self, z: Tensor, repeats: Repeats, query: Tensor, only_past: np.ndarray
+    ) -> Tensor:
+        """Return the loss; the gate learns only where, as at scoring, the past alone is seen."""
+        head, target = self.network.item_head, self.target[query]
+        if self.negatives:
+            log_p = self.sampled(z, repeats, target)
+        else:
+            items = self.network.embedding.items()
+            log_p = softmax_log_probability(z, items, head.bias, repeats, target)
+        gate = head.log_gate(z)  # type: ignore[operator]
+        both = gated_log_probability(log_p, self.counted[query].unbind(-1), gate)
+        mixed = torch.where(
+            self.network.tensor(only_past), (1 - ALONE) * both + ALONE * log_p, log_p
+        )
+        return -mixed.mean()
+
+
+def gated_log_probability(network: Tensor, counted: Sequence[Tensor], gate: Tensor) -> Tensor:
+    """Return the log-probability of a mixture of a network and of counts, (...).
+
+    Args:
+        network: (...) log-probability by the network.
+        counted: k probabilities (...) by counts.
+        gate: (..., 1 + k) log weights.
+    """
+    by_counts = sum(
+        (p * gate[..., k].exp() for k, p in enumerate(counted, start=1)),
+        torch.full_like(network, 1e-9),
+    )
+    return torch.logaddexp(network + gate[..., 0], by_counts.log())
+
+
+class LogisticStartHead(LabelHead):
+    """Also sees aggregates, and begins as their logistic regression.
+
+    It learns what the sequence adds to it: a few thousand questions do not teach a network what a
+    convex fit finds at once.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, dim: int, n_known: int, *, outputs: int = 1, dropout: float) -> None:
+        super().__init__(dim, outputs=outputs, dropout=dropout, n_known=n_known)
+        self.linear = nn.Linear(n_known, outputs)
+        self.register_buffer("mean", torch.zeros(n_known))
+        self.register_buffer("scale", torch.ones(n_known))
+
+    def learn_scale(self, features: np.ndarray) -> None:
+        """Learn mean and scale of the training questions' features (n, F), if there are any."""
+        if len(features) == 0:
+            return
+        deviation = features.std(axis=0)
+        self.mean.copy_(torch.from_numpy(features.mean(axis=0)))
+        self.scale.copy_(
+            torch.from_numpy(np.where(deviation > 1e-6, 1 / np.maximum(deviation, 1e-6), 0.0))
+        )
+
+    @torch.no_grad()
+    def begin_as_logistic(
+        self,
+        features: np.ndarray,
+        target: np.ndarray,
+        treatment: np.ndarray | None = None,
+        *,
+        strength: float,
+    ) -> None:
+        """Set the linear part to the logistic regression of the answers on the features.
+
+        For uplift it is that on [x, t, t x] with t = -1/2 or 1/2: the first output is what the arms
+        share, the second what separates them.
+
+        Args:
+            features: (n, F).
+            target: (n,) 0 or 1.
+            treatment: (n,) 0 or 1, for uplift.
+            strength: inverse penalty (sklearn's C).
+        """
+        rate = (target.sum() + 0.5) / (len(target) + 1)
+        weight, bias = np.zeros(self.linear.weight.shape), np.zeros(len(self.linear.bias))
+        bias[0] = np.log(rate / (1 - rate))
+        if 0 < target.sum() < len(target):
+            x = (
+                self._standard(torch.from_numpy(features).to(self.mean.device))
+                .cpu()
+                .numpy()
+                .astype(np.float64)
+            )
+            if treatment is None:
+                fitted = _logistic(x, target, strength)
+                weight[0], bias[0] = fitted.coef_[0], fitted.intercept_[0]
+            else:
+                t = treatment[:, None] - 0.5
+                fitted = _logistic(
+                    np.concatenate([x, t * x, AVERAGE_SCALE * t], axis=1), target, strength
+                )
+                weight[:] = fitted.coef_[0, :-1].reshape(2, -1)
+                bias[:] = fitted.intercept_[0], AVERAGE_SCALE * fitted.coef_[0, -1]
+        self.linear.weight.copy_(torch.from_numpy(weight))
+        self.linear.bias.copy_(torch.from_numpy(bias))
+
+    def _standard(self, features: Tensor) -> Tensor:
+        return ((features - self.mean) * self.scale).clamp(-CLIP_SD, CLIP_SD)
+
+    def forward(self, read: Tensor, known: Tensor) -> Tensor:
+        """Return logits (p, outputs) of what was read (p, 4 dim) and known (p, n_known)."""
+        known = self._standard(known)
+        logits: Tensor = super().forward(read, known) + self.linear(known)
+        return logits
+
+
+def _logistic(x: np.ndarray, target: np.ndarray, strength: float) -> LogisticRegression:
+    return LogisticRegression(C=strength, solver="newton-cholesky", max_iter=100).fit(x, target > 0)
+
+
+def running_features(s: Sequences) -> dict[str, np.ndarray]:
+    """Return what is known of the user at each row, the row included, (n_rows,) each.
+
+    Counts and money are given as log1p.
+    """
+    user, row = s.row_user(), np.arange(s.n_rows)
+    first = s.offsets[user]
+
+    def so_far(values: np.ndarray) -> np.ndarray:
+        """Return the sum over the user's rows up to each one, (n_rows,)."""
+        total = np.append(0.0, np.cumsum(values))
+        return total[1:] - total[first]
+
+    recent = [
+        row - s.rows_before(user, s.time - window) + 1 for window in (HOUR_MS, DAY_MS, 7 * DAY_MS)
+    ]
+    new = sum((v for k, v in s.columns.items() if k.startswith("new_")), np.zeros(s.n_rows))
+    price = s.raw.get("price", np.full(s.n_rows, np.nan))
+    has = np.isfinite(price)
+    level = np.log1p(np.where(has, np.maximum(price, 0), 0.0))
+    paid, times = so_far(level) - level, so_far(has.astype(float)) - has  # before this row
+    mean = paid / np.maximum(times, 1)
+    return {
+        "rows": np.log1p(row - first),
+        "age": np.log1p((s.time - s.time[first]) / DAY_MS),
+        "purchases": np.log1p(so_far(s.role == "purchase")),
+        "payment_failures": np.log1p(so_far(s.role == "payment_failed")),
+        "new_values": np.log1p(so_far(new)),
+        "rows_hour": np.log1p(recent[0]),
+        "rows_day": np.log1p(recent[1]),
+        "rows_week": np.log1p(recent[2]),
+        "price_level": level,
+        "price_ratio": np.where(has & (times > 0), level - mean, 0.0),
+    }
+
+
+def row_risks(s: Sequences, risk: EntityRisk) -> dict[str, np.ndarray]:
+    """Return the delayed risk of each row's entities as known at its time, (n_rows,) each.
+
+    It is 0 for rows that do not belong to an order. A label is about an order, and the rows that
+    lead up to it have the same item, device and country.
+    """
+    row = np.flatnonzero(np.isin(s.role, ORDER_ROLES))
+    found = risk.columns(s, Queries(s.row_user()[row], row + 1, s.time[row]), order_runs(s))
+    out = {}
+    for name in risk.names:
+        if is_risk(name):
+            out[name] = np.zeros(s.n_rows)
+            out[name][row] = found[name]
+    return out
