@@ -96,8 +96,9 @@ def stored(path: Path, *, task: str, rung: str, questions: str) -> StoredCeiling
     for entry in entries:
         if entry.questions == questions:
             return entry
-    known = "; ".join(dict.fromkeys(e.log for e in entries)) or "no log"
+    logs = "; ".join(dict.fromkeys(e.log for e in entries))
+    others = f", only for those of {logs}" if logs else ""
     raise NotApplicable(
-        f"no ceiling is stored for these questions of {task}, only for those of {known}; "
-        "'python -m benchmark ceilings' with this suite makes one"
+        f"no ceiling is stored for these questions of {task}{others}; 'python -m benchmark "
+        "ceilings' with this suite makes one"
     )

@@ -45,7 +45,7 @@ def test_what_is_stored_is_found_again(tmp_path: Path) -> None:
 
 def test_without_a_stored_one_the_reason_is_said(tmp_path: Path) -> None:
     path = tmp_path / "shop.json"
-    with pytest.raises(NotApplicable, match="only for those of no log"):
+    with pytest.raises(NotApplicable, match="for these questions of churn; 'python"):
         ceilings.stored(path, task="churn", rung=HISTORY, questions="abc")
     ceilings.store(path, [ENTRY])
     with pytest.raises(NotApplicable, match=r"shop \(10 users, 60 days, seed 7\).*makes one"):
