@@ -24,7 +24,7 @@ from eventlog.ingest import streams
 from eventlog.ingest.streams import Batch, InputFile, WatchedStream, no_rows
 from eventlog.ingest.values import WIDEST, number_text
 
-LONGEST = 64 << 20  # bytes of a line
+LONGEST = streams.LONGEST_LINE
 
 
 def read_json(file: InputFile) -> Iterator[Batch]:
