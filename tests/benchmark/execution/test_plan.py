@@ -96,6 +96,16 @@ def test_a_log_is_asked_what_it_is_for(tmp_path: Path) -> None:
     assert {c.label["log"] for c in only} == {"retail"}
 
 
+def test_models_that_are_skipped_run_where_they_are_asked_for_by_name() -> None:
+    def names(**more) -> set[str]:
+        return {c.label["model"] for c in plan(suite.load("all", **more)) if c.kind == "model"}
+
+    assert "hstu" not in names() and "hstu" in names(profile="full")
+    assert "hstu" in names(models=["hstu"])
+    with pytest.raises(UnknownNameError, match=r"skip_models.*did you mean 'lstm'"):
+        names(overrides=["skip_models=['lstmm']"])
+
+
 def test_the_sample_does_not_decide_the_log(tiny_folder: Path) -> None:
     def shop(*given: str) -> dict[str, Cell]:
         made = plan(suite.load("churn", overrides=given, models=["logistic"]))
