@@ -46,6 +46,7 @@ class Answerer(Protocol):
 
     family: str
     reads_others: bool
+    observes: bool  # whether it does anything with answers that become known
     spent: tuple[float, float]  # wall and CPU seconds of the last `score`
 
     def observe(self, known: Examples | None) -> None:
@@ -62,6 +63,7 @@ class Local:
         self.model, self.valid = model, valid
         self.family: str = model.family
         self.reads_others = model.reads_others
+        self.observes = type(model).observe is not Model.observe
         self.spent = (0.0, 0.0)
 
     def observe(self, known: Examples | None) -> None:
@@ -122,7 +124,8 @@ class _Examination:
         self.wall = self.cpu = 0.0
 
     def run(self) -> Judgement:
-        self.model.observe(None)
+        if self.model.observes:
+            self.model.observe(None)
         known = 0  # answers of `arriving` that the model has
         for window, probed in self._windows():
             known = self._tell(known, window.begin)
@@ -141,9 +144,8 @@ class _Examination:
         most = blocks.QUESTIONS
         if self.task.kind == "next_item":
             most = min(most, max(1, metrics.CELLS // self.data.encoder.n_items))
-        found = list(
-            blocks.windows(self.data.test, questions=most, arriving=self.data.arriving is not None)
-        )
+        arriving = self.model.observes and self.data.arriving is not None
+        found = list(blocks.windows(self.data.test, questions=most, arriving=arriving))
         size = np.array([len(b) for w in found for b in w.blocks], dtype=np.float64)
         eligible = np.flatnonzero(size >= max(2, 0.25 * size.max(initial=0)))
         probed = np.zeros(len(size), dtype=bool)
@@ -154,7 +156,7 @@ class _Examination:
     def _tell(self, known: int, time_: int) -> int:
         """Hand over the answers that are known at `time_`, from the one numbered `known` on."""
         late = self.data.arriving
-        if late is None:
+        if late is None or not self.model.observes:
             return known
         assert late.known_at is not None
         upto = int(np.searchsorted(late.known_at, time_, side="right"))

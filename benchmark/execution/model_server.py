@@ -8,7 +8,6 @@ trusts nothing that comes from here.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -28,6 +27,7 @@ import numpy as np
 from baselines.base import LearningCurve, Model
 from benchmark.execution import descendants, sandbox
 from benchmark.execution.blocks import of_users
+from benchmark.execution.channel import PLAIN, Shared, receive_request, send_reply
 from benchmark.execution.prepared_task import LEARN, load_learn
 from benchmark.execution.seeding import seed_everything
 from benchmark.task import NotApplicable
@@ -38,7 +38,6 @@ from eventlog.arrays import Examples, Queries, Sequences
 SCRATCH = "scratch"  # the folder beside LEARN that a model may write
 FAMILIES = ("simple", "sequence", "hybrid")
 MOST_FILES = 1_048_576
-PLAIN = "biuf"  # kinds of dtype that scores may have
 READ_ONLY = (
     "it writes into an array that it was given: these are read-only, since the judge and other "
     "models read them too; change a copy instead (values = values.copy())"
@@ -58,25 +57,22 @@ class ModelSpec:
     hidden: tuple[str, ...] = ()  # folders and files that it may not read
 
 
-def serve(pipe: Connection, spec: ModelSpec, folder: str, parent: int) -> None:
+def serve(
+    pipe: Connection, shared: Shared | None, spec: ModelSpec, folder: str, parent: int
+) -> None:
     """Answer requests until the judge ends the conversation: the main function of the process."""
     _detach(pipe, parent)
     server = _Server(spec, Path(folder))
     while True:
         try:
-            request, *arguments = pipe.recv()
+            request, *arguments = receive_request(pipe, shared)
         except EOFError:
             return
         try:
             facts, values = getattr(server, f"do_{request}")(*arguments)
         except Exception as error:  # noqa: BLE001 - a plug-in may raise anything
             facts, values = {"error": _described(error)}, None
-        reply = {**facts, "flags": server.flags()}
-        if values is not None:
-            reply["scores"] = {"dtype": values.dtype.str, "shape": list(values.shape)}
-        pipe.send_bytes(json.dumps(reply).encode())
-        if values is not None:
-            pipe.send_bytes(np.ascontiguousarray(values).data.cast("B") if values.size else b"")
+        send_reply(pipe, {**facts, "flags": server.flags()}, values, shared)
 
 
 def _detach(pipe: Connection, parent: int) -> None:
@@ -126,6 +122,7 @@ class _Server:
         return {
             "family": self.model_class.family,
             "reads_others": bool(self.model_class.reads_others),
+            "observes": self.model_class.observe is not Model.observe,
             "seeded": bool(self.model_class.seeded),
         }, None
 

@@ -37,7 +37,12 @@ REAL = "real"
 ORACLE = "oracle"
 # What this module imports differs by kind of cell, and is named beside it.
 JOBS = ("benchmark.execution.jobs",)
-JUDGED = ("baselines.base", "benchmark.execution.judge", "benchmark.execution.model_process")
+JUDGED = (
+    "baselines.base",
+    "benchmark.execution.judge",
+    "benchmark.execution.model_process",
+    "benchmark.execution.refit",
+)
 SAMPLED_LOG = "benchmark.execution.sampled_log"
 ARTIFACTS = frozenset({"log", "generator", "data"})  # kinds that leave a folder for later cells
 
