@@ -276,6 +276,7 @@ def _judged(task: Task, model: ModelProcess, folder: Path) -> dict[str, Any]:
         "seeded": model.seeded,
         "shuffled": _shuffled(task, found.shuffled),
         "flags": flags,
+        "answers": found.answers,
         "queries": len(data.test),
         "score_cpu_s": round(found.cpu_s, 3),
         "us_per_query": round(found.wall_s / max(len(data.test), 1) * 1e6, 2),

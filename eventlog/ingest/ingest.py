@@ -101,13 +101,13 @@ def import_file(
             source.refuse_other_layouts(meaning)
             rows = _converted(source, meaning, assumed, Summary(source.name, out), scratch)
             rows.write(writer)
+            made, tables = _made(source, rows, made_with)
             made_tables = rows.tables()
             for key, given in (("items", items), ("users", users)):
                 if given is not None:
                     table = read_table(given, f"{key[:-1]}_id", meaning, scratch)
                     made_tables[key] = joined(table, made_tables[key])
         derived = {name: table for name, table in made_tables.items() if table is not None}
-        made, tables = _made(source, rows, made_with)
         own_names = folder is not None and mapping is None
         made = _with_provenance(made, meaning, derived, own_names=own_names)
         summary = rows.summary

@@ -22,10 +22,9 @@ import pyarrow.json as pajson
 from eventlog._runtime.errors import InputError
 from eventlog.ingest import streams
 from eventlog.ingest.streams import Batch, InputFile, WatchedStream, no_rows
-from eventlog.ingest.values import number_text
+from eventlog.ingest.values import WIDEST, number_text
 
-WIDEST = 2**53  # beyond it not every whole number is a float
-LONGEST = 64 << 20  # bytes of a line
+LONGEST = streams.LONGEST_LINE
 
 
 def read_json(file: InputFile) -> Iterator[Batch]:
@@ -195,7 +194,7 @@ def _array(values: list[Any]) -> pa.Array:
         return pa.ListArray.from_arrays(pa.array(offsets), _array(flat), mask=missing)
     if kinds == {bool}:
         return pa.array(values, pa.bool_())
-    wide = any(type(v) is int and abs(v) > WIDEST for v in values)
+    wide = any(type(v) is int and abs(v) >= WIDEST for v in values)
     if kinds <= {int, float} and not wide:
         return pa.array(values, pa.float64() if float in kinds else pa.int64())
     return pa.array([_text(value) for value in values], pa.string())
