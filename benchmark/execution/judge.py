@@ -12,6 +12,7 @@ Example::
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -89,6 +90,7 @@ class Judgement:
     wall_s: float  # of scoring all questions once
     cpu_s: float
     flags: list[str] = field(default_factory=list)  # sentences: what looks wrong
+    answers: str = ""  # hash of the order in which the answers put the questions
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,12 @@ class _Examination:
                     self._probe(block, scores)
                 self._ask_shuffled(block[self.drawn[block]])
         return Judgement(
-            self.answers.scored(), self._compared(), self.wall, self.cpu, list(self.flags)
+            self.answers.scored(),
+            self._compared(),
+            self.wall,
+            self.cpu,
+            list(self.flags),
+            self.answers.digest(),
         )
 
     def _windows(self) -> Iterator[tuple[blocks.Window, np.ndarray]]:
@@ -231,6 +238,15 @@ class _Answers:
             self.value[asked] = metrics.effects(scores, len(asked))
         else:
             self.value[asked] = metrics.probabilities(scores, len(asked))
+
+    def digest(self) -> str:
+        """Return a hash of what ranks: of each right item's rank, or of the order of the questions.
+
+        Two models with the same hash have the same headline for that reason.
+        """
+        next_item = self.task.kind == "next_item"
+        ranks = self.value if next_item else np.unique(self.value, return_inverse=True)[1]
+        return hashlib.sha256(np.asarray(ranks, dtype="<f8").tobytes()).hexdigest()[:16]
 
     def scored(self, chosen: np.ndarray | None = None) -> Scored:
         """Return the metrics, of the `chosen` questions where given."""

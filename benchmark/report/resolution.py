@@ -72,7 +72,7 @@ def lines(name: str, *, profile: str, results: Path | str) -> Iterator[str]:
     )
     for log, source in suite.logs.items():
         for task in suite.tasks:
-            if task not in getattr(source, "skip_tasks", ()):
+            if plugin_name(task) not in source.skip_tasks:
                 yield f"  {resolution(suite, log, source, task, known.get((log, task)))}"
 
 
