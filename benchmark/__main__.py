@@ -138,14 +138,30 @@ def main(argv: list[str]) -> int:
     add = commands.add_parser(
         "list",
         help="suites, tasks, models, generators and scenarios, one line each",
-        description="Everything that is registered, one line each.",
+        description=(
+            "Everything that is registered, one line each; with --suite, which differences between "
+            "models its tables can tell apart."
+        ),
         epilog="examples:\n  python -m benchmark list\n"
+        "  python -m benchmark list --suite churn --profile full\n"
         "  python -m benchmark list --schema > suite.schema.json",
     )
     add.add_argument(
         "--schema",
         action="store_true",
         help="print the JSON schema of a suite file, for an editor that completes and checks it",
+    )
+    add.add_argument(
+        "--suite", help="say which difference each table of this suite resolves at 80 %% power"
+    )
+    add.add_argument(
+        "--profile", default="default", help="with --suite: smoke, default (default) or full"
+    )
+    add.add_argument(
+        "--results",
+        default="results",
+        metavar="DIR",
+        help="with --suite: take it from these results, where they are of it (default: results)",
     )
     add.set_defaults(run=_list)
 
@@ -220,6 +236,14 @@ def _list(arguments: argparse.Namespace) -> None:
         from eventlog._runtime.settings import json_schema
 
         print(json.dumps(json_schema(SuiteFile), indent=2))
+        return
+    if arguments.suite:
+        from benchmark.report import resolution
+
+        for line in resolution.lines(
+            arguments.suite, profile=arguments.profile, results=arguments.results
+        ):
+            print(line)
         return
     from benchmark import suite as suites
     from benchmark.execution import fingerprint

@@ -37,6 +37,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
         "invoicedate",
         "purchasedate",
         "transactiondate",
+        "transdate",
+        "saledate",
         "date",
     ),
     "event": (

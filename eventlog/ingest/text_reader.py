@@ -6,22 +6,28 @@ import codecs
 import csv
 import io
 import re
+import sys
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from eventlog._runtime.errors import InputError
 from eventlog.ingest import streams
 from eventlog.ingest.mapping import FileFormat
 from eventlog.ingest.mapping_values import check_encoding
-from eventlog.ingest.streams import Batch, InputFile, WatchedStream, no_rows
+from eventlog.ingest.streams import Batch, InputFile, WatchedStream, no_rows, refuse_long_line
 from eventlog.ingest.values import TEXT
 
-HEAD_BYTES = 1 << 18  # read to find the first line
+# A text that a ' keeps a spreadsheet from running, as in exports; see `unprotected`.
+PROTECTED = r"^'+[=+@\t\r\n-]"
+HEAD_BYTES = 1 << 22  # read to find the first line
 
 
 def read_text(
@@ -36,9 +42,9 @@ def read_text(
     with opening.open() as utf8:
         watched = WatchedStream(utf8, file, quote)
         stream: Any = watched
-        # Arrow splits at one byte. Files with longer delimiters are small: rewrite them in memory.
+        # Arrow splits at one byte.
         if len(delimiter) > 1:
-            stream = _with_tabs(watched, delimiter)
+            stream = io.BufferedReader(TabStream(watched, delimiter), streams.BLOCK)
         ragged: list[tuple[int, str]] = []  # not yet yielded
         left_out: list[int] = []
         before = opening.lines_before + int(opening.header)  # number of the last row seen
@@ -71,7 +77,8 @@ def read_text(
         }
         last = before
         try:
-            for chunk in pacsv.open_csv(stream, **options):
+            for chunk in _chunks(stream, options):
+                chunk = unprotected(chunk)
                 rows = np.arange(last + 1, last + 1 + chunk.num_rows + len(left_out))
                 rows = rows[~np.isin(rows, left_out)][: chunk.num_rows]
                 yield Batch(pa.Table.from_batches([chunk]), rows, list(ragged), str(file))
@@ -93,14 +100,82 @@ def read_text(
         _explain(opening, None if allow_ragged else len(names))
 
 
-def _with_tabs(watched: WatchedStream, delimiter: str) -> io.BytesIO:
-    """Return text with a tab for each delimiter of several characters."""
-    blank = delimiter == "whitespace"
-    pattern = rb"[ \t]+" if blank else re.escape(delimiter.encode())
-    lines = watched.read().splitlines()
-    return io.BytesIO(
-        b"\n".join(re.sub(pattern, b"\t", line.strip() if blank else line) for line in lines)
-    )
+def _chunks(stream: Any, options: dict[str, Any]) -> Iterator[pa.RecordBatch]:
+    """Yield what Arrow reads."""
+    with _silent_on_bytes():
+        reader = pacsv.open_csv(stream, **options)
+    while True:
+        with _silent_on_bytes():
+            try:
+                chunk = reader.read_next_batch()
+            except StopIteration:
+                return
+        yield chunk
+
+
+@contextmanager
+def _silent_on_bytes() -> Iterator[None]:
+    """Keep Python from printing that a ragged row is no text; `_explain` says where and why."""
+    before = sys.unraisablehook
+
+    def hook(found: Any) -> None:
+        if not isinstance(found.exc_value, UnicodeDecodeError):
+            before(found)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+
+
+def unprotected(chunk: pa.RecordBatch) -> pa.RecordBatch:
+    """Return the rows without the ' that keeps a spreadsheet from running a text as a formula.
+
+    Exports have it before texts that begin with = + - @ (see `eventlog.formats`).
+    """
+    columns = []
+    for column in chunk.columns:
+        texts = column.dictionary
+        marked = pc.match_substring_regex(texts, PROTECTED)
+        if pc.any(marked).as_py():
+            texts = pc.if_else(marked, pc.utf8_slice_codeunits(texts, 1), texts)
+            column = texts.take(column.indices).dictionary_encode()
+        columns.append(column)
+    return pa.RecordBatch.from_arrays(columns, schema=chunk.schema)
+
+
+class TabStream(io.RawIOBase):
+    """A text with a tab for each delimiter of several characters."""
+
+    def __init__(self, watched: WatchedStream, delimiter: str) -> None:
+        self.watched, self.blank = watched, delimiter == "whitespace"
+        self.pattern = rb"[ \t]+" if self.blank else re.escape(delimiter.encode())
+        self.rest, self.cut = b"", b""  # to be handed on, and a line whose end is not read yet
+
+    def readable(self) -> bool:
+        """Return True, as a stream for reading must."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill `buffer` and return the number of bytes, 0 at the end."""
+        while not self.rest:
+            data = self.watched.read(streams.BLOCK)
+            self.cut += data
+            end = self.cut.rfind(b"\n") + 1 if data else len(self.cut)
+            self.rest, self.cut = self._with_tabs(self.cut[:end]), self.cut[end:]
+            refuse_long_line(len(self.cut), self.watched.file)
+            if not data:
+                break
+        n = min(len(self.rest), len(buffer))
+        buffer[:n], self.rest = self.rest[:n], self.rest[n:]
+        return n
+
+    def _with_tabs(self, text: bytes) -> bytes:
+        lines = text.splitlines()
+        if self.blank:
+            lines = [line.strip() for line in lines]
+        return b"".join(re.sub(self.pattern, b"\t", line) + b"\n" for line in lines)
 
 
 # --- how the file begins --------------------------------------------------------------------------
@@ -239,14 +314,18 @@ def _split(line: str, delimiter: str, quote: str) -> list[str]:
         return line.split()
     if len(delimiter) > 1:
         return line.split(delimiter)
-    return next(
-        csv.reader(
-            [line],
-            delimiter=delimiter,
-            quotechar=quote or None,
-            quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
+    before = csv.field_size_limit(HEAD_BYTES)
+    try:
+        return next(
+            csv.reader(
+                [line],
+                delimiter=delimiter,
+                quotechar=quote or None,
+                quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
+            )
         )
-    )
+    finally:
+        csv.field_size_limit(before)
 
 
 def _names(
@@ -267,7 +346,8 @@ def _names(
             )
         return [f"column_{i + 1}" for i in range(len(fields))], False
     names = [name or f"column_{i + 1}" for i, name in enumerate(fields)]
-    twice = next((name for name in names if names.count(name) > 1), None)
+    names = [name[1:] if re.match(PROTECTED, name) else name for name in names]
+    twice = next((name for name, n in Counter(names).items() if n > 1), None)
     if twice is not None:
         raise InputError(f"{path} has two columns called {twice!r} in row 1; rename one.")
     return names, True
@@ -335,7 +415,7 @@ def _explain_width(opening: Opening, records: Iterator[list[str]], width: int | 
 
 def _explain_encoding(file: InputFile, encoding: str) -> None:
     decoder = codecs.getincrementaldecoder(encoding)()
-    offset, line = 0, 1
+    offset, line, long = 0, 1, 0  # `long`: bytes since the last line end
     with file.open() as stream:
         for data in iter(lambda: stream.read(1 << 20), b""):
             pending = len(decoder.getstate()[0])
@@ -352,3 +432,6 @@ def _explain_encoding(file: InputFile, encoding: str) -> None:
                 ) from None
             offset += len(data)
             line += data.count(b"\n")
+            end = data.rfind(b"\n") + 1
+            long = len(data) - end if end else long + len(data)
+            refuse_long_line(long, file)
