@@ -22,9 +22,8 @@ import pyarrow.json as pajson
 from eventlog._runtime.errors import InputError
 from eventlog.ingest import streams
 from eventlog.ingest.streams import Batch, InputFile, WatchedStream, no_rows
-from eventlog.ingest.values import number_text
+from eventlog.ingest.values import WIDEST, number_text
 
-WIDEST = 2**53  # beyond it not every whole number is a float
 LONGEST = streams.LONGEST_LINE
 
 
@@ -115,7 +114,7 @@ class _Blocks:
                 records.append(self._record(line, self.n + len(records) + 1))
         names = dict.fromkeys(itertools.chain.from_iterable(records))
         return pa.table(
-            {_clean(name): _array([record.get(name) for record in records]) for name in names}
+            {_clean(name): array_of([record.get(name) for record in records]) for name in names}
         )
 
     def _record(self, line: bytes, row: int) -> dict[str, Any]:
@@ -180,8 +179,8 @@ def _wide_float(column: pa.ChunkedArray) -> bool:
 # --- Python's values as columns -------------------------------------------------------------------
 
 
-def _array(values: list[Any]) -> pa.Array:
-    """Return values of JSON as a column of one type: mixed ones, and big numbers, as text."""
+def array_of(values: list[Any]) -> pa.Array:
+    """Return values of Python as a column of one type: mixed ones, and big numbers, as text."""
     kinds = {type(value) for value in values} - {type(None)}
     if not kinds:
         return pa.nulls(len(values))
@@ -192,10 +191,10 @@ def _array(values: list[Any]) -> pa.Array:
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
         flat = list(itertools.chain.from_iterable(value or () for value in values))
         missing = pa.array([value is None for value in values])
-        return pa.ListArray.from_arrays(pa.array(offsets), _array(flat), mask=missing)
+        return pa.ListArray.from_arrays(pa.array(offsets), array_of(flat), mask=missing)
     if kinds == {bool}:
         return pa.array(values, pa.bool_())
-    wide = any(type(v) is int and abs(v) > WIDEST for v in values)
+    wide = any(type(v) is int and abs(v) >= WIDEST for v in values)
     if kinds <= {int, float} and not wide:
         return pa.array(values, pa.float64() if float in kinds else pa.int64())
     return pa.array([_text(value) for value in values], pa.string())
@@ -205,7 +204,7 @@ def _objects(values: list[Any]) -> pa.Array:
     names = dict.fromkeys(itertools.chain.from_iterable(value or () for value in values))
     if not names:
         return pa.array([None if v is None else {} for v in values], pa.struct([]))
-    parts = [_array([None if v is None else v.get(name) for v in values]) for name in names]
+    parts = [array_of([None if v is None else v.get(name) for v in values]) for name in names]
     return pa.StructArray.from_arrays(
         parts, [_clean(name) for name in names], mask=pa.array([v is None for v in values])
     )
