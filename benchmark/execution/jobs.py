@@ -20,7 +20,7 @@ import pandas as pd
 
 from benchmark.evaluation import leakage
 from benchmark.evaluation.control import hold_out
-from benchmark.execution.artifact_store import fetch, publish
+from benchmark.execution.artifact_store import fetch, is_url, publish
 from benchmark.execution.judge import NOT_REPEATABLE, Shuffled, judge
 from benchmark.execution.model_process import (
     ModelProcess,
@@ -242,6 +242,7 @@ def _model(job: Job) -> dict[str, Any]:
         task=job.label["task"],
         label=job.label["model"],
         hidden=(*job.hidden, str(folder.parent), str(plugins.folder("simulator"))),
+        offline=is_url(job.needs[0]) and not job.needs[0].startswith("file:"),
     )
     # It starts before any answer is read.
     with private_folder(folder / LEARN) as private, start(wanted, private) as model:
