@@ -96,6 +96,7 @@ class _On:
     log: Cell
     learn_users: int | None
     tasks: tuple[str, ...]
+    skip_models: frozenset[str]
 
 
 class _Planner:
@@ -114,7 +115,7 @@ class _Planner:
             if not tasks:
                 continue
             log = self._log(log_name, source)
-            on = _On(log, source.learn_users, tasks)
+            on = _On(log, source.learn_users, tasks, frozenset(source.skip_models))
             yield log
             yield from self._train_and_test(
                 on, log, REAL, suite.models, suite.seeds, simulated=_has_truth(source)
@@ -168,7 +169,11 @@ class _Planner:
             SAMPLED_LOG,
             "benchmark.evaluation.control",
         )
-        spec = {"columns": self.suite.fidelity_columns, "learn_users": on.learn_users}
+        spec = {
+            "columns": self.suite.fidelity_columns,
+            "users": self.suite.fidelity_users,
+            "learn_users": on.learn_users,
+        }
         return self._cell("fidelity", generator.label, spec, on.log, generator, code=code)
 
     def _train_and_test(
@@ -185,6 +190,7 @@ class _Planner:
         log = on.log
         for task in on.tasks:
             asked = self._with_trivial(models, task) if source_name == REAL else models
+            asked = tuple(m for m in asked if plugin_name(m) not in on.skip_models)
             answering = [m for m in asked if answers(m, task)]
             if source_name != REAL and not answering:
                 continue  # no model would ask for its questions
