@@ -82,7 +82,7 @@ class Comparison:
         self._specific = np.array([_user_part(f.replicates[:, :b][:, present]) for f in self.fits])
         self._pool(rng)
         # (models,) what the seeds add to the variance of a mean over fits
-        self.seeds = np.maximum(self.between - self._specific, 0) / self.n
+        self.seeds = self._seeds(self.between[:, None])[:, 0]
 
     def _pool(self, rng: np.random.Generator) -> None:
         """Set the (models,) variance between fits, and draw how wrong it may be."""
@@ -108,6 +108,10 @@ class Comparison:
             self._ratio[chosen] = rng.chisquare(weight.sum(), size=shape[1]) / weight.sum()
         self._noise = rng.standard_normal(shape)
 
+    def _seeds(self, between: np.ndarray) -> np.ndarray:
+        """Return what (models, b) variances between fits add to the variance of a mean."""
+        return np.maximum(between - self._specific[:, None], 0) / self.n[:, None]
+
     @cached_property
     def covariance(self) -> np.ndarray:
         """(models, models) of the values, over users and seeds."""
@@ -123,7 +127,7 @@ class Comparison:
         The variance between fits is drawn too (a generalised fiducial distribution, Weerahandi
         1993), so that quantiles are those of a t distribution where seeds are few.
         """
-        seeds = self._noise * np.sqrt(self.seeds[:, None] / self._ratio)
+        seeds = self._noise * np.sqrt(self._seeds(self.between[:, None] / self._ratio))
         return self.value[:, None] + self.users + seeds
 
     def drawn(self, name: str) -> np.ndarray:
@@ -152,7 +156,7 @@ class Comparison:
         centred = self.users - self.users.mean(axis=1, keepdims=True)
         shared = (centred[i] - centred[j]).var(axis=1)  # (pairs,)
         noise = centred + self._noise * np.sqrt(self.seeds)[:, None]
-        redrawn = self.seeds[:, None] * self._ratio
+        redrawn = self._seeds(self.between[:, None] * self._ratio)
         error = np.sqrt(shared[:, None] + redrawn[i] + redrawn[j])
         whole = np.sqrt(shared * self.widening**2 + self.seeds[i] + self.seeds[j])
         t = _over(self.value[i] - self.value[j], whole)

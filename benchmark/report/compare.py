@@ -7,7 +7,6 @@ are the same.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ from benchmark.evaluation import statistics
 from benchmark.evaluation.statistics import Fits
 from benchmark.execution.results import Store
 from benchmark.report.aggregate import SEED, Board, Row, boards
+from benchmark.report.markdown import number, one_line
 
 # Factor of CPU time that is reported: on a busy machine it varies by a third from run to run.
 SLOWER = 1.5
@@ -55,6 +55,10 @@ class Moved(NamedTuple):
 
 def lines(a: Store, b: Store) -> Iterator[str]:
     """Yield a line for each row that is in both folders, and one for each that is in one only."""
+    yield from (one_line(text) for text in _lines(a, b))
+
+
+def _lines(a: Store, b: Store) -> Iterator[str]:
     yield from _runs(a, b)
     rows_a, rows_b = _rows(a), _rows(b)
     found: dict[str, tuple[Compared, Compared, Moved | None]] = {}
@@ -76,7 +80,7 @@ def lines(a: Store, b: Store) -> Iterator[str]:
 def _line(one: Compared, two: Compared, moved: Moved | None, p: float | None) -> str:
     before, after = one.row.mean(one.metric), two.row.mean(one.metric)
     notes = f"{_differs(one, two)}{_cost(one.row, two.row)}{_copied(one, two)}"
-    text = f"{one.metric} {_number(before)} -> {_number(after)}"
+    text = f"{one.metric} {number(before)} -> {number(after)}"
     if before == after:
         return f"{text}{notes}, the same"
     if moved is None or p is None:
@@ -251,7 +255,3 @@ def _cost(one: Row, two: Row) -> str:
 
 def _cells(row: Row) -> str:
     return f"{len(row.records)}/{row.planned}"
-
-
-def _number(value: float) -> str:
-    return "–" if not math.isfinite(value) else f"{value:.4f}"

@@ -24,7 +24,7 @@ OPEN = {mark: rf"^[+-]?[1-9]\d{{0,2}}{m}\d{{3}}$" for mark, m in ((",", ","), ("
 BLANKS = "[ '\u2019\u00a0\u2009\u202f]"  # group thousands in any country
 NUMBER = r"^[+-]?(?:0|[1-9]\d*|\d*\.\d+|\d+\.)(?:[eE][+-]?\d{1,3})?$"  # 007 is a code
 WHOLE = r"^[+-]?(?:0|[1-9]\d*)$"
-WIDE = r"^[+-]?(?:[1-9]\d{16,}|9[1-9]\d{14}|90[1-9]\d{13}|900[89]\d{12})$"  # beyond 2**53
+WIDE = r"^[+-]?(?:[1-9]\d{16,}|9\d{15})$"  # values.WIDEST and more
 
 
 @dataclass

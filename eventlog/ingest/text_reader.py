@@ -247,7 +247,7 @@ def _opening(file: InputFile, kind: str, layout: FileFormat, known: set[str]) ->
     marks = ("#", layout.comment) if layout.comment else ("#",)
     while start < len(lines):
         line = lines[start].strip()
-        found = re.fullmatch(r"""["']?sep=(.)["']?""", line)
+        found = re.fullmatch(r"""\s*["']?sep=(.)["']?[ \r]*""", lines[start])
         separator = found[1] if found else separator
         if line and not line.startswith(marks) and not found:
             break
