@@ -107,9 +107,9 @@ def test_learners_are_ranked_below_the_oracle(log: EventLog, tmp_path: Path) -> 
     found = {
         r["label"]["model"]: r["metrics"]
         for r in store.records
-        if r["kind"] in ("model", "reference")
+        if r["kind"] in ("model", "reference") and r["status"] == "ok"
     }
-    assert found["oracle"]["qini"] > found["t_learner"]["qini"] > 0.02
+    assert found["ceiling:clairvoyant"]["qini"] > found["t_learner"]["qini"] > 0.02
     average = np.mean(log.truth["coupons"]["y1"]) - np.mean(log.truth["coupons"]["y0"])
     assert found["t_learner"]["true_uplift@20%"] > 1.5 * average
     page = leaderboard.write(store, tmp_path, plots=False).read_text()
