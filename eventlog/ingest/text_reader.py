@@ -310,7 +310,13 @@ def _lines(file: InputFile, head: bytes, encoding: str) -> list[str]:
             f"{file} is not a text file: byte {at} (row {head.count(b'%c' % 10, 0, at) + 1}) is "
             "zero."
         )
-    text = codecs.getincrementaldecoder(encoding)("replace").decode(head).lstrip("\ufeff")
+    try:
+        text = codecs.getincrementaldecoder(encoding)("replace").decode(head).lstrip("\ufeff")
+    except UnicodeError as error:
+        raise InputError(
+            f"{file} is not {encoding} text: {error}; name the right one with --encoding or in "
+            "[file] of a mapping."
+        ) from None
     lines = re.split(r"\r\n|\n|\r", text)
     first = next((line for line in lines if line.strip()), None)
     if first is None:
