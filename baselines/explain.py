@@ -199,7 +199,7 @@ def _integrated(
     attr = require("captum.attr", extra="explain", purpose="Explaining a score")
     table = model.table_of(sequences)
     window = tails(
-        sequences.offsets, query, model.length - int(model.bidirectional and item is not None)
+        sequences.offsets, query, model.window - int(model.bidirectional and item is not None)
     )
     start, t = int(window.start[0]), int(window.length[0])
     user, time = str(sequences.users[query.user[0]]), int(query.time[0])
