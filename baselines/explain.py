@@ -210,7 +210,8 @@ def _integrated(
     def forward(rows: Tensor) -> Tensor:
         b = len(rows)
         place = np.arange(b)
-        batch = Batch(rows.cpu().numpy(), np.full(b, t), place, np.full(b, t - 1), place)
+        timed = np.tile(np.arange(start, start + t), (b, 1))
+        batch = Batch(rows.cpu().numpy(), np.full(b, t), place, np.full(b, t - 1), place, timed)
         every = Asked(asked.codes.expand(b, -1), asked.ms.expand(b))
         return _network_score(model, sequences, query, batch, every, item)
 

@@ -51,6 +51,10 @@ class Network(nn.Module):
         values = np.require(values, requirements=["C", "W"])
         return torch.from_numpy(values).to(self.embedding.mask.device)
 
+    def timed(self, batch: Batch) -> Tensor:
+        """Return the rows whose times count, (b, t), -1 for padding."""
+        return self.tensor(batch.rows if batch.timed is None else batch.timed)
+
     def states(
         self,
         table: EventTable,
@@ -68,7 +72,7 @@ class Network(nn.Module):
         """
         rows = self.tensor(batch.rows)
         x = self.embedding(table, rows, masked, time)
-        states: Tensor = self.backbone(x, self.tensor(batch.length), table.ms[rows])
+        states: Tensor = self.backbone(x, self.tensor(batch.length), table.ms[self.timed(batch)])
         return states
 
     def read(self, table: EventTable, batch: Batch, *, masked: bool) -> Tensor:
@@ -91,7 +95,7 @@ class Network(nn.Module):
         gate of each row's state.
         """
         states = self.states(table, batch)
-        rows, length = self.tensor(batch.rows), self.tensor(batch.length)
+        rows, length = self.timed(batch), self.tensor(batch.length)
         age = (asked.ms[:, None] - table.ms[rows]).clamp_min(0) / DAY_MS  # (b, t) days
         weight = torch.exp(-age[..., None] * self.rates.exp()) * (rows >= 0)[..., None]
         gate = torch.sigmoid(self.gate(states))  # (b, t, dim)
