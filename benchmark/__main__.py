@@ -108,6 +108,35 @@ def main(argv: list[str]) -> int:
     add.set_defaults(run=_leaderboard)
 
     add = commands.add_parser(
+        "ceilings",
+        help="make the stored ceilings of a suite's simulated logs anew",
+        description=(
+            "Learn what the history, and the slate, allow on each simulated log of a suite, from "
+            "many more users of the same shop, and store the scores beside the program."
+        ),
+        epilog="example:\n  python -m benchmark ceilings --suite all --users 100000",
+    )
+    add.add_argument("--suite", default="all", help="a suite's name or TOML file (default: all)")
+    add.add_argument("--profile", default="default", help="smoke, default (the default) or full")
+    add.add_argument(
+        "--users",
+        type=_positive,
+        default=30_000,
+        metavar="N",
+        help="users of the same shop to learn from (default: 30000)",
+    )
+    add.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        dest="settings",
+        help="override anything in the suite; may be repeated",
+    )
+    add.add_argument("--out", metavar="DIR", help="folder to write to (default: the program's)")
+    add.set_defaults(run=_ceilings)
+
+    add = commands.add_parser(
         "compare",
         help="what changed between two results folders",
         description="What changed between two results folders, and whether it is more than noise.",
@@ -138,14 +167,30 @@ def main(argv: list[str]) -> int:
     add = commands.add_parser(
         "list",
         help="suites, tasks, models, generators and scenarios, one line each",
-        description="Everything that is registered, one line each.",
+        description=(
+            "Everything that is registered, one line each; with --suite, which differences between "
+            "models its tables can tell apart."
+        ),
         epilog="examples:\n  python -m benchmark list\n"
+        "  python -m benchmark list --suite churn --profile full\n"
         "  python -m benchmark list --schema > suite.schema.json",
     )
     add.add_argument(
         "--schema",
         action="store_true",
         help="print the JSON schema of a suite file, for an editor that completes and checks it",
+    )
+    add.add_argument(
+        "--suite", help="say which difference each table of this suite resolves at 80 %% power"
+    )
+    add.add_argument(
+        "--profile", default="default", help="with --suite: smoke, default (default) or full"
+    )
+    add.add_argument(
+        "--results",
+        default="results",
+        metavar="DIR",
+        help="with --suite: take it from these results, where they are of it (default: results)",
     )
     add.set_defaults(run=_list)
 
@@ -193,6 +238,16 @@ def _leaderboard(arguments: argparse.Namespace) -> None:
     print(leaderboard.write(Store(arguments.results), Path(arguments.out)))
 
 
+def _ceilings(arguments: argparse.Namespace) -> None:
+    from benchmark import suite as suites
+    from benchmark.execution import make_ceilings
+
+    suite = suites.load(arguments.suite, profile=arguments.profile, overrides=arguments.settings)
+    out = None if arguments.out is None else Path(arguments.out)
+    for line in make_ceilings.make(suite, users=arguments.users, out=out):
+        print(line, flush=True)
+
+
 def _compare(arguments: argparse.Namespace) -> None:
     from benchmark.execution.results import Store
     from benchmark.report import compare
@@ -220,6 +275,14 @@ def _list(arguments: argparse.Namespace) -> None:
         from eventlog._runtime.settings import json_schema
 
         print(json.dumps(json_schema(SuiteFile), indent=2))
+        return
+    if arguments.suite:
+        from benchmark.report import resolution
+
+        for line in resolution.lines(
+            arguments.suite, profile=arguments.profile, results=arguments.results
+        ):
+            print(line)
         return
     from benchmark import suite as suites
     from benchmark.execution import fingerprint

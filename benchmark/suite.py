@@ -56,6 +56,7 @@ class LogSource(Settings, frozen=True):
     dataset: str | None = None
     learn_users: Annotated[int, Range(1)] | None = None
     skip_tasks: Names = ()  # tasks of the suite that are not asked of this log
+    skip_models: Names = ()  # models of the suite that are not trained on this log
     generators: bool = True  # whether the suite's generators learn from this log
     users: Annotated[int, Range(1)] = 1000
     days: Annotated[int, Range(1)] = 60
@@ -90,12 +91,14 @@ class Profile(Settings, frozen=True):
     description: str = ""
     tasks: Names = ()
     models: Names = ("*",)
+    skip_models: Names = ()  # of those that "*" names
     seeds: tuple[Seed, ...] = (0,)
     generator_seeds: tuple[Seed, ...] = ()  # none: `seeds`
     limit_s: Above0 = 1200.0  # of a cell; one that takes longer is stopped, and is a timeout
     logs: dict[str, LogSource] = msgspec.field(default_factory=dict)
     generators: dict[str, GeneratorUse] = msgspec.field(default_factory=dict)
     fidelity_columns: bool = True  # with the two sdmetrics scores, which are slow
+    fidelity_users: Annotated[int, Range(2)] | None = None  # compared on each side; None: all
     synthetic_models: Names = ("*",)  # which of the models are trained on generated logs too
     settings: PluginSettings = PluginSettings()
 
@@ -185,6 +188,9 @@ def load(
         data["tasks"] = list(tasks)
     if models is not None:
         data["models"], data["synthetic_models"] = list(models), list(models)
+        data["skip_models"] = []
+        for source in data.get("logs", {}).values():
+            source.pop("skip_models", None)
     if seeds is not None:
         data["seeds"], data["generator_seeds"] = list(seeds), []
     if generators is not None:
@@ -286,9 +292,18 @@ def _resolved(suite: Suite) -> Suite:
             )
     models = expand(suite.models, *MODELS)
     known = [*plugins.names(MODELS[0]), *map(plugin_name, models)]
-    for plugin in suite.model_settings:
-        if plugin not in known:
-            raise UnknownNameError(f"model of suite {suite.name}, [settings.models]", plugin, known)
+    named = {
+        "[settings.models]": suite.model_settings,
+        "skip_models": [
+            *suite.skip_models,
+            *(m for g in suite.logs.values() for m in g.skip_models),
+        ],
+    }
+    for where, given in named.items():
+        for plugin in given:
+            if plugin not in known:
+                raise UnknownNameError(f"model of suite {suite.name}, {where}", plugin, known)
+    models = tuple(m for m in models if plugin_name(m) not in suite.skip_models)
     synthetic = expand(suite.synthetic_models, *MODELS)
     return msgspec.structs.replace(
         suite,

@@ -84,6 +84,8 @@ class TaskData:
     # Questions about the real log whose answers become known while the test goes on, by `known_at`;
     # a model gets each when its time has come. Its sequences are those of `test`.
     arriving: Examples | None = None
+    # What keeps the test apart: the cut in time, or its users, where all is asked at one time.
+    split_by: Literal["time", "user"] = "time"
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,8 @@ class Task(ABC):
     headline: ClassVar[str]
     shown: ClassVar[tuple[str, ...]]  # further metrics of the leaderboard, the headline first
     trivial: ClassVar[str] = "base_rate"
+    # What the oracle knows that no observer of a log can, in a sentence.
+    oracle_knows: ClassVar[str] = "knows the truth of the simulated log"
     # Tables of a simulated log's truth that `test_effect` reads.
     truth_tables: ClassVar[tuple[str, ...]] = ()
 

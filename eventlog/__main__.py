@@ -61,6 +61,12 @@ def parser() -> Parser:
         help="encoding of a text file that is not utf-8, such as latin-1 or cp1252",
     )
     p.add_argument(
+        "--sql",
+        metavar="QUERY",
+        help="the query that gives the rows, of a database (.sqlite, .duckdb, postgresql://...) or,"
+        " by DuckDB, of the files, as tables that are named like them",
+    )
+    p.add_argument(
         "--decimal",
         choices=(".", ","),
         help="the mark before decimals, where the numbers of the file leave it open",
@@ -139,12 +145,48 @@ def parser() -> Parser:
     p = commands.add_parser(
         "export",
         help="write a log for other tools",
-        description="Write the events as one file (recbole: a folder).",
-        epilog="example:\n  python -m eventlog export mylog --format recbole --out recbole/mylog",
+        description=EXPORT_HELP,
+        epilog="examples:\n  python -m eventlog export mylog --format recbole --out recbole/mylog\n"
+        "  python -m eventlog export mylog --format csv --out mylog.csv.gz",
     )
     p.add_argument("log", type=Path, metavar="LOG")
-    p.add_argument("--format", required=True, choices=("csv", "jsonl", "parquet", "recbole"))
+    p.add_argument("--format", required=True, choices=names("eventlog.formats"))
+    p.add_argument(
+        "--formulas",
+        action="store_true",
+        help="csv: do not protect texts that a spreadsheet would run (= + - @)",
+    )
     add_out(p, "PATH", "the file or folder to write", type=Path)
+
+    p = commands.add_parser(
+        "replay",
+        help="send a log's events in event time",
+        description=REPLAY_HELP,
+        epilog=REPLAY_EXAMPLE,
+    )
+    p.add_argument("log", type=Path, metavar="LOG")
+    p.add_argument(
+        "--speed",
+        type=float,
+        default=1.0,
+        metavar="N",
+        help="seconds of the log in a second (1); 0: as fast as the receiver takes them",
+    )
+    p.add_argument(
+        "--to",
+        default="stdout",
+        metavar="WHERE",
+        help="stdout (default), http://HOST:PORT/PATH or kafka://HOST:PORT/TOPIC",
+    )
+    p.add_argument(
+        "--from", dest="first", type=int, metavar="EVENT_ID", help="the event to begin with"
+    )
+    p.add_argument(
+        "--state",
+        type=Path,
+        metavar="FILE",
+        help="where to keep how far the replay came; if it exists, the replay goes on from there",
+    )
 
     commands.add_parser(
         "datasets",
@@ -168,6 +210,22 @@ IMPORT_EXAMPLE = """examples:
   python -m eventlog import 2024-*.csv.gz --items products.csv --out mylog
   python -m eventlog import shop.csv --mapping my.toml --allow-rejects 'missing user_id' --out mylog
   python -m eventlog import --schema > mapping.schema.json"""
+
+EXPORT_HELP = """Write a log for other tools: one file with the events (csv, jsonl, parquet), a
+DuckDB database, or a folder with users and items too (huggingface, postgres, recbole, rectools,
+sdv). In CSV a text that a spreadsheet would run as a formula gets a ' before it, which the import
+takes away again."""
+
+REPLAY_HELP = """Send the events of a log in the order of their times, as JSON lines. The receiver
+sets the pace where it is slower; nothing is dropped. A replay that was stopped goes on with the
+same --state; the events since the state was last written are then sent again. Over HTTP up to 500
+events that are due together are one POST (application/x-ndjson); 429 and 503 are waited for, and
+Retry-After counts. In Kafka the key of a message is the user."""
+
+REPLAY_EXAMPLE = """examples:
+  python -m eventlog replay mylog --speed 60 | my-pipeline
+  python -m eventlog replay mylog --speed 3600 --to http://127.0.0.1:8000/events --state replay.json
+  python -m eventlog replay mylog --speed 0 --to kafka://localhost:9092/events"""
 
 CLEAN_HELP = """Remove exact duplicates, orders that were sent twice, events far from the rest of
 the log (wrong clocks) and users who are faster than people can be, and print what was changed. The
@@ -199,6 +257,7 @@ def main(argv: list[str]) -> int:
         "clean": _clean,
         "describe": _describe,
         "export": _export,
+        "replay": _replay,
         "datasets": _datasets,
     }
     return commands[arguments.command](arguments)
@@ -228,6 +287,7 @@ def _import(arguments: argparse.Namespace) -> int:
             decimal=arguments.decimal,
             items=arguments.items,
             users=arguments.users,
+            sql=arguments.sql,
             made_with=arguments.preset or (arguments.mapping.name if arguments.mapping else None),
         )
     )
@@ -280,8 +340,29 @@ def _export(arguments: argparse.Namespace) -> int:
     from eventlog.log import EventLog
 
     check(arguments.out, arguments.format, overwrite=arguments.overwrite)
-    path = export(EventLog.read(arguments.log, truth=False), arguments.out, format=arguments.format)
+    if arguments.formulas and arguments.format != "csv":
+        raise InputError("--formulas is for --format csv; leave it out.")
+    settings = {"formulas": True} if arguments.formulas else {}
+    log = EventLog.read(arguments.log, truth=False)
+    path = export(log, arguments.out, format=arguments.format, **settings)
     print(f"written to {path}")
+    return 0
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    from eventlog._runtime.console import note
+    from eventlog.log import EventLog
+    from eventlog.replay import replay, sender
+
+    with sender(arguments.to) as send:
+        done = replay(
+            EventLog.read(arguments.log, truth=False),
+            send,
+            speed=arguments.speed,
+            first=arguments.first,
+            state=arguments.state,
+        )
+    note(str(done))
     return 0
 
 

@@ -81,6 +81,8 @@ class Comparison:
         self.widening = widening(counts)
         self._specific = np.array([_user_part(f.replicates[:, :b][:, present]) for f in self.fits])
         self._pool(rng)
+        # (models,) what the seeds add to the variance of a mean over fits
+        self.seeds = self._seeds(self.between[:, None])[:, 0]
 
     def _pool(self, rng: np.random.Generator) -> None:
         """Set the (models,) variance between fits, and draw how wrong it may be."""
@@ -107,10 +109,8 @@ class Comparison:
         self._noise = rng.standard_normal(shape)
 
     def _seeds(self, between: np.ndarray) -> np.ndarray:
-        """Return what the seeds add to the variance of a mean over fits."""
-        extra = (1,) * (between.ndim - 1)
-        rest = between - self._specific.reshape(-1, *extra)
-        return np.maximum(rest, 0) / self.n.reshape(-1, *extra)
+        """Return what (models, b) variances between fits add to the variance of a mean."""
+        return np.maximum(between - self._specific[:, None], 0) / self.n[:, None]
 
     @cached_property
     def covariance(self) -> np.ndarray:
@@ -118,7 +118,7 @@ class Comparison:
         b = max(self.users.shape[1], 1)
         centred = self.users - self.users.mean(axis=1, keepdims=True)
         users = centred @ centred.T / b * self.widening**2
-        return np.asarray(users + np.diag(self._seeds(self.between)))
+        return np.asarray(users + np.diag(self.seeds))
 
     @cached_property
     def draws(self) -> np.ndarray:
@@ -127,11 +127,8 @@ class Comparison:
         The variance between fits is drawn too (a generalised fiducial distribution, Weerahandi
         1993), so that quantiles are those of a t distribution where seeds are few.
         """
-        return (
-            self.value[:, None]
-            + self.users
-            + self._noise * np.sqrt(self._seeds(self.between[:, None] / self._ratio))
-        )
+        seeds = self._noise * np.sqrt(self._seeds(self.between[:, None] / self._ratio))
+        return self.value[:, None] + self.users + seeds
 
     def drawn(self, name: str) -> np.ndarray:
         """Return the (b,) draws of one model."""
@@ -156,13 +153,12 @@ class Comparison:
         if not pairs:
             return np.zeros(0), np.zeros((0, self.users.shape[1]))
         i, j = np.array([[self.at[a], self.at[b]] for a, b in pairs]).T
-        seeds = self._seeds(self.between)
         centred = self.users - self.users.mean(axis=1, keepdims=True)
         shared = (centred[i] - centred[j]).var(axis=1)  # (pairs,)
-        noise = centred + self._noise * np.sqrt(seeds)[:, None]
+        noise = centred + self._noise * np.sqrt(self.seeds)[:, None]
         redrawn = self._seeds(self.between[:, None] * self._ratio)
         error = np.sqrt(shared[:, None] + redrawn[i] + redrawn[j])
-        whole = np.sqrt(shared * self.widening**2 + seeds[i] + seeds[j])
+        whole = np.sqrt(shared * self.widening**2 + self.seeds[i] + self.seeds[j])
         t = _over(self.value[i] - self.value[j], whole)
         return t, np.abs(_over(noise[i] - noise[j], error))
 

@@ -21,7 +21,7 @@ import numpy as np
 
 from benchmark.execution.plan import Cell
 from benchmark.suite import plugin_name
-from eventlog.log_folder import read_manifest
+from eventlog.manifest import read_manifest
 
 REFERENCE = Path(__file__).with_name("reference_costs.toml")
 START_S = 0.3  # to start a cell's process and to keep its record

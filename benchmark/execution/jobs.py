@@ -16,17 +16,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from benchmark.evaluation import leakage
+from benchmark.evaluation import ceilings, leakage
 from benchmark.evaluation.control import hold_out
-from benchmark.execution.artifact_store import fetch, publish
+from benchmark.execution.artifact_store import fetch, is_url, publish
 from benchmark.execution.judge import NOT_REPEATABLE, Shuffled, judge
-from benchmark.execution.model_process import PluginError, end_and_flag, private_folder, start
+from benchmark.execution.model_process import (
+    ModelProcess,
+    PluginError,
+    end_and_flag,
+    private_folder,
+    start,
+)
 from benchmark.execution.model_server import ModelSpec
 from benchmark.execution.prepared_task import LEARN, load_task, save_task
 from benchmark.execution.refit import FITS_DIFFER, fits_differ
 from benchmark.execution.results import pack
-from benchmark.execution.sampled_log import SampledLog
+from benchmark.execution.sampled_log import SEED, SampledLog
 from benchmark.execution.seeding import seed_everything
 from benchmark.task import ASKED_COLUMNS, NotApplicable, Scored, Task
 from eventlog import EventLog
@@ -35,6 +42,7 @@ from eventlog._runtime.errors import ShopError, WorkError
 from eventlog._runtime.settings import check_arguments
 from eventlog.arrays import Queries
 from eventlog.log import digest
+from eventlog.split import draw_users
 
 LOG, MODEL = "log", "model"  # folders inside an artefact
 
@@ -66,8 +74,6 @@ def execute(job: Job) -> dict[str, Any]:
         found = {"status": "ok", **WORK[job.kind](job)}
     except NotApplicable as reason:
         found = {"status": "left out", "error": str(reason)}
-    except PluginError as error:
-        found = {"status": "error", "error": str(error), "traceback": error.trace}
     except ShopError as error:
         found = {"status": "error", "error": str(error)}
     except Exception as error:  # noqa: BLE001 - a plug-in may raise anything; the others go on
@@ -213,6 +219,7 @@ def _data(job: Job) -> dict[str, Any]:
         "train": len(data.train),
         "valid": 0 if data.valid is None else len(data.valid),
         "test": len(data.test),
+        "split_by": data.split_by,
         "test_users": len(np.unique(data.test.queries.user)),
         "items": data.encoder.n_items - 2,
         "suspected": leakage.suspect(task, data, source, log, split),
@@ -235,34 +242,45 @@ def _model(job: Job) -> dict[str, Any]:
         task=job.label["task"],
         label=job.label["model"],
         hidden=(*job.hidden, str(folder.parent), str(plugins.folder("simulator"))),
+        offline=is_url(job.needs[0]) and not job.needs[0].startswith("file:"),
     )
-    # Both processes start before any answer is read. The second one fits again, on a few users.
-    with (
-        private_folder(folder / LEARN) as one,
-        private_folder(folder / LEARN) as two,
-        start(wanted, two) as again,
-        start(wanted, one) as model,
-    ):
-        model.load()
-        fitted = model.fit()
-        data = load_task(folder)
-        found = judge(task, model, data)
-        flags = [*model.flags, *found.flags]
-        if NOT_REPEATABLE not in flags and fits_differ(again, data, fitted["fit_s"]):
-            flags.append(FITS_DIFFER)
-        flags += end_and_flag(model, again)
+    # It starts before any answer is read.
+    with private_folder(folder / LEARN) as private, start(wanted, private) as model:
+        try:
+            found = _judged(task, model, folder)
+        except PluginError as error:
+            found = {"status": "error", "error": str(error), "traceback": error.trace}
+        except WorkError as error:
+            found = {"status": "error", "error": str(error)}
+        flags = [*model.flags, *found.get("flags", ()), *end_and_flag(model)]
+    return {
+        **found,
+        "flags": flags,
+        "family": model.family,
+        "peak_mb": _peak_memory(of_children=True),
+    }
+
+
+def _judged(task: Task, model: ModelProcess, folder: Path) -> dict[str, Any]:
+    """Fit a model and return what the judge found. Raises NotApplicable and WorkError."""
+    model.load()
+    fitted = model.fit()
+    data = load_task(folder)
+    found = judge(task, model, data)
+    flags = list(found.flags)
+    if NOT_REPEATABLE not in flags and fits_differ(model, data, fitted["fit_s"]):
+        flags.append(FITS_DIFFER)
     return {
         **_scores(found.scored),
         **_task_facts(task),
         **fitted,
-        "family": model.family,
         "seeded": model.seeded,
         "shuffled": _shuffled(task, found.shuffled),
         "flags": flags,
+        "answers": found.answers,
         "queries": len(data.test),
         "score_cpu_s": round(found.cpu_s, 3),
         "us_per_query": round(found.wall_s / max(len(data.test), 1) * 1e6, 2),
-        "peak_mb": _peak_memory(of_children=True),
     }
 
 
@@ -281,15 +299,27 @@ def _shuffled(task: Task, found: Shuffled | None) -> dict[str, Any] | None:
 
 
 def _reference(job: Job) -> dict[str, Any]:
+    """Return the score of a rung of the ladder of ceilings, with what it is made of."""
     task = load_task_class(job.spec)
     data = load_task(fetch(job.needs[1]))
+    rung = job.spec["rung"]
+    if rung in ceilings.STORED:
+        found = ceilings.stored(
+            ceilings.path_of(job.spec["stored_in"]),
+            task=job.label["task"],
+            rung=rung,
+            questions=ceilings.identity(task, data),
+        )
+        scores = {"metrics": found.metrics, "replicates": found.replicates, "chance": found.chance}
+        return {**scores, **_task_facts(task), "provenance": found.provenance}
     from simulator.truth import oracles
 
     log = EventLog.read(_log_folder(job.needs[0]))
     answer = task.oracle(oracles, log, data.test, task.split(log))
     if answer is None:
         raise NotApplicable(f"{job.label['task']} has no oracle")
-    return {**_scores(task.judge(np.asarray(answer, dtype=np.float64), data)), **_task_facts(task)}
+    scored = task.judge(np.asarray(answer, dtype=np.float64), data)
+    return {**_scores(scored), **_task_facts(task), "provenance": task.oracle_knows}
 
 
 def _fidelity(job: Job) -> dict[str, Any]:
@@ -298,7 +328,9 @@ def _fidelity(job: Job) -> dict[str, Any]:
     sampled = SampledLog(_log_folder(job.needs[0]), job.spec["learn_users"])
     real = sampled.learnt().before(sampled.split.cut)
     synthetic = EventLog.read(_log_folder(job.needs[1]), truth=False)
-    rows = fidelity.compare(real, synthetic, columns=job.spec["columns"])
+    rows = fidelity.compare(
+        *(_drawn(log, job.spec["users"]) for log in (real, synthetic)), columns=job.spec["columns"]
+    )
     return {
         "measures": {
             r.name: {"value": r.value, "floor": r.floor, "limit": r.limit, "verdict": r.verdict}
@@ -306,6 +338,14 @@ def _fidelity(job: Job) -> dict[str, Any]:
         },
         "privacy": _privacy(real, synthetic),
     }
+
+
+def _drawn(log: EventLog, users: int | None) -> EventLog:
+    """Return the log of some users, drawn; all of them for None."""
+    if users is None:
+        return log
+    end = log.span[1] + pd.Timedelta(milliseconds=1)
+    return log.only_users(draw_users(log, users, before=end, rng=np.random.default_rng(SEED)))
 
 
 def _privacy(real: EventLog, synthetic: EventLog) -> dict[str, Any] | None:

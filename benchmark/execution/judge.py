@@ -12,6 +12,7 @@ Example::
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -46,6 +47,7 @@ class Answerer(Protocol):
 
     family: str
     reads_others: bool
+    observes: bool  # whether it does anything with answers that become known
     spent: tuple[float, float]  # wall and CPU seconds of the last `score`
 
     def observe(self, known: Examples | None) -> None:
@@ -62,6 +64,7 @@ class Local:
         self.model, self.valid = model, valid
         self.family: str = model.family
         self.reads_others = model.reads_others
+        self.observes = type(model).observe is not Model.observe
         self.spent = (0.0, 0.0)
 
     def observe(self, known: Examples | None) -> None:
@@ -87,6 +90,7 @@ class Judgement:
     wall_s: float  # of scoring all questions once
     cpu_s: float
     flags: list[str] = field(default_factory=list)  # sentences: what looks wrong
+    answers: str = ""  # hash of the order in which the answers put the questions
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,8 @@ class _Examination:
         self.wall = self.cpu = 0.0
 
     def run(self) -> Judgement:
-        self.model.observe(None)
+        if self.model.observes:
+            self.model.observe(None)
         known = 0  # answers of `arriving` that the model has
         for window, probed in self._windows():
             known = self._tell(known, window.begin)
@@ -133,7 +138,12 @@ class _Examination:
                     self._probe(block, scores)
                 self._ask_shuffled(block[self.drawn[block]])
         return Judgement(
-            self.answers.scored(), self._compared(), self.wall, self.cpu, list(self.flags)
+            self.answers.scored(),
+            self._compared(),
+            self.wall,
+            self.cpu,
+            list(self.flags),
+            self.answers.digest(),
         )
 
     def _windows(self) -> Iterator[tuple[blocks.Window, np.ndarray]]:
@@ -141,9 +151,8 @@ class _Examination:
         most = blocks.QUESTIONS
         if self.task.kind == "next_item":
             most = min(most, max(1, metrics.CELLS // self.data.encoder.n_items))
-        found = list(
-            blocks.windows(self.data.test, questions=most, arriving=self.data.arriving is not None)
-        )
+        arriving = self.model.observes and self.data.arriving is not None
+        found = list(blocks.windows(self.data.test, questions=most, arriving=arriving))
         size = np.array([len(b) for w in found for b in w.blocks], dtype=np.float64)
         eligible = np.flatnonzero(size >= max(2, 0.25 * size.max(initial=0)))
         probed = np.zeros(len(size), dtype=bool)
@@ -154,7 +163,7 @@ class _Examination:
     def _tell(self, known: int, time_: int) -> int:
         """Hand over the answers that are known at `time_`, from the one numbered `known` on."""
         late = self.data.arriving
-        if late is None:
+        if late is None or not self.model.observes:
             return known
         assert late.known_at is not None
         upto = int(np.searchsorted(late.known_at, time_, side="right"))
@@ -229,6 +238,15 @@ class _Answers:
             self.value[asked] = metrics.effects(scores, len(asked))
         else:
             self.value[asked] = metrics.probabilities(scores, len(asked))
+
+    def digest(self) -> str:
+        """Return a hash of what ranks: of each right item's rank, or of the order of the questions.
+
+        Two models with the same hash have the same headline for that reason.
+        """
+        next_item = self.task.kind == "next_item"
+        ranks = self.value if next_item else np.unique(self.value, return_inverse=True)[1]
+        return hashlib.sha256(np.asarray(ranks, dtype="<f8").tobytes()).hexdigest()[:16]
 
     def scored(self, chosen: np.ndarray | None = None) -> Scored:
         """Return the metrics, of the `chosen` questions where given."""

@@ -9,7 +9,6 @@ Example::
 
 from __future__ import annotations
 
-import json
 import math
 import multiprocessing
 import os
@@ -25,12 +24,13 @@ from typing import Any
 import numpy as np
 
 from benchmark.execution import descendants
-from benchmark.execution.model_server import LEARN, PLAIN, SCRATCH, ModelSpec, serve
+from benchmark.execution.channel import BadReply, Shared, receive_reply, send_request
+from benchmark.execution.model_server import LEARN, SCRATCH, ModelSpec, serve
 from benchmark.task import NotApplicable
 from eventlog._runtime.errors import WorkError
 from eventlog.arrays import Examples, Queries, Sequences
 
-MOST_BYTES = 2**31  # of one reply
+NO_REPLY = "its process sent what is no reply"
 
 
 class PluginError(WorkError):
@@ -79,10 +79,11 @@ def start(spec: ModelSpec, folder: Path) -> Iterator[ModelProcess]:
     forks = "fork" in multiprocessing.get_all_start_methods()
     context: Any = multiprocessing.get_context("fork" if forks else "spawn")
     here, there = context.Pipe()
-    process = context.Process(target=serve, args=(there, spec, str(folder), os.getpid()))
+    shared = Shared() if forks else None
+    process = context.Process(target=serve, args=(there, shared, spec, str(folder), os.getpid()))
     process.start()
     there.close()
-    model = ModelProcess(process, here)
+    model = ModelProcess(process, here, shared)
     try:
         yield model
     finally:
@@ -97,15 +98,13 @@ def kill_group(process: Any) -> None:
         process.kill()  # it has ended, has no group of its own yet, or there are no groups
 
 
-def end_and_flag(*models: ModelProcess) -> list[str]:
-    """End models and whatever they started; return a sentence for each process that hid.
+def end_and_flag(model: ModelProcess) -> list[str]:
+    """End a model and whatever it started; return a sentence for each process that hid.
 
-    Workers in a model's own group are none: a pool waits for its end.
+    Workers in the model's own group are none: a pool waits for its end.
     """
-    for model in models:
-        model.end()
-    groups = {model.process.pid for model in models}
-    hidden = (p for p in descendants.end_all() if p.session not in groups)
+    model.end()
+    hidden = (p for p in descendants.end_all() if p.session != model.process.pid)
     return sorted({f"it left a process behind: {process.command[:60]}" for process in hidden})
 
 
@@ -116,23 +115,25 @@ class ModelProcess:
     set and over.
     """
 
-    def __init__(self, process: Any, pipe: Connection) -> None:
-        self.process, self.pipe = process, pipe
-        self.family, self.reads_others, self.seeded = "simple", False, True
+    def __init__(self, process: Any, pipe: Connection, shared: Shared | None) -> None:
+        self.process, self.pipe, self.shared = process, pipe, shared
+        self.family, self.reads_others, self.observes = "simple", False, True
+        self.seeded = True
         self.spent = (0.0, 0.0)
         self.flags: list[str] = []
         self.patience_s: float | None = None
 
     def load(self) -> None:
         """Import the model."""
-        reply = self._request("load")
+        reply, _ = self._request("load")
         self.family = str(reply.get("family"))
         self.reads_others = reply.get("reads_others") is True
+        self.observes = reply.get("observes") is True
         self.seeded = reply.get("seeded") is not False
 
     def fit(self, *, users: int | None = None) -> dict[str, Any]:
         """Fit the model, on a sample of `users` where that is given; return facts for a record."""
-        reply = self._request("fit", users)
+        reply, _ = self._request("fit", users)
         return {
             "fit_s": _number(reply.get("fit_s")),
             "fit_cpu_s": _number(reply.get("fit_cpu_s")),
@@ -142,57 +143,45 @@ class ModelProcess:
 
     def end(self) -> None:
         """End the process and its group."""
-        self.pipe.close()  # the model's process takes this for the end
-        self.process.join(timeout=1)
+        self.pipe.close()
         kill_group(self.process)
         self.process.join()
 
     def observe(self, known: Examples | None) -> None:
         """Hand over answers; None: those of the validation part, which are there."""
-        self._request("observe", known)
+        self._request("observe", known, keeps=True)
 
     def score(self, sequences: Sequences, queries: Queries) -> np.ndarray:
         """Ask the model."""
-        reply = self._request("score", sequences, queries)
+        reply, scores = self._request("score", sequences, queries)
+        if scores is None:
+            raise WorkError(NO_REPLY)
         self.spent = (_number(reply.get("wall")), _number(reply.get("cpu")))
-        return self._array(reply.get("scores"))
+        return scores
 
-    def _request(self, *message: Any) -> dict[str, Any]:
+    def _request(
+        self, *message: Any, keeps: bool = False
+    ) -> tuple[dict[str, Any], np.ndarray | None]:
+        """Send a request and return the reply; `keeps`: the model may keep the arrays."""
         try:
-            self.pipe.send(message)
+            send_request(self.pipe, message, None if keeps else self.shared)
             if self.patience_s is not None and not self.pipe.poll(self.patience_s):
                 raise TooSlow(f"it did not answer within {self.patience_s:g} s")
-            reply = json.loads(self.pipe.recv_bytes(MOST_BYTES))
-        except (EOFError, BrokenPipeError, ConnectionResetError):
+            reply, scores = receive_reply(self.pipe, self.shared)
+        except (EOFError, OSError):
             raise WorkError(self._how_it_ended()) from None
-        except ValueError:
-            raise WorkError("its process sent what is no reply") from None
-        if not isinstance(reply, dict):
-            raise WorkError("its process sent what is no reply")
+        except BadReply:
+            raise WorkError(NO_REPLY) from None
         self.flags = [str(flag)[:200] for flag in reply.get("flags") or ()][:20]
         if "error" in reply:
             raise _error(reply["error"])
-        return reply
-
-    def _array(self, form: Any) -> np.ndarray:
-        """Return the array that follows a reply. Raises WorkError where it is not as announced."""
-        try:
-            dtype, shape = np.dtype(form["dtype"]), tuple(int(n) for n in form["shape"])
-            if dtype.kind not in PLAIN or min(shape, default=0) < 0:
-                raise ValueError(form)
-            size = dtype.itemsize * math.prod(shape)
-            content = self.pipe.recv_bytes(MOST_BYTES)
-            if len(content) != size:
-                raise ValueError(form)
-            return np.frombuffer(content, dtype=dtype).reshape(shape)
-        except (EOFError, OSError):
-            raise WorkError(self._how_it_ended()) from None
-        except (TypeError, KeyError, ValueError):
-            raise WorkError("its process sent scores that are no array of numbers") from None
+        return reply, scores
 
     def _how_it_ended(self) -> str:
         self.process.join(timeout=5)
         code = self.process.exitcode
+        if code is None:
+            return NO_REPLY
         return descendants.DIED.get(code or 0, f"its process ended with exit code {code}")
 
 

@@ -8,7 +8,6 @@ trusts nothing that comes from here.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -28,6 +27,7 @@ import numpy as np
 from baselines.base import LearningCurve, Model
 from benchmark.execution import descendants, sandbox
 from benchmark.execution.blocks import of_users
+from benchmark.execution.channel import PLAIN, Shared, receive_request, send_reply
 from benchmark.execution.prepared_task import LEARN, load_learn
 from benchmark.execution.seeding import seed_everything
 from benchmark.task import NotApplicable
@@ -38,7 +38,6 @@ from eventlog.arrays import Examples, Queries, Sequences
 SCRATCH = "scratch"  # the folder beside LEARN that a model may write
 FAMILIES = ("simple", "sequence", "hybrid")
 MOST_FILES = 1_048_576
-PLAIN = "biuf"  # kinds of dtype that scores may have
 READ_ONLY = (
     "it writes into an array that it was given: these are read-only, since the judge and other "
     "models read them too; change a copy instead (values = values.copy())"
@@ -56,27 +55,25 @@ class ModelSpec:
     task: str  # the task's name
     label: str  # the model's name in words, for messages
     hidden: tuple[str, ...] = ()  # folders and files that it may not read
+    offline: bool = False  # whether results are kept where the network leads
 
 
-def serve(pipe: Connection, spec: ModelSpec, folder: str, parent: int) -> None:
+def serve(
+    pipe: Connection, shared: Shared | None, spec: ModelSpec, folder: str, parent: int
+) -> None:
     """Answer requests until the judge ends the conversation: the main function of the process."""
     _detach(pipe, parent)
     server = _Server(spec, Path(folder))
     while True:
         try:
-            request, *arguments = pipe.recv()
+            request, *arguments = receive_request(pipe, shared)
         except EOFError:
             return
         try:
             facts, values = getattr(server, f"do_{request}")(*arguments)
         except Exception as error:  # noqa: BLE001 - a plug-in may raise anything
             facts, values = {"error": _described(error)}, None
-        reply = {**facts, "flags": server.flags()}
-        if values is not None:
-            reply["scores"] = {"dtype": values.dtype.str, "shape": list(values.shape)}
-        pipe.send_bytes(json.dumps(reply).encode())
-        if values is not None:
-            pipe.send_bytes(np.ascontiguousarray(values).data.cast("B") if values.size else b"")
+        send_reply(pipe, {**facts, "flags": server.flags()}, values, shared)
 
 
 def _detach(pipe: Connection, parent: int) -> None:
@@ -126,6 +123,7 @@ class _Server:
         return {
             "family": self.model_class.family,
             "reads_others": bool(self.model_class.reads_others),
+            "observes": self.model_class.observe is not Model.observe,
             "seeded": bool(self.model_class.seeded),
         }, None
 
@@ -137,7 +135,7 @@ class _Server:
             sys.modules["numba"].config.CACHE_DIR = scratch
         # Other models' folders lie beside this one.
         hidden = (*self.spec.hidden, str(self.folder.parent))
-        self.guard = sandbox.enter(hidden, _needed(self.spec), scratch)
+        self.guard = sandbox.enter(hidden, _needed(self.spec), scratch, offline=self.spec.offline)
 
     def do_fit(self, users: int | None) -> tuple[dict[str, Any], None]:
         """Fit a new model, on a sample of `users` where that is given."""

@@ -6,7 +6,7 @@ generator  fit on the log up to the cut, without the held-out users, and sample 
            users as the log has
 data       encode a task's questions from a source: the log itself or a generated one
 model      fit on a source's questions, test on the log's
-reference  the oracle of a simulated log
+reference  a ceiling on a simulated log: see `benchmark.evaluation.ceilings`
 fidelity   how far a generated log is from the real one, beside the real-vs-real baseline (two
            halves of the real log), and whether the generator copies the users it was fitted on
 =========  =========================================================================================
@@ -25,6 +25,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from benchmark.evaluation import ceilings
 from benchmark.execution import fingerprint
 from benchmark.suite import GeneratorUse, LogSource, Suite, as_table, plugin_name
 from eventlog import datasets
@@ -34,10 +35,14 @@ from eventlog.log import digest as log_digest
 
 KINDS = ("next_item", "binary", "uplift")  # of questions; a model says which it answers
 REAL = "real"
-ORACLE = "oracle"
 # What this module imports differs by kind of cell, and is named beside it.
 JOBS = ("benchmark.execution.jobs",)
-JUDGED = ("baselines.base", "benchmark.execution.judge", "benchmark.execution.model_process")
+JUDGED = (
+    "baselines.base",
+    "benchmark.execution.judge",
+    "benchmark.execution.model_process",
+    "benchmark.execution.refit",
+)
 SAMPLED_LOG = "benchmark.execution.sampled_log"
 ARTIFACTS = frozenset({"log", "generator", "data"})  # kinds that leave a folder for later cells
 
@@ -91,6 +96,7 @@ class _On:
     log: Cell
     learn_users: int | None
     tasks: tuple[str, ...]
+    skip_models: frozenset[str]
 
 
 class _Planner:
@@ -109,7 +115,7 @@ class _Planner:
             if not tasks:
                 continue
             log = self._log(log_name, source)
-            on = _On(log, source.learn_users, tasks)
+            on = _On(log, source.learn_users, tasks, frozenset(source.skip_models))
             yield log
             yield from self._train_and_test(
                 on, log, REAL, suite.models, suite.seeds, simulated=_has_truth(source)
@@ -163,7 +169,11 @@ class _Planner:
             SAMPLED_LOG,
             "benchmark.evaluation.control",
         )
-        spec = {"columns": self.suite.fidelity_columns, "learn_users": on.learn_users}
+        spec = {
+            "columns": self.suite.fidelity_columns,
+            "users": self.suite.fidelity_users,
+            "learn_users": on.learn_users,
+        }
         return self._cell("fidelity", generator.label, spec, on.log, generator, code=code)
 
     def _train_and_test(
@@ -180,6 +190,7 @@ class _Planner:
         log = on.log
         for task in on.tasks:
             asked = self._with_trivial(models, task) if source_name == REAL else models
+            asked = tuple(m for m in asked if plugin_name(m) not in on.skip_models)
             answering = [m for m in asked if answers(m, task)]
             if source_name != REAL and not answering:
                 continue  # no model would ask for its questions
@@ -195,11 +206,28 @@ class _Planner:
             data = self._cell("data", label, spec, log, source, code=code)
             yield data
             if source_name == REAL and simulated:
-                code = _code("simulator.truth.oracles", *_task_modules(task))
-                oracle = {**label, "model": ORACLE}
-                yield self._cell("reference", oracle, data.spec, log, data, code=code)
+                yield from self._ceilings(log, data, task)
             for model in answering:
                 yield from self._models(data, model, seeds)
+
+    def _ceilings(self, log: Cell, data: Cell, task: str) -> Iterator[Cell]:
+        """Yield the rungs of the ladder on a simulated log, the lowest first."""
+        kind = fingerprint.class_facts("benchmark.tasks", task).get("kind")
+        path = ceilings.path_of(Path(log.spec.get("scenario", log.label["log"])).stem)
+        for rung in ceilings.rungs(str(kind)):
+            code: tuple[str | Path, ...] = ("simulator.truth.oracles",)
+            spec = {**data.spec, "rung": rung}
+            if rung in ceilings.STORED:
+                code = ("benchmark.evaluation.ceilings", *([path] if path.exists() else ()))
+                spec["stored_in"] = path.stem
+            yield self._cell(
+                "reference",
+                {**data.label, "model": rung},
+                spec,
+                log,
+                data,
+                code=_code(*code, *_task_modules(task)),
+            )
 
     def _models(self, data: Cell, model: str, seeds: tuple[int, ...]) -> Iterator[Cell]:
         """Yield a model's cells on the questions of a data cell, one a seed if it draws at all."""

@@ -25,6 +25,7 @@ from benchmark.report.paths import without_folders
 
 SEED = 17  # of the noise of the seeds
 COSTS = ("fit_cpu_s", "us_per_query", "parameters", "peak_mb")
+FAMILIES = ("simple", "sequence", "hybrid")
 # Ceilings, the lowest first; headroom is measured to the first.
 HISTORY = "ceiling:history"
 CEILINGS = {
@@ -41,6 +42,7 @@ class Row:
     name: str
     planned: int = 0
     reference: bool = False  # a ceiling, which is shown and not ranked
+    generated: bool = False  # trained on a generated log, which differs from seed to seed
     records: list[dict[str, Any]] = field(default_factory=list)  # those that are ok
     problems: list[str] = field(default_factory=list)  # one for each failed or missing cell
     _fits: dict[str, Fits | None] = field(default_factory=dict, repr=False)
@@ -65,6 +67,12 @@ class Row:
         """What makes its cells doubtful, each sentence once; a row with one is not ranked."""
         return list(dict.fromkeys(str(f) for r in self.records for f in r.get("flags") or ()))
 
+    @property
+    def fixed(self) -> bool:
+        """Whether a seed changes nothing, so that one fit says all."""
+        unseeded = bool(self.records) and all(r.get("seeded") is False for r in self.records)
+        return self.reference or (unseeded and not self.generated)
+
     def mean(self, metric: str) -> float:
         """Return the mean of a metric over seeds; NaN where it is missing."""
         values = [r["metrics"].get(metric) for r in self.records]
@@ -88,7 +96,7 @@ class Row:
             whole = bool(found) and len(found) == len(self.records)
             values = np.array([r["metrics"].get(metric) for r in self.records], dtype=np.float64)
             self._fits[metric] = (
-                Fits(values, np.stack(found), self.family, fixed=self.reference)
+                Fits(values, np.stack(found), self.family, fixed=self.fixed)
                 if whole and np.isfinite(values).all()
                 else None
             )
@@ -279,15 +287,19 @@ class Board:
         """Return Kendall's tau between the orders of the models under two disjoint sets of seeds.
 
         One for every way to cut the seeds in two. Empty for fewer than three models, or where not
-        every model has every seed.
+        every model that has seeds has all of them.
         """
         by_seed = [
             {r["label"].get("seed", 0): r["metrics"][self.headline] for r in row.records}
             for row in self.ranked
         ]
-        if len(by_seed) < 3 or any(s.keys() != by_seed[0].keys() for s in by_seed):
+        seeds = set().union(*by_seed)
+        for row, scores in zip(self.ranked, by_seed, strict=True):
+            if row.fixed:
+                scores.update(dict.fromkeys(seeds, row.mean(self.headline)))
+        if len(by_seed) < 3 or any(scores.keys() != seeds for scores in by_seed):
             return []
-        cuts = orders.halves(sorted(by_seed[0]))
+        cuts = orders.halves(sorted(seeds))
         means = (
             np.array([[[np.mean([s[k] for k in half])] for s in by_seed] for half in cut])
             for cut in cuts
@@ -334,7 +346,12 @@ def boards(store: Store, cells: Iterable[dict[str, Any]]) -> list[Board]:
         ):
             continue
         row = board.rows[label["source"]].setdefault(
-            label["model"], Row(label["model"], reference=cell["kind"] == "reference")
+            label["model"],
+            Row(
+                label["model"],
+                reference=cell["kind"] == "reference",
+                generated=label["source"] != REAL,
+            ),
         )
         row.planned += 1
         if record is not None and record["status"] == "ok":

@@ -7,18 +7,20 @@ are the same.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from benchmark.evaluation import statistics
+from benchmark.evaluation.statistics import Fits
 from benchmark.execution.results import Store
 from benchmark.report.aggregate import SEED, Board, Row, boards
+from benchmark.report.markdown import number, one_line
 
 # Factor of CPU time that is reported: on a busy machine it varies by a third from run to run.
 SLOWER = 1.5
+ZERO = ""  # a row that did not move
 
 
 class Compared(NamedTuple):
@@ -53,6 +55,10 @@ class Moved(NamedTuple):
 
 def lines(a: Store, b: Store) -> Iterator[str]:
     """Yield a line for each row that is in both folders, and one for each that is in one only."""
+    yield from (one_line(text) for text in _lines(a, b))
+
+
+def _lines(a: Store, b: Store) -> Iterator[str]:
     yield from _runs(a, b)
     rows_a, rows_b = _rows(a), _rows(b)
     found: dict[str, tuple[Compared, Compared, Moved | None]] = {}
@@ -74,7 +80,7 @@ def lines(a: Store, b: Store) -> Iterator[str]:
 def _line(one: Compared, two: Compared, moved: Moved | None, p: float | None) -> str:
     before, after = one.row.mean(one.metric), two.row.mean(one.metric)
     notes = f"{_differs(one, two)}{_cost(one.row, two.row)}{_copied(one, two)}"
-    text = f"{one.metric} {_number(before)} -> {_number(after)}"
+    text = f"{one.metric} {number(before)} -> {number(after)}"
     if before == after:
         return f"{text}{notes}, the same"
     if moved is None or p is None:
@@ -86,30 +92,57 @@ def _line(one: Compared, two: Compared, moved: Moved | None, p: float | None) ->
 
 
 def _moved(one: Compared, two: Compared) -> Moved | None:
-    """Return the difference of a row in two runs, by the joint draws of both tables."""
-    fits = {
-        (run, name): row.fits(one.metric)
-        for run, side in (("a", one), ("b", two))
-        for name, row in side.board.rows[side.source].items()
-    }
-    if fits["a", one.row.name] is None or fits["b", one.row.name] is None:
+    """Return the difference of a row in two runs; None where a record has no replicates.
+
+    Where both were asked the same and fitted with the same seeds, fits are paired seed by seed.
+    """
+    name = one.row.name
+    paired = one.questions == two.questions and _seeds(one.row) == _seeds(two.row)
+    fits = _differences(one, two) if paired else _apart(one, two)
+    after, before = (name, ZERO) if paired else (f"b {name}", f"a {name}")
+    if after not in fits or before not in fits:
         return None
-    present = {
-        f"{run} {name}": found._replace(family=f"{run} {found.family}")
-        for (run, name), found in fits.items()
-        if found is not None
-    }
-    if one.questions != two.questions:  # other users: nothing is paired
-        present = {n: _shuffled(f) if n.startswith("b ") else f for n, f in present.items()}
-    compared = statistics.Comparison(present, np.random.default_rng(SEED))
-    pair = (f"b {one.row.name}", f"a {one.row.name}")
-    t, drawn = compared.statistics([pair])
-    _, low, high = compared.difference(*pair)
-    one_fit = bool(compared.unknown[[compared.at[n] for n in pair]].any())
+    compared = statistics.Comparison(fits, np.random.default_rng(SEED))
+    t, drawn = compared.statistics([(after, before)])
+    _, low, high = compared.difference(after, before)
+    one_fit = bool(compared.unknown[[compared.at[n] for n in (after, before)]].any())
     return Moved(low, high, float(t[0]), drawn[0], one_fit)
 
 
-def _shuffled(fits: statistics.Fits) -> statistics.Fits:
+def _seeds(row: Row) -> list[int]:
+    return [r["label"].get("seed", 0) for r in row.records]
+
+
+def _differences(one: Compared, two: Compared) -> dict[str, Fits]:
+    """Return how each row of a table moved, fit by fit, and beside them no move at all."""
+    found = {}
+    rows = two.board.rows[two.source]
+    for name, row in one.board.rows[one.source].items():
+        other = rows.get(name)
+        if other is None or not row.complete or not other.complete or _seeds(row) != _seeds(other):
+            continue
+        before, after = row.fits(one.metric), other.fits(two.metric)
+        if before is not None and after is not None:
+            moved = after.replicates - before.replicates
+            found[name] = after._replace(values=after.values - before.values, replicates=moved)
+            found[ZERO] = Fits(np.zeros(1), np.zeros((1, moved.shape[1])), fixed=True)
+    return found
+
+
+def _apart(one: Compared, two: Compared) -> dict[str, Fits]:
+    """Return the fits of both tables, of which those of one family share a run's variance."""
+    found = {}
+    for run, side in (("a", one), ("b", two)):
+        for name, row in side.board.rows[side.source].items():
+            fits = row.fits(side.metric)
+            if fits is not None:
+                found[f"{run} {name}"] = fits._replace(family=f"{run} {fits.family}")
+    if one.questions != two.questions:  # other users: nothing is paired
+        found = {n: _shuffled(f) if n.startswith("b ") else f for n, f in found.items()}
+    return found
+
+
+def _shuffled(fits: Fits) -> Fits:
     order = np.random.default_rng(0).permutation(fits.replicates.shape[1])
     return fits._replace(replicates=fits.replicates[:, order])
 
@@ -222,7 +255,3 @@ def _cost(one: Row, two: Row) -> str:
 
 def _cells(row: Row) -> str:
     return f"{len(row.records)}/{row.planned}"
-
-
-def _number(value: float) -> str:
-    return "–" if not math.isfinite(value) else f"{value:.4f}"

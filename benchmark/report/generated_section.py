@@ -11,7 +11,7 @@ from benchmark.execution.plan import REAL
 from benchmark.execution.results import Store
 from benchmark.report.aggregate import Board, Row, problem
 from benchmark.report.generated import Generated, generated
-from benchmark.report.markdown import code, number, percent, plain, short, table
+from benchmark.report.markdown import code, number, one_line, percent, plain, short, table
 
 MEASURES = (
     "event_js",
@@ -157,12 +157,12 @@ def generators(store: Store, plan: dict[str, Any], log: str, costs: bool) -> Ite
 
 
 def copiers(store: Store) -> Iterator[str]:
-    """Yield a plain line for each generator that copies its training log."""
+    """Yield a plain line for each generator that copies its training log, for the console."""
     cells = store.plan()["cells"]
     for log in dict.fromkeys(c["label"]["log"] for c in cells):
         for one in generated(store, cells, log):
             if one.copies is not None:
-                yield (
+                yield one_line(
                     f"COPIES: generator {one.name} returns users of {log} and is not ranked. "
                     f"{one.copies}"
                 )

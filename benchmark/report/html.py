@@ -19,7 +19,7 @@ from markdown_it.token import Token
 from markupsafe import Markup
 
 from benchmark.evaluation import statistics
-from benchmark.report.aggregate import Board
+from benchmark.report.aggregate import FAMILIES, Board
 
 NAMES = ("model", "generator")  # columns that stay in sight when a table is moved sideways
 NUMBER = re.compile(r"[-+−]?[0-9]")
@@ -51,6 +51,7 @@ class Table:
     kind: ClassVar[str] = "table"
     columns: Sequence[Column]
     rows: Sequence[Sequence[str | Markup]]
+    marks: Sequence[Markup]  # the attribute of each row: what family its model is of
 
     @classmethod
     def of(cls, head: Sequence[str | Markup], rows: Sequence[Sequence[str | Markup]]) -> Table:
@@ -61,7 +62,10 @@ class Table:
             classes = "text name" if name in NAMES else "" if numbers else "text"
             attribute = Markup(f' class="{classes}"' if classes else "")
             columns.append(Column(name, attribute))
-        return cls(columns, rows)
+        at = list(head).index("family") if "family" in head else None
+        families = ["" if at is None else _plain(row[at]) for row in rows]
+        marks = [Markup(f' class="{f}"' if f in FAMILIES else "") for f in families]
+        return cls(columns, rows, marks)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from benchmark.execution.plan import REAL
-from benchmark.report.aggregate import COSTS, HISTORY, Board, Row, curves
+from benchmark.report.aggregate import COSTS, FAMILIES, HISTORY, Board, Row, curves
 from benchmark.report.markdown import code, number, one_line, plain, ranged, short, table
 
 TITLES = {
@@ -17,7 +17,6 @@ TITLES = {
     "parameters": "parameters",
     "peak_mb": "memory, MiB",
 }
-FAMILIES = ("simple", "sequence", "hybrid")
 
 
 def section(board: Board, costs: bool) -> Iterator[str]:
@@ -177,8 +176,13 @@ def _notes(board: Board) -> Iterator[str]:
     if any(row.reference for row in board.real) and HISTORY not in board.rows[REAL]:
         notes.append("- There is no ceiling of what the history allows, so no headroom is given.")
     notes += [
-        f"- {' and '.join(map(plain, names))}: equal answers (the same predictions)."
+        f"- {' and '.join(map(plain, names))}: equal answers, the same order of all questions."
         for names in equal_answers(board)
+    ]
+    notes += [
+        f"- {' and '.join(map(plain, names))} agree in {plain(board.headline)}, though their "
+        "answers differ."
+        for names in equal_by_chance(board)
     ]
     yield from notes
     if notes:
@@ -186,10 +190,28 @@ def _notes(board: Board) -> Iterator[str]:
 
 
 def equal_answers(board: Board) -> list[list[str]]:
-    """Return the rows that gave the same predictions in every fit, where records say so."""
+    """Return the rows whose answers order the questions alike in every fit, if records say so."""
     same: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for row in board.real:
-        hashes = tuple(str(r["answers"]) for r in row.records if r.get("answers"))
-        if hashes and len(hashes) == len(row.records):
-            same[hashes].append(row.title)
+        if answers := _answers(row):
+            same[answers].append(row.title)
     return [names for names in same.values() if len(names) > 1]
+
+
+def equal_by_chance(board: Board) -> list[list[str]]:
+    """Return the rows whose headline agrees in all digits that are shown, by other answers."""
+    same: dict[str, list[Row]] = defaultdict(list)
+    for row in board.real:
+        if _answers(row):
+            same[number(row.mean(board.headline))].append(row)
+    return [
+        [row.title for row in rows]
+        for rows in same.values()
+        if len({_answers(row) for row in rows}) > 1
+    ]
+
+
+def _answers(row: Row) -> tuple[str, ...]:
+    """Return the hash of each fit's answers; none where a record lacks it."""
+    hashes = tuple(str(r["answers"]) for r in row.records if r.get("answers"))
+    return hashes if len(hashes) == len(row.records) else ()

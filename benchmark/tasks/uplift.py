@@ -5,6 +5,10 @@ Johnson, Lewis and Nubbemeyer 2017), so that treated and controls are asked abou
 Trained on the offers whose window ends before the cut, tested on those made after it whose window
 fits, of randomised campaigns only: in others treatment is not by chance, and the difference of the
 groups is no effect.
+
+Where all offers were made at one time, as in a test of one e-mail, no cut in time divides them.
+Then users are divided: some are learnt from, some are for validation, and the others are asked
+about. Nothing after a user's offer is among the rows to learn from.
 """
 
 from __future__ import annotations
@@ -20,14 +24,18 @@ from benchmark.task import NotApplicable, Questions, Task, TaskData, Truth, user
 from eventlog import EventLog
 from eventlog._runtime.settings import Range
 from eventlog.arrays import DAY_MS, Examples, Queries, Sequences
+from eventlog.encode import Encoder
 from eventlog.log import to_ms
 from eventlog.split import TimeSplit
 
 SEED = 13  # of the draw of validation users; fixed, so that every model sees the same
+TEST_USERS = 1 / 3  # share of the users who are asked about where users are divided
 
 
 class Uplift(Task):
     """Uplift of coupons.
+
+    Offers are divided by time, or by user where on one side of the cut there are none.
 
     `window_days` is used where the manifest's campaigns do not give theirs. `randomised_only`:
     leave the offers of targeted campaigns out of training too. `min_arm`: treated, and controls,
@@ -39,6 +47,10 @@ class Uplift(Task):
     shown = ("qini", "auuc", TRUE_UPLIFT)
     truth_tables = ("coupons",)
     trivial = "no_uplift"
+    oracle_knows = (
+        "knows both potential outcomes of each offer, the chance in them included, which no model "
+        "can predict"
+    )
 
     def __init__(
         self,
@@ -105,7 +117,8 @@ class Uplift(Task):
         known = known.astype({"user_id": str, "coupon_id": str}).drop_duplicates(
             ["user_id", "coupon_id", "offered_at"]
         )
-        asked = log.events.iloc[queries.end][["user_id", "coupon_id", "timestamp"]].astype(
+        rows = pd.Index(log.events["event_id"]).get_indexer(sequences.event_id[queries.end])
+        asked = log.events.iloc[rows][["user_id", "coupon_id", "timestamp"]].astype(
             {"user_id": str, "coupon_id": str}
         )
         known = known.rename(columns={"offered_at": "timestamp"})
@@ -129,11 +142,74 @@ class Uplift(Task):
         generated log too.
         """
         campaigns = log.manifest.get("campaigns", [])
+        if self._splits_users(log, split):
+            if source is not log:
+                raise NotApplicable(
+                    "the offers of the log lie at one time, so that users are divided into those "
+                    "to learn from and those to ask about; a log that was learnt from all of "
+                    "them, such as a generated one, knows the answers"
+                )
+            return self._prepare_by_user(log.grouped())
         return super().prepare(
             replace(source, manifest={**source.manifest, "campaigns": campaigns}),
             log,
             split,
             learn=learn,
+        )
+
+    def _splits_users(self, log: EventLog, split: TimeSplit) -> bool:
+        """Return whether there are offers, but on one side of the cut none that can be used."""
+        row, window, randomised = self._offers(log)
+        time = _ms(log, row)
+        early = time + window < to_ms(split.cut)
+        late = randomised & (time >= to_ms(split.cut)) & (time + window <= to_ms(split.end))
+        return not (early.any() and late.any())
+
+    def _prepare_by_user(self, log: EventLog) -> TaskData:
+        """Return questions about the offers to some users, and test questions about the others'."""
+        row, window, randomised = self._offers(log)
+        time = _ms(log, row)
+        past = log.before(pd.Timestamp(int(time.min()), unit="ms", tz="UTC"))
+        if len(past) == 0:
+            raise NotApplicable("nothing is known of any user before the first offer")
+        fits = time + window <= to_ms(log.span[1])
+        if not fits.any() and time.max() - time.min() <= DAY_MS:
+            fits[:] = True  # all are followed for as long as the log goes on
+        encoder = Encoder.fit(past)
+        sequences = encoder.encode(log)
+        known = _queries(sequences, row)
+        target, treated = _bought(sequences, known, window), _treated(log, row)
+        effect = self.test_effect(log, sequences, known)
+        names, place = np.unique(sequences.users.astype(str), return_inverse=True)
+        drawn = np.random.default_rng(SEED).random((2, len(names)))[:, place]  # by user id
+        tested, held = drawn[0] < TEST_USERS, drawn[1] < self.valid_share
+
+        asked = fits & randomised & tested[known.user]
+        learnt = fits & ~tested[known.user] & (randomised | (not self.randomised_only))
+        held_out = learnt & held[known.user]
+        for part, where in ((learnt & ~held_out, "to learn from"), (asked, "to ask about")):
+            self._enough(treated[part], target[part], f"of the users {where}")
+        # Rows up to each user's last offer: what follows is the answer.
+        last = np.zeros(len(sequences), dtype=np.int64)
+        np.maximum.at(last, known.user, row)
+        early = np.arange(sequences.n_rows) < last[sequences.row_user()]
+        rows_learnt, of_learnt = _of_users(sequences, ~tested, early)
+        rows_asked, of_asked = _of_users(sequences, tested, np.ones(len(early), dtype=bool))
+
+        def examples(rows: Sequences, user: np.ndarray, part: np.ndarray) -> Examples:
+            who = user[known.user[part]]
+            end = rows.offsets[who] + known.end[part] - sequences.offsets[known.user[part]]
+            queries = Queries(who, end, known.time[part])
+            return Examples(rows, queries, target[part], treated[part])
+
+        return TaskData(
+            encoder=encoder,
+            train=examples(rows_learnt, of_learnt, learnt & ~held_out),
+            valid=examples(rows_learnt, of_learnt, held_out) if held_out.any() else None,
+            test=examples(rows_asked, of_asked, asked),
+            catalogue=int(past.events["item_id"].nunique()) if "item_id" in past.events else 0,
+            effect=None if effect is None else effect[asked],
+            split_by="user",
         )
 
     def _offers(self, log: EventLog) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -178,6 +254,28 @@ class Uplift(Task):
 def _queries(sequences: Sequences, row: np.ndarray) -> Queries:
     """Ask just before the offer's row, so that its discount is not visible."""
     return Queries(user=sequences.row_user()[row], end=row, time=sequences.time[row])
+
+
+def _of_users(
+    sequences: Sequences, users: np.ndarray, rows: np.ndarray
+) -> tuple[Sequences, np.ndarray]:
+    """Return the rows at which `rows` (n_rows,) bool holds of the users where `users` does.
+
+    Also the new position of each user, (n_users,) int64, -1 for those who are left out.
+    """
+    kept = sequences.select(rows & users[sequences.row_user()])
+    length = np.diff(kept.offsets)[users]
+    position = np.where(users, np.cumsum(users) - 1, -1)
+    part = replace(
+        kept, offsets=np.append(0, np.cumsum(length)), users=sequences.users[np.flatnonzero(users)]
+    )
+    return part, position
+
+
+def _ms(log: EventLog, row: np.ndarray) -> np.ndarray:
+    """Return the times of some rows, (n,) int64 ms since 1970 UTC."""
+    times = log.events["timestamp"].iloc[row].astype("datetime64[ms, UTC]")
+    return times.astype("int64").to_numpy()
 
 
 def _treated(log: EventLog, row: np.ndarray) -> np.ndarray:

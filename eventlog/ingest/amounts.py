@@ -24,7 +24,7 @@ OPEN = {mark: rf"^[+-]?[1-9]\d{{0,2}}{m}\d{{3}}$" for mark, m in ((",", ","), ("
 BLANKS = "[ '\u2019\u00a0\u2009\u202f]"  # group thousands in any country
 NUMBER = r"^[+-]?(?:0|[1-9]\d*|\d*\.\d+|\d+\.)(?:[eE][+-]?\d{1,3})?$"  # 007 is a code
 WHOLE = r"^[+-]?(?:0|[1-9]\d*)$"
-WIDE = r"^[+-]?(?:[1-9]\d{16,}|9[1-9]\d{14}|90[1-9]\d{13}|900[89]\d{12})$"  # beyond 2**53
+WIDE = r"^[+-]?(?:[1-9]\d{16,}|9\d{15})$"  # values.WIDEST and more
 
 
 @dataclass
@@ -40,9 +40,9 @@ class Separators:
         found = cls({",": 0, ".": 0}, {})
         for values in texts:
             values = pc.utf8_trim_whitespace(values)
+            if not pc.any(pc.match_substring_regex(values, "[.,]")).as_py():
+                continue
             for mark in found.decimal:
-                if not pc.any(pc.match_substring(values, mark)).as_py():
-                    continue
                 found.decimal[mark] += int(
                     pc.sum(pc.match_substring_regex(values, DECIMAL[mark])).as_py() or 0
                 )

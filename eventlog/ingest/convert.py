@@ -170,6 +170,9 @@ class _Conversion:
         if source is None:
             return
         column = self._coded(source).stripped()
+        if name in self.mapping.strip:
+            cut = re.compile(self.mapping.strip[name])
+            column = column.map(lambda text: cut.sub("", text)).without(("",))
         if COLUMNS[name].kind == "id":
             column = self._known_ids(column, source)
         if name in self.mapping.integer_ids:

@@ -269,7 +269,7 @@ class Gatherer:
     def rejects(self) -> pa.Table:
         """Return all rows that were set aside."""
         table = pa.concat_tables(self.reject_tables, promote_options="permissive")
-        return table.sort_by("row") if table.num_rows else table
+        return table.sort_by("row") if table.num_rows else table.select(["row", "reason"])
 
     def ids(self) -> pd.Series:
         """Return the new event ids, indexed by the old ones."""

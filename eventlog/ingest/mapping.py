@@ -87,6 +87,7 @@ class FileFormat(Table, frozen=True):
     # A list column: a row per element, with the columns "<column>.<field>", or "<column>" where
     # the elements are plain values. The list may be JSON text, or text with a separator.
     explode: str | None = None
+    sql: str | None = None  # the query that gives the rows, where the input is a database
     separator: str | None = None  # between the elements of a list that is written as text
 
     def __post_init__(self) -> None:
@@ -168,6 +169,8 @@ class Mapping(Table, frozen=True):
     drop: Names = ()
     # Columns beyond the schema that are ids, such as a terminal, even where they are numbers.
     ids: Names = ()
+    # What is cut off the values of a schema column, a regular expression: item_id = "-[01]$".
+    strip: dict[str, str] = field(default_factory=dict)
     integer_ids: Names = ()  # schema columns whose ids lose a trailing ".0"
     session_scope: Literal["global", "user"] = "global"  # "user": ids are unique within a user
     # Inactivity that ends a session, if the file has no session_id.
@@ -231,6 +234,9 @@ def _check(mapping: Mapping, path: str) -> None:
                 f"{path} lists {name} in ids, but [columns] gives it a meaning already; take it "
                 "out of one of them."
             )
+    for name in mapping.strip:
+        if name not in mapping.columns:
+            raise UnknownNameError(f"column ([strip] of {path})", name, mapping.columns)
     for name, role in mapping.roles.items():
         if role not in ROLE_NAMES:
             raise UnknownNameError(f"role (given to {name!r} in {path})", role, ROLE_NAMES)

@@ -28,6 +28,8 @@ def check_values(mapping: Mapping, where: str) -> None:
     _check_file(mapping.file, where)
     for number, rule in enumerate(mapping.rules):
         _check_rule(rule, f"{where}: rules[{number}]")
+    for name, pattern in mapping.strip.items():
+        _check_pattern(pattern, f"{where}: strip.{name}")
     kinds = [label.kind for label in mapping.labels]
     for number, kind in enumerate(kinds):
         key = f"{where}: labels[{number}].kind"
@@ -150,13 +152,16 @@ def _check_file(layout: FileFormat, where: str) -> None:
 
 
 def _check_rule(rule: Rule, where: str) -> None:
-    if rule.matches is None:
-        return
+    if rule.matches is not None:
+        _check_pattern(rule.matches, f"{where}.matches")
+
+
+def _check_pattern(pattern: str, where: str) -> None:
     try:
-        re.compile(rule.matches)
+        re.compile(pattern)
     except (re.error, OverflowError, RecursionError) as error:
         raise InputError(
-            f"{where}.matches is {rule.matches[:60]!r}, which is no regular expression ({error})."
+            f"{where} is {pattern[:60]!r}, which is no regular expression ({error})."
         ) from None
 
 

@@ -10,9 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from eventlog.ingest.values import TEXT, plain_text
+from eventlog.ingest.values import TEXT, WIDEST, plain_text
 
-WIDEST = 2**53
 # What writers of Parquet put between a list and its elements: items.list[].element.
 LIST_FIELDS = ("list", "bag", "array")
 ELEMENT_FIELDS = ("element", "item", "array_element", "array")
@@ -103,7 +102,7 @@ def _decoded(array: pa.DictionaryArray) -> pa.Array:
 def _whole(array: pa.Array) -> pa.Array:
     ends = pc.min_max(array)
     low, high = ends["min"].as_py(), ends["max"].as_py()
-    if low is not None and (low < -WIDEST or high > WIDEST):
+    if low is not None and (low <= -WIDEST or high >= WIDEST):
         return array.cast(pa.string()).dictionary_encode()
     return array if array.type == pa.int64() else array.cast(pa.int64())
 
@@ -114,7 +113,7 @@ def _decimal(array: pa.Array) -> pa.Array:
         text = array.cast(pa.string())
         text = pc.replace_substring_regex(text, r"(\.\d*?)0+$", r"\1")
         return pc.replace_substring_regex(text, r"\.$", "").dictionary_encode()
-    return array.cast(pa.float64())
+    return array.cast(pa.string()).cast(pa.float64())  # the direct way is not exact
 
 
 def _struct(array: pa.StructArray) -> pa.Array:

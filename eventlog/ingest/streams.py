@@ -17,6 +17,7 @@ import pyarrow as pa
 from eventlog._runtime.errors import InputError
 
 BLOCK = 16 << 20  # bytes of text in a batch
+LONGEST_LINE = 64 << 20  # bytes
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bzip2", ".zst": "zstd"}
 RAGGED = "wrong number of fields"  # the reason for which such a row is set aside
 
@@ -105,6 +106,15 @@ class WatchedStream(io.RawIOBase):
         """Close the stream underneath too."""
         self.stream.close()
         super().close()
+
+
+def refuse_long_line(n: int, file: InputFile) -> None:
+    """Raise InputError if a line has more than LONGEST_LINE bytes: it is no table of rows."""
+    if n > LONGEST_LINE:
+        raise InputError(
+            f"{file} has a line of more than {LONGEST_LINE >> 20} MiB; it is not a text with a row "
+            "on each line."
+        )
 
 
 def no_rows(file: InputFile, header: bool) -> InputError:

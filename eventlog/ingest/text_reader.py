@@ -6,22 +6,29 @@ import codecs
 import csv
 import io
 import re
+import sys
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 
 from eventlog._runtime.errors import InputError
 from eventlog.ingest import streams
+from eventlog.ingest.aliases import ALIASES
 from eventlog.ingest.mapping import FileFormat
 from eventlog.ingest.mapping_values import check_encoding
-from eventlog.ingest.streams import Batch, InputFile, WatchedStream, no_rows
-from eventlog.ingest.values import TEXT
+from eventlog.ingest.streams import Batch, InputFile, WatchedStream, no_rows, refuse_long_line
+from eventlog.ingest.values import TEXT, plain_name
 
-HEAD_BYTES = 1 << 18  # read to find the first line
+# A text that a ' keeps a spreadsheet from running, as in exports; see `unprotected`.
+PROTECTED = r"^'+[=+@\t\r\n-]"
+HEAD_BYTES = 1 << 22  # read to find the first line
 
 
 def read_text(
@@ -36,9 +43,9 @@ def read_text(
     with opening.open() as utf8:
         watched = WatchedStream(utf8, file, quote)
         stream: Any = watched
-        # Arrow splits at one byte. Files with longer delimiters are small: rewrite them in memory.
+        # Arrow splits at one byte.
         if len(delimiter) > 1:
-            stream = _with_tabs(watched, delimiter)
+            stream = io.BufferedReader(TabStream(watched, delimiter), streams.BLOCK)
         ragged: list[tuple[int, str]] = []  # not yet yielded
         left_out: list[int] = []
         before = opening.lines_before + int(opening.header)  # number of the last row seen
@@ -71,7 +78,8 @@ def read_text(
         }
         last = before
         try:
-            for chunk in pacsv.open_csv(stream, **options):
+            for chunk in _chunks(stream, options):
+                chunk = unprotected(chunk)
                 rows = np.arange(last + 1, last + 1 + chunk.num_rows + len(left_out))
                 rows = rows[~np.isin(rows, left_out)][: chunk.num_rows]
                 yield Batch(pa.Table.from_batches([chunk]), rows, list(ragged), str(file))
@@ -93,14 +101,82 @@ def read_text(
         _explain(opening, None if allow_ragged else len(names))
 
 
-def _with_tabs(watched: WatchedStream, delimiter: str) -> io.BytesIO:
-    """Return text with a tab for each delimiter of several characters."""
-    blank = delimiter == "whitespace"
-    pattern = rb"[ \t]+" if blank else re.escape(delimiter.encode())
-    lines = watched.read().splitlines()
-    return io.BytesIO(
-        b"\n".join(re.sub(pattern, b"\t", line.strip() if blank else line) for line in lines)
-    )
+def _chunks(stream: Any, options: dict[str, Any]) -> Iterator[pa.RecordBatch]:
+    """Yield what Arrow reads."""
+    with _silent_on_bytes():
+        reader = pacsv.open_csv(stream, **options)
+    while True:
+        with _silent_on_bytes():
+            try:
+                chunk = reader.read_next_batch()
+            except StopIteration:
+                return
+        yield chunk
+
+
+@contextmanager
+def _silent_on_bytes() -> Iterator[None]:
+    """Keep Python from printing that a ragged row is no text; `_explain` says where and why."""
+    before = sys.unraisablehook
+
+    def hook(found: Any) -> None:
+        if not isinstance(found.exc_value, UnicodeDecodeError):
+            before(found)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
+
+
+def unprotected(chunk: pa.RecordBatch) -> pa.RecordBatch:
+    """Return the rows without the ' that keeps a spreadsheet from running a text as a formula.
+
+    Exports have it before texts that begin with = + - @ (see `eventlog.formats`).
+    """
+    columns = []
+    for column in chunk.columns:
+        texts = column.dictionary
+        marked = pc.match_substring_regex(texts, PROTECTED)
+        if pc.any(marked).as_py():
+            texts = pc.if_else(marked, pc.utf8_slice_codeunits(texts, 1), texts)
+            column = texts.take(column.indices).dictionary_encode()
+        columns.append(column)
+    return pa.RecordBatch.from_arrays(columns, schema=chunk.schema)
+
+
+class TabStream(io.RawIOBase):
+    """A text with a tab for each delimiter of several characters."""
+
+    def __init__(self, watched: WatchedStream, delimiter: str) -> None:
+        self.watched, self.blank = watched, delimiter == "whitespace"
+        self.pattern = rb"[ \t]+" if self.blank else re.escape(delimiter.encode())
+        self.rest, self.cut = b"", b""  # to be handed on, and a line whose end is not read yet
+
+    def readable(self) -> bool:
+        """Return True, as a stream for reading must."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill `buffer` and return the number of bytes, 0 at the end."""
+        while not self.rest:
+            data = self.watched.read(streams.BLOCK)
+            self.cut += data
+            end = self.cut.rfind(b"\n") + 1 if data else len(self.cut)
+            self.rest, self.cut = self._with_tabs(self.cut[:end]), self.cut[end:]
+            refuse_long_line(len(self.cut), self.watched.file)
+            if not data:
+                break
+        n = min(len(self.rest), len(buffer))
+        buffer[:n], self.rest = self.rest[:n], self.rest[n:]
+        return n
+
+    def _with_tabs(self, text: bytes) -> bytes:
+        lines = text.splitlines()
+        if self.blank:
+            lines = [line.strip() for line in lines]
+        return b"".join(re.sub(self.pattern, b"\t", line) + b"\n" for line in lines)
 
 
 # --- how the file begins --------------------------------------------------------------------------
@@ -170,18 +246,23 @@ def _opening(file: InputFile, kind: str, layout: FileFormat, known: set[str]) ->
     lines = _lines(file, head, encoding)
     start, separator = layout.skip_rows, None
     marks = ("#", layout.comment) if layout.comment else ("#",)
+    commented = ""  # the last line before the header that begins with #
     while start < len(lines):
         line = lines[start].strip()
-        found = re.fullmatch(r"""["']?sep=(.)["']?""", line)
+        found = re.fullmatch(r"""\s*["']?sep=(.)["']?[ \r]*""", lines[start])
         separator = found[1] if found else separator
         if line and not line.startswith(marks) and not found:
             break
+        commented = line if line.startswith("#") else ""
         start += 1
     else:
         raise InputError(
             f"{file} has no row after the {start:,} line(s) that are skipped; there is nothing to "
             "import."
         )
+    if _is_header(commented.lstrip("# "), lines[start], layout.quote, known):
+        start -= 1
+        lines[start] = commented.lstrip("# ")
     guessed = separator or _guess_delimiter(lines[start], layout.quote)
     delimiter = layout.delimiter or ("\t" if kind in (".tsv", ".inter") else guessed)
     names, header = _names(file, lines[start], delimiter, layout, known)
@@ -190,6 +271,21 @@ def _opening(file: InputFile, kind: str, layout: FileFormat, known: set[str]) ->
         names = [*names, *(f"no name {i}" for i in range(empty))]
     # Lines of the file that are blank do not count, as in Arrow.
     return Opening(file, layout, encoding, delimiter, names, header, start, empty if header else 0)
+
+
+def _is_header(commented: str, line: str, quote: str, known: set[str]) -> bool:
+    """Return whether a line that begins with # names the fields of the line after it."""
+    delimiter = _guess_delimiter(line, quote)
+    names = _split(commented, delimiter, quote) if commented else []
+    values = _split(line, delimiter, quote)
+    if len(names) < 2 or len(names) != len(values):
+        return False
+    usual = {alias for aliases in ALIASES.values() for alias in aliases}
+
+    def named(fields: list[str]) -> bool:
+        return any(f.strip() in known or plain_name(f) in usual for f in fields)
+
+    return named(names) and not named(values)
 
 
 def _empty_fields(lines: list[str], delimiter: str, quote: str, width: int) -> int:
@@ -214,7 +310,13 @@ def _lines(file: InputFile, head: bytes, encoding: str) -> list[str]:
             f"{file} is not a text file: byte {at} (row {head.count(b'%c' % 10, 0, at) + 1}) is "
             "zero."
         )
-    text = codecs.getincrementaldecoder(encoding)("replace").decode(head).lstrip("\ufeff")
+    try:
+        text = codecs.getincrementaldecoder(encoding)("replace").decode(head).lstrip("\ufeff")
+    except UnicodeError as error:
+        raise InputError(
+            f"{file} is not {encoding} text: {error}; name the right one with --encoding or in "
+            "[file] of a mapping."
+        ) from None
     lines = re.split(r"\r\n|\n|\r", text)
     first = next((line for line in lines if line.strip()), None)
     if first is None:
@@ -239,14 +341,18 @@ def _split(line: str, delimiter: str, quote: str) -> list[str]:
         return line.split()
     if len(delimiter) > 1:
         return line.split(delimiter)
-    return next(
-        csv.reader(
-            [line],
-            delimiter=delimiter,
-            quotechar=quote or None,
-            quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
+    before = csv.field_size_limit(HEAD_BYTES)
+    try:
+        return next(
+            csv.reader(
+                [line],
+                delimiter=delimiter,
+                quotechar=quote or None,
+                quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,
+            )
         )
-    )
+    finally:
+        csv.field_size_limit(before)
 
 
 def _names(
@@ -267,7 +373,8 @@ def _names(
             )
         return [f"column_{i + 1}" for i in range(len(fields))], False
     names = [name or f"column_{i + 1}" for i, name in enumerate(fields)]
-    twice = next((name for name in names if names.count(name) > 1), None)
+    names = [name[1:] if re.match(PROTECTED, name) else name for name in names]
+    twice = next((name for name, n in Counter(names).items() if n > 1), None)
     if twice is not None:
         raise InputError(f"{path} has two columns called {twice!r} in row 1; rename one.")
     return names, True
@@ -335,7 +442,7 @@ def _explain_width(opening: Opening, records: Iterator[list[str]], width: int | 
 
 def _explain_encoding(file: InputFile, encoding: str) -> None:
     decoder = codecs.getincrementaldecoder(encoding)()
-    offset, line = 0, 1
+    offset, line, long = 0, 1, 0  # `long`: bytes since the last line end
     with file.open() as stream:
         for data in iter(lambda: stream.read(1 << 20), b""):
             pending = len(decoder.getstate()[0])
@@ -352,3 +459,6 @@ def _explain_encoding(file: InputFile, encoding: str) -> None:
                 ) from None
             offset += len(data)
             line += data.count(b"\n")
+            end = data.rfind(b"\n") + 1
+            long = len(data) - end if end else long + len(data)
+            refuse_long_line(long, file)

@@ -58,15 +58,18 @@ def _read(text: pa.Array, formats: Sequence[str], timezone: str) -> np.ndarray:
 
 def _iso(text: pa.Array, timezone: str) -> np.ndarray:
     """Return ISO 8601 times, and dates written as digits alone, (n,) int64 ms."""
-    for kind in (pa.timestamp("us"), pa.timestamp("us", "UTC")):  # the quick way: all of one kind
-        try:
-            found = text.cast(kind)
-        except pa.ArrowInvalid:
-            continue
-        ms = _floor_ms(found.cast(pa.int64()).to_numpy(zero_copy_only=False), 1000)
-        return _utc(ms, np.full(len(ms), kind.tz is not None), timezone)
+    # The quick way, if all are of the kind of the first; a failure costs as much as the slow way.
+    first = _matches(text[:1], OFFSET).any()
+    kind = pa.timestamp("us", "UTC" if first else None)
+    try:
+        us = text.cast(kind).cast(pa.int64()).to_numpy(zero_copy_only=False)
+        return _utc(_floor_ms(us, 1000), np.full(len(us), first), timezone)
+    except pa.ArrowInvalid:
+        pass
     offset = _matches(text, OFFSET)
     plain = pc.replace_substring_regex(text, UTC_NAME, "Z")
+    # Python's logging writes 10:00:00,123; others write t and z.
+    plain = pc.utf8_upper(pc.replace_substring_regex(plain, r"(:\d\d),(\d)", r"\1.\2"))
     # A year or a count alone is no time; pandas would take 2000 for the year.
     digits = _matches(text, r"^\d+$")
     series = pd.Series(plain.to_pandas()).astype(object).mask(digits)
@@ -142,7 +145,7 @@ def units_of(number: np.ndarray) -> np.ndarray:
 
 def _counted(text: pa.Array, unit: str) -> np.ndarray:
     """Return numbers since 1970, written as text, as ms; whole ones are never made floats."""
-    whole = _matches(text, r"^[+-]?\d{1,18}(?:\.0*)?$")
+    whole = _matches(text, r"^[+-]?(?:\d{1,18}|[1-8]\d{18})(?:\.0*)?$")
     out = np.full(len(text), NO_TIME, dtype=np.int64)
     numbers = pc.replace_substring_regex(text.filter(pa.array(whole)), r"\.0*$", "")
     numbers = pc.replace_substring_regex(numbers, r"^\+", "")

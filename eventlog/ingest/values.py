@@ -11,6 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+# Beyond it a float may lose digits (2**53, rounded down so that a pattern can tell).
+WIDEST = 9 * 10**15
 TEXT = pa.dictionary(pa.int32(), pa.string())  # how text columns are held
 
 

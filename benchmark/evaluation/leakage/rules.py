@@ -30,26 +30,37 @@ class Leak(WorkError):
 
 def check(task: Task, data: TaskData, source: EventLog, log: EventLog, split: TimeSplit) -> None:
     """Raise Leak where `data`, made by `task` from `source` and `log`, breaks a rule."""
-    found = [*_late_rows(data, split), *_late_values(data, source, split)]
-    if source is log:
+    if data.split_by == "user":
+        found = [*_shared_users(data), *_late_rows(data, None)]
+    else:
+        found = [*_late_rows(data, split), *_late_values(data, source, split)]
+    if source is log and data.split_by == "time":
         found += _future_matters(task, log, split)
     if found:
         raise Leak(f"a leak: {'; '.join(found)}")
 
 
-def _late_rows(data: TaskData, split: TimeSplit) -> Iterator[str]:
-    cut = to_ms(split.cut)
-    late = int((data.train.sequences.time >= cut).sum())
+def _shared_users(data: TaskData) -> Iterator[str]:
+    """Look for users who are learnt from and asked about, and for rows after the first question."""
+    test = data.test.sequences
+    shared = np.intersect1d(
+        data.train.sequences.users.astype(str), test.users[data.test.queries.user].astype(str)
+    )
+    if len(shared):
+        yield f"{len(shared)} users are both learnt from and asked about, such as {shared[0]}"
+    late = int((data.train.sequences.time > data.train.queries.time.max(initial=0)).sum())
     if late:
-        yield f"{late} of the rows to learn from are not before the cut"
+        yield f"{late} of the rows to learn from are later than the last question"
+
+
+def _late_rows(data: TaskData, split: TimeSplit | None) -> Iterator[str]:
+    """Look for rows and questions on the wrong side of the cut (None: there is no cut)."""
+    if split is not None:
+        yield from _beyond(data, to_ms(split.cut))
     for name, part in (("train", data.train), ("valid", data.valid), ("test", data.test)):
         if part is None:
             continue
         asked, sequences = part.queries, part.sequences
-        if name != "test" and (asked.time >= cut).any():
-            yield f"{int((asked.time >= cut).sum())} {name} questions are asked at or after the cut"
-        if name == "test" and (asked.time < cut).any():
-            yield f"{int((asked.time < cut).sum())} test questions are asked before the cut"
         begin, stop = sequences.offsets[asked.user], sequences.offsets[asked.user + 1]
         foreign = (asked.end < begin) | (asked.end > stop)
         if foreign.any():
@@ -61,6 +72,19 @@ def _late_rows(data: TaskData, split: TimeSplit) -> Iterator[str]:
             yield (
                 f"{int(early.sum())} {name} questions know rows that are later than they are asked"
             )
+
+
+def _beyond(data: TaskData, cut: int) -> Iterator[str]:
+    late = int((data.train.sequences.time >= cut).sum())
+    if late:
+        yield f"{late} of the rows to learn from are not before the cut"
+    for name, part in (("train", data.train), ("valid", data.valid)):
+        if part is not None and (part.queries.time >= cut).any():
+            late = int((part.queries.time >= cut).sum())
+            yield f"{late} {name} questions are asked at or after the cut"
+    if (data.test.queries.time < cut).any():
+        early = int((data.test.queries.time < cut).sum())
+        yield f"{early} test questions are asked before the cut"
 
 
 def _late_values(data: TaskData, source: EventLog, split: TimeSplit) -> Iterator[str]:

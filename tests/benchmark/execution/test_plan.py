@@ -96,10 +96,20 @@ def test_a_log_is_asked_what_it_is_for(tmp_path: Path) -> None:
     assert {c.label["log"] for c in only} == {"retail"}
 
 
+def test_models_that_are_skipped_run_where_they_are_asked_for_by_name() -> None:
+    def names(**more) -> set[str]:
+        return {c.label["model"] for c in plan(suite.load("all", **more)) if c.kind == "model"}
+
+    assert "hstu" not in names() and "hstu" in names(profile="full")
+    assert "hstu" in names(models=["hstu"])
+    with pytest.raises(UnknownNameError, match=r"skip_models.*did you mean 'lstm'"):
+        names(overrides=["skip_models=['lstmm']"])
+
+
 def test_the_sample_does_not_decide_the_log(tiny_folder: Path) -> None:
     def shop(*given: str) -> dict[str, Cell]:
         made = plan(suite.load("churn", overrides=given, models=["logistic"]))
-        return {c.kind: c for c in made}
+        return {c.kind: c for c in made if c.label["log"] == "shop"}
 
     whole, some = shop(), shop("logs.shop.learn_users=50")
     assert whole["log"].key == some["log"].key
@@ -107,8 +117,11 @@ def test_the_sample_does_not_decide_the_log(tiny_folder: Path) -> None:
 
 
 def test_a_new_seed_adds_cells_and_changes_none(tiny_folder: Path) -> None:
-    one, two = cells(tiny_folder), cells(tiny_folder, seeds=[0, 1])
+    models = ["popularity", "mlp"]
+    one, two = (cells(tiny_folder, models=models, seeds=seeds) for seeds in ([0], [0, 1]))
     assert {c.key for c in one.values()} < {c.key for c in two.values()}
+    added = {two[name].label["model"] for name in two.keys() - one.keys()}
+    assert added == {"mlp"}  # popularity draws nothing, and is fitted once
 
 
 def test_a_plugins_code_is_in_its_key(tiny_folder: Path, plugin) -> None:

@@ -51,6 +51,12 @@ def test_the_text_is_all_there_and_escaped(tmp_path: Path) -> None:
     assert "http" not in re.sub(r"http://www.w3.org", "", page)  # it needs nothing from anywhere
 
 
+def test_rows_are_marked_by_family(tmp_path: Path) -> None:
+    lines = ["| model | family |", "|---|---|", "| a | sequence |", "| b | <i> |", "| c | – |"]
+    page = render(lines, [], tmp_path)
+    assert re.findall(r"<tr( class=[^>]*)?><td", page) == [' class="sequence"', "", ""]
+
+
 def test_headings_of_one_text_have_anchors_of_their_own(tmp_path: Path) -> None:
     page = render(["## Log `a`", "### Generators", "## Log `b`", "### Generators"], [], tmp_path)
     assert re.findall(r'<h3 id="([^"]+)">', page) == ["generators", "generators-2"]

@@ -52,6 +52,19 @@ def test_tiers_and_ranks_agree_where_there_are_fits(tmp_path: Path) -> None:
     assert "cannot be told apart here" in text
 
 
+def test_models_that_do_not_draw_are_compared_after_one_fit(tmp_path: Path) -> None:
+    """Beside several fits of those that do, and alone."""
+    once = {"base_rate": {"seeded": False}, "counts": {"seeded": False}}
+    for fits in ({"net": [0.9, 0.91, 0.9]}, {}):
+        results = Results()
+        results.board({"base_rate": [0.5], "counts": [0.7], **fits}, more=once)
+        board = one(results, tmp_path / str(len(fits)))
+        assert not board.one_fit
+        assert board.tiers["counts"] < board.tiers["base_rate"]
+        assert board.compared().between[board.compared().at["counts"]] == 0
+        assert len(board.stability()) == (3 if fits else 0)
+
+
 def test_a_row_that_kept_its_start_is_marked_and_the_start_is_shown(tmp_path: Path) -> None:
     results = Results()
     more = {"lstm": {"curve": CURVE, "family": "sequence"}, "gru": {"curve": KEPT}}
@@ -101,7 +114,9 @@ def test_rows_with_the_same_predictions_say_so(tmp_path: Path) -> None:
     results = Results()
     more = {name: {"answers": "abc"} for name in ("a", "b")} | {"c": {"answers": "other"}}
     results.board({"base_rate": [0.5], "a": [0.7], "b": [0.7], "c": [0.7]}, more=more)
-    assert "a and b: equal answers (the same predictions)" in page(results, tmp_path)
+    text = page(results, tmp_path)
+    assert "a and b: equal answers, the same order of all questions" in text
+    assert "a and b and c agree in roc_auc, though their answers differ" in text
 
 
 def test_records_without_the_new_fields_are_readable(tmp_path: Path) -> None:
