@@ -81,6 +81,10 @@ class _Blocks:
     def table(self, block: bytes) -> pa.Table:
         """Return the rows of a block."""
         try:
+            block.decode()  # Arrow does not look
+        except UnicodeDecodeError:
+            return self._slowly(block)
+        try:
             table = self._quickly(block)
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
             return self._slowly(block)
