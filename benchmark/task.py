@@ -106,6 +106,8 @@ class Task(ABC):
     headline: ClassVar[str]
     shown: ClassVar[tuple[str, ...]]  # further metrics of the leaderboard, the headline first
     trivial: ClassVar[str] = "base_rate"
+    # What the oracle knows that no observer of a log can, in a sentence.
+    oracle_knows: ClassVar[str] = "knows the truth of the simulated log"
     # Tables of a simulated log's truth that `test_effect` reads.
     truth_tables: ClassVar[tuple[str, ...]] = ()
 

@@ -61,6 +61,12 @@ def parser() -> Parser:
         help="encoding of a text file that is not utf-8, such as latin-1 or cp1252",
     )
     p.add_argument(
+        "--sql",
+        metavar="QUERY",
+        help="the query that gives the rows, of a database (.sqlite, .duckdb, postgresql://...) or,"
+        " by DuckDB, of the files, as tables that are named like them",
+    )
+    p.add_argument(
         "--decimal",
         choices=(".", ","),
         help="the mark before decimals, where the numbers of the file leave it open",
@@ -281,6 +287,7 @@ def _import(arguments: argparse.Namespace) -> int:
             decimal=arguments.decimal,
             items=arguments.items,
             users=arguments.users,
+            sql=arguments.sql,
             made_with=arguments.preset or (arguments.mapping.name if arguments.mapping else None),
         )
     )

@@ -18,7 +18,8 @@ LINUX = sys.platform.startswith("linux")
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 DIED = {
     -9: "it was killed (by hand, or because memory ran out)",
-    -11: "it crashed (segmentation fault)",
+    -11: "it crashed (segmentation fault; a model crashes so where torch or native code writes "
+    "into an array that it was given)",
     -6: "it aborted",
 }
 

@@ -205,6 +205,8 @@ def _child(pipe: Connection, job: Job) -> None:
     # Ctrl-C reaches the whole group; the parent decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end)
+    # Inherited from a Dask worker; see _may_have_children.
+    multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]
     os.setsid()
     descendants.adopt_orphans()
     os.dup2(2, 1)  # what a model prints is no part of the report

@@ -180,6 +180,8 @@ class ModelProcess:
     def _how_it_ended(self) -> str:
         self.process.join(timeout=5)
         code = self.process.exitcode
+        if code is None:
+            return NO_REPLY
         return descendants.DIED.get(code or 0, f"its process ended with exit code {code}")
 
 

@@ -55,6 +55,7 @@ class ModelSpec:
     task: str  # the task's name
     label: str  # the model's name in words, for messages
     hidden: tuple[str, ...] = ()  # folders and files that it may not read
+    offline: bool = False  # whether results are kept where the network leads
 
 
 def serve(
@@ -134,7 +135,7 @@ class _Server:
             sys.modules["numba"].config.CACHE_DIR = scratch
         # Other models' folders lie beside this one.
         hidden = (*self.spec.hidden, str(self.folder.parent))
-        self.guard = sandbox.enter(hidden, _needed(self.spec), scratch)
+        self.guard = sandbox.enter(hidden, _needed(self.spec), scratch, offline=self.spec.offline)
 
     def do_fit(self, users: int | None) -> tuple[dict[str, Any], None]:
         """Fit a new model, on a sample of `users` where that is given."""

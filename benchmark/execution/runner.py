@@ -20,6 +20,7 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 from benchmark import suite as suites
 from benchmark.execution import artifact_store, costs
@@ -310,6 +311,9 @@ def _hidden(cells: Iterable[Cell], store: Store) -> tuple[str, ...]:
     """Return the folders that no model may read: results with their artefacts, and logs."""
     own = {str(Path(c.folder).resolve()) for c in cells if c.folder}
     results = store.folder.resolve()
+    shared = store.shared or ""
+    if shared.startswith("file:"):
+        own.add(unquote(urlsplit(shared).path))
     return (str(results), str(results / "artifacts"), *sorted(own))
 
 

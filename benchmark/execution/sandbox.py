@@ -50,6 +50,7 @@ CREATE, ADD_RULE, RESTRICT = 444, 445, 446  # system calls, the same on every ar
 EXECUTE, WRITE_FILE, READ_FILE = 1 << 0, 1 << 1, 1 << 2
 REMOVE_AND_MAKE = sum(1 << bit for bit in range(4, 13))
 REFER, TRUNCATE = 1 << 13, 1 << 14
+CONNECT = 1 << 1  # by TCP, from version 4 on
 SCOPES = 0b11  # abstract sockets and signals reach processes of the same sandbox only
 PR_SET_NO_NEW_PRIVS = 38
 
@@ -57,14 +58,23 @@ PR_SET_NO_NEW_PRIVS = 38
 class Guard:
     """What a process may not touch, and what it tried."""
 
-    def __init__(self, hidden: Iterable[str], needed: Iterable[str], writable: str) -> None:
-        """Take real paths of folders and files.
+    def __init__(
+        self,
+        hidden: Iterable[str],
+        needed: Iterable[str],
+        writable: str,
+        *,
+        offline: bool = False,
+    ) -> None:
+        """Take paths of folders and files.
 
         Args:
             hidden: not to be read.
             needed: to be read nevertheless, where they lie inside of `hidden`.
             writable: the one folder to be written.
+            offline: refuse connections to other machines, too.
         """
+        self.offline = offline
         self.hidden = sorted({real(p) for p in hidden})
         self.needed = sorted({real(p) for p in needed})
         self.writable = real(writable)
@@ -83,6 +93,9 @@ class Guard:
                 self._path(arguments[place], "change", change=True)
         elif event in STARTED:
             self._command(arguments)
+        elif event == "socket.connect" and self.offline and not isinstance(arguments[1], str):
+            self._note("it tried to reach another machine")
+            raise PermissionError("a model may not use the network while results are kept there")
 
     def _path(self, path: Any, verb: str, *, change: bool) -> None:
         if isinstance(path, int):
@@ -120,12 +133,11 @@ class Guard:
             self.flags.append(sentence)
 
 
-def enter(hidden: Iterable[str], needed: Iterable[str], writable: str) -> Guard:
-    """Confine this process for good, and return what notes its attempts.
-
-    `needed` are the folders and files that a model cannot do without, wherever they lie.
-    """
-    guard = Guard(hidden, needed, writable)
+def enter(
+    hidden: Iterable[str], needed: Iterable[str], writable: str, *, offline: bool = False
+) -> Guard:
+    """Confine this process for good, and return what notes its attempts; see `Guard`."""
+    guard = Guard(hidden, needed, writable, offline=offline)
     restrict(guard)
     sys.addaudithook(guard.check)
     return guard
@@ -188,8 +200,13 @@ def restrict(guard: Guard) -> bool:
     changing |= (REFER if version >= 2 else 0) | (TRUNCATE if version >= 3 else 0)
     reading = READ_FILE | EXECUTE
     # The size tells the kernel which fields are meant.
-    size = 24 if version >= 6 else 8
-    rules = system.syscall(CREATE, ctypes.byref(_Ruleset(reading | changing, 0, SCOPES)), size, 0)
+    size = 24 if version >= 6 else 16 if version >= 4 else 8
+    rules = system.syscall(
+        CREATE,
+        ctypes.byref(_Ruleset(reading | changing, CONNECT if guard.offline else 0, SCOPES)),
+        size,
+        0,
+    )
     if rules < 0:
         return False
     try:

@@ -25,6 +25,7 @@ from msgspec.structs import replace
 from eventlog._runtime.errors import InputError, UnknownNameError
 from eventlog._runtime.files import check_replaceable
 from eventlog.ingest.convert import Converter
+from eventlog.ingest.databases import database_of
 from eventlog.ingest.decide import currencies, decide
 from eventlog.ingest.detect import detect
 from eventlog.ingest.gather import Gatherer, Summary
@@ -61,12 +62,14 @@ def import_file(
     decimal: Literal[".", ","] | None = None,
     items: Path | str | None = None,
     users: Path | str | None = None,
+    sql: str | None = None,
 ) -> Summary:
     """Read files of events (or a log folder) and write them as the log folder `out`, atomically.
 
     Args:
         file: the file or log folder to read, or several files of one layout: a list, a folder, a
-            pattern, a .zip archive, an address such as s3://bucket/events, "-" for standard input.
+            pattern, a .zip archive, an address such as s3://bucket/events, "-" for standard input;
+            or a database: a file of SQLite or DuckDB, postgresql://...
             An Arrow table is read as if it was a file.
         out: the log folder to write.
         mapping: what the columns mean. None: common column names are recognised, and the summary's
@@ -78,6 +81,7 @@ def import_file(
         decimal: the mark before decimals; overrides the mapping's.
         items: a file with a row for each item, which becomes items.parquet.
         users: a file with a row for each user, which becomes users.parquet.
+        sql: the query that gives the rows; overrides the mapping's. Of files, DuckDB answers it.
 
     Raises:
         InputError: a file is broken or lacks a column, or more than 1 % of the rows were set
@@ -89,12 +93,11 @@ def import_file(
         check_values(mapping, "The mapping")
     check_replaceable(out)
     folder = _log_folder(inputs, out)
+    layout = _layout(mapping, encoding=encoding, decimal=decimal, sql=sql)
     with LogWriter(out) as writer:
         with _scratch(writer.folder) as scratch:
-            source = _Source.read(
-                inputs, folder, _layout(mapping, encoding, decimal), mapping, allow_rejects, scratch
-            )
-            meaning, assumed = source.meaning(mapping, encoding, decimal)
+            source = _Source.read(inputs, folder, layout, mapping, allow_rejects, scratch)
+            meaning, assumed = source.meaning(mapping, layout)
             meaning = _with_settings(meaning, allow_rejects, currency)
             meaning, decided = decide(source.rows, meaning, source.name)
             assumed += decided
@@ -173,6 +176,7 @@ class _Source:
     rows: Spool
     files: list[InputFile]
     folder: Path | None = None  # a log folder
+    database: str = ""  # the name of a database
 
     @classmethod
     def read(
@@ -196,6 +200,11 @@ class _Source:
             for batch in folder_batches(folder):
                 rows.add(batch)
             return cls(name, rows, [], folder)
+        database = database_of(inputs, layout.sql)
+        if database is not None:
+            for batch in database.batches(layout.sql):
+                rows.add(batch)
+            return cls(database.name, rows, [], database=database.name)
         allowed = (*allow_rejects, *(mapping.allow_rejects if mapping else ()))
         files = find_files(inputs, scratch)
         for file in files:
@@ -203,13 +212,10 @@ class _Source:
                 rows.add(batch)
         return cls(name, rows, files)
 
-    def meaning(
-        self, mapping: Mapping | None, encoding: str | None, decimal: str | None
-    ) -> tuple[Mapping, list[str]]:
+    def meaning(self, mapping: Mapping | None, layout: FileFormat) -> tuple[Mapping, list[str]]:
         """Return what the columns mean, and what was assumed."""
         if mapping is None and self.folder is not None:
             return folder_mapping(self.folder, list(self.rows.kinds)), []
-        layout = _layout(mapping, encoding, decimal)
         if mapping is not None:
             return replace(mapping, file=layout), []
         found = detect(self.rows, self.name, layout)
@@ -237,7 +243,7 @@ class _Source:
         if self.folder is not None:
             return {"file": self.folder.name}
         if not self.files:
-            return {"file": IN_MEMORY}
+            return {"file": PurePath(self.database).name if self.database else IN_MEMORY}
         names = [PurePath(file.name).name for file in self.files]
         sums = [digest_of(file.open_raw()) for file in self.files]
         if len(names) == 1:
@@ -271,9 +277,8 @@ def _scratch(folder: Path) -> Iterator[Path]:
         yield Path(scratch)
 
 
-def _layout(mapping: Mapping | None, encoding: str | None, decimal: str | None) -> FileFormat:
+def _layout(mapping: Mapping | None, **given: str | None) -> FileFormat:
     layout = mapping.file if mapping else FileFormat()
-    given = {"encoding": encoding, "decimal": decimal}
     return replace(layout, **{k: v for k, v in given.items() if v is not None})
 
 

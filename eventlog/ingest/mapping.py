@@ -87,6 +87,7 @@ class FileFormat(Table, frozen=True):
     # A list column: a row per element, with the columns "<column>.<field>", or "<column>" where
     # the elements are plain values. The list may be JSON text, or text with a separator.
     explode: str | None = None
+    sql: str | None = None  # the query that gives the rows, where the input is a database
     separator: str | None = None  # between the elements of a list that is written as text
 
     def __post_init__(self) -> None:

@@ -113,7 +113,7 @@ def _decimal(array: pa.Array) -> pa.Array:
         text = array.cast(pa.string())
         text = pc.replace_substring_regex(text, r"(\.\d*?)0+$", r"\1")
         return pc.replace_substring_regex(text, r"\.$", "").dictionary_encode()
-    return array.cast(pa.float64())
+    return array.cast(pa.string()).cast(pa.float64())  # the direct way is not exact
 
 
 def _struct(array: pa.StructArray) -> pa.Array:

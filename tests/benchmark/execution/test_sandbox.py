@@ -97,3 +97,12 @@ def test_a_folder_that_holds_the_program_hides_only_the_rest(tmp_path: Path) -> 
     for path in ("results.jsonl", "artifacts/key/answers/test_target.npy"):
         with pytest.raises(PermissionError):
             guard.check("open", (str(tmp_path / path), "r", 0))
+
+
+def test_where_results_are_kept_in_the_network_models_are_offline(tmp_path: Path) -> None:
+    address = (None, ("192.0.2.1", 443))
+    sandbox.Guard([], [], str(tmp_path)).check("socket.connect", address)
+    guard = sandbox.Guard([], [], str(tmp_path), offline=True)
+    with pytest.raises(PermissionError):
+        guard.check("socket.connect", address)
+    assert guard.flags == ["it tried to reach another machine"]
