@@ -108,6 +108,35 @@ def main(argv: list[str]) -> int:
     add.set_defaults(run=_leaderboard)
 
     add = commands.add_parser(
+        "ceilings",
+        help="make the stored ceilings of a suite's simulated logs anew",
+        description=(
+            "Learn what the history, and the slate, allow on each simulated log of a suite, from "
+            "many more users of the same shop, and store the scores beside the program."
+        ),
+        epilog="example:\n  python -m benchmark ceilings --suite all --users 100000",
+    )
+    add.add_argument("--suite", default="all", help="a suite's name or TOML file (default: all)")
+    add.add_argument("--profile", default="default", help="smoke, default (the default) or full")
+    add.add_argument(
+        "--users",
+        type=_positive,
+        default=30_000,
+        metavar="N",
+        help="users of the same shop to learn from (default: 30000)",
+    )
+    add.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        dest="settings",
+        help="override anything in the suite; may be repeated",
+    )
+    add.add_argument("--out", metavar="DIR", help="folder to write to (default: the program's)")
+    add.set_defaults(run=_ceilings)
+
+    add = commands.add_parser(
         "compare",
         help="what changed between two results folders",
         description="What changed between two results folders, and whether it is more than noise.",
@@ -207,6 +236,16 @@ def _leaderboard(arguments: argparse.Namespace) -> None:
     from benchmark.report import leaderboard
 
     print(leaderboard.write(Store(arguments.results), Path(arguments.out)))
+
+
+def _ceilings(arguments: argparse.Namespace) -> None:
+    from benchmark import suite as suites
+    from benchmark.execution import make_ceilings
+
+    suite = suites.load(arguments.suite, profile=arguments.profile, overrides=arguments.settings)
+    out = None if arguments.out is None else Path(arguments.out)
+    for line in make_ceilings.make(suite, users=arguments.users, out=out):
+        print(line, flush=True)
 
 
 def _compare(arguments: argparse.Namespace) -> None:

@@ -33,9 +33,7 @@ from eventlog.split import TimeSplit, by_time
 
 TEST_SHARE = 1 / 6
 # Of a log, what `Task.asked_users` gets.
-ASKED_COLUMNS = (
-    "event_id", "user_id", "timestamp", "event", "item_id", "order_id", "coupon_id", "discount",
-)  # fmt: skip
+ASKED_COLUMNS = ("event_id", "user_id", "timestamp", "event", "item_id")
 
 
 class NotApplicable(InputError):
@@ -108,6 +106,8 @@ class Task(ABC):
     headline: ClassVar[str]
     shown: ClassVar[tuple[str, ...]]  # further metrics of the leaderboard, the headline first
     trivial: ClassVar[str] = "base_rate"
+    # What the oracle knows that no observer of a log can, in a sentence.
+    oracle_knows: ClassVar[str] = "knows the truth of the simulated log"
     # Tables of a simulated log's truth that `test_effect` reads.
     truth_tables: ClassVar[tuple[str, ...]] = ()
 

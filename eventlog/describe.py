@@ -9,7 +9,8 @@ from typing import IO
 import numpy as np
 import pandas as pd
 
-from eventlog.log import EventLog
+from eventlog._runtime.errors import InputError
+from eventlog.log import EventLog, require_log
 
 RATIOS = (("cart", "view"), ("purchase", "view"), ("purchase", "cart"), ("refund", "purchase"))
 
@@ -48,7 +49,10 @@ class Description:
 
 
 def describe(log: EventLog) -> Description:
-    """Return counts and shares of `log` as tables."""
+    """Return counts and shares of `log` as tables. Raises InputError if it has no events."""
+    require_log(log, "describe")
+    if len(log) == 0 or log.events["timestamp"].isna().all():
+        raise InputError("The log has no events with a time; there is nothing to describe.")
     tables = {
         "Log": _overview(log),
         "Events": _events(log),

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from eventlog._runtime import plugins
-from eventlog._runtime.errors import UnknownNameError
+from eventlog._runtime.errors import InputError, UnknownNameError
 from eventlog._runtime.files import (
     check_file_replaceable,
     check_replaceable,
@@ -43,6 +43,9 @@ def export(log: EventLog, path: Path | str, *, format: str, **settings: Any) -> 
     """
     path = Path(path)
     require_log(log, "export")
+    log = log.grouped()
+    if len(log) == 0:
+        raise InputError("The log has no events; there is nothing to export.")
     module = _module(format)
     check(path, format, overwrite=True)
     if module.FOLDER:

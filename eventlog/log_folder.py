@@ -150,6 +150,12 @@ def read_arrow(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     try:
         schema = pq.read_schema(path)
         refuse_twice(schema.names, path)
+        nested = [f for f in schema if pa.types.is_nested(f.type) and path.parent.name != "truth"]
+        if nested:
+            raise InputError(
+                f"{path}: the column {nested[0].name!r} holds {nested[0].type}, but a log has "
+                "plain values; import it again."
+            )
         strings = [
             f.name for f in schema if pa.types.is_string(f.type) or pa.types.is_large_string(f.type)
         ]

@@ -19,6 +19,7 @@ from eventlog._runtime.errors import InputError
 from eventlog._runtime.files import CLUTTER, read_json, sha256
 
 SCHEMA_VERSION = 1
+OF_LISTS = ("ids", "event_names")
 OF_TEXTS = ("roles", "provenance")  # entries that give a text for each name
 
 
@@ -55,6 +56,14 @@ def read_manifest(path: Path | str) -> dict[str, Any]:
                     raise InputError(
                         f"{name!r} in {file} gives {key!r} {_shown(value)}; it must be a text."
                     )
+    for name in OF_LISTS:
+        entries = manifest.get(name)
+        if entries is not None and not (
+            isinstance(entries, list) and all(isinstance(entry, str) for entry in entries)
+        ):
+            raise InputError(
+                f"{name!r} in {file} is {_shown(entries)}; it must be a list of texts."
+            )
     _check_files(manifest.get("files"), file)
     return manifest
 

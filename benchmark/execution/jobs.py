@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmark.evaluation import leakage
+from benchmark.evaluation import ceilings, leakage
 from benchmark.evaluation.control import hold_out
 from benchmark.execution.artifact_store import fetch, is_url, publish
 from benchmark.execution.judge import NOT_REPEATABLE, Shuffled, judge
@@ -299,15 +299,27 @@ def _shuffled(task: Task, found: Shuffled | None) -> dict[str, Any] | None:
 
 
 def _reference(job: Job) -> dict[str, Any]:
+    """Return the score of a rung of the ladder of ceilings, with what it is made of."""
     task = load_task_class(job.spec)
     data = load_task(fetch(job.needs[1]))
+    rung = job.spec["rung"]
+    if rung in ceilings.STORED:
+        found = ceilings.stored(
+            ceilings.path_of(job.spec["stored_in"]),
+            task=job.label["task"],
+            rung=rung,
+            questions=ceilings.identity(task, data),
+        )
+        scores = {"metrics": found.metrics, "replicates": found.replicates, "chance": found.chance}
+        return {**scores, **_task_facts(task), "provenance": found.provenance}
     from simulator.truth import oracles
 
     log = EventLog.read(_log_folder(job.needs[0]))
     answer = task.oracle(oracles, log, data.test, task.split(log))
     if answer is None:
         raise NotApplicable(f"{job.label['task']} has no oracle")
-    return {**_scores(task.judge(np.asarray(answer, dtype=np.float64), data)), **_task_facts(task)}
+    scored = task.judge(np.asarray(answer, dtype=np.float64), data)
+    return {**_scores(scored), **_task_facts(task), "provenance": task.oracle_knows}
 
 
 def _fidelity(job: Job) -> dict[str, Any]:

@@ -6,7 +6,7 @@ generator  fit on the log up to the cut, without the held-out users, and sample 
            users as the log has
 data       encode a task's questions from a source: the log itself or a generated one
 model      fit on a source's questions, test on the log's
-reference  the oracle of a simulated log
+reference  a ceiling on a simulated log: see `benchmark.evaluation.ceilings`
 fidelity   how far a generated log is from the real one, beside the real-vs-real baseline (two
            halves of the real log), and whether the generator copies the users it was fitted on
 =========  =========================================================================================
@@ -25,6 +25,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from benchmark.evaluation import ceilings
 from benchmark.execution import fingerprint
 from benchmark.suite import GeneratorUse, LogSource, Suite, as_table, plugin_name
 from eventlog import datasets
@@ -34,7 +35,6 @@ from eventlog.log import digest as log_digest
 
 KINDS = ("next_item", "binary", "uplift")  # of questions; a model says which it answers
 REAL = "real"
-ORACLE = "oracle"
 # What this module imports differs by kind of cell, and is named beside it.
 JOBS = ("benchmark.execution.jobs",)
 JUDGED = (
@@ -206,11 +206,28 @@ class _Planner:
             data = self._cell("data", label, spec, log, source, code=code)
             yield data
             if source_name == REAL and simulated:
-                code = _code("simulator.truth.oracles", *_task_modules(task))
-                oracle = {**label, "model": ORACLE}
-                yield self._cell("reference", oracle, data.spec, log, data, code=code)
+                yield from self._ceilings(log, data, task)
             for model in answering:
                 yield from self._models(data, model, seeds)
+
+    def _ceilings(self, log: Cell, data: Cell, task: str) -> Iterator[Cell]:
+        """Yield the rungs of the ladder on a simulated log, the lowest first."""
+        kind = fingerprint.class_facts("benchmark.tasks", task).get("kind")
+        path = ceilings.path_of(Path(log.spec.get("scenario", log.label["log"])).stem)
+        for rung in ceilings.rungs(str(kind)):
+            code: tuple[str | Path, ...] = ("simulator.truth.oracles",)
+            spec = {**data.spec, "rung": rung}
+            if rung in ceilings.STORED:
+                code = ("benchmark.evaluation.ceilings", *([path] if path.exists() else ()))
+                spec["stored_in"] = path.stem
+            yield self._cell(
+                "reference",
+                {**data.label, "model": rung},
+                spec,
+                log,
+                data,
+                code=_code(*code, *_task_modules(task)),
+            )
 
     def _models(self, data: Cell, model: str, seeds: tuple[int, ...]) -> Iterator[Cell]:
         """Yield a model's cells on the questions of a data cell, one a seed if it draws at all."""

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from benchmark.execution import artifact_store
+from benchmark.execution.record_shape import problem
 from eventlog._runtime.errors import InputError
 from eventlog._runtime.files import new_file
 
@@ -47,6 +48,7 @@ class Store:
                 "another --out."
             )
         self.records: list[dict[str, Any]] = []
+        self._strange: list[Any] = []  # records without kind, key or status
         self._by_key: dict[str, dict[str, Any]] = {}
         self._read_to = 0
         self.refresh()
@@ -63,10 +65,12 @@ class Store:
         for line in text[:whole].splitlines():
             try:
                 record = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(record, dict) and "kind" in record:
+            except (ValueError, RecursionError):
+                continue  # cut short by a run that was killed
+            if _has_a_place(record):
                 self._take(record)
+            else:
+                self._strange.append(record)
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Add one record; it is on the disk when this returns."""
@@ -100,7 +104,18 @@ class Store:
         return artifact_store.join(self.shared or self.artifacts, key)
 
     def plan(self) -> dict[str, Any]:
-        """Return the plan of the last run. Raises InputError where nothing was run."""
+        """Return the plan of the last run.
+
+        Raises InputError where nothing was run, or where a record has another shape than those
+        that a run writes.
+        """
+        for record in (*self._strange, *self.records):
+            wrong = problem(record)
+            if wrong is not None:
+                raise InputError(
+                    f"{self.path} has a record that {wrong}, which no run has written; remove that "
+                    "line, or choose another folder."
+                )
         for record in reversed(self.records):
             if record["kind"] == "plan":
                 return record
@@ -113,6 +128,14 @@ class Store:
         self.records.append(record)
         if "key" in record and self.finished(record["key"]) is None:
             self._by_key[record["key"]] = record
+
+
+def _has_a_place(record: Any) -> bool:
+    """Return whether the kind, and of a cell the key and the status, are texts."""
+    return isinstance(record, dict) and all(
+        isinstance(record[name], str) if name in record else name != "kind"
+        for name in ("kind", "key", "status")
+    )
 
 
 def merge(folders: Sequence[Path | str], out: Path | str) -> Store:

@@ -32,6 +32,10 @@ class Churn(Task):
     kind = "binary"
     headline = "roc_auc"
     shown = ("roc_auc", "pr_auc", "pr_auc_returning", "lift@10%", "brier", "ece")
+    oracle_knows = (
+        "knows who has left for good, and of the others the rate of visits, the propensity to buy "
+        "and the risk of leaving; only the chance of single visits is left"
+    )
 
     def __init__(
         self,

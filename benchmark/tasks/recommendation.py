@@ -35,6 +35,10 @@ class Recommendation(Task):
     headline = "ndcg@10"
     shown = ("ndcg@10", "hr@10", "mrr@10", "coverage@10")
     trivial = "popularity"
+    oracle_knows = (
+        "knows the page on the screen and the probabilities with which this shopper chose from it; "
+        "it ranks by them"
+    )
 
     def __init__(
         self,

@@ -47,6 +47,10 @@ class Uplift(Task):
     shown = ("qini", "auuc", TRUE_UPLIFT)
     truth_tables = ("coupons",)
     trivial = "no_uplift"
+    oracle_knows = (
+        "knows both potential outcomes of each offer, the chance in them included, which no model "
+        "can predict"
+    )
 
     def __init__(
         self,

@@ -25,13 +25,14 @@ from eventlog.ingest.streams import Batch, InputFile, WatchedStream, no_rows
 from eventlog.ingest.values import WIDEST, number_text
 
 LONGEST = streams.LONGEST_LINE
+ROWS = 50_000  # of a list, at once
 
 
 def read_json(file: InputFile) -> Iterator[Batch]:
     """Yield the objects of a JSON lines file. Raises InputError where a line is broken."""
     reader = _Blocks(file)
-    for block in _blocks(file):
-        table = reader.table(block)
+    tables = reader.of_list() if _is_list(file) else map(reader.table, _blocks(file))
+    for table in tables:
         yield Batch(table, np.arange(reader.n + 1, reader.n + table.num_rows + 1), file=str(file))
         reader.n += table.num_rows
     if reader.n == 0:
@@ -63,11 +64,6 @@ def _blocks(file: InputFile) -> Iterator[bytes]:
             block = b"".join([*pieces, data[:cut]])
             pieces = [data[cut:]] if data else []
             block = block.removeprefix(codecs.BOM_UTF8) if first else block
-            if first and block.lstrip(b" \t\r\n").startswith(b"["):
-                raise InputError(
-                    f"{file} has a list in row 1, but each line must be one JSON object (jq -c "
-                    "'.[]' makes such a file)."
-                )
             if block.strip():
                 first = False
                 yield block
@@ -85,11 +81,30 @@ class _Blocks:
     def table(self, block: bytes) -> pa.Table:
         """Return the rows of a block."""
         try:
+            block.decode()  # Arrow does not look
+        except UnicodeDecodeError:
+            return self._slowly(block)
+        try:
             table = self._quickly(block)
         except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
             return self._slowly(block)
         exact = not any(_wide_float(column) for column in table.columns)
         return table if exact else self._slowly(block)
+
+    def of_list(self) -> Iterator[pa.Table]:
+        """Yield the objects of a file that is one list, [{...}, {...}], if it is not large."""
+        with self.file.open() as stream:
+            data = WatchedStream(stream, self.file, b"").read(LONGEST + 1)
+        if len(data) > LONGEST:
+            raise InputError(
+                f"{self.file} is a list of more than {LONGEST >> 20} MiB; give one JSON object a "
+                "line (jq -c '.[]' makes such a file)."
+            )
+        records = self._loaded(data.removeprefix(codecs.BOM_UTF8), 1)
+        for row, record in enumerate(records, start=1):
+            self._check_object(record, row)
+        for start in range(0, len(records), ROWS):
+            yield _table(records[start : start + ROWS])
 
     def _quickly(self, block: bytes) -> pa.Table:
         if self.texts is not None:
@@ -112,14 +127,14 @@ class _Blocks:
         for line in block.split(b"\n"):
             if line.strip():
                 records.append(self._record(line, self.n + len(records) + 1))
-        names = dict.fromkeys(itertools.chain.from_iterable(records))
-        return pa.table(
-            {_clean(name): array_of([record.get(name) for record in records]) for name in names}
-        )
+        return _table(records)
 
     def _record(self, line: bytes, row: int) -> dict[str, Any]:
+        return self._check_object(self._loaded(line, row), row)
+
+    def _loaded(self, text: bytes, row: int) -> Any:
         try:
-            record = json.loads(line)
+            return json.loads(text)
         except json.JSONDecodeError as error:
             raise InputError(
                 f"{self.file} has no valid JSON in row {row}: {error.msg} at character "
@@ -133,12 +148,27 @@ class _Blocks:
             raise InputError(f"{self.file} has too many levels of lists in row {row}.") from None
         except ValueError as error:  # a number of more than 4,300 digits
             raise InputError(f"{self.file} cannot be read in row {row}: {error}.") from None
+
+    def _check_object(self, record: Any, row: int) -> dict[str, Any]:
         if not isinstance(record, dict):
             raise InputError(
                 f"{self.file} has {type(record).__name__} in row {row}; each line must be one JSON "
                 "object."
             )
         return record
+
+
+def _is_list(file: InputFile) -> bool:
+    with file.open() as stream:
+        head = WatchedStream(stream, file, b"").read(1 << 12)
+    return head.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"[")
+
+
+def _table(records: list[dict[str, Any]]) -> pa.Table:
+    names = dict.fromkeys(itertools.chain.from_iterable(records))
+    return pa.table(
+        {_clean(name): array_of([record.get(name) for record in records]) for name in names}
+    )
 
 
 def _arrow(block: bytes, texts: pa.Schema | None) -> pa.Table:

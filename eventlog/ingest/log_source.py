@@ -38,6 +38,12 @@ def folder_mapping(path: Path, found: list[str]) -> Mapping:
     columns: dict[str, Names] = {
         name: (name,) for name in COLUMNS if name in found and name not in ("timestamp", "event")
     }
+    for name in ("user_id", "timestamp", "event"):
+        if name not in found:
+            raise InputError(
+                f"{path}/events has no column {name!r}; its columns are {', '.join(found)}. Say "
+                "with --mapping which it is."
+            )
     manifest = folder_manifest(path)
     return Mapping(
         columns=columns,

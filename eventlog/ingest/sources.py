@@ -194,7 +194,7 @@ def _standard_input(scratch: Path) -> InputFile:
         return named(".parquet")
     packed = next((p for p, magic in MAGIC.items() if head.startswith(magic)), "")
     head = _head(named(packed)) if packed else head
-    is_json = head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{")
+    is_json = head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"{", b"[{"))
     return named((".jsonl" if is_json else ".csv") + packed)
 
 

@@ -13,7 +13,7 @@ from eventlog._runtime.errors import InputError
 from eventlog.ingest.mapping import MISSING, MISSING_IDS, TimeFormat
 from eventlog.ingest.spool import Spool
 from eventlog.ingest.times import COMPACT, NO_TIME, parse_times
-from eventlog.ingest.values import TEXT
+from eventlog.ingest.values import TEXT, coded
 
 # Ways to write a time that is not ISO 8601. One is assumed if it alone reads all values: the day
 # comes first in 31/12/2024, but 05/06/2024 leaves it open.
@@ -60,6 +60,7 @@ DATE_ONLY = (
     r"^(?:\d{1,4}[-./]\d{1,2}[-./]\d{1,4}|\d{8}|\d{1,2}[ -]\w{3,9}[ -]\d{4}|\w{3,9} \d{1,2}, \d{4})"
     r"(?:[T ]0?0:00(?::00(?:\.0+)?)?Z?)?$"
 )
+TIME_DIGITS = r"^(?:[01]?\d|2[0-3])[0-5]\d(?:[0-5]\d)?$"
 TIME_ONLY = r"^\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?: ?[AaPp][Mm])?$"
 
 
@@ -96,10 +97,16 @@ def is_date_only(rows: Spool, name: str) -> bool:
     return kind in (pa.date32(), pa.date64()) or _all(rows, name, DATE_ONLY)
 
 
-def is_time_only(rows: Spool, name: str) -> bool:
-    """Return whether all values of a column are times of day."""
+def is_time_only(rows: Spool, name: str, *, digits: bool = False) -> bool:
+    """Return whether all values of a column are times of day; `digits`: 091530 and 915 too."""
     kind = rows.kinds.get(name)
-    return (kind is not None and pa.types.is_time(kind)) or _all(rows, name, TIME_ONLY)
+    pattern = rf"(?:{TIME_ONLY}|{TIME_DIGITS})" if digits else TIME_ONLY
+    return (kind is not None and pa.types.is_time(kind)) or _all(rows, name, pattern)
+
+
+def is_hour(rows: Spool, name: str) -> bool:
+    """Return whether all values of a column are whole numbers from 0 to 23."""
+    return _all(rows, name, r"^(?:1?\d|2[0-3])$")
 
 
 def _of_numbers(
@@ -201,9 +208,12 @@ def _share(values: pa.Array, pattern: str) -> int:
 
 
 def _all(rows: Spool, name: str, pattern: str) -> bool:
+    kind = rows.kinds.get(name)
+    if kind != TEXT and (kind is None or not pa.types.is_integer(kind)):
+        return False
     found = False
-    for values in rows.texts(name):
-        values = _present(values)
+    for column in rows.columns(name):
+        values = _present(coded(column).values)
         if _share(values, pattern) != len(values):
             return False
         found |= len(values) > 0

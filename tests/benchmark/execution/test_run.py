@@ -254,7 +254,7 @@ def test_what_a_log_lacks_is_left_out_and_no_failure(tiny: EventLog, tmp_path: P
     assert "left out: no-items recommendation: the log has no item_id" in done.stdout
     assert "0 failed" in done.stdout
     assert "6 of 9 cells ok, 3 left out" in done.stdout  # the task and its two models
-    assert "oracle" not in done.stdout  # of a real log there is none
+    assert "clairvoyant" not in done.stdout  # of a real log there is none
     assert "not run because of it" not in done.stdout
 
 

@@ -170,3 +170,17 @@ def test_tables_of_items_and_users_come_beside_the_events(tmp_path: Path) -> Non
     (tmp_path / "twice.csv").write_text("item_id,name\n1,x\n1,y\n")
     with pytest.raises(InputError, match="two different rows for '1'"):
         imported(tmp_path / "e.csv", tmp_path / "log2", items=tmp_path / "twice.csv")
+
+
+def test_a_list_of_objects_is_read_like_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = pd.read_csv(io.StringIO(HEADER + rows(5)))
+    wide = [{**row, "x": 18_000_000_000_000_000_000} for row in frame.to_dict("records")]
+    (tmp_path / "a.json").write_text("\ufeff " + json.dumps(wide, indent=2), encoding="utf-8")
+    log = imported(tmp_path / "a.json", tmp_path / "log")
+    assert users(log) == ["u0", "u1", "u2", "u3", "u4"]
+    assert log.events["x"].astype(str).tolist() == ["18000000000000000000"] * 5
+    monkeypatch.setattr("eventlog.ingest.json_reader.LONGEST", 100)
+    with pytest.raises(InputError, match="jq -c"):
+        imported(tmp_path / "a.json", tmp_path / "log2")
