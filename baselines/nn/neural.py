@@ -37,6 +37,7 @@ from baselines.nn.pretraining import MASK, Pretraining, known_rows
 from baselines.nn.training import MEASURES, History, Schedule, forever, train
 from baselines.nn.transfer import take_over
 from baselines.nn.windows import Batch, Windows, batches, chunks, n_batches, tails
+from eventlog._runtime.errors import InputError
 from eventlog._runtime.settings import Above, Range
 from eventlog.arrays import Examples, Queries, Sequences
 from eventlog.encode import Encoder
@@ -189,6 +190,11 @@ class NeuralModel(Model):
         self._table = None
 
     def _fit_items(self, train: Examples, valid: Examples | None, rng: np.random.Generator) -> None:
+        if "item" not in train.sequences.columns:
+            raise InputError(
+                "The log has no items (item_id is missing or empty), so a next-item model has "
+                "nothing to learn."
+            )
         train = with_known_answers(train)
         valid = None if valid is None else with_known_answers(valid)
         self._build(self.item_head(train), train)
