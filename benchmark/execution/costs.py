@@ -90,13 +90,16 @@ class Costs:
 
 def reference_seconds(cell: Cell, million_events: float) -> float:
     """Return what a cell takes on the reference machine, on a log with as many events."""
-    costs: dict[str, Any] = _table()[cell.kind]
-    of_task = costs.get(str(cell.label.get("task")), {})
-    for name in (plugin_name(str(cell.spec.get("model", ""))), "other"):
-        found = of_task.get(name, costs.get(name))
-        if found is not None:
-            return float(found[0] + found[1] * million_events)
-    raise KeyError(f"{REFERENCE.name} lacks [{cell.kind}] other")
+    table = _table()
+    costs: dict[str, list[float]] = table[cell.kind]
+    name = plugin_name(str(cell.spec.get("model", "")))
+    fixed, per_million, per_unit = costs.get(name, costs["other"])
+    if cell.kind == "generator":
+        settings: Mapping[str, Any] = cell.spec.get("settings") or {}
+        units = settings.get("rows", table["rows"] * 1e6) / 1e6
+    else:
+        units = (cell.spec.get("model_settings") or {}).get("budget", table["budget"])
+    return fixed + per_million * million_events + per_unit * units
 
 
 def makespan(
