@@ -199,7 +199,7 @@ def _integrated(
     attr = require("captum.attr", extra="explain", purpose="Explaining a score")
     table = model.table_of(sequences)
     window = tails(
-        sequences.offsets, query, model.length - int(model.bidirectional and item is not None)
+        sequences.offsets, query, model.window - int(model.bidirectional and item is not None)
     )
     start, t = int(window.start[0]), int(window.length[0])
     user, time = str(sequences.users[query.user[0]]), int(query.time[0])
@@ -210,7 +210,8 @@ def _integrated(
     def forward(rows: Tensor) -> Tensor:
         b = len(rows)
         place = np.arange(b)
-        batch = Batch(rows.cpu().numpy(), np.full(b, t), place, np.full(b, t - 1), place)
+        timed = np.tile(np.arange(start, start + t), (b, 1))
+        batch = Batch(rows.cpu().numpy(), np.full(b, t), place, np.full(b, t - 1), place, timed)
         every = Asked(asked.codes.expand(b, -1), asked.ms.expand(b))
         return _network_score(model, sequences, query, batch, every, item)
 

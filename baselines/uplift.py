@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from baselines.base import Model
 from baselines.tabular.features import Features
-from baselines.tabular.tabular import Standardiser, has_both, smoothed_rate
+from baselines.tabular.tabular import Standardiser, has_both, joined, smoothed_rate
 from eventlog._runtime.errors import InputError
 from eventlog._runtime.settings import Above, Range
 from eventlog.arrays import Examples, Queries, Sequences
@@ -65,7 +65,7 @@ class UpliftLearner(Model):
     def fit(
         self, train: Examples, valid: Examples | None = None, *, encoder: Encoder, seed: int
     ) -> None:
-        """Compute the features and learn the effect; `valid` is not used."""
+        """Compute the features and learn the effect, from the validation part too."""
         treated = arms(train)
         answer = train.target > 0
         self.average_ = smoothed_rate(answer[treated]) - smoothed_rate(answer[~treated])
@@ -78,7 +78,14 @@ class UpliftLearner(Model):
         self.features_ = Features(encoder)
         table = self.features_.fit(Examples(train.sequences, train.queries, train.target))
         self.scale_ = Standardiser(table)
-        self.fit_table(self.scale_(table), answer, treated, train.queries.user)
+        user = train.queries.user
+        if valid is not None and len(valid):
+            more = self.features_.transform(valid.sequences, valid.queries)
+            table, answer = joined(table, answer, (more, valid.target > 0))
+            treated = np.concatenate([treated, arms(valid)])
+            user = np.concatenate([user, valid.queries.user])
+            self.scale_ = Standardiser(table)
+        self.fit_table(self.scale_(table), answer, treated, user)
 
     def score(self, sequences: Sequences, queries: Queries) -> np.ndarray:
         """Return the effect, (n,) float64 in -1..1."""

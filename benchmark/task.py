@@ -33,9 +33,7 @@ from eventlog.split import TimeSplit, by_time
 
 TEST_SHARE = 1 / 6
 # Of a log, what `Task.asked_users` gets.
-ASKED_COLUMNS = (
-    "event_id", "user_id", "timestamp", "event", "item_id", "order_id", "coupon_id", "discount",
-)  # fmt: skip
+ASKED_COLUMNS = ("event_id", "user_id", "timestamp", "event", "item_id")
 
 
 class NotApplicable(InputError):

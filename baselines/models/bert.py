@@ -44,5 +44,5 @@ class Bert(NeuralModel):
             heads=self.heads,
             dropout=self.dropout,
             causal=False,
-            max_length=self.length + 1,
+            max_length=self.window + 1,
         )

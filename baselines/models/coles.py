@@ -8,7 +8,7 @@ from the labelled ones.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -24,7 +24,6 @@ from baselines.nn.neural import ARMS, SCORE_ROWS
 from baselines.nn.pretraining import known_rows
 from baselines.nn.training import Schedule, train
 from baselines.nn.windows import Batch, batches, tails
-from eventlog._runtime.settings import Range
 from eventlog.arrays import Examples, Queries, Sequences
 
 SLICES = 4  # of each user in a batch
@@ -39,14 +38,11 @@ class CoLES(GRU):
     """A GRU trained by contrast, with a logistic regression on its embeddings.
 
     Args:
-        length: rows of the longest slice, and of a window at scoring.
-        settings: see `NeuralModel`; the whole budget is spent without labels.
+        settings: see `NeuralModel`; the longest slice has `label_length` rows, and the whole budget
+            is spent without labels.
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"binary"})
-
-    def __init__(self, *, length: Annotated[int, Range(1, 100_000)] = 100, **settings: Any) -> None:
-        super().__init__(length=length, **settings)
 
     def _fit_labels(
         self, train: Examples, valid: Examples | None, rng: np.random.Generator, seed: int
@@ -71,14 +67,14 @@ class CoLES(GRU):
         if len(user) < 2:
             network.eval()
             return 0
-        price = cost(network, dim=self.dim, rows=self.batch_rows, outputs=0.0, window=self.length)
+        price = cost(network, dim=self.dim, rows=self.batch_rows, outputs=0.0, window=self.window)
 
         def loss(batch: Batch) -> Tensor:
             return contrastive_loss(self._embed(batch, table), network.tensor(batch.query))
 
         def epochs() -> Iterator[Batch]:
             while True:
-                yield _slices(start, count, self.length, self.batch_rows, rng)
+                yield _slices(start, count, self.window, self.batch_rows, rng)
 
         schedule = Schedule(
             steps=max(int(self.budget / price.step), 1), lr=self.lr, weight_decay=self.weight_decay
@@ -120,7 +116,7 @@ class CoLES(GRU):
         table = self.table_of(sequences)
         out = np.zeros((len(queries), self.dim + 1), dtype=np.float32)
         self.network_.eval()
-        for batch in batches(tails(sequences.offsets, queries, self.length), SCORE_ROWS):
+        for batch in batches(tails(sequences.offsets, queries, self.window), SCORE_ROWS):
             out[batch.query, :-1] = self._embed(batch, table).cpu().numpy()
         known = queries.end > sequences.offsets[queries.user]
         last = sequences.time[queries.end[known] - 1]

@@ -50,7 +50,7 @@ class ESASRec(NeuralModel):
             heads=self.heads,
             dropout=self.dropout,
             causal=True,
-            max_length=self.length + 1,
+            max_length=self.window + 1,
             block=LiGRBlock,
         )
 

@@ -49,7 +49,7 @@ class HSTU(NeuralModel):
             layers=self.layers,
             heads=self.heads,
             dropout=self.dropout,
-            max_length=self.length + 1,
+            max_length=self.window + 1,
         )
 
 

@@ -45,6 +45,7 @@ class LabelPropagation(Model):
 
     kinds: ClassVar[frozenset[str]] = frozenset({"binary"})
     tasks: ClassVar[frozenset[str] | None] = frozenset({"fraud"})
+    seeded: ClassVar[bool] = False
 
     def __init__(
         self,

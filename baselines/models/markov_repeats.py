@@ -43,6 +43,7 @@ class MarkovRepeats(Model):
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"next_item"})
+    seeded: ClassVar[bool] = False
 
     def __init__(
         self,

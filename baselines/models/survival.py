@@ -42,6 +42,7 @@ class Survival(Model):
 
     kinds: ClassVar[frozenset[str]] = frozenset({"binary"})
     tasks: ClassVar[frozenset[str] | None] = frozenset({"churn"})
+    seeded: ClassVar[bool] = False
 
     def __init__(
         self,

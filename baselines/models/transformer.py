@@ -41,5 +41,5 @@ class Transformer(NeuralModel):
             heads=self.heads,
             dropout=self.dropout,
             causal=True,
-            max_length=self.length + 1,
+            max_length=self.window + 1,
         )

@@ -192,7 +192,6 @@ class EventEmbedding(nn.Module):
         )
         self.codes = nn.Embedding(max(sum(size for _, size in fields.categorical), 1), dim)
         self.time = nn.Embedding(sum(TIME_SIZES), dim)
-        self.age = nn.Embedding(AGE_BINS, dim)  # of a row when a label is asked for
         width = fields.n_numeric
         self.numeric = nn.Linear(width, dim, bias=False) if width else None
         self.mask = nn.Parameter(torch.randn(dim) * 0.1)
@@ -212,7 +211,6 @@ class EventEmbedding(nn.Module):
         self.register_buffer("scale", torch.ones(width))
         for table in (self.item, self.category, self.codes, self.time):
             nn.init.normal_(table.weight, std=0.1)
-        nn.init.zeros_(self.age.weight)
         with torch.no_grad():
             self.item.weight[0] = 0
 
@@ -242,7 +240,6 @@ class EventEmbedding(nn.Module):
         rows: Tensor,
         masked: Tensor | None = None,
         time: Tensor | None = None,
-        asked_ms: Tensor | None = None,
     ) -> Tensor:
         """Return embedded rows, (b, t, dim).
 
@@ -251,7 +248,6 @@ class EventEmbedding(nn.Module):
             rows: (b, t) flat rows, -1 for padding.
             masked: (b, t) bool, rows of which only the time part is shown.
             time: (b, t, 3) time codes that replace those of the rows.
-            asked_ms: (b,) when a label is asked for: rows show how old they are by then.
         """
         x = F.embedding(table.item[rows], self.item.weight, padding_idx=0)  # (b, t, dim)
         if self.has_codes:
@@ -264,6 +260,4 @@ class EventEmbedding(nn.Module):
         if masked is not None:
             x = torch.where(masked[..., None], self.mask, x)
         x = x + self.when(table.time[rows] if time is None else time)
-        if asked_ms is not None:
-            x = x + self.age(age_bins(asked_ms[:, None] - table.ms[rows]))
         return self.dropout(self.norm(x))

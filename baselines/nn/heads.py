@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -11,6 +12,8 @@ from baselines.nn.losses import Repeats
 from eventlog.arrays import FIRST
 
 REPEAT_DECAY = 0.8
+READS = 5  # vectors that are read of a sequence for a label: see `Network.read_label`
+CLIP_SD = 6  # standardised inputs of a label head are clipped at this many standard deviations
 
 
 class NextItemHead(nn.Module):
@@ -61,7 +64,7 @@ class NextItemHead(nn.Module):
 
 
 class LabelHead(nn.Module):
-    """Makes logits from a state, the mean and the sum of the states, and the question's time.
+    """Makes logits from what was read of a sequence: a linear part, and a network added to it.
 
     Before training all logits are the base rate's.
 
@@ -72,26 +75,46 @@ class LabelHead(nn.Module):
         n_known: numbers that a hybrid knows of a question beside the sequence.
     """
 
+    mean: Tensor
+    scale: Tensor
+
     def __init__(self, dim: int, *, outputs: int = 1, dropout: float, n_known: int = 0) -> None:
         super().__init__()
+        width = READS * dim + n_known
         self.net = nn.Sequential(
-            nn.Linear(4 * dim + n_known, dim),
+            nn.Linear(width, dim),
             nn.GELU(),
             Dropout(dropout),
-            nn.Linear(dim, outputs),
+            nn.Linear(dim, outputs, bias=False),
         )
-        last = self.last
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+        self.linear = nn.Linear(width, outputs)
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("scale", torch.ones(width))
+        for weight in (self.net[-1].weight, self.linear.weight, self.linear.bias):
+            nn.init.zeros_(weight)  # type: ignore[arg-type]
 
-    @property
-    def last(self) -> nn.Linear:
-        """The output layer."""
-        layer = self.net[-1]
-        assert isinstance(layer, nn.Linear)
-        return layer
+    @torch.no_grad()
+    def learn_scale(self, begin: int, values: Tensor) -> None:
+        """Learn mean and scale of the inputs from column `begin` on, of values (n, k) of them."""
+        if len(values) == 0:
+            return
+        to = slice(begin, begin + values.shape[1])
+        deviation = values.std(0, correction=0)
+        self.mean[to] = values.mean(0)
+        self.scale[to] = torch.where(deviation > 1e-6, 1 / deviation.clamp_min(1e-6), 0.0)
+
+    @torch.no_grad()
+    def begin_as(self, begin: int, weight: np.ndarray, bias: np.ndarray) -> None:
+        """Set the linear part: `weight` (outputs, k) from column `begin` on, and `bias`."""
+        self.linear.weight[:, begin : begin + weight.shape[1]] = torch.from_numpy(weight)
+        self.linear.bias.copy_(torch.from_numpy(bias))
+
+    def standard(self, inputs: Tensor) -> Tensor:
+        """Return standardised inputs (p, width)."""
+        return ((inputs - self.mean) * self.scale).clamp(-CLIP_SD, CLIP_SD)
 
     def forward(self, read: Tensor, known: Tensor) -> Tensor:
-        """Return logits (p, outputs) of what was read (p, 4 dim) and known (p, n_known)."""
-        logits: Tensor = self.net(torch.cat([read, known], dim=-1))
+        """Return logits (p, outputs) of what was read (p, READS dim) and known (p, n_known)."""
+        x = self.standard(torch.cat([read, known], dim=-1))
+        logits: Tensor = self.net(x) + self.linear(x)
         return logits

@@ -25,12 +25,12 @@ from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
 from baselines.base import Family
 from baselines.nn.embedding import Past
-from baselines.nn.heads import LabelHead, NextItemHead
+from baselines.nn.heads import CLIP_SD, READS, LabelHead, NextItemHead
+from baselines.nn.label import logistic
 from baselines.nn.losses import Repeats, softmax_log_probability
 from baselines.nn.neural import ARMS, NeuralModel
 from baselines.nn.next_item import SMOOTHING, NextItemObjective
@@ -39,7 +39,6 @@ from baselines.tabular.boosting import Bag
 from baselines.tabular.entity_risk import EntityRisk, is_risk, order_runs
 from baselines.tabular.features import Features
 from baselines.tabular.tabular import has_both
-from baselines.uplift import arms
 from eventlog._runtime.settings import Above
 from eventlog.arrays import DAY_MS, Examples, Queries, Sequences
 
@@ -50,9 +49,6 @@ ORDER_ROLES = ("cart", "checkout", "payment", "payment_failed", "purchase")
 ALONE = 0.5
 TREES_SHARE = 0.5  # of a label's logit, where questions are asked at events
 CATEGORY_START = 0.2  # factor on category vectors, since the item vectors know more
-UPLIFT_PENALTY = 10  # times that of a label: effects vary less than outcomes
-AVERAGE_SCALE = 3.0  # of an average effect's column: its penalty is a ninth of the others'
-CLIP_SD = 6  # standardised aggregates are clipped at this many standard deviations
 
 
 class Hybrid(NeuralModel):
@@ -121,13 +117,24 @@ class Hybrid(NeuralModel):
         self.trees_: Bag | None = None
         known = self.features_.fit(train, valid)
         uplift = self.kind_ == "uplift"
-        head = LogisticStartHead(
-            self.dim, known.shape[1], outputs=ARMS if uplift else 1, dropout=self.dropout
+        head = LabelHead(
+            self.dim,
+            outputs=ARMS if uplift else 1,
+            dropout=self.dropout,
+            n_known=known.shape[1],
         )
-        head.learn_scale(known)
-        strength = self.strength / UPLIFT_PENALTY if uplift else self.strength
-        treatment = arms(train).astype(np.float64) if uplift else None
-        head.begin_as_logistic(known, train.target, treatment, strength=strength)
+        begin = READS * self.dim  # where the aggregates are among the head's inputs
+        head.learn_scale(begin, torch.from_numpy(known))
+        x = ((known - head.mean[begin:].numpy()) * head.scale[begin:].numpy()).clip(
+            -CLIP_SD, CLIP_SD
+        )
+        start = logistic(
+            x.clip(-CLIP_SD, CLIP_SD).astype(np.float64),
+            train.target,
+            train.treatment,
+            strength=self.strength,
+        )
+        head.begin_as(begin, *start)
         # Trees use the aggregates better than a network does, and the network sees the order of
         # events: their errors differ. At dates the future lies outside the range in which the
         # trees were grown.
@@ -138,6 +145,10 @@ class Hybrid(NeuralModel):
                 held_out = (table, valid.target > 0)
             self.trees_ = Bag(known, train.target > 0, held_out, seed=seed)
         return head
+
+    def begin_labels(self, train: Examples, some: Examples | None, affordable: int) -> int:
+        """Leave the head as it is: it began as the logistic regression of the aggregates."""
+        return 0
 
     def extra_columns(self, sequences: Sequences) -> dict[str, np.ndarray]:
         """Return running counts of the user, and the risk of the rows' entities, for labels."""
@@ -218,89 +229,6 @@ def gated_log_probability(network: Tensor, counted: Sequence[Tensor], gate: Tens
         torch.full_like(network, 1e-9),
     )
     return torch.logaddexp(network + gate[..., 0], by_counts.log())
-
-
-class LogisticStartHead(LabelHead):
-    """Also sees aggregates, and begins as their logistic regression.
-
-    It learns what the sequence adds to it: a few thousand questions do not teach a network what a
-    convex fit finds at once.
-    """
-
-    mean: Tensor
-    scale: Tensor
-
-    def __init__(self, dim: int, n_known: int, *, outputs: int = 1, dropout: float) -> None:
-        super().__init__(dim, outputs=outputs, dropout=dropout, n_known=n_known)
-        self.linear = nn.Linear(n_known, outputs)
-        self.register_buffer("mean", torch.zeros(n_known))
-        self.register_buffer("scale", torch.ones(n_known))
-
-    def learn_scale(self, features: np.ndarray) -> None:
-        """Learn mean and scale of the training questions' features (n, F), if there are any."""
-        if len(features) == 0:
-            return
-        deviation = features.std(axis=0)
-        self.mean.copy_(torch.from_numpy(features.mean(axis=0)))
-        self.scale.copy_(
-            torch.from_numpy(np.where(deviation > 1e-6, 1 / np.maximum(deviation, 1e-6), 0.0))
-        )
-
-    @torch.no_grad()
-    def begin_as_logistic(
-        self,
-        features: np.ndarray,
-        target: np.ndarray,
-        treatment: np.ndarray | None = None,
-        *,
-        strength: float,
-    ) -> None:
-        """Set the linear part to the logistic regression of the answers on the features.
-
-        For uplift it is that on [x, t, t x] with t = -1/2 or 1/2: the first output is what the arms
-        share, the second what separates them.
-
-        Args:
-            features: (n, F).
-            target: (n,) 0 or 1.
-            treatment: (n,) 0 or 1, for uplift.
-            strength: inverse penalty (sklearn's C).
-        """
-        rate = (target.sum() + 0.5) / (len(target) + 1)
-        weight, bias = np.zeros(self.linear.weight.shape), np.zeros(len(self.linear.bias))
-        bias[0] = np.log(rate / (1 - rate))
-        if 0 < target.sum() < len(target):
-            x = (
-                self._standard(torch.from_numpy(features).to(self.mean.device))
-                .cpu()
-                .numpy()
-                .astype(np.float64)
-            )
-            if treatment is None:
-                fitted = _logistic(x, target, strength)
-                weight[0], bias[0] = fitted.coef_[0], fitted.intercept_[0]
-            else:
-                t = treatment[:, None] - 0.5
-                fitted = _logistic(
-                    np.concatenate([x, t * x, AVERAGE_SCALE * t], axis=1), target, strength
-                )
-                weight[:] = fitted.coef_[0, :-1].reshape(2, -1)
-                bias[:] = fitted.intercept_[0], AVERAGE_SCALE * fitted.coef_[0, -1]
-        self.linear.weight.copy_(torch.from_numpy(weight))
-        self.linear.bias.copy_(torch.from_numpy(bias))
-
-    def _standard(self, features: Tensor) -> Tensor:
-        return ((features - self.mean) * self.scale).clamp(-CLIP_SD, CLIP_SD)
-
-    def forward(self, read: Tensor, known: Tensor) -> Tensor:
-        """Return logits (p, outputs) of what was read (p, 4 dim) and known (p, n_known)."""
-        known = self._standard(known)
-        logits: Tensor = super().forward(read, known) + self.linear(known)
-        return logits
-
-
-def _logistic(x: np.ndarray, target: np.ndarray, strength: float) -> LogisticRegression:
-    return LogisticRegression(C=strength, solver="newton-cholesky", max_iter=100).fit(x, target > 0)
 
 
 def running_features(s: Sequences) -> dict[str, np.ndarray]:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, roc_auc_score
 from torch import Tensor
 
 from baselines.nn.embedding import EventTable
-from baselines.nn.heads import LabelHead
 from baselines.nn.losses import arm_logit, binary_loss
 from baselines.nn.network import Network
 from baselines.nn.windows import Batch
 from eventlog.arrays import Examples, Queries, Sequences
+
+AVERAGE_SCALE = 3.0  # of an average effect's column: its penalty is a ninth of the others'
+UPLIFT_PENALTY = 10  # times that of a label
 
 
 class LabelObjective:
     """The loss of a batch of labelled questions, each in a window of its own.
 
     Args:
-        network: what is trained; its logits begin at the base rate.
+        network: what is trained; begins as a linear model.
         table: the log of `examples`.
         examples: questions with labels; with a treatment for uplift.
         known: (n, F) what is known beside the sequence.
@@ -44,11 +46,38 @@ class LabelObjective:
         return binary_loss(logit, self.target[query])
 
 
-@torch.no_grad()
-def begin_at_base_rate(head: LabelHead, target: np.ndarray) -> None:
-    """Set the bias of the head's first output to the logit of the share of ones."""
+def logistic(
+    x: np.ndarray, target: np.ndarray, treatment: np.ndarray | None, *, strength: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return weights (outputs, F) and biases of the logistic regression of answers on inputs.
+
+    For uplift it is that on [x, t, t x] with t = -1/2 or 1/2: the first output is what the arms
+    share, the second what separates them. With one answer alone it is the base rate.
+
+    Args:
+        x: (n, F) float64, standardised.
+        target: (n,) 0 or 1.
+        treatment: (n,) 0 or 1, for uplift.
+        strength: inverse penalty (sklearn's C); for uplift a tenth of it, since effects vary less
+            than outcomes.
+    """
+    outputs = 1 if treatment is None else 2
     rate = (target.sum() + 0.5) / (len(target) + 1)
-    head.last.bias[0] = float(np.log(rate / (1 - rate)))
+    weight, bias = np.zeros((outputs, x.shape[1])), np.zeros(outputs)
+    bias[0] = np.log(rate / (1 - rate))
+    if not 0 < target.sum() < len(target):
+        return weight, bias
+    if treatment is not None:
+        t = treatment[:, None].astype(np.float64) - 0.5
+        x = np.concatenate([x, t * x, AVERAGE_SCALE * t], axis=1)
+        strength = strength / UPLIFT_PENALTY
+    fitted = LogisticRegression(C=strength, solver="lbfgs", max_iter=200).fit(x, target > 0)
+    if treatment is None:
+        weight[0], bias[0] = fitted.coef_[0], fitted.intercept_[0]
+    else:
+        weight[:] = fitted.coef_[0, :-1].reshape(2, -1)
+        bias[:] = fitted.intercept_[0], AVERAGE_SCALE * fitted.coef_[0, -1]
+    return weight, bias
 
 
 def measure_of(queries: Queries, sequences: Sequences, treatment: np.ndarray | None) -> str:

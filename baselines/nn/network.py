@@ -12,10 +12,11 @@ from baselines.nn.embedding import Asked, EventEmbedding, EventTable, Past
 from baselines.nn.heads import LabelHead, NextItemHead
 from baselines.nn.losses import item_logits
 from baselines.nn.windows import Batch
-from eventlog.arrays import FIRST
+from eventlog.arrays import DAY_MS, FIRST
 
 NO_ITEM_LOGIT = -1e4  # of missing and unknown items; finite, so that no metric meets infinities
-SUM_ROWS = 32.0  # the sum of states is given in units of this many rows
+GATE_STD = 0.5  # of a gate's initial weights: it begins as a random question to each row
+MEMORY_DAYS = (1.0, 7.0, 30.0)  # over which sums of states decay, at first
 
 
 class Network(nn.Module):
@@ -35,6 +36,10 @@ class Network(nn.Module):
         super().__init__()
         self.embedding, self.backbone, self.head = embedding, backbone, head
         self.bidirectional = bidirectional
+        dim = len(embedding.mask)
+        self.gate = nn.Linear(dim, dim)
+        nn.init.normal_(self.gate.weight, std=GATE_STD)
+        self.rates = nn.Parameter(-torch.tensor(MEMORY_DAYS).log())  # (3,) log of 1 / days
 
     @property
     def item_head(self) -> NextItemHead:
@@ -46,13 +51,16 @@ class Network(nn.Module):
         values = np.require(values, requirements=["C", "W"])
         return torch.from_numpy(values).to(self.embedding.mask.device)
 
+    def timed(self, batch: Batch) -> Tensor:
+        """Return the rows whose times count, (b, t), -1 for padding."""
+        return self.tensor(batch.rows if batch.timed is None else batch.timed)
+
     def states(
         self,
         table: EventTable,
         batch: Batch,
         masked: Tensor | None = None,
         time: Tensor | None = None,
-        asked_ms: Tensor | None = None,
     ) -> Tensor:
         """Return the states of the batch's rows, (b, t, dim).
 
@@ -61,11 +69,10 @@ class Network(nn.Module):
             batch: the windows.
             masked: (b, t) bool, rows whose content is hidden.
             time: (b, t, 3) time codes that replace those of the rows.
-            asked_ms: (b,) when a label is asked for.
         """
         rows = self.tensor(batch.rows)
-        x = self.embedding(table, rows, masked, time, asked_ms)
-        states: Tensor = self.backbone(x, self.tensor(batch.length), table.ms[rows])
+        x = self.embedding(table, rows, masked, time)
+        states: Tensor = self.backbone(x, self.tensor(batch.length), table.ms[self.timed(batch)])
         return states
 
     def read(self, table: EventTable, batch: Batch, *, masked: bool) -> Tensor:
@@ -80,6 +87,22 @@ class Network(nn.Module):
         mask[self.tensor(batch.window), self.tensor(batch.position)] = True
         return mask
 
+    def read_label(self, table: EventTable, batch: Batch, asked: Asked) -> Tensor:
+        """Return what a label's head reads of windows that are each read at their last row.
+
+        The last state, how often something was the case lately, over about a day, a week and a
+        month (learnt), and the question's time: (b, READS dim). What is counted is learnt, too: a
+        gate of each row's state.
+        """
+        states = self.states(table, batch)
+        rows, length = self.timed(batch), self.tensor(batch.length)
+        age = (asked.ms[:, None] - table.ms[rows]).clamp_min(0) / DAY_MS  # (b, t) days
+        weight = torch.exp(-age[..., None] * self.rates.exp()) * (rows >= 0)[..., None]
+        gate = torch.sigmoid(self.gate(states))  # (b, t, dim)
+        sums = torch.log1p(weight.transpose(1, 2) @ gate)  # (b, 3, dim)
+        last = states[torch.arange(len(states), device=states.device), length - 1]
+        return torch.cat([last, sums.flatten(1), self.embedding.when(asked.codes)], dim=-1)
+
     def logits(self, table: EventTable, batch: Batch, asked: Asked, known: Tensor) -> Tensor:
         """Return the logit of a label at the end of each window.
 
@@ -92,13 +115,7 @@ class Network(nn.Module):
         Returns:
             (b, 1); for uplift (b, 2): what the arms share and what separates them.
         """
-        states = self.states(table, batch, asked_ms=asked.ms)
-        length = self.tensor(batch.length)
-        real = torch.arange(states.shape[1], device=states.device) < length[:, None]
-        total = torch.einsum("btd,bt->bd", states, real.to(states.dtype))
-        last = states[torch.arange(len(states), device=states.device), length - 1]
-        read = [last, total / length[:, None], total / SUM_ROWS, self.embedding.when(asked.codes)]
-        logits: Tensor = self.head(torch.cat(read, dim=-1), known)
+        logits: Tensor = self.head(self.read_label(table, batch, asked), known)
         return logits
 
     def next_state(self, table: EventTable, batch: Batch, when: Tensor) -> Tensor:

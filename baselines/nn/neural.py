@@ -13,7 +13,7 @@ from __future__ import annotations
 import weakref
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, cast
 
 import numpy as np
 import torch
@@ -22,10 +22,10 @@ from torch import Tensor, nn
 from baselines.base import Family, Kind, LearningCurve, Model
 from baselines.nn.budget import Cost, cost
 from baselines.nn.embedding import EventEmbedding, EventTable, Fields, Past
-from baselines.nn.heads import LabelHead, NextItemHead
+from baselines.nn.heads import READS, LabelHead, NextItemHead
 from baselines.nn.label import (
     LabelObjective,
-    begin_at_base_rate,
+    logistic,
     measure_of,
     measured,
     sigmoid,
@@ -37,14 +37,18 @@ from baselines.nn.pretraining import MASK, Pretraining, known_rows
 from baselines.nn.training import MEASURES, History, Schedule, forever, train
 from baselines.nn.transfer import take_over
 from baselines.nn.windows import Batch, Windows, batches, chunks, n_batches, tails
+from eventlog._runtime.errors import InputError
 from eventlog._runtime.settings import Above, Range
 from eventlog.arrays import Examples, Queries, Sequences
 from eventlog.encode import Encoder
 
 SCORE_ROWS = 16_384  # padded rows scored at once
 ARMS = 2  # control and treated
+LEAST_EPOCHS = 2  # before training may stop
 UNWATCHED_EPOCHS = 20  # without a validation part, which would tell when to stop
 MEASURED_SHARE = 0.2  # of the budget, at most, is spent on measuring validation
+LINEAR_SHARE = 0.25  # of the budget for labels, at most, is spent on reading for a linear start
+STRENGTHS = (1e-3, 1e-2, 1e-1)  # inverse penalties of it, among which validation chooses
 FEWEST_MEASURED = 800  # questions, if there are as many
 
 Size = Annotated[int, Range(1, 100_000)]
@@ -62,6 +66,7 @@ class NeuralModel(Model):
         layers: layers of the backbone.
         dropout: in the embedding, the backbone and the head.
         length: rows of history in a window.
+        label_length: the same for labels, which are about longer habits than the next item.
         budget: training ends after this many CPU seconds of the reference machine (see `budget`),
             or earlier, when validation no longer improves.
         batch_rows: padded rows in a batch.
@@ -85,18 +90,20 @@ class NeuralModel(Model):
         layers: Annotated[int, Range(1, 64)] = 1,
         dropout: Dropout = 0.3,
         length: Size = 50,
-        budget: Seconds = 60.0,
+        label_length: Size = 128,
+        budget: Seconds = 200.0,
         batch_rows: Annotated[int, Range(1)] = 1_600,
         lr: LearningRate = 3e-3,
         label_lr: LearningRate = 1e-3,
         weight_decay: Annotated[float, Range(0.0, 10.0)] = 0.01,
-        pretrain: Share = 0.5,
+        pretrain: Share = 0.3,
         full_softmax: Annotated[int, Range(0)] = 5_000,
         negatives: Annotated[int, Range(1)] = 512,
         patience: Annotated[int, Range(1)] = 3,
         valid_questions: Annotated[int, Range(1)] = 2_000,
     ) -> None:
-        self.dim, self.layers, self.dropout, self.length = dim, layers, dropout, length
+        self.dim, self.layers, self.dropout = dim, layers, dropout
+        self.length, self.label_length = length, label_length
         self.budget, self.batch_rows, self.weight_decay = budget, batch_rows, weight_decay
         self.lr, self.label_lr, self.pretrain = lr, label_lr, pretrain
         self.full_softmax, self.negatives = full_softmax, negatives
@@ -107,6 +114,11 @@ class NeuralModel(Model):
     def begin_with(self, source: NeuralModel) -> None:
         """Let `fit` begin with the weights of a model fitted on another log (see `transfer`)."""
         self._source = source
+
+    @property
+    def window(self) -> int:
+        """Rows of history in a window of the fitted kind of question."""
+        return self.length if self.kind_ == "next_item" else self.label_length
 
     @abstractmethod
     def backbone(self) -> nn.Module:
@@ -178,6 +190,11 @@ class NeuralModel(Model):
         self._table = None
 
     def _fit_items(self, train: Examples, valid: Examples | None, rng: np.random.Generator) -> None:
+        if "item" not in train.sequences.columns:
+            raise InputError(
+                "The log has no items (item_id is missing or empty), so a next-item model has "
+                "nothing to learn."
+            )
         train = with_known_answers(train)
         valid = None if valid is None else with_known_answers(valid)
         self._build(self.item_head(train), train)
@@ -186,17 +203,25 @@ class NeuralModel(Model):
         asked = at_the_answer(train.queries) if self.bidirectional else train.queries
         self.measure_ = "ndcg@10"
 
-        def measure(some: Examples) -> float:
+        def windows(draw: np.random.Generator | None) -> Windows:
+            return chunks(train.sequences.offsets, asked, self.length, draw)
+
+        outputs = objective.outputs * (MASK if self.bidirectional else 1.0)
+        price = self._price(windows(None), outputs=outputs)
+        some = self._some(valid, price, self.budget, rng)
+
+        def measure() -> float:
+            assert some is not None
             return ndcg(self.score(some.sequences, some.queries), some.target)
 
         self.history_ = self._train(
             objective.loss,
-            lambda draw: chunks(train.sequences.offsets, asked, self.length, draw),
-            valid,
-            measure,
+            windows,
+            some,
+            None if some is None else measure,
             rng,
             lr=self.lr,
-            outputs=objective.outputs * (MASK if self.bidirectional else 1.0),
+            outputs=outputs,
             seconds=self.budget,
         )
 
@@ -214,25 +239,78 @@ class NeuralModel(Model):
         queries, sequences = train.queries, train.sequences
         self._build(self.label_head(train, valid, seed), train)
         self.measure_ = measure_of(queries, sequences, train.treatment)
-        steps = self._pretrain(train, rng) if self.pretrain > 0 else 0
-        known = self.known(sequences, queries)
-        objective = LabelObjective(self.network_, self.table_of(sequences), train, known)
+        seconds = self.budget * (1 - self.pretrain)
+        price = self._price(tails(sequences.offsets, queries, self.window), outputs=0.0)
+        some = self._some(valid, price, seconds, rng)
 
-        def measure(some: Examples) -> float:
+        def measure() -> float:
+            assert some is not None
             return measured(self.measure_, self.arm_logits(some.sequences, some.queries), some)
 
+        start = None if some is None else measure()
+        steps = self._pretrain(train, rng) if self.pretrain > 0 else 0
+        affordable = int(LINEAR_SHARE * seconds / price.question)
+        read = self.begin_labels(train, some, max(affordable, FEWEST_MEASURED))
+        known = self.known(sequences, queries)
+        objective = LabelObjective(self.network_, self.table_of(sequences), train, known)
         self.history_ = self._train(
             objective.loss,
-            lambda draw: tails(sequences.offsets, queries, self.length),
-            valid,
-            measure,
+            lambda draw: tails(sequences.offsets, queries, self.window),
+            some,
+            None if some is None else measure,
             rng,
             lr=self.label_lr,
             outputs=0.0,
-            seconds=self.budget * (1 - self.pretrain),
+            seconds=seconds - read * price.question,
         )
-        self.history_.at = [step + steps if step else 0 for step in self.history_.at]
-        self.history_.steps += steps
+        self.history_.follows(steps, start)
+
+    def begin_labels(self, train: Examples, some: Examples | None, affordable: int) -> int:
+        """Let the head begin as a logistic regression on what the pre-trained network reads.
+
+        Linear probing before fine-tuning (Kumar et al. 2022, arXiv:2202.10054): a convex fit finds
+        at once what gradient steps on a few thousand questions do not.
+
+        Args:
+            train: the questions to learn from.
+            some: those that choose the penalty.
+            affordable: how many questions may be read.
+
+        Returns:
+            How many were.
+        """
+        chosen = np.linspace(0, len(train) - 1, min(len(train), affordable)).astype(np.int64)
+        read = self._read(train.sequences, train.queries[chosen])
+        head = cast(LabelHead, self.network_.head)
+        head.learn_scale(0, self.network_.tensor(read))
+        x = head.standard(self.network_.tensor(read)).cpu().double().numpy()
+        treatment = None if train.treatment is None else train.treatment[chosen]
+        best = -np.inf
+        for strength in STRENGTHS if some is not None else STRENGTHS[1:2]:
+            start = logistic(x, train.target[chosen], treatment, strength=strength)
+            kept = head.linear.weight.detach().clone(), head.linear.bias.detach().clone()
+            head.begin_as(0, *start)
+            if some is None:
+                break
+            logits = self.arm_logits(some.sequences, some.queries)
+            value = measured(self.measure_, logits, some)
+            if value > best:
+                best = value
+            else:
+                head.begin_as(0, *(w.cpu().numpy() for w in kept))
+        return len(chosen)
+
+    @torch.inference_mode()
+    def _read(self, sequences: Sequences, queries: Queries) -> np.ndarray:
+        """Return what a label's head reads of each question's sequence, (n, READS dim)."""
+        table, network = self.table_of(sequences), self.network_
+        network.eval()
+        asked = table.asked(queries)
+        read = np.zeros((len(queries), READS * self.dim), dtype=np.float32)
+        for batch in batches(tails(sequences.offsets, queries, self.window), SCORE_ROWS):
+            at = asked.at(network.tensor(batch.query))
+            read[batch.query] = network.read_label(table, batch, at).cpu().numpy()
+        return read
 
     def _pretrain(self, train: Examples, rng: np.random.Generator) -> int:
         """Learn without labels from the histories of all users; return the steps made."""
@@ -241,7 +319,7 @@ class NeuralModel(Model):
         objective = Pretraining(self.network_, table, self.dim, rng).to(self.device_)
         return self._train(
             objective.loss,
-            lambda draw: chunks(sequences.offsets, rows, self.length, draw),
+            lambda draw: chunks(sequences.offsets, rows, self.window, draw),
             None,
             None,
             rng,
@@ -260,8 +338,6 @@ class NeuralModel(Model):
         self.network_ = Network(
             embedding, self.backbone(), head, bidirectional=self.bidirectional
         ).to(self.device_)
-        if isinstance(head, LabelHead):
-            begin_at_base_rate(head, train.target)
         if self._source is not None:
             other = self._source.network_
             take_over(
@@ -280,8 +356,8 @@ class NeuralModel(Model):
         self,
         loss: Callable[[Batch], Tensor],
         windows: Callable[[np.random.Generator | None], Windows],
-        valid: Examples | None,
-        measure: Callable[[Examples], float] | None,
+        some: Examples | None,
+        measure: Callable[[], float] | None,
         rng: np.random.Generator,
         *,
         lr: float,
@@ -292,27 +368,31 @@ class NeuralModel(Model):
         """Train for as many steps as `seconds` buy, or until validation stops improving."""
         module = self.network_ if module is None else module
         every = windows(None)
-        window = float(every.length.mean()) if len(every) else 1.0
-        price = cost(
-            module, dim=self.dim, rows=self.batch_rows, outputs=outputs, window=max(window, 1.0)
-        )
-        some = None if measure is None else self._some(valid, price, seconds, rng)
+        price = self._price(every, outputs=outputs, module=module)
         if some is None or measure is None:
             steps = int(seconds / price.step)
-            if measure is not None:
+            if module is self.network_:
                 steps = min(steps, UNWATCHED_EPOCHS * n_batches(every, self.batch_rows))
-            judge = None
         else:
             steps = int((seconds - MEASURES * len(some) * price.question) / price.step)
-            judge = lambda: measure(some)
 
         def epochs() -> Iterator[Batch]:
             return forever(lambda: batches(windows(rng), self.batch_rows, rng))
 
         schedule = Schedule(
-            steps=max(steps, 1), lr=lr, weight_decay=self.weight_decay, patience=self.patience
+            steps=max(steps, 1),
+            lr=lr,
+            weight_decay=self.weight_decay,
+            patience=self.patience,
+            least=LEAST_EPOCHS * n_batches(every, self.batch_rows),
         )
-        return train(module, epochs(), loss, schedule, judge)
+        return train(module, epochs(), loss, schedule, measure)
+
+    def _price(self, every: Windows, *, outputs: float, module: nn.Module | None = None) -> Cost:
+        """Return the cost of a step, and of a question in windows as long as these."""
+        window = float(np.maximum(every.length, 1).mean()) if len(every) else 1.0
+        module = self.network_ if module is None else module
+        return cost(module, dim=self.dim, rows=self.batch_rows, outputs=outputs, window=window)
 
     def _some(
         self, valid: Examples | None, price: Cost, seconds: float, rng: np.random.Generator
@@ -352,7 +432,7 @@ class NeuralModel(Model):
         asked = table.asked(queries)
         known = network.tensor(self.known(sequences, queries))
         scores = np.zeros((len(queries), ARMS), dtype=np.float32)
-        for batch in batches(tails(sequences.offsets, queries, self.length), SCORE_ROWS):
+        for batch in batches(tails(sequences.offsets, queries, self.window), SCORE_ROWS):
             query = network.tensor(batch.query)
             logits = network.logits(table, batch, asked.at(query), known[query])
             both = (logits, logits)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -37,6 +38,7 @@ class Schedule:
     weight_decay: float = 0.01
     clip: float = 1.0  # norm of the gradient
     patience: int = 3  # measurements without improvement after which the learning rate falls
+    least: int = 0  # steps before that can happen: a small validation part is noisy
 
 
 @dataclass
@@ -57,6 +59,14 @@ class History:
         if better:
             self.best = len(self.measure) - 1
         return better
+
+    def follows(self, steps: int, start: float | None) -> None:
+        """Put `steps` of pre-training, and the measure before them, in front."""
+        if start is not None:
+            self.at = [0, *(max(steps, 1) + step for step in self.at)]
+            self.measure = [start, *self.measure]
+            self.best = int(np.argmax(self.measure))
+        self.steps += steps
 
     @property
     def best_step(self) -> int:
@@ -152,7 +162,8 @@ def train(
             running = []
             measured(step)
             waited = len(history.measure) - 1 - history.best
-            if measure is not None and phases.stable(step) and waited >= schedule.patience:
+            tired = waited >= schedule.patience and step >= schedule.least
+            if measure is not None and tired and phases.stable(step):
                 average.restore(kept)
                 phases.fall(step, best=history.best_step)
         if step == phases.end:

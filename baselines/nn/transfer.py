@@ -43,7 +43,7 @@ def take_over(
         taken.append("backbone")
     if embedding.mask.shape != source.mask.shape:
         return taken
-    for name in ("time.weight", "age.weight", "mask", "norm.weight", "norm.bias"):
+    for name in ("time.weight", "mask", "norm.weight", "norm.bias"):
         embedding.get_parameter(name).copy_(source.get_parameter(name))
     taken.append("time")
     _rows(embedding.item.weight, encoder, source.item.weight, from_encoder, "item_id", taken)

@@ -47,6 +47,8 @@ class Batch:
     window: np.ndarray  # (r,) int64 row of `rows` in which the question is read
     position: np.ndarray  # (r,) int64 column of `rows` at which it is read
     query: np.ndarray  # (r,) int64 index of the question
+    # (b, t) rows whose times count where `rows` are blanked out for an explanation
+    timed: np.ndarray | None = None
 
 
 def chunks(

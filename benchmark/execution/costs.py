@@ -26,6 +26,7 @@ from eventlog.manifest import read_manifest
 REFERENCE = Path(__file__).with_name("reference_costs.toml")
 START_S = 0.3  # to start a cell's process and to keep its record
 EVENTS_PER_USER_DAY = 1.33  # of a simulated shop
+LEAST_EPOCHS = 3  # of a generator's network, where its settings give rows
 ENOUGH = 5  # records that say how fast this machine is
 Group = tuple[str, str, str]
 
@@ -90,13 +91,18 @@ class Costs:
 
 def reference_seconds(cell: Cell, million_events: float) -> float:
     """Return what a cell takes on the reference machine, on a log with as many events."""
-    costs: dict[str, Any] = _table()[cell.kind]
-    of_task = costs.get(str(cell.label.get("task")), {})
-    for name in (plugin_name(str(cell.spec.get("model", ""))), "other"):
-        found = of_task.get(name, costs.get(name))
-        if found is not None:
-            return float(found[0] + found[1] * million_events)
-    raise KeyError(f"{REFERENCE.name} lacks [{cell.kind}] other")
+    table = _table()
+    costs: dict[str, list[float]] = table[cell.kind]
+    name = plugin_name(str(cell.spec.get("model", "")))
+    fixed, per_million, per_unit = costs.get(name, costs["other"])
+    if cell.kind == "generator":
+        settings: Mapping[str, Any] = cell.spec.get("settings") or {}
+        passes = settings.get("epochs") or LEAST_EPOCHS
+        rows = 0.0 if settings.get("epochs") else settings.get("rows", table["rows"] * 1e6) / 1e6
+        units = max(rows, passes * million_events)
+    else:
+        units = (cell.spec.get("model_settings") or {}).get("budget", table["budget"])
+    return fixed + per_million * million_events + per_unit * units
 
 
 def makespan(

@@ -22,6 +22,7 @@ from baselines.base import Model
 from benchmark.evaluation import ceilings
 from benchmark.evaluation.ceilings import StoredCeiling
 from benchmark.evaluation.slates import Slates, slates_of
+from benchmark.execution import sampled_log
 from benchmark.execution.jobs import load_task_class
 from benchmark.execution.judge import Local, judge
 from benchmark.execution.reranker import reranked_ranks
@@ -75,7 +76,9 @@ def make(suite: Suite, *, users: int, out: Path | None = None) -> Iterator[str]:
                 continue
             spec = {"task": name, "settings": suite.task_settings.get(plugin_name(name), {})}
             try:
-                found = _of_task(load_task_class(spec), plugin_name(name), log, learnt)
+                task = load_task_class(spec)
+                asked = _asked(task, log, source.learn_users)
+                found = _of_task(task, plugin_name(name), log, asked, learnt)
             except NotApplicable as reason:
                 yield f"{plugin_name(name)} left out: {reason}"
                 continue
@@ -116,6 +119,11 @@ def together(log: EventLog, further: EventLog) -> EventLog:
     return EventLog(events=sort_events(joined), labels=labels, truth=truth, manifest=log.manifest)
 
 
+def _only(log: EventLog, users: np.ndarray) -> EventLog:
+    """Return the users' part of a log, with the truth of all."""
+    return replace(log.only_users(users), truth=log.truth)
+
+
 @dataclass(frozen=True)
 class _OfTask:
     rungs: dict[str, _Found]
@@ -123,15 +131,26 @@ class _OfTask:
     headline: str
 
 
-def _of_task(task: Task, name: str, log: EventLog, learnt: EventLog) -> _OfTask:
-    data = task.prepare(learnt, log, task.split(log))
+def _asked(task: Task, log: EventLog, learn_users: int | None) -> EventLog:
+    """Return the log that the suite's own cell asks its questions of; see `SampledLog.asked`."""
+    split = task.split(log)
+    asked = task.asked_users(log, split)
+    if learn_users is None or asked is None:
+        return log
+    rng = np.random.default_rng(sampled_log.SEED)
+    learners = draw_users(log, learn_users, before=split.cut, rng=rng)
+    return _only(log, np.union1d(learners, asked))
+
+
+def _of_task(task: Task, name: str, log: EventLog, asked: EventLog, learnt: EventLog) -> _OfTask:
+    data = task.prepare(learnt, asked, task.split(log))
     models = (_fitted(task, name, model, data) for model in MODELS[task.kind])
     tried = [found for found in models if found is not None]
     rungs: dict[str, _Found] = {}
     if task.kind == "next_item":
         tried.append(_reranked(task, data, None))
         if "exposures" in log.truth and data.valid is not None:
-            pages = _slates(data, log, learnt)
+            pages = _slates(data, asked, learnt)
             rungs[ceilings.SLATE] = _reranked(task, data, pages)
     best = max(tried, key=lambda found: found.scored.metrics[task.headline])
     rungs[ceilings.HISTORY] = replace(best, cpu_s=sum(found.cpu_s for found in tried))
@@ -180,7 +199,7 @@ def _simulated(source: LogSource, users: int) -> tuple[EventLog, EventLog]:
     if users < source.users:
         rng = np.random.default_rng(SEED)
         drawn = draw_users(log, users, before=Task.split(log).cut, rng=rng)
-        return log, log.only_users(drawn)
+        return log, _only(log, drawn)
     return log, together(log, simulated(users - source.users)) if users > source.users else log
 
 

@@ -15,6 +15,7 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -54,13 +55,50 @@ def private_folder(learn: Path) -> Iterator[Path]:
     user = os.getuid() if hasattr(os, "getuid") else "own"
     together = Path(tempfile.gettempdir()) / f"shoptwin-models-{user}"
     together.mkdir(mode=0o700, exist_ok=True)
+    _sweep(together)
     folder = Path(tempfile.mkdtemp(dir=together))
+    lock = _lock(folder)
     try:
         shutil.copytree(learn, folder / LEARN, copy_function=_link)
         (folder / SCRATCH).mkdir()
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def _sweep(together: Path) -> None:
+    """Remove the folders of cells that were killed: nobody holds their lock any more."""
+    for folder in together.iterdir():
+        if _age_s(folder) > 60 and (lock := _lock(folder)) is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(lock)
+
+
+def _age_s(folder: Path) -> float:
+    try:
+        return time.time() - folder.stat().st_mtime
+    except OSError:
+        return 0.0  # it is gone
+
+
+def _lock(folder: Path) -> int | None:
+    """Lock a folder and return the open file; None where another process holds the lock."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return None
+    try:
+        file = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return None  # it is gone
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(file)
+        return None
+    return file
 
 
 def _link(source: str, target: str) -> None:

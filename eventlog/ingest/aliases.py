@@ -190,6 +190,7 @@ CLOCKS = (
     "invoicetime",
     "saletime",
     "hour",
+    "hourofday",
 )
 DATES = (
     "date",

@@ -38,6 +38,7 @@ def currencies(rows: Spool, mapping: Mapping) -> Counter[str]:
             for column in rows.columns(name):
                 for entry in pc.value_counts(column.combine_chunks()).to_pylist():
                     value = str(entry["values"] or "").strip()
+                    value = value.upper() if len(value) == 3 else value
                     if value and value not in mapping.file.missing:
                         found[value] += entry["counts"]
             break

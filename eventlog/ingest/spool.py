@@ -86,12 +86,19 @@ class Spool:
         columns = {name: self._column(table, name, len(batch.rows)) for name in self.kinds}
         return replace(batch, table=pa.table(columns))
 
-    def _table(self, number: int) -> pa.Table:
+    def _table(self, number: int, name: str | None = None) -> pa.Table:
+        """Return the columns of a batch, or only the one called `name`, if it has it."""
         kept = self._batches[number]
         if not isinstance(kept, tuple):
             return kept.table
         with pa.memory_map(str(kept[1])) as source:
-            return pa.ipc.open_file(source).read_all()
+            if name is None:
+                return pa.ipc.open_file(source).read_all()
+            names = kept[0].table.column_names
+            if name not in names:
+                return pa.table({})
+            only = pa.ipc.IpcReadOptions(included_fields=[names.index(name)])
+            return pa.ipc.open_file(source, options=only).read_all()
 
     def _column(self, table: pa.Table, name: str, n: int) -> pa.ChunkedArray:
         has = table.schema.get_field_index(name) >= 0  # a look-up, unlike `in column_names`
@@ -102,7 +109,7 @@ class Spool:
         """Yield a column batch by batch."""
         for i, kept in enumerate(self._batches):
             rows = kept[0].rows if isinstance(kept, tuple) else kept.rows
-            yield self._column(self._table(i), name, len(rows))
+            yield self._column(self._table(i, name), name, len(rows))
 
     def texts(self, name: str) -> Iterator[pa.Array]:
         """Yield the distinct texts of a column, batch by batch; nothing if it is not text."""

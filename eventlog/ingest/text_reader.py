@@ -20,10 +20,11 @@ import pyarrow.csv as pacsv
 
 from eventlog._runtime.errors import InputError
 from eventlog.ingest import streams
+from eventlog.ingest.aliases import ALIASES
 from eventlog.ingest.mapping import FileFormat
 from eventlog.ingest.mapping_values import check_encoding
 from eventlog.ingest.streams import Batch, InputFile, WatchedStream, no_rows, refuse_long_line
-from eventlog.ingest.values import TEXT
+from eventlog.ingest.values import TEXT, plain_name
 
 # A text that a ' keeps a spreadsheet from running, as in exports; see `unprotected`.
 PROTECTED = r"^'+[=+@\t\r\n-]"
@@ -245,18 +246,23 @@ def _opening(file: InputFile, kind: str, layout: FileFormat, known: set[str]) ->
     lines = _lines(file, head, encoding)
     start, separator = layout.skip_rows, None
     marks = ("#", layout.comment) if layout.comment else ("#",)
+    commented = ""  # the last line before the header that begins with #
     while start < len(lines):
         line = lines[start].strip()
         found = re.fullmatch(r"""\s*["']?sep=(.)["']?[ \r]*""", lines[start])
         separator = found[1] if found else separator
         if line and not line.startswith(marks) and not found:
             break
+        commented = line if line.startswith("#") else ""
         start += 1
     else:
         raise InputError(
             f"{file} has no row after the {start:,} line(s) that are skipped; there is nothing to "
             "import."
         )
+    if _is_header(commented.lstrip("# "), lines[start], layout.quote, known):
+        start -= 1
+        lines[start] = commented.lstrip("# ")
     guessed = separator or _guess_delimiter(lines[start], layout.quote)
     delimiter = layout.delimiter or ("\t" if kind in (".tsv", ".inter") else guessed)
     names, header = _names(file, lines[start], delimiter, layout, known)
@@ -265,6 +271,21 @@ def _opening(file: InputFile, kind: str, layout: FileFormat, known: set[str]) ->
         names = [*names, *(f"no name {i}" for i in range(empty))]
     # Lines of the file that are blank do not count, as in Arrow.
     return Opening(file, layout, encoding, delimiter, names, header, start, empty if header else 0)
+
+
+def _is_header(commented: str, line: str, quote: str, known: set[str]) -> bool:
+    """Return whether a line that begins with # names the fields of the line after it."""
+    delimiter = _guess_delimiter(line, quote)
+    names = _split(commented, delimiter, quote) if commented else []
+    values = _split(line, delimiter, quote)
+    if len(names) < 2 or len(names) != len(values):
+        return False
+    usual = {alias for aliases in ALIASES.values() for alias in aliases}
+
+    def named(fields: list[str]) -> bool:
+        return any(f.strip() in known or plain_name(f) in usual for f in fields)
+
+    return named(names) and not named(values)
 
 
 def _empty_fields(lines: list[str], delimiter: str, quote: str, width: int) -> int:

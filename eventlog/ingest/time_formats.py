@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +15,7 @@ from eventlog._runtime.errors import InputError
 from eventlog.ingest.mapping import MISSING, MISSING_IDS, TimeFormat
 from eventlog.ingest.spool import Spool
 from eventlog.ingest.times import COMPACT, NO_TIME, parse_times
-from eventlog.ingest.values import TEXT
+from eventlog.ingest.values import TEXT, coded
 
 # Ways to write a time that is not ISO 8601. One is assumed if it alone reads all values: the day
 # comes first in 31/12/2024, but 05/06/2024 leaves it open.
@@ -60,6 +62,7 @@ DATE_ONLY = (
     r"^(?:\d{1,4}[-./]\d{1,2}[-./]\d{1,4}|\d{8}|\d{1,2}[ -]\w{3,9}[ -]\d{4}|\w{3,9} \d{1,2}, \d{4})"
     r"(?:[T ]0?0:00(?::00(?:\.0+)?)?Z?)?$"
 )
+TIME_DIGITS = r"^(?:[01]?\d|2[0-3])[0-5]\d(?:[0-5]\d)?$"
 TIME_ONLY = r"^\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?(?: ?[AaPp][Mm])?$"
 
 
@@ -76,15 +79,15 @@ def time_format(rows: Spool, source: str, clock: str, path: str) -> tuple[TimeFo
     where = f"{path}: {source}"
     if kind != TEXT:
         return _of_numbers(rows, known, source, where)
-    texts = [v for values in rows.texts(source) if len(v := _present(values))]
-    total = sum(map(len, texts))
-    numbers = sum(_share(values, NUMBER) for values in texts)
-    if total and numbers > 0.5 * total:
+    texts = _Texts()
+    for values in rows.texts(source):
+        texts.see(_present(values))
+    if texts.total and texts.numbers > 0.5 * texts.total:
         return _of_numbers(rows, known, source, where)
-    short = sum(_share(values, r"^\d{1,2}[-/.]\d{1,2}$") for values in texts)
-    if short > 0.5 * total:
-        raise _no_year(where, str(pc.min(texts[0]).as_py()))
-    formats = _formats(texts, where)
+    if texts.short > 0.5 * texts.total:
+        raise _no_year(where, texts.ends[0])
+    iso = texts.total == 0 or texts.iso > 0.5 * texts.total
+    formats = () if iso else _formats(rows, source, texts, where)
     assumed = [f"{source} is written as {form}" for form in formats]
     assumed.append(f"{source} is in UTC where it carries no offset")
     return replace(known, format=formats), assumed
@@ -96,23 +99,30 @@ def is_date_only(rows: Spool, name: str) -> bool:
     return kind in (pa.date32(), pa.date64()) or _all(rows, name, DATE_ONLY)
 
 
-def is_time_only(rows: Spool, name: str) -> bool:
-    """Return whether all values of a column are times of day."""
+def is_time_only(rows: Spool, name: str, *, digits: bool = False) -> bool:
+    """Return whether all values of a column are times of day; `digits`: 091530 and 915 too."""
     kind = rows.kinds.get(name)
-    return (kind is not None and pa.types.is_time(kind)) or _all(rows, name, TIME_ONLY)
+    pattern = rf"(?:{TIME_ONLY}|{TIME_DIGITS})" if digits else TIME_ONLY
+    return (kind is not None and pa.types.is_time(kind)) or _all(rows, name, pattern)
+
+
+def is_hour(rows: Spool, name: str) -> bool:
+    """Return whether all values of a column are whole numbers from 0 to 23."""
+    return _all(rows, name, r"^(?:1?\d|2[0-3])$")
 
 
 def _of_numbers(
     rows: Spool, known: TimeFormat, source: str, where: str
 ) -> tuple[TimeFormat, list[str]]:
     """Return the format of times that are written as numbers."""
-    sizes = [np.zeros(0)]
     digits: dict[int, int] = {}
-    total = compact = 0
+    total = compact = small = 0
+    size = np.inf
     for part in rows.columns(source):
         numbers, texts = _numbers(part)
-        sizes.append(numbers)
         total += len(numbers)
+        small += int((np.abs(numbers) < 1e8).sum())
+        size = min(size, numbers.min(initial=np.inf))
         for n, form in COMPACT.items():
             fitting = texts.filter(
                 pc.match_substring_regex(texts, rf"^(?:19|20)\d{{{n - 2}}}(?:\.0)?$")
@@ -128,8 +138,7 @@ def _of_numbers(
             *(f"{source} is written as {form}" for form in forms),
             f"{source} is in UTC where it carries no offset",
         ]
-    size = float(np.median(np.concatenate(sizes))) if total else 0.0
-    if total and size < 1e8:
+    if small > 0.5 * total:
         raise InputError(
             f"{where} holds numbers such as {size:g}, which are no times since 1970; if they count "
             'from a start of their own, give unit = "hours" (or seconds, minutes, days) and start '
@@ -151,32 +160,50 @@ def _numbers(part: pa.ChunkedArray) -> tuple[np.ndarray, pa.Array]:
     return distinct.cast(pa.float64()).to_numpy(zero_copy_only=False), whole
 
 
-def _formats(texts: list[pa.Array], where: str) -> tuple[str, ...]:
-    """Return the format of times, () for ISO 8601.
+@dataclass
+class _Texts:
+    """What the distinct texts of a column of times are; they themselves may not fit into memory."""
+
+    total: int = 0
+    numbers: int = 0
+    short: int = 0  # a day and a month
+    iso: int = 0
+    ends: tuple[str, str] = ("", "")  # the first and last by alphabet, whatever the order of rows
+
+    def see(self, values: pa.Array) -> None:
+        """Count the texts of a batch."""
+        if not len(values):
+            return
+        self.numbers += _share(values, NUMBER)
+        self.short += _share(values, r"^\d{1,2}[-/.]\d{1,2}$")
+        self.iso += int((parse_times(values, TimeFormat()) != NO_TIME).sum())
+        low, high = (str(v) for v in pc.min_max(values).as_py().values())
+        self.ends = (min(self.ends[0], low), max(self.ends[1], high)) if self.total else (low, high)
+        self.total += len(values)
+
+
+def _formats(rows: Spool, source: str, texts: _Texts, where: str) -> tuple[str, ...]:
+    """Return the format of times that are not ISO 8601, () if none reads nearly all of them.
 
     Raises InputError if several formats read all of them, with different results.
     """
-    total = sum(map(len, texts))
-    read = sum(int((parse_times(v, TimeFormat()) != NO_TIME).sum()) for v in texts)
-    if total == 0 or read > 0.5 * total:
-        return ()
-    # The same two values whatever the order of rows.
-    ends = [min(pc.min(v).as_py() for v in texts), max(pc.max(v).as_py() for v in texts)]
     candidates = [*(day + clock for day in DAYS for clock in CLOCKS), *WHOLE]
-    shapes = [f for f in candidates if (_read(pa.array(ends), f) != NO_TIME).any()]
+    shapes = [f for f in candidates if (_read(pa.array(texts.ends), f) != NO_TIME).any()]
     shapes += [f for f in candidates if f not in shapes and _other_way(f, shapes)]
-    fitting = []
-    for form in shapes:
-        times = np.concatenate([_read(v, form) for v in texts])
-        if (times != NO_TIME).sum() > 0.99 * total:
-            fitting.append((form, times))
-    if len(fitting) > 1 and any((times != fitting[0][1]).any() for _, times in fitting):
+    read: Counter[str] = Counter()
+    differ: set[tuple[str, str]] = set()
+    for values in rows.texts(source):
+        times = {form: _read(_present(values), form) for form in shapes}
+        for i, form in enumerate(shapes):
+            read[form] += int((times[form] != NO_TIME).sum())
+            differ |= {(f, form) for f in shapes[:i] if (times[f] != times[form]).any()}
+    fitting = [form for form in shapes if read[form] > 0.99 * texts.total]
+    if any((fitting[0], form) in differ for form in fitting[1:]):
         raise InputError(
-            f"{where} has times such as {ends[0]!r}, which may be "
-            f"{' or '.join(form for form, _ in fitting)}; "
+            f"{where} has times such as {texts.ends[0]!r}, which may be {' or '.join(fitting)}; "
             "give a mapping with format in [time]."
         )
-    return tuple(form for form, _ in fitting[:1])
+    return tuple(fitting[:1])
 
 
 def _other_way(form: str, shapes: Iterable[str]) -> bool:
@@ -201,9 +228,12 @@ def _share(values: pa.Array, pattern: str) -> int:
 
 
 def _all(rows: Spool, name: str, pattern: str) -> bool:
+    kind = rows.kinds.get(name)
+    if kind != TEXT and (kind is None or not pa.types.is_integer(kind)):
+        return False
     found = False
-    for values in rows.texts(name):
-        values = _present(values)
+    for column in rows.columns(name):
+        values = _present(coded(column).values)
         if _share(values, pattern) != len(values):
             return False
         found |= len(values) > 0

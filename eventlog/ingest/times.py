@@ -68,6 +68,8 @@ def _iso(text: pa.Array, timezone: str) -> np.ndarray:
         pass
     offset = _matches(text, OFFSET)
     plain = pc.replace_substring_regex(text, UTC_NAME, "Z")
+    # Python's logging writes 10:00:00,123; others write t and z.
+    plain = pc.utf8_upper(pc.replace_substring_regex(plain, r"(:\d\d),(\d)", r"\1.\2"))
     # A year or a count alone is no time; pandas would take 2000 for the year.
     digits = _matches(text, r"^\d+$")
     series = pd.Series(plain.to_pandas()).astype(object).mask(digits)

@@ -115,6 +115,11 @@ class TestEveryModel:
         (a, sequences, queries), (b, _, _) = fitted(name, small_log), fitted(name, small_log)
         assert np.array_equal(a.score(sequences, queries), b.score(sequences, queries))
 
+    def test_a_model_that_says_so_draws_nothing(self, name: str, small_log: EventLog) -> None:
+        (a, sequences, queries), (b, _, _) = fitted(name, small_log), fitted(name, small_log, 9)
+        if not a.seeded:
+            assert np.array_equal(a.score(sequences, queries), b.score(sequences, queries))
+
     def test_batches_change_nothing(self, name: str, small_log: EventLog) -> None:
         model, sequences, queries = fitted(name, small_log)
         order = np.random.default_rng(0).permutation(len(queries))

@@ -22,11 +22,15 @@ models = ["popularity", "markov_repeats", "recency", "lightgbm"]
 [logs.corner]
 scenario = "small"
 users = 300
+learn_users = 200
 days = 40
 seed = 5
 
 [settings.tasks.churn]
 min_customers = 10
+
+[settings.tasks.recommendation]
+max_users = 150
 """
 
 

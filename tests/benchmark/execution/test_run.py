@@ -115,6 +115,7 @@ def test_what_a_plugin_does_wrong_is_told_and_the_rest_go_on(
         tmp_path / "out",
         models=[*good, *wrong.values()],
         settings=[*QUICK, "tasks=['churn']", "limit_s=8"],
+        seeds=1,
     )
     assert "x" * 100 not in capfd.readouterr().out
     said = {
@@ -142,6 +143,7 @@ def test_what_a_plugin_does_wrong_is_told_and_the_rest_go_on(
         tmp_path / "out",
         models=[*good, wrong["crash"]],
         settings=[*QUICK, "tasks=['churn']", "limit_s=8"],
+        seeds=1,
     )
     assert again.ran == 1
 

@@ -11,9 +11,13 @@ from eventlog._runtime.errors import UnknownNameError
 
 
 def test_a_suite_that_was_not_run_is_planned(tmp_path: Path) -> None:
-    lines = list(resolution.lines("churn", profile="default", results=tmp_path / "none"))
+    suite = tmp_path / "shop.toml"
+    suite.write_text(
+        'tasks = ["churn"]\n[logs.shop]\nscenario = "shop"\nusers = 10000\ndays = 60\n'
+    )
+    lines = list(resolution.lines(str(suite), profile="default", results=tmp_path / "none"))
     assert len(lines) == 2
-    assert "planned: about 1,577 questions, 1,086 with answer 1" in lines[1]
+    assert "planned: about 1,660 questions, 1,144 with answer 1" in lines[1]
     small, large = (
         float(list(resolution.lines("churn", profile=p, results=tmp_path))[1].split()[3])
         for p in ("default", "full")
@@ -32,6 +36,18 @@ def test_a_suite_that_was_run_is_measured(tmp_path: Path) -> None:
     # of another profile nothing is known
     other = list(resolution.lines("all", profile="full", results=tmp_path))
     assert all("measured" not in text for text in other)
+
+
+def test_a_dataset_that_ships_and_a_cap_on_users_are_known(tmp_path: Path) -> None:
+    suite = tmp_path / "mine.toml"
+    suite.write_text(
+        'tasks = ["recommendation"]\n[logs.x]\nscenario = "shop"\nusers = 50000\n'
+        '[logs.y]\ndataset = "online-retail"\n'
+        "[settings.tasks.recommendation]\nmax_users = 1000\n"
+    )
+    lines = list(resolution.lines(str(suite), profile="default", results=tmp_path))[1:]
+    assert "about 3,610 questions" in lines[0]
+    assert "about 9,386 questions" in lines[1]
 
 
 def test_what_is_not_known_is_not_guessed(tmp_path: Path) -> None:

@@ -166,6 +166,10 @@ def test_learners_find_who_is_moved_by_an_email(tmp_path: Path) -> None:
     model.fit(data.train, data.valid, encoder=data.encoder, seed=0)
     scored = Uplift().judge(model.score(data.test.sequences, data.test.queries), data)
     assert scored.metrics["qini"] > 0.02
+    alone = TLearner()
+    alone.fit(data.train, None, encoder=data.encoder, seed=0)
+    one, two = (m.score(data.test.sequences, data.test.queries) for m in (model, alone))
+    assert not np.allclose(one, two)  # the validation part is learnt from, too
 
 
 def test_a_log_that_was_learnt_from_all_users_is_refused() -> None:

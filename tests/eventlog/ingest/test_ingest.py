@@ -78,7 +78,7 @@ ROW = st.tuples(
 FILES = [("csv", "x.csv"), ("csv", "x.csv.gz"), ("jsonl", "x.jsonl"), ("parquet", "x.parquet")]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.lists(ROW, min_size=1, max_size=30), st.sampled_from(FILES))
 @example(
     [("a", 662_688_000_000, "view_item", None, 4.0227432726602265e-15, None, None)],

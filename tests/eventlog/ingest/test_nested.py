@@ -155,3 +155,31 @@ def test_of_several_columns_the_first_with_a_value_counts(tmp_path: Path) -> Non
     log = imported(tmp_path / "a.csv", tmp_path / "log", mapping=load(tmp_path / "m.toml"))
     assert log.events["user_id"].astype(str).tolist() == ["u", "y"]
     assert log.manifest["rejects"] == {"missing user_id": 1}
+
+
+def test_no_label_stays_among_the_inputs(tmp_path: Path) -> None:
+    row = {"user_id": "u", "time": "2024-01-01", "event": "purchase", "is_fraud": 0}
+    row |= {"meta": {"isFraud": 1, "chargeback": 0}, "device": {"type": "m"}}
+    (tmp_path / "a.jsonl").write_text(json.dumps(row))
+    log = imported(tmp_path / "a.jsonl", tmp_path / "log")
+    assert set(log.events) == {"event_id", "user_id", "timestamp", "event", "session_id", "device"}
+    assert log.labels is not None and len(log.labels) == 3
+    assert log.labels["kind"].nunique() == 3, "an event has one label of a kind"
+
+
+def test_event_names_as_services_write_them(tmp_path: Path) -> None:
+    names = {
+        "Product Viewed": "view_item",
+        "Product Added": "add_to_cart",
+        "Order Completed": "purchase",
+        "checkout_completed": "purchase",
+        "Viewed Product": "view_item",
+        "addToCart": "add_to_cart",
+        "Begin Checkout": "begin_checkout",
+        "remove-from-cart": "remove_from_cart",
+        "Something Else": "Something Else",
+    }
+    rows = "".join(f"u,2024-01-{1 + i:02d},{name}\n" for i, name in enumerate(names))
+    (tmp_path / "a.csv").write_text(f"user_id,time,event\n{rows}")
+    log = imported(tmp_path / "a.csv", tmp_path / "log")
+    assert log.events["event"].astype(str).tolist() == list(names.values())

@@ -178,3 +178,24 @@ def test_times_of_day() -> None:
 def test_a_time_that_no_millisecond_can_hold_is_none() -> None:
     column = pa.chunked_array([pa.array([2**61, 0], pa.int64()).cast(pa.timestamp("s"))])
     assert column_times(column, TimeFormat())[0].tolist() == [NO_TIME, 0]
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [
+        ("customer_id,date,hour", "u,2024-03-31,13"),
+        ("customer_id,date,time", "u,20240331,130000"),
+        ("customer_id,date,time", "u,03/31/2024,1:00 PM"),
+        ("customer_id,timestamp", "u,2024-03-31t13:00:00z"),
+        ("customer_id,timestamp", 'u,"2024-03-31 13:00:00,000"'),
+        ("customer_id,timestamp", 'u,"Sun, 31 Mar 2024 13:00:00 GMT"'),
+        ("customer_id,timestamp", "u,31/Mar/2024:15:00:00 +0200"),
+        ("customer_id,timestamp", "u,31.03.24 13:00"),
+        ("customer_id,timestamp", 'u,"March 31, 2024 13:00"'),
+    ],
+)
+def test_further_ways_to_write_a_time(header: str, row: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(f"{header},event\n{row},view\n")
+    log = imported(tmp_path / "a.csv", tmp_path / "log")
+    assert log.events["timestamp"].tolist() == [pd.Timestamp("2024-03-31 13:00", tz="UTC")]
+    assert set(log.events) == {"event_id", "user_id", "timestamp", "event", "session_id"}
