@@ -380,6 +380,11 @@ class _State(Findings):
             return
         if missing or self.unread or not self.labelled:
             return
+        if not pd.api.types.is_integer_dtype(labels["event_id"]):
+            kind = labels["event_id"].dtype
+            text = f"has type {kind}, but the schema says integer"
+            self.findings.append(Finding("error", file, "event_id", None, text))
+            return
         events = pd.concat(self.labelled).drop_duplicates("event_id")
         time = labels["event_id"].map(events.set_index("event_id")["timestamp"])
         self.add("error", file, "event_id", time.isna().to_numpy(), "refers to no event of the log")

@@ -369,6 +369,11 @@ def _check_table(table: pd.DataFrame, name: str, path: Path) -> None:
         if column not in table:
             has = ", ".join(map(str, table.columns)) or "none"
             raise InputError(f"{path}/{name}.parquet has no column {column!r}; its columns: {has}.")
+    if name == "labels" and not pd.api.types.is_integer_dtype(table["event_id"]):
+        raise InputError(
+            f"{path}/labels.parquet: event_id has type {table['event_id'].dtype}, but the schema "
+            "says integer."
+        )
     if name == "labels" and not isinstance(table["known_at"].dtype, pd.DatetimeTZDtype):
         raise InputError(
             f"{path}/labels.parquet: known_at has type {table['known_at'].dtype}, but the schema "

@@ -208,8 +208,10 @@ def write_parquet(path: Path, table: pd.DataFrame | pa.Table) -> None:
         n
         for n in ("event_id", "timestamp")
         if n in table.column_names
-        and pa.types.is_primitive(table.schema.field(n).type)
-        and not pa.types.is_floating(table.schema.field(n).type)
+        and (
+            pa.types.is_integer(table.schema.field(n).type)
+            or pa.types.is_timestamp(table.schema.field(n).type)
+        )
     ]
     pq.write_table(
         table,

@@ -168,8 +168,10 @@ NEEDED: Mapping[str, Fields] = {
         "shown": (_texts, True),
         **dict.fromkeys(("train", "test"), (_number, True)),
     },
-    "model": {"metrics": (_numbers, True), "chance": (_number, True)},
-    "reference": {"metrics": (_numbers, True), "chance": (_number, True)},
+    **dict.fromkeys(
+        ("model", "reference"),
+        {"metrics": (_numbers, True), "chance": (_number, True), "code": (_text, True)},
+    ),
 }
 MEASURED: Fields = {
     **dict.fromkeys(("headline", "trivial", "family", "digest", "questions"), (_text, False)),
