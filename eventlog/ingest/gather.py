@@ -210,10 +210,12 @@ class Gatherer:
 
     def _typed(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Convert columns beyond the schema to the type that all their values in the log have."""
-        for name in self.converter.own.seen:
-            if name in frame:
-                frame[name] = self.converter.own.typed(name, frame[name])
-        return frame
+        own = self.converter.own  # a dict: to set thousands of columns of a frame takes minutes
+        columns = {
+            str(name): own.typed(str(name), values) if name in own.seen else values
+            for name, values in frame.items()
+        }
+        return pd.DataFrame(columns, index=frame.index, copy=False)
 
     def _count(self, events: pd.DataFrame) -> None:
         summary = self.summary

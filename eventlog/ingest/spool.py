@@ -102,7 +102,7 @@ class Spool:
             return pa.ipc.open_file(source, options=only).read_all()
 
     def _column(self, table: pa.Table, name: str, n: int) -> pa.ChunkedArray:
-        has = name in table.column_names
+        has = table.schema.get_field_index(name) >= 0  # a look-up, unlike `in column_names`
         column = table[name] if has else pa.chunked_array([pa.nulls(n)])
         return conform(column, self.kinds[name])
 
