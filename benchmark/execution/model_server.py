@@ -73,7 +73,10 @@ def serve(
             facts, values = getattr(server, f"do_{request}")(*arguments)
         except Exception as error:  # noqa: BLE001 - a plug-in may raise anything
             facts, values = {"error": _described(error)}, None
-        send_reply(pipe, {**facts, "flags": server.flags()}, values, shared)
+        try:
+            send_reply(pipe, {**facts, "flags": server.flags()}, values, shared)
+        except (BrokenPipeError, ConnectionResetError):
+            return  # the judge has stopped waiting
 
 
 def _detach(pipe: Connection, parent: int) -> None:

@@ -298,6 +298,10 @@ def _with_settings(mapping: Mapping, allow_rejects: Sequence[str], currency: str
 def _warnings(rows: Spool, amounts_in: Counter[str]) -> list[str]:
     """Return what a reader of the summary should know beyond what was assumed."""
     notes = []
+    notes += [
+        f"{name} holds lists of objects; [file] explode = {name!r} in a mapping makes a row of each"
+        for name in rows.baskets()
+    ]
     if rows.left_out:
         notes.append(f"nested columns left out: {', '.join(sorted(rows.left_out))}")
     if len(amounts_in) > 1:

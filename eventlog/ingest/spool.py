@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from eventlog._runtime.errors import InputError
 from eventlog.ingest.mapping import FileFormat
@@ -117,6 +118,16 @@ class Spool:
             for column in self.columns(name):
                 for chunk in column.chunks:
                     yield chunk.dictionary.drop_null()
+
+    def baskets(self) -> list[str]:
+        """Return the columns of text that are lists of objects in JSON, by their first values."""
+        found = []
+        for name in sorted(n for n, kind in self.kinds.items() if kind == TEXT):
+            first = next(self.texts(name), pa.array([], pa.string()))[:20]
+            lists = pc.match_substring_regex(first, r"^\s*\[\s*\{")
+            if len(first) and pc.all(lists).as_py():
+                found.append(name)
+        return found
 
     def distinct(self, name: str) -> list[str]:
         """Return the distinct texts of a column, sorted, without blanks around them."""

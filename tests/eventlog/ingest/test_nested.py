@@ -109,6 +109,14 @@ def test_text_that_is_no_list_is_one_sentence(tmp_path: Path) -> None:
         basket(tmp_path, "items", items=["x y", "z"])
 
 
+def test_a_basket_that_stays_text_is_said(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(
+        'user_id,time,order_id,items_json\nu,2024-01-01,1,"[{""sku"":""A""}]"\n'
+    )
+    summary = import_file(tmp_path / "a.csv", tmp_path / "log")
+    assert any("[file] explode = 'items_json'" in note for note in summary.notes)
+
+
 def test_a_mapped_field_keeps_its_siblings(tmp_path: Path) -> None:
     rows = [
         {
