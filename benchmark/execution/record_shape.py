@@ -158,6 +158,7 @@ LABELS = {
     "model": ("log", "task", "source", "model"),
     "reference": ("log", "task", "source", "model"),
 }
+SCORED: Fields = {"metrics": (_numbers, True), "chance": (_number, True), "code": (_text, True)}
 NEEDED: Mapping[str, Fields] = {
     "log": {
         **dict.fromkeys(("events", "users"), (_number, True)),
@@ -168,10 +169,8 @@ NEEDED: Mapping[str, Fields] = {
         "shown": (_texts, True),
         **dict.fromkeys(("train", "test"), (_number, True)),
     },
-    **dict.fromkeys(
-        ("model", "reference"),
-        {"metrics": (_numbers, True), "chance": (_number, True), "code": (_text, True)},
-    ),
+    "model": SCORED,
+    "reference": SCORED,
 }
 MEASURED: Fields = {
     **dict.fromkeys(("headline", "trivial", "family", "digest", "questions"), (_text, False)),
