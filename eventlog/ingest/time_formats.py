@@ -155,6 +155,9 @@ def _numbers(part: pa.ChunkedArray) -> tuple[np.ndarray, pa.Array]:
         texts = _present(pa.concat_arrays([c.dictionary for c in part.chunks]))
         texts = texts.filter(pc.match_substring_regex(texts, NUMBER))
         return texts.cast(pa.float64()).to_numpy(zero_copy_only=False), texts
+    kind = part.type
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
+        return np.zeros(0), pa.array([], pa.string())  # raw bytes, a duration
     distinct = part.unique().drop_null()
     whole = distinct.cast(pa.int64(), safe=False).cast(pa.string())
     return distinct.cast(pa.float64()).to_numpy(zero_copy_only=False), whole
