@@ -44,6 +44,8 @@ def cost(network: nn.Module, *, dim: int, rows: int, outputs: float, window: flo
     tables = {id(m.weight) for m in network.modules() if isinstance(m, nn.Embedding)}
     weights = [p for p in network.parameters() if p.ndim > 1 and id(p) not in tables]
     per_row = sum(p.numel() for p in weights) + 2 * dim * window  # multiply-adds, with attention
-    row = 2 * (per_row + dim * outputs) / FLOPS + dim * ROW_CHANNEL_BYTES / BACKWARD / BYTES
+    row = 2 * per_row / FLOPS + dim * ROW_CHANNEL_BYTES / BACKWARD / BYTES
+    answer = 2 * dim * outputs / FLOPS
     moved = sum(p.numel() for p in network.parameters()) * OPTIMISER_BYTES / BYTES
-    return Cost(STEP_SECONDS + BACKWARD * rows * row + moved, window * row)
+    # Training answers at every row of a window, a question at the last one.
+    return Cost(STEP_SECONDS + BACKWARD * rows * (row + answer) + moved, window * row + answer)

@@ -401,7 +401,8 @@ class NeuralModel(Model):
         if valid is None or len(valid) == 0:
             return None
         affordable = int(MEASURED_SHARE * seconds / MEASURES / price.question)
-        n = min(max(affordable, FEWEST_MEASURED), self.valid_questions)
+        fewest = min(FEWEST_MEASURED, 2 * affordable)
+        n = max(1, min(max(affordable, fewest), self.valid_questions))
         some = np.sort(rng.permutation(len(valid))[:n])
         treatment = None if valid.treatment is None else valid.treatment[some]
         return Examples(valid.sequences, valid.queries[some], valid.target[some], treatment)
