@@ -151,9 +151,10 @@ def _other_future(log: EventLog, split: TimeSplit, rng: np.random.Generator) -> 
     events = log.events.copy()
     columns = [c for c in events.columns if c not in ("event_id", "user_id", "timestamp")]
     rows = np.flatnonzero((events["timestamp"] >= split.cut).to_numpy())
-    events.loc[events.index[rows], columns] = events.iloc[rng.permutation(rows)][columns].to_numpy()
+    order = np.arange(len(events))
+    order[rows] = rng.permutation(rows)
     for name in columns:
-        events[name] = events[name].astype(log.events[name].dtype)
+        events[name] = events[name].take(order).set_axis(events.index)
     labels = log.labels
     if labels is not None:
         labels = labels.copy()
