@@ -143,7 +143,7 @@ def _distinct(names: list[str], database: str) -> list[str]:
 def _duckdb(database: Database, sql: str) -> Iterator[pa.RecordBatch]:
     duckdb = require("duckdb", extra="duckdb", purpose=f"Reading {database.name}")
     with closing(duckdb.connect(database.inputs[0], read_only=True)) as connection:
-        yield from _arrow_rows(connection.execute(sql))
+        yield from _arrow_rows(connection, sql)
 
 
 def _duckdb_over_files(database: Database, sql: str) -> Iterator[pa.RecordBatch]:
@@ -164,11 +164,15 @@ def _duckdb_over_files(database: Database, sql: str) -> Iterator[pa.RecordBatch]
                 raise InputError(f"{path} is no CSV, JSON lines or Parquet file; --sql needs one.")
             name = path.name.partition(".")[0].replace('"', '""')
             connection.execute(f'CREATE VIEW "{name}" AS SELECT * FROM {reader}')
-        yield from _arrow_rows(connection.execute(sql))
+        yield from _arrow_rows(connection, sql)
 
 
-def _arrow_rows(result: Any) -> Iterator[pa.RecordBatch]:
-    fetch = getattr(result, "to_arrow_reader", None) or result.fetch_record_batch
+def _arrow_rows(connection: Any, sql: str) -> Iterator[pa.RecordBatch]:
+    rows = connection.sql(sql)
+    if rows is None:
+        raise InputError("--sql is no query: it returns no rows.")
+    # The first is its name from DuckDB 1.4 on.
+    fetch = getattr(rows, "to_arrow_reader", None) or rows.fetch_record_batch
     yield from fetch(ROWS)
 
 
