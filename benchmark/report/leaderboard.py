@@ -102,7 +102,7 @@ def lines(
     """Yield the page line by line; without `costs` nothing depends on the machine's speed."""
     yield "# Leaderboard"
     yield ""
-    yield from _header(store, plan)
+    yield from _header(store, plan, costs)
     yield from overview.lines(all_boards)
     for name in dict.fromkeys(c["label"]["log"] for c in plan["cells"]):
         here = [b for b in all_boards if b.log == name]
@@ -125,7 +125,7 @@ def lines(
         yield from generated_section.generators(store, plan, name, costs)
 
 
-def _header(store: Store, plan: dict[str, Any]) -> Iterator[str]:
+def _header(store: Store, plan: dict[str, Any], costs: bool) -> Iterator[str]:
     records = [r for c in plan["cells"] if (r := store.latest(c["key"])) is not None]
     good = sum(r["status"] == "ok" for r in records)
     without = {r["key"] for r in records if r["status"] == "left out"}
@@ -155,7 +155,7 @@ def _header(store: Store, plan: dict[str, Any]) -> Iterator[str]:
         f"seeds {', '.join(map(str, seeds)) or 'none'}; "
         f"{good} of {len(plan['cells'])} cells ok, {len(without)} left out."
     )
-    yield f"Machine: {machines}{_speed(environments)}."
+    yield f"Machine: {machines}{_speed(environments) if costs else ''}."
     yield f"Python {python}, {versions}; commit {commits}."
     yield ""
     yield from _reading(plan)

@@ -149,6 +149,7 @@ def test_a_small_cluster_of_its_own_stops_what_hangs(
             plugin("hang", fit="import time; time.sleep(60)"),
             plugin("die", fit="import os; os.kill(os.getpid(), 9)"),
         ],
+        seeds=[0],
         engine_name="dask",
         workers=1,
         settings=["settings.tasks.churn.min_customers=5", "tasks=['churn']", "limit_s=5"],

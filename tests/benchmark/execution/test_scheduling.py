@@ -27,8 +27,8 @@ def test_the_longest_chain_of_work_goes_first_as_far_as_is_known() -> None:
     def order() -> list[Cell]:
         return sorted(todo.values(), key=lambda c: path.priority[c.key], reverse=True)
 
-    assert order() == [log, slow, quick, data, one, two, late]
+    assert order() == [log, slow, quick, data, late, one, two]
     path.observe(two, {"status": "ok", "wall_s": 300.0})  # now what it needs is urgent, too
-    assert order() == [log, data, two, slow, quick, one, late]
+    assert order() == [log, data, two, slow, quick, late, one]
     path.observe(one, {"status": "timeout", "wall_s": 999.0})  # says nothing about the others
-    assert order() == [log, data, two, slow, quick, one, late]
+    assert order() == [log, data, two, slow, quick, late, one]

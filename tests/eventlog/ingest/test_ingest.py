@@ -23,7 +23,7 @@ from eventlog.encode import Encoder
 from eventlog.export import export
 from eventlog.ingest import gather
 from eventlog.ingest.ingest import import_file, imported
-from eventlog.ingest.mapping import Mapping, load, preset
+from eventlog.ingest.mapping import MISSING_IDS, Mapping, load, preset
 from eventlog.ingest.readers import read_batches
 from eventlog.ingest.streams import local_file
 
@@ -60,7 +60,7 @@ TEXT = (
     .filter(
         lambda s: (
             s
-            and s not in ("NULL", "null", "NaN", "nan", "None", "\\N", "<NA>", "NaT")
+            and s not in ("NULL", "null", "NaN", "nan", "None", "\\N", "<NA>", "NaT", *MISSING_IDS)
             and not s.startswith("{")
         )
     )
