@@ -61,7 +61,7 @@ def main(argv: list[str]) -> int:
     add.add_argument(
         "--profile",
         default="default",
-        help="smoke (under 60 s), default (under 10 minutes on 2 cores) or full",
+        help="smoke (a quick look), default (about 20 minutes on 2 cores) or full",
     )
     add.add_argument(
         "--set",
