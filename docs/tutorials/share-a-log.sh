@@ -1,5 +1,5 @@
 # 1. The log that must not leave: here a simulated one; yours comes from `python -m eventlog import`.
-python -m simulator run --scenario shop --users 300 --days 30 --seed 3 --out mylog
+python -m simulator run --scenario shop --users 1000 --days 30 --seed 3 --out mylog
 
 # 2. Open a budget for these people: all releases together may cost epsilon 8.
 python -m generators budget book.json --epsilon 8
