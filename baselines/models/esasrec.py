@@ -13,46 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from baselines.nn.backbones import Attention, check_heads, rotate
+from baselines.nn.attention_model import AttentionModel
+from baselines.nn.backbones import rotary_attention
 from baselines.nn.dropout import Dropout
-from baselines.nn.neural import NeuralModel
 from eventlog._runtime.settings import Range
-
-
-class ESASRec(NeuralModel):
-    """Causal self-attention in gated layers, trained by a sampled softmax.
-
-    Args:
-        heads: attention heads; `dim` must be a multiple of twice their number.
-        layers, full_softmax, settings: see `NeuralModel`. The softmax is sampled whatever the
-            catalogue's size.
-    """
-
-    kinds: ClassVar[frozenset[str]] = frozenset({"next_item"})
-
-    def __init__(
-        self,
-        *,
-        heads: Annotated[int, Range(1, 256)] = 2,
-        layers: Annotated[int, Range(1, 64)] = 2,
-        full_softmax: Annotated[int, Range(0)] = 0,
-        **settings: Any,
-    ) -> None:
-        super().__init__(layers=layers, full_softmax=full_softmax, **settings)
-        check_heads(self.dim, heads)
-        self.heads = heads
-
-    def backbone(self) -> nn.Module:
-        """Return causal LiGR layers."""
-        return Attention(
-            self.dim,
-            layers=self.layers,
-            heads=self.heads,
-            dropout=self.dropout,
-            causal=True,
-            max_length=self.window + 1,
-            block=LiGRBlock,
-        )
 
 
 class LiGRBlock(nn.Module):
@@ -72,18 +36,30 @@ class LiGRBlock(nn.Module):
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, mask: Tensor | None) -> Tensor:
         """Return (b, t, dim); the arguments are those of `backbones.Block`."""
-        b, t, d = x.shape
-        # (b, heads, t, d / heads)
-        q, k, v = (
-            self.qkv(self.norm1(x))
-            .view(b, t, 3, self.heads, d // self.heads)
-            .permute(2, 0, 3, 1, 4)
-        )
-        y = F.scaled_dot_product_attention(
-            rotate(q, cos, sin), rotate(k, cos, sin), v, attn_mask=mask, is_causal=self.causal
-        )
-        y = self.out(y.transpose(1, 2).reshape(b, t, d))
+        qkv = self.qkv(self.norm1(x))
+        y = self.out(rotary_attention(qkv, self.heads, cos, sin, mask, causal=self.causal))
         x = x + torch.sigmoid(self.gate1(x)) * self.dropout(y)
         value, gate = self.up(self.norm2(x)).chunk(2, dim=-1)  # (b, t, 4 dim) each
         y = self.down(self.dropout(F.silu(gate) * value))
         return x + torch.sigmoid(self.gate2(x)) * self.dropout(y)
+
+
+class ESASRec(AttentionModel):
+    """Causal self-attention in gated layers, trained by a sampled softmax.
+
+    Args:
+        layers, full_softmax, settings: see `AttentionModel` and `NeuralModel`. The softmax is
+            sampled whatever the catalogue's size.
+    """
+
+    kinds: ClassVar[frozenset[str]] = frozenset({"next_item"})
+    block: ClassVar[type[nn.Module]] = LiGRBlock
+
+    def __init__(
+        self,
+        *,
+        layers: Annotated[int, Range(1, 64)] = 2,
+        full_softmax: Annotated[int, Range(0)] = 0,
+        **settings: Any,
+    ) -> None:
+        super().__init__(layers=layers, full_softmax=full_softmax, **settings)

@@ -151,18 +151,26 @@ class Block(nn.Module):
             cos, sin: (t, dim / heads / 2) of the positions' angles.
             mask: (b, 1, 1, t) bool, the visible keys; None: all, for a causal block all earlier.
         """
-        b, t, d = x.shape
-        # (b, heads, t, d / heads)
-        q, k, v = (
-            self.qkv(self.norm1(x))
-            .view(b, t, 3, self.heads, d // self.heads)
-            .permute(2, 0, 3, 1, 4)
-        )
-        y = F.scaled_dot_product_attention(
-            rotate(q, cos, sin), rotate(k, cos, sin), v, attn_mask=mask, is_causal=self.causal
-        )
-        x = x + self.dropout(self.out(y.transpose(1, 2).reshape(b, t, d)))
+        qkv = self.qkv(self.norm1(x))
+        y = rotary_attention(qkv, self.heads, cos, sin, mask, causal=self.causal)
+        x = x + self.dropout(self.out(y))
         return x + self.dropout(self.feed(self.norm2(x)))
+
+
+def rotary_attention(
+    qkv: Tensor, heads: int, cos: Tensor, sin: Tensor, mask: Tensor | None, *, causal: bool
+) -> Tensor:
+    """Return what softmax attention with rotary positions reads, (b, t, dim).
+
+    `qkv` is (b, t, 3 dim): queries, keys and values; the rest is as for `Block`.
+    """
+    b, t, d = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
+    # (b, heads, t, d / heads)
+    q, k, v = qkv.view(b, t, 3, heads, d // heads).permute(2, 0, 3, 1, 4)
+    y = F.scaled_dot_product_attention(
+        rotate(q, cos, sin), rotate(k, cos, sin), v, attn_mask=mask, is_causal=causal
+    )
+    return y.transpose(1, 2).reshape(b, t, d)
 
 
 def check_heads(dim: int, heads: int) -> None:
