@@ -300,6 +300,7 @@ class Engine:
             partner=world.partner,
             facets=world.facets,
             price_cut=browser.price_cut,
+            reference_utility=world.reference_utility,
             campaigns=self.campaigns,
             overrides=overrides,
             n_shoppers=len(self.population),

@@ -38,6 +38,7 @@ class Scenario(Settings, frozen=True):
     description: str = ""
     catalogue: sections.Catalogue = sections.Catalogue()
     calendar: sections.Calendar = sections.Calendar()
+    pricing: sections.Pricing = sections.Pricing()
     incidents: sections.Incidents = sections.Incidents()
     shoppers: sections.Shoppers = sections.Shoppers()
     sessions: sections.Sessions = sections.Sessions()

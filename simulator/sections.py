@@ -41,6 +41,20 @@ class Catalogue(Settings, frozen=True):
     ] = 1.65
 
 
+class Pricing(Settings, frozen=True):
+    """Prices against the reference prices that shoppers know from elsewhere, and a price test."""
+
+    level: Annotated[
+        float, Range(0.1, 10.0, "all prices, as a multiple of the reference prices")
+    ] = 1.0
+    test_share: Annotated[
+        float, Range(0.0, 1.0, "share of items, drawn at random, that are in a price test")
+    ] = 0.0
+    test_change: Annotated[
+        float, Range(-0.9, 5.0, "share by which the prices of the items in the test are raised")
+    ] = 0.1
+
+
 class Incidents(Settings, frozen=True):
     """What goes wrong or viral, and when. Strength 0: never; `_at`: share of the log before it."""
 
@@ -110,14 +124,19 @@ class Shoppers(Settings, frozen=True):
     ] = 2.0
     price_sensitivity: Annotated[
         float,
-        Range(0.0, 10.0, "median utility lost per unit of log price above the category's mean"),
-    ] = 1.28
+        Range(
+            0.0,
+            10.0,
+            "own-price elasticity of an item's sales: per cent that they fall by when its price "
+            "rises by one",
+        ),
+    ] = 2.0
     sale_salience: Annotated[
         float,
         Range(
             0.0, 5.0, "factor on that sensitivity for a campaign's price cut, which is advertised"
         ),
-    ] = 2.1
+    ] = 1.4
     brand_loyalty: Annotated[float, Range(0.0, 5.0, "utility of a favourite brand")] = 2.5
     propensity_sigma: Annotated[
         float, Range(0.0, 3.0, "sd over users of the log-odds to put into the cart and to buy")
@@ -188,20 +207,28 @@ class Checkout(Settings, frozen=True):
 
     cart: Annotated[
         float, Range(-12.0, 5.0, "log-odds to put a viewed item of average match into the cart")
-    ] = -3.3
+    ] = -2.6
     cart_match: Annotated[
         float, Range(0.0, 5.0, "how much the item's match moves these log-odds")
     ] = 0.45
     basket: Annotated[
         float, Range(0.0, 5.0, "rise of these log-odds once the cart holds something")
     ] = 0.25
+    substitute: Annotated[
+        float,
+        Range(
+            0.0,
+            10.0,
+            "fall of these log-odds where the cart holds an item of the same category already",
+        ),
+    ] = 1.0
     forget: Annotated[
         float,
         Range(0.0, 1.0, "probability that a cart left behind is not wanted any more next time"),
     ] = 0.5
     begin: Annotated[
         float, Range(-10.0, 10.0, "log-odds to begin the checkout when leaving with a filled cart")
-    ] = -2.72
+    ] = -2.3
     shipping_shock: Annotated[
         float, Range(0.0, 1.0, "probability to give up when shipping costs show, for a small order")
     ] = 0.12
@@ -278,7 +305,7 @@ class Coupons(Settings, frozen=True):
             20.0,
             "fall of the utility of not clicking, per unit of price sensitivity times log discount",
         ),
-    ] = 0.8
+    ] = 0.56
     pull: Annotated[
         float,
         Range(
@@ -286,7 +313,7 @@ class Coupons(Settings, frozen=True):
             50.0,
             "rise of the log-odds to cart and buy, per price sensitivity times log discount",
         ),
-    ] = 2.0
+    ] = 1.4
     remind: Annotated[
         float,
         Range(0.0, 1.0, "probability that an unused coupon brings the shopper back once more"),

@@ -140,7 +140,7 @@ def draw(scenario: Scenario, world: World, n: int, rng: np.random.Generator) -> 
         "rate": rng.gamma(shape, setting.visits / shape, n) + 1e-4,
         "taste": taste,
         "category_logit": category_logit,
-        "price_sensitivity": setting.price_sensitivity * rng.lognormal(0, 0.4, n),
+        "price_sensitivity": setting.price_sensitivity * rng.lognormal(-0.08, 0.4, n),  # mean 1
         "favourite_brand": favourite,
         "propensity": rng.normal(0, setting.propensity_sigma, n),
         "hazard": np.minimum(rng.gamma(hazard_shape, scenario.churn.hazard / hazard_shape, n), 0.6),

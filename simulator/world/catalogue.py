@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from simulator.counter_rng import uniforms
+from simulator.counter_rng import child, uniforms
 from simulator.scenario import Scenario
-from simulator.sections import Calendar
+from simulator.sections import Calendar, Pricing
 
 DAY = 86_400.0  # seconds
 INCIDENTS = ("checkout_bug", "viral_spike", "price_rise", "payment_outage", "late_deliveries")
@@ -84,6 +84,10 @@ HOURS = (
     0.85,
 )
 DRAWS_PER_ITEM = 100_003  # of stock: number item * DRAWS_PER_ITEM + day
+QUALITY = 0.4  # utility of one sd of quality
+# grid of `World.reference_utility`
+LEAST_SENSITIVITY, SENSITIVITY_STEP, SENSITIVITIES = -4.0, 0.25, 256
+PRICE_TEST = 1  # child of the key of the stock's draws: which items are in a price test
 BRAND_FACETS = 3  # brands of a category that one can search for by name
 
 
@@ -109,7 +113,9 @@ class World:
     category: np.ndarray  # (n_items,) int32
     brand: np.ndarray  # (n_items,) int32
     log_price: np.ndarray  # (n_items,) float32, natural log of the list price
-    price_z: np.ndarray  # (n_items,) float32, log price above the mean of its category
+    # (n_items,) float32, log of the reference price, which does not move with the shop's own
+    log_reference: np.ndarray
+    price_z: np.ndarray  # (n_items,) float32, log reference price above the mean of its category
     quality: np.ndarray  # (n_items,) float32, sd 1
     appeal: np.ndarray  # (n_items,) float32, utility that every shopper sees in it
     style: np.ndarray  # (n_items, n_styles) float32, rows of length about 1
@@ -125,6 +131,9 @@ class World:
     day_weight: np.ndarray  # (days,) float64, visits relative to a normal weekday
     discount: np.ndarray  # (days, n_categories) float32, share of the price taken off
     launched: np.ndarray  # (n_items,) int32 first day in the shop, 0 = there from the start
+    # (n,) float64 mean utility of reference prices in attractive items, by price sensitivity:
+    # SENSITIVITY_STEP * k + LEAST_SENSITIVITY
+    reference_utility: np.ndarray
     stock_key: int  # of the draws of which item runs out when
     scenario: Scenario
     category_names: tuple[str, ...]
@@ -239,12 +248,12 @@ def build(scenario: Scenario, *, days: int, seed: np.random.SeedSequence) -> Wor
     brand = home_brands[category // 2, brand_rank].astype(np.int32)
     own_style = rng.normal(0, 1 / np.sqrt(catalogue.styles), (n, catalogue.styles))
     style = (0.8 * brand_style[brand] + 0.6 * own_style).astype(np.float32)
-    log_price = _log_prices(rng, category, brand_price[brand], catalogue.price_sigma, n_categories)
-    mean = np.bincount(category, log_price) / np.bincount(category)
-    price_z = log_price - mean[category]
+    reference = _log_prices(rng, category, brand_price[brand], catalogue.price_sigma, n_categories)
+    mean = np.bincount(category, reference) / np.bincount(category)
+    price_z = reference - mean[category]
     quality = 0.45 * price_z / price_z.std() + 0.9 * rng.normal(0, 1, n)
     appeal = _appeal(rng, category, catalogue.appeal_slope)
-    tier = _tiers(category, log_price, n_categories)
+    tier = _tiers(category, reference, n_categories)
     query_category, query_pool, query_names = _queries(
         category, brand, tier, home_brands, n_categories
     )
@@ -260,7 +269,8 @@ def build(scenario: Scenario, *, days: int, seed: np.random.SeedSequence) -> Wor
         days=days,
         category=category,
         brand=brand,
-        log_price=log_price.astype(np.float32),
+        log_price=_list_prices(scenario.pricing, reference, stock_key).astype(np.float32),
+        log_reference=reference.astype(np.float32),
         price_z=price_z.astype(np.float32),
         quality=quality.astype(np.float32),
         appeal=appeal.astype(np.float32),
@@ -276,6 +286,7 @@ def build(scenario: Scenario, *, days: int, seed: np.random.SeedSequence) -> Wor
         day_weight=day_weight,
         discount=discount,
         launched=launched,
+        reference_utility=_reference_utility(price_z, appeal + QUALITY * quality),
         stock_key=stock_key,
         scenario=scenario,
         category_names=tuple(_category_name(c) for c in range(n_categories)),
@@ -312,6 +323,31 @@ def _log_prices(
     within = brand_price * sigma + rng.normal(0, sigma * 0.55, len(category))
     level = np.maximum(np.log(34.0) + category_price[category] + within, np.log(0.5))
     return np.log(np.round(np.exp(level), 2))  # type: ignore[no-any-return]
+
+
+def _list_prices(pricing: Pricing, reference: np.ndarray, key: int) -> np.ndarray:
+    """(n_items,) float64 log list prices: the reference prices, moved as the scenario says.
+
+    The draws of a price test are keyed, so that shops with other prices are the same otherwise.
+    """
+    stream = np.uint64(child(np.uint64(key), PRICE_TEST))
+    tested = uniforms(stream, np.arange(len(reference))) < pricing.test_share
+    factor = pricing.level * np.where(tested, 1.0 + pricing.test_change, 1.0)
+    prices = np.round(np.exp(reference) * factor, 2)
+    return np.log(np.maximum(prices, 0.01))  # type: ignore[no-any-return]
+
+
+def _reference_utility(price_z: np.ndarray, utility: np.ndarray) -> np.ndarray:
+    """Log mean over items, weighted by exp(utility), of what each price sensitivity makes of them.
+
+    Taken off the utility of every item, it leaves the demand at reference prices where it is,
+    however sensitive shoppers are; what prices above or below the reference do to it stays.
+    """
+    sensitivity = LEAST_SENSITIVITY + SENSITIVITY_STEP * np.arange(SENSITIVITIES)
+    level = utility - np.outer(sensitivity, price_z)
+    top = level.max(1, keepdims=True)
+    total = np.log(np.exp(level - top).sum(1)) + top[:, 0]
+    return total - np.log(np.exp(utility).sum())  # type: ignore[no-any-return]
 
 
 def _appeal(rng: np.random.Generator, category: np.ndarray, slope: float) -> np.ndarray:
