@@ -20,7 +20,7 @@ import simpy
 from simulator.behaviour import campaigns, counter_index, event_buffer, shoppers
 from simulator.behaviour.browser import Browser
 from simulator.behaviour.checkout import BROWSE
-from simulator.behaviour.day import PAUSE, play
+from simulator.behaviour.day import ERRANDS, PAUSE, play
 from simulator.behaviour.day_state import DayState, OutputBuffers
 from simulator.behaviour.event_buffer import SCHEDULED_EVENT
 from simulator.behaviour.order_index import OrderIndex
@@ -91,8 +91,9 @@ class Engine:
         self.due: list[list[np.ndarray]] = [[] for _ in range(world.days + 1)]
         self.stolen_cards = 0  # cards that card testers went through
         self.env = simpy.Environment()
-        # The most rows that one session writes: two a step and a search, and those of the checkout.
-        self.room = 3 * (scenario.sessions.longest + 2) + 2 * shoppers.CART + 32
+        # The most rows that one session writes: three a step and those of the checkout, for each
+        # of its errands; a refund has a row a line.
+        self.room = ERRANDS * (4 * (scenario.sessions.longest + 2) + 2 * shoppers.CART + 32)
 
     def run(self) -> Shard:
         """Play all days."""

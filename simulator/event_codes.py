@@ -16,6 +16,7 @@ NAMES = (
     "login",
     "coupon_offer",
     "coupon_redeem",
+    "add_to_wishlist",
 )
 (
     VIEW_ITEM,
@@ -31,4 +32,5 @@ NAMES = (
     LOGIN,
     COUPON_OFFER,
     COUPON_REDEEM,
+    ADD_TO_WISHLIST,
 ) = range(len(NAMES))

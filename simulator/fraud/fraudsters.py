@@ -29,7 +29,7 @@ ATTACK = 100  # kind of a scheduled event
 FOLDER = "simulator.typologies"
 NAMES = tuple(names(FOLDER))
 TARGETS = 3  # items that a ring is paid to praise
-ROWS_PER_SESSION = 5.2  # of honest sessions in the default shop; only scales what bots ask for
+ROWS_PER_SESSION = 3.2  # of honest sessions in the default shop; only scales what bots ask for
 REVIEWS_DONE = 0.8  # share of the due reviews whose author has not left meanwhile
 
 
@@ -102,7 +102,7 @@ class Fraudsters:
         # Fraudsters work at night more often, less so with higher mimicry.
         hours = np.ones(24)
         hours[[0, 1, 2, 3, 22, 23]] = 1.5 - 0.5 * self.setting.mimicry
-        hours = self.setting.mimicry * world.hour_weight + (1 - self.setting.mimicry) * hours
+        hours = self.setting.mimicry * world.hour_weight[0] + (1 - self.setting.mimicry) * hours
         self.hours = hours / hours.sum()
         self.attacks = Attacks.none()
         self.honest_by_day = np.zeros(world.days + 1)  # orders
