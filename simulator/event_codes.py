@@ -17,6 +17,8 @@ NAMES = (
     "coupon_offer",
     "coupon_redeem",
     "add_to_wishlist",
+    "login_failed",
+    "change_address",
 )
 (
     VIEW_ITEM,
@@ -33,4 +35,6 @@ NAMES = (
     COUPON_OFFER,
     COUPON_REDEEM,
     ADD_TO_WISHLIST,
+    LOGIN_FAILED,
+    CHANGE_ADDRESS,
 ) = range(len(NAMES))

@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from simulator import event_codes
-from simulator.behaviour import counter_index, draws
-from simulator.counter_rng import uniform
+from simulator.behaviour import counter_index
 
 
 @njit(cache=True)
@@ -20,18 +18,3 @@ def write(buffers, event, session):
     row.rank, row.coupon, row.quantity = -1, -1, 0
     row.price, row.rating, row.discount, row.p_choice = np.nan, np.nan, np.nan, np.nan
     return row
-
-
-@njit(cache=True)
-def log_in(session, day_state, buffers, number):
-    """Write a login, unless the session is logged in or goes on as a guest.
-
-    `number`: of the draw that decides, one of draws.LOGIN_AT_START and LOGIN_TO_BUY.
-    """
-    rules = day_state.rules[0]
-    starts = number == draws.LOGIN_AT_START
-    chance = rules.navigation_login if starts else rules.navigation_login_to_buy
-    if session.logged_in == 0 and uniform(session.key, number) < chance:
-        write(buffers, event_codes.LOGIN, session)
-        session.time += 2.0 + 12.0 * uniform(session.key, number + 1)
-        session.logged_in = 1

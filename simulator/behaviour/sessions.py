@@ -236,7 +236,7 @@ def browse(shopper, session, day_state, buffers):
     longest = int(rules.sessions_longest)
     recall(shopper, session, day_state)
     session.last, session.query = -1, session.focus * day_state.facets
-    session.depth = 0
+    session.depth, held = 0, shopper.cart_size
     open_first_page(shopper, session, day_state, buffers)
     for step in range(longest):
         # The first page took the numbers of the first step, so its click takes those of a step
@@ -248,6 +248,8 @@ def browse(shopper, session, day_state, buffers):
         session.page = -1
         if chosen >= 0:
             click(shopper, session, day_state, buffers, chosen, slot)
+        if session.hurry and shopper.cart_size > held:
+            break
         done = rules.navigation_done if chosen >= 0 else 0.0
         p_leave = 1.0 / (1.0 + math.exp(-session.leave_logit - done))
         if uniform(session.key, slot + draws.LEAVE) < p_leave:
