@@ -29,7 +29,7 @@ def problem(record: Any) -> str | None:
         return found
     found = _cell(record) or _wrong(record, RECORD)
     if found is None and record["status"] == "ok":
-        needed = FINISHED | NEEDED.get(record["kind"], {})
+        needed = {**FINISHED, **NEEDED.get(record["kind"], {})}
         found = _wrong(record, needed) or _wrong(record, MEASURED)
     elif found is None:
         found = _wrong(record, {"error": (_text, True)})
