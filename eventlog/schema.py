@@ -66,6 +66,7 @@ ROLES: dict[str, str] = {
     "refund": "refund",
     "review": "review",
     "login": "login",
+    "sign_up": "sign_up",
     "login_failed": "login_failed",
     "change_address": "change_address",
     "coupon_offer": "coupon_offer",

@@ -19,6 +19,7 @@ NAMES = (
     "add_to_wishlist",
     "login_failed",
     "change_address",
+    "sign_up",
 )
 (
     VIEW_ITEM,
@@ -37,4 +38,5 @@ NAMES = (
     ADD_TO_WISHLIST,
     LOGIN_FAILED,
     CHANGE_ADDRESS,
+    SIGN_UP,
 ) = range(len(NAMES))

@@ -84,6 +84,9 @@ class Incidents(Settings, frozen=True):
 class Calendar(Settings, frozen=True):
     """When shoppers come."""
 
+    burn_in: Annotated[
+        int, Range(0, 365, "days that are played before the first day and not written")
+    ] = 7
     start: Annotated[str, Range(doc="first day, ISO date; days are UTC")] = "2025-01-06"
     evening: Annotated[
         float,
@@ -117,7 +120,7 @@ class Shoppers(Settings, frozen=True):
     ] = 0.56
     present: Annotated[
         float, Range(0.0, 1.0, "share of users who are customers already on the first day")
-    ] = 0.65
+    ] = 0.8
     taste: Annotated[float, Range(0.0, 5.0, "sd of the taste for each style dimension")] = 1.5
     category_taste: Annotated[
         float, Range(0.0, 5.0, "sd of log liking of a category over users")
@@ -169,8 +172,8 @@ class Sessions(Settings, frozen=True):
     replenish: Annotated[
         float,
         Range(0.0, 1.0, "probability that a new intent is to buy again what was bought before"),
-    ] = 0.5
-    habit: Annotated[float, Range(0.0, 5.0, "utility of an item that was bought before")] = 1.5
+    ] = 0.35
+    habit: Annotated[float, Range(0.0, 5.0, "utility of an item that was bought before")] = 1.0
     slate: Annotated[int, Range(4, 50, "items on a page")] = 12
     examine: Annotated[
         float, Range(0.1, 1.0, "probability to look one rank further down (cascade)")
@@ -309,13 +312,13 @@ class Checkout(Settings, frozen=True):
 
     cart: Annotated[
         float, Range(-12.0, 5.0, "log-odds to put a viewed item of average match into the cart")
-    ] = -2.6
+    ] = -3.1
     cart_match: Annotated[
         float, Range(0.0, 5.0, "how much the item's match moves these log-odds")
     ] = 0.45
     basket: Annotated[
         float, Range(0.0, 5.0, "rise of these log-odds once the cart holds something")
-    ] = 0.25
+    ] = 0.5
     substitute: Annotated[
         float,
         Range(
@@ -323,14 +326,14 @@ class Checkout(Settings, frozen=True):
             10.0,
             "fall of these log-odds where the cart holds an item of the same category already",
         ),
-    ] = 1.0
+    ] = 0.6
     forget: Annotated[
         float,
         Range(0.0, 1.0, "probability that a cart left behind is not wanted any more next time"),
     ] = 0.5
     begin: Annotated[
         float, Range(-10.0, 10.0, "log-odds to begin the checkout when leaving with a filled cart")
-    ] = -2.3
+    ] = -2.9
     shipping_shock: Annotated[
         float, Range(0.0, 1.0, "probability to give up when shipping costs show, for a small order")
     ] = 0.12
@@ -347,7 +350,7 @@ class Checkout(Settings, frozen=True):
             3.0,
             "rise of a shopper's log-odds to buy what is in the cart with an order that went well",
         ),
-    ] = 2.0
+    ] = 1.6
     back_for_more: Annotated[
         float,
         Range(
@@ -432,6 +435,9 @@ class Coupons(Settings, frozen=True):
     welcome: Annotated[
         float, Range(0.0, 1.0, "share of first orders that come with a welcome coupon")
     ] = 0.25
+    welcome_days: Annotated[
+        float, Range(0.0, 365.0, "days after the sign-up in which the welcome coupon is good")
+    ] = 30.0
     welcome_discount: Annotated[
         float, Range(0.01, 0.9, "share of the price that the welcome coupon takes off")
     ] = 0.1

@@ -46,7 +46,7 @@ OFFER = np.dtype(
 )
 
 
-def plan(scenario: Scenario, days: int) -> np.ndarray:
+def plan(scenario: Scenario, world: World) -> np.ndarray:
     """Return (n,) CAMPAIGN; number k is row k - 1. Windows never overlap.
 
     The campaigns are counted back from a last one that is randomised and whose window ends with
@@ -57,10 +57,11 @@ def plan(scenario: Scenario, days: int) -> np.ndarray:
     if setting.every == 0:
         return np.zeros(0, dtype=CAMPAIGN)
     every = max(setting.every, math.ceil(setting.days + setting.window))
-    last = math.floor(days - setting.window - setting.days)
+    last = math.floor(world.days - world.first_day - setting.window - setting.days)
     starts = np.arange(last, math.ceil(every / 2) - 1, -every, dtype=np.int64)[::-1]
     table = np.zeros(len(starts), dtype=CAMPAIGN)
-    table["begin"], table["end"] = starts * DAY, (starts + setting.days) * DAY
+    table["begin"] = world.begin + starts * DAY
+    table["end"] = table["begin"] + setting.days * DAY
     table["discount"] = setting.discount
     table["randomised"] = np.arange(len(starts))[::-1] % 2 == 0
     return table
@@ -78,7 +79,7 @@ def described(scenario: Scenario, world: World) -> list[dict[str, Any]]:
             "discount": float(c["discount"]),
             "randomised": bool(c["randomised"]),
         }
-        for k, c in enumerate(plan(scenario, world.days))
+        for k, c in enumerate(plan(scenario, world))
     ]
 
 

@@ -9,7 +9,7 @@ from numba import njit
 
 from simulator import event_codes
 from simulator.behaviour import counter_index, draws
-from simulator.behaviour.account import log_in, perhaps_log_in
+from simulator.behaviour.account import log_in, perhaps_log_in, sign_up
 from simulator.behaviour.campaigns import make_offer
 from simulator.behaviour.cart import buy_wishes
 from simulator.behaviour.checkout import BROWSE, check_out, end_session, follow_up, schedule
@@ -63,6 +63,47 @@ def play(scheduled, first, shoppers, session_table, day_state, buffers, room):
         # What a counterfactual session wrote is discarded: only its outcome stays.
         discard(counters, kept)
     return len(scheduled)
+
+
+@njit(cache=True)
+def play_past(past, shoppers, session_table, day_state, buffers):
+    """Play what follows the orders `past`, (n,) shoppers.PAST_ORDER, before the first day.
+
+    Their own rows lie before the log. What would have happened by now is left out.
+    """
+    session, counters = session_table[0], buffers.counters
+    for n in range(len(past)):
+        shopper = shoppers[past[n].user]
+        session.user, session.time = past[n].user, past[n].time
+        session.key = child(shopper.key, draws.CHILD_PAST_ORDER - n)
+        factor, grievance = shopper.visit_factor, shopper.grievance
+        begin_session(shopper, session, day_state, buffers)
+        session.device, session.channel = shopper.device[0], 0
+        record_session(session, day_state, buffers)
+        session.order = counters[counter_index.ORDERS]
+        order = buffers.orders[session.order]
+        counters[counter_index.ORDERS] += 1
+        order.time, order.first = session.time, counters[counter_index.EVENTS]
+        order.user, order.ring, order.lines, order.views = session.user, -1, 1, 1
+        order.typology = -1
+        row = write(buffers, event_codes.PURCHASE, session)
+        row.item, row.order, row.quantity = past[n].item, session.order, 1
+        row.price = day_state.items[past[n].item].price
+        first = counters[counter_index.SCHEDULED]
+        follow_up(shopper, session, day_state, buffers)
+        shopper.visit_factor, shopper.grievance = factor, grievance
+        keep_future(buffers, first)
+
+
+@njit(cache=True)
+def keep_future(buffers, first):
+    """Take out of what is scheduled, from place `first` on, all that lies before the first day."""
+    last, kept = buffers.counters[counter_index.SCHEDULED], first
+    for k in range(first, last):
+        if buffers.scheduled[k].time >= 0.0:
+            buffers.scheduled[kept] = buffers.scheduled[k]
+            kept += 1
+    buffers.counters[counter_index.SCHEDULED] = kept
 
 
 @njit(cache=True)
@@ -135,6 +176,8 @@ def play_event(event, user, shoppers, session, day_state, buffers):
     if attacks:
         attack(shopper, session, day_state, buffers, day_state.overrides[event.override])
         return False
+    if shopper.signed_up == 0:
+        shopper.born = session.time
     begin_session(shopper, session, day_state, buffers)
     if is_service(event):
         play_service(event, shopper, session, day_state, buffers)
@@ -145,7 +188,9 @@ def play_event(event, user, shoppers, session, day_state, buffers):
     choose_device(shopper, session, n, is_new)
     choose_channel(session)
     record_session(session, day_state, buffers)
-    if is_new:
+    if shopper.signed_up == 0:
+        sign_up(shopper, session, buffers)
+    elif is_new:
         log_in(session, buffers, day_state.rules[0].sessions_login_failure)
     else:
         perhaps_log_in(session, day_state, buffers, draws.LOGIN_AT_START)
@@ -169,7 +214,7 @@ def begin_session(shopper, session, day_state, buffers):
     mean = math.log(rules.sessions_leave / (1.0 - rules.sessions_leave))
     deviate = normal(session.key, draws.LEAVE_LOGIT)
     session.leave_logit = mean + rules.sessions_leave_sigma * deviate
-    session.redeem_welcome = welcome_chance(shopper, rules)
+    session.redeem_welcome = welcome_chance(shopper, session, rules)
     deviate = normal(session.key, draws.DETACHMENT)
     session.detachment = rules.navigation_detachment * deviate
     session.logged_in = uniform(session.key, draws.REMEMBERED) < rules.navigation_remembered
@@ -229,7 +274,9 @@ def attack(shopper, session, day_state, buffers, overrides):
             choose_device(shopper, session, day_state.n_shoppers, False)
         choose_channel(session)
         record_session(session, day_state, buffers)
-        if foreign and step == 0:
+        if shopper.signed_up == 0:
+            sign_up(shopper, session, buffers)
+        elif foreign and step == 0:
             log_in(session, buffers, overrides.login_failure)
         visit(shopper, session, day_state, buffers, False)
         card = session.card
@@ -280,15 +327,16 @@ def play_counterfactual(event, shoppers, session, logged_in, day_state, buffers)
     session.order, session.bought, session.views = -1, 0, 0
     session.cart_shift, session.checkout_shift = 0.0, 0.0
     session.price_sensitivity, session.logged_in = shopper.price_sensitivity, logged_in
-    session.redeem_welcome = welcome_chance(shopper, day_state.rules[0])
+    session.redeem_welcome = welcome_chance(shopper, session, day_state.rules[0])
     visit(shopper, session, day_state, buffers, True)
     discard(counters, kept)
 
 
 @njit(cache=True)
-def welcome_chance(shopper, rules):
-    """Return the probability to order with a welcome coupon: 0 after the first order."""
-    return rules.coupons_welcome if shopper.orders == 0 else 0.0
+def welcome_chance(shopper, session, rules):
+    """Return the probability to order with a welcome coupon: 0 for an old account or customer."""
+    is_young = session.time - shopper.born < rules.coupons_welcome_days * DAY
+    return rules.coupons_welcome if is_young and shopper.orders == 0 else 0.0
 
 
 @njit(cache=True)

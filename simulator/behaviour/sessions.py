@@ -45,7 +45,7 @@ CLICK_PRICE, CART_PRICE = 0.85, 1.2
 # How far clicked items are cheaper than others: 1 = as far as if all items stood on one page.
 CLICKED_CHEAPER = 0.7
 MAIN_DEVICE = 0.78  # share of sessions on a shopper's main device
-CURIOSITY = 1.8  # share of an item's appeal that draws clicks only
+CURIOSITY = 2.0  # share of an item's appeal that draws clicks only
 N_TIERS = len(TIERS)
 
 

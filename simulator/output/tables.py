@@ -54,7 +54,7 @@ class _Tables:
         self.user_ids = arrow_columns.hexes(key[self.by_id], "u")
         self.place = np.empty(task.users, dtype=np.int64)  # of each shopper among the ids
         self.place[self.by_id] = np.arange(task.users)
-        campaigns = plan(task.scenario, task.days)
+        campaigns = plan(task.scenario, world)
         self.coupon_ids = pa.array([coupon_name(k) for k in range(len(campaigns) + 1)])
         self.randomised = campaigns["randomised"] > 0
         self.item_ids = item_ids(task.seed, world.n_items)
@@ -85,6 +85,7 @@ class _Tables:
 
     def _rows(self) -> _Rows:
         written = self._in_time(self.shard.browser.events.written)
+        written = written[~self._began_before()[written["session"]]]
         user = self.place[self.sessions["user"][written["session"]]]
         # Each shopper's sessions are played in the order of time, and so are the rows of a user.
         order = arrow_columns.stable_order(user)
@@ -158,11 +159,10 @@ class _Tables:
 
     def _users(self) -> pa.Table:
         population, by_id = self.shard.population, self.by_id
-        signup = np.floor(population.born[by_id] / DAY) * DAY
         return pa.table(
             {
                 "user_id": self.user_ids,
-                "signup": self._instants(signup),
+                "signup": self._instants(population.born[by_id]),
                 "country": arrow_columns.dictionary(population.country[by_id], pa.array(COUNTRIES)),
                 "age_band": arrow_columns.dictionary(population.age[by_id], pa.array(AGES)),
                 "acquisition": arrow_columns.dictionary(
@@ -259,13 +259,21 @@ class _Tables:
 
     def _in_time(self, records: np.ndarray) -> np.ndarray:
         """The records (n,) that lie within the log: a session may go on after its last day."""
-        return records[np.rint(records["time"] * 1000) < self.task.days * DAY * 1000]
+        time = np.rint(records["time"] * 1000)
+        return records[(time >= self.world.begin * 1000) & (time < self.world.days * DAY * 1000)]
+
+    def _began_before(self) -> np.ndarray:
+        """(n_sessions,) bool: sessions that began before the log; none of their rows is in it."""
+        written = self.shard.browser.events.written
+        before = np.zeros(len(self.sessions), dtype=bool)
+        before[written["session"][written["time"] < self.world.begin]] = True
+        return before
 
     def _ms(self, seconds: np.ndarray) -> np.ndarray:
-        """(n,) int64 ms since 1970 of seconds since the first day."""
+        """(n,) int64 ms since 1970 of seconds since the first day that was played."""
         return self.world.start_ms + np.rint(seconds * 1000).astype(np.int64)
 
     def _instants(self, seconds: np.ndarray) -> pa.Array:
-        """(n,) timestamps of seconds since the first day; NaN = null."""
+        """(n,) timestamps of seconds since the first day that was played; NaN = null."""
         missing = np.isnan(seconds)
         return pa.array(self._ms(np.where(missing, 0, seconds)), mask=missing).cast(TIME)

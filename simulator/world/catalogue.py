@@ -135,8 +135,9 @@ class ShopDay:
 class World:
     """The catalogue as flat arrays; an item is its index, a category too."""
 
-    start_ms: int  # ms since 1970 of the first day
-    days: int
+    start_ms: int  # ms since 1970 of the first day that is played
+    days: int  # that are played
+    first_day: int  # of the log; the days before it are played and not written
     category: np.ndarray  # (n_items,) int32
     brand: np.ndarray  # (n_items,) int32
     log_price: np.ndarray  # (n_items,) float32, natural log of the list price
@@ -168,6 +169,11 @@ class World:
     category_names: tuple[str, ...]
     brand_names: tuple[str, ...]
     query_names: tuple[str, ...]
+
+    @property
+    def begin(self) -> float:
+        """Seconds from the first day that is played to the first day of the log."""
+        return self.first_day * DAY
 
     @property
     def n_items(self) -> int:
@@ -215,7 +221,8 @@ class World:
         first = date(1970, 1, 1) + timedelta(milliseconds=self.start_ms)
         found = []
         for kind in INCIDENTS:
-            on = [d for d in range(self.days) if self._during(kind, d, stays=kind == "price_rise")]
+            days = range(self.first_day, self.days)
+            on = [d for d in days if self._during(kind, d, stays=kind == "price_rise")]
             if on:
                 found.append(
                     {
@@ -230,7 +237,8 @@ class World:
     def _during(self, kind: str, day: int, *, stays: bool = False) -> float:
         """Strength of an incident on `day`, 0 before and after it."""
         setting = self.scenario.incidents
-        first = int(getattr(setting, f"{kind}_at") * self.days)
+        share = getattr(setting, f"{kind}_at")
+        first = self.first_day + int(share * (self.days - self.first_day))
         on = first <= day < (self.days if stays else first + setting.days)
         return float(getattr(setting, kind)) if on else 0.0
 
@@ -286,17 +294,20 @@ def build(scenario: Scenario, *, days: int, seed: np.random.SeedSequence) -> Wor
     query_category, query_pool, query_names = _queries(
         category, brand, tier, home_brands, n_categories
     )
-    first_day = date.fromisoformat(calendar.start)
+    first_day = date.fromisoformat(calendar.start) - timedelta(days=calendar.burn_in)
+    days += calendar.burn_in
     day_weight, discount = _sales(rng, calendar, first_day, days, n_categories)
     category_weight = np.exp(rng.normal(0, 0.35, n_categories))
     stock_key = int(rng.integers(0, 2**63))
     is_launched = rng.random(n) < catalogue.launched
-    launched = np.where(is_launched, rng.integers(1, max(days, 2), n), 0).astype(np.int32)
+    launch = rng.integers(calendar.burn_in + 1, max(days, calendar.burn_in + 2), n)
+    launched = np.where(is_launched, launch, 0).astype(np.int32)
     hour = np.array([HOURS, WEEKEND_HOURS]) ** calendar.evening
     weekday = (np.arange(days) + first_day.weekday()) % 7
     return World(
         start_ms=int((first_day - date(1970, 1, 1)).days * DAY * 1000),
         days=days,
+        first_day=calendar.burn_in,
         category=category,
         brand=brand,
         log_price=_list_prices(scenario.pricing, reference, stock_key).astype(np.float32),
