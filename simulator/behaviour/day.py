@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numba import njit
 
+from eventlog._runtime.compiled import inner
 from simulator import event_codes
 from simulator.behaviour import counter_index, draws
 from simulator.behaviour.campaigns import make_offer
@@ -58,7 +59,7 @@ def play(scheduled, first, shoppers, session_table, day_state, buffers, room):
     return len(scheduled)
 
 
-@njit(cache=True)
+@inner
 def has_room(buffers, room, keeps_pages):
     """Return whether every buffer has room for what one event may write."""
     counters = buffers.counters
@@ -85,7 +86,7 @@ def written(counters):
     )
 
 
-@njit(cache=True)
+@inner
 def discard(counters, kept):
     """Discard what was written since `kept` was taken by `written`."""
     counters[counter_index.EVENTS] = kept[0]
@@ -96,19 +97,19 @@ def discard(counters, kept):
     counters[counter_index.HONEST_SESSIONS] = kept[5]
 
 
-@njit(cache=True)
+@inner
 def is_service(event):
     """Return whether a scheduled event is a refund or a review, in which nothing is browsed."""
     return event.kind == event_codes.REFUND or event.kind == event_codes.REVIEW
 
 
-@njit(cache=True)
+@inner
 def offer_time(shopper, offers):
     """Return when the shopper's last offer was made; -inf where there was none."""
     return offers[shopper.offer].time if shopper.offer >= 0 else -np.inf
 
 
-@njit(cache=True)
+@inner
 def play_event(event, user, shoppers, session, day_state, buffers):
     """Play a scheduled event of a shopper or a counterfactual, if it takes place.
 
@@ -148,7 +149,7 @@ def play_event(event, user, shoppers, session, day_state, buffers):
     return offered
 
 
-@njit(cache=True)
+@inner
 def begin_session(shopper, session, day_state, buffers):
     """Set the session to that of an honest shopper who has done nothing yet."""
     rules = day_state.rules[0]
@@ -165,7 +166,7 @@ def begin_session(shopper, session, day_state, buffers):
     session.bought, session.views, session.order = 0, 0, -1
 
 
-@njit(cache=True)
+@inner
 def override(session, overrides):
     """Give the session a fraudster's equipment and goals (a record of overrides.OVERRIDE)."""
     session.typology, session.ring = overrides.typology, overrides.ring
@@ -181,7 +182,7 @@ def override(session, overrides):
     session.redeem_welcome = overrides.redeem_welcome
 
 
-@njit(cache=True)
+@inner
 def choose_device(shopper, session, n_shoppers, attacks):
     """Draw the device: the main one, the second, or one never seen, which replaces the second."""
     if not attacks and uniform(session.key, draws.NEW_DEVICE) < NEW_DEVICE:
@@ -193,7 +194,7 @@ def choose_device(shopper, session, n_shoppers, attacks):
         session.device = shopper.device[0 if main else 1]
 
 
-@njit(cache=True)
+@inner
 def choose_channel(session):
     """Draw the channel: half of the visits are direct."""
     session.channel = 0
@@ -201,7 +202,7 @@ def choose_channel(session):
         session.channel = 1 + int(uniform(session.key, draws.CHANNEL) * (N_CHANNELS - 1))
 
 
-@njit(cache=True)
+@inner
 def record_session(session, day_state, buffers):
     """Write the session to its buffer."""
     row = buffers.sessions[buffers.counters[counter_index.SESSIONS]]
@@ -211,7 +212,7 @@ def record_session(session, day_state, buffers):
     row.country, row.channel, row.typology = session.country, session.channel, session.typology
 
 
-@njit(cache=True)
+@inner
 def play_counterfactual(shoppers, session, day_state, buffers):
     """Play the session in which an offer was just made once more, with the other outcome.
 
@@ -229,7 +230,7 @@ def play_counterfactual(shoppers, session, day_state, buffers):
     discard(counters, kept)
 
 
-@njit(cache=True)
+@inner
 def visit(shopper, session, day_state, buffers, offered):
     """Play a session: intent, browsing, checkout, what follows.
 
@@ -256,7 +257,7 @@ def visit(shopper, session, day_state, buffers, offered):
         shopper.grievance = ACCOUNT_TAKEN_OVER  # the attack ran on somebody else's account
 
 
-@njit(cache=True)
+@inner
 def after_visit(shopper, session, day_state, buffers, offered, paid):
     """Play what follows an honest visit in which `paid` was spent."""
     rules = day_state.rules[0]
@@ -279,7 +280,7 @@ def after_visit(shopper, session, day_state, buffers, offered, paid):
     end_session(shopper, session, day_state, buffers)
 
 
-@njit(cache=True)
+@inner
 def play_service(event, shopper, session, day_state, buffers):
     """Play a short session in which an item is sent back or reviewed.
 
@@ -299,7 +300,7 @@ def play_service(event, shopper, session, day_state, buffers):
     shopper.last_end = session.time
 
 
-@njit(cache=True)
+@inner
 def write_refund(event, session, day_state, buffers, item, price):
     """Write the refund of an item."""
     session.time = session.time + 20.0 + 100.0 * uniform(session.key, draws.SERVICE_TIME)
@@ -308,7 +309,7 @@ def write_refund(event, session, day_state, buffers, item, price):
     row.p_choice, row.rank = day_state.rules[0].checkout_refund, 0
 
 
-@njit(cache=True)
+@inner
 def write_review(shopper, session, day_state, buffers, item, price):
     """Write the review of an item bought here, or looked at here and bought elsewhere."""
     start, items = session.time, day_state.items

@@ -18,6 +18,7 @@ import math
 import numpy as np
 from numba import njit
 
+from eventlog._runtime.compiled import inner
 from simulator import event_codes
 from simulator.behaviour import counter_index, draws
 from simulator.behaviour.shoppers import BAD_EXPERIENCE, BOUGHT, CART, MEMORY, RECENT
@@ -48,7 +49,7 @@ def write(buffers, event, session):
 # --- intent ---------------------------------------------------------------------------------------
 
 
-@njit(cache=True)
+@inner
 def find_intent(shopper, session, rules, items, price_cut):
     """Set what the session is about: the unfinished intent, the one before it, or a new one."""
     life = rules.sessions_intent_days * DAY
@@ -65,7 +66,7 @@ def find_intent(shopper, session, rules, items, price_cut):
     shopper.intent_time[0] = session.time
 
 
-@njit(cache=True)
+@inner
 def swap_intents(shopper):
     """Exchange the current intent and the interrupted one."""
     intent, time = shopper.intent, shopper.intent_time
@@ -78,7 +79,7 @@ def swap_intents(shopper):
         recent[0, k], recent[1, k] = recent[1, k], recent[0, k]
 
 
-@njit(cache=True)
+@inner
 def new_intent(shopper, session, rules, items, price_cut):
     """Draw a new intent: something bought before, or a category; and the style that is wanted."""
     for k in range(RECENT):
@@ -94,7 +95,7 @@ def new_intent(shopper, session, rules, items, price_cut):
         shopper.intent_style[0, k] = rules.sessions_intent_style * deviate
 
 
-@njit(cache=True)
+@inner
 def draw_category(shopper, session, price_cut):
     """Draw a category by a nested logit.
 
@@ -111,7 +112,7 @@ def draw_category(shopper, session, price_cut):
     return n - 1
 
 
-@njit(cache=True)
+@inner
 def set_feature_weights(shopper, session, which):
     """Set the weights of the item features: style, price, quality, appeal.
 
@@ -124,7 +125,7 @@ def set_feature_weights(shopper, session, which):
     weight[styles], weight[styles + 1], weight[styles + 2] = -session.price_sensitivity, 0.4, 1.0
 
 
-@njit(cache=True)
+@inner
 def attraction(shopper, session, rules, item):
     """Return exp(utility) of an item record."""
     utility = item.lift
@@ -143,7 +144,7 @@ def attraction(shopper, session, rules, item):
 # --- pages ----------------------------------------------------------------------------------------
 
 
-@njit(cache=True)
+@inner
 def load_page(shopper, session, day_state, buffers):
     """Show page `session.page`.
 
@@ -173,25 +174,25 @@ def load_page(shopper, session, day_state, buffers):
             shown.price[k] = items[i].price if i >= 0 else np.nan
 
 
-@njit(cache=True)
+@inner
 def result_page(day_state, query, variant, depth):
     """Return the row of a page of a result list; beyond the last page, that of the last."""
     return (query * day_state.variants + variant) * PAGES + min(depth, PAGES - 1)
 
 
-@njit(cache=True)
+@inner
 def front_page(day_state, variant):
     """Return the row of the front page (what is trending)."""
     return day_state.n_queries * day_state.variants * PAGES + variant
 
 
-@njit(cache=True)
+@inner
 def page_beside(day_state, i, variant):
     """Return the row of the items similar to item `i`; of its complements for n_items + i."""
     return (day_state.n_queries * PAGES + 1) * day_state.variants + i * ITEM_VARIANTS + variant
 
 
-@njit(cache=True)
+@inner
 def search(shopper, session, day_state, buffers, slot):
     """Type a query for the category in focus.
 
@@ -218,7 +219,7 @@ def search(shopper, session, day_state, buffers, slot):
     session.page = result_page(day_state, session.query, variant, 0)
 
 
-@njit(cache=True)
+@inner
 def open_first_page(shopper, session, day_state, buffers):
     """Open a session: a search, a category, the front page, or items like the one seen last."""
     slot = draws.STEP
@@ -238,7 +239,7 @@ def open_first_page(shopper, session, day_state, buffers):
 # --- the walk -------------------------------------------------------------------------------------
 
 
-@njit(cache=True)
+@inner
 def browse(shopper, session, day_state, buffers):
     """Play a session from its first page to its end, writing searches, views and carts."""
     rules = day_state.rules[0]
@@ -270,7 +271,7 @@ def browse(shopper, session, day_state, buffers):
             shopper.recent[0, k] = session.items[k]
 
 
-@njit(cache=True)
+@inner
 def recall(shopper, session, day_state):
     """Put the items that the shopper remembers within reach."""
     rules = day_state.rules[0]
@@ -287,7 +288,7 @@ def recall(shopper, session, day_state):
             session.weight[k] = weight * reopen * math.exp(habit)
 
 
-@njit(cache=True)
+@inner
 def set_chances(session, rules):
     """Set the probability to click on each item within reach (see the top of this file)."""
     slate = session.depth_probability.shape[0]
@@ -311,7 +312,7 @@ def set_chances(session, rules):
         session.chance[k] = session.weight[k] * tail if reachable else 0.0
 
 
-@njit(cache=True)
+@inner
 def draw_click(session, slot):
     """Return the place of the item that is clicked, -1 where none is."""
     left = uniform(session.key, slot + draws.CLICK)
@@ -322,7 +323,7 @@ def draw_click(session, slot):
     return -1
 
 
-@njit(cache=True)
+@inner
 def look_elsewhere(shopper, session, day_state, buffers, slot):
     """Go on where nothing was clicked: the next page, or a search (perhaps the other intent)."""
     action = uniform(session.key, slot + draws.NEXT_ACTION)
@@ -337,7 +338,7 @@ def look_elsewhere(shopper, session, day_state, buffers, slot):
     search(shopper, session, day_state, buffers, slot)
 
 
-@njit(cache=True)
+@inner
 def click(shopper, session, day_state, buffers, chosen, slot):
     """Open the item at place `chosen`; perhaps put it into the cart; perhaps go on from it."""
     rules, items = day_state.rules[0], day_state.items
@@ -370,7 +371,7 @@ def click(shopper, session, day_state, buffers, chosen, slot):
         session.page = page_beside(day_state, i, variant)
 
 
-@njit(cache=True)
+@inner
 def remember(session, chosen, i, weight):
     """Put item `i` first among those that can be opened again; the last one is forgotten."""
     session.weight[chosen] = 0.0
@@ -379,7 +380,7 @@ def remember(session, chosen, i, weight):
     session.items[0], session.weight[0] = i, weight
 
 
-@njit(cache=True)
+@inner
 def cart_logit(shopper, session, rules, item, weight, again, i):
     """Return the log-odds to put item `i`, just opened, into the cart."""
     # Appeal draws clicks, not purchases: popular items are looked at out of curiosity.
@@ -402,7 +403,7 @@ def cart_logit(shopper, session, rules, item, weight, again, i):
     return logit
 
 
-@njit(cache=True)
+@inner
 def consider_cart(shopper, session, day_state, buffers, chosen, slot):
     """Perhaps put the item at place `chosen` into the cart. Return whether it was."""
     rules, i = day_state.rules[0], session.items[chosen]
