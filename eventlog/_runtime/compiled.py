@@ -20,11 +20,13 @@ from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any, NoReturn
 
-from numba.core import config, event
+from numba.core import config as numba_config
+from numba.core import event
 from numba.core.registry import CPUDispatcher
 
 from eventlog._runtime.console import note
 
+config: Any = numba_config  # its members are made when it is imported
 SILENT_S = 1.0  # a user who waits longer for a compilation is told why
 SLIGHTLY = 1  # level of optimisation of a function that is optimised again in its callers
 
@@ -35,7 +37,7 @@ class InnerFunction(CPUDispatcher):
     def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refuse: there is no entry from Python."""
         raise TypeError(
-            f"{self.__name__} is called by compiled functions only; decorate it with "
+            f"{self.py_func.__name__} is called by compiled functions only; decorate it with "
             "@njit(cache=True) to call it from Python."
         )
 

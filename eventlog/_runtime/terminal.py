@@ -89,7 +89,8 @@ def _literal(text: str) -> str:
 
 def _fitting(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[int]:
     """Return the indices of the first columns that fit into `width`, three at least."""
-    shown, used = [], 2
+    shown: list[int] = []
+    used = 2
     for i, name in enumerate(head):
         used += max([len(name), *(len(row[i]) for row in rows)]) + 2
         if used > width and len(shown) >= 3:

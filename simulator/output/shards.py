@@ -27,7 +27,7 @@ from simulator.world.recommender import Recommender
 
 ROWS_PER_SHARD = 400_000
 CORRUPTION_SEED = 2  # the seed's third child, beside the shop (0) and the people (1)
-ROWS_PER_VISIT = 9.0  # with return visits; only sizes shards
+ROWS_PER_VISIT = 3.7  # with return visits; only sizes shards
 
 
 def tasks(scenario: Scenario, *, users: int, days: int, seed: int) -> list[Task]:
@@ -59,7 +59,7 @@ def simulate(task: Task, folder: str | None = None) -> dict[str, pa.Table]:
     recommender = Recommender(task.scenario, world, pages_seed)
     rng = np.random.default_rng(shard_seed)
     shard = Engine(task.scenario, world, recommender, task.users, rng).run()
-    tables = shard_tables(task, world, shard, rng)
+    tables = shard_tables(task, world, shard)
     if corruption.is_wanted(task.scenario.dirty):
         seed = np.random.SeedSequence(task.seed, spawn_key=(CORRUPTION_SEED, task.index))
         tables = corruption.damaged(tables, task.scenario.dirty, seed)
