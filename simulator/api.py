@@ -117,7 +117,8 @@ def run(
         policy: see `simulate`; so is policy_from.
         policy_from: first day of the policy.
 
-    Raises InputError for a wrong scenario, setting, number or policy, and where `out` may not be replaced.
+    Raises InputError for a wrong scenario, setting, number or policy, and where `out` may not be
+    replaced.
     """
     check_engine(engine, address)
     todo = shards.tasks(

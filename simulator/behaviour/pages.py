@@ -82,7 +82,7 @@ def rank_results(session, day_state):
     """
     query = session.page // (day_state.variants * PAGES)
     pool, score = day_state.pools[query], day_state.pool_score
-    call(day_state.score, session.user % day_state.n_shoppers, query)
+    call(day_state.score, session.user % day_state.n_shoppers, query)  # type: ignore[call-arg]
     slate, filled = day_state.scored_page.shape[1], 0
     last = (session.page % PAGES + 1) * slate
     items, keys = np.full(last, -1, dtype=np.int32), np.empty(last, dtype=np.float32)

@@ -18,7 +18,7 @@ from numba.extending import intrinsic
 from eventlog._runtime.errors import InputError
 
 
-@intrinsic
+@intrinsic  # numba passes the context itself
 def call(typingctx, address, user, query):  # type: ignore[no-untyped-def]
     """Call the function at `address` with two int64; it returns nothing."""
 
@@ -71,7 +71,7 @@ def compiled_scorer(
     places = tuple(array.ctypes.data for array in (users, items, pools, out))
 
     def fill(user, query):  # type: ignore[no-untyped-def]
-        features = carray(_pointer(places[0]), shapes[0], np.float32)[user]
+        features = carray(_pointer(places[0]), shapes[0], np.float32)[user]  # type: ignore[call-arg]
         table = carray(_pointer(places[1]), shapes[1], np.float32)
         found = carray(_pointer(places[2]), shapes[2], np.int32)[query]
         scores = carray(_pointer(places[3]), (shapes[2][1],), np.float32)

@@ -118,8 +118,8 @@ class PolicyHost:
                 in_stock=_read_only(browser.today.stocked),
             ),
             rows=Rows(user=_read_only(user), **columns),
-            recent=_read_only(self.recent),
-            interest=_read_only(self.recommender.interest),
+            recent=_read_only(self.recent.copy()),
+            interest=_read_only(self.recommender.interest.copy()),
             truth=self._truth() if self.policy is not None and self.policy.oracle else None,
         )
 

@@ -30,7 +30,7 @@ class Taste(Policy):
         """Return taste, price sensitivity and the weights of quality and appeal."""
         truth = _truth(shop)
         price = -truth.price_sensitivity[users, None]
-        common = np.broadcast_to(np.float32([0.4, 1.0]), (len(users), 2))
+        common = np.broadcast_to(np.array([0.4, 1.0], dtype=np.float32), (len(users), 2))
         return np.concatenate([truth.taste[users], price, common], axis=1)
 
     def item_features(self, shop: Shop) -> np.ndarray:

@@ -26,7 +26,6 @@ shoppers left until the night. Each shard of the population is a region with a p
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -145,7 +144,7 @@ class Policy(ABC):
     # Whether the policy sees `Shop.truth`. Its sales are a ceiling and no result.
     oracle: ClassVar[bool] = False
     # A function of one user's and one item's features, or None: result pages stay the shop's own.
-    score: ClassVar[Callable[[Any, Any], Any] | None] = None
+    score: ClassVar[Any] = None
 
     def learn(self, shop: Shop, rng: np.random.Generator) -> None:  # noqa: B027 - a hook
         """Learn from the shop's log; called once a night, before `slates`."""

@@ -1,8 +1,8 @@
 """With which probability an item is shown at a place of a list: exact, for ranking with noise.
 
 A list is ranked by score plus Gumbel noise, a Plackett-Luce draw (Luce 1959; Plackett 1975). That
-is a race: item j arrives at an exponential time of rate w_j = exp(score_j / noise), and the first to
-arrive is at the top. Item j is at place k if k others arrive before it, so
+is a race: item j arrives at an exponential time of rate w_j = exp(score_j / noise), and the first
+to arrive is at the top. Item j is at place k if k others arrive before it, so
 
     P(j at k) = integral of w_j exp(-w_j t) P(exactly k of the others have arrived by t) dt.
 
