@@ -22,14 +22,12 @@ from simulator.world.recommender import POLICIES
 TIME = pa.timestamp("ms", tz="UTC")
 
 
-def shard_tables(
-    task: Task, world: World, shard: Shard, rng: np.random.Generator
-) -> dict[str, pa.Table]:
+def shard_tables(task: Task, world: World, shard: Shard) -> dict[str, pa.Table]:
     """Return events, users, labels, truth_events, truth_users, truth_coupons, truth_exposures.
 
-    The last only where the scenario keeps exposures. `rng`: where the labels are drawn from.
+    The last only where the scenario keeps exposures.
     """
-    return _Tables(task, world, shard).all(rng)
+    return _Tables(task, world, shard).all()
 
 
 @dataclass
@@ -38,7 +36,8 @@ class _Rows:
 
     columns: dict[str, np.ndarray]  # the fields of event_buffer.EVENT
     event_id: np.ndarray  # int64
-    written_id: np.ndarray  # int64, the event_id of each row in the order of writing
+    # (all rows + 1,) int64 event_id in the order of writing, -1 = after the end of the log
+    written_id: np.ndarray
     user: np.ndarray  # int64, place among the ids of users
     time: np.ndarray  # int64 ms since 1970
 
@@ -60,13 +59,18 @@ class _Tables:
         self.randomised = campaigns["randomised"] > 0
         self.item_ids = item_ids(task.seed, world.n_items)
 
-    def all(self, rng: np.random.Generator) -> dict[str, pa.Table]:
+    def all(self) -> dict[str, pa.Table]:
         rows = self._rows()
         typology = self.sessions["typology"][rows.columns["session"]]
         tables = {
             "events": self._events(rows),
             "labels": labels.observed(
-                self.task.scenario.fraud, rows.columns, typology, rows.event_id, rows.time, rng
+                self.task.scenario.fraud,
+                rows.columns,
+                typology,
+                rows.event_id,
+                rows.time,
+                self.shard.fraudsters.seed,
             ),
             "truth_events": self._truth_events(rows, typology),
             "users": self._users(),
@@ -80,7 +84,9 @@ class _Tables:
     # --- rows -------------------------------------------------------------------------------------
 
     def _rows(self) -> _Rows:
-        written = self.shard.browser.events.written
+        everything = self.shard.browser.events.written
+        kept = self._is_in_time(everything)
+        written = everything[kept]
         user = self.place[self.sessions["user"][written["session"]]]
         # Each shopper's sessions are played in the order of time, and so are the rows of a user.
         order = arrow_columns.stable_order(user)
@@ -88,8 +94,8 @@ class _Tables:
         columns = {k: np.ascontiguousarray(written[k]) for k in event_buffer.EVENT.names or ()}
         first = np.int64(self.task.index) << np.int64(32)
         event_id = first + np.arange(len(user))
-        written_id = np.empty_like(event_id)
-        written_id[order] = event_id
+        written_id = np.full(len(everything) + 1, -1)  # the last place is for no row
+        written_id[np.flatnonzero(kept)[order]] = event_id
         return _Rows(columns, event_id, written_id, user[order], self._ms(columns["time"]))
 
     def _events(self, rows: _Rows) -> pa.Table:
@@ -134,11 +140,18 @@ class _Tables:
         column, index = rows.columns, self.task.index
         victim = (typology >= 0) & fraud.VICTIM[typology]
         ring = self.sessions["ring"][column["session"]]
+        # Typologies without a share are not named: one more of them must not change the bytes.
+        named = np.flatnonzero(fraud.shares(self.task.scenario.fraud) > 0)
+        place = np.full(len(fraud.NAMES), -1)
+        place[named] = np.arange(len(named))
+        fraud_code = np.where(typology >= 0, place[typology], -1)
         ring_names = [f"ring_{index}_{r}" for r in range(self.shard.fraudsters.n_rings)]
         return pa.table(
             {
                 "event_id": rows.event_id,
-                "fraud": arrow_columns.dictionary(typology, pa.array(fraud.NAMES)),
+                "fraud": arrow_columns.dictionary(
+                    fraud_code, pa.array([fraud.NAMES[k] for k in named], pa.string())
+                ),
                 "ring": arrow_columns.dictionary(ring, pa.array(ring_names)),
                 "victim": arrow_columns.dictionary(np.where(victim, rows.user, -1), self.user_ids),
                 "p_choice": pa.array(column["p_choice"], from_pandas=True),
@@ -166,6 +179,7 @@ class _Tables:
     def _truth_users(self) -> pa.Table:
         population, by_id = self.shard.population, self.by_id
         died, ring, taste = population.died[by_id], population.ring[by_id], population.taste[by_id]
+        died = np.where(died < self.task.days * DAY, died, np.nan)  # later is not known yet
         reason = np.where(np.isnan(died), -1, population.reason[by_id])
         return pa.table(
             {
@@ -187,14 +201,15 @@ class _Tables:
     def _exposures(self, event_id: np.ndarray) -> pa.Table:
         """Every slate that was shown: a row per place.
 
-        `event_id` (n,): of each row of the log, as they were written.
+        `event_id` (n,): of each row as they were written, -1 = after the end of the log.
         """
         browser, task = self.shard.browser, self.task
-        pages, slates = browser.pages.written, browser.slates
+        pages, slates = self._in_time(browser.pages.written), browser.slates
         n, slate = pages["items"].shape
         there = (pages["items"] >= 0).ravel()
         query, anchor, depth = slates.lists(pages["slate"].astype(np.int64))
-        clicked = pages["event"].ravel()[there]
+        view = pages["event"].ravel()[there]
+        led_to = np.where(view >= 0, event_id[view], -1)
 
         def per_place(values: np.ndarray) -> np.ndarray:
             return np.repeat(values, slate)[there]
@@ -221,8 +236,8 @@ class _Tables:
                 "propensity": pages["propensity"].ravel()[there],
                 "price": pages["price"].ravel()[there].astype(np.float32),
                 "known": (pages["known"] > 0).ravel()[there],
-                "clicked": clicked >= 0,
-                "event_id": pa.array(event_id[np.maximum(clicked, 0)], mask=clicked < 0),
+                "clicked": led_to >= 0,
+                "event_id": pa.array(led_to, mask=led_to < 0),
             }
         )
 
@@ -259,6 +274,14 @@ class _Tables:
         """(n,) ids of session numbers (n,)."""
         numbers = np.arange(len(self.sessions))
         return arrow_columns.scrambled(numbers, self._salt(Salt.SESSION), "s", session)
+
+    def _in_time(self, records: np.ndarray) -> np.ndarray:
+        """The records (n,) that lie within the log."""
+        return records[self._is_in_time(records)]
+
+    def _is_in_time(self, records: np.ndarray) -> np.ndarray:
+        """Whether records (n,) lie within the log: a session may go on after its last day."""
+        return np.rint(records["time"] * 1000) < self.task.days * DAY * 1000  # type: ignore[no-any-return]
 
     def _ms(self, seconds: np.ndarray) -> np.ndarray:
         """(n,) int64 ms since 1970 of seconds since the first day."""
