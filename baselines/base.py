@@ -22,6 +22,7 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
+from eventlog._runtime.display import Displayed, changed_settings
 from eventlog._runtime.settings import check_arguments
 from eventlog.arrays import Examples, Queries, Sequences
 from eventlog.encode import Encoder
@@ -43,7 +44,7 @@ class LearningCurve:
     best: int  # position of the step whose weights were kept; 0: the model kept its start
 
 
-class Model(ABC):
+class Model(Displayed, ABC):
     """A predictor. Settings are keyword arguments of `__init__`; what is learnt ends in `_`.
 
     `kinds` are the questions that it answers:
@@ -86,6 +87,9 @@ class Model(ABC):
     seeded: ClassVar[bool] = True
     budgeted: ClassVar[bool] = False
 
+    def _facts(self) -> dict[str, object]:
+        return changed_settings(self)
+
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any], *, where: str) -> Self:
         """Make a model from settings as a file or a command line gives them.
@@ -112,7 +116,7 @@ class Model(ABC):
             seed: the same seed gives the same model.
         """
 
-    def observe(self, known: Examples) -> None:  # noqa: B027 - a hook, empty unless it is used
+    def observe(self, known: Examples) -> None:
         """Take in answers that became known since `fit` or since the last call; by default none.
 
         It is called before `score`, as time goes on, with the questions whose answer is known by
