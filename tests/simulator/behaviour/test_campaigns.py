@@ -170,12 +170,10 @@ def test_scenarios_do_what_they_say(name):
         ]
         assert rate[0] < 0.6 * rate[1]
         pays, fails_ = kinds == "add_payment_info", kinds == "payment_failed"
-        down = (
-            day
-            == (
-                pd.Timestamp(dates["payment_outage"]["first"])
-                - log.span[0].tz_localize(None).floor("D")
-            ).days
+        outage = dates["payment_outage"]
+        down = log.events["timestamp"].between(
+            pd.Timestamp(outage["first"], tz="UTC"),
+            pd.Timestamp(outage["last"], tz="UTC") + pd.Timedelta(days=1),
         )
         share = [(fails_ & rows).sum() / max((pays & rows).sum(), 1) for rows in (down, ~down)]
         assert share[0] > 2 * share[1]
