@@ -189,6 +189,7 @@ def _run(arguments: argparse.Namespace) -> int:
         engine=arguments.engine,
         address=arguments.address,
         settings=parse_settings(arguments.set),
+        overwrite=arguments.overwrite,
     )
     rows = sum(
         entry["rows"]

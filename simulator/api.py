@@ -13,12 +13,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from eventlog._runtime.console import track
+from eventlog._runtime.console import note, track
 from eventlog._runtime.errors import InputError
 from eventlog._runtime.executors import check_engine, pool
 from eventlog._runtime.files import check_replaceable
 from eventlog.log import DERIVED, GIVEN, EventLog, LogWriter, to_arrow
 from simulator import event_codes
+from simulator.behaviour import campaigns
 from simulator.output import shards
 from simulator.scenario import load
 
@@ -51,7 +52,7 @@ def simulate(
 
     Raises InputError for a wrong scenario, setting or number.
     """
-    todo = shards.tasks(load(scenario, settings), users=users, days=days, seed=seed)
+    todo = _tasks(scenario, settings, users, days, seed)
     with _executor("processes", None, workers, len(todo)) as executor:
         parts = list(_played(todo, None, executor))
     tables = {name: _frame([p[name] for p in parts]) for name in parts[0]}
@@ -82,6 +83,7 @@ def run(
     engine: str = "processes",
     address: str | None = None,
     settings: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
 ) -> Path:
     """Simulate a log and write it as a folder, shard by shard; return the folder's path.
 
@@ -98,13 +100,18 @@ def run(
         engine: "serial", "processes" or "dask".
         address: of the dask scheduler.
         settings: changes of the scenario by dotted key.
+        overwrite: replace a log that is there.
 
-    Raises InputError for a wrong scenario, setting or number, and where `out` may not be replaced.
+    Raises InputError for a wrong scenario, setting or number, where `out` may not be replaced, and
+    where the log would have no rows.
     """
     check_engine(engine, address)
-    todo = shards.tasks(load(scenario, settings), users=users, days=days, seed=seed)
-    check_replaceable(out)
-    with LogWriter(out) as writer, _executor(engine, address, workers, len(todo)) as executor:
+    todo = _tasks(scenario, settings, users, days, seed)
+    check_replaceable(out, overwrite=overwrite)
+    with (
+        LogWriter(out, overwrite=overwrite) as writer,
+        _executor(engine, address, workers, len(todo), writer.folder) as executor,
+    ):
         writer.events_folder.mkdir(parents=True, exist_ok=True)
         small: dict[str, list[pa.Table]] = {name: [] for name in TABLES}
         truth: dict[str, pq.ParquetWriter] = {}
@@ -123,6 +130,11 @@ def run(
         finally:
             for file in truth.values():
                 file.close()
+        if not any(pq.read_metadata(part).num_rows for part in writer.events_folder.iterdir()):
+            raise InputError(
+                f"Nobody came: {users} users over {days} days leave no events; give more --users, "
+                "more --days or a higher shoppers.visits."
+            )
         writer.finish(
             users=pa.concat_tables(small["users"]),
             labels=pa.concat_tables(small["labels"]),
@@ -131,6 +143,17 @@ def run(
             manifest=_manifest(scenario, todo[0], users, days, seed),
         )
     return Path(out)
+
+
+def _tasks(
+    scenario: str, settings: Mapping[str, Any] | None, users: int, days: int, seed: int
+) -> list[shards.Task]:
+    """The shards of a log; says on standard error if it cannot have what the scenario wants."""
+    todo = shards.tasks(load(scenario, settings), users=users, days=days, seed=seed)
+    absent = campaigns.missing(todo[0].scenario, days)
+    if absent:
+        note(absent)
+    return todo
 
 
 def _truth_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
@@ -154,15 +177,20 @@ def _truth_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
 
 @contextmanager
 def _executor(
-    engine: str, address: str | None, workers: int, tasks: int
+    engine: str, address: str | None, workers: int, tasks: int, folder: Path | None = None
 ) -> Iterator[Executor | None]:
-    """Where the shards are played; None = in this process, one after the other."""
+    """Where the shards are played; None = in this process, one after the other.
+
+    `folder`: what the workers remove if this process is killed.
+    """
     if workers < 1:
         raise InputError(f"workers is {workers}; it must be 1 or more.")
     if engine == "serial" or (engine == "processes" and min(workers, tasks) == 1):
         yield None
         return
-    with pool(engine, workers=min(workers, tasks), address=address, needs={"CPU": 1}) as executor:
+    with pool(
+        engine, workers=min(workers, tasks), address=address, needs={"CPU": 1}, unfinished=folder
+    ) as executor:
         yield executor
 
 

@@ -9,6 +9,7 @@ from simulator.behaviour.shoppers import RECENT
 from simulator.scenario import SECTIONS, Scenario, section_settings
 from simulator.world.catalogue import World
 
+LATE_REFUNDS = 2.2  # refunds of late deliveries for one of a punctual delivery
 PRICE_FEATURE = -3  # in `feature`: style dimensions, then price, quality, appeal
 
 
@@ -20,10 +21,23 @@ def rules(scenario: Scenario) -> np.ndarray:
         for name, value in section_settings(scenario, section).items()
         if isinstance(value, int | float)
     }
+    checkout = scenario.checkout
+    numbers["refund_late"], numbers["refund_on_time"] = refund_rates(checkout.refund, checkout.late)
     record = np.zeros(1, dtype=np.dtype([(name, "f8") for name in numbers]))
     for name, value in numbers.items():
         record[name] = value
     return record
+
+
+def refund_rates(refund: float, late: float) -> tuple[float, float]:
+    """Return the probabilities that an order leads to a refund, if it came late and otherwise.
+
+    A late one is LATE_REFUNDS times as probable, or certain; their mean is `refund`, where `late`
+    is the share of late deliveries.
+    """
+    if_late = min(1.0, refund * LATE_REFUNDS / (1.0 + late * (LATE_REFUNDS - 1.0)))
+    otherwise = (refund - late * if_late) / (1.0 - late) if late < 1.0 else refund
+    return (refund if late == 1.0 else if_late), otherwise
 
 
 def item_records(world: World) -> np.ndarray:

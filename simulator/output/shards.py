@@ -26,6 +26,7 @@ from simulator.world.catalogue import World, build
 from simulator.world.recommender import Recommender
 
 ROWS_PER_SHARD = 400_000
+USERS_PER_SHARD = 20_000  # 3 kB each, however seldom they come
 CORRUPTION_SEED = 2  # the seed's third child, beside the shop (0) and the people (1)
 ROWS_PER_VISIT = 9.0  # with return visits; only sizes shards
 
@@ -42,7 +43,8 @@ def tasks(scenario: Scenario, *, users: int, days: int, seed: int) -> list[Task]
             )
     seed = check_seed(seed)
     expected = users * days * scenario.shoppers.visits * ROWS_PER_VISIT * 0.6
-    shards = min(users, max(1, math.ceil(expected / ROWS_PER_SHARD)))
+    wanted = max(expected / ROWS_PER_SHARD, users / USERS_PER_SHARD)
+    shards = min(users, max(1, math.ceil(wanted)))
     sizes = [users // shards + (i < users % shards) for i in range(shards)]
     return [Task(scenario, days, seed, i, size, shards) for i, size in enumerate(sizes)]
 
