@@ -21,7 +21,7 @@ from simulator import event_codes
 from simulator.behaviour import campaigns, counter_index, event_buffer, shoppers
 from simulator.behaviour.browser import Browser
 from simulator.behaviour.checkout import BROWSE
-from simulator.behaviour.day import PAUSE, play
+from simulator.behaviour.day import ERRANDS, PAUSE, play
 from simulator.behaviour.day_state import DayState, OutputBuffers
 from simulator.behaviour.event_buffer import SCHEDULED_EVENT
 from simulator.behaviour.order_index import OrderIndex
@@ -93,9 +93,10 @@ class Engine:
         self.due: list[list[np.ndarray]] = [[] for _ in range(world.days + 1)]
         self.stolen_cards = 0  # cards that card testers went through
         self.env = simpy.Environment()
-        # The most rows that one event writes: two a step and a search, and those of the checkout;
-        # an attack has up to BURST sessions, a visit two, one of them counterfactual.
-        self.room = BURST * (3 * (scenario.sessions.longest + 2) + 2 * shoppers.CART + 40)
+        # The most rows that one event writes: four a step and those of the checkout; an attack has
+        # up to BURST sessions, a visit up to ERRANDS errands in both worlds.
+        steps = 4 * (scenario.sessions.longest + 2)
+        self.room = max(BURST, 2 * ERRANDS) * (steps + 2 * shoppers.CART + 40)
 
     def run(self) -> Shard:
         """Play all days."""

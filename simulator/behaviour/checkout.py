@@ -12,10 +12,12 @@ from numba import njit
 
 from simulator import event_codes
 from simulator.behaviour import counter_index, draws
-from simulator.behaviour.account import change_address
+from simulator.behaviour.account import change_address, perhaps_log_in
+from simulator.behaviour.cart import drop_line, empty_cart, review_cart, take_out
 from simulator.behaviour.quota import count_order
-from simulator.behaviour.sessions import IN_STOCK, write
-from simulator.behaviour.shoppers import BAD_EXPERIENCE, BOUGHT, CART, RESERVED
+from simulator.behaviour.rows import write
+from simulator.behaviour.sessions import IN_STOCK
+from simulator.behaviour.shoppers import BAD_EXPERIENCE, BOUGHT, RESERVED
 from simulator.counter_rng import child, normal, uniform
 from simulator.world.catalogue import DAY
 
@@ -54,9 +56,11 @@ def check_out(shopper, session, day_state, buffers):
         leave_cart(shopper, session, day_state, buffers)
         return 0.0
     drop_sold_out(shopper, session, day_state)
+    review_cart(shopper, session, day_state, buffers)
     if shopper.cart_size == 0:
         return 0.0
     session.time += 5.0 + 40.0 * uniform(session.key, draws.BEGIN_TIME)
+    perhaps_log_in(session, day_state, buffers, draws.LOGIN_TO_BUY)
     write(buffers, event_codes.BEGIN_CHECKOUT, session)
     if shipping_shocks(shopper, session, day_state):
         return 0.0
@@ -81,26 +85,24 @@ def checkout_logit(shopper, session, rules):
 
 
 @njit(cache=True)
-def empty_cart(shopper):
-    """Take everything out of the cart."""
-    for k in range(CART):
-        shopper.cart[k] = -1
-    shopper.cart_size = 0
+def drop_sold_out(shopper, session, day_state):
+    """Take out of the cart what has been sold out meanwhile; an honest shopper minds."""
+    size = shopper.cart_size
+    for k in range(size - 1, -1, -1):
+        if day_state.items[shopper.cart[k]].stock != IN_STOCK:
+            drop_line(shopper, k)
+    if shopper.cart_size < size and session.typology < 0:
+        shopper.grievance = max(shopper.grievance, BAD_EXPERIENCE)
 
 
 @njit(cache=True)
-def drop_sold_out(shopper, session, day_state):
-    """Take out of the cart what has been sold out meanwhile; an honest shopper minds."""
-    kept, size = 0, shopper.cart_size
-    for k in range(size):
-        if day_state.items[shopper.cart[k]].stock == IN_STOCK:
-            shopper.cart[kept] = shopper.cart[k]
-            kept += 1
-    for k in range(kept, size):
-        shopper.cart[k] = -1
-    shopper.cart_size = kept
-    if kept < size and session.typology < 0:
-        shopper.grievance = max(shopper.grievance, BAD_EXPERIENCE)
+def leave_cart(shopper, session, day_state, buffers):
+    """Leave with a filled cart: some remove an item, some forget all of it, most keep it."""
+    if uniform(session.key, draws.REMOVE_ITEM) < REMOVES_ITEM:
+        session.time += 5.0 + 10.0 * uniform(session.key, draws.REMOVE_TIME)
+        take_out(shopper, session, day_state, buffers, shopper.cart_size - 1, REMOVES_ITEM)
+    if uniform(session.key, draws.FORGET_CART) < day_state.rules[0].checkout_forget:
+        empty_cart(shopper)
 
 
 @njit(cache=True)
@@ -110,7 +112,7 @@ def shipping_shocks(shopper, session, day_state):
         return False
     total = 0.0
     for k in range(shopper.cart_size):
-        total += day_state.items[shopper.cart[k]].price
+        total += day_state.items[shopper.cart[k]].price * shopper.pieces[k]
     shock = day_state.rules[0].checkout_shipping_shock
     return total < SHIPPING_FREE and uniform(session.key, draws.SHIPPING_SHOCK) < shock
 
@@ -195,7 +197,7 @@ def place_order(shopper, session, day_state, buffers, card):
             shopper.bought[k] = shopper.bought[k - 1]
         shopper.bought[0] = shopper.cart[0]
     empty_cart(shopper)
-    session.bought = 1
+    session.bought, session.redeem_welcome = 1, 0.0
     return amount
 
 
@@ -204,32 +206,12 @@ def write_line(shopper, session, day_state, buffers, card, k, off):
     """Write line `k` of the order, its price reduced by `off`. Return what it costs."""
     i = shopper.cart[k]
     price = day_state.items[i].price
-    slot = draws.LINE + draws.LINE_STRIDE * k
     row = write(buffers, event_codes.PURCHASE, session)
     row.item, row.order, row.card = i, session.order, card
-    row.p_choice, row.rank, row.quantity = 1.0 - session.payment_failure, 0, 1
-    if price < 60.0 and uniform(session.key, slot + draws.LINE_HAS_MORE) < 0.08:
-        # The quantity beyond the first is geometric with p = 0.6, at least 1.
-        u = uniform(session.key, slot + draws.LINE_QUANTITY)
-        row.quantity = 2 + int(math.log(1.0 - u) / math.log(0.4))
+    row.p_choice, row.rank, row.quantity = 1.0 - session.payment_failure, 0, shopper.pieces[k]
     row.price = np.round(price * (1.0 - off) * 100.0) / 100.0
     row.discount = day_state.items[i].discount  # the coupon's is in its own row
     return row.price * row.quantity
-
-
-@njit(cache=True)
-def leave_cart(shopper, session, day_state, buffers):
-    """Leave with a filled cart: some remove an item, some forget all of it, most keep it."""
-    if uniform(session.key, draws.REMOVE_ITEM) < REMOVES_ITEM:
-        shopper.cart_size -= 1
-        i = shopper.cart[shopper.cart_size]
-        shopper.cart[shopper.cart_size] = -1
-        session.time += 5.0 + 10.0 * uniform(session.key, draws.REMOVE_TIME)
-        row = write(buffers, event_codes.REMOVE_FROM_CART, session)
-        row.item, row.price, row.quantity = i, day_state.items[i].price, 1
-        row.p_choice, row.rank = REMOVES_ITEM, 0
-    if uniform(session.key, draws.FORGET_CART) < day_state.rules[0].checkout_forget:
-        empty_cart(shopper)
 
 
 @njit(cache=True)

@@ -98,6 +98,8 @@ def session_record(scenario: Scenario, world: World) -> np.ndarray:
                 ("category", "i4"),  # that must be the intent, -1 = the shopper's own choice
                 ("price_sensitivity", "f4"),
                 ("leave_logit", "f4"),
+                ("detachment", "f4"),  # rise of the utility of clicking on nothing
+                ("pace", "f4"),  # log of the factor on the time between clicks
                 ("cart_shift", "f4"),
                 ("checkout_shift", "f4"),
                 ("payment_failure", "f4"),
@@ -109,6 +111,7 @@ def session_record(scenario: Scenario, world: World) -> np.ndarray:
                 ("country", "i1"),
                 ("channel", "i1"),
                 ("bought", "u1"),
+                ("logged_in", "u1"),
                 ("accepted", "u1"),  # whether a payment can succeed
                 # of an attack: the sessions in which it can, a bit each; as in the world that came
                 # true, so that a counterfactual lives through the same attacks

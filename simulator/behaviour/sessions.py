@@ -20,6 +20,9 @@ from numba import njit
 
 from simulator import event_codes
 from simulator.behaviour import counter_index, draws
+from simulator.behaviour.cart import consider_wish, in_cart, put_into_cart
+from simulator.behaviour.pace import wait
+from simulator.behaviour.rows import write
 from simulator.behaviour.shoppers import BAD_EXPERIENCE, BOUGHT, CART, MEMORY, RECENT
 from simulator.counter_rng import normal, uniform
 from simulator.world.catalogue import DAY, TIERS
@@ -31,18 +34,6 @@ OUT_OF_STOCK_WEIGHT = math.exp(-2.0)  # factor on the weight of an item that is 
 MATCH_CENTRE = 4.0
 MAIN_DEVICE = 0.78  # share of sessions on a shopper's main device
 N_TIERS = len(TIERS)
-
-
-@njit(cache=True)
-def write(buffers, event, session):
-    """Start a row of the log and return it: blank except for event, session and time."""
-    row = buffers.events[buffers.counters[counter_index.EVENTS]]
-    buffers.counters[counter_index.EVENTS] += 1
-    row.event, row.session, row.time = event, session.number, session.time
-    row.card, row.item, row.order, row.query = -1, -1, -1, -1
-    row.rank, row.coupon, row.quantity = -1, -1, 0
-    row.price, row.rating, row.discount, row.p_choice = np.nan, np.nan, np.nan, np.nan
-    return row
 
 
 # --- intent ---------------------------------------------------------------------------------------
@@ -245,7 +236,7 @@ def browse(shopper, session, day_state, buffers):
     longest = int(rules.sessions_longest)
     recall(shopper, session, day_state)
     session.last, session.query = -1, session.focus * day_state.facets
-    session.depth, session.views, held = 0, 0, shopper.cart_size
+    session.depth, held = 0, shopper.cart_size
     open_first_page(shopper, session, day_state, buffers)
     for step in range(longest):
         # The first page took the numbers of the first step, so its click takes those of a step
@@ -253,17 +244,17 @@ def browse(shopper, session, day_state, buffers):
         slot = draws.STEP * (longest + 1 if step == 0 else step + 1)
         set_chances(session, rules)
         chosen = draw_click(session, slot)
-        dwell = math.exp(0.9 * normal(session.key, slot + draws.DWELL))
-        session.time += rules.sessions_dwell * dwell + 1.0
+        wait(session, rules, slot)
         session.page = -1
         if chosen >= 0:
             click(shopper, session, day_state, buffers, chosen, slot)
-            if session.hurry and shopper.cart_size > held:
-                break
-        else:
-            p_leave = 1.0 / (1.0 + math.exp(-session.leave_logit))
-            if uniform(session.key, slot + draws.LEAVE) < p_leave:
-                break
+        if session.hurry and shopper.cart_size > held:
+            break
+        done = rules.navigation_done if chosen >= 0 else 0.0
+        p_leave = 1.0 / (1.0 + math.exp(-session.leave_logit - done))
+        if uniform(session.key, slot + draws.LEAVE) < p_leave:
+            break
+        if chosen < 0:
             look_elsewhere(shopper, session, day_state, buffers, slot)
         if session.page >= 0:
             load_page(shopper, session, day_state, buffers)
@@ -293,14 +284,15 @@ def recall(shopper, session, day_state):
 def set_chances(session, rules):
     """Set the probability to click on each item within reach (see the top of this file)."""
     slate = session.depth_probability.shape[0]
+    at_once = math.exp(rules.navigation_at_once)
     inclusive = math.exp(
         rules.sessions_outside
+        + session.detachment
         + rules.sessions_fatigue * session.views
         - rules.coupons_salience * session.coupon_pull
     )
     for k in range(RECENT):
-        if session.items[k] != session.last:
-            inclusive += session.weight[k]
+        inclusive += session.weight[k] * (at_once if session.items[k] == session.last else 1.0)
     for k in range(slate):
         inclusive += session.weight[RECENT + k]
         session.chance[RECENT + k] = session.depth_probability[k] / inclusive
@@ -309,8 +301,8 @@ def set_chances(session, rules):
         tail += session.chance[RECENT + k]
         session.chance[RECENT + k] = session.weight[RECENT + k] * tail
     for k in range(RECENT):
-        reachable = session.items[k] != session.last
-        session.chance[k] = session.weight[k] * tail if reachable else 0.0
+        again = at_once if session.items[k] == session.last else 1.0
+        session.chance[k] = session.weight[k] * again * tail
 
 
 @njit(cache=True)
@@ -349,18 +341,26 @@ def click(shopper, session, day_state, buffers, chosen, slot):
     for k in range(session.items.shape[0]):
         if session.chance[k] >= p_click:
             rank += 1
-    row = write(buffers, event_codes.VIEW_ITEM, session)
-    row.item, row.price, row.p_choice, row.rank = i, item.price, p_click, rank
-    session.last = i
-    shopper.seen[i % MEMORY] = 1
-    session.views += 1
-    carted = consider_cart(shopper, session, day_state, buffers, chosen, slot)
+    p_cart = cart_probability(shopper, session, rules, items, chosen)
+    p_quick = rules.navigation_quick_add * (p_cart if item.stock == IN_STOCK else 0.0)
+    quick = uniform(session.key, slot + draws.QUICK_ADD) < p_quick
+    if quick:
+        chance = p_click * p_quick
+        put_into_cart(shopper, session, day_state, buffers, i, chance, rank, slot)
+    else:
+        row = write(buffers, event_codes.VIEW_ITEM, session)
+        row.item, row.price, row.rank = i, item.price, rank
+        row.p_choice = p_click * (1.0 - p_quick)
+        session.last = i
+        shopper.seen[i % MEMORY] = 1
+        session.views += 1
+    carted = quick or consider_cart(shopper, session, day_state, buffers, chosen, p_cart, slot)
     # From the page to what can be opened again.
     if again:
-        session.weight[chosen] *= 0.6  # habituation
+        session.weight[chosen] *= rules.navigation_habituation
     else:
         remember(session, chosen, i, weight * math.exp(rules.sessions_reopen))
-        if rules.truth_exposures > 0:
+        if rules.truth_exposures > 0 and not quick:
             shown = buffers.counters[counter_index.PAGES] - 1
             buffers.pages[shown].clicked[chosen - RECENT] = 1
     u = uniform(session.key, slot + draws.NEXT_PAGE)
@@ -405,17 +405,21 @@ def cart_logit(shopper, session, rules, item, weight, again, i):
 
 
 @njit(cache=True)
-def consider_cart(shopper, session, day_state, buffers, chosen, slot):
+def cart_probability(shopper, session, rules, items, chosen):
+    """Return the probability to put the item at place `chosen` into the cart, once it is opened."""
+    i, again = session.items[chosen], chosen < RECENT
+    if shopper.cart_size >= CART or in_cart(shopper, i) >= 0:
+        return 0.0
+    logit = cart_logit(shopper, session, rules, items[i], session.weight[chosen], again, i)
+    return 1.0 / (1.0 + math.exp(-logit))
+
+
+@njit(cache=True)
+def consider_cart(shopper, session, day_state, buffers, chosen, p_cart, slot):
     """Perhaps put the item at place `chosen` into the cart. Return whether it was."""
     rules, i = day_state.rules[0], session.items[chosen]
-    item, again = day_state.items[i], chosen < RECENT
-    logit = cart_logit(shopper, session, rules, item, session.weight[chosen], again, i)
-    there = shopper.cart_size >= CART
-    for k in range(CART):
-        there = there or shopper.cart[k] == i
-    p_cart = 0.0 if there else 1.0 / (1.0 + math.exp(-logit))
     wants = uniform(session.key, slot + draws.ADD_TO_CART) < p_cart
-    if item.stock != IN_STOCK:
+    if day_state.items[i].stock != IN_STOCK:
         # It would have been bought: a stock-out annoys.
         minds = wants and session.typology < 0
         if minds and uniform(session.key, slot + draws.STOCK_OUT_ANNOYS) < 0.3:
@@ -423,14 +427,12 @@ def consider_cart(shopper, session, day_state, buffers, chosen, slot):
             shopper.visit_factor *= rules.churn_fading
         return False
     if not wants:
+        consider_wish(shopper, session, day_state, buffers, i, p_cart, slot)
         return False
     session.time += 3.0 + 20.0 * uniform(session.key, slot + draws.CART_TIME)
     rank = 0
     for k in range(session.items.shape[0]):
         if k != chosen and session.chance[k] * (1.0 - p_cart) >= p_cart:
             rank += 1
-    row = write(buffers, event_codes.ADD_TO_CART, session)
-    row.item, row.price, row.quantity, row.p_choice, row.rank = i, item.price, 1, p_cart, rank
-    shopper.cart[shopper.cart_size] = i
-    shopper.cart_size += 1
+    put_into_cart(shopper, session, day_state, buffers, i, p_cart, rank, slot)
     return True

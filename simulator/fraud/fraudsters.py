@@ -34,7 +34,7 @@ NAMES = tuple(names(FOLDER))
 TARGETS = 3  # items that a ring is paid to praise
 # Before anything is counted: rows of an honest visit, worth as much as those of so many visits; and
 # orders of one, a bound.
-ROWS_PER_VISIT, AS_IF_VISITS = 5.2, 200
+ROWS_PER_VISIT, AS_IF_VISITS = 2.2, 200
 MOST_ORDERS_PER_VISIT = 0.3
 CERTAIN = 0.9  # share of the honest orders expected today that may be counted on
 SUPPLY, SPARE = 2.0, 10  # attacks planned for each that is needed, and beyond that
@@ -105,7 +105,7 @@ class Fraudsters:
         # Fraudsters work at night more often, less so with higher mimicry.
         hours = np.ones(24)
         hours[[0, 1, 2, 3, 22, 23]] = 1.5 - 0.5 * self.setting.mimicry
-        hours = self.setting.mimicry * world.hour_weight + (1 - self.setting.mimicry) * hours
+        hours = self.setting.mimicry * world.hour_weight[0] + (1 - self.setting.mimicry) * hours
         self.hours = hours / hours.sum()
         self.attacks = Attacks.none()
         # What came of it, by typology; the last number is that of the honest. Compiled code counts

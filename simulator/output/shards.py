@@ -28,7 +28,7 @@ from simulator.world.recommender import Recommender
 ROWS_PER_SHARD = 400_000
 USERS_PER_SHARD = 20_000  # 3 kB each, however seldom they come
 CORRUPTION_SEED = 2  # the seed's third child, beside the shop (0) and the people (1)
-ROWS_PER_VISIT = 9.0  # with return visits; only sizes shards
+ROWS_PER_VISIT = 3.7  # with return visits; only sizes shards
 
 
 def tasks(scenario: Scenario, *, users: int, days: int, seed: int) -> list[Task]:

@@ -150,14 +150,15 @@ def test_what_must_hold_in_every_log(users, days, seed, share, refund, mimicry, 
     )
     assert (joined["timestamp"] > joined["timestamp_bought"]).all()
     assert (joined["user_id"].astype(str) == joined["user_id_bought"].astype(str)).all()
-    assert after["order"].is_unique
+    assert not after.duplicated(["order", "item"]).any()
     # a purchase comes out of a checkout with a payment in the same session; what is bought was put
     # into a cart
     per_session = pd.crosstab(session, kind)
     if "purchase" in per_session:
         paying = per_session[per_session["purchase"] > 0]
-        assert (paying["begin_checkout"] == 1).all()
-        assert (paying["add_payment_info"] == 1).all()
+        orders = bought.groupby(session[kind == "purchase"])["order"].nunique()
+        assert (paying["begin_checkout"] >= orders.loc[paying.index]).all()
+        assert (paying["add_payment_info"] >= orders.loc[paying.index]).all()
     carted = set(
         zip(
             code[kind == "add_to_cart"],
