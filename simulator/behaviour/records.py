@@ -116,6 +116,7 @@ def session_record(scenario: Scenario, world: World) -> np.ndarray:
                 # of an attack: the sessions in which it can, a bit each; as in the world that came
                 # true, so that a counterfactual lives through the same attacks
                 ("accepted_in", "i4"),
+                ("came_to_buy", "u1"),  # does not leave before something is in the cart
                 ("hurry", "u1"),  # the checkout follows the first item in the cart
                 ("feature_weight", "f4", (world.style.shape[1] + 3,)),
                 ("items", "i4", (reach,)),  # within reach, -1 = none

@@ -248,11 +248,13 @@ def browse(shopper, session, day_state, buffers):
         session.page = -1
         if chosen >= 0:
             click(shopper, session, day_state, buffers, chosen, slot)
-        if session.hurry and shopper.cart_size > held:
+        filled = shopper.cart_size > held
+        if session.hurry and filled:
             break
+        stays = session.came_to_buy and not filled
         done = rules.navigation_done if chosen >= 0 else 0.0
         p_leave = 1.0 / (1.0 + math.exp(-session.leave_logit - done))
-        if uniform(session.key, slot + draws.LEAVE) < p_leave:
+        if not stays and uniform(session.key, slot + draws.LEAVE) < p_leave:
             break
         if chosen < 0:
             look_elsewhere(shopper, session, day_state, buffers, slot)

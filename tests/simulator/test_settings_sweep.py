@@ -1,4 +1,4 @@
-"""Every setting works at both ends of its range: a log, or one sentence that says why not."""
+"""Every setting works at both ends of its range."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 import simulator
-from eventlog._runtime.errors import InputError
 from simulator import scenario
 from simulator.output import shards
 
@@ -40,12 +39,8 @@ def test_both_ends_of_every_range(key, end):
         task = shards.tasks(scenario.load("small", settings), users=2, days=2, seed=1)[0]
         assert shards.items_table(task).num_rows == 1_600
         return
-    try:
-        days = 2 if key == "catalogue.items" else 5  # every night ranks all of them
-        log = simulator.simulate("small", users=25, days=days, seed=1, settings=settings)
-    except InputError as refused:
-        assert key in str(refused)
-        return
+    days = 2 if key == "catalogue.items" else 5  # every night ranks all of them
+    log = simulator.simulate("small", users=25, days=days, seed=1, settings=settings)
     assert len(log.users) == 25
     assert log.events["event_id"].is_unique
     assert (log.events["price"].dropna() > 0).all()
