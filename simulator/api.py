@@ -13,14 +13,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from eventlog._runtime.console import note, track
+from eventlog._runtime.console import track
 from eventlog._runtime.errors import InputError
 from eventlog._runtime.executors import check_engine, pool
 from eventlog._runtime.files import check_replaceable
 from eventlog.log import DERIVED, GIVEN, EventLog, LogWriter, to_arrow
 from simulator import event_codes
-from simulator.behaviour import campaigns
 from simulator.output import shards
+from simulator.output.task import PolicySource
 from simulator.scenario import load
 
 TABLES = ("users", "labels")
@@ -37,6 +37,8 @@ def simulate(
     seed: int,
     workers: int = 1,
     settings: Mapping[str, Any] | None = None,
+    policy: PolicySource = None,
+    policy_from: int = 0,
 ) -> EventLog:
     """Simulate a log in memory, truth included.
 
@@ -49,10 +51,21 @@ def simulate(
         seed: of all random draws.
         workers: number of processes.
         settings: changes of the scenario by dotted key, e.g. {"fraud.share": 0.03}.
+        policy: what decides which items each user sees: a name in `simulator.policies`, a Python
+            file, or what makes a policy for each shard, such as a class (see
+            `simulator.world.policy`). None: the shop's own recommender.
+        policy_from: first day of the policy, from 0; before it all pages are the shop's own.
 
-    Raises InputError for a wrong scenario, setting or number.
+    Raises InputError for a wrong scenario, setting, number or policy.
     """
-    todo = _tasks(scenario, settings, users, days, seed)
+    todo = shards.tasks(
+        load(scenario, settings),
+        users=users,
+        days=days,
+        seed=seed,
+        policy=policy,
+        policy_from=policy_from,
+    )
     with _executor("processes", None, workers, len(todo)) as executor:
         parts = list(_played(todo, None, executor))
     tables = {name: _frame([p[name] for p in parts]) for name in parts[0]}
@@ -84,6 +97,8 @@ def run(
     address: str | None = None,
     settings: Mapping[str, Any] | None = None,
     overwrite: bool = False,
+    policy: PolicySource = None,
+    policy_from: int = 0,
 ) -> Path:
     """Simulate a log and write it as a folder, shard by shard; return the folder's path.
 
@@ -100,13 +115,22 @@ def run(
         engine: "serial", "processes" or "dask".
         address: of the dask scheduler.
         settings: changes of the scenario by dotted key.
+        policy: see `simulate`; so is policy_from.
+        policy_from: first day of the policy.
         overwrite: replace a log that is there.
 
-    Raises InputError for a wrong scenario, setting or number, where `out` may not be replaced, and
-    where the log would have no rows.
+    Raises InputError for a wrong scenario, setting, number or policy, where `out` may not be
+    replaced, and where the log would have no rows.
     """
     check_engine(engine, address)
-    todo = _tasks(scenario, settings, users, days, seed)
+    todo = shards.tasks(
+        load(scenario, settings),
+        users=users,
+        days=days,
+        seed=seed,
+        policy=policy,
+        policy_from=policy_from,
+    )
     check_replaceable(out, overwrite=overwrite)
     with (
         LogWriter(out, overwrite=overwrite) as writer,
@@ -143,17 +167,6 @@ def run(
             manifest=_manifest(scenario, todo[0], users, days, seed),
         )
     return Path(out)
-
-
-def _tasks(
-    scenario: str, settings: Mapping[str, Any] | None, users: int, days: int, seed: int
-) -> list[shards.Task]:
-    """The shards of a log; says on standard error if it cannot have what the scenario wants."""
-    todo = shards.tasks(load(scenario, settings), users=users, days=days, seed=seed)
-    absent = campaigns.missing(todo[0].scenario, days)
-    if absent:
-        note(absent)
-    return todo
 
 
 def _truth_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
@@ -223,6 +236,9 @@ def _manifest(name: str, task: shards.Task, users: int, days: int, seed: int) ->
     return {
         "made_by": "simulator",
         "scenario": task.scenario.to_json(),
+        "policy": None
+        if task.policy is None
+        else {"name": task.policy_name, "first_day": task.policy_from},
         **shards.calendar(task),
         "users": users,
         "days": days,

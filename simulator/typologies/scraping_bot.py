@@ -58,7 +58,7 @@ class ScrapingBot(Typology):
         pages = int(np.ceil(attacks.reference.max(initial=1) / (keep * setting.slate))) + 2
         page = np.arange(pages)
         query = (rng.integers(0, slates.n_queries, n)[:, None] + page // PAGES) % slates.n_queries
-        variant = np.repeat(rng.integers(0, slates.variants, n)[:, None], pages, axis=1)
+        variant = np.repeat(rng.integers(0, slates.ranked, n)[:, None], pages, axis=1)
         row = slates.result(query, variant, np.broadcast_to(page % PAGES, query.shape))
         listed = slates.items[row].reshape(n, -1)
         n_items = context.world.n_items
