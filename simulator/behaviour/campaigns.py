@@ -14,8 +14,8 @@ from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from eventlog._runtime.compiled import inner
 from simulator import event_codes
 from simulator.behaviour import counter_index, draws
 from simulator.behaviour.sessions import write
@@ -100,7 +100,7 @@ def coupon_name(number: int) -> str:
     return f"coupon_{number}" if number else "welcome"
 
 
-@njit(cache=True)
+@inner
 def make_offer(shoppers, session, day_state, buffers):
     """Make the offer of a running campaign that has not considered this shopper yet.
 
@@ -129,7 +129,7 @@ def make_offer(shoppers, session, day_state, buffers):
     return False
 
 
-@njit(cache=True)
+@inner
 def treatment_propensity(shopper, campaign, rules):
     """Return the probability to get the coupon: one half, or more for recent buyers."""
     if campaign.randomised:
@@ -139,7 +139,7 @@ def treatment_propensity(shopper, campaign, rules):
     return min(max(1.0 / (1.0 + math.exp(-logit)), 0.05), 0.95)
 
 
-@njit(cache=True)
+@inner
 def record_offer(shopper, session, day_state, buffers, c, propensity, treated):
     """Write the offer of campaign row `c` down, in the truth and in the log."""
     place = buffers.counters[counter_index.OFFERS]
