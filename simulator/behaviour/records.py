@@ -9,7 +9,10 @@ from simulator.behaviour.shoppers import RECENT
 from simulator.scenario import SECTIONS, Scenario, section_settings
 from simulator.world.catalogue import World
 
-PRICE_FEATURE = -3  # in `feature`: style dimensions, then price, quality, appeal
+PRICE_FEATURE, APPEAL_FEATURE = (
+    -3,
+    -1,
+)  # in `feature`: style dimensions, then price, quality, appeal
 
 
 def rules(scenario: Scenario) -> np.ndarray:
@@ -29,7 +32,8 @@ def rules(scenario: Scenario) -> np.ndarray:
 def item_records(world: World) -> np.ndarray:
     """Return (n_items,) records of what a shopper sees of an item.
 
-    `feature[PRICE_FEATURE]`, `lift`, `price`, `discount` and `stock` are set day by day.
+    `feature[PRICE_FEATURE]`, `feature[APPEAL_FEATURE]`, `appeal`, `lift`, `price`, `discount` and
+    `stock` are set day by day.
     """
     styles = world.style.shape[1]
     table = np.zeros(

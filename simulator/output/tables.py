@@ -17,6 +17,7 @@ from simulator.fraud import labels
 from simulator.output import arrow_columns
 from simulator.output.task import Salt, Task, item_ids, salt
 from simulator.world.catalogue import DAY, World
+from simulator.world.queries import typed
 from simulator.world.recommender import POLICIES
 
 TIME = pa.timestamp("ms", tz="UTC")
@@ -115,7 +116,7 @@ class _Tables:
                 "coupon_id": arrow_columns.dictionary(column["coupon"], self.coupon_ids),
                 "category": dictionary(of_item(world.category), world.category_names),
                 "brand": dictionary(of_item(world.brand), world.brand_names),
-                "query": dictionary(column["query"], world.query_names),
+                "query": dictionary(*typed(column["query"], world.query_names)),
                 "price": pa.array(column["price"], from_pandas=True),
                 "quantity": pa.array(column["quantity"], mask=column["quantity"] == 0),
                 "discount": pa.array(column["discount"], from_pandas=True),
