@@ -20,6 +20,7 @@ from eventlog._runtime.files import check_replaceable
 from eventlog.log import DERIVED, GIVEN, EventLog, LogWriter, to_arrow
 from simulator import event_codes
 from simulator.output import shards
+from simulator.output.task import PolicySource
 from simulator.scenario import load
 
 TABLES = ("users", "labels")
@@ -36,6 +37,8 @@ def simulate(
     seed: int,
     workers: int = 1,
     settings: Mapping[str, Any] | None = None,
+    policy: PolicySource = None,
+    policy_from: int = 0,
 ) -> EventLog:
     """Simulate a log in memory, truth included.
 
@@ -48,10 +51,21 @@ def simulate(
         seed: of all random draws.
         workers: number of processes.
         settings: changes of the scenario by dotted key, e.g. {"fraud.share": 0.03}.
+        policy: what decides which items each user sees: a name in `simulator.policies`, a Python
+            file, or what makes a policy for each shard, such as a class (see
+            `simulator.world.policy`). None: the shop's own recommender.
+        policy_from: first day of the policy, from 0; before it all pages are the shop's own.
 
-    Raises InputError for a wrong scenario, setting or number.
+    Raises InputError for a wrong scenario, setting, number or policy.
     """
-    todo = shards.tasks(load(scenario, settings), users=users, days=days, seed=seed)
+    todo = shards.tasks(
+        load(scenario, settings),
+        users=users,
+        days=days,
+        seed=seed,
+        policy=policy,
+        policy_from=policy_from,
+    )
     with _executor("processes", None, workers, len(todo)) as executor:
         parts = list(_played(todo, None, executor))
     tables = {name: _frame([p[name] for p in parts]) for name in parts[0]}
@@ -82,6 +96,8 @@ def run(
     engine: str = "processes",
     address: str | None = None,
     settings: Mapping[str, Any] | None = None,
+    policy: PolicySource = None,
+    policy_from: int = 0,
 ) -> Path:
     """Simulate a log and write it as a folder, shard by shard; return the folder's path.
 
@@ -98,11 +114,21 @@ def run(
         engine: "serial", "processes" or "dask".
         address: of the dask scheduler.
         settings: changes of the scenario by dotted key.
+        policy: see `simulate`; so is policy_from.
+        policy_from: first day of the policy.
 
-    Raises InputError for a wrong scenario, setting or number, and where `out` may not be replaced.
+    Raises InputError for a wrong scenario, setting, number or policy, and where `out` may not be
+    replaced.
     """
     check_engine(engine, address)
-    todo = shards.tasks(load(scenario, settings), users=users, days=days, seed=seed)
+    todo = shards.tasks(
+        load(scenario, settings),
+        users=users,
+        days=days,
+        seed=seed,
+        policy=policy,
+        policy_from=policy_from,
+    )
     check_replaceable(out)
     with LogWriter(out) as writer, _executor(engine, address, workers, len(todo)) as executor:
         writer.events_folder.mkdir(parents=True, exist_ok=True)
@@ -195,6 +221,9 @@ def _manifest(name: str, task: shards.Task, users: int, days: int, seed: int) ->
     return {
         "made_by": "simulator",
         "scenario": task.scenario.to_json(),
+        "policy": None
+        if task.policy is None
+        else {"name": task.policy_name, "first_day": task.policy_from},
         **shards.calendar(task),
         "users": users,
         "days": days,

@@ -26,11 +26,13 @@ from simulator.behaviour.day_state import DayState, OutputBuffers
 from simulator.behaviour.event_buffer import SCHEDULED_EVENT
 from simulator.behaviour.order_index import OrderIndex
 from simulator.behaviour.overrides import BURST, BehaviourOverrides, Visits, override_records
+from simulator.behaviour.policy_host import PolicyHost
 from simulator.behaviour.shoppers import Population
 from simulator.counter_rng import children
 from simulator.fraud import fraudsters as fraud
 from simulator.scenario import Scenario
 from simulator.world.catalogue import DAY, World
+from simulator.world.policy import NO_POLICY, PolicyUse
 from simulator.world.recommender import Recommender
 
 COHORT = 1_024  # shoppers whose planned visits one process keeps
@@ -75,10 +77,12 @@ class Engine:
         recommender: Recommender,
         users: int,
         rng: np.random.Generator,
+        policy: PolicyUse = NO_POLICY,
     ) -> None:
         self.scenario, self.world, self.recommender = scenario, world, recommender
         self.population = shoppers.draw(scenario, world, users, rng)
         self.browser = Browser(scenario, world, self.population)
+        self.policy = PolicyHost(policy, self.browser, recommender)
         self.order_index = OrderIndex(self.browser)
         seed = int(rng.integers(0, 2**63))
         self.fraudsters = fraud.Fraudsters(scenario, world, self.population, seed)
@@ -132,8 +136,10 @@ class Engine:
             self.browser.show(self.recommender.slates(day), day)
             rows, sessions = self.browser.events.n, self.browser.sessions.n
             visits, due = self._planned_visits(), self._due_on(day)
-            attacks = self._planned_attacks(day, visits, due)
-            self._play(np.concatenate([visits, due, attacks]), day)
+            events = np.concatenate([visits, due, self._planned_attacks(day, visits, due)])
+            self.policy.prepare(day, np.unique(events["user"] % len(self.population)))
+            self._play(events, day)
+            self.policy.check_scores(day)
             self._learn(rows, sessions)
 
     # --- what takes place on a day ----------------------------------------------------------------
@@ -302,8 +308,18 @@ class Engine:
             items=browser.items,
             slates=browser.slates.items,
             policy=browser.slates.policy,
+            propensity=browser.slates.propensity,
+            found=browser.slates.found,
             n_queries=browser.slates.n_queries,
             variants=browser.slates.variants,
+            ranked=browser.slates.ranked,
+            own_slates=self.policy.pages.own_slates,
+            own_slate=self.policy.pages.own_slate,
+            score=self.policy.pages.score,
+            pools=world.query_pool,
+            pool_score=self.policy.pages.pool_score,
+            scored_page=self.policy.pages.scored_page,
+            bad_scores=self.policy.pages.bad_scores,
             home_brands=world.home_brands,
             partner=world.partner,
             facets=world.facets,

@@ -163,6 +163,15 @@ class Sessions(Settings, frozen=True):
     ] = 0.5
     habit: Annotated[float, Range(0.0, 5.0, "utility of an item that was bought before")] = 1.5
     slate: Annotated[int, Range(4, 50, "items on a page")] = 12
+    front_page: Annotated[
+        float,
+        Range(
+            0.0,
+            1.0,
+            "share of sessions that open on the front page, of those that do not take up where the "
+            "last one ended",
+        ),
+    ] = 0.14
     examine: Annotated[
         float, Range(0.1, 1.0, "probability to look one rank further down (cascade)")
     ] = 0.86

@@ -127,11 +127,13 @@ def page_dtype(slate: int) -> np.dtype:
         [
             ("time", "f8"),
             ("session", "i4"),
-            ("policy", "i1"),
+            ("policy", "i1"),  # index into recommender.POLICIES
+            ("slate", "i4"),  # row of recommender.Slates: which list, page and variant
             ("items", "i4", (slate,)),
             ("price", "f4", (slate,)),
+            ("propensity", "f4", (slate,)),  # probability to show the item at this place
             ("known", "u1", (slate,)),  # viewed before, so not clickable from the page
-            ("clicked", "u1", (slate,)),
+            ("event", "i8", (slate,)),  # row of the view that a click led to, -1 = no click
         ],
         align=True,
     )

@@ -15,19 +15,27 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 from numba import njit
 
 from simulator import event_codes
 from simulator.behaviour import counter_index, draws
 from simulator.behaviour.cart import consider_wish, in_cart, put_into_cart
 from simulator.behaviour.pace import wait
+from simulator.behaviour.pages import (
+    front_page,
+    item_propensity,
+    page_beside,
+    page_in_view,
+    page_variant,
+    policy_page,
+    result_page,
+)
 from simulator.behaviour.rows import write
 from simulator.behaviour.shoppers import BAD_EXPERIENCE, BOUGHT, CART, MEMORY, RECENT
 from simulator.counter_rng import normal, uniform
 from simulator.world.catalogue import DAY, TIERS
 from simulator.world.queries import TEXTS
-from simulator.world.recommender import ITEM_VARIANTS, PAGES
+from simulator.world.recommender import ITEM_VARIANTS
 
 OUT_OF_STOCK, IN_STOCK, NOT_LAUNCHED = 0, 1, 2  # `stock` of an item
 OUT_OF_STOCK_WEIGHT = math.exp(-2.0)  # factor on the weight of an item that is out of stock
@@ -35,6 +43,9 @@ OUT_OF_STOCK_WEIGHT = math.exp(-2.0)  # factor on the weight of an item that is 
 MATCH_CENTRE = 4.0
 MAIN_DEVICE = 0.78  # share of sessions on a shopper's main device
 N_TIERS = len(TIERS)
+# Of the sessions, those that open with what is shown beside the item seen last; and of those that
+# open with neither this nor the front page, those that open with a category and not a search.
+FIRST_BESIDE, FIRST_CATEGORY = 0.15, 28 / 73
 
 
 # --- intent ---------------------------------------------------------------------------------------
@@ -141,16 +152,11 @@ def load_page(shopper, session, day_state, buffers):
 
     An item that was opened before is reached by going back to it, not from the page.
     """
-    rules, items, slate = day_state.rules[0], day_state.items, day_state.slates.shape[1]
+    rules, items = day_state.rules[0], day_state.items
     satiated = math.exp(-rules.sessions_satiation)
-    keep = rules.truth_exposures > 0
-    if keep:
-        shown = buffers.pages[buffers.counters[counter_index.PAGES]]
-        buffers.counters[counter_index.PAGES] += 1
-        shown.time, shown.session = session.time, session.number
-        shown.policy = day_state.policy[session.page]
-    for k in range(slate):
-        i = day_state.slates[session.page, k]
+    table, place, policy = page_in_view(session, day_state)
+    for k in range(table.shape[1]):
+        i = table[place, k]
         weight, known = 0.0, False
         if i >= 0:
             for j in range(RECENT):
@@ -160,27 +166,28 @@ def load_page(shopper, session, day_state, buffers):
                 if shopper.seen[i % MEMORY]:
                     weight *= satiated
         session.items[RECENT + k], session.weight[RECENT + k] = i, weight
-        if keep:
-            shown.items[k], shown.known[k], shown.clicked[k] = i, known, 0
-            shown.price[k] = items[i].price if i >= 0 else np.nan
+    if rules.truth_exposures > 0:
+        record_page(session, day_state, buffers, policy)
 
 
 @njit(cache=True)
-def result_page(day_state, query, variant, depth):
-    """Return the row of a page of a result list; beyond the last page, that of the last."""
-    return (query * day_state.variants + variant) * PAGES + min(depth, PAGES - 1)
-
-
-@njit(cache=True)
-def front_page(day_state, variant):
-    """Return the row of the front page (what is trending)."""
-    return day_state.n_queries * day_state.variants * PAGES + variant
-
-
-@njit(cache=True)
-def page_beside(day_state, i, variant):
-    """Return the row of the items similar to item `i`; of its complements for n_items + i."""
-    return (day_state.n_queries * PAGES + 1) * day_state.variants + i * ITEM_VARIANTS + variant
+def record_page(session, day_state, buffers, policy):
+    """Write down the page on the screen: its list, its items and their propensities."""
+    shown = buffers.pages[buffers.counters[counter_index.PAGES]]
+    buffers.counters[counter_index.PAGES] += 1
+    shown.time, shown.session = session.time, session.number
+    shown.policy, shown.slate = policy, session.page
+    table, row = policy_page(session, day_state)
+    for k in range(shown.items.shape[0]):
+        i = session.items[RECENT + k]
+        shown.items[k], shown.event[k], shown.known[k] = i, -1, 0
+        if i < 0:
+            continue
+        shown.price[k] = day_state.items[i].price
+        shown.propensity[k] = item_propensity(session, day_state, table, row, k)
+        for j in range(RECENT):
+            if session.items[j] == i:
+                shown.known[k] = 1
 
 
 @njit(cache=True)
@@ -215,7 +222,7 @@ def search(shopper, session, day_state, buffers, slot):
     row = write(buffers, event_codes.SEARCH, session)
     row.query = session.query * TEXTS + draw_text(session, day_state.rules[0], slot)
     session.time += 4.0 + 8.0 * uniform(session.key, slot + draws.QUERY_TIME)
-    variant = int(uniform(session.key, slot + draws.QUERY_VARIANT) * day_state.variants)
+    variant = page_variant(day_state, uniform(session.key, slot + draws.QUERY_VARIANT))
     session.page = result_page(day_state, session.query, variant, 0)
 
 
@@ -224,13 +231,14 @@ def open_first_page(shopper, session, day_state, buffers):
     """Open a session: a search, a category, the front page, or items like the one seen last."""
     slot = draws.STEP
     u = uniform(session.key, slot + draws.NEXT_PAGE)
-    variant = int(uniform(session.key, slot + draws.VARIANT) * day_state.variants)
-    if u < 0.15 and session.items[0] >= 0 and session.typology < 0:
-        session.page = page_beside(day_state, session.items[0], variant % ITEM_VARIANTS)
-    elif 0.15 <= u < 0.27:
-        session.page = front_page(day_state, variant)
-    elif u < 0.55:
-        session.page = result_page(day_state, session.query, variant, 0)
+    draw = uniform(session.key, slot + draws.VARIANT)
+    front = FIRST_BESIDE + (1.0 - FIRST_BESIDE) * day_state.rules[0].sessions_front_page
+    if u < FIRST_BESIDE and session.items[0] >= 0 and session.typology < 0:
+        session.page = page_beside(day_state, session.items[0], int(draw * ITEM_VARIANTS))
+    elif FIRST_BESIDE <= u < front:
+        session.page = front_page(day_state, page_variant(day_state, draw))
+    elif u < front + (1.0 - front) * FIRST_CATEGORY:
+        session.page = result_page(day_state, session.query, page_variant(day_state, draw), 0)
     else:
         search(shopper, session, day_state, buffers, slot)
     load_page(shopper, session, day_state, buffers)
@@ -332,7 +340,7 @@ def look_elsewhere(shopper, session, day_state, buffers, slot):
     action = uniform(session.key, slot + draws.NEXT_ACTION)
     if action < 0.45:
         session.depth += 1
-        variant = int(uniform(session.key, slot + draws.VARIANT) * day_state.variants)
+        variant = page_variant(day_state, uniform(session.key, slot + draws.VARIANT))
         session.page = result_page(day_state, session.query, variant, session.depth)
         return
     if action >= 0.85 and shopper.intent[1] >= 0 and session.category < 0:
@@ -354,10 +362,12 @@ def click(shopper, session, day_state, buffers, chosen, slot):
     p_cart = cart_probability(shopper, session, rules, items, chosen)
     p_quick = rules.navigation_quick_add * (p_cart if item.stock == IN_STOCK else 0.0)
     quick = uniform(session.key, slot + draws.QUICK_ADD) < p_quick
+    viewed = -1
     if quick:
         chance = p_click * p_quick
         put_into_cart(shopper, session, day_state, buffers, i, chance, rank, slot)
     else:
+        viewed = buffers.counters[counter_index.EVENTS]
         row = write(buffers, event_codes.VIEW_ITEM, session)
         row.item, row.price, row.rank = i, item.price, rank
         row.p_choice = p_click * (1.0 - p_quick)
@@ -370,9 +380,9 @@ def click(shopper, session, day_state, buffers, chosen, slot):
         session.weight[chosen] *= rules.navigation_habituation
     else:
         remember(session, chosen, i, weight * math.exp(rules.sessions_reopen))
-        if rules.truth_exposures > 0 and not quick:
+        if rules.truth_exposures > 0:
             shown = buffers.counters[counter_index.PAGES] - 1
-            buffers.pages[shown].clicked[chosen - RECENT] = 1
+            buffers.pages[shown].event[chosen - RECENT] = viewed
     u = uniform(session.key, slot + draws.NEXT_PAGE)
     variant = int(uniform(session.key, slot + draws.VARIANT) * ITEM_VARIANTS)
     if carted and u < 0.5:

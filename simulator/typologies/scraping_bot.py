@@ -56,7 +56,7 @@ class ScrapingBot(Typology):
         first = rng.integers(0, slates.n_queries, n)
         page = np.arange(pages)
         query = (first[:, None] + page // PAGES) % slates.n_queries  # (n, pages)
-        variant = np.repeat(rng.integers(0, slates.variants, n)[:, None], pages, axis=1)
+        variant = np.repeat(rng.integers(0, slates.ranked, n)[:, None], pages, axis=1)
         items = slates.items[
             slates.result(query, variant, np.broadcast_to(page % PAGES, query.shape))
         ].reshape(n, -1)
