@@ -208,6 +208,7 @@ def _run(arguments: argparse.Namespace) -> int:
         engine=arguments.engine,
         address=arguments.address,
         settings=parse_settings(arguments.set),
+        overwrite=arguments.overwrite,
         policy=arguments.policy,
         policy_from=arguments.policy_from,
     )

@@ -178,7 +178,7 @@ class World:
     @property
     def facets(self) -> int:
         """Queries per category: the category itself, its price tiers, its main brands."""
-        return 1 + len(TIERS) + BRAND_FACETS
+        return 1 + len(TIERS) + min(BRAND_FACETS, self.home_brands.shape[1])
 
     def on_day(self, day: int) -> ShopDay:
         """Return the shop on `day`: prices, stocks, incidents.
@@ -306,6 +306,8 @@ def build(scenario: Scenario, *, days: int, seed: np.random.SeedSequence) -> Wor
     stock_key = int(rng.integers(0, 2**63))
     trend_key = int(rng.integers(0, 2**63))
     is_launched = rng.random(n) < catalogue.launched
+    # no category is ever empty
+    is_launched[np.searchsorted(category, np.arange(n_categories))] = False
     launched = np.where(is_launched, rng.integers(1, max(days, 2), n), 0).astype(np.int32)
     hour = np.array([HOURS, WEEKEND_HOURS]) ** calendar.evening
     weekday = (np.arange(days) + first_day.weekday()) % 7
@@ -444,11 +446,9 @@ def _queries(
     for c in range(n_categories):
         mine = np.flatnonzero(category == c)
         name, home = _category_name(c), home_brands[c // 2]
-        # where a category has fewer brands, the first is named again
-        brands = [int(home[r] if r < len(home) else home[0]) for r in range(BRAND_FACETS)]
         facets = [(name, mine)]
         facets += [(f"{word} {name}", mine[tier[mine] == t]) for t, word in enumerate(TIERS)]
-        facets += [(f"{name} brand {b}", mine[brand[mine] == b]) for b in brands]
+        facets += [(f"{name} brand {b}", mine[brand[mine] == b]) for b in home[:BRAND_FACETS]]
         for words_of_query, found in facets:
             # a query that finds hardly anything shows its whole category
             pools.append(found if len(found) >= 3 else mine)

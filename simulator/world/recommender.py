@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
+from eventlog._runtime.compiled import inner
 from simulator import event_codes
 from simulator.counter_rng import GAMMA, child, scramble
 from simulator.scenario import Scenario
@@ -217,7 +218,7 @@ def _neighbours(world: World, score: np.ndarray) -> tuple[np.ndarray, np.ndarray
 # --- compiled -------------------------------------------------------------------------------------
 
 
-@njit(cache=True)
+@inner
 def insert(items, keys, filled, item, key):
     """Insert `item` into a list sorted by descending key; a full list loses its last.
 
@@ -391,7 +392,7 @@ def _learn(rows, interest, together, beside):
             before, session = row.item, row.session
 
 
-@njit(cache=True)
+@inner
 def _join(a, b, together, beside):
     """Count that a shopper went from a to b, if b may be shown beside a."""
     for half in range(2):
