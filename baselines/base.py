@@ -73,6 +73,9 @@ class Model(Displayed, ABC):
     `seeded` says whether the seed changes what is learnt. A model that does not draw sets it to
     False and is fitted once, not once a seed.
 
+    `budgeted` says that the model has a setting `budget`, the CPU seconds of the reference machine
+    (see `nn.budget`) within which it is trained; a suite gives all such models the same.
+
     `reads_others` asks for the rows of other users at scoring, too: those known when the questions
     are asked. By default `score` gets the users who are asked about, and nobody else.
     """
@@ -82,6 +85,7 @@ class Model(Displayed, ABC):
     family: ClassVar[Family] = "simple"
     reads_others: ClassVar[bool] = False
     seeded: ClassVar[bool] = True
+    budgeted: ClassVar[bool] = False
 
     def _facts(self) -> dict[str, object]:
         return changed_settings(self)

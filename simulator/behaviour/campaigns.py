@@ -66,6 +66,19 @@ def plan(scenario: Scenario, days: int) -> np.ndarray:
     return table
 
 
+def missing(scenario: Scenario, days: int) -> str | None:
+    """Return why a log of so many days has no campaign although the scenario wants some."""
+    setting = scenario.coupons
+    if setting.every == 0 or len(plan(scenario, days)):
+        return None
+    period = max(setting.every, math.ceil(setting.days + setting.window))
+    least = math.ceil(period / 2) + math.ceil(setting.days + setting.window)
+    return (
+        f"The log has no coupon campaign: it is {days} days long, and the first ends on day "
+        f"{least}, after half of coupons.every, coupons.days and coupons.window."
+    )
+
+
 def described(scenario: Scenario, world: World) -> list[dict[str, Any]]:
     """Return the campaigns as plain data for the manifest."""
     first = date(1970, 1, 1) + timedelta(milliseconds=world.start_ms)

@@ -175,7 +175,8 @@ def begin_session(shopper, session, day_state, buffers):
     session.detachment = rules.navigation_detachment * deviate
     session.logged_in = uniform(session.key, draws.REMEMBERED) < rules.navigation_remembered
     set_pace(shopper, session, rules)
-    session.change_address, session.hurry = rules.checkout_change_address, 0
+    session.change_address = rules.checkout_change_address
+    session.came_to_buy, session.hurry = 0, 0
     session.accepted = 1
     session.number = buffers.counters[counter_index.SESSIONS]
     session.bought, session.views, session.order = 0, 0, -1
@@ -195,7 +196,8 @@ def override(session, overrides):
     session.payment_attempts = overrides.payment_attempts
     session.category, session.own_taste = overrides.category, overrides.own_taste
     session.redeem_welcome = overrides.redeem_welcome
-    session.change_address, session.hurry = overrides.change_address, overrides.hurry
+    session.change_address = overrides.change_address
+    session.came_to_buy, session.hurry = overrides.came_to_buy, overrides.hurry
 
 
 @njit(cache=True)

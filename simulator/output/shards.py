@@ -14,10 +14,11 @@ import numpy as np
 import pyarrow as pa
 
 from eventlog._runtime import plugins
+from eventlog._runtime.console import note
 from eventlog._runtime.errors import InputError
 from eventlog._runtime.seeds import check_seed
 from eventlog.log import write_parquet
-from simulator.behaviour.campaigns import described
+from simulator.behaviour.campaigns import described, missing
 from simulator.engine import Engine
 from simulator.output import corruption
 from simulator.output.tables import shard_tables
@@ -27,6 +28,7 @@ from simulator.world.catalogue import World, build
 from simulator.world.recommender import Recommender
 
 ROWS_PER_SHARD = 400_000
+USERS_PER_SHARD = 20_000  # 3 kB each, however seldom they come
 CORRUPTION_SEED = 2  # the seed's third child, beside the shop (0) and the people (1)
 ROWS_PER_VISIT = 3.7  # with return visits; only sizes shards
 
@@ -40,7 +42,7 @@ def tasks(
     policy: PolicySource = None,
     policy_from: int = 0,
 ) -> list[Task]:
-    """Cut the population.
+    """Cut the population; says on standard error if a wanted campaign does not fit into the log.
 
     Raises InputError where users, days, seed or policy_from are out of range, and where there is
     no such policy.
@@ -56,7 +58,8 @@ def tasks(
             )
     seed = check_seed(seed)
     expected = users * days * scenario.shoppers.visits * ROWS_PER_VISIT * 0.6
-    shards = min(users, max(1, math.ceil(expected / ROWS_PER_SHARD)))
+    wanted = max(expected / ROWS_PER_SHARD, users / USERS_PER_SHARD)
+    shards = min(users, max(1, math.ceil(wanted)))
     sizes = [users // shards + (i < users % shards) for i in range(shards)]
     if isinstance(policy, str) and plugins.is_file(policy):
         policy = str(Path(policy).resolve())  # workers may have another working folder
@@ -65,6 +68,9 @@ def tasks(
         for i, size in enumerate(sizes)
     ]
     policy_use(found[0])  # what is wrong with it shows before any work
+    absent = missing(scenario, days)
+    if absent:
+        note(absent)
     return found
 
 
