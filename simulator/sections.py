@@ -35,10 +35,20 @@ class Catalogue(Settings, frozen=True):
     restock_days: Annotated[int, Range(1, 60, "mean days until an item is back in stock")] = 4
     launched: Annotated[
         float, Range(0.0, 1.0, "share of items that come into the shop during the log")
-    ] = 0.0
+    ] = 0.06
     appeal_slope: Annotated[
         float, Range(0.0, 3.0, "Zipf exponent of the items' own appeal; exposure steepens it")
     ] = 1.65
+
+    trend: Annotated[
+        float, Range(0.0, 3.0, "sd of how far items are in fashion, part of their appeal")
+    ] = 1.3
+    trend_days: Annotated[
+        float, Range(1.0, 3_650.0, "days after which an item's fashion has nothing of the old one")
+    ] = 40.0
+    price_endings: Annotated[
+        float, Range(0.0, 1.0, "share of items whose prices end in 9, 0, 5 or 7 cents on purpose")
+    ] = 0.7
 
 
 class Incidents(Settings, frozen=True):
@@ -266,6 +276,9 @@ class Navigation(Settings, frozen=True):
     several: Annotated[
         float, Range(0.0, 1.0, "share of cheap lines of which two pieces or more are bought")
     ] = 0.08
+    plain_queries: Annotated[
+        float, Range(0.0, 1.0, "share of searches in plain words; the others have a long tail")
+    ] = 0.35
     refund_more: Annotated[
         float, Range(0.0, 1.0, "probability that another line of a refunded order goes back too")
     ] = 0.35

@@ -17,6 +17,7 @@ from simulator.fraud import labels
 from simulator.output import arrow_columns
 from simulator.output.task import Salt, Task, item_ids, salt, user_keys
 from simulator.world.catalogue import DAY, World
+from simulator.world.queries import typed
 from simulator.world.recommender import POLICIES
 
 TIME = pa.timestamp("ms", tz="UTC")
@@ -137,7 +138,7 @@ class _Tables:
                 "coupon_id": arrow_columns.dictionary(column["coupon"], self.coupon_ids),
                 "category": dictionary(of_item(world.category), world.category_names),
                 "brand": dictionary(of_item(world.brand), world.brand_names),
-                "query": dictionary(column["query"], world.query_names),
+                "query": self._queries(column["query"]),
                 "price": pa.array(column["price"], from_pandas=True),
                 "quantity": pa.array(column["quantity"], mask=column["quantity"] == 0),
                 "discount": pa.array(column["discount"], from_pandas=True),
@@ -152,6 +153,11 @@ class _Tables:
                 "country": dictionary(sessions["country"][session], COUNTRIES),
             }
         )
+
+    def _queries(self, query: np.ndarray) -> pa.DictionaryArray:
+        """(n,) what was typed in each search."""
+        codes, texts = typed(query, self.world.query_names)
+        return arrow_columns.dictionary(codes, pa.array(texts, type=pa.string()))
 
     def _truth_events(self, rows: _Rows, typology: np.ndarray) -> pa.Table:
         column, index = rows.columns, self.task.index
