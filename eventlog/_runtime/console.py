@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import errno
+import io
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
@@ -12,15 +14,23 @@ from typing import Any, NoReturn, TypeVar
 from eventlog._runtime.errors import InputError, ShopError
 from eventlog._runtime.files import FULL
 from eventlog._runtime.seeds import LARGEST_SEED, check_seed
+from eventlog._runtime.text import one_line
 
 T = TypeVar("T")
 # The disk is full or may not be written: a traceback would explain nothing.
 STORAGE = FULL | {errno.EROFS, errno.EACCES, errno.EPERM}
+NO_PATH = {errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENXIO}
 speaker = ""  # prefix of each line, for processes that share a console
+_spellings: dict[str, str] = {}  # 'python -m PACKAGE COMMAND' -> how it is typed
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse that keeps the layout of help texts and reports an error in one sentence."""
+    """argparse that keeps the layout of help texts and reports an error in one sentence.
+
+    `summary` is what a parent's help says of this command.
+    """
+
+    summary = ""
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
@@ -29,7 +39,39 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print one sentence on standard error and exit with 2."""
-        self.exit(2, f"{self.prog}: {message}. Try '{self.prog} --help'.\n")
+        self.exit(2, as_typed(f"{self.prog}: {message}. Try '{self.prog} --help'.\n"))
+
+    def format_help(self) -> str:
+        """Return the help, with commands as this program is called."""
+        self.prog = as_typed(self.prog)
+        return as_typed(super().format_help())
+
+    def format_usage(self) -> str:
+        """Return the usage, with the command as this program is called."""
+        self.prog = as_typed(self.prog)
+        return as_typed(super().format_usage())
+
+    def subcommands(self) -> dict[str, Parser]:
+        """Return the parsers of the subcommands by name, with their `summary`."""
+        found: dict[str, Parser] = {}
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                found |= action.choices
+                for choice in action._choices_actions:
+                    found[choice.dest].summary = choice.help or ""
+        return found
+
+
+def spell_commands(spellings: dict[str, str]) -> None:
+    """Show 'python -m PACKAGE COMMAND' as `spellings` has it in help, errors and notes."""
+    _spellings.update(spellings)
+
+
+def as_typed(text: str) -> str:
+    """Return `text` with the commands in it as this program is called."""
+    for module, typed in _spellings.items():
+        text = re.sub(rf"{re.escape(module)}\b", typed, text)
+    return text
 
 
 def add_out(parser: argparse.ArgumentParser, metavar: str, help: str, **settings: Any) -> None:
@@ -59,10 +101,13 @@ def run(command: Callable[[list[str]], int | None], argv: list[str] | None = Non
     The exit code is 0 if all went well, 1 if the work failed, 2 if the input or the arguments are
     wrong, and 130 after an interruption.
     """
+    for stream in (sys.stdout, sys.stderr):  # a name of a file may be no text of the terminal's
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = command(sys.argv[1:] if argv is None else argv) or 0
     except ShopError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _say(as_typed(f"error: {error}"))
         code = error.exit_code
     except KeyboardInterrupt:
         code = _interrupted()
@@ -74,23 +119,26 @@ def run(command: Callable[[list[str]], int | None], argv: list[str] | None = Non
         # torch raises RuntimeError when memory runs out
         if not isinstance(error, MemoryError) and "allocate memory" not in str(error):
             raise
-        print(
-            "error: there is not enough memory; choose a smaller log or smaller settings.",
-            file=sys.stderr,
-        )
+        _say("error: there is not enough memory; choose a smaller log or smaller settings.")
         code = 1
     except BrokenPipeError:
         sys.stderr.close()
         code = 1
     except OSError as error:
-        if error.errno not in STORAGE:
+        if error.errno in NO_PATH and error.filename is not None:
+            _say(f"error: {error.filename} cannot be used as a path: {error.strerror}.")
+            code = 2
+        elif error.errno in STORAGE:
+            _say(f"error: {error.filename or 'the output'} cannot be written: {error.strerror}.")
+            code = 1
+        else:
             raise
-        print(
-            f"error: {error.filename or 'the output'} cannot be written: {error.strerror}.",
-            file=sys.stderr,
-        )
-        code = 1
     sys.exit(code)
+
+
+def _say(sentence: str) -> None:
+    """Print a sentence on standard error, as one line whatever it quotes."""
+    print(one_line(sentence), file=sys.stderr)
 
 
 def _interrupted() -> int:
@@ -104,11 +152,20 @@ def _interrupted() -> int:
 
 def note(text: str) -> None:
     """Print a line about progress on standard error; results go to standard output."""
+    text = as_typed(text)
     print(f"{speaker}: {text}" if speaker else text, file=sys.stderr, flush=True)
 
 
+def in_notebook() -> bool:
+    """Return whether this process is the kernel of a notebook."""
+    return "ipykernel" in sys.modules and "IPython" in sys.modules
+
+
 def track(items: Iterable[T], description: str, *, total: int | None = None) -> Iterator[T]:
-    """Yield `items`, with a progress bar on a terminal or a line every ten seconds in a pipe."""
+    """Yield `items`, with a progress bar on a terminal, or a line that is kept up in a notebook.
+
+    Elsewhere a new line comes every ten seconds.
+    """
     total = len(items) if total is None and isinstance(items, Sized) else total
     if sys.stderr.isatty():
         from rich.console import Console
@@ -118,9 +175,25 @@ def track(items: Iterable[T], description: str, *, total: int | None = None) -> 
             items, description, total=total, console=Console(stderr=True), transient=True
         )
         return
-    last = time.monotonic()
-    for done, item in enumerate(items):
+    notebook = in_notebook()
+    every = 0.5 if notebook else 10
+    last = began = time.monotonic()
+    for done, item in enumerate(items, start=1):
         yield item
-        if time.monotonic() - last > 10:
-            last = time.monotonic()
-            note(f"{description}: {done + 1}{f'/{total}' if total else ''}")
+        now = time.monotonic()
+        if now - last > every or (notebook and done == total):
+            last = now
+            text = f"{description}: {done}{_of(done, total, now - began)}"
+            if notebook:
+                end = "\n" if done == total else ""
+                print(f"\r{text:79}", end=end, file=sys.stderr, flush=True)
+            else:
+                note(text)
+
+
+def _of(done: int, total: int | None, elapsed: float) -> str:
+    """Return how many there are, and about how long the rest takes."""
+    if total is None:
+        return ""
+    left = elapsed / done * (total - done)
+    return f"/{total}" + (f", about {left:.0f} s left" if left >= 1 else "")

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from simulator.behaviour.quota import Quota
+
 
 class DayState(NamedTuple):
     """The shop on one day, as compiled code reads it."""
@@ -17,8 +19,19 @@ class DayState(NamedTuple):
     items: np.ndarray  # (n_items,) see `records.item_records`
     slates: np.ndarray  # (n_slates, slate) int32 items, -1 = empty place
     policy: np.ndarray  # (n_slates,) int8 index into recommender.POLICIES
+    propensity: np.ndarray  # (n_slates, slate) float32, no rows where exposures are not kept
+    found: np.ndarray  # (n_queries + 1,) int32 items that a query finds; all that are for sale
     n_queries: int
-    variants: int  # of each result page
+    variants: int  # of each result page, the ranked ones first
+    ranked: int  # of them, those that are ranked and not in random order
+    # What a policy shows, see policy_host.PolicyPages.
+    own_slates: np.ndarray  # (n, slate) int32 items of the front pages of some users
+    own_slate: np.ndarray  # (n_shoppers,) int32 row of each user's, -1 = none
+    score: int  # address of the function that scores what a query finds, 0 = none
+    pools: np.ndarray  # (n_queries, widest) int32 items that each query finds, -1 = none
+    pool_score: np.ndarray  # (widest,) float32, written by that function
+    scored_page: np.ndarray  # (1, slate) int32, the page that was scored last
+    bad_scores: np.ndarray  # (1,) int64, scores that were no number
     home_brands: np.ndarray  # (n_pairs, brands per pair) int32, largest brand first
     partner: np.ndarray  # (n_categories,) int32 category that complements each
     facets: int  # queries per category
@@ -27,6 +40,7 @@ class DayState(NamedTuple):
     overrides: np.ndarray  # (n,) overrides.OVERRIDE of the day's attacks
     n_shoppers: int  # rows of the shoppers' table from here on are counterfactuals
     end: float  # seconds; the log ends here
+    quota: Quota  # what the day's attacks may amount to
 
 
 class OutputBuffers(NamedTuple):
@@ -38,4 +52,5 @@ class OutputBuffers(NamedTuple):
     pages: np.ndarray  # records.page_dtype
     scheduled: np.ndarray  # event_buffer.SCHEDULED_EVENT
     offers: np.ndarray  # campaigns.OFFER
+    placed: np.ndarray  # (n_typologies + 1,) int64 orders since the log began, the honest ones last
     counters: np.ndarray  # (counter_index.SIZE,) int64

@@ -15,21 +15,37 @@ from simulator.engine import Shard
 from simulator.fraud import fraudsters as fraud
 from simulator.fraud import labels
 from simulator.output import arrow_columns
-from simulator.output.task import Salt, Task, item_ids, salt
+from simulator.output.task import Salt, Task, item_ids, salt, user_keys
 from simulator.world.catalogue import DAY, World
+from simulator.world.queries import typed
 from simulator.world.recommender import POLICIES
 
 TIME = pa.timestamp("ms", tz="UTC")
 
 
-def shard_tables(
-    task: Task, world: World, shard: Shard, rng: np.random.Generator
-) -> dict[str, pa.Table]:
+def shard_tables(task: Task, world: World, shard: Shard) -> dict[str, pa.Table]:
     """Return events, users, labels, truth_events, truth_users, truth_coupons, truth_exposures.
 
-    The last only where the scenario keeps exposures. `rng`: where the labels are drawn from.
+    The last only where the scenario keeps exposures.
     """
-    return _Tables(task, world, shard).all(rng)
+    return _Tables(task, world, shard).all()
+
+
+def programme_table(task: Task, world: World, shard: Shard, without: Shard) -> pa.Table:
+    """Return what each user bought, honestly, in a shard and in the same one without campaigns."""
+    real = _Tables(task, world, shard)
+    (orders0, spend0), (orders1, spend1) = (
+        _Tables(task, world, played).bought() for played in (without, shard)
+    )
+    return pa.table(
+        {
+            "user_id": real.user_ids,
+            "orders0": orders0,
+            "orders1": orders1,
+            "spend0": spend0,
+            "spend1": spend1,
+        }
+    )
 
 
 @dataclass
@@ -38,6 +54,8 @@ class _Rows:
 
     columns: dict[str, np.ndarray]  # the fields of event_buffer.EVENT
     event_id: np.ndarray  # int64
+    # (all rows + 1,) int64 event_id in the order of writing, -1 = after the end of the log
+    written_id: np.ndarray
     user: np.ndarray  # int64, place among the ids of users
     time: np.ndarray  # int64 ms since 1970
 
@@ -49,9 +67,7 @@ class _Tables:
         self.task, self.world, self.shard = task, world, shard
         self.sessions = shard.browser.sessions.written
         # Ids look random, and rows are in the order of ids: neither says anything about a shopper.
-        shard_bits = np.uint64(task.index) << np.uint64(32)
-        index = np.arange(task.users, dtype=np.uint64) | shard_bits
-        key = arrow_columns.mix(index, salt(task.seed, Salt.USER))
+        key = user_keys(task)
         self.by_id = np.argsort(key)  # (n_users,) shoppers in the order of their ids
         self.user_ids = arrow_columns.hexes(key[self.by_id], "u")
         self.place = np.empty(task.users, dtype=np.int64)  # of each shopper among the ids
@@ -61,13 +77,18 @@ class _Tables:
         self.randomised = campaigns["randomised"] > 0
         self.item_ids = item_ids(task.seed, world.n_items)
 
-    def all(self, rng: np.random.Generator) -> dict[str, pa.Table]:
+    def all(self) -> dict[str, pa.Table]:
         rows = self._rows()
         typology = self.sessions["typology"][rows.columns["session"]]
         tables = {
             "events": self._events(rows),
             "labels": labels.observed(
-                self.task.scenario.fraud, rows.columns, typology, rows.event_id, rows.time, rng
+                self.task.scenario.fraud,
+                rows.columns,
+                typology,
+                rows.event_id,
+                rows.time,
+                self.shard.fraudsters.seed,
             ),
             "truth_events": self._truth_events(rows, typology),
             "users": self._users(),
@@ -75,20 +96,25 @@ class _Tables:
             "truth_coupons": self._coupons(),
         }
         if self.task.scenario.truth.exposures:
-            tables["truth_exposures"] = self._exposures()
+            tables["truth_exposures"] = self._exposures(rows.written_id)
         return tables
 
     # --- rows -------------------------------------------------------------------------------------
 
     def _rows(self) -> _Rows:
-        written = self.shard.browser.events.written
+        everything = self.shard.browser.events.written
+        kept = self._is_in_time(everything)
+        written = everything[kept]
         user = self.place[self.sessions["user"][written["session"]]]
         # Each shopper's sessions are played in the order of time, and so are the rows of a user.
         order = arrow_columns.stable_order(user)
         written = written[order]
         columns = {k: np.ascontiguousarray(written[k]) for k in event_buffer.EVENT.names or ()}
         first = np.int64(self.task.index) << np.int64(32)
-        return _Rows(columns, first + np.arange(len(user)), user[order], self._ms(columns["time"]))
+        event_id = first + np.arange(len(user))
+        written_id = np.full(len(everything) + 1, -1)  # the last place is for no row
+        written_id[np.flatnonzero(kept)[order]] = event_id
+        return _Rows(columns, event_id, written_id, user[order], self._ms(columns["time"]))
 
     def _events(self, rows: _Rows) -> pa.Table:
         column, world, sessions = rows.columns, self.world, self.sessions
@@ -112,7 +138,7 @@ class _Tables:
                 "coupon_id": arrow_columns.dictionary(column["coupon"], self.coupon_ids),
                 "category": dictionary(of_item(world.category), world.category_names),
                 "brand": dictionary(of_item(world.brand), world.brand_names),
-                "query": dictionary(column["query"], world.query_names),
+                "query": self._queries(column["query"]),
                 "price": pa.array(column["price"], from_pandas=True),
                 "quantity": pa.array(column["quantity"], mask=column["quantity"] == 0),
                 "discount": pa.array(column["discount"], from_pandas=True),
@@ -128,15 +154,27 @@ class _Tables:
             }
         )
 
+    def _queries(self, query: np.ndarray) -> pa.DictionaryArray:
+        """(n,) what was typed in each search."""
+        codes, texts = typed(query, self.world.query_names)
+        return arrow_columns.dictionary(codes, pa.array(texts, type=pa.string()))
+
     def _truth_events(self, rows: _Rows, typology: np.ndarray) -> pa.Table:
         column, index = rows.columns, self.task.index
         victim = (typology >= 0) & fraud.VICTIM[typology]
         ring = self.sessions["ring"][column["session"]]
+        # Typologies without a share are not named: one more of them must not change the bytes.
+        named = np.flatnonzero(fraud.shares(self.task.scenario.fraud) > 0)
+        place = np.full(len(fraud.NAMES), -1)
+        place[named] = np.arange(len(named))
+        fraud_code = np.where(typology >= 0, place[typology], -1)
         ring_names = [f"ring_{index}_{r}" for r in range(self.shard.fraudsters.n_rings)]
         return pa.table(
             {
                 "event_id": rows.event_id,
-                "fraud": arrow_columns.dictionary(typology, pa.array(fraud.NAMES)),
+                "fraud": arrow_columns.dictionary(
+                    fraud_code, pa.array([fraud.NAMES[k] for k in named], pa.string())
+                ),
                 "ring": arrow_columns.dictionary(ring, pa.array(ring_names)),
                 "victim": arrow_columns.dictionary(np.where(victim, rows.user, -1), self.user_ids),
                 "p_choice": pa.array(column["p_choice"], from_pandas=True),
@@ -164,6 +202,7 @@ class _Tables:
     def _truth_users(self) -> pa.Table:
         population, by_id = self.shard.population, self.by_id
         died, ring, taste = population.died[by_id], population.ring[by_id], population.taste[by_id]
+        died = np.where(died < self.task.days * DAY, died, np.nan)  # later is not known yet
         reason = np.where(np.isnan(died), -1, population.reason[by_id])
         return pa.table(
             {
@@ -180,34 +219,61 @@ class _Tables:
             }
         )
 
+    def bought(self) -> tuple[np.ndarray, np.ndarray]:
+        """(n_users,) int64 honest orders and float64 money spent by each, in the order of ids."""
+        rows = self._in_time(self.shard.browser.events.written)
+        rows = rows[rows["event"] == event_codes.PURCHASE]
+        sessions = self.sessions[rows["session"]]
+        rows, user = rows[sessions["typology"] < 0], sessions["user"][sessions["typology"] < 0]
+        place = self.place[user]
+        spend = np.bincount(
+            place, rows["price"].astype(np.float64) * rows["quantity"], self.task.users
+        )
+        _, first = np.unique(rows["order"], return_index=True)
+        return np.bincount(place[first], minlength=self.task.users), spend
+
     # --- exposures and coupons --------------------------------------------------------------------
 
-    def _exposures(self) -> pa.Table:
-        """Every slate that was shown: a row per place."""
-        pages, setting = self.shard.browser.pages.written, self.task.scenario.recommender
+    def _exposures(self, event_id: np.ndarray) -> pa.Table:
+        """Every slate that was shown: a row per place.
+
+        `event_id` (n,): of each row as they were written, -1 = after the end of the log.
+        """
+        browser, task = self.shard.browser, self.task
+        pages, slates = self._in_time(browser.pages.written), browser.slates
         n, slate = pages["items"].shape
         there = (pages["items"] >= 0).ravel()
-        explore = round(setting.explore * setting.variants) / setting.variants
-        # in the order of POLICIES
-        share = np.array([1 - explore, 1.0, 1 - explore, 1.0, 1.0, explore])
-        policy = pages["policy"].astype(np.int64)
+        query, anchor, depth = slates.lists(pages["slate"].astype(np.int64))
+        view = pages["event"].ravel()[there]
+        led_to = np.where(view >= 0, event_id[view], -1)
 
         def per_place(values: np.ndarray) -> np.ndarray:
             return np.repeat(values, slate)[there]
 
-        first = np.int64(self.task.index) << np.int64(32)
+        def item(codes: np.ndarray) -> pa.DictionaryArray:
+            return arrow_columns.dictionary(codes, self.item_ids)
+
+        first = np.int64(task.index) << np.int64(32)
+        user = self.place[self.sessions["user"][pages["session"]]]
         return pa.table(
             {
                 "exposure_id": per_place(first + np.arange(n)),
+                "user_id": arrow_columns.dictionary(per_place(user), self.user_ids),
                 "session_id": self._session_ids(per_place(pages["session"])),
                 "timestamp": pa.array(per_place(self._ms(pages["time"]))).cast(TIME),
-                "policy": arrow_columns.dictionary(per_place(policy), pa.array(POLICIES)),
-                "propensity": per_place(share[policy]).astype(np.float32),
+                "policy": arrow_columns.dictionary(per_place(pages["policy"]), pa.array(POLICIES)),
+                "query": arrow_columns.dictionary(
+                    per_place(query), pa.array(self.world.query_names)
+                ),
+                "anchor": item(per_place(anchor)),
+                "page": per_place(depth).astype(np.int32),
                 "rank": np.tile(np.arange(slate, dtype=np.int32), n)[there],
-                "item_id": arrow_columns.dictionary(pages["items"].ravel()[there], self.item_ids),
+                "item_id": item(pages["items"].ravel()[there]),
+                "propensity": pages["propensity"].ravel()[there],
                 "price": pages["price"].ravel()[there].astype(np.float32),
                 "known": (pages["known"] > 0).ravel()[there],
-                "clicked": (pages["clicked"] > 0).ravel()[there],
+                "clicked": led_to >= 0,
+                "event_id": pa.array(led_to, mask=led_to < 0),
             }
         )
 
@@ -244,6 +310,14 @@ class _Tables:
         """(n,) ids of session numbers (n,)."""
         numbers = np.arange(len(self.sessions))
         return arrow_columns.scrambled(numbers, self._salt(Salt.SESSION), "s", session)
+
+    def _in_time(self, records: np.ndarray) -> np.ndarray:
+        """The records (n,) that lie within the log."""
+        return records[self._is_in_time(records)]
+
+    def _is_in_time(self, records: np.ndarray) -> np.ndarray:
+        """Whether records (n,) lie within the log: a session may go on after its last day."""
+        return np.rint(records["time"] * 1000) < self.task.days * DAY * 1000  # type: ignore[no-any-return]
 
     def _ms(self, seconds: np.ndarray) -> np.ndarray:
         """(n,) int64 ms since 1970 of seconds since the first day."""
