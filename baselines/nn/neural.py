@@ -81,6 +81,7 @@ class NeuralModel(Model):
 
     kinds: ClassVar[frozenset[str]] = frozenset({"next_item", "binary", "uplift"})
     family: ClassVar[Family] = "sequence"
+    budgeted: ClassVar[bool] = True
     bidirectional: ClassVar[bool] = False
 
     def __init__(

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from numba import njit
-
+from eventlog._runtime.compiled import inner
 from simulator import event_codes
 from simulator.behaviour import draws
 from simulator.behaviour.rows import write
 from simulator.counter_rng import uniform
 
 
-@njit(cache=True)
+@inner
 def log_in(session, buffers, failure):
     """Log in; each attempt fails with probability `failure`, the sixth never does."""
     attempt = 0
@@ -22,7 +21,7 @@ def log_in(session, buffers, failure):
     session.logged_in = 1
 
 
-@njit(cache=True)
+@inner
 def perhaps_log_in(session, day_state, buffers, number):
     """Log in, unless the session is logged in already or goes on as a guest.
 
@@ -36,7 +35,7 @@ def perhaps_log_in(session, day_state, buffers, number):
         session.time += 2.0 + 12.0 * uniform(session.key, number + 1)
 
 
-@njit(cache=True)
+@inner
 def change_address(session, buffers):
     """Perhaps have the order sent to another address than usual."""
     if uniform(session.key, draws.CHANGE_ADDRESS) < session.change_address:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
-
+from eventlog._runtime.compiled import inner
 from simulator import event_codes
 from simulator.behaviour import draws
 from simulator.behaviour.rows import write
@@ -16,7 +15,7 @@ CHEAP = 60.0  # price below which several pieces of an item may be bought
 MORE_PIECES = math.log(0.4)  # pieces beyond the second are geometric with p = 0.6
 
 
-@njit(cache=True)
+@inner
 def in_cart(shopper, i):
     """Return the line of item `i` in the cart, -1 where it is not there."""
     for k in range(shopper.cart_size):
@@ -25,7 +24,7 @@ def in_cart(shopper, i):
     return -1
 
 
-@njit(cache=True)
+@inner
 def put_into_cart(shopper, session, day_state, buffers, i, p_choice, rank, slot):
     """Write the row by which item `i` comes into the cart, and draw how many pieces of it.
 
@@ -43,7 +42,7 @@ def put_into_cart(shopper, session, day_state, buffers, i, p_choice, rank, slot)
     shopper.cart_size += 1
 
 
-@njit(cache=True)
+@inner
 def take_out(shopper, session, day_state, buffers, line, p_choice):
     """Write the row by which a line leaves the cart."""
     i = shopper.cart[line]
@@ -53,7 +52,7 @@ def take_out(shopper, session, day_state, buffers, line, p_choice):
     drop_line(shopper, line)
 
 
-@njit(cache=True)
+@inner
 def drop_line(shopper, line):
     """Take a line out of the cart; those behind it move up."""
     shopper.cart_size -= 1
@@ -62,7 +61,7 @@ def drop_line(shopper, line):
     shopper.cart[shopper.cart_size] = -1
 
 
-@njit(cache=True)
+@inner
 def empty_cart(shopper):
     """Take everything out of the cart."""
     for k in range(shopper.cart_size):
@@ -70,7 +69,7 @@ def empty_cart(shopper):
     shopper.cart_size = 0
 
 
-@njit(cache=True)
+@inner
 def review_cart(shopper, session, day_state, buffers):
     """Perhaps remove lines before the checkout; the last one put in is looked at first."""
     rules = day_state.rules[0]
@@ -84,7 +83,7 @@ def review_cart(shopper, session, day_state, buffers):
 # --- wishlist -------------------------------------------------------------------------------------
 
 
-@njit(cache=True)
+@inner
 def consider_wish(shopper, session, day_state, buffers, i, p_cart, slot):
     """Perhaps put an item that was looked at and not bought onto the wishlist."""
     p_wish = min(day_state.rules[0].navigation_wishes * p_cart, 1.0)
@@ -101,7 +100,7 @@ def consider_wish(shopper, session, day_state, buffers, i, p_cart, slot):
     shopper.wish[0] = i
 
 
-@njit(cache=True)
+@inner
 def buy_wishes(shopper, session, day_state, buffers):
     """Perhaps put items of the wishlist into the cart, as a session begins."""
     chance = day_state.rules[0].navigation_from_wishlist

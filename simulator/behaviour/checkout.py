@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from eventlog._runtime.compiled import inner
 from simulator import event_codes
 from simulator.behaviour import counter_index, draws
 from simulator.behaviour.account import change_address, perhaps_log_in
@@ -33,7 +33,7 @@ NEW_CARD = 0.92  # draws from here on: a card that the shop has not seen
 REMOVES_ITEM = 0.12  # of shoppers who leave with a filled cart
 
 
-@njit(cache=True)
+@inner
 def schedule(buffers, session, kind, time, user, reference, n):
     """Schedule an event of `user` at `time`; its key is the n-th child of the session's."""
     event = buffers.scheduled[buffers.counters[counter_index.SCHEDULED]]
@@ -42,7 +42,7 @@ def schedule(buffers, session, kind, time, user, reference, n):
     event.user, event.reference, event.override, event.kind = user, reference, -1, kind
 
 
-@njit(cache=True)
+@inner
 def check_out(shopper, session, day_state, buffers):
     """Perhaps order what is in the cart.
 
@@ -71,7 +71,7 @@ def check_out(shopper, session, day_state, buffers):
     return place_order(shopper, session, day_state, buffers, card)
 
 
-@njit(cache=True)
+@inner
 def checkout_logit(shopper, session, rules):
     """Return the log-odds to begin the checkout."""
     return (
@@ -84,7 +84,7 @@ def checkout_logit(shopper, session, rules):
     )
 
 
-@njit(cache=True)
+@inner
 def drop_sold_out(shopper, session, day_state):
     """Take out of the cart what has been sold out meanwhile; an honest shopper minds."""
     size = shopper.cart_size
@@ -95,7 +95,7 @@ def drop_sold_out(shopper, session, day_state):
         shopper.grievance = max(shopper.grievance, BAD_EXPERIENCE)
 
 
-@njit(cache=True)
+@inner
 def leave_cart(shopper, session, day_state, buffers):
     """Leave with a filled cart: some remove an item, some forget all of it, most keep it."""
     if uniform(session.key, draws.REMOVE_ITEM) < REMOVES_ITEM:
@@ -105,7 +105,7 @@ def leave_cart(shopper, session, day_state, buffers):
         empty_cart(shopper)
 
 
-@njit(cache=True)
+@inner
 def shipping_shocks(shopper, session, day_state):
     """Return whether an honest shopper gives up when the shipping costs of a small order show."""
     if session.typology >= 0:
@@ -117,7 +117,7 @@ def shipping_shocks(shopper, session, day_state):
     return total < SHIPPING_FREE and uniform(session.key, draws.SHIPPING_SHOCK) < shock
 
 
-@njit(cache=True)
+@inner
 def choose_card(shopper, session, day_state):
     """Return the card to pay with: the main one, the second, one never seen, or a stolen one."""
     if session.card >= 0:
@@ -130,7 +130,7 @@ def choose_card(shopper, session, day_state):
     return shopper.card[0 if u < MAIN_CARD else 1]
 
 
-@njit(cache=True)
+@inner
 def pay(shopper, session, day_state, buffers):
     """Try to pay, `payment_attempts` times at most; return the card, -1 where none worked."""
     card, failure = choose_card(shopper, session, day_state), session.payment_failure
@@ -156,7 +156,7 @@ def pay(shopper, session, day_state, buffers):
     return -1
 
 
-@njit(cache=True)
+@inner
 def redeem_coupon(shopper, session, rules):
     """Return the discount and number of the coupon that is redeemed; number -1 = none."""
     if shopper.coupon > 0 and session.time < shopper.outcome_until and session.typology < 0:
@@ -168,7 +168,7 @@ def redeem_coupon(shopper, session, rules):
     return 0.0, np.int64(-1)
 
 
-@njit(cache=True)
+@inner
 def place_order(shopper, session, day_state, buffers, card):
     """Write one row per line of the order, and one for the coupon; empty the cart.
 
@@ -201,7 +201,7 @@ def place_order(shopper, session, day_state, buffers, card):
     return amount
 
 
-@njit(cache=True)
+@inner
 def write_line(shopper, session, day_state, buffers, card, k, off):
     """Write line `k` of the order, its price reduced by `off`. Return what it costs."""
     i = shopper.cart[k]
@@ -214,7 +214,7 @@ def write_line(shopper, session, day_state, buffers, card, k, off):
     return row.price * row.quantity
 
 
-@njit(cache=True)
+@inner
 def follow_up(shopper, session, day_state, buffers):
     """Draw what an honest order leads to: delivery, refund, review, next intent, visit for more.
 
@@ -223,7 +223,7 @@ def follow_up(shopper, session, day_state, buffers):
     rules, end = day_state.rules[0], day_state.end
     shopper.orders += 1
     late = uniform(session.key, draws.LATE_DELIVERY) < rules.checkout_late
-    p_refund = rules.checkout_refund * (2.0 if late else 0.9)
+    p_refund = rules.refund_late if late else rules.refund_on_time
     refunds = uniform(session.key, draws.REFUND) < p_refund
     if late or (refunds and uniform(session.key, draws.REFUND_ANNOYS) < 0.5):
         shopper.grievance = BAD_EXPERIENCE
@@ -246,7 +246,7 @@ def follow_up(shopper, session, day_state, buffers):
         schedule_service(session, day_state, buffers, refunds)
 
 
-@njit(cache=True)
+@inner
 def schedule_service(session, day_state, buffers, refunds):
     """Schedule the refund of an order, if any, and perhaps its review."""
     user, order, end = session.user, session.order, day_state.end
@@ -262,7 +262,7 @@ def schedule_service(session, day_state, buffers, refunds):
             schedule(buffers, session, event_codes.REVIEW, time, user, order, draws.CHILD_REVIEW)
 
 
-@njit(cache=True)
+@inner
 def end_session(shopper, session, day_state, buffers):
     """End an honest session: gone for good, back in a day or so, or at the next planned visit."""
     rules = day_state.rules[0]

@@ -7,10 +7,11 @@ import math
 import numpy as np
 from numba import njit
 
+from eventlog._runtime.compiled import inner
 from simulator import event_codes
 from simulator.behaviour import counter_index, draws
 from simulator.behaviour.account import log_in, perhaps_log_in
-from simulator.behaviour.campaigns import make_offer
+from simulator.behaviour.campaigns import interest, make_offer
 from simulator.behaviour.cart import buy_wishes
 from simulator.behaviour.checkout import BROWSE, check_out, end_session, follow_up, schedule
 from simulator.behaviour.overrides import BURST
@@ -65,7 +66,7 @@ def play(scheduled, first, shoppers, session_table, day_state, buffers, room):
     return len(scheduled)
 
 
-@njit(cache=True)
+@inner
 def has_room(buffers, room, keeps_pages):
     """Return whether every buffer has room for what one event may write."""
     counters = buffers.counters
@@ -91,7 +92,7 @@ def written(counters):
     )
 
 
-@njit(cache=True)
+@inner
 def discard(counters, kept):
     """Discard what was written since `kept` was taken by `written`."""
     counters[counter_index.EVENTS] = kept[0]
@@ -101,19 +102,19 @@ def discard(counters, kept):
     counters[counter_index.STOLEN_CARDS] = kept[4]
 
 
-@njit(cache=True)
+@inner
 def is_service(event):
     """Return whether a scheduled event is a refund or a review, in which nothing is browsed."""
     return event.kind == event_codes.REFUND or event.kind == event_codes.REVIEW
 
 
-@njit(cache=True)
+@inner
 def offer_time(shopper, offers):
     """Return when the shopper's last offer was made; -inf where there was none."""
     return offers[shopper.offer].time if shopper.offer >= 0 else -np.inf
 
 
-@njit(cache=True)
+@inner
 def play_event(event, user, shoppers, session, day_state, buffers):
     """Play a scheduled event of a shopper or a counterfactual, if it takes place.
 
@@ -157,7 +158,7 @@ def play_event(event, user, shoppers, session, day_state, buffers):
     return offered
 
 
-@njit(cache=True)
+@inner
 def begin_session(shopper, session, day_state, buffers):
     """Set the session to that of an honest shopper who has done nothing yet."""
     rules = day_state.rules[0]
@@ -174,13 +175,14 @@ def begin_session(shopper, session, day_state, buffers):
     session.detachment = rules.navigation_detachment * deviate
     session.logged_in = uniform(session.key, draws.REMEMBERED) < rules.navigation_remembered
     set_pace(shopper, session, rules)
-    session.change_address, session.hurry = rules.checkout_change_address, 0
+    session.change_address = rules.checkout_change_address
+    session.came_to_buy, session.hurry = 0, 0
     session.accepted = 1
     session.number = buffers.counters[counter_index.SESSIONS]
     session.bought, session.views, session.order = 0, 0, -1
 
 
-@njit(cache=True)
+@inner
 def override(session, overrides):
     """Give the session a fraudster's equipment and goals (a record of overrides.OVERRIDE)."""
     session.typology, session.ring = overrides.typology, overrides.ring
@@ -194,7 +196,8 @@ def override(session, overrides):
     session.payment_attempts = overrides.payment_attempts
     session.category, session.own_taste = overrides.category, overrides.own_taste
     session.redeem_welcome = overrides.redeem_welcome
-    session.change_address, session.hurry = overrides.change_address, overrides.hurry
+    session.change_address = overrides.change_address
+    session.came_to_buy, session.hurry = overrides.came_to_buy, overrides.hurry
 
 
 @njit(cache=True)
@@ -235,7 +238,7 @@ def attack(shopper, session, day_state, buffers, overrides):
         card = session.card
 
 
-@njit(cache=True)
+@inner
 def choose_device(shopper, session, n_shoppers, is_new):
     """Draw the device: the main one, the second, or one never seen, which replaces the second."""
     if is_new:
@@ -247,7 +250,7 @@ def choose_device(shopper, session, n_shoppers, is_new):
         session.device = shopper.device[0 if main else 1]
 
 
-@njit(cache=True)
+@inner
 def choose_channel(session):
     """Draw the channel: half of the visits are direct."""
     session.channel = 0
@@ -255,7 +258,7 @@ def choose_channel(session):
         session.channel = 1 + int(uniform(session.key, draws.CHANNEL) * (N_CHANNELS - 1))
 
 
-@njit(cache=True)
+@inner
 def record_session(session, day_state, buffers):
     """Write the session to its buffer."""
     row = buffers.sessions[buffers.counters[counter_index.SESSIONS]]
@@ -265,7 +268,7 @@ def record_session(session, day_state, buffers):
     row.country, row.channel, row.typology = session.country, session.channel, session.typology
 
 
-@njit(cache=True)
+@inner
 def play_counterfactual(event, shoppers, session, logged_in, day_state, buffers):
     """Play the session in which an offer was just made once more, with the other outcome.
 
@@ -285,19 +288,20 @@ def play_counterfactual(event, shoppers, session, logged_in, day_state, buffers)
     discard(counters, kept)
 
 
-@njit(cache=True)
+@inner
 def welcome_chance(shopper, rules):
     """Return the probability to order with a welcome coupon: 0 after the first order."""
     return rules.coupons_welcome if shopper.orders == 0 else 0.0
 
 
-@njit(cache=True)
+@inner
 def visit(shopper, session, day_state, buffers, offered):
     """Play a session: one errand, and after an order perhaps another.
 
     `offered`: whether a campaign just made its offer.
     """
     honest, spent = session.typology < 0, 0.0
+    looked = interest(shopper, session.time)
     buy_wishes(shopper, session, day_state, buffers)
     for _ in range(ERRANDS):
         paid = run_errand(shopper, session, day_state, buffers)
@@ -310,6 +314,7 @@ def visit(shopper, session, day_state, buffers, offered):
         session.key = child(session.key, draws.CHILD_GOES_ON)
     shopper.last_end = session.time
     if honest:
+        shopper.interest = 0.0 if spent > 0.0 else looked + session.views
         if offered and spent == 0.0:
             remind(shopper, session, day_state, buffers)
         end_session(shopper, session, day_state, buffers)
@@ -317,7 +322,7 @@ def visit(shopper, session, day_state, buffers, offered):
         shopper.grievance = ACCOUNT_TAKEN_OVER  # the attack ran on somebody else's account
 
 
-@njit(cache=True)
+@inner
 def run_errand(shopper, session, day_state, buffers):
     """Play intent, browsing and checkout. Return the amount paid, 0 where nothing was bought."""
     rules, honest = day_state.rules[0], session.typology < 0
@@ -331,12 +336,13 @@ def run_errand(shopper, session, day_state, buffers):
     holds_coupon = honest and shopper.coupon > 0 and session.time < shopper.outcome_until
     session.coupon_pull = 0.0
     if holds_coupon:
-        session.coupon_pull = -session.price_sensitivity * math.log(1.0 - shopper.coupon)
+        worth = -session.price_sensitivity * math.log(1.0 - shopper.coupon)
+        session.coupon_pull = worth * shopper.response
     browse(shopper, session, day_state, buffers)
     return check_out(shopper, session, day_state, buffers)
 
 
-@njit(cache=True)
+@inner
 def after_order(shopper, session, day_state, buffers, paid):
     """Play what follows an honest order of which `paid` was spent."""
     if shopper.offer >= 0 and session.time < shopper.outcome_until:
@@ -346,11 +352,11 @@ def after_order(shopper, session, day_state, buffers, paid):
     follow_up(shopper, session, day_state, buffers)
 
 
-@njit(cache=True)
+@inner
 def remind(shopper, session, day_state, buffers):
     """Perhaps schedule a visit to which a coupon that was not used brings the shopper back."""
     rules = day_state.rules[0]
-    reminded = uniform(session.key, draws.COUPON_REMINDER) < rules.coupons_remind
+    reminded = uniform(session.key, draws.COUPON_REMINDER) < rules.coupons_remind * shopper.response
     if shopper.coupon > 0 and reminded:
         share = 0.2 + 0.7 * uniform(session.key, draws.COUPON_REMINDER_TIME)
         time = session.time + rules.coupons_window * DAY * share
@@ -359,7 +365,7 @@ def remind(shopper, session, day_state, buffers):
             schedule(buffers, session, BROWSE, time, session.user, -1, child_key)
 
 
-@njit(cache=True)
+@inner
 def play_service(event, shopper, session, day_state, buffers):
     """Play a short session in which an item is sent back or reviewed.
 
@@ -379,7 +385,7 @@ def play_service(event, shopper, session, day_state, buffers):
     shopper.last_end = session.time
 
 
-@njit(cache=True)
+@inner
 def write_refund(event, session, day_state, buffers, order, line):
     """Write the refund of an order: of `line`, and of each other line with some probability."""
     rules = day_state.rules[0]
@@ -395,7 +401,7 @@ def write_refund(event, session, day_state, buffers, order, line):
         session.time += 0.2
 
 
-@njit(cache=True)
+@inner
 def write_review(shopper, session, day_state, buffers, item, price):
     """Write the review of an item bought here, or looked at here and bought elsewhere."""
     start, items = session.time, day_state.items

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
-
+from eventlog._runtime.compiled import inner
 from simulator.behaviour import draws
 from simulator.counter_rng import normal, uniform
 
@@ -20,13 +19,13 @@ LONGEST_GAP = 3_300.0  # seconds; a shop ends a session after an hour without a 
 QUICKEST, QUICK = 0.4, 3.6  # seconds of a quick gap: the least, and the range above it
 
 
-@njit(cache=True)
+@inner
 def set_pace(shopper, session, rules):
     """Draw the session's pace, the log of the factor on its gaps."""
     session.pace = shopper.pace + rules.pace_sessions * normal(session.key, draws.SESSION_PACE)
 
 
-@njit(cache=True)
+@inner
 def wait(session, rules, slot):
     """Let the time until the next click pass. `slot`: first number of the step's draws."""
     u = uniform(session.key, slot + draws.GAP_KIND)

@@ -9,8 +9,8 @@ the pages stays in random order.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from eventlog._runtime.compiled import inner
 from simulator.behaviour.plugin_call import call
 from simulator.behaviour.shoppers import RECENT
 from simulator.world.recommender import EXPLORE, ITEM_VARIANTS, PAGES, POLICY, insert
@@ -18,7 +18,7 @@ from simulator.world.recommender import EXPLORE, ITEM_VARIANTS, PAGES, POLICY, i
 NOT_LAUNCHED = 2  # `stock` of an item, see sessions.IN_STOCK
 
 
-@njit(cache=True)
+@inner
 def page_variant(day_state, draw):
     """Return the variant of a page for a draw in [0, 1): one in random order, or a ranked one."""
     explore, n = day_state.rules[0].recommender_explore, day_state.ranked
@@ -27,25 +27,25 @@ def page_variant(day_state, draw):
     return min(int((draw - explore) / (1.0 - explore) * n), n - 1)
 
 
-@njit(cache=True)
+@inner
 def result_page(day_state, query, variant, depth):
     """Return the row of a page of a result list; beyond the last page, that of the last."""
     return (query * day_state.variants + variant) * PAGES + min(depth, PAGES - 1)
 
 
-@njit(cache=True)
+@inner
 def front_page(day_state, variant):
     """Return the row of the front page (what is trending)."""
     return day_state.n_queries * day_state.variants * PAGES + variant
 
 
-@njit(cache=True)
+@inner
 def page_beside(day_state, i, variant):
     """Return the row of the items similar to item `i`; of its complements for n_items + i."""
     return (day_state.n_queries * PAGES + 1) * day_state.variants + i * ITEM_VARIANTS + variant
 
 
-@njit(cache=True)
+@inner
 def page_in_view(session, day_state):
     """Return the table and the row of it that holds the items of page `session.page`.
 
@@ -59,7 +59,7 @@ def page_in_view(session, day_state):
     return day_state.slates, session.page, policy
 
 
-@njit(cache=True)
+@inner
 def policy_page(session, day_state):
     """Return the table and row of what a policy shows on page `session.page`; row -1 = nothing."""
     front = front_page(day_state, 0)
@@ -74,7 +74,7 @@ def policy_page(session, day_state):
     return day_state.scored_page, 0
 
 
-@njit(cache=True)
+@inner
 def rank_results(session, day_state):
     """Rank what the query of page `session.page` finds by the policy's score.
 
@@ -97,7 +97,7 @@ def rank_results(session, day_state):
         day_state.scored_page[0, k] = items[last - slate + k]
 
 
-@njit(cache=True)
+@inner
 def item_propensity(session, day_state, table, row, k):
     """Return the probability with which item `session.items[RECENT + k]` is shown at place `k`.
 

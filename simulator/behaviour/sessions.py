@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
+import numpy as np
 
+from eventlog._runtime.compiled import inner
 from simulator import event_codes
 from simulator.behaviour import counter_index, draws
 from simulator.behaviour.cart import consider_wish, in_cart, put_into_cart
@@ -34,6 +35,7 @@ from simulator.behaviour.rows import write
 from simulator.behaviour.shoppers import BAD_EXPERIENCE, BOUGHT, CART, MEMORY, RECENT
 from simulator.counter_rng import normal, uniform
 from simulator.world.catalogue import DAY, TIERS
+from simulator.world.queries import TEXTS
 from simulator.world.recommender import ITEM_VARIANTS
 
 OUT_OF_STOCK, IN_STOCK, NOT_LAUNCHED = 0, 1, 2  # `stock` of an item
@@ -50,7 +52,7 @@ FIRST_BESIDE, FIRST_CATEGORY = 0.15, 28 / 73
 # --- intent ---------------------------------------------------------------------------------------
 
 
-@njit(cache=True)
+@inner
 def find_intent(shopper, session, rules, items, price_cut):
     """Set what the session is about: the unfinished intent, the one before it, or a new one."""
     life = rules.sessions_intent_days * DAY
@@ -67,7 +69,7 @@ def find_intent(shopper, session, rules, items, price_cut):
     shopper.intent_time[0] = session.time
 
 
-@njit(cache=True)
+@inner
 def swap_intents(shopper):
     """Exchange the current intent and the interrupted one."""
     intent, time = shopper.intent, shopper.intent_time
@@ -80,7 +82,7 @@ def swap_intents(shopper):
         recent[0, k], recent[1, k] = recent[1, k], recent[0, k]
 
 
-@njit(cache=True)
+@inner
 def new_intent(shopper, session, rules, items, price_cut):
     """Draw a new intent: something bought before, or a category; and the style that is wanted."""
     for k in range(RECENT):
@@ -96,7 +98,7 @@ def new_intent(shopper, session, rules, items, price_cut):
         shopper.intent_style[0, k] = rules.sessions_intent_style * deviate
 
 
-@njit(cache=True)
+@inner
 def draw_category(shopper, session, price_cut):
     """Draw a category by a nested logit.
 
@@ -113,7 +115,7 @@ def draw_category(shopper, session, price_cut):
     return n - 1
 
 
-@njit(cache=True)
+@inner
 def set_feature_weights(shopper, session, which):
     """Set the weights of the item features: style, price, quality, appeal.
 
@@ -126,7 +128,7 @@ def set_feature_weights(shopper, session, which):
     weight[styles], weight[styles + 1], weight[styles + 2] = -session.price_sensitivity, 0.4, 1.0
 
 
-@njit(cache=True)
+@inner
 def attraction(shopper, session, rules, item):
     """Return exp(utility) of an item record."""
     utility = item.lift
@@ -145,7 +147,7 @@ def attraction(shopper, session, rules, item):
 # --- pages ----------------------------------------------------------------------------------------
 
 
-@njit(cache=True)
+@inner
 def load_page(shopper, session, day_state, buffers):
     """Show page `session.page`.
 
@@ -171,7 +173,7 @@ def load_page(shopper, session, day_state, buffers):
         log_page(session, day_state, buffers)
 
 
-@njit(cache=True)
+@inner
 def log_page(session, day_state, buffers):
     """Write a row of the log for each item of the page on the screen."""
     is_result = session.page < front_page(day_state, 0)
@@ -180,10 +182,10 @@ def log_page(session, day_state, buffers):
         if i >= 0:
             row = write(buffers, event_codes.VIEW_ITEM_LIST, session)
             row.item, row.price = i, day_state.items[i].price
-            row.query = session.query if is_result else -1
+            row.query = session.query * TEXTS if is_result else -1
 
 
-@njit(cache=True)
+@inner
 def record_page(session, day_state, buffers, policy):
     """Write down the page on the screen: its list, its items and their propensities."""
     shown = buffers.pages[buffers.counters[counter_index.PAGES]]
@@ -203,7 +205,16 @@ def record_page(session, day_state, buffers, policy):
                 shown.known[k] = 1
 
 
-@njit(cache=True)
+@inner
+def draw_text(session, rules, slot):
+    """Draw how the query is typed: in plain words, or in one of the others by Zipf's law."""
+    u, plain = uniform(session.key, slot + draws.QUERY_WORDS), rules.navigation_plain_queries
+    if u < plain or plain >= 1.0:
+        return 0
+    return min(int(TEXTS ** ((u - plain) / (1.0 - plain))), TEXTS - 1)
+
+
+@inner
 def search(shopper, session, day_state, buffers, slot):
     """Type a query for the category in focus.
 
@@ -224,13 +235,13 @@ def search(shopper, session, day_state, buffers, slot):
                 facet = 1 + N_TIERS + b
     session.query, session.depth = session.focus * facets + facet, 0
     row = write(buffers, event_codes.SEARCH, session)
-    row.query = session.query
+    row.query = session.query * TEXTS + draw_text(session, day_state.rules[0], slot)
     session.time += 4.0 + 8.0 * uniform(session.key, slot + draws.QUERY_TIME)
     variant = page_variant(day_state, uniform(session.key, slot + draws.QUERY_VARIANT))
     session.page = result_page(day_state, session.query, variant, 0)
 
 
-@njit(cache=True)
+@inner
 def open_first_page(shopper, session, day_state, buffers):
     """Open a session: a search, a category, the front page, or items like the one seen last."""
     slot = draws.STEP
@@ -251,7 +262,7 @@ def open_first_page(shopper, session, day_state, buffers):
 # --- the walk -------------------------------------------------------------------------------------
 
 
-@njit(cache=True)
+@inner
 def browse(shopper, session, day_state, buffers):
     """Play a session from its first page to its end, writing searches, views and carts."""
     rules = day_state.rules[0]
@@ -270,11 +281,13 @@ def browse(shopper, session, day_state, buffers):
         session.page = -1
         if chosen >= 0:
             click(shopper, session, day_state, buffers, chosen, slot)
-        if session.hurry and shopper.cart_size > held:
+        filled = shopper.cart_size > held
+        if session.hurry and filled:
             break
+        stays = session.came_to_buy and not filled
         done = rules.navigation_done if chosen >= 0 else 0.0
         p_leave = 1.0 / (1.0 + math.exp(-session.leave_logit - done))
-        if uniform(session.key, slot + draws.LEAVE) < p_leave:
+        if not stays and uniform(session.key, slot + draws.LEAVE) < p_leave:
             break
         if chosen < 0:
             look_elsewhere(shopper, session, day_state, buffers, slot)
@@ -285,7 +298,7 @@ def browse(shopper, session, day_state, buffers):
             shopper.recent[0, k] = session.items[k]
 
 
-@njit(cache=True)
+@inner
 def recall(shopper, session, day_state):
     """Put the items that the shopper remembers within reach."""
     rules = day_state.rules[0]
@@ -302,7 +315,7 @@ def recall(shopper, session, day_state):
             session.weight[k] = weight * reopen * math.exp(habit)
 
 
-@njit(cache=True)
+@inner
 def set_chances(session, rules):
     """Set the probability to click on each item within reach (see the top of this file)."""
     slate = session.depth_probability.shape[0]
@@ -327,7 +340,7 @@ def set_chances(session, rules):
         session.chance[k] = session.weight[k] * again * tail
 
 
-@njit(cache=True)
+@inner
 def draw_click(session, slot):
     """Return the place of the item that is clicked, -1 where none is."""
     left = uniform(session.key, slot + draws.CLICK)
@@ -338,7 +351,7 @@ def draw_click(session, slot):
     return -1
 
 
-@njit(cache=True)
+@inner
 def look_elsewhere(shopper, session, day_state, buffers, slot):
     """Go on where nothing was clicked: the next page, or a search (perhaps the other intent)."""
     action = uniform(session.key, slot + draws.NEXT_ACTION)
@@ -353,7 +366,7 @@ def look_elsewhere(shopper, session, day_state, buffers, slot):
     search(shopper, session, day_state, buffers, slot)
 
 
-@njit(cache=True)
+@inner
 def click(shopper, session, day_state, buffers, chosen, slot):
     """Open the item at place `chosen`; perhaps put it into the cart; perhaps go on from it."""
     rules, items = day_state.rules[0], day_state.items
@@ -396,7 +409,7 @@ def click(shopper, session, day_state, buffers, chosen, slot):
         session.page = page_beside(day_state, i, variant)
 
 
-@njit(cache=True)
+@inner
 def remember(session, chosen, i, weight):
     """Put item `i` first among those that can be opened again; the last one is forgotten."""
     session.weight[chosen] = 0.0
@@ -405,7 +418,7 @@ def remember(session, chosen, i, weight):
     session.items[0], session.weight[0] = i, weight
 
 
-@njit(cache=True)
+@inner
 def cart_logit(shopper, session, rules, item, weight, again, i):
     """Return the log-odds to put item `i`, just opened, into the cart."""
     # Appeal draws clicks, not purchases: popular items are looked at out of curiosity.
@@ -428,7 +441,7 @@ def cart_logit(shopper, session, rules, item, weight, again, i):
     return logit
 
 
-@njit(cache=True)
+@inner
 def cart_probability(shopper, session, rules, items, chosen):
     """Return the probability to put the item at place `chosen` into the cart, once it is opened."""
     i, again = session.items[chosen], chosen < RECENT
@@ -438,7 +451,7 @@ def cart_probability(shopper, session, rules, items, chosen):
     return 1.0 / (1.0 + math.exp(-logit))
 
 
-@njit(cache=True)
+@inner
 def consider_cart(shopper, session, day_state, buffers, chosen, p_cart, slot):
     """Perhaps put the item at place `chosen` into the cart. Return whether it was."""
     rules, i = day_state.rules[0], session.items[chosen]

@@ -18,6 +18,8 @@ import math
 import numpy as np
 from numba import njit
 
+from eventlog._runtime.compiled import inner
+
 STEP = 0.2  # of the integration over log t, for up to STEP_PLACES places
 STEP_PLACES = 36
 LOWEST = 1e-11  # probability below which the integrand counts as nothing
@@ -50,7 +52,7 @@ def place_probabilities(score, noise, places):
     return out
 
 
-@njit(cache=True)
+@inner
 def integrate(weight, there, out):
     """Add up the integrand over log t into `out[there]`, for rates `weight` (m,)."""
     m, places = len(weight), out.shape[1]
@@ -85,7 +87,7 @@ def integrate(weight, there, out):
         log_time += step
 
 
-@njit(cache=True)
+@inner
 def count_arrived(p, out):
     """Fill `out` with the probability that exactly 0, 1, ... of the coins `p` show heads."""
     out[:] = 0.0
@@ -96,7 +98,7 @@ def count_arrived(p, out):
         out[0] *= 1.0 - p[j]
 
 
-@njit(cache=True)
+@inner
 def without_one(arrived, p, upwards, out):
     """Fill `out` with the first of `arrived` as it would be without a coin of probability `p`.
 

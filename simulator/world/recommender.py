@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
+from eventlog._runtime.compiled import inner
 from simulator import event_codes
 from simulator.counter_rng import GAMMA, child, scramble
 from simulator.scenario import Scenario
@@ -83,7 +84,9 @@ class Recommender:
         self.key = np.uint64(rng.integers(0, 2**64, dtype=np.uint64))
         # draws of the rankings' noise, picked by key
         self.gumbel = rng.gumbel(size=1 << 16).astype(np.float32)
-        attractiveness = np.where(world.launched == 0, np.exp(world.appeal.astype(np.float64)), 0.0)
+        attractiveness = np.where(
+            world.launched == 0, np.exp(world.on_day(0).appeal.astype(np.float64)), 0.0
+        )
         # views, decayed
         self.interest = rng.poisson(
             HISTORY * world.n_items * attractiveness / attractiveness.sum()
@@ -141,10 +144,7 @@ class Recommender:
         fronts, besides = n * variants * PAGES, (n * PAGES + 1) * variants  # where they begin
 
         def part(first: int, last: int | None, *shape: int) -> list[np.ndarray]:
-            return [
-                whole[first:last].reshape(shape)
-                for whole in (self.items, self.places)
-            ]
+            return [whole[first:last].reshape(shape) for whole in (self.items, self.places)]
 
         everything = np.arange(world.n_items, dtype=np.int32)[None]
         for kind, pools, weight, lists in (
@@ -243,7 +243,7 @@ def _neighbours(world: World, score: np.ndarray) -> tuple[np.ndarray, np.ndarray
 # --- compiled -------------------------------------------------------------------------------------
 
 
-@njit(cache=True)
+@inner
 def insert(items, keys, filled, item, key):
     """Insert `item` into a list sorted by descending key; a full list loses its last.
 
@@ -387,7 +387,7 @@ def _learn(rows, interest, together, beside):
             before, session = row.item, row.session
 
 
-@njit(cache=True)
+@inner
 def _join(a, b, together, beside):
     """Count that a shopper went from a to b, if b may be shown beside a."""
     for half in range(2):
