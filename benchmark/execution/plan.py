@@ -139,16 +139,13 @@ class _Planner:
         return Cell(kind, label, spec, keys, code, self.suite.limit_s)
 
     def _log(self, name: str, source: LogSource) -> Cell:
+        spec: dict[str, Any]
         if (folder := _folder(source)) is not None:
             # The key is the log's content: where the folder lies and what made it do not matter.
-            spec: dict[str, Any] = {"digest": log_digest(folder)}
+            spec = {"digest": log_digest(folder)}
             return replace(self._cell("log", {"log": name}, spec, code=""), folder=folder)
         path = plugins.path_of("simulator.scenarios", str(source.scenario), kind="scenario")
-        spec: dict[str, Any] = {
-            **self._shop(source),
-            "days": source.days,
-            "seed": source.seed,
-        }
+        spec = {**self._shop(source), "days": source.days, "seed": source.seed}
         code = fingerprint.package_digest(
             "simulator", without=("__main__.py", "scenarios", "calibration", "realism")
         ) + fingerprint.digest([path])
@@ -172,7 +169,8 @@ class _Planner:
                 code = shop + _code("benchmark.adapters.closed_loop", _module(package, name))
                 settings = {} if built_in else self._model_settings(name, "closed-loop")
                 for seed in suite.seeds:
-                    label = {"log": log_name, "task": "closed-loop", "model": plugin_name(name)}
+                    label: dict[str, Any] = {"log": log_name, "task": "closed-loop"}
+                    label |= {"source": REAL, "model": plugin_name(name), "seed": seed}
                     spec = {
                         **world,
                         "model": name,
@@ -180,7 +178,6 @@ class _Planner:
                         "model_settings": settings,
                         "seed": seed,
                     }
-                    label |= {"source": REAL, "seed": seed}
                     yield self._cell("closed_loop", label, spec, code=code)
 
     @staticmethod

@@ -13,7 +13,7 @@ Example::
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -75,7 +75,7 @@ class ShopEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
     Raises InputError for a wrong scenario, setting or number.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
+    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012 - as gymnasium declares it
 
     def __init__(
         self,
@@ -96,12 +96,11 @@ class ShopEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self.users, self.days, self.warm_up, self.reward = users, days, warm_up, reward
         self.slate, self.items = self.scenario.sessions.slate, self.scenario.catalogue.items
         self.action_space = spaces.MultiDiscrete(np.full((users, self.slate), self.items))
-        self.observation_space = spaces.Dict(
-            {
-                "recent": spaces.Box(-1, self.items - 1, (users, LAST), np.int32),
-                "popularity": spaces.Box(0.0, 1.0, (self.items,), np.float32),
-            }
-        )
+        observed: dict[str, Any] = {
+            "recent": spaces.Box(-1, self.items - 1, (users, LAST), np.int32),
+            "popularity": spaces.Box(0.0, 1.0, (self.items,), np.float32),
+        }
+        self.observation_space: spaces.Space[Any] = spaces.Dict(observed)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
