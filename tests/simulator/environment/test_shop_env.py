@@ -11,11 +11,12 @@ from simulator.environment import REWARDS, ShopEnv
 from simulator.world.recommender import POLICY
 
 SHOP = {"users": 60, "days": 5, "warm_up": 3}
+SETTINGS = {"sessions.front_page": 0.8, "recommender.explore": 0.0, "catalogue.launched": 0.0}
 
 
 @pytest.fixture(scope="module")
 def env():
-    return ShopEnv(**SHOP, settings={"sessions.front_page": 0.8, "recommender.explore": 0.0})
+    return ShopEnv(**SHOP, settings=SETTINGS)
 
 
 def first_items(env):
