@@ -211,7 +211,7 @@ class _Conversion:
         if column.type != TEXT:
             return column
         text = self._coded(source).without(self.mapping.file.missing_ids)
-        return pa.chunked_array([text.arrow()])
+        return pa.chunked_array([text.arrow(merge=False)])
 
     def _dated(self, dates: pa.ChunkedArray, how: TimeFormat) -> tuple[np.ndarray, np.ndarray]:
         """Return times in ms, (n_rows,) int64, and which are missing, (n_rows,) bool.

@@ -44,7 +44,7 @@ def read_table(source: Path | str, key: str, mapping: Mapping, scratch: Path) ->
         parts.append(_coded(batch.table, name, own))
     table = pd.concat([p.astype(object) for p in parts], ignore_index=True)
     _refuse_twice(table, name, str(source))
-    typed = {c: own.typed(c, table[c].astype("category")) for c in table if c != name}
+    typed = {c: own.typed_series(str(c), table[c]) for c in table if c != name}
     names = {c: plain_name(c) if plain_name(c) in KNOWN else str(c) for c in typed}
     ids = table[name].astype("string").astype(object)
     return pd.DataFrame({key: ids, **{names[c]: typed[c] for c in typed if names[c] != key}})

@@ -24,11 +24,13 @@ from eventlog.ingest.aliases import ALIASES
 from eventlog.ingest.mapping import FileFormat
 from eventlog.ingest.mapping_values import check_encoding
 from eventlog.ingest.streams import Batch, InputFile, WatchedStream, no_rows, refuse_long_line
-from eventlog.ingest.values import TEXT, plain_name
+from eventlog.ingest.values import TEXT, each_its_own, plain_name
 
 # A text that a ' keeps a spreadsheet from running, as in exports; see `unprotected`.
 PROTECTED = r"^'+[=+@\t\r\n-]"
 HEAD_BYTES = 1 << 22  # read to find the first line
+SAMPLE, FEW_ROWS = 20_000, 100  # fields of the first rows, and rows that are too few
+NUMBER_OR_TIME = re.compile(r"[\d.:/+TZ -]*")
 
 
 def read_text(
@@ -70,7 +72,8 @@ def read_text(
                 invalid_row_handler=set_aside,
             ),
             "convert_options": pacsv.ConvertOptions(
-                column_types=dict.fromkeys(names, TEXT),
+                column_types=dict.fromkeys(names, TEXT)
+                | dict.fromkeys(opening.unlike, pa.string()),
                 include_columns=names[: -opening.empty] if opening.empty else names,
                 strings_can_be_null=True,
                 null_values=list(layout.missing),
@@ -137,13 +140,14 @@ def unprotected(chunk: pa.RecordBatch) -> pa.RecordBatch:
     """
     columns = []
     for column in chunk.columns:
+        column = column if pa.types.is_dictionary(column.type) else each_its_own(column)
         texts = column.dictionary
-        marked = pc.match_substring_regex(texts, PROTECTED)
-        if pc.any(marked).as_py():
+        if pc.any(pc.starts_with(texts, "'")).as_py():
+            marked = pc.match_substring_regex(texts, PROTECTED)
             texts = pc.if_else(marked, pc.utf8_slice_codeunits(texts, 1), texts)
             column = texts.take(column.indices).dictionary_encode()
         columns.append(column)
-    return pa.RecordBatch.from_arrays(columns, schema=chunk.schema)
+    return pa.RecordBatch.from_arrays(columns, names=chunk.schema.names)
 
 
 class TabStream(io.RawIOBase):
@@ -194,6 +198,7 @@ class Opening:
     header: bool
     lines_before: int  # the header, or the first row
     empty: int = 0  # fields at the end of each row that have no name and no value
+    unlike: tuple[str, ...] = ()  # columns of numbers or times that hardly occur twice
 
     def open(self) -> IO[bytes]:
         """Open the file as UTF-8 text from its header, or its first row, on."""
@@ -269,8 +274,25 @@ def _opening(file: InputFile, kind: str, layout: FileFormat, known: set[str]) ->
     empty = _empty_fields(lines[start : start + 50], delimiter, layout.quote, len(names))
     if empty and header:
         names = [*names, *(f"no name {i}" for i in range(empty))]
+    rows = lines[start + int(header) : -1][: 1 + SAMPLE // len(names)]
+    unlike = _unlike([_split(line, delimiter, layout.quote) for line in rows], names)
     # Lines of the file that are blank do not count, as in Arrow.
-    return Opening(file, layout, encoding, delimiter, names, header, start, empty if header else 0)
+    return Opening(
+        file, layout, encoding, delimiter, names, header, start, empty if header else 0, unlike
+    )
+
+
+def _unlike(rows: list[list[str]], names: list[str]) -> tuple[str, ...]:
+    """Return the columns of which nearly each value is another: to code them would not pay."""
+    rows = [row for row in rows if len(row) == len(names)]
+    if len(rows) < FEW_ROWS:
+        return ()
+    columns = dict(zip(names, zip(*rows, strict=True), strict=True))
+    return tuple(
+        name
+        for name, values in columns.items()
+        if len(set(values)) > 0.9 * len(rows) and all(map(NUMBER_OR_TIME.fullmatch, values))
+    )
 
 
 def _is_header(commented: str, line: str, quote: str, known: set[str]) -> bool:

@@ -178,7 +178,8 @@ class _Texts:
         if not len(values):
             return
         self.numbers += _share(values, NUMBER)
-        self.short += _share(values, r"^\d{1,2}[-/.]\d{1,2}$")
+        few = values.filter(pc.less_equal(pc.binary_length(values), 5))
+        self.short += _share(few, r"^\d{1,2}[-/.]\d{1,2}$")
         self.iso += int((parse_times(values, TimeFormat()) != NO_TIME).sum())
         low, high = (str(v) for v in pc.min_max(values).as_py().values())
         self.ends = (min(self.ends[0], low), max(self.ends[1], high)) if self.total else (low, high)
