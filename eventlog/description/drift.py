@@ -9,14 +9,14 @@ follows from the normal approximation of each share.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from eventlog.description.facts import DAYS, PAUSE_NAMES, Facts, mean
+from eventlog.description.facts import DAYS, HOURS, PAUSE_NAMES, Facts, mean
 from eventlog.schema import COLUMNS
 
 NOTABLE, LARGE = 0.05, 0.15  # distances
@@ -44,14 +44,12 @@ def drifts(one: Facts, two: Facts) -> list[Drift]:
     """Return the distances from `two` to `one`, of what both have."""
     pairs: list[tuple[str, Mapping[Any, int], Mapping[Any, int]]] = [
         ("names of events", one.names, two.names),
-        ("hours of the day", _numbered(one.hours), _numbered(two.hours)),
-        ("days of the week", *(dict(zip(DAYS, f.weekdays.tolist(), strict=True))
-                               for f in (one, two))),
-        ("pauses of a user", *(dict(zip(PAUSE_NAMES, f.pauses.tolist(), strict=True))
-                               for f in (one, two))),
+        ("hours of the day", _named(HOURS, one.hours), _named(HOURS, two.hours)),
+        ("days of the week", _named(DAYS, one.weekdays), _named(DAYS, two.weekdays)),
+        ("pauses of a user", _named(PAUSE_NAMES, one.pauses), _named(PAUSE_NAMES, two.pauses)),
         ("events of a user", classes(one.per_user), classes(two.per_user)),
         ("events of a session", classes(one.per_session), classes(two.per_session)),
-    ]  # fmt: skip
+    ]
     if one.items and two.items:
         pairs.append(("items", one.items, two.items))
     for name, column in one.columns.items():
@@ -105,8 +103,8 @@ def _drift(what: str, one: Mapping[Any, int], two: Mapping[Any, int], users: Any
     return Drift(what, distance, min(chance, 1.0), "" if sizes else most)
 
 
-def _numbered(counts: np.ndarray) -> dict[str, int]:
-    return {str(k): int(n) for k, n in enumerate(counts)}
+def _named(names: Sequence[str], counts: np.ndarray) -> dict[str, int]:
+    return dict(zip(names, counts.tolist(), strict=True))
 
 
 def classes(sizes: Counter[int]) -> dict[str, int]:

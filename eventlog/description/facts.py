@@ -26,6 +26,7 @@ PAUSES = (1_000, 10_000, 60_000, 600_000, 1_800_000, HOUR_MS, 6 * HOUR_MS, DAY_M
           30 * DAY_MS)  # fmt: skip
 PAUSE_NAMES = ("under 1 s", "1–10 s", "10–60 s", "1–10 min", "10–30 min", "30–60 min", "1–6 h",
                "6–24 h", "1–7 days", "7–30 days", "over 30 days")  # fmt: skip
+HOURS = tuple(f"{hour:02d}" for hour in range(24))
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 LOG_BINS = 20  # of numbers, in a factor of ten
 COMMON = 8  # most frequent values that are kept of a column of text

@@ -19,13 +19,13 @@ from msgspec.structs import replace
 
 from eventlog._runtime.errors import InputError
 from eventlog.arrays import DAY_MS
-from eventlog.ingest.amounts import parse_numbers
+from eventlog.ingest.columns.amounts import parse_numbers
+from eventlog.ingest.columns.own_columns import OwnColumns
+from eventlog.ingest.columns.times import NO_TIME, UNITS, clocks, column_times, shop_time, units_of
+from eventlog.ingest.columns.values import TEXT, Coded, coded, within, without_decimals
 from eventlog.ingest.mapping import Label, Mapping, Names, Rule, TimeFormat
-from eventlog.ingest.own_columns import OwnColumns
+from eventlog.ingest.reading.streams import RAGGED, Batch
 from eventlog.ingest.rejects import NUMBERS, REASONS, reject_table
-from eventlog.ingest.streams import RAGGED, Batch
-from eventlog.ingest.times import NO_TIME, UNITS, clocks, column_times, shop_time, units_of
-from eventlog.ingest.values import TEXT, Coded, coded, within, without_decimals
 from eventlog.schema import COLUMNS, named_as_id
 
 EARLIEST, LATEST = (

@@ -17,8 +17,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from eventlog._runtime.errors import InputError
+from eventlog.ingest.columns.own_columns import typed_text
 from eventlog.ingest.convert import Converted, Converter
-from eventlog.ingest.own_columns import typed_text
 from eventlog.ingest.sorting import SortedRows, grouped_by_user
 from eventlog.ingest.summary import Summary
 from eventlog.log_folder import LogWriter, read_arrow, to_arrow

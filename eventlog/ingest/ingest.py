@@ -25,9 +25,8 @@ from msgspec.structs import replace
 from eventlog._runtime.errors import InputError, UnknownNameError
 from eventlog._runtime.files import check_replaceable
 from eventlog.ingest.convert import Converter
-from eventlog.ingest.databases import database_of
-from eventlog.ingest.decide import currencies, decide
-from eventlog.ingest.detect import detect
+from eventlog.ingest.detection.detect import detect
+from eventlog.ingest.detection.marks import currencies, decide
 from eventlog.ingest.gather import Gatherer
 from eventlog.ingest.log_source import (
     folder_batches,
@@ -37,11 +36,12 @@ from eventlog.ingest.log_source import (
 )
 from eventlog.ingest.mapping import FileFormat, Mapping
 from eventlog.ingest.mapping_values import check_values
-from eventlog.ingest.readers import BATCH_ROWS, read_batches
+from eventlog.ingest.reading.batches import BATCH_ROWS, read_batches
+from eventlog.ingest.reading.databases import database_of
+from eventlog.ingest.reading.sources import digest_of, find_files
+from eventlog.ingest.reading.streams import RAGGED, Batch, InputFile
 from eventlog.ingest.rejects import REASONS
-from eventlog.ingest.sources import digest_of, find_files
 from eventlog.ingest.spool import Spool
-from eventlog.ingest.streams import RAGGED, Batch, InputFile
 from eventlog.ingest.summary import Summary
 from eventlog.ingest.tables import joined, read_table
 from eventlog.log import DERIVED, GIVEN, EventLog, LogWriter

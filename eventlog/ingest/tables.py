@@ -8,13 +8,13 @@ import pandas as pd
 import pyarrow as pa
 
 from eventlog._runtime.errors import InputError
-from eventlog.ingest.aliases import ALIASES
+from eventlog.ingest.columns.own_columns import OwnColumns
+from eventlog.ingest.columns.values import coded, plain_name, without_decimals
+from eventlog.ingest.detection.aliases import ALIASES
 from eventlog.ingest.mapping import MISSING_IDS, FileFormat, Mapping
-from eventlog.ingest.own_columns import OwnColumns
-from eventlog.ingest.readers import read_batches
-from eventlog.ingest.sources import find_files
+from eventlog.ingest.reading.batches import read_batches
+from eventlog.ingest.reading.sources import find_files
 from eventlog.ingest.spool import Spool
-from eventlog.ingest.values import coded, plain_name, without_decimals
 
 KNOWN = ("category", "brand", "price", "country", "device")  # attributes that get the schema's name
 

@@ -12,10 +12,10 @@ import pyarrow.compute as pc
 from msgspec.structs import replace
 
 from eventlog._runtime.errors import InputError
+from eventlog.ingest.columns.times import COMPACT, NO_TIME, parse_times
+from eventlog.ingest.columns.values import TEXT, coded
 from eventlog.ingest.mapping import MISSING, MISSING_IDS, TimeFormat
 from eventlog.ingest.spool import Spool
-from eventlog.ingest.times import COMPACT, NO_TIME, parse_times
-from eventlog.ingest.values import TEXT, coded
 
 # Ways to write a time that is not ISO 8601. One is assumed if it alone reads all values: the day
 # comes first in 31/12/2024, but 05/06/2024 leaves it open.

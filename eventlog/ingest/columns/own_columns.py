@@ -14,10 +14,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from eventlog.ingest.amounts import NUMBER, WHOLE, WIDE, parse_numbers
+from eventlog.ingest.columns.amounts import NUMBER, WHOLE, WIDE, parse_numbers
+from eventlog.ingest.columns.times import NO_TIME, column_times, parse_times
+from eventlog.ingest.columns.values import Coded, coded
 from eventlog.ingest.mapping import MISSING_IDS, TimeFormat
-from eventlog.ingest.times import NO_TIME, column_times, parse_times
-from eventlog.ingest.values import Coded, coded
 from eventlog.order import FIRST_MS, LAST_MS
 
 ARROW = {"int": pa.int64(), "float": pa.float64(), "time": pa.timestamp("ms", "UTC")}
