@@ -41,6 +41,8 @@ from generators.sequences.decode import decode
 from generators.sequences.encode import EncodedSequences, encode
 from generators.sequences.sampled import Sampled, joined
 from generators.sequences.validity import learn_needs, learn_rules
+from generators.structure.find import find_structure
+from generators.structure.structure import Structure
 
 ASSUMED_PUBLIC = [
     "names and types of columns",
@@ -131,6 +133,12 @@ class SequenceGenerator(Generator):
         ids = log.events["user_id"].cat.categories.astype(str).to_numpy()
         declared = Public.declared(log, public, private=epsilon is not None)
         ledger = PrivacyLedger.open(epsilon, delta, len(ids), noise_seed=noise_seed)
+        structure = (
+            Structure()
+            if epsilon is not None
+            else find_structure(log, min_users=self.min_users, seed=seed)
+        )
+        log = structure.reduce(log)
         queries = PrivateQueries(
             n_users=len(ids),
             min_users=self.min_users,
@@ -145,6 +153,7 @@ class SequenceGenerator(Generator):
         codec = replace(
             codec,
             rules=replace(codec.rules, required_flags=learn_needs(log, codec, queries)),
+            structure=structure.restorable(codec.columns_learnt()),
         )
         steps = encode(log, codec, max_rows=self._rows_of_a_user(private), private=private)
         self.codec_: Codec = learn_rules(codec, steps, queries)
@@ -235,9 +244,10 @@ class SequenceGenerator(Generator):
             WorkError: no user comes back.
         """
         seed = check_seed(seed)
+        reduced = self.codec_.structure.reduce(log.ordered())
         past = prefix_of(
             self.codec_,
-            log,
+            reduced,
             days=days,
             sample=lambda users: self.sample(users, seed=seed),
             rng=np.random.default_rng([seed, 12]),
@@ -257,7 +267,7 @@ class SequenceGenerator(Generator):
             "continued_days": days,
             "privacy": continued_statement(self.privacy),
         }
-        return self._log(past.codec, sampled, seed, facts, past.users)
+        return self._log(past.codec, sampled, seed, facts, past.users, reduced)
 
     def _rows(self, users: int, accept: UserFilter | None, generator: torch.Generator) -> Sampled:
         with _one_thread():
@@ -296,8 +306,10 @@ class SequenceGenerator(Generator):
         seed: int,
         facts: dict[str, Any],
         names: np.ndarray | None = None,
+        past: EventLog | None = None,
     ) -> EventLog:
         log = decode(codec, sampled, rng=np.random.default_rng([seed, 3]), names=names)
+        log = codec.structure.restore(log, np.random.default_rng([seed, 4]), past)
         log.manifest |= {
             "made_by": "generators",
             "generator": self._name(),

@@ -52,6 +52,7 @@ from generators.sequences.codes import (
 )
 from generators.sequences.feature_layout import Blocks, Counter, feature_sizes
 from generators.sequences.user_state import Effects, time_of
+from generators.structure.structure import Structure
 
 MOST_ROWS = 16_384  # of a user: a sample holds all rows of some thousand users at a time
 # Names of fields: the first is there where the log has labels.
@@ -73,6 +74,7 @@ class Codec:
     private: bool = False  # learnt under a budget?
     max_rows: int = 1024  # of a user
     carried: Mapping[str, Any] = field(default_factory=dict)  # of the manifest: roles, currency
+    structure: Structure = field(default_factory=Structure)  # what is derived and not learnt
 
     # --- what is read most ------------------------------------------------------------------------
 
@@ -120,6 +122,14 @@ class Codec:
     def session_labels(self) -> Sequence[tuple[str, str]]:
         """(kind, value) of each label, the rarest last; code 0 = none."""
         return self.labels.of_sessions
+
+    def columns_learnt(self) -> tuple[set[str], set[str]]:
+        """Return the columns of events, and of users, that a sample has before it is restored."""
+        optional = {"session": "session_id", "order": "order_id"}
+        optional |= {"category": "category", "item": "item_id"}
+        events = {"event_id", "user_id", "timestamp", "event", *self.values, *self.ids}
+        events |= {column for part, column in optional.items() if self.columns.present.get(part)}
+        return events | (set(self.bins) - {"price_ratio"}), {"user_id", *self.users.columns}
 
     # --- shapes -----------------------------------------------------------------------------------
 

@@ -39,8 +39,6 @@ from generators.codec.shared_ids import SharedIds
 from generators.privacy.public import Public
 from generators.privacy.queries import PrivateQueries
 
-# Fields of a codec, beside columns of the log: no column can have their names.
-OWN_FIELDS = frozenset({"gap", "intent", "pick", "item", "order"})
 EVENTS_WEIGHT = 4.0  # of the question which events there are: without one, all that it does is lost
 MIN_USERS_IN_LOG = 10
 OPTIONAL_COLUMNS = {
@@ -86,6 +84,8 @@ def learn(
     max_rows: int = 1024,
 ) -> Codec:
     """Learn a codec from `log` through `queries`; `validity.learn_rules` adds what sequences show.
+
+    `log` is reduced: its structure was taken out before (see generators.structure).
 
     Raises InputError where the log has too few users or no event that enough users have.
     """
@@ -152,12 +152,6 @@ def _check(log: EventLog, queries: PrivateQueries) -> None:
     if queries.n_users < MIN_USERS_IN_LOG:
         raise InputError(
             f"The log has {queries.n_users} users; a generator needs at least {MIN_USERS_IN_LOG}."
-        )
-    clash = [n for n in map(str, log.events.columns) if n in OWN_FIELDS]
-    if clash:
-        raise InputError(
-            f"The log has a column called {clash[0]!r}, a name that the generators use for a field "
-            "of their own; rename the column."
         )
 
 

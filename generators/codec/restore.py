@@ -11,6 +11,7 @@ import math
 from dataclasses import fields, replace
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 
@@ -43,6 +44,7 @@ from generators.codec.parts import (
 from generators.codec.shared_ids import SharedIds
 from generators.sequences.codes import BOUGHT, CART, EVER, SEEN
 from generators.sequences.feature_layout import COUNTER_SIZES, Counter
+from generators.structure.structure import Structure
 from generators.validation import Record
 
 # Fields of a row: no column can have their names.
@@ -80,6 +82,7 @@ def restored(data: Any, *, max_rows: int) -> Codec:
     codec = replace(codec, users=_users(codec, part))
     codec = replace(codec, prices=_prices(codec, part), pace=_pace(codec, part))
     codec = replace(codec, rules=_rules(codec, part))
+    codec = replace(codec, structure=_structure(codec, part))
     columns = replace(codec.columns, not_learnt=part.texts("not_learnt"))
     return replace(codec, columns=columns, carried=_carried(part.record("carried")))
 
@@ -380,6 +383,19 @@ def _allowed(codec: Codec, part: Record) -> tuple[dict[str, np.ndarray], np.ndar
     if allowed_next[:, :, 0].any():
         part.fail("allow_next", "lets a row have no event")
     return allowed, allowed_next
+
+
+def _structure(codec: Codec, part: Record) -> Structure:
+    """Read what is derived; a relation can only read what is learnt or derived before."""
+    record = part.record("structure")
+    record.only(("relations", "columns"))
+    try:
+        structure = Structure.from_json(record.data)
+    except (ValueError, msgspec.ValidationError) as error:
+        record.fail("", f"is not valid: {error}")
+    if structure.restorable(codec.columns_learnt()) != structure:
+        record.fail("relations", "derives a column from one that is not there")
+    return structure
 
 
 def _carried(part: Record) -> dict[str, Any]:
