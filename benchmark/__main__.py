@@ -5,19 +5,40 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from eventlog._runtime.console import Parser, run, seed
+from eventlog._runtime.console import Parser, note, run, seed
 from eventlog._runtime.errors import InputError
 
+Commands = argparse._SubParsersAction  # of the parser, which adds its subcommands
 
-def main(argv: list[str]) -> int:
-    """Parse and run one subcommand."""
-    parser = Parser(
+
+def parser() -> Parser:
+    """Return the parser of the command line."""
+    top = Parser(
         prog="python -m benchmark",
         description=__doc__,
         epilog="example:\n  python -m benchmark run --suite all --profile smoke",
     )
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for add in (
+        _add_run,
+        _add_leaderboard,
+        _add_view,
+        _add_ceilings,
+        _add_compare,
+        _add_merge,
+        _add_list,
+    ):
+        add(commands)
+    return top
 
+
+def main(argv: list[str]) -> int:
+    """Parse and run one subcommand."""
+    arguments = parser().parse_args(argv)
+    return int(arguments.run(arguments) or 0)
+
+
+def _add_run(commands: Commands) -> None:
     add = commands.add_parser(
         "run",
         help="run a suite: train, test and rank what has no result yet",
@@ -90,6 +111,8 @@ def main(argv: list[str]) -> int:
     )
     add.set_defaults(run=_run)
 
+
+def _add_leaderboard(commands: Commands) -> None:
     add = commands.add_parser(
         "leaderboard",
         help="write leaderboard.md, and leaderboard/index.html with tables that sort and plots",
@@ -107,6 +130,24 @@ def main(argv: list[str]) -> int:
     )
     add.set_defaults(run=_leaderboard)
 
+
+def _add_view(commands: Commands) -> None:
+    add = commands.add_parser(
+        "view",
+        help="open the leaderboard of a results folder in the browser",
+        description=(
+            "Write the leaderboard of a results folder into it and open it in the browser: "
+            "RESULTS/leaderboard/index.html, which needs no network."
+        ),
+        epilog="example:\n  python -m benchmark view results",
+    )
+    add.add_argument(
+        "results", nargs="?", default="results", help="a results folder (default: results)"
+    )
+    add.set_defaults(run=_view)
+
+
+def _add_ceilings(commands: Commands) -> None:
     add = commands.add_parser(
         "ceilings",
         help="make the stored ceilings of a suite's simulated logs anew",
@@ -136,6 +177,8 @@ def main(argv: list[str]) -> int:
     add.add_argument("--out", metavar="DIR", help="folder to write to (default: the program's)")
     add.set_defaults(run=_ceilings)
 
+
+def _add_compare(commands: Commands) -> None:
     add = commands.add_parser(
         "compare",
         help="what changed between two results folders",
@@ -146,6 +189,8 @@ def main(argv: list[str]) -> int:
     add.add_argument("b")
     add.set_defaults(run=_compare)
 
+
+def _add_merge(commands: Commands) -> None:
     add = commands.add_parser(
         "merge",
         help="put the results of several machines together",
@@ -164,6 +209,8 @@ def main(argv: list[str]) -> int:
     add.add_argument("--out", required=True, metavar="DIR", help="a new results folder")
     add.set_defaults(run=_merge)
 
+
+def _add_list(commands: Commands) -> None:
     add = commands.add_parser(
         "list",
         help="suites, tasks, models, generators and scenarios, one line each",
@@ -193,9 +240,6 @@ def main(argv: list[str]) -> int:
         help="with --suite: take it from these results, where they are of it (default: results)",
     )
     add.set_defaults(run=_list)
-
-    arguments = parser.parse_args(argv)
-    return int(arguments.run(arguments) or 0)
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -236,6 +280,20 @@ def _leaderboard(arguments: argparse.Namespace) -> None:
     from benchmark.report import leaderboard
 
     print(leaderboard.write(Store(arguments.results), Path(arguments.out)))
+
+
+def _view(arguments: argparse.Namespace) -> None:
+    import webbrowser
+
+    from benchmark.execution.results import Store
+    from benchmark.report import leaderboard
+
+    folder = Path(arguments.results)
+    leaderboard.write(Store(folder), folder)
+    page = (folder / "leaderboard" / "index.html").resolve()
+    print(page)
+    if not webbrowser.open(page.as_uri()):
+        note("No browser was found; open the file above yourself.")
 
 
 def _ceilings(arguments: argparse.Namespace) -> None:
@@ -284,29 +342,10 @@ def _list(arguments: argparse.Namespace) -> None:
         ):
             print(line)
         return
-    from benchmark import suite as suites
-    from benchmark.execution import fingerprint
-    from eventlog._runtime import plugins
+    from benchmark.report import listing
 
-    print("suites")
-    for name in suites.names():
-        print(f"  {name:20} {suites.describe(name)}")
-    for title, package in (
-        ("tasks", "benchmark.tasks"),
-        ("models", "baselines.models"),
-        ("generators", "generators.models"),
-    ):
-        print(title)
-        for name in plugins.names(package):
-            print(f"  {name:20} {fingerprint.class_facts(package, name).get('summary', '')}")
-    print("scenarios")
-    for name in plugins.names("simulator.scenarios", suffix=".toml"):
-        first = (
-            plugins.path_of("simulator.scenarios", name, kind="scenario")
-            .read_text(encoding="utf-8")
-            .partition("\n")[0]
-        )
-        print(f"  {name:20} {first.lstrip('# ')}")
+    for line in listing.lines():
+        print(line)
 
 
 def _names(text: str) -> list[str]:

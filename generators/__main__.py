@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from eventlog._runtime.console import Parser, add_out, note, run, seed
 from eventlog._runtime.errors import InputError
+from generators.report.options import add_arguments
 
 if TYPE_CHECKING:
     from eventlog import EventLog
@@ -89,8 +90,8 @@ def once(given: list[tuple[str, Any]], option: str) -> dict[str, Any]:
     return found
 
 
-def parser(with_report: bool) -> Parser:
-    """Return the parser, with the options of `report` only where they are needed."""
+def parser() -> Parser:
+    """Return the parser of the command line."""
     top = Parser(
         prog="python -m generators",
         description="Learn from an event log, sample a new one that can be shared.",
@@ -207,13 +208,9 @@ def parser(with_report: bool) -> Parser:
     report = commands.add_parser(
         "report",
         help="compare a synthetic log with the real one",
-        add_help=with_report,
         description="Fidelity, privacy and a data card of a synthetic log.",
     )
-    if with_report:
-        from generators.report.options import add_arguments
-
-        add_arguments(report)
+    add_arguments(report)
     book = commands.add_parser(
         "budget",
         help="open a budget book, or see what is spent",
@@ -329,7 +326,7 @@ def _add_share(commands: argparse._SubParsersAction[Parser]) -> None:
 
 def main(argv: list[str]) -> int:
     """Run one command; returns its exit code."""
-    args = parser(with_report=argv[:1] == ["report"]).parse_args(argv)
+    args = parser().parse_args(argv)
     if args.command == "list":
         from eventlog._runtime.plugins import names
 

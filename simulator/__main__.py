@@ -10,16 +10,22 @@ from eventlog._runtime.errors import InputError
 Commands = argparse._SubParsersAction  # of the parser, which adds its subcommands
 
 
-def main(argv: list[str]) -> int:
-    """Parse and dispatch; each subcommand imports the work that it does."""
-    parser = console.Parser(
+def parser() -> console.Parser:
+    """Return the parser of the command line."""
+    top = console.Parser(
         prog="python -m simulator",
         description="Simulate a shop, its shoppers and its fraudsters, with the truth.",
+        epilog="example:\n  python -m simulator run --users 2000 --days 60 --seed 7 --out shoplog",
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for add in (_add_run, _add_scenarios, _add_realism, _add_calibrate, _add_audit):
         add(commands)
-    arguments = parser.parse_args(argv)
+    return top
+
+
+def main(argv: list[str]) -> int:
+    """Parse and dispatch; each subcommand imports the work that it does."""
+    arguments = parser().parse_args(argv)
     work: int = arguments.work(arguments)
     return work
 

@@ -18,10 +18,6 @@ from unittest import mock
 PACKAGES = ("eventlog", "simulator", "generators", "benchmark")
 
 
-class _Parsed(Exception):
-    """Carries a parser out of the `main` that made it."""
-
-
 def write(folder: Path) -> None:
     """Write every generated page into `folder`; a file that would not change is left alone."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -44,24 +40,6 @@ def _put(path: Path, text: str) -> None:
 # --- command lines ------------------------------------------------------------------------------
 
 
-def parser_of(package: str, *arguments: str) -> argparse.ArgumentParser:
-    """Return the parser that `python -m package` uses, without running anything."""
-    main = importlib.import_module(f"{package}.__main__").main
-
-    def stop(self, *_, **__):
-        raise _Parsed(self)
-
-    with (
-        mock.patch.object(argparse.ArgumentParser, "parse_args", stop),
-        contextlib.suppress(SystemExit),
-    ):
-        try:
-            main(list(arguments))
-        except _Parsed as found:
-            return found.args[0]
-    raise RuntimeError(f"python -m {package} parses no arguments")
-
-
 def _commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
@@ -70,8 +48,8 @@ def _commands(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentPar
 
 
 def _command_lines(package: str) -> Iterator[str]:
-    for name in _commands(parser_of(package)):
-        command = _commands(parser_of(package, name))[name]
+    parser = importlib.import_module(f"{package}.__main__").parser()
+    for name, command in _commands(parser).items():
         yield f"### `python -m {package} {name}`\n"
         yield f"{_text(command.description or '')}\n"
         yield "```text"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
@@ -17,10 +18,16 @@ T = TypeVar("T")
 # The disk is full or may not be written: a traceback would explain nothing.
 STORAGE = FULL | {errno.EROFS, errno.EACCES, errno.EPERM}
 speaker = ""  # prefix of each line, for processes that share a console
+_spellings: dict[str, str] = {}  # 'python -m PACKAGE COMMAND' -> how it is typed
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse that keeps the layout of help texts and reports an error in one sentence."""
+    """argparse that keeps the layout of help texts and reports an error in one sentence.
+
+    `summary` is what a parent's help says of this command.
+    """
+
+    summary = ""
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
@@ -29,7 +36,39 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print one sentence on standard error and exit with 2."""
-        self.exit(2, f"{self.prog}: {message}. Try '{self.prog} --help'.\n")
+        self.exit(2, as_typed(f"{self.prog}: {message}. Try '{self.prog} --help'.\n"))
+
+    def format_help(self) -> str:
+        """Return the help, with commands as this program is called."""
+        self.prog = as_typed(self.prog)
+        return as_typed(super().format_help())
+
+    def format_usage(self) -> str:
+        """Return the usage, with the command as this program is called."""
+        self.prog = as_typed(self.prog)
+        return as_typed(super().format_usage())
+
+    def subcommands(self) -> dict[str, Parser]:
+        """Return the parsers of the subcommands by name, with their `summary`."""
+        found: dict[str, Parser] = {}
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                found |= action.choices
+                for choice in action._choices_actions:
+                    found[choice.dest].summary = choice.help or ""
+        return found
+
+
+def spell_commands(spellings: dict[str, str]) -> None:
+    """Show 'python -m PACKAGE COMMAND' as `spellings` has it in help, errors and notes."""
+    _spellings.update(spellings)
+
+
+def as_typed(text: str) -> str:
+    """Return `text` with the commands in it as this program is called."""
+    for module, typed in _spellings.items():
+        text = re.sub(rf"{re.escape(module)}\b", typed, text)
+    return text
 
 
 def add_out(parser: argparse.ArgumentParser, metavar: str, help: str, **settings: Any) -> None:
@@ -62,7 +101,7 @@ def run(command: Callable[[list[str]], int | None], argv: list[str] | None = Non
     try:
         code = command(sys.argv[1:] if argv is None else argv) or 0
     except ShopError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(as_typed(f"error: {error}"), file=sys.stderr)
         code = error.exit_code
     except KeyboardInterrupt:
         code = _interrupted()
@@ -104,6 +143,7 @@ def _interrupted() -> int:
 
 def note(text: str) -> None:
     """Print a line about progress on standard error; results go to standard output."""
+    text = as_typed(text)
     print(f"{speaker}: {text}" if speaker else text, file=sys.stderr, flush=True)
 
 

@@ -1,0 +1,42 @@
+"""Compile the numba functions of the simulator and the generators, on all cores."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+
+from eventlog._runtime.console import note, track
+
+USERS, DAYS = 20, 20  # of the small log that is simulated, learnt from and sampled
+
+
+def warm_up() -> int:
+    """Run one small piece of work for each set of compiled functions; return the exit code."""
+    began = time.monotonic()
+    note("Compiling the functions of the simulator and the generators; this is kept on disk.")
+    pieces = (simulate, learn)
+    with ProcessPoolExecutor(len(pieces), mp_context=get_context("spawn")) as pool:
+        done = as_completed([pool.submit(piece) for piece in pieces])
+        for future in track(done, "compiling", total=len(pieces)):
+            future.result()
+    print(f"compiled in {time.monotonic() - began:.0f} s; later commands start at once")
+    return 0
+
+
+def simulate() -> None:
+    """Compile what a simulation calls."""
+    import simulator
+
+    simulator.simulate("small", users=USERS, days=DAYS, seed=0)
+
+
+def learn() -> None:
+    """Compile what learning and sampling call."""
+    import generators
+    from eventlog import datasets
+
+    log = datasets.load("online-retail")
+    users = log.events["user_id"].unique()[:USERS]
+    model = generators.fit(log.only_users(users), model="markov", seed=0)
+    model.sample(users=USERS, seed=0)
