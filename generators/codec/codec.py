@@ -52,7 +52,7 @@ from generators.sequences.codes import (
 )
 from generators.sequences.feature_layout import Blocks, Counter, feature_sizes
 from generators.sequences.user_state import Effects, time_of
-from generators.structure.structure import Structure
+from generators.structure.structure import Structure, unescaped
 
 MOST_ROWS = 16_384  # of a user: a sample holds all rows of some thousand users at a time
 # Names of fields: the first is there where the log has labels.
@@ -74,6 +74,7 @@ class Codec:
     private: bool = False  # learnt under a budget?
     max_rows: int = 1024  # of a user
     carried: Mapping[str, Any] = field(default_factory=dict)  # of the manifest: roles, currency
+    id_prefix: str = ""  # of all ids of a sample: no id of the log begins with it
     structure: Structure = field(default_factory=Structure)  # what is derived and not learnt
 
     # --- what is read most ------------------------------------------------------------------------
@@ -305,6 +306,7 @@ class Codec:
             clears=table(FLAGS_CLEARED),
             needs=np.array([0] + [self.rules.required_flags.get(e, 0) for e in self.events.values]),
             fails=table({"payment_failed": 1}),
+            carts_end=self.rules.carts_end,
             labels=np.array(labels, dtype=np.int64),
             values=len(self.value_fields),
             rest=len(self.rest_fields),
@@ -335,7 +337,10 @@ class Codec:
         )
 
     def column_changes(self) -> dict[str, Any]:
-        """Return what becomes of columns, for the manifest: dropped, folded, or with new ids."""
+        """Return what becomes of columns, for the manifest.
+
+        They are dropped, folded, get new ids, or are derived from others.
+        """
         rare = (
             "too few users have them, by a noisy count" if self.private else "few users have them"
         )
@@ -349,10 +354,12 @@ class Codec:
             for flag, n in (("session", "session_id"), ("order", "order_id"))
             if self.columns.present.get(flag)
         ]
+        folded = {unescaped(n): how for n, how in folded.items()} | self.structure.folded()
         return {
-            "dropped": list(self.columns.not_learnt),
+            "dropped": [unescaped(n) for n in self.columns.not_learnt],
             "folded": folded,
-            "ids": ["user_id", *ids, *self.ids],
+            "ids": ["user_id", *ids, *map(unescaped, self.ids)],
+            "derived": self.structure.sentences(),
         }
 
     # --- JSON -------------------------------------------------------------------------------------

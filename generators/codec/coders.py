@@ -205,9 +205,17 @@ class Bins:
         high = np.concatenate([[np.nan], self.points, self.high])
         return low, high
 
-    def decode(self, codes: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-        """Return values (n,) float64 of (n,) codes, from (n,) uniform numbers in [0, 1)."""
-        low, high = self.ends()
+    def decode(
+        self,
+        codes: np.ndarray,
+        uniform: np.ndarray,
+        limits: tuple[float, float] = (-np.inf, np.inf),
+    ) -> np.ndarray:
+        """Return values (n,) float64 of (n,) codes, from (n,) uniform numbers in [0, 1).
+
+        Values of intervals that `limits` cut lie within them.
+        """
+        low, high = (np.clip(end, *limits) for end in self.ends())
         return within(low[codes], high[codes], uniform, self.log).round(self.decimals)
 
     @classmethod

@@ -139,6 +139,7 @@ class Rules:
     usual_category: Mapping[str, list[int]] = field(default_factory=dict, metadata=key("usual"))
     # events without a session id in the log
     sessionless: Sequence[str] = ()
+    carts_end: bool = False  # does the cart end with its session?
 
 
 def inline(default: Any) -> Any:

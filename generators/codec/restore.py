@@ -51,6 +51,7 @@ from generators.validation import Record
 FIELDS = frozenset({"gap", SESSION_LABEL, "event", COPY_ACTION, "category", "item", "order"})
 CARRIED = ("roles", "currency")  # of a log's manifest
 KINDS = ("values", "number", "time")  # of columns of the users table
+MOST_LETTERS = 16  # of the prefix of new ids
 MOST_COUNTED = 1e9  # rows or sessions of a user
 LONGEST_SESSION_MS = 10**13
 STEEPEST_PRICE = 50.0  # of log ratios of prices
@@ -82,7 +83,10 @@ def restored(data: Any, *, max_rows: int) -> Codec:
     codec = replace(codec, users=_users(codec, part))
     codec = replace(codec, prices=_prices(codec, part), pace=_pace(codec, part))
     codec = replace(codec, rules=_rules(codec, part))
-    codec = replace(codec, structure=_structure(codec, part))
+    prefix = part.text("id_prefix")
+    if not prefix.isalnum() or len(prefix) > MOST_LETTERS:
+        part.fail("id_prefix", f"is {prefix[:20]!r}; it must be a few letters and digits")
+    codec = replace(codec, structure=_structure(codec, part), id_prefix=prefix)
     columns = replace(codec.columns, not_learnt=part.texts("not_learnt"))
     return replace(codec, columns=columns, carried=_carried(part.record("carried")))
 
@@ -353,6 +357,7 @@ def _rules(codec: Codec, part: Record) -> Rules:
         },
         constant_in_session=part.texts("held", among=[*codec.value_fields, *codec.ids]),
         sessionless=part.texts("sessionless"),
+        carts_end=part.flag("carts_end"),
     )
 
 

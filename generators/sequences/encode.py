@@ -39,6 +39,7 @@ from generators.sequences.encode_columns import (
 )
 from generators.sequences.user_state import (
     UserState,
+    begin_session,
     copy_action_of,
     known_items,
     order_of,
@@ -261,6 +262,8 @@ def _replay(
                 target[at, fields.gap] = 0 if used[i] == rows.counts[i] else -1
                 break
             row = rows.row[rows.starts[i] + t]
+            if row[col.IS_SESSION_START] != 0:
+                begin_session(u, effects)
             need = effects.needs[row[col.EVENT]]
             _complete_row(u, row, effects, need, timing_params)
             for k in range(col.N_CLOCK):

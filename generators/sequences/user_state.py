@@ -65,6 +65,7 @@ class Effects(NamedTuple):
     clears: np.ndarray  # (n_events + 1,) int64: flags that it clears
     needs: np.ndarray  # (n_events + 1,) int64: flags that its item must carry
     fails: np.ndarray  # (n_events + 1,) int64: is it a failed payment?
+    carts_end: bool  # does the cart end with its session?
     labels: np.ndarray  # places of labels among the other columns
     values: int  # number of categorical columns
     rest: int  # number of other columns, ids first
@@ -216,6 +217,14 @@ def known_items(u, need, out):
             out[found] = u.item[slot]
             found += 1
     return found
+
+
+@njit(cache=True)
+def begin_session(u, effects):
+    """Empty the cart of a user whose session begins, where carts end with their session."""
+    if effects.carts_end:
+        for slot in range(codes.N_RECENT):
+            u.flags[slot] &= ~codes.CART
 
 
 @njit(cache=True)

@@ -121,7 +121,7 @@ class FoldedText(Relation, frozen=True, tag="folded text", tag_field="kind"):
     def sentence(self) -> str:
         """See Relation."""
         return (
-            f"{self.column}: what few users have is cut after the words that enough of them share "
+            "what few users have is cut after the words that enough of them share "
             f"({self.folded:.1%} of the rows)"
         )
 

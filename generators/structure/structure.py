@@ -140,7 +140,14 @@ class Structure:
         return [
             r.sentence() + (f" (but for {r.exceptions:.2%} of its rows)" if _told(r) else "")
             for r in self.relations
+            if not isinstance(r, FoldedText)
         ]
+
+    def folded(self) -> dict[str, str]:
+        """Say what becomes of text that few users have, by column."""
+        return {
+            unescaped(r.column): r.sentence() for r in self.relations if isinstance(r, FoldedText)
+        }
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for `from_json`."""

@@ -77,6 +77,7 @@ def test_a_fresh_item_is_none_that_the_user_has_unless_there_is_no_other() -> No
         none,
         none,
         none,
+        False,
         np.zeros(0, dtype=np.int64),
         0,
         0,
