@@ -19,7 +19,7 @@ from eventlog.log import EventLog, require_log
 from eventlog.log_folder import TABLES, part_paths, read_frame
 from eventlog.manifest import differences, read_manifest, unlisted
 from eventlog.oddities import Timeline, duplicated, repeated_orders
-from eventlog.order import repeated_ids
+from eventlog.order import refuse_odd_columns, repeated_ids
 from eventlog.schema import COLUMNS, LABEL_COLUMNS, REQUIRED, ROLE_NAMES, roles_of
 
 __all__ = ["Finding", "check", "lines"]
@@ -35,6 +35,7 @@ def check(log: EventLog | Path | str) -> list[Finding]:
     if there is no log to look at.
     """
     if isinstance(log, EventLog):
+        refuse_odd_columns(log.events)
         state = _State(dict(log.manifest.get("roles") or {}), labels=log.labels)
         state.part("events", log.events)
         tables = {name: table for name in TABLES if (table := getattr(log, name)) is not None}

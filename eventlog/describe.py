@@ -11,6 +11,7 @@ import pandas as pd
 
 from eventlog._runtime.errors import InputError
 from eventlog.log import EventLog, require_log
+from eventlog.order import check_columns
 
 RATIOS = (("cart", "view"), ("purchase", "view"), ("purchase", "cart"), ("refund", "purchase"))
 
@@ -51,6 +52,7 @@ class Description:
 def describe(log: EventLog) -> Description:
     """Return counts and shares of `log` as tables. Raises InputError if it has no events."""
     require_log(log, "describe")
+    check_columns(log.events)
     if len(log) == 0 or log.events["timestamp"].isna().all():
         raise InputError("The log has no events with a time; there is nothing to describe.")
     tables = {

@@ -9,6 +9,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from eventlog._runtime.text import one_line
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -26,7 +28,7 @@ class Finding:
             + (f", column {self.column}" if self.column else "")
             + ("" if self.row is None else f", row {self.row}")
         )
-        return f"{self.level}: {place}: {self.text}"
+        return one_line(f"{self.level}: {place}: {self.text}")
 
 
 @dataclass

@@ -18,6 +18,7 @@ from eventlog.schema import REQUIRED, TIME
 
 Log = TypeVar("Log", bound=Any)  # an EventLog, whose module imports this one
 FIRST_MS, LAST_MS = -62_135_596_800_000, 253_402_300_799_999  # the years 1 and 9999
+NESTED = (list, tuple, dict, set, np.ndarray)
 SHOWN = 3  # examples in an error message about many rows
 
 
@@ -71,7 +72,7 @@ def stand_together(events: pd.DataFrame) -> bool:
 
     Raises InputError if the events lack user_id or a timestamp with a time zone.
     """
-    _check_columns(events)
+    check_columns(events)
     codes = _codes(events["user_id"])
     if len(codes) == 0:
         return True
@@ -85,7 +86,7 @@ def stand_together(events: pd.DataFrame) -> bool:
 def check_rows(log: Any) -> None:
     """Raise InputError if a row lacks a user, a time or an event id of its own."""
     events = log.events
-    _check_columns(events)
+    check_columns(events)
     _refuse_missing(events, "user_id", "leave them out, or say whose they are")
     _refuse_missing(events, "timestamp", "leave them out, or say when they were")
     if "event_id" in events:
@@ -98,8 +99,8 @@ def check_rows(log: Any) -> None:
         )
 
 
-def _check_columns(events: pd.DataFrame) -> None:
-    """Raise InputError if columns are missing or ambiguous, or timestamps are no instants."""
+def refuse_odd_columns(events: pd.DataFrame) -> None:
+    """Raise InputError if a column has no name of its own, or holds lists or objects."""
     names = list(events.columns)
     strange = next((name for name in names if not isinstance(name, str)), None)
     if strange is not None:
@@ -107,6 +108,12 @@ def _check_columns(events: pd.DataFrame) -> None:
     if not events.columns.is_unique:
         twice = events.columns[events.columns.duplicated()][0]
         raise InputError(f"The events have two columns called {twice!r}; rename one.")
+    _refuse_nested(events)
+
+
+def check_columns(events: pd.DataFrame) -> None:
+    """Raise InputError if columns are missing or ambiguous, or timestamps are no instants."""
+    refuse_odd_columns(events)
     missing = [name for name in REQUIRED if name not in events and name != "event_id"]
     if missing:
         has = ", ".join(map(str, events.columns))
@@ -125,6 +132,20 @@ def _check_columns(events: pd.DataFrame) -> None:
             f"{wrong:,} of {len(events):,} rows have a timestamp outside the years 1 to 9999; "
             "leave them out, or import the log again with --allow-rejects."
         )
+
+
+def _refuse_nested(events: pd.DataFrame) -> None:
+    """Raise InputError if a column holds lists or objects instead of plain values."""
+    for name, values in events.items():
+        if values.dtype != object:
+            continue
+        row = next((k for k, v in enumerate(values) if isinstance(v, NESTED)), None)
+        if row is not None:
+            kind = type(values.iloc[row]).__name__
+            raise InputError(
+                f"The column {name!r} of the events holds {kind} in row {row:,}, but a log has "
+                "plain values; make rows of lists with DataFrame.explode, or leave it out."
+            )
 
 
 def repeated_ids(ids: np.ndarray) -> tuple[int, list[int]]:

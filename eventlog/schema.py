@@ -66,6 +66,8 @@ ROLES: dict[str, str] = {
     "refund": "refund",
     "review": "review",
     "login": "login",
+    "login_failed": "login_failed",
+    "change_address": "change_address",
     "coupon_offer": "coupon_offer",
     "coupon_redeem": "coupon_redeem",
 }

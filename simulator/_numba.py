@@ -16,6 +16,8 @@ MODULES = (
     "simulator.behaviour.day_state",
     "simulator.behaviour.event_buffer",
     "simulator.behaviour.overrides",
+    "simulator.behaviour.quota",
+    "simulator.behaviour.account",
     "simulator.behaviour.records",
     "simulator.behaviour.shoppers",
     "simulator.behaviour.sessions",

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import simpy
 
+from simulator import event_codes
 from simulator.behaviour import campaigns, counter_index, event_buffer, shoppers
 from simulator.behaviour.browser import Browser
 from simulator.behaviour.checkout import BROWSE
@@ -24,7 +25,7 @@ from simulator.behaviour.day import PAUSE, play
 from simulator.behaviour.day_state import DayState, OutputBuffers
 from simulator.behaviour.event_buffer import SCHEDULED_EVENT
 from simulator.behaviour.order_index import OrderIndex
-from simulator.behaviour.overrides import BehaviourOverrides, Visits, override_records
+from simulator.behaviour.overrides import BURST, BehaviourOverrides, Visits, override_records
 from simulator.behaviour.shoppers import Population
 from simulator.counter_rng import children
 from simulator.fraud import fraudsters as fraud
@@ -35,7 +36,7 @@ from simulator.world.recommender import Recommender
 COHORT = 1_024  # shoppers whose planned visits one process keeps
 # Room for records that one event may take, times the events still to play, plus a reserve.
 ROOM_PER_EVENT = {counter_index.EVENTS: 8, counter_index.PAGES: 8, counter_index.SCHEDULED: 2}
-RESERVE_OF_SCHEDULED, RESERVE = 64, 8
+RESERVE_OF_SCHEDULED, RESERVE = 64, 2 * BURST
 
 
 @dataclass
@@ -75,11 +76,12 @@ class Engine:
         users: int,
         rng: np.random.Generator,
     ) -> None:
-        self.scenario, self.world, self.recommender, self.rng = scenario, world, recommender, rng
+        self.scenario, self.world, self.recommender = scenario, world, recommender
         self.population = shoppers.draw(scenario, world, users, rng)
-        self.browser = Browser(scenario, world, self.population, rng)
+        self.browser = Browser(scenario, world, self.population)
         self.order_index = OrderIndex(self.browser)
-        self.fraudsters = fraud.Fraudsters(scenario, world, self.population, rng)
+        seed = int(rng.integers(0, 2**63))
+        self.fraudsters = fraud.Fraudsters(scenario, world, self.population, seed)
         self.campaigns = campaigns.plan(scenario, world.days)
         self.offers = event_buffer.RecordBuffer(campaigns.OFFER)
         self.end = world.days * DAY
@@ -91,8 +93,9 @@ class Engine:
         self.due: list[list[np.ndarray]] = [[] for _ in range(world.days + 1)]
         self.stolen_cards = 0  # cards that card testers went through
         self.env = simpy.Environment()
-        # The most rows that one session writes: two a step and a search, and those of the checkout.
-        self.room = 3 * (scenario.sessions.longest + 2) + 2 * shoppers.CART + 32
+        # The most rows that one event writes: two a step and a search, and those of the checkout;
+        # an attack has up to BURST sessions, a visit two, one of them counterfactual.
+        self.room = BURST * (3 * (scenario.sessions.longest + 2) + 2 * shoppers.CART + 40)
 
     def run(self) -> Shard:
         """Play all days."""
@@ -126,25 +129,38 @@ class Engine:
         for day in range(self.world.days):
             yield self.env.timeout(DAY * (day + 1) - self.env.now)
             self.browser.show(self.recommender.slates(day), day)
-            before = self.browser.events.n
-            attacks = self._planned_attacks(day)
-            events = [self._planned_visits(), self._due_on(day), attacks]
-            self._play(np.concatenate(events), day)
-            self.recommender.learn(self.browser.events.written[before:])
+            rows, sessions = self.browser.events.n, self.browser.sessions.n
+            visits, due = self._planned_visits(), self._due_on(day)
+            attacks = self._planned_attacks(day, visits, due)
+            self._play(np.concatenate([visits, due, attacks]), day)
+            self._learn(rows, sessions)
 
     # --- what takes place on a day ----------------------------------------------------------------
 
-    def _planned_attacks(self, day: int) -> np.ndarray:
-        """(n,) SCHEDULED_EVENT: the attacks that fraudsters plan for the day."""
-        planned = self.fraudsters.plan(day, self.order_index.order_table)
-        attacks = np.zeros(len(planned), dtype=SCHEDULED_EVENT)
-        attacks["time"] = [a.time for a in planned]
-        attacks["user"] = [a.user for a in planned]
-        attacks["reference"] = [a.number for a in planned]
-        attacks["kind"], attacks["override"] = fraud.ATTACK, -1
-        attacks["scheduled_at"] = -np.inf
-        attacks["key"] = self.rng.integers(0, 2**64, len(attacks), dtype=np.uint64)
-        return attacks
+    def _learn(self, row: int, session: int) -> None:
+        """Show recommender and fraudsters the day's rows and sessions: those from these on."""
+        rows = self.browser.events.written[row:]
+        self.recommender.learn(rows)
+        sessions = self.browser.sessions.written
+        self.fraudsters.count(rows, sessions["typology"][rows["session"]], sessions[session:])
+
+    def _planned_attacks(self, day: int, visits: np.ndarray, due: np.ndarray) -> np.ndarray:
+        """(n,) SCHEDULED_EVENT: the attacks that fraudsters plan for the day.
+
+        `visits`, `due`: SCHEDULED_EVENT, what else the day will bring.
+        """
+        browses = int((due["kind"] == BROWSE).sum())
+        reviews = int((due["kind"] == event_codes.REVIEW).sum())
+        return self._attack_events(self.fraudsters.plan(day, len(visits) + browses, reviews))
+
+    def _attack_events(self, number: np.ndarray) -> np.ndarray:
+        """(n,) SCHEDULED_EVENT: the attacks with these numbers (n,)."""
+        a = self.fraudsters.attacks.take(number)
+        events = np.zeros(len(number), dtype=SCHEDULED_EVENT)
+        events["time"], events["user"], events["key"] = a.time, a.user, a.key
+        events["reference"], events["kind"], events["override"] = number, fraud.ATTACK, -1
+        events["scheduled_at"] = -np.inf
+        return events
 
     def _planned_visits(self) -> np.ndarray:
         """(n,) SCHEDULED_EVENT: the day's planned visits, keyed by their shopper and number.
@@ -195,29 +211,19 @@ class Engine:
         orders = self.browser.orders.n
         self._browse(events[~scripted], override_records(visits, overrides), day)
         self._claim(orders, day)
-        self.order_index.close_day()
 
     def _overrides(self, events: np.ndarray, rows: np.ndarray) -> tuple[BehaviourOverrides, Visits]:
         """Behaviour and equipment of the attacks `rows` (n,) among the day's events.
 
         They are those of a shopper, changed by the typology of each attack.
         """
-        population, setting, n = self.population, self.scenario.sessions, len(rows)
+        population, n = self.population, len(rows)
         user = events["user"][rows]
-        mean = np.log(setting.leave / (1 - setting.leave))
-        leave_logit = (mean + self.rng.normal(0, setting.leave_sigma, n)).astype(np.float32)
-        welcome = np.where(population.orders[user] == 0, self.scenario.coupons.welcome, 0.0)
-        overrides = BehaviourOverrides(
-            price_sensitivity=population.price_sensitivity[user].copy(),
-            leave_logit=leave_logit,
-            cart_shift=np.zeros(n, dtype=np.float32),
-            checkout_shift=np.zeros(n, dtype=np.float32),
-            payment_failure=np.full(n, self.browser.today.payment_failure, dtype=np.float32),
-            payment_attempts=np.full(n, 2, dtype=np.int32),
-            category=np.full(n, -1, dtype=np.int32),
-            own_taste=np.ones(n, dtype=np.float32),
-            redeem_welcome=welcome.astype(np.float32),
+        overrides = BehaviourOverrides.of_shoppers(
+            self.scenario, population.price_sensitivity[user]
         )
+        overrides.payment_failure[:] = self.browser.today.payment_failure
+        overrides.redeem_welcome[population.orders[user] == 0] = self.scenario.coupons.welcome
         none = np.full(n, -1, dtype=np.int64)
         visits = Visits(
             user=user,
@@ -227,6 +233,7 @@ class Engine:
             device=none.copy(),
             country=none.astype(np.int8),
             card=none.copy(),
+            joins=np.zeros(n, dtype=bool),
         )
         self.fraudsters.brief(visits, overrides, events["reference"][rows])
         events["override"][rows] = np.arange(n)
@@ -254,7 +261,7 @@ class Engine:
                 first,
                 self.population.table,
                 browser.session,
-                self._day_state(overrides),
+                self._day_state(overrides, day),
                 OutputBuffers(
                     browser.events.table,
                     browser.sessions.table,
@@ -262,22 +269,22 @@ class Engine:
                     browser.pages.table,
                     self.scheduled.table,
                     self.offers.table,
+                    self.fraudsters.placed,
                     counters,
                 ),
-                2 * self.room,
+                self.room,
             )
             for place, buffer in buffers.items():
                 buffer.n = int(counters[place])
             self.stolen_cards = int(counters[counter_index.STOLEN_CARDS])
-            self.fraudsters.honest_sessions += int(counters[counter_index.HONEST_SESSIONS])
         self._assign_to_days(before, day)
 
     def _make_room(self, buffers: dict[int, event_buffer.RecordBuffer], events: int) -> None:
         """Make room in each buffer for about `events` events, for one of them at least."""
         keeps_pages = int(self.scenario.truth.exposures)
         reserve = {
-            counter_index.EVENTS: 2 * self.room,
-            counter_index.PAGES: 2 * self.room * keeps_pages + 1,
+            counter_index.EVENTS: self.room,
+            counter_index.PAGES: self.room * keeps_pages + 1,
             counter_index.SCHEDULED: RESERVE_OF_SCHEDULED,
         }
         for place, buffer in buffers.items():
@@ -286,7 +293,7 @@ class Engine:
                 each *= keeps_pages
             buffer.reserve(each * events + reserve.get(place, RESERVE))
 
-    def _day_state(self, overrides: np.ndarray) -> DayState:
+    def _day_state(self, overrides: np.ndarray, day: int) -> DayState:
         """The shop today, as compiled code reads it."""
         browser, world = self.browser, self.world
         return DayState(
@@ -304,32 +311,21 @@ class Engine:
             overrides=overrides,
             n_shoppers=len(self.population),
             end=self.end,
+            quota=self.fraudsters.quota(day),
         )
 
     def _claim(self, first: int, day: int) -> None:
         """Schedule what fraudsters claim after the day's orders: those from number `first` on."""
         orders = self.browser.orders.written[first:]
         found = np.flatnonzero(orders["typology"] >= 0)
-        orders, none = orders[found], np.full(len(found), -1, dtype=np.int64)
-        visits = Visits(
-            user=orders["user"].astype(np.int64),
-            start=orders["time"].copy(),
-            typology=orders["typology"].copy(),
-            ring=orders["ring"].copy(),
-            device=none,
-            country=none.astype(np.int8),
-            card=none,
+        number = self.fraudsters.claims(orders[found], first + found)
+        claims = self._attack_events(number)
+        claims = claims[claims["time"] < self.end]
+        before = self.scheduled.n
+        self.scheduled.extend(
+            len(claims), **{name: claims[name] for name in SCHEDULED_EVENT.names or ()}
         )
-        claims = self.fraudsters.claims(
-            visits, np.arange(len(found)), first + found, orders["time"].copy()
-        )
-        claims = [c for c in claims if c.time < self.end]
-        if claims:
-            before, (time, user, number) = self.scheduled.n, zip(*claims, strict=True)
-            self.scheduled.extend(
-                len(claims), time=time, user=user, reference=number, kind=fraud.ATTACK, override=-1
-            )
-            self._assign_to_days(before, day)
+        self._assign_to_days(before, day)
 
     def _act(self, events: np.ndarray) -> None:
         """Play the attacks that need no browsing, one per account at a time."""

@@ -16,6 +16,8 @@ NAMES = (
     "login",
     "coupon_offer",
     "coupon_redeem",
+    "login_failed",
+    "change_address",
 )
 (
     VIEW_ITEM,
@@ -31,4 +33,6 @@ NAMES = (
     LOGIN,
     COUPON_OFFER,
     COUPON_REDEEM,
+    LOGIN_FAILED,
+    CHANGE_ADDRESS,
 ) = range(len(NAMES))

@@ -122,6 +122,12 @@ class Shoppers(Settings, frozen=True):
     propensity_sigma: Annotated[
         float, Range(0.0, 3.0, "sd over users of the log-odds to put into the cart and to buy")
     ] = 0.9
+    new_device: Annotated[
+        float,
+        Range(
+            0.0, 1.0, "share of sessions on a device that the shop has not seen, or has forgotten"
+        ),
+    ] = 0.1
     drift: Annotated[float, Range(0.0, 1.0, "sd of the taste's change per session")] = 0.02
 
 
@@ -180,6 +186,9 @@ class Sessions(Settings, frozen=True):
         float,
         Range(0.0, 1.0, "probability to come back within about a day to an unfinished intent"),
     ] = 0.38
+    login_failure: Annotated[
+        float, Range(0.0, 0.9, "probability that an honest attempt to log in fails")
+    ] = 0.06
     longest: Annotated[int, Range(5, 1_000, "steps after which every session ends")] = 80
 
 
@@ -226,6 +235,9 @@ class Checkout(Settings, frozen=True):
         ),
     ] = 1.0
     review: Annotated[float, Range(0.0, 1.0, "share of order lines that are reviewed")] = 0.14
+    change_address: Annotated[
+        float, Range(0.0, 1.0, "share of honest checkouts in which the delivery address is changed")
+    ] = 0.03
     late: Annotated[float, Range(0.0, 1.0, "share of deliveries that come late")] = 0.09
 
 
@@ -338,6 +350,22 @@ class Fraud(Settings, frozen=True):
     card_testing: Annotated[
         float, Range(0.0, 1.0, "weight of card testing within payment fraud")
     ] = 0.2
+    failed_logins: Annotated[
+        float, Range(0.0, 0.9, "probability that a blatant takeover's attempt to log in fails")
+    ] = 0.6
+    new_address: Annotated[
+        float, Range(0.0, 1.0, "share of blatant takeovers that change the delivery address")
+    ] = 0.7
+    burst: Annotated[float, Range(1.0, 6.0, "mean sessions of a blatant burst of card testing")] = (
+        3.0
+    )
+    burst_minutes: Annotated[
+        float, Range(1.0, 600.0, "median minutes between them; more with mimicry")
+    ] = 4.0
+    burst_rise: Annotated[
+        float,
+        Range(0.0, 5.0, "fall of the price sensitivity from one to the next: the amounts rise"),
+    ] = 0.8
     refund_abuse: Annotated[
         float, Range(0.0, 0.3, "share of orders made with the intent to claim a refund")
     ] = 0.01

@@ -29,10 +29,23 @@ def problem(record: Any) -> str | None:
         return found
     found = _cell(record) or _wrong(record, RECORD)
     if found is None and record["status"] == "ok":
-        found = _wrong(record, NEEDED.get(record["kind"], {})) or _wrong(record, MEASURED)
+        needed = {**FINISHED, **NEEDED.get(record["kind"], {})}
+        found = _wrong(record, needed) or _wrong(record, MEASURED)
     elif found is None:
         found = _wrong(record, {"error": (_text, True)})
     return found
+
+
+def unlike_others(records: list[dict[str, Any]]) -> str | None:
+    """Return what is wrong with a record beside others: replicates of one table are as many."""
+    sizes: dict[str, int] = {}
+    for record in records:
+        if record.get("status") != "ok" or not record["needs"]:
+            continue
+        for text in (record.get("replicates") or {}).values():
+            if sizes.setdefault(record["needs"][0], len(text)) != len(text):
+                return "has more or fewer replicates than others of its table"
+    return None
 
 
 def _cell(cell: Any) -> str | None:
@@ -106,7 +119,8 @@ def _packed(value: Any) -> bool:
 
 def _unpackable(text: Any) -> bool:
     try:
-        return isinstance(text, str) and len(base64.b64decode(text, validate=True)) % 4 == 0
+        data = base64.b64decode(text, validate=True) if isinstance(text, str) else b""
+        return len(data) > 0 and len(data) % 4 == 0
     except (binascii.Error, ValueError):
         return False
 
@@ -159,6 +173,7 @@ LABELS = {
     "reference": ("log", "task", "source", "model"),
 }
 SCORED: Fields = {"metrics": (_numbers, True), "chance": (_number, True), "code": (_text, True)}
+FINISHED: Fields = {"needs": (_texts, True), "spec": (_object, True), "code": (_text, True)}
 NEEDED: Mapping[str, Fields] = {
     "log": {
         **dict.fromkeys(("events", "users"), (_number, True)),

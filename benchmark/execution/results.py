@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from benchmark.execution import artifact_store
-from benchmark.execution.record_shape import problem
+from benchmark.execution.record_shape import problem, unlike_others
 from eventlog._runtime.errors import InputError
 from eventlog._runtime.files import new_file
 
@@ -110,12 +110,8 @@ class Store:
         that a run writes.
         """
         for record in (*self._strange, *self.records):
-            wrong = problem(record)
-            if wrong is not None:
-                raise InputError(
-                    f"{self.path} has a record that {wrong}, which no run has written; remove that "
-                    "line, or choose another folder."
-                )
+            self._refuse(problem(record))
+        self._refuse(unlike_others(self.records))
         for record in reversed(self.records):
             if record["kind"] == "plan":
                 return record
@@ -123,6 +119,13 @@ class Store:
             f"{self.folder} holds no results; make some with 'python -m benchmark run --out "
             f"{self.folder}'."
         )
+
+    def _refuse(self, wrong: str | None) -> None:
+        if wrong is not None:
+            raise InputError(
+                f"{self.path} has a record that {wrong}, which no run has written; remove that "
+                "line, or choose another folder."
+            )
 
     def _take(self, record: dict[str, Any]) -> None:
         self.records.append(record)

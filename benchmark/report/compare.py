@@ -16,7 +16,8 @@ from benchmark.evaluation import statistics
 from benchmark.evaluation.statistics import Fits
 from benchmark.execution.results import Store
 from benchmark.report.aggregate import SEED, Board, Row, boards
-from benchmark.report.markdown import number, one_line
+from benchmark.report.markdown import number
+from eventlog._runtime.text import one_line
 
 # Factor of CPU time that is reported: on a busy machine it varies by a third from run to run.
 SLOWER = 1.5
@@ -122,7 +123,9 @@ def _differences(one: Compared, two: Compared) -> dict[str, Fits]:
         if other is None or not row.complete or not other.complete or _seeds(row) != _seeds(other):
             continue
         before, after = row.fits(one.metric), other.fits(two.metric)
-        if before is not None and after is not None:
+        if before is None or after is None:
+            continue
+        if before.replicates.shape == after.replicates.shape:  # other draws are not paired
             moved = after.replicates - before.replicates
             found[name] = after._replace(values=after.values - before.values, replicates=moved)
             found[ZERO] = Fits(np.zeros(1), np.zeros((1, moved.shape[1])), fixed=True)

@@ -11,7 +11,8 @@ from benchmark.execution.plan import REAL
 from benchmark.execution.results import Store
 from benchmark.report.aggregate import Board, Row, problem
 from benchmark.report.generated import Generated, generated
-from benchmark.report.markdown import code, number, one_line, percent, plain, short, table
+from benchmark.report.markdown import code, number, percent, plain, short, table
+from eventlog._runtime.text import one_line
 
 MEASURES = (
     "event_js",

@@ -15,9 +15,10 @@ from benchmark.execution.results import Store
 from benchmark.report import generated_section, overview, task_section
 from benchmark.report.aggregate import COSTS, Board, boards
 from benchmark.report.generated import generated
-from benchmark.report.markdown import code, each, one_line
+from benchmark.report.markdown import code, each
 from benchmark.report.paths import without_folders
 from eventlog._runtime.files import new_file
+from eventlog._runtime.text import one_line
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,14 +11,9 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-# Line ends, other control characters, and marks that turn the direction of writing.
-CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200b-\u200f\u202a-\u202e\u2066-\u2069]+")
+from eventlog._runtime.text import one_line
+
 MARKUP = re.compile(r"([\\`*\[\]<>|&#!~]|(?<!\w)_|_(?!\w))")
-
-
-def one_line(text: object) -> str:
-    """Return a text on one line, without characters that nobody sees."""
-    return CONTROL.sub(" ", str(text))
 
 
 def plain(text: object) -> str:

@@ -13,9 +13,9 @@ from benchmark.execution import fingerprint
 from benchmark.execution.plan import answers
 from benchmark.execution.results import Store
 from benchmark.report.aggregate import Board, boards
-from benchmark.report.markdown import one_line
 from benchmark.suite import LogSource, Suite, load, plugin_name
 from eventlog._runtime.errors import InputError
+from eventlog._runtime.text import one_line
 
 # A score in the middle of what models reach on a headline; of qini, the share who buy.
 TYPICAL = {"ndcg@10": 0.3, "roc_auc": 0.8, "pr_auc": 0.5, "pr_auc_returning": 0.5, "qini": 0.15}

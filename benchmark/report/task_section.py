@@ -9,7 +9,8 @@ from typing import Any
 
 from benchmark.execution.plan import REAL
 from benchmark.report.aggregate import COSTS, FAMILIES, HISTORY, Board, Row, curves
-from benchmark.report.markdown import code, number, one_line, plain, ranged, short, table
+from benchmark.report.markdown import code, number, plain, ranged, short, table
+from eventlog._runtime.text import one_line
 
 TITLES = {
     "fit_cpu_s": "fit, CPU s",

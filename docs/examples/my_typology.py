@@ -35,7 +35,7 @@ class Hoarding(Typology):
 
     def brief(self, context: FraudContext, overrides: BehaviourOverrides, who: np.ndarray) -> None:
         """Want one category, stay, and put nearly everything into the cart."""
-        overrides.leave_logit[who] -= 1.0
+        overrides.leave_shift[who] -= 1.0
         go_shopping(
             overrides, who, cart_shift=3.5, own_taste=0.0, category=wanted(context, len(who), 1.0)
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import io
 import re
 import sys
 import time
@@ -13,10 +14,12 @@ from typing import Any, NoReturn, TypeVar
 from eventlog._runtime.errors import InputError, ShopError
 from eventlog._runtime.files import FULL
 from eventlog._runtime.seeds import LARGEST_SEED, check_seed
+from eventlog._runtime.text import one_line
 
 T = TypeVar("T")
 # The disk is full or may not be written: a traceback would explain nothing.
 STORAGE = FULL | {errno.EROFS, errno.EACCES, errno.EPERM}
+NO_PATH = {errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENXIO}
 speaker = ""  # prefix of each line, for processes that share a console
 _spellings: dict[str, str] = {}  # 'python -m PACKAGE COMMAND' -> how it is typed
 
@@ -98,10 +101,13 @@ def run(command: Callable[[list[str]], int | None], argv: list[str] | None = Non
     The exit code is 0 if all went well, 1 if the work failed, 2 if the input or the arguments are
     wrong, and 130 after an interruption.
     """
+    for stream in (sys.stdout, sys.stderr):  # a name of a file may be no text of the terminal's
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = command(sys.argv[1:] if argv is None else argv) or 0
     except ShopError as error:
-        print(as_typed(f"error: {error}"), file=sys.stderr)
+        _say(as_typed(f"error: {error}"))
         code = error.exit_code
     except KeyboardInterrupt:
         code = _interrupted()
@@ -113,23 +119,26 @@ def run(command: Callable[[list[str]], int | None], argv: list[str] | None = Non
         # torch raises RuntimeError when memory runs out
         if not isinstance(error, MemoryError) and "allocate memory" not in str(error):
             raise
-        print(
-            "error: there is not enough memory; choose a smaller log or smaller settings.",
-            file=sys.stderr,
-        )
+        _say("error: there is not enough memory; choose a smaller log or smaller settings.")
         code = 1
     except BrokenPipeError:
         sys.stderr.close()
         code = 1
     except OSError as error:
-        if error.errno not in STORAGE:
+        if error.errno in NO_PATH and error.filename is not None:
+            _say(f"error: {error.filename} cannot be used as a path: {error.strerror}.")
+            code = 2
+        elif error.errno in STORAGE:
+            _say(f"error: {error.filename or 'the output'} cannot be written: {error.strerror}.")
+            code = 1
+        else:
             raise
-        print(
-            f"error: {error.filename or 'the output'} cannot be written: {error.strerror}.",
-            file=sys.stderr,
-        )
-        code = 1
     sys.exit(code)
+
+
+def _say(sentence: str) -> None:
+    """Print a sentence on standard error, as one line whatever it quotes."""
+    print(one_line(sentence), file=sys.stderr)
 
 
 def _interrupted() -> int:

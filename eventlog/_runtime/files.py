@@ -37,7 +37,8 @@ def new_folder(path: Path | str, *, overwrite: bool = True) -> Iterator[Path]:
     check_replaceable(path, overwrite=overwrite)
     _make_parents(path)
     temporary = _beside(path, "tmp")
-    temporary.mkdir()
+    with _refusing(path, path.parent):
+        temporary.mkdir()
     with _marked(temporary):
         try:
             yield temporary
@@ -207,14 +208,19 @@ def _remove_leftovers(path: Path) -> None:
 
 def _make_parents(path: Path) -> None:
     """Make the folder above `path`. Raises InputError if that is impossible."""
-    try:
+    with _refusing(path, path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def _refusing(path: Path, above: Path) -> Iterator[None]:
+    """Raise InputError if a folder in which `path` is to be cannot be made or used."""
+    try:
+        yield
     except OSError as error:
         if error.errno in FULL:
             raise
-        raise InputError(
-            f"{path} cannot be written: {path.parent} cannot be created ({error.strerror})."
-        ) from None
+        raise InputError(f"{path} cannot be written in {above} ({error.strerror}).") from None
 
 
 @contextmanager
@@ -223,7 +229,8 @@ def new_file(path: Path | str) -> Iterator[Path]:
     path = Path(path)
     _make_parents(path)
     temporary = path.parent / f".{path.stem}.{uuid.uuid4().hex[:8]}.tmp{path.suffix}"
-    temporary.touch(exist_ok=False)
+    with _refusing(path, path.parent):
+        temporary.touch(exist_ok=False)
     with _marked(temporary):
         try:
             yield temporary
@@ -241,6 +248,7 @@ def write_json(path: Path | str, value: Any, *, sort_keys: bool = True) -> None:
             )
             + "\n",
             encoding="utf-8",
+            errors="backslashreplace",  # half of a character pair, which JSON escapes alike
             newline="\n",
         )
 

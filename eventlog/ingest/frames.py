@@ -55,7 +55,7 @@ def from_arrow(
     if not isinstance(table, pa.Table):
         try:
             table = pa.table(table)
-        except (TypeError, ValueError, pa.ArrowException):
+        except (TypeError, ValueError, OverflowError, pa.ArrowException):
             raise InputError(
                 f"from_arrow takes a table of Arrow, not {_kind(table)}; a data frame has "
                 "from_pandas or from_polars."

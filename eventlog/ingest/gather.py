@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from eventlog._runtime.errors import InputError
+from eventlog._runtime.text import one_line
 from eventlog.ingest.convert import Converted, Converter
 from eventlog.ingest.own_columns import typed_text
 from eventlog.log import LogWriter, sort_events, tidy
@@ -71,7 +72,7 @@ class Summary:
         if self.labels:
             lines.append(f"  labels    {self.labels:,}")
         lines += [f"  note      {text}" for text in self.notes]
-        return "\n".join([*lines, f"written to {self.out}"])
+        return "\n".join(map(one_line, [*lines, f"written to {self.out}"]))
 
     def example(self, reason: str) -> str:
         """Return the value in the first row set aside for a reason, as the end of a sentence."""

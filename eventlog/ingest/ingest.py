@@ -89,6 +89,8 @@ def import_file(
     """
     inputs = [file] if isinstance(file, str | Path | pa.Table) else list(file)
     out = Path(out)
+    allow_rejects = [allow_rejects] if isinstance(allow_rejects, str) else list(allow_rejects or ())
+    _refuse_other_types(mapping, allow_rejects, currency)
     if mapping is not None:
         check_values(mapping, "The mapping")
     check_replaceable(out)
@@ -127,6 +129,18 @@ def import_file(
             },
         )
     return summary
+
+
+def _refuse_other_types(mapping: Any, allow_rejects: list[Any], currency: Any) -> None:
+    """Raise InputError for arguments of another type, as a notebook may give them."""
+    if mapping is not None and not isinstance(mapping, Mapping):
+        raise InputError(
+            f"mapping is a {type(mapping).__name__}; give a Mapping: eventlog.ingest.mapping has "
+            "load(FILE) and preset(NAME)."
+        )
+    for name, value in (("currency", currency), *(("allow_rejects", r) for r in allow_rejects)):
+        if value is not None and not isinstance(value, str):
+            raise InputError(f"{name} has {value!r}, which is no text.")
 
 
 def _converted(

@@ -11,6 +11,7 @@ import codecs
 import io
 import itertools
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -26,6 +27,12 @@ from eventlog.ingest.values import WIDEST, number_text
 
 LONGEST = streams.LONGEST_LINE
 ROWS = 50_000  # of a list, at once
+MOST_LEVELS = 100  # of lists and objects inside each other: Arrow and Python recurse
+NO_OPENING = bytes(set(range(256)) - set(b"[{\n"))
+NO_BRACKET = bytes(set(range(256)) - set(b"[]{}"))
+STEP = np.zeros(256, dtype=np.int8)
+STEP[list(b"[{")], STEP[list(b"]}")] = 1, -1
+STRING = re.compile(rb'"(?:[^"\\\n]|\\.)*"')
 
 
 def read_json(file: InputFile) -> Iterator[Batch]:
@@ -80,6 +87,11 @@ class _Blocks:
 
     def table(self, block: bytes) -> pa.Table:
         """Return the rows of a block."""
+        if _many_openings(block):
+            for row, line in enumerate((x for x in block.split(b"\n") if x.strip()), start=1):
+                self._refuse_deep(line, self.n + row)
+        if block.lstrip().startswith(b"null"):  # as the first value it crashes Arrow
+            return self._slowly(block)
         try:
             block.decode()  # Arrow does not look
         except UnicodeDecodeError:
@@ -100,6 +112,8 @@ class _Blocks:
                 f"{self.file} is a list of more than {LONGEST >> 20} MiB; give one JSON object a "
                 "line (jq -c '.[]' makes such a file)."
             )
+        data = data.replace(b"\n", b" ")
+        self._refuse_deep(data, 1)
         records = self._loaded(data.removeprefix(codecs.BOM_UTF8), 1)
         for row, record in enumerate(records, start=1):
             self._check_object(record, row)
@@ -144,18 +158,35 @@ class _Blocks:
             raise InputError(
                 f"{self.file} is not utf-8 text: row {row}, byte {error.start} of the line."
             ) from None
-        except RecursionError:
-            raise InputError(f"{self.file} has too many levels of lists in row {row}.") from None
         except ValueError as error:  # a number of more than 4,300 digits
             raise InputError(f"{self.file} cannot be read in row {row}: {error}.") from None
+
+    def _refuse_deep(self, line: bytes, row: int) -> None:
+        if _levels(line) > MOST_LEVELS:
+            raise InputError(
+                f"{self.file} has more than {MOST_LEVELS} levels of lists and objects in row {row}."
+            )
 
     def _check_object(self, record: Any, row: int) -> dict[str, Any]:
         if not isinstance(record, dict):
             raise InputError(
-                f"{self.file} has {type(record).__name__} in row {row}; each line must be one JSON "
-                "object."
+                f"{self.file} has {json.dumps(record)[:40]} in row {row}; each line must be one "
+                "JSON object."
             )
         return record
+
+
+def _many_openings(lines: bytes) -> bool:
+    """Return whether a line has so many [ and { that it may have too many levels."""
+    marks = np.frombuffer(lines.translate(None, NO_OPENING), dtype=np.uint8)
+    ends = np.flatnonzero(marks == ord("\n"))
+    return bool((np.diff(ends, prepend=-1, append=len(marks)) > MOST_LEVELS + 1).any())
+
+
+def _levels(line: bytes) -> int:
+    """Return how many lists and objects are open at once in a line, at most."""
+    marks = np.frombuffer(STRING.sub(b"", line).translate(None, NO_BRACKET), dtype=np.uint8)
+    return int(np.cumsum(STEP[marks], dtype=np.int64).max(initial=0))
 
 
 def _is_list(file: InputFile) -> bool:

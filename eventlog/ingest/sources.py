@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import glob
 import hashlib
-import io
 import re
 import shutil
 import sys
@@ -20,7 +19,7 @@ from urllib.parse import unquote
 
 from eventlog._runtime.errors import InputError
 from eventlog._runtime.extras import require
-from eventlog.ingest.streams import COMPRESSIONS, InputFile, local_file
+from eventlog.ingest.streams import COMPRESSIONS, DAMAGE, InputFile, local_file
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".data", ".inter")
 JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
@@ -46,9 +45,9 @@ def find_files(inputs: Sequence[str | Path], scratch: Path) -> list[InputFile]:
         if text == "-":
             files.append(_standard_input(scratch))
         elif "://" in text:
-            files += _remote(text)
+            files += _remote(text, scratch)
         else:
-            files += _local(Path(given))
+            files += _local(Path(given), scratch)
     return files
 
 
@@ -67,7 +66,7 @@ def by_name(name: str) -> list[tuple[int, int, str]]:
     return [(0, int(p), "") if i % 2 else (1, 0, p) for i, p in enumerate(parts)]
 
 
-def _local(path: Path) -> list[InputFile]:
+def _local(path: Path, scratch: Path) -> list[InputFile]:
     if path.is_dir():
         return _several(
             (
@@ -76,6 +75,7 @@ def _local(path: Path) -> list[InputFile]:
                 if p.is_file() and _is_data(p.relative_to(path).parts)
             ),
             f"{path} is a folder without events/part-*.parquet and without a file to read",
+            scratch,
         )
     if not path.exists() and glob.has_magic(str(path)):
         base = _before_pattern(path)
@@ -83,13 +83,14 @@ def _local(path: Path) -> list[InputFile]:
         return _several(
             (local_file(p, partitions=_partitions(p.parts[base:-1])) for p in found if p.is_file()),
             f"{path} matches no file",
+            scratch,
         )
     if not path.exists():
         raise InputError(f"{path} does not exist.")
-    return _archive(path) if path.suffix.lower() == ".zip" else [local_file(path)]
+    return _archive(path, scratch) if path.suffix.lower() == ".zip" else [local_file(path)]
 
 
-def _several(files: Iterable[InputFile], nothing: str) -> list[InputFile]:
+def _several(files: Iterable[InputFile], nothing: str, scratch: Path) -> list[InputFile]:
     """Return the files of a folder or pattern by name. Raises InputError if there are none."""
     found = sorted(files, key=lambda file: by_name(file.name))
     if not found:
@@ -98,7 +99,7 @@ def _several(files: Iterable[InputFile], nothing: str) -> list[InputFile]:
         member
         for file in found
         for member in (
-            _archive(file.path) if file.path and file.suffixes[-1:] == [".zip"] else [file]
+            _archive(file.path, scratch) if file.path and file.suffixes[-1:] == [".zip"] else [file]
         )
     ]
 
@@ -122,7 +123,7 @@ def _partitions(folders: Sequence[str]) -> tuple[tuple[str, str | None], ...]:
     return tuple((unquote(k), None if v == NO_VALUE else unquote(v)) for k, v in pairs)
 
 
-def _archive(path: Path) -> list[InputFile]:
+def _archive(path: Path, scratch: Path) -> list[InputFile]:
     """Return the data files in a .zip archive, or the archive itself if it is no archive."""
     try:
         with zipfile.ZipFile(path) as archive:
@@ -134,22 +135,34 @@ def _archive(path: Path) -> list[InputFile]:
     files = [m for m in members if _is_data(Path(m.filename).parts)]
 
     def reader(member: zipfile.ZipInfo) -> Any:
-        return lambda: _member(path, member)
+        return lambda: _member(path, member, scratch)
 
     return _several(
         (InputFile(f"{path}:{m.filename}", reader(m), m.file_size) for m in files),
         f"{path} holds no file to read",
+        scratch,
     )
 
 
-def _member(path: Path, member: zipfile.ZipInfo) -> IO[bytes]:
-    archive = zipfile.ZipFile(path)
-    stream = archive.open(member)
-    # A Parquet file is read from its end.
-    return io.BytesIO(stream.read()) if member.filename.lower().endswith(".parquet") else stream
+def _member(path: Path, member: zipfile.ZipInfo, scratch: Path) -> IO[bytes]:
+    """Open a file of an archive; Parquet, which is read from its end, in `scratch`."""
+    try:
+        archive = zipfile.ZipFile(path)
+        stream = archive.open(member)
+        if not member.filename.lower().endswith(".parquet"):
+            return stream
+        kept = scratch / f"member-{member.header_offset}.parquet"
+        with stream, open(kept, "wb") as file:
+            shutil.copyfileobj(stream, file, 1 << 20)
+        return open(kept, "rb")
+    except (*DAMAGE, NotImplementedError, RuntimeError) as error:
+        raise InputError(
+            f"{path}:{member.filename} cannot be unpacked ({error}); unpack it, or make the "
+            "archive again."
+        ) from None
 
 
-def _remote(address: str) -> list[InputFile]:
+def _remote(address: str, scratch: Path) -> list[InputFile]:
     """Return the file, or the files of the folder or pattern, at an address such as s3://..."""
     fsspec = require("fsspec", extra="remote", purpose=f"Reading {address}")
     try:
@@ -164,7 +177,7 @@ def _remote(address: str) -> list[InputFile]:
         raise InputError(f"{address} cannot be read: {error}.") from None
     except OSError as error:
         raise InputError(f"{address} cannot be read: {error or 'it does not exist'}.") from None
-    return _several(files, f"{address} holds no file to read")
+    return _several(files, f"{address} holds no file to read", scratch)
 
 
 def _remote_file(system: Any, address: str, path: str, base: int) -> InputFile:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import lzma
+import zipfile
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,6 +21,8 @@ from eventlog._runtime.errors import InputError
 BLOCK = 16 << 20  # bytes of text in a batch
 LONGEST_LINE = 64 << 20  # bytes
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bzip2", ".zst": "zstd"}
+# What reading compressed data raises where it is damaged.
+DAMAGE = (EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
 RAGGED = "wrong number of fields"  # the reason for which such a row is set aside
 
 
@@ -91,7 +95,7 @@ class WatchedStream(io.RawIOBase):
         """Read and count. Raises InputError where the compressed data is damaged."""
         try:
             data = self.stream.read(size)
-        except (EOFError, OSError, zlib.error) as error:
+        except DAMAGE as error:
             packed = self.file.compression or "text"
             raise InputError(
                 f"{self.file} is a damaged {packed} file ({error}); download or export it again."

@@ -15,10 +15,8 @@ from simulator.world.recommender import Slates
 class Browser:
     """The shop of a shard as its sessions see it; `show` moves it to another day."""
 
-    def __init__(
-        self, scenario: Scenario, world: World, population: Population, rng: np.random.Generator
-    ) -> None:
-        self.scenario, self.world, self.population, self.rng = scenario, world, population, rng
+    def __init__(self, scenario: Scenario, world: World, population: Population) -> None:
+        self.scenario, self.world, self.population = scenario, world, population
         slate = scenario.sessions.slate
         self.events = event_buffer.EventBuffer()
         self.sessions = event_buffer.RecordBuffer(event_buffer.SESSION)
@@ -57,12 +55,18 @@ class Browser:
         self.rules["checkout_begin"] = self.scenario.checkout.begin + today.begin
 
     def service_sessions(
-        self, user: np.ndarray, *, channel: np.ndarray, **given: np.ndarray
+        self,
+        user: np.ndarray,
+        rng: np.random.Generator,
+        *,
+        channel: np.ndarray,
+        **given: np.ndarray,
     ) -> np.ndarray:
         """Open sessions in which nothing is browsed, from one of the shopper's devices.
 
         Args:
             user: (n,) accounts.
+            rng: where the device is drawn from.
             channel: (n,) int8.
             given: `typology`, `ring`, `device` and `country`, (n,) each; -1 = honest, none, the
                 account's own.
@@ -71,7 +75,7 @@ class Browser:
             (n,) int32 numbers of the sessions.
         """
         n, population, first = len(user), self.population, self.sessions.n
-        second = np.where(self.rng.random(n) < MAIN_DEVICE, 0, 1)
+        second = np.where(rng.random(n) < MAIN_DEVICE, 0, 1)
         own = {
             "device": population.device[user, second],
             "country": population.country[user],

@@ -12,6 +12,8 @@ from numba import njit
 
 from simulator import event_codes
 from simulator.behaviour import counter_index, draws
+from simulator.behaviour.account import change_address
+from simulator.behaviour.quota import count_order
 from simulator.behaviour.sessions import IN_STOCK, write
 from simulator.behaviour.shoppers import BAD_EXPERIENCE, BOUGHT, CART, RESERVED
 from simulator.counter_rng import child, normal, uniform
@@ -58,6 +60,7 @@ def check_out(shopper, session, day_state, buffers):
     write(buffers, event_codes.BEGIN_CHECKOUT, session)
     if shipping_shocks(shopper, session, day_state):
         return 0.0
+    change_address(session, buffers)
     card = pay(shopper, session, day_state, buffers)
     if card < 0:
         return 0.0
@@ -128,14 +131,16 @@ def choose_card(shopper, session, day_state):
 @njit(cache=True)
 def pay(shopper, session, day_state, buffers):
     """Try to pay, `payment_attempts` times at most; return the card, -1 where none worked."""
-    card = choose_card(shopper, session, day_state)
+    card, failure = choose_card(shopper, session, day_state), session.payment_failure
+    if not session.accepted:
+        failure = 1.0
     session.time += 15.0 + 60.0 * uniform(session.key, draws.PAYMENT_TIME)
     row = write(buffers, event_codes.ADD_PAYMENT_INFO, session)
     row.card = card
     for attempt in range(session.payment_attempts):
         slot = draws.PAYMENT_ATTEMPT + draws.PAYMENT_STRIDE * attempt
         session.time += 8.0 + 30.0 * uniform(session.key, slot + draws.ATTEMPT_TIME)
-        if uniform(session.key, slot + draws.ATTEMPT_SUCCEEDS) >= session.payment_failure:
+        if uniform(session.key, slot + draws.ATTEMPT_SUCCEEDS) >= failure:
             return card
         row = write(buffers, event_codes.PAYMENT_FAILED, session)
         row.card = card
@@ -143,6 +148,7 @@ def pay(shopper, session, day_state, buffers):
             stolen = buffers.counters[counter_index.STOLEN_CARDS]
             card = RESERVED + (RESERVED >> 1) + stolen
             buffers.counters[counter_index.STOLEN_CARDS] += 1
+            session.card = card
         elif uniform(session.key, slot + draws.ATTEMPT_CHANGES_CARD) < 0.5:
             card = shopper.card[1]
     return -1
@@ -182,6 +188,8 @@ def place_order(shopper, session, day_state, buffers, card):
     order.time, order.first, order.lines = session.time, first, shopper.cart_size
     order.user, order.ring, order.views = session.user, session.ring, session.views
     order.typology = session.typology
+    if session.user < day_state.n_shoppers:
+        count_order(session.typology, buffers.placed)
     if session.typology < 0:
         for k in range(BOUGHT - 1, 0, -1):
             shopper.bought[k] = shopper.bought[k - 1]

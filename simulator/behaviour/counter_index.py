@@ -1,4 +1,4 @@
-"""Places in `OutputBuffers.counters`: the length of each buffer, and two running totals."""
+"""Places in `OutputBuffers.counters`: the length of each buffer, and a running total."""
 
 from __future__ import annotations
 
@@ -9,5 +9,4 @@ PAGES = 3
 SCHEDULED = 4
 STOLEN_CARDS = 5  # cards that card testers went through
 OFFERS = 6
-HONEST_SESSIONS = 7
-SIZE = 8
+SIZE = 7

@@ -9,8 +9,11 @@ from numba import njit
 
 from simulator import event_codes
 from simulator.behaviour import counter_index, draws
+from simulator.behaviour.account import log_in
 from simulator.behaviour.campaigns import make_offer
 from simulator.behaviour.checkout import BROWSE, check_out, end_session, follow_up, schedule
+from simulator.behaviour.overrides import BURST
+from simulator.behaviour.quota import is_open
 from simulator.behaviour.sessions import (
     MAIN_DEVICE,
     browse,
@@ -19,14 +22,13 @@ from simulator.behaviour.sessions import (
     write,
 )
 from simulator.behaviour.shoppers import ACCOUNT_TAKEN_OVER, CHANNELS, COUNTRIES
-from simulator.counter_rng import normal, uniform
+from simulator.counter_rng import child, normal, uniform
 from simulator.world.catalogue import DAY
 
 PAUSE = 1_800.0  # seconds at least between two sessions of a shopper
 # Share of honest reviews that are about something looked at here and bought elsewhere.
 UNBOUGHT = 0.15
 ABROAD = 0.02  # share of honest sessions from a random country
-NEW_DEVICE = 0.035  # share of honest sessions on a device that the shop has not seen
 N_CHANNELS, N_COUNTRIES = len(CHANNELS), len(COUNTRIES)
 
 
@@ -45,6 +47,8 @@ def play(scheduled, first, shoppers, session_table, day_state, buffers, room):
         if event.user >= n and event.scheduled_at < offer_time(shopper, buffers.offers):
             continue  # scheduled by the counterfactual of an earlier campaign
         kept = written(counters)
+        if event.user < n:
+            session.accepted_in = 0
         offered = play_event(event, event.user, shoppers, session, day_state, buffers)
         if event.user < n:
             kept = written(counters)
@@ -64,8 +68,8 @@ def has_room(buffers, room, keeps_pages):
     counters = buffers.counters
     return (
         len(buffers.events) - counters[counter_index.EVENTS] >= room
-        and len(buffers.sessions) - counters[counter_index.SESSIONS] >= 2
-        and len(buffers.orders) - counters[counter_index.ORDERS] >= 2
+        and len(buffers.sessions) - counters[counter_index.SESSIONS] >= BURST
+        and len(buffers.orders) - counters[counter_index.ORDERS] >= BURST
         and len(buffers.scheduled) - counters[counter_index.SCHEDULED] >= 16
         and len(buffers.offers) - counters[counter_index.OFFERS] >= 1
         and (not keeps_pages or len(buffers.pages) - counters[counter_index.PAGES] >= room)
@@ -81,7 +85,6 @@ def written(counters):
         counters[counter_index.ORDERS],
         counters[counter_index.PAGES],
         counters[counter_index.STOLEN_CARDS],
-        counters[counter_index.HONEST_SESSIONS],
     )
 
 
@@ -93,7 +96,6 @@ def discard(counters, kept):
     counters[counter_index.ORDERS] = kept[2]
     counters[counter_index.PAGES] = kept[3]
     counters[counter_index.STOLEN_CARDS] = kept[4]
-    counters[counter_index.HONEST_SESSIONS] = kept[5]
 
 
 @njit(cache=True)
@@ -127,21 +129,22 @@ def play_event(event, user, shoppers, session, day_state, buffers):
     # A counterfactual ends with the window of its offer.
     if user >= n and session.time >= shopper.outcome_until:
         return False
+    if attacks:
+        attack(shopper, session, day_state, buffers, day_state.overrides[event.override])
+        return False
     begin_session(shopper, session, day_state, buffers)
     if is_service(event):
         play_service(event, shopper, session, day_state, buffers)
         return False
-    if attacks:
-        override(session, day_state.overrides[event.override])
-    else:
-        buffers.counters[counter_index.HONEST_SESSIONS] += 1
-        if uniform(session.key, draws.ABROAD) < ABROAD:
-            session.country = int(uniform(session.key, draws.COUNTRY) * N_COUNTRIES)
-    if session.device < 0:
-        choose_device(shopper, session, n, attacks)
+    if uniform(session.key, draws.ABROAD) < ABROAD:
+        session.country = int(uniform(session.key, draws.COUNTRY) * N_COUNTRIES)
+    is_new = uniform(session.key, draws.NEW_DEVICE) < day_state.rules[0].shoppers_new_device
+    choose_device(shopper, session, n, is_new)
     choose_channel(session)
     record_session(session, day_state, buffers)
-    offered = not attacks and make_offer(shoppers, session, day_state, buffers)
+    if is_new:
+        log_in(session, buffers, day_state.rules[0].sessions_login_failure)
+    offered = make_offer(shoppers, session, day_state, buffers)
     visit(shopper, session, day_state, buffers, offered)
     if offered:
         play_counterfactual(shoppers, session, day_state, buffers)
@@ -161,6 +164,8 @@ def begin_session(shopper, session, day_state, buffers):
     deviate = normal(session.key, draws.LEAVE_LOGIT)
     session.leave_logit = mean + rules.sessions_leave_sigma * deviate
     session.redeem_welcome = rules.coupons_welcome if shopper.orders == 0 else 0.0
+    session.change_address, session.hurry = rules.checkout_change_address, 0
+    session.accepted = 1
     session.number = buffers.counters[counter_index.SESSIONS]
     session.bought, session.views, session.order = 0, 0, -1
 
@@ -173,18 +178,57 @@ def override(session, overrides):
     if overrides.country >= 0:
         session.country = overrides.country
     session.price_sensitivity = overrides.price_sensitivity
-    session.leave_logit = overrides.leave_logit
+    session.leave_logit += overrides.leave_shift
     session.cart_shift, session.checkout_shift = overrides.cart_shift, overrides.checkout_shift
     session.payment_failure = overrides.payment_failure
     session.payment_attempts = overrides.payment_attempts
     session.category, session.own_taste = overrides.category, overrides.own_taste
     session.redeem_welcome = overrides.redeem_welcome
+    session.change_address, session.hurry = overrides.change_address, overrides.hurry
 
 
 @njit(cache=True)
-def choose_device(shopper, session, n_shoppers, attacks):
+def attack(shopper, session, day_state, buffers, overrides):
+    """Play an attack if its typology is behind its share: a session, or a burst of them.
+
+    In a burst the same equipment comes back after a pause, and the amounts rise. All its sessions
+    take place, but cards are accepted only within the share.
+    """
+    key, card = session.key, overrides.card
+    for step in range(overrides.sessions):
+        if step > 0:
+            session.key = child(key, draws.CHILD_ATTACK + step)
+            pause = overrides.pause * math.exp(0.6 * normal(session.key, draws.BURST_PAUSE))
+            session.time = shopper.last_end + pause
+        if session.time >= day_state.end:
+            return
+        if session.user < day_state.n_shoppers and is_open(
+            overrides.typology, session.time, day_state.quota, buffers.placed
+        ):
+            session.accepted_in |= 1 << step
+        if not session.accepted_in & 1:
+            return
+        if overrides.joins:
+            shopper.ring = overrides.ring
+        begin_session(shopper, session, day_state, buffers)
+        override(session, overrides)
+        session.card, session.accepted = card, session.accepted_in >> step & 1
+        session.price_sensitivity -= step * overrides.rise
+        foreign = session.device >= 0
+        if not foreign:
+            choose_device(shopper, session, day_state.n_shoppers, False)
+        choose_channel(session)
+        record_session(session, day_state, buffers)
+        if foreign and step == 0:
+            log_in(session, buffers, overrides.login_failure)
+        visit(shopper, session, day_state, buffers, False)
+        card = session.card
+
+
+@njit(cache=True)
+def choose_device(shopper, session, n_shoppers, is_new):
     """Draw the device: the main one, the second, or one never seen, which replaces the second."""
-    if not attacks and uniform(session.key, draws.NEW_DEVICE) < NEW_DEVICE:
+    if is_new:
         shopper.devices += 1
         shopper.device[1] = (1 + shopper.devices) * n_shoppers + session.user % n_shoppers
         session.device = shopper.device[1]
@@ -291,7 +335,7 @@ def play_service(event, shopper, session, day_state, buffers):
     order = buffers.orders[event.reference]
     line = order.first + int(uniform(session.key, draws.SERVICE_LINE) * order.lines)
     item, price = buffers.events[line].item, buffers.events[line].price
-    write(buffers, event_codes.LOGIN, session)
+    log_in(session, buffers, day_state.rules[0].sessions_login_failure)
     if event.kind == event_codes.REFUND:
         write_refund(event, session, day_state, buffers, item, price)
     else:

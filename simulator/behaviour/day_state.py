@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from simulator.behaviour.quota import Quota
+
 
 class DayState(NamedTuple):
     """The shop on one day, as compiled code reads it."""
@@ -27,6 +29,7 @@ class DayState(NamedTuple):
     overrides: np.ndarray  # (n,) overrides.OVERRIDE of the day's attacks
     n_shoppers: int  # rows of the shoppers' table from here on are counterfactuals
     end: float  # seconds; the log ends here
+    quota: Quota  # what the day's attacks may amount to
 
 
 class OutputBuffers(NamedTuple):
@@ -38,4 +41,5 @@ class OutputBuffers(NamedTuple):
     pages: np.ndarray  # records.page_dtype
     scheduled: np.ndarray  # event_buffer.SCHEDULED_EVENT
     offers: np.ndarray  # campaigns.OFFER
+    placed: np.ndarray  # (n_typologies + 1,) int64 orders since the log began, the honest ones last
     counters: np.ndarray  # (counter_index.SIZE,) int64

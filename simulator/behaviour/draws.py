@@ -35,6 +35,8 @@ REVIEW_UNBOUGHT = 45
 RATING = 46  # normal
 COUPON_REMINDER = 48
 COUPON_REMINDER_TIME = 49
+LOGIN_FAILS = 50  # + attempt, of five
+LOGIN_TIME = 55  # + attempt
 
 # --- draws of a step: STEP * (step + 1) + one of these --------------------------------------------
 
@@ -83,6 +85,8 @@ CHURN = CHECKOUT + 38
 FORGIVE = CHECKOUT + 40
 RETURN_VISIT = CHECKOUT + 42
 RETURN_TIME = CHECKOUT + 44  # normal
+CHANGE_ADDRESS = CHECKOUT + 46
+CHANGE_ADDRESS_TIME = CHECKOUT + 48
 
 # Draws of a payment attempt: PAYMENT_ATTEMPT + PAYMENT_STRIDE * attempt + one of these.
 PAYMENT_ATTEMPT = CHECKOUT + 64
@@ -109,3 +113,8 @@ CHILD_BACK_FOR_MORE = 2
 CHILD_REFUND = 3
 CHILD_REVIEW = 4
 CHILD_COUPON_REMINDER = 5
+CHILD_ATTACK = 16  # + session of the burst, from 1
+
+# --- a draw on the key of a session of a burst ----------------------------------------------------
+
+BURST_PAUSE = 60  # normal

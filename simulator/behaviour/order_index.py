@@ -8,20 +8,10 @@ from simulator.behaviour.browser import Browser
 
 
 class OrderIndex:
-    """The orders of past days, and the lines of any order."""
+    """The lines of any order."""
 
     def __init__(self, browser: Browser) -> None:
         self.browser = browser
-        self.order_table: list[dict[str, np.ndarray]] = []  # one table a day
-        self._n_indexed = 0
-
-    def close_day(self) -> None:
-        """Add the day's orders to the table."""
-        orders = self.browser.orders.written[self._n_indexed :]
-        self._n_indexed = self.browser.orders.n
-        self.order_table.append(
-            {name: orders[name].copy() for name in ("user", "typology", "ring", "time", "views")}
-        )
 
     def line_of(self, order: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Return (k,) item and price of a random line of each order (k,)."""

@@ -89,11 +89,17 @@ def session_record(scenario: Scenario, world: World) -> np.ndarray:
                 ("payment_failure", "f4"),
                 ("own_taste", "f4"),
                 ("redeem_welcome", "f4"),
+                ("change_address", "f4"),  # probability that an order goes to another address
                 ("coupon_pull", "f4"),  # price sensitivity times the coupon's log discount
                 ("typology", "i1"),  # -1 = honest
                 ("country", "i1"),
                 ("channel", "i1"),
                 ("bought", "u1"),
+                ("accepted", "u1"),  # whether a payment can succeed
+                # of an attack: the sessions in which it can, a bit each; as in the world that came
+                # true, so that a counterfactual lives through the same attacks
+                ("accepted_in", "i4"),
+                ("hurry", "u1"),  # the checkout follows the first item in the cart
                 ("feature_weight", "f4", (world.style.shape[1] + 3,)),
                 ("items", "i4", (reach,)),  # within reach, -1 = none
                 ("weight", "f8", (reach,)),  # exp(utility) of each

@@ -245,7 +245,7 @@ def browse(shopper, session, day_state, buffers):
     longest = int(rules.sessions_longest)
     recall(shopper, session, day_state)
     session.last, session.query = -1, session.focus * day_state.facets
-    session.depth, session.views = 0, 0
+    session.depth, session.views, held = 0, 0, shopper.cart_size
     open_first_page(shopper, session, day_state, buffers)
     for step in range(longest):
         # The first page took the numbers of the first step, so its click takes those of a step
@@ -258,6 +258,8 @@ def browse(shopper, session, day_state, buffers):
         session.page = -1
         if chosen >= 0:
             click(shopper, session, day_state, buffers, chosen, slot)
+            if session.hurry and shopper.cart_size > held:
+                break
         else:
             p_leave = 1.0 / (1.0 + math.exp(-session.leave_logit))
             if uniform(session.key, slot + draws.LEAVE) < p_leave:

@@ -34,6 +34,7 @@ class Attacks:
     device: np.ndarray  # int64, -1 = one of the account's own
     country: np.ndarray  # int8, -1 = the account's own
     card: np.ndarray  # int64, -1 = one stored in the account
+    key: np.ndarray  # uint64, of the session's draws
     # int64, what it is about: item of a review, order of a claim, views of a crawl; -1 = nothing
     reference: np.ndarray
 
@@ -62,6 +63,7 @@ class Attacks:
             device=np.zeros(0, np.int64),
             country=np.zeros(0, np.int8),
             card=np.zeros(0, np.int64),
+            key=np.zeros(0, np.uint64),
             reference=np.zeros(0, np.int64),
         )
 
@@ -69,14 +71,14 @@ class Attacks:
         """Return these and `n` more attacks of which nothing is known yet (-1)."""
 
         def padded(values: np.ndarray) -> np.ndarray:
-            return np.append(values, np.full(n, -1, values.dtype))
+            return np.append(values, np.full(n, -1).astype(values.dtype))
 
         return Attacks(**{f.name: padded(getattr(self, f.name)) for f in fields(self)})
 
 
 @dataclass(frozen=True)
 class FraudContext:
-    """What every typology may look at while it plans."""
+    """What a typology may look at while it plans; `rng` is its own."""
 
     scenario: Scenario
     world: World
@@ -90,6 +92,10 @@ class FraudContext:
     def mimicry(self) -> float:
         """How well fraudsters hide: 0 = blatant, 1 = as a shopper would behave."""
         return self.scenario.fraud.mimicry
+
+    def mixed(self, blatant: float, honest: float) -> float:
+        """Return what lies between blatant and honest behaviour, as far as mimicry goes."""
+        return (1 - self.mimicry) * blatant + self.mimicry * honest
 
 
 class Typology(ABC):
@@ -161,10 +167,10 @@ class Typology(ABC):
 
 
 def accounts_of_rings(population: Population) -> np.ndarray:
-    """Return (k,) accounts of rings that have been used at least once."""
-    return np.flatnonzero(
-        (population.ring >= 0) & population.alive & np.isfinite(population.last_end)
-    )
+    """Return (k,) accounts of rings that have been used; on the first day, those of old."""
+    theirs = (population.ring >= 0) & population.alive
+    used = theirs & np.isfinite(population.last_end)
+    return np.flatnonzero(used if used.any() else theirs & (population.born < 0))
 
 
 def go_shopping(overrides: BehaviourOverrides, who: np.ndarray, **given: Any) -> None:

@@ -1,7 +1,9 @@
 """Fraudsters: rings of accounts, and the attacks that they plan.
 
 What each typology wants is in its file in `typologies/`. The number of attacks follows what honest
-shoppers do, so that the share of each kind is what the scenario says at any size. With `mimicry`
+shoppers do, so that the share of each kind is what the scenario says at any size and length. Each
+typology draws from a stream of its own, so that one more of them changes no log in which it has no
+share. With `mimicry`
 near 1 a fraudster uses the account's own device and country, browses like a shopper and buys at
 ordinary prices; near 0 they do nothing to hide. Either way, only the combination of traces gives
 them away.
@@ -9,16 +11,17 @@ them away.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
+import zlib
 
 import numpy as np
-from scipy.special import ndtr
 
 from eventlog._runtime.plugins import load, names
+from simulator import event_codes
 from simulator.behaviour.browser import Browser
-from simulator.behaviour.checkout import REVIEW_DAYS, REVIEW_SHIFT, REVIEW_SIGMA
 from simulator.behaviour.order_index import OrderIndex
 from simulator.behaviour.overrides import BehaviourOverrides, Visits
+from simulator.behaviour.quota import Quota
 from simulator.behaviour.shoppers import CHANNELS, COUNTRY_SHARE, Population
 from simulator.fraud.base import Attacks, FraudContext, Typology
 from simulator.scenario import Scenario
@@ -29,8 +32,13 @@ ATTACK = 100  # kind of a scheduled event
 FOLDER = "simulator.typologies"
 NAMES = tuple(names(FOLDER))
 TARGETS = 3  # items that a ring is paid to praise
-ROWS_PER_SESSION = 5.2  # of honest sessions in the default shop; only scales what bots ask for
-REVIEWS_DONE = 0.8  # share of the due reviews whose author has not left meanwhile
+# Before anything is counted: rows of an honest visit, worth as much as those of so many visits; and
+# orders of one, a bound.
+ROWS_PER_VISIT, AS_IF_VISITS = 5.2, 200
+MOST_ORDERS_PER_VISIT = 0.3
+CERTAIN = 0.9  # share of the honest orders expected today that may be counted on
+SUPPLY, SPARE = 2.0, 10  # attacks planned for each that is needed, and beyond that
+MEMORY = 0.8  # by the day, of how many orders a visit leads to
 
 
 def _load(name: str) -> Typology:
@@ -44,6 +52,9 @@ TYPOLOGIES: tuple[Typology, ...] = tuple(_load(name) for name in NAMES)
 PAYMENT = np.array([t.of == "payment" for t in TYPOLOGIES])
 VICTIM = np.array([t.victim for t in TYPOLOGIES])  # (n_typologies,) bool
 BROWSES = np.array([t.browses for t in TYPOLOGIES])  # (n_typologies,) bool
+ORDERS = PAYMENT | np.array([t.of == "orders" for t in TYPOLOGIES])  # (n_typologies,) bool
+# (n_typologies,) int64: payment fraud has one share in common
+GROUP = np.where(PAYMENT, 0, 1 + np.arange(len(TYPOLOGIES)))
 
 
 def shares(setting: Fraud) -> np.ndarray:
@@ -57,23 +68,19 @@ def shares(setting: Fraud) -> np.ndarray:
     return value
 
 
-class Planned(NamedTuple):
-    """An attack as the engine needs to know it."""
-
-    time: float
-    user: int
-    number: int
+def stream(seed: int, name: str) -> np.random.Generator:
+    """Return a generator for `name`: other names, more of them or fewer, do not move its draws."""
+    return np.random.default_rng([seed, zlib.crc32(name.encode())])
 
 
 class Fraudsters:
     """The rings of one shard: who they are, what they plan, what they do."""
 
-    def __init__(
-        self, scenario: Scenario, world: World, population: Population, rng: np.random.Generator
-    ) -> None:
+    def __init__(self, scenario: Scenario, world: World, population: Population, seed: int) -> None:
         self.setting: Fraud = scenario.fraud
-        self.population, self.rng = population, rng
+        self.population, self.seed = population, seed
         self.share = shares(self.setting)
+        rng = stream(seed, "rings")
         n = round(self.setting.accounts * len(population)) if self.share.any() else 0
         accounts = rng.permutation(len(population))[:n]
         self.n_rings = max(1, -(-n // self.setting.ring_size))
@@ -83,21 +90,17 @@ class Fraudsters:
         population.n_devices += self.n_rings
         self.card = np.full(self.n_rings, -1, dtype=np.int64)  # current one, -1 = none yet
         level = np.bincount(world.category, world.log_price) / np.bincount(world.category)
+        resale = np.flatnonzero(level >= np.median(level))
         # a client who pays for praise pays several rings
         clients = rng.integers(0, world.n_items, max(8, self.n_rings))
         targets = clients[rng.integers(0, len(clients), (self.n_rings, TARGETS))].astype(np.int32)
-        self.context = FraudContext(
-            scenario, world, population, np.flatnonzero(level >= np.median(level)), targets, rng
-        )
-        habit = np.array([t.habit for t in TYPOLOGIES], dtype=np.float32)
-        self.habit = np.exp(
-            habit[:, None]
-            * rng.standard_normal((len(TYPOLOGIES), len(population)), dtype=np.float32)
-        )
-        ring_habit = np.array([t.ring_habit for t in TYPOLOGIES])
-        self.activity = np.exp(
-            ring_habit[:, None] * rng.standard_normal((len(TYPOLOGIES), self.n_rings))
-        )
+        # one for each typology
+        self.contexts = [
+            FraudContext(scenario, world, population, resale, targets, stream(seed, name))
+            for name in NAMES
+        ]
+        self.habit = {k: self._habit(k) for k in np.flatnonzero(self.share).tolist()}
+        self.activity = {k: self._activity(k) for k in self.habit}
         self.served = np.zeros((len(TYPOLOGIES), len(population)), dtype=bool)
         # Fraudsters work at night more often, less so with higher mimicry.
         hours = np.ones(24)
@@ -105,87 +108,129 @@ class Fraudsters:
         hours = self.setting.mimicry * world.hour_weight + (1 - self.setting.mimicry) * hours
         self.hours = hours / hours.sum()
         self.attacks = Attacks.none()
-        self.honest_by_day = np.zeros(world.days + 1)  # orders
-        self.honest_sessions = 0
-        # orders, reviews or rows of each typology so far
-        self.done = np.zeros(len(TYPOLOGIES))
-        self._counted = 0
+        # What came of it, by typology; the last number is that of the honest. Compiled code counts
+        # the orders.
+        self.placed = np.zeros(len(TYPOLOGIES) + 1, dtype=np.int64)
+        self.sessions = np.zeros_like(self.placed)
+        self.reviews = np.zeros_like(self.placed)
+        self.rows = np.zeros_like(self.placed)
+        self._visits = self._orders_before = 0  # visits of the day, honest orders before it
+        self._recent = np.zeros(2)  # honest visits planned and orders, the latest days count most
+
+    def _habit(self, kind: int) -> np.ndarray:
+        """(n_users,) float32: how often a typology uses each account."""
+        deviate = self.contexts[kind].rng.standard_normal(len(self.population), dtype=np.float32)
+        return np.exp(np.float32(TYPOLOGIES[kind].habit) * deviate)
+
+    def _activity(self, kind: int) -> np.ndarray:
+        """(n_rings,) float64: how much of a typology each ring commits."""
+        deviate = self.contexts[kind].rng.standard_normal(self.n_rings)
+        return np.exp(TYPOLOGIES[kind].ring_habit * deviate)  # type: ignore[no-any-return]
 
     # --- planning ---------------------------------------------------------------------------------
 
-    def plan(self, day: int, orders: list[dict[str, np.ndarray]]) -> list[Planned]:
-        """Plan the attacks of a day: as many as keep each typology's share at its target.
+    def plan(self, day: int, visits: int, reviews: int) -> np.ndarray:
+        """Plan the attacks of a day, and return (n,) int64 their numbers.
 
-        `orders`: the tables of `OrderIndex`, one for each past day.
+        Of those that lead to orders more are planned than needed, see `quota`.
+
+        Args:
+            day: the day.
+            visits: honest visits planned for it.
+            reviews: honest reviews due on it.
         """
-        self._count(orders)
-        if not self.share.any():
-            return []
-        kinds = np.repeat(np.arange(len(TYPOLOGIES)), self.rng.poisson(self._missing(day)))
-        planned = [self._plan(int(k), int((kinds == k).sum()), day) for k in np.unique(kinds)]
+        self._visits, self._orders_before = visits, int(self.placed[-1])
+        needed = self._needed(visits, reviews)
+        planned = [self._plan(k, needed[k], day) for k in np.flatnonzero(needed).tolist()]
         return self._number(planned)
 
-    def _count(self, orders: list[dict[str, np.ndarray]]) -> None:
-        """Count the honest orders by day and the attacks that led to an order."""
-        for table in orders[self._counted :]:
-            kind = table["typology"]
-            found = np.bincount(kind[kind >= 0], minlength=len(TYPOLOGIES))
-            self.done += np.where(BROWSES, found, 0)
-            day = np.minimum(table["time"][kind < 0] / DAY, len(self.honest_by_day) - 1).astype(
-                np.int64
-            )
-            self.honest_by_day += np.bincount(day, minlength=len(self.honest_by_day))
-        self._counted = len(orders)
+    def quota(self, day: int) -> Quota:
+        """Return what the day's attacks may amount to; call it after `plan`."""
+        certain = CERTAIN * self._expected_orders() * np.append(0.0, np.cumsum(self.hours))
+        ratio = np.where(ORDERS, self.share / self._honest_share(), 0.0)
+        return Quota(
+            ratio=ratio,
+            group=GROUP,
+            of_group=np.bincount(GROUP, ratio, minlength=len(ratio) + 1),
+            certain=self._orders_before + certain,
+            midnight=float(day * DAY),
+            rounding=0.5,
+        )
 
-    def _missing(self, day: int) -> np.ndarray:
-        """(n_typologies,) float64: attacks that are missing.
+    def count(self, rows: np.ndarray, kind: np.ndarray, sessions: np.ndarray) -> None:
+        """Count what a day led to.
 
-        Honest orders are counted; honest reviews and rows are expected values.
+        Args:
+            rows: (n,) event_buffer.EVENT, the day's rows.
+            kind: (n,) int8 the typology of each, -1 = honest.
+            sessions: (m,) event_buffer.SESSION, the day's sessions.
         """
-        of = np.array([t.of for t in TYPOLOGIES])
-        orders = (of == "orders") | (of == "payment")
-        age = day + 0.5 - np.arange(len(self.honest_by_day))  # days since each day's orders
-        with np.errstate(divide="ignore"):
-            due = ndtr(np.log(np.maximum(age - REVIEW_SHIFT, 0) / REVIEW_DAYS) / REVIEW_SIGMA)
-        reviews = (
-            self.context.scenario.checkout.review * REVIEWS_DONE * float(due @ self.honest_by_day)
-        )
-        honest = np.select(
-            [orders, of == "reviews"],
-            [self.honest_by_day.sum(), reviews],
-            ROWS_PER_SESSION * self.honest_sessions,
-        )
-        # the share that is honest
-        rest = np.where(orders, 1 - self.share[orders].sum(), 1 - self.share)
-        missing = np.maximum(self.share / np.maximum(rest, 0.05) * honest - self.done, 0.0)
-        size = np.array([self._size(t) for t in TYPOLOGIES])
-        return missing / size  # type: ignore[no-any-return]
+        n = len(self.placed)
 
-    def _size(self, typology: Typology) -> float:
-        """Mean of what an attack adds to its count: the views of a crawl, otherwise one."""
-        if typology.of != "rows":
-            return 1.0
-        return float(np.mean(typology.about(self.context, Attacks.none().pad(256))))
+        def counted(kinds: np.ndarray) -> np.ndarray:
+            return np.roll(np.bincount(kinds.astype(np.int64) + 1, minlength=n), -1)
+
+        orders = self.placed[-1] - self._orders_before
+        self._recent = MEMORY * self._recent + np.array([self._visits, orders])
+        self.rows += counted(kind)
+        self.reviews += counted(kind[rows["event"] == event_codes.REVIEW])
+        self.sessions += counted(sessions["typology"])
+        attacks = sessions[sessions["typology"] >= 0]
+        self.served[attacks["typology"], attacks["user"]] = True
+
+    def _expected_orders(self) -> float:
+        """Honest orders expected today; 0 while nothing is known."""
+        known, orders = self._recent
+        return float(self._visits * orders / known) if known > 0 else 0.0
+
+    def _honest_share(self) -> np.ndarray:
+        """(n_typologies,) float64 share that is honest of what each typology is `of`."""
+        return np.maximum(np.where(ORDERS, 1 - self.share[ORDERS].sum(), 1 - self.share), 0.05)
+
+    def _needed(self, visits: int, reviews: int) -> np.ndarray:
+        """(n_typologies,) int64: attacks to plan."""
+        expected = self._expected_orders() or MOST_ORDERS_PER_VISIT * visits
+        visited = self.sessions[-1]
+        a_visit = (ROWS_PER_VISIT * AS_IF_VISITS + self.rows[-1]) / (AS_IF_VISITS + visited)
+        needed = np.zeros(len(TYPOLOGIES), dtype=np.int64)
+        for k, t in enumerate(TYPOLOGIES):
+            if self.share[k] == 0:
+                continue
+            ratio = self.share[k] / self._honest_share()[k]
+            if ORDERS[k]:
+                success = (self.placed[k] + 2) / (self.sessions[k] + 4)
+                missing = ratio * (self.placed[-1] + 1.25 * expected) - self.placed[k]
+                needed[k] = math.ceil(SUPPLY * max(missing, 0.0) / success) + SPARE
+            elif t.of == "reviews":
+                missing = ratio * (self.reviews[-1] + reviews) - self.reviews[k]
+                needed[k] = self._rounded(k, missing)
+            else:
+                missing = ratio * (self.rows[-1] + visits * a_visit) - self.rows[k]
+                views = t.about(self.contexts[k], Attacks.none().pad(256)).mean()
+                needed[k] = self._rounded(k, missing / views)
+        return needed
+
+    def _rounded(self, kind: int, number: float) -> int:
+        """A whole number whose mean is `number`, not below 0."""
+        return max(0, math.floor(number + self.contexts[kind].rng.random()))
 
     def _plan(self, kind: int, n: int, day: int) -> Attacks:
         """Up to `n` attacks of one kind: when, on whose account, with what equipment."""
-        typology, rng, population = TYPOLOGIES[kind], self.rng, self.population
-        candidates = typology.candidates(self.context, day * DAY, self.served[kind])
+        typology, context, population = TYPOLOGIES[kind], self.contexts[kind], self.population
+        rng = context.rng
+        candidates = typology.candidates(context, day * DAY, self.served[kind])
         n = min(n, len(candidates)) if typology.once else n * (len(candidates) > 0)
         if n == 0:
             return Attacks.none()
         activity = self.activity[kind]
         mine = population.ring[candidates]
-        weight = self.habit[kind, candidates] * np.where(mine >= 0, activity[mine], activity.mean())
+        weight = self.habit[kind][candidates] * np.where(mine >= 0, activity[mine], activity.mean())
         user = rng.choice(candidates, n, replace=not typology.once, p=weight / weight.sum())
         time = day * DAY + (rng.choice(24, n, p=self.hours) + rng.random(n)) * 3_600
         order = np.argsort(time, kind="stable")
         time, user = time[order], user[order]
         whose = rng.choice(self.n_rings, n, p=activity / activity.sum())
         ring = np.where(population.ring[user] >= 0, population.ring[user], whose).astype(np.int32)
-        if not typology.victim:
-            population.ring[user] = ring  # an account of no ring joins the one that uses it
-        self.served[kind, user] = True
         own_device, own_country, own_card = typology.disguise(self.setting.mimicry)
         # A ring changes its device now and then, and goes on with the new one; likewise its card.
         device, population.n_devices = _renewed(
@@ -205,19 +250,17 @@ class Fraudsters:
             device=np.where(u[0] < own_device, -1, device),
             country=np.where(u[1] < own_country, -1, self.country[ring]).astype(np.int8),
             card=np.where(u[2] < own_card, -1, card),
+            key=rng.integers(0, 2**64, n, dtype=np.uint64),
             reference=np.full(n, -1, dtype=np.int64),
         )
-        planned.reference = typology.about(self.context, planned)
-        if not BROWSES[kind]:
-            self.done[kind] += planned.reference.sum() if typology.of == "rows" else n
+        planned.reference = typology.about(context, planned)
         return planned
 
-    def _number(self, planned: list[Attacks]) -> list[Planned]:
-        """Add the attacks to `self.attacks`, where their places are their numbers."""
+    def _number(self, planned: list[Attacks]) -> np.ndarray:
+        """Add the attacks to `self.attacks`, and return (n,) int64 their places there."""
         first = len(self.attacks)
         self.attacks = Attacks.concatenate([self.attacks, *planned])
-        time, user = self.attacks.time[first:].tolist(), self.attacks.user[first:].tolist()
-        return [Planned(*a) for a in zip(time, user, range(first, first + len(time)), strict=True)]
+        return np.arange(first, len(self.attacks))
 
     # --- acting -----------------------------------------------------------------------------------
 
@@ -227,12 +270,12 @@ class Fraudsters:
         `attack`: (n,) number of each session's attack, -1 = none.
         """
         row = np.flatnonzero(attack >= 0)
-        self.honest_sessions += len(attack) - len(row)
         a = self.attacks.take(attack[row])
         visits.typology[row], visits.ring[row], visits.device[row] = a.typology, a.ring, a.device
         visits.country[row], visits.card[row] = a.country, a.card
+        visits.joins[row] = ~VICTIM[a.typology]
         for kind in np.unique(a.typology).tolist():
-            TYPOLOGIES[kind].brief(self.context, overrides, row[a.typology == kind])
+            TYPOLOGIES[kind].brief(self.contexts[kind], overrides, row[a.typology == kind])
 
     def needs_no_browsing(self, attack: np.ndarray) -> np.ndarray:
         """Return (n,) bool: which attacks, by number (n,), `act` plays; -1 is none."""
@@ -249,50 +292,62 @@ class Fraudsters:
         `attack`: (n,) numbers; `start`: (n,) seconds.
         """
         a = self.attacks.take(attack)
+        for kind in np.unique(a.typology).tolist():
+            mine = a.typology == kind
+            self._act(kind, a.take(mine), start[mine], browser, order_index)
+
+    def _act(
+        self, kind: int, a: Attacks, start: np.ndarray, browser: Browser, order_index: OrderIndex
+    ) -> None:
+        """Play the sessions of attacks of one kind."""
+        context, n = self.contexts[kind], len(a)
         # bots come by links as everybody does, the others type the address
-        crawls = np.array([t.of == "rows" for t in TYPOLOGIES])[a.typology]
-        channel = np.where(
-            crawls & (self.rng.random(len(a)) < 0.5), self.rng.integers(1, len(CHANNELS), len(a)), 0
-        ).astype(np.int8)
+        links = context.rng.random(n) < 0.5 * (TYPOLOGIES[kind].of == "rows")
+        channel = np.where(links, context.rng.integers(1, len(CHANNELS), n), 0).astype(np.int8)
         session = browser.service_sessions(
             a.user,
+            context.rng,
             channel=channel,
             typology=a.typology,
             ring=a.ring,
             device=a.device,
             country=a.country,
         )
-        for kind in np.unique(a.typology).tolist():
-            who = np.flatnonzero(a.typology == kind)
-            end = TYPOLOGIES[kind].act(
-                self.context, a.take(who), start[who], session[who], browser, order_index
-            )
-            self.population.last_end[a.user[who]] = end
+        if not VICTIM[kind]:
+            self.population.ring[a.user] = (
+                a.ring
+            )  # an account of no ring joins the one that uses it
+        self.population.last_end[a.user] = TYPOLOGIES[kind].act(
+            context, a, start, session, browser, order_index
+        )
 
-    def claims(
-        self, visits: Visits, who: np.ndarray, order: np.ndarray, time: np.ndarray
-    ) -> list[Planned]:
-        """Return the claims that follow orders (k,) of sessions `who` (k,), placed at `time`."""
+    def claims(self, orders: np.ndarray, number: np.ndarray) -> np.ndarray:
+        """Return (m,) int64 numbers of the attacks that follow orders.
+
+        Args:
+            orders: (k,) event_buffer.ORDER, all of attacks.
+            number: (k,) int64 their numbers.
+        """
         found: list[Attacks] = []
-        for kind in np.unique(visits.typology[who][visits.typology[who] >= 0]).tolist():
-            mine = np.flatnonzero(visits.typology[who] == kind)
-            at = TYPOLOGIES[kind].claims(self.context, time[mine])
-            mine, at = mine[np.isfinite(at)], at[np.isfinite(at)]
-            row = who[mine]
-            none = np.full(len(mine), -1, dtype=np.int64)
+        for kind in np.unique(orders["typology"]).tolist():
+            mine = np.flatnonzero(orders["typology"] == kind)
+            at = TYPOLOGIES[kind].claims(self.contexts[kind], orders["time"][mine])
+            claimed = mine[np.isfinite(at)]
+            row, none = orders[claimed], np.full(len(claimed), -1, dtype=np.int64)
             found.append(
                 Attacks(
-                    time=at,
-                    typology=visits.typology[row],
-                    user=visits.user[row],
-                    ring=visits.ring[row],
+                    time=at[np.isfinite(at)],
+                    typology=row["typology"].copy(),
+                    user=row["user"].astype(np.int64),
+                    ring=row["ring"].copy(),
                     device=none,
                     country=none.astype(np.int8),
                     card=none,
-                    reference=order[mine].astype(np.int64),
+                    key=np.zeros(len(claimed), dtype=np.uint64),
+                    reference=number[claimed],
                 )
             )
-        return self._number(found) if found else []
+        return self._number(found)
 
 
 def _renewed(

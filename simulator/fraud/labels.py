@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from simulator import event_codes
-from simulator.fraud.fraudsters import TYPOLOGIES, shares
+from simulator.fraud.fraudsters import TYPOLOGIES, shares, stream
 from simulator.sections import Fraud
 from simulator.world.catalogue import DAY
 
@@ -63,7 +63,7 @@ def observed(
     typology: np.ndarray,
     event_id: np.ndarray,
     time: np.ndarray,
-    rng: np.random.Generator,
+    seed: int,
 ) -> pa.Table:
     """Return the labels of a shard's rows: one row per labelled event and kind, sorted by event.
 
@@ -75,7 +75,7 @@ def observed(
         typology: (n,) int8, -1 = honest.
         event_id: (n,) int64.
         time: (n,) int64 ms.
-        rng: where the reports are drawn from.
+        seed: of the reports; each kind draws from a stream of its own.
     """
     on = shares(setting) > 0
     parts: list[tuple[str, np.ndarray, np.ndarray]] = []
@@ -88,6 +88,7 @@ def observed(
             if report.events
             else np.arange(len(typology))
         )
+        rng = stream(seed, f"label {kind}")
         _, first, of = np.unique(rows[report.case][line], return_index=True, return_inverse=True)
         guilty = np.isin(typology[line[first]], mine)
         known = rng.random(len(first)) < np.where(guilty, report.found, report.mistaken)

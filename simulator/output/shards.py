@@ -59,7 +59,7 @@ def simulate(task: Task, folder: str | None = None) -> dict[str, pa.Table]:
     recommender = Recommender(task.scenario, world, pages_seed)
     rng = np.random.default_rng(shard_seed)
     shard = Engine(task.scenario, world, recommender, task.users, rng).run()
-    tables = shard_tables(task, world, shard, rng)
+    tables = shard_tables(task, world, shard)
     if corruption.is_wanted(task.scenario.dirty):
         seed = np.random.SeedSequence(task.seed, spawn_key=(CORRUPTION_SEED, task.index))
         tables = corruption.damaged(tables, task.scenario.dirty, seed)

@@ -22,14 +22,12 @@ from simulator.world.recommender import POLICIES
 TIME = pa.timestamp("ms", tz="UTC")
 
 
-def shard_tables(
-    task: Task, world: World, shard: Shard, rng: np.random.Generator
-) -> dict[str, pa.Table]:
+def shard_tables(task: Task, world: World, shard: Shard) -> dict[str, pa.Table]:
     """Return events, users, labels, truth_events, truth_users, truth_coupons, truth_exposures.
 
-    The last only where the scenario keeps exposures. `rng`: where the labels are drawn from.
+    The last only where the scenario keeps exposures.
     """
-    return _Tables(task, world, shard).all(rng)
+    return _Tables(task, world, shard).all()
 
 
 @dataclass
@@ -61,13 +59,18 @@ class _Tables:
         self.randomised = campaigns["randomised"] > 0
         self.item_ids = item_ids(task.seed, world.n_items)
 
-    def all(self, rng: np.random.Generator) -> dict[str, pa.Table]:
+    def all(self) -> dict[str, pa.Table]:
         rows = self._rows()
         typology = self.sessions["typology"][rows.columns["session"]]
         tables = {
             "events": self._events(rows),
             "labels": labels.observed(
-                self.task.scenario.fraud, rows.columns, typology, rows.event_id, rows.time, rng
+                self.task.scenario.fraud,
+                rows.columns,
+                typology,
+                rows.event_id,
+                rows.time,
+                self.shard.fraudsters.seed,
             ),
             "truth_events": self._truth_events(rows, typology),
             "users": self._users(),
@@ -81,7 +84,7 @@ class _Tables:
     # --- rows -------------------------------------------------------------------------------------
 
     def _rows(self) -> _Rows:
-        written = self.shard.browser.events.written
+        written = self._in_time(self.shard.browser.events.written)
         user = self.place[self.sessions["user"][written["session"]]]
         # Each shopper's sessions are played in the order of time, and so are the rows of a user.
         order = arrow_columns.stable_order(user)
@@ -132,11 +135,18 @@ class _Tables:
         column, index = rows.columns, self.task.index
         victim = (typology >= 0) & fraud.VICTIM[typology]
         ring = self.sessions["ring"][column["session"]]
+        # Typologies without a share are not named: one more of them must not change the bytes.
+        named = np.flatnonzero(fraud.shares(self.task.scenario.fraud) > 0)
+        place = np.full(len(fraud.NAMES), -1)
+        place[named] = np.arange(len(named))
+        fraud_code = np.where(typology >= 0, place[typology], -1)
         ring_names = [f"ring_{index}_{r}" for r in range(self.shard.fraudsters.n_rings)]
         return pa.table(
             {
                 "event_id": rows.event_id,
-                "fraud": arrow_columns.dictionary(typology, pa.array(fraud.NAMES)),
+                "fraud": arrow_columns.dictionary(
+                    fraud_code, pa.array([fraud.NAMES[k] for k in named], pa.string())
+                ),
                 "ring": arrow_columns.dictionary(ring, pa.array(ring_names)),
                 "victim": arrow_columns.dictionary(np.where(victim, rows.user, -1), self.user_ids),
                 "p_choice": pa.array(column["p_choice"], from_pandas=True),
@@ -164,6 +174,7 @@ class _Tables:
     def _truth_users(self) -> pa.Table:
         population, by_id = self.shard.population, self.by_id
         died, ring, taste = population.died[by_id], population.ring[by_id], population.taste[by_id]
+        died = np.where(died < self.task.days * DAY, died, np.nan)  # later is not known yet
         reason = np.where(np.isnan(died), -1, population.reason[by_id])
         return pa.table(
             {
@@ -184,7 +195,8 @@ class _Tables:
 
     def _exposures(self) -> pa.Table:
         """Every slate that was shown: a row per place."""
-        pages, setting = self.shard.browser.pages.written, self.task.scenario.recommender
+        pages = self._in_time(self.shard.browser.pages.written)
+        setting = self.task.scenario.recommender
         n, slate = pages["items"].shape
         there = (pages["items"] >= 0).ravel()
         explore = round(setting.explore * setting.variants) / setting.variants
@@ -244,6 +256,10 @@ class _Tables:
         """(n,) ids of session numbers (n,)."""
         numbers = np.arange(len(self.sessions))
         return arrow_columns.scrambled(numbers, self._salt(Salt.SESSION), "s", session)
+
+    def _in_time(self, records: np.ndarray) -> np.ndarray:
+        """The records (n,) that lie within the log: a session may go on after its last day."""
+        return records[np.rint(records["time"] * 1000) < self.task.days * DAY * 1000]
 
     def _ms(self, seconds: np.ndarray) -> np.ndarray:
         """(n,) int64 ms since 1970 of seconds since the first day."""

@@ -36,8 +36,8 @@ from simulator.truth.lookup import truth_rows
 FOLDS = 8
 ENOUGH = 30  # frauds from which one can learn
 PROBES = 512  # sessions by which the behaviour of a typology is estimated
-# of honest sessions: device never seen, other country, card never seen (sessions, checkout)
-FRESH, ABROAD, CARD_NEW = 0.035, 0.02, 0.08
+# of honest sessions: other country; of honest checkouts: card never seen
+ABROAD, CARD_NEW = 0.02, 0.08
 HOUSEHOLD = 0.05  # of first uses of a device: it belongs to somebody else too
 
 
@@ -103,7 +103,7 @@ def _scenario(log: EventLog) -> Scenario:
 def _ratios(evidence: Traces, scenario: Scenario) -> np.ndarray:
     """(n_orders, n_typologies) float64 log-likelihood ratios: attack against honest shopper.
 
-    Of device, country, cards and category.
+    Of device, country, cards, login, address and category.
     """
     honest = _log_likelihood(evidence, scenario, None)
     return np.column_stack(
@@ -138,14 +138,14 @@ def _log_likelihood(evidence: Traces, scenario: Scenario, typology: int | None) 
         ],
         unseen * HOUSEHOLD,
     )
-    fresh = 0.1 + 0.4 * mimicry
+    fresh, changed = 0.1 + 0.4 * mimicry, scenario.shoppers.new_device
     p_other = np.select(
         [new, served],
-        [FRESH if honest else fresh, 0.0 if honest else 1 - fresh],
+        [changed if honest else fresh, 0.0 if honest else 1 - fresh],
         0.0 if honest else 0.01,
     )
-    other = FRESH if honest else 1 - own_device
-    p_device = (1 - FRESH if honest else own_device) * p_own + (
+    other = changed if honest else 1 - own_device
+    p_device = (1 - changed if honest else own_device) * p_own + (
         other if not honest else 1.0
     ) * p_other
 
@@ -181,32 +181,32 @@ def _log_likelihood(evidence: Traces, scenario: Scenario, typology: int | None) 
         * np.where(seen["failed"] >= behaviour["attempts"], 1e-3, 1.0)
     )
 
+    # Account: passwords mistyped before the login, and the delivery address.
+    mistyped, moved = behaviour["login_failure"], behaviour["change_address"]
+    p_login = np.where(seen["logins"] > 0, mistyped ** seen["logins_failed"] * (1 - mistyped), 1.0)
+    p_address = np.where(seen["address_changes"] > 0, moved, 1 - moved)
+
     # Category: the account's taste, or what resells.
     p_category = (1 - behaviour["resale"]) * seen["user_category"] + behaviour[
         "resale"
     ] * evidence.resale / max(evidence.n_resale, 1)
     return np.log(
-        np.maximum(np.column_stack([p_device, p_country, p_card, p_next, p_paid, p_category]), 1e-9)
+        np.maximum(
+            np.column_stack(
+                [p_device, p_country, p_card, p_next, p_paid, p_login, p_address, p_category]
+            ),
+            1e-9,
+        )
     ).sum(1)  # type: ignore[no-any-return]
 
 
 def _behaviour(scenario: Scenario, typology: int | None) -> dict[str, float]:
-    """Payment failure, attempts and share of sessions about goods that resell.
+    """Failures of payments and logins, and shares of sessions about goods that resell and so on.
 
     As the typology itself sets them; None = an honest shopper.
     """
     n = PROBES
-    overrides = BehaviourOverrides(
-        price_sensitivity=np.ones(n, np.float32),
-        leave_logit=np.zeros(n, np.float32),
-        cart_shift=np.zeros(n, np.float32),
-        checkout_shift=np.zeros(n, np.float32),
-        payment_failure=np.full(n, scenario.checkout.payment_failure, np.float32),
-        payment_attempts=np.full(n, 2, np.int32),
-        category=np.full(n, -1, np.int32),
-        own_taste=np.ones(n, np.float32),
-        redeem_welcome=np.zeros(n, np.float32),
-    )
+    overrides = BehaviourOverrides.of_shoppers(scenario, np.ones(n))
     if typology is not None:
         unused: Any = None  # a brief changes behaviour; it reads no world and no population
         context = FraudContext(
@@ -221,6 +221,8 @@ def _behaviour(scenario: Scenario, typology: int | None) -> dict[str, float]:
     return {
         "fail": float(overrides.payment_failure.mean()),
         "attempts": float(overrides.payment_attempts.mean()),
+        "login_failure": float(overrides.login_failure.mean()),
+        "change_address": float(overrides.change_address.mean()),
         "resale": float((overrides.category >= 0).mean()),
     }
 

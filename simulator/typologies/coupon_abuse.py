@@ -26,15 +26,14 @@ class CouponAbuse(Typology):
         A new one that belonged to no ring becomes the ring's.
         """
         population = context.population
-        fresh = (population.born > now - FRESH) & np.isfinite(population.last_end)
+        used = np.isfinite(population.last_end)
+        fresh = (population.born > now - FRESH) & (used | (population.born < 0))
         usable = population.alive & (population.orders == 0) & ~served
-        return np.flatnonzero(
-            usable & (fresh | ((population.ring >= 0) & np.isfinite(population.last_end)))
-        )
+        return np.flatnonzero(usable & (fresh | ((population.ring >= 0) & used)))
 
     def disguise(self, mimicry: float) -> tuple[float, float, float]:
         """Share devices and cards, of which a ring has few."""
-        return 0.1 + 0.5 * mimicry, 0.7 + 0.28 * mimicry, 0.15 + 0.5 * mimicry
+        return 0.1 + 0.8 * mimicry, 0.7 + 0.28 * mimicry, 0.15 + 0.5 * mimicry
 
     def brief(self, context: FraudContext, overrides: BehaviourOverrides, who: np.ndarray) -> None:
         """Order with the coupon and leave.
@@ -43,5 +42,5 @@ class CouponAbuse(Typology):
         """
         m = context.mimicry
         overrides.price_sensitivity[who] *= m + 0.5 * (1 - m)
-        overrides.leave_logit[who] += 0.8 * (1 - m)
+        overrides.leave_shift[who] += 0.8 * (1 - m)
         go_shopping(overrides, who, own_taste=0.4 + 0.4 * m, redeem_welcome=1.0 - 0.5 * m)

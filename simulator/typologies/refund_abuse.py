@@ -41,7 +41,7 @@ class RefundAbuse(Typology):
         """Buy expensive goods, and pay for them."""
         m = context.mimicry
         overrides.price_sensitivity[who] *= m - 0.1 * (1 - m)
-        overrides.leave_logit[who] += 0.5 * (1 - m)
+        overrides.leave_shift[who] += 0.5 * (1 - m)
         go_shopping(overrides, who, own_taste=0.6, category=wanted(context, len(who), 0.6))
 
     def claims(self, context: FraudContext, time: np.ndarray) -> np.ndarray:

@@ -71,7 +71,7 @@ def test_the_likelihood_ratios_alone_know_much(fraud_log, evidence):
     bad = [NAMES.index(n) for n in ("stolen_card", "account_takeover", "card_testing")]
     p = fraud_oracle._mixture(ratio, evidence.kind, bad)
     assert ((p >= 0) & (p <= 1)).all()
-    assert auc(np.isin(evidence.kind, bad), p) > 0.9
+    assert auc(np.isin(evidence.kind, bad), p) > 0.85
 
 
 def test_the_future_does_not_move_the_evidence(fraud_log, evidence):
