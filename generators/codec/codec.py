@@ -30,6 +30,7 @@ from generators.codec.parts import (
     LEVELS,
     OBSERVATION_SPAN,
     PRICE_LEVEL,
+    RHYTHM,
     Columns,
     Items,
     Labels,
@@ -314,6 +315,13 @@ class Codec:
             blocks=self.blocks(),
         )
 
+    def rhythms_of(self, user_attributes: torch.Tensor) -> np.ndarray:
+        """Return the row of `TimingParams.weekly` of users (n, n_attributes), (n,) int64."""
+        if RHYTHM not in self.user_attributes:
+            return np.zeros(len(user_attributes), dtype=np.int64)
+        code = user_attributes[:, list(self.user_attributes).index(RHYTHM)].numpy()
+        return np.maximum(code - 1, 0)
+
     def timing_params(self) -> TimingParams:
         """Return the clock and the pace of users, for compiled code."""
         low, high = self.clock.gap_ends()
@@ -323,7 +331,10 @@ class Codec:
         return TimingParams(
             low=low,
             high=high,
-            weekly=np.asarray(self.clock.weekly, dtype=np.float64),
+            weekly=np.ascontiguousarray(
+                self.clock.rhythms if len(self.clock.rhythms) else self.clock.weekly[None],
+                dtype=np.float64,
+            ),
             within=self.clock.within.size,
             start=self.clock.start_ms,
             end=self.clock.end_ms,

@@ -33,7 +33,7 @@ from generators.codec.learn_users import (
     learn_last_sessions,
     learn_users,
 )
-from generators.codec.parts import N_LABELLED_SESSIONS, Columns, Pace, Users, Vocabulary
+from generators.codec.parts import N_LABELLED_SESSIONS, RHYTHM, Columns, Pace, Users, Vocabulary
 from generators.codec.regularities import learn_levels, learn_usual_categories, longest_session
 from generators.codec.shared_ids import SharedIds
 from generators.privacy.public import Public
@@ -109,6 +109,8 @@ def learn(
     pace = Pace()
     if not queries.private:
         attributes |= learn_last_sessions(queries, user, time, is_session_start, intervals)
+        if len(clock.rhythms):
+            attributes[RHYTHM] = Values([str(k + 1) for k in range(len(clock.rhythms))])
         pace = Pace(longest=longest_session(queries, user, time, is_session_start))
     codec = Codec(
         vocabulary=Vocabulary(

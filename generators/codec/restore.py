@@ -31,6 +31,7 @@ from generators.codec.parts import (
     N_LABELLED_SESSIONS,
     OBSERVATION_SPAN,
     POPULARITY,
+    RHYTHM,
     SALES,
     Columns,
     Items,
@@ -264,18 +265,23 @@ def _users(codec: Codec, part: Record) -> Users:
     for name in names:
         if name in tops:
             coders[name] = Bins.from_json(attributes.record(name), low=0, high=tops[name])
+        elif name == RHYTHM:
+            classes = [str(k + 1) for k in range(len(codec.clock.rhythms))]
+            if attributes.texts(name) != classes:
+                attributes.fail(name, "does not number the rhythms of the clock")
+            coders[name] = Values(classes)
         elif kinds.get(name) in ("number", "time"):
             low, high = _days(codec.clock) if kinds[name] == "time" else (-1e36, 1e36)
             coders[name] = Bins.from_json(attributes.record(name), low=low, high=high)
         else:
             coders[name] = Values(attributes.texts(name))
     for name in kinds:
-        if name not in names or name in tops or name == "user_id":
+        if name not in names or name in tops or name in ("user_id", RHYTHM):
             columns.fail(name, "is no column of users whose values are drawn")
     users = Users(coders, kinds)
     with_users = replace(codec, users=users)
     for name in names[3:]:
-        _check_attribute(with_users, attributes, name, name in tops)
+        _check_attribute(with_users, attributes, name, name in tops or name == RHYTHM)
     return users
 
 

@@ -23,6 +23,7 @@ from generators.codec.parts import (
     LENGTH,
     N_LABELLED_SESSIONS,
     OBSERVATION_SPAN,
+    RHYTHM,
 )
 from generators.structure.structure import escaped, unescaped
 
@@ -62,7 +63,7 @@ def accept_where(codec: Codec, where: Mapping[str, str]) -> UserFilter | None:
 
 def _learnt_name(codec: Codec, name: str) -> str:
     """Return the name under which a column of users is learnt."""
-    own = (ARRIVAL, OBSERVATION_SPAN, LENGTH, N_LABELLED_SESSIONS, LAST_ROWS, LAST_SPAN)
+    own = (ARRIVAL, OBSERVATION_SPAN, LENGTH, N_LABELLED_SESSIONS, LAST_ROWS, LAST_SPAN, RHYTHM)
     known = [n for n in codec.user_attributes if n not in own]
     found = name if name in known else escaped(name)
     if found not in known:

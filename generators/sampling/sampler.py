@@ -230,6 +230,7 @@ class _RowDraw:
                 self.u[:, rules.column["item"]],
             )
         self.past.overwrite("item", self.row[:, col.ITEM])
+        self.model.chose("item", np.arange(len(self.row)), self.row[:, col.ITEM])
 
     def _order(self) -> None:
         found, can = self._open_rows("order", self.row[:, col.ORDER])

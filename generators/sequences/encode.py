@@ -129,7 +129,7 @@ def encode(
     about = {n: category if n == "category" else codec.item_table(n)[item] for n in wanted}
     last = last_sessions(user, time, is_session_start)
     attributes = user_attribute_codes(
-        codec, log, events, user, time, n_labelled_sessions, about, last
+        codec, log, events, user, time, n_labelled_sessions, about, last, is_session_start
     )
     values, resolved = value_codes(codec, events, user, attributes)
     shared: dict[str, set[str]] = {
@@ -206,6 +206,7 @@ def _unfold(
         n_labelled_sessions=n_labelled_sessions,
         last_rows=last[0] if codec.plans_last else np.zeros_like(rows.counts),
         last_start=last[1],
+        rhythm=codec.rhythms_of(torch.from_numpy(user_attributes)),
     )
     _replay(
         state.users,

@@ -42,6 +42,7 @@ USER = np.dtype(
         # rows of the last of several sessions, 0 = it is the only one, or is not planned
         ("last_rows", "i8"),
         ("last_start", "i8"),  # ms: when it is to begin
+        ("rhythm", "i8"),  # row of TimingParams.weekly
         ("orders", "i8"),
         ("last_order", "i8"),
         ("in_session", "i8"),  # rows so far
@@ -76,8 +77,8 @@ class Effects(NamedTuple):
 class UserState:
     """Hold the state of n users.
 
-    `length`, `until`, `time`, `n_labelled_sessions`, `last_rows` and `last_start` are (n,) int64,
-    see USER; `values` (n, n_values) are the values that users start with.
+    `length`, `until`, `time`, `n_labelled_sessions`, `last_rows`, `last_start` and `rhythm` are
+    (n,) int64, see USER; `values` (n, n_values) are the values that users start with.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class UserState:
         n_labelled_sessions: np.ndarray,
         last_rows: np.ndarray,
         last_start: np.ndarray,
+        rhythm: np.ndarray,
     ) -> None:
         self.effects = effects
         self.users = np.zeros(len(length), dtype=USER)
@@ -102,6 +104,7 @@ class UserState:
             "n_labelled_sessions": n_labelled_sessions,
             "last_rows": last_rows,
             "last_start": last_start,
+            "rhythm": rhythm,
         }
         for name, column in given.items():
             self.users[name] = column

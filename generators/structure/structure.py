@@ -211,7 +211,7 @@ def in_order(relations: Iterable[Relation], columns: Iterable[str]) -> list[Rela
 OWN = frozenset(
     {
         *("gap", "intent", "pick", "item", "order", "price_ratio", "_row"),
-        *("arrival", "stay", "length", "marks", "last rows", "last stay"),
+        *("arrival", "stay", "length", "marks", "last rows", "last stay", "rhythm"),
     }
 )
 OWN_PREFIXES = ("label:", "favourite ", "second ", FACTOR, ESCAPE)
