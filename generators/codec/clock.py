@@ -140,14 +140,17 @@ class Clock:
         """Return whether each gap starts a new session, (n,) bool."""
         return code >= self.within.size
 
-    def cycle(self) -> torch.Tensor:
+    def cycle(self, weekly: np.ndarray | None = None) -> torch.Tensor:
         """Return the log of the mean weekly intensity where each gap ends, by its first hour.
+
+        `weekly` (WEEK_HOURS,) is that of all users where None.
 
         It is (WEEK_HOURS, size) float32, and is added to the logits of the gap, so that a model
         need not learn the weekly cycle.
         """
         # intensity up to each hour of two weeks
-        total = torch.from_numpy(np.append(0.0, np.cumsum(np.tile(self.weekly, 2))))
+        hourly = np.tile(self.weekly if weekly is None else weekly, 2)
+        total = torch.from_numpy(np.append(0.0, np.cumsum(hourly)))
 
         def until(hours: torch.Tensor) -> torch.Tensor:
             weeks = torch.div(hours, WEEK_HOURS, rounding_mode="floor")

@@ -36,7 +36,7 @@ ORDERS = 4  # levels of the orders so far: 0, 1, 2 or 3, more
 MOST_CODES_ABOUT = 64  # of an attribute that a field may be given
 LEAST_GAIN = 20.0  # nats that an attribute must tell about all rows together
 BACKOFF = 0.3  # pseudo-counts of what is known without it, for each code
-MOST_CHOSEN = 2  # attributes that a field is given
+MOST_CHOSEN = 3  # attributes that a field is given
 MOST_CELLS = 2_500_000  # of a table with them
 MOST_COUNTED_ROWS = 200_000  # by which they are chosen
 # Attributes that say when and how much: the features say what of them is left.

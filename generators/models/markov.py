@@ -13,10 +13,10 @@ Each field of a row is drawn given a context (see `generators.markov.contexts`):
                the event before
     others     the event, the event before, whether a session begins
 
-and each also given the session's label, and up to two attributes of the user, or the price level of
-the item, that tell most about it (`contexts.choose`). Users who have ordered are likelier to order
-again, the more so the more often: counted so, buyers differ as much as in the log (Pólya's urn
-gives the negative binomial distribution).
+and each also given the session's label, and up to three attributes of the user, or the price level
+of the item, that tell most about it (`contexts.choose`). Users who have ordered are likelier to
+order again, the more so the more often: counted so, buyers differ as much as in the log (Pólya's
+urn gives the negative binomial distribution).
 
 A code counted n times of m in its context has the share (n + s * b) / (m + s), with b its share in
 the coarser context and s the strength of the backoff: the Dirichlet smoothing of MacKay and Peto
@@ -339,7 +339,10 @@ class MarkovStepModel:
         self.fresh = (strength * popular / np.bincount(of, popular).clip(min=1e-9)[of]).astype(
             np.float32
         )
-        self.cycle = torch.cat([torch.zeros(1, codec.clock.size), codec.clock.cycle()])
+        no_hour = torch.zeros(1, codec.clock.size)
+        weekly = codec.timing_params().weekly
+        # (rhythms, 1 + WEEK_HOURS, gap codes)
+        self.cycle = torch.stack([torch.cat([no_hour, codec.clock.cycle(w)]) for w in weekly])
         self.purchases = purchases(codec)
 
     def begin(
@@ -358,6 +361,7 @@ class MarkovStepModel:
         attributes = torch.stack(codes, 1)
         self.size = size_of(self.codec, attributes)
         self.about = torch.cat([attributes, zero[:, None]], 1)
+        self.rhythm = torch.from_numpy(self.codec.rhythms_of(attributes))
         return attributes
 
     def step(self, features: np.ndarray) -> None:
@@ -391,7 +395,7 @@ class MarkovStepModel:
             hour = self.features[index, layout.LAST_HOUR]
             weekday = self.features[index, layout.LAST_WEEKDAY]
             hour_of_week = torch.where(hour > 0, (weekday - 1) * HOURS_A_DAY + hour, 0)
-            logits = logits + self.cycle[hour_of_week]
+            logits = logits + self.cycle[self.rhythm[index], hour_of_week]
         return logits.numpy()
 
     def item_weights(self, category: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -434,7 +438,7 @@ class MarkovStepModel:
         self.session_label = self.session_label[index]
         self.orders, self.bought = self.orders[index], self.bought[index]
         self.level, self.size = self.level[index], self.size[index]
-        self.about = self.about[index]
+        self.about, self.rhythm = self.about[index], self.rhythm[index]
 
 
 @njit(cache=True)
