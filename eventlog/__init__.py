@@ -42,3 +42,7 @@ def __getattr__(name: str) -> Any:
     from importlib import import_module
 
     return getattr(import_module(f".{_MODULE_OF.get(name, '_runtime.errors')}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

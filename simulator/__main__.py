@@ -66,6 +66,19 @@ def _add_run(commands: Commands) -> None:
         metavar="KEY=VALUE",
         help="change a setting of the scenario; may be repeated ('scenarios --keys' lists them)",
     )
+    run.add_argument(
+        "--policy",
+        help="what decides which items each user sees: random, trending, markov, ease, taste (an "
+        "oracle) or your own Python file (default: the shop's own recommender)",
+    )
+    run.add_argument(
+        "--policy-from",
+        type=int,
+        default=0,
+        metavar="DAY",
+        help="first day of the policy; before it the shop's own recommender is at work (default: "
+        "0, the first day)",
+    )
     console.add_out(run, "LOG", "folder to write the log to")
     run.set_defaults(work=_run)
 
@@ -189,6 +202,9 @@ def _run(arguments: argparse.Namespace) -> int:
         engine=arguments.engine,
         address=arguments.address,
         settings=parse_settings(arguments.set),
+        overwrite=arguments.overwrite,
+        policy=arguments.policy,
+        policy_from=arguments.policy_from,
     )
     rows = sum(
         entry["rows"]

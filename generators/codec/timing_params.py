@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from eventlog._runtime.compiled import inner
 from generators.sequences import feature_layout as layout
 
 HOUR_MS = 3_600_000
@@ -31,7 +31,7 @@ class TimingParams(NamedTuple):
     longest_ms: int  # of a session, 0 = no limit
 
 
-@njit(cache=True)
+@inner
 def clock_levels(time, timing_params):
     """Return the hour (0..23), the weekday (0..6, Monday first) and the remaining span of a time.
 

@@ -11,6 +11,7 @@ import math
 import numpy as np
 from numba import njit
 
+from eventlog._runtime.compiled import inner
 from generators.sequences import codes
 from generators.sequences import feature_layout as layout
 from generators.sequences import row_columns as col
@@ -62,7 +63,7 @@ def draw_codes(logits, can, rows, u, out):
         out[rows[k]] = drawn(logits[k], can[k], u[rows[k]])
 
 
-@njit(cache=True)
+@inner
 def _narrow(can, mask):
     """Remove from `can` (size,) what `mask` forbids, unless that leaves nothing."""
     for k in range(len(can)):
@@ -257,7 +258,7 @@ def draw_items(users, row, rows, weight, needs, start, u):
         row[i, col.ITEM] = first + max(column, 0)
 
 
-@njit(cache=True)
+@inner
 def _sum(weight):
     total = 0.0
     for w in weight:

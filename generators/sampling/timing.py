@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from eventlog._runtime.compiled import inner
 from generators.codec.timing_params import HOUR_MS, WEEK_HOURS, clock_levels
 from generators.sampling.constraints import drawn
 from generators.sequences import row_columns as col
@@ -25,7 +26,7 @@ DRAWS = CANDIDATES + 1  # uniform numbers for one time
 WIDE_S = 1_800  # seconds: wider gaps between sessions follow the weekly cycle
 
 
-@njit(cache=True)
+@inner
 def _one_of(time, low, high, geometric, shaped, rhythm, u, timing_params):
     """Return `time` plus a gap between `low` and `high` s, one of CANDIDATES draws.
 
@@ -50,7 +51,7 @@ def _one_of(time, low, high, geometric, shaped, rhythm, u, timing_params):
     return moved[CANDIDATES - 1]
 
 
-@njit(cache=True)
+@inner
 def _between(low, high, rhythm, u, timing_params):
     """Draw a time between `low` and `high` ms, by the weekly cycle and inside the span."""
     found = _one_of(low, 0.0, (high - low) / 1000, False, True, rhythm, u, timing_params)
@@ -110,7 +111,7 @@ def postpone(users, late, timing_params, u, over):
         user.until, user.last_start = min(later + span, timing_params.end), later
 
 
-@njit(cache=True)
+@inner
 def _keep_short(u, timing_params, can):
     """Remove from `can` (size,) gaps within a session that would make it longer than any was."""
     full = timing_params.longest_rows > 0 and u.in_session >= timing_params.longest_rows
@@ -122,7 +123,7 @@ def _keep_short(u, timing_params, can):
         can[g] = can[g] and not full and not late
 
 
-@njit(cache=True)
+@inner
 def _fitting(u, timing_params, can):
     """Write to `can` (size,) the gaps that a user can draw.
 
@@ -160,7 +161,7 @@ def _fitting(u, timing_params, can):
         can[within:] = False
 
 
-@njit(cache=True)
+@inner
 def _in_time(u, timing_params, can, gap):
     """Return `gap` if the rest of the session still fits before the planned last session.
 

@@ -15,6 +15,7 @@ import torch
 from numba import njit
 
 from eventlog import EventLog
+from eventlog._runtime.compiled import inner
 from generators.codec.codec import COPY_ACTION, SESSION_LABEL, Codec
 from generators.codec.features import (
     category_codes,
@@ -276,7 +277,7 @@ def _replay(
             push_row(u, more[i], effects, row)
 
 
-@njit(cache=True)
+@inner
 def _complete_row(u, row, effects, need, timing_params):
     """Write to `row` what follows from the user's state: copy action, order and clock."""
     item, buys = row[col.ITEM], effects.sets[row[col.EVENT]] & codes.BOUGHT > 0
@@ -285,7 +286,7 @@ def _complete_row(u, row, effects, need, timing_params):
     row[col.HOUR], row[col.WEEKDAY], row[col.SPAN_LEFT] = clock_levels(row[col.TIME], timing_params)
 
 
-@njit(cache=True)
+@inner
 def _write_targets(row, values, first, fields, out):
     """Write to `out` (n_fields,) what is asked of a row; -1 where nothing is."""
     copy_action = row[col.COPY_ACTION]
@@ -302,7 +303,7 @@ def _write_targets(row, values, first, fields, out):
     out[fields.rest :] = row[col.VALUES + len(values) :]
 
 
-@njit(cache=True)
+@inner
 def _order_code(u, number, item, buys):
     """Return the code of an order number (-1 = none).
 

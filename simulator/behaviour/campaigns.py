@@ -14,8 +14,8 @@ from datetime import date, timedelta
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from eventlog._runtime.compiled import inner
 from simulator import event_codes
 from simulator.behaviour import counter_index, draws
 from simulator.behaviour.sessions import write
@@ -66,6 +66,19 @@ def plan(scenario: Scenario, days: int) -> np.ndarray:
     return table
 
 
+def missing(scenario: Scenario, days: int) -> str | None:
+    """Return why a log of so many days has no campaign although the scenario wants some."""
+    setting = scenario.coupons
+    if setting.every == 0 or len(plan(scenario, days)):
+        return None
+    period = max(setting.every, math.ceil(setting.days + setting.window))
+    least = math.ceil(period / 2) + math.ceil(setting.days + setting.window)
+    return (
+        f"The log has no coupon campaign: it is {days} days long, and the first ends on day "
+        f"{least}, after half of coupons.every, coupons.days and coupons.window."
+    )
+
+
 def described(scenario: Scenario, world: World) -> list[dict[str, Any]]:
     """Return the campaigns as plain data for the manifest."""
     first = date(1970, 1, 1) + timedelta(milliseconds=world.start_ms)
@@ -87,7 +100,7 @@ def coupon_name(number: int) -> str:
     return f"coupon_{number}" if number else "welcome"
 
 
-@njit(cache=True)
+@inner
 def make_offer(shoppers, session, day_state, buffers):
     """Make the offer of a running campaign that has not considered this shopper yet.
 
@@ -116,7 +129,7 @@ def make_offer(shoppers, session, day_state, buffers):
     return False
 
 
-@njit(cache=True)
+@inner
 def treatment_propensity(shopper, campaign, rules):
     """Return the probability to get the coupon: one half, or more for recent buyers."""
     if campaign.randomised:
@@ -126,7 +139,7 @@ def treatment_propensity(shopper, campaign, rules):
     return min(max(1.0 / (1.0 + math.exp(-logit)), 0.05), 0.95)
 
 
-@njit(cache=True)
+@inner
 def record_offer(shopper, session, day_state, buffers, c, propensity, treated):
     """Write the offer of campaign row `c` down, in the truth and in the log."""
     place = buffers.counters[counter_index.OFFERS]

@@ -13,28 +13,44 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from eventlog._runtime import plugins
+from eventlog._runtime.console import note
 from eventlog._runtime.errors import InputError
 from eventlog._runtime.seeds import check_seed
 from eventlog.log import write_parquet
-from simulator.behaviour.campaigns import described
+from simulator.behaviour.campaigns import described, missing
 from simulator.engine import Engine
 from simulator.output import corruption
 from simulator.output.tables import shard_tables
-from simulator.output.task import Task, item_ids, seeds
+from simulator.output.task import PolicySource, Task, item_ids, policy_use, seeds
 from simulator.scenario import Scenario
 from simulator.world.catalogue import World, build
 from simulator.world.recommender import Recommender
 
 ROWS_PER_SHARD = 400_000
+USERS_PER_SHARD = 20_000  # 3 kB each, however seldom they come
 CORRUPTION_SEED = 2  # the seed's third child, beside the shop (0) and the people (1)
-ROWS_PER_VISIT = 9.0  # with return visits; only sizes shards
+ROWS_PER_VISIT = 3.7  # with return visits; only sizes shards
 
 
-def tasks(scenario: Scenario, *, users: int, days: int, seed: int) -> list[Task]:
-    """Cut the population. Raises InputError where users, days or seed are out of range."""
+def tasks(
+    scenario: Scenario,
+    *,
+    users: int,
+    days: int,
+    seed: int,
+    policy: PolicySource = None,
+    policy_from: int = 0,
+) -> list[Task]:
+    """Cut the population; says on standard error if a wanted campaign does not fit into the log.
+
+    Raises InputError where users, days, seed or policy_from are out of range, and where there is
+    no such policy.
+    """
     for name, value, low, high in (
         ("users", users, 1, 100_000_000),
         ("days", days, 1, 3_650),
+        ("policy_from", policy_from, 0, 3_650),
     ):
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             raise InputError(
@@ -42,9 +58,20 @@ def tasks(scenario: Scenario, *, users: int, days: int, seed: int) -> list[Task]
             )
     seed = check_seed(seed)
     expected = users * days * scenario.shoppers.visits * ROWS_PER_VISIT * 0.6
-    shards = min(users, max(1, math.ceil(expected / ROWS_PER_SHARD)))
+    wanted = max(expected / ROWS_PER_SHARD, users / USERS_PER_SHARD)
+    shards = min(users, max(1, math.ceil(wanted)))
     sizes = [users // shards + (i < users % shards) for i in range(shards)]
-    return [Task(scenario, days, seed, i, size, shards) for i, size in enumerate(sizes)]
+    if isinstance(policy, str) and plugins.is_file(policy):
+        policy = str(Path(policy).resolve())  # workers may have another working folder
+    found = [
+        Task(scenario, days, seed, i, size, shards, policy, policy_from)
+        for i, size in enumerate(sizes)
+    ]
+    policy_use(found[0])  # what is wrong with it shows before any work
+    absent = missing(scenario, days)
+    if absent:
+        note(absent)
+    return found
 
 
 def simulate(task: Task, folder: str | None = None) -> dict[str, pa.Table]:
@@ -58,7 +85,7 @@ def simulate(task: Task, folder: str | None = None) -> dict[str, pa.Table]:
     world = _world(task)
     recommender = Recommender(task.scenario, world, pages_seed)
     rng = np.random.default_rng(shard_seed)
-    shard = Engine(task.scenario, world, recommender, task.users, rng).run()
+    shard = Engine(task.scenario, world, recommender, task.users, rng, policy_use(task)).run()
     tables = shard_tables(task, world, shard)
     if corruption.is_wanted(task.scenario.dirty):
         seed = np.random.SeedSequence(task.seed, spawn_key=(CORRUPTION_SEED, task.index))

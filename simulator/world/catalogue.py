@@ -83,6 +83,33 @@ HOURS = (
     1.35,
     0.85,
 )
+# On Saturday and Sunday: longer nights, later mornings, more of the day, a lower evening peak.
+WEEKEND_HOURS = (
+    0.66,
+    0.44,
+    0.28,
+    0.18,
+    0.13,
+    0.13,
+    0.2,
+    0.32,
+    0.58,
+    0.92,
+    1.2,
+    1.32,
+    1.32,
+    1.3,
+    1.28,
+    1.28,
+    1.28,
+    1.3,
+    1.35,
+    1.45,
+    1.52,
+    1.48,
+    1.22,
+    0.9,
+)
 DRAWS_PER_ITEM = 100_003  # of stock: number item * DRAWS_PER_ITEM + day
 BRAND_FACETS = 3  # brands of a category that one can search for by name
 
@@ -121,7 +148,9 @@ class World:
     brand_style: np.ndarray  # (n_brands, n_styles) float32
     query_category: np.ndarray  # (n_queries,) int32
     query_pool: np.ndarray  # (n_queries, widest) int32 items that a query finds, -1 = none
-    hour_weight: np.ndarray  # (24,) float64, mean 1
+    # (2, 24) float64, each with mean 1: the hours of a weekday, of a weekend day
+    hour_weight: np.ndarray
+    is_weekend: np.ndarray  # (days,) bool
     day_weight: np.ndarray  # (days,) float64, visits relative to a normal weekday
     discount: np.ndarray  # (days, n_categories) float32, share of the price taken off
     launched: np.ndarray  # (n_items,) int32 first day in the shop, 0 = there from the start
@@ -144,7 +173,7 @@ class World:
     @property
     def facets(self) -> int:
         """Queries per category: the category itself, its price tiers, its main brands."""
-        return 1 + len(TIERS) + BRAND_FACETS
+        return 1 + len(TIERS) + min(BRAND_FACETS, self.home_brands.shape[1])
 
     def on_day(self, day: int) -> ShopDay:
         """Return the shop on `day`: prices, stocks, incidents.
@@ -253,8 +282,11 @@ def build(scenario: Scenario, *, days: int, seed: np.random.SeedSequence) -> Wor
     category_weight = np.exp(rng.normal(0, 0.35, n_categories))
     stock_key = int(rng.integers(0, 2**63))
     is_launched = rng.random(n) < catalogue.launched
+    # no category is ever empty
+    is_launched[np.searchsorted(category, np.arange(n_categories))] = False
     launched = np.where(is_launched, rng.integers(1, max(days, 2), n), 0).astype(np.int32)
-    hour = np.array(HOURS) ** calendar.evening
+    hour = np.array([HOURS, WEEKEND_HOURS]) ** calendar.evening
+    weekday = (np.arange(days) + first_day.weekday()) % 7
     return World(
         start_ms=int((first_day - date(1970, 1, 1)).days * DAY * 1000),
         days=days,
@@ -272,7 +304,8 @@ def build(scenario: Scenario, *, days: int, seed: np.random.SeedSequence) -> Wor
         brand_style=brand_style.astype(np.float32),
         query_category=query_category,
         query_pool=query_pool,
-        hour_weight=hour / hour.mean(),
+        hour_weight=hour / hour.mean(1, keepdims=True),
+        is_weekend=weekday >= 5,
         day_weight=day_weight,
         discount=discount,
         launched=launched,
@@ -387,11 +420,9 @@ def _queries(
     for c in range(n_categories):
         mine = np.flatnonzero(category == c)
         name, home = _category_name(c), home_brands[c // 2]
-        # where a category has fewer brands, the first is named again
-        brands = [int(home[r] if r < len(home) else home[0]) for r in range(BRAND_FACETS)]
         facets = [(name, mine)]
         facets += [(f"{word} {name}", mine[tier[mine] == t]) for t, word in enumerate(TIERS)]
-        facets += [(f"{name} brand {b}", mine[brand[mine] == b]) for b in brands]
+        facets += [(f"{name} brand {b}", mine[brand[mine] == b]) for b in home[:BRAND_FACETS]]
         for words_of_query, found in facets:
             # a query that finds hardly anything shows its whole category
             pools.append(found if len(found) >= 3 else mine)
