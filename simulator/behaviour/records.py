@@ -10,7 +10,8 @@ from simulator.scenario import SECTIONS, Scenario, section_settings
 from simulator.world.catalogue import World
 
 LATE_REFUNDS = 2.2  # refunds of late deliveries for one of a punctual delivery
-PRICE_FEATURE = -3  # in `feature`: style dimensions, then price, quality, appeal
+# in `feature`: style dimensions, then price, quality, appeal
+PRICE_FEATURE, APPEAL_FEATURE = -3, -1
 
 
 def rules(scenario: Scenario) -> np.ndarray:
@@ -43,7 +44,8 @@ def refund_rates(refund: float, late: float) -> tuple[float, float]:
 def item_records(world: World) -> np.ndarray:
     """Return (n_items,) records of what a shopper sees of an item.
 
-    `feature[PRICE_FEATURE]`, `lift`, `price`, `discount` and `stock` are set day by day.
+    `feature[PRICE_FEATURE]`, `feature[APPEAL_FEATURE]`, `appeal`, `lift`, `price`, `discount` and
+    `stock` are set day by day.
     """
     styles = world.style.shape[1]
     table = np.zeros(

@@ -33,6 +33,7 @@ from simulator.behaviour.rows import write
 from simulator.behaviour.shoppers import BAD_EXPERIENCE, BOUGHT, CART, MEMORY, RECENT
 from simulator.counter_rng import normal, uniform
 from simulator.world.catalogue import DAY, TIERS
+from simulator.world.queries import TEXTS
 from simulator.world.recommender import ITEM_VARIANTS
 
 OUT_OF_STOCK, IN_STOCK, NOT_LAUNCHED = 0, 1, 2  # `stock` of an item
@@ -189,6 +190,15 @@ def record_page(session, day_state, buffers, policy):
 
 
 @inner
+def draw_text(session, rules, slot):
+    """Draw how the query is typed: in plain words, or in one of the others by Zipf's law."""
+    u, plain = uniform(session.key, slot + draws.QUERY_WORDS), rules.navigation_plain_queries
+    if u < plain or plain >= 1.0:
+        return 0
+    return min(int(TEXTS ** ((u - plain) / (1.0 - plain))), TEXTS - 1)
+
+
+@inner
 def search(shopper, session, day_state, buffers, slot):
     """Type a query for the category in focus.
 
@@ -209,7 +219,7 @@ def search(shopper, session, day_state, buffers, slot):
                 facet = 1 + N_TIERS + b
     session.query, session.depth = session.focus * facets + facet, 0
     row = write(buffers, event_codes.SEARCH, session)
-    row.query = session.query
+    row.query = session.query * TEXTS + draw_text(session, day_state.rules[0], slot)
     session.time += 4.0 + 8.0 * uniform(session.key, slot + draws.QUERY_TIME)
     variant = page_variant(day_state, uniform(session.key, slot + draws.QUERY_VARIANT))
     session.page = result_page(day_state, session.query, variant, 0)

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from simulator.counter_rng import uniforms
+from simulator.counter_rng import normals, uniforms
 from simulator.scenario import Scenario
 from simulator.sections import Calendar
+from simulator.world.prices import draw_endings, rounded
 
 DAY = 86_400.0  # seconds
 INCIDENTS = ("checkout_bug", "viral_spike", "price_rise", "payment_outage", "late_deliveries")
@@ -110,6 +111,7 @@ WEEKEND_HOURS = (
     1.22,
     0.9,
 )
+KNOTS_PER_ITEM = 50_021  # of an item's trend
 DRAWS_PER_ITEM = 100_003  # of stock: number item * DRAWS_PER_ITEM + day
 BRAND_FACETS = 3  # brands of a category that one can search for by name
 
@@ -122,6 +124,7 @@ class ShopDay:
     discount: np.ndarray  # (n_categories,) float32 share taken off
     lift: np.ndarray  # (n_items,) float32 utility that items gain today
     stocked: np.ndarray  # (n_items,) bool
+    appeal: np.ndarray  # (n_items,) float32, with the trend of the day
     begin: float  # shift of the log-odds to begin the checkout
     payment_failure: float  # probability that an honest payment attempt fails
     late: float  # share of deliveries that come late
@@ -154,7 +157,9 @@ class World:
     day_weight: np.ndarray  # (days,) float64, visits relative to a normal weekday
     discount: np.ndarray  # (days, n_categories) float32, share of the price taken off
     launched: np.ndarray  # (n_items,) int32 first day in the shop, 0 = there from the start
+    ending: np.ndarray  # (n_items,) int8 digit that prices end in, see `prices`
     stock_key: int  # of the draws of which item runs out when
+    trend_key: int  # of the draws of how appeal moves
     scenario: Scenario
     category_names: tuple[str, ...]
     brand_names: tuple[str, ...]
@@ -190,9 +195,10 @@ class World:
         )
         price = np.exp(self.log_price) * ((1.0 + level) * (1.0 - self.discount[day]))[self.category]
         return ShopDay(
-            prices=np.maximum(np.round(price, 2), 0.01).astype(np.float32),
+            prices=rounded(price, self.ending).astype(np.float32),
             discount=self.discount[day],
             lift=lift.astype(np.float32),
+            appeal=(self.appeal + self._trend(day)).astype(np.float32),
             stocked=(self.launched <= day) & ~self._out_of_stock(day),
             begin=-self._during("checkout_bug", day),
             payment_failure=min(
@@ -224,6 +230,21 @@ class World:
         first = int(getattr(setting, f"{kind}_at") * self.days)
         on = first <= day < (self.days if stays else first + setting.days)
         return float(getattr(setting, kind)) if on else 0.0
+
+    def _trend(self, day: int) -> np.ndarray:
+        """(n_items,) float64 how far each item is in fashion: of sd `trend` and mean 0 on any day.
+
+        A stationary process in time: between independent normals `trend_days` apart, the weights
+        turn from the one to the next. The draws are keyed, so any shard may ask for any day.
+        """
+        setting, n = self.scenario.catalogue, self.n_items
+        knot, share = divmod(day / setting.trend_days, 1.0)
+        numbers = 2 * (np.arange(n) * KNOTS_PER_ITEM + int(knot))
+        before = normals(np.uint64(self.trend_key), numbers)
+        after = normals(np.uint64(self.trend_key), numbers + 2)
+        angle = 0.5 * np.pi * share
+        moved = np.cos(angle) * before + np.sin(angle) * after
+        return setting.trend * moved  # type: ignore[no-any-return]
 
     def _out_of_stock(self, day: int) -> np.ndarray:
         """(n_items,) bool: ran out on one of the last days and is not back in stock yet.
@@ -269,6 +290,8 @@ def build(scenario: Scenario, *, days: int, seed: np.random.SeedSequence) -> Wor
     own_style = rng.normal(0, 1 / np.sqrt(catalogue.styles), (n, catalogue.styles))
     style = (0.8 * brand_style[brand] + 0.6 * own_style).astype(np.float32)
     log_price = _log_prices(rng, category, brand_price[brand], catalogue.price_sigma, n_categories)
+    ending = draw_endings(rng, n, catalogue.price_endings)
+    log_price = np.log(rounded(np.exp(log_price), ending))
     mean = np.bincount(category, log_price) / np.bincount(category)
     price_z = log_price - mean[category]
     quality = 0.45 * price_z / price_z.std() + 0.9 * rng.normal(0, 1, n)
@@ -281,6 +304,7 @@ def build(scenario: Scenario, *, days: int, seed: np.random.SeedSequence) -> Wor
     day_weight, discount = _sales(rng, calendar, first_day, days, n_categories)
     category_weight = np.exp(rng.normal(0, 0.35, n_categories))
     stock_key = int(rng.integers(0, 2**63))
+    trend_key = int(rng.integers(0, 2**63))
     is_launched = rng.random(n) < catalogue.launched
     # no category is ever empty
     is_launched[np.searchsorted(category, np.arange(n_categories))] = False
@@ -309,7 +333,9 @@ def build(scenario: Scenario, *, days: int, seed: np.random.SeedSequence) -> Wor
         day_weight=day_weight,
         discount=discount,
         launched=launched,
+        ending=ending,
         stock_key=stock_key,
+        trend_key=trend_key,
         scenario=scenario,
         category_names=tuple(_category_name(c) for c in range(n_categories)),
         brand_names=tuple(f"brand_{b}" for b in rng.permutation(catalogue.brands)),

@@ -87,7 +87,9 @@ class Recommender:
         self.key = np.uint64(rng.integers(0, 2**64, dtype=np.uint64))
         # draws of the rankings' noise, picked by key
         self.gumbel = rng.gumbel(size=1 << 16).astype(np.float32)
-        attractiveness = np.where(world.launched == 0, np.exp(world.appeal.astype(np.float64)), 0.0)
+        attractiveness = np.where(
+            world.launched == 0, np.exp(world.on_day(0).appeal.astype(np.float64)), 0.0
+        )
         # views, decayed
         self.interest = rng.poisson(
             HISTORY * world.n_items * attractiveness / attractiveness.sum()
