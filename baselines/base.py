@@ -22,6 +22,7 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
+from eventlog._runtime.display import Displayed, changed_settings
 from eventlog._runtime.settings import check_arguments
 from eventlog.arrays import Examples, Queries, Sequences
 from eventlog.encode import Encoder
@@ -43,7 +44,7 @@ class LearningCurve:
     best: int  # position of the step whose weights were kept; 0: the model kept its start
 
 
-class Model(ABC):
+class Model(Displayed, ABC):
     """A predictor. Settings are keyword arguments of `__init__`; what is learnt ends in `_`.
 
     `kinds` are the questions that it answers:
@@ -72,6 +73,9 @@ class Model(ABC):
     `seeded` says whether the seed changes what is learnt. A model that does not draw sets it to
     False and is fitted once, not once a seed.
 
+    `budgeted` says that the model has a setting `budget`, the CPU seconds of the reference machine
+    (see `nn.budget`) within which it is trained; a suite gives all such models the same.
+
     `reads_others` asks for the rows of other users at scoring, too: those known when the questions
     are asked. By default `score` gets the users who are asked about, and nobody else.
     """
@@ -81,6 +85,10 @@ class Model(ABC):
     family: ClassVar[Family] = "simple"
     reads_others: ClassVar[bool] = False
     seeded: ClassVar[bool] = True
+    budgeted: ClassVar[bool] = False
+
+    def _facts(self) -> dict[str, object]:
+        return changed_settings(self)
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any], *, where: str) -> Self:
@@ -108,7 +116,7 @@ class Model(ABC):
             seed: the same seed gives the same model.
         """
 
-    def observe(self, known: Examples) -> None:  # noqa: B027 - a hook, empty unless it is used
+    def observe(self, known: Examples) -> None:
         """Take in answers that became known since `fit` or since the last call; by default none.
 
         It is called before `score`, as time goes on, with the questions whose answer is known by

@@ -7,9 +7,12 @@ Example::
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["run"]
+if TYPE_CHECKING:
+    from benchmark.api import Results, run
+
+__all__ = ["Results", "run"]
 
 
 def __getattr__(name: str) -> Any:
@@ -17,8 +20,12 @@ def __getattr__(name: str) -> Any:
         from eventlog import __version__
 
         return __version__
-    if name == "run":
-        from benchmark.api import run
+    if name in __all__:
+        from benchmark import api
 
-        return run
+        return getattr(api, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -245,7 +245,7 @@ def _add_list(commands: Commands) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from benchmark.execution import runner
     from benchmark.execution.results import Store
-    from benchmark.report import generated_section, leaderboard
+    from benchmark.report import generated_section, leaderboard, terminal
 
     generators = [] if arguments.generators == ["none"] else arguments.generators
     outcome = runner.run_suite(
@@ -268,11 +268,31 @@ def _run(arguments: argparse.Namespace) -> int:
     if outcome.tasks_left_out():
         raise InputError(f"No task of the suite fits the log: {outcome.tasks_left_out()}.")
     page = leaderboard.write(store, Path(arguments.out))
-    print(page.read_text(encoding="utf-8"))
+    terminal.show(store)
     for line in (*generated_section.copiers(store), *runner.summary(outcome)):
         print(line)
-    print(f"leaderboard: {page}")
+    _next(arguments, page)
     return 1 if outcome.failed or outcome.blocked else 0
+
+
+def _next(arguments: argparse.Namespace, page: Path) -> None:
+    """Print where the results are, and what to do with them."""
+    from eventlog._runtime import terminal
+
+    terminal.files(
+        {
+            "every table, as text": page,
+            "tables that filter, plots, downloads": page.parent / "leaderboard" / "index.html",
+        }
+    )
+    log = f" --log {arguments.log}" if arguments.log else ""
+    terminal.suggest(
+        {
+            f"python -m benchmark view {arguments.out}": "open the page in the browser",
+            f"python -m benchmark run{log} --models ./mine.py": "rank a model of your own",
+            f"python -m benchmark run{log} --seeds 3": "test whether the order is chance",
+        }
+    )
 
 
 def _leaderboard(arguments: argparse.Namespace) -> None:

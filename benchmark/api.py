@@ -6,15 +6,38 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pandas as pd
+
 from benchmark.execution.results import Store
 from benchmark.execution.runner import run_suite
-from benchmark.report import leaderboard
+from benchmark.report import frame, leaderboard
 from eventlog._runtime.seeds import check_seed
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from eventlog import EventLog
+
+
+class Results(pd.DataFrame):
+    """What `run` returns: a row for each model or reference cell, from the folder `folder`."""
+
+    _metadata = ("folder",)
+    folder: str
+
+    @property
+    def _constructor(self) -> type[pd.DataFrame]:
+        return pd.DataFrame  # what is cut from it is a plain frame
+
+    def leaderboard(self) -> pd.DataFrame:
+        """Return a row for each model and task, the best first, with intervals, rank and costs.
+
+        `benchmark.report.frame.leaderboard` describes the columns.
+        """
+        return frame.leaderboard(self.folder)
+
+    def page(self) -> Path:
+        """Write the leaderboard's page into the results folder and return its path."""
+        folder = Path(self.folder)
+        return leaderboard.write(Store(folder), folder).parent / "leaderboard" / "index.html"
 
 
 def run(
@@ -32,8 +55,10 @@ def run(
     shared: str | None = None,
     out: str | Path = "results",
     settings: Sequence[str] = (),
-) -> pd.DataFrame:
+) -> Results:
     """Run a suite, and return a row for each model or reference cell.
+
+    `run(...).leaderboard()` is the table of the models, `run(...).page()` the page with its plots.
 
     Args:
         suite: the name of a suite, or the path of a TOML file.
@@ -68,4 +93,6 @@ def run(
         out=out,
         settings=settings,
     )
-    return leaderboard.table(Store(out), outcome.cells)
+    results = Results(leaderboard.table(Store(out), outcome.cells))
+    results.folder = str(out)
+    return results

@@ -79,7 +79,13 @@ class GeneratorUse(Settings, frozen=True):
 
 
 class PluginSettings(Settings, frozen=True):
-    """Keyword arguments of models and tasks by name; those of a model also by task."""
+    """Keyword arguments of models and tasks by name; those of a model also by task.
+
+    `budgeted` holds those of all models that are trained within a budget (`Model.budgeted`), a
+    plug-in's too.
+    """
+
+    budgeted: dict[str, Any] = msgspec.field(default_factory=dict)
 
     models: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
     tasks: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)

@@ -17,14 +17,16 @@ from typing import Any
 
 import numpy as np
 
+from eventlog._runtime.display import Displayed
+
 # Codes of a categorical column: no value, a value that the encoder has not seen, and from
 # FIRST on its vocabulary.
 MISSING, UNKNOWN, FIRST = 0, 1, 2
 DAY_MS = 86_400_000
 
 
-@dataclass(frozen=True)
-class Sequences:
+@dataclass(frozen=True, repr=False)
+class Sequences(Displayed):
     """A log as flat arrays; user u has the rows `offsets[u]:offsets[u + 1]`, ascending in time."""
 
     offsets: np.ndarray  # (n_users + 1,) int64
@@ -41,6 +43,9 @@ class Sequences:
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
+
+    def _facts(self) -> dict[str, object]:
+        return {"users": len(self), "rows": self.n_rows, "columns": ", ".join(self.columns)}
 
     @property
     def n_rows(self) -> int:
@@ -80,8 +85,8 @@ class Sequences:
         return np.searchsorted(key, user * width + np.clip(time - low, 0, width - 1), side="left")
 
 
-@dataclass(frozen=True)
-class Queries:
+@dataclass(frozen=True, repr=False)
+class Queries(Displayed):
     """Questions about users at instants; question i may use rows offsets[user[i]]:end[i] only."""
 
     user: np.ndarray  # (n,) int64 position in Sequences.users
@@ -91,12 +96,15 @@ class Queries:
     def __len__(self) -> int:
         return len(self.user)
 
+    def _facts(self) -> dict[str, object]:
+        return {"questions": len(self), "users": len(np.unique(self.user))}
+
     def __getitem__(self, index: Any) -> Queries:
         return Queries(self.user[index], self.end[index], self.time[index])
 
 
-@dataclass(frozen=True)
-class Examples:
+@dataclass(frozen=True, repr=False)
+class Examples(Displayed):
     """Questions with their answers, to fit a model on.
 
     For next items `target` holds item codes, and the answer to question i is the item of row
@@ -114,3 +122,9 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.queries)
+
+    def _facts(self) -> dict[str, object]:
+        facts: dict[str, object] = {"questions": len(self), "users": len(self.sequences)}
+        if self.target.dtype.kind == "f":
+            facts["share_of_ones"] = f"{self.target.mean():.1%}" if len(self) else "none"
+        return facts

@@ -19,6 +19,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 
+from eventlog._runtime.display import Displayed
 from eventlog._runtime.errors import InputError
 from eventlog.arrays import FIRST, MISSING, UNKNOWN, Sequences
 from eventlog.log import EventLog, require_log
@@ -56,8 +57,8 @@ def source_column(name: str) -> str:
     return name.removeprefix(OWN)
 
 
-@dataclass
-class Encoder:
+@dataclass(repr=False)
+class Encoder(Displayed):
     """Vocabularies and scales, learnt from the training part of a log."""
 
     # Columns are called by their `code_name` in all of these.
@@ -71,6 +72,13 @@ class Encoder:
     item_category: np.ndarray = field(default_factory=lambda: np.zeros(FIRST, dtype=np.int32))
     # (n_items,) float32: the median price of each item, scaled.
     item_price: np.ndarray = field(default_factory=lambda: np.zeros(FIRST, dtype=np.float32))
+
+    def _facts(self) -> dict[str, object]:
+        return {
+            "items": self.n_items,
+            "categorical": ", ".join(self.vocabularies),
+            "numeric": ", ".join(self.scales),
+        }
 
     @classmethod
     def fit(

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from eventlog import EventLog, InputError
+from eventlog._runtime.display import Displayed, changed_settings
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class SampleConditions:
         return {n: dict(asked) for n, asked in vars(self).items() if asked}
 
 
-class Generator(ABC):
+class Generator(Displayed, ABC):
     """Learns from a log and samples a new one.
 
     Settings are keyword-only arguments of `__init__`; what `fit` learns ends in `_`. A setting may
@@ -45,6 +46,12 @@ class Generator(ABC):
     retired_settings: ClassVar[frozenset[str]] = frozenset()
     # set by fit: {"epsilon", "delta", "unit": "user", "ledger": [...], "public": [...]}
     privacy: dict[str, Any]
+
+    def _facts(self) -> dict[str, object]:
+        facts = {**changed_settings(self), "fitted": hasattr(self, "privacy")}
+        if hasattr(self, "privacy") and self.privacy["epsilon"] is not None:
+            facts["epsilon"] = self.privacy["epsilon"]
+        return facts
 
     @abstractmethod
     def fit(
@@ -107,6 +114,10 @@ class Generator(ABC):
     @abstractmethod
     def restore(self, arrays: dict[str, np.ndarray], data: dict[str, Any]) -> None:
         """Restore what `state` returned."""
+
+    def changes(self) -> list[str]:
+        """Say what a sample does not have as the log has it, a line for each column or kind."""
+        return []
 
     def settings(self) -> dict[str, Any]:
         """Return the keyword arguments that make an unfitted copy of this generator."""

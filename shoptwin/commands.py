@@ -64,7 +64,8 @@ def spellings() -> dict[str, str]:
         f"python -m {package} {command}": f"shoptwin {name}"
         for name, (package, command) in COMMANDS.items()
     }
-    return {**typed, "python -m generators list": "shoptwin list"}
+    own = {f"python -m shoptwin {name}": f"shoptwin {name}" for name in GROUPS["this program"]}
+    return {**typed, **own, "python -m generators list": "shoptwin list"}
 
 
 class _FrontParser(Parser):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from simulator.api import run, simulate
 
 __all__ = ["run", "simulate"]
 
@@ -17,3 +20,7 @@ def __getattr__(name: str) -> Any:
 
         return getattr(import_module("simulator.api"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -66,6 +66,19 @@ def _add_run(commands: Commands) -> None:
         metavar="KEY=VALUE",
         help="change a setting of the scenario; may be repeated ('scenarios --keys' lists them)",
     )
+    run.add_argument(
+        "--policy",
+        help="what decides which items each user sees: random, trending, markov, ease, taste (an "
+        "oracle) or your own Python file (default: the shop's own recommender)",
+    )
+    run.add_argument(
+        "--policy-from",
+        type=int,
+        default=0,
+        metavar="DAY",
+        help="first day of the policy; before it the shop's own recommender is at work (default: "
+        "0, the first day)",
+    )
     console.add_out(run, "LOG", "folder to write the log to")
     run.set_defaults(work=_run)
 
@@ -96,9 +109,15 @@ def _add_realism(commands: Commands) -> None:
         help="compare a log with published logs",
         description="Compare a log with what published e-commerce logs show, fact by fact.",
         epilog="examples:\n  python -m simulator realism mylog\n"
+        "  python -m simulator realism mylog --against otherlog\n"
         "  python -m simulator realism mylog --json > scorecard.json",
     )
     realism.add_argument("log", metavar="LOG", help="a log folder")
+    realism.add_argument(
+        "--against",
+        metavar="OTHERLOG",
+        help="also say how well a detector tells the sessions of the two logs apart, and by what",
+    )
     realism.add_argument("--json", action="store_true", help="print JSON instead of a table")
     realism.set_defaults(work=_realism)
 
@@ -189,6 +208,9 @@ def _run(arguments: argparse.Namespace) -> int:
         engine=arguments.engine,
         address=arguments.address,
         settings=parse_settings(arguments.set),
+        overwrite=arguments.overwrite,
+        policy=arguments.policy,
+        policy_from=arguments.policy_from,
     )
     rows = sum(
         entry["rows"]
@@ -227,8 +249,15 @@ def _realism(arguments: argparse.Namespace) -> int:
     log = EventLog.read(arguments.log)
     if len(log) == 0:
         raise InputError(f"{arguments.log} has no events.")
+    found = None
+    if arguments.against:
+        from simulator.realism.detector import detect
+
+        found = detect(log, EventLog.read(arguments.against))
     facts = realism.score(log)
-    print(realism.to_json(facts) if arguments.json else realism.table(facts))
+    print(realism.to_json(facts, found) if arguments.json else realism.table(facts))
+    if found is not None and not arguments.json:
+        print(f"\n{found.table()}")
     return 0
 
 

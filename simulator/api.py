@@ -20,6 +20,7 @@ from eventlog._runtime.files import check_replaceable
 from eventlog.log import DERIVED, GIVEN, EventLog, LogWriter, to_arrow
 from simulator import event_codes
 from simulator.output import shards
+from simulator.output.task import PolicySource
 from simulator.scenario import load
 
 TABLES = ("users", "labels")
@@ -36,6 +37,8 @@ def simulate(
     seed: int,
     workers: int = 1,
     settings: Mapping[str, Any] | None = None,
+    policy: PolicySource = None,
+    policy_from: int = 0,
 ) -> EventLog:
     """Simulate a log in memory, truth included.
 
@@ -48,10 +51,21 @@ def simulate(
         seed: of all random draws.
         workers: number of processes.
         settings: changes of the scenario by dotted key, e.g. {"fraud.share": 0.03}.
+        policy: what decides which items each user sees: a name in `simulator.policies`, a Python
+            file, or what makes a policy for each shard, such as a class (see
+            `simulator.world.policy`). None: the shop's own recommender.
+        policy_from: first day of the policy, from 0; before it all pages are the shop's own.
 
-    Raises InputError for a wrong scenario, setting or number.
+    Raises InputError for a wrong scenario, setting, number or policy.
     """
-    todo = shards.tasks(load(scenario, settings), users=users, days=days, seed=seed)
+    todo = shards.tasks(
+        load(scenario, settings),
+        users=users,
+        days=days,
+        seed=seed,
+        policy=policy,
+        policy_from=policy_from,
+    )
     with _executor("processes", None, workers, len(todo)) as executor:
         parts = list(_played(todo, None, executor))
     tables = {name: _frame([p[name] for p in parts]) for name in parts[0]}
@@ -82,6 +96,9 @@ def run(
     engine: str = "processes",
     address: str | None = None,
     settings: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
+    policy: PolicySource = None,
+    policy_from: int = 0,
 ) -> Path:
     """Simulate a log and write it as a folder, shard by shard; return the folder's path.
 
@@ -98,13 +115,27 @@ def run(
         engine: "serial", "processes" or "dask".
         address: of the dask scheduler.
         settings: changes of the scenario by dotted key.
+        policy: see `simulate`; so is policy_from.
+        policy_from: first day of the policy.
+        overwrite: replace a log that is there.
 
-    Raises InputError for a wrong scenario, setting or number, and where `out` may not be replaced.
+    Raises InputError for a wrong scenario, setting, number or policy, where `out` may not be
+    replaced, and where the log would have no rows.
     """
     check_engine(engine, address)
-    todo = shards.tasks(load(scenario, settings), users=users, days=days, seed=seed)
-    check_replaceable(out)
-    with LogWriter(out) as writer, _executor(engine, address, workers, len(todo)) as executor:
+    todo = shards.tasks(
+        load(scenario, settings),
+        users=users,
+        days=days,
+        seed=seed,
+        policy=policy,
+        policy_from=policy_from,
+    )
+    check_replaceable(out, overwrite=overwrite)
+    with (
+        LogWriter(out, overwrite=overwrite) as writer,
+        _executor(engine, address, workers, len(todo), writer.folder) as executor,
+    ):
         writer.events_folder.mkdir(parents=True, exist_ok=True)
         small: dict[str, list[pa.Table]] = {name: [] for name in TABLES}
         truth: dict[str, pq.ParquetWriter] = {}
@@ -123,6 +154,11 @@ def run(
         finally:
             for file in truth.values():
                 file.close()
+        if not any(pq.read_metadata(part).num_rows for part in writer.events_folder.iterdir()):
+            raise InputError(
+                f"Nobody came: {users} users over {days} days leave no events; give more --users, "
+                "more --days or a higher shoppers.visits."
+            )
         writer.finish(
             users=pa.concat_tables(small["users"]),
             labels=pa.concat_tables(small["labels"]),
@@ -154,15 +190,20 @@ def _truth_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
 
 @contextmanager
 def _executor(
-    engine: str, address: str | None, workers: int, tasks: int
+    engine: str, address: str | None, workers: int, tasks: int, folder: Path | None = None
 ) -> Iterator[Executor | None]:
-    """Where the shards are played; None = in this process, one after the other."""
+    """Where the shards are played; None = in this process, one after the other.
+
+    `folder`: what the workers remove if this process is killed.
+    """
     if workers < 1:
         raise InputError(f"workers is {workers}; it must be 1 or more.")
     if engine == "serial" or (engine == "processes" and min(workers, tasks) == 1):
         yield None
         return
-    with pool(engine, workers=min(workers, tasks), address=address, needs={"CPU": 1}) as executor:
+    with pool(
+        engine, workers=min(workers, tasks), address=address, needs={"CPU": 1}, unfinished=folder
+    ) as executor:
         yield executor
 
 
@@ -195,6 +236,9 @@ def _manifest(name: str, task: shards.Task, users: int, days: int, seed: int) ->
     return {
         "made_by": "simulator",
         "scenario": task.scenario.to_json(),
+        "policy": None
+        if task.policy is None
+        else {"name": task.policy_name, "first_day": task.policy_from},
         **shards.calendar(task),
         "users": users,
         "days": days,

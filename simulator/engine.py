@@ -21,16 +21,18 @@ from simulator import event_codes
 from simulator.behaviour import campaigns, counter_index, event_buffer, shoppers
 from simulator.behaviour.browser import Browser
 from simulator.behaviour.checkout import BROWSE
-from simulator.behaviour.day import PAUSE, play
+from simulator.behaviour.day import ERRANDS, PAUSE, play
 from simulator.behaviour.day_state import DayState, OutputBuffers
 from simulator.behaviour.event_buffer import SCHEDULED_EVENT
 from simulator.behaviour.order_index import OrderIndex
 from simulator.behaviour.overrides import BURST, BehaviourOverrides, Visits, override_records
+from simulator.behaviour.policy_host import PolicyHost
 from simulator.behaviour.shoppers import Population
 from simulator.counter_rng import children
 from simulator.fraud import fraudsters as fraud
 from simulator.scenario import Scenario
 from simulator.world.catalogue import DAY, World
+from simulator.world.policy import NO_POLICY, PolicyUse
 from simulator.world.recommender import Recommender
 
 COHORT = 1_024  # shoppers whose planned visits one process keeps
@@ -75,10 +77,12 @@ class Engine:
         recommender: Recommender,
         users: int,
         rng: np.random.Generator,
+        policy: PolicyUse = NO_POLICY,
     ) -> None:
         self.scenario, self.world, self.recommender = scenario, world, recommender
         self.population = shoppers.draw(scenario, world, users, rng)
         self.browser = Browser(scenario, world, self.population)
+        self.policy = PolicyHost(policy, self.browser, recommender)
         self.order_index = OrderIndex(self.browser)
         seed = int(rng.integers(0, 2**63))
         self.fraudsters = fraud.Fraudsters(scenario, world, self.population, seed)
@@ -93,9 +97,10 @@ class Engine:
         self.due: list[list[np.ndarray]] = [[] for _ in range(world.days + 1)]
         self.stolen_cards = 0  # cards that card testers went through
         self.env = simpy.Environment()
-        # The most rows that one event writes: two a step and a search, and those of the checkout;
-        # an attack has up to BURST sessions, a visit two, one of them counterfactual.
-        self.room = BURST * (3 * (scenario.sessions.longest + 2) + 2 * shoppers.CART + 40)
+        # The most rows that one event writes: four a step and those of the checkout; an attack has
+        # up to BURST sessions, a visit up to ERRANDS errands in both worlds.
+        steps = 4 * (scenario.sessions.longest + 2)
+        self.room = max(BURST, 2 * ERRANDS) * (steps + 2 * shoppers.CART + 40)
 
     def run(self) -> Shard:
         """Play all days."""
@@ -131,8 +136,10 @@ class Engine:
             self.browser.show(self.recommender.slates(day), day)
             rows, sessions = self.browser.events.n, self.browser.sessions.n
             visits, due = self._planned_visits(), self._due_on(day)
-            attacks = self._planned_attacks(day, visits, due)
-            self._play(np.concatenate([visits, due, attacks]), day)
+            events = np.concatenate([visits, due, self._planned_attacks(day, visits, due)])
+            self.policy.prepare(day, np.unique(events["user"] % len(self.population)))
+            self._play(events, day)
+            self.policy.check_scores(day)
             self._learn(rows, sessions)
 
     # --- what takes place on a day ----------------------------------------------------------------
@@ -301,8 +308,18 @@ class Engine:
             items=browser.items,
             slates=browser.slates.items,
             policy=browser.slates.policy,
+            propensity=browser.slates.propensity,
+            found=browser.slates.found,
             n_queries=browser.slates.n_queries,
             variants=browser.slates.variants,
+            ranked=browser.slates.ranked,
+            own_slates=self.policy.pages.own_slates,
+            own_slate=self.policy.pages.own_slate,
+            score=self.policy.pages.score,
+            pools=world.query_pool,
+            pool_score=self.policy.pages.pool_score,
+            scored_page=self.policy.pages.scored_page,
+            bad_scores=self.policy.pages.bad_scores,
             home_brands=world.home_brands,
             partner=world.partner,
             facets=world.facets,

@@ -16,6 +16,7 @@ NAMES = (
     "login",
     "coupon_offer",
     "coupon_redeem",
+    "add_to_wishlist",
     "login_failed",
     "change_address",
 )
@@ -33,6 +34,7 @@ NAMES = (
     LOGIN,
     COUPON_OFFER,
     COUPON_REDEEM,
+    ADD_TO_WISHLIST,
     LOGIN_FAILED,
     CHANGE_ADDRESS,
 ) = range(len(NAMES))

@@ -35,10 +35,20 @@ class Catalogue(Settings, frozen=True):
     restock_days: Annotated[int, Range(1, 60, "mean days until an item is back in stock")] = 4
     launched: Annotated[
         float, Range(0.0, 1.0, "share of items that come into the shop during the log")
-    ] = 0.0
+    ] = 0.06
     appeal_slope: Annotated[
         float, Range(0.0, 3.0, "Zipf exponent of the items' own appeal; exposure steepens it")
     ] = 1.65
+
+    trend: Annotated[
+        float, Range(0.0, 3.0, "sd of how far items are in fashion, part of their appeal")
+    ] = 1.3
+    trend_days: Annotated[
+        float, Range(1.0, 3_650.0, "days after which an item's fashion has nothing of the old one")
+    ] = 40.0
+    price_endings: Annotated[
+        float, Range(0.0, 1.0, "share of items whose prices end in 9, 0, 5 or 7 cents on purpose")
+    ] = 0.7
 
 
 class Incidents(Settings, frozen=True):
@@ -97,7 +107,7 @@ class Shoppers(Settings, frozen=True):
 
     visits: Annotated[
         float, Range(0.001, 20.0, "mean planned visits per user and day while active")
-    ] = 0.29
+    ] = 0.36
     visits_shape: Annotated[
         float, Range(0.1, 20.0, "gamma shape of the visit rate over users; small = skewed")
     ] = 0.56
@@ -153,13 +163,22 @@ class Sessions(Settings, frozen=True):
     ] = 0.5
     habit: Annotated[float, Range(0.0, 5.0, "utility of an item that was bought before")] = 1.5
     slate: Annotated[int, Range(4, 50, "items on a page")] = 12
+    front_page: Annotated[
+        float,
+        Range(
+            0.0,
+            1.0,
+            "share of sessions that open on the front page, of those that do not take up where the "
+            "last one ended",
+        ),
+    ] = 0.14
     examine: Annotated[
         float, Range(0.1, 1.0, "probability to look one rank further down (cascade)")
     ] = 0.86
-    outside: Annotated[float, Range(-10.0, 20.0, "utility of clicking on nothing of a page")] = 4.35
+    outside: Annotated[float, Range(-10.0, 20.0, "utility of clicking on nothing of a page")] = 5.0
     fatigue: Annotated[
         float, Range(0.0, 3.0, "how much that utility rises with each item seen")
-    ] = 0.1
+    ] = 0.0
     satiation: Annotated[
         float,
         Range(
@@ -170,18 +189,18 @@ class Sessions(Settings, frozen=True):
     ] = 3.0
     reopen: Annotated[
         float, Range(-10.0, 10.0, "utility of going back to an item seen before")
-    ] = -2.85
+    ] = -4.5
     leave: Annotated[
         float, Range(0.01, 0.99, "probability to leave when nothing on a page is clicked")
-    ] = 0.82
+    ] = 0.88
     leave_sigma: Annotated[
         float,
         Range(0.0, 3.0, "sd of its log-odds over sessions; large = heavy-tailed session lengths"),
-    ] = 0.85
+    ] = 1.4
     similar: Annotated[
         float, Range(0.0, 1.0, "probability to go on from an item to what the shop shows beside it")
     ] = 0.08
-    dwell: Annotated[float, Range(1.0, 600.0, "median seconds between two events")] = 28.0
+    dwell: Annotated[float, Range(1.0, 600.0, "median seconds between two events")] = 59.0
     return_visit: Annotated[
         float,
         Range(0.0, 1.0, "probability to come back within about a day to an unfinished intent"),
@@ -190,6 +209,102 @@ class Sessions(Settings, frozen=True):
         float, Range(0.0, 0.9, "probability that an honest attempt to log in fails")
     ] = 0.06
     longest: Annotated[int, Range(5, 1_000, "steps after which every session ends")] = 80
+
+
+class Navigation(Settings, frozen=True):
+    """What a session consists of besides views: logins, wishlist, quick buying, several orders."""
+
+    at_once: Annotated[
+        float,
+        Range(
+            -20.0,
+            20.0,
+            "utility of viewing the item once more that was viewed last (a variant, a double "
+            "click), on top of going back to it",
+        ),
+    ] = 1.8
+    habituation: Annotated[
+        float, Range(0.0, 1.0, "factor on the weight of an item each time it is gone back to")
+    ] = 0.5
+    done: Annotated[
+        float,
+        Range(
+            -20.0,
+            20.0,
+            "log-odds to leave right after a click, relative to those after clicking on nothing",
+        ),
+    ] = -2.8
+    detachment: Annotated[
+        float,
+        Range(0.0, 5.0, "sd over sessions of the utility of clicking on nothing"),
+    ] = 1.4
+    quick_add: Annotated[
+        float,
+        Range(
+            0.0,
+            1.0,
+            "probability that an item wanted for the cart is put there from the list, unopened",
+        ),
+    ] = 0.15
+    wishes: Annotated[
+        float, Range(0.0, 20.0, "probability of a wishlist row, relative to that of a cart row")
+    ] = 0.1
+    from_wishlist: Annotated[
+        float,
+        Range(
+            0.0,
+            1.0,
+            "probability that a wish goes into the cart as a visit begins",
+        ),
+    ] = 0.06
+    remembered: Annotated[
+        float, Range(0.0, 1.0, "share of sessions that are still logged in from an earlier one")
+    ] = 0.55
+    login: Annotated[
+        float, Range(0.0, 1.0, "share of the other sessions that begin with a login")
+    ] = 0.15
+    login_to_buy: Annotated[
+        float,
+        Range(0.0, 1.0, "probability to log in at the checkout, otherwise the order is a guest's"),
+    ] = 0.7
+    goes_on: Annotated[
+        float, Range(0.0, 1.0, "probability that an order is followed by more browsing at once")
+    ] = 0.3
+    removes: Annotated[
+        float, Range(0.0, 1.0, "probability that a line is removed from the cart before ordering")
+    ] = 0.06
+    several: Annotated[
+        float, Range(0.0, 1.0, "share of cheap lines of which two pieces or more are bought")
+    ] = 0.08
+    plain_queries: Annotated[
+        float, Range(0.0, 1.0, "share of searches in plain words; the others have a long tail")
+    ] = 0.35
+    refund_more: Annotated[
+        float, Range(0.0, 1.0, "probability that another line of a refunded order goes back too")
+    ] = 0.35
+
+
+class Pace(Settings, frozen=True):
+    """Time between two clicks (see `behaviour.pace`); its median is `sessions.dwell`.
+
+    Fitted to the quantiles of YooChoose: 3, 25, 56, 129, 529, 1721 s at 5 to 99 %.
+    """
+
+    shoppers: Annotated[float, Range(0.0, 3.0, "sd over shoppers of the log of their pace")] = 0.4
+    sessions: Annotated[float, Range(0.0, 3.0, "sd over sessions of the log of their pace")] = 0.56
+    sigma: Annotated[float, Range(0.0, 3.0, "sd of the log of an ordinary gap")] = 0.7
+    quick: Annotated[float, Range(0.0, 1.0, "share of gaps of a few seconds")] = 0.078
+    interrupted: Annotated[
+        float, Range(0.0, 1.0, "share of gaps in which something else is done")
+    ] = 0.235
+    interruption: Annotated[
+        float, Range(0.1, 100.0, "median of these gaps, relative to an ordinary one")
+    ] = 3.1
+    interruption_sigma: Annotated[float, Range(0.0, 3.0, "sd of their log")] = 1.2
+    warming: Annotated[
+        float,
+        Range(0.0, 2.0, "how gaps shorten: they fall with the number of clicks to this power"),
+    ] = 0.18
 
 
 class Checkout(Settings, frozen=True):
@@ -210,7 +325,7 @@ class Checkout(Settings, frozen=True):
     ] = 0.5
     begin: Annotated[
         float, Range(-10.0, 10.0, "log-odds to begin the checkout when leaving with a filled cart")
-    ] = -2.72
+    ] = -2.5
     shipping_shock: Annotated[
         float, Range(0.0, 1.0, "probability to give up when shipping costs show, for a small order")
     ] = 0.12
@@ -299,6 +414,18 @@ class Coupons(Settings, frozen=True):
             "rise of the log-odds to cart and buy, per price sensitivity times log discount",
         ),
     ] = 2.0
+    cart: Annotated[
+        float, Range(0.0, 3.0, "rise of the log response to a coupon with a cart left behind")
+    ] = 0.5
+    views: Annotated[
+        float,
+        Range(
+            0.0, 3.0, "rise of the log response after many views without an order, fall after none"
+        ),
+    ] = 0.6
+    fatigue: Annotated[
+        float, Range(0.0, 3.0, "fall of the log response with each coupon of the last weeks")
+    ] = 0.4
     remind: Annotated[
         float,
         Range(0.0, 1.0, "probability that an unused coupon brings the shopper back once more"),
@@ -487,4 +614,8 @@ class Truth(Settings, frozen=True):
 
     exposures: Annotated[
         bool, Range(doc="keep every slate that was shown (about twelve rows per page)")
+    ] = False
+    programme: Annotated[
+        bool,
+        Range(doc="run the shop without its coupon campaigns too, and keep what each user buys"),
     ] = False

@@ -81,6 +81,7 @@ class NeuralModel(Model):
 
     kinds: ClassVar[frozenset[str]] = frozenset({"next_item", "binary", "uplift"})
     family: ClassVar[Family] = "sequence"
+    budgeted: ClassVar[bool] = True
     bidirectional: ClassVar[bool] = False
 
     def __init__(
@@ -97,8 +98,8 @@ class NeuralModel(Model):
         label_lr: LearningRate = 1e-3,
         weight_decay: Annotated[float, Range(0.0, 10.0)] = 0.01,
         pretrain: Share = 0.3,
-        full_softmax: Annotated[int, Range(0)] = 5_000,
-        negatives: Annotated[int, Range(1)] = 512,
+        full_softmax: Annotated[int, Range(0)] = 1_000,
+        negatives: Annotated[int, Range(1)] = 256,
         patience: Annotated[int, Range(1)] = 3,
         valid_questions: Annotated[int, Range(1)] = 2_000,
     ) -> None:

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -241,10 +241,19 @@ class _Planner:
             yield self._cell("model", label, spec, data, code=code)
 
     def _model_settings(self, model: str, task: str) -> dict[str, Any]:
-        """Return [settings.models.NAME], and over it [settings.models.NAME.TASK]."""
-        given: Mapping[str, Any] = self.suite.model_settings.get(plugin_name(model), {})
-        common = {k: v for k, v in given.items() if k not in self.known_tasks}
-        return {**common, **given.get(plugin_name(task), {})}
+        """Return [settings.budgeted] for a model to which it applies, and [settings.models.NAME].
+
+        What is given for the task goes before what is given for all tasks.
+        """
+        settings = self.suite.settings
+        given = [settings.models.get(plugin_name(model), {})]
+        if fingerprint.class_facts("baselines.models", model).get("budgeted", False):
+            given.insert(0, settings.budgeted)
+        found: dict[str, Any] = {}
+        for table in given:
+            found |= {k: v for k, v in table.items() if k not in self.known_tasks}
+            found |= table.get(plugin_name(task), {})
+        return found
 
     def _with_trivial(self, models: tuple[str, ...], task: str) -> tuple[str, ...]:
         """Return the models and, unless it is among them, first the task's trivial one.

@@ -156,8 +156,16 @@ def note(text: str) -> None:
     print(f"{speaker}: {text}" if speaker else text, file=sys.stderr, flush=True)
 
 
+def in_notebook() -> bool:
+    """Return whether this process is the kernel of a notebook."""
+    return "ipykernel" in sys.modules and "IPython" in sys.modules
+
+
 def track(items: Iterable[T], description: str, *, total: int | None = None) -> Iterator[T]:
-    """Yield `items`, with a progress bar on a terminal or a line every ten seconds in a pipe."""
+    """Yield `items`, with a progress bar on a terminal, or a line that is kept up in a notebook.
+
+    Elsewhere a new line comes every ten seconds.
+    """
     total = len(items) if total is None and isinstance(items, Sized) else total
     if sys.stderr.isatty():
         from rich.console import Console
@@ -167,9 +175,25 @@ def track(items: Iterable[T], description: str, *, total: int | None = None) -> 
             items, description, total=total, console=Console(stderr=True), transient=True
         )
         return
-    last = time.monotonic()
-    for done, item in enumerate(items):
+    notebook = in_notebook()
+    every = 0.5 if notebook else 10
+    last = began = time.monotonic()
+    for done, item in enumerate(items, start=1):
         yield item
-        if time.monotonic() - last > 10:
-            last = time.monotonic()
-            note(f"{description}: {done + 1}{f'/{total}' if total else ''}")
+        now = time.monotonic()
+        if now - last > every or (notebook and done == total):
+            last = now
+            text = f"{description}: {done}{_of(done, total, now - began)}"
+            if notebook:
+                end = "\n" if done == total else ""
+                print(f"\r{text:79}", end=end, file=sys.stderr, flush=True)
+            else:
+                note(text)
+
+
+def _of(done: int, total: int | None, elapsed: float) -> str:
+    """Return how many there are, and about how long the rest takes."""
+    if total is None:
+        return ""
+    left = elapsed / done * (total - done)
+    return f"/{total}" + (f", about {left:.0f} s left" if left >= 1 else "")

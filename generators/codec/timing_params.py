@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from eventlog._runtime.compiled import inner
 from generators.sequences import feature_layout as layout
 
 HOUR_MS = 3_600_000
@@ -18,7 +18,7 @@ class TimingParams(NamedTuple):
 
     low: np.ndarray  # (size,) float64 s: lower end of each gap code
     high: np.ndarray  # (size,) float64 s
-    weekly: np.ndarray  # (168,) float64: intensity of session starts
+    weekly: np.ndarray  # (rhythms, 168) float64: intensity of session starts, by class of users
     within: int  # gap codes from here on begin a session
     start: int  # ms
     end: int  # ms
@@ -31,7 +31,7 @@ class TimingParams(NamedTuple):
     longest_ms: int  # of a session, 0 = no limit
 
 
-@njit(cache=True)
+@inner
 def clock_levels(time, timing_params):
     """Return the hour (0..23), the weekday (0..6, Monday first) and the remaining span of a time.
 

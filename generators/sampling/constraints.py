@@ -11,10 +11,12 @@ import math
 import numpy as np
 from numba import njit
 
+from eventlog._runtime.compiled import inner
 from generators.sequences import codes
 from generators.sequences import feature_layout as layout
 from generators.sequences import row_columns as col
 from generators.sequences.user_state import (
+    begin_session,
     carriers,
     carries,
     copied_item,
@@ -61,7 +63,7 @@ def draw_codes(logits, can, rows, u, out):
         out[rows[k]] = drawn(logits[k], can[k], u[rows[k]])
 
 
-@njit(cache=True)
+@inner
 def _narrow(can, mask):
     """Remove from `can` (size,) what `mask` forbids, unless that leaves nothing."""
     for k in range(len(can)):
@@ -69,6 +71,14 @@ def _narrow(can, mask):
             for j in range(len(can)):
                 can[j] = can[j] and mask[j]
             return
+
+
+@njit(cache=True)
+def begin_sessions(users, row, effects):
+    """Empty the carts of users whose session begins, where carts end with their session."""
+    for i in range(len(users)):
+        if row[i, col.IS_SESSION_START] != 0:
+            begin_session(users[i], effects)
 
 
 @njit(cache=True)
@@ -248,7 +258,7 @@ def draw_items(users, row, rows, weight, needs, start, u):
         row[i, col.ITEM] = first + max(column, 0)
 
 
-@njit(cache=True)
+@inner
 def _sum(weight):
     total = 0.0
     for w in weight:

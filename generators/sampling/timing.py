@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from eventlog._runtime.compiled import inner
 from generators.codec.timing_params import HOUR_MS, WEEK_HOURS, clock_levels
 from generators.sampling.constraints import drawn
 from generators.sequences import row_columns as col
@@ -25,11 +26,11 @@ DRAWS = CANDIDATES + 1  # uniform numbers for one time
 WIDE_S = 1_800  # seconds: wider gaps between sessions follow the weekly cycle
 
 
-@njit(cache=True)
-def _one_of(time, low, high, geometric, shaped, u, timing_params):
+@inner
+def _one_of(time, low, high, geometric, shaped, rhythm, u, timing_params):
     """Return `time` plus a gap between `low` and `high` s, one of CANDIDATES draws.
 
-    Where `shaped`, the choice among them follows the weekly cycle.
+    Where `shaped`, the choice among them follows the weekly cycle of a `rhythm`.
     """
     moved, weight = np.empty(CANDIDATES, dtype=np.int64), np.empty(CANDIDATES)
     total, only = 0.0, -1 if shaped else int(u[CANDIDATES] * CANDIDATES)
@@ -40,7 +41,7 @@ def _one_of(time, low, high, geometric, shaped, u, timing_params):
         moved[k] = (
             (time + np.int64(np.rint(gap * 1000.0))) // timing_params.step * timing_params.step
         )
-        total += timing_params.weekly[(moved[k] // HOUR_MS + 72) % WEEK_HOURS] + 1e-9
+        total += timing_params.weekly[rhythm, (moved[k] // HOUR_MS + 72) % WEEK_HOURS] + 1e-9
         weight[k] = total
     if only >= 0:
         return moved[only]
@@ -50,19 +51,22 @@ def _one_of(time, low, high, geometric, shaped, u, timing_params):
     return moved[CANDIDATES - 1]
 
 
-@njit(cache=True)
-def _between(low, high, u, timing_params):
+@inner
+def _between(low, high, rhythm, u, timing_params):
     """Draw a time between `low` and `high` ms, by the weekly cycle and inside the span."""
-    found = _one_of(low, 0.0, (high - low) / 1000, False, True, u, timing_params)
+    found = _one_of(low, 0.0, (high - low) / 1000, False, True, rhythm, u, timing_params)
     return min(max(found, timing_params.start), timing_params.end)
 
 
 @njit(cache=True)
-def arrive(low, high, u, timing_params):
-    """Draw times between `low` and `high` (n,) int64 ms, from uniform numbers `u` (n, DRAWS)."""
+def arrive(low, high, rhythm, u, timing_params):
+    """Draw times between `low` and `high` (n,) int64 ms, from uniform numbers `u` (n, DRAWS).
+
+    `rhythm` (n,) int64 is each user's row of `TimingParams.weekly`.
+    """
     out = np.empty(len(low), dtype=np.int64)
     for i in range(len(low)):
-        out[i] = _between(low[i], high[i], u[i], timing_params)
+        out[i] = _between(low[i], high[i], rhythm[i], u[i], timing_params)
     return out
 
 
@@ -98,7 +102,8 @@ def postpone(users, late, timing_params, u, over):
         user = users[late[k]]
         time = user.time
         span = user.until - target_of(user)
-        later = max(_between(time, max(timing_params.end - span, time), u[k], timing_params), time)
+        latest = max(timing_params.end - span, time)
+        later = max(_between(time, latest, user.rhythm, u[k], timing_params), time)
         over[late[k]] = (
             level_of_time(timing_params.end - time)
             < timing_params.least[level_of_rows(rows_left(user))]
@@ -106,7 +111,7 @@ def postpone(users, late, timing_params, u, over):
         user.until, user.last_start = min(later + span, timing_params.end), later
 
 
-@njit(cache=True)
+@inner
 def _keep_short(u, timing_params, can):
     """Remove from `can` (size,) gaps within a session that would make it longer than any was."""
     full = timing_params.longest_rows > 0 and u.in_session >= timing_params.longest_rows
@@ -118,7 +123,7 @@ def _keep_short(u, timing_params, can):
         can[g] = can[g] and not full and not late
 
 
-@njit(cache=True)
+@inner
 def _fitting(u, timing_params, can):
     """Write to `can` (size,) the gaps that a user can draw.
 
@@ -156,7 +161,7 @@ def _fitting(u, timing_params, can):
         can[within:] = False
 
 
-@njit(cache=True)
+@inner
 def _in_time(u, timing_params, can, gap):
     """Return `gap` if the rest of the session still fits before the planned last session.
 
@@ -227,6 +232,7 @@ def move(users, timing_params, u, row):
                 high,
                 low > 0 and high > low,
                 is_session_start and high - low > WIDE_S,
+                user.rhythm,
                 u[i],
                 timing_params,
             )

@@ -15,6 +15,7 @@ import torch
 from numba import njit
 
 from eventlog import EventLog
+from eventlog._runtime.compiled import inner
 from generators.codec.codec import COPY_ACTION, SESSION_LABEL, Codec
 from generators.codec.features import (
     category_codes,
@@ -39,6 +40,7 @@ from generators.sequences.encode_columns import (
 )
 from generators.sequences.user_state import (
     UserState,
+    begin_session,
     copy_action_of,
     known_items,
     order_of,
@@ -128,7 +130,7 @@ def encode(
     about = {n: category if n == "category" else codec.item_table(n)[item] for n in wanted}
     last = last_sessions(user, time, is_session_start)
     attributes = user_attribute_codes(
-        codec, log, events, user, time, n_labelled_sessions, about, last
+        codec, log, events, user, time, n_labelled_sessions, about, last, is_session_start
     )
     values, resolved = value_codes(codec, events, user, attributes)
     shared: dict[str, set[str]] = {
@@ -205,6 +207,7 @@ def _unfold(
         n_labelled_sessions=n_labelled_sessions,
         last_rows=last[0] if codec.plans_last else np.zeros_like(rows.counts),
         last_start=last[1],
+        rhythm=codec.rhythms_of(torch.from_numpy(user_attributes)),
     )
     _replay(
         state.users,
@@ -261,6 +264,8 @@ def _replay(
                 target[at, fields.gap] = 0 if used[i] == rows.counts[i] else -1
                 break
             row = rows.row[rows.starts[i] + t]
+            if row[col.IS_SESSION_START] != 0:
+                begin_session(u, effects)
             need = effects.needs[row[col.EVENT]]
             _complete_row(u, row, effects, need, timing_params)
             for k in range(col.N_CLOCK):
@@ -272,7 +277,7 @@ def _replay(
             push_row(u, more[i], effects, row)
 
 
-@njit(cache=True)
+@inner
 def _complete_row(u, row, effects, need, timing_params):
     """Write to `row` what follows from the user's state: copy action, order and clock."""
     item, buys = row[col.ITEM], effects.sets[row[col.EVENT]] & codes.BOUGHT > 0
@@ -281,7 +286,7 @@ def _complete_row(u, row, effects, need, timing_params):
     row[col.HOUR], row[col.WEEKDAY], row[col.SPAN_LEFT] = clock_levels(row[col.TIME], timing_params)
 
 
-@njit(cache=True)
+@inner
 def _write_targets(row, values, first, fields, out):
     """Write to `out` (n_fields,) what is asked of a row; -1 where nothing is."""
     copy_action = row[col.COPY_ACTION]
@@ -298,7 +303,7 @@ def _write_targets(row, values, first, fields, out):
     out[fields.rest :] = row[col.VALUES + len(values) :]
 
 
-@njit(cache=True)
+@inner
 def _order_code(u, number, item, buys):
     """Return the code of an order number (-1 = none).
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numba import njit
 
+from eventlog._runtime.compiled import inner
 from generators._numba import source
 from generators.sequences import codes
 from generators.sequences import feature_layout as layout
@@ -42,6 +43,7 @@ USER = np.dtype(
         # rows of the last of several sessions, 0 = it is the only one, or is not planned
         ("last_rows", "i8"),
         ("last_start", "i8"),  # ms: when it is to begin
+        ("rhythm", "i8"),  # row of TimingParams.weekly
         ("orders", "i8"),
         ("last_order", "i8"),
         ("in_session", "i8"),  # rows so far
@@ -65,6 +67,7 @@ class Effects(NamedTuple):
     clears: np.ndarray  # (n_events + 1,) int64: flags that it clears
     needs: np.ndarray  # (n_events + 1,) int64: flags that its item must carry
     fails: np.ndarray  # (n_events + 1,) int64: is it a failed payment?
+    carts_end: bool  # does the cart end with its session?
     labels: np.ndarray  # places of labels among the other columns
     values: int  # number of categorical columns
     rest: int  # number of other columns, ids first
@@ -75,8 +78,8 @@ class Effects(NamedTuple):
 class UserState:
     """Hold the state of n users.
 
-    `length`, `until`, `time`, `n_labelled_sessions`, `last_rows` and `last_start` are (n,) int64,
-    see USER; `values` (n, n_values) are the values that users start with.
+    `length`, `until`, `time`, `n_labelled_sessions`, `last_rows`, `last_start` and `rhythm` are
+    (n,) int64, see USER; `values` (n, n_values) are the values that users start with.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class UserState:
         n_labelled_sessions: np.ndarray,
         last_rows: np.ndarray,
         last_start: np.ndarray,
+        rhythm: np.ndarray,
     ) -> None:
         self.effects = effects
         self.users = np.zeros(len(length), dtype=USER)
@@ -101,6 +105,7 @@ class UserState:
             "n_labelled_sessions": n_labelled_sessions,
             "last_rows": last_rows,
             "last_start": last_start,
+            "rhythm": rhythm,
         }
         for name, column in given.items():
             self.users[name] = column
@@ -132,13 +137,13 @@ class UserState:
 # --- one user -------------------------------------------------------------------------------------
 
 
-@njit(cache=True)
+@inner
 def is_final(u):
     """Has the user's last session begun? Always true where last sessions are not planned."""
     return u.in_last_session != 0 or u.last_rows == 0
 
 
-@njit(cache=True)
+@inner
 def rows_left(u):
     """Return the rows still to come: before the last session, or in it."""
     return max(u.length - u.rows - (0 if is_final(u) else u.last_rows), 0)
@@ -150,19 +155,19 @@ def target_of(u):
     return u.until if is_final(u) else u.last_start
 
 
-@njit(cache=True)
+@inner
 def labelled_sessions_left(u):
     """Return the number of labelled sessions still to come."""
     return max(u.n_labelled_sessions - u.labelled, 0)
 
 
-@njit(cache=True)
+@inner
 def carries(u, slot, need):
     """May an event that needs the flags `need` refer to the recent item in this slot?"""
     return u.item[slot] > 0 and (u.flags[slot] & need) == need
 
 
-@njit(cache=True)
+@inner
 def carriers(u, need):
     """Count the recent items to which such an event may refer."""
     found = 0
@@ -172,7 +177,7 @@ def carriers(u, need):
     return found
 
 
-@njit(cache=True)
+@inner
 def copy_action_of(u, item, need):
     """Return the copy action that gives `item` to an event that needs the flags `need`.
 
@@ -194,7 +199,7 @@ def copy_action_of(u, item, need):
     return codes.FIRST_COPY + rank if rank < codes.N_COPY_RANKS else codes.FRESH
 
 
-@njit(cache=True)
+@inner
 def copied_item(u, copy_action, need):
     """Return the item that a copy action means; 0 where it is no copy, or there is no such item."""
     rank = copy_action - codes.FIRST_COPY
@@ -207,7 +212,7 @@ def copied_item(u, copy_action, need):
     return 0
 
 
-@njit(cache=True)
+@inner
 def known_items(u, need, out):
     """Write the items that such an event can only copy to `out` (N_COPY_RANKS,); count them."""
     found = 0
@@ -218,7 +223,15 @@ def known_items(u, need, out):
     return found
 
 
-@njit(cache=True)
+@inner
+def begin_session(u, effects):
+    """Empty the cart of a user whose session begins, where carts end with their session."""
+    if effects.carts_end:
+        for slot in range(codes.N_RECENT):
+            u.flags[slot] &= ~codes.CART
+
+
+@inner
 def order_of(u, item):
     """Return the number of the order in which the user last bought `item`, -1 = none."""
     if item > 0:
@@ -228,7 +241,7 @@ def order_of(u, item):
     return -1
 
 
-@njit(cache=True)
+@inner
 def _touch(u, row, effects):
     """Move the row's item to the front of the recent items.
 
@@ -264,7 +277,7 @@ def _touch(u, row, effects):
     )
 
 
-@njit(cache=True)
+@inner
 def push_row(u, more, effects, row):
     """Update a user with one finished row."""
     if row[col.ITEM] > 0:
@@ -307,20 +320,20 @@ def push_row(u, more, effects, row):
     u.rows += 1
 
 
-@njit(cache=True)
+@inner
 def level_of_rows(left):
     """Return the level of Counter.ROWS_LEFT for a number of rows to come."""
     many = left if left <= FEW_LEFT else FEW_LEFT + math.ceil(2 * math.log2(left / FEW_LEFT))
     return min(many, _MOST_ROWS)
 
 
-@njit(cache=True)
+@inner
 def level_of_time(ms):
     """Return the level of Counter.TIME_LEFT for ms to come."""
     return min(math.ceil(2 * math.log2(max(ms, 0) / 15_000 + 1)), _MOST_TIME)
 
 
-@njit(cache=True)
+@inner
 def write_features(u, more, effects, out):
     """Write a user's features to `out` (F,), laid out as `effects.blocks` says."""
     blocks, n = effects.blocks, effects.values + effects.rest
@@ -339,7 +352,7 @@ def write_features(u, more, effects, out):
         out[blocks.clock + k] = u.clock[k]
 
 
-@njit(cache=True)
+@inner
 def _write_counters(u, out):
     cart, ever = 0, 0
     for slot in range(codes.N_RECENT):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from numba import njit
-
+from eventlog._runtime.compiled import inner
 from simulator import event_codes
 from simulator.behaviour import draws
-from simulator.behaviour.sessions import write
+from simulator.behaviour.rows import write
 from simulator.counter_rng import uniform
 
 
-@njit(cache=True)
+@inner
 def log_in(session, buffers, failure):
     """Log in; each attempt fails with probability `failure`, the sixth never does."""
     attempt = 0
@@ -19,9 +18,24 @@ def log_in(session, buffers, failure):
         session.time += 4.0 + 16.0 * uniform(session.key, draws.LOGIN_TIME + attempt)
         attempt += 1
     write(buffers, event_codes.LOGIN, session)
+    session.logged_in = 1
 
 
-@njit(cache=True)
+@inner
+def perhaps_log_in(session, day_state, buffers, number):
+    """Log in, unless the session is logged in already or goes on as a guest.
+
+    `number`: of the draw that decides, draws.LOGIN_AT_START or LOGIN_TO_BUY.
+    """
+    rules = day_state.rules[0]
+    starts = number == draws.LOGIN_AT_START
+    chance = rules.navigation_login if starts else rules.navigation_login_to_buy
+    if session.logged_in == 0 and uniform(session.key, number) < chance:
+        log_in(session, buffers, rules.sessions_login_failure)
+        session.time += 2.0 + 12.0 * uniform(session.key, number + 1)
+
+
+@inner
 def change_address(session, buffers):
     """Perhaps have the order sent to another address than usual."""
     if uniform(session.key, draws.CHANGE_ADDRESS) < session.change_address:

@@ -8,14 +8,16 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from eventlog._runtime.compiled import inner
 from simulator import event_codes
 from simulator.behaviour import counter_index, draws
-from simulator.behaviour.account import change_address
+from simulator.behaviour.account import change_address, perhaps_log_in
+from simulator.behaviour.cart import drop_line, empty_cart, review_cart, take_out
 from simulator.behaviour.quota import count_order
-from simulator.behaviour.sessions import IN_STOCK, write
-from simulator.behaviour.shoppers import BAD_EXPERIENCE, BOUGHT, CART, RESERVED
+from simulator.behaviour.rows import write
+from simulator.behaviour.sessions import IN_STOCK
+from simulator.behaviour.shoppers import BAD_EXPERIENCE, BOUGHT, RESERVED
 from simulator.counter_rng import child, normal, uniform
 from simulator.world.catalogue import DAY
 
@@ -31,7 +33,7 @@ NEW_CARD = 0.92  # draws from here on: a card that the shop has not seen
 REMOVES_ITEM = 0.12  # of shoppers who leave with a filled cart
 
 
-@njit(cache=True)
+@inner
 def schedule(buffers, session, kind, time, user, reference, n):
     """Schedule an event of `user` at `time`; its key is the n-th child of the session's."""
     event = buffers.scheduled[buffers.counters[counter_index.SCHEDULED]]
@@ -40,7 +42,7 @@ def schedule(buffers, session, kind, time, user, reference, n):
     event.user, event.reference, event.override, event.kind = user, reference, -1, kind
 
 
-@njit(cache=True)
+@inner
 def check_out(shopper, session, day_state, buffers):
     """Perhaps order what is in the cart.
 
@@ -54,9 +56,11 @@ def check_out(shopper, session, day_state, buffers):
         leave_cart(shopper, session, day_state, buffers)
         return 0.0
     drop_sold_out(shopper, session, day_state)
+    review_cart(shopper, session, day_state, buffers)
     if shopper.cart_size == 0:
         return 0.0
     session.time += 5.0 + 40.0 * uniform(session.key, draws.BEGIN_TIME)
+    perhaps_log_in(session, day_state, buffers, draws.LOGIN_TO_BUY)
     write(buffers, event_codes.BEGIN_CHECKOUT, session)
     if shipping_shocks(shopper, session, day_state):
         return 0.0
@@ -67,7 +71,7 @@ def check_out(shopper, session, day_state, buffers):
     return place_order(shopper, session, day_state, buffers, card)
 
 
-@njit(cache=True)
+@inner
 def checkout_logit(shopper, session, rules):
     """Return the log-odds to begin the checkout."""
     return (
@@ -80,42 +84,40 @@ def checkout_logit(shopper, session, rules):
     )
 
 
-@njit(cache=True)
-def empty_cart(shopper):
-    """Take everything out of the cart."""
-    for k in range(CART):
-        shopper.cart[k] = -1
-    shopper.cart_size = 0
-
-
-@njit(cache=True)
+@inner
 def drop_sold_out(shopper, session, day_state):
     """Take out of the cart what has been sold out meanwhile; an honest shopper minds."""
-    kept, size = 0, shopper.cart_size
-    for k in range(size):
-        if day_state.items[shopper.cart[k]].stock == IN_STOCK:
-            shopper.cart[kept] = shopper.cart[k]
-            kept += 1
-    for k in range(kept, size):
-        shopper.cart[k] = -1
-    shopper.cart_size = kept
-    if kept < size and session.typology < 0:
+    size = shopper.cart_size
+    for k in range(size - 1, -1, -1):
+        if day_state.items[shopper.cart[k]].stock != IN_STOCK:
+            drop_line(shopper, k)
+    if shopper.cart_size < size and session.typology < 0:
         shopper.grievance = max(shopper.grievance, BAD_EXPERIENCE)
 
 
-@njit(cache=True)
+@inner
+def leave_cart(shopper, session, day_state, buffers):
+    """Leave with a filled cart: some remove an item, some forget all of it, most keep it."""
+    if uniform(session.key, draws.REMOVE_ITEM) < REMOVES_ITEM:
+        session.time += 5.0 + 10.0 * uniform(session.key, draws.REMOVE_TIME)
+        take_out(shopper, session, day_state, buffers, shopper.cart_size - 1, REMOVES_ITEM)
+    if uniform(session.key, draws.FORGET_CART) < day_state.rules[0].checkout_forget:
+        empty_cart(shopper)
+
+
+@inner
 def shipping_shocks(shopper, session, day_state):
     """Return whether an honest shopper gives up when the shipping costs of a small order show."""
     if session.typology >= 0:
         return False
     total = 0.0
     for k in range(shopper.cart_size):
-        total += day_state.items[shopper.cart[k]].price
+        total += day_state.items[shopper.cart[k]].price * shopper.pieces[k]
     shock = day_state.rules[0].checkout_shipping_shock
     return total < SHIPPING_FREE and uniform(session.key, draws.SHIPPING_SHOCK) < shock
 
 
-@njit(cache=True)
+@inner
 def choose_card(shopper, session, day_state):
     """Return the card to pay with: the main one, the second, one never seen, or a stolen one."""
     if session.card >= 0:
@@ -128,7 +130,7 @@ def choose_card(shopper, session, day_state):
     return shopper.card[0 if u < MAIN_CARD else 1]
 
 
-@njit(cache=True)
+@inner
 def pay(shopper, session, day_state, buffers):
     """Try to pay, `payment_attempts` times at most; return the card, -1 where none worked."""
     card, failure = choose_card(shopper, session, day_state), session.payment_failure
@@ -154,7 +156,7 @@ def pay(shopper, session, day_state, buffers):
     return -1
 
 
-@njit(cache=True)
+@inner
 def redeem_coupon(shopper, session, rules):
     """Return the discount and number of the coupon that is redeemed; number -1 = none."""
     if shopper.coupon > 0 and session.time < shopper.outcome_until and session.typology < 0:
@@ -166,7 +168,7 @@ def redeem_coupon(shopper, session, rules):
     return 0.0, np.int64(-1)
 
 
-@njit(cache=True)
+@inner
 def place_order(shopper, session, day_state, buffers, card):
     """Write one row per line of the order, and one for the coupon; empty the cart.
 
@@ -195,44 +197,24 @@ def place_order(shopper, session, day_state, buffers, card):
             shopper.bought[k] = shopper.bought[k - 1]
         shopper.bought[0] = shopper.cart[0]
     empty_cart(shopper)
-    session.bought = 1
+    session.bought, session.redeem_welcome = 1, 0.0
     return amount
 
 
-@njit(cache=True)
+@inner
 def write_line(shopper, session, day_state, buffers, card, k, off):
     """Write line `k` of the order, its price reduced by `off`. Return what it costs."""
     i = shopper.cart[k]
     price = day_state.items[i].price
-    slot = draws.LINE + draws.LINE_STRIDE * k
     row = write(buffers, event_codes.PURCHASE, session)
     row.item, row.order, row.card = i, session.order, card
-    row.p_choice, row.rank, row.quantity = 1.0 - session.payment_failure, 0, 1
-    if price < 60.0 and uniform(session.key, slot + draws.LINE_HAS_MORE) < 0.08:
-        # The quantity beyond the first is geometric with p = 0.6, at least 1.
-        u = uniform(session.key, slot + draws.LINE_QUANTITY)
-        row.quantity = 2 + int(math.log(1.0 - u) / math.log(0.4))
+    row.p_choice, row.rank, row.quantity = 1.0 - session.payment_failure, 0, shopper.pieces[k]
     row.price = np.round(price * (1.0 - off) * 100.0) / 100.0
     row.discount = day_state.items[i].discount  # the coupon's is in its own row
     return row.price * row.quantity
 
 
-@njit(cache=True)
-def leave_cart(shopper, session, day_state, buffers):
-    """Leave with a filled cart: some remove an item, some forget all of it, most keep it."""
-    if uniform(session.key, draws.REMOVE_ITEM) < REMOVES_ITEM:
-        shopper.cart_size -= 1
-        i = shopper.cart[shopper.cart_size]
-        shopper.cart[shopper.cart_size] = -1
-        session.time += 5.0 + 10.0 * uniform(session.key, draws.REMOVE_TIME)
-        row = write(buffers, event_codes.REMOVE_FROM_CART, session)
-        row.item, row.price, row.quantity = i, day_state.items[i].price, 1
-        row.p_choice, row.rank = REMOVES_ITEM, 0
-    if uniform(session.key, draws.FORGET_CART) < day_state.rules[0].checkout_forget:
-        empty_cart(shopper)
-
-
-@njit(cache=True)
+@inner
 def follow_up(shopper, session, day_state, buffers):
     """Draw what an honest order leads to: delivery, refund, review, next intent, visit for more.
 
@@ -241,7 +223,7 @@ def follow_up(shopper, session, day_state, buffers):
     rules, end = day_state.rules[0], day_state.end
     shopper.orders += 1
     late = uniform(session.key, draws.LATE_DELIVERY) < rules.checkout_late
-    p_refund = rules.checkout_refund * (2.0 if late else 0.9)
+    p_refund = rules.refund_late if late else rules.refund_on_time
     refunds = uniform(session.key, draws.REFUND) < p_refund
     if late or (refunds and uniform(session.key, draws.REFUND_ANNOYS) < 0.5):
         shopper.grievance = BAD_EXPERIENCE
@@ -264,7 +246,7 @@ def follow_up(shopper, session, day_state, buffers):
         schedule_service(session, day_state, buffers, refunds)
 
 
-@njit(cache=True)
+@inner
 def schedule_service(session, day_state, buffers, refunds):
     """Schedule the refund of an order, if any, and perhaps its review."""
     user, order, end = session.user, session.order, day_state.end
@@ -280,7 +262,7 @@ def schedule_service(session, day_state, buffers, refunds):
             schedule(buffers, session, event_codes.REVIEW, time, user, order, draws.CHILD_REVIEW)
 
 
-@njit(cache=True)
+@inner
 def end_session(shopper, session, day_state, buffers):
     """End an honest session: gone for good, back in a day or so, or at the next planned visit."""
     rules = day_state.rules[0]

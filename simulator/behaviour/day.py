@@ -7,24 +7,28 @@ import math
 import numpy as np
 from numba import njit
 
+from eventlog._runtime.compiled import inner
 from simulator import event_codes
 from simulator.behaviour import counter_index, draws
-from simulator.behaviour.account import log_in
-from simulator.behaviour.campaigns import make_offer
+from simulator.behaviour.account import log_in, perhaps_log_in
+from simulator.behaviour.campaigns import interest, make_offer
+from simulator.behaviour.cart import buy_wishes
 from simulator.behaviour.checkout import BROWSE, check_out, end_session, follow_up, schedule
 from simulator.behaviour.overrides import BURST
+from simulator.behaviour.pace import set_pace
 from simulator.behaviour.quota import is_open
+from simulator.behaviour.rows import write
 from simulator.behaviour.sessions import (
     MAIN_DEVICE,
     browse,
     find_intent,
     set_feature_weights,
-    write,
 )
 from simulator.behaviour.shoppers import ACCOUNT_TAKEN_OVER, CHANNELS, COUNTRIES
 from simulator.counter_rng import child, normal, uniform
 from simulator.world.catalogue import DAY
 
+ERRANDS = 3  # at most, in one session: an order may be followed by another
 PAUSE = 1_800.0  # seconds at least between two sessions of a shopper
 # Share of honest reviews that are about something looked at here and bought elsewhere.
 UNBOUGHT = 0.15
@@ -62,7 +66,7 @@ def play(scheduled, first, shoppers, session_table, day_state, buffers, room):
     return len(scheduled)
 
 
-@njit(cache=True)
+@inner
 def has_room(buffers, room, keeps_pages):
     """Return whether every buffer has room for what one event may write."""
     counters = buffers.counters
@@ -70,7 +74,7 @@ def has_room(buffers, room, keeps_pages):
         len(buffers.events) - counters[counter_index.EVENTS] >= room
         and len(buffers.sessions) - counters[counter_index.SESSIONS] >= BURST
         and len(buffers.orders) - counters[counter_index.ORDERS] >= BURST
-        and len(buffers.scheduled) - counters[counter_index.SCHEDULED] >= 16
+        and len(buffers.scheduled) - counters[counter_index.SCHEDULED] >= 10 * ERRANDS
         and len(buffers.offers) - counters[counter_index.OFFERS] >= 1
         and (not keeps_pages or len(buffers.pages) - counters[counter_index.PAGES] >= room)
     )
@@ -88,7 +92,7 @@ def written(counters):
     )
 
 
-@njit(cache=True)
+@inner
 def discard(counters, kept):
     """Discard what was written since `kept` was taken by `written`."""
     counters[counter_index.EVENTS] = kept[0]
@@ -98,19 +102,19 @@ def discard(counters, kept):
     counters[counter_index.STOLEN_CARDS] = kept[4]
 
 
-@njit(cache=True)
+@inner
 def is_service(event):
     """Return whether a scheduled event is a refund or a review, in which nothing is browsed."""
     return event.kind == event_codes.REFUND or event.kind == event_codes.REVIEW
 
 
-@njit(cache=True)
+@inner
 def offer_time(shopper, offers):
     """Return when the shopper's last offer was made; -inf where there was none."""
     return offers[shopper.offer].time if shopper.offer >= 0 else -np.inf
 
 
-@njit(cache=True)
+@inner
 def play_event(event, user, shoppers, session, day_state, buffers):
     """Play a scheduled event of a shopper or a counterfactual, if it takes place.
 
@@ -144,14 +148,17 @@ def play_event(event, user, shoppers, session, day_state, buffers):
     record_session(session, day_state, buffers)
     if is_new:
         log_in(session, buffers, day_state.rules[0].sessions_login_failure)
+    else:
+        perhaps_log_in(session, day_state, buffers, draws.LOGIN_AT_START)
     offered = make_offer(shoppers, session, day_state, buffers)
+    logged_in = session.logged_in
     visit(shopper, session, day_state, buffers, offered)
     if offered:
-        play_counterfactual(shoppers, session, day_state, buffers)
+        play_counterfactual(event, shoppers, session, logged_in, day_state, buffers)
     return offered
 
 
-@njit(cache=True)
+@inner
 def begin_session(shopper, session, day_state, buffers):
     """Set the session to that of an honest shopper who has done nothing yet."""
     rules = day_state.rules[0]
@@ -163,14 +170,19 @@ def begin_session(shopper, session, day_state, buffers):
     mean = math.log(rules.sessions_leave / (1.0 - rules.sessions_leave))
     deviate = normal(session.key, draws.LEAVE_LOGIT)
     session.leave_logit = mean + rules.sessions_leave_sigma * deviate
-    session.redeem_welcome = rules.coupons_welcome if shopper.orders == 0 else 0.0
-    session.change_address, session.hurry = rules.checkout_change_address, 0
+    session.redeem_welcome = welcome_chance(shopper, rules)
+    deviate = normal(session.key, draws.DETACHMENT)
+    session.detachment = rules.navigation_detachment * deviate
+    session.logged_in = uniform(session.key, draws.REMEMBERED) < rules.navigation_remembered
+    set_pace(shopper, session, rules)
+    session.change_address = rules.checkout_change_address
+    session.came_to_buy, session.hurry = 0, 0
     session.accepted = 1
     session.number = buffers.counters[counter_index.SESSIONS]
     session.bought, session.views, session.order = 0, 0, -1
 
 
-@njit(cache=True)
+@inner
 def override(session, overrides):
     """Give the session a fraudster's equipment and goals (a record of overrides.OVERRIDE)."""
     session.typology, session.ring = overrides.typology, overrides.ring
@@ -184,7 +196,8 @@ def override(session, overrides):
     session.payment_attempts = overrides.payment_attempts
     session.category, session.own_taste = overrides.category, overrides.own_taste
     session.redeem_welcome = overrides.redeem_welcome
-    session.change_address, session.hurry = overrides.change_address, overrides.hurry
+    session.change_address = overrides.change_address
+    session.came_to_buy, session.hurry = overrides.came_to_buy, overrides.hurry
 
 
 @njit(cache=True)
@@ -225,7 +238,7 @@ def attack(shopper, session, day_state, buffers, overrides):
         card = session.card
 
 
-@njit(cache=True)
+@inner
 def choose_device(shopper, session, n_shoppers, is_new):
     """Draw the device: the main one, the second, or one never seen, which replaces the second."""
     if is_new:
@@ -237,7 +250,7 @@ def choose_device(shopper, session, n_shoppers, is_new):
         session.device = shopper.device[0 if main else 1]
 
 
-@njit(cache=True)
+@inner
 def choose_channel(session):
     """Draw the channel: half of the visits are direct."""
     session.channel = 0
@@ -245,7 +258,7 @@ def choose_channel(session):
         session.channel = 1 + int(uniform(session.key, draws.CHANNEL) * (N_CHANNELS - 1))
 
 
-@njit(cache=True)
+@inner
 def record_session(session, day_state, buffers):
     """Write the session to its buffer."""
     row = buffers.sessions[buffers.counters[counter_index.SESSIONS]]
@@ -255,30 +268,63 @@ def record_session(session, day_state, buffers):
     row.country, row.channel, row.typology = session.country, session.channel, session.typology
 
 
-@njit(cache=True)
-def play_counterfactual(shoppers, session, day_state, buffers):
+@inner
+def play_counterfactual(event, shoppers, session, logged_in, day_state, buffers):
     """Play the session in which an offer was just made once more, with the other outcome.
 
-    The rows are discarded; what is scheduled stays, for the counterfactual.
+    The rows are discarded; what is scheduled stays, for the counterfactual. `logged_in`: whether
+    the session was when the offer was made.
     """
     counters = buffers.counters
     kept = written(counters)
     shopper = shoppers[day_state.n_shoppers + session.user]
     session.user += day_state.n_shoppers
-    session.time = buffers.offers[shopper.offer].time
+    session.key, session.time = event.key, buffers.offers[shopper.offer].time
     session.order, session.bought, session.views = -1, 0, 0
     session.cart_shift, session.checkout_shift = 0.0, 0.0
-    session.price_sensitivity = shopper.price_sensitivity
+    session.price_sensitivity, session.logged_in = shopper.price_sensitivity, logged_in
+    session.redeem_welcome = welcome_chance(shopper, day_state.rules[0])
     visit(shopper, session, day_state, buffers, True)
     discard(counters, kept)
 
 
-@njit(cache=True)
+@inner
+def welcome_chance(shopper, rules):
+    """Return the probability to order with a welcome coupon: 0 after the first order."""
+    return rules.coupons_welcome if shopper.orders == 0 else 0.0
+
+
+@inner
 def visit(shopper, session, day_state, buffers, offered):
-    """Play a session: intent, browsing, checkout, what follows.
+    """Play a session: one errand, and after an order perhaps another.
 
     `offered`: whether a campaign just made its offer.
     """
+    honest, spent = session.typology < 0, 0.0
+    looked = interest(shopper, session.time)
+    buy_wishes(shopper, session, day_state, buffers)
+    for _ in range(ERRANDS):
+        paid = run_errand(shopper, session, day_state, buffers)
+        spent += paid
+        if not honest or paid == 0.0:
+            break
+        after_order(shopper, session, day_state, buffers, paid)
+        if uniform(session.key, draws.GOES_ON) >= day_state.rules[0].navigation_goes_on:
+            break
+        session.key = child(session.key, draws.CHILD_GOES_ON)
+    shopper.last_end = session.time
+    if honest:
+        shopper.interest = 0.0 if spent > 0.0 else looked + session.views
+        if offered and spent == 0.0:
+            remind(shopper, session, day_state, buffers)
+        end_session(shopper, session, day_state, buffers)
+    elif session.ring >= 0 and shopper.ring != session.ring:
+        shopper.grievance = ACCOUNT_TAKEN_OVER  # the attack ran on somebody else's account
+
+
+@inner
+def run_errand(shopper, session, day_state, buffers):
+    """Play intent, browsing and checkout. Return the amount paid, 0 where nothing was bought."""
     rules, honest = day_state.rules[0], session.typology < 0
     find_intent(shopper, session, rules, day_state.items, day_state.price_cut)
     session.focus = session.category if session.category >= 0 else shopper.intent[0]
@@ -290,40 +336,36 @@ def visit(shopper, session, day_state, buffers, offered):
     holds_coupon = honest and shopper.coupon > 0 and session.time < shopper.outcome_until
     session.coupon_pull = 0.0
     if holds_coupon:
-        session.coupon_pull = -session.price_sensitivity * math.log(1.0 - shopper.coupon)
+        worth = -session.price_sensitivity * math.log(1.0 - shopper.coupon)
+        session.coupon_pull = worth * shopper.response
     browse(shopper, session, day_state, buffers)
-    paid = check_out(shopper, session, day_state, buffers)
-    shopper.last_end = session.time
-    if honest:
-        after_visit(shopper, session, day_state, buffers, offered, paid)
-    elif session.ring >= 0 and shopper.ring != session.ring:
-        shopper.grievance = ACCOUNT_TAKEN_OVER  # the attack ran on somebody else's account
+    return check_out(shopper, session, day_state, buffers)
 
 
-@njit(cache=True)
-def after_visit(shopper, session, day_state, buffers, offered, paid):
-    """Play what follows an honest visit in which `paid` was spent."""
+@inner
+def after_order(shopper, session, day_state, buffers, paid):
+    """Play what follows an honest order of which `paid` was spent."""
+    if shopper.offer >= 0 and session.time < shopper.outcome_until:
+        offer = buffers.offers[shopper.offer]
+        offer.y[shopper.treated] = 1
+        offer.spend[shopper.treated] += paid
+    follow_up(shopper, session, day_state, buffers)
+
+
+@inner
+def remind(shopper, session, day_state, buffers):
+    """Perhaps schedule a visit to which a coupon that was not used brings the shopper back."""
     rules = day_state.rules[0]
-    if paid > 0:
-        if shopper.offer >= 0 and session.time < shopper.outcome_until:
-            offer = buffers.offers[shopper.offer]
-            offer.y[shopper.treated] = 1
-            offer.spend[shopper.treated] += paid
-        follow_up(shopper, session, day_state, buffers)
-    elif (
-        offered
-        and shopper.coupon > 0
-        and uniform(session.key, draws.COUPON_REMINDER) < rules.coupons_remind
-    ):
+    reminded = uniform(session.key, draws.COUPON_REMINDER) < rules.coupons_remind * shopper.response
+    if shopper.coupon > 0 and reminded:
         share = 0.2 + 0.7 * uniform(session.key, draws.COUPON_REMINDER_TIME)
         time = session.time + rules.coupons_window * DAY * share
         if time < day_state.end:
-            child = draws.CHILD_COUPON_REMINDER
-            schedule(buffers, session, BROWSE, time, session.user, -1, child)
-    end_session(shopper, session, day_state, buffers)
+            child_key = draws.CHILD_COUPON_REMINDER
+            schedule(buffers, session, BROWSE, time, session.user, -1, child_key)
 
 
-@njit(cache=True)
+@inner
 def play_service(event, shopper, session, day_state, buffers):
     """Play a short session in which an item is sent back or reviewed.
 
@@ -334,25 +376,32 @@ def play_service(event, shopper, session, day_state, buffers):
     record_session(session, day_state, buffers)
     order = buffers.orders[event.reference]
     line = order.first + int(uniform(session.key, draws.SERVICE_LINE) * order.lines)
-    item, price = buffers.events[line].item, buffers.events[line].price
     log_in(session, buffers, day_state.rules[0].sessions_login_failure)
     if event.kind == event_codes.REFUND:
-        write_refund(event, session, day_state, buffers, item, price)
+        write_refund(event, session, day_state, buffers, order, line)
     else:
-        write_review(shopper, session, day_state, buffers, item, price)
+        sold = buffers.events[line]
+        write_review(shopper, session, day_state, buffers, sold.item, sold.price)
     shopper.last_end = session.time
 
 
-@njit(cache=True)
-def write_refund(event, session, day_state, buffers, item, price):
-    """Write the refund of an item."""
+@inner
+def write_refund(event, session, day_state, buffers, order, line):
+    """Write the refund of an order: of `line`, and of each other line with some probability."""
+    rules = day_state.rules[0]
     session.time = session.time + 20.0 + 100.0 * uniform(session.key, draws.SERVICE_TIME)
-    row = write(buffers, event_codes.REFUND, session)
-    row.item, row.price, row.order, row.quantity = item, price, event.reference, 1
-    row.p_choice, row.rank = day_state.rules[0].checkout_refund, 0
+    for k in range(order.first, order.first + order.lines):
+        u = uniform(session.key, draws.REFUND_LINE + k - order.first)
+        if k != line and u >= rules.navigation_refund_more:
+            continue
+        sold = buffers.events[k]
+        row = write(buffers, event_codes.REFUND, session)
+        row.item, row.price, row.order = sold.item, sold.price, event.reference
+        row.quantity, row.p_choice, row.rank = sold.quantity, rules.checkout_refund, 0
+        session.time += 0.2
 
 
-@njit(cache=True)
+@inner
 def write_review(shopper, session, day_state, buffers, item, price):
     """Write the review of an item bought here, or looked at here and bought elsewhere."""
     start, items = session.time, day_state.items

@@ -19,8 +19,19 @@ class DayState(NamedTuple):
     items: np.ndarray  # (n_items,) see `records.item_records`
     slates: np.ndarray  # (n_slates, slate) int32 items, -1 = empty place
     policy: np.ndarray  # (n_slates,) int8 index into recommender.POLICIES
+    propensity: np.ndarray  # (n_slates, slate) float32, no rows where exposures are not kept
+    found: np.ndarray  # (n_queries + 1,) int32 items that a query finds; all that are for sale
     n_queries: int
-    variants: int  # of each result page
+    variants: int  # of each result page, the ranked ones first
+    ranked: int  # of them, those that are ranked and not in random order
+    # What a policy shows, see policy_host.PolicyPages.
+    own_slates: np.ndarray  # (n, slate) int32 items of the front pages of some users
+    own_slate: np.ndarray  # (n_shoppers,) int32 row of each user's, -1 = none
+    score: int  # address of the function that scores what a query finds, 0 = none
+    pools: np.ndarray  # (n_queries, widest) int32 items that each query finds, -1 = none
+    pool_score: np.ndarray  # (widest,) float32, written by that function
+    scored_page: np.ndarray  # (1, slate) int32, the page that was scored last
+    bad_scores: np.ndarray  # (1,) int64, scores that were no number
     home_brands: np.ndarray  # (n_pairs, brands per pair) int32, largest brand first
     partner: np.ndarray  # (n_categories,) int32 category that complements each
     facets: int  # queries per category

@@ -25,6 +25,12 @@ CATEGORY = 8  # of a new intent
 REPEAT_ITEM = 9  # which of the items bought last
 REPLENISH = 10  # whether the new intent is to buy it again
 LEAVE_LOGIT = 11  # of the session; normal
+DETACHMENT = 13  # of the session; normal
+SESSION_PACE = 15  # normal
+REMEMBERED = 17  # the device is still logged in
+LOGIN_AT_START = 18  # and the time it takes
+LOGIN_TO_BUY = 20  # and the time it takes
+GOES_ON = 22  # after an order
 
 SHOW_UP = 40
 SERVICE_DEVICE = 41
@@ -53,6 +59,13 @@ NEXT_ACTION = 9  # nothing clicked, not leaving: the next page or a new search
 QUERY = 10
 QUERY_TIME = 11
 QUERY_VARIANT = 12
+GAP_KIND = 13
+QUICK_ADD = 14
+SEVERAL_PIECES = 15
+PIECES = 16
+WISH = 17
+WISH_TIME = 18
+QUERY_WORDS = 19
 
 # --- draws of a visit, one normal for each style dimension: + 2 * dimension -----------------------
 
@@ -95,11 +108,22 @@ ATTEMPT_TIME = 0
 ATTEMPT_SUCCEEDS = 1
 ATTEMPT_CHANGES_CARD = 2
 
-# Draws of an order line: LINE + LINE_STRIDE * line + one of these.
-LINE = CHECKOUT + 128
-LINE_STRIDE = 2
-LINE_HAS_MORE = 0
-LINE_QUANTITY = 1
+# Draws of a line of the cart before the checkout: CART_LINE + CART_LINE_STRIDE * line + one of
+# these.
+CART_LINE = CHECKOUT + 128
+CART_LINE_STRIDE = 2
+REMOVES_LINE = 0
+REMOVES_LINE_TIME = 1
+
+# Draws of a line that may be sent back: REFUND_LINE + line.
+REFUND_LINE = CHECKOUT + 512
+
+# --- the wishlist: WISHLIST + WISHLIST_STRIDE * place + one of these, or a number of a step -------
+
+WISHLIST = 1 << 23
+WISHLIST_STRIDE = 64
+FROM_WISHLIST = 0
+FROM_WISHLIST_TIME = 1
 
 # --- a campaign's draws, on a key of its own for each shopper -------------------------------------
 
@@ -113,6 +137,7 @@ CHILD_BACK_FOR_MORE = 2
 CHILD_REFUND = 3
 CHILD_REVIEW = 4
 CHILD_COUPON_REMINDER = 5
+CHILD_GOES_ON = 6  # what the shopper does in the same session, after an order
 CHILD_ATTACK = 16  # + session of the burst, from 1
 
 # --- a draw on the key of a session of a burst ----------------------------------------------------

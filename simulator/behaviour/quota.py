@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from eventlog._runtime.compiled import inner
 
 HOUR = 3_600.0
 
@@ -28,7 +29,7 @@ class Quota(NamedTuple):
     rounding: float  # from 0 to 1: what an order in the making counts
 
 
-@njit(cache=True)
+@inner
 def is_open(typology, time, quota, placed):
     """Return whether one more order of a typology keeps within its share and that of its group.
 
@@ -49,7 +50,7 @@ def is_open(typology, time, quota, placed):
     )
 
 
-@njit(cache=True)
+@inner
 def count_order(typology, placed):
     """Count an order of a typology; -1 = an honest one."""
     placed[typology if typology >= 0 else len(placed) - 1] += 1

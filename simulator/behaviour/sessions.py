@@ -15,15 +15,26 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-from numba import njit
-
+from eventlog._runtime.compiled import inner
 from simulator import event_codes
 from simulator.behaviour import counter_index, draws
+from simulator.behaviour.cart import consider_wish, in_cart, put_into_cart
+from simulator.behaviour.pace import wait
+from simulator.behaviour.pages import (
+    front_page,
+    item_propensity,
+    page_beside,
+    page_in_view,
+    page_variant,
+    policy_page,
+    result_page,
+)
+from simulator.behaviour.rows import write
 from simulator.behaviour.shoppers import BAD_EXPERIENCE, BOUGHT, CART, MEMORY, RECENT
 from simulator.counter_rng import normal, uniform
 from simulator.world.catalogue import DAY, TIERS
-from simulator.world.recommender import ITEM_VARIANTS, PAGES
+from simulator.world.queries import TEXTS
+from simulator.world.recommender import ITEM_VARIANTS
 
 OUT_OF_STOCK, IN_STOCK, NOT_LAUNCHED = 0, 1, 2  # `stock` of an item
 OUT_OF_STOCK_WEIGHT = math.exp(-2.0)  # factor on the weight of an item that is out of stock
@@ -31,24 +42,15 @@ OUT_OF_STOCK_WEIGHT = math.exp(-2.0)  # factor on the weight of an item that is 
 MATCH_CENTRE = 4.0
 MAIN_DEVICE = 0.78  # share of sessions on a shopper's main device
 N_TIERS = len(TIERS)
-
-
-@njit(cache=True)
-def write(buffers, event, session):
-    """Start a row of the log and return it: blank except for event, session and time."""
-    row = buffers.events[buffers.counters[counter_index.EVENTS]]
-    buffers.counters[counter_index.EVENTS] += 1
-    row.event, row.session, row.time = event, session.number, session.time
-    row.card, row.item, row.order, row.query = -1, -1, -1, -1
-    row.rank, row.coupon, row.quantity = -1, -1, 0
-    row.price, row.rating, row.discount, row.p_choice = np.nan, np.nan, np.nan, np.nan
-    return row
+# Of the sessions, those that open with what is shown beside the item seen last; and of those that
+# open with neither this nor the front page, those that open with a category and not a search.
+FIRST_BESIDE, FIRST_CATEGORY = 0.15, 28 / 73
 
 
 # --- intent ---------------------------------------------------------------------------------------
 
 
-@njit(cache=True)
+@inner
 def find_intent(shopper, session, rules, items, price_cut):
     """Set what the session is about: the unfinished intent, the one before it, or a new one."""
     life = rules.sessions_intent_days * DAY
@@ -65,7 +67,7 @@ def find_intent(shopper, session, rules, items, price_cut):
     shopper.intent_time[0] = session.time
 
 
-@njit(cache=True)
+@inner
 def swap_intents(shopper):
     """Exchange the current intent and the interrupted one."""
     intent, time = shopper.intent, shopper.intent_time
@@ -78,7 +80,7 @@ def swap_intents(shopper):
         recent[0, k], recent[1, k] = recent[1, k], recent[0, k]
 
 
-@njit(cache=True)
+@inner
 def new_intent(shopper, session, rules, items, price_cut):
     """Draw a new intent: something bought before, or a category; and the style that is wanted."""
     for k in range(RECENT):
@@ -94,7 +96,7 @@ def new_intent(shopper, session, rules, items, price_cut):
         shopper.intent_style[0, k] = rules.sessions_intent_style * deviate
 
 
-@njit(cache=True)
+@inner
 def draw_category(shopper, session, price_cut):
     """Draw a category by a nested logit.
 
@@ -111,7 +113,7 @@ def draw_category(shopper, session, price_cut):
     return n - 1
 
 
-@njit(cache=True)
+@inner
 def set_feature_weights(shopper, session, which):
     """Set the weights of the item features: style, price, quality, appeal.
 
@@ -124,7 +126,7 @@ def set_feature_weights(shopper, session, which):
     weight[styles], weight[styles + 1], weight[styles + 2] = -session.price_sensitivity, 0.4, 1.0
 
 
-@njit(cache=True)
+@inner
 def attraction(shopper, session, rules, item):
     """Return exp(utility) of an item record."""
     utility = item.lift
@@ -143,22 +145,17 @@ def attraction(shopper, session, rules, item):
 # --- pages ----------------------------------------------------------------------------------------
 
 
-@njit(cache=True)
+@inner
 def load_page(shopper, session, day_state, buffers):
     """Show page `session.page`.
 
     An item that was opened before is reached by going back to it, not from the page.
     """
-    rules, items, slate = day_state.rules[0], day_state.items, day_state.slates.shape[1]
+    rules, items = day_state.rules[0], day_state.items
     satiated = math.exp(-rules.sessions_satiation)
-    keep = rules.truth_exposures > 0
-    if keep:
-        shown = buffers.pages[buffers.counters[counter_index.PAGES]]
-        buffers.counters[counter_index.PAGES] += 1
-        shown.time, shown.session = session.time, session.number
-        shown.policy = day_state.policy[session.page]
-    for k in range(slate):
-        i = day_state.slates[session.page, k]
+    table, place, policy = page_in_view(session, day_state)
+    for k in range(table.shape[1]):
+        i = table[place, k]
         weight, known = 0.0, False
         if i >= 0:
             for j in range(RECENT):
@@ -168,30 +165,40 @@ def load_page(shopper, session, day_state, buffers):
                 if shopper.seen[i % MEMORY]:
                     weight *= satiated
         session.items[RECENT + k], session.weight[RECENT + k] = i, weight
-        if keep:
-            shown.items[k], shown.known[k], shown.clicked[k] = i, known, 0
-            shown.price[k] = items[i].price if i >= 0 else np.nan
+    if rules.truth_exposures > 0:
+        record_page(session, day_state, buffers, policy)
 
 
-@njit(cache=True)
-def result_page(day_state, query, variant, depth):
-    """Return the row of a page of a result list; beyond the last page, that of the last."""
-    return (query * day_state.variants + variant) * PAGES + min(depth, PAGES - 1)
+@inner
+def record_page(session, day_state, buffers, policy):
+    """Write down the page on the screen: its list, its items and their propensities."""
+    shown = buffers.pages[buffers.counters[counter_index.PAGES]]
+    buffers.counters[counter_index.PAGES] += 1
+    shown.time, shown.session = session.time, session.number
+    shown.policy, shown.slate = policy, session.page
+    table, row = policy_page(session, day_state)
+    for k in range(shown.items.shape[0]):
+        i = session.items[RECENT + k]
+        shown.items[k], shown.event[k], shown.known[k] = i, -1, 0
+        if i < 0:
+            continue
+        shown.price[k] = day_state.items[i].price
+        shown.propensity[k] = item_propensity(session, day_state, table, row, k)
+        for j in range(RECENT):
+            if session.items[j] == i:
+                shown.known[k] = 1
 
 
-@njit(cache=True)
-def front_page(day_state, variant):
-    """Return the row of the front page (what is trending)."""
-    return day_state.n_queries * day_state.variants * PAGES + variant
+@inner
+def draw_text(session, rules, slot):
+    """Draw how the query is typed: in plain words, or in one of the others by Zipf's law."""
+    u, plain = uniform(session.key, slot + draws.QUERY_WORDS), rules.navigation_plain_queries
+    if u < plain or plain >= 1.0:
+        return 0
+    return min(int(TEXTS ** ((u - plain) / (1.0 - plain))), TEXTS - 1)
 
 
-@njit(cache=True)
-def page_beside(day_state, i, variant):
-    """Return the row of the items similar to item `i`; of its complements for n_items + i."""
-    return (day_state.n_queries * PAGES + 1) * day_state.variants + i * ITEM_VARIANTS + variant
-
-
-@njit(cache=True)
+@inner
 def search(shopper, session, day_state, buffers, slot):
     """Type a query for the category in focus.
 
@@ -212,24 +219,25 @@ def search(shopper, session, day_state, buffers, slot):
                 facet = 1 + N_TIERS + b
     session.query, session.depth = session.focus * facets + facet, 0
     row = write(buffers, event_codes.SEARCH, session)
-    row.query = session.query
+    row.query = session.query * TEXTS + draw_text(session, day_state.rules[0], slot)
     session.time += 4.0 + 8.0 * uniform(session.key, slot + draws.QUERY_TIME)
-    variant = int(uniform(session.key, slot + draws.QUERY_VARIANT) * day_state.variants)
+    variant = page_variant(day_state, uniform(session.key, slot + draws.QUERY_VARIANT))
     session.page = result_page(day_state, session.query, variant, 0)
 
 
-@njit(cache=True)
+@inner
 def open_first_page(shopper, session, day_state, buffers):
     """Open a session: a search, a category, the front page, or items like the one seen last."""
     slot = draws.STEP
     u = uniform(session.key, slot + draws.NEXT_PAGE)
-    variant = int(uniform(session.key, slot + draws.VARIANT) * day_state.variants)
-    if u < 0.15 and session.items[0] >= 0 and session.typology < 0:
-        session.page = page_beside(day_state, session.items[0], variant % ITEM_VARIANTS)
-    elif 0.15 <= u < 0.27:
-        session.page = front_page(day_state, variant)
-    elif u < 0.55:
-        session.page = result_page(day_state, session.query, variant, 0)
+    draw = uniform(session.key, slot + draws.VARIANT)
+    front = FIRST_BESIDE + (1.0 - FIRST_BESIDE) * day_state.rules[0].sessions_front_page
+    if u < FIRST_BESIDE and session.items[0] >= 0 and session.typology < 0:
+        session.page = page_beside(day_state, session.items[0], int(draw * ITEM_VARIANTS))
+    elif FIRST_BESIDE <= u < front:
+        session.page = front_page(day_state, page_variant(day_state, draw))
+    elif u < front + (1.0 - front) * FIRST_CATEGORY:
+        session.page = result_page(day_state, session.query, page_variant(day_state, draw), 0)
     else:
         search(shopper, session, day_state, buffers, slot)
     load_page(shopper, session, day_state, buffers)
@@ -238,14 +246,14 @@ def open_first_page(shopper, session, day_state, buffers):
 # --- the walk -------------------------------------------------------------------------------------
 
 
-@njit(cache=True)
+@inner
 def browse(shopper, session, day_state, buffers):
     """Play a session from its first page to its end, writing searches, views and carts."""
     rules = day_state.rules[0]
     longest = int(rules.sessions_longest)
     recall(shopper, session, day_state)
     session.last, session.query = -1, session.focus * day_state.facets
-    session.depth, session.views, held = 0, 0, shopper.cart_size
+    session.depth, held = 0, shopper.cart_size
     open_first_page(shopper, session, day_state, buffers)
     for step in range(longest):
         # The first page took the numbers of the first step, so its click takes those of a step
@@ -253,17 +261,19 @@ def browse(shopper, session, day_state, buffers):
         slot = draws.STEP * (longest + 1 if step == 0 else step + 1)
         set_chances(session, rules)
         chosen = draw_click(session, slot)
-        dwell = math.exp(0.9 * normal(session.key, slot + draws.DWELL))
-        session.time += rules.sessions_dwell * dwell + 1.0
+        wait(session, rules, slot)
         session.page = -1
         if chosen >= 0:
             click(shopper, session, day_state, buffers, chosen, slot)
-            if session.hurry and shopper.cart_size > held:
-                break
-        else:
-            p_leave = 1.0 / (1.0 + math.exp(-session.leave_logit))
-            if uniform(session.key, slot + draws.LEAVE) < p_leave:
-                break
+        filled = shopper.cart_size > held
+        if session.hurry and filled:
+            break
+        stays = session.came_to_buy and not filled
+        done = rules.navigation_done if chosen >= 0 else 0.0
+        p_leave = 1.0 / (1.0 + math.exp(-session.leave_logit - done))
+        if not stays and uniform(session.key, slot + draws.LEAVE) < p_leave:
+            break
+        if chosen < 0:
             look_elsewhere(shopper, session, day_state, buffers, slot)
         if session.page >= 0:
             load_page(shopper, session, day_state, buffers)
@@ -272,7 +282,7 @@ def browse(shopper, session, day_state, buffers):
             shopper.recent[0, k] = session.items[k]
 
 
-@njit(cache=True)
+@inner
 def recall(shopper, session, day_state):
     """Put the items that the shopper remembers within reach."""
     rules = day_state.rules[0]
@@ -289,18 +299,19 @@ def recall(shopper, session, day_state):
             session.weight[k] = weight * reopen * math.exp(habit)
 
 
-@njit(cache=True)
+@inner
 def set_chances(session, rules):
     """Set the probability to click on each item within reach (see the top of this file)."""
     slate = session.depth_probability.shape[0]
+    at_once = math.exp(rules.navigation_at_once)
     inclusive = math.exp(
         rules.sessions_outside
+        + session.detachment
         + rules.sessions_fatigue * session.views
         - rules.coupons_salience * session.coupon_pull
     )
     for k in range(RECENT):
-        if session.items[k] != session.last:
-            inclusive += session.weight[k]
+        inclusive += session.weight[k] * (at_once if session.items[k] == session.last else 1.0)
     for k in range(slate):
         inclusive += session.weight[RECENT + k]
         session.chance[RECENT + k] = session.depth_probability[k] / inclusive
@@ -309,11 +320,11 @@ def set_chances(session, rules):
         tail += session.chance[RECENT + k]
         session.chance[RECENT + k] = session.weight[RECENT + k] * tail
     for k in range(RECENT):
-        reachable = session.items[k] != session.last
-        session.chance[k] = session.weight[k] * tail if reachable else 0.0
+        again = at_once if session.items[k] == session.last else 1.0
+        session.chance[k] = session.weight[k] * again * tail
 
 
-@njit(cache=True)
+@inner
 def draw_click(session, slot):
     """Return the place of the item that is clicked, -1 where none is."""
     left = uniform(session.key, slot + draws.CLICK)
@@ -324,13 +335,13 @@ def draw_click(session, slot):
     return -1
 
 
-@njit(cache=True)
+@inner
 def look_elsewhere(shopper, session, day_state, buffers, slot):
     """Go on where nothing was clicked: the next page, or a search (perhaps the other intent)."""
     action = uniform(session.key, slot + draws.NEXT_ACTION)
     if action < 0.45:
         session.depth += 1
-        variant = int(uniform(session.key, slot + draws.VARIANT) * day_state.variants)
+        variant = page_variant(day_state, uniform(session.key, slot + draws.VARIANT))
         session.page = result_page(day_state, session.query, variant, session.depth)
         return
     if action >= 0.85 and shopper.intent[1] >= 0 and session.category < 0:
@@ -339,7 +350,7 @@ def look_elsewhere(shopper, session, day_state, buffers, slot):
     search(shopper, session, day_state, buffers, slot)
 
 
-@njit(cache=True)
+@inner
 def click(shopper, session, day_state, buffers, chosen, slot):
     """Open the item at place `chosen`; perhaps put it into the cart; perhaps go on from it."""
     rules, items = day_state.rules[0], day_state.items
@@ -349,20 +360,30 @@ def click(shopper, session, day_state, buffers, chosen, slot):
     for k in range(session.items.shape[0]):
         if session.chance[k] >= p_click:
             rank += 1
-    row = write(buffers, event_codes.VIEW_ITEM, session)
-    row.item, row.price, row.p_choice, row.rank = i, item.price, p_click, rank
-    session.last = i
-    shopper.seen[i % MEMORY] = 1
-    session.views += 1
-    carted = consider_cart(shopper, session, day_state, buffers, chosen, slot)
+    p_cart = cart_probability(shopper, session, rules, items, chosen)
+    p_quick = rules.navigation_quick_add * (p_cart if item.stock == IN_STOCK else 0.0)
+    quick = uniform(session.key, slot + draws.QUICK_ADD) < p_quick
+    viewed = -1
+    if quick:
+        chance = p_click * p_quick
+        put_into_cart(shopper, session, day_state, buffers, i, chance, rank, slot)
+    else:
+        viewed = buffers.counters[counter_index.EVENTS]
+        row = write(buffers, event_codes.VIEW_ITEM, session)
+        row.item, row.price, row.rank = i, item.price, rank
+        row.p_choice = p_click * (1.0 - p_quick)
+        session.last = i
+        shopper.seen[i % MEMORY] = 1
+        session.views += 1
+    carted = quick or consider_cart(shopper, session, day_state, buffers, chosen, p_cart, slot)
     # From the page to what can be opened again.
     if again:
-        session.weight[chosen] *= 0.6  # habituation
+        session.weight[chosen] *= rules.navigation_habituation
     else:
         remember(session, chosen, i, weight * math.exp(rules.sessions_reopen))
         if rules.truth_exposures > 0:
             shown = buffers.counters[counter_index.PAGES] - 1
-            buffers.pages[shown].clicked[chosen - RECENT] = 1
+            buffers.pages[shown].event[chosen - RECENT] = viewed
     u = uniform(session.key, slot + draws.NEXT_PAGE)
     variant = int(uniform(session.key, slot + draws.VARIANT) * ITEM_VARIANTS)
     if carted and u < 0.5:
@@ -372,7 +393,7 @@ def click(shopper, session, day_state, buffers, chosen, slot):
         session.page = page_beside(day_state, i, variant)
 
 
-@njit(cache=True)
+@inner
 def remember(session, chosen, i, weight):
     """Put item `i` first among those that can be opened again; the last one is forgotten."""
     session.weight[chosen] = 0.0
@@ -381,7 +402,7 @@ def remember(session, chosen, i, weight):
     session.items[0], session.weight[0] = i, weight
 
 
-@njit(cache=True)
+@inner
 def cart_logit(shopper, session, rules, item, weight, again, i):
     """Return the log-odds to put item `i`, just opened, into the cart."""
     # Appeal draws clicks, not purchases: popular items are looked at out of curiosity.
@@ -404,18 +425,22 @@ def cart_logit(shopper, session, rules, item, weight, again, i):
     return logit
 
 
-@njit(cache=True)
-def consider_cart(shopper, session, day_state, buffers, chosen, slot):
+@inner
+def cart_probability(shopper, session, rules, items, chosen):
+    """Return the probability to put the item at place `chosen` into the cart, once it is opened."""
+    i, again = session.items[chosen], chosen < RECENT
+    if shopper.cart_size >= CART or in_cart(shopper, i) >= 0:
+        return 0.0
+    logit = cart_logit(shopper, session, rules, items[i], session.weight[chosen], again, i)
+    return 1.0 / (1.0 + math.exp(-logit))
+
+
+@inner
+def consider_cart(shopper, session, day_state, buffers, chosen, p_cart, slot):
     """Perhaps put the item at place `chosen` into the cart. Return whether it was."""
     rules, i = day_state.rules[0], session.items[chosen]
-    item, again = day_state.items[i], chosen < RECENT
-    logit = cart_logit(shopper, session, rules, item, session.weight[chosen], again, i)
-    there = shopper.cart_size >= CART
-    for k in range(CART):
-        there = there or shopper.cart[k] == i
-    p_cart = 0.0 if there else 1.0 / (1.0 + math.exp(-logit))
     wants = uniform(session.key, slot + draws.ADD_TO_CART) < p_cart
-    if item.stock != IN_STOCK:
+    if day_state.items[i].stock != IN_STOCK:
         # It would have been bought: a stock-out annoys.
         minds = wants and session.typology < 0
         if minds and uniform(session.key, slot + draws.STOCK_OUT_ANNOYS) < 0.3:
@@ -423,14 +448,12 @@ def consider_cart(shopper, session, day_state, buffers, chosen, slot):
             shopper.visit_factor *= rules.churn_fading
         return False
     if not wants:
+        consider_wish(shopper, session, day_state, buffers, i, p_cart, slot)
         return False
     session.time += 3.0 + 20.0 * uniform(session.key, slot + draws.CART_TIME)
     rank = 0
     for k in range(session.items.shape[0]):
         if k != chosen and session.chance[k] * (1.0 - p_cart) >= p_cart:
             rank += 1
-    row = write(buffers, event_codes.ADD_TO_CART, session)
-    row.item, row.price, row.quantity, row.p_choice, row.rank = i, item.price, 1, p_cart, rank
-    shopper.cart[shopper.cart_size] = i
-    shopper.cart_size += 1
+    put_into_cart(shopper, session, day_state, buffers, i, p_cart, rank, slot)
     return True

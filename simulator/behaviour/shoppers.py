@@ -15,7 +15,8 @@ from simulator.world.catalogue import DAY, World
 BOUGHT = 4  # items bought last, which may be bought again
 MEMORY = 1_024  # cells of each shopper's memory of items seen; items may share a cell
 RECENT = 4  # items that a shopper remembers and may open again
-CART = 6  # places in a cart
+CART = 60  # lines that a cart holds
+WISHES = 2  # places on a wishlist; the oldest wish gives way
 RESERVED = 2**40  # device and card codes from here on are not made by shoppers
 COUNTRIES = ("DE", "FR", "NL", "AT", "PL", "ES", "IT", "BE")
 COUNTRY_SHARE = np.array([0.4, 0.14, 0.12, 0.08, 0.08, 0.07, 0.06, 0.05])
@@ -40,6 +41,7 @@ def shopper_dtype(world: World) -> np.dtype:
             # favourite brand among those of a category pair, -1 = none
             ("favourite_brand", "i4", (pairs,)),
             ("propensity", "f4"),  # shift of the log-odds to cart and to buy
+            ("pace", "f4"),  # log of the factor on the time between clicks
             ("hazard", "f4"),  # probability to be gone after a session
             ("country", "i1"),
             ("channel", "i1"),  # by which the shopper was acquired
@@ -61,7 +63,9 @@ def shopper_dtype(world: World) -> np.dtype:
             ("seen", "u1", (MEMORY,)),  # by item modulo MEMORY
             ("bought", "i4", (BOUGHT,)),  # items bought last, newest first
             ("cart", "i4", (CART,)),
+            ("pieces", "i4", (CART,)),  # of each line
             ("cart_size", "i4"),
+            ("wish", "i4", (WISHES,)),  # items on the wishlist, newest first
             ("device", "i8", (2,)),
             ("card", "i8", (2,)),  # codes, the main one first
             ("devices", "i4"),
@@ -72,6 +76,13 @@ def shopper_dtype(world: World) -> np.dtype:
             ("offer", "i8"),  # its row among the shard's offers
             ("treated", "i1"),  # 1 = holds the coupon in this world
             ("coupon", "f4"),  # discount of the coupon in hand, 0 = none
+            ("coupons_seen", "f4"),  # until `coupon_time`, the latest count most
+            ("coupon_time", "f8"),  # of the last offer
+            ("response", "f4"),  # to the coupon in hand, 1 = as usual
+            (
+                "interest",
+                "f4",
+            ),  # views since the last order until `last_end`, the latest count most
             ("outcome_until", "f8"),  # end of the window in which the campaign's outcome is counted
         ],
         align=True,
@@ -159,8 +170,12 @@ def draw(scenario: Scenario, world: World, n: int, rng: np.random.Generator) -> 
         "cart": -1,
         "device": device,
         "card": np.stack([2 * code, 2 * code + 1], axis=1),
+        "wish": -1,
+        "pace": rng.normal(0, scenario.pace.shoppers, n),
         "offer": -1,
         "outcome_until": -np.inf,
+        "coupon_time": -np.inf,
+        "response": 1.0,
     }.items():
         people[name] = value
     return Population(table)
@@ -176,7 +191,8 @@ def planned_visits(
     Returns:
         (n + 1,) int64 offsets, and (total,) float64 seconds, ascending per shopper.
     """
-    weight = (world.day_weight[:, None] * world.hour_weight).ravel()  # (days * 24,)
+    by_hour = world.hour_weight[world.is_weekend.astype(np.int64)]  # (days, 24)
+    weight = (world.day_weight[:, None] * by_hour).ravel()
     clock = np.append(0.0, np.cumsum(weight)) / 24  # operational time in days at each full hour
     hours = np.arange(len(clock)) * 3600.0
     begin = np.interp(np.maximum(population.born, 0), hours, clock)

@@ -15,8 +15,9 @@ from simulator.engine import Shard
 from simulator.fraud import fraudsters as fraud
 from simulator.fraud import labels
 from simulator.output import arrow_columns
-from simulator.output.task import Salt, Task, item_ids, salt
+from simulator.output.task import Salt, Task, item_ids, salt, user_keys
 from simulator.world.catalogue import DAY, World
+from simulator.world.queries import typed
 from simulator.world.recommender import POLICIES
 
 TIME = pa.timestamp("ms", tz="UTC")
@@ -30,12 +31,31 @@ def shard_tables(task: Task, world: World, shard: Shard) -> dict[str, pa.Table]:
     return _Tables(task, world, shard).all()
 
 
+def programme_table(task: Task, world: World, shard: Shard, without: Shard) -> pa.Table:
+    """Return what each user bought, honestly, in a shard and in the same one without campaigns."""
+    real = _Tables(task, world, shard)
+    (orders0, spend0), (orders1, spend1) = (
+        _Tables(task, world, played).bought() for played in (without, shard)
+    )
+    return pa.table(
+        {
+            "user_id": real.user_ids,
+            "orders0": orders0,
+            "orders1": orders1,
+            "spend0": spend0,
+            "spend1": spend1,
+        }
+    )
+
+
 @dataclass
 class _Rows:
     """The rows of the log in their order: by user, then time. All (n,)."""
 
     columns: dict[str, np.ndarray]  # the fields of event_buffer.EVENT
     event_id: np.ndarray  # int64
+    # (all rows + 1,) int64 event_id in the order of writing, -1 = after the end of the log
+    written_id: np.ndarray
     user: np.ndarray  # int64, place among the ids of users
     time: np.ndarray  # int64 ms since 1970
 
@@ -47,9 +67,7 @@ class _Tables:
         self.task, self.world, self.shard = task, world, shard
         self.sessions = shard.browser.sessions.written
         # Ids look random, and rows are in the order of ids: neither says anything about a shopper.
-        shard_bits = np.uint64(task.index) << np.uint64(32)
-        index = np.arange(task.users, dtype=np.uint64) | shard_bits
-        key = arrow_columns.mix(index, salt(task.seed, Salt.USER))
+        key = user_keys(task)
         self.by_id = np.argsort(key)  # (n_users,) shoppers in the order of their ids
         self.user_ids = arrow_columns.hexes(key[self.by_id], "u")
         self.place = np.empty(task.users, dtype=np.int64)  # of each shopper among the ids
@@ -78,20 +96,25 @@ class _Tables:
             "truth_coupons": self._coupons(),
         }
         if self.task.scenario.truth.exposures:
-            tables["truth_exposures"] = self._exposures()
+            tables["truth_exposures"] = self._exposures(rows.written_id)
         return tables
 
     # --- rows -------------------------------------------------------------------------------------
 
     def _rows(self) -> _Rows:
-        written = self._in_time(self.shard.browser.events.written)
+        everything = self.shard.browser.events.written
+        kept = self._is_in_time(everything)
+        written = everything[kept]
         user = self.place[self.sessions["user"][written["session"]]]
         # Each shopper's sessions are played in the order of time, and so are the rows of a user.
         order = arrow_columns.stable_order(user)
         written = written[order]
         columns = {k: np.ascontiguousarray(written[k]) for k in event_buffer.EVENT.names or ()}
         first = np.int64(self.task.index) << np.int64(32)
-        return _Rows(columns, first + np.arange(len(user)), user[order], self._ms(columns["time"]))
+        event_id = first + np.arange(len(user))
+        written_id = np.full(len(everything) + 1, -1)  # the last place is for no row
+        written_id[np.flatnonzero(kept)[order]] = event_id
+        return _Rows(columns, event_id, written_id, user[order], self._ms(columns["time"]))
 
     def _events(self, rows: _Rows) -> pa.Table:
         column, world, sessions = rows.columns, self.world, self.sessions
@@ -115,7 +138,7 @@ class _Tables:
                 "coupon_id": arrow_columns.dictionary(column["coupon"], self.coupon_ids),
                 "category": dictionary(of_item(world.category), world.category_names),
                 "brand": dictionary(of_item(world.brand), world.brand_names),
-                "query": dictionary(column["query"], world.query_names),
+                "query": self._queries(column["query"]),
                 "price": pa.array(column["price"], from_pandas=True),
                 "quantity": pa.array(column["quantity"], mask=column["quantity"] == 0),
                 "discount": pa.array(column["discount"], from_pandas=True),
@@ -130,6 +153,11 @@ class _Tables:
                 "country": dictionary(sessions["country"][session], COUNTRIES),
             }
         )
+
+    def _queries(self, query: np.ndarray) -> pa.DictionaryArray:
+        """(n,) what was typed in each search."""
+        codes, texts = typed(query, self.world.query_names)
+        return arrow_columns.dictionary(codes, pa.array(texts, type=pa.string()))
 
     def _truth_events(self, rows: _Rows, typology: np.ndarray) -> pa.Table:
         column, index = rows.columns, self.task.index
@@ -191,35 +219,61 @@ class _Tables:
             }
         )
 
+    def bought(self) -> tuple[np.ndarray, np.ndarray]:
+        """(n_users,) int64 honest orders and float64 money spent by each, in the order of ids."""
+        rows = self._in_time(self.shard.browser.events.written)
+        rows = rows[rows["event"] == event_codes.PURCHASE]
+        sessions = self.sessions[rows["session"]]
+        rows, user = rows[sessions["typology"] < 0], sessions["user"][sessions["typology"] < 0]
+        place = self.place[user]
+        spend = np.bincount(
+            place, rows["price"].astype(np.float64) * rows["quantity"], self.task.users
+        )
+        _, first = np.unique(rows["order"], return_index=True)
+        return np.bincount(place[first], minlength=self.task.users), spend
+
     # --- exposures and coupons --------------------------------------------------------------------
 
-    def _exposures(self) -> pa.Table:
-        """Every slate that was shown: a row per place."""
-        pages = self._in_time(self.shard.browser.pages.written)
-        setting = self.task.scenario.recommender
+    def _exposures(self, event_id: np.ndarray) -> pa.Table:
+        """Every slate that was shown: a row per place.
+
+        `event_id` (n,): of each row as they were written, -1 = after the end of the log.
+        """
+        browser, task = self.shard.browser, self.task
+        pages, slates = self._in_time(browser.pages.written), browser.slates
         n, slate = pages["items"].shape
         there = (pages["items"] >= 0).ravel()
-        explore = round(setting.explore * setting.variants) / setting.variants
-        # in the order of POLICIES
-        share = np.array([1 - explore, 1.0, 1 - explore, 1.0, 1.0, explore])
-        policy = pages["policy"].astype(np.int64)
+        query, anchor, depth = slates.lists(pages["slate"].astype(np.int64))
+        view = pages["event"].ravel()[there]
+        led_to = np.where(view >= 0, event_id[view], -1)
 
         def per_place(values: np.ndarray) -> np.ndarray:
             return np.repeat(values, slate)[there]
 
-        first = np.int64(self.task.index) << np.int64(32)
+        def item(codes: np.ndarray) -> pa.DictionaryArray:
+            return arrow_columns.dictionary(codes, self.item_ids)
+
+        first = np.int64(task.index) << np.int64(32)
+        user = self.place[self.sessions["user"][pages["session"]]]
         return pa.table(
             {
                 "exposure_id": per_place(first + np.arange(n)),
+                "user_id": arrow_columns.dictionary(per_place(user), self.user_ids),
                 "session_id": self._session_ids(per_place(pages["session"])),
                 "timestamp": pa.array(per_place(self._ms(pages["time"]))).cast(TIME),
-                "policy": arrow_columns.dictionary(per_place(policy), pa.array(POLICIES)),
-                "propensity": per_place(share[policy]).astype(np.float32),
+                "policy": arrow_columns.dictionary(per_place(pages["policy"]), pa.array(POLICIES)),
+                "query": arrow_columns.dictionary(
+                    per_place(query), pa.array(self.world.query_names)
+                ),
+                "anchor": item(per_place(anchor)),
+                "page": per_place(depth).astype(np.int32),
                 "rank": np.tile(np.arange(slate, dtype=np.int32), n)[there],
-                "item_id": arrow_columns.dictionary(pages["items"].ravel()[there], self.item_ids),
+                "item_id": item(pages["items"].ravel()[there]),
+                "propensity": pages["propensity"].ravel()[there],
                 "price": pages["price"].ravel()[there].astype(np.float32),
                 "known": (pages["known"] > 0).ravel()[there],
-                "clicked": (pages["clicked"] > 0).ravel()[there],
+                "clicked": led_to >= 0,
+                "event_id": pa.array(led_to, mask=led_to < 0),
             }
         )
 
@@ -258,8 +312,12 @@ class _Tables:
         return arrow_columns.scrambled(numbers, self._salt(Salt.SESSION), "s", session)
 
     def _in_time(self, records: np.ndarray) -> np.ndarray:
-        """The records (n,) that lie within the log: a session may go on after its last day."""
-        return records[np.rint(records["time"] * 1000) < self.task.days * DAY * 1000]
+        """The records (n,) that lie within the log."""
+        return records[self._is_in_time(records)]
+
+    def _is_in_time(self, records: np.ndarray) -> np.ndarray:
+        """Whether records (n,) lie within the log: a session may go on after its last day."""
+        return np.rint(records["time"] * 1000) < self.task.days * DAY * 1000  # type: ignore[no-any-return]
 
     def _ms(self, seconds: np.ndarray) -> np.ndarray:
         """(n,) int64 ms since 1970 of seconds since the first day."""

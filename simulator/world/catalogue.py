@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from simulator.counter_rng import uniforms
+from simulator.counter_rng import normals, uniforms
 from simulator.scenario import Scenario
 from simulator.sections import Calendar
+from simulator.world.prices import draw_endings, rounded
 
 DAY = 86_400.0  # seconds
 INCIDENTS = ("checkout_bug", "viral_spike", "price_rise", "payment_outage", "late_deliveries")
@@ -83,6 +84,34 @@ HOURS = (
     1.35,
     0.85,
 )
+# On Saturday and Sunday: longer nights, later mornings, more of the day, a lower evening peak.
+WEEKEND_HOURS = (
+    0.66,
+    0.44,
+    0.28,
+    0.18,
+    0.13,
+    0.13,
+    0.2,
+    0.32,
+    0.58,
+    0.92,
+    1.2,
+    1.32,
+    1.32,
+    1.3,
+    1.28,
+    1.28,
+    1.28,
+    1.3,
+    1.35,
+    1.45,
+    1.52,
+    1.48,
+    1.22,
+    0.9,
+)
+KNOTS_PER_ITEM = 50_021  # of an item's trend
 DRAWS_PER_ITEM = 100_003  # of stock: number item * DRAWS_PER_ITEM + day
 BRAND_FACETS = 3  # brands of a category that one can search for by name
 
@@ -95,6 +124,7 @@ class ShopDay:
     discount: np.ndarray  # (n_categories,) float32 share taken off
     lift: np.ndarray  # (n_items,) float32 utility that items gain today
     stocked: np.ndarray  # (n_items,) bool
+    appeal: np.ndarray  # (n_items,) float32, with the trend of the day
     begin: float  # shift of the log-odds to begin the checkout
     payment_failure: float  # probability that an honest payment attempt fails
     late: float  # share of deliveries that come late
@@ -121,11 +151,15 @@ class World:
     brand_style: np.ndarray  # (n_brands, n_styles) float32
     query_category: np.ndarray  # (n_queries,) int32
     query_pool: np.ndarray  # (n_queries, widest) int32 items that a query finds, -1 = none
-    hour_weight: np.ndarray  # (24,) float64, mean 1
+    # (2, 24) float64, each with mean 1: the hours of a weekday, of a weekend day
+    hour_weight: np.ndarray
+    is_weekend: np.ndarray  # (days,) bool
     day_weight: np.ndarray  # (days,) float64, visits relative to a normal weekday
     discount: np.ndarray  # (days, n_categories) float32, share of the price taken off
     launched: np.ndarray  # (n_items,) int32 first day in the shop, 0 = there from the start
+    ending: np.ndarray  # (n_items,) int8 digit that prices end in, see `prices`
     stock_key: int  # of the draws of which item runs out when
+    trend_key: int  # of the draws of how appeal moves
     scenario: Scenario
     category_names: tuple[str, ...]
     brand_names: tuple[str, ...]
@@ -144,7 +178,7 @@ class World:
     @property
     def facets(self) -> int:
         """Queries per category: the category itself, its price tiers, its main brands."""
-        return 1 + len(TIERS) + BRAND_FACETS
+        return 1 + len(TIERS) + min(BRAND_FACETS, self.home_brands.shape[1])
 
     def on_day(self, day: int) -> ShopDay:
         """Return the shop on `day`: prices, stocks, incidents.
@@ -161,9 +195,10 @@ class World:
         )
         price = np.exp(self.log_price) * ((1.0 + level) * (1.0 - self.discount[day]))[self.category]
         return ShopDay(
-            prices=np.maximum(np.round(price, 2), 0.01).astype(np.float32),
+            prices=rounded(price, self.ending).astype(np.float32),
             discount=self.discount[day],
             lift=lift.astype(np.float32),
+            appeal=(self.appeal + self._trend(day)).astype(np.float32),
             stocked=(self.launched <= day) & ~self._out_of_stock(day),
             begin=-self._during("checkout_bug", day),
             payment_failure=min(
@@ -195,6 +230,21 @@ class World:
         first = int(getattr(setting, f"{kind}_at") * self.days)
         on = first <= day < (self.days if stays else first + setting.days)
         return float(getattr(setting, kind)) if on else 0.0
+
+    def _trend(self, day: int) -> np.ndarray:
+        """(n_items,) float64 how far each item is in fashion: of sd `trend` and mean 0 on any day.
+
+        A stationary process in time: between independent normals `trend_days` apart, the weights
+        turn from the one to the next. The draws are keyed, so any shard may ask for any day.
+        """
+        setting, n = self.scenario.catalogue, self.n_items
+        knot, share = divmod(day / setting.trend_days, 1.0)
+        numbers = 2 * (np.arange(n) * KNOTS_PER_ITEM + int(knot))
+        before = normals(np.uint64(self.trend_key), numbers)
+        after = normals(np.uint64(self.trend_key), numbers + 2)
+        angle = 0.5 * np.pi * share
+        moved = np.cos(angle) * before + np.sin(angle) * after
+        return setting.trend * moved  # type: ignore[no-any-return]
 
     def _out_of_stock(self, day: int) -> np.ndarray:
         """(n_items,) bool: ran out on one of the last days and is not back in stock yet.
@@ -240,6 +290,8 @@ def build(scenario: Scenario, *, days: int, seed: np.random.SeedSequence) -> Wor
     own_style = rng.normal(0, 1 / np.sqrt(catalogue.styles), (n, catalogue.styles))
     style = (0.8 * brand_style[brand] + 0.6 * own_style).astype(np.float32)
     log_price = _log_prices(rng, category, brand_price[brand], catalogue.price_sigma, n_categories)
+    ending = draw_endings(rng, n, catalogue.price_endings)
+    log_price = np.log(rounded(np.exp(log_price), ending))
     mean = np.bincount(category, log_price) / np.bincount(category)
     price_z = log_price - mean[category]
     quality = 0.45 * price_z / price_z.std() + 0.9 * rng.normal(0, 1, n)
@@ -252,9 +304,13 @@ def build(scenario: Scenario, *, days: int, seed: np.random.SeedSequence) -> Wor
     day_weight, discount = _sales(rng, calendar, first_day, days, n_categories)
     category_weight = np.exp(rng.normal(0, 0.35, n_categories))
     stock_key = int(rng.integers(0, 2**63))
+    trend_key = int(rng.integers(0, 2**63))
     is_launched = rng.random(n) < catalogue.launched
+    # no category is ever empty
+    is_launched[np.searchsorted(category, np.arange(n_categories))] = False
     launched = np.where(is_launched, rng.integers(1, max(days, 2), n), 0).astype(np.int32)
-    hour = np.array(HOURS) ** calendar.evening
+    hour = np.array([HOURS, WEEKEND_HOURS]) ** calendar.evening
+    weekday = (np.arange(days) + first_day.weekday()) % 7
     return World(
         start_ms=int((first_day - date(1970, 1, 1)).days * DAY * 1000),
         days=days,
@@ -272,11 +328,14 @@ def build(scenario: Scenario, *, days: int, seed: np.random.SeedSequence) -> Wor
         brand_style=brand_style.astype(np.float32),
         query_category=query_category,
         query_pool=query_pool,
-        hour_weight=hour / hour.mean(),
+        hour_weight=hour / hour.mean(1, keepdims=True),
+        is_weekend=weekday >= 5,
         day_weight=day_weight,
         discount=discount,
         launched=launched,
+        ending=ending,
         stock_key=stock_key,
+        trend_key=trend_key,
         scenario=scenario,
         category_names=tuple(_category_name(c) for c in range(n_categories)),
         brand_names=tuple(f"brand_{b}" for b in rng.permutation(catalogue.brands)),
@@ -387,11 +446,9 @@ def _queries(
     for c in range(n_categories):
         mine = np.flatnonzero(category == c)
         name, home = _category_name(c), home_brands[c // 2]
-        # where a category has fewer brands, the first is named again
-        brands = [int(home[r] if r < len(home) else home[0]) for r in range(BRAND_FACETS)]
         facets = [(name, mine)]
         facets += [(f"{word} {name}", mine[tier[mine] == t]) for t, word in enumerate(TIERS)]
-        facets += [(f"{name} brand {b}", mine[brand[mine] == b]) for b in brands]
+        facets += [(f"{name} brand {b}", mine[brand[mine] == b]) for b in home[:BRAND_FACETS]]
         for words_of_query, found in facets:
             # a query that finds hardly anything shows its whole category
             pools.append(found if len(found) >= 3 else mine)

@@ -7,9 +7,10 @@ like that of an older shop. A shard is a region with a recommender of its own, s
 wait for each other.
 
 All slates that are live at a time form one table of shape (n_slates, slate), so showing a page is
-one gather. A page exists in several variants, most of them ranked by the learnt scores plus Gumbel
-noise (a Plackett-Luce draw), a known share in random order. A shopper gets a variant at random,
-which makes the propensity of each slate known.
+one gather. A page exists in several variants that are ranked by the learnt scores plus Gumbel noise
+(a Plackett-Luce draw), and in as many in random order. Whether a shopper gets one of these, and
+which variant, is drawn whenever a page is shown, so the probability with which an item is shown at
+a place is known: see `propensity`.
 """
 
 from __future__ import annotations
@@ -20,13 +21,16 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
+from eventlog._runtime.compiled import inner
 from simulator import event_codes
 from simulator.counter_rng import GAMMA, child, scramble
 from simulator.scenario import Scenario
 from simulator.world.catalogue import World
+from simulator.world.propensity import place_probabilities
 
-POLICIES = ("search", "listing", "trending", "similar", "complement", "explore")
-SEARCH, LISTING, TRENDING, SIMILAR, COMPLEMENT, EXPLORE = range(len(POLICIES))
+# What filled a page: the shop's own rankings, chance, or a policy of `simulator.policies`.
+POLICIES = ("search", "trending", "similar", "complement", "explore", "policy")
+SEARCH, TRENDING, SIMILAR, COMPLEMENT, EXPLORE, POLICY = range(len(POLICIES))
 PAGES = 3  # pages deep that a result list goes
 ITEM_VARIANTS = 4  # variants of the slates beside an item
 # items that may be shown beside an item: those nearest in brand and price, and the most popular
@@ -36,6 +40,7 @@ HISTORY = 20.0  # mean interest per item that the shop has on record when the lo
 FEW = 2.0  # interest that every item has from the start
 # weight of popularity on a result page, on the front page and in the slates beside an item
 RESULT, TREND, BESIDE = 0.35, 1.3, 0.2
+BESIDE_NOISE = 0.7  # sd of the noise in the slates beside an item, of that on other pages
 TOGETHER = 1.0  # weight of one more shopper who went from the one item to the other
 _48 = np.uint64(48)
 
@@ -46,12 +51,31 @@ class Slates:
 
     items: np.ndarray  # (n_slates, slate) int32, -1 = empty place
     policy: np.ndarray  # (n_slates,) int8 index into POLICIES
-    variants: int
+    # (n_slates, slate) float32 probability with which the item is shown at its place, whichever
+    # variant it is in; no rows where exposures are not kept
+    propensity: np.ndarray
+    # (n_queries + 1,) int32 items that each query finds and that are for sale; all of them
+    found: np.ndarray
+    variants: int  # of result pages and the front page, those in random order included
+    ranked: int  # of them, the first ones, which are ranked by score
     n_queries: int
 
     def result(self, query: np.ndarray, variant: np.ndarray, page: np.ndarray) -> np.ndarray:
         """Return (n,) rows of result pages; `page` counts from 0 and stays on the last."""
         return (query * self.variants + variant) * PAGES + np.minimum(page, PAGES - 1)
+
+    def lists(self, row: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return query, anchor and page of the slates `row` (n,), (n,) each.
+
+        The query of a result page, otherwise -1; the item beside which a slate is shown, otherwise
+        -1; the page of the result list, from 0.
+        """
+        front = self.n_queries * self.variants * PAGES
+        beside = front + self.variants
+        n_items = (len(self.items) - beside) // (2 * ITEM_VARIANTS)
+        query = np.where(row < front, row // (self.variants * PAGES), -1)
+        anchor = np.where(row >= beside, (row - beside) // ITEM_VARIANTS % n_items, -1)
+        return query, anchor, np.where(row < front, row % PAGES, 0)
 
 
 class Recommender:
@@ -63,7 +87,9 @@ class Recommender:
         self.key = np.uint64(rng.integers(0, 2**64, dtype=np.uint64))
         # draws of the rankings' noise, picked by key
         self.gumbel = rng.gumbel(size=1 << 16).astype(np.float32)
-        attractiveness = np.where(world.launched == 0, np.exp(world.appeal.astype(np.float64)), 0.0)
+        attractiveness = np.where(
+            world.launched == 0, np.exp(world.on_day(0).appeal.astype(np.float64)), 0.0
+        )
         # views, decayed
         self.interest = rng.poisson(
             HISTORY * world.n_items * attractiveness / attractiveness.sum()
@@ -72,12 +98,14 @@ class Recommender:
         # times that a shopper went from one to the other, decayed
         self.together = np.zeros(self.beside.shape, dtype=np.float32)
 
-        slate, variants, n = (
+        slate, ranked, n = (
             scenario.sessions.slate,
             scenario.recommender.variants,
             len(world.query_pool),
         )
-        self.explored = np.arange(variants) < round(scenario.recommender.explore * variants)
+        self.ranked = ranked
+        self.explored = np.arange(2 * ranked) >= ranked
+        variants = len(self.explored)
         self.places = np.full(
             ((n * PAGES + 1) * variants + len(self.beside) * ITEM_VARIANTS, slate),
             -1,
@@ -91,6 +119,8 @@ class Recommender:
             np.repeat([SIMILAR, COMPLEMENT], world.n_items * ITEM_VARIANTS),
         ]
         self.policy = np.concatenate(policy).astype(np.int8)
+        kept = len(self.items) if scenario.truth.exposures else 0
+        self.propensity = np.zeros((kept, slate), dtype=np.float32)
 
     def learn(self, rows: np.ndarray) -> None:
         """Learn from a day's rows: (n,) event_buffer.EVENT, those of a session together."""
@@ -101,59 +131,58 @@ class Recommender:
 
     def slates(self, day: int) -> Slates:
         """Return the slates live on `day`; those of the day before are overwritten."""
-        setting, world = self.scenario.recommender, self.world
+        setting, world, keep = self.scenario.recommender, self.world, len(self.propensity) > 0
         # nobody could view it yet: it starts as an average item
         self.interest[world.launched == day] += self.interest.mean() * (day > 0)
         score = np.where(world.launched <= day, np.log(self.interest + FEW), -np.inf).astype(
             np.float32
         )
-        n, variants, slate = len(world.query_pool), setting.variants, self.scenario.sessions.slate
+        n, variants, slate = (
+            len(world.query_pool),
+            len(self.explored),
+            self.scenario.sessions.slate,
+        )
         period = day // setting.refresh_days
         fronts, besides = n * variants * PAGES, (n * PAGES + 1) * variants  # where they begin
 
         def part(first: int, last: int | None, *shape: int) -> list[np.ndarray]:
-            return [whole[first:last].reshape(shape) for whole in (self.items, self.places)]
+            return [
+                whole[first:last].reshape(shape)
+                for whole in (self.items, self.places, self.propensity)[: 2 + keep]
+            ]
 
-        items, places = part(0, fronts, n, variants, PAGES * slate)
-        _rank(
-            items,
-            places,
-            world.query_pool,
-            RESULT * score,
-            self.explored,
-            setting.noise,
-            self._stream(0, period),
-            self.gumbel,
-        )
-        items, places = part(fronts, besides, 1, variants, slate)
         everything = np.arange(world.n_items, dtype=np.int32)[None]
-        _rank(
-            items,
-            places,
-            everything,
-            TREND * score,
-            self.explored,
-            setting.noise,
-            self._stream(1, period),
-            self.gumbel,
-        )
-        items, places = part(besides, None, len(self.beside), ITEM_VARIANTS, slate)
+        for kind, pools, weight, lists in (
+            (0, world.query_pool, RESULT, part(0, fronts, n, variants, PAGES * slate)),
+            (1, everything, TREND, part(fronts, besides, 1, variants, slate)),
+        ):
+            items, places, *propensity = lists
+            key = self._stream(kind, period)
+            scores = weight * score
+            _rank(items, places, pools, scores, self.explored, setting.noise, key, self.gumbel)
+            for out in propensity:
+                _mixed_propensity(out, places, pools, scores, setting.noise, setting.explore)
+        items, places, *propensity = part(besides, None, len(self.beside), ITEM_VARIANTS, slate)
         rebuilt = np.arange(
             day % setting.refresh_days if day else 0, len(items), setting.refresh_days if day else 1
         )
+        noise = BESIDE_NOISE * setting.noise
+        near = _nearness(rebuilt, self.beside, self.closeness, self.together, score)
         _rank_beside(
-            items,
-            places,
-            rebuilt,
-            self.beside,
-            self.closeness,
-            self.together,
-            score,
-            0.7 * setting.noise,
-            self._stream(2, 0),
-            self.gumbel,
+            items, places, rebuilt, self.beside, near, noise, self._stream(2, 0), self.gumbel
         )
-        return Slates(items=self.items, policy=self.policy, variants=variants, n_queries=n)
+        for out in propensity:
+            _beside_propensity(out, places, rebuilt, near, noise)
+        sold = np.append(world.launched <= day, False)  # the last place is for empty ones
+        return Slates(
+            items=self.items,
+            policy=self.policy,
+            propensity=self.propensity,
+            found=np.append(sold[world.query_pool].sum(axis=1), sold.sum()).astype(np.int32),
+            variants=variants,
+            ranked=self.ranked,
+            n_queries=n,
+        )
 
     def _stream(self, kind: int, period: int) -> np.uint64:
         """The key of a ranking's noise."""
@@ -189,8 +218,8 @@ def _neighbours(world: World, score: np.ndarray) -> tuple[np.ndarray, np.ndarray
 # --- compiled -------------------------------------------------------------------------------------
 
 
-@njit(cache=True)
-def _insert(items, keys, filled, item, key):
+@inner
+def insert(items, keys, filled, item, key):
     """Insert `item` into a list sorted by descending key; a full list loses its last.
 
     Returns how many are in it.
@@ -267,10 +296,59 @@ def _rank(out, places, pools, score, explored, noise, key, gumbel):
 
 
 @njit(cache=True)
-def _rank_beside(out, places, rows, pools, closeness, together, score, noise, key, gumbel):
-    """Fill `out[rows]` (variants, length) with the items shown beside an item.
+def _mixed_propensity(out, places, pools, score, noise, explore):
+    """Fill `out` with the propensity of each item of `places` (n, variants, length).
 
-    They are close to it, popular, and viewed together with it. `places`: as in `_rank`.
+    With probability `explore` the list is in random order, otherwise ranked by noisy score.
+    """
+    length = places.shape[2]
+    listed = np.empty(pools.shape[1], dtype=score.dtype)
+    for q in range(len(places)):
+        n = 0
+        for j in range(pools.shape[1]):
+            listed[j] = score[pools[q, j]] if pools[q, j] >= 0 else -np.inf
+            n += listed[j] > -np.inf
+        ranked = place_probabilities(listed, noise, length)
+        for v in range(places.shape[1]):
+            for k in range(min(length, n)):
+                out[q, v, k] = explore / n + (1.0 - explore) * ranked[places[q, v, k], k]
+
+
+@njit(cache=True)
+def _beside_propensity(out, places, rows, near, noise):
+    """Fill `out[rows]` with the propensity of each item of `places[rows]` (variants, length)."""
+    for m in range(len(rows)):
+        ranked = place_probabilities(near[m], noise, places.shape[2])
+        for v in range(places.shape[1]):
+            for k in range(places.shape[2]):
+                j = places[rows[m], v, k]
+                out[rows[m], v, k] = ranked[j, k] if j >= 0 else 0.0
+
+
+@njit(cache=True)
+def _nearness(rows, pools, closeness, together, score):
+    """Return the scores of the items that may be shown beside an item, -inf = never.
+
+    Those are high that are close to it, popular, and viewed together with it. The shape is that of
+    `pools[rows]`.
+    """
+    near = np.full((len(rows), pools.shape[1]), -np.inf, dtype=np.float32)
+    for m in range(len(rows)):
+        r = rows[m]
+        for j in range(pools.shape[1]):
+            if pools[r, j] < 0:
+                break
+            near[m, j] = closeness[r, j] + np.float32(BESIDE) * score[pools[r, j]]
+            if together[r, j] > 0.0:
+                near[m, j] += np.float32(math.log(1.0 + TOGETHER * together[r, j]))
+    return near
+
+
+@njit(cache=True)
+def _rank_beside(out, places, rows, pools, near, noise, key, gumbel):
+    """Fill `out[rows]` (variants, length) with the items of `pools[rows]` by noisy score.
+
+    `near`: see `_nearness`. `places`: as in `_rank`.
     """
     length = out.shape[2]
     keys, now, done = (
@@ -278,24 +356,18 @@ def _rank_beside(out, places, rows, pools, closeness, together, score, noise, ke
         np.empty(length, dtype=np.int32),
         np.full(pools.shape[1], -1),
     )
-    near = np.empty(pools.shape[1], dtype=np.float32)
-    for r in rows:
-        n = 0
-        while n < pools.shape[1] and pools[r, n] >= 0:
-            near[n] = closeness[r, n] + np.float32(BESIDE) * score[pools[r, n]]
-            if together[r, n] > 0.0:
-                near[n] += np.float32(math.log(1.0 + TOGETHER * together[r, n]))
-            n += 1
+    for m in range(len(rows)):
+        r = rows[m]
         for v in range(out.shape[1]):
             stream, filled, mark = child(key, r * out.shape[1] + v), 0, r * out.shape[1] + v
-            for k in range(length + n):
+            for k in range(length + pools.shape[1]):
                 j = places[r, v, k] if k < length else k - length
                 if j < 0 or done[j] == mark:
                     continue
                 done[j] = mark
-                if near[j] > -np.inf:
+                if near[m, j] > -np.inf:
                     deviate = gumbel[scramble(stream + GAMMA * np.uint64(j)) >> _48]
-                    filled = _place(now, keys, filled, j, near[j] + np.float32(noise) * deviate)
+                    filled = _place(now, keys, filled, j, near[m, j] + np.float32(noise) * deviate)
             for k in range(length):
                 places[r, v, k] = now[k] if k < filled else -1
                 out[r, v, k] = pools[r, now[k]] if k < filled else -1
@@ -320,7 +392,7 @@ def _learn(rows, interest, together, beside):
             before, session = row.item, row.session
 
 
-@njit(cache=True)
+@inner
 def _join(a, b, together, beside):
     """Count that a shopper went from a to b, if b may be shown beside a."""
     for half in range(2):
@@ -361,6 +433,6 @@ def _nearest(
             if j == i or (m >= stop and start <= position[j] < stop):
                 continue
             near = -1.5 * abs(price_z[i] - price_z[j]) + (1.0 if brand[i] == brand[j] else 0.0)
-            filled = _insert(found[r], closeness[r], filled, j, near + BESIDE * score[j])
+            filled = insert(found[r], closeness[r], filled, j, near + BESIDE * score[j])
         for m in range(filled):  # popularity changes by the day and is added then
             closeness[r, m] -= BESIDE * score[found[r, m]]

@@ -55,6 +55,32 @@ def test_settings_for_one_task_only(tiny_folder: Path) -> None:
     )
 
 
+def test_a_budget_holds_for_every_model_that_trains_within_one(
+    tiny_folder: Path, tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        '"""Mine."""\n\nfrom baselines.models.lstm import LSTM\n\n\n'
+        'class Mine(LSTM):\n    """An LSTM of my own."""\n'
+    )
+    made = cells(
+        tiny_folder,
+        models=["popularity", "lstm", str(mine)],
+        overrides=[
+            "settings.budgeted.budget=3",
+            "settings.budgeted.recommendation.budget=4",
+            "settings.models.lstm.budget=5",
+        ],
+    )
+
+    def given(task: str, model: str) -> object:
+        return made[f"model tiny {task} {model} seed 0"].spec["model_settings"].get("budget")
+
+    assert (given("churn", "mine"), given("recommendation", "mine")) == (3, 4)
+    assert (given("churn", "lstm"), given("recommendation", "lstm")) == (5, 5)
+    assert given("recommendation", "popularity") is None
+
+
 def test_what_a_cell_needs_stands_before_it() -> None:
     seen: set[str] = set()
     for cell in plan(suite.load("all")):

@@ -38,14 +38,41 @@ def test_click_rate_falls_down_the_page(exposures):
     assert rate.iloc[:3].mean() > 2 * rate.iloc[-3:].mean()
 
 
-def test_propensity_is_that_of_the_policy(exposures):
-    pages = exposures[exposures["policy"].astype(str).isin(("search", "explore"))].drop_duplicates(
-        "exposure_id"
-    )
+def test_front_pages_weighted_by_their_propensity_are_those_of_chance(corner_log, exposures):
+    front = exposures[exposures["query"].isna() & exposures["anchor"].isna()]
+    explore = corner_log.manifest["scenario"]["recommender"]["explore"]
+    pages = front.drop_duplicates("exposure_id")
     share = (pages["policy"].astype(str) == "explore").mean()
-    stated = pages.groupby(pages["policy"].astype(str))["propensity"].first()
-    assert abs(share - stated["explore"]) < 0.03
-    assert stated.sum() == pytest.approx(1)
+    assert abs(share - explore) < 4 * np.sqrt(explore * (1 - explore) / len(pages))
+    # Chance would show each item at each place with one probability; the mean weight is 1.
+    weight = 1 / len(corner_log.items) / front["propensity"].to_numpy(dtype=float)
+    error = weight.std() / np.sqrt(len(pages))  # places of a page are not independent
+    assert abs(weight.mean() - 1) < 4 * error < 0.5
+
+
+def test_every_click_names_the_view_that_it_led_to(corner_log, exposures):
+    clicked = exposures[exposures["clicked"]]
+    assert clicked["event_id"].notna().all()
+    assert exposures.loc[~exposures["clicked"], "event_id"].isna().all()
+    led_to = corner_log.events.set_index("event_id").loc[clicked["event_id"].astype("int64")]
+    assert (led_to["event"].astype(str) == "view_item").all()
+    for name in ("user_id", "session_id", "item_id", "price"):
+        assert (led_to[name].astype(str).to_numpy() == clicked[name].astype(str)).all(), name
+    assert (led_to["timestamp"].to_numpy() > clicked["timestamp"].to_numpy()).all()
+    assert clicked["event_id"].is_unique
+
+
+def test_a_page_is_of_one_list(exposures):
+    of_query, beside = exposures["query"].notna(), exposures["anchor"].notna()
+    policy = exposures["policy"].astype(str)
+    assert not (of_query & beside).any()
+    assert of_query[policy == "search"].all()
+    assert beside[policy.isin(["similar", "complement"])].all()
+    assert not (of_query | beside)[policy == "trending"].any()
+    assert exposures.loc[~of_query, "page"].eq(0).all()
+    assert set(exposures.loc[of_query, "page"]) == {0, 1, 2}
+    assert (exposures["propensity"] > 0).all()
+    assert (exposures["propensity"] <= 1).all()
 
 
 def test_coefficients_that_are_drawn_independently_are_uncorrelated(shop_log):

@@ -1,0 +1,89 @@
+"""Call a function that is compiled at run time from code that is compiled and cached before.
+
+A function that is passed to compiled code as an argument is a part of its type, so that code would
+be compiled anew for each of them. An address is a number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import carray, cfunc, njit, types
+from numba.core.errors import NumbaError
+from numba.extending import intrinsic
+
+from eventlog._runtime.errors import InputError
+
+
+@intrinsic  # numba passes the context itself
+def call(typingctx, address, user, query):  # type: ignore[no-untyped-def]
+    """Call the function at `address` with two int64; it returns nothing."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        long = ir.IntType(64)
+        kind = ir.FunctionType(ir.VoidType(), [long, long])
+        function = builder.inttoptr(args[0], kind.as_pointer())
+        builder.call(function, [args[1], args[2]])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), codegen
+
+
+@intrinsic
+def _pointer(typingctx, address):  # type: ignore[no-untyped-def]
+    """Return an int64 as a pointer to what lies at that address."""
+
+    def codegen(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        return builder.inttoptr(args[0], context.get_value_type(signature.return_type))
+
+    return types.voidptr(types.int64), codegen
+
+
+def compiled_scorer(
+    score: Callable[[Any, Any], Any],
+    users: np.ndarray,
+    items: np.ndarray,
+    pools: np.ndarray,
+    out: np.ndarray,
+    *,
+    where: str,
+) -> Any:
+    """Compile a policy's `score` into a function of (user, query); its `address` is for `call`.
+
+    It fills `out` (widest pool,) float32 with the scores of the items that a query finds. The
+    arrays are read and written where they lie now, so they must live as long as the function.
+
+    Args:
+        score: a function of one user's and one item's features.
+        users: (n_users, k) float32.
+        items: (n_items, m) float32.
+        pools: (n_queries, widest) int32 items that each query finds, -1 = none.
+        out: (widest,) float32.
+        where: what the score is of, for messages.
+
+    Raises InputError where the score cannot be compiled.
+    """
+    scorer = njit(score)
+    shapes = users.shape, items.shape, pools.shape
+    places = tuple(array.ctypes.data for array in (users, items, pools, out))
+
+    def fill(user, query):  # type: ignore[no-untyped-def]
+        features = carray(_pointer(places[0]), shapes[0], np.float32)[user]  # type: ignore[call-arg]
+        table = carray(_pointer(places[1]), shapes[1], np.float32)
+        found = carray(_pointer(places[2]), shapes[2], np.int32)[query]
+        scores = carray(_pointer(places[3]), (shapes[2][1],), np.float32)
+        for j in range(len(found)):
+            if found[j] < 0:
+                break
+            scores[j] = scorer(features, table[found[j]])
+
+    try:
+        return cfunc(types.void(types.int64, types.int64))(fill)
+    except NumbaError as error:
+        reason = str(error).strip().splitlines()
+        raise InputError(
+            f"The score of {where} cannot be compiled by numba: {' '.join(reason[-1].split())}"
+        ) from error

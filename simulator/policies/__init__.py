@@ -1,0 +1,1 @@
+"""What decides which items each user sees: one file a policy, whose name is its name."""
