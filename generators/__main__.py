@@ -62,8 +62,13 @@ LIST_EXAMPLE = """example:
 
 
 def condition(text: str) -> tuple[str, str]:
-    """Return ('version', '1.10') for 'version=1.10': the value is text as it was typed."""
+    """Return ('version', '1.10') for 'version=1.10': the value is text as it was typed.
+
+    'age>=30' and 'age<=40' are ranges: ('age', '30..') and ('age', '..40').
+    """
     name, equals, value = text.partition("=")
+    if name.endswith((">", "<")) and value:
+        name, value = name[:-1], f"{value}.." if name.endswith(">") else f"..{value}"
     if not equals or not name:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
     return name, value
@@ -366,6 +371,8 @@ def _fit(args: argparse.Namespace) -> None:
     )
     save(model, args.out)
     note(model.privacy["statement"])
+    for line in model.changes():
+        note(line)
     print(args.out)
     suggest(
         {
