@@ -300,7 +300,20 @@ def _import(arguments: argparse.Namespace) -> int:
             made_with=arguments.preset or (arguments.mapping.name if arguments.mapping else None),
         )
     )
+    _suggest(arguments.out)
     return 0
+
+
+def _suggest(log: Path) -> None:
+    from eventlog._runtime.terminal import suggest
+
+    suggest(
+        {
+            f"python -m eventlog describe {log}": "what is in it",
+            f"python -m benchmark run --log {log} --profile smoke": "rank models on it",
+            f"python -m generators share {log} --epsilon 3 --out shared": "a log that may leave",
+        }
+    )
 
 
 def _check(arguments: argparse.Namespace) -> int:
