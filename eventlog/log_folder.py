@@ -46,9 +46,9 @@ class LogWriter:
             writer.finish(items=items, manifest={"made_by": "my script"})
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, *, overwrite: bool = True) -> None:
         self.path = Path(path)
-        self._context = new_folder(self.path)
+        self._context = new_folder(self.path, overwrite=overwrite)
         self._parts = 0
         self._finished = False
 

@@ -109,9 +109,15 @@ def _add_realism(commands: Commands) -> None:
         help="compare a log with published logs",
         description="Compare a log with what published e-commerce logs show, fact by fact.",
         epilog="examples:\n  python -m simulator realism mylog\n"
+        "  python -m simulator realism mylog --against otherlog\n"
         "  python -m simulator realism mylog --json > scorecard.json",
     )
     realism.add_argument("log", metavar="LOG", help="a log folder")
+    realism.add_argument(
+        "--against",
+        metavar="OTHERLOG",
+        help="also say how well a detector tells the sessions of the two logs apart, and by what",
+    )
     realism.add_argument("--json", action="store_true", help="print JSON instead of a table")
     realism.set_defaults(work=_realism)
 
@@ -186,6 +192,7 @@ def _add_audit(commands: Commands) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     import time
 
+    from eventlog._runtime import terminal
     from eventlog._runtime.files import check_replaceable, read_json
     from simulator.api import run
     from simulator.scenario import parse_settings
@@ -202,6 +209,7 @@ def _run(arguments: argparse.Namespace) -> int:
         engine=arguments.engine,
         address=arguments.address,
         settings=parse_settings(arguments.set),
+        overwrite=arguments.overwrite,
         policy=arguments.policy,
         policy_from=arguments.policy_from,
     )
@@ -213,6 +221,13 @@ def _run(arguments: argparse.Namespace) -> int:
     seconds = time.monotonic() - begin
     made = f"{rows:,} events of {arguments.users:,} users over {arguments.days} days"
     print(f"{out}: {made} in {seconds:.1f} s ({rows / seconds:,.0f} rows/s)")
+    terminal.suggest(
+        {
+            f"python -m eventlog describe {out}": "what is in it",
+            f"python -m simulator realism {out}": "how like a real shop's log it is",
+            f"python -m benchmark run --log {out} --profile smoke": "rank models on it",
+        }
+    )
     return 0
 
 
@@ -242,8 +257,15 @@ def _realism(arguments: argparse.Namespace) -> int:
     log = EventLog.read(arguments.log)
     if len(log) == 0:
         raise InputError(f"{arguments.log} has no events.")
+    found = None
+    if arguments.against:
+        from simulator.realism.detector import detect
+
+        found = detect(log, EventLog.read(arguments.against))
     facts = realism.score(log)
-    print(realism.to_json(facts) if arguments.json else realism.table(facts))
+    print(realism.to_json(facts, found) if arguments.json else realism.table(facts))
+    if found is not None and not arguments.json:
+        print(f"\n{found.table()}")
     return 0
 
 

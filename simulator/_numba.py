@@ -10,6 +10,7 @@ MODULES = (
     "simulator.counter_rng",
     "simulator.event_codes",
     "simulator.world.catalogue",
+    "simulator.world.queries",
     "simulator.world.propensity",
     "simulator.world.recommender",
     "simulator.behaviour.counter_index",

@@ -96,6 +96,7 @@ def run(
     engine: str = "processes",
     address: str | None = None,
     settings: Mapping[str, Any] | None = None,
+    overwrite: bool = False,
     policy: PolicySource = None,
     policy_from: int = 0,
 ) -> Path:
@@ -116,9 +117,10 @@ def run(
         settings: changes of the scenario by dotted key.
         policy: see `simulate`; so is policy_from.
         policy_from: first day of the policy.
+        overwrite: replace a log that is there.
 
-    Raises InputError for a wrong scenario, setting, number or policy, and where `out` may not be
-    replaced.
+    Raises InputError for a wrong scenario, setting, number or policy, where `out` may not be
+    replaced, and where the log would have no rows.
     """
     check_engine(engine, address)
     todo = shards.tasks(
@@ -129,8 +131,11 @@ def run(
         policy=policy,
         policy_from=policy_from,
     )
-    check_replaceable(out)
-    with LogWriter(out) as writer, _executor(engine, address, workers, len(todo)) as executor:
+    check_replaceable(out, overwrite=overwrite)
+    with (
+        LogWriter(out, overwrite=overwrite) as writer,
+        _executor(engine, address, workers, len(todo), writer.folder) as executor,
+    ):
         writer.events_folder.mkdir(parents=True, exist_ok=True)
         small: dict[str, list[pa.Table]] = {name: [] for name in TABLES}
         truth: dict[str, pq.ParquetWriter] = {}
@@ -149,6 +154,11 @@ def run(
         finally:
             for file in truth.values():
                 file.close()
+        if not any(pq.read_metadata(part).num_rows for part in writer.events_folder.iterdir()):
+            raise InputError(
+                f"Nobody came: {users} users over {days} days leave no events; give more --users, "
+                "more --days or a higher shoppers.visits."
+            )
         writer.finish(
             users=pa.concat_tables(small["users"]),
             labels=pa.concat_tables(small["labels"]),
@@ -180,15 +190,20 @@ def _truth_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
 
 @contextmanager
 def _executor(
-    engine: str, address: str | None, workers: int, tasks: int
+    engine: str, address: str | None, workers: int, tasks: int, folder: Path | None = None
 ) -> Iterator[Executor | None]:
-    """Where the shards are played; None = in this process, one after the other."""
+    """Where the shards are played; None = in this process, one after the other.
+
+    `folder`: what the workers remove if this process is killed.
+    """
     if workers < 1:
         raise InputError(f"workers is {workers}; it must be 1 or more.")
     if engine == "serial" or (engine == "processes" and min(workers, tasks) == 1):
         yield None
         return
-    with pool(engine, workers=min(workers, tasks), address=address, needs={"CPU": 1}) as executor:
+    with pool(
+        engine, workers=min(workers, tasks), address=address, needs={"CPU": 1}, unfinished=folder
+    ) as executor:
         yield executor
 
 

@@ -69,6 +69,15 @@ def uniforms(key, numbers):
 
 
 @njit(cache=True)
+def normals(key, numbers):
+    """Return (n,) float64: `normal` of the key and each number (n,)."""
+    out = np.empty(len(numbers), dtype=np.float64)
+    for i in range(len(numbers)):
+        out[i] = normal(key, numbers[i])
+    return out
+
+
+@njit(cache=True)
 def mixed(values, salt):
     """Return (n,) uint64: `scramble` of each uint64 (n,) in the stream `salt`."""
     out = np.empty(len(values), dtype=np.uint64)

@@ -19,6 +19,7 @@ NAMES = (
     "add_to_wishlist",
     "login_failed",
     "change_address",
+    "view_item_list",
     "sign_up",
 )
 (
@@ -38,5 +39,6 @@ NAMES = (
     ADD_TO_WISHLIST,
     LOGIN_FAILED,
     CHANGE_ADDRESS,
+    VIEW_ITEM_LIST,
     SIGN_UP,
 ) = range(len(NAMES))

@@ -35,10 +35,20 @@ class Catalogue(Settings, frozen=True):
     restock_days: Annotated[int, Range(1, 60, "mean days until an item is back in stock")] = 4
     launched: Annotated[
         float, Range(0.0, 1.0, "share of items that come into the shop during the log")
-    ] = 0.0
+    ] = 0.06
     appeal_slope: Annotated[
         float, Range(0.0, 3.0, "Zipf exponent of the items' own appeal; exposure steepens it")
     ] = 1.65
+
+    trend: Annotated[
+        float, Range(0.0, 3.0, "sd of how far items are in fashion, part of their appeal")
+    ] = 1.3
+    trend_days: Annotated[
+        float, Range(1.0, 3_650.0, "days after which an item's fashion has nothing of the old one")
+    ] = 40.0
+    price_endings: Annotated[
+        float, Range(0.0, 1.0, "share of items whose prices end in 9, 0, 5 or 7 cents on purpose")
+    ] = 0.7
 
 
 class Pricing(Settings, frozen=True):
@@ -288,6 +298,9 @@ class Navigation(Settings, frozen=True):
     several: Annotated[
         float, Range(0.0, 1.0, "share of cheap lines of which two pieces or more are bought")
     ] = 0.08
+    plain_queries: Annotated[
+        float, Range(0.0, 1.0, "share of searches in plain words; the others have a long tail")
+    ] = 0.35
     refund_more: Annotated[
         float, Range(0.0, 1.0, "probability that another line of a refunded order goes back too")
     ] = 0.35
@@ -431,6 +444,18 @@ class Coupons(Settings, frozen=True):
             "rise of the log-odds to cart and buy, per price sensitivity times log discount",
         ),
     ] = 1.4
+    cart: Annotated[
+        float, Range(0.0, 3.0, "rise of the log response to a coupon with a cart left behind")
+    ] = 0.5
+    views: Annotated[
+        float,
+        Range(
+            0.0, 3.0, "rise of the log response after many views without an order, fall after none"
+        ),
+    ] = 0.6
+    fatigue: Annotated[
+        float, Range(0.0, 3.0, "fall of the log response with each coupon of the last weeks")
+    ] = 0.4
     remind: Annotated[
         float,
         Range(0.0, 1.0, "probability that an unused coupon brings the shopper back once more"),
@@ -470,6 +495,10 @@ class Recommender(Settings, frozen=True):
     noise: Annotated[
         float, Range(0.0, 10.0, "sd of the Gumbel noise in a ranking; 0 = always the same order")
     ] = 0.6
+    log_lists: Annotated[
+        bool,
+        Range(doc="log every item of every page as a view_item_list row, from the top of the page"),
+    ] = False
 
 
 class Fraud(Settings, frozen=True):
@@ -622,4 +651,8 @@ class Truth(Settings, frozen=True):
 
     exposures: Annotated[
         bool, Range(doc="keep every slate that was shown (about twelve rows per page)")
+    ] = False
+    programme: Annotated[
+        bool,
+        Range(doc="run the shop without its coupon campaigns too, and keep what each user buys"),
     ] = False

@@ -6,13 +6,19 @@ byte for byte. They name no folder of the machine that made them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.execution.plan import Cell
 from benchmark.execution.results import Store
-from benchmark.report import generated_section, overview, task_section
+from benchmark.report import (
+    closed_loop_section,
+    frame,
+    generated_section,
+    overview,
+    task_section,
+)
 from benchmark.report.aggregate import COSTS, Board, boards
 from benchmark.report.generated import generated
 from benchmark.report.markdown import code, each
@@ -30,7 +36,7 @@ HEADROOM = (
 
 
 def write(store: Store, out: Path, *, plots: bool = True, costs: bool = True) -> Path:
-    """Write `out`/leaderboard.md and `out`/leaderboard/index.html, where tables sort.
+    """Write `out`/leaderboard.md and the page `out`/leaderboard/index.html with its data.
 
     Args:
         store: the results.
@@ -42,18 +48,21 @@ def write(store: Store, out: Path, *, plots: bool = True, costs: bool = True) ->
     """
     plan = store.plan()
     all_boards = boards(store, plan["cells"])
-    pictures: dict[str, list[str]] = {}
+    pictures: dict[str, dict[str, Any]] = {}
     if plots:
-        from benchmark.report.plots import draw
+        from benchmark.report.plots import draw, write_script
 
         pictures = draw(all_boards, out / "leaderboard")
+        write_script(out / "leaderboard")
+        frame.write(all_boards, out / "leaderboard")
     page = out / "leaderboard.md"
     text = list(lines(store, plan, all_boards, pictures, costs=costs))
     if plots:
         from benchmark.report.html import render
 
         with new_file(out / "leaderboard" / "index.html") as temporary:
-            temporary.write_text(render(text, all_boards, out), encoding="utf-8")
+            specs = {name: spec for made in pictures.values() for name, spec in made.items()}
+            temporary.write_text(render(text, all_boards, out, specs), encoding="utf-8")
     with new_file(page) as temporary:
         temporary.write_text("\n".join(text) + "\n", encoding="utf-8")
     return page
@@ -75,7 +84,7 @@ def table(store: Store, cells: Sequence[Cell]) -> pd.DataFrame:
     }
     rows = []
     for cell in cells:
-        if cell.kind not in ("model", "reference"):
+        if cell.kind not in ("model", "reference", "closed_loop"):
             continue
         record = store.latest(cell.key) or {"status": "not run"}
         rows.append(
@@ -96,7 +105,7 @@ def lines(
     store: Store,
     plan: dict[str, Any],
     all_boards: Sequence[Board],
-    pictures: dict[str, list[str]],
+    pictures: Mapping[str, Iterable[str]],
     *,
     costs: bool = True,
 ) -> Iterator[str]:
@@ -121,6 +130,7 @@ def lines(
         for board in here:
             yield from task_section.section(board, costs)
             yield from _pictures(pictures.get(f"{board.log}/{board.task}", ()))
+        yield from closed_loop_section.lines(store, plan, name)
         yield from generated_section.utility(here)
         yield from _pictures(pictures.get(name, ()))
         yield from generated_section.generators(store, plan, name, costs)
@@ -133,7 +143,8 @@ def _header(store: Store, plan: dict[str, Any], costs: bool) -> Iterator[str]:
     # a task that is left out, and its models
     without |= {c["key"] for c in plan["cells"] if without & set(c["needs"])}
     environments = [r["environment"] for r in records]
-    seeds = sorted({c["label"]["seed"] for c in plan["cells"] if c["kind"] == "model"})
+    seeded = ("model", "closed_loop")
+    seeds = sorted({c["label"]["seed"] for c in plan["cells"] if c["kind"] in seeded})
     versions = each(
         {
             f"{k} {v}"

@@ -20,18 +20,20 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from eventlog._runtime.errors import InputError, UnknownNameError, WorkError
 from eventlog._runtime.extras import require
+from eventlog._runtime.system import START
 
 ENGINES = ("serial", "processes", "dask")
 PATIENCE = 60  # seconds to wait for a cluster's first worker
-# A forked server starts workers quickly; Windows has only "spawn".
-START = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 
 
 class SerialExecutor(Executor):
@@ -63,6 +65,24 @@ def check_engine(name: str, address: str | None = None) -> None:
         raise InputError(f"--address works with the engine dask only, not with {name}.")
 
 
+def end_with_parent(unfinished: Path | None = None) -> None:
+    """Make this worker end when the process that started it does, even if that is killed.
+
+    A worker waits for work on a pipe that other workers hold open too, so it would wait for good.
+    `unfinished` is a folder that nobody will finish then; it is removed.
+    """
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # this is a worker
+
+    def watch() -> None:
+        parent.join()
+        if unfinished is not None:
+            shutil.rmtree(unfinished, ignore_errors=True)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="end-with-parent", daemon=True).start()
+
+
 @contextmanager
 def pool(
     engine: str = "processes",
@@ -70,6 +90,7 @@ def pool(
     workers: int | None = None,
     address: str | None = None,
     needs: Mapping[str, float] | None = None,
+    unfinished: Path | None = None,
 ) -> Iterator[Executor]:
     """Yield an executor and close it when the block ends.
 
@@ -79,6 +100,7 @@ def pool(
         address: of a Dask scheduler; None: a small cluster on this machine.
         needs: what each task takes of a Dask worker's resources, such as {"CPU": 1} or {"GPU": 1}
             (`dask worker --resources "CPU=4 GPU=1"`). Resources that no worker has are ignored.
+        unfinished: a folder that the processes remove if this one is killed.
 
     Raises:
         InputError: the name or the address is wrong, or dask is not installed.
@@ -90,7 +112,10 @@ def pool(
     elif engine == "processes":
         before = set(multiprocessing.active_children())
         with ProcessPoolExecutor(
-            workers or cores(), mp_context=multiprocessing.get_context(START)
+            workers or cores(),
+            mp_context=multiprocessing.get_context(START),
+            initializer=end_with_parent,
+            initargs=(unfinished,),
         ) as processes:
             try:
                 yield processes

@@ -34,6 +34,8 @@ class Browser:
         self.today = today
         self.prices = today.prices
         self.items["price"], self.items["lift"] = today.prices, today.lift
+        self.items["appeal"] = today.appeal
+        self.items["feature"][:, records.APPEAL_FEATURE] = today.appeal
         self.items["stock"] = np.where(
             self.world.launched > day,
             NOT_LAUNCHED,

@@ -5,6 +5,9 @@ campaign get the coupon; a targeted one prefers recent buyers, which confounds i
 who get none are logged too, with discount 0: a ghost offer (Johnson, Lewis, Nubbemeyer 2017). From
 the offer on, a counterfactual copy of the shopper lives through the window with the other outcome
 and the same keyed draws, so both potential outcomes of every offer are known.
+
+The response to a coupon depends on what the log says before the offer: a cart left behind (as in
+the field experiment of Luo, Lu and Li 2019), views without an order, and the coupons of late.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ from simulator.counter_rng import child, uniform
 from simulator.scenario import Scenario
 from simulator.world.catalogue import DAY, World
 
+INTEREST_DAYS, FATIGUE_DAYS = 14.0, 45.0  # after which a view and a coupon count 1 / e
+USUAL_VIEWS = 4.0  # since the last order, which move a response neither way
 CAMPAIGN = np.dtype(
     [
         ("begin", "f8"),  # seconds
@@ -46,8 +51,10 @@ OFFER = np.dtype(
 )
 
 
-def plan(scenario: Scenario, world: World) -> np.ndarray:
-    """Return (n,) CAMPAIGN; number k is row k - 1. Windows never overlap.
+def plan(scenario: Scenario, days: int, begin: float = 0.0) -> np.ndarray:
+    """Return (n,) CAMPAIGN of a log of `days`; number k is row k - 1. Windows never overlap.
+
+    `begin`: seconds from the first day that is played to the first day of the log.
 
     The campaigns are counted back from a last one that is randomised and whose window ends with
     the log, whatever its length: a split by time then leaves an effect to measure after the cut.
@@ -57,14 +64,27 @@ def plan(scenario: Scenario, world: World) -> np.ndarray:
     if setting.every == 0:
         return np.zeros(0, dtype=CAMPAIGN)
     every = max(setting.every, math.ceil(setting.days + setting.window))
-    last = math.floor(world.days - world.first_day - setting.window - setting.days)
+    last = math.floor(days - setting.window - setting.days)
     starts = np.arange(last, math.ceil(every / 2) - 1, -every, dtype=np.int64)[::-1]
     table = np.zeros(len(starts), dtype=CAMPAIGN)
-    table["begin"] = world.begin + starts * DAY
+    table["begin"] = begin + starts * DAY
     table["end"] = table["begin"] + setting.days * DAY
     table["discount"] = setting.discount
     table["randomised"] = np.arange(len(starts))[::-1] % 2 == 0
     return table
+
+
+def missing(scenario: Scenario, days: int) -> str | None:
+    """Return why a log of so many days has no campaign although the scenario wants some."""
+    setting = scenario.coupons
+    if setting.every == 0 or len(plan(scenario, days)):
+        return None
+    period = max(setting.every, math.ceil(setting.days + setting.window))
+    least = math.ceil(period / 2) + math.ceil(setting.days + setting.window)
+    return (
+        f"The log has no coupon campaign: it is {days} days long, and the first ends on day "
+        f"{least}, after half of coupons.every, coupons.days and coupons.window."
+    )
 
 
 def described(scenario: Scenario, world: World) -> list[dict[str, Any]]:
@@ -79,7 +99,7 @@ def described(scenario: Scenario, world: World) -> list[dict[str, Any]]:
             "discount": float(c["discount"]),
             "randomised": bool(c["randomised"]),
         }
-        for k, c in enumerate(plan(scenario, world))
+        for k, c in enumerate(plan(scenario, world.log_days, world.begin))
     ]
 
 
@@ -104,6 +124,7 @@ def make_offer(shoppers, session, day_state, buffers):
         key = child(shopper.key, -2 - c)
         if uniform(key, draws.CAMPAIGN_REACHES) >= day_state.rules[0].coupons_reach:
             return False
+        settle_response(shopper, session.time, day_state.rules[0])
         propensity = treatment_propensity(shopper, campaigns[c], day_state.rules[0])
         treated = uniform(key, draws.CAMPAIGN_TREATS) < propensity
         record_offer(shopper, session, day_state, buffers, c, propensity, treated)
@@ -113,8 +134,34 @@ def make_offer(shoppers, session, day_state, buffers):
         shopper.treated, shopper.coupon = treated, discount if treated else 0.0
         counterfactual.treated = not treated
         counterfactual.coupon = 0.0 if treated else discount
+        shopper.coupons_seen += treated
+        counterfactual.coupons_seen += not treated
         return True
     return False
+
+
+@inner
+def interest(shopper, time):
+    """Return the views since the last order, the latest count most."""
+    return shopper.interest * math.exp(-(time - shopper.last_end) / (INTEREST_DAYS * DAY))
+
+
+@inner
+def settle_response(shopper, time, rules):
+    """Set how strongly the shopper responds to a coupon that is offered now, 1 = as usual.
+
+    More with a cart left behind and after many views without an order, less after many coupons. All
+    of it stands in the log before the offer.
+    """
+    rest = math.exp(-(time - shopper.coupon_time) / (FATIGUE_DAYS * DAY))
+    shopper.coupons_seen, shopper.coupon_time = shopper.coupons_seen * rest, time
+    views = interest(shopper, time)
+    logit = (
+        (rules.coupons_cart if shopper.cart_size > 0 else 0.0)
+        + rules.coupons_views * (2.0 * views / (views + USUAL_VIEWS) - 1.0)
+        - rules.coupons_fatigue * shopper.coupons_seen
+    )
+    shopper.response = math.exp(logit)
 
 
 @inner

@@ -223,7 +223,7 @@ def follow_up(shopper, session, day_state, buffers):
     rules, end = day_state.rules[0], day_state.end
     shopper.orders += 1
     late = uniform(session.key, draws.LATE_DELIVERY) < rules.checkout_late
-    p_refund = rules.checkout_refund * (2.0 if late else 0.9)
+    p_refund = rules.refund_late if late else rules.refund_on_time
     refunds = uniform(session.key, draws.REFUND) < p_refund
     if late or (refunds and uniform(session.key, draws.REFUND_ANNOYS) < 0.5):
         shopper.grievance = BAD_EXPERIENCE

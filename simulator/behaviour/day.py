@@ -11,7 +11,7 @@ from eventlog._runtime.compiled import inner
 from simulator import event_codes
 from simulator.behaviour import counter_index, draws
 from simulator.behaviour.account import log_in, perhaps_log_in, sign_up
-from simulator.behaviour.campaigns import make_offer
+from simulator.behaviour.campaigns import interest, make_offer
 from simulator.behaviour.cart import buy_wishes
 from simulator.behaviour.checkout import BROWSE, check_out, end_session, follow_up, schedule
 from simulator.behaviour.overrides import BURST
@@ -220,7 +220,8 @@ def begin_session(shopper, session, day_state, buffers):
     session.detachment = rules.navigation_detachment * deviate
     session.logged_in = uniform(session.key, draws.REMEMBERED) < rules.navigation_remembered
     set_pace(shopper, session, rules)
-    session.change_address, session.hurry = rules.checkout_change_address, 0
+    session.change_address = rules.checkout_change_address
+    session.came_to_buy, session.hurry = 0, 0
     session.accepted = 1
     session.number = buffers.counters[counter_index.SESSIONS]
     session.bought, session.views, session.order = 0, 0, -1
@@ -240,7 +241,8 @@ def override(session, overrides):
     session.payment_attempts = overrides.payment_attempts
     session.category, session.own_taste = overrides.category, overrides.own_taste
     session.redeem_welcome = overrides.redeem_welcome
-    session.change_address, session.hurry = overrides.change_address, overrides.hurry
+    session.change_address = overrides.change_address
+    session.came_to_buy, session.hurry = overrides.came_to_buy, overrides.hurry
 
 
 @njit(cache=True)
@@ -347,6 +349,7 @@ def visit(shopper, session, day_state, buffers, offered):
     `offered`: whether a campaign just made its offer.
     """
     honest, spent = session.typology < 0, 0.0
+    looked = interest(shopper, session.time)
     buy_wishes(shopper, session, day_state, buffers)
     for _ in range(ERRANDS):
         paid = run_errand(shopper, session, day_state, buffers)
@@ -359,6 +362,7 @@ def visit(shopper, session, day_state, buffers, offered):
         session.key = child(session.key, draws.CHILD_GOES_ON)
     shopper.last_end = session.time
     if honest:
+        shopper.interest = 0.0 if spent > 0.0 else looked + session.views
         if offered and spent == 0.0:
             remind(shopper, session, day_state, buffers)
         end_session(shopper, session, day_state, buffers)
@@ -380,7 +384,8 @@ def run_errand(shopper, session, day_state, buffers):
     holds_coupon = honest and shopper.coupon > 0 and session.time < shopper.outcome_until
     session.coupon_pull = 0.0
     if holds_coupon:
-        session.coupon_pull = -session.price_sensitivity * math.log(1.0 - shopper.coupon)
+        worth = -session.price_sensitivity * math.log(1.0 - shopper.coupon)
+        session.coupon_pull = worth * shopper.response
     browse(shopper, session, day_state, buffers)
     return check_out(shopper, session, day_state, buffers)
 
@@ -399,7 +404,7 @@ def after_order(shopper, session, day_state, buffers, paid):
 def remind(shopper, session, day_state, buffers):
     """Perhaps schedule a visit to which a coupon that was not used brings the shopper back."""
     rules = day_state.rules[0]
-    reminded = uniform(session.key, draws.COUPON_REMINDER) < rules.coupons_remind
+    reminded = uniform(session.key, draws.COUPON_REMINDER) < rules.coupons_remind * shopper.response
     if shopper.coupon > 0 and reminded:
         share = 0.2 + 0.7 * uniform(session.key, draws.COUPON_REMINDER_TIME)
         time = session.time + rules.coupons_window * DAY * share

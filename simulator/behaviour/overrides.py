@@ -32,6 +32,7 @@ class BehaviourOverrides:
     redeem_welcome: np.ndarray
     login_failure: np.ndarray  # float32, probability that an attempt to log in fails
     change_address: np.ndarray  # float32, probability that an order goes to another address
+    came_to_buy: np.ndarray  # bool, does not leave before something is in the cart
     hurry: np.ndarray  # bool, the checkout follows the first item in the cart
     sessions: np.ndarray  # int32, sessions of the attack, BURST at most
     pause: np.ndarray  # float32, median seconds from one of them to the next
@@ -58,6 +59,7 @@ class BehaviourOverrides:
             redeem_welcome=numbers(0.0),
             login_failure=numbers(scenario.sessions.login_failure),
             change_address=numbers(scenario.checkout.change_address),
+            came_to_buy=np.zeros(n, dtype=bool),
             hurry=np.zeros(n, dtype=bool),
             sessions=np.ones(n, dtype=np.int32),
             pause=numbers(0.0),
@@ -103,6 +105,7 @@ OVERRIDE = np.dtype(
         ("card", "i8"),
         ("country", "i1"),
         ("typology", "i1"),
+        ("came_to_buy", "u1"),
         ("hurry", "u1"),
         ("joins", "u1"),
     ],

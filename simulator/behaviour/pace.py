@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import math
 
-from numba import njit
-
 from eventlog._runtime.compiled import inner
 from simulator.behaviour import draws
 from simulator.counter_rng import normal, uniform
@@ -27,7 +25,7 @@ def set_pace(shopper, session, rules):
     session.pace = shopper.pace + rules.pace_sessions * normal(session.key, draws.SESSION_PACE)
 
 
-@njit(cache=True)
+@inner
 def wait(session, rules, slot):
     """Let the time until the next click pass. `slot`: first number of the step's draws."""
     u = uniform(session.key, slot + draws.GAP_KIND)

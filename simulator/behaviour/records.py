@@ -9,7 +9,9 @@ from simulator.behaviour.shoppers import RECENT
 from simulator.scenario import SECTIONS, Scenario, section_settings
 from simulator.world.catalogue import World
 
-PRICE_FEATURE = -3  # in `feature`: style dimensions, then price, quality, appeal
+LATE_REFUNDS = 2.2  # refunds of late deliveries for one of a punctual delivery
+# in `feature`: style dimensions, then price, quality, appeal
+PRICE_FEATURE, APPEAL_FEATURE = -3, -1
 
 
 def rules(scenario: Scenario) -> np.ndarray:
@@ -20,16 +22,30 @@ def rules(scenario: Scenario) -> np.ndarray:
         for name, value in section_settings(scenario, section).items()
         if isinstance(value, int | float)
     }
+    checkout = scenario.checkout
+    numbers["refund_late"], numbers["refund_on_time"] = refund_rates(checkout.refund, checkout.late)
     record = np.zeros(1, dtype=np.dtype([(name, "f8") for name in numbers]))
     for name, value in numbers.items():
         record[name] = value
     return record
 
 
+def refund_rates(refund: float, late: float) -> tuple[float, float]:
+    """Return the probabilities that an order leads to a refund, if it came late and otherwise.
+
+    A late one is LATE_REFUNDS times as probable, or certain; their mean is `refund`, where `late`
+    is the share of late deliveries.
+    """
+    if_late = min(1.0, refund * LATE_REFUNDS / (1.0 + late * (LATE_REFUNDS - 1.0)))
+    otherwise = (refund - late * if_late) / (1.0 - late) if late < 1.0 else refund
+    return (refund if late == 1.0 else if_late), otherwise
+
+
 def item_records(world: World) -> np.ndarray:
     """Return (n_items,) records of what a shopper sees of an item.
 
-    `feature[PRICE_FEATURE]`, `lift`, `price`, `discount` and `stock` are set day by day.
+    `feature[PRICE_FEATURE]`, `feature[APPEAL_FEATURE]`, `appeal`, `lift`, `price`, `discount` and
+    `stock` are set day by day.
     """
     styles = world.style.shape[1]
     table = np.zeros(
@@ -105,6 +121,7 @@ def session_record(scenario: Scenario, world: World) -> np.ndarray:
                 # of an attack: the sessions in which it can, a bit each; as in the world that came
                 # true, so that a counterfactual lives through the same attacks
                 ("accepted_in", "i4"),
+                ("came_to_buy", "u1"),  # does not leave before something is in the cart
                 ("hurry", "u1"),  # the checkout follows the first item in the cart
                 ("feature_weight", "f4", (world.style.shape[1] + 3,)),
                 ("items", "i4", (reach,)),  # within reach, -1 = none

@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from eventlog._runtime.compiled import inner
 from simulator import event_codes
 from simulator.behaviour import counter_index, draws
@@ -40,6 +42,7 @@ from simulator.world.catalogue import (
     SENSITIVITY_STEP,
     TIERS,
 )
+from simulator.world.queries import TEXTS
 from simulator.world.recommender import ITEM_VARIANTS
 
 OUT_OF_STOCK, IN_STOCK, NOT_LAUNCHED = 0, 1, 2  # `stock` of an item
@@ -192,6 +195,20 @@ def load_page(shopper, session, day_state, buffers):
         session.items[RECENT + k], session.weight[RECENT + k] = i, weight
     if rules.truth_exposures > 0:
         record_page(session, day_state, buffers, policy)
+    if rules.recommender_log_lists > 0:
+        log_page(session, day_state, buffers)
+
+
+@inner
+def log_page(session, day_state, buffers):
+    """Write a row of the log for each item of the page on the screen."""
+    is_result = session.page < front_page(day_state, 0)
+    for k in range(RECENT, session.items.shape[0]):
+        i = session.items[k]
+        if i >= 0:
+            row = write(buffers, event_codes.VIEW_ITEM_LIST, session)
+            row.item, row.price = i, day_state.items[i].price
+            row.query = session.query * TEXTS if is_result else -1
 
 
 @inner
@@ -204,7 +221,7 @@ def record_page(session, day_state, buffers, policy):
     table, row = policy_page(session, day_state)
     for k in range(shown.items.shape[0]):
         i = session.items[RECENT + k]
-        shown.items[k], shown.event[k], shown.known[k] = i, -1, 0
+        shown.items[k], shown.event[k], shown.known[k], shown.propensity[k] = i, -1, 0, np.nan
         if i < 0:
             continue
         shown.price[k] = day_state.items[i].price
@@ -212,6 +229,15 @@ def record_page(session, day_state, buffers, policy):
         for j in range(RECENT):
             if session.items[j] == i:
                 shown.known[k] = 1
+
+
+@inner
+def draw_text(session, rules, slot):
+    """Draw how the query is typed: in plain words, or in one of the others by Zipf's law."""
+    u, plain = uniform(session.key, slot + draws.QUERY_WORDS), rules.navigation_plain_queries
+    if u < plain or plain >= 1.0:
+        return 0
+    return min(int(TEXTS ** ((u - plain) / (1.0 - plain))), TEXTS - 1)
 
 
 @inner
@@ -235,7 +261,7 @@ def search(shopper, session, day_state, buffers, slot):
                 facet = 1 + N_TIERS + b
     session.query, session.depth = session.focus * facets + facet, 0
     row = write(buffers, event_codes.SEARCH, session)
-    row.query = session.query
+    row.query = session.query * TEXTS + draw_text(session, day_state.rules[0], slot)
     session.time += 4.0 + 8.0 * uniform(session.key, slot + draws.QUERY_TIME)
     variant = page_variant(day_state, uniform(session.key, slot + draws.QUERY_VARIANT))
     session.page = result_page(day_state, session.query, variant, 0)
@@ -287,11 +313,13 @@ def browse(shopper, session, day_state, buffers):
         session.page = -1
         if chosen >= 0:
             click(shopper, session, day_state, buffers, chosen, slot)
-        if session.hurry and shopper.cart_size > held:
+        filled = shopper.cart_size > held
+        if session.hurry and filled:
             break
+        stays = session.came_to_buy and not filled
         done = rules.navigation_done if chosen >= 0 else 0.0
         p_leave = 1.0 / (1.0 + math.exp(-session.leave_logit - done))
-        if uniform(session.key, slot + draws.LEAVE) < p_leave:
+        if not stays and uniform(session.key, slot + draws.LEAVE) < p_leave:
             break
         if chosen < 0:
             look_elsewhere(shopper, session, day_state, buffers, slot)

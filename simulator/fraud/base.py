@@ -174,13 +174,14 @@ def accounts_of_rings(population: Population) -> np.ndarray:
 
 
 def go_shopping(overrides: BehaviourOverrides, who: np.ndarray, **given: Any) -> None:
-    """Make sessions `who` (m,) buy: raise the log-odds to cart and to begin the checkout.
+    """Make sessions `who` (m,) buy: they go on until something is in the cart, and order it.
 
     `given`: field of BehaviourOverrides -> value; a `cart_shift` or `checkout_shift` replaces the
     usual rise.
     """
     overrides.cart_shift[who] += given.pop("cart_shift", 2.6)
-    overrides.checkout_shift[who] += given.pop("checkout_shift", 2.5)
+    overrides.checkout_shift[who] += given.pop("checkout_shift", 4.5)
+    overrides.came_to_buy[who] = True
     for name, value in given.items():
         getattr(overrides, name)[who] = value
 

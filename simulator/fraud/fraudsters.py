@@ -88,7 +88,8 @@ class Fraudsters:
         self.country = rng.integers(0, len(COUNTRY_SHARE), self.n_rings)
         self.device = population.n_devices + np.arange(self.n_rings)  # current one of each ring
         population.n_devices += self.n_rings
-        self.card = np.full(self.n_rings, -1, dtype=np.int64)  # current one, -1 = none yet
+        # current card of each ring for each typology, -1 = none yet
+        self.card = np.full((len(TYPOLOGIES), self.n_rings), -1, dtype=np.int64)
         level = np.bincount(world.category, world.log_price) / np.bincount(world.category)
         resale = np.flatnonzero(level >= np.median(level))
         # a client who pays for praise pays several rings
@@ -145,9 +146,12 @@ class Fraudsters:
             reviews: honest reviews due on it.
         """
         self._visits, self._orders_before = visits, int(self.placed[-1])
-        needed = self._needed(visits, reviews)
-        planned = [self._plan(k, needed[k], day) for k in np.flatnonzero(needed).tolist()]
-        return self._number(planned)
+        needed, planned = self._needed(visits, reviews)
+        attacks = [
+            self._plan(k, int(planned[k]), float(min(needed[k] / planned[k], 1.0)), day)
+            for k in np.flatnonzero(planned).tolist()
+        ]
+        return self._number(attacks)
 
     def quota(self, day: int) -> Quota:
         """Return what the day's attacks may amount to; call it after `plan`."""
@@ -192,35 +196,45 @@ class Fraudsters:
         """(n_typologies,) float64 share that is honest of what each typology is `of`."""
         return np.maximum(np.where(ORDERS, 1 - self.share[ORDERS].sum(), 1 - self.share), 0.05)
 
-    def _needed(self, visits: int, reviews: int) -> np.ndarray:
-        """(n_typologies,) int64: attacks to plan."""
+    def _needed(self, visits: int, reviews: int) -> tuple[np.ndarray, np.ndarray]:
+        """(n_typologies,) float64 attacks expected to take place, and int64 attacks to plan."""
         expected = self._expected_orders() or MOST_ORDERS_PER_VISIT * visits
         visited = self.sessions[-1]
         a_visit = (ROWS_PER_VISIT * AS_IF_VISITS + self.rows[-1]) / (AS_IF_VISITS + visited)
-        needed = np.zeros(len(TYPOLOGIES), dtype=np.int64)
+        needed = np.zeros(len(TYPOLOGIES))
+        planned = np.zeros(len(TYPOLOGIES), dtype=np.int64)
         for k, t in enumerate(TYPOLOGIES):
             if self.share[k] == 0:
                 continue
             ratio = self.share[k] / self._honest_share()[k]
             if ORDERS[k]:
                 success = (self.placed[k] + 2) / (self.sessions[k] + 4)
-                missing = ratio * (self.placed[-1] + 1.25 * expected) - self.placed[k]
-                needed[k] = math.ceil(SUPPLY * max(missing, 0.0) / success) + SPARE
+                missing = ratio * (self.placed[-1] + expected) - self.placed[k]
+                needed[k] = max(missing, 0.0) / success
+                planned[k] = math.ceil(SUPPLY * needed[k]) + SPARE
             elif t.of == "reviews":
                 missing = ratio * (self.reviews[-1] + reviews) - self.reviews[k]
-                needed[k] = self._rounded(k, missing)
+                needed[k] = planned[k] = self._rounded(k, missing)
             else:
                 missing = ratio * (self.rows[-1] + visits * a_visit) - self.rows[k]
                 views = t.about(self.contexts[k], Attacks.none().pad(256)).mean()
-                needed[k] = self._rounded(k, missing / views)
-        return needed
+                needed[k] = planned[k] = self._rounded(k, missing / views)
+        return needed, planned
 
     def _rounded(self, kind: int, number: float) -> int:
         """A whole number whose mean is `number`, not below 0."""
         return max(0, math.floor(number + self.contexts[kind].rng.random()))
 
-    def _plan(self, kind: int, n: int, day: int) -> Attacks:
-        """Up to `n` attacks of one kind: when, on whose account, with what equipment."""
+    def _plan(self, kind: int, n: int, taken: float, day: int) -> Attacks:
+        """Up to `n` attacks of one kind: when, on whose account, with what equipment.
+
+        `taken`: share of them that will take place. Those that will not must not use a ring's
+        equipment up, so it changes less often from one to the next.
+        """
+
+        def changes(probability: float) -> float:
+            return float(1 - (1 - probability) ** taken)
+
         typology, context, population = TYPOLOGIES[kind], self.contexts[kind], self.population
         rng = context.rng
         candidates = typology.candidates(context, day * DAY, self.served[kind])
@@ -241,11 +255,12 @@ class Fraudsters:
         device, population.n_devices = _renewed(
             self.device,
             ring,
-            rng.random(n) < 0.1 + 0.4 * self.setting.mimicry,
+            rng.random(n) < changes(0.1 + 0.4 * self.setting.mimicry),
             population.n_devices,
         )
-        fresh = (rng.random(n) >= typology.card_reuse) | _first_without(self.card, ring)
-        card, population.n_cards = _renewed(self.card, ring, fresh, population.n_cards)
+        fresh = rng.random(n) < changes(1 - typology.card_reuse)
+        fresh |= _first_without(self.card[kind], ring)
+        card, population.n_cards = _renewed(self.card[kind], ring, fresh, population.n_cards)
         u = rng.random((3, n))
         planned = Attacks(
             time=time,

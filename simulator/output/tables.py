@@ -17,6 +17,7 @@ from simulator.fraud import labels
 from simulator.output import arrow_columns
 from simulator.output.task import Salt, Task, item_ids, salt, user_keys
 from simulator.world.catalogue import DAY, World
+from simulator.world.queries import typed
 from simulator.world.recommender import POLICIES
 
 TIME = pa.timestamp("ms", tz="UTC")
@@ -28,6 +29,23 @@ def shard_tables(task: Task, world: World, shard: Shard) -> dict[str, pa.Table]:
     The last only where the scenario keeps exposures.
     """
     return _Tables(task, world, shard).all()
+
+
+def programme_table(task: Task, world: World, shard: Shard, without: Shard) -> pa.Table:
+    """Return what each user bought, honestly, in a shard and in the same one without campaigns."""
+    real = _Tables(task, world, shard)
+    (orders0, spend0), (orders1, spend1) = (
+        _Tables(task, world, played).bought() for played in (without, shard)
+    )
+    return pa.table(
+        {
+            "user_id": real.user_ids,
+            "orders0": orders0,
+            "orders1": orders1,
+            "spend0": spend0,
+            "spend1": spend1,
+        }
+    )
 
 
 @dataclass
@@ -54,7 +72,7 @@ class _Tables:
         self.user_ids = arrow_columns.hexes(key[self.by_id], "u")
         self.place = np.empty(task.users, dtype=np.int64)  # of each shopper among the ids
         self.place[self.by_id] = np.arange(task.users)
-        campaigns = plan(task.scenario, world)
+        campaigns = plan(task.scenario, task.days)
         self.coupon_ids = pa.array([coupon_name(k) for k in range(len(campaigns) + 1)])
         self.randomised = campaigns["randomised"] > 0
         self.item_ids = item_ids(task.seed, world.n_items)
@@ -120,7 +138,7 @@ class _Tables:
                 "coupon_id": arrow_columns.dictionary(column["coupon"], self.coupon_ids),
                 "category": dictionary(of_item(world.category), world.category_names),
                 "brand": dictionary(of_item(world.brand), world.brand_names),
-                "query": dictionary(column["query"], world.query_names),
+                "query": self._queries(column["query"]),
                 "price": pa.array(column["price"], from_pandas=True),
                 "quantity": pa.array(column["quantity"], mask=column["quantity"] == 0),
                 "discount": pa.array(column["discount"], from_pandas=True),
@@ -135,6 +153,11 @@ class _Tables:
                 "country": dictionary(sessions["country"][session], COUNTRIES),
             }
         )
+
+    def _queries(self, query: np.ndarray) -> pa.DictionaryArray:
+        """(n,) what was typed in each search."""
+        codes, texts = typed(query, self.world.query_names)
+        return arrow_columns.dictionary(codes, pa.array(texts, type=pa.string()))
 
     def _truth_events(self, rows: _Rows, typology: np.ndarray) -> pa.Table:
         column, index = rows.columns, self.task.index
@@ -178,7 +201,7 @@ class _Tables:
     def _truth_users(self) -> pa.Table:
         population, by_id = self.shard.population, self.by_id
         died, ring, taste = population.died[by_id], population.ring[by_id], population.taste[by_id]
-        died = np.where(died < self.task.days * DAY, died, np.nan)  # later is not known yet
+        died = np.where(died < self.world.days * DAY, died, np.nan)  # later is not known yet
         reason = np.where(np.isnan(died), -1, population.reason[by_id])
         return pa.table(
             {
@@ -194,6 +217,19 @@ class _Tables:
                 **{f"taste_{k}": taste[:, k] for k in range(taste.shape[1])},
             }
         )
+
+    def bought(self) -> tuple[np.ndarray, np.ndarray]:
+        """(n_users,) int64 honest orders and float64 money spent by each, in the order of ids."""
+        rows = self._in_time(self.shard.browser.events.written)
+        rows = rows[rows["event"] == event_codes.PURCHASE]
+        sessions = self.sessions[rows["session"]]
+        rows, user = rows[sessions["typology"] < 0], sessions["user"][sessions["typology"] < 0]
+        place = self.place[user]
+        spend = np.bincount(
+            place, rows["price"].astype(np.float64) * rows["quantity"], self.task.users
+        )
+        _, first = np.unique(rows["order"], return_index=True)
+        return np.bincount(place[first], minlength=self.task.users), spend
 
     # --- exposures and coupons --------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -15,8 +16,42 @@ LABELS = {"fake_review": "fake_review", "scraping_bot": "bot"}
 ENOUGH = 50  # sessions, gaps or lines below which a moment is not worth giving
 
 
+LEAST_GAP = 0.5  # seconds; a shorter gap counts as this one, so that its log is finite
+
+
 class Absent(Exception):
     """Why a fact cannot be computed on this log."""
+
+
+@dataclass(frozen=True)
+class Clicks:
+    """The views of items in sessions, and the gaps between those of one session."""
+
+    gaps: np.ndarray  # (n_gaps,) seconds
+    session_of_gap: np.ndarray  # (n_gaps,) int64
+    before_gap: np.ndarray  # (n_gaps,) clicks of the session before the gap ends
+    pairs: tuple[np.ndarray, np.ndarray]  # logs of two consecutive gaps of a session
+    repeats: np.ndarray  # (n_clicks,) bool: the session has viewed the item before
+    at_once: np.ndarray  # (n_clicks,) bool: by the click just before
+
+    @classmethod
+    def of(cls, views: pd.DataFrame) -> Clicks:
+        """Return the clicks of `views`, the rows of a session together and in time."""
+        views = views[views["session_id"] >= 0]
+        session, item = views["session_id"].to_numpy(), views["item_id"].to_numpy()
+        same = session[1:] == session[:-1]
+        gaps = np.diff(views["time"].astype("int64").to_numpy() / 1000.0)
+        logs = np.log(np.maximum(gaps, LEAST_GAP))
+        both = same[1:] & same[:-1]
+        before = views.groupby("session_id").cumcount().to_numpy()
+        return cls(
+            gaps=gaps[same],
+            session_of_gap=session[1:][same],
+            before_gap=before[1:][same],
+            pairs=(logs[:-1][both], logs[1:][both]),
+            repeats=views.duplicated(["session_id", "item_id"]).to_numpy(),
+            at_once=np.append(False, same & (item[1:] == item[:-1]))[: len(item)],
+        )
 
 
 class Measures:
@@ -51,6 +86,12 @@ class Measures:
             .reset_index()
         )
         self.orders = found[["user_id", "first", "lines"]].rename(columns={"first": "time"})
+
+    @cached_property
+    def clicks(self) -> Clicks:
+        """The clicks of sessions, and their gaps."""
+        needs(len(self.views), "views")
+        return Clicks.of(self.views)
 
     @cached_property
     def sessions(self) -> pd.DataFrame:

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from eventlog.log import EventLog
-from simulator.realism import facts
+from simulator.realism import facts, session_facts
+from simulator.realism.detector import Detection
 from simulator.realism.measures import Absent, Measures
 
 
@@ -65,6 +66,8 @@ def _ask(
 
 FUNNEL = "Retailrocket 2.6, REES46 3.8, Taobao 6.2, OTTO 8.7 %"
 SHOPS, CLICKS = "Retailrocket, REES46", "YooChoose, Diginetica, OTTO"
+YOOCHOOSE = "YooChoose"
+ROWS = "qualitative: neither never nor always"
 BUYERS, BASKETS = "CDNOW, Online Retail", "Online Retail, Instacart"
 # Name, range, source, function. Where no publication gives a number, the range only says what "an
 # evening peak" etc. means here.
@@ -102,6 +105,108 @@ FACTS: tuple[tuple[str, float, float, str, Callable[[Measures], float]], ...] = 
         "YooChoose, Retailrocket",
         facts.repeat_clicks,
     ),
+    (
+        "repeat clicks that repeat the last click",
+        0.65,
+        0.83,
+        f"0.72-0.76; {YOOCHOOSE}",
+        session_facts.immediate_repeats,
+    ),
+    (
+        "sessions with two clicks or more: share with exactly two",
+        0.34,
+        0.5,
+        f"0.43; {YOOCHOOSE}",
+        session_facts.two_clicks,
+    ),
+    ("gap between clicks, s, 5 %", 1.5, 6, f"3; {YOOCHOOSE}", session_facts.gap_quantile(0.05)),
+    ("gap between clicks, s, 25 %", 17, 37, f"25; {YOOCHOOSE}", session_facts.gap_quantile(0.25)),
+    ("gap between clicks, s, 50 %", 39, 81, f"56; {YOOCHOOSE}", session_facts.gap_quantile(0.5)),
+    ("gap between clicks, s, 75 %", 90, 185, f"129; {YOOCHOOSE}", session_facts.gap_quantile(0.75)),
+    (
+        "gap between clicks, s, 95 %",
+        370,
+        755,
+        f"529; {YOOCHOOSE}",
+        session_facts.gap_quantile(0.95),
+    ),
+    (
+        "gap between clicks, s, 99 %",
+        1150,
+        2500,
+        f"1721; {YOOCHOOSE}",
+        session_facts.gap_quantile(0.99),
+    ),
+    (
+        "gaps over ten minutes",
+        0.02,
+        0.055,
+        f"0.032; {YOOCHOOSE}",
+        session_facts.gap(session_facts.breaks),
+    ),
+    (
+        "log gap, correlation with the next",
+        0.11,
+        0.26,
+        f"0.18; {YOOCHOOSE}",
+        session_facts.gap_correlation,
+    ),
+    (
+        "log gap, share of variance between sessions",
+        0.13,
+        0.29,
+        f"0.21; {YOOCHOOSE}",
+        session_facts.gap_between_sessions,
+    ),
+    (
+        "gap after nine clicks / after the first",
+        0.5,
+        0.85,
+        f"42 s / 64 s; {YOOCHOOSE}",
+        session_facts.late_gaps,
+    ),
+    (
+        "orders followed by other rows of the session",
+        0.02,
+        0.9,
+        ROWS,
+        session_facts.rows_after_order,
+    ),
+    (
+        "carts that do not follow a view of the item",
+        0.02,
+        0.9,
+        ROWS,
+        session_facts.unviewed_carts,
+    ),
+    (
+        "items with prices ending in 0, 5, 7 or 9",
+        0.74,
+        0.88,
+        "0.74-0.88 in public catalogues",
+        session_facts.price_endings,
+    ),
+    (
+        "50 best-viewed items kept after eight weeks",
+        0.3,
+        0.58,
+        "0.44 in public click logs",
+        session_facts.best_kept,
+    ),
+    (
+        "query texts typed once",
+        0.4,
+        0.8,
+        "0.64, Silverstein et al. 1999",
+        session_facts.rare_queries,
+    ),
+    (
+        "items first viewed in the second half",
+        0.005,
+        0.3,
+        "qualitative: assortments change",
+        session_facts.new_items,
+    ),
     ("Zipf slope of clicks, ranks 10-1000", 0.9, 1.2, SHOPS, facts.slope(lambda m: m.views)),
     ("Zipf slope of purchases, ranks 10-1000", 0.4, 0.8, SHOPS, facts.slope(lambda m: m.lines)),
     ("purchases of the top 20 % of items", 0.60, 0.80, BASKETS, facts.top_fifth),
@@ -134,6 +239,13 @@ FACTS: tuple[tuple[str, float, float, str, Callable[[Measures], float]], ...] = 
     ),
     ("busiest hour (UTC)", 18, 22, "qualitative: an evening peak", facts.peak_hour),
     ("busiest hour / mean hour", 1.3, 2.5, "qualitative: an evening peak", facts.peak_height),
+    (
+        "hours, weekend against weekday, total variation",
+        0.045,
+        0.12,
+        f"0.078; {YOOCHOOSE}",
+        session_facts.weekend_hours,
+    ),
     ("weekend day / weekday", 1.05, 1.6, "qualitative: a weekly cycle", facts.weekend),
     (
         "busiest day / median day",
@@ -192,10 +304,11 @@ def table(found: list[Fact]) -> str:
     return "\n".join(lines)
 
 
-def to_json(found: list[Fact]) -> str:
+def to_json(found: list[Fact], detection: Detection | None = None) -> str:
     """Return the scorecard as JSON; a value that the log cannot give is null.
 
-    {"facts": [{name, value, low, high, inside, source, reason}], "inside": k, "known": n}
+    {"facts": [{name, value, low, high, inside, source, reason}], "inside": k, "known": n}, and
+    "detection": {auc, floor, sessions, clues} where there is one.
     """
     rows: list[dict[str, Any]] = [
         {
@@ -210,6 +323,7 @@ def to_json(found: list[Fact]) -> str:
         for f in found
     ]
     known = [f.inside for f in found if f.inside is not None]
-    return json.dumps(
-        {"facts": rows, "inside": sum(known), "known": len(known)}, indent=2, ensure_ascii=False
-    )
+    card: dict[str, Any] = {"facts": rows, "inside": sum(known), "known": len(known)}
+    if detection is not None:
+        card["detection"] = asdict(detection)
+    return json.dumps(card, indent=2, ensure_ascii=False)

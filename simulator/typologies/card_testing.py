@@ -36,7 +36,6 @@ class CardTesting(Typology):
             overrides,
             who,
             cart_shift=3.0,
-            checkout_shift=3.0,
             payment_failure=0.75,
             payment_attempts=4,
             own_taste=0.4,

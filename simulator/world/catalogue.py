@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from simulator.counter_rng import child, uniforms
+from simulator.counter_rng import child, normals, uniforms
 from simulator.scenario import Scenario
 from simulator.sections import Calendar, Pricing
+from simulator.world.prices import draw_endings, rounded
 
 DAY = 86_400.0  # seconds
 INCIDENTS = ("checkout_bug", "viral_spike", "price_rise", "payment_outage", "late_deliveries")
@@ -110,6 +111,7 @@ WEEKEND_HOURS = (
     1.22,
     0.9,
 )
+KNOTS_PER_ITEM = 50_021  # of an item's trend
 DRAWS_PER_ITEM = 100_003  # of stock: number item * DRAWS_PER_ITEM + day
 QUALITY = 0.4  # utility of one sd of quality
 # grid of `World.reference_utility`
@@ -126,6 +128,7 @@ class ShopDay:
     discount: np.ndarray  # (n_categories,) float32 share taken off
     lift: np.ndarray  # (n_items,) float32 utility that items gain today
     stocked: np.ndarray  # (n_items,) bool
+    appeal: np.ndarray  # (n_items,) float32, with the trend of the day
     begin: float  # shift of the log-odds to begin the checkout
     payment_failure: float  # probability that an honest payment attempt fails
     late: float  # share of deliveries that come late
@@ -164,7 +167,9 @@ class World:
     # (n,) float64 mean utility of reference prices in attractive items, by price sensitivity:
     # SENSITIVITY_STEP * k + LEAST_SENSITIVITY
     reference_utility: np.ndarray
+    ending: np.ndarray  # (n_items,) int8 digit that prices end in, see `prices`
     stock_key: int  # of the draws of which item runs out when
+    trend_key: int  # of the draws of how appeal moves
     scenario: Scenario
     category_names: tuple[str, ...]
     brand_names: tuple[str, ...]
@@ -174,6 +179,11 @@ class World:
     def begin(self) -> float:
         """Seconds from the first day that is played to the first day of the log."""
         return self.first_day * DAY
+
+    @property
+    def log_days(self) -> int:
+        """Days of the log."""
+        return self.days - self.first_day
 
     @property
     def n_items(self) -> int:
@@ -188,7 +198,7 @@ class World:
     @property
     def facets(self) -> int:
         """Queries per category: the category itself, its price tiers, its main brands."""
-        return 1 + len(TIERS) + BRAND_FACETS
+        return 1 + len(TIERS) + min(BRAND_FACETS, self.home_brands.shape[1])
 
     def on_day(self, day: int) -> ShopDay:
         """Return the shop on `day`: prices, stocks, incidents.
@@ -205,9 +215,10 @@ class World:
         )
         price = np.exp(self.log_price) * ((1.0 + level) * (1.0 - self.discount[day]))[self.category]
         return ShopDay(
-            prices=np.maximum(np.round(price, 2), 0.01).astype(np.float32),
+            prices=rounded(price, self.ending).astype(np.float32),
             discount=self.discount[day],
             lift=lift.astype(np.float32),
+            appeal=(self.appeal + self._trend(day)).astype(np.float32),
             stocked=(self.launched <= day) & ~self._out_of_stock(day),
             begin=-self._during("checkout_bug", day),
             payment_failure=min(
@@ -238,9 +249,24 @@ class World:
         """Strength of an incident on `day`, 0 before and after it."""
         setting = self.scenario.incidents
         share = getattr(setting, f"{kind}_at")
-        first = self.first_day + int(share * (self.days - self.first_day))
+        first = self.first_day + int(share * self.log_days)
         on = first <= day < (self.days if stays else first + setting.days)
         return float(getattr(setting, kind)) if on else 0.0
+
+    def _trend(self, day: int) -> np.ndarray:
+        """(n_items,) float64 how far each item is in fashion: of sd `trend` and mean 0 on any day.
+
+        A stationary process in time: between independent normals `trend_days` apart, the weights
+        turn from the one to the next. The draws are keyed, so any shard may ask for any day.
+        """
+        setting, n = self.scenario.catalogue, self.n_items
+        knot, share = divmod(day / setting.trend_days, 1.0)
+        numbers = 2 * (np.arange(n) * KNOTS_PER_ITEM + int(knot))
+        before = normals(np.uint64(self.trend_key), numbers)
+        after = normals(np.uint64(self.trend_key), numbers + 2)
+        angle = 0.5 * np.pi * share
+        moved = np.cos(angle) * before + np.sin(angle) * after
+        return setting.trend * moved  # type: ignore[no-any-return]
 
     def _out_of_stock(self, day: int) -> np.ndarray:
         """(n_items,) bool: ran out on one of the last days and is not back in stock yet.
@@ -286,6 +312,8 @@ def build(scenario: Scenario, *, days: int, seed: np.random.SeedSequence) -> Wor
     own_style = rng.normal(0, 1 / np.sqrt(catalogue.styles), (n, catalogue.styles))
     style = (0.8 * brand_style[brand] + 0.6 * own_style).astype(np.float32)
     reference = _log_prices(rng, category, brand_price[brand], catalogue.price_sigma, n_categories)
+    ending = draw_endings(rng, n, catalogue.price_endings)
+    reference = np.log(rounded(np.exp(reference), ending))
     mean = np.bincount(category, reference) / np.bincount(category)
     price_z = reference - mean[category]
     quality = 0.45 * price_z / price_z.std() + 0.9 * rng.normal(0, 1, n)
@@ -299,7 +327,10 @@ def build(scenario: Scenario, *, days: int, seed: np.random.SeedSequence) -> Wor
     day_weight, discount = _sales(rng, calendar, first_day, days, n_categories)
     category_weight = np.exp(rng.normal(0, 0.35, n_categories))
     stock_key = int(rng.integers(0, 2**63))
+    trend_key = int(rng.integers(0, 2**63))
     is_launched = rng.random(n) < catalogue.launched
+    # no category is ever empty
+    is_launched[np.searchsorted(category, np.arange(n_categories))] = False
     launch = rng.integers(calendar.burn_in + 1, max(days, calendar.burn_in + 2), n)
     launched = np.where(is_launched, launch, 0).astype(np.int32)
     hour = np.array([HOURS, WEEKEND_HOURS]) ** calendar.evening
@@ -310,7 +341,7 @@ def build(scenario: Scenario, *, days: int, seed: np.random.SeedSequence) -> Wor
         first_day=calendar.burn_in,
         category=category,
         brand=brand,
-        log_price=_list_prices(scenario.pricing, reference, stock_key).astype(np.float32),
+        log_price=_list_prices(scenario.pricing, reference, ending, stock_key).astype(np.float32),
         log_reference=reference.astype(np.float32),
         price_z=price_z.astype(np.float32),
         quality=quality.astype(np.float32),
@@ -329,7 +360,9 @@ def build(scenario: Scenario, *, days: int, seed: np.random.SeedSequence) -> Wor
         discount=discount,
         launched=launched,
         reference_utility=_reference_utility(price_z, appeal + QUALITY * quality),
+        ending=ending,
         stock_key=stock_key,
+        trend_key=trend_key,
         scenario=scenario,
         category_names=tuple(_category_name(c) for c in range(n_categories)),
         brand_names=tuple(f"brand_{b}" for b in rng.permutation(catalogue.brands)),
@@ -367,7 +400,9 @@ def _log_prices(
     return np.log(np.round(np.exp(level), 2))  # type: ignore[no-any-return]
 
 
-def _list_prices(pricing: Pricing, reference: np.ndarray, key: int) -> np.ndarray:
+def _list_prices(
+    pricing: Pricing, reference: np.ndarray, ending: np.ndarray, key: int
+) -> np.ndarray:
     """(n_items,) float64 log list prices: the reference prices, moved as the scenario says.
 
     The draws of a price test are keyed, so that shops with other prices are the same otherwise.
@@ -375,8 +410,7 @@ def _list_prices(pricing: Pricing, reference: np.ndarray, key: int) -> np.ndarra
     stream = np.uint64(child(np.uint64(key), PRICE_TEST))
     tested = uniforms(stream, np.arange(len(reference))) < pricing.test_share
     factor = pricing.level * np.where(tested, 1.0 + pricing.test_change, 1.0)
-    prices = np.round(np.exp(reference) * factor, 2)
-    return np.log(np.maximum(prices, 0.01))  # type: ignore[no-any-return]
+    return np.log(rounded(np.exp(reference) * factor, ending))  # type: ignore[no-any-return]
 
 
 def _reference_utility(price_z: np.ndarray, utility: np.ndarray) -> np.ndarray:
@@ -465,11 +499,9 @@ def _queries(
     for c in range(n_categories):
         mine = np.flatnonzero(category == c)
         name, home = _category_name(c), home_brands[c // 2]
-        # where a category has fewer brands, the first is named again
-        brands = [int(home[r] if r < len(home) else home[0]) for r in range(BRAND_FACETS)]
         facets = [(name, mine)]
         facets += [(f"{word} {name}", mine[tier[mine] == t]) for t, word in enumerate(TIERS)]
-        facets += [(f"{name} brand {b}", mine[brand[mine] == b]) for b in brands]
+        facets += [(f"{name} brand {b}", mine[brand[mine] == b]) for b in home[:BRAND_FACETS]]
         for words_of_query, found in facets:
             # a query that finds hardly anything shows its whole category
             pools.append(found if len(found) >= 3 else mine)

@@ -10,6 +10,9 @@ from eventlog._runtime.files import read_json
 from eventlog.log import EventLog
 from eventlog.schema import COLUMNS
 from simulator.output import arrow_columns, shards
+from simulator.scenario import load
+
+DAY = pd.Timedelta(days=1)
 
 
 def digests(folder):
@@ -93,6 +96,7 @@ def test_what_must_hold_in_every_log(users, days, seed, share, refund, mimicry, 
     )
     events, truth = log.events, log.truth
     assert set(events.columns) <= set(COLUMNS)
+    assert (events["timestamp"] < pd.Timestamp("2025-01-06", tz="UTC") + days * DAY).all()
     assert events["event_id"].is_monotonic_increasing
     assert events["event_id"].is_unique
     assert (truth["events"]["event_id"].to_numpy() == events["event_id"].to_numpy()).all()
@@ -213,3 +217,13 @@ def test_numbers_out_of_range_are_refused(tmp_path):
 def test_stable_order_is_a_stable_sort(keys):
     key = np.array(keys + keys, dtype=np.int64)
     assert (arrow_columns.stable_order(key) == np.argsort(key, kind="stable")).all()
+
+
+@given(users=st.integers(1, 10**6), days=st.integers(1, 400), visits=st.floats(0.001, 20.0))
+def test_shards_share_out_the_users_and_none_is_large(users, days, visits):
+    scenario = load("shop", {"shoppers.visits": visits})
+    tasks = shards.tasks(scenario, users=users, days=days, seed=1)
+    sizes = [task.users for task in tasks]
+    assert sum(sizes) == users
+    assert max(sizes) <= min(sizes) + 1
+    assert max(sizes) <= shards.USERS_PER_SHARD

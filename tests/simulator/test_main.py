@@ -2,7 +2,10 @@ import json
 
 import pytest
 
+import simulator
 from eventlog._runtime.console import run
+from eventlog._runtime.errors import InputError
+from eventlog._runtime.files import read_json
 from simulator.__main__ import main
 
 
@@ -48,6 +51,7 @@ def test_scenarios_and_keys(capsys):
         (("--set", "fraud.share=9"), "from 0 to 0.5"),
         (("--set", "fraud.share"), "lacks '='"),
         (("--users", "0"), "from 1 to"),
+        (("--set", "shoppers.visits=0.001", "--set", "shoppers.present=1.0"), "no events"),
         (("--users", "many"), "invalid int"),
     ],
 )
@@ -57,3 +61,26 @@ def test_wrong_arguments_end_with_one_sentence_and_2(tmp_path, capsys, argv, wor
     assert code == 2
     assert words in said.err
     assert not (tmp_path / "log").exists()
+
+
+def test_a_log_is_replaced_only_on_request(tmp_path, capsys):
+    run_ = ["run", "--scenario", "small", "--days", "9", "--out", str(tmp_path / "log")]
+    assert ended(capsys, *run_, "--users", "60", "--seed", "1")[0] == 0
+    before = (tmp_path / "log" / "manifest.json").read_bytes()
+    code, said = ended(capsys, *run_, "--users", "5", "--seed", "2")
+    assert code == 2
+    assert "made by simulator; give --overwrite" in said.err
+    assert (tmp_path / "log" / "manifest.json").read_bytes() == before
+    with pytest.raises(InputError, match="exists and holds"):
+        simulator.run("small", users=5, days=9, seed=2, out=tmp_path / "log")
+    assert ended(capsys, *run_, "--users", "30", "--seed", "2", "--overwrite")[0] == 0
+    assert (tmp_path / "log" / "manifest.json").read_bytes() != before
+
+
+def test_a_log_too_short_for_its_campaigns_says_so(tmp_path, capsys):
+    run_ = ["run", "--scenario", "small", "--users", "40", "--seed", "1", "--days"]
+    _, said = ended(capsys, *run_, "13", "--out", str(tmp_path / "short"))
+    assert "no coupon campaign: it is 13 days long, and the first ends on day 14" in said.err
+    _, said = ended(capsys, *run_, "14", "--out", str(tmp_path / "long"))
+    assert "no coupon campaign" not in said.err
+    assert read_json(tmp_path / "long" / "manifest.json")["campaigns"]

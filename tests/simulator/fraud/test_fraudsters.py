@@ -109,7 +109,7 @@ def test_fake_reviews_praise_what_was_hardly_looked_at(rows):
 
 def test_bots_open_many_items_fast_and_put_none_into_the_cart(rows):
     bots = rows[rows["fraud"] == "scraping_bot"]
-    assert set(bots["kind"]) == {"view_item"}
+    assert set(bots["kind"]) == {"view_item", "search"}
     honest = rows[(rows["fraud"] == "") & (rows["kind"] == "view_item")]
 
     def pace(frame):
@@ -123,9 +123,78 @@ def test_bots_open_many_items_fast_and_put_none_into_the_cart(rows):
     def length(frame):
         return frame.groupby("session_id", observed=True).size().mean()
 
-    assert pace(bots) < 0.6 * pace(honest)
+    def evenness(frame):
+        gaps = np.log(
+            frame.groupby("session_id", observed=True)["timestamp"].diff().dt.total_seconds()
+        )
+        return gaps.groupby(frame["session_id"], observed=True).std().median()
+
+    views = bots[bots["kind"] == "view_item"]
+    assert pace(views) < 0.6 * pace(honest)
+    assert evenness(views) < 0.8 * evenness(honest)
     assert length(bots) > 4 * length(honest)
     assert 0.06 < (rows["fraud"] == "scraping_bot").mean() < 0.14
+
+
+def test_a_takeover_mistypes_passwords_moves_the_address_and_hurries(rows):
+    sessions = rows.groupby("session_id", observed=True)
+    kinds = sessions["kind"].agg(list)
+    who, bought = sessions["fraud"].first(), kinds.map(lambda k: "purchase" in k)
+    taken, honest = bought & (who == "account_takeover"), bought & (who == "")
+
+    def share(of, kind):
+        return kinds[of].map(lambda k: kind in k).mean()
+
+    assert share(taken, "login_failed") > 3 * share(honest, "login_failed")
+    assert share(taken, "change_address") > 3 * share(honest, "change_address") > 0
+    views = kinds.map(lambda k: k.count("view_item"))
+    assert views[taken].mean() < views[honest].mean()
+    # the wrong passwords come first
+    tried = kinds[taken & kinds.map(lambda k: "login_failed" in k)]
+    assert (tried.map(lambda k: k[0]) == "login_failed").all()
+
+
+def test_cards_are_tested_in_bursts_with_rising_amounts():
+    settings = {
+        "fraud.share": 0.15,
+        "fraud.stolen_card": 0.0,
+        "fraud.account_takeover": 0.0,
+        "fraud.mimicry": 0.0,
+        "fraud.burst": 5.0,
+        "fraud.burst_rise": 2.0,
+        "fraud.accounts": 0.1,
+    }
+    log = simulator.simulate("shop", users=3_000, days=30, seed=4, settings=settings)
+    rows = log.events.assign(kind=log.events["event"].astype(str))
+    tests = rows[(log.truth["events"]["fraud"].astype(object) == "card_testing").to_numpy()]
+    carts = tests[tests["kind"] == "add_to_cart"].groupby("session_id", observed=True)
+    session = carts.agg(
+        user=("user_id", "first"), time=("timestamp", "first"), amount=("price", "sum")
+    ).sort_values(["user", "time"])
+    minutes = session.groupby("user", observed=True)["time"].diff().dt.total_seconds() / 60
+    later = minutes < 60
+    assert later.mean() > 0.4
+    assert session["amount"][later].median() > 1.3 * session["amount"][~later].median()
+    refused = (tests["kind"] == "payment_failed").sum()
+    assert refused > 2 * (tests["kind"] == "add_payment_info").sum() * 0.75
+
+
+def test_with_mimicry_devices_say_nothing(rows):
+    """An account's first session on a device: a takeover's as often as an honest order's."""
+    settings = {"fraud.share": 0.3, "fraud.mimicry": 1.0, "fraud.accounts": 0.1}
+    log = simulator.simulate("shop", users=3_000, days=40, seed=8, settings=settings)
+    rows = log.events.assign(
+        kind=log.events["event"].astype(str),
+        fraud=log.truth["events"]["fraud"].astype(object).fillna("").to_numpy(),
+    )
+    seen = rows.groupby(["user_id", "device"], observed=True)["session_id"].transform("first")
+    orders = rows[rows["kind"] == "purchase"].drop_duplicates("order_id")
+    orders = orders[orders["timestamp"] > log.time_at(0.4)]
+    first = (seen.loc[orders.index].astype(str) == orders["session_id"].astype(str)).to_numpy()
+    taken, honest = (orders["fraud"] == name for name in ("account_takeover", ""))
+    assert taken.sum() > 50
+    auc = 0.5 + 0.5 * (first[taken].mean() - first[honest].mean())
+    assert abs(auc - 0.5) < 0.1
 
 
 def test_accounts_with_fraud_have_honest_rows_too(rows):
@@ -146,14 +215,14 @@ def test_the_share_of_fraud_is_that_of_the_scenario_at_any_length(days, share, r
     """To within a tenth, and to within one order of each group where orders are few."""
     log = simulator.simulate(
         "shop",
-        users=max(24_000 // days, 900),
+        users=max(36_000 // days, 1_200),
         days=days,
         seed=seed,
         settings={"fraud.share": share, "fraud.refund_abuse": refunds, "fraud.accounts": 0.1},
     )
     truth = log.truth["events"]["fraud"].astype(object).fillna("").to_numpy()
     kind = orders_of(log.events.assign(kind=log.events["event"].astype(str), fraud=truth))["fraud"]
-    assert len(kind) > 90
+    assert len(kind) > 80
     assert abs(kind.isin(PAYMENT).sum() - share * len(kind)) < max(0.1 * share * len(kind), 1.0)
     assert abs((kind == "refund_abuse").sum() - refunds * len(kind)) < max(
         0.1 * refunds * len(kind), 1.0
