@@ -26,6 +26,7 @@ MODULES = (
     "simulator.behaviour.pages",
     "simulator.behaviour.rows",
     "simulator.behaviour.pace",
+    "simulator.behaviour.satisfaction",
     "simulator.behaviour.cart",
     "simulator.behaviour.sessions",
     "simulator.behaviour.campaigns",

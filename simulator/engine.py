@@ -162,6 +162,7 @@ class Engine:
             visits, due = self._planned_visits(), self._due_on(day)
             if day == self.world.first_day:
                 self.fraudsters.begin()
+                self.population.orders_before[:] = self.population.orders
             attacks = self._attack_events(np.zeros(0, dtype=np.int64))
             if day >= self.world.first_day:
                 attacks = self._planned_attacks(day, visits, due)

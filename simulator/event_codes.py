@@ -21,6 +21,9 @@ NAMES = (
     "change_address",
     "view_item_list",
     "sign_up",
+    "delivery",
+    "support_contact",
+    "out_of_stock",
 )
 (
     VIEW_ITEM,
@@ -41,4 +44,7 @@ NAMES = (
     CHANGE_ADDRESS,
     VIEW_ITEM_LIST,
     SIGN_UP,
+    DELIVERY,
+    SUPPORT_CONTACT,
+    OUT_OF_STOCK,
 ) = range(len(NAMES))

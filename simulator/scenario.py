@@ -45,6 +45,7 @@ class Scenario(Settings, frozen=True):
     navigation: sections.Navigation = sections.Navigation()
     pace: sections.Pace = sections.Pace()
     checkout: sections.Checkout = sections.Checkout()
+    service: sections.Service = sections.Service()
     churn: sections.Churn = sections.Churn()
     coupons: sections.Coupons = sections.Coupons()
     recommender: sections.Recommender = sections.Recommender()

@@ -386,6 +386,35 @@ class Checkout(Settings, frozen=True):
     late: Annotated[float, Range(0.0, 1.0, "share of deliveries that come late")] = 0.09
 
 
+class Service(Settings, frozen=True):
+    """What the shop does well and badly, and what that does to its shoppers."""
+
+    promised_days: Annotated[
+        float, Range(0.1, 60.0, "days within which the shop promises to deliver")
+    ] = 4.0
+    late_days: Annotated[
+        float, Range(0.01, 60.0, "mean days by which a late delivery exceeds them (exponential)")
+    ] = 3.0
+    contact: Annotated[
+        float, Range(0.0, 1.0, "share of late deliveries after which support is contacted")
+    ] = 0.3
+    payment: Annotated[
+        float, Range(0.0, 5.0, "weight of a payment that failed, relative to a late delivery")
+    ] = 0.5
+    nothing_found: Annotated[
+        float, Range(0.0, 5.0, "weight of a session in which nothing was worth opening")
+    ] = 0.3
+    order_pleases: Annotated[
+        float, Range(0.0, 5.0, "satisfaction that an order gives; a late delivery takes 1")
+    ] = 0.5
+    loyalty: Annotated[
+        float, Range(0.0, 5.0, "fall of the log hazard to leave per unit of satisfaction")
+    ] = 0.5
+    visits: Annotated[
+        float, Range(0.0, 5.0, "fall of the log visit rate per unit of dissatisfaction")
+    ] = 0.3
+
+
 class Churn(Settings, frozen=True):
     """Latent death after a session (as in BG/NBD), with a hazard that experiences move."""
 
@@ -409,6 +438,21 @@ class Churn(Settings, frozen=True):
             "factor on the visit rate after a bad experience; it recovers with each session",
         ),
     ] = 0.55
+    disengagement: Annotated[
+        float,
+        Range(
+            0.0,
+            0.99,
+            "factor on the engagement of who begins to leave, with each session; gone below 0.2",
+        ),
+    ] = 0.55
+    win_back: Annotated[
+        float, Range(0.0, 1.0, "probability with each session that they stay after all")
+    ] = 0.1
+    listless: Annotated[
+        float,
+        Range(0.0, 10.0, "their log-odds to leave a page rise and to fill the cart fall by this"),
+    ] = 2.0
 
 
 class Coupons(Settings, frozen=True):

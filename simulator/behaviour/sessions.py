@@ -33,7 +33,8 @@ from simulator.behaviour.pages import (
 )
 from simulator.behaviour.records import PRICE_FEATURE
 from simulator.behaviour.rows import write
-from simulator.behaviour.shoppers import BAD_EXPERIENCE, BOUGHT, CART, MEMORY, RECENT
+from simulator.behaviour.satisfaction import disappoint
+from simulator.behaviour.shoppers import BOUGHT, CART, MEMORY, RECENT
 from simulator.counter_rng import normal, uniform
 from simulator.world.catalogue import (
     DAY,
@@ -423,6 +424,9 @@ def click(shopper, session, day_state, buffers, chosen, slot):
         session.last = i
         shopper.seen[i % MEMORY] = 1
         session.views += 1
+        if item.stock != IN_STOCK:
+            row = write(buffers, event_codes.OUT_OF_STOCK, session)
+            row.item, row.price, row.p_choice, row.rank = i, item.price, 1.0, 0
     carted = quick or consider_cart(shopper, session, day_state, buffers, chosen, p_cart, slot)
     # From the page to what can be opened again.
     if again:
@@ -502,8 +506,7 @@ def consider_cart(shopper, session, day_state, buffers, chosen, p_cart, slot):
         # It would have been bought: a stock-out annoys.
         minds = wants and session.typology < 0
         if minds and uniform(session.key, slot + draws.STOCK_OUT_ANNOYS) < 0.3:
-            shopper.grievance = max(shopper.grievance, BAD_EXPERIENCE)
-            shopper.visit_factor *= rules.churn_fading
+            disappoint(shopper, rules, 1.0)
         return False
     if not wants:
         consider_wish(shopper, session, day_state, buffers, i, p_cart, slot)

@@ -63,6 +63,9 @@ def shopper_dtype(world: World) -> np.dtype:
             ("died", "f8"),  # NaN while alive
             ("reason", "i1"),  # index into REASONS
             ("visit_factor", "f4"),  # factor on the visit rate, 1 = normal
+            ("satisfaction", "f4"),  # 0 = neutral, -1 = a late parcel just now
+            ("engagement", "f4"),  # 1 = as ever; it falls once the shopper begins to leave
+            ("leaving_since", "f8"),  # NaN = not on the way out
             ("trust", "f4"),  # shift of the log-odds to buy that good orders have earned
             ("grievance", "i1"),  # why the hazard is raised, index into REASONS; 0 = it is not
             ("last_end", "f8"),  # end of the last session
@@ -81,6 +84,7 @@ def shopper_dtype(world: World) -> np.dtype:
             ("devices", "i4"),
             ("cards", "i4"),  # codes made so far
             ("orders", "i4"),  # honest orders so far
+            ("orders_before", "i4"),  # those before the log
             # coupons
             ("campaign", "i4"),  # the last campaign that reached the shopper, 0 = none
             ("offer", "i8"),  # its row among the shard's offers
@@ -181,6 +185,8 @@ def draw(scenario: Scenario, world: World, n: int, rng: np.random.Generator) -> 
         "signed_up": born < 0,
         "alive": 1,
         "died": np.nan,
+        "engagement": 1.0,
+        "leaving_since": np.nan,
         "visit_factor": 1.0,
         "last_end": -np.inf,
         "intent": -1,
