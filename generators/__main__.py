@@ -383,6 +383,7 @@ def main(argv: list[str]) -> int:
 def _fit(args: argparse.Namespace) -> None:
     from eventlog import EventLog
     from eventlog._runtime.files import check_replaceable
+    from eventlog._runtime.terminal import suggest
     from generators.persistence import fit, save
 
     check_replaceable(args.out, overwrite=args.overwrite)
@@ -403,6 +404,13 @@ def _fit(args: argparse.Namespace) -> None:
     for line in model.changes():
         note(line)
     print(args.out)
+    suggest(
+        {
+            f"python -m generators sample {args.out} --users 1000 --out twin": "draw a log from it",
+            f"python -m generators report --real {args.log} --synthetic twin --model {args.out} "
+            "--out report": "then judge that log",
+        }
+    )
 
 
 def _structure(args: argparse.Namespace) -> None:
@@ -534,7 +542,17 @@ def _sample(args: argparse.Namespace) -> None:
 
 def _written(log: EventLog, out: str) -> None:
     log.write(out)
+    from eventlog._runtime.terminal import suggest
+
     print(f"{out}: {len(log):,} events of {log.events['user_id'].nunique():,} users")
+    suggest(
+        {
+            f"python -m eventlog describe {out}": "what is in it",
+            f"python -m generators report --real LOG --synthetic {out} --out report": (
+                "how like the real log it is, and how safe"
+            ),
+        }
+    )
 
 
 if __name__ == "__main__":
