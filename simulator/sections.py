@@ -403,7 +403,7 @@ class Service(Settings, frozen=True):
     ] = 0.5
     nothing_found: Annotated[
         float, Range(0.0, 5.0, "weight of a session in which nothing was worth opening")
-    ] = 0.3
+    ] = 0.5
     order_pleases: Annotated[
         float, Range(0.0, 5.0, "satisfaction that an order gives; a late delivery takes 1")
     ] = 0.5
