@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from eventlog._runtime.console import Parser, note, run, seed
+from eventlog._runtime.console import Parser, as_typed, note, run, seed
 from eventlog._runtime.errors import InputError
 
 Commands = argparse._SubParsersAction  # of the parser, which adds its subcommands
@@ -270,7 +270,7 @@ def _run(arguments: argparse.Namespace) -> int:
     page = leaderboard.write(store, Path(arguments.out))
     terminal.show(store)
     for line in (*generated_section.copiers(store), *runner.summary(outcome)):
-        print(line)
+        print(as_typed(line))
     _next(arguments, page)
     return 1 if outcome.failed or outcome.blocked else 0
 

@@ -62,8 +62,13 @@ LIST_EXAMPLE = """example:
 
 
 def condition(text: str) -> tuple[str, str]:
-    """Return ('version', '1.10') for 'version=1.10': the value is text as it was typed."""
+    """Return ('version', '1.10') for 'version=1.10': the value is text as it was typed.
+
+    'age>=30' and 'age<=40' are ranges: ('age', '30..') and ('age', '..40').
+    """
     name, equals, value = text.partition("=")
+    if name.endswith((">", "<")) and value:
+        name, value = name[:-1], f"{value}.." if name.endswith(">") else f"..{value}"
     if not equals or not name:
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
     return name, value
@@ -349,6 +354,7 @@ def main(argv: list[str]) -> int:
 def _fit(args: argparse.Namespace) -> None:
     from eventlog import EventLog
     from eventlog._runtime.files import check_replaceable
+    from eventlog._runtime.terminal import suggest
     from generators.persistence import fit, save
 
     check_replaceable(args.out, overwrite=args.overwrite)
@@ -365,7 +371,16 @@ def _fit(args: argparse.Namespace) -> None:
     )
     save(model, args.out)
     note(model.privacy["statement"])
+    for line in model.changes():
+        note(line)
     print(args.out)
+    suggest(
+        {
+            f"python -m generators sample {args.out} --users 1000 --out twin": "draw a log from it",
+            f"python -m generators report --real {args.log} --synthetic twin --model {args.out} "
+            "--out report": "then judge that log",
+        }
+    )
 
 
 def _budget(args: argparse.Namespace) -> None:
@@ -480,7 +495,17 @@ def _sample(args: argparse.Namespace) -> None:
 
 def _written(log: EventLog, out: str) -> None:
     log.write(out)
+    from eventlog._runtime.terminal import suggest
+
     print(f"{out}: {len(log):,} events of {log.events['user_id'].nunique():,} users")
+    suggest(
+        {
+            f"python -m eventlog describe {out}": "what is in it",
+            f"python -m generators report --real LOG --synthetic {out} --out report": (
+                "how like the real log it is, and how safe"
+            ),
+        }
+    )
 
 
 if __name__ == "__main__":

@@ -115,6 +115,10 @@ class Generator(Displayed, ABC):
     def restore(self, arrays: dict[str, np.ndarray], data: dict[str, Any]) -> None:
         """Restore what `state` returned."""
 
+    def changes(self) -> list[str]:
+        """Say what a sample does not have as the log has it, a line for each column or kind."""
+        return []
+
     def settings(self) -> dict[str, Any]:
         """Return the keyword arguments that make an unfitted copy of this generator."""
         return {}

@@ -24,6 +24,7 @@ from eventlog._runtime.settings import Range
 from generators.base import Generator, SampleConditions
 from generators.codec.codec import MOST_ROWS, Codec
 from generators.codec.fit import learn, total_query_weight
+from generators.codec.new_ids import unused_prefix
 from generators.privacy.accounting import PrivacyLedger
 from generators.privacy.public import Public
 from generators.privacy.queries import PrivateQueries
@@ -31,6 +32,7 @@ from generators.sampling.conditions import (
     UserFilter,
     accept_where,
     label_of,
+    limits_of,
     mix,
     with_labelled_sessions,
 )
@@ -41,6 +43,10 @@ from generators.sequences.decode import decode
 from generators.sequences.encode import EncodedSequences, encode
 from generators.sequences.sampled import Sampled, joined
 from generators.sequences.validity import learn_needs, learn_rules
+from generators.structure.breaches import carts_end
+from generators.structure.find import find_structure
+from generators.structure.structure import Structure
+from generators.structure.tables import Tables
 
 ASSUMED_PUBLIC = [
     "names and types of columns",
@@ -131,6 +137,12 @@ class SequenceGenerator(Generator):
         ids = log.events["user_id"].cat.categories.astype(str).to_numpy()
         declared = Public.declared(log, public, private=epsilon is not None)
         ledger = PrivacyLedger.open(epsilon, delta, len(ids), noise_seed=noise_seed)
+        structure = (
+            Structure()
+            if epsilon is not None
+            else find_structure(log, min_users=self.min_users, seed=seed)
+        )
+        log = structure.reduce(log)
         queries = PrivateQueries(
             n_users=len(ids),
             min_users=self.min_users,
@@ -142,9 +154,13 @@ class SequenceGenerator(Generator):
             log, queries, public=declared, intervals=self.intervals, max_rows=self.max_rows
         )
         private = epsilon is not None
+        ends = not queries.private and carts_end(Tables.of(log))
+        codec = replace(codec, rules=replace(codec.rules, carts_end=ends))
         codec = replace(
             codec,
             rules=replace(codec.rules, required_flags=learn_needs(log, codec, queries)),
+            structure=structure.restorable(codec.columns_learnt()),
+            id_prefix=unused_prefix(log, ledger),
         )
         steps = encode(log, codec, max_rows=self._rows_of_a_user(private), private=private)
         self.codec_: Codec = learn_rules(codec, steps, queries)
@@ -235,9 +251,10 @@ class SequenceGenerator(Generator):
             WorkError: no user comes back.
         """
         seed = check_seed(seed)
+        reduced = self.codec_.structure.reduce(log.ordered())
         past = prefix_of(
             self.codec_,
-            log,
+            reduced,
             days=days,
             sample=lambda users: self.sample(users, seed=seed),
             rng=np.random.default_rng([seed, 12]),
@@ -257,7 +274,7 @@ class SequenceGenerator(Generator):
             "continued_days": days,
             "privacy": continued_statement(self.privacy),
         }
-        return self._log(past.codec, sampled, seed, facts, past.users)
+        return self._log(past.codec, sampled, seed, facts, past.users, reduced)
 
     def _rows(self, users: int, accept: UserFilter | None, generator: torch.Generator) -> Sampled:
         with _one_thread():
@@ -296,8 +313,11 @@ class SequenceGenerator(Generator):
         seed: int,
         facts: dict[str, Any],
         names: np.ndarray | None = None,
+        past: EventLog | None = None,
     ) -> EventLog:
-        log = decode(codec, sampled, rng=np.random.default_rng([seed, 3]), names=names)
+        limits = limits_of(codec, facts.get("where", {}))
+        log = decode(codec, sampled, seed=seed, names=names, limits=limits)
+        log = codec.structure.restore(log, np.random.default_rng([seed, 4]), past)
         log.manifest |= {
             "made_by": "generators",
             "generator": self._name(),
@@ -332,6 +352,14 @@ class SequenceGenerator(Generator):
                 f"marginal of {name}", rows[asked], code[asked], size, per_user=8, weight=weight
             )
             self.field_marginals_[name] = _shares(counts)
+
+    def changes(self) -> list[str]:
+        """See Generator.changes."""
+        said = self.codec_.column_changes()
+        lines = [f"dropped: {name}" for name in said["dropped"]]
+        lines += [f"folded: {name}: {how}" for name, how in said["folded"].items()]
+        lines.append(f"turned into new ids: {', '.join(said['ids'])}")
+        return lines + [f"derived: {how}" for how in said["derived"]]
 
     def _name(self) -> str:
         return plugins.name_of("generators.models", type(self)) or type(self).__name__

@@ -192,6 +192,7 @@ def _add_audit(commands: Commands) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     import time
 
+    from eventlog._runtime import terminal
     from eventlog._runtime.files import check_replaceable, read_json
     from simulator.api import run
     from simulator.scenario import parse_settings
@@ -220,6 +221,13 @@ def _run(arguments: argparse.Namespace) -> int:
     seconds = time.monotonic() - begin
     made = f"{rows:,} events of {arguments.users:,} users over {arguments.days} days"
     print(f"{out}: {made} in {seconds:.1f} s ({rows / seconds:,.0f} rows/s)")
+    terminal.suggest(
+        {
+            f"python -m eventlog describe {out}": "what is in it",
+            f"python -m simulator realism {out}": "how like a real shop's log it is",
+            f"python -m benchmark run --log {out} --profile smoke": "rank models on it",
+        }
+    )
     return 0
 
 

@@ -457,6 +457,18 @@ class Coupons(Settings, frozen=True):
             "rise of the log-odds to cart and buy, per price sensitivity times log discount",
         ),
     ] = 2.0
+    cart: Annotated[
+        float, Range(0.0, 3.0, "rise of the log response to a coupon with a cart left behind")
+    ] = 0.5
+    views: Annotated[
+        float,
+        Range(
+            0.0, 3.0, "rise of the log response after many views without an order, fall after none"
+        ),
+    ] = 0.6
+    fatigue: Annotated[
+        float, Range(0.0, 3.0, "fall of the log response with each coupon of the last weeks")
+    ] = 0.4
     remind: Annotated[
         float,
         Range(0.0, 1.0, "probability that an unused coupon brings the shopper back once more"),
@@ -645,4 +657,8 @@ class Truth(Settings, frozen=True):
 
     exposures: Annotated[
         bool, Range(doc="keep every slate that was shown (about twelve rows per page)")
+    ] = False
+    programme: Annotated[
+        bool,
+        Range(doc="run the shop without its coupon campaigns too, and keep what each user buys"),
     ] = False

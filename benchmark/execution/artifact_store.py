@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import tempfile
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 
 from eventlog._runtime.errors import InputError
 from eventlog._runtime.extras import require
+from eventlog._runtime.system import own_folder
 
 # Written last: object storage has no rename that makes a folder appear whole.
 COMPLETE = "_complete"
@@ -109,11 +109,7 @@ def _download(system: Any, path: str, folder: Path) -> None:
 
 def _cache_folder(url: str) -> Path:
     """Return where a URL's artefact lies on this machine; SHOPTWIN_CACHE moves the cache."""
-    # On Windows the temporary folder is the user's own already.
-    user = os.getuid() if hasattr(os, "getuid") else "own"
-    root = (
-        os.environ.get("SHOPTWIN_CACHE") or Path(tempfile.gettempdir()) / f"shoptwin-cache-{user}"
-    )
+    root = os.environ.get("SHOPTWIN_CACHE") or own_folder("cache")
     return Path(root) / hashlib.sha256(url.encode()).hexdigest()[:20]
 
 

@@ -35,6 +35,7 @@ from benchmark.execution.environment import environment
 from eventlog._runtime import console
 from eventlog._runtime.errors import InputError
 from eventlog._runtime.executors import check_engine, cores, pool
+from eventlog._runtime.system import isolates_processes
 
 if TYPE_CHECKING:
     from benchmark.execution.jobs import Job
@@ -60,16 +61,11 @@ _children: set[Any] = set()
 
 def check_system(name: str) -> None:
     """Raise InputError where the engine called `name` cannot run on this operating system."""
-    if name != "serial" and not _isolates():
+    if name != "serial" and not isolates_processes():
         raise InputError(
             f"The engine {name} runs each cell in a process group of its own, which "
             f"{platform.system()} does not have; use --engine serial, or Linux, macOS or WSL."
         )
-
-
-def _isolates() -> bool:
-    """Return whether this system can run a cell in a process of its own."""
-    return hasattr(os, "setsid") and "forkserver" in multiprocessing.get_all_start_methods()
 
 
 @contextmanager
@@ -136,7 +132,7 @@ def inline(job: Job) -> dict[str, Any]:
     """Run a cell in this process, a model's in a child process, and return its record."""
     from benchmark.execution.jobs import execute
 
-    return isolated(job) if job.kind == "model" and _isolates() else execute(job)
+    return isolated(job) if job.kind == "model" and isolates_processes() else execute(job)
 
 
 def isolated(job: Job) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -40,6 +39,7 @@ from eventlog import EventLog
 from eventlog._runtime import plugins
 from eventlog._runtime.errors import ShopError, WorkError
 from eventlog._runtime.settings import check_arguments
+from eventlog._runtime.system import peak_memory
 from eventlog.arrays import Queries
 from eventlog.log import digest
 from eventlog.split import draw_users
@@ -83,7 +83,7 @@ def execute(job: Job) -> dict[str, Any]:
             "traceback": traceback.format_exc(limit=-6),
         }
     return {
-        "peak_mb": _peak_memory(),
+        "peak_mb": peak_memory(),
         **found,
         "wall_s": round(time.perf_counter() - began, 3),
         "cpu_s": round(_cpu_seconds() - cpu, 3),
@@ -93,20 +93,6 @@ def execute(job: Job) -> dict[str, Any]:
 def _cpu_seconds() -> float:
     """Return the CPU seconds of this process and of its children that have ended."""
     return sum(os.times()[:4])
-
-
-def _peak_memory(*, of_children: bool = False) -> int | None:
-    """Return the most memory that this process has held, in MiB; None where that is not known.
-
-    `of_children`: the most that one of the processes has held that it started and that have ended.
-    """
-    try:
-        import resource
-    except ImportError:  # Windows
-        return None
-    unit = 1024 if sys.platform != "darwin" else 1024**2  # KiB on Linux, bytes on macOS
-    who = resource.RUSAGE_CHILDREN if of_children else resource.RUSAGE_SELF
-    return round(resource.getrusage(who).ru_maxrss / unit)
 
 
 def _log(job: Job) -> dict[str, Any]:
@@ -257,7 +243,7 @@ def _model(job: Job) -> dict[str, Any]:
         **found,
         "flags": flags,
         "family": model.family,
-        "peak_mb": _peak_memory(of_children=True),
+        "peak_mb": peak_memory(of_children=True),
     }
 
 

@@ -29,6 +29,7 @@ from benchmark.execution.channel import BadReply, Shared, receive_reply, send_re
 from benchmark.execution.model_server import LEARN, SCRATCH, ModelSpec, serve
 from benchmark.task import NotApplicable
 from eventlog._runtime.errors import WorkError
+from eventlog._runtime.system import lock, own_folder
 from eventlog.arrays import Examples, Queries, Sequences
 
 NO_REPLY = "its process sent what is no reply"
@@ -52,28 +53,27 @@ def private_folder(learn: Path) -> Iterator[Path]:
 
     The model's process removes the names again once it has mapped the files.
     """
-    user = os.getuid() if hasattr(os, "getuid") else "own"
-    together = Path(tempfile.gettempdir()) / f"shoptwin-models-{user}"
+    together = own_folder("models")
     together.mkdir(mode=0o700, exist_ok=True)
     _sweep(together)
     folder = Path(tempfile.mkdtemp(dir=together))
-    lock = _lock(folder)
+    held = lock(folder)
     try:
         shutil.copytree(learn, folder / LEARN, copy_function=_link)
         (folder / SCRATCH).mkdir()
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        if lock is not None:
-            os.close(lock)
+        if held is not None:
+            os.close(held)
 
 
 def _sweep(together: Path) -> None:
     """Remove the folders of cells that were killed: nobody holds their lock any more."""
     for folder in together.iterdir():
-        if _age_s(folder) > 60 and (lock := _lock(folder)) is not None:
+        if _age_s(folder) > 60 and (held := lock(folder)) is not None:
             shutil.rmtree(folder, ignore_errors=True)
-            os.close(lock)
+            os.close(held)
 
 
 def _age_s(folder: Path) -> float:
@@ -81,24 +81,6 @@ def _age_s(folder: Path) -> float:
         return time.time() - folder.stat().st_mtime
     except OSError:
         return 0.0  # it is gone
-
-
-def _lock(folder: Path) -> int | None:
-    """Lock a folder and return the open file; None where another process holds the lock."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return None
-    try:
-        file = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return None  # it is gone
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(file)
-        return None
-    return file
 
 
 def _link(source: str, target: str) -> None:

@@ -30,7 +30,7 @@ from benchmark.execution.plan import ARTIFACTS, REAL, Cell, plan
 from benchmark.execution.results import Store
 from benchmark.execution.scheduling import CriticalPath
 from benchmark.suite import plugin_name
-from eventlog._runtime.console import note
+from eventlog._runtime.console import note, progress
 from eventlog._runtime.errors import InputError
 from eventlog._runtime.executors import check_engine
 
@@ -161,7 +161,8 @@ def run_cells(
             outcome.workers = 0 if engine_name == "dask" else at_once
             drive = _Drive(cells, todo, store, outcome)
             note(drive.forecast())
-            drive.run(executor, work, at_once)
+            with progress("cells", len(todo)) as drive.show:
+                drive.run(executor, work, at_once)
     for cell in cells:
         outcome.take(cell, store.latest(cell.key))
     outcome.seconds = time.perf_counter() - began
@@ -189,6 +190,7 @@ class _Drive:
         self.running: dict[Future[Record], Cell] = {}
         self.began: dict[str, float] = {}  # key -> when its cell was handed out
         self.said = 0.0  # when the time left was last computed
+        self.show: Callable[[int, str], None] = lambda done, text: None  # the bar on a terminal
 
     def forecast(self) -> str:
         """Return how long the run will take, and what that rests on."""
@@ -246,7 +248,10 @@ class _Drive:
         done = f"{self.outcome.ran + self.outcome.found}/{len(self.todo) + self.outcome.found}"
         self.path.observe(cell, record)
         self._release(cell)
-        note(f"[{done}] {cell}: {_in_words(record)}{self._left()}")
+        left = self._left()
+        note(f"[{done}] {cell}: {_in_words(record)}{left}")
+        if left:
+            self.show(self.outcome.ran, left.removeprefix("; "))
 
     def _release(self, cell: Cell) -> None:
         """Make ready whatever waited for this cell alone."""
@@ -412,10 +417,19 @@ def _note_plan(store: Store, suite: str, profile: str, cells: Sequence[Cell], co
 def summary(outcome: Outcome) -> list[str]:
     """Return plain lines that say how a run ended."""
     names = {c.key: str(c) for c in outcome.cells}
+    told = list(_worth_telling(outcome))
+    ceilings = [c for c in outcome.cells if c.kind == "reference" and c.key in told]
     lines = [
         f"left out: {names[k].removeprefix('data ')}: {outcome.left_out[k]}"
-        for k in _worth_telling(outcome)
+        for k in told
+        if len(ceilings) < 2 or k not in {c.key for c in ceilings}
     ]
+    if len(ceilings) > 1:
+        lines.append(
+            f"left out: {len(ceilings)} ceilings, of "
+            f"{', '.join(dict.fromkeys(c.label['task'] for c in ceilings))}: "
+            f"{outcome.left_out[ceilings[0].key]}"
+        )
     lines += [f"FAILED: {names[k]}: {reason}" for k, reason in outcome.failed.items()]
     counts = [
         f"{outcome.ran} cells run",

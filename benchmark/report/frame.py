@@ -30,6 +30,21 @@ def leaderboard(results: str | Path | Store) -> pd.DataFrame:
     return pd.DataFrame(rows(boards(store, store.plan()["cells"])))
 
 
+def write(found: Sequence[Board], folder: Path) -> None:
+    """Write leaderboard.csv, .json and .parquet into `folder`."""
+    import pandas as pd
+
+    from eventlog._runtime.files import new_file
+
+    table = pd.DataFrame(rows(found))
+    with new_file(folder / "leaderboard.csv") as path:
+        table.to_csv(path, index=False)
+    with new_file(folder / "leaderboard.json") as path:
+        table.to_json(path, orient="records", indent=1)
+    with new_file(folder / "leaderboard.parquet") as path:
+        table.to_parquet(path, index=False)
+
+
 def rows(found: Sequence[Board]) -> list[dict[str, Any]]:
     """Return the rows of the leaderboard as plain data."""
     return [row for board in found if board.facts for row in _rows(board)]

@@ -1,11 +1,13 @@
-"""Render the leaderboard as one HTML file: tables that sort, the plots inside, and paired tests.
+"""Render the leaderboard as a page: an explorer of all rows, the plots, tables and paired tests.
 
-The file needs nothing from anywhere: styles, script and plots are in it. The text is the Markdown
-that `leaderboard.lines` writes.
+The page needs nothing from anywhere but `vega.js` beside it, which shows the plots; without it
+they are pictures. The text is the Markdown that `leaderboard.lines` writes.
 """
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from markdown_it.token import Token
 from markupsafe import Markup
 
 from benchmark.evaluation import statistics
+from benchmark.report import frame
 from benchmark.report.aggregate import FAMILIES, Board
 
 NAMES = ("model", "generator")  # columns that stay in sight when a table is moved sideways
@@ -70,11 +73,12 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawing."""
+    """A drawing, and the specification from which the page draws it anew."""
 
     kind: ClassVar[str] = "figure"
     label: str
     svg: Markup
+    spec: Markup | None
 
 
 @dataclass(frozen=True)
@@ -96,21 +100,31 @@ class Text:
 Block = Heading | Table | Figure | Tests | Text
 
 
-def render(lines: Iterable[str], boards: Sequence[Board], pictures: Path) -> str:
+def render(
+    lines: Iterable[str],
+    boards: Sequence[Board],
+    pictures: Path,
+    specs: Mapping[str, Any] | None = None,
+) -> str:
     """Return the page.
 
     Args:
         lines: those of leaderboard.md.
-        boards: whose paired tests are shown.
+        boards: whose rows are explored and whose paired tests are shown.
         pictures: the folder to which the pictures in `lines` are relative.
+        specs: name of a picture -> its Vega-Lite specification.
     """
     tests = {f"{b.task.capitalize()} on {b.log}": _tests(b) for b in boards if len(b.values) > 1}
-    blocks = list(_with_tests(_blocks("\n".join(lines), pictures), tests))
+    blocks = list(_with_tests(_blocks("\n".join(lines), pictures, specs or {}), tests))
     headings = [block for block in blocks if isinstance(block, Heading)]
     return (
         _environment()
         .get_template("leaderboard.html.jinja")
-        .render(blocks=blocks, headings=headings)
+        .render(
+            blocks=blocks,
+            headings=headings,
+            rows=_data(frame.rows(boards)) if boards else None,
+        )
     )
 
 
@@ -144,7 +158,7 @@ def _with_tests(blocks: Iterable[Block], tests: Mapping[str, Tests]) -> Iterator
         yield pending
 
 
-def _blocks(text: str, pictures: Path) -> Iterator[Block]:
+def _blocks(text: str, pictures: Path, specs: Mapping[str, Any]) -> Iterator[Block]:
     """Yield the blocks of a Markdown text."""
     tokens = _markdown().parse(text)
     anchors: set[str] = set()
@@ -160,7 +174,9 @@ def _blocks(text: str, pictures: Path) -> Iterator[Block]:
             yield _table(block)
         elif images := _only_images(block):
             for image in images:
-                yield Figure(_text([image]), _svg(pictures / str(image.attrs["src"])))
+                path = pictures / str(image.attrs["src"])
+                spec = _data(specs[path.name]) if path.name in specs else None
+                yield Figure(_text([image]), _svg(path), spec)
         else:
             yield Text(_html(block))
         at = end
@@ -253,6 +269,20 @@ def _text(tokens: Sequence[Token]) -> str:
 
 def _plain(cell: str | Markup) -> str:
     return cell.striptags() if isinstance(cell, Markup) else cell
+
+
+def _data(value: Any) -> Markup:
+    """Return plain data as JSON that may stand in a script element; what is not finite is null."""
+    text = json.dumps(_finite(value), ensure_ascii=False, allow_nan=False)
+    return Markup(text.replace("<", "\\u003c"))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _svg(path: Path) -> Markup:

@@ -6,13 +6,13 @@ byte for byte. They name no folder of the machine that made them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.execution.plan import Cell
 from benchmark.execution.results import Store
-from benchmark.report import generated_section, overview, task_section
+from benchmark.report import frame, generated_section, overview, task_section
 from benchmark.report.aggregate import COSTS, Board, boards
 from benchmark.report.generated import generated
 from benchmark.report.markdown import code, each
@@ -30,7 +30,7 @@ HEADROOM = (
 
 
 def write(store: Store, out: Path, *, plots: bool = True, costs: bool = True) -> Path:
-    """Write `out`/leaderboard.md and `out`/leaderboard/index.html, where tables sort.
+    """Write `out`/leaderboard.md and the page `out`/leaderboard/index.html with its data.
 
     Args:
         store: the results.
@@ -42,18 +42,21 @@ def write(store: Store, out: Path, *, plots: bool = True, costs: bool = True) ->
     """
     plan = store.plan()
     all_boards = boards(store, plan["cells"])
-    pictures: dict[str, list[str]] = {}
+    pictures: dict[str, dict[str, Any]] = {}
     if plots:
-        from benchmark.report.plots import draw
+        from benchmark.report.plots import draw, write_script
 
         pictures = draw(all_boards, out / "leaderboard")
+        write_script(out / "leaderboard")
+        frame.write(all_boards, out / "leaderboard")
     page = out / "leaderboard.md"
     text = list(lines(store, plan, all_boards, pictures, costs=costs))
     if plots:
         from benchmark.report.html import render
 
         with new_file(out / "leaderboard" / "index.html") as temporary:
-            temporary.write_text(render(text, all_boards, out), encoding="utf-8")
+            specs = {name: spec for made in pictures.values() for name, spec in made.items()}
+            temporary.write_text(render(text, all_boards, out, specs), encoding="utf-8")
     with new_file(page) as temporary:
         temporary.write_text("\n".join(text) + "\n", encoding="utf-8")
     return page
@@ -96,7 +99,7 @@ def lines(
     store: Store,
     plan: dict[str, Any],
     all_boards: Sequence[Board],
-    pictures: dict[str, list[str]],
+    pictures: Mapping[str, Iterable[str]],
     *,
     costs: bool = True,
 ) -> Iterator[str]:

@@ -9,6 +9,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar
 
 from eventlog._runtime.errors import InputError, ShopError
@@ -21,6 +22,7 @@ T = TypeVar("T")
 STORAGE = FULL | {errno.EROFS, errno.EACCES, errno.EPERM}
 NO_PATH = {errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENXIO}
 speaker = ""  # prefix of each line, for processes that share a console
+_bars: list[Any] = []  # progress bars that are on the terminal; lines are printed above the last
 _spellings: dict[str, str] = {}  # 'python -m PACKAGE COMMAND' -> how it is typed
 
 
@@ -153,7 +155,37 @@ def _interrupted() -> int:
 def note(text: str) -> None:
     """Print a line about progress on standard error; results go to standard output."""
     text = as_typed(text)
-    print(f"{speaker}: {text}" if speaker else text, file=sys.stderr, flush=True)
+    line = f"{speaker}: {text}" if speaker else text
+    if _bars:
+        _bars[-1].console.print(line, markup=False, highlight=False)  # above the bar
+    else:
+        print(line, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def progress(description: str, total: int) -> Iterator[Callable[[int, str], None]]:
+    """Yield a function that shows how many of `total` are done, and a text, on a terminal's last
+    line; elsewhere it shows nothing. Lines that `note` prints stand above.
+    """
+    if not sys.stderr.isatty():
+        yield lambda done, text: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (
+        TextColumn(description),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[text]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(description, total=total, text="")
+        _bars.append(bar)
+        try:
+            yield lambda done, text: bar.update(task, completed=done, text=text)
+        finally:
+            _bars.remove(bar)
 
 
 def in_notebook() -> bool:
@@ -164,7 +196,7 @@ def in_notebook() -> bool:
 def track(items: Iterable[T], description: str, *, total: int | None = None) -> Iterator[T]:
     """Yield `items`, with a progress bar on a terminal, or a line that is kept up in a notebook.
 
-    Elsewhere a new line comes every ten seconds.
+    Elsewhere a line comes after two seconds and every ten from then on.
     """
     total = len(items) if total is None and isinstance(items, Sized) else total
     if sys.stderr.isatty():
@@ -176,13 +208,14 @@ def track(items: Iterable[T], description: str, *, total: int | None = None) -> 
         )
         return
     notebook = in_notebook()
-    every = 0.5 if notebook else 10
+    # The first line comes soon, because it says how long the whole will take.
+    every, soon = (0.5, 0.5) if notebook else (10.0, 2.0)
     last = began = time.monotonic()
     for done, item in enumerate(items, start=1):
         yield item
         now = time.monotonic()
-        if now - last > every or (notebook and done == total):
-            last = now
+        if now - last > soon or (notebook and done == total):
+            last, soon = now, every
             text = f"{description}: {done}{_of(done, total, now - began)}"
             if notebook:
                 end = "\n" if done == total else ""

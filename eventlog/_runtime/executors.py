@@ -30,11 +30,10 @@ from typing import Any
 
 from eventlog._runtime.errors import InputError, UnknownNameError, WorkError
 from eventlog._runtime.extras import require
+from eventlog._runtime.system import START
 
 ENGINES = ("serial", "processes", "dask")
 PATIENCE = 60  # seconds to wait for a cluster's first worker
-# A forked server starts workers quickly; Windows has only "spawn".
-START = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 
 
 class SerialExecutor(Executor):

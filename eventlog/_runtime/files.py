@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from eventlog._runtime.errors import InputError
+from eventlog._runtime.system import lock
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # the path is right, the disk is full
 LARGEST_TEXT = 256 << 20  # bytes; manifests, mappings and models' settings are far smaller
@@ -155,29 +156,12 @@ def _beside(path: Path, kind: str) -> Path:
 @contextmanager
 def _marked(folder: Path) -> Iterator[None]:
     """Hold a lock on a folder, which ends with the process: what has none is a leftover."""
-    handle = _lock(folder)
+    handle = lock(folder)
     try:
         yield
     finally:
         if handle is not None:
             os.close(handle)
-
-
-def _lock(path: Path) -> int | None:
-    """Return a handle that locks `path`; None where locks are not known or another holds it."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return None
-    handle = None
-    try:
-        handle = os.open(path, os.O_RDONLY)
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        if handle is not None:
-            os.close(handle)
-        return None
-    return handle
 
 
 def _remove_leftovers(path: Path) -> None:
@@ -192,7 +176,7 @@ def _remove_leftovers(path: Path) -> None:
     for found in sorted(path.parent.iterdir()):
         if not re.fullmatch(f"{names}|{of_file}", found.name) or found.is_symlink():
             continue
-        handle = _lock(found)
+        handle = lock(found)
         if handle is None:
             continue
         try:

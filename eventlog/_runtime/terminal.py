@@ -69,7 +69,7 @@ def suggest(commands: Mapping[str, str]) -> None:
     console, width = _console(), max(map(len, typed))
     console.print("\n[bold]next[/bold]")
     for command, purpose in typed.items():
-        console.print(_literal(f"  {command:{width}}  {purpose}"))
+        console.print(_literal(f"  {command:{width}}  {purpose}"), soft_wrap=True)
 
 
 def _console() -> Console:

@@ -7,7 +7,7 @@ which a gap leads is drawn in `generators.sampling.timing`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
@@ -17,6 +17,7 @@ import torch
 from eventlog._runtime.errors import InputError
 from eventlog.check import EARLIEST, LATEST
 from generators.codec.coders import Bins
+from generators.codec.rhythms import MOST_RHYTHMS, learn_rhythms
 from generators.codec.timing_params import HOUR_MS, WEEK_HOURS
 from generators.privacy.queries import PrivateQueries
 from generators.validation import Record
@@ -44,6 +45,8 @@ class Clock:
     weekly: np.ndarray
     within: Bins
     between: Bins
+    # (classes of users, 168) float64, mean 1: the same of each class; there may be none
+    rhythms: np.ndarray = field(default_factory=lambda: np.zeros((0, WEEK_HOURS)))
 
     def gap_ends(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the lower and upper end of each gap code, (size,) float64 s each."""
@@ -94,7 +97,15 @@ class Clock:
             WEEK_HOURS,
             per_user=4,
         )
-        weekly = _smooth(weekly) if step < DAY_MS else np.ones(WEEK_HOURS)
+        weekly = _smooth(weekly if step < DAY_MS else np.repeat(weekly.reshape(7, 24).sum(1), 24))
+        rhythms = np.zeros((0, WEEK_HOURS))
+        if not queries.private:
+            rhythms = learn_rhythms(
+                user[starts],
+                hour_of_week(time[starts]),
+                daily=step >= DAY_MS,
+                min_users=queries.min_users,
+            )
         known = np.isfinite(gap)
         w, b = known & ~is_session_start, known & is_session_start
         within = Bins.fit(
@@ -116,7 +127,7 @@ class Clock:
             decimals=3,
             tail=TAIL,
         )
-        return cls(start, end, step, weekly, within, between)
+        return cls(start, end, step, weekly, within, between, rhythms)
 
     def encode(self, gap: np.ndarray, is_session_start: np.ndarray) -> np.ndarray:
         """Return gap codes (n,); -1 at a user's first row, whose gap is NaN."""
@@ -129,14 +140,17 @@ class Clock:
         """Return whether each gap starts a new session, (n,) bool."""
         return code >= self.within.size
 
-    def cycle(self) -> torch.Tensor:
+    def cycle(self, weekly: np.ndarray | None = None) -> torch.Tensor:
         """Return the log of the mean weekly intensity where each gap ends, by its first hour.
+
+        `weekly` (WEEK_HOURS,) is that of all users where None.
 
         It is (WEEK_HOURS, size) float32, and is added to the logits of the gap, so that a model
         need not learn the weekly cycle.
         """
         # intensity up to each hour of two weeks
-        total = torch.from_numpy(np.append(0.0, np.cumsum(np.tile(self.weekly, 2))))
+        hourly = np.tile(self.weekly if weekly is None else weekly, 2)
+        total = torch.from_numpy(np.append(0.0, np.cumsum(hourly)))
 
         def until(hours: torch.Tensor) -> torch.Tensor:
             weeks = torch.div(hours, WEEK_HOURS, rounding_mode="floor")
@@ -159,7 +173,7 @@ class Clock:
     @classmethod
     def from_json(cls, data: Record) -> Self:
         """Read a clock from model.json. Raises StateError where it is not valid."""
-        data.only(("start_ms", "end_ms", "step_ms", "weekly", "within", "between"))
+        data.only(("start_ms", "end_ms", "step_ms", "weekly", "within", "between", "rhythms"))
         start = data.integer("start_ms", FIRST_MS, LAST_MS)
         end = data.integer("end_ms", start, LAST_MS)
         step = data.integer("step_ms", 1, DAY_MS)
@@ -171,7 +185,12 @@ class Clock:
         within, between = (
             Bins.from_json(data.record(n), low=0, high=LONGEST_GAP_S) for n in ("within", "between")
         )
-        return cls(start, end, step, weekly, within, between)
+        classes = data.value("rhythms")
+        n = len(classes) if isinstance(classes, list) and len(classes) <= MOST_RHYTHMS else 0
+        rhythms = data.table("rhythms", (n, WEEK_HOURS), low=0, high=BUSIEST)
+        if n == 1 or not rhythms.any(1).all():
+            data.fail("rhythms", "is one rhythm, or has one that is only zeros")
+        return cls(start, end, step, weekly, within, between, rhythms)
 
 
 def hour_of_week(time: np.ndarray) -> np.ndarray:

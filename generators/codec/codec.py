@@ -30,6 +30,7 @@ from generators.codec.parts import (
     LEVELS,
     OBSERVATION_SPAN,
     PRICE_LEVEL,
+    RHYTHM,
     Columns,
     Items,
     Labels,
@@ -52,6 +53,7 @@ from generators.sequences.codes import (
 )
 from generators.sequences.feature_layout import Blocks, Counter, feature_sizes
 from generators.sequences.user_state import Effects, time_of
+from generators.structure.structure import Structure, unescaped
 
 MOST_ROWS = 16_384  # of a user: a sample holds all rows of some thousand users at a time
 # Names of fields: the first is there where the log has labels.
@@ -73,6 +75,8 @@ class Codec:
     private: bool = False  # learnt under a budget?
     max_rows: int = 1024  # of a user
     carried: Mapping[str, Any] = field(default_factory=dict)  # of the manifest: roles, currency
+    id_prefix: str = ""  # of all ids of a sample: no id of the log begins with it
+    structure: Structure = field(default_factory=Structure)  # what is derived and not learnt
 
     # --- what is read most ------------------------------------------------------------------------
 
@@ -120,6 +124,14 @@ class Codec:
     def session_labels(self) -> Sequence[tuple[str, str]]:
         """(kind, value) of each label, the rarest last; code 0 = none."""
         return self.labels.of_sessions
+
+    def columns_learnt(self) -> tuple[set[str], set[str]]:
+        """Return the columns of events, and of users, that a sample has before it is restored."""
+        optional = {"session": "session_id", "order": "order_id"}
+        optional |= {"category": "category", "item": "item_id"}
+        events = {"event_id", "user_id", "timestamp", "event", *self.values, *self.ids}
+        events |= {column for part, column in optional.items() if self.columns.present.get(part)}
+        return events | (set(self.bins) - {"price_ratio"}), {"user_id", *self.users.columns}
 
     # --- shapes -----------------------------------------------------------------------------------
 
@@ -295,12 +307,20 @@ class Codec:
             clears=table(FLAGS_CLEARED),
             needs=np.array([0] + [self.rules.required_flags.get(e, 0) for e in self.events.values]),
             fails=table({"payment_failed": 1}),
+            carts_end=self.rules.carts_end,
             labels=np.array(labels, dtype=np.int64),
             values=len(self.value_fields),
             rest=len(self.rest_fields),
             ids=len(self.ids),
             blocks=self.blocks(),
         )
+
+    def rhythms_of(self, user_attributes: torch.Tensor) -> np.ndarray:
+        """Return the row of `TimingParams.weekly` of users (n, n_attributes), (n,) int64."""
+        if RHYTHM not in self.user_attributes:
+            return np.zeros(len(user_attributes), dtype=np.int64)
+        code = user_attributes[:, list(self.user_attributes).index(RHYTHM)].numpy()
+        return np.maximum(code - 1, 0)
 
     def timing_params(self) -> TimingParams:
         """Return the clock and the pace of users, for compiled code."""
@@ -311,7 +331,10 @@ class Codec:
         return TimingParams(
             low=low,
             high=high,
-            weekly=np.asarray(self.clock.weekly, dtype=np.float64),
+            weekly=np.ascontiguousarray(
+                self.clock.rhythms if len(self.clock.rhythms) else self.clock.weekly[None],
+                dtype=np.float64,
+            ),
             within=self.clock.within.size,
             start=self.clock.start_ms,
             end=self.clock.end_ms,
@@ -325,7 +348,10 @@ class Codec:
         )
 
     def column_changes(self) -> dict[str, Any]:
-        """Return what becomes of columns, for the manifest: dropped, folded, or with new ids."""
+        """Return what becomes of columns, for the manifest.
+
+        They are dropped, folded, get new ids, or are derived from others.
+        """
         rare = (
             "too few users have them, by a noisy count" if self.private else "few users have them"
         )
@@ -339,10 +365,12 @@ class Codec:
             for flag, n in (("session", "session_id"), ("order", "order_id"))
             if self.columns.present.get(flag)
         ]
+        folded = {unescaped(n): how for n, how in folded.items()} | self.structure.folded()
         return {
-            "dropped": list(self.columns.not_learnt),
+            "dropped": [unescaped(n) for n in self.columns.not_learnt],
             "folded": folded,
-            "ids": ["user_id", *ids, *self.ids],
+            "ids": ["user_id", *ids, *map(unescaped, self.ids)],
+            "derived": self.structure.sentences(),
         }
 
     # --- JSON -------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from generators.validation import LARGEST, Record
 
 MOST_CODES = 10_000  # of a numeric column, at the most
 STEEPEST = 1e300  # ratio of the ends of an interval: a power of it is still a number
+MOST_EMPTY = 0.5  # of the width of an interval: a larger gap without a value is left out
 GRID_CELLS = 48  # per sign, of the fixed grid on which a numeric column is counted under a budget
 
 
@@ -173,8 +174,10 @@ class Bins:
             halves = 0.5 ** np.arange(1, tail + 1) / intervals
             halves = halves[halves * rest.sum() >= queries.min_users]
             share = np.sort(np.concatenate([share, 1 - halves, halves if not log else []]))
-        edges = np.unique(np.quantile(np.clip(values[rest], low_end, high_end), share))
-        return cls(points, edges[:-1], edges[1:], bool(log), decimals)
+        inside = np.clip(values[rest], low_end, high_end)
+        edges = np.unique(np.quantile(inside, share))
+        low, high = _without_gaps(np.sort(inside), edges, queries.min_users)
+        return cls(points, low, high, bool(log), decimals)
 
     def encode(self, values: np.ndarray) -> np.ndarray:
         """Return codes (n,) int64 of (n,) float64; values beyond all edges get the nearest one."""
@@ -205,9 +208,17 @@ class Bins:
         high = np.concatenate([[np.nan], self.points, self.high])
         return low, high
 
-    def decode(self, codes: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-        """Return values (n,) float64 of (n,) codes, from (n,) uniform numbers in [0, 1)."""
-        low, high = self.ends()
+    def decode(
+        self,
+        codes: np.ndarray,
+        uniform: np.ndarray,
+        limits: tuple[float, float] = (-np.inf, np.inf),
+    ) -> np.ndarray:
+        """Return values (n,) float64 of (n,) codes, from (n,) uniform numbers in [0, 1).
+
+        Values of intervals that `limits` cut lie within them.
+        """
+        low, high = (np.clip(end, *limits) for end in self.ends())
         return within(low[codes], high[codes], uniform, self.log).round(self.decimals)
 
     @classmethod
@@ -231,6 +242,33 @@ class Bins:
         if made.log and not (top[positive] / STEEPEST <= bottom[positive]).all():
             data.fail("low", "is too near to zero for the upper end of its interval")
         return made
+
+
+def _without_gaps(
+    values: np.ndarray, edges: np.ndarray, min_rows: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ends of the intervals between `edges`, cut where most of one holds no value.
+
+    A number that lies in several places (the latitudes of some cities) is never drawn between them.
+    Beside a gap at least `min_rows` of the sorted `values` (n,) lie beyond the new end.
+    """
+    first = np.searchsorted(values, edges[:-1], side="left")
+    stop = np.append(first[1:], len(values))
+    low, high = [], []
+    for begin, end, f, s in zip(edges[:-1], edges[1:], first, stop, strict=True):
+        mine = values[f:s]
+        if s - f >= 4 * min_rows:
+            steps = np.diff(mine)
+            k = int(steps.argmax())
+            bottom = mine[max(k - min_rows + 1, 0)]
+            top = mine[min(k + min_rows, len(mine) - 1)]
+            if steps[k] > MOST_EMPTY * (end - begin) and begin < bottom and top < end:
+                low += [begin, top]
+                high += [bottom, end]
+                continue
+        low.append(begin)
+        high.append(end)
+    return np.array(low), np.array(high)
 
 
 def within(low: np.ndarray, high: np.ndarray, uniform: np.ndarray, log: bool) -> np.ndarray:

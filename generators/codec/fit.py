@@ -33,14 +33,12 @@ from generators.codec.learn_users import (
     learn_last_sessions,
     learn_users,
 )
-from generators.codec.parts import N_LABELLED_SESSIONS, Columns, Pace, Users, Vocabulary
+from generators.codec.parts import N_LABELLED_SESSIONS, RHYTHM, Columns, Pace, Users, Vocabulary
 from generators.codec.regularities import learn_levels, learn_usual_categories, longest_session
 from generators.codec.shared_ids import SharedIds
 from generators.privacy.public import Public
 from generators.privacy.queries import PrivateQueries
 
-# Fields of a codec, beside columns of the log: no column can have their names.
-OWN_FIELDS = frozenset({"gap", "intent", "pick", "item", "order"})
 EVENTS_WEIGHT = 4.0  # of the question which events there are: without one, all that it does is lost
 MIN_USERS_IN_LOG = 10
 OPTIONAL_COLUMNS = {
@@ -87,6 +85,8 @@ def learn(
 ) -> Codec:
     """Learn a codec from `log` through `queries`; `validity.learn_rules` adds what sequences show.
 
+    `log` is reduced: its structure was taken out before (see generators.structure).
+
     Raises InputError where the log has too few users or no event that enough users have.
     """
     _check(log, queries)
@@ -109,6 +109,8 @@ def learn(
     pace = Pace()
     if not queries.private:
         attributes |= learn_last_sessions(queries, user, time, is_session_start, intervals)
+        if len(clock.rhythms):
+            attributes[RHYTHM] = Values([str(k + 1) for k in range(len(clock.rhythms))])
         pace = Pace(longest=longest_session(queries, user, time, is_session_start))
     codec = Codec(
         vocabulary=Vocabulary(
@@ -152,12 +154,6 @@ def _check(log: EventLog, queries: PrivateQueries) -> None:
     if queries.n_users < MIN_USERS_IN_LOG:
         raise InputError(
             f"The log has {queries.n_users} users; a generator needs at least {MIN_USERS_IN_LOG}."
-        )
-    clash = [n for n in map(str, log.events.columns) if n in OWN_FIELDS]
-    if clash:
-        raise InputError(
-            f"The log has a column called {clash[0]!r}, a name that the generators use for a field "
-            "of their own; rename the column."
         )
 
 

@@ -16,9 +16,8 @@ from generators.codec.regularities import learn_prices
 from generators.codec.shared_ids import SharedIds
 from generators.privacy.public import Public
 from generators.privacy.queries import PrivateQueries
+from generators.structure.evidence import is_id
 
-# An id column has more distinct values than this, and most of them belong to one or two users.
-ID_VALUES = 64
 # Columns that are treated by their role, not by what they contain.
 COLUMNS_WITH_ROLES = frozenset(
     {
@@ -64,7 +63,7 @@ def learn_columns(
                 bins[name] = number
             else:
                 not_learnt.append(name)
-        elif not queries.private and _is_id(column, user):
+        elif not queries.private and is_id(string_codes(column)[0], user):
             ids[name] = SharedIds()
         else:
             coder = Values.fit(
@@ -101,20 +100,6 @@ def _number(
         intervals=intervals // 2,
         decimals=0 if name == "quantity" else None,
     )
-
-
-def _is_id(column: pd.Series, user: np.ndarray) -> bool:
-    """Are there many values, most of them of one or two users?"""
-    code, names = string_codes(column)
-    present = code >= 0
-    users = (
-        pd.DataFrame({"v": code[present], "u": user[present]})
-        .drop_duplicates()
-        .groupby("v")
-        .size()
-        .to_numpy()
-    )
-    return len(names) > ID_VALUES and bool(np.median(users) <= 2)
 
 
 def _item_attribute(

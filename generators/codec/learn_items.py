@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain, count
+
 import numpy as np
 import pandas as pd
 
@@ -120,14 +122,14 @@ def _laid_out(
     """Lay out items by category, and last in each the code that represents its rare items."""
     out_names: list[str] = []
     out_category, out_price, start = [0], [np.nan], []
-    other = np.zeros(categories.size, dtype=np.int64)
+    other, rare = np.zeros(categories.size, dtype=np.int64), _name_of_rare_items(names)
     for c in range(categories.size):
         start.append(len(out_names) + 1)
         mine = np.flatnonzero(category == c)
         out_names += [names[i] for i in mine]
         out_price += price[mine].tolist()
         if c in with_other:
-            out_names.append(f"other:{categories.values[c - 1]}" if c else "other")
+            out_names.append(f"{rare}:{categories.values[c - 1]}" if c else rare)
             out_price.append(np.nan)
             other[c] = len(out_names)
         out_category += [c] * (len(out_names) - len(out_category) + 1)
@@ -139,6 +141,12 @@ def _laid_out(
         {},
         other,
     )
+
+
+def _name_of_rare_items(names: list[str]) -> str:
+    """Return "other", or "other2", ... where items of the log are called so: it may be a sample."""
+    taken = {name.partition(":")[0] for name in names}
+    return next(n for n in chain(("other",), (f"other{k}" for k in count(2))) if n not in taken)
 
 
 def _set_median_prices(items: Items, categories: Values, events: pd.DataFrame) -> None:

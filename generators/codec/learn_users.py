@@ -176,6 +176,7 @@ def learn_users(
         name: codec.values[name]
         for name in codec.value_fields
         if name not in codec.user_attributes
+        and len(codec.values[name].values) > 1
         and _hardly_changes(codec.values[name].encode(log.events[name]), user)
     }
     return replace(

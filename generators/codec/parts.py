@@ -21,6 +21,8 @@ from generators.codec.shared_ids import SharedIds
 ARRIVAL, OBSERVATION_SPAN, LENGTH, N_LABELLED_SESSIONS = "arrival", "stay", "length", "marks"
 # Both or none: rows and seconds of the last of several sessions, 0 where there is one.
 LAST_ROWS, LAST_SPAN = "last rows", "last stay"
+# The class of users to whose hours and weekdays a user keeps, where there are several.
+RHYTHM = "rhythm"
 # Attributes of users named 'favourite category', 'second brand': what the user has most rows of.
 FAVOURITES = {"favourite ": 1, "second ": 2}
 # Attributes that items get from their rows, in fifths: by price within the category, by number of
@@ -139,6 +141,7 @@ class Rules:
     usual_category: Mapping[str, list[int]] = field(default_factory=dict, metadata=key("usual"))
     # events without a session id in the log
     sessionless: Sequence[str] = ()
+    carts_end: bool = False  # does the cart end with its session?
 
 
 def inline(default: Any) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from generators.codec.coders import Values
+from generators.structure.structure import Structure
 
 
 def to_json(value: Any) -> Any:
@@ -22,6 +23,8 @@ def to_json(value: Any) -> Any:
     """
     if isinstance(value, Values):
         return list(value.values)
+    if isinstance(value, Structure):
+        return value.to_json()
     if is_dataclass(value) and not isinstance(value, type):
         out: dict[str, Any] = {}
         for f in fields(value):

@@ -11,6 +11,7 @@ import math
 from dataclasses import fields, replace
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 
@@ -30,6 +31,7 @@ from generators.codec.parts import (
     N_LABELLED_SESSIONS,
     OBSERVATION_SPAN,
     POPULARITY,
+    RHYTHM,
     SALES,
     Columns,
     Items,
@@ -43,12 +45,14 @@ from generators.codec.parts import (
 from generators.codec.shared_ids import SharedIds
 from generators.sequences.codes import BOUGHT, CART, EVER, SEEN
 from generators.sequences.feature_layout import COUNTER_SIZES, Counter
+from generators.structure.structure import Structure
 from generators.validation import Record
 
 # Fields of a row: no column can have their names.
 FIELDS = frozenset({"gap", SESSION_LABEL, "event", COPY_ACTION, "category", "item", "order"})
 CARRIED = ("roles", "currency")  # of a log's manifest
 KINDS = ("values", "number", "time")  # of columns of the users table
+MOST_LETTERS = 16  # of the prefix of new ids
 MOST_COUNTED = 1e9  # rows or sessions of a user
 LONGEST_SESSION_MS = 10**13
 STEEPEST_PRICE = 50.0  # of log ratios of prices
@@ -80,6 +84,10 @@ def restored(data: Any, *, max_rows: int) -> Codec:
     codec = replace(codec, users=_users(codec, part))
     codec = replace(codec, prices=_prices(codec, part), pace=_pace(codec, part))
     codec = replace(codec, rules=_rules(codec, part))
+    prefix = part.text("id_prefix")
+    if not prefix.isalnum() or len(prefix) > MOST_LETTERS:
+        part.fail("id_prefix", f"is {prefix[:20]!r}; it must be a few letters and digits")
+    codec = replace(codec, structure=_structure(codec, part), id_prefix=prefix)
     columns = replace(codec.columns, not_learnt=part.texts("not_learnt"))
     return replace(codec, columns=columns, carried=_carried(part.record("carried")))
 
@@ -257,18 +265,23 @@ def _users(codec: Codec, part: Record) -> Users:
     for name in names:
         if name in tops:
             coders[name] = Bins.from_json(attributes.record(name), low=0, high=tops[name])
+        elif name == RHYTHM:
+            classes = [str(k + 1) for k in range(len(codec.clock.rhythms))]
+            if attributes.texts(name) != classes:
+                attributes.fail(name, "does not number the rhythms of the clock")
+            coders[name] = Values(classes)
         elif kinds.get(name) in ("number", "time"):
             low, high = _days(codec.clock) if kinds[name] == "time" else (-1e36, 1e36)
             coders[name] = Bins.from_json(attributes.record(name), low=low, high=high)
         else:
             coders[name] = Values(attributes.texts(name))
     for name in kinds:
-        if name not in names or name in tops or name == "user_id":
+        if name not in names or name in tops or name in ("user_id", RHYTHM):
             columns.fail(name, "is no column of users whose values are drawn")
     users = Users(coders, kinds)
     with_users = replace(codec, users=users)
     for name in names[3:]:
-        _check_attribute(with_users, attributes, name, name in tops)
+        _check_attribute(with_users, attributes, name, name in tops or name == RHYTHM)
     return users
 
 
@@ -350,6 +363,7 @@ def _rules(codec: Codec, part: Record) -> Rules:
         },
         constant_in_session=part.texts("held", among=[*codec.value_fields, *codec.ids]),
         sessionless=part.texts("sessionless"),
+        carts_end=part.flag("carts_end"),
     )
 
 
@@ -380,6 +394,19 @@ def _allowed(codec: Codec, part: Record) -> tuple[dict[str, np.ndarray], np.ndar
     if allowed_next[:, :, 0].any():
         part.fail("allow_next", "lets a row have no event")
     return allowed, allowed_next
+
+
+def _structure(codec: Codec, part: Record) -> Structure:
+    """Read what is derived; a relation can only read what is learnt or derived before."""
+    record = part.record("structure")
+    record.only(("relations", "columns"))
+    try:
+        structure = Structure.from_json(record.data)
+    except (ValueError, msgspec.ValidationError) as error:
+        record.fail("", f"is not valid: {error}")
+    if structure.restorable(codec.columns_learnt()) != structure:
+        record.fail("relations", "derives a column from one that is not there")
+    return structure
 
 
 def _carried(part: Record) -> dict[str, Any]:

@@ -18,7 +18,7 @@ class TimingParams(NamedTuple):
 
     low: np.ndarray  # (size,) float64 s: lower end of each gap code
     high: np.ndarray  # (size,) float64 s
-    weekly: np.ndarray  # (168,) float64: intensity of session starts
+    weekly: np.ndarray  # (rhythms, 168) float64: intensity of session starts, by class of users
     within: int  # gap codes from here on begin a session
     start: int  # ms
     end: int  # ms

@@ -13,9 +13,10 @@ Each field of a row is drawn given a context (see `generators.markov.contexts`):
                the event before
     others     the event, the event before, whether a session begins
 
-and each but the label also given the session's label. Users who have ordered are likelier to order
-again, the more so the more often: counted so, buyers differ as much as in the log (Pólya's urn
-gives the negative binomial distribution).
+and each also given the session's label, and up to three attributes of the user, or the price level
+of the item, that tell most about it (`contexts.choose`). Users who have ordered are likelier to
+order again, the more so the more often: counted so, buyers differ as much as in the log (Pólya's
+urn gives the negative binomial distribution).
 
 A code counted n times of m in its context has the share (n + s * b) / (m + s), with b its share in
 the coarser context and s the strength of the backoff: the Dirichlet smoothing of MacKay and Peto
@@ -33,17 +34,27 @@ from numba import njit
 
 from eventlog._runtime.settings import Range
 from generators.codec.codec import SESSION_LABEL, Codec
-from generators.codec.parts import ARRIVAL, LENGTH, N_LABELLED_SESSIONS, OBSERVATION_SPAN
+from generators.codec.parts import (
+    ARRIVAL,
+    LENGTH,
+    N_LABELLED_SESSIONS,
+    OBSERVATION_SPAN,
+    PRICE_LEVEL,
+)
 from generators.codec.restore import restored
 from generators.markov.contexts import (
+    MOST_CHOSEN,
     ContextFeatures,
     Levels,
+    choose,
     context,
     context_features,
     index_of,
     order_level,
+    parents,
     purchases,
     size_of,
+    sizes_about,
 )
 from generators.markov.private_tables import PrivateChain, weights
 from generators.privacy.accounting import PrivacyLedger
@@ -52,7 +63,7 @@ from generators.sampling.step_model import draw
 from generators.sequence_model import SequenceGenerator
 from generators.sequences import feature_layout as layout
 from generators.sequences.encode import EncodedSequences
-from generators.validation import array, no_others, shares
+from generators.validation import Record, array, no_others, shares
 
 MOST_COUNTED = 1e15  # rows of an item
 HOURS_A_DAY = 24
@@ -104,10 +115,13 @@ class Markov(SequenceGenerator):
             else self._exact
         )
         self.tables_: dict[str, np.ndarray] = {}
+        self.given_: dict[str, list[int]] = {}
         for name in self.codec_.fields():
             if name != "item":
+                given = [] if private else choose(self.codec_, name, column[name], seen)
+                self.given_[name] = given
                 self.tables_[name] = learn(
-                    name, column[name], context(self.codec_, name, seen)
+                    name, column[name], context(self.codec_, name, seen, given)
                 ).astype(np.float32)
         self._learn_items(steps, column["item"], owner, self.codec_.items.size, tables)
         self._learn_user_attributes(steps.user_attributes.numpy(), tables)
@@ -127,11 +141,16 @@ class Markov(SequenceGenerator):
     def _learn_user_attributes(self, attributes: np.ndarray, tables: Tables) -> None:
         """Learn the shares of each attribute given another; `attributes` (n_users, S) codes."""
         sizes = self.codec_.user_attribute_sizes()
+        self.parents_ = (
+            [parent_of(self.codec_, k) for k in range(len(sizes))]
+            if self.codec_.private
+            else parents(self.codec_, attributes)
+        )
         self.attribute_shares_: list[np.ndarray] = []
         for k, (name, size) in enumerate(sizes.items()):
-            parent = parent_of(self.codec_, k)
+            parent = self.parents_[k]
             before, width = np.zeros(len(attributes), dtype=np.int64), 1
-            if parent is not None:
+            if parent >= 0:
                 before, width = attributes[:, parent], list(sizes.values())[parent]
             counts, noise = tables.counts(
                 f"users' {name}",
@@ -200,23 +219,37 @@ class Markov(SequenceGenerator):
         self.tables_["successor_count"][first[keep], rank[keep]] = count[keep]
 
     def _step_model(self, past: EncodedSequences | None = None) -> MarkovStepModel:
-        return MarkovStepModel(self.codec_, self.tables_, self.attribute_shares_, self.strength)
+        return MarkovStepModel(
+            self.codec_,
+            self.tables_,
+            self.attribute_shares_,
+            self.parents_,
+            self.given_,
+            self.strength,
+        )
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """See Generator.state."""
         arrays = {f"table/{k}": v for k, v in self.tables_.items()} | {
             f"static/{k}": v for k, v in enumerate(self.attribute_shares_)
         }
-        return arrays, {"codec": self.codec_.to_json()}
+        data = {"codec": self.codec_.to_json(), "given": self.given_, "parents": self.parents_}
+        return arrays, data
 
     def restore(self, arrays: dict[str, np.ndarray], data: dict[str, Any]) -> None:
         """See Generator.restore."""
-        self.codec_ = restored(data, max_rows=self.max_rows)
-        self.tables_, self.attribute_shares_ = self._tables_of(arrays), []
+        own = Record(data)
+        own.only(("codec", "given", "parents"))
+        self.codec_ = restored({"codec": own.value("codec")}, max_rows=self.max_rows)
         sizes = list(self.codec_.user_attribute_sizes().values())
+        parents = own.integers("parents", size=len(sizes), low=-1, high=len(sizes) - 1)
+        if (parents >= np.arange(len(sizes))).any():
+            own.fail("parents", "gives an attribute one that is drawn after it")
+        self.parents_, self.given_ = parents.tolist(), self._given(own.record("given"))
+        self.tables_, self.attribute_shares_ = self._tables_of(arrays), []
         for k, size in enumerate(sizes):
-            parent = parent_of(self.codec_, k)
-            shape = (1 if parent is None else sizes[parent], size)
+            parent = self.parents_[k]
+            shape = (1 if parent < 0 else sizes[parent], size)
             self.attribute_shares_.append(
                 shares(arrays, f"static/{k}", dtype="float64", shape=shape)
             )
@@ -225,17 +258,35 @@ class Markov(SequenceGenerator):
             [*(f"table/{n}" for n in self.tables_), *(f"static/{k}" for k in range(len(sizes)))],
         )
 
+    def _given(self, record: Record) -> dict[str, list[int]]:
+        """Return what each field is given beside its context; see contexts.choose."""
+        fields = [n for n in self.codec_.fields() if n != "item"]
+        record.only(fields)
+        last = len(sizes_about(self.codec_)) - 1
+        given = {n: record.integers(n, low=0, high=last).tolist() for n in fields}
+        later = {*self.codec_.value_fields, *self.codec_.rest_fields}
+        for name, columns in given.items():
+            if len(columns) > MOST_CHOSEN or (last in columns and name not in later):
+                record.fail(name, "gives a field too much, or what is drawn after it")
+        return given
+
     def _tables_of(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return the tables of fields and items, each of the shape that the codec asks for."""
         codec, n_items = self.codec_, self.codec_.items.size
         nothing = torch.zeros(0, dtype=torch.int64)
         seen = ContextFeatures(
-            torch.zeros((0, len(codec.feature_sizes())), dtype=torch.int64), *[nothing] * 5
+            features=torch.zeros((0, len(codec.feature_sizes())), dtype=torch.int64),
+            event=nothing,
+            is_session_start=nothing,
+            session_label=nothing,
+            orders=nothing,
+            size=nothing,
+            about=torch.zeros((0, len(sizes_about(codec))), dtype=torch.int64),
         )
         tables = {}
         for name, size in codec.fields().items():
             if name != "item":
-                contexts = index_of(context(codec, name, seen))[1]
+                contexts = index_of(context(codec, name, seen, self.given_[name]))[1]
                 tables[name] = shares(
                     arrays, f"table/{name}", dtype="float32", shape=(contexts, size)
                 )
@@ -253,11 +304,14 @@ class Markov(SequenceGenerator):
         return tables
 
 
-def parent_of(codec: Codec, k: int) -> int | None:
-    """Return the attribute that the k-th is given: a fixed one, otherwise the one before it."""
+def parent_of(codec: Codec, k: int) -> int:
+    """Return the attribute that the k-th is given under a budget: a fixed one, or the one before.
+
+    It is -1 for the first.
+    """
     names = list(codec.user_attributes)
     named = PARENTS.get(names[k])
-    return names.index(named) if named in names else k - 1 if k else None
+    return names.index(named) if named in names else k - 1
 
 
 class MarkovStepModel:
@@ -268,9 +322,13 @@ class MarkovStepModel:
         codec: Codec,
         tables: dict[str, np.ndarray],
         attribute_shares: list[np.ndarray],
+        parents: list[int],
+        given: dict[str, list[int]],
         strength: float,
     ) -> None:
         self.codec, self.strength, self.attribute_shares = codec, strength, attribute_shares
+        self.parents, self.given = parents, given
+        self.price_level = torch.from_numpy(codec.item_table(PRICE_LEVEL))
         self.log = {
             k: torch.log(torch.from_numpy(v)) for k, v in tables.items() if k in codec.fields()
         }
@@ -281,7 +339,10 @@ class MarkovStepModel:
         self.fresh = (strength * popular / np.bincount(of, popular).clip(min=1e-9)[of]).astype(
             np.float32
         )
-        self.cycle = torch.cat([torch.zeros(1, codec.clock.size), codec.clock.cycle()])
+        no_hour = torch.zeros(1, codec.clock.size)
+        weekly = codec.timing_params().weekly
+        # (rhythms, 1 + WEEK_HOURS, gap codes)
+        self.cycle = torch.stack([torch.cat([no_hour, codec.clock.cycle(w)]) for w in weekly])
         self.purchases = purchases(codec)
 
     def begin(
@@ -294,12 +355,13 @@ class MarkovStepModel:
         self.orders, self.level, self.bought = zero, zero, no
         codes: list[torch.Tensor] = []
         for k, table in enumerate(self.attribute_shares):
-            parent = parent_of(self.codec, k)
-            given = zero if parent is None else codes[parent]
-            share = torch.from_numpy(table)[given] + 1e-12
+            parent = self.parents[k]
+            share = torch.from_numpy(table)[zero if parent < 0 else codes[parent]] + 1e-12
             codes.append(draw(torch.log(share), None if allowed is None else allowed[k], generator))
         attributes = torch.stack(codes, 1)
         self.size = size_of(self.codec, attributes)
+        self.about = torch.cat([attributes, zero[:, None]], 1)
+        self.rhythm = torch.from_numpy(self.codec.rhythms_of(attributes))
         return attributes
 
     def step(self, features: np.ndarray) -> None:
@@ -322,17 +384,18 @@ class MarkovStepModel:
             self.session_label,
             self.level,
             self.size,
+            self.about,
         )
         if len(rows) < len(self.event):
             parts = tuple(part.index_select(0, index) for part in parts)
-        levels = context(self.codec, name, ContextFeatures(*parts))
+        levels = context(self.codec, name, ContextFeatures(*parts), self.given[name])
         logits = self.log[name][index_of(levels)[0]]
         if name == "gap":
             # codes + 1, 0 = before the first row
             hour = self.features[index, layout.LAST_HOUR]
             weekday = self.features[index, layout.LAST_WEEKDAY]
             hour_of_week = torch.where(hour > 0, (weekday - 1) * HOURS_A_DAY + hour, 0)
-            logits = logits + self.cycle[hour_of_week]
+            logits = logits + self.cycle[self.rhythm[index], hour_of_week]
         return logits.numpy()
 
     def item_weights(self, category: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -364,6 +427,8 @@ class MarkovStepModel:
             self.session_label = torch.from_numpy(code)
         elif name == "event":
             self.event = torch.from_numpy(code)
+        elif name == "item":
+            self.about[:, -1] = self.price_level[torch.from_numpy(code)]
 
     def keep(self, rows: np.ndarray) -> None:
         """See StepModel."""
@@ -373,6 +438,7 @@ class MarkovStepModel:
         self.session_label = self.session_label[index]
         self.orders, self.bought = self.orders[index], self.bought[index]
         self.level, self.size = self.level[index], self.size[index]
+        self.about, self.rhythm = self.about[index], self.rhythm[index]
 
 
 @njit(cache=True)

@@ -250,7 +250,7 @@ class AffinityTensors:
         gain = logits.new_zeros((len(logits), self.n_groups)).scatter_add(
             1, group, logits[:, size:] * (group > 0)
         )
-        return logits[:, :size] + gain[:, self.group]
+        return logits[:, :size] + gain.index_select(1, self.group)
 
 
 @njit(cache=True)

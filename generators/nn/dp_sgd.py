@@ -24,8 +24,8 @@ from eventlog._runtime.console import track
 from eventlog.privacy.noise import UserStreams
 from generators.codec.codec import Codec
 from generators.nn.batches import TrainingPlan, make_batch
-from generators.nn.losses import losses
-from generators.nn.network import RowNet, open_fields
+from generators.nn.losses import per_user_losses
+from generators.nn.network import RowNet
 from generators.nn.posterior import latent_of
 from generators.privacy.accounting import PrivacyLedger, noise_for
 from generators.sequences.encode import EncodedSequences
@@ -143,7 +143,6 @@ def train_privately(
     rate, n_steps = sampling_rate(plan, ledger.users), private_steps(plan, ledger.users)
     batches = ledger.streams(steps.ids, f"batches of {what}").poisson_batches(rate, n_steps)
     own = ledger.streams(steps.ids, f"noise within {what}")
-    fields = open_fields(codec)
     net.per_user = True
     net.train()
     with warnings.catch_warnings():
@@ -167,7 +166,7 @@ def train_privately(
                 optimizer.zero_grad(set_to_none=True)
                 if len(part):
                     user_losses(
-                        net, steps, part, plan, fields, codec.items.start, own, step
+                        net, steps, part, plan, codec.items.start, own, step
                     ).sum().backward()
                 else:  # an empty batch still costs, and still gets its noise
                     for p in net.parameters():
@@ -189,7 +188,6 @@ def user_losses(
     steps: EncodedSequences,
     users: np.ndarray,
     plan: TrainingPlan,
-    fields: dict[str, torch.Tensor],
     start: np.ndarray,
     own: UserStreams,
     step: int,
@@ -200,7 +198,6 @@ def user_losses(
     and that of the largest number, so that long sequences do not outweigh short ones.
 
     Args:
-        fields: see `open_fields`.
         start: (n_categories + 1,) where the items of each category begin.
         own: secret streams of users; latents and hidden rows at `step` do not depend on the batch.
     """
@@ -209,5 +206,5 @@ def user_losses(
     drawn = own.uniform(users, step, net.latent + batch.mask.shape[1])
     z, kl = latent_of(net, batch, plan, torch.from_numpy(ndtri(drawn[:, : net.latent])).float())
     keep = torch.from_numpy(drawn[:, net.latent :] >= plan.word_dropout).float()
-    total = losses(net, batch, z, fields, steps.names, start, keep) + kl
+    total = per_user_losses(net, batch, z, steps.names, start, keep) + kl
     return total / (plan.private_rows + 1) ** 0.5 / batch.mask.sum(1).to(total.dtype) ** 0.5

@@ -7,13 +7,16 @@ opacus needs each layer to see the users along its first dimension.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 import torch.nn.functional as F
 
-from generators.codec.codec import SESSION_LABEL
+from generators.codec.codec import SESSION_LABEL, Codec
 from generators.nn.batches import Batch
-from generators.nn.network import RowNet
+from generators.nn.fused import cross_entropy, field_states, item_loss
+from generators.nn.network import RowNet, key_of, open_fields
 from generators.sequences import feature_layout as layout
 from generators.sequences.encode import EncodedSequences, current_session_label
 
@@ -23,34 +26,25 @@ LARGEST_LABEL_WEIGHT = 30.0
 IMPOSSIBLE = -1e9  # logit of an item that cannot be drawn
 
 
-def losses(
+def per_user_losses(
     net: RowNet,
     batch: Batch,
     z: torch.Tensor,
-    fields: dict[str, torch.Tensor],
     names: tuple[str, ...],
     start: np.ndarray,
-    keep: torch.Tensor | None,
-    label_weight: float = 1.0,
+    keep: torch.Tensor,
 ) -> torch.Tensor:
-    """Return the summed negative log likelihood of each window, (R,) in nats.
+    """Return the summed negative log likelihood of each user, (B,) in nats: one window each.
 
-    Where gradients are wanted user by user, the attributes of a user count with the user's first
-    window, and `label_weight` is not used. Otherwise attributes have a training of their own.
+    It is for gradients user by user; the users' attributes are part of it.
 
     Args:
         z: (B, Z) latents.
-        fields: see `open_fields`.
         names: of the fields, in the order of `batch.target`.
         start: (n_categories + 1,) where the items of each category begin.
-        keep: (R, T), see `RowNet.states`.
-        label_weight: weight of what is drawn given a session label, or given that a labelled
-            session is to come; see `label_weight_of`.
+        keep: (B, T), see `RowNet.states`.
     """
-    condition = net.condition(z, batch.user_attributes)[batch.owner]
-    states = net.states(batch.features, condition, keep)  # (R, T, D)
-    if not net.per_user:
-        return _open_rows(net, states, batch, fields, names, start, label_weight)
+    states = net.states(batch.features, net.condition(z, batch.user_attributes), keep)
     rows = _whole_rows(net, states, batch, names, start)
     return _attribute_loss(net, batch.user_attributes, z) + rows
 
@@ -68,80 +62,151 @@ def label_weight_of(steps: EncodedSequences) -> float:
     return float(np.clip(MIN_LABELLED_LOSS_SHARE / share, 1.0, LARGEST_LABEL_WEIGHT))
 
 
+# --- without a privacy budget ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FieldPlan:
+    """What the loss of a log's rows needs to know of its fields (K fields, A embeddings a row).
+
+    Only the rows that have a choice in a field are asked it.
+    """
+
+    names: tuple[str, ...]
+    open: torch.Tensor  # (n_events, K) bool: does the event leave more than one code?
+    columns: dict[str, int]  # of the fields' embeddings in `RowNet.chosen_table`; "clock" has three
+    offset: torch.Tensor  # (A,) int64: where the codes of each column begin in that table
+    first: torch.Tensor  # (K + 1,) int64: see `field_states`
+    start: np.ndarray  # (n_categories + 1,): where the items of each category begin
+    label_weight: float  # of what is drawn given a session label, see `label_weight_of`
+
+    @classmethod
+    def of(cls, net: RowNet, codec: Codec, steps: EncodedSequences) -> FieldPlan:
+        """Return the plan of the log that `steps` hold."""
+        fields, n_events = open_fields(codec), codec.events.size
+        every = torch.ones(n_events)
+        open_ = torch.stack([fields.get(name, every) > 0 for name in steps.names], 1)
+        open_[:, steps.names.index("item")] &= net.n_items > 1
+        sizes = [net.sizes[n] for n in steps.names if key_of(n) in net.chosen]
+        columns, first = {}, [0]
+        for name in steps.names:
+            column = first[-1]
+            if key_of(name) in net.chosen:
+                columns[name] = column
+                column += 1
+            if name == "gap":  # the time of a row is known as soon as its gap is
+                columns["clock"] = column
+                column += len(net.clock_offset)
+            first.append(column)
+        of_fields = np.append(0, np.cumsum(sizes))
+        offset = np.empty(first[-1], dtype=np.int64)
+        clock = np.arange(columns["clock"], columns["clock"] + len(net.clock_offset))
+        offset[clock] = of_fields[-1] + net.clock_offset.numpy()
+        offset[np.setdiff1d(np.arange(first[-1]), clock)] = of_fields[:-1]
+        return cls(
+            steps.names,
+            open_,
+            columns,
+            torch.from_numpy(offset),
+            torch.tensor(first),
+            codec.items.start,
+            label_weight_of(steps),
+        )
+
+
+def open_loss(
+    net: RowNet, batch: Batch, z: torch.Tensor, plan: FieldPlan, keep: torch.Tensor | None
+) -> torch.Tensor:
+    """Return the summed negative log likelihood of all rows of a batch, () in nats.
+
+    Users' attributes have a training of their own.
+
+    Args:
+        z: (B, Z) latents.
+        keep: (R, T), see `RowNet.states`.
+    """
+    condition = net.condition(z, batch.user_attributes).index_select(0, batch.owner)
+    states = net.states(batch.features, condition, keep).flatten(0, 1)
+    at = torch.nonzero(batch.mask.flatten())[:, 0]  # (n,) places of the steps
+    states = states.index_select(0, at)
+    features, target, known, clock = (
+        x.flatten(0, 1).index_select(0, at)
+        for x in (batch.features, batch.target, batch.known, batch.clock)
+    )
+    window = torch.div(at, batch.mask.shape[1], rounding_mode="floor")
+    attributes = batch.user_attributes.index_select(0, batch.owner[window])
+    category = batch_category(batch, plan.names).flatten().index_select(0, at)
+    asked, added = _choices(target, features, clock, category, plan)
+    u = field_states(states, net.chosen_table(), asked, added, plan.first)
+    parts = zip(
+        u.split(asked.sum(0).tolist()),
+        [torch.nonzero(asked[:, k])[:, 0] for k in range(len(plan.names))],
+        strict=True,
+    )
+    # until a session's label is drawn, that of the row before counts
+    weight = _weighted(features[:, layout.LAST_SESSION_LABEL] > 1, plan.label_weight)
+    # of the label itself; where no labelled session is to come it is never drawn
+    to_come = _weighted(features[:, net.labels_left_column] > 0, plan.label_weight)
+    total = u.new_zeros(())
+    for k, (name, (mine, rows)) in enumerate(zip(plan.names, parts, strict=True)):
+        if not len(rows):
+            continue
+        of_rows, code = (to_come if name == SESSION_LABEL else weight)[rows], target[rows, k]
+        reads = name == "item" or net.reads_features(name)
+        about, owner, copies = (
+            x.index_select(0, rows) if reads else x for x in (features, attributes, known)
+        )
+        if name == "item":
+            total = total + _item_loss(net, mine, code, about, owner, copies, plan.start, of_rows)
+        else:
+            logits = net.logits(name, mine, about, owner, copies)
+            total = total + cross_entropy(logits, code, of_rows)
+        if name == SESSION_LABEL:  # it holds for the whole session
+            label = current_session_label(target[:, k], features)
+            weight = _weighted(label > 0, plan.label_weight)
+    return total
+
+
 def _weighted(labelled: torch.Tensor, weight: float) -> torch.Tensor:
     """Return (n,) float: `weight` where `labelled`, otherwise 1."""
     return 1.0 + (weight - 1.0) * labelled
 
 
-# --- without a privacy budget ---------------------------------------------------------------------
+def _choices(
+    target: torch.Tensor,
+    features: torch.Tensor,
+    clock: torch.Tensor,
+    category: torch.Tensor,
+    plan: FieldPlan,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return which fields the rows are asked, (n, K) bool, and the embeddings that their choices
+    add, (n, A); see `field_states`.
 
-
-def _open_rows(
-    net: RowNet,
-    states: torch.Tensor,
-    batch: Batch,
-    fields: dict[str, torch.Tensor],
-    names: tuple[str, ...],
-    start: np.ndarray,
-    label_weight: float,
-) -> torch.Tensor:
-    """Return the loss (R,), each field computed on the rows that have a choice in it."""
-    window = torch.nonzero(batch.mask)[:, 0]  # (n,) window of each step
-    u, target, clock, features, known = (
-        x[batch.mask] for x in (states, batch.target, batch.clock, batch.features, batch.known)
-    )
-    attributes = batch.user_attributes[batch.owner][window]
-    event = target[:, names.index("event")].clamp(min=0)
-    # the step that asks whether the user ends is no row
-    is_row = target[:, names.index("event")] >= 0
-    total = torch.zeros(len(batch.owner))
-    # until a session's label is drawn, that of the row before counts
-    weight = _weighted(features[:, layout.LAST_SESSION_LABEL] > 1, label_weight)
-    # of the label itself; where no labelled session is to come it is never drawn
-    to_come = _weighted(features[:, net.labels_left_column] > 0, label_weight)
-    for k, name in enumerate(names):
-        code = target[:, k]
-        if name == "item":
-            if net.n_items > 1:
-                total = total + _item_loss(
-                    net,
-                    u,
-                    code,
-                    features,
-                    attributes,
-                    known,
-                    window,
-                    len(batch.owner),
-                    start,
-                    weight,
-                )
-            continue
-        asked = code >= 0
-        if name in fields:
-            asked = asked & (fields[name][event] > 0)
-        rows = torch.nonzero(asked)[:, 0]
-        logits = net.logits(name, u, features, attributes, known, rows)
-        loss = F.cross_entropy(logits, code[rows], reduction="none")
-        of_rows = (to_come if name == SESSION_LABEL else weight)[rows]
-        total = total.index_add(0, window[rows], loss * of_rows)
-        if name == "gap":
-            added = net.chosen_embedding(name, code.clamp(min=0))
-            assert added is not None
-            u = u + (added + net.clock_embedding(clock)) * is_row[:, None]
-        elif name == SESSION_LABEL:  # it holds for the whole session, so every row sees it
-            label = current_session_label(code, features)
-            added = net.chosen_embedding(name, label)
-            u = u + added * is_row[:, None] if added is not None else u
-            weight = _weighted(label > 0, label_weight)
-        elif name == "category":  # that of a copied item is known, and is seen as well
-            rows = torch.nonzero(is_row & (fields[name][event] > 0))[:, 0]
-            category = batch_category(batch, names)[batch.mask][rows]
-            added = net.chosen_embedding(name, category)
-            u = u.index_add(0, rows, added) if added is not None else u
-        else:
-            added = net.chosen_embedding(name, code[rows])
-            u = u.index_add(0, rows, added) if added is not None else u
-    return total
+    Args:
+        target: (n, K) codes.
+        features: (n, F).
+        clock: (n, 3).
+        category: (n,), of the row's item, copied or fresh.
+    """
+    at, names = plan.columns, plan.names
+    event = target[:, names.index("event")]
+    is_row = event >= 0  # the step that asks whether the user ends is no row
+    open_ = plan.open[event.clamp(min=0)]
+    asked = (target >= 0) & open_
+    asked[:, names.index("item")] &= target[:, names.index("item")] > 0
+    code = torch.full((len(target), len(plan.offset)), -1)
+    for name, column in at.items():
+        if name != "clock":
+            code[:, column] = torch.where(asked, target, -1)[:, names.index(name)]
+    code[:, at["gap"]] = target[:, names.index("gap")].clamp(min=0)
+    code[:, at["clock"] : at["clock"] + clock.shape[1]] = clock
+    if SESSION_LABEL in at:  # it holds for the whole session, so every row sees it
+        drawn = target[:, names.index(SESSION_LABEL)]
+        code[:, at[SESSION_LABEL]] = current_session_label(drawn, features)
+    if "category" in at:  # that of a copied item is known, and is seen as well
+        has_category = open_[:, names.index("category")]
+        code[:, at["category"]] = torch.where(has_category, category, -1)
+    return asked, torch.where((code >= 0) & is_row[:, None], code + plan.offset, -1)
 
 
 def _item_loss(
@@ -151,41 +216,34 @@ def _item_loss(
     features: torch.Tensor,
     attributes: torch.Tensor,
     known: torch.Tensor,
-    window: torch.Tensor,
-    n_windows: int,
     start: np.ndarray,
     weight: torch.Tensor,
 ) -> torch.Tensor:
-    """Return the loss (n_windows,) of fresh items within their categories.
+    """Return the loss () of fresh items (n,) within their categories.
 
     Items that would be copies (`known`) are left out of the choice. There is one matrix product per
     category.
     """
-    rows = torch.nonzero(code > 0)[:, 0]
-    total = torch.zeros(n_windows)
-    if len(rows) == 0:
-        return total
-    category = torch.from_numpy(np.searchsorted(start, code[rows].numpy(), side="right") - 1)
+    category = torch.from_numpy(np.searchsorted(start, code.numpy(), side="right") - 1)
     order = torch.argsort(category, stable=True)
-    rows, category = rows[order], category[order]
-    query, item_weight = net.item_query(u[rows]), net.item_weight()
-    of_traits = None
-    if net.traits.shape[1]:
-        of_traits = net.affinity_logits(u[rows], features[rows], attributes[rows])
-    present, counts = torch.unique_consecutive(category, return_counts=True)
-    known = known[rows]
-    parts, at = [], 0
-    for c, size in zip(present.tolist(), counts.tolist(), strict=True):
-        first, stop, mine = int(start[c]), int(start[c + 1]), slice(at, at + size)
-        logits = net.item_logits(
-            query[mine], None if of_traits is None else of_traits[mine], item_weight, first, stop
-        )
-        row, rank = torch.nonzero((known[mine] >= first) & (known[mine] < stop), as_tuple=True)
-        copies = known[mine][row, rank].long() - first
-        logits = logits.index_put((row, copies), logits.new_tensor(IMPOSSIBLE))
-        parts.append(F.cross_entropy(logits, code[rows[mine]] - first, reduction="none"))
-        at += size
-    return total.index_add(0, window[rows], torch.cat(parts) * weight[rows])
+    u, code, features, attributes, known, weight = (
+        x.index_select(0, order) for x in (u, code, features, attributes, known, weight)
+    )
+    present, counts = np.unique(category.numpy(), return_counts=True)
+    ends = np.cumsum(counts)
+    parts = [
+        (slice(int(end - size), int(end)), slice(int(start[c]), int(start[c + 1])))
+        for c, size, end in zip(present, counts, ends, strict=True)
+    ]
+    return item_loss(
+        net.item_query(u),
+        net.item_weight(),
+        net.item_head.bias,
+        net.affinity_logits(u, features, attributes),
+        net.traits,
+        (code, known, weight),
+        parts,
+    )
 
 
 # --- with a privacy budget ------------------------------------------------------------------------

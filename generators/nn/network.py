@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from generators.codec.codec import COPY_ACTION, Codec
@@ -25,6 +24,7 @@ from generators.nn.affinity import (
     affinities,
     recent_item_affinity,
 )
+from generators.nn.fused import embedding_sum
 from generators.nn.user_attributes import AttributeNetwork
 from generators.sequences import feature_layout as layout
 
@@ -169,6 +169,13 @@ class RowNet(AttributeNetwork):
                 start = torch.log(torch.from_numpy(share).float() + 0.1 / len(share))
                 head.bias[: len(share)] = start  # type: ignore[operator, union-attr, index]
 
+    def sparse_weights(self) -> list[torch.Tensor]:
+        """Return the tables of which a batch uses few rows, so that its gradient holds only these.
+
+        Most of a log's items do not occur in a batch, and most weights belong to items.
+        """
+        return [self.embed.weight, *([self.encode_embed.weight] if self.latent else [])]
+
     # --- a user -----------------------------------------------------------------------------------
 
     def posterior(
@@ -187,7 +194,7 @@ class RowNet(AttributeNetwork):
             length: (B,) rows of the user.
         """
         # (B, T, D / 2)
-        rows = torch.relu(self.encode_row(self._sum(self.encode_embed, features + self.offset)))
+        rows = torch.relu(self.encode_row(self._sum(self.encode_embed, features, self.offset)))
         weight = mask[..., None].to(rows.dtype)
         mean = (rows * weight).sum(1) / weight.sum(1).clamp(min=1)  # (B, D / 2)
         highest = (rows * weight).amax(1)  # (B, D / 2)
@@ -221,7 +228,7 @@ class RowNet(AttributeNetwork):
 
     def look(self, features: torch.Tensor) -> torch.Tensor:
         """Return the embedding (..., D) of features (..., F) and of the recent items' traits."""
-        x = self._sum(self.embed, features + self.offset)
+        x = self._sum(self.embed, features, self.offset)
         if self.traits.shape[1]:
             recent = self.traits[features[..., RECENT_COLUMNS]].flatten(-2)  # (..., RECENT * A)
             x = x + self._sum(self.embed_traits, recent)
@@ -241,24 +248,28 @@ class RowNet(AttributeNetwork):
         features: torch.Tensor,
         attributes: torch.Tensor,
         recent: torch.Tensor,
-        rows: torch.Tensor,
     ) -> torch.Tensor:
-        """Return the logits (m, codes) of a field for `rows` (m,).
+        """Return the logits (n, codes) of a field.
 
         Args:
-            u: (n, D) states of the rows.
+            u: (n, D) states of the field.
             features: (n, F).
             attributes: (n, S) codes of the users.
             recent: (n, N_COPY_RANKS) items that a row can copy.
         """
-        outputs = self.head(name, u[rows])
+        outputs = self.head(name, u)
         if name == "gap":
-            return outputs + self.cycle_of(features[rows])
+            return outputs + self.cycle_of(features)
         if name == COPY_ACTION and self.recent_items is not None:
-            return self.recent_items.added(outputs, recent[rows], features[rows], attributes[rows])
+            return self.recent_items.added(outputs, recent, features, attributes)
         if name in self.affinities:
-            return self.affinities[name].added(outputs, features[rows], attributes[rows])
+            return self.affinities[name].added(outputs, features, attributes)
         return outputs
+
+    def reads_features(self, name: str) -> bool:
+        """Do the logits of a field depend on more than its state?"""
+        copies = name == COPY_ACTION and self.recent_items is not None
+        return name == "gap" or copies or name in self.affinities
 
     def cycle_of(self, features: torch.Tensor) -> torch.Tensor:
         """Return what the weekly cycle adds to the logits of the gap, (..., gap codes)."""
@@ -273,9 +284,14 @@ class RowNet(AttributeNetwork):
         key = key_of(name)
         return self.chosen[key](code) if key in self.chosen else None
 
+    def chosen_table(self) -> torch.Tensor:
+        """Return the embeddings of what can be chosen in all fields, then those of the clock."""
+        tables = [*self.chosen.values(), self.embed_clock]
+        return torch.cat([table.weight for table in tables])  # type: ignore[misc]
+
     def clock_embedding(self, levels: torch.Tensor) -> torch.Tensor:
         """Return (..., D): what the time of the row itself adds, of levels (..., 3)."""
-        return self._sum(self.embed_clock, levels + self.clock_offset)
+        return self._sum(self.embed_clock, levels, self.clock_offset)
 
     # --- items ------------------------------------------------------------------------------------
 
@@ -301,6 +317,8 @@ class RowNet(AttributeNetwork):
             features: (n, F).
             attributes: (n, S) codes of the users.
         """
+        if not self.traits.shape[1]:
+            return u.new_zeros((len(u), 0))
         recent = self.traits[features[:, RECENT_COLUMNS]].transpose(1, 2)  # (n, A, RECENT)
         # (n, A, favourites)
         favourites = attributes[:, self.favourites] + self.first_trait[:, None]
@@ -310,37 +328,22 @@ class RowNet(AttributeNetwork):
             1, found.flatten(1), weight.flatten(1)
         )
 
-    def item_logits(
-        self,
-        query: torch.Tensor,
-        of_traits: torch.Tensor | None,
-        weight: torch.Tensor,
-        first: int,
-        stop: int,
+    def _sum(
+        self, table: nn.Embedding, index: torch.Tensor, offset: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Return the logits (n, stop - first) of the items first..stop - 1.
-
-        Args:
-            query: (n, D), see `item_query`.
-            of_traits: (n, traits), see `affinity_logits`; None where items have no traits.
-            weight: see `item_weight`.
-        """
-        logits = F.linear(query, weight[first:stop], self.item_head.bias[first:stop])
-        if of_traits is None:
-            return logits
-        return logits + of_traits[:, self.traits[first:stop].T].sum(1)
-
-    def _sum(self, table: nn.Embedding, index: torch.Tensor) -> torch.Tensor:
-        """Return the sum (..., D) of the embeddings of `index` (..., k).
+        """Return the sum (..., D) of the embeddings of `index` (..., k) plus `offset` (k,).
 
         It is fused unless gradients of single users are wanted.
         """
+        if offset is None:
+            offset = index.new_zeros(index.shape[-1])
         if self.per_user:
-            out: torch.Tensor = table(index).sum(-2)
+            out: torch.Tensor = table(index + offset).sum(-2)
             return out
-        return F.embedding_bag(
-            index.reshape(-1, index.shape[-1]), table.weight, mode="sum"
-        ).reshape(*index.shape[:-1], -1)
+        flat = index.reshape(-1, index.shape[-1])
+        sparse = any(table.weight is weight for weight in self.sparse_weights())
+        found = embedding_sum(table.weight, flat, offset, sparse=sparse)
+        return found.reshape(*index.shape[:-1], -1)
 
 
 def key_of(name: str) -> str:

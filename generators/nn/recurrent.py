@@ -10,43 +10,11 @@ which opacus knows the gradients of single users.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-
-class _Scan(torch.autograd.Function):
-    """h_t = h_{t-1} + g_t (c_t - h_{t-1}) over dimension 1 of (B, T, D), from h_{-1} = 0.
-
-    One elementwise kernel per step, instead of the several that autograd would record.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, gate: torch.Tensor, candidate: torch.Tensor) -> torch.Tensor:
-        """Return all states (B, T, D)."""
-        state = torch.empty_like(candidate)
-        last = torch.zeros_like(candidate[:, 0])
-        for t in range(candidate.shape[1]):
-            last = torch.lerp(last, candidate[:, t], gate[:, t])
-            state[:, t] = last
-        ctx.save_for_backward(gate, candidate, state)
-        return state
-
-    @staticmethod
-    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the gradients of the gates and of the candidates, (B, T, D) each."""
-        gate, candidate, state = ctx.saved_tensors
-        total = torch.empty_like(grads[0])
-        last = torch.zeros_like(candidate[:, 0])
-        keep = 1 - gate
-        for t in range(candidate.shape[1] - 1, -1, -1):
-            last = last + grads[0][:, t]
-            total[:, t] = last
-            last = last * keep[:, t]
-        before = torch.cat([torch.zeros_like(state[:, :1]), state[:, :-1]], 1)
-        return total * (candidate - before), total * gate
+from generators.nn.fused import scan
 
 
 class RecurrentLayer(nn.Module):
@@ -65,7 +33,7 @@ class RecurrentLayer(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the outputs (B, T, D) of a sequence `x` (B, T, D)."""
         gate, candidate = self.gates(self.norm(x)).chunk(2, -1)
-        x = x + self.mix(_Scan.apply(torch.sigmoid(gate), candidate))
+        x = x + self.mix(scan(torch.sigmoid(gate), candidate))
         return x + self.down(torch.relu(self.up(self.norm_inner(x))))
 
     def start(self, users: int) -> RecurrentState:

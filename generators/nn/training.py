@@ -15,12 +15,15 @@ from eventlog._runtime.console import track
 from eventlog._runtime.errors import WorkError
 from generators.codec.codec import Codec
 from generators.nn.batches import TrainingPlan, batches, make_batch
-from generators.nn.losses import label_weight_of, losses
-from generators.nn.network import RowNet, open_fields
+from generators.nn.fused import adam_rows
+from generators.nn.losses import FieldPlan, open_loss
+from generators.nn.network import RowNet
 from generators.nn.posterior import latent_of
 from generators.sequences.encode import EncodedSequences
 
 BETAS = (0.9, 0.98)  # of Adam
+EPSILON = 1e-8
+MOST_NORM = 1.0  # of the gradient of an update
 WARM_UP = 0.1  # share of the updates in which the learning rate rises
 EPOCHS = (3, 60)  # least and most, where the plan gives rows
 # Training of users' attributes
@@ -38,34 +41,56 @@ def train(
     """Train without a privacy budget; return the mean loss per step of each epoch, in nats."""
     rng = np.random.default_rng([seed, 4])
     generator = torch.Generator().manual_seed(seed * 1_000_003 + 5)
-    fields, start, label_weight = open_fields(codec), codec.items.start, label_weight_of(steps)
-    optimizer = torch.optim.Adam(net.parameters(), lr=plan.rate, betas=BETAS, fused=True)
+    fields = FieldPlan.of(net, codec, steps)
+    optimizer = _Optimizer(net)
     schedule = [list(batches(steps, plan, rng)) for _ in range(epochs_of(plan, steps))]
     n_updates = sum(map(len, schedule))
     done, history = 0, []
     net.train()
-    weights = list(net.parameters())  # walking all modules takes as long as a layer
     for epoch in track(schedule, "training", total=len(schedule)):
         total, count = 0.0, 0
         for users in epoch:
             batch = make_batch(steps, users, plan.window)
-            for group in optimizer.param_groups:
-                group["lr"] = plan.rate * _rate_at(done / n_updates)
             noise = torch.randn((len(users), net.latent), generator=generator)
             z, kl = latent_of(net, batch, plan, noise)
             keep = (torch.rand(batch.mask.shape, generator=generator) >= plan.word_dropout).float()
-            rows = losses(net, batch, z, fields, steps.names, start, keep, label_weight)
+            rows = open_loss(net, batch, z, fields, keep)
             # the latent costs nothing at first, and in full after a third of the updates
-            loss = rows.sum() + kl.sum() * min(1.0, 3 * done / n_updates)
+            loss = rows + kl.sum() * min(1.0, 3 * done / n_updates)
             n = int(batch.mask.sum())
-            optimizer.zero_grad(set_to_none=True)
             (loss / n).backward()
-            nn.utils.clip_grad_norm_(weights, 1.0)
-            optimizer.step()
+            optimizer.step(plan.rate * _rate_at(done / n_updates))
             total, count, done = total + float(loss.detach()), count + n, done + 1
         history.append(total / max(count, 1))
     net.eval()
     return history
+
+
+class _Optimizer:
+    """Adam with clipped gradients; of large tables only the rows that a batch used are updated."""
+
+    def __init__(self, net: RowNet) -> None:
+        tables = net.sparse_weights()
+        ids = set(map(id, tables))
+        self.tables = [(p, torch.zeros_like(p), torch.zeros_like(p)) for p in tables]
+        self.dense = [p for p in net.parameters() if id(p) not in ids]
+        self.adam = torch.optim.Adam(self.dense, betas=BETAS, eps=EPSILON, fused=True)
+        self.steps = 0
+
+    def step(self, rate: float) -> None:
+        """Take a step with the gradients that there are, at a learning rate, and forget them."""
+        found = [p.grad for p in self.dense if p.grad is not None]
+        found += [p.grad._values() for p, *_ in self.tables if p.grad is not None]
+        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(found)))
+        torch._foreach_mul_(found, (MOST_NORM / (norm + 1e-6)).clamp(max=1.0))
+        self.adam.param_groups[0]["lr"] = rate
+        self.adam.step()
+        self.adam.zero_grad(set_to_none=True)
+        self.steps += 1
+        for table, first, second in self.tables:
+            if table.grad is not None:
+                adam_rows(table, (first, second), table.grad, rate, BETAS, EPSILON, step=self.steps)
+            table.grad = None
 
 
 def train_attributes(

@@ -144,32 +144,33 @@ def columns(log: EventLog) -> list[dict[str, Any]]:
 def column_changes(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the generator did to columns, as its manifest says.
 
-    {"dropped": [names], "folded": {name: how}, "ids": [names]}; empty where nothing is said. Raises
-    InputError where the manifest's "columns" has another form.
+    {"dropped": [names], "folded": {name: how}, "ids": [names], "derived": [how]}; empty where
+    nothing is said. Raises InputError where the manifest's "columns" has another form.
     """
     said = manifest.get("columns")
     said = {} if said is None else said
     if not isinstance(said, Mapping):
         raise InputError(
             f"'columns' in the manifest is {str(said)[:40]!r}; it must be an object with "
-            "'dropped', 'folded' and 'ids'."
+            "'dropped', 'folded', 'ids' and 'derived'."
         )
-    dropped, folded, ids = (
-        said.get(k) or kind() for k, kind in (("dropped", list), ("folded", dict), ("ids", list))
-    )
+    kinds = (("dropped", list), ("folded", dict), ("ids", list), ("derived", list))
+    dropped, folded, ids, derived = (said.get(k) or kind() for k, kind in kinds)
     if (
         not isinstance(dropped, list)
         or not isinstance(folded, Mapping)
         or not isinstance(ids, list)
+        or not isinstance(derived, list)
     ):
         raise InputError(
-            "In 'columns' of the manifest 'dropped' and 'ids' must be lists of names and 'folded' "
-            "an object."
+            "In 'columns' of the manifest 'dropped', 'ids' and 'derived' must be lists of text and "
+            "'folded' an object."
         )
     return {
         "dropped": [str(x) for x in dropped],
         "folded": {str(k): _shown(v) for k, v in folded.items()},
         "ids": [str(x) for x in ids],
+        "derived": [str(x) for x in derived],
     }
 
 
@@ -207,11 +208,9 @@ def _changes(manifest: Mapping[str, Any]) -> list[str]:
     out = ["## What was changed in the columns", ""]
     out += [f"- dropped: {', '.join(map(plain, said['dropped']))}"] if said["dropped"] else []
     out += [f"- folded: {plain(name)} ({plain(how)})" for name, how in said["folded"].items()]
-    return out + (
-        [f"- turned into ids without meaning: {', '.join(map(plain, said['ids']))}"]
-        if said["ids"]
-        else []
-    )
+    if said["ids"]:
+        out.append(f"- turned into ids without meaning: {', '.join(map(plain, said['ids']))}")
+    return out + [f"- derived: {plain(how)}" for how in said["derived"]]
 
 
 def _privacy(proof: Judgement) -> list[str]:

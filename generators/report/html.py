@@ -139,6 +139,7 @@ def _changes(changes: Mapping[str, Any]) -> Table:
     rows = [("dropped", ", ".join(changes["dropped"]) or "none named")]
     rows += [(f"folded: {name}", how) for name, how in changes["folded"].items()]
     rows += [("turned into ids", ", ".join(changes["ids"]) or "none named")]
+    rows += [("derived", how) for how in changes["derived"]]
     return Table(("column", "change"), rows)
 
 

@@ -80,6 +80,7 @@ def _columns(changes: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("dropped", changes["dropped"]),
         ("folded", folded),
         ("turned into ids", changes["ids"]),
+        ("derived", changes["derived"]),
     )
     return [(name, ", ".join(_cut(found, NAMES_SHOWN)) or "none named") for name, found in rows]
 

@@ -7,6 +7,7 @@ mixture of users who have labelled sessions and users who have none.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -22,60 +23,88 @@ from generators.codec.parts import (
     LENGTH,
     N_LABELLED_SESSIONS,
     OBSERVATION_SPAN,
+    RHYTHM,
 )
+from generators.structure.structure import escaped, unescaped
 
 UserFilter = Callable[[torch.Tensor], torch.Tensor]  # (n, n_attributes) codes -> (n,) bool
+
+
+NULL = "null"  # stands for a missing value, where no value is called so
 
 
 def accept_where(codec: Codec, where: Mapping[str, str]) -> UserFilter | None:
     """Return a filter of users whose attributes are as `where` says, None where it is empty.
 
-    A condition is a value, or `low..high` of a number (bins whose middle lies inside). Raises
-    UnknownNameError for a column that users do not have or a value that was not learnt.
+    A condition is a value, `null`, or of a number `low..high`, where either end may be left out.
+    Raises UnknownNameError for a column that users do not have or a value that was not learnt.
     """
     if not where:
         return None
-    known = [
-        n
-        for n in codec.user_attributes
-        if n not in (ARRIVAL, OBSERVATION_SPAN, LENGTH, N_LABELLED_SESSIONS, LAST_ROWS, LAST_SPAN)
-    ]
-    masks = {}
+    names, masks = list(codec.user_attributes), {}
     for name, value in where.items():
-        if name not in known:
-            raise UnknownNameError("column of users", name, known)
-        coder = codec.user_attributes[name]
+        learnt = _learnt_name(codec, name)
+        coder = codec.user_attributes[learnt]
         if isinstance(coder, Bins):
-            masks[name] = torch.from_numpy(_inside(coder, name, value))
+            masks[learnt] = torch.from_numpy(_inside(coder, name, value))
+        elif value not in coder.values and value != NULL:
+            raise UnknownNameError(f"value of {name}", value, coder.values)
         else:
-            if value not in coder.values:
-                raise UnknownNameError(f"value of {name}", value, coder.values)
-            masks[name] = torch.arange(coder.size) == coder.values.index(value) + 1
-    at = {name: list(codec.user_attributes).index(name) for name in masks}
+            code = coder.values.index(value) + 1 if value in coder.values else 0
+            masks[learnt] = torch.arange(coder.size) == code
 
     def accept(user_attributes: torch.Tensor) -> torch.Tensor:
         return torch.stack(
-            [mask[user_attributes[:, at[name]]] for name, mask in masks.items()]
+            [mask[user_attributes[:, names.index(n)]] for n, mask in masks.items()]
         ).all(0)
 
     return accept
 
 
-def _inside(coder: Bins, name: str, value: str) -> np.ndarray:
-    low, _, high = value.partition("..")
+def _learnt_name(codec: Codec, name: str) -> str:
+    """Return the name under which a column of users is learnt."""
+    own = (ARRIVAL, OBSERVATION_SPAN, LENGTH, N_LABELLED_SESSIONS, LAST_ROWS, LAST_SPAN, RHYTHM)
+    known = [n for n in codec.user_attributes if n not in own]
+    found = name if name in known else escaped(name)
+    if found not in known:
+        raise UnknownNameError("column of users", name, map(unescaped, known))
+    return found
+
+
+def limits_of(codec: Codec, where: Mapping[str, str]) -> dict[str, tuple[float, float]]:
+    """Return the least and the largest value of the numbers on which there is a condition."""
+    found = {}
+    for name, value in where.items():
+        learnt = _learnt_name(codec, name)
+        if isinstance(codec.user_attributes[learnt], Bins) and value != NULL:
+            found[learnt] = _ends(name, value)
+    return found
+
+
+def _ends(name: str, value: str) -> tuple[float, float]:
+    """Return the ends of `30`, `30..40`, `30..` or `..40`."""
+    low, dots, high = value.partition("..")
     try:
-        ends = float(low), float(high or low)
+        if not dots:
+            return float(value), float(value)
+        ends = float(low or -math.inf), float(high or math.inf)
     except ValueError:
+        ends = (math.nan, math.nan)
+    if not ends[0] <= ends[1] or dots == value:
         raise InputError(
-            f"{name} is a number; give {name}=5 or {name}=5..10, not {value!r}."
-        ) from None
+            f"{name} is a number; give {name}=5, {name}=5..10, {name}=5.. or {name}={NULL}, not "
+            f"{value!r}."
+        )
+    return ends
+
+
+def _inside(coder: Bins, name: str, value: str) -> np.ndarray:
+    """Return which codes of a number can be as `value` says, (size,) bool."""
+    if value == NULL:
+        return np.arange(coder.size) == 0
+    low, high = _ends(name, value)
     bottom, top = coder.ends()
-    middle = (bottom + top) / 2
-    found: np.ndarray = (
-        (middle >= ends[0]) & (middle <= ends[1])
-        if high
-        else (bottom <= ends[0]) & (ends[0] <= top)
-    )
+    found: np.ndarray = (bottom <= high) & (top >= low)
     if not found.any():
         raise InputError(f"No user of the real log has {name} = {value}, as far as was learnt.")
     return found
@@ -103,6 +132,11 @@ def label_of(codec: Codec, rates: Mapping[str, float]) -> tuple[str, float]:
     Raises InputError for another setting, for several, or for a share outside [0, 1).
     """
     known = [f"{kind}_rate" for kind in codec.labels.kinds]
+    if not known:
+        raise InputError(
+            f"{next(iter(rates))} cannot be set: the log that the generator was fitted on has no "
+            "labels."
+        )
     for name in rates:
         if name not in known:
             raise UnknownNameError("rate", name, known)

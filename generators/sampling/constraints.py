@@ -16,6 +16,7 @@ from generators.sequences import codes
 from generators.sequences import feature_layout as layout
 from generators.sequences import row_columns as col
 from generators.sequences.user_state import (
+    begin_session,
     carriers,
     carries,
     copied_item,
@@ -70,6 +71,14 @@ def _narrow(can, mask):
             for j in range(len(can)):
                 can[j] = can[j] and mask[j]
             return
+
+
+@njit(cache=True)
+def begin_sessions(users, row, effects):
+    """Empty the carts of users whose session begins, where carts end with their session."""
+    for i in range(len(users)):
+        if row[i, col.IS_SESSION_START] != 0:
+            begin_session(users[i], effects)
 
 
 @njit(cache=True)

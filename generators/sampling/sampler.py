@@ -75,6 +75,7 @@ def sample_rows(
             row[:, col.TIME] = state.users["time"]
         past.overwrite("time", row[:, col.TIME])
         timing.complete_clock(state.users, timing_params, row)
+        constraints.begin_sessions(state.users, row, rules.effects)
         model.chose("gap", everyone, row[:, col.GAP])
         model.chose("clock", everyone, row[:, col.CLOCK])
         _RowDraw(codec, model, state, rules, past, u[:, 1 + timing.DRAWS :], row).draw()
@@ -229,6 +230,7 @@ class _RowDraw:
                 self.u[:, rules.column["item"]],
             )
         self.past.overwrite("item", self.row[:, col.ITEM])
+        self.model.chose("item", np.arange(len(self.row)), self.row[:, col.ITEM])
 
     def _order(self) -> None:
         found, can = self._open_rows("order", self.row[:, col.ORDER])

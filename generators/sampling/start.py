@@ -64,13 +64,14 @@ def start_states(
     """
     if given is not None:
         return _continued_states(codec, user_attributes, given)
-    arrival = _arrive(codec, timing_params, user_attributes, generator)
+    rhythm = codec.rhythms_of(user_attributes)
+    arrival = _arrive(codec, timing_params, user_attributes, rhythm, generator)
     low, high = (
         np.minimum(arrival + (end * 1000).astype(np.int64), timing_params.end)
         for end in _ends(codec, OBSERVATION_SPAN, user_attributes)
     )
     until = np.maximum(
-        timing.arrive(low, high, uniform(len(low), generator), timing_params), arrival
+        timing.arrive(low, high, rhythm, uniform(len(low), generator), timing_params), arrival
     )
     n_labelled_sessions = (
         _within(codec, N_LABELLED_SESSIONS, user_attributes, generator).round().astype(np.int64)
@@ -90,6 +91,7 @@ def start_states(
         n_labelled_sessions=n_labelled_sessions,
         last_rows=last_rows,
         last_start=last_start,
+        rhythm=rhythm,
     )
 
 
@@ -113,6 +115,7 @@ def _continued_states(
         n_labelled_sessions=given.n_labelled_sessions,
         last_rows=last_rows,
         last_start=np.where(back, to_come.last_start, last),
+        rhythm=codec.rhythms_of(user_attributes),
     )
 
 
@@ -125,6 +128,7 @@ def _arrive(
     codec: Codec,
     timing_params: TimingParams,
     user_attributes: torch.Tensor,
+    rhythm: np.ndarray,
     generator: torch.Generator,
 ) -> np.ndarray:
     """Draw when the first events are, (n,) int64 ms, from the attribute `ARRIVAL`.
@@ -139,7 +143,11 @@ def _arrive(
         np.int64
     )
     return timing.arrive(
-        low, np.maximum(np.minimum(high, latest), low), uniform(len(low), generator), timing_params
+        low,
+        np.maximum(np.minimum(high, latest), low),
+        rhythm,
+        uniform(len(low), generator),
+        timing_params,
     )
 
 

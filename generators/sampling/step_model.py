@@ -45,7 +45,7 @@ class StepModel(Protocol):
         """Take note of the codes (n,) of a field, for the `rows` that had a choice.
 
         'clock' comes after 'gap' with its levels (n, 3); 'recent items' comes before 'pick' with
-        the items (n, N_COPY_RANKS) that each copy would be.
+        the items (n, N_COPY_RANKS) that each copy would be; 'item' has the items of all rows.
         """
         ...
 

@@ -27,10 +27,10 @@ WIDE_S = 1_800  # seconds: wider gaps between sessions follow the weekly cycle
 
 
 @inner
-def _one_of(time, low, high, geometric, shaped, u, timing_params):
+def _one_of(time, low, high, geometric, shaped, rhythm, u, timing_params):
     """Return `time` plus a gap between `low` and `high` s, one of CANDIDATES draws.
 
-    Where `shaped`, the choice among them follows the weekly cycle.
+    Where `shaped`, the choice among them follows the weekly cycle of a `rhythm`.
     """
     moved, weight = np.empty(CANDIDATES, dtype=np.int64), np.empty(CANDIDATES)
     total, only = 0.0, -1 if shaped else int(u[CANDIDATES] * CANDIDATES)
@@ -41,7 +41,7 @@ def _one_of(time, low, high, geometric, shaped, u, timing_params):
         moved[k] = (
             (time + np.int64(np.rint(gap * 1000.0))) // timing_params.step * timing_params.step
         )
-        total += timing_params.weekly[(moved[k] // HOUR_MS + 72) % WEEK_HOURS] + 1e-9
+        total += timing_params.weekly[rhythm, (moved[k] // HOUR_MS + 72) % WEEK_HOURS] + 1e-9
         weight[k] = total
     if only >= 0:
         return moved[only]
@@ -52,18 +52,21 @@ def _one_of(time, low, high, geometric, shaped, u, timing_params):
 
 
 @inner
-def _between(low, high, u, timing_params):
+def _between(low, high, rhythm, u, timing_params):
     """Draw a time between `low` and `high` ms, by the weekly cycle and inside the span."""
-    found = _one_of(low, 0.0, (high - low) / 1000, False, True, u, timing_params)
+    found = _one_of(low, 0.0, (high - low) / 1000, False, True, rhythm, u, timing_params)
     return min(max(found, timing_params.start), timing_params.end)
 
 
 @njit(cache=True)
-def arrive(low, high, u, timing_params):
-    """Draw times between `low` and `high` (n,) int64 ms, from uniform numbers `u` (n, DRAWS)."""
+def arrive(low, high, rhythm, u, timing_params):
+    """Draw times between `low` and `high` (n,) int64 ms, from uniform numbers `u` (n, DRAWS).
+
+    `rhythm` (n,) int64 is each user's row of `TimingParams.weekly`.
+    """
     out = np.empty(len(low), dtype=np.int64)
     for i in range(len(low)):
-        out[i] = _between(low[i], high[i], u[i], timing_params)
+        out[i] = _between(low[i], high[i], rhythm[i], u[i], timing_params)
     return out
 
 
@@ -99,7 +102,8 @@ def postpone(users, late, timing_params, u, over):
         user = users[late[k]]
         time = user.time
         span = user.until - target_of(user)
-        later = max(_between(time, max(timing_params.end - span, time), u[k], timing_params), time)
+        latest = max(timing_params.end - span, time)
+        later = max(_between(time, latest, user.rhythm, u[k], timing_params), time)
         over[late[k]] = (
             level_of_time(timing_params.end - time)
             < timing_params.least[level_of_rows(rows_left(user))]
@@ -228,6 +232,7 @@ def move(users, timing_params, u, row):
                 high,
                 low > 0 and high > low,
                 is_session_start and high - low > WIDE_S,
+                user.rhythm,
                 u[i],
                 timing_params,
             )

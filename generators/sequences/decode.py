@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,24 +14,33 @@ from eventlog.log import sort_events, tidy
 from generators.codec.clock import DAY_MS
 from generators.codec.codec import Codec
 from generators.codec.coders import Bins
+from generators.codec.new_ids import new_names
 from generators.codec.shared_ids import SharedIds
 from generators.sequences import codes
 from generators.sequences.sampled import Sampled
+from generators.structure.structure import unescaped
 
 
 def decode(
-    codec: Codec, sampled: Sampled, *, rng: np.random.Generator, names: np.ndarray | None = None
+    codec: Codec,
+    sampled: Sampled,
+    *,
+    seed: int,
+    names: np.ndarray | None = None,
+    limits: Mapping[str, tuple[float, float]] | None = None,
 ) -> EventLog:
     """Return the log that `sampled` describes; its manifest holds roles and currency only.
 
-    `names` (n_users,) are the ids of users who have theirs.
+    `names` (n_users,) are the ids of users who have theirs, `limits` the ends between which numbers
+    of users must lie, by column.
     """
+    rng, ids = np.random.default_rng([seed, 3]), _NewIds(codec.id_prefix, seed)
     row = {n: v.numpy() for n, v in vars(sampled.row).items()}
     user = sampled.user.numpy()
     n_users = len(sampled.user_attributes)
     first = np.append(True, user[1:] != user[:-1])
     frame: dict[str, Any] = {
-        "user_id": _ids("u", user, n_users)
+        "user_id": ids.of("u", user, n_users)
         if names is None
         else pd.Categorical.from_codes(user, pd.Index(names, dtype=object)),
         "timestamp": pd.to_datetime(row["time"], unit="ms", utc=True).astype("datetime64[ms, UTC]"),
@@ -42,13 +52,13 @@ def decode(
             row["event"],
             [i + 1 for i, e in enumerate(codec.events.values) if e in codec.rules.sessionless],
         )
-        frame["session_id"] = _ids("s", np.where(silent, -1, session), int(session[-1]) + 1)
+        frame["session_id"] = ids.of("s", np.where(silent, -1, session), int(session[-1]) + 1)
     if codec.columns.present["item"]:
         frame["item_id"] = pd.Categorical.from_codes(
             row["item"] - 1, categories=pd.Index(codec.items.names, dtype=object)
         )
     if codec.columns.present["order"]:
-        frame["order_id"] = _order_ids(user, row["order_number"])
+        frame["order_id"] = _order_ids(ids, user, row["order_number"])
     if codec.columns.present["category"]:
         frame["category"] = codec.categories.decode(row["category"])
     for k, name in enumerate(codec.value_fields):
@@ -59,7 +69,7 @@ def decode(
     for name, code in rest.items():
         if name in codec.ids:
             frame[name] = _new_ids(
-                name, code, user, row["time"], row["session_label"], codec.ids[name], rng
+                ids, name, code, user, row["time"], row["session_label"], codec.ids[name], rng
             )
         elif name == "price":
             frame[name] = _prices(codec, code, row["item"], row["time"], rng)
@@ -76,27 +86,32 @@ def decode(
     events.insert(0, "event_id", np.arange(len(events), dtype=np.int64))
     return EventLog(
         events=events,
-        users=_users(codec, sampled, rng, names),
+        users=_users(codec, sampled, rng, ids, names, limits or {}),
         items=_items(codec),
         labels=_labels(codec, rest, events, number, rng),
         manifest=dict(codec.carried),
     )
 
 
-def _ids(prefix: str, code: np.ndarray, size: int) -> pd.Categorical:
-    """Return names like u00042, padded so that they sort as their numbers do; -1 = missing."""
-    width = max(len(str(max(size - 1, 0))), 6)
-    return pd.Categorical.from_codes(
-        code, categories=pd.Index([f"{prefix}{i:0{width}d}" for i in range(size)], dtype=object)
-    )
+class _NewIds(NamedTuple):
+    """Gives names to the ids of one sample."""
+
+    prefix: str
+    seed: int
+
+    def of(self, what: str, code: np.ndarray, size: int) -> pd.Categorical:
+        """Return the names of codes (n,) below `size`; -1 = missing."""
+        return pd.Categorical.from_codes(
+            code, categories=new_names(what, self.prefix, self.seed, size)
+        )
 
 
-def _order_ids(user: np.ndarray, number: np.ndarray) -> pd.Categorical:
+def _order_ids(ids: _NewIds, user: np.ndarray, number: np.ndarray) -> pd.Categorical:
     key = np.where(number >= 0, user * (int(number.max(initial=0)) + 1) + number, -1)
     unique, code = np.unique(key[key >= 0], return_inverse=True)
     out = np.full(len(key), -1, dtype=np.int64)
     out[key >= 0] = code
-    return _ids("o", out, len(unique))
+    return ids.of("o", out, len(unique))
 
 
 def _prices(
@@ -156,6 +171,7 @@ def _rare_items(
 
 
 def _new_ids(
+    ids: _NewIds,
     name: str,
     code: np.ndarray,
     user: np.ndarray,
@@ -204,17 +220,22 @@ def _new_ids(
     )
     out = np.full(len(code), -1, dtype=np.int64)
     unique, out[at] = np.unique(pointer, return_inverse=True)
-    return _ids(f"{name}-", out, len(unique))
+    return ids.of(f"{unescaped(name)}-", out, len(unique))
 
 
 def _users(
-    codec: Codec, sampled: Sampled, rng: np.random.Generator, names: np.ndarray | None
+    codec: Codec,
+    sampled: Sampled,
+    rng: np.random.Generator,
+    ids: _NewIds,
+    names: np.ndarray | None,
+    limits: Mapping[str, tuple[float, float]],
 ) -> pd.DataFrame | None:
     if not codec.users.columns:
         return None
     user_attributes = sampled.user_attributes.numpy()
     table: dict[str, Any] = {
-        "user_id": _ids("u", np.arange(len(user_attributes)), len(user_attributes)).astype(object)
+        "user_id": ids.of("u", np.arange(len(user_attributes)), len(user_attributes)).astype(object)
         if names is None
         else names
     }
@@ -223,7 +244,11 @@ def _users(
         if kind == "values" and not isinstance(coder, Bins):
             table[name] = coder.decode(user_attributes[:, k])
         elif kind is not None and isinstance(coder, Bins):
-            number = coder.decode(user_attributes[:, k], rng.random(len(user_attributes)))
+            number = coder.decode(
+                user_attributes[:, k],
+                rng.random(len(user_attributes)),
+                limits.get(name, (-np.inf, np.inf)),
+            )
             table[name] = number if kind == "number" else _days_before(number, sampled.arrival)
     return pd.DataFrame(table)
 

@@ -40,6 +40,7 @@ from generators.sequences.encode_columns import (
 )
 from generators.sequences.user_state import (
     UserState,
+    begin_session,
     copy_action_of,
     known_items,
     order_of,
@@ -129,7 +130,7 @@ def encode(
     about = {n: category if n == "category" else codec.item_table(n)[item] for n in wanted}
     last = last_sessions(user, time, is_session_start)
     attributes = user_attribute_codes(
-        codec, log, events, user, time, n_labelled_sessions, about, last
+        codec, log, events, user, time, n_labelled_sessions, about, last, is_session_start
     )
     values, resolved = value_codes(codec, events, user, attributes)
     shared: dict[str, set[str]] = {
@@ -206,6 +207,7 @@ def _unfold(
         n_labelled_sessions=n_labelled_sessions,
         last_rows=last[0] if codec.plans_last else np.zeros_like(rows.counts),
         last_start=last[1],
+        rhythm=codec.rhythms_of(torch.from_numpy(user_attributes)),
     )
     _replay(
         state.users,
@@ -262,6 +264,8 @@ def _replay(
                 target[at, fields.gap] = 0 if used[i] == rows.counts[i] else -1
                 break
             row = rows.row[rows.starts[i] + t]
+            if row[col.IS_SESSION_START] != 0:
+                begin_session(u, effects)
             need = effects.needs[row[col.EVENT]]
             _complete_row(u, row, effects, need, timing_params)
             for k in range(col.N_CLOCK):

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from eventlog import EventLog
+from generators.codec.clock import hour_of_week
 from generators.codec.codec import Codec
 from generators.codec.coders import Bins, Values, string_codes
 from generators.codec.features import days_before, favourites, label_codes, split_price
@@ -16,7 +17,9 @@ from generators.codec.parts import (
     LENGTH,
     N_LABELLED_SESSIONS,
     OBSERVATION_SPAN,
+    RHYTHM,
 )
+from generators.codec.rhythms import rhythm_codes
 from generators.sequences import codes
 
 
@@ -52,6 +55,7 @@ def user_attribute_codes(
     n_labelled_sessions: np.ndarray,
     about: dict[str, np.ndarray],
     last: tuple[np.ndarray, np.ndarray],
+    is_session_start: np.ndarray,
 ) -> np.ndarray:
     """Return the codes of user attributes, (n_users, n_attributes) int64.
 
@@ -68,14 +72,20 @@ def user_attribute_codes(
         N_LABELLED_SESSIONS: n_labelled_sessions.astype(np.float64),
         LENGTH: counts.astype(np.float64),
     }
+    if RHYTHM in codec.user_attributes:
+        begins = np.append(True, user[1:] != user[:-1]) | is_session_start
+        owner = np.cumsum(np.append(False, user[1:] != user[:-1]))
+        activity[RHYTHM] = rhythm_codes(
+            codec.clock.rhythms, owner[begins], hour_of_week(time[begins])
+        )
     table = _users_table(codec, log, events["user_id"].iloc[starts].astype(str).to_numpy())
     owner = np.repeat(np.arange(len(starts)), counts)
     columns = []
     for name, coder in codec.user_attributes.items():
         favourite = codec.favourite_of(name)
         if name in activity:
-            assert isinstance(coder, Bins)
-            columns.append(coder.encode(activity[name]))
+            found = activity[name]
+            columns.append(coder.encode(found) if isinstance(coder, Bins) else found)
         elif favourite is not None:
             columns.append(favourites(owner, about[favourite[0]], favourite[1]))
         elif name in codec.users.columns and table is not None:

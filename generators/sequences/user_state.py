@@ -43,6 +43,7 @@ USER = np.dtype(
         # rows of the last of several sessions, 0 = it is the only one, or is not planned
         ("last_rows", "i8"),
         ("last_start", "i8"),  # ms: when it is to begin
+        ("rhythm", "i8"),  # row of TimingParams.weekly
         ("orders", "i8"),
         ("last_order", "i8"),
         ("in_session", "i8"),  # rows so far
@@ -66,6 +67,7 @@ class Effects(NamedTuple):
     clears: np.ndarray  # (n_events + 1,) int64: flags that it clears
     needs: np.ndarray  # (n_events + 1,) int64: flags that its item must carry
     fails: np.ndarray  # (n_events + 1,) int64: is it a failed payment?
+    carts_end: bool  # does the cart end with its session?
     labels: np.ndarray  # places of labels among the other columns
     values: int  # number of categorical columns
     rest: int  # number of other columns, ids first
@@ -76,8 +78,8 @@ class Effects(NamedTuple):
 class UserState:
     """Hold the state of n users.
 
-    `length`, `until`, `time`, `n_labelled_sessions`, `last_rows` and `last_start` are (n,) int64,
-    see USER; `values` (n, n_values) are the values that users start with.
+    `length`, `until`, `time`, `n_labelled_sessions`, `last_rows`, `last_start` and `rhythm` are
+    (n,) int64, see USER; `values` (n, n_values) are the values that users start with.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class UserState:
         n_labelled_sessions: np.ndarray,
         last_rows: np.ndarray,
         last_start: np.ndarray,
+        rhythm: np.ndarray,
     ) -> None:
         self.effects = effects
         self.users = np.zeros(len(length), dtype=USER)
@@ -102,6 +105,7 @@ class UserState:
             "n_labelled_sessions": n_labelled_sessions,
             "last_rows": last_rows,
             "last_start": last_start,
+            "rhythm": rhythm,
         }
         for name, column in given.items():
             self.users[name] = column
@@ -217,6 +221,14 @@ def known_items(u, need, out):
             out[found] = u.item[slot]
             found += 1
     return found
+
+
+@inner
+def begin_session(u, effects):
+    """Empty the cart of a user whose session begins, where carts end with their session."""
+    if effects.carts_end:
+        for slot in range(codes.N_RECENT):
+            u.flags[slot] &= ~codes.CART
 
 
 @inner

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 
 from eventlog import EventLog
 from generators.codec.codec import COPY_ACTION, SESSION_LABEL, Codec
@@ -20,8 +19,6 @@ from generators.sequences.codes import (
     BOUGHT,
     CART,
     EVER,
-    FLAGS_CLEARED,
-    FLAGS_SET,
     NO_ITEM,
     SAME,
     SEEN,
@@ -29,6 +26,8 @@ from generators.sequences.codes import (
 from generators.sequences.encode import EncodedSequences
 from generators.sequences.feature_layout import COUNTER_SIZES, LAST_EVENT, Counter
 from generators.sequences.user_state import least_rows, time_level
+from generators.structure.breaches import carried
+from generators.structure.tables import Tables
 
 # Role -> flags that its item may have to carry, strictest first; the first that the log never
 # violates is enforced.
@@ -61,24 +60,15 @@ def learn_needs(log: EventLog, codec: Codec, queries: PrivateQueries) -> dict[st
     )
     if "item_id" not in log.events:
         return by_meaning
-    events = log.events[log.events["item_id"].notna()]
-    role = events["event"].astype(str).map(roles).to_numpy(dtype=object)
-    user, item = (
-        events[n].astype("category").cat.codes.to_numpy().astype(np.int64)
-        for n in ("user_id", "item_id")
-    )
-    key = user * (int(item.max(initial=0)) + 1) + item
-    carried: dict[int, np.ndarray] = {}
-    for flag in (SEEN, CART, BOUGHT, EVER):
-        state = np.full(len(events), np.nan)
-        state[np.isin(role, [r for r, f in FLAGS_SET.items() if f & flag])] = 1.0
-        state[np.isin(role, [r for r, f in FLAGS_CLEARED.items() if f & flag])] = 0.0
-        before = pd.Series(state).groupby(key).ffill().groupby(key).shift()
-        carried[flag] = before.fillna(0).to_numpy() > 0
+    tables = Tables.of(log)
+    tables.roles = {e: roles.get(e, "other") for e in tables.roles}
+    has_item = tables.events["item_id"].notna().to_numpy()
+    ends = codec.rules.carts_end
+    there = {f: carried(tables, f, carts_end=ends)[has_item] for f in (SEEN, CART, BOUGHT, EVER)}
+    name, user = tables.event[has_item], tables.user[has_item]
     if queries.private:
-        name = events["event"].astype(str).to_numpy()
         asked = [(e, f) for e, r in roles.items() for f in CANDIDATES.get(r, ())]
-        rules = [(user[name == e], ~carried[f][name == e]) for e, f in asked]
+        rules = [(user[name == e], ~there[f][name == e]) for e, f in asked]
         holds = _hold(queries, "items that events need", rules)
         found: dict[str, int] = {}
         for (event, flag), kept in zip(asked, holds, strict=True):
@@ -87,9 +77,9 @@ def learn_needs(log: EventLog, codec: Codec, queries: PrivateQueries) -> dict[st
         return by_meaning | {e: f for e, f in found.items() if e not in by_meaning}
     needs = {}
     for event, its_role in roles.items():
-        rows = events["event"].astype(str).to_numpy() == event
+        rows = name == event
         for flag in CANDIDATES.get(its_role, ()):
-            if rows.any() and carried[flag][rows].all():
+            if rows.any() and there[flag][rows].all():
                 needs[event] = flag
                 break
     return needs

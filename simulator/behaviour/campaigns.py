@@ -5,6 +5,9 @@ campaign get the coupon; a targeted one prefers recent buyers, which confounds i
 who get none are logged too, with discount 0: a ghost offer (Johnson, Lewis, Nubbemeyer 2017). From
 the offer on, a counterfactual copy of the shopper lives through the window with the other outcome
 and the same keyed draws, so both potential outcomes of every offer are known.
+
+The response to a coupon depends on what the log says before the offer: a cart left behind (as in
+the field experiment of Luo, Lu and Li 2019), views without an order, and the coupons of late.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ from simulator.counter_rng import child, uniform
 from simulator.scenario import Scenario
 from simulator.world.catalogue import DAY, World
 
+INTEREST_DAYS, FATIGUE_DAYS = 14.0, 45.0  # after which a view and a coupon count 1 / e
+USUAL_VIEWS = 4.0  # since the last order, which move a response neither way
 CAMPAIGN = np.dtype(
     [
         ("begin", "f8"),  # seconds
@@ -116,6 +121,7 @@ def make_offer(shoppers, session, day_state, buffers):
         key = child(shopper.key, -2 - c)
         if uniform(key, draws.CAMPAIGN_REACHES) >= day_state.rules[0].coupons_reach:
             return False
+        settle_response(shopper, session.time, day_state.rules[0])
         propensity = treatment_propensity(shopper, campaigns[c], day_state.rules[0])
         treated = uniform(key, draws.CAMPAIGN_TREATS) < propensity
         record_offer(shopper, session, day_state, buffers, c, propensity, treated)
@@ -125,8 +131,34 @@ def make_offer(shoppers, session, day_state, buffers):
         shopper.treated, shopper.coupon = treated, discount if treated else 0.0
         counterfactual.treated = not treated
         counterfactual.coupon = 0.0 if treated else discount
+        shopper.coupons_seen += treated
+        counterfactual.coupons_seen += not treated
         return True
     return False
+
+
+@inner
+def interest(shopper, time):
+    """Return the views since the last order, the latest count most."""
+    return shopper.interest * math.exp(-(time - shopper.last_end) / (INTEREST_DAYS * DAY))
+
+
+@inner
+def settle_response(shopper, time, rules):
+    """Set how strongly the shopper responds to a coupon that is offered now, 1 = as usual.
+
+    More with a cart left behind and after many views without an order, less after many coupons. All
+    of it stands in the log before the offer.
+    """
+    rest = math.exp(-(time - shopper.coupon_time) / (FATIGUE_DAYS * DAY))
+    shopper.coupons_seen, shopper.coupon_time = shopper.coupons_seen * rest, time
+    views = interest(shopper, time)
+    logit = (
+        (rules.coupons_cart if shopper.cart_size > 0 else 0.0)
+        + rules.coupons_views * (2.0 * views / (views + USUAL_VIEWS) - 1.0)
+        - rules.coupons_fatigue * shopper.coupons_seen
+    )
+    shopper.response = math.exp(logit)
 
 
 @inner

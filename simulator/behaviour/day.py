@@ -11,7 +11,7 @@ from eventlog._runtime.compiled import inner
 from simulator import event_codes
 from simulator.behaviour import counter_index, draws
 from simulator.behaviour.account import log_in, perhaps_log_in
-from simulator.behaviour.campaigns import make_offer
+from simulator.behaviour.campaigns import interest, make_offer
 from simulator.behaviour.cart import buy_wishes
 from simulator.behaviour.channels import apply_channel, choose_channel
 from simulator.behaviour.checkout import BROWSE, check_out, end_session, follow_up, schedule
@@ -295,6 +295,7 @@ def visit(shopper, session, day_state, buffers, offered):
     `offered`: whether a campaign just made its offer.
     """
     honest, spent = session.typology < 0, 0.0
+    looked = interest(shopper, session.time)
     buy_wishes(shopper, session, day_state, buffers)
     for _ in range(ERRANDS):
         paid = run_errand(shopper, session, day_state, buffers)
@@ -307,6 +308,7 @@ def visit(shopper, session, day_state, buffers, offered):
         session.key = child(session.key, draws.CHILD_GOES_ON)
     shopper.last_end = session.time
     if honest:
+        shopper.interest = 0.0 if spent > 0.0 else looked + session.views
         if offered and spent == 0.0:
             remind(shopper, session, day_state, buffers)
         end_session(shopper, session, day_state, buffers)
@@ -328,7 +330,8 @@ def run_errand(shopper, session, day_state, buffers):
     holds_coupon = honest and shopper.coupon > 0 and session.time < shopper.outcome_until
     session.coupon_pull = 0.0
     if holds_coupon:
-        session.coupon_pull = -session.price_sensitivity * math.log(1.0 - shopper.coupon)
+        worth = -session.price_sensitivity * math.log(1.0 - shopper.coupon)
+        session.coupon_pull = worth * shopper.response
     browse(shopper, session, day_state, buffers)
     return check_out(shopper, session, day_state, buffers)
 
@@ -347,7 +350,7 @@ def after_order(shopper, session, day_state, buffers, paid):
 def remind(shopper, session, day_state, buffers):
     """Perhaps schedule a visit to which a coupon that was not used brings the shopper back."""
     rules = day_state.rules[0]
-    reminded = uniform(session.key, draws.COUPON_REMINDER) < rules.coupons_remind
+    reminded = uniform(session.key, draws.COUPON_REMINDER) < rules.coupons_remind * shopper.response
     if shopper.coupon > 0 and reminded:
         share = 0.2 + 0.7 * uniform(session.key, draws.COUPON_REMINDER_TIME)
         time = session.time + rules.coupons_window * DAY * share

@@ -76,6 +76,13 @@ def shopper_dtype(world: World) -> np.dtype:
             ("offer", "i8"),  # its row among the shard's offers
             ("treated", "i1"),  # 1 = holds the coupon in this world
             ("coupon", "f4"),  # discount of the coupon in hand, 0 = none
+            ("coupons_seen", "f4"),  # until `coupon_time`, the latest count most
+            ("coupon_time", "f8"),  # of the last offer
+            ("response", "f4"),  # to the coupon in hand, 1 = as usual
+            (
+                "interest",
+                "f4",
+            ),  # views since the last order until `last_end`, the latest count most
             ("outcome_until", "f8"),  # end of the window in which the campaign's outcome is counted
         ],
         align=True,
@@ -167,6 +174,8 @@ def draw(scenario: Scenario, world: World, n: int, rng: np.random.Generator) -> 
         "pace": rng.normal(0, scenario.pace.shoppers, n),
         "offer": -1,
         "outcome_until": -np.inf,
+        "coupon_time": -np.inf,
+        "response": 1.0,
     }.items():
         people[name] = value
     return Population(table)

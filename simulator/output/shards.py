@@ -7,6 +7,7 @@ write independently.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,9 @@ from eventlog._runtime.errors import InputError
 from eventlog._runtime.seeds import check_seed
 from eventlog.log import write_parquet
 from simulator.behaviour.campaigns import described, missing
-from simulator.engine import Engine
+from simulator.engine import Engine, Shard
 from simulator.output import corruption
-from simulator.output.tables import shard_tables
+from simulator.output.tables import programme_table, shard_tables
 from simulator.output.task import PolicySource, Task, item_ids, policy_use, seeds
 from simulator.scenario import Scenario
 from simulator.world.catalogue import World, build
@@ -78,21 +79,30 @@ def simulate(task: Task, folder: str | None = None) -> dict[str, pa.Table]:
     """Play one shard and return its tables.
 
     They are events, users, labels, truth_events, truth_users, truth_coupons, and where the scenario
-    has them truth_exposures and truth_dirty. With a `folder` the events are written there, a part
-    per shard, and not returned.
+    has them truth_exposures, truth_programme and truth_dirty. With a `folder` the events are
+    written there, a part per shard, and not returned.
     """
-    (_, pages_seed), shard_seed = seeds(task)
     world = _world(task)
-    recommender = Recommender(task.scenario, world, pages_seed)
-    rng = np.random.default_rng(shard_seed)
-    shard = Engine(task.scenario, world, recommender, task.users, rng, policy_use(task)).run()
+    shard = _play(task, world)
     tables = shard_tables(task, world, shard)
+    if task.scenario.truth.programme:
+        without = task.scenario.with_settings({"coupons.every": 0})
+        other = _play(replace(task, scenario=without), world)
+        tables["truth_programme"] = programme_table(task, world, shard, other)
     if corruption.is_wanted(task.scenario.dirty):
         seed = np.random.SeedSequence(task.seed, spawn_key=(CORRUPTION_SEED, task.index))
         tables = corruption.damaged(tables, task.scenario.dirty, seed)
     if folder is not None:
         write_parquet(Path(folder) / f"part-{task.index:05d}.parquet", tables.pop("events"))
     return tables
+
+
+def _play(task: Task, world: World) -> Shard:
+    """The days of a shard, in the shop `world`."""
+    (_, pages_seed), shard_seed = seeds(task)
+    recommender = Recommender(task.scenario, world, pages_seed)
+    rng = np.random.default_rng(shard_seed)
+    return Engine(task.scenario, world, recommender, task.users, rng, policy_use(task)).run()
 
 
 def items_table(task: Task) -> pa.Table:

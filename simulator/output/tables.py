@@ -31,6 +31,23 @@ def shard_tables(task: Task, world: World, shard: Shard) -> dict[str, pa.Table]:
     return _Tables(task, world, shard).all()
 
 
+def programme_table(task: Task, world: World, shard: Shard, without: Shard) -> pa.Table:
+    """Return what each user bought, honestly, in a shard and in the same one without campaigns."""
+    real = _Tables(task, world, shard)
+    (orders0, spend0), (orders1, spend1) = (
+        _Tables(task, world, played).bought() for played in (without, shard)
+    )
+    return pa.table(
+        {
+            "user_id": real.user_ids,
+            "orders0": orders0,
+            "orders1": orders1,
+            "spend0": spend0,
+            "spend1": spend1,
+        }
+    )
+
+
 @dataclass
 class _Rows:
     """The rows of the log in their order: by user, then time. All (n,)."""
@@ -201,6 +218,19 @@ class _Tables:
                 **{f"taste_{k}": taste[:, k] for k in range(taste.shape[1])},
             }
         )
+
+    def bought(self) -> tuple[np.ndarray, np.ndarray]:
+        """(n_users,) int64 honest orders and float64 money spent by each, in the order of ids."""
+        rows = self._in_time(self.shard.browser.events.written)
+        rows = rows[rows["event"] == event_codes.PURCHASE]
+        sessions = self.sessions[rows["session"]]
+        rows, user = rows[sessions["typology"] < 0], sessions["user"][sessions["typology"] < 0]
+        place = self.place[user]
+        spend = np.bincount(
+            place, rows["price"].astype(np.float64) * rows["quantity"], self.task.users
+        )
+        _, first = np.unique(rows["order"], return_index=True)
+        return np.bincount(place[first], minlength=self.task.users), spend
 
     # --- exposures and coupons --------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ def test_days_without_a_log_to_continue_is_refused() -> None:
 
 @pytest.mark.parametrize("value", ["1.10", "1E5", "null", "true", "1_0", "10.0", "a=b", "", '"x"'])
 def test_a_condition_is_text_as_it_was_typed(value: str) -> None:
-    arguments = parser(False).parse_args(
+    arguments = parser().parse_args(
         ["sample", "model", "--out", "log", "--where", f"version={value}"]
     )
     assert arguments.where == [("version", value)]

@@ -18,6 +18,6 @@ function sort(head) {
   });
   for (const [, , row] of rows) body.append(row);
 }
-for (const button of document.querySelectorAll("th button")) {
+for (const button of document.querySelectorAll("table.sorts th button")) {
   button.addEventListener("click", () => sort(button.parentElement));
 }

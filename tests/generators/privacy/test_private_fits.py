@@ -25,7 +25,6 @@ from generators.codec.codec import Codec
 from generators.models.markov import Markov
 from generators.models.vae import Vae
 from generators.nn.dp_sgd import optimizer_of, user_losses
-from generators.nn.network import open_fields
 from generators.privacy.accounting import PrivacyLedger, epsilon_of, noise_for
 from generators.privacy.counts import Tables, backed_off
 from generators.privacy.queries import PrivateQueries, threshold_of_shares
@@ -100,14 +99,14 @@ def test_the_gradient_of_a_user_is_that_users_alone(log: EventLog) -> None:
     net.train()
     users = np.arange(5)
     own = UserStreams(seeded_secret(0), steps.ids, "test")
-    each = user_losses(net, steps, users, model.plan, open_fields(codec), codec.items.start, own, 0)
+    each = user_losses(net, steps, users, model.plan, codec.items.start, own, 0)
     parameters = [p for p in net.parameters() if p.requires_grad]
     alone = [
         torch.autograd.grad(each[i], parameters, retain_graph=True, allow_unused=True)
         for i in range(len(users))
     ]
     wrapped = GradSampleModule(net, loss_reduction="sum")
-    each = user_losses(net, steps, users, model.plan, open_fields(codec), codec.items.start, own, 0)
+    each = user_losses(net, steps, users, model.plan, codec.items.start, own, 0)
     each.sum().backward()
     for k, p in enumerate(parameters):
         # of what items are like, which a budget does not pay for

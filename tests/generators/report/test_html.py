@@ -30,6 +30,7 @@ def built() -> report.Report:
         "privacy": SAID, "generator": "copier", "seed": 4,
         "columns": {
             "dropped": ["note"], "folded": {"country": {"IT": "other"}}, "ids": ["order_id"],
+            "derived": [],
         },
     }  # fmt: skip
     return report.build(real, synthetic, shop_log(users=60, seed=2, prefix="h"), seed=1,

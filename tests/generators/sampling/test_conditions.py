@@ -280,3 +280,43 @@ def test_a_generator_that_takes_no_conditions_refuses_them_in_one_sentence(
 def test_conditions_are_given_only_where_they_are_asked_for() -> None:
     assert SampleConditions().given() == {}
     assert SampleConditions({"country": "DE"}).given() == {"where": {"country": "DE"}}
+
+
+def aged_log() -> EventLog:
+    """A log whose users have an age, unknown of every fifth, and no labels."""
+    log = shop_log(users=150, seed=6)
+    user = log.events["user_id"].cat.codes.to_numpy()
+    age = np.random.default_rng(0).normal(45, 15, 150).clip(18, 90).round(1)
+    age[::5] = np.nan
+    return replace(log, events=log.events.assign(age=age[user], gap=(user % 3) * 1.0), labels=None)
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high"), [("30..40", 30, 40), ("50..", 50, 90), ("..35.5", 18, 35.5)]
+)
+def test_numbers_lie_in_the_range_asked_for(value: str, low: float, high: float) -> None:
+    model = generators.fit(aged_log(), model="markov", seed=1)
+    assert model.sample(50, seed=1, where={"age": value}).events["age"].between(low, high).all()
+
+
+def test_missing_values_and_columns_with_names_of_our_own_can_be_asked_for() -> None:
+    model = generators.fit(aged_log(), model="markov", seed=1)
+    assert model.sample(30, seed=1, where={"age": "null"}).events["age"].isna().all()
+    assert (model.sample(30, seed=1, where={"gap": "2"}).events["gap"] == 2).all()
+    with pytest.raises(InputError, match=r"age is a number; give age=5, age=5\.\.10"):
+        model.sample(10, seed=1, where={"age": "old"})
+
+
+def test_a_rate_of_a_log_without_labels_is_refused_in_one_sentence() -> None:
+    model = generators.fit(aged_log(), model="markov", seed=1)
+    with pytest.raises(InputError, match=r"fraud_rate cannot be set: .* has no labels"):
+        model.sample(10, seed=1, rates={"fraud_rate": 0.1})
+
+
+def test_ids_are_none_of_the_log_and_differ_between_seeds() -> None:
+    log = shop_log(users=100, seed=2)
+    one = generators.fit(log, model="markov", seed=1).sample(60, seed=1)
+    again = generators.fit(one, model="markov", seed=1)
+    samples = [again.sample(60, seed=seed) for seed in (1, 2)]
+    ids = [set(x.events["user_id"].astype(str)) for x in (log, one, *samples)]
+    assert len(set.union(*ids)) == sum(map(len, ids))

@@ -52,9 +52,8 @@ def test_states_and_items_are_those_of_the_whole_sequence(
         kin = net.affinity_logits(whole[:, t], features[:, t], user_attributes)
         for k, c in enumerate(category):
             first, stop = int(start[c]), int(start[c + 1])
-            logits = net.item_logits(
-                net.item_query(whole[k : k + 1, t]), kin[k : k + 1], net.item_weight(), first, stop
-            )[0]
+            logits = net.item_weight()[first:stop] @ net.item_query(whole[k, t])
+            logits += net.item_head.bias[first:stop] + kin[k, net.traits[first:stop]].sum(1)
             made = torch.from_numpy(weight[k, : stop - first])
             torch.testing.assert_close(
                 made / made.sum(), torch.softmax(logits, 0), rtol=1e-3, atol=1e-6

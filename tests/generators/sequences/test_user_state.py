@@ -77,6 +77,7 @@ def test_a_fresh_item_is_none_that_the_user_has_unless_there_is_no_other() -> No
         none,
         none,
         none,
+        False,
         np.zeros(0, dtype=np.int64),
         0,
         0,
@@ -93,6 +94,7 @@ def test_a_fresh_item_is_none_that_the_user_has_unless_there_is_no_other() -> No
         n_labelled_sessions=zeros,
         last_rows=zeros,
         last_start=zeros,
+        rhythm=zeros,
     )
     state.users["item"][:, :2] = [2, 4]
     state.users["item"][n // 2 :, :4] = [1, 2, 3, 4]
@@ -120,7 +122,7 @@ def test_who_is_behind_takes_a_shorter_break_and_no_other_session() -> None:
     hands = TimingParams(
         low=edges,
         high=np.append(edges[1:], 900.0),
-        weekly=np.ones(168),
+        weekly=np.ones((1, 168)),
         within=3,
         start=0,
         end=10**9,

@@ -186,3 +186,58 @@ def test_scenarios_do_what_they_say(name):
     else:
         visits = kinds[kinds == "view_item"].groupby(day).size()
         assert visits.max() > 2.5 * visits.median()
+
+
+def test_the_effect_of_the_programme_is_that_between_worlds_really_run():
+    arguments = {"users": 1_200, "days": 40, "seed": 4}
+    settings = {"coupons.every": 9, "coupons.reach": 1.0, "coupons.discount": 0.3}
+    log = simulator.simulate("shop", **arguments, settings={**settings, "truth.programme": True})
+    plain = simulator.simulate("shop", **arguments, settings=settings)
+    without = simulator.simulate("shop", **arguments, settings={**settings, "coupons.every": 0})
+    assert log.events["event_id"].equals(plain.events["event_id"])  # keeping it changes nothing
+    truth = log.truth["programme"].set_index("user_id")
+    for arm, world in (("1", plain), ("0", without)):
+        honest = world.truth["events"]["fraud"].isna().to_numpy()
+        lines = world.events[honest & (kind(world) == "purchase").to_numpy()]
+        by_user = lines.assign(paid=lines["price"].astype(float) * lines["quantity"]).groupby(
+            "user_id", observed=True
+        )
+        orders = by_user["order_id"].nunique().reindex(truth.index, fill_value=0)
+        assert (orders == truth[f"orders{arm}"]).all()
+        spend = by_user["paid"].sum().reindex(truth.index, fill_value=0.0)
+        assert np.allclose(spend, truth[f"spend{arm}"])
+    assert truth["orders1"].sum() > truth["orders0"].sum()
+
+
+def test_the_response_depends_on_carts_views_and_fatigue_that_the_log_shows():
+    """A logistic regression on what stood in the log before each offer finds all three."""
+    settings = {
+        **SETTINGS,
+        "coupons.every": 9,
+        "coupons.cart": 2.0,
+        "coupons.views": 1.5,
+        "coupons.fatigue": 1.5,
+    }
+    log = simulator.simulate("shop", users=4_000, days=50, seed=3, settings=settings)
+    rows = log.events.assign(kind=kind(log), user=log.events["user_id"].astype(str))
+    ordered = (rows["kind"] == "purchase").groupby(rows["user"]).cumsum()
+    since_order = [rows["user"], ordered]
+    views = (rows["kind"] == "view_item").groupby(since_order).cumsum()
+    carts = (rows["kind"] == "add_to_cart").groupby(since_order).cumsum() > 0
+    treated = (rows["kind"] == "coupon_offer") & (rows["discount"] > 0)
+    before = treated.groupby(rows["user"]).cumsum() - treated
+    offers = rows["kind"] == "coupon_offer"
+    x = np.column_stack([carts[offers], np.log1p(views[offers]), before[offers]]).astype(float)
+    truth = log.truth["coupons"]
+    at = rows[offers].merge(
+        truth.assign(user=truth["user_id"].astype(str), coupon_id=truth["coupon_id"].astype(str)),
+        left_on=["user", rows.loc[offers, "coupon_id"].astype(str)],
+        right_on=["user", "coupon_id"],
+        validate="1:1",
+    )
+    gain = (at["y1"].astype(int) - at["y0"].astype(int)).to_numpy() > 0
+    assert len(gain) == len(x)
+    slope = LogisticRegression().fit((x - x.mean(0)) / x.std(0), gain).coef_[0]
+    assert slope[0] > 0
+    assert slope[1] > 0
+    assert slope[2] < 0

@@ -1,0 +1,249 @@
+"""Read times: ISO 8601, formats, numbers since 1970, a clock beside a date, hours since a start.
+
+Times are ms since 1970 UTC; what is finer than a ms is cut off. A fraction in floating point is
+rounded to a ms, since 1709287390.123 is not exact in binary.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from eventlog.arrays import DAY_MS
+from eventlog.ingest.columns.values import coded
+from eventlog.ingest.mapping import TimeFormat
+
+NO_TIME = np.iinfo(np.int64).min  # what pandas calls NaT
+ISO = "ISO8601"
+PER_MS = {"s": 1e-3, "ms": 1.0, "us": 1e3, "ns": 1e6}  # units in a ms
+UNITS = ("s", "ms", "us", "ns")
+SINCE_START = {"seconds": 1_000, "minutes": 60_000, "hours": 3_600_000, "days": DAY_MS}  # in ms
+# Digits alone: a date with or without a time of day, by their number. As ms since 1970 those of 14
+# digits would be in the year 2600.
+COMPACT = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S", 17: "%Y%m%d%H%M%S%f"}
+WITHOUT_YEAR = ("%Y-%m-%d", "%Y-%m/%d", "%Y-%m.%d", "%Y-%m%d")  # after the year is put before
+# An offset at the end, after a time of day: +02, +0200, +02:00, Z; the names of UTC.
+OFFSET = r"(?i)(?:\d\s*(?:Z|UTC|GMT)|[T ]\d.*[+-]\d\d(?::?\d\d)?)$"
+UTC_NAME = r"(?i)\s*\[?(?:UTC|GMT)\]?$"
+
+
+def parse_times(values: pa.Array | Sequence[str], how: TimeFormat) -> np.ndarray:
+    """Return ms since 1970 UTC, (n,) int64; NO_TIME where the text is not a time."""
+    text = pc.utf8_trim_whitespace(pa.array(values, pa.string()))
+    if how.unit in SINCE_START:
+        return _since_start(_floats(text), how)
+    if how.unit:
+        return _counted(text, how.unit)
+    if how.year is not None:
+        return _with_year(text, how)
+    return _read(text, how.format or (ISO,), how.timezone)
+
+
+def _read(text: pa.Array, formats: Sequence[str], timezone: str) -> np.ndarray:
+    """Return times in the first of `formats` that reads each, (n,) int64 ms."""
+    out = np.full(len(text), NO_TIME, dtype=np.int64)
+    for form in formats:
+        todo = np.flatnonzero(out == NO_TIME)
+        if len(todo) == 0:
+            break
+        part = text.take(pa.array(todo)) if len(todo) < len(text) else text
+        out[todo] = _iso(part, timezone) if form == ISO else _formatted(part, form, timezone)
+    return out
+
+
+def _iso(text: pa.Array, timezone: str) -> np.ndarray:
+    """Return ISO 8601 times, and dates written as digits alone, (n,) int64 ms."""
+    # The quick way, if all are of the kind of the first; a failure costs as much as the slow way.
+    first = _matches(text[:1], OFFSET).any()
+    kind = pa.timestamp("us", "UTC" if first else None)
+    try:
+        us = text.cast(kind).cast(pa.int64()).to_numpy(zero_copy_only=False)
+        return _utc(_floor_ms(us, 1000), np.full(len(us), first), timezone)
+    except pa.ArrowInvalid:
+        pass
+    offset = _matches(text, OFFSET)
+    plain = pc.replace_substring_regex(text, UTC_NAME, "Z")
+    # Python's logging writes 10:00:00,123; others write t and z.
+    plain = pc.utf8_upper(pc.replace_substring_regex(plain, r"(:\d\d),(\d)", r"\1.\2"))
+    # A year or a count alone is no time; pandas would take 2000 for the year.
+    digits = _matches(text, r"^\d+$")
+    series = pd.Series(plain.to_pandas()).astype(object).mask(digits)
+    time = pd.DatetimeIndex(pd.to_datetime(series, format=ISO, errors="coerce", utc=True))
+    out = _utc(_ms(time), offset, timezone)
+    for i in np.flatnonzero(digits):
+        form = COMPACT.get(len(text[int(i)].as_py()))
+        out[i] = _formatted(text[int(i) : int(i) + 1], form, timezone)[0] if form else NO_TIME
+    return out
+
+
+def _formatted(text: pa.Array, form: str, timezone: str) -> np.ndarray:
+    series = pd.Series(text.to_pandas()).astype(object)
+    time = pd.DatetimeIndex(pd.to_datetime(series, format=form, errors="coerce", utc=True))
+    own = bool(re.search(r"%z|%Z|UTC|GMT", form)) or form.endswith("Z")
+    return _utc(_ms(time), np.full(len(text), own), timezone)
+
+
+def _utc(ms: np.ndarray, has_offset: np.ndarray, timezone: str) -> np.ndarray:
+    """Return wall-clock times (n,) ms as UTC, except those that carry an offset."""
+    if timezone == "UTC" or has_offset.all():
+        return ms
+    wall = pd.DatetimeIndex(ms.astype("datetime64[ms]"))
+    return np.where(has_offset, ms, _ms(localised(wall, timezone)))
+
+
+def shop_time(ms: np.ndarray, timezone: str) -> np.ndarray:
+    """Return wall-clock times (n,) ms in a zone as UTC, (n,) int64 ms; NO_TIME stays."""
+    out = _utc(ms, ms == NO_TIME, timezone)
+    return np.where(ms == NO_TIME, NO_TIME, out)
+
+
+def localised(time: pd.DatetimeIndex, timezone: str) -> pd.DatetimeIndex:
+    """Return wall-clock times as UTC.
+
+    Of the hour that occurs twice when clocks are set back the first is taken; times in the hour
+    that is skipped move forward.
+    """
+    local = time.tz_localize(
+        timezone, ambiguous=np.ones(len(time), dtype=bool), nonexistent="shift_forward"
+    )
+    return local.tz_convert("UTC")
+
+
+# --- numbers ------------------------------------------------------------------------------------
+
+
+def since_1970(number: np.ndarray, unit: str) -> np.ndarray:
+    """Return numbers (n,) int64 or float64 in `unit` as ms, (n,) int64, NO_TIME for NaN.
+
+    With the unit "auto" each number is read by its own size: as s, ms, us or ns since 1970 it lies
+    between the years 1973 and 5138.
+    """
+    if unit == "auto":
+        units = units_of(number)
+        out = np.full(len(number), NO_TIME, dtype=np.int64)
+        for i, name in enumerate(UNITS):
+            out[units == i] = since_1970(number[units == i], name)
+        return out
+    if number.dtype.kind in "iu":
+        return number * 1000 if unit == "s" else _floor_ms(number, int(PER_MS[unit]))
+    with np.errstate(invalid="ignore", over="ignore"):
+        ms = np.rint(number / PER_MS[unit])
+        return np.where(np.abs(ms) < 1e15, np.nan_to_num(ms), NO_TIME).astype(np.int64)
+
+
+def units_of(number: np.ndarray) -> np.ndarray:
+    """Return the place in UNITS of the unit that each number's size suggests, (n,) int64."""
+    with np.errstate(invalid="ignore"):
+        size = np.abs(np.nan_to_num(np.asarray(number, dtype=np.float64)))
+    return np.searchsorted([1e11, 1e14, 1e17], size, side="right")
+
+
+def _counted(text: pa.Array, unit: str) -> np.ndarray:
+    """Return numbers since 1970, written as text, as ms; whole ones are never made floats."""
+    whole = _matches(text, r"^[+-]?(?:\d{1,18}|[1-8]\d{18})(?:\.0*)?$")
+    out = np.full(len(text), NO_TIME, dtype=np.int64)
+    numbers = pc.replace_substring_regex(text.filter(pa.array(whole)), r"\.0*$", "")
+    numbers = pc.replace_substring_regex(numbers, r"^\+", "")
+    counts = numbers.cast(pa.int64()).to_numpy(zero_copy_only=False)
+    limit = 1e15 * PER_MS[unit] if unit != "auto" else np.inf
+    out[whole] = np.where(np.abs(counts) < limit, since_1970(counts, unit), NO_TIME)
+    out[~whole] = since_1970(_floats(text.filter(pa.array(~whole))), unit)
+    return out
+
+
+def _since_start(number: np.ndarray, how: TimeFormat) -> np.ndarray:
+    """Return hours, minutes, ... since `how.start` as ms, (n,) int64."""
+    start = _read(pa.array([how.start], pa.string()), (ISO,), how.timezone)[0]
+    with np.errstate(invalid="ignore"):
+        ms = np.rint(number * SINCE_START[str(how.unit)])
+        fits = np.abs(ms) < 1e15
+    return np.where(fits, start + np.where(fits, ms, 0).astype(np.int64), NO_TIME)
+
+
+def _with_year(text: pa.Array, how: TimeFormat) -> np.ndarray:
+    """Return times without a year, such as 6-4 or 0604, in `how.year`."""
+    # 604 is the 4th of June, as spreadsheets write 0604.
+    text = pc.replace_substring_regex(text, r"^(\d{3})$", r"0\1")
+    dated = pc.binary_join_element_wise(f"{how.year:04d}", text, "-")
+    return _read(dated, [f"%Y-{form}" for form in how.format] or WITHOUT_YEAR, how.timezone)
+
+
+def clocks(values: pa.Array, unit: str | None) -> np.ndarray:
+    """Return times of day as ms since midnight, (n,) int64; NO_TIME where they cannot be read.
+
+    Args:
+        values: (n,) text: 09:15, 09:15:30.5, 9:15 PM, 091530, or numbers if there is a unit.
+        unit: of numbers: "s", "ms", "hours", ...
+    """
+    text = pc.utf8_trim_whitespace(values)
+    if unit:
+        size = SINCE_START.get(unit) or 1 / PER_MS[unit]
+        ms = np.rint(_floats(text) * size)
+        return np.where(np.isfinite(ms), np.nan_to_num(ms), NO_TIME).astype(np.int64)
+    # 91530 and 915 as spreadsheets write 091530 and 0915
+    text = pc.replace_substring_regex(text, r"^(\d{3}|\d{5})$", r"0\1")
+    dated = pc.binary_join_element_wise("1970-01-01", text, " ")
+    forms = [f"%Y-%m-%d {clock}" for clock in ("%H%M%S", "%H%M", "%I:%M %p", "%I:%M:%S %p")]
+    short = pc.replace_substring_regex(dated, r" (\d:)", r" 0\1")
+    ms = _read(short, (ISO, *forms), "UTC")
+    return np.where(_matches(text, r"\d"), ms, NO_TIME)
+
+
+def column_times(column: pa.ChunkedArray, how: TimeFormat) -> tuple[np.ndarray, np.ndarray]:
+    """Return the times of a column in ms, (n_rows,) int64, and which are missing, (n_rows,) bool.
+
+    Raises ArrowInvalid if the column holds no text, numbers or times.
+    """
+    kind = column.type
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        return _arrow_times(column, how.timezone)
+    numeric = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+    if numeric and how.unit:
+        missing = column.is_null().to_numpy()
+        number = (column.fill_null(0) if pa.types.is_integer(kind) else column).to_numpy()
+        if how.unit in SINCE_START:
+            ms = _since_start(number.astype(np.float64), how)
+        else:
+            ms = since_1970(number, how.unit)
+        return np.where(missing, NO_TIME, ms), missing | (number != number)
+    text = coded(column)
+    return text.take(parse_times(text.values, how), NO_TIME), text.codes < 0
+
+
+def _arrow_times(column: pa.ChunkedArray, timezone: str) -> tuple[np.ndarray, np.ndarray]:
+    missing = column.is_null().to_numpy()
+    kind = column.type
+    if pa.types.is_date(kind):
+        column = column.cast(pa.timestamp("ms"))
+    units = column.cast(pa.int64()).fill_null(0).to_numpy()
+    per_second = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}[column.type.unit]
+    fits = np.abs(units) < 10**12 * per_second  # beyond the year 33,000 a ms would overflow
+    units = np.where(fits, units, 0)
+    ms = units * 1000 if per_second == 1 else _floor_ms(units, per_second // 1000)
+    ms = _utc(ms, np.full(len(ms), column.type.tz is not None), timezone)
+    return np.where(missing | ~fits, NO_TIME, ms), missing
+
+
+def _floor_ms(number: np.ndarray, per_ms: int) -> np.ndarray:
+    return number if per_ms == 1 else number // per_ms
+
+
+def _floats(text: pa.Array) -> np.ndarray:
+    return pd.to_numeric(pd.Series(text.to_pandas()), errors="coerce").to_numpy(dtype=np.float64)
+
+
+def _matches(text: pa.Array, pattern: str) -> np.ndarray:
+    return pc.match_substring_regex(text, pattern).to_numpy(zero_copy_only=False).astype(bool)
+
+
+def _ms(time: pd.DatetimeIndex) -> np.ndarray:
+    """Return times as ms, (n,) int64, NO_TIME where they are missing."""
+    unit = time.unit if time.unit != "s" else "ms"
+    number = time.as_unit(unit).asi8
+    per_ms = {"ms": 1, "us": 1_000, "ns": 1_000_000}[unit]
+    return np.where(number == NO_TIME, NO_TIME, number // per_ms)

@@ -1,0 +1,144 @@
+"""Columns as codes into their distinct values, so that parsers work on distinct values only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+# Beyond it a float may lose digits (2**53, rounded down so that a pattern can tell).
+WIDEST = 9 * 10**15
+TEXT = pa.dictionary(pa.int32(), pa.string())  # how text columns are held
+
+
+@dataclass(frozen=True)
+class Coded:
+    """A column of text: row i has values[codes[i]], or no value if the code is -1."""
+
+    codes: np.ndarray  # (n_rows,) int32
+    values: pa.Array  # (n_values,) string, without nulls
+    distinct: bool = False  # no two values are equal, as far as is known
+
+    def take(self, per_value: np.ndarray, missing: Any) -> np.ndarray:
+        """Return `per_value` (n_values,) at each row's value, (n_rows,), or `missing`."""
+        return np.append(per_value, np.array([missing], dtype=per_value.dtype))[self.codes]
+
+    def where(self, per_value: Collection[bool] | np.ndarray) -> np.ndarray:
+        """Return the rows whose value satisfies `per_value` (n_values,) bool, (n_rows,) bool."""
+        return self.take(np.asarray(per_value, dtype=bool), False)
+
+    def map(self, change: Callable[[str], str]) -> Coded:
+        """Return the column with each distinct value changed."""
+        return Coded(
+            self.codes, pa.array([change(v) for v in self.values.to_pylist()], pa.string())
+        )
+
+    def without(self, texts: Collection[str]) -> Coded:
+        """Return the column in which `texts` mean no value."""
+        if not len(self.values):
+            return self
+        lost = pc.is_in(self.values, value_set=pa.array(list(texts), pa.string())).to_numpy(
+            zero_copy_only=False
+        )
+        if not lost.any():
+            return self
+        codes = np.where(np.append(lost, False)[self.codes], np.int32(-1), self.codes)
+        return Coded(codes, self.values, self.distinct)
+
+    def stripped(self) -> Coded:
+        """Return the column without blanks around its values; a blank is no value."""
+        trimmed = pc.utf8_trim_whitespace(self.values)
+        distinct = self.distinct and trimmed.equals(self.values)
+        return Coded(self.codes, trimmed, distinct).without(("",))
+
+    def arrow(self, *, merge: bool = True) -> pa.DictionaryArray:
+        """Return the column as an Arrow dictionary; `merge`: values that are equal share a code."""
+        if self.distinct or not merge:
+            codes = pa.array(self.codes, mask=self.codes < 0)
+            return pa.DictionaryArray.from_arrays(codes, self.values)
+        distinct = self.values.dictionary_encode()
+        code = distinct.indices.to_numpy(zero_copy_only=False).astype(np.int32)
+        codes = self.take(code, -1)
+        return pa.DictionaryArray.from_arrays(
+            pa.array(codes, mask=codes < 0), distinct.dictionary.cast(pa.string())
+        )
+
+
+def coded(column: pa.ChunkedArray | pa.Array, missing: Collection[str] = ()) -> Coded:
+    """Return a column of any flat type as text; whole numbers have no ".0"."""
+    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if isinstance(array, pa.ChunkedArray):  # no rows, or too many for one array
+        array = pa.concat_arrays(array.unify_dictionaries().chunks)
+    array = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
+    codes = array.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
+    values = plain_text(array.dictionary)
+    # Two numbers may have one text, and the texts of `each_its_own` may be equal.
+    distinct = values.type == array.dictionary.type and len(values) < len(codes)
+    if values.null_count:
+        lost = values.is_null().to_numpy(zero_copy_only=False)
+        codes = np.where(np.append(lost, False)[codes], np.int32(-1), codes)
+        values, distinct = values.fill_null(""), False
+    column = Coded(codes, values, distinct)
+    return column.without(missing) if missing else column
+
+
+def each_its_own(texts: pa.StringArray) -> pa.DictionaryArray:
+    """Return texts that hardly occur twice as a column of codes, without looking for equal ones."""
+    codes = pa.array(np.arange(len(texts), dtype=np.int32))
+    return pa.DictionaryArray.from_arrays(
+        pc.if_else(texts.is_valid(), codes, None) if texts.null_count else codes, texts
+    )
+
+
+def plain_text(values: pa.Array) -> pa.Array:
+    """Return values of any flat type as text: 5 for 5.0, null for NaN, ISO 8601 for times."""
+    kind = values.type
+    if pa.types.is_floating(kind):
+        number = values.to_numpy(zero_copy_only=False).astype(np.float64)
+        return pa.array([number_text(v) for v in number.tolist()], pa.string())
+    return values.cast(pa.string())
+
+
+def number_text(value: float) -> str | None:
+    """Return a number as text, 5 for 5.0, or None for NaN."""
+    if value != value:
+        return None
+    return str(int(value)) if value.is_integer() else repr(value)
+
+
+def as_text(column: pa.ChunkedArray) -> pa.Array:
+    """Return any flat column as plain text."""
+    array = column.combine_chunks()
+    return (
+        array.dictionary_decode().cast(pa.string())
+        if pa.types.is_dictionary(array.type)
+        else array.cast(pa.string())
+    )
+
+
+def without_decimals(column: Coded) -> Coded:
+    """Return ids without the ".0" that whole numbers get beside missing values."""
+    return Coded(column.codes, pc.replace_substring_regex(column.values, r"^(\d+)\.0$", r"\1"))
+
+
+def plain_name(name: str) -> str:
+    """Return a column name without case, punctuation and RecBole type (`user_id:token`)."""
+    return re.sub(r"[^a-z0-9]", "", name.split(":")[0].lower())
+
+
+def within(user: Coded, session: Coded) -> Coded:
+    """Return session ids that are unique within a user as "<user>:<session>"."""
+    pairs = user.codes.astype(np.int64) * (len(session.values) + 1) + session.codes
+    _, first, codes = np.unique(pairs, return_index=True, return_inverse=True)
+    users = np.append(np.asarray(user.values.to_pylist(), dtype=object), "")[user.codes[first]]
+    sessions = np.append(np.asarray(session.values.to_pylist(), dtype=object), "")[
+        session.codes[first]
+    ]
+    text = pa.array([f"{u}:{s}" for u, s in zip(users, sessions, strict=True)], pa.string())
+    missing = (session.codes < 0) | (user.codes < 0)
+    return Coded(np.where(missing, np.int32(-1), codes.astype(np.int32)), text)

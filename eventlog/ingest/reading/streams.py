@@ -1,0 +1,138 @@
+"""What all readers of files share: files, batches of rows, and streams that notice damage."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+import numpy as np
+import pyarrow as pa
+
+from eventlog._runtime.errors import InputError
+
+BLOCK = 16 << 20  # bytes of text in a batch
+LONGEST_LINE = 64 << 20  # bytes
+COMPRESSIONS = {".gz": "gzip", ".bz2": "bzip2", ".zst": "zstd"}
+# What reading compressed data raises where it is damaged.
+DAMAGE = (EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
+RAGGED = "wrong number of fields"  # the reason for which such a row is set aside
+
+
+@dataclass
+class Batch:
+    """Some rows of a file."""
+
+    table: pa.Table
+    rows: np.ndarray  # (n_rows,) int64: row number in the file
+    ragged: list[tuple[int, str]] = field(default_factory=list)  # rows left out: (number, text)
+    file: str = ""  # the file that the rows are of
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A file to read, wherever it is: on this machine, in an archive, behind an address."""
+
+    name: str  # what sentences call it
+    open_raw: Callable[[], IO[bytes]]
+    size: int
+    path: Path | None = None  # if it is on this machine
+    partitions: tuple[tuple[str, str | None], ...] = ()  # of its folders: day=2024-01-01
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def suffixes(self) -> list[str]:
+        """The endings of its name in lower case: [".csv", ".gz"]."""
+        return [s.lower() for s in PurePosixPath(self.name.replace("\\", "/")).suffixes]
+
+    @property
+    def compression(self) -> str:
+        """Its compression by its name, "" for none."""
+        return COMPRESSIONS.get((self.suffixes or [""])[-1], "")
+
+    def open(self) -> IO[bytes]:
+        """Open it for reading bytes, decompressed."""
+        packed = self.compression
+        if packed == "zstd":
+            stream = pa.PythonFile(self.open_raw(), mode="r")
+            return io.BufferedReader(pa.CompressedInputStream(stream, "zstd"))
+        if not packed:
+            return self.open_raw()
+        openers: dict[str, Callable[..., Any]] = {"gzip": gzip.open, "bzip2": bz2.open}
+        opener = openers[packed]
+        opened: IO[bytes] = opener(self.path or self.open_raw(), "rb")
+        return opened
+
+
+def local_file(path: Path, **settings: Any) -> InputFile:
+    """Return a file on this machine."""
+    size = path.stat().st_size if path.is_file() else 0
+    return InputFile(str(path), lambda: open(path, "rb"), size, path, **settings)
+
+
+class WatchedStream(io.RawIOBase):
+    """The stream that Arrow reads; counts quotes and line ends, which reveal broken quoting."""
+
+    def __init__(self, stream: IO[bytes], file: InputFile, quote: bytes) -> None:
+        self.stream, self.file, self.quote = stream, file, quote
+        self.quotes = self.lines = 0
+        self.last = b""
+
+    def readable(self) -> bool:
+        """Return True, as a stream for reading must."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """Read and count. Raises InputError where the compressed data is damaged."""
+        try:
+            data = self.stream.read(size)
+        except DAMAGE as error:
+            packed = self.file.compression or "text"
+            raise InputError(
+                f"{self.file} is a damaged {packed} file ({error}); download or export it again."
+            ) from None
+        if self.quote:
+            self.quotes += _count(data, self.quote)
+        self.lines += _count(data, b"\n")
+        self.last = data[-1:] or self.last
+        return data
+
+    def close(self) -> None:
+        """Close the stream underneath too."""
+        self.stream.close()
+        super().close()
+
+
+def _count(data: bytes, mark: bytes) -> int:
+    """Return how often one byte occurs; unlike bytes.count it is fast where it occurs often."""
+    if len(mark) > 1:
+        return data.count(mark)
+    found, values = 0, np.frombuffer(data, dtype=np.uint8)
+    for start in range(0, len(values), 1 << 20):  # what fits into the processor's cache
+        found += int(np.count_nonzero(values[start : start + (1 << 20)] == mark[0]))
+    return found
+
+
+def refuse_long_line(n: int, file: InputFile) -> None:
+    """Raise InputError if a line has more than LONGEST_LINE bytes: it is no table of rows."""
+    if n > LONGEST_LINE:
+        raise InputError(
+            f"{file} has a line of more than {LONGEST_LINE >> 20} MiB; it is not a text with a row "
+            "on each line."
+        )
+
+
+def no_rows(file: InputFile, header: bool) -> InputError:
+    """Return the error for a file without rows; `header`: it has a header line."""
+    return InputError(
+        f"{file} has {'a header and ' if header else ''}no rows; there is nothing to import."
+    )

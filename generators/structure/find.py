@@ -1,0 +1,416 @@
+"""Find the structure of a log: which columns are determined, and by what.
+
+Relations are looked for in whole users drawn at random, and what they hold (the value of each key)
+is counted in the whole log, as far as enough users have it. Nothing here is private: under a
+budget only what a file declares is used (see `generators.structure.declared`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from eventlog import EventLog
+from generators.structure import evidence
+from generators.structure.breaches import find_breaches
+from generators.structure.constants import SessionConstant, UserConstant, UserLevel
+from generators.structure.dependency import UNITS, Calendar, Dependency, calendar
+from generators.structure.find_formulas import (
+    Numbers,
+    find_elapsed,
+    find_formula,
+    find_multiple,
+    find_running_number,
+    find_running_sum,
+)
+from generators.structure.forms import DATE, FoldedText, LocalDays, Name, TimeDifference
+from generators.structure.relation import Relation, find_presence
+from generators.structure.structure import Structure, escaped, in_order, kinds_of
+from generators.structure.tables import (
+    DAY_MS,
+    Tables,
+    codes_of,
+    decimals_of,
+    is_digits,
+    is_number,
+    is_time,
+    text_of,
+)
+from generators.structure.zones import find_zone
+
+SAMPLE_ROWS = 60_000  # in which relations are looked for, at least
+MOST_KEYS = 5_000  # values of a column that may determine others
+MOST_KEY_COLUMNS = 24
+FEWEST_GROUPS = 10  # users or sessions with several rows, before anything is constant in them
+FEWEST_KEYS = 3
+STEADY = 0.02  # of the variance: what a level of a user leaves
+NAMES = 40  # a number with fewer values is learnt value by value anyway
+SPARSE = 0.5  # share of the whole numbers in its range that a name has, at most
+FOLDED = 0.005  # share of the rows with rare values from which on they are folded
+# Columns that have a meaning of their own to the codec; they are never derived.
+ROLES = frozenset(
+    {
+        *("event_id", "user_id", "timestamp", "event", "session_id", "item_id", "order_id"),
+        *("category", "price", "coupon_id", "quantity", "rating"),
+    }
+)
+
+
+def find_structure(log: EventLog, *, min_users: int, seed: int = 0) -> Structure:
+    """Return what is determined in `log`, whose users' rows stand together and in order."""
+    rng = np.random.default_rng(seed)
+    finder = _Finder(log, min_users, rng)
+    finder.find()
+    events = Structure(finder.relations).reduce(log).events
+    return Structure(in_order(finder.relations, map(str, events.columns)), kinds_of(log.events))
+
+
+class _Finder:
+    """Collects relations; a column is derived once, and from what does not follow from it."""
+
+    def __init__(self, log: EventLog, min_users: int, rng: np.random.Generator) -> None:
+        self.min_users, self.rng = min_users, rng
+        self.whole = Tables.of(log)
+        self.whole.events.columns = [escaped(str(n)) for n in self.whole.events.columns]
+        self.relations: list[Relation] = []
+        self.local_days()
+        self.some = Tables(
+            self.whole.events[_users_of(self.whole.user, rng)], self.whole.users, self.whole.roles
+        )
+        special = {"discount"} if "coupon_id" in self.some.events else set()
+        self.free = [
+            n
+            for n in self.some.events
+            if n not in ROLES | special and self.some.events[n].notna().any()
+        ]
+        self.users_columns = set() if log.users is None else set(map(str, log.users.columns))
+
+    def find(self) -> None:
+        """Find all relations, the more certain kinds first."""
+        self.relations += find_breaches(self.whole)
+        self.user_constants()
+        self.dependencies(["item_id"] if "item_id" in self.some.events else [])
+        self.computed()
+        self.calendars(self.free)
+        self.dependencies(self.keys())
+        self.other_numbers()
+        self.texts_and_times()
+
+    def take(self, relation: Relation) -> None:
+        """Keep a relation, which derives its column."""
+        self.relations.append(relation)
+        if relation.column in self.free:
+            self.free.remove(relation.column)
+
+    # --- kinds ------------------------------------------------------------------------------------
+
+    def local_days(self) -> None:
+        """Find the time zone of which all times are days."""
+        zone = find_zone(self.whole.time)
+        if zone is not None:
+            relation = LocalDays(column="timestamp", zone=zone)
+            self.relations.append(relation)
+            relation.reduce(self.whole)
+
+    def user_constants(self) -> None:
+        """Find columns that are the same in all rows of a user."""
+        tables = self.some
+        for name in list(self.free):
+            column = tables.events[name]
+            found = evidence.within_groups(tables, name, tables.user)
+            exact = evidence.ALIKE if is_number(column) else 1.0
+            if (
+                found.share < exact
+                or found.groups < FEWEST_GROUPS
+                or column.nunique() < 2
+                or name in self.users_columns
+            ):
+                continue
+            if not (is_number(column) or is_time(column)) and not self._shared(column):
+                continue
+            there = pd.Series(column.notna().to_numpy()).groupby(tables.user).transform("any")
+            present = find_presence(tables, name, there.to_numpy())
+            self.take(UserConstant(column=name, exceptions=1 - found.share, present=present))
+
+    def _shared(self, column: pd.Series) -> bool:
+        """Do enough users share the values of most rows?"""
+        code = codes_of(column)
+        users = evidence.users_of(code, self.some.user)
+        return bool((users[code[code >= 0]] >= self.min_users).mean() > evidence.SHARED)
+
+    def keys(self) -> list[str]:
+        """Return the columns that may determine others, those with fewest values first."""
+        tables = self.some
+        sizes = {}
+        for name in [*self.free, "category"]:
+            if name not in tables.events or is_time(tables.events[name]):
+                continue
+            code = codes_of(tables.events[name])
+            n = int(code.max(initial=-1)) + 1
+            if 1 < n <= MOST_KEYS and not evidence.is_id(code, tables.user):
+                if is_number(tables.events[name]) and not self._is_name(name):
+                    continue
+                sizes[name] = n
+        return sorted(sizes, key=lambda k: (sizes[k], k))[:MOST_KEY_COLUMNS]
+
+    def dependencies(self, keys: Sequence[str]) -> None:
+        """Find columns that follow from a key; text that follows from the item is the codec's."""
+        tables = self.some
+        code = {n: codes_of(tables.events[n]) for n in {*keys, *self.free}}
+        of_item = "item_id" in keys
+        follows: dict[str, str] = {}
+        for key in keys:
+            for name in list(self.free):
+                column = tables.events[name]
+                if name == key or is_time(column) or follows.get(key) == name:
+                    continue
+                if of_item and not (is_number(column) or is_digits(column)):
+                    continue
+                if not of_item and self._of_item(name):
+                    continue
+                found = evidence.determined(code[key], code[name], tables.user)
+                if (
+                    found is None
+                    or found.share < evidence.DETERMINED
+                    or found.covered < evidence.COVERED
+                    or found.keys < FEWEST_KEYS
+                    or found.without > evidence.DETERMINED
+                    or (code[key][code[name] >= 0] >= 0).mean() < evidence.DETERMINED
+                ):
+                    continue
+                present = find_presence(tables, name, code[key] >= 0)
+                values = evidence.usual_values(
+                    self.whole, self.whole.events[key], name, self.min_users
+                )
+                if not values:
+                    continue
+                rate = max(0.0, 1 - found.share)
+                self.take(
+                    Dependency(
+                        column=name, key=key, values=values, exceptions=rate, present=present
+                    )
+                )
+                follows[name] = key
+                if name in keys:
+                    keys = [k for k in keys if k != name]
+
+    def _of_item(self, name: str) -> bool:
+        """Does the item decide a column of text? Such columns are learnt with the items."""
+        tables = self.some
+        if "item_id" not in tables.events:
+            return False
+        item, value = codes_of(tables.events["item_id"]), codes_of(tables.events[name])
+        found = evidence.determined(item, value, tables.user)
+        return (
+            found is not None
+            and found.share > 0.99
+            and (item[value >= 0] >= 0).mean() > 0.99
+            and found.without < 0.99
+        )
+
+    def computed(self) -> None:
+        """Find numbers that are computed from others, of their row or of rows before."""
+        tables = self.some
+        facts = [r.column for r in self.relations if isinstance(r, Dependency)]
+        columns = [n for n in tables.events if n not in ("event_id", "user_id")]
+        numeric = [n for n in columns if is_number(tables.events[n]) or is_digits(tables.events[n])]
+        numbers = Numbers(tables, [n for n in numeric if n not in ("session_id", "item_id")])
+        operands = [n for n in numbers.values if is_number(tables.events[n]) and n != "order_id"]
+        for name in [n for n in self.free if n in numbers.values and numbers.enough(n)]:
+            relation: Relation | None = find_elapsed(numbers, name)
+            relation = relation or find_running_sum(numbers, name, self._before(name, operands))
+            relation = relation or find_running_number(
+                numbers, name, partial(evidence.quantiles, min_users=self.min_users)
+            )
+            if relation is None and is_number(tables.events[name]):
+                relation = find_formula(numbers, name, self._before(name, operands), self.rng)
+            if relation is not None:
+                self.take(relation)
+        for name in [n for n in ("price", *self.free) if n in operands]:
+            bases = [n for n in facts if n in operands and n != name]
+            multiple = find_multiple(numbers, name, bases)
+            if multiple is not None:
+                self.relations.append(multiple)
+                self._factor_of(multiple)
+
+    def _before(self, column: str, operands: Sequence[str]) -> list[str]:
+        """Return the operands that do not follow from a column."""
+        follows = {column}
+        grown = True
+        while grown:
+            more = {r.column for r in self.relations if follows & set(r.reads())}
+            grown = not more <= follows
+            follows |= more
+        return [n for n in operands if n not in follows]
+
+    def _factor_of(self, multiple: Relation) -> None:
+        """Find whether the calendar decides the factor of a multiple."""
+        events = self.some.events
+        self.some.events = events.copy(deep=False)
+        before = set(events.columns)
+        multiple.reduce(self.some)
+        (factor,) = set(self.some.events.columns) - before
+        whole = self.whole.events
+        self.whole.events = whole.copy(deep=False)
+        multiple.reduce(self.whole)
+        self.calendars([factor])
+        self.some.events, self.whole.events = events, whole
+
+    def calendars(self, columns: Sequence[str]) -> None:
+        """Find columns that follow from the hour, the weekday, the month or the date."""
+        tables = self.some
+        units = {u: np.unique(calendar(tables.time, u), return_inverse=True)[1] for u in UNITS}
+        for name in list(columns):
+            if is_time(tables.events[name]):
+                continue
+            code = codes_of(tables.events[name])
+            if code.max(initial=-1) < 1:
+                continue
+            for unit, key in units.items():
+                found = evidence.determined(key, code, tables.user)
+                if (
+                    found is None
+                    or found.share < evidence.DETERMINED
+                    or found.covered < evidence.COVERED
+                    or found.without > evidence.DETERMINED
+                    or found.keys < FEWEST_KEYS
+                ):
+                    continue
+                key_of = pd.Series(calendar(self.whole.time, unit))
+                values = evidence.usual_values(self.whole, key_of, name, self.min_users)
+                present = find_presence(tables, name, np.ones(len(key), dtype=bool))
+                if not values:
+                    continue
+                rate = max(0.0, 1 - found.share)
+                self.take(
+                    Calendar(
+                        column=name, unit=unit, values=values, exceptions=rate, present=present
+                    )
+                )
+                break
+
+    def other_numbers(self) -> None:
+        """Find levels of users, constants of sessions, and numbers that are names."""
+        tables = self.some
+        for name in [n for n in self.free if is_number(tables.events[n])]:
+            found = evidence.within_groups(tables, name, tables.session)
+            if self._is_level(name):
+                self.take(self._level(name))
+            elif found.share >= evidence.ALIKE and found.groups >= FEWEST_GROUPS:
+                there = pd.Series(tables.events[name].notna().to_numpy())
+                can = there.groupby(tables.session).transform("any").to_numpy()
+                present = find_presence(tables, name, can)
+                self.take(SessionConstant(column=name, present=present))
+            elif self._is_name(name):
+                self.take(Name(column=name))
+
+    def _is_level(self, name: str) -> bool:
+        tables = self.some
+        value = pd.Series(tables.numbers(name))
+        by_user = value.groupby(tables.user)
+        often = by_user.transform("count") >= 5
+        if value.nunique() < 50 or often.sum() < 5 * FEWEST_GROUPS:
+            return False
+        rest = (value - by_user.transform("median"))[often]
+        return bool(rest.var() < STEADY * value[often].var())
+
+    def _level(self, name: str) -> UserLevel:
+        tables = self.whole
+        value = pd.Series(tables.numbers(name))
+        by_user = value.groupby(tables.user)
+        rest = (value - by_user.transform("median")).to_numpy()
+        rows = np.isfinite(rest) & (by_user.transform("count") >= 5).to_numpy()
+        spread = evidence.quantiles(rest[rows], tables.user[rows], self.min_users)
+        some = self.some
+        can = pd.Series(some.events[name].notna().to_numpy()).groupby(some.user).transform("any")
+        return UserLevel(
+            column=name,
+            spread=spread,
+            decimals=decimals_of(value[np.isfinite(value)].to_numpy()),
+            present=find_presence(some, name, can.to_numpy()),
+        )
+
+    def _is_name(self, name: str) -> bool:
+        """Is a number one of many whole numbers, few of those in its range, that users share?"""
+        column = self.some.events[name]
+        if not is_number(column):
+            return False
+        values = np.unique(column.dropna().to_numpy(dtype=np.float64))
+        whole = len(values) > NAMES and bool((values == np.floor(values)).all())
+        return (
+            whole and len(values) < SPARSE * (values[-1] - values[0] + 1) and self._shared(column)
+        )
+
+    def texts_and_times(self) -> None:
+        """Find text with a long tail, and times that are learnt as differences."""
+        for name in list(self.free):
+            column = self.some.events[name]
+            if is_time(column):
+                day = (
+                    self.some.events[name].dropna().astype("int64") % (DAY_MS * 10**6) == 0
+                ).all()
+                ms = pd.DatetimeIndex(column.dropna()).as_unit("ms").asi8
+                self.take(TimeDifference(column=name, days=bool(day and (ms % DAY_MS == 0).all())))
+            elif not is_number(column) and not pd.api.types.is_bool_dtype(column):
+                values = pd.Series(column.dropna().unique(), dtype=object).astype(str)
+                if len(values) and values.str.fullmatch(DATE).all():
+                    self.take(TimeDifference(column=name, days=True, text=True))
+                elif not is_digits(column) and not self._of_item(name):
+                    folded = self._folded(name)
+                    if folded is not None:
+                        self.take(folded)
+
+    def _folded(self, name: str) -> FoldedText | None:
+        """Return how rare values of a column are folded, None where it has few, or holds ids."""
+        tables = self.whole
+        column = text_of(tables.events[name]).astype("category")
+        code = column.cat.codes.to_numpy().astype(np.int64)
+        values = column.cat.categories.astype(str).to_numpy(dtype=object)
+        users = evidence.users_of(code, tables.user)
+        rows = code >= 0
+        rare = np.append(users < self.min_users, False)[code] & rows
+        share = rare.sum() / max(rows.sum(), 1)
+        if share < FOLDED:
+            return None
+        kept = {str(v) for v in values[users >= self.min_users]}
+        kept |= self._beginnings(values, code, rare)
+        if not kept:
+            return None
+        table = np.array([_kept(v, kept) for v in values] + [False])
+        covered = table[code][rows].mean()
+        if evidence.is_id(code, tables.user) and covered < 0.5:
+            return None
+        return FoldedText(column=name, kept=sorted(kept), folded=float(share))
+
+    def _beginnings(self, values: np.ndarray, code: np.ndarray, rare: np.ndarray) -> set[str]:
+        """Return the beginnings of rare values that enough users have, the longest first."""
+        user, kept = self.whole.user, set()
+        words = [v.split(" ") for v in values]
+        left = rare.copy()
+        for n in range(max(map(len, words), default=1) - 1, 0, -1):
+            starts = [" ".join(w[:n]) if len(w) > n else "" for w in words]
+            names, of = np.unique(np.array(starts, dtype=str), return_inverse=True)
+            start = np.where(left, np.append(of, 0)[code], -1)
+            start[(start >= 0) & (names[start] == "")] = -1
+            enough = np.flatnonzero(evidence.users_of(start, user) >= self.min_users)
+            kept |= {str(names[k]) for k in enough}
+            left &= ~np.isin(start, enough)
+        return kept
+
+
+def _kept(value: str, kept: set[str]) -> bool:
+    words = value.split(" ")
+    return any(" ".join(words[:n]) in kept for n in range(len(words), 0, -1))
+
+
+def _users_of(user: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return the rows of users drawn at random until there are SAMPLE_ROWS, (n,) bool."""
+    rows = np.bincount(user)
+    order = rng.permutation(len(rows))
+    enough = int(np.searchsorted(np.cumsum(rows[order]), SAMPLE_ROWS)) + 1
+    chosen = np.zeros(len(rows), dtype=bool)
+    chosen[order[:enough]] = True
+    return chosen[user]

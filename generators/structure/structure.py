@@ -1,0 +1,243 @@
+"""Structure: all relations of a log, and the form of its columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import numpy as np
+import pandas as pd
+
+from eventlog import EventLog
+from generators.structure.breaches import SUFFIX, Breach
+from generators.structure.constants import SessionConstant, UserConstant, UserLevel
+from generators.structure.dependency import Calendar, Dependency
+from generators.structure.forms import (
+    FACTOR,
+    FoldedText,
+    LocalDays,
+    Multiple,
+    Name,
+    TimeDifference,
+)
+from generators.structure.formula import Elapsed, Formula, RunningNumber, RunningSum
+from generators.structure.relation import Relation
+from generators.structure.tables import Tables, is_number, numbers_of
+
+ESCAPE = "column:"  # before the name of a team's column that is a name of the generators' own
+AnyRelation = (
+    Formula
+    | RunningSum
+    | Elapsed
+    | RunningNumber
+    | UserConstant
+    | UserLevel
+    | SessionConstant
+    | Dependency
+    | Calendar
+    | Multiple
+    | Name
+    | FoldedText
+    | TimeDifference
+    | LocalDays
+    | Breach
+)
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What is determined in a log, in the order in which a sample is restored."""
+
+    relations: Sequence[Relation] = ()
+    # the log's own columns of events and their types ("text", "integer", "number", "flag", "time")
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+    def reduce(self, log: EventLog) -> EventLog:
+        """Return `log` without what is determined; what a sample is learnt from."""
+        tables = Tables.of(log)
+        tables.events.columns = [escaped(n) for n in map(str, tables.events.columns)]
+        if tables.users is not None:
+            tables.users.columns = [escaped(n) for n in map(str, tables.users.columns)]
+        for relation in reversed(self.relations):
+            relation.reduce(tables)
+        out = tables.log(log)
+        broken = {n: r for n, r in tables.roles.items() if n.endswith(SUFFIX)}
+        if broken:
+            roles = {**(log.manifest.get("roles") or {}), **broken}
+            out.manifest = {**log.manifest, "roles": roles}
+        return out
+
+    def restore(
+        self, log: EventLog, rng: np.random.Generator, past: EventLog | None = None
+    ) -> EventLog:
+        """Return the sample `log` with all that is determined.
+
+        Args:
+            log: a sample of what was learnt.
+            rng: of exceptions and noise.
+            past: the reduced log of the users who are continued; their sums go on.
+        """
+        tables = Tables.of(log)
+        new = np.ones(len(tables.events), dtype=bool)
+        if past is not None:
+            tables, new = _joined(tables, Tables.of(past))
+        for relation in self.relations:
+            relation.restore(tables, rng)
+        events = tables.events[new].reset_index(drop=True)
+        events.columns = [unescaped(n) for n in map(str, events.columns)]
+        users = tables.users
+        if users is not None:
+            users = users.rename(columns=unescaped)
+            if past is not None:
+                users = users[users["user_id"].astype(str).isin(set(log.events["user_id"]))]
+                users = users.reset_index(drop=True)
+        out = tables.log(log)
+        out.events, out.users = self._formed(events), users
+        roles = log.manifest.get("roles")
+        if roles:
+            roles = {n: r for n, r in roles.items() if not n.endswith(SUFFIX)}
+            out.manifest = {**log.manifest, "roles": roles}
+        return out
+
+    def _formed(self, events: pd.DataFrame) -> pd.DataFrame:
+        """Return events with the log's columns in its order, each in its type."""
+        order = [n for n in self.columns if n in events]
+        events = events[[*order, *(n for n in events if n not in self.columns)]].copy(deep=False)
+        for name in order:
+            kind, column = self.columns[name], events[name]
+            if kind == "integer" and is_number(column) and column.notna().all():
+                events[name] = column.to_numpy(dtype=np.float64).round().astype(np.int64)
+            elif kind == "flag" and not pd.api.types.is_bool_dtype(column):
+                flags = column.astype(object).map({"True": True, "False": False})
+                events[name] = flags.astype("boolean" if flags.isna().any() else bool)
+            elif kind == "text" and is_number(column):
+                text = np.array([f"{v:.0f}" for v in numbers_of(column)], dtype=object)
+                events[name] = pd.Series(text, index=events.index).where(column.notna(), None)
+            if kind == "text" and not isinstance(events[name].dtype, pd.CategoricalDtype):
+                events[name] = events[name].astype(object).astype("category")
+        return events
+
+    def restorable(self, learnt: tuple[set[str], set[str]]) -> Structure:
+        """Return the relations that a sample can be restored by.
+
+        `learnt` are the columns of events, and of users, that a sample has before.
+        """
+        (there, of_users), kept = (set(learnt[0]), learnt[1]), []
+        for relation in self.relations:
+            if (
+                set(relation.reads()) <= there
+                and set(relation.learnt_of_events()) <= there
+                and set(relation.learnt_of_users()) <= of_users
+            ):
+                kept.append(relation)
+                there.add(relation.column)
+        return Structure(kept, self.columns)
+
+    def sentences(self) -> list[str]:
+        """Say what is determined by what, a sentence for each relation."""
+        return [
+            r.sentence() + (f" (but for {r.exceptions:.2%} of its rows)" if _told(r) else "")
+            for r in self.relations
+            if not isinstance(r, FoldedText)
+        ]
+
+    def folded(self) -> dict[str, str]:
+        """Say what becomes of text that few users have, by column."""
+        return {
+            unescaped(r.column): r.sentence() for r in self.relations if isinstance(r, FoldedText)
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for `from_json`."""
+        relations = [msgspec.to_builtins(r) for r in self.relations]
+        return {"relations": relations, "columns": dict(self.columns)}
+
+    @classmethod
+    def from_json(cls, data: Any) -> Structure:
+        """Read what `to_json` gave. Raises ValueError where it is anything else."""
+        kinds = msgspec.convert(data["columns"], dict[str, str])
+        relations = msgspec.convert(data["relations"], list[AnyRelation])
+        return cls(relations, kinds)
+
+
+def _told(relation: Relation) -> bool:
+    return relation.exceptions > 0 and not isinstance(relation, Breach)
+
+
+def _joined(tables: Tables, past: Tables) -> tuple[Tables, np.ndarray]:
+    """Return the tables of users with their past, and which rows are new, (n,) bool."""
+    ids = set(tables.events["user_id"].astype(str))
+    mine = past.events["user_id"].astype(str).isin(ids)
+    events = pd.concat([past.events[mine].assign(event_id=-1), tables.events], ignore_index=True)
+    new = np.arange(len(events)) >= int(mine.sum())
+    users = past.users if past.users is not None else tables.users
+    return Tables(events, users, {**past.roles, **tables.roles}), new
+
+
+def in_order(relations: Iterable[Relation], columns: Iterable[str]) -> list[Relation]:
+    """Return relations so that each comes after those that restore what it reads.
+
+    `columns` are those that are learnt. Raises ValueError where there is no such order.
+    """
+    first = [r for r in relations if isinstance(r, Breach)]
+    last = [r for r in relations if isinstance(r, LocalDays)]
+    left = [r for r in relations if not isinstance(r, Breach | LocalDays)]
+    there = set(columns)
+    out: list[Relation] = list(first)
+    while left:
+        # what is read must be there, and be final
+        ready = [
+            r
+            for r in left
+            if set(r.reads()) <= there
+            and not any(o.column in r.reads() for o in left if o is not r)
+        ]
+        if not ready:
+            raise ValueError(
+                f"{left[0].column} cannot be derived: {', '.join(left[0].reads())} are not learnt "
+                "or follow from it"
+            )
+        left = [r for r in left if r not in ready]
+        out += ready
+        there |= {r.column for r in ready}
+    return [*out, *last]
+
+
+# --- names ----------------------------------------------------------------------------------------
+
+# Names that the codec, or decoding, gives to something of its own.
+OWN = frozenset(
+    {
+        *("gap", "intent", "pick", "item", "order", "price_ratio", "_row"),
+        *("arrival", "stay", "length", "marks", "last rows", "last stay", "rhythm"),
+    }
+)
+OWN_PREFIXES = ("label:", "favourite ", "second ", FACTOR, ESCAPE)
+
+
+def escaped(name: str) -> str:
+    """Return the name under which a team's column is learnt; never one of the codec's own."""
+    return ESCAPE + name if name in OWN or name.startswith(OWN_PREFIXES) else name
+
+
+def unescaped(name: str) -> str:
+    """Return the team's name of a column that is learnt under `name`."""
+    return name.removeprefix(ESCAPE)
+
+
+def kinds_of(events: pd.DataFrame) -> dict[str, str]:
+    """Return the type of each column of events."""
+    kinds = {}
+    for name in map(str, events.columns):
+        column = events[name]
+        if pd.api.types.is_bool_dtype(column):
+            kinds[name] = "flag"
+        elif pd.api.types.is_datetime64_any_dtype(column):
+            kinds[name] = "time"
+        elif pd.api.types.is_integer_dtype(column):
+            kinds[name] = "integer"
+        else:
+            kinds[name] = "number" if is_number(column) else "text"
+    return kinds

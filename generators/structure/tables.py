@@ -1,0 +1,138 @@
+"""Tables: the frames of a log while relations change them, with what several of them need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from eventlog import EventLog
+from eventlog.schema import roles_of
+from eventlog.sessions import SESSION_GAP_S
+
+DIGITS = r"[1-9]\d{0,14}|0"  # text that is a number, and is written like one
+DAY_MS = 86_400_000
+
+
+@dataclass
+class Tables:
+    """Events (in the order of their users and times) and users of a log, which may be changed."""
+
+    events: pd.DataFrame
+    users: pd.DataFrame | None
+    roles: dict[str, str]  # event -> role
+
+    @classmethod
+    def of(cls, log: EventLog) -> Tables:
+        """Return the tables of `log`; changing a column of them leaves the log as it is."""
+        roles = roles_of(
+            log.events["event"].astype("category").cat.categories.astype(str).tolist(),
+            log.manifest.get("roles"),
+        )
+        users = None if log.users is None else log.users.copy(deep=False)
+        return cls(log.events.copy(deep=False), users, roles)
+
+    def log(self, log: EventLog) -> EventLog:
+        """Return `log` with these tables."""
+        return replace(log, events=self.events, users=self.users)
+
+    @cached_property
+    def user(self) -> np.ndarray:
+        """Code of each row's user, (n,) int64."""
+        return codes_of(self.events["user_id"])
+
+    @cached_property
+    def time(self) -> np.ndarray:
+        """Time of each row, (n,) int64 ms."""
+        stamps = self.events["timestamp"].astype("datetime64[ms, UTC]")
+        return stamps.astype("int64").to_numpy()
+
+    @cached_property
+    def session(self) -> np.ndarray:
+        """Code of each row's session, (n,) int64, -1 = none."""
+        if "session_id" in self.events:
+            code = codes_of(self.events["session_id"])
+            return np.where(code < 0, -1, self.user * (int(code.max(initial=0)) + 1) + code)
+        breaks = np.append(True, np.diff(self.user) != 0)[: len(self.user)]
+        breaks[1:] |= np.diff(self.time) > SESSION_GAP_S * 1000
+        return np.cumsum(breaks)
+
+    @cached_property
+    def event(self) -> np.ndarray:
+        """Name of each row's event, (n,) str."""
+        return self.events["event"].astype(str).to_numpy(dtype=object)
+
+    def group(self, scope: str) -> np.ndarray:
+        """Return the code of each row's "user" or "session", (n,) int64."""
+        return self.user if scope == "user" else self.session
+
+    def numbers(self, column: str) -> np.ndarray:
+        """Return a column as (n,) float64, NaN = missing; text of digits counts as numbers."""
+        return numbers_of(self.events[column])
+
+
+def codes_of(column: pd.Series) -> np.ndarray:
+    """Return codes of the values of a column, (n,) int64, -1 = missing."""
+    return column.astype("category").cat.codes.to_numpy().astype(np.int64)
+
+
+def is_number(column: pd.Series) -> bool:
+    """Does a column hold numbers?"""
+    return pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column)
+
+
+def is_time(column: pd.Series) -> bool:
+    """Does a column hold times?"""
+    return pd.api.types.is_datetime64_any_dtype(column)
+
+
+def is_digits(column: pd.Series) -> bool:
+    """Is every value of a column of text a whole number?"""
+    if is_number(column) or is_time(column) or pd.api.types.is_bool_dtype(column):
+        return False
+    values = pd.Series(column.dropna().unique(), dtype=object).astype(str)
+    return len(values) > 0 and bool(values.str.fullmatch(DIGITS).all())
+
+
+def numbers_of(column: pd.Series) -> np.ndarray:
+    """Return a column as (n,) float64, NaN = missing; text of digits counts as numbers."""
+    if is_number(column):
+        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    values = pd.to_numeric(column.astype(object), errors="coerce")
+    return values.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def text_of(column: pd.Series) -> pd.Series:
+    """Return a column as text, None = missing; whole numbers have no decimals."""
+    if not is_number(column):
+        return column.astype(object).where(column.notna(), None).map(_text, na_action="ignore")
+    unique, code = np.unique(column.dropna().to_numpy(dtype=np.float64), return_inverse=True)
+    names = np.array([f"{v:.15g}" for v in unique], dtype=object)
+    out = np.full(len(column), None, dtype=object)
+    if len(unique):
+        out[column.notna().to_numpy()] = names[code]
+    return pd.Series(out, index=column.index)
+
+
+def _text(value: object) -> str:
+    return str(value)
+
+
+def decimals_of(values: np.ndarray) -> int:
+    """Return the fewest decimals (0 to 6) with which all of (n,) finite numbers are written."""
+    for decimals in range(6):
+        if np.allclose(values, values.round(decimals), rtol=0, atol=1e-9 * 10.0**-decimals + 1e-12):
+            return decimals
+    return 6
+
+
+def first_rows(group: np.ndarray) -> np.ndarray:
+    """Return whether each row is the first of its group, (n,) bool; group -1 has none."""
+    return ~pd.Series(group).duplicated().to_numpy() & (group >= 0)
+
+
+def filled(values: pd.Series, group: np.ndarray) -> pd.Series:
+    """Return for each row the first value of its group that is not missing."""
+    return values.groupby(group).transform("first")
