@@ -115,7 +115,7 @@ def work_off_list(shopper, session, day_state, buffers):
         total = 0.0
         for k in range(len(slate)):
             total += list_weight(shopper, session, day_state, slate[k])
-        left = uniform(session.key, slot + draws.FROM_LIST) * total
+        left = uniform(session.key, slot + draws.FROM_LIST_ITEM) * total
         for k in range(len(slate)):
             weight = list_weight(shopper, session, day_state, slate[k])
             left -= weight

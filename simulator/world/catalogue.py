@@ -419,8 +419,21 @@ def _sales(
         discount[on] = np.where(np.isin(pair, chosen), calendar.campaign_discount, 0.0)
     if calendar.day_weights:  # campaigns are in them already
         given = np.array(calendar.day_weights)
-        day_weight = np.resize(given / max(given.mean(), 1e-9), days)
+        day_weight = weights_by_day(given / max(given.mean(), 1e-9), days)
     return day_weight, discount
+
+
+def weights_by_day(given: np.ndarray, days: int, ahead: int = 0) -> np.ndarray:
+    """Return (days,) weights, beginning `ahead` days before the first that is given.
+
+    Beyond the given ones whole weeks of them are repeated, so that weekdays stay what they are.
+    """
+    n = len(given)
+    weeks = n // 7 * 7 or n
+    day = np.arange(days) - ahead
+    later = n - weeks + (day - n) % weeks
+    place = np.where(day < 0, day % weeks, np.where(day < n, day, later))
+    return given[place]  # type: ignore[no-any-return]
 
 
 def _hours(calendar: Calendar) -> np.ndarray:

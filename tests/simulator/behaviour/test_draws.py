@@ -13,6 +13,7 @@ WITHIN = (
     "ATTEMPT_",
     "REMOVES_LINE",
     "FROM_WISHLIST",
+    "FROM_LIST",
     "CAMPAIGN_",
     "CHILD_",
 )  # counted from another number
