@@ -45,4 +45,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
+    """Return what a notebook offers after a dot: the public names."""
     return [*__all__, "__version__"]

@@ -137,10 +137,19 @@ def parser() -> Parser:
     p = commands.add_parser(
         "describe",
         help="show what is in a log",
-        description="Show the span, users, events, funnel, columns and labels of a log.",
-        epilog="example:\n  python -m eventlog describe mylog",
+        description="Show the span, users, events, funnel, columns and labels of a log, and what "
+        "stands out in it.",
+        epilog="examples:\n  python -m eventlog describe mylog --html mylog.html\n"
+        "  python -m eventlog describe mylog --against lastyear",
     )
     p.add_argument("log", type=Path, metavar="LOG")
+    p.add_argument(
+        "--html", type=Path, metavar="PATH", help="write a page with pictures, which opens offline"
+    )
+    p.add_argument(
+        "--against", type=Path, metavar="LOG2", help="say how the log differs from another"
+    )
+    p.add_argument("--overwrite", action="store_true", help="replace PATH if it exists")
 
     p = commands.add_parser(
         "export",
@@ -341,10 +350,17 @@ def _clean(arguments: argparse.Namespace) -> int:
 
 
 def _describe(arguments: argparse.Namespace) -> int:
+    from eventlog._runtime.files import check_file_replaceable, new_file
     from eventlog.describe import describe
-    from eventlog.log import EventLog
 
-    describe(EventLog.read(arguments.log, truth=False)).show()
+    if arguments.html is not None:
+        check_file_replaceable(arguments.html, overwrite=arguments.overwrite)
+    description = describe(arguments.log, against=arguments.against)
+    description.show()
+    if arguments.html is not None:
+        with new_file(arguments.html) as temporary:
+            temporary.write_text(description.html(), encoding="utf-8")
+        print(f"written to {arguments.html}")
     return 0
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from html import escape
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,7 @@ ITEM_COLUMNS = ("item_id", "category", "brand", "price")  # event columns that i
 GIVEN, DERIVED = "given", "derived"  # provenance of a table or of the list of event names
 
 
-@dataclass
+@dataclass(repr=False)
 class EventLog:
     """A log in memory.
 
@@ -82,6 +83,32 @@ class EventLog:
     labels: pd.DataFrame | None = None
     truth: dict[str, pd.DataFrame] = field(default_factory=dict)
     manifest: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{name} {value}" for name, value in self._summary())
+        return f"<EventLog: {parts}>"
+
+    def _repr_html_(self) -> str:
+        """Return a table for notebooks: what the log holds, and its first rows."""
+        facts = "".join(
+            f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>"
+            for name, value in self._summary()
+        )
+        return f"<table>{facts}</table>{self.events.head(5).to_html(index=False, border=0)}"
+
+    def _summary(self) -> list[tuple[str, str]]:
+        """Return what a person wants to know first: (what, how many)."""
+        found = [("events", f"{len(self.events):,}")]
+        if "user_id" in self.events:
+            found.append(("users", f"{self.events['user_id'].nunique():,}"))
+        if "item_id" in self.events:
+            found.append(("items", f"{self.events['item_id'].nunique():,}"))
+        first, last = self.span if "timestamp" in self.events else (pd.NaT, pd.NaT)
+        if not pd.isna(first):
+            found.append(("span", f"{first:%Y-%m-%d} to {last:%Y-%m-%d}"))
+        names = [name for name in TABLES if getattr(self, name) is not None]
+        names += [f"truth/{name}" for name in self.truth]
+        return [*found, ("tables", ", ".join(names))] if names else found
 
     # --- reading and writing ----------------------------------------------------------------------
 

@@ -132,12 +132,8 @@ class Timeline:
             found.append(("user_id", text))
         if not self.parts or not sum(map(len, self.parts)):
             return found
-        table = (
-            pd.concat(self.parts).groupby("day").agg({"size": "sum", "min": "min", "max": "max"})
-        )
-        days, counts = table.index.to_numpy(), table["size"].to_numpy()
-        same = np.where(table["min"] == table["max"], table["min"], -1)
-        low, high = far_from_the_rest(days, counts, same, FAR_DAYS, FEW_SHARE)
+        days, counts, _ = self._days()
+        low, high = self.proper()
         beyond = (days < low) | (days > high)
         if beyond.any():
             first, last = (
@@ -150,3 +146,15 @@ class Timeline:
             )
             found.append(("timestamp", text))
         return found
+
+    def proper(self) -> tuple[int, int]:
+        """Return the first and the last day of the log proper, without those of wrong clocks."""
+        return far_from_the_rest(*self._days(), FAR_DAYS, FEW_SHARE)
+
+    def _days(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the days with events, their events, and whose all of them are, -1 for several."""
+        table = (
+            pd.concat(self.parts).groupby("day").agg({"size": "sum", "min": "min", "max": "max"})
+        )
+        same = np.where(table["min"] == table["max"], table["min"], -1)
+        return table.index.to_numpy(), table["size"].to_numpy(), same

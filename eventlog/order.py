@@ -30,8 +30,8 @@ def ordered(log: Log) -> Log:
         return log
     events = _with_sorted_users(events)
     codes, time = events["user_id"].cat.codes.to_numpy(), _ms(events)
-    if not _sorted(codes, time):
-        events = events.iloc[_places(codes, time)]
+    if not in_order(codes, time):
+        events = events.iloc[places(codes, time)]
     events = _numbered(events.reset_index(drop=True))
     return replace(log, events=events, truth=_following(log.truth, events))
 
@@ -49,22 +49,13 @@ def grouped(log: Log) -> Log:
 
 def sort_events(events: pd.DataFrame) -> pd.DataFrame:
     """Sort rows by user_id and timestamp; the sort is stable, equal timestamps keep their order."""
-    user = (
-        events["user_id"].astype(str).to_numpy()
-        if not isinstance(events["user_id"].dtype, pd.CategoricalDtype)
-        else None
-    )
-    if user is None:
-        categories = events["user_id"].cat.categories.astype(str)
-        rank = np.empty(len(categories), dtype=np.int64)
-        rank[np.argsort(categories.to_numpy(dtype=object), kind="stable")] = np.arange(
-            len(categories)
-        )
-        key = rank[events["user_id"].cat.codes.to_numpy()]
-    else:
-        key = np.unique(user, return_inverse=True)[1]
-    time = events["timestamp"].astype(TIME).astype("int64").to_numpy()
-    return events.iloc[np.lexsort((time, key))].reset_index(drop=True)  # lexsort is stable
+    user = events["user_id"].astype("category").cat
+    names = user.categories.astype(str).to_numpy(dtype=object)
+    rank = np.empty(len(names) + 1, dtype=np.int64)
+    rank[np.argsort(names, kind="stable")] = np.arange(len(names))
+    rank[-1] = -1  # no user
+    order = places(rank[user.codes.to_numpy()], _ms(events))
+    return events.iloc[order].reset_index(drop=True)
 
 
 def stand_together(events: pd.DataFrame) -> bool:
@@ -197,14 +188,16 @@ def _in_order(events: pd.DataFrame) -> bool:
     return bool(whole and texts and (np.diff(_ms(events))[step == 0] >= 0).all())
 
 
-def _sorted(codes: np.ndarray, time: np.ndarray) -> bool:
+def in_order(codes: np.ndarray, time: np.ndarray) -> bool:
     """Return whether rows ascend by code and, within a code, by time."""
     same, rising = codes[1:] == codes[:-1], codes[1:] > codes[:-1]
     return bool((rising | (same & (np.diff(time) >= 0))).all())
 
 
-def _places(codes: np.ndarray, time: np.ndarray) -> np.ndarray:
+def places(codes: np.ndarray, time: np.ndarray) -> np.ndarray:
     """Return the rows sorted by code and time, (n,); equal ones keep their order."""
+    if len(codes) == 0:
+        return np.zeros(0, dtype=np.int64)
     low, high = int(time.min()), int(time.max())
     width = high - low + 1
     if (int(codes.max()) + 1) * width < 2**62:  # one sort by one number instead of two sorts

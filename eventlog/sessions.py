@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 SESSION_GAP_MINUTES = 30.0  # a longer pause ends a session
 SESSION_GAP_S = 60 * SESSION_GAP_MINUTES
@@ -23,13 +25,31 @@ def session_ids(events: pd.DataFrame, *, gap_minutes: float = SESSION_GAP_MINUTE
     """
     user = events["user_id"].cat.codes.to_numpy()
     time = events["timestamp"].astype("datetime64[ms, UTC]").astype("int64").to_numpy()
+    names = pa.array(events["user_id"].cat.categories.astype(str), pa.string())
+    found = session_column(names, user, time, gap_minutes=gap_minutes)
+    labels = pd.Index(found.dictionary.to_numpy(zero_copy_only=False), dtype=object)
+    codes = found.indices.to_numpy()
+    return pd.Series(pd.Categorical.from_codes(codes, categories=labels), index=events.index)
+
+
+def session_column(
+    names: pa.StringArray, user: np.ndarray, time: np.ndarray, *, gap_minutes: float
+) -> pa.DictionaryArray:
+    """Return session ids as `session_ids` does, (n_rows,) text.
+
+    Args:
+        names: (n_users,) the ids of the users.
+        user: (n_rows,) the place of each row's user in `names`; rows are sorted by user and time.
+        time: (n_rows,) int64 ms.
+        gap_minutes: a pause longer than this ends a session.
+    """
     new_user = np.append(True, user[1:] != user[:-1])[: len(user)]
     new = new_user | np.append(True, np.diff(time) > gap_minutes * 60_000)[: len(user)]
-    session = np.cumsum(new) - 1  # (n_rows,) number over all users
+    session = np.cumsum(new, dtype=np.int32) - np.int32(1)  # (n_rows,) number over all users
     first = np.flatnonzero(new)  # (n_sessions,) its first row
     number = np.arange(len(first)) - np.maximum.accumulate(
         np.where(new_user[first], np.arange(len(first)), 0)
     )
-    names = events["user_id"].cat.categories.astype(str).to_numpy(dtype=object)[user[first]]
-    labels = pd.Index(names + ":" + (number + 1).astype(str).astype(object))
-    return pd.Series(pd.Categorical.from_codes(session, categories=labels), index=events.index)
+    ordinal = pa.array(number + 1).cast(pa.string())
+    labels = pc.binary_join_element_wise(names.take(pa.array(user[first])), ordinal, ":")
+    return pa.DictionaryArray.from_arrays(pa.array(session), labels)

@@ -21,7 +21,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from fixtures.fuzz import cases, originals, plain_cases, problem
+from fixtures.fuzz import COMPILING_S, cases, originals, plain_cases, problem
 
 
 def _pipes(folder: str, names: list[str]) -> list[str]:
@@ -46,7 +46,7 @@ def main() -> int:
         numbers = range(arguments.first, arguments.first + arguments.n)
         shutil.copytree(base, work)
         for case in plain_cases():  # also compiles what they need
-            if (found := problem(case, work)) is not None:
+            if (found := problem(case, work, seconds=COMPILING_S)) is not None:
                 raise SystemExit(f"{case.name}: {found}")
         for case in cases(arguments.seed, numbers, base, work, large=True):
             found = problem(case, work)

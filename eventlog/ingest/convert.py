@@ -19,13 +19,13 @@ from msgspec.structs import replace
 
 from eventlog._runtime.errors import InputError
 from eventlog.arrays import DAY_MS
-from eventlog.ingest.amounts import parse_numbers
+from eventlog.ingest.columns.amounts import parse_numbers
+from eventlog.ingest.columns.own_columns import OwnColumns
+from eventlog.ingest.columns.times import NO_TIME, UNITS, clocks, column_times, shop_time, units_of
+from eventlog.ingest.columns.values import TEXT, Coded, coded, within, without_decimals
 from eventlog.ingest.mapping import Label, Mapping, Names, Rule, TimeFormat
-from eventlog.ingest.own_columns import OwnColumns
+from eventlog.ingest.reading.streams import RAGGED, Batch
 from eventlog.ingest.rejects import NUMBERS, REASONS, reject_table
-from eventlog.ingest.streams import RAGGED, Batch
-from eventlog.ingest.times import NO_TIME, UNITS, clocks, column_times, shop_time, units_of
-from eventlog.ingest.values import TEXT, Coded, coded, within, without_decimals
 from eventlog.schema import COLUMNS, named_as_id
 
 EARLIEST, LATEST = (
@@ -211,7 +211,7 @@ class _Conversion:
         if column.type != TEXT:
             return column
         text = self._coded(source).without(self.mapping.file.missing_ids)
-        return pa.chunked_array([text.arrow()])
+        return pa.chunked_array([text.arrow(merge=False)])
 
     def _dated(self, dates: pa.ChunkedArray, how: TimeFormat) -> tuple[np.ndarray, np.ndarray]:
         """Return times in ms, (n_rows,) int64, and which are missing, (n_rows,) bool.

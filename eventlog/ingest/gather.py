@@ -8,22 +8,22 @@ same file gives the same bytes.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from eventlog._runtime.errors import InputError
-from eventlog._runtime.text import one_line
+from eventlog.ingest.columns.own_columns import typed_text
 from eventlog.ingest.convert import Converted, Converter
-from eventlog.ingest.own_columns import typed_text
-from eventlog.log import LogWriter, sort_events, tidy
-from eventlog.log_folder import part_bounds, read_arrow, to_arrow, to_pandas
+from eventlog.ingest.sorting import SortedRows, grouped_by_user
+from eventlog.ingest.summary import Summary
+from eventlog.log_folder import LogWriter, read_arrow, to_arrow
 from eventlog.schema import COLUMNS, roles_of
-from eventlog.sessions import session_ids
+from eventlog.sessions import session_column
 
 SPILL_ROWS = 5_000_000
 PARTITIONS = 64
@@ -31,52 +31,6 @@ ROWS_PER_PART = 2_000_000
 # A file is refused if a larger share of its rows is set aside for reasons that the mapping does
 # not expect.
 MOST_REJECTS = 0.01
-
-
-@dataclass
-class Summary:
-    """What an import read, kept, set aside and assumed; its text is what the command prints."""
-
-    file: str
-    out: Path
-    rows: int = 0
-    kept: int = 0
-    users: int = 0
-    labels: int = 0
-    first: pd.Timestamp | None = None
-    last: pd.Timestamp | None = None
-    # Reason -> (rows, first row in the file).
-    rejects: dict[str, tuple[int, int]] = field(default_factory=dict)
-    # Reason -> the value in its first row, such as "price is '1,50'".
-    examples: dict[str, str] = field(default_factory=dict)
-    events: dict[str, int] = field(default_factory=dict)  # event name -> rows
-    roles: dict[str, str] = field(default_factory=dict)  # event name -> role
-    notes: list[str] = field(default_factory=list)  # what was assumed or left out
-
-    def __str__(self) -> str:
-        lines = [
-            f"{self.file}: {self.rows:,} rows read, {self.kept:,} events of {self.users:,} users "
-            "kept, "
-            f"{self.rows - self.kept:,} set aside"
-        ]
-        if self.first is not None and self.last is not None:
-            lines.append(
-                f"  span      {self.first:%Y-%m-%d %H:%M:%S} to {self.last:%Y-%m-%d %H:%M:%S} UTC"
-            )
-        for name, n in sorted(self.events.items(), key=lambda e: (-e[1], e[0])):
-            lines.append(f"  event     {name} ({self.roles[name]}): {n:,}")
-        for reason, (n, first) in sorted(self.rejects.items()):
-            lines.append(
-                f"  set aside {reason}: {n:,} (first in row {first:,}{self.example(reason)})"
-            )
-        if self.labels:
-            lines.append(f"  labels    {self.labels:,}")
-        lines += [f"  note      {text}" for text in self.notes]
-        return "\n".join(map(one_line, [*lines, f"written to {self.out}"]))
-
-    def example(self, reason: str) -> str:
-        """Return the value in the first row set aside for a reason, as the end of a sentence."""
-        return f", where {self.examples[reason]}" if reason in self.examples else ""
 
 
 class Gatherer:
@@ -134,7 +88,9 @@ class Gatherer:
         """Write the parts. Raises InputError if too many rows were set aside or none is left."""
         self._refuse_bad_file()
         if not self.spilled:
-            self._write_rows(writer, pa.concat_tables(self.batches, promote_options="permissive"))
+            table = pa.concat_tables(self.batches, promote_options="permissive")
+            self.batches = []
+            self._write_rows(writer, table)
             return
         if self.batches:
             self._spill()
@@ -174,57 +130,67 @@ class Gatherer:
             )
 
     def _write_rows(self, writer: LogWriter, table: pa.Table) -> None:
-        events = sort_events(tidy(self._typed(to_pandas(table))))
-        if "session_id" not in events:
-            events["session_id"] = session_ids(events, gap_minutes=self.mapping.session_gap_minutes)
-        event_id = np.arange(self.summary.kept, self.summary.kept + len(events), dtype=np.int64)
-        self.summary.kept += len(events)
-        if "_event_id" in events:
-            self.id_pairs.append(np.stack([events["_event_id"].to_numpy(), event_id]))
-        for i, label in enumerate(self.mapping.labels):
-            has = events[f"_label{i}"].notna().to_numpy()
-            self.label_tables.append(
-                pd.DataFrame(
-                    {
-                        "event_id": event_id[has],
-                        "kind": label.kind,
-                        "value": events[f"_label{i}"].to_numpy(dtype=np.float64)[has],
-                        "known_at": events[f"_known{i}"][has].to_numpy(),
-                    }
-                )
+        """Sort rows, complete their columns and write them as parts."""
+        rows = grouped_by_user(self._typed(table))
+        columns = rows.columns
+        if "session_id" not in columns:
+            gap = self.mapping.session_gap_minutes
+            columns["session_id"] = session_column(
+                rows.names, rows.user, rows.time, gap_minutes=gap
             )
-        events = events[
-            [c for c in COLUMNS if c in events]
-            + [c for c in events if c not in COLUMNS and not str(c).startswith("_")]
-        ]
-        self.own_columns |= {
-            str(c): "text"
-            if isinstance(events[c].dtype, pd.CategoricalDtype)
-            else str(events[c].dtype)
-            for c in events
-            if c not in COLUMNS
-        }
-        events.insert(0, "event_id", event_id)
-        self._count(events)
-        for start, stop in part_bounds(events, ROWS_PER_PART):
-            writer.write_part(events.iloc[start:stop])
+        event_id = np.arange(self.summary.kept, self.summary.kept + len(rows.user), dtype=np.int64)
+        self.summary.kept += len(event_id)
+        if "_event_id" in columns:
+            self.id_pairs.append(np.stack([columns["_event_id"].to_numpy(), event_id]))
+        for i, label in enumerate(self.mapping.labels):
+            self._keep_labels(label.kind, event_id, columns[f"_label{i}"], columns[f"_known{i}"])
+        own = [name for name in columns if name not in COLUMNS and not name.startswith("_")]
+        self.own_columns |= {name: _kind(columns[name].type) for name in own}
+        self._count(columns["event"], rows)
+        columns["event_id"] = pa.array(event_id)
+        names = [*(name for name in COLUMNS if name in columns), *own]
+        events = pa.table([columns.pop(name) for name in names], names=names)
+        for start, stop in rows.parts(ROWS_PER_PART):
+            writer.write_part(events.slice(start, stop - start))
 
-    def _typed(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Convert columns beyond the schema to the type that all their values in the log have."""
-        own = self.converter.own  # a dict: to set thousands of columns of a frame takes minutes
-        columns = {
-            str(name): own.typed(str(name), values) if name in own.seen else values
-            for name, values in frame.items()
-        }
-        return pd.DataFrame(columns, index=frame.index, copy=False)
+    def _typed(self, table: pa.Table) -> dict[str, pa.Array]:
+        """Return all columns, those beyond the schema in the type of all their values."""
+        own = self.converter.own
+        columns = {}
+        for name, column in zip(table.column_names, table.unify_dictionaries(), strict=True):
+            array = pa.concat_arrays(column.chunks)
+            array = own.typed(name, array) if name in own.seen else array
+            if pa.types.is_floating(array.type):
+                array = pc.if_else(pc.is_nan(array), None, array)
+            columns[name] = array
+        return columns
 
-    def _count(self, events: pd.DataFrame) -> None:
+    def _keep_labels(
+        self, kind: str, event_id: np.ndarray, value: pa.Array, known_at: pa.Array
+    ) -> None:
+        has = value.is_valid().to_numpy(zero_copy_only=False)
+        times = known_at.cast(pa.int64()).fill_null(0).to_numpy()[has]
+        self.label_tables.append(
+            pd.DataFrame(
+                {
+                    "event_id": event_id[has],
+                    "kind": kind,
+                    "value": value.cast(pa.float64()).drop_null().to_numpy(),
+                    "known_at": pd.DatetimeIndex(times.astype("datetime64[ms]"), tz="UTC"),
+                }
+            )
+        )
+
+    def _count(self, event: pa.DictionaryArray, rows: SortedRows) -> None:
         summary = self.summary
-        summary.users += int(events["user_id"].cat.codes.nunique())
-        for name, n in events["event"].value_counts().items():
+        summary.users += int(np.count_nonzero(np.diff(rows.user, prepend=-1)))
+        counts = np.bincount(event.indices.to_numpy(), minlength=len(event.dictionary))
+        for name, n in sorted(zip(event.dictionary.to_pylist(), counts.tolist(), strict=True)):
             if n:
-                summary.events[str(name)] = summary.events.get(str(name), 0) + int(n)
-        first, last = events["timestamp"].min(), events["timestamp"].max()
+                summary.events[name] = summary.events.get(name, 0) + n
+        first, last = (
+            pd.Timestamp(int(t), unit="ms", tz="UTC") for t in (rows.time.min(), rows.time.max())
+        )
         summary.first = first if summary.first is None else min(first, summary.first)
         summary.last = last if summary.last is None else max(last, summary.last)
         summary.roles = roles_of(summary.events, self.mapping.roles)
@@ -299,6 +265,13 @@ def _remedy(reason: str) -> str:
     if reason == "duplicated event_id":
         return "if that does not identify the event, leave event_id out of [columns] in a mapping"
     return "correct the file or the mapping"
+
+
+def _kind(kind: pa.DataType) -> str:
+    """Return what the summary calls the type of a column."""
+    if pa.types.is_timestamp(kind):
+        return f"datetime64[{kind.unit}, {kind.tz}]"
+    return {pa.float64(): "float64", pa.int64(): "int64"}.get(kind, "text")
 
 
 def _counted(frame: pd.DataFrame) -> pd.DataFrame:

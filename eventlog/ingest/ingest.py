@@ -25,10 +25,9 @@ from msgspec.structs import replace
 from eventlog._runtime.errors import InputError, UnknownNameError
 from eventlog._runtime.files import check_replaceable
 from eventlog.ingest.convert import Converter
-from eventlog.ingest.databases import database_of
-from eventlog.ingest.decide import currencies, decide
-from eventlog.ingest.detect import detect
-from eventlog.ingest.gather import Gatherer, Summary
+from eventlog.ingest.detection.detect import detect
+from eventlog.ingest.detection.marks import currencies, decide
+from eventlog.ingest.gather import Gatherer
 from eventlog.ingest.log_source import (
     folder_batches,
     folder_manifest,
@@ -37,11 +36,13 @@ from eventlog.ingest.log_source import (
 )
 from eventlog.ingest.mapping import FileFormat, Mapping
 from eventlog.ingest.mapping_values import check_values
-from eventlog.ingest.readers import BATCH_ROWS, read_batches
+from eventlog.ingest.reading.batches import BATCH_ROWS, read_batches
+from eventlog.ingest.reading.databases import database_of
+from eventlog.ingest.reading.sources import digest_of, find_files
+from eventlog.ingest.reading.streams import RAGGED, Batch, InputFile
 from eventlog.ingest.rejects import REASONS
-from eventlog.ingest.sources import digest_of, find_files
 from eventlog.ingest.spool import Spool
-from eventlog.ingest.streams import RAGGED, Batch, InputFile
+from eventlog.ingest.summary import Summary
 from eventlog.ingest.tables import joined, read_table
 from eventlog.log import DERIVED, GIVEN, EventLog, LogWriter
 from eventlog.log_folder import WRITTEN_BY_FINISH
@@ -267,6 +268,10 @@ class _Source:
 
 def _batches(table: pa.Table) -> Iterator[Batch]:
     n = 0
+    given = [  # others may repeat a value in their dictionary
+        c.cast(c.type.value_type) if pa.types.is_dictionary(c.type) else c for c in table.columns
+    ]
+    table = pa.table(given, names=table.column_names)
     for chunk in table.to_batches(max_chunksize=BATCH_ROWS):
         rows = np.arange(n + 1, n + chunk.num_rows + 1)
         yield Batch(pa.Table.from_batches([chunk]), rows, file=IN_MEMORY)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from eventlog._runtime.errors import InputError
 from eventlog.ingest.mapping import EventSource, Mapping, Names, TimeFormat
-from eventlog.ingest.streams import Batch
+from eventlog.ingest.reading.streams import Batch
 from eventlog.log_folder import TABLES, part_paths, read_arrow, read_frame
 from eventlog.manifest import read_manifest
 from eventlog.schema import COLUMNS

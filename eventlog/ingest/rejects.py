@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from eventlog.ingest.streams import RAGGED
-from eventlog.ingest.values import as_text
+from eventlog.ingest.columns.values import as_text
+from eventlog.ingest.reading.streams import RAGGED
 from eventlog.schema import COLUMNS
 
 NUMBERS = [

@@ -16,11 +16,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from eventlog._runtime.errors import InputError
+from eventlog.ingest.columns.nested import flatten
+from eventlog.ingest.columns.normalise import conform, merged, normalised
+from eventlog.ingest.columns.values import TEXT
 from eventlog.ingest.mapping import FileFormat
-from eventlog.ingest.nested import flatten
-from eventlog.ingest.normalise import conform, merged, normalised
-from eventlog.ingest.streams import Batch
-from eventlog.ingest.values import TEXT
+from eventlog.ingest.reading.streams import Batch
 
 IN_MEMORY = 384 << 20  # bytes; more are kept in files
 

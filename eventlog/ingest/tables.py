@@ -8,13 +8,13 @@ import pandas as pd
 import pyarrow as pa
 
 from eventlog._runtime.errors import InputError
-from eventlog.ingest.aliases import ALIASES
+from eventlog.ingest.columns.own_columns import OwnColumns
+from eventlog.ingest.columns.values import coded, plain_name, without_decimals
+from eventlog.ingest.detection.aliases import ALIASES
 from eventlog.ingest.mapping import MISSING_IDS, FileFormat, Mapping
-from eventlog.ingest.own_columns import OwnColumns
-from eventlog.ingest.readers import read_batches
-from eventlog.ingest.sources import find_files
+from eventlog.ingest.reading.batches import read_batches
+from eventlog.ingest.reading.sources import find_files
 from eventlog.ingest.spool import Spool
-from eventlog.ingest.values import coded, plain_name, without_decimals
 
 KNOWN = ("category", "brand", "price", "country", "device")  # attributes that get the schema's name
 
@@ -44,7 +44,7 @@ def read_table(source: Path | str, key: str, mapping: Mapping, scratch: Path) ->
         parts.append(_coded(batch.table, name, own))
     table = pd.concat([p.astype(object) for p in parts], ignore_index=True)
     _refuse_twice(table, name, str(source))
-    typed = {c: own.typed(c, table[c].astype("category")) for c in table if c != name}
+    typed = {c: own.typed_series(str(c), table[c]) for c in table if c != name}
     names = {c: plain_name(c) if plain_name(c) in KNOWN else str(c) for c in typed}
     ids = table[name].astype("string").astype(object)
     return pd.DataFrame({key: ids, **{names[c]: typed[c] for c in typed if names[c] != key}})

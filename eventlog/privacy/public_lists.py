@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from eventlog._runtime.errors import InputError
-from eventlog.ingest.values import coded
+from eventlog.ingest.columns.values import coded
 
 MOST_VALUES = 10_000_000
 ITEMS = ("items", "item_id")  # both name the catalogue

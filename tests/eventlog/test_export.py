@@ -87,7 +87,7 @@ def test_a_description_counts_what_is_there(small_log: EventLog) -> None:
     assert tables["Events"]["rows"].sum() == len(small_log)
     assert (
         tables["Columns"].set_index("column").loc["item_id", "distinct"]
-        == small_log.events["item_id"].nunique()
+        == f"{small_log.events['item_id'].nunique():,}"
     )
     assert small_log.labels is not None
     assert tables["Labels"]["positive"].tolist() == [len(small_log.labels)]

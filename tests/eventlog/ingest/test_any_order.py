@@ -112,7 +112,7 @@ def late(n_views: int, n_sold: int, *, first: bool) -> str:
 def test_keys_and_spellings_that_come_late_count_like_early_ones(
     first: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("eventlog.ingest.streams.BLOCK", 2000)
+    monkeypatch.setattr("eventlog.ingest.reading.streams.BLOCK", 2000)
     (tmp_path / "a.jsonl").write_text(late(200, 60, first=first))
     log = imported(tmp_path / "a.jsonl", tmp_path / "log")
     assert log.events["event"].astype(str).value_counts().to_dict() == {
@@ -129,7 +129,7 @@ def test_keys_and_spellings_that_come_late_count_like_early_ones(
 def test_rows_beyond_memory_are_kept_in_files_and_give_the_same_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("eventlog.ingest.streams.BLOCK", 2000)
+    monkeypatch.setattr("eventlog.ingest.reading.streams.BLOCK", 2000)
     (tmp_path / "a.jsonl").write_text(late(300, 50, first=False))
     import_file(tmp_path / "a.jsonl", tmp_path / "one")
     monkeypatch.setattr(spool, "IN_MEMORY", 5000)
@@ -143,7 +143,7 @@ def test_rows_beyond_memory_are_kept_in_files_and_give_the_same_log(
 def test_spellings_of_events_that_come_late(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("eventlog.ingest.streams.BLOCK", 1000)
+    monkeypatch.setattr("eventlog.ingest.reading.streams.BLOCK", 1000)
     names = ["view"] * 200 + ["Add To Cart", "Transaction", "Add to cart", "productViewed"]
     rows = "".join(f"u,{START + i},{name}\n" for i, name in enumerate(names))
     (tmp_path / "a.csv").write_text(f"user_id,time,event\n{rows}")

@@ -24,8 +24,8 @@ from eventlog.export import export
 from eventlog.ingest import gather
 from eventlog.ingest.ingest import import_file, imported
 from eventlog.ingest.mapping import MISSING_IDS, Mapping, load, preset
-from eventlog.ingest.readers import read_batches
-from eventlog.ingest.streams import local_file
+from eventlog.ingest.reading.batches import read_batches
+from eventlog.ingest.reading.streams import local_file
 
 HEADER = "user_id,timestamp,event,item_id,price\n"
 GOOD = [
@@ -148,7 +148,7 @@ def test_a_file_too_large_for_memory_gives_the_same_events(
 ) -> None:
     file = write(tmp_path, "a.csv", table("u3,2026-01-01,view_item,i1,", "u1,x,view_item,i1,1"))
     import_file(file, tmp_path / "whole")
-    monkeypatch.setattr("eventlog.ingest.streams.BLOCK", 1500)
+    monkeypatch.setattr("eventlog.ingest.reading.streams.BLOCK", 1500)
     monkeypatch.setattr(gather, "SPILL_ROWS", 40)
     monkeypatch.setattr(gather, "ROWS_PER_PART", 60)
     summary = import_file(file, tmp_path / "parts")
@@ -367,7 +367,7 @@ def test_event_ids_that_occur_twice_are_set_aside(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # doubles in other batches count, too
-    monkeypatch.setattr("eventlog.ingest.streams.BLOCK", 2000)
+    monkeypatch.setattr("eventlog.ingest.reading.streams.BLOCK", 2000)
     rows = [f"e{i},{row}" for i, row in enumerate(GOOD)] + [f"e7,{GOOD[7]}", f"e299,{GOOD[299]}"]
     file = write(tmp_path, "a.csv", "event_id," + HEADER + "\n".join(rows))
     assert import_file(file, tmp_path / "log").rejects == {"duplicated event_id": (2, 302)}
@@ -641,7 +641,7 @@ def test_the_real_logs(tmp_path: Path, real_data: Path) -> None:
 def test_batches_number_their_rows_as_the_file_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("eventlog.ingest.streams.BLOCK", 200)
+    monkeypatch.setattr("eventlog.ingest.reading.streams.BLOCK", 200)
     file = write(tmp_path, "a.csv", "n\n" + "".join(f"{i}\n" for i in range(2, 500)))
     batches = list(read_batches(local_file(file), Mapping().file, set()))
     assert len(batches) > 1

@@ -12,10 +12,10 @@ import pyarrow.compute as pc
 from msgspec.structs import replace
 
 from eventlog._runtime.errors import InputError
+from eventlog.ingest.columns.times import COMPACT, NO_TIME, parse_times
+from eventlog.ingest.columns.values import TEXT, coded
 from eventlog.ingest.mapping import MISSING, MISSING_IDS, TimeFormat
 from eventlog.ingest.spool import Spool
-from eventlog.ingest.times import COMPACT, NO_TIME, parse_times
-from eventlog.ingest.values import TEXT, coded
 
 # Ways to write a time that is not ISO 8601. One is assumed if it alone reads all values: the day
 # comes first in 31/12/2024, but 05/06/2024 leaves it open.
@@ -178,7 +178,8 @@ class _Texts:
         if not len(values):
             return
         self.numbers += _share(values, NUMBER)
-        self.short += _share(values, r"^\d{1,2}[-/.]\d{1,2}$")
+        few = values.filter(pc.less_equal(pc.binary_length(values), 5))
+        self.short += _share(few, r"^\d{1,2}[-/.]\d{1,2}$")
         self.iso += int((parse_times(values, TimeFormat()) != NO_TIME).sum())
         low, high = (str(v) for v in pc.min_max(values).as_py().values())
         self.ends = (min(self.ends[0], low), max(self.ends[1], high)) if self.total else (low, high)

@@ -14,12 +14,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from eventlog.ingest.amounts import NUMBER, WHOLE, WIDE
+from eventlog.ingest.columns.amounts import NUMBER, WHOLE, WIDE, parse_numbers
+from eventlog.ingest.columns.times import NO_TIME, column_times, parse_times
+from eventlog.ingest.columns.values import Coded, coded
 from eventlog.ingest.mapping import MISSING_IDS, TimeFormat
-from eventlog.ingest.times import NO_TIME, parse_times
-from eventlog.ingest.values import Coded
-from eventlog.schema import TIME
+from eventlog.order import FIRST_MS, LAST_MS
 
+ARROW = {"int": pa.int64(), "float": pa.float64(), "time": pa.timestamp("ms", "UTC")}
 ISO_TIME = (
     r"^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?)?"
     r"(?:\s?(?:Z|UTC|[+-]\d{2}(?::?\d{2})?))?$"
@@ -92,51 +93,48 @@ class OwnColumns:
         seen.any |= column.null_count < len(column)
         seen.missing |= column.null_count > 0
 
-    def typed(self, name: str, values: pd.Series) -> pd.Series:
-        """Return the values of a column in the type that all of them have."""
+    def typed(self, name: str, column: pa.Array) -> pa.Array:
+        """Return a column in the type that all of its values have, in this part and others."""
         seen = self.seen.get(name)
         kind = seen.kind() if seen else "text"
-        if kind == "text" or seen is None:
-            return values
-        if seen.typed:
-            if kind == "time":
-                return _in_ms(values)
-            return values.astype("int64" if kind == "int" else "float64")
-        if not isinstance(values.dtype, pd.CategoricalDtype):  # no value in this part
-            return values.astype(TIME if kind == "time" else "float64")
-        texts = pa.array(values.cat.categories.astype(str), pa.string())
-        codes = values.cat.codes.to_numpy()
-        return pd.Series(_converted(texts, kind, codes), index=values.index)
+        if kind == "text":
+            return column
+        if pa.types.is_null(column.type):  # no value in this part
+            return pa.nulls(len(column), ARROW[kind])
+        if not pa.types.is_dictionary(column.type):
+            return _in_ms(column) if kind == "time" else column.cast(ARROW[kind], safe=False)
+        return _parsed(column.dictionary, kind).take(column.indices)
+
+    def typed_series(self, name: str, values: pd.Series) -> pd.Series:
+        """Return a column of text, (n,) object, in the type that all of its values have."""
+        column = pa.array(values, pa.string()).dictionary_encode()
+        found = self.typed(name, column)
+        return values if found is column else found.to_pandas().set_axis(values.index)
 
 
 def typed_text(values: pd.Series) -> pd.Series:
     """Return a column of text, (n,) object, in the type that all of its values have."""
     columns = OwnColumns()
-    coded = values.astype("category")
-    texts = pa.array(coded.cat.categories.astype(str), pa.string())
-    columns.see_text("", Coded(coded.cat.codes.to_numpy().astype(np.int32), texts))
-    found = columns.typed("", coded)
-    return values if isinstance(found.dtype, pd.CategoricalDtype) else found
+    columns.see_text("", coded(pa.array(values, pa.string())))
+    return columns.typed_series("", values)
 
 
-def _converted(texts: pa.Array, kind: str, codes: np.ndarray) -> np.ndarray | pd.DatetimeIndex:
+def _parsed(texts: pa.Array, kind: str) -> pa.Array:
+    """Return texts as numbers or times; null where they are none, such as NA."""
     texts = pc.utf8_trim_whitespace(texts)
     if kind == "time":
-        times = np.append(parse_times(texts, TimeFormat()), NO_TIME)[codes]
-        return pd.DatetimeIndex(times.astype("datetime64[ms]")).tz_localize("UTC")
+        times = parse_times(texts, TimeFormat())
+        return pa.array(times, mask=times == NO_TIME).cast(ARROW[kind])
     if kind == "int":
-        plain = pc.replace_substring_regex(texts, r"^\+", "")
-        return plain.cast(pa.int64()).to_numpy(zero_copy_only=False)[codes]
-    numbers = pd.to_numeric(pd.Series(texts.to_pandas()), errors="coerce").to_numpy(
-        dtype=np.float64
-    )
-    return np.append(numbers, np.nan)[codes]
+        return pc.replace_substring_regex(texts, r"^\+", "").cast(pa.int64())
+    return pa.array(parse_numbers(texts), from_pandas=True)
 
 
-def _in_ms(values: pd.Series) -> pd.Series:
-    """Return dates and times as ms in UTC; what no ms can hold is missing."""
-    times = pd.to_datetime(values, errors="coerce", utc=True)
-    return times.astype(TIME)
+def _in_ms(column: pa.Array) -> pa.Array:
+    """Return dates and times as ms in UTC; what is beyond the years 1 to 9999 is missing."""
+    ms, missing = column_times(pa.chunked_array([column]), TimeFormat())
+    missing |= (ms < FIRST_MS) | (ms > LAST_MS)
+    return pa.array(ms, mask=missing).cast(ARROW["time"])
 
 
 def _see_numbers(seen: Seen, values: pa.Array) -> None:

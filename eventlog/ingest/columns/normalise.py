@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from eventlog.ingest.values import TEXT, WIDEST, plain_text
+from eventlog.ingest.columns.values import TEXT, WIDEST, plain_text
 
 # What writers of Parquet put between a list and its elements: items.list[].element.
 LIST_FIELDS = ("list", "bag", "array")

@@ -9,7 +9,8 @@ from typing import Literal
 from msgspec.structs import replace
 
 from eventlog._runtime.errors import InputError
-from eventlog.ingest.aliases import (
+from eventlog.ingest.columns.values import plain_name
+from eventlog.ingest.detection.aliases import (
     ALIASES,
     CLOCKS,
     CURRENCIES,
@@ -18,10 +19,9 @@ from eventlog.ingest.aliases import (
     LABELS,
     event_name,
 )
+from eventlog.ingest.detection.time_formats import is_date_only, is_hour, is_time_only, time_format
 from eventlog.ingest.mapping import EventSource, FileFormat, Label, Mapping, Names
 from eventlog.ingest.spool import Spool
-from eventlog.ingest.time_formats import is_date_only, is_hour, is_time_only, time_format
-from eventlog.ingest.values import plain_name
 
 # Names too common inside objects: device.type is no event, user.name no user.
 NOT_NESTED = frozenset({"type", "activity", "user", "customer", "client", "session", "order"})

@@ -21,9 +21,9 @@ import pyarrow.compute as pc
 import pyarrow.json as pajson
 
 from eventlog._runtime.errors import InputError
-from eventlog.ingest import streams
-from eventlog.ingest.streams import Batch, InputFile, WatchedStream, no_rows
-from eventlog.ingest.values import WIDEST, number_text
+from eventlog.ingest.columns.values import WIDEST, number_text
+from eventlog.ingest.reading import streams
+from eventlog.ingest.reading.streams import Batch, InputFile, WatchedStream, no_rows
 
 LONGEST = streams.LONGEST_LINE
 ROWS = 50_000  # of a list, at once

@@ -101,8 +101,8 @@ class WatchedStream(io.RawIOBase):
                 f"{self.file} is a damaged {packed} file ({error}); download or export it again."
             ) from None
         if self.quote:
-            self.quotes += data.count(self.quote)
-        self.lines += data.count(b"\n")
+            self.quotes += _count(data, self.quote)
+        self.lines += _count(data, b"\n")
         self.last = data[-1:] or self.last
         return data
 
@@ -110,6 +110,16 @@ class WatchedStream(io.RawIOBase):
         """Close the stream underneath too."""
         self.stream.close()
         super().close()
+
+
+def _count(data: bytes, mark: bytes) -> int:
+    """Return how often one byte occurs; unlike bytes.count it is fast where it occurs often."""
+    if len(mark) > 1:
+        return data.count(mark)
+    found, values = 0, np.frombuffer(data, dtype=np.uint8)
+    for start in range(0, len(values), 1 << 20):  # what fits into the processor's cache
+        found += int(np.count_nonzero(values[start : start + (1 << 20)] == mark[0]))
+    return found
 
 
 def refuse_long_line(n: int, file: InputFile) -> None:

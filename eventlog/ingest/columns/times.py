@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from eventlog.arrays import DAY_MS
+from eventlog.ingest.columns.values import coded
 from eventlog.ingest.mapping import TimeFormat
-from eventlog.ingest.values import coded
 
 NO_TIME = np.iinfo(np.int64).min  # what pandas calls NaT
 ISO = "ISO8601"

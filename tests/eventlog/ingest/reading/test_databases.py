@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from eventlog import EventLog, InputError
-from eventlog.ingest.databases import database_of
 from eventlog.ingest.ingest import import_file, imported
 from eventlog.ingest.mapping import preset
+from eventlog.ingest.reading.databases import database_of
 
 
 def shop(path: Path, name: str = "orders") -> Path:

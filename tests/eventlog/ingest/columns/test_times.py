@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventlog import InputError
+from eventlog.ingest.columns.times import NO_TIME, clocks, column_times, parse_times
 from eventlog.ingest.ingest import imported
 from eventlog.ingest.mapping import TimeFormat, load
-from eventlog.ingest.times import NO_TIME, clocks, column_times, parse_times
 
 
 def utc(ms: int) -> str:

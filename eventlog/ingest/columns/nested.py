@@ -23,9 +23,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from eventlog._runtime.errors import InputError
-from eventlog.ingest.json_reader import table_of
-from eventlog.ingest.normalise import normalised
-from eventlog.ingest.values import TEXT, plain_text
+from eventlog.ingest.columns.normalise import normalised
+from eventlog.ingest.columns.values import TEXT, plain_text
+from eventlog.ingest.reading.json_lines import table_of
 
 
 def flatten(

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from eventlog import InputError
-from eventlog.ingest.amounts import Separators, parse_numbers
+from eventlog.ingest.columns.amounts import Separators, parse_numbers
 from eventlog.ingest.ingest import import_file, imported
 
 HEADER = "user_id;time;event;price\n"

@@ -22,6 +22,7 @@ class Coded:
 
     codes: np.ndarray  # (n_rows,) int32
     values: pa.Array  # (n_values,) string, without nulls
+    distinct: bool = False  # no two values are equal, as far as is known
 
     def take(self, per_value: np.ndarray, missing: Any) -> np.ndarray:
         """Return `per_value` (n_values,) at each row's value, (n_rows,), or `missing`."""
@@ -46,17 +47,20 @@ class Coded:
         )
         if not lost.any():
             return self
-        return Coded(
-            np.where(np.append(lost, False)[self.codes], np.int32(-1), self.codes), self.values
-        )
+        codes = np.where(np.append(lost, False)[self.codes], np.int32(-1), self.codes)
+        return Coded(codes, self.values, self.distinct)
 
     def stripped(self) -> Coded:
         """Return the column without blanks around its values; a blank is no value."""
         trimmed = pc.utf8_trim_whitespace(self.values)
-        return Coded(self.codes, trimmed).without(("",))
+        distinct = self.distinct and trimmed.equals(self.values)
+        return Coded(self.codes, trimmed, distinct).without(("",))
 
-    def arrow(self) -> pa.DictionaryArray:
-        """Return the column as an Arrow dictionary; values that became equal share a code."""
+    def arrow(self, *, merge: bool = True) -> pa.DictionaryArray:
+        """Return the column as an Arrow dictionary; `merge`: values that are equal share a code."""
+        if self.distinct or not merge:
+            codes = pa.array(self.codes, mask=self.codes < 0)
+            return pa.DictionaryArray.from_arrays(codes, self.values)
         distinct = self.values.dictionary_encode()
         code = distinct.indices.to_numpy(zero_copy_only=False).astype(np.int32)
         codes = self.take(code, -1)
@@ -73,11 +77,22 @@ def coded(column: pa.ChunkedArray | pa.Array, missing: Collection[str] = ()) -> 
     array = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
     codes = array.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
     values = plain_text(array.dictionary)
+    # Two numbers may have one text, and the texts of `each_its_own` may be equal.
+    distinct = values.type == array.dictionary.type and len(values) < len(codes)
     if values.null_count:
         lost = values.is_null().to_numpy(zero_copy_only=False)
         codes = np.where(np.append(lost, False)[codes], np.int32(-1), codes)
-        values = values.fill_null("")
-    return Coded(codes, values).without(missing) if missing else Coded(codes, values)
+        values, distinct = values.fill_null(""), False
+    column = Coded(codes, values, distinct)
+    return column.without(missing) if missing else column
+
+
+def each_its_own(texts: pa.StringArray) -> pa.DictionaryArray:
+    """Return texts that hardly occur twice as a column of codes, without looking for equal ones."""
+    codes = pa.array(np.arange(len(texts), dtype=np.int32))
+    return pa.DictionaryArray.from_arrays(
+        pc.if_else(texts.is_valid(), codes, None) if texts.null_count else codes, texts
+    )
 
 
 def plain_text(values: pa.Array) -> pa.Array:

@@ -19,7 +19,7 @@ from urllib.parse import unquote
 
 from eventlog._runtime.errors import InputError
 from eventlog._runtime.extras import require
-from eventlog.ingest.streams import COMPRESSIONS, DAMAGE, InputFile, local_file
+from eventlog.ingest.reading.streams import COMPRESSIONS, DAMAGE, InputFile, local_file
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".data", ".inter")
 JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eventlog.ingest.values import plain_name
+from eventlog.ingest.columns.values import plain_name
 from eventlog.schema import ROLES
 
 # Schema column -> names that teams use for it, likeliest first (lower case, letters and digits).

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from msgspec.structs import replace
 
 from eventlog._runtime.errors import InputError
-from eventlog.ingest.amounts import Separators
+from eventlog.ingest.columns.amounts import Separators
 from eventlog.ingest.mapping import Mapping
 from eventlog.ingest.spool import Spool
 

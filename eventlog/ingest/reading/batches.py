@@ -15,12 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from eventlog._runtime.errors import InputError
-from eventlog.ingest.json_reader import read_json
+from eventlog.ingest.columns.values import TEXT
 from eventlog.ingest.mapping import FileFormat
-from eventlog.ingest.sources import JSON_SUFFIXES, SUFFIXES
-from eventlog.ingest.streams import COMPRESSIONS, Batch, InputFile, no_rows
-from eventlog.ingest.text_reader import read_text
-from eventlog.ingest.values import TEXT
+from eventlog.ingest.reading.json_lines import read_json
+from eventlog.ingest.reading.sources import JSON_SUFFIXES, SUFFIXES
+from eventlog.ingest.reading.streams import COMPRESSIONS, Batch, InputFile, no_rows
+from eventlog.ingest.reading.text import read_text
 
 BATCH_ROWS = 500_000  # of a Parquet file
 SPREADSHEETS = (".xlsx", ".xls", ".xlsm", ".ods")

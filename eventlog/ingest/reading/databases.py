@@ -22,9 +22,9 @@ import pyarrow as pa
 
 from eventlog._runtime.errors import InputError
 from eventlog._runtime.extras import require
-from eventlog.ingest.json_reader import array_of
-from eventlog.ingest.sources import JSON_SUFFIXES, TEXT_SUFFIXES
-from eventlog.ingest.streams import Batch
+from eventlog.ingest.reading.json_lines import array_of
+from eventlog.ingest.reading.sources import JSON_SUFFIXES, TEXT_SUFFIXES
+from eventlog.ingest.reading.streams import Batch
 
 ROWS = 100_000  # of a batch
 POSTGRES = ("postgresql", "postgres")

@@ -16,7 +16,7 @@ import pytest
 
 from eventlog import EventLog, InputError
 from eventlog.ingest.ingest import import_file, imported
-from eventlog.ingest.sources import by_name, find_files
+from eventlog.ingest.reading.sources import by_name, find_files
 
 HEADER = "user_id,time,event\n"
 
@@ -181,6 +181,6 @@ def test_a_list_of_objects_is_read_like_lines(
     log = imported(tmp_path / "a.json", tmp_path / "log")
     assert users(log) == ["u0", "u1", "u2", "u3", "u4"]
     assert log.events["x"].astype(str).tolist() == ["18000000000000000000"] * 5
-    monkeypatch.setattr("eventlog.ingest.json_reader.LONGEST", 100)
+    monkeypatch.setattr("eventlog.ingest.reading.json_lines.LONGEST", 100)
     with pytest.raises(InputError, match="jq -c"):
         imported(tmp_path / "a.json", tmp_path / "log2")

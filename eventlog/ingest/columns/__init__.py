@@ -1,0 +1,1 @@
+"""Columns of any file as the few types that the conversion knows: values, times, amounts."""

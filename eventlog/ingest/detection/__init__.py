@@ -1,0 +1,1 @@
+"""Guess what columns mean from their names and values."""

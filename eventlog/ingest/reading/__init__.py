@@ -1,0 +1,1 @@
+"""Find files and read them as batches of their own columns, whatever these mean."""
