@@ -118,7 +118,7 @@ class Shoppers(Settings, frozen=True):
 
     visits: Annotated[
         float, Range(0.001, 20.0, "mean planned visits per user and day while active")
-    ] = 0.36
+    ] = 0.4
     visits_shape: Annotated[
         float, Range(0.1, 20.0, "gamma shape of the visit rate over users; small = skewed")
     ] = 0.56
@@ -239,13 +239,13 @@ class Channels(Settings, frozen=True):
     ] = 0.0
     email: Annotated[
         float, Range(-5.0, 5.0, "log-odds to buy of a visit from an e-mail, against direct")
-    ] = 0.6
+    ] = 1.2
     social: Annotated[
         float, Range(-5.0, 5.0, "log-odds to buy of a visit from a social network, against direct")
-    ] = -0.9
+    ] = -1.6
     ads: Annotated[
         float, Range(-5.0, 5.0, "log-odds to buy of a visit from an advertisement, against direct")
-    ] = -0.3
+    ] = -0.6
 
 
 class Navigation(Settings, frozen=True):
@@ -402,9 +402,7 @@ class Checkout(Settings, frozen=True):
 class Churn(Settings, frozen=True):
     """Latent death after a session (as in BG/NBD), with a hazard that experiences move."""
 
-    hazard: Annotated[float, Range(0.0, 1.0, "mean probability to be gone after a session")] = (
-        0.0155
-    )
+    hazard: Annotated[float, Range(0.0, 1.0, "mean probability to be gone after a session")] = 0.01
     hazard_shape: Annotated[float, Range(0.05, 20.0, "gamma shape of the hazard over users")] = 0.8
     bad_experience: Annotated[
         float,
