@@ -12,6 +12,7 @@ MODULES = (
     "simulator.world.catalogue",
     "simulator.world.queries",
     "simulator.world.propensity",
+    "simulator.world.ranking",
     "simulator.world.recommender",
     "simulator.behaviour.counter_index",
     "simulator.behaviour.draws",

@@ -243,7 +243,7 @@ def place_order(shopper, session, day_state, buffers, card):
     order.time, order.first, order.lines = session.time, first, shopper.cart_size
     order.user, order.ring, order.views = session.user, session.ring, session.views
     order.typology = session.typology
-    if session.user < day_state.n_shoppers:
+    if session.user < day_state.n_shoppers and session.time < day_state.end:
         count_order(session.typology, buffers.placed)
     if session.typology < 0:
         for k in range(BOUGHT - 1, 0, -1):
