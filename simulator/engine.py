@@ -20,6 +20,7 @@ import simpy
 from simulator import event_codes
 from simulator.behaviour import campaigns, counter_index, event_buffer, shoppers
 from simulator.behaviour.browser import Browser
+from simulator.behaviour.calendar import keep_to_calendar
 from simulator.behaviour.checkout import BROWSE
 from simulator.behaviour.day import ERRANDS, PAUSE, play, play_past
 from simulator.behaviour.day_state import DayState, OutputBuffers
@@ -301,6 +302,8 @@ class Engine:
                 self.room,
             )
             self._keep(buffers, counters)
+        new = self.scheduled.written[before:]
+        new["time"] = keep_to_calendar(new["time"], new["scheduled_at"], new["key"], self.world)
         self._assign_to_days(before, day)
 
     def _play_past(self) -> None:

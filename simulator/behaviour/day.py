@@ -13,6 +13,7 @@ from simulator.behaviour import counter_index, draws
 from simulator.behaviour.account import log_in, perhaps_log_in, sign_up
 from simulator.behaviour.campaigns import interest, make_offer
 from simulator.behaviour.cart import buy_wishes
+from simulator.behaviour.channels import apply_channel, choose_channel
 from simulator.behaviour.checkout import (
     BROWSE,
     LATE_PARCEL,
@@ -33,7 +34,7 @@ from simulator.behaviour.sessions import (
     find_intent,
     set_feature_weights,
 )
-from simulator.behaviour.shoppers import ACCOUNT_TAKEN_OVER, CHANNELS, COUNTRIES
+from simulator.behaviour.shoppers import ACCOUNT_TAKEN_OVER, COUNTRIES
 from simulator.counter_rng import child, normal, uniform
 from simulator.world.catalogue import DAY
 
@@ -46,7 +47,7 @@ UNBOUGHT = 0.15
 LIKES_QUALITY, MINDS_LATENESS = 0.5, 1.6
 RATING_THRESHOLDS = (-1.77, -1.42, -0.98, -0.33)
 ABROAD = 0.02  # share of honest sessions from a random country
-N_CHANNELS, N_COUNTRIES = len(CHANNELS), len(COUNTRIES)
+N_COUNTRIES = len(COUNTRIES)
 
 
 @njit(cache=True)
@@ -205,7 +206,8 @@ def play_event(event, user, shoppers, session, day_state, buffers):
         session.country = int(uniform(session.key, draws.COUNTRY) * N_COUNTRIES)
     is_new = uniform(session.key, draws.NEW_DEVICE) < day_state.rules[0].shoppers_new_device
     choose_device(shopper, session, n, is_new)
-    choose_channel(session)
+    choose_channel(shopper, session, day_state.rules[0])
+    apply_channel(shopper, session, day_state.rules[0])
     record_session(session, day_state, buffers)
     if shopper.signed_up == 0:
         sign_up(shopper, session, buffers)
@@ -228,9 +230,9 @@ def begin_session(shopper, session, day_state, buffers):
     session.typology, session.ring, session.device, session.card = -1, -1, -1, -1
     session.country, session.price_sensitivity = shopper.country, shopper.price_sensitivity
     session.checkout_shift = 0.0
-    # Who is about to leave is listless: fewer pages, fewer carts.
+    session.cart_shift = 0.0
+    # who is about to leave is listless: fewer pages, and fewer carts (see `apply_channel`)
     listless = rules.churn_listless * (1.0 - shopper.engagement)
-    session.cart_shift = -listless
     session.payment_failure = rules.checkout_payment_failure
     session.payment_attempts, session.category, session.own_taste = 2, -1, 1.0
     mean = math.log(rules.sessions_leave / (1.0 - rules.sessions_leave))
@@ -296,7 +298,7 @@ def attack(shopper, session, day_state, buffers, overrides):
         foreign = session.device >= 0
         if not foreign:
             choose_device(shopper, session, day_state.n_shoppers, False)
-        choose_channel(session)
+        choose_channel(shopper, session, day_state.rules[0])
         record_session(session, day_state, buffers)
         if shopper.signed_up == 0:
             sign_up(shopper, session, buffers)
@@ -316,14 +318,6 @@ def choose_device(shopper, session, n_shoppers, is_new):
     else:
         main = uniform(session.key, draws.OWN_DEVICE) < MAIN_DEVICE
         session.device = shopper.device[0 if main else 1]
-
-
-@inner
-def choose_channel(session):
-    """Draw the channel: half of the visits are direct."""
-    session.channel = 0
-    if uniform(session.key, draws.DIRECT) >= 0.5:
-        session.channel = 1 + int(uniform(session.key, draws.CHANNEL) * (N_CHANNELS - 1))
 
 
 @inner
@@ -349,7 +343,7 @@ def play_counterfactual(event, shoppers, session, logged_in, day_state, buffers)
     session.user += day_state.n_shoppers
     session.key, session.time = event.key, buffers.offers[shopper.offer].time
     session.order, session.bought, session.views = -1, 0, 0
-    session.checkout_shift = 0.0
+    apply_channel(shopper, session, day_state.rules[0])
     session.price_sensitivity, session.logged_in = shopper.price_sensitivity, logged_in
     session.redeem_welcome = welcome_chance(shopper, session, day_state.rules[0])
     visit(shopper, session, day_state, buffers, True)
