@@ -192,7 +192,9 @@ def _customers(
     bought, later = sessions[sessions["buys"]], sessions[sessions["orders"] > 0]
     died = users["died"].astype(TIME)
     until = pd.Series(np.where(died.isna(), end, died.astype("int64")), index=users.index)
-    first = bought.groupby("user")["time"].min()
+    first = bought.groupby("user")["time"].min().reindex(users.index)
+    # customers of old have been customers since the log began
+    first = first.where(users["orders_before"] == 0, to_ms(log.span[0])).dropna()
     exposed = (
         np.maximum(until.reindex(first.index) - first, 0)
         / DAY_MS
