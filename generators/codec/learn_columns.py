@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -85,8 +86,29 @@ def learn_columns(
     return replace(
         codec,
         vocabulary=replace(codec.vocabulary, items=kept_items),
-        columns=Columns(codec.columns.present, values, ids, bins, not_learnt),
+        columns=Columns(
+            codec.columns.present,
+            values,
+            ids,
+            bins,
+            not_learnt,
+            {} if queries.private else _folded({**values, "category": codec.categories}, events),
+        ),
     )
+
+
+def _folded(coders: Mapping[str, Values], events: pd.DataFrame) -> dict[str, float]:
+    """Return the share of each column's values that have no code of their own, where it is not 0.
+
+    Attributes of items are looked up, whatever their values.
+    """
+    shares = {}
+    for name, coder in coders.items():
+        there = events[name].notna().to_numpy() if name in events else np.zeros(0, dtype=bool)
+        lost = (coder.encode(events[name])[there] == 0).mean() if there.any() else 0.0
+        if lost > 0:
+            shares[name] = float(lost)
+    return shares
 
 
 def _number(
