@@ -19,6 +19,8 @@ from generators.privacy.public import Public
 from generators.privacy.queries import PrivateQueries
 from generators.structure.evidence import is_id
 
+# Halvings of the highest interval of a number: few large orders make much of the revenue.
+TAIL = 6
 # Columns that are treated by their role, not by what they contain.
 COLUMNS_WITH_ROLES = frozenset(
     {
@@ -121,6 +123,7 @@ def _number(
         column.to_numpy(dtype=np.float64, na_value=np.nan),
         intervals=intervals // 2,
         decimals=0 if name == "quantity" else None,
+        tail=TAIL,
     )
 
 
