@@ -48,6 +48,7 @@ class UpliftLearner(Model):
     """
 
     kinds: ClassVar[frozenset[str]] = frozenset({"uplift"})
+    features: ClassVar[type[Features]] = Features
 
     def __init__(
         self,
@@ -75,7 +76,7 @@ class UpliftLearner(Model):
         if self.constant_:
             return
         self.seed_ = seed
-        self.features_ = Features(encoder)
+        self.features_ = self.features(encoder)
         table = self.features_.fit(Examples(train.sequences, train.queries, train.target))
         self.scale_ = Standardiser(table)
         user = train.queries.user

@@ -23,6 +23,12 @@ MEASURES = (
     "session_length_ks",
     "item_js",
     "price_ks",
+    "weekly_revenue_wmape",
+    "retention_error",
+    "rfv_js",
+    "funnel_error",
+    "top_items_overlap",
+    "offer_effect_gap",
     "detection_auc",
     "column_shapes",
     "pair_trends",
@@ -118,7 +124,8 @@ def generators(store: Store, plan: dict[str, Any], log: str, costs: bool) -> Ite
     yield ""
     yield (
         "Fidelity, and in brackets the real-vs-real baseline: the same measure between two halves "
-        "of the real log. Distances: lower is better; column_shapes and pair_trends: 1 is best; "
+        "of the real log. Distances: lower is better; top_items_overlap, column_shapes "
+        "and pair_trends: 1 is best; "
         "detection_auc: 0.5 is best, and far below it synthetic users repeat real ones. *passed* "
         "counts the measures that are as good as real-vs-real allows; it ranks. *copies at risk*: "
         "the share of training users who are copied, above that of users held out of the training; "

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from eventlog import EventLog
-from generators.evaluation import sdmetrics_scores
+from generators.evaluation import analyst, sdmetrics_scores
 from generators.evaluation.align import DAY_MS, HOUR_MS, AlignedLog, align_logs, ngrams
 from generators.evaluation.detection import detection_auc
 from generators.evaluation.distances import js, ks
@@ -150,6 +150,7 @@ def measure_aligned(
         out["price_ks"] = ks(a.numbers["price"], b.numbers["price"])
     if a.labels:
         out["label_rate_gap"] = _label_rate_gap(a, b)
+    out |= analyst.measures(a, b)
     if detect:
         out["detection_auc"] = detection_auc(a, b, seed=int(rng.integers(2**31)))
     if columns:

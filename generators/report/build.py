@@ -39,6 +39,7 @@ SECTIONS = {
     "flow": "What users do",
     "time": "When they do it",
     "items": "Items and prices",
+    "analyst": "What an analyst counts",
     "labels": "Labels",
     "detection": "Detection",
     "columns": "Columns (sdmetrics)",

@@ -102,6 +102,9 @@ def test_each_measure_sees_what_it_is_for(real, other):
         "label_rate_gap": EventLog(
             events=other.events, labels=other.labels.iloc[:3], manifest=other.manifest
         ),
+        "revenue_error": broken(price=other.events["price"] * 2),
+        "weekly_revenue_wmape": broken(price=other.events["price"] * 2),
+        "funnel_error": broken(event=other.events["event"].replace("add_to_cart", "search")),
         "repeat_rate_gap": broken(item_id=other.events["item_id"].to_numpy()[rng.permutation(n)]),
     }
     good = fidelity.measure(real, other, columns=False)
@@ -117,8 +120,8 @@ def test_each_measure_sees_what_it_is_for(real, other):
 def test_compare_holds_an_independent_sample_to_its_floor(real, other):
     rows = fidelity.compare(real, other, shop_log(seed=2, prefix="w"), seed=1)
     failed = [r.name for r in rows if r.verdict == "fail"]
-    assert len(failed) <= 2, failed  # 24 measures at 1.5 to 2 times a noisy floor
-    assert {r.name for r in rows} == set(MEASURES)
+    assert len(failed) <= 2, failed  # 31 measures at 1.5 to 2 times a noisy floor
+    assert {r.name for r in rows} == set(MEASURES) - {"offer_effect_gap"}  # it has no offers
     assert rows == fidelity.compare(real, other, shop_log(seed=2, prefix="w"), seed=1)
 
 
