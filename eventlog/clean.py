@@ -21,7 +21,7 @@ import pandas as pd
 
 from eventlog._runtime.errors import InputError
 from eventlog.arrays import DAY_MS
-from eventlog.log import EventLog, LogWriter, drop_unused_categories
+from eventlog.log import EventLog, LogWriter, check_table, drop_unused_categories
 from eventlog.log_folder import TABLES, read_frame
 from eventlog.manifest import read_manifest
 from eventlog.oddities import Timeline, duplicated, repeated_orders
@@ -98,7 +98,9 @@ def clean_folder(
     manifest = read_manifest(path)
     cleaner = _Cleaner(settings or Cleaning(), manifest)
     cleaner.look(log.events for log in EventLog.parts(path))
-    tables = {p.stem: p for p in path.glob("*.parquet") if p.stem in TABLES}
+    tables = {p.stem: read_frame(p) for p in path.glob("*.parquet") if p.stem in TABLES}
+    for name, frame in tables.items():
+        check_table(frame, name, path)
     truth = {p.stem: p for p in sorted((path / "truth").glob("*.parquet"))}
     ids, users = [], []
     with LogWriter(out) as writer:
@@ -113,7 +115,7 @@ def clean_folder(
                 users.append(pd.Series(events["user_id"].astype(str).unique()))
         table = cleaner.table()
         keys = {"users": ("user_id", users), "labels": ("event_id", ids), "items": ("", [])}
-        kept = {name: _of_ids(read_frame(p), *keys[name]) for name, p in tables.items()}
+        kept = {name: _of_ids(frame, *keys[name]) for name, frame in tables.items()}
         writer.finish(
             **kept,
             truth={name: _of_ids(read_frame(p), "event_id", ids) for name, p in truth.items()},
