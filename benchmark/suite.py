@@ -78,6 +78,18 @@ class GeneratorUse(Settings, frozen=True):
     models: Names | None = None  # trained on its logs; None: the suite's synthetic_models
 
 
+class ClosedLoop(Settings, frozen=True):
+    """Which policies run a shop, beside the suite's models that predict next items.
+
+    The shop's own recommender is at work for `learn_days`, then the policy for `run_days`. Each
+    seed is another shop with other shoppers.
+    """
+
+    policies: Names = ()  # of `simulator.policies`, or files
+    learn_days: Annotated[int, Range(2)] = 40
+    run_days: Annotated[int, Range(1)] = 20
+
+
 class PluginSettings(Settings, frozen=True):
     """Keyword arguments of models and tasks by name; those of a model also by task.
 
@@ -106,6 +118,7 @@ class Profile(Settings, frozen=True):
     fidelity_columns: bool = True  # with the two sdmetrics scores, which are slow
     fidelity_users: Annotated[int, Range(2)] | None = None  # compared on each side; None: all
     synthetic_models: Names = ("*",)  # which of the models are trained on generated logs too
+    closed_loop: ClosedLoop | None = None  # runs each simulated log's shop under each policy
     settings: PluginSettings = PluginSettings()
 
 
@@ -289,7 +302,7 @@ def _chosen_generators(given: Sequence[str], known: Mapping[str, Any]) -> dict[s
 def _resolved(suite: Suite) -> Suite:
     """Check what no type says, and find every plug-in. Raises InputError, UnknownNameError."""
     for what in ("logs", "tasks", "seeds"):
-        if not getattr(suite, what):
+        if not getattr(suite, what) and not (what == "tasks" and suite.closed_loop):
             raise InputError(f"suite {suite.name} names no {what.removesuffix('s')}.")
     for name, log in suite.logs.items():
         if sum(given is not None for given in (log.scenario, log.folder, log.dataset)) != 1:
@@ -297,6 +310,7 @@ def _resolved(suite: Suite) -> Suite:
                 f"suite {suite.name}, [logs.{name}]: give either scenario, folder or dataset."
             )
     models = expand(suite.models, *MODELS)
+    loop = _resolved_loop(suite, models)
     known = [*plugins.names(MODELS[0]), *map(plugin_name, models)]
     named = {
         "[settings.models]": suite.model_settings,
@@ -316,11 +330,33 @@ def _resolved(suite: Suite) -> Suite:
         tasks=expand(suite.tasks, "benchmark.tasks", "task"),
         models=models,
         synthetic_models=tuple(m for m in synthetic if m in models),
+        closed_loop=loop,
         generators={
             key: _resolved_generator(key, use, models, synthetic)
             for key, use in suite.generators.items()
         },
     )
+
+
+def _resolved_loop(suite: Suite, models: Names) -> ClosedLoop | None:
+    """Find the policies, and check that their logs are simulated and no two share a name."""
+    loop = suite.closed_loop
+    if loop is None:
+        return None
+    for name, log in suite.logs.items():
+        if log.scenario is None:
+            raise InputError(
+                f"suite {suite.name}, [logs.{name}]: a closed loop runs a simulated shop; give a "
+                "scenario."
+            )
+    policies = expand(loop.policies, "simulator.policies", "policy")
+    twice = {*map(plugin_name, policies)} & {*map(plugin_name, models)}
+    if twice:
+        raise InputError(
+            f"suite {suite.name}: {', '.join(sorted(twice))} is a policy of the simulator and a "
+            "model; name one of the two."
+        )
+    return msgspec.structs.replace(loop, policies=policies)
 
 
 def _resolved_generator(

@@ -98,18 +98,29 @@ class Engine:
         self.stolen_cards = 0  # cards that card testers went through
         self.env = simpy.Environment()
         # The most rows that one event writes: four a step and those of the checkout; an attack has
-        # up to BURST sessions, a visit up to ERRANDS errands in both worlds.
-        steps = 4 * (scenario.sessions.longest + 2)
+        # up to BURST sessions, a visit up to ERRANDS errands in both worlds. A page may be logged.
+        page = scenario.sessions.slate * scenario.recommender.log_lists
+        steps = (4 + page) * (scenario.sessions.longest + 2)
         self.room = max(BURST, 2 * ERRANDS) * (steps + 2 * shoppers.CART + 40)
 
-    def run(self) -> Shard:
-        """Play all days."""
+    def start(self) -> None:
+        """Put the processes in place; nothing is played yet."""
         # memory that is not touched costs nothing, growing does
         self.browser.events.reserve(8 * len(self.visits))
         self.browser.sessions.reserve(2 * len(self.visits))
         for mine in np.split(self.visits, _changes(self.visits["user"] // COHORT)):
             self.env.process(self._cohort(mine))
         self.env.process(self._clock())
+
+    def play_until(self, day: int) -> None:
+        """Play the days before `day`, those that have not been played."""
+        with _no_garbage_collection():
+            # A day is played at its end, and the clock stops before what takes place at that time.
+            self.env.run(until=DAY * (day + 0.5))
+
+    def run(self) -> Shard:
+        """Play all days."""
+        self.start()
         with _no_garbage_collection():
             self.env.run()
         return Shard(
@@ -134,15 +145,26 @@ class Engine:
         for day in range(self.world.days):
             yield self.env.timeout(DAY * (day + 1) - self.env.now)
             self.browser.show(self.recommender.slates(day), day)
-            rows, sessions = self.browser.events.n, self.browser.sessions.n
+            rows, sessions, pages = (
+                self.browser.events.n,
+                self.browser.sessions.n,
+                self.browser.pages.n,
+            )
             visits, due = self._planned_visits(), self._due_on(day)
             events = np.concatenate([visits, due, self._planned_attacks(day, visits, due)])
             self.policy.prepare(day, np.unique(events["user"] % len(self.population)))
             self._play(events, day)
             self.policy.check_scores(day)
+            self._state_propensities(pages)
             self._learn(rows, sessions)
 
     # --- what takes place on a day ----------------------------------------------------------------
+
+    def _state_propensities(self, page: int) -> None:
+        """Fill in the propensities of the pages from `page` on that no policy has filled."""
+        pages = self.browser.pages.written[page:]
+        own = np.flatnonzero(np.isnan(pages["propensity"]).all(axis=1))
+        pages["propensity"][own] = self.recommender.propensities(pages["slate"][own])
 
     def _learn(self, row: int, session: int) -> None:
         """Show recommender and fraudsters the day's rows and sessions: those from these on."""
@@ -308,7 +330,6 @@ class Engine:
             items=browser.items,
             slates=browser.slates.items,
             policy=browser.slates.policy,
-            propensity=browser.slates.propensity,
             found=browser.slates.found,
             n_queries=browser.slates.n_queries,
             variants=browser.slates.variants,

@@ -19,6 +19,7 @@ NAMES = (
     "add_to_wishlist",
     "login_failed",
     "change_address",
+    "view_item_list",
 )
 (
     VIEW_ITEM,
@@ -37,4 +38,5 @@ NAMES = (
     ADD_TO_WISHLIST,
     LOGIN_FAILED,
     CHANGE_ADDRESS,
+    VIEW_ITEM_LIST,
 ) = range(len(NAMES))

@@ -462,6 +462,10 @@ class Recommender(Settings, frozen=True):
     noise: Annotated[
         float, Range(0.0, 10.0, "sd of the Gumbel noise in a ranking; 0 = always the same order")
     ] = 0.6
+    log_lists: Annotated[
+        bool,
+        Range(doc="log every item of every page as a view_item_list row, from the top of the page"),
+    ] = False
 
 
 class Fraud(Settings, frozen=True):

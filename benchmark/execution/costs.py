@@ -205,7 +205,7 @@ def _sized(cells: Sequence[Cell]) -> Iterable[tuple[Cell, float]]:
     """
     made: dict[Any, tuple[float, float]] = {}  # log -> millions of events, users
     for cell in cells:
-        if cell.kind == "log":
+        if cell.kind in ("log", "closed_loop"):
             made[cell.label.get("log")] = _size(cell)
         events, users = made.get(cell.label.get("log"), (1.0, 1.0))
         learn = cell.spec.get("learn_users")

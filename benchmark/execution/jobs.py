@@ -326,6 +326,29 @@ def _fidelity(job: Job) -> dict[str, Any]:
     }
 
 
+def _closed_loop(job: Job) -> dict[str, Any]:
+    """Run a shop under a policy; see `benchmark.adapters.closed_loop`."""
+    from benchmark.adapters.closed_loop import World, play
+
+    spec = job.spec
+    world = World(
+        scenario=spec["scenario"],
+        users=spec["users"],
+        learn_days=spec["learn_days"],
+        run_days=spec["run_days"],
+        seed=spec["seed"],
+        settings=spec["settings"],
+    )
+    found = play(
+        world, spec["model"], built_in=spec["built_in"], model_settings=spec["model_settings"]
+    )
+    return {
+        "metrics": {name: _finite(value) for name, value in found.items()},
+        "headline": "orders",
+        "chance": 0.0,
+    }
+
+
 def _drawn(log: EventLog, users: int | None) -> EventLog:
     """Return the log of some users, drawn; all of them for None."""
     if users is None:
@@ -362,6 +385,7 @@ WORK: dict[str, Callable[[Job], dict[str, Any]]] = {
     "model": _model,
     "reference": _reference,
     "fidelity": _fidelity,
+    "closed_loop": _closed_loop,
 }
 
 

@@ -7,6 +7,7 @@ generator  fit on the log up to the cut, without the held-out users, and sample 
 data       encode a task's questions from a source: the log itself or a generated one
 model      fit on a source's questions, test on the log's
 reference  a ceiling on a simulated log: see `benchmark.evaluation.ceilings`
+closed_loop  run a simulated shop under a policy, and predict from a log without it what it earns
 fidelity   how far a generated log is from the real one, beside the real-vs-real baseline (two
            halves of the real log), and whether the generator copies the users it was fitted on
 =========  =========================================================================================
@@ -111,6 +112,7 @@ class _Planner:
         """Yield all cells; some may come twice."""
         suite = self.suite
         for log_name, source in suite.logs.items():
+            yield from self._closed_loops(log_name, source)
             tasks = tuple(t for t in suite.tasks if plugin_name(t) not in source.skip_tasks)
             if not tasks:
                 continue
@@ -137,18 +139,54 @@ class _Planner:
         return Cell(kind, label, spec, keys, code, self.suite.limit_s)
 
     def _log(self, name: str, source: LogSource) -> Cell:
+        spec: dict[str, Any]
         if (folder := _folder(source)) is not None:
             # The key is the log's content: where the folder lies and what made it do not matter.
-            spec: dict[str, Any] = {"digest": log_digest(folder)}
+            spec = {"digest": log_digest(folder)}
             return replace(self._cell("log", {"log": name}, spec, code=""), folder=folder)
         path = plugins.path_of("simulator.scenarios", str(source.scenario), kind="scenario")
-        named = path.stem == source.scenario
-        spec = {key: getattr(source, key) for key in ("users", "days", "seed", "settings")}
-        spec["scenario"] = source.scenario if named else str(path.resolve())
+        spec = {**self._shop(source), "days": source.days, "seed": source.seed}
         code = fingerprint.package_digest(
             "simulator", without=("__main__.py", "scenarios", "calibration", "realism")
         ) + fingerprint.digest([path])
         return self._cell("log", {"log": name}, spec, code=code)
+
+    def _closed_loops(self, log_name: str, source: LogSource) -> Iterator[Cell]:
+        """Yield the cells of a shop that is run under each policy and each next-item model."""
+        suite, loop = self.suite, self.suite.closed_loop
+        if loop is None:
+            return
+        world: dict[str, Any] = self._shop(source)
+        world |= {"learn_days": loop.learn_days, "run_days": loop.run_days}
+        world["days"] = loop.learn_days + loop.run_days
+        shop = self._log(log_name, source).code
+        models = [m for m in suite.models if answers(m, "recommendation")]
+        for built_in, package, names in (
+            (True, "simulator.policies", loop.policies),
+            (False, "baselines.models", models),
+        ):
+            for name in names:
+                code = shop + _code("benchmark.adapters.closed_loop", _module(package, name))
+                settings = {} if built_in else self._model_settings(name, "closed-loop")
+                for seed in suite.seeds:
+                    label: dict[str, Any] = {"log": log_name, "task": "closed-loop"}
+                    label |= {"source": REAL, "model": plugin_name(name), "seed": seed}
+                    spec = {
+                        **world,
+                        "model": name,
+                        "built_in": built_in,
+                        "model_settings": settings,
+                        "seed": seed,
+                    }
+                    yield self._cell("closed_loop", label, spec, code=code)
+
+    @staticmethod
+    def _shop(source: LogSource) -> dict[str, Any]:
+        """Return what makes a simulated shop, apart from its seed and length."""
+        path = plugins.path_of("simulator.scenarios", str(source.scenario), kind="scenario")
+        named = path.stem == source.scenario
+        scenario = source.scenario if named else str(path.resolve())
+        return {"scenario": scenario, "users": source.users, "settings": source.settings}
 
     def _generator(self, on: _On, name: str, use: GeneratorUse, seed: int) -> Cell:
         code = _code(

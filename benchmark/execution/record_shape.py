@@ -57,7 +57,7 @@ def _cell(cell: Any) -> str | None:
         wanted = LABELS.get(cell["kind"], ())
         missing = next((name for name in wanted if not isinstance(label.get(name), str)), None)
         found = None if missing is None else f"has no {missing} in its label"
-        if cell["kind"] == "model" and not isinstance(label.get("seed"), int):
+        if cell["kind"] in ("model", "closed_loop") and not isinstance(label.get("seed"), int):
             found = "has no seed in its label"
     return found
 
@@ -171,6 +171,7 @@ LABELS = {
     "data": ("log", "task", "source"),
     "model": ("log", "task", "source", "model"),
     "reference": ("log", "task", "source", "model"),
+    "closed_loop": ("log", "task", "source", "model"),
 }
 SCORED: Fields = {"metrics": (_numbers, True), "chance": (_number, True), "code": (_text, True)}
 FINISHED: Fields = {"needs": (_texts, True), "spec": (_object, True), "code": (_text, True)}
@@ -186,6 +187,7 @@ NEEDED: Mapping[str, Fields] = {
     },
     "model": SCORED,
     "reference": SCORED,
+    "closed_loop": SCORED,
 }
 MEASURED: Fields = {
     **dict.fromkeys(("headline", "trivial", "family", "digest", "questions"), (_text, False)),

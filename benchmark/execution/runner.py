@@ -128,7 +128,7 @@ def _check_models(models: Sequence[str], cells: Sequence[Cell]) -> None:
 
     Raises InputError if none does.
     """
-    used = {cell.label["model"] for cell in cells if cell.kind == "model"}
+    used = {cell.label["model"] for cell in cells if cell.kind in ("model", "closed_loop")}
     idle = [name for name in map(plugin_name, models) if name not in used]
     if idle and len(idle) == len(models):
         raise InputError(

@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.execution.plan import Cell
 from benchmark.execution.results import Store
-from benchmark.report import frame, generated_section, overview, task_section
+from benchmark.report import (
+    closed_loop_section,
+    frame,
+    generated_section,
+    overview,
+    task_section,
+)
 from benchmark.report.aggregate import COSTS, Board, boards
 from benchmark.report.generated import generated
 from benchmark.report.markdown import code, each
@@ -78,7 +84,7 @@ def table(store: Store, cells: Sequence[Cell]) -> pd.DataFrame:
     }
     rows = []
     for cell in cells:
-        if cell.kind not in ("model", "reference"):
+        if cell.kind not in ("model", "reference", "closed_loop"):
             continue
         record = store.latest(cell.key) or {"status": "not run"}
         rows.append(
@@ -124,6 +130,7 @@ def lines(
         for board in here:
             yield from task_section.section(board, costs)
             yield from _pictures(pictures.get(f"{board.log}/{board.task}", ()))
+        yield from closed_loop_section.lines(store, plan, name)
         yield from generated_section.utility(here)
         yield from _pictures(pictures.get(name, ()))
         yield from generated_section.generators(store, plan, name, costs)
@@ -136,7 +143,8 @@ def _header(store: Store, plan: dict[str, Any], costs: bool) -> Iterator[str]:
     # a task that is left out, and its models
     without |= {c["key"] for c in plan["cells"] if without & set(c["needs"])}
     environments = [r["environment"] for r in records]
-    seeds = sorted({c["label"]["seed"] for c in plan["cells"] if c["kind"] == "model"})
+    seeded = ("model", "closed_loop")
+    seeds = sorted({c["label"]["seed"] for c in plan["cells"] if c["kind"] in seeded})
     versions = each(
         {
             f"{k} {v}"

@@ -19,7 +19,6 @@ class DayState(NamedTuple):
     items: np.ndarray  # (n_items,) see `records.item_records`
     slates: np.ndarray  # (n_slates, slate) int32 items, -1 = empty place
     policy: np.ndarray  # (n_slates,) int8 index into recommender.POLICIES
-    propensity: np.ndarray  # (n_slates, slate) float32, no rows where exposures are not kept
     found: np.ndarray  # (n_queries + 1,) int32 items that a query finds; all that are for sale
     n_queries: int
     variants: int  # of each result page, the ranked ones first

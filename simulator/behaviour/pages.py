@@ -101,10 +101,11 @@ def rank_results(session, day_state):
 def item_propensity(session, day_state, table, row, k):
     """Return the probability with which item `session.items[RECENT + k]` is shown at place `k`.
 
-    `table`, `row`: see `policy_page`.
+    `table`, `row`: see `policy_page`. NaN where the list is the shop's own: its recommender fills
+    that in when the day is over.
     """
     if row < 0:
-        return day_state.propensity[session.page, k]
+        return np.nan
     query, place = day_state.n_queries, k
     if session.page < front_page(day_state, 0):
         query = session.page // (day_state.variants * PAGES)

@@ -99,29 +99,43 @@ class PolicyHost:
 
     def shop(self, day: int) -> Shop:
         """Return the shop on the eve of `day`, after the rows that have been written so far."""
-        browser, world = self.browser, self.browser.world
-        rows = browser.events.written
-        user = browser.sessions.written["user"][rows["session"]]
-        _remember(rows[self.read :], user[self.read :], self.recent)
-        self.read = len(rows)
+        rows, user = self._rows()
+        recent = self.remembered()
         names = ("session", "event", "item", "time", "price", "order")
         columns = {name: _read_only(rows[name]) for name in names}
         return Shop(
             day=day,
             slate=self.slate,
-            n_users=len(browser.population),
-            catalogue=Catalogue(
-                category=_read_only(world.category),
-                brand=_read_only(world.brand),
-                price=_read_only(browser.today.prices),
-                sold=_read_only(world.launched <= day),
-                in_stock=_read_only(browser.today.stocked),
-            ),
+            n_users=len(self.browser.population),
+            catalogue=self.catalogue(day),
             rows=Rows(user=_read_only(user), **columns),
-            recent=_read_only(self.recent.copy()),
+            recent=_read_only(recent),
             interest=_read_only(self.recommender.interest.copy()),
             truth=self._truth() if self.policy is not None and self.policy.oracle else None,
         )
+
+    def catalogue(self, day: int) -> Catalogue:
+        """Return the items as the shop knows them on `day`."""
+        world, today = self.browser.world, self.browser.world.on_day(day)
+        return Catalogue(
+            category=_read_only(world.category),
+            brand=_read_only(world.brand),
+            price=_read_only(today.prices),
+            sold=_read_only(world.launched <= day),
+            in_stock=_read_only(today.stocked),
+        )
+
+    def remembered(self) -> np.ndarray:
+        """Return (n_users, LAST) int32: see `policy.Shop.last_items`."""
+        rows, user = self._rows()
+        _remember(rows[self.read :], user[self.read :], self.recent)
+        self.read = len(rows)
+        return self.recent.copy()
+
+    def _rows(self) -> tuple[np.ndarray, np.ndarray]:
+        """The rows written so far, (n,) event_buffer.EVENT, and the user of each."""
+        rows = self.browser.events.written
+        return rows, self.browser.sessions.written["user"][rows["session"]]
 
     def _truth(self) -> Truth:
         population, world = self.browser.population, self.browser.world

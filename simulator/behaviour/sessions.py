@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from eventlog._runtime.compiled import inner
 from simulator import event_codes
 from simulator.behaviour import counter_index, draws
@@ -167,6 +169,20 @@ def load_page(shopper, session, day_state, buffers):
         session.items[RECENT + k], session.weight[RECENT + k] = i, weight
     if rules.truth_exposures > 0:
         record_page(session, day_state, buffers, policy)
+    if rules.recommender_log_lists > 0:
+        log_page(session, day_state, buffers)
+
+
+@inner
+def log_page(session, day_state, buffers):
+    """Write a row of the log for each item of the page on the screen."""
+    is_result = session.page < front_page(day_state, 0)
+    for k in range(RECENT, session.items.shape[0]):
+        i = session.items[k]
+        if i >= 0:
+            row = write(buffers, event_codes.VIEW_ITEM_LIST, session)
+            row.item, row.price = i, day_state.items[i].price
+            row.query = session.query * TEXTS if is_result else -1
 
 
 @inner
@@ -179,7 +195,7 @@ def record_page(session, day_state, buffers, policy):
     table, row = policy_page(session, day_state)
     for k in range(shown.items.shape[0]):
         i = session.items[RECENT + k]
-        shown.items[k], shown.event[k], shown.known[k] = i, -1, 0
+        shown.items[k], shown.event[k], shown.known[k], shown.propensity[k] = i, -1, 0, np.nan
         if i < 0:
             continue
         shown.price[k] = day_state.items[i].price

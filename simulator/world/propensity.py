@@ -22,9 +22,10 @@ from eventlog._runtime.compiled import inner
 
 STEP = 0.2  # of the integration over log t, for up to STEP_PLACES places
 STEP_PLACES = 36
-LOWEST = 1e-16  # probability below which the integrand counts as nothing
+LOWEST = 1e-11  # probability below which the integrand counts as nothing
+ROUNDING = 1e-16  # relative error of a float64
 # Counts kept beyond the places asked for, at least: see `without_one`.
-SPARE = 60
+SPARE = 24
 
 
 @njit(cache=True)
@@ -61,9 +62,9 @@ def integrate(weight, there, out):
     # counts that are not kept would add by as much for each spare one.
     border = 0.5
     if size <= m:
-        odds = LOWEST ** (-1.0 / size)
+        odds = ROUNDING ** (-1.0 / size)
         border = odds / (1.0 + odds)
-    arrived, others, p = np.empty(size), np.empty(size), np.empty(m)
+    arrived, others, p = np.empty(size), np.empty(min(places, m)), np.empty(m)
     # The longer the list, the sharper is what is integrated.
     step = STEP * min(1.0, math.sqrt(STEP_PLACES / places))
     # Before the first time hardly anything has arrived; after the last the list is full.
@@ -81,7 +82,7 @@ def integrate(weight, there, out):
             if density < LOWEST:
                 continue
             without_one(arrived, p[j], p[j] <= border, others)
-            for k in range(min(places, m)):
+            for k in range(len(others)):
                 out[there[j], k] += density * max(others[k], 0.0)
         log_time += step
 
@@ -99,16 +100,18 @@ def count_arrived(p, out):
 
 @inner
 def without_one(arrived, p, upwards, out):
-    """Fill `out` with `arrived` as it would be without one of its coins, of probability `p`.
+    """Fill `out` with the first of `arrived` as it would be without a coin of probability `p`.
 
     `upwards`: begin at a count of 0, and not at the greatest.
     """
-    size = len(arrived)
     if upwards:
-        out[0] = arrived[0] / (1.0 - p)
-        for c in range(1, size):
-            out[c] = (arrived[c] - p * out[c - 1]) / (1.0 - p)
-    else:
-        out[size - 1] = 0.0
-        for c in range(size - 1, 0, -1):
-            out[c - 1] = (arrived[c] - (1.0 - p) * out[c]) / p
+        scale, odds = 1.0 / (1.0 - p), p / (1.0 - p)
+        out[0] = arrived[0] * scale
+        for c in range(1, len(out)):
+            out[c] = arrived[c] * scale - odds * out[c - 1]
+        return
+    scale, odds, count = 1.0 / p, (1.0 - p) / p, 0.0
+    for c in range(len(arrived) - 1, 0, -1):
+        count = arrived[c] * scale - odds * count
+        if c <= len(out):
+            out[c - 1] = count

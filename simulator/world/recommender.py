@@ -51,9 +51,6 @@ class Slates:
 
     items: np.ndarray  # (n_slates, slate) int32, -1 = empty place
     policy: np.ndarray  # (n_slates,) int8 index into POLICIES
-    # (n_slates, slate) float32 probability with which the item is shown at its place, whichever
-    # variant it is in; no rows where exposures are not kept
-    propensity: np.ndarray
     # (n_queries + 1,) int32 items that each query finds and that are for sale; all of them
     found: np.ndarray
     variants: int  # of result pages and the front page, those in random order included
@@ -119,8 +116,9 @@ class Recommender:
             np.repeat([SIMILAR, COMPLEMENT], world.n_items * ITEM_VARIANTS),
         ]
         self.policy = np.concatenate(policy).astype(np.int8)
-        kept = len(self.items) if scenario.truth.exposures else 0
-        self.propensity = np.zeros((kept, slate), dtype=np.float32)
+        self.score = np.zeros(world.n_items, dtype=np.float32)  # as of the last night
+        # (2 n_items, NEIGHBOURS) of the items beside each, as of when they were ranked last
+        self.near = np.full(self.beside.shape, -np.inf, dtype=np.float32)
 
     def learn(self, rows: np.ndarray) -> None:
         """Learn from a day's rows: (n,) event_buffer.EVENT, those of a session together."""
@@ -131,7 +129,7 @@ class Recommender:
 
     def slates(self, day: int) -> Slates:
         """Return the slates live on `day`; those of the day before are overwritten."""
-        setting, world, keep = self.scenario.recommender, self.world, len(self.propensity) > 0
+        setting, world = self.scenario.recommender, self.world
         # nobody could view it yet: it starts as an average item
         self.interest[world.launched == day] += self.interest.mean() * (day > 0)
         score = np.where(world.launched <= day, np.log(self.interest + FEW), -np.inf).astype(
@@ -146,23 +144,17 @@ class Recommender:
         fronts, besides = n * variants * PAGES, (n * PAGES + 1) * variants  # where they begin
 
         def part(first: int, last: int | None, *shape: int) -> list[np.ndarray]:
-            return [
-                whole[first:last].reshape(shape)
-                for whole in (self.items, self.places, self.propensity)[: 2 + keep]
-            ]
+            return [whole[first:last].reshape(shape) for whole in (self.items, self.places)]
 
         everything = np.arange(world.n_items, dtype=np.int32)[None]
         for kind, pools, weight, lists in (
             (0, world.query_pool, RESULT, part(0, fronts, n, variants, PAGES * slate)),
             (1, everything, TREND, part(fronts, besides, 1, variants, slate)),
         ):
-            items, places, *propensity = lists
-            key = self._stream(kind, period)
-            scores = weight * score
+            items, places = lists
+            key, scores = self._stream(kind, period), weight * score
             _rank(items, places, pools, scores, self.explored, setting.noise, key, self.gumbel)
-            for out in propensity:
-                _mixed_propensity(out, places, pools, scores, setting.noise, setting.explore)
-        items, places, *propensity = part(besides, None, len(self.beside), ITEM_VARIANTS, slate)
+        items, places = part(besides, None, len(self.beside), ITEM_VARIANTS, slate)
         rebuilt = np.arange(
             day % setting.refresh_days if day else 0, len(items), setting.refresh_days if day else 1
         )
@@ -171,18 +163,51 @@ class Recommender:
         _rank_beside(
             items, places, rebuilt, self.beside, near, noise, self._stream(2, 0), self.gumbel
         )
-        for out in propensity:
-            _beside_propensity(out, places, rebuilt, near, noise)
+        self.score, self.near[rebuilt] = score, near
         sold = np.append(world.launched <= day, False)  # the last place is for empty ones
         return Slates(
             items=self.items,
             policy=self.policy,
-            propensity=self.propensity,
             found=np.append(sold[world.query_pool].sum(axis=1), sold.sum()).astype(np.int32),
             variants=variants,
             ranked=self.ranked,
             n_queries=n,
         )
+
+    def propensities(self, row: np.ndarray) -> np.ndarray:
+        """Return (n, slate) float32: the probability with which each item stands at its place.
+
+        `row` (n,): of the slates of the last night, of any variant. NaN at an empty place.
+        """
+        setting, n = self.scenario.recommender, len(self.world.query_pool)
+        variants, slate = len(self.explored), self.items.shape[1]
+        front = n * variants * PAGES
+        beside = front + variants
+        found = np.full((len(row), slate), np.nan, dtype=np.float32)
+        # The list that a row is of: a query, the front page, or an item with what is beside it.
+        of = np.where(row < front, row // (variants * PAGES), n)
+        of = np.where(row < beside, of, n + 1 + (row - beside) // ITEM_VARIANTS)
+        begin = np.where(row < front, row % PAGES, 0) * slate
+        order = np.argsort(of, kind="stable")
+        for mine in np.split(order, np.flatnonzero(np.diff(of[order])) + 1):
+            if not len(mine):
+                continue
+            which, length = int(of[mine[0]]), int(begin[mine].max()) + slate
+            if which > n:
+                chance = place_probabilities(
+                    self.near[which - n - 1], BESIDE_NOISE * setting.noise, length
+                )
+            else:
+                pool = self.world.query_pool[which] if which < n else np.arange(len(self.score))
+                weight = RESULT if which < n else TREND
+                score = np.where(pool >= 0, weight * self.score[pool], -np.inf)
+                chance = place_probabilities(score.astype(np.float32), setting.noise, length)
+                by_chance = 1.0 / max(int((score > -np.inf).sum()), 1)
+                chance = setting.explore * by_chance + (1.0 - setting.explore) * chance
+            place = self.places[row[mine]]
+            stated = chance[place, begin[mine, None] + np.arange(slate)]
+            found[mine] = np.where(place >= 0, stated, np.nan)
+        return found
 
     def _stream(self, kind: int, period: int) -> np.uint64:
         """The key of a ranking's noise."""
@@ -293,36 +318,6 @@ def _rank(out, places, pools, score, explored, noise, key, gumbel):
             for k in range(length):
                 places[q, v, k] = now[k] if k < filled else -1
                 out[q, v, k] = pools[q, now[k]] if k < filled else -1
-
-
-@njit(cache=True)
-def _mixed_propensity(out, places, pools, score, noise, explore):
-    """Fill `out` with the propensity of each item of `places` (n, variants, length).
-
-    With probability `explore` the list is in random order, otherwise ranked by noisy score.
-    """
-    length = places.shape[2]
-    listed = np.empty(pools.shape[1], dtype=score.dtype)
-    for q in range(len(places)):
-        n = 0
-        for j in range(pools.shape[1]):
-            listed[j] = score[pools[q, j]] if pools[q, j] >= 0 else -np.inf
-            n += listed[j] > -np.inf
-        ranked = place_probabilities(listed, noise, length)
-        for v in range(places.shape[1]):
-            for k in range(min(length, n)):
-                out[q, v, k] = explore / n + (1.0 - explore) * ranked[places[q, v, k], k]
-
-
-@njit(cache=True)
-def _beside_propensity(out, places, rows, near, noise):
-    """Fill `out[rows]` with the propensity of each item of `places[rows]` (variants, length)."""
-    for m in range(len(rows)):
-        ranked = place_probabilities(near[m], noise, places.shape[2])
-        for v in range(places.shape[1]):
-            for k in range(places.shape[2]):
-                j = places[rows[m], v, k]
-                out[rows[m], v, k] = ranked[j, k] if j >= 0 else 0.0
 
 
 @njit(cache=True)

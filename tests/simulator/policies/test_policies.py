@@ -26,9 +26,8 @@ class Recorded(Policy):
 @pytest.fixture(scope="module")
 def recorded():
     policy = Recorded()
-    log = simulator.simulate(
-        "small", **SHOP, settings={"recommender.explore": 0.25}, policy=lambda: policy
-    )
+    settings = {"recommender.explore": 0.25, "catalogue.launched": 0.0}
+    log = simulator.simulate("small", **SHOP, settings=settings, policy=lambda: policy)
     return policy, log
 
 
@@ -191,3 +190,17 @@ def test_best_items_sorts_as_a_stable_sort_does():
     expected = np.argsort(-scores, axis=1, kind="stable")[:, :8]
     np.testing.assert_array_equal(best_items(scores, 8), expected)
     assert (best_items(scores, 40)[:, 25:] == -1).all()
+
+
+def test_pages_are_logged_item_by_item_where_asked():
+    plain = simulator.simulate("small", **SHOP)
+    listed = simulator.simulate("small", **SHOP, settings={"recommender.log_lists": True})
+    events, shown = listed.events, listed.truth["exposures"]
+    lists = events["event"].astype(str) == "view_item_list"
+    assert lists.sum() == len(shown)
+    for name in ("item_id", "session_id"):
+        logged = events.loc[lists, name].astype(str).value_counts()
+        assert logged.to_dict() == shown[name].astype(str).value_counts().to_dict()
+    columns = ["user_id", "timestamp", "event", "item_id", "price"]
+    rest = events.loc[~lists, columns].astype(str).to_numpy()
+    np.testing.assert_array_equal(rest, plain.events[columns].astype(str).to_numpy())

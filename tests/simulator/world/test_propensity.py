@@ -84,7 +84,8 @@ def test_propensities_are_the_frequencies_over_repeated_worlds():
             tuple(a[there] for a in at),
             np.broadcast_to(weight[None, :, None], items.shape)[there],
         )
-        stated[tuple(a[there] for a in at)] = slates.propensity[row][there]
+        given = shop.propensities(row.ravel()).reshape(items.shape)
+        stated[tuple(a[there] for a in at)] = given[there]
     seen = stated > 0
     frequency, p = counts[seen] / worlds, stated[seen]
     # The variants of a world share its interest but not its noise.

@@ -1,0 +1,88 @@
+"""The environment must be one as gymnasium defines it, and the shop inside the shop of the logs."""
+
+import warnings
+
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+from eventlog._runtime.errors import InputError, UnknownNameError
+from simulator.environment import REWARDS, ShopEnv
+from simulator.world.recommender import POLICY
+
+SHOP = {"users": 60, "days": 5, "warm_up": 3}
+SETTINGS = {"sessions.front_page": 0.8, "recommender.explore": 0.0, "catalogue.launched": 0.0}
+
+
+@pytest.fixture(scope="module")
+def env():
+    return ShopEnv(**SHOP, settings=SETTINGS)
+
+
+def first_items(env):
+    return np.tile(np.arange(env.slate), (env.users, 1))
+
+
+def test_it_passes_the_checker_of_gymnasium():
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*render modes.*")
+        check_env(ShopEnv(**SHOP))
+
+
+def test_an_episode_shows_the_action_and_ends_on_its_last_day(env):
+    env.reset(seed=4)
+    for day in range(1, env.days + 1):
+        observation, reward, terminated, truncated, info = env.step(first_items(env))
+        assert env.observation_space.contains(observation)
+        assert not terminated
+        assert truncated == (day == env.days)
+        assert reward == info["orders"].sum()
+        assert info["clicked"].sum() == info["clicks"].sum()
+        assert (info["clicks"][info["shown"] == 0] == 0).all()
+    pages = env.engine.browser.pages.written
+    shown = pages["items"][pages["policy"] == POLICY]
+    assert len(shown) > 20
+    np.testing.assert_array_equal(shown, np.tile(np.arange(env.slate), (len(shown), 1)))
+
+
+def test_the_seed_decides_the_shop_and_the_action_what_follows(env):
+    starts = [env.reset(seed=seed)[0] for seed in (1, 1, 2)]
+    np.testing.assert_array_equal(starts[0]["recent"], starts[1]["recent"])
+    assert not np.array_equal(starts[0]["recent"], starts[2]["recent"])
+    ends = []
+    for first in (0, 0, 100):
+        env.reset(seed=1)
+        for _ in range(env.days):
+            observation, *_ = env.step(first_items(env) + first)
+        ends.append(observation["recent"])
+    np.testing.assert_array_equal(ends[0], ends[1])
+    assert not np.array_equal(ends[0], ends[2])
+
+
+def test_an_item_twice_on_a_page_is_shown_once(env):
+    env.reset(seed=3)
+    page = np.zeros((env.users, env.slate), dtype=np.int64)
+    page[:, -1] = 7
+    env.step(page)
+    pages = env.engine.browser.pages.written
+    shown = pages["items"][pages["policy"] == POLICY]
+    assert len(shown)
+    assert (shown[:, 0] == 0).all()
+    assert (shown[:, -1] == 7).all()
+    assert (shown[:, 1:-1] == -1).all()
+
+
+def test_what_cannot_be_is_refused(env):
+    env.reset(seed=1)
+    for action in (
+        np.zeros((env.users, 3), dtype=int),
+        np.zeros((env.users, env.slate)),
+        np.full((env.users, env.slate), env.items),
+        np.full((env.users, env.slate), -1),
+    ):
+        with pytest.raises(InputError, match="The action must be 60 x 12 integers"):
+            env.step(action)
+    with pytest.raises(UnknownNameError, match=REWARDS[0]):
+        ShopEnv(reward="click")
+    with pytest.raises(InputError, match="users is 0"):
+        ShopEnv(users=0)
