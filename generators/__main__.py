@@ -56,6 +56,10 @@ Exit code: 0 release, with or without conditions; 1 do not release, or the work 
 input. Epsilon covers what is handed over. The audit with canaries fits a second model and discards
 it; like utility and attacks it stays inside and is not in the budget.
 """
+STRUCTURE_EXAMPLE = """example:
+  python -m generators structure mylog --out structure.toml
+  python -m generators fit mylog --structure structure.toml --out mymodel
+"""
 LIST_EXAMPLE = """example:
   python -m generators list
 """
@@ -154,7 +158,30 @@ def parser() -> Parser:
         metavar="BOOK",
         help="with --epsilon: record the fit in this budget book, which refuses to be exceeded",
     )
+    fit.add_argument(
+        "--structure",
+        metavar="FILE",
+        help=(
+            "what is determined in the log: a file that 'structure' wrote, or SDV's metadata.json; "
+            "with --epsilon only what it declares is used"
+        ),
+    )
     add_out(fit, "MODEL", "folder to write")
+    structure = commands.add_parser(
+        "structure",
+        help="find what is determined in a log",
+        description="Find what is determined in a log, and write it to a file to confirm or edit.",
+        epilog=STRUCTURE_EXAMPLE,
+    )
+    structure.add_argument("log", metavar="LOG", help="a log folder")
+    structure.add_argument(
+        "--min-users",
+        type=int,
+        default=5,
+        metavar="N",
+        help="values that fewer users have are not written (default: 5)",
+    )
+    add_out(structure, "FILE", "TOML file to write")
     sample = commands.add_parser(
         "sample",
         help="sample a log",
@@ -338,6 +365,8 @@ def main(argv: list[str]) -> int:
         print("\n".join(names("generators.models")))
     elif args.command == "fit":
         _fit(args)
+    elif args.command == "structure":
+        _structure(args)
     elif args.command == "budget":
         _budget(args)
     elif args.command == "sample":
@@ -368,6 +397,7 @@ def _fit(args: argparse.Namespace) -> None:
         noise_seed=args.noise_seed,
         settings=once(args.settings, "--set"),
         budget=args.budget,
+        structure=args.structure,
     )
     save(model, args.out)
     note(model.privacy["statement"])
@@ -381,6 +411,23 @@ def _fit(args: argparse.Namespace) -> None:
             "--out report": "then judge that log",
         }
     )
+
+
+def _structure(args: argparse.Namespace) -> None:
+    from pathlib import Path
+
+    from eventlog import EventLog
+    from eventlog._runtime.files import check_replaceable
+    from generators.structure.declared import as_toml
+    from generators.structure.find import find_structure
+
+    check_replaceable(args.out, overwrite=args.overwrite)
+    log = EventLog.read(args.log, truth=False).ordered()
+    found = find_structure(log, min_users=args.min_users)
+    Path(args.out).write_text(as_toml(found), encoding="utf-8")
+    for line in found.sentences():
+        note(line)
+    print(args.out)
 
 
 def _budget(args: argparse.Namespace) -> None:

@@ -78,6 +78,7 @@ def fit(
     noise_seed: int | None = None,
     settings: Mapping[str, Any] | None = None,
     budget: Path | str | None = None,
+    structure: Path | str | None = None,
 ) -> Generator:
     """Fit a generator on `log`.
 
@@ -94,6 +95,8 @@ def fit(
             it. Without it the noise is seeded from entropy of the operating system that is never
             stored, and two fits differ.
         settings: keyword arguments of the generator's `__init__`.
+        structure: a TOML file, or SDV's metadata.json, that declares what is determined in the log
+            (see `generators.structure.declared`).
         budget: a budget book, in which the fit is entered before it looks at the log (see
             `generators.privacy.budget_book`).
 
@@ -112,8 +115,12 @@ def fit(
     if epsilon is not None and not generator.supports_epsilon:
         raise no_epsilon(model)
     own: dict[str, Any] = {} if noise_seed is None else {"noise_seed": noise_seed}
-    if own and "noise_seed" not in inspect.signature(generator.fit).parameters:
+    if noise_seed is not None and "noise_seed" not in inspect.signature(generator.fit).parameters:
         raise InputError(f"The generator {model!r} takes no noise_seed.")
+    if structure is not None:
+        if "structure" not in inspect.signature(generator.fit).parameters:
+            raise InputError(f"The generator {model!r} takes no structure.")
+        own["structure"] = structure
     if budget is None:
         generator.fit(log, seed=seed, epsilon=epsilon, delta=delta, public=public, **own)
         return generator

@@ -11,6 +11,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -44,7 +45,8 @@ from generators.sequences.encode import EncodedSequences, encode
 from generators.sequences.sampled import Sampled, joined
 from generators.sequences.validity import learn_needs, learn_rules
 from generators.structure.breaches import carts_end
-from generators.structure.find import find_structure
+from generators.structure.declared import read_declared
+from generators.structure.find import declared_structure, find_structure
 from generators.structure.structure import Structure
 from generators.structure.tables import Tables
 
@@ -124,8 +126,12 @@ class SequenceGenerator(Generator):
         delta: float | None = None,
         public: Sequence[str] | Mapping[str, Any] = (),
         noise_seed: int | None = None,
+        structure: Path | str | None = None,
     ) -> None:
-        """See Generator.fit."""
+        """See Generator.fit.
+
+        `structure` is a file that declares what is determined; under a budget nothing else is used.
+        """
         if epsilon is not None and not self.supports_epsilon:
             raise InputError(
                 f"The generator {self._name()!r} cannot be fitted with epsilon; it proves no "
@@ -137,12 +143,11 @@ class SequenceGenerator(Generator):
         ids = log.events["user_id"].cat.categories.astype(str).to_numpy()
         declared = Public.declared(log, public, private=epsilon is not None)
         ledger = PrivacyLedger.open(epsilon, delta, len(ids), noise_seed=noise_seed)
-        structure = (
-            Structure()
-            if epsilon is not None
-            else find_structure(log, min_users=self.min_users, seed=seed)
-        )
-        log = structure.reduce(log)
+        derived = self._structure(log, structure, seed, private=epsilon is not None)
+        sources = dict(declared.sources)
+        if structure is not None:
+            sources["structure"] = f"the relations that {Path(structure).name} declares"
+        log = derived.reduce(log)
         queries = PrivateQueries(
             n_users=len(ids),
             min_users=self.min_users,
@@ -156,17 +161,31 @@ class SequenceGenerator(Generator):
         private = epsilon is not None
         ends = not queries.private and carts_end(Tables.of(log))
         codec = replace(codec, rules=replace(codec.rules, carts_end=ends))
+        restorable = derived.restorable(codec.columns_learnt())
+        kept = {r.column for r in restorable.relations}
+        lost = [r.column for r in derived.relations if r.column not in kept]
+        not_learnt = list(dict.fromkeys([*codec.columns.not_learnt, *lost]))
         codec = replace(
             codec,
             rules=replace(codec.rules, required_flags=learn_needs(log, codec, queries)),
-            structure=structure.restorable(codec.columns_learnt()),
+            columns=replace(codec.columns, not_learnt=not_learnt),
+            structure=restorable,
             id_prefix=unused_prefix(log, ledger),
         )
         steps = encode(log, codec, max_rows=self._rows_of_a_user(private), private=private)
         self.codec_: Codec = learn_rules(codec, steps, queries)
         self._learn_marginals(steps, queries)
         self._learn(steps, seed=seed, ledger=ledger)
-        self.privacy = ledger.statement(declared.sources, ASSUMED_PUBLIC).to_json()
+        self.privacy = ledger.statement(sources, ASSUMED_PUBLIC).to_json()
+
+    def _structure(
+        self, log: EventLog, file: Path | str | None, seed: int, *, private: bool
+    ) -> Structure:
+        """Return what is derived; under a budget only what `file` declares."""
+        declared = None if file is None else read_declared(file, log)
+        if private:
+            return Structure() if declared is None else declared_structure(log, declared)
+        return find_structure(log, min_users=self.min_users, seed=seed, declared=declared)
 
     @torch.inference_mode()
     def sample(

@@ -28,6 +28,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "a synthetic log that can be shared": {
         "share": ("generators", "share"),
+        "structure": ("generators", "structure"),
         "fit": ("generators", "fit"),
         "sample": ("generators", "sample"),
         "report": ("generators", "report"),

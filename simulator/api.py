@@ -23,7 +23,6 @@ from simulator.output import shards
 from simulator.output.task import PolicySource
 from simulator.scenario import load
 
-TABLES = ("users", "labels")
 AHEAD = 3  # shards in flight per worker
 # The catalogue and the event names are the shop's own; its users are as private as a real shop's.
 PROVENANCE = {"items": GIVEN, "users": DERIVED, "event": GIVEN}
@@ -137,22 +136,19 @@ def run(
         _executor(engine, address, workers, len(todo), writer.folder) as executor,
     ):
         writer.events_folder.mkdir(parents=True, exist_ok=True)
-        small: dict[str, list[pa.Table]] = {name: [] for name in TABLES}
-        truth: dict[str, pq.ParquetWriter] = {}
+        tables: dict[str, pq.ParquetWriter] = {}
         (writer.folder / "truth").mkdir()
         try:
             parts = _played(todo, str(writer.events_folder.resolve()), executor)
             for part in track(parts, "shards", total=len(todo)) if len(todo) > 1 else parts:
-                for name in TABLES:
-                    small[name].append(to_arrow(part[name]))
-                for name in (n for n in part if n.startswith("truth_")):
+                for name in part:
                     table = to_arrow(part[name])
-                    if name not in truth:
-                        path = writer.folder / "truth" / f"{name.removeprefix('truth_')}.parquet"
-                        truth[name] = _truth_writer(path, table.schema)
-                    truth[name].write_table(table)
+                    if name not in tables:
+                        path = writer.folder / f"{name.replace('truth_', 'truth/')}.parquet"
+                        tables[name] = _table_writer(path, table.schema)
+                    tables[name].write_table(table)
         finally:
-            for file in truth.values():
+            for file in tables.values():
                 file.close()
         if not any(pq.read_metadata(part).num_rows for part in writer.events_folder.iterdir()):
             raise InputError(
@@ -160,8 +156,6 @@ def run(
                 "more --days or a higher shoppers.visits."
             )
         writer.finish(
-            users=pa.concat_tables(small["users"]),
-            labels=pa.concat_tables(small["labels"]),
             items=to_arrow(shards.items_table(todo[0])),
             truth={"items": to_arrow(shards.truth_items_table(todo[0]))},
             manifest=_manifest(scenario, todo[0], users, days, seed),
@@ -169,8 +163,8 @@ def run(
     return Path(out)
 
 
-def _truth_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    """A writer with the encodings that suit a truth table.
+def _table_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """A writer of a table shard by shard, with the encodings that suit it.
 
     Numbers that hardly repeat get no dictionary, and rising ids are stored as differences: half
     the time and half the size.

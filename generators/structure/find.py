@@ -14,9 +14,11 @@ import numpy as np
 import pandas as pd
 
 from eventlog import EventLog
+from eventlog._runtime.errors import InputError
 from generators.structure import evidence
 from generators.structure.breaches import find_breaches
 from generators.structure.constants import SessionConstant, UserConstant, UserLevel
+from generators.structure.declared import Declared
 from generators.structure.dependency import UNITS, Calendar, Dependency, calendar
 from generators.structure.find_formulas import (
     Numbers,
@@ -59,24 +61,48 @@ ROLES = frozenset(
 )
 
 
-def find_structure(log: EventLog, *, min_users: int, seed: int = 0) -> Structure:
-    """Return what is determined in `log`, whose users' rows stand together and in order."""
-    rng = np.random.default_rng(seed)
-    finder = _Finder(log, min_users, rng)
+def find_structure(
+    log: EventLog, *, min_users: int, seed: int = 0, declared: Declared | None = None
+) -> Structure:
+    """Return what is determined in `log`, whose users' rows stand together and in order.
+
+    What is `declared` is taken as it is. Raises InputError where it contradicts itself.
+    """
+    declared = declared or Declared()
+    if not declared.find:
+        return declared_structure(log, declared)
+    finder = _Finder(log, min_users, np.random.default_rng(seed), declared)
     finder.find()
-    events = Structure(finder.relations).reduce(log).events
-    return Structure(in_order(finder.relations, map(str, events.columns)), kinds_of(log.events))
+    return _ordered(log, finder.relations)
+
+
+def declared_structure(log: EventLog, declared: Declared) -> Structure:
+    """Return what is declared, and nothing that is found: it is a function of no user's rows."""
+    return _ordered(log, declared.relation)
+
+
+def _ordered(log: EventLog, relations: Sequence[Relation]) -> Structure:
+    events = Structure(relations).reduce(log).events
+    try:
+        ordered = in_order(relations, map(str, events.columns))
+    except ValueError as error:
+        raise InputError(f"The structure cannot be used: {error}.") from None
+    return Structure(ordered, kinds_of(log.events))
 
 
 class _Finder:
     """Collects relations; a column is derived once, and from what does not follow from it."""
 
-    def __init__(self, log: EventLog, min_users: int, rng: np.random.Generator) -> None:
+    def __init__(
+        self, log: EventLog, min_users: int, rng: np.random.Generator, declared: Declared
+    ) -> None:
         self.min_users, self.rng = min_users, rng
         self.whole = Tables.of(log)
         self.whole.events.columns = [escaped(str(n)) for n in self.whole.events.columns]
-        self.relations: list[Relation] = []
-        self.local_days()
+        self.relations: list[Relation] = list(declared.relation)
+        self.declared = {r.column for r in self.relations} | set(declared.free)
+        if "timestamp" not in self.declared:
+            self.local_days()
         self.some = Tables(
             self.whole.events[_users_of(self.whole.user, rng)], self.whole.users, self.whole.roles
         )
@@ -84,13 +110,14 @@ class _Finder:
         self.free = [
             n
             for n in self.some.events
-            if n not in ROLES | special and self.some.events[n].notna().any()
+            if n not in ROLES | special | self.declared and self.some.events[n].notna().any()
         ]
         self.users_columns = set() if log.users is None else set(map(str, log.users.columns))
 
     def find(self) -> None:
         """Find all relations, the more certain kinds first."""
-        self.relations += find_breaches(self.whole)
+        if "event" not in self.declared:
+            self.relations += find_breaches(self.whole)
         self.user_constants()
         self.dependencies(["item_id"] if "item_id" in self.some.events else [])
         self.computed()
@@ -229,7 +256,7 @@ class _Finder:
                 relation = find_formula(numbers, name, self._before(name, operands), self.rng)
             if relation is not None:
                 self.take(relation)
-        for name in [n for n in ("price", *self.free) if n in operands]:
+        for name in [n for n in ("price", *self.free) if n in operands and n not in self.declared]:
             bases = [n for n in facts if n in operands and n != name]
             multiple = find_multiple(numbers, name, bases)
             if multiple is not None:

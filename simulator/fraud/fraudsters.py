@@ -174,8 +174,9 @@ class Fraudsters:
         def counted(kinds: np.ndarray) -> np.ndarray:
             return np.roll(np.bincount(kinds.astype(np.int64) + 1, minlength=n), -1)
 
-        orders = self.placed[-1] - self._orders_before
-        self._recent = MEMORY * self._recent + np.array([self._visits, orders])
+        if self._visits:  # the day was planned
+            orders = self.placed[-1] - self._orders_before
+            self._recent = MEMORY * self._recent + np.array([self._visits, orders])
         self.rows += counted(kind)
         self.reviews += counted(kind[rows["event"] == event_codes.REVIEW])
         self.sessions += counted(sessions["typology"])
