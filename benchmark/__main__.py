@@ -246,6 +246,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from benchmark.execution import runner
     from benchmark.execution.results import Store
     from benchmark.report import generated_section, leaderboard, terminal
+    from benchmark.report.aggregate import boards
 
     generators = [] if arguments.generators == ["none"] else arguments.generators
     outcome = runner.run_suite(
@@ -267,8 +268,9 @@ def _run(arguments: argparse.Namespace) -> int:
     store = Store(arguments.out)
     if outcome.tasks_left_out():
         raise InputError(f"No task of the suite fits the log: {outcome.tasks_left_out()}.")
-    page = leaderboard.write(store, Path(arguments.out))
-    terminal.show(store)
+    found = boards(store, store.plan()["cells"])
+    page = leaderboard.write(store, Path(arguments.out), found=found)
+    terminal.show(store, found)
     for line in (*generated_section.copiers(store), *runner.summary(outcome)):
         print(as_typed(line))
     _next(arguments, page)

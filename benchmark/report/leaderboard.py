@@ -35,19 +35,27 @@ HEADROOM = (
 )
 
 
-def write(store: Store, out: Path, *, plots: bool = True, costs: bool = True) -> Path:
+def write(
+    store: Store,
+    out: Path,
+    *,
+    found: Sequence[Board] | None = None,
+    plots: bool = True,
+    costs: bool = True,
+) -> Path:
     """Write `out`/leaderboard.md and the page `out`/leaderboard/index.html with its data.
 
     Args:
         store: the results.
         out: the folder to write to.
+        found: the boards of the results, where they are at hand.
         plots: write the page with its plots too, and not only the Markdown.
         costs: show what depends on the machine's speed.
 
     Returns the path of the Markdown. Raises InputError where there are no results.
     """
     plan = store.plan()
-    all_boards = boards(store, plan["cells"])
+    all_boards = boards(store, plan["cells"]) if found is None else found
     pictures: dict[str, dict[str, Any]] = {}
     if plots:
         from benchmark.report.plots import draw, write_script

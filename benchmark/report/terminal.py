@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from benchmark.execution.plan import REAL
 from benchmark.execution.results import Store
-from benchmark.report.aggregate import Board, Row, boards
+from benchmark.report.aggregate import Board, Row
 from benchmark.report.generated import Generated, generated
 from benchmark.report.markdown import one_line, percent, ranged, short
 from eventlog._runtime import terminal
@@ -15,10 +15,10 @@ from eventlog._runtime import terminal
 MODELS = 12  # rows of a table that are shown, the best first
 
 
-def show(store: Store) -> None:
-    """Print a table for each task and for the generators, then the sentences that matter."""
+def show(store: Store, found: Sequence[Board]) -> None:
+    """Print a table for each board and for the generators, then the sentences that matter."""
     cells = store.plan()["cells"]
-    found = [b for b in boards(store, cells) if b.facts and REAL not in b.left_out]
+    found = [b for b in found if b.facts and REAL not in b.left_out]
     for board in found:
         _board(board)
     for log in dict.fromkeys(c["label"]["log"] for c in cells):
