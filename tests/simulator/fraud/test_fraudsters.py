@@ -212,7 +212,7 @@ def test_accounts_with_fraud_have_honest_rows_too(rows):
     seed=st.integers(0, 1_000),
 )
 def test_the_share_of_fraud_is_that_of_the_scenario_at_any_length(days, share, refunds, seed):
-    """To within a tenth, and where orders are few to within one or two and those of the last minutes."""
+    """To within a tenth, and where orders are few to within two and those of the last minutes."""
     log = simulator.simulate(
         "shop",
         users=max(36_000 // days, 1_200),
