@@ -36,6 +36,7 @@ from eventlog.log import digest as log_digest
 
 KINDS = ("next_item", "binary", "uplift")  # of questions; a model says which it answers
 REAL = "real"
+CLOSED_LOOP = "closed-loop"  # what stands for the task in the labels of such cells
 # What this module imports differs by kind of cell, and is named beside it.
 JOBS = ("benchmark.execution.jobs",)
 JUDGED = (
@@ -106,7 +107,11 @@ class _Planner:
     def __init__(self, suite: Suite) -> None:
         self.suite = suite
         self.known_models = set(plugins.names("baselines.models"))
-        self.known_tasks = {*map(plugin_name, suite.tasks), *plugins.names("benchmark.tasks")}
+        self.known_tasks = {
+            *map(plugin_name, suite.tasks),
+            *plugins.names("benchmark.tasks"),
+            CLOSED_LOOP,
+        }
 
     def cells(self) -> Iterator[Cell]:
         """Yield all cells; some may come twice."""
@@ -167,9 +172,9 @@ class _Planner:
         ):
             for name in names:
                 code = shop + _code("benchmark.adapters.closed_loop", _module(package, name))
-                settings = {} if built_in else self._model_settings(name, "closed-loop")
+                settings = {} if built_in else self._model_settings(name, CLOSED_LOOP)
                 for seed in suite.seeds:
-                    label: dict[str, Any] = {"log": log_name, "task": "closed-loop"}
+                    label: dict[str, Any] = {"log": log_name, "task": CLOSED_LOOP}
                     label |= {"source": REAL, "model": plugin_name(name), "seed": seed}
                     spec = {
                         **world,

@@ -11,9 +11,14 @@ from __future__ import annotations
 import numpy as np
 
 from eventlog._runtime.compiled import inner
+from simulator import event_codes
+from simulator.behaviour import counter_index
 from simulator.behaviour.plugin_call import call
+from simulator.behaviour.rows import write
 from simulator.behaviour.shoppers import RECENT
-from simulator.world.recommender import EXPLORE, ITEM_VARIANTS, PAGES, POLICY, insert
+from simulator.world.queries import TEXTS
+from simulator.world.ranking import insert
+from simulator.world.recommender import EXPLORE, ITEM_VARIANTS, PAGES, POLICY
 
 NOT_LAUNCHED = 2  # `stock` of an item, see sessions.IN_STOCK
 
@@ -114,3 +119,35 @@ def item_propensity(session, day_state, table, row, k):
     by_chance = 1.0 / day_state.found[query] if place < day_state.found[query] else 0.0
     is_ranked = table[row, k] == session.items[RECENT + k]
     return explore * by_chance + (1.0 - explore) * (1.0 if is_ranked else 0.0)
+
+
+@inner
+def log_page(session, day_state, buffers):
+    """Write a row of the log for each item of the page on the screen."""
+    is_result = session.page < front_page(day_state, 0)
+    for k in range(RECENT, session.items.shape[0]):
+        i = session.items[k]
+        if i >= 0:
+            row = write(buffers, event_codes.VIEW_ITEM_LIST, session)
+            row.item, row.price = i, day_state.items[i].price
+            row.query = session.query * TEXTS if is_result else -1
+
+
+@inner
+def record_page(session, day_state, buffers, policy):
+    """Write down the page on the screen: its list, its items and their propensities."""
+    shown = buffers.pages[buffers.counters[counter_index.PAGES]]
+    buffers.counters[counter_index.PAGES] += 1
+    shown.time, shown.session = session.time, session.number
+    shown.policy, shown.slate = policy, session.page
+    table, row = policy_page(session, day_state)
+    for k in range(shown.items.shape[0]):
+        i = session.items[RECENT + k]
+        shown.items[k], shown.event[k], shown.known[k], shown.propensity[k] = i, -1, 0, np.nan
+        if i < 0:
+            continue
+        shown.price[k] = day_state.items[i].price
+        shown.propensity[k] = item_propensity(session, day_state, table, row, k)
+        for j in range(RECENT):
+            if session.items[j] == i:
+                shown.known[k] = 1

@@ -15,8 +15,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from eventlog._runtime.compiled import inner
 from simulator import event_codes
 from simulator.behaviour import counter_index, draws
@@ -24,11 +22,11 @@ from simulator.behaviour.cart import consider_wish, in_cart, put_into_cart
 from simulator.behaviour.pace import wait
 from simulator.behaviour.pages import (
     front_page,
-    item_propensity,
+    log_page,
     page_beside,
     page_in_view,
     page_variant,
-    policy_page,
+    record_page,
     result_page,
 )
 from simulator.behaviour.rows import write
@@ -171,38 +169,6 @@ def load_page(shopper, session, day_state, buffers):
         record_page(session, day_state, buffers, policy)
     if rules.recommender_log_lists > 0:
         log_page(session, day_state, buffers)
-
-
-@inner
-def log_page(session, day_state, buffers):
-    """Write a row of the log for each item of the page on the screen."""
-    is_result = session.page < front_page(day_state, 0)
-    for k in range(RECENT, session.items.shape[0]):
-        i = session.items[k]
-        if i >= 0:
-            row = write(buffers, event_codes.VIEW_ITEM_LIST, session)
-            row.item, row.price = i, day_state.items[i].price
-            row.query = session.query * TEXTS if is_result else -1
-
-
-@inner
-def record_page(session, day_state, buffers, policy):
-    """Write down the page on the screen: its list, its items and their propensities."""
-    shown = buffers.pages[buffers.counters[counter_index.PAGES]]
-    buffers.counters[counter_index.PAGES] += 1
-    shown.time, shown.session = session.time, session.number
-    shown.policy, shown.slate = policy, session.page
-    table, row = policy_page(session, day_state)
-    for k in range(shown.items.shape[0]):
-        i = session.items[RECENT + k]
-        shown.items[k], shown.event[k], shown.known[k], shown.propensity[k] = i, -1, 0, np.nan
-        if i < 0:
-            continue
-        shown.price[k] = day_state.items[i].price
-        shown.propensity[k] = item_propensity(session, day_state, table, row, k)
-        for j in range(RECENT):
-            if session.items[j] == i:
-                shown.known[k] = 1
 
 
 @inner

@@ -179,7 +179,7 @@ def go_shopping(overrides: BehaviourOverrides, who: np.ndarray, **given: Any) ->
     `given`: field of BehaviourOverrides -> value; a `cart_shift` or `checkout_shift` replaces the
     usual rise.
     """
-    overrides.cart_shift[who] += given.pop("cart_shift", 2.6)
+    overrides.cart_shift[who] += given.pop("cart_shift", 4.0)
     overrides.checkout_shift[who] += given.pop("checkout_shift", 4.5)
     overrides.came_to_buy[who] = True
     for name, value in given.items():

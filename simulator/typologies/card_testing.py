@@ -35,7 +35,6 @@ class CardTesting(Typology):
         go_shopping(
             overrides,
             who,
-            cart_shift=3.0,
             payment_failure=0.75,
             payment_attempts=4,
             own_taste=0.4,

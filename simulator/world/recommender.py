@@ -15,18 +15,21 @@ a place is known: see `propensity`.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
-from eventlog._runtime.compiled import inner
-from simulator import event_codes
-from simulator.counter_rng import GAMMA, child, scramble
+from simulator.counter_rng import child
 from simulator.scenario import Scenario
 from simulator.world.catalogue import World
 from simulator.world.propensity import place_probabilities
+from simulator.world.ranking import (
+    count_interest,
+    nearest,
+    nearness,
+    rank_beside,
+    rank_pools,
+)
 
 # What filled a page: the shop's own rankings, chance, or a policy of `simulator.policies`.
 POLICIES = ("search", "trending", "similar", "complement", "explore", "policy")
@@ -35,14 +38,10 @@ PAGES = 3  # pages deep that a result list goes
 ITEM_VARIANTS = 4  # variants of the slates beside an item
 # items that may be shown beside an item: those nearest in brand and price, and the most popular
 NEIGHBOURS = 32
-CART_WEIGHT, PURCHASE_WEIGHT = 2.0, 3.0  # a cart and a purchase count as this many views
 HISTORY = 20.0  # mean interest per item that the shop has on record when the log begins
 FEW = 2.0  # interest that every item has from the start
-# weight of popularity on a result page, on the front page and in the slates beside an item
-RESULT, TREND, BESIDE = 0.35, 1.3, 0.2
+RESULT, TREND = 0.35, 1.3  # weight of popularity on a result page and on the front page
 BESIDE_NOISE = 0.7  # sd of the noise in the slates beside an item, of that on other pages
-TOGETHER = 1.0  # weight of one more shopper who went from the one item to the other
-_48 = np.uint64(48)
 
 
 @dataclass(frozen=True)
@@ -125,7 +124,7 @@ class Recommender:
         kept = 0.5 ** (1.0 / self.scenario.recommender.memory_days)
         self.interest *= kept
         self.together *= np.float32(kept)
-        _learn(rows, self.interest, self.together, self.beside)
+        count_interest(rows, self.interest, self.together, self.beside)
 
     def slates(self, day: int) -> Slates:
         """Return the slates live on `day`; those of the day before are overwritten."""
@@ -153,14 +152,14 @@ class Recommender:
         ):
             items, places = lists
             key, scores = self._stream(kind, period), weight * score
-            _rank(items, places, pools, scores, self.explored, setting.noise, key, self.gumbel)
+            rank_pools(items, places, pools, scores, self.explored, setting.noise, key, self.gumbel)
         items, places = part(besides, None, len(self.beside), ITEM_VARIANTS, slate)
         rebuilt = np.arange(
             day % setting.refresh_days if day else 0, len(items), setting.refresh_days if day else 1
         )
         noise = BESIDE_NOISE * setting.noise
-        near = _nearness(rebuilt, self.beside, self.closeness, self.together, score)
-        _rank_beside(
+        near = nearness(rebuilt, self.beside, self.closeness, self.together, score)
+        rank_beside(
             items, places, rebuilt, self.beside, near, noise, self._stream(2, 0), self.gumbel
         )
         self.score, self.near[rebuilt] = score, near
@@ -225,7 +224,7 @@ def _neighbours(world: World, score: np.ndarray) -> tuple[np.ndarray, np.ndarray
     by_popularity = np.lexsort((-score, world.category)).astype(np.int32)
     found = np.full((2 * world.n_items, NEIGHBOURS), -1, dtype=np.int32)
     closeness = np.full(found.shape, -np.inf, dtype=np.float32)
-    _nearest(
+    nearest(
         found,
         closeness,
         order,
@@ -238,196 +237,3 @@ def _neighbours(world: World, score: np.ndarray) -> tuple[np.ndarray, np.ndarray
         score,
     )
     return found, closeness
-
-
-# --- compiled -------------------------------------------------------------------------------------
-
-
-@inner
-def insert(items, keys, filled, item, key):
-    """Insert `item` into a list sorted by descending key; a full list loses its last.
-
-    Returns how many are in it.
-    """
-    n = len(items)
-    if filled == n:
-        if key <= keys[n - 1]:
-            return n
-        filled -= 1
-    at = filled
-    while at > 0 and keys[at - 1] < key:
-        items[at], keys[at] = items[at - 1], keys[at - 1]
-        at -= 1
-    items[at], keys[at] = item, key
-    return filled + 1
-
-
-@njit(cache=True)
-def _place(places, keys, filled, j, key):
-    """Insert place `j` of a pool into a list sorted by descending key, equal keys by place.
-
-    So the list does not depend on the order of the calls. Returns how many are in it.
-    """
-    n = len(places)
-    if filled == n:
-        if key < keys[n - 1] or (key == keys[n - 1] and j > places[n - 1]):
-            return n
-        filled -= 1
-    at = filled
-    while at > 0 and (keys[at - 1] < key or (keys[at - 1] == key and places[at - 1] > j)):
-        places[at], keys[at] = places[at - 1], keys[at - 1]
-        at -= 1
-    places[at], keys[at] = j, key
-    return filled + 1
-
-
-@njit(cache=True)
-def _rank(out, places, pools, score, explored, noise, key, gumbel):
-    """Fill `out` (n, variants, length) with each pool's items by noisy score.
-
-    Variants that are `explored` are in random order. `places` (n, variants, length) are those of
-    the items in their pools, -1 = none; those of the last night are inserted first, because they
-    are nearly sorted, which makes insertion fast.
-    """
-    length = out.shape[2]
-    keys, now, done = (
-        np.empty(length, dtype=np.float32),
-        np.empty(length, dtype=np.int32),
-        np.full(pools.shape[1], -1),
-    )
-    for q in range(out.shape[0]):
-        for v in range(out.shape[1]):
-            stream, filled, mark = child(key, q * out.shape[1] + v), 0, q * out.shape[1] + v
-            for k in range(length + pools.shape[1]):
-                j = places[q, v, k] if k < length else k - length
-                if j < 0 or done[j] == mark:
-                    continue
-                done[j] = mark
-                i = pools[q, j]
-                if i < 0:
-                    break
-                if score[i] > -np.inf:
-                    deviate = gumbel[scramble(stream + GAMMA * np.uint64(j)) >> _48]
-                    filled = _place(
-                        now,
-                        keys,
-                        filled,
-                        j,
-                        deviate if explored[v] else score[i] + np.float32(noise) * deviate,
-                    )
-            for k in range(length):
-                places[q, v, k] = now[k] if k < filled else -1
-                out[q, v, k] = pools[q, now[k]] if k < filled else -1
-
-
-@njit(cache=True)
-def _nearness(rows, pools, closeness, together, score):
-    """Return the scores of the items that may be shown beside an item, -inf = never.
-
-    Those are high that are close to it, popular, and viewed together with it. The shape is that of
-    `pools[rows]`.
-    """
-    near = np.full((len(rows), pools.shape[1]), -np.inf, dtype=np.float32)
-    for m in range(len(rows)):
-        r = rows[m]
-        for j in range(pools.shape[1]):
-            if pools[r, j] < 0:
-                break
-            near[m, j] = closeness[r, j] + np.float32(BESIDE) * score[pools[r, j]]
-            if together[r, j] > 0.0:
-                near[m, j] += np.float32(math.log(1.0 + TOGETHER * together[r, j]))
-    return near
-
-
-@njit(cache=True)
-def _rank_beside(out, places, rows, pools, near, noise, key, gumbel):
-    """Fill `out[rows]` (variants, length) with the items of `pools[rows]` by noisy score.
-
-    `near`: see `_nearness`. `places`: as in `_rank`.
-    """
-    length = out.shape[2]
-    keys, now, done = (
-        np.empty(length, dtype=np.float32),
-        np.empty(length, dtype=np.int32),
-        np.full(pools.shape[1], -1),
-    )
-    for m in range(len(rows)):
-        r = rows[m]
-        for v in range(out.shape[1]):
-            stream, filled, mark = child(key, r * out.shape[1] + v), 0, r * out.shape[1] + v
-            for k in range(length + pools.shape[1]):
-                j = places[r, v, k] if k < length else k - length
-                if j < 0 or done[j] == mark:
-                    continue
-                done[j] = mark
-                if near[m, j] > -np.inf:
-                    deviate = gumbel[scramble(stream + GAMMA * np.uint64(j)) >> _48]
-                    filled = _place(now, keys, filled, j, near[m, j] + np.float32(noise) * deviate)
-            for k in range(length):
-                places[r, v, k] = now[k] if k < filled else -1
-                out[r, v, k] = pools[r, now[k]] if k < filled else -1
-
-
-@njit(cache=True)
-def _learn(rows, interest, together, beside):
-    """Count views, carts and purchases of each item, and the steps from one item to the next."""
-    before, session = -1, -1
-    for row in rows:
-        if row.item < 0:
-            continue
-        if row.event == event_codes.ADD_TO_CART:
-            interest[row.item] += CART_WEIGHT
-        elif row.event == event_codes.PURCHASE:
-            interest[row.item] += PURCHASE_WEIGHT
-        elif row.event == event_codes.VIEW_ITEM:
-            interest[row.item] += 1.0
-            if row.session == session and row.item != before:
-                _join(before, row.item, together, beside)
-                _join(row.item, before, together, beside)
-            before, session = row.item, row.session
-
-
-@inner
-def _join(a, b, together, beside):
-    """Count that a shopper went from a to b, if b may be shown beside a."""
-    for half in range(2):
-        r = a + half * (len(beside) // 2)
-        for j in range(beside.shape[1]):
-            if beside[r, j] == b:
-                together[r, j] += 1.0
-                return
-
-
-@njit(cache=True)
-def _nearest(
-    found, closeness, order, by_popularity, first, category, partner, brand, price_z, score
-):
-    """Fill `found` and `closeness` of `_neighbours`, in place.
-
-    Compares only items near in price and the most popular of a category, not all pairs.
-    """
-    n, k = len(category), found.shape[1]
-    position = np.empty(n, dtype=np.int32)
-    position[order] = np.arange(n, dtype=np.int32)
-    for r in range(len(found)):
-        i = r % n
-        c = category[i] if r < n else partner[category[i]]
-        low, high = first[c], first[c + 1]
-        at = position[i]
-        if r >= n:  # where its price above the mean would be in the other category
-            at, top = low, high
-            while at < top:
-                middle = (at + top) // 2
-                if price_z[order[middle]] < price_z[i]:
-                    at = middle + 1
-                else:
-                    top = middle
-        start, stop, filled = max(low, at - 2 * k), min(high, at + 2 * k), 0
-        for m in range(start, stop + min(k, high - low)):
-            j = order[m] if m < stop else by_popularity[low + m - stop]
-            if j == i or (m >= stop and start <= position[j] < stop):
-                continue
-            near = -1.5 * abs(price_z[i] - price_z[j]) + (1.0 if brand[i] == brand[j] else 0.0)
-            filled = insert(found[r], closeness[r], filled, j, near + BESIDE * score[j])
-        for m in range(filled):  # popularity changes by the day and is added then
-            closeness[r, m] -= BESIDE * score[found[r, m]]

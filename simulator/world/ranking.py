@@ -1,0 +1,207 @@
+"""How the shop's own recommender counts interest and ranks its lists. Compiled code."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from eventlog._runtime.compiled import inner
+from simulator import event_codes
+from simulator.counter_rng import GAMMA, child, scramble
+
+CART_WEIGHT, PURCHASE_WEIGHT = 2.0, 3.0  # a cart and a purchase count as this many views
+BESIDE = 0.2  # weight of popularity in the slates beside an item
+TOGETHER = 1.0  # weight of one more shopper who went from the one item to the other
+_48 = np.uint64(48)
+
+
+@inner
+def insert(items, keys, filled, item, key):
+    """Insert `item` into a list sorted by descending key; a full list loses its last.
+
+    Returns how many are in it.
+    """
+    n = len(items)
+    if filled == n:
+        if key <= keys[n - 1]:
+            return n
+        filled -= 1
+    at = filled
+    while at > 0 and keys[at - 1] < key:
+        items[at], keys[at] = items[at - 1], keys[at - 1]
+        at -= 1
+    items[at], keys[at] = item, key
+    return filled + 1
+
+
+@njit(cache=True)
+def _place(places, keys, filled, j, key):
+    """Insert place `j` of a pool into a list sorted by descending key, equal keys by place.
+
+    So the list does not depend on the order of the calls. Returns how many are in it.
+    """
+    n = len(places)
+    if filled == n:
+        if key < keys[n - 1] or (key == keys[n - 1] and j > places[n - 1]):
+            return n
+        filled -= 1
+    at = filled
+    while at > 0 and (keys[at - 1] < key or (keys[at - 1] == key and places[at - 1] > j)):
+        places[at], keys[at] = places[at - 1], keys[at - 1]
+        at -= 1
+    places[at], keys[at] = j, key
+    return filled + 1
+
+
+@njit(cache=True)
+def rank_pools(out, places, pools, score, explored, noise, key, gumbel):
+    """Fill `out` (n, variants, length) with each pool's items by noisy score.
+
+    Variants that are `explored` are in random order. `places` (n, variants, length) are those of
+    the items in their pools, -1 = none; those of the last night are inserted first, because they
+    are nearly sorted, which makes insertion fast.
+    """
+    length = out.shape[2]
+    keys, now, done = (
+        np.empty(length, dtype=np.float32),
+        np.empty(length, dtype=np.int32),
+        np.full(pools.shape[1], -1),
+    )
+    for q in range(out.shape[0]):
+        for v in range(out.shape[1]):
+            stream, filled, mark = child(key, q * out.shape[1] + v), 0, q * out.shape[1] + v
+            for k in range(length + pools.shape[1]):
+                j = places[q, v, k] if k < length else k - length
+                if j < 0 or done[j] == mark:
+                    continue
+                done[j] = mark
+                i = pools[q, j]
+                if i < 0:
+                    break
+                if score[i] > -np.inf:
+                    deviate = gumbel[scramble(stream + GAMMA * np.uint64(j)) >> _48]
+                    filled = _place(
+                        now,
+                        keys,
+                        filled,
+                        j,
+                        deviate if explored[v] else score[i] + np.float32(noise) * deviate,
+                    )
+            for k in range(length):
+                places[q, v, k] = now[k] if k < filled else -1
+                out[q, v, k] = pools[q, now[k]] if k < filled else -1
+
+
+@njit(cache=True)
+def nearness(rows, pools, closeness, together, score):
+    """Return the scores of the items that may be shown beside an item, -inf = never.
+
+    Those are high that are close to it, popular, and viewed together with it. The shape is that of
+    `pools[rows]`.
+    """
+    near = np.full((len(rows), pools.shape[1]), -np.inf, dtype=np.float32)
+    for m in range(len(rows)):
+        r = rows[m]
+        for j in range(pools.shape[1]):
+            if pools[r, j] < 0:
+                break
+            near[m, j] = closeness[r, j] + np.float32(BESIDE) * score[pools[r, j]]
+            if together[r, j] > 0.0:
+                near[m, j] += np.float32(math.log(1.0 + TOGETHER * together[r, j]))
+    return near
+
+
+@njit(cache=True)
+def rank_beside(out, places, rows, pools, near, noise, key, gumbel):
+    """Fill `out[rows]` (variants, length) with the items of `pools[rows]` by noisy score.
+
+    `near`: see `nearness`. `places`: as in `rank_pools`.
+    """
+    length = out.shape[2]
+    keys, now, done = (
+        np.empty(length, dtype=np.float32),
+        np.empty(length, dtype=np.int32),
+        np.full(pools.shape[1], -1),
+    )
+    for m in range(len(rows)):
+        r = rows[m]
+        for v in range(out.shape[1]):
+            stream, filled, mark = child(key, r * out.shape[1] + v), 0, r * out.shape[1] + v
+            for k in range(length + pools.shape[1]):
+                j = places[r, v, k] if k < length else k - length
+                if j < 0 or done[j] == mark:
+                    continue
+                done[j] = mark
+                if near[m, j] > -np.inf:
+                    deviate = gumbel[scramble(stream + GAMMA * np.uint64(j)) >> _48]
+                    filled = _place(now, keys, filled, j, near[m, j] + np.float32(noise) * deviate)
+            for k in range(length):
+                places[r, v, k] = now[k] if k < filled else -1
+                out[r, v, k] = pools[r, now[k]] if k < filled else -1
+
+
+@njit(cache=True)
+def count_interest(rows, interest, together, beside):
+    """Count views, carts and purchases of each item, and the steps from one item to the next."""
+    before, session = -1, -1
+    for row in rows:
+        if row.item < 0:
+            continue
+        if row.event == event_codes.ADD_TO_CART:
+            interest[row.item] += CART_WEIGHT
+        elif row.event == event_codes.PURCHASE:
+            interest[row.item] += PURCHASE_WEIGHT
+        elif row.event == event_codes.VIEW_ITEM:
+            interest[row.item] += 1.0
+            if row.session == session and row.item != before:
+                _join(before, row.item, together, beside)
+                _join(row.item, before, together, beside)
+            before, session = row.item, row.session
+
+
+@inner
+def _join(a, b, together, beside):
+    """Count that a shopper went from a to b, if b may be shown beside a."""
+    for half in range(2):
+        r = a + half * (len(beside) // 2)
+        for j in range(beside.shape[1]):
+            if beside[r, j] == b:
+                together[r, j] += 1.0
+                return
+
+
+@njit(cache=True)
+def nearest(
+    found, closeness, order, by_popularity, first, category, partner, brand, price_z, score
+):
+    """Fill `found` and `closeness` of `_neighbours`, in place.
+
+    Compares only items near in price and the most popular of a category, not all pairs.
+    """
+    n, k = len(category), found.shape[1]
+    position = np.empty(n, dtype=np.int32)
+    position[order] = np.arange(n, dtype=np.int32)
+    for r in range(len(found)):
+        i = r % n
+        c = category[i] if r < n else partner[category[i]]
+        low, high = first[c], first[c + 1]
+        at = position[i]
+        if r >= n:  # where its price above the mean would be in the other category
+            at, top = low, high
+            while at < top:
+                middle = (at + top) // 2
+                if price_z[order[middle]] < price_z[i]:
+                    at = middle + 1
+                else:
+                    top = middle
+        start, stop, filled = max(low, at - 2 * k), min(high, at + 2 * k), 0
+        for m in range(start, stop + min(k, high - low)):
+            j = order[m] if m < stop else by_popularity[low + m - stop]
+            if j == i or (m >= stop and start <= position[j] < stop):
+                continue
+            near = -1.5 * abs(price_z[i] - price_z[j]) + (1.0 if brand[i] == brand[j] else 0.0)
+            filled = insert(found[r], closeness[r], filled, j, near + BESIDE * score[j])
+        for m in range(filled):  # popularity changes by the day and is added then
+            closeness[r, m] -= BESIDE * score[found[r, m]]
