@@ -28,6 +28,7 @@ MODULES = (
     "simulator.behaviour.rows",
     "simulator.behaviour.pace",
     "simulator.behaviour.cart",
+    "simulator.behaviour.channels",
     "simulator.behaviour.sessions",
     "simulator.behaviour.campaigns",
     "simulator.behaviour.checkout",

@@ -20,6 +20,7 @@ import simpy
 from simulator import event_codes
 from simulator.behaviour import campaigns, counter_index, event_buffer, shoppers
 from simulator.behaviour.browser import Browser
+from simulator.behaviour.calendar import keep_to_calendar
 from simulator.behaviour.checkout import BROWSE
 from simulator.behaviour.day import ERRANDS, PAUSE, play
 from simulator.behaviour.day_state import DayState, OutputBuffers
@@ -306,6 +307,8 @@ class Engine:
             for place, buffer in buffers.items():
                 buffer.n = int(counters[place])
             self.stolen_cards = int(counters[counter_index.STOLEN_CARDS])
+        new = self.scheduled.written[before:]
+        new["time"] = keep_to_calendar(new["time"], new["scheduled_at"], new["key"], self.world)
         self._assign_to_days(before, day)
 
     def _make_room(self, buffers: dict[int, event_buffer.RecordBuffer], events: int) -> None:

@@ -41,6 +41,7 @@ class Scenario(Settings, frozen=True):
     incidents: sections.Incidents = sections.Incidents()
     shoppers: sections.Shoppers = sections.Shoppers()
     sessions: sections.Sessions = sections.Sessions()
+    channels: sections.Channels = sections.Channels()
     navigation: sections.Navigation = sections.Navigation()
     pace: sections.Pace = sections.Pace()
     checkout: sections.Checkout = sections.Checkout()

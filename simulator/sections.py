@@ -40,6 +40,9 @@ class Catalogue(Settings, frozen=True):
         float, Range(0.0, 3.0, "Zipf exponent of the items' own appeal; exposure steepens it")
     ] = 1.65
 
+    price_level: Annotated[
+        float, Range(0.02, 100_000.0, "median list price; sums are in the currency of the log")
+    ] = 34.0
     trend: Annotated[
         float, Range(0.0, 3.0, "sd of how far items are in fashion, part of their appeal")
     ] = 1.3
@@ -92,6 +95,14 @@ class Calendar(Settings, frozen=True):
     weekend: Annotated[
         float, Range(0.3, 3.0, "visits on Saturday and Sunday relative to a weekday")
     ] = 1.25
+    hours: Annotated[
+        tuple[Annotated[float, Range(0.0, 1e6)], ...],
+        Range(doc="visits by hour of the day, 24 weights instead of the built-in profile"),
+    ] = ()
+    day_weights: Annotated[
+        tuple[Annotated[float, Range(0.0, 1e6)], ...],
+        Range(doc="visits day by day, instead of weekends and campaigns; repeated; 0 = closed"),
+    ] = ()
     campaign_every: Annotated[int, Range(3, 365, "days from one campaign to the next")] = 21
     campaign_days: Annotated[int, Range(1, 30, "days that a campaign lasts")] = 3
     campaign_visits: Annotated[
@@ -107,7 +118,7 @@ class Shoppers(Settings, frozen=True):
 
     visits: Annotated[
         float, Range(0.001, 20.0, "mean planned visits per user and day while active")
-    ] = 0.36
+    ] = 0.4
     visits_shape: Annotated[
         float, Range(0.1, 20.0, "gamma shape of the visit rate over users; small = skewed")
     ] = 0.56
@@ -211,6 +222,32 @@ class Sessions(Settings, frozen=True):
     longest: Annotated[int, Range(5, 1_000, "steps after which every session ends")] = 80
 
 
+class Channels(Settings, frozen=True):
+    """How visits come, and how near to buying they are.
+
+    In shops' published reports an e-mail visit buys about four times as often as one from a social
+    network, with search and direct visits between them.
+    """
+
+    direct: Annotated[float, Range(0.0, 1.0, "share of visits whose address was typed")] = 0.5
+    own: Annotated[
+        float,
+        Range(0.0, 0.99, "share of the others that come by the channel that won the shopper"),
+    ] = 0.5
+    organic: Annotated[
+        float, Range(-5.0, 5.0, "log-odds to buy of a visit from a search engine, against direct")
+    ] = 0.0
+    email: Annotated[
+        float, Range(-5.0, 5.0, "log-odds to buy of a visit from an e-mail, against direct")
+    ] = 1.2
+    social: Annotated[
+        float, Range(-5.0, 5.0, "log-odds to buy of a visit from a social network, against direct")
+    ] = -1.6
+    ads: Annotated[
+        float, Range(-5.0, 5.0, "log-odds to buy of a visit from an advertisement, against direct")
+    ] = -0.6
+
+
 class Navigation(Settings, frozen=True):
     """What a session consists of besides views: logins, wishlist, quick buying, several orders."""
 
@@ -276,6 +313,12 @@ class Navigation(Settings, frozen=True):
     several: Annotated[
         float, Range(0.0, 1.0, "share of cheap lines of which two pieces or more are bought")
     ] = 0.08
+    list: Annotated[
+        float, Range(0.01, 100.0, "median of the lines that an order gains from a shopping list")
+    ] = 0.12
+    list_sigma: Annotated[
+        float, Range(0.0, 3.0, "sd of the log of these lines; parts of a line do not count")
+    ] = 1.0
     plain_queries: Annotated[
         float, Range(0.0, 1.0, "share of searches in plain words; the others have a long tail")
     ] = 0.35
@@ -359,9 +402,7 @@ class Checkout(Settings, frozen=True):
 class Churn(Settings, frozen=True):
     """Latent death after a session (as in BG/NBD), with a hazard that experiences move."""
 
-    hazard: Annotated[float, Range(0.0, 1.0, "mean probability to be gone after a session")] = (
-        0.0155
-    )
+    hazard: Annotated[float, Range(0.0, 1.0, "mean probability to be gone after a session")] = 0.01
     hazard_shape: Annotated[float, Range(0.05, 20.0, "gamma shape of the hazard over users")] = 0.8
     bad_experience: Annotated[
         float,

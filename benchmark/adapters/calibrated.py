@@ -27,12 +27,26 @@ from eventlog.schema import TIME, roles_of
 from generators.base import Generator
 from generators.privacy.accounting import NO_PROOF
 from generators.privacy.public import Public
+from simulator.world.catalogue import weights_by_day
 
 # At most this multiple of the users is simulated, because some shoppers never come.
 MAX_OVERSAMPLING = 8
 # Without epsilon and without items.parquet, items that fewer users touched are not named.
 MIN_ITEM_USERS = 5
 ITEM_FACTS = ("category", "brand")
+
+
+def _from_first_day(settings: dict[str, Any], first: pd.Timestamp) -> dict[str, Any]:
+    """Settings of a shop that opens on `first`; visits by day stay those of their dates."""
+    weights = settings.get("calendar.day_weights")
+    moved = settings | {"calendar.start": str(first.date())}
+    if weights:
+        start = pd.Timestamp(settings["calendar.start"], tz="UTC")
+        ahead = max((start - first.tz_convert("UTC").floor("D")).days, 0)
+        moved["calendar.day_weights"] = weights_by_day(
+            np.array(weights), len(weights) + ahead, ahead
+        ).tolist()
+    return moved
 
 
 class Calibrated(Generator):
@@ -89,7 +103,7 @@ class Calibrated(Generator):
             names.setdefault(role, name)
         roles = {k: v for k, v in (log.manifest.get("roles") or {}).items() if k in outline.events}
         self.data_: dict[str, Any] = {
-            "settings": made.settings | {"calendar.start": str(first.date())},
+            "settings": _from_first_day(made.settings, first),
             "days": (last.floor("D") - first.floor("D")).days + 1,
             "first": to_ms(first),
             "last": to_ms(last),

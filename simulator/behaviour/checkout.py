@@ -13,13 +13,22 @@ from eventlog._runtime.compiled import inner
 from simulator import event_codes
 from simulator.behaviour import counter_index, draws
 from simulator.behaviour.account import change_address, perhaps_log_in
-from simulator.behaviour.cart import drop_line, empty_cart, review_cart, take_out
+from simulator.behaviour.cart import (
+    drop_line,
+    empty_cart,
+    in_cart,
+    put_into_cart,
+    review_cart,
+    take_out,
+)
+from simulator.behaviour.pages import page_beside
 from simulator.behaviour.quota import count_order
 from simulator.behaviour.rows import write
-from simulator.behaviour.sessions import IN_STOCK
-from simulator.behaviour.shoppers import BAD_EXPERIENCE, BOUGHT, RESERVED
+from simulator.behaviour.sessions import IN_STOCK, attraction
+from simulator.behaviour.shoppers import BAD_EXPERIENCE, BOUGHT, CART, RESERVED
 from simulator.counter_rng import child, normal, uniform
 from simulator.world.catalogue import DAY
+from simulator.world.recommender import ITEM_VARIANTS
 
 BROWSE = -1  # kind of a scheduled event: an ordinary visit
 # Median and log-sd of the days until an order is followed by a visit for more.
@@ -55,6 +64,7 @@ def check_out(shopper, session, day_state, buffers):
     if uniform(session.key, draws.BEGIN_CHECKOUT) >= 1.0 / (1.0 + math.exp(-logit)):
         leave_cart(shopper, session, day_state, buffers)
         return 0.0
+    work_off_list(shopper, session, day_state, buffers)
     drop_sold_out(shopper, session, day_state)
     review_cart(shopper, session, day_state, buffers)
     if shopper.cart_size == 0:
@@ -82,6 +92,49 @@ def checkout_logit(shopper, session, rules):
         + 0.25 * (shopper.cart_size - 1)
         + rules.coupons_pull * session.coupon_pull
     )
+
+
+@inner
+def work_off_list(shopper, session, day_state, buffers):
+    """Put the rest of the shopping list into the cart, unopened, before an order.
+
+    Each line is chosen among what the shop shows beside the line before it, similar items or
+    complements, in proportion to exp(utility).
+    """
+    rules = day_state.rules[0]
+    if session.hurry:
+        return
+    deviate = normal(session.key, draws.LIST_LENGTH)
+    lines = int(rules.navigation_list * math.exp(rules.navigation_list_sigma * deviate))
+    for line in range(min(lines, CART - shopper.cart_size)):
+        slot = draws.LIST + draws.LIST_STRIDE * line
+        u = uniform(session.key, slot + draws.FROM_LIST_VARIANT)
+        beside = shopper.cart[shopper.cart_size - 1] + (len(day_state.items) if u < 0.5 else 0)
+        variant = int(2.0 * u * ITEM_VARIANTS) % ITEM_VARIANTS
+        slate = day_state.slates[page_beside(day_state, beside, variant)]
+        total = 0.0
+        for k in range(len(slate)):
+            total += list_weight(shopper, session, day_state, slate[k])
+        left = uniform(session.key, slot + draws.FROM_LIST_ITEM) * total
+        for k in range(len(slate)):
+            weight = list_weight(shopper, session, day_state, slate[k])
+            left -= weight
+            if left < 0.0 and weight > 0.0:
+                session.time += 4.0 + 30.0 * uniform(session.key, slot + draws.FROM_LIST_TIME)
+                rank = 0
+                for j in range(len(slate)):
+                    rank += list_weight(shopper, session, day_state, slate[j]) > weight
+                p = weight / total
+                put_into_cart(shopper, session, day_state, buffers, slate[k], p, rank, slot)
+                break
+
+
+@inner
+def list_weight(shopper, session, day_state, i):
+    """Return exp(utility) of an item for the list; 0 where it cannot be bought now."""
+    if i < 0 or day_state.items[i].stock != IN_STOCK or in_cart(shopper, i) >= 0:
+        return 0.0
+    return attraction(shopper, session, day_state.rules[0], day_state.items[i])
 
 
 @inner

@@ -13,6 +13,7 @@ from simulator.behaviour import counter_index, draws
 from simulator.behaviour.account import log_in, perhaps_log_in
 from simulator.behaviour.campaigns import interest, make_offer
 from simulator.behaviour.cart import buy_wishes
+from simulator.behaviour.channels import apply_channel, choose_channel
 from simulator.behaviour.checkout import BROWSE, check_out, end_session, follow_up, schedule
 from simulator.behaviour.overrides import BURST
 from simulator.behaviour.pace import set_pace
@@ -24,7 +25,7 @@ from simulator.behaviour.sessions import (
     find_intent,
     set_feature_weights,
 )
-from simulator.behaviour.shoppers import ACCOUNT_TAKEN_OVER, CHANNELS, COUNTRIES
+from simulator.behaviour.shoppers import ACCOUNT_TAKEN_OVER, COUNTRIES
 from simulator.counter_rng import child, normal, uniform
 from simulator.world.catalogue import DAY
 
@@ -33,7 +34,7 @@ PAUSE = 1_800.0  # seconds at least between two sessions of a shopper
 # Share of honest reviews that are about something looked at here and bought elsewhere.
 UNBOUGHT = 0.15
 ABROAD = 0.02  # share of honest sessions from a random country
-N_CHANNELS, N_COUNTRIES = len(CHANNELS), len(COUNTRIES)
+N_COUNTRIES = len(COUNTRIES)
 
 
 @njit(cache=True)
@@ -144,7 +145,8 @@ def play_event(event, user, shoppers, session, day_state, buffers):
         session.country = int(uniform(session.key, draws.COUNTRY) * N_COUNTRIES)
     is_new = uniform(session.key, draws.NEW_DEVICE) < day_state.rules[0].shoppers_new_device
     choose_device(shopper, session, n, is_new)
-    choose_channel(session)
+    choose_channel(shopper, session, day_state.rules[0])
+    apply_channel(session, day_state.rules[0])
     record_session(session, day_state, buffers)
     if is_new:
         log_in(session, buffers, day_state.rules[0].sessions_login_failure)
@@ -230,7 +232,7 @@ def attack(shopper, session, day_state, buffers, overrides):
         foreign = session.device >= 0
         if not foreign:
             choose_device(shopper, session, day_state.n_shoppers, False)
-        choose_channel(session)
+        choose_channel(shopper, session, day_state.rules[0])
         record_session(session, day_state, buffers)
         if foreign and step == 0:
             log_in(session, buffers, overrides.login_failure)
@@ -248,14 +250,6 @@ def choose_device(shopper, session, n_shoppers, is_new):
     else:
         main = uniform(session.key, draws.OWN_DEVICE) < MAIN_DEVICE
         session.device = shopper.device[0 if main else 1]
-
-
-@inner
-def choose_channel(session):
-    """Draw the channel: half of the visits are direct."""
-    session.channel = 0
-    if uniform(session.key, draws.DIRECT) >= 0.5:
-        session.channel = 1 + int(uniform(session.key, draws.CHANNEL) * (N_CHANNELS - 1))
 
 
 @inner
@@ -281,7 +275,7 @@ def play_counterfactual(event, shoppers, session, logged_in, day_state, buffers)
     session.user += day_state.n_shoppers
     session.key, session.time = event.key, buffers.offers[shopper.offer].time
     session.order, session.bought, session.views = -1, 0, 0
-    session.cart_shift, session.checkout_shift = 0.0, 0.0
+    apply_channel(session, day_state.rules[0])
     session.price_sensitivity, session.logged_in = shopper.price_sensitivity, logged_in
     session.redeem_welcome = welcome_chance(shopper, day_state.rules[0])
     visit(shopper, session, day_state, buffers, True)

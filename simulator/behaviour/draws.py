@@ -125,6 +125,15 @@ WISHLIST_STRIDE = 64
 FROM_WISHLIST = 0
 FROM_WISHLIST_TIME = 1
 
+# --- the shopping list: LIST + LIST_STRIDE * line + one of these, or a number of a step -----------
+
+LIST = 1 << 24
+LIST_LENGTH = LIST + 62  # normal; of the first line's numbers
+LIST_STRIDE = 64
+FROM_LIST_ITEM = 0
+FROM_LIST_TIME = 1
+FROM_LIST_VARIANT = 2
+
 # --- a campaign's draws, on a key of its own for each shopper -------------------------------------
 
 CAMPAIGN_REACHES = 1

@@ -6,10 +6,11 @@ Example::
     fit.write("my.toml")
     simulator.simulate("my.toml", users=10_000, days=60, seed=1)
 
-The size of the catalogue and the first day are taken over. The other settings are searched
-(`minimize`) so that a small simulated shop shows the log's facts (`facts_of`). A fact deviates by
-its log ratio to the target, in units of a tolerance of 10 %; the distance is the root mean square
-over the facts, of a simulation whose seed the search has never seen. With `epsilon`, all that is
+The size of the catalogue, the first day, the hours and the visits of each day are taken over. The
+other settings are searched (`minimize`) so that a small simulated shop shows the log's facts
+(`facts_of`, `session_facts`). A fact deviates by its log ratio to the target, in units of a
+tolerance of 10 %; the distance is the root mean square over the facts, of a simulation whose seed
+the search has never seen. With `epsilon`, all that is
 learnt is one release of bounded sums with Gaussian noise; the scenario, and every log that is
 simulated from it, carries that guarantee.
 """
@@ -27,9 +28,10 @@ from eventlog._runtime.console import track
 from eventlog._runtime.errors import InputError
 from eventlog.log import EventLog
 from simulator.calibration.facts_of_sums import facts_of
-from simulator.calibration.moves import MOVES, Move, ranges, settings_of
+from simulator.calibration.moves import MOVES, REPLACES, Move, ranges, settings_of
 from simulator.calibration.optimizer import Trial, minimize
 from simulator.calibration.result import Calibration, Matched, deviation
+from simulator.calibration.session_facts import session_facts
 from simulator.calibration.statistics import (
     BOUNDS,
     ITEM_QUESTIONS,
@@ -108,6 +110,7 @@ class _Fit:
         window = target.window
         self.rare = 0.0 if window.items is None else max(target.rare, 5.0 / max(0.6 * ROWS, 1.0))
         facts = facts_of(target.sums, start=window.start, noise=target.noise, rare=self.rare)
+        facts |= target.sessions
         wanted = {k: v for k, v in facts.items() if v > 0}
         self.tolerance = tolerances(wanted, target, self.rare)
         self.wanted = {k: v for k, v in wanted.items() if k in self.tolerance}
@@ -116,8 +119,11 @@ class _Fit:
                 "The log shows none of the facts that calibration matches; see 'python -m "
                 "simulator realism LOG'."
             )
+        replaced = {key for taken in target.taken for key in REPLACES.get(taken, ())}
         self.moves: dict[str, Move] = {
-            key: move for key, move in MOVES.items() if self.wanted.keys() & move.effects.keys()
+            key: move
+            for key, move in MOVES.items()
+            if key not in replaced and self.wanted.keys() & move.effects.keys()
         }
 
     def task(self) -> dict[str, Any]:
@@ -130,25 +136,28 @@ class _Fit:
             "facts": self.wanted,
         }
 
-    def simulate(self, changes: dict[str, Any], seed: int) -> dict[str, float]:
-        """The facts of a small shop with `changes`."""
+    def simulate(
+        self, changes: dict[str, Any], seed: int, *, taken: dict[str, Any]
+    ) -> dict[str, float]:
+        """The facts of a small shop with `changes` on top of what is `taken` over."""
         from simulator.api import simulate
 
         target, window = self.target, self.target.window
-        settings = {**target.taken, **changes}
+        settings = {**taken, **changes}
         made = simulate("shop", users=self.users, days=window.days, seed=seed, settings=settings)
         items = None
         if made.items is not None and window.items is not None:
             items = made.items["item_id"].astype(str).to_numpy()
         own = Window(window.start, window.days, window.roles, items)
         sums = summary_statistics(made, own).sums(BOUNDS if target.noise else None)
-        return facts_of(sums, start=window.start, rare=self.rare)
+        facts = facts_of(sums, start=window.start, rare=self.rare)
+        return facts | (session_facts(made, own) if target.sessions else {})
 
     def search(self, memory: Trials, trials: int) -> Iterator[Trial]:
         """Yield each trial of the search; its facts are kept in `memory`."""
 
         def simulated(changes: dict[str, float]) -> Callable[[], dict[str, float]]:
-            return lambda: self.simulate(changes, self.seed)
+            return lambda: self.simulate(changes, self.seed, taken=self.target.taken)
 
         def deviations(x: np.ndarray) -> np.ndarray:
             changes = settings_of(self.moves, x)
@@ -174,7 +183,9 @@ class _Fit:
     def result(self, fitted: dict[str, float], *, trials: int, name: str) -> Calibration:
         """The calibration, judged by simulations of a seed that the search has not seen."""
         target, window = self.target, self.target.window
-        before, after = self.simulate({}, self.seed + 1), self.simulate(fitted, self.seed + 1)
+        seed = self.seed + 1
+        before = self.simulate({}, seed, taken=target.outer)
+        after = self.simulate(fitted, seed, taken=target.taken)
         n, level, _ = target.sums["prices"]
         popularity = None
         if window.items is not None:

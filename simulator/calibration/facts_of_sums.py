@@ -12,6 +12,7 @@ from simulator.calibration.statistics import (
     CENTRES,
     ITEM_QUESTIONS,
     LOG_SESSIONS_SCALE,
+    PRICE_CENTRE,
     SummaryStatistics,
 )
 from simulator.realism.facts import gini, zipf_slope
@@ -134,6 +135,7 @@ def _facts_of_users(sums: SummaryStatistics, *, quiet: float) -> dict[str, float
         "repeat purchases of an item": _ratio(
             buying.of_items + buying.minus_distinct, buying.of_items
         ),
+        "price of purchases, geometric mean": _price_level(*sums["prices"]),
         "price of purchases, sd of log": _sd(*sums["prices"]),
         "orders with a refund": _ratio(buying.refunds, buying.orders),
         "orders reported as fraud": _ratio(buying.fraud, buying.orders),
@@ -170,6 +172,13 @@ def _sessions_per_user(people: _People) -> float:
     if not n > LEAST:
         return np.nan
     return float(np.exp(np.clip(LOG_SESSIONS_SCALE * people.log_sessions / n, -9, 9)))
+
+
+def _price_level(n: float, total: float, squares: float) -> float:
+    """Geometric mean of prices, of sums of their logs around PRICE_CENTRE."""
+    if not n > LEAST:
+        return np.nan
+    return float(np.exp(np.clip(PRICE_CENTRE + total / n, -9, 15)))
 
 
 def _zipf(sums: SummaryStatistics, question: str, rare: float) -> float:

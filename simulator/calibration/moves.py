@@ -77,12 +77,54 @@ MOVES: dict[str, Move] = {
         {"basket, mean lines": 0.2, "basket, share with one line": -0.2},
     ),
     "sessions.replenish": Move("logit", 0.6, {"repeat purchases of an item": 0.4}),
+    "navigation.list": Move(
+        "log", 0.4, {"basket, mean lines": 0.7, "basket, share with one line": -0.3}
+    ),
+    "navigation.list_sigma": Move(
+        "as is", 0.2, {"basket, share with one line": 0.5, "basket, mean lines": 0.5}
+    ),
+    "sessions.dwell": Move(
+        "log",
+        0.3,
+        {
+            "gap between clicks, median": 1.0,
+            "gap between clicks, 75 %": 1.0,
+            "gap between clicks, 95 %": 1.0,
+        },
+    ),
+    "pace.quick": Move("logit", 0.5, {"gap between clicks, 5 %": -0.7}),
+    "pace.interrupted": Move(
+        "logit", 0.4, {"gap between clicks, 75 %": 0.2, "gap between clicks, 95 %": 0.5}
+    ),
+    "pace.sessions": Move("log", 0.3, {"log gap, share of variance between sessions": 0.8}),
+    "pace.warming": Move("as is", 0.08, {"gap after nine clicks / after the first": -1.8}),
+    "navigation.at_once": Move(
+        "as is",
+        0.5,
+        {
+            "repeat clicks that repeat the last click": 0.2,
+            "repeat clicks within a session": 0.4,
+        },
+    ),
+    "navigation.done": Move(
+        "as is",
+        0.5,
+        {"sessions with two clicks or more: exactly two": 0.3, "session length, mean": -0.15},
+    ),
+    "catalogue.price_level": Move("log", 0.4, {"price of purchases, geometric mean": 1.0}),
     "catalogue.price_sigma": Move("log", 0.2, {"price of purchases, sd of log": 1.0}),
     "calendar.weekend": Move("log", 0.1, {"weekend day / weekday": 0.9}),
     "calendar.campaign_visits": Move("log", 0.2, {"busiest day / median day": 0.8}),
     "calendar.evening": Move("as is", 0.25, {"busiest hour / mean hour": 0.55}),
     "checkout.refund": Move("log", 0.3, {"orders with a refund": 1.0}),
     "fraud.share": Move("log", 0.4, {"orders reported as fraud": 1.0}),
+}
+
+
+# A setting that is taken over from the log -> those of MOVES that it takes the place of.
+REPLACES = {
+    "calendar.hours": ("calendar.evening",),
+    "calendar.day_weights": ("calendar.weekend", "calendar.campaign_visits"),
 }
 
 
@@ -103,7 +145,8 @@ def ranges(moves: dict[str, Move], base: Scenario) -> tuple[np.ndarray, np.ndarr
         low, high = known[key].low, known[key].high
         assert low is not None
         assert high is not None
-        margin = 1e-3 * (high - low)  # rounding must not leave the range
+        # rounding must not leave the range
+        margin = 1e-3 * (low if move.scale == "log" and low > 0 else high - low)
         value = getattr(getattr(base, section), name)
         start = min(max(value, low + margin), high - margin)
         rows.append([TO_SEARCH[move.scale](v) for v in (start, low + margin, high - margin)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,13 @@ import pandas as pd
 
 from eventlog._runtime.errors import InputError
 from eventlog.log import EventLog
-from simulator.calibration.facts_of_sums import facts_of
+from simulator.calibration.facts_of_sums import LEAST, facts_of
 from simulator.calibration.private_release import Release, release
 from simulator.calibration.result import TOLERANCE
+from simulator.calibration.session_facts import session_facts
 from simulator.calibration.statistics import (
     ITEM_QUESTIONS,
+    PRICE_CENTRE,
     SummaryStatistics,
     summary_statistics,
 )
@@ -25,9 +27,13 @@ from simulator.calibration.trials import append, release_of
 from simulator.calibration.window import Outline, Window, outline_of, window_of
 from simulator.scenario import Scenario
 
+OUTER = ("calendar.start", "catalogue.items", "catalogue.categories", "catalogue.brands")
 LONGEST = 120  # days that are matched unless the caller says otherwise
 NOISY = 0.7  # sd of a fact's log from the noise of the release, from which the fact is left out
 ITEM_NOISE = 5.0  # sds of noise that an item's count must exceed to count towards a Zipf slope
+CLEAR = 0.05  # sd of the noise of an hour or a day, of the mean one, up to which it is taken over
+SHORT_BASKET = 1.6  # lines of a basket of the default shop
+USUAL_LOG_PRICE = 3.2  # mean log price of what is bought in the default shop
 NOISE_DRAWS = 60  # draws by which the effect of the noise on a fact is estimated
 
 
@@ -42,6 +48,12 @@ class Target:
     taken: dict[str, Any]  # settings taken over from the log
     n_users: str  # in words
     privacy: dict[str, Any]
+    sessions: dict[str, float] = field(default_factory=dict)  # see `session_facts`; exact only
+
+    @property
+    def outer(self) -> dict[str, Any]:
+        """What even a default shop takes over: the first day and the size of the catalogue."""
+        return {key: value for key, value in self.taken.items() if key in OUTER}
 
     @property
     def rare(self) -> float:
@@ -99,7 +111,9 @@ def _exact(log: EventLog, days: int | None) -> Target:
     sums = summary_statistics(log, window).sums()
     users = f"{log.events['user_id'].nunique():,}"
     facts = catalogue if catalogue is None or "category" in catalogue else log.events
-    return Target(outline, window, sums, None, _taken(window, facts), users, {})
+    taken = _taken(window, facts) | _calendar(sums, None) | _levels(sums)
+    sessions = session_facts(log, window)
+    return Target(outline, window, sums, None, taken, users, {}, sessions)
 
 
 def _private(
@@ -143,7 +157,7 @@ def _private(
     window = window_of(found.outline, days=days, longest=LONGEST, items=items)
     privacy = found.privacy | {"public": [] if items is None else ["items"]}
     users = f"about {found.users:,}"
-    taken = _taken(window, catalogue)
+    taken = _taken(window, catalogue) | _calendar(found.sums, found.sd) | _levels(found.sums)
     return Target(found.outline, window, found.sums, found.sd, taken, users, privacy)
 
 
@@ -179,6 +193,33 @@ def _taken(window: Window, catalogue: pd.DataFrame | None) -> dict[str, Any]:
         if catalogue is not None and column in catalogue:
             taken[key] = int(np.clip(catalogue[column].nunique(), least, most))
     taken.setdefault("catalogue.categories", min(Scenario().catalogue.categories, n // 4))
+    return taken
+
+
+def _calendar(sums: SummaryStatistics, noise: dict[str, float] | None) -> dict[str, Any]:
+    """Hours and days, taken over as they are, where they are not lost in the noise."""
+    taken: dict[str, Any] = {}
+    for question, key in (("hours", "calendar.hours"), ("days", "calendar.day_weights")):
+        counts = np.maximum(sums[question], 0.0)
+        mean = float(counts.mean())
+        clear = mean > 0 and (noise is None or noise[question] < CLEAR * mean)
+        # dates without times: all rows are in the first hour
+        if clear and (question == "days" or counts[1:].max() > 0):
+            taken[key] = [round(float(c), 4) for c in counts / mean]
+    return taken
+
+
+def _levels(sums: SummaryStatistics) -> dict[str, Any]:
+    """Where the search for the length of baskets and the level of prices starts."""
+    taken: dict[str, Any] = {}
+    buying, (priced, level, _) = sums["buying"], sums["prices"]
+    lines, orders = float(buying[1]), float(buying[2])
+    if orders > LEAST and lines / orders > SHORT_BASKET:
+        taken["navigation.list"] = round(min(0.7 * (lines / orders - SHORT_BASKET) + 0.2, 60.0), 4)
+    if priced > LEAST:
+        median = Scenario().catalogue.price_level
+        found = median * math.exp(PRICE_CENTRE + level / priced - USUAL_LOG_PRICE)
+        taken["catalogue.price_level"] = round(float(np.clip(found, 0.05, 50_000.0)), 4)
     return taken
 
 

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from eventlog._runtime.errors import InputError
 from simulator.counter_rng import normals, uniforms
 from simulator.scenario import Scenario
-from simulator.sections import Calendar
+from simulator.sections import Calendar, Catalogue
 from simulator.world.prices import draw_endings, rounded
 
 DAY = 86_400.0  # seconds
@@ -289,7 +290,7 @@ def build(scenario: Scenario, *, days: int, seed: np.random.SeedSequence) -> Wor
     brand = home_brands[category // 2, brand_rank].astype(np.int32)
     own_style = rng.normal(0, 1 / np.sqrt(catalogue.styles), (n, catalogue.styles))
     style = (0.8 * brand_style[brand] + 0.6 * own_style).astype(np.float32)
-    log_price = _log_prices(rng, category, brand_price[brand], catalogue.price_sigma, n_categories)
+    log_price = _log_prices(rng, category, brand_price[brand], catalogue, n_categories)
     ending = draw_endings(rng, n, catalogue.price_endings)
     log_price = np.log(rounded(np.exp(log_price), ending))
     mean = np.bincount(category, log_price) / np.bincount(category)
@@ -309,7 +310,7 @@ def build(scenario: Scenario, *, days: int, seed: np.random.SeedSequence) -> Wor
     # no category is ever empty
     is_launched[np.searchsorted(category, np.arange(n_categories))] = False
     launched = np.where(is_launched, rng.integers(1, max(days, 2), n), 0).astype(np.int32)
-    hour = np.array([HOURS, WEEKEND_HOURS]) ** calendar.evening
+    hour = _hours(calendar)
     weekday = (np.arange(days) + first_day.weekday()) % 7
     return World(
         start_ms=int((first_day - date(1970, 1, 1)).days * DAY * 1000),
@@ -359,18 +360,19 @@ def _log_prices(
     rng: np.random.Generator,
     category: np.ndarray,
     brand_price: np.ndarray,
-    sigma: float,
+    setting: Catalogue,
     n_categories: int,
 ) -> np.ndarray:
-    """(n_items,) float64 log list prices of sd about `sigma`.
+    """(n_items,) float64 log list prices of sd about `price_sigma`.
 
     Of their variance half is between categories, a fifth from brands, the rest within both.
     """
+    sigma, median = setting.price_sigma, np.log(setting.price_level)
     by_pair = np.repeat(_spread(rng, (n_categories + 1) // 2, 0.7 * sigma), 2)
     category_price = by_pair[:n_categories] + rng.normal(0, 0.1, n_categories)
     within = brand_price * sigma + rng.normal(0, sigma * 0.55, len(category))
-    level = np.maximum(np.log(34.0) + category_price[category] + within, np.log(0.5))
-    return np.log(np.round(np.exp(level), 2))  # type: ignore[no-any-return]
+    level = np.maximum(median + category_price[category] + within, median - np.log(68.0))
+    return np.log(np.maximum(np.round(np.exp(level), 2), 0.01))  # type: ignore[no-any-return]
 
 
 def _appeal(rng: np.random.Generator, category: np.ndarray, slope: float) -> np.ndarray:
@@ -415,7 +417,35 @@ def _sales(
         chosen = rng.permutation((n_categories + 1) // 2)[: max(1, n_categories // 6)]
         day_weight[on] *= calendar.campaign_visits
         discount[on] = np.where(np.isin(pair, chosen), calendar.campaign_discount, 0.0)
+    if calendar.day_weights:  # campaigns are in them already
+        given = np.array(calendar.day_weights)
+        day_weight = weights_by_day(given / max(given.mean(), 1e-9), days)
     return day_weight, discount
+
+
+def weights_by_day(given: np.ndarray, days: int, ahead: int = 0) -> np.ndarray:
+    """Return (days,) weights, beginning `ahead` days before the first that is given.
+
+    Beyond the given ones whole weeks of them are repeated, so that weekdays stay what they are.
+    """
+    n = len(given)
+    weeks = n // 7 * 7 or n
+    day = np.arange(days) - ahead
+    later = n - weeks + (day - n) % weeks
+    place = np.where(day < 0, day % weeks, np.where(day < n, day, later))
+    return given[place]  # type: ignore[no-any-return]
+
+
+def _hours(calendar: Calendar) -> np.ndarray:
+    """(2, 24) visits by hour of a weekday and of a weekend day. Raises InputError."""
+    if not calendar.hours:
+        return np.array([HOURS, WEEKEND_HOURS]) ** calendar.evening  # type: ignore[no-any-return]
+    if len(calendar.hours) != 24 or not any(calendar.hours):
+        raise InputError(
+            f"calendar.hours has {len(calendar.hours)} weights; give 24, one for each hour of the "
+            "day, not all 0."
+        )
+    return np.array([calendar.hours, calendar.hours])
 
 
 def _spread(rng: np.random.Generator, n: int, sd: float) -> np.ndarray:

@@ -1,0 +1,43 @@
+"""Keeps visits that an earlier one leads to within the hours and days on which shoppers come."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from simulator.counter_rng import mixed
+from simulator.world.catalogue import DAY, World
+
+QUIET = 0.75  # of the mean weight of a day: on a quieter one some visits wait for the next day
+LONGEST_WAIT = 10  # days that a visit waits at most
+POSTPONED = np.uint64(0xCA1E)  # stream of the draws of which visit waits
+
+
+def keep_to_calendar(
+    time: np.ndarray, after: np.ndarray, key: np.ndarray, world: World
+) -> np.ndarray:
+    """Return (n,) seconds of visits due at `time` (n,), at the hours of the day they fall on.
+
+    A visit waits for a later day where few or none come on its own; its place within the day
+    becomes the same quantile of the hours' profile. One that would be before `after` (n,), the time
+    at which it was scheduled, keeps its time. `key`: (n,) uint64 of the visits' draws.
+    """
+    day = np.minimum((time / DAY).astype(np.int64), world.days - 1)
+    share = np.minimum(world.day_weight / max(QUIET * float(world.day_weight.mean()), 1e-9), 1.0)
+    waiting = np.arange(len(time))
+    for wait in range(LONGEST_WAIT):
+        bits = mixed(key[waiting], POSTPONED + np.uint64(wait)) >> np.uint64(11)
+        waiting = waiting[bits.astype(np.float64) * 2.0**-53 >= share[day[waiting]]]
+        day[waiting] += 1
+        waiting = waiting[day[waiting] < world.days]
+        if not len(waiting):
+            break
+    day = np.minimum(day, world.days - 1)
+    quantile = time % DAY / DAY
+    moved = np.empty(len(time))
+    for free in (False, True):
+        weight = world.hour_weight[int(free)]
+        profile = np.append(0.0, np.cumsum(weight)) / weight.sum()
+        mine = world.is_weekend[day] == free
+        moved[mine] = np.interp(quantile[mine], profile, np.arange(25) * DAY / 24)
+    moved += day * DAY
+    return np.where((moved > after) & (time < world.days * DAY), moved, time)

@@ -1,0 +1,43 @@
+"""By which channel a visit comes, and what that says about it. Compiled code."""
+
+from __future__ import annotations
+
+from eventlog._runtime.compiled import inner
+from simulator.behaviour import draws
+from simulator.behaviour.shoppers import CHANNELS
+from simulator.counter_rng import uniform
+
+N_CHANNELS = len(CHANNELS)
+DIRECT, ORGANIC, EMAIL, SOCIAL, ADS = range(N_CHANNELS)
+CART_PART = 0.6  # of a channel's shift, on the log-odds to cart; the rest on those to check out
+
+
+@inner
+def choose_channel(shopper, session, rules):
+    """Draw the channel: direct, the one that won the shopper, or any other."""
+    session.channel = DIRECT
+    if uniform(session.key, draws.DIRECT) < rules.channels_direct:
+        return
+    u = uniform(session.key, draws.CHANNEL)
+    own = rules.channels_own
+    if u < own and shopper.channel != DIRECT:
+        session.channel = shopper.channel
+    else:
+        u = (u - own) / (1.0 - own) if u >= own else u / own
+        session.channel = min(1 + int(u * (N_CHANNELS - 1)), N_CHANNELS - 1)
+
+
+@inner
+def apply_channel(session, rules):
+    """Shift the log-odds to cart and to check out: who comes by e-mail is nearer to buying."""
+    shift = rules.channels_organic
+    if session.channel == DIRECT:
+        shift = 0.0
+    elif session.channel == EMAIL:
+        shift = rules.channels_email
+    elif session.channel == SOCIAL:
+        shift = rules.channels_social
+    elif session.channel == ADS:
+        shift = rules.channels_ads
+    session.cart_shift = CART_PART * shift
+    session.checkout_shift = (1.0 - CART_PART) * shift
