@@ -326,14 +326,14 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _clean(arguments: argparse.Namespace) -> int:
-    from eventlog.clean import Cleaning, clean
-    from eventlog.log import EventLog
+    from eventlog.clean import Cleaning, clean_folder
 
     if arguments.log.resolve() == arguments.out.resolve():
         raise InputError(f"{arguments.log} cannot be cleaned in place; choose another --out.")
     check_replaceable(arguments.out, overwrite=arguments.overwrite)
-    log, account = clean(
-        EventLog.read(arguments.log),
+    left, account = clean_folder(
+        arguments.log,
+        arguments.out,
         Cleaning(
             duplicates=not arguments.keep_duplicates,
             repeated_orders=not arguments.keep_repeated_orders,
@@ -343,9 +343,8 @@ def _clean(arguments: argparse.Namespace) -> int:
             session_gap_minutes=arguments.session_gap,
         ),
     )
-    log.write(arguments.out)
     print(account.to_string(index=False, justify="left"))
-    print(f"{len(log):,} events left; written to {arguments.out}")
+    print(f"{left:,} events left; written to {arguments.out}")
     return 0
 
 

@@ -11,15 +11,20 @@ Example::
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from eventlog._runtime.errors import InputError
 from eventlog.arrays import DAY_MS
-from eventlog.log import EventLog, drop_unused_categories
-from eventlog.oddities import duplicated, far_from_the_rest, repeated_orders
+from eventlog.log import EventLog, LogWriter, check_table, drop_unused_categories
+from eventlog.log_folder import TABLES, read_frame
+from eventlog.manifest import read_manifest
+from eventlog.oddities import Timeline, duplicated, repeated_orders
 from eventlog.sessions import SESSION_GAP_MINUTES, session_ids
 
 
@@ -62,101 +67,169 @@ def clean(log: EventLog, settings: Cleaning | None = None) -> tuple[EventLog, pd
     Raises InputError if nothing would be left, or if rows lack a user, a time or an id of their
     own.
     """
-    settings = settings or Cleaning()
     log = log.grouped()
-    events, account = log.events, []
-
-    def remove(step: str, what: str, drop: np.ndarray) -> None:
-        nonlocal events
-        account.append((step, what, int(drop.sum()), int(events["user_id"][drop].nunique())))
-        events = events[~drop]
-
-    if settings.duplicates:
-        drop = duplicated(events)
-        remove("duplicates", "removed: equal to an earlier row in every column", drop)
-    if settings.repeated_orders:
-        role = replace(log, events=events).role()
-        drop = repeated_orders(events, role)
-        remove("orders", "removed: repeats a line of its order at a later time", drop)
-    if settings.clock_gap_days is not None:
-        drop = _out_of_span(events, settings.clock_gap_days, settings.clock_share)
-        remove(
-            "clock",
-            f"removed: more than {settings.clock_gap_days:g} days away from the rest of the log",
-            drop,
-        )
-    for name, limit, span in (
-        ("minute", settings.bot_events_per_minute, 60_000),
-        ("day", settings.bot_events_per_day, DAY_MS),
-    ):
-        if limit is not None:
-            drop = _too_fast(events, limit, span)
-            remove(
-                "bots",
-                f"removed: all events of users with more than {limit:,} events within a {name}",
-                drop,
-            )
-    if len(events) == 0:
-        raise InputError("Cleaning would leave no event; look at the account of a milder setting.")
-    events = events.reset_index(drop=True)
-    if settings.session_gap_minutes is not None or "session_id" not in events:
-        gap = settings.session_gap_minutes or SESSION_GAP_MINUTES
-        sessions = session_ids(
-            events.assign(user_id=events["user_id"].astype("category")), gap_minutes=gap
-        )
-        changed = _boundaries_changed(events, sessions)
-        account.append(
-            (
-                "sessions",
-                f"made by a gap of {gap:g} minutes: rows where a session now begins or no longer "
-                "begins",
-                changed,
-                0,
-            )
-        )
-        events = events.assign(session_id=sessions)
-    events = drop_unused_categories(events)
-    table = pd.DataFrame(account, columns=["step", "what", "rows", "users"])
-    kept = events["event_id"]
-    manifest = {**log.manifest, "cleaned": table.to_dict("records")}
-    truth = {name: _of_events(frame, kept) for name, frame in log.truth.items()}
-    users = (
-        None
-        if log.users is None
-        else log.users[log.users["user_id"].isin(events["user_id"])].reset_index(drop=True)
+    cleaner = _Cleaner(settings or Cleaning(), log.manifest)
+    cleaner.look([log.events])
+    events = drop_unused_categories(cleaner.cleaned(log.events).reset_index(drop=True))
+    table = cleaner.table()
+    kept, users = events["event_id"], events["user_id"]
+    cleaned = replace(
+        log,
+        events=events,
+        users=None if log.users is None else _of_ids(log.users, "user_id", users),
+        labels=None if log.labels is None else _of_ids(log.labels, "event_id", kept),
+        truth={name: _of_ids(frame, "event_id", kept) for name, frame in log.truth.items()},
+        manifest={**log.manifest, "cleaned": table.to_dict("records")},
     )
-    labels = None if log.labels is None else _of_events(log.labels, kept)
-    return replace(
-        log, events=events, users=users, labels=labels, truth=truth, manifest=manifest
-    ), table
+    return cleaned, table
 
 
-def _of_events(frame: pd.DataFrame, event_id: pd.Series) -> pd.DataFrame:
-    """Return the rows about these events; a table that is not about events stays as it is."""
-    if "event_id" not in frame:
+def clean_folder(
+    path: Path, out: Path, settings: Cleaning | None = None
+) -> tuple[int, pd.DataFrame]:
+    """Clean a log folder part by part into `out`, so that memory holds one part at a time.
+
+    Returns:
+        The number of events left, and the table of changes of `clean`, which removes the same.
+
+    Raises:
+        InputError: as `clean`, or a user has rows in two parts.
+    """
+    manifest = read_manifest(path)
+    cleaner = _Cleaner(settings or Cleaning(), manifest)
+    cleaner.look(log.events for log in EventLog.parts(path))
+    tables = {p.stem: read_frame(p) for p in path.glob("*.parquet") if p.stem in TABLES}
+    for name, frame in tables.items():
+        check_table(frame, name, path)
+    truth = {p.stem: p for p in sorted((path / "truth").glob("*.parquet"))}
+    ids, users = [], []
+    with LogWriter(out) as writer:
+        for log in EventLog.parts(path):
+            events = cleaner.cleaned(log.events)
+            if not len(events):
+                continue
+            writer.write_part(events)
+            if "labels" in tables or truth:
+                ids.append(events["event_id"])
+            if "users" in tables:
+                users.append(pd.Series(events["user_id"].astype(str).unique()))
+        table = cleaner.table()
+        keys = {"users": ("user_id", users), "labels": ("event_id", ids), "items": ("", [])}
+        kept = {name: _of_ids(frame, *keys[name]) for name, frame in tables.items()}
+        writer.finish(
+            **kept,
+            truth={name: _of_ids(read_frame(p), "event_id", ids) for name, p in truth.items()},
+            manifest={**manifest, "cleaned": table.to_dict("records")},
+        )
+    return cleaner.left, table
+
+
+@dataclass
+class _Cleaner:
+    """Removes rows of parts of a log, whose users are disjoint, and counts them."""
+
+    settings: Cleaning
+    manifest: dict[str, Any]
+    left: int = 0
+    days: tuple[int, int] | None = None  # the first and the last of the log proper
+    counts: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+
+    def look(self, parts: Iterable[pd.DataFrame]) -> None:
+        """Find the span of the log proper, for which all parts are looked at first."""
+        if self.settings.clock_gap_days is None:
+            return
+        timeline = Timeline()
+        for events in parts:
+            timeline.add(self._once(events, count=False))
+        if timeline.events:
+            gap, share = self.settings.clock_gap_days, self.settings.clock_share
+            self.days = timeline.proper(gap, share)
+
+    def cleaned(self, events: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows of a part that are left."""
+        settings = self.settings
+        events = self._once(events, count=True)
+        if self.days is not None:
+            gap = settings.clock_gap_days or 0.0
+            what = f"removed: more than {gap:g} days away from the rest of the log"
+            day = _ms(events) // DAY_MS
+            drop = (day < self.days[0]) | (day > self.days[1])
+            events = self._without(events, "clock", what, drop)
+        for name, limit, span in (
+            ("minute", settings.bot_events_per_minute, 60_000),
+            ("day", settings.bot_events_per_day, DAY_MS),
+        ):
+            if limit is not None:
+                what = (
+                    f"removed: all events of users with more than {limit:,} events within a {name}"
+                )
+                events = self._without(events, "bots", what, _too_fast(events, limit, span))
+        self.left += len(events)
+        return self._with_sessions(events.reset_index(drop=True))
+
+    def table(self) -> pd.DataFrame:
+        """Return the account. Raises InputError if nothing is left."""
+        if not self.left:
+            raise InputError(
+                "Cleaning would leave no event; look at the account of a milder setting."
+            )
+        rows = [(step, what, *n) for (step, what), n in self.counts.items()]
+        return pd.DataFrame(rows, columns=["step", "what", "rows", "users"])
+
+    def _once(self, events: pd.DataFrame, *, count: bool) -> pd.DataFrame:
+        """Return the rows that repeat no other."""
+        if self.settings.duplicates:
+            what = "removed: equal to an earlier row in every column"
+            events = self._without(events, "duplicates", what, duplicated(events), count=count)
+        if self.settings.repeated_orders:
+            what = "removed: repeats a line of its order at a later time"
+            drop = repeated_orders(events, EventLog(events, manifest=self.manifest).role())
+            events = self._without(events, "orders", what, drop, count=count)
+        return events
+
+    def _without(
+        self, events: pd.DataFrame, step: str, what: str, drop: np.ndarray, *, count: bool = True
+    ) -> pd.DataFrame:
+        if count:
+            users = int(events["user_id"][drop].nunique())
+            self._count(step, what, int(drop.sum()), users)
+        return events[~drop]
+
+    def _count(self, step: str, what: str, rows: int, users: int) -> None:
+        before = self.counts.setdefault((step, what), [0, 0])
+        before[0] += rows
+        before[1] += users
+
+    def _with_sessions(self, events: pd.DataFrame) -> pd.DataFrame:
+        given = self.settings.session_gap_minutes
+        if (given is None and "session_id" in events) or not len(events):
+            return events
+        gap = given or SESSION_GAP_MINUTES
+        users = events["user_id"].astype("category")
+        sessions = session_ids(events.assign(user_id=users), gap_minutes=gap)
+        what = (
+            f"made by a gap of {gap:g} minutes: rows where a session now begins or no longer begins"
+        )
+        self._count("sessions", what, _boundaries_changed(events, sessions), 0)
+        return events.assign(session_id=sessions)
+
+
+def _of_ids(frame: pd.DataFrame, key: str, ids: pd.Series | list[pd.Series]) -> pd.DataFrame:
+    """Return the rows with these ids; a table that has no such column stays as it is."""
+    if key not in frame:
         return frame
-    return frame[frame["event_id"].isin(event_id)].reset_index(drop=True)
+    ids = ids if isinstance(ids, pd.Series) else pd.concat(ids)
+    return frame[frame[key].isin(ids)].reset_index(drop=True)
 
 
-def _out_of_span(events: pd.DataFrame, gap_days: float, share: float) -> np.ndarray:
-    """Return the few events before or after a long gap in the timeline, (n_rows,) bool."""
-    if len(events) == 0:
-        return np.zeros(0, dtype=bool)
-    time = events["timestamp"].astype("datetime64[ms, UTC]").astype("int64").to_numpy()
-    user = events["user_id"].astype("category").cat.codes.to_numpy()
-    times, place, counts = np.unique(time, return_inverse=True, return_counts=True)
-    first, last = np.full(len(times), len(user)), np.full(len(times), -1)
-    np.minimum.at(first, place, user)
-    np.maximum.at(last, place, user)
-    one_user = np.where(first == last, first, -1)
-    low, high = far_from_the_rest(times, counts, one_user, gap_days * DAY_MS, share)
-    return (time < low) | (time > high)
+def _ms(events: pd.DataFrame) -> np.ndarray:
+    """Return the times, (n_rows,) int64 ms."""
+    return events["timestamp"].astype("datetime64[ms, UTC]").astype("int64").to_numpy()
 
 
 def _too_fast(events: pd.DataFrame, limit: int, span_ms: int) -> np.ndarray:
     """Return all rows of users with more than `limit` events in some `span_ms`, (n_rows,) bool."""
-    time = events["timestamp"].astype("datetime64[ms, UTC]").astype("int64").to_numpy()
-    user = events["user_id"].astype("category").cat.codes.to_numpy()
+    time, user = _ms(events), events["user_id"].astype("category").cat.codes.to_numpy()
     single = np.ones(len(events), dtype=bool)
     if "order_id" in events:  # the lines of one order count as one action
         order = events["order_id"].astype("category").cat.codes.to_numpy()

@@ -51,6 +51,7 @@ __all__ = [
     "TABLES",
     "EventLog",
     "LogWriter",
+    "check_table",
     "digest",
     "drop_unused_categories",
     "read_manifest",
@@ -83,6 +84,14 @@ class EventLog:
     labels: pd.DataFrame | None = None
     truth: dict[str, pd.DataFrame] = field(default_factory=dict)
     manifest: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.events, pd.DataFrame):
+            kind = type(self.events).__name__
+            raise InputError(
+                f"EventLog takes a data frame of events, not {kind}; EventLog.read(FOLDER) and "
+                "EventLog.from_pandas(FRAME) make a log."
+            )
 
     def __repr__(self) -> str:
         parts = ", ".join(f"{name} {value}" for name, value in self._summary())
@@ -159,7 +168,7 @@ class EventLog:
             if (path / f"{name}.parquet").exists()
         }
         for name, table in tables.items():
-            _check_table(table, name, path)
+            check_table(table, name, path)
         truths = {
             p.stem: read_frame(p)
             for p in sorted((path / "truth").glob("*.parquet"))
@@ -390,7 +399,7 @@ def require_log(log: Any, what: str) -> None:
         )
 
 
-def _check_table(table: pd.DataFrame, name: str, path: Path) -> None:
+def check_table(table: pd.DataFrame, name: str, path: Path) -> None:
     """Raise InputError if a table of a folder lacks a column without which it means nothing."""
     for column in LABEL_COLUMNS if name == "labels" else (f"{name.removesuffix('s')}_id",):
         if column not in table:

@@ -234,7 +234,7 @@ def to_arrow(table: pd.DataFrame | pa.Table) -> pa.Table:
         if pa.types.is_dictionary(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind):
             column = column.cast(pa.string())
         elif pa.types.is_timestamp(kind):
-            column = column.cast(pa.timestamp("ms", tz="UTC"))
+            column = column.cast(pa.timestamp("ms", tz="UTC"), safe=False)  # cut off, as in a log
         columns.append(column)
     return pa.table(columns, names=table.column_names)
 

@@ -147,9 +147,9 @@ class Timeline:
             found.append(("timestamp", text))
         return found
 
-    def proper(self) -> tuple[int, int]:
-        """Return the first and the last day of the log proper, without those of wrong clocks."""
-        return far_from_the_rest(*self._days(), FAR_DAYS, FEW_SHARE)
+    def proper(self, gap: float = FAR_DAYS, share: float = FEW_SHARE) -> tuple[int, int]:
+        """Return the first and the last day of the log proper; see `far_from_the_rest`."""
+        return far_from_the_rest(*self._days(), gap, share)
 
     def _days(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the days with events, their events, and whose all of them are, -1 for several."""

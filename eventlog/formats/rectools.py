@@ -1,7 +1,8 @@
 """What `rectools.dataset.Dataset.construct` takes: interactions, and features of users and items.
 
 Interactions have the columns user_id, item_id, weight and datetime (and the event's name, as an
-extra column); features are long tables with id, feature and value. See
+extra column); features are long tables with id, feature and value, which are texts: name them all
+in `cat_user_features` and `cat_item_features`. See
 https://rectools.readthedocs.io/en/stable/api/rectools.dataset.dataset.Dataset.html.
 """
 

@@ -74,13 +74,12 @@ class Gatherer:
         part = (pd.util.hash_array(names) % PARTITIONS)[user.indices.to_numpy()]
         order = np.argsort(part, kind="stable")
         ends = np.searchsorted(part[order], np.arange(PARTITIONS + 1))
-        # Plain strings, since a slice of a dictionary column would copy the whole dictionary into
-        # each file.
-        table = to_arrow(table).take(pa.array(order))
         for number, (start, stop) in enumerate(itertools.pairwise(ends)):
             if stop > start:
+                # Plain strings, since each file would have the dictionary of all.
+                rows = to_arrow(table.take(pa.array(order[start:stop])))
                 file = self.spill / f"{number:03d}-{self.spilled:05d}.parquet"
-                pq.write_table(table.slice(start, stop - start), file, compression="lz4")
+                pq.write_table(rows, file, compression="lz4")
         self.spilled += 1
         self.batches, self.in_memory = [], 0
 

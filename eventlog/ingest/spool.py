@@ -8,7 +8,7 @@ another order, in other files or in another format give the same log.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,20 @@ from eventlog.ingest.reading.streams import Batch
 IN_MEMORY = 384 << 20  # bytes; more are kept in files
 
 
+@dataclass
+class _Filed:
+    """A batch that is in files: its rows as `path`, their numbers beside it."""
+
+    batch: Batch  # without rows
+    path: Path
+    n: int
+
+    def numbers(self) -> np.ndarray:
+        """Return the row numbers, (n_rows,) int64."""
+        found: np.ndarray = np.load(self.path.with_suffix(".npy"))
+        return found
+
+
 class Spool:
     """The flat rows of an import with the columns of all of them."""
 
@@ -34,7 +48,7 @@ class Spool:
         self.kinds: dict[str, pa.DataType] = {}  # column -> the type for all batches
         self.left_out: set[str] = set()  # lists that are not read
         self.columns_of: dict[str, set[str]] = {}  # file -> its columns
-        self._batches: list[Batch | tuple[Batch, Path]] = []
+        self._batches: list[Batch | _Filed] = []
         self._bytes = 0
 
     def add(self, batch: Batch) -> None:
@@ -67,7 +81,10 @@ class Spool:
         options = pa.ipc.IpcWriteOptions(compression="lz4")
         with pa.ipc.new_file(path, batch.table.schema, options=options) as file:
             file.write_table(batch.table)
-        self._batches.append((replace(batch, table=batch.table.slice(0, 0)), path))
+        np.save(path.with_suffix(".npy"), batch.rows)
+        # A slice of no rows would keep all of them in memory.
+        rest = replace(batch, table=batch.table.schema.empty_table(), rows=np.zeros(0, np.int64))
+        self._batches.append(_Filed(rest, path, len(batch.rows)))
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield all rows, in order, each batch with all columns."""
@@ -82,20 +99,20 @@ class Spool:
 
     def _batch(self, number: int) -> Batch:
         kept = self._batches[number]
-        batch = kept[0] if isinstance(kept, tuple) else kept
+        batch, rows = (kept, kept.rows) if isinstance(kept, Batch) else (kept.batch, kept.numbers())
         table = self._table(number)
-        columns = {name: self._column(table, name, len(batch.rows)) for name in self.kinds}
-        return replace(batch, table=pa.table(columns))
+        columns = {name: self._column(table, name, len(rows)) for name in self.kinds}
+        return replace(batch, table=pa.table(columns), rows=rows)
 
     def _table(self, number: int, name: str | None = None) -> pa.Table:
         """Return the columns of a batch, or only the one called `name`, if it has it."""
         kept = self._batches[number]
-        if not isinstance(kept, tuple):
+        if isinstance(kept, Batch):
             return kept.table
-        with pa.memory_map(str(kept[1])) as source:
+        with pa.memory_map(str(kept.path)) as source:
             if name is None:
                 return pa.ipc.open_file(source).read_all()
-            names = kept[0].table.column_names
+            names = kept.batch.table.column_names
             if name not in names:
                 return pa.table({})
             only = pa.ipc.IpcReadOptions(included_fields=[names.index(name)])
@@ -109,8 +126,8 @@ class Spool:
     def columns(self, name: str) -> Iterator[pa.ChunkedArray]:
         """Yield a column batch by batch."""
         for i, kept in enumerate(self._batches):
-            rows = kept[0].rows if isinstance(kept, tuple) else kept.rows
-            yield self._column(self._table(i, name), name, len(rows))
+            n = len(kept.rows) if isinstance(kept, Batch) else kept.n
+            yield self._column(self._table(i, name), name, n)
 
     def texts(self, name: str) -> Iterator[pa.Array]:
         """Yield the distinct texts of a column, batch by batch; nothing if it is not text."""

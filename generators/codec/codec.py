@@ -352,12 +352,15 @@ class Codec:
 
         They are dropped, folded, get new ids, or are derived from others.
         """
-        rare = (
-            "too few users have them, by a noisy count" if self.private else "few users have them"
-        )
-        folded = dict.fromkeys(self.value_fields, f"values are left empty where {rare}")
-        if self.columns.present.get("category"):
-            folded["category"] = f"categories are left empty where {rare}"
+        if self.private:
+            names = [*self.value_fields, *(["category"] if len(self.categories.values) else [])]
+            how = "values are left empty where too few users have them, by a noisy count"
+            folded = dict.fromkeys(names, how)
+        else:
+            folded = {
+                name: f"values that few users have are left empty ({share:.2%} of its rows)"
+                for name, share in self.columns.folded.items()
+            }
         if (self.items.other > 0).any():
             folded["item_id"] = "rare items of a category are one, called other:CATEGORY"
         ids = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +19,8 @@ from generators.privacy.public import Public
 from generators.privacy.queries import PrivateQueries
 from generators.structure.evidence import is_id
 
+# Halvings of the highest interval of a number: few large orders make much of the revenue.
+TAIL = 6
 # Columns that are treated by their role, not by what they contain.
 COLUMNS_WITH_ROLES = frozenset(
     {
@@ -85,8 +88,29 @@ def learn_columns(
     return replace(
         codec,
         vocabulary=replace(codec.vocabulary, items=kept_items),
-        columns=Columns(codec.columns.present, values, ids, bins, not_learnt),
+        columns=Columns(
+            codec.columns.present,
+            values,
+            ids,
+            bins,
+            not_learnt,
+            {} if queries.private else _folded({**values, "category": codec.categories}, events),
+        ),
     )
+
+
+def _folded(coders: Mapping[str, Values], events: pd.DataFrame) -> dict[str, float]:
+    """Return the share of each column's values that have no code of their own, where it is not 0.
+
+    Attributes of items are looked up, whatever their values.
+    """
+    shares = {}
+    for name, coder in coders.items():
+        there = events[name].notna().to_numpy() if name in events else np.zeros(0, dtype=bool)
+        lost = (coder.encode(events[name])[there] == 0).mean() if there.any() else 0.0
+        if lost > 0:
+            shares[name] = float(lost)
+    return shares
 
 
 def _number(
@@ -99,6 +123,7 @@ def _number(
         column.to_numpy(dtype=np.float64, na_value=np.nan),
         intervals=intervals // 2,
         decimals=0 if name == "quantity" else None,
+        tail=TAIL,
     )
 
 

@@ -79,6 +79,8 @@ class Columns:
     ids: Mapping[str, SharedIds] = field(default_factory=dict)
     bins: Mapping[str, Bins] = field(default_factory=dict)  # numeric; "price", "price_ratio"
     not_learnt: Sequence[str] = ()  # columns and labels that a sample lacks
+    # column -> share of its values that are left empty, where it is known without a budget
+    folded: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

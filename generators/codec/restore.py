@@ -88,7 +88,12 @@ def restored(data: Any, *, max_rows: int) -> Codec:
     if not prefix.isalnum() or len(prefix) > MOST_LETTERS:
         part.fail("id_prefix", f"is {prefix[:20]!r}; it must be a few letters and digits")
     codec = replace(codec, structure=_structure(codec, part), id_prefix=prefix)
-    columns = replace(codec.columns, not_learnt=part.texts("not_learnt"))
+    folded = part.record("folded")
+    columns = replace(
+        codec.columns,
+        not_learnt=part.texts("not_learnt"),
+        folded={name: folded.number(name, 0, 1) for name in folded},
+    )
     return replace(codec, columns=columns, carried=_carried(part.record("carried")))
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from generators.evaluation.align import AlignedLog
 from generators.evaluation.attacks.common import Attack
-from generators.evaluation.attacks.copied_runs import copied_runs
+from generators.evaluation.attacks.copied_runs import exposed_runs
 from generators.evaluation.attacks.membership import membership
 from generators.evaluation.attacks.near_copies import near_copies, whole_histories, worst
 
@@ -23,7 +23,7 @@ USERS = 1_000  # of each group: more take time and decide nothing
 WHOLE_LIMIT = 0.01  # whole histories do not occur twice by chance
 # As 2 AUC - 1, so an AUC of 0.75: a model that has memorised its users, and not just a small leak.
 MEMBERSHIP_LIMIT = 0.5
-RUNS = "exposed_near_8"  # shorter runs occur in most users of a small log by chance
+RUN = 8  # rows; shorter runs occur in most users of a small log by chance
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ def examine(
     rng = np.random.default_rng(seed)
     members, control = fitted.sample(USERS, rng), control.sample(USERS, rng)
     whole = whole_histories(members, synthetic, control)
-    runs = [a for a in copied_runs(fitted, members, synthetic, control, rng=rng) if a.name == RUNS]
+    runs = exposed_runs(members, synthetic, control, RUN, near=True)
     known = [a for a in membership(members, synthetic, control, rng=rng) if a.name.endswith("auc")]
-    copied = worst([near_copies(members, synthetic, control), whole, *runs])
+    copied = worst([near_copies(members, synthetic, control), whole, runs])
     member = worst(known)
     for attack, limit in ((copied, copied.limit), (whole, WHOLE_LIMIT), (member, MEMBERSHIP_LIMIT)):
         if attack.low > limit:

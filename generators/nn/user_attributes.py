@@ -104,23 +104,22 @@ class AttributeNetwork(nn.Module):
     ) -> torch.Tensor:
         """Return the negative log likelihood of attributes `codes` (n, S), (n,) in nats.
 
-        All attributes at once; `attribute_logits` says the same one by one.
+        `attribute_logits` says the same, one attribute at a time.
 
         Args:
             z: (n, Z) latents.
             keep: (n, D) factors of the hidden units (dropout, the same for all attributes).
         """
         heads, smooth, embeds, near = (list(part) for part in self.attribute_modules()[1:])
-        parts = [self._first_hidden(z)]
-        for k in range(len(embeds)):
-            table = embeds[k].weight + self.bumps[k] @ near[k].weight.T
-            parts.append(F.embedding(codes[:, k], table))
-        active = torch.relu(torch.stack(parts).cumsum(0))  # (S, n, D)
-        active = active if keep is None else active * keep
-        total = z.new_zeros(len(z))
+        hidden, total = self._first_hidden(z), z.new_zeros(len(z))
         for k, head in enumerate(heads):
-            logits = F.linear(active[k], head.weight + self.bumps[k] @ smooth[k].weight, head.bias)
+            active = torch.relu(hidden)
+            active = active if keep is None else active * keep
+            logits = F.linear(active, head.weight + self.bumps[k] @ smooth[k].weight, head.bias)
             total = total + F.cross_entropy(logits, codes[:, k], reduction="none")
+            if k < len(embeds):  # one table instead of two look-ups, as each user has one code
+                table = embeds[k].weight + self.bumps[k] @ near[k].weight.T
+                hidden = hidden + F.embedding(codes[:, k], table)
         return total
 
     def _first_hidden(self, z: torch.Tensor) -> torch.Tensor:

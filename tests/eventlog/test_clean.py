@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import handmade_log
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventlog import EventLog, InputError
-from eventlog.clean import Cleaning, clean
+from eventlog.check import check
+from eventlog.clean import Cleaning, clean, clean_folder
 from eventlog.log import sort_events, tidy
 from eventlog.sessions import session_ids
 
@@ -176,3 +180,28 @@ def test_wrong_settings_are_refused() -> None:
         Cleaning(session_gap_minutes=-1)
     with pytest.raises(InputError, match="clock_share"):
         Cleaning(clock_share=0.7)
+
+
+def test_a_folder_is_cleaned_part_by_part_as_in_memory(tmp_path: Path) -> None:
+    log = handmade_log(users=30, days=20)
+    twice = log.events.iloc[:50].assign(event_id=np.arange(50) + 10**6)
+    late = log.events["user_id"] == log.events["user_id"].iloc[-1]
+    events = pd.concat([log.events, twice], ignore_index=True)
+    moved = events["user_id"] == log.events.loc[late, "user_id"].iloc[0]
+    events["timestamp"] += moved * pd.Timedelta(days=3000)
+    EventLog(events, log.users, log.items, log.labels, manifest=log.manifest).ordered().write(
+        tmp_path / "log", rows_per_part=100
+    )
+    how = Cleaning(session_gap_minutes=10)
+    wanted, account = clean(EventLog.read(tmp_path / "log"), how)
+    left, found = clean_folder(tmp_path / "log", tmp_path / "out", how)
+    out = EventLog.read(tmp_path / "out")
+    assert left == len(wanted) < len(events)
+    pd.testing.assert_frame_equal(found, account)
+    columns = list(wanted.events)
+    pd.testing.assert_frame_equal(
+        out.events[columns].astype(str), wanted.events[columns].astype(str)
+    )
+    assert out.labels is not None and wanted.labels is not None
+    assert out.labels["event_id"].tolist() == wanted.labels["event_id"].tolist()
+    assert check(tmp_path / "out") == []

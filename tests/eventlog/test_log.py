@@ -161,3 +161,22 @@ def test_a_place_where_nothing_can_be_written_is_refused_before_the_work(tmp_pat
     with pytest.raises(InputError, match="cannot be written"), new_folder("/proc/nowhere/log"):
         pass
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_log_shows_itself_in_a_notebook(small_log: EventLog) -> None:
+    assert repr(small_log).startswith(f"<EventLog: events {len(small_log):,}, users ")
+    assert len(repr(small_log)) < 200
+    evil = EventLog(small_log.events.assign(note="<script>"), manifest=small_log.manifest)
+    assert "<script>" not in evil._repr_html_() and "<table>" in evil._repr_html_()
+    assert f"{len(small_log):,}" in small_log._repr_html_()
+
+
+def test_what_is_no_frame_is_no_log() -> None:
+    with pytest.raises(InputError, match="takes a data frame of events, not NoneType"):
+        EventLog(None)  # type: ignore[arg-type]
+
+
+def test_a_notebook_offers_public_names_only() -> None:
+    import eventlog
+
+    assert set(dir(eventlog)) == {*eventlog.__all__, "__version__"}

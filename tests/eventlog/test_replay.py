@@ -181,3 +181,28 @@ def test_kafka_is_an_extra(small_log: EventLog, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(__import__("sys").modules, "confluent_kafka", None)
     with pytest.raises(InputError, match=r"confluent_kafka.*\[kafka\]"):
         sender("kafka://localhost:9092/events")
+
+
+def test_a_broker_gets_every_event_with_its_user_and_time(small_log: EventLog) -> None:
+    kafka = pytest.importorskip("confluent_kafka")
+    # librdkafka brings a broker for tests; it lives as long as this client.
+    cluster = kafka.Producer({"test.mock.num.brokers": 1, "bootstrap.servers": "-"})
+    broker = next(iter(cluster.list_topics(timeout=10).brokers.values()))
+    address = f"{broker.host}:{broker.port}"
+    with sender(f"kafka://{address}/events") as send:
+        replay(small_log, send, speed=0)
+    consumer = kafka.Consumer(
+        {"bootstrap.servers": address, "group.id": "test", "auto.offset.reset": "earliest"}
+    )
+    consumer.subscribe(["events"])
+    found = []
+    while len(found) < len(small_log):
+        message = consumer.poll(10)
+        assert message is not None and message.error() is None
+        found.append((message.key().decode(), message.timestamp()[1], json.loads(message.value())))
+    consumer.close()
+    events = small_log.events
+    ms = events["timestamp"].astype("datetime64[ms, UTC]").astype("int64")
+    assert sorted((row["event_id"], user, t) for user, t, row in found) == sorted(
+        zip(events["event_id"], events["user_id"].astype(str), ms, strict=True)
+    )

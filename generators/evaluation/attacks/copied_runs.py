@@ -27,21 +27,8 @@ def copied_runs(
     such runs by chance. Near: one row of the run may differ. Only runs with at least half as many
     different items as rows count.
     """
-    out = []
     cases = [(length, False) for length in LENGTHS] + [(max(LENGTHS), True)]
-    for length, near in cases:
-        source = np.unique(windows(synthetic, length, near=near)[0])
-        kind = "near" if near else "exact"
-        out.append(
-            Attack.from_rates(
-                f"exposed_{kind}_{length}",
-                f"Users exposed, {kind} runs of {length} rows",
-                f"a training user has {length} rows in a row that occur in the synthetic log"
-                + (", except for one" if near else ""),
-                _share_with_run(members, source, length, near),
-                _share_with_run(control, source, length, near) if control is not None else None,
-            )
-        )
+    out = [exposed_runs(members, synthetic, control, length, near=near) for length, near in cases]
     length = min(LENGTHS)
     source = np.unique(windows(real, length)[0])
     drawn = synthetic.sample(MAX_USERS, rng)
@@ -56,6 +43,30 @@ def copied_runs(
         )
     )
     return out
+
+
+def exposed_runs(
+    members: AlignedLog,
+    synthetic: AlignedLog,
+    control: AlignedLog | None,
+    length: int,
+    *,
+    near: bool,
+) -> Attack:
+    """Count training users who have a run of `length` rows that occurs in the synthetic log.
+
+    `near` lets one row of the run differ.
+    """
+    source = np.unique(windows(synthetic, length, near=near)[0])
+    kind = "near" if near else "exact"
+    return Attack.from_rates(
+        f"exposed_{kind}_{length}",
+        f"Users exposed, {kind} runs of {length} rows",
+        f"a training user has {length} rows in a row that occur in the synthetic log"
+        + (", except for one" if near else ""),
+        _share_with_run(members, source, length, near),
+        _share_with_run(control, source, length, near) if control is not None else None,
+    )
 
 
 def _share_with_run(group: AlignedLog, source: np.ndarray, length: int, near: bool) -> Rate:
