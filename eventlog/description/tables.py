@@ -108,5 +108,5 @@ def _range(column: ColumnFacts) -> str:
 
 def _short(value: object) -> str:
     if isinstance(value, pd.Timestamp):
-        return f"{value:%Y-%m-%d}"
+        return f"{value.year:04d}-{value.month:02d}-{value.day:02d}"  # strftime ends at 9999
     return f"{value:g}" if isinstance(value, int | float | np.number) else str(value)

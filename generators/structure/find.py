@@ -376,11 +376,8 @@ class _Finder:
         for name in list(self.free):
             column = self.some.events[name]
             if is_time(column):
-                day = (
-                    self.some.events[name].dropna().astype("int64") % (DAY_MS * 10**6) == 0
-                ).all()
                 ms = pd.DatetimeIndex(column.dropna()).as_unit("ms").asi8
-                self.take(TimeDifference(column=name, days=bool(day and (ms % DAY_MS == 0).all())))
+                self.take(TimeDifference(column=name, days=bool((ms % DAY_MS == 0).all())))
             elif not is_number(column) and not pd.api.types.is_bool_dtype(column):
                 values = pd.Series(column.dropna().unique(), dtype=object).astype(str)
                 if len(values) and values.str.fullmatch(DATE).all():

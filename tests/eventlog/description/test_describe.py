@@ -140,3 +140,9 @@ def test_the_page_is_whole_and_escapes_what_comes_from_the_log(log: EventLog) ->
 def test_a_log_without_events_is_refused(log: EventLog) -> None:
     with pytest.raises(InputError, match="nothing to describe"):
         describe(EventLog(log.events.iloc[:0]))
+
+
+def test_times_beyond_the_calendar_of_python_are_shown(log: EventLog) -> None:
+    far = pd.Series(np.full(len(log), 10**16), dtype="int64").astype("datetime64[ms]")
+    table = describe(changed(log, until=far)).tables["Columns"]
+    assert "318857" in table.set_index("column").loc["until", "range"]

@@ -63,9 +63,9 @@ def test_the_simulated_shop_gives_its_catalogue_and_names(shop: EventLog, tmp_pa
     columns = ("item_id", "category", "country")
     assert [shop.provenance(n) for n in columns] == ["given", "given", "derived"]
     assert shop.event_names == list(event_codes.NAMES)
-    few = simulator.simulate("small", users=1, days=1, seed=2)
+    few = simulator.simulate("small", users=20, days=2, seed=2)
     assert few.event_names == shop.event_names, "the names that can occur, not those that did"
-    written = EventLog.read(simulator.run("small", users=1, days=1, seed=2, out=tmp_path / "log"))
+    written = EventLog.read(simulator.run("small", users=20, days=2, seed=2, out=tmp_path / "log"))
     assert written.manifest["provenance"] == shop.manifest["provenance"]
     assert written.event_names == shop.event_names
 

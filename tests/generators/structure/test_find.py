@@ -57,7 +57,9 @@ def rich(log: EventLog) -> EventLog:
         shop=pd.Categorical([f"shop {k}" for k in shop]),
         region=pd.Categorical([f"region {k % 4}" for k in shop]),
         weekday=events["timestamp"].dt.weekday.to_numpy(),
-        ship_date=events["timestamp"].dt.floor("D") + pd.to_timedelta(rng.integers(1, 4, n), "D"),
+        ship_date=(
+            events["timestamp"].dt.floor("D") + pd.to_timedelta(rng.integers(1, 4, n), "D")
+        ).astype(events["timestamp"].dtype),
         row_no=1_000 + 3 * np.argsort(np.argsort(events["timestamp"].to_numpy(), kind="stable")),
     )
 
@@ -109,6 +111,7 @@ def test_a_sample_keeps_what_is_determined(rich: EventLog, twin: EventLog) -> No
     assert set(zip(events["shop"], events["region"], strict=True)) <= pairs
     ahead = (events["ship_date"] - events["timestamp"].dt.floor("D")).dt.days
     assert ahead.between(1, 3).all()
+    assert (events["ship_date"] == events["ship_date"].dt.floor("D")).all()
     assert pd.api.types.is_integer_dtype(events["visit_row"])
 
 

@@ -122,7 +122,8 @@ def test_a_coupon_lowers_what_is_paid(log):
     shelf = item.reindex(lines["item_id"].astype(str)).to_numpy() * (
         1 - lines["discount"].to_numpy()
     )
-    assert np.allclose(lines["price"], shelf * (1 - off), atol=0.011 + 0.002 * shelf)
+    # sale prices end in 9 too, so they are a few cents beside the share that is taken off
+    assert np.allclose(lines["price"], shelf * (1 - off), atol=0.06 + 0.002 * shelf)
 
 
 def test_price_sensitive_shoppers_are_moved_most(log, coupons):
@@ -170,12 +171,9 @@ def test_scenarios_do_what_they_say(name):
         ]
         assert rate[0] < 0.6 * rate[1]
         pays, fails_ = kinds == "add_payment_info", kinds == "payment_failed"
-        down = (
-            day
-            == (
-                pd.Timestamp(dates["payment_outage"]["first"])
-                - log.span[0].tz_localize(None).floor("D")
-            ).days
+        down = log.events["timestamp"].between(
+            pd.Timestamp(dates["payment_outage"]["first"], tz="UTC"),
+            pd.Timestamp(dates["payment_outage"]["last"], tz="UTC") + pd.Timedelta(days=1),
         )
         share = [(fails_ & rows).sum() / max((pays & rows).sum(), 1) for rows in (down, ~down)]
         assert share[0] > 2 * share[1]

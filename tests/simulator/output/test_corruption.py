@@ -132,7 +132,7 @@ def test_check_finds_no_error_and_cleaning_what_can_be_found(pair):
 def test_same_bytes_for_any_number_of_workers_and_without_damage_those_of_the_clean_log(
     tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(shards, "ROWS_PER_SHARD", 8_000)
+    monkeypatch.setattr(shards, "ROWS_PER_SHARD", 3_000)
     one = digests(simulator.run("small", out=tmp_path / "one", **ARGUMENTS, settings=SHOP | DIRT))
     two = digests(
         simulator.run("small", out=tmp_path / "two", workers=2, **ARGUMENTS, settings=SHOP | DIRT)
