@@ -27,6 +27,7 @@ MODULES = (
     "simulator.behaviour.pages",
     "simulator.behaviour.rows",
     "simulator.behaviour.pace",
+    "simulator.behaviour.satisfaction",
     "simulator.behaviour.cart",
     "simulator.behaviour.channels",
     "simulator.behaviour.sessions",

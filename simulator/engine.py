@@ -22,11 +22,17 @@ from simulator.behaviour import campaigns, counter_index, event_buffer, shoppers
 from simulator.behaviour.browser import Browser
 from simulator.behaviour.calendar import keep_to_calendar
 from simulator.behaviour.checkout import BROWSE
-from simulator.behaviour.day import ERRANDS, PAUSE, play
+from simulator.behaviour.day import ERRANDS, PAUSE, play, play_past
 from simulator.behaviour.day_state import DayState, OutputBuffers
 from simulator.behaviour.event_buffer import SCHEDULED_EVENT
 from simulator.behaviour.order_index import OrderIndex
-from simulator.behaviour.overrides import BURST, BehaviourOverrides, Visits, override_records
+from simulator.behaviour.overrides import (
+    BURST,
+    OVERRIDE,
+    BehaviourOverrides,
+    Visits,
+    override_records,
+)
 from simulator.behaviour.policy_host import PolicyHost
 from simulator.behaviour.shoppers import Population
 from simulator.counter_rng import children
@@ -39,6 +45,7 @@ from simulator.world.recommender import Recommender
 COHORT = 1_024  # shoppers whose planned visits one process keeps
 # Room for records that one event may take, times the events still to play, plus a reserve.
 ROOM_PER_EVENT = {counter_index.EVENTS: 8, counter_index.PAGES: 8, counter_index.SCHEDULED: 2}
+PAST_ORDER_LEADS_TO = 4  # events at most
 RESERVE_OF_SCHEDULED, RESERVE = 64, 2 * BURST
 
 
@@ -87,7 +94,7 @@ class Engine:
         self.order_index = OrderIndex(self.browser)
         seed = int(rng.integers(0, 2**63))
         self.fraudsters = fraud.Fraudsters(scenario, world, self.population, seed)
-        self.campaigns = campaigns.plan(scenario, world.days)
+        self.campaigns = campaigns.plan(scenario, world.log_days, world.begin)
         self.offers = event_buffer.RecordBuffer(campaigns.OFFER)
         self.end = world.days * DAY
         planned = shoppers.planned_visits(self.population, world, rng)
@@ -146,13 +153,21 @@ class Engine:
         for day in range(self.world.days):
             yield self.env.timeout(DAY * (day + 1) - self.env.now)
             self.browser.show(self.recommender.slates(day), day)
+            if day == 0:
+                self._play_past()
             rows, sessions, pages = (
                 self.browser.events.n,
                 self.browser.sessions.n,
                 self.browser.pages.n,
             )
             visits, due = self._planned_visits(), self._due_on(day)
-            events = np.concatenate([visits, due, self._planned_attacks(day, visits, due)])
+            if day == self.world.first_day:
+                self.fraudsters.begin()
+                self.population.orders_before[:] = self.population.orders
+            attacks = self._attack_events(np.zeros(0, dtype=np.int64))
+            if day >= self.world.first_day:
+                attacks = self._planned_attacks(day, visits, due)
+            events = np.concatenate([visits, due, attacks])
             self.policy.prepare(day, np.unique(events["user"] % len(self.population)))
             self._play(events, day)
             self.policy.check_scores(day)
@@ -253,7 +268,9 @@ class Engine:
             self.scenario, population.price_sensitivity[user]
         )
         overrides.payment_failure[:] = self.browser.today.payment_failure
-        overrides.redeem_welcome[population.orders[user] == 0] = self.scenario.coupons.welcome
+        age = events["time"][rows] - population.born[user]
+        new = (population.orders[user] == 0) & (age < self.scenario.coupons.welcome_days * DAY)
+        overrides.redeem_welcome[new] = self.scenario.coupons.welcome
         none = np.full(n, -1, dtype=np.int64)
         visits = Visits(
             user=user,
@@ -271,8 +288,41 @@ class Engine:
 
     def _browse(self, events: np.ndarray, overrides: np.ndarray, day: int) -> None:
         """Hand the events to compiled code, making room in the buffers as they fill up."""
-        browser, before, first = self.browser, self.scheduled.n, 0
-        buffers = {
+        before, first, buffers = self.scheduled.n, 0, self._buffers()
+        while first < len(events):
+            self._make_room(buffers, len(events) - first)
+            counters = self._counters(buffers)
+            first = play(
+                events,
+                first,
+                self.population.table,
+                self.browser.session,
+                self._day_state(overrides, day),
+                self._output(counters),
+                self.room,
+            )
+            self._keep(buffers, counters)
+        new = self.scheduled.written[before:]
+        new["time"] = keep_to_calendar(new["time"], new["scheduled_at"], new["key"], self.world)
+        self._assign_to_days(before, day)
+
+    def _play_past(self) -> None:
+        """Schedule what orders from before the first day still lead to."""
+        past, buffers = self.population.past_orders, self._buffers()
+        if not len(past):
+            return
+        for buffer in buffers.values():
+            buffer.reserve(PAST_ORDER_LEADS_TO * len(past) + RESERVE)
+        counters, none = self._counters(buffers), np.zeros(0, dtype=OVERRIDE)
+        state = self._day_state(none, 0)
+        play_past(past, self.population.table, self.browser.session, state, self._output(counters))
+        self._keep(buffers, counters)
+        self._assign_to_days(0, -1)
+
+    def _buffers(self) -> dict[int, event_buffer.RecordBuffer]:
+        """The buffers that compiled code writes to, by the place of their counters."""
+        browser = self.browser
+        return {
             counter_index.EVENTS: browser.events,
             counter_index.SESSIONS: browser.sessions,
             counter_index.ORDERS: browser.orders,
@@ -280,36 +330,34 @@ class Engine:
             counter_index.SCHEDULED: self.scheduled,
             counter_index.OFFERS: self.offers,
         }
-        while first < len(events):
-            self._make_room(buffers, len(events) - first)
-            counters = np.zeros(counter_index.SIZE, dtype=np.int64)
-            counters[counter_index.STOLEN_CARDS] = self.stolen_cards
-            for place, buffer in buffers.items():
-                counters[place] = buffer.n
-            first = play(
-                events,
-                first,
-                self.population.table,
-                browser.session,
-                self._day_state(overrides, day),
-                OutputBuffers(
-                    browser.events.table,
-                    browser.sessions.table,
-                    browser.orders.table,
-                    browser.pages.table,
-                    self.scheduled.table,
-                    self.offers.table,
-                    self.fraudsters.placed,
-                    counters,
-                ),
-                self.room,
-            )
-            for place, buffer in buffers.items():
-                buffer.n = int(counters[place])
-            self.stolen_cards = int(counters[counter_index.STOLEN_CARDS])
-        new = self.scheduled.written[before:]
-        new["time"] = keep_to_calendar(new["time"], new["scheduled_at"], new["key"], self.world)
-        self._assign_to_days(before, day)
+
+    def _counters(self, buffers: dict[int, event_buffer.RecordBuffer]) -> np.ndarray:
+        """(counter_index.SIZE,) int64: how much of each buffer is written, and totals."""
+        counters = np.zeros(counter_index.SIZE, dtype=np.int64)
+        counters[counter_index.STOLEN_CARDS] = self.stolen_cards
+        for place, buffer in buffers.items():
+            counters[place] = buffer.n
+        return counters
+
+    def _output(self, counters: np.ndarray) -> OutputBuffers:
+        """The buffers as compiled code takes them."""
+        browser = self.browser
+        return OutputBuffers(
+            browser.events.table,
+            browser.sessions.table,
+            browser.orders.table,
+            browser.pages.table,
+            self.scheduled.table,
+            self.offers.table,
+            self.fraudsters.placed,
+            counters,
+        )
+
+    def _keep(self, buffers: dict[int, event_buffer.RecordBuffer], counters: np.ndarray) -> None:
+        """Take over how much compiled code wrote."""
+        for place, buffer in buffers.items():
+            buffer.n = int(counters[place])
+        self.stolen_cards = int(counters[counter_index.STOLEN_CARDS])
 
     def _make_room(self, buffers: dict[int, event_buffer.RecordBuffer], events: int) -> None:
         """Make room in each buffer for about `events` events, for one of them at least."""
@@ -348,6 +396,7 @@ class Engine:
             partner=world.partner,
             facets=world.facets,
             price_cut=browser.price_cut,
+            reference_utility=world.reference_utility,
             campaigns=self.campaigns,
             overrides=overrides,
             n_shoppers=len(self.population),
@@ -376,7 +425,7 @@ class Engine:
             now[np.unique(events["user"], return_index=True)[1]] = True
             user, number = events["user"][now], events["reference"][now]
             start = np.maximum(events["time"][now], population.last_end[user] + PAUSE)
-            comes = population.alive[user] & (start < self.end)
+            comes = population.alive[user] & population.signed_up[user] & (start < self.end)
             if comes.any():
                 self.fraudsters.act(number[comes], start[comes], self.browser, self.order_index)
             events = events[~now]

@@ -20,6 +20,10 @@ NAMES = (
     "login_failed",
     "change_address",
     "view_item_list",
+    "sign_up",
+    "delivery",
+    "support_contact",
+    "out_of_stock",
 )
 (
     VIEW_ITEM,
@@ -39,4 +43,8 @@ NAMES = (
     LOGIN_FAILED,
     CHANGE_ADDRESS,
     VIEW_ITEM_LIST,
+    SIGN_UP,
+    DELIVERY,
+    SUPPORT_CONTACT,
+    OUT_OF_STOCK,
 ) = range(len(NAMES))

@@ -54,6 +54,20 @@ class Catalogue(Settings, frozen=True):
     ] = 0.7
 
 
+class Pricing(Settings, frozen=True):
+    """Prices against the reference prices that shoppers know from elsewhere, and a price test."""
+
+    level: Annotated[
+        float, Range(0.1, 10.0, "all prices, as a multiple of the reference prices")
+    ] = 1.0
+    test_share: Annotated[
+        float, Range(0.0, 1.0, "share of items, drawn at random, that are in a price test")
+    ] = 0.0
+    test_change: Annotated[
+        float, Range(-0.9, 5.0, "share by which the prices of the items in the test are raised")
+    ] = 0.1
+
+
 class Incidents(Settings, frozen=True):
     """What goes wrong or viral, and when. Strength 0: never; `_at`: share of the log before it."""
 
@@ -83,6 +97,9 @@ class Incidents(Settings, frozen=True):
 class Calendar(Settings, frozen=True):
     """When shoppers come."""
 
+    burn_in: Annotated[
+        int, Range(0, 365, "days that are played before the first day and not written")
+    ] = 7
     start: Annotated[str, Range(doc="first day, ISO date; days are UTC")] = "2025-01-06"
     evening: Annotated[
         float,
@@ -124,21 +141,26 @@ class Shoppers(Settings, frozen=True):
     ] = 0.56
     present: Annotated[
         float, Range(0.0, 1.0, "share of users who are customers already on the first day")
-    ] = 0.65
+    ] = 0.8
     taste: Annotated[float, Range(0.0, 5.0, "sd of the taste for each style dimension")] = 1.5
     category_taste: Annotated[
         float, Range(0.0, 5.0, "sd of log liking of a category over users")
     ] = 2.0
     price_sensitivity: Annotated[
         float,
-        Range(0.0, 10.0, "median utility lost per unit of log price above the category's mean"),
-    ] = 1.28
+        Range(
+            0.0,
+            10.0,
+            "own-price elasticity of an item's sales: per cent that they fall by when its price "
+            "rises by one",
+        ),
+    ] = 2.0
     sale_salience: Annotated[
         float,
         Range(
             0.0, 5.0, "factor on that sensitivity for a campaign's price cut, which is advertised"
         ),
-    ] = 2.1
+    ] = 1.4
     brand_loyalty: Annotated[float, Range(0.0, 5.0, "utility of a favourite brand")] = 2.5
     propensity_sigma: Annotated[
         float, Range(0.0, 3.0, "sd over users of the log-odds to put into the cart and to buy")
@@ -171,8 +193,8 @@ class Sessions(Settings, frozen=True):
     replenish: Annotated[
         float,
         Range(0.0, 1.0, "probability that a new intent is to buy again what was bought before"),
-    ] = 0.5
-    habit: Annotated[float, Range(0.0, 5.0, "utility of an item that was bought before")] = 1.5
+    ] = 0.35
+    habit: Annotated[float, Range(0.0, 5.0, "utility of an item that was bought before")] = 1.0
     slate: Annotated[int, Range(4, 50, "items on a page")] = 12
     front_page: Annotated[
         float,
@@ -355,20 +377,28 @@ class Checkout(Settings, frozen=True):
 
     cart: Annotated[
         float, Range(-12.0, 5.0, "log-odds to put a viewed item of average match into the cart")
-    ] = -3.3
+    ] = -3.1
     cart_match: Annotated[
         float, Range(0.0, 5.0, "how much the item's match moves these log-odds")
     ] = 0.45
     basket: Annotated[
         float, Range(0.0, 5.0, "rise of these log-odds once the cart holds something")
-    ] = 0.25
+    ] = 0.5
+    substitute: Annotated[
+        float,
+        Range(
+            0.0,
+            10.0,
+            "fall of these log-odds where the cart holds an item of the same category already",
+        ),
+    ] = 0.6
     forget: Annotated[
         float,
         Range(0.0, 1.0, "probability that a cart left behind is not wanted any more next time"),
     ] = 0.5
     begin: Annotated[
         float, Range(-10.0, 10.0, "log-odds to begin the checkout when leaving with a filled cart")
-    ] = -2.5
+    ] = -2.9
     shipping_shock: Annotated[
         float, Range(0.0, 1.0, "probability to give up when shipping costs show, for a small order")
     ] = 0.12
@@ -385,7 +415,7 @@ class Checkout(Settings, frozen=True):
             3.0,
             "rise of a shopper's log-odds to buy what is in the cart with an order that went well",
         ),
-    ] = 2.0
+    ] = 1.6
     back_for_more: Annotated[
         float,
         Range(
@@ -397,6 +427,35 @@ class Checkout(Settings, frozen=True):
         float, Range(0.0, 1.0, "share of honest checkouts in which the delivery address is changed")
     ] = 0.03
     late: Annotated[float, Range(0.0, 1.0, "share of deliveries that come late")] = 0.09
+
+
+class Service(Settings, frozen=True):
+    """What the shop does well and badly, and what that does to its shoppers."""
+
+    promised_days: Annotated[
+        float, Range(0.1, 60.0, "days within which the shop promises to deliver")
+    ] = 4.0
+    late_days: Annotated[
+        float, Range(0.01, 60.0, "mean days by which a late delivery exceeds them (exponential)")
+    ] = 3.0
+    contact: Annotated[
+        float, Range(0.0, 1.0, "share of late deliveries after which support is contacted")
+    ] = 0.3
+    payment: Annotated[
+        float, Range(0.0, 5.0, "weight of a payment that failed, relative to a late delivery")
+    ] = 0.5
+    nothing_found: Annotated[
+        float, Range(0.0, 5.0, "weight of a session in which nothing was worth opening")
+    ] = 0.5
+    order_pleases: Annotated[
+        float, Range(0.0, 5.0, "satisfaction that an order gives; a late delivery takes 1")
+    ] = 0.5
+    loyalty: Annotated[
+        float, Range(0.0, 5.0, "fall of the log hazard to leave per unit of satisfaction")
+    ] = 0.5
+    visits: Annotated[
+        float, Range(0.0, 5.0, "fall of the log visit rate per unit of dissatisfaction")
+    ] = 0.3
 
 
 class Churn(Settings, frozen=True):
@@ -420,6 +479,21 @@ class Churn(Settings, frozen=True):
             "factor on the visit rate after a bad experience; it recovers with each session",
         ),
     ] = 0.55
+    disengagement: Annotated[
+        float,
+        Range(
+            0.0,
+            0.99,
+            "factor on the engagement of who begins to leave, with each session; gone below 0.2",
+        ),
+    ] = 0.55
+    win_back: Annotated[
+        float, Range(0.0, 1.0, "probability with each session that they stay after all")
+    ] = 0.1
+    listless: Annotated[
+        float,
+        Range(0.0, 10.0, "their log-odds to leave a page rise and to fill the cart fall by this"),
+    ] = 2.0
 
 
 class Coupons(Settings, frozen=True):
@@ -446,7 +520,7 @@ class Coupons(Settings, frozen=True):
             20.0,
             "fall of the utility of not clicking, per unit of price sensitivity times log discount",
         ),
-    ] = 0.8
+    ] = 0.56
     pull: Annotated[
         float,
         Range(
@@ -454,7 +528,7 @@ class Coupons(Settings, frozen=True):
             50.0,
             "rise of the log-odds to cart and buy, per price sensitivity times log discount",
         ),
-    ] = 2.0
+    ] = 1.4
     cart: Annotated[
         float, Range(0.0, 3.0, "rise of the log response to a coupon with a cart left behind")
     ] = 0.5
@@ -480,6 +554,9 @@ class Coupons(Settings, frozen=True):
     welcome: Annotated[
         float, Range(0.0, 1.0, "share of first orders that come with a welcome coupon")
     ] = 0.25
+    welcome_days: Annotated[
+        float, Range(0.0, 365.0, "days after the sign-up in which the welcome coupon is good")
+    ] = 30.0
     welcome_discount: Annotated[
         float, Range(0.01, 0.9, "share of the price that the welcome coupon takes off")
     ] = 0.1

@@ -36,6 +36,14 @@ def perhaps_log_in(session, day_state, buffers, number):
 
 
 @inner
+def sign_up(shopper, session, buffers):
+    """Open the account with the first visit; who has just done so is logged in."""
+    shopper.signed_up, shopper.born, session.logged_in = 1, session.time, 1
+    write(buffers, event_codes.SIGN_UP, session)
+    session.time += 10.0 + 50.0 * uniform(session.key, draws.SIGN_UP_TIME)
+
+
+@inner
 def change_address(session, buffers):
     """Perhaps have the order sent to another address than usual."""
     if uniform(session.key, draws.CHANGE_ADDRESS) < session.change_address:

@@ -49,7 +49,7 @@ class Browser:
         self.items["feature"][:, records.PRICE_FEATURE] = (
             self.world.price_z
             + np.log(today.prices)
-            - self.world.log_price
+            - self.world.log_reference
             + advertised[self.world.category]
         )
         self.rules["checkout_payment_failure"] = today.payment_failure

@@ -51,8 +51,10 @@ OFFER = np.dtype(
 )
 
 
-def plan(scenario: Scenario, days: int) -> np.ndarray:
-    """Return (n,) CAMPAIGN; number k is row k - 1. Windows never overlap.
+def plan(scenario: Scenario, days: int, begin: float = 0.0) -> np.ndarray:
+    """Return (n,) CAMPAIGN of a log of `days`; number k is row k - 1. Windows never overlap.
+
+    `begin`: seconds from the first day that is played to the first day of the log.
 
     The campaigns are counted back from a last one that is randomised and whose window ends with
     the log, whatever its length: a split by time then leaves an effect to measure after the cut.
@@ -65,7 +67,8 @@ def plan(scenario: Scenario, days: int) -> np.ndarray:
     last = math.floor(days - setting.window - setting.days)
     starts = np.arange(last, math.ceil(every / 2) - 1, -every, dtype=np.int64)[::-1]
     table = np.zeros(len(starts), dtype=CAMPAIGN)
-    table["begin"], table["end"] = starts * DAY, (starts + setting.days) * DAY
+    table["begin"] = begin + starts * DAY
+    table["end"] = table["begin"] + setting.days * DAY
     table["discount"] = setting.discount
     table["randomised"] = np.arange(len(starts))[::-1] % 2 == 0
     return table
@@ -96,7 +99,7 @@ def described(scenario: Scenario, world: World) -> list[dict[str, Any]]:
             "discount": float(c["discount"]),
             "randomised": bool(c["randomised"]),
         }
-        for k, c in enumerate(plan(scenario, world.days))
+        for k, c in enumerate(plan(scenario, world.log_days, world.begin))
     ]
 
 

@@ -28,8 +28,11 @@ def choose_channel(shopper, session, rules):
 
 
 @inner
-def apply_channel(session, rules):
-    """Shift the log-odds to cart and to check out: who comes by e-mail is nearer to buying."""
+def apply_channel(shopper, session, rules):
+    """Shift the log-odds to cart and to check out.
+
+    Who comes by e-mail is nearer to buying, who is about to leave is not.
+    """
     shift = rules.channels_organic
     if session.channel == DIRECT:
         shift = 0.0
@@ -39,5 +42,5 @@ def apply_channel(session, rules):
         shift = rules.channels_social
     elif session.channel == ADS:
         shift = rules.channels_ads
-    session.cart_shift = CART_PART * shift
+    session.cart_shift = CART_PART * shift - rules.churn_listless * (1.0 - shopper.engagement)
     session.checkout_shift = (1.0 - CART_PART) * shift

@@ -24,13 +24,16 @@ from simulator.behaviour.cart import (
 from simulator.behaviour.pages import page_beside
 from simulator.behaviour.quota import count_order
 from simulator.behaviour.rows import write
+from simulator.behaviour.satisfaction import disappoint, leave_for_good, look_back
 from simulator.behaviour.sessions import IN_STOCK, attraction
-from simulator.behaviour.shoppers import BAD_EXPERIENCE, BOUGHT, CART, RESERVED
+from simulator.behaviour.shoppers import BOUGHT, CART, RESERVED
 from simulator.counter_rng import child, normal, uniform
 from simulator.world.catalogue import DAY
 from simulator.world.recommender import ITEM_VARIANTS
 
-BROWSE = -1  # kind of a scheduled event: an ordinary visit
+# Kinds of scheduled events that are no events of the log: an ordinary visit, and a parcel that
+# comes after the day promised.
+BROWSE, LATE_PARCEL = -1, -2
 # Median and log-sd of the days until an order is followed by a visit for more.
 MORE_DAYS, MORE_SIGMA = 9.0, 0.8
 # Days until an order is reviewed: shift, median beyond it, log-sd.
@@ -145,7 +148,7 @@ def drop_sold_out(shopper, session, day_state):
         if day_state.items[shopper.cart[k]].stock != IN_STOCK:
             drop_line(shopper, k)
     if shopper.cart_size < size and session.typology < 0:
-        shopper.grievance = max(shopper.grievance, BAD_EXPERIENCE)
+        disappoint(shopper, day_state.rules[0], 0.5)
 
 
 @inner
@@ -206,6 +209,8 @@ def pay(shopper, session, day_state, buffers):
             session.card = card
         elif uniform(session.key, slot + draws.ATTEMPT_CHANGES_CARD) < 0.5:
             card = shopper.card[1]
+    if session.typology < 0:
+        disappoint(shopper, day_state.rules[0], day_state.rules[0].service_payment)
     return -1
 
 
@@ -242,7 +247,7 @@ def place_order(shopper, session, day_state, buffers, card):
         amount += write_line(shopper, session, day_state, buffers, card, k, off)
     order.time, order.first, order.lines = session.time, first, shopper.cart_size
     order.user, order.ring, order.views = session.user, session.ring, session.views
-    order.typology = session.typology
+    order.typology, order.late = session.typology, 0
     if session.user < day_state.n_shoppers and session.time < day_state.end:
         count_order(session.typology, buffers.placed)
     if session.typology < 0:
@@ -278,10 +283,9 @@ def follow_up(shopper, session, day_state, buffers):
     late = uniform(session.key, draws.LATE_DELIVERY) < rules.checkout_late
     p_refund = rules.refund_late if late else rules.refund_on_time
     refunds = uniform(session.key, draws.REFUND) < p_refund
-    if late or (refunds and uniform(session.key, draws.REFUND_ANNOYS) < 0.5):
-        shopper.grievance = BAD_EXPERIENCE
-        shopper.visit_factor *= rules.churn_fading
-    elif not refunds:
+    if refunds and uniform(session.key, draws.REFUND_ANNOYS) < 0.5:
+        disappoint(shopper, rules, 1.0)
+    if not refunds and not late:
         # Most trust is earned by the first orders.
         shopper.trust += rules.checkout_trust * math.exp(-0.5 * shopper.orders)
     # The need is met: the category that complements it comes to mind, or nothing.
@@ -295,8 +299,23 @@ def follow_up(shopper, session, day_state, buffers):
         time = session.time + DAY * MORE_DAYS * math.exp(MORE_SIGMA * deviate)
         if time < end:
             schedule(buffers, session, BROWSE, time, session.user, -1, draws.CHILD_BACK_FOR_MORE)
+    schedule_delivery(session, day_state, buffers, late)
     if session.user < day_state.n_shoppers:
+        buffers.orders[session.order].late = late
         schedule_service(session, day_state, buffers, refunds)
+
+
+@inner
+def schedule_delivery(session, day_state, buffers, late):
+    """Schedule the arrival of an order: within the days promised, or some days after them."""
+    rules, u = day_state.rules[0], uniform(session.key, draws.DELIVERY_TIME)
+    if late:
+        days = rules.service_promised_days - rules.service_late_days * math.log(1.0 - u)
+    else:
+        days = rules.service_promised_days * (0.3 + 0.7 * u)
+    time, kind = session.time + DAY * days, LATE_PARCEL if late else event_codes.DELIVERY
+    if time < day_state.end:
+        schedule(buffers, session, kind, time, session.user, session.order, draws.CHILD_DELIVERY)
 
 
 @inner
@@ -319,14 +338,9 @@ def schedule_service(session, day_state, buffers, refunds):
 def end_session(shopper, session, day_state, buffers):
     """End an honest session: gone for good, back in a day or so, or at the next planned visit."""
     rules = day_state.rules[0]
-    factor = rules.churn_bad_experience if shopper.grievance > 0 else 1.0
-    hazard = min(shopper.hazard * factor, 0.95)
-    if uniform(session.key, draws.CHURN) < hazard:
-        shopper.alive, shopper.died, shopper.reason = 0, session.time, shopper.grievance
+    if leave_for_good(shopper, session, rules):
         return
-    if uniform(session.key, draws.FORGIVE) < 0.4:
-        shopper.grievance = 0
-    shopper.visit_factor += 0.15 * (1.0 - shopper.visit_factor)
+    look_back(shopper, session, rules)
     unfinished = session.bought == 0 and session.views > 1
     if unfinished and uniform(session.key, draws.RETURN_VISIT) < rules.sessions_return_visit:
         time = session.time + 16.0 * 3_600.0 * math.exp(

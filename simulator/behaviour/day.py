@@ -10,15 +10,24 @@ from numba import njit
 from eventlog._runtime.compiled import inner
 from simulator import event_codes
 from simulator.behaviour import counter_index, draws
-from simulator.behaviour.account import log_in, perhaps_log_in
+from simulator.behaviour.account import log_in, perhaps_log_in, sign_up
 from simulator.behaviour.campaigns import interest, make_offer
 from simulator.behaviour.cart import buy_wishes
 from simulator.behaviour.channels import apply_channel, choose_channel
-from simulator.behaviour.checkout import BROWSE, check_out, end_session, follow_up, schedule
+from simulator.behaviour.checkout import (
+    BROWSE,
+    LATE_PARCEL,
+    check_out,
+    end_session,
+    follow_up,
+    schedule,
+    schedule_delivery,
+)
 from simulator.behaviour.overrides import BURST
 from simulator.behaviour.pace import set_pace
 from simulator.behaviour.quota import is_open
 from simulator.behaviour.rows import write
+from simulator.behaviour.satisfaction import disappoint, show_up_probability
 from simulator.behaviour.sessions import (
     MAIN_DEVICE,
     browse,
@@ -33,6 +42,10 @@ ERRANDS = 3  # at most, in one session: an order may be followed by another
 PAUSE = 1_800.0  # seconds at least between two sessions of a shopper
 # Share of honest reviews that are about something looked at here and bought elsewhere.
 UNBOUGHT = 0.15
+# How a review's stars follow from quality (per sd) and lateness, and the likings from which on one
+# gives 2, 3, 4 and 5 stars: 8, 5, 9, 19 and 59 % of reviews, as on Amazon (McAuley et al. 2015).
+LIKES_QUALITY, MINDS_LATENESS = 0.5, 1.6
+RATING_THRESHOLDS = (-1.77, -1.42, -0.98, -0.33)
 ABROAD = 0.02  # share of honest sessions from a random country
 N_COUNTRIES = len(COUNTRIES)
 
@@ -65,6 +78,49 @@ def play(scheduled, first, shoppers, session_table, day_state, buffers, room):
         # What a counterfactual session wrote is discarded: only its outcome stays.
         discard(counters, kept)
     return len(scheduled)
+
+
+@njit(cache=True)
+def play_past(past, shoppers, session_table, day_state, buffers):
+    """Play what follows the orders `past`, (n,) shoppers.PAST_ORDER, before the first day.
+
+    Their own rows lie before the log. What would have happened by now is left out.
+    """
+    session, counters = session_table[0], buffers.counters
+    for n in range(len(past)):
+        shopper = shoppers[past[n].user]
+        session.user, session.time = past[n].user, past[n].time
+        session.key = child(shopper.key, draws.CHILD_PAST_ORDER - n)
+        factor, grievance = shopper.visit_factor, shopper.grievance
+        satisfaction = shopper.satisfaction
+        begin_session(shopper, session, day_state, buffers)
+        session.device, session.channel = shopper.device[0], 0
+        record_session(session, day_state, buffers)
+        session.order = counters[counter_index.ORDERS]
+        order = buffers.orders[session.order]
+        counters[counter_index.ORDERS] += 1
+        order.time, order.first = session.time, counters[counter_index.EVENTS]
+        order.user, order.ring, order.lines, order.views = session.user, -1, 1, 1
+        order.typology = -1
+        row = write(buffers, event_codes.PURCHASE, session)
+        row.item, row.order, row.quantity = past[n].item, session.order, 1
+        row.price = day_state.items[past[n].item].price
+        first = counters[counter_index.SCHEDULED]
+        follow_up(shopper, session, day_state, buffers)
+        shopper.visit_factor, shopper.grievance = factor, grievance
+        shopper.satisfaction = satisfaction
+        keep_future(buffers, first)
+
+
+@inner
+def keep_future(buffers, first):
+    """Take out of what is scheduled, from place `first` on, all that lies before the first day."""
+    last, kept = buffers.counters[counter_index.SCHEDULED], first
+    for k in range(first, last):
+        if buffers.scheduled[k].time >= 0.0:
+            buffers.scheduled[kept] = buffers.scheduled[k]
+            kept += 1
+    buffers.counters[counter_index.SCHEDULED] = kept
 
 
 @inner
@@ -121,7 +177,7 @@ def play_event(event, user, shoppers, session, day_state, buffers):
 
     Returns whether the shopper was made an offer.
     """
-    shopper, n = shoppers[user], day_state.n_shoppers
+    shopper, n, rules = shoppers[user], day_state.n_shoppers, day_state.rules[0]
     session.key, session.user = event.key, user
     session.time = max(event.time, shopper.last_end + PAUSE)
     attacks = event.override >= 0
@@ -129,7 +185,7 @@ def play_event(event, user, shoppers, session, day_state, buffers):
         return False
     # After bad experiences a shopper plans as before and comes less often. An attack does not ask.
     asks = event.kind == BROWSE and not attacks
-    if asks and uniform(session.key, draws.SHOW_UP) >= shopper.visit_factor:
+    if asks and uniform(session.key, draws.SHOW_UP) >= show_up_probability(shopper, rules):
         return False
     # A counterfactual ends with the window of its offer.
     if user >= n and session.time >= shopper.outcome_until:
@@ -137,18 +193,25 @@ def play_event(event, user, shoppers, session, day_state, buffers):
     if attacks:
         attack(shopper, session, day_state, buffers, day_state.overrides[event.override])
         return False
+    if shopper.signed_up == 0:
+        shopper.born = session.time
     begin_session(shopper, session, day_state, buffers)
     if is_service(event):
         play_service(event, shopper, session, day_state, buffers)
+        return False
+    if event.kind == event_codes.DELIVERY or event.kind == LATE_PARCEL:
+        play_delivery(event, shopper, session, day_state, buffers)
         return False
     if uniform(session.key, draws.ABROAD) < ABROAD:
         session.country = int(uniform(session.key, draws.COUNTRY) * N_COUNTRIES)
     is_new = uniform(session.key, draws.NEW_DEVICE) < day_state.rules[0].shoppers_new_device
     choose_device(shopper, session, n, is_new)
     choose_channel(shopper, session, day_state.rules[0])
-    apply_channel(session, day_state.rules[0])
+    apply_channel(shopper, session, day_state.rules[0])
     record_session(session, day_state, buffers)
-    if is_new:
+    if shopper.signed_up == 0:
+        sign_up(shopper, session, buffers)
+    elif is_new:
         log_in(session, buffers, day_state.rules[0].sessions_login_failure)
     else:
         perhaps_log_in(session, day_state, buffers, draws.LOGIN_AT_START)
@@ -166,13 +229,16 @@ def begin_session(shopper, session, day_state, buffers):
     rules = day_state.rules[0]
     session.typology, session.ring, session.device, session.card = -1, -1, -1, -1
     session.country, session.price_sensitivity = shopper.country, shopper.price_sensitivity
-    session.cart_shift, session.checkout_shift = 0.0, 0.0
+    session.checkout_shift = 0.0
+    session.cart_shift = 0.0
+    # who is about to leave is listless: fewer pages, and fewer carts (see `apply_channel`)
+    listless = rules.churn_listless * (1.0 - shopper.engagement)
     session.payment_failure = rules.checkout_payment_failure
     session.payment_attempts, session.category, session.own_taste = 2, -1, 1.0
     mean = math.log(rules.sessions_leave / (1.0 - rules.sessions_leave))
     deviate = normal(session.key, draws.LEAVE_LOGIT)
-    session.leave_logit = mean + rules.sessions_leave_sigma * deviate
-    session.redeem_welcome = welcome_chance(shopper, rules)
+    session.leave_logit = mean + rules.sessions_leave_sigma * deviate + listless
+    session.redeem_welcome = welcome_chance(shopper, session, rules)
     deviate = normal(session.key, draws.DETACHMENT)
     session.detachment = rules.navigation_detachment * deviate
     session.logged_in = uniform(session.key, draws.REMEMBERED) < rules.navigation_remembered
@@ -234,7 +300,9 @@ def attack(shopper, session, day_state, buffers, overrides):
             choose_device(shopper, session, day_state.n_shoppers, False)
         choose_channel(shopper, session, day_state.rules[0])
         record_session(session, day_state, buffers)
-        if foreign and step == 0:
+        if shopper.signed_up == 0:
+            sign_up(shopper, session, buffers)
+        elif foreign and step == 0:
             log_in(session, buffers, overrides.login_failure)
         visit(shopper, session, day_state, buffers, False)
         card = session.card
@@ -275,17 +343,18 @@ def play_counterfactual(event, shoppers, session, logged_in, day_state, buffers)
     session.user += day_state.n_shoppers
     session.key, session.time = event.key, buffers.offers[shopper.offer].time
     session.order, session.bought, session.views = -1, 0, 0
-    apply_channel(session, day_state.rules[0])
+    apply_channel(shopper, session, day_state.rules[0])
     session.price_sensitivity, session.logged_in = shopper.price_sensitivity, logged_in
-    session.redeem_welcome = welcome_chance(shopper, day_state.rules[0])
+    session.redeem_welcome = welcome_chance(shopper, session, day_state.rules[0])
     visit(shopper, session, day_state, buffers, True)
     discard(counters, kept)
 
 
 @inner
-def welcome_chance(shopper, rules):
-    """Return the probability to order with a welcome coupon: 0 after the first order."""
-    return rules.coupons_welcome if shopper.orders == 0 else 0.0
+def welcome_chance(shopper, session, rules):
+    """Return the probability to order with a welcome coupon: 0 for an old account or customer."""
+    is_young = session.time - shopper.born < rules.coupons_welcome_days * DAY
+    return rules.coupons_welcome if is_young and shopper.orders == 0 else 0.0
 
 
 @inner
@@ -300,6 +369,9 @@ def visit(shopper, session, day_state, buffers, offered):
     for _ in range(ERRANDS):
         paid = run_errand(shopper, session, day_state, buffers)
         spent += paid
+        if not honest and paid > 0.0:  # the shop does not know yet: it sends the parcel
+            late = uniform(session.key, draws.LATE_DELIVERY) < day_state.rules[0].checkout_late
+            schedule_delivery(session, day_state, buffers, late)
         if not honest or paid == 0.0:
             break
         after_order(shopper, session, day_state, buffers, paid)
@@ -375,7 +447,25 @@ def play_service(event, shopper, session, day_state, buffers):
         write_refund(event, session, day_state, buffers, order, line)
     else:
         sold = buffers.events[line]
-        write_review(shopper, session, day_state, buffers, sold.item, sold.price)
+        write_review(shopper, session, day_state, buffers, order, sold)
+    shopper.last_end = session.time
+
+
+@inner
+def play_delivery(event, shopper, session, day_state, buffers):
+    """Write the arrival of an order, from no device; a late one annoys, and some complain."""
+    rules = day_state.rules[0]
+    session.device, session.channel = -1, -1
+    record_session(session, day_state, buffers)
+    row = write(buffers, event_codes.DELIVERY, session)
+    row.order = event.reference
+    own = session.user >= day_state.n_shoppers or buffers.orders[event.reference].typology < 0
+    if event.kind == LATE_PARCEL and own:
+        disappoint(shopper, rules, 1.0)
+        if uniform(session.key, draws.SUPPORT_CONTACT) < rules.service_contact:
+            session.time += 600.0 + 7_200.0 * uniform(session.key, draws.SUPPORT_CONTACT_TIME)
+            row = write(buffers, event_codes.SUPPORT_CONTACT, session)
+            row.order = event.reference
     shopper.last_end = session.time
 
 
@@ -396,18 +486,24 @@ def write_refund(event, session, day_state, buffers, order, line):
 
 
 @inner
-def write_review(shopper, session, day_state, buffers, item, price):
-    """Write the review of an item bought here, or looked at here and bought elsewhere."""
+def write_review(shopper, session, day_state, buffers, order, sold):
+    """Write the review of an item bought here, or looked at here and bought elsewhere.
+
+    `sold`: the row of the order's line.
+    """
     start, items = session.time, day_state.items
-    recent = shopper.recent[0, 0]
+    recent, item, price, late = shopper.recent[0, 0], sold.item, sold.price, order.late
     if recent >= 0 and uniform(session.key, draws.REVIEW_UNBOUGHT) < UNBOUGHT:
-        item, price = recent, items[recent].price
+        item, price, late = recent, items[recent].price, np.uint8(0)
     session.time = start + 4.0 + 16.0 * uniform(session.key, draws.SERVICE_VIEW_TIME)
     row = write(buffers, event_codes.VIEW_ITEM, session)
     row.item, row.price, row.p_choice, row.rank = item, price, 1.0, 0
     session.time = start + 20.0 + 100.0 * uniform(session.key, draws.SERVICE_TIME)
     row = write(buffers, event_codes.REVIEW, session)
     deviate = normal(session.key, draws.RATING)
-    rating = np.round(3.9 + 0.6 * items[item].quality + 0.9 * deviate)
+    liking = LIKES_QUALITY * items[item].quality - MINDS_LATENESS * late + deviate
+    rating = 1.0
+    for threshold in RATING_THRESHOLDS:
+        rating += liking > threshold
     row.item, row.price, row.p_choice, row.rank = item, price, day_state.rules[0].checkout_review, 0
-    row.rating = min(max(rating, 1.0), 5.0)
+    row.rating = rating

@@ -35,6 +35,7 @@ class DayState(NamedTuple):
     partner: np.ndarray  # (n_categories,) int32 category that complements each
     facets: int  # queries per category
     price_cut: np.ndarray  # (n_categories,) float64, salience times the log price cut
+    reference_utility: np.ndarray  # see World.reference_utility
     campaigns: np.ndarray  # (n,) campaigns.CAMPAIGN
     overrides: np.ndarray  # (n,) overrides.OVERRIDE of the day's attacks
     n_shoppers: int  # rows of the shoppers' table from here on are counterfactuals

@@ -31,6 +31,7 @@ REMEMBERED = 17  # the device is still logged in
 LOGIN_AT_START = 18  # and the time it takes
 LOGIN_TO_BUY = 20  # and the time it takes
 GOES_ON = 22  # after an order
+SIGN_UP_TIME = 23
 
 SHOW_UP = 40
 SERVICE_DEVICE = 41
@@ -98,6 +99,10 @@ CHURN = CHECKOUT + 38
 FORGIVE = CHECKOUT + 40
 RETURN_VISIT = CHECKOUT + 42
 RETURN_TIME = CHECKOUT + 44  # normal
+DELIVERY_TIME = CHECKOUT + 50
+SUPPORT_CONTACT = CHECKOUT + 52
+SUPPORT_CONTACT_TIME = CHECKOUT + 54
+WIN_BACK = CHECKOUT + 56
 CHANGE_ADDRESS = CHECKOUT + 46
 CHANGE_ADDRESS_TIME = CHECKOUT + 48
 
@@ -146,6 +151,8 @@ CHILD_BACK_FOR_MORE = 2
 CHILD_REFUND = 3
 CHILD_REVIEW = 4
 CHILD_COUPON_REMINDER = 5
+CHILD_PAST_ORDER = -1_000_000  # - number of the order among those of a shard
+CHILD_DELIVERY = 7
 CHILD_GOES_ON = 6  # what the shopper does in the same session, after an order
 CHILD_ATTACK = 16  # + session of the burst, from 1
 

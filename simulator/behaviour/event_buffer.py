@@ -61,6 +61,7 @@ ORDER = np.dtype(
         ("user", "i4"),
         ("ring", "i4"),
         ("views", "i4"),
+        ("late", "u1"),  # whether it comes after the day promised
         ("typology", "i1"),
     ],
     align=True,

@@ -53,7 +53,7 @@ class PolicyHost:
 
     def __init__(self, use: PolicyUse, browser: Browser, recommender: Recommender) -> None:
         self.policy, self.name = use.policy, use.name
-        self.first_day, self.rng = use.first_day, use.rng
+        self.first_day, self.rng = browser.world.first_day + use.first_day, use.rng
         self.browser, self.recommender = browser, recommender
         world, n = browser.world, len(browser.population)
         self.slate = browser.scenario.sessions.slate
@@ -85,7 +85,7 @@ class PolicyHost:
             raise
         except Exception as error:
             raise InputError(
-                f"The policy {self.name} failed on day {day}: {type(error).__name__}: {error}"
+                f"The policy {self.name} failed on day {shop.day}: {type(error).__name__}: {error}"
             ) from error
         self._show(users, found)
 
@@ -94,7 +94,8 @@ class PolicyHost:
         if self.pages.bad_scores[0]:
             raise InputError(
                 f"The score of the policy {self.name} was NaN {self.pages.bad_scores[0]:,} times "
-                f"on day {day}; return a number for every user and item."
+                f"on day {day - self.browser.world.first_day}; return a number for every user and "
+                "item."
             )
 
     def shop(self, day: int) -> Shop:
@@ -103,8 +104,9 @@ class PolicyHost:
         recent = self.remembered()
         names = ("session", "event", "item", "time", "price", "order")
         columns = {name: _read_only(rows[name]) for name in names}
+        columns["time"] = _read_only(rows["time"] - self.browser.world.begin)
         return Shop(
-            day=day,
+            day=day - self.browser.world.first_day,
             slate=self.slate,
             n_users=len(self.browser.population),
             catalogue=self.catalogue(day),

@@ -99,6 +99,9 @@ def session_record(scenario: Scenario, world: World) -> np.ndarray:
                 ("payment_attempts", "i4"),
                 ("category", "i4"),  # that must be the intent, -1 = the shopper's own choice
                 ("price_sensitivity", "f4"),
+                # utility of reference prices, taken off that of every item
+                ("reference_utility", "f4"),
+                ("cart_reference", "f4"),  # the same for the log-odds to cart
                 ("leave_logit", "f4"),
                 ("detachment", "f4"),  # rise of the utility of clicking on nothing
                 ("pace", "f4"),  # log of the factor on the time between clicks

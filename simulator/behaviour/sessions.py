@@ -29,10 +29,18 @@ from simulator.behaviour.pages import (
     record_page,
     result_page,
 )
+from simulator.behaviour.records import PRICE_FEATURE
 from simulator.behaviour.rows import write
-from simulator.behaviour.shoppers import BAD_EXPERIENCE, BOUGHT, CART, MEMORY, RECENT
+from simulator.behaviour.satisfaction import disappoint
+from simulator.behaviour.shoppers import BOUGHT, CART, MEMORY, RECENT
 from simulator.counter_rng import normal, uniform
-from simulator.world.catalogue import DAY, TIERS
+from simulator.world.catalogue import (
+    DAY,
+    LEAST_SENSITIVITY,
+    QUALITY,
+    SENSITIVITY_STEP,
+    TIERS,
+)
 from simulator.world.queries import TEXTS
 from simulator.world.recommender import ITEM_VARIANTS
 
@@ -40,7 +48,13 @@ OUT_OF_STOCK, IN_STOCK, NOT_LAUNCHED = 0, 1, 2  # `stock` of an item
 OUT_OF_STOCK_WEIGHT = math.exp(-2.0)  # factor on the weight of an item that is out of stock
 # Utility of a clicked item that leaves the log-odds to cart where the scenario puts them.
 MATCH_CENTRE = 4.0
+# Share of the price sensitivity, which is an elasticity of sales, that works at each of the two
+# choices. They add up to more than 1 because a logit of probability p damps its share by 1 - p.
+CLICK_PRICE, CART_PRICE = 0.85, 1.2
+# How far clicked items are cheaper than others: 1 = as far as if all items stood on one page.
+CLICKED_CHEAPER = 0.7
 MAIN_DEVICE = 0.78  # share of sessions on a shopper's main device
+CURIOSITY = 2.0  # share of an item's appeal that draws clicks only
 N_TIERS = len(TIERS)
 # Of the sessions, those that open with what is shown beside the item seen last; and of those that
 # open with neither this nor the front page, those that open with a category and not a search.
@@ -103,11 +117,12 @@ def draw_category(shopper, session, price_cut):
     Its inclusive value moves with the prices as far as the shopper minds them.
     """
     total, n = 0.0, shopper.category_logit.shape[0]
+    sensitivity = CLICK_PRICE * shopper.price_sensitivity
     for c in range(n):
-        total += math.exp(shopper.category_logit[c] + shopper.price_sensitivity * price_cut[c])
+        total += math.exp(shopper.category_logit[c] + sensitivity * price_cut[c])
     left = uniform(session.key, draws.CATEGORY) * total
     for c in range(n):
-        left -= math.exp(shopper.category_logit[c] + shopper.price_sensitivity * price_cut[c])
+        left -= math.exp(shopper.category_logit[c] + sensitivity * price_cut[c])
         if left < 0:
             return c
     return n - 1
@@ -123,13 +138,25 @@ def set_feature_weights(shopper, session, which):
     weight = session.feature_weight
     for k in range(styles):
         weight[k] = (shopper.taste[k] + shopper.intent_style[which, k]) * session.own_taste
-    weight[styles], weight[styles + 1], weight[styles + 2] = -session.price_sensitivity, 0.4, 1.0
+    weight[styles], weight[styles + 1], weight[styles + 2] = (
+        -CLICK_PRICE * session.price_sensitivity,
+        QUALITY,
+        1.0,
+    )
+
+
+@inner
+def reference_utility(grid, sensitivity):
+    """Return the utility of reference prices at a price sensitivity (see World), interpolated."""
+    place = (sensitivity - LEAST_SENSITIVITY) / SENSITIVITY_STEP
+    k = min(max(int(place), 0), len(grid) - 2)
+    return grid[k] + (place - k) * (grid[k + 1] - grid[k])
 
 
 @inner
 def attraction(shopper, session, rules, item):
     """Return exp(utility) of an item record."""
-    utility = item.lift
+    utility = item.lift - session.reference_utility
     for k in range(session.feature_weight.shape[0]):
         utility += item.feature[k] * session.feature_weight[k]
     if item.brand == shopper.favourite_brand[session.focus // 2]:
@@ -233,6 +260,12 @@ def browse(shopper, session, day_state, buffers):
     """Play a session from its first page to its end, writing searches, views and carts."""
     rules = day_state.rules[0]
     longest = int(rules.sessions_longest)
+    grid, sensitivity = day_state.reference_utility, session.price_sensitivity
+    session.reference_utility = reference_utility(grid, CLICK_PRICE * sensitivity)
+    clicked = CLICKED_CHEAPER * CLICK_PRICE * sensitivity
+    session.cart_reference = reference_utility(
+        grid, clicked + CART_PRICE * sensitivity
+    ) - reference_utility(grid, clicked)
     recall(shopper, session, day_state)
     session.last, session.query = -1, session.focus * day_state.facets
     session.depth, held = 0, shopper.cart_size
@@ -357,6 +390,9 @@ def click(shopper, session, day_state, buffers, chosen, slot):
         session.last = i
         shopper.seen[i % MEMORY] = 1
         session.views += 1
+        if item.stock != IN_STOCK:
+            row = write(buffers, event_codes.OUT_OF_STOCK, session)
+            row.item, row.price, row.p_choice, row.rank = i, item.price, 1.0, 0
     carted = quick or consider_cart(shopper, session, day_state, buffers, chosen, p_cart, slot)
     # From the page to what can be opened again.
     if again:
@@ -385,15 +421,21 @@ def remember(session, chosen, i, weight):
 
 
 @inner
-def cart_logit(shopper, session, rules, item, weight, again, i):
+def cart_logit(shopper, session, rules, items, weight, again, i):
     """Return the log-odds to put item `i`, just opened, into the cart."""
-    # Appeal draws clicks, not purchases: popular items are looked at out of curiosity.
-    utility = math.log(weight) - 2.45 * item.appeal - (rules.sessions_reopen if again else 0.0)
+    item = items[i]
+    price = item.feature[PRICE_FEATURE]
+    # Appeal draws more clicks than purchases: popular items are looked at out of curiosity too.
+    utility = math.log(weight) - CURIOSITY * item.appeal - (rules.sessions_reopen if again else 0.0)
+    # The price has a coefficient of its own here.
+    utility += CLICK_PRICE * session.price_sensitivity * price + session.reference_utility
     logit = (
         rules.checkout_cart
         + shopper.propensity
         + session.cart_shift
         + rules.checkout_cart_match * (utility - MATCH_CENTRE)
+        - CART_PRICE * session.price_sensitivity * price
+        - session.cart_reference
     )
     logit += (
         (rules.checkout_basket if shopper.cart_size > 0 else 0.0)
@@ -404,6 +446,10 @@ def cart_logit(shopper, session, rules, item, weight, again, i):
         if shopper.bought[k] == i:
             logit += rules.sessions_habit
             break
+    for k in range(shopper.cart_size):
+        if items[shopper.cart[k]].category == item.category:
+            logit -= rules.checkout_substitute
+            break
     return logit
 
 
@@ -413,7 +459,7 @@ def cart_probability(shopper, session, rules, items, chosen):
     i, again = session.items[chosen], chosen < RECENT
     if shopper.cart_size >= CART or in_cart(shopper, i) >= 0:
         return 0.0
-    logit = cart_logit(shopper, session, rules, items[i], session.weight[chosen], again, i)
+    logit = cart_logit(shopper, session, rules, items, session.weight[chosen], again, i)
     return 1.0 / (1.0 + math.exp(-logit))
 
 
@@ -426,8 +472,7 @@ def consider_cart(shopper, session, day_state, buffers, chosen, p_cart, slot):
         # It would have been bought: a stock-out annoys.
         minds = wants and session.typology < 0
         if minds and uniform(session.key, slot + draws.STOCK_OUT_ANNOYS) < 0.3:
-            shopper.grievance = max(shopper.grievance, BAD_EXPERIENCE)
-            shopper.visit_factor *= rules.churn_fading
+            disappoint(shopper, rules, 1.0)
         return False
     if not wants:
         consider_wish(shopper, session, day_state, buffers, i, p_cart, slot)

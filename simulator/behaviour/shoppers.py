@@ -9,9 +9,18 @@ from __future__ import annotations
 
 import numpy as np
 
+from simulator.behaviour.history import (
+    VISITS,
+    account_age,
+    past_orders,
+    past_purchases,
+    recent_orders,
+    surviving_hazard,
+)
 from simulator.scenario import Scenario
 from simulator.world.catalogue import DAY, World
 
+MOST_HAZARD = 0.6  # of being gone after a session
 BOUGHT = 4  # items bought last, which may be bought again
 MEMORY = 1_024  # cells of each shopper's memory of items seen; items may share a cell
 RECENT = 4  # items that a shopper remembers and may open again
@@ -34,7 +43,7 @@ def shopper_dtype(world: World) -> np.dtype:
         [
             # fixed
             ("key", "u8"),  # of the shopper's draws
-            ("born", "f8"),  # first day as a customer; negative = before the log
+            ("born", "f8"),  # when the account was opened; a new one is by its first visit
             ("rate", "f8"),  # planned visits per day while active
             ("category_logit", "f4", (world.n_categories,)),  # log liking of each category
             ("price_sensitivity", "f4"),  # utility lost per unit of log price
@@ -49,10 +58,14 @@ def shopper_dtype(world: World) -> np.dtype:
             ("ring", "i4"),  # the ring that controls the account, -1 = its owner does
             # state
             ("taste", "f4", (styles,)),
+            ("signed_up", "u1"),
             ("alive", "u1"),
             ("died", "f8"),  # NaN while alive
             ("reason", "i1"),  # index into REASONS
             ("visit_factor", "f4"),  # factor on the visit rate, 1 = normal
+            ("satisfaction", "f4"),  # 0 = neutral, -1 = a late parcel just now
+            ("engagement", "f4"),  # 1 = as ever; it falls once the shopper begins to leave
+            ("leaving_since", "f8"),  # NaN = not on the way out
             ("trust", "f4"),  # shift of the log-odds to buy that good orders have earned
             ("grievance", "i1"),  # why the hazard is raised, index into REASONS; 0 = it is not
             ("last_end", "f8"),  # end of the last session
@@ -71,6 +84,7 @@ def shopper_dtype(world: World) -> np.dtype:
             ("devices", "i4"),
             ("cards", "i4"),  # codes made so far
             ("orders", "i4"),  # honest orders so far
+            ("orders_before", "i4"),  # those before the log
             # coupons
             ("campaign", "i4"),  # the last campaign that reached the shopper, 0 = none
             ("offer", "i8"),  # its row among the shard's offers
@@ -89,6 +103,10 @@ def shopper_dtype(world: World) -> np.dtype:
     )
 
 
+# An order placed before the first day that is played.
+PAST_ORDER = np.dtype([("user", "i8"), ("time", "f8"), ("item", "i4")], align=True)
+
+
 class Population:
     """The shoppers of one shard.
 
@@ -100,6 +118,7 @@ class Population:
     def __init__(self, table: np.ndarray) -> None:
         self.table = table
         self.n = len(table) // 2
+        self.past_orders = np.zeros(0, dtype=PAST_ORDER)  # the latest, by shopper and time
         # next free code of devices and cards that are no shopper's own
         self.n_devices = self.n_cards = RESERVED
 
@@ -135,10 +154,12 @@ def draw(scenario: Scenario, world: World, n: int, rng: np.random.Generator) -> 
         + rng.normal(0, 0.3 * setting.category_taste, (n, world.n_categories))
     )
     shape, hazard_shape = setting.visits_shape, scenario.churn.hazard_shape
-    horizon = world.days * DAY
-    born = np.where(
-        rng.random(n) < setting.present, -rng.exponential(300 * DAY, n), rng.random(n) * horizon
-    )
+    rate = rng.gamma(shape, setting.visits / shape, n) + 1e-4
+    present = rng.random(n) < setting.present
+    clock, hours = _clock(world)
+    opens = np.interp(world.begin, hours, clock)
+    joins = np.interp(opens + rng.random(n) * (clock[-1] - opens), clock, hours)
+    born = np.where(present, world.begin - DAY * account_age(scenario, rate, rng), joins)
     code = np.arange(n, dtype=np.int64)
     device = np.stack([2 * code, 2 * code + 1], axis=1)
     household = np.flatnonzero(rng.random(n) < 0.1)  # the second device is somebody else's main one
@@ -148,19 +169,24 @@ def draw(scenario: Scenario, world: World, n: int, rng: np.random.Generator) -> 
     for name, value in {
         "key": rng.integers(0, 2**64, n, dtype=np.uint64),
         "born": born,
-        "rate": rng.gamma(shape, setting.visits / shape, n) + 1e-4,
+        "rate": rate,
         "taste": taste,
         "category_logit": category_logit,
-        "price_sensitivity": setting.price_sensitivity * rng.lognormal(0, 0.4, n),
+        "price_sensitivity": setting.price_sensitivity * rng.lognormal(-0.08, 0.4, n),  # mean 1
         "favourite_brand": favourite,
         "propensity": rng.normal(0, setting.propensity_sigma, n),
-        "hazard": np.minimum(rng.gamma(hazard_shape, scenario.churn.hazard / hazard_shape, n), 0.6),
+        "hazard": np.minimum(
+            rng.gamma(hazard_shape, scenario.churn.hazard / hazard_shape, n), MOST_HAZARD
+        ),
         "country": rng.choice(len(COUNTRIES), n, p=COUNTRY_SHARE),
         "channel": rng.choice(len(CHANNELS), n, p=CHANNEL_SHARE),
         "age": rng.choice(len(AGES), n, p=[0.14, 0.27, 0.24, 0.18, 0.17]),
         "ring": -1,
+        "signed_up": born < 0,
         "alive": 1,
         "died": np.nan,
+        "engagement": 1.0,
+        "leaving_since": np.nan,
         "visit_factor": 1.0,
         "last_end": -np.inf,
         "intent": -1,
@@ -178,7 +204,49 @@ def draw(scenario: Scenario, world: World, n: int, rng: np.random.Generator) -> 
         "response": 1.0,
     }.items():
         people[name] = value
-    return Population(table)
+    population = Population(table)
+    population.past_orders = _draw_past(scenario, world, people, rng)
+    return population
+
+
+def _draw_past(
+    scenario: Scenario, world: World, people: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Give those whose account is older than the first day played their past, in place.
+
+    Returns (m,) PAST_ORDER.
+    """
+    old = np.flatnonzero(people["born"] < 0)
+    visits = rng.poisson(VISITS * people["rate"][old] * -people["born"][old] / DAY)
+    hazard = surviving_hazard(scenario, visits, rng)
+    people["hazard"][old] = np.minimum(hazard, MOST_HAZARD)
+    orders, trust, chance = past_orders(scenario, people["propensity"][old], visits, rng)
+    people["orders"][old], people["trust"][old] = orders, trust
+    for k in range(BOUGHT):
+        buyers = old[orders > k]
+        people["bought"][buyers, k] = past_purchases(
+            world,
+            people["category_logit"][buyers],
+            people["taste"][buyers],
+            people["price_sensitivity"][buyers],
+            rng,
+        )
+    age = -people["born"][old] / DAY
+    who, ago = recent_orders(orders, people["rate"][old], age, chance, rng)
+    recent = np.zeros(len(who), dtype=PAST_ORDER)
+    recent["user"], recent["time"] = old[who], -ago * DAY
+    recent["item"] = people["bought"][old[who], rng.integers(0, BOUGHT, len(who))]
+    recent["item"] = np.where(recent["item"] < 0, people["bought"][old[who], 0], recent["item"])
+    people["orders"][old] -= np.bincount(who, minlength=len(old))  # counted once they are played
+    return recent
+
+
+def _clock(world: World) -> tuple[np.ndarray, np.ndarray]:
+    """Operational time in days at each full hour, and these hours in seconds."""
+    by_hour = world.hour_weight[world.is_weekend.astype(np.int64)]  # (days, 24)
+    weight = (world.day_weight[:, None] * by_hour).ravel()
+    clock = np.append(0.0, np.cumsum(weight)) / 24
+    return clock, np.arange(len(clock)) * 3600.0
 
 
 def planned_visits(
@@ -191,15 +259,14 @@ def planned_visits(
     Returns:
         (n + 1,) int64 offsets, and (total,) float64 seconds, ascending per shopper.
     """
-    by_hour = world.hour_weight[world.is_weekend.astype(np.int64)]  # (days, 24)
-    weight = (world.day_weight[:, None] * by_hour).ravel()
-    clock = np.append(0.0, np.cumsum(weight)) / 24  # operational time in days at each full hour
-    hours = np.arange(len(clock)) * 3600.0
+    clock, hours = _clock(world)
     begin = np.interp(np.maximum(population.born, 0), hours, clock)
     count = rng.poisson(population.rate * (clock[-1] - begin))
-    # A shopper who joins during the log does so because of a visit.
-    count = np.where((population.born > 0) & (count == 0), 1, count)
+    joins = population.born >= world.begin
+    count += joins  # who joins does so by a visit
     owner = np.repeat(np.arange(len(population)), count)
-    at = begin[owner] + rng.random(len(owner)) * (clock[-1] - begin[owner])
+    share = rng.random(len(owner))
+    share[(np.cumsum(count) - count)[joins]] = 0.0
+    at = begin[owner] + share * (clock[-1] - begin[owner])
     order = np.lexsort((at, owner))
     return np.append(0, np.cumsum(count)), np.interp(at[order], clock, hours)

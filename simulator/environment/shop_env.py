@@ -92,7 +92,9 @@ class ShopEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         for name, value, least in (("users", users, 1), ("days", days, 1), ("warm_up", warm_up, 0)):
             if not isinstance(value, int) or isinstance(value, bool) or value < least:
                 raise InputError(f"{name} is {value!r}; it must be a whole number from {least}.")
-        self.scenario = load(scenario, {**(settings or {}), "truth.exposures": True})
+        # the warm-up is its burn-in
+        fixed = {"truth.exposures": True, "calendar.burn_in": 0}
+        self.scenario = load(scenario, {**(settings or {}), **fixed})
         self.users, self.days, self.warm_up, self.reward = users, days, warm_up, reward
         self.slate, self.items = self.scenario.sessions.slate, self.scenario.catalogue.items
         self.action_space = spaces.MultiDiscrete(np.full((users, self.slate), self.items))

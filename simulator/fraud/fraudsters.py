@@ -128,6 +128,11 @@ class Fraudsters:
         deviate = self.contexts[kind].rng.standard_normal(self.n_rings)
         return np.exp(TYPOLOGIES[kind].ring_habit * deviate)  # type: ignore[no-any-return]
 
+    def begin(self) -> None:
+        """Count from here on: the log begins, and what came before is not in it."""
+        for counts in (self.placed, self.sessions, self.reviews, self.rows):
+            counts[:] = 0
+
     # --- planning ---------------------------------------------------------------------------------
 
     def plan(self, day: int, visits: int, reviews: int) -> np.ndarray:

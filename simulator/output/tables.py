@@ -103,7 +103,7 @@ class _Tables:
 
     def _rows(self) -> _Rows:
         everything = self.shard.browser.events.written
-        kept = self._is_in_time(everything)
+        kept = self._is_in_time(everything) & ~self._began_before()[everything["session"]]
         written = everything[kept]
         user = self.place[self.sessions["user"][written["session"]]]
         # Each shopper's sessions are played in the order of time, and so are the rows of a user.
@@ -186,11 +186,10 @@ class _Tables:
 
     def _users(self) -> pa.Table:
         population, by_id = self.shard.population, self.by_id
-        signup = np.floor(population.born[by_id] / DAY) * DAY
         return pa.table(
             {
                 "user_id": self.user_ids,
-                "signup": self._instants(signup),
+                "signup": self._instants(population.born[by_id]),
                 "country": arrow_columns.dictionary(population.country[by_id], pa.array(COUNTRIES)),
                 "age_band": arrow_columns.dictionary(population.age[by_id], pa.array(AGES)),
                 "acquisition": arrow_columns.dictionary(
@@ -202,7 +201,7 @@ class _Tables:
     def _truth_users(self) -> pa.Table:
         population, by_id = self.shard.population, self.by_id
         died, ring, taste = population.died[by_id], population.ring[by_id], population.taste[by_id]
-        died = np.where(died < self.task.days * DAY, died, np.nan)  # later is not known yet
+        died = np.where(died < self.world.days * DAY, died, np.nan)  # later is not known yet
         reason = np.where(np.isnan(died), -1, population.reason[by_id])
         return pa.table(
             {
@@ -212,6 +211,9 @@ class _Tables:
                 "reason": arrow_columns.dictionary(reason, pa.array(REASONS)),
                 "rate": population.rate[by_id],
                 "propensity": population.propensity[by_id],
+                "satisfaction": population.satisfaction[by_id],
+                "leaving_since": self._instants(population.leaving_since[by_id]),
+                "orders_before": population.orders_before[by_id],
                 "hazard": population.hazard[by_id],
                 "price_sensitivity": population.price_sensitivity[by_id],
                 "ring": pa.array(ring, mask=ring < 0),
@@ -317,13 +319,22 @@ class _Tables:
 
     def _is_in_time(self, records: np.ndarray) -> np.ndarray:
         """Whether records (n,) lie within the log: a session may go on after its last day."""
-        return np.rint(records["time"] * 1000) < self.task.days * DAY * 1000  # type: ignore[no-any-return]
+        time = np.rint(records["time"] * 1000)
+        begin, end = self.world.begin * 1000, self.world.days * DAY * 1000
+        return (time >= begin) & (time < end)  # type: ignore[no-any-return]
+
+    def _began_before(self) -> np.ndarray:
+        """(n_sessions,) bool: sessions that began before the log; none of their rows is in it."""
+        written = self.shard.browser.events.written
+        before = np.zeros(len(self.sessions), dtype=bool)
+        before[written["session"][written["time"] < self.world.begin]] = True
+        return before
 
     def _ms(self, seconds: np.ndarray) -> np.ndarray:
-        """(n,) int64 ms since 1970 of seconds since the first day."""
+        """(n,) int64 ms since 1970 of seconds since the first day that was played."""
         return self.world.start_ms + np.rint(seconds * 1000).astype(np.int64)
 
     def _instants(self, seconds: np.ndarray) -> pa.Array:
-        """(n,) timestamps of seconds since the first day; NaN = null."""
+        """(n,) timestamps of seconds since the first day that was played; NaN = null."""
         missing = np.isnan(seconds)
         return pa.array(self._ms(np.where(missing, 0, seconds)), mask=missing).cast(TIME)

@@ -6,13 +6,20 @@ Example::
     oracle_churn(log, user_ids, cut, horizon)     # P(no purchase in (cut, cut + horizon])
     oracle_fraud(log, event_ids)                  # P(the order is fraud)
 
-The next-item oracle is exact: it knows the page on the screen and the shopper's probabilities. The
-churn oracle knows whether the shopper is alive, the visit rate, the buying propensity and the death
-hazard, and treats visits as Poisson. The fraud oracle sees what the shop sees and knows what all
-earlier sessions were (see `fraud_oracle`).
+What each knows:
+
+- next item: everything. It reads the page on the screen and the probabilities with which the
+  shopper chose, so it is exact, and no model that sees the log alone can reach it;
+- churn: at the cut, who is alive and who is about to leave, each shopper's visit rate, buying
+  propensity, price sensitivity, death hazard and number of orders, those before the log too. It
+  does not know the state of mind at the cut (cart, need, satisfaction, coupons): visits are
+  Poisson, and what is left over is calibrated on what happened before the cut;
+- fraud: what the shop sees of an order, and what all earlier sessions were (see `fraud_oracle`).
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -27,6 +34,7 @@ from simulator.truth.lookup import truth_rows, truth_table
 __all__ = ["oracle_churn", "oracle_fraud", "oracle_next_item_rank"]
 
 DAY_MS = 86_400_000
+CALIBRATION_CUTS, ENOUGH_TO_CALIBRATE = 4, 300  # customers at all of them together
 
 
 def oracle_next_item_rank(log: EventLog, event_ids: np.ndarray) -> np.ndarray:
@@ -53,35 +61,85 @@ def oracle_churn(
 
     L is the shopper's own rate plus the visit for more that follows an order, times the return
     visits per visit; that factor, and q as a logistic function of the shopper's propensity, price
-    sensitivity and orders so far, are fitted over all sessions of customers in the log. The latent
-    state of each shopper is the simulator's own.
+    sensitivity and orders so far, are fitted over all sessions of customers in the log. Customers
+    at earlier cuts, one to four horizons before, calibrate the log-odds of P. The latent state of
+    each shopper is the simulator's own.
     """
     log = log.grouped()
     users = truth_table(log, "users").set_index(truth_table(log, "users")["user_id"].astype(str))
-    asked = users.reindex(np.asarray(user_ids, dtype=object).astype(str))
-    if asked["rate"].isna().any():
-        missing = asked.index[asked["rate"].isna()][:3].tolist()
+    asked = np.asarray(user_ids, dtype=object).astype(str)
+    missing = [u for u in asked if u not in users.index]
+    if missing:
         raise InputError(
-            f"{int(asked['rate'].isna().sum())} users are not in the log's truth, among them "
-            f"{missing}."
+            f"{len(missing)} users are not in the log's truth, among them {missing[:3]}."
         )
     sessions = _sessions(log, users)
-    factor, weights = _customers(log, sessions, users)
-    orders = (
-        sessions[sessions["buys"] & (sessions["time"] < to_ms(cut))]
-        .groupby("user")["time"]
-        .agg(["size", "max"])
-        .reindex(asked.index)
-    )
-    q = _logistic(_design(asked, orders["size"].fillna(0).to_numpy()) @ weights)
-    days = horizon / pd.Timedelta(days=1)
-    since = ((to_ms(cut) - orders["max"]) / DAY_MS).fillna(np.inf).to_numpy()
-    visits = factor * (asked["rate"].to_numpy() * days + _back_for_more(log, since, days))
-    h = asked["hazard"].to_numpy(dtype=np.float64)
-    s = q + (1 - q) * h
-    alive = ~(asked["died"].astype(TIME) <= cut).to_numpy()
-    p = (1 - q) * h / s + q / s * np.exp(-visits * s)
-    return np.where(alive, p, 1.0)  # type: ignore[no-any-return]
+    model = _ChurnModel(log, users, sessions, *_customers(log, sessions, users))
+    p = model.calibrated(users.index.get_indexer(asked), cut, horizon)
+    died = users["died"].astype(TIME).reindex(asked)
+    return np.where((died <= cut).to_numpy(), 1.0, p)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class _ChurnModel:
+    """P(no purchase within a horizon) of customers in a known state, at any cut of a log."""
+
+    log: EventLog
+    users: pd.DataFrame
+    sessions: pd.DataFrame
+    factor: float  # visits per expected visit
+    weights: np.ndarray  # of the logistic purchase probability of a visit
+
+    def calibrated(self, row: np.ndarray, cut: pd.Timestamp, horizon: pd.Timedelta) -> np.ndarray:
+        """(n,) float64 for users at rows (n,) of `users`, calibrated on customers before `cut`."""
+        p, leaves = self.plain(row, cut, horizon), self.leaves(row, cut)
+        begin, designs, stayed_away = self.log.span[0], [], []
+        for k in range(1, CALIBRATION_CUTS + 1):
+            earlier = cut - k * horizon
+            if earlier < begin + horizon / 2:
+                break
+            customers = self.customers(earlier)
+            p_then = self.plain(customers, earlier, horizon)
+            designs.append(_calibration_design(p_then, self.leaves(customers, earlier)))
+            buyers = self.buyers(earlier, earlier + horizon)
+            stayed_away.append(~np.isin(customers, buyers))
+        if sum(map(len, designs)) < ENOUGH_TO_CALIBRATE:
+            return p
+        start = np.array([0.0, 1.0, 0.0])
+        weights = _newton(np.concatenate(designs), np.concatenate(stayed_away), start)
+        return _logistic(_calibration_design(p, leaves) @ weights)
+
+    def plain(self, row: np.ndarray, cut: pd.Timestamp, horizon: pd.Timedelta) -> np.ndarray:
+        """(n,) float64, before calibration: see `oracle_churn`."""
+        asked = self.users.iloc[row]
+        bought = self.sessions[self.sessions["buys"] & (self.sessions["time"] < to_ms(cut))]
+        orders = bought.groupby("user")["time"].agg(["size", "max"]).reindex(asked.index)
+        so_far = asked["orders_before"].to_numpy() + orders["size"].fillna(0).to_numpy()
+        q = _logistic(_design(asked, so_far) @ self.weights)
+        days = horizon / pd.Timedelta(days=1)
+        since = ((to_ms(cut) - orders["max"]) / DAY_MS).fillna(np.inf).to_numpy()
+        more = _back_for_more(self.log, since, days)
+        visits = self.factor * (asked["rate"].to_numpy() * days + more)
+        h = asked["hazard"].to_numpy(dtype=np.float64)
+        s = q + (1 - q) * h
+        return (1 - q) * h / s + q / s * np.exp(-visits * s)  # type: ignore[no-any-return]
+
+    def leaves(self, row: np.ndarray, cut: pd.Timestamp) -> np.ndarray:
+        """(n,) float64: 1 for those who are about to leave at `cut`."""
+        since = self.users["leaving_since"].astype(TIME).iloc[row]
+        return (since <= cut).to_numpy().astype(np.float64)  # type: ignore[no-any-return]
+
+    def customers(self, cut: pd.Timestamp) -> np.ndarray:
+        """(n,) rows of the users who have ordered in the log before `cut` and are alive at it."""
+        died = self.users["died"].astype(TIME)
+        alive = np.flatnonzero(~(died <= cut).to_numpy())
+        return np.intersect1d(alive, self.buyers(self.log.span[0], cut))
+
+    def buyers(self, begin: pd.Timestamp, end: pd.Timestamp) -> np.ndarray:
+        """(n,) rows of the users who order from `begin` to `end`."""
+        time = self.sessions["time"]
+        bought = self.sessions["buys"] & (time >= to_ms(begin)) & (time < to_ms(end))
+        return self.users.index.get_indexer(self.sessions.loc[bought, "user"].unique())
 
 
 # --- what the oracles need ------------------------------------------------------------------------
@@ -118,7 +176,8 @@ def _sessions(log: EventLog, users: pd.DataFrame) -> pd.DataFrame:
     found = pd.DataFrame(
         {"user": events["user_id"].astype(str).to_numpy()[begin], "time": time, "buys": buys}
     )
-    found["orders"] = found.groupby("user")["buys"].cumsum() - found["buys"]
+    earlier = users["orders_before"].reindex(found["user"]).to_numpy()
+    found["orders"] = earlier + found.groupby("user")["buys"].cumsum() - found["buys"]
     return found
 
 
@@ -133,7 +192,9 @@ def _customers(
     bought, later = sessions[sessions["buys"]], sessions[sessions["orders"] > 0]
     died = users["died"].astype(TIME)
     until = pd.Series(np.where(died.isna(), end, died.astype("int64")), index=users.index)
-    first = bought.groupby("user")["time"].min()
+    first = bought.groupby("user")["time"].min().reindex(users.index)
+    # customers of old have been customers since the log began
+    first = first.where(users["orders_before"] == 0, to_ms(log.span[0])).dropna()
     exposed = (
         np.maximum(until.reindex(first.index) - first, 0)
         / DAY_MS
@@ -146,14 +207,26 @@ def _customers(
     factor = len(later) / expected if expected > 0 else 1.0
     design = _design(users.reindex(later["user"]), later["orders"].to_numpy())
     k = later["buys"].to_numpy(dtype=np.float64)
-    weights = np.zeros(design.shape[1])
-    weights[0] = np.log((k.sum() + 1) / (len(k) - k.sum() + 1))
-    for _ in range(25):  # Newton steps of a logistic regression with a weak ridge
+    start = np.zeros(design.shape[1])
+    start[0] = np.log((k.sum() + 1) / (len(k) - k.sum() + 1))
+    return factor, _newton(design, k, start)
+
+
+def _newton(design: np.ndarray, y: np.ndarray, start: np.ndarray) -> np.ndarray:
+    """(k,) weights of a logistic regression of y (n,) on design (n, k), with a weak ridge."""
+    weights = start.copy()
+    for _ in range(25):
         p = _logistic(design @ weights)
-        gradient = design.T @ (k - p) - 0.1 * weights
+        gradient = design.T @ (y - p) - 0.1 * weights
         hessian = (design * (p * (1 - p))[:, None]).T @ design + 0.1 * np.eye(len(weights))
         weights += np.clip(np.linalg.solve(hessian, gradient), -2, 2)
-    return factor, weights
+    return weights
+
+
+def _calibration_design(p: np.ndarray, leaves: np.ndarray) -> np.ndarray:
+    """(n, 3) float64: 1, log-odds of p, whether the shopper is about to leave."""
+    p = np.clip(p, 1e-6, 1 - 1e-6)
+    return np.column_stack([np.ones(len(p)), np.log(p / (1 - p)), leaves])
 
 
 def _logistic(x: np.ndarray) -> np.ndarray:

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from eventlog._runtime.errors import InputError
-from simulator.counter_rng import normals, uniforms
+from simulator.counter_rng import child, normals, uniforms
 from simulator.scenario import Scenario
-from simulator.sections import Calendar, Catalogue
+from simulator.sections import Calendar, Catalogue, Pricing
 from simulator.world.prices import draw_endings, rounded
 
 DAY = 86_400.0  # seconds
@@ -114,6 +114,10 @@ WEEKEND_HOURS = (
 )
 KNOTS_PER_ITEM = 50_021  # of an item's trend
 DRAWS_PER_ITEM = 100_003  # of stock: number item * DRAWS_PER_ITEM + day
+QUALITY = 0.4  # utility of one sd of quality
+# grid of `World.reference_utility`
+LEAST_SENSITIVITY, SENSITIVITY_STEP, SENSITIVITIES = -4.0, 0.25, 256
+PRICE_TEST = 1  # child of the key of the stock's draws: which items are in a price test
 BRAND_FACETS = 3  # brands of a category that one can search for by name
 
 
@@ -135,12 +139,15 @@ class ShopDay:
 class World:
     """The catalogue as flat arrays; an item is its index, a category too."""
 
-    start_ms: int  # ms since 1970 of the first day
-    days: int
+    start_ms: int  # ms since 1970 of the first day that is played
+    days: int  # that are played
+    first_day: int  # of the log; the days before it are played and not written
     category: np.ndarray  # (n_items,) int32
     brand: np.ndarray  # (n_items,) int32
     log_price: np.ndarray  # (n_items,) float32, natural log of the list price
-    price_z: np.ndarray  # (n_items,) float32, log price above the mean of its category
+    # (n_items,) float32, log of the reference price, which does not move with the shop's own
+    log_reference: np.ndarray
+    price_z: np.ndarray  # (n_items,) float32, log reference price above the mean of its category
     quality: np.ndarray  # (n_items,) float32, sd 1
     appeal: np.ndarray  # (n_items,) float32, utility that every shopper sees in it
     style: np.ndarray  # (n_items, n_styles) float32, rows of length about 1
@@ -158,6 +165,9 @@ class World:
     day_weight: np.ndarray  # (days,) float64, visits relative to a normal weekday
     discount: np.ndarray  # (days, n_categories) float32, share of the price taken off
     launched: np.ndarray  # (n_items,) int32 first day in the shop, 0 = there from the start
+    # (n,) float64 mean utility of reference prices in attractive items, by price sensitivity:
+    # SENSITIVITY_STEP * k + LEAST_SENSITIVITY
+    reference_utility: np.ndarray
     ending: np.ndarray  # (n_items,) int8 digit that prices end in, see `prices`
     stock_key: int  # of the draws of which item runs out when
     trend_key: int  # of the draws of how appeal moves
@@ -165,6 +175,16 @@ class World:
     category_names: tuple[str, ...]
     brand_names: tuple[str, ...]
     query_names: tuple[str, ...]
+
+    @property
+    def begin(self) -> float:
+        """Seconds from the first day that is played to the first day of the log."""
+        return self.first_day * DAY
+
+    @property
+    def log_days(self) -> int:
+        """Days of the log."""
+        return self.days - self.first_day
 
     @property
     def n_items(self) -> int:
@@ -213,7 +233,8 @@ class World:
         first = date(1970, 1, 1) + timedelta(milliseconds=self.start_ms)
         found = []
         for kind in INCIDENTS:
-            on = [d for d in range(self.days) if self._during(kind, d, stays=kind == "price_rise")]
+            days = range(self.first_day, self.days)
+            on = [d for d in days if self._during(kind, d, stays=kind == "price_rise")]
             if on:
                 found.append(
                     {
@@ -228,7 +249,8 @@ class World:
     def _during(self, kind: str, day: int, *, stays: bool = False) -> float:
         """Strength of an incident on `day`, 0 before and after it."""
         setting = self.scenario.incidents
-        first = int(getattr(setting, f"{kind}_at") * self.days)
+        share = getattr(setting, f"{kind}_at")
+        first = self.first_day + int(share * self.log_days)
         on = first <= day < (self.days if stays else first + setting.days)
         return float(getattr(setting, kind)) if on else 0.0
 
@@ -290,18 +312,19 @@ def build(scenario: Scenario, *, days: int, seed: np.random.SeedSequence) -> Wor
     brand = home_brands[category // 2, brand_rank].astype(np.int32)
     own_style = rng.normal(0, 1 / np.sqrt(catalogue.styles), (n, catalogue.styles))
     style = (0.8 * brand_style[brand] + 0.6 * own_style).astype(np.float32)
-    log_price = _log_prices(rng, category, brand_price[brand], catalogue, n_categories)
+    reference = _log_prices(rng, category, brand_price[brand], catalogue, n_categories)
     ending = draw_endings(rng, n, catalogue.price_endings)
-    log_price = np.log(rounded(np.exp(log_price), ending))
-    mean = np.bincount(category, log_price) / np.bincount(category)
-    price_z = log_price - mean[category]
+    reference = np.log(rounded(np.exp(reference), ending))
+    mean = np.bincount(category, reference) / np.bincount(category)
+    price_z = reference - mean[category]
     quality = 0.45 * price_z / price_z.std() + 0.9 * rng.normal(0, 1, n)
     appeal = _appeal(rng, category, catalogue.appeal_slope)
-    tier = _tiers(category, log_price, n_categories)
+    tier = _tiers(category, reference, n_categories)
     query_category, query_pool, query_names = _queries(
         category, brand, tier, home_brands, n_categories
     )
-    first_day = date.fromisoformat(calendar.start)
+    first_day = date.fromisoformat(calendar.start) - timedelta(days=calendar.burn_in)
+    days += calendar.burn_in
     day_weight, discount = _sales(rng, calendar, first_day, days, n_categories)
     category_weight = np.exp(rng.normal(0, 0.35, n_categories))
     stock_key = int(rng.integers(0, 2**63))
@@ -309,15 +332,18 @@ def build(scenario: Scenario, *, days: int, seed: np.random.SeedSequence) -> Wor
     is_launched = rng.random(n) < catalogue.launched
     # no category is ever empty
     is_launched[np.searchsorted(category, np.arange(n_categories))] = False
-    launched = np.where(is_launched, rng.integers(1, max(days, 2), n), 0).astype(np.int32)
+    launch = rng.integers(calendar.burn_in + 1, max(days, calendar.burn_in + 2), n)
+    launched = np.where(is_launched, launch, 0).astype(np.int32)
     hour = _hours(calendar)
     weekday = (np.arange(days) + first_day.weekday()) % 7
     return World(
         start_ms=int((first_day - date(1970, 1, 1)).days * DAY * 1000),
         days=days,
+        first_day=calendar.burn_in,
         category=category,
         brand=brand,
-        log_price=log_price.astype(np.float32),
+        log_price=_list_prices(scenario.pricing, reference, ending, stock_key).astype(np.float32),
+        log_reference=reference.astype(np.float32),
         price_z=price_z.astype(np.float32),
         quality=quality.astype(np.float32),
         appeal=appeal.astype(np.float32),
@@ -334,6 +360,7 @@ def build(scenario: Scenario, *, days: int, seed: np.random.SeedSequence) -> Wor
         day_weight=day_weight,
         discount=discount,
         launched=launched,
+        reference_utility=_reference_utility(price_z, appeal + QUALITY * quality),
         ending=ending,
         stock_key=stock_key,
         trend_key=trend_key,
@@ -373,6 +400,32 @@ def _log_prices(
     within = brand_price * sigma + rng.normal(0, sigma * 0.55, len(category))
     level = np.maximum(median + category_price[category] + within, median - np.log(68.0))
     return np.log(np.maximum(np.round(np.exp(level), 2), 0.01))  # type: ignore[no-any-return]
+
+
+def _list_prices(
+    pricing: Pricing, reference: np.ndarray, ending: np.ndarray, key: int
+) -> np.ndarray:
+    """(n_items,) float64 log list prices: the reference prices, moved as the scenario says.
+
+    The draws of a price test are keyed, so that shops with other prices are the same otherwise.
+    """
+    stream = np.uint64(child(np.uint64(key), PRICE_TEST))
+    tested = uniforms(stream, np.arange(len(reference))) < pricing.test_share
+    factor = pricing.level * np.where(tested, 1.0 + pricing.test_change, 1.0)
+    return np.log(rounded(np.exp(reference) * factor, ending))  # type: ignore[no-any-return]
+
+
+def _reference_utility(price_z: np.ndarray, utility: np.ndarray) -> np.ndarray:
+    """Log mean over items, weighted by exp(utility), of what each price sensitivity makes of them.
+
+    Taken off the utility of every item, it leaves the demand at reference prices where it is,
+    however sensitive shoppers are; what prices above or below the reference do to it stays.
+    """
+    sensitivity = LEAST_SENSITIVITY + SENSITIVITY_STEP * np.arange(SENSITIVITIES)
+    level = utility - np.outer(sensitivity, price_z)
+    top = level.max(1, keepdims=True)
+    total = np.log(np.exp(level - top).sum(1)) + top[:, 0]
+    return total - np.log(np.exp(utility).sum())  # type: ignore[no-any-return]
 
 
 def _appeal(rng: np.random.Generator, category: np.ndarray, slope: float) -> np.ndarray:
@@ -419,7 +472,7 @@ def _sales(
         discount[on] = np.where(np.isin(pair, chosen), calendar.campaign_discount, 0.0)
     if calendar.day_weights:  # campaigns are in them already
         given = np.array(calendar.day_weights)
-        day_weight = weights_by_day(given / max(given.mean(), 1e-9), days)
+        day_weight = weights_by_day(given / max(given.mean(), 1e-9), days, calendar.burn_in)
     return day_weight, discount
 
 

@@ -117,6 +117,15 @@ def test_what_must_hold_in_every_log(users, days, seed, share, refund, mimicry, 
     assert (events.groupby("session_id", observed=True)["user_id"].nunique() == 1).all()
     # nobody acts before the first day as a customer or after death
     life = truth["users"].set_index("user_id").loc[events["user_id"]]
+    first_day = pd.Timestamp("2025-01-06", tz="UTC")
+    assert events["timestamp"].between(first_day, first_day + pd.Timedelta(days=days)).all()
+    # who joins during the log signs up first; what others do may have begun before it
+    opened = log.users.set_index("user_id")["signup"].loc[events["user_id"]]
+    is_new = (opened >= first_day).to_numpy()
+    signs_up = events["event"].astype(str).to_numpy() == "sign_up"
+    first_row = ~events["user_id"].duplicated().to_numpy()
+    assert (signs_up == (first_row & is_new)).all()
+    assert (events["timestamp"].to_numpy() == opened.to_numpy())[signs_up].all()
     floor = pd.Timedelta(milliseconds=1)
     assert (events["timestamp"].to_numpy() >= (life["born"] - floor).to_numpy())[
         life["born"].notna().to_numpy()
@@ -130,7 +139,7 @@ def test_what_must_hold_in_every_log(users, days, seed, share, refund, mimicry, 
     bought = events[kind == "purchase"].assign(
         order=lambda f: f["order_id"].astype(str), item=lambda f: f["item_id"].astype(str)
     )
-    after = events[kind == "refund"]
+    after = events[(kind == "refund") & is_new]
     reviewed = events[kind == "review"]
     viewed = set(
         zip(
@@ -169,8 +178,8 @@ def test_what_must_hold_in_every_log(users, days, seed, share, refund, mimicry, 
     assert (
         set(
             zip(
-                code[kind == "purchase"],
-                events["item_id"].astype(str)[kind == "purchase"],
+                code[(kind == "purchase") & is_new],
+                events["item_id"].astype(str)[(kind == "purchase") & is_new],
                 strict=True,
             )
         )

@@ -212,7 +212,7 @@ def test_accounts_with_fraud_have_honest_rows_too(rows):
     seed=st.integers(0, 1_000),
 )
 def test_the_share_of_fraud_is_that_of_the_scenario_at_any_length(days, share, refunds, seed):
-    """To within a tenth, and where orders are few to within one and those of the last minutes."""
+    """To within a tenth, and where orders are few to within two and those of the last minutes."""
     log = simulator.simulate(
         "shop",
         users=max(36_000 // days, 1_200),
@@ -223,7 +223,7 @@ def test_the_share_of_fraud_is_that_of_the_scenario_at_any_length(days, share, r
     truth = log.truth["events"]["fraud"].astype(object).fillna("").to_numpy()
     kind = orders_of(log.events.assign(kind=log.events["event"].astype(str), fraud=truth))["fraud"]
     assert len(kind) > 80
-    assert abs(kind.isin(PAYMENT).sum() - share * len(kind)) < max(0.1 * share * len(kind), 2.0)
+    assert abs(kind.isin(PAYMENT).sum() - share * len(kind)) < max(0.1 * share * len(kind), 2.5)
     assert abs((kind == "refund_abuse").sum() - refunds * len(kind)) < max(
         0.1 * refunds * len(kind), 2.0
     )
