@@ -28,6 +28,9 @@ def check_values(mapping: Mapping, where: str) -> None:
     _check_file(mapping.file, where)
     for number, rule in enumerate(mapping.rules):
         _check_rule(rule, f"{where}: rules[{number}]")
+        if rule.reject is not None and not rule.reject.strip():
+            key = f"{where}: rules[{number}].reject"
+            raise InputError(f"{key} is empty; name the reason, such as 'cancelled order'.")
     for name, pattern in mapping.strip.items():
         _check_pattern(pattern, f"{where}: strip.{name}")
     kinds = [label.kind for label in mapping.labels]

@@ -7,7 +7,7 @@ import numpy as np
 from simulator.counter_rng import mixed
 from simulator.world.catalogue import DAY, World
 
-QUIET = 0.75  # of the mean weight of a day: on a quieter one some visits wait for the next day
+QUIET = 0.5  # of the mean weight of a day: on a quieter one some visits wait for the next day
 LONGEST_WAIT = 10  # days that a visit waits at most
 POSTPONED = np.uint64(0xCA1E)  # stream of the draws of which visit waits
 

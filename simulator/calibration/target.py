@@ -205,8 +205,23 @@ def _calendar(sums: SummaryStatistics, noise: dict[str, float] | None) -> dict[s
         clear = mean > 0 and (noise is None or noise[question] < CLEAR * mean)
         # dates without times: all rows are in the first hour
         if clear and (question == "days" or counts[1:].max() > 0):
+            if question == "days":
+                counts = _without_chance(counts, sums)
+                # what a campaign sold is in its days already
+                taken["calendar.campaign_discount"] = 0.0
             taken[key] = [round(float(c), 4) for c in counts / mean]
     return taken
+
+
+def _without_chance(counts: np.ndarray, sums: SummaryStatistics) -> np.ndarray:
+    """(days,) rows by day, drawn to their mean as far as chance explains how they differ.
+
+    Orders and sessions come one by one, with several rows each. A closed day stays closed.
+    """
+    together = counts.sum() / max(float(sums["buying"][2]), float(sums["visits"][0]), 1.0)
+    chance = counts.mean() * max(together, 1.0)
+    true = max(1.0 - chance / max(float(counts.var()), 1e-9), 0.0)
+    return np.where(counts > 0, counts.mean() + true * (counts - counts.mean()), 0.0)
 
 
 def _levels(sums: SummaryStatistics) -> dict[str, Any]:

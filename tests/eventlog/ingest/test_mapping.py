@@ -10,10 +10,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from eventlog import InputError
 from eventlog._runtime.plugins import folder, names
-from eventlog.ingest.mapping import FileFormat, Mapping, load, preset, schema
+from eventlog.ingest.mapping import FileFormat, Mapping, Rule, load, preset, schema
+from eventlog.ingest.mapping_values import check_values
 
 PRESETS = names("eventlog.ingest.presets", suffix=".toml")
 WHOLE = '[columns]\nuser_id = "u"\n[time]\ncolumn = "t"\n[event]\nconstant = "purchase"\n'
@@ -143,3 +145,10 @@ def test_the_schema_of_a_mapping_is_printed_and_names_what_the_presets_use() -> 
         for table, kind in (("time", "TimeFormat"), ("event", "EventSource")):
             assert set(data[table]) <= set(tables[kind]["properties"])
         assert preset(name).sources()
+
+
+def test_a_rule_that_rejects_names_its_reason() -> None:
+    rule = Rule(column=("price",), below=0, reject=" ")
+    mapping = replace(preset("taobao"), rules=(rule,))
+    with pytest.raises(InputError, match=r"rules\[0\].reject is empty"):
+        check_values(mapping, "The mapping")
