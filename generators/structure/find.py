@@ -20,6 +20,7 @@ from generators.structure.breaches import find_breaches
 from generators.structure.constants import SessionConstant, UserConstant, UserLevel
 from generators.structure.declared import Declared
 from generators.structure.dependency import UNITS, Calendar, Dependency, calendar
+from generators.structure.find_campaigns import find_campaigns
 from generators.structure.find_formulas import (
     Numbers,
     find_elapsed,
@@ -101,6 +102,12 @@ class _Finder:
         self.whole.events.columns = [escaped(str(n)) for n in self.whole.events.columns]
         self.relations: list[Relation] = list(declared.relation)
         self.declared = {r.column for r in self.relations} | set(declared.free)
+        if "coupon_id" not in self.declared:
+            said = log.manifest.get("campaigns") or ()
+            campaigns = find_campaigns(self.whole, min_users=min_users, said=said)
+            if campaigns is not None:
+                self.relations.append(campaigns)
+                campaigns.reduce(self.whole)
         if "timestamp" not in self.declared:
             self.local_days()
         self.some = Tables(
