@@ -30,6 +30,7 @@ from generators.structure.find_formulas import (
     find_running_sum,
 )
 from generators.structure.forms import DATE, FoldedText, LocalDays, Name, TimeDifference
+from generators.structure.offers import Campaigns
 from generators.structure.relation import Relation, find_presence
 from generators.structure.structure import Structure, escaped, in_order, kinds_of
 from generators.structure.tables import (
@@ -107,13 +108,15 @@ class _Finder:
             campaigns = find_campaigns(self.whole, min_users=min_users, said=said)
             if campaigns is not None:
                 self.relations.append(campaigns)
-                campaigns.reduce(self.whole)
+        for relation in self.relations:
+            if isinstance(relation, Campaigns):
+                relation.reduce(self.whole)
         if "timestamp" not in self.declared:
             self.local_days()
         self.some = Tables(
             self.whole.events[_users_of(self.whole.user, rng)], self.whole.users, self.whole.roles
         )
-        special = {"discount"} if "coupon_id" in self.some.events else set()
+        special = {"discount"} if "coupon_id" in log.events else set()
         self.free = [
             n
             for n in self.some.events

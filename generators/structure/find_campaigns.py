@@ -10,17 +10,16 @@ import numpy as np
 import pandas as pd
 
 from generators.structure import evidence
-from generators.structure.campaign_draws import open_offer
 from generators.structure.campaigns import (
     STATES,
     Attributes,
     Campaign,
-    Campaigns,
     Unoffered,
     first_of_order,
     rows_before,
     states,
 )
+from generators.structure.offers import OWN, Campaigns, open_offer
 from generators.structure.tables import DAY_MS, Tables, codes_of, first_rows, is_number, text_of
 
 HOUR_MS = 3_600_000
@@ -35,7 +34,6 @@ UNTREATED = 0.02  # of the redemptions: how many of them may follow offers of a 
 STRENGTH = 4.0  # pseudo-counts of the coarser share
 DEPENDS = 4.0  # standard deviations from which on an arm depends on the past
 USUAL_WINDOW_MS = 7 * DAY_MS
-OWN = frozenset({"event_id", "user_id", "timestamp", "event"})
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ def find_campaigns(
     row = np.flatnonzero(tables.event == offer)
     coupons = text_of(tables.events["coupon_id"]).astype("category")
     code = coupons.cat.codes.to_numpy().astype(np.int64)
-    elsewhere = ~np.isin(tables.event, [offer, redeem])
+    elsewhere = ~np.isin(tables.event, [*names[0], *names[1]])
     if not len(row) or (code[elsewhere] >= 0).any():
         return None
     users = evidence.users_of(code[row], tables.user[row])
@@ -101,7 +99,7 @@ class _Finder:
         self.number = np.searchsorted(kept, code[row])
 
     def _links(self) -> np.ndarray:
-        """Return for each redemption the offer (a place in `row`) of its coupon before it, or -1."""
+        """Return for each redemption the place in `row` of its coupon's offer before it, or -1."""
         tables, r = self.tables, self.redemption
         size = int(self.code.max()) + 2
         key = tables.user * size + self.code + 1
@@ -200,14 +198,16 @@ class _Finder:
             there = events[name].notna().to_numpy()
             if not there.any():
                 continue
+            usual = there.mean() > 0.5
+            if usual and beside.any() and _same(events[name], after[name])[beside].mean() >= ALIKE:
+                of_visit.append(name)
+                continue
             value = codes_of(events[name])
             mode = pd.Series(value).groupby(group).agg(lambda x: x.mode().iloc[0])
-            if (mode.reindex(group).to_numpy() == value).mean() >= ALIKE and name != "session_id":
-                if pd.Series(value).nunique() > 1 or is_number(events[name]):
-                    self._keep(own, name, events[name], group)
-                    continue
-            alike = _same(events[name], after[name])[beside]
-            if there.mean() > 0.5 and (not beside.any() or alike.mean() >= ALIKE):
+            follows = (mode.reindex(group).to_numpy() == value).mean() >= ALIKE
+            if follows and name != "session_id":
+                self._keep(own, name, events[name], group)
+            elif usual and not beside.any():
                 of_visit.append(name)
             else:
                 return own, None
@@ -283,7 +283,7 @@ class _Finder:
         tables, mine = self.tables, offers.number == k
         first = int(offers.time[mine].min() // HOUR_MS * HOUR_MS)
         last = int(offers.time[mine].max() // HOUR_MS * HOUR_MS) + HOUR_MS
-        act = ~np.isin(tables.event, [self.offer, self.redeem])
+        act = ~((tables.event == self.offer) | (tables.event == self.redeem))
         begins = np.zeros(len(act), dtype=bool)
         begins[np.flatnonzero(act)[first_rows(tables.session[act])]] = True
         inside = np.flatnonzero(begins & (tables.time >= first) & (tables.time < last))

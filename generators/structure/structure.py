@@ -12,7 +12,7 @@ import pandas as pd
 
 from eventlog import EventLog
 from generators.structure.breaches import SUFFIX, Breach
-from generators.structure.campaigns import INSERTED, PAST, Campaigns
+from generators.structure.campaigns import INSERTED, PAST
 from generators.structure.constants import SessionConstant, UserConstant, UserLevel
 from generators.structure.dependency import Calendar, Dependency
 from generators.structure.forms import (
@@ -24,6 +24,7 @@ from generators.structure.forms import (
     TimeDifference,
 )
 from generators.structure.formula import Elapsed, Formula, RunningNumber, RunningSum
+from generators.structure.offers import Campaigns
 from generators.structure.relation import Relation
 from generators.structure.tables import Tables, is_number, numbers_of
 

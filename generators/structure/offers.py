@@ -1,9 +1,23 @@
-"""Draw the offers and redemptions of a sample; see `campaigns`."""
+"""Campaigns: offers that a shop makes in the days of a campaign, and what redeems them.
+
+An offer is not an act of the user: it falls inside its campaign's days, is made to a user once, and
+its arm (treated, or a ghost offer) is the shop's draw. So offers and redemptions are taken out of a
+log before a generator learns, and put back into a sample: an offer at a visit in the days of its
+campaign, or alone; a redemption at an order while a treated offer is open, with its coupon and all
+that it repeats of the offer.
+
+The arm of an offer comes from how often offers were treated, given what the user did before and
+whether they bought while the offer was open. Visits and orders of a sample are there when it is
+drawn, so this is the draw that leaves the arm, the past and the outcome together as they are in the
+log, and with them the effect of a treatment on buying.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
+import msgspec
 import numpy as np
 import pandas as pd
 
@@ -11,11 +25,103 @@ from generators.structure.campaigns import (
     INSERTED,
     PAST,
     Attributes,
-    Campaigns,
+    Campaign,
+    Unoffered,
+    Window,
     first_of_order,
     states,
 )
-from generators.structure.tables import Tables, first_rows, is_number
+from generators.structure.relation import Finite, Quantiles, Relation
+from generators.structure.tables import DAY_MS, Tables, first_rows, is_number
+
+OWN = frozenset({"event_id", "user_id", "timestamp", "event"})  # never carried
+
+
+class Campaigns(Relation, frozen=True, tag="campaigns", tag_field="kind"):
+    """Offers lie in their campaign's days; redemptions follow a treated offer.
+
+    `exceptions` is the share of the orders without an open offer that redeem a coupon all the same.
+
+    Attributes:
+        offer, redeem: names of the events; None = the log has no redemptions.
+        campaigns: the calendar.
+        window: ms for which an offer is open.
+        busy: more rows than this before an offer are many.
+        gap: quantiles of the ms between an offer at a visit and the visit's next row.
+        of_visit: columns that an offer shares with its visit.
+        of_order: columns that a redemption shares with the order's row.
+        of_offer: columns that a redemption repeats from its offer.
+        without: coupons that are redeemed without an open offer.
+    """
+
+    offer: str
+    redeem: str | None
+    campaigns: Annotated[list[Campaign], msgspec.Meta(min_length=1)]
+    window: Window
+    busy: Finite
+    gap: Quantiles
+    of_visit: list[str]
+    of_order: list[str]
+    of_offer: list[str]
+    without: list[Unoffered]
+
+    learnt = True
+
+    def __post_init__(self) -> None:
+        named = {*self.own_columns(), *self.of_visit, *self.of_order} & OWN
+        if named:
+            raise ValueError(f"offers cannot carry a {sorted(named)[0]} of their own")
+
+    def reduce(self, tables: Tables) -> None:
+        """Take out the rows of offers and redemptions, and the columns that only they have."""
+        events = tables.events[~np.isin(tables.event, self.events())]
+        events = events.reset_index(drop=True)
+        for name in ("event", "user_id"):
+            if isinstance(events[name].dtype, pd.CategoricalDtype):
+                events[name] = events[name].cat.remove_unused_categories()
+        for name in self.own_columns():
+            if name in events and not events[name].notna().any():
+                del events[name]
+        tables.replace_events(events)
+        for event in self.events():
+            tables.roles.pop(event, None)
+
+    def events(self) -> list[str]:
+        """Return the names of the events that are put in."""
+        return [self.offer] if self.redeem is None else [self.offer, self.redeem]
+
+    def own_columns(self) -> set[str]:
+        """Return the columns that offers and redemptions have of their own."""
+        carried = [c.control for c in self.campaigns] + [c.treatment for c in self.campaigns]
+        carried += [u.carries for u in self.without]
+        return {self.column, *self.of_offer, *(name for one in carried for name in one)}
+
+    def restore(self, tables: Tables, rng: np.random.Generator) -> None:
+        """Put offers and redemptions into the new rows of a sample."""
+        offers = offers_of(self, tables, rng)
+        rows = [offers.rows(self, tables)]
+        if self.redeem is not None:
+            rows.append(redemptions_of(self, tables, offers, rng).rows(self, tables))
+        insert(tables, pd.concat(rows, ignore_index=True))
+
+    def sentence(self) -> str:
+        """See Relation."""
+        said = f"{self.offer} lies in the days of {len(self.campaigns)} campaigns"
+        return said if self.redeem is None else f"{said}, and {self.redeem} follows it"
+
+    def manifest(self) -> list[dict[str, object]]:
+        """Return the campaigns as a log's manifest has them."""
+        return [
+            {
+                "coupon_id": c.coupon,
+                "start": pd.Timestamp(c.first, unit="ms").isoformat(),
+                "days": (c.last - c.first) / DAY_MS,
+                "discount": c.treatment.get("discount"),
+                "randomised": c.randomised,
+                "window_days": self.window / DAY_MS,
+            }
+            for c in self.campaigns
+        ]
 
 
 @dataclass(frozen=True)
