@@ -109,6 +109,13 @@ def _add_run(commands: Commands) -> None:
     add.add_argument(
         "--out", default="results", metavar="DIR", help="where results are kept (default: results)"
     )
+    add.add_argument(
+        "--track",
+        metavar="A,B",
+        type=_names,
+        default=[],
+        help="pass what each model reaches and costs to mlflow, tensorboard or wandb as well",
+    )
     add.set_defaults(run=_run)
 
 
@@ -263,6 +270,7 @@ def _run(arguments: argparse.Namespace) -> int:
         shared=arguments.shared,
         out=arguments.out,
         settings=arguments.settings,
+        track=arguments.track,
         command=runner.command_line(),
     )
     store = Store(arguments.out)

@@ -55,6 +55,7 @@ def run(
     shared: str | None = None,
     out: str | Path = "results",
     settings: Sequence[str] = (),
+    track: Sequence[str] = (),
 ) -> Results:
     """Run a suite, and return a row for each model or reference cell.
 
@@ -73,6 +74,7 @@ def run(
         shared: a URL where workers without a common disk keep logs and data.
         out: the results folder; finished cells are found there and not run again.
         settings: further settings, such as "settings.models.lstm.budget=5".
+        track: experiment trackers that get each model's result: "mlflow", "tensorboard", "wandb".
 
     Raises InputError where the suite, the log, a name or a setting is wrong.
     """
@@ -92,6 +94,7 @@ def run(
         shared=shared,
         out=out,
         settings=settings,
+        track=track,
     )
     results = Results(leaderboard.table(Store(out), outcome.cells))
     results.folder = str(out)

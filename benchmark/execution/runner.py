@@ -30,6 +30,7 @@ from benchmark.execution.plan import ARTIFACTS, REAL, Cell, plan
 from benchmark.execution.results import Store
 from benchmark.execution.scheduling import CriticalPath
 from benchmark.suite import plugin_name
+from benchmark.tracker import Tracking
 from eventlog._runtime.console import note, progress
 from eventlog._runtime.errors import InputError
 from eventlog._runtime.executors import check_engine
@@ -95,6 +96,7 @@ def run_suite(
     shared: str | None = None,
     out: str | Path = "results",
     settings: Sequence[str] = (),
+    track: Sequence[str] = (),
     command: str = "",
 ) -> Outcome:
     """Run a suite as `benchmark.run` does, and return what was done instead of a table.
@@ -104,6 +106,7 @@ def run_suite(
     check_engine(engine_name, address)
     check_system(engine_name)
     store = Store(out, shared=shared)
+    tracking = Tracking(track, store.folder)
     folder = log if log is None or isinstance(log, str | Path) else _keep(log, store)
     loaded = suites.load(
         suite,
@@ -120,7 +123,9 @@ def run_suite(
         _check_models(loaded.models, cells)
     _check_given_logs(cells, store)
     _note_plan(store, suite, profile, cells, command)
-    return run_cells(cells, store, engine_name=engine_name, workers=workers, address=address)
+    return run_cells(
+        cells, store, engine_name=engine_name, workers=workers, address=address, tracking=tracking
+    )
 
 
 def _check_models(models: Sequence[str], cells: Sequence[Cell]) -> None:
@@ -146,8 +151,12 @@ def run_cells(
     engine_name: str = "processes",
     workers: int | None = None,
     address: str | None = None,
+    tracking: Tracking | None = None,
 ) -> Outcome:
-    """Run every cell without a result, as soon as the cells that it needs are there."""
+    """Run every cell without a result, as soon as the cells that it needs are there.
+
+    `tracking` gets each record after it was stored.
+    """
     began = time.perf_counter()
     outcome = Outcome(list(cells))
     todo = _unfinished(cells, store)
@@ -159,7 +168,7 @@ def run_cells(
         )
         with engine(engine_name, workers, address) as (executor, work, at_once):
             outcome.workers = 0 if engine_name == "dask" else at_once
-            drive = _Drive(cells, todo, store, outcome)
+            drive = _Drive(cells, todo, store, outcome, tracking or Tracking([], store.folder))
             note(drive.forecast())
             with progress("cells", len(todo)) as drive.show:
                 drive.run(executor, work, at_once)
@@ -173,10 +182,15 @@ class _Drive:
     """Hand ready cells to an executor, the most urgent first, until none is left."""
 
     def __init__(
-        self, cells: Sequence[Cell], todo: dict[str, Cell], store: Store, outcome: Outcome
+        self,
+        cells: Sequence[Cell],
+        todo: dict[str, Cell],
+        store: Store,
+        outcome: Outcome,
+        tracking: Tracking,
     ) -> None:
         self.cells = {c.key: c for c in cells}
-        self.todo, self.store, self.outcome = todo, store, outcome
+        self.todo, self.store, self.outcome, self.tracking = todo, store, outcome, tracking
         # key -> keys of unfinished cells that it needs
         self.waiting = {key: {k for k in c.needs if k in todo} for key, c in todo.items()}
         self.consumers: dict[str, list[str]] = defaultdict(list)
@@ -242,7 +256,9 @@ class _Drive:
     def _keep(self, cell: Cell, future: Future[Record]) -> None:
         error = future.exception()
         record = future.result() if error is None else {"status": "error", "error": repr(error)}
-        self.store.append({**_facts(cell), **record})
+        stored = {**_facts(cell), **record}
+        self.store.append(stored)
+        self.tracking.log(stored)
         self.outcome.ran += 1
         self.outcome.busy += float(record.get("wall_s") or 0)
         done = f"{self.outcome.ran + self.outcome.found}/{len(self.todo) + self.outcome.found}"

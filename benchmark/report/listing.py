@@ -31,6 +31,8 @@ def lines() -> Iterator[str]:
         "scenarios: what 'simulate --scenario' takes",
         _toml("simulator.scenarios", "scenario", "description"),
     )
+    yield from _group("policies: what 'simulate --policy' takes", _plugins("simulator.policies"))
+    yield from _group("trackers: what 'run --track' takes", _plugins("benchmark.tracking"))
     yield from _group(
         "presets: what 'import --preset' takes",
         _toml("eventlog.ingest.presets", "preset", "title"),
