@@ -1,8 +1,10 @@
 """Compiled functions (numba): compile few things, keep them, and notice when they are stale.
 
 A function that only other compiled functions call is `@inner`. It gets no entry from Python and is
-optimised as a part of its callers, which halves what numba spends on it. What Python calls is
-`@njit(cache=True)`, as usual.
+optimised as a part of its callers, which halves what numba spends on it. Nor does it count
+references: numba counts those to each array of a named tuple, by atomic operations, in every
+function that receives the tuple, which took two thirds of the time of a simulation. What Python
+calls is `@njit(cache=True)`, as usual.
 
 Numba looks a cached function up by its own file and the types of its arguments. It does not notice
 a change in another file whose functions were compiled into it. So name a field of a record that
@@ -43,10 +45,28 @@ class InnerFunction(CPUDispatcher):
 
 
 def inner(function: Callable[..., Any]) -> Any:
-    """Compile `function`, when a compiled function first calls it, without an entry from Python."""
+    """Compile `function`, when a compiled function first calls it, without an entry from Python.
+
+    It does not count references to arrays: its callers hold them. So it returns none but those that
+    it got, and cannot make one or assign one to a slice (`inner_with_arrays` can).
+    """
+    return _inner(function, counts_references=False)
+
+
+def inner_with_arrays(function: Callable[..., Any]) -> Any:
+    """Compile `function` like `inner`, counting references: it may make arrays and copy them."""
+    return _inner(function, counts_references=True)
+
+
+def _inner(function: Callable[..., Any], *, counts_references: bool) -> Any:
     if config.DISABLE_JIT:
         return function
-    options = {"nopython": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    options = {
+        "nopython": True,
+        "no_cpython_wrapper": True,
+        "no_cfunc_wrapper": True,
+        "_nrt": counts_references,
+    }
     compiled = InnerFunction(function, targetoptions=options)
     compiled.enable_caching()
     return compiled

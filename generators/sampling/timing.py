@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from eventlog._runtime.compiled import inner
+from eventlog._runtime.compiled import inner, inner_with_arrays
 from generators.codec.timing_params import HOUR_MS, WEEK_HOURS, clock_levels
 from generators.sampling.constraints import drawn
 from generators.sequences import row_columns as col
@@ -26,7 +26,7 @@ DRAWS = CANDIDATES + 1  # uniform numbers for one time
 WIDE_S = 1_800  # seconds: wider gaps between sessions follow the weekly cycle
 
 
-@inner
+@inner_with_arrays
 def _one_of(time, low, high, geometric, shaped, rhythm, u, timing_params):
     """Return `time` plus a gap between `low` and `high` s, one of CANDIDATES draws.
 
@@ -123,7 +123,7 @@ def _keep_short(u, timing_params, can):
         can[g] = can[g] and not full and not late
 
 
-@inner
+@inner_with_arrays
 def _fitting(u, timing_params, can):
     """Write to `can` (size,) the gaps that a user can draw.
 

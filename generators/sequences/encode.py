@@ -15,7 +15,7 @@ import torch
 from numba import njit
 
 from eventlog import EventLog
-from eventlog._runtime.compiled import inner
+from eventlog._runtime.compiled import inner, inner_with_arrays
 from generators.codec.codec import COPY_ACTION, SESSION_LABEL, Codec
 from generators.codec.features import (
     category_codes,
@@ -286,7 +286,7 @@ def _complete_row(u, row, effects, need, timing_params):
     row[col.HOUR], row[col.WEEKDAY], row[col.SPAN_LEFT] = clock_levels(row[col.TIME], timing_params)
 
 
-@inner
+@inner_with_arrays
 def _write_targets(row, values, first, fields, out):
     """Write to `out` (n_fields,) what is asked of a row; -1 where nothing is."""
     copy_action = row[col.COPY_ACTION]

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numba import njit
 
-from eventlog._runtime.compiled import inner
+from eventlog._runtime.compiled import inner, inner_with_arrays
 from generators._numba import source
 from generators.sequences import codes
 from generators.sequences import feature_layout as layout
@@ -333,7 +333,7 @@ def level_of_time(ms):
     return min(math.ceil(2 * math.log2(max(ms, 0) / 15_000 + 1)), _MOST_TIME)
 
 
-@inner
+@inner_with_arrays
 def write_features(u, more, effects, out):
     """Write a user's features to `out` (F,), laid out as `effects.blocks` says."""
     blocks, n = effects.blocks, effects.values + effects.rest

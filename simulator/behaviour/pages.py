@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from eventlog._runtime.compiled import inner
+from eventlog._runtime.compiled import inner, inner_with_arrays
 from simulator import event_codes
 from simulator.behaviour import counter_index
 from simulator.behaviour.plugin_call import call
@@ -79,7 +79,7 @@ def policy_page(session, day_state):
     return day_state.scored_page, 0
 
 
-@inner
+@inner_with_arrays
 def rank_results(session, day_state):
     """Rank what the query of page `session.page` finds by the policy's score.
 

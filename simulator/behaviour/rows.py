@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from eventlog._runtime.compiled import inner
 from simulator.behaviour import counter_index
 
 
-@njit(cache=True)
+@inner
 def write(buffers, event, session):
     """Start a row of the log and return it: blank except for event, session and time."""
     row = buffers.events[buffers.counters[counter_index.EVENTS]]

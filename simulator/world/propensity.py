@@ -18,7 +18,7 @@ import math
 import numpy as np
 from numba import njit
 
-from eventlog._runtime.compiled import inner
+from eventlog._runtime.compiled import inner, inner_with_arrays
 
 STEP = 0.2  # of the integration over log t, for up to STEP_PLACES places
 STEP_PLACES = 36
@@ -52,7 +52,7 @@ def place_probabilities(score, noise, places):
     return out
 
 
-@inner
+@inner_with_arrays
 def integrate(weight, there, out):
     """Add up the integrand over log t into `out[there]`, for rates `weight` (m,)."""
     m, places = len(weight), out.shape[1]

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from numba import njit
 from numba.core import config
+from numba.core.errors import NumbaError
 
-from eventlog._runtime.compiled import InnerFunction, inner
+from eventlog._runtime.compiled import InnerFunction, inner, inner_with_arrays
 
 
 def _square(x):
@@ -31,6 +32,36 @@ def test_compiled_code_calls_it(square: InnerFunction) -> None:
     assert total(np.array([1.0, 2.0, 3.0])) == 14.0
     assert level == config.OPT
     assert len(square.signatures) == 1
+
+
+def test_it_counts_no_references(square: InnerFunction) -> None:
+    @inner
+    def first(values, others):
+        return square(values[0] + others[0])
+
+    @inner_with_arrays
+    def doubled(values):
+        out = np.empty(len(values))
+        out[:] = 2.0 * values
+        return out
+
+    @njit
+    def both(values):
+        return first(values, values) + doubled(values)[0]
+
+    assert both(np.array([1.5, 7.0])) == 12.0
+    code = next(iter(first.inspect_llvm().values()))
+    assert "NRT_incref" not in code
+    assert "NRT_decref" not in code
+
+
+def test_it_makes_no_array() -> None:
+    @inner
+    def made(n):
+        return np.empty(n)[0]
+
+    with pytest.raises(NumbaError, match="array"):
+        njit(lambda n: made(n))(3)
 
 
 def test_python_is_told_that_there_is_no_entry(square: InnerFunction) -> None:
