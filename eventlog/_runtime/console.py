@@ -214,6 +214,7 @@ def track(items: Iterable[T], description: str, *, total: int | None = None) -> 
     for done, item in enumerate(items, start=1):
         yield item
         now = time.monotonic()
+        began = now if done == 1 else began  # the first item compiles and loads: no measure
         if now - last > soon or (notebook and done == total):
             last, soon = now, every
             text = f"{description}: {done}{_of(done, total, now - began)}"
@@ -225,8 +226,8 @@ def track(items: Iterable[T], description: str, *, total: int | None = None) -> 
 
 
 def _of(done: int, total: int | None, elapsed: float) -> str:
-    """Return how many there are, and about how long the rest takes."""
+    """Return how many there are, and about how long the rest takes, by the time since the first."""
     if total is None:
         return ""
-    left = elapsed / done * (total - done)
+    left = elapsed / max(done - 1, 1) * (total - done)
     return f"/{total}" + (f", about {left:.0f} s left" if left >= 1 else "")

@@ -44,26 +44,24 @@ def train(
     fields = FieldPlan.of(net, codec, steps)
     optimizer = _Optimizer(net)
     schedule = [list(batches(steps, plan, rng)) for _ in range(epochs_of(plan, steps))]
-    n_updates = sum(map(len, schedule))
-    done, history = 0, []
+    updates = [(epoch, users) for epoch, part in enumerate(schedule) for users in part]
+    sums = np.zeros((len(schedule), 2))  # loss and steps of each epoch
     net.train()
-    for epoch in track(schedule, "training", total=len(schedule)):
-        total, count = 0.0, 0
-        for users in epoch:
-            batch = make_batch(steps, users, plan.window)
-            noise = torch.randn((len(users), net.latent), generator=generator)
-            z, kl = latent_of(net, batch, plan, noise)
-            keep = (torch.rand(batch.mask.shape, generator=generator) >= plan.word_dropout).float()
-            rows = open_loss(net, batch, z, fields, keep)
-            # the latent costs nothing at first, and in full after a third of the updates
-            loss = rows + kl.sum() * min(1.0, 3 * done / n_updates)
-            n = int(batch.mask.sum())
-            (loss / n).backward()
-            optimizer.step(plan.rate * _rate_at(done / n_updates))
-            total, count, done = total + float(loss.detach()), count + n, done + 1
-        history.append(total / max(count, 1))
+    # Update by update: the first of them say how long the training takes, however long an epoch is.
+    for done, (epoch, users) in enumerate(track(updates, "training")):
+        batch = make_batch(steps, users, plan.window)
+        noise = torch.randn((len(users), net.latent), generator=generator)
+        z, kl = latent_of(net, batch, plan, noise)
+        keep = (torch.rand(batch.mask.shape, generator=generator) >= plan.word_dropout).float()
+        rows = open_loss(net, batch, z, fields, keep)
+        # the latent costs nothing at first, and in full after a third of the updates
+        loss = rows + kl.sum() * min(1.0, 3 * done / len(updates))
+        n = int(batch.mask.sum())
+        (loss / n).backward()
+        optimizer.step(plan.rate * _rate_at(done / len(updates)))
+        sums[epoch] += float(loss.detach()), n
     net.eval()
-    return history
+    return [float(total / max(count, 1)) for total, count in sums]
 
 
 class _Optimizer:

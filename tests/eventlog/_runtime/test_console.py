@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
-from eventlog._runtime.console import run
+from eventlog._runtime import console
+from eventlog._runtime.console import run, track
 from eventlog._runtime.errors import InputError
 
 
@@ -36,3 +39,15 @@ def test_other_failures_of_the_system_are_not_hidden() -> None:
 
     with pytest.raises(OSError):
         run(command, [])
+
+
+def test_the_time_left_is_measured_without_the_first_item(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It compiles and loads: here it takes 60 s, and each of the others 1 s."""
+    clock = itertools.chain([0.0], itertools.count(60.0))
+    monkeypatch.setattr(console.time, "monotonic", lambda: next(clock))
+    assert list(track(range(21), "training")) == list(range(21))
+    first, second = capsys.readouterr().err.splitlines()[:2]
+    assert first == "training: 1/21"  # nothing is known yet
+    assert second == "training: 12/21, about 9 s left"
