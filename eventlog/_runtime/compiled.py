@@ -3,8 +3,8 @@
 A function that only other compiled functions call is `@inner`. It gets no entry from Python and is
 optimised as a part of its callers, which halves what numba spends on it. Nor does it count
 references: numba counts those to each array of a named tuple, by atomic operations, in every
-function that receives the tuple, which took two thirds of the time of a simulation. What Python
-calls is `@njit(cache=True)`, as usual.
+function that receives the tuple, which took two fifths of the time of a simulated session. What
+Python calls is `@njit(cache=True)`, as usual.
 
 Numba looks a cached function up by its own file and the types of its arguments. It does not notice
 a change in another file whose functions were compiled into it. So name a field of a record that
