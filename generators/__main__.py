@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from eventlog._runtime.console import Parser, add_out, note, run, seed
@@ -414,8 +415,6 @@ def _fit(args: argparse.Namespace) -> None:
 
 
 def _structure(args: argparse.Namespace) -> None:
-    from pathlib import Path
-
     from eventlog import EventLog
     from eventlog._runtime.files import check_replaceable
     from generators.structure.declared import as_toml
@@ -449,8 +448,6 @@ def _budget(args: argparse.Namespace) -> None:
 
 
 def _share(args: argparse.Namespace) -> int:
-    from pathlib import Path
-
     from generators.handover.pipeline import Request
     from generators.handover.share import share
 
@@ -473,8 +470,31 @@ def _share(args: argparse.Namespace) -> int:
             tasks=_names(args.tasks),
         )
     )
-    print(outcome.sentence)
+    _show_shared(Path(args.out), outcome.sentence)
     return outcome.exit_code
+
+
+def _show_shared(out: Path, sentence: str) -> None:
+    """Print what the report says, the decision, where the files are and what to do with them."""
+    from eventlog._runtime import terminal
+    from eventlog._runtime.files import read_json
+    from generators.report.terminal import show
+
+    report = out / "internal" / "report"
+    if (report / "report.json").exists():
+        show(read_json(report / "report.json"))
+    released = (out / "handover").exists()
+    travels = {"may travel": out / "handover"} if released else {}
+    terminal.files({**travels, "the page to read and sign": report / "report.html"})
+    print(sentence)
+    if released:
+        log = out / "handover" / "log"
+        terminal.suggest(
+            {
+                f"python -m eventlog describe {log}": "what the recipient gets",
+                f"python -m benchmark run --log {log}": "rank models on it",
+            }
+        )
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:

@@ -148,6 +148,9 @@ class SequenceGenerator(Generator):
         if structure is not None:
             sources["structure"] = f"the relations that {Path(structure).name} declares"
         log = derived.reduce(log)
+        if len(log) == 0:
+            raise InputError("Nothing is left to learn once what is determined is taken out.")
+        ids = log.events["user_id"].cat.categories.astype(str).to_numpy()
         queries = PrivateQueries(
             n_users=len(ids),
             min_users=self.min_users,
@@ -345,6 +348,9 @@ class SequenceGenerator(Generator):
             "columns": codec.column_changes(),
             **facts,
         }
+        campaigns = codec.structure.campaigns()
+        if campaigns:
+            log.manifest["campaigns"] = campaigns
         return log
 
     def _learn_marginals(self, steps: EncodedSequences, queries: PrivateQueries) -> None:

@@ -31,6 +31,14 @@ LIFT_SHARE = 0.10
 UPLIFT_SHARE = 0.20  # of the customers who could get a coupon, those that a shop would send one
 TRUE_UPLIFT = "true_uplift@20%"
 BINS = 10
+# What a metric can be at all, by its name; others have no bounds.
+RANGES = {
+    **dict.fromkeys(("ndcg@10", "hr@10", "mrr@10", "coverage@10"), (0.0, 1.0)),
+    **dict.fromkeys(("roc_auc", "pr_auc", "pr_auc_returning", "recall@1%fpr"), (0.0, 1.0)),
+    **dict.fromkeys(("brier", "ece"), (0.0, 1.0)),
+    "lift@10%": (0.0, 1 / LIFT_SHARE),
+    TRUE_UPLIFT: (-1.0, 1.0),
+}
 
 
 class BadScores(WorkError):

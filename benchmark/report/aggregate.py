@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.evaluation import orders, power, statistics
+from benchmark.evaluation import metrics, orders, power, statistics
 from benchmark.evaluation.orders import Agreement
 from benchmark.evaluation.statistics import Comparison, Fits, Pair
 from benchmark.execution.plan import REAL
@@ -177,9 +177,16 @@ class Board:
         return min(int(users), round(min(rate, 1 - rate) * self.facts["test"]))
 
     def interval(self, row: Row, metric: str, source: str = REAL) -> tuple[float, float]:
-        """Return the 95 % interval of a row over users and fits; NaN where there is none."""
+        """Return the 95 % interval of a row over users and fits; NaN where there is none.
+
+        It ends where the metric does: with two fits the t distribution reaches far beyond.
+        """
         found = self.compared(source, metric)
-        return found.interval(row.name) if row.name in found.at else (math.nan, math.nan)
+        if row.name not in found.at:
+            return math.nan, math.nan
+        low, high = found.interval(row.name)
+        least, most = metrics.RANGES.get(metric, (-math.inf, math.inf))
+        return float(np.clip(low, least, most)), float(np.clip(high, least, most))
 
     @cached_property
     def one_fit(self) -> bool:

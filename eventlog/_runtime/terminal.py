@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from eventlog._runtime.console import as_typed
 
@@ -17,10 +17,16 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 PIPE_WIDTH = 160  # columns of a table that goes into a pipe
+WRAPPED = 24  # columns that a last column of sentences gets at least
 
 
 def table(
-    title: str, head: Sequence[str], rows: Sequence[Sequence[str]], *, first: Sequence[int] = ()
+    title: str,
+    head: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    first: Sequence[int] = (),
+    wrap: bool = False,
 ) -> None:
     """Print a table; columns of numbers stand on the right.
 
@@ -29,17 +35,20 @@ def table(
         head: the names of its columns.
         rows: a text for each column. Where they do not fit, the last columns are left out.
         first: indices of the rows to be set in bold.
+        wrap: whether the last column is of texts that may break into several lines.
     """
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
     console = _console()
-    shown = _fitting(head, rows, console.width)
+    shown = _fitting(head, rows, console.width, wrap=wrap)
     printed = Table(title=title, title_justify="left", title_style="bold", box=SIMPLE_HEAD)
     for i in shown:
         numeric = any(row[i][:1].isdigit() or row[i][:2] in ("-.", "–") for row in rows)
         name_or_text = not numeric or i == 0
-        printed.add_column(head[i], justify="left" if name_or_text else "right", no_wrap=True)
+        breaks = wrap and i == len(head) - 1
+        justify: Literal["left", "right"] = "left" if name_or_text or breaks else "right"
+        printed.add_column(head[i], justify=justify, no_wrap=not breaks)
     for k, row in enumerate(rows):
         printed.add_row(*(_literal(row[i]) for i in shown), style="bold" if k in first else None)
     console.print(printed)
@@ -87,12 +96,15 @@ def _literal(text: str) -> str:
     return escape(text)
 
 
-def _fitting(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[int]:
+def _fitting(
+    head: Sequence[str], rows: Sequence[Sequence[str]], width: int, *, wrap: bool
+) -> list[int]:
     """Return the indices of the first columns that fit into `width`, three at least."""
     shown: list[int] = []
     used = 2
     for i, name in enumerate(head):
-        used += max([len(name), *(len(row[i]) for row in rows)]) + 2
+        needs = max([len(name), *(len(row[i]) for row in rows)])
+        used += (min(needs, WRAPPED) if wrap and i == len(head) - 1 else needs) + 2
         if used > width and len(shown) >= 3:
             break
         shown.append(i)

@@ -24,13 +24,14 @@ import numpy as np
 from eventlog import EventLog, InputError
 from eventlog._runtime.console import note
 from eventlog._runtime.files import check_replaceable, new_folder, read_json, sha256, write_json
+from eventlog._runtime.terminal import files, suggest
 from eventlog.log import digest, versions
 from generators.evaluation import detection, fidelity, sdmetrics_scores
 from generators.evaluation.align import AlignedLog, align_logs
 from generators.evaluation.attacks import suite
 from generators.evaluation.attacks.common import LIMIT, Attack
 from generators.privacy import judgement, statement
-from generators.report import html, plots
+from generators.report import html, plots, terminal
 from generators.report.data_card import column_changes, data_card, facts
 from generators.report.data_card import columns as described
 from generators.report.decision import Decision, decide
@@ -82,7 +83,7 @@ class Report:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Run the subcommand: write the folder, print one line for each section and the decision.
+    """Run the subcommand: write the folder, print a table of its sections and the decision.
 
     Returns 0 where the log may be handed over, with or without conditions, and 1 otherwise.
     """
@@ -102,14 +103,18 @@ def main(args: argparse.Namespace) -> int:
         recipient=args.recipient,
     )
     report.write(args.out)
-    for section in report.data["sections"]:
-        print(f"{section['title']:<30} {section['verdict']:<10} {section['found']}")
-    print(f"{args.out}/report.html")
+    terminal.show(report.data)
     decision = Decision(**report.data["decision"])
+    said = set(terminal.sentences(report.data))
     for kind, lines in (("reason", decision.reasons), ("condition", decision.conditions)):
-        for line in lines:
-            print(f"{kind}: {plots.printable(line)}")
+        for line in map(plots.printable, lines):
+            if line not in said:
+                print(f"{kind}: {line}")
+    files({"the page to read and sign": f"{args.out}/report.html"})
     print(decision.sentence)
+    if args.holdout is None:
+        again = f"python -m generators share {args.real} --epsilon 3 --out shared"
+        suggest({again: "fit, sample and report, with a control group for the attacks"})
     return decision.exit_code
 
 

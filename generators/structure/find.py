@@ -20,6 +20,7 @@ from generators.structure.breaches import find_breaches
 from generators.structure.constants import SessionConstant, UserConstant, UserLevel
 from generators.structure.declared import Declared
 from generators.structure.dependency import UNITS, Calendar, Dependency, calendar
+from generators.structure.find_campaigns import find_campaigns
 from generators.structure.find_formulas import (
     Numbers,
     find_elapsed,
@@ -29,6 +30,7 @@ from generators.structure.find_formulas import (
     find_running_sum,
 )
 from generators.structure.forms import DATE, FoldedText, LocalDays, Name, TimeDifference
+from generators.structure.offers import Campaigns
 from generators.structure.relation import Relation, find_presence
 from generators.structure.structure import Structure, escaped, in_order, kinds_of
 from generators.structure.tables import (
@@ -101,12 +103,20 @@ class _Finder:
         self.whole.events.columns = [escaped(str(n)) for n in self.whole.events.columns]
         self.relations: list[Relation] = list(declared.relation)
         self.declared = {r.column for r in self.relations} | set(declared.free)
+        if "coupon_id" not in self.declared:
+            said = log.manifest.get("campaigns") or ()
+            campaigns = find_campaigns(self.whole, min_users=min_users, said=said)
+            if campaigns is not None:
+                self.relations.append(campaigns)
+        for relation in self.relations:
+            if isinstance(relation, Campaigns):
+                relation.reduce(self.whole)
         if "timestamp" not in self.declared:
             self.local_days()
         self.some = Tables(
             self.whole.events[_users_of(self.whole.user, rng)], self.whole.users, self.whole.roles
         )
-        special = {"discount"} if "coupon_id" in self.some.events else set()
+        special = {"discount"} if "coupon_id" in log.events else set()
         self.free = [
             n
             for n in self.some.events

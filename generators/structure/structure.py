@@ -12,6 +12,7 @@ import pandas as pd
 
 from eventlog import EventLog
 from generators.structure.breaches import SUFFIX, Breach
+from generators.structure.campaigns import INSERTED, PAST
 from generators.structure.constants import SessionConstant, UserConstant, UserLevel
 from generators.structure.dependency import Calendar, Dependency
 from generators.structure.forms import (
@@ -23,6 +24,7 @@ from generators.structure.forms import (
     TimeDifference,
 )
 from generators.structure.formula import Elapsed, Formula, RunningNumber, RunningSum
+from generators.structure.offers import Campaigns
 from generators.structure.relation import Relation
 from generators.structure.tables import Tables, is_number, numbers_of
 
@@ -43,6 +45,7 @@ AnyRelation = (
     | TimeDifference
     | LocalDays
     | Breach
+    | Campaigns
 )
 
 
@@ -63,6 +66,9 @@ class Structure:
         for relation in reversed(self.relations):
             relation.reduce(tables)
         out = tables.log(log)
+        if out.labels is not None and len(tables.events) < len(log.events):
+            known = out.labels["event_id"].isin(tables.events["event_id"])
+            out.labels = out.labels[known].reset_index(drop=True)
         broken = {n: r for n, r in tables.roles.items() if n.endswith(SUFFIX)}
         if broken:
             roles = {**(log.manifest.get("roles") or {}), **broken}
@@ -80,12 +86,12 @@ class Structure:
             past: the reduced log of the users who are continued; their sums go on.
         """
         tables = Tables.of(log)
-        new = np.ones(len(tables.events), dtype=bool)
         if past is not None:
-            tables, new = _joined(tables, Tables.of(past))
+            tables = _joined(tables, Tables.of(past))
         for relation in self.relations:
             relation.restore(tables, rng)
-        events = tables.events[new].reset_index(drop=True)
+        events = tables.events[tables.events["event_id"].to_numpy() != PAST]
+        events = events.reset_index(drop=True)
         events.columns = [unescaped(n) for n in map(str, events.columns)]
         users = tables.users
         if users is not None:
@@ -94,7 +100,10 @@ class Structure:
                 users = users[users["user_id"].astype(str).isin(set(log.events["user_id"]))]
                 users = users.reset_index(drop=True)
         out = tables.log(log)
-        out.events, out.users = self._formed(events), users
+        labels = out.labels
+        if (events["event_id"] == INSERTED).any():
+            events, labels = _numbered(events, labels)
+        out.events, out.users, out.labels = self._formed(events), users, labels
         roles = log.manifest.get("roles")
         if roles:
             roles = {n: r for n, r in roles.items() if not n.endswith(SUFFIX)}
@@ -143,6 +152,10 @@ class Structure:
             if not isinstance(r, FoldedText)
         ]
 
+    def campaigns(self) -> list[dict[str, object]]:
+        """Return the campaigns as a log's manifest has them."""
+        return [c for r in self.relations if isinstance(r, Campaigns) for c in r.manifest()]
+
     def folded(self) -> dict[str, str]:
         """Say what becomes of text that few users have, by column."""
         return {
@@ -166,14 +179,26 @@ def _told(relation: Relation) -> bool:
     return relation.exceptions > 0 and not isinstance(relation, Breach)
 
 
-def _joined(tables: Tables, past: Tables) -> tuple[Tables, np.ndarray]:
-    """Return the tables of users with their past, and which rows are new, (n,) bool."""
+def _joined(tables: Tables, past: Tables) -> Tables:
+    """Return the tables of users with their past, whose rows have the event id PAST."""
     ids = set(tables.events["user_id"].astype(str))
     mine = past.events["user_id"].astype(str).isin(ids)
-    events = pd.concat([past.events[mine].assign(event_id=-1), tables.events], ignore_index=True)
-    new = np.arange(len(events)) >= int(mine.sum())
+    events = pd.concat([past.events[mine].assign(event_id=PAST), tables.events], ignore_index=True)
     users = past.users if past.users is not None else tables.users
-    return Tables(events, users, {**past.roles, **tables.roles}), new
+    return Tables(events, users, {**past.roles, **tables.roles})
+
+
+def _numbered(
+    events: pd.DataFrame, labels: pd.DataFrame | None
+) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """Number rows among which some were put in, and their labels, from the first id on."""
+    before = events["event_id"].to_numpy()
+    now = np.arange(len(events), dtype=np.int64)
+    now += int(before[before != INSERTED].min(initial=0))
+    if labels is not None:
+        number = pd.Series(now[before != INSERTED], index=before[before != INSERTED])
+        labels = labels.assign(event_id=number[labels["event_id"]].to_numpy())
+    return events.assign(event_id=now), labels
 
 
 def in_order(relations: Iterable[Relation], columns: Iterable[str]) -> list[Relation]:
@@ -182,8 +207,9 @@ def in_order(relations: Iterable[Relation], columns: Iterable[str]) -> list[Rela
     `columns` are those that are learnt. Raises ValueError where there is no such order.
     """
     first = [r for r in relations if isinstance(r, Breach)]
-    last = [r for r in relations if isinstance(r, LocalDays)]
-    left = [r for r in relations if not isinstance(r, Breach | LocalDays)]
+    last: list[Relation] = [r for r in relations if isinstance(r, LocalDays)]
+    last += [r for r in relations if isinstance(r, Campaigns)]  # other rows are as learnt by then
+    left = [r for r in relations if not isinstance(r, Breach | LocalDays | Campaigns)]
     there = set(columns)
     out: list[Relation] = list(first)
     while left:

@@ -34,6 +34,12 @@ class Tables:
         users = None if log.users is None else log.users.copy(deep=False)
         return cls(log.events.copy(deep=False), users, roles)
 
+    def replace_events(self, events: pd.DataFrame) -> None:
+        """Take other rows of events; what was known of the rows is forgotten."""
+        self.events = events
+        for name in ("user", "time", "session", "event"):
+            self.__dict__.pop(name, None)
+
     def log(self, log: EventLog) -> EventLog:
         """Return `log` with these tables."""
         return replace(log, events=self.events, users=self.users)

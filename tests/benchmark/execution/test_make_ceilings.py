@@ -25,6 +25,7 @@ users = 300
 learn_users = 200
 days = 40
 seed = 5
+settings = { "shoppers.visits" = 1.2, "checkout.begin" = -1.0 }  # customers enough for churn
 
 [settings.tasks.churn]
 min_customers = 10
@@ -87,7 +88,7 @@ def test_a_log_of_another_seed_has_no_stored_rung(
         engine_name="serial",
     )
     (reason,) = outcome.left_out.values()
-    assert "small (300 users, 40 days, seed 5)" in reason
+    assert "small (300 users, 40 days, seed 5, " in reason
 
 
 def test_further_users_are_of_the_same_shop_and_other_people() -> None:

@@ -38,6 +38,16 @@ def test_a_table_of_one_fit_claims_nothing(tmp_path: Path) -> None:
     assert one(results, tmp_path / "again").p == {}
 
 
+def test_an_interval_ends_where_its_metric_does(tmp_path: Path) -> None:
+    results = Results()
+    results.board({"base_rate": [0.5, 0.5], "wild": [0.99, 0.85], "poor": [0.02, 0.2]})
+    board = one(results, tmp_path)
+    low, high = board.interval(board.rows["real"]["wild"], "roc_auc")
+    assert board.compared().interval("wild")[1] > 1  # two fits: t with one degree of freedom
+    assert 0 <= low < 0.92 < high == 1
+    assert board.interval(board.rows["real"]["poor"], "roc_auc")[0] == 0
+
+
 def test_tiers_and_ranks_agree_where_there_are_fits(tmp_path: Path) -> None:
     results = Results()
     fits = {"a": [0.90, 0.91, 0.90], "b": [0.90, 0.90, 0.91], "c": [0.6, 0.61, 0.6]}

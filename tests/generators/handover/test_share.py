@@ -122,10 +122,9 @@ def decide(monkeypatch) -> dict[str, Any]:
     ) -> SimpleNamespace:
         def write(out: Path) -> None:
             with new_folder(out) as folder:
-                write_json(
-                    folder / "report.json",
-                    {"decision": decision, "users": synthetic.events["user_id"].nunique()},
-                )
+                data = {"sections": [], "fidelity": [], "privacy": {"sentence": "A test."}}
+                data |= {"decision": decision, "users": synthetic.events["user_id"].nunique()}
+                write_json(folder / "report.json", data)
                 write_json(folder / "manifest.json", {})
 
         return SimpleNamespace(write=write)
@@ -324,9 +323,10 @@ def test_no_release_no_handover(real, toy, decide, tmp_path, capsys):
         )
         == 1
     )
-    said = capsys.readouterr().out
-    assert said.startswith("Do not release: It copies;")
-    assert said.count("\n") == 1
+    *before, last = capsys.readouterr().out.splitlines()
+    assert last.startswith("Do not release: It copies;")
+    assert before[0] == "A test."
+    assert "report.html" in before[1]
     assert not (out / "handover").exists()
     assert EventLog.read(out / "internal" / "synthetic").events["user_id"].nunique() == 100
 

@@ -414,7 +414,7 @@ def test_only_a_catalogue_that_was_given_is_public(log):
     assert target.taken["catalogue.items"] == 40
     private = target_of(log, **given | {"public": ()})
     assert private.privacy["public"] == []
-    assert private.taken.keys() == {"calendar.start"}
+    assert private.taken.keys() == {"calendar.start", "catalogue.price_level"}
 
 
 def test_parts_are_cut_to_the_grid_and_not_lengthened():

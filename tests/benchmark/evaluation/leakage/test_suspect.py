@@ -27,8 +27,9 @@ NAMES = ("review_queue", "zz", "segment 7", "score")
 
 @pytest.fixture(scope="module")
 def shop() -> EventLog:
-    """39,000 events of 700 shoppers."""
-    return simulator.simulate("shop", users=700, days=40, seed=3, settings={"fraud.share": 0.3})
+    """Some 60,000 events of 1,400 shoppers, with enough frauds and offers to plant answers in."""
+    settings = {"fraud.share": 0.3, "coupons.every": 6, "coupons.window": 2.0, "coupons.reach": 1.0}
+    return simulator.simulate("shop", users=1_400, days=40, seed=3, settings=settings)
 
 
 def suspected(task: Task, log: EventLog) -> list[str]:
