@@ -47,8 +47,9 @@ class InnerFunction(CPUDispatcher):
 def inner(function: Callable[..., Any]) -> Any:
     """Compile `function`, when a compiled function first calls it, without an entry from Python.
 
-    It does not count references to arrays: its callers hold them. So it returns none but those that
-    it got, and cannot make one or assign one to a slice (`inner_with_arrays` can).
+    It does not count references to arrays: its callers hold them. So it cannot make one or assign
+    one to a slice (`inner_with_arrays` can). An array that it got it must return to other `inner`
+    functions only: one that counts would release it.
     """
     return _inner(function, counts_references=False)
 
