@@ -3,8 +3,8 @@
 A function that only other compiled functions call is `@inner`. It gets no entry from Python and is
 optimised as a part of its callers, which halves what numba spends on it. Nor does it count
 references: numba counts those to each array of a named tuple, by atomic operations, in every
-function that receives the tuple, which took two thirds of the time of a simulation. What Python
-calls is `@njit(cache=True)`, as usual.
+function that receives the tuple, which took two fifths of the time of a simulated session. What
+Python calls is `@njit(cache=True)`, as usual.
 
 Numba looks a cached function up by its own file and the types of its arguments. It does not notice
 a change in another file whose functions were compiled into it. So name a field of a record that
@@ -47,8 +47,9 @@ class InnerFunction(CPUDispatcher):
 def inner(function: Callable[..., Any]) -> Any:
     """Compile `function`, when a compiled function first calls it, without an entry from Python.
 
-    It does not count references to arrays: its callers hold them. So it returns none but those that
-    it got, and cannot make one or assign one to a slice (`inner_with_arrays` can).
+    It does not count references to arrays: its callers hold them. So it cannot make one or assign
+    one to a slice (`inner_with_arrays` can). An array that it got it must return to other `inner`
+    functions only: one that counts would release it.
     """
     return _inner(function, counts_references=False)
 

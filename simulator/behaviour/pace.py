@@ -29,11 +29,11 @@ def set_pace(shopper, session, rules):
 def wait(session, rules, slot):
     """Let the time until the next click pass. `slot`: first number of the step's draws."""
     u = uniform(session.key, slot + draws.GAP_KIND)
-    deviate = normal(session.key, slot + draws.DWELL)
     if u < rules.pace_quick:
         share = (u / rules.pace_quick) if rules.pace_quick > 0 else 0.0
         session.time += QUICKEST + QUICK * share
         return
+    deviate = normal(session.key, slot + draws.DWELL)
     level = math.log(rules.sessions_dwell) + session.pace
     level -= rules.pace_warming * math.log(1.0 + session.views)
     if u < rules.pace_quick + rules.pace_interrupted:

@@ -23,6 +23,7 @@ WORDS = (
     "round", "fast", "2024", "2025", "xl",
 )
 # fmt: on
+N_WORDS = len(WORDS)
 
 
 def typed(query: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, list[str]]:
@@ -33,7 +34,7 @@ def typed(query: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, list[str
     code = np.full(len(query), -1, dtype=np.int32)
     there = query >= 0
     known, inverse = np.unique(query[there], return_inverse=True)
-    texts = [text(names[q], t) for q, t in zip(*np.divmod(known, TEXTS), strict=True)]
+    texts = [text(names[q // TEXTS], q % TEXTS) for q in known.tolist()]
     # two ways to type may come to the same text
     distinct, place = np.unique(np.array(texts, dtype=object), return_inverse=True)
     code[there] = place[inverse]
@@ -44,13 +45,13 @@ def text(name: str, number: int) -> str:
     """Return the `number`-th way to type the query `name`; 0 is the name itself."""
     if number == 0:
         return name
-    way, number = number % 3, int(number) // 3
-    first, second = WORDS[number % len(WORDS)], WORDS[number // len(WORDS) % len(WORDS)]
+    way, number = number % 3, number // 3
+    first, second = WORDS[number % N_WORDS], WORDS[number // N_WORDS % N_WORDS]
     added = name if number < 1 else f"{first} {name}"
-    if number >= len(WORDS):
+    if number >= N_WORDS:
         added = f"{second} {added}"
     if way == 1:
-        return f"{name} {first}" if number < len(WORDS) else f"{first} {name} {second}"
+        return f"{name} {first}" if number < N_WORDS else f"{first} {name} {second}"
     return misspelt(added, number) if way == 2 else added
 
 
