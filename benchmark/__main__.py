@@ -82,7 +82,7 @@ def _add_run(commands: Commands) -> None:
     add.add_argument(
         "--profile",
         default="default",
-        help="smoke (a quick look), default (about 20 minutes on 2 cores) or full",
+        help="smoke (a quick look), default (about 12 minutes on 2 cores) or full",
     )
     add.add_argument(
         "--set",

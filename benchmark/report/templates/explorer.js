@@ -9,9 +9,13 @@ const TITLES = {
   headroom_high: "headroom, high", fit_cpu_s: "fit, CPU s", us_per_query: "µs/query",
   parameters: "parameters", peak_mb: "memory, MiB", cells: "cells", planned: "planned",
 };
-const FIRST = ["model", "task", "log", "rank", "metric", "value", "low", "high", "headroom", "fit_cpu_s"];
 const TEXT = new Set(["log", "task", "source", "model", "family", "metric"]);
 const all = JSON.parse(document.getElementById("rows").textContent);
+// What is shown at first; rows learnt from generated logs say so.
+const FIRST = [
+  "model", "task", "log", ...(new Set(all.map(row => row.source)).size > 1 ? ["source"] : []),
+  "rank", "metric", "value", "low", "high", "headroom", "fit_cpu_s",
+];
 const explorer = document.getElementById("explorer"), form = explorer.querySelector("form");
 let columns = FIRST, order = null, down = false, shown = all;
 
