@@ -102,11 +102,15 @@ def _processes(workers: int) -> Iterator[Executor]:
     try:
         yield executor
     except BaseException:
-        for child in list(_children):
-            _stop(child)
+        # No further cell begins, and one that has just begun is stopped in the next round.
+        closing = threading.Thread(target=executor.shutdown, kwargs={"cancel_futures": True})
+        closing.start()
+        while closing.is_alive():
+            for child in list(_children):
+                _stop(child)
+            closing.join(timeout=0.1)
         raise
-    finally:
-        executor.shutdown(cancel_futures=True)
+    executor.shutdown()
 
 
 @dataclass(frozen=True)

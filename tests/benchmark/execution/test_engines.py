@@ -86,6 +86,6 @@ def test_no_process_outlives_the_run(
         os.killpg(run.pid, how)  # as a terminal does
     else:
         run.kill()
-    run.wait(timeout=30)
-    assert until(False, seconds, within_s=10)
+    run.wait(timeout=60)
+    assert until(False, seconds, within_s=30)
     assert subprocess.run(["pgrep", "-f", str(tmp_path / "out")]).returncode == 1
