@@ -36,9 +36,11 @@ def refund_rates(refund: float, late: float) -> tuple[float, float]:
     A late one is LATE_REFUNDS times as probable, or certain; their mean is `refund`, where `late`
     is the share of late deliveries.
     """
-    if_late = min(1.0, refund * LATE_REFUNDS / (1.0 + late * (LATE_REFUNDS - 1.0)))
-    otherwise = (refund - late * if_late) / (1.0 - late) if late < 1.0 else refund
-    return (refund if late == 1.0 else if_late), otherwise
+    otherwise = refund / (1.0 + late * (LATE_REFUNDS - 1.0))
+    if LATE_REFUNDS * otherwise <= 1.0:
+        return LATE_REFUNDS * otherwise, otherwise
+    # Every late order is refunded; of the others as many as are missing.
+    return 1.0, (refund - late) / (1.0 - late)
 
 
 def item_records(world: World) -> np.ndarray:
