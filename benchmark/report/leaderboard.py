@@ -183,12 +183,13 @@ def _header(store: Store, plan: dict[str, Any], costs: bool) -> Iterator[str]:
 
 def _speed(environments: Sequence[dict[str, Any]]) -> str:
     """Return what a core of the machines does, where the records say so: times depend on it."""
-    found = [e["speed"] for e in environments if e.get("speed")]
-    if not found:
-        return ""
+    found = [e["speed"] for e in environments if isinstance(e.get("speed"), dict)]
     parts = []
     for name, unit in (("gflops", "GFLOP/s"), ("gb_s", "GB/s of memory")):
-        low, high = min(f[name] for f in found), max(f[name] for f in found)
+        measured = [f[name] for f in found if isinstance(f.get(name), int | float)]
+        if not measured:
+            return ""
+        low, high = min(measured), max(measured)
         parts.append(f"{low:.3g}{'' if low == high else f'–{high:.3g}'} {unit}")
     return f", {' and '.join(parts)} a core"
 

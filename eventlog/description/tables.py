@@ -93,10 +93,11 @@ def columns(facts: Facts) -> pd.DataFrame:
 
 def labels(table: pd.DataFrame) -> pd.DataFrame:
     """Return the kinds of labels, how many there are and how many are positive."""
+    positive = pd.to_numeric(table["value"].astype(object), errors="coerce") > 0
     table = (
-        table.assign(kind=table["kind"].astype(str))
+        table.assign(kind=table["kind"].astype(str), positive=positive)
         .groupby("kind", as_index=False)
-        .agg(labels=("value", "size"), positive=("value", lambda v: int((v > 0).sum())))
+        .agg(labels=("positive", "size"), positive=("positive", "sum"))
     )
     table["share"] = (table["positive"] / table["labels"]).map("{:.3%}".format)
     return table

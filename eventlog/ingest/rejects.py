@@ -50,7 +50,9 @@ def reject_table(
         ragged: (row number, text) of rows with a wrong number of fields.
         file: the file that they are of, where an import has several.
     """
-    of_file = {"file": pa.array([file] * len(rows), pa.string())} if file else {}
+    # Names of files are bytes, and some of them are no text.
+    named = file.encode("utf-8", "backslashreplace").decode()
+    of_file = {"file": pa.array([named] * len(rows), pa.string())} if file else {}
     original = {OWN_COLUMNS.get(name, name): table[name] for name in table.column_names}
     rejects = pa.table(
         {
