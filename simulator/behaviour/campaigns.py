@@ -151,7 +151,7 @@ def settle_response(shopper, time, rules):
     """Set how strongly the shopper responds to a coupon that is offered now, 1 = as usual.
 
     More with a cart left behind and after many views without an order, less after many coupons. All
-    of it stands in the log before the offer.
+    of it is in the log before the offer.
     """
     rest = math.exp(-(time - shopper.coupon_time) / (FATIGUE_DAYS * DAY))
     shopper.coupons_seen, shopper.coupon_time = shopper.coupons_seen * rest, time

@@ -39,17 +39,17 @@ def test_elasticities_are_those_that_the_scenario_states(stated):
     cross, error = elasticity(base[~tested], test[~tested])
     # little is bought instead, and a shop that sells less is visited less
     assert own / 4 - 2 * error < cross < 0.5 + 2 * error
-    all_dearer, _ = sold(shoppers__price_sensitivity=stated, pricing__level=1 + RISE)
-    of_all, error = elasticity(base, all_dearer)
+    all_raised, _ = sold(shoppers__price_sensitivity=stated, pricing__level=1 + RISE)
+    of_all, error = elasticity(base, all_raised)
     assert -1.4 * stated < of_all < -0.6 * stated
 
 
 def test_who_does_not_mind_prices_buys_as_much_and_who_minds_them_more_buys_no_more():
     level = 1 + RISE
-    indifferent, dearer = (
+    indifferent, raised = (
         sold(shoppers__price_sensitivity=0.0, pricing__level=p)[0].sum() for p in (1.0, level)
     )
-    assert abs(dearer / indifferent - 1) < 0.05  # fewer orders pay shipping
+    assert abs(raised / indifferent - 1) < 0.05  # fewer orders pay shipping
     sensitive, more = (sold(shoppers__price_sensitivity=s)[0].sum() for s in (2.0, 6.0))
     assert 1.1 * indifferent > sensitive
     assert 1.1 * sensitive > more
