@@ -27,7 +27,7 @@ from simulator.truth.lookup import truth_table
 
 RAW_LIMIT = 0.75  # ROC-AUC that no single raw column may exceed
 HONEST_SHARE = 0.85  # least share of accounts with fraud that have honest rows too
-ENOUGH = 100  # cases below which a rate says nothing
+ENOUGH = 50  # cases below which a rate says nothing
 FEW_LEVELS = 64  # a categorical with more values is an id
 PERMUTATIONS = 80
 # standard deviations that chance may explain, given that some hundred checks are made

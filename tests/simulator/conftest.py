@@ -24,7 +24,7 @@ def fraud_log():
     """
     return simulator.simulate(
         "shop",
-        users=5_000,
+        users=12_000,
         days=40,
         seed=9,
         settings={
