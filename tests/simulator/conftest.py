@@ -17,14 +17,13 @@ def corner_log():
     return simulator.simulate("small", users=500, days=30, seed=3)
 
 
-@pytest.fixture(scope="session")
-def fraud_log():
+def shop_with_abuse(users: int):
     """The default shop at the default difficulty, with every kind of abuse often enough to be
     measured.
     """
     return simulator.simulate(
         "shop",
-        users=12_000,
+        users=users,
         days=40,
         seed=9,
         settings={
@@ -36,3 +35,15 @@ def fraud_log():
             "fraud.accounts": 0.1,
         },
     )
+
+
+@pytest.fixture(scope="session")
+def fraud_log():
+    """5,000 shoppers and those who abuse the shop."""
+    return shop_with_abuse(5_000)
+
+
+@pytest.fixture(scope="session")
+def large_fraud_log():
+    """12,000 of them, so that no few abusers decide a rate."""
+    return shop_with_abuse(12_000)

@@ -13,8 +13,8 @@ from simulator.realism import audit
 
 
 @pytest.fixture(scope="module")
-def checks(fraud_log):
-    return audit.audit(fraud_log)
+def checks(large_fraud_log):
+    return audit.audit(large_fraud_log)
 
 
 def test_the_default_difficulty_leaks_nothing(checks):
