@@ -15,7 +15,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
-from jinja2 import Environment, PackageLoader
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup
@@ -23,6 +22,7 @@ from markupsafe import Markup
 from benchmark.evaluation import statistics
 from benchmark.report import frame
 from benchmark.report.aggregate import FAMILIES, Board
+from eventlog._runtime.pages import templates
 
 NAMES = ("model", "generator")  # columns that stay in sight when a table is moved sideways
 NUMBER = re.compile(r"[-+−]?[0-9]")
@@ -117,25 +117,11 @@ def render(
     tests = {f"{b.task.capitalize()} on {b.log}": _tests(b) for b in boards if len(b.values) > 1}
     blocks = list(_with_tests(_blocks("\n".join(lines), pictures, specs or {}), tests))
     headings = [block for block in blocks if isinstance(block, Heading)]
-    return (
-        _environment()
-        .get_template("leaderboard.html.jinja")
-        .render(
-            blocks=blocks,
-            headings=headings,
-            rows=_data(frame.rows(boards)) if boards else None,
-        )
-    )
-
-
-@cache
-def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader("benchmark.report"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
+    page = templates("benchmark.report").get_template("leaderboard.html.jinja")
+    return page.render(
+        blocks=blocks,
+        headings=headings,
+        rows=_data(frame.rows(boards)) if boards else None,
     )
 
 

@@ -12,6 +12,7 @@ from importlib import resources
 import numpy as np
 import pandas as pd
 
+from eventlog._runtime.pages import templates
 from eventlog._runtime.text import one_line
 from eventlog.arrays import DAY_MS
 from eventlog.description import drift
@@ -36,16 +37,10 @@ class Bar:
 
 def page(facts: Facts, tables: Mapping[str, pd.DataFrame], other: Facts | None = None) -> str:
     """Return the whole page."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=PackageLoader("eventlog.description"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=lambda value: value if isinstance(value, Markup) else one_line(value),
+    environment = templates(
+        "eventlog.description", lambda v: v if isinstance(v, Markup) else one_line(v)
     )
     style = (resources.files(__package__) / "templates" / "description.css").read_text("utf-8")
     return environment.get_template("description.html.jinja").render(

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
+from eventlog._runtime.pages import templates
 from generators.privacy.judgement import HAZARDS, UNIT
 from generators.privacy.statement import NUMBERS
 from generators.report import html_parts
@@ -27,17 +28,9 @@ UTILITY_COLUMNS = (
 
 def page(report: Mapping[str, Any], pictures: Mapping[str, Picture]) -> str:
     """Return the whole page; `report` is what report.json holds."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=PackageLoader("generators.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_printable,
-    )
+    environment = templates("generators.report", _printable)
     environment.globals |= {
         "counted": html_parts.counted,
         "number": number,

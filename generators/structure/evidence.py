@@ -56,6 +56,15 @@ class Determined:
     keys: int
     without: float  # share of the rows that have the most frequent value of all
 
+    def holds(self, fewest_keys: int) -> bool:
+        """Return whether the key decides the column, and not only because it hardly varies."""
+        return (
+            self.share >= DETERMINED
+            and self.covered >= COVERED
+            and self.keys >= fewest_keys
+            and self.without <= DETERMINED
+        )
+
 
 def determined(key: np.ndarray, value: np.ndarray, user: np.ndarray) -> Determined | None:
     """Return how well keys (n,) determine values (n,), by rows that have both (codes >= 0)."""

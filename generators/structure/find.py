@@ -211,10 +211,7 @@ class _Finder:
                 found = evidence.determined(code[key], code[name], tables.user)
                 if (
                     found is None
-                    or found.share < evidence.DETERMINED
-                    or found.covered < evidence.COVERED
-                    or found.keys < FEWEST_KEYS
-                    or found.without > evidence.DETERMINED
+                    or not found.holds(FEWEST_KEYS)
                     or (code[key][code[name] >= 0] >= 0).mean() < evidence.DETERMINED
                 ):
                     continue
@@ -308,13 +305,7 @@ class _Finder:
                 continue
             for unit, key in units.items():
                 found = evidence.determined(key, code, tables.user)
-                if (
-                    found is None
-                    or found.share < evidence.DETERMINED
-                    or found.covered < evidence.COVERED
-                    or found.without > evidence.DETERMINED
-                    or found.keys < FEWEST_KEYS
-                ):
+                if found is None or not found.holds(FEWEST_KEYS):
                     continue
                 key_of = pd.Series(calendar(self.whole.time, unit))
                 values = evidence.usual_values(self.whole, key_of, name, self.min_users)
