@@ -84,14 +84,7 @@ def _add_run(commands: Commands) -> None:
         default="default",
         help="smoke (a quick look), default (about 12 minutes on 2 cores) or full",
     )
-    add.add_argument(
-        "--set",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        dest="settings",
-        help="override anything in the suite, as in settings.models.lstm.budget=5; may be repeated",
-    )
+    _add_set(add, ", as in settings.models.lstm.budget=5")
     add.add_argument("--engine", default="processes", help="processes (default), serial or dask")
     add.add_argument(
         "--address",
@@ -119,6 +112,23 @@ def _add_run(commands: Commands) -> None:
     add.set_defaults(run=_run)
 
 
+def _add_results(add: argparse.ArgumentParser) -> None:
+    add.add_argument(
+        "results", nargs="?", default="results", help="a results folder (default: results)"
+    )
+
+
+def _add_set(add: argparse.ArgumentParser, example: str = "") -> None:
+    add.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        dest="settings",
+        help=f"override anything in the suite{example}; may be repeated",
+    )
+
+
 def _add_leaderboard(commands: Commands) -> None:
     add = commands.add_parser(
         "leaderboard",
@@ -129,9 +139,7 @@ def _add_leaderboard(commands: Commands) -> None:
         ),
         epilog="example:\n  python -m benchmark leaderboard results --out docs",
     )
-    add.add_argument(
-        "results", nargs="?", default="results", help="a results folder (default: results)"
-    )
+    _add_results(add)
     add.add_argument(
         "--out", default="docs", metavar="DIR", help="folder for leaderboard.md (default: docs)"
     )
@@ -148,9 +156,7 @@ def _add_view(commands: Commands) -> None:
         ),
         epilog="example:\n  python -m benchmark view results",
     )
-    add.add_argument(
-        "results", nargs="?", default="results", help="a results folder (default: results)"
-    )
+    _add_results(add)
     add.set_defaults(run=_view)
 
 
@@ -173,14 +179,7 @@ def _add_ceilings(commands: Commands) -> None:
         metavar="N",
         help="users of the same shop to learn from (default: 30000)",
     )
-    add.add_argument(
-        "--set",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        dest="settings",
-        help="override anything in the suite; may be repeated",
-    )
+    _add_set(add)
     add.add_argument("--out", metavar="DIR", help="folder to write to (default: the program's)")
     add.set_defaults(run=_ceilings)
 
