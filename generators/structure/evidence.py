@@ -11,9 +11,7 @@ from generators.structure.tables import (
     Tables,
     codes_of,
     first_rows,
-    is_digits,
     is_number,
-    is_time,
     text_of,
 )
 
@@ -113,11 +111,6 @@ def is_id(code: np.ndarray, user: np.ndarray) -> bool:
     users = users_of(code, user)
     users = users[users > 0]
     return len(users) > ID_VALUES and bool(np.median(users) <= 2)
-
-
-def is_text(column: pd.Series) -> bool:
-    """Does a column hold text that is no number?"""
-    return not (is_number(column) or is_time(column) or is_digits(column))
 
 
 def quantiles(values: np.ndarray, user: np.ndarray, min_users: int, n: int = 41) -> list[float]:
