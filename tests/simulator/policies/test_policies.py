@@ -123,6 +123,8 @@ def _file(tmp_path, slates, more=""):
         ("np.full((len(users), shop.slate), -2)", "name item -2; items are 0 to"),
         ("np.zeros((len(users), shop.slate), dtype=int)", "show item 0 twice"),
         ("1 / 0", "failed on day 0: ZeroDivisionError"),
+        ("exit(3)", "failed on day 0: SystemExit"),
+        ("shop.best(np.full(shop.n_items, np.nan), users)", "shop.best hold NaN"),
         ("shop.rows.item.fill(0)", "failed on day 0: ValueError"),
         ("'everything'", r"shape \(\)"),
     ],
@@ -170,7 +172,11 @@ def test_result_pages_are_in_the_order_of_the_score(tmp_path):
     ("changed", "message"),
     [
         ({"score": "np.nan"}, "score of the policy mine was NaN"),
-        ({"score": "user.no_such_thing"}, "cannot be compiled by numba"),
+        ({"score": "user.no_such_thing"}, "failed: AttributeError"),
+        ({"score": "user[3]"}, "failed: IndexError"),
+        ({"score": "user[int(item[0] // 150)]"}, "or raised an exception .* times on day 0"),
+        ({"score": "user * item"}, r"must return a number; got ndarray of shape \(1,\)"),
+        ({"score": "float(str(item[0]).strip())"}, "cannot be compiled by numba: No impl"),
         ({"users": "np.ones((3, 1))"}, "user features of the policy mine have the shape"),
         ({"items": "np.full((shop.n_items, 1), np.inf)"}, "item features of the policy mine hold"),
         ({"users": "np.ones((len(users), 1 + shop.day))"}, "their number must not change"),
@@ -182,7 +188,32 @@ def test_bad_scores_are_refused_in_one_sentence(tmp_path, changed, message):
         simulator.simulate("small", **SHOP, policy=path)
 
 
+@pytest.mark.parametrize(
+    ("score", "message"),
+    [
+        ("score = 3", r"must be a static method, score\(user, item\); got int"),
+        ("def score(self, user, item): return 1.0", "static method, score.* got method"),
+        ("@staticmethod\n    def score(user): return 1.0", "takes 1 positional argument but 2"),
+    ],
+)
+def test_a_score_of_the_wrong_signature_is_refused(tmp_path, score, message):
+    more = SCORED.format(**GOOD).split("    @staticmethod")[0] + f"    {score}\n"
+    with pytest.raises(InputError, match=message):
+        simulator.simulate("small", **SHOP, policy=_file(tmp_path, "None", more))
+
+
+def test_a_slow_policy_is_called_so_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("simulator.behaviour.policy_host.SLOW", 0.0)
+    simulator.simulate("small", **SHOP, policy=_file(tmp_path, "None"))
+    assert capsys.readouterr().err.count("at that pace the 5 days left take 0 min") == 1
+
+
 def test_names_and_files_that_are_no_policy_are_refused(tmp_path):
+    (tmp_path / "half.py").write_text(
+        "from simulator.world.policy import Policy\nclass Half(Policy):\n    pass\n"
+    )
+    with pytest.raises(InputError, match="it defines 0; its class Half lacks slates"):
+        simulator.simulate("small", **SHOP, policy=str(tmp_path / "half.py"))
     with pytest.raises(UnknownNameError, match="trending"):
         simulator.simulate("small", **SHOP, policy="trendin")
     with pytest.raises(InputError, match="does not exist"):
