@@ -137,7 +137,7 @@ def has_room(buffers, room, keeps_pages):
     )
 
 
-@njit(cache=True)
+@inner
 def written(counters):
     """Return the counters that `discard` restores."""
     return (
@@ -268,7 +268,7 @@ def override(session, overrides):
     session.came_to_buy, session.hurry = overrides.came_to_buy, overrides.hurry
 
 
-@njit(cache=True)
+@inner
 def attack(shopper, session, day_state, buffers, overrides):
     """Play an attack if its typology is behind its share: a session, or a burst of them.
 

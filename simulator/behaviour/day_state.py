@@ -9,9 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from eventlog._runtime.references import by_reference
 from simulator.behaviour.quota import Quota
 
 
+@by_reference
 class DayState(NamedTuple):
     """The shop on one day, as compiled code reads it."""
 
@@ -43,6 +45,7 @@ class DayState(NamedTuple):
     quota: Quota  # what the day's attacks may amount to
 
 
+@by_reference
 class OutputBuffers(NamedTuple):
     """Where sessions write; `counters` says how much of each buffer is written."""
 

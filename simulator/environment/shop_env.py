@@ -30,6 +30,14 @@ from simulator.world.recommender import POLICY, Recommender
 REWARDS = ("clicks", "orders", "revenue")
 
 
+def observed(items: int, *users: int) -> dict[str, spaces.Space[Any]]:
+    """Return the parts of an observation, of one shopper or of as many `users`."""
+    return {
+        "recent": spaces.Box(-1, items - 1, (*users, LAST), np.int32),
+        "popularity": spaces.Box(0.0, 1.0, (items,), np.float32),
+    }
+
+
 class _Given(Policy):
     """Shows what it was given."""
 
@@ -98,11 +106,7 @@ class ShopEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self.users, self.days, self.warm_up, self.reward = users, days, warm_up, reward
         self.slate, self.items = self.scenario.sessions.slate, self.scenario.catalogue.items
         self.action_space = spaces.MultiDiscrete(np.full((users, self.slate), self.items))
-        observed: dict[str, Any] = {
-            "recent": spaces.Box(-1, self.items - 1, (users, LAST), np.int32),
-            "popularity": spaces.Box(0.0, 1.0, (self.items,), np.float32),
-        }
-        self.observation_space: spaces.Space[Any] = spaces.Dict(observed)
+        self.observation_space: spaces.Space[Any] = spaces.Dict(observed(self.items, users))
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

@@ -36,7 +36,7 @@ def insert(items, keys, filled, item, key):
     return filled + 1
 
 
-@njit(cache=True)
+@inner
 def _place(places, keys, filled, j, key):
     """Insert place `j` of a pool into a list sorted by descending key, equal keys by place.
 
@@ -174,15 +174,23 @@ def _join(a, b, together, beside):
 
 @njit(cache=True)
 def nearest(
-    found, closeness, order, by_popularity, first, category, partner, brand, price_z, score
+    found,
+    closeness,
+    order,
+    position,
+    by_popularity,
+    first,
+    category,
+    partner,
+    brand,
+    price_z,
+    score,
 ):
     """Fill `found` and `closeness` of `_neighbours`, in place.
 
     Compares only items near in price and the most popular of a category, not all pairs.
     """
     n, k = len(category), found.shape[1]
-    position = np.empty(n, dtype=np.int32)
-    position[order] = np.arange(n, dtype=np.int32)
     for r in range(len(found)):
         i = r % n
         c = category[i] if r < n else partner[category[i]]

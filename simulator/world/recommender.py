@@ -220,6 +220,8 @@ def _neighbours(world: World, score: np.ndarray) -> tuple[np.ndarray, np.ndarray
     complements it. -1 = none. The closeness follows from the catalogue alone.
     """
     order = np.lexsort((world.log_price, world.category)).astype(np.int32)
+    position = np.empty(world.n_items, dtype=np.int32)
+    position[order] = np.arange(world.n_items)
     first = np.searchsorted(world.category[order], np.arange(world.n_categories + 1))
     by_popularity = np.lexsort((-score, world.category)).astype(np.int32)
     found = np.full((2 * world.n_items, NEIGHBOURS), -1, dtype=np.int32)
@@ -228,6 +230,7 @@ def _neighbours(world: World, score: np.ndarray) -> tuple[np.ndarray, np.ndarray
         found,
         closeness,
         order,
+        position,
         by_popularity,
         first,
         world.category,
