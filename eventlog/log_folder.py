@@ -150,10 +150,10 @@ def read_arrow(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     try:
         schema = pq.read_schema(path)
         refuse_twice(schema.names, path)
-        nested = [f for f in schema if pa.types.is_nested(f.type) and path.parent.name != "truth"]
-        if nested:
+        odd = [f for f in schema if _is_no_value(f.type) and path.parent.name != "truth"]
+        if odd:
             raise InputError(
-                f"{path}: the column {nested[0].name!r} holds {nested[0].type}, but a log has "
+                f"{path}: the column {odd[0].name!r} holds {odd[0].type}, but a log has "
                 "plain values; import it again."
             )
         strings = [
@@ -165,6 +165,12 @@ def read_arrow(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         raise InputError(
             f"{path} is not a readable Parquet file: {str(error).strip().rstrip('.')}."
         ) from None
+
+
+def _is_no_value(kind: pa.DataType) -> bool:
+    """Return whether values of a type are nested, or bytes without a meaning."""
+    binary = pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+    return pa.types.is_nested(kind) or binary or pa.types.is_fixed_size_binary(kind)
 
 
 def refuse_twice(names: list[str], path: Path) -> None:
