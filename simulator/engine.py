@@ -61,10 +61,10 @@ class Shard:
 
 
 @contextmanager
-def _no_garbage_collection() -> Iterator[None]:
+def no_garbage_collection() -> Iterator[None]:
     """Collect no garbage inside.
 
-    A shard makes millions of short-lived events without cycles; scanning them costs a third.
+    A shard makes millions of short-lived objects without cycles; scanning them costs a third.
     """
     was_on = gc.isenabled()
     gc.disable()
@@ -122,14 +122,14 @@ class Engine:
 
     def play_until(self, day: int) -> None:
         """Play the days before `day`, those that have not been played."""
-        with _no_garbage_collection():
+        with no_garbage_collection():
             # A day is played at its end, and the clock stops before what takes place at that time.
             self.env.run(until=DAY * (day + 0.5))
 
     def run(self) -> Shard:
         """Play all days."""
         self.start()
-        with _no_garbage_collection():
+        with no_garbage_collection():
             self.env.run()
         return Shard(
             self.population,
