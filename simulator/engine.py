@@ -93,7 +93,7 @@ class Engine:
         self.campaigns = campaigns.plan(scenario, world.log_days, world.begin)
         self.end = world.days * DAY
         planned = shoppers.planned_visits(self.population, world, rng)
-        self.visits = _by_cohort(self.population, *planned)
+        self.visits = by_cohort(self.population, *planned)
         self.arrivals: list[np.ndarray] = []  # planned visits of the day, an array per cohort
         self.buffers = SessionBuffers(scenario, self.browser, self.fraudsters.placed)
         self.scheduled = self.buffers.scheduled  # all other visits
@@ -140,29 +140,33 @@ class Engine:
         """Play each day at its end."""
         for day in range(self.world.days):
             yield self.env.timeout(DAY * (day + 1) - self.env.now)
-            self.browser.show(self.recommender.slates(day), day)
-            if day == 0:
-                self._play_past()
-            rows, sessions, pages = (
-                self.browser.events.n,
-                self.browser.sessions.n,
-                self.browser.pages.n,
-            )
-            visits, due = self._planned_visits(), self._due_on(day)
-            if day == self.world.first_day:
-                self.fraudsters.begin()
-                self.population.orders_before[:] = self.population.orders
-            attacks = self._attack_events(np.zeros(0, dtype=np.int64))
-            if day >= self.world.first_day:
-                attacks = self._planned_attacks(day, visits, due)
-            events = np.concatenate([visits, due, attacks])
-            self.policy.prepare(day, np.unique(events["user"] % len(self.population)))
-            self._play(events, day)
-            self.policy.check_scores(day)
-            self._state_propensities(pages)
-            self._learn(rows, sessions)
+            self.play_day(day)
 
     # --- what takes place on a day ----------------------------------------------------------------
+
+    def play_day(self, day: int) -> None:
+        """Play a day, whose planned visits are in `arrivals`."""
+        self.browser.show(self.recommender.slates(day), day)
+        if day == 0:
+            self._play_past()
+        rows, sessions, pages = (
+            self.browser.events.n,
+            self.browser.sessions.n,
+            self.browser.pages.n,
+        )
+        visits, due = self._planned_visits(), self._due_on(day)
+        if day == self.world.first_day:
+            self.fraudsters.begin()
+            self.population.orders_before[:] = self.population.orders
+        attacks = self._attack_events(np.zeros(0, dtype=np.int64))
+        if day >= self.world.first_day:
+            attacks = self._planned_attacks(day, visits, due)
+        events = np.concatenate([visits, due, attacks])
+        self.policy.prepare(day, np.unique(events["user"] % len(self.population)))
+        self._play(events, day)
+        self.policy.check_scores(day)
+        self._state_propensities(pages)
+        self._learn(rows, sessions)
 
     def _state_propensities(self, page: int) -> None:
         """Fill in the propensities of the pages from `page` on that no policy has filled."""
@@ -325,6 +329,10 @@ class Engine:
             bad_scores=self.policy.pages.bad_scores,
             home_brands=world.home_brands,
             partner=world.partner,
+            used_up_days=world.used_up_days,
+            considered=world.considered,
+            demand=browser.today.demand,
+            gifts=browser.today.gifts,
             facets=world.facets,
             price_cut=browser.price_cut,
             reference_utility=world.reference_utility,
@@ -362,8 +370,8 @@ class Engine:
             events = events[~now]
 
 
-def _by_cohort(population: Population, offsets: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """(n,) planned visits by cohort and time, with shopper and ordinal number of the visit.
+def by_cohort(population: Population, offsets: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Return (n,) planned visits by cohort and time, with shopper and number of the visit.
 
     `offsets`, `times`: see `shoppers.planned_visits`.
     """
