@@ -247,6 +247,8 @@ def _neighbours(world: World, score: np.ndarray) -> tuple[np.ndarray, np.ndarray
     position[order] = np.arange(world.n_items)
     first = np.searchsorted(world.category[order], np.arange(world.n_categories + 1))
     by_popularity = np.lexsort((-score, world.category)).astype(np.int32)
+    reference = world.log_reference.astype(np.float64)
+    mean = np.bincount(world.category, reference) / np.bincount(world.category)
     found = np.full((2 * world.n_items, NEIGHBOURS), -1, dtype=np.int32)
     closeness = np.full(found.shape, -np.inf, dtype=np.float32)
     nearest(
@@ -259,7 +261,7 @@ def _neighbours(world: World, score: np.ndarray) -> tuple[np.ndarray, np.ndarray
         world.category,
         world.partner,
         world.brand,
-        world.price_z.astype(np.float64),
+        reference - mean[world.category],
         score,
     )
     return found, closeness
