@@ -36,6 +36,7 @@ from eventlog._runtime.files import read_toml
 from eventlog._runtime.seeds import LARGEST_SEED
 from eventlog._runtime.settings import Range, Settings, convert
 
+BASELINE = "trending"  # the policy that the others of a closed loop are compared with
 MODELS = ("baselines.models", "model")
 PROFILES = ("smoke", "default", "full")
 
@@ -81,13 +82,15 @@ class GeneratorUse(Settings, frozen=True):
 class ClosedLoop(Settings, frozen=True):
     """Which policies run a shop, beside the suite's models that predict next items.
 
-    The shop's own recommender is at work for `learn_days`, then the policy for `run_days`. Each
-    seed is another shop with other shoppers.
+    The shop's own recommender is at work for `learn_days` and `trial_days`, then the policy for
+    `run_days`. Models learn from the first of these, and what is predicted of a policy is of the
+    second. Each seed is another shop with other shoppers.
     """
 
-    policies: Names = ()  # of `simulator.policies`, or files
-    learn_days: Annotated[int, Range(2)] = 40
-    run_days: Annotated[int, Range(1)] = 20
+    policies: Names = ()  # of `simulator.policies`, or files; BASELINE always takes part
+    learn_days: Annotated[int, Range(2)] = 28
+    trial_days: Annotated[int, Range(1)] = 14
+    run_days: Annotated[int, Range(1)] = 28
 
 
 class PluginSettings(Settings, frozen=True):
@@ -350,6 +353,8 @@ def _resolved_loop(suite: Suite, models: Names) -> ClosedLoop | None:
                 "scenario."
             )
     policies = expand(loop.policies, "simulator.policies", "policy")
+    if BASELINE not in policies:
+        policies = (BASELINE, *policies)
     twice = {*map(plugin_name, policies)} & {*map(plugin_name, models)}
     if twice:
         raise InputError(

@@ -35,8 +35,9 @@ def parser() -> Parser:
         "file",
         nargs="+",
         metavar="FILE",
-        help=".csv .tsv .txt .jsonl .json (also .gz .bz2 .zst), .parquet, .zip, a folder, a pattern"
-        " of files of one layout, an address (s3://...), - for standard input, or a log folder",
+        help=".csv .tsv .txt .jsonl .json (also .gz .bz2 .zst .xz), .parquet, .zip, a folder, a "
+        "pattern of files of one layout, an address (s3://...), - for standard input, or a log "
+        "folder",
     )
     how = p.add_mutually_exclusive_group()
     how.add_argument("--preset", metavar="NAME", help=f"a public format: {', '.join(_presets())}")

@@ -18,7 +18,7 @@ from eventlog.schema import REQUIRED, TIME
 
 Log = TypeVar("Log", bound=Any)  # an EventLog, whose module imports this one
 FIRST_MS, LAST_MS = -62_135_596_800_000, 253_402_300_799_999  # the years 1 and 9999
-NESTED = (list, tuple, dict, set, np.ndarray)
+NO_VALUES = (list, tuple, dict, set, np.ndarray, bytes)  # of a column
 SHOWN = 3  # examples in an error message about many rows
 
 
@@ -91,7 +91,7 @@ def check_rows(log: Any) -> None:
 
 
 def refuse_odd_columns(events: pd.DataFrame) -> None:
-    """Raise InputError if a column has no name of its own, or holds lists or objects."""
+    """Raise InputError if a column has no name of its own, or holds lists, objects or bytes."""
     names = list(events.columns)
     strange = next((name for name in names if not isinstance(name, str)), None)
     if strange is not None:
@@ -99,7 +99,7 @@ def refuse_odd_columns(events: pd.DataFrame) -> None:
     if not events.columns.is_unique:
         twice = events.columns[events.columns.duplicated()][0]
         raise InputError(f"The events have two columns called {twice!r}; rename one.")
-    _refuse_nested(events)
+    _refuse_no_values(events)
 
 
 def check_columns(events: pd.DataFrame) -> None:
@@ -125,17 +125,18 @@ def check_columns(events: pd.DataFrame) -> None:
         )
 
 
-def _refuse_nested(events: pd.DataFrame) -> None:
-    """Raise InputError if a column holds lists or objects instead of plain values."""
+def _refuse_no_values(events: pd.DataFrame) -> None:
+    """Raise InputError if a column holds lists, objects or bytes instead of plain values."""
     for name, values in events.items():
         if values.dtype != object:
             continue
-        row = next((k for k, v in enumerate(values) if isinstance(v, NESTED)), None)
+        row = next((k for k, v in enumerate(values) if isinstance(v, NO_VALUES)), None)
         if row is not None:
             kind = type(values.iloc[row]).__name__
             raise InputError(
                 f"The column {name!r} of the events holds {kind} in row {row:,}, but a log has "
-                "plain values; make rows of lists with DataFrame.explode, or leave it out."
+                "plain values; make rows of lists with DataFrame.explode, decode bytes, or leave "
+                "the column out."
             )
 
 

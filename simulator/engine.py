@@ -61,10 +61,10 @@ class Shard:
 
 
 @contextmanager
-def _no_garbage_collection() -> Iterator[None]:
+def no_garbage_collection() -> Iterator[None]:
     """Collect no garbage inside.
 
-    A shard makes millions of short-lived events without cycles; scanning them costs a third.
+    A shard makes millions of short-lived objects without cycles; scanning them costs a third.
     """
     was_on = gc.isenabled()
     gc.disable()
@@ -98,7 +98,7 @@ class Engine:
         self.offers = event_buffer.RecordBuffer(campaigns.OFFER)
         self.end = world.days * DAY
         planned = shoppers.planned_visits(self.population, world, rng)
-        self.visits = _by_cohort(self.population, *planned)
+        self.visits = by_cohort(self.population, *planned)
         self.arrivals: list[np.ndarray] = []  # planned visits of the day, an array per cohort
         self.scheduled = event_buffer.RecordBuffer(SCHEDULED_EVENT)  # all other visits
         # rows of `scheduled`, by the day on which they fall due
@@ -122,14 +122,14 @@ class Engine:
 
     def play_until(self, day: int) -> None:
         """Play the days before `day`, those that have not been played."""
-        with _no_garbage_collection():
+        with no_garbage_collection():
             # A day is played at its end, and the clock stops before what takes place at that time.
             self.env.run(until=DAY * (day + 0.5))
 
     def run(self) -> Shard:
         """Play all days."""
         self.start()
-        with _no_garbage_collection():
+        with no_garbage_collection():
             self.env.run()
         return Shard(
             self.population,
@@ -152,29 +152,33 @@ class Engine:
         """Play each day at its end."""
         for day in range(self.world.days):
             yield self.env.timeout(DAY * (day + 1) - self.env.now)
-            self.browser.show(self.recommender.slates(day), day)
-            if day == 0:
-                self._play_past()
-            rows, sessions, pages = (
-                self.browser.events.n,
-                self.browser.sessions.n,
-                self.browser.pages.n,
-            )
-            visits, due = self._planned_visits(), self._due_on(day)
-            if day == self.world.first_day:
-                self.fraudsters.begin()
-                self.population.orders_before[:] = self.population.orders
-            attacks = self._attack_events(np.zeros(0, dtype=np.int64))
-            if day >= self.world.first_day:
-                attacks = self._planned_attacks(day, visits, due)
-            events = np.concatenate([visits, due, attacks])
-            self.policy.prepare(day, np.unique(events["user"] % len(self.population)))
-            self._play(events, day)
-            self.policy.check_scores(day)
-            self._state_propensities(pages)
-            self._learn(rows, sessions)
+            self.play_day(day)
 
     # --- what takes place on a day ----------------------------------------------------------------
+
+    def play_day(self, day: int) -> None:
+        """Play a day, whose planned visits are in `arrivals`."""
+        self.browser.show(self.recommender.slates(day), day)
+        if day == 0:
+            self._play_past()
+        rows, sessions, pages = (
+            self.browser.events.n,
+            self.browser.sessions.n,
+            self.browser.pages.n,
+        )
+        visits, due = self._planned_visits(), self._due_on(day)
+        if day == self.world.first_day:
+            self.fraudsters.begin()
+            self.population.orders_before[:] = self.population.orders
+        attacks = self._attack_events(np.zeros(0, dtype=np.int64))
+        if day >= self.world.first_day:
+            attacks = self._planned_attacks(day, visits, due)
+        events = np.concatenate([visits, due, attacks])
+        self.policy.prepare(day, np.unique(events["user"] % len(self.population)))
+        self._play(events, day)
+        self.policy.check_scores(day)
+        self._state_propensities(pages)
+        self._learn(rows, sessions)
 
     def _state_propensities(self, page: int) -> None:
         """Fill in the propensities of the pages from `page` on that no policy has filled."""
@@ -394,6 +398,10 @@ class Engine:
             bad_scores=self.policy.pages.bad_scores,
             home_brands=world.home_brands,
             partner=world.partner,
+            used_up_days=world.used_up_days,
+            considered=world.considered,
+            demand=browser.today.demand,
+            gifts=browser.today.gifts,
             facets=world.facets,
             price_cut=browser.price_cut,
             reference_utility=world.reference_utility,
@@ -431,8 +439,8 @@ class Engine:
             events = events[~now]
 
 
-def _by_cohort(population: Population, offsets: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """(n,) planned visits by cohort and time, with shopper and ordinal number of the visit.
+def by_cohort(population: Population, offsets: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Return (n,) planned visits by cohort and time, with shopper and number of the visit.
 
     `offsets`, `times`: see `shoppers.planned_visits`.
     """

@@ -335,6 +335,7 @@ def _closed_loop(job: Job) -> dict[str, Any]:
         scenario=spec["scenario"],
         users=spec["users"],
         learn_days=spec["learn_days"],
+        trial_days=spec["trial_days"],
         run_days=spec["run_days"],
         seed=spec["seed"],
         settings=spec["settings"],

@@ -162,8 +162,8 @@ class _Planner:
         if loop is None:
             return
         world: dict[str, Any] = self._shop(source)
-        world |= {"learn_days": loop.learn_days, "run_days": loop.run_days}
-        world["days"] = loop.learn_days + loop.run_days
+        lengths = {f: getattr(loop, f) for f in ("learn_days", "trial_days", "run_days")}
+        world |= {**lengths, "days": sum(lengths.values())}
         shop = self._log(log_name, source).code
         models = [m for m in suite.models if answers(m, "recommendation")]
         for built_in, package, names in (

@@ -26,7 +26,7 @@ def problem(record: Any) -> str | None:
         for cell in record["cells"] if found is None else []:
             wrong = _cell(cell) or _wrong(cell, {"needs": (_texts, True)})
             found = found or (wrong and f"has a cell that {wrong}")
-        return found
+        return found or _without_data(record["cells"])
     found = _cell(record) or _wrong(record, RECORD)
     if found is None and record["status"] == "ok":
         needed = {**FINISHED, **NEEDED.get(record["kind"], {})}
@@ -46,6 +46,16 @@ def unlike_others(records: list[dict[str, Any]]) -> str | None:
             if sizes.setdefault(record["needs"][0], len(text)) != len(text):
                 return "has more or fewer replicates than others of its table"
     return None
+
+
+def _without_data(cells: list[dict[str, Any]]) -> str | None:
+    """Return what is wrong with a plan in which a model's task on a log has no data."""
+    tasks: dict[bool, set[tuple[str, str]]] = {True: set(), False: set()}  # is data -> (log, task)
+    for cell in cells:
+        if cell["kind"] in ("data", "model", "reference") and cell["label"]["source"] == "real":
+            tasks[cell["kind"] == "data"].add((cell["label"]["log"], cell["label"]["task"]))
+    lost = sorted(tasks[False] - tasks[True])
+    return f"has a model of {lost[0][1]!r} on {lost[0][0]!r}, but no data of it" if lost else None
 
 
 def _cell(cell: Any) -> str | None:

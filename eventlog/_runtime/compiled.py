@@ -1,10 +1,10 @@
 """Compiled functions (numba): compile few things, keep them, and notice when they are stale.
 
-A function that only other compiled functions call is `@inner`. It gets no entry from Python and is
-optimised as a part of its callers, which halves what numba spends on it. Nor does it count
-references: numba counts those to each array of a named tuple, by atomic operations, in every
-function that receives the tuple, which took two fifths of the time of a simulated session. What
-Python calls is `@njit(cache=True)`, as usual.
+A function that only other compiled functions call is `@inner`. It gets no entry from Python, and it
+is optimised and turned into machine code as a part of its callers only, which halves what numba
+spends on it. Nor does it count references: numba counts those to each array that a function
+receives, by atomic operations. What Python calls is `@njit(cache=True)`, as usual. A named tuple of
+many arrays that functions hand on is `references.by_reference`.
 
 Numba looks a cached function up by its own file and the types of its arguments. It does not notice
 a change in another file whose functions were compiled into it. So name a field of a record that
@@ -22,19 +22,93 @@ from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any, NoReturn
 
+from llvmlite.binding import Linkage
+from numba import types
+from numba._dynfunc import make_function
 from numba.core import config as numba_config
 from numba.core import event
+from numba.core.codegen import JITCodeLibrary
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler_machinery import PassManager, register_pass
 from numba.core.registry import CPUDispatcher
+from numba.core.typed_passes import NativeLowering
 
 from eventlog._runtime.console import note
 
 config: Any = numba_config  # its members are made when it is imported
 SILENT_S = 1.0  # a user who waits longer for a compilation is told why
-SLIGHTLY = 1  # level of optimisation of a function that is optimised again in its callers
+
+
+class _Part(JITCodeLibrary):  # type: ignore[misc]
+    """LLVM code of an inner function: it becomes machine code as a part of its callers only.
+
+    So each function is optimised once, in the function that Python calls, and not again for every
+    function between the two.
+    """
+
+    def add_llvm_module(self, ll_module: Any) -> None:
+        """Add code as it is, not optimised."""
+        ll_module.data_layout = self._codegen._data_layout
+        self._final_module.link_in(ll_module)
+
+    def finalize(self) -> None:
+        """Neither link, nor optimise, nor emit anything."""
+        self._finalized = True
+
+    def _get_module_for_linking(self) -> Any:
+        """Return the code and that of all functions which it calls."""
+        if self._shared_module is None:
+            code = self._final_module.clone()
+            for callee in dict.fromkeys(self._linking_libraries):
+                code.link_in(callee._get_module_for_linking(), preserve=True)
+            for function in code.functions:
+                if not function.is_declaration and function.linkage == Linkage.external:
+                    function.linkage = Linkage.linkonce_odr
+            self._shared_module = code
+        return self._shared_module
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _LowerPart(NativeLowering):  # type: ignore[misc]
+    """Lower an inner function to LLVM code, which its callers link in."""
+
+    _name = "lower_part"
+
+    def run_pass(self, state: Any) -> bool:
+        function = state.func_id
+        state.library = _Part(state.targetctx.codegen(), function.func_qualname)
+        state.flags.no_compile = True
+        super().run_pass(state)
+        lowered = state["cr"]
+        module = lowered.fndesc.lookup_module()
+        # stands for the function where callers look it up; there is no machine code at address 0
+        entry = make_function(module, function.func_name, "", 0, lowered.env, (state.library,))
+        state.targetctx.insert_user_function(entry, lowered.fndesc, [state.library])
+        state["cr"] = lowered._replace(cfunc=entry)
+        return True
+
+
+class _PartCompiler(CompilerBase):  # type: ignore[misc]
+    """Numba's compiler, but for the last step."""
+
+    def define_pipelines(self) -> list[PassManager]:
+        """Return the steps from Python to LLVM code."""
+        usual, steps = DefaultPassBuilder.define_nopython_pipeline(self.state), PassManager("part")
+        for step, purpose in usual.passes:
+            steps.add_pass(_LowerPart if step is NativeLowering else step, purpose)
+        steps.finalize()
+        return [steps]
 
 
 class InnerFunction(CPUDispatcher):
     """A compiled function that only compiled functions call."""
+
+    def get_call_template(self, args: Any, kws: Any) -> Any:
+        """Resolve a call, with no version of the function for a literal argument."""
+        plain = [types.unliteral(kind) for kind in args]
+        return super().get_call_template(
+            plain, {name: types.unliteral(kind) for name, kind in kws.items()}
+        )
 
     def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Refuse: there is no entry from Python."""
@@ -68,34 +142,28 @@ def _inner(function: Callable[..., Any], *, counts_references: bool) -> Any:
         "no_cfunc_wrapper": True,
         "_nrt": counts_references,
     }
-    compiled = InnerFunction(function, targetoptions=options)
-    compiled.enable_caching()
-    return compiled
+    return InnerFunction(function, targetoptions=options, pipeline_class=_PartCompiler)
 
 
-class _WhileCompiling(event.Listener):
-    """Optimises an inner function little, and says once that the program is compiling."""
+class _WhileCompiling(event.Listener):  # type: ignore[misc]
+    """Says once that the program is compiling."""
 
     def __init__(self) -> None:
-        self.levels: list[Any] = []
         self.began: float | None = None
         self.said = parent_process() is not None  # one process says it for all
 
     def on_start(self, event: event.Event) -> None:
-        self.levels.append(config.OPT)
-        if isinstance(event.data["dispatcher"], InnerFunction):
-            config.OPT = min(config.OPT, SLIGHTLY)
         now = time.monotonic()
         self.began = self.began or now
         if not self.said and now - self.began > SILENT_S:
             self.said = True
             note(
-                "Compiling, which takes up to half a minute and is kept on disk for the next "
-                "time; 'python -m shoptwin warmup' does it for everything at once."
+                "Compiling, which takes some 15 seconds and is kept on disk for the next time; "
+                "'python -m shoptwin warmup' does it for everything at once."
             )
 
     def on_end(self, event: event.Event) -> None:
-        config.OPT = self.levels.pop()
+        """Say nothing."""
 
 
 event.register("numba:compile", _WhileCompiling())

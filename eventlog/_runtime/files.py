@@ -276,6 +276,8 @@ def _text(path: Path | str, kind: str = "") -> str:
             data = file.read(LARGEST_TEXT + 1)
     except FileNotFoundError:
         raise InputError(f"{what} does not exist.") from None
+    except OSError as error:
+        raise InputError(f"{what} cannot be read: {error.strerror}.") from None
     if len(data) > LARGEST_TEXT:
         raise InputError(f"{what} holds more than {LARGEST_TEXT >> 20} MiB; it is another file.")
     return data.decode("utf-8-sig")

@@ -97,17 +97,22 @@ def load(package: str, name: str, base: type[T], *, kind: str, files: bool = Tru
     module = load_module(package, name, kind=kind, files=files)
     if inspect.isclass(module) and issubclass(module, base):
         return module
-    found = [
+    derived = [
         c
         for c in vars(module).values()
-        if inspect.isclass(c)
-        and issubclass(c, base)
-        and not inspect.isabstract(c)
-        and c.__module__ == module.__name__
+        if inspect.isclass(c) and issubclass(c, base) and c.__module__ == module.__name__
     ]
+    found = [c for c in derived if not inspect.isabstract(c)]
     if len(found) != 1:
+        missing = {
+            c.__name__: sorted(getattr(c, "__abstractmethods__", ()))
+            for c in derived
+            if inspect.isabstract(c)
+        }
+        unfinished = "".join(f"; its class {c} lacks {', '.join(m)}" for c, m in missing.items())
         raise InputError(
-            f"{module.__file__} must define exactly one {base.__name__}, it defines {len(found)}."
+            f"{module.__file__} must define exactly one {base.__name__}, it defines {len(found)}"
+            f"{unfinished}."
         )
     return found[0]
 
@@ -160,7 +165,7 @@ def _from_file(path: Path, kind: str) -> ModuleType:
     sys.modules[module_name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[module_name]
         raise InputError(
             f"The {kind} file {path} cannot be imported: {type(error).__name__}: {error}."

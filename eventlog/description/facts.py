@@ -12,8 +12,9 @@ import pandas as pd
 
 from eventlog._runtime.errors import InputError
 from eventlog.arrays import DAY_MS
+from eventlog.columns import misfits
 from eventlog.description.distinct import Distinct
-from eventlog.log import EventLog
+from eventlog.log import EventLog, check_table
 from eventlog.log_folder import part_paths, read_frame
 from eventlog.manifest import read_manifest
 from eventlog.oddities import Timeline
@@ -111,6 +112,8 @@ class Facts:
     def add(self, events: pd.DataFrame) -> None:
         """Add a part; parts hold disjoint users, a user's rows stand together by time."""
         check_columns(events)
+        for wrong, what in misfits(events):
+            raise InputError(f"{wrong} {what}; import the log again.")
         if not len(events):
             return
         self.events += len(events)
@@ -174,9 +177,10 @@ def gather(log: EventLog | Path | str) -> Facts:
     else:
         path = Path(log)
         labels = path / "labels.parquet"
-        facts = Facts(
-            read_manifest(path), read_frame(labels) if labels.exists() else None, path.name
-        )
+        facts = Facts(read_manifest(path), name=path.name)
+        if labels.exists():
+            facts.labels = read_frame(labels)
+            check_table(facts.labels, "labels", path)
         for part in part_paths(path):
             facts.add(read_frame(part))
     if facts.first is None:

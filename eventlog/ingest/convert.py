@@ -56,9 +56,11 @@ class Converter:
     mapping: Mapping
     keep_event_id: bool = False
     several_files: bool = False
+    lists: frozenset[str] = frozenset()  # columns that are not read
     own: OwnColumns = field(default_factory=OwnColumns)  # the columns beyond the schema
     ids: set[str] = field(default_factory=set)  # those of them that are ids
     units: Counter[str] = field(default_factory=Counter)  # unit -> times that count in it
+    at_midnight: Counter[str] = field(default_factory=Counter)  # clock -> rows without one
     missing: Counter[tuple[str, str]] = field(default_factory=Counter)  # (column, text) -> rows
     _seen: list[np.ndarray] = field(default_factory=list)  # hashes of the file's own event ids
 
@@ -84,6 +86,12 @@ class Converter:
         if optional:
             return None
         wanted = " or ".join(map(repr, names))
+        lists = sorted(self.lists.intersection(names))
+        if lists:
+            raise InputError(
+                f"{self.path} has {lists[0]!r} for {what} as lists; [file] explode makes a row of "
+                "each element of one list of plain values or objects."
+            )
         raise InputError(
             f"{self.path} has no column {wanted} for {what}; its columns are "
             f"{', '.join(table.column_names)}."
@@ -226,6 +234,7 @@ class _Conversion:
         column = self._coded(source)
         read = clocks(column.values, how.clock_unit)
         day = column.take(read, 0)
+        self.owner.at_midnight[source] += int(((column.codes < 0) & ~missing).sum())
         self.set_aside((day == NO_TIME) & (ms != NO_TIME), "unparseable timestamp", source)
         both = np.where((ms == NO_TIME) | (day == NO_TIME), NO_TIME, ms + day)
         return shop_time(both, how.timezone), missing

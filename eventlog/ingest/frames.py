@@ -12,13 +12,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from eventlog._runtime.errors import InputError
+from eventlog.ingest.columns.values import number_text
 from eventlog.ingest.ingest import import_file
 from eventlog.ingest.mapping import Mapping
 from eventlog.log import EventLog
+
+# How notes begin that say what the log shows anyway.
+EXPECTED = ("assumed that", "kept in addition", "taken as ids", "no role is known")
 
 
 def from_pandas(frame: Any, **settings: Any) -> EventLog:
@@ -71,6 +76,9 @@ def from_arrow(
     if summary.rejects:
         reasons = "; ".join(f"{why}: {n:,}" for why, (n, _) in sorted(summary.rejects.items()))
         warnings.warn(f"Rows that are not events were left out ({reasons}).", stacklevel=4)
+    for note in summary.notes:
+        if not note.startswith(EXPECTED):
+            warnings.warn(f"{note[0].upper()}{note[1:]}.", stacklevel=4)
     return log
 
 
@@ -81,10 +89,14 @@ def _array(values: pd.Series, name: str) -> pa.Array | pa.ChunkedArray:
     except (pa.ArrowException, TypeError, ValueError, OverflowError):
         pass  # values of several types
     try:
-        texts = [None if _missing(value) else str(value) for value in values]
+        texts = [None if _missing(value) else _text(value) for value in values]
         return pa.array(texts, pa.string())
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise InputError(f"The column {name!r} has a value that cannot be read: {error}.") from None
+
+
+def _text(value: Any) -> str | None:
+    return number_text(float(value)) if isinstance(value, float | np.floating) else str(value)
 
 
 def _missing(value: Any) -> bool:

@@ -229,6 +229,9 @@ class Gatherer:
             )
         for (column, text), n in sorted(converter.missing.items()):
             notes.append(f"{text} in {column} was read as no value: {n:,} rows")
+        for clock, n in converter.at_midnight.items():
+            if n:
+                notes.append(f"{clock} has no time of day in {n:,} rows, which were put at 0:00")
         units = {unit: n for unit, n in converter.units.items() if n}
         if len(units) > 1:
             counts = " and ".join(f"{n:,} in {unit}" for unit, n in units.items())

@@ -10,6 +10,7 @@ Example::
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
@@ -26,6 +27,7 @@ from eventlog._runtime.errors import InputError, UnknownNameError
 from eventlog._runtime.files import check_replaceable
 from eventlog.ingest.convert import Converter
 from eventlog.ingest.detection.detect import detect
+from eventlog.ingest.detection.ids import rounded, undo_decimals
 from eventlog.ingest.detection.marks import currencies, decide
 from eventlog.ingest.gather import Gatherer
 from eventlog.ingest.log_source import (
@@ -34,7 +36,7 @@ from eventlog.ingest.log_source import (
     folder_mapping,
     folder_tables,
 )
-from eventlog.ingest.mapping import FileFormat, Mapping
+from eventlog.ingest.mapping import FileFormat, Mapping, Names
 from eventlog.ingest.mapping_values import check_values
 from eventlog.ingest.reading.batches import BATCH_ROWS, read_batches
 from eventlog.ingest.reading.databases import database_of
@@ -104,6 +106,9 @@ def import_file(
             meaning = _with_settings(meaning, allow_rejects, currency)
             meaning, decided = decide(source.rows, meaning, source.name)
             assumed += decided
+            if folder is None:
+                meaning, decided = undo_decimals(source.rows, meaning)
+                assumed += decided
             source.refuse_other_layouts(meaning)
             rows = _converted(source, meaning, assumed, Summary(source.name, out), scratch)
             rows.write(writer)
@@ -150,11 +155,14 @@ def _converted(
     """Convert all rows, and say in the summary what was assumed and what may surprise."""
     summary.notes += [f"assumed that {text}" for text in assumed]
     summary.notes += _warnings(source.rows, currencies(source.rows, mapping))
+    summary.notes += rounded(source.rows, mapping)
+    summary.notes += _not_used(source.rows, mapping)
     converter = Converter(
         source.name,
         mapping,
         keep_event_id=source.folder is not None,
         several_files=len(source.files) > 1,
+        lists=frozenset(source.rows.left_out),
     )
     rows = Gatherer(converter, summary, scratch)
     for piece in map(converter, source.rows.consume()):
@@ -322,7 +330,11 @@ def _warnings(rows: Spool, amounts_in: Counter[str]) -> list[str]:
         for name in rows.baskets()
     ]
     if rows.left_out:
-        notes.append(f"nested columns left out: {', '.join(sorted(rows.left_out))}")
+        names = ", ".join(sorted(rows.left_out))
+        notes.append(
+            f"nested columns left out: {names}; [file] explode in a mapping makes a row of each "
+            "element of one"
+        )
     if len(amounts_in) > 1:
         counts = ", ".join(f"{c}: {n:,}" for c, n in sorted(amounts_in.items()))
         notes.append(
@@ -330,6 +342,23 @@ def _warnings(rows: Spool, amounts_in: Counter[str]) -> list[str]:
             "convert them, or import one currency at a time"
         )
     return notes
+
+
+def _not_used(rows: Spool, mapping: Mapping) -> list[str]:
+    """Return what of the mapping names only columns that the file lacks, such as a misspelled one.
+
+    Columns without which there is no log are refused elsewhere. A published format, which has a
+    source, may have files of several kinds.
+    """
+    if mapping.source:
+        return []
+    parts: list[tuple[str, Names]] = [("[[rules]]", rule.column) for rule in mapping.rules]
+    parts += [(f"[{t}]", n) for t in ("users", "items") for n in getattr(mapping, t).values()]
+    parts += [("drop", (name,)) for name in mapping.drop]
+    whole = {name[: m.start()] for name in rows.kinds for m in re.finditer(r"[.\[]", name)}
+    known = whole.union(rows.kinds, rows.left_out)
+    lost = dict.fromkeys((key, " or ".join(names)) for key, names in parts if not known & {*names})
+    return [f"{key} names {name!r}, a column that the file does not have" for key, name in lost]
 
 
 def _with_provenance(

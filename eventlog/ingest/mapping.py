@@ -44,7 +44,19 @@ else:  # a file may write a list of one as the text alone; `Table` makes it a li
 
 MISSING = ("", "NULL", "null", "NaN", "nan", "None", "\\N", "<NA>", "NaT")
 # Texts that mean no value in ids and numbers only: NA may be Namibia among countries.
-MISSING_IDS = ("NA", "N/A", "n/a", "#N/A", "(null)", "undefined", "none", "nil", "(not set)")
+MISSING_IDS = (
+    "NA",
+    "N/A",
+    "n/a",
+    "#N/A",
+    "(null)",
+    "undefined",
+    "none",
+    "nil",
+    "(not set)",
+    "-",
+    "--",
+)
 OWN_TABLES = {"timestamp": "[time]", "event": "[event]"}  # schema columns not set in [columns]
 
 

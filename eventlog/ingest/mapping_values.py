@@ -56,8 +56,10 @@ def check_encoding(name: str, where: str) -> str:
         from encodings.aliases import aliases
 
         near = difflib.get_close_matches(name.lower(), {*aliases, *aliases.values()}, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "common ones are utf-8, latin-1 and cp1252"
-        raise InputError(f"{where} is {name!r}, which is not known; {hint}.") from None
+        hint = (
+            f"did you mean {near[0]!r}?" if near else "common ones are utf-8, latin-1 and cp1252."
+        )
+        raise InputError(f"{where} is {name!r}, which is not known; {hint}") from None
     if not codec._is_text_encoding or codec.name in NO_ENCODINGS:
         raise InputError(
             f"{where} is {name!r}, which is not an encoding of text files; common ones are utf-8, "
@@ -177,6 +179,8 @@ def _named(mapping: Mapping) -> Iterator[tuple[str, str]]:
     for number, rule in enumerate(mapping.rules):
         if rule.event is not None:
             yield f"rules[{number}].event", rule.event
+    for column, names in mapping.columns.items():
+        yield from ((f"columns.{column}", name) for name in names or ("",))
     yield from (("a key of users", name) for name in mapping.users)
     yield from (("a key of items", name) for name in mapping.items)
 

@@ -59,7 +59,7 @@ def reject_table(
             "row": pa.array(rows),
             "reason": pa.array(reasons, pa.string()),
             **of_file,
-            **{name: pa.chunked_array([as_text(c)]) for name, c in original.items()},
+            **({n: pa.chunked_array([as_text(c)]) for n, c in original.items()} if reasons else {}),
         }
     )
     if not ragged:

@@ -7,13 +7,13 @@ another order, in other files or in another format give the same log.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from eventlog._runtime.errors import InputError
 from eventlog.ingest.columns.nested import flatten
@@ -140,9 +140,8 @@ class Spool:
         """Return the columns of text that are lists of objects in JSON, by their first values."""
         found = []
         for name in sorted(n for n, kind in self.kinds.items() if kind == TEXT):
-            first = next(self.texts(name), pa.array([], pa.string()))[:20]
-            lists = pc.match_substring_regex(first, r"^\s*\[\s*\{")
-            if len(first) and pc.all(lists).as_py():
+            first = next(self.texts(name), pa.array([], pa.string()))[:20].to_pylist()
+            if first and all(re.match(r"\s*\[\s*\{", text) for text in first):
                 found.append(name)
         return found
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numba import njit
 
+from eventlog._runtime.console import note
 from eventlog._runtime.errors import InputError, ShopError
+from eventlog._runtime.text import one_line
 from simulator import event_codes
 from simulator.behaviour.browser import Browser
 from simulator.behaviour.plugin_call import compiled_scorer
@@ -16,6 +19,7 @@ from simulator.world.policy import LAST, Catalogue, PolicyUse, Rows, Shop, Truth
 from simulator.world.recommender import Recommender
 
 BATCH = 512  # users whose slates a policy is asked for at once
+SLOW = 10.0  # seconds for a night from which on a policy is called slow
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ class PolicyHost:
         self.recent = np.full((n, LAST), -1, dtype=np.int32)
         self.read = 0  # rows of the log that are in `recent`
         self.user_features = self.item_features = np.zeros((0, 0), dtype=np.float32)
+        self.is_known_as_slow = False
         self.scorer: Any = None  # the compiled score: its address is only good while it lives
 
     def prepare(self, day: int, users: np.ndarray) -> None:
@@ -70,7 +75,7 @@ class PolicyHost:
         """
         if self.policy is None or day < self.first_day:
             return
-        shop = self.shop(day)
+        shop, start = self.shop(day), time.perf_counter()
         try:
             self.policy.learn(shop, self.rng)
             found = [
@@ -83,20 +88,34 @@ class PolicyHost:
                 self._prepare_score(shop, users)
         except ShopError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise InputError(
-                f"The policy {self.name} failed on day {shop.day}: {type(error).__name__}: {error}"
+                f"The policy {self.name} failed on day {shop.day}: {type(error).__name__}: "
+                f"{one_line(error)}"
             ) from error
         self._show(users, found)
+        self._complain(time.perf_counter() - start, shop.day)
 
     def check_scores(self, day: int) -> None:
         """Raise InputError where a score of the day was no number."""
-        if self.pages.bad_scores[0]:
+        bad = self.pages.bad_scores[0]
+        if bad:
             raise InputError(
-                f"The score of the policy {self.name} was NaN {self.pages.bad_scores[0]:,} times "
+                f"The score of the policy {self.name} was NaN or raised an exception {bad:,} times "
                 f"on day {day - self.browser.world.first_day}; return a number for every user and "
                 "item."
             )
+
+    def _complain(self, seconds: float, day: int) -> None:
+        """Say once that the policy is slow."""
+        if seconds < SLOW or self.is_known_as_slow:
+            return
+        self.is_known_as_slow = True
+        left = self.browser.world.log_days - day - 1
+        note(
+            f"The policy {self.name} took {seconds:.0f} s for day {day}; at that pace the "
+            f"{left} days left take {seconds * left / 60:.0f} min."
+        )
 
     def shop(self, day: int) -> Shop:
         """Return the shop on the eve of `day`, after the rows that have been written so far."""
@@ -209,14 +228,6 @@ class PolicyHost:
         if self.scorer is None:
             self.user_features = np.zeros((shop.n_users, of_users.shape[1]), dtype=np.float32)
             self.item_features = np.zeros(of_items.shape, dtype=np.float32)
-            self.scorer = compiled_scorer(
-                self.policy.score,
-                self.user_features,
-                self.item_features,
-                self.browser.world.query_pool,
-                self.pages.pool_score,
-                where=f"the policy {self.name}",
-            )
         for kind, now, before in (
             ("user", of_users, self.user_features),
             ("item", of_items, self.item_features),
@@ -227,6 +238,16 @@ class PolicyHost:
                     f"and now have {now.shape[1]}; their number must not change."
                 )
         self.user_features[users], self.item_features[:] = of_users, of_items
+        if self.scorer is None:
+            self.scorer = compiled_scorer(
+                self.policy.score,
+                self.user_features,
+                self.item_features,
+                self.browser.world.query_pool,
+                self.pages.pool_score,
+                tried_for=users,
+                where=f"the policy {self.name}",
+            )
 
     def _features(self, given: Any, n: int, kind: str) -> np.ndarray:
         """Features (n, k) as float32. Raises InputError."""

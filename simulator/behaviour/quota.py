@@ -12,10 +12,12 @@ from typing import NamedTuple
 import numpy as np
 
 from eventlog._runtime.compiled import inner
+from eventlog._runtime.references import by_reference
 
 HOUR = 3_600.0
 
 
+@by_reference
 class Quota(NamedTuple):
     """What the attacks of a day may amount to. Typologies of a `group` have one share in common."""
 

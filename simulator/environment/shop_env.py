@@ -18,6 +18,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium import spaces
+from gymnasium.error import ResetNeeded
 
 from eventlog._runtime.errors import InputError, UnknownNameError
 from simulator import event_codes
@@ -28,6 +29,14 @@ from simulator.world.policy import LAST, Catalogue, Policy, PolicyUse, Shop
 from simulator.world.recommender import POLICY, Recommender
 
 REWARDS = ("clicks", "orders", "revenue")
+
+
+def observed(items: int, *users: int) -> dict[str, spaces.Space[Any]]:
+    """Return the parts of an observation, of one shopper or of as many `users`."""
+    return {
+        "recent": spaces.Box(-1, items - 1, (*users, LAST), np.int32),
+        "popularity": spaces.Box(0.0, 1.0, (items,), np.float32),
+    }
 
 
 class _Given(Policy):
@@ -62,7 +71,8 @@ class ShopEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
     `info` has each by user, (users,); `shown`, how often each user saw the front page, (users,);
     and `clicked` (users, slate), the clicks on each place of it.
 
-    An episode is truncated on its last day; it never terminates.
+    An episode is truncated on its last day; it never terminates. A share `recommender.explore` of
+    the front pages stays in random order; it is no part of `shown` and `clicked`.
 
     Args:
         scenario: a name that `python -m simulator scenarios` lists, or a TOML file.
@@ -98,11 +108,8 @@ class ShopEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self.users, self.days, self.warm_up, self.reward = users, days, warm_up, reward
         self.slate, self.items = self.scenario.sessions.slate, self.scenario.catalogue.items
         self.action_space = spaces.MultiDiscrete(np.full((users, self.slate), self.items))
-        observed: dict[str, Any] = {
-            "recent": spaces.Box(-1, self.items - 1, (users, LAST), np.int32),
-            "popularity": spaces.Box(0.0, 1.0, (self.items,), np.float32),
-        }
-        self.observation_space: spaces.Space[Any] = spaces.Dict(observed)
+        self.observation_space: spaces.Space[Any] = spaces.Dict(observed(self.items, users))
+        self._day = warm_up + days  # as after an episode
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -130,8 +137,11 @@ class ShopEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
     ) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
         """Show the pages of `action` for a day.
 
-        Raises InputError where the action is not in the action space.
+        Raises InputError where the action is not in the action space, ResetNeeded where no episode
+        has begun and after its last day.
         """
+        if self._day >= self.warm_up + self.days:
+            raise ResetNeeded("No episode has begun, or the last one is over; call reset first.")
         pages = np.asarray(action)
         fits = pages.shape == (self.users, self.slate) and pages.dtype.kind in "iu"
         if not fits or pages.min() < 0 or pages.max() >= self.items:

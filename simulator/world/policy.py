@@ -127,9 +127,13 @@ class Shop:
             scores: (n, n_items) or, the same for all, (n_items,); -inf = never.
             users: (n,) whose scores they are; needed where repeats are left out.
             repeats: keep items that the user viewed last.
+
+        Raises ValueError where a score is NaN.
         """
         n = len(scores) if users is None else len(users)
         scores = np.broadcast_to(scores, (n, self.n_items)).astype(np.float32)
+        if np.isnan(scores).any():
+            raise ValueError("the scores given to shop.best hold NaN; -inf = never")
         scores[:, ~(self.catalogue.sold & self.catalogue.in_stock)] = -np.inf
         if users is not None and not repeats:
             viewed = self.last_items(users)

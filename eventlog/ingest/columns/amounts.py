@@ -6,6 +6,7 @@ same file ("999.50" beside it, or "1,5"); where nothing decides, the import asks
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -21,6 +22,21 @@ DECIMAL = {
     for mark, m, o in ((",", ",", r"\."), (".", r"\.", ","))
 }
 OPEN = {mark: rf"^[+-]?[1-9]\d{{0,2}}{m}\d{{3}}$" for mark, m in ((",", ","), (".", r"\."))}
+CODES = (
+    "AED ARS AUD BRL CAD CHF CLP CNY COP CZK DKK EGP EUR GBP HKD HUF IDR ILS INR JPY KRW KZT MXN "
+    "MYR NGN NOK NZD PEN PHP PLN RON RUB SAR SEK SGD THB TRY TWD UAH USD VND ZAR"
+)
+# Signs of currencies and their codes; "" if more than one currency has the sign.
+SIGNS = {
+    "US$": "USD", "A$": "AUD", "C$": "CAD", "R$": "BRL", "$": "", "€": "EUR", "£": "GBP", "¥": "",
+    "￥": "", "₹": "INR", "₽": "RUB", "₩": "KRW", "₺": "TRY", "₫": "VND", "₴": "UAH", "฿": "THB",
+    "₪": "ILS", "zł": "PLN", "Kč": "CZK", "Ft": "HUF", "kr": "", "Rs": "",
+    **{code: code for code in CODES.split(" ")},
+}  # fmt: skip
+SIGN = "|".join(re.escape(sign) for sign in SIGNS)
+BEFORE, AFTER = rf"^([+-]?)\s*(?:{SIGN})\.?\s*([+-]?[\d.,])", rf"(\d[.,]?)\s*(?:{SIGN})\.?$"
+BOOKED = r"^(?:\((.*)\)|(.*\d)\s*-|\x{2212}(.*))$"  # accountants write (12.50) or 12.50-
+PLAIN = r"^[\d.,eE+-]*[\d.,]$"
 BLANKS = "[ '\u2019\u00a0\u2009\u202f]"  # group thousands in any country
 NUMBER = r"^[+-]?(?:0|[1-9]\d*|\d*\.\d+|\d+\.)(?:[eE][+-]?\d{1,3})?$"  # 007 is a code
 WHOLE = r"^[+-]?(?:0|[1-9]\d*)$"
@@ -39,7 +55,7 @@ class Separators:
         """Look at the distinct texts of amounts."""
         found = cls({",": 0, ".": 0}, {})
         for values in texts:
-            values = pc.utf8_trim_whitespace(values)
+            values = plain_amounts(values)
             if not pc.any(pc.match_substring_regex(values, "[.,]")).as_py():
                 continue
             for mark in found.decimal:
@@ -59,6 +75,25 @@ class Separators:
         return None if self.open else "."
 
 
+def plain_amounts(values: pa.Array) -> pa.Array:
+    """Return amounts (n,) without the signs of currencies, and below zero with a minus before."""
+    text = pc.utf8_trim_whitespace(values)
+    if pc.match_substring_regex(text, PLAIN).true_count < len(text):
+        text = pc.replace_substring_regex(text, BEFORE, r"\1\2")
+        text = pc.replace_substring_regex(text, AFTER, r"\1")
+        text = pc.replace_substring_regex(text, BOOKED, r"-\1\2\3")
+    return text
+
+
+def sign_of(text: str) -> str:
+    """Return the code of the currency that an amount names, or its sign; "" if it names none."""
+    text = text.strip()
+    if not (re.search(BEFORE, text) or re.search(AFTER, text)):
+        return ""
+    sign = re.search(SIGN, text)
+    return "" if sign is None else SIGNS[sign[0]] or sign[0]
+
+
 def parse_numbers(values: pa.Array, decimal: str = ".", thousands: str | None = None) -> np.ndarray:
     """Return numbers, (n,) float64, NaN where the text is not a finite number.
 
@@ -74,7 +109,7 @@ def parse_numbers(values: pa.Array, decimal: str = ".", thousands: str | None = 
         if decimal == "." or not pc.any(pc.match_substring(text, ".")).as_py():
             return np.where(np.isfinite(number), number, np.nan)
     except pa.ArrowInvalid:
-        pass
+        text = plain_amounts(text)
     group = thousands if thousands is not None else ("," if decimal == "." else ".")
     for mark in [group] if group else []:
         m, d = _escaped(mark), _escaped(decimal)

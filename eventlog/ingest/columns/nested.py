@@ -7,7 +7,8 @@ Paths, as a GA4 export needs them::
                                     itself be a struct with one typed field of several filled in
     "items.item_id"                 with explode = "items": a row for each element; a row
                                     without elements stays one row
-    "items"                         with explode = "items": an element that is a plain value
+    "items"                         with explode = "items": an element that is a plain value; one
+                                    that is missing is no element
 
 Every field of a struct becomes a column, whether a mapping names it or not. Of lists only the one
 that is exploded and the keys that a mapping names are read.
@@ -15,8 +16,11 @@ that is exploded and the keys that a mapping names are read.
 
 from __future__ import annotations
 
+import ast
+import json
 import re
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +29,9 @@ import pyarrow.compute as pc
 from eventlog._runtime.errors import InputError
 from eventlog.ingest.columns.normalise import normalised
 from eventlog.ingest.columns.values import TEXT, plain_text
-from eventlog.ingest.reading.json_lines import table_of
+from eventlog.ingest.reading.json_lines import array_of, table_of
+
+BESIDE = re.compile(r"""(['"])\s+['"]""")  # 'a' 'b', as numpy writes; Python reads one text
 
 
 def flatten(
@@ -50,8 +56,8 @@ def flatten(
     Raises:
         InputError: the text of a list is not valid JSON.
     """
-    if explode in table.column_names and table[explode].type == TEXT:
-        lists = _split(table[explode], str(explode), separator)
+    if explode in table.column_names:
+        lists = _lists(table[explode], str(explode), separator)
         table = table.set_column(table.column_names.index(explode), explode, lists)
     if not any(pa.types.is_nested(kind) for kind in table.schema.types):
         return table, rows, set()
@@ -70,7 +76,8 @@ def flatten(
     left_out |= {f"{name} (but {', '.join(keys)})" for name, keys in used.items()}
     if explode is not None and explode in lists:
         names, values = list(flat), list(flat.values())
-        return *_explode(pa.table(values, names), lists[explode], rows, explode), left_out
+        table, rows, inner = _explode(pa.table(values, names), lists[explode], rows, explode)
+        return table, rows, left_out | inner
     # A table of lists only has rows too.
     return pa.table(flat) if flat else table.select([]), rows, left_out
 
@@ -118,19 +125,56 @@ def _undictionaried(array: pa.Array) -> pa.Array:
 
 def _explode(
     flat: pa.Table, lists: pa.ListArray, rows: np.ndarray, name: str
-) -> tuple[pa.Table, np.ndarray]:
-    parent = pc.list_parent_indices(lists).to_numpy()
+) -> tuple[pa.Table, np.ndarray, set[str]]:
+    """Return a row for each element, the row numbers, and the lists inside elements."""
+    parent, elements = pc.list_parent_indices(lists).to_numpy(), pc.list_flatten(lists)
+    if not pa.types.is_nested(elements.type):  # a plain value that is missing is no element
+        present = elements.is_valid().to_numpy(zero_copy_only=False)
+        parent, elements = parent[present], elements.drop_null()
     alone = np.setdiff1d(np.arange(len(lists)), parent)  # rows without elements
     parent = np.append(parent, alone)
-    element = np.append(np.arange(len(parent) - len(alone)), np.full(len(alone), -1))
+    element = np.append(np.arange(len(elements)), np.full(len(alone), -1))
     order = np.argsort(parent, kind="stable")
     parent, element = parent[order], element[order]
     place = pa.array(element, mask=element < 0)
     out = {n: flat[n].take(pa.array(parent)) for n in flat.column_names}
-    for path, values in leaves({name: pc.list_flatten(lists)}).items():
-        if not pa.types.is_nested(values.type) and path not in out:
+    inner = set()
+    for path, values in leaves({name: elements}).items():
+        if pa.types.is_nested(values.type):
+            inner.add(path)
+        elif path not in out:
             out[path] = pa.chunked_array([values.take(place)])
-    return pa.table(out), rows[parent]
+    return pa.table(out), rows[parent], inner
+
+
+# --- lists that are written in another way --------------------------------------------------------
+
+
+def _lists(column: pa.ChunkedArray, name: str, separator: str | None) -> pa.ChunkedArray:
+    """Return a column of texts or of objects as one of lists, if it can be."""
+    kind = column.type
+    if kind == TEXT:
+        return _split(column, name, separator)
+    fields = [kind.field(i) for i in range(kind.num_fields)] if pa.types.is_struct(kind) else []
+    if fields and all(pa.types.is_list(field.type) for field in fields):
+        return pa.chunked_array([_zipped(column.combine_chunks(), name)])
+    return column
+
+
+def _zipped(array: pa.StructArray, name: str) -> pa.ListArray:
+    """Return {"id": [1, 2], "price": [3, 4]} as [{"id": 1, "price": 3}, {"id": 2, "price": 4}]."""
+    parts = array.flatten()
+    lengths = [pc.fill_null(pc.list_value_length(p), 0).to_numpy() for p in parts]
+    wrong = np.flatnonzero((np.stack(lengths) != lengths[0]).any(axis=0))
+    if len(wrong):
+        raise InputError(
+            f"{name} is exploded, but its lists have different lengths, "
+            f"{', '.join(str(n[wrong[0]]) for n in lengths)}; make them as long as each other."
+        )
+    names = [array.type.field(i).name for i in range(array.type.num_fields)]
+    elements = pa.StructArray.from_arrays([pc.list_flatten(p) for p in parts], names)
+    offsets = np.concatenate([[0], np.cumsum(lengths[0])]).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), elements)
 
 
 def _split(column: pa.ChunkedArray, name: str, separator: str | None) -> pa.ChunkedArray:
@@ -138,26 +182,53 @@ def _split(column: pa.ChunkedArray, name: str, separator: str | None) -> pa.Chun
     chunks = []
     for chunk in column.chunks:
         values = chunk.dictionary
-        if separator is not None:
-            texts = pc.utf8_trim_whitespace(values)
-            lists = pc.split_pattern(texts, separator)
-            parts = pc.utf8_trim_whitespace(lists.flatten())
-            lists = pa.ListArray.from_arrays(lists.offsets, parts)
-        else:
-            lists = _json_lists(values, name)
+        lists = _json_lists(values, name) if separator is None else _parts(values, separator)
         chunks.append(normalised(lists).take(chunk.indices))
     return pa.chunked_array(chunks)
 
 
+def _parts(values: pa.Array, separator: str) -> pa.ListArray:
+    """Return texts such as "a|b", [a, b] or {a,b} as lists, without quotes around elements."""
+    texts = pc.utf8_trim_whitespace(values)
+    texts = pc.replace_substring_regex(texts, r"^(?:\[([^\[\]]*)\]|\{([^{}]*)\})$", r"\1\2")
+    lists = pc.split_pattern(texts, separator)
+    parts = pc.utf8_trim_whitespace(lists.flatten())
+    parts = pc.replace_substring_regex(parts, r"""^(?:"(.*)"|'(.*)')$""", r"\1\2")
+    parts = pc.if_else(pc.equal(parts, ""), None, parts)  # a|b| has two
+    return pa.ListArray.from_arrays(lists.offsets, parts)
+
+
 def _json_lists(values: pa.Array, name: str) -> pa.Array:
+    """Return texts that are lists in JSON, or as Python writes them, as lists."""
     texts = [text.strip() or "null" for text in values.to_pylist()]
     wrong = next((t for t in texts if not t.startswith("[") and t != "null"), None)
     if wrong is not None:
-        raise InputError(
-            f"{name} is exploded, but {wrong[:40]!r} in it is no list in JSON; if it is a list "
-            'with a separator, add separator = " " (or another) to [file] of the mapping.'
-        )
+        raise _no_list(wrong, name)
     if not texts:
         return pa.nulls(0, pa.list_(pa.string()))
     lines = "".join('{"x":' + text.replace("\n", " ") + "}\n" for text in texts)
-    return table_of(lines.encode(), name)["x"].combine_chunks()
+    try:
+        return table_of(lines.encode(), name)["x"].combine_chunks()
+    except InputError:  # perhaps ['a', 'b']
+        return array_of([_python_list(text, name) for text in texts])
+
+
+def _python_list(text: str, name: str) -> list[Any] | None:
+    """Return a list in JSON or as Python writes it. Raises InputError if it is none."""
+    try:
+        return json.loads(text)  # type: ignore[no-any-return]
+    except (ValueError, RecursionError):
+        pass
+    try:
+        if not BESIDE.search(text):
+            return json.loads(json.dumps(ast.literal_eval(text)))  # type: ignore[no-any-return]
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        pass
+    raise _no_list(text, name)
+
+
+def _no_list(text: str, name: str) -> InputError:
+    return InputError(
+        f"{name} is exploded, but {text[:40]!r} in it is no list in JSON; if it is a list with a "
+        'separator, add separator = " " (or another) to [file] of the mapping.'
+    )

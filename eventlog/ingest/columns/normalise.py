@@ -14,6 +14,11 @@ from eventlog.ingest.columns.values import TEXT, WIDEST, plain_text
 
 # What writers of Parquet put between a list and its elements: items.list[].element.
 LIST_FIELDS = ("list", "bag", "array")
+# What MongoDB writes around a value: {"$oid": "65a..."}.
+WRAPPERS = frozenset(
+    f"${name}" for name in ("oid", "date", "numberInt", "numberLong", "numberDouble",
+                            "numberDecimal", "uuid", "symbol")
+)  # fmt: skip
 ELEMENT_FIELDS = ("element", "item", "array_element", "array")
 
 
@@ -22,6 +27,12 @@ def normalised(array: pa.Array) -> pa.Array:
     kind = array.type
     if isinstance(array, pa.ExtensionArray):
         return normalised(array.storage)
+    if pa.types.is_run_end_encoded(kind):
+        return normalised(pc.run_end_decode(array))
+    if pa.types.is_fixed_size_binary(kind):  # such as a UUID: bytes that are no text
+        codes = array.dictionary_encode()
+        texts = pa.array([value.hex() for value in codes.dictionary.to_pylist()], pa.string())
+        return pa.DictionaryArray.from_arrays(codes.indices.cast(pa.int32()), texts)
     if pa.types.is_dictionary(kind):
         return array if kind == TEXT else _decoded(array)
     if _is_text(kind):
@@ -125,6 +136,8 @@ def _struct(array: pa.StructArray) -> pa.Array:
         alone = pa.types.is_struct(inner) and inner.num_fields == 1
         if alone and inner.field(0).name in ELEMENT_FIELDS:
             return _list(array.flatten()[0], inside=True)
+    if kind.num_fields == 1 and kind.field(0).name in WRAPPERS:
+        return normalised(array.flatten()[0])
     parts = [normalised(part) for part in array.flatten()]
     names = [kind.field(i).name for i in range(kind.num_fields)]
     return pa.StructArray.from_arrays(parts, names, mask=array.is_null())

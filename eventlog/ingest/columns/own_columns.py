@@ -21,6 +21,7 @@ from eventlog.ingest.mapping import MISSING_IDS, TimeFormat
 from eventlog.order import FIRST_MS, LAST_MS
 
 ARROW = {"int": pa.int64(), "float": pa.float64(), "time": pa.timestamp("ms", "UTC")}
+ABSENT = pa.array(MISSING_IDS)
 ISO_TIME = (
     r"^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?)?"
     r"(?:\s?(?:Z|UTC|[+-]\d{2}(?::?\d{2})?))?$"
@@ -68,8 +69,8 @@ class OwnColumns:
         seen.missing |= bool((column.codes < 0).any())
         values = pc.utf8_trim_whitespace(column.values)
         # Among numbers and times NA is no value; among other texts it may be one.
-        absent = pc.is_in(values, value_set=pa.array(MISSING_IDS))
-        if pc.any(absent).as_py():
+        absent = pc.is_in(values, value_set=ABSENT)
+        if absent.true_count:
             values, seen.missing = values.filter(pc.invert(absent)), True
         if not len(values):
             return
@@ -148,9 +149,15 @@ def _see_numbers(seen: Seen, values: pa.Array) -> None:
         seen.rounded |= _any(values, r"\.\d+0$")
     else:
         seen.wide |= _any(values, WIDE)
-        seen.huge |= seen.wide and _any(
-            values, r"^[+-]?(?:[1-9]\d{19,}|9[3-9]\d{17}|92[3-9]\d{16})$"
-        )
+        seen.huge |= seen.wide and not _fits_64_bits(values)
+
+
+def _fits_64_bits(values: pa.Array) -> bool:
+    try:
+        pc.replace_substring_regex(values, r"^\+", "").cast(pa.int64())
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def _times_of(values: pa.Array) -> np.ndarray | None:
@@ -159,8 +166,8 @@ def _times_of(values: pa.Array) -> np.ndarray | None:
 
 
 def _all(values: pa.Array, pattern: str) -> bool:
-    return bool(pc.all(pc.match_substring_regex(values, pattern)).as_py())
+    return bool(pc.match_substring_regex(values, pattern).true_count == len(values))
 
 
 def _any(values: pa.Array, pattern: str) -> bool:
-    return bool(pc.any(pc.match_substring_regex(values, pattern)).as_py())
+    return bool(pc.match_substring_regex(values, pattern).true_count)

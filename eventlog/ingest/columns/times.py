@@ -19,7 +19,7 @@ from eventlog.ingest.columns.values import coded
 from eventlog.ingest.mapping import TimeFormat
 
 NO_TIME = np.iinfo(np.int64).min  # what pandas calls NaT
-ISO = "ISO8601"
+ISO, MIXED = "ISO8601", "mixed"  # formats of pandas that are not made of directives
 PER_MS = {"s": 1e-3, "ms": 1.0, "us": 1e3, "ns": 1e6}  # units in a ms
 UNITS = ("s", "ms", "us", "ns")
 SINCE_START = {"seconds": 1_000, "minutes": 60_000, "hours": 3_600_000, "days": DAY_MS}  # in ms
@@ -30,6 +30,19 @@ WITHOUT_YEAR = ("%Y-%m-%d", "%Y-%m/%d", "%Y-%m.%d", "%Y-%m%d")  # after the year
 # An offset at the end, after a time of day: +02, +0200, +02:00, Z; the names of UTC.
 OFFSET = r"(?i)(?:\d\s*(?:Z|UTC|GMT)|[T ]\d.*[+-]\d\d(?::?\d\d)?)$"
 UTC_NAME = r"(?i)\s*\[?(?:UTC|GMT)\]?$"
+# Other spellings, of which pandas reads none: (what it is, what it becomes), as RE2 has it.
+SPELLINGS = (
+    ("\u2212", "-"),  # the minus sign of typographers
+    (r"\s*\([A-Za-z .]+\)$", ""),  # GMT+0200 (CEST), as JavaScript writes
+    (r"([Zz]|[+-]\d\d:?\d\d)\[[\w/+-]+\]$", r"\1"),  # +02:00[Europe/Berlin], as Java writes
+    (r"(?i)\s*(?:GMT|UTC)\s*([+-])(\d)$", r" \10\2:00"),  # GMT+2
+    (r"(?i)\s*(?:GMT|UTC)\s*([+-]\d\d)$", r" \1:00"),
+    (r"(?i)\s*(?:GMT|UTC)\s*([+-]\d\d):?(\d\d)$", r" \1:\2"),
+    (r"(?i)(\d)\s*([ap])\.?\s?m\.?$", r"\1 \2M"),  # 1:05pm, 1:05 p.m.
+)
+SPELT = "(?i)[\u2212()\\[]|GMT|UTC|[ap]\\.?\\s?m\\.?$"  # what one of them may be in
+MIDNIGHT = r"([T ])24(:?00(?::?00(?:\.0*)?)?(?:\s*[Z+-].*)?)$"  # 24:00 is 0:00 of the next day
+LEAP_SECOND = r"(:\d\d):60"
 
 
 def parse_times(values: pa.Array | Sequence[str], how: TimeFormat) -> np.ndarray:
@@ -66,26 +79,55 @@ def _iso(text: pa.Array, timezone: str) -> np.ndarray:
         return _utc(_floor_ms(us, 1000), np.full(len(us), first), timezone)
     except pa.ArrowInvalid:
         pass
+    text = _spelt_as_usual(text)
     offset = _matches(text, OFFSET)
     plain = pc.replace_substring_regex(text, UTC_NAME, "Z")
     # Python's logging writes 10:00:00,123; others write t and z.
     plain = pc.utf8_upper(pc.replace_substring_regex(plain, r"(:\d\d),(\d)", r"\1.\2"))
     # A year or a count alone is no time; pandas would take 2000 for the year.
     digits = _matches(text, r"^\d+$")
+    later = np.where(_matches(plain, MIDNIGHT), DAY_MS, 1000 * _matches(plain, LEAP_SECOND))
+    plain = pc.replace_substring_regex(plain, MIDNIGHT, r"\100\2")
+    plain = pc.replace_substring_regex(plain, LEAP_SECOND, r"\1:59")
     series = pd.Series(plain.to_pandas()).astype(object).mask(digits)
-    time = pd.DatetimeIndex(pd.to_datetime(series, format=ISO, errors="coerce", utc=True))
-    out = _utc(_ms(time), offset, timezone)
+    read = _read_apart(series, ISO, offset)
+    out = _utc(np.where(read == NO_TIME, NO_TIME, read + later), offset, timezone)
     for i in np.flatnonzero(digits):
         form = COMPACT.get(len(text[int(i)].as_py()))
         out[i] = _formatted(text[int(i) : int(i) + 1], form, timezone)[0] if form else NO_TIME
     return out
 
 
+def _spelt_as_usual(text: pa.Array) -> pa.Array:
+    """Return times with offsets and AM/PM as pandas reads them; see SPELLINGS."""
+    if _matches(text, SPELT).any():
+        for pattern, usual in SPELLINGS:
+            text = pc.replace_substring_regex(text, pattern, usual)
+    return text
+
+
 def _formatted(text: pa.Array, form: str, timezone: str) -> np.ndarray:
+    text = _spelt_as_usual(text)
     series = pd.Series(text.to_pandas()).astype(object)
-    time = pd.DatetimeIndex(pd.to_datetime(series, format=form, errors="coerce", utc=True))
-    own = bool(re.search(r"%z|%Z|UTC|GMT", form)) or form.endswith("Z")
-    return _utc(_ms(time), np.full(len(text), own), timezone)
+    if form == MIXED:
+        offset = _matches(text, OFFSET)
+    else:
+        own = bool(re.search(r"%z|%Z|UTC|GMT", form)) or form.endswith("Z")
+        offset = np.full(len(text), own)
+    return _utc(_read_apart(series, form, offset), offset, timezone)
+
+
+def _read_apart(texts: pd.Series, form: str, offset: np.ndarray) -> np.ndarray:
+    """Return times as pandas reads them, (n,) int64 ms, those without an offset apart.
+
+    In one column pandas gives a time without an offset that of the time before it.
+    """
+    out = np.full(len(texts), NO_TIME, dtype=np.int64)
+    for some in (offset, ~offset):
+        if some.any():
+            time = pd.to_datetime(texts[some], format=form, errors="coerce", utc=True)
+            out[some] = _ms(pd.DatetimeIndex(time))
+    return out
 
 
 def _utc(ms: np.ndarray, has_offset: np.ndarray, timezone: str) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ import pyarrow.compute as pc
 
 # Beyond it a float may lose digits (2**53, rounded down so that a pattern can tell).
 WIDEST = 9 * 10**15
+NO_WIDTH = "\u200b\u2060\ufeff"  # characters that nobody sees
+BLANK = "".join(c for c in map(chr, range(0x3001)) if c.isspace()) + NO_WIDTH
 TEXT = pa.dictionary(pa.int32(), pa.string())  # how text columns are held
 
 
@@ -42,17 +45,18 @@ class Coded:
         """Return the column in which `texts` mean no value."""
         if not len(self.values):
             return self
-        lost = pc.is_in(self.values, value_set=pa.array(list(texts), pa.string())).to_numpy(
-            zero_copy_only=False
-        )
-        if not lost.any():
+        found = pc.is_in(self.values, value_set=_text_set(tuple(texts)))
+        if not found.true_count:
             return self
-        codes = np.where(np.append(lost, False)[self.codes], np.int32(-1), self.codes)
+        lost = np.append(found.to_numpy(zero_copy_only=False), False)
+        codes = np.where(lost[self.codes], np.int32(-1), self.codes)
         return Coded(codes, self.values, self.distinct)
 
     def stripped(self) -> Coded:
         """Return the column without blanks around its values; a blank is no value."""
         trimmed = pc.utf8_trim_whitespace(self.values)
+        if pc.match_substring_regex(trimmed, f"[{NO_WIDTH}]").true_count:
+            trimmed = pc.utf8_trim(trimmed, characters=BLANK)
         distinct = self.distinct and trimmed.equals(self.values)
         return Coded(self.codes, trimmed, distinct).without(("",))
 
@@ -67,6 +71,12 @@ class Coded:
         return pa.DictionaryArray.from_arrays(
             pa.array(codes, mask=codes < 0), distinct.dictionary.cast(pa.string())
         )
+
+
+@lru_cache(maxsize=64)
+def _text_set(texts: tuple[str, ...]) -> pa.Array:
+    """Return texts as Arrow looks them up; a wide file asks for the same ones at each column."""
+    return pa.array(texts, pa.string())
 
 
 def coded(column: pa.ChunkedArray | pa.Array, missing: Collection[str] = ()) -> Coded:
@@ -98,6 +108,8 @@ def each_its_own(texts: pa.StringArray) -> pa.DictionaryArray:
 def plain_text(values: pa.Array) -> pa.Array:
     """Return values of any flat type as text: 5 for 5.0, null for NaN, ISO 8601 for times."""
     kind = values.type
+    if pa.types.is_string(kind):
+        return values
     if pa.types.is_floating(kind):
         number = values.to_numpy(zero_copy_only=False).astype(np.float64)
         return pa.array([number_text(v) for v in number.tolist()], pa.string())

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 
 import pyarrow.compute as pc
 from msgspec.structs import replace
 
 from eventlog._runtime.errors import InputError
-from eventlog.ingest.columns.amounts import Separators
+from eventlog.ingest.columns.amounts import SIGNS, Separators, plain_amounts, sign_of
+from eventlog.ingest.columns.values import TEXT
 from eventlog.ingest.mapping import Mapping
 from eventlog.ingest.spool import Spool
 
+SIGNS_OF_SEVERAL = frozenset(sign for sign, code in SIGNS.items() if not code)
 AMOUNTS = ("price", "discount", "rating", "quantity")
 
 
@@ -24,25 +27,39 @@ def decide(rows: Spool, mapping: Mapping, path: str) -> tuple[Mapping, list[str]
     if mapping.currency:
         return mapping, notes
     counts = currencies(rows, mapping)
-    if len(counts) == 1:
-        currency = next(iter(counts))
+    currency = next(iter(counts), "")
+    if len(counts) == 1 and currency not in SIGNS_OF_SEVERAL:
         return replace(mapping, currency=currency), [*notes, f"prices are in {currency}"]
     return mapping, notes
 
 
 def currencies(rows: Spool, mapping: Mapping) -> Counter[str]:
-    """Return how many rows name each currency."""
+    """Return how many rows name each currency, in its column or beside the price."""
     found: Counter[str] = Counter()
-    for name in mapping.currency_column:
-        if name in rows.kinds:
-            for column in rows.columns(name):
-                for entry in pc.value_counts(column.combine_chunks()).to_pylist():
-                    value = str(entry["values"] or "").strip()
-                    value = value.upper() if len(value) == 3 else value
-                    if value and value not in mapping.file.missing:
-                        found[value] += entry["counts"]
-            break
+    name = next((name for name in mapping.currency_column if name in rows.kinds), None)
+    if name is not None:
+        for text, n in _counted(rows, name):
+            value = text.strip()
+            value = value.upper() if len(value) == 3 else value
+            if value and value not in mapping.file.missing:
+                found[value] += n
+        return found
+    for price in mapping.columns.get("price", ()):
+        if rows.kinds.get(price) == TEXT and _any_sign(rows, price):
+            for text, n in _counted(rows, price):
+                if sign := sign_of(text):
+                    found[sign] += n
     return found
+
+
+def _counted(rows: Spool, name: str) -> Iterator[tuple[str, int]]:
+    for column in rows.columns(name):
+        for entry in pc.value_counts(column.combine_chunks()).to_pylist():
+            yield str(entry["values"] or ""), entry["counts"]
+
+
+def _any_sign(rows: Spool, name: str) -> bool:
+    return any(not plain_amounts(t).equals(pc.utf8_trim_whitespace(t)) for t in rows.texts(name))
 
 
 def _decimal(rows: Spool, mapping: Mapping, path: str) -> tuple[Mapping, list[str]]:

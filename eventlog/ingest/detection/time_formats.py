@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from msgspec.structs import replace
 
 from eventlog._runtime.errors import InputError
+from eventlog.arrays import DAY_MS
 from eventlog.ingest.columns.times import COMPACT, NO_TIME, parse_times
 from eventlog.ingest.columns.values import TEXT, coded
 from eventlog.ingest.mapping import MISSING, MISSING_IDS, TimeFormat
@@ -30,6 +31,11 @@ DAYS = (
     "%d.%m.%y",
     "%d/%m/%y",
     "%m/%d/%y",
+    "%y/%m/%d",
+    "%d-%m-%y",
+    "%m-%d-%y",
+    "%y-%m-%d",
+    "%Y-%m-%d",
     "%d %b %Y",
     "%d-%b-%Y",
     "%d %B %Y",
@@ -42,6 +48,7 @@ CLOCKS = (
     " %H:%M:%S.%f",
     " %I:%M %p",
     " %I:%M:%S %p",
+    " %I:%M:%S.%f %p",
     " %H:%M:%S %z",
     " %H:%M:%S%z",
     " %H:%M:%S UTC",
@@ -56,7 +63,12 @@ WHOLE = (
     "%d/%b/%Y:%H:%M:%S %z",
     "%a %b %d %H:%M:%S %Y",
     "%a %b %d %H:%M:%S UTC %Y",
+    "%a %b %d %Y %H:%M:%S %z",
+    "%A, %B %d, %Y",
+    "%G-W%V-%u",
+    "%Y-%j",
 )
+LONG_MS = 10 * 365 * DAY_MS
 NUMBER = r"^[+-]?\d+(?:\.\d*)?$"
 DATE_ONLY = (
     r"^(?:\d{1,4}[-./]\d{1,2}[-./]\d{1,4}|\d{8}|\d{1,2}[ -]\w{3,9}[ -]\d{4}|\w{3,9} \d{1,2}, \d{4})"
@@ -142,8 +154,8 @@ def _of_numbers(
         raise InputError(
             f"{where} holds numbers such as {size:g}, which are no times since 1970; if they count "
             'from a start of their own, give unit = "hours" (or seconds, minutes, days) and start '
-            '= "2024-01-01" in [time] of a mapping; if they are dates without a year (604), give '
-            "year there."
+            '= "2024-01-01" in [time] of a mapping (days of a spreadsheet count from 1899-12-30); '
+            "if they are dates without a year (604), give year there."
         )
     note = f"{source} counts from 1970 UTC, in the unit that its size suggests"
     return replace(known, unit="auto"), [note]
@@ -196,12 +208,20 @@ def _formats(rows: Spool, source: str, texts: _Texts, where: str) -> tuple[str, 
     shapes += [f for f in candidates if f not in shapes and _other_way(f, shapes)]
     read: Counter[str] = Counter()
     differ: set[tuple[str, str]] = set()
+    ends: dict[str, tuple[int, int]] = {}  # the first and the last time that each reads
     for values in rows.texts(source):
         times = {form: _read(_present(values), form) for form in shapes}
         for i, form in enumerate(shapes):
-            read[form] += int((times[form] != NO_TIME).sum())
+            known = times[form][times[form] != NO_TIME]
+            if len(known):
+                read[form] += len(known)
+                first, last = ends.get(form, (known[0], known[0]))
+                ends[form] = min(first, known.min()), max(last, known.max())
             differ |= {(f, form) for f in shapes[:i] if (times[f] != times[form]).any()}
-    fitting = [form for form in shapes if read[form] > 0.99 * texts.total]
+    spans = {f: ends[f][1] - ends[f][0] for f in shapes if read[f] > 0.99 * texts.total}
+    # Days that are read as years of two digits spread a month over thirty years.
+    shortest = min(spans.values(), default=0)
+    fitting = [f for f, span in spans.items() if not (span > LONG_MS and span > 20 * shortest > 0)]
     if any((fitting[0], form) in differ for form in fitting[1:]):
         raise InputError(
             f"{where} has times such as {texts.ends[0]!r}, which may be {' or '.join(fitting)}; "

@@ -32,7 +32,7 @@ def read_batches(
     """Yield the rows of a delimited text, JSON lines or Parquet file, in order.
 
     Args:
-        file: the file; text may be compressed (.gz, .bz2, .zst).
+        file: the file; text may be compressed (.gz, .bz2, .zst, .xz).
         layout: how a text file is laid out.
         known: column names that the mapping uses; they distinguish a header from data if
             `layout.header` is "auto".
@@ -99,6 +99,7 @@ def _format_of(magic: bytes) -> str:
         (b"PK\x03\x04", "a zip archive or spreadsheet"),
         (b"BZh", "bzip2"),
         (b"\x28\xb5\x2f\xfd", "zstd"),
+        (b"\xfd7zXZ\0", "xz"),
         (b"\xd0\xcf\x11\xe0", "an old spreadsheet"),
         (b"SQLite", "an SQLite database"),
         (b"%PDF", "PDF"),

@@ -13,6 +13,7 @@ import itertools
 import json
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from eventlog.ingest.reading import streams
 from eventlog.ingest.reading.streams import Batch, InputFile, WatchedStream, no_rows
 
 LONGEST = streams.LONGEST_LINE
+LARGEST = 1e40  # the largest float that may be an id
 ROWS = 50_000  # of a list, at once
 MOST_LEVELS = 100  # of lists and objects inside each other: Arrow and Python recurse
 NO_OPENING = bytes(set(range(256)) - set(b"[{\n"))
@@ -148,7 +150,7 @@ class _Blocks:
 
     def _loaded(self, text: bytes, row: int) -> Any:
         try:
-            return json.loads(text)
+            return json.loads(text, parse_float=_float)
         except json.JSONDecodeError as error:
             raise InputError(
                 f"{self.file} has no valid JSON in row {row}: {error.msg} at character "
@@ -176,6 +178,15 @@ class _Blocks:
         return record
 
 
+def _float(text: str) -> float | int:
+    """Return a number with a point or an exponent; one that no float holds is a whole number."""
+    number = float(text)
+    if WIDEST <= abs(number) < LARGEST and number.is_integer():
+        exact = Decimal(text)
+        return int(exact) if exact == exact.to_integral_value() else number
+    return number
+
+
 def _many_openings(lines: bytes) -> bool:
     """Return whether a line has so many [ and { that it may have too many levels."""
     marks = np.frombuffer(lines.translate(None, NO_OPENING), dtype=np.uint8)
@@ -192,6 +203,11 @@ def _levels(line: bytes) -> int:
 def _is_list(file: InputFile) -> bool:
     with file.open() as stream:
         head = WatchedStream(stream, file, b"").read(1 << 12)
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise InputError(
+            f"{file} is UTF-16 text, but JSON is read as UTF-8; 'iconv -f utf-16 -t utf-8' "
+            "converts it."
+        )
     return head.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"[")
 
 

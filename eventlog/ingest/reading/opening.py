@@ -161,7 +161,7 @@ def _empty_fields(lines: list[str], delimiter: str, quote: str, width: int) -> i
 def _lines(file: InputFile, head: bytes, encoding: str) -> list[str]:
     """Return the first lines of a file. Raises InputError if it is no text or has none."""
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and not encoding.startswith(
-        "utf-16"
+        ("utf-16", "utf-32")
     ):
         raise InputError(
             f"{file} is UTF-16 text, not {encoding}; give --encoding utf-16, or set it in [file] "

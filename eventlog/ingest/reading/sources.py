@@ -24,7 +24,12 @@ from eventlog.ingest.reading.streams import COMPRESSIONS, DAMAGE, InputFile, loc
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".data", ".inter")
 JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
 SUFFIXES = (*TEXT_SUFFIXES, *JSON_SUFFIXES, ".parquet")
-MAGIC = {".gz": b"\x1f\x8b", ".bz2": b"BZh", ".zst": b"\x28\xb5\x2f\xfd"}
+MAGIC = {
+    ".gz": b"\x1f\x8b",
+    ".bz2": b"BZh",
+    ".zst": b"\x28\xb5\x2f\xfd",
+    ".xz": b"\xfd7zXZ\0",
+}
 NO_VALUE = "__HIVE_DEFAULT_PARTITION__"  # what Hive and Spark call a folder of missing values
 
 
@@ -133,6 +138,9 @@ def _archive(path: Path, scratch: Path) -> list[InputFile]:
     if any(m.flag_bits & 1 for m in members):
         raise InputError(f"{path} is an encrypted zip archive; unpack it first.")
     files = [m for m in members if _is_data(Path(m.filename).parts)]
+    inner = next((m.filename for m in files if m.filename.lower().endswith(".zip")), None)
+    if inner is not None:
+        raise InputError(f"{path} holds another archive, {inner}; unpack it first.")
 
     def reader(member: zipfile.ZipInfo) -> Any:
         return lambda: _member(path, member, scratch)

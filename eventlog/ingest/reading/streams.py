@@ -20,7 +20,7 @@ from eventlog._runtime.errors import InputError
 
 BLOCK = 16 << 20  # bytes of text in a batch
 LONGEST_LINE = 64 << 20  # bytes
-COMPRESSIONS = {".gz": "gzip", ".bz2": "bzip2", ".zst": "zstd"}
+COMPRESSIONS = {".gz": "gzip", ".bz2": "bzip2", ".zst": "zstd", ".xz": "xz"}
 # What reading compressed data raises where it is damaged.
 DAMAGE = (EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
 RAGGED = "wrong number of fields"  # the reason for which such a row is set aside
@@ -67,7 +67,11 @@ class InputFile:
             return io.BufferedReader(pa.CompressedInputStream(stream, "zstd"))
         if not packed:
             return self.open_raw()
-        openers: dict[str, Callable[..., Any]] = {"gzip": gzip.open, "bzip2": bz2.open}
+        openers: dict[str, Callable[..., Any]] = {
+            "gzip": gzip.open,
+            "bzip2": bz2.open,
+            "xz": lzma.open,
+        }
         opener = openers[packed]
         opened: IO[bytes] = opener(self.path or self.open_raw(), "rb")
         return opened

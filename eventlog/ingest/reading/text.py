@@ -86,7 +86,7 @@ def read_text(
                 last = int(rows[-1]) if len(rows) else last
         except (pa.ArrowInvalid, UnicodeDecodeError) as error:
             explain(opening, len(names))
-            if "Empty CSV file" in str(error):
+            if any(text in str(error) for text in ("Empty CSV file", "Could not skip initial")):
                 raise no_rows(file, opening.header) from None
             raise InputError(
                 f"{file} cannot be read as {opening.encoding} text with {delimiter!r} between the "

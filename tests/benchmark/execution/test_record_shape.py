@@ -28,6 +28,12 @@ def test_what_a_run_writes_is_right(records: list[dict[str, Any]]) -> None:
     assert problem(failed) is None
 
 
+def test_a_plan_has_the_data_of_each_model(records: list[dict[str, Any]]) -> None:
+    plan = json.loads(json.dumps(next(r for r in records if r["kind"] == "plan")))
+    next(c for c in plan["cells"] if c["kind"] == "model")["label"]["task"] = "another"
+    assert problem(plan) == "has a model of 'another' on 'shop', but no data of it"
+
+
 @pytest.mark.parametrize(
     ("change", "text"),
     [

@@ -74,6 +74,7 @@ def test_a_wrong_name_suggests_the_nearest() -> None:
         ("x = 1", "must define exactly one Model, it defines 0"),
         ("import nothing_like_it", "cannot be imported"),
         ("def (", "cannot be imported"),
+        ("exit(3)", "cannot be imported: SystemExit"),
     ],
 )
 def test_a_file_that_is_no_model_says_why(tmp_path: Path, text: str, says: str) -> None:

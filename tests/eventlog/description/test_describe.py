@@ -146,3 +146,29 @@ def test_times_beyond_the_calendar_of_python_are_shown(log: EventLog) -> None:
     far = pd.Series(np.full(len(log), 10**16), dtype="int64").astype("datetime64[ms]")
     table = describe(changed(log, until=far)).tables["Columns"]
     assert "318857" in table.set_index("column").loc["until", "range"]
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "text"),
+    [
+        ("price", pd.interval_range(0, 5), "price has type interval"),
+        ("note", [b"\xff"] * 5, "'note' of the events holds bytes"),
+    ],
+)
+def test_columns_without_plain_values_are_named(
+    log: EventLog, column: str, values: object, text: str
+) -> None:
+    events = log.events.head(5).assign(**{column: values})
+    with pytest.raises(InputError, match=text):
+        describe(EventLog(events))
+
+
+def test_a_folder_with_other_tables_is_refused(log: EventLog, tmp_path: Path) -> None:
+    folder = log.write(tmp_path / "log")
+    pd.DataFrame({"event_id": [1]}).to_parquet(folder / "labels.parquet")
+    with pytest.raises(InputError, match="has no column 'kind'"):
+        describe(folder)
+    (folder / "labels.parquet").unlink()
+    log.events.assign(note=b"\xff").to_parquet(folder / "events" / "part-00000.parquet")
+    with pytest.raises(InputError, match="'note' holds binary"):
+        describe(folder)

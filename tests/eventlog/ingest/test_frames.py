@@ -70,6 +70,20 @@ def test_columns_of_several_types_become_text_as_in_a_file() -> None:
     assert set(log.events["7"]) == set(FRAME["sku"])
 
 
+def test_what_a_file_import_notes_is_a_warning() -> None:
+    with pytest.warns(UserWarning, match=r"Prices are in 2 currencies .* were not converted"):
+        EventLog.from_pandas(FRAME.assign(currency=["EUR", "USD"] * 70))
+    with pytest.warns(UserWarning, match="Nested columns left out: tags"):
+        EventLog.from_pandas(FRAME.assign(tags=[["a"]] * 140))
+
+
+def test_columns_in_any_encoding_of_arrow() -> None:
+    table = pa.Table.from_pandas(FRAME)
+    runs = pa.RunEndEncodedArray.from_arrays(pa.array([70, 140], pa.int32()), pa.array(["a", "b"]))
+    log = EventLog.from_arrow(table.set_column(0, "customer", pa.chunked_array([runs])))
+    assert log.events["user_id"].value_counts().tolist() == [70, 70]
+
+
 def two_alike() -> pd.DataFrame:
     frame = FRAME.copy()
     frame.columns = pd.Index(["customer", "time", "action", "sku", "sku"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import json
+import lzma
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -66,7 +67,7 @@ TEXT = (
     )
 )
 ROW = st.tuples(
-    st.sampled_from(["a", "b", "ü,;", 'q"q', "007", "1.0"]),
+    st.sampled_from(["a", "b", "ü,;", 'q"q', "007", "v1.0"]),
     st.integers(662_688_000_000, 4_000_000_000_000),
     st.sampled_from(["view_item", "buy me"]),
     st.none() | TEXT,
@@ -260,8 +261,8 @@ BROKEN = {
     "torn zstd": ("a.csv.zst", zstd(table().encode())[:-20], ["is a damaged zstd file"]),
     "no amount": (
         "a.csv",
-        HEADER + "".join(f"u1,2026-01-01,view,i1,EUR {i + 1}\n" for i in range(300)),
-        ["unparseable price", "row 2, where price is 'EUR 1'", "leave it out of"],
+        HEADER + "".join(f"u1,2026-01-01,view,i1,about {i + 1}\n" for i in range(300)),
+        ["unparseable price", "row 2, where price is 'about 1'", "leave it out of"],
     ),
     "ids of something else": (
         "a.csv",
@@ -430,7 +431,7 @@ def test_columns_that_are_no_values(tmp_path: Path) -> None:
     frame.to_parquet(tmp_path / "a.parquet")
     summary = import_file(tmp_path / "a.parquet", tmp_path / "log")
     assert EventLog.read(tmp_path / "log").events["user_id"].astype(str).tolist() == ["17", "18"]
-    assert "nested columns left out: tags" in summary.notes
+    assert "nested columns left out: tags;" in str(summary)
     frame.assign(tags=[b"\xff", b"\xfe"]).to_parquet(tmp_path / "b.parquet")
     with pytest.raises(InputError, match=r"b.parquet has a column that cannot be read"):
         import_file(tmp_path / "b.parquet", tmp_path / "log2")
@@ -547,7 +548,12 @@ def test_a_quote_inside_a_value_and_a_byte_order_mark_do_no_harm(tmp_path: Path)
 
 @pytest.mark.parametrize(
     ("name", "pack"),
-    [("a.csv.gz", gzip.compress), ("a.csv.bz2", bz2.compress), ("a.csv.zst", zstd)],
+    [
+        ("a.csv.gz", gzip.compress),
+        ("a.csv.bz2", bz2.compress),
+        ("a.csv.zst", zstd),
+        ("a.csv.xz", lzma.compress),
+    ],
 )
 def test_a_packed_file_gives_the_same_events(
     name: str, pack: Callable[[bytes], bytes], tmp_path: Path

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from eventlog import InputError
 from eventlog._runtime.plugins import folder, names
+from eventlog.ingest.ingest import import_file
 from eventlog.ingest.mapping import FileFormat, Mapping, Rule, load, preset, schema
 from eventlog.ingest.mapping_values import check_values
 
@@ -152,3 +153,21 @@ def test_a_rule_that_rejects_names_its_reason() -> None:
     mapping = replace(preset("taobao"), rules=(rule,))
     with pytest.raises(InputError, match=r"rules\[0\].reject is empty"):
         check_values(mapping, "The mapping")
+
+
+def test_names_that_no_column_has_are_said(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("u,t,geo\na,2024-01-01,x\n")
+    text = 'drop = ["goe", "geo"]\n' + WHOLE + '[users]\ncity = "ort"\n'
+    text += '[[rules]]\ncolumn = "tpye"\nequals = "x"\nreject = "y"\n'
+    summary = str(
+        import_file(tmp_path / "a.csv", tmp_path / "log", mapping=mapping_of(text, tmp_path))
+    )
+    for part in ("drop names 'goe'", "[users] names 'ort'", "[[rules]] names 'tpye'"):
+        assert f"{part}, a column that the file does not have" in summary
+    assert "'geo'" not in summary
+
+
+@pytest.mark.parametrize("names", ["[]", '""', '["u", ""]'])
+def test_an_empty_name_of_a_column_is_refused(names: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"columns\.user_id is empty"):
+        mapping_of(WHOLE.replace('"u"', names), tmp_path)

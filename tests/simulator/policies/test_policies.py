@@ -31,13 +31,22 @@ def recorded():
     return policy, log
 
 
-def test_every_policy_at_hand_runs_and_fills_front_pages():
-    for name in plugins.names(POLICIES):
+def test_every_policy_at_hand_but_the_shops_own_fills_front_pages():
+    for name in set(plugins.names(POLICIES)) - {"own"}:
         log = simulator.simulate("small", **SHOP, policy=name)
         shown = log.truth["exposures"]
         front = shown[(shown["policy"] == "policy") & shown["query"].isna()]
         assert len(front) > 0, name
         assert log.manifest["policy"] == {"name": name, "first_day": 0}
+
+
+def test_the_shops_own_recommender_is_a_policy_that_changes_nothing():
+    own, plain = (
+        simulator.simulate("small", **SHOP, policy="own"),
+        simulator.simulate("small", **SHOP),
+    )
+    assert own.events.equals(plain.events)
+    assert own.truth["exposures"].equals(plain.truth["exposures"])
 
 
 def test_front_pages_show_the_slate_or_a_random_order_with_the_stated_share(recorded):
@@ -79,8 +88,9 @@ def test_a_policy_from_a_later_day_leaves_the_days_before_as_they_were():
     for before in (plain.events, late.events):
         before["day"] = (before["timestamp"] - before["timestamp"].min().floor("D")).dt.days
     columns = ["user_id", "timestamp", "event", "item_id", "price"]
+    # a return visit late on the eve is played with the first day
     early = [
-        e.loc[e["day"] < 3, columns].astype(str).to_numpy() for e in (plain.events, late.events)
+        e.loc[e["day"] < 2, columns].astype(str).to_numpy() for e in (plain.events, late.events)
     ]
     np.testing.assert_array_equal(*early)
     assert (late.truth["exposures"]["policy"] == "policy").any()
@@ -113,6 +123,8 @@ def _file(tmp_path, slates, more=""):
         ("np.full((len(users), shop.slate), -2)", "name item -2; items are 0 to"),
         ("np.zeros((len(users), shop.slate), dtype=int)", "show item 0 twice"),
         ("1 / 0", "failed on day 0: ZeroDivisionError"),
+        ("exit(3)", "failed on day 0: SystemExit"),
+        ("shop.best(np.full(shop.n_items, np.nan), users)", "shop.best hold NaN"),
         ("shop.rows.item.fill(0)", "failed on day 0: ValueError"),
         ("'everything'", r"shape \(\)"),
     ],
@@ -160,7 +172,11 @@ def test_result_pages_are_in_the_order_of_the_score(tmp_path):
     ("changed", "message"),
     [
         ({"score": "np.nan"}, "score of the policy mine was NaN"),
-        ({"score": "user.no_such_thing"}, "cannot be compiled by numba"),
+        ({"score": "user.no_such_thing"}, "failed: AttributeError"),
+        ({"score": "user[3]"}, "failed: IndexError"),
+        ({"score": "user[int(item[0] // 150)]"}, "or raised an exception .* times on day 0"),
+        ({"score": "user * item"}, r"must return a number; got ndarray of shape \(1,\)"),
+        ({"score": "float(str(item[0]).strip())"}, "cannot be compiled by numba: No impl"),
         ({"users": "np.ones((3, 1))"}, "user features of the policy mine have the shape"),
         ({"items": "np.full((shop.n_items, 1), np.inf)"}, "item features of the policy mine hold"),
         ({"users": "np.ones((len(users), 1 + shop.day))"}, "their number must not change"),
@@ -172,7 +188,32 @@ def test_bad_scores_are_refused_in_one_sentence(tmp_path, changed, message):
         simulator.simulate("small", **SHOP, policy=path)
 
 
+@pytest.mark.parametrize(
+    ("score", "message"),
+    [
+        ("score = 3", r"must be a static method, score\(user, item\); got int"),
+        ("def score(self, user, item): return 1.0", "static method, score.* got method"),
+        ("@staticmethod\n    def score(user): return 1.0", "takes 1 positional argument but 2"),
+    ],
+)
+def test_a_score_of_the_wrong_signature_is_refused(tmp_path, score, message):
+    more = SCORED.format(**GOOD).split("    @staticmethod")[0] + f"    {score}\n"
+    with pytest.raises(InputError, match=message):
+        simulator.simulate("small", **SHOP, policy=_file(tmp_path, "None", more))
+
+
+def test_a_slow_policy_is_called_so_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("simulator.behaviour.policy_host.SLOW", 0.0)
+    simulator.simulate("small", **SHOP, policy=_file(tmp_path, "None"))
+    assert capsys.readouterr().err.count("at that pace the 5 days left take 0 min") == 1
+
+
 def test_names_and_files_that_are_no_policy_are_refused(tmp_path):
+    (tmp_path / "half.py").write_text(
+        "from simulator.world.policy import Policy\nclass Half(Policy):\n    pass\n"
+    )
+    with pytest.raises(InputError, match="it defines 0; its class Half lacks slates"):
+        simulator.simulate("small", **SHOP, policy=str(tmp_path / "half.py"))
     with pytest.raises(UnknownNameError, match="trending"):
         simulator.simulate("small", **SHOP, policy="trendin")
     with pytest.raises(InputError, match="does not exist"):

@@ -57,9 +57,40 @@ def test_numbers_as_they_are_written() -> None:
     assert read("1'250.50", "1 250", "1\u202f250", "1\u00a0250,5".replace(",", ".")) == [
         1250.5, 1250, 1250, 1250.5,
     ]  # fmt: skip
-    for text in ("1,25", "1,2500", "EUR 5", "", "1.2.3", "inf", "nan", "1,,250"):
+    for text in ("1,25", "1,2500", "about 5", "5%", "12-5", "", "1.2.3", "inf", "nan", "1,,250"):
         assert np.isnan(read(text)).all(), text
     assert np.isnan(read("1.25", "1.2500", decimal=",")).all()
+
+
+@pytest.mark.parametrize(
+    ("texts", "values", "currency"),
+    [
+        (["€12.50", "€1,000.00"], [12.5, 1000], "EUR"),
+        (["12,50 €", "1.000,00 €"], [12.5, 1000], "EUR"),
+        (["USD 12.50", "USD 10"], [12.5, 10], "USD"),
+        (["12.50 CHF", "1'000.00 CHF"], [12.5, 1000], "CHF"),
+        (["R$ 12,50", "R$ 1.000,00"], [12.5, 1000], "BRL"),
+        (["₹1,25,000.00", "₹10"], [125000, 10], "INR"),
+        (["$12.50", "$ 10"], [12.5, 10], ""),  # of which country?
+        (["12.50", "-"], [12.5, None], ""),
+    ],
+)
+def test_a_price_may_name_its_currency(
+    texts: list[str], values: list[float], currency: str, tmp_path: Path
+) -> None:
+    log = imported(file_of(tmp_path, texts), tmp_path / "log")
+    np.testing.assert_array_equal(log.events["price"], np.array(values, dtype=np.float64))
+    assert log.manifest["currency"] == currency
+
+
+def test_prices_in_several_currencies_are_counted(tmp_path: Path) -> None:
+    summary = import_file(file_of(tmp_path, ["€12.50", "$10", "$11"]), tmp_path / "log")
+    assert "prices are in 2 currencies ($: 2, EUR: 1 rows)" in str(summary)
+
+
+@pytest.mark.parametrize("text", ["(12.50)", "12.50-", "\u221212.50", "$-12.50", "-$12.50"])
+def test_an_amount_below_zero_as_accountants_write_it(text: str) -> None:
+    assert parse_numbers(pa.array([text])).tolist() == [-12.5]
 
 
 def test_thousands_and_decimals_are_told_apart_or_asked_about(tmp_path: Path) -> None:

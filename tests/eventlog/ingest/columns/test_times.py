@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from eventlog import InputError
 from eventlog.ingest.columns.times import NO_TIME, clocks, column_times, parse_times
-from eventlog.ingest.ingest import imported
+from eventlog.ingest.ingest import import_file, imported
 from eventlog.ingest.mapping import TimeFormat, load
 
 
@@ -44,12 +44,57 @@ def read(*texts: str, **how: object) -> list[str]:
         ("2024-07-01 12:00:00 GMT", 12),
         ("2024-07-01 12:00:00", 10),  # Berlin's
         ("20240701120000", 10),
+        ("2024-07-01 12:00:00 GMT+2", 10),
+        ("2024-07-01 12:00:00 UTC+02:00", 10),
+        ("2024-07-01 12:00 GMT-0330 (NDT)", 15.5),
+        ("2024-07-01 12:00:00\u221202:00", 14),
+        ("2024-07-01T12:00:00+02:00[Europe/Berlin]", 10),
+        ("2024-06-30T24:00:00Z", 0),
+        ("2024-07-01T24:00", 22),
     ],
 )
-def test_an_offset_counts_once_however_it_is_written(text: str, hours: int) -> None:
-    for beside in ((), ("2024-07-01T00:00:00Z",), ("2024-07-01 00:00",)):  # quick way and slow
-        found = read(text, *beside, timezone="Europe/Berlin")
-        assert found[0] == f"2024-07-01 {hours:02d}:00:00.000"
+def test_an_offset_counts_once_however_it_is_written(text: str, hours: float) -> None:
+    others = ["2024-07-01T00:00:00Z", "2024-07-01 00:00", "2024-07-01 00:00-03", "x"]
+    for beside in ([], *([other] for other in others)):  # quick way and slow, in any order
+        for texts in ([text, *beside], [*beside, text]):
+            found = dict(zip(texts, read(*texts, timezone="Europe/Berlin"), strict=True))
+            assert found[text] == f"2024-07-01 {int(hours):02d}:{int(60 * (hours % 1)):02d}:00.000"
+
+
+def test_seconds_and_halves_of_days_beyond_the_usual() -> None:
+    assert read("2016-12-31T23:59:60Z", "2016-12-31 23:59:60.5") == [
+        "2017-01-01 00:00:00.000",
+        "2017-01-01 00:00:00.500",
+    ]
+    assert read("2024-07-01 25:00", "2024-07-01 24:01", "2024-07-01 12:00:61") == ["none"] * 3
+
+
+@pytest.mark.parametrize(
+    ("texts", "first"),
+    [
+        (["2024-07-31 12:05:10 AM", "2024-07-31 01:05:10 PM"], "2024-07-31 00:05:10"),
+        (["7/31/2024 1:05PM", "7/31/2024 12:05am"], "2024-07-31 13:05:00"),
+        (["31.07.2024 1:05 p.m.", "31.07.2024 12:05 a.m."], "2024-07-31 13:05:00"),
+        (["2024-W27-1", "2024-W27-2"], "2024-07-01 00:00:00"),
+        (["2024-183", "2024-184"], "2024-07-01 00:00:00"),
+        (["Mon Jul 01 2024 12:00:00 GMT+0200 (CEST)"], "2024-07-01 10:00:00"),
+        (["Monday, July 1, 2024", "Tuesday, July 2, 2024"], "2024-07-01 00:00:00"),
+        (["29/12/23", "31/12/23", "02/01/24"], "2023-12-29 00:00:00"),
+        (["24/07/01", "24/07/02", "24/07/30"], "2024-07-01 00:00:00"),
+        (["24-07-01", "24-07-02", "24-07-30"], "2024-07-01 00:00:00"),
+    ],
+)
+def test_formats_that_all_values_agree_on(texts: list[str], first: str, tmp_path: Path) -> None:
+    rows = "".join(f'u{i},"{text}",view\n' for i, text in enumerate(texts))
+    (tmp_path / "a.csv").write_text(f"user_id,time,event\n{rows}")
+    found = imported(tmp_path / "a.csv", tmp_path / "log").events["timestamp"]
+    assert str(found.iloc[0])[:19] == first
+
+
+def test_a_year_of_two_digits_that_may_be_the_day_is_asked_about(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("user_id,time,event\nu,31/12/24,view\nv,31/12/24,view\n")
+    with pytest.raises(InputError, match="may be %d/%m/%y or %y/%m/%d"):
+        imported(tmp_path / "a.csv", tmp_path / "log")
 
 
 def test_a_date_ends_in_no_offset() -> None:
@@ -91,8 +136,6 @@ def test_each_number_is_read_by_its_own_size_and_the_summary_says_so(tmp_path: P
     (tmp_path / "a.csv").write_text(f"user_id,ts,event\n{rows}u9,1700000009000,view\n")
     log = imported(tmp_path / "a.csv", tmp_path / "log")
     assert (log.span[1] - log.span[0]) == pd.Timedelta(seconds=9)
-    from eventlog.ingest.ingest import import_file
-
     summary = import_file(tmp_path / "a.csv", tmp_path / "log2")
     assert "times count in different units, each read by its size: 9 in s and 1 in ms" in str(
         summary
@@ -153,6 +196,14 @@ def test_a_date_and_a_time_of_day_in_two_columns(names: str, written: str, tmp_p
         "31 23:59:59.500000",
     ]
     assert set(log.events) == {"event_id", "user_id", "timestamp", "event", "session_id"}
+
+
+def test_a_time_of_day_that_is_missing_is_counted(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(
+        "user_id,date,time,event\nu,2024-03-01,,view\nu,2024-03-02,9:05,view\n"
+    )
+    summary = import_file(tmp_path / "a.csv", tmp_path / "log")
+    assert "time has no time of day in 1 rows, which were put at 0:00" in str(summary)
 
 
 def test_the_zone_counts_for_date_and_clock_together(tmp_path: Path) -> None:

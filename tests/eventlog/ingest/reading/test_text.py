@@ -89,3 +89,17 @@ def test_a_trailing_field_with_a_value_is_no_trailing_delimiter(tmp_path: Path) 
     path.write_text(table(",", end=",x"))
     with pytest.raises(InputError, match="has 4 fields in row 2, but 3 were expected"):
         import_file(path, tmp_path / "log")
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "text"),
+    [
+        ("a.csv", "user_id,time,event\n".encode("utf-16"), "is UTF-16 text, not utf-8"),
+        ("a.jsonl", '{"user_id": 1}\n'.encode("utf-16"), "is UTF-16 text, but JSON is read as"),
+        ("a.csv", b"user_id,time,event", "has a header and no rows"),
+    ],
+)
+def test_what_cannot_be_read_is_named(name: str, data: bytes, text: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(InputError, match=text):
+        imported(tmp_path / name, tmp_path / "log")
