@@ -34,10 +34,12 @@ from eventlog.log_folder import (
     read_frame,
     rows_of,
     to_arrow,
+    to_frame,
     to_pandas,
     versions,
     write_parquet,
 )
+from eventlog.log_parts import part_tables
 from eventlog.manifest import SCHEMA_VERSION, digest, read_manifest, verify_checksums
 from eventlog.order import sort_events
 from eventlog.schema import COLUMNS, LABEL_COLUMNS, TIME, roles_of
@@ -183,17 +185,17 @@ class EventLog:
             raise InputError(f"{path}: {error}") from None
 
     @classmethod
-    def parts(cls, path: Path | str) -> Iterator[EventLog]:
+    def parts(cls, path: Path | str, *, columns: Sequence[str] | None = None) -> Iterator[EventLog]:
         """Yield the log part by part, without truth, so that memory holds one part at a time.
 
-        Parts hold disjoint users. Raises InputError at a part that repeats a user of an earlier
-        one.
+        Parts hold disjoint users, and each has the columns that any of them has. `columns` are as
+        of `read`. Raises InputError at a part that repeats a user of an earlier one.
         """
         path = Path(path)
         manifest = read_manifest(path)
         seen: list[np.ndarray] = []  # per part, the hashes of its users
-        for part in part_paths(path):
-            log = cls(events=read_frame(part), manifest=manifest).grouped()
+        for part, table in part_tables(path, columns):
+            log = cls(events=to_frame(table, part), manifest=manifest).grouped()
             users = pd.util.hash_array(log.events["user_id"].astype(str).unique())
             shared = sum(int(np.isin(users, earlier).sum()) for earlier in seen)
             if shared:
