@@ -25,8 +25,8 @@ from eventlog._runtime.display import Displayed
 from eventlog._runtime.errors import InputError
 from eventlog.arrays import FIRST, MISSING, UNKNOWN, Sequences
 from eventlog.log import EventLog, require_log
-from eventlog.log_columns import FolderColumns, FrameColumns, LogColumns, gaps
-from eventlog.mapped import write_mapped
+from eventlog.out_of_core.columns import FolderColumns, FrameColumns, LogColumns, gaps
+from eventlog.out_of_core.mapped import write_mapped
 from eventlog.schema import COLUMNS, named_as_id
 
 # A categorical with more values than this, such as a card number, gets no code for each value.
@@ -209,7 +209,7 @@ class Encoder(Displayed):
         Args:
             log: the log, or a folder, which is read part by part.
             out: a new folder for the arrays of a log that memory does not hold: they are read from
-                there as they are used, now and by `eventlog.mapped.read_mapped` later.
+                there as they are used, now and by `eventlog.out_of_core.mapped.read_mapped` later.
 
         Raises:
             InputError: `out` exists, or parts of the folder share a user.

@@ -14,7 +14,7 @@ from eventlog import Encoder, EventLog, InputError, encode
 from eventlog.arrays import FIRST, MISSING, UNKNOWN, Sequences
 from eventlog.encode import source_column
 from eventlog.log_folder import LogWriter
-from eventlog.mapped import read_mapped
+from eventlog.out_of_core.mapped import read_mapped
 
 
 @pytest.fixture(scope="module")

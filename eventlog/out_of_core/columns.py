@@ -17,8 +17,8 @@ import pyarrow.compute as pc
 
 from eventlog.log import EventLog
 from eventlog.log_folder import to_frame
-from eventlog.log_parts import part_tables, whole_schema
 from eventlog.manifest import read_manifest
+from eventlog.out_of_core.parts import part_tables, whole_schema
 
 
 class LogColumns(Protocol):
