@@ -210,10 +210,20 @@ def to_pandas(table: pa.Table) -> pd.DataFrame:
     return table.unify_dictionaries().to_pandas()
 
 
-def write_parquet(path: Path, table: pd.DataFrame | pa.Table) -> None:
-    """Write a Parquet file: text dictionary-coded, times in ms UTC, no pandas metadata."""
+def write_parquet(
+    path: Path, table: pd.DataFrame | pa.Table, *, encoded: Collection[str] = ()
+) -> None:
+    """Write a Parquet file: text dictionary-coded, times in ms UTC, no pandas metadata.
+
+    Args:
+        path: the file.
+        table: what is written.
+        encoded: dictionary-coded columns of an Arrow table whose codes are written as they are,
+            which is faster; of the others each value is looked up again. All values of their
+            dictionaries are in the file then, in this order, also those that no row has.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    table = to_arrow(table)
+    table = to_arrow(table, keep=encoded)
     # Ascending numbers are stored as differences: smaller, and no dictionary is built in vain.
     rising = [
         n
@@ -232,17 +242,23 @@ def write_parquet(path: Path, table: pd.DataFrame | pa.Table) -> None:
         store_schema=False,
         use_dictionary=[n for n in table.column_names if n not in rising],
         column_encoding=dict.fromkeys(rising, "DELTA_BINARY_PACKED") or None,
+        # of what a reader may skip row groups by
+        write_statistics=[n for n in (*rising, "user_id") if n in table.column_names],
     )
 
 
-def to_arrow(table: pd.DataFrame | pa.Table) -> pa.Table:
-    """Return an Arrow table with plain strings instead of categories, and times in ms UTC."""
+def to_arrow(table: pd.DataFrame | pa.Table, *, keep: Collection[str] = ()) -> pa.Table:
+    """Return an Arrow table with plain strings instead of categories, and times in ms UTC.
+
+    `keep`: names of columns that may be dictionary-coded.
+    """
     if not isinstance(table, pa.Table):
         table = pa.Table.from_pandas(table, preserve_index=False)
     columns = []
-    for column in table.columns:
+    for name, column in zip(table.column_names, table.columns, strict=True):
         kind = column.type
-        if pa.types.is_dictionary(kind) or pa.types.is_large_string(kind) or pa.types.is_null(kind):
+        coded = pa.types.is_dictionary(kind) and name not in keep
+        if coded or pa.types.is_large_string(kind) or pa.types.is_null(kind):
             column = column.cast(pa.string())
         elif pa.types.is_timestamp(kind):
             column = column.cast(pa.timestamp("ms", tz="UTC"), safe=False)  # cut off, as in a log

@@ -2,15 +2,17 @@ r"""What is a generated log worth under a budget, as a share of the real log?
 
 Usage::
 
-    python -m simulator run --scenario shop --users 20000 --days 40 --seed 7 \
-        --set fraud.share=0.3 --out mylog
-    python experiments/utility_by_epsilon.py mylog --model markov --epsilons none,10,3,1
+    python experiments/utility_by_epsilon.py --models calibrated,markov --epsilons 3 --draws 5
+    python experiments/utility_by_epsilon.py mylog --models markov --epsilons none,10,3,1
 
-The generator is fitted on what lies before the cut that all tasks share, and as many users are
-sampled as were fitted. Models trained on them are tested on the real log after the cut: decayed
-transitions on the next item (NDCG@10), logistic regression and LightGBM on churn and fraud
-(PR-AUC). A share is what the generated log gives of what the real one gives, above the base rate
-for churn and fraud. Rows are printed as they come, in Markdown; --keep keeps the sampled logs.
+Without a log, the shop of `untuned_shop.toml` is simulated with a seed that no test uses. A
+generator is fitted on what lies before the cut that all tasks share, and as many users are sampled
+as were fitted; each draw has noise of its own from the operating system's entropy, and a seed of
+its own. Models trained on the sample are tested on the real log after the cut: decayed transitions
+on the next item (NDCG@10), logistic regression and LightGBM on churn and fraud (PR-AUC). A share is
+(score - trivial) / (score trained on the real log - trivial); trivial is popularity for the next
+item, and the base rate for churn and fraud. Rows are printed as they come, in Markdown, and then
+the means over the draws with their 95 % interval (Student's t).
 """
 
 from __future__ import annotations
@@ -19,21 +21,26 @@ import argparse
 import json
 import os
 import time
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import numpy as np
 import torch
+from scipy import stats
 
+import benchmark.adapters.calibrated
 import generators
+import simulator
 from baselines.base import Model
 from benchmark.execution.judge import Local, judge
 from benchmark.task import NotApplicable, Task
 from eventlog import EventLog
 from eventlog._runtime import plugins
 from eventlog.split import TimeSplit
-from generators.evaluation import fidelity
 
+SHOP = Path(__file__).with_name("untuned_shop.toml")
 ASKED = (
     ("recommendation", "markov", "ndcg@10"),
     ("churn", "logistic", "pr_auc"),
@@ -41,116 +48,117 @@ ASKED = (
     ("fraud", "logistic", "pr_auc"),
     ("fraud", "lightgbm", "pr_auc"),
 )
+FILES = {"calibrated": benchmark.adapters.calibrated.__file__}  # generators that are a file
+Scores = dict[str, float]  # "task model" -> metric, NaN where the task is not applicable
 
 
-def scores(
-    source: EventLog, log: EventLog, split: TimeSplit, tasks: list[str]
-) -> dict[str, tuple[float, float] | str]:
-    """'task model' -> (metric, base rate) of the model trained on `source` and tested on `log`, or
-    why there is none.
-    """
-    out: dict[str, tuple[float, float] | str] = {}
+def scores(source: EventLog, log: EventLog, split: TimeSplit) -> tuple[Scores, Scores]:
+    """Return the metrics of models that learn from `source`, tested on `log`, and trivial ones."""
+    found: Scores = {}
+    trivial: Scores = {}
     prepared: dict[str, Any] = {}
     for task_name, model_name, metric in ASKED:
-        if task_name not in tasks:
-            continue
+        name = f"{task_name} {model_name}"
         task = plugins.load("benchmark.tasks", task_name, Task, kind="task")()
         try:
             if task_name not in prepared:
                 prepared[task_name] = task.prepare(source, log, split)
-            data = prepared[task_name]
-            model = plugins.load("baselines.models", model_name, Model, kind="model")()
+        except NotApplicable:
+            found[name] = trivial[name] = float("nan")
+            continue
+        data = prepared[task_name]
+
+        def metric_of(
+            name: str, task: Task = task, data: Any = data, metric: str = metric
+        ) -> float:
+            model = plugins.load("baselines.models", name, Model, kind="model")()
             model.fit(data.train, data.valid, encoder=data.encoder, seed=0)
-            base = 0.0 if task.kind == "next_item" else float(data.test.target.mean())
-            out[f"{task_name} {model_name}"] = (
-                judge(task, Local(model, data.valid), data).scored.metrics[metric],
-                base,
-            )
-        except NotApplicable as reason:
-            out[f"{task_name} {model_name}"] = str(reason)
-    return out
+            return float(judge(task, Local(model, data.valid), data).scored.metrics[metric])
+
+        found[name] = metric_of(model_name)
+        is_next = task.kind == "next_item"
+        trivial[name] = metric_of("popularity") if is_next else float(data.test.target.mean())
+    return found, trivial
 
 
-def shown(
-    found: dict[str, tuple[float, float] | str], real: dict[str, tuple[float, float] | str]
-) -> list[str]:
-    """A cell for each question: the metric, and its share of what the real log gives."""
-    cells = []
-    for name, value in found.items():
-        best = real[name]
-        if isinstance(value, str) or isinstance(best, str):
-            cells.append(value if isinstance(value, str) else f"{value[0]:.3f}")
-        else:
-            cells.append(f"{value[0]:.3f} ({(value[0] - value[1]) / (best[0] - best[1]):.0%})")
-    return cells
+def summary(shares: np.ndarray) -> str:
+    """Return the mean of (draws,) shares and its 95 % interval."""
+    mean = shares.mean()
+    if len(shares) < 2 or np.isnan(mean):
+        return f"{mean:.0%}"
+    half = stats.t.ppf(0.975, len(shares) - 1) * shares.std(ddof=1) / np.sqrt(len(shares))
+    return f"{mean:.0%} [{mean - half:.0%}, {mean + half:.0%}]"
 
 
 def main() -> None:
-    """Fit, sample, train, test; print a table in Markdown."""
+    """Fit, sample, train, test; print tables in Markdown."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("log", help="a log folder")
-    parser.add_argument("--model", default="markov")
-    parser.add_argument("--epsilons", default="none,10,3,1")
+    parser.add_argument("log", nargs="?", help="a log folder; without it a shop is simulated")
+    parser.add_argument("--users", type=int, default=20_000, help="of the simulated shop")
+    parser.add_argument("--days", type=int, default=40, help="of the simulated shop")
+    parser.add_argument("--log-seed", type=int, default=4021, help="of the simulated shop")
+    parser.add_argument("--models", default="calibrated,markov")
+    parser.add_argument("--epsilons", default="3")
+    parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--public", default="items,category,brand,event")
-    parser.add_argument("--settings", type=json.loads, default={}, help="of the generator, as JSON")
-    parser.add_argument("--tasks", default="recommendation,churn,fraud")
-    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument(
+        "--settings", type=json.loads, default={}, help='JSON, {"calibrated": {"trials": 15}}'
+    )
     parser.add_argument("--keep", help="folder for the sampled logs")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    tasks = args.tasks.split(",")
-    log = EventLog.read(args.log, truth=False)
+    if args.log:
+        log = EventLog.read(args.log, truth=False)
+    else:
+        log = simulator.simulate(str(SHOP), users=args.users, days=args.days, seed=args.log_seed)
+        log.truth = {}
     split = Task.split(log)
     before = log.before(split.cut)
     users = int(before.events["user_id"].nunique())
-    real = scores(before, log, split, tasks)
+    best, trivial = scores(before, log, split)
     labels = 0 if before.labels is None else len(before.labels)
-    print(
-        f"{len(before):,} rows, {users:,} users and {labels} labels before the cut; base rates "
-        + ", ".join(f"{n} {v[1]:.3f}" for n, v in real.items() if not isinstance(v, str))
-    )
-    print(
-        "| trained on | epsilon (spent) | seed | fit, sample CPU s | rows | labels | bigram JS | "
-        + " | ".join(real)
-        + " |"
-    )
-    print("|---" * (7 + len(real)) + "|")
-    print(
-        f"| real | – | – | – | {len(before):,} | {labels} | – | "
-        + " | ".join(shown(real, real))
-        + " |",
-        flush=True,
-    )
-    for word in args.epsilons.split(","):
-        epsilon = None if word == "none" else float(word)
-        for seed in range(1, args.seeds + 1):
-            begin = time.process_time()
-            model = generators.fit(
-                before,
-                model=args.model,
-                epsilon=epsilon,
-                public=args.public.split(",") if epsilon else (),
-                seed=seed,
-                settings=args.settings,
-            )
-            fitted = time.process_time()
-            twin = model.sample(users, seed=seed)
-            took = f"{fitted - begin:.0f}, {time.process_time() - fitted:.0f}"
-            if args.keep:
-                model_folder = f"{args.keep}/{args.model}-{word}-{seed}"
-                twin.write(model_folder)
-            spent = model.privacy.get("epsilon_spent")
-            js = fidelity.measure(before, twin, columns=False)["bigram_js"]
-            print(
-                f"| {args.model} | {word}{f' ({spent:.2f})' if spent else ''} | {seed} | {took} | "
-                f"{len(twin):,} | "
-                f"{0 if twin.labels is None else len(twin.labels)} | {js:.3f} | "
-                + " | ".join(shown(scores(twin, log, split, tasks), real))
-                + " |",
-                flush=True,
-            )
+    print(f"{len(before):,} rows, {users:,} users and {labels} labels before the cut\n")
+    print("| trained on | epsilon (spent) | fit, sample CPU s | rows | " + " | ".join(best) + " |")
+    print("|---" * (4 + len(best)) + "|")
+    for name, of in (("real", best), ("trivial", trivial)):
+        print(f"| {name} | – | – | – | " + " | ".join(f"{v:.3f}" for v in of.values()) + " |")
+    means = []
+    for model_name in args.models.split(","):
+        for word in args.epsilons.split(","):
+            epsilon = None if word == "none" else float(word)
+            shares = []
+            for draw in range(1, args.draws + 1):
+                begin = time.process_time()
+                model = generators.fit(
+                    before,
+                    model=FILES.get(model_name, model_name),
+                    epsilon=epsilon,
+                    public=args.public.split(",") if epsilon else (),
+                    seed=draw,
+                    settings=args.settings.get(model_name, {}),
+                )
+                fitted = time.process_time()
+                twin = model.sample(users, seed=draw)
+                took = f"{fitted - begin:.0f}, {time.process_time() - fitted:.0f}"
+                if args.keep:
+                    twin.write(f"{args.keep}/{model_name}-{word}-{draw}")
+                spent = model.privacy.get("epsilon_spent")
+                found = scores(twin, log, split)[0]
+                shares.append([(found[n] - trivial[n]) / (best[n] - trivial[n]) for n in best])
+                cells = [f"{found[n]:.3f} ({s:.0%})" for n, s in zip(best, shares[-1], strict=True)]
+                print(
+                    f"| {model_name} | {word}{f' ({spent:.2f})' if spent else ''} | {took} | "
+                    f"{len(twin):,} | " + " | ".join(cells) + " |",
+                    flush=True,
+                )
+            means.append((model_name, word, np.array(shares)))
+    print("\n| model | epsilon | draws | " + " | ".join(best) + " |")
+    print("|---" * (3 + len(best)) + "|")
+    for model_name, word, table in means:
+        cells = [summary(column) for column in table.T]
+        print(f"| {model_name} | {word} | {len(table)} | " + " | ".join(cells) + " |")
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ MODULES = (
     "simulator.behaviour.overrides",
     "simulator.behaviour.quota",
     "simulator.behaviour.account",
+    "simulator.behaviour.devices",
     "simulator.behaviour.records",
     "simulator.behaviour.shoppers",
     "simulator.behaviour.plugin_call",

@@ -18,22 +18,22 @@ import numpy as np
 import simpy
 
 from simulator import event_codes
-from simulator.behaviour import campaigns, counter_index, event_buffer, shoppers
+from simulator.behaviour import campaigns, shoppers
 from simulator.behaviour.browser import Browser
 from simulator.behaviour.calendar import keep_to_calendar
 from simulator.behaviour.checkout import BROWSE
-from simulator.behaviour.day import ERRANDS, PAUSE, play, play_past
-from simulator.behaviour.day_state import DayState, OutputBuffers
+from simulator.behaviour.day import PAUSE, play, play_past
+from simulator.behaviour.day_state import DayState
 from simulator.behaviour.event_buffer import SCHEDULED_EVENT
 from simulator.behaviour.order_index import OrderIndex
 from simulator.behaviour.overrides import (
-    BURST,
     OVERRIDE,
     BehaviourOverrides,
     Visits,
     override_records,
 )
 from simulator.behaviour.policy_host import PolicyHost
+from simulator.behaviour.session_buffers import SessionBuffers
 from simulator.behaviour.shoppers import Population
 from simulator.counter_rng import children
 from simulator.fraud import fraudsters as fraud
@@ -43,10 +43,6 @@ from simulator.world.policy import NO_POLICY, PolicyUse
 from simulator.world.recommender import Recommender
 
 COHORT = 1_024  # shoppers whose planned visits one process keeps
-# Room for records that one event may take, times the events still to play, plus a reserve.
-ROOM_PER_EVENT = {counter_index.EVENTS: 8, counter_index.PAGES: 8, counter_index.SCHEDULED: 2}
-PAST_ORDER_LEADS_TO = 4  # events at most
-RESERVE_OF_SCHEDULED, RESERVE = 64, 2 * BURST
 
 
 @dataclass
@@ -61,10 +57,10 @@ class Shard:
 
 
 @contextmanager
-def _no_garbage_collection() -> Iterator[None]:
+def no_garbage_collection() -> Iterator[None]:
     """Collect no garbage inside.
 
-    A shard makes millions of short-lived events without cycles; scanning them costs a third.
+    A shard makes millions of short-lived objects without cycles; scanning them costs a third.
     """
     was_on = gc.isenabled()
     gc.disable()
@@ -95,48 +91,40 @@ class Engine:
         seed = int(rng.integers(0, 2**63))
         self.fraudsters = fraud.Fraudsters(scenario, world, self.population, seed)
         self.campaigns = campaigns.plan(scenario, world.log_days, world.begin)
-        self.offers = event_buffer.RecordBuffer(campaigns.OFFER)
         self.end = world.days * DAY
         planned = shoppers.planned_visits(self.population, world, rng)
-        self.visits = _by_cohort(self.population, *planned)
+        self.visits = by_cohort(self.population, *planned)
         self.arrivals: list[np.ndarray] = []  # planned visits of the day, an array per cohort
-        self.scheduled = event_buffer.RecordBuffer(SCHEDULED_EVENT)  # all other visits
+        self.buffers = SessionBuffers(scenario, self.browser, self.fraudsters.placed)
+        self.scheduled = self.buffers.scheduled  # all other visits
         # rows of `scheduled`, by the day on which they fall due
         self.due: list[list[np.ndarray]] = [[] for _ in range(world.days + 1)]
-        self.stolen_cards = 0  # cards that card testers went through
         self.env = simpy.Environment()
-        # The most rows that one event writes: four a step and those of the checkout; an attack has
-        # up to BURST sessions, a visit up to ERRANDS errands in both worlds. A page may be logged.
-        page = scenario.sessions.slate * scenario.recommender.log_lists
-        steps = (4 + page) * (scenario.sessions.longest + 2)
-        self.room = max(BURST, 2 * ERRANDS) * (steps + 2 * shoppers.CART + 40)
 
     def start(self) -> None:
         """Put the processes in place; nothing is played yet."""
-        # memory that is not touched costs nothing, growing does
-        self.browser.events.reserve(8 * len(self.visits))
-        self.browser.sessions.reserve(2 * len(self.visits))
+        self.buffers.expect(len(self.visits))
         for mine in np.split(self.visits, _changes(self.visits["user"] // COHORT)):
             self.env.process(self._cohort(mine))
         self.env.process(self._clock())
 
     def play_until(self, day: int) -> None:
         """Play the days before `day`, those that have not been played."""
-        with _no_garbage_collection():
+        with no_garbage_collection():
             # A day is played at its end, and the clock stops before what takes place at that time.
             self.env.run(until=DAY * (day + 0.5))
 
     def run(self) -> Shard:
         """Play all days."""
         self.start()
-        with _no_garbage_collection():
+        with no_garbage_collection():
             self.env.run()
         return Shard(
             self.population,
             self.browser,
             self.order_index,
             self.fraudsters,
-            self.offers.written,
+            self.buffers.offers.written,
         )
 
     # --- processes --------------------------------------------------------------------------------
@@ -152,29 +140,33 @@ class Engine:
         """Play each day at its end."""
         for day in range(self.world.days):
             yield self.env.timeout(DAY * (day + 1) - self.env.now)
-            self.browser.show(self.recommender.slates(day), day)
-            if day == 0:
-                self._play_past()
-            rows, sessions, pages = (
-                self.browser.events.n,
-                self.browser.sessions.n,
-                self.browser.pages.n,
-            )
-            visits, due = self._planned_visits(), self._due_on(day)
-            if day == self.world.first_day:
-                self.fraudsters.begin()
-                self.population.orders_before[:] = self.population.orders
-            attacks = self._attack_events(np.zeros(0, dtype=np.int64))
-            if day >= self.world.first_day:
-                attacks = self._planned_attacks(day, visits, due)
-            events = np.concatenate([visits, due, attacks])
-            self.policy.prepare(day, np.unique(events["user"] % len(self.population)))
-            self._play(events, day)
-            self.policy.check_scores(day)
-            self._state_propensities(pages)
-            self._learn(rows, sessions)
+            self.play_day(day)
 
     # --- what takes place on a day ----------------------------------------------------------------
+
+    def play_day(self, day: int) -> None:
+        """Play a day, whose planned visits are in `arrivals`."""
+        self.browser.show(self.recommender.slates(day), day)
+        if day == 0:
+            self._play_past()
+        rows, sessions, pages = (
+            self.browser.events.n,
+            self.browser.sessions.n,
+            self.browser.pages.n,
+        )
+        visits, due = self._planned_visits(), self._due_on(day)
+        if day == self.world.first_day:
+            self.fraudsters.begin()
+            self.population.orders_before[:] = self.population.orders
+        attacks = self._attack_events(np.zeros(0, dtype=np.int64))
+        if day >= self.world.first_day:
+            attacks = self._planned_attacks(day, visits, due)
+        events = np.concatenate([visits, due, attacks])
+        self.policy.prepare(day, np.unique(events["user"] % len(self.population)))
+        self._play(events, day)
+        self.policy.check_scores(day)
+        self._state_propensities(pages)
+        self._learn(rows, sessions)
 
     def _state_propensities(self, page: int) -> None:
         """Fill in the propensities of the pages from `page` on that no policy has filled."""
@@ -288,90 +280,33 @@ class Engine:
 
     def _browse(self, events: np.ndarray, overrides: np.ndarray, day: int) -> None:
         """Hand the events to compiled code, making room in the buffers as they fill up."""
-        before, first, buffers = self.scheduled.n, 0, self._buffers()
+        before, first, state = self.scheduled.n, 0, self._day_state(overrides, day)
         while first < len(events):
-            self._make_room(buffers, len(events) - first)
-            counters = self._counters(buffers)
-            first = play(
-                events,
-                first,
-                self.population.table,
-                self.browser.session,
-                self._day_state(overrides, day),
-                self._output(counters),
-                self.room,
-            )
-            self._keep(buffers, counters)
+            self.buffers.make_room(len(events) - first)
+            with self.buffers.writing() as buffers:
+                first = play(
+                    events,
+                    first,
+                    self.population.table,
+                    self.browser.session,
+                    state,
+                    buffers,
+                    self.buffers.room,
+                )
         new = self.scheduled.written[before:]
         new["time"] = keep_to_calendar(new["time"], new["scheduled_at"], new["key"], self.world)
         self._assign_to_days(before, day)
 
     def _play_past(self) -> None:
         """Schedule what orders from before the first day still lead to."""
-        past, buffers = self.population.past_orders, self._buffers()
+        past = self.population.past_orders
         if not len(past):
             return
-        for buffer in buffers.values():
-            buffer.reserve(PAST_ORDER_LEADS_TO * len(past) + RESERVE)
-        counters, none = self._counters(buffers), np.zeros(0, dtype=OVERRIDE)
-        state = self._day_state(none, 0)
-        play_past(past, self.population.table, self.browser.session, state, self._output(counters))
-        self._keep(buffers, counters)
+        self.buffers.make_room_for_past(len(past))
+        state = self._day_state(np.zeros(0, dtype=OVERRIDE), 0)
+        with self.buffers.writing() as buffers:
+            play_past(past, self.population.table, self.browser.session, state, buffers)
         self._assign_to_days(0, -1)
-
-    def _buffers(self) -> dict[int, event_buffer.RecordBuffer]:
-        """The buffers that compiled code writes to, by the place of their counters."""
-        browser = self.browser
-        return {
-            counter_index.EVENTS: browser.events,
-            counter_index.SESSIONS: browser.sessions,
-            counter_index.ORDERS: browser.orders,
-            counter_index.PAGES: browser.pages,
-            counter_index.SCHEDULED: self.scheduled,
-            counter_index.OFFERS: self.offers,
-        }
-
-    def _counters(self, buffers: dict[int, event_buffer.RecordBuffer]) -> np.ndarray:
-        """(counter_index.SIZE,) int64: how much of each buffer is written, and totals."""
-        counters = np.zeros(counter_index.SIZE, dtype=np.int64)
-        counters[counter_index.STOLEN_CARDS] = self.stolen_cards
-        for place, buffer in buffers.items():
-            counters[place] = buffer.n
-        return counters
-
-    def _output(self, counters: np.ndarray) -> OutputBuffers:
-        """The buffers as compiled code takes them."""
-        browser = self.browser
-        return OutputBuffers(
-            browser.events.table,
-            browser.sessions.table,
-            browser.orders.table,
-            browser.pages.table,
-            self.scheduled.table,
-            self.offers.table,
-            self.fraudsters.placed,
-            counters,
-        )
-
-    def _keep(self, buffers: dict[int, event_buffer.RecordBuffer], counters: np.ndarray) -> None:
-        """Take over how much compiled code wrote."""
-        for place, buffer in buffers.items():
-            buffer.n = int(counters[place])
-        self.stolen_cards = int(counters[counter_index.STOLEN_CARDS])
-
-    def _make_room(self, buffers: dict[int, event_buffer.RecordBuffer], events: int) -> None:
-        """Make room in each buffer for about `events` events, for one of them at least."""
-        keeps_pages = int(self.scenario.truth.exposures)
-        reserve = {
-            counter_index.EVENTS: self.room,
-            counter_index.PAGES: self.room * keeps_pages + 1,
-            counter_index.SCHEDULED: RESERVE_OF_SCHEDULED,
-        }
-        for place, buffer in buffers.items():
-            each = ROOM_PER_EVENT.get(place, 1)
-            if place == counter_index.PAGES:
-                each *= keeps_pages
-            buffer.reserve(each * events + reserve.get(place, RESERVE))
 
     def _day_state(self, overrides: np.ndarray, day: int) -> DayState:
         """The shop today, as compiled code reads it."""
@@ -394,6 +329,10 @@ class Engine:
             bad_scores=self.policy.pages.bad_scores,
             home_brands=world.home_brands,
             partner=world.partner,
+            used_up_days=world.used_up_days,
+            considered=world.considered,
+            demand=browser.today.demand,
+            gifts=browser.today.gifts,
             facets=world.facets,
             price_cut=browser.price_cut,
             reference_utility=world.reference_utility,
@@ -431,8 +370,8 @@ class Engine:
             events = events[~now]
 
 
-def _by_cohort(population: Population, offsets: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """(n,) planned visits by cohort and time, with shopper and ordinal number of the visit.
+def by_cohort(population: Population, offsets: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Return (n,) planned visits by cohort and time, with shopper and number of the visit.
 
     `offsets`, `times`: see `shoppers.planned_visits`.
     """

@@ -1,9 +1,10 @@
 """calibrated: the simulated shop, fitted to a log, as a generator among the others.
 
-`fit` is `python -m simulator calibrate`. `sample` simulates the fitted scenario over the log's
-span, and gives the rows the log's event names, columns and, where they are known, items. Nothing
-more of the log is kept, which with epsilon is one differentially private release. The module is
-here because generators and simulator do not import each other.
+`fit` is `python -m simulator calibrate`; where the items are known, it also learns which items
+users come to and after which (`label_chain`). `sample` simulates the fitted scenario over the log's
+span, and gives the rows the log's event names, columns and items. Nothing more of the log is kept;
+with epsilon both are differentially private and share the budget. The module is here because
+generators and simulator do not import each other.
 """
 
 from __future__ import annotations
@@ -18,14 +19,17 @@ import pandas as pd
 
 # by its whole name: this file may also be run by its path
 from benchmark.adapters.calibrated_state import check_state
+from benchmark.adapters.label_chain import LabelChain, Visits, learn_chain, ledger_after, rounds
 from eventlog import EventLog
 from eventlog._runtime.errors import InputError
 from eventlog._runtime.settings import Range
 from eventlog.log import sort_events, to_ms
+from eventlog.privacy.noise import DELTA_MOST, USERS_SHARE, gaussian_epsilon, mu_of
 from eventlog.privacy.public_lists import ITEMS
 from eventlog.schema import TIME, roles_of
 from generators.base import Generator
 from generators.privacy.accounting import NO_PROOF
+from generators.privacy.counts import Tables
 from generators.privacy.public import Public
 from simulator.world.catalogue import weights_by_day
 
@@ -34,6 +38,9 @@ MAX_OVERSAMPLING = 8
 # Without epsilon and without items.parquet, items that fewer users touched are not named.
 MIN_ITEM_USERS = 5
 ITEM_FACTS = ("category", "brand")
+# Shares of what a budget allows (of the square of sensitivity over noise) for the two chains.
+CHAIN_SHARES = {"categories": 0.05, "items": 0.35}
+ITEM_STREAM = 7  # last number of the key of the random stream of items
 
 
 def _from_first_day(settings: dict[str, Any], first: pd.Timestamp) -> dict[str, Any]:
@@ -85,7 +92,7 @@ class Calibrated(Generator):
         made = calibrate(
             log,
             trials=self.trials,
-            epsilon=epsilon,
+            epsilon=_budget_of_shop(epsilon, delta) if epsilon and used else epsilon,
             delta=delta,
             public=used,
             seed=seed,
@@ -118,6 +125,7 @@ class Calibrated(Generator):
             "has_items": log.items is not None,
             "distance": [made.distance_before, made.distance],
         }
+        self._learn_items(log, made.privacy, epsilon, noise_seed)
         if made.privacy and used:
             made.privacy["public_lists"] = {
                 "items": next(v for k, v in declared.sources.items() if k in ITEMS)
@@ -131,6 +139,44 @@ class Calibrated(Generator):
             "ledger": [],
             "public": [],
         }
+
+    def _learn_items(
+        self,
+        log: EventLog,
+        privacy: dict[str, Any] | None,
+        epsilon: float | None,
+        noise_seed: int | None,
+    ) -> None:
+        """Learn the chains of categories and of items; `privacy` gains what they cost."""
+        self.chains_: dict[str, LabelChain] = {}
+        if self.data_["items"] is None:
+            return
+        item, user = pd.Index(self.data_["items"]["item_id"]), log.events["user_id"].cat
+        codes = user.codes.to_numpy(dtype=np.int64)
+        there = item.get_indexer(log.events["item_id"].astype(str))
+        of = _categories(self.data_["items"])
+        category = np.where(there >= 0, of[there], -1)
+        visits = {
+            "categories": Visits.of(codes, category, np.zeros(int(of.max()) + 1, dtype=np.int64)),
+            "items": Visits.of(codes, there, of),
+        }
+        tables = None
+        if epsilon is not None:
+            assert privacy is not None
+            ledger = ledger_after(privacy, epsilon, noise_seed)
+            asked = [rounds(what, share) for what, share in CHAIN_SHARES.items()]
+            weights = {name: share for each in asked for name, share in each.items()}
+            tables = Tables(ledger, weights, n_users=len(user.categories))
+        self.chains_ = {what: learn_chain(seen, tables, what) for what, seen in visits.items()}
+        if tables is not None and privacy is not None:
+            privacy |= {
+                "epsilon": epsilon,
+                "epsilon_spent": round(ledger.spent(), 6),
+                "ledger": ledger.entries,
+                "statement": privacy["statement"].replace(
+                    f"({privacy['epsilon']:g}, ", f"({epsilon:g}, ", 1
+                ),
+            }
 
     @staticmethod
     def _catalogue(
@@ -195,7 +241,9 @@ class Calibrated(Generator):
             shoppers = min(more, MAX_OVERSAMPLING * users)
         there = there[:users]  # ids are random, so the first are a fair draw
         kept &= made.events["user_id"].astype(str).isin(there).to_numpy()
-        events = self._converted(made, made.events[kept])
+        events = self._converted(
+            made, made.events[kept], np.random.default_rng([seed, ITEM_STREAM])
+        )
         old = events["event_id"].to_numpy()
         labels = made.labels
         if labels is not None:
@@ -231,7 +279,9 @@ class Calibrated(Generator):
             & (time <= self.data_["last"])
         )
 
-    def _converted(self, made: EventLog, events: pd.DataFrame) -> pd.DataFrame:
+    def _converted(
+        self, made: EventLog, events: pd.DataFrame, rng: np.random.Generator
+    ) -> pd.DataFrame:
         """Return the rows with the log's event names, price level, items and columns.
 
         They are sorted by user and time.
@@ -250,7 +300,7 @@ class Calibrated(Generator):
             )
         if data["items"] is not None:
             table = pd.DataFrame(data["items"])
-            place = self._places(made, events, table)
+            place = self._places(made, events, rng)
             for column in table:
                 events[column] = pd.Categorical(
                     np.array([*table[column], None], dtype=object)[place]
@@ -258,41 +308,23 @@ class Calibrated(Generator):
         events = events[[c for c in data["columns"] if c in events]]
         return sort_events(events).reset_index(drop=True)
 
-    @staticmethod
-    def _places(made: EventLog, events: pd.DataFrame, table: pd.DataFrame) -> np.ndarray:
-        """Return the (n,) row of `table` for each row's simulated item, -1 = none.
+    def _places(self, made: EventLog, events: pd.DataFrame, rng: np.random.Generator) -> np.ndarray:
+        """Return the (n,) row of the catalogue for each row's simulated item, -1 = none.
 
-        Categories are paired by size, and within them items by popularity, so that similar items
-        stay together.
+        A user's simulated categories become categories of the log, and their items items of those.
         """
         assert made.items is not None
-        code = pd.Index(made.items["item_id"].astype(str)).get_indexer(
+        item = pd.Index(made.items["item_id"].astype(str)).get_indexer(
             events["item_id"].astype(str)
         )
-        count = np.bincount(code[code >= 0], minlength=len(made.items))
-        theirs = (
-            table["category"].astype(str).to_numpy()
-            if "category" in table
-            else np.zeros(len(table), dtype=object)
-        )
-        ours = (
-            made.items["category"].astype(str).to_numpy()
-            if "category" in table
-            else np.zeros(len(count), dtype=object)
-        )
-        # the catalogue's categories, largest first
-        big = pd.Series(theirs).value_counts(sort=True).index
-        mine = (
-            pd.Series(count).groupby(ours).sum().sort_values(ascending=False, kind="stable").index
-        )
-        place = np.full(len(count) + 1, -1)
-        for rank, name in enumerate(mine):
-            members = np.flatnonzero(ours == name)
-            members = members[np.argsort(-count[members], kind="stable")]
-            # Most popular first, as the table is.
-            partners = np.flatnonzero(theirs == big[rank % len(big)])
-            place[members] = partners[np.arange(len(members)) * len(partners) // len(members)]
-        return place[code]
+        user = events["user_id"].astype("category").cat.codes.to_numpy(dtype=np.int64)
+        rows = np.flatnonzero(item >= 0)
+        user, item = user[rows], item[rows]
+        simulated = pd.factorize(made.items["category"].astype(str))[0][item]
+        category = self.chains_["categories"].redraw(user, simulated, np.zeros_like(user), rng)
+        place = np.full(len(events), -1)
+        place[rows] = self.chains_["items"].redraw(user, item, category, rng)
+        return place
 
     def _items(self, made: EventLog) -> pd.DataFrame | None:
         """Return the catalogue, if the log came with one."""
@@ -302,9 +334,34 @@ class Calibrated(Generator):
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """See Generator.state."""
-        return {"none": np.zeros(1, dtype=np.float32)}, self.data_
+        arrays = {"none": np.zeros(1, dtype=np.float32)}
+        for what, chain in self.chains_.items():
+            arrays[f"{what}/popularity"] = chain.popularity
+            arrays[f"{what}/lifts"] = np.concatenate([lift.reshape(-1) for lift in chain.lifts])
+        return arrays, self.data_
 
     def restore(self, arrays: dict[str, np.ndarray], data: dict[str, Any]) -> None:
         """See Generator.restore."""
         check_state(arrays, data)
-        self.data_ = data
+        self.data_, self.chains_ = data, {}
+        if data["items"] is not None:
+            of = _categories(data["items"])
+            groups = {"categories": np.zeros(int(of.max()) + 1, dtype=np.int64), "items": of}
+            self.chains_ = {
+                what: LabelChain.restored(arrays, what, group) for what, group in groups.items()
+            }
+
+
+def _categories(items: Mapping[str, list[Any]]) -> np.ndarray:
+    """Return the code of each item's category, (n_items,) int64; one for all without categories."""
+    if "category" not in items:
+        return np.zeros(len(items["item_id"]), dtype=np.int64)
+    codes = pd.factorize(pd.Series(items["category"]).astype(str), sort=True)[0]
+    return codes.astype(np.int64)
+
+
+def _budget_of_shop(epsilon: float, delta: float | None) -> float:
+    """Return the epsilon for the scenario that leaves CHAIN_SHARES of the budget."""
+    at = DELTA_MOST if delta is None else delta
+    mu = mu_of(epsilon * (1 - USERS_SHARE), at) * math.sqrt(1 - sum(CHAIN_SHARES.values()))
+    return gaussian_epsilon(mu, at) / (1 - USERS_SHARE)

@@ -17,6 +17,7 @@ from generators.codec.clock import DAY_MS, FIRST_MS, LAST_MS
 from generators.validation import Record, array, no_others
 
 LONGEST = 3_650  # days that the simulator takes
+CHAIN_ARRAYS = [f"{w}/{n}" for w in ("categories", "items") for n in ("popularity", "lifts")]
 LOG_PRICE = 50.0  # of the mean log price, either way
 
 
@@ -25,7 +26,8 @@ def check_state(arrays: Mapping[str, np.ndarray], data: Any) -> None:
 
     Unknown fields are ignored.
     """
-    no_others(arrays, ["none"])
+    chains = [] if Record(data).value("items") is None else CHAIN_ARRAYS
+    no_others(arrays, ["none", *chains])
     array(arrays, "none", dtype="float32", shape=(1,))
     state = Record(data)
     _check_span(state)

@@ -33,8 +33,8 @@ class Churn(Task):
     headline = "roc_auc"
     shown = ("roc_auc", "pr_auc", "pr_auc_returning", "lift@10%", "brier", "ece")
     oracle_knows = (
-        "knows who has left for good, and of the others the rate of visits, the propensity to buy "
-        "and the risk of leaving; only the chance of single visits is left"
+        "knows the whole state of the shop and of its shoppers at the cut, and plays what may "
+        "follow many times; only chance is left"
     )
 
     def __init__(

@@ -26,6 +26,7 @@ item is drawn by its popularity in its category.
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any
 
 import numpy as np
@@ -56,9 +57,23 @@ from generators.markov.contexts import (
     size_of,
     sizes_about,
 )
-from generators.markov.private_tables import PrivateChain, weights
+from generators.markov.private_questions import (
+    ROUNDS,
+    PrivateQuestions,
+    attribute_table,
+    weight_of,
+)
+from generators.markov.private_tables import PrivateTables
 from generators.privacy.accounting import PrivacyLedger
-from generators.privacy.counts import Tables, backed_off
+from generators.privacy.counts import (
+    Answers,
+    Question,
+    Tables,
+    backed_off,
+    exact_answers,
+    given_rows,
+    raked,
+)
 from generators.sampling.step_model import draw
 from generators.sequence_model import SequenceGenerator
 from generators.sequences import feature_layout as layout
@@ -77,22 +92,24 @@ class Markov(SequenceGenerator):
     Args:
         strength: pseudo-counts of the coarser context.
         successors: items kept as successors of an item.
-        clip: L2 norm of a user's counts in one table under a privacy budget.
+        clip_quantile: under a privacy budget, the share of users whose counts are not scaled down.
         sequence: see `SequenceGenerator`.
     """
 
     supports_epsilon = True
+    retired_settings = frozenset({"clip"})
 
     def __init__(
         self,
         *,
         strength: Annotated[float, Range(1e-6, 1e9)] = 2.0,
         successors: Annotated[int, Range(1, 1_000_000)] = 50,
-        clip: Annotated[float, Range(1e-9, 1e9)] = 4.0,
+        clip_quantile: Annotated[float, Range(0.01, 1.0)] = 0.3,
         **sequence: Any,
     ) -> None:
         super().__init__(**sequence)
-        self.strength, self.successors, self.clip = strength, successors, clip
+        self.strength, self.successors = strength, successors
+        self.clip_quantile = clip_quantile
 
     def settings(self) -> dict[str, Any]:
         """See Generator.settings."""
@@ -100,31 +117,37 @@ class Markov(SequenceGenerator):
             **super().settings(),
             "strength": self.strength,
             "successors": self.successors,
-            "clip": self.clip,
+            "clip_quantile": self.clip_quantile,
         }
 
     def _learn(self, steps: EncodedSequences, *, seed: int, ledger: PrivacyLedger) -> None:
-        private = ledger.epsilon is not None
-        tables = Tables(ledger, weights(self.codec_) if private else {}, clip=self.clip)
-        owner = np.repeat(np.arange(len(steps)), steps.lengths())
+        codec, attributes = self.codec_, steps.user_attributes.numpy()
         column = {n: steps.target[:, k] for k, n in enumerate(steps.names)}
-        seen = context_features(self.codec_, steps)
-        learn = (
-            PrivateChain(self.codec_, tables, owner, seen, self.field_marginals_).learn
-            if private
-            else self._exact
-        )
+        owner = np.repeat(np.arange(len(steps)), steps.lengths())
+        seen = context_features(codec, steps)
+        asked = self._attribute_questions(attributes)
         self.tables_: dict[str, np.ndarray] = {}
         self.given_: dict[str, list[int]] = {}
-        for name in self.codec_.fields():
-            if name != "item":
-                given = [] if private else choose(self.codec_, name, column[name], seen)
-                self.given_[name] = given
-                self.tables_[name] = learn(
-                    name, column[name], context(self.codec_, name, seen, given)
-                ).astype(np.float32)
-        self._learn_items(steps, column["item"], owner, self.codec_.items.size, tables)
-        self._learn_user_attributes(steps.user_attributes.numpy(), tables)
+        fields = [n for n in codec.fields() if n != "item"]
+        if ledger.epsilon is not None:
+            tables = Tables(ledger, ROUNDS, n_users=len(steps))
+            answers, events = PrivateQuestions(codec, tables, owner, seen, column).ask(
+                asked, clip_quantile=self.clip_quantile
+            )
+            private = PrivateTables(codec, answers, self.field_marginals_ | {"event": events})
+            for name in fields:
+                self.given_[name] = []
+                widths = [w for _, w in context(codec, name, seen)]
+                self.tables_[name] = private.learn(name, widths).astype(np.float32)
+            self._learn_popularity(*answers["item"])
+        else:
+            answers = exact_answers(asked)
+            for name in fields:
+                self.given_[name] = choose(codec, name, column[name], seen)
+                levels = context(codec, name, seen, self.given_[name])
+                self.tables_[name] = self._exact(name, column[name], levels).astype(np.float32)
+            self._learn_items(steps, column["item"].numpy(), owner)
+        self._learn_user_attributes(answers)
 
     def _exact(self, name: str, code: torch.Tensor, levels: Levels) -> np.ndarray:
         """Return the shares of a field's codes (n,) in each context, (contexts, size)."""
@@ -138,59 +161,60 @@ class Markov(SequenceGenerator):
             noise=0.0,
         )
 
-    def _learn_user_attributes(self, attributes: np.ndarray, tables: Tables) -> None:
-        """Learn the shares of each attribute given another; `attributes` (n_users, S) codes."""
+    def _attribute_questions(self, attributes: np.ndarray) -> list[Question]:
+        """Return the table of each attribute given another; `attributes` (n_users, S) codes."""
         sizes = self.codec_.user_attribute_sizes()
         self.parents_ = (
             [parent_of(self.codec_, k) for k in range(len(sizes))]
             if self.codec_.private
             else parents(self.codec_, attributes)
         )
-        self.attribute_shares_: list[np.ndarray] = []
+        everyone, questions = np.arange(len(attributes)), []
         for k, (name, size) in enumerate(sizes.items()):
             parent = self.parents_[k]
-            before, width = np.zeros(len(attributes), dtype=np.int64), 1
-            if parent >= 0:
-                before, width = attributes[:, parent], list(sizes.values())[parent]
-            counts, noise = tables.counts(
-                f"users' {name}",
-                np.arange(len(attributes)),
-                before * size + attributes[:, k],
-                width * size,
-                clip=1.0,
-            )
-            self.attribute_shares_.append(
-                backed_off(
-                    counts, [width], self.attribute_marginals_[k], first=self.strength, noise=noise
-                )
-            )
+            wide = 1 if parent < 0 else list(sizes.values())[parent]
+            cell = attributes[:, k] + (0 if parent < 0 else attributes[:, parent] * size)
+            scale = math.sqrt(weight_of(self.codec_, name))
+            rows = given_rows((everyone, cell, None))
+            questions.append(Question(attribute_table(name), wide * size, rows, scale))
+        return questions
 
-    def _learn_items(
-        self,
-        steps: EncodedSequences,
-        item: torch.Tensor,
-        owner: np.ndarray,
-        size: int,
-        tables: Tables,
-    ) -> None:
-        """Learn how popular fresh items are, and which item follows which.
+    def _learn_user_attributes(self, answers: Answers) -> None:
+        """Learn the shares of each attribute given another.
+
+        Under a budget a noisy table of pairs follows the marginals, which are known better.
+        """
+        self.attribute_shares_: list[np.ndarray] = []
+        reached: list[np.ndarray] = []  # shares of the codes of each attribute, as they are drawn
+        for k, (name, size) in enumerate(self.codec_.user_attribute_sizes().items()):
+            counts, noise = answers[attribute_table(name)]
+            marginal, parent = self.attribute_marginals_[k], self.parents_[k]
+            share = backed_off(
+                counts, [len(counts) // size], marginal, first=self.strength, noise=noise
+            )
+            before = np.ones(1) if parent < 0 else reached[parent]
+            if noise:
+                share = raked(share, before, marginal)
+            reached.append(before @ share)
+            self.attribute_shares_.append(share)
+
+    def _learn_popularity(self, counts: np.ndarray, noise: float) -> None:
+        """Learn how popular fresh items are, (n_items,), from counts with noise.
 
         Successors are not learnt under a privacy budget: there are too many pairs for their counts
         to exceed the noise.
         """
-        fresh = (item >= 0).numpy()
-        counts, noise = tables.counts("item", owner[fresh], item.numpy()[fresh], size)
         self.tables_["popularity"] = np.where(counts > noise, counts, 0.0).astype(np.float32)
-        if noise:
-            self.tables_["successor"] = np.zeros((size, 1), dtype=np.int32)
-            self.tables_["successor_count"] = np.zeros((size, 1), dtype=np.float32)
-        else:
-            self._learn_successors(
-                owner[fresh],
-                steps.features[fresh, layout.LAST_ITEMS].numpy(),
-                item[fresh].numpy(),
-                size,
-            )
+        self.tables_["successor"] = np.zeros((len(counts), 1), dtype=np.int32)
+        self.tables_["successor_count"] = np.zeros((len(counts), 1), dtype=np.float32)
+
+    def _learn_items(self, steps: EncodedSequences, item: np.ndarray, owner: np.ndarray) -> None:
+        """Learn how popular fresh items are, and which item follows which; `item` (n,) codes."""
+        fresh, size = item >= 0, self.codec_.items.size
+        popularity = np.bincount(item[fresh], minlength=size)
+        self.tables_["popularity"] = popularity.astype(np.float32)
+        before = steps.features[fresh, layout.LAST_ITEMS].numpy()
+        self._learn_successors(owner[fresh], before, item[fresh], size)
 
     def _learn_successors(
         self, user: np.ndarray, before: np.ndarray, item: np.ndarray, size: int

@@ -48,6 +48,7 @@ from eventlog.privacy.noise import (
 from generators.privacy.statement import PrivacyStatement
 
 EXACT = "exact composition of Gaussian mechanisms (Balle and Wang 2018)"
+LEAST_NOISE = 1e-3  # multiplier; a budget that would allow less is not spent in full
 VOID = "Nothing is proved against whoever knows the noise seed that was given."
 NO_PROOF = (
     "No privacy is proved: the generator was fitted without epsilon, and what it gives may reveal "
@@ -243,7 +244,9 @@ def noise_for(
     def cost(sigma: float) -> float:
         return epsilon_of([*history, *((sigma, rate, steps) for rate, steps in plan)], delta)
 
-    low, high = 0.2, 1.0
+    low, high = 0.5, 1.0
+    while cost(low) <= epsilon and low > LEAST_NOISE:
+        low, high = low / 2, low
     while cost(high) > epsilon:
         low, high = high, high * 2
         if high > 1e4:

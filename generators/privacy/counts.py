@@ -1,98 +1,166 @@
-"""Tables of counts with a bounded contribution of each user, exact or with Gaussian noise.
+"""Tables of counts, exact or with Gaussian noise, all of them under one clip of each user.
 
-A table is a vector of counts. A user's contribution is their own vector of counts, scaled down to
-an L2 norm of at most `clip`. Adding or removing a user changes the sum by at most `clip`, so noise
-with standard deviation sigma * clip is the Gaussian mechanism (Dwork and Roth 2014, appendix A)
-with noise multiplier sigma. A table costs the same whatever its size. Several tables share the
-remaining budget by weight: multipliers s_k compose to one of (sum s_k^-2)^-1/2.
+A table is a vector of counts of known cells. Under a budget the tables that are asked together are
+one vector: each user adds their own counts in all tables, every table times its scale, scaled down
+to an L2 norm of at most 1. Adding or removing a user changes the sum by at most 1, so noise with
+standard deviation sigma is the Gaussian mechanism (Dwork and Roth 2014, appendix A) with noise
+multiplier sigma, whatever the number of tables and cells. One clip of the whole serves better than
+one of each table: nobody is at the limit of all tables, and what a user leaves unused in one is
+room in the others.
 
 Example::
 
-    tables = Tables(ledger, {"start": 1.0, "next": 3.0}, clip=8.0)
-    counts, noise = tables.counts("next", user, cell, n_cells)
+    tables = Tables(ledger, {"norms": 0.5, "tables": 20.0}, n_users=len(log.users))
+    answers = tables.ask("tables", whole=[arrival], clipped=[start, following], clip=8.0)
+    counts, noise = answers["following"]
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from eventlog.privacy.noise import add_gaussian, grid_of
 from generators.privacy.accounting import PrivacyLedger, noise_for
 
+# users, cells, and under a budget what each row counts (None: 1), one entry a row
+Rows = tuple[np.ndarray, np.ndarray, np.ndarray | None]
+Answers = dict[str, tuple[np.ndarray, float]]  # counts (size,), sd of the noise on each (0 = exact)
+
+# Bounds of the cells in which users' norms are counted, to find a clip.
+NORMS = 2.0 ** (np.arange(-40, 61) / 4)
+RAKINGS = 50  # rounds of iterative proportional fitting
+LEAST_ROOM = 1e-3  # of a user's vector, for the tables that are scaled down
+VISIBLE = 2.0  # standard deviations of noise that a cell of norms must exceed
+
+
+@dataclass(frozen=True)
+class Question:
+    """A table that is asked for: how often each of the cells 0..size-1 occurs."""
+
+    name: str
+    size: int
+    # The rows; what a row counts may depend on the user's own rows and on released answers, never
+    # on other users. They are made when they are needed, since all tables at once would not fit.
+    rows: Callable[[], Rows]
+    scale: float = 1.0  # of the table within a user's vector
+    # Where above 0: consecutive cells in which a user has one vote together, however many rows,
+    # because only the shares within such a context matter.
+    context: int = 0
+
+    def parts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return each user's own counts: users (m,), sorted, cells (m,), counts (m,) >= 0."""
+        user, cell, weight = self.rows()
+        pair, place = np.unique(user * self.size + cell, return_inverse=True)
+        count = np.bincount(place, weight, minlength=len(pair)).astype(np.float64)
+        if self.context:
+            # (user, context): `size` is a multiple of `context`
+            _, place = np.unique(pair // self.context, return_inverse=True)
+            count = count / np.bincount(place, count)[place]
+        return pair // self.size, pair % self.size, count
+
+
+def given_rows(rows: Rows) -> Callable[[], Rows]:
+    """Return `rows` that are at hand, as a question takes them."""
+    return lambda: rows
+
+
+def exact_answers(questions: Sequence[Question]) -> Answers:
+    """Return the number of rows in each cell of each table, without weights, votes and noise."""
+    return {
+        q.name: (np.bincount(q.rows()[1], minlength=q.size).astype(np.float64), 0.0)
+        for q in questions
+    }
+
 
 class Tables:
-    """Answers one question for each name in `weights`, and records it in `ledger`.
+    """Asks for tables under the budget that `ledger` has left, and records what it costs there.
 
-    `clip` is the largest L2 norm of a user's contribution.
+    `weights` are the rounds of questions and their shares of that budget; each is asked once.
     """
 
-    def __init__(self, ledger: PrivacyLedger, weights: Mapping[str, float], *, clip: float) -> None:
-        self.ledger, self.clip, self.rng = ledger, clip, ledger.rng("tables")
-        self.sigma: dict[str, float] = {}
-        if ledger.epsilon is not None:
-            delta = ledger.delta - ledger.delta_thresholds
-            together = noise_for(
-                [(1.0, 1)], epsilon=ledger.left, delta=delta, history=ledger.history
-            )
-            self.sigma = {
-                name: together * math.sqrt(sum(weights.values()) / w) for name, w in weights.items()
-            }
+    def __init__(
+        self, ledger: PrivacyLedger, weights: Mapping[str, float], *, n_users: int
+    ) -> None:
+        self.ledger, self.n_users, self.rng = ledger, n_users, ledger.rng("tables")
+        delta = ledger.delta - ledger.delta_thresholds
+        together = noise_for([(1.0, 1)], epsilon=ledger.left, delta=delta, history=ledger.history)
+        self.sigma = {
+            n: together * math.sqrt(sum(weights.values()) / w) for n, w in weights.items()
+        }
 
-    def counts(
+    def ask(
         self,
-        name: str,
-        user: np.ndarray,
-        cell: np.ndarray,
-        size: int,
+        what: str,
+        whole: Sequence[Question],
+        clipped: Sequence[Question] = (),
         *,
-        clip: float | None = None,
-        context: int = 0,
-        votes: bool = False,
-        weight: np.ndarray | None = None,
-    ) -> tuple[np.ndarray, float]:
-        """Return the counts (size,) of the cells 0..size-1, and the noise on each (0 = exact).
-
-        Each name may be asked once. The noise is given as its standard deviation.
+        clip: float = 1.0,
+    ) -> Answers:
+        """Return all tables of a round, one Gaussian mechanism of sensitivity 1.
 
         Args:
-            name: of the table.
-            user: (n,) int64, one entry a row.
-            cell: (n,) int64.
-            size: number of cells.
-            clip: instead of the clip of all tables.
-            context: with `votes`, how many consecutive cells are one context.
-            votes: under a budget a user has one vote in each context, however many rows: where only
-                the shares within a context matter.
-            weight: (n,) under a budget, what a row counts; it may depend on the user's own rows and
-                on released answers, never on other users.
+            what: the round.
+            whole: tables in which a user has at most one count, which is never scaled down; the
+                squares of their scales add up to 1 at most.
+            clipped: tables of rows. A user's counts in them, each times its scale, are scaled down
+                together to a norm of at most `clip`; they get the room that `whole` leaves.
+            clip: see there.
         """
-        if self.ledger.epsilon is None:
-            return np.bincount(cell, minlength=size).astype(np.float64), 0.0
-        clip, sigma = self.clip if clip is None else clip, self.sigma.pop(name)
-        pair, place = np.unique(user * size + cell, return_inverse=True)
-        owner, count = (
-            pair // size,
-            np.bincount(place, weight, minlength=len(pair)).astype(np.float64),
-        )
-        if votes:
-            # (user, context): `size` is a multiple of `context`
-            _, place = np.unique(pair // context, return_inverse=True)
-            count = count / np.bincount(place, count)[place]
-        norm = np.sqrt(np.bincount(owner, count**2))
-        noise = sigma * clip
-        # Rounded towards zero on the grid of the noise: no contribution grows, and sums of grid
-        # points are exact in any order.
-        part = np.floor(
-            count * np.minimum(1.0, clip / np.maximum(norm, 1e-12))[owner] / grid_of(noise)
-        ) * grid_of(noise)
-        self.ledger.spend("gaussian counts, a user's part clipped", f"table of {name}", sigma=sigma)
-        exact = np.bincount(pair % size, part, minlength=size).astype(np.float64)
-        return self._answer(name, exact, noise), noise
+        sigma = self.sigma.pop(what)
+        room = math.sqrt(max(1.0 - sum(q.scale**2 for q in whole), 0.0))
+        if clipped and room < LEAST_ROOM:
+            raise ValueError(f"{what}: the whole tables leave no room for the clipped ones")
+        rest = self.norms(clipped)
+        factor = np.minimum(1.0, clip / np.maximum(rest, 1e-12)) * room / clip
+        norm = np.sqrt(self.norms(whole) ** 2 + (rest * factor) ** 2)
+        # What the guarantee rests on, whatever was said of `whole`: no vector is longer than 1.
+        bounded = np.minimum(1.0, 1.0 / np.maximum(norm, 1e-12))
+        grid, sums = grid_of(sigma), []
+        asked = [(q, bounded) for q in whole] + [(q, bounded * factor) for q in clipped]
+        for q, of_user in asked:
+            owner, cell, count = q.parts()
+            # Rounded towards zero on the grid of the noise: no contribution grows, and sums of
+            # grid points are exact in any order.
+            part = np.floor(count * q.scale * of_user[owner] / grid) * grid
+            sums.append(np.bincount(cell, part, minlength=q.size).astype(np.float64))
+        self.ledger.spend("gaussian counts, a user's vector clipped", what, sigma=sigma)
+        noisy = self._answer(what, np.concatenate(sums), sigma)
+        scales = [q.scale for q in whole] + [q.scale * room / clip for q in clipped]
+        tables = np.split(noisy, np.cumsum([q.size for q, _ in asked])[:-1])
+        return {
+            q.name: (table / scale, sigma / scale)
+            for (q, _), scale, table in zip(asked, scales, tables, strict=True)
+        }
 
-    def _answer(self, name: str, exact: np.ndarray, sd: float) -> np.ndarray:
+    def clip_for(self, what: str, questions: Sequence[Question], quantile: float) -> float:
+        """Return about the `quantile` of users' norms in `questions`, asked as a round of its own.
+
+        Users without any count are left out. It is the upper bound of a cell of NORMS; 1.0 where
+        the noise hides all cells.
+        """
+        found = self.norms(questions)
+        user = np.flatnonzero(found)
+        cell = np.searchsorted(NORMS, found[user]).clip(max=len(NORMS) - 1)
+        norms = Question(what, len(NORMS), given_rows((user, cell, None)))
+        counts, noise = self.ask(what, [norms])[what]
+        seen = np.where(counts > VISIBLE * noise, counts, 0.0)
+        if not seen.any():
+            return 1.0
+        return float(NORMS[np.searchsorted(np.cumsum(seen), quantile * seen.sum())])
+
+    def norms(self, questions: Sequence[Question]) -> np.ndarray:
+        """Return the L2 norm of each user's scaled counts in all `questions`, (n_users,)."""
+        square = np.zeros(self.n_users)
+        for q in questions:
+            owner, _, count = q.parts()
+            square += np.bincount(owner, (count * q.scale) ** 2, minlength=self.n_users)
+        return np.sqrt(square)
+
+    def _answer(self, what: str, exact: np.ndarray, sd: float) -> np.ndarray:
         """Return `exact` (size,) with noise of standard deviation `sd`.
 
         The only place where Tables adds noise.
@@ -165,3 +233,22 @@ def _denoised(found: np.ndarray, back: np.ndarray, sd: float, *, among: int) -> 
     known = (total > 2 * sd) & (kept.sum(1, keepdims=True) > 0)
     out: np.ndarray = np.where(known, np.maximum(kept, 0.0), 0.0)
     return out
+
+
+def raked(share: np.ndarray, before: np.ndarray, marginal: np.ndarray) -> np.ndarray:
+    """Return shares (contexts, size) that lead from the shares of contexts to a marginal.
+
+    Iterative proportional fitting (Deming and Stephan 1940): the odds ratios of `share` stay. A
+    code that no context has stays without a share.
+
+    Args:
+        share: (contexts, size) shares of codes in each context.
+        before: (contexts,) shares of the contexts.
+        marginal: (size,) shares of codes over all contexts.
+    """
+    for _ in range(RAKINGS):
+        reached = before @ share
+        share = share * np.where(reached > 0, marginal / np.maximum(reached, 1e-12), 1.0)
+        total = share.sum(1, keepdims=True)
+        share = np.where(total > 0, share / np.maximum(total, 1e-300), marginal)
+    return share

@@ -17,8 +17,8 @@ def log_in(session, buffers, failure):
         write(buffers, event_codes.LOGIN_FAILED, session)
         session.time += 4.0 + 16.0 * uniform(session.key, draws.LOGIN_TIME + attempt)
         attempt += 1
-    write(buffers, event_codes.LOGIN, session)
     session.logged_in = 1
+    write(buffers, event_codes.LOGIN, session)
 
 
 @inner

@@ -93,6 +93,7 @@ def checkout_logit(shopper, session, rules):
         + shopper.trust
         + session.checkout_shift
         + 0.25 * (shopper.cart_size - 1)
+        + (rules.needs_urgency if session.need >= 0 else 0.0)
         + rules.coupons_pull * session.coupon_pull
     )
 
@@ -273,12 +274,12 @@ def write_line(shopper, session, day_state, buffers, card, k, off):
 
 
 @inner
-def follow_up(shopper, session, day_state, buffers):
+def follow_up(shopper, session, day_state, buffers, item):
     """Draw what an honest order leads to: delivery, refund, review, next intent, visit for more.
 
-    Counterfactual sessions write no refund claims and no reviews.
+    Counterfactual sessions write no refund claims and no reviews. `item`: of the first line.
     """
-    rules, end = day_state.rules[0], day_state.end
+    rules = day_state.rules[0]
     shopper.orders += 1
     late = uniform(session.key, draws.LATE_DELIVERY) < rules.checkout_late
     p_refund = rules.refund_late if late else rules.refund_on_time
@@ -294,15 +295,29 @@ def follow_up(shopper, session, day_state, buffers):
         shopper.intent[0] = day_state.partner[shopper.intent[0]]
     else:
         shopper.intent[0] = -1
-    if uniform(session.key, draws.BACK_FOR_MORE) < rules.checkout_back_for_more:
-        deviate = normal(session.key, draws.BACK_FOR_MORE_TIME)
-        time = session.time + DAY * MORE_DAYS * math.exp(MORE_SIGMA * deviate)
-        if time < end:
-            schedule(buffers, session, BROWSE, time, session.user, -1, draws.CHILD_BACK_FOR_MORE)
+    shopper.looked[0] = -1
+    schedule_next_visit(session, day_state, buffers, item)
     schedule_delivery(session, day_state, buffers, late)
     if session.user < day_state.n_shoppers:
         buffers.orders[session.order].late = late
         schedule_service(session, day_state, buffers, refunds)
+
+
+@inner
+def schedule_next_visit(session, day_state, buffers, item):
+    """Schedule the visit that an order leads to: for `item` once it is used up, or for more."""
+    rules, end = day_state.rules[0], day_state.end
+    lasts = day_state.used_up_days[day_state.items[item].category]
+    if lasts > 0.0 and uniform(session.key, draws.USED_UP) < rules.needs_again:
+        deviate = normal(session.key, draws.USED_UP_TIME)
+        time = session.time + DAY * lasts * math.exp(rules.needs_regularity * deviate)
+        if time < end:
+            schedule(buffers, session, BROWSE, time, session.user, item, draws.CHILD_USED_UP)
+    elif uniform(session.key, draws.BACK_FOR_MORE) < rules.checkout_back_for_more:
+        deviate = normal(session.key, draws.BACK_FOR_MORE_TIME)
+        time = session.time + DAY * MORE_DAYS * math.exp(MORE_SIGMA * deviate)
+        if time < end:
+            schedule(buffers, session, BROWSE, time, session.user, -1, draws.CHILD_BACK_FOR_MORE)
 
 
 @inner

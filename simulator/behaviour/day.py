@@ -13,7 +13,7 @@ from simulator.behaviour import counter_index, draws
 from simulator.behaviour.account import log_in, perhaps_log_in, sign_up
 from simulator.behaviour.campaigns import interest, make_offer
 from simulator.behaviour.cart import buy_wishes
-from simulator.behaviour.channels import apply_channel, choose_channel
+from simulator.behaviour.channels import choose_channel, set_shifts
 from simulator.behaviour.checkout import (
     BROWSE,
     LATE_PARCEL,
@@ -106,7 +106,7 @@ def play_past(past, shoppers, session_table, day_state, buffers):
         row.item, row.order, row.quantity = past[n].item, session.order, 1
         row.price = day_state.items[past[n].item].price
         first = counters[counter_index.SCHEDULED]
-        follow_up(shopper, session, day_state, buffers)
+        follow_up(shopper, session, day_state, buffers, past[n].item)
         shopper.visit_factor, shopper.grievance = factor, grievance
         shopper.satisfaction = satisfaction
         keep_future(buffers, first)
@@ -166,6 +166,12 @@ def is_service(event):
 
 
 @inner
+def needed(event):
+    """Return the item that a visit is for, -1 where it is for none in particular."""
+    return event.reference if event.kind == BROWSE else -1
+
+
+@inner
 def offer_time(shopper, offers):
     """Return when the shopper's last offer was made; -inf where there was none."""
     return offers[shopper.offer].time if shopper.offer >= 0 else -np.inf
@@ -196,6 +202,7 @@ def play_event(event, user, shoppers, session, day_state, buffers):
     if shopper.signed_up == 0:
         shopper.born = session.time
     begin_session(shopper, session, day_state, buffers)
+    session.need = needed(event)
     if is_service(event):
         play_service(event, shopper, session, day_state, buffers)
         return False
@@ -207,7 +214,7 @@ def play_event(event, user, shoppers, session, day_state, buffers):
     is_new = uniform(session.key, draws.NEW_DEVICE) < day_state.rules[0].shoppers_new_device
     choose_device(shopper, session, n, is_new)
     choose_channel(shopper, session, day_state.rules[0])
-    apply_channel(shopper, session, day_state.rules[0])
+    set_shifts(shopper, session, day_state.rules[0])
     record_session(session, day_state, buffers)
     if shopper.signed_up == 0:
         sign_up(shopper, session, buffers)
@@ -231,7 +238,7 @@ def begin_session(shopper, session, day_state, buffers):
     session.country, session.price_sensitivity = shopper.country, shopper.price_sensitivity
     session.checkout_shift = 0.0
     session.cart_shift = 0.0
-    # who is about to leave is listless: fewer pages, and fewer carts (see `apply_channel`)
+    # who is about to leave is listless: fewer pages, and fewer carts (see `channels.set_shifts`)
     listless = rules.churn_listless * (1.0 - shopper.engagement)
     session.payment_failure = rules.checkout_payment_failure
     session.payment_attempts, session.category, session.own_taste = 2, -1, 1.0
@@ -247,7 +254,7 @@ def begin_session(shopper, session, day_state, buffers):
     session.came_to_buy, session.hurry = 0, 0
     session.accepted = 1
     session.number = buffers.counters[counter_index.SESSIONS]
-    session.bought, session.views, session.order = 0, 0, -1
+    session.bought, session.views, session.order, session.need = 0, 0, -1, -1
 
 
 @inner
@@ -342,8 +349,8 @@ def play_counterfactual(event, shoppers, session, logged_in, day_state, buffers)
     shopper = shoppers[day_state.n_shoppers + session.user]
     session.user += day_state.n_shoppers
     session.key, session.time = event.key, buffers.offers[shopper.offer].time
-    session.order, session.bought, session.views = -1, 0, 0
-    apply_channel(shopper, session, day_state.rules[0])
+    session.order, session.bought, session.views, session.need = -1, 0, 0, needed(event)
+    set_shifts(shopper, session, day_state.rules[0])
     session.price_sensitivity, session.logged_in = shopper.price_sensitivity, logged_in
     session.redeem_welcome = welcome_chance(shopper, session, day_state.rules[0])
     visit(shopper, session, day_state, buffers, True)
@@ -377,7 +384,7 @@ def visit(shopper, session, day_state, buffers, offered):
         after_order(shopper, session, day_state, buffers, paid)
         if uniform(session.key, draws.GOES_ON) >= day_state.rules[0].navigation_goes_on:
             break
-        session.key = child(session.key, draws.CHILD_GOES_ON)
+        session.key, session.need = child(session.key, draws.CHILD_GOES_ON), -1
     shopper.last_end = session.time
     if honest:
         shopper.interest = 0.0 if spent > 0.0 else looked + session.views
@@ -392,7 +399,7 @@ def visit(shopper, session, day_state, buffers, offered):
 def run_errand(shopper, session, day_state, buffers):
     """Play intent, browsing and checkout. Return the amount paid, 0 where nothing was bought."""
     rules, honest = day_state.rules[0], session.typology < 0
-    find_intent(shopper, session, rules, day_state.items, day_state.price_cut)
+    find_intent(shopper, session, day_state)
     session.focus = session.category if session.category >= 0 else shopper.intent[0]
     if honest:
         for k in range(shopper.taste.shape[0]):
@@ -415,7 +422,7 @@ def after_order(shopper, session, day_state, buffers, paid):
         offer = buffers.offers[shopper.offer]
         offer.y[shopper.treated] = 1
         offer.spend[shopper.treated] += paid
-    follow_up(shopper, session, day_state, buffers)
+    follow_up(shopper, session, day_state, buffers, shopper.bought[0])
 
 
 @inner

@@ -35,6 +35,10 @@ class DayState(NamedTuple):
     bad_scores: np.ndarray  # (1,) int64, scores that were no number
     home_brands: np.ndarray  # (n_pairs, brands per pair) int32, largest brand first
     partner: np.ndarray  # (n_categories,) int32 category that complements each
+    used_up_days: np.ndarray  # (n_categories,) float64, 0 = its goods last
+    considered: np.ndarray  # (n_categories,) bool, where purchases are thought over
+    demand: np.ndarray  # (n_categories,) float64, log of the season's factor on new intents
+    gifts: float  # share of new intents that are gifts
     facets: int  # queries per category
     price_cut: np.ndarray  # (n_categories,) float64, salience times the log price cut
     reference_utility: np.ndarray  # see World.reference_utility

@@ -32,6 +32,8 @@ LOGIN_AT_START = 18  # and the time it takes
 LOGIN_TO_BUY = 20  # and the time it takes
 GOES_ON = 22  # after an order
 SIGN_UP_TIME = 23
+GIFT = 24  # whether a new intent is one
+OPENS_MAIL = 25  # who is about to leave does so less often
 
 SHOW_UP = 40
 SERVICE_DEVICE = 41
@@ -103,6 +105,8 @@ DELIVERY_TIME = CHECKOUT + 50
 SUPPORT_CONTACT = CHECKOUT + 52
 SUPPORT_CONTACT_TIME = CHECKOUT + 54
 WIN_BACK = CHECKOUT + 56
+USED_UP = CHECKOUT + 58  # whether the shopper comes back for what will be used up
+USED_UP_TIME = CHECKOUT + 60  # normal
 CHANGE_ADDRESS = CHECKOUT + 46
 CHANGE_ADDRESS_TIME = CHECKOUT + 48
 
@@ -153,6 +157,7 @@ CHILD_REVIEW = 4
 CHILD_COUPON_REMINDER = 5
 CHILD_PAST_ORDER = -1_000_000  # - number of the order among those of a shard
 CHILD_DELIVERY = 7
+CHILD_USED_UP = 8
 CHILD_GOES_ON = 6  # what the shopper does in the same session, after an order
 CHILD_ATTACK = 16  # + session of the burst, from 1
 

@@ -27,6 +27,7 @@ EVENT = np.dtype(
         ("rank", "i2"),
         ("coupon", "i2"),
         ("event", "i1"),
+        ("logged_in", "u1"),  # whether the shop knew whose session it was
     ],
     align=True,
 )
@@ -73,7 +74,8 @@ SCHEDULED_EVENT = np.dtype(
         ("scheduled_at", "f8"),  # -inf = before the log
         ("key", "u8"),  # of its draws
         ("user", "i8"),
-        ("reference", "i8"),  # order of a refund or review, number of an attack; -1 = nothing
+        # order of a refund or review, number of an attack, item that a visit is for; -1 = nothing
+        ("reference", "i8"),
         ("override", "i4"),  # row of the day's overrides, -1 = an honest visit
         ("kind", "i2"),  # checkout.BROWSE, event_codes.REFUND or REVIEW, fraudsters.ATTACK
     ],
@@ -123,8 +125,8 @@ class EventBuffer(RecordBuffer):
         super().__init__(EVENT, BLANK)
 
     def add(self, event: int, **columns: Any) -> None:
-        """Append n rows of one kind of event.
+        """Append n rows of one kind of event, of who is logged in.
 
         `columns`: `session` (n,), and other fields of EVENT as (n,) arrays or one value for all.
         """
-        self.extend(len(columns["session"]), event=event, **columns)
+        self.extend(len(columns["session"]), event=event, logged_in=1, **columns)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from simulator.behaviour.devices import CART_PART
 from simulator.scenario import Scenario
 from simulator.world.catalogue import QUALITY, World
 
@@ -17,7 +18,6 @@ VISITS = 1.7  # visits for each one planned: with those that a visit or an order
 LOOKS = 1.0  # looks per visit that may end in an order, at the rate of the default shop
 MATCH_SPREAD = 1.2  # sd over looks of the log-odds to cart
 RECENT_DAYS = 45  # days before the first one played whose orders may still lead to something
-BOUGHT_FOR_APPEAL = 0.55  # of an item's appeal: the rest draws looks only
 CANDIDATES = 6  # items that are compared where a past purchase is drawn
 FIRST_ORDERS = 8  # later ones earn hardly any trust
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(7)
@@ -80,7 +80,8 @@ def past_orders(
 
 def _fills_cart(scenario: Scenario, propensity: np.ndarray) -> np.ndarray:
     """(n,) float64 probability that a visit ends with something in the cart."""
-    logit = scenario.checkout.cart + propensity[:, None] + MATCH_SPREAD * _NODES
+    mobile = CART_PART * scenario.devices.mobile * scenario.devices.mobile_buys
+    logit = scenario.checkout.cart + mobile + propensity[:, None] + MATCH_SPREAD * _NODES
     chance = (1.0 / (1.0 + np.exp(-logit))) @ (_WEIGHTS / _WEIGHTS.sum())
     return 1.0 - (1.0 - chance) ** LOOKS  # type: ignore[no-any-return]
 
@@ -89,7 +90,8 @@ def _orders_per_visit(
     scenario: Scenario, fills: np.ndarray, propensity: np.ndarray, trust: np.ndarray
 ) -> np.ndarray:
     """(n,) float64 probability that a visit ends in an order."""
-    logit = scenario.checkout.begin + 0.6 * propensity + trust
+    mobile = (1.0 - CART_PART) * scenario.devices.mobile * scenario.devices.mobile_buys
+    logit = scenario.checkout.begin + mobile + 0.6 * propensity + trust
     return np.maximum(fills / (1.0 + np.exp(-logit)), 1e-9)  # type: ignore[no-any-return]
 
 
@@ -135,7 +137,9 @@ def past_purchases(
     size = first[category + 1] - first[category]
     item = first[category][:, None] + (rng.random((n, CANDIDATES)) * size[:, None]).astype(np.int64)
     utility = np.einsum("nks,ns->nk", world.style[item], taste)
-    utility += BOUGHT_FOR_APPEAL * world.appeal[item] + QUALITY * world.quality[item]
+    checkout = world.scenario.checkout
+    bought_for_appeal = 1.0 - checkout.cart_match * (checkout.curiosity - 1.0)
+    utility += bought_for_appeal * world.appeal[item] + QUALITY * world.quality[item]
     utility -= sensitivity[:, None] * world.price_z[item]
     best = (utility + rng.gumbel(size=utility.shape)).argmax(1)
     return item[np.arange(n), best].astype(np.int32)

@@ -96,6 +96,9 @@ def session_record(scenario: Scenario, world: World) -> np.ndarray:
                 ("user", "i8"),  # row of the shoppers' table
                 ("focus", "i4"),  # category that is looked at
                 ("last", "i4"),  # item viewed last
+                ("need", "i4"),  # item that was used up, for which the visit is made; -1 = none
+                ("project", "i4"),  # category in which purchases are thought over, -1 = none
+                ("deliberation", "f4"),  # rise of the log-odds to cart in it
                 ("views", "i4"),
                 ("ring", "i4"),
                 ("payment_attempts", "i4"),

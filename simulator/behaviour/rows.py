@@ -16,5 +16,6 @@ def write(buffers, event, session):
     row.event, row.session, row.time = event, session.number, session.time
     row.card, row.item, row.order, row.query = -1, -1, -1, -1
     row.rank, row.coupon, row.quantity = -1, -1, 0
+    row.logged_in = session.logged_in
     row.price, row.rating, row.discount, row.p_choice = np.nan, np.nan, np.nan, np.nan
     return row

@@ -54,8 +54,8 @@ CLICK_PRICE, CART_PRICE = 0.85, 1.2
 # How far clicked items are cheaper than others: 1 = as far as if all items stood on one page.
 CLICKED_CHEAPER = 0.7
 MAIN_DEVICE = 0.78  # share of sessions on a shopper's main device
-CURIOSITY = 2.0  # share of an item's appeal that draws clicks only
 N_TIERS = len(TIERS)
+ENOUGH_LOOKED = 2  # earlier visits after which another one makes a purchase no likelier
 # Of the sessions, those that open with what is shown beside the item seen last; and of those that
 # open with neither this nor the front page, those that open with a category and not a search.
 FIRST_BESIDE, FIRST_CATEGORY = 0.15, 28 / 73
@@ -65,29 +65,42 @@ FIRST_BESIDE, FIRST_CATEGORY = 0.15, 28 / 73
 
 
 @inner
-def find_intent(shopper, session, rules, items, price_cut):
-    """Set what the session is about: the unfinished intent, the one before it, or a new one."""
-    life = rules.sessions_intent_days * DAY
+def find_intent(shopper, session, day_state):
+    """Set what the session is about: the unfinished intent, the one before it, or a new one.
+
+    A visit for what was used up is about that, and interrupts what was going on.
+    """
+    life = day_state.rules[0].sessions_intent_days * DAY
     current, previous = 0.0, 0.0  # how fresh each intent is, from 1 to 0
     if shopper.intent[0] >= 0:
         current = math.exp(-(session.time - shopper.intent_time[0]) / life)
     if shopper.intent[1] >= 0:
         previous = math.exp(-(session.time - shopper.intent_time[1]) / life)
-    if uniform(session.key, draws.KEEP_INTENT) >= 0.65 * current:
+    kept = True
+    if session.need >= 0 or uniform(session.key, draws.KEEP_INTENT) >= 0.65 * current:
         resumes = uniform(session.key, draws.RESUME_INTENT) < 0.9 * previous
         swap_intents(shopper)
-        if not resumes:
-            new_intent(shopper, session, rules, items, price_cut)
+        kept = resumes and session.need < 0
+        if not kept:
+            new_intent(shopper, session, day_state)
+    if kept:
+        shopper.looked[0] += 1
     shopper.intent_time[0] = session.time
+    category = shopper.intent[0]
+    thinks = session.typology < 0 and day_state.considered[category]
+    session.project = category if thinks else -1
+    compared = min(shopper.looked[0], ENOUGH_LOOKED) - 0.5 * ENOUGH_LOOKED
+    session.deliberation = day_state.rules[0].needs_deliberation * compared
 
 
 @inner
 def swap_intents(shopper):
     """Exchange the current intent and the interrupted one."""
     intent, time = shopper.intent, shopper.intent_time
-    style, recent = shopper.intent_style, shopper.recent
+    style, recent, looked = shopper.intent_style, shopper.recent, shopper.looked
     intent[0], intent[1] = intent[1], intent[0]
     time[0], time[1] = time[1], time[0]
+    looked[0], looked[1] = looked[1], looked[0]
     for k in range(style.shape[1]):
         style[0, k], style[1, k] = style[1, k], style[0, k]
     for k in range(RECENT):
@@ -95,37 +108,50 @@ def swap_intents(shopper):
 
 
 @inner
-def new_intent(shopper, session, rules, items, price_cut):
+def new_intent(shopper, session, day_state):
     """Draw a new intent: something bought before, or a category; and the style that is wanted."""
+    rules, item, own_taste = day_state.rules[0], session.need, 1.0
+    spread = rules.sessions_intent_style
     for k in range(RECENT):
         shopper.recent[0, k] = -1
-    item = shopper.bought[int(uniform(session.key, draws.REPEAT_ITEM) * BOUGHT)]
-    if item >= 0 and uniform(session.key, draws.REPLENISH) < rules.sessions_replenish:
+    if item < 0 and uniform(session.key, draws.REPLENISH) < rules.sessions_replenish:
+        item = shopper.bought[int(uniform(session.key, draws.REPEAT_ITEM) * BOUGHT)]
+    if item >= 0:
         shopper.recent[0, 0] = item  # it comes to mind with its category
-        shopper.intent[0] = items[item].category
+        shopper.intent[0] = day_state.items[item].category
     else:
-        shopper.intent[0] = draw_category(shopper, session, price_cut)
+        if uniform(session.key, draws.GIFT) < day_state.gifts:
+            own_taste, spread = 0.0, rules.shoppers_taste
+        shopper.intent[0] = draw_category(shopper, session, day_state, own_taste)
+    shopper.looked[0] = 0
     for k in range(shopper.taste.shape[0]):
         deviate = normal(session.key, draws.INTENT_STYLE + 2 * k)
-        shopper.intent_style[0, k] = rules.sessions_intent_style * deviate
+        shopper.intent_style[0, k] = spread * deviate + (own_taste - 1.0) * shopper.taste[k]
 
 
 @inner
-def draw_category(shopper, session, price_cut):
+def draw_category(shopper, session, day_state, own_taste):
     """Draw a category by a nested logit.
 
-    Its inclusive value moves with the prices as far as the shopper minds them.
+    Its inclusive value moves with the season, and with the prices as far as the shopper minds them.
+    `own_taste`: 1, or 0 for a gift.
     """
     total, n = 0.0, shopper.category_logit.shape[0]
-    sensitivity = CLICK_PRICE * shopper.price_sensitivity
     for c in range(n):
-        total += math.exp(shopper.category_logit[c] + sensitivity * price_cut[c])
+        total += category_weight(shopper, day_state, own_taste, c)
     left = uniform(session.key, draws.CATEGORY) * total
     for c in range(n):
-        left -= math.exp(shopper.category_logit[c] + sensitivity * price_cut[c])
+        left -= category_weight(shopper, day_state, own_taste, c)
         if left < 0:
             return c
     return n - 1
+
+
+@inner
+def category_weight(shopper, day_state, own_taste, c):
+    """Return exp(utility) of category `c` for a new intent."""
+    cheaper = CLICK_PRICE * shopper.price_sensitivity * day_state.price_cut[c]
+    return math.exp(own_taste * shopper.category_logit[c] + day_state.demand[c] + cheaper)
 
 
 @inner
@@ -310,6 +336,8 @@ def recall(shopper, session, day_state):
             for b in range(BOUGHT):
                 if shopper.bought[b] == i:
                     habit = rules.sessions_habit
+            if i == session.need:
+                habit += rules.needs_urgency
             weight = attraction(shopper, session, rules, day_state.items[i])
             session.weight[k] = weight * reopen * math.exp(habit)
 
@@ -426,7 +454,8 @@ def cart_logit(shopper, session, rules, items, weight, again, i):
     item = items[i]
     price = item.feature[PRICE_FEATURE]
     # Appeal draws more clicks than purchases: popular items are looked at out of curiosity too.
-    utility = math.log(weight) - CURIOSITY * item.appeal - (rules.sessions_reopen if again else 0.0)
+    utility = math.log(weight) - rules.checkout_curiosity * item.appeal
+    utility -= rules.sessions_reopen if again else 0.0
     # The price has a coefficient of its own here.
     utility += CLICK_PRICE * session.price_sensitivity * price + session.reference_utility
     logit = (
@@ -446,6 +475,10 @@ def cart_logit(shopper, session, rules, items, weight, again, i):
         if shopper.bought[k] == i:
             logit += rules.sessions_habit
             break
+    if i == session.need:
+        logit += rules.needs_urgency
+    if item.category == session.project:
+        logit += session.deliberation
     for k in range(shopper.cart_size):
         if items[shopper.cart[k]].category == item.category:
             logit -= rules.checkout_substitute

@@ -71,6 +71,7 @@ def shopper_dtype(world: World) -> np.dtype:
             ("last_end", "f8"),  # end of the last session
             ("intent", "i4", (2,)),  # category of the current and of the interrupted intent
             ("intent_time", "f8", (2,)),
+            ("looked", "i4", (2,)),  # earlier visits with each of them
             ("intent_style", "f4", (2, styles)),  # what this search is about, around the taste
             ("recent", "i4", (2, RECENT)),  # items seen last with each of them, newest first
             ("seen", "u1", (MEMORY,)),  # by item modulo MEMORY
@@ -250,9 +251,9 @@ def _clock(world: World) -> tuple[np.ndarray, np.ndarray]:
 
 
 def planned_visits(
-    population: Population, world: World, rng: np.random.Generator
+    population: Population, world: World, rng: np.random.Generator, *, since: float = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Draw when each shopper plans to visit.
+    """Draw when each shopper plans to visit, from `since` (seconds) on.
 
     A Poisson process of the shopper's rate times the calendar's weight of the hour, by inversion.
 
@@ -260,9 +261,9 @@ def planned_visits(
         (n + 1,) int64 offsets, and (total,) float64 seconds, ascending per shopper.
     """
     clock, hours = _clock(world)
-    begin = np.interp(np.maximum(population.born, 0), hours, clock)
+    begin = np.interp(np.maximum(population.born, since), hours, clock)
     count = rng.poisson(population.rate * (clock[-1] - begin))
-    joins = population.born >= world.begin
+    joins = population.born >= max(world.begin, since)
     count += joins  # who joins does so by a visit
     owner = np.repeat(np.arange(len(population)), count)
     share = rng.random(len(owner))

@@ -17,6 +17,9 @@ import numpy as np
 # others.
 HUBER = 3.0
 NOISE = 0.5  # changes of a residual below this are taken for chance: the guess is kept
+# What a tolerance costs by which a fact is farther off than at the start, chance aside: more than
+# others can gain by it.
+WORSE = 30.0
 GUESSES = 8  # trials with the guessed Jacobian before differences are taken
 
 
@@ -29,10 +32,19 @@ class Trial:
     loss: float  # what is minimised
 
 
-def loss_of(residual: np.ndarray) -> float:
-    """Return the mean Huber loss of residuals."""
+def loss_of(residual: np.ndarray, most: np.ndarray) -> float:
+    """Return the mean Huber loss of residuals (f,), and a penalty for those beyond `most` (f,)."""
     size = np.abs(residual)
-    return float(np.where(size <= HUBER, size**2 / 2, HUBER * (size - HUBER / 2)).mean())
+    huber = np.where(size <= HUBER, size**2 / 2, HUBER * (size - HUBER / 2))
+    return float((huber + WORSE * np.maximum(size - most, 0.0)).mean())
+
+
+def most_allowed(start: np.ndarray) -> np.ndarray:
+    """Return (f,) how far off a fact may end that is off by `start` (f,) where the search begins.
+
+    As far as then, or by one tolerance; chance aside.
+    """
+    return np.maximum(np.abs(start), 1.0) + NOISE
 
 
 def minimize(
@@ -47,6 +59,9 @@ def minimize(
 ) -> Iterator[Trial]:
     """Yield each trial as it is made; the best has the least loss.
 
+    No fact may end farther off than it begins, chance aside: a step that makes one so is paid for
+    in the loss (see `most_allowed`).
+
     Deterministic: the same residuals give the same trials, so a search whose answers are kept
     continues where it stopped.
 
@@ -60,11 +75,14 @@ def minimize(
         trials: most trials to make.
     """
 
+    begin = residuals(start)
+    most = most_allowed(begin)
+
     def trial(x: np.ndarray) -> Trial:
         residual = residuals(x)
-        return Trial(x, residual, loss_of(residual))
+        return Trial(x, residual, loss_of(residual, most))
 
-    here = trial(start)
+    here = Trial(start, begin, loss_of(begin, most))
     yield here
     used, damping, failures, differenced = 1, 0.3, 0, False
     guess, jacobian = jacobian, jacobian.copy()

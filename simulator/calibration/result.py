@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from eventlog._runtime.files import new_file, write_json
+from simulator.calibration.optimizer import most_allowed
 from simulator.calibration.window import Outline
 
 TOLERANCE = 0.1  # relative deviation of a fact that counts as one
@@ -66,6 +67,14 @@ class Calibration:
         """Root mean square of the deviations of the fitted shop, in tolerances."""
         return math.sqrt(float(np.mean([f.miss(f.after) ** 2 for f in self.facts])))
 
+    @property
+    def worse(self) -> list[str]:
+        """The facts that the fitted shop misses by more than the default one, chance aside."""
+        before = np.array([f.miss(f.before) for f in self.facts])
+        after = np.array([f.miss(f.after) for f in self.facts])
+        beyond = np.abs(after) > most_allowed(before)
+        return [f.name for f, is_worse in zip(self.facts, beyond, strict=True) if is_worse]
+
     def table(self) -> str:
         """Return the facts as aligned plain text."""
         head = (
@@ -78,7 +87,8 @@ class Calibration:
         ]
         total = "distance (root mean square of the misses)"
         last = f"{total:<74}{self.distance_before:>14.2f}{self.distance:>8.2f}"
-        return "\n".join([head, *lines, last])
+        worse = [f"farther off than in the default shop: {', '.join(self.worse)}"]
+        return "\n".join([head, *lines, last, *(worse if self.worse else [])])
 
     def to_toml(self) -> str:
         """Return the scenario file, with the fit and its privacy as comments on top."""

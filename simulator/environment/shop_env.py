@@ -18,6 +18,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium import spaces
+from gymnasium.error import ResetNeeded
 
 from eventlog._runtime.errors import InputError, UnknownNameError
 from simulator import event_codes
@@ -70,7 +71,8 @@ class ShopEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
     `info` has each by user, (users,); `shown`, how often each user saw the front page, (users,);
     and `clicked` (users, slate), the clicks on each place of it.
 
-    An episode is truncated on its last day; it never terminates.
+    An episode is truncated on its last day; it never terminates. A share `recommender.explore` of
+    the front pages stays in random order; it is no part of `shown` and `clicked`.
 
     Args:
         scenario: a name that `python -m simulator scenarios` lists, or a TOML file.
@@ -107,6 +109,7 @@ class ShopEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
         self.slate, self.items = self.scenario.sessions.slate, self.scenario.catalogue.items
         self.action_space = spaces.MultiDiscrete(np.full((users, self.slate), self.items))
         self.observation_space: spaces.Space[Any] = spaces.Dict(observed(self.items, users))
+        self._day = warm_up + days  # as after an episode
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -134,8 +137,11 @@ class ShopEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
     ) -> tuple[dict[str, np.ndarray], float, bool, bool, dict[str, Any]]:
         """Show the pages of `action` for a day.
 
-        Raises InputError where the action is not in the action space.
+        Raises InputError where the action is not in the action space, ResetNeeded where no episode
+        has begun and after its last day.
         """
+        if self._day >= self.warm_up + self.days:
+            raise ResetNeeded("No episode has begun, or the last one is over; call reset first.")
         pages = np.asarray(action)
         fits = pages.shape == (self.users, self.slate) and pages.dtype.kind in "iu"
         if not fits or pages.min() < 0 or pages.max() >= self.items:

@@ -7,6 +7,8 @@ import pyarrow as pa
 
 from simulator.counter_rng import mixed
 
+FEW = 8  # rows for each value, at least, of a column that is written by its codes
+
 
 def stable_order(key: np.ndarray) -> np.ndarray:
     """Return (n,) int64 that sorts nonnegative `key` (n,), stably.
@@ -49,6 +51,17 @@ def dictionary(codes: np.ndarray, values: pa.Array) -> pa.DictionaryArray:
     """Return (n,) dictionary-coded strings; a negative code is a null."""
     codes = codes.astype(np.int32)
     return pa.DictionaryArray.from_arrays(pa.array(codes, mask=codes < 0), values)
+
+
+def with_few_values(table: pa.Table) -> list[str]:
+    """Return the dictionary-coded columns that have many more rows than values."""
+    return [
+        name
+        for name, column in zip(table.column_names, table.columns, strict=True)
+        if pa.types.is_dictionary(column.type)
+        and column.num_chunks == 1
+        and FEW * len(column.chunk(0).dictionary) < len(column)
+    ]
 
 
 def scrambled(

@@ -25,8 +25,8 @@ import pyarrow.compute as pc
 from eventlog.log import EventLog
 from eventlog.schema import COLUMNS
 from simulator.output import arrow_columns
+from simulator.output.truth_lookup import truth_table
 from simulator.sections import Dirty
-from simulator.truth.lookup import truth_table
 
 WHAT = ("duplicate", "resent", "null", "skew", "reset", "late")
 DUPLICATE, RESENT, NULL, SKEW, RESET, LATE = range(len(WHAT))

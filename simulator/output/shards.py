@@ -20,8 +20,8 @@ from eventlog._runtime.errors import InputError
 from eventlog._runtime.seeds import check_seed
 from eventlog.log import write_parquet
 from simulator.behaviour.campaigns import described, missing
-from simulator.engine import Engine, Shard
-from simulator.output import corruption
+from simulator.engine import Engine, Shard, no_garbage_collection
+from simulator.output import arrow_columns, corruption
 from simulator.output.tables import programme_table, shard_tables
 from simulator.output.task import PolicySource, Task, item_ids, policy_use, seeds
 from simulator.scenario import Scenario
@@ -82,18 +82,21 @@ def simulate(task: Task, folder: str | None = None) -> dict[str, pa.Table]:
     has them truth_exposures, truth_programme and truth_dirty. With a `folder` the events are
     written there, a part per shard, and not returned.
     """
-    world = _world(task)
-    shard = _play(task, world)
-    tables = shard_tables(task, world, shard)
-    if task.scenario.truth.programme:
-        without = task.scenario.with_settings({"coupons.every": 0})
-        other = _play(replace(task, scenario=without), world)
-        tables["truth_programme"] = programme_table(task, world, shard, other)
-    if corruption.is_wanted(task.scenario.dirty):
-        seed = np.random.SeedSequence(task.seed, spawn_key=(CORRUPTION_SEED, task.index))
-        tables = corruption.damaged(tables, task.scenario.dirty, seed)
-    if folder is not None:
-        write_parquet(Path(folder) / f"part-{task.index:05d}.parquet", tables.pop("events"))
+    with no_garbage_collection():
+        world = _world(task)
+        shard = _play(task, world)
+        tables = shard_tables(task, world, shard)
+        if task.scenario.truth.programme:
+            without = task.scenario.with_settings({"coupons.every": 0})
+            other = _play(replace(task, scenario=without), world)
+            tables["truth_programme"] = programme_table(task, world, shard, other)
+        if corruption.is_wanted(task.scenario.dirty):
+            seed = np.random.SeedSequence(task.seed, spawn_key=(CORRUPTION_SEED, task.index))
+            tables = corruption.damaged(tables, task.scenario.dirty, seed)
+        if folder is not None:
+            events = tables.pop("events")
+            encoded = arrow_columns.with_few_values(events)
+            write_parquet(Path(folder) / f"part-{task.index:05d}.parquet", events, encoded=encoded)
     return tables
 
 

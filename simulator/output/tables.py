@@ -10,6 +10,7 @@ import pyarrow as pa
 from simulator import event_codes
 from simulator.behaviour import event_buffer
 from simulator.behaviour.campaigns import coupon_name, plan
+from simulator.behaviour.devices import TYPES, types
 from simulator.behaviour.shoppers import AGES, CHANNELS, COUNTRIES, REASONS
 from simulator.engine import Shard
 from simulator.fraud import fraudsters as fraud
@@ -147,6 +148,10 @@ class _Tables:
                 "device": arrow_columns.scrambled(
                     sessions["device"], self._salt(Salt.DEVICE), "d", session
                 ),
+                "device_type": dictionary(
+                    types(sessions["device"], self.task.scenario.devices.mobile)[session], TYPES
+                ),
+                "logged_in": column["logged_in"] > 0,
                 "channel": dictionary(sessions["channel"][session], CHANNELS),
                 "payment_method": arrow_columns.scrambled(
                     column["card"], self._salt(Salt.CARD), "p"

@@ -21,9 +21,9 @@ import pandas as pd
 from eventlog._runtime.errors import InputError
 from eventlog.log import EventLog, to_ms
 from simulator.fraud.fraudsters import TYPOLOGIES
+from simulator.output.truth_lookup import truth_table
 from simulator.truth.fraud_features import VISIBLE, traces
 from simulator.truth.fraud_oracle import learn, oracle_fraud
-from simulator.truth.lookup import truth_table
 
 RAW_LIMIT = 0.75  # ROC-AUC that no single raw column may exceed
 HONEST_SHARE = 0.85  # least share of accounts with fraud that have honest rows too

@@ -15,7 +15,7 @@ import pandas as pd
 from eventlog.log import EventLog
 from eventlog.schema import TIME
 from simulator.fraud.fraudsters import NAMES, PAYMENT, VICTIM
-from simulator.truth.lookup import truth_table
+from simulator.output.truth_lookup import truth_table
 
 DAY_MS = 86_400_000
 COLUMNS = (

@@ -29,9 +29,9 @@ from simulator.behaviour.overrides import BehaviourOverrides
 from simulator.behaviour.shoppers import COUNTRIES
 from simulator.fraud.base import FraudContext
 from simulator.fraud.fraudsters import NAMES, TYPOLOGIES
+from simulator.output.truth_lookup import truth_rows
 from simulator.scenario import SECTIONS, Scenario
 from simulator.truth.fraud_features import Traces, traces
-from simulator.truth.lookup import truth_rows
 
 FOLDS = 8
 ENOUGH = 30  # frauds from which one can learn

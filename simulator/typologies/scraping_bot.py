@@ -86,8 +86,10 @@ class ScrapingBot(Typology):
         item = np.concatenate([np.full(len(crawl), -1), np.maximum(items[crawled, step], 0)])
         asks = np.concatenate([query[crawl, at], np.full(len(crawled), -1)])
         order = np.lexsort((is_view, rows, owner))
+        knows = rng.random(n) < context.scenario.navigation.remembered  # it keeps its cookies
         browser.events.extend(
             len(order),
+            logged_in=knows[owner][order],
             event=np.where(is_view, event_codes.VIEW_ITEM, event_codes.SEARCH)[order],
             session=session[owner][order],
             time=rows[order],

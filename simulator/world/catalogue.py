@@ -17,6 +17,7 @@ from eventlog._runtime.errors import InputError
 from simulator.counter_rng import child, normals, uniforms
 from simulator.scenario import Scenario
 from simulator.sections import Calendar, Catalogue, Pricing
+from simulator.world import needs
 from simulator.world.prices import draw_endings, rounded
 
 DAY = 86_400.0  # seconds
@@ -133,6 +134,8 @@ class ShopDay:
     begin: float  # shift of the log-odds to begin the checkout
     payment_failure: float  # probability that an honest payment attempt fails
     late: float  # share of deliveries that come late
+    demand: np.ndarray  # (n_categories,) float64, log of the season's factor on new intents
+    gifts: float  # share of new intents that are gifts
 
 
 @dataclass(frozen=True)
@@ -147,13 +150,17 @@ class World:
     log_price: np.ndarray  # (n_items,) float32, natural log of the list price
     # (n_items,) float32, log of the reference price, which does not move with the shop's own
     log_reference: np.ndarray
-    price_z: np.ndarray  # (n_items,) float32, log reference price above the mean of its category
+    # (n_items,) float32, log reference price above its category's mean, less what it is worth
+    price_z: np.ndarray
     quality: np.ndarray  # (n_items,) float32, sd 1
     appeal: np.ndarray  # (n_items,) float32, utility that every shopper sees in it
     style: np.ndarray  # (n_items, n_styles) float32, rows of length about 1
     tier: np.ndarray  # (n_items,) int32, third of its category by price
     category_weight: np.ndarray  # (n_categories,) float64, sums to 1
     partner: np.ndarray  # (n_categories,) int32, the category that complements each
+    # (n_categories,) float64 days after which what was bought is used up, 0 = it lasts
+    used_up_days: np.ndarray
+    considered: np.ndarray  # (n_categories,) bool, where purchases are thought over
     # (n_pairs, brands per pair) int32, brands sold in categories 2p and 2p + 1, largest first
     home_brands: np.ndarray
     brand_style: np.ndarray  # (n_brands, n_styles) float32
@@ -226,11 +233,16 @@ class World:
                 checkout.payment_failure + self._during("payment_outage", day), 1.0
             ),
             late=min(checkout.late + self._during("late_deliveries", day), 1.0),
+            demand=needs.demand(self.scenario.needs, self.date(day), self.stock_key, self.partner),
+            gifts=needs.gifts(self.scenario.needs, self.date(day)),
         )
+
+    def date(self, day: int) -> date:
+        """Return the date of a day that is played."""
+        return date(1970, 1, 1) + timedelta(milliseconds=self.start_ms, days=day)
 
     def incidents(self) -> list[dict[str, Any]]:
         """Return the incidents by date: kind, first, last (ISO dates) and strength of each."""
-        first = date(1970, 1, 1) + timedelta(milliseconds=self.start_ms)
         found = []
         for kind in INCIDENTS:
             days = range(self.first_day, self.days)
@@ -239,8 +251,8 @@ class World:
                 found.append(
                     {
                         "kind": kind,
-                        "first": str(first + timedelta(days=on[0])),
-                        "last": str(first + timedelta(days=on[-1])),
+                        "first": str(self.date(on[0])),
+                        "last": str(self.date(on[-1])),
                         "strength": getattr(self.scenario.incidents, kind),
                     }
                 )
@@ -316,8 +328,9 @@ def build(scenario: Scenario, *, days: int, seed: np.random.SeedSequence) -> Wor
     ending = draw_endings(rng, n, catalogue.price_endings)
     reference = np.log(rounded(np.exp(reference), ending))
     mean = np.bincount(category, reference) / np.bincount(category)
-    price_z = reference - mean[category]
-    quality = 0.45 * price_z / price_z.std() + 0.9 * rng.normal(0, 1, n)
+    above = reference - mean[category]
+    price_z = (1.0 - catalogue.worth) * above
+    quality = 0.45 * above / above.std() + 0.9 * rng.normal(0, 1, n)
     appeal = _appeal(rng, category, catalogue.appeal_slope)
     tier = _tiers(category, reference, n_categories)
     query_category, query_pool, query_names = _queries(
@@ -336,6 +349,7 @@ def build(scenario: Scenario, *, days: int, seed: np.random.SeedSequence) -> Wor
     launched = np.where(is_launched, launch, 0).astype(np.int32)
     hour = _hours(calendar)
     weekday = (np.arange(days) + first_day.weekday()) % 7
+    used_up_days, considered = needs.kinds(scenario.needs, mean, stock_key)
     return World(
         start_ms=int((first_day - date(1970, 1, 1)).days * DAY * 1000),
         days=days,
@@ -351,6 +365,8 @@ def build(scenario: Scenario, *, days: int, seed: np.random.SeedSequence) -> Wor
         tier=tier,
         category_weight=category_weight / category_weight.sum(),
         partner=partner,
+        used_up_days=used_up_days,
+        considered=considered,
         home_brands=home_brands,
         brand_style=brand_style.astype(np.float32),
         query_category=query_category,
@@ -392,12 +408,12 @@ def _log_prices(
 ) -> np.ndarray:
     """(n_items,) float64 log list prices of sd about `price_sigma`.
 
-    Of their variance half is between categories, a fifth from brands, the rest within both.
+    Of their variance two fifths are between categories, a fifth from brands, the rest within both.
     """
     sigma, median = setting.price_sigma, np.log(setting.price_level)
-    by_pair = np.repeat(_spread(rng, (n_categories + 1) // 2, 0.7 * sigma), 2)
+    by_pair = np.repeat(_spread(rng, (n_categories + 1) // 2, 0.61 * sigma), 2)
     category_price = by_pair[:n_categories] + rng.normal(0, 0.1, n_categories)
-    within = brand_price * sigma + rng.normal(0, sigma * 0.55, len(category))
+    within = brand_price * sigma + rng.normal(0, sigma * 0.65, len(category))
     level = np.maximum(median + category_price[category] + within, median - np.log(68.0))
     return np.log(np.maximum(np.round(np.exp(level), 2), 0.01))  # type: ignore[no-any-return]
 

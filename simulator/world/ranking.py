@@ -56,12 +56,13 @@ def _place(places, keys, filled, j, key):
 
 
 @njit(cache=True)
-def rank_pools(out, places, pools, score, explored, noise, key, gumbel):
+def rank_pools(out, places, pools, score, explored, renewed, noise, key, gumbel):
     """Fill `out` (n, variants, length) with each pool's items by noisy score.
 
-    Variants that are `explored` are in random order. `places` (n, variants, length) are those of
-    the items in their pools, -1 = none; those of the last night are inserted first, because they
-    are nearly sorted, which makes insertion fast.
+    Variants that are `explored` are in random order, and stay as they are where a pool is not
+    `renewed` (n,).
+    `places` (n, variants, length) are those of the items in their pools, -1 = none; those of the
+    last night are inserted first, because they are nearly sorted, which makes insertion fast.
     """
     length = out.shape[2]
     keys, now, done = (
@@ -71,6 +72,8 @@ def rank_pools(out, places, pools, score, explored, noise, key, gumbel):
     )
     for q in range(out.shape[0]):
         for v in range(out.shape[1]):
+            if explored[v] and not renewed[q]:
+                continue
             stream, filled, mark = child(key, q * out.shape[1] + v), 0, q * out.shape[1] + v
             for k in range(length + pools.shape[1]):
                 j = places[q, v, k] if k < length else k - length

@@ -116,6 +116,7 @@ class Recommender:
         ]
         self.policy = np.concatenate(policy).astype(np.int8)
         self.score = np.zeros(world.n_items, dtype=np.float32)  # as of the last night
+        self.ranked_on: int | None = None  # day of the last night
         # (2 n_items, NEIGHBOURS) of the items beside each, as of when they were ranked last
         self.near = np.full(self.beside.shape, -np.inf, dtype=np.float32)
 
@@ -152,7 +153,17 @@ class Recommender:
         ):
             items, places = lists
             key, scores = self._stream(kind, period), weight * score
-            rank_pools(items, places, pools, scores, self.explored, setting.noise, key, self.gumbel)
+            rank_pools(
+                items,
+                places,
+                pools,
+                scores,
+                self.explored,
+                self._renewed(pools, day),
+                setting.noise,
+                key,
+                self.gumbel,
+            )
         items, places = part(besides, None, len(self.beside), ITEM_VARIANTS, slate)
         rebuilt = np.arange(
             day % setting.refresh_days if day else 0, len(items), setting.refresh_days if day else 1
@@ -162,7 +173,7 @@ class Recommender:
         rank_beside(
             items, places, rebuilt, self.beside, near, noise, self._stream(2, 0), self.gumbel
         )
-        self.score, self.near[rebuilt] = score, near
+        self.score, self.near[rebuilt], self.ranked_on = score, near, day
         sold = np.append(world.launched <= day, False)  # the last place is for empty ones
         return Slates(
             items=self.items,
@@ -208,6 +219,18 @@ class Recommender:
             found[mine] = np.where(place >= 0, stated, np.nan)
         return found
 
+    def _renewed(self, pools: np.ndarray, day: int) -> np.ndarray:
+        """(n,) bool: whether each pool (n, widest) has another random order than the last night.
+
+        It follows from the draws of the period and from what is for sale.
+        """
+        last, length = self.ranked_on, self.scenario.recommender.refresh_days
+        if last is None or day <= last or day // length != last // length:
+            return np.ones(len(pools), dtype=bool)
+        launched = self.world.launched
+        new = np.append((last < launched) & (launched <= day), False)
+        return new[pools].any(axis=1)  # type: ignore[no-any-return]
+
     def _stream(self, kind: int, period: int) -> np.uint64:
         """The key of a ranking's noise."""
         return np.uint64(child(np.uint64(child(self.key, kind)), period))
@@ -224,6 +247,8 @@ def _neighbours(world: World, score: np.ndarray) -> tuple[np.ndarray, np.ndarray
     position[order] = np.arange(world.n_items)
     first = np.searchsorted(world.category[order], np.arange(world.n_categories + 1))
     by_popularity = np.lexsort((-score, world.category)).astype(np.int32)
+    reference = world.log_reference.astype(np.float64)
+    mean = np.bincount(world.category, reference) / np.bincount(world.category)
     found = np.full((2 * world.n_items, NEIGHBOURS), -1, dtype=np.int32)
     closeness = np.full(found.shape, -np.inf, dtype=np.float32)
     nearest(
@@ -236,7 +261,7 @@ def _neighbours(world: World, score: np.ndarray) -> tuple[np.ndarray, np.ndarray
         world.category,
         world.partner,
         world.brand,
-        world.price_z.astype(np.float64),
+        reference - mean[world.category],
         score,
     )
     return found, closeness

@@ -95,7 +95,7 @@ def test_what_must_hold_in_every_log(users, days, seed, share, refund, mimicry, 
         },
     )
     events, truth = log.events, log.truth
-    assert set(events.columns) <= set(COLUMNS)
+    assert set(events.columns) <= {*COLUMNS, "device_type", "logged_in"}
     assert (events["timestamp"] < pd.Timestamp("2025-01-06", tz="UTC") + days * DAY).all()
     assert events["event_id"].is_monotonic_increasing
     assert events["event_id"].is_unique

@@ -193,6 +193,11 @@ def test_the_statement_is_recomposed_and_says_where_the_noise_came_from(shop):
     # what was treated as public, which event names were not
     assert public.privacy["public"] == ["items"]
     assert "sha256" in public.privacy["public_lists"]["items"]
+    composed = judgement._composed(public.privacy["ledger"], public.privacy["delta"])
+    assert 4.9 < composed <= 5.0 and composed == pytest.approx(
+        public.privacy["epsilon_spent"], rel=1e-3
+    )
+    assert any(entry["what"] == "items: pairs" for entry in public.privacy["ledger"])
     assert set(public.sample(30, seed=2).events["item_id"].dropna()) <= set(shop.items["item_id"])
     with pytest.raises(InputError, match="made from the events"):
         generators.fit(shop, model=HERE, epsilon=5.0, public=["items"], settings={"trials": 1})

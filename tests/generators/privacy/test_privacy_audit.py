@@ -5,7 +5,7 @@ and a broken twin is caught.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,7 @@ from generators.models.gan import Gan
 from generators.models.markov import Markov
 from generators.models.transformer import Transformer
 from generators.models.vae import Vae
+from generators.privacy.counts import Question, Tables
 
 CLAIM = 1.0
 TRIALS = 40_000
@@ -131,6 +132,20 @@ def test_noise_that_users_share_by_their_place_is_caught(
 
     monkeypatch.setattr(UserStreams, "__init__", by_place)
     found = moved(*replayed(MAKE[model], log, neighbours(log, "first", rows=600), epsilon=CLAIM))
+    assert (found.distance > 1.3 * found.bound).any()
+
+
+def test_tables_that_are_clipped_one_by_one_are_caught(
+    log: EventLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Broken on purpose: each table of `markov` scaled to the whole clip, as if it were alone."""
+    right = Tables.norms
+
+    def of_one(self: Tables, questions: Sequence[Question]) -> np.ndarray:
+        return right(self, questions) / np.sqrt(max(len(questions), 1))
+
+    monkeypatch.setattr(Tables, "norms", of_one)
+    found = moved(*replayed(MAKE["markov"], log, neighbours(log, "middle", rows=60), epsilon=CLAIM))
     assert (found.distance > 1.3 * found.bound).any()
 
 

@@ -26,7 +26,7 @@ from generators.models.markov import Markov
 from generators.models.vae import Vae
 from generators.nn.dp_sgd import optimizer_of, user_losses
 from generators.privacy.accounting import PrivacyLedger, epsilon_of, noise_for
-from generators.privacy.counts import Tables, backed_off
+from generators.privacy.counts import backed_off, raked
 from generators.privacy.queries import PrivateQueries, threshold_of_shares
 from generators.sequences.encode import EncodedSequences, encode
 
@@ -246,31 +246,6 @@ def test_the_span_is_found_where_no_single_day_is_shared_by_many(days: int) -> N
     assert private_days(with_few, np.arange(10), np.full(10, first))[0] != first
 
 
-@given(st.integers(0, 2**31), st.booleans(), st.floats(0.2, 20.0))
-@settings(deadline=None, max_examples=30)
-def test_a_user_moves_a_table_by_no_more_than_the_clip(seed: int, votes: bool, clip: float) -> None:
-    rng = np.random.default_rng(seed)
-    n, size = 400, 60
-    user, cell, weight = rng.integers(0, 12, n), rng.integers(0, size, n), rng.exponential(3.0, n)
-
-    def table(rows: np.ndarray) -> np.ndarray:
-        tables = Tables(PrivacyLedger.open(2.0, 1e-3, 100, noise_seed=5), {"t": 1.0}, clip=clip)
-        counts, noise = tables.counts(
-            "t",
-            user[rows],
-            cell[rows],
-            size,
-            context=10 if votes else 0,
-            votes=votes,
-            weight=weight[rows],
-        )
-        assert noise > 0.5 * clip
-        return counts
-
-    with_all, without = table(np.ones(n, dtype=bool)), table(user != 3)  # the same noise in both
-    assert np.linalg.norm(with_all - without) <= clip * (1 + 1e-9)
-
-
 def test_what_does_not_stand_out_of_the_noise_is_what_the_coarser_context_says() -> None:
     rng = np.random.default_rng(2)
     base = np.array([0.6, 0.3, 0.1])
@@ -284,13 +259,7 @@ def test_what_does_not_stand_out_of_the_noise_is_what_the_coarser_context_says()
 
 def test_with_a_large_budget_markov_does_what_the_log_does_as_often() -> None:
     log = simulator.simulate("shop", users=700, days=25, seed=3)
-    log = EventLog(
-        events=log.events,
-        items=log.items,
-        users=log.users,
-        labels=log.labels,
-        manifest=log.manifest,
-    )
+    log.truth = {}
     model = generators.fit(
         log,
         model="markov",
@@ -300,15 +269,26 @@ def test_with_a_large_budget_markov_does_what_the_log_does_as_often() -> None:
         noise_seed=2,
     )
     twin = model.sample(700, seed=1)
-    assert len(twin) == pytest.approx(len(log), rel=0.3)
+    assert len(twin) == pytest.approx(len(log), rel=0.25)
     for event, within in (
-        ("view_item", 0.1),
-        ("search", 0.4),
-        ("add_to_cart", 0.5),
-        ("purchase", 1.0),  # one row in 110, and coarse contexts make it likelier
+        ("view_item", 0.15),
+        ("search", 0.25),
+        ("add_to_cart", 0.35),
+        ("purchase", 0.4),  # 93 rows
     ):
         real, made = (float((x.events["event"].astype(str) == event).mean()) for x in (log, twin))
         assert made == pytest.approx(real, rel=within), event
+
+
+@given(st.integers(0, 2**31), st.integers(1, 6), st.integers(1, 9))
+@settings(deadline=None, max_examples=30)
+def test_raked_shares_lead_to_the_marginal(seed: int, contexts: int, size: int) -> None:
+    rng = np.random.default_rng(seed)
+    share = rng.dirichlet(np.ones(size), contexts)
+    before, marginal = rng.dirichlet(np.ones(contexts)), rng.dirichlet(np.ones(size))
+    found = raked(share, before, marginal)
+    assert found.sum(1) == pytest.approx(np.ones(contexts))
+    assert before @ found == pytest.approx(marginal, abs=1e-3)
 
 
 def test_markov_repeats_no_step_between_items_that_one_user_alone_made(log: EventLog) -> None:

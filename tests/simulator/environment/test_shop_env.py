@@ -5,8 +5,10 @@ import warnings
 import gymnasium
 import numpy as np
 import pytest
+from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
+from gymnasium.wrappers.vector import RecordEpisodeStatistics
 
 from eventlog._runtime.errors import InputError, UnknownNameError
 from simulator.environment import REWARDS, ShopEnv, ShopVectorEnv
@@ -72,6 +74,16 @@ def test_an_item_twice_on_a_page_is_shown_once(env):
     assert (shown[:, 0] == 0).all()
     assert (shown[:, -1] == 7).all()
     assert (shown[:, 1:-1] == -1).all()
+
+
+def test_a_step_needs_an_episode():
+    env = ShopEnv(users=20, days=1, warm_up=1)
+    for _ in range(2):
+        with pytest.raises(ResetNeeded, match="call reset first"):
+            env.step(first_items(env))
+        env.reset(seed=1)
+        *_, truncated, _ = env.step(first_items(env))
+        assert truncated
 
 
 def test_what_cannot_be_is_refused(env):
@@ -156,5 +168,10 @@ def test_gymnasium_makes_both_by_name():
         "shoptwin/Shop-v0", num_envs=12, vectorization_mode="vector_entry_point", days=2
     )
     assert isinstance(envs.unwrapped, ShopVectorEnv)
+    counted = RecordEpisodeStatistics(envs)
+    counted.reset(seed=1)
+    for _ in range(2):
+        *_, infos = counted.step(counted.action_space.sample())
+    assert (infos["episode"]["l"] == 2).all()
     assert envs.num_envs == 12
     assert envs.single_action_space.shape == (envs.unwrapped.slate,)

@@ -85,7 +85,10 @@ def test_who_abuses_refunds_claims_nearly_every_order_and_does_it_again(rows):
 def test_fake_reviews_praise_what_was_hardly_looked_at(rows):
     reviews = rows[rows["kind"] == "review"]
     fake = reviews["fraud"] == "fake_review"
-    assert reviews.loc[fake, "rating"].mean() > reviews.loc[~fake, "rating"].mean() + 0.05
+    paid, honest = (reviews.loc[who, "rating"].to_numpy(float) for who in (fake, ~fake))
+    by_chance = 2 * np.sqrt(paid.var() / len(paid) + honest.var() / len(honest))
+    assert paid.mean() > honest.mean() + 0.05 - by_chance
+    assert (paid <= 2).mean() < (honest <= 2).mean()
     assert reviews["order_id"].isna().all()
     bought = set(
         zip(

@@ -139,27 +139,6 @@ def test_the_default_shop_rewards_models(shop_log):
     assert oracle > 1.9 * markov
 
 
-def test_the_churn_oracle_is_calibrated_in_every_decile(shop_log):
-    horizon = pd.Timedelta(days=8)
-    p, stayed_away = [], []
-    bought = shop_log.events[shop_log.events["event"].astype(str) == "purchase"]
-    user, time = bought["user_id"].astype(str), bought["timestamp"]
-    for share in (0.5, 0.65, 0.8):
-        cut = shop_log.time_at(share)
-        customers = user[time < cut].unique()
-        p.append(oracles.oracle_churn(shop_log, customers.astype(object), cut, horizon))
-        back = user[(time > cut) & (time <= cut + horizon)].unique()
-        stayed_away.append(~np.isin(customers, back))
-    p, stayed_away = np.concatenate(p), np.concatenate(stayed_away)
-    alive = p < 1
-    p, stayed_away = p[alive], stayed_away[alive]
-    assert len(p) > 500
-    for decile in np.array_split(np.argsort(p), 10):
-        expected, found = p[decile].mean(), stayed_away[decile].mean()
-        error = np.sqrt(expected * (1 - expected) / len(decile))
-        assert abs(found - expected) < 3.5 * error + 0.03
-
-
 def test_larger_hazard_kills_more():
     gone = [
         simulator.simulate("small", users=300, days=30, seed=1, settings={"churn.hazard": h})
