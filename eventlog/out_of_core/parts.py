@@ -34,37 +34,38 @@ def part_tables(
 def whole_schema(path: Path) -> pa.Schema:
     """Return the columns of all parts; whole numbers that a row lacks are floats, as in pandas."""
     parts = part_paths(path)
-    schemas, lacking = [], set()
-    for part in parts:
-        try:
-            meta = pq.read_metadata(part)
-        except (pa.ArrowException, OSError, ValueError):
-            read_arrow(part)  # says what is wrong
-            raise
-        schemas.append(meta.schema.to_arrow_schema())
-        lacking |= _with_missing(meta)
-    refuse_twice(schemas[0].names, parts[0])
+    schemas = [_schema(part) for part in parts]
     try:
         whole = pa.unify_schemas(schemas, promote_options="permissive")
     except pa.ArrowException as error:
         raise InputError(f"{path}/events has parts that do not fit together: {error}.") from None
-    in_some = {name for name in whole.names if any(name not in s.names for s in schemas)}
     for i, field in enumerate(whole):
-        if pa.types.is_integer(field.type) and field.name in lacking | in_some:
+        if pa.types.is_integer(field.type) and (
+            any(field.name not in schema.names for schema in schemas)
+            or any(_lacks_a_value(part, field.name) for part in parts)
+        ):
             whole = whole.set(i, field.with_type(pa.float64()))
     return whole
 
 
-def _with_missing(meta: pq.FileMetaData) -> set[str]:
-    """Return the columns of a file in which a row has no value, or may have none."""
-    found = set()
-    for group in range(meta.num_row_groups):
-        for i in range(meta.num_columns):
-            column = meta.row_group(group).column(i)
-            known = column.statistics
-            if known is None or not known.has_null_count or known.null_count:
-                found.add(column.path_in_schema)
-    return found
+def _schema(part: Path) -> pa.Schema:
+    try:
+        schema = pq.read_schema(part)
+    except (pa.ArrowException, OSError, ValueError):
+        read_arrow(part)  # says what is wrong
+        raise
+    refuse_twice(schema.names, part)
+    return schema
+
+
+def _lacks_a_value(part: Path, name: str) -> bool:
+    """Return whether a row of a part has no value in a column."""
+    meta = pq.read_metadata(part)
+    place = meta.schema.to_arrow_schema().names.index(name)
+    known = [meta.row_group(i).column(place).statistics for i in range(meta.num_row_groups)]
+    if any(found is None or not found.has_null_count for found in known):
+        return bool(read_arrow(part, [name])[name].null_count)
+    return any(found.null_count for found in known)
 
 
 def _as_whole(table: pa.Table, field: pa.Field) -> pa.ChunkedArray:
