@@ -69,7 +69,7 @@ def _add_run(commands: Commands) -> None:
     run.add_argument(
         "--policy",
         help="what decides which items each user sees: random, trending, markov, ease, taste (an "
-        "oracle) or your own Python file (default: the shop's own recommender)",
+        "oracle), own (the shop's own recommender, the default) or your own Python file",
     )
     run.add_argument(
         "--policy-from",
