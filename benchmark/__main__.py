@@ -82,7 +82,7 @@ def _add_run(commands: Commands) -> None:
     add.add_argument(
         "--profile",
         default="default",
-        help="smoke (a quick look), default (about 15 minutes on 2 cores) or full",
+        help="smoke (a quick look), default (about 15 minutes on 2 cores), published or full",
     )
     _add_set(add, ", as in settings.models.lstm.budget=5")
     add.add_argument("--engine", default="processes", help="processes (default), serial or dask")
@@ -171,7 +171,11 @@ def _add_ceilings(commands: Commands) -> None:
         epilog="example:\n  python -m benchmark ceilings --suite all --users 100000",
     )
     add.add_argument("--suite", default="all", help="a suite's name or TOML file (default: all)")
-    add.add_argument("--profile", default="default", help="smoke, default (the default) or full")
+    add.add_argument(
+        "--profile",
+        default="default",
+        help="smoke, default (the default), published or full",
+    )
     add.add_argument(
         "--users",
         type=_positive,
@@ -237,7 +241,9 @@ def _add_list(commands: Commands) -> None:
         "--suite", help="say which difference each table of this suite resolves at 80 %% power"
     )
     add.add_argument(
-        "--profile", default="default", help="with --suite: smoke, default (default) or full"
+        "--profile",
+        default="default",
+        help="with --suite: smoke, default (default), published or full",
     )
     add.add_argument(
         "--results",

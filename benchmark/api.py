@@ -67,7 +67,7 @@ def run(
         tasks, models, generators: replace the suite's; names or paths of files. With tasks or
             models alone no generator is trained.
         seeds: how many (3 means 0, 1 and 2), or which.
-        profile: "smoke", "default" or "full".
+        profile: "smoke", "default", "published" or "full".
         engine: "processes", "serial" or "dask"; see `benchmark.execution.engines`.
         workers: cells at a time (default: cores).
         address: the scheduler of a Dask cluster.

@@ -24,7 +24,7 @@ Example::
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -38,7 +38,7 @@ from eventlog._runtime.settings import Range, Settings, convert
 
 BASELINE = "trending"  # the policy that the others of a closed loop are compared with
 MODELS = ("baselines.models", "model")
-PROFILES = ("smoke", "default", "full")
+PROFILES = ("smoke", "default", "published", "full")
 
 Above0 = Annotated[float, msgspec.Meta(gt=0)]
 Seed = Annotated[int, Range(0, LARGEST_SEED)]
@@ -114,6 +114,8 @@ class Profile(Settings, frozen=True):
     models: Names = ("*",)
     skip_models: Names = ()  # of those that "*" names
     seeds: tuple[Seed, ...] = (0,)
+    # of single models, by name; the others have `seeds`
+    model_seeds: dict[str, tuple[Seed, ...]] = msgspec.field(default_factory=dict)
     generator_seeds: tuple[Seed, ...] = ()  # none: `seeds`
     limit_s: Above0 = 1200.0  # of a cell; one that takes longer is stopped, and is a timeout
     logs: dict[str, LogSource] = msgspec.field(default_factory=dict)
@@ -130,6 +132,7 @@ class Profiles(Settings, frozen=True):
 
     smoke: Profile = Profile()
     default: Profile = Profile()
+    published: Profile = Profile()
     full: Profile = Profile()
 
 
@@ -214,7 +217,7 @@ def load(
         for source in data.get("logs", {}).values():
             source.pop("skip_models", None)
     if seeds is not None:
-        data["seeds"], data["generator_seeds"] = list(seeds), []
+        data["seeds"], data["generator_seeds"], data["model_seeds"] = list(seeds), [], {}
     if generators is not None:
         data["generators"] = _chosen_generators(generators, data.get("generators", {}))
     elif tasks is not None or models is not None:
@@ -315,8 +318,9 @@ def _resolved(suite: Suite) -> Suite:
     models = expand(suite.models, *MODELS)
     loop = _resolved_loop(suite, models)
     known = [*plugins.names(MODELS[0]), *map(plugin_name, models)]
-    named = {
+    named: dict[str, Collection[str]] = {
         "[settings.models]": suite.model_settings,
+        "[model_seeds]": suite.model_seeds,
         "skip_models": [
             *suite.skip_models,
             *(m for g in suite.logs.values() for m in g.skip_models),

@@ -32,11 +32,12 @@ def simulate() -> None:
 
 
 def learn() -> None:
-    """Compile what learning and sampling call."""
+    """Compile what learning and sampling call, with tables and with a network."""
     import generators
     from eventlog import datasets
 
     log = datasets.load("online-retail")
-    users = log.events["user_id"].unique()[:USERS]
-    model = generators.fit(log.only_users(users), model="markov", seed=0)
-    model.sample(users=USERS, seed=0)
+    log = log.only_users(log.events["user_id"].unique()[:USERS])
+    generators.fit(log, model="markov", seed=0).sample(users=USERS, seed=0)
+    for model in ("vae", "transformer"):
+        generators.fit(log, model=model, seed=0, settings={"epochs": 1})

@@ -1,7 +1,7 @@
 """BERT-style model: predicts masked rows from both sides (BERT4Rec, arXiv:1904.06690).
 
-A next item is a masked row at the end, of which only the time is known. Labels are learnt after
-pre-training on masked events.
+A next item is a masked row at the end, of which only the time is known. Before labels are learnt
+it can be pre-trained on masked events (`pretrain`).
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ GAP_BINS = 28
 NO_GAP_S = -1.0
 TIME_SIZES = (GAP_BINS, 24, 7)
 AGE_BINS = GAP_BINS  # of the time between a row and the question, as those of gaps
+EVENT_SCALE = 10.0  # of vectors of kinds of event, beside other columns: see `stress_events`
 PAST_ROWS = 50  # rows back in which a next-item model looks for repeats
 
 
@@ -219,6 +220,19 @@ class EventEmbedding(nn.Module):
         if numeric.numel():
             self.mean.copy_(numeric.mean(0))
             self.scale.copy_(1 / numeric.std(0, correction=0).clamp_min(1e-3))
+
+    @torch.no_grad()
+    def stress_events(self) -> None:
+        """Let the kind of event decide most of what a row looks like, at first.
+
+        A view is a view, whatever its item, device and hour. A label is about how often and when
+        something happened, and a gate of random direction then tells kinds of event apart.
+        """
+        begin = 0
+        for name, size in self.fields.categorical:
+            if name == "event":
+                self.codes.weight[begin : begin + size] *= EVENT_SCALE
+            begin += size
 
     def items(self, code: Tensor | None = None) -> Tensor:
         """Return the output layer, (n_items, dim), or its rows `code` (k,), (k, dim).

@@ -12,7 +12,7 @@ from baselines.nn.losses import Repeats
 from eventlog.arrays import FIRST
 
 REPEAT_DECAY = 0.8
-READS = 5  # vectors that are read of a sequence for a label: see `Network.read_label`
+READS = 6  # vectors that are read of a sequence for a label: see `Network.read_label`
 CLIP_SD = 6  # standardised inputs of a label head are clipped at this many standard deviations
 
 

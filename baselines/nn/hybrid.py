@@ -146,7 +146,7 @@ class Hybrid(NeuralModel):
             self.trees_ = Bag(known, train.target > 0, held_out, seed=seed)
         return head
 
-    def begin_labels(self, train: Examples, some: Examples | None, affordable: int) -> int:
+    def begin_labels(self, train: Examples, affordable: int) -> int:
         """Leave the head as it is: it began as the logistic regression of the aggregates."""
         return 0
 

@@ -14,6 +14,8 @@ from baselines.nn.windows import Batch
 from eventlog.arrays import Examples, Queries, Sequences
 
 AVERAGE_SCALE = 3.0  # of an average effect's column: its penalty is a ninth of the others'
+STRENGTHS = (3e-4, 1e-3, 3e-3, 1e-2)  # inverse penalties among which one is chosen
+FOLDS = 3  # of users, over which they are compared
 UPLIFT_PENALTY = 10  # times that of a label
 
 
@@ -78,6 +80,32 @@ def logistic(
         weight[:] = fitted.coef_[0, :-1].reshape(2, -1)
         bias[:] = fitted.intercept_[0], AVERAGE_SCALE * fitted.coef_[0, -1]
     return weight, bias
+
+
+def best_strength(
+    x: np.ndarray, target: np.ndarray, treatment: np.ndarray | None, user: np.ndarray
+) -> float:
+    """Return the inverse penalty with which `logistic` predicts the answers of other users best.
+
+    That is by log-likelihood over folds of the users: the validation part is far smaller.
+
+    Args:
+        x, target, treatment: as for `logistic`.
+        user: (n,) who is asked about.
+    """
+    fold = np.unique(user, return_inverse=True)[1] % FOLDS
+    loss = np.zeros(len(STRENGTHS))
+    for k in range(FOLDS):
+        rest, held = fold != k, fold == k
+        some = None if treatment is None else treatment[rest]
+        for i, strength in enumerate(STRENGTHS):
+            weight, bias = logistic(x[rest], target[rest], some, strength=strength)
+            logits = x[held] @ weight.T + bias
+            logit = logits[:, 0]
+            if treatment is not None:
+                logit = logit + (treatment[held] - 0.5) * logits[:, 1]
+            loss[i] += np.logaddexp(0, np.where(target[held] > 0, -logit, logit)).sum()
+    return STRENGTHS[int(loss.argmin())]
 
 
 def measure_of(queries: Queries, sequences: Sequences, treatment: np.ndarray | None) -> str:

@@ -15,8 +15,9 @@ from baselines.nn.windows import Batch
 from eventlog.arrays import DAY_MS, FIRST
 
 NO_ITEM_LOGIT = -1e4  # of missing and unknown items; finite, so that no metric meets infinities
-GATE_STD = 0.5  # of a gate's initial weights: it begins as a random question to each row
-MEMORY_DAYS = (1.0, 7.0, 30.0)  # over which sums of states decay, at first
+GATE_STD = 0.5  # of a gate's initial weights: it begins as a random question to each row ...
+GATE_BIAS = -4.0  # ... that about one row in six answers with yes
+MEMORY_DAYS = (1.0, 7.0, 30.0, 365.0)  # over which sums of states decay, at first
 
 
 class Network(nn.Module):
@@ -39,7 +40,8 @@ class Network(nn.Module):
         dim = len(embedding.mask)
         self.gate = nn.Linear(dim, dim)
         nn.init.normal_(self.gate.weight, std=GATE_STD)
-        self.rates = nn.Parameter(-torch.tensor(MEMORY_DAYS).log())  # (3,) log of 1 / days
+        nn.init.constant_(self.gate.bias, GATE_BIAS)
+        self.rates = nn.Parameter(-torch.tensor(MEMORY_DAYS).log())  # (4,) log of 1 / days
 
     @property
     def item_head(self) -> NextItemHead:
@@ -90,8 +92,8 @@ class Network(nn.Module):
     def read_label(self, table: EventTable, batch: Batch, asked: Asked) -> Tensor:
         """Return what a label's head reads of windows that are each read at their last row.
 
-        The last state, how often something was the case lately, over about a day, a week and a
-        month (learnt), and the question's time: (b, READS dim). What is counted is learnt, too: a
+        The last state, how often something was the case over about a day, a week, a month and a
+        year (learnt), and the question's time: (b, READS dim). What is counted is learnt, too: a
         gate of each row's state.
         """
         states = self.states(table, batch)
@@ -99,7 +101,7 @@ class Network(nn.Module):
         age = (asked.ms[:, None] - table.ms[rows]).clamp_min(0) / DAY_MS  # (b, t) days
         weight = torch.exp(-age[..., None] * self.rates.exp()) * (rows >= 0)[..., None]
         gate = torch.sigmoid(self.gate(states))  # (b, t, dim)
-        sums = torch.log1p(weight.transpose(1, 2) @ gate)  # (b, 3, dim)
+        sums = torch.log1p(weight.transpose(1, 2) @ gate)  # (b, 4, dim)
         last = states[torch.arange(len(states), device=states.device), length - 1]
         return torch.cat([last, sums.flatten(1), self.embedding.when(asked.codes)], dim=-1)
 

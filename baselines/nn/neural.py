@@ -25,6 +25,7 @@ from baselines.nn.embedding import EventEmbedding, EventTable, Fields, Past
 from baselines.nn.heads import READS, LabelHead, NextItemHead
 from baselines.nn.label import (
     LabelObjective,
+    best_strength,
     logistic,
     measure_of,
     measured,
@@ -47,8 +48,7 @@ ARMS = 2  # control and treated
 LEAST_EPOCHS = 2  # before training may stop
 UNWATCHED_EPOCHS = 20  # without a validation part, which would tell when to stop
 MEASURED_SHARE = 0.2  # of the budget, at most, is spent on measuring validation
-LINEAR_SHARE = 0.25  # of the budget for labels, at most, is spent on reading for a linear start
-STRENGTHS = (1e-3, 1e-2, 1e-1)  # inverse penalties of it, among which validation chooses
+LINEAR_SHARE = 0.5  # of the budget for labels, at most, is spent on reading for a linear start
 FEWEST_MEASURED = 800  # questions, if there are as many
 
 Size = Annotated[int, Range(1, 100_000)]
@@ -91,13 +91,13 @@ class NeuralModel(Model):
         layers: Annotated[int, Range(1, 64)] = 1,
         dropout: Dropout = 0.3,
         length: Size = 50,
-        label_length: Size = 128,
+        label_length: Size = 256,
         budget: Seconds = 200.0,
         batch_rows: Annotated[int, Range(1)] = 1_600,
         lr: LearningRate = 3e-3,
-        label_lr: LearningRate = 1e-3,
+        label_lr: LearningRate = 3e-4,
         weight_decay: Annotated[float, Range(0.0, 10.0)] = 0.01,
-        pretrain: Share = 0.3,
+        pretrain: Share = 0.0,
         full_softmax: Annotated[int, Range(0)] = 1_000,
         negatives: Annotated[int, Range(1)] = 256,
         patience: Annotated[int, Range(1)] = 3,
@@ -251,7 +251,7 @@ class NeuralModel(Model):
         start = None if some is None else measure()
         steps = self._pretrain(train, rng) if self.pretrain > 0 else 0
         affordable = int(LINEAR_SHARE * seconds / price.question)
-        read = self.begin_labels(train, some, max(affordable, FEWEST_MEASURED))
+        read = self.begin_labels(train, max(affordable, FEWEST_MEASURED))
         known = self.known(sequences, queries)
         objective = LabelObjective(self.network_, self.table_of(sequences), train, known)
         self.history_ = self._train(
@@ -266,15 +266,14 @@ class NeuralModel(Model):
         )
         self.history_.follows(steps, start)
 
-    def begin_labels(self, train: Examples, some: Examples | None, affordable: int) -> int:
-        """Let the head begin as a logistic regression on what the pre-trained network reads.
+    def begin_labels(self, train: Examples, affordable: int) -> int:
+        """Let the head begin as a logistic regression on what the network reads.
 
         Linear probing before fine-tuning (Kumar et al. 2022, arXiv:2202.10054): a convex fit finds
         at once what gradient steps on a few thousand questions do not.
 
         Args:
             train: the questions to learn from.
-            some: those that choose the penalty.
             affordable: how many questions may be read.
 
         Returns:
@@ -286,19 +285,9 @@ class NeuralModel(Model):
         head.learn_scale(0, self.network_.tensor(read))
         x = head.standard(self.network_.tensor(read)).cpu().double().numpy()
         treatment = None if train.treatment is None else train.treatment[chosen]
-        best = -np.inf
-        for strength in STRENGTHS if some is not None else STRENGTHS[1:2]:
-            start = logistic(x, train.target[chosen], treatment, strength=strength)
-            kept = head.linear.weight.detach().clone(), head.linear.bias.detach().clone()
-            head.begin_as(0, *start)
-            if some is None:
-                break
-            logits = self.arm_logits(some.sequences, some.queries)
-            value = measured(self.measure_, logits, some)
-            if value > best:
-                best = value
-            else:
-                head.begin_as(0, *(w.cpu().numpy() for w in kept))
+        target, user = train.target[chosen], train.queries.user[chosen]
+        strength = best_strength(x, target, treatment, user)
+        head.begin_as(0, *logistic(x, target, treatment, strength=strength))
         return len(chosen)
 
     @torch.inference_mode()
@@ -339,6 +328,8 @@ class NeuralModel(Model):
         self.network_ = Network(
             embedding, self.backbone(), head, bidirectional=self.bidirectional
         ).to(self.device_)
+        if self.kind_ != "next_item":
+            embedding.stress_events()
         if self._source is not None:
             other = self._source.network_
             take_over(

@@ -24,7 +24,7 @@ from eventlog.arrays import FIRST
 RESAMPLES = 1_000
 SEED = 20_240_229  # of the resamples; fixed, so that all models share them
 CELLS = 4_000_000  # numbers in one block of next-item scores: 16 MB as float32
-CHUNK = 8_000_000  # numbers in one block of resample weights: 64 MB
+CHUNK = 500_000  # numbers in one block of resample weights: 4 MB, so that it stays in the cache
 TOP = 10
 FALSE_POSITIVES = 0.01  # the share of honest orders that a shop is ready to hold up
 LIFT_SHARE = 0.10

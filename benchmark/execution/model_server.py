@@ -38,6 +38,7 @@ from eventlog.arrays import Examples, Queries, Sequences
 SCRATCH = "scratch"  # the folder beside LEARN that a model may write
 FAMILIES = ("simple", "sequence", "hybrid")
 MOST_FILES = 1_048_576
+SAMPLE_BUDGET_S = 0.2  # of a model that is fitted on a sample of users within a budget
 READ_ONLY = (
     "it writes into an array that it was given: these are read-only, since the judge and other "
     "models read them too; change a copy instead (values = values.copy())"
@@ -142,13 +143,13 @@ class _Server:
 
     def do_fit(self, users: int | None) -> tuple[dict[str, Any], None]:
         """Fit a new model, on a sample of `users` where that is given."""
-        train, valid = self.train, self.valid
+        train, valid, settings = self.train, self.valid, self.spec.settings
         if users is not None:
             train, valid = _sample(train, valid, users)
+            if self.model_class.budgeted:
+                settings = {**settings, "budget": SAMPLE_BUDGET_S}
         seed_everything(self.spec.seed)
-        self.model = self.model_class.from_settings(
-            self.spec.settings, where=f"model {self.spec.label}"
-        )
+        self.model = self.model_class.from_settings(settings, where=f"model {self.spec.label}")
         wall, cpu = time.perf_counter(), time.process_time()
         self.model.fit(train, valid, encoder=self.encoder, seed=self.spec.seed)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu

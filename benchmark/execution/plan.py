@@ -278,6 +278,8 @@ class _Planner:
         code = _code(*JUDGED, _module("baselines.models", model), *_task_modules(task))
         settings = self._model_settings(model, task)
         seeded = fingerprint.class_facts("baselines.models", model).get("seeded", True)
+        if data.label["source"] == REAL:
+            seeds = self.suite.model_seeds.get(plugin_name(model), seeds)
         for seed in seeds if seeded else seeds[:1]:
             label = {**data.label, "model": plugin_name(model), "seed": seed}
             spec = {**data.spec, "model": model, "model_settings": settings, "seed": seed}

@@ -2,7 +2,8 @@
 
 A second whole fit would double the time of every cell. A sample shows the same fault, and costs at
 most SHARE of the fit itself, or LEAST_S where that is more; a model that needs longer is not
-checked. It is the last thing that a model's process is asked.
+checked. One that is trained within a budget gets a small one (`model_server.SAMPLE_BUDGET_S`). It
+is the last thing that a model's process is asked.
 """
 
 from __future__ import annotations

@@ -290,23 +290,29 @@ class Board:
         names = [n for n in self.names if n in made and made[n].complete and n in two.at]
         return orders.agreement(one, two, names)
 
-    def stability(self) -> list[float]:
-        """Return Kendall's tau between the orders of the models under two disjoint sets of seeds.
-
-        One for every way to cut the seeds in two. Empty for fewer than three models, or where not
-        every model that has seeds has all of them.
-        """
-        by_seed = [
+    @cached_property
+    def by_seed(self) -> list[dict[int, float]]:
+        """Headline by seed of each compared model that was fitted with all seeds, or needs none."""
+        scores = [
             {r["label"].get("seed", 0): r["metrics"][self.headline] for r in row.records}
             for row in self.ranked
         ]
-        seeds = set().union(*by_seed)
-        for row, scores in zip(self.ranked, by_seed, strict=True):
-            if row.fixed:
-                scores.update(dict.fromkeys(seeds, row.mean(self.headline)))
-        if len(by_seed) < 3 or any(scores.keys() != seeds for scores in by_seed):
+        seeds = set().union(*scores)
+        return [
+            dict.fromkeys(seeds, row.mean(self.headline)) if row.fixed else found
+            for row, found in zip(self.ranked, scores, strict=True)
+            if row.fixed or found.keys() == seeds
+        ]
+
+    def stability(self) -> list[float]:
+        """Return Kendall's tau between the orders of `by_seed` under two disjoint sets of seeds.
+
+        One for every way to cut the seeds in two; empty for fewer than three models.
+        """
+        by_seed = self.by_seed
+        if len(by_seed) < 3:
             return []
-        cuts = orders.halves(sorted(seeds))
+        cuts = orders.halves(sorted(by_seed[0]))
         means = (
             np.array([[[np.mean([s[k] for k in half])] for s in by_seed] for half in cut])
             for cut in cuts

@@ -155,7 +155,7 @@ def _claims(board: Board) -> Iterator[str]:
     cuts = board.stability()
     if cuts:
         yield (
-            f"Order of the {len(board.ranked)} models under two disjoint sets of seeds: Kendall "
+            f"Order of the {len(board.by_seed)} models under two disjoint sets of seeds: Kendall "
             f"tau {sum(cuts) / len(cuts):.2f} on average over {len(cuts)} "
             f"way{'s' if len(cuts) > 1 else ''} to cut the seeds in two, {min(cuts):.2f} at the "
             "least."

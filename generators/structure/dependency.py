@@ -20,18 +20,20 @@ class Dependency(Relation, frozen=True, tag="dependency", tag_field="kind"):
 
     Attributes:
         key: a column of text, or of numbers that name something.
-        values: key -> the value of `column`, text or a number.
+        second: another one, where only the two together decide.
+        values: key -> the value of `column`, text or a number; two keys are divided by a tab.
     """
 
     key: str
     values: ValueOf
+    second: str | None = None
     present: Presence = msgspec.field(default_factory=Presence)
 
     learnt = True
 
     def reads(self) -> tuple[str, ...]:
         """See Relation."""
-        return (self.key,)
+        return (self.key,) if self.second is None else (self.key, self.second)
 
     def reduce(self, tables: Tables) -> None:
         """See Relation."""
@@ -40,7 +42,7 @@ class Dependency(Relation, frozen=True, tag="dependency", tag_field="kind"):
 
     def restore(self, tables: Tables, rng: np.random.Generator) -> None:
         """Derive the column; a key that is not known gets the value of another, always the same."""
-        keys = text_of(tables.events[self.key]).astype("category")
+        keys = keys_of(tables, self.key, self.second).astype("category")
         known = list(self.values.values())
         found = []
         for name in keys.cat.categories:
@@ -52,7 +54,16 @@ class Dependency(Relation, frozen=True, tag="dependency", tag_field="kind"):
 
     def sentence(self) -> str:
         """See Relation."""
-        return f"{self.column} follows from {self.key}"
+        return f"{self.column} follows from {' and '.join(self.reads())}"
+
+
+def keys_of(tables: Tables, key: str, second: str | None = None) -> pd.Series:
+    """Return the text that decides, (n,), None where a key is missing."""
+    text = text_of(tables.events[key])
+    if second is None:
+        return text
+    other = text_of(tables.events[second])
+    return (text + "\t" + other).where(text.notna() & other.notna(), None)
 
 
 class Calendar(Relation, frozen=True, tag="calendar", tag_field="kind"):

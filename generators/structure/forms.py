@@ -12,6 +12,7 @@ from generators.structure.relation import Decimals, Finite, Relation, Share
 from generators.structure.tables import DAY_MS, Tables, is_number, is_time, numbers_of, text_of
 
 FACTOR = "factor of "  # before the name of a number: the column that is learnt of it
+DISTANCE = "distance of "  # before the name of a time: the column that is learnt of it
 DATE = r"\d{4}-\d{2}-\d{2}"
 
 
@@ -44,6 +45,10 @@ class Multiple(Relation, frozen=True, tag="multiple", tag_field="kind"):
     def learnt_of_events(self) -> tuple[str, ...]:
         """See Relation."""
         return (self.column,)
+
+    def uses_up(self) -> tuple[str, ...]:
+        """See Relation."""
+        return (self.factor,)
 
     def reduce(self, tables: Tables) -> None:
         """See Relation."""
@@ -146,9 +151,18 @@ class TimeDifference(Relation, frozen=True, tag="time difference", tag_field="ki
     days: bool
     text: bool = False
 
-    def learnt_of_events(self) -> tuple[str, ...]:
+    @property
+    def distance(self) -> str:
+        """Name of the column that holds the distance, in seconds or days."""
+        return DISTANCE + self.column
+
+    def reads(self) -> tuple[str, ...]:
         """See Relation."""
-        return (self.column,)
+        return (self.distance,)
+
+    def uses_up(self) -> tuple[str, ...]:
+        """See Relation."""
+        return (self.distance,)
 
     def reduce(self, tables: Tables) -> None:
         """See Relation."""
@@ -156,11 +170,13 @@ class TimeDifference(Relation, frozen=True, tag="time difference", tag_field="ki
             return
         ms = times_of(tables.events[self.column])
         day = ms // DAY_MS - tables.time // DAY_MS
-        tables.events[self.column] = day if self.days else (ms - tables.time) / 1000
+        tables.events[self.distance] = day if self.days else (ms - tables.time) / 1000
+        del tables.events[self.column]
 
     def restore(self, tables: Tables, rng: np.random.Generator) -> None:
         """See Relation."""
-        moved = tables.numbers(self.column)
+        moved = tables.numbers(self.distance)
+        del tables.events[self.distance]
         unit = DAY_MS if self.days else 1000
         begin = tables.time // DAY_MS * DAY_MS if self.days else tables.time
         there = np.isfinite(moved)

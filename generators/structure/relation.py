@@ -40,6 +40,10 @@ class Relation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         """Return the columns of events from which `restore` derives the column."""
         return ()
 
+    def uses_up(self) -> tuple[str, ...]:
+        """Return those of them that are no columns of the log: `restore` takes them out."""
+        return ()
+
     def learnt_of_events(self) -> tuple[str, ...]:
         """Return the columns of events that a generator must have learnt for the relation."""
         present = getattr(self, "present", None)

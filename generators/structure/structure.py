@@ -13,9 +13,11 @@ import pandas as pd
 from eventlog import EventLog
 from generators.structure.breaches import SUFFIX, Breach
 from generators.structure.campaigns import INSERTED, PAST
+from generators.structure.comparison import Comparison
 from generators.structure.constants import SessionConstant, UserConstant, UserLevel
 from generators.structure.dependency import Calendar, Dependency
 from generators.structure.forms import (
+    DISTANCE,
     FACTOR,
     FoldedText,
     LocalDays,
@@ -26,6 +28,7 @@ from generators.structure.forms import (
 from generators.structure.formula import Elapsed, Formula, RunningNumber, RunningSum
 from generators.structure.offers import Campaigns
 from generators.structure.relation import Relation
+from generators.structure.rows import STEP, GroupTotal, Growing, Lagged
 from generators.structure.tables import Tables, is_number, numbers_of
 
 ESCAPE = "column:"  # before the name of a team's column that is a name of the generators' own
@@ -34,6 +37,10 @@ AnyRelation = (
     | RunningSum
     | Elapsed
     | RunningNumber
+    | GroupTotal
+    | Lagged
+    | Growing
+    | Comparison
     | UserConstant
     | UserLevel
     | SessionConstant
@@ -219,6 +226,7 @@ def in_order(relations: Iterable[Relation], columns: Iterable[str]) -> list[Rela
             for r in left
             if set(r.reads()) <= there
             and not any(o.column in r.reads() for o in left if o is not r)
+            and not any(set(r.uses_up()) & set(o.reads()) for o in left if o is not r)
         ]
         if not ready:
             raise ValueError(
@@ -240,7 +248,7 @@ OWN = frozenset(
         *("arrival", "stay", "length", "marks", "last rows", "last stay", "rhythm"),
     }
 )
-OWN_PREFIXES = ("label:", "favourite ", "second ", FACTOR, ESCAPE)
+OWN_PREFIXES = ("label:", "favourite ", "second ", FACTOR, DISTANCE, STEP, ESCAPE)
 
 
 def escaped(name: str) -> str:

@@ -37,7 +37,7 @@ class Tables:
     def replace_events(self, events: pd.DataFrame) -> None:
         """Take other rows of events; what was known of the rows is forgotten."""
         self.events = events
-        for name in ("user", "time", "session", "event"):
+        for name in ("user", "time", "session", "order", "event"):
             self.__dict__.pop(name, None)
 
     def log(self, log: EventLog) -> EventLog:
@@ -66,13 +66,23 @@ class Tables:
         return np.cumsum(breaks)
 
     @cached_property
+    def order(self) -> np.ndarray:
+        """Code of each row's order, (n,) int64, -1 = none."""
+        if "order_id" not in self.events:
+            return np.full(len(self.events), -1, dtype=np.int64)
+        code = codes_of(self.events["order_id"])
+        both = self.user * (int(code.max(initial=0)) + 1) + code
+        return np.where(code < 0, -1, pd.factorize(both)[0])
+
+    @cached_property
     def event(self) -> np.ndarray:
         """Name of each row's event, (n,) str."""
         return self.events["event"].astype(str).to_numpy(dtype=object)
 
     def group(self, scope: str) -> np.ndarray:
-        """Return the code of each row's "user" or "session", (n,) int64."""
-        return self.user if scope == "user" else self.session
+        """Return the code of each row's "user", "session" or "order", (n,) int64, -1 = none."""
+        group: np.ndarray = getattr(self, scope)
+        return group
 
     def numbers(self, column: str) -> np.ndarray:
         """Return a column as (n,) float64, NaN = missing; text of digits counts as numbers."""

@@ -18,8 +18,8 @@ import numpy as np
 HUBER = 3.0
 NOISE = 0.5  # changes of a residual below this are taken for chance: the guess is kept
 # What a tolerance costs by which a fact is farther off than at the start, chance aside: more than
-# others can gain by it.
-WORSE = 30.0
+# all others can gain by it.
+WORSE = 300.0
 GUESSES = 8  # trials with the guessed Jacobian before differences are taken
 
 

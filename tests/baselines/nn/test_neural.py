@@ -19,7 +19,7 @@ from eventlog.log import tidy
 
 # `gru` and `transformer_hybrid` differ in a cell or a backbone: test_hard_logs.py has them.
 MODELS = ("lstm", "transformer", "bert", "hstu", "esasrec", "coles", "lstm_hybrid")
-SMALL = {"dim": 16, "length": 12, "budget": 0.03, "batch_rows": 200}
+SMALL = {"dim": 16, "length": 12, "budget": 0.03, "batch_rows": 200, "pretrain": 0.3}
 SETTINGS = [{}, {"full_softmax": 1, "negatives": 8}]
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -150,6 +150,22 @@ def test_a_new_seed_adds_cells_and_changes_none(tiny_folder: Path) -> None:
     assert added == {"mlp"}  # popularity draws nothing, and is fitted once
 
 
+def test_a_model_may_have_seeds_of_its_own(tiny_folder: Path) -> None:
+    few = ["model_seeds.mlp=[1]", "seeds=[0, 1, 2]"]
+
+    def seeds(**more) -> dict[str, list[int]]:
+        made = cells(tiny_folder, models=["mlp", "lightgbm"], tasks=["churn"], **more).values()
+        fits = [c.label for c in made if c.kind == "model"]
+        names = ("mlp", "lightgbm")
+        return {n: [f["seed"] for f in fits if f["model"] == n] for n in names}
+
+    assert seeds(overrides=few) == {"mlp": [1], "lightgbm": [0, 1, 2]}
+    # what the command line asks for holds for all
+    assert seeds(overrides=few, seeds=[5]) == {"mlp": [5], "lightgbm": [5]}
+    with pytest.raises(UnknownNameError, match=r"model_seeds.*did you mean 'mlp'"):
+        seeds(overrides=["model_seeds.mlpp=[1]"])
+
+
 def test_a_plugins_code_is_in_its_key(tiny_folder: Path, plugin) -> None:
     path = plugin("mine")
     before = cells(tiny_folder, models=[path])["model tiny churn mine seed 0"].key

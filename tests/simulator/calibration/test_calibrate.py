@@ -15,7 +15,7 @@ from simulator.__main__ import main
 from simulator.calibration import moves, statistics, target
 from simulator.calibration.calibrate import calibrate
 from simulator.calibration.facts_of_sums import facts_of
-from simulator.calibration.optimizer import minimize
+from simulator.calibration.optimizer import minimize, most_allowed
 from simulator.calibration.result import ledger_path
 from simulator.calibration.window import Window, window_of
 from simulator.realism import scorecard
@@ -134,6 +134,27 @@ def test_the_search_finds_a_least_square_that_its_guess_does_not_know():
     best = min(trials, key=lambda found: found.loss)
     assert np.abs(best.x - true).max() < 0.05
     assert best.loss < trials[0].loss / 1000
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_no_fact_ends_farther_off_than_the_search_found_it(seed):
+    rng = np.random.default_rng(seed)
+    matrix, aim = rng.normal(size=(8, 3)), 4 * rng.normal(size=8)  # not all can be met
+    trials = list(
+        minimize(
+            lambda x: matrix @ x - aim,
+            start=np.zeros(3),
+            low=np.full(3, -9.0),
+            high=np.full(3, 9.0),
+            step=np.ones(3),
+            jacobian=np.eye(8, 3),
+            trials=40,
+        )
+    )
+    best = min(trials, key=lambda found: found.loss)
+    assert (np.abs(best.residual) <= most_allowed(trials[0].residual) + 0.2).all()
+    assert best.loss <= trials[0].loss
 
 
 def test_calibration_recovers_the_facts_of_a_changed_shop(their_log, tmp_path):
