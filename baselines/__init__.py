@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from eventlog._runtime.lazy import lazy_names
+
 if TYPE_CHECKING:
     from baselines.base import Model
 
@@ -36,17 +38,4 @@ def make(name: str, **settings: Any) -> Model:
     )
 
 
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from eventlog import __version__
-
-        return __version__
-    if name == "Model":
-        from baselines.base import Model
-
-        return Model
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+__getattr__, __dir__ = lazy_names(__name__, {"Model": "base"})

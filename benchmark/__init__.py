@@ -7,25 +7,13 @@ Example::
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from eventlog._runtime.lazy import lazy_names
 
 if TYPE_CHECKING:
     from benchmark.api import Results, run
 
 __all__ = ["Results", "run"]
 
-
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from eventlog import __version__
-
-        return __version__
-    if name in __all__:
-        from benchmark import api
-
-        return getattr(api, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+__getattr__, __dir__ = lazy_names(__name__, {"Results": "api", "run": "api"})

@@ -13,19 +13,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from eventlog.checking.findings import Finding, Findings, lines
+from eventlog.checking.meaning import check_meaning
+from eventlog.checking.oddities import Timeline
 from eventlog.columns import misfits
-from eventlog.findings import Finding, Findings, lines
 from eventlog.log import EventLog, require_log
 from eventlog.log_folder import TABLES, part_paths, read_frame
 from eventlog.manifest import differences, read_manifest, unlisted
-from eventlog.oddities import Timeline, duplicated, repeated_orders
 from eventlog.order import refuse_odd_columns, repeated_ids
-from eventlog.schema import COLUMNS, LABEL_COLUMNS, REQUIRED, ROLE_NAMES, roles_of
+from eventlog.schema import COLUMNS, LABEL_COLUMNS, REQUIRED
 
 __all__ = ["Finding", "check", "lines"]
 
 EARLIEST, LATEST = pd.Timestamp("1990-01-01", tz="UTC"), pd.Timestamp("2100-01-01", tz="UTC")
-PRODUCT_ROLES = ("view", "cart", "uncart", "wishlist", "purchase", "refund")
 
 
 def check(log: EventLog | Path | str) -> list[Finding]:
@@ -137,7 +137,7 @@ class _State(Findings):
                     (events[name] < 0).to_numpy(dtype=bool, na_value=False),
                     "is negative",
                 )
-        self._meaning(file, events)
+        check_meaning(self, file, events, self.roles)
         if self.labels is not None and "event_id" in self.labels:
             self.labelled.append(
                 events.loc[
@@ -212,102 +212,6 @@ class _State(Findings):
         if n:
             text = f"{n:,} rows have the id of an earlier row, such as {', '.join(map(str, first))}"
             self.findings.append(Finding("error", "events", "event_id", None, text))
-
-    def _meaning(self, file: str, events: pd.DataFrame) -> None:
-        names = events["event"].astype("category").cat
-        known = roles_of(map(str, names.categories), self.roles)
-        role = np.append(
-            np.array([known[str(n)] for n in names.categories], dtype=object), "other"
-        )[names.codes.to_numpy()]
-        self.add(
-            "warning",
-            file,
-            "event",
-            role == "other",
-            "has no role; models treat it as 'other' (give it a role in the mapping's [roles])",
-        )
-        for name, given in self.roles.items():
-            if given not in ROLE_NAMES:
-                text = f"gives {name!r} the role {given!r}, which does not exist"
-                if not any(f.text == text for f in self.findings):
-                    self.findings.append(Finding("error", "manifest.json", "roles", None, text))
-        self.add(
-            "warning",
-            file,
-            "event_id",
-            duplicated(events),
-            "equals an earlier row in every other column; 'python -m eventlog clean' removes it",
-        )
-        self.add(
-            "warning",
-            file,
-            "order_id",
-            repeated_orders(events, role),
-            "repeats a line of its order at a later time, as if the order was sent twice; "
-            "'python -m eventlog clean' removes it",
-        )
-        item = (
-            events["item_id"].notna().to_numpy()
-            if "item_id" in events
-            else np.zeros(len(events), dtype=bool)
-        )
-        order = (
-            events["order_id"].notna().to_numpy()
-            if "order_id" in events
-            else np.zeros(len(events), dtype=bool)
-        )
-        bought = role == "purchase"
-        if item.any():
-            touched = np.isin(role, PRODUCT_ROLES)
-            self.add(
-                "warning",
-                file,
-                "item_id",
-                touched & ~item & ~order,
-                "is missing from an event about an item, and so is order_id",
-            )
-        else:
-            self.add(
-                "warning",
-                file,
-                "item_id",
-                bought & ~order,
-                "is missing in every purchase, and so is order_id",
-            )
-        self._refunds(file, events, role, item, order)
-
-    def _refunds(
-        self, file: str, events: pd.DataFrame, role: np.ndarray, item: np.ndarray, order: np.ndarray
-    ) -> None:
-        """Warn about refunds without an earlier purchase by the same user.
-
-        The purchase may be of the same order or, since refunds may have order numbers of their
-        own, of the same item.
-        """
-        refund = role == "refund"
-        if not refund.any():
-            return
-        explained = np.zeros(len(events), dtype=bool)
-        for column, has in (("item_id", item), ("order_id", order)):
-            if not has.any():
-                continue
-            frame = pd.DataFrame(
-                {
-                    "user": events["user_id"].astype("category").cat.codes.to_numpy(),
-                    "key": events[column].astype("category").cat.codes.to_numpy(),
-                    "bought": role == "purchase",
-                }
-            )
-            # Rows are sorted by user and time, so a running count tells if a purchase came first.
-            explained |= has & (frame.groupby(["user", "key"])["bought"].cumsum().to_numpy() > 0)
-        unexplained = refund & ~explained & (item | order)
-        self.add(
-            "warning",
-            file,
-            "event",
-            unexplained,
-            "is a refund without an earlier purchase of its order or item",
-        )
 
     def closing(self, tables: dict[str, Any]) -> list[Finding]:
         """Check what needs all parts, the other tables, and return the new findings."""

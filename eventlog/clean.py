@@ -21,10 +21,10 @@ import pandas as pd
 
 from eventlog._runtime.errors import InputError
 from eventlog.arrays import DAY_MS
+from eventlog.checking.oddities import Timeline, duplicated, repeated_orders
 from eventlog.log import EventLog, LogWriter, check_table, drop_unused_categories
 from eventlog.log_folder import TABLES, read_frame
 from eventlog.manifest import read_manifest
-from eventlog.oddities import Timeline, duplicated, repeated_orders
 from eventlog.sessions import SESSION_GAP_MINUTES, session_ids
 
 

@@ -1,13 +1,16 @@
-"""The types of the columns of a log: which of them contradict the schema."""
+"""The columns of a log and their types: which contradict the schema, and how they fit it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from eventlog.schema import COLUMNS
+from eventlog._runtime.errors import InputError
+from eventlog.schema import COLUMNS, LABEL_COLUMNS, TIME
 
 
 def misfits(events: pd.DataFrame) -> Iterator[tuple[str, str]]:
@@ -32,3 +35,73 @@ def _fits(wanted: str, required: bool, kind: Any) -> bool:
         return text or types.is_object_dtype(kind)
     number = types.is_numeric_dtype(kind) and not types.is_complex_dtype(kind)
     return types.is_integer_dtype(kind) if required else bool(number)
+
+
+def check_table(table: pd.DataFrame, name: str, path: Path) -> None:
+    """Raise InputError if a table of a folder lacks a column without which it means nothing."""
+    for column in LABEL_COLUMNS if name == "labels" else (f"{name.removesuffix('s')}_id",):
+        if column not in table:
+            has = ", ".join(map(str, table.columns)) or "none"
+            raise InputError(f"{path}/{name}.parquet has no column {column!r}; its columns: {has}.")
+    if name == "labels" and not pd.api.types.is_integer_dtype(table["event_id"]):
+        raise InputError(
+            f"{path}/labels.parquet: event_id has type {table['event_id'].dtype}, but the schema "
+            "says integer."
+        )
+    if name == "labels" and not isinstance(table["known_at"].dtype, pd.DatetimeTZDtype):
+        raise InputError(
+            f"{path}/labels.parquet: known_at has type {table['known_at'].dtype}, but the schema "
+            "says time."
+        )
+
+
+def to_ms(time: pd.Timestamp) -> int:
+    """Return an instant as ms since 1970 UTC, the unit of `Sequences.time` and `Queries.time`."""
+    return int(time.value // 1_000_000)  # Timestamp.value is in ns, whatever the unit
+
+
+def tidy(events: pd.DataFrame) -> pd.DataFrame:
+    """Return `events` with the schema's types; unknown text columns become categories.
+
+    Ids and categoricals become categories, times datetime64[ms, UTC], numbers float64;
+    a float32 column, as simulated logs have it, stays as it is, since every value is exact in it.
+    """
+    out = {}
+    for name, values in events.items():
+        column = COLUMNS.get(str(name))
+        kind = column.kind if column else None
+        if kind == "time" or (column is None and isinstance(values.dtype, pd.DatetimeTZDtype)):
+            out[name] = values.astype(TIME)
+        elif kind in ("id", "categorical") or (
+            kind is None and (values.dtype == object or isinstance(values.dtype, pd.StringDtype))
+        ):
+            if not isinstance(values.dtype, pd.CategoricalDtype):
+                values = values.astype("string").astype(object).astype("category")
+            out[name] = values
+        elif kind == "numeric" and values.dtype != "float32":
+            out[name] = values.astype("float64")
+        else:
+            out[name] = values
+    return pd.DataFrame(out, index=events.index)
+
+
+def drop_unused_categories(events: pd.DataFrame) -> pd.DataFrame:
+    """Remove the category levels that no row has, so that none leaks through a vocabulary."""
+    return events.assign(
+        **{
+            str(name): _used_categories(values)
+            for name, values in events.items()
+            if isinstance(values.dtype, pd.CategoricalDtype)
+        }
+    )
+
+
+def _used_categories(values: pd.Series) -> pd.Series:
+    """Return `values.cat.remove_unused_categories()`, by counting and not by sorting the codes."""
+    codes, levels = values.cat.codes.to_numpy(), values.cat.categories
+    used = np.bincount(codes[codes >= 0], minlength=len(levels)) > 0
+    if used.all():
+        return values
+    new = np.append(np.cumsum(used) - 1, -1)[codes]  # code -1 (missing) selects the last entry
+    kept = pd.Categorical.from_codes(new, levels[used], ordered=values.cat.ordered)
+    return pd.Series(kept, index=values.index, name=values.name)

@@ -12,8 +12,10 @@ Example::
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -23,6 +25,8 @@ from eventlog._runtime.display import Displayed
 from eventlog._runtime.errors import InputError
 from eventlog.arrays import FIRST, MISSING, UNKNOWN, Sequences
 from eventlog.log import EventLog, require_log
+from eventlog.out_of_core.columns import FolderColumns, FrameColumns, LogColumns, gaps
+from eventlog.out_of_core.mapped import write_mapped
 from eventlog.schema import COLUMNS, named_as_id
 
 # A categorical with more values than this, such as a card number, gets no code for each value.
@@ -39,6 +43,7 @@ GAP = "gap"  # the numeric column that the encoder adds: seconds since the user'
 NEW = "new_"  # prefix of the flags that the encoder adds
 OWN = "own:"  # prefix of a shop's column whose name the encoder uses itself, see `code_name`
 SKEWED = 1.2  # a column whose mean exceeds this many medians is scaled by log1p
+BLOCK_ROWS = 5_000_000  # that are counted at once
 CLIP_SD = 8  # scaled values are clipped at this many standard deviations
 
 
@@ -83,8 +88,9 @@ class Encoder(Displayed):
     @classmethod
     def fit(
         cls,
-        train: EventLog,
+        train: EventLog | Path | str,
         *,
+        before: pd.Timestamp | None = None,
         high_cardinality: int = HIGH_CARDINALITY,
         columns: Sequence[str] | None = None,
     ) -> Self:
@@ -95,26 +101,31 @@ class Encoder(Displayed):
         codes. One that has a value of its own on nearly every row is left out.
 
         Args:
-            train: the training part of a log; nothing else is read.
+            train: the training part of a log; nothing else is read. Of a folder memory holds one
+                column at a time.
+            before: only events before this instant count; None: all.
             high_cardinality: columns with more values get a flag for new values instead of codes.
             columns: the columns to use; None: all except ids of rows.
 
         Raises:
             InputError: `train` has no events.
         """
-        require_log(train, "Encoder.fit")
-        if len(train) == 0:
+        if isinstance(train, Path | str):
+            source: LogColumns = FolderColumns(train, before)
+        else:
+            require_log(train, "Encoder.fit")
+            source = FrameColumns(train if before is None else train.before(before))
+        if len(source) == 0:
             raise InputError(
                 "The training part of the log has no events; choose an earlier log or a later "
                 "split."
             )
-        train = train.grouped()
         encoder = cls()
-        declared = set(train.manifest.get("ids") or ())
-        for column in train.events.columns:
-            values, name = train.events[column], code_name(column)
+        declared = set(source.manifest.get("ids") or ())
+        for column in source.names:
             if column in NOT_ENCODED or (columns is not None and column not in columns):
                 continue
+            values, name = source.values(column), code_name(column)
             if column in declared or (
                 named_as_id(column) and pd.api.types.is_integer_dtype(values.dtype)
             ):
@@ -135,32 +146,24 @@ class Encoder(Displayed):
                     encoder.vocabularies[name] = vocabulary
             elif pd.api.types.is_numeric_dtype(values):
                 encoder.scales[name] = _scale_of(values.to_numpy(dtype=np.float64, na_value=np.nan))
-        encoder.scales[GAP] = _scale_of(_gaps(train.events))
-        encoder._learn_items(train)
+        encoder.scales[GAP] = _scale_of(source.gaps())
+        encoder._learn_items(source)
         return encoder
 
-    def _learn_items(self, train: EventLog) -> None:
+    def _learn_items(self, source: LogColumns) -> None:
         size = self.size("item_id")
         self.item_category = np.zeros(size, dtype=np.int32)
         self.item_price = np.zeros(size, dtype=np.float32)
         if "item_id" not in self.vocabularies:
             return
-        code = self.codes("item_id", train.events["item_id"])
+        code = self.codes("item_id", source.values("item_id"))
         if "category" in self.vocabularies:
-            frame = pd.DataFrame(
-                {"item": code, "category": self.codes("category", train.events["category"])}
-            )
-            frame = frame[(frame["item"] >= FIRST) & (frame["category"] > 0)]
-            mode = frame.value_counts(sort=True).reset_index().drop_duplicates("item")
+            counts = _pair_counts(code, self.codes("category", source.values("category")))
+            mode = counts.sort_values(ascending=False).reset_index().drop_duplicates("item")
             self.item_category[mode["item"].to_numpy()] = mode["category"].to_numpy()
         if "price" in self.scales:
-            price = (
-                pd.Series(train.events["price"].to_numpy(dtype=np.float64))
-                .groupby(code)
-                .median()
-                .dropna()
-            )
-            self.item_price[price.index.to_numpy()] = self.scaled("price", price.to_numpy())
+            median = _medians(code, source.values("price").to_numpy(dtype=np.float64))
+            self.item_price[median.index.to_numpy()] = self.scaled("price", median.to_numpy())
 
     def size(self, column: str) -> int:
         """Return the number of codes of a categorical column, missing and unknown included."""
@@ -192,7 +195,7 @@ class Encoder(Displayed):
             out = ((np.log1p(np.maximum(values, 0)) if log else values) - mean) / std
         return np.clip(np.nan_to_num(out, nan=0.0), -CLIP_SD, CLIP_SD).astype(np.float32)
 
-    def encode(self, log: EventLog) -> Sequences:
+    def encode(self, log: EventLog | Path | str, *, out: Path | str | None = None) -> Sequences:
         """Encode any log with these vocabularies and scales; nothing is learnt.
 
         The columns are event, item, category and every other categorical by its name; gap (seconds
@@ -202,7 +205,19 @@ class Encoder(Displayed):
 
         The rows are those of `log.grouped()`: if the rows of a user are scattered, they are sorted
         first, and `event_id` identifies them.
+
+        Args:
+            log: the log, or a folder, which is read part by part.
+            out: a new folder for the arrays of a log that memory does not hold: they are read from
+                there as they are used, now and by `eventlog.out_of_core.mapped.read_mapped` later.
+
+        Raises:
+            InputError: `out` exists, or parts of the folder share a user.
         """
+        if out is not None:
+            logs = EventLog.parts(log) if isinstance(log, Path | str) else [log]
+            return write_mapped(map(self.encode, logs), out)
+        log = EventLog.read(log, truth=False) if isinstance(log, Path | str) else log
         log = log.grouped()
         events = log.events
         user = events["user_id"].astype("category")
@@ -222,7 +237,7 @@ class Encoder(Displayed):
         for name in self.scales:
             column = source_column(name)
             values = (
-                _gaps(events)
+                gaps(events)
                 if name == GAP
                 else (
                     events[column].to_numpy(dtype=np.float64, na_value=np.nan)
@@ -295,15 +310,26 @@ def _counts(values: pd.Series) -> pd.Series:
     return found[found > 0].groupby(level=0).sum()
 
 
-def _gaps(events: pd.DataFrame) -> np.ndarray:
-    """Return the seconds since the user's previous event, (n,) float64, NaN at the first."""
-    time = events["timestamp"].astype("datetime64[ms, UTC]").astype("int64").to_numpy()
-    user = events["user_id"].astype("category").cat.codes.to_numpy()
-    gap = np.full(len(time), np.nan)
-    if len(time) > 1:
-        same = user[1:] == user[:-1]
-        gap[1:][same] = (time[1:] - time[:-1])[same] / 1000.0
-    return gap
+def _pair_counts(item: np.ndarray, category: np.ndarray) -> pd.Series:
+    """Return how often each (item, category) of known codes occurs."""
+    counts = []
+    for start in range(0, len(item), BLOCK_ROWS):
+        rows = slice(start, start + BLOCK_ROWS)
+        frame = pd.DataFrame({"item": item[rows], "category": category[rows]})
+        frame = frame[(frame["item"] >= FIRST) & (frame["category"] > 0)]
+        counts.append(frame.groupby(["item", "category"]).size())
+    return pd.concat(counts).groupby(level=["item", "category"]).sum()
+
+
+def _medians(item: np.ndarray, price: np.ndarray) -> pd.Series:
+    """Return the median price of each item that has one, of some items at a time."""
+    ends = np.cumsum(np.bincount(item))
+    cuts = np.unique(np.searchsorted(ends, np.arange(0, len(item), BLOCK_ROWS), side="right"))
+    medians = []
+    for low, high in itertools.pairwise([*cuts.tolist(), len(ends)]):
+        here = (item >= low) & (item < high)
+        medians.append(pd.Series(price[here]).groupby(item[here]).median().dropna())
+    return pd.concat(medians)
 
 
 def _scale_of(values: np.ndarray) -> tuple[bool, float, float]:
@@ -315,5 +341,6 @@ def _scale_of(values: np.ndarray) -> tuple[bool, float, float]:
     if len(values) == 0:
         return False, 0.0, 1.0
     log = bool(values.min() >= 0 and values.mean() > SKEWED * np.median(values) + 1e-12)
-    values = np.log1p(values) if log else values
+    if log:
+        np.log1p(values, out=values)  # a copy, since it was selected
     return log, float(values.mean()), float(max(values.std(), 1e-6))

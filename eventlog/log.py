@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from eventlog import order
 from eventlog._runtime.errors import InputError
-from eventlog.columns import misfits
+from eventlog.columns import check_table, drop_unused_categories, misfits, tidy, to_ms
 from eventlog.log_folder import (
     TABLES,
     LogWriter,
@@ -34,13 +34,15 @@ from eventlog.log_folder import (
     read_frame,
     rows_of,
     to_arrow,
+    to_frame,
     to_pandas,
     versions,
     write_parquet,
 )
 from eventlog.manifest import SCHEMA_VERSION, digest, read_manifest, verify_checksums
 from eventlog.order import sort_events
-from eventlog.schema import COLUMNS, LABEL_COLUMNS, TIME, roles_of
+from eventlog.out_of_core.parts import part_tables
+from eventlog.schema import roles_of
 
 # What users import from here: the log, and the functions on its folder and its rows.
 __all__ = [
@@ -183,17 +185,17 @@ class EventLog:
             raise InputError(f"{path}: {error}") from None
 
     @classmethod
-    def parts(cls, path: Path | str) -> Iterator[EventLog]:
+    def parts(cls, path: Path | str, *, columns: Sequence[str] | None = None) -> Iterator[EventLog]:
         """Yield the log part by part, without truth, so that memory holds one part at a time.
 
-        Parts hold disjoint users. Raises InputError at a part that repeats a user of an earlier
-        one.
+        Parts hold disjoint users, and each has the columns that any of them has. `columns` are as
+        of `read`. Raises InputError at a part that repeats a user of an earlier one.
         """
         path = Path(path)
         manifest = read_manifest(path)
         seen: list[np.ndarray] = []  # per part, the hashes of its users
-        for part in part_paths(path):
-            log = cls(events=read_frame(part), manifest=manifest).grouped()
+        for part, table in part_tables(path, columns):
+            log = cls(events=to_frame(table, part), manifest=manifest).grouped()
             users = pd.util.hash_array(log.events["user_id"].astype(str).unique())
             shared = sum(int(np.isin(users, earlier).sum()) for earlier in seen)
             if shared:
@@ -397,73 +399,3 @@ def require_log(log: Any, what: str) -> None:
             f"{what} takes an EventLog, not {kind}; make one with EventLog.from_pandas(frame) or "
             "EventLog.read(folder)."
         )
-
-
-def check_table(table: pd.DataFrame, name: str, path: Path) -> None:
-    """Raise InputError if a table of a folder lacks a column without which it means nothing."""
-    for column in LABEL_COLUMNS if name == "labels" else (f"{name.removesuffix('s')}_id",):
-        if column not in table:
-            has = ", ".join(map(str, table.columns)) or "none"
-            raise InputError(f"{path}/{name}.parquet has no column {column!r}; its columns: {has}.")
-    if name == "labels" and not pd.api.types.is_integer_dtype(table["event_id"]):
-        raise InputError(
-            f"{path}/labels.parquet: event_id has type {table['event_id'].dtype}, but the schema "
-            "says integer."
-        )
-    if name == "labels" and not isinstance(table["known_at"].dtype, pd.DatetimeTZDtype):
-        raise InputError(
-            f"{path}/labels.parquet: known_at has type {table['known_at'].dtype}, but the schema "
-            "says time."
-        )
-
-
-def to_ms(time: pd.Timestamp) -> int:
-    """Return an instant as ms since 1970 UTC, the unit of `Sequences.time` and `Queries.time`."""
-    return int(time.value // 1_000_000)  # Timestamp.value is in ns, whatever the unit
-
-
-def tidy(events: pd.DataFrame) -> pd.DataFrame:
-    """Return `events` with the schema's types; unknown text columns become categories.
-
-    Ids and categoricals become categories, times datetime64[ms, UTC], numbers float64;
-    a float32 column, as simulated logs have it, stays as it is, since every value is exact in it.
-    """
-    out = {}
-    for name, values in events.items():
-        column = COLUMNS.get(str(name))
-        kind = column.kind if column else None
-        if kind == "time" or (column is None and isinstance(values.dtype, pd.DatetimeTZDtype)):
-            out[name] = values.astype(TIME)
-        elif kind in ("id", "categorical") or (
-            kind is None and (values.dtype == object or isinstance(values.dtype, pd.StringDtype))
-        ):
-            if not isinstance(values.dtype, pd.CategoricalDtype):
-                values = values.astype("string").astype(object).astype("category")
-            out[name] = values
-        elif kind == "numeric" and values.dtype != "float32":
-            out[name] = values.astype("float64")
-        else:
-            out[name] = values
-    return pd.DataFrame(out, index=events.index)
-
-
-def drop_unused_categories(events: pd.DataFrame) -> pd.DataFrame:
-    """Remove the category levels that no row has, so that none leaks through a vocabulary."""
-    return events.assign(
-        **{
-            str(name): _used_categories(values)
-            for name, values in events.items()
-            if isinstance(values.dtype, pd.CategoricalDtype)
-        }
-    )
-
-
-def _used_categories(values: pd.Series) -> pd.Series:
-    """Return `values.cat.remove_unused_categories()`, by counting and not by sorting the codes."""
-    codes, levels = values.cat.codes.to_numpy(), values.cat.categories
-    used = np.bincount(codes[codes >= 0], minlength=len(levels)) > 0
-    if used.all():
-        return values
-    new = np.append(np.cumsum(used) - 1, -1)[codes]  # code -1 (missing) selects the last entry
-    kept = pd.Categorical.from_codes(new, levels[used], ordered=values.cat.ordered)
-    return pd.Series(kept, index=values.index, name=values.name)

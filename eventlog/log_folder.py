@@ -182,8 +182,13 @@ def refuse_twice(names: list[str], path: Path) -> None:
 
 def read_frame(path: Path) -> pd.DataFrame:
     """Read a Parquet file as a data frame; raises as `read_arrow` does."""
+    return to_frame(read_arrow(path), path)
+
+
+def to_frame(table: pa.Table, path: Path) -> pd.DataFrame:
+    """Return a table of a file as a data frame. Raises InputError if a value has no place there."""
     try:
-        return to_pandas(read_arrow(path))
+        return to_pandas(table)
     except (pa.ArrowException, OverflowError, ValueError) as error:
         raise InputError(f"{path} has a value that cannot be read: {error}.") from None
 

@@ -5,9 +5,7 @@ how much likelier one is after another. It redraws the labels of simulated users
 label of a user becomes another one, wherever the user comes back to it. So visits, repeats and
 orders stay those of the simulation, and what follows what is that of the log.
 
-Both are learnt from counts of users. Under a budget the counts of pairs are noisy and mostly
-smaller than the noise, but they are few tastes seen through many labels: a matrix of low rank.
-Its eigenvalues beyond the edge of the noise's own spectrum, 2 sd sqrt(n) (Wigner 1958), are kept.
+Both are learnt from counts of users, under a budget with noise (see `generators.privacy.pairs`).
 
 Example::
 
@@ -17,7 +15,6 @@ Example::
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -26,9 +23,9 @@ import numpy as np
 
 from generators.privacy.accounting import PrivacyLedger
 from generators.privacy.counts import Answers, Question, Rows, Tables
+from generators.privacy.pairs import Pairs, pseudo_pairs
 from generators.validation import array
 
-MOST_PAIRED = 300  # labels of a group of which pairs are counted, the most popular ones
 REACH = 2  # different labels after one that make a pair with it
 CLIP_QUANTILE = 0.2  # of users' norms: the clip
 # Rounds of questions, and their shares of the budget.
@@ -37,8 +34,6 @@ LENGTHS = {POPULARITY: "numbers of different labels", PAIRS: "numbers of pairs"}
 ROUNDS = {LENGTHS[POPULARITY]: 0.02, POPULARITY: 0.2, LENGTHS[PAIRS]: 0.02, PAIRS: 0.76}
 HIDDEN = 2.0  # standard deviations of noise up to which a count may be chance
 LEAST_POPULAR = 1e-3  # of the most popular label: popularity of one that is never seen
-PSEUDO_PAIRS = 2.0  # of a label with the others by their popularity
-PSEUDO_NOISE = 0.3  # of the same, for each sd of noise and root of the number of labels
 EARLIER = 0.5  # exponent of how much likelier a label is after the one before the last
 MOST_COUNTED = 1e15
 MOST_CELLS = 4_000_000  # users times labels that are drawn at a time
@@ -66,24 +61,14 @@ class Visits:
         pair = np.unique(self.user * size + self.label)
         return pair // size, pair % size, None
 
-    def pairs(self, local: np.ndarray, start: np.ndarray, width: np.ndarray) -> Rows:
-        """Return pairs of different labels of a group that a user came to shortly after another.
-
-        Args:
-            local: (n_labels,) number of each label in its group, -1 = its pairs are not counted.
-            start: (n_groups,) first cell of each group.
-            width: (n_groups,) labels of each group.
-        """
-        users, cells = [], []
+    def pairs(self, of: Pairs) -> Rows:
+        """Return pairs of labels of a group that a user came to shortly after another."""
+        found = []
         for distance in range(1, REACH + 1):
-            one, two = self.label[:-distance], self.label[distance:]
-            use = self.user[:-distance] == self.user[distance:]
-            use &= (self.group[one] == self.group[two]) & (one != two)
-            use &= (local[one] >= 0) & (local[two] >= 0)
-            one, two, group = local[one[use]], local[two[use]], self.group[one[use]]
-            low, high = np.minimum(one, two), np.maximum(one, two)
-            users.append(self.user[:-distance][use])
-            cells.append(start[group] + low * width[group] + high)
+            same = self.user[:-distance] == self.user[distance:]
+            one, two = self.label[:-distance][same], self.label[distance:][same]
+            found.append(of.cells(self.user[:-distance][same], one, two))
+        users, cells = zip(*found, strict=True)
         return np.concatenate(users), np.concatenate(cells), None
 
 
@@ -96,7 +81,7 @@ class LabelChain:
     lifts: list[np.ndarray]  # (m, m) float32 of each group: its m most popular labels
 
     def __post_init__(self) -> None:
-        self.members = members(self.group, self.popularity)
+        self.members = Pairs.of(self.group, self.popularity).members
 
     @classmethod
     def restored(cls, arrays: Mapping[str, np.ndarray], what: str, group: np.ndarray) -> LabelChain:
@@ -109,17 +94,11 @@ class LabelChain:
             low=1e-12,
             high=MOST_COUNTED,
         )
-        width = _paired(members(group, popularity))
+        pairs = Pairs.of(group, popularity)
         lifts = array(
-            arrays,
-            f"{what}/lifts",
-            dtype="float32",
-            shape=(int((width**2).sum()),),
-            low=0,
-            high=MOST_COUNTED,
+            arrays, f"{what}/lifts", dtype="float32", shape=(pairs.size,), low=0, high=MOST_COUNTED
         )
-        parts = np.split(lifts, np.cumsum(width**2)[:-1])
-        return cls(group, popularity, [p.reshape(m, m) for p, m in zip(parts, width, strict=True)])
+        return cls(group, popularity, pairs.squares(lifts))
 
     def redraw(
         self, user: np.ndarray, label: np.ndarray, group: np.ndarray, rng: np.random.Generator
@@ -183,18 +162,6 @@ class LabelChain:
             free[users, chosen] = False
 
 
-def members(group: np.ndarray, popularity: np.ndarray) -> list[np.ndarray]:
-    """Return the labels of each group, most popular first."""
-    order = np.lexsort((np.arange(len(group)), -popularity, group))
-    ends = np.cumsum(np.bincount(group))[:-1]
-    return np.split(order, ends)
-
-
-def _paired(there: list[np.ndarray]) -> np.ndarray:
-    """Return how many labels of each group are paired, (n_groups,)."""
-    return np.array([min(len(labels), MOST_PAIRED) for labels in there])
-
-
 def learn_chain(visits: Visits, tables: Tables | None, what: str) -> LabelChain:
     """Return the chain of the labels in `visits`, exactly or under a budget.
 
@@ -205,19 +172,12 @@ def learn_chain(visits: Visits, tables: Tables | None, what: str) -> LabelChain:
     asked = Question(f"{what}: {POPULARITY}", size, visits.labels)
     counts, noise = _answer(asked, tables, what, POPULARITY)
     popularity = _smoothed(counts, noise)
-    there = members(visits.group, popularity)
-    width = _paired(there)
-    start = np.concatenate([[0], np.cumsum(width**2)[:-1]])
-    local = np.full(size, -1)
-    for labels, m in zip(there, width, strict=True):
-        local[labels[:m]] = np.arange(m)
-    asked = Question(
-        f"{what}: {PAIRS}", int((width**2).sum()), lambda: visits.pairs(local, start, width)
-    )
+    of = Pairs.of(visits.group, popularity)
+    asked = Question(f"{what}: {PAIRS}", of.size, lambda: visits.pairs(of))
     counts, noise = _answer(asked, tables, what, PAIRS)
     lifts = [
-        _lift(counts[b : b + m * m].reshape(m, m), popularity[labels[:m]], noise)
-        for labels, b, m in zip(there, start, width, strict=True)
+        _lift(pairs, popularity[labels[: len(pairs)]], noise)
+        for labels, pairs in zip(of.members, of.matrices(counts, noise), strict=True)
     ]
     return LabelChain(visits.group, popularity.astype(np.float32), lifts)
 
@@ -250,17 +210,10 @@ def _smoothed(counts: np.ndarray, noise: float) -> np.ndarray:
     return np.maximum(np.where(hidden, left, counts), least)
 
 
-def _lift(upper: np.ndarray, popularity: np.ndarray, noise: float) -> np.ndarray:
-    """Return how many times likelier each label is after another than by its popularity, (m, m).
-
-    `upper` (m, m) has counts of pairs, with their noise, above its diagonal.
-    """
-    size, share = len(upper), popularity / popularity.sum()
-    upper = np.triu(upper, 1)
-    values, vectors = np.linalg.eigh(upper + upper.T)
-    kept = np.abs(values) > 2 * noise * math.sqrt(size)
-    pairs = np.maximum((vectors[:, kept] * values[kept]) @ vectors[:, kept].T, 0.0)
-    pairs += (PSEUDO_PAIRS + PSEUDO_NOISE * noise * math.sqrt(size)) * share
+def _lift(pairs: np.ndarray, popularity: np.ndarray, noise: float) -> np.ndarray:
+    """Return how many times likelier each label is after another than by its popularity, (m, m)."""
+    share = popularity / popularity.sum()
+    pairs = pairs + pseudo_pairs(len(pairs), noise) * share
     np.fill_diagonal(pairs, 0.0)
     total = pairs.sum(1, keepdims=True)
     after = np.where(total > 0, pairs / np.maximum(total, 1e-12), share)

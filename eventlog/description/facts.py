@@ -12,12 +12,12 @@ import pandas as pd
 
 from eventlog._runtime.errors import InputError
 from eventlog.arrays import DAY_MS
+from eventlog.checking.oddities import Timeline
 from eventlog.columns import misfits
 from eventlog.description.distinct import Distinct
 from eventlog.log import EventLog, check_table
 from eventlog.log_folder import part_paths, read_frame
 from eventlog.manifest import read_manifest
-from eventlog.oddities import Timeline
 from eventlog.order import check_columns
 from eventlog.schema import roles_of
 

@@ -20,9 +20,18 @@ from msgspec.structs import replace
 from eventlog._runtime.errors import InputError
 from eventlog.arrays import DAY_MS
 from eventlog.ingest.columns.amounts import parse_numbers
+from eventlog.ingest.columns.conditions import label_values, satisfied
+from eventlog.ingest.columns.event_ids import SeenIds
 from eventlog.ingest.columns.own_columns import OwnColumns
 from eventlog.ingest.columns.times import NO_TIME, UNITS, clocks, column_times, shop_time, units_of
-from eventlog.ingest.columns.values import TEXT, Coded, coded, within, without_decimals
+from eventlog.ingest.columns.values import (
+    TEXT,
+    Coded,
+    coded,
+    plain_text_of,
+    within,
+    without_decimals,
+)
 from eventlog.ingest.mapping import Label, Mapping, Names, Rule, TimeFormat
 from eventlog.ingest.reading.streams import RAGGED, Batch
 from eventlog.ingest.rejects import NUMBERS, REASONS, reject_table
@@ -31,7 +40,6 @@ from eventlog.schema import COLUMNS, named_as_id
 EARLIEST, LATEST = (
     pd.Timestamp(t, tz="UTC").value // 1_000_000 for t in ("1990-01-01", "2100-01-01")
 )
-TRUTHS = {"true": 1.0, "yes": 1.0, "y": 1.0, "t": 1.0, "false": 0.0, "no": 0.0, "n": 0.0, "f": 0.0}
 IDS = [name for name, column in COLUMNS.items() if column.kind in ("id", "categorical")]
 
 
@@ -62,7 +70,7 @@ class Converter:
     units: Counter[str] = field(default_factory=Counter)  # unit -> times that count in it
     at_midnight: Counter[str] = field(default_factory=Counter)  # clock -> rows without one
     missing: Counter[tuple[str, str]] = field(default_factory=Counter)  # (column, text) -> rows
-    _seen: list[np.ndarray] = field(default_factory=list)  # hashes of the file's own event ids
+    seen_ids: SeenIds = field(default_factory=SeenIds)  # the file's own event ids
 
     def __call__(self, batch: Batch) -> Converted:
         """Convert one batch.
@@ -283,18 +291,7 @@ class _Conversion:
         if name is None:
             return  # a preset may have rules on columns that this file lacks
         column = self._coded(name)
-        if rule.present is not None:
-            where = (column.codes >= 0) == rule.present
-        elif rule.begins_with is not None:
-            where = column.where(pc.starts_with(column.values, rule.begins_with).to_pylist())
-        elif rule.matches is not None:
-            where = column.where(
-                [re.fullmatch(rule.matches, v) is not None for v in column.values.to_pylist()]
-            )
-        elif rule.below is not None:
-            where = column.where(self._parsed(column.values) < rule.below)
-        else:
-            where = column.where([v in rule.equals for v in column.values.to_pylist()])
+        where = satisfied(rule, column, self._parsed)
         if rule.event is not None:
             event = self.out["event"]
             self.out["event"] = Coded(
@@ -313,16 +310,7 @@ class _Conversion:
         if source is None:
             return
         column = self._coded(source)
-        hashed = column.take(pd.util.hash_array(column.values.to_numpy(zero_copy_only=False)), 0)
-        seen = pd.Series(hashed).duplicated().to_numpy().copy()
-        for old in self.owner._seen:
-            seen |= old[np.minimum(np.searchsorted(old, hashed), len(old) - 1)] == hashed
-        self.set_aside(seen & (column.codes >= 0), "duplicated event_id", source)
-        self.owner._seen.append(
-            np.unique(hashed[column.codes >= 0])
-            if (column.codes >= 0).any()
-            else np.zeros(1, dtype=np.uint64)
-        )
+        self.set_aside(self.owner.seen_ids.repeated(column), "duplicated event_id", source)
         if self.owner.keep_event_id:
             self.out["_event_id"] = pa.array(
                 column.take(parse_numbers(column.values), -1.0).astype(np.int64)
@@ -331,13 +319,7 @@ class _Conversion:
     def _label(self, number: int, label: Label, time: np.ndarray) -> None:
         source = self._find(label.column, f"the label {label.kind}") or ""
         column = self._coded(source)
-        values = self._parsed(column.values)
-        texts = column.values.to_pylist()
-        words = np.array(
-            [label.values.get(v, TRUTHS.get(v.strip().lower(), np.nan)) for v in texts],
-            dtype=np.float64,
-        )
-        value = column.take(np.where(np.isnan(words), values, words), np.nan)
+        value = label_values(label, column, self._parsed)
         self.set_aside(np.isnan(value) & (column.codes >= 0), "unparseable label", source)
         known = time + int(label.delay_days * DAY_MS)
         if label.known_at:
@@ -428,10 +410,3 @@ class _Conversion:
             None if items is None else items[good],
             len(self.rows) + len(self.ragged),
         )
-
-
-def plain_text_of(column: pa.ChunkedArray, row: int) -> str:
-    """Return one value of a column as text, "" if it is missing."""
-    value = coded(column.slice(row, 1))
-    code = int(value.codes[0])
-    return "" if code < 0 else str(value.values[code].as_py())

@@ -31,12 +31,14 @@ import torch
 from generators.codec.codec import SESSION_LABEL, Codec
 from generators.codec.parts import ARRIVAL, LENGTH, N_LABELLED_SESSIONS, OBSERVATION_SPAN
 from generators.markov.contexts import SIZES, ContextFeatures, context, index_of
-from generators.privacy.counts import Answers, Question, Rows, Tables
+from generators.privacy.counts import Answers, Question, Rows, Tables, given_rows
+from generators.privacy.pairs import Pairs
 from generators.sequences import feature_layout as layout
 
 # The rounds, and their shares of the budget.
 SHARES, LENGTHS, TABLES = "events of users, by their rows", "lengths of vectors", "tables"
 ROUNDS = {SHARES: 0.02, LENGTHS: 0.01, TABLES: 0.97}
+ITEM_PAIRS = "pairs of items"
 # Weights of tables; other columns of the log have LIGHT, other fields 1.
 WEIGHTS = {
     "gap": 3.0,
@@ -44,6 +46,7 @@ WEIGHTS = {
     "pick": 2.0,
     "category": 2.0,
     "item": 3.0,
+    ITEM_PAIRS: 8.0,
     SESSION_LABEL: 2.0,
     ARRIVAL: 1.0,
     OBSERVATION_SPAN: 3.0,
@@ -131,6 +134,7 @@ class PrivateQuestions:
         owner: (n,) user of each row.
         seen: of each row.
         column: (n,) codes of each field, -1 = not asked.
+        pairs: which pairs of items are counted: an item that is no copy, and the one before.
     """
 
     codec: Codec
@@ -138,6 +142,7 @@ class PrivateQuestions:
     owner: np.ndarray
     seen: ContextFeatures
     column: dict[str, torch.Tensor]
+    pairs: Pairs  # of items
 
     def ask(
         self, attributes: Sequence[Question], *, clip_quantile: float
@@ -196,8 +201,18 @@ class PrivateQuestions:
         if name == "item":
             size, item = codec.items.size, self.column["item"]
             fresh = (item >= 0).numpy()
-            rows = self.owner[fresh], item.numpy()[fresh], None
-            return [Question("item", size, lambda: rows, math.sqrt(weight))]
+            owner, after = self.owner[fresh], item.numpy()[fresh]
+            before = self.seen.features[:, layout.LAST_ITEMS].numpy()[fresh]
+            pairs = self.pairs
+            return [
+                Question("item", size, given_rows((owner, after, None)), math.sqrt(weight)),
+                Question(
+                    ITEM_PAIRS,
+                    pairs.size,
+                    lambda: (*pairs.cells(owner, before, after), None),
+                    math.sqrt(WEIGHTS[ITEM_PAIRS]),
+                ),
+            ]
         if name == SESSION_LABEL:
             return [self._question(SESSION_LABEL, name, (0,), LABELLED * weight, votes=True)]
         given = [*labelled_levels(codec, name), LABEL]

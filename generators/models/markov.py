@@ -20,8 +20,7 @@ urn gives the negative binomial distribution).
 
 A code counted n times of m in its context has the share (n + s * b) / (m + s), with b its share in
 the coarser context and s the strength of the backoff: the Dirichlet smoothing of MacKay and Peto
-(1995). Under a privacy budget the counts are noisy (see `generators.markov.private_tables`), and an
-item is drawn by its popularity in its category.
+(1995). Under a privacy budget the counts are noisy (see `generators.markov.private_tables`).
 """
 
 from __future__ import annotations
@@ -58,6 +57,7 @@ from generators.markov.contexts import (
     sizes_about,
 )
 from generators.markov.private_questions import (
+    ITEM_PAIRS,
     ROUNDS,
     PrivateQuestions,
     attribute_table,
@@ -74,6 +74,7 @@ from generators.privacy.counts import (
     given_rows,
     raked,
 )
+from generators.privacy.pairs import Pairs, pseudo_pairs
 from generators.sampling.step_model import draw
 from generators.sequence_model import SequenceGenerator
 from generators.sequences import feature_layout as layout
@@ -131,15 +132,17 @@ class Markov(SequenceGenerator):
         fields = [n for n in codec.fields() if n != "item"]
         if ledger.epsilon is not None:
             tables = Tables(ledger, ROUNDS, n_users=len(steps))
-            answers, events = PrivateQuestions(codec, tables, owner, seen, column).ask(
-                asked, clip_quantile=self.clip_quantile
+            pairs = Pairs.of(
+                np.asarray(codec.items.category, dtype=np.int64), self.field_marginals_["item"]
             )
+            questions = PrivateQuestions(codec, tables, owner, seen, column, pairs)
+            answers, events = questions.ask(asked, clip_quantile=self.clip_quantile)
             private = PrivateTables(codec, answers, self.field_marginals_ | {"event": events})
             for name in fields:
                 self.given_[name] = []
                 widths = [w for _, w in context(codec, name, seen)]
                 self.tables_[name] = private.learn(name, widths).astype(np.float32)
-            self._learn_popularity(*answers["item"])
+            self._learn_private_items(answers, pairs)
         else:
             answers = exact_answers(asked)
             for name in fields:
@@ -198,15 +201,25 @@ class Markov(SequenceGenerator):
             reached.append(before @ share)
             self.attribute_shares_.append(share)
 
-    def _learn_popularity(self, counts: np.ndarray, noise: float) -> None:
-        """Learn how popular fresh items are, (n_items,), from counts with noise.
-
-        Successors are not learnt under a privacy budget: there are too many pairs for their counts
-        to exceed the noise.
-        """
-        self.tables_["popularity"] = np.where(counts > noise, counts, 0.0).astype(np.float32)
-        self.tables_["successor"] = np.zeros((len(counts), 1), dtype=np.int32)
-        self.tables_["successor_count"] = np.zeros((len(counts), 1), dtype=np.float32)
+    def _learn_private_items(self, answers: Answers, pairs: Pairs) -> None:
+        """Learn how popular fresh items are, and which follow which, from counts with noise."""
+        counts, noise = answers["item"]
+        popular = np.where(counts > noise, counts, 0.0).astype(np.float32)
+        successor = np.zeros((len(counts), self.successors), dtype=np.int32)
+        count = np.zeros((len(counts), self.successors), dtype=np.float32)
+        _, sd = answers[ITEM_PAIRS]
+        for items, of in zip(pairs.members, pairs.matrices(*answers[ITEM_PAIRS]), strict=True):
+            best = np.argsort(-of, axis=1, kind="stable")[:, : self.successors]
+            rows, n = items[: len(of)], best.shape[1]
+            found = np.take_along_axis(of, best, axis=1)
+            # a category's popularity counts `strength` pairs, see MarkovStepModel.item_weights
+            count[rows, :n] = found * self.strength / pseudo_pairs(len(of), sd)
+            successor[rows, :n] = np.where(found > 0, items[best], 0)
+        self.tables_ |= {
+            "popularity": popular,
+            "successor": successor,
+            "successor_count": count,
+        }
 
     def _learn_items(self, steps: EncodedSequences, item: np.ndarray, owner: np.ndarray) -> None:
         """Learn how popular fresh items are, and which item follows which; `item` (n,) codes."""

@@ -19,8 +19,7 @@ from generators.structure import evidence
 from generators.structure.breaches import find_breaches
 from generators.structure.constants import SessionConstant, UserConstant, UserLevel
 from generators.structure.declared import Declared
-from generators.structure.dependency import UNITS, Calendar, Dependency, calendar, keys_of
-from generators.structure.find_campaigns import find_campaigns
+from generators.structure.dependency import UNITS, Calendar, Dependency, calendar
 from generators.structure.find_comparisons import find_comparison
 from generators.structure.find_formulas import (
     Numbers,
@@ -33,14 +32,13 @@ from generators.structure.find_formulas import (
 from generators.structure.find_pairs import find_pairs
 from generators.structure.find_rows import Earlier, Totals, find_growing, probe_of, scopes_of
 from generators.structure.find_texts import find_folded
-from generators.structure.forms import DATE, DISTANCE, LocalDays, Name, TimeDifference
-from generators.structure.offers import Campaigns
+from generators.structure.forms import DATE, DISTANCE, Name, TimeDifference
 from generators.structure.relation import Relation, find_presence
 from generators.structure.rows import Group
-from generators.structure.structure import Structure, escaped, in_order, kinds_of
+from generators.structure.search import Search
+from generators.structure.structure import Structure, in_order, kinds_of
 from generators.structure.tables import (
     DAY_MS,
-    Tables,
     codes_of,
     decimals_of,
     first_rows,
@@ -48,28 +46,12 @@ from generators.structure.tables import (
     is_number,
     is_time,
 )
-from generators.structure.zones import find_zone
 
-SAMPLE_ROWS = 60_000  # in which relations are looked for, at least
-MOST_KEYS = 5_000  # values of a column that may determine others
-MOST_KEY_COLUMNS = 24
 FEWEST_GROUPS = 10  # users or sessions with several rows, before anything is constant in them
 FEWEST_KEYS = 3
 STEADY = 0.02  # of the variance: what a level of a user leaves
-NAMES = 40  # a number with fewer values is learnt value by value anyway
-SPARSE = 0.5  # share of the whole numbers in its range that a name has, at most
-LARGEST_AMOUNT = 1e15
 USERS_OF_KEY = 5  # at least, of each value of a constant that decides another
-# Columns of which nothing is a total, an earlier value or a side of a comparison.
-NO_OPERANDS = frozenset({"event_id", "user_id", "timestamp", "session_id", "order_id", "coupon_id"})
 REFERRED = frozenset({"order_id"})  # but a row may refer to an earlier one by it
-# Columns that have a meaning of their own to the codec; they are never derived.
-ROLES = frozenset(
-    {
-        *("event_id", "user_id", "timestamp", "event", "session_id", "item_id", "order_id"),
-        *("category", "price", "coupon_id", "quantity", "rating"),
-    }
-)
 
 
 def find_structure(
@@ -101,39 +83,8 @@ def _ordered(log: EventLog, relations: Sequence[Relation]) -> Structure:
     return Structure(ordered, kinds_of(log.events))
 
 
-class _Finder:
-    """Collects relations; a column is derived once, and from what does not follow from it."""
-
-    def __init__(
-        self, log: EventLog, min_users: int, rng: np.random.Generator, declared: Declared
-    ) -> None:
-        self.min_users, self.rng = min_users, rng
-        self.whole = Tables.of(log)
-        self.whole.events.columns = [escaped(str(n)) for n in self.whole.events.columns]
-        self.relations: list[Relation] = list(declared.relation)
-        self.declared = {r.column for r in self.relations} | set(declared.free)
-        if "coupon_id" not in self.declared:
-            said = log.manifest.get("campaigns") or ()
-            campaigns = find_campaigns(self.whole, min_users=min_users, said=said)
-            if campaigns is not None:
-                self.relations.append(campaigns)
-        for relation in self.relations:
-            if isinstance(relation, Campaigns):
-                relation.reduce(self.whole)
-        if "timestamp" not in self.declared:
-            self.local_days()
-        some = self.whole.events[_users_of(self.whole.user, rng)].reset_index(drop=True)
-        self.some = Tables(some, self.whole.users, self.whole.roles)
-        self.constant: list[str] = []  # columns that are the same in all rows of a user
-        special = {"discount"} if "coupon_id" in log.events else set()
-        self.free = [
-            n
-            for n in self.some.events
-            if n not in ROLES | special | self.declared and self.some.events[n].notna().any()
-        ]
-        # numbers beyond all amounts take part in nothing that is computed
-        self.huge = {n for n in self.some.events if _is_huge(self.some.events[n])}
-        self.users_columns = set() if log.users is None else set(map(str, log.users.columns))
+class _Finder(Search):
+    """Looks for each kind of relation, the more certain ones first."""
 
     def find(self) -> None:
         """Find all relations, the more certain kinds first."""
@@ -153,22 +104,6 @@ class _Finder:
         self.other_numbers()
         self.texts()
 
-    def take(self, relation: Relation) -> None:
-        """Keep a relation, which derives its column."""
-        self.relations.append(relation)
-        if relation.column in self.free:
-            self.free.remove(relation.column)
-
-    # --- kinds ------------------------------------------------------------------------------------
-
-    def local_days(self) -> None:
-        """Find the time zone of which all times are days."""
-        zone = find_zone(self.whole.time)
-        if zone is not None:
-            relation = LocalDays(column="timestamp", zone=zone)
-            self.relations.append(relation)
-            relation.reduce(self.whole)
-
     def user_constants(self) -> None:
         """Find columns that are the same in all rows of a user."""
         tables, constants = self.some, {}
@@ -183,7 +118,7 @@ class _Finder:
                 or name in self.users_columns
             ):
                 continue
-            if not (is_number(column) or is_time(column)) and not self._shared(column):
+            if not (is_number(column) or is_time(column)) and not self.shared(column):
                 continue
             there = pd.Series(column.notna().to_numpy()).groupby(tables.user).transform("any")
             present = find_presence(tables, name, there.to_numpy())
@@ -198,10 +133,10 @@ class _Finder:
         first = first_rows(self.some.user)
         user, value = self.some.user[first], codes_of(self.some.events[name])[first]
         for key in [
-            n for n in self.constant if n != name and n in self._before(name, self.constant)
+            n for n in self.constant if n != name and n in self.before(name, self.constant)
         ]:
             column = self.some.events[key]
-            if is_time(column) or (is_number(column) and not self._is_name(key)):
+            if is_time(column) or (is_number(column) and not self.is_name(key)):
                 continue
             code = codes_of(column)[first]
             if evidence.is_id(code, user) or len(user) < USERS_OF_KEY * (code.max() + 1):
@@ -209,39 +144,16 @@ class _Finder:
             found = evidence.determined(code, value, user)
             if found is None or not found.holds(FEWEST_KEYS):
                 continue
-            if self._follows(name, key, found.share):
+            if self.follows_from(name, key, found.share):
                 return True
         return False
-
-    def _follows(self, name: str, key: str, share: float, second: str | None = None) -> bool:
-        """Take a dependency on a key, or two; return False where too few users have its values."""
-        keys = keys_of(self.whole, key, second)
-        values = evidence.usual_values(self.whole, keys, name, self.min_users)
-        if not values:
-            return False
-        can = keys_of(self.some, key, second).notna().to_numpy()
-        self.take(
-            Dependency(
-                column=name,
-                key=key,
-                second=second,
-                values=values,
-                exceptions=max(0.0, 1 - share),
-                present=find_presence(self.some, name, can),
-            )
-        )
-        return True
-
-    def operands(self) -> list[str]:
-        """Return the columns from which others may follow."""
-        return [n for n in self.some.events if n not in NO_OPERANDS | self.huge]
 
     def totals(self, scopes: Sequence[Group]) -> None:
         """Find columns that have one value for all rows of a user, a session or an order."""
         operands = self.operands()
         totals = Totals(self.some, probe_of(self.some), operands, scopes)
         for name in [n for n in self.free if n in totals.numbered.frame]:
-            found = totals.find(name, self._before(name, operands))
+            found = totals.find(name, self.before(name, operands))
             if found is not None:
                 self.take(found)
 
@@ -250,7 +162,7 @@ class _Finder:
         operands = [*self.operands(), *(n for n in REFERRED if n in self.some.events)]
         earlier = Earlier(self.some, probe_of(self.some), operands)
         for name in [n for n in self.free if n in earlier.numbered.frame]:
-            found = earlier.find(name, self._before(name, operands))
+            found = earlier.find(name, self.before(name, operands))
             if found is not None:
                 self.take(found)
 
@@ -259,39 +171,18 @@ class _Finder:
         probe = probe_of(self.some)
         operands = self.operands()
         for name in list(self.free):
-            found = find_comparison(self.some, probe, name, self._before(name, operands))
+            found = find_comparison(self.some, probe, name, self.before(name, operands))
             if found is not None:
                 self.take(found)
 
     def pairs(self) -> None:
         """Find columns that two others decide together."""
         tables, keys = self.some, self.keys()
-        columns = [n for n in self.free if not is_time(tables.events[n]) and not self._of_item(n)]
+        columns = [n for n in self.free if not is_time(tables.events[n]) and not self.of_item(n)]
         codes = {n: codes_of(tables.events[n]) for n in {*keys, *columns}}
         for name, key, second, share in find_pairs(codes, tables.user, keys, columns, self.rng):
-            if {key, second} <= set(self._before(name, keys)):
-                self._follows(name, key, share, second)
-
-    def _shared(self, column: pd.Series) -> bool:
-        """Do enough users share the values of most rows?"""
-        code = codes_of(column)
-        users = evidence.users_of(code, self.some.user)
-        return bool((users[code[code >= 0]] >= self.min_users).mean() > evidence.SHARED)
-
-    def keys(self) -> list[str]:
-        """Return the columns that may determine others, those with fewest values first."""
-        tables = self.some
-        sizes = {}
-        for name in [*self.free, *self.constant, "category", "event"]:
-            if name not in tables.events or is_time(tables.events[name]):
-                continue
-            code = codes_of(tables.events[name])
-            n = int(code.max(initial=-1)) + 1
-            if 1 < n <= MOST_KEYS and not evidence.is_id(code, tables.user):
-                if is_number(tables.events[name]) and not self._is_name(name):
-                    continue
-                sizes[name] = n
-        return sorted(sizes, key=lambda k: (sizes[k], k))[:MOST_KEY_COLUMNS]
+            if {key, second} <= set(self.before(name, keys)):
+                self.follows_from(name, key, share, second)
 
     def dependencies(self, keys: Sequence[str]) -> None:
         """Find columns that follow from a key; text that follows from the item is the codec's."""
@@ -301,11 +192,11 @@ class _Finder:
         for key in keys:
             for name in list(self.free):
                 column = tables.events[name]
-                if is_time(column) or key not in self._before(name, [key]):
+                if is_time(column) or key not in self.before(name, [key]):
                     continue
                 if of_item and not (is_number(column) or is_digits(column)):
                     continue
-                if not of_item and self._of_item(name):
+                if not of_item and self.of_item(name):
                     continue
                 found = evidence.determined(code[key], code[name], tables.user)
                 if (
@@ -314,22 +205,8 @@ class _Finder:
                     or (code[key][code[name] >= 0] >= 0).mean() < evidence.DETERMINED
                 ):
                     continue
-                if not self._follows(name, key, found.share):
+                if not self.follows_from(name, key, found.share):
                     continue
-
-    def _of_item(self, name: str) -> bool:
-        """Does the item decide a column of text? Such columns are learnt with the items."""
-        tables = self.some
-        if "item_id" not in tables.events:
-            return False
-        item, value = codes_of(tables.events["item_id"]), codes_of(tables.events[name])
-        found = evidence.determined(item, value, tables.user)
-        return (
-            found is not None
-            and found.share > 0.99
-            and (item[value >= 0] >= 0).mean() > 0.99
-            and found.without < 0.99
-        )
 
     def computed(self) -> None:
         """Find numbers that are computed from others, of their row or of rows before."""
@@ -345,17 +222,17 @@ class _Finder:
                 numbers, probe, name, distance=name.startswith(DISTANCE)
             )
             relation = relation or find_running_sum(
-                numbers, probe, name, self._before(name, operands)
+                numbers, probe, name, self.before(name, operands)
             )
             relation = relation or find_running_number(
                 numbers, name, partial(evidence.quantiles, min_users=self.min_users)
             )
             if relation is None and is_number(tables.events[name]):
-                relation = find_formula(numbers, name, self._before(name, operands), self.rng)
+                relation = find_formula(numbers, name, self.before(name, operands), self.rng)
             if relation is not None:
                 self.take(relation)
         for name in [n for n in self.free if n in operands and numbers.enough(n)]:
-            ratio = find_formula(numbers, name, self._before(name, operands), self.rng, ratios=True)
+            ratio = find_formula(numbers, name, self.before(name, operands), self.rng, ratios=True)
             if ratio is not None:
                 self.take(ratio)
         for name in [n for n in ("price", *self.free) if n in operands and n not in self.declared]:
@@ -364,16 +241,6 @@ class _Finder:
             if multiple is not None:
                 self.relations.append(multiple)
                 self._factor_of(multiple)
-
-    def _before(self, column: str, operands: Sequence[str]) -> list[str]:
-        """Return the operands that do not follow from a column."""
-        follows = {column}
-        grown = True
-        while grown:
-            more = {r.column for r in self.relations if follows & set(r.reads())}
-            grown = not more <= follows
-            follows |= more
-        return [n for n in operands if n not in follows]
 
     def _factor_of(self, multiple: Relation) -> None:
         """Find whether the calendar decides the factor of a multiple."""
@@ -429,7 +296,7 @@ class _Finder:
                 can = there.groupby(tables.session).transform("any").to_numpy()
                 present = find_presence(tables, name, can)
                 self.take(SessionConstant(column=name, present=present))
-            elif self._is_name(name):
+            elif self.is_name(name):
                 self.take(Name(column=name))
 
     def _is_level(self, name: str) -> bool:
@@ -458,17 +325,6 @@ class _Finder:
             present=find_presence(some, name, can.to_numpy()),
         )
 
-    def _is_name(self, name: str) -> bool:
-        """Is a number one of many whole numbers, few of those in its range, that users share?"""
-        column = self.some.events[name]
-        if not is_number(column):
-            return False
-        values = np.unique(column.dropna().to_numpy(dtype=np.float64))
-        whole = len(values) > NAMES and bool((values == np.floor(values)).all())
-        return (
-            whole and len(values) < SPARSE * (values[-1] - values[0] + 1) and self._shared(column)
-        )
-
     def times(self) -> None:
         """Find times, whose distance from the row's time is what may follow from others."""
         for name in list(self.free):
@@ -492,20 +348,6 @@ class _Finder:
             column = self.some.events[name]
             if is_number(column) or pd.api.types.is_bool_dtype(column) or is_digits(column):
                 continue
-            folded = None if self._of_item(name) else find_folded(self.whole, name, self.min_users)
+            folded = None if self.of_item(name) else find_folded(self.whole, name, self.min_users)
             if folded is not None:
                 self.take(folded)
-
-
-def _is_huge(column: pd.Series) -> bool:
-    return is_number(column) and bool((column.abs() > LARGEST_AMOUNT).any())
-
-
-def _users_of(user: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return the rows of users drawn at random until there are SAMPLE_ROWS, (n,) bool."""
-    rows = np.bincount(user)
-    order = rng.permutation(len(rows))
-    enough = int(np.searchsorted(np.cumsum(rows[order]), SAMPLE_ROWS)) + 1
-    chosen = np.zeros(len(rows), dtype=bool)
-    chosen[order[:enough]] = True
-    return chosen[user]

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from eventlog import Encoder, EventLog, InputError
+from eventlog import Encoder, EventLog, InputError, encode
 from eventlog.arrays import FIRST, MISSING, UNKNOWN, Sequences
 from eventlog.encode import source_column
+from eventlog.log_folder import LogWriter
+from eventlog.out_of_core.mapped import read_mapped
 
 
 @pytest.fixture(scope="module")
@@ -175,3 +179,92 @@ def test_an_own_column_never_takes_the_place_of_another(
     assert Encoder.from_json(encoder.to_json()).encode(log).columns.keys() == (
         sequences.columns.keys()
     )
+
+
+def same(one: Sequences, two: Sequences) -> None:
+    for name in ("offsets", "users", "time", "event_id", "role"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(two, name), err_msg=name)
+        assert getattr(one, name).dtype == getattr(two, name).dtype, name
+    for group in ("columns", "raw", "ids"):
+        mine, others = getattr(one, group), getattr(two, group)
+        assert mine.keys() == others.keys()
+        for name, values in mine.items():
+            np.testing.assert_array_equal(values, others[name], err_msg=name)
+            assert values.dtype == others[name].dtype, name
+
+
+VALUES = {
+    "item_id": st.none() | st.sampled_from(["a", "b", "c"]),
+    "category": st.none() | st.sampled_from(["x", "y"]),
+    "price": st.none() | st.floats(0, 1e4),
+    "shop_id": st.none() | st.integers(1, 3),
+    "member": st.none() | st.booleans(),
+    "device": st.none() | st.sampled_from(["d1", "d2"]),
+}
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("uvw"), st.integers(0, 50), st.fixed_dictionaries(VALUES)),
+        min_size=2,
+        max_size=25,
+        unique_by=lambda row: row[:2],
+    ),
+    st.sampled_from([0, 20, 1000]),
+    st.data(),
+)
+def test_a_folder_is_encoded_part_by_part_as_it_is_in_memory(
+    rows: list[tuple[str, int, dict[str, object]]], cut: int, data: st.DataObject
+) -> None:
+    frame = pd.DataFrame([row for _, _, row in sorted(rows, key=lambda r: r[:2])])
+    frame = frame.drop(columns=data.draw(st.lists(st.sampled_from(sorted(VALUES)), max_size=2)))
+    users, minutes = zip(*sorted(row[:2] for row in rows), strict=True)
+    frame["user_id"], frame["event"] = (
+        users,
+        ["view_item", "odd"] * (len(rows) // 2) + ["odd"] * (len(rows) % 2),
+    )
+    frame["timestamp"] = pd.Timestamp("2024-01-01", tz="UTC") + pd.to_timedelta(minutes, unit="min")
+    frame["event_id"] = np.arange(len(rows))
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "log"
+        with LogWriter(folder) as writer:
+            for _, part in frame.groupby("user_id"):  # each part with the columns that it needs
+                writer.write_part(part.dropna(axis="columns", how="all"))
+            writer.finish()
+        log = EventLog.read(folder)
+        before = frame["timestamp"].min() + pd.Timedelta(minutes=cut)
+        if not (frame["timestamp"] < before).any():
+            with pytest.raises(InputError, match="no events"):
+                Encoder.fit(folder, before=before)
+            return
+        encoder = Encoder.fit(log.before(before))
+        assert Encoder.fit(folder, before=before).to_json() == encoder.to_json()
+        assert Encoder.fit(log, before=before).to_json() == encoder.to_json()
+        whole = encoder.encode(log)
+        same(encoder.encode(folder), whole)
+        same(encoder.encode(folder, out=Path(scratch) / "encoded"), whole)
+        same(read_mapped(Path(scratch) / "encoded"), whole)
+
+
+def test_counts_of_blocks_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    item, category = rng.integers(0, 12, 500), rng.integers(0, 4, 500)
+    price = np.where(rng.random(500) < 0.2, np.nan, rng.random(500))
+    counts, medians = encode._pair_counts(item, category), encode._medians(item, price)
+    monkeypatch.setattr(encode, "BLOCK_ROWS", 37)
+    pd.testing.assert_series_equal(encode._pair_counts(item, category), counts)
+    pd.testing.assert_series_equal(encode._medians(item, price), medians)
+    frame = pd.DataFrame({"item": item, "category": category})
+    kept = frame[(item >= FIRST) & (category > 0)].value_counts(sort=False)
+    assert counts.tolist() == kept.tolist()
+    pd.testing.assert_series_equal(pd.Series(price).groupby(item).median(), medians)
+
+
+def test_what_is_no_encoded_log_is_refused(small_log: EventLog, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"holds no encoded log; Encoder\.encode"):
+        read_mapped(tmp_path)
+    encoder = Encoder.fit(small_log)
+    encoder.encode(small_log, out=tmp_path / "encoded")
+    with pytest.raises(InputError, match="exists"):
+        encoder.encode(small_log, out=tmp_path / "encoded")

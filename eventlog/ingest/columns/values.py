@@ -116,6 +116,13 @@ def plain_text(values: pa.Array) -> pa.Array:
     return values.cast(pa.string())
 
 
+def plain_text_of(column: pa.ChunkedArray, row: int) -> str:
+    """Return one value of a column as text, "" if it is missing."""
+    value = coded(column.slice(row, 1))
+    code = int(value.codes[0])
+    return "" if code < 0 else str(value.values[code].as_py())
+
+
 def number_text(value: float) -> str | None:
     """Return a number as text, 5 for 5.0, or None for NaN."""
     if value != value:

@@ -1,0 +1,78 @@
+"""Read a log folder part by part, or column by column, as if it was read whole.
+
+A part may lack a column that others have, or hold whole numbers where another has none for some
+row. Read whole, both would be one column of one type; here, too, they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from eventlog._runtime.errors import InputError
+from eventlog.log_folder import part_paths, read_arrow, refuse_twice
+
+
+def part_tables(
+    path: Path, columns: Sequence[str] | None = None
+) -> Iterator[tuple[Path, pa.Table]]:
+    """Yield the parts of a log, each with the columns and types that the whole log has.
+
+    `columns`: those to read, as far as the log has them; None for all. Raises InputError if parts
+    do not fit together.
+    """
+    whole = whole_schema(path)
+    names = [name for name in whole.names if columns is None or name in columns]
+    for part in part_paths(path):
+        table = read_arrow(part, names)
+        yield part, pa.table([_as_whole(table, whole.field(name)) for name in names], names=names)
+
+
+def whole_schema(path: Path) -> pa.Schema:
+    """Return the columns of all parts; whole numbers that a row lacks are floats, as in pandas."""
+    parts = part_paths(path)
+    schemas = [_schema(part) for part in parts]
+    try:
+        whole = pa.unify_schemas(schemas, promote_options="permissive")
+    except pa.ArrowException as error:
+        raise InputError(f"{path}/events has parts that do not fit together: {error}.") from None
+    for i, field in enumerate(whole):
+        if pa.types.is_integer(field.type) and (
+            any(field.name not in schema.names for schema in schemas)
+            or any(_lacks_a_value(part, field.name) for part in parts)
+        ):
+            whole = whole.set(i, field.with_type(pa.float64()))
+    return whole
+
+
+def _schema(part: Path) -> pa.Schema:
+    try:
+        schema = pq.read_schema(part)
+    except (pa.ArrowException, OSError, ValueError):
+        read_arrow(part)  # says what is wrong
+        raise
+    refuse_twice(schema.names, part)
+    return schema
+
+
+def _lacks_a_value(part: Path, name: str) -> bool:
+    """Return whether a row of a part has no value in a column."""
+    meta = pq.read_metadata(part)
+    place = meta.schema.to_arrow_schema().names.index(name)
+    known = [meta.row_group(i).column(place).statistics for i in range(meta.num_row_groups)]
+    if any(found is None or not found.has_null_count for found in known):
+        return bool(read_arrow(part, [name])[name].null_count)
+    return any(found.null_count for found in known)
+
+
+def _as_whole(table: pa.Table, field: pa.Field) -> pa.ChunkedArray:
+    if field.name not in table.column_names:
+        empty = pa.nulls(table.num_rows, field.type)
+        text = pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
+        return pa.chunked_array([empty.dictionary_encode() if text else empty])
+    column = table[field.name]
+    same = pa.types.is_dictionary(column.type) or column.type == field.type
+    return column if same else column.cast(field.type)
