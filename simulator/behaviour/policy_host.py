@@ -15,6 +15,8 @@ from eventlog._runtime.text import one_line
 from simulator import event_codes
 from simulator.behaviour.browser import Browser
 from simulator.behaviour.plugin_call import compiled_scorer
+from simulator.behaviour.sessions import CART_PRICE, CLICK_PRICE
+from simulator.world.catalogue import QUALITY
 from simulator.world.policy import LAST, Catalogue, PolicyUse, Rows, Shop, Truth
 from simulator.world.recommender import Recommender
 
@@ -160,6 +162,9 @@ class PolicyHost:
 
     def _truth(self) -> Truth:
         population, world = self.browser.population, self.browser.world
+        checkout = self.browser.scenario.checkout
+        match = checkout.cart_match
+        both = 1.0 + match  # the weight of taste in the log-odds to click and to cart
         return Truth(
             taste=_read_only(population.taste),
             price_sensitivity=_read_only(population.price_sensitivity),
@@ -170,6 +175,9 @@ class PolicyHost:
             quality=_read_only(world.quality),
             appeal=_read_only(world.appeal),
             brand_loyalty=self.browser.scenario.shoppers.brand_loyalty,
+            price_weight=(CLICK_PRICE + CART_PRICE) / both,
+            quality_weight=QUALITY,
+            appeal_weight=(1.0 + match * (1.0 - checkout.curiosity)) / both,
         )
 
     def _checked(self, slates: Any, n: int, sold: np.ndarray) -> np.ndarray | None:

@@ -8,7 +8,7 @@ from simulator.world.policy import Policy, Shop, Truth
 
 
 class Taste(Policy):
-    """Ranks items by the utility that they have for each shopper, on all pages.
+    """Ranks items by how likely each shopper is to click on them and to buy them, on all pages.
 
     The liking of categories and of the favourite brand counts on the front page; on a result page
     all items are of the category that was asked for. What the shopper is looking for today is not
@@ -18,7 +18,7 @@ class Taste(Policy):
     oracle = True
 
     def slates(self, shop: Shop, users: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return the items of the highest utility."""
+        """Return the items that are most likely to be bought."""
         truth = _truth(shop)
         category = shop.catalogue.category
         utility = self.user_features(shop, users) @ self.item_features(shop).T
@@ -27,10 +27,11 @@ class Taste(Policy):
         return shop.best(utility + truth.brand_loyalty * favourite, users)
 
     def user_features(self, shop: Shop, users: np.ndarray) -> np.ndarray:
-        """Return taste, price sensitivity and the weights of quality and appeal."""
+        """Return taste, weighted price sensitivity and the weights of quality and appeal."""
         truth = _truth(shop)
-        price = -truth.price_sensitivity[users, None]
-        common = np.broadcast_to(np.array([0.4, 1.0], dtype=np.float32), (len(users), 2))
+        price = -truth.price_weight * truth.price_sensitivity[users, None]
+        weights = np.array([truth.quality_weight, truth.appeal_weight], dtype=np.float32)
+        common = np.broadcast_to(weights, (len(users), 2))
         return np.concatenate([truth.taste[users], price, common], axis=1)
 
     def item_features(self, shop: Shop) -> np.ndarray:
@@ -40,7 +41,7 @@ class Taste(Policy):
 
     @staticmethod
     def score(user: np.ndarray, item: np.ndarray) -> float:
-        """Return the utility of an item within its category."""
+        """Return the log-odds of an item within its category."""
         utility = 0.0
         for k in range(len(user)):
             utility += user[k] * item[k]

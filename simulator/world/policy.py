@@ -74,6 +74,11 @@ class Truth:
     quality: np.ndarray  # (n_items,) float32
     appeal: np.ndarray  # (n_items,) float32
     brand_loyalty: float  # utility of the favourite brand
+    # What a unit of each adds to the log-odds that an item on a page is bought, relative to a unit
+    # of taste: price sensitivity times log price (it takes away), quality, appeal.
+    price_weight: float
+    quality_weight: float
+    appeal_weight: float
 
 
 @dataclass(frozen=True)
