@@ -31,7 +31,7 @@ from generators.base import Generator
 from generators.privacy.accounting import NO_PROOF
 from generators.privacy.counts import Tables
 from generators.privacy.public import Public
-from simulator.world.catalogue import weights_by_day
+from simulator.world.build import weights_by_day
 
 # At most this multiple of the users is simulated, because some shoppers never come.
 MAX_OVERSAMPLING = 8

@@ -24,7 +24,7 @@ from eventlog._runtime.errors import InputError, UnknownNameError
 from simulator import event_codes
 from simulator.engine import Engine
 from simulator.scenario import load
-from simulator.world.catalogue import build
+from simulator.world.build import build
 from simulator.world.policy import LAST, Catalogue, Policy, PolicyUse, Shop
 from simulator.world.recommender import POLICY, Recommender
 

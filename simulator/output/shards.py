@@ -25,7 +25,8 @@ from simulator.output import arrow_columns, corruption
 from simulator.output.tables import programme_table, shard_tables
 from simulator.output.task import PolicySource, Task, item_ids, policy_use, seeds
 from simulator.scenario import Scenario
-from simulator.world.catalogue import World, build
+from simulator.world.build import build
+from simulator.world.catalogue import World
 from simulator.world.recommender import Recommender
 
 ROWS_PER_SHARD = 400_000

@@ -21,7 +21,8 @@ from simulator.behaviour.shoppers import planned_visits
 from simulator.counter_rng import children
 from simulator.engine import Engine, by_cohort
 from simulator.output.task import Task, seeds
-from simulator.world.catalogue import DAY, build
+from simulator.world.build import build
+from simulator.world.catalogue import DAY
 from simulator.world.recommender import Recommender
 
 ANEW = 2**40  # children of a key, from this number on, that are the keys of replays

@@ -9,7 +9,8 @@ import simulator
 from eventlog._runtime.errors import InputError
 from simulator.behaviour.calendar import keep_to_calendar
 from simulator.scenario import load
-from simulator.world.catalogue import DAY, build, weights_by_day
+from simulator.world.build import build, weights_by_day
+from simulator.world.catalogue import DAY
 
 CLOSED = (1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.5)  # Monday to Sunday
 OPEN = tuple(1.0 if 9 <= hour < 18 else 0.0 for hour in range(24))

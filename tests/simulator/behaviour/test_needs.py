@@ -9,7 +9,7 @@ import simulator
 from simulator.scenario import load
 from simulator.sections import Needs
 from simulator.world import needs
-from simulator.world.catalogue import build
+from simulator.world.build import build
 
 BUSY = {"shoppers.visits": 0.8, "checkout.begin": -1.0, "coupons.every": 0, "fraud.share": 0.0}
 

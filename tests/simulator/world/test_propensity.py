@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import simulator.scenario as scenarios
-from simulator.world.catalogue import build
+from simulator.world.build import build
 from simulator.world.propensity import place_probabilities
 from simulator.world.recommender import PAGES, Recommender
 

@@ -7,7 +7,7 @@ import numpy as np
 from simulator.behaviour.buffers.event_buffer import EVENT
 from simulator.event_codes import VIEW_ITEM
 from simulator.scenario import load
-from simulator.world.catalogue import build
+from simulator.world.build import build
 from simulator.world.recommender import Recommender
 
 
