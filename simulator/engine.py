@@ -20,19 +20,14 @@ import simpy
 from simulator import event_codes
 from simulator.behaviour import campaigns, shoppers
 from simulator.behaviour.browser import Browser
+from simulator.behaviour.buffers.day_state import DayState
+from simulator.behaviour.buffers.event_buffer import SCHEDULED_EVENT
 from simulator.behaviour.calendar import keep_to_calendar
-from simulator.behaviour.checkout import BROWSE
 from simulator.behaviour.day import PAUSE, play, play_past
-from simulator.behaviour.day_state import DayState
-from simulator.behaviour.event_buffer import SCHEDULED_EVENT
 from simulator.behaviour.order_index import OrderIndex
-from simulator.behaviour.overrides import (
-    OVERRIDE,
-    BehaviourOverrides,
-    Visits,
-    override_records,
-)
+from simulator.behaviour.overrides import OVERRIDE, BehaviourOverrides, Visits, override_records
 from simulator.behaviour.policy_host import PolicyHost
+from simulator.behaviour.session.checkout import BROWSE
 from simulator.behaviour.session_buffers import SessionBuffers
 from simulator.behaviour.shoppers import Population
 from simulator.counter_rng import children

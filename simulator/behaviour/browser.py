@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from simulator.behaviour import event_buffer, records
-from simulator.behaviour.sessions import IN_STOCK, MAIN_DEVICE, NOT_LAUNCHED, OUT_OF_STOCK
+from simulator.behaviour.buffers import event_buffer, records
+from simulator.behaviour.buffers.records import IN_STOCK, NOT_LAUNCHED, OUT_OF_STOCK
+from simulator.behaviour.session.devices import MAIN_DEVICE
 from simulator.behaviour.shoppers import Population
 from simulator.scenario import Scenario
 from simulator.world.catalogue import World

@@ -20,8 +20,9 @@ import numpy as np
 
 from eventlog._runtime.compiled import inner
 from simulator import event_codes
-from simulator.behaviour import counter_index, draws
-from simulator.behaviour.sessions import write
+from simulator.behaviour import draws
+from simulator.behaviour.buffers import counter_index
+from simulator.behaviour.session.browsing import write
 from simulator.counter_rng import child, uniform
 from simulator.scenario import Scenario
 from simulator.world.catalogue import DAY, World

@@ -2,50 +2,34 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numba import njit
 
 from eventlog._runtime.compiled import inner
 from simulator import event_codes
-from simulator.behaviour import counter_index, draws
-from simulator.behaviour.account import log_in, perhaps_log_in, sign_up
-from simulator.behaviour.campaigns import interest, make_offer
-from simulator.behaviour.cart import buy_wishes
-from simulator.behaviour.channels import choose_channel, set_shifts
-from simulator.behaviour.checkout import (
-    BROWSE,
-    LATE_PARCEL,
-    check_out,
-    end_session,
-    follow_up,
-    schedule,
-    schedule_delivery,
-)
+from simulator.behaviour import draws
+from simulator.behaviour.attacks import attack
+from simulator.behaviour.buffers import counter_index
+from simulator.behaviour.buffers.rows import write
+from simulator.behaviour.campaigns import make_offer
 from simulator.behaviour.overrides import BURST
-from simulator.behaviour.pace import set_pace
-from simulator.behaviour.quota import is_open
-from simulator.behaviour.rows import write
-from simulator.behaviour.satisfaction import disappoint, show_up_probability
-from simulator.behaviour.sessions import (
-    MAIN_DEVICE,
-    browse,
-    find_intent,
-    set_feature_weights,
+from simulator.behaviour.service import play_delivery, play_service
+from simulator.behaviour.session.account import log_in, perhaps_log_in, sign_up
+from simulator.behaviour.session.channels import choose_channel, set_shifts
+from simulator.behaviour.session.checkout import BROWSE, LATE_PARCEL, follow_up
+from simulator.behaviour.session.satisfaction import show_up_probability
+from simulator.behaviour.shoppers import COUNTRIES
+from simulator.behaviour.visits import (
+    ERRANDS,
+    begin_session,
+    choose_device,
+    record_session,
+    visit,
+    welcome_chance,
 )
-from simulator.behaviour.shoppers import ACCOUNT_TAKEN_OVER, COUNTRIES
-from simulator.counter_rng import child, normal, uniform
-from simulator.world.catalogue import DAY
+from simulator.counter_rng import child, uniform
 
-ERRANDS = 3  # at most, in one session: an order may be followed by another
 PAUSE = 1_800.0  # seconds at least between two sessions of a shopper
-# Share of honest reviews that are about something looked at here and bought elsewhere.
-UNBOUGHT = 0.15
-# How a review's stars follow from quality (per sd) and lateness, and the likings from which on one
-# gives 2, 3, 4 and 5 stars: 8, 5, 9, 19 and 59 % of reviews, as on Amazon (McAuley et al. 2015).
-LIKES_QUALITY, MINDS_LATENESS = 0.5, 1.6
-RATING_THRESHOLDS = (-1.77, -1.42, -0.98, -0.33)
 ABROAD = 0.02  # share of honest sessions from a random country
 N_COUNTRIES = len(COUNTRIES)
 
@@ -231,113 +215,6 @@ def play_event(event, user, shoppers, session, day_state, buffers):
 
 
 @inner
-def begin_session(shopper, session, day_state, buffers):
-    """Set the session to that of an honest shopper who has done nothing yet."""
-    rules = day_state.rules[0]
-    session.typology, session.ring, session.device, session.card = -1, -1, -1, -1
-    session.country, session.price_sensitivity = shopper.country, shopper.price_sensitivity
-    session.checkout_shift = 0.0
-    session.cart_shift = 0.0
-    # who is about to leave is listless: fewer pages, and fewer carts (see `channels.set_shifts`)
-    listless = rules.churn_listless * (1.0 - shopper.engagement)
-    session.payment_failure = rules.checkout_payment_failure
-    session.payment_attempts, session.category, session.own_taste = 2, -1, 1.0
-    mean = math.log(rules.sessions_leave / (1.0 - rules.sessions_leave))
-    deviate = normal(session.key, draws.LEAVE_LOGIT)
-    session.leave_logit = mean + rules.sessions_leave_sigma * deviate + listless
-    session.redeem_welcome = welcome_chance(shopper, session, rules)
-    deviate = normal(session.key, draws.DETACHMENT)
-    session.detachment = rules.navigation_detachment * deviate
-    session.logged_in = uniform(session.key, draws.REMEMBERED) < rules.navigation_remembered
-    set_pace(shopper, session, rules)
-    session.change_address = rules.checkout_change_address
-    session.came_to_buy, session.hurry = 0, 0
-    session.accepted = 1
-    session.number = buffers.counters[counter_index.SESSIONS]
-    session.bought, session.views, session.order, session.need = 0, 0, -1, -1
-
-
-@inner
-def override(session, overrides):
-    """Give the session a fraudster's equipment and goals (a record of overrides.OVERRIDE)."""
-    session.typology, session.ring = overrides.typology, overrides.ring
-    session.device, session.card = overrides.device, overrides.card
-    if overrides.country >= 0:
-        session.country = overrides.country
-    session.price_sensitivity = overrides.price_sensitivity
-    session.leave_logit += overrides.leave_shift
-    session.cart_shift, session.checkout_shift = overrides.cart_shift, overrides.checkout_shift
-    session.payment_failure = overrides.payment_failure
-    session.payment_attempts = overrides.payment_attempts
-    session.category, session.own_taste = overrides.category, overrides.own_taste
-    session.redeem_welcome = overrides.redeem_welcome
-    session.change_address = overrides.change_address
-    session.came_to_buy, session.hurry = overrides.came_to_buy, overrides.hurry
-
-
-@inner
-def attack(shopper, session, day_state, buffers, overrides):
-    """Play an attack if its typology is behind its share: a session, or a burst of them.
-
-    In a burst the same equipment comes back after a pause, and the amounts rise. All its sessions
-    take place, but cards are accepted only within the share.
-    """
-    key, card = session.key, overrides.card
-    for step in range(overrides.sessions):
-        if step > 0:
-            session.key = child(key, draws.CHILD_ATTACK + step)
-            pause = overrides.pause * math.exp(0.6 * normal(session.key, draws.BURST_PAUSE))
-            session.time = shopper.last_end + pause
-        if session.time >= day_state.end:
-            return
-        if session.user < day_state.n_shoppers and is_open(
-            overrides.typology, session.time, day_state.quota, buffers.placed
-        ):
-            session.accepted_in |= 1 << step
-        if not session.accepted_in & 1:
-            return
-        if overrides.joins:
-            shopper.ring = overrides.ring
-        begin_session(shopper, session, day_state, buffers)
-        override(session, overrides)
-        session.card, session.accepted = card, session.accepted_in >> step & 1
-        session.price_sensitivity -= step * overrides.rise
-        foreign = session.device >= 0
-        if not foreign:
-            choose_device(shopper, session, day_state.n_shoppers, False)
-        choose_channel(shopper, session, day_state.rules[0])
-        record_session(session, day_state, buffers)
-        if shopper.signed_up == 0:
-            sign_up(shopper, session, buffers)
-        elif foreign and step == 0:
-            log_in(session, buffers, overrides.login_failure)
-        visit(shopper, session, day_state, buffers, False)
-        card = session.card
-
-
-@inner
-def choose_device(shopper, session, n_shoppers, is_new):
-    """Draw the device: the main one, the second, or one never seen, which replaces the second."""
-    if is_new:
-        shopper.devices += 1
-        shopper.device[1] = (1 + shopper.devices) * n_shoppers + session.user % n_shoppers
-        session.device = shopper.device[1]
-    else:
-        main = uniform(session.key, draws.OWN_DEVICE) < MAIN_DEVICE
-        session.device = shopper.device[0 if main else 1]
-
-
-@inner
-def record_session(session, day_state, buffers):
-    """Write the session to its buffer."""
-    row = buffers.sessions[buffers.counters[counter_index.SESSIONS]]
-    buffers.counters[counter_index.SESSIONS] += 1
-    row.user = session.user % day_state.n_shoppers
-    row.device, row.ring = session.device, session.ring
-    row.country, row.channel, row.typology = session.country, session.channel, session.typology
-
-
-@inner
 def play_counterfactual(event, shoppers, session, logged_in, day_state, buffers):
     """Play the session in which an offer was just made once more, with the other outcome.
 
@@ -355,162 +232,3 @@ def play_counterfactual(event, shoppers, session, logged_in, day_state, buffers)
     session.redeem_welcome = welcome_chance(shopper, session, day_state.rules[0])
     visit(shopper, session, day_state, buffers, True)
     discard(counters, kept)
-
-
-@inner
-def welcome_chance(shopper, session, rules):
-    """Return the probability to order with a welcome coupon: 0 for an old account or customer."""
-    is_young = session.time - shopper.born < rules.coupons_welcome_days * DAY
-    return rules.coupons_welcome if is_young and shopper.orders == 0 else 0.0
-
-
-@inner
-def visit(shopper, session, day_state, buffers, offered):
-    """Play a session: one errand, and after an order perhaps another.
-
-    `offered`: whether a campaign just made its offer.
-    """
-    honest, spent = session.typology < 0, 0.0
-    looked = interest(shopper, session.time)
-    buy_wishes(shopper, session, day_state, buffers)
-    for _ in range(ERRANDS):
-        paid = run_errand(shopper, session, day_state, buffers)
-        spent += paid
-        if not honest and paid > 0.0:  # the shop does not know yet: it sends the parcel
-            late = uniform(session.key, draws.LATE_DELIVERY) < day_state.rules[0].checkout_late
-            schedule_delivery(session, day_state, buffers, late)
-        if not honest or paid == 0.0:
-            break
-        after_order(shopper, session, day_state, buffers, paid)
-        if uniform(session.key, draws.GOES_ON) >= day_state.rules[0].navigation_goes_on:
-            break
-        session.key, session.need = child(session.key, draws.CHILD_GOES_ON), -1
-    shopper.last_end = session.time
-    if honest:
-        shopper.interest = 0.0 if spent > 0.0 else looked + session.views
-        if offered and spent == 0.0:
-            remind(shopper, session, day_state, buffers)
-        end_session(shopper, session, day_state, buffers)
-    elif session.ring >= 0 and shopper.ring != session.ring:
-        shopper.grievance = ACCOUNT_TAKEN_OVER  # the attack ran on somebody else's account
-
-
-@inner
-def run_errand(shopper, session, day_state, buffers):
-    """Play intent, browsing and checkout. Return the amount paid, 0 where nothing was bought."""
-    rules, honest = day_state.rules[0], session.typology < 0
-    find_intent(shopper, session, day_state)
-    session.focus = session.category if session.category >= 0 else shopper.intent[0]
-    if honest:
-        for k in range(shopper.taste.shape[0]):
-            deviate = normal(session.key, draws.TASTE_DRIFT + 2 * k)
-            shopper.taste[k] += rules.shoppers_drift * deviate
-    set_feature_weights(shopper, session, 0)
-    holds_coupon = honest and shopper.coupon > 0 and session.time < shopper.outcome_until
-    session.coupon_pull = 0.0
-    if holds_coupon:
-        worth = -session.price_sensitivity * math.log(1.0 - shopper.coupon)
-        session.coupon_pull = worth * shopper.response
-    browse(shopper, session, day_state, buffers)
-    return check_out(shopper, session, day_state, buffers)
-
-
-@inner
-def after_order(shopper, session, day_state, buffers, paid):
-    """Play what follows an honest order of which `paid` was spent."""
-    if shopper.offer >= 0 and session.time < shopper.outcome_until:
-        offer = buffers.offers[shopper.offer]
-        offer.y[shopper.treated] = 1
-        offer.spend[shopper.treated] += paid
-    follow_up(shopper, session, day_state, buffers, shopper.bought[0])
-
-
-@inner
-def remind(shopper, session, day_state, buffers):
-    """Perhaps schedule a visit to which a coupon that was not used brings the shopper back."""
-    rules = day_state.rules[0]
-    reminded = uniform(session.key, draws.COUPON_REMINDER) < rules.coupons_remind * shopper.response
-    if shopper.coupon > 0 and reminded:
-        share = 0.2 + 0.7 * uniform(session.key, draws.COUPON_REMINDER_TIME)
-        time = session.time + rules.coupons_window * DAY * share
-        if time < day_state.end:
-            child_key = draws.CHILD_COUPON_REMINDER
-            schedule(buffers, session, BROWSE, time, session.user, -1, child_key)
-
-
-@inner
-def play_service(event, shopper, session, day_state, buffers):
-    """Play a short session in which an item is sent back or reviewed.
-
-    A review names no order: the shop must look up what was bought.
-    """
-    main = uniform(session.key, draws.SERVICE_DEVICE) < MAIN_DEVICE
-    session.device, session.channel = shopper.device[0 if main else 1], 0
-    record_session(session, day_state, buffers)
-    order = buffers.orders[event.reference]
-    line = order.first + int(uniform(session.key, draws.SERVICE_LINE) * order.lines)
-    log_in(session, buffers, day_state.rules[0].sessions_login_failure)
-    if event.kind == event_codes.REFUND:
-        write_refund(event, session, day_state, buffers, order, line)
-    else:
-        sold = buffers.events[line]
-        write_review(shopper, session, day_state, buffers, order, sold)
-    shopper.last_end = session.time
-
-
-@inner
-def play_delivery(event, shopper, session, day_state, buffers):
-    """Write the arrival of an order, from no device; a late one annoys, and some complain."""
-    rules = day_state.rules[0]
-    session.device, session.channel = -1, -1
-    record_session(session, day_state, buffers)
-    row = write(buffers, event_codes.DELIVERY, session)
-    row.order = event.reference
-    own = session.user >= day_state.n_shoppers or buffers.orders[event.reference].typology < 0
-    if event.kind == LATE_PARCEL and own:
-        disappoint(shopper, rules, 1.0)
-        if uniform(session.key, draws.SUPPORT_CONTACT) < rules.service_contact:
-            session.time += 600.0 + 7_200.0 * uniform(session.key, draws.SUPPORT_CONTACT_TIME)
-            row = write(buffers, event_codes.SUPPORT_CONTACT, session)
-            row.order = event.reference
-    shopper.last_end = session.time
-
-
-@inner
-def write_refund(event, session, day_state, buffers, order, line):
-    """Write the refund of an order: of `line`, and of each other line with some probability."""
-    rules = day_state.rules[0]
-    session.time = session.time + 20.0 + 100.0 * uniform(session.key, draws.SERVICE_TIME)
-    for k in range(order.first, order.first + order.lines):
-        u = uniform(session.key, draws.REFUND_LINE + k - order.first)
-        if k != line and u >= rules.navigation_refund_more:
-            continue
-        sold = buffers.events[k]
-        row = write(buffers, event_codes.REFUND, session)
-        row.item, row.price, row.order = sold.item, sold.price, event.reference
-        row.quantity, row.p_choice, row.rank = sold.quantity, rules.checkout_refund, 0
-        session.time += 0.2
-
-
-@inner
-def write_review(shopper, session, day_state, buffers, order, sold):
-    """Write the review of an item bought here, or looked at here and bought elsewhere.
-
-    `sold`: the row of the order's line.
-    """
-    start, items = session.time, day_state.items
-    recent, item, price, late = shopper.recent[0, 0], sold.item, sold.price, order.late
-    if recent >= 0 and uniform(session.key, draws.REVIEW_UNBOUGHT) < UNBOUGHT:
-        item, price, late = recent, items[recent].price, np.uint8(0)
-    session.time = start + 4.0 + 16.0 * uniform(session.key, draws.SERVICE_VIEW_TIME)
-    row = write(buffers, event_codes.VIEW_ITEM, session)
-    row.item, row.price, row.p_choice, row.rank = item, price, 1.0, 0
-    session.time = start + 20.0 + 100.0 * uniform(session.key, draws.SERVICE_TIME)
-    row = write(buffers, event_codes.REVIEW, session)
-    deviate = normal(session.key, draws.RATING)
-    liking = LIKES_QUALITY * items[item].quality - MINDS_LATENESS * late + deviate
-    rating = 1.0
-    for threshold in RATING_THRESHOLDS:
-        rating += liking > threshold
-    row.item, row.price, row.p_choice, row.rank = item, price, day_state.rules[0].checkout_review, 0
-    row.rating = rating

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from simulator.behaviour.devices import CART_PART
+from simulator.behaviour.session.devices import CART_PART
 from simulator.scenario import Scenario
 from simulator.world.catalogue import QUALITY, World
 

@@ -15,7 +15,7 @@ from eventlog._runtime.text import one_line
 from simulator import event_codes
 from simulator.behaviour.browser import Browser
 from simulator.behaviour.plugin_call import compiled_scorer
-from simulator.behaviour.sessions import CART_PRICE, CLICK_PRICE
+from simulator.behaviour.session.utility import CART_PRICE, CLICK_PRICE
 from simulator.world.catalogue import QUALITY
 from simulator.world.policy import LAST, Catalogue, PolicyUse, Rows, Shop, Truth
 from simulator.world.recommender import Recommender

@@ -11,13 +11,14 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from simulator.behaviour import campaigns, counter_index
+from simulator.behaviour import campaigns
 from simulator.behaviour.browser import Browser
-from simulator.behaviour.day import ERRANDS
-from simulator.behaviour.day_state import OutputBuffers
-from simulator.behaviour.event_buffer import SCHEDULED_EVENT, RecordBuffer
+from simulator.behaviour.buffers import counter_index
+from simulator.behaviour.buffers.day_state import OutputBuffers
+from simulator.behaviour.buffers.event_buffer import SCHEDULED_EVENT, RecordBuffer
 from simulator.behaviour.overrides import BURST
 from simulator.behaviour.shoppers import CART
+from simulator.behaviour.visits import ERRANDS
 from simulator.scenario import Scenario
 
 # Room for records that one event may take, times the events still to play, plus a reserve.

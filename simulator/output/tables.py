@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from simulator import event_codes
-from simulator.behaviour import event_buffer
+from simulator.behaviour.buffers import event_buffer
 from simulator.behaviour.campaigns import coupon_name, plan
-from simulator.behaviour.devices import TYPES, types
+from simulator.behaviour.session.devices import TYPES, types
 from simulator.behaviour.shoppers import AGES, CHANNELS, COUNTRIES, REASONS
 from simulator.engine import Shard
 from simulator.fraud import fraudsters as fraud

@@ -157,7 +157,7 @@ class Navigation(Settings, frozen=True):
 
 
 class Pace(Settings, frozen=True):
-    """Time between two clicks (see `behaviour.pace`); its median is `sessions.dwell`.
+    """Time between two clicks (see `behaviour.session.pace`); its median is `sessions.dwell`.
 
     Fitted to the quantiles of YooChoose: 3, 25, 56, 129, 529, 1721 s at 5 to 99 %.
     """

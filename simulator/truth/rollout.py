@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from simulator import event_codes
-from simulator.behaviour.checkout import BROWSE
+from simulator.behaviour.session.checkout import BROWSE
 from simulator.behaviour.shoppers import planned_visits
 from simulator.counter_rng import children
 from simulator.engine import Engine, by_cohort

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from simulator.behaviour.event_buffer import EVENT
+from simulator.behaviour.buffers.event_buffer import EVENT
 from simulator.event_codes import VIEW_ITEM
 from simulator.scenario import load
 from simulator.world.catalogue import build

@@ -7,6 +7,8 @@ from numba import njit
 
 from simulator.counter_rng import mixed, scramble
 
+MAIN_DEVICE = 0.78  # share of sessions on a shopper's main device
+
 TYPES = ("desktop", "mobile")
 # Of what a device or a channel says: on the log-odds to cart; the rest on those to check out.
 CART_PART = 0.6

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from eventlog._runtime.compiled import inner
 from simulator.behaviour import draws
-from simulator.behaviour.devices import CART_PART, is_mobile
+from simulator.behaviour.session.devices import CART_PART, is_mobile
 from simulator.behaviour.shoppers import CHANNELS
 from simulator.counter_rng import uniform
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import simulator
-from simulator.behaviour.devices import is_mobile, types
+from simulator.behaviour.session.devices import is_mobile, types
 
 
 @pytest.fixture(scope="module")

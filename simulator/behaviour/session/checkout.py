@@ -11,9 +11,13 @@ import numpy as np
 
 from eventlog._runtime.compiled import inner
 from simulator import event_codes
-from simulator.behaviour import counter_index, draws
-from simulator.behaviour.account import change_address, perhaps_log_in
-from simulator.behaviour.cart import (
+from simulator.behaviour import draws
+from simulator.behaviour.buffers import counter_index
+from simulator.behaviour.buffers.records import IN_STOCK
+from simulator.behaviour.buffers.rows import write
+from simulator.behaviour.quota import count_order
+from simulator.behaviour.session.account import change_address, perhaps_log_in
+from simulator.behaviour.session.cart import (
     drop_line,
     empty_cart,
     in_cart,
@@ -21,11 +25,9 @@ from simulator.behaviour.cart import (
     review_cart,
     take_out,
 )
-from simulator.behaviour.pages import page_beside
-from simulator.behaviour.quota import count_order
-from simulator.behaviour.rows import write
-from simulator.behaviour.satisfaction import disappoint, leave_for_good, look_back
-from simulator.behaviour.sessions import IN_STOCK, attraction
+from simulator.behaviour.session.pages import page_beside
+from simulator.behaviour.session.satisfaction import disappoint, leave_for_good, look_back
+from simulator.behaviour.session.utility import attraction
 from simulator.behaviour.shoppers import BOUGHT, CART, RESERVED
 from simulator.counter_rng import child, normal, uniform
 from simulator.world.catalogue import DAY

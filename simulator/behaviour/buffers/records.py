@@ -9,6 +9,7 @@ from simulator.behaviour.shoppers import RECENT
 from simulator.scenario import SECTIONS, Scenario, section_settings
 from simulator.world.catalogue import World
 
+OUT_OF_STOCK, IN_STOCK, NOT_LAUNCHED = 0, 1, 2  # `stock` of an item
 LATE_REFUNDS = 2.2  # refunds of late deliveries for one of a punctual delivery
 # in `feature`: style dimensions, then price, quality, appeal
 PRICE_FEATURE, APPEAL_FEATURE = -3, -1
@@ -62,7 +63,7 @@ def item_records(world: World) -> np.ndarray:
                 ("quality", "f4"),
                 ("category", "i4"),
                 ("brand", "i4"),
-                ("stock", "u1"),  # see sessions.IN_STOCK
+                ("stock", "u1"),  # see IN_STOCK
             ],
             align=True,
         ),

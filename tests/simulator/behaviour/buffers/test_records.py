@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulator.behaviour.records import LATE_REFUNDS, refund_rates
+from simulator.behaviour.buffers.records import LATE_REFUNDS, refund_rates
 
 
 @given(refund=st.floats(0.0, 0.9), late=st.floats(0.0, 1.0))

@@ -12,15 +12,14 @@ import numpy as np
 
 from eventlog._runtime.compiled import inner, inner_with_arrays
 from simulator import event_codes
-from simulator.behaviour import counter_index
+from simulator.behaviour.buffers import counter_index
+from simulator.behaviour.buffers.records import NOT_LAUNCHED
+from simulator.behaviour.buffers.rows import write
 from simulator.behaviour.plugin_call import call
-from simulator.behaviour.rows import write
 from simulator.behaviour.shoppers import RECENT
 from simulator.world.queries import TEXTS
 from simulator.world.ranking import insert
 from simulator.world.recommender import EXPLORE, ITEM_VARIANTS, PAGES, POLICY
-
-NOT_LAUNCHED = 2  # `stock` of an item, see sessions.IN_STOCK
 
 
 @inner

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from eventlog._runtime.compiled import inner
-from simulator.behaviour import counter_index
+from simulator.behaviour.buffers import counter_index
 
 
 @inner

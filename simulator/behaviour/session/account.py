@@ -5,7 +5,7 @@ from __future__ import annotations
 from eventlog._runtime.compiled import inner
 from simulator import event_codes
 from simulator.behaviour import draws
-from simulator.behaviour.rows import write
+from simulator.behaviour.buffers.rows import write
 from simulator.counter_rng import uniform
 
 
