@@ -76,6 +76,14 @@ class Generator(Displayed, ABC):
             InputError: the log is too small, or `epsilon` is given and not supported.
         """
 
+    def expected_seconds(self, log: EventLog, *, private: bool) -> float | None:
+        """Return about how many CPU seconds `fit` takes on the reference machine, if that is known.
+
+        The reference machine is that of the benchmark's costs, an AMD EPYC with 2.45 GHz. `private`
+        says whether an epsilon is given.
+        """
+        return None
+
     @abstractmethod
     def sample(
         self,

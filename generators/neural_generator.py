@@ -17,12 +17,14 @@ latents of new users come from::
 from __future__ import annotations
 
 from abc import abstractmethod
+from inspect import signature
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
 from torch import nn
 
+from eventlog import EventLog
 from eventlog._runtime.settings import Range
 from generators.codec.codec import Codec
 from generators.codec.restore import restored
@@ -30,7 +32,7 @@ from generators.nn.batches import TrainingPlan
 from generators.nn.dp_sgd import noise_left, private_steps, sampling_rate, train_privately
 from generators.nn.network import RowNet
 from generators.nn.posterior import normal_of, posterior_draws
-from generators.nn.training import check_finite, train, train_attributes
+from generators.nn.training import check_finite, epochs_of, train, train_attributes
 from generators.privacy.accounting import PrivacyLedger
 from generators.sampling.step_decoder import StepDecoder
 from generators.sequence_model import SequenceGenerator
@@ -38,6 +40,10 @@ from generators.sequences.encode import EncodedSequences
 from generators.validation import array, no_others, weights_of
 
 PRIOR_USERS = 8192  # latents from which the marginals of users' attributes are calibrated
+# CPU seconds on the reference machine, from the benchmark's cells and two private fits of `vae`
+# (docs/studies/first-hour-2026-11-29.md): of any fit, and of a row in an epoch.
+OPEN_START_S, PRIVATE_START_S = 15.0, 8.0
+ROW_S = 9e-5
 
 
 class NeuralGenerator(SequenceGenerator):
@@ -62,6 +68,9 @@ class NeuralGenerator(SequenceGenerator):
     latent: int = 0  # numbers of a user's latent; 0 = none
     # what the training is called in the ledger; it also names the streams of its noise
     budget_entry: ClassVar[str]
+    # CPU seconds that DP-SGD takes for a user in a batch, and for each row of that user; None where
+    # they have not been measured
+    private_pace: ClassVar[tuple[float, float] | None] = None
     calibration_stream: ClassVar[int] = 7  # tells the seed of the calibration from other seeds
 
     def __init__(
@@ -102,6 +111,21 @@ class NeuralGenerator(SequenceGenerator):
         """See Generator.settings."""
         plan = {k: v for k, v in vars(self.plan).items() if k != "free_bits"}
         return {**super().settings(), "width": self.width, "layers": self.layers, **plan}
+
+    def expected_seconds(self, log: EventLog, *, private: bool) -> float | None:
+        """See Generator.expected_seconds; known for the default width and layers only."""
+        defaults = signature(NeuralGenerator.__init__).parameters
+        if any(getattr(self, name) != defaults[name].default for name in ("width", "layers")):
+            return None
+        if not private:
+            return OPEN_START_S + ROW_S * len(log) * epochs_of(self.plan, len(log))
+        if self.private_pace is None:
+            return None
+        users = log.events["user_id"].value_counts()
+        learnt = users.clip(upper=self._rows_of_a_user(private)).sum()
+        of_user, of_row = self.private_pace
+        passes = self.plan.private_epochs
+        return PRIVATE_START_S + passes * (of_user * (users > 0).sum() + of_row * learnt)
 
     # --- what a model says ------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ import numpy as np
 
 from eventlog import EventLog
 from eventlog._runtime import plugins
+from eventlog._runtime.console import note
 from eventlog._runtime.errors import InputError
 from eventlog._runtime.files import new_folder, read_json, sha256, write_json
 from eventlog._runtime.seeds import check_seed
@@ -121,6 +122,7 @@ def fit(
         if "structure" not in inspect.signature(generator.fit).parameters:
             raise InputError(f"The generator {model!r} takes no structure.")
         own["structure"] = structure
+    note(_plan_of(generator, Path(model).stem, log, private=epsilon is not None))
     if budget is None:
         generator.fit(log, seed=seed, epsilon=epsilon, delta=delta, public=public, **own)
         return generator
@@ -130,6 +132,17 @@ def fit(
         generator.fit(log, seed=seed, epsilon=epsilon, delta=delta, public=public, **own)
         entry.settle(generator.privacy)
     return generator
+
+
+def _plan_of(generator: Generator, name: str, log: EventLog, *, private: bool) -> str:
+    """Return what is about to be fitted and about how long that takes, as a sentence."""
+    users = log.events["user_id"].nunique()
+    text = f"Fitting {name} to {len(log):,} rows of {users:,} users"
+    seconds = generator.expected_seconds(log, private=private)
+    if seconds is None:
+        return f"{text}."
+    long = f"{seconds:.0f} CPU seconds" if seconds < 120 else f"{seconds / 60:.0f} CPU minutes"
+    return f"{text}: about {long} on the reference machine (AMD EPYC, 2.45 GHz)."
 
 
 def save(model: Generator, path: Path | str) -> Path:

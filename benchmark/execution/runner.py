@@ -448,7 +448,7 @@ def summary(outcome: Outcome) -> list[str]:
         )
     lines += [f"FAILED: {names[k]}: {reason}" for k, reason in outcome.failed.items()]
     counts = [
-        f"{outcome.ran} cells run",
+        f"{outcome.ran} {'cell' if outcome.ran == 1 else 'cells'} run",
         f"{outcome.found} found finished",
         f"{len(outcome.left_out)} left out",
         f"{len(outcome.failed)} failed",

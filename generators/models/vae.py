@@ -38,6 +38,7 @@ class Vae(NeuralGenerator):
     """
 
     budget_entry = "encoder and decoder"
+    private_pace = (4.2e-3, 6.5e-5)
 
     def __init__(
         self,

@@ -20,7 +20,7 @@ import torch
 from scipy.special import ndtri
 from torch import nn
 
-from eventlog._runtime.console import track
+from eventlog._runtime.console import note, track
 from eventlog.privacy.noise import UserStreams
 from generators.codec.codec import Codec
 from generators.nn.batches import TrainingPlan, make_batch
@@ -54,6 +54,7 @@ def noise_left(ledger: PrivacyLedger, phases: list[tuple[float, int]]) -> float:
 
     A phase is a pair of sampling rate and number of steps.
     """
+    note("Looking for the least noise with which the training keeps within the budget.")
     return noise_for(
         phases,
         epsilon=ledger.left,

@@ -43,7 +43,8 @@ def train(
     generator = torch.Generator().manual_seed(seed * 1_000_003 + 5)
     fields = FieldPlan.of(net, codec, steps)
     optimizer = _Optimizer(net)
-    schedule = [list(batches(steps, plan, rng)) for _ in range(epochs_of(plan, steps))]
+    epochs = epochs_of(plan, len(steps.features))
+    schedule = [list(batches(steps, plan, rng)) for _ in range(epochs)]
     updates = [(epoch, users) for epoch, part in enumerate(schedule) for users in part]
     sums = np.zeros((len(schedule), 2))  # loss and steps of each epoch
     net.train()
@@ -145,9 +146,9 @@ def train_attributes(
     return lowest
 
 
-def epochs_of(plan: TrainingPlan, steps: EncodedSequences) -> int:
-    """Return the passes over the log: the plan's, or more of a small log than of a large one."""
-    return plan.epochs or int(np.clip(round(plan.rows / max(len(steps.features), 1)), *EPOCHS))
+def epochs_of(plan: TrainingPlan, rows: int) -> int:
+    """Return the passes over `rows`: the plan's, or more of a small log than of a large one."""
+    return plan.epochs or int(np.clip(round(plan.rows / max(rows, 1)), *EPOCHS))
 
 
 def _rate_at(share: float) -> float:

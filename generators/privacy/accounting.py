@@ -25,7 +25,8 @@ Example::
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,6 +50,7 @@ from generators.privacy.statement import PrivacyStatement
 
 EXACT = "exact composition of Gaussian mechanisms (Balle and Wang 2018)"
 LEAST_NOISE = 1e-3  # multiplier; a budget that would allow less is not spent in full
+NEAR_ORDERS = 4  # orders of the Rényi divergence on either side of the best that are tried
 VOID = "Nothing is proved against whoever knows the noise seed that was given."
 NO_PROOF = (
     "No privacy is proved: the generator was fitted without epsilon, and what it gives may reveal "
@@ -200,23 +202,28 @@ def epsilon_of(history: list[tuple[float, float, int]], delta: float) -> float:
 
     By the accountant that `accountant_of` names.
     """
-    import warnings
-
     if accountant_of(history) == EXACT:
         return gaussian_epsilon(
             math.sqrt(sum(steps / sigma**2 for sigma, _, steps in history)), delta
         )
+    return _renyi_epsilon(history, delta)[0]
 
+
+def _renyi_epsilon(
+    history: list[tuple[float, float, int]], delta: float, orders: Sequence[float] | None = None
+) -> tuple[float, float]:
+    """Return the least epsilon over `orders` (default: opacus') of the Rényi divergence, and the
+    order that gives it. Each order gives a bound of its own, so fewer of them are valid too.
+    """
     from opacus.accountants import RDPAccountant
 
     accountant = RDPAccountant()
     accountant.history = [h for h in history if h[2] > 0]
-    if not accountant.history:
-        return 0.0
     with warnings.catch_warnings():
         # "Optimal order is the largest alpha": the bound is valid all the same.
         warnings.simplefilter("ignore")
-        return float(accountant.get_epsilon(delta))
+        epsilon, order = accountant.get_privacy_spent(delta=delta, alphas=orders)
+    return float(epsilon), float(order)
 
 
 def accountant_of(history: list[tuple[float, float, int]]) -> str:
@@ -240,10 +247,7 @@ def noise_for(
     With it the mechanisms of `plan`, each (sampling rate, steps), on top of those in `history` cost
     at most `epsilon` at `delta`. Raises InputError where no noise up to 1e4 is enough.
     """
-
-    def cost(sigma: float) -> float:
-        return epsilon_of([*history, *((sigma, rate, steps) for rate, steps in plan)], delta)
-
+    cost = _cost_of(plan, delta=delta, history=history)
     low, high = 0.5, 1.0
     while cost(low) <= epsilon and low > LEAST_NOISE:
         low, high = low / 2, low
@@ -258,3 +262,39 @@ def noise_for(
         middle = math.sqrt(low * high)
         low, high = (middle, high) if cost(middle) > epsilon else (low, middle)
     return high
+
+
+def _cost_of(
+    plan: list[tuple[float, int]], *, delta: float, history: list[tuple[float, float, int]]
+) -> Callable[[float], float]:
+    """Return a function: the epsilon of `history` and `plan`, given the noise multiplier of `plan`.
+
+    A search asks it a dozen times, and opacus takes a tenth of a second for all its orders. The
+    best order moves little between neighbouring multipliers, so only the orders near the last best
+    one are tried, and further ones while the best stands at their edge.
+    """
+
+    def together(sigma: float) -> list[tuple[float, float, int]]:
+        return [*history, *((sigma, rate, steps) for rate, steps in plan)]
+
+    if accountant_of(together(1.0)) == EXACT:
+        return lambda sigma: epsilon_of(together(sigma), delta)
+
+    from opacus.accountants import RDPAccountant
+
+    orders: list[float] = RDPAccountant.DEFAULT_ALPHAS
+    best = len(orders) // 2
+
+    def cost(sigma: float) -> float:
+        nonlocal best
+        while True:
+            near = range(max(best - NEAR_ORDERS, 0), min(best + NEAR_ORDERS + 1, len(orders)))
+            tried = [orders[k] for k in near]
+            epsilon, order = _renyi_epsilon(together(sigma), delta, tried)
+            if order not in tried:  # none of them gives a bound, or nothing is asked
+                return epsilon_of(together(sigma), delta)
+            best, last = near[tried.index(order)], best
+            if best == last or best not in (near[0], near[-1]):
+                return epsilon
+
+    return cost

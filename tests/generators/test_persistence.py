@@ -233,3 +233,23 @@ def test_the_generators_that_can_prove_privacy_are_named_from_the_registry() -> 
     file = Path(__file__).parents[2] / "docs" / "examples" / "my_generator.py"
     with pytest.raises(InputError, match=r"choose one that can \(calibrated, gan, markov, transf"):
         generators.fit(shop_log(users=12), model=str(file), epsilon=3.0)
+
+
+def test_a_fit_says_first_how_long_it_takes(capfd: pytest.CaptureFixture[str]) -> None:
+    log = shop_log(users=30, rows=10, items=20)
+    generators.fit(log, model="markov", seed=1)
+    first = capfd.readouterr().err.splitlines()[0]
+    assert first.startswith(f"Fitting markov to {len(log)} rows of 30 users: about 8 CPU seconds ")
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_the_estimate_of_a_fit_grows_with_the_work(private: bool) -> None:
+    small, large = shop_log(users=30, rows=10, items=20), shop_log(users=600, rows=10, items=20)
+    passes = "private_epochs" if private else "epochs"
+    few, many = (make("vae", {passes: n}) for n in (2, 40))
+    seconds = [
+        [model.expected_seconds(log, private=private) or 0 for log in (small, large)]
+        for model in (few, many)
+    ]
+    assert 0 < seconds[0][0] < seconds[0][1] < seconds[1][1] and seconds[0][0] < seconds[1][0]
+    assert make("vae", {"width": 16}).expected_seconds(small, private=private) is None
