@@ -12,6 +12,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy or torch start the
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import settings
 
 from eventlog import EventLog
 from eventlog.log import sort_events, tidy
@@ -19,6 +20,11 @@ from eventlog.log import sort_events, tidy
 REAL_DATA = Path(
     os.environ.get("SHOPTWIN_REAL_DATA", Path(__file__).parents[2] / "shared" / "data")
 )
+
+
+# A first call may compile, and the machine may be busy.
+settings.register_profile("no-deadline", deadline=None)
+settings.load_profile("no-deadline")
 
 
 def handmade_log(
