@@ -30,6 +30,7 @@ from eventlog._runtime.files import new_folder, read_json, sha256, write_json
 from eventlog._runtime.seeds import check_seed
 from eventlog._runtime.settings import check_arguments
 from eventlog.log import require_log, versions
+from eventlog.order import check_columns
 from generators.base import Generator
 from generators.validation import StateError, check_source
 
@@ -109,6 +110,7 @@ def fit(
     from generators.privacy.budget_book import reserve
 
     require_log(log, "fit")
+    check_columns(log.events)
     seed = check_seed(seed)
     if noise_seed is not None:
         noise_seed = check_seed(noise_seed, "noise_seed")

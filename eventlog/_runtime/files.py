@@ -277,7 +277,7 @@ def _text(path: Path | str, kind: str = "") -> str:
     except FileNotFoundError:
         raise InputError(f"{what} does not exist.") from None
     except OSError as error:
-        raise InputError(f"{what} cannot be read: {error.strerror}.") from None
+        raise InputError(f"{what} cannot be read: {error.strerror or error}.") from None
     if len(data) > LARGEST_TEXT:
         raise InputError(f"{what} holds more than {LARGEST_TEXT >> 20} MiB; it is another file.")
     return data.decode("utf-8-sig")

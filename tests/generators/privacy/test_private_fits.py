@@ -277,7 +277,8 @@ def test_with_a_large_budget_markov_does_what_the_log_does_as_often() -> None:
         ("view_item", 0.15),
         ("search", 0.25),
         ("add_to_cart", 0.35),
-        ("purchase", 0.4),  # 93 rows
+        # 93 rows: over draws of the noise, between .6 and 1.5 times as often
+        ("purchase", 0.6),
     ):
         real, made = (float((x.events["event"].astype(str) == event).mean()) for x in (log, twin))
         assert made == pytest.approx(real, rel=within), event
