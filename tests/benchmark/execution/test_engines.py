@@ -79,7 +79,12 @@ def test_no_process_outlives_the_run(
     arguments = command(tiny_folder, tmp_path / "out", "--tasks", "churn")
     arguments[arguments.index("--models") + 1] = path
     run = subprocess.Popen(
-        arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        arguments,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        # a shell's background job ignores it, and so would what it starts
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert until(True, seconds, within_s=120)
     if how == signal.SIGINT:
