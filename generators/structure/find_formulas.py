@@ -91,13 +91,20 @@ def _rate(share: float) -> float:
     return float(share) if share > 1 - EXACT else 0.0
 
 
+def _at(
+    numbers: Numbers, column: str, operands: Sequence[str], probe: np.ndarray
+) -> tuple[np.ndarray, dict[str, np.ndarray], list[str]]:
+    """Return the values of a column and of operands in some rows, and which operands are usable."""
+    columns = {n: numbers.values[n][probe] for n in operands}
+    usable = [n for n, v in columns.items() if np.isfinite(v).mean() > HOLDS]
+    return numbers.values[column][probe], columns, usable
+
+
 def _candidates(
     numbers: Numbers, column: str, operands: Sequence[str], probe: np.ndarray
 ) -> Iterator[dict[str, Any]]:
     """Yield the terms of formulas, simple ones first; a third operand is solved for."""
-    value = numbers.values[column][probe]
-    columns = {n: numbers.values[n][probe] for n in operands}
-    usable = [n for n, v in columns.items() if np.isfinite(v).mean() > HOLDS]
+    value, columns, usable = _at(numbers, column, operands, probe)
     for a in usable:
         yield {"product": [a]}
         if (scale := _scale(value, columns[a])) is not None:
@@ -129,9 +136,7 @@ def _ratios(
     numbers: Numbers, column: str, operands: Sequence[str], probe: np.ndarray
 ) -> Iterator[dict[str, Any]]:
     """Yield the terms of formulas that divide one operand by another."""
-    value = numbers.values[column][probe]
-    columns = {n: numbers.values[n][probe] for n in operands}
-    usable = [n for n, v in columns.items() if np.isfinite(v).mean() > HOLDS]
+    value, columns, usable = _at(numbers, column, operands, probe)
     for a, b in permutations(usable, 2):
         ratio = divided(columns[a], columns[b])
         yield {"product": [a], "per": b}

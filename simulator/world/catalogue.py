@@ -1,4 +1,4 @@
-"""The shop itself: what stands in it, and its prices, stock and calendar on any day.
+"""The shop itself: its items, and their prices, stock and calendar on any day.
 
 Common to all shoppers; `build.build` draws it. Everything random depends on (scenario, days, seed)
 only, never on how many shoppers there are or which shard asks, so all shards of a population see
