@@ -67,17 +67,17 @@ class FolderColumns:
     def __init__(self, path: Path | str, before: pd.Timestamp | None = None) -> None:
         self.path, self.before = Path(path), before
         self.manifest = read_manifest(self.path)
-        self.names = whole_schema(self.path).names
-        self.n = sum(
-            self._known(table).num_rows for _, table in part_tables(self.path, ["timestamp"])
-        )
+        self.schema = whole_schema(self.path)
+        self.names = self.schema.names
+        self.n = sum(self._known(table).num_rows for table in self._tables(["timestamp"]))
 
     def __len__(self) -> int:
         return self.n
 
     def values(self, name: str) -> pd.Series:
         """Return a column, (n_rows,)."""
-        parts = [self._known(table).select([name]) for table in self._read(name)]
+        needed = [name] if self.before is None else [name, "timestamp"]
+        parts = [self._known(table).select([name]) for table in self._tables(needed)]
         return to_frame(pa.concat_tables(parts), self.path)[name]
 
     def gaps(self) -> np.ndarray:
@@ -89,9 +89,8 @@ class FolderColumns:
         )
         return np.concatenate([gaps(part) for part in events])
 
-    def _read(self, name: str) -> Iterator[pa.Table]:
-        needed = [name] if self.before is None else [name, "timestamp"]
-        return (table for _, table in part_tables(self.path, needed))
+    def _tables(self, names: list[str]) -> Iterator[pa.Table]:
+        return (table for _, table in part_tables(self.path, names, self.schema))
 
     def _known(self, table: pa.Table) -> pa.Table:
         if self.before is None:

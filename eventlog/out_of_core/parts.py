@@ -17,14 +17,14 @@ from eventlog.log_folder import part_paths, read_arrow, refuse_twice
 
 
 def part_tables(
-    path: Path, columns: Sequence[str] | None = None
+    path: Path, columns: Sequence[str] | None = None, whole: pa.Schema | None = None
 ) -> Iterator[tuple[Path, pa.Table]]:
     """Yield the parts of a log, each with the columns and types that the whole log has.
 
-    `columns`: those to read, as far as the log has them; None for all. Raises InputError if parts
-    do not fit together.
+    `columns`: those to read, as far as the log has them; None for all. `whole`: `whole_schema`, if
+    it is at hand. Raises InputError if parts do not fit together.
     """
-    whole = whole_schema(path)
+    whole = whole_schema(path) if whole is None else whole
     names = [name for name in whole.names if columns is None or name in columns]
     for part in part_paths(path):
         table = read_arrow(part, names)
@@ -33,8 +33,8 @@ def part_tables(
 
 def whole_schema(path: Path) -> pa.Schema:
     """Return the columns of all parts; whole numbers that a row lacks are floats, as in pandas."""
-    parts = part_paths(path)
-    schemas = [_schema(part) for part in parts]
+    footers = {part: _footer(part) for part in part_paths(path)}
+    schemas = [footer.schema.to_arrow_schema() for footer in footers.values()]
     try:
         whole = pa.unify_schemas(schemas, promote_options="permissive")
     except pa.ArrowException as error:
@@ -42,27 +42,27 @@ def whole_schema(path: Path) -> pa.Schema:
     for i, field in enumerate(whole):
         if pa.types.is_integer(field.type) and (
             any(field.name not in schema.names for schema in schemas)
-            or any(_lacks_a_value(part, field.name) for part in parts)
+            or any(_lacks_a_value(part, footers[part], field.name) for part in footers)
         ):
             whole = whole.set(i, field.with_type(pa.float64()))
     return whole
 
 
-def _schema(part: Path) -> pa.Schema:
+def _footer(part: Path) -> pq.FileMetaData:
     try:
-        schema = pq.read_schema(part)
+        footer = pq.read_metadata(part)
+        names = footer.schema.to_arrow_schema().names
     except (pa.ArrowException, OSError, ValueError):
         read_arrow(part)  # says what is wrong
         raise
-    refuse_twice(schema.names, part)
-    return schema
+    refuse_twice(names, part)
+    return footer
 
 
-def _lacks_a_value(part: Path, name: str) -> bool:
+def _lacks_a_value(part: Path, footer: pq.FileMetaData, name: str) -> bool:
     """Return whether a row of a part has no value in a column."""
-    meta = pq.read_metadata(part)
-    place = meta.schema.to_arrow_schema().names.index(name)
-    known = [meta.row_group(i).column(place).statistics for i in range(meta.num_row_groups)]
+    place = footer.schema.to_arrow_schema().names.index(name)
+    known = [footer.row_group(i).column(place).statistics for i in range(footer.num_row_groups)]
     if any(found is None or not found.has_null_count for found in known):
         return bool(read_arrow(part, [name])[name].null_count)
     return any(found.null_count for found in known)
