@@ -135,7 +135,7 @@ def test_who_is_behind_takes_a_shorter_break_and_no_other_session() -> None:
         longest_rows=0,
         longest_ms=0,
     )
-    out = np.zeros(1, dtype=np.int64)
+    row = np.zeros((1, col.VALUES), dtype=np.int64)
     # 8 of 38 rows: 80 of 381 s
     for wanted, pace, found in ((3, 250_000, 3), (4, 250_000, 3), (4, 150_000, 4), (2, 250_000, 2)):
         logits = np.where(np.arange(6) == wanted, 0.0, -50.0).astype(np.float32)[None]
@@ -144,7 +144,7 @@ def test_who_is_behind_takes_a_shorter_break_and_no_other_session() -> None:
             hands._replace(fast=none + pace),
             np.zeros(1, dtype=np.bool_),
             logits,
-            np.full(1, 0.5),
-            out,
+            np.full((1, 1), 0.5),
+            row,
         )
-        assert out[0] == found
+        assert row[0, col.GAP] == found
