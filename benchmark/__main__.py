@@ -256,6 +256,7 @@ def _add_list(commands: Commands) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     from benchmark.execution import runner
+    from benchmark.execution.outcome import summary
     from benchmark.execution.results import Store
     from benchmark.report import generated_section, leaderboard, terminal
     from benchmark.report.aggregate import boards
@@ -284,7 +285,7 @@ def _run(arguments: argparse.Namespace) -> int:
     found = boards(store, store.plan()["cells"])
     page = leaderboard.write(store, Path(arguments.out), found=found)
     terminal.show(store, found)
-    for line in (*generated_section.copiers(store), *runner.summary(outcome)):
+    for line in (*generated_section.copiers(store), *summary(outcome)):
         print(as_typed(line))
     _next(arguments, page)
     return 1 if outcome.failed or outcome.blocked else 0
@@ -333,7 +334,7 @@ def _view(arguments: argparse.Namespace) -> None:
 
 def _ceilings(arguments: argparse.Namespace) -> None:
     from benchmark import suite as suites
-    from benchmark.execution import make_ceilings
+    from benchmark.execution.ceilings import make_ceilings
 
     suite = suites.load(arguments.suite, profile=arguments.profile, overrides=arguments.settings)
     out = None if arguments.out is None else Path(arguments.out)

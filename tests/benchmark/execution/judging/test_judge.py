@@ -11,8 +11,8 @@ from fixtures.tiny import tiny_log
 from baselines.base import Model
 from baselines.models.markov import Markov
 from benchmark.evaluation import metrics
-from benchmark.execution import judge as judges
-from benchmark.execution.judge import NOT_REPEATABLE, Local, judge
+from benchmark.execution.judging import judge as judges
+from benchmark.execution.judging.judge import NOT_REPEATABLE, Local, judge
 from benchmark.task import Task, TaskData
 from benchmark.tasks.fraud import Fraud
 from benchmark.tasks.recommendation import Recommendation

@@ -11,8 +11,8 @@ import pytest
 from fixtures.benchmark_runs import QUICK, go
 from fixtures.cheats import CHEATS
 
+from benchmark.execution.judging.sandbox import kernel_guard
 from benchmark.execution.results import Store
-from benchmark.execution.sandbox import kernel_guard
 
 CHANCE = 0.3  # of ndcg@10: of 40 items a random ten get .11, the answers 1
 TASKS = ["tasks=['recommendation']", "limit_s=60"]

@@ -23,9 +23,9 @@ from benchmark.evaluation import ceilings
 from benchmark.evaluation.ceilings import StoredCeiling
 from benchmark.evaluation.slates import Slates, slates_of
 from benchmark.execution import sampled_log
-from benchmark.execution.jobs import load_task_class
-from benchmark.execution.judge import Local, judge
-from benchmark.execution.reranker import reranked_ranks
+from benchmark.execution.ceilings.reranker import reranked_ranks
+from benchmark.execution.cells.loading import load_task_class
+from benchmark.execution.judging.judge import Local, judge
 from benchmark.execution.results import pack
 from benchmark.suite import LogSource, Suite, plugin_name
 from benchmark.task import NotApplicable, Scored, Task, TaskData

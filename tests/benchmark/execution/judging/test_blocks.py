@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from fixtures.tiny import tiny_log
 
-from benchmark.execution import blocks
+from benchmark.execution.judging import blocks
 from benchmark.task import Task
 from benchmark.tasks.fraud import Fraud
 from benchmark.tasks.recommendation import Recommendation

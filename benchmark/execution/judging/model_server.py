@@ -1,7 +1,7 @@
 """The model's end of a model's cell: a process that holds what may be learnt from, and no answers.
 
 It is forked before the judge reads any data, maps a private copy of the folder `learn`, locks
-itself in (`benchmark.execution.sandbox`), and only then imports the model. Requests come as
+itself in (`benchmark.execution.judging.sandbox`), and only then imports the model. Requests come as
 pickles from the judge, whom it trusts; replies go out as JSON and raw bytes, because the judge
 trusts nothing that comes from here.
 """
@@ -25,9 +25,10 @@ from typing import Any
 import numpy as np
 
 from baselines.base import LearningCurve, Model
-from benchmark.execution import descendants, sandbox
-from benchmark.execution.blocks import of_users
-from benchmark.execution.channel import PLAIN, Shared, receive_request, send_reply
+from benchmark.execution import descendants
+from benchmark.execution.judging import sandbox
+from benchmark.execution.judging.blocks import of_users
+from benchmark.execution.judging.channel import PLAIN, Shared, receive_request, send_reply
 from benchmark.execution.prepared_task import LEARN, load_learn
 from benchmark.execution.seeding import seed_everything
 from benchmark.task import NotApplicable

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmark.execution.judge import _Answers
+from benchmark.execution.judging.judge import _Answers
 
 
 def digest(kind: str, value: np.ndarray) -> str:

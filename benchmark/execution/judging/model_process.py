@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 
 from benchmark.execution import descendants
-from benchmark.execution.channel import BadReply, Shared, receive_reply, send_request
-from benchmark.execution.model_server import LEARN, SCRATCH, ModelSpec, serve
+from benchmark.execution.judging.channel import BadReply, Shared, receive_reply, send_request
+from benchmark.execution.judging.model_server import LEARN, SCRATCH, ModelSpec, serve
 from benchmark.task import NotApplicable
 from eventlog._runtime.errors import WorkError
 from eventlog._runtime.system import lock, own_folder

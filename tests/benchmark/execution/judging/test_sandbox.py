@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.execution import sandbox
+from benchmark.execution.judging import sandbox
 
 SCRIPT = """
 import json, os, sys
 from pathlib import Path
-from benchmark.execution import sandbox
+from benchmark.execution.judging import sandbox
 if sys.argv[2] == "hook":
     sandbox.restrict = lambda guard: False
 if sys.argv[2] == "kernel":

@@ -12,9 +12,9 @@ import time
 
 import numpy as np
 
-from benchmark.execution import blocks
-from benchmark.execution.judge import PROBED, SEED, agree
-from benchmark.execution.model_process import ModelProcess
+from benchmark.execution.judging import blocks
+from benchmark.execution.judging.judge import PROBED, SEED, agree
+from benchmark.execution.judging.model_process import ModelProcess
 from benchmark.task import TaskData
 from eventlog._runtime.errors import ShopError
 

@@ -1,8 +1,8 @@
 """Judge a model: ask it block by block, probe its answers, and measure them.
 
-The judge holds the answers, the model does not: see `benchmark.execution.model_process` for the
-process that it runs in, and docs/explanation/judge.md for what this protects against. A model in
-this process can be judged too, through `Local`.
+The judge holds the answers, the model does not: see `model_process` for the process that it runs
+in, and docs/explanation/judge.md for what this protects against. A model in this process can be
+judged too, through `Local`.
 
 Example::
 
@@ -22,7 +22,7 @@ import numpy as np
 
 from baselines.base import Model
 from benchmark.evaluation import metrics
-from benchmark.execution import blocks
+from benchmark.execution.judging import blocks
 from benchmark.task import Scored, Task, TaskData
 from eventlog._runtime.errors import WorkError
 from eventlog.arrays import Examples, Queries, Sequences
