@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from eventlog import EventLog, InputError
+from eventlog import Encoder, EventLog, InputError
 from eventlog.check import check
 from eventlog.clean import clean_folder
 from eventlog.ingest.ingest import import_file
@@ -72,7 +72,12 @@ def test_files_without_an_end_are_not_read(folder: Path) -> None:
     (folder / PART).unlink()
     os.mkfifo(folder / PART)
     manifest = read_manifest(folder)
-    for use in (EventLog.read, lambda path: verify_checksums(path, manifest)):
+    for use in (
+        EventLog.read,
+        lambda path: verify_checksums(path, manifest),
+        lambda path: clean_folder(path, path.parent / "clean"),
+        Encoder.fit,
+    ):
         with pytest.raises(InputError, match="regular file"):
             use(folder)
     (folder / "manifest.json").unlink()
