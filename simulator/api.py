@@ -18,6 +18,7 @@ from eventlog._runtime.errors import InputError
 from eventlog._runtime.executors import check_engine, pool
 from eventlog._runtime.files import check_replaceable
 from eventlog.log import DERIVED, GIVEN, EventLog, LogWriter, to_arrow
+from eventlog.schema import ROLES
 from simulator import event_codes
 from simulator.output import shards
 from simulator.output.task import PolicySource
@@ -227,6 +228,8 @@ def _frame(tables: list[pa.Table]) -> Any:
 def _manifest(name: str, task: shards.Task, users: int, days: int, seed: int) -> dict[str, Any]:
     if not name:
         raise InputError("The scenario has no name.")
+    known = event_codes.names(task.scenario.output.emails)
+    foreign = {name: "other" for name in known if name not in ROLES}
     return {
         "made_by": "simulator",
         "scenario": task.scenario.to_json(),
@@ -240,5 +243,6 @@ def _manifest(name: str, task: shards.Task, users: int, days: int, seed: int) ->
         "currency": "EUR",
         "privacy": "simulated: no person's data went into this log",
         "provenance": PROVENANCE,
-        "event_names": list(event_codes.NAMES),
+        "event_names": list(known),
+        **({"roles": foreign} if foreign else {}),
     }

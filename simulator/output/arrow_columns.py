@@ -69,6 +69,8 @@ def scrambled(
 ) -> pa.DictionaryArray:
     """Return (n,) ids for integer codes (n,), -1 = null; or (m,) ids of the codes at `at` (m,).
 
+    At place -1 there is no code.
+
     Equal codes get equal ids, and neither an id nor its place among the ids tells the code.
     """
     there = codes >= 0
@@ -77,6 +79,6 @@ def scrambled(
     order = np.argsort(key)
     place = np.empty(len(known), dtype=np.int32)
     place[order] = np.arange(len(key), dtype=np.int32)
-    index = np.full(len(codes), -1, dtype=np.int32)
-    index[there] = place[inverse]
-    return dictionary(index if at is None else index[at], hexes(key[order], prefix))
+    index = np.full(len(codes) + 1, -1, dtype=np.int32)  # the last is that of place -1
+    index[:-1][there] = place[inverse]
+    return dictionary(index[:-1] if at is None else index[at], hexes(key[order], prefix))

@@ -35,6 +35,8 @@ class Salt(IntEnum):
     SESSION = 4
     ORDER = 5
     DEVICE = 6
+    EMAIL = 7
+    TAG = 8
 
 
 @dataclass(frozen=True)

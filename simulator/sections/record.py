@@ -86,6 +86,19 @@ class Dirty(Settings, frozen=True):
     ] = 0.0
 
 
+class Output(Settings, frozen=True):
+    """What the log holds beside its usual rows and columns, which stay as they are."""
+
+    emails: Annotated[
+        bool,
+        Range(doc="log the shop's mails as email_sent, email_opened and email_clicked rows"),
+    ] = False
+    tags: Annotated[
+        bool,
+        Range(doc="say with a session's first row whence it came: referrer and campaign tags"),
+    ] = False
+
+
 class Truth(Settings, frozen=True):
     """What the log says about its own making."""
 
