@@ -202,6 +202,7 @@ class EventLog:
         seen: list[np.ndarray] = []  # per part, the hashes of its users
         for part, table in part_tables(path, columns):
             log = cls(events=to_frame(table, part), manifest=manifest).grouped()
+            del table  # of which the frame holds copies
             users = pd.util.hash_array(log.events["user_id"].astype(str).unique())
             shared = sum(int(np.isin(users, earlier).sum()) for earlier in seen)
             if shared:
@@ -211,6 +212,7 @@ class EventLog:
                 )
             seen.append(users)
             yield log
+            del log  # before the next one is read
 
     @classmethod
     def from_pandas(cls, frame: pd.DataFrame, **settings: Any) -> EventLog:
