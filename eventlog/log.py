@@ -39,7 +39,14 @@ from eventlog.log_folder import (
     versions,
     write_parquet,
 )
-from eventlog.manifest import SCHEMA_VERSION, digest, read_manifest, verify_checksums
+from eventlog.manifest import (
+    DERIVED,
+    GIVEN,
+    SCHEMA_VERSION,
+    digest,
+    read_manifest,
+    verify_checksums,
+)
 from eventlog.order import sort_events
 from eventlog.out_of_core.parts import part_tables
 from eventlog.schema import roles_of
@@ -68,7 +75,6 @@ __all__ = [
 ]
 
 ITEM_COLUMNS = ("item_id", "category", "brand", "price")  # event columns that items may define
-GIVEN, DERIVED = "given", "derived"  # provenance of a table or of the list of event names
 
 
 @dataclass(repr=False)
