@@ -281,8 +281,7 @@ class _RowDraw:
         """Draw codes of a field, overwrite those that are given, and let the model know."""
         self._draw_codes(name, found, can, out)
         self.past.overwrite(name, out)
-        if len(found):
-            self.model.chose(name, found, out)
+        self.model.chose(name, found, out)
 
 
 def _collect(
