@@ -18,16 +18,18 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from eventlog._runtime.errors import InputError
 from eventlog._runtime.files import new_folder, sha256, write_json
 from eventlog.manifest import SCHEMA_VERSION
+
+if TYPE_CHECKING:
+    import pandas as pd  # it takes as long as a small simulation, which does without
 
 TABLES = ("users", "items", "labels")
 WRITTEN_BY_FINISH = ("files", "schema_version", "versions")  # manifest keys that describe the files

@@ -19,6 +19,7 @@ from eventlog._runtime.errors import InputError
 from eventlog._runtime.files import CLUTTER, read_json, sha256
 
 SCHEMA_VERSION = 1
+GIVEN, DERIVED = "given", "derived"  # provenance of a table or of the list of event names
 OF_LISTS = ("ids", "event_names")
 OF_TEXTS = ("roles", "provenance")  # entries that give a text for each name
 

@@ -150,6 +150,8 @@ def _check_file(layout: FileFormat, where: str) -> None:
     for key, text in (("separator", layout.separator), ("explode", layout.explode)):
         if text == "":
             raise InputError(f"{where}: file.{key} is empty; leave it out, or give a text.")
+    for name, pattern in layout.patterns.items():
+        _check_pattern(pattern, f"{where}: file.patterns.{name}")
     for number, names in enumerate(layout.columns):
         twice = _first_twice(names)
         if twice is not None:

@@ -87,7 +87,11 @@ class FolderColumns:
         events = (
             log.events if self.before is None else log.before(self.before).events for log in logs
         )
-        return np.concatenate([gaps(part) for part in events])
+        found, filled = np.empty(len(self)), 0
+        for part in events:
+            found[filled : filled + len(part)] = gaps(part)
+            filled += len(part)
+        return found
 
     def _tables(self, names: list[str]) -> Iterator[pa.Table]:
         return (table for _, table in part_tables(self.path, names, self.schema))
