@@ -1,7 +1,19 @@
 """Contexts of the Markov generator: what the distribution of each field is conditioned on.
 
-A context is a tuple of levels, coarse first: the event before, whether a session begins, ... The
-estimate in a context backs off to the context without its last level.
+A context is a tuple of levels, coarse first. The estimate in a context backs off to the context
+without its last level. The usual levels of a field, all of which it has under a privacy budget::
+
+    gap        the event before, whether the cart is empty, the pace, the position in the session
+    label      how many labelled sessions are to come, and in how many rows
+    event      the event before, whether a session begins, the cart, the user's number of rows,
+               the orders so far
+    category   the event, the category before
+    a value    the event, whether a session begins, the user's value before
+    an id      the event, whether a session begins (the first or a later one), the orders so far,
+               the event before
+    others     the event, the event before, whether a session begins
+
+and each also the session's label. `conditions` lists what else a field may be given.
 """
 
 from __future__ import annotations

@@ -1,26 +1,17 @@
-"""markov: counts of what follows what, the baseline. No latent, no memory beyond the last row.
+"""markov: counts of what follows what, the baseline. No latent, no network.
 
-Each field of a row is drawn given a context (see `generators.markov.contexts`)::
-
-    gap        the event before, whether the cart is empty, the pace, the position in the session
-    label      how many labelled sessions are to come, and in how many rows
-    event      the event before, whether a session begins, the cart, the user's number of rows,
-               the orders so far
-    category   the event, the category before
-    item       where it is not a copy: the item before
-    a value    the event, whether a session begins, the user's value before
-    an id      the event, whether a session begins (the first or a later one), the orders so far,
-               the event before
-    others     the event, the event before, whether a session begins
-
-and each also given the session's label, and up to three attributes of the user, or the price level
-of the item, that tell most about it (`contexts.choose`). Users who have ordered are likelier to
-order again, the more so the more often: counted so, buyers differ as much as in the log (Pólya's
-urn gives the negative binomial distribution).
+Each field of a row is drawn given a context, a tuple of levels (see `generators.markov.contexts`):
+what the row before was, where the user stands in the session and in the plan, the user's
+attributes, traits of the row's item, and fields of the row that are drawn before. Which of them is
+chosen field by field (`generators.markov.choice`). Users who have ordered are likelier to order
+again, the more so the more often: counted so, buyers differ as much as in the log (Polya's urn
+gives the negative binomial distribution). The item, where it is not a copy, follows the item
+before.
 
 A code counted n times of m in its context has the share (n + s * b) / (m + s), with b its share in
-the coarser context and s the strength of the backoff: the Dirichlet smoothing of MacKay and Peto
-(1995). Under a privacy budget the counts are noisy (see `generators.markov.private_tables`).
+the coarser context and s the strength of the backoff (`generators.markov.backoff`): the Dirichlet
+smoothing of MacKay and Peto (1995). Under a privacy budget the context is the usual one and the
+counts are noisy (see `generators.markov.private_tables`).
 """
 
 from __future__ import annotations
@@ -89,10 +80,10 @@ PARENTS = {OBSERVATION_SPAN: ARRIVAL, LENGTH: OBSERVATION_SPAN, N_LABELLED_SESSI
 
 
 class Markov(SequenceGenerator):
-    """A first-order Markov chain over (event, category, item); other fields given the event.
+    """A Markov chain over (event, category, item); all fields given what tells most about them.
 
     Args:
-        strength: pseudo-counts of the coarser context.
+        strength: pseudo-counts of the coarser context, at the least.
         successors: items kept as successors of an item.
         clip_quantile: under a privacy budget, the share of users whose counts are not scaled down.
         sequence: see `SequenceGenerator`.
