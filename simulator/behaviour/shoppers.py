@@ -259,6 +259,19 @@ def _clock(world: World) -> tuple[np.ndarray, np.ndarray]:
     return clock, np.arange(len(clock)) * 3600.0
 
 
+def order_within(group: np.ndarray, time: np.ndarray) -> np.ndarray:
+    """Return (n,) int64 that sorts by `group` (n,), then by `time` (n,), as np.lexsort does.
+
+    One sort of a combined key, which is several times as fast, tells unless two keys are equal.
+    """
+    span = float(time.max(initial=0.0)) + 1.0
+    key = group * span + time
+    order = np.argsort(key)
+    if (np.diff(key[order]) > 0.0).all():
+        return order
+    return np.lexsort((time, group))
+
+
 def planned_visits(
     population: Population, world: World, rng: np.random.Generator, *, since: float = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -278,5 +291,5 @@ def planned_visits(
     share = rng.random(len(owner))
     share[(np.cumsum(count) - count)[joins]] = 0.0
     at = begin[owner] + share * (clock[-1] - begin[owner])
-    order = np.lexsort((at, owner))
+    order = order_within(owner, at)
     return np.append(0, np.cumsum(count)), np.interp(at[order], clock, hours)

@@ -57,14 +57,14 @@ class Marketing:
         if self.setting.emails:
             kind = of_sessions(self.emails.mails["kind"], mail)
             found["email_id"] = self._email_ids(mail)
-            found["email_kind"] = arrow_columns.dictionary(kind, pa.array(KINDS))
+            found["email_kind"] = arrow_columns.dictionary(kind, KINDS)
         if self.setting.tags:
             there = np.flatnonzero(session >= 0)
             begins = there[np.unique(session[there], return_index=True)[1]]
             for name, (codes, names) in self._origins().items():
                 code = np.full(len(session), -1, dtype=np.int64)
                 code[begins] = codes[session[begins]]
-                found[name] = arrow_columns.dictionary(code, pa.array(names))
+                found[name] = arrow_columns.dictionary(code, names)
         return found
 
     def truth_emails(self, mail: np.ndarray) -> pa.Table:
@@ -73,11 +73,11 @@ class Marketing:
         of_session, mails = self.emails.of_session, self.emails.mails[mail]
         opened = np.where(mails["opened"] < self.ids.world.days * DAY, mails["opened"], np.nan)
         visits = np.bincount(of_session[of_session >= 0], minlength=len(self.emails.mails))
-        return pa.table(
+        return arrow_columns.table(
             {
                 "email_id": self._email_ids(mail),
                 "user_id": self.ids.user(self.ids.place[mails["user"]]),
-                "kind": arrow_columns.dictionary(mails["kind"], pa.array(KINDS)),
+                "kind": arrow_columns.dictionary(mails["kind"], KINDS),
                 "sent_at": self.ids.instants(mails["sent"]),
                 "opened_at": self.ids.instants(opened),
                 "visits": visits[mail],

@@ -10,8 +10,6 @@ from simulator.output import arrow_columns
 from simulator.output.task import Salt, Task, item_ids, salt, user_keys
 from simulator.world.catalogue import DAY, World
 
-TIME = pa.timestamp("ms", tz="UTC")
-
 
 class ShardIds:
     """What the users, items, coupons, sessions and instants of a shard are called.
@@ -44,7 +42,7 @@ class ShardIds:
 
     def coupon(self, number: np.ndarray) -> pa.DictionaryArray:
         """Return (n,) ids of coupons (n,), -1 = none."""
-        return arrow_columns.dictionary(number, pa.array(self.coupons))
+        return arrow_columns.dictionary(number, self.coupons)
 
     def session(self, number: np.ndarray) -> pa.DictionaryArray:
         """Return (n,) ids of session numbers (n,), -1 = none."""
@@ -64,4 +62,4 @@ class ShardIds:
     def instants(self, seconds: np.ndarray) -> pa.Array:
         """Return (n,) timestamps of seconds since the first day that was played; NaN = null."""
         missing = np.isnan(seconds)
-        return pa.array(self.ms(np.where(missing, 0, seconds)), mask=missing).cast(TIME)
+        return arrow_columns.times(self.ms(np.where(missing, 0, seconds)), missing)

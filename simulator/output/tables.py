@@ -17,7 +17,7 @@ from simulator.fraud import fraudsters as fraud
 from simulator.fraud import labels
 from simulator.output import arrow_columns
 from simulator.output.marketing import Marketing, of_sessions
-from simulator.output.shard_ids import TIME, ShardIds
+from simulator.output.shard_ids import ShardIds
 from simulator.output.task import Salt, Task
 from simulator.world.catalogue import DAY, World
 from simulator.world.queries import typed
@@ -38,7 +38,7 @@ def programme_table(task: Task, world: World, shard: Shard, without: Shard) -> p
     (orders0, spend0), (orders1, spend1) = (
         _Tables(task, world, played).bought() for played in (without, shard)
     )
-    return pa.table(
+    return arrow_columns.table(
         {
             "user_id": real.ids.users,
             "orders0": orders0,
@@ -77,14 +77,7 @@ class _Tables:
         typology = of_sessions(self.sessions["typology"], rows.columns["session"])
         tables = {
             "events": self._events(rows),
-            "labels": labels.observed(
-                self.task.scenario.fraud,
-                rows.columns,
-                typology,
-                rows.event_id,
-                rows.time,
-                self.shard.fraudsters.seed,
-            ),
+            "labels": self._labels(rows, typology),
             "truth_events": self._truth_events(rows, typology),
             "users": self._users(),
             "truth_users": self._truth_users(),
@@ -124,16 +117,16 @@ class _Tables:
             return np.where(item >= 0, values[item], -1)
 
         def dictionary(codes: np.ndarray, values: tuple[str, ...]) -> pa.DictionaryArray:
-            return arrow_columns.dictionary(codes, pa.array(values))
+            return arrow_columns.dictionary(codes, values)
 
         def of_session(values: np.ndarray) -> np.ndarray:
             return of_sessions(values, session)
 
-        return pa.table(
+        return arrow_columns.table(
             {
                 "event_id": rows.event_id,
                 "user_id": self.ids.user(rows.user),
-                "timestamp": pa.array(rows.time).cast(TIME),
+                "timestamp": arrow_columns.times(rows.time),
                 "event": dictionary(column["event"], event_codes.names(output.emails)),
                 "session_id": self.ids.session(session),
                 "item_id": self.ids.item(item),
@@ -144,10 +137,10 @@ class _Tables:
                 "category": dictionary(of_item(world.category), world.category_names),
                 "brand": dictionary(of_item(world.brand), world.brand_names),
                 "query": self._queries(column["query"]),
-                "price": pa.array(column["price"], from_pandas=True),
-                "quantity": pa.array(column["quantity"], mask=column["quantity"] == 0),
-                "discount": pa.array(column["discount"], from_pandas=True),
-                "rating": pa.array(column["rating"], from_pandas=True),
+                "price": arrow_columns.numbers(column["price"], np.isnan(column["price"])),
+                "quantity": arrow_columns.numbers(column["quantity"], column["quantity"] == 0),
+                "discount": arrow_columns.numbers(column["discount"], np.isnan(column["discount"])),
+                "rating": arrow_columns.numbers(column["rating"], np.isnan(column["rating"])),
                 "device": arrow_columns.scrambled(
                     sessions["device"], self.ids.salt(Salt.DEVICE), "d", session
                 ),
@@ -167,7 +160,25 @@ class _Tables:
     def _queries(self, query: np.ndarray) -> pa.DictionaryArray:
         """(n,) what was typed in each search."""
         codes, texts = typed(query, self.world.query_names)
-        return arrow_columns.dictionary(codes, pa.array(texts, type=pa.string()))
+        return arrow_columns.dictionary(codes, texts)
+
+    def _labels(self, rows: _Rows, typology: np.ndarray) -> pa.Table:
+        found = labels.observed(
+            self.task.scenario.fraud,
+            rows.columns,
+            typology,
+            rows.event_id,
+            rows.time,
+            self.shard.fraudsters.seed,
+        )
+        return arrow_columns.table(
+            {
+                "event_id": found.event_id,
+                "kind": arrow_columns.named(found.kind, labels.KINDS),
+                "value": np.ones(len(found.event_id), dtype=np.float32),
+                "known_at": arrow_columns.times(found.known_at),
+            }
+        )
 
     def _truth_events(self, rows: _Rows, typology: np.ndarray) -> pa.Table:
         column, index = rows.columns, self.task.index
@@ -179,16 +190,14 @@ class _Tables:
         place[named] = np.arange(len(named))
         fraud_code = np.where(typology >= 0, place[typology], -1)
         ring_names = [f"ring_{index}_{r}" for r in range(self.shard.fraudsters.n_rings)]
-        return pa.table(
+        return arrow_columns.table(
             {
                 "event_id": rows.event_id,
-                "fraud": arrow_columns.dictionary(
-                    fraud_code, pa.array([fraud.NAMES[k] for k in named], pa.string())
-                ),
-                "ring": arrow_columns.dictionary(ring, pa.array(ring_names)),
+                "fraud": arrow_columns.dictionary(fraud_code, [fraud.NAMES[k] for k in named]),
+                "ring": arrow_columns.dictionary(ring, ring_names),
                 "victim": self.ids.user(np.where(victim, rows.user, -1)),
-                "p_choice": pa.array(column["p_choice"], from_pandas=True),
-                "rank_choice": pa.array(column["rank"], mask=column["rank"] < 0),
+                "p_choice": arrow_columns.numbers(column["p_choice"], np.isnan(column["p_choice"])),
+                "rank_choice": arrow_columns.numbers(column["rank"], column["rank"] < 0),
             }
         )
 
@@ -196,15 +205,13 @@ class _Tables:
 
     def _users(self) -> pa.Table:
         population, by_id = self.shard.population, self.ids.by_id
-        return pa.table(
+        return arrow_columns.table(
             {
                 "user_id": self.ids.users,
                 "signup": self.ids.instants(population.born[by_id]),
-                "country": arrow_columns.dictionary(population.country[by_id], pa.array(COUNTRIES)),
-                "age_band": arrow_columns.dictionary(population.age[by_id], pa.array(AGES)),
-                "acquisition": arrow_columns.dictionary(
-                    population.channel[by_id], pa.array(CHANNELS)
-                ),
+                "country": arrow_columns.dictionary(population.country[by_id], COUNTRIES),
+                "age_band": arrow_columns.dictionary(population.age[by_id], AGES),
+                "acquisition": arrow_columns.dictionary(population.channel[by_id], CHANNELS),
             }
         )
 
@@ -213,12 +220,12 @@ class _Tables:
         died, ring, taste = population.died[by_id], population.ring[by_id], population.taste[by_id]
         died = np.where(died < self.world.days * DAY, died, np.nan)  # later is not known yet
         reason = np.where(np.isnan(died), -1, population.reason[by_id])
-        return pa.table(
+        return arrow_columns.table(
             {
                 "user_id": self.ids.users,
                 "born": self.ids.instants(population.born[by_id]),
                 "died": self.ids.instants(died),
-                "reason": arrow_columns.dictionary(reason, pa.array(REASONS)),
+                "reason": arrow_columns.dictionary(reason, REASONS),
                 "rate": population.rate[by_id],
                 "propensity": population.propensity[by_id],
                 "satisfaction": population.satisfaction[by_id],
@@ -226,7 +233,7 @@ class _Tables:
                 "orders_before": population.orders_before[by_id],
                 "hazard": population.hazard[by_id],
                 "price_sensitivity": population.price_sensitivity[by_id],
-                "ring": pa.array(ring, mask=ring < 0),
+                "ring": arrow_columns.numbers(ring, ring < 0),
                 **{f"taste_{k}": taste[:, k] for k in range(taste.shape[1])},
             }
         )
@@ -266,16 +273,14 @@ class _Tables:
 
         first = np.int64(task.index) << np.int64(32)
         user = self.ids.place[self.sessions["user"][pages["session"]]]
-        return pa.table(
+        return arrow_columns.table(
             {
                 "exposure_id": per_place(first + np.arange(n)),
                 "user_id": self.ids.user(per_place(user)),
                 "session_id": self.ids.session(per_place(pages["session"])),
-                "timestamp": pa.array(per_place(self.ids.ms(pages["time"]))).cast(TIME),
-                "policy": arrow_columns.dictionary(per_place(pages["policy"]), pa.array(POLICIES)),
-                "query": arrow_columns.dictionary(
-                    per_place(query), pa.array(self.world.query_names)
-                ),
+                "timestamp": arrow_columns.times(per_place(self.ids.ms(pages["time"]))),
+                "policy": arrow_columns.dictionary(per_place(pages["policy"]), POLICIES),
+                "query": arrow_columns.dictionary(per_place(query), self.world.query_names),
                 "anchor": self.ids.item(per_place(anchor)),
                 "page": per_place(depth).astype(np.int32),
                 "rank": np.tile(np.arange(slate, dtype=np.int32), n)[there],
@@ -284,7 +289,7 @@ class _Tables:
                 "price": pages["price"].ravel()[there].astype(np.float32),
                 "known": (pages["known"] > 0).ravel()[there],
                 "clicked": led_to >= 0,
-                "event_id": pa.array(led_to, mask=led_to < 0),
+                "event_id": arrow_columns.numbers(led_to, led_to < 0),
             }
         )
 
@@ -297,11 +302,11 @@ class _Tables:
         randomised = np.zeros(0, dtype=bool)
         if len(self.randomised):
             randomised = self.randomised[offers["campaign"] - 1]
-        return pa.table(
+        return arrow_columns.table(
             {
                 "user_id": self.ids.user(user),
                 "coupon_id": self.ids.coupon(offers["campaign"]),
-                "offered_at": pa.array(self.ids.ms(offers["time"])).cast(TIME),
+                "offered_at": arrow_columns.times(self.ids.ms(offers["time"])),
                 "randomised": randomised,
                 "propensity": offers["propensity"],
                 "treated": offers["treated"] > 0,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from msgspec.structs import asdict
+
 from eventlog._runtime.settings import Range, Settings
 
 
@@ -84,6 +86,12 @@ class Dirty(Settings, frozen=True):
     null_discount: Annotated[
         float, Range(0.0, 1.0, "share of the values of discount that are lost")
     ] = 0.0
+
+    @property
+    def is_on(self) -> bool:
+        """Whether there is anything to damage."""
+        values = asdict(self).items()
+        return any(value > 0 for name, value in values if not name.endswith("_minutes"))
 
 
 class Output(Settings, frozen=True):
