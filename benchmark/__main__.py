@@ -82,7 +82,7 @@ def _add_run(commands: Commands) -> None:
     add.add_argument(
         "--profile",
         default="default",
-        help="smoke (a quick look), default (about 15 minutes on 2 cores), published or full",
+        help="smoke (a quick look), default (about 10 minutes on 2 cores), published or full",
     )
     _add_set(add, ", as in settings.models.lstm.budget=5")
     add.add_argument("--engine", default="processes", help="processes (default), serial or dask")
