@@ -158,7 +158,7 @@ class _Planner:
         path = plugins.path_of("simulator.scenarios", str(source.scenario), kind="scenario")
         spec = {**self._shop(source), "days": source.days, "seed": source.seed}
         code = fingerprint.package_digest(
-            "simulator", without=("__main__.py", "scenarios", "calibration", "realism")
+            "simulator", without=("__main__.py", "commands", "scenarios", "calibration", "realism")
         ) + fingerprint.digest([path])
         return self._cell("log", {"log": name}, spec, code=code)
 
