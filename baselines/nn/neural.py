@@ -1,8 +1,9 @@
 """What all sequence models share: their settings, how they are built and fitted, and their scores.
 
 A model in `models/` names its defaults and builds its backbone. It reads the sequence alone, with
-all its columns, and learns from nothing but it: no counts, no aggregates, no trees. What is mixed
-with such things is a hybrid (see `hybrid`).
+all its columns, and learns from nothing but it: no aggregates, no trees, no other user. What is
+mixed with such things is a hybrid (see `hybrid`). Where a label is about an event, a row also says
+what it repeats of its user's earlier rows (see `extra_columns`).
 
 Training follows the data: it goes on as long as validation improves (see `training`), within
 `budget`, which is given in CPU seconds of a reference machine (see `budget`).
@@ -29,18 +30,21 @@ from baselines.nn.embedding import EventEmbedding, EventTable, Fields, Past
 from baselines.nn.heads import READS, LabelHead, NextItemHead
 from baselines.nn.label import (
     LabelObjective,
+    asked_at_events,
     best_strength,
     logistic,
     measure_of,
     measured,
     sigmoid,
 )
+from baselines.nn.last_row import LastRow
 from baselines.nn.losses import arm_logit
-from baselines.nn.network import Network
+from baselines.nn.network import EVENT_MEMORY_DAYS, MEMORY_DAYS, Network
 from baselines.nn.next_item import NextItemObjective, at_the_answer, ndcg, with_known_answers
 from baselines.nn.pretraining import MASK, Pretraining, known_rows
 from baselines.nn.transfer import take_over
 from baselines.nn.windows import Windows, batches, chunks, tails
+from baselines.repeats import repeat_columns
 from eventlog._runtime.errors import InputError
 from eventlog._runtime.settings import Above, Range
 from eventlog.arrays import Examples, Queries, Sequences
@@ -124,15 +128,24 @@ class NeuralModel(Model):
     def backbone(self) -> nn.Module:
         """Return a module of rows (b, t, dim), lengths (b,) and times (b, t) to (b, t, dim)."""
 
-    # --- what a hybrid adds -----------------------------------------------------------------------
-
     def extra_columns(self, sequences: Sequences) -> dict[str, np.ndarray]:
-        """Return columns to add to the rows, (n_rows,) each; a sequence model has none."""
-        return {}
+        """Return columns to add to the rows, (n_rows,) each.
+
+        Whether an order is a fraud turns on whether its card, device and item are the user's own:
+        where a label is about an event, rows carry what they repeat of the user's earlier ones.
+        """
+        return repeat_columns(sequences) if self.at_event_ else {}
 
     def known(self, sequences: Sequences, queries: Queries) -> np.ndarray:
-        """Return what a label's head knows beside the sequence, (n, F); here F is 0."""
-        return np.zeros((len(queries), 0), dtype=np.float32)
+        """Return what a label's head reads beside the states, (n, F) float32.
+
+        Those are the numbers of the event that a label is about; at dates F is 0.
+        """
+        if self.last_row_ is None:
+            return np.zeros((len(queries), 0), dtype=np.float32)
+        return self.last_row_(sequences, queries)
+
+    # --- what a hybrid adds -----------------------------------------------------------------------
 
     def item_head(self, train: Examples) -> NextItemHead:
         """Return the head for next items."""
@@ -164,7 +177,9 @@ class NeuralModel(Model):
     def label_head(self, train: Examples, valid: Examples | None, seed: int) -> LabelHead:
         """Return the head for labels."""
         outputs = ARMS if self.kind_ == "uplift" else 1
-        return LabelHead(self.dim, outputs=outputs, dropout=self.dropout)
+        self.last_row_ = LastRow(train) if self.at_event_ else None
+        n_known = 0 if self.last_row_ is None else len(self.last_row_.bins)
+        return LabelHead(self.dim, outputs=outputs, dropout=self.dropout, n_known=n_known)
 
     # --- fitting ----------------------------------------------------------------------------------
 
@@ -177,6 +192,7 @@ class NeuralModel(Model):
         """
         label: Kind = "binary" if train.treatment is None else "uplift"
         self.kind_: Kind = "next_item" if np.issubdtype(train.target.dtype, np.integer) else label
+        self.at_event_ = self.kind_ == "binary" and asked_at_events(train.sequences, train.queries)
         self.encoder_ = encoder
         self.device_ = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         rng = np.random.default_rng(seed)
@@ -281,13 +297,15 @@ class NeuralModel(Model):
             How many were.
         """
         chosen = np.linspace(0, len(train) - 1, min(len(train), affordable)).astype(np.int64)
-        read = self._read(train.sequences, train.queries[chosen])
+        queries = train.queries[chosen]
+        known = self.known(train.sequences, queries)
+        read = np.concatenate([self._read(train.sequences, queries), known], axis=1)
         head = cast(LabelHead, self.network_.head)
         head.learn_scale(0, self.network_.tensor(read))
         x = head.standard(self.network_.tensor(read)).cpu().double().numpy()
         treatment = None if train.treatment is None else train.treatment[chosen]
-        target, user = train.target[chosen], train.queries.user[chosen]
-        strength = best_strength(x, target, treatment, user)
+        target = train.target[chosen]
+        strength = best_strength(x, target, treatment, queries.user)
         head.begin_as(0, *logistic(x, target, treatment, strength=strength))
         return len(chosen)
 
@@ -325,7 +343,11 @@ class NeuralModel(Model):
         self.fields_ = Fields.of(sequences, encoder, extra=extra)
         embedding = EventEmbedding(self.fields_, encoder, self.dim, dropout=self.dropout)
         self.network_ = Network(
-            embedding, self.backbone(), head, bidirectional=self.bidirectional
+            embedding,
+            self.backbone(),
+            head,
+            bidirectional=self.bidirectional,
+            memory_days=EVENT_MEMORY_DAYS if self.at_event_ else MEMORY_DAYS,
         ).to(self.device_)
         if self.kind_ != "next_item":
             embedding.stress_events()
@@ -420,8 +442,9 @@ class NeuralModel(Model):
     def table_of(self, sequences: Sequences) -> EventTable:
         """Return the log as tensors; those of the log asked about last are kept."""
         if self._table is None or self._table[0]() is not sequences:
-            columns = list(self.extra_columns(sequences).values())
-            extra = np.stack(columns, axis=1) if columns else None
+            columns = self.extra_columns(sequences)
+            missing = np.zeros(sequences.n_rows)
+            extra = [columns.get(name, missing) for name in self.fields_.extra]
             table = EventTable(sequences, self.fields_, self.device_, extra)
             self._table = (weakref.ref(sequences), table)
         return self._table[1]
