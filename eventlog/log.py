@@ -168,8 +168,7 @@ class EventLog:
             raise InputError(
                 f"{path}/events has parts that do not fit together: {error}."
             ) from None
-        for name, text in misfits(events):
-            raise InputError(f"{path}/events: {name} {text}; import the log again.")
+        _refuse_misfits(events, path / "events")
         tables = {
             name: read_frame(path / f"{name}.parquet")
             for name in TABLES
@@ -201,8 +200,11 @@ class EventLog:
         manifest = read_manifest(path)
         seen: list[np.ndarray] = []  # per part, the hashes of its users
         for part, table in part_tables(path, columns):
-            log = cls(events=to_frame(table, part), manifest=manifest).grouped()
+            events = to_frame(table, part)
             del table  # of which the frame holds copies
+            _refuse_misfits(events, part)
+            log = cls(events=events, manifest=manifest).grouped()
+            del events
             users = pd.util.hash_array(log.events["user_id"].astype(str).unique())
             shared = sum(int(np.isin(users, earlier).sum()) for earlier in seen)
             if shared:
@@ -392,6 +394,11 @@ class EventLog:
             labels=labels,
             truth={},
         )
+
+
+def _refuse_misfits(events: pd.DataFrame, where: Path) -> None:
+    for name, text in misfits(events):
+        raise InputError(f"{where}: {name} {text}; import the log again.")
 
 
 def _frames() -> Any:

@@ -147,8 +147,7 @@ def read_arrow(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     `columns`: those to read, as far as the file has them; None for all. Raises InputError if the
     file is damaged, not a regular file, or has two columns of one name.
     """
-    if not path.is_file():
-        raise InputError(f"{path} is not a regular file, so it is not read.")
+    refuse_other_files(path)
     try:
         schema = pq.read_schema(path)
         refuse_twice(schema.names, path)
@@ -167,6 +166,12 @@ def read_arrow(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         raise InputError(
             f"{path} is not a readable Parquet file: {str(error).strip().rstrip('.')}."
         ) from None
+
+
+def refuse_other_files(path: Path) -> None:
+    """Raise InputError unless a path is a regular file: a pipe would be waited for without end."""
+    if not path.is_file():
+        raise InputError(f"{path} is not a regular file, so it is not read.")
 
 
 def _is_no_value(kind: pa.DataType) -> bool:

@@ -65,6 +65,9 @@ def read_manifest(path: Path | str) -> dict[str, Any]:
             raise InputError(
                 f"{name!r} in {file} is {_shown(entries)}; it must be a list of texts."
             )
+    currency = manifest.get("currency")
+    if not isinstance(currency, str | None):
+        raise InputError(f"'currency' in {file} is {_shown(currency)}; it must be a text.")
     _check_files(manifest.get("files"), file)
     return manifest
 

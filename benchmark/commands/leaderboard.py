@@ -8,7 +8,7 @@ from pathlib import Path
 from eventlog._runtime.commands import documented
 from eventlog._runtime.console import Parser
 
-SUMMARY = "write leaderboard.md, and leaderboard/index.html with tables that sort and plots"
+SUMMARY = "write the leaderboard of a results folder as pages"
 DESCRIPTION = (
     "Write the leaderboard of a results folder: DIR/leaderboard.md and DIR/leaderboard/index.html."
 )

@@ -98,10 +98,12 @@ def _say_what_is_next(arguments: argparse.Namespace, page: Path) -> None:
         }
     )
     log = f" --log {arguments.log}" if arguments.log else ""
+    beside = ",".join([name for name in arguments.models or () if "/" not in name])
+    models = f"{beside},./mine.py" if beside else "./mine.py"
     terminal.suggest(
         {
             f"python -m benchmark view {arguments.out}": "open the page in the browser",
-            f"python -m benchmark run{log} --models ./mine.py": "rank a model of your own",
+            f"python -m benchmark run{log} --models {models}": "rank a model of your own",
             f"python -m benchmark run{log} --seeds 3": "test whether the order is chance",
         }
     )

@@ -14,7 +14,7 @@ EXAMPLES = "example:\n  python -m eventlog check mylog"
 
 def add_arguments(parser: Parser) -> None:
     """Add the arguments of the command."""
-    parser.add_argument("log", type=Path, metavar="LOG")
+    parser.add_argument("log", type=Path, metavar="LOG", help="a log folder")
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -15,7 +15,7 @@ the log (wrong clocks) and users who are faster than people can be, and print wh
 manifest of LOG2 keeps the account."""
 EXAMPLES = "example:\n  python -m eventlog clean mylog --session-gap 30 --out cleanlog"
 OPTIONS = """
-LOG
+LOG                     a log folder
 --keep-duplicates       leave rows that equal an earlier one
 --keep-repeated-orders  leave lines of an order that come again at a later time
 --clock-gap DAYS        a longer gap in the log means a wrong clock (365; 0: off)

@@ -16,7 +16,7 @@ EXAMPLES = """examples:
   python -m eventlog describe mylog --html mylog.html
   python -m eventlog describe mylog --against lastyear"""
 OPTIONS = """
-LOG
+LOG             a log folder
 --html PATH     write a page with pictures, which opens offline
 --against LOG2  say how the log differs from another
 --overwrite     replace PATH if it exists

@@ -19,8 +19,8 @@ EXAMPLES = """examples:
   python -m eventlog export mylog --format recbole --out recbole/mylog
   python -m eventlog export mylog --format csv --out mylog.csv.gz"""
 OPTIONS = """
-LOG
---format
+LOG         a log folder
+--format    what to write
 --formulas  csv: do not protect texts that a spreadsheet would run (= + - @)
 """
 

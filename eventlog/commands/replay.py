@@ -19,7 +19,7 @@ EXAMPLES = """examples:
   python -m eventlog replay mylog --speed 3600 --to http://127.0.0.1:8000/events --state replay.json
   python -m eventlog replay mylog --speed 0 --to kafka://localhost:9092/events"""
 OPTIONS = """
-LOG
+LOG              a log folder
 --speed N        seconds of the log in a second (1); 0: as fast as the receiver takes them
 --to WHERE       stdout (default), http://HOST:PORT/PATH or kafka://HOST:PORT/TOPIC
 --from EVENT_ID  the event to begin with

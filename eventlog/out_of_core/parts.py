@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from eventlog._runtime.errors import InputError
-from eventlog.log_folder import part_paths, read_arrow, refuse_twice
+from eventlog.log_folder import part_paths, read_arrow, refuse_other_files, refuse_twice
 
 
 def part_tables(
@@ -53,6 +53,7 @@ def whole_schema(path: Path) -> pa.Schema:
 
 
 def _footer(part: Path) -> pq.FileMetaData:
+    refuse_other_files(part)
     try:
         footer = pq.read_metadata(part)
         names = footer.schema.to_arrow_schema().names

@@ -24,7 +24,7 @@ LOG                      a log folder
 --public A,B=FILE        what is public anyway: 'items' (the catalogue), a column of it, or
                          NAME=FILE with a list from elsewhere
 --set NAME=VALUE         a setting of the generator
---seed SEED
+--seed SEED              of everything but the noise of --epsilon (default: 0)
 --noise-seed NOISE_SEED  with --epsilon: makes the noise repeatable, for tests; voids the guarantee
                          against anyone who knows it
 --budget BOOK            with --epsilon: record the fit in this budget book, which refuses to be

@@ -34,7 +34,7 @@ MODEL                      a folder that 'fit' wrote
                            ids; no privacy is guaranteed for them, whatever --epsilon was
 --days DAYS                with --continue: how many days (default: 30)
 --model MODEL              the Python file of the generator, where it was fitted from one
---seed SEED
+--seed SEED                of all random draws (default: 0)
 --engine ENGINE            serial, processes or dask: sample users in parts, which gives the same
                            log (default: all at once)
 --workers WORKERS          with --engine: parts at a time on this machine (default: cores)

@@ -20,6 +20,7 @@ EXAMPLES = """examples:
       --recipient "ACME University" --out shared
 
 DIR/handover/ may travel and exists only after a release: log/, statement.json, data_card.md.
+
 DIR/internal/ stays: model/, report/ (report.html), utility.json, canaries.json, figures.json,
 the real log as fitted/ and held_out/, synthetic/. After a kill the same command continues where it
 stopped; a finished fit is not repeated. To write the report again (--utility and --canaries where

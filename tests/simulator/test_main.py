@@ -54,7 +54,7 @@ def test_scenarios_and_keys(capsys):
         (("--set", "fraud.share"), "lacks '='"),
         (("--users", "0"), "from 1 to"),
         (("--set", "shoppers.visits=0.001", "--set", "shoppers.present=1.0"), "no events"),
-        (("--users", "many"), "invalid int"),
+        (("--users", "many"), "not a whole number"),
     ],
 )
 def test_wrong_arguments_end_with_one_sentence_and_2(tmp_path, capsys, argv, words):

@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
+import pyarrow as pa
+
 from eventlog._runtime.errors import InputError
-from eventlog.ingest.columns.values import plain_name
+from eventlog.ingest.columns.values import plain_name, wholly_match
 from eventlog.ingest.detection.aliases import ALIASES
 from eventlog.ingest.mapping import FileFormat
 from eventlog.ingest.mapping_values import check_encoding
@@ -248,7 +250,7 @@ def _names(
 def _fits(names: Sequence[str], fields: list[str], layout: FileFormat) -> bool:
     """Return whether the fields of a row look like the columns of these names."""
     return all(
-        re.fullmatch(layout.patterns[name], field)
+        wholly_match(pa.array([field]), layout.patterns[name]).all()
         for name, field in zip(names, fields, strict=True)
         if name in layout.patterns
     )
