@@ -79,6 +79,8 @@ def _codes(events: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
             return values.cat.codes.to_numpy()
         if isinstance(values.dtype, pd.DatetimeTZDtype):
             return values.astype("int64").to_numpy()
+        if values.dtype == np.float16:  # of which pandas makes no groups
+            return values.to_numpy(np.float32)
         return values.to_numpy()
 
     return pd.DataFrame({c: comparable(events[c]) for c in columns})
