@@ -31,12 +31,14 @@ from generators.codec.parts import (
     LENGTH,
     N_LABELLED_SESSIONS,
     OBSERVATION_SPAN,
+    USUAL,
 )
 from generators.codec.restore import restored
 from generators.markov.backoff import BackoffTable
-from generators.markov.choice import MOST_LEVELS, choose, parents
+from generators.markov.choice import MOST_LEVELS, choose, choose_parents
 from generators.markov.contexts import (
     ContextFeatures,
+    Level,
     conditions,
     context,
     context_features,
@@ -60,7 +62,6 @@ from generators.privacy.counts import (
     Question,
     Tables,
     backed_off,
-    exact_answers,
     given_rows,
     raked,
 )
@@ -72,6 +73,7 @@ from generators.sequences.encode import EncodedSequences
 from generators.validation import Record, StateError, array, no_others, shares
 
 MOST_COUNTED = 1e15  # rows of an item
+LENGTHS = 8  # levels of a user's rows, of which later attributes are given
 MOST_CONTEXTS = 10**9  # of a field
 START_S, ROW_S = 8.0, 4e-5  # CPU seconds of a fit on the reference machine, and of each row
 HOURS_A_DAY = 24
@@ -122,7 +124,8 @@ class Markov(SequenceGenerator):
         column = {n: steps.target[:, k] for k, n in enumerate(steps.names)}
         owner = np.repeat(np.arange(len(steps)), steps.lengths())
         seen = context_features(codec, steps)
-        asked = self._attribute_questions(attributes)
+        self.parents_: list[list[int]] = []
+        self.attribute_shares_: list[BackoffTable] = []
         self.shares_: dict[str, BackoffTable] = {}
         self.tables_: dict[str, np.ndarray] = {}
         self.given_: dict[str, list[int]] = {}
@@ -133,6 +136,7 @@ class Markov(SequenceGenerator):
             pairs = Pairs.of(
                 np.asarray(codec.items.category, dtype=np.int64), self.field_marginals_["item"]
             )
+            asked = self._attribute_questions(attributes)
             questions = PrivateQuestions(codec, tables, owner, seen, column, pairs)
             answers, events = questions.ask(asked, clip_quantile=self.clip_quantile)
             private = PrivateTables(codec, answers, self.field_marginals_ | {"event": events})
@@ -141,8 +145,8 @@ class Markov(SequenceGenerator):
                 self.given_[name] = list(range(len(widths)))
                 self.shares_[name] = BackoffTable.dense(private.learn(name, widths), len(widths))
             self._learn_private_items(answers, pairs)
+            self._learn_private_attributes(answers)
         else:
-            answers = exact_answers(asked)
             for name in fields:
                 code, size = column[name], codec.fields()[name]
                 choice = choose(codec, name, code, seen, known, strength=self.strength)
@@ -152,19 +156,33 @@ class Markov(SequenceGenerator):
                     code.numpy(), levels, size, choice.strengths
                 )
             self._learn_items(steps, column["item"].numpy(), owner)
-        self._learn_user_attributes(answers)
+            self._learn_attributes(attributes)
+
+    def _learn_attributes(self, attributes: np.ndarray) -> None:
+        """Learn the shares of each attribute given others; `attributes` (n_users, S) codes."""
+        sizes = self.codec_.user_attribute_sizes()
+        columns = [torch.from_numpy(np.ascontiguousarray(column)) for column in attributes.T]
+        levels_of = [
+            parent_level(name, column, size)
+            for (name, size), column in zip(sizes.items(), columns, strict=True)
+        ]
+        length = list(sizes).index(LENGTH)
+        for k, (name, size) in enumerate(sizes.items()):
+            earlier = levels_of[:k]
+            # so that rows, not only users, have the levels that they have in the log
+            first = [length] if name.startswith(USUAL) else []
+            code = columns[k].numpy()
+            choice = choose_parents(code, size, earlier, first, strength=self.strength)
+            levels = [earlier[j] for j in choice.levels]
+            self.parents_.append(choice.levels)
+            self.attribute_shares_.append(BackoffTable.learn(code, levels, size, choice.strengths))
 
     def _attribute_questions(self, attributes: np.ndarray) -> list[Question]:
         """Return the table of each attribute given another; `attributes` (n_users, S) codes."""
         sizes = self.codec_.user_attribute_sizes()
-        self.parents_ = (
-            [parent_of(self.codec_, k) for k in range(len(sizes))]
-            if self.codec_.private
-            else parents(self.codec_, attributes)
-        )
         everyone, questions = np.arange(len(attributes)), []
         for k, (name, size) in enumerate(sizes.items()):
-            parent = self.parents_[k]
+            parent = parent_of(self.codec_, k)
             wide = 1 if parent < 0 else list(sizes.values())[parent]
             cell = attributes[:, k] + (0 if parent < 0 else attributes[:, parent] * size)
             scale = math.sqrt(weight_of(self.codec_, name))
@@ -172,24 +190,23 @@ class Markov(SequenceGenerator):
             questions.append(Question(attribute_table(name), wide * size, rows, scale))
         return questions
 
-    def _learn_user_attributes(self, answers: Answers) -> None:
-        """Learn the shares of each attribute given another.
+    def _learn_private_attributes(self, answers: Answers) -> None:
+        """Learn the shares of each attribute given another, from counts with noise.
 
-        Under a budget a noisy table of pairs follows the marginals, which are known better.
+        A noisy table of pairs follows the marginals, which are known better.
         """
-        self.attribute_shares_: list[np.ndarray] = []
         reached: list[np.ndarray] = []  # shares of the codes of each attribute, as they are drawn
         for k, (name, size) in enumerate(self.codec_.user_attribute_sizes().items()):
             counts, noise = answers[attribute_table(name)]
-            marginal, parent = self.attribute_marginals_[k], self.parents_[k]
+            marginal, parent = self.attribute_marginals_[k], parent_of(self.codec_, k)
             share = backed_off(
                 counts, [len(counts) // size], marginal, first=self.strength, noise=noise
             )
             before = np.ones(1) if parent < 0 else reached[parent]
-            if noise:
-                share = raked(share, before, marginal)
+            share = raked(share, before, marginal)
             reached.append(before @ share)
-            self.attribute_shares_.append(share)
+            self.parents_.append([] if parent < 0 else [parent])
+            self.attribute_shares_.append(BackoffTable.dense(share, len(self.parents_[k])))
 
     def _learn_private_items(self, answers: Answers, pairs: Pairs) -> None:
         """Learn how popular fresh items are, and which follow which, from counts with noise."""
@@ -258,12 +275,16 @@ class Markov(SequenceGenerator):
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """See Generator.state."""
-        arrays = {f"table/{k}": v for k, v in self.tables_.items()} | {
-            f"static/{k}": v for k, v in enumerate(self.attribute_shares_)
-        }
+        arrays = {f"table/{k}": v for k, v in self.tables_.items()}
         for name, table in self.shares_.items():
             arrays |= {f"{part}/{name}": values for part, values in vars(table).items()}
-        data = {"codec": self.codec_.to_json(), "given": self.given_, "parents": self.parents_}
+        for k, table in enumerate(self.attribute_shares_):
+            arrays |= {f"static {part}/{k}": values for part, values in vars(table).items()}
+        data = {
+            "codec": self.codec_.to_json(),
+            "given": self.given_,
+            "parents": dict(zip(self.codec_.user_attributes, self.parents_, strict=True)),
+        }
         return arrays, data
 
     def restore(self, arrays: dict[str, np.ndarray], data: dict[str, Any]) -> None:
@@ -271,25 +292,28 @@ class Markov(SequenceGenerator):
         own = Record(data)
         own.only(("codec", "given", "parents"))
         self.codec_ = restored({"codec": own.value("codec")}, max_rows=self.max_rows)
-        sizes = list(self.codec_.user_attribute_sizes().values())
-        parents = own.integers("parents", size=len(sizes), low=-1, high=len(sizes) - 1)
-        if (parents >= np.arange(len(sizes))).any():
-            own.fail("parents", "gives an attribute one that is drawn after it")
-        self.parents_, self.given_ = parents.tolist(), self._given(own.record("given"))
+        sizes, record = self.codec_.user_attribute_sizes(), own.record("parents")
+        record.only(sizes)
+        self.parents_ = [
+            record.integers(name, low=0, high=k - 1).tolist() for k, name in enumerate(sizes)
+        ]
+        self.given_ = self._given(own.record("given"))
         self.shares_, self.tables_ = self._shares_of(arrays), self._item_tables_of(arrays)
-        self.attribute_shares_ = []
-        for k, size in enumerate(sizes):
-            parent = self.parents_[k]
-            shape = (1 if parent < 0 else sizes[parent], size)
-            self.attribute_shares_.append(
-                shares(arrays, f"static/{k}", dtype="float64", shape=shape)
-            )
+        nothing = torch.zeros(0, dtype=torch.int64)
+        wide = [parent_level(name, nothing, size)[1] for name, size in sizes.items()]
+        if self.codec_.private:
+            wide = list(sizes.values())
+        self.attribute_shares_ = [
+            _table_of(arrays, "static ", str(k), [wide[j] for j in self.parents_[k]], size)
+            for k, size in enumerate(sizes.values())
+        ]
+        parts = list(vars(self.attribute_shares_[0]))
         no_others(
             arrays,
             [
                 *(f"table/{n}" for n in self.tables_),
-                *(f"static/{k}" for k in range(len(sizes))),
-                *(f"{part}/{n}" for part in ("offsets", "keys", "share") for n in self.shares_),
+                *(f"static {part}/{k}" for part in parts for k in range(len(sizes))),
+                *(f"{part}/{n}" for part in parts for n in self.shares_),
             ],
         )
 
@@ -317,20 +341,7 @@ class Markov(SequenceGenerator):
             if name == "item":
                 continue
             levels = context(codec, name, seen, self.given_[name], known)
-            offsets = array(
-                arrays,
-                f"offsets/{name}",
-                dtype="int64",
-                shape=(len(levels) + 2,),
-                low=0,
-                high=MOST_CONTEXTS,
-            )
-            n, highest = int(offsets[-1]), math.prod(width for _, width in levels)
-            if n == 0 or offsets[0] != 0 or (np.diff(offsets) < 0).any():
-                raise StateError(f"model.safetensors: offsets/{name} does not rise from 0.")
-            keys = array(arrays, f"keys/{name}", dtype="int64", shape=(n,), low=0, high=highest - 1)
-            share = shares(arrays, f"share/{name}", dtype="float32", shape=(n, size))
-            tables[name] = BackoffTable(offsets, keys, share)
+            tables[name] = _table_of(arrays, "", name, [width for _, width in levels], size)
         return tables
 
     def _item_tables_of(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -348,6 +359,29 @@ class Markov(SequenceGenerator):
             )
         array(arrays, "table/successor_count", dtype="float32", shape=tables["successor"].shape)
         return tables
+
+
+def parent_level(name: str, code: torch.Tensor, size: int) -> Level:
+    """Return an attribute (n,) of users as a level of the context of later ones."""
+    if name != LENGTH:
+        return code, size
+    wide = min(size, LENGTHS)
+    return code * wide // size, wide
+
+
+def _table_of(
+    arrays: dict[str, np.ndarray], prefix: str, name: str, widths: list[int], size: int
+) -> BackoffTable:
+    """Return a table of the arrays, of the shape that its levels ask for."""
+    what = f"{prefix}offsets/{name}"
+    shape = (len(widths) + 2,)
+    offsets = array(arrays, what, dtype="int64", shape=shape, low=0, high=MOST_CONTEXTS)
+    n, highest = int(offsets[-1]), math.prod(widths) - 1
+    if n == 0 or offsets[0] != 0 or (np.diff(offsets) < 0).any():
+        raise StateError(f"model.safetensors: {what} does not rise from 0.")
+    keys = array(arrays, f"{prefix}keys/{name}", dtype="int64", shape=(n,), low=0, high=highest)
+    share = shares(arrays, f"{prefix}share/{name}", dtype="float32", shape=(n, size))
+    return BackoffTable(offsets, keys, share)
 
 
 def parent_of(codec: Codec, k: int) -> int:
@@ -368,8 +402,8 @@ class MarkovStepModel:
         codec: Codec,
         shares: dict[str, BackoffTable],
         tables: dict[str, np.ndarray],
-        attribute_shares: list[np.ndarray],
-        parents: list[int],
+        attribute_shares: list[BackoffTable],
+        parents: list[list[int]],
         given: dict[str, list[int]],
         strength: float,
     ) -> None:
@@ -406,11 +440,14 @@ class MarkovStepModel:
         zero, no = torch.zeros(users).long(), torch.zeros(users).bool()
         self.event, self.is_session_start, self.session_label = zero, no, zero
         self.orders, self.level, self.bought = zero, zero, no
-        codes: list[torch.Tensor] = []
-        for k, table in enumerate(self.attribute_shares):
-            parent = self.parents[k]
-            share = torch.from_numpy(table)[zero if parent < 0 else codes[parent]] + 1e-12
+        codes, earlier = list[torch.Tensor](), list[Level]()
+        sizes = self.codec.user_attribute_sizes().items()
+        for k, (table, (name, size)) in enumerate(zip(self.attribute_shares, sizes, strict=True)):
+            levels = [earlier[j] for j in self.parents[k]]
+            share = torch.from_numpy(table.share[table.rows(levels, users)]) + 1e-12
             codes.append(draw(torch.log(share), None if allowed is None else allowed[k], generator))
+            private = self.codec.private
+            earlier.append((codes[k], size) if private else parent_level(name, codes[k], size))
         attributes = torch.stack(codes, 1)
         self.size = size_of(self.codec, attributes)
         self.attributes, self.item = attributes, zero
@@ -447,7 +484,7 @@ class MarkovStepModel:
         if len(rows) < len(self.event):
             seen = seen.only(index, self.needs[name])
         levels = context(self.codec, name, seen, self.given[name], self.known)
-        logits = self.log[name][torch.from_numpy(self.shares[name].rows(levels))]
+        logits = self.log[name][torch.from_numpy(self.shares[name].rows(levels, len(rows)))]
         if name == "gap":
             # codes + 1, 0 = before the first row
             hour = self.features[index, layout.LAST_HOUR]
