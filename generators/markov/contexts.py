@@ -32,6 +32,7 @@ PACES = 10  # levels of how fast the rows to come must be
 SLOWEST = 10  # level of the counter PACE up to which all are slow
 SIZES = (16, 64, 256)  # bounds of the levels of a user's number of rows
 CARTS = 2  # levels of the items in the cart: none, some
+NO_CATEGORY = 1  # of a row before that has none, see feature_layout.LAST_CATEGORY
 ORDERS = 4  # levels of the orders so far: 0, 1, 2 or 3, more
 MOST_CODES_ABOUT = 64  # of an attribute that a field may be given
 LEAST_GAIN = 20.0  # nats that an attribute must tell about all rows together
@@ -277,10 +278,15 @@ def _announced(codec: Codec, features: torch.Tensor) -> torch.Tensor:
     for name, usual in codec.rules.usual_category.items():
         likely = torch.tensor(usual)[features[:, codec.value_column(name)]]
         found = torch.where(found == 0, likely, found)
-    return found * (features[:, layout.LAST_CATEGORY] == 1)
+    return found * (features[:, layout.LAST_CATEGORY] == NO_CATEGORY)
 
 
 def _category_before(codec: Codec, features: torch.Tensor) -> torch.Tensor:
-    """Return the code + 1 of the category before, or of the announced one; 0 = no row before."""
-    announced = _announced(codec, features)
-    return torch.where(announced > 0, announced + 1, features[:, layout.LAST_CATEGORY])
+    """Return the code + 1 of the category before, or of the announced one; 0 = no row before.
+
+    Where the last row has none, it is the category of the user's last item.
+    """
+    announced, last = _announced(codec, features), features[:, layout.LAST_CATEGORY]
+    of_item = torch.from_numpy(codec.items.category)[features[:, layout.LAST_ITEMS]]
+    last = torch.where((last == NO_CATEGORY) & (of_item > 0), of_item + 1, last)
+    return torch.where(announced > 0, announced + 1, last)

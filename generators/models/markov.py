@@ -30,18 +30,11 @@ from typing import Annotated, Any
 
 import numpy as np
 import torch
-from numba import njit
 
 from eventlog import EventLog
 from eventlog._runtime.settings import Range
-from generators.codec.codec import SESSION_LABEL, Codec
-from generators.codec.parts import (
-    ARRIVAL,
-    LENGTH,
-    N_LABELLED_SESSIONS,
-    OBSERVATION_SPAN,
-    PRICE_LEVEL,
-)
+from generators.codec.codec import Codec
+from generators.codec.parts import ARRIVAL, LENGTH, N_LABELLED_SESSIONS, OBSERVATION_SPAN
 from generators.codec.restore import restored
 from generators.markov.contexts import (
     MOST_CHOSEN,
@@ -51,12 +44,11 @@ from generators.markov.contexts import (
     context,
     context_features,
     index_of,
-    order_level,
     parents,
-    purchases,
-    size_of,
     sizes_about,
 )
+from generators.markov.item_weights import Chain, ItemWeights, Successors, facts_of
+from generators.markov.label_chain import MOST_COUNTED, LabelChain, Visits
 from generators.markov.private_questions import (
     ITEM_PAIRS,
     ROUNDS,
@@ -65,6 +57,7 @@ from generators.markov.private_questions import (
     weight_of,
 )
 from generators.markov.private_tables import PrivateTables
+from generators.markov.step_model import MarkovStepModel
 from generators.privacy.accounting import PrivacyLedger
 from generators.privacy.counts import (
     Answers,
@@ -75,16 +68,14 @@ from generators.privacy.counts import (
     given_rows,
     raked,
 )
-from generators.privacy.pairs import Pairs, pseudo_pairs
-from generators.sampling.step_model import draw
+from generators.privacy.pairs import Pairs
 from generators.sequence_model import SequenceGenerator
 from generators.sequences import feature_layout as layout
 from generators.sequences.encode import EncodedSequences
 from generators.validation import Record, array, no_others, shares
 
-MOST_COUNTED = 1e15  # rows of an item
+ITEMS = "items"  # what the chain is of, under a budget
 START_S, ROW_S = 8.0, 4e-5  # CPU seconds of a fit on the reference machine, and of each row
-HOURS_A_DAY = 24
 # The attribute that an attribute of users is given; the others are given the one before them.
 PARENTS = {OBSERVATION_SPAN: ARRIVAL, LENGTH: OBSERVATION_SPAN, N_LABELLED_SESSIONS: LENGTH}
 
@@ -138,17 +129,22 @@ class Markov(SequenceGenerator):
         fields = [n for n in codec.fields() if n != "item"]
         if ledger.epsilon is not None:
             tables = Tables(ledger, ROUNDS, n_users=len(steps))
-            pairs = Pairs.of(
-                np.asarray(codec.items.category, dtype=np.int64), self.field_marginals_["item"]
-            )
-            questions = PrivateQuestions(codec, tables, owner, seen, column, pairs)
+            group = np.asarray(codec.items.category[1:], dtype=np.int64)
+            paired_by = self.field_marginals_["item"][1:].astype(np.float32)
+            pairs = Pairs.of(group, paired_by)
+            visits = Visits.of(owner, steps.items.numpy() - 1)
+            questions = PrivateQuestions(codec, tables, owner, seen, column, visits, pairs)
             answers, events = questions.ask(asked, clip_quantile=self.clip_quantile)
             private = PrivateTables(codec, answers, self.field_marginals_ | {"event": events})
             for name in fields:
                 self.given_[name] = []
                 widths = [w for _, w in context(codec, name, seen)]
                 self.tables_[name] = private.learn(name, widths).astype(np.float32)
-            self._learn_private_items(answers, pairs)
+            counts, noise = answers["item"]
+            facts = facts_of(codec.items)
+            self.chain_ = LabelChain.learned(
+                group, paired_by, (counts[1:], noise), answers[ITEM_PAIRS], facts
+            )
         else:
             answers = exact_answers(asked)
             for name in fields:
@@ -207,26 +203,6 @@ class Markov(SequenceGenerator):
             reached.append(before @ share)
             self.attribute_shares_.append(share)
 
-    def _learn_private_items(self, answers: Answers, pairs: Pairs) -> None:
-        """Learn how popular fresh items are, and which follow which, from counts with noise."""
-        counts, noise = answers["item"]
-        popular = np.where(counts > noise, counts, 0.0).astype(np.float32)
-        successor = np.zeros((len(counts), self.successors), dtype=np.int32)
-        count = np.zeros((len(counts), self.successors), dtype=np.float32)
-        _, sd = answers[ITEM_PAIRS]
-        for items, of in zip(pairs.members, pairs.matrices(*answers[ITEM_PAIRS]), strict=True):
-            best = np.argsort(-of, axis=1, kind="stable")[:, : self.successors]
-            rows, n = items[: len(of)], best.shape[1]
-            found = np.take_along_axis(of, best, axis=1)
-            # a category's popularity counts `strength` pairs, see MarkovStepModel.item_weights
-            count[rows, :n] = found * self.strength / pseudo_pairs(len(of), sd)
-            successor[rows, :n] = np.where(found > 0, items[best], 0)
-        self.tables_ |= {
-            "popularity": popular,
-            "successor": successor,
-            "successor_count": count,
-        }
-
     def _learn_items(self, steps: EncodedSequences, item: np.ndarray, owner: np.ndarray) -> None:
         """Learn how popular fresh items are, and which item follows which; `item` (n,) codes."""
         fresh, size = item >= 0, self.codec_.items.size
@@ -268,14 +244,21 @@ class Markov(SequenceGenerator):
             self.attribute_shares_,
             self.parents_,
             self.given_,
-            self.strength,
+            self._item_weights(),
         )
+
+    def _item_weights(self) -> ItemWeights:
+        if self.codec_.private:
+            return Chain(self.codec_, self.chain_)
+        return Successors(self.codec_, self.tables_, self.strength)
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """See Generator.state."""
         arrays = {f"table/{k}": v for k, v in self.tables_.items()} | {
             f"static/{k}": v for k, v in enumerate(self.attribute_shares_)
         }
+        if self.codec_.private:
+            arrays |= self.chain_.state(ITEMS)
         data = {"codec": self.codec_.to_json(), "given": self.given_, "parents": self.parents_}
         return arrays, data
 
@@ -290,6 +273,11 @@ class Markov(SequenceGenerator):
             own.fail("parents", "gives an attribute one that is drawn after it")
         self.parents_, self.given_ = parents.tolist(), self._given(own.record("given"))
         self.tables_, self.attribute_shares_ = self._tables_of(arrays), []
+        chain: dict[str, np.ndarray] = {}
+        if self.codec_.private:
+            group = np.asarray(self.codec_.items.category[1:], dtype=np.int64)
+            self.chain_ = LabelChain.restored(arrays, ITEMS, group)
+            chain = self.chain_.state(ITEMS)
         for k, size in enumerate(sizes):
             parent = self.parents_[k]
             shape = (1 if parent < 0 else sizes[parent], size)
@@ -298,7 +286,11 @@ class Markov(SequenceGenerator):
             )
         no_others(
             arrays,
-            [*(f"table/{n}" for n in self.tables_), *(f"static/{k}" for k in range(len(sizes)))],
+            [
+                *(f"table/{n}" for n in self.tables_),
+                *(f"static/{k}" for k in range(len(sizes))),
+                *chain,
+            ],
         )
 
     def _given(self, record: Record) -> dict[str, list[int]]:
@@ -333,6 +325,8 @@ class Markov(SequenceGenerator):
                 tables[name] = shares(
                     arrays, f"table/{name}", dtype="float32", shape=(contexts, size)
                 )
+        if codec.private:
+            return tables
         counts = {
             "popularity": ((n_items,), "float32"),
             "successor": ((n_items, None), "int32"),
@@ -355,148 +349,3 @@ def parent_of(codec: Codec, k: int) -> int:
     names = list(codec.user_attributes)
     named = PARENTS.get(names[k])
     return names.index(named) if named in names else k - 1
-
-
-class MarkovStepModel:
-    """The StepModel of Markov: each logit is the logarithm of a table's entry."""
-
-    def __init__(
-        self,
-        codec: Codec,
-        tables: dict[str, np.ndarray],
-        attribute_shares: list[np.ndarray],
-        parents: list[int],
-        given: dict[str, list[int]],
-        strength: float,
-    ) -> None:
-        self.codec, self.strength, self.attribute_shares = codec, strength, attribute_shares
-        self.parents, self.given = parents, given
-        self.price_level = torch.from_numpy(codec.item_table(PRICE_LEVEL))
-        self.log = {
-            k: torch.log(torch.from_numpy(v)) for k, v in tables.items() if k in codec.fields()
-        }
-        self.successor, self.count = tables["successor"], tables["successor_count"]
-        popular, of = tables["popularity"] + 1e-3, codec.items.category
-        popular[0] = 0.0  # no item
-        # (n_items,) weight after any item
-        self.fresh = (strength * popular / np.bincount(of, popular).clip(min=1e-9)[of]).astype(
-            np.float32
-        )
-        no_hour = torch.zeros(1, codec.clock.size)
-        weekly = codec.timing_params().weekly
-        # (rhythms, 1 + WEEK_HOURS, gap codes)
-        self.cycle = torch.stack([torch.cat([no_hour, codec.clock.cycle(w)]) for w in weekly])
-        self.purchases = purchases(codec)
-
-    def begin(
-        self, users: int, generator: torch.Generator, allowed: list[torch.Tensor] | None = None
-    ) -> torch.Tensor:
-        """See StepModel."""
-        self.features = torch.zeros((users, 0), dtype=torch.int64)
-        zero, no = torch.zeros(users).long(), torch.zeros(users).bool()
-        self.event, self.is_session_start, self.session_label = zero, no, zero
-        self.orders, self.level, self.bought = zero, zero, no
-        codes: list[torch.Tensor] = []
-        for k, table in enumerate(self.attribute_shares):
-            parent = self.parents[k]
-            share = torch.from_numpy(table)[zero if parent < 0 else codes[parent]] + 1e-12
-            codes.append(draw(torch.log(share), None if allowed is None else allowed[k], generator))
-        attributes = torch.stack(codes, 1)
-        self.size = size_of(self.codec, attributes)
-        self.about = torch.cat([attributes, zero[:, None]], 1)
-        self.rhythm = torch.from_numpy(self.codec.rhythms_of(attributes))
-        return attributes
-
-    def step(self, features: np.ndarray) -> None:
-        """See StepModel."""
-        self.features = torch.from_numpy(features)
-        bought = self.purchases[self.features[:, layout.LAST_EVENT]]
-        self.orders, self.bought = self.orders + (bought & ~self.bought), bought
-        self.level = order_level(self.orders)
-        self.event = torch.zeros(len(features), dtype=torch.int64)
-        self.is_session_start = torch.zeros(len(features), dtype=torch.bool)
-        self.session_label = (self.features[:, layout.LAST_SESSION_LABEL] - 1).clamp(min=0)
-
-    def logits(self, name: str, rows: np.ndarray) -> np.ndarray:
-        """See StepModel."""
-        index = torch.from_numpy(rows)
-        parts: tuple[torch.Tensor, ...] = (
-            self.features,
-            self.event,
-            self.is_session_start,
-            self.session_label,
-            self.level,
-            self.size,
-            self.about,
-        )
-        if len(rows) < len(self.event):
-            parts = tuple(part.index_select(0, index) for part in parts)
-        levels = context(self.codec, name, ContextFeatures(*parts), self.given[name])
-        logits = self.log[name][index_of(levels)[0]]
-        if name == "gap":
-            # codes + 1, 0 = before the first row
-            hour = self.features[index, layout.LAST_HOUR]
-            weekday = self.features[index, layout.LAST_WEEKDAY]
-            hour_of_week = torch.where(hour > 0, (weekday - 1) * HOURS_A_DAY + hour, 0)
-            logits = logits + self.cycle[self.rhythm[index], hour_of_week]
-        return logits.numpy()
-
-    def item_weights(self, category: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Return counts after the item before, plus `strength` times the shares in the category.
-
-        See StepModel.
-        """
-        start = self.codec.items.start
-        out = np.zeros((len(rows), int((start[1:] - start[:-1]).max())), dtype=np.float32)
-        before = self.features[:, layout.LAST_ITEMS].numpy()[rows]
-        _weigh(
-            out,
-            start[category],
-            start[category + 1],
-            before,
-            self.fresh,
-            self.successor,
-            self.count,
-        )
-        return out
-
-    def chose(self, name: str, rows: np.ndarray, code: np.ndarray) -> None:
-        """See StepModel."""
-        if name == "gap":
-            self.is_session_start = self.codec.clock.starts_session(torch.from_numpy(code)) | (
-                self.features[:, layout.LAST_EVENT] == 0
-            )
-        elif name == SESSION_LABEL:
-            self.session_label = torch.from_numpy(code)
-        elif name == "event":
-            self.event = torch.from_numpy(code)
-        elif name == "item":
-            self.about[:, -1] = self.price_level[torch.from_numpy(code)]
-
-    def keep(self, rows: np.ndarray) -> None:
-        """See StepModel."""
-        index = torch.from_numpy(rows)
-        self.features, self.event = self.features[index], self.event[index]
-        self.is_session_start = self.is_session_start[index]
-        self.session_label = self.session_label[index]
-        self.orders, self.bought = self.orders[index], self.bought[index]
-        self.level, self.size = self.level[index], self.size[index]
-        self.about, self.rhythm = self.about[index], self.rhythm[index]
-
-
-@njit(cache=True)
-def _weigh(out, first, stop, before, fresh, successor, count):
-    """Write weights of the items first..stop - 1 to `out` (m, width).
-
-    Args:
-        first, stop, before: (m,) items of each row.
-        fresh: (n_items,) weights after any item.
-        successor, count: (n_items, successors) items and their counts after an item.
-    """
-    for k in range(len(out)):
-        for item in range(first[k], stop[k]):
-            out[k, item - first[k]] = fresh[item]
-        for j in range(successor.shape[1]):
-            item = successor[before[k], j]
-            if item > 0 and first[k] <= item < stop[k]:
-                out[k, item - first[k]] += count[before[k], j]
