@@ -6,8 +6,9 @@ Each field of a row is drawn given a context (see `generators.markov.contexts`):
     label      how many labelled sessions are to come, and in how many rows
     event      the event before, whether a session begins, the cart, the user's number of rows,
                the orders so far
-    category   the event, the category before
-    item       where it is not a copy: the item before
+    category   the event, the last category
+    item       where it is not a copy: the item before; under a budget the last three different
+               items of the category (see `generators.markov.label_chain`)
     a value    the event, whether a session begins, the user's value before
     an id      the event, whether a session begins (the first or a later one), the orders so far,
                the event before
@@ -85,7 +86,7 @@ class Markov(SequenceGenerator):
 
     Args:
         strength: pseudo-counts of the coarser context.
-        successors: items kept as successors of an item.
+        successors: items kept as successors of an item, without a privacy budget.
         clip_quantile: under a privacy budget, the share of users whose counts are not scaled down.
         sequence: see `SequenceGenerator`.
     """

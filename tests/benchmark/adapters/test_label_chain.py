@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -85,32 +87,63 @@ def test_a_pair_that_one_user_alone_made_is_forgotten_without_a_budget() -> None
     assert pairs[place[2], place[3]] > 1.5 * pairs[place[2], place[0]]
 
 
-def test_a_user_moves_the_answers_by_no_more_than_is_paid_for(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The exact sums with and without a user of many rows, before the noise."""
+def in_both_worlds(
+    monkeypatch: pytest.MonkeyPatch, facts: Callable[[Visits], Facts]
+) -> tuple[list[float], list[LabelChain]]:
+    """Learn chains with and without a user of many rows, from the answers that the first one got.
+
+    Returns by how much each exact answer moved before the noise, and the two chains.
+    """
     exact: list[np.ndarray] = []
+    first: list[np.ndarray] = []
 
     def kept(self: Tables, what: str, sums: np.ndarray, sd: float) -> np.ndarray:
         exact.append(sums)
         return np.asarray(first[len(exact) - 1] if first else sums * 1_000.0)
 
     monkeypatch.setattr(Tables, "_answer", kept)
-    first: list[np.ndarray] = []
     seen, odd = visits(200), 77
     rng = np.random.default_rng(1)
     user = np.append(seen.user, np.full(5_000, odd))
     label = np.append(seen.label, rng.integers(0, LABELS, 5_000))
     order = np.argsort(user, kind="stable")
     user, label = user[order], label[order]
-    learnt(Visits.of(user, label), private_tables(3.0, 200))
-    with_, first = exact, [sums * 1_000.0 for sums in exact]
-    exact = []
-    without = Visits.of(user[user != odd], label[user != odd])
-    learnt(without, private_tables(3.0, 200))
-    moved = [np.linalg.norm(a - b) for a, b in zip(with_, exact, strict=True)]
-    assert len(moved) == 4 and max(moved) <= 1 + 1e-9
-    assert min(moved) > 0.9
+    worlds, chains, answers = (np.ones(len(user), dtype=bool), user != odd), [], []
+    for there in worlds:
+        of = Visits.of(user[there], label[there])
+        chains.append(learn_chain(of, GROUP, facts(of), private_tables(3.0, 200), "items"))
+        answers.append([*exact])
+        first, exact = [sums * 1_000.0 for sums in exact], []
+    moved = [float(np.linalg.norm(a - b)) for a, b in zip(*answers, strict=True)]
+    return moved, chains
+
+
+def same(chains: list[LabelChain]) -> bool:
+    one, two = (chain.state("items") for chain in chains)
+    return all(np.array_equal(one[name], two[name]) for name in one)
+
+
+def test_a_user_moves_the_answers_by_no_more_than_is_paid_for_and_the_chain_not_at_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Given the same answers, both worlds have the same chain, whatever is publicly known."""
+    brand = np.arange(LABELS) % TASTES
+    for facts in (Facts(), Facts(texts=[brand], numbers=[np.sqrt(np.arange(LABELS))])):
+        moved, chains = in_both_worlds(monkeypatch, lambda of, facts=facts: facts)  # type: ignore[misc]
+        assert len(moved) == 4 and max(moved) <= 1 + 1e-9
+        assert min(moved) > 0.9
+        assert same(chains)
+
+
+def test_facts_that_come_from_the_rows_of_users_are_caught(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Broken on purpose: a "fact" of a label is how often users came to it."""
+
+    def popularity(of: Visits) -> Facts:
+        return Facts(numbers=[np.bincount(of.label, minlength=LABELS).astype(np.float64)])
+
+    assert not same(in_both_worlds(monkeypatch, popularity)[1])
 
 
 def test_a_ledger_goes_on_from_what_another_has_spent() -> None:

@@ -76,7 +76,9 @@ def test_what_is_known_of_labels_shows_where_the_pairs_alone_show_nothing(fact: 
     without, known = (noisy_lifts(pairs, 10.0, f) for f in (Facts(), facts))
     assert without[same].mean() < 1.2
     # of prices the four nearest are more or less of one class
-    assert known[same].mean() > (1.8 if fact == "text" else 1.3) and 0.8 < known[~same].mean() < 1.05
+    assert (
+        known[same].mean() > (1.8 if fact == "text" else 1.3) and 0.8 < known[~same].mean() < 1.05
+    )
 
 
 @given(st.integers(0, 2**31))
