@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from eventlog._runtime.display import Displayed
 
@@ -33,7 +34,7 @@ class Sequences(Displayed):
     users: np.ndarray  # (n_users,) object: user ids
     time: np.ndarray  # (n_rows,) int64, ms since 1970 UTC
     event_id: np.ndarray  # (n_rows,) int64
-    role: np.ndarray  # (n_rows,) object: see schema.ROLES
+    role: np.ndarray | pd.Categorical  # (n_rows,) text: see schema.ROLES; categorical if in files
     # (n_rows,) each; categorical: int32 codes; numeric: float32, scaled; new_*: float32 0 or 1.
     columns: dict[str, np.ndarray]
     # (n_rows,) float64 each: numeric columns with the values of the log, NaN if missing.

@@ -25,6 +25,7 @@ from eventlog.checking.oddities import Timeline, duplicated, repeated_orders
 from eventlog.log import EventLog, LogWriter, check_table, drop_unused_categories
 from eventlog.log_folder import TABLES, read_frame
 from eventlog.manifest import read_manifest
+from eventlog.out_of_core.parts import whole_schema
 from eventlog.sessions import SESSION_GAP_MINUTES, session_ids
 
 
@@ -97,7 +98,8 @@ def clean_folder(
     """
     manifest = read_manifest(path)
     cleaner = _Cleaner(settings or Cleaning(), manifest)
-    cleaner.look(log.events for log in EventLog.parts(path))
+    compared = [name for name in whole_schema(path).names if name != "session_id"]
+    cleaner.look(log.events for log in EventLog.parts(path, columns=compared))
     tables = {p.stem: read_frame(p) for p in path.glob("*.parquet") if p.stem in TABLES}
     for name, frame in tables.items():
         check_table(frame, name, path)

@@ -27,7 +27,7 @@ from eventlog.arrays import FIRST, MISSING, UNKNOWN, Sequences
 from eventlog.log import EventLog, require_log
 from eventlog.out_of_core.columns import FolderColumns, FrameColumns, LogColumns, gaps
 from eventlog.out_of_core.mapped import write_mapped
-from eventlog.schema import COLUMNS, named_as_id
+from eventlog.schema import COLUMNS, REQUIRED, named_as_id
 
 # A categorical with more values than this, such as a card number, gets no code for each value.
 HIGH_CARDINALITY = 1_000
@@ -177,16 +177,9 @@ class Encoder(Displayed):
     def codes(self, column: str, values: pd.Series) -> np.ndarray:
         """Return the codes of `values` in the vocabulary of `column`, (n,) int32."""
         index = {value: i + FIRST for i, value in enumerate(self.vocabularies[column])}
-        categories = (
-            values.astype("category")
-            if not isinstance(values.dtype, pd.CategoricalDtype)
-            else values
-        )
-        table = np.array(
-            [index.get(str(c), UNKNOWN) for c in categories.cat.categories] + [MISSING],
-            dtype=np.int32,
-        )
-        return table[categories.cat.codes.to_numpy()]  # code -1 (missing) selects the last entry
+        levels, code = _levels(values)
+        table = np.array([index.get(name, UNKNOWN) for name in levels] + [MISSING], dtype=np.int32)
+        return table[code]  # code -1 (missing) selects the last entry
 
     def scaled(self, column: str, values: np.ndarray) -> np.ndarray:
         """Return standardised values, (n,) float32, clipped at CLIP_SD; missing is 0, the mean."""
@@ -214,10 +207,12 @@ class Encoder(Displayed):
         Raises:
             InputError: `out` exists, or parts of the folder share a user.
         """
+        needed = self._columns_read()
         if out is not None:
-            logs = EventLog.parts(log) if isinstance(log, Path | str) else [log]
+            logs = EventLog.parts(log, columns=needed) if isinstance(log, Path | str) else [log]
             return write_mapped(map(self.encode, logs), out)
-        log = EventLog.read(log, truth=False) if isinstance(log, Path | str) else log
+        if isinstance(log, Path | str):
+            log = EventLog.read(log, truth=False, columns=needed)
         log = log.grouped()
         events = log.events
         user = events["user_id"].astype("category")
@@ -264,6 +259,11 @@ class Encoder(Displayed):
             ids=ids,
         )
 
+    def _columns_read(self) -> list[str]:
+        """Return the columns of a log that `encode` reads."""
+        names = [*self.vocabularies, *self.scales, *self.high_cardinality, *ENTITIES]
+        return list(dict.fromkeys([*REQUIRED, *map(source_column, names)]))
+
     # --- JSON: an encoder is plain data, so that loading it runs no code --------------------------
 
     def to_json(self) -> dict[str, Any]:
@@ -293,20 +293,42 @@ def value_ids(values: pd.Series) -> np.ndarray:
 
     Equal values have equal hashes in every log.
     """
-    categories = values.astype("category")
-    names = categories.cat.categories.astype(str).to_numpy(dtype=object)
+    levels, code = _levels(values)
     table = np.append(
-        (pd.util.hash_array(names, categorize=False) >> np.uint64(1)).astype(np.int64), -1
+        (pd.util.hash_array(levels, categorize=False) >> np.uint64(1)).astype(np.int64), -1
     )
-    return table[categories.cat.codes.to_numpy()]  # code -1 (missing) selects the last entry
+    return table[code]  # code -1 (missing) selects the last entry
+
+
+def _levels(values: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distinct values as text, object, and the place of each row's among them.
+
+    The place is -1 where the value is missing. Codes of a categorical are not copied.
+    """
+    if not isinstance(values.dtype, pd.CategoricalDtype):
+        values = values.astype("category")
+    return (
+        values.cat.categories.astype(str).to_numpy(dtype=object),
+        values.cat.codes.to_numpy(),
+    )
+
+
+def _count(codes: np.ndarray, size: int) -> np.ndarray:
+    """Return how often each of the codes 0 to size - 1 occurs, (size,) int64.
+
+    A block at a time, because counting converts to int64.
+    """
+    counts = np.zeros(size, dtype=np.int64)
+    for start in range(0, len(codes), BLOCK_ROWS):
+        block = codes[start : start + BLOCK_ROWS]
+        counts += np.bincount(block[block >= 0], minlength=size)
+    return counts
 
 
 def _counts(values: pd.Series) -> pd.Series:
     """Return how often each value, as text, occurs; missing values are not counted."""
-    levels = values.astype("category").cat
-    codes = levels.codes.to_numpy()
-    counts = np.bincount(codes[codes >= 0], minlength=len(levels.categories))
-    found = pd.Series(counts, index=levels.categories.astype(str))
+    levels, code = _levels(values)
+    found = pd.Series(_count(code, len(levels)), index=levels)
     return found[found > 0].groupby(level=0).sum()
 
 
@@ -323,7 +345,7 @@ def _pair_counts(item: np.ndarray, category: np.ndarray) -> pd.Series:
 
 def _medians(item: np.ndarray, price: np.ndarray) -> pd.Series:
     """Return the median price of each item that has one, of some items at a time."""
-    ends = np.cumsum(np.bincount(item))
+    ends = np.cumsum(_count(item, int(item.max(initial=0)) + 1))
     cuts = np.unique(np.searchsorted(ends, np.arange(0, len(item), BLOCK_ROWS), side="right"))
     medians = []
     for low, high in itertools.pairwise([*cuts.tolist(), len(ends)]):
@@ -342,5 +364,7 @@ def _scale_of(values: np.ndarray) -> tuple[bool, float, float]:
         return False, 0.0, 1.0
     log = bool(values.min() >= 0 and values.mean() > SKEWED * np.median(values) + 1e-12)
     if log:
-        np.log1p(values, out=values)  # a copy, since it was selected
-    return log, float(values.mean()), float(max(values.std(), 1e-6))
+        np.log1p(values, out=values)  # a copy, since it was selected; below too
+    mean = values.mean()
+    np.square(np.subtract(values, mean, out=values), out=values)
+    return log, float(mean), float(max(np.sqrt(values.mean()), 1e-6))

@@ -39,7 +39,14 @@ from eventlog.log_folder import (
     versions,
     write_parquet,
 )
-from eventlog.manifest import SCHEMA_VERSION, digest, read_manifest, verify_checksums
+from eventlog.manifest import (
+    DERIVED,
+    GIVEN,
+    SCHEMA_VERSION,
+    digest,
+    read_manifest,
+    verify_checksums,
+)
 from eventlog.order import sort_events
 from eventlog.out_of_core.parts import part_tables
 from eventlog.schema import roles_of
@@ -68,7 +75,6 @@ __all__ = [
 ]
 
 ITEM_COLUMNS = ("item_id", "category", "brand", "price")  # event columns that items may define
-GIVEN, DERIVED = "given", "derived"  # provenance of a table or of the list of event names
 
 
 @dataclass(repr=False)
@@ -162,8 +168,7 @@ class EventLog:
             raise InputError(
                 f"{path}/events has parts that do not fit together: {error}."
             ) from None
-        for name, text in misfits(events):
-            raise InputError(f"{path}/events: {name} {text}; import the log again.")
+        _refuse_misfits(events, path / "events")
         tables = {
             name: read_frame(path / f"{name}.parquet")
             for name in TABLES
@@ -195,7 +200,11 @@ class EventLog:
         manifest = read_manifest(path)
         seen: list[np.ndarray] = []  # per part, the hashes of its users
         for part, table in part_tables(path, columns):
-            log = cls(events=to_frame(table, part), manifest=manifest).grouped()
+            events = to_frame(table, part)
+            del table  # of which the frame holds copies
+            _refuse_misfits(events, part)
+            log = cls(events=events, manifest=manifest).grouped()
+            del events
             users = pd.util.hash_array(log.events["user_id"].astype(str).unique())
             shared = sum(int(np.isin(users, earlier).sum()) for earlier in seen)
             if shared:
@@ -205,6 +214,7 @@ class EventLog:
                 )
             seen.append(users)
             yield log
+            del log  # before the next one is read
 
     @classmethod
     def from_pandas(cls, frame: pd.DataFrame, **settings: Any) -> EventLog:
@@ -384,6 +394,11 @@ class EventLog:
             labels=labels,
             truth={},
         )
+
+
+def _refuse_misfits(events: pd.DataFrame, where: Path) -> None:
+    for name, text in misfits(events):
+        raise InputError(f"{where}: {name} {text}; import the log again.")
 
 
 def _frames() -> Any:

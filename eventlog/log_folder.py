@@ -18,16 +18,18 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from eventlog._runtime.errors import InputError
 from eventlog._runtime.files import new_folder, sha256, write_json
 from eventlog.manifest import SCHEMA_VERSION
+
+if TYPE_CHECKING:
+    import pandas as pd  # it takes as long as a small simulation, which does without
 
 TABLES = ("users", "items", "labels")
 WRITTEN_BY_FINISH = ("files", "schema_version", "versions")  # manifest keys that describe the files
@@ -145,8 +147,7 @@ def read_arrow(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     `columns`: those to read, as far as the file has them; None for all. Raises InputError if the
     file is damaged, not a regular file, or has two columns of one name.
     """
-    if not path.is_file():
-        raise InputError(f"{path} is not a regular file, so it is not read.")
+    refuse_other_files(path)
     try:
         schema = pq.read_schema(path)
         refuse_twice(schema.names, path)
@@ -165,6 +166,12 @@ def read_arrow(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         raise InputError(
             f"{path} is not a readable Parquet file: {str(error).strip().rstrip('.')}."
         ) from None
+
+
+def refuse_other_files(path: Path) -> None:
+    """Raise InputError unless a path is a regular file: a pipe would be waited for without end."""
+    if not path.is_file():
+        raise InputError(f"{path} is not a regular file, so it is not read.")
 
 
 def _is_no_value(kind: pa.DataType) -> bool:

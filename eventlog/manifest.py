@@ -19,6 +19,7 @@ from eventlog._runtime.errors import InputError
 from eventlog._runtime.files import CLUTTER, read_json, sha256
 
 SCHEMA_VERSION = 1
+GIVEN, DERIVED = "given", "derived"  # provenance of a table or of the list of event names
 OF_LISTS = ("ids", "event_names")
 OF_TEXTS = ("roles", "provenance")  # entries that give a text for each name
 
@@ -64,6 +65,9 @@ def read_manifest(path: Path | str) -> dict[str, Any]:
             raise InputError(
                 f"{name!r} in {file} is {_shown(entries)}; it must be a list of texts."
             )
+    currency = manifest.get("currency")
+    if not isinstance(currency, str | None):
+        raise InputError(f"'currency' in {file} is {_shown(currency)}; it must be a text.")
     _check_files(manifest.get("files"), file)
     return manifest
 

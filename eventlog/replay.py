@@ -254,6 +254,7 @@ class _Kafka:
                 "bootstrap.servers": servers,
                 "enable.idempotence": True,
                 "delivery.timeout.ms": int(FLUSH_S * 1000),
+                "log_level": 2,  # what fails is said below, once
             }
         )
 

@@ -30,7 +30,7 @@ import torch
 import generators
 import simulator
 from baselines.base import Model
-from benchmark.execution.judge import Local, judge
+from benchmark.execution.judging.judge import Local, judge
 from benchmark.task import Task
 from benchmark.tasks.recommendation import Recommendation
 from eventlog import EventLog

@@ -34,7 +34,7 @@ import benchmark.adapters.calibrated
 import generators
 import simulator
 from baselines.base import Model
-from benchmark.execution.judge import Local, judge
+from benchmark.execution.judging.judge import Local, judge
 from benchmark.task import NotApplicable, Task
 from eventlog import EventLog
 from eventlog._runtime import plugins

@@ -29,7 +29,13 @@ from eventlog._runtime.settings import Range
 from generators.codec.codec import Codec
 from generators.codec.restore import restored
 from generators.nn.batches import TrainingPlan
-from generators.nn.dp_sgd import noise_left, private_steps, sampling_rate, train_privately
+from generators.nn.dp_sgd import (
+    noise_left,
+    private_epochs_of,
+    private_steps,
+    sampling_rate,
+    train_privately,
+)
 from generators.nn.network import RowNet
 from generators.nn.posterior import normal_of, posterior_draws
 from generators.nn.training import check_finite, epochs_of, train, train_attributes
@@ -40,10 +46,10 @@ from generators.sequences.encode import EncodedSequences
 from generators.validation import array, no_others, weights_of
 
 PRIOR_USERS = 8192  # latents from which the marginals of users' attributes are calibrated
-# CPU seconds on the reference machine, from the benchmark's cells and two private fits of `vae`
+# CPU seconds on the reference machine, from the benchmark's cells and private fits of `vae`
 # (docs/studies/first-hour-2026-11-29.md): of any fit, and of a row in an epoch.
-OPEN_START_S, PRIVATE_START_S = 15.0, 8.0
-ROW_S = 9e-5
+OPEN_START_S, PRIVATE_START_S = 5.0, 4.0
+ROW_S = 4.5e-5
 
 
 class NeuralGenerator(SequenceGenerator):
@@ -59,8 +65,8 @@ class NeuralGenerator(SequenceGenerator):
         window: rows after which the sequence of a user is cut in training.
         word_dropout: share of the rows that the decoder does not see in training.
         private_epochs, private_rows, batch_users, clip, private_rate: of DP-SGD: expected passes
-            over the users, rows learnt from a user, expected users of a batch, largest norm of a
-            user's gradient, learning rate.
+            over the users (0: 6 over up to 1,500 users, 12 over 3,000 and more), rows learnt from
+            a user, expected users of a batch, largest norm of a user's gradient, learning rate.
         sequence: see `SequenceGenerator`.
     """
 
@@ -84,7 +90,7 @@ class NeuralGenerator(SequenceGenerator):
         batch_steps: Annotated[int, Range(1, 10**9)] = 768,
         window: Annotated[int, Range(2, 1_000_000)] = 128,
         word_dropout: Annotated[float, Range(0, 0.99)] = 0.1,
-        private_epochs: Annotated[int, Range(1, 1_000_000)] = 12,
+        private_epochs: Annotated[int, Range(0, 1_000_000)] = 0,
         private_rows: Annotated[int, Range(1, 1_000_000)] = 64,
         batch_users: Annotated[int, Range(1, 10**9)] = 192,
         clip: Annotated[float, Range(1e-9, 1e9)] = 1.0,
@@ -122,10 +128,11 @@ class NeuralGenerator(SequenceGenerator):
         if self.private_pace is None:
             return None
         users = log.events["user_id"].value_counts()
+        users = users[users > 0]  # ids may be a categorical that knows more
         learnt = users.clip(upper=self._rows_of_a_user(private)).sum()
         of_user, of_row = self.private_pace
-        passes = self.plan.private_epochs
-        return PRIVATE_START_S + passes * (of_user * (users > 0).sum() + of_row * learnt)
+        passes = private_epochs_of(self.plan, len(users))
+        return PRIVATE_START_S + passes * (of_user * len(users) + of_row * learnt)
 
     # --- what a model says ------------------------------------------------------------------------
 

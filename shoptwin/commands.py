@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import textwrap
 from importlib import import_module
+from shutil import get_terminal_size
 
-from eventlog._runtime.console import Parser
+from eventlog._runtime.console import Parser, filled
 
 # Title of a group -> name of a command -> the package and the subcommand that do the work.
 GROUPS: dict[str, dict[str, tuple[str, str]]] = {
@@ -73,12 +74,17 @@ class _FrontParser(Parser):
     """Lists its commands by what they are for."""
 
     def format_help(self) -> str:
-        lines = ["usage: shoptwin [--help] [--version] COMMAND ...", "", DESCRIPTION]
-        commands = self.subcommands()
+        width = get_terminal_size().columns - 2
+        lines = ["usage: shoptwin [--help] [--version] COMMAND ...", ""]
+        lines += filled(DESCRIPTION, width)
+        commands, beside = self.subcommands(), " " * 16
         for title, group in GROUPS.items():
-            lines += ["", f"{title}:"]
-            lines += [f"  {name:13} {commands[name].summary}" for name in group]
-        return "\n".join([*lines, "", EXAMPLES, ""])
+            lines += [f"{title}:"]
+            for name in group:
+                entry = f"  {name:13} {commands[name].summary}"
+                lines += textwrap.wrap(entry, width, subsequent_indent=beside)
+            lines += [""]
+        return "\n".join([*lines, EXAMPLES, ""])
 
 
 def parser() -> Parser:
@@ -110,12 +116,9 @@ def _own_commands() -> dict[str, Parser]:
     commands.add_parser(
         "warmup",
         help="compile everything now, so that no later command has to",
-        description=textwrap.dedent(
-            """\
-            Compile the functions of the simulator and the generators and keep them on disk. A
-            command that finds one missing compiles it by itself; this does all of it at once, on
-            all cores. Needed again after an update."""
-        ),
+        description="Compile the functions of the simulator and the generators and keep them on "
+        "disk. A command that finds one missing compiles it by itself; this does all of it at "
+        "once, on all cores. Needed again after an update.",
         epilog="example:\n  shoptwin warmup",
     )
     completion = commands.add_parser(

@@ -5,8 +5,12 @@ from __future__ import annotations
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing import get_context
+from typing import TYPE_CHECKING
 
 from eventlog._runtime.console import note, track
+
+if TYPE_CHECKING:
+    from eventlog import EventLog
 
 USERS, DAYS = 20, 20  # of the small log that is simulated, learnt from and sampled
 
@@ -25,19 +29,26 @@ def warm_up() -> int:
 
 
 def simulate() -> None:
-    """Compile what a simulation calls."""
+    """Compile what a simulation calls, and what a shop's log takes to be learnt from."""
     import simulator
 
-    simulator.simulate("small", users=USERS, days=DAYS, seed=0)
+    simulator.simulate("small", users=USERS, days=DAYS, seed=0, policy="random")
+    _learn(simulator.simulate("small", users=USERS, days=DAYS, seed=0), "vae")
 
 
 def learn() -> None:
-    """Compile what learning and sampling call, with tables and with a network."""
-    import generators
+    """Compile what learning from a real log and sampling call, with tables and with networks."""
     from eventlog import datasets
 
     log = datasets.load("online-retail")
-    log = log.only_users(log.events["user_id"].unique()[:USERS])
-    generators.fit(log, model="markov", seed=0).sample(users=USERS, seed=0)
-    for model in ("vae", "transformer"):
-        generators.fit(log, model=model, seed=0, settings={"epochs": 1})
+    users = log.events["user_id"].unique()
+    log = log.only_users(users[:: len(users) // USERS])
+    for model in ("markov", "vae", "transformer"):
+        _learn(log, model)
+
+
+def _learn(log: EventLog, model: str) -> None:
+    import generators
+
+    settings = {} if model == "markov" else {"epochs": 1}
+    generators.fit(log, model=model, seed=0, settings=settings).sample(users=USERS, seed=0)

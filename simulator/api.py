@@ -8,7 +8,7 @@ from concurrent.futures import Executor
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,11 +17,16 @@ from eventlog._runtime.console import track
 from eventlog._runtime.errors import InputError
 from eventlog._runtime.executors import check_engine, pool
 from eventlog._runtime.files import check_replaceable
-from eventlog.log import DERIVED, GIVEN, EventLog, LogWriter, to_arrow
+from eventlog.log_folder import LogWriter, to_arrow
+from eventlog.manifest import DERIVED, GIVEN
+from eventlog.schema import ROLES
 from simulator import event_codes
 from simulator.output import shards
 from simulator.output.task import PolicySource
 from simulator.scenario import load
+
+if TYPE_CHECKING:
+    from eventlog.log import EventLog
 
 AHEAD = 3  # shards in flight per worker
 # The catalogue and the event names are the shop's own; its users are as private as a real shop's.
@@ -57,6 +62,8 @@ def simulate(
 
     Raises InputError for a wrong scenario, setting, number or policy.
     """
+    from eventlog.log import EventLog
+
     todo = shards.tasks(
         load(scenario, settings),
         users=users,
@@ -227,6 +234,8 @@ def _frame(tables: list[pa.Table]) -> Any:
 def _manifest(name: str, task: shards.Task, users: int, days: int, seed: int) -> dict[str, Any]:
     if not name:
         raise InputError("The scenario has no name.")
+    known = event_codes.names(task.scenario.output.emails)
+    foreign = {name: "other" for name in known if name not in ROLES}
     return {
         "made_by": "simulator",
         "scenario": task.scenario.to_json(),
@@ -240,5 +249,6 @@ def _manifest(name: str, task: shards.Task, users: int, days: int, seed: int) ->
         "currency": "EUR",
         "privacy": "simulated: no person's data went into this log",
         "provenance": PROVENANCE,
-        "event_names": list(event_codes.NAMES),
+        "event_names": list(known),
+        **({"roles": foreign} if foreign else {}),
     }

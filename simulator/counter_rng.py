@@ -85,3 +85,14 @@ def mixed(values, salt):
     for i in range(len(values)):
         out[i] = scramble(values[i] + offset)
     return out
+
+
+def units(keys: np.ndarray, n: int) -> np.ndarray:
+    """Return (n_keys,) float64: `uniform` of each uint64 key and the number `n`."""
+    return (mixed(keys, np.uint64(n)) >> _11).astype(np.float64) * _TINY  # type: ignore[no-any-return]
+
+
+def deviates(keys: np.ndarray, n: int) -> np.ndarray:
+    """Return (n_keys,) float64: `normal` of each uint64 key and the number `n`."""
+    radius = np.sqrt(-2.0 * np.log(1.0 - units(keys, n)))
+    return radius * np.cos(2.0 * np.pi * units(keys, n + 1))  # type: ignore[no-any-return]

@@ -29,7 +29,7 @@ from simulator.behaviour.overrides import OVERRIDE, BehaviourOverrides, Visits, 
 from simulator.behaviour.policy_host import PolicyHost
 from simulator.behaviour.session.checkout import BROWSE
 from simulator.behaviour.session_buffers import SessionBuffers
-from simulator.behaviour.shoppers import Population
+from simulator.behaviour.shoppers import Population, order_within
 from simulator.counter_rng import children
 from simulator.fraud import fraudsters as fraud
 from simulator.scenario import Scenario
@@ -201,7 +201,9 @@ class Engine:
         """
         visits = np.concatenate([self.visits[:0], *self.arrivals])
         gone = self.population.table["alive"] == 0
-        visits = visits[~(gone[visits["user"]] & gone[visits["user"] + len(self.population)])]
+        user = visits["user"]
+        there = ~(gone[user] & gone[user + len(self.population)])
+        visits = visits.take(np.flatnonzero(there))  # several times as fast as indexing records
         self.arrivals.clear()
         events = np.zeros(len(visits), dtype=SCHEDULED_EVENT)
         events["time"], events["user"] = visits["time"], visits["user"]
@@ -213,7 +215,7 @@ class Engine:
     def _due_on(self, day: int) -> np.ndarray:
         """(n,) SCHEDULED_EVENT: what falls due on `day`."""
         rows = np.concatenate([np.zeros(0, dtype=np.int64), *self.due[day]])
-        return self.scheduled.written[rows]
+        return self.scheduled.written.take(rows)
 
     def _assign_to_days(self, first: int, day: int) -> None:
         """Assign the scheduled events from row `first` on to days.
@@ -232,16 +234,18 @@ class Engine:
 
     def _play(self, events: np.ndarray, day: int) -> None:
         """Play a day's events (n,) in the order of time, and schedule what follows from them."""
-        events = events[np.lexsort((events["user"], events["time"]))]
+        events = events.take(np.lexsort((events["user"], events["time"])))
         attack = events["kind"] == fraud.ATTACK
         scripted = np.zeros(len(events), dtype=bool)
         scripted[attack] = self.fraudsters.needs_no_browsing(events["reference"][attack])
         overrides, visits = self._overrides(events, np.flatnonzero(attack & ~scripted))
         # First: played after the sessions, all of them would come late in the day, which would
         # give them away.
-        self._act(events[scripted])
+        self._act(events.take(np.flatnonzero(scripted)))
         orders = self.browser.orders.n
-        self._browse(events[~scripted], override_records(visits, overrides), day)
+        self._browse(
+            events.take(np.flatnonzero(~scripted)), override_records(visits, overrides), day
+        )
         self._claim(orders, day)
 
     def _overrides(self, events: np.ndarray, rows: np.ndarray) -> tuple[BehaviourOverrides, Visits]:
@@ -373,7 +377,7 @@ def by_cohort(population: Population, offsets: np.ndarray, times: np.ndarray) ->
     visits = np.zeros(len(times), dtype=[("time", "f8"), ("user", "i8"), ("number", "i8")])
     visits["time"], visits["user"] = times, np.repeat(np.arange(len(population)), np.diff(offsets))
     visits["number"] = np.arange(len(times)) - offsets[visits["user"]]
-    return visits[np.lexsort((times, visits["user"] // COHORT))]
+    return visits.take(order_within(visits["user"] // COHORT, times))
 
 
 def _changes(key: np.ndarray) -> np.ndarray:

@@ -24,6 +24,9 @@ NAMES = (
     "delivery",
     "support_contact",
     "out_of_stock",
+    "email_sent",
+    "email_opened",
+    "email_clicked",
 )
 (
     VIEW_ITEM,
@@ -47,4 +50,12 @@ NAMES = (
     DELIVERY,
     SUPPORT_CONTACT,
     OUT_OF_STOCK,
+    EMAIL_SENT,
+    EMAIL_OPENED,
+    EMAIL_CLICKED,
 ) = range(len(NAMES))
+
+
+def names(emails: bool) -> tuple[str, ...]:
+    """Return the names of the events that a log may have, with `emails` or without."""
+    return NAMES if emails else NAMES[:EMAIL_SENT]

@@ -51,8 +51,11 @@ class Scenario(Settings, frozen=True):
     service: sections.Service = sections.Service()
     churn: sections.Churn = sections.Churn()
     coupons: sections.Coupons = sections.Coupons()
+    emails: sections.Emails = sections.Emails()
+    tags: sections.Tags = sections.Tags()
     recommender: sections.Recommender = sections.Recommender()
     fraud: sections.Fraud = sections.Fraud()
+    output: sections.Output = sections.Output()
     dirty: sections.Dirty = sections.Dirty()
     truth: sections.Truth = sections.Truth()
 

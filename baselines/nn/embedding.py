@@ -3,11 +3,12 @@
 A row has a content part (item, event, every other categorical and numeric column, new_* flags) and
 a time part (gap since the row before, hour of day, weekday). They are separate because a masked
 event, and a question about what comes next, have a time but no content. A hybrid adds columns of
-its own to the content (`extra`); a sequence model has none.
+its own to the content (`extra`), and so does a label that is about the last event.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -39,7 +40,7 @@ class Fields:
 
     categorical: tuple[tuple[str, int], ...]  # (column, number of codes), without the item
     numeric: tuple[str, ...]
-    extra: tuple[str, ...] = ()  # columns that a hybrid adds to the rows
+    extra: tuple[str, ...] = ()  # columns that a model adds to the rows
 
     @property
     def n_numeric(self) -> int:
@@ -95,9 +96,9 @@ class EventTable:
         sequences: Sequences,
         fields: Fields,
         device: torch.device,
-        extra: np.ndarray | None = None,
+        extra: Sequence[np.ndarray] = (),
     ) -> None:
-        """Copy the columns; `extra` (n_rows, len(fields.extra)) are those that a hybrid adds."""
+        """Copy the columns; `extra`, (n_rows,) each, are those of `fields.extra`."""
         n = sequences.n_rows
         self.sequences = sequences
         # (n_rows,) int32, a numpy array
@@ -111,8 +112,8 @@ class EventTable:
         numeric = np.zeros((n + 1, fields.n_numeric), dtype=np.float32)
         for k, name in enumerate(fields.numeric):
             numeric[:n, k] = sequences.columns.get(name, 0.0)
-        if extra is not None:
-            numeric[:n, len(fields.numeric) :] = extra
+        for k, values in enumerate(extra, start=len(fields.numeric)):
+            numeric[:n, k] = values
         gap = np.full(n, NO_GAP_S)
         if n > 1:
             gap[1:] = (sequences.time[1:] - sequences.time[:-1]) / 1000

@@ -72,7 +72,7 @@ class LabelHead(nn.Module):
         dim: channels.
         outputs: logits per question; 2 for uplift.
         dropout: inside the head.
-        n_known: numbers that a hybrid knows of a question beside the sequence.
+        n_known: numbers that are read of a question beside the states.
     """
 
     mean: Tensor

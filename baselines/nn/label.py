@@ -26,7 +26,7 @@ class LabelObjective:
         network: what is trained; begins as a linear model.
         table: the log of `examples`.
         examples: questions with labels; with a treatment for uplift.
-        known: (n, F) what is known beside the sequence.
+        known: (n, F) what is read beside the states.
     """
 
     def __init__(

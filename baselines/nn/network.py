@@ -17,7 +17,10 @@ from eventlog.arrays import DAY_MS, FIRST
 NO_ITEM_LOGIT = -1e4  # of missing and unknown items; finite, so that no metric meets infinities
 GATE_STD = 0.5  # of a gate's initial weights: it begins as a random question to each row ...
 GATE_BIAS = -4.0  # ... that about one row in six answers with yes
-MEMORY_DAYS = (1.0, 7.0, 30.0, 365.0)  # over which sums of states decay, at first
+# Over which sums of states decay, at first: for questions asked at dates, and at events, which turn
+# on what has just happened.
+MEMORY_DAYS = (1.0, 7.0, 30.0, 365.0)
+EVENT_MEMORY_DAYS = (1 / 24, 1.0, 10.0, 100.0)
 
 
 class Network(nn.Module):
@@ -33,6 +36,7 @@ class Network(nn.Module):
         head: NextItemHead | LabelHead,
         *,
         bidirectional: bool,
+        memory_days: tuple[float, ...] = MEMORY_DAYS,
     ) -> None:
         super().__init__()
         self.embedding, self.backbone, self.head = embedding, backbone, head
@@ -41,7 +45,7 @@ class Network(nn.Module):
         self.gate = nn.Linear(dim, dim)
         nn.init.normal_(self.gate.weight, std=GATE_STD)
         nn.init.constant_(self.gate.bias, GATE_BIAS)
-        self.rates = nn.Parameter(-torch.tensor(MEMORY_DAYS).log())  # (4,) log of 1 / days
+        self.rates = nn.Parameter(-torch.tensor(memory_days).log())  # (4,) log of 1 / days
 
     @property
     def item_head(self) -> NextItemHead:
@@ -92,9 +96,9 @@ class Network(nn.Module):
     def read_label(self, table: EventTable, batch: Batch, asked: Asked) -> Tensor:
         """Return what a label's head reads of windows that are each read at their last row.
 
-        The last state, how often something was the case over about a day, a week, a month and a
-        year (learnt), and the question's time: (b, READS dim). What is counted is learnt, too: a
-        gate of each row's state.
+        The last state, how often something was the case over four spans of time (`memory_days` at
+        first, then learnt), and the question's time: (b, READS dim). What is counted is learnt,
+        too: a gate of each row's state.
         """
         states = self.states(table, batch)
         rows, length = self.timed(batch), self.tensor(batch.length)
@@ -112,7 +116,7 @@ class Network(nn.Module):
             table: the log.
             batch: b windows, each read once, at its last row.
             asked: when the b questions are asked.
-            known: (b, F) what is known beside the sequence: nothing for a sequence model.
+            known: (b, F) what is read beside the states, see `NeuralModel.known`.
 
         Returns:
             (b, 1); for uplift (b, 2): what the arms share and what separates them.

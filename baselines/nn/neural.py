@@ -1,8 +1,9 @@
 """What all sequence models share: their settings, how they are built and fitted, and their scores.
 
 A model in `models/` names its defaults and builds its backbone. It reads the sequence alone, with
-all its columns, and learns from nothing but it: no counts, no aggregates, no trees. What is mixed
-with such things is a hybrid (see `hybrid`).
+all its columns, and learns from nothing but it: no aggregates, no trees, no other user. What is
+mixed with such things is a hybrid (see `hybrid`). Where a label is about an event, a row also says
+what it repeats of its user's earlier rows (see `extra_columns`).
 
 Training follows the data: it goes on as long as validation improves (see `training`), within
 `budget`, which is given in CPU seconds of a reference machine (see `budget`).
@@ -12,7 +13,6 @@ from __future__ import annotations
 
 import weakref
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
 from typing import Annotated, ClassVar, cast
 
 import numpy as np
@@ -20,24 +20,31 @@ import torch
 from torch import Tensor, nn
 
 from baselines.base import Family, Kind, LearningCurve, Model
-from baselines.nn.budget import Cost, cost
+from baselines.nn.budgeted_training import (
+    FEWEST_MEASURED,
+    UNWATCHED_EPOCHS,
+    BudgetedTrainer,
+    judged_by,
+)
 from baselines.nn.embedding import EventEmbedding, EventTable, Fields, Past
 from baselines.nn.heads import READS, LabelHead, NextItemHead
 from baselines.nn.label import (
     LabelObjective,
+    asked_at_events,
     best_strength,
     logistic,
     measure_of,
     measured,
     sigmoid,
 )
+from baselines.nn.last_row import LastRow
 from baselines.nn.losses import arm_logit
-from baselines.nn.network import Network
+from baselines.nn.network import EVENT_MEMORY_DAYS, MEMORY_DAYS, Network
 from baselines.nn.next_item import NextItemObjective, at_the_answer, ndcg, with_known_answers
 from baselines.nn.pretraining import MASK, Pretraining, known_rows
-from baselines.nn.training import MEASURES, History, Schedule, forever, train
 from baselines.nn.transfer import take_over
-from baselines.nn.windows import Batch, Windows, batches, chunks, n_batches, tails
+from baselines.nn.windows import Windows, batches, chunks, tails
+from baselines.repeats import repeat_columns
 from eventlog._runtime.errors import InputError
 from eventlog._runtime.settings import Above, Range
 from eventlog.arrays import Examples, Queries, Sequences
@@ -45,11 +52,7 @@ from eventlog.encode import Encoder
 
 SCORE_ROWS = 16_384  # padded rows scored at once
 ARMS = 2  # control and treated
-LEAST_EPOCHS = 2  # before training may stop
-UNWATCHED_EPOCHS = 20  # without a validation part, which would tell when to stop
-MEASURED_SHARE = 0.2  # of the budget, at most, is spent on measuring validation
 LINEAR_SHARE = 0.5  # of the budget for labels, at most, is spent on reading for a linear start
-FEWEST_MEASURED = 800  # questions, if there are as many
 
 Size = Annotated[int, Range(1, 100_000)]
 Share = Annotated[float, Range(0.0, 0.9)]
@@ -125,15 +128,24 @@ class NeuralModel(Model):
     def backbone(self) -> nn.Module:
         """Return a module of rows (b, t, dim), lengths (b,) and times (b, t) to (b, t, dim)."""
 
-    # --- what a hybrid adds -----------------------------------------------------------------------
-
     def extra_columns(self, sequences: Sequences) -> dict[str, np.ndarray]:
-        """Return columns to add to the rows, (n_rows,) each; a sequence model has none."""
-        return {}
+        """Return columns to add to the rows, (n_rows,) each.
+
+        Whether an order is a fraud turns on whether its card, device and item are the user's own:
+        where a label is about an event, rows carry what they repeat of the user's earlier ones.
+        """
+        return repeat_columns(sequences) if self.at_event_ else {}
 
     def known(self, sequences: Sequences, queries: Queries) -> np.ndarray:
-        """Return what a label's head knows beside the sequence, (n, F); here F is 0."""
-        return np.zeros((len(queries), 0), dtype=np.float32)
+        """Return what a label's head reads beside the states, (n, F) float32.
+
+        Those are the numbers of the event that a label is about; at dates F is 0.
+        """
+        if self.last_row_ is None:
+            return np.zeros((len(queries), 0), dtype=np.float32)
+        return self.last_row_(sequences, queries)
+
+    # --- what a hybrid adds -----------------------------------------------------------------------
 
     def item_head(self, train: Examples) -> NextItemHead:
         """Return the head for next items."""
@@ -165,7 +177,9 @@ class NeuralModel(Model):
     def label_head(self, train: Examples, valid: Examples | None, seed: int) -> LabelHead:
         """Return the head for labels."""
         outputs = ARMS if self.kind_ == "uplift" else 1
-        return LabelHead(self.dim, outputs=outputs, dropout=self.dropout)
+        self.last_row_ = LastRow(train) if self.at_event_ else None
+        n_known = 0 if self.last_row_ is None else len(self.last_row_.bins)
+        return LabelHead(self.dim, outputs=outputs, dropout=self.dropout, n_known=n_known)
 
     # --- fitting ----------------------------------------------------------------------------------
 
@@ -178,6 +192,7 @@ class NeuralModel(Model):
         """
         label: Kind = "binary" if train.treatment is None else "uplift"
         self.kind_: Kind = "next_item" if np.issubdtype(train.target.dtype, np.integer) else label
+        self.at_event_ = self.kind_ == "binary" and asked_at_events(train.sequences, train.queries)
         self.encoder_ = encoder
         self.device_ = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         rng = np.random.default_rng(seed)
@@ -208,22 +223,23 @@ class NeuralModel(Model):
             return chunks(train.sequences.offsets, asked, self.length, draw)
 
         outputs = objective.outputs * (MASK if self.bidirectional else 1.0)
-        price = self._price(windows(None), outputs=outputs)
-        some = self._some(valid, price, self.budget, rng)
+        trainer = self._trainer(outputs=outputs)
+        price = trainer.price(windows(None))
+        some = judged_by(valid, price, self.budget, rng, most=self.valid_questions)
 
         def measure() -> float:
             assert some is not None
             return ndcg(self.score(some.sequences, some.queries), some.target)
 
-        self.history_ = self._train(
+        self.history_ = trainer.train(
             objective.loss,
             windows,
-            some,
-            None if some is None else measure,
             rng,
             lr=self.lr,
-            outputs=outputs,
             seconds=self.budget,
+            some=some,
+            measure=measure,
+            unwatched_epochs=UNWATCHED_EPOCHS,
         )
 
     def begin_items(self, rng: np.random.Generator) -> None:
@@ -241,8 +257,9 @@ class NeuralModel(Model):
         self._build(self.label_head(train, valid, seed), train)
         self.measure_ = measure_of(queries, sequences, train.treatment)
         seconds = self.budget * (1 - self.pretrain)
-        price = self._price(tails(sequences.offsets, queries, self.window), outputs=0.0)
-        some = self._some(valid, price, seconds, rng)
+        trainer = self._trainer(outputs=0.0)
+        price = trainer.price(tails(sequences.offsets, queries, self.window))
+        some = judged_by(valid, price, seconds, rng, most=self.valid_questions)
 
         def measure() -> float:
             assert some is not None
@@ -254,15 +271,15 @@ class NeuralModel(Model):
         read = self.begin_labels(train, max(affordable, FEWEST_MEASURED))
         known = self.known(sequences, queries)
         objective = LabelObjective(self.network_, self.table_of(sequences), train, known)
-        self.history_ = self._train(
+        self.history_ = trainer.train(
             objective.loss,
             lambda draw: tails(sequences.offsets, queries, self.window),
-            some,
-            None if some is None else measure,
             rng,
             lr=self.label_lr,
-            outputs=0.0,
             seconds=seconds - read * price.question,
+            some=some,
+            measure=measure,
+            unwatched_epochs=UNWATCHED_EPOCHS,
         )
         self.history_.follows(steps, start)
 
@@ -280,13 +297,15 @@ class NeuralModel(Model):
             How many were.
         """
         chosen = np.linspace(0, len(train) - 1, min(len(train), affordable)).astype(np.int64)
-        read = self._read(train.sequences, train.queries[chosen])
+        queries = train.queries[chosen]
+        known = self.known(train.sequences, queries)
+        read = np.concatenate([self._read(train.sequences, queries), known], axis=1)
         head = cast(LabelHead, self.network_.head)
         head.learn_scale(0, self.network_.tensor(read))
         x = head.standard(self.network_.tensor(read)).cpu().double().numpy()
         treatment = None if train.treatment is None else train.treatment[chosen]
-        target, user = train.target[chosen], train.queries.user[chosen]
-        strength = best_strength(x, target, treatment, user)
+        target = train.target[chosen]
+        strength = best_strength(x, target, treatment, queries.user)
         head.begin_as(0, *logistic(x, target, treatment, strength=strength))
         return len(chosen)
 
@@ -307,16 +326,14 @@ class NeuralModel(Model):
         sequences, table = train.sequences, self.table_of(train.sequences)
         rows = known_rows(sequences, train.queries)
         objective = Pretraining(self.network_, table, self.dim, rng).to(self.device_)
-        return self._train(
+        outputs = self.network_.embedding.codes.num_embeddings + 256.0
+        trainer = self._trainer(outputs=outputs, module=objective)
+        return trainer.train(
             objective.loss,
             lambda draw: chunks(sequences.offsets, rows, self.window, draw),
-            None,
-            None,
             rng,
             lr=self.lr,
-            outputs=self.network_.embedding.codes.num_embeddings + 256.0,
             seconds=self.budget * self.pretrain,
-            module=objective,
         ).steps
 
     def _build(self, head: NextItemHead | LabelHead, train: Examples) -> None:
@@ -326,7 +343,11 @@ class NeuralModel(Model):
         self.fields_ = Fields.of(sequences, encoder, extra=extra)
         embedding = EventEmbedding(self.fields_, encoder, self.dim, dropout=self.dropout)
         self.network_ = Network(
-            embedding, self.backbone(), head, bidirectional=self.bidirectional
+            embedding,
+            self.backbone(),
+            head,
+            bidirectional=self.bidirectional,
+            memory_days=EVENT_MEMORY_DAYS if self.at_event_ else MEMORY_DAYS,
         ).to(self.device_)
         if self.kind_ != "next_item":
             embedding.stress_events()
@@ -344,60 +365,12 @@ class NeuralModel(Model):
         if len(rows):
             embedding.learn_scale(self.table_of(sequences).numeric[self.network_.tensor(rows)])
 
-    def _train(
-        self,
-        loss: Callable[[Batch], Tensor],
-        windows: Callable[[np.random.Generator | None], Windows],
-        some: Examples | None,
-        measure: Callable[[], float] | None,
-        rng: np.random.Generator,
-        *,
-        lr: float,
-        outputs: float,
-        seconds: float,
-        module: nn.Module | None = None,
-    ) -> History:
-        """Train for as many steps as `seconds` buy, or until validation stops improving."""
+    def _trainer(self, *, outputs: float, module: nn.Module | None = None) -> BudgetedTrainer:
+        """Return what trains `module`, by default the network."""
         module = self.network_ if module is None else module
-        every = windows(None)
-        price = self._price(every, outputs=outputs, module=module)
-        if some is None or measure is None:
-            steps = int(seconds / price.step)
-            if module is self.network_:
-                steps = min(steps, UNWATCHED_EPOCHS * n_batches(every, self.batch_rows))
-        else:
-            steps = int((seconds - MEASURES * len(some) * price.question) / price.step)
-
-        def epochs() -> Iterator[Batch]:
-            return forever(lambda: batches(windows(rng), self.batch_rows, rng))
-
-        schedule = Schedule(
-            steps=max(steps, 1),
-            lr=lr,
-            weight_decay=self.weight_decay,
-            patience=self.patience,
-            least=LEAST_EPOCHS * n_batches(every, self.batch_rows),
+        return BudgetedTrainer(
+            module, self.dim, self.batch_rows, self.weight_decay, self.patience, outputs
         )
-        return train(module, epochs(), loss, schedule, measure)
-
-    def _price(self, every: Windows, *, outputs: float, module: nn.Module | None = None) -> Cost:
-        """Return the cost of a step, and of a question in windows as long as these."""
-        window = float(np.maximum(every.length, 1).mean()) if len(every) else 1.0
-        module = self.network_ if module is None else module
-        return cost(module, dim=self.dim, rows=self.batch_rows, outputs=outputs, window=window)
-
-    def _some(
-        self, valid: Examples | None, price: Cost, seconds: float, rng: np.random.Generator
-    ) -> Examples | None:
-        """Return the questions that training is judged by, drawn with `rng`."""
-        if valid is None or len(valid) == 0:
-            return None
-        affordable = int(MEASURED_SHARE * seconds / MEASURES / price.question)
-        fewest = min(FEWEST_MEASURED, 2 * affordable)
-        n = max(1, min(max(affordable, fewest), self.valid_questions))
-        some = np.sort(rng.permutation(len(valid))[:n])
-        treatment = None if valid.treatment is None else valid.treatment[some]
-        return Examples(valid.sequences, valid.queries[some], valid.target[some], treatment)
 
     # --- scoring ----------------------------------------------------------------------------------
 
@@ -469,8 +442,9 @@ class NeuralModel(Model):
     def table_of(self, sequences: Sequences) -> EventTable:
         """Return the log as tensors; those of the log asked about last are kept."""
         if self._table is None or self._table[0]() is not sequences:
-            columns = list(self.extra_columns(sequences).values())
-            extra = np.stack(columns, axis=1) if columns else None
+            columns = self.extra_columns(sequences)
+            missing = np.zeros(sequences.n_rows)
+            extra = [columns.get(name, missing) for name in self.fields_.extra]
             table = EventTable(sequences, self.fields_, self.device_, extra)
             self._table = (weakref.ref(sequences), table)
         return self._table[1]

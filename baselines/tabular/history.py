@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from baselines.repeats import repeats_of
 from baselines.tabular.entity_risk import order_runs
 from eventlog.arrays import DAY_MS, FIRST, Sequences
 from eventlog.encode import ENTITIES, GAP, Encoder
@@ -22,15 +23,6 @@ MONEY_UNITS = 10_000  # money is summed in this fraction of the currency
 NUMBER_UNITS = 2**20
 COVERED = ("price", "quantity", GAP)  # by features of money, quantity and time
 MOST_MONEY, MOST_QUANTITY = 1e12, 1e9  # of a row; larger values are clipped, so that sums are exact
-
-
-@dataclass(frozen=True)
-class Repeats:
-    """How often the user of each row has had the value of a column before."""
-
-    first: np.ndarray  # (n_rows,) bool: the user's first row with this value; False if missing
-    earlier: np.ndarray  # (n_rows,) int64: earlier rows of the user with this value
-    age: np.ndarray  # (n_rows,) int64 ms since the user's first row with this value
 
 
 @dataclass(frozen=True)
@@ -177,23 +169,3 @@ def codes_of(sequences: Sequences, name: str) -> np.ndarray:
     """Return the codes of a categorical column, (n_rows,) int64, 0 if the log lacks it."""
     values = sequences.columns.get(name)
     return np.zeros(sequences.n_rows, dtype=np.int64) if values is None else values.astype(np.int64)
-
-
-def repeats_of(user: np.ndarray, time: np.ndarray, value: np.ndarray, known: np.ndarray) -> Repeats:
-    """Compare each row with the user's earlier rows of the same value, among `known` rows."""
-    row = np.flatnonzero(known)
-    code, names = pd.factorize(value[row])
-    group = user[row] * max(len(names), 1) + code
-    order = np.argsort(group, kind="stable")
-    begins = np.append(True, np.diff(group[order]) != 0)[: len(order)]
-    begin = np.maximum.accumulate(np.where(begins, np.arange(len(order)), 0))
-    first, earlier, age = (
-        np.zeros(len(user), dtype=bool),
-        np.zeros(len(user), dtype=np.int64),
-        np.zeros(len(user), dtype=np.int64),
-    )
-    place = row[order]
-    first[place] = begins
-    earlier[place] = np.arange(len(order)) - begin
-    age[place] = time[place] - time[place[begin]]
-    return Repeats(first, earlier, age)

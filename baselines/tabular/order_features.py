@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from baselines.repeats import repeats_of
 from baselines.tabular.features import Features, log_minutes
 from baselines.tabular.history import (
     MONEY_UNITS,
@@ -18,7 +19,6 @@ from baselines.tabular.history import (
     History,
     codes_of,
     history_of,
-    repeats_of,
 )
 from eventlog.arrays import DAY_MS, FIRST, Examples, Queries, Sequences
 

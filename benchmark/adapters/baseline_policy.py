@@ -145,7 +145,7 @@ def event_log(shop: Shop, last: int, users: np.ndarray | None = None) -> EventLo
             "event_id": np.arange(len(place)),
             "user_id": _ids(user, shop.n_users),
             "timestamp": time.astype("datetime64[ms, UTC]"),
-            "event": pd.Categorical.from_codes(rows.event[place], event_codes.NAMES),
+            "event": pd.Categorical.from_codes(rows.event[place], event_codes.names(emails=False)),
             "session_id": _ids(rows.session[place], int(rows.session.max(initial=0)) + 1),
             "item_id": _ids(item, shop.n_items),
             "category": _ids(catalogue.category[item], int(catalogue.category.max()) + 1),

@@ -25,8 +25,8 @@ import numpy as np
 import pandas as pd
 
 from baselines.base import Model
-from benchmark.execution.jobs import make
-from benchmark.execution.judge import Local, judge
+from benchmark.execution.cells.loading import make
+from benchmark.execution.judging.judge import Local, judge
 from benchmark.execution.seeding import seed_everything
 from benchmark.task import TEST_SHARE, NotApplicable, Scored, Task, TaskData
 from eventlog import EventLog

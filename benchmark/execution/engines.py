@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.execution import descendants, fingerprint
 from benchmark.execution.environment import environment
+from benchmark.execution.plan import CELLS
 from eventlog._runtime import console
 from eventlog._runtime.errors import InputError
 from eventlog._runtime.executors import check_engine, cores, pool
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 # The fork server loads these once; a cell then starts in a tenth of a second.
 PRELOAD = [
     "benchmark.execution.engines",
-    "benchmark.execution.jobs",
+    *(f"{CELLS}.{kind}" for kind in ("data", "model", "generator", "fidelity", "log")),
     "torch",
     "lightgbm",
     "sklearn.metrics",

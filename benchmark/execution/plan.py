@@ -37,13 +37,14 @@ from eventlog.log import digest as log_digest
 KINDS = ("next_item", "binary", "uplift")  # of questions; a model says which it answers
 REAL = "real"
 CLOSED_LOOP = "closed-loop"  # what stands for the task in the labels of such cells
-# What this module imports differs by kind of cell, and is named beside it.
-JOBS = ("benchmark.execution.jobs",)
+CELLS = "benchmark.execution.cells"  # a module per kind of cell
+# Of these only their own text counts: what they import for a kind of cell is named beside it.
+JOBS = ("benchmark.execution.jobs", f"{CELLS}.loading", f"{CELLS}.facts")
 JUDGED = (
     "baselines.base",
-    "benchmark.execution.judge",
-    "benchmark.execution.model_process",
-    "benchmark.execution.refit",
+    "benchmark.execution.judging.judge",
+    "benchmark.execution.judging.model_process",
+    "benchmark.execution.judging.refit",
 )
 SAMPLED_LOG = "benchmark.execution.sampled_log"
 ARTIFACTS = frozenset({"log", "generator", "data"})  # kinds that leave a folder for later cells
@@ -152,7 +153,7 @@ class _Planner:
         path = plugins.path_of("simulator.scenarios", str(source.scenario), kind="scenario")
         spec = {**self._shop(source), "days": source.days, "seed": source.seed}
         code = fingerprint.package_digest(
-            "simulator", without=("__main__.py", "scenarios", "calibration", "realism")
+            "simulator", without=("__main__.py", "commands", "scenarios", "calibration", "realism")
         ) + fingerprint.digest([path])
         return self._cell("log", {"log": name}, spec, code=code)
 
@@ -171,7 +172,9 @@ class _Planner:
             (False, "baselines.models", models),
         ):
             for name in names:
-                code = shop + _code("benchmark.adapters.closed_loop", _module(package, name))
+                code = shop + _code(
+                    "closed_loop", "benchmark.adapters.closed_loop", _module(package, name)
+                )
                 settings = {} if built_in else self._model_settings(name, CLOSED_LOOP)
                 for seed in suite.seeds:
                     label: dict[str, Any] = {"log": log_name, "task": CLOSED_LOOP}
@@ -195,6 +198,7 @@ class _Planner:
 
     def _generator(self, on: _On, name: str, use: GeneratorUse, seed: int) -> Cell:
         code = _code(
+            "generator",
             "generators.base",
             _module("generators.models", use.model),
             SAMPLED_LOG,
@@ -207,6 +211,7 @@ class _Planner:
 
     def _fidelity(self, on: _On, generator: Cell) -> Cell:
         code = _code(
+            "fidelity",
             "generators.evaluation.fidelity",
             "generators.evaluation.copying",
             SAMPLED_LOG,
@@ -245,7 +250,7 @@ class _Planner:
                 "settings": self.suite.task_settings.get(plugin_name(task), {}),
                 "learn_users": on.learn_users,
             }
-            code = _code(*_task_modules(task), SAMPLED_LOG, "benchmark.evaluation.leakage")
+            code = _code("data", *_task_modules(task), SAMPLED_LOG, "benchmark.evaluation.leakage")
             data = self._cell("data", label, spec, log, source, code=code)
             yield data
             if source_name == REAL and simulated:
@@ -269,13 +274,13 @@ class _Planner:
                 spec,
                 log,
                 data,
-                code=_code(*code, *_task_modules(task)),
+                code=_code("reference", *code, *_task_modules(task)),
             )
 
     def _models(self, data: Cell, model: str, seeds: tuple[int, ...]) -> Iterator[Cell]:
         """Yield a model's cells on the questions of a data cell, one a seed if it draws at all."""
         task = data.spec["task"]
-        code = _code(*JUDGED, _module("baselines.models", model), *_task_modules(task))
+        code = _code("model", *JUDGED, _module("baselines.models", model), *_task_modules(task))
         settings = self._model_settings(model, task)
         seeded = fingerprint.class_facts("baselines.models", model).get("seeded", True)
         if data.label["source"] == REAL:
@@ -326,8 +331,9 @@ def answers(model: str, task: str) -> bool:
     return right_kind and (tasks is None or plugin_name(task) in tasks)
 
 
-def _code(*modules: str | Path) -> str:
-    return fingerprint.digest(modules, alone=JOBS)
+def _code(kind: str, *modules: str | Path) -> str:
+    """Return the hash of what a kind of cell runs: its own module, and `modules` with imports."""
+    return fingerprint.digest(modules, alone=(*JOBS, f"{CELLS}.{kind}"))
 
 
 def _task_modules(task: str) -> tuple[str | Path, ...]:

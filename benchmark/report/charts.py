@@ -262,7 +262,8 @@ def utility(boards: Sequence[Board]) -> Spec:
 def _chart(title: str, layers: list[Spec]) -> Spec:
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
-        "title": {"text": one_line(title), "anchor": "start", "fontSize": 13},
+        # two lines, which fit a telephone: the table, and what is drawn
+        "title": {"text": one_line(title).rsplit(": ", 1), "anchor": "start", "fontSize": 13},
         "width": WIDTH,
         "height": HEIGHT,
         "layer": layers,

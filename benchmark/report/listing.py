@@ -5,8 +5,11 @@ Nothing is imported for it: models and tasks are read from their source, setting
 
 from __future__ import annotations
 
+import sys
+import textwrap
 import tomllib
 from collections.abc import Iterator
+from shutil import get_terminal_size
 
 from benchmark import suite as suites
 from benchmark.execution import fingerprint
@@ -45,7 +48,12 @@ Rows = Iterator[tuple[str, str]]
 def _group(title: str, rows: Rows | tuple[()]) -> Iterator[str]:
     yield title
     for name, text in rows:
-        yield f"  {name:20} {text}"
+        line = f"  {name:20} {text}"
+        if sys.stdout.isatty():  # in a pipe each thing stays on a line
+            width = get_terminal_size().columns
+            yield from textwrap.wrap(line, width, subsequent_indent=" " * 23)
+        else:
+            yield line
 
 
 def _suites() -> Rows:

@@ -99,5 +99,5 @@ def _sure(board: Board) -> str:
     if tied:
         return f"Not shown to be worse: {', '.join(tied)}."
     if len(board.names) > 1:
-        return "The difference to every other model is shown."
+        return "It is ahead of every other model by more than chance."
     return "It is the only one."

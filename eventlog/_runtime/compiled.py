@@ -6,6 +6,11 @@ spends on it. Nor does it count references: numba counts those to each array tha
 receives, by atomic operations. What Python calls is `@njit(cache=True)`, as usual. A named tuple of
 many arrays that functions hand on is `references.by_reference`.
 
+Two things double what is compiled. A column of a table counts as contiguous where the table has one
+row only, which is another type: pass the table and the number of the column. And an array that is
+assigned to a slice (`a[i] = b`) brings the text of an error message along, two seconds of numba's
+work on strings: write the loop.
+
 Numba looks a cached function up by its own file and the types of its arguments. It does not notice
 a change in another file whose functions were compiled into it. So name a field of a record that
 compiled functions receive after `source_digest`: a changed file changes the record's type, and all

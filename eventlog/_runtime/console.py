@@ -7,9 +7,11 @@ import errno
 import io
 import re
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
+from difflib import get_close_matches
 from typing import Any, NoReturn, TypeVar
 
 from eventlog._runtime.errors import InputError, ShopError
@@ -26,8 +28,33 @@ _bars: list[Any] = []  # progress bars that are on the terminal; lines are print
 _spellings: dict[str, str] = {}  # 'python -m PACKAGE COMMAND' -> how it is typed
 
 
+class _HelpFormatter(argparse.HelpFormatter):
+    """Fills paragraphs to the width of the terminal and leaves indented lines, which are typed."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return "\n".join(filled(text, width))
+
+
+def filled(text: str, width: int) -> Iterator[str]:
+    """Yield the lines of `text` with its paragraphs filled to `width`.
+
+    A paragraph ends with an empty line, an indented one or a colon; indented lines stay.
+    """
+    paragraph: list[str] = []
+    for line in [*text.splitlines(), ""]:
+        inside = bool(line) and not line.startswith(" ")
+        if inside:
+            paragraph.append(line)
+        if paragraph and (not inside or line.endswith(":")):
+            words = " ".join(paragraph)
+            yield from textwrap.wrap(words, width, break_long_words=False, break_on_hyphens=False)
+            paragraph = []
+        if not inside:
+            yield line
+
+
 class Parser(argparse.ArgumentParser):
-    """argparse that keeps the layout of help texts and reports an error in one sentence.
+    """argparse that fits help texts to the terminal and reports an error in one sentence.
 
     `summary` is what a parent's help says of this command.
     """
@@ -35,13 +62,25 @@ class Parser(argparse.ArgumentParser):
     summary = ""
 
     def __init__(self, *args: object, **kwargs: object) -> None:
-        kwargs.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        kwargs.setdefault("formatter_class", _HelpFormatter)
         kwargs.setdefault("allow_abbrev", False)
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]
 
     def error(self, message: str) -> NoReturn:
         """Print one sentence on standard error and exit with 2."""
+        for kind, name in (("int", "whole number"), ("float", "number")):
+            message = message.replace(f"invalid {kind} value:", f"not a {name}:")
         self.exit(2, as_typed(f"{self.prog}: {message}. Try '{self.prog} --help'.\n"))
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse; what no option is called is an error of the command that was given it."""
+        found, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            command = self.subcommands().get(getattr(found, "command", ""), self)
+            nearest = get_close_matches(unknown[0], command._option_string_actions, n=1)
+            hint = f" (did you mean '{nearest[0]}'?)" if nearest else ""
+            command.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+        return found
 
     def format_help(self) -> str:
         """Return the help, with commands as this program is called."""

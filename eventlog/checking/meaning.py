@@ -21,11 +21,12 @@ def check_meaning(
     role = np.append(np.array([known[str(n)] for n in names.categories], dtype=object), "other")[
         names.codes.to_numpy()
     ]
+    unknown = [n for n in names.categories if known[str(n)] == "other" and str(n) not in roles]
     findings.add(
         "warning",
         file,
         "event",
-        role == "other",
+        events["event"].isin(unknown).to_numpy() | (names.codes.to_numpy() < 0),
         "has no role; models treat it as 'other' (give it a role in the mapping's [roles])",
     )
     for name, given in roles.items():

@@ -40,15 +40,18 @@ class ColumnFacts:
     text: bool
     kind: str
     missing: int = 0
+    present: Counter[str] = field(default_factory=Counter)  # event -> rows that have a value
     distinct: Distinct = field(default_factory=Distinct)
     low: Any = None
     high: Any = None
     counts: Counter[str] = field(default_factory=Counter)  # of text with few distinct values
     sizes: Counter[int] = field(default_factory=Counter)  # of numbers, by their size
 
-    def add(self, values: pd.Series) -> None:
-        """Add the values of a part."""
+    def add(self, values: pd.Series, event: pd.Series) -> None:
+        """Add the values of a part, whose rows have these events."""
         self.missing += int(values.isna().sum())
+        found = event[values.notna().to_numpy()].value_counts()
+        self.present.update({str(name): int(n) for name, n in found.items() if n})
         self.distinct.add(values)
         present = values.dropna()
         if not len(present):
@@ -104,6 +107,12 @@ class Facts:
         """The role of each event name."""
         return roles_of(self.names, self.manifest.get("roles"))
 
+    def missing_share(self, name: str) -> float:
+        """Return the share of values that a column lacks, of the events that ever have one."""
+        present = self.columns[name].present
+        rows = sum(self.names[event] for event in present)
+        return 1.0 - present.total() / rows if rows else 1.0
+
     def of_role(self, role: str) -> int:
         """Return the number of events with a role."""
         roles = self.roles
@@ -146,7 +155,7 @@ class Facts:
             text = isinstance(values.dtype, pd.CategoricalDtype) or values.dtype == object
             if str(name) not in self.columns:
                 self.columns[str(name)] = ColumnFacts(text, "text" if text else str(values.dtype))
-            self.columns[str(name)].add(values)
+            self.columns[str(name)].add(values, events["event"])
 
     def _add_times(self, time: pd.Series, user: np.ndarray) -> None:
         first, last = time.min(), time.max()

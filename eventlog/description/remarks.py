@@ -97,7 +97,7 @@ def _names(facts: Facts) -> list[Remark]:
 def _columns(facts: Facts) -> list[Remark]:
     found = []
     for name, column in facts.columns.items():
-        missing = column.missing / facts.events
+        missing = facts.missing_share(name)
         if missing == 1:
             found.append(Remark(name, "has no value at all"))
         elif missing > MANY_MISSING and name not in ("order_id", "coupon_id", "rating", "discount"):

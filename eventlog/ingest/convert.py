@@ -187,8 +187,7 @@ class _Conversion:
             return
         column = self._coded(source).stripped()
         if name in self.mapping.strip:
-            cut = re.compile(self.mapping.strip[name])
-            column = column.map(lambda text: cut.sub("", text)).without(("",))
+            column = column.without_part(self.mapping.strip[name]).without(("",))
         if COLUMNS[name].kind == "id":
             column = self._known_ids(column, source)
         if name in self.mapping.integer_ids:

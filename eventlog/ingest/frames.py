@@ -22,6 +22,7 @@ from eventlog.ingest.ingest import import_file
 from eventlog.ingest.mapping import Mapping
 from eventlog.log import EventLog
 
+NOT_OF_ARROW = ("Int128", "UInt128", "Object")  # types of Polars: it hands on pointers of the last
 # How notes begin that say what the log shows anyway.
 EXPECTED = ("assumed that", "kept in addition", "taken as ids", "no role is known")
 
@@ -46,7 +47,13 @@ def from_polars(frame: Any, **settings: Any) -> EventLog:
     frame = frame.collect() if hasattr(frame, "collect") else frame
     if not hasattr(frame, "to_arrow"):
         raise InputError(f"from_polars takes a data frame of Polars, not {_kind(frame)}.")
-    return from_arrow(frame.to_arrow(), **settings)
+    kinds = getattr(frame, "schema", {})
+    odd = [name for name, kind in kinds.items() if str(kind) in NOT_OF_ARROW]
+    table = frame.drop(odd).to_arrow() if odd else frame.to_arrow()
+    for name in odd:
+        values = pd.Series(frame[name].to_list(), dtype=object)
+        table = table.append_column(name, _array(values, name))
+    return from_arrow(table, **settings)
 
 
 def from_arrow(
@@ -84,6 +91,8 @@ def from_arrow(
 
 def _array(values: pd.Series, name: str) -> pa.Array | pa.ChunkedArray:
     """Return a column as Arrow; values of several types become text, as in a file."""
+    if isinstance(values.dtype, pd.PeriodDtype):
+        values = values.dt.to_timestamp()
     try:
         return pa.array(values, from_pandas=True)
     except (pa.ArrowException, TypeError, ValueError, OverflowError):

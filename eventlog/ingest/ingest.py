@@ -27,7 +27,7 @@ from eventlog._runtime.errors import InputError, UnknownNameError
 from eventlog._runtime.files import check_replaceable
 from eventlog.ingest.convert import Converter
 from eventlog.ingest.detection.detect import detect
-from eventlog.ingest.detection.ids import rounded, undo_decimals
+from eventlog.ingest.detection.ids import lists_of_items, rounded, undo_decimals
 from eventlog.ingest.detection.marks import currencies, decide
 from eventlog.ingest.gather import Gatherer
 from eventlog.ingest.log_source import (
@@ -156,6 +156,7 @@ def _converted(
     summary.notes += [f"assumed that {text}" for text in assumed]
     summary.notes += _warnings(source.rows, currencies(source.rows, mapping))
     summary.notes += rounded(source.rows, mapping)
+    summary.notes += lists_of_items(source.rows, mapping)
     summary.notes += _not_used(source.rows, mapping)
     converter = Converter(
         source.name,

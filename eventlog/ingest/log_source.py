@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from eventlog._runtime.errors import InputError
+from eventlog.columns import check_table
 from eventlog.ingest.mapping import EventSource, Mapping, Names, TimeFormat
 from eventlog.ingest.reading.streams import Batch
 from eventlog.log_folder import TABLES, part_paths, read_arrow, read_frame
@@ -78,5 +79,7 @@ def folder_tables(path: Path, ids: pd.Series) -> dict[str, Any]:
         for name in TABLES
         if (path / f"{name}.parquet").exists()
     }
+    for name, table in log_tables.items():
+        check_table(table, name, path)
     truth = {p.stem: renumbered(read_frame(p)) for p in sorted((path / "truth").glob("*.parquet"))}
     return {**log_tables, "truth": truth}

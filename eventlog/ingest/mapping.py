@@ -86,6 +86,8 @@ class FileFormat(Table, frozen=True):
     # "auto": the first line is a header if it holds a name that the mapping uses.
     header: bool | Literal["auto"] = True
     columns: Lists = ()  # names for a file without header; of several lists the one that fits
+    # Regular expressions for columns, which the first row must match for a list of names to fit.
+    patterns: dict[str, str] = field(default_factory=dict)
     quote: str = '"'  # "" if quotes have no meaning
     # Lines before the header, of any content; those that begin with # are left out anyway.
     skip_rows: Annotated[int, Range(0)] = 0

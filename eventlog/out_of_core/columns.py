@@ -6,7 +6,7 @@ memory for one of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -77,7 +77,11 @@ class FolderColumns:
     def values(self, name: str) -> pd.Series:
         """Return a column, (n_rows,)."""
         needed = [name] if self.before is None else [name, "timestamp"]
-        parts = [self._known(table).select([name]) for table in self._tables(needed)]
+        parts = (self._known(table).select([name]) for table in self._tables(needed))
+        kind = self.schema.field(name).type
+        if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+            numbers = (part[name].to_numpy() for part in parts)
+            return pd.Series(self._joined(numbers, kind.to_pandas_dtype()), name=name)
         return to_frame(pa.concat_tables(parts), self.path)[name]
 
     def gaps(self) -> np.ndarray:
@@ -87,7 +91,15 @@ class FolderColumns:
         events = (
             log.events if self.before is None else log.before(self.before).events for log in logs
         )
-        return np.concatenate([gaps(part) for part in events])
+        return self._joined(map(gaps, events), np.float64)
+
+    def _joined(self, parts: Iterable[np.ndarray], kind: Any) -> np.ndarray:
+        """Return the arrays of all parts as one, (n_rows,), of which none is held meanwhile."""
+        found, filled = np.empty(len(self), kind), 0
+        for part in parts:
+            found[filled : filled + len(part)] = part
+            filled += len(part)
+        return found
 
     def _tables(self, names: list[str]) -> Iterator[pa.Table]:
         return (table for _, table in part_tables(self.path, names, self.schema))

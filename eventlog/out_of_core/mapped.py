@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.feather as feather
 
@@ -55,7 +56,6 @@ def read_mapped(folder: Path | str) -> Sequences:
         empty = path.stat().st_size == 0  # which cannot be mapped
         return np.zeros(0, kind) if empty else np.memmap(path, dtype=kind, mode="r")
 
-    names = np.array(ROLES, dtype=object)
     groups = {group: {name: array(file) for name, file in facts[group].items()} for group in GROUPS}
     users = feather.read_table(folder / "users.arrow")["user"]
     return Sequences(
@@ -63,7 +63,7 @@ def read_mapped(folder: Path | str) -> Sequences:
         users=users.to_numpy(zero_copy_only=False).astype(object),
         time=array("time"),
         event_id=array("event_id"),
-        role=names[array("role")],
+        role=pd.Categorical.from_codes(array("role"), categories=ROLES),
         **groups,
     )
 
@@ -77,20 +77,18 @@ class _Writer:
         self.types: dict[str, str] = {}
         self.groups: dict[str, dict[str, str]] = {group: {} for group in GROUPS}
         self.rows = 0
-        self.users: list[np.ndarray] = []
+        self.users: list[pa.Array] = []
         self.offsets: list[np.ndarray] = [np.zeros(1, dtype=np.int64)]
 
     def add(self, part: Sequences) -> None:
         """Append the sequences of further users."""
-        code = {name: i for i, name in enumerate(ROLES)}
-        levels, where = np.unique(part.role.astype(str), return_inverse=True)
-        role = np.array([code[name] for name in levels], dtype=np.int8)[where]
+        role = pd.Categorical(part.role, categories=ROLES).codes
         for name, values in (("time", part.time), ("event_id", part.event_id), ("role", role)):
             self._append(name, values)
         for group in GROUPS:
             for i, (name, values) in enumerate(getattr(part, group).items()):
                 self._append(self.groups[group].setdefault(name, f"{group}-{i}"), values)
-        self.users.append(part.users)
+        self.users.append(pa.array(part.users, pa.large_string()))
         self.offsets.append(self.rows + part.offsets[1:])
         self.rows += part.n_rows
 
@@ -105,8 +103,7 @@ class _Writer:
         self._append("offsets", np.concatenate(self.offsets))
         for file in self.files.values():
             file.close()
-        users = np.concatenate(self.users) if self.users else np.zeros(0, dtype=object)
-        table = pa.table({"user": pa.array(users, pa.large_string())})
+        table = pa.table({"user": pa.chunked_array(self.users, pa.large_string())})
         feather.write_feather(table, self.folder / "users.arrow", compression="lz4")
         facts: dict[str, Any] = {**self.groups, "types": self.types}
         write_json(self.folder / "arrays.json", facts)

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from eventlog._runtime.errors import InputError
-from eventlog.log_folder import part_paths, read_arrow, refuse_twice
+from eventlog.log_folder import part_paths, read_arrow, refuse_other_files, refuse_twice
 
 
 def part_tables(
@@ -27,8 +27,12 @@ def part_tables(
     whole = whole_schema(path) if whole is None else whole
     names = [name for name in whole.names if columns is None or name in columns]
     for part in part_paths(path):
-        table = read_arrow(part, names)
-        yield part, pa.table([_as_whole(table, whole.field(name)) for name in names], names=names)
+        yield part, _part_table(part, names, whole)  # of which this generator keeps nothing
+
+
+def _part_table(part: Path, names: list[str], whole: pa.Schema) -> pa.Table:
+    table = read_arrow(part, names)
+    return pa.table([_as_whole(table, whole.field(name)) for name in names], names=names)
 
 
 def whole_schema(path: Path) -> pa.Schema:
@@ -49,6 +53,7 @@ def whole_schema(path: Path) -> pa.Schema:
 
 
 def _footer(part: Path) -> pq.FileMetaData:
+    refuse_other_files(part)
     try:
         footer = pq.read_metadata(part)
         names = footer.schema.to_arrow_schema().names

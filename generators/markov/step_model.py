@@ -6,11 +6,12 @@ import numpy as np
 import torch
 
 from generators.codec.codec import SESSION_LABEL, Codec
-from generators.codec.parts import PRICE_LEVEL
+from generators.markov.backoff import BackoffTable
 from generators.markov.contexts import (
     ContextFeatures,
+    conditions,
     context,
-    index_of,
+    nothing_seen,
     order_level,
     purchases,
     size_of,
@@ -28,18 +29,24 @@ class MarkovStepModel:
     def __init__(
         self,
         codec: Codec,
-        tables: dict[str, np.ndarray],
+        shares: dict[str, BackoffTable],
         attribute_shares: list[np.ndarray],
         parents: list[int],
         given: dict[str, list[int]],
         items: ItemWeights,
     ) -> None:
         self.codec, self.attribute_shares = codec, attribute_shares
-        self.parents, self.given = parents, given
-        self.price_level = torch.from_numpy(codec.item_table(PRICE_LEVEL))
-        self.log = {
-            k: torch.log(torch.from_numpy(v)) for k, v in tables.items() if k in codec.fields()
-        }
+        self.parents, self.given, self.known = parents, given, conditions(codec)
+        # fields of the row that each field is given
+        nothing = nothing_seen(codec)
+        self.needs: dict[str, list[str]] = {}
+        for name, chosen in given.items():
+            usual = len(context(codec, name, nothing))
+            more = [self.known[k - usual] for k in chosen if k >= usual]
+            self.needs[name] = [c.field for c in more if c.field and c.table is None]
+        self.kept = {field for fields in self.needs.values() for field in fields}
+        self.shares = shares
+        self.log = {name: table.log_share() for name, table in shares.items()}
         self.items = items
         no_hour = torch.zeros(1, codec.clock.size)
         weekly = codec.timing_params().weekly
@@ -63,7 +70,8 @@ class MarkovStepModel:
             codes.append(draw(torch.log(share), None if allowed is None else allowed[k], generator))
         attributes = torch.stack(codes, 1)
         self.size = size_of(self.codec, attributes)
-        self.about = torch.cat([attributes, zero[:, None]], 1)
+        self.attributes, self.item = attributes, zero
+        self.drawn: dict[str, torch.Tensor] = {}
         self.rhythm = torch.from_numpy(self.codec.rhythms_of(attributes))
         return attributes
 
@@ -76,23 +84,27 @@ class MarkovStepModel:
         self.event = torch.zeros(len(features), dtype=torch.int64)
         self.is_session_start = torch.zeros(len(features), dtype=torch.bool)
         self.session_label = (self.features[:, layout.LAST_SESSION_LABEL] - 1).clamp(min=0)
+        # a first row has no gap
+        self.drawn = {"gap": torch.zeros(len(features), dtype=torch.int64)}
 
     def logits(self, name: str, rows: np.ndarray) -> np.ndarray:
         """See StepModel."""
         index = torch.from_numpy(rows)
-        parts: tuple[torch.Tensor, ...] = (
+        seen = ContextFeatures(
             self.features,
             self.event,
             self.is_session_start,
             self.session_label,
             self.level,
             self.size,
-            self.about,
+            self.attributes,
+            self.item,
+            self.drawn,
         )
         if len(rows) < len(self.event):
-            parts = tuple(part.index_select(0, index) for part in parts)
-        levels = context(self.codec, name, ContextFeatures(*parts), self.given[name])
-        logits = self.log[name][index_of(levels)[0]]
+            seen = seen.only(index, self.needs[name])
+        levels = context(self.codec, name, seen, self.given[name], self.known)
+        logits = self.log[name][torch.from_numpy(self.shares[name].rows(levels))]
         if name == "gap":
             # codes + 1, 0 = before the first row
             hour = self.features[index, layout.LAST_HOUR]
@@ -116,8 +128,10 @@ class MarkovStepModel:
         elif name == "event":
             self.event = torch.from_numpy(code)
         elif name == "item":
-            self.about[:, -1] = self.price_level[torch.from_numpy(code)]
+            self.item = torch.from_numpy(code)
             self.items.chose(code)
+        if name in self.kept:
+            self.drawn[name] = torch.from_numpy(code.copy())
 
     def keep(self, rows: np.ndarray) -> None:
         """See StepModel."""
@@ -128,4 +142,5 @@ class MarkovStepModel:
         self.session_label = self.session_label[index]
         self.orders, self.bought = self.orders[index], self.bought[index]
         self.level, self.size = self.level[index], self.size[index]
-        self.about, self.rhythm = self.about[index], self.rhythm[index]
+        self.attributes, self.item = self.attributes[index], self.item[index]
+        self.rhythm = self.rhythm[index]

@@ -1,27 +1,18 @@
-"""markov: counts of what follows what, the baseline. No latent, no memory beyond the last row.
+"""markov: counts of what follows what, the baseline. No latent, no network.
 
-Each field of a row is drawn given a context (see `generators.markov.contexts`)::
-
-    gap        the event before, whether the cart is empty, the pace, the position in the session
-    label      how many labelled sessions are to come, and in how many rows
-    event      the event before, whether a session begins, the cart, the user's number of rows,
-               the orders so far
-    category   the event, the last category
-    item       where it is not a copy: the item before; under a budget the last three different
-               items of the category (see `generators.markov.label_chain`)
-    a value    the event, whether a session begins, the user's value before
-    an id      the event, whether a session begins (the first or a later one), the orders so far,
-               the event before
-    others     the event, the event before, whether a session begins
-
-and each also given the session's label, and up to three attributes of the user, or the price level
-of the item, that tell most about it (`contexts.choose`). Users who have ordered are likelier to
-order again, the more so the more often: counted so, buyers differ as much as in the log (Pólya's
-urn gives the negative binomial distribution).
+Each field of a row is drawn given a context, a tuple of levels (see `generators.markov.contexts`):
+what the row before was, where the user stands in the session and in the plan, the user's
+attributes, traits of the row's item, and fields of the row that are drawn before. Which of them is
+chosen field by field (`generators.markov.choice`). Users who have ordered are likelier to order
+again, the more so the more often: counted so, buyers differ as much as in the log (Polya's urn
+gives the negative binomial distribution). The item, where it is not a copy, follows the item
+before, and under a budget the last three different ones of the category (see
+`generators.markov.label_chain`).
 
 A code counted n times of m in its context has the share (n + s * b) / (m + s), with b its share in
-the coarser context and s the strength of the backoff: the Dirichlet smoothing of MacKay and Peto
-(1995). Under a privacy budget the counts are noisy (see `generators.markov.private_tables`).
+the coarser context and s the strength of the backoff (`generators.markov.backoff`): the Dirichlet
+smoothing of MacKay and Peto (1995). Under a privacy budget the context is the usual one and the
+counts are noisy (see `generators.markov.private_tables`).
 """
 
 from __future__ import annotations
@@ -30,23 +21,25 @@ import math
 from typing import Annotated, Any
 
 import numpy as np
-import torch
 
 from eventlog import EventLog
 from eventlog._runtime.settings import Range
 from generators.codec.codec import Codec
-from generators.codec.parts import ARRIVAL, LENGTH, N_LABELLED_SESSIONS, OBSERVATION_SPAN
+from generators.codec.parts import (
+    ARRIVAL,
+    LENGTH,
+    N_LABELLED_SESSIONS,
+    OBSERVATION_SPAN,
+)
 from generators.codec.restore import restored
+from generators.markov.backoff import BackoffTable
+from generators.markov.choice import MOST_LEVELS, choose, parents
 from generators.markov.contexts import (
-    MOST_CHOSEN,
-    ContextFeatures,
-    Levels,
-    choose,
+    conditions,
     context,
     context_features,
-    index_of,
-    parents,
-    sizes_about,
+    is_open,
+    nothing_seen,
 )
 from generators.markov.item_weights import Chain, ItemWeights, Successors, facts_of
 from generators.markov.label_chain import MOST_COUNTED, LabelChain, Visits
@@ -73,19 +66,20 @@ from generators.privacy.pairs import Pairs
 from generators.sequence_model import SequenceGenerator
 from generators.sequences import feature_layout as layout
 from generators.sequences.encode import EncodedSequences
-from generators.validation import Record, array, no_others, shares
+from generators.validation import Record, StateError, array, no_others, shares
 
 ITEMS = "items"  # what the chain is of, under a budget
+MOST_CONTEXTS = 10**9  # of a field
 START_S, ROW_S = 8.0, 4e-5  # CPU seconds of a fit on the reference machine, and of each row
 # The attribute that an attribute of users is given; the others are given the one before them.
 PARENTS = {OBSERVATION_SPAN: ARRIVAL, LENGTH: OBSERVATION_SPAN, N_LABELLED_SESSIONS: LENGTH}
 
 
 class Markov(SequenceGenerator):
-    """A first-order Markov chain over (event, category, item); other fields given the event.
+    """A Markov chain over (event, category, item); all fields given what tells most about them.
 
     Args:
-        strength: pseudo-counts of the coarser context.
+        strength: pseudo-counts of the coarser context, at the least.
         successors: items kept as successors of an item, without a privacy budget.
         clip_quantile: under a privacy budget, the share of users whose counts are not scaled down.
         sequence: see `SequenceGenerator`.
@@ -125,22 +119,23 @@ class Markov(SequenceGenerator):
         owner = np.repeat(np.arange(len(steps)), steps.lengths())
         seen = context_features(codec, steps)
         asked = self._attribute_questions(attributes)
+        self.shares_: dict[str, BackoffTable] = {}
         self.tables_: dict[str, np.ndarray] = {}
         self.given_: dict[str, list[int]] = {}
+        known = conditions(codec)
         fields = [n for n in codec.fields() if n != "item"]
         if ledger.epsilon is not None:
             tables = Tables(ledger, ROUNDS, n_users=len(steps))
             group = np.asarray(codec.items.category[1:], dtype=np.int64)
             paired_by = self.field_marginals_["item"][1:].astype(np.float32)
-            pairs = Pairs.of(group, paired_by)
-            visits = Visits.of(owner, steps.items.numpy() - 1)
+            pairs, visits = Pairs.of(group, paired_by), Visits.of(owner, steps.items.numpy() - 1)
             questions = PrivateQuestions(codec, tables, owner, seen, column, visits, pairs)
             answers, events = questions.ask(asked, clip_quantile=self.clip_quantile)
             private = PrivateTables(codec, answers, self.field_marginals_ | {"event": events})
             for name in fields:
-                self.given_[name] = []
                 widths = [w for _, w in context(codec, name, seen)]
-                self.tables_[name] = private.learn(name, widths).astype(np.float32)
+                self.given_[name] = list(range(len(widths)))
+                self.shares_[name] = BackoffTable.dense(private.learn(name, widths), len(widths))
             counts, noise = answers["item"]
             facts = facts_of(codec.items)
             self.chain_ = LabelChain.learned(
@@ -149,23 +144,15 @@ class Markov(SequenceGenerator):
         else:
             answers = exact_answers(asked)
             for name in fields:
-                self.given_[name] = choose(codec, name, column[name], seen)
-                levels = context(codec, name, seen, self.given_[name])
-                self.tables_[name] = self._exact(name, column[name], levels).astype(np.float32)
+                code, size = column[name], codec.fields()[name]
+                choice = choose(codec, name, code, seen, known, strength=self.strength)
+                levels = context(codec, name, seen, choice.levels, known)
+                self.given_[name] = choice.levels
+                self.shares_[name] = BackoffTable.learn(
+                    code.numpy(), levels, size, choice.strengths
+                )
             self._learn_items(steps, column["item"].numpy(), owner)
         self._learn_user_attributes(answers)
-
-    def _exact(self, name: str, code: torch.Tensor, levels: Levels) -> np.ndarray:
-        """Return the shares of a field's codes (n,) in each context, (contexts, size)."""
-        size, (at, n) = self.codec_.fields()[name], index_of(levels)
-        counts = np.bincount((at * size + code)[code >= 0].numpy(), minlength=n * size)
-        return backed_off(
-            counts,
-            [w for _, w in levels],
-            np.full(size, 1 / size),
-            strength=self.strength,
-            noise=0.0,
-        )
 
     def _attribute_questions(self, attributes: np.ndarray) -> list[Question]:
         """Return the table of each attribute given another; `attributes` (n_users, S) codes."""
@@ -241,7 +228,7 @@ class Markov(SequenceGenerator):
     def _step_model(self, past: EncodedSequences | None = None) -> MarkovStepModel:
         return MarkovStepModel(
             self.codec_,
-            self.tables_,
+            self.shares_,
             self.attribute_shares_,
             self.parents_,
             self.given_,
@@ -260,6 +247,8 @@ class Markov(SequenceGenerator):
         }
         if self.codec_.private:
             arrays |= self.chain_.state(ITEMS)
+        for name, table in self.shares_.items():
+            arrays |= {f"{part}/{name}": values for part, values in vars(table).items()}
         data = {"codec": self.codec_.to_json(), "given": self.given_, "parents": self.parents_}
         return arrays, data
 
@@ -273,12 +262,14 @@ class Markov(SequenceGenerator):
         if (parents >= np.arange(len(sizes))).any():
             own.fail("parents", "gives an attribute one that is drawn after it")
         self.parents_, self.given_ = parents.tolist(), self._given(own.record("given"))
-        self.tables_, self.attribute_shares_ = self._tables_of(arrays), []
-        chain: dict[str, np.ndarray] = {}
+        self.shares_ = self._shares_of(arrays)
+        self.tables_, chain, self.attribute_shares_ = {}, {}, []
         if self.codec_.private:
             group = np.asarray(self.codec_.items.category[1:], dtype=np.int64)
             self.chain_ = LabelChain.restored(arrays, ITEMS, group)
             chain = self.chain_.state(ITEMS)
+        else:
+            self.tables_ = self._item_tables_of(arrays)
         for k, size in enumerate(sizes):
             parent = self.parents_[k]
             shape = (1 if parent < 0 else sizes[parent], size)
@@ -291,6 +282,7 @@ class Markov(SequenceGenerator):
                 *(f"table/{n}" for n in self.tables_),
                 *(f"static/{k}" for k in range(len(sizes))),
                 *chain,
+                *(f"{part}/{n}" for part in ("offsets", "keys", "share") for n in self.shares_),
             ],
         )
 
@@ -298,36 +290,45 @@ class Markov(SequenceGenerator):
         """Return what each field is given beside its context; see contexts.choose."""
         fields = [n for n in self.codec_.fields() if n != "item"]
         record.only(fields)
-        last = len(sizes_about(self.codec_)) - 1
-        given = {n: record.integers(n, low=0, high=last).tolist() for n in fields}
-        later = {*self.codec_.value_fields, *self.codec_.rest_fields}
-        for name, columns in given.items():
-            if len(columns) > MOST_CHOSEN or (last in columns and name not in later):
-                record.fail(name, "gives a field too much, or what is drawn after it")
+        seen, known, given = nothing_seen(self.codec_), conditions(self.codec_), {}
+        for name in fields:
+            usual = len(context(self.codec_, name, seen))
+            chosen = record.integers(name, low=0, high=usual + len(known) - 1).tolist()
+            more = [known[k - usual] for k in chosen if k >= usual]
+            if not chosen or len(set(chosen)) < len(chosen) or len(chosen) > MOST_LEVELS:
+                record.fail(name, "is no list of different levels")
+            if not all(is_open(self.codec_, name, condition) for condition in more):
+                record.fail(name, "gives a field what is drawn after it")
+            given[name] = chosen
         return given
 
-    def _tables_of(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Return the tables of fields and items, each of the shape that the codec asks for."""
-        codec, n_items = self.codec_, self.codec_.items.size
-        nothing = torch.zeros(0, dtype=torch.int64)
-        seen = ContextFeatures(
-            features=torch.zeros((0, len(codec.feature_sizes())), dtype=torch.int64),
-            event=nothing,
-            is_session_start=nothing,
-            session_label=nothing,
-            orders=nothing,
-            size=nothing,
-            about=torch.zeros((0, len(sizes_about(codec))), dtype=torch.int64),
-        )
+    def _shares_of(self, arrays: dict[str, np.ndarray]) -> dict[str, BackoffTable]:
+        """Return the tables of fields, each of the shape that the codec asks for."""
+        codec, seen, known = self.codec_, nothing_seen(self.codec_), conditions(self.codec_)
         tables = {}
         for name, size in codec.fields().items():
-            if name != "item":
-                contexts = index_of(context(codec, name, seen, self.given_[name]))[1]
-                tables[name] = shares(
-                    arrays, f"table/{name}", dtype="float32", shape=(contexts, size)
-                )
-        if codec.private:
-            return tables
+            if name == "item":
+                continue
+            levels = context(codec, name, seen, self.given_[name], known)
+            offsets = array(
+                arrays,
+                f"offsets/{name}",
+                dtype="int64",
+                shape=(len(levels) + 2,),
+                low=0,
+                high=MOST_CONTEXTS,
+            )
+            n, highest = int(offsets[-1]), math.prod(width for _, width in levels)
+            if n == 0 or offsets[0] != 0 or (np.diff(offsets) < 0).any():
+                raise StateError(f"model.safetensors: offsets/{name} does not rise from 0.")
+            keys = array(arrays, f"keys/{name}", dtype="int64", shape=(n,), low=0, high=highest - 1)
+            share = shares(arrays, f"share/{name}", dtype="float32", shape=(n, size))
+            tables[name] = BackoffTable(offsets, keys, share)
+        return tables
+
+    def _item_tables_of(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the tables of items, each of the shape that the codec asks for."""
+        n_items, tables = self.codec_.items.size, {}
         counts = {
             "popularity": ((n_items,), "float32"),
             "successor": ((n_items, None), "int32"),

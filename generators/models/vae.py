@@ -38,7 +38,7 @@ class Vae(NeuralGenerator):
     """
 
     budget_entry = "encoder and decoder"
-    private_pace = (4.2e-3, 6.5e-5)
+    private_pace = (2.8e-3, 2e-5)
 
     def __init__(
         self,

@@ -27,7 +27,7 @@ class TrainingPlan:
     window: int = 128  # steps of a window
     word_dropout: float = 0.1
     free_bits: float = 0.1  # nats of each latent dimension that cost nothing
-    private_epochs: int = 12
+    private_epochs: int = 0  # 0: as many as the number of users allows
     private_rows: int = 64  # rows of a user that are learnt from
     batch_users: int = 192  # expected users of a batch under a privacy budget
     clip: float = 1.0  # largest norm of a user's gradient

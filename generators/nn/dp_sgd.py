@@ -21,6 +21,7 @@ from scipy.special import ndtri
 from torch import nn
 
 from eventlog._runtime.console import note, track
+from eventlog._runtime.system import keep_freed_memory
 from eventlog.privacy.noise import UserStreams
 from generators.codec.codec import Codec
 from generators.nn.batches import TrainingPlan, make_batch
@@ -32,6 +33,8 @@ from generators.sequences.encode import EncodedSequences
 
 PHYSICAL_BYTES = 600_000_000  # of the gradients of single users that are held at a time
 MOST_USERS = 64  # whose gradients are held at a time
+PRIVATE_EPOCHS = (6, 12)  # least and most expected passes, where the plan leaves them open
+USERS_PER_EPOCH = 250  # that allow a pass more
 BETAS = (0.9, 0.98)  # of Adam
 # gradients are clipped this much below the clip, for what float32 sums lose to rounding
 MARGIN = 1e-3
@@ -44,9 +47,17 @@ def sampling_rate(plan: TrainingPlan, n_users: int) -> float:
     return min(1.0, plan.batch_users / n_users)
 
 
+def private_epochs_of(plan: TrainingPlan, n_users: int) -> int:
+    """Return the expected passes over users: the plan's, or fewer over few users than over many.
+
+    Each pass needs noise of its own, and with few users the noise drowns what a pass adds.
+    """
+    return plan.private_epochs or int(np.clip(n_users // USERS_PER_EPOCH, *PRIVATE_EPOCHS))
+
+
 def private_steps(plan: TrainingPlan, n_users: int) -> int:
-    """Return the updates of a private training: `private_epochs` expected passes over users."""
-    return max(1, round(plan.private_epochs / sampling_rate(plan, n_users)))
+    """Return the updates of a private training."""
+    return max(1, round(private_epochs_of(plan, n_users) / sampling_rate(plan, n_users)))
 
 
 def noise_left(ledger: PrivacyLedger, phases: list[tuple[float, int]]) -> float:
@@ -146,7 +157,7 @@ def train_privately(
     own = ledger.streams(steps.ids, f"noise within {what}")
     net.per_user = True
     net.train()
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), keep_freed_memory():
         # Full backward hooks warn about embeddings, whose inputs need no gradient.
         warnings.simplefilter("ignore")
         wrapped: Any = GradSampleModule(net, loss_reduction="sum")

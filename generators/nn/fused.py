@@ -91,7 +91,8 @@ def _rows_used(index, offset, size):
         for k in range(index.shape[1]):
             place[index[i, k] + offset[k]] = 0
     rows = np.flatnonzero(place == 0)
-    place[rows] = np.arange(len(rows))
+    for k in range(len(rows)):
+        place[rows[k]] = k
     return rows, place
 
 
@@ -255,7 +256,8 @@ def _field_states_backward(grad, asked, added, first, of_u, of_table):
                 for j in range(width):
                     total[j] += grad[at[k], j]
                 at[k] += 1
-        of_u[i] = total
+        for j in range(width):
+            of_u[i, j] = total[j]
 
 
 # --- losses ---------------------------------------------------------------------------------------

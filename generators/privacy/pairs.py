@@ -135,6 +135,8 @@ class Pairs:
             np.concatenate([m[at[side]] for m, at in zip(self.members, upper, strict=True)])
             for side in (0, 1)
         )
+        if not len(group):  # no group has two labels
+            return list(found)
         total = np.maximum(np.bincount(group, all_found, minlength=len(sizes)), 1.0)
 
         def scaled(expected: np.ndarray) -> np.ndarray:

@@ -1,7 +1,9 @@
 """Draw the fields of a row: which codes are possible for each user, and one of them; compiled.
 
 In all functions, `rows` (m,) are the users who have a choice in a field, `can` (m, size) bool the
-codes that are open to them, and `row` (n, columns) the row of each user, which is filled in.
+codes that are open to them, `row` (n, columns) the row of each user, which is filled in, and `u`
+(n, draws) uniform numbers. A function gets a whole table and the number of a column: columns would
+be of another type, and all functions compiled again, where only one user is left.
 """
 
 from __future__ import annotations
@@ -57,10 +59,17 @@ def drawn(logits, can, u):
 
 
 @njit(cache=True)
-def draw_codes(logits, can, rows, u, out):
-    """Write to out[rows] codes drawn from `logits` (m, size) over `can`; `u` and `out` are (n,)."""
+def draw_codes(logits, can, rows, u, draw, row, column):
+    """Draw codes from `logits` (m, size) over `can` into a column, by the numbers u[:, draw]."""
     for k in range(len(rows)):
-        out[rows[k]] = drawn(logits[k], can[k], u[rows[k]])
+        row[rows[k], column] = drawn(logits[k], can[k], u[rows[k], draw])
+
+
+@inner
+def _allow(can, allowed):
+    """Write to `can` (size,) what is `allowed` (size,)."""
+    for k in range(len(can)):
+        can[k] = allowed[k]
 
 
 @inner
@@ -92,7 +101,8 @@ def begin_session_labels(users, row, can):
         row[i, col.SESSION_LABEL] = max(users[i].row[layout.LAST_SESSION_LABEL] - 1, 0)
         if row[i, col.IS_SESSION_START] != 0 or users[i].rows == 0:
             can[found, 0] = True
-            can[found, 1:] = labelled_sessions_left(users[i]) > 0
+            for k in range(1, can.shape[1]):
+                can[found, k] = labelled_sessions_left(users[i]) > 0
             rows[found] = i
             found += 1
     return rows[:found]
@@ -120,21 +130,22 @@ def open_events(users, row, following, needs, can):
             )
             some = some or can[i, e]
         if not some:
-            can[i] = met
+            _allow(can[i], met)
             can[i, 0] = False
 
 
 @njit(cache=True)
-def open_rows(event, closed, only, allow, out, can):
-    """Return the rows whose event (n,) leaves a choice; write what it allows to `can`.
+def open_rows(row, column, closed, only, allow, can):
+    """Return the rows whose event leaves a choice; write what it allows to `can`.
 
-    The other rows get the only code there is, in `out` (n,).
+    The other rows get the only code there is, in the column.
     """
-    rows, found = np.empty(len(event), dtype=np.int64), 0
-    for i in range(len(event)):
-        out[i] = only[event[i]]
-        if not closed[event[i]]:
-            can[found] = allow[event[i]]
+    rows, found = np.empty(len(row), dtype=np.int64), 0
+    for i in range(len(row)):
+        event = row[i, col.EVENT]
+        row[i, column] = only[event]
+        if not closed[event]:
+            _allow(can[found], allow[event])
             rows[found] = i
             found += 1
     return rows[:found]
@@ -144,7 +155,8 @@ def open_rows(event, closed, only, allow, out, can):
 def recent_items(users, row, rows, needs, out):
     """Write to out[rows] (n, N_COPY_RANKS) the items that the events of `rows` can copy."""
     for i in rows:
-        out[i, known_items(users[i], needs[row[i, col.EVENT]], out[i]) :] = 0
+        for k in range(known_items(users[i], needs[row[i, col.EVENT]], out[i]), out.shape[1]):
+            out[i, k] = 0
 
 
 @njit(cache=True)
@@ -171,29 +183,30 @@ def narrow_orders(users, row, rows, can):
 
 
 @njit(cache=True)
-def narrow_values(before, rows, can):
-    """Allow SAME only where there is a value `before` (n,)."""
+def narrow_values(before, value, rows, can):
+    """Allow SAME only where there is a value before[:, value]."""
     mask = np.ones(can.shape[1], dtype=np.bool_)
     for k in range(len(rows)):
-        mask[codes.SAME] = before[rows[k]] > 0
+        mask[codes.SAME] = before[rows[k], value] > 0
         _narrow(can[k], mask)
 
 
 @njit(cache=True)
 def hold(users, row, rows, can):
     """Allow no change within a session."""
-    mask = np.ones(can.shape[1], dtype=np.bool_)
-    mask[codes.SAME + 1 :] = False
+    mask = np.zeros(can.shape[1], dtype=np.bool_)
+    for k in range(codes.SAME + 1):
+        mask[k] = True
     for k in range(len(rows)):
         if row[rows[k], col.IS_SESSION_START] == 0 and users[rows[k]].rows > 0:
             _narrow(can[k], mask)
 
 
 @njit(cache=True)
-def narrow_labels(session_label, rows, needs, can):
-    """Allow labels only in sessions whose label (n,) is at least the one they need, (size,)."""
+def narrow_labels(row, rows, needs, can):
+    """Allow labels only in sessions whose label is at least the one they need, (size,)."""
     for k in range(len(rows)):
-        _narrow(can[k], needs <= session_label[rows[k]])
+        _narrow(can[k], needs <= row[rows[k], col.SESSION_LABEL])
 
 
 @njit(cache=True)
@@ -210,17 +223,17 @@ def settle_copy_actions(users, row, needs, category):
 
 
 @njit(cache=True)
-def open_categories(event, copied, fresh, allow, start, can):
-    """Return the rows without a `copied` (n,) item; write their categories to `can`.
+def open_categories(row, allow, start, can):
+    """Return the rows without a copied item; write their categories to `can`.
 
-    For a `fresh` (n,) item these are categories that have items, where the event allows any.
+    For a fresh item these are categories that have items, where the event allows any.
     """
-    rows, found = np.empty(len(event), dtype=np.int64), 0
+    rows, found = np.empty(len(row), dtype=np.int64), 0
     stocked = start[1:] > start[:-1]
-    for i in range(len(event)):
-        if not copied[i]:
-            can[found] = allow[event[i]]
-            if fresh[i]:
+    for i in range(len(row)):
+        if row[i, col.COPY_ACTION] <= codes.FRESH:
+            _allow(can[found], allow[row[i, col.EVENT]])
+            if row[i, col.COPY_ACTION] == codes.FRESH:
                 _narrow(can[found], stocked)
             rows[found] = i
             found += 1
@@ -228,9 +241,10 @@ def open_categories(event, copied, fresh, allow, start, can):
 
 
 @njit(cache=True)
-def draw_items(users, row, rows, weight, needs, start, u):
-    """Write fresh items, drawn by `weight` (m, width); column j is the category's j-th item.
+def draw_items(users, row, rows, weight, needs, start, u, draw):
+    """Draw fresh items by `weight` (m, width), whose column j is the category's j-th item.
 
+    The numbers are u[:, draw].
     An item that would be a copy is not drawn, unless no other has any weight. Changes `weight`.
     """
     known, kept = np.empty(codes.N_COPY_RANKS, dtype=np.int64), np.empty(codes.N_COPY_RANKS)
@@ -248,7 +262,7 @@ def draw_items(users, row, rows, weight, needs, start, u):
                 if first <= known[j] < first + width:
                     mine[known[j] - first] = kept[j]
             total = _sum(mine[:width])
-        wanted, sum_so_far, column = u[i] * total, 0.0, -1
+        wanted, sum_so_far, column = u[i, draw] * total, 0.0, -1
         for j in range(width):
             if mine[j] > 0:
                 column = j
@@ -290,7 +304,8 @@ def settle_orders(users, row):
 
 
 @njit(cache=True)
-def settle_values(code, before, out):
-    """Write to `out` (n,) the values that codes (n,) mean: the one `before`, a value, or none."""
-    for i in range(len(code)):
-        out[i] = before[i] if code[i] == codes.SAME else max(code[i] - codes.SAME, 0)
+def settle_values(before, value, row, column):
+    """Turn the codes in a column into values: the one before[:, value], another, or none."""
+    for i in range(len(row)):
+        code = row[i, column]
+        row[i, column] = before[i, value] if code == codes.SAME else max(code - codes.SAME, 0)

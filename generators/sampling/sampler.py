@@ -60,7 +60,7 @@ def sample_rows(
         row = np.zeros((len(who), rules.columns), dtype=np.int64)
         if t:
             logits = model.logits("gap", everyone)
-            timing.draw_gaps(state.users, timing_params, over, logits, u[:, 0], row[:, col.GAP])
+            timing.draw_gaps(state.users, timing_params, over, logits, u, row)
             past.overwrite("gap", row[:, col.GAP])
             active = np.flatnonzero(row[:, col.GAP])
             if len(active) == 0:
@@ -70,7 +70,7 @@ def sample_rows(
                 everyone = everyone[: len(active)]
                 state.keep(active)
                 model.keep(active)
-            timing.move(state.users, timing_params, u[:, 1:], row)
+            timing.move(state.users, timing_params, u, row)
         else:
             row[:, col.TIME] = state.users["time"]
         past.overwrite("time", row[:, col.TIME])
@@ -78,7 +78,7 @@ def sample_rows(
         constraints.begin_sessions(state.users, row, rules.effects)
         model.chose("gap", everyone, row[:, col.GAP])
         model.chose("clock", everyone, row[:, col.CLOCK])
-        _RowDraw(codec, model, state, rules, past, u[:, 1 + timing.DRAWS :], row).draw()
+        _RowDraw(codec, model, state, rules, past, u, row).draw()
         state.push(row)
         written.append((who, row) if given is None else (who[~past.mask], row[~past.mask]))
     return _collect(written, rules.effects.values, user_attributes, arrival)
@@ -118,8 +118,7 @@ class FieldRules:
     category: np.ndarray  # (n_items,) int64
     start: np.ndarray  # (n_categories + 1,) int64
     label_needs: dict[str, np.ndarray]  # field -> (size,) the least session label of each code
-    # field -> its column among the uniform numbers that fields take
-    column: dict[str, int]
+    draw: dict[str, int]  # field -> its column among the uniform numbers that a row takes
     draws: int  # uniform numbers that a row takes
     columns: int  # of a row
 
@@ -139,8 +138,8 @@ class FieldRules:
             category=codec.items.category,
             start=codec.items.start,
             label_needs={f"label:{k}": codec.label_needs(k).numpy() for k in codec.labels.kinds},
-            column={n: k for k, n in enumerate(fields)},
-            draws=1 + timing.DRAWS + len(fields),
+            draw={n: timing.ALL_DRAWS + k for k, n in enumerate(fields)},
+            draws=timing.ALL_DRAWS + len(fields),
             columns=col.VALUES + effects.values + effects.rest,
         )
 
@@ -154,7 +153,7 @@ class _RowDraw:
     state: UserState
     rules: FieldRules
     past: PastRows
-    u: np.ndarray  # (n, fields) float64: uniform numbers
+    u: np.ndarray  # (n, draws) float64: uniform numbers
     row: np.ndarray  # (n, columns) int64: what is filled in
 
     def draw(self) -> None:
@@ -170,10 +169,10 @@ class _RowDraw:
         self._rest()
 
     def _session_label(self) -> None:
-        column = self.row[:, col.SESSION_LABEL]
         can = np.empty((len(self.row), len(self.codec.session_labels) + 1), dtype=np.bool_)
         found = constraints.begin_session_labels(self.state.users, self.row, can)
-        self._draw_codes(SESSION_LABEL, found, can, column)
+        self._draw_codes(SESSION_LABEL, found, can, col.SESSION_LABEL)
+        column = self.row[:, col.SESSION_LABEL]
         self.past.overwrite(SESSION_LABEL, column)
         # it holds for the whole session: the model conditions every row on it
         self.model.chose(SESSION_LABEL, np.arange(len(self.row)), column)
@@ -182,33 +181,25 @@ class _RowDraw:
         needs = self.rules.effects.needs
         can = np.empty((len(self.row), len(needs)), dtype=np.bool_)
         constraints.open_events(self.state.users, self.row, self.rules.following, needs, can)
-        self._draw_into("event", np.arange(len(self.row)), can, self.row[:, col.EVENT])
+        self._draw_into("event", np.arange(len(self.row)), can, col.EVENT)
 
     def _copy_action(self) -> None:
         users, row, needs = self.state.users, self.row, self.rules.effects.needs
-        found, can = self._open_rows(COPY_ACTION, row[:, col.COPY_ACTION])
+        found, can = self._open_rows(COPY_ACTION, col.COPY_ACTION)
         constraints.narrow_copy_actions(users, row, found, needs, can)
         recent = np.empty((len(row), codes.N_COPY_RANKS), dtype=np.int64)
         constraints.recent_items(users, row, found, needs, recent)
         self.model.chose("recent items", found, recent)
-        self._draw_into(COPY_ACTION, found, can, row[:, col.COPY_ACTION])
+        self._draw_into(COPY_ACTION, found, can, col.COPY_ACTION)
         constraints.settle_copy_actions(users, row, needs, self.rules.category)
 
     def _category(self) -> None:
         """Draw categories where no item is copied."""
-        rules, event = self.rules, self.row[:, col.EVENT]
-        copy_action, category = self.row[:, col.COPY_ACTION], self.row[:, col.CATEGORY]
+        rules, event, category = self.rules, self.row[:, col.EVENT], self.row[:, col.CATEGORY]
         allowed = rules.allowed["category"]
         can = np.empty((len(self.row), allowed.shape[1]), dtype=np.bool_)
-        found = constraints.open_categories(
-            event,
-            copy_action > codes.FRESH,
-            copy_action == codes.FRESH,
-            allowed,
-            rules.start,
-            can,
-        )
-        self._draw_codes("category", found, can, category)
+        found = constraints.open_categories(self.row, allowed, rules.start, can)
+        self._draw_codes("category", found, can, col.CATEGORY)
         self.past.overwrite("category", category)
         # the category of a copied item as well
         self.model.chose("category", np.flatnonzero(~rules.closed["category"][event]), category)
@@ -227,62 +218,63 @@ class _RowDraw:
                 weight,
                 rules.effects.needs,
                 rules.start,
-                self.u[:, rules.column["item"]],
+                self.u,
+                rules.draw["item"],
             )
         self.past.overwrite("item", self.row[:, col.ITEM])
         self.model.chose("item", np.arange(len(self.row)), self.row[:, col.ITEM])
 
     def _order(self) -> None:
-        found, can = self._open_rows("order", self.row[:, col.ORDER])
+        found, can = self._open_rows("order", col.ORDER)
         constraints.narrow_orders(self.state.users, self.row, found, can)
-        self._draw_into("order", found, can, self.row[:, col.ORDER])
+        self._draw_into("order", found, can, col.ORDER)
         constraints.settle_orders(self.state.users, self.row)
 
     def _values(self) -> None:
-        code = np.empty(len(self.row), dtype=np.int64)
+        before = self.state.more
         for k, name in enumerate(self.rules.values):
-            before = self.state.more[:, k]
-            found, can = self._open_rows(name, code)
-            constraints.narrow_values(before, found, can)
+            column = col.VALUES + k
+            found, can = self._open_rows(name, column)
+            constraints.narrow_values(before, k, found, can)
             if name in self.codec.rules.constant_in_session:
                 constraints.hold(self.state.users, self.row, found, can)
-            self._draw_into(name, found, can, code)
-            constraints.settle_values(code, before, self.row[:, col.VALUES + k])
+            self._draw_into(name, found, can, column)
+            constraints.settle_values(before, k, self.row, column)
 
     def _rest(self) -> None:
-        label, needs = self.row[:, col.SESSION_LABEL], self.rules.label_needs
-        for k, name in enumerate(self.rules.rest, col.VALUES + len(self.rules.values)):
-            found, can = self._open_rows(name, self.row[:, k])
+        needs = self.rules.label_needs
+        for column, name in enumerate(self.rules.rest, col.VALUES + len(self.rules.values)):
+            found, can = self._open_rows(name, column)
             if name in needs:
-                constraints.narrow_labels(label, found, needs[name], can)
+                constraints.narrow_labels(self.row, found, needs[name], can)
             elif name in self.codec.rules.constant_in_session:
                 constraints.hold(self.state.users, self.row, found, can)
-            self._draw_into(name, found, can, self.row[:, k])
+            self._draw_into(name, found, can, column)
 
-    def _open_rows(self, name: str, out: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _open_rows(self, name: str, column: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the rows (m,) that have a choice in a field, and what their event allows.
 
-        That is (m, size) bool. The code of the other rows goes to `out` (n,).
+        That is (m, size) bool. The code of the other rows goes to the column.
         """
         rules, allowed = self.rules, self.rules.allowed[name]
         can = np.empty((len(self.row), allowed.shape[1]), dtype=np.bool_)
         found = constraints.open_rows(
-            self.row[:, col.EVENT], rules.closed[name], rules.only[name], allowed, out, can
+            self.row, column, rules.closed[name], rules.only[name], allowed, can
         )
         return found, can[: len(found)]
 
-    def _draw_codes(self, name: str, found: np.ndarray, can: np.ndarray, out: np.ndarray) -> None:
-        """Draw codes of a field among what the rows `found` can, and write them to out[found]."""
+    def _draw_codes(self, name: str, found: np.ndarray, can: np.ndarray, column: int) -> None:
+        """Draw codes of a field among what the rows `found` can, and write them to the column."""
         if len(found):
-            u = self.u[:, self.rules.column[name]]
-            constraints.draw_codes(self.model.logits(name, found), can, found, u, out)
+            draw, logits = self.rules.draw[name], self.model.logits(name, found)
+            constraints.draw_codes(logits, can, found, self.u, draw, self.row, column)
 
-    def _draw_into(self, name: str, found: np.ndarray, can: np.ndarray, out: np.ndarray) -> None:
+    def _draw_into(self, name: str, found: np.ndarray, can: np.ndarray, column: int) -> None:
         """Draw codes of a field, overwrite those that are given, and let the model know."""
-        self._draw_codes(name, found, can, out)
+        self._draw_codes(name, found, can, column)
+        out = self.row[:, column]
         self.past.overwrite(name, out)
-        if len(found):
-            self.model.chose(name, found, out)
+        self.model.chose(name, found, out)
 
 
 def _collect(

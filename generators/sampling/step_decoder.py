@@ -170,7 +170,7 @@ class StepDecoder:
                 rows,
                 start[category],
                 start[category + 1],
-                self.features[:, layout.LAST_ITEMS :],
+                self.features,
                 self.user_attributes,
                 self.traits,
                 self.first_trait,
@@ -186,7 +186,7 @@ class StepDecoder:
         elif name == "recent items":
             self.recent = code
         elif name in self.conditioned_on:
-            _add(self.rows, rows, code[:, None], self.conditioned_on[name])
+            _add(self.rows, rows, np.ascontiguousarray(code)[:, None], self.conditioned_on[name])
 
     def keep(self, rows: np.ndarray) -> None:
         """See StepModel."""
@@ -223,13 +223,13 @@ def _add(to, rows, codes, table):
 
 @njit(cache=True)
 def _add_affinity_logits(
-    to, weight, rows, first, stop, recent, user_attributes, traits, first_trait, favourites
+    to, weight, rows, first, stop, features, user_attributes, traits, first_trait, favourites
 ):
     """Add to the logits `to` (m, width) what RowNet.affinity_logits adds.
 
     They are the logits of the items first..stop - 1 (m,) of `rows` (m,). Shapes: weight
-    (m, A * sources), recent (n, RECENT and more) the last items of all users, user_attributes
-    (n, S), traits (n_items, A); the others as in RowNet.
+    (m, A * sources), features (n, F) and user_attributes (n, S) of all users, traits (n_items, A);
+    the others as in RowNet.
     """
     attributes, n_favourites = favourites.shape
     sources = RECENT + n_favourites
@@ -240,7 +240,7 @@ def _add_affinity_logits(
         for a in range(attributes):
             for r in range(sources):
                 source[a, r] = (
-                    traits[recent[rows[k], r], a]
+                    traits[features[rows[k], layout.LAST_ITEMS + r], a]
                     if r < RECENT
                     else user_attributes[rows[k], favourites[a, r - RECENT]] + first_trait[a]
                 )

@@ -23,6 +23,7 @@ from generators.sequences.user_state import (
 
 CANDIDATES = 8  # draws per gap among which the weekly cycle chooses
 DRAWS = CANDIDATES + 1  # uniform numbers for one time
+ALL_DRAWS = 1 + DRAWS  # those for the gap and its time
 WIDE_S = 1_800  # seconds: wider gaps between sessions follow the weekly cycle
 
 
@@ -189,23 +190,23 @@ def _in_time(u, timing_params, can, gap):
 
 
 @njit(cache=True)
-def draw_gaps(users, timing_params, over, logits, u, out):
-    """Write a gap code of each user to `out` (n,), from `logits` (n, size) and numbers `u` (n,).
+def draw_gaps(users, timing_params, over, logits, u, row):
+    """Write a gap code to each row (n, columns), from `logits` (n, size) and the numbers u[:, 0].
 
     Users who are `over` (n,) end.
     """
     can = np.empty(logits.shape[1], dtype=np.bool_)
     for i in range(len(users)):
-        if over[i]:
-            out[i] = 0
-            continue
-        _fitting(users[i], timing_params, can)
-        out[i] = _in_time(users[i], timing_params, can, drawn(logits[i], can, u[i]))
+        row[i, col.GAP] = 0
+        if not over[i]:
+            _fitting(users[i], timing_params, can)
+            gap = drawn(logits[i], can, u[i, 0])
+            row[i, col.GAP] = _in_time(users[i], timing_params, can, gap)
 
 
 @njit(cache=True)
 def move(users, timing_params, u, row):
-    """Write to each row (n, columns) the time after its gap, from uniform numbers `u` (n, DRAWS).
+    """Write to each row (n, columns) the time after its gap, from the numbers u[:, 1:ALL_DRAWS].
 
     It is the target itself where the gap can lead there and the last row before it is due. What
     follows from the time is written by `complete_clock`.
@@ -233,7 +234,7 @@ def move(users, timing_params, u, row):
                 low > 0 and high > low,
                 is_session_start and high - low > WIDE_S,
                 user.rhythm,
-                u[i],
+                u[i, 1:ALL_DRAWS],
                 timing_params,
             )
             row[i, col.TIME] = min(found, max(until, user.time))

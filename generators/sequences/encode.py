@@ -15,7 +15,7 @@ import torch
 from numba import njit
 
 from eventlog import EventLog
-from eventlog._runtime.compiled import inner, inner_with_arrays
+from eventlog._runtime.compiled import inner
 from generators.codec.codec import COPY_ACTION, SESSION_LABEL, Codec
 from generators.codec.features import (
     category_codes,
@@ -286,7 +286,7 @@ def _complete_row(u, row, effects, need, timing_params):
     row[col.HOUR], row[col.WEEKDAY], row[col.SPAN_LEFT] = clock_levels(row[col.TIME], timing_params)
 
 
-@inner_with_arrays
+@inner
 def _write_targets(row, values, first, fields, out):
     """Write to `out` (n_fields,) what is asked of a row; -1 where nothing is."""
     copy_action = row[col.COPY_ACTION]
@@ -299,8 +299,10 @@ def _write_targets(row, values, first, fields, out):
     out[fields.category] = row[col.CATEGORY] if copy_action <= codes.FRESH else -1
     out[fields.item] = row[col.ITEM] if copy_action == codes.FRESH else -1
     out[fields.order] = row[col.ORDER]
-    out[fields.values : fields.rest] = values
-    out[fields.rest :] = row[col.VALUES + len(values) :]
+    for k in range(len(values)):
+        out[fields.values + k] = values[k]
+    for k in range(len(out) - fields.rest):
+        out[fields.rest + k] = row[col.VALUES + len(values) + k]
 
 
 @inner

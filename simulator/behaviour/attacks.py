@@ -65,7 +65,7 @@ def attack(shopper, session, day_state, buffers, overrides):
         if not foreign:
             choose_device(shopper, session, day_state.n_shoppers, False)
         choose_channel(shopper, session, day_state.rules[0])
-        record_session(session, day_state, buffers)
+        record_session(shopper, session, day_state, buffers)
         if shopper.signed_up == 0:
             sign_up(shopper, session, buffers)
         elif foreign and step == 0:

@@ -62,6 +62,7 @@ class Browser:
         user: np.ndarray,
         rng: np.random.Generator,
         *,
+        start: np.ndarray,
         channel: np.ndarray,
         **given: np.ndarray,
     ) -> np.ndarray:
@@ -70,6 +71,7 @@ class Browser:
         Args:
             user: (n,) accounts.
             rng: where the device is drawn from.
+            start: (n,) seconds.
             channel: (n,) int8.
             given: `typology`, `ring`, `device` and `country`, (n,) each; -1 = honest, none, the
                 account's own.
@@ -87,7 +89,14 @@ class Browser:
         }
         for name, values in given.items():
             own[name] = np.where(values >= 0, values, own[name])
-        self.sessions.extend(n, user=user, channel=channel, **own)
+        self.sessions.extend(
+            n,
+            user=user,
+            start=start,
+            engagement=population.engagement[user],
+            channel=channel,
+            **own,
+        )
         return np.arange(first, first + n, dtype=np.int32)
 
 

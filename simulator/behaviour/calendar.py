@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from simulator.counter_rng import mixed
+from simulator.counter_rng import units
 from simulator.world.catalogue import DAY, World
 
 QUIET = 0.5  # of the mean weight of a day: on a quieter one some visits wait for the next day
 LONGEST_WAIT = 10  # days that a visit waits at most
-POSTPONED = np.uint64(0xCA1E)  # stream of the draws of which visit waits
+POSTPONED = 0xCA1E  # stream of the draws of which visit waits
 
 
 def keep_to_calendar(
@@ -25,8 +25,7 @@ def keep_to_calendar(
     share = np.minimum(world.day_weight / max(QUIET * float(world.day_weight.mean()), 1e-9), 1.0)
     waiting = np.arange(len(time))
     for wait in range(LONGEST_WAIT):
-        bits = mixed(key[waiting], POSTPONED + np.uint64(wait)) >> np.uint64(11)
-        waiting = waiting[bits.astype(np.float64) * 2.0**-53 >= share[day[waiting]]]
+        waiting = waiting[units(key[waiting], POSTPONED + wait) >= share[day[waiting]]]
         day[waiting] += 1
         waiting = waiting[day[waiting] < world.days]
         if not len(waiting):

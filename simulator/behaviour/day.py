@@ -79,7 +79,7 @@ def play_past(past, shoppers, session_table, day_state, buffers):
         satisfaction = shopper.satisfaction
         begin_session(shopper, session, day_state, buffers)
         session.device, session.channel = shopper.device[0], 0
-        record_session(session, day_state, buffers)
+        record_session(shopper, session, day_state, buffers)
         session.order = counters[counter_index.ORDERS]
         order = buffers.orders[session.order]
         counters[counter_index.ORDERS] += 1
@@ -199,7 +199,7 @@ def play_event(event, user, shoppers, session, day_state, buffers):
     choose_device(shopper, session, n, is_new)
     choose_channel(shopper, session, day_state.rules[0])
     set_shifts(shopper, session, day_state.rules[0])
-    record_session(session, day_state, buffers)
+    record_session(shopper, session, day_state, buffers)
     if shopper.signed_up == 0:
         sign_up(shopper, session, buffers)
     elif is_new:

@@ -161,6 +161,17 @@ CHILD_USED_UP = 8
 CHILD_GOES_ON = 6  # what the shopper does in the same session, after an order
 CHILD_ATTACK = 16  # + session of the burst, from 1
 
+# --- e-mails: children of a shopper's key, and draws on those -------------------------------------
+
+CHILD_EMAIL = 1 << 40  # + 2**32 * kind of the mail + its number
+CHILD_CLICK = 1 << 41  # + number of the session that the click leads to
+SENT_TIME = 0
+OPENS = 1
+OPENS_TIME = 2  # normal
+OPENS_USUALLY = 4  # on the key of no mail; normal
+CLICK_TIME = 0
+READING_TIME = 1
+
 # --- a draw on the key of a session of a burst ----------------------------------------------------
 
 BURST_PAUSE = 60  # normal

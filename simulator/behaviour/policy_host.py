@@ -168,8 +168,8 @@ class PolicyHost:
         return Truth(
             taste=_read_only(population.taste),
             price_sensitivity=_read_only(population.price_sensitivity),
-            category_logit=_read_only(population.category_logit),
-            favourite_brand=_read_only(population.favourite_brand),
+            category_logit=_read_only(population.category_logit[:, : world.n_categories]),
+            favourite_brand=_read_only(population.favourite_brand[:, : len(world.home_brands)]),
             style=_read_only(world.style),
             log_price=_read_only(world.price_z),
             quality=_read_only(world.quality),

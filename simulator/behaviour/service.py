@@ -31,7 +31,7 @@ def play_service(event, shopper, session, day_state, buffers):
     """
     main = uniform(session.key, draws.SERVICE_DEVICE) < MAIN_DEVICE
     session.device, session.channel = shopper.device[0 if main else 1], 0
-    record_session(session, day_state, buffers)
+    record_session(shopper, session, day_state, buffers)
     order = buffers.orders[event.reference]
     line = order.first + int(uniform(session.key, draws.SERVICE_LINE) * order.lines)
     log_in(session, buffers, day_state.rules[0].sessions_login_failure)
@@ -48,7 +48,7 @@ def play_delivery(event, shopper, session, day_state, buffers):
     """Write the arrival of an order, from no device; a late one annoys, and some complain."""
     rules = day_state.rules[0]
     session.device, session.channel = -1, -1
-    record_session(session, day_state, buffers)
+    record_session(shopper, session, day_state, buffers)
     row = write(buffers, event_codes.DELIVERY, session)
     row.order = event.reference
     own = session.user >= day_state.n_shoppers or buffers.orders[event.reference].typology < 0

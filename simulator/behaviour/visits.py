@@ -69,10 +69,11 @@ def choose_device(shopper, session, n_shoppers, is_new):
 
 
 @inner
-def record_session(session, day_state, buffers):
+def record_session(shopper, session, day_state, buffers):
     """Write the session to its buffer."""
     row = buffers.sessions[buffers.counters[counter_index.SESSIONS]]
     buffers.counters[counter_index.SESSIONS] += 1
+    row.start, row.engagement = session.time, shopper.engagement
     row.user = session.user % day_state.n_shoppers
     row.device, row.ring = session.device, session.ring
     row.country, row.channel, row.typology = session.country, session.channel, session.typology

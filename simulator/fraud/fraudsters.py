@@ -328,6 +328,7 @@ class Fraudsters:
         session = browser.service_sessions(
             a.user,
             context.rng,
+            start=start,
             channel=channel,
             typology=a.typology,
             ring=a.ring,

@@ -12,16 +12,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
 
 from simulator import event_codes
 from simulator.fraud.fraudsters import TYPOLOGIES, shares, stream
 from simulator.sections import Fraud
 from simulator.world.catalogue import DAY
-
-TIME = pa.timestamp("ms", tz="UTC")
 
 
 @dataclass(frozen=True)
@@ -57,6 +55,14 @@ def reports(setting: Fraud) -> dict[str, Report]:
 KINDS = tuple(reports(Fraud()))
 
 
+class Labels(NamedTuple):
+    """Labels sorted by event, one for each labelled event and kind. All (n,)."""
+
+    event_id: np.ndarray  # int64
+    kind: np.ndarray  # int64 place in KINDS
+    known_at: np.ndarray  # int64 ms
+
+
 def observed(
     setting: Fraud,
     rows: dict[str, np.ndarray],
@@ -64,8 +70,8 @@ def observed(
     event_id: np.ndarray,
     time: np.ndarray,
     seed: int,
-) -> pa.Table:
-    """Return the labels of a shard's rows: one row per labelled event and kind, sorted by event.
+) -> Labels:
+    """Return the labels of a shard's rows.
 
     Kinds of abuse that the scenario has switched off are not looked for.
 
@@ -78,8 +84,9 @@ def observed(
         seed: of the reports; each kind draws from a stream of its own.
     """
     on = shares(setting) > 0
-    parts: list[tuple[str, np.ndarray, np.ndarray]] = []
-    for kind, report in reports(setting).items():
+    none = np.zeros(0, dtype=np.int64)
+    parts = [(none, none, none)]
+    for code, (kind, report) in enumerate(reports(setting).items()):
         mine = [k for k, t in enumerate(TYPOLOGIES) if t.label == kind]
         if not on[mine].any():
             continue
@@ -97,16 +104,8 @@ def observed(
         np.maximum.at(last, of, time[line])  # a case is looked into when it is over
         known_at = last + np.rint(delay * DAY * 1000).astype(np.int64)
         chosen = known[of]
-        parts.append((kind, line[chosen], known_at[of[chosen]]))
-    row = np.concatenate([p[1] for p in parts]) if parts else np.zeros(0, dtype=np.int64)
-    name = np.repeat(np.array([p[0] for p in parts], dtype=object), [len(p[1]) for p in parts])
-    known_at = np.concatenate([p[2] for p in parts]) if parts else np.zeros(0, dtype=np.int64)
+        row = line[chosen]
+        parts.append((row, np.full(len(row), code), known_at[of[chosen]]))
+    row, kinds, known_at = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.argsort(row, kind="stable")
-    return pa.table(
-        {
-            "event_id": event_id[row[order]],
-            "kind": pa.array(name[order], pa.string()),
-            "value": np.ones(len(row), dtype=np.float32),
-            "known_at": pa.array(known_at[order]).cast(TIME),
-        }
-    )
+    return Labels(event_id[row[order]], kinds[order], known_at[order])

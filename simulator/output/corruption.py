@@ -33,21 +33,7 @@ DUPLICATE, RESENT, NULL, SKEW, RESET, LATE = range(len(WHAT))
 MINUTE = 60_000  # ms, as all times here
 RESET_TO = 946_684_800_000  # 2000-01-01: where a clock without a battery begins again
 RESENT_AFTER = (1_000.0, 30_000.0)  # bounds of the delay until a row is sent a second time
-TIME = pa.timestamp("ms", tz="UTC")
 OPTIONAL = tuple(name for name, column in COLUMNS.items() if not column.required)
-SHARES = (
-    "duplicates",
-    "resent",
-    "clock_skew",
-    "clock_reset",
-    "late",
-    *(f"null_{name}" for name in OPTIONAL),
-)
-
-
-def is_wanted(setting: Dirty) -> bool:
-    """Return whether there is anything to damage."""
-    return any(getattr(setting, share) > 0 for share in SHARES)
 
 
 def damaged(
@@ -109,7 +95,9 @@ def damaged(
     events = events.take(pa.array(row))
     events = events.set_column(0, "event_id", pa.array(first + np.arange(len(row))))
     events = events.set_column(
-        events.column_names.index("timestamp"), "timestamp", pa.array(time[order]).cast(TIME)
+        events.column_names.index("timestamp"),
+        "timestamp",
+        pa.array(time[order]).cast(arrow_columns.TIME),
     )
     record.add(DUPLICATE, n + np.flatnonzero(exact), None, again[exact])
     record.add(RESENT, n + np.flatnonzero(~exact), None, again[~exact])
@@ -210,7 +198,7 @@ class _DamageRecord:
             pa.table(
                 {
                     "event_id": pa.array(first + place[at]),
-                    "what": arrow_columns.dictionary(np.full(len(at), what), pa.array(WHAT)),
+                    "what": arrow_columns.dictionary(np.full(len(at), what), WHAT),
                     "column": pa.array([column] * len(at), text),
                     "value": pa.nulls(len(at), text)
                     if column is None

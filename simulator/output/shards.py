@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,12 @@ from eventlog._runtime import plugins
 from eventlog._runtime.console import note
 from eventlog._runtime.errors import InputError
 from eventlog._runtime.seeds import check_seed
-from eventlog.log import write_parquet
+from eventlog.log_folder import write_parquet
 from simulator.behaviour.campaigns import described, missing
 from simulator.engine import Engine, Shard, no_garbage_collection
-from simulator.output import arrow_columns, corruption
+from simulator.output import arrow_columns
 from simulator.output.tables import programme_table, shard_tables
-from simulator.output.task import PolicySource, Task, item_ids, policy_use, seeds
+from simulator.output.task import PolicySource, Task, item_keys, policy_use, seeds, shop_seeds
 from simulator.scenario import Scenario
 from simulator.world.build import build
 from simulator.world.catalogue import World
@@ -91,7 +92,9 @@ def simulate(task: Task, folder: str | None = None) -> dict[str, pa.Table]:
             without = task.scenario.with_settings({"coupons.every": 0})
             other = _play(replace(task, scenario=without), world)
             tables["truth_programme"] = programme_table(task, world, shard, other)
-        if corruption.is_wanted(task.scenario.dirty):
+        if task.scenario.dirty.is_on:
+            from simulator.output import corruption
+
             seed = np.random.SeedSequence(task.seed, spawn_key=(CORRUPTION_SEED, task.index))
             tables = corruption.damaged(tables, task.scenario.dirty, seed)
         if folder is not None:
@@ -112,30 +115,38 @@ def _play(task: Task, world: World) -> Shard:
 def items_table(task: Task) -> pa.Table:
     """Return the catalogue, in the order of its random-looking ids."""
     world = _world(task)
-    table = pa.table(
+    ids, order = _items_by_id(task, world)
+    category, price = world.category[order], np.exp(world.log_price[order])
+    return arrow_columns.table(
         {
-            "item_id": item_ids(task.seed, world.n_items),
-            "category": pa.array(np.array(world.category_names, dtype=object)[world.category]),
-            "brand": pa.array(np.array(world.brand_names, dtype=object)[world.brand]),
-            "price": pa.array(np.round(np.exp(world.log_price), 2).astype(np.float32)),
+            "item_id": ids,
+            "category": arrow_columns.named(category, world.category_names),
+            "brand": arrow_columns.named(world.brand[order], world.brand_names),
+            "price": np.round(price, 2).astype(np.float32),
         }
     )
-    return table.sort_by("item_id")
 
 
 def truth_items_table(task: Task) -> pa.Table:
     """Return what no shop knows of its items: quality, appeal, the category that complements."""
     world = _world(task)
-    names = np.array(world.category_names, dtype=object)
-    table = pa.table(
+    ids, order = _items_by_id(task, world)
+    partner = world.partner[world.category[order]]
+    return arrow_columns.table(
         {
-            "item_id": item_ids(task.seed, world.n_items),
-            "quality": world.quality,
-            "appeal": world.appeal,
-            "complements": pa.array(names[world.partner[world.category]]),
+            "item_id": ids,
+            "quality": world.quality[order],
+            "appeal": world.appeal[order],
+            "complements": arrow_columns.named(partner, world.category_names),
         }
     )
-    return table.sort_by("item_id")
+
+
+def _items_by_id(task: Task, world: World) -> tuple[pa.Array, np.ndarray]:
+    """The ids of the items, ascending, and the item of each, (n_items,) int64."""
+    key = item_keys(task.seed, world.n_items)
+    order = np.argsort(key)
+    return arrow_columns.hexes(key[order], "i"), order
 
 
 def calendar(task: Task) -> dict[str, Any]:
@@ -145,5 +156,9 @@ def calendar(task: Task) -> dict[str, Any]:
 
 
 def _world(task: Task) -> World:
-    (catalogue_seed, _), _ = seeds(task)
-    return build(task.scenario, days=task.days, seed=catalogue_seed)
+    return _shop(task.scenario, task.days, task.seed)
+
+
+@lru_cache(maxsize=1)  # all shards of a log play in it
+def _shop(scenario: Scenario, days: int, seed: int) -> World:
+    return build(scenario, days=days, seed=shop_seeds(seed)[0])

@@ -35,6 +35,8 @@ class Salt(IntEnum):
     SESSION = 4
     ORDER = 5
     DEVICE = 6
+    EMAIL = 7
+    TAG = 8
 
 
 @dataclass(frozen=True)
@@ -82,8 +84,13 @@ def seeds(task: Task) -> tuple[list[np.random.SeedSequence], np.random.SeedSeque
 
     The shop's do not depend on the number of shards.
     """
-    shop, people = np.random.SeedSequence(task.seed).spawn(2)
-    return shop.spawn(2), people.spawn(task.index + 1)[-1]
+    _, people = np.random.SeedSequence(task.seed).spawn(2)
+    return shop_seeds(task.seed), people.spawn(task.index + 1)[-1]
+
+
+def shop_seeds(seed: int) -> list[np.random.SeedSequence]:
+    """Return the seeds of the catalogue and of the pages of a log with this seed."""
+    return np.random.SeedSequence(seed).spawn(2)[0].spawn(2)
 
 
 def salt(seed: int, kind: Salt, shard: int = 0) -> int:
@@ -103,6 +110,11 @@ def user_ids(task: Task) -> pa.Array:
     return arrow_columns.hexes(user_keys(task), "u")
 
 
+def item_keys(seed: int, n: int) -> np.ndarray:
+    """Return (n,) uint64: the key that each item's id is made of."""
+    return arrow_columns.mix(np.arange(n), salt(seed, Salt.ITEM))
+
+
 def item_ids(seed: int, n: int) -> pa.Array:
     """Return (n,) the id of each item."""
-    return arrow_columns.hexes(arrow_columns.mix(np.arange(n), salt(seed, Salt.ITEM)), "i")
+    return arrow_columns.hexes(item_keys(seed, n), "i")

@@ -5,11 +5,11 @@ here are those of the scenario `shop`.
 """
 
 from simulator.sections.fraud import Fraud
-from simulator.sections.marketing import Coupons, Recommender
-from simulator.sections.record import Dirty, Truth
+from simulator.sections.marketing import Coupons, Emails, Recommender
+from simulator.sections.record import Dirty, Output, Truth
 from simulator.sections.sessions import Checkout, Navigation, Pace, Sessions
 from simulator.sections.shop import Calendar, Catalogue, Incidents, Pricing
-from simulator.sections.shoppers import Channels, Churn, Devices, Needs, Service, Shoppers
+from simulator.sections.shoppers import Channels, Churn, Devices, Needs, Service, Shoppers, Tags
 
 __all__ = [
     "Calendar",
@@ -20,15 +20,18 @@ __all__ = [
     "Coupons",
     "Devices",
     "Dirty",
+    "Emails",
     "Fraud",
     "Incidents",
     "Navigation",
     "Needs",
+    "Output",
     "Pace",
     "Pricing",
     "Recommender",
     "Service",
     "Sessions",
     "Shoppers",
+    "Tags",
     "Truth",
 ]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from msgspec.structs import asdict
+
 from eventlog._runtime.settings import Range, Settings
 
 
@@ -84,6 +86,25 @@ class Dirty(Settings, frozen=True):
     null_discount: Annotated[
         float, Range(0.0, 1.0, "share of the values of discount that are lost")
     ] = 0.0
+
+    @property
+    def is_on(self) -> bool:
+        """Whether there is anything to damage."""
+        values = asdict(self).items()
+        return any(value > 0 for name, value in values if not name.endswith("_minutes"))
+
+
+class Output(Settings, frozen=True):
+    """What the log holds beside its usual rows and columns, which stay as they are."""
+
+    emails: Annotated[
+        bool,
+        Range(doc="log the shop's mails as email_sent, email_opened and email_clicked rows"),
+    ] = False
+    tags: Annotated[
+        bool,
+        Range(doc="say with a session's first row whence it came: referrer and campaign tags"),
+    ] = False
 
 
 class Truth(Settings, frozen=True):

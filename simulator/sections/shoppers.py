@@ -119,6 +119,29 @@ class Channels(Settings, frozen=True):
     ] = -0.6
 
 
+class Tags(Settings, frozen=True):
+    """Referrers and campaign tags of visits (`output.tags`).
+
+    Google had 92 % of searches (StatCounter 2020). Of links in public posts 12 % to 14 % arrive
+    without a referrer (Pinterest and LinkedIn, SparkToro 2023). How many visits by e-mail come from
+    a webmail page, and how many social ones follow a post of the shop, are assumptions.
+    """
+
+    google: Annotated[
+        float, Range(0.0, 1.0, "share of Google among search engines, organic and paid")
+    ] = 0.92
+    no_referrer: Annotated[
+        float,
+        Range(0.0, 1.0, "share of visits by search, network or advertisement without a referrer"),
+    ] = 0.12
+    webmail: Annotated[
+        float, Range(0.0, 1.0, "share of visits by e-mail whose referrer is a webmail page")
+    ] = 0.3
+    own_posts: Annotated[
+        float, Range(0.0, 1.0, "share of social visits by a post of the shop, which is tagged")
+    ] = 0.35
+
+
 class Devices(Settings, frozen=True):
     """Phones and computers.
 

@@ -35,10 +35,10 @@ def typed(query: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, list[str
     there = query >= 0
     known, inverse = np.unique(query[there], return_inverse=True)
     texts = [text(names[q // TEXTS], q % TEXTS) for q in known.tolist()]
-    # two ways to type may come to the same text
-    distinct, place = np.unique(np.array(texts, dtype=object), return_inverse=True)
-    code[there] = place[inverse]
-    return code, distinct.tolist()
+    distinct = sorted(set(texts))  # two ways to type may come to the same text
+    place = {words: k for k, words in enumerate(distinct)}
+    code[there] = np.array([place[words] for words in texts], dtype=np.int32)[inverse]
+    return code, distinct
 
 
 def text(name: str, number: int) -> str:

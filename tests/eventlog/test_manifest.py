@@ -14,8 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from eventlog import EventLog, InputError
+from eventlog import Encoder, EventLog, InputError
 from eventlog.check import check
+from eventlog.clean import clean_folder
+from eventlog.ingest.ingest import import_file
 from eventlog.log import digest, read_manifest, verify_checksums
 
 PART = "events/part-00000.parquet"
@@ -70,7 +72,12 @@ def test_files_without_an_end_are_not_read(folder: Path) -> None:
     (folder / PART).unlink()
     os.mkfifo(folder / PART)
     manifest = read_manifest(folder)
-    for use in (EventLog.read, lambda path: verify_checksums(path, manifest)):
+    for use in (
+        EventLog.read,
+        lambda path: verify_checksums(path, manifest),
+        lambda path: clean_folder(path, path.parent / "clean"),
+        Encoder.fit,
+    ):
         with pytest.raises(InputError, match="regular file"):
             use(folder)
     (folder / "manifest.json").unlink()
@@ -131,12 +138,21 @@ def test_parts_that_are_no_events_are_refused(
     part_with(folder, change)
     with pytest.raises(InputError, match=message):
         EventLog.read(folder)
+    with pytest.raises(InputError, match=message):
+        clean_folder(folder, folder.parent / "clean")
 
 
 @pytest.mark.parametrize("name", ["users", "items", "labels"])
 def test_tables_without_their_key_are_refused(name: str, folder: Path) -> None:
     pd.DataFrame({"a": [1]}).to_parquet(folder / f"{name}.parquet")
-    with pytest.raises(InputError, match=rf"{name}\.parquet has no column"):
+    for read in (EventLog.read, lambda path: import_file(path, folder.parent / "again")):
+        with pytest.raises(InputError, match=rf"{name}\.parquet has no column"):
+            read(folder)
+
+
+def test_a_currency_that_is_no_text_is_refused(folder: Path) -> None:
+    changed(folder, lambda manifest: manifest.update(currency=["EUR"]))
+    with pytest.raises(InputError, match=r"'currency' in .* must be a text"):
         EventLog.read(folder)
 
 

@@ -16,9 +16,10 @@ from fixtures.benchmark_runs import QUICK, go
 from fixtures.tiny import tiny_log
 
 from benchmark import suite
+from benchmark.execution.dispatch import run_cells
+from benchmark.execution.outcome import Outcome
 from benchmark.execution.plan import plan
 from benchmark.execution.results import Store
-from benchmark.execution.runner import Outcome, run_cells
 
 SEEDS, SLEEP = 10, 1.0
 MODEL = f'''"""Sleeps, then answers a constant."""

@@ -81,3 +81,33 @@ def test_completion_knows_every_command(shell: str) -> None:
     script = call("completion", shell).stdout
     for name in COMMANDS:
         assert name in script
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_help_fits_the_terminal(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    top = parser()
+    for name, found in {"": top, **top.subcommands()}.items():
+        for line in found.format_help().splitlines():
+            assert len(line) <= width or line.startswith("  "), (name, line)  # commands are typed
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("describe mylog --htm x", "unrecognized arguments: --htm x (did you mean '--html'?)."),
+        ("datasets extra", "unrecognized arguments: extra."),
+        ("simulate --users ten", "argument --users: not a whole number: 'ten'."),
+        ("fit mylog --epsilon x", "argument --epsilon: not a number: 'x'."),
+    ],
+)
+def test_a_wrong_argument_is_an_error_of_the_command_that_was_typed(given: str, said: str) -> None:
+    command = f"shoptwin {given.split()[0]}"
+    done = subprocess.run(
+        [sys.executable, "-m", "shoptwin", *given.split()],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr == f"{command}: {said} Try '{command} --help'.\n"

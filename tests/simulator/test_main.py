@@ -1,4 +1,6 @@
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -52,7 +54,7 @@ def test_scenarios_and_keys(capsys):
         (("--set", "fraud.share"), "lacks '='"),
         (("--users", "0"), "from 1 to"),
         (("--set", "shoppers.visits=0.001", "--set", "shoppers.present=1.0"), "no events"),
-        (("--users", "many"), "invalid int"),
+        (("--users", "many"), "not a whole number"),
     ],
 )
 def test_wrong_arguments_end_with_one_sentence_and_2(tmp_path, capsys, argv, words):
@@ -84,3 +86,13 @@ def test_a_log_too_short_for_its_campaigns_says_so(tmp_path, capsys):
     _, said = ended(capsys, *run_, "14", "--out", str(tmp_path / "long"))
     assert "no coupon campaign" not in said.err
     assert read_json(tmp_path / "long" / "manifest.json")["campaigns"]
+
+
+def test_a_run_does_without_pandas_which_takes_as_long_as_a_small_log(tmp_path):
+    code = (
+        "import sys, simulator.api\n"
+        f"simulator.api.run('small', users=20, days=2, seed=1, out={str(tmp_path / 'log')!r})\n"
+        "print('pandas' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

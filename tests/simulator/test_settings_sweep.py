@@ -23,6 +23,8 @@ BUSY = {
     "coupons.every": 3,
     "coupons.days": 1,
     "coupons.window": 0.5,
+    "output.emails": True,
+    "output.tags": True,
 }
 ENDS = [
     (setting.key, end)

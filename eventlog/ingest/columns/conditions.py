@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from eventlog.ingest.columns.values import Coded
+from eventlog.ingest.columns.values import Coded, wholly_match
 from eventlog.ingest.mapping import Label, Rule
 
 Parse = Callable[[pa.Array], np.ndarray]  # texts (n,) -> numbers (n,), NaN where there is none
@@ -24,10 +23,9 @@ def satisfied(rule: Rule, column: Coded, parse: Parse) -> np.ndarray:
         return column.where(pc.starts_with(column.values, rule.begins_with).to_pylist())
     if rule.below is not None:
         return column.where(parse(column.values) < rule.below)
-    texts = column.values.to_pylist()
     if rule.matches is not None:
-        return column.where([re.fullmatch(rule.matches, text) is not None for text in texts])
-    return column.where([text in rule.equals for text in texts])
+        return column.where(wholly_match(column.values, rule.matches))
+    return column.where([text in rule.equals for text in column.values.to_pylist()])
 
 
 def label_values(label: Label, column: Coded, parse: Parse) -> np.ndarray:

@@ -1,7 +1,8 @@
 """Bring columns of any reader to the few types that the conversion knows.
 
-Text is dictionary-coded, whole numbers are int64, others float64, lists are plain lists. Whole
-numbers that no float holds become text, since they would lose digits beside a missing value.
+Text is dictionary-coded, whole numbers are int64, others float64, durations are seconds, lists are
+plain lists. Whole numbers that no float holds become text, since they would lose digits beside a
+missing value.
 """
 
 from __future__ import annotations
@@ -41,11 +42,12 @@ def normalised(array: pa.Array) -> pa.Array:
     if pa.types.is_integer(kind):
         return _whole(array)
     if pa.types.is_floating(kind):
-        # 9.99 of a float32 is 9.99, not 9.989999771
-        narrow = kind != pa.float64()
-        return plain_text(array).cast(pa.float64()) if narrow else array
+        return array if kind == pa.float64() else _narrow(array)
     if pa.types.is_decimal(kind):
         return _decimal(array)
+    if pa.types.is_duration(kind):
+        per_second = {"s": 1, "ms": 1e3, "us": 1e6, "ns": 1e9}[kind.unit]
+        return pc.divide(array.cast(pa.int64()).cast(pa.float64()), per_second)
     if pa.types.is_struct(kind):
         return _struct(array)
     if is_list(kind) or pa.types.is_map(kind):
@@ -116,6 +118,13 @@ def _whole(array: pa.Array) -> pa.Array:
     if low is not None and (low <= -WIDEST or high >= WIDEST):
         return array.cast(pa.string()).dictionary_encode()
     return array if array.type == pa.int64() else array.cast(pa.int64())
+
+
+def _narrow(array: pa.Array) -> pa.Array:
+    """Return a float16 or float32 as the float64 of its digits: 9.99, not 9.989999771."""
+    distinct = array.cast(pa.float32()).dictionary_encode()
+    numbers = distinct.dictionary.cast(pa.string()).cast(pa.float64())
+    return numbers.take(distinct.indices)
 
 
 def _decimal(array: pa.Array) -> pa.Array:

@@ -108,6 +108,8 @@ def _spelt_as_usual(text: pa.Array) -> pa.Array:
 
 def _formatted(text: pa.Array, form: str, timezone: str) -> np.ndarray:
     text = _spelt_as_usual(text)
+    if form.endswith("%z"):  # some mail programs write GMT beside +0100
+        text = pc.replace_substring_regex(text, UTC_NAME, " +0000")
     series = pd.Series(text.to_pandas()).astype(object)
     if form == MIXED:
         offset = _matches(text, OFFSET)

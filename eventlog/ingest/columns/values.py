@@ -52,6 +52,10 @@ class Coded:
         codes = np.where(lost[self.codes], np.int32(-1), self.codes)
         return Coded(codes, self.values, self.distinct)
 
+    def without_part(self, pattern: str) -> Coded:
+        """Return the column without what a regular expression (RE2) matches in its values."""
+        return Coded(self.codes, pc.replace_substring_regex(self.values, pattern, ""))
+
     def stripped(self) -> Coded:
         """Return the column without blanks around its values; a blank is no value."""
         trimmed = pc.utf8_trim_whitespace(self.values)
@@ -95,6 +99,15 @@ def coded(column: pa.ChunkedArray | pa.Array, missing: Collection[str] = ()) -> 
         values, distinct = values.fill_null(""), False
     column = Coded(codes, values, distinct)
     return column.without(missing) if missing else column
+
+
+def wholly_match(texts: pa.Array, pattern: str) -> np.ndarray:
+    """Return which texts a regular expression matches as a whole, (n,) bool.
+
+    It is of RE2, whose time is linear in the text.
+    """
+    found = pc.match_substring_regex(texts, rf"\A(?:{pattern})\z")
+    return found.to_numpy(zero_copy_only=False).astype(bool)
 
 
 def each_its_own(texts: pa.StringArray) -> pa.DictionaryArray:

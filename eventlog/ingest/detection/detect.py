@@ -22,6 +22,7 @@ from eventlog.ingest.detection.aliases import (
 from eventlog.ingest.detection.time_formats import is_date_only, is_hour, is_time_only, time_format
 from eventlog.ingest.mapping import EventSource, FileFormat, Label, Mapping, Names
 from eventlog.ingest.spool import Spool
+from eventlog.schema import COLUMNS
 
 # Names too common inside objects: device.type is no event, user.name no user.
 NOT_NESTED = frozenset({"type", "activity", "user", "customer", "client", "session", "order"})
@@ -56,7 +57,7 @@ def detect(rows: Spool, path: str, layout: FileFormat) -> Detected:
         if column not in found:
             raise InputError(
                 f"{path} has no column that could be {column} (such as {ALIASES[column][0]!r}); "
-                f"its columns are {', '.join(rows.kinds)}: give --preset or --mapping."
+                f"its columns are {_columns(rows)}: give --preset or --mapping."
             )
     time_source = found.pop("timestamp")[0]
     time_source, clock, unit = _date_and_clock(rows, plain, time_source)
@@ -88,9 +89,23 @@ def detect(rows: Spool, path: str, layout: FileFormat) -> Detected:
     return Detected(mapping, [*assumed, *notes, *label_notes])
 
 
+def _columns(rows: Spool) -> str:
+    """Return the names of the columns, and of the lists that are not read."""
+    lists = ", ".join(sorted(rows.left_out))
+    return (", ".join(rows.kinds) or "none") + (
+        f", beside the lists {lists} ([file] explode in a mapping makes a row of each element)"
+        if lists
+        else ""
+    )
+
+
 def _plain_names(rows: Spool) -> dict[str, str]:
-    """Return the columns by their plain names; of two with one plain name the first by name."""
-    return {plain_name(name): name for name in sorted(rows.kinds, reverse=True)}
+    """Return the columns by their plain names.
+
+    Of two with one plain name it is the one that the schema has, or the first by name.
+    """
+    names = sorted(rows.kinds, key=lambda name: (name not in COLUMNS, name), reverse=True)
+    return {plain_name(name): name for name in names}
 
 
 def _inner_names(rows: Spool) -> dict[str, str]:
@@ -136,7 +151,7 @@ def _event(rows: Spool, found: dict[str, Names], path: str) -> tuple[EventSource
             return EventSource(constant=name), [note]
     raise InputError(
         f"{path} has no column that could be event (such as 'event_type'); its columns are "
-        f"{', '.join(rows.kinds)}: give --mapping with a constant in [event]."
+        f"{_columns(rows)}: give --mapping with a constant in [event]."
     )
 
 

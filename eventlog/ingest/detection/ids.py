@@ -1,7 +1,7 @@
 """Find out from all rows what a program did to ids before they came here.
 
 pandas writes 17850.0 for 17850 where other rows have no value; a spreadsheet writes 1.23457E+12, so
-that many ids become one.
+that many ids become one; a basket of several items may be one text, a|b|c.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from eventlog.ingest.spool import Spool
 from eventlog.schema import COLUMNS
 
 WITH_ZERO = r"^\s*(?:0|[1-9]\d*)(?:\.0)?\s*$"
+JOINED = r"^[^\s|;,]+(?:[|;,] ?[^\s|;,]+)+$"  # ids, not a title
 ROUNDED = r"^\s*\d[.,]\d+E\+\d+\s*$"
 
 
@@ -51,6 +52,39 @@ def rounded(rows: Spool, mapping: Mapping) -> list[str]:
                     )
                     break
     return warnings
+
+
+def lists_of_items(rows: Spool, mapping: Mapping) -> list[str]:
+    """Return a warning for each column of items whose texts may join several items."""
+    if mapping.file.explode is not None:
+        return []
+    warnings = []
+    for source in mapping.columns.get("item_id", ()):
+        found = next(filter(None, map(_joined, rows.texts(source))), None)
+        if found is not None:
+            mark, example = found
+            warnings.append(
+                f"{source} has texts such as {example[:40]!r}, which may be several items; "
+                f"[file] explode = {source!r} and separator = {mark!r} in a mapping make a row of "
+                "each"
+            )
+    return warnings
+
+
+def _joined(texts: pa.Array) -> tuple[str, str] | None:
+    """Return the mark between the items that a text joins, and the text; None if none seems to.
+
+    A part of a text is an item where it also stands alone, or where texts have different numbers
+    of parts. Those of a key of two columns, sku|colour, do neither.
+    """
+    candidates = texts.filter(pc.match_substring_regex(texts, JOINED))
+    for mark in ",;|" if len(candidates) else "":
+        joined = candidates.filter(pc.match_substring(candidates, mark))
+        parts = pc.utf8_trim_whitespace(pc.list_flatten(pc.split_pattern(joined, mark)))
+        varied = mark != "," and len(pc.unique(pc.count_substring(texts, mark))) > 1
+        if len(joined) and (varied or pc.is_in(parts, value_set=texts).true_count):
+            return mark, joined[0].as_py()
+    return None
 
 
 def _columns_of_ids(rows: Spool, mapping: Mapping) -> Iterator[tuple[str, str]]:

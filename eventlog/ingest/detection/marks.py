@@ -1,4 +1,4 @@
-"""Decide from all rows what a mapping leaves open: the marks in numbers, the currency."""
+"""Decide from all rows what a mapping leaves open: marks in numbers, day or month, the currency."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from eventlog._runtime.errors import InputError
 from eventlog.ingest.columns.amounts import SIGNS, Separators, plain_amounts, sign_of
 from eventlog.ingest.columns.values import TEXT
+from eventlog.ingest.detection.time_formats import likeliest_first
 from eventlog.ingest.mapping import Mapping
 from eventlog.ingest.spool import Spool
 
@@ -24,6 +25,7 @@ def decide(rows: Spool, mapping: Mapping, path: str) -> tuple[Mapping, list[str]
     Raises InputError if numbers can be read in two ways.
     """
     mapping, notes = _decimal(rows, mapping, path)
+    mapping = replace(mapping, time=likeliest_first(rows, mapping.time))
     if mapping.currency:
         return mapping, notes
     counts = currencies(rows, mapping)

@@ -105,6 +105,22 @@ def time_format(rows: Spool, source: str, clock: str, path: str) -> tuple[TimeFo
     return replace(known, format=formats), assumed
 
 
+def likeliest_first(rows: Spool, time: TimeFormat) -> TimeFormat:
+    """Return the formats by how many times of the file they read, where two exchange day and month.
+
+    12/01/2024 has both forms, and would be read by whichever is named first, though 13/01/2024
+    beside it has only one.
+    """
+    if not any("%d" in form and _other_way(form, time.format) for form in time.format):
+        return time
+    read: Counter[str] = Counter()
+    for source in time.column:
+        for values in rows.texts(source):
+            for form in time.format:
+                read[form] += int((_read(_present(values), form) != NO_TIME).sum())
+    return replace(time, format=tuple(sorted(time.format, key=lambda form: -read[form])))
+
+
 def is_date_only(rows: Spool, name: str) -> bool:
     """Return whether all values of a column are dates without a time of day."""
     kind = rows.kinds.get(name)

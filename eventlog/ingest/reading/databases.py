@@ -4,7 +4,7 @@ Addresses::
 
     shop.sqlite, shop.db, shop.duckdb      a file
     postgresql://user@host/database        through ADBC (the extra `postgres`)
-    orders.csv products.parquet  --sql Q   files as tables called orders and products
+    orders.csv products.parquet  --sql Q   files as tables called orders and products; or a folder
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import pyarrow as pa
 from eventlog._runtime.errors import InputError
 from eventlog._runtime.extras import require
 from eventlog.ingest.reading.json_lines import array_of
-from eventlog.ingest.reading.sources import JSON_SUFFIXES, TEXT_SUFFIXES
+from eventlog.ingest.reading.sources import JSON_SUFFIXES, TEXT_SUFFIXES, is_data
 from eventlog.ingest.reading.streams import Batch
 
 ROWS = 100_000  # of a batch
@@ -108,7 +108,16 @@ def database_of(inputs: Sequence[Any], sql: str | None) -> Database | None:
         return Database(str(path), (str(path),), _duckdb, TABLES)
     if sql is None:
         return None
-    return Database(", ".join(texts), texts, _duckdb_over_files, TABLES)
+    files = tuple(file for text in texts for file in _files(text))
+    return Database(", ".join(texts), files, _duckdb_over_files, TABLES)
+
+
+def _files(given: str) -> list[str]:
+    """Return the files of a folder; a file, and a pattern that DuckDB reads as one table, alone."""
+    if not Path(given).is_dir():
+        return [given]
+    files = (path for path in sorted(Path(given).iterdir()) if path.is_file())
+    return [str(path) for path in files if is_data((path.name,))]
 
 
 def _without_password(address: str) -> str:

@@ -7,11 +7,14 @@ import csv
 import io
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
+import pyarrow as pa
+
 from eventlog._runtime.errors import InputError
-from eventlog.ingest.columns.values import plain_name
+from eventlog.ingest.columns.values import plain_name, wholly_match
 from eventlog.ingest.detection.aliases import ALIASES
 from eventlog.ingest.mapping import FileFormat
 from eventlog.ingest.mapping_values import check_encoding
@@ -226,9 +229,9 @@ def _names(
     fields = [f.strip() for f in split(line, delimiter, layout.quote)]
     header = any(f in known for f in fields) if layout.header == "auto" else layout.header
     if not header:
-        for layout_names in layout.columns:
-            if len(layout_names) == len(fields):
-                return list(layout_names), False
+        long = [names for names in layout.columns if len(names) == len(fields)]
+        if long:
+            return list(next((n for n in long if _fits(n, fields, layout)), long[0])), False
         if layout.columns:
             wanted = " or ".join(str(len(names)) for names in layout.columns)
             raise InputError(
@@ -242,3 +245,12 @@ def _names(
     if twice is not None:
         raise InputError(f"{path} has two columns called {twice!r} in row 1; rename one.")
     return names, True
+
+
+def _fits(names: Sequence[str], fields: list[str], layout: FileFormat) -> bool:
+    """Return whether the fields of a row look like the columns of these names."""
+    return all(
+        wholly_match(pa.array([field]), layout.patterns[name]).all()
+        for name, field in zip(names, fields, strict=True)
+        if name in layout.patterns
+    )

@@ -77,7 +77,7 @@ def _local(path: Path, scratch: Path) -> list[InputFile]:
             (
                 local_file(p, partitions=_partitions(p.relative_to(path).parent.parts))
                 for p in path.rglob("*")
-                if p.is_file() and _is_data(p.relative_to(path).parts)
+                if p.is_file() and is_data(p.relative_to(path).parts)
             ),
             f"{path} is a folder without events/part-*.parquet and without a file to read",
             scratch,
@@ -109,12 +109,13 @@ def _several(files: Iterable[InputFile], nothing: str, scratch: Path) -> list[In
     ]
 
 
-def _is_data(parts: Sequence[str]) -> bool:
-    """Return whether a file of a folder is one to read: no hidden one, no _SUCCESS."""
+def is_data(parts: Sequence[str]) -> bool:
+    """Return whether a file of a folder is one to read: no hidden one, no _SUCCESS, no README."""
     suffixes = [s.lower() for s in Path(parts[-1]).suffixes]
     kind = suffixes[-2:-1] if suffixes and suffixes[-1] in COMPRESSIONS else suffixes[-1:]
     hidden = any(part.startswith((".", "_")) for part in parts)
-    return not hidden and bool(kind) and kind[0] in (*SUFFIXES, ".zip")
+    about = re.fullmatch(r"(?i)(?:readme|licen[cs]e)\b.*\.txt", parts[-1])
+    return not (hidden or about) and bool(kind) and kind[0] in (*SUFFIXES, ".zip")
 
 
 def _before_pattern(path: Path) -> int:
@@ -137,7 +138,7 @@ def _archive(path: Path, scratch: Path) -> list[InputFile]:
         raise InputError(f"{path} is a damaged zip archive; download or export it again.") from None
     if any(m.flag_bits & 1 for m in members):
         raise InputError(f"{path} is an encrypted zip archive; unpack it first.")
-    files = [m for m in members if _is_data(Path(m.filename).parts)]
+    files = [m for m in members if is_data(Path(m.filename).parts)]
     inner = next((m.filename for m in files if m.filename.lower().endswith(".zip")), None)
     if inner is not None:
         raise InputError(f"{path} holds another archive, {inner}; unpack it first.")
@@ -179,7 +180,7 @@ def _remote(address: str, scratch: Path) -> list[InputFile]:
         if glob.has_magic(path):
             paths, base = system.glob(path), _before_pattern(Path(path))
         elif system.isdir(path):
-            paths = [p for p in system.find(path) if _is_data(Path(p).parts[base:])]
+            paths = [p for p in system.find(path) if is_data(Path(p).parts[base:])]
         files = [_remote_file(system, address, str(p), base) for p in paths]
     except (ImportError, ValueError) as error:  # no such kind of address, or its library is missing
         raise InputError(f"{address} cannot be read: {error}.") from None

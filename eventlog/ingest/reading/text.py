@@ -130,17 +130,19 @@ def _silent_on_bytes() -> Iterator[None]:
 
 
 def unprotected(chunk: pa.RecordBatch) -> pa.RecordBatch:
-    """Return the rows without the ' that keeps a spreadsheet from running a text as a formula.
+    """Return the rows without what spreadsheets have around texts.
 
-    Exports have it before texts that begin with = + - @ (see `eventlog.formats`).
+    A ' keeps a text that begins with = + - @ from running as a formula (see `eventlog.formats`);
+    ="00123" is a formula that keeps a code's zeros.
     """
     columns = []
     for column in chunk.columns:
         column = column if pa.types.is_dictionary(column.type) else each_its_own(column)
         texts = column.dictionary
-        if pc.any(pc.starts_with(texts, "'")).as_py():
+        if pc.any(pc.match_substring_regex(texts, """^(?:'|=")""")).as_py():
             marked = pc.match_substring_regex(texts, PROTECTED)
-            texts = pc.if_else(marked, pc.utf8_slice_codeunits(texts, 1), texts)
+            bare = pc.replace_substring_regex(texts, r'^="([^"]*)"$', r"\1")
+            texts = pc.if_else(marked, pc.utf8_slice_codeunits(texts, 1), bare)
             column = texts.take(column.indices).dictionary_encode()
         columns.append(column)
     return pa.RecordBatch.from_arrays(columns, names=chunk.schema.names)

@@ -46,8 +46,10 @@ BLANK: dict[str, Any] = {
 SESSION = np.dtype(
     [
         ("device", "i8"),
+        ("start", "f8"),  # seconds since the first day
         ("user", "i4"),
         ("ring", "i4"),
+        ("engagement", "f4"),  # of the shopper, see shoppers.shopper_dtype
         ("country", "i1"),
         ("channel", "i1"),
         ("typology", "i1"),  # -1 = honest

@@ -86,7 +86,7 @@ def draw_category(shopper, session, day_state, own_taste):
     Its inclusive value moves with the season, and with the prices as far as the shopper minds them.
     `own_taste`: 1, or 0 for a gift.
     """
-    total, n = 0.0, shopper.category_logit.shape[0]
+    total, n = 0.0, len(day_state.demand)
     for c in range(n):
         total += category_weight(shopper, day_state, own_taste, c)
     left = uniform(session.key, draws.CATEGORY) * total

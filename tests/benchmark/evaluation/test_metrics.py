@@ -213,7 +213,7 @@ def test_intervals_cover_the_truth_as_often_as_they_say(
 
 def test_resamples_do_not_depend_on_block_size(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = np.concatenate(list(metrics.resamples(7)))
-    monkeypatch.setattr(metrics, "CHUNK", 7 * 13)
+    monkeypatch.setattr("benchmark.evaluation.metrics.resampling.CHUNK", 7 * 13)
     assert np.array_equal(np.concatenate(list(metrics.resamples(7))), whole)
     assert whole.shape == (metrics.RESAMPLES, 7)
     assert (whole.sum(axis=1) == 7).all()

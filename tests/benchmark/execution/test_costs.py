@@ -82,7 +82,7 @@ def test_a_run_says_before_how_long_it_takes_and_then_how_long_is_left(
     tiny_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("benchmark.execution.runner.FORECAST_S", 0.0)
+    monkeypatch.setattr("benchmark.execution.dispatch.FORECAST_S", 0.0)
     go(tiny_folder, tmp_path / "out", engine_name="serial", models=["popularity", "recency"])
     said = capsys.readouterr().err.splitlines()
     assert re.match(r"\d+ of \d+ cells to run, \d+ found finished: \d+ data, \d+ model", said[0])

@@ -11,7 +11,8 @@ import pytest
 import simulator
 from benchmark import suite as suites
 from benchmark.evaluation import ceilings
-from benchmark.execution import make_ceilings, runner
+from benchmark.execution import runner
+from benchmark.execution.ceilings import make_ceilings
 from benchmark.execution.results import Store, unpack
 from eventlog._runtime.errors import InputError
 

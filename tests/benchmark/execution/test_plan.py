@@ -211,7 +211,7 @@ def test_code_follows_imports() -> None:
 
 def test_an_import_inside_a_function_counts() -> None:
     assert fingerprint._locate("simulator.truth.oracles") in fingerprint.closure(
-        "benchmark.execution.jobs"
+        "benchmark.execution.cells.reference"
     )
 
 
@@ -230,7 +230,7 @@ def test_what_a_plugin_outside_the_packages_imports_counts(tmp_path: Path) -> No
 
 
 def test_a_closure_holds_what_each_of_its_modules_imports() -> None:
-    for root in ("benchmark.execution.jobs", "baselines.models.lstm", "simulator.api"):
+    for root in ("benchmark.execution.cells.model", "baselines.models.lstm", "simulator.api"):
         closure = fingerprint.closure(root)
         for path in closure:
             for name in fingerprint._imported_modules(path):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from benchmark.execution import results, runner
+from benchmark.execution.outcome import Outcome
 from benchmark.execution.results import Store, pack
 from benchmark.report import compare, leaderboard, task_section
 from benchmark.report.aggregate import Board, Row, boards
@@ -242,7 +243,7 @@ def test_compare_tells_what_changed(made: Path, tiny_folder: Path, tmp_path: Pat
 
 
 def test_results_of_two_machines_are_put_together(tiny_folder: Path, tmp_path: Path) -> None:
-    def go(models: list[str], out: str) -> runner.Outcome:
+    def go(models: list[str], out: str) -> Outcome:
         return runner.run_suite(
             "all",
             log=tiny_folder,

@@ -7,9 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from eventlog import EventLog, InputError
 from eventlog.check import check
+from eventlog.checking.oddities import duplicated
 from eventlog.clean import Cleaning, clean
 from eventlog.log import sort_events, tidy
 
@@ -114,3 +117,29 @@ def test_blank_texts_are_errors(column: str) -> None:
 def test_a_session_gap_that_is_no_time_is_refused(gap: float) -> None:
     with pytest.raises(InputError, match="session_gap_minutes is"):
         Cleaning(session_gap_minutes=gap)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from("abc"),
+            st.integers(0, 3),
+            st.sampled_from(["view", "buy"]),
+            st.none() | st.floats(0, 2).map(round),
+        ),
+        max_size=30,
+    ),
+    st.booleans(),
+)
+@settings(max_examples=50, deadline=None)
+def test_repeats_are_those_of_whole_rows_in_any_order(
+    rows: list[tuple[object, ...]], in_order: bool
+) -> None:
+    frame = pd.DataFrame(rows, columns=["user_id", "timestamp", "event", "price"])
+    frame["timestamp"] = pd.to_datetime(frame["timestamp"], unit="D", utc=True)
+    frame["price"] = frame["price"].astype(float)
+    frame = frame.sort_values(["user_id", "timestamp"], kind="stable") if in_order else frame
+    coded = frame.astype({"user_id": "category", "event": "category"})
+    expected = frame.duplicated().to_numpy()
+    found = duplicated(coded.assign(event_id=range(len(frame)), session_id="x"))
+    np.testing.assert_array_equal(found, expected)

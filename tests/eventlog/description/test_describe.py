@@ -113,6 +113,16 @@ def test_what_is_odd_stands_out(log: EventLog, change: object, column: str, text
     assert [c for c, _ in found(change(log))] == [column]  # type: ignore[operator]
 
 
+def test_values_that_only_some_events_have_are_missed_in_these_alone(log: EventLog) -> None:
+    buys = (log.events["event"] == "purchase").to_numpy()
+    assert 0 < buys.mean() < 0.5
+    method = np.where(buys, "card", None)
+    assert gather(changed(log, method=method)).missing_share("method") == 0
+    method[np.flatnonzero(buys)[1:]] = None
+    facts = gather(changed(log, method=method))
+    assert facts.missing_share("method") == pytest.approx(1 - 1 / buys.sum())
+
+
 def test_a_log_does_not_differ_from_itself_and_differs_from_another(log: EventLog) -> None:
     same = drifts(gather(log), gather(log))
     assert {d.distance for d in same} == {0.0} and {d.verdict for d in same} == {"alike"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -116,15 +116,41 @@ def test_rows_that_are_no_events_are_reported() -> None:
     assert len(log) == len(frame) - 1
 
 
+def test_numbers_of_other_types_keep_their_digits() -> None:
+    frame = FRAME.assign(
+        price=np.float32(9.99),
+        weight=np.float16(0.1),
+        stay=pd.Timedelta(minutes=1.5),
+        month=pd.period_range("2026-01", periods=140, freq="M"),
+    )
+    events = EventLog.from_pandas(frame).events
+    assert set(events["price"]) == {9.99}
+    assert set(events["stay"]) == {90.0}, "in seconds"
+    assert set(events["weight"]) == {float(np.float32(np.float16(0.1)).astype(str))}
+    assert events["month"].min() == pd.Timestamp("2026-01-01", tz="UTC")
+
+
 def test_polars_is_read_through_arrow() -> None:
-    class Lazy:  # what a LazyFrame offers of it
-        def collect(self) -> Lazy:
+    class Frame:
+        """What Polars offers of a frame; Int128 and Object are no types of Arrow."""
+
+        schema: ClassVar = {"customer": "Int128", "time": "Datetime"}
+
+        def collect(self) -> Frame:
             return self
 
-        def to_arrow(self) -> pa.Table:
-            return pa.Table.from_pandas(FRAME)
+        def drop(self, names: list[str]) -> Frame:
+            assert names == ["customer"]
+            return self
 
-    assert len(EventLog.from_polars(Lazy())) == len(FRAME)
+        def __getitem__(self, name: str) -> pd.Series:
+            return pd.Series([2**100 + k % 14 for k in range(140)], dtype=object)
+
+        def to_arrow(self) -> pa.Table:
+            return pa.Table.from_pandas(FRAME.drop(columns="customer"))
+
+    log = EventLog.from_polars(Frame())
+    assert sorted(set(log.events["user_id"])) == [str(2**100 + k) for k in range(14)]
     with pytest.raises(InputError, match="data frame of Polars, not int"):
         EventLog.from_polars(3)
     with pytest.raises(InputError, match="table of Arrow, not list"):

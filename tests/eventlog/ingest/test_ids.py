@@ -47,6 +47,7 @@ def of_json(values: list[str], folder: Path) -> list[str]:
         (of_csv, ["1,234", "0x1F", "1e20"], ["0x1F", "1,234", "1e20"]),
         (of_csv, ["\u00a0a", "a\u2003", "\u200ba", "a \ufeff"], ["a"] * 4),
         (of_csv, ["a", "-", "NA", "(null)", "none"], ["a"]),
+        (of_csv, ['=""007""', "8", "'=1"], ["007", "8", "=1"]),
         (of_json, ["1", '"1"', "1.0"], ["1"] * 3),
         (of_json, ["1e20", "100000000000000000000"], ["100000000000000000000"] * 2),
         (of_json, [f"{2**53 + 1}.0", f"{2**53}"], [f"{2**53}", f"{2**53 + 1}"]),
@@ -107,3 +108,35 @@ def test_what_was_done_to_ids_is_said(tmp_path: Path) -> None:
     assert "the .0 at the end of the ids in user_id means nothing" in notes(["1.0", "2"])
     assert "1.23457E+12, which a spreadsheet rounded" in notes(["1.23457E+12", "2"])
     assert "spreadsheet" not in notes(["1E5", "E+12"])
+
+
+@pytest.mark.parametrize(
+    ("items", "mark"),
+    [
+        (["a|b|c", "d"], "|"),
+        (["a|b", "a|b|c"], "|"),
+        (["a,b", "b"], ","),
+        (["a; b", "b"], ";"),
+        (["sku1|red", "sku2|red"], None),  # a key of two columns
+        (["shirt,red", "jeans"], None),
+        (["A shirt, red", "red"], None),
+    ],
+)
+def test_several_items_in_one_text_are_pointed_out(
+    items: list[str], mark: str | None, tmp_path: Path
+) -> None:
+    rows = "".join(f'u{k},2024-01-01,buy,"{item}"\n' for k, item in enumerate(items))
+    (tmp_path / "a.csv").write_text(f"user_id,timestamp,event,item_id\n{rows}")
+    said = str(import_file(tmp_path / "a.csv", tmp_path / "log"))
+    if mark is None:
+        assert "several items" not in said
+    else:
+        assert f"{items[0]!r}, which may be several items" in said and repr(mark) in said
+
+
+def test_of_two_alike_names_the_schemas_own_counts(tmp_path: Path) -> None:
+    text = "UserID,user_id,timestamp,event,Price,price\n7,a,2024-01-01,buy,2,1\n"
+    (tmp_path / "a.csv").write_text(text)
+    events = imported(tmp_path / "a.csv", tmp_path / "log").events
+    assert [*events["user_id"], *events["price"]] == ["a", 1.0]
+    assert [*events["UserID"], *events["Price"]] == [7, 2]

@@ -171,3 +171,14 @@ def test_names_that_no_column_has_are_said(tmp_path: Path) -> None:
 def test_an_empty_name_of_a_column_is_refused(names: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"columns\.user_id is empty"):
         mapping_of(WHOLE.replace('"u"', names), tmp_path)
+
+
+def test_no_regular_expression_takes_for_ever(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(f"user_id,time,event\n{'a' * 60}!,2024-01-01,view\n")
+    base = '[columns]\nuser_id = "user_id"\n[time]\ncolumn = "time"\n[event]\ncolumn = "event"\n'
+    rule = '[[rules]]\ncolumn = "user_id"\nmatches = "{}"\nreject = "odd"\n'
+    (tmp_path / "m.toml").write_text(base + rule.format("(a+)+") + '[strip]\nuser_id = "(a|a)+$"\n')
+    import_file(tmp_path / "a.csv", tmp_path / "log", mapping=load(tmp_path / "m.toml"))
+    (tmp_path / "m.toml").write_text(base + rule.format("(?=a)b"))
+    with pytest.raises(InputError, match=r"rules\[0\]\.matches .* no lookahead"):
+        load(tmp_path / "m.toml")

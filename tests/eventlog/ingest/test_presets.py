@@ -413,8 +413,12 @@ def test_details_of_further_presets(tmp_path: Path) -> None:
         "price",
         "quantity",
     }
-    old = "B1,A1,4.0,1514764800\n"
-    file = write(tmp_path, "ratings_Beauty.csv", old)
-    reviews = imported(file, tmp_path / "old", mapping=preset("amazon-reviews")).events
-    assert reviews[["user_id", "item_id"]].astype(str).to_numpy().tolist() == [["A1", "B1"]]
-    assert reviews["timestamp"].iloc[0] == pd.Timestamp("2018-01-01", tz="UTC")
+    user, item = "A2IIIDRK3PRRZY", "0000000116"
+    for year, row in ((2014, f"{user},{item}"), (2018, f"{item},{user}")):
+        file = write(tmp_path, f"{year}.csv", f"{row},4.0,1514764800\n")
+        reviews = imported(file, tmp_path / str(year), mapping=preset("amazon-reviews")).events
+        assert reviews[["user_id", "item_id"]].astype(str).to_numpy().tolist() == [[user, item]]
+        assert reviews["timestamp"].iloc[0] == pd.Timestamp("2018-01-01", tz="UTC")
+    sample = write(tmp_path, "CDNOW_sample.txt", " 00004 0001 19970101  2   29.33\n")
+    bought = imported(sample, tmp_path / "sample", mapping=preset("cdnow")).events
+    assert [*bought["user_id"], *bought["price"]] == ["00004", 29.33]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,17 @@ import torch
 from opacus.grad_sample import GradSampleModule
 from opacus.optimizers import DPOptimizer
 
-from generators.nn.dp_sgd import BETAS, GRID_BITS, MARGIN, noisy_sums, optimizer_of
+from generators.nn.batches import TrainingPlan
+from generators.nn.dp_sgd import (
+    BETAS,
+    GRID_BITS,
+    MARGIN,
+    noisy_sums,
+    optimizer_of,
+    private_epochs_of,
+    private_steps,
+    sampling_rate,
+)
 
 CLIP, EXPECTED = 0.5, 8.0
 
@@ -73,3 +84,12 @@ def test_noisy_sums_lie_on_a_grid_finer_than_the_noise() -> None:
     grid = 2.0 ** (np.floor(np.log2(sd)) - GRID_BITS)
     assert grid < sd / 1000
     assert torch.equal(noisy, torch.round(noisy / grid) * grid)
+
+
+@pytest.mark.parametrize(("users", "passes"), [(20, 6), (1_500, 6), (2_000, 8), (3_000, 12)])
+def test_few_users_are_passed_over_fewer_times_than_many(users: int, passes: int) -> None:
+    plan = TrainingPlan()
+    assert private_epochs_of(plan, users) == passes
+    assert private_steps(plan, users) == round(passes / sampling_rate(plan, users))
+    assert private_epochs_of(replace(plan, private_epochs=9), users) == 9
+    assert private_epochs_of(plan, 10**6) == 12

@@ -9,10 +9,9 @@ import pytest
 from fixtures.shop_logs import renamed, shop_log
 
 from eventlog import EventLog, InputError
-from eventlog._runtime.console import Parser
+from generators.__main__ import parser
 from generators.privacy import judgement, statement
 from generators.report import build as report
-from generators.report import options as report_options
 
 EVIL = '<script>alert("x")</script>&$\\frac{1}{2}$ '
 PRIVACY = {
@@ -197,10 +196,9 @@ def test_a_generator_that_copies_is_caught(logs):
 def test_the_command_writes_a_whole_folder(logs, tmp_path, capsys):
     for kind, log in logs.items():
         log.write(tmp_path / kind)
-    parser = Parser(prog="report")
-    report_options.add_arguments(parser)
-    args = parser.parse_args(
-        [a for kind in logs for a in (f"--{kind}", str(tmp_path / kind))]
+    args = parser().parse_args(
+        ["report"]
+        + [a for kind in logs for a in (f"--{kind}", str(tmp_path / kind))]
         + ["--out", str(tmp_path / "out")]
     )
     code = report.main(args)
@@ -232,13 +230,9 @@ def test_the_command_ends_with_the_decision(
         return report.Report({**built.data, "decision": decision}, built.pictures, built.card)
 
     monkeypatch.setattr(report, "build", build)
-    parser = Parser(prog="report")
-    report_options.add_arguments(parser)
     out = [f"--{kind}={tmp_path / kind}" for kind in ("real", "synthetic", "out")]
-    assert (
-        report.main(parser.parse_args([*out, "--purpose", "teaching", "--recipient", "ACME"]))
-        == code
-    )
+    given_for = ["--purpose", "teaching", "--recipient", "ACME"]
+    assert report.main(parser().parse_args(["report", *out, *given_for])) == code
     said = capsys.readouterr().out.rstrip().splitlines()
     assert said[-1].lower().startswith(verdict)
     assert "reason: It is  so." in said
@@ -264,17 +258,13 @@ def test_the_model_gives_settings_and_a_checksum(logs, tmp_path):
 
 
 def test_help_says_which_command_makes_each_input():
-    parser = Parser(prog="report")
-    report_options.add_arguments(parser)
-    said = " ".join(parser.format_help().split())
+    said = " ".join(parser().subcommands()["report"].format_help().split())
     for option in ("--holdout", "--utility", "--canaries"):
         assert "generators share" in said[said.index(f"{option} ", said.index("options:")) :][:250]
 
 
 def test_help_has_an_example():
-    parser = Parser(prog="report")
-    report_options.add_arguments(parser)
-    assert "python -m generators report" in parser.format_help()
+    assert "python -m generators report" in parser().subcommands()["report"].format_help()
 
 
 def test_out_that_is_somebody_elses_is_refused(logs, tmp_path):

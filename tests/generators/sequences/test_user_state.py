@@ -57,12 +57,13 @@ def test_picks_are_ranks_in_the_list_of_what_was_touched_last() -> None:
 def test_codes_are_drawn_by_their_shares_and_only_what_is_open() -> None:
     n = 40_000
     logits = np.log(np.array([0.1, 0.2, 0.3, 0.4], dtype=np.float32))
-    can, out = np.tile([True, False, True, True], (n, 1)), np.full(n, -1)
-    u = np.random.default_rng(1).random(n)
-    draw_codes(np.tile(logits, (n, 1)), can, np.arange(n), u, out)
+    can, row = np.tile([True, False, True, True], (n, 1)), np.full((n, 2), -1)
+    u = np.random.default_rng(1).random((n, 2))
+    draw_codes(np.tile(logits, (n, 1)), can, np.arange(n), u, 1, row, 0)
     np.testing.assert_allclose(
-        np.bincount(out, minlength=4) / n, np.array([1, 0, 3, 4]) / 8, atol=0.01
+        np.bincount(row[:, 0], minlength=4) / n, np.array([1, 0, 3, 4]) / 8, atol=0.01
     )
+    assert (row[:, 1] == -1).all()
     assert drawn(logits, np.zeros(4, dtype=np.bool_), 0.5) == 0  # nothing is open
     assert (
         drawn(np.array([-np.inf, -200.0], dtype=np.float32), np.ones(2, dtype=np.bool_), 0.999) == 1
@@ -100,8 +101,8 @@ def test_a_fresh_item_is_none_that_the_user_has_unless_there_is_no_other() -> No
     state.users["item"][n // 2 :, :4] = [1, 2, 3, 4]
     row = np.zeros((n, 13), dtype=np.int64)
     start = np.array([1, 5])
-    u = np.random.default_rng(2).random(n)
-    draw_items(state.users, row, np.arange(n), np.ones((n, 6), dtype=np.float32), none, start, u)
+    u, weight = np.random.default_rng(2).random((n, 1)), np.ones((n, 6), dtype=np.float32)
+    draw_items(state.users, row, np.arange(n), weight, none, start, u, 0)
     items = row[:, col.ITEM]
     assert set(items[: n // 2]) == {1, 3}
     assert set(items[n // 2 :]) == {1, 2, 3, 4}
@@ -134,7 +135,7 @@ def test_who_is_behind_takes_a_shorter_break_and_no_other_session() -> None:
         longest_rows=0,
         longest_ms=0,
     )
-    out = np.zeros(1, dtype=np.int64)
+    row = np.zeros((1, col.VALUES), dtype=np.int64)
     # 8 of 38 rows: 80 of 381 s
     for wanted, pace, found in ((3, 250_000, 3), (4, 250_000, 3), (4, 150_000, 4), (2, 250_000, 2)):
         logits = np.where(np.arange(6) == wanted, 0.0, -50.0).astype(np.float32)[None]
@@ -143,7 +144,7 @@ def test_who_is_behind_takes_a_shorter_break_and_no_other_session() -> None:
             hands._replace(fast=none + pace),
             np.zeros(1, dtype=np.bool_),
             logits,
-            np.full(1, 0.5),
-            out,
+            np.full((1, 1), 0.5),
+            row,
         )
-        assert out[0] == found
+        assert row[0, col.GAP] == found

@@ -65,5 +65,5 @@ def test_what_is_switched_off_is_not_looked_for():
         "session": np.arange(3),
     }
     off = Fraud(share=0, refund_abuse=0, coupon_abuse=0, fake_review=0, scraping_bot=0)
-    table = labels.observed(off, rows, np.full(3, -1), np.arange(3), np.arange(3), 0)
-    assert table.num_rows == 0
+    found = labels.observed(off, rows, np.full(3, -1), np.arange(3), np.arange(3), 0)
+    assert len(found.event_id) == 0

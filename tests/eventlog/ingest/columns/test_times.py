@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from eventlog import InputError
 from eventlog.ingest.columns.times import NO_TIME, clocks, column_times, parse_times
 from eventlog.ingest.ingest import import_file, imported
-from eventlog.ingest.mapping import TimeFormat, load
+from eventlog.ingest.mapping import TimeFormat, load, preset
 
 
 def utc(ms: int) -> str:
@@ -241,6 +241,7 @@ def test_a_time_that_no_millisecond_can_hold_is_none() -> None:
         ("customer_id,timestamp", 'u,"2024-03-31 13:00:00,000"'),
         ("customer_id,timestamp", 'u,"Sun, 31 Mar 2024 13:00:00 GMT"'),
         ("customer_id,timestamp", "u,31/Mar/2024:15:00:00 +0200"),
+        ("customer_id,timestamp", 'u,"Sun, 31 Mar 2024 15:00:00 +0200"'),
         ("customer_id,timestamp", "u,31.03.24 13:00"),
         ("customer_id,timestamp", 'u,"March 31, 2024 13:00"'),
     ],
@@ -250,3 +251,21 @@ def test_further_ways_to_write_a_time(header: str, row: str, tmp_path: Path) -> 
     log = imported(tmp_path / "a.csv", tmp_path / "log")
     assert log.events["timestamp"].tolist() == [pd.Timestamp("2024-03-31 13:00", tz="UTC")]
     assert set(log.events) == {"event_id", "user_id", "timestamp", "event", "session_id"}
+
+
+def test_mails_write_offsets_in_two_ways(tmp_path: Path) -> None:
+    rows = '"Fri, 01 Mar 2024 10:00:00 +0100"', '"Sat, 02 Mar 2024 10:00:00 GMT"'
+    lines = "".join(f"u,{row},view\n" for row in rows)
+    (tmp_path / "a.csv").write_text(f"user_id,time,event\n{lines}")
+    times = imported(tmp_path / "a.csv", tmp_path / "log").events["timestamp"]
+    assert times.dt.strftime("%d %H").tolist() == ["01 09", "02 10"]
+
+
+@pytest.mark.parametrize("last", ["13/12/2009 07:45", "12/13/2009 07:45"])
+def test_of_two_formats_the_one_that_reads_all_times_counts(last: str, tmp_path: Path) -> None:
+    names = "Invoice,StockCode,Description,Quantity,InvoiceDate,Price,Customer ID,Country"
+    rows = "".join(f"1,2,x,1,{time},1,3,France\n" for time in ("01/12/2009 07:45", last))
+    (tmp_path / "a.csv").write_text(f"{names}\n{rows}")
+    log = imported(tmp_path / "a.csv", tmp_path / "log", mapping=preset("online-retail"))
+    first = "2009-12-01" if last.startswith("13") else "2009-01-12"
+    assert log.events["timestamp"].dt.strftime("%Y-%m-%d").tolist() == [first, "2009-12-13"]

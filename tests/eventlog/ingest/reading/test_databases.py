@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from eventlog import EventLog, InputError
@@ -118,6 +119,20 @@ def test_instacart_is_two_tables_and_counts_days(tmp_path: Path) -> None:
     ]
     assert log.events["item_id"].astype(str).tolist() == ["196", "14084", "196", "196"]
     assert log.events["reordered"].tolist() == [0, 0, 1, 1]
+
+
+def test_a_folder_of_files_is_tables_of_their_names(tmp_path: Path) -> None:
+    file, folder = instacart(tmp_path / "instacart.sqlite"), tmp_path / "csv"
+    folder.mkdir()
+    with sqlite3.connect(file) as connection:
+        for name in ("orders", "order_products__prior"):
+            frame = pd.read_sql(f"SELECT * FROM {name}", connection, dtype=str)
+            frame.to_csv(folder / f"{name}.csv", index=False)
+    (folder / "README.txt").write_text("about")
+    log, same = (
+        imported(given, tmp_path / "log", mapping=preset("instacart")) for given in (folder, file)
+    )
+    pd.testing.assert_frame_equal(log.events, same.events)
 
 
 @pytest.fixture(scope="module")

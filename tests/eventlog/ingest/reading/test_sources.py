@@ -45,6 +45,7 @@ def test_several_files_a_folder_a_pattern_and_an_archive_are_one_log(tmp_path: P
     folder = months(tmp_path / "months")
     with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
         archive.writestr("__MACOSX/._part-1.csv", "x")
+        archive.writestr("export/README.txt", "x")
         for path in sorted(folder.glob("part-*")):
             archive.write(path, f"export/{path.name}")
     inputs = {

@@ -1,0 +1,1 @@
+"""Make the stored ceilings of simulated logs."""

@@ -1,0 +1,1 @@
+"""The commands of `python -m simulator`, a module each (see `eventlog._runtime.commands`)."""

@@ -1,0 +1,59 @@
+"""Every kind of cheat in `fixtures.cheats` is at chance, flagged, or an error of one sentence."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fixtures.benchmark_runs import QUICK, go
+from fixtures.cheats import CHEATS
+
+from benchmark.execution.judging.sandbox import kernel_guard
+from benchmark.execution.results import Store
+
+CHANCE = 0.3  # of ndcg@10: of 40 items a random ten get .11, the answers 1
+TASKS = ["tasks=['recommendation']", "limit_s=60"]
+
+
+@pytest.fixture(scope="module")
+def records(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The record of each cheat, all of one run."""
+    parent = tmp_path_factory.mktemp("cheats")
+    plugins = tmp_path_factory.mktemp("plugins")
+    places = {"out": str(parent / "results"), "parent": str(parent), "log": str(tiny_folder)}
+    files = []
+    for name, cheat in CHEATS.items():
+        path = plugins / f"{name}.py"
+        path.write_text(cheat.text(name, **places))
+        files.append(str(path))
+    out = Path(places["out"])
+    go(tiny_folder, out, models=["markov", *files], settings=[*QUICK, *TASKS])
+    return {r["label"]["model"]: r for r in Store(out).records if r["kind"] == "model"}
+
+
+@pytest.mark.parametrize("name", CHEATS)
+def test_a_cheat_is_at_chance_or_told(records: dict[str, Any], name: str) -> None:
+    cheat, record = CHEATS[name], records[name]
+    if cheat.kernel > kernel_guard():
+        pytest.skip(f"needs Landlock {cheat.kernel}")
+    said = " | ".join([*record.get("flags", ()), record.get("error", "")])
+    if cheat.said:
+        assert re.search(cheat.said, said), said
+    if record["status"] == "ok":
+        assert record["metrics"]["ndcg@10"] < CHANCE
+    else:
+        assert record["status"] == "error"
+        assert "\n" not in record["error"]
+
+
+def test_an_honest_model_is_not_flagged(records: dict[str, Any]) -> None:
+    assert records["markov"]["flags"] == []
+    assert records["markov"]["metrics"]["ndcg@10"] > 0.1
+
+
+def test_nothing_is_left_of_them(records: dict[str, Any]) -> None:
+    assert subprocess.run(["pgrep", "-f", "sleep 86523"], capture_output=True).returncode == 1
+    assert not Path("/tmp/note-of-a-cheat").exists()
