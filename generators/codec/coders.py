@@ -10,7 +10,7 @@ Code 0 is always 'missing' (or too rare to be kept). There are two kinds:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
@@ -104,6 +104,9 @@ class Bins:
     high: np.ndarray  # (k,) float64
     log: bool  # log-uniform inside an interval of positive numbers
     decimals: int = 6
+    # (m,) float64: values inside intervals that enough users have, and their shares of the interval
+    common: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    share: np.ndarray = field(default_factory=lambda: np.zeros(0))
 
     @property
     def size(self) -> int:
@@ -130,7 +133,8 @@ class Bins:
         """Learn from `values` (n,) float64, NaN = missing.
 
         `points_only` (k,) are values that are always points. Without a budget, points are values
-        with at least `point_share` of the rows, intervals are quantiles of the rest, and
+        with at least `point_share` of the rows, intervals are quantiles of the rest (in which
+        values that `min_users` users have keep their shares), and
         `min_users` users lie beyond the outermost edges; the highest interval is halved `tail`
         times, and so is the lowest where not `log`, because values spread most there. With a
         budget, intervals are the cells of a fixed signed log grid that enough users have.
@@ -177,7 +181,12 @@ class Bins:
         inside = np.clip(values[rest], low_end, high_end)
         edges = np.unique(np.quantile(inside, share))
         low, high = _without_gaps(np.sort(inside), edges, queries.min_users)
-        return cls(points, low, high, bool(log), decimals)
+        common = (users_of >= queries.min_users) & ~np.isin(unique, points)
+        common &= (unique >= low_end) & (unique <= high_end)
+        made = cls(points, low, high, bool(log), decimals)
+        rows_of = np.bincount(made.encode(values[rest]), minlength=made.size)
+        share = counts[common] / rows_of[made.encode(unique[common])]
+        return replace(made, common=unique[common], share=share)
 
     def encode(self, values: np.ndarray) -> np.ndarray:
         """Return codes (n,) int64 of (n,) float64; values beyond all edges get the nearest one."""
@@ -219,7 +228,20 @@ class Bins:
         Values of intervals that `limits` cut lie within them.
         """
         low, high = (np.clip(end, *limits) for end in self.ends())
-        return within(low[codes], high[codes], uniform, self.log).round(self.decimals)
+        if len(self.common) == 0:
+            return within(low[codes], high[codes], uniform, self.log).round(self.decimals)
+        of = self.encode(self.common)
+        taken = np.bincount(of, self.share, minlength=self.size)
+        total = np.cumsum(self.share)
+        before = total - self.share
+        place = np.searchsorted(
+            of + (total - before[np.searchsorted(of, of)]), codes + uniform, side="right"
+        )
+        is_common = uniform < taken[codes]
+        left = np.where(is_common, 0.0, (uniform - taken[codes]) / (1 - taken[codes]).clip(1e-9))
+        between = within(low[codes], high[codes], left, self.log).round(self.decimals)
+        value = np.clip(self.common[np.minimum(place, len(of) - 1)], *limits)
+        return np.where(is_common, value, between)
 
     @classmethod
     def from_json(cls, data: Record, *, low: float = -LARGEST, high: float = LARGEST) -> Self:
@@ -227,13 +249,22 @@ class Bins:
 
         Raises StateError where they are not valid.
         """
-        data.only(("points", "low", "high", "log", "decimals"))
+        data.only(("points", "low", "high", "log", "decimals", "common", "share"))
         points, bottom = (data.numbers(k, low=low, high=high) for k in ("points", "low"))
         top = data.numbers("high", size=len(bottom), low=low, high=high)
-        made = cls(points, bottom, top, data.flag("log"), data.integer("decimals", 0, 15))
+        common = data.numbers("common", low=low, high=high)
+        share = data.numbers("share", size=len(common), low=0, high=1)
+        made = cls(
+            points, bottom, top, data.flag("log"), data.integer("decimals", 0, 15), common, share
+        )
         if made.size > MOST_CODES:
             data.fail("", f"has {made.size:,} codes; at most {MOST_CODES:,} can be learnt")
-        for name, values in (("points", points), ("low", bottom), ("high", top)):
+        for name, values in (
+            ("points", points),
+            ("low", bottom),
+            ("high", top),
+            ("common", common),
+        ):
             if (np.diff(values) <= 0).any():
                 data.fail(name, "does not rise from each entry to the next")
         if (bottom > top).any() or (top[:-1] > bottom[1:]).any():
@@ -241,6 +272,9 @@ class Bins:
         positive = bottom > 0
         if made.log and not (top[positive] / STEEPEST <= bottom[positive]).all():
             data.fail("low", "is too near to zero for the upper end of its interval")
+        of = made.encode(common)
+        if (of <= len(points)).any() or (np.bincount(of, share) > 1 + 1e-9).any():
+            data.fail("common", "is outside the intervals, or has shares that exceed them")
         return made
 
 

@@ -112,6 +112,71 @@ def favourites(user: np.ndarray, code: np.ndarray, rank: int) -> np.ndarray:
     return out
 
 
+def habits(
+    codec: Codec, events: pd.DataFrame, user: np.ndarray, time: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return means over each user's rows (n_users,), by name; NaN where no row has the value.
+
+    Of each number, by magnitude, and of the price to the item's price; of whether a row's item is
+    one that the user has had before; of gaps within a session, by magnitude; of a session's rows.
+    A user's rows (n,) are adjacent.
+    """
+    gap, starts = gaps_and_session_starts(events, user, time)
+    owner = np.cumsum(np.append(False, user[1:] != user[:-1]))
+    found = magnitudes(codec, events)
+    item = item_codes(codec.items, events, category_codes(codec.categories, events))
+    if codec.has_price:
+        paid = events["price"].to_numpy(dtype=np.float64, na_value=np.nan)
+        if "quantity" in found:
+            found["amount"] = found["quantity"] + found["price"]
+        ratio = split_price(codec.price_on(item, time), paid)[0]
+        if codec.bins["price_ratio"].size > 1:
+            found["price"] = ratio
+    n_users = int(owner.max(initial=-1)) + 1
+    if "item_id" in events:
+        pair = pd.DataFrame({"u": owner, "i": string_codes(events["item_id"])[0]})
+        found["item again"] = np.where(item > 0, pair.duplicated().to_numpy(), np.nan)
+    found["gap"] = np.where(starts, np.nan, np.log1p(gap))
+    found["session"] = (starts | np.isnan(gap)).astype(np.float64)
+    return {name: _shrunken_means(owner, values, n_users) for name, values in found.items()}
+
+
+def _shrunken_means(owner: np.ndarray, values: np.ndarray, n: int) -> np.ndarray:
+    """Return the mean of each owner's known `values`, drawn to the mean of all where they are few.
+
+    That is the posterior mean of a level of which rows are noisy readings, with the variances
+    within and between owners by the method of moments.
+    """
+    mean = means(owner, values, n)
+    known = np.isfinite(values)
+    count = np.bincount(owner[known], minlength=n)
+    if not known.any():
+        return mean
+    within = ((values - mean[owner])[known] ** 2).sum() / max(known.sum() - (count > 0).sum(), 1)
+    between = max(float(np.nanvar(mean) - within * np.mean(1 / count[count > 0])), 1e-3 * within)
+    usual = values[known].mean()
+    out: np.ndarray = usual + (mean - usual) * count / (count + within / max(between, 1e-12))
+    return out
+
+
+def magnitudes(codec: Codec, events: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return the numbers and the price of rows on a log scale, (n,) float64 with their sign."""
+    values = {
+        name: events[name].to_numpy(dtype=np.float64, na_value=np.nan)
+        for name in codec.bins
+        if name in events
+    }
+    return {name: np.sign(v) * np.log1p(np.abs(v)) for name, v in values.items()}
+
+
+def means(owner: np.ndarray, values: np.ndarray, n: int) -> np.ndarray:
+    """Return the mean of the known `values` of each owner below `n`, NaN where there is none."""
+    known = np.isfinite(values)
+    count = np.bincount(owner[known], minlength=n)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.bincount(owner[known], values[known], minlength=n) / count
+
+
 def session_labels_of_rows(
     codec: Codec,
     log: EventLog,

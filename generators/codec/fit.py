@@ -30,11 +30,17 @@ from generators.codec.learn_users import (
     labelled_session_bins,
     learn_activity,
     learn_favourites,
+    learn_habits,
     learn_last_sessions,
     learn_users,
 )
 from generators.codec.parts import N_LABELLED_SESSIONS, RHYTHM, Columns, Pace, Users, Vocabulary
-from generators.codec.regularities import learn_levels, learn_usual_categories, longest_session
+from generators.codec.regularities import (
+    learn_item_habits,
+    learn_levels,
+    learn_usual_categories,
+    longest_session,
+)
 from generators.codec.shared_ids import SharedIds
 from generators.privacy.public import Public
 from generators.privacy.queries import PrivateQueries
@@ -141,6 +147,7 @@ def learn(
     if queries.private:
         return codec
     codec = learn_favourites(_with_levels(codec, events))
+    codec = learn_habits(codec, log, queries, user, time)
     rules = replace(
         codec.rules,
         usual_category=learn_usual_categories(codec, events, user),
@@ -209,7 +216,9 @@ def _carried(log: EventLog, names: Values) -> dict[str, object]:
 
 
 def _with_levels(codec: Codec, events: pd.DataFrame) -> Codec:
-    items = replace(codec.items, levels=learn_levels(codec, events))
+    items = replace(
+        codec.items, levels=learn_levels(codec, events), habits=learn_item_habits(codec, events)
+    )
     return replace(codec, vocabulary=replace(codec.vocabulary, items=items))
 
 

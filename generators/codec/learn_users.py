@@ -11,7 +11,7 @@ from eventlog import EventLog
 from generators.codec.clock import Clock
 from generators.codec.codec import Codec
 from generators.codec.coders import Bins, Values
-from generators.codec.features import days_before, last_sessions
+from generators.codec.features import days_before, habits, last_sessions
 from generators.codec.parts import (
     ARRIVAL,
     FAVOURITES,
@@ -22,6 +22,7 @@ from generators.codec.parts import (
     N_LABELLED_SESSIONS,
     OBSERVATION_SPAN,
     PRICE_LEVEL,
+    USUAL,
     Users,
 )
 from generators.privacy.public import Public
@@ -29,6 +30,7 @@ from generators.privacy.queries import PrivateQueries
 
 USERS_OF_BIN = 25  # of arrival, span and length, at the least
 MOST_FAVOURITES = 256  # values of an attribute of items among which a user can have favourites
+HABIT_LEVELS = 10  # intervals of a mean over a user's rows
 MOST_PRICELESS = 20  # with so few items of known price there are no levels of price
 
 
@@ -250,6 +252,27 @@ def _hardly_changes(code: np.ndarray, user: np.ndarray) -> bool:
         & np.isfinite(np.append(np.nan, known[:-1]))
     )
     return bool(again.any() and (known[:-1] == code[1:])[again[1:]].mean() > 0.9)
+
+
+def learn_habits(
+    codec: Codec, log: EventLog, queries: PrivateQueries, user: np.ndarray, time: np.ndarray
+) -> Codec:
+    """Return `codec` with the level at which each user keeps numbers, prices, repeats and pace."""
+    attributes = dict(codec.user_attributes)
+    for name, mean in habits(codec, log.events, user, time).items():
+        bins = Bins.fit(
+            queries,
+            USUAL + name,
+            np.arange(len(mean)),
+            mean.round(6),
+            intervals=HABIT_LEVELS,
+            log=False,
+            decimals=6,
+            point_share=1 / HABIT_LEVELS,
+        )
+        if bins.size > 2:
+            attributes[USUAL + name] = bins
+    return replace(codec, users=replace(codec.users, attributes=attributes))
 
 
 def learn_favourites(codec: Codec) -> Codec:

@@ -25,6 +25,9 @@ LAST_ROWS, LAST_SPAN = "last rows", "last stay"
 RHYTHM = "rhythm"
 # Attributes of users named 'favourite category', 'second brand': what the user has most rows of.
 FAVOURITES = {"favourite ": 1, "second ": 2}
+# Attributes of users named 'usual quantity', 'usual price': intervals of a user's mean, see
+# `features.habits`.
+USUAL = "usual "
 # Attributes that items get from their rows, in fifths: by price within the category, by number of
 # rows, by the share of rows that are more than a look.
 PRICE_LEVEL, POPULARITY, SALES = "price level", "popularity level", "sales level"
@@ -52,6 +55,8 @@ class Items:
     other: np.ndarray
     # POPULARITY, SALES -> (n_codes,) int64: 1 + place in LEVELS, 0 = unknown
     levels: Mapping[str, np.ndarray] = field(default_factory=dict)
+    # number or price -> (n_codes,) int64: 1 + interval of its mean over the item's rows, or 0
+    habits: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -105,12 +110,37 @@ class Labels:
 
 
 @dataclass(frozen=True)
+class Ladder:
+    """The prices that enough users have seen of each item, by item and price."""
+
+    item: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))  # (m,) codes
+    price: np.ndarray = field(default_factory=lambda: np.zeros(0))  # (m,) float64, above 0
+
+    def nearest(self, item: np.ndarray, price: np.ndarray) -> np.ndarray:
+        """Return the item's price nearest to `price` (n,), by ratio; itself if it has none."""
+        out = price.copy()
+        rows = np.flatnonzero(np.isin(item, self.item) & (price > 0))
+        first = np.searchsorted(self.item, item[rows], side="left")
+        last = np.searchsorted(self.item, item[rows], side="right") - 1
+        # prices in ascending order, those of one item after those of the one before
+        steps = np.log(self.price)
+        wanted = np.log(price[rows])
+        width = np.ptp(np.concatenate([[0.0], steps, wanted])) + 1.0
+        above = np.searchsorted(self.item * width + steps, item[rows] * width + wanted)
+        low, high = np.clip(above - 1, first, last), np.clip(above, first, last)
+        nearer = np.abs(steps[high] - wanted) < np.abs(steps[low] - wanted)
+        out[rows] = self.price[np.where(nearer, high, low)]
+        return out
+
+
+@dataclass(frozen=True)
 class Prices:
     """How prices move from day to day."""
 
     daily: bool = field(default=False, metadata=key("daily_prices"))  # one price an item and day?
     # (category, day since 1970, log ratio of its prices to the usual ones)
     reduced: Sequence[tuple[int, int, float]] = ()
+    ladder: Ladder = field(default_factory=Ladder)  # the prices that items have had
 
 
 @dataclass(frozen=True)

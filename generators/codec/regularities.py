@@ -12,8 +12,8 @@ import pandas as pd
 from generators.codec.clock import DAY_MS
 from generators.codec.codec import Codec
 from generators.codec.coders import safe_ends
-from generators.codec.features import category_codes, item_codes, split_price
-from generators.codec.parts import LEVELS, POPULARITY, SALES, Items, Prices
+from generators.codec.features import category_codes, item_codes, magnitudes, means, split_price
+from generators.codec.parts import LEVELS, POPULARITY, SALES, Items, Ladder, Prices
 from generators.privacy.queries import PrivateQueries
 
 # Share of an item's days with one price from which on this is taken for a rule.
@@ -24,6 +24,7 @@ SAME_RATIO = 0.01  # difference of log ratios of prices that is taken for roundi
 # A column predicts the category where it is right this much more often than the largest category.
 MIN_GAIN = 0.1
 MOST_WITHOUT_LEVELS = 20  # with so few items there are no levels
+ITEM_HABIT_LEVELS = 16  # intervals of a mean over an item's rows
 PRIOR_ROWS = 20  # rows that sell as usual, added to those of each item
 LOOKS = ("view", "list", "search")  # roles of events that are no more than a look at an item
 
@@ -62,7 +63,20 @@ def learn_prices(
     near = (rows["r"] - days["r"].transform("median")).abs() < SAME_RATIO
     alike = near.groupby([rows["c"], rows["d"]]).mean() >= MIN_REDUCED_SHARE
     found = usual[alike & (usual.abs() > SAME_RATIO) & (days["u"].nunique() >= min_users)]
-    return Prices(daily, [(int(c), int(d), float(r)) for (c, d), r in found.items()])
+    return Prices(
+        daily,
+        [(int(c), int(d), float(r)) for (c, d), r in found.items()],
+        _ladder(rows, items, min_users),
+    )
+
+
+def _ladder(rows: pd.DataFrame, items: Items, min_users: int) -> Ladder:
+    """Return the prices "p" of each item "i" of `rows` that at least `min_users` users "u" saw."""
+    users = rows[~rows["i"].isin(items.other)].groupby(["i", "p"])["u"].nunique()
+    item, price = (
+        users.index[users >= min_users].get_level_values(k).to_numpy() for k in ("i", "p")
+    )
+    return Ladder(item.astype(np.int64), price.astype(np.float64))
 
 
 def longest_session(
@@ -110,6 +124,26 @@ def learn_levels(codec: Codec, events: pd.DataFrame) -> dict[str, np.ndarray]:
         level[order] = 1 + ((total - rows[order] / 2) / total[-1] * len(LEVELS)).astype(np.int64)
         levels[name] = np.where(rows > 0, level, 0)
     return levels
+
+
+def learn_item_habits(codec: Codec, events: pd.DataFrame) -> dict[str, np.ndarray]:
+    """Return at which level each item keeps each number and its price, see Items.habits.
+
+    Levels have equally many rows: an item comes in packs of a dozen, another one by one.
+    """
+    item = item_codes(codec.items, events, category_codes(codec.categories, events))
+    rows = np.bincount(item, minlength=codec.items.size).astype(np.float64)
+    if np.count_nonzero(rows[1:]) <= MOST_WITHOUT_LEVELS:
+        return {}
+    habits = {}
+    for name, values in magnitudes(codec, events).items():
+        mean = means(item, values, codec.items.size)
+        known = np.flatnonzero(np.isfinite(mean) & (np.arange(len(mean)) > 0))
+        order = known[np.argsort(mean[known], kind="stable")]
+        share = (np.cumsum(rows[order]) - rows[order] / 2) / rows[order].sum()
+        habits[name] = np.zeros(codec.items.size, dtype=np.int64)
+        habits[name][order] = 1 + (share * ITEM_HABIT_LEVELS).astype(np.int64)
+    return habits
 
 
 def learn_usual_categories(

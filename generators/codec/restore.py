@@ -33,15 +33,18 @@ from generators.codec.parts import (
     POPULARITY,
     RHYTHM,
     SALES,
+    USUAL,
     Columns,
     Items,
     Labels,
+    Ladder,
     Pace,
     Prices,
     Rules,
     Users,
     Vocabulary,
 )
+from generators.codec.regularities import ITEM_HABIT_LEVELS
 from generators.codec.shared_ids import SharedIds
 from generators.sequences.codes import BOUGHT, CART, EVER, SEEN
 from generators.sequences.feature_layout import COUNTER_SIZES, Counter
@@ -56,7 +59,7 @@ MOST_LETTERS = 16  # of the prefix of new ids
 MOST_COUNTED = 1e9  # rows or sessions of a user
 LONGEST_SESSION_MS = 10**13
 STEEPEST_PRICE = 50.0  # of log ratios of prices
-HIGHEST_PRICE = 1e15
+SMALLEST_PRICE, HIGHEST_PRICE = 1e-15, 1e15
 MOST_CELLS = 50_000_000  # categories x days of reduced prices
 NANOSECONDS = tuple(
     t.value // 1_000_000 + d * DAY_MS for t, d in ((pd.Timestamp.min, 2), (pd.Timestamp.max, -2))
@@ -130,7 +133,7 @@ def _vocabulary(part: Record) -> tuple[Vocabulary, Columns]:
 
 def _items(part: Record, categories: Values, columns: dict[str, Values]) -> Items:
     """Read the items; their categories, and the codes of rare items, must agree with `start`."""
-    part.only(("names", "category", "start", "price", "attributes", "other", "levels"))
+    part.only(("names", "category", "start", "price", "attributes", "other", "levels", "habits"))
     names = part.texts("names")
     size = len(names) + 1
     start = part.integers("start", size=categories.size + 1, low=1, high=size)
@@ -149,6 +152,7 @@ def _items(part: Record, categories: Values, columns: dict[str, Values]) -> Item
     attributes.only((), columns)
     levels = part.record("levels")
     levels.only((), (POPULARITY, SALES))
+    habits = part.record("habits")
     _check_rare_names(part, names, other)
     return Items(
         names,
@@ -158,6 +162,7 @@ def _items(part: Record, categories: Values, columns: dict[str, Values]) -> Item
         {n: attributes.integers(n, size=size, low=0, high=columns[n].size - 1) for n in attributes},
         other,
         {n: levels.integers(n, size=size, low=0, high=len(LEVELS)) for n in levels},
+        {n: habits.integers(n, size=size, low=0, high=ITEM_HABIT_LEVELS) for n in habits},
     )
 
 
@@ -266,10 +271,12 @@ def _users(codec: Codec, part: Record) -> Users:
         N_LABELLED_SESSIONS: MOST_COUNTED,
         LAST_ROWS: MOST_COUNTED,
     }
+    tops |= {n: HIGHEST_PRICE for n in names if n.startswith(USUAL)}
     coders: dict[str, Values | Bins] = {}
     for name in names:
         if name in tops:
-            coders[name] = Bins.from_json(attributes.record(name), low=0, high=tops[name])
+            low = -tops[name] if name.startswith(USUAL) else 0
+            coders[name] = Bins.from_json(attributes.record(name), low=low, high=tops[name])
         elif name == RHYTHM:
             classes = [str(k + 1) for k in range(len(codec.clock.rhythms))]
             if attributes.texts(name) != classes:
@@ -335,7 +342,18 @@ def _prices(codec: Codec, part: Record) -> Prices:
     ratio = columns.numbers("ratio", low=-STEEPEST_PRICE, high=STEEPEST_PRICE)
     if rows and codec.categories.size * (int(day.max() - day.min()) + 1) > MOST_CELLS:
         part.fail("reduced", "lies over too many categories and days")
-    return Prices(daily, list(zip(category.tolist(), day.tolist(), ratio.tolist(), strict=True)))
+    reduced = list(zip(category.tolist(), day.tolist(), ratio.tolist(), strict=True))
+    return Prices(daily, reduced, _ladder(codec, part.record("ladder")))
+
+
+def _ladder(codec: Codec, part: Record) -> Ladder:
+    part.only(("item", "price"))
+    item = part.integers("item", low=1, high=codec.items.size - 1)
+    price = part.numbers("price", size=len(item), low=SMALLEST_PRICE, high=HIGHEST_PRICE)
+    order = np.lexsort((price, item))
+    if (order != np.arange(len(item))).any():
+        part.fail("", "is not in the order of items and their prices")
+    return Ladder(item, price)
 
 
 def _pace(codec: Codec, part: Record) -> Pace:

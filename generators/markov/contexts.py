@@ -1,7 +1,19 @@
 """Contexts of the Markov generator: what the distribution of each field is conditioned on.
 
-A context is a tuple of levels, coarse first: the event before, whether a session begins, ... The
-estimate in a context backs off to the context without its last level.
+A context is a tuple of levels, coarse first. The estimate in a context backs off to the context
+without its last level. The usual levels of a field, all of which it has under a privacy budget::
+
+    gap        the event before, whether the cart is empty, the pace, the position in the session
+    label      how many labelled sessions are to come, and in how many rows
+    event      the event before, whether a session begins, the cart, the user's number of rows,
+               the orders so far
+    category   the event, the category before
+    a value    the event, whether a session begins, the user's value before
+    an id      the event, whether a session begins (the first or a later one), the orders so far,
+               the event before
+    others     the event, the event before, whether a session begins
+
+and each also the session's label. `conditions` lists what else a field may be given.
 """
 
 from __future__ import annotations
@@ -13,13 +25,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from generators.codec.codec import SESSION_LABEL, Codec
+from generators.codec.codec import COPY_ACTION, SESSION_LABEL, Codec
 from generators.codec.parts import (
     ARRIVAL,
     LAST_ROWS,
     LAST_SPAN,
     LENGTH,
-    LEVELS,
     OBSERVATION_SPAN,
     PRICE_LEVEL,
 )
@@ -33,12 +44,7 @@ SLOWEST = 10  # level of the counter PACE up to which all are slow
 SIZES = (16, 64, 256)  # bounds of the levels of a user's number of rows
 CARTS = 2  # levels of the items in the cart: none, some
 ORDERS = 4  # levels of the orders so far: 0, 1, 2 or 3, more
-MOST_CODES_ABOUT = 64  # of an attribute that a field may be given
-LEAST_GAIN = 20.0  # nats that an attribute must tell about all rows together
-BACKOFF = 0.3  # pseudo-counts of what is known without it, for each code
-MOST_CHOSEN = 3  # attributes that a field is given
-MOST_CELLS = 2_500_000  # of a table with them
-MOST_COUNTED_ROWS = 200_000  # by which they are chosen
+MOST_CODES_ABOUT = 64  # of a condition that a field may be given
 # Attributes that say when and how much: the features say what of them is left.
 TIMES = (ARRIVAL, OBSERVATION_SPAN, LENGTH, LAST_ROWS, LAST_SPAN)
 MOST_VALUES = 64  # of a column whose last value is part of the context
@@ -57,7 +63,84 @@ class ContextFeatures:
     session_label: torch.Tensor  # of the row's session, 0 = none
     orders: torch.Tensor  # level of the orders so far
     size: torch.Tensor  # level of the rows that the user will have
-    about: torch.Tensor  # (n, n_attributes + 1): attributes of the user, price level of the item
+    attributes: torch.Tensor  # (n, n_attributes): of the user
+    item: torch.Tensor  # code of the row's item
+    drawn: dict[str, torch.Tensor]  # codes of fields of the row: see fields_of_row
+
+    def only(self, index: torch.Tensor, drawn: Sequence[str]) -> ContextFeatures:
+        """Return the rows of `index`, with these fields of the row only."""
+        return ContextFeatures(
+            features=self.features.index_select(0, index),
+            event=self.event.index_select(0, index),
+            is_session_start=self.is_session_start.index_select(0, index),
+            session_label=self.session_label.index_select(0, index),
+            orders=self.orders.index_select(0, index),
+            size=self.size.index_select(0, index),
+            attributes=self.attributes.index_select(0, index),
+            item=self.item.index_select(0, index),
+            drawn={name: self.drawn[name].index_select(0, index) for name in drawn},
+        )
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Something with few codes that a field may be given beside its context."""
+
+    name: str
+    size: int  # number of codes
+    attribute: int = -1  # column of ContextFeatures.attributes
+    feature: int = -1  # column of ContextFeatures.features
+    field: str = ""  # field of the row before which it is not known
+    # where the field is the item: (n_items,) int64 codes
+    table: torch.Tensor | None = None
+
+    def of(self, seen: ContextFeatures) -> torch.Tensor:
+        """Return the codes, (n,) int64."""
+        if self.attribute >= 0:
+            return seen.attributes[:, self.attribute]
+        if self.feature >= 0:
+            return seen.features[:, self.feature]
+        return seen.drawn[self.field] if self.table is None else self.table[seen.item]
+
+
+def fields_of_row(codec: Codec) -> list[str]:
+    """Return the fields that later fields of their row may be given."""
+    numbers = [n for n in codec.rest_fields if n in codec.bins]
+    return ["gap", COPY_ACTION, "order", *codec.value_fields, *numbers]
+
+
+def conditions(codec: Codec) -> list[Condition]:
+    """Return what a field may be given: the user's attributes, the rows before, and its own row."""
+    sizes, features = codec.fields(), codec.feature_sizes()
+    traits = {
+        PRICE_LEVEL: codec.item_table(PRICE_LEVEL),
+        **{name: codec.item_table(name) for name in codec.items.levels},
+        **codec.items.habits,
+    }
+    return [
+        *(
+            Condition(name, size, attribute=k)
+            for k, (name, size) in enumerate(codec.user_attribute_sizes().items())
+        ),
+        *(
+            Condition(
+                f"item's {name}", int(table.max()) + 1, field="item", table=torch.from_numpy(table)
+            )
+            for name, table in traits.items()
+        ),
+        *(Condition(f"feature {k}", size, feature=k) for k, size in enumerate(features)),
+        *(Condition(name, sizes[name], field=name) for name in fields_of_row(codec)),
+    ]
+
+
+def is_open(codec: Codec, name: str, condition: Condition) -> bool:
+    """Is `condition` known, and of use, when the field `name` is drawn?"""
+    order = list(codec.fields())
+    return (
+        1 < condition.size <= MOST_CODES_ABOUT
+        and condition.name not in TIMES
+        and (not condition.field or order.index(condition.field) < order.index(name))
+    )
 
 
 def context_features(codec: Codec, steps: EncodedSequences) -> ContextFeatures:
@@ -82,7 +165,6 @@ def context_features(codec: Codec, steps: EncodedSequences) -> ContextFeatures:
     attributes = torch.repeat_interleave(
         steps.user_attributes, torch.from_numpy(steps.lengths()), dim=0
     )
-    level = torch.from_numpy(codec.item_table(PRICE_LEVEL))[steps.items]
     return ContextFeatures(
         features=steps.features,
         event=column["event"].clamp(min=0),
@@ -90,7 +172,25 @@ def context_features(codec: Codec, steps: EncodedSequences) -> ContextFeatures:
         session_label=session_label,
         orders=order_level(orders),
         size=size,
-        about=torch.cat([attributes, level[:, None]], 1),
+        attributes=attributes,
+        item=steps.items,
+        drawn={name: column[name].clamp(min=0) for name in fields_of_row(codec)},
+    )
+
+
+def nothing_seen(codec: Codec) -> ContextFeatures:
+    """Return the features of no row at all, from which a context has its widths."""
+    nothing = torch.zeros(0, dtype=torch.int64)
+    return ContextFeatures(
+        features=torch.zeros((0, len(codec.feature_sizes())), dtype=torch.int64),
+        event=nothing,
+        is_session_start=nothing,
+        session_label=nothing,
+        orders=nothing,
+        size=nothing,
+        attributes=torch.zeros((0, len(codec.user_attributes)), dtype=torch.int64),
+        item=nothing,
+        drawn=dict.fromkeys(fields_of_row(codec), nothing),
     )
 
 
@@ -128,97 +228,33 @@ def order_level(orders: torch.Tensor) -> torch.Tensor:
     return torch.log2(orders.double() + 1).floor().long().clamp(max=ORDERS - 1)
 
 
-def context(codec: Codec, name: str, seen: ContextFeatures, chosen: Sequence[int] = ()) -> Levels:
-    """Return the context of a field in each row; the session label is the last level of all.
+def context(
+    codec: Codec,
+    name: str,
+    seen: ContextFeatures,
+    chosen: Sequence[int] | None = None,
+    known: Sequence[Condition] = (),
+) -> Levels:
+    """Return the context of a field in each row; of the usual levels the session label is last.
 
-    `chosen` are columns of `seen.about` that it is given as well, see `choose`.
+    `chosen` are places among the usual levels, which come first, and the `known` conditions; None
+    takes the usual levels.
     """
-    levels, sizes, about = _context(codec, name, seen), sizes_about(codec), seen.about
+    usual = _context(codec, name, seen)
+    if chosen is None:
+        return usual
+    levels = [
+        usual[k] if k < len(usual) else (known[k - len(usual)].of(seen), known[k - len(usual)].size)
+        for k in chosen
+    ]
     if name == "category" and codec.rules.usual_category:
         # a search tells more about the category after it than any taste
-        about = about * (_announced(codec, seen.features) == 0)[:, None]
-    return [levels[0], *((about[:, k], sizes[k]) for k in chosen), *levels[1:]]
-
-
-def sizes_about(codec: Codec) -> list[int]:
-    """Return the number of codes of each column of `ContextFeatures.about`."""
-    return [*codec.user_attribute_sizes().values(), len(LEVELS) + 1]
-
-
-def choose(codec: Codec, name: str, code: torch.Tensor, seen: ContextFeatures) -> list[int]:
-    """Return what of a user, or of the row's item, tells most about a field beside its context.
-
-    One after another is chosen while it tells more than chance would; `code` (n,) are the codes of
-    the field, -1 = not asked.
-    """
-    asked = torch.nonzero(code >= 0)[:, 0]
-    asked = asked[:: max(len(asked) // MOST_COUNTED_ROWS, 1)]
-    levels = [(level[asked], width) for level, width in _context(codec, name, seen)]
-    at = index_of(levels[:1])[0].numpy()
-    of, size = code[asked].numpy(), codec.fields()[name]
-    cells = size * int(np.prod([width for _, width in levels]))
-    sizes, about = sizes_about(codec), seen.about[asked].numpy()
-    names = [*codec.user_attributes, PRICE_LEVEL]
-    known = set(codec.value_fields) | set(codec.rest_fields)
-    left = [
-        k
-        for k, n in enumerate(names)
-        if 1 < sizes[k] <= MOST_CODES_ABOUT
-        and n not in TIMES
-        and (n in codec.user_attributes or name in known)
-    ]
-    chosen: list[int] = []
-    while left and len(chosen) < MOST_CHOSEN:
-        gains = [
-            _gain(at, about[:, k], sizes[k], of, size)
-            if cells * sizes[k] <= MOST_CELLS
-            else -np.inf
-            for k in left
+        quiet = (_announced(codec, seen.features) == 0).long()
+        levels = [
+            (level if k < len(usual) else level * quiet, width)
+            for k, (level, width) in zip(chosen, levels, strict=True)
         ]
-        best = int(np.argmax(gains))
-        if gains[best] <= LEAST_GAIN:
-            break
-        k = left.pop(best)
-        chosen.append(k)
-        at, cells = at * sizes[k] + about[:, k], cells * sizes[k]
-    return chosen
-
-
-def _gain(at: np.ndarray, level: np.ndarray, width: int, code: np.ndarray, size: int) -> float:
-    """Return by how much `level` (n,) raises the log likelihood of `code` (n,) in contexts (n,).
-
-    Each row is predicted by the others, so that a level that tells nothing gains nothing.
-    """
-    alone = _left_out(at, code, size, np.full(len(code), 1 / size))
-    both = _left_out(at * width + level, code, size, alone)
-    return float(np.log(both).sum() - np.log(alone).sum())
-
-
-def _left_out(context: np.ndarray, code: np.ndarray, size: int, base: np.ndarray) -> np.ndarray:
-    """Return the share of each row's code among the other rows of its context, (n,).
-
-    It is backed off to `base` (n,).
-    """
-    _, cell, n_cell = np.unique(context * size + code, return_inverse=True, return_counts=True)
-    _, place, n_context = np.unique(context, return_inverse=True, return_counts=True)
-    weight = BACKOFF * size
-    found: np.ndarray = (n_cell[cell] - 1 + weight * base) / (n_context[place] - 1 + weight)
-    return found
-
-
-def parents(codec: Codec, attributes: np.ndarray) -> list[int]:
-    """Return for each attribute of users the earlier one that tells most about it, -1 = none.
-
-    It is the tree of Chow and Liu (1968) in a given order; `attributes` (n_users, S) are codes.
-    """
-    sizes = list(codec.user_attribute_sizes().values())
-    none = np.zeros(len(attributes), dtype=np.int64)
-    out = []
-    for k, size in enumerate(sizes):
-        gains = [_gain(none, attributes[:, j], sizes[j], attributes[:, k], size) for j in range(k)]
-        tells = gains and max(gains) > LEAST_GAIN
-        out.append(int(np.argmax(gains)) if tells else -1)
-    return out
+    return levels
 
 
 def _context(codec: Codec, name: str, seen: ContextFeatures) -> Levels:

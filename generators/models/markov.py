@@ -1,26 +1,17 @@
-"""markov: counts of what follows what, the baseline. No latent, no memory beyond the last row.
+"""markov: counts of what follows what, the baseline. No latent, no network.
 
-Each field of a row is drawn given a context (see `generators.markov.contexts`)::
-
-    gap        the event before, whether the cart is empty, the pace, the position in the session
-    label      how many labelled sessions are to come, and in how many rows
-    event      the event before, whether a session begins, the cart, the user's number of rows,
-               the orders so far
-    category   the event, the category before
-    item       where it is not a copy: the item before
-    a value    the event, whether a session begins, the user's value before
-    an id      the event, whether a session begins (the first or a later one), the orders so far,
-               the event before
-    others     the event, the event before, whether a session begins
-
-and each also given the session's label, and up to three attributes of the user, or the price level
-of the item, that tell most about it (`contexts.choose`). Users who have ordered are likelier to
-order again, the more so the more often: counted so, buyers differ as much as in the log (Pólya's
-urn gives the negative binomial distribution).
+Each field of a row is drawn given a context, a tuple of levels (see `generators.markov.contexts`):
+what the row before was, where the user stands in the session and in the plan, the user's
+attributes, traits of the row's item, and fields of the row that are drawn before. Which of them is
+chosen field by field (`generators.markov.choice`). Users who have ordered are likelier to order
+again, the more so the more often: counted so, buyers differ as much as in the log (Polya's urn
+gives the negative binomial distribution). The item, where it is not a copy, follows the item
+before.
 
 A code counted n times of m in its context has the share (n + s * b) / (m + s), with b its share in
-the coarser context and s the strength of the backoff: the Dirichlet smoothing of MacKay and Peto
-(1995). Under a privacy budget the counts are noisy (see `generators.markov.private_tables`).
+the coarser context and s the strength of the backoff (`generators.markov.backoff`): the Dirichlet
+smoothing of MacKay and Peto (1995). Under a privacy budget the context is the usual one and the
+counts are noisy (see `generators.markov.private_tables`).
 """
 
 from __future__ import annotations
@@ -40,22 +31,20 @@ from generators.codec.parts import (
     LENGTH,
     N_LABELLED_SESSIONS,
     OBSERVATION_SPAN,
-    PRICE_LEVEL,
 )
 from generators.codec.restore import restored
+from generators.markov.backoff import BackoffTable
+from generators.markov.choice import MOST_LEVELS, choose, parents
 from generators.markov.contexts import (
-    MOST_CHOSEN,
     ContextFeatures,
-    Levels,
-    choose,
+    conditions,
     context,
     context_features,
-    index_of,
+    is_open,
+    nothing_seen,
     order_level,
-    parents,
     purchases,
     size_of,
-    sizes_about,
 )
 from generators.markov.private_questions import (
     ITEM_PAIRS,
@@ -80,9 +69,10 @@ from generators.sampling.step_model import draw
 from generators.sequence_model import SequenceGenerator
 from generators.sequences import feature_layout as layout
 from generators.sequences.encode import EncodedSequences
-from generators.validation import Record, array, no_others, shares
+from generators.validation import Record, StateError, array, no_others, shares
 
 MOST_COUNTED = 1e15  # rows of an item
+MOST_CONTEXTS = 10**9  # of a field
 START_S, ROW_S = 8.0, 4e-5  # CPU seconds of a fit on the reference machine, and of each row
 HOURS_A_DAY = 24
 # The attribute that an attribute of users is given; the others are given the one before them.
@@ -90,10 +80,10 @@ PARENTS = {OBSERVATION_SPAN: ARRIVAL, LENGTH: OBSERVATION_SPAN, N_LABELLED_SESSI
 
 
 class Markov(SequenceGenerator):
-    """A first-order Markov chain over (event, category, item); other fields given the event.
+    """A Markov chain over (event, category, item); all fields given what tells most about them.
 
     Args:
-        strength: pseudo-counts of the coarser context.
+        strength: pseudo-counts of the coarser context, at the least.
         successors: items kept as successors of an item.
         clip_quantile: under a privacy budget, the share of users whose counts are not scaled down.
         sequence: see `SequenceGenerator`.
@@ -133,8 +123,10 @@ class Markov(SequenceGenerator):
         owner = np.repeat(np.arange(len(steps)), steps.lengths())
         seen = context_features(codec, steps)
         asked = self._attribute_questions(attributes)
+        self.shares_: dict[str, BackoffTable] = {}
         self.tables_: dict[str, np.ndarray] = {}
         self.given_: dict[str, list[int]] = {}
+        known = conditions(codec)
         fields = [n for n in codec.fields() if n != "item"]
         if ledger.epsilon is not None:
             tables = Tables(ledger, ROUNDS, n_users=len(steps))
@@ -145,30 +137,22 @@ class Markov(SequenceGenerator):
             answers, events = questions.ask(asked, clip_quantile=self.clip_quantile)
             private = PrivateTables(codec, answers, self.field_marginals_ | {"event": events})
             for name in fields:
-                self.given_[name] = []
                 widths = [w for _, w in context(codec, name, seen)]
-                self.tables_[name] = private.learn(name, widths).astype(np.float32)
+                self.given_[name] = list(range(len(widths)))
+                self.shares_[name] = BackoffTable.dense(private.learn(name, widths), len(widths))
             self._learn_private_items(answers, pairs)
         else:
             answers = exact_answers(asked)
             for name in fields:
-                self.given_[name] = choose(codec, name, column[name], seen)
-                levels = context(codec, name, seen, self.given_[name])
-                self.tables_[name] = self._exact(name, column[name], levels).astype(np.float32)
+                code, size = column[name], codec.fields()[name]
+                choice = choose(codec, name, code, seen, known, strength=self.strength)
+                levels = context(codec, name, seen, choice.levels, known)
+                self.given_[name] = choice.levels
+                self.shares_[name] = BackoffTable.learn(
+                    code.numpy(), levels, size, choice.strengths
+                )
             self._learn_items(steps, column["item"].numpy(), owner)
         self._learn_user_attributes(answers)
-
-    def _exact(self, name: str, code: torch.Tensor, levels: Levels) -> np.ndarray:
-        """Return the shares of a field's codes (n,) in each context, (contexts, size)."""
-        size, (at, n) = self.codec_.fields()[name], index_of(levels)
-        counts = np.bincount((at * size + code)[code >= 0].numpy(), minlength=n * size)
-        return backed_off(
-            counts,
-            [w for _, w in levels],
-            np.full(size, 1 / size),
-            strength=self.strength,
-            noise=0.0,
-        )
 
     def _attribute_questions(self, attributes: np.ndarray) -> list[Question]:
         """Return the table of each attribute given another; `attributes` (n_users, S) codes."""
@@ -264,6 +248,7 @@ class Markov(SequenceGenerator):
     def _step_model(self, past: EncodedSequences | None = None) -> MarkovStepModel:
         return MarkovStepModel(
             self.codec_,
+            self.shares_,
             self.tables_,
             self.attribute_shares_,
             self.parents_,
@@ -276,6 +261,8 @@ class Markov(SequenceGenerator):
         arrays = {f"table/{k}": v for k, v in self.tables_.items()} | {
             f"static/{k}": v for k, v in enumerate(self.attribute_shares_)
         }
+        for name, table in self.shares_.items():
+            arrays |= {f"{part}/{name}": values for part, values in vars(table).items()}
         data = {"codec": self.codec_.to_json(), "given": self.given_, "parents": self.parents_}
         return arrays, data
 
@@ -289,7 +276,8 @@ class Markov(SequenceGenerator):
         if (parents >= np.arange(len(sizes))).any():
             own.fail("parents", "gives an attribute one that is drawn after it")
         self.parents_, self.given_ = parents.tolist(), self._given(own.record("given"))
-        self.tables_, self.attribute_shares_ = self._tables_of(arrays), []
+        self.shares_, self.tables_ = self._shares_of(arrays), self._item_tables_of(arrays)
+        self.attribute_shares_ = []
         for k, size in enumerate(sizes):
             parent = self.parents_[k]
             shape = (1 if parent < 0 else sizes[parent], size)
@@ -298,41 +286,56 @@ class Markov(SequenceGenerator):
             )
         no_others(
             arrays,
-            [*(f"table/{n}" for n in self.tables_), *(f"static/{k}" for k in range(len(sizes)))],
+            [
+                *(f"table/{n}" for n in self.tables_),
+                *(f"static/{k}" for k in range(len(sizes))),
+                *(f"{part}/{n}" for part in ("offsets", "keys", "share") for n in self.shares_),
+            ],
         )
 
     def _given(self, record: Record) -> dict[str, list[int]]:
         """Return what each field is given beside its context; see contexts.choose."""
         fields = [n for n in self.codec_.fields() if n != "item"]
         record.only(fields)
-        last = len(sizes_about(self.codec_)) - 1
-        given = {n: record.integers(n, low=0, high=last).tolist() for n in fields}
-        later = {*self.codec_.value_fields, *self.codec_.rest_fields}
-        for name, columns in given.items():
-            if len(columns) > MOST_CHOSEN or (last in columns and name not in later):
-                record.fail(name, "gives a field too much, or what is drawn after it")
+        seen, known, given = nothing_seen(self.codec_), conditions(self.codec_), {}
+        for name in fields:
+            usual = len(context(self.codec_, name, seen))
+            chosen = record.integers(name, low=0, high=usual + len(known) - 1).tolist()
+            more = [known[k - usual] for k in chosen if k >= usual]
+            if not chosen or len(set(chosen)) < len(chosen) or len(chosen) > MOST_LEVELS:
+                record.fail(name, "is no list of different levels")
+            if not all(is_open(self.codec_, name, condition) for condition in more):
+                record.fail(name, "gives a field what is drawn after it")
+            given[name] = chosen
         return given
 
-    def _tables_of(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Return the tables of fields and items, each of the shape that the codec asks for."""
-        codec, n_items = self.codec_, self.codec_.items.size
-        nothing = torch.zeros(0, dtype=torch.int64)
-        seen = ContextFeatures(
-            features=torch.zeros((0, len(codec.feature_sizes())), dtype=torch.int64),
-            event=nothing,
-            is_session_start=nothing,
-            session_label=nothing,
-            orders=nothing,
-            size=nothing,
-            about=torch.zeros((0, len(sizes_about(codec))), dtype=torch.int64),
-        )
+    def _shares_of(self, arrays: dict[str, np.ndarray]) -> dict[str, BackoffTable]:
+        """Return the tables of fields, each of the shape that the codec asks for."""
+        codec, seen, known = self.codec_, nothing_seen(self.codec_), conditions(self.codec_)
         tables = {}
         for name, size in codec.fields().items():
-            if name != "item":
-                contexts = index_of(context(codec, name, seen, self.given_[name]))[1]
-                tables[name] = shares(
-                    arrays, f"table/{name}", dtype="float32", shape=(contexts, size)
-                )
+            if name == "item":
+                continue
+            levels = context(codec, name, seen, self.given_[name], known)
+            offsets = array(
+                arrays,
+                f"offsets/{name}",
+                dtype="int64",
+                shape=(len(levels) + 2,),
+                low=0,
+                high=MOST_CONTEXTS,
+            )
+            n, highest = int(offsets[-1]), math.prod(width for _, width in levels)
+            if n == 0 or offsets[0] != 0 or (np.diff(offsets) < 0).any():
+                raise StateError(f"model.safetensors: offsets/{name} does not rise from 0.")
+            keys = array(arrays, f"keys/{name}", dtype="int64", shape=(n,), low=0, high=highest - 1)
+            share = shares(arrays, f"share/{name}", dtype="float32", shape=(n, size))
+            tables[name] = BackoffTable(offsets, keys, share)
+        return tables
+
+    def _item_tables_of(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the tables of items, each of the shape that the codec asks for."""
+        n_items, tables = self.codec_.items.size, {}
         counts = {
             "popularity": ((n_items,), "float32"),
             "successor": ((n_items, None), "int32"),
@@ -363,6 +366,7 @@ class MarkovStepModel:
     def __init__(
         self,
         codec: Codec,
+        shares: dict[str, BackoffTable],
         tables: dict[str, np.ndarray],
         attribute_shares: list[np.ndarray],
         parents: list[int],
@@ -370,11 +374,17 @@ class MarkovStepModel:
         strength: float,
     ) -> None:
         self.codec, self.strength, self.attribute_shares = codec, strength, attribute_shares
-        self.parents, self.given = parents, given
-        self.price_level = torch.from_numpy(codec.item_table(PRICE_LEVEL))
-        self.log = {
-            k: torch.log(torch.from_numpy(v)) for k, v in tables.items() if k in codec.fields()
-        }
+        self.parents, self.given, self.known = parents, given, conditions(codec)
+        # fields of the row that each field is given
+        nothing = nothing_seen(codec)
+        self.needs: dict[str, list[str]] = {}
+        for name, chosen in given.items():
+            usual = len(context(codec, name, nothing))
+            more = [self.known[k - usual] for k in chosen if k >= usual]
+            self.needs[name] = [c.field for c in more if c.field and c.table is None]
+        self.kept = {field for fields in self.needs.values() for field in fields}
+        self.shares = shares
+        self.log = {name: table.log_share() for name, table in shares.items()}
         self.successor, self.count = tables["successor"], tables["successor_count"]
         popular, of = tables["popularity"] + 1e-3, codec.items.category
         popular[0] = 0.0  # no item
@@ -403,7 +413,8 @@ class MarkovStepModel:
             codes.append(draw(torch.log(share), None if allowed is None else allowed[k], generator))
         attributes = torch.stack(codes, 1)
         self.size = size_of(self.codec, attributes)
-        self.about = torch.cat([attributes, zero[:, None]], 1)
+        self.attributes, self.item = attributes, zero
+        self.drawn: dict[str, torch.Tensor] = {}
         self.rhythm = torch.from_numpy(self.codec.rhythms_of(attributes))
         return attributes
 
@@ -416,23 +427,27 @@ class MarkovStepModel:
         self.event = torch.zeros(len(features), dtype=torch.int64)
         self.is_session_start = torch.zeros(len(features), dtype=torch.bool)
         self.session_label = (self.features[:, layout.LAST_SESSION_LABEL] - 1).clamp(min=0)
+        # a first row has no gap
+        self.drawn = {"gap": torch.zeros(len(features), dtype=torch.int64)}
 
     def logits(self, name: str, rows: np.ndarray) -> np.ndarray:
         """See StepModel."""
         index = torch.from_numpy(rows)
-        parts: tuple[torch.Tensor, ...] = (
+        seen = ContextFeatures(
             self.features,
             self.event,
             self.is_session_start,
             self.session_label,
             self.level,
             self.size,
-            self.about,
+            self.attributes,
+            self.item,
+            self.drawn,
         )
         if len(rows) < len(self.event):
-            parts = tuple(part.index_select(0, index) for part in parts)
-        levels = context(self.codec, name, ContextFeatures(*parts), self.given[name])
-        logits = self.log[name][index_of(levels)[0]]
+            seen = seen.only(index, self.needs[name])
+        levels = context(self.codec, name, seen, self.given[name], self.known)
+        logits = self.log[name][torch.from_numpy(self.shares[name].rows(levels))]
         if name == "gap":
             # codes + 1, 0 = before the first row
             hour = self.features[index, layout.LAST_HOUR]
@@ -471,7 +486,9 @@ class MarkovStepModel:
         elif name == "event":
             self.event = torch.from_numpy(code)
         elif name == "item":
-            self.about[:, -1] = self.price_level[torch.from_numpy(code)]
+            self.item = torch.from_numpy(code)
+        if name in self.kept:
+            self.drawn[name] = torch.from_numpy(code.copy())
 
     def keep(self, rows: np.ndarray) -> None:
         """See StepModel."""
@@ -481,7 +498,8 @@ class MarkovStepModel:
         self.session_label = self.session_label[index]
         self.orders, self.bought = self.orders[index], self.bought[index]
         self.level, self.size = self.level[index], self.size[index]
-        self.about, self.rhythm = self.about[index], self.rhythm[index]
+        self.attributes, self.item = self.attributes[index], self.item[index]
+        self.rhythm = self.rhythm[index]
 
 
 @njit(cache=True)

@@ -274,8 +274,7 @@ class _RowDraw:
         self._draw_codes(name, found, can, column)
         out = self.row[:, column]
         self.past.overwrite(name, out)
-        if len(found):
-            self.model.chose(name, found, out)
+        self.model.chose(name, found, out)
 
 
 def _collect(

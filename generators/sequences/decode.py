@@ -126,7 +126,8 @@ def _prices(
     base = codec.price_on(item, time)
     # A ratio for an item without a known price cannot be drawn from data; the price stays missing
     # then.
-    return np.where(related, np.round(base * times, max(min(plain.decimals, 4), 2)), as_is)
+    scaled = np.round(base * times, max(min(plain.decimals, 4), 2))
+    return np.where(related, codec.prices.ladder.nearest(item, scaled), as_is)
 
 
 def _keep_prices(

@@ -9,7 +9,7 @@ from eventlog import EventLog
 from generators.codec.clock import hour_of_week
 from generators.codec.codec import Codec
 from generators.codec.coders import Bins, Values, string_codes
-from generators.codec.features import days_before, favourites, label_codes, split_price
+from generators.codec.features import days_before, favourites, habits, label_codes, split_price
 from generators.codec.parts import (
     ARRIVAL,
     LAST_ROWS,
@@ -18,6 +18,7 @@ from generators.codec.parts import (
     N_LABELLED_SESSIONS,
     OBSERVATION_SPAN,
     RHYTHM,
+    USUAL,
 )
 from generators.codec.rhythms import rhythm_codes
 from generators.sequences import codes
@@ -78,6 +79,8 @@ def user_attribute_codes(
         activity[RHYTHM] = rhythm_codes(
             codec.clock.rhythms, owner[begins], hour_of_week(time[begins])
         )
+    for name, mean in habits(codec, events, user, time).items() if not codec.private else ():
+        activity[USUAL + name] = mean.round(6)
     table = _users_table(codec, log, events["user_id"].iloc[starts].astype(str).to_numpy())
     owner = np.repeat(np.arange(len(starts)), counts)
     columns = []

@@ -248,7 +248,7 @@ OWN = frozenset(
         *("arrival", "stay", "length", "marks", "last rows", "last stay", "rhythm"),
     }
 )
-OWN_PREFIXES = ("label:", "favourite ", "second ", FACTOR, DISTANCE, STEP, ESCAPE)
+OWN_PREFIXES = ("label:", "favourite ", "second ", "usual ", FACTOR, DISTANCE, STEP, ESCAPE)
 
 
 def escaped(name: str) -> str:

@@ -164,14 +164,19 @@ def other_order(codec: Any, arrays: Arrays) -> None:
         (long_life, "codec.max_rows is 1000000000; it must be a whole number from 2 to 16,384"),
         (put("max_rows", value=5_000), "codec.max_rows is 5000, but the setting max_rows is 1024"),
         (other_order, "codec.statics must begin with arrival, stay and length"),
-        (fill("table/event", np.nan), "table/event has numbers that are not finite"),
-        (fill("table/event", 0.0), "table/event has shares that do not add up to 1"),
+        (
+            put("ladder", value={"item": [2, 1], "price": [1.0, 1.0]}),
+            "codec.ladder is not in the order of items and their prices",
+        ),
+        (fill("share/event", np.nan), "share/event has numbers that are not finite"),
+        (fill("share/event", 0.0), "share/event has shares that do not add up to 1"),
+        (fill("offsets/event", 1), "offsets/event does not rise from 0"),
         (fill("static/2", np.inf), "static/2 has numbers that are not finite"),
         (fill("table/popularity", -1), "table/popularity has numbers outside of 0"),
         (far_items, "table/successor has numbers outside of 0 to 2"),
         (
-            lambda codec, a: a.update({"table/event": a["table/event"][:1]}),
-            "table/event has the shape 1 x 6; it must have",
+            lambda codec, a: a.update({"share/event": a["share/event"][:1]}),
+            "share/event has the shape 1 x 6; it must have",
         ),
         (
             lambda codec, a: a.update({"table/successor": a["table/successor"].astype(np.int64)}),

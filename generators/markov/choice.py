@@ -1,0 +1,186 @@
+"""Choose what the distribution of a field, or of a user's attribute, is conditioned on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numba import njit
+
+from generators.codec.codec import SESSION_LABEL, Codec
+from generators.markov.contexts import Condition, ContextFeatures, Level, context, is_open
+
+LEAST_GAIN = 20.0  # nats that a condition must tell about all rows together
+MOST_CHOSEN = 6  # levels of a field's context
+MOST_LEVELS = MOST_CHOSEN + 1  # with the session's label
+MOST_COUNTED_ROWS = 40_000  # by which they are chosen
+STRENGTHS = 4.0 ** np.arange(6)  # times the least one, among which each level has its own
+BACKOFF = 0.3  # pseudo-counts of what is known without an attribute, for each code
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Levels of a field's context, coarse first, each with how strongly it is backed off."""
+
+    levels: list[int]  # as contexts.context takes them
+    strengths: list[float]  # pseudo-counts of the context without the level
+
+
+def choose(
+    codec: Codec,
+    name: str,
+    code: torch.Tensor,
+    seen: ContextFeatures,
+    known: Sequence[Condition],
+    *,
+    strength: float,
+) -> Choice:
+    """Choose the context of a field among its usual levels and the `known` conditions.
+
+    After the usual first one, that level is taken next which tells most about the field beside
+    those before, while it tells more than chance would. The session's label is always among them.
+    `code` (n,) are the codes of the field, -1 = not asked; no `strength` is below the given one.
+    """
+    before_event = name in ("gap", SESSION_LABEL, "event")
+    asked = _undecided(code, torch.zeros_like(code) if before_event else seen.event)
+    asked = asked[:: max(len(asked) // MOST_COUNTED_ROWS, 1)]
+    seen = seen.only(asked, list(seen.drawn))
+    of, size = code[asked].numpy(), codec.fields()[name]
+    usual = len(context(codec, name, seen))
+    open_ = list(range(1, usual))
+    open_ += [usual + k for k, c in enumerate(known) if is_open(codec, name, c)]
+    strengths = strength * STRENGTHS
+    rows = _Rows(of, size, strengths)
+
+    def level(k: int) -> Level:
+        return context(codec, name, seen, [k], known)[0]
+
+    levels, best = list[int](), 0
+    while True:
+        rows = rows.given(level(best))[0]
+        levels.append(best)
+        if len(levels) == MOST_CHOSEN:
+            break
+        gains = {k: rows.gains(level(k)).max() for k in open_ if k not in levels}
+        open_ = [k for k in gains if gains[k] > LEAST_GAIN]
+        if not open_:
+            break
+        best = max(open_, key=lambda k: gains[k])
+    if name in codec.bins:  # of a number, the level to which a user keeps is given up last
+        lasting = [k for k in levels[1:] if k >= usual and known[k - usual].attribute >= 0]
+        levels = [0, *lasting, *(k for k in levels[1:] if k not in lasting)]
+    if codec.session_labels and name != SESSION_LABEL:
+        # labels are rare: finer contexts have few rows of their sessions
+        levels = [0, usual - 1, *(k for k in levels[1:] if k != usual - 1)]
+    rows, chosen = _Rows(of, size, strengths), []
+    for k in levels:
+        rows, s = rows.given(level(k))
+        chosen.append(s)
+    return Choice(levels, chosen)
+
+
+class _Rows:
+    """Rows of a field in the contexts chosen so far, and how well these tell their codes."""
+
+    def __init__(self, code: np.ndarray, size: int, strengths: np.ndarray) -> None:
+        self.code, self.size, self.strengths = code, size, strengths
+        self.at, self.alone = np.zeros(len(code), dtype=np.int64), np.full(len(code), 1 / size)
+        self.contexts = _by_context(self.at)
+
+    def gains(self, level: Level) -> np.ndarray:
+        """Return how many nats a level tells with each of the strengths."""
+        return self._told(level, self.strengths, np.empty(0))
+
+    def given(self, level: Level) -> tuple[_Rows, float]:
+        """Return the rows in contexts with a further level, and the best strength of it."""
+        s = float(self.strengths[self.gains(level).argmax()])
+        finer = _Rows(self.code, self.size, self.strengths)
+        self._told(level, np.array([s]), finer.alone)
+        finer.at = np.unique(self.at * level[1] + level[0].numpy(), return_inverse=True)[1]
+        finer.contexts = _by_context(finer.at)
+        return finer, s
+
+    def _told(self, level: Level, strengths: np.ndarray, both: np.ndarray) -> np.ndarray:
+        codes, width = level
+        cells = np.zeros((width, self.size))
+        told: np.ndarray = _told(
+            *self.contexts, codes.numpy(), self.code, cells, self.alone, strengths, both
+        )
+        return told
+
+
+def _undecided(code: torch.Tensor, event: torch.Tensor) -> torch.Tensor:
+    """Return the rows (m,) that are asked, code >= 0, and whose event leaves a choice."""
+    asked = torch.nonzero(code >= 0)[:, 0]
+    if len(asked) == 0:
+        return asked
+    of, at = code[asked], event[asked]
+    size = int(event.max()) + 1
+    low = torch.full((size,), torch.iinfo(torch.int64).max).scatter_reduce(0, at, of, "amin")
+    high = torch.full((size,), -1).scatter_reduce(0, at, of, "amax")
+    return asked[(low < high)[at]]
+
+
+def parents(codec: Codec, attributes: np.ndarray) -> list[int]:
+    """Return for each attribute of users the earlier one that tells most about it, -1 = none.
+
+    It is the tree of Chow and Liu (1968) in a given order; `attributes` (n_users, S) are codes.
+    """
+    sizes = list(codec.user_attribute_sizes().values())
+    contexts = _by_context(np.zeros(len(attributes), dtype=np.int64))
+    columns = [np.ascontiguousarray(column) for column in attributes.T]
+    out = []
+    for k, size in enumerate(sizes):
+        strength = np.array([BACKOFF * size])
+
+        def gain(
+            level: np.ndarray, width: int, alone: np.ndarray, both: np.ndarray, k: int = k
+        ) -> float:
+            cells = np.zeros((width, sizes[k]))
+            told = _told(*contexts, level, columns[k], cells, alone, strength, both)  # noqa: B023
+            return float(told[0])
+
+        alone = np.empty(len(attributes))
+        gain(np.zeros_like(columns[k]), 1, np.full(len(attributes), 1 / size), alone)
+        gains = [gain(columns[j], sizes[j], alone, np.empty(0)) for j in range(k)]
+        tells = gains and max(gains) > LEAST_GAIN
+        out.append(int(np.argmax(gains)) if tells else -1)
+    return out
+
+
+def _by_context(at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows in the order of their contexts (n,), and where each context begins."""
+    order = np.argsort(at, kind="stable")
+    changes = np.flatnonzero(np.diff(at[order])) + 1
+    return order, np.concatenate([[0], changes, [len(at)]]).astype(np.int64)
+
+
+@njit(cache=True)
+def _told(order, begin, level, code, cells, alone, strengths, both):
+    """Return by how much `level` (n,) raises the log likelihood of `code` (n,) in contexts.
+
+    Each row is predicted by the others of its context and level, backed off with each of the
+    `strengths` (k,) to `alone` (n,), what they say without it: a level that tells nothing gains
+    nothing. `both` becomes what they say with it by the last strength, where it has (n,) places.
+    `cells` (levels, codes) are 0.
+    """
+    gain, total = np.zeros(len(strengths)), np.zeros(len(cells))
+    for c in range(len(begin) - 1):
+        rows = order[begin[c] : begin[c + 1]]
+        for i in rows:
+            cells[level[i], code[i]] += 1.0
+            total[level[i]] += 1.0
+        for i in rows:
+            same, others = cells[level[i], code[i]] - 1.0, total[level[i]] - 1.0
+            for k in range(len(strengths)):
+                share = (same + strengths[k] * alone[i]) / (others + strengths[k])
+                gain[k] += math.log(share / alone[i])
+                if len(both) > 0:
+                    both[i] = share
+        for i in rows:
+            cells[level[i], code[i]] = 0.0
+            total[level[i]] = 0.0
+    return gain
