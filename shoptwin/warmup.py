@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -32,7 +33,11 @@ def warm_up() -> int:
 
 
 def _quietly(piece: Callable[[], None]) -> None:
-    """Run a piece without its notes about the small log, which is nobody's."""
+    """Run a piece without its notes about the small log, which is nobody's.
+
+    It has one thread: others would only wait, and take the cores from the other piece.
+    """
+    os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported
     with redirect_stderr(io.StringIO()):
         piece()
 
