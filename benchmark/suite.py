@@ -58,6 +58,8 @@ class LogSource(Settings, frozen=True):
     learn_users: Annotated[int, Range(1)] | None = None
     skip_tasks: Names = ()  # tasks of the suite that are not asked of this log
     skip_models: Names = ()  # models of the suite that are not trained on this log
+    # task -> further ones, for this task alone
+    skip_models_of: dict[str, Names] = msgspec.field(default_factory=dict)
     generators: bool = True  # whether the suite's generators learn from this log
     users: Annotated[int, Range(1)] = 1000
     days: Annotated[int, Range(1)] = 60
@@ -123,6 +125,8 @@ class Profile(Settings, frozen=True):
     fidelity_columns: bool = True  # with the two sdmetrics scores, which are slow
     fidelity_users: Annotated[int, Range(2)] | None = None  # compared on each side; None: all
     synthetic_models: Names = ("*",)  # which of the models are trained on generated logs too
+    # asked again with shuffled histories, at most; of models that read the order of events
+    shuffled_questions: Annotated[int, Range(0)] = 4_000
     closed_loop: ClosedLoop | None = None  # runs each simulated log's shop under each policy
     settings: PluginSettings = PluginSettings()
 
@@ -216,6 +220,7 @@ def load(
         data["skip_models"] = []
         for source in data.get("logs", {}).values():
             source.pop("skip_models", None)
+            source.pop("skip_models_of", None)
     if seeds is not None:
         data["seeds"], data["generator_seeds"], data["model_seeds"] = list(seeds), [], {}
     if generators is not None:
@@ -324,6 +329,7 @@ def _resolved(suite: Suite) -> Suite:
         "skip_models": [
             *suite.skip_models,
             *(m for g in suite.logs.values() for m in g.skip_models),
+            *(m for g in suite.logs.values() for of in g.skip_models_of.values() for m in of),
         ],
     }
     for where, given in named.items():

@@ -257,10 +257,15 @@ def write_parquet(
 def to_arrow(table: pd.DataFrame | pa.Table, *, keep: Collection[str] = ()) -> pa.Table:
     """Return an Arrow table with plain strings instead of categories, and times in ms UTC.
 
-    `keep`: names of columns that may be dictionary-coded.
+    `keep`: names of columns that may be dictionary-coded. Raises InputError if a column of objects
+    holds something that no file can.
     """
     if not isinstance(table, pa.Table):
-        table = pa.Table.from_pandas(table, preserve_index=False)
+        try:
+            table = pa.Table.from_pandas(table, preserve_index=False)
+        except (pa.ArrowException, TypeError, OverflowError) as error:
+            reason = " ".join(str(error.args[-1] if error.args else error).split())
+            raise InputError(f"A table has values that cannot be written ({reason}).") from None
     columns = []
     for name, column in zip(table.column_names, table.columns, strict=True):
         kind = column.type

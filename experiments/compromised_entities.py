@@ -195,6 +195,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="make a log and write it here")
     parser.add_argument("--log", type=Path, help="score models on this log")
     parser.add_argument("--models", default="lightgbm")
+    parser.add_argument("--budget", type=float, default=20.0, help="CPU seconds of a fit")
     parser.add_argument("--late-labels", choices=("on", "off"), default="on")
     arguments = parser.parse_args()
     if arguments.out:
@@ -213,7 +214,8 @@ def _score(arguments: argparse.Namespace) -> None:
         f"{data.test.target.mean():.2%} of them frauds"
     )
     for name in arguments.models.split(","):
-        model = plugins.load("baselines.models", name, Model, kind="model")()
+        kind = plugins.load("baselines.models", name, Model, kind="model")
+        model = kind(**({"budget": arguments.budget} if kind.budgeted else {}))
         cpu = time.process_time()
         model.fit(data.train, data.valid, encoder=data.encoder, seed=arguments.seed)
         fitted = time.process_time()

@@ -22,11 +22,11 @@ from simulator.behaviour import campaigns, shoppers
 from simulator.behaviour.browser import Browser
 from simulator.behaviour.buffers.day_state import DayState
 from simulator.behaviour.buffers.event_buffer import SCHEDULED_EVENT
-from simulator.behaviour.calendar import keep_to_calendar
 from simulator.behaviour.day import PAUSE, play, play_past
 from simulator.behaviour.order_index import OrderIndex
 from simulator.behaviour.overrides import OVERRIDE, BehaviourOverrides, Visits, override_records
 from simulator.behaviour.policy_host import PolicyHost
+from simulator.behaviour.schedule import Schedule
 from simulator.behaviour.session.checkout import BROWSE
 from simulator.behaviour.session_buffers import SessionBuffers
 from simulator.behaviour.shoppers import Population, order_within
@@ -91,9 +91,7 @@ class Engine:
         self.visits = by_cohort(self.population, *planned)
         self.arrivals: list[np.ndarray] = []  # planned visits of the day, an array per cohort
         self.buffers = SessionBuffers(scenario, self.browser, self.fraudsters.placed)
-        self.scheduled = self.buffers.scheduled  # all other visits
-        # rows of `scheduled`, by the day on which they fall due
-        self.due: list[list[np.ndarray]] = [[] for _ in range(world.days + 1)]
+        self.schedule = Schedule(self.buffers.scheduled, world)  # all other visits
         self.env = simpy.Environment()
 
     def start(self) -> None:
@@ -149,7 +147,7 @@ class Engine:
             self.browser.sessions.n,
             self.browser.pages.n,
         )
-        visits, due = self._planned_visits(), self._due_on(day)
+        visits, due = self._planned_visits(), self.schedule.due_on(day)
         if day == self.world.first_day:
             self.fraudsters.begin()
             self.population.orders_before[:] = self.population.orders
@@ -212,24 +210,6 @@ class Engine:
         events["override"], events["reference"] = -1, -1
         return events
 
-    def _due_on(self, day: int) -> np.ndarray:
-        """(n,) SCHEDULED_EVENT: what falls due on `day`."""
-        rows = np.concatenate([np.zeros(0, dtype=np.int64), *self.due[day]])
-        return self.scheduled.written.take(rows)
-
-    def _assign_to_days(self, first: int, day: int) -> None:
-        """Assign the scheduled events from row `first` on to days.
-
-        What is due today or was due before is played tomorrow and keeps its time.
-        """
-        due = np.clip(
-            (self.scheduled.written["time"][first:] / DAY).astype(np.int64),
-            day + 1,
-            self.world.days,
-        )
-        for d in np.unique(due).tolist():
-            self.due[d].append(first + np.flatnonzero(due == d))
-
     # --- playing it -------------------------------------------------------------------------------
 
     def _play(self, events: np.ndarray, day: int) -> None:
@@ -279,7 +259,7 @@ class Engine:
 
     def _browse(self, events: np.ndarray, overrides: np.ndarray, day: int) -> None:
         """Hand the events to compiled code, making room in the buffers as they fill up."""
-        before, first, state = self.scheduled.n, 0, self._day_state(overrides, day)
+        before, first, state = self.schedule.events.n, 0, self._day_state(overrides, day)
         while first < len(events):
             self.buffers.make_room(len(events) - first)
             with self.buffers.writing() as buffers:
@@ -292,9 +272,7 @@ class Engine:
                     buffers,
                     self.buffers.room,
                 )
-        new = self.scheduled.written[before:]
-        new["time"] = keep_to_calendar(new["time"], new["scheduled_at"], new["key"], self.world)
-        self._assign_to_days(before, day)
+        self.schedule.assign_visits(before, day)
 
     def _play_past(self) -> None:
         """Schedule what orders from before the first day still lead to."""
@@ -305,7 +283,7 @@ class Engine:
         state = self._day_state(np.zeros(0, dtype=OVERRIDE), 0)
         with self.buffers.writing() as buffers:
             play_past(past, self.population.table, self.browser.session, state, buffers)
-        self._assign_to_days(0, -1)
+        self.schedule.assign(0, -1)
 
     def _day_state(self, overrides: np.ndarray, day: int) -> DayState:
         """The shop today, as compiled code reads it."""
@@ -348,12 +326,7 @@ class Engine:
         found = np.flatnonzero(orders["typology"] >= 0)
         number = self.fraudsters.claims(orders[found], first + found)
         claims = self._attack_events(number)
-        claims = claims[claims["time"] < self.end]
-        before = self.scheduled.n
-        self.scheduled.extend(
-            len(claims), **{name: claims[name] for name in SCHEDULED_EVENT.names or ()}
-        )
-        self._assign_to_days(before, day)
+        self.schedule.add(claims[claims["time"] < self.end], day)
 
     def _act(self, events: np.ndarray) -> None:
         """Play the attacks that need no browsing, one per account at a time."""

@@ -117,17 +117,37 @@ class Attention(nn.Module):
         """Return the rotation of each pair of channels, (size / 2,) radians per row."""
         return ROTARY_BASE ** -(torch.arange(0, size, 2) / size)
 
+    def real_keys(self, length: Tensor, t: int) -> Tensor | None:
+        """Return which of `t` rows are real, (b, 1, 1, t); None where causality sees to it."""
+        if self.causal:
+            return None
+        return (torch.arange(t, device=length.device) < length[:, None])[:, None, None]
+
     def forward(self, x: Tensor, length: Tensor, ms: Tensor) -> Tensor:
         """Return (b, t, dim) of x (b, t, dim), the real rows (b,) and their times (b, t)."""
         t = x.shape[1]
-        mask = None
-        if not self.causal:
-            # (b, 1, 1, t): real keys
-            mask = (torch.arange(t, device=x.device) < length[:, None])[:, None, None]
+        mask = self.real_keys(length, t)
         x = self.near(x, length)
         for block in self.blocks:
             x = block(x, self.cos[:t], self.sin[:t], mask)
         return self.norm(x)
+
+    def at(self, x: Tensor, length: Tensor, position: Tensor) -> Tensor:
+        """Return what `forward` does at one position of each window, (b,): (b, dim).
+
+        The last layer is computed there alone, as far as nothing else needs it.
+        """
+        t, row = x.shape[1], torch.arange(len(x), device=x.device)
+        cos, sin = self.cos[:t], self.sin[:t]
+        mask = self.real_keys(length, t)
+        x = self.near(x, length)
+        *blocks, last = self.blocks
+        for block in blocks:
+            x = block(x, cos, sin, mask)
+        if not isinstance(last, Block):
+            return self.norm(last(x, cos, sin, mask)[row, position])
+        seen = position if self.causal else length - 1
+        return self.norm(last.at(x, cos, sin, position, seen))
 
 
 class Block(nn.Module):
@@ -153,6 +173,27 @@ class Block(nn.Module):
         """
         qkv = self.qkv(self.norm1(x))
         y = rotary_attention(qkv, self.heads, cos, sin, mask, causal=self.causal)
+        return self._forward_of(x, y)
+
+    def at(self, x: Tensor, cos: Tensor, sin: Tensor, position: Tensor, seen: Tensor) -> Tensor:
+        """Return (b, dim), what `forward` does at one position (b,) of each window.
+
+        `seen` (b,) is the last position that it sees.
+        """
+        b, t, d = x.shape
+        row, visible = torch.arange(b, device=x.device), torch.arange(t, device=x.device)
+        normed = self.norm1(x)
+        split = lambda y: y.view(b, -1, self.heads, d // self.heads).transpose(1, 2)
+        # (b, heads, 1, d / heads), and t of them
+        q = split(F.linear(normed[row, position], self.qkv.weight[:d]))
+        k, v = map(split, F.linear(normed, self.qkv.weight[d:]).chunk(2, dim=-1))
+        q = rotate(q, cos[position][:, None, None], sin[position][:, None, None])
+        mask = (visible <= seen[:, None])[:, None, None]
+        y = F.scaled_dot_product_attention(q, rotate(k, cos, sin), v, attn_mask=mask)
+        return self._forward_of(x[row, position], y.reshape(b, d))
+
+    def _forward_of(self, x: Tensor, y: Tensor) -> Tensor:
+        """Add to rows x (..., dim) what attention read, y, and what the feed-forward part makes."""
         x = x + self.dropout(self.out(y))
         return x + self.dropout(self.feed(self.norm2(x)))
 
@@ -165,12 +206,23 @@ def rotary_attention(
     `qkv` is (b, t, 3 dim): queries, keys and values; the rest is as for `Block`.
     """
     b, t, d = qkv.shape[0], qkv.shape[1], qkv.shape[2] // 3
+    split = qkv.view(b, t, 3, heads, d // heads)
+    # Both at once, (b, t, 2, heads, d / heads), while they lie side by side.
+    turned = rotate(split[:, :, :2], cos[:, None, None], sin[:, None, None])
     # (b, heads, t, d / heads)
-    q, k, v = qkv.view(b, t, 3, heads, d // heads).permute(2, 0, 3, 1, 4)
-    y = F.scaled_dot_product_attention(
-        rotate(q, cos, sin), rotate(k, cos, sin), v, attn_mask=mask, is_causal=causal
-    )
+    q, k, v = (y.transpose(1, 2) for y in (*turned.unbind(2), split[:, :, 2]))
+    y = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=causal)
     return y.transpose(1, 2).reshape(b, t, d)
+
+
+def states_at(
+    backbone: nn.Module, x: Tensor, length: Tensor, ms: Tensor, position: Tensor
+) -> Tensor:
+    """Return a backbone's states at one position (b,) of each window, (b, dim)."""
+    if isinstance(backbone, Attention):
+        return backbone.at(x, length, position)
+    states: Tensor = backbone(x, length, ms)
+    return states[torch.arange(len(x), device=x.device), position]
 
 
 def check_heads(dim: int, heads: int) -> None:
@@ -183,6 +235,6 @@ def check_heads(dim: int, heads: int) -> None:
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotate pairs of channels of x (b, heads, t, d) by angles (t, d / 2)."""
+    """Rotate pairs of channels of x (..., d) by angles (..., d / 2)."""
     a, b = x.chunk(2, dim=-1)
     return torch.cat([a * cos - b * sin, a * sin + b * cos], dim=-1)

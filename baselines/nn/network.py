@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from baselines.nn.backbones import states_at
 from baselines.nn.embedding import Asked, EventEmbedding, EventTable, Past
 from baselines.nn.heads import LabelHead, NextItemHead
 from baselines.nn.losses import item_logits
@@ -125,10 +126,19 @@ class Network(nn.Module):
         return logits
 
     def next_state(self, table: EventTable, batch: Batch, when: Tensor) -> Tensor:
-        """Return the state from which each read's next item is predicted, (r, dim)."""
+        """Return the state from which the next item is predicted, (b, dim).
+
+        The batch holds windows that are each read once, at their last row.
+        """
         if self.bidirectional:
             return self._state_of_appended_mask(table, batch, when)
-        return self.read(table, batch, masked=False)
+        x = self.embedding(table, self.tensor(batch.rows))
+        return self._states_at(table, batch, x, self.tensor(batch.position))
+
+    def _states_at(self, table: EventTable, batch: Batch, x: Tensor, position: Tensor) -> Tensor:
+        """Return the state at one position (b,) of each window, (b, dim), of embedded rows x."""
+        length, ms = self.tensor(batch.length), table.ms[self.timed(batch)]
+        return states_at(self.backbone, x, length, ms, position)
 
     def _state_of_appended_mask(self, table: EventTable, batch: Batch, when: Tensor) -> Tensor:
         """Return the state of a masked row after each window, which knows only the asking time."""
@@ -141,8 +151,8 @@ class Network(nn.Module):
         time = table.time[self.tensor(rows)]  # (b, t + 1, 3)
         time[self.tensor(at[0]), self.tensor(end)] = when
         longer = Batch(rows, end + 1, batch.window, batch.position, batch.query)
-        states = self.states(table, longer, self.tensor(masked), time)
-        return states[self.tensor(at[0]), self.tensor(end)]
+        x = self.embedding(table, self.tensor(rows), self.tensor(masked), time)
+        return self._states_at(table, longer, x, self.tensor(end))
 
     def item_vector(self, state: Tensor, when: Tensor) -> Tensor:
         """Return what is compared with the items, (r, dim), of states and time codes (r, 3)."""

@@ -50,7 +50,10 @@ from eventlog._runtime.settings import Above, Range
 from eventlog.arrays import Examples, Queries, Sequences
 from eventlog.encode import Encoder
 
-SCORE_ROWS = 16_384  # padded rows scored at once
+SCORE_ROWS = 4_096  # padded rows scored at once: few, so that what is computed stays in the cache
+# The same before training. Rounding and the draws of dropout depend on it, so a change moves scores
+# as another seed does.
+START_ROWS = 16_384
 ARMS = 2  # control and treated
 LINEAR_SHARE = 0.5  # of the budget for labels, at most, is spent on reading for a linear start
 
@@ -261,11 +264,12 @@ class NeuralModel(Model):
         price = trainer.price(tails(sequences.offsets, queries, self.window))
         some = judged_by(valid, price, seconds, rng, most=self.valid_questions)
 
-        def measure() -> float:
+        def measure(rows: int = SCORE_ROWS) -> float:
             assert some is not None
-            return measured(self.measure_, self.arm_logits(some.sequences, some.queries), some)
+            logits = self._logits(some.sequences, some.queries, rows)
+            return measured(self.measure_, logits, some)
 
-        start = None if some is None else measure()
+        start = None if some is None else measure(START_ROWS)
         steps = self._pretrain(train, rng) if self.pretrain > 0 else 0
         affordable = int(LINEAR_SHARE * seconds / price.question)
         read = self.begin_labels(train, max(affordable, FEWEST_MEASURED))
@@ -316,7 +320,7 @@ class NeuralModel(Model):
         network.eval()
         asked = table.asked(queries)
         read = np.zeros((len(queries), READS * self.dim), dtype=np.float32)
-        for batch in batches(tails(sequences.offsets, queries, self.window), SCORE_ROWS):
+        for batch in batches(tails(sequences.offsets, queries, self.window), START_ROWS):
             at = asked.at(network.tensor(batch.query))
             read[batch.query] = network.read_label(table, batch, at).cpu().numpy()
         return read
@@ -388,17 +392,21 @@ class NeuralModel(Model):
         """Return the logits that scores are made of, (n, 2) float32: those of the network."""
         return self.arm_logits(sequences, queries)
 
-    @torch.inference_mode()
     def arm_logits(self, sequences: Sequences, queries: Queries) -> np.ndarray:
         """Return the network's logits under control and treated, (n, 2) float32.
 
         For binary labels both are the same.
         """
+        return self._logits(sequences, queries, SCORE_ROWS)
+
+    @torch.inference_mode()
+    def _logits(self, sequences: Sequences, queries: Queries, rows: int) -> np.ndarray:
+        """Return `arm_logits`, computed for about `rows` padded rows at once."""
         table, network = self.table_of(sequences), self.network_
         asked = table.asked(queries)
         known = network.tensor(self.known(sequences, queries))
         scores = np.zeros((len(queries), ARMS), dtype=np.float32)
-        for batch in batches(tails(sequences.offsets, queries, self.window), SCORE_ROWS):
+        for batch in batches(tails(sequences.offsets, queries, self.window), rows):
             query = network.tensor(batch.query)
             logits = network.logits(table, batch, asked.at(query), known[query])
             both = (logits, logits)

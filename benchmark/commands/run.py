@@ -24,7 +24,7 @@ OPTIONS = """
 --generators A,B           generators by name or file, instead of the suite's; 'none' for none. With
                            --models or --tasks alone none is trained.
 --seeds N|A,B              how many seeds (3 means 0, 1, 2), or a list of them
---profile PROFILE          smoke (a quick look), default (about 15 minutes on 2 cores), published or
+--profile PROFILE          smoke (a quick look), default (10 to 15 minutes on 2 cores), published or
                            full
 --set KEY=VALUE            override anything in the suite, as in settings.models.lstm.budget=5; may
                            be repeated

@@ -99,7 +99,12 @@ class _On:
     log: Cell
     learn_users: int | None
     tasks: tuple[str, ...]
-    skip_models: frozenset[str]
+    source: LogSource
+
+    def skips(self, model: str, task: str) -> bool:
+        """Return whether the model is not trained on this log for the task."""
+        skipped = {*self.source.skip_models, *self.source.skip_models_of.get(plugin_name(task), ())}
+        return plugin_name(model) in skipped
 
 
 class _Planner:
@@ -123,7 +128,7 @@ class _Planner:
             if not tasks:
                 continue
             log = self._log(log_name, source)
-            on = _On(log, source.learn_users, tasks, frozenset(source.skip_models))
+            on = _On(log, source.learn_users, tasks, source)
             yield log
             yield from self._train_and_test(
                 on, log, REAL, suite.models, suite.seeds, simulated=_has_truth(source)
@@ -238,7 +243,7 @@ class _Planner:
         log = on.log
         for task in on.tasks:
             asked = self._with_trivial(models, task) if source_name == REAL else models
-            asked = tuple(m for m in asked if plugin_name(m) not in on.skip_models)
+            asked = tuple(m for m in asked if not on.skips(m, task))
             answering = [m for m in asked if answers(m, task)]
             if source_name != REAL and not answering:
                 continue  # no model would ask for its questions
@@ -287,7 +292,14 @@ class _Planner:
             seeds = self.suite.model_seeds.get(plugin_name(model), seeds)
         for seed in seeds if seeded else seeds[:1]:
             label = {**data.label, "model": plugin_name(model), "seed": seed}
-            spec = {**data.spec, "model": model, "model_settings": settings, "seed": seed}
+            spec = {
+                **data.spec,
+                "model": model,
+                "model_settings": settings,
+                "seed": seed,
+                "shuffled_questions": self.suite.shuffled_questions,
+                "refit": seed == seeds[0],  # shows unseeded training, whatever the seed is
+            }
             yield self._cell("model", label, spec, data, code=code)
 
     def _model_settings(self, model: str, task: str) -> dict[str, Any]:

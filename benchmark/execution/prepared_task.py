@@ -15,6 +15,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from benchmark.task import TaskData
 from eventlog._runtime.files import read_json, write_json
@@ -97,7 +98,7 @@ def _load_examples(folder: Path, name: str, sequences: Sequences) -> Examples | 
 
 def _save_sequences(folder: Path, sequences: Sequences) -> None:
     folder.mkdir()
-    roles, code = np.unique(sequences.role.astype(str), return_inverse=True)
+    code, roles = pd.factorize(sequences.role, sort=True)
     arrays = {
         "offsets": sequences.offsets,
         "time": sequences.time,
@@ -113,7 +114,7 @@ def _save_sequences(folder: Path, sequences: Sequences) -> None:
         }
     for name, values in arrays.items():
         np.save(folder / f"{name}.npy", values)
-    write_json(folder / "sequences.json", {**named, "roles": roles.tolist()})
+    write_json(folder / "sequences.json", {**named, "roles": list(roles)})
 
 
 def _load_sequences(folder: Path) -> Sequences:

@@ -187,8 +187,8 @@ SCORED: Fields = {"metrics": (_numbers, True), "chance": (_number, True), "code"
 FINISHED: Fields = {"needs": (_texts, True), "spec": (_object, True), "code": (_text, True)}
 NEEDED: Mapping[str, Fields] = {
     "log": {
-        **dict.fromkeys(("events", "users"), (_number, True)),
-        **dict.fromkeys(("first", "last", "cut"), (_text, True)),
+        **dict.fromkeys(("events", "users", "items", "purchases"), (_number, True)),
+        **dict.fromkeys(("first", "last", "cut", "digest"), (_text, True)),
     },
     "data": {
         "headline": (_text, True),

@@ -6,7 +6,8 @@ attributes, traits of the row's item, and fields of the row that are drawn befor
 chosen field by field (`generators.markov.choice`). Users who have ordered are likelier to order
 again, the more so the more often: counted so, buyers differ as much as in the log (Polya's urn
 gives the negative binomial distribution). The item, where it is not a copy, follows the item
-before.
+before, and under a budget the last three different ones of the category (see
+`generators.markov.label_chain`).
 
 A code counted n times of m in its context has the share (n + s * b) / (m + s), with b its share in
 the coarser context and s the strength of the backoff (`generators.markov.backoff`): the Dirichlet
@@ -21,11 +22,10 @@ from typing import Annotated, Any
 
 import numpy as np
 import torch
-from numba import njit
 
 from eventlog import EventLog
 from eventlog._runtime.settings import Range
-from generators.codec.codec import SESSION_LABEL, Codec
+from generators.codec.codec import Codec
 from generators.codec.parts import (
     ARRIVAL,
     LENGTH,
@@ -37,17 +37,15 @@ from generators.codec.restore import restored
 from generators.markov.backoff import BackoffTable
 from generators.markov.choice import MOST_LEVELS, choose, choose_parents
 from generators.markov.contexts import (
-    ContextFeatures,
-    Level,
     conditions,
     context,
     context_features,
     is_open,
     nothing_seen,
-    order_level,
-    purchases,
-    size_of,
+    parent_level,
 )
+from generators.markov.item_weights import Chain, ItemWeights, Successors, facts_of
+from generators.markov.label_chain import MOST_COUNTED, LabelChain, Visits
 from generators.markov.private_questions import (
     ITEM_PAIRS,
     ROUNDS,
@@ -56,6 +54,7 @@ from generators.markov.private_questions import (
     weight_of,
 )
 from generators.markov.private_tables import PrivateTables
+from generators.markov.step_model import MarkovStepModel
 from generators.privacy.accounting import PrivacyLedger
 from generators.privacy.counts import (
     Answers,
@@ -65,18 +64,15 @@ from generators.privacy.counts import (
     given_rows,
     raked,
 )
-from generators.privacy.pairs import Pairs, pseudo_pairs
-from generators.sampling.step_model import draw
+from generators.privacy.pairs import Pairs
 from generators.sequence_model import SequenceGenerator
 from generators.sequences import feature_layout as layout
 from generators.sequences.encode import EncodedSequences
 from generators.validation import Record, StateError, array, no_others, shares
 
-MOST_COUNTED = 1e15  # rows of an item
-LENGTHS = 8  # levels of a user's rows, of which later attributes are given
+ITEMS = "items"  # what the chain is of, under a budget
 MOST_CONTEXTS = 10**9  # of a field
 START_S, ROW_S = 8.0, 4e-5  # CPU seconds of a fit on the reference machine, and of each row
-HOURS_A_DAY = 24
 # The attribute that an attribute of users is given; the others are given the one before them.
 PARENTS = {OBSERVATION_SPAN: ARRIVAL, LENGTH: OBSERVATION_SPAN, N_LABELLED_SESSIONS: LENGTH}
 
@@ -86,7 +82,7 @@ class Markov(SequenceGenerator):
 
     Args:
         strength: pseudo-counts of the coarser context, at the least.
-        successors: items kept as successors of an item.
+        successors: items kept as successors of an item, without a privacy budget.
         clip_quantile: under a privacy budget, the share of users whose counts are not scaled down.
         sequence: see `SequenceGenerator`.
     """
@@ -133,18 +129,22 @@ class Markov(SequenceGenerator):
         fields = [n for n in codec.fields() if n != "item"]
         if ledger.epsilon is not None:
             tables = Tables(ledger, ROUNDS, n_users=len(steps))
-            pairs = Pairs.of(
-                np.asarray(codec.items.category, dtype=np.int64), self.field_marginals_["item"]
-            )
             asked = self._attribute_questions(attributes)
-            questions = PrivateQuestions(codec, tables, owner, seen, column, pairs)
+            group = np.asarray(codec.items.category[1:], dtype=np.int64)
+            paired_by = self.field_marginals_["item"][1:].astype(np.float32)
+            pairs, visits = Pairs.of(group, paired_by), Visits.of(owner, steps.items.numpy() - 1)
+            questions = PrivateQuestions(codec, tables, owner, seen, column, visits, pairs)
             answers, events = questions.ask(asked, clip_quantile=self.clip_quantile)
             private = PrivateTables(codec, answers, self.field_marginals_ | {"event": events})
             for name in fields:
                 widths = [w for _, w in context(codec, name, seen)]
                 self.given_[name] = list(range(len(widths)))
                 self.shares_[name] = BackoffTable.dense(private.learn(name, widths), len(widths))
-            self._learn_private_items(answers, pairs)
+            counts, noise = answers["item"]
+            facts = facts_of(codec.items)
+            self.chain_ = LabelChain.learned(
+                group, paired_by, (counts[1:], noise), answers[ITEM_PAIRS], facts
+            )
             self._learn_private_attributes(answers)
         else:
             for name in fields:
@@ -208,26 +208,6 @@ class Markov(SequenceGenerator):
             self.parents_.append([] if parent < 0 else [parent])
             self.attribute_shares_.append(BackoffTable.dense(share, len(self.parents_[k])))
 
-    def _learn_private_items(self, answers: Answers, pairs: Pairs) -> None:
-        """Learn how popular fresh items are, and which follow which, from counts with noise."""
-        counts, noise = answers["item"]
-        popular = np.where(counts > noise, counts, 0.0).astype(np.float32)
-        successor = np.zeros((len(counts), self.successors), dtype=np.int32)
-        count = np.zeros((len(counts), self.successors), dtype=np.float32)
-        _, sd = answers[ITEM_PAIRS]
-        for items, of in zip(pairs.members, pairs.matrices(*answers[ITEM_PAIRS]), strict=True):
-            best = np.argsort(-of, axis=1, kind="stable")[:, : self.successors]
-            rows, n = items[: len(of)], best.shape[1]
-            found = np.take_along_axis(of, best, axis=1)
-            # a category's popularity counts `strength` pairs, see MarkovStepModel.item_weights
-            count[rows, :n] = found * self.strength / pseudo_pairs(len(of), sd)
-            successor[rows, :n] = np.where(found > 0, items[best], 0)
-        self.tables_ |= {
-            "popularity": popular,
-            "successor": successor,
-            "successor_count": count,
-        }
-
     def _learn_items(self, steps: EncodedSequences, item: np.ndarray, owner: np.ndarray) -> None:
         """Learn how popular fresh items are, and which item follows which; `item` (n,) codes."""
         fresh, size = item >= 0, self.codec_.items.size
@@ -266,16 +246,22 @@ class Markov(SequenceGenerator):
         return MarkovStepModel(
             self.codec_,
             self.shares_,
-            self.tables_,
             self.attribute_shares_,
             self.parents_,
             self.given_,
-            self.strength,
+            self._item_weights(),
         )
+
+    def _item_weights(self) -> ItemWeights:
+        if self.codec_.private:
+            return Chain(self.codec_, self.chain_)
+        return Successors(self.codec_, self.tables_, self.strength)
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """See Generator.state."""
         arrays = {f"table/{k}": v for k, v in self.tables_.items()}
+        if self.codec_.private:
+            arrays |= self.chain_.state(ITEMS)
         for name, table in self.shares_.items():
             arrays |= {f"{part}/{name}": values for part, values in vars(table).items()}
         for k, table in enumerate(self.attribute_shares_):
@@ -298,7 +284,14 @@ class Markov(SequenceGenerator):
             record.integers(name, low=0, high=k - 1).tolist() for k, name in enumerate(sizes)
         ]
         self.given_ = self._given(own.record("given"))
-        self.shares_, self.tables_ = self._shares_of(arrays), self._item_tables_of(arrays)
+        self.shares_ = self._shares_of(arrays)
+        self.tables_, chain = {}, {}
+        if self.codec_.private:
+            group = np.asarray(self.codec_.items.category[1:], dtype=np.int64)
+            self.chain_ = LabelChain.restored(arrays, ITEMS, group)
+            chain = self.chain_.state(ITEMS)
+        else:
+            self.tables_ = self._item_tables_of(arrays)
         nothing = torch.zeros(0, dtype=torch.int64)
         wide = [parent_level(name, nothing, size)[1] for name, size in sizes.items()]
         if self.codec_.private:
@@ -312,6 +305,7 @@ class Markov(SequenceGenerator):
             arrays,
             [
                 *(f"table/{n}" for n in self.tables_),
+                *chain,
                 *(f"static {part}/{k}" for part in parts for k in range(len(sizes))),
                 *(f"{part}/{n}" for part in parts for n in self.shares_),
             ],
@@ -361,14 +355,6 @@ class Markov(SequenceGenerator):
         return tables
 
 
-def parent_level(name: str, code: torch.Tensor, size: int) -> Level:
-    """Return an attribute (n,) of users as a level of the context of later ones."""
-    if name != LENGTH:
-        return code, size
-    wide = min(size, LENGTHS)
-    return code * wide // size, wide
-
-
 def _table_of(
     arrays: dict[str, np.ndarray], prefix: str, name: str, widths: list[int], size: int
 ) -> BackoffTable:
@@ -392,166 +378,3 @@ def parent_of(codec: Codec, k: int) -> int:
     names = list(codec.user_attributes)
     named = PARENTS.get(names[k])
     return names.index(named) if named in names else k - 1
-
-
-class MarkovStepModel:
-    """The StepModel of Markov: each logit is the logarithm of a table's entry."""
-
-    def __init__(
-        self,
-        codec: Codec,
-        shares: dict[str, BackoffTable],
-        tables: dict[str, np.ndarray],
-        attribute_shares: list[BackoffTable],
-        parents: list[list[int]],
-        given: dict[str, list[int]],
-        strength: float,
-    ) -> None:
-        self.codec, self.strength, self.attribute_shares = codec, strength, attribute_shares
-        self.parents, self.given, self.known = parents, given, conditions(codec)
-        # fields of the row that each field is given
-        nothing = nothing_seen(codec)
-        self.needs: dict[str, list[str]] = {}
-        for name, chosen in given.items():
-            usual = len(context(codec, name, nothing))
-            more = [self.known[k - usual] for k in chosen if k >= usual]
-            self.needs[name] = [c.field for c in more if c.field and c.table is None]
-        self.kept = {field for fields in self.needs.values() for field in fields}
-        self.shares = shares
-        self.log = {name: table.log_share() for name, table in shares.items()}
-        self.successor, self.count = tables["successor"], tables["successor_count"]
-        popular, of = tables["popularity"] + 1e-3, codec.items.category
-        popular[0] = 0.0  # no item
-        # (n_items,) weight after any item
-        self.fresh = (strength * popular / np.bincount(of, popular).clip(min=1e-9)[of]).astype(
-            np.float32
-        )
-        no_hour = torch.zeros(1, codec.clock.size)
-        weekly = codec.timing_params().weekly
-        # (rhythms, 1 + WEEK_HOURS, gap codes)
-        self.cycle = torch.stack([torch.cat([no_hour, codec.clock.cycle(w)]) for w in weekly])
-        self.purchases = purchases(codec)
-
-    def begin(
-        self, users: int, generator: torch.Generator, allowed: list[torch.Tensor] | None = None
-    ) -> torch.Tensor:
-        """See StepModel."""
-        self.features = torch.zeros((users, 0), dtype=torch.int64)
-        zero, no = torch.zeros(users).long(), torch.zeros(users).bool()
-        self.event, self.is_session_start, self.session_label = zero, no, zero
-        self.orders, self.level, self.bought = zero, zero, no
-        codes, earlier = list[torch.Tensor](), list[Level]()
-        sizes = self.codec.user_attribute_sizes().items()
-        for k, (table, (name, size)) in enumerate(zip(self.attribute_shares, sizes, strict=True)):
-            levels = [earlier[j] for j in self.parents[k]]
-            share = torch.from_numpy(table.share[table.rows(levels, users)]) + 1e-12
-            codes.append(draw(torch.log(share), None if allowed is None else allowed[k], generator))
-            private = self.codec.private
-            earlier.append((codes[k], size) if private else parent_level(name, codes[k], size))
-        attributes = torch.stack(codes, 1)
-        self.size = size_of(self.codec, attributes)
-        self.attributes, self.item = attributes, zero
-        self.drawn: dict[str, torch.Tensor] = {}
-        self.rhythm = torch.from_numpy(self.codec.rhythms_of(attributes))
-        return attributes
-
-    def step(self, features: np.ndarray) -> None:
-        """See StepModel."""
-        self.features = torch.from_numpy(features)
-        bought = self.purchases[self.features[:, layout.LAST_EVENT]]
-        self.orders, self.bought = self.orders + (bought & ~self.bought), bought
-        self.level = order_level(self.orders)
-        self.event = torch.zeros(len(features), dtype=torch.int64)
-        self.is_session_start = torch.zeros(len(features), dtype=torch.bool)
-        self.session_label = (self.features[:, layout.LAST_SESSION_LABEL] - 1).clamp(min=0)
-        # a first row has no gap
-        self.drawn = {"gap": torch.zeros(len(features), dtype=torch.int64)}
-
-    def logits(self, name: str, rows: np.ndarray) -> np.ndarray:
-        """See StepModel."""
-        index = torch.from_numpy(rows)
-        seen = ContextFeatures(
-            self.features,
-            self.event,
-            self.is_session_start,
-            self.session_label,
-            self.level,
-            self.size,
-            self.attributes,
-            self.item,
-            self.drawn,
-        )
-        if len(rows) < len(self.event):
-            seen = seen.only(index, self.needs[name])
-        levels = context(self.codec, name, seen, self.given[name], self.known)
-        logits = self.log[name][torch.from_numpy(self.shares[name].rows(levels, len(rows)))]
-        if name == "gap":
-            # codes + 1, 0 = before the first row
-            hour = self.features[index, layout.LAST_HOUR]
-            weekday = self.features[index, layout.LAST_WEEKDAY]
-            hour_of_week = torch.where(hour > 0, (weekday - 1) * HOURS_A_DAY + hour, 0)
-            logits = logits + self.cycle[self.rhythm[index], hour_of_week]
-        return logits.numpy()
-
-    def item_weights(self, category: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Return counts after the item before, plus `strength` times the shares in the category.
-
-        See StepModel.
-        """
-        start = self.codec.items.start
-        out = np.zeros((len(rows), int((start[1:] - start[:-1]).max())), dtype=np.float32)
-        before = self.features[:, layout.LAST_ITEMS].numpy()[rows]
-        _weigh(
-            out,
-            start[category],
-            start[category + 1],
-            before,
-            self.fresh,
-            self.successor,
-            self.count,
-        )
-        return out
-
-    def chose(self, name: str, rows: np.ndarray, code: np.ndarray) -> None:
-        """See StepModel."""
-        if name == "gap":
-            self.is_session_start = self.codec.clock.starts_session(torch.from_numpy(code)) | (
-                self.features[:, layout.LAST_EVENT] == 0
-            )
-        elif name == SESSION_LABEL:
-            self.session_label = torch.from_numpy(code)
-        elif name == "event":
-            self.event = torch.from_numpy(code)
-        elif name == "item":
-            self.item = torch.from_numpy(code)
-        if name in self.kept:
-            self.drawn[name] = torch.from_numpy(code.copy())
-
-    def keep(self, rows: np.ndarray) -> None:
-        """See StepModel."""
-        index = torch.from_numpy(rows)
-        self.features, self.event = self.features[index], self.event[index]
-        self.is_session_start = self.is_session_start[index]
-        self.session_label = self.session_label[index]
-        self.orders, self.bought = self.orders[index], self.bought[index]
-        self.level, self.size = self.level[index], self.size[index]
-        self.attributes, self.item = self.attributes[index], self.item[index]
-        self.rhythm = self.rhythm[index]
-
-
-@njit(cache=True)
-def _weigh(out, first, stop, before, fresh, successor, count):
-    """Write weights of the items first..stop - 1 to `out` (m, width).
-
-    Args:
-        first, stop, before: (m,) items of each row.
-        fresh: (n_items,) weights after any item.
-        successor, count: (n_items, successors) items and their counts after an item.
-    """
-    for k in range(len(out)):
-        for item in range(first[k], stop[k]):
-            out[k, item - first[k]] = fresh[item]
-        for j in range(successor.shape[1]):
-            item = successor[before[k], j]
-            if item > 0 and first[k] <= item < stop[k]:
-                out[k, item - first[k]] += count[before[k], j]

@@ -29,7 +29,7 @@ from eventlog._runtime.errors import InputError
 from eventlog.log import EventLog
 from simulator.calibration.facts_of_sums import facts_of
 from simulator.calibration.moves import MOVES, REPLACES, Move, ranges, settings_of
-from simulator.calibration.optimizer import Trial, minimize
+from simulator.calibration.optimizer import Trial, minimize, most_allowed
 from simulator.calibration.result import Calibration, Matched, deviation
 from simulator.calibration.session_facts import session_facts
 from simulator.calibration.statistics import (
@@ -164,6 +164,7 @@ class _Fit:
             found = memory.get(changes, simulated(changes))
             return residuals(found, self.wanted, self.tolerance)
 
+        default = memory.get({}, lambda: self.simulate({}, self.seed, taken=self.target.outer))
         start, low, high = ranges(self.moves, self.base)
         effects = [
             [move.effects.get(fact, 0.0) / self.tolerance[fact] for move in self.moves.values()]
@@ -177,6 +178,7 @@ class _Fit:
             high=high,
             step=step,
             jacobian=np.array(effects),
+            most=most_allowed(residuals(default, self.wanted, self.tolerance)),
             trials=trials,
         )
 

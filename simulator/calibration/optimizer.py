@@ -39,12 +39,13 @@ def loss_of(residual: np.ndarray, most: np.ndarray) -> float:
     return float((huber + WORSE * np.maximum(size - most, 0.0)).mean())
 
 
-def most_allowed(start: np.ndarray) -> np.ndarray:
-    """Return (f,) how far off a fact may end that is off by `start` (f,) where the search begins.
+def most_allowed(default: np.ndarray) -> np.ndarray:
+    """Return (f,) how far off a fact may end that the default shop misses by `default` (f,).
 
-    As far as then, or by one tolerance; chance aside.
+    As far as there, or by one tolerance. The search keeps to this; of a simulation that it has not
+    seen, NOISE more is taken for chance.
     """
-    return np.maximum(np.abs(start), 1.0) + NOISE
+    return np.maximum(np.abs(default), 1.0)
 
 
 def minimize(
@@ -55,12 +56,13 @@ def minimize(
     high: np.ndarray,
     step: np.ndarray,
     jacobian: np.ndarray,
+    most: np.ndarray,
     trials: int,
 ) -> Iterator[Trial]:
     """Yield each trial as it is made; the best has the least loss.
 
-    No fact may end farther off than it begins, chance aside: a step that makes one so is paid for
-    in the loss (see `most_allowed`).
+    A fact that is farther off than `most` is paid for in the loss with more than all others can
+    gain by it.
 
     Deterministic: the same residuals give the same trials, so a search whose answers are kept
     continues where it stopped.
@@ -72,17 +74,15 @@ def minimize(
         high: (p,) highest coordinates.
         step: (p,) a typical step of each coordinate.
         jacobian: (f, p) the guess: changes of residuals per coordinate.
+        most: (f,) how far off each fact may be, see `most_allowed`.
         trials: most trials to make.
     """
-
-    begin = residuals(start)
-    most = most_allowed(begin)
 
     def trial(x: np.ndarray) -> Trial:
         residual = residuals(x)
         return Trial(x, residual, loss_of(residual, most))
 
-    here = Trial(start, begin, loss_of(begin, most))
+    here = trial(start)
     yield here
     used, damping, failures, differenced = 1, 0.3, 0, False
     guess, jacobian = jacobian, jacobian.copy()

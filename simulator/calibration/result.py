@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from eventlog._runtime.files import new_file, write_json
-from simulator.calibration.optimizer import most_allowed
+from simulator.calibration.optimizer import NOISE, most_allowed
 from simulator.calibration.window import Outline
 
 TOLERANCE = 0.1  # relative deviation of a fact that counts as one
@@ -72,7 +72,7 @@ class Calibration:
         """The facts that the fitted shop misses by more than the default one, chance aside."""
         before = np.array([f.miss(f.before) for f in self.facts])
         after = np.array([f.miss(f.after) for f in self.facts])
-        beyond = np.abs(after) > most_allowed(before)
+        beyond = np.abs(after) > most_allowed(before) + NOISE
         return [f.name for f, is_worse in zip(self.facts, beyond, strict=True) if is_worse]
 
     def table(self) -> str:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from eventlog._runtime.errors import InputError
 from eventlog.log import EventLog
-from simulator.calibration.facts_of_sums import LEAST, facts_of
+from simulator.calibration.facts_of_sums import LEAST, days_without_chance, facts_of
 from simulator.calibration.private_release import Release, release
 from simulator.calibration.result import TOLERANCE
 from simulator.calibration.session_facts import session_facts
@@ -206,22 +206,11 @@ def _calendar(sums: SummaryStatistics, noise: dict[str, float] | None) -> dict[s
         # dates without times: all rows are in the first hour
         if clear and (question == "days" or counts[1:].max() > 0):
             if question == "days":
-                counts = _without_chance(counts, sums)
+                counts = days_without_chance(sums)
                 # what a campaign sold is in its days already
                 taken["calendar.campaign_discount"] = 0.0
             taken[key] = [round(float(c), 4) for c in counts / mean]
     return taken
-
-
-def _without_chance(counts: np.ndarray, sums: SummaryStatistics) -> np.ndarray:
-    """(days,) rows by day, drawn to their mean as far as chance explains how they differ.
-
-    Orders and sessions come one by one, with several rows each. A closed day stays closed.
-    """
-    together = counts.sum() / max(float(sums["buying"][2]), float(sums["visits"][0]), 1.0)
-    chance = counts.mean() * max(together, 1.0)
-    true = max(1.0 - chance / max(float(counts.var()), 1e-9), 0.0)
-    return np.where(counts > 0, counts.mean() + true * (counts - counts.mean()), 0.0)
 
 
 def _levels(sums: SummaryStatistics) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from simulator.behaviour.overrides import BehaviourOverrides, Visits
 from simulator.behaviour.quota import Quota
 from simulator.behaviour.shoppers import CHANNELS, COUNTRY_SHARE, Population
 from simulator.fraud.base import Attacks, FraudContext, Typology
+from simulator.fraud.equipment import first_without, renewed
 from simulator.scenario import Scenario
 from simulator.sections import Fraud
 from simulator.world.catalogue import DAY, World
@@ -253,15 +254,15 @@ class Fraudsters:
         ring = np.where(population.ring[user] >= 0, population.ring[user], whose).astype(np.int32)
         own_device, own_country, own_card = typology.disguise(self.setting.mimicry)
         # A ring changes its device now and then, and goes on with the new one; likewise its card.
-        device, population.n_devices = _renewed(
+        device, population.n_devices = renewed(
             self.device,
             ring,
             rng.random(n) < changes(0.1 + 0.4 * self.setting.mimicry),
             population.n_devices,
         )
         fresh = rng.random(n) < changes(1 - typology.card_reuse)
-        fresh |= _first_without(self.card[kind], ring)
-        card, population.n_cards = _renewed(self.card[kind], ring, fresh, population.n_cards)
+        fresh |= first_without(self.card[kind], ring)
+        card, population.n_cards = renewed(self.card[kind], ring, fresh, population.n_cards)
         u = rng.random((3, n))
         planned = Attacks(
             time=time,
@@ -370,35 +371,3 @@ class Fraudsters:
                 )
             )
         return self._number(found)
-
-
-def _renewed(
-    now: np.ndarray, ring: np.ndarray, fresh: np.ndarray, free: int
-) -> tuple[np.ndarray, int]:
-    """(n,) int64 code that each ring uses at each attack, and the next free code.
-
-    `now` (n_rings,): the code that each ring uses so far, changed in place. `fresh` (n,): attacks,
-    in the order of time, at which the ring takes a new code, counted from `free`.
-    """
-    code = np.where(fresh, free + np.cumsum(fresh) - 1, -1)
-    order = np.argsort(ring, kind="stable")  # by ring, then time
-    first = np.append(True, ring[order][1:] != ring[order][:-1])
-    # Codes rise with time, so within a ring the latest one is the running maximum of (ring, code).
-    span = free + len(ring) + 2
-    key = (
-        ring[order].astype(np.int64) * span
-        + np.where(fresh[order], code[order], np.where(first, now[ring[order]], -1))
-        + 1
-    )
-    used = np.maximum.accumulate(key) % span - 1
-    now[ring[order]] = used
-    out = np.empty(len(ring), dtype=np.int64)
-    out[order] = used
-    return out, free + int(fresh.sum())
-
-
-def _first_without(now: np.ndarray, ring: np.ndarray) -> np.ndarray:
-    """(n,) bool: the first attack of a ring that has nothing yet (`now` is -1)."""
-    first = np.zeros(len(ring), dtype=bool)
-    first[np.unique(ring, return_index=True)[1]] = True
-    return first & (now[ring] < 0)

@@ -7,7 +7,7 @@ nothing that comes later.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ from eventlog.log import EventLog
 from eventlog.schema import TIME
 from simulator.fraud.fraudsters import NAMES, PAYMENT, VICTIM
 from simulator.output.truth_lookup import truth_table
+from simulator.truth.running_counts import earlier, matches, pair
 
 DAY_MS = 86_400_000
 COLUMNS = (
@@ -95,28 +96,6 @@ class Traces:
     n_resale: int  # categories that do
 
 
-def earlier(entity: np.ndarray, time: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """Return (n,) sum of `value` (n,) over the earlier rows of the same `entity` (n,).
-
-    Earlier in `time` (n,), and in the order of rows where times are equal.
-
-    >>> earlier(np.array([7, 7, 8, 7]), np.array([1, 2, 3, 4]), np.array([1, 1, 1, 1])).tolist()
-    [0.0, 1.0, 0.0, 2.0]
-    """
-    order = np.lexsort((time, entity))
-    total = np.append(0.0, np.cumsum(value[order], dtype=np.float64))
-    begins = np.append(True, entity[order][1:] != entity[order][:-1])[: len(order)]
-    base = np.maximum.accumulate(np.where(begins, np.arange(len(order)), 0))
-    out = np.empty(len(order))
-    out[order] = total[:-1] - total[base]
-    return out
-
-
-def pair(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return (n,) int64: one code for two nonnegative codes (n,)."""
-    return a * (int(b.max(initial=0)) + 1) + b
-
-
 def traces(log: EventLog) -> Traces:
     """Return the evidence on every order of a simulated log."""
     return _Reader(log).read()
@@ -126,7 +105,9 @@ class _Reader:
     """Columns as codes, and sessions, from which the traces are computed."""
 
     def __init__(self, log: EventLog) -> None:
-        self.log, events = log, log.events
+        in_session = log.events["session_id"].notna()  # mails belong to none
+        self.log = log = replace(log, events=log.events[in_session])
+        events = log.events
         self.code = {
             name: events[name].astype("category").cat.codes.to_numpy().astype(np.int64)
             for name in COLUMNS
@@ -141,7 +122,8 @@ class _Reader:
         self.of = np.cumsum(begins) - 1  # (n_rows,) session of each row
         self.n = len(self.first)
         self.user, self.start = self.code["user_id"][self.first], self.when[self.first]
-        name = truth_table(log, "events")["fraud"].astype(object).to_numpy()[self.first]
+        truth = truth_table(log, "events").loc[in_session.to_numpy()]
+        name = truth["fraud"].astype(object).to_numpy()[self.first]
         # (n_sessions,) -1 = honest
         self.kind = pd.Categorical(name, categories=list(NAMES)).codes.astype(np.int64)
 
@@ -369,9 +351,9 @@ class _Reader:
             ("brand", "brand"),
         ):
             value, seen = self.code[column][row], self.code[column][self.views]
-            inside = _matches(self.of[self.views], seen, session, value)
+            inside = matches(self.of[self.views], seen, session, value)
             found[f"in_{name}"] = inside
-            found[f"past_{name}"] = _matches(
+            found[f"past_{name}"] = matches(
                 self.user[self.of[self.views]],
                 seen,
                 user,
@@ -381,7 +363,7 @@ class _Reader:
             )
         carted = np.flatnonzero(self.role == "cart")
         found["carted"] = np.minimum(
-            _matches(
+            matches(
                 self.of[carted], self.code["item_id"][carted], session, self.code["item_id"][row]
             ),
             1,
@@ -395,26 +377,3 @@ class _Reader:
             self.past_views[session] + 6
         )
         return found
-
-
-def _matches(
-    owner: np.ndarray,
-    value: np.ndarray,
-    asked_owner: np.ndarray,
-    asked_value: np.ndarray,
-    time: np.ndarray | None = None,
-    asked_time: np.ndarray | None = None,
-) -> np.ndarray:
-    """(m,) how many of the rows (`owner`, `value`) (n,) equal each asked pair (m,).
-
-    With times, only rows strictly before.
-    """
-    if time is None or asked_time is None:
-        time, asked_time = (
-            np.zeros(len(owner), dtype=np.int64),
-            np.ones(len(asked_owner), dtype=np.int64),
-        )
-    both = pair(np.concatenate([asked_owner, owner]), np.concatenate([asked_value, value]))
-    is_row = np.repeat([0.0, 1.0], [len(asked_owner), len(owner)])
-    # Asked pairs come first, so at equal times the rows do not count.
-    return earlier(both, np.concatenate([asked_time, time]), is_row)[: len(asked_owner)]

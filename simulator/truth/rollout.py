@@ -80,10 +80,8 @@ class Replay(Engine):
     def state(self) -> np.ndarray:
         """Return (n_users, k) float64: what each shopper is like at the moment, and waits for."""
         people, n = self.population, len(self.population)
-        later = [rows for day in self.due[self._today() + 1 :] for rows in day]
         settled = self.rest[~np.isneginf(self.rest["scheduled_at"])]
-        number = np.concatenate([np.zeros(0, dtype=np.int64), *later])
-        waiting = np.concatenate([settled, self.scheduled.written[number]])
+        waiting = np.concatenate([settled, self.schedule.due_after(self._today())])
         visits = waiting[(waiting["kind"] == BROWSE) & (waiting["user"] < n)]
         needs = visits[visits["reference"] >= 0]
         following = np.full((2, n), self.end)
@@ -133,7 +131,7 @@ class Replay(Engine):
         rng, *others = (np.random.default_rng(s) for s in seed.spawn(1 + len(contexts)))
         for context, other in zip(contexts, others, strict=True):
             context.rng.bit_generator.state = other.bit_generator.state
-        for table in (self.population.table, self.scheduled.written, self.rest):
+        for table in (self.population.table, self.schedule.events.written, self.rest):
             table["key"] = children(table["key"], np.full(len(table), ANEW + number))
         visits = planned_visits(self.population, self.world, rng, since=self.moment)
         self.visits = by_cohort(self.population, *visits)

@@ -180,3 +180,11 @@ def test_a_notebook_offers_public_names_only() -> None:
     import eventlog
 
     assert set(dir(eventlog)) == {*eventlog.__all__, "__version__"}
+
+
+def test_values_that_no_file_holds_are_refused(small_log: EventLog, tmp_path: Path) -> None:
+    odd = [object() for _ in range(len(small_log))]
+    log = EventLog(small_log.events.assign(category=pd.Series(odd, dtype=object)))
+    with pytest.raises(InputError, match=r"cannot be written .* category"):
+        log.write(tmp_path / "log")
+    assert not (tmp_path / "log").exists()

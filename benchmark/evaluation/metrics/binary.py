@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from benchmark.evaluation.metrics.resampling import Measured, among_best, ratio, resamples
+from benchmark.evaluation.metrics.resampling import Measured, among_best, grouped, ratio, resamples
 
 FALSE_POSITIVES = 0.01  # the share of honest orders that a shop is ready to hold up
 LIFT_SHARE = 0.10
@@ -39,7 +39,7 @@ class Curve:
     """Questions sorted by score, highest first, once for all resamples."""
 
     order: np.ndarray  # (n,) int64: question of each place
-    last: np.ndarray  # (groups,) int64: last place of each group of equal scores
+    first: np.ndarray  # (groups,) int64: first place of each group of equal scores
     probability: np.ndarray  # (n,) float64, in the order of the questions
     label: np.ndarray  # (n,) float64 0/1, in the order of the questions
 
@@ -48,38 +48,51 @@ class Curve:
         """Sort by probability, highest first."""
         order = np.argsort(-probability, kind="stable")
         ranked = probability[order]
-        last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
+        first = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1]))
         return cls(
             order,
-            last,
+            first,
             np.asarray(probability, dtype=np.float64),
             np.asarray(label, dtype=np.float64),
         )
 
 
 class Weighted:
-    """A curve under b resamples; what several metrics need is computed once."""
+    """A curve under b resamples; what several metrics need is computed once.
+
+    Weights are whole numbers, so their sums are exact in any order.
+    """
 
     def __init__(self, curve: Curve, w: np.ndarray) -> None:
         self.curve = curve
         self.w = w  # (b, n) float64: how often each question counts
 
     @cached_property
+    def ranked(self) -> np.ndarray:
+        """(b, n) the weights in the order of the scores."""
+        return self.w[:, self.curve.order]
+
+    @cached_property
+    def total_at(self) -> np.ndarray:
+        """(b, groups) weight of the questions with the score of each threshold."""
+        return grouped(self.ranked, self.curve.first)
+
+    @cached_property
+    def positive_at(self) -> np.ndarray:
+        """(b, groups) weight of the positives among them."""
+        return grouped(self.ranked * self.curve.label[self.curve.order], self.curve.first)
+
+    @cached_property
     def total(self) -> np.ndarray:
         """(b, groups) weight of the questions with a score at or above each threshold."""
-        return np.cumsum(self.w[:, self.curve.order], axis=1)[:, self.curve.last]
+        return np.cumsum(self.total_at, axis=1)
 
     @cached_property
     def positive(self) -> np.ndarray:
         """(b, groups) weight of the positives among them."""
-        # Only the columns of positives are summed, which are few where it matters.
-        label = self.curve.label[self.curve.order]
-        at = np.flatnonzero(label > 0)
-        sums = np.cumsum(self.w[:, self.curve.order[at]], axis=1)
-        sums = np.concatenate([np.zeros((len(self.w), 1)), sums], axis=1)
-        return sums[:, np.searchsorted(at, self.curve.last, side="right")]
+        return np.cumsum(self.positive_at, axis=1)
 
-    @property
+    @cached_property
     def negative(self) -> np.ndarray:
         """(b, groups) weight of the negatives among them."""
         return self.total - self.positive
@@ -90,12 +103,8 @@ def roc_auc(on: Weighted) -> np.ndarray:
 
     Hanley and McNeil 1982.
     """
-    negative = on.negative
-    area = (
-        np.diff(negative, axis=1, prepend=0)
-        * (on.positive - np.diff(on.positive, axis=1, prepend=0) / 2)
-    ).sum(axis=1)
-    return ratio(area, on.positive[:, -1] * negative[:, -1])
+    area = ((on.total_at - on.positive_at) * (on.positive - on.positive_at / 2)).sum(axis=1)
+    return ratio(area, on.positive[:, -1] * on.negative[:, -1])
 
 
 def pr_auc(on: Weighted) -> np.ndarray:
@@ -103,16 +112,21 @@ def pr_auc(on: Weighted) -> np.ndarray:
 
     There is no interpolation (Davis and Goadrich 2006).
     """
-    # A threshold without weight has no precision, and adds no recall either.
-    precision = np.nan_to_num(ratio(on.positive, on.total))
-    return ratio(
-        (precision * np.diff(on.positive, axis=1, prepend=0)).sum(axis=1), on.positive[:, -1]
-    )
+    return _average_precision(on.positive_at, on.positive, on.total)
 
 
 def pr_auc_returning(on: Weighted) -> np.ndarray:
     """Return average precision of finding the zeros: of churn, the customers who come back."""
-    return pr_auc(Weighted(Curve.of(1 - on.curve.probability, 1 - on.curve.label), on.w))
+    total_at = on.total_at[:, ::-1]
+    zero_at = total_at - on.positive_at[:, ::-1]
+    return _average_precision(zero_at, np.cumsum(zero_at, axis=1), np.cumsum(total_at, axis=1))
+
+
+def _average_precision(found_at: np.ndarray, found: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """Return (b,) of weights (b, groups): found at each threshold, and at or above it, of all."""
+    # A threshold without weight has no precision, and adds no recall either.
+    precision = ratio(found, total, empty=0.0)
+    return ratio((precision * found_at).sum(axis=1), found[:, -1])
 
 
 def recall_at_fpr(on: Weighted) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 
 RESAMPLES = 1_000
 SEED = 20_240_229  # of the resamples; fixed, so that all models share them
-CHUNK = 500_000  # numbers in one block of resample weights: 4 MB, so that it stays in the cache
+CHUNK = 100_000  # numbers in one block of resample weights: 800 kB, so that it stays in the cache
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,27 @@ def resamples(n: int, *, columns: int | None = None) -> Iterator[np.ndarray]:
         yield np.bincount(drawn.ravel(), minlength=b * n).reshape(b, n).astype(np.float64)
 
 
-def ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return a / b, and NaN where b is 0.
+def grouped(values: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """Return the sums (b, groups) of groups of columns of `values` (b, n).
+
+    `first` (groups,) is the first column of each.
+    """
+    if len(first) == values.shape[1]:
+        return values
+    return np.asarray(np.add.reduceat(values, first, axis=1))
+
+
+def ratio(a: np.ndarray, b: np.ndarray, *, empty: float = np.nan) -> np.ndarray:
+    """Return a / b, and `empty` where b is 0.
 
     A resample without a positive has no value, and no interval counts it.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(b != 0, a / np.where(b != 0, b, 1), np.nan)
+        out = a / b
+    zero = b == 0
+    if zero.any():
+        out[np.broadcast_to(zero, out.shape)] = empty
+    return np.asarray(out)
 
 
 def among_best(total: np.ndarray, amount: np.ndarray, share: float) -> np.ndarray:

@@ -29,31 +29,30 @@ def uplift_metrics(
     """
     order = np.argsort(-effect, kind="stable")
     last = np.flatnonzero(np.append(np.diff(effect[order]) != 0, True))
-    parts = {
-        "n_t": treated,
-        "n_c": 1 - treated,
-        "y_t": treated * label,
-        "y_c": (1 - treated) * label,
-    }
-    if true_effect is not None:
-        parts["true"] = true_effect
+    got, bought = treated[order].astype(np.float64), label[order].astype(np.float64)
+    true = None if true_effect is None else true_effect[order]
 
-    def measure(w: np.ndarray) -> dict[str, np.ndarray]:
-        # (b, groups)
-        sums = {
-            name: np.cumsum(w[:, order] * value[order], axis=1)[:, last]
-            for name, value in parts.items()
-        }
-        found = {"qini": qini(**_four(sums)), "auuc": auuc(**_four(sums))}
-        if true_effect is not None:
-            found[TRUE_UPLIFT] = (
-                among_best(sums["n_t"] + sums["n_c"], sums["true"], UPLIFT_SHARE) / UPLIFT_SHARE
-            )
-            found[TRUE_UPLIFT] = ratio(found[TRUE_UPLIFT], (sums["n_t"] + sums["n_c"])[:, -1])
+    def measure(ranked: np.ndarray) -> dict[str, np.ndarray]:
+        """Measure under weights (b, n) in the order of the scores."""
+
+        def above(amounts: np.ndarray) -> np.ndarray:
+            """Return the sums at or above each threshold, (b, groups)."""
+            sums = np.cumsum(amounts, axis=1)
+            return sums if len(last) == sums.shape[1] else sums[:, last]
+
+        treated_weight = ranked * got
+        total, n_t = above(ranked), above(treated_weight)
+        y, y_t = above(ranked * bought), above(treated_weight * bought)
+        # Whole numbers, so the differences are exact.
+        four = {"n_t": n_t, "n_c": total - n_t, "y_t": y_t, "y_c": y - y_t}
+        found = {"qini": qini(**four), "auuc": auuc(**four)}
+        if true is not None:
+            best = among_best(total, above(ranked * true), UPLIFT_SHARE) / UPLIFT_SHARE
+            found[TRUE_UPLIFT] = ratio(best, total[:, -1])
         return found
 
     values = {name: float(v[0]) for name, v in measure(np.ones((1, len(label)))).items()}
-    index = np.unique(user, return_inverse=True)[1]
+    index = np.unique(user, return_inverse=True)[1][order]
     blocks = [measure(w[:, index]) for w in resamples(int(index.max()) + 1, columns=len(label))]
     return Measured(values, {name: np.concatenate([b[name] for b in blocks]) for name in values})
 
@@ -65,7 +64,7 @@ def qini(n_t: np.ndarray, n_c: np.ndarray, y_t: np.ndarray, y_c: np.ndarray) -> 
     at or above it, per treated user (Radcliffe 2007); a constant gets 0. Each input is (b, groups):
     treated and controls at or above each threshold, and those of them with an outcome of 1.
     """
-    curve = ratio(y_t - np.nan_to_num(ratio(y_c * n_t, n_c)), n_t[:, -1:])
+    curve = ratio(y_t - ratio(y_c * n_t, n_c, empty=0.0), n_t[:, -1:])
     return _area(n_t + n_c, curve) - curve[:, -1] / 2
 
 
@@ -77,10 +76,6 @@ def auuc(n_t: np.ndarray, n_c: np.ndarray, y_t: np.ndarray, y_c: np.ndarray) -> 
     """
     share = ratio(n_t + n_c, (n_t + n_c)[:, -1:])
     return _area(n_t + n_c, share * np.nan_to_num(ratio(y_t, n_t) - ratio(y_c, n_c)))
-
-
-def _four(sums: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name: sums[name] for name in ("n_t", "n_c", "y_t", "y_c")}
 
 
 def _area(total: np.ndarray, curve: np.ndarray) -> np.ndarray:

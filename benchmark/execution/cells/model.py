@@ -45,7 +45,7 @@ def work(job: Job) -> dict[str, Any]:
     # It starts before any answer is read.
     with private_folder(folder / LEARN) as private, start(wanted, private) as model:
         try:
-            found = _judged(task, model, folder)
+            found = _judged(task, model, folder, spec)
         except PluginError as error:
             found = {"status": "error", "error": str(error), "traceback": error.trace}
         except WorkError as error:
@@ -59,14 +59,15 @@ def work(job: Job) -> dict[str, Any]:
     }
 
 
-def _judged(task: Task, model: ModelProcess, folder: Path) -> dict[str, Any]:
+def _judged(task: Task, model: ModelProcess, folder: Path, spec: dict[str, Any]) -> dict[str, Any]:
     """Fit a model and return what the judge found. Raises NotApplicable and WorkError."""
     model.load()
     fitted = model.fit()
     data = load_task(folder)
-    found = judge(task, model, data)
+    found = judge(task, model, data, shuffled_questions=spec["shuffled_questions"])
     flags = list(found.flags)
-    if NOT_REPEATABLE not in flags and fits_differ(model, data, fitted["fit_s"]):
+    repeatable = NOT_REPEATABLE not in flags
+    if spec["refit"] and repeatable and fits_differ(model, data, fitted["fit_s"]):
         flags.append(FITS_DIFFER)
     return {
         **scores(found.scored),

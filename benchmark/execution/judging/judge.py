@@ -30,7 +30,6 @@ from eventlog.arrays import Examples, Queries, Sequences
 PROBES = 3  # blocks of which some questions are asked again
 PROBED = 128  # questions of such a block, at most
 SEED = 20_251_128  # of the draw of probes and of shuffled questions: the same for all models
-SHUFFLED = 4_000  # questions that are asked again with a shuffled history
 SHUFFLE_LIMIT_S = 60  # no shuffled questions where scoring takes longer than this
 ORDERED = frozenset({"sequence", "hybrid"})  # families that read the order of events
 NOT_REPEATABLE = (
@@ -102,24 +101,27 @@ class Shuffled:
     questions: int
 
 
-def judge(task: Task, model: Answerer, data: TaskData) -> Judgement:
+def judge(task: Task, model: Answerer, data: TaskData, *, shuffled_questions: int = 0) -> Judgement:
     """Ask `model` every test question of `data` and measure its answers.
 
-    The validation part is observed first, and before each window the answers of `data.arriving`
-    that are known by then. Raises WorkError where an answer depends on who else is asked, and
-    metrics.BadScores for NaN or a wrong shape.
+    One that reads the order of events is asked `shuffled_questions`, drawn, again with a shuffled
+    history. The validation part is observed first, and before each window the answers of
+    `data.arriving` that are known by then. Raises WorkError where an answer depends on who else is
+    asked, and metrics.BadScores for NaN or a wrong shape.
     """
-    return _Examination(task, model, data).run()
+    return _Examination(task, model, data, shuffled_questions).run()
 
 
 class _Examination:
-    def __init__(self, task: Task, model: Answerer, data: TaskData) -> None:
+    def __init__(
+        self, task: Task, model: Answerer, data: TaskData, shuffled_questions: int
+    ) -> None:
         self.task, self.model, self.data = task, model, data
         self.rng = np.random.default_rng(SEED)
         n = len(data.test)
         self.answers, self.reordered = _Answers(task, data), _Answers(task, data)
         ordered = model.family in ORDERED
-        drawn = self.rng.permutation(n)[:SHUFFLED] if ordered else np.zeros(0, dtype=np.int64)
+        drawn = self.rng.permutation(n)[: shuffled_questions if ordered else 0]
         self.drawn = np.zeros(n, dtype=bool)
         self.drawn[drawn] = True
         self.flags: list[str] = []

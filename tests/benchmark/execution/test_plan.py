@@ -132,6 +132,35 @@ def test_models_that_are_skipped_run_where_they_are_asked_for_by_name() -> None:
         names(overrides=["skip_models=['lstmm']"])
 
 
+def test_models_are_skipped_on_a_log_for_one_task() -> None:
+    def asked(log: str, **more) -> set[str]:
+        made = plan(suite.load("all", profile="published", **more))
+        own = (c for c in made if c.kind == "model" and c.label["log"] == log)
+        return {c.label["model"] for c in own if c.label["task"] == "uplift"}
+
+    assert {"lstm", "s_learner"} <= asked("shop")
+    assert "s_learner" in asked("drift") and not {"lstm", "transformer"} & asked("drift")
+    assert "lstm" in asked("drift", models=["lstm"])
+    with pytest.raises(UnknownNameError, match=r"skip_models.*did you mean 'lstm'"):
+        asked("drift", overrides=["logs.drift.skip_models_of={churn=['lstmm']}"])
+
+
+def test_a_model_is_fitted_twice_for_its_first_seed(tiny_folder: Path) -> None:
+    made = cells(tiny_folder, models=["lightgbm"], seeds=[4, 5], overrides=["tasks=['churn']"])
+    refit = {c.label["seed"]: c.spec["refit"] for c in made.values() if c.label.get("seed")}
+    assert refit == {4: True, 5: False}
+
+
+def test_the_default_is_lighter_than_what_is_published() -> None:
+    def spec(profile: str) -> dict:
+        made = plan(suite.load("all", profile=profile))
+        return next(c.spec for c in made if str(c) == "model shop fraud transformer seed 0")
+
+    assert spec("published")["shuffled_questions"] == spec("full")["shuffled_questions"] == 4_000
+    assert spec("published")["model_settings"] == {"budget": 6}
+    assert spec("default")["model_settings"] == {"budget": 4, "label_length": 128}
+
+
 def test_the_sample_does_not_decide_the_log(tiny_folder: Path) -> None:
     def shop(*given: str) -> dict[str, Cell]:
         made = plan(suite.load("churn", overrides=given, models=["logistic"]))

@@ -8,6 +8,7 @@ import simulator
 from eventlog.check import check
 from eventlog.log import EventLog
 from simulator.output import shards
+from simulator.truth.fraud_features import traces
 
 SHOP = {"users": 1_200, "days": 30, "seed": 4}
 LEAVING = {"churn.hazard": 0.06, "churn.win_back": 0.0, "churn.disengagement": 0.7}
@@ -186,3 +187,13 @@ def test_mails_are_the_same_for_any_number_of_workers_and_when_written(tmp_path,
     for name in ("email_id", "utm_campaign"):
         assert (held.events[name].astype(str) == one.events[name].astype(str)).all()
     assert held.truth["emails"]["email_id"].is_unique
+
+
+def test_the_oracle_of_fraud_reads_a_log_with_mails_as_one_without():
+    fraud = {"fraud.share": 0.1, "checkout.cart": -1.0, "checkout.begin": -1.0}
+    plain, mailed = (
+        traces(simulator.simulate("small", users=150, days=20, seed=5, settings=fraud | more))
+        for more in ({}, BOTH)
+    )
+    pd.testing.assert_frame_equal(mailed.table, plain.table)
+    np.testing.assert_array_equal(mailed.kind, plain.kind)

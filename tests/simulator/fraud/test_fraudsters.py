@@ -10,6 +10,7 @@ import simulator
 from simulator import scenario
 from simulator.fraud import fraudsters
 from simulator.fraud.base import Attacks
+from simulator.fraud.equipment import renewed
 from simulator.sections import Fraud
 
 PAYMENT = [t.name for t in fraudsters.TYPOLOGIES if t.of == "payment"]
@@ -292,7 +293,7 @@ def test_a_ring_goes_on_with_its_newest_device(ring, fresh, used):
             now[r], code = code, code + 1
         expected.append(now[r])
     state = np.array(used)
-    got, after = fraudsters._renewed(state, np.array(ring), np.array(renew), free)
+    got, after = renewed(state, np.array(ring), np.array(renew), free)
     assert got.tolist() == expected
     assert after == code
     assert state.tolist() == now

@@ -9,7 +9,8 @@ from eventlog._runtime.errors import InputError
 from simulator.fraud.fraudsters import NAMES
 from simulator.realism.audit import auc, average_precision
 from simulator.truth import fraud_oracle, oracles
-from simulator.truth.fraud_features import VISIBLE, earlier, traces
+from simulator.truth.fraud_features import VISIBLE, traces
+from simulator.truth.running_counts import earlier
 
 
 @pytest.fixture(scope="module")
