@@ -9,6 +9,7 @@ Example::
 
 from __future__ import annotations
 
+import html
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,13 +24,23 @@ from eventlog.description.tables import tables
 from eventlog.log import EventLog, require_log
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Description:
     """Tables by title, in the order in which they are shown, and the facts behind them."""
 
     tables: dict[str, pd.DataFrame]
     facts: Facts
     other: Facts | None = None  # of the log that it is compared with
+
+    def __repr__(self) -> str:
+        facts = self.facts
+        return f"<Description of {facts.name}: events {facts.events:,}, {', '.join(self.tables)}>"
+
+    def _repr_html_(self) -> str:
+        return "".join(
+            f"<h4>{html.escape(title)}</h4>{table.to_html(index=False)}"
+            for title, table in self.tables.items()
+        )
 
     def __str__(self) -> str:
         return "\n\n".join(

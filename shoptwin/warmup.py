@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import os
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import redirect_stderr
 from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
@@ -21,11 +25,21 @@ def warm_up() -> int:
     note("Compiling the functions of the simulator and the generators; this is kept on disk.")
     pieces = (simulate, learn)
     with ProcessPoolExecutor(len(pieces), mp_context=get_context("spawn")) as pool:
-        done = as_completed([pool.submit(piece) for piece in pieces])
+        done = as_completed([pool.submit(_quietly, piece) for piece in pieces])
         for future in track(done, "compiling", total=len(pieces)):
             future.result()
     print(f"compiled in {time.monotonic() - began:.0f} s; later commands start at once")
     return 0
+
+
+def _quietly(piece: Callable[[], None]) -> None:
+    """Run a piece without its notes about the small log, which is nobody's.
+
+    It has one thread: others would only wait, and take the cores from the other piece.
+    """
+    os.environ["OMP_NUM_THREADS"] = "1"  # read when torch is imported
+    with redirect_stderr(io.StringIO()):
+        piece()
 
 
 def simulate() -> None:

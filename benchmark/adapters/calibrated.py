@@ -19,7 +19,7 @@ import pandas as pd
 
 # by its whole name: this file may also be run by its path
 from benchmark.adapters.calibrated_state import check_state
-from benchmark.adapters.label_chain import LabelChain, Visits, learn_chain, ledger_after, rounds
+from benchmark.adapters.label_chain import learn_chain, ledger_after, redraw, rounds
 from eventlog import EventLog
 from eventlog._runtime.errors import InputError
 from eventlog._runtime.settings import Range
@@ -28,8 +28,10 @@ from eventlog.privacy.noise import DELTA_MOST, USERS_SHARE, gaussian_epsilon, mu
 from eventlog.privacy.public_lists import ITEMS
 from eventlog.schema import TIME, roles_of
 from generators.base import Generator
+from generators.markov.label_chain import LabelChain, Visits
 from generators.privacy.accounting import NO_PROOF
 from generators.privacy.counts import Tables
+from generators.privacy.pairs import Facts
 from generators.privacy.public import Public
 from simulator.world.build import weights_by_day
 
@@ -39,7 +41,7 @@ MAX_OVERSAMPLING = 8
 MIN_ITEM_USERS = 5
 ITEM_FACTS = ("category", "brand")
 # Shares of what a budget allows (of the square of sensitivity over noise) for the two chains.
-CHAIN_SHARES = {"categories": 0.05, "items": 0.35}
+CHAIN_SHARES = {"categories": 0.05, "items": 0.5}
 ITEM_STREAM = 7  # last number of the key of the random stream of items
 
 
@@ -156,9 +158,9 @@ class Calibrated(Generator):
         there = item.get_indexer(log.events["item_id"].astype(str))
         of = _categories(self.data_["items"])
         category = np.where(there >= 0, of[there], -1)
-        visits = {
-            "categories": Visits.of(codes, category, np.zeros(int(of.max()) + 1, dtype=np.int64)),
-            "items": Visits.of(codes, there, of),
+        seen = {
+            "categories": (Visits.of(codes, category), _groups(self.data_["items"]), Facts()),
+            "items": (Visits.of(codes, there), of, _facts(log, item)),
         }
         tables = None
         if epsilon is not None:
@@ -167,7 +169,7 @@ class Calibrated(Generator):
             asked = [rounds(what, share) for what, share in CHAIN_SHARES.items()]
             weights = {name: share for each in asked for name, share in each.items()}
             tables = Tables(ledger, weights, n_users=len(user.categories))
-        self.chains_ = {what: learn_chain(seen, tables, what) for what, seen in visits.items()}
+        self.chains_ = {what: learn_chain(*learnt, tables, what) for what, learnt in seen.items()}
         if tables is not None and privacy is not None:
             privacy |= {
                 "epsilon": epsilon,
@@ -321,9 +323,9 @@ class Calibrated(Generator):
         rows = np.flatnonzero(item >= 0)
         user, item = user[rows], item[rows]
         simulated = pd.factorize(made.items["category"].astype(str))[0][item]
-        category = self.chains_["categories"].redraw(user, simulated, np.zeros_like(user), rng)
+        category = redraw(self.chains_["categories"], user, simulated, np.zeros_like(user), rng)
         place = np.full(len(events), -1)
-        place[rows] = self.chains_["items"].redraw(user, item, category, rng)
+        place[rows] = redraw(self.chains_["items"], user, item, category, rng)
         return place
 
     def _items(self, made: EventLog) -> pd.DataFrame | None:
@@ -336,8 +338,7 @@ class Calibrated(Generator):
         """See Generator.state."""
         arrays = {"none": np.zeros(1, dtype=np.float32)}
         for what, chain in self.chains_.items():
-            arrays[f"{what}/popularity"] = chain.popularity
-            arrays[f"{what}/lifts"] = np.concatenate([lift.reshape(-1) for lift in chain.lifts])
+            arrays |= chain.state(what)
         return arrays, self.data_
 
     def restore(self, arrays: dict[str, np.ndarray], data: dict[str, Any]) -> None:
@@ -345,8 +346,7 @@ class Calibrated(Generator):
         check_state(arrays, data)
         self.data_, self.chains_ = data, {}
         if data["items"] is not None:
-            of = _categories(data["items"])
-            groups = {"categories": np.zeros(int(of.max()) + 1, dtype=np.int64), "items": of}
+            groups = {"categories": _groups(data["items"]), "items": _categories(data["items"])}
             self.chains_ = {
                 what: LabelChain.restored(arrays, what, group) for what, group in groups.items()
             }
@@ -358,6 +358,22 @@ def _categories(items: Mapping[str, list[Any]]) -> np.ndarray:
         return np.zeros(len(items["item_id"]), dtype=np.int64)
     codes = pd.factorize(pd.Series(items["category"]).astype(str), sort=True)[0]
     return codes.astype(np.int64)
+
+
+def _groups(items: Mapping[str, list[Any]]) -> np.ndarray:
+    """Return the group of each category, (n_categories,) int64: all categories are one group."""
+    return np.zeros(int(_categories(items).max()) + 1, dtype=np.int64)
+
+
+def _facts(log: EventLog, items: pd.Index) -> Facts:
+    """Return what the catalogue that came with the log says of `items`: brand and price."""
+    if log.items is None:
+        return Facts()
+    of = log.items.assign(item_id=log.items["item_id"].astype(str)).drop_duplicates("item_id")
+    of = of.set_index("item_id").reindex(items)
+    brand = [1 + pd.factorize(of["brand"])[0].astype(np.int64)] if "brand" in of else []
+    price = [of["price"].to_numpy(dtype=np.float64, na_value=np.nan)] if "price" in of else []
+    return Facts(texts=brand, numbers=price)
 
 
 def _budget_of_shop(epsilon: float, delta: float | None) -> float:

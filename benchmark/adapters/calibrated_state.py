@@ -17,7 +17,11 @@ from generators.codec.clock import DAY_MS, FIRST_MS, LAST_MS
 from generators.validation import Record, array, no_others
 
 LONGEST = 3_650  # days that the simulator takes
-CHAIN_ARRAYS = [f"{w}/{n}" for w in ("categories", "items") for n in ("popularity", "lifts")]
+CHAIN_ARRAYS = [
+    f"{what}/{name}"
+    for what in ("categories", "items")
+    for name in ("paired by", "popularity", "lifts")
+]
 LOG_PRICE = 50.0  # of the mean log price, either way
 
 

@@ -74,9 +74,12 @@ def learn_columns(
             )
             if coder.values:
                 values[name] = coder
-                if not queries.private and (items > 0).any():
-                    attribute = _item_attribute(codec.items, coder, column, items)
-                    attributes |= {} if attribute is None else {name: attribute}
+                attribute = (
+                    _public_attribute(codec.items, coder, public, name)
+                    if queries.private
+                    else _item_attribute(codec.items, coder, column, items)
+                )
+                attributes |= {} if attribute is None else {name: attribute}
             elif queries.private:  # nothing is shared by enough users: it is treated as an id
                 ids[name] = SharedIds()
             else:
@@ -134,6 +137,8 @@ def _item_attribute(
 
     `item` (n,) are the item codes of the rows.
     """
+    if not (item > 0).any():
+        return None
     present = string_codes(column)[0] >= 0
     own = coder.encode(column)
     of_item = pd.DataFrame({"i": item, "v": own})[(item > 0) & present]
@@ -145,6 +150,19 @@ def _item_attribute(
     agree = (table[item] == own)[known].mean() if known.any() else 0.0
     covers = present[item > 0].mean() > 0.99 and (item[present] > 0).mean() > 0.99
     return table if covers and agree > 0.99 and len(coder.values) > 1 else None
+
+
+def _public_attribute(items: Items, coder: Values, public: Public, name: str) -> np.ndarray | None:
+    """Return what the public catalogue says of each item in a column, (items.size,) int64 codes.
+
+    None where it says nothing. Whether the rows of users agree is not asked: it would cost budget.
+    """
+    if public.items is None or name not in public.items or len(coder.values) < 2:
+        return None
+    known = pd.Series(
+        public.items[name].to_numpy(), index=public.items["item_id"].astype(str)
+    ).reindex(items.names)
+    return np.append(0, coder.encode(known))
 
 
 def _prices(

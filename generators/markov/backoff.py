@@ -18,7 +18,7 @@ from generators.markov.contexts import Levels
 
 FEWEST_ROWS = 3  # of a context that is kept
 MOST_CELLS = 4_000_000  # contexts of one depth times codes
-FIRST = 1e-3  # pseudo-counts of the coarser context, of contexts without and with one level
+FIRST = 1e-3  # pseudo-counts of equal shares, without any context
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class BackoffTable:
             found = np.bincount(
                 number[of[mine]] * size + code[mine], minlength=int(kept.sum()) * size
             ).reshape(-1, size)
-            s = strengths[depth] if depth else FIRST
+            s = strengths[depth]
             back = share[place[first[kept]]]
             place[mine] = offsets[-1] + number[of[mine]]
             share = np.concatenate([share, (found + s * back) / (rows[kept, None] + s)])
@@ -71,9 +71,8 @@ class BackoffTable:
         offsets[-1] = len(share)
         return cls(offsets, np.arange(len(share)), share.astype(np.float32))
 
-    def rows(self, levels: Levels) -> np.ndarray:
-        """Return the row of each context, (n,) int64."""
-        n = len(levels[0][0])
+    def rows(self, levels: Levels, n: int) -> np.ndarray:
+        """Return the row of each of `n` contexts, (n,) int64."""
         contexts = np.zeros((len(levels) + 1, n), dtype=np.int64)
         for depth, (level, width) in enumerate(levels):
             contexts[depth + 1] = contexts[depth] * width + level.numpy()

@@ -18,7 +18,7 @@ MOST_CHOSEN = 6  # levels of a field's context
 MOST_LEVELS = MOST_CHOSEN + 1  # with the session's label
 MOST_COUNTED_ROWS = 40_000  # by which they are chosen
 STRENGTHS = 4.0 ** np.arange(6)  # times the least one, among which each level has its own
-BACKOFF = 0.3  # pseudo-counts of what is known without an attribute, for each code
+MOST_PARENTS = 4  # attributes that an attribute is given
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,8 @@ class _Rows:
 
     def __init__(self, code: np.ndarray, size: int, strengths: np.ndarray) -> None:
         self.code, self.size, self.strengths = code, size, strengths
-        self.at, self.alone = np.zeros(len(code), dtype=np.int64), np.full(len(code), 1 / size)
+        self.at = np.zeros(len(code), dtype=np.int64)
+        self.alone = (np.bincount(code, minlength=size)[code] + 1) / (len(code) + size)
         self.contexts = _by_context(self.at)
 
     def gains(self, level: Level) -> np.ndarray:
@@ -124,31 +125,35 @@ def _undecided(code: torch.Tensor, event: torch.Tensor) -> torch.Tensor:
     return asked[(low < high)[at]]
 
 
-def parents(codec: Codec, attributes: np.ndarray) -> list[int]:
-    """Return for each attribute of users the earlier one that tells most about it, -1 = none.
+def choose_parents(
+    code: np.ndarray,
+    size: int,
+    earlier: Sequence[Level],
+    first: Sequence[int],
+    *,
+    strength: float,
+) -> Choice:
+    """Choose the `earlier` attributes of users that tell most about the next one, `code` (n,).
 
-    It is the tree of Chow and Liu (1968) in a given order; `attributes` (n_users, S) are codes.
+    Those of the places `first` come first.
     """
-    sizes = list(codec.user_attribute_sizes().values())
-    contexts = _by_context(np.zeros(len(attributes), dtype=np.int64))
-    columns = [np.ascontiguousarray(column) for column in attributes.T]
-    out = []
-    for k, size in enumerate(sizes):
-        strength = np.array([BACKOFF * size])
-
-        def gain(
-            level: np.ndarray, width: int, alone: np.ndarray, both: np.ndarray, k: int = k
-        ) -> float:
-            cells = np.zeros((width, sizes[k]))
-            told = _told(*contexts, level, columns[k], cells, alone, strength, both)  # noqa: B023
-            return float(told[0])
-
-        alone = np.empty(len(attributes))
-        gain(np.zeros_like(columns[k]), 1, np.full(len(attributes), 1 / size), alone)
-        gains = [gain(columns[j], sizes[j], alone, np.empty(0)) for j in range(k)]
-        tells = gains and max(gains) > LEAST_GAIN
-        out.append(int(np.argmax(gains)) if tells else -1)
-    return out
+    # users are few: a strong prior would draw small groups to what is usual in the large ones
+    rows, levels, strengths = (
+        _Rows(code, size, strength * STRENGTHS[:2]),
+        list[int](),
+        list[float](),
+    )
+    left, waiting = list(range(len(earlier))), list(first)
+    while len(levels) < MOST_PARENTS:
+        gains = {k: rows.gains(earlier[k]).max() for k in left if k not in levels}
+        left = [k for k in gains if gains[k] > LEAST_GAIN]
+        if not waiting and not left:
+            break
+        best = waiting.pop(0) if waiting else max(left, key=lambda k: gains[k])
+        rows, s = rows.given(earlier[best])
+        levels.append(best)
+        strengths.append(s)
+    return Choice(levels, strengths)
 
 
 def _by_context(at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

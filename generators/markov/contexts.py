@@ -38,11 +38,13 @@ from generators.sequences import feature_layout as layout
 from generators.sequences.encode import EncodedSequences, current_session_label
 from generators.sequences.feature_layout import Counter
 
+LENGTHS = 8  # levels of a user's rows, of which later attributes are given
 POSITIONS = 8  # levels of the position in the session
 PACES = 10  # levels of how fast the rows to come must be
 SLOWEST = 10  # level of the counter PACE up to which all are slow
 SIZES = (16, 64, 256)  # bounds of the levels of a user's number of rows
 CARTS = 2  # levels of the items in the cart: none, some
+NO_CATEGORY = 1  # of a row before that has none, see feature_layout.LAST_CATEGORY
 ORDERS = 4  # levels of the orders so far: 0, 1, 2 or 3, more
 MOST_CODES_ABOUT = 64  # of a condition that a field may be given
 # Attributes that say when and how much: the features say what of them is left.
@@ -194,6 +196,14 @@ def nothing_seen(codec: Codec) -> ContextFeatures:
     )
 
 
+def parent_level(name: str, code: torch.Tensor, size: int) -> Level:
+    """Return an attribute (n,) of users as a level of the context of later ones."""
+    if name != LENGTH:
+        return code, size
+    wide = min(size, LENGTHS)
+    return code * wide // size, wide
+
+
 def size_of(codec: Codec, user_attributes: torch.Tensor) -> torch.Tensor:
     """Return the level of the rows that users will have, (n,): below each of SIZES, or more.
 
@@ -313,10 +323,15 @@ def _announced(codec: Codec, features: torch.Tensor) -> torch.Tensor:
     for name, usual in codec.rules.usual_category.items():
         likely = torch.tensor(usual)[features[:, codec.value_column(name)]]
         found = torch.where(found == 0, likely, found)
-    return found * (features[:, layout.LAST_CATEGORY] == 1)
+    return found * (features[:, layout.LAST_CATEGORY] == NO_CATEGORY)
 
 
 def _category_before(codec: Codec, features: torch.Tensor) -> torch.Tensor:
-    """Return the code + 1 of the category before, or of the announced one; 0 = no row before."""
-    announced = _announced(codec, features)
-    return torch.where(announced > 0, announced + 1, features[:, layout.LAST_CATEGORY])
+    """Return the code + 1 of the category before, or of the announced one; 0 = no row before.
+
+    Where the last row has none, it is the category of the user's last item.
+    """
+    announced, last = _announced(codec, features), features[:, layout.LAST_CATEGORY]
+    of_item = torch.from_numpy(codec.items.category)[features[:, layout.LAST_ITEMS]]
+    last = torch.where((last == NO_CATEGORY) & (of_item > 0), of_item + 1, last)
+    return torch.where(announced > 0, announced + 1, last)

@@ -31,6 +31,7 @@ import torch
 from generators.codec.codec import SESSION_LABEL, Codec
 from generators.codec.parts import ARRIVAL, LENGTH, N_LABELLED_SESSIONS, OBSERVATION_SPAN
 from generators.markov.contexts import SIZES, ContextFeatures, context, index_of
+from generators.markov.label_chain import Visits
 from generators.privacy.counts import Answers, Question, Rows, Tables, given_rows
 from generators.privacy.pairs import Pairs
 from generators.sequences import feature_layout as layout
@@ -46,7 +47,7 @@ WEIGHTS = {
     "pick": 2.0,
     "category": 2.0,
     "item": 3.0,
-    ITEM_PAIRS: 8.0,
+    ITEM_PAIRS: 3.0,
     SESSION_LABEL: 2.0,
     ARRIVAL: 1.0,
     OBSERVATION_SPAN: 3.0,
@@ -134,7 +135,8 @@ class PrivateQuestions:
         owner: (n,) user of each row.
         seen: of each row.
         column: (n,) codes of each field, -1 = not asked.
-        pairs: which pairs of items are counted: an item that is no copy, and the one before.
+        visits: of users to items, as labels: their codes less 1.
+        pairs: of those labels.
     """
 
     codec: Codec
@@ -142,7 +144,8 @@ class PrivateQuestions:
     owner: np.ndarray
     seen: ContextFeatures
     column: dict[str, torch.Tensor]
-    pairs: Pairs  # of items
+    visits: Visits
+    pairs: Pairs
 
     def ask(
         self, attributes: Sequence[Question], *, clip_quantile: float
@@ -201,16 +204,12 @@ class PrivateQuestions:
         if name == "item":
             size, item = codec.items.size, self.column["item"]
             fresh = (item >= 0).numpy()
-            owner, after = self.owner[fresh], item.numpy()[fresh]
-            before = self.seen.features[:, layout.LAST_ITEMS].numpy()[fresh]
+            rows, heavy = (self.owner[fresh], item.numpy()[fresh], None), WEIGHTS[ITEM_PAIRS]
             pairs = self.pairs
             return [
-                Question("item", size, given_rows((owner, after, None)), math.sqrt(weight)),
+                Question("item", size, given_rows(rows), math.sqrt(weight)),
                 Question(
-                    ITEM_PAIRS,
-                    pairs.size,
-                    lambda: (*pairs.cells(owner, before, after), None),
-                    math.sqrt(WEIGHTS[ITEM_PAIRS]),
+                    ITEM_PAIRS, pairs.size, lambda: self.visits.pairs(pairs), math.sqrt(heavy)
                 ),
             ]
         if name == SESSION_LABEL:

@@ -147,6 +147,14 @@ def test_the_page_is_whole_and_escapes_what_comes_from_the_log(log: EventLog) ->
     assert page.count("<section") >= 8
 
 
+def test_a_description_is_one_line_and_its_tables_in_a_notebook(log: EventLog) -> None:
+    found = describe(changed(log, note="<b>"))
+    assert "\n" not in repr(found) and len(repr(found)) < 200
+    shown = found._repr_html_()
+    assert all(f"<h4>{title}</h4>" in shown for title in found.tables)
+    assert "<b>" not in shown
+
+
 def test_a_log_without_events_is_refused(log: EventLog) -> None:
     with pytest.raises(InputError, match="nothing to describe"):
         describe(EventLog(log.events.iloc[:0]))

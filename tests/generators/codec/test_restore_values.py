@@ -171,7 +171,7 @@ def other_order(codec: Any, arrays: Arrays) -> None:
         (fill("share/event", np.nan), "share/event has numbers that are not finite"),
         (fill("share/event", 0.0), "share/event has shares that do not add up to 1"),
         (fill("offsets/event", 1), "offsets/event does not rise from 0"),
-        (fill("static/2", np.inf), "static/2 has numbers that are not finite"),
+        (fill("static share/2", np.inf), "static share/2 has numbers that are not finite"),
         (fill("table/popularity", -1), "table/popularity has numbers outside of 0"),
         (far_items, "table/successor has numbers outside of 0 to 2"),
         (
@@ -182,8 +182,11 @@ def other_order(codec: Any, arrays: Arrays) -> None:
             lambda codec, a: a.update({"table/successor": a["table/successor"].astype(np.int64)}),
             "has the type int64; it must have int32",
         ),
-        (lambda codec, a: a.pop("static/0"), "the array static/0 is missing"),
-        (lambda codec, a: a.update({"static/99": a["static/0"]}), "there is an array 'static/99'"),
+        (lambda codec, a: a.pop("static keys/0"), "the array static keys/0 is missing"),
+        (
+            lambda codec, a: a.update({"static keys/99": a["static keys/0"]}),
+            "there is an array 'static keys/99'",
+        ),
     ],
 )
 def test_a_value_that_cannot_be_is_named(

@@ -24,7 +24,7 @@ def plain_share(rows: list[tuple[int, ...]], context: tuple[int, ...], code: int
     coarser = plain_share(rows, context[:-1], code)
     if len(mine) < FEWEST_ROWS:
         return coarser
-    s = STRENGTHS[len(context) - 1] if len(context) > 1 else FIRST
+    s = STRENGTHS[len(context) - 1]
     return (sum(r[0] == code for r in mine) + s * coarser) / (len(mine) + s)
 
 
@@ -39,7 +39,7 @@ def test_a_context_has_the_smoothed_shares_of_its_rows_or_of_a_coarser_one(
 
     code = np.array([r[0] for r in rows])
     table = BackoffTable.learn(code, levels(rows), SIZE, STRENGTHS)
-    found = table.share[table.rows(levels(asked))]
+    found = table.share[table.rows(levels(asked), len(asked))]
     wanted = [[plain_share(rows, r[1:], c) for c in range(SIZE)] for r in asked]
     np.testing.assert_allclose(found, wanted, atol=1e-6)
     np.testing.assert_allclose(table.share.sum(1), 1, atol=1e-6)
@@ -48,11 +48,11 @@ def test_a_context_has_the_smoothed_shares_of_its_rows_or_of_a_coarser_one(
 def test_rows_that_are_not_asked_do_not_count() -> None:
     level = [(torch.zeros(8, dtype=torch.int64), 1)]
     table = BackoffTable.learn(np.array([1, 1, 1, 1, -1, -1, -1, -1]), level, 2, [1.0])
-    assert table.share[table.rows(level)][0, 1] > 0.99
+    assert table.share[table.rows(level, 8)][0, 1] > 0.99
 
 
 def test_a_dense_table_has_every_finest_context() -> None:
     share = np.array([[0.1, 0.9], [0.5, 0.5], [1.0, 0.0], [0.3, 0.7]])
     levels = [(torch.tensor([1, 0]), 2), (torch.tensor([0, 1]), 2)]
     table = BackoffTable.dense(share, len(levels))
-    np.testing.assert_allclose(table.share[table.rows(levels)], share[[2, 1]])
+    np.testing.assert_allclose(table.share[table.rows(levels, 2)], share[[2, 1]])

@@ -60,7 +60,7 @@ def test_users_can_be_asked_for_by_what_they_like(fitted: Generator) -> None:
 
 def test_a_rate_of_nothing_and_a_rate_that_is_set(log: EventLog) -> None:
     model = generators.fit(log, model="markov", seed=1)
-    for rate in (0.0, 0.05, 0.15, 0.3):
+    for rate in (0.0, 0.05, 0.15, 0.25):
         twin = model.sample(500, seed=2, rates={"fraud_rate": rate})
         labels = 0 if twin.labels is None else len(twin.labels)
         assert labels / (twin.events["event"] == "purchase").sum() == pytest.approx(rate, abs=0.03)

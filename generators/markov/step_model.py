@@ -1,0 +1,151 @@
+"""The step model of the Markov generator: logits are logarithms of entries of its tables."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from generators.codec.codec import SESSION_LABEL, Codec
+from generators.markov.backoff import BackoffTable
+from generators.markov.contexts import (
+    ContextFeatures,
+    Level,
+    conditions,
+    context,
+    nothing_seen,
+    order_level,
+    parent_level,
+    purchases,
+    size_of,
+)
+from generators.markov.item_weights import ItemWeights
+from generators.sampling.step_model import draw
+from generators.sequences import feature_layout as layout
+
+HOURS_A_DAY = 24
+
+
+class MarkovStepModel:
+    """The StepModel of Markov: each logit is the logarithm of a table's entry."""
+
+    def __init__(
+        self,
+        codec: Codec,
+        shares: dict[str, BackoffTable],
+        attribute_shares: list[BackoffTable],
+        parents: list[list[int]],
+        given: dict[str, list[int]],
+        items: ItemWeights,
+    ) -> None:
+        self.codec, self.attribute_shares = codec, attribute_shares
+        self.parents, self.given, self.known = parents, given, conditions(codec)
+        # fields of the row that each field is given
+        nothing = nothing_seen(codec)
+        self.needs: dict[str, list[str]] = {}
+        for name, chosen in given.items():
+            usual = len(context(codec, name, nothing))
+            more = [self.known[k - usual] for k in chosen if k >= usual]
+            self.needs[name] = [c.field for c in more if c.field and c.table is None]
+        self.kept = {field for fields in self.needs.values() for field in fields}
+        self.shares = shares
+        self.log = {name: table.log_share() for name, table in shares.items()}
+        self.items = items
+        no_hour = torch.zeros(1, codec.clock.size)
+        weekly = codec.timing_params().weekly
+        # (rhythms, 1 + WEEK_HOURS, gap codes)
+        self.cycle = torch.stack([torch.cat([no_hour, codec.clock.cycle(w)]) for w in weekly])
+        self.purchases = purchases(codec)
+
+    def begin(
+        self, users: int, generator: torch.Generator, allowed: list[torch.Tensor] | None = None
+    ) -> torch.Tensor:
+        """See StepModel."""
+        self.features = torch.zeros((users, 0), dtype=torch.int64)
+        self.items.begin(users)
+        zero, no = torch.zeros(users).long(), torch.zeros(users).bool()
+        self.event, self.is_session_start, self.session_label = zero, no, zero
+        self.orders, self.level, self.bought = zero, zero, no
+        codes, earlier = list[torch.Tensor](), list[Level]()
+        sizes = self.codec.user_attribute_sizes().items()
+        for k, (table, (name, size)) in enumerate(zip(self.attribute_shares, sizes, strict=True)):
+            levels = [earlier[j] for j in self.parents[k]]
+            share = torch.from_numpy(table.share[table.rows(levels, users)]) + 1e-12
+            codes.append(draw(torch.log(share), None if allowed is None else allowed[k], generator))
+            private = self.codec.private
+            earlier.append((codes[k], size) if private else parent_level(name, codes[k], size))
+        attributes = torch.stack(codes, 1)
+        self.size = size_of(self.codec, attributes)
+        self.attributes, self.item = attributes, zero
+        self.drawn: dict[str, torch.Tensor] = {}
+        self.rhythm = torch.from_numpy(self.codec.rhythms_of(attributes))
+        return attributes
+
+    def step(self, features: np.ndarray) -> None:
+        """See StepModel."""
+        self.features = torch.from_numpy(features)
+        bought = self.purchases[self.features[:, layout.LAST_EVENT]]
+        self.orders, self.bought = self.orders + (bought & ~self.bought), bought
+        self.level = order_level(self.orders)
+        self.event = torch.zeros(len(features), dtype=torch.int64)
+        self.is_session_start = torch.zeros(len(features), dtype=torch.bool)
+        self.session_label = (self.features[:, layout.LAST_SESSION_LABEL] - 1).clamp(min=0)
+        # a first row has no gap
+        self.drawn = {"gap": torch.zeros(len(features), dtype=torch.int64)}
+
+    def logits(self, name: str, rows: np.ndarray) -> np.ndarray:
+        """See StepModel."""
+        index = torch.from_numpy(rows)
+        seen = ContextFeatures(
+            self.features,
+            self.event,
+            self.is_session_start,
+            self.session_label,
+            self.level,
+            self.size,
+            self.attributes,
+            self.item,
+            self.drawn,
+        )
+        if len(rows) < len(self.event):
+            seen = seen.only(index, self.needs[name])
+        levels = context(self.codec, name, seen, self.given[name], self.known)
+        logits = self.log[name][torch.from_numpy(self.shares[name].rows(levels, len(rows)))]
+        if name == "gap":
+            # codes + 1, 0 = before the first row
+            hour = self.features[index, layout.LAST_HOUR]
+            weekday = self.features[index, layout.LAST_WEEKDAY]
+            hour_of_week = torch.where(hour > 0, (weekday - 1) * HOURS_A_DAY + hour, 0)
+            logits = logits + self.cycle[self.rhythm[index], hour_of_week]
+        return logits.numpy()
+
+    def item_weights(self, category: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """See StepModel."""
+        return self.items.weights(category, self.features[rows], rows)
+
+    def chose(self, name: str, rows: np.ndarray, code: np.ndarray) -> None:
+        """See StepModel."""
+        if name == "gap":
+            self.is_session_start = self.codec.clock.starts_session(torch.from_numpy(code)) | (
+                self.features[:, layout.LAST_EVENT] == 0
+            )
+        elif name == SESSION_LABEL:
+            self.session_label = torch.from_numpy(code)
+        elif name == "event":
+            self.event = torch.from_numpy(code)
+        elif name == "item":
+            self.item = torch.from_numpy(code)
+            self.items.chose(code)
+        if name in self.kept:
+            self.drawn[name] = torch.from_numpy(code.copy())
+
+    def keep(self, rows: np.ndarray) -> None:
+        """See StepModel."""
+        index = torch.from_numpy(rows)
+        self.items.keep(rows)
+        self.features, self.event = self.features[index], self.event[index]
+        self.is_session_start = self.is_session_start[index]
+        self.session_label = self.session_label[index]
+        self.orders, self.bought = self.orders[index], self.bought[index]
+        self.level, self.size = self.level[index], self.size[index]
+        self.attributes, self.item = self.attributes[index], self.item[index]
+        self.rhythm = self.rhythm[index]
