@@ -6,11 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventlog import EventLog, InputError
+from eventlog.__main__ import main
 from eventlog.check import check
 from eventlog.checking.oddities import duplicated
 from eventlog.clean import Cleaning, clean
@@ -72,6 +75,19 @@ def test_rows_that_equal_an_earlier_one_are_seen() -> None:
     log = log_of([*shop(), shop()[7], shop()[7]])
     assert "(2 rows, this is the first)" in warnings(log)["event_id"]
     assert len(clean(log)[0]) == len(shop())
+
+
+def test_repeated_rows_are_seen_where_prices_are_half_precision(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = log_of([*shop(), shop()[7], shop()[7]])
+    half = EventLog(log.events.assign(price=log.events["price"].astype(np.float16)))
+    half.write(tmp_path / "log")
+    (part,) = (tmp_path / "log" / "events").iterdir()
+    assert pq.read_schema(part).field("price").type == pa.float16()
+    assert main(["check", str(tmp_path / "log")]) == 0
+    assert "(2 rows, this is the first)" in capsys.readouterr().out
+    assert len(clean(EventLog.read(tmp_path / "log"))[0]) == len(shop())
 
 
 @pytest.mark.parametrize("year", [2019, 2031])
