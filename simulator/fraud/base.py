@@ -115,15 +115,15 @@ class Typology(ABC):
     browses: bool = True  # its sessions are played by the shoppers' code
 
     @abstractmethod
+    def disguise(self, mimicry: float) -> tuple[float, float, float]:
+        """Return the probabilities to use the account's own device, country and stored card."""
+
     def candidates(self, context: FraudContext, now: float, served: np.ndarray) -> np.ndarray:
-        """Return (k,) int64 accounts that it can run on at `now` (seconds).
+        """Return (k,) int64 accounts that it can run on at `now` (seconds): those of rings.
 
         `served` (n_users,) bool marks those that it ran on before.
         """
-
-    @abstractmethod
-    def disguise(self, mimicry: float) -> tuple[float, float, float]:
-        """Return the probabilities to use the account's own device, country and stored card."""
+        return accounts_of_rings(context.population)
 
     def about(self, context: FraudContext, attacks: Attacks) -> np.ndarray:
         """Return (n,) int64 `reference` of planned attacks."""

@@ -9,15 +9,11 @@ from __future__ import annotations
 import numpy as np
 
 from simulator.behaviour.overrides import BURST, BehaviourOverrides
-from simulator.fraud.base import FraudContext, Typology, accounts_of_rings, go_shopping
+from simulator.fraud.base import FraudContext, Typology, go_shopping
 
 
 class CardTesting(Typology):
     """A cheap item, then card after card."""
-
-    def candidates(self, context: FraudContext, now: float, served: np.ndarray) -> np.ndarray:
-        """Return accounts of rings that have been used."""
-        return accounts_of_rings(context.population)
 
     def disguise(self, mimicry: float) -> tuple[float, float, float]:
         """Use the ring's devices, which a proxy hides more or less well."""

@@ -7,7 +7,7 @@ import numpy as np
 from simulator import event_codes
 from simulator.behaviour.browser import Browser
 from simulator.behaviour.order_index import OrderIndex
-from simulator.fraud.base import Attacks, FraudContext, Typology, accounts_of_rings
+from simulator.fraud.base import Attacks, FraudContext, Typology
 
 
 class FakeReview(Typology):
@@ -20,10 +20,6 @@ class FakeReview(Typology):
     of = "reviews"
     habit = 1.0
     browses = False
-
-    def candidates(self, context: FraudContext, now: float, served: np.ndarray) -> np.ndarray:
-        """Return accounts of rings that have been used."""
-        return accounts_of_rings(context.population)
 
     def disguise(self, mimicry: float) -> tuple[float, float, float]:
         """Use the account's own device: many reviews from one device would be found out."""

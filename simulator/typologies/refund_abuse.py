@@ -8,14 +8,7 @@ from simulator import event_codes
 from simulator.behaviour.browser import Browser
 from simulator.behaviour.order_index import OrderIndex
 from simulator.behaviour.overrides import BehaviourOverrides
-from simulator.fraud.base import (
-    Attacks,
-    FraudContext,
-    Typology,
-    accounts_of_rings,
-    go_shopping,
-    wanted,
-)
+from simulator.fraud.base import Attacks, FraudContext, Typology, go_shopping, wanted
 from simulator.world.catalogue import DAY
 
 
@@ -28,10 +21,6 @@ class RefundAbuse(Typology):
     label = "refund_abuse"
     of = "orders"
     habit = 2.0
-
-    def candidates(self, context: FraudContext, now: float, served: np.ndarray) -> np.ndarray:
-        """Return accounts of rings that have been used."""
-        return accounts_of_rings(context.population)
 
     def disguise(self, mimicry: float) -> tuple[float, float, float]:
         """Use the real country and card mostly: the goods must arrive."""

@@ -10,7 +10,7 @@ import numpy as np
 from simulator import event_codes
 from simulator.behaviour.browser import Browser
 from simulator.behaviour.order_index import OrderIndex
-from simulator.fraud.base import Attacks, FraudContext, Typology, accounts_of_rings
+from simulator.fraud.base import Attacks, FraudContext, Typology
 from simulator.world.catalogue import DAY
 from simulator.world.recommender import PAGES
 
@@ -22,10 +22,6 @@ class ScrapingBot(Typology):
     of = "rows"
     habit = 0.5
     browses = False
-
-    def candidates(self, context: FraudContext, now: float, served: np.ndarray) -> np.ndarray:
-        """Return accounts of rings that have been used."""
-        return accounts_of_rings(context.population)
 
     def disguise(self, mimicry: float) -> tuple[float, float, float]:
         """Hide behind proxies, better with higher mimicry."""

@@ -5,15 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from simulator.behaviour.overrides import BehaviourOverrides
-from simulator.fraud.base import FraudContext, Typology, accounts_of_rings, go_shopping, wanted
+from simulator.fraud.base import FraudContext, Typology, go_shopping, wanted
 
 
 class StolenCard(Typology):
     """Few views, then straight to the checkout; the price does not matter."""
-
-    def candidates(self, context: FraudContext, now: float, served: np.ndarray) -> np.ndarray:
-        """Return accounts of rings that have been used."""
-        return accounts_of_rings(context.population)
 
     def disguise(self, mimicry: float) -> tuple[float, float, float]:
         """Keep to the account's device if careful; the card is always stolen."""
