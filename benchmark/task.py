@@ -253,6 +253,11 @@ def users_of(log: EventLog, rows: np.ndarray) -> np.ndarray:
     return np.sort(users.cat.remove_unused_categories().cat.categories.to_numpy(dtype=object))
 
 
+def queries_before(sequences: Sequences, row: np.ndarray) -> Queries:
+    """Return questions asked just before each flat row (n,), at its time: its values are hidden."""
+    return Queries(user=sequences.row_user()[row], end=row, time=sequences.time[row])
+
+
 def _scored(measured: metrics.Measured, *, chance: float) -> Scored:
     return Scored(
         metrics=measured.values,

@@ -13,7 +13,7 @@ from typing import Annotated
 import numpy as np
 import pandas as pd
 
-from benchmark.task import NotApplicable, Questions, Task, Truth, users_of
+from benchmark.task import NotApplicable, Questions, Task, Truth, queries_before, users_of
 from eventlog import EventLog
 from eventlog._runtime.settings import Range
 from eventlog.arrays import Examples, Queries, Sequences
@@ -66,7 +66,7 @@ class Recommendation(Task):
         target = sequences.columns["item"][row]
         self._enough(row, "to learn from before the cut")
         border = to_ms(log.time_at(1 - self.valid_share))
-        return Questions(_queries(sequences, row), target, sequences.time[row] >= border)
+        return Questions(queries_before(sequences, row), target, sequences.time[row] >= border)
 
     def asked_users(self, log: EventLog, split: TimeSplit) -> np.ndarray:
         """Return the users with a step after the cut, at most `max_users` of them."""
@@ -97,7 +97,7 @@ class Recommendation(Task):
         first = np.searchsorted(user, user)  # place of the user's first question
         row = row[np.arange(len(row)) - first < self.max_per_user]
         self._enough(row, "after the cut")
-        return _queries(sequences, row)
+        return queries_before(sequences, row)
 
     def test_answers(
         self, log: EventLog, sequences: Sequences, queries: Queries, split: TimeSplit
@@ -157,7 +157,3 @@ def _asked(sequences: Sequences) -> np.ndarray:
     first = np.zeros(sequences.n_rows, dtype=bool)
     first[sequences.offsets[:-1][np.diff(sequences.offsets) > 0]] = True
     return np.flatnonzero(~first & (sequences.columns["item"] > 0))
-
-
-def _queries(sequences: Sequences, row: np.ndarray) -> Queries:
-    return Queries(user=sequences.row_user()[row], end=row, time=sequences.time[row])

@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.evaluation.metrics import TRUE_UPLIFT
-from benchmark.task import NotApplicable, Questions, Task, TaskData, Truth, users_of
+from benchmark.task import NotApplicable, Questions, Task, TaskData, Truth, queries_before, users_of
 from eventlog import EventLog
 from eventlog._runtime.settings import Range
 from eventlog.arrays import DAY_MS, Examples, Queries, Sequences
@@ -68,14 +68,15 @@ class Uplift(Task):
     def train_questions(self, log: EventLog, sequences: Sequences, split: TimeSplit) -> Questions:
         """Ask about every offer whose window ends before the cut.
 
-        Those to a drawn share of users are for validation.
+        Questions come just before an offer's row, so that its discount is not visible. Those to a
+        drawn share of users are for validation.
         """
         row, window, randomised = self._offers(log)
         keep = sequences.time[row] + window < to_ms(split.cut)
         if self.randomised_only:
             keep &= randomised
         row, window = row[keep], window[keep]
-        queries, treated = _queries(sequences, row), _treated(log, row)
+        queries, treated = queries_before(sequences, row), _treated(log, row)
         target = _bought(sequences, queries, window)
         self._enough(treated, target, "whose window ends before the cut")
         drawn = np.random.default_rng(SEED).random(len(sequences)) < self.valid_share
@@ -91,7 +92,7 @@ class Uplift(Task):
         row, window, randomised = self._offers(log)
         time = sequences.time[row]
         row = row[randomised & (time >= to_ms(split.cut)) & (time + window <= to_ms(split.end))]
-        return _queries(sequences, row)
+        return queries_before(sequences, row)
 
     def test_answers(
         self, log: EventLog, sequences: Sequences, queries: Queries, split: TimeSplit
@@ -177,7 +178,7 @@ class Uplift(Task):
             fits[:] = True  # all are followed for as long as the log goes on
         encoder = Encoder.fit(past)
         sequences = encoder.encode(log)
-        known = _queries(sequences, row)
+        known = queries_before(sequences, row)
         target, treated = _bought(sequences, known, window), _treated(log, row)
         effect = self.test_effect(log, sequences, known)
         names, place = np.unique(sequences.users.astype(str), return_inverse=True)
@@ -249,11 +250,6 @@ class Uplift(Task):
                 f"{int(label.sum())} followed by a "
                 f"purchase; at least {self.min_arm} of each kind are needed"
             )
-
-
-def _queries(sequences: Sequences, row: np.ndarray) -> Queries:
-    """Ask just before the offer's row, so that its discount is not visible."""
-    return Queries(user=sequences.row_user()[row], end=row, time=sequences.time[row])
 
 
 def _of_users(
