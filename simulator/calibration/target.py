@@ -81,52 +81,11 @@ def target_of(
     With epsilon the sums are released once, or read from `keep`, so that an interrupted run that
     continues costs no more privacy.
     """
-    if epsilon is not None:
-        return _private(
-            log,
-            epsilon=epsilon,
-            delta=delta,
-            public=public,
-            days=days,
-            noise_seed=noise_seed,
-            keep=keep,
-            name=name,
-        )
-    if delta is not None or noise_seed is not None:
-        given = "delta" if delta is not None else "noise_seed"
-        raise InputError(f"{given} is given without epsilon; give both, or neither.")
-    return _exact(log, days)
-
-
-def _exact(log: EventLog, days: int | None) -> Target:
-    catalogue, items = None, None
-    if log.items is not None and "item_id" in log.items:
-        catalogue = log.items
-    elif "item_id" in log.events:
-        catalogue = log.events
-    if "item_id" in log.events and catalogue is not None:
-        items = np.unique(catalogue["item_id"].dropna().astype(str))
-    outline = outline_of(log)
-    window = window_of(outline, days=days, longest=LONGEST, items=items)
-    sums = summary_statistics(log, window).sums()
-    users = f"{log.events['user_id'].nunique():,}"
-    facts = catalogue if catalogue is None or "category" in catalogue else log.events
-    taken = _taken(window, facts) | _calendar(sums, None) | _levels(sums)
-    sessions = session_facts(log, window)
-    return Target(outline, window, sums, None, taken, users, {}, sessions)
-
-
-def _private(
-    log: EventLog,
-    *,
-    epsilon: float,
-    delta: float | None,
-    public: Sequence[str],
-    days: int | None,
-    noise_seed: int | None,
-    keep: Path | str | None,
-    name: str,
-) -> Target:
+    if epsilon is None:
+        if delta is not None or noise_seed is not None:
+            given = "delta" if delta is not None else "noise_seed"
+            raise InputError(f"{given} is given without epsilon; give both, or neither.")
+        return _exact(log, days)
     catalogue = _public_catalogue(log) if "items" in public else None
     items = None
     if catalogue is not None and "item_id" in log.events:
@@ -159,6 +118,24 @@ def _private(
     users = f"about {found.users:,}"
     taken = _taken(window, catalogue) | _calendar(found.sums, found.sd) | _levels(found.sums)
     return Target(found.outline, window, found.sums, found.sd, taken, users, privacy)
+
+
+def _exact(log: EventLog, days: int | None) -> Target:
+    catalogue, items = None, None
+    if log.items is not None and "item_id" in log.items:
+        catalogue = log.items
+    elif "item_id" in log.events:
+        catalogue = log.events
+    if "item_id" in log.events and catalogue is not None:
+        items = np.unique(catalogue["item_id"].dropna().astype(str))
+    outline = outline_of(log)
+    window = window_of(outline, days=days, longest=LONGEST, items=items)
+    sums = summary_statistics(log, window).sums()
+    users = f"{log.events['user_id'].nunique():,}"
+    facts = catalogue if catalogue is None or "category" in catalogue else log.events
+    taken = _taken(window, facts) | _calendar(sums, None) | _levels(sums)
+    sessions = session_facts(log, window)
+    return Target(outline, window, sums, None, taken, users, {}, sessions)
 
 
 def _public_catalogue(log: EventLog) -> pd.DataFrame:
