@@ -59,40 +59,15 @@ def test_dask_gives_the_bytes_of_the_local_sample(
 
 
 def test_the_command_says_what_does_not_go_together(fitted: Path, tmp_path: Path) -> None:
-    out = str(tmp_path / "out")
+    sample = ["sample", str(fitted), "--users", "5", "--out", str(tmp_path / "out")]
+    serial = [*sample, "--engine", "serial"]
     with pytest.raises(InputError, match="--engine"):
-        main(["sample", str(fitted), "--users", "5", "--workers", "2", "--out", out])
+        main([*sample, "--workers", "2"])
     with pytest.raises(InputError, match="leave it out"):
-        main(
-            [
-                "sample",
-                str(fitted),
-                "--users",
-                "5",
-                "--engine",
-                "serial",
-                "--set",
-                "fraud_rate=0.5",
-                "--out",
-                out,
-            ]
-        )
+        main([*serial, "--set", "fraud_rate=0.5"])
     with pytest.raises(InputError, match="address"):
-        main(
-            [
-                "sample",
-                str(fitted),
-                "--users",
-                "5",
-                "--engine",
-                "serial",
-                "--address",
-                "tcp://x:1",
-                "--out",
-                out,
-            ]
-        )
-    assert main(["sample", str(fitted), "--users", "5", "--engine", "serial", "--out", out]) == 0
+        main([*serial, "--address", "tcp://x:1"])
+    assert main(serial) == 0
 
 
 def test_a_generator_that_is_one_whole_says_so(
