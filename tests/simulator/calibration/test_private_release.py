@@ -1,4 +1,4 @@
-"""What calibration releases under a budget: sensitivity, noise, thresholds, an audit."""
+"""What calibration releases under a budget: noise, thresholds, what is kept and what is public."""
 
 from __future__ import annotations
 
@@ -8,146 +8,26 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from fixtures.dp_audit import epsilon_lower_bound
-from fixtures.odd_user import IDS, SECRET, with_odd_user
-from fixtures.shop_logs import shop_log
+from fixtures.odd_user import SECRET, with_odd_user
+from fixtures.private_release import ask, log_with
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
 from eventlog import EventLog, InputError
-from eventlog.privacy.noise import default_delta, seeded_secret
+from eventlog.privacy.noise import default_delta
 from simulator.calibration import private_outline, statistics
 from simulator.calibration import private_release as released
-from simulator.calibration.facts_of_sums import facts_of
-from simulator.calibration.private_outline import DAYS, LABELS, NAMES, OUTLINE_BOUNDS
-from simulator.calibration.private_release import Release, release
-from simulator.calibration.statistics import BOUNDS, Answer
+from simulator.calibration.private_outline import DAYS, OUTLINE_BOUNDS
+from simulator.calibration.private_release import Release
+from simulator.calibration.statistics import BOUNDS
 from simulator.calibration.target import target_of
-from simulator.calibration.window import Window, outline_of, window_of
-
-
-def make(*, users=60, orders="none", sessions="none", views=True, items=False, labels=True, seed=0):
-    """A log of the asked make; `orders` and `sessions`: ids that are there, empty or no column."""
-    log = shop_log(users=users, items=40, seed=seed)
-    events = log.events.astype({"user_id": object, "event": object})
-    who = events["user_id"].to_numpy()
-    if sessions != "none":
-        days = events["timestamp"].dt.strftime("-%m%d").to_numpy()
-        events["session_id"] = pd.Categorical(
-            who + days if sessions == "there" else [None] * len(events)
-        )
-    if orders != "none":
-        hour = events["timestamp"].dt.strftime("o%m%d%H-").to_numpy() + who
-        bought = (events["event"] == "purchase") & (orders == "there")
-        events["order_id"] = pd.Categorical(np.where(bought, hour, None))
-    if not views:
-        events = events[events["event"] != "view_item"]
-    log.events = events.astype({"user_id": "category", "event": "category"}).reset_index(drop=True)
-    table = pd.DataFrame(
-        {"item_id": [f"i{k}" for k in range(40)], "category": [f"c{k % 10}" for k in range(40)]}
-    )
-    kept = log.labels[log.labels["event_id"].isin(log.events["event_id"])].reset_index(drop=True)
-    return EventLog(log.events, items=table if items else None, labels=kept if labels else None)
-
-
-makes = st.fixed_dictionaries(
-    {
-        "orders": st.sampled_from(["none", "empty", "there"]),
-        "sessions": st.sampled_from(["none", "empty", "there"]),
-        "views": st.booleans(),
-        "items": st.booleans(),
-        "labels": st.booleans(),
-        "seed": st.integers(0, 99),
-    }
-)
-
-
-def bounded_sums(log, roles, items):
-    """Every question's bounded sum, the names' by name; the window is the same for all logs."""
-    names = private_outline.foreign_names(log)
-    outline = private_outline.outline_answers(log, names)
-    found = {name: answer.sums(OUTLINE_BOUNDS[name]) for name, answer in outline.items()}
-    by_name = dict(zip([*private_outline.ROLES, *names], found.pop(NAMES), strict=True))
-    window = Window(pd.Timestamp("2026-01-05", tz="UTC"), 30, frozenset(roles), items)
-    asked = {
-        q: a.sums(BOUNDS[q]) for q, a in statistics.summary_statistics(log, window).answers.items()
-    }
-    return asked | {f"outline: {q}": v for q, v in found.items()}, by_name
-
-
-@settings(max_examples=15, deadline=None)
-@given(how=makes, at=st.sampled_from(list(IDS)))
-def test_an_odd_user_adds_a_part_within_the_bound_and_changes_no_other_part(how, at):
-    log = make(**how)
-    odd = with_odd_user(log, at=at, rows=2_000)
-    alone = odd.only_users([IDS[at]])
-    roles = {*log.roles.values(), "wishlist"}
-    items = log.items["item_id"].to_numpy() if how["items"] else None
-    (before, names), (after, more), (own, its) = (
-        bounded_sums(x, roles, items) for x in (log, odd, alone)
-    )
-    assert before.keys() == after.keys() == own.keys()
-    for question, whole in after.items():
-        bound = {**BOUNDS, **{f"outline: {q}": b for q, b in OUTLINE_BOUNDS.items()}}[question]
-        assert np.linalg.norm(whole - before[question]) <= bound + 1e-9, question
-        assert np.array_equal(whole, before[question] + own[question]), (
-            question
-        )  # exactly: sums lie on a grid
-    moved = {name: more[name] - names.get(name, 0.0) for name in more}
-    assert moved == {name: its.get(name, 0.0) for name in more}
-    assert math.hypot(*moved.values()) <= OUTLINE_BOUNDS[NAMES] + 1e-9
-
-
-@pytest.mark.parametrize("column", ["session_id", "order_id", "user_id"])
-def test_what_users_add_does_not_follow_from_the_order_of_rows_or_ids(column):
-    log = make(orders="there", sessions="there")
-    roles = set(log.roles.values())
-    mixed = log.events.sample(frac=1, random_state=3).reset_index(drop=True)
-    mixed[column] = mixed[column].cat.reorder_categories(mixed[column].cat.categories[::-1])
-    for one, other in zip(
-        bounded_sums(log, roles, None),
-        bounded_sums(EventLog(mixed, labels=log.labels), roles, None),
-        strict=True,
-    ):
-        assert all(np.array_equal(one[name], other[name]) for name in one)
-
-
-def test_a_user_s_orders_without_ids_count_by_instant_whoever_has_ids():
-    log = make(orders="empty", sessions="there")
-    window = window_of(log, days=None, longest=120, items=None)
-    facts = facts_of(statistics.summary_statistics(log, window).sums(), start=window.start)
-    assert facts["orders per buyer"] > 1
-    rest = make(orders="there", sessions="there", views=False)
-    window = window_of(rest, days=None, longest=120, items=None)
-    facts = facts_of(statistics.summary_statistics(rest, window).sums(), start=window.start)
-    assert math.isnan(facts["sessions that buy"])
-    assert math.isnan(facts["users who buy"])
-
-
-@pytest.mark.parametrize("roles", [{"view"}, {"view", "cart"}, set()])
-def test_where_no_purchase_is_looked_at_nobody_has_orders_or_waits(roles):
-    """The noise may hide that a log has purchases: the questions about them are asked all the
-    same.
-    """
-    asked, _ = bounded_sums(make(orders="there", sessions="there"), roles, None)
-    assert not asked["gaps"].any()
-    assert not asked["prices"].any()
-
-
-# --- the release ----------------------------------------------------------------------------------
+from simulator.calibration.window import outline_of, window_of
 
 
 @pytest.fixture(scope="module")
 def log():
-    return make(users=400, orders="there", sessions="there", items=True)
-
-
-def ask(log, **changes):
-    return release(
-        log,
-        **({"epsilon": 3.0, "delta": None, "days": None, "longest": 120, "items": None} | changes),
-    )
+    return log_with(users=400, orders="there", sessions="there", items=True)
 
 
 def test_the_noise_is_as_large_as_the_ledger_says(log):
@@ -224,7 +104,7 @@ def test_what_one_user_brings_is_not_released(log):
 
 
 def test_the_outline_of_a_log_is_found():
-    log = make(users=1_500, orders="there", sessions="there")
+    log = log_with(users=1_500, orders="there", sessions="there")
     names = log.events["event"].cat.rename_categories({"purchase": "gekauft"})
     log.events, log.manifest = log.events.assign(event=names), {"roles": {"gekauft": "purchase"}}
     found = ask(log, noise_seed=1)
@@ -289,73 +169,6 @@ def test_noise_alone_covers_no_days_and_a_far_busy_time_counts():
     assert abs(high - 9_599) <= 3
 
 
-# --- an audit: what can an attacker show who knows everything but whether one user is there? ------
-
-
-def test_the_bound_is_that_of_a_known_mechanism():
-    """Randomised response with epsilon 2, and a mechanism that tells nothing."""
-    rng, n = np.random.default_rng(0), 40_000
-    honest = rng.random((2, n)) < 1 / (1 + math.exp(-2.0))
-    found = epsilon_lower_bound(honest[0] * 1.0, 1.0 - honest[1], delta=0.0)
-    assert 1.9 < found < 2.0
-    assert epsilon_lower_bound(rng.random(n), rng.random(n), delta=0.0) < 0.2
-
-
-class Fixed:
-    """An answer whose bounded sum is known, drawn `times` over."""
-
-    def __init__(self, sums, times):
-        self.values, self.times = sums, times
-
-    def sums(self, bound):
-        return np.tile(self.values, self.times)
-
-
-@pytest.mark.parametrize("at", list(IDS))
-def test_the_audit_shows_less_than_is_claimed_and_more_where_the_noise_is_a_quarter(at):
-    epsilon, delta, times = 1.0, 1e-6, 6_000
-    log = make(users=400, orders="there", sessions="there", items=True)
-    odd = with_odd_user(log, at=at, rows=1_000)
-    items = log.items["item_id"].to_numpy()
-    sd = {
-        f"outline: {q}" if q == LABELS else q: v
-        for q, v in ask(odd, epsilon=epsilon, delta=delta, items=items).sd.items()
-        if q != NAMES
-    }
-    # Both steps at once: what the first one leads to, which decides the second, is equal in both.
-    (before, _), (after, _) = (bounded_sums(x, set(log.roles.values()), items) for x in (log, odd))
-    before[DAYS], after[DAYS] = before.pop("outline: days"), after.pop("outline: days")
-    moved = {
-        q: np.flatnonzero(after[q] != before[q]) for q in sd
-    }  # elsewhere the worlds are the same
-    reached = math.sqrt(sum((np.linalg.norm(after[q] - before[q]) / sd[q]) ** 2 for q in sd))
-    most = math.sqrt(sum((({**BOUNDS, f"outline: {LABELS}": 1.0}[q]) / sd[q]) ** 2 for q in sd))
-    assert (
-        0.95 * most < reached <= most + 1e-9
-    )  # a user as odd as can be: nearly every bound is reached
-
-    def scores(sums, of_noise, of_world):
-        noise = {q: s * of_noise for q, s in sd.items()}
-        drawn = released.noisy_sums(
-            {q: Fixed(sums[q][moved[q]], times) for q in sd},
-            dict.fromkeys(sd, 1.0),
-            noise,
-            seeded_secret(of_world),
-        )
-        return sum(
-            (drawn[q].reshape(times, -1) - before[q][moved[q]])
-            @ (after[q] - before[q])[moved[q]]
-            / noise[q] ** 2
-            for q in sd
-        )
-
-    shown = [
-        epsilon_lower_bound(scores(after, of, 1), scores(before, of, 2), delta=delta)
-        for of in (1.0, 0.25)
-    ]
-    assert shown[0] < epsilon < shown[1]
-
-
 # --- what is kept, and what is public -------------------------------------------------------------
 
 
@@ -415,14 +228,3 @@ def test_only_a_catalogue_that_was_given_is_public(log):
     private = target_of(log, **given | {"public": ()})
     assert private.privacy["public"] == []
     assert private.taken.keys() == {"calendar.start", "catalogue.price_level"}
-
-
-def test_parts_are_cut_to_the_grid_and_not_lengthened():
-    rng = np.random.default_rng(1)
-    user = np.repeat(np.arange(50), 4)
-    answer = Answer(user, np.tile(np.arange(4), 50), rng.lognormal(0, 3, 200), 4)
-    for u in range(50):
-        mine = user == u
-        part = Answer(user[mine], answer.cell[mine], answer.value[mine], 4).sums(2.0)
-        assert np.linalg.norm(part) <= 2.0
-        assert np.array_equal(part / statistics.PART_GRID, np.rint(part / statistics.PART_GRID))
