@@ -1,3 +1,5 @@
+"""What a hand-over gives away, what stays inside, and when nothing is released."""
+
 from __future__ import annotations
 
 import json
@@ -8,146 +10,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
+from fixtures.handover import COPYCAT, contents, texts_of
 from fixtures.shop_logs import EVENTS, shop_log
 
 from eventlog import EventLog, InputError, check
-from eventlog._runtime.files import new_folder, write_json
 from eventlog.log import digest
 from generators.__main__ import main
-from generators.handover.checkpoints import Checkpoints, duration
-from generators.handover.pipeline import Pipeline, Request, held_out
+from generators.handover.pipeline import Request, held_out
 from generators.handover.share import share
-from generators.report import build as report
-
-STEPS = ["_split", "_fit", "_sample", "_utility", "_canaries", "_report", "_hand_over"]
-TOY = '''
-import numpy as np
-import pandas as pd
-from eventlog import EventLog
-from eventlog.log import sort_events, tidy
-from generators.base import Generator
-
-
-class Toy(Generator):
-    """Events at random times; each fit leaves a line in FITS."""
-
-    supports_epsilon = True
-
-    def fit(self, log, *, seed, epsilon=None, delta=None, public=()):
-        with open(FITS, "a") as file:
-            file.write("fit\\n")
-        self.first_, self.last_ = (int(t.value // 1_000_000) for t in log.span)
-        self.privacy = {"epsilon": epsilon, "delta": delta, "ledger": [], "users": 80}
-
-    def sample(self, users, *, seed):
-        rng = np.random.default_rng(seed)
-        user = np.repeat(np.arange(users), 5)
-        frame = pd.DataFrame({
-            "user_id": [f"u{k:05d}" for k in user], "event": "view_item",
-            "item_id": [f"i{k}" for k in rng.integers(9, size=len(user))],
-            "timestamp": pd.to_datetime(
-                rng.integers(self.first_, self.last_, len(user)), unit="ms", utc=True),
-        })
-        events = sort_events(tidy(frame))
-        events.insert(0, "event_id", np.arange(len(events)))
-        return EventLog(events=events, manifest={"made_by": "toy", "trained_on": "/home/me/real"})
-
-    def state(self):
-        return {"none": np.zeros(1)}, {"first": self.first_, "last": self.last_}
-
-    def restore(self, arrays, data):
-        self.first_, self.last_ = data["first"], data["last"]
-'''
-COPYCAT = '''
-import io
-import json
-import numpy as np
-import pandas as pd
-from eventlog import EventLog
-from eventlog.log import tidy
-from generators.base import Generator
-
-
-class Copycat(Generator):
-    """Hands out the users that it was fitted on."""
-
-    def fit(self, log, *, seed, epsilon=None, delta=None, public=()):
-        self.rows_ = log.events.to_json(orient="table", index=False)
-        self.privacy = {"epsilon": None, "delta": None, "ledger": [], "unit": "user"}
-
-    def sample(self, users, *, seed):
-        rows = pd.DataFrame(json.loads(self.rows_)["data"])
-        rows["timestamp"] = pd.to_datetime(rows["timestamp"], utc=True, format="ISO8601")
-        return EventLog(events=tidy(rows), manifest={"made_by": "copycat"})
-
-    def state(self):
-        return {"none": np.zeros(1)}, {"rows": self.rows_}
-
-    def restore(self, arrays, data):
-        self.rows_ = data["rows"]
-'''
-
-
-@pytest.fixture(scope="module")
-def real(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("secret-place") / "real"
-    shop_log(users=100, rows=10, items=40, seed=4, prefix="u").write(folder)
-    return folder
-
-
-@pytest.fixture
-def toy(tmp_path) -> SimpleNamespace:
-    """A generator that takes no time, and how often it was fitted."""
-    fits = tmp_path / "fits.txt"
-    path = tmp_path / "toy.py"
-    path.write_text(f"FITS = {str(fits)!r}\n{TOY}")
-    return SimpleNamespace(
-        path=str(path), fits=lambda: len(fits.read_text().splitlines()) if fits.exists() else 0
-    )
-
-
-@pytest.fixture
-def decide(monkeypatch) -> dict[str, Any]:
-    """A report that takes no time; its decision is what the test puts in here."""
-    decision: dict[str, Any] = {
-        "verdict": "release",
-        "reasons": ["It is a test."],
-        "conditions": [],
-    }
-
-    def build(
-        real: EventLog, synthetic: EventLog, holdout: EventLog, **those: Any
-    ) -> SimpleNamespace:
-        def write(out: Path) -> None:
-            with new_folder(out) as folder:
-                data = {"sections": [], "fidelity": [], "privacy": {"sentence": "A test."}}
-                data |= {"decision": decision, "users": synthetic.events["user_id"].nunique()}
-                write_json(folder / "report.json", data)
-                write_json(folder / "manifest.json", {})
-
-        return SimpleNamespace(write=write)
-
-    monkeypatch.setattr(report, "build", build)
-    return decision
-
-
-def texts_of(folder: Path) -> dict[str, str]:
-    """All that the folder's files hold, tables unpacked."""
-    return {
-        str(p.relative_to(folder)): str(pq.read_table(p).to_pydict())
-        if p.suffix == ".parquet"
-        else p.read_text()
-        for p in folder.rglob("*")
-        if p.is_file()
-    }
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {
-        str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()
-    }
 
 
 @pytest.fixture(scope="module")
@@ -233,74 +104,6 @@ def test_who_is_held_out_depends_on_nobody_else():
     out = [u for u in users if held_out(u, seed=3, holdout=0.2)]
     assert 0.17 < len(out) / len(users) < 0.23
     assert out != [u for u in users if held_out(u, seed=4, holdout=0.2)]
-
-
-@pytest.mark.parametrize("step", STEPS)
-def test_what_was_killed_goes_on_without_a_second_fit(
-    step, real, toy, decide, tmp_path, monkeypatch
-):
-    request = Request(
-        log=real, out=tmp_path / "out", model=toy.path, epsilon=1.0, canaries=0, tasks=()
-    )
-
-    def killed(self, *those):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as broken:
-        broken.setattr(Pipeline, step, killed)
-        with pytest.raises(KeyboardInterrupt):
-            share(request)
-    assert not (request.out / "handover").exists()
-    fits = toy.fits()
-    assert fits == (STEPS.index(step) > STEPS.index("_fit"))
-    assert share(request).exit_code == 0
-    assert toy.fits() == 1
-    whole = replace(request, out=tmp_path / "whole")
-    share(whole)
-    assert contents(request.out / "handover") == contents(whole.out / "handover")
-
-
-def test_a_half_written_step_is_done_again(real, toy, decide, tmp_path):
-    request = Request(log=real, out=tmp_path / "out", model=toy.path, canaries=0, tasks=())
-    internal = request.out / "internal"
-    share(request)
-    with Checkpoints(internal, assumed={}) as steps:
-        del steps.data["decision"]
-        steps.save()
-    (internal / ".model.123.tmp").mkdir()
-    (internal / "utility.json").unlink()
-    before = (internal / "model" / "manifest.json").stat().st_mtime_ns
-    share(request)
-    assert (internal / "utility.json").exists()
-    assert not (internal / ".model.123.tmp").exists()
-    assert (internal / "model" / "manifest.json").stat().st_mtime_ns == before
-
-
-def test_what_is_decided_is_not_made_again_with_other_arguments(real, toy, decide, tmp_path):
-    request = Request(log=real, out=tmp_path / "out", model=toy.path, canaries=0, tasks=())
-    first = share(request)
-    before = contents(request.out)
-    assert share(request) == first
-    with pytest.raises(InputError, match="another seed and purpose"):
-        share(replace(request, seed=1, purpose="another"))
-    shop_log(users=60, seed=9).write(tmp_path / "other")
-    with pytest.raises(InputError, match="another log"):
-        share(replace(request, log=tmp_path / "other"))
-    assert contents(request.out) == before
-    assert toy.fits() == 1
-
-
-def test_before_the_decision_only_what_changed_is_done_again(
-    real, toy, decide, tmp_path, monkeypatch
-):
-    request = Request(log=real, out=tmp_path / "out", model=toy.path, canaries=0, tasks=())
-    with monkeypatch.context() as broken:
-        broken.setattr(Pipeline, "_utility", lambda self: 1 / 0)
-        with pytest.raises(ZeroDivisionError):
-            share(request)
-    share(replace(request, users=33))
-    assert toy.fits() == 1
-    assert EventLog.read(request.out / "handover" / "log").events["user_id"].nunique() == 33
 
 
 def test_no_release_no_handover(real, toy, decide, tmp_path, capsys):
@@ -476,26 +279,3 @@ def test_a_strangers_folder_is_left_alone(name, real, toy, tmp_path):
     with pytest.raises(InputError, match="choose another --out"):
         share(Request(log=real, out=tmp_path / "theirs", model=toy.path))
     assert contents(tmp_path / "theirs") == {name: b'{"mine": true}'}
-
-
-def test_two_processes_do_not_share_a_folder(tmp_path):
-    with (
-        Checkpoints(tmp_path, assumed={}),
-        pytest.raises(InputError, match="Another process"),
-        Checkpoints(tmp_path, assumed={}),
-    ):
-        pass
-
-
-def test_the_time_left_follows_what_was_measured(tmp_path, capsys):
-    with Checkpoints(tmp_path, assumed={"one": 10.0, "two": 20.0}) as steps:
-        assert steps.run("one", 1, makes=["one"], do=lambda: write_json(tmp_path / "one", 1))
-        assert not steps.run("one", 1, makes=["one"], do=lambda: write_json(tmp_path / "one", 1))
-        assert steps.run("one", 2, makes=["one"], do=lambda: write_json(tmp_path / "one", 1))
-        steps.seconds["one"] = 30.0
-        steps.run("two", 1, makes=["two"], do=lambda: write_json(tmp_path / "two", 1))
-    lines = capsys.readouterr().err.splitlines()
-    assert lines[0] == "[1/2] one: about 10 s, about 30 s left in all"
-    assert lines[1] == "[1/2] one: done before"
-    assert lines[-1] == "[2/2] two: about 60 s, about 60 s left in all"
-    assert [duration(s) for s in (0.2, 44, 300, 9000)] == ["1 s", "40 s", "5 min", "2.5 h"]
