@@ -12,7 +12,7 @@ Example::
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from html import escape
 from importlib import import_module
 from pathlib import Path
@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from eventlog import order
+from eventlog import order, selection
 from eventlog._runtime.errors import InputError
 from eventlog.columns import check_table, drop_unused_categories, misfits, tidy, to_ms
 from eventlog.log_folder import (
@@ -183,7 +183,7 @@ class EventLog:
         }
         log = cls(events=events, truth=truths, manifest=manifest, **tables)
         if chosen is not None:
-            log = log._limited_to(chosen)
+            log = selection.cut_tables(log, chosen)
         try:
             return log if order.stand_together(events) else log.ordered()
         except InputError as error:
@@ -347,53 +347,11 @@ class EventLog:
 
     def before(self, time: pd.Timestamp) -> EventLog:
         """Return what was known at `time`: earlier events and labels known by then, no truth."""
-        labels = self.labels
-        events = self.events[self.events["timestamp"] < time]
-        if labels is not None:
-            labels = labels[
-                (labels["known_at"] < time) & labels["event_id"].isin(events["event_id"])
-            ]
-        return self._with(events, labels)
+        return selection.before(self, time)
 
     def only_users(self, users: Any) -> EventLog:
         """Return the part of the log that belongs to `users` (ids), without truth."""
-        events = self.events[self.events["user_id"].isin(users)]
-        labels = (
-            None
-            if self.labels is None
-            else self.labels[self.labels["event_id"].isin(events["event_id"])]
-        )
-        log = self._with(events, labels)
-        if log.users is not None:
-            log.users = log.users[log.users["user_id"].isin(users)].reset_index(drop=True)
-        return log
-
-    def _limited_to(self, users: Collection[str]) -> EventLog:
-        """Return the log, whose events are those of `users`, with the other tables cut to them."""
-
-        def cut(table: pd.DataFrame) -> pd.DataFrame:
-            if "event_id" in table and "event_id" in self.events:
-                table = table[table["event_id"].isin(self.events["event_id"])]
-            elif "user_id" in table:
-                table = table[table["user_id"].isin(users)]
-            return table.reset_index(drop=True)
-
-        return replace(
-            self,
-            events=drop_unused_categories(self.events),
-            users=None if self.users is None else cut(self.users),
-            labels=None if self.labels is None else cut(self.labels),
-            truth={name: cut(table) for name, table in self.truth.items()},
-        )
-
-    def _with(self, events: pd.DataFrame, labels: pd.DataFrame | None) -> EventLog:
-        labels = None if labels is None else labels.reset_index(drop=True)
-        return replace(
-            self,
-            events=drop_unused_categories(events.reset_index(drop=True)),
-            labels=labels,
-            truth={},
-        )
+        return selection.only_users(self, users)
 
 
 def _refuse_misfits(events: pd.DataFrame, where: Path) -> None:
