@@ -28,13 +28,12 @@ from eventlog.ingest.columns.values import (
     TEXT,
     Coded,
     coded,
-    plain_text_of,
     within,
     without_decimals,
 )
 from eventlog.ingest.mapping import Label, Mapping, Names, Rule, TimeFormat
-from eventlog.ingest.reading.streams import RAGGED, Batch
-from eventlog.ingest.rejects import NUMBERS, REASONS, reject_table
+from eventlog.ingest.reading.streams import Batch
+from eventlog.ingest.rejects import NUMBERS, SetAside
 from eventlog.schema import COLUMNS, named_as_id
 
 EARLIEST, LATEST = (
@@ -111,15 +110,11 @@ class _Conversion:
 
     def __init__(self, owner: Converter, batch: Batch) -> None:
         self.owner, self.mapping, self.batch = owner, owner.mapping, batch
-        self.table, self.rows, self.ragged = batch.table, batch.rows, batch.ragged
+        self.table, self.n_rows = batch.table, len(batch.rows)
         self.decimal = self.mapping.file.decimal or "."
-        self.names = [*REASONS, *dict.fromkeys(r.reject for r in self.mapping.rules if r.reject)]
-        self.reason = np.full(
-            len(self.rows), -1, dtype=np.int16
-        )  # index into names; -1: not set aside
+        self.aside = SetAside(self.n_rows, (r.reject for r in self.mapping.rules if r.reject))
         self.used: set[str] = set()
         self.out: dict[str, Any] = {}
-        self.source: dict[str, str] = {}  # reason -> column of the file that it is about
 
     def result(self) -> Converted:
         """Convert column by column and return the good and the bad rows."""
@@ -128,7 +123,7 @@ class _Conversion:
             for name, names in self.mapping.columns.items()
         }
         self._ids("user_id", columns["user_id"])
-        self.set_aside(self.out["user_id"].codes < 0, "missing user_id", columns["user_id"])
+        self.aside.add(self.out["user_id"].codes < 0, "missing user_id", columns["user_id"])
         time = self._time()
         self._event()
         numbers = {name: self._number(name, columns.get(name)) for name in NUMBERS}
@@ -139,9 +134,9 @@ class _Conversion:
             self._apply(rule, numbers)
         for name, values in numbers.items():
             if values is not None:
-                self.set_aside(values < 0, f"negative {name}")
+                self.aside.add(values < 0, f"negative {name}")
                 self.out[name] = pa.array(values, mask=np.isnan(values))
-        self.set_aside(self.out["event"].codes < 0, "missing event")
+        self.aside.add(self.out["event"].codes < 0, "missing event")
         self._own_event_ids(columns.get("event_id"))
         for i, label in enumerate(self.mapping.labels):
             self._label(i, label, time)
@@ -176,12 +171,6 @@ class _Conversion:
     def _coded(self, name: str) -> Coded:
         return coded(self.table[name], self.mapping.file.missing)
 
-    def set_aside(self, where: np.ndarray, reason: str, source: str | None = None) -> None:
-        """Set rows aside for a reason; the first reason found for a row counts."""
-        self.reason[where & (self.reason < 0)] = self.names.index(reason)
-        if source:
-            self.source[reason] = source
-
     def _ids(self, name: str, source: str | None) -> None:
         if source is None:
             return
@@ -210,13 +199,13 @@ class _Conversion:
         source = self._find(self.mapping.time.column, "timestamp") or ""
         ms, missing = self._dated(self._time_column(source), self.mapping.time)
         self._count_units(source)
-        self.set_aside(missing, "missing timestamp")
+        self.aside.add(missing, "missing timestamp")
         for wrong, reason in (
             (ms == NO_TIME, "unparseable timestamp"),
             (ms < EARLIEST, "timestamp before 1990"),
             (ms >= LATEST, "timestamp after 2100"),
         ):
-            self.set_aside(wrong, reason, source)
+            self.aside.add(wrong, reason, source)
         self.out["timestamp"] = pa.array(ms).cast(pa.timestamp("ms", tz="UTC"))
         return ms
 
@@ -242,7 +231,7 @@ class _Conversion:
         read = clocks(column.values, how.clock_unit)
         day = column.take(read, 0)
         self.owner.at_midnight[source] += int(((column.codes < 0) & ~missing).sum())
-        self.set_aside((day == NO_TIME) & (ms != NO_TIME), "unparseable timestamp", source)
+        self.aside.add((day == NO_TIME) & (ms != NO_TIME), "unparseable timestamp", source)
         both = np.where((ms == NO_TIME) | (day == NO_TIME), NO_TIME, ms + day)
         return shop_time(both, how.timezone), missing
 
@@ -259,7 +248,7 @@ class _Conversion:
         source = self.mapping.event
         if source.constant is not None:
             self.out["event"] = Coded(
-                np.zeros(len(self.rows), dtype=np.int32), pa.array([source.constant])
+                np.zeros(self.n_rows, dtype=np.int32), pa.array([source.constant])
             )
             return
         column = self._coded(self._find(source.column, "event") or "").stripped()
@@ -269,7 +258,7 @@ class _Conversion:
         if source is None:
             return None
         values, wrong = self._numbers(source)
-        self.set_aside(wrong, f"unparseable {name}", source)
+        self.aside.add(wrong, f"unparseable {name}", source)
         return values
 
     def _numbers(self, source: str) -> tuple[np.ndarray, np.ndarray]:
@@ -302,14 +291,14 @@ class _Conversion:
             if values is not None:
                 numbers[target] = np.where(where, np.abs(values), values)
         if rule.reject is not None:
-            self.set_aside(where, rule.reject)
+            self.aside.add(where, rule.reject)
 
     def _own_event_ids(self, source: str | None) -> None:
         """Find duplicates by the file's own event ids; the log gets new, ascending ones."""
         if source is None:
             return
         column = self._coded(source)
-        self.set_aside(self.owner.seen_ids.repeated(column), "duplicated event_id", source)
+        self.aside.add(self.owner.seen_ids.repeated(column), "duplicated event_id", source)
         if self.owner.keep_event_id:
             self.out["_event_id"] = pa.array(
                 column.take(parse_numbers(column.values), -1.0).astype(np.int64)
@@ -319,15 +308,15 @@ class _Conversion:
         source = self._find(label.column, f"the label {label.kind}") or ""
         column = self._coded(source)
         value = label_values(label, column, self._parsed)
-        self.set_aside(np.isnan(value) & (column.codes >= 0), "unparseable label", source)
+        self.aside.add(np.isnan(value) & (column.codes >= 0), "unparseable label", source)
         known = time + int(label.delay_days * DAY_MS)
         if label.known_at:
             source = self._find(label.known_at, f"when the label {label.kind} was known") or ""
             given, missing = column_times(self._time_column(source), self.mapping.time)
-            self.set_aside(~missing & (given == NO_TIME), "unparseable timestamp")
+            self.aside.add(~missing & (given == NO_TIME), "unparseable timestamp")
             known = np.where(missing, known, given)
         has = ~np.isnan(value)
-        self.set_aside(has & (known < time), "label known before its event")
+        self.aside.add(has & (known < time), "label known before its event")
         self.out[f"_label{number}"] = pa.array(value, mask=~has)
         self.out[f"_known{number}"] = pa.array(known, mask=~has).cast(pa.timestamp("ms", tz="UTC"))
 
@@ -376,36 +365,19 @@ class _Conversion:
 
     def _split(self, users: pd.DataFrame | None, items: pd.DataFrame | None) -> Converted:
         """Divide the rows into events and rejects, and count the reasons."""
-        good = self.reason < 0
+        good = self.aside.good
         arrays = {
             name: column.arrow() if isinstance(column, Coded) else column
             for name, column in self.out.items()
         }
-        events = pa.table(arrays).filter(pa.array(good))
-        bad = np.flatnonzero(~good)
-        rejects = reject_table(
-            self.batch.table.take(pa.array(bad)),
-            self.rows[bad],
-            [self.names[i] for i in self.reason[bad]],
-            self.ragged,
-            self.batch.file if self.owner.several_files else "",
-        )
-        reasons, examples = {}, {}
-        for i in np.unique(self.reason[bad]):
-            where = np.flatnonzero(self.reason == i)
-            reasons[self.names[i]] = (len(where), int(self.rows[where[0]]))
-            if (source := self.source.get(self.names[i])) is not None:
-                value = plain_text_of(self.table[source], int(where[0]))
-                if value:  # what is missing shows only if it is a text such as NA
-                    examples[self.names[i]] = f"{source} is {value[:60]!r}"
-        if self.ragged:
-            reasons[RAGGED] = (len(self.ragged), self.ragged[0][0])
         return Converted(
-            events,
-            rejects,
-            reasons,
-            examples,
-            None if users is None else users[good],
-            None if items is None else items[good],
-            len(self.rows) + len(self.ragged),
+            events=pa.table(arrays).filter(pa.array(good)),
+            rejects=self.aside.table(
+                self.batch, self.batch.file if self.owner.several_files else ""
+            ),
+            reasons=self.aside.reasons(self.batch),
+            examples=self.aside.examples(self.table),
+            users=None if users is None else users[good],
+            items=None if items is None else items[good],
+            n_rows=self.n_rows + len(self.batch.ragged),
         )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 import pyarrow as pa
 
-from eventlog.ingest.columns.values import as_text
-from eventlog.ingest.reading.streams import RAGGED
+from eventlog.ingest.columns.values import as_text, plain_text_of
+from eventlog.ingest.reading.streams import RAGGED, Batch
 from eventlog.schema import COLUMNS
 
 NUMBERS = [
@@ -32,6 +34,61 @@ OWN_COLUMNS = {
     "reason": "reason_in_file",
     "file": "file_in_file",
 }  # of the file, renamed
+
+
+class SetAside:
+    """Which rows of a batch are set aside, and why; the first reason found for a row counts."""
+
+    def __init__(self, n_rows: int, own_reasons: Iterable[str]) -> None:
+        """`own_reasons`: those of the mapping, beside REASONS."""
+        self._names = [*REASONS, *dict.fromkeys(own_reasons)]
+        self._reason = np.full(n_rows, -1, dtype=np.int16)  # index into names; -1: not set aside
+        self._source: dict[str, str] = {}  # reason -> column of the file that it is about
+
+    def add(self, where: np.ndarray, reason: str, source: str | None = None) -> None:
+        """Set the rows `where` (n_rows,) bool aside; `source` is the column that is to blame."""
+        self._reason[where & (self._reason < 0)] = self._names.index(reason)
+        if source:
+            self._source[reason] = source
+
+    @property
+    def good(self) -> np.ndarray:
+        """The rows that are not set aside, (n_rows,) bool."""
+        return self._reason < 0
+
+    def table(self, batch: Batch, file: str) -> pa.Table:
+        """Return the `reject_table` of the batch; `file` is its file's name, "" if of one alone."""
+        bad = np.flatnonzero(~self.good)
+        return reject_table(
+            batch.table.take(pa.array(bad)),
+            batch.rows[bad],
+            [self._names[i] for i in self._reason[bad]],
+            batch.ragged,
+            file,
+        )
+
+    def reasons(self, batch: Batch) -> dict[str, tuple[int, int]]:
+        """Return, for each reason that occurs, its rows and the first row's number."""
+        found = {}
+        for name, places in self._places():
+            found[name] = (len(places), int(batch.rows[places[0]]))
+        if batch.ragged:
+            found[RAGGED] = (len(batch.ragged), batch.ragged[0][0])
+        return found
+
+    def examples(self, table: pa.Table) -> dict[str, str]:
+        """Return, for each reason about a column of `table`, the value in its first row."""
+        found = {}
+        for name, places in self._places():
+            if (source := self._source.get(name)) is not None:
+                value = plain_text_of(table[source], int(places[0]))
+                if value:  # what is missing shows only if it is a text such as NA
+                    found[name] = f"{source} is {value[:60]!r}"
+        return found
+
+    def _places(self) -> Iterator[tuple[str, np.ndarray]]:
+        for i in np.unique(self._reason[~self.good]):
+            yield self._names[i], np.flatnonzero(self._reason == i)
 
 
 def reject_table(
