@@ -20,8 +20,8 @@ from baselines.base import LearningCurve
 from baselines.models.gru import GRU
 from baselines.nn.budget import cost
 from baselines.nn.label import measure_of, measured
-from baselines.nn.neural import ARMS, START_ROWS
 from baselines.nn.pretraining import known_rows
+from baselines.nn.scoring import ARMS, START_ROWS
 from baselines.nn.training import Schedule, train
 from baselines.nn.windows import Batch, batches, tails
 from eventlog.arrays import Examples, Queries, Sequences

@@ -32,8 +32,9 @@ from baselines.nn.embedding import Past
 from baselines.nn.heads import CLIP_SD, READS, LabelHead, NextItemHead
 from baselines.nn.label import logistic
 from baselines.nn.losses import Repeats, softmax_log_probability
-from baselines.nn.neural import ARMS, NeuralModel
+from baselines.nn.neural import NeuralModel
 from baselines.nn.next_item import SMOOTHING, NextItemObjective
+from baselines.nn.scoring import ARMS
 from baselines.sequences.transition_counts import REPEATS, Counts, item_vectors
 from baselines.tabular.boosting import Bag
 from baselines.tabular.entity_risk import EntityRisk, is_risk, order_runs

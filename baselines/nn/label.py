@@ -8,6 +8,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from torch import Tensor
 
 from baselines.nn.embedding import EventTable
+from baselines.nn.heads import LabelHead
 from baselines.nn.losses import arm_logit, binary_loss
 from baselines.nn.network import Network
 from baselines.nn.windows import Batch
@@ -106,6 +107,27 @@ def best_strength(
                 logit = logit + (treatment[held] - 0.5) * logits[:, 1]
             loss[i] += np.logaddexp(0, np.where(target[held] > 0, -logit, logit)).sum()
     return STRENGTHS[int(loss.argmin())]
+
+
+def begin_as_regression(
+    head: LabelHead,
+    read: Tensor,
+    target: np.ndarray,
+    treatment: np.ndarray | None,
+    user: np.ndarray,
+) -> None:
+    """Let the head begin as the logistic regression of answers on all that it reads.
+
+    Args:
+        head: its scale is learnt too.
+        read: (n, width) its inputs.
+        target, treatment: as for `logistic`.
+        user: (n,) who is asked about.
+    """
+    head.learn_scale(0, read)
+    x = head.standard(read).cpu().double().numpy()
+    strength = best_strength(x, target, treatment, user)
+    head.begin_as(0, *logistic(x, target, treatment, strength=strength))
 
 
 def measure_of(queries: Queries, sequences: Sequences, treatment: np.ndarray | None) -> str:

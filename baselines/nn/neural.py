@@ -27,34 +27,35 @@ from baselines.nn.budgeted_training import (
     judged_by,
 )
 from baselines.nn.embedding import EventEmbedding, EventTable, Fields, Past
-from baselines.nn.heads import READS, LabelHead, NextItemHead
+from baselines.nn.heads import LabelHead, NextItemHead
 from baselines.nn.label import (
     LabelObjective,
     asked_at_events,
-    best_strength,
-    logistic,
+    begin_as_regression,
     measure_of,
     measured,
     sigmoid,
 )
 from baselines.nn.last_row import LastRow
-from baselines.nn.losses import arm_logit
 from baselines.nn.network import EVENT_MEMORY_DAYS, MEMORY_DAYS, Network
 from baselines.nn.next_item import NextItemObjective, at_the_answer, ndcg, with_known_answers
 from baselines.nn.pretraining import MASK, Pretraining, known_rows
+from baselines.nn.scoring import (
+    ARMS,
+    SCORE_ROWS,
+    START_ROWS,
+    item_scores,
+    label_logits,
+    label_reads,
+)
 from baselines.nn.transfer import take_over
-from baselines.nn.windows import Windows, batches, chunks, tails
+from baselines.nn.windows import Windows, chunks, tails
 from baselines.repeats import repeat_columns
 from eventlog._runtime.errors import InputError
 from eventlog._runtime.settings import Above, Range
 from eventlog.arrays import Examples, Queries, Sequences
 from eventlog.encode import Encoder
 
-SCORE_ROWS = 4_096  # padded rows scored at once: few, so that what is computed stays in the cache
-# The same before training. Rounding and the draws of dropout depend on it, so a change moves scores
-# as another seed does.
-START_ROWS = 16_384
-ARMS = 2  # control and treated
 LINEAR_SHARE = 0.5  # of the budget for labels, at most, is spent on reading for a linear start
 
 Size = Annotated[int, Range(1, 100_000)]
@@ -301,29 +302,20 @@ class NeuralModel(Model):
             How many were.
         """
         chosen = np.linspace(0, len(train) - 1, min(len(train), affordable)).astype(np.int64)
-        queries = train.queries[chosen]
-        known = self.known(train.sequences, queries)
-        read = np.concatenate([self._read(train.sequences, queries), known], axis=1)
-        head = cast(LabelHead, self.network_.head)
-        head.learn_scale(0, self.network_.tensor(read))
-        x = head.standard(self.network_.tensor(read)).cpu().double().numpy()
+        sequences, queries = train.sequences, train.queries[chosen]
+        known = self.known(sequences, queries)
+        windows = tails(sequences.offsets, queries, self.window)
+        table = self.table_of(sequences)
+        read = label_reads(self.network_, table, windows, queries, dim=self.dim)
         treatment = None if train.treatment is None else train.treatment[chosen]
-        target = train.target[chosen]
-        strength = best_strength(x, target, treatment, queries.user)
-        head.begin_as(0, *logistic(x, target, treatment, strength=strength))
+        begin_as_regression(
+            cast(LabelHead, self.network_.head),
+            self.network_.tensor(np.concatenate([read, known], axis=1)),
+            train.target[chosen],
+            treatment,
+            queries.user,
+        )
         return len(chosen)
-
-    @torch.inference_mode()
-    def _read(self, sequences: Sequences, queries: Queries) -> np.ndarray:
-        """Return what a label's head reads of each question's sequence, (n, READS dim)."""
-        table, network = self.table_of(sequences), self.network_
-        network.eval()
-        asked = table.asked(queries)
-        read = np.zeros((len(queries), READS * self.dim), dtype=np.float32)
-        for batch in batches(tails(sequences.offsets, queries, self.window), START_ROWS):
-            at = asked.at(network.tensor(batch.query))
-            read[batch.query] = network.read_label(table, batch, at).cpu().numpy()
-        return read
 
     def _pretrain(self, train: Examples, rng: np.random.Generator) -> int:
         """Learn without labels from the histories of all users; return the steps made."""
@@ -356,15 +348,7 @@ class NeuralModel(Model):
         if self.kind_ != "next_item":
             embedding.stress_events()
         if self._source is not None:
-            other = self._source.network_
-            take_over(
-                embedding,
-                self.network_.backbone,
-                encoder,
-                other.embedding,
-                other.backbone,
-                self._source.encoder_,
-            )
+            take_over(self.network_, encoder, self._source.network_, self._source.encoder_)
         rows = known_rows(sequences, train.queries).end - 1
         if len(rows):
             embedding.learn_scale(self.table_of(sequences).numeric[self.network_.tensor(rows)])
@@ -399,37 +383,23 @@ class NeuralModel(Model):
         """
         return self._logits(sequences, queries, SCORE_ROWS)
 
-    @torch.inference_mode()
     def _logits(self, sequences: Sequences, queries: Queries, rows: int) -> np.ndarray:
         """Return `arm_logits`, computed for about `rows` padded rows at once."""
-        table, network = self.table_of(sequences), self.network_
-        asked = table.asked(queries)
-        known = network.tensor(self.known(sequences, queries))
-        scores = np.zeros((len(queries), ARMS), dtype=np.float32)
-        for batch in batches(tails(sequences.offsets, queries, self.window), rows):
-            query = network.tensor(batch.query)
-            logits = network.logits(table, batch, asked.at(query), known[query])
-            both = (logits, logits)
-            if logits.shape[1] == ARMS:
-                both = (arm_logit(logits, 0.0)[:, None], arm_logit(logits, 1.0)[:, None])
-            scores[batch.query] = torch.cat(both, dim=1).cpu().numpy()
-        return scores
+        windows = tails(sequences.offsets, queries, self.window)
+        table, known = self.table_of(sequences), self.known(sequences, queries)
+        return label_logits(self.network_, table, windows, queries, known, rows=rows)
 
-    @torch.inference_mode()
     def _item_scores(self, sequences: Sequences, queries: Queries) -> np.ndarray:
         """Return the log-probabilities of next items, (n, n_items) float32."""
-        table, network = self.table_of(sequences), self.network_
-        when = table.asked(queries).codes
-        user, end = network.tensor(queries.user), network.tensor(queries.end)
-        scores = np.zeros((len(queries), self.encoder_.n_items), dtype=np.float32)
         length = max(self.length - self.bidirectional, 1)  # a masked row is appended
-        for batch in batches(tails(sequences.offsets, queries, length), SCORE_ROWS):
-            query = network.tensor(batch.query)
-            z = network.item_vector(network.next_state(table, batch, when[query]), when[query])
-            past = table.past(user[query], end[query])
-            part = self.item_log_probability(z, past, past.item.cpu().numpy())
-            scores[batch.query] = part.cpu().numpy()
-        return scores
+        return item_scores(
+            self.network_,
+            self.table_of(sequences),
+            tails(sequences.offsets, queries, length),
+            queries,
+            self.item_log_probability,
+            n_items=self.encoder_.n_items,
+        )
 
     def learning_curve(self) -> LearningCurve | None:
         """Return how validation scores went; steps of pre-training count.

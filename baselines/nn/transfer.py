@@ -16,27 +16,25 @@ Example::
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from baselines.nn.embedding import EventEmbedding, Fields
+from baselines.nn.embedding import Fields
+from baselines.nn.network import Network
 from eventlog.arrays import FIRST
 from eventlog.encode import SHORT, Encoder
 
 
 @torch.no_grad()
 def take_over(
-    embedding: EventEmbedding,
-    backbone: nn.Module,
-    encoder: Encoder,
-    source: EventEmbedding,
-    from_backbone: nn.Module,
-    from_encoder: Encoder,
+    network: Network, encoder: Encoder, source_network: Network, from_encoder: Encoder
 ) -> list[str]:
-    """Copy the weights in place and return the names of what was copied.
+    """Copy the weights of `source_network` in place and return the names of what was copied.
 
     A backbone of another shape is left alone, and so is an embedding of another width.
     """
     taken = []
+    embedding, source = network.embedding, source_network.embedding
+    backbone, from_backbone = network.backbone, source_network.backbone
     shapes = lambda module: {k: v.shape for k, v in module.state_dict().items()}
     if shapes(backbone) == shapes(from_backbone):
         backbone.load_state_dict(from_backbone.state_dict())
