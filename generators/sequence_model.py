@@ -44,9 +44,9 @@ from generators.sequences.decode import decode
 from generators.sequences.encode import EncodedSequences, encode
 from generators.sequences.sampled import Sampled, joined
 from generators.sequences.validity import learn_needs, learn_rules
-from generators.structure.breaches import carts_end
 from generators.structure.declared import read_declared
-from generators.structure.find import declared_structure, find_structure
+from generators.structure.finding.breaches import carts_end
+from generators.structure.finding.finder import declared_structure, find_structure
 from generators.structure.structure import Structure
 from generators.structure.tables import Tables
 

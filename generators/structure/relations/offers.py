@@ -21,7 +21,8 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from generators.structure.campaigns import (
+from generators.structure.relations.base import Finite, Quantiles, Relation
+from generators.structure.relations.campaigns import (
     INSERTED,
     PAST,
     Attributes,
@@ -31,7 +32,6 @@ from generators.structure.campaigns import (
     first_of_order,
     states,
 )
-from generators.structure.relation import Finite, Quantiles, Relation
 from generators.structure.tables import DAY_MS, Tables, first_rows, is_number
 
 OWN = frozenset({"event_id", "user_id", "timestamp", "event"})  # never carried

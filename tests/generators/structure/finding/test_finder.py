@@ -14,7 +14,7 @@ import generators
 from eventlog import EventLog
 from eventlog.check import check
 from eventlog.log import sort_events, tidy
-from generators.structure.find import find_structure
+from generators.structure.finding.finder import find_structure
 from generators.structure.structure import OWN, OWN_PREFIXES, Structure, escaped, unescaped
 
 

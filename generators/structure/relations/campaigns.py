@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from generators.structure.relation import Finite, Share
+from generators.structure.relations.base import Finite, Share
 from generators.structure.tables import Tables, first_rows
 
 PAST = -1  # event_id of the rows of a user who is continued

@@ -7,7 +7,7 @@ from itertools import combinations
 
 import numpy as np
 
-from generators.structure import evidence
+from generators.structure.finding import evidence
 
 PROBE_ROWS = 2_000
 FEWEST_REPEATS = 20  # rows of the probe with keys that were seen before

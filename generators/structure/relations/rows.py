@@ -8,8 +8,8 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from generators.structure.constants import drop_from_users, move_to_users, of_users
-from generators.structure.relation import Decimals, Finite, Presence, Relation
+from generators.structure.relations.base import Decimals, Finite, Presence, Relation
+from generators.structure.relations.constants import drop_from_users, move_to_users, of_users
 from generators.structure.tables import Tables, codes_of, first_rows, is_number
 
 Group = Literal["order", "session", "user"]

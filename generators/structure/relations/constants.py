@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from generators.structure.relation import Decimals, Presence, Quantiles, Relation
+from generators.structure.relations.base import Decimals, Presence, Quantiles, Relation
 from generators.structure.tables import Tables, filled, first_rows
 
 

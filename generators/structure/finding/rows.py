@@ -10,8 +10,8 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from generators.structure.relation import find_presence
-from generators.structure.rows import GROUPS, Group, GroupTotal, Growing, Lagged, group_of
+from generators.structure.finding.evidence import find_presence
+from generators.structure.relations.rows import GROUPS, Group, GroupTotal, Growing, Lagged, group_of
 from generators.structure.tables import (
     Tables,
     decimals_of,

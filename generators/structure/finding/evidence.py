@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from generators.structure.relations.base import Presence
 from generators.structure.tables import (
     Tables,
     codes_of,
@@ -20,6 +21,7 @@ DETERMINED = 0.995  # share of rows that have the one value of their key
 COVERED = 0.5  # share of rows whose key several users have
 SHARED = 0.9  # share of rows whose value enough users share
 SEVERAL = 2  # users of a key that tell a rule from chance
+SURE = 0.005  # a share nearer to 0 or 1 than this is taken for it
 ID_VALUES = 64  # an id has more values than this, and most of them belong to one or two users
 
 
@@ -121,3 +123,16 @@ def quantiles(values: np.ndarray, user: np.ndarray, min_users: int, n: int = 41)
     low, high = float(bottom[k]), float(top[k])
     inside = np.clip(values, min(low, high), max(low, high))
     return [float(q) for q in np.quantile(inside, np.linspace(0, 1, n))]
+
+
+def find_presence(tables: Tables, column: str, can: np.ndarray) -> Presence:
+    """Return which of the rows that `can` (n,) have the column do have it."""
+    present = tables.events[column].notna().to_numpy()[can]
+    if present.mean() > 1 - SURE:
+        return Presence()
+    events = tables.event[can]
+    names, code = np.unique(events.astype(str), return_inverse=True)
+    share = np.bincount(code, present, minlength=len(names)) / np.bincount(code)
+    if ((share < SURE) | (share > 1 - SURE)).all():
+        return Presence(events=[str(n) for n in names[share > 0.5]])
+    return Presence(drawn=True)

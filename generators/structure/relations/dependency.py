@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from generators.structure.relation import Presence, Relation, ValueOf, spoilt
+from generators.structure.relations.base import Presence, Relation, ValueOf, spoilt
 from generators.structure.tables import DAY_MS, Tables, text_of
 
 Unit = Literal["hour", "weekday", "month", "date"]

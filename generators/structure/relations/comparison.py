@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from generators.structure.relation import Finite, Presence, Relation
+from generators.structure.relations.base import Finite, Presence, Relation
 from generators.structure.tables import Tables, is_number, text_of
 
 Operator = Literal["<", "<=", "=="]

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from generators.structure.relation import Decimals, Finite, Relation, Share
+from generators.structure.relations.base import Decimals, Finite, Relation, Share
 from generators.structure.tables import DAY_MS, Tables, is_number, is_time, numbers_of, text_of
 
 FACTOR = "factor of "  # before the name of a number: the column that is learnt of it

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from generators.structure import evidence
-from generators.structure.forms import FoldedText
+from generators.structure.finding import evidence
+from generators.structure.relations.forms import FoldedText
 from generators.structure.tables import Tables, text_of
 
 FOLDED = 0.005  # share of the rows with rare values from which on they are folded

@@ -16,8 +16,8 @@ from eventlog import EventLog
 from eventlog.check import check
 from eventlog.log import sort_events, tidy
 from generators.structure.declared import Declared, as_toml, read_declared
-from generators.structure.find import declared_structure, find_structure
-from generators.structure.offers import Campaigns, open_offer
+from generators.structure.finding.finder import declared_structure, find_structure
+from generators.structure.relations.offers import Campaigns, open_offer
 from generators.structure.structure import Structure
 
 DAY = pd.Timedelta(days=1)

@@ -8,7 +8,14 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from generators.structure.relation import Decimals, Finite, Presence, Quantiles, Relation, spoilt
+from generators.structure.relations.base import (
+    Decimals,
+    Finite,
+    Presence,
+    Quantiles,
+    Relation,
+    spoilt,
+)
 from generators.structure.tables import Tables
 
 Scope = Literal["user", "session", "order"]

@@ -10,8 +10,9 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from generators.structure.forms import Multiple, tolerance
-from generators.structure.formula import (
+from generators.structure.finding.evidence import find_presence
+from generators.structure.relations.forms import Multiple, tolerance
+from generators.structure.relations.formula import (
     Elapsed,
     Formula,
     RunningNumber,
@@ -20,7 +21,6 @@ from generators.structure.formula import (
     Since,
     divided,
 )
-from generators.structure.relation import find_presence
 from generators.structure.tables import Tables, decimals_of
 
 HOLDS = 0.98  # share of rows from which on a formula is taken for a rule

@@ -11,7 +11,7 @@ import generators
 from eventlog import EventLog
 from eventlog.check import check
 from eventlog.sessions import session_ids
-from generators.structure.find import find_structure
+from generators.structure.finding.finder import find_structure
 
 BANDS = {(c, e): f"{c[0]}{e[0]}" for c in ("DE", "FR", "UK", "US") for e in ("yes", "no")}
 CURRENCY = {"DE": "EUR", "FR": "EUR", "UK": "GBP", "US": "USD"}

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from generators.structure import evidence
-from generators.structure.campaigns import (
+from generators.structure.finding import evidence
+from generators.structure.relations.campaigns import (
     STATES,
     Attributes,
     Campaign,
@@ -19,7 +19,7 @@ from generators.structure.campaigns import (
     rows_before,
     states,
 )
-from generators.structure.offers import OWN, Campaigns, open_offer
+from generators.structure.relations.offers import OWN, Campaigns, open_offer
 from generators.structure.tables import DAY_MS, Tables, codes_of, first_rows, is_number, text_of
 
 HOUR_MS = 3_600_000

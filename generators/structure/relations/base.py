@@ -96,20 +96,6 @@ class Presence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 PRESENT = "present"
-SURE = 0.005  # a share nearer to 0 or 1 than this is taken for it
-
-
-def find_presence(tables: Tables, column: str, can: np.ndarray) -> Presence:
-    """Return which of the rows that `can` (n,) have the column do have it."""
-    present = tables.events[column].notna().to_numpy()[can]
-    if present.mean() > 1 - SURE:
-        return Presence()
-    events = tables.event[can]
-    names, code = np.unique(events.astype(str), return_inverse=True)
-    share = np.bincount(code, present, minlength=len(names)) / np.bincount(code)
-    if ((share < SURE) | (share > 1 - SURE)).all():
-        return Presence(events=[str(n) for n in names[share > 0.5]])
-    return Presence(drawn=True)
 
 
 def spoilt(values: np.ndarray, rate: float, rng: np.random.Generator) -> np.ndarray:

@@ -8,16 +8,16 @@ import numpy as np
 import pandas as pd
 
 from eventlog import EventLog
-from generators.structure import evidence
 from generators.structure.declared import Declared
-from generators.structure.dependency import Dependency, keys_of
-from generators.structure.find_campaigns import find_campaigns
-from generators.structure.forms import LocalDays
-from generators.structure.offers import Campaigns
-from generators.structure.relation import Relation, find_presence
+from generators.structure.finding import evidence
+from generators.structure.finding.campaigns import find_campaigns
+from generators.structure.finding.zones import find_zone
+from generators.structure.relations.base import Relation
+from generators.structure.relations.dependency import Dependency, keys_of
+from generators.structure.relations.forms import LocalDays
+from generators.structure.relations.offers import Campaigns
 from generators.structure.structure import escaped
 from generators.structure.tables import Tables, codes_of, is_number, is_time
-from generators.structure.zones import find_zone
 
 SAMPLE_ROWS = 60_000  # in which relations are looked for, at least
 MOST_KEYS = 5_000  # values of a column that may determine others
@@ -107,7 +107,7 @@ class Search:
                 second=second,
                 values=values,
                 exceptions=max(0.0, 1 - share),
-                present=find_presence(self.some, name, can),
+                present=evidence.find_presence(self.some, name, can),
             )
         )
         return True

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from generators.structure.comparison import Comparison
-from generators.structure.find_rows import Numbered
-from generators.structure.relation import find_presence
+from generators.structure.finding.evidence import find_presence
+from generators.structure.finding.rows import Numbered
+from generators.structure.relations.comparison import Comparison
 from generators.structure.tables import Tables, is_number
 
 EXACT = 0.999  # share of rows from which on a comparison is taken for a rule

@@ -15,13 +15,11 @@ import pandas as pd
 
 from eventlog import EventLog
 from eventlog._runtime.errors import InputError
-from generators.structure import evidence
-from generators.structure.breaches import find_breaches
-from generators.structure.constants import SessionConstant, UserConstant, UserLevel
 from generators.structure.declared import Declared
-from generators.structure.dependency import UNITS, Calendar, Dependency, calendar
-from generators.structure.find_comparisons import find_comparison
-from generators.structure.find_formulas import (
+from generators.structure.finding import evidence
+from generators.structure.finding.breaches import find_breaches
+from generators.structure.finding.comparisons import find_comparison
+from generators.structure.finding.formulas import (
     Numbers,
     find_elapsed,
     find_formula,
@@ -29,13 +27,15 @@ from generators.structure.find_formulas import (
     find_running_number,
     find_running_sum,
 )
-from generators.structure.find_pairs import find_pairs
-from generators.structure.find_rows import Earlier, Totals, find_growing, probe_of, scopes_of
-from generators.structure.find_texts import find_folded
-from generators.structure.forms import DATE, DISTANCE, Name, TimeDifference
-from generators.structure.relation import Relation, find_presence
-from generators.structure.rows import Group
-from generators.structure.search import Search
+from generators.structure.finding.pairs import find_pairs
+from generators.structure.finding.rows import Earlier, Totals, find_growing, probe_of, scopes_of
+from generators.structure.finding.search import Search
+from generators.structure.finding.texts import find_folded
+from generators.structure.relations.base import Relation
+from generators.structure.relations.constants import SessionConstant, UserConstant, UserLevel
+from generators.structure.relations.dependency import UNITS, Calendar, Dependency, calendar
+from generators.structure.relations.forms import DATE, DISTANCE, Name, TimeDifference
+from generators.structure.relations.rows import Group
 from generators.structure.structure import Structure, in_order, kinds_of
 from generators.structure.tables import (
     DAY_MS,
@@ -121,7 +121,7 @@ class _Finder(Search):
             if not (is_number(column) or is_time(column)) and not self.shared(column):
                 continue
             there = pd.Series(column.notna().to_numpy()).groupby(tables.user).transform("any")
-            present = find_presence(tables, name, there.to_numpy())
+            present = evidence.find_presence(tables, name, there.to_numpy())
             constants[name] = UserConstant(column=name, exceptions=1 - found.share, present=present)
         self.constant = list(constants)
         for name, constant in constants.items():
@@ -271,7 +271,7 @@ class _Finder(Search):
                     continue
                 key_of = pd.Series(calendar(self.whole.time, unit))
                 values = evidence.usual_values(self.whole, key_of, name, self.min_users)
-                present = find_presence(tables, name, np.ones(len(key), dtype=bool))
+                present = evidence.find_presence(tables, name, np.ones(len(key), dtype=bool))
                 if not values:
                     continue
                 rate = max(0.0, 1 - found.share)
@@ -294,7 +294,7 @@ class _Finder(Search):
             elif found.share >= evidence.ALIKE and found.groups >= FEWEST_GROUPS:
                 there = pd.Series(tables.events[name].notna().to_numpy())
                 can = there.groupby(tables.session).transform("any").to_numpy()
-                present = find_presence(tables, name, can)
+                present = evidence.find_presence(tables, name, can)
                 self.take(SessionConstant(column=name, present=present))
             elif self.is_name(name):
                 self.take(Name(column=name))
@@ -322,7 +322,7 @@ class _Finder(Search):
             column=name,
             spread=spread,
             decimals=decimals_of(value[np.isfinite(value)].to_numpy()),
-            present=find_presence(some, name, can.to_numpy()),
+            present=evidence.find_presence(some, name, can.to_numpy()),
         )
 
     def times(self) -> None:
