@@ -8,13 +8,7 @@ import numpy as np
 import pandas as pd
 
 from generators.structure.relations.base import Presence
-from generators.structure.tables import (
-    Tables,
-    codes_of,
-    first_rows,
-    is_number,
-    text_of,
-)
+from generators.structure.tables import Tables, codes_of, first_rows, is_number, text_of
 
 ALIKE = 0.998  # share of rows that agree, from which on a number counts as the same
 DETERMINED = 0.995  # share of rows that have the one value of their key
