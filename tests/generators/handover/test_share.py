@@ -17,7 +17,8 @@ from eventlog._runtime.files import new_folder, write_json
 from eventlog.log import digest
 from generators.__main__ import main
 from generators.handover.checkpoints import Checkpoints, duration
-from generators.handover.pipeline import Pipeline, Request, held_out
+from generators.handover.pipeline import Pipeline, held_out
+from generators.handover.request import Request
 from generators.handover.share import share
 from generators.report import build as report
 
