@@ -25,7 +25,7 @@ from generators.sequences.codes import (
 )
 from generators.sequences.encode import EncodedSequences
 from generators.sequences.feature_layout import COUNTER_SIZES, LAST_EVENT, Counter
-from generators.sequences.user_state import least_rows, time_level
+from generators.sequences.levels import least_rows, time_level
 from generators.structure.relations.breaches import carried
 from generators.structure.tables import Tables
 
