@@ -10,6 +10,8 @@ MODULES = (
     "generators.sequences.codes",
     "generators.sequences.row_columns",
     "generators.sequences.feature_layout",
+    "generators.sequences.levels",
+    "generators.sequences.user_record",
     "generators.sequences.user_state",
     "generators.codec.timing_params",
     "generators.sequences.encode",

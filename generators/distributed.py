@@ -19,7 +19,8 @@ from eventlog._runtime.plugins import is_file
 from eventlog._runtime.seeds import check_seed
 from generators.base import SampleConditions
 from generators.persistence import load
-from generators.sequence_model import SequenceGenerator, part_sizes
+from generators.sampling.parts import part_sizes
+from generators.sequence_model import SequenceGenerator
 from generators.sequences.sampled import Sampled
 
 

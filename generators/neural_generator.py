@@ -27,7 +27,7 @@ from torch import nn
 from eventlog import EventLog
 from eventlog._runtime.settings import Range
 from generators.codec.codec import Codec
-from generators.codec.restore import restored
+from generators.codec.restore.codec import restored
 from generators.nn.batches import TrainingPlan
 from generators.nn.dp_sgd import (
     noise_left,

@@ -8,8 +8,7 @@ steps (`_learn`) and what the next row is drawn from (`_step_model`).
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -37,6 +36,16 @@ from generators.sampling.conditions import (
     mix,
     with_labelled_sessions,
 )
+from generators.sampling.parts import (
+    CONTINUED_STREAM,
+    LABEL_STREAM,
+    ORDER_STREAM,
+    PART_STREAM,
+    PILOT_STREAM,
+    one_thread,
+    part_sizes,
+    stream,
+)
 from generators.sampling.prefix import continued_statement, prefix_of
 from generators.sampling.sampler import sample_rows
 from generators.sampling.step_model import StepModel
@@ -44,9 +53,9 @@ from generators.sequences.decode import decode
 from generators.sequences.encode import EncodedSequences, encode
 from generators.sequences.sampled import Sampled, joined
 from generators.sequences.validity import learn_needs, learn_rules
-from generators.structure.breaches import carts_end
 from generators.structure.declared import read_declared
-from generators.structure.find import declared_structure, find_structure
+from generators.structure.finding.breaches import carts_end
+from generators.structure.finding.finder import declared_structure, find_structure
 from generators.structure.structure import Structure
 from generators.structure.tables import Tables
 
@@ -57,33 +66,7 @@ ASSUMED_PUBLIC = [
     "settings of the generator",
 ]
 UNCONDITIONAL = SampleConditions()
-CHUNK = 4_096  # users that are sampled at a time, which bounds memory
 PILOT = 400  # users with, and without, labelled sessions from which a rate is set
-# Last numbers of the keys of random streams, after the seed.
-PART_STREAM, LABEL_STREAM, PILOT_STREAM, ORDER_STREAM, CONTINUED_STREAM = 2, 3, 4, 5, 11
-
-
-def part_sizes(users: int) -> list[int]:
-    """Return the number of users of each part of a sample.
-
-    Each part has a random stream of its own, so parts can be drawn anywhere and in any order.
-    """
-    return [min(CHUNK, users - k) for k in range(0, users, CHUNK)]
-
-
-def _stream(*key: int) -> torch.Generator:
-    return torch.Generator().manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Use one thread: float sums in another order may lead to other rows."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 class SequenceGenerator(Generator):
@@ -224,24 +207,24 @@ class SequenceGenerator(Generator):
         labelled = round(users * self._labelled_share(label, kinds, min(users, PILOT), seed))
         sizes = (labelled, users - labelled)
         parts = [
-            self._rows(n, kind, _stream(seed, LABEL_STREAM, k, part))
+            self._rows(n, kind, stream(seed, LABEL_STREAM, k, part))
             for k, (size, kind) in enumerate(zip(sizes, kinds, strict=True))
             if size
             for part, n in enumerate(part_sizes(size))
         ]
-        sampled = joined(parts, torch.randperm(users, generator=_stream(seed, ORDER_STREAM)))
+        sampled = joined(parts, torch.randperm(users, generator=stream(seed, ORDER_STREAM)))
         return self._log(self.codec_, sampled, seed, {"users": users, **conditions.given()})
 
     @torch.inference_mode()
     def part(
         self, users: int, seed: int, number: int, conditions: SampleConditions = UNCONDITIONAL
     ) -> Sampled:
-        """Return the rows of part `number` of a sample, see `part_sizes`.
+        """Return the rows of part `number` of a sample, see `sampling.parts`.
 
         They do not depend on where the part is drawn, or on what else is drawn.
         """
         accept = accept_where(self.codec_, conditions.where)
-        return self._rows(users, accept, _stream(seed, PART_STREAM, number))
+        return self._rows(users, accept, stream(seed, PART_STREAM, number))
 
     def sampled_log(
         self,
@@ -281,10 +264,10 @@ class SequenceGenerator(Generator):
             sample=lambda users: self.sample(users, seed=seed),
             rng=np.random.default_rng([seed, 12]),
         )
-        with _one_thread():
+        with one_thread():
             model = self._step_model(past.steps)
             sampled = sample_rows(
-                past.codec, model, len(past.steps), _stream(seed, CONTINUED_STREAM), given=past
+                past.codec, model, len(past.steps), stream(seed, CONTINUED_STREAM), given=past
             )
         if len(sampled.user) == 0:
             raise WorkError(
@@ -299,7 +282,7 @@ class SequenceGenerator(Generator):
         return self._log(past.codec, sampled, seed, facts, past.users, reduced)
 
     def _rows(self, users: int, accept: UserFilter | None, generator: torch.Generator) -> Sampled:
-        with _one_thread():
+        with one_thread():
             return sample_rows(self.codec_, self._step_model(), users, generator, accept=accept)
 
     def _labelled_share(
@@ -319,7 +302,7 @@ class SequenceGenerator(Generator):
         can = torch.from_numpy(self.codec_.rules.allowed[f"label:{kind}"][:, 1:].any(1))
         counts = []
         for k, accept in enumerate(kinds):
-            row = self._rows(pilot, accept, _stream(seed, PILOT_STREAM, k)).row
+            row = self._rows(pilot, accept, stream(seed, PILOT_STREAM, k)).row
             counts.append(
                 (
                     float((row.rest[:, column] > 0).sum()) / pilot,

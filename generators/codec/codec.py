@@ -52,7 +52,8 @@ from generators.sequences.codes import (
     N_ORDERS,
 )
 from generators.sequences.feature_layout import Blocks, Counter, feature_sizes
-from generators.sequences.user_state import Effects, time_of
+from generators.sequences.levels import time_of
+from generators.sequences.user_record import Effects
 from generators.structure.structure import Structure, unescaped
 
 MOST_ROWS = 16_384  # of a user: a sample holds all rows of some thousand users at a time

@@ -17,7 +17,7 @@ from generators.codec.regularities import learn_prices
 from generators.codec.shared_ids import SharedIds
 from generators.privacy.public import Public
 from generators.privacy.queries import PrivateQueries
-from generators.structure.evidence import is_id
+from generators.structure.finding.evidence import is_id
 
 # Halvings of the highest interval of a number: few large orders make much of the revenue.
 TAIL = 6

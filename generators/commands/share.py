@@ -75,7 +75,7 @@ def add_arguments(parser: Parser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Make the hand-over; the exit code is 1 where there is none."""
-    from generators.handover.pipeline import Request
+    from generators.handover.request import Request
     from generators.handover.share import share
 
     outcome = share(

@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> None:
     from eventlog import EventLog
     from eventlog._runtime.files import check_replaceable
     from generators.structure.declared import as_toml
-    from generators.structure.find import find_structure
+    from generators.structure.finding.finder import find_structure
 
     check_replaceable(arguments.out, overwrite=arguments.overwrite)
     log = EventLog.read(arguments.log, truth=False).ordered()

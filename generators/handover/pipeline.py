@@ -9,14 +9,12 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from functools import cached_property
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from eventlog import EventLog
 from eventlog._runtime.console import note
@@ -25,50 +23,17 @@ from eventlog._runtime.files import new_file, new_folder, read_json, sha256, wri
 from eventlog.log import digest, versions
 from generators.base import Generator
 from generators.handover.checkpoints import MADE_BY, Checkpoints
+from generators.handover.request import Request
+from generators.handover.travel import for_travel, user_ids
 
 FEWEST_CANARIES = 10
 MOST_CANARIES = 200  # and at most a tenth of the users: more would change what is learnt
 AUDIT_USERS = 20_000  # sampled at most from the model that is fitted with canaries
 # Group of entry points: "tasks" measures utility, "task_names" lists the tasks that it knows.
 UTILITY = "shoptwin.generators.utility"
-# Keys of a synthetic log's manifest that may travel. Whatever else is there stays inside.
-TRAVELS = ("made_by", "generator", "seed", "privacy", "users", "currency", "roles", "columns")
 # Seconds of a fit per 1,000 rows on one core of 2024; measured times replace them.
 FIT_SECONDS = {"markov": 0.25, "vae": 1.5, "gan": 2.5, "transformer": 2.5, "calibrated": 3.0}
 EXIT_CODES = {"release": 0, "release with conditions": 0, "do not release": 1}
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the user asks for.
-
-    `canaries` None: a tenth of the users, at most MOST_CANARIES; `tasks` None: all that are known.
-    """
-
-    log: Path
-    out: Path
-    model: str = "markov"
-    epsilon: float | None = None
-    delta: float | None = None
-    public: tuple[str, ...] = ()
-    users: int | None = None
-    seed: int = 0
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    budget: Path | None = None
-    purpose: str = ""
-    recipient: str = ""
-    holdout: float = 0.2
-    canaries: int | None = None
-    tasks: tuple[str, ...] | None = None
-
-    def decisive(self) -> dict[str, Any]:
-        """Return what decides the result, as plain data; files by their content, not their path."""
-        facts = asdict(self) | {"log": digest(self.log), "model": _content(self.model)}
-        facts["public"] = [_content(part) for part in self.public]
-        facts["settings"] = dict(self.settings)
-        del facts["out"], facts["budget"]
-        facts["tasks"] = None if self.tasks is None else list(self.tasks)
-        return facts
 
 
 def utility_entries() -> dict[str, metadata.EntryPoint]:
@@ -139,7 +104,7 @@ class Pipeline:
 
     def _split(self) -> None:
         request, log = self.request, EventLog.read(self.request.log, truth=False, verify=True)
-        users = _users(log)
+        users = user_ids(log)
         out = [user for user in users if held_out(user, seed=request.seed, holdout=request.holdout)]
         if not 0 < len(out) < len(users):
             raise InputError(
@@ -196,7 +161,7 @@ class Pipeline:
         if self.generator is None:
             self.generator = load(
                 self.internal / "model",
-                model=self.request.model if _is_file(self.request.model) else None,
+                model=self.request.model if self.request.names_a_file else None,
             )
         made = self.generator.sample(self._n_users(), seed=self.request.seed)
         for_travel(made, self.generator, self.request.model).write(self.internal / "synthetic")
@@ -253,7 +218,7 @@ class Pipeline:
         audited = self._fitted_on(train, seed, {})
         found = audit(
             canaries,
-            audited.sample(min(len(_users(self.synthetic)), AUDIT_USERS), seed=seed),
+            audited.sample(min(len(user_ids(self.synthetic)), AUDIT_USERS), seed=seed),
             delta=float((audited.privacy or {}).get("delta") or 0.0),
         )
         write_json(self.internal / "canaries.json", asdict(found) | {"run": True})
@@ -356,53 +321,6 @@ class Pipeline:
         elif None not in took:
             scale = self.steps.scale()
             self.steps.assumed["plant canaries"] = sum(t for t in took if t is not None) / scale
-
-
-def for_travel(log: EventLog, generator: Generator, model: str) -> EventLog:
-    """Return a sampled log that may travel: its users are synthetic-000001, synthetic-000002, ...
-
-    So no synthetic user has the id of a real one, and the ids do not depend on the real log. Of the
-    manifest only the keys in TRAVELS remain.
-    """
-    users = np.array(_users(log), dtype=object)
-    width = max(len(str(len(users))), 6)
-    names = dict(
-        zip(users, (f"synthetic-{i + 1:0{width}d}" for i in range(len(users))), strict=True)
-    )
-
-    renamed: pd.Series = log.events["user_id"].astype(str).map(names).astype("category")
-    people = log.users
-    if people is not None:
-        people = people[people["user_id"].astype(str).isin(names)]
-        people = people.assign(user_id=people["user_id"].astype(str).map(names)).reset_index(
-            drop=True
-        )
-    manifest = {key: log.manifest[key] for key in TRAVELS if key in log.manifest}
-    manifest |= {"made_by": MADE_BY, "generator": Path(model).stem, "privacy": generator.privacy}
-    return EventLog(
-        events=log.events.assign(user_id=renamed),
-        users=people,
-        items=log.items,
-        labels=log.labels,
-        manifest=manifest,
-    )
-
-
-def _users(log: EventLog) -> list[str]:
-    return sorted(log.events["user_id"].astype(str).unique())
-
-
-def _is_file(model: str) -> bool:
-    return model.endswith(".py") or "/" in model
-
-
-def _content(text: str) -> str:
-    """Return `text` with the checksum of the file that it names, also after '='.
-
-    A changed file is another input.
-    """
-    path = Path(text.partition("=")[2] or text)
-    return f"{text} {sha256(path)}" if path.is_file() else text
 
 
 def _decision(report: Mapping[str, Any]) -> dict[str, Any]:

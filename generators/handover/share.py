@@ -35,7 +35,8 @@ from eventlog._runtime.files import check_replaceable
 from eventlog._runtime.settings import Range, Settings, convert
 from generators.handover import pipeline
 from generators.handover.checkpoints import PROGRESS, Checkpoints, read_progress
-from generators.handover.pipeline import EXIT_CODES, FEWEST_CANARIES, Pipeline, Request
+from generators.handover.pipeline import EXIT_CODES, FEWEST_CANARIES, Pipeline
+from generators.handover.request import Request
 from generators.privacy import budget_book
 from generators.privacy.public import Public
 

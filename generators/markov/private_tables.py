@@ -23,7 +23,7 @@ from generators.markov.private_questions import (
     labelled_table,
 )
 from generators.privacy.counts import Answers, backed_off
-from generators.sequences.user_state import least_rows
+from generators.sequences.levels import least_rows
 
 # fields whose factors rise or fall by the same step from level to level
 LINEAR_FACTORS = frozenset({"event"})

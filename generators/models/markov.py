@@ -33,7 +33,7 @@ from generators.codec.parts import (
     OBSERVATION_SPAN,
     USUAL,
 )
-from generators.codec.restore import restored
+from generators.codec.restore.codec import restored
 from generators.markov.backoff import BackoffTable
 from generators.markov.choice import MOST_LEVELS, choose, choose_parents
 from generators.markov.contexts import (

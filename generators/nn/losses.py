@@ -15,7 +15,8 @@ import torch.nn.functional as F
 
 from generators.codec.codec import SESSION_LABEL, Codec
 from generators.nn.batches import Batch
-from generators.nn.fused import cross_entropy, field_states, item_loss
+from generators.nn.fused.fields import field_states
+from generators.nn.fused.losses import cross_entropy, item_loss
 from generators.nn.network import RowNet, key_of, open_fields
 from generators.sequences import feature_layout as layout
 from generators.sequences.encode import EncodedSequences, current_session_label

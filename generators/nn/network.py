@@ -24,7 +24,7 @@ from generators.nn.affinity import (
     affinities,
     recent_item_affinity,
 )
-from generators.nn.fused import embedding_sum
+from generators.nn.fused.embeddings import embedding_sum
 from generators.nn.user_attributes import AttributeNetwork
 from generators.sequences import feature_layout as layout
 

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from generators.nn.fused import scan
+from generators.nn.fused.recurrence import scan
 
 
 class RecurrentLayer(nn.Module):

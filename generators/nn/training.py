@@ -15,7 +15,7 @@ from eventlog._runtime.console import track
 from eventlog._runtime.errors import WorkError
 from generators.codec.codec import Codec
 from generators.nn.batches import TrainingPlan, batches, make_batch
-from generators.nn.fused import adam_rows
+from generators.nn.fused.adam import adam_rows
 from generators.nn.losses import FieldPlan, open_loss
 from generators.nn.network import RowNet
 from generators.nn.posterior import latent_of

@@ -17,7 +17,7 @@ from eventlog._runtime.compiled import inner
 from generators.sequences import codes
 from generators.sequences import feature_layout as layout
 from generators.sequences import row_columns as col
-from generators.sequences.user_state import (
+from generators.sequences.user_record import (
     begin_session,
     carriers,
     carries,

@@ -2,7 +2,7 @@
 
 A model only gives logits (`StepModel`). What is impossible (a refund without a purchase, a gap
 beyond the span, a code that never goes with an event) is masked here, the same for every generator.
-What is done for each user is compiled (`timing`, `constraints`, `user_state`): a step over few
+What is done for each user is compiled (`timing`, `constraints`, `user_record`): a step over few
 users costs what its calls cost, and there are one or two calls a field.
 """
 
@@ -25,7 +25,8 @@ from generators.sampling.step_model import StepModel
 from generators.sequences import codes
 from generators.sequences import row_columns as col
 from generators.sequences.sampled import Row, Sampled
-from generators.sequences.user_state import Effects, UserState
+from generators.sequences.user_record import Effects
+from generators.sequences.user_state import UserState
 
 
 def sample_rows(

@@ -13,13 +13,8 @@ from eventlog._runtime.compiled import inner, inner_with_arrays
 from generators.codec.timing_params import HOUR_MS, WEEK_HOURS, clock_levels
 from generators.sampling.constraints import drawn
 from generators.sequences import row_columns as col
-from generators.sequences.user_state import (
-    is_final,
-    level_of_rows,
-    level_of_time,
-    rows_left,
-    target_of,
-)
+from generators.sequences.levels import level_of_rows, level_of_time
+from generators.sequences.user_record import is_final, rows_left, target_of
 
 CANDIDATES = 8  # draws per gap among which the weekly cycle chooses
 DRAWS = CANDIDATES + 1  # uniform numbers for one time

@@ -38,15 +38,14 @@ from generators.sequences.encode_columns import (
     user_attribute_codes,
     value_codes,
 )
-from generators.sequences.user_state import (
-    UserState,
+from generators.sequences.user_record import (
     begin_session,
     copy_action_of,
     known_items,
     order_of,
     push_row,
-    write_features,
 )
+from generators.sequences.user_state import UserState, write_features
 
 
 @dataclass(frozen=True)

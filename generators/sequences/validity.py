@@ -25,8 +25,8 @@ from generators.sequences.codes import (
 )
 from generators.sequences.encode import EncodedSequences
 from generators.sequences.feature_layout import COUNTER_SIZES, LAST_EVENT, Counter
-from generators.sequences.user_state import least_rows, time_level
-from generators.structure.breaches import carried
+from generators.sequences.levels import least_rows, time_level
+from generators.structure.relations.breaches import carried
 from generators.structure.tables import Tables
 
 # Role -> flags that its item may have to carry, strictest first; the first that the log never

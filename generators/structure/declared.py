@@ -26,8 +26,8 @@ from eventlog import EventLog
 from eventlog._runtime.errors import InputError, UnknownNameError
 from eventlog._runtime.files import read_json, read_toml
 from eventlog._runtime.settings import Settings, convert
-from generators.structure.breaches import Breach
-from generators.structure.forms import Name
+from generators.structure.relations.breaches import Breach
+from generators.structure.relations.forms import Name
 from generators.structure.structure import AnyRelation, Structure
 from generators.structure.tables import is_number
 

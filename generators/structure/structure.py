@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 
 from eventlog import EventLog
-from generators.structure.breaches import SUFFIX, Breach
-from generators.structure.campaigns import INSERTED, PAST
-from generators.structure.comparison import Comparison
-from generators.structure.constants import SessionConstant, UserConstant, UserLevel
-from generators.structure.dependency import Calendar, Dependency
-from generators.structure.forms import (
+from generators.structure.relations.base import Relation
+from generators.structure.relations.breaches import SUFFIX, Breach
+from generators.structure.relations.campaigns import INSERTED, PAST
+from generators.structure.relations.comparison import Comparison
+from generators.structure.relations.constants import SessionConstant, UserConstant, UserLevel
+from generators.structure.relations.dependency import Calendar, Dependency
+from generators.structure.relations.forms import (
     DISTANCE,
     FACTOR,
     FoldedText,
@@ -25,10 +26,9 @@ from generators.structure.forms import (
     Name,
     TimeDifference,
 )
-from generators.structure.formula import Elapsed, Formula, RunningNumber, RunningSum
-from generators.structure.offers import Campaigns
-from generators.structure.relation import Relation
-from generators.structure.rows import STEP, GroupTotal, Growing, Lagged
+from generators.structure.relations.formula import Elapsed, Formula, RunningNumber, RunningSum
+from generators.structure.relations.offers import Campaigns
+from generators.structure.relations.rows import STEP, GroupTotal, Growing, Lagged
 from generators.structure.tables import Tables, is_number, numbers_of
 
 ESCAPE = "column:"  # before the name of a team's column that is a name of the generators' own

@@ -10,8 +10,9 @@ from fixtures.shop_logs import shop_log
 import generators
 from eventlog import EventLog, InputError
 from eventlog.log import digest
-from generators import distributed, sequence_model
+from generators import distributed
 from generators.__main__ import main
+from generators.sampling import parts
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def written(log: EventLog, folder: Path) -> str:
 def test_parts_are_the_whole_whoever_draws_them(
     fitted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sequence_model, "CHUNK", 20)
+    monkeypatch.setattr(parts, "CHUNK", 20)
     here = written(
         generators.load(fitted).sample(50, seed=4, where={"country": "DE"}), tmp_path / "here"
     )
@@ -47,7 +48,7 @@ def test_dask_gives_the_bytes_of_the_local_sample(
 ) -> None:
     pytest.importorskip("distributed")
     # two parts; workers are processes of their own, and know no patched constant
-    users = sequence_model.CHUNK + 50
+    users = parts.CHUNK + 50
     local = written(generators.load(fitted).sample(users, seed=4), tmp_path / "local")
     assert (
         written(

@@ -17,7 +17,7 @@ from generators.codec.codec import Codec
 from generators.codec.learn_labels import MOST_KINDS
 from generators.codec.parts import Items
 from generators.codec.plain import to_json
-from generators.codec.restore import restored
+from generators.codec.restore.codec import restored
 
 
 @pytest.fixture(scope="module")

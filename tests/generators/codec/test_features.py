@@ -10,7 +10,7 @@ import torch
 
 from generators.codec.features import favourites, last_sessions
 from generators.sequences import feature_layout as layout
-from generators.sequences.user_state import least_rows, rows_level, time_level
+from generators.sequences.levels import least_rows, rows_level, time_level
 
 
 def rows(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -11,7 +11,8 @@ from fixtures.shop_logs import shop_log
 from eventlog import EventLog, InputError
 from eventlog._runtime.files import write_json
 from generators.handover.checkpoints import Checkpoints, duration
-from generators.handover.pipeline import Pipeline, Request
+from generators.handover.pipeline import Pipeline
+from generators.handover.request import Request
 from generators.handover.share import share
 
 STEPS = ["_split", "_fit", "_sample", "_utility", "_canaries", "_report", "_hand_over"]

@@ -17,7 +17,8 @@ from fixtures.shop_logs import EVENTS, shop_log
 from eventlog import EventLog, InputError, check
 from eventlog.log import digest
 from generators.__main__ import main
-from generators.handover.pipeline import Request, held_out
+from generators.handover.pipeline import held_out
+from generators.handover.request import Request
 from generators.handover.share import share
 
 

@@ -8,7 +8,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from generators.nn import fused
+from generators.nn.fused.adam import adam_rows
+from generators.nn.fused.embeddings import embedding_sum
+from generators.nn.fused.fields import field_states
+from generators.nn.fused.losses import cross_entropy, item_loss
+from generators.nn.fused.recurrence import scan
 
 
 def drawn(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -36,7 +40,7 @@ def test_a_sum_of_embeddings(sparse: bool) -> None:
     index = torch.tensor([[0, 2], [1, 0], [1, 2], [0, 0]])
     offset = torch.tensor([0, 4])
     assert_alike(
-        lambda table: fused.embedding_sum(table, index, offset, sparse=sparse),
+        lambda table: embedding_sum(table, index, offset, sparse=sparse),
         lambda table: table[index + offset].sum(1),
         drawn(9, 5),
     )
@@ -51,7 +55,7 @@ def test_a_recurrence() -> None:
         return torch.stack(out, 1)
 
     gate, candidate = drawn(3, 6, 4), drawn(3, 6, 4, seed=1)
-    assert_alike(lambda g, c: fused.scan(g.sigmoid(), c), plain, gate, candidate)
+    assert_alike(lambda g, c: scan(g.sigmoid(), c), plain, gate, candidate)
 
 
 def test_states_of_fields_hold_what_was_chosen_before_them() -> None:
@@ -70,7 +74,7 @@ def test_states_of_fields_hold_what_was_chosen_before_them() -> None:
         return torch.cat(out)
 
     assert_alike(
-        lambda u, table: fused.field_states(u, table, asked, added, first),
+        lambda u, table: field_states(u, table, asked, added, first),
         plain,
         drawn(3, 4),
         drawn(7, 4),
@@ -80,7 +84,7 @@ def test_states_of_fields_hold_what_was_chosen_before_them() -> None:
 def test_a_weighted_cross_entropy() -> None:
     code, weight = torch.tensor([0, 2, 1, 2]), torch.tensor([1.0, 3.0, 0.5, 0.0])
     assert_alike(
-        lambda logits: fused.cross_entropy(logits, code, weight),
+        lambda logits: cross_entropy(logits, code, weight),
         lambda logits: (F.cross_entropy(logits, code, reduction="none") * weight).sum(),
         drawn(4, 3),
     )
@@ -104,7 +108,7 @@ def test_the_loss_of_items_within_their_categories() -> None:
         return out
 
     assert_alike(
-        lambda *x: fused.item_loss(*x, traits, (code, known, weight), parts),
+        lambda *x: item_loss(*x, traits, (code, known, weight), parts),
         plain,
         *(drawn(3, 4), drawn(5, 4), drawn(5), drawn(3, 4, seed=7)),
     )
@@ -116,7 +120,7 @@ def test_a_step_on_all_rows_of_a_table_is_that_of_adam() -> None:
     adam = torch.optim.Adam([theirs], lr=0.1, betas=(0.9, 0.98))
     for step in range(1, 4):
         theirs.grad = drawn(6, 3, seed=step).detach()
-        fused.adam_rows(ours, moments, theirs.grad.to_sparse(1), 0.1, (0.9, 0.98), 1e-8, step=step)
+        adam_rows(ours, moments, theirs.grad.to_sparse(1), 0.1, (0.9, 0.98), 1e-8, step=step)
         adam.step()
     torch.testing.assert_close(ours, theirs)
 
@@ -124,8 +128,6 @@ def test_a_step_on_all_rows_of_a_table_is_that_of_adam() -> None:
 def test_a_step_leaves_rows_without_a_gradient_alone() -> None:
     table, before = drawn(6, 3), drawn(6, 3).detach()
     rows = torch.sparse_coo_tensor([[1, 4]], torch.ones(2, 3), (6, 3), is_coalesced=True)
-    fused.adam_rows(
-        table, (torch.zeros(6, 3), torch.zeros(6, 3)), rows, 0.1, (0.9, 0.98), 1e-8, step=1
-    )
+    adam_rows(table, (torch.zeros(6, 3), torch.zeros(6, 3)), rows, 0.1, (0.9, 0.98), 1e-8, step=1)
     changed = (table != before).any(1)
     assert changed.nonzero()[:, 0].tolist() == [1, 4]

@@ -17,7 +17,8 @@ from generators.sequences import feature_layout as layout
 from generators.sequences import row_columns as col
 from generators.sequences.encode import encode
 from generators.sequences.feature_layout import Blocks
-from generators.sequences.user_state import USER, Effects, UserState
+from generators.sequences.user_record import USER, Effects
+from generators.sequences.user_state import UserState
 
 
 def test_picks_are_ranks_in_the_list_of_what_was_touched_last() -> None:

@@ -15,7 +15,7 @@ from eventlog import EventLog, InputError, UnknownNameError
 from eventlog.export import export
 from generators.__main__ import main
 from generators.structure.declared import Declared, as_toml, read_declared
-from generators.structure.find import find_structure
+from generators.structure.finding.finder import find_structure
 
 
 @pytest.fixture(scope="module")

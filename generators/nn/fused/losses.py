@@ -1,0 +1,137 @@
+"""Losses of codes and of items."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from numba import njit
+
+from generators.nn.fused.call import run
+
+
+class _CrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, logits: torch.Tensor, code: torch.Tensor, weight: torch.Tensor
+    ) -> torch.Tensor:
+        slope = torch.empty(logits.shape)
+        loss = run(_cross_entropy, logits, code, weight, slope)
+        ctx.save_for_backward(slope)
+        return logits.new_tensor(loss)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        return ctx.saved_tensors[0] * grads[0], None, None
+
+
+def cross_entropy(logits: torch.Tensor, code: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Return the weighted sum () of the negative log likelihoods of codes (n,), in nats.
+
+    Args:
+        logits: (n, size).
+        code: (n,) int64.
+        weight: (n,) float.
+    """
+    out: torch.Tensor = _CrossEntropy.apply(logits, code, weight)
+    return out
+
+
+@njit(cache=True, fastmath=True)
+def _cross_entropy(logits, code, weight, slope):
+    loss = 0.0
+    for i in range(len(logits)):
+        highest = logits[i].max()
+        total = np.float32(0)
+        for k in range(logits.shape[1]):
+            slope[i, k] = math.exp(logits[i, k] - highest)
+            total += slope[i, k]
+        loss += weight[i] * (math.log(total) + highest - logits[i, code[i]])
+        scale = weight[i] / total
+        for k in range(logits.shape[1]):
+            slope[i, k] *= scale
+        slope[i, code[i]] -= weight[i]
+    return loss
+
+
+class _ItemLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> torch.Tensor:
+        query, weight, bias, gain, traits, asked, parts = inputs
+        code, known, row_weight = asked
+        of_query, of_weight = torch.empty_like(query), torch.zeros_like(weight)
+        of_bias, of_gain = torch.zeros_like(bias), torch.zeros_like(gain)
+        loss = 0.0
+        for rows, items in parts:
+            logits = torch.addmm(bias[items], query[rows], weight[items].T)
+            loss += run(
+                _choose,
+                logits,
+                gain[rows],
+                traits[items],
+                code[rows] - items.start,
+                known[rows] - items.start,
+                row_weight[rows],
+                of_gain[rows],
+            )
+            torch.mm(logits, weight[items], out=of_query[rows])
+            torch.mm(logits.T, query[rows], out=of_weight[items])
+            of_bias[items] = logits.sum(0)
+        ctx.save_for_backward(of_query, of_weight, of_bias, of_gain)
+        return query.new_tensor(loss)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        return *(slope * grads[0] for slope in ctx.saved_tensors), None, None, None
+
+
+def item_loss(
+    query: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor,
+    gain: torch.Tensor,
+    traits: torch.Tensor,
+    asked: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+    parts: list[tuple[slice, slice]],
+) -> torch.Tensor:
+    """Return the loss () of items drawn within their categories, one category after another.
+
+    Args:
+        query: (n, D).
+        weight, bias: (n_items, D) and (n_items,).
+        gain: (n, traits), what each trait adds to the logit of an item that has it.
+        traits: (n_items, A).
+        asked: codes (n,), items that cannot be drawn (n, k) int32, and weights of rows (n,).
+        parts: of each category its rows and its items.
+    """
+    out: torch.Tensor = _ItemLoss.apply(query, weight, bias, gain, traits, asked, parts)
+    return out
+
+
+@njit(cache=True, fastmath=True)
+def _choose(logits, gain, traits, code, known, weight, of_gain):
+    """Turn `logits` into their gradients, add those of `gain` to `of_gain`; return the loss."""
+    loss = 0.0
+    size = logits.shape[1]
+    for i in range(len(logits)):
+        for k in range(size):
+            for a in range(traits.shape[1]):
+                logits[i, k] += gain[i, traits[k, a]]
+        for r in range(known.shape[1]):
+            if 0 <= known[i, r] < size:
+                logits[i, known[i, r]] = np.float32(-1e30)
+        highest, total, chosen = logits[i].max(), np.float32(0), logits[i, code[i]]
+        for k in range(size):
+            logits[i, k] = math.exp(logits[i, k] - highest)
+            total += logits[i, k]
+        loss += weight[i] * (math.log(total) + highest - chosen)
+        scale = weight[i] / total
+        for k in range(size):
+            logits[i, k] *= scale
+        logits[i, code[i]] -= weight[i]
+        for k in range(size):
+            for a in range(traits.shape[1]):
+                of_gain[i, traits[k, a]] += logits[i, k]
+    return loss

@@ -1,0 +1,1 @@
+"""Finding the relations of a log."""

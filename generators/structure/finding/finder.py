@@ -1,0 +1,353 @@
+"""Find the structure of a log: which columns are determined, and by what.
+
+Relations are looked for in whole users drawn at random, and what they hold (the value of each key)
+is counted in the whole log, as far as enough users have it. Nothing here is private: under a
+budget only what a file declares is used (see `generators.structure.declared`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from eventlog import EventLog
+from eventlog._runtime.errors import InputError
+from generators.structure.declared import Declared
+from generators.structure.finding import evidence
+from generators.structure.finding.breaches import find_breaches
+from generators.structure.finding.comparisons import find_comparison
+from generators.structure.finding.formulas import (
+    Numbers,
+    find_elapsed,
+    find_formula,
+    find_multiple,
+    find_running_number,
+    find_running_sum,
+)
+from generators.structure.finding.pairs import find_pairs
+from generators.structure.finding.rows import Earlier, Totals, find_growing, probe_of, scopes_of
+from generators.structure.finding.search import Search
+from generators.structure.finding.texts import find_folded
+from generators.structure.relations.base import Relation
+from generators.structure.relations.constants import SessionConstant, UserConstant, UserLevel
+from generators.structure.relations.dependency import UNITS, Calendar, Dependency, calendar
+from generators.structure.relations.forms import DATE, DISTANCE, Name, TimeDifference
+from generators.structure.relations.rows import Group
+from generators.structure.structure import Structure, in_order, kinds_of
+from generators.structure.tables import (
+    DAY_MS,
+    codes_of,
+    decimals_of,
+    first_rows,
+    is_digits,
+    is_number,
+    is_time,
+)
+
+FEWEST_GROUPS = 10  # users or sessions with several rows, before anything is constant in them
+FEWEST_KEYS = 3
+STEADY = 0.02  # of the variance: what a level of a user leaves
+USERS_OF_KEY = 5  # at least, of each value of a constant that decides another
+REFERRED = frozenset({"order_id"})  # but a row may refer to an earlier one by it
+
+
+def find_structure(
+    log: EventLog, *, min_users: int, seed: int = 0, declared: Declared | None = None
+) -> Structure:
+    """Return what is determined in `log`, whose users' rows stand together and in order.
+
+    What is `declared` is taken as it is. Raises InputError where it contradicts itself.
+    """
+    declared = declared or Declared()
+    if not declared.find:
+        return declared_structure(log, declared)
+    finder = _Finder(log, min_users, np.random.default_rng(seed), declared)
+    finder.find()
+    return _ordered(log, finder.relations)
+
+
+def declared_structure(log: EventLog, declared: Declared) -> Structure:
+    """Return what is declared, and nothing that is found: it is a function of no user's rows."""
+    return _ordered(log, declared.relation)
+
+
+def _ordered(log: EventLog, relations: Sequence[Relation]) -> Structure:
+    events = Structure(relations).reduce(log).events
+    try:
+        ordered = in_order(relations, map(str, events.columns))
+    except ValueError as error:
+        raise InputError(f"The structure cannot be used: {error}.") from None
+    return Structure(ordered, kinds_of(log.events))
+
+
+class _Finder(Search):
+    """Looks for each kind of relation, the more certain ones first."""
+
+    def find(self) -> None:
+        """Find all relations, the more certain kinds first."""
+        if "event" not in self.declared:
+            self.relations += find_breaches(self.whole)
+        self.totals(["user"])
+        self.user_constants()
+        self.times()
+        self.dependencies(["item_id"] if "item_id" in self.some.events else [])
+        self.totals(scopes_of(self.some))
+        self.earlier_values()
+        self.computed()
+        self.pairs()
+        self.comparisons()
+        self.calendars(self.free)
+        self.dependencies(self.keys())
+        self.other_numbers()
+        self.texts()
+
+    def user_constants(self) -> None:
+        """Find columns that are the same in all rows of a user."""
+        tables, constants = self.some, {}
+        for name in list(self.free):
+            column = tables.events[name]
+            found = evidence.within_groups(tables, name, tables.user)
+            exact = evidence.ALIKE if is_number(column) else 1.0
+            if (
+                found.share < exact
+                or found.groups < FEWEST_GROUPS
+                or column.nunique() < 2
+                or name in self.users_columns
+            ):
+                continue
+            if not (is_number(column) or is_time(column)) and not self.shared(column):
+                continue
+            there = pd.Series(column.notna().to_numpy()).groupby(tables.user).transform("any")
+            present = evidence.find_presence(tables, name, there.to_numpy())
+            constants[name] = UserConstant(column=name, exceptions=1 - found.share, present=present)
+        self.constant = list(constants)
+        for name, constant in constants.items():
+            if not self._of_constant(name):
+                self.take(constant)
+
+    def _of_constant(self, name: str) -> bool:
+        """Take what follows from another constant of the user, as the currency from the country."""
+        first = first_rows(self.some.user)
+        user, value = self.some.user[first], codes_of(self.some.events[name])[first]
+        for key in [
+            n for n in self.constant if n != name and n in self.before(name, self.constant)
+        ]:
+            column = self.some.events[key]
+            if is_time(column) or (is_number(column) and not self.is_name(key)):
+                continue
+            code = codes_of(column)[first]
+            if evidence.is_id(code, user) or len(user) < USERS_OF_KEY * (code.max() + 1):
+                continue
+            found = evidence.determined(code, value, user)
+            if found is None or not found.holds(FEWEST_KEYS):
+                continue
+            if self.follows_from(name, key, found.share):
+                return True
+        return False
+
+    def totals(self, scopes: Sequence[Group]) -> None:
+        """Find columns that have one value for all rows of a user, a session or an order."""
+        operands = self.operands()
+        totals = Totals(self.some, probe_of(self.some), operands, scopes)
+        for name in [n for n in self.free if n in totals.numbered.frame]:
+            found = totals.find(name, self.before(name, operands))
+            if found is not None:
+                self.take(found)
+
+    def earlier_values(self) -> None:
+        """Find columns that have the value of another in an earlier row."""
+        operands = [*self.operands(), *(n for n in REFERRED if n in self.some.events)]
+        earlier = Earlier(self.some, probe_of(self.some), operands)
+        for name in [n for n in self.free if n in earlier.numbered.frame]:
+            found = earlier.find(name, self.before(name, operands))
+            if found is not None:
+                self.take(found)
+
+    def comparisons(self) -> None:
+        """Find columns of two values that say how others compare."""
+        probe = probe_of(self.some)
+        operands = self.operands()
+        for name in list(self.free):
+            found = find_comparison(self.some, probe, name, self.before(name, operands))
+            if found is not None:
+                self.take(found)
+
+    def pairs(self) -> None:
+        """Find columns that two others decide together."""
+        tables, keys = self.some, self.keys()
+        columns = [n for n in self.free if not is_time(tables.events[n]) and not self.of_item(n)]
+        codes = {n: codes_of(tables.events[n]) for n in {*keys, *columns}}
+        for name, key, second, share in find_pairs(codes, tables.user, keys, columns, self.rng):
+            if {key, second} <= set(self.before(name, keys)):
+                self.follows_from(name, key, share, second)
+
+    def dependencies(self, keys: Sequence[str]) -> None:
+        """Find columns that follow from a key; text that follows from the item is the codec's."""
+        tables = self.some
+        code = {n: codes_of(tables.events[n]) for n in {*keys, *self.free}}
+        of_item = "item_id" in keys
+        for key in keys:
+            for name in list(self.free):
+                column = tables.events[name]
+                if is_time(column) or key not in self.before(name, [key]):
+                    continue
+                if of_item and not (is_number(column) or is_digits(column)):
+                    continue
+                if not of_item and self.of_item(name):
+                    continue
+                found = evidence.determined(code[key], code[name], tables.user)
+                if (
+                    found is None
+                    or not found.holds(FEWEST_KEYS)
+                    or (code[key][code[name] >= 0] >= 0).mean() < evidence.DETERMINED
+                ):
+                    continue
+                if not self.follows_from(name, key, found.share):
+                    continue
+
+    def computed(self) -> None:
+        """Find numbers that are computed from others, of their row or of rows before."""
+        tables = self.some
+        facts = [r.column for r in self.relations if isinstance(r, Dependency)]
+        columns = [n for n in tables.events if n not in {"event_id", "user_id"} | self.huge]
+        numeric = [n for n in columns if is_number(tables.events[n]) or is_digits(tables.events[n])]
+        numbers = Numbers(tables, [n for n in numeric if n not in ("session_id", "item_id")])
+        operands = [n for n in numbers.values if is_number(tables.events[n]) and n != "order_id"]
+        probe = Numbers(probe_of(tables), list(numbers.values))
+        for name in [n for n in self.free if n in numbers.values and numbers.enough(n)]:
+            relation: Relation | None = find_elapsed(
+                numbers, probe, name, distance=name.startswith(DISTANCE)
+            )
+            relation = relation or find_running_sum(
+                numbers, probe, name, self.before(name, operands)
+            )
+            relation = relation or find_running_number(
+                numbers, name, partial(evidence.quantiles, min_users=self.min_users)
+            )
+            if relation is None and is_number(tables.events[name]):
+                relation = find_formula(numbers, name, self.before(name, operands), self.rng)
+            if relation is not None:
+                self.take(relation)
+        for name in [n for n in self.free if n in operands and numbers.enough(n)]:
+            ratio = find_formula(numbers, name, self.before(name, operands), self.rng, ratios=True)
+            if ratio is not None:
+                self.take(ratio)
+        for name in [n for n in ("price", *self.free) if n in operands and n not in self.declared]:
+            bases = [n for n in facts if n in operands and n != name]
+            multiple = find_multiple(numbers, name, bases)
+            if multiple is not None:
+                self.relations.append(multiple)
+                self._factor_of(multiple)
+
+    def _factor_of(self, multiple: Relation) -> None:
+        """Find whether the calendar decides the factor of a multiple."""
+        events = self.some.events
+        self.some.events = events.copy(deep=False)
+        before = set(events.columns)
+        multiple.reduce(self.some)
+        (factor,) = set(self.some.events.columns) - before
+        whole = self.whole.events
+        self.whole.events = whole.copy(deep=False)
+        multiple.reduce(self.whole)
+        self.calendars([factor])
+        self.some.events, self.whole.events = events, whole
+
+    def calendars(self, columns: Sequence[str]) -> None:
+        """Find columns that follow from the hour, the weekday, the month or the date."""
+        tables = self.some
+        units = {u: np.unique(calendar(tables.time, u), return_inverse=True)[1] for u in UNITS}
+        for name in list(columns):
+            if is_time(tables.events[name]):
+                continue
+            code = codes_of(tables.events[name])
+            if code.max(initial=-1) < 1:
+                continue
+            for unit, key in units.items():
+                found = evidence.determined(key, code, tables.user)
+                if found is None or not found.holds(FEWEST_KEYS):
+                    continue
+                key_of = pd.Series(calendar(self.whole.time, unit))
+                values = evidence.usual_values(self.whole, key_of, name, self.min_users)
+                present = evidence.find_presence(tables, name, np.ones(len(key), dtype=bool))
+                if not values:
+                    continue
+                rate = max(0.0, 1 - found.share)
+                self.take(
+                    Calendar(
+                        column=name, unit=unit, values=values, exceptions=rate, present=present
+                    )
+                )
+                break
+
+    def other_numbers(self) -> None:
+        """Find levels of users, constants of sessions, and numbers that are names."""
+        tables = self.some
+        for name in [n for n in self.free if is_number(tables.events[n])]:
+            found = evidence.within_groups(tables, name, tables.session)
+            if self._is_level(name):
+                self.take(self._level(name))
+            elif (growing := find_growing(tables, name)) is not None:
+                self.take(growing)
+            elif found.share >= evidence.ALIKE and found.groups >= FEWEST_GROUPS:
+                there = pd.Series(tables.events[name].notna().to_numpy())
+                can = there.groupby(tables.session).transform("any").to_numpy()
+                present = evidence.find_presence(tables, name, can)
+                self.take(SessionConstant(column=name, present=present))
+            elif self.is_name(name):
+                self.take(Name(column=name))
+
+    def _is_level(self, name: str) -> bool:
+        tables = self.some
+        value = pd.Series(tables.numbers(name))
+        by_user = value.groupby(tables.user)
+        often = by_user.transform("count") >= 5
+        if value.nunique() < 50 or often.sum() < 5 * FEWEST_GROUPS:
+            return False
+        rest = (value - by_user.transform("median"))[often]
+        return bool(rest.var() < STEADY * value[often].var())
+
+    def _level(self, name: str) -> UserLevel:
+        tables = self.whole
+        value = pd.Series(tables.numbers(name))
+        by_user = value.groupby(tables.user)
+        rest = (value - by_user.transform("median")).to_numpy()
+        rows = np.isfinite(rest) & (by_user.transform("count") >= 5).to_numpy()
+        spread = evidence.quantiles(rest[rows], tables.user[rows], self.min_users)
+        some = self.some
+        can = pd.Series(some.events[name].notna().to_numpy()).groupby(some.user).transform("any")
+        return UserLevel(
+            column=name,
+            spread=spread,
+            decimals=decimals_of(value[np.isfinite(value)].to_numpy()),
+            present=evidence.find_presence(some, name, can.to_numpy()),
+        )
+
+    def times(self) -> None:
+        """Find times, whose distance from the row's time is what may follow from others."""
+        for name in list(self.free):
+            column = self.some.events[name]
+            values = pd.Series(column.dropna().unique(), dtype=object)
+            if is_time(column):
+                ms = pd.DatetimeIndex(column.dropna()).as_unit("ms").asi8
+                found = TimeDifference(column=name, days=bool((ms % DAY_MS == 0).all()))
+            elif not is_number(column) and values.astype(str).str.fullmatch(DATE).all():
+                found = TimeDifference(column=name, days=True, text=True)
+            else:
+                continue
+            self.take(found)
+            for tables in (self.some, self.whole):
+                found.reduce(tables)
+            self.free.append(found.distance)
+
+    def texts(self) -> None:
+        """Find text with a long tail."""
+        for name in list(self.free):
+            column = self.some.events[name]
+            if is_number(column) or pd.api.types.is_bool_dtype(column) or is_digits(column):
+                continue
+            folded = None if self.of_item(name) else find_folded(self.whole, name, self.min_users)
+            if folded is not None:
+                self.take(folded)

@@ -1,0 +1,138 @@
+"""What stays the same within a user or a session."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pandas as pd
+
+from generators.structure.relations.base import Decimals, Presence, Quantiles, Relation
+from generators.structure.tables import Tables, filled, first_rows
+
+
+class UserConstant(Relation, frozen=True, tag="constant of a user", tag_field="kind"):
+    """`column` is the same in all rows of a user: it is learnt as a column of users."""
+
+    present: Presence = msgspec.field(default_factory=Presence)
+
+    def learnt_of_users(self) -> tuple[str, ...]:
+        """See Relation."""
+        return (self.column,)
+
+    def reduce(self, tables: Tables) -> None:
+        """See Relation."""
+        if self.column not in tables.events:
+            return
+        move_to_users(tables, self.column, tables.events[self.column])
+        self.present.keep(tables, self.column)
+
+    def restore(self, tables: Tables, rng: np.random.Generator) -> None:
+        """See Relation."""
+        value = of_users(tables, self.column)
+        there = self.present.of(tables, self.column)
+        tables.events[self.column] = value.where(there)
+        drop_from_users(tables, self.column)
+
+    def sentence(self) -> str:
+        """See Relation."""
+        return f"{self.column} is the same in all rows of a user"
+
+
+class UserLevel(Relation, frozen=True, tag="level of a user", tag_field="kind"):
+    """`column` is a number that hardly moves around each user's own level.
+
+    Attributes:
+        spread: quantiles of the difference between a row and its user's level.
+    """
+
+    spread: Quantiles
+    decimals: Decimals = 6
+    present: Presence = msgspec.field(default_factory=Presence)
+
+    learnt = True
+
+    def learnt_of_users(self) -> tuple[str, ...]:
+        """See Relation."""
+        return (self.column,)
+
+    def reduce(self, tables: Tables) -> None:
+        """See Relation."""
+        if self.column not in tables.events:
+            return
+        values = pd.Series(tables.numbers(self.column), index=tables.events.index)
+        level = values.groupby(tables.user).transform("median")
+        move_to_users(tables, self.column, level)
+        self.present.keep(tables, self.column)
+
+    def restore(self, tables: Tables, rng: np.random.Generator) -> None:
+        """See Relation."""
+        level = of_users(tables, self.column).to_numpy(dtype=np.float64, na_value=np.nan)
+        n = len(level)
+        moved = np.interp(rng.random(n), np.linspace(0, 1, len(self.spread)), self.spread)
+        there = self.present.of(tables, self.column)
+        value = (level + moved).round(self.decimals)
+        tables.events[self.column] = np.where(there, value, np.nan)
+        drop_from_users(tables, self.column)
+
+    def sentence(self) -> str:
+        """See Relation."""
+        return f"{self.column} hardly moves around a level of each user"
+
+
+class SessionConstant(Relation, frozen=True, tag="constant of a session", tag_field="kind"):
+    """`column` is the same in all rows of a session: it is learnt of the first row alone."""
+
+    present: Presence = msgspec.field(default_factory=Presence)
+
+    def learnt_of_events(self) -> tuple[str, ...]:
+        """See Relation."""
+        return (self.column,)
+
+    def reduce(self, tables: Tables) -> None:
+        """See Relation."""
+        if self.column in tables.events:
+            value = filled(tables.events[self.column].astype(object), tables.session)
+            first = first_rows(tables.session)
+            tables.events[self.column] = _like(value.where(first), tables.events[self.column])
+
+    def restore(self, tables: Tables, rng: np.random.Generator) -> None:
+        """See Relation."""
+        value = filled(tables.events[self.column].astype(object), tables.session)
+        there = self.present.of(tables, self.column) & (tables.session >= 0)
+        tables.events[self.column] = _like(value.where(there), tables.events[self.column])
+
+    def sentence(self) -> str:
+        """See Relation."""
+        return f"{self.column} is the same in all rows of a session"
+
+
+def _like(values: pd.Series, column: pd.Series) -> pd.Series:
+    return values.astype(np.float64) if pd.api.types.is_numeric_dtype(column) else values
+
+
+def move_to_users(tables: Tables, column: str, values: pd.Series) -> None:
+    """Make a column of users of the first value of each user in `values` (n,)."""
+    of_user = values.groupby(tables.events["user_id"].astype(str).to_numpy()).first()
+    own = of_user.rename(column).rename_axis("user_id").reset_index()
+    if tables.users is None:
+        tables.users = own
+        return
+    users = tables.users.assign(user_id=tables.users["user_id"].astype(str))
+    tables.users = users.drop_duplicates("user_id").merge(own, on="user_id", how="outer")
+
+
+def of_users(tables: Tables, column: str) -> pd.Series:
+    """Return the value of a column of users for each row."""
+    ids = tables.events["user_id"].astype(str)
+    if tables.users is None or column not in tables.users:
+        return pd.Series(np.nan, index=tables.events.index)
+    table = tables.users.set_index(tables.users["user_id"].astype(str))[column]
+    found = table.astype(object) if isinstance(table.dtype, pd.CategoricalDtype) else table
+    return pd.Series(found.reindex(ids.to_numpy()).to_numpy(), index=tables.events.index)
+
+
+def drop_from_users(tables: Tables, column: str) -> None:
+    """Remove a column from the users table, and the table where nothing is left of it."""
+    assert tables.users is not None
+    left = tables.users.drop(columns=[column])
+    tables.users = left if len(left.columns) > 1 else None

@@ -1,0 +1,249 @@
+"""Columns in a form that is easier to learn: factors, names, folded text, differences of time."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+import numpy as np
+import pandas as pd
+
+from generators.structure.relations.base import Decimals, Finite, Relation, Share
+from generators.structure.tables import DAY_MS, Tables, is_number, is_time, numbers_of, text_of
+
+FACTOR = "factor of "  # before the name of a number: the column that is learnt of it
+DISTANCE = "distance of "  # before the name of a time: the column that is learnt of it
+DATE = r"\d{4}-\d{2}-\d{2}"
+
+
+class Multiple(Relation, frozen=True, tag="multiple", tag_field="kind"):
+    """`column` is another number of the row times one of few factors.
+
+    What is learnt is the factor, as a column of text, and `column` without it.
+
+    Attributes:
+        of: the other number.
+        factors: the factors, most frequent first.
+        decimals: to which `column` is rounded.
+    """
+
+    of: str
+    factors: Annotated[list[Finite], msgspec.Meta(min_length=1)]
+    decimals: Decimals = 2
+
+    learnt = True
+
+    @property
+    def factor(self) -> str:
+        """Name of the column that holds the factor."""
+        return FACTOR + self.column
+
+    def reads(self) -> tuple[str, ...]:
+        """See Relation."""
+        return self.of, self.factor
+
+    def learnt_of_events(self) -> tuple[str, ...]:
+        """See Relation."""
+        return (self.column,)
+
+    def uses_up(self) -> tuple[str, ...]:
+        """See Relation."""
+        return (self.factor,)
+
+    def reduce(self, tables: Tables) -> None:
+        """See Relation."""
+        if self.column not in tables.events or self.of not in tables.events:
+            return
+        value, base = tables.numbers(self.column), tables.numbers(self.of)
+        factor = np.full(len(value), None, dtype=object)
+        for f in self.factors[::-1]:
+            near = np.abs(value - base * f) <= tolerance(value, self.decimals)
+            factor[near] = f"{f:.15g}"
+        tables.events[self.factor] = factor
+        known = pd.notna(factor)
+        tables.events[self.column] = np.where(known, base, value)
+
+    def restore(self, tables: Tables, rng: np.random.Generator) -> None:
+        """See Relation."""
+        factor, base = numbers_of(tables.events[self.factor]), tables.numbers(self.of)
+        value = tables.numbers(self.column)
+        there = np.isfinite(value) & np.isfinite(base) & np.isfinite(factor)
+        tables.events[self.column] = np.where(there, (base * factor).round(self.decimals), value)
+        del tables.events[self.factor]
+
+    def sentence(self) -> str:
+        """See Relation."""
+        return f"{self.column} = {self.of} x {' or '.join(f'{f:g}' for f in self.factors)}"
+
+
+class Name(Relation, frozen=True, tag="name", tag_field="kind"):
+    """`column` is a number that names something (a store): it is learnt as text."""
+
+    def learnt_of_events(self) -> tuple[str, ...]:
+        """See Relation."""
+        return (self.column,)
+
+    def reduce(self, tables: Tables) -> None:
+        """See Relation."""
+        if self.column in tables.events and is_number(tables.events[self.column]):
+            tables.events[self.column] = text_of(tables.events[self.column])
+
+    def restore(self, tables: Tables, rng: np.random.Generator) -> None:
+        """See Relation."""
+        tables.events[self.column] = numbers_of(tables.events[self.column])
+
+    def sentence(self) -> str:
+        """See Relation."""
+        return f"{self.column} names something and is no amount"
+
+
+class FoldedText(Relation, frozen=True, tag="folded text", tag_field="kind"):
+    """`column` is text with a long tail: what few users have is cut after the words they share.
+
+    Attributes:
+        kept: values, and beginnings of values, that enough users have.
+        folded: share of the rows that are cut.
+    """
+
+    kept: list[str]
+    folded: Share
+
+    learnt = True
+
+    def reduce(self, tables: Tables) -> None:
+        """See Relation."""
+        if self.column not in tables.events:
+            return
+        kept = set(self.kept)
+        column = tables.events[self.column].astype("category")
+        names = [_beginning(str(v), kept) for v in column.cat.categories]
+        code = column.cat.codes.to_numpy()
+        tables.events[self.column] = np.array([*names, None], dtype=object)[code]
+
+    def restore(self, tables: Tables, rng: np.random.Generator) -> None:
+        """A cut value stays cut."""
+
+    def sentence(self) -> str:
+        """See Relation."""
+        return (
+            "what few users have is cut after the words that enough of them share "
+            f"({self.folded:.1%} of the rows)"
+        )
+
+
+def _beginning(value: str, kept: set[str]) -> str | None:
+    words = value.split(" ")
+    for n in range(len(words), 0, -1):
+        start = " ".join(words[:n])
+        if start in kept:
+            return start
+    return None
+
+
+class TimeDifference(Relation, frozen=True, tag="time difference", tag_field="kind"):
+    """`column` is a time: it is learnt as its distance from the time of the row.
+
+    Attributes:
+        days: is the column a date, without a time of day?
+        text: is it text, like 2026-03-14?
+    """
+
+    days: bool
+    text: bool = False
+
+    @property
+    def distance(self) -> str:
+        """Name of the column that holds the distance, in seconds or days."""
+        return DISTANCE + self.column
+
+    def reads(self) -> tuple[str, ...]:
+        """See Relation."""
+        return (self.distance,)
+
+    def uses_up(self) -> tuple[str, ...]:
+        """See Relation."""
+        return (self.distance,)
+
+    def reduce(self, tables: Tables) -> None:
+        """See Relation."""
+        if self.column not in tables.events:
+            return
+        ms = times_of(tables.events[self.column])
+        day = ms // DAY_MS - tables.time // DAY_MS
+        tables.events[self.distance] = day if self.days else (ms - tables.time) / 1000
+        del tables.events[self.column]
+
+    def restore(self, tables: Tables, rng: np.random.Generator) -> None:
+        """See Relation."""
+        moved = tables.numbers(self.distance)
+        del tables.events[self.distance]
+        unit = DAY_MS if self.days else 1000
+        begin = tables.time // DAY_MS * DAY_MS if self.days else tables.time
+        there = np.isfinite(moved)
+        ms = (begin + np.nan_to_num(moved) * unit).round().astype(np.int64)
+        stamps = pd.Series(pd.to_datetime(ms, unit="ms", utc=True), index=tables.events.index)
+        stamps = stamps.astype("datetime64[ms, UTC]")
+        if self.text:
+            tables.events[self.column] = stamps.dt.strftime("%Y-%m-%d").where(there, None)
+        else:
+            tables.events[self.column] = stamps.where(there)
+
+    def sentence(self) -> str:
+        """See Relation."""
+        return (
+            f"{self.column} is learnt as {'days' if self.days else 'seconds'} from the row's time"
+        )
+
+
+def times_of(column: pd.Series) -> np.ndarray:
+    """Return a column of times, or of text like 2026-03-14, as (n,) float64 ms, NaN = missing."""
+    if is_time(column):
+        stamps = column.dt.tz_localize("UTC") if column.dt.tz is None else column
+    else:
+        stamps = pd.to_datetime(column.astype(object), format="%Y-%m-%d", errors="coerce", utc=True)
+    ms = stamps.astype("datetime64[ms, UTC]").astype("int64").to_numpy().astype(np.float64)
+    return np.where(stamps.isna(), np.nan, ms)
+
+
+class LocalDays(Relation, frozen=True, tag="local days", tag_field="kind"):
+    """Times are days of a time zone, or otherwise lie on a grid of its clock.
+
+    A generator learns the local time, as if it were UTC.
+
+    Attributes:
+        zone: a name of the IANA database, or hours from UTC as "+05:30".
+    """
+
+    zone: str
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where there is no such zone."""
+        pd.Timestamp(0, tz=self.zone)
+
+    def learnt_of_events(self) -> tuple[str, ...]:
+        """See Relation."""
+        return (self.column,)
+
+    def reduce(self, tables: Tables) -> None:
+        """See Relation."""
+        local = tables.events[self.column].dt.tz_convert(self.zone).dt.tz_localize(None)
+        stamps = local.dt.tz_localize("UTC").astype("datetime64[ms, UTC]")
+        tables.events[self.column] = stamps
+        tables.__dict__.pop("time", None)
+
+    def restore(self, tables: Tables, rng: np.random.Generator) -> None:
+        """See Relation."""
+        local = tables.events[self.column].dt.tz_localize(None)
+        ambiguous = np.ones(len(local), dtype=bool)
+        stamps = local.dt.tz_localize(self.zone, ambiguous=ambiguous, nonexistent="shift_forward")
+        tables.events[self.column] = stamps.dt.tz_convert("UTC").astype("datetime64[ms, UTC]")
+        tables.__dict__.pop("time", None)
+
+    def sentence(self) -> str:
+        """See Relation."""
+        return f"times are days of {self.zone}"
+
+
+def tolerance(values: np.ndarray, decimals: int) -> np.ndarray:
+    """Return how far (n,) numbers may be from what they are computed as: half of a last digit."""
+    return 0.51 * 10.0**-decimals + 1e-9 * np.abs(np.nan_to_num(values))
