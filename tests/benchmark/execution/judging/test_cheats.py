@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ TASKS = ["tasks=['recommendation']", "limit_s=60"]
 
 
 @pytest.fixture(scope="module")
-def records(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The record of each cheat, all of one run."""
+def records(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
+    """The records of each cheat, one a seed, all of one run."""
     parent = tmp_path_factory.mktemp("cheats")
     plugins = tmp_path_factory.mktemp("plugins")
     places = {"out": str(parent / "results"), "parent": str(parent), "log": str(tiny_folder)}
@@ -31,27 +32,35 @@ def records(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict
         files.append(str(path))
     out = Path(places["out"])
     go(tiny_folder, out, models=["markov", *files], settings=[*QUICK, *TASKS])
-    return {r["label"]["model"]: r for r in Store(out).records if r["kind"] == "model"}
+    found: dict[str, list[Any]] = defaultdict(list)
+    for record in Store(out).records:
+        if record["kind"] == "model":
+            found[record["label"]["model"]].append(record)
+    return found
 
 
 @pytest.mark.parametrize("name", CHEATS)
-def test_a_cheat_is_at_chance_or_told(records: dict[str, Any], name: str) -> None:
-    cheat, record = CHEATS[name], records[name]
+def test_a_cheat_is_at_chance_or_told(records: dict[str, list[Any]], name: str) -> None:
+    cheat = CHEATS[name]
     if cheat.kernel > kernel_guard():
         pytest.skip(f"needs Landlock {cheat.kernel}")
-    said = " | ".join([*record.get("flags", ()), record.get("error", "")])
+    said = " | ".join(
+        text for r in records[name] for text in [*r.get("flags", ()), r.get("error", "")]
+    )
     if cheat.said:
         assert re.search(cheat.said, said), said
-    if record["status"] == "ok":
-        assert record["metrics"]["ndcg@10"] < CHANCE
-    else:
-        assert record["status"] == "error"
-        assert "\n" not in record["error"]
+    for record in records[name]:
+        if record["status"] == "ok":
+            assert record["metrics"]["ndcg@10"] < CHANCE
+        else:
+            assert record["status"] == "error"
+            assert "\n" not in record["error"]
 
 
-def test_an_honest_model_is_not_flagged(records: dict[str, Any]) -> None:
-    assert records["markov"]["flags"] == []
-    assert records["markov"]["metrics"]["ndcg@10"] > 0.1
+def test_an_honest_model_is_not_flagged(records: dict[str, list[Any]]) -> None:
+    for record in records["markov"]:
+        assert record["flags"] == []
+        assert record["metrics"]["ndcg@10"] > 0.1
 
 
 def test_nothing_is_left_of_them(records: dict[str, Any]) -> None:
