@@ -165,12 +165,12 @@ CHILD_ATTACK = 16  # + session of the burst, from 1
 
 CHILD_EMAIL = 1 << 40  # + 2**32 * kind of the mail + its number
 CHILD_CLICK = 1 << 41  # + number of the session that the click leads to
-SENT_TIME = 0
-OPENS = 1
-OPENS_TIME = 2  # normal
-OPENS_USUALLY = 4  # on the key of no mail; normal
-CLICK_TIME = 0
-READING_TIME = 1
+MAIL_SENT_TIME = 0
+MAIL_OPENED = 1
+MAIL_OPENED_TIME = 2  # normal
+MAIL_OPENED_USUALLY = 4  # on the key of no mail; normal
+FROM_MAIL_CLICK_TIME = 0
+FROM_MAIL_READING_TIME = 1
 
 # --- a draw on the key of a session of a burst ----------------------------------------------------
 

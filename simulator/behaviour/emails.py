@@ -136,7 +136,7 @@ def _newsletters(scenario: Scenario, world: World, population: Population) -> np
     account = population.signed_up.copy()
     parts = []
     for number, day in enumerate(newsletter_days(scenario, world).tolist(), start=1):
-        queue = units(_keys(population, NEWSLETTER, number), draws.SENT_TIME)
+        queue = units(_keys(population, NEWSLETTER, number), draws.MAIL_SENT_TIME)
         sent = day * DAY + SENT_AT + SENDING * queue
         user = np.flatnonzero(account & (population.born < sent))
         parts.append(_mails(NEWSLETTER, user, sent[user], number))
@@ -146,7 +146,7 @@ def _newsletters(scenario: Scenario, world: World, population: Population) -> np
 def _welcomes(population: Population) -> np.ndarray:
     """A mail to each who signs up, within two minutes."""
     user = np.flatnonzero(population.signed_up & (population.born >= 0))
-    wait = 30.0 + 90.0 * units(_keys(population, WELCOME, 0)[user], draws.SENT_TIME)
+    wait = 30.0 + 90.0 * units(_keys(population, WELCOME, 0)[user], draws.MAIL_SENT_TIME)
     return _mails(WELCOME, user, population.born[user] + wait, 0)
 
 
@@ -164,7 +164,7 @@ def _coupons(scenario: Scenario, browser: Browser, offers: np.ndarray) -> np.nda
     place = np.searchsorted(used, user * width + number)
     found = np.append(used, -1)[place] == user * width + number
     held_until[found] = rows["time"][first[place[found]]]
-    share = 0.8 + 0.4 * units(_keys(browser.population, COUPON, number, user), draws.SENT_TIME)
+    share = 0.8 + 0.4 * units(_keys(browser.population, COUPON, number, user), draws.MAIL_SENT_TIME)
     sent = offers["time"] + scenario.emails.coupon_days * DAY * share
     good = (sent < held_until) & (sent < offers["time"] + scenario.coupons.window * DAY)
     return _mails(COUPON, user[good], sent[good], number[good])
@@ -179,20 +179,21 @@ def _draw_openings(
     """Draw which mails are opened, and when."""
     setting, user = scenario.emails, mails["user"]
     key = _keys(population, mails["kind"], mails["number"], user)
-    wait = 3_600.0 * setting.opening_hours * np.exp(OPENING_SIGMA * deviates(key, draws.OPENS_TIME))
-    at = mails["sent"] + wait
+    spread = OPENING_SIGMA * deviates(key, draws.MAIL_OPENED_TIME)
+    at = mails["sent"] + 3_600.0 * setting.opening_hours * np.exp(spread)
     centre = np.where(
         mails["kind"] == NEWSLETTER, setting.newsletter_open, setting.triggered_open
     ).clip(1e-6, 1 - 1e-6)
+    usually = deviates(_keys(population, NEWSLETTER, 0), draws.MAIL_OPENED_USUALLY)[user]
     logit = (
         np.log(centre / (1.0 - centre))
-        + setting.open_sigma * deviates(_keys(population, NEWSLETTER, 0), draws.OPENS_USUALLY)[user]
+        + setting.open_sigma * usually
         + setting.customers_open * (mails["sent"] > _first_order(population, browser)[user])
         + setting.won_open * (population.channel[user] == CHANNELS.index("email"))
     )
     mails["engagement"] = _engagement_at(user, mails["sent"], population, browser)
     mails["p_open"] = _engagement_at(user, at, population, browser) / (1.0 + np.exp(-logit))
-    mails["opened"] = np.where(units(key, draws.OPENS) < mails["p_open"], at, np.nan)
+    mails["opened"] = np.where(units(key, draws.MAIL_OPENED) < mails["p_open"], at, np.nan)
 
 
 def _first_order(population: Population, browser: Browser) -> np.ndarray:
@@ -268,8 +269,8 @@ def _click(mails: np.ndarray, of_session: np.ndarray, browser: Browser) -> Email
     start = browser.sessions.written["start"][session]
     key = children(browser.population.key[mails["user"][mail]], draws.CHILD_CLICK + session)
     clicked = np.full(len(of_session), np.nan)
-    clicked[session] = start - 1.0 - (LANDING - 1.0) * units(key, draws.CLICK_TIME)
-    opened = clicked[session] - 5.0 - (READING - 5.0) * units(key, draws.READING_TIME)
+    clicked[session] = start - 1.0 - (LANDING - 1.0) * units(key, draws.FROM_MAIL_CLICK_TIME)
+    opened = clicked[session] - 5.0 - (READING - 5.0) * units(key, draws.FROM_MAIL_READING_TIME)
     earliest = np.where(np.isnan(mails["opened"]), np.inf, mails["opened"])
     np.minimum.at(earliest, mail, opened)
     mails["opened"] = np.where(np.isinf(earliest), np.nan, earliest)

@@ -16,6 +16,8 @@ WITHIN = (
     "FROM_LIST",
     "CAMPAIGN_",
     "CHILD_",
+    "MAIL_",
+    "FROM_MAIL_",
 )  # counted from another number
 
 
