@@ -77,7 +77,7 @@ class Multiple(Relation, frozen=True, tag="multiple", tag_field="kind"):
 
 
 class Name(Relation, frozen=True, tag="name", tag_field="kind"):
-    """`column` is a number that names something (a store): it is learnt as text."""
+    """`column` has few whole numbers for its range, as stores have: it is learnt as text."""
 
     def learnt_of_events(self) -> tuple[str, ...]:
         """See Relation."""
@@ -94,7 +94,7 @@ class Name(Relation, frozen=True, tag="name", tag_field="kind"):
 
     def sentence(self) -> str:
         """See Relation."""
-        return f"{self.column} names something and is no amount"
+        return f"{self.column} has few values for its range; each is learnt by itself, as a name"
 
 
 class FoldedText(Relation, frozen=True, tag="folded text", tag_field="kind"):
