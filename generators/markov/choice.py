@@ -54,17 +54,14 @@ def choose(
     open_ += [usual + k for k, c in enumerate(known) if is_open(codec, name, c)]
     strengths = strength * STRENGTHS
     rows = _Rows(of, size, strengths)
-
-    def level(k: int) -> Level:
-        return context(codec, name, seen, [k], known)[0]
-
+    level = dict(zip([0, *open_], context(codec, name, seen, [0, *open_], known), strict=True))
     levels, best = list[int](), 0
     while True:
-        rows = rows.given(level(best))[0]
+        rows = rows.given(level[best])[0]
         levels.append(best)
         if len(levels) == MOST_CHOSEN:
             break
-        gains = {k: rows.gains(level(k)).max() for k in open_ if k not in levels}
+        gains = {k: rows.gains(level[k]).max() for k in open_ if k not in levels}
         open_ = [k for k in gains if gains[k] > LEAST_GAIN]
         if not open_:
             break
@@ -77,7 +74,7 @@ def choose(
         levels = [0, usual - 1, *(k for k in levels[1:] if k != usual - 1)]
     rows, chosen = _Rows(of, size, strengths), []
     for k in levels:
-        rows, s = rows.given(level(k))
+        rows, s = rows.given(level[k])
         chosen.append(s)
     return Choice(levels, chosen)
 
@@ -138,11 +135,8 @@ def choose_parents(
     Those of the places `first` come first.
     """
     # users are few: a strong prior would draw small groups to what is usual in the large ones
-    rows, levels, strengths = (
-        _Rows(code, size, strength * STRENGTHS[:2]),
-        list[int](),
-        list[float](),
-    )
+    rows = _Rows(code, size, strength * STRENGTHS[:2])
+    levels, strengths = list[int](), list[float]()
     left, waiting = list(range(len(earlier))), list(first)
     while len(levels) < MOST_PARENTS:
         gains = {k: rows.gains(earlier[k]).max() for k in left if k not in levels}

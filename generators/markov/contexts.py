@@ -196,9 +196,12 @@ def nothing_seen(codec: Codec) -> ContextFeatures:
     )
 
 
-def parent_level(name: str, code: torch.Tensor, size: int) -> Level:
-    """Return an attribute (n,) of users as a level of the context of later ones."""
-    if name != LENGTH:
+def parent_level(codec: Codec, name: str, code: torch.Tensor, size: int) -> Level:
+    """Return an attribute (n,) of users as a level of the context of later ones.
+
+    The number of rows is coarser there, but under a budget it is as it was counted.
+    """
+    if name != LENGTH or codec.private:
         return code, size
     wide = min(size, LENGTHS)
     return code * wide // size, wide

@@ -71,8 +71,7 @@ class MarkovStepModel:
             levels = [earlier[j] for j in self.parents[k]]
             share = torch.from_numpy(table.share[table.rows(levels, users)]) + 1e-12
             codes.append(draw(torch.log(share), None if allowed is None else allowed[k], generator))
-            private = self.codec.private
-            earlier.append((codes[k], size) if private else parent_level(name, codes[k], size))
+            earlier.append(parent_level(self.codec, name, codes[k], size))
         attributes = torch.stack(codes, 1)
         self.size = size_of(self.codec, attributes)
         self.attributes, self.item = attributes, zero

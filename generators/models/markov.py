@@ -1,12 +1,12 @@
 """markov: counts of what follows what, the baseline. No latent, no network.
 
 Each field of a row is drawn given a context, a tuple of levels (see `generators.markov.contexts`):
-what the row before was, where the user stands in the session and in the plan, the user's
-attributes, traits of the row's item, and fields of the row that are drawn before. Which of them is
-chosen field by field (`generators.markov.choice`). Users who have ordered are likelier to order
-again, the more so the more often: counted so, buyers differ as much as in the log (Polya's urn
-gives the negative binomial distribution). The item, where it is not a copy, follows the item
-before, and under a budget the last three different ones of the category (see
+what the row before was, the user's place in the session and in the plan, the user's attributes,
+traits of the row's item, and fields of the row that are drawn before. Which of them is chosen field
+by field (`generators.markov.choice`). Users who have ordered are likelier to order again, the more
+so the more often: counted so, buyers differ as much as in the log (Polya's urn gives the negative
+binomial distribution). The item, where it is not a copy, follows the item before, and under a
+budget the last three different ones of the category (see
 `generators.markov.label_chain`).
 
 A code counted n times of m in its context has the share (n + s * b) / (m + s), with b its share in
@@ -163,7 +163,7 @@ class Markov(SequenceGenerator):
         sizes = self.codec_.user_attribute_sizes()
         columns = [torch.from_numpy(np.ascontiguousarray(column)) for column in attributes.T]
         levels_of = [
-            parent_level(name, column, size)
+            parent_level(self.codec_, name, column, size)
             for (name, size), column in zip(sizes.items(), columns, strict=True)
         ]
         length = list(sizes).index(LENGTH)
@@ -293,9 +293,7 @@ class Markov(SequenceGenerator):
         else:
             self.tables_ = self._item_tables_of(arrays)
         nothing = torch.zeros(0, dtype=torch.int64)
-        wide = [parent_level(name, nothing, size)[1] for name, size in sizes.items()]
-        if self.codec_.private:
-            wide = list(sizes.values())
+        wide = [parent_level(self.codec_, name, nothing, size)[1] for name, size in sizes.items()]
         self.attribute_shares_ = [
             _table_of(arrays, "static ", str(k), [wide[j] for j in self.parents_[k]], size)
             for k, size in enumerate(sizes.values())
@@ -312,7 +310,7 @@ class Markov(SequenceGenerator):
         )
 
     def _given(self, record: Record) -> dict[str, list[int]]:
-        """Return what each field is given beside its context; see contexts.choose."""
+        """Return the levels of each field's context, as `choice.Choice` has them."""
         fields = [n for n in self.codec_.fields() if n != "item"]
         record.only(fields)
         seen, known, given = nothing_seen(self.codec_), conditions(self.codec_), {}
