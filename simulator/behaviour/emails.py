@@ -191,8 +191,11 @@ def _draw_openings(
         + setting.customers_open * (mails["sent"] > _first_order(population, browser)[user])
         + setting.won_open * (population.channel[user] == CHANNELS.index("email"))
     )
-    mails["engagement"] = _engagement_at(user, mails["sent"], population, browser)
-    mails["p_open"] = _engagement_at(user, at, population, browser) / (1.0 + np.exp(-logit))
+    both = np.concatenate([mails["sent"], at])
+    mails["engagement"], then = np.split(
+        _engagement_at(np.tile(user, 2), both, population, browser), 2
+    )
+    mails["p_open"] = then / (1.0 + np.exp(-logit))
     mails["opened"] = np.where(units(key, draws.MAIL_OPENED) < mails["p_open"], at, np.nan)
 
 
