@@ -71,14 +71,9 @@ def _read(text: pa.Array, formats: Sequence[str], timezone: str) -> np.ndarray:
 
 def _iso(text: pa.Array, timezone: str) -> np.ndarray:
     """Return ISO 8601 times, and dates written as digits alone, (n,) int64 ms."""
-    # The quick way, if all are of the kind of the first; a failure costs as much as the slow way.
-    first = _matches(text[:1], OFFSET).any()
-    kind = pa.timestamp("us", "UTC" if first else None)
-    try:
-        us = text.cast(kind).cast(pa.int64()).to_numpy(zero_copy_only=False)
-        return _utc(_floor_ms(us, 1000), np.full(len(us), first), timezone)
-    except pa.ArrowInvalid:
-        pass
+    found = iso_of_one_kind(text, timezone)
+    if found is not None:
+        return found
     text = _spelt_as_usual(text)
     offset = _matches(text, OFFSET)
     plain = pc.replace_substring_regex(text, UTC_NAME, "Z")
@@ -96,6 +91,17 @@ def _iso(text: pa.Array, timezone: str) -> np.ndarray:
         form = COMPACT.get(len(text[int(i)].as_py()))
         out[i] = _formatted(text[int(i) : int(i) + 1], form, timezone)[0] if form else NO_TIME
     return out
+
+
+def iso_of_one_kind(text: pa.Array, timezone: str = "UTC") -> np.ndarray | None:
+    """Return ISO 8601 times quickly, (n,) int64 ms; None unless all have an offset or none has."""
+    first = _matches(text[:1], OFFSET).any()
+    try:
+        us = text.cast(pa.timestamp("us", "UTC" if first else None)).cast(pa.int64())
+    except pa.ArrowInvalid:  # which costs as much as the slow way
+        return None
+    ms = _floor_ms(us.to_numpy(zero_copy_only=False), 1000)
+    return _utc(ms, np.full(len(ms), first), timezone)
 
 
 def _spelt_as_usual(text: pa.Array) -> pa.Array:
