@@ -47,14 +47,13 @@ LEAP_SECOND = r"(:\d\d):60"
 
 def parse_times(values: pa.Array | Sequence[str], how: TimeFormat) -> np.ndarray:
     """Return ms since 1970 UTC, (n,) int64; NO_TIME where the text is not a time."""
-    text = pc.utf8_trim_whitespace(pa.array(values, pa.string()))
+    text = pa.array(values, pa.string())
+    if not how.unit and how.year is None:
+        return _read(text, how.format or (ISO,), how.timezone)
+    text = pc.utf8_trim_whitespace(text)
     if how.unit in SINCE_START:
         return _since_start(_floats(text), how)
-    if how.unit:
-        return _counted(text, how.unit)
-    if how.year is not None:
-        return _with_year(text, how)
-    return _read(text, how.format or (ISO,), how.timezone)
+    return _counted(text, how.unit) if how.unit else _with_year(text, how)
 
 
 def _read(text: pa.Array, formats: Sequence[str], timezone: str) -> np.ndarray:
@@ -105,7 +104,8 @@ def iso_of_one_kind(text: pa.Array, timezone: str = "UTC") -> np.ndarray | None:
 
 
 def _spelt_as_usual(text: pa.Array) -> pa.Array:
-    """Return times with offsets and AM/PM as pandas reads them; see SPELLINGS."""
+    """Return times without blanks around them, their offsets and AM/PM as in pandas (SPELLINGS)."""
+    text = pc.utf8_trim_whitespace(text)
     if _matches(text, SPELT).any():
         for pattern, usual in SPELLINGS:
             text = pc.replace_substring_regex(text, pattern, usual)

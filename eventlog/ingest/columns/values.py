@@ -60,7 +60,7 @@ class Coded:
     def stripped(self) -> Coded:
         """Return the column without blanks around its values; a blank is no value."""
         trimmed = pc.utf8_trim_whitespace(self.values)
-        if pc.match_substring_regex(trimmed, f"[{NO_WIDTH}]").true_count:
+        if pc.string_is_ascii(trimmed).true_count < len(trimmed):
             trimmed = pc.utf8_trim(trimmed, characters=BLANK)
         distinct = self.distinct and trimmed.equals(self.values)
         return Coded(self.codes, trimmed, distinct).without(("",))

@@ -94,7 +94,7 @@ def time_format(rows: Spool, source: str, clock: str, path: str) -> tuple[TimeFo
         return _of_numbers(rows, known, source, where)
     texts = _Texts()
     for values in rows.texts(source):
-        texts.see(_present(values))
+        texts.see(values)
     if texts.total and texts.numbers > 0.5 * texts.total:
         return _of_numbers(rows, known, source, where)
     if texts.short > 0.5 * texts.total:
@@ -203,16 +203,17 @@ class _Texts:
     ends: tuple[str, str] = ("", "")  # the first and last by alphabet, whatever the order of rows
 
     def see(self, values: pa.Array) -> None:
-        """Count the texts of a batch."""
-        if not len(values):
-            return
+        """Count the texts of a batch that are values."""
         if iso_of_one_kind(values) is not None:
             self.iso += len(values)
         else:
+            values = _present(values)
             self.numbers += _share(values, NUMBER)
             few = values.filter(pc.less_equal(pc.binary_length(values), 5))
             self.short += _share(few, r"^\d{1,2}[-/.]\d{1,2}$")
             self.iso += int((parse_times(values, TimeFormat()) != NO_TIME).sum())
+        if not len(values):
+            return
         low, high = (str(v) for v in pc.min_max(values).as_py().values())
         self.ends = (min(self.ends[0], low), max(self.ends[1], high)) if self.total else (low, high)
         self.total += len(values)
