@@ -36,6 +36,7 @@ from generators.codec.parts import (
     Labels,
     Pace,
     Prices,
+    Responses,
     Rules,
     Users,
     Vocabulary,
@@ -44,6 +45,7 @@ from generators.codec.parts import (
 from generators.codec.plain import to_json
 from generators.codec.shared_ids import SharedIds
 from generators.codec.timing_params import TimingParams
+from generators.sequences import feature_layout as layout
 from generators.sequences.codes import (
     FLAGS_CLEARED,
     FLAGS_SET,
@@ -53,6 +55,7 @@ from generators.sequences.codes import (
 )
 from generators.sequences.feature_layout import Blocks, Counter, feature_sizes
 from generators.sequences.levels import time_of
+from generators.sequences.offers import OfferParams
 from generators.sequences.user_record import Effects
 from generators.structure.structure import Structure, unescaped
 
@@ -78,6 +81,7 @@ class Codec:
     carried: Mapping[str, Any] = field(default_factory=dict)  # of the manifest: roles, currency
     id_prefix: str = ""  # of all ids of a sample: no id of the log begins with it
     structure: Structure = field(default_factory=Structure)  # what is derived and not learnt
+    responses: Responses = field(default_factory=Responses)  # to the offers of campaigns
 
     # --- what is read most ------------------------------------------------------------------------
 
@@ -161,6 +165,11 @@ class Codec:
         return LAST_ROWS in self.user_attributes
 
     @property
+    def answers_offers(self) -> bool:
+        """Is it learnt how users respond to offers? Not under a privacy budget."""
+        return self.structure.calendar is not None and not self.private
+
+    @property
     def has_price(self) -> bool:
         """Does the log have prices?"""
         return "price" in self.bins
@@ -205,12 +214,24 @@ class Codec:
             values=[self.values[n].size for n in self.value_fields],
             rest=[sizes[n] for n in self.rest_fields],
             ids=len(self.ids),
+            offers=self.answers_offers,
         )
+
+    def row_levels(self) -> tuple[int, ...]:
+        """Return the number of levels of what is known of a row once its time is.
+
+        That is its clock and, where there are campaigns, what the user does about an open offer.
+        """
+        offer = layout.OFFER_SIZES[:1] if self.answers_offers else ()
+        return (*layout.CLOCK_SIZES, *offer)
 
     def blocks(self) -> Blocks:
         """Where the blocks of the features begin."""
         return Blocks.of(
-            values=len(self.value_fields), rest=len(self.rest_fields), ids=len(self.ids)
+            values=len(self.value_fields),
+            rest=len(self.rest_fields),
+            ids=len(self.ids),
+            offers=self.answers_offers,
         )
 
     def value_column(self, name: str) -> int:
@@ -346,6 +367,28 @@ class Codec:
             fast=fast,
             longest_rows=self.pace.longest[0],
             longest_ms=self.pace.longest[1],
+        )
+
+    def offer_params(self) -> OfferParams | None:
+        """Return the calendar of campaigns for compiled code; None = there are none."""
+        calendar = self.structure.calendar
+        if calendar is None:
+            return None
+        first, last = self.structure.campaign_days()
+        campaigns, buys = calendar.campaigns, self.responses.buys
+        visits = np.array([(c.first_visit, c.later_visit, c.others) for c in campaigns])
+        return OfferParams(
+            first=first,
+            last=last,
+            window=calendar.window,
+            first_visit=visits[:, 0].copy(),
+            later_visit=visits[:, 1].copy(),
+            others=visits[:, 2].copy(),
+            gap=np.array(calendar.gap, dtype=np.float64),
+            arm=self.responses.arm,
+            response=buys.reshape(len(campaigns), 2 if len(buys) else 0, -1),
+            rows=self.responses.rows,
+            lag=self.responses.lag,
         )
 
     def column_changes(self) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from generators.sequences.user_record import (
     known_items,
     labelled_sessions_left,
     order_of,
+    response_at,
 )
 
 
@@ -132,6 +133,15 @@ def open_events(users, row, following, needs, can):
         if not some:
             _allow(can[i], met)
             can[i, 0] = False
+
+
+@njit(cache=True)
+def keep_responses(users, row, sets, can):
+    """Remove from `can` the purchases of users who do not buy while their offer is open."""
+    mask = sets & codes.BOUGHT == 0
+    for i in range(len(users)):
+        if response_at(users[i], row[i, col.TIME]) == codes.NOT_BUYING:
+            _narrow(can[i], mask)
 
 
 @njit(cache=True)
