@@ -375,7 +375,7 @@ class Codec:
         if calendar is None:
             return None
         first, last = self.structure.campaign_days()
-        campaigns, buys = calendar.campaigns, self.responses.buys
+        campaigns, arm, buys = calendar.campaigns, self.responses.arm, self.responses.buys
         visits = np.array([(c.first_visit, c.later_visit, c.others) for c in campaigns])
         return OfferParams(
             first=first,
@@ -385,8 +385,8 @@ class Codec:
             later_visit=visits[:, 1].copy(),
             others=visits[:, 2].copy(),
             gap=np.array(calendar.gap, dtype=np.float64),
-            arm=self.responses.arm,
-            response=buys.reshape(len(campaigns), 2 if len(buys) else 0, -1),
+            arm=arm,
+            response=buys.reshape(len(campaigns), 2 if len(buys) else 0, len(arm[0])),
             rows=self.responses.rows,
             lag=self.responses.lag,
         )

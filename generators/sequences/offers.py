@@ -29,7 +29,7 @@ _REACH, _ALONE, _ARM, _RESPONSE, _TIME, _LAG = range(6)  # what is drawn for an 
 
 
 class OfferParams(NamedTuple):
-    """The calendar of K campaigns, in the order in which they begin, and what is known of them."""
+    """The calendar of K campaigns, and what is known of their offers."""
 
     first: np.ndarray  # (K,) int64 ms
     last: np.ndarray  # (K,) int64 ms: no offer at or after it
@@ -256,9 +256,7 @@ def make_offers(users, row, which, keys, waiting, params, timing_params):
         for k in range(len(params.first)):
             ends = u.rows > 0 and row[i, col.GAP] == 0
             time = never if ends else row[i, col.TIME]
-            if params.first[k] > time:
-                break
-            if waiting[i, k] == OVER:
+            if waiting[i, k] == OVER or params.first[k] > time:
                 continue
             begins = u.rows == 0 or row[i, col.GAP] >= timing_params.within
             at, waiting[i, k] = _time_of_offer(u, k, begins, time, waiting[i, k], params, keys[i])
