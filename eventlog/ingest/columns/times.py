@@ -47,14 +47,13 @@ LEAP_SECOND = r"(:\d\d):60"
 
 def parse_times(values: pa.Array | Sequence[str], how: TimeFormat) -> np.ndarray:
     """Return ms since 1970 UTC, (n,) int64; NO_TIME where the text is not a time."""
-    text = pc.utf8_trim_whitespace(pa.array(values, pa.string()))
+    text = pa.array(values, pa.string())
+    if not how.unit and how.year is None:
+        return _read(text, how.format or (ISO,), how.timezone)
+    text = pc.utf8_trim_whitespace(text)
     if how.unit in SINCE_START:
         return _since_start(_floats(text), how)
-    if how.unit:
-        return _counted(text, how.unit)
-    if how.year is not None:
-        return _with_year(text, how)
-    return _read(text, how.format or (ISO,), how.timezone)
+    return _counted(text, how.unit) if how.unit else _with_year(text, how)
 
 
 def _read(text: pa.Array, formats: Sequence[str], timezone: str) -> np.ndarray:
@@ -71,14 +70,9 @@ def _read(text: pa.Array, formats: Sequence[str], timezone: str) -> np.ndarray:
 
 def _iso(text: pa.Array, timezone: str) -> np.ndarray:
     """Return ISO 8601 times, and dates written as digits alone, (n,) int64 ms."""
-    # The quick way, if all are of the kind of the first; a failure costs as much as the slow way.
-    first = _matches(text[:1], OFFSET).any()
-    kind = pa.timestamp("us", "UTC" if first else None)
-    try:
-        us = text.cast(kind).cast(pa.int64()).to_numpy(zero_copy_only=False)
-        return _utc(_floor_ms(us, 1000), np.full(len(us), first), timezone)
-    except pa.ArrowInvalid:
-        pass
+    found = iso_of_one_kind(text, timezone)
+    if found is not None:
+        return found
     text = _spelt_as_usual(text)
     offset = _matches(text, OFFSET)
     plain = pc.replace_substring_regex(text, UTC_NAME, "Z")
@@ -98,8 +92,20 @@ def _iso(text: pa.Array, timezone: str) -> np.ndarray:
     return out
 
 
+def iso_of_one_kind(text: pa.Array, timezone: str = "UTC") -> np.ndarray | None:
+    """Return ISO 8601 times quickly, (n,) int64 ms; None unless all have an offset or none has."""
+    first = _matches(text[:1], OFFSET).any()
+    try:
+        us = text.cast(pa.timestamp("us", "UTC" if first else None)).cast(pa.int64())
+    except pa.ArrowInvalid:  # which costs as much as the slow way
+        return None
+    ms = _floor_ms(us.to_numpy(zero_copy_only=False), 1000)
+    return _utc(ms, np.full(len(ms), first), timezone)
+
+
 def _spelt_as_usual(text: pa.Array) -> pa.Array:
-    """Return times with offsets and AM/PM as pandas reads them; see SPELLINGS."""
+    """Return times without blanks around them, their offsets and AM/PM as in pandas (SPELLINGS)."""
+    text = pc.utf8_trim_whitespace(text)
     if _matches(text, SPELT).any():
         for pattern, usual in SPELLINGS:
             text = pc.replace_substring_regex(text, pattern, usual)
