@@ -66,6 +66,9 @@ ASSUMED_PUBLIC = [
     "currency",
     "settings of the generator",
 ]
+# What is said of offers under a privacy budget.
+UNANSWERED = "responses to offers; users act alike whether an offer is treated or not"
+UNDECLARED = "campaigns; declare them (--structure), or offers are drawn like any other row"
 UNCONDITIONAL = SampleConditions()
 PILOT = 400  # users with, and without, labelled sessions from which a rate is set
 
@@ -371,7 +374,12 @@ class SequenceGenerator(Generator):
         lines = [f"dropped: {name}" for name in said["dropped"]]
         lines += [f"folded: {name}: {how}" for name, how in said["folded"].items()]
         lines.append(f"turned into new ids: {', '.join(said['ids'])}")
-        return lines + [f"derived: {how}" for how in said["derived"]]
+        lines += [f"derived: {how}" for how in said["derived"]]
+        if self.codec_.private and self.codec_.structure.calendar is not None:
+            lines.append(f"not learnt: {UNANSWERED}")
+        elif self.codec_.private and "coupon_offer" in self.codec_.roles.values():
+            lines.append(f"not learnt: {UNDECLARED}")
+        return lines
 
     def _name(self) -> str:
         return plugins.name_of("generators.models", type(self)) or type(self).__name__

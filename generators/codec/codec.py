@@ -55,7 +55,6 @@ from generators.sequences.codes import (
 )
 from generators.sequences.feature_layout import Blocks, Counter, feature_sizes
 from generators.sequences.levels import time_of
-from generators.sequences.offers import OfferParams
 from generators.sequences.user_record import Effects
 from generators.structure.structure import Structure, unescaped
 
@@ -367,28 +366,6 @@ class Codec:
             fast=fast,
             longest_rows=self.pace.longest[0],
             longest_ms=self.pace.longest[1],
-        )
-
-    def offer_params(self) -> OfferParams | None:
-        """Return the calendar of campaigns for compiled code; None = there are none."""
-        calendar = self.structure.calendar
-        if calendar is None:
-            return None
-        first, last = self.structure.campaign_days()
-        campaigns, arm, buys = calendar.campaigns, self.responses.arm, self.responses.buys
-        visits = np.array([(c.first_visit, c.later_visit, c.others) for c in campaigns])
-        return OfferParams(
-            first=first,
-            last=last,
-            window=calendar.window,
-            first_visit=visits[:, 0].copy(),
-            later_visit=visits[:, 1].copy(),
-            others=visits[:, 2].copy(),
-            gap=np.array(calendar.gap, dtype=np.float64),
-            arm=arm,
-            response=buys.reshape(len(campaigns), 2 if len(buys) else 0, len(arm[0])),
-            rows=self.responses.rows,
-            lag=self.responses.lag,
         )
 
     def column_changes(self) -> dict[str, Any]:

@@ -15,6 +15,29 @@ from generators.sequences.offers import MADE, OfferParams
 from generators.sequences.user_state import UserState
 
 
+def offer_params(codec: Codec) -> OfferParams | None:
+    """Return the calendar of campaigns for compiled code; None = there are none."""
+    calendar = codec.structure.calendar
+    if calendar is None:
+        return None
+    first, last = codec.structure.campaign_days()
+    campaigns, arm, buys = calendar.campaigns, codec.responses.arm, codec.responses.buys
+    visits = np.array([(c.first_visit, c.later_visit, c.others) for c in campaigns])
+    return OfferParams(
+        first=first,
+        last=last,
+        window=calendar.window,
+        first_visit=visits[:, 0].copy(),
+        later_visit=visits[:, 1].copy(),
+        others=visits[:, 2].copy(),
+        gap=np.array(calendar.gap, dtype=np.float64),
+        arm=arm,
+        response=buys.reshape(len(campaigns), 2 if len(buys) else 0, len(arm[0])),
+        rows=codec.responses.rows,
+        lag=codec.responses.lag,
+    )
+
+
 @dataclass
 class OfferMaker:
     """Makes offers to n users and remembers them."""
@@ -35,7 +58,7 @@ class OfferMaker:
 
         Of users who are given only the campaigns are left that begin after their rows.
         """
-        params = codec.offer_params()
+        params = offer_params(codec)
         if params is None:
             return None
         keys = torch.randint(2**62, (users,), generator=generator).numpy().astype(np.uint64)

@@ -271,10 +271,12 @@ def test_under_a_budget_nothing_is_found_but_what_is_declared_holds(
 ) -> None:
     plain = generators.fit(log, model="markov", seed=1, epsilon=3.0)
     assert "campaigns" not in plain.sample(users=20, seed=1).manifest
+    assert any("campaigns; declare them" in line for line in plain.changes())
     path = tmp_path / "structure.toml"
     only = Structure([campaigns_of(find_structure(log, min_users=5))], {})
     path.write_text(as_toml(only), encoding="utf-8")
     model = generators.fit(log, model="markov", seed=1, epsilon=3.0, structure=path)
+    assert any("responses to offers" in line for line in model.changes())
     drawn = model.sample(users=300, seed=1)
     assert not [p for p in check(drawn) if p.level == "error"]
     assert len(of(drawn, "mailing"))
