@@ -167,6 +167,8 @@ class Rules:
     allowed_next: np.ndarray = field(
         default_factory=lambda: np.ones((0, 2, 0), dtype=bool), metadata=key("allow_next")
     )
+    # (n_events + 1,) most rows of an event in a row in a session; 0 = no limit
+    longest_run: Sequence[int] = ()
     # columns and ids that never change within a session
     constant_in_session: Sequence[str] = field(default=(), metadata=key("held"))
     # column -> (its codes,) the category that most often goes with each

@@ -40,8 +40,6 @@ from generators.sequences.feature_layout import Counter
 
 LENGTHS = 8  # levels of a user's rows, of which later attributes are given
 POSITIONS = 8  # levels of the position in the session
-PACES = 10  # levels of how fast the rows to come must be
-SLOWEST = 10  # level of the counter PACE up to which all are slow
 SIZES = (16, 64, 256)  # bounds of the levels of a user's number of rows
 CARTS = 2  # levels of the items in the cart: none, some
 NO_CATEGORY = 1  # of a row before that has none, see feature_layout.LAST_CATEGORY
@@ -281,13 +279,10 @@ def _context(codec: Codec, name: str, seen: ContextFeatures) -> Levels:
     event = (seen.event, codec.events.size)
     begins, orders = (seen.is_session_start.long(), 2), (seen.orders, ORDERS)
     if name == "gap":
-        pace = (
-            (features[:, codec.counter_column(Counter.PACE)] - SLOWEST).clamp(min=0) // 3
-        ).clamp(max=PACES - 1)
         return [
             before,
             counter(Counter.CART, CARTS),
-            (pace, PACES),
+            counter(Counter.PACE, layout.COUNTER_SIZES[Counter.PACE]),
             counter(Counter.ROWS_IN_SESSION, POSITIONS),
             label,
         ]

@@ -116,6 +116,7 @@ class FieldRules:
     closed: dict[str, np.ndarray]  # field -> (E,) bool: the event leaves one code
     only: dict[str, np.ndarray]  # field -> (E,) int64: which
     following: np.ndarray  # (event before + 1, is it a session start, E) bool
+    longest_run: np.ndarray  # (E,) int64
     category: np.ndarray  # (n_items,) int64
     start: np.ndarray  # (n_categories + 1,) int64
     label_needs: dict[str, np.ndarray]  # field -> (size,) the least session label of each code
@@ -136,6 +137,7 @@ class FieldRules:
             closed={n: a.sum(1) == 1 for n, a in allowed.items()},
             only={n: a.argmax(1) for n, a in allowed.items()},
             following=codec.rules.allowed_next,
+            longest_run=np.array(codec.rules.longest_run, dtype=np.int64),
             category=codec.items.category,
             start=codec.items.start,
             label_needs={f"label:{k}": codec.label_needs(k).numpy() for k in codec.labels.kinds},
@@ -181,7 +183,9 @@ class _RowDraw:
     def _event(self) -> None:
         needs = self.rules.effects.needs
         can = np.empty((len(self.row), len(needs)), dtype=np.bool_)
-        constraints.open_events(self.state.users, self.row, self.rules.following, needs, can)
+        constraints.open_events(
+            self.state.users, self.row, self.rules.following, self.rules.longest_run, needs, can
+        )
         self._draw_into("event", np.arange(len(self.row)), can, col.EVENT)
 
     def _copy_action(self) -> None:

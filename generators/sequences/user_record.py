@@ -32,6 +32,7 @@ USER = np.dtype(
         ("orders", "i8"),
         ("last_order", "i8"),
         ("in_session", "i8"),  # rows so far
+        ("run", "i8"),  # of them the last ones that have the same event
         ("sessions", "i8"),
         ("rows", "i8"),
         ("labelled", "i8"),  # labelled sessions so far
@@ -223,6 +224,8 @@ def push_row(u, more, effects, row):
         )
         more[age] = (0 if relation > codes.SAME_ID else more[age]) + (1 if relation > 0 else 0)
         more[count] += 1 if relation > codes.EARLIER_ID else 0
+    goes_on = row[col.IS_SESSION_START] == 0 and u.row[col.EVENT] == row[col.EVENT] + 1
+    u.run = u.run + 1 if goes_on else 1
     for k in range(col.N_CODES):
         u.row[k] = row[k] + 1
     for k in range(col.N_CLOCK):

@@ -19,7 +19,7 @@ from generators.sequences import codes
 from generators.sequences import feature_layout as layout
 from generators.sequences import row_columns as col
 from generators.sequences.feature_layout import COUNTER_SIZES, Counter
-from generators.sequences.levels import level_of_rows, level_of_time
+from generators.sequences.levels import level_of_pace, level_of_rows, level_of_time
 from generators.sequences.user_record import (
     USER,
     Effects,
@@ -129,9 +129,7 @@ def _write_counters(u, out):
     out[Counter.ROWS_LEFT] = level_of_rows(left)
     out[Counter.LABELLED_SESSIONS] = u.labelled
     out[Counter.TIME_LEFT] = level_of_time(room) if started else 0
-    out[Counter.PACE] = (
-        math.ceil(max(2 * math.log2((left + 1) / (hours + 0.05)) + 30, 1.0)) if started else 0
-    )
+    out[Counter.PACE] = level_of_pace(left, hours) if started else 0
     out[Counter.LABELLED_SESSIONS_LEFT] = labelled_sessions_left(u)
     out[Counter.LABEL_PENDING] = u.label_pending
     out[Counter.FAILED_PAYMENTS] = u.failed
