@@ -125,9 +125,9 @@ def open_events(users, row, following, longest_run, needs, can):
             for e in range(len(needs)):
                 if not met[e] and carries(users[i], slot, needs[e]):
                     met[e] = True
-        if last > 0 and row[i, col.IS_SESSION_START] == 0:
-            if 0 < longest_run[last - 1] <= users[i].run and met[1:].sum() > met[last - 1]:
-                met[last - 1] = False
+        goes_on = last > 0 and row[i, col.IS_SESSION_START] == 0
+        if goes_on and 0 < longest_run[last - 1] <= users[i].run:
+            met[last - 1] = met[last - 1] and met[1:].sum() == 1
         some = False
         for e in range(len(needs)):
             can[i, e] = met[e] and following[last, row[i, col.IS_SESSION_START], e]
