@@ -185,6 +185,7 @@ class Gatherer:
                 ["event_id", "kind"], kind="stable", ignore_index=True
             )
             labels["known_at"] = pd.to_datetime(labels["known_at"], utc=True)
+            self.summary.notes += _graded(labels)
             out["labels"] = labels
             self.summary.labels = len(labels)
         foreign = [name for name, role in self.summary.roles.items() if role == "other"]
@@ -232,6 +233,16 @@ class Gatherer:
         return pd.Series(pairs[1], index=pairs[0])
 
 
+def _graded(labels: pd.DataFrame) -> list[str]:
+    """Return a note for each kind of label that has other values than 0 and 1."""
+    odd = labels[~labels["value"].isin((0, 1))]
+    return [
+        f"labels of kind {kind} have values such as {values.min():g} beside 0 and 1; if they are "
+        "words for yes and no, say so with values in [[labels]] of a mapping"
+        for kind, values in odd.groupby("kind")["value"]
+    ]
+
+
 def _remedy(reason: str) -> str:
     """Return what to do about rows that were set aside for a reason."""
     what, _, column = reason.partition(" ")
@@ -244,6 +255,8 @@ def _remedy(reason: str) -> str:
             f"if that is not the {column}, leave it out of [columns] in a mapping; a decimal comma "
             'is decimal = "," in its [file]'
         )
+    if reason == "unparseable label":
+        return "say what its words mean: values = {chargeback = 1, ok = 0} in [[labels]]"
     if reason == "duplicated event_id":
         return "if that does not identify the event, leave event_id out of [columns] in a mapping"
     return "correct the file or the mapping"

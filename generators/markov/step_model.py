@@ -16,6 +16,7 @@ from generators.markov.contexts import (
     order_level,
     parent_level,
     purchases,
+    response_of,
     size_of,
 )
 from generators.markov.item_weights import ItemWeights
@@ -74,7 +75,7 @@ class MarkovStepModel:
             earlier.append(parent_level(self.codec, name, codes[k], size))
         attributes = torch.stack(codes, 1)
         self.size = size_of(self.codec, attributes)
-        self.attributes, self.item = attributes, zero
+        self.attributes, self.item, self.response = attributes, zero, zero
         self.drawn: dict[str, torch.Tensor] = {}
         self.rhythm = torch.from_numpy(self.codec.rhythms_of(attributes))
         return attributes
@@ -103,6 +104,7 @@ class MarkovStepModel:
             self.size,
             self.attributes,
             self.item,
+            self.response,
             self.drawn,
         )
         if len(rows) < len(self.event):
@@ -127,6 +129,8 @@ class MarkovStepModel:
             self.is_session_start = self.codec.clock.starts_session(torch.from_numpy(code)) | (
                 self.features[:, layout.LAST_EVENT] == 0
             )
+        elif name == "clock":
+            self.response = response_of(self.codec, torch.from_numpy(code))
         elif name == SESSION_LABEL:
             self.session_label = torch.from_numpy(code)
         elif name == "event":
@@ -147,4 +151,5 @@ class MarkovStepModel:
         self.orders, self.bought = self.orders[index], self.bought[index]
         self.level, self.size = self.level[index], self.size[index]
         self.attributes, self.item = self.attributes[index], self.item[index]
+        self.response = self.response[index]
         self.rhythm = self.rhythm[index]

@@ -75,7 +75,7 @@ class RowNet(AttributeNetwork):
         """Create the embeddings of features, item traits, attributes of users, and the clock."""
         features = codec.feature_sizes()
         self._buffer("offset", np.append(0, np.cumsum(features)[:-1]))
-        self._buffer("clock_offset", np.append(0, np.cumsum(layout.CLOCK_SIZES)[:-1]))
+        self._buffer("clock_offset", np.append(0, np.cumsum(codec.row_levels())[:-1]))
         no_hour = torch.zeros(1, codec.clock.size)
         self.register_buffer("cycle", torch.cat([no_hour, codec.clock.cycle()]), persistent=False)
         attributes = list(codec.user_attributes)
@@ -97,7 +97,7 @@ class RowNet(AttributeNetwork):
             self._buffer("first_trait", starts[:-1])
             self.affinity = nn.Linear(self.width, len(tables) * (RECENT + len(FAVOURITES)))
         self.embed_static = nn.Embedding(sum(self.attribute_sizes), self.width)
-        self.embed_clock = nn.Embedding(sum(layout.CLOCK_SIZES), self.width)
+        self.embed_clock = nn.Embedding(sum(codec.row_levels()), self.width)
 
     def _buffer(self, name: str, values: np.ndarray) -> None:
         self.register_buffer(name, torch.from_numpy(values), persistent=False)

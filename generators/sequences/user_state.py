@@ -26,6 +26,7 @@ from generators.sequences.user_record import (
     is_final,
     labelled_sessions_left,
     push_row,
+    response_at,
     rows_left,
     target_of,
 )
@@ -107,6 +108,11 @@ def write_features(u, more, effects, out):
         count, age = more[n + k], more[n + effects.ids + k]
         out[blocks.id_counts + k] = min(count, layout.ID_COUNTS - 1)
         out[blocks.id_ages + k] = min(math.ceil(math.log2(age + 1)), layout.ID_AGES - 1)
+    if blocks.clock > blocks.offer:
+        out[blocks.offer] = response_at(u, u.time)
+        hours = max(u.offer_until - u.time, 0) / 3_600_000
+        left = min(math.ceil(math.log2(hours + 1)), layout.OFFER_SIZES[1] - 1)
+        out[blocks.offer + 1] = left if out[blocks.offer] != codes.NO_OFFER else 0
     for k in range(col.N_CLOCK):
         out[blocks.clock + k] = u.clock[k]
 

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from eventlog.arrays import DAY_MS
 from eventlog.ingest.columns.values import coded
 from eventlog.ingest.mapping import TimeFormat
+from eventlog.ingest.mapping_values import is_zone
 
 NO_TIME = np.iinfo(np.int64).min  # what pandas calls NaT
 ISO, MIXED = "ISO8601", "mixed"  # formats of pandas that are not made of directives
@@ -29,6 +30,8 @@ COMPACT = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S", 17: "%Y%m%d%H%M%S%
 WITHOUT_YEAR = ("%Y-%m-%d", "%Y-%m/%d", "%Y-%m.%d", "%Y-%m%d")  # after the year is put before
 # An offset at the end, after a time of day: +02, +0200, +02:00, Z; the names of UTC.
 OFFSET = r"(?i)(?:\d\s*(?:Z|UTC|GMT)|[T ]\d.*[+-]\d\d(?::?\d\d)?)$"
+# As Presto and Snowflake write a time in a zone: 2024-03-01 10:00:00 America/New_York.
+ZONED = r"^(\d.*\d(?:\s?[+-]\d\d:?\d\d)?)\s*\[?([A-Za-z]+(?:/[\w+-]+)+)\]?$"
 UTC_NAME = r"(?i)\s*\[?(?:UTC|GMT)\]?$"
 # Other spellings, of which pandas reads none: (what it is, what it becomes), as RE2 has it.
 SPELLINGS = (
@@ -74,6 +77,9 @@ def _iso(text: pa.Array, timezone: str) -> np.ndarray:
     if found is not None:
         return found
     text = _spelt_as_usual(text)
+    zoned = _matches(text, ZONED)
+    if zoned.any():
+        return _in_named_zones(text, zoned, timezone)
     offset = _matches(text, OFFSET)
     plain = pc.replace_substring_regex(text, UTC_NAME, "Z")
     # Python's logging writes 10:00:00,123; others write t and z.
@@ -90,6 +96,20 @@ def _iso(text: pa.Array, timezone: str) -> np.ndarray:
         form = COMPACT.get(len(text[int(i)].as_py()))
         out[i] = _formatted(text[int(i) : int(i) + 1], form, timezone)[0] if form else NO_TIME
     return out
+
+
+def _in_named_zones(text: pa.Array, zoned: np.ndarray, timezone: str) -> np.ndarray:
+    """Return ISO 8601 times of which some, `zoned` (n,) bool, name a zone, (n,) int64 ms."""
+    names = pc.replace_substring_regex(text, ZONED, r"\2").dictionary_encode()
+    clock = pc.replace_substring_regex(text, ZONED, r"\1")
+    ms = np.full(len(text), NO_TIME, dtype=np.int64)
+    for code, name in enumerate(names.dictionary.to_pylist()):
+        here = zoned & (names.indices.to_numpy() == code)
+        if here.any() and is_zone(name):
+            ms[here] = _iso(clock.filter(pa.array(here)), name)
+    if not zoned.all():
+        ms[~zoned] = _iso(text.filter(pa.array(~zoned)), timezone)
+    return ms
 
 
 def iso_of_one_kind(text: pa.Array, timezone: str = "UTC") -> np.ndarray | None:
