@@ -6,12 +6,12 @@ so a network cannot tell by itself whether a card is the one of a month ago.
 
 from __future__ import annotations
 
-import weakref
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from baselines.last_log import LastLog
 from eventlog.arrays import FIRST, Sequences
 
 CODED = ("item", "category")  # categorical columns whose repeats are columns, beside all entities
@@ -46,7 +46,7 @@ def repeats_of(user: np.ndarray, time: np.ndarray, value: np.ndarray, known: np.
     return Repeats(first, earlier, age)
 
 
-_CACHE: list[tuple[weakref.ref[Sequences], dict[str, np.ndarray]]] = []
+_computed = LastLog[dict[str, np.ndarray]]()
 
 
 def repeat_columns(s: Sequences) -> dict[str, np.ndarray]:
@@ -56,13 +56,14 @@ def repeat_columns(s: Sequences) -> dict[str, np.ndarray]:
     row's value, and of the number of earlier rows with it; 0 where the value is missing or new.
     Those of the last log are kept, since several parts of a model ask for them.
     """
-    if _CACHE and _CACHE[0][0]() is s:
-        return _CACHE[0][1]
+    return _computed.get(s, lambda: _columns(s))
+
+
+def _columns(s: Sequences) -> dict[str, np.ndarray]:
     user, columns = s.row_user(), {}
     coded = {name: (s.columns[name], FIRST) for name in CODED if name in s.columns}
     for name, (value, least) in (coded | {name: (ids, 0) for name, ids in s.ids.items()}).items():
         repeats = repeats_of(user, s.time, value, value >= least)
         columns[f"age_{name}"] = np.log1p(repeats.age / 60_000)
         columns[f"earlier_{name}"] = np.log1p(repeats.earlier)
-    _CACHE[:] = [(weakref.ref(s), columns)]
     return columns

@@ -110,6 +110,9 @@ class Task(ABC):
     oracle_knows: ClassVar[str] = "knows the truth of the simulated log"
     # Tables of a simulated log's truth that `test_effect` reads.
     truth_tables: ClassVar[tuple[str, ...]] = ()
+    # Of a simulated log, what `oracle` reads: truth tables, and columns of the events. None: all.
+    oracle_tables: ClassVar[tuple[str, ...] | None] = None
+    oracle_columns: ClassVar[tuple[str, ...] | None] = None
 
     # --- what a task defines ----------------------------------------------------------------------
 

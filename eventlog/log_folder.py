@@ -31,6 +31,7 @@ from eventlog.manifest import SCHEMA_VERSION
 if TYPE_CHECKING:
     import pandas as pd  # it takes as long as a small simulation, which does without
 
+ROW_GROUP = 1 << 20  # rows that are written at once
 TABLES = ("users", "items", "labels")
 WRITTEN_BY_FINISH = ("files", "schema_version", "versions")  # manifest keys that describe the files
 
@@ -230,28 +231,32 @@ def write_parquet(
             dictionaries are in the file then, in this order, also those that no row has.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    table = to_arrow(table, keep=encoded)
+    if not isinstance(table, pa.Table):
+        table = to_arrow(table)
+    groups = [  # one by one: plain strings take far more memory than codes
+        table.slice(start, ROW_GROUP) for start in range(0, max(table.num_rows, 1), ROW_GROUP)
+    ]
+    schema = to_arrow(table.schema.empty_table(), keep=encoded).schema
     # Ascending numbers are stored as differences: smaller, and no dictionary is built in vain.
     rising = [
         n
         for n in ("event_id", "timestamp")
-        if n in table.column_names
-        and (
-            pa.types.is_integer(table.schema.field(n).type)
-            or pa.types.is_timestamp(table.schema.field(n).type)
-        )
+        if n in schema.names
+        and (pa.types.is_integer(k := schema.field(n).type) or pa.types.is_timestamp(k))
     ]
-    pq.write_table(
-        table,
+    with pq.ParquetWriter(
         path,
+        schema,
         compression="zstd",
         compression_level=1,
         store_schema=False,
-        use_dictionary=[n for n in table.column_names if n not in rising],
+        use_dictionary=[n for n in schema.names if n not in rising],
         column_encoding=dict.fromkeys(rising, "DELTA_BINARY_PACKED") or None,
         # of what a reader may skip row groups by
-        write_statistics=[n for n in (*rising, "user_id") if n in table.column_names],
-    )
+        write_statistics=[n for n in (*rising, "user_id") if n in schema.names],
+    ) as writer:
+        for group in groups:
+            writer.write_table(to_arrow(group, keep=encoded))
 
 
 def to_arrow(table: pd.DataFrame | pa.Table, *, keep: Collection[str] = ()) -> pa.Table:

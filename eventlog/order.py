@@ -191,8 +191,9 @@ def _in_order(events: pd.DataFrame) -> bool:
 
 def in_order(codes: np.ndarray, time: np.ndarray) -> bool:
     """Return whether rows ascend by code and, within a code, by time."""
-    same, rising = codes[1:] == codes[:-1], codes[1:] > codes[:-1]
-    return bool((rising | (same & (np.diff(time) >= 0))).all())
+    if (codes[1:] < codes[:-1]).any():
+        return False
+    return bool(((codes[1:] > codes[:-1]) | (time[1:] >= time[:-1])).all())
 
 
 def places(codes: np.ndarray, time: np.ndarray) -> np.ndarray:
@@ -202,8 +203,23 @@ def places(codes: np.ndarray, time: np.ndarray) -> np.ndarray:
     low, high = int(time.min()), int(time.max())
     width = high - low + 1
     if (int(codes.max()) + 1) * width < 2**62:  # one sort by one number instead of two sorts
-        return np.argsort(codes.astype(np.int64) * width + (time - low), kind="stable")
+        return _stable_order(codes.astype(np.int64) * width + (time - low))
     return np.lexsort((time, codes))
+
+
+def _stable_order(key: np.ndarray) -> np.ndarray:
+    """Return np.argsort(key, kind="stable") of (n,) int64, in a third of the time.
+
+    numpy sorts with vector instructions only where equal ones need not keep their order, so they
+    are put in order afterwards.
+    """
+    order = np.argsort(key)
+    key = key[order]
+    first = np.append(True, key[1:] != key[:-1])
+    if first.all():
+        return order
+    n = len(order)
+    return np.sort(np.cumsum(first) * n + order) % n
 
 
 def _clean_index(events: pd.DataFrame) -> bool:

@@ -44,12 +44,15 @@ def session_column(
         gap_minutes: a pause longer than this ends a session.
     """
     new_user = np.append(True, user[1:] != user[:-1])[: len(user)]
-    new = new_user | np.append(True, np.diff(time) > gap_minutes * 60_000)[: len(user)]
+    new = new_user.copy()
+    new[1:] |= time[1:] - time[:-1] > gap_minutes * 60_000
     session = np.cumsum(new, dtype=np.int32) - np.int32(1)  # (n_rows,) number over all users
     first = np.flatnonzero(new)  # (n_sessions,) its first row
-    number = np.arange(len(first)) - np.maximum.accumulate(
-        np.where(new_user[first], np.arange(len(first)), 0)
+    start = np.flatnonzero(new_user[first])  # (n_users,) its first session
+    per_user = np.diff(start, append=len(first))
+    number = np.arange(len(first)) - np.repeat(start, per_user)
+    ordinals = pa.array(np.arange(1, per_user.max(initial=0) + 1)).cast(pa.string())
+    labels = pc.binary_join_element_wise(
+        names.take(pa.array(user[first])), ordinals.take(pa.array(number)), ":"
     )
-    ordinal = pa.array(number + 1).cast(pa.string())
-    labels = pc.binary_join_element_wise(names.take(pa.array(user[first])), ordinal, ":")
     return pa.DictionaryArray.from_arrays(pa.array(session), labels)

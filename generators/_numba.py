@@ -13,6 +13,7 @@ MODULES = (
     "generators.sequences.levels",
     "generators.sequences.user_record",
     "generators.sequences.user_state",
+    "generators.sequences.offers",
     "generators.codec.timing_params",
     "generators.sequences.encode",
     "generators.sampling.timing",

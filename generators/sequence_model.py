@@ -49,8 +49,9 @@ from generators.sampling.parts import (
 from generators.sampling.prefix import continued_statement, prefix_of
 from generators.sampling.sampler import sample_rows
 from generators.sampling.step_model import StepModel
-from generators.sequences.decode import decode
+from generators.sequences.decode import decode, offers_of
 from generators.sequences.encode import EncodedSequences, encode
+from generators.sequences.responses import learn_responses
 from generators.sequences.sampled import Sampled, joined
 from generators.sequences.validity import learn_needs, learn_rules
 from generators.structure.declared import read_declared
@@ -65,6 +66,9 @@ ASSUMED_PUBLIC = [
     "currency",
     "settings of the generator",
 ]
+# What is said of offers under a privacy budget.
+UNANSWERED = "responses to offers; users act alike whether an offer is treated or not"
+UNDECLARED = "campaigns; declare them (--structure), or offers are drawn like any other row"
 UNCONDITIONAL = SampleConditions()
 PILOT = 400  # users with, and without, labelled sessions from which a rate is set
 
@@ -130,6 +134,7 @@ class SequenceGenerator(Generator):
         sources = dict(declared.sources)
         if structure is not None:
             sources["structure"] = f"the relations that {Path(structure).name} declares"
+        offers = derived.offers_in(log)
         log = derived.reduce(log)
         if len(log) == 0:
             raise InputError("Nothing is left to learn once what is determined is taken out.")
@@ -158,8 +163,9 @@ class SequenceGenerator(Generator):
             structure=restorable,
             id_prefix=unused_prefix(log, ledger),
         )
-        steps = encode(log, codec, max_rows=self._rows_of_a_user(private), private=private)
-        self.codec_: Codec = learn_rules(codec, steps, queries)
+        rows = self._rows_of_a_user(private)
+        steps = encode(log, codec, max_rows=rows, private=private, offers=offers)
+        self.codec_: Codec = learn_responses(learn_rules(codec, steps, queries), steps)
         self._learn_marginals(steps, queries)
         self._learn(steps, seed=seed, ledger=ledger)
         self.privacy = ledger.statement(sources, ASSUMED_PUBLIC).to_json()
@@ -322,7 +328,8 @@ class SequenceGenerator(Generator):
     ) -> EventLog:
         limits = limits_of(codec, facts.get("where", {}))
         log = decode(codec, sampled, seed=seed, names=names, limits=limits)
-        log = codec.structure.restore(log, np.random.default_rng([seed, 4]), past)
+        rng = np.random.default_rng([seed, 4])
+        log = codec.structure.restore(log, rng, past, offers_of(codec, sampled, seed, names))
         log.manifest |= {
             "made_by": "generators",
             "generator": self._name(),
@@ -367,7 +374,12 @@ class SequenceGenerator(Generator):
         lines = [f"dropped: {name}" for name in said["dropped"]]
         lines += [f"folded: {name}: {how}" for name, how in said["folded"].items()]
         lines.append(f"turned into new ids: {', '.join(said['ids'])}")
-        return lines + [f"derived: {how}" for how in said["derived"]]
+        lines += [f"derived: {how}" for how in said["derived"]]
+        if self.codec_.private and self.codec_.structure.calendar is not None:
+            lines.append(f"not learnt: {UNANSWERED}")
+        elif self.codec_.private and "coupon_offer" in self.codec_.roles.values():
+            lines.append(f"not learnt: {UNDECLARED}")
+        return lines
 
     def _name(self) -> str:
         return plugins.name_of("generators.models", type(self)) or type(self).__name__

@@ -14,7 +14,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
+
+from eventlog._runtime.compiled import compiled
 
 GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _M1, _M2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
@@ -22,7 +23,7 @@ _30, _27, _31, _11 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
 _TINY = 2.0**-53
 
 
-@njit(cache=True, inline="always")
+@compiled(inline="always")
 def scramble(z):
     """Return a bijective scramble of a uint64, the finaliser of splitmix64."""
     z = (z ^ (z >> _30)) * _M1
@@ -30,19 +31,19 @@ def scramble(z):
     return z ^ (z >> _31)
 
 
-@njit(cache=True)
+@compiled()
 def child(key, n):
     """Return the uint64 key of the n-th stream below `key`."""
     return scramble(scramble(key) + GAMMA * np.uint64(n + 1))
 
 
-@njit(cache=True)
+@compiled()
 def uniform(key, n):
     """Return the n-th draw of the stream, a float64 in [0, 1)."""
     return np.float64(scramble(key + GAMMA * np.uint64(n)) >> _11) * _TINY
 
 
-@njit(cache=True)
+@compiled()
 def normal(key, n):
     """Return a standard normal from draws n and n + 1 (Box and Muller 1958)."""
     return math.sqrt(-2.0 * math.log(1.0 - uniform(key, n))) * math.cos(
@@ -50,7 +51,7 @@ def normal(key, n):
     )
 
 
-@njit(cache=True)
+@compiled()
 def children(keys, numbers):
     """Return (n,) uint64: `child` of each key (n,) and number (n,)."""
     out = np.empty(len(keys), dtype=np.uint64)
@@ -59,7 +60,7 @@ def children(keys, numbers):
     return out
 
 
-@njit(cache=True)
+@compiled()
 def uniforms(key, numbers):
     """Return (n,) float64: `uniform` of the key and each number (n,)."""
     out = np.empty(len(numbers), dtype=np.float64)
@@ -68,7 +69,7 @@ def uniforms(key, numbers):
     return out
 
 
-@njit(cache=True)
+@compiled()
 def normals(key, numbers):
     """Return (n,) float64: `normal` of the key and each number (n,)."""
     out = np.empty(len(numbers), dtype=np.float64)
@@ -77,7 +78,7 @@ def normals(key, numbers):
     return out
 
 
-@njit(cache=True)
+@compiled()
 def mixed(values, salt):
     """Return (n,) uint64: `scramble` of each uint64 (n,) in the stream `salt`."""
     out = np.empty(len(values), dtype=np.uint64)

@@ -8,15 +8,14 @@ events: they wait for the day on which they fall due.
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import simpy
 
+from eventlog._runtime.garbage import no_garbage_collection
 from simulator import event_codes
 from simulator.behaviour import campaigns, shoppers
 from simulator.behaviour.browser import Browser
@@ -49,21 +48,6 @@ class Shard:
     order_index: OrderIndex
     fraudsters: fraud.Fraudsters
     offers: np.ndarray  # (n,) campaigns.OFFER
-
-
-@contextmanager
-def no_garbage_collection() -> Iterator[None]:
-    """Collect no garbage inside.
-
-    A shard makes millions of short-lived objects without cycles; scanning them costs a third.
-    """
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 class Engine:

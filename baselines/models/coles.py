@@ -21,7 +21,7 @@ from baselines.models.gru import GRU
 from baselines.nn.budget import cost
 from baselines.nn.label import measure_of, measured
 from baselines.nn.pretraining import known_rows
-from baselines.nn.scoring import ARMS, START_ROWS
+from baselines.nn.scoring import ARMS, SCORE_ROWS
 from baselines.nn.training import Schedule, train
 from baselines.nn.windows import Batch, batches, tails
 from eventlog.arrays import Examples, Queries, Sequences
@@ -116,7 +116,7 @@ class CoLES(GRU):
         table = self.table_of(sequences)
         out = np.zeros((len(queries), self.dim + 1), dtype=np.float32)
         self.network_.eval()
-        for batch in batches(tails(sequences.offsets, queries, self.window), START_ROWS):
+        for batch in batches(tails(sequences.offsets, queries, self.window), SCORE_ROWS):
             out[batch.query, :-1] = self._embed(batch, table).cpu().numpy()
         known = queries.end > sequences.offsets[queries.user]
         last = sequences.time[queries.end[known] - 1]

@@ -7,7 +7,7 @@ from typing import Annotated
 import numpy as np
 
 from baselines.tabular.boosting import Trees
-from baselines.tabular.tabular import DelayDays, Tabular
+from baselines.tabular.tabular import DelayDays, Table, Tabular
 from eventlog._runtime.settings import Above, Range
 
 
@@ -45,12 +45,7 @@ class LightGBM(Tabular):
         )
 
     def fit_table(
-        self,
-        table: np.ndarray,
-        target: np.ndarray,
-        valid: tuple[np.ndarray, np.ndarray] | None,
-        *,
-        seed: int,
+        self, table: np.ndarray, target: np.ndarray, valid: Table | None, *, seed: int
     ) -> None:
         """Grow the trees."""
         self.model_ = self.trees.grow_on_all(table, target, valid, seed=seed)

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
-from baselines.tabular.tabular import DelayDays, Standardiser, Tabular, joined, log_loss
+from baselines.tabular.tabular import DelayDays, Standardiser, Table, Tabular, joined, log_loss
 from eventlog._runtime.settings import Above
 
 Strength = Annotated[float, Above(0.0)]
@@ -36,12 +36,7 @@ class Logistic(Tabular):
         self.strengths, self.default = tuple(strengths), default
 
     def fit_table(
-        self,
-        table: np.ndarray,
-        target: np.ndarray,
-        valid: tuple[np.ndarray, np.ndarray] | None,
-        *,
-        seed: int,
+        self, table: np.ndarray, target: np.ndarray, valid: Table | None, *, seed: int
     ) -> None:
         """Fit by Newton steps on the standardised table; convex, so the seed has no effect."""
         strength = self.default

@@ -8,10 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from baselines.tabular.tabular import DelayDays, Standardiser, Tabular, joined
+from baselines.tabular.tabular import DelayDays, Standardiser, Table, Tabular, joined
 from eventlog._runtime.settings import Above, Range
 
-Table = tuple[np.ndarray, np.ndarray]  # (n, n_features) float32, (n,) bool
 MIN_PATIENCE_STEPS = 60  # without improvement, before training ends early
 
 
@@ -49,12 +48,7 @@ class MLP(Tabular):
         self.batch, self.epochs, self.patience = batch, epochs, patience
 
     def fit_table(
-        self,
-        table: np.ndarray,
-        target: np.ndarray,
-        valid: tuple[np.ndarray, np.ndarray] | None,
-        *,
-        seed: int,
+        self, table: np.ndarray, target: np.ndarray, valid: Table | None, *, seed: int
     ) -> None:
         """Let the validation part choose the number of epochs, then train so long on all rows."""
         if valid is None:

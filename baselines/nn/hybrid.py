@@ -20,18 +20,17 @@ training adds to it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from baselines.base import Family
 from baselines.nn.embedding import Past
 from baselines.nn.heads import CLIP_SD, READS, LabelHead, NextItemHead
 from baselines.nn.label import logistic
-from baselines.nn.losses import Repeats, softmax_log_probability
+from baselines.nn.mixture import GatedItemHead, MixedObjective, gated_log_probability
 from baselines.nn.neural import NeuralModel
 from baselines.nn.next_item import SMOOTHING, NextItemObjective
 from baselines.nn.scoring import ARMS
@@ -45,9 +44,6 @@ from eventlog.arrays import DAY_MS, Examples, Queries, Sequences
 
 HOUR_MS = 3_600_000
 ORDER_ROLES = ("cart", "checkout", "payment", "payment_failed", "purchase")
-# Share of the loss in which the network answers without the counts, so that it does not come to
-# rely on them.
-ALONE = 0.5
 TREES_SHARE = 0.5  # of a label's logit, where questions are asked at events
 CATEGORY_START = 0.2  # factor on category vectors, since the item vectors know more
 
@@ -61,6 +57,7 @@ class Hybrid(NeuralModel):
     """
 
     family: ClassVar[Family] = "hybrid"
+    objective: ClassVar[type[NextItemObjective]] = MixedObjective
 
     def __init__(self, *, strength: Annotated[float, Above(0.0)] = 0.03, **settings: Any) -> None:
         super().__init__(**settings)
@@ -81,14 +78,8 @@ class Hybrid(NeuralModel):
 
     def item_objective(self, train: Examples, rng: np.random.Generator) -> NextItemObjective:
         """Return the loss of the mixture."""
-        objective = _MixedObjective(
-            self.network_,
-            self.table_of(train.sequences),
-            train,
-            full_softmax=self.full_softmax,
-            negatives=self.negatives,
-            rng=rng,
-        )
+        objective = super().item_objective(train, rng)
+        assert isinstance(objective, MixedObjective)
         objective.counted = self.network_.tensor(self.counts_.target_probability(train))
         self.counts_.forget_training()
         return objective
@@ -168,7 +159,7 @@ class Hybrid(NeuralModel):
         """Take the answers into the entities' risk."""
         if self.kind_ != "next_item":
             self.features_.observe(known)
-            self._table = None  # its rows carry the risk
+            self._tables.forget()  # its rows carry the risk
 
     def final_logits(self, sequences: Sequences, queries: Queries) -> np.ndarray:
         """Return the logits of network and trees, (n, 2) float32."""
@@ -177,59 +168,6 @@ class Hybrid(NeuralModel):
             return logits
         by_trees = self.trees_.logit(self.known(sequences, queries))[:, None]
         return (1 - TREES_SHARE) * logits + TREES_SHARE * by_trees
-
-
-class GatedItemHead(NextItemHead):
-    """A head for next items with a gate between the network, transitions and repeats."""
-
-    def __init__(self, dim: int, popularity: np.ndarray, *, dropout: float, question: bool) -> None:
-        """Begin the biases at the log of `popularity` (n_items,)."""
-        super().__init__(dim, len(popularity), dropout=dropout, question=question)
-        self.gate = nn.Linear(dim, 3)
-        with torch.no_grad():
-            self.bias.copy_(torch.from_numpy(np.log(np.maximum(popularity, 1e-9))))
-
-    def log_gate(self, z: Tensor) -> Tensor:
-        """Return the log weights of network, transitions and repeats, (p, 3)."""
-        return torch.log_softmax(self.gate(z), dim=-1)
-
-
-class _MixedObjective(NextItemObjective):
-    """The loss of network and counts together."""
-
-    counted: Tensor  # (n, 2) probability of the target by transitions and by repeats
-
-    def of_vectors(
-        self, z: Tensor, repeats: Repeats, query: Tensor, only_past: np.ndarray
-    ) -> Tensor:
-        """Return the loss; the gate learns only where, as at scoring, the past alone is seen."""
-        head, target = self.network.item_head, self.target[query]
-        if self.negatives:
-            log_p = self.sampled(z, repeats, target)
-        else:
-            items = self.network.embedding.items()
-            log_p = softmax_log_probability(z, items, head.bias, repeats, target)
-        gate = head.log_gate(z)  # type: ignore[operator]
-        both = gated_log_probability(log_p, self.counted[query].unbind(-1), gate)
-        mixed = torch.where(
-            self.network.tensor(only_past), (1 - ALONE) * both + ALONE * log_p, log_p
-        )
-        return -mixed.mean()
-
-
-def gated_log_probability(network: Tensor, counted: Sequence[Tensor], gate: Tensor) -> Tensor:
-    """Return the log-probability of a mixture of a network and of counts, (...).
-
-    Args:
-        network: (...) log-probability by the network.
-        counted: k probabilities (...) by counts.
-        gate: (..., 1 + k) log weights.
-    """
-    by_counts = sum(
-        (p * gate[..., k].exp() for k, p in enumerate(counted, start=1)),
-        torch.full_like(network, 1e-9),
-    )
-    return torch.logaddexp(network + gate[..., 0], by_counts.log())
 
 
 def running_features(s: Sequences) -> dict[str, np.ndarray]:

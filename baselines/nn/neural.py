@@ -1,9 +1,9 @@
-"""What all sequence models share: their settings, how they are built and fitted, and their scores.
+"""What all sequence models share: their settings, and how they are built and fitted.
 
 A model in `models/` names its defaults and builds its backbone. It reads the sequence alone, with
 all its columns, and learns from nothing but it: no aggregates, no trees, no other user. What is
 mixed with such things is a hybrid (see `hybrid`). Where a label is about an event, a row also says
-what it repeats of its user's earlier rows (see `extra_columns`).
+what it repeats of its user's earlier rows (see `NetworkModel.extra_columns`).
 
 Training follows the data: it goes on as long as validation improves (see `training`), within
 `budget`, which is given in CPU seconds of a reference machine (see `budget`).
@@ -11,22 +11,21 @@ Training follows the data: it goes on as long as validation improves (see `train
 
 from __future__ import annotations
 
-import weakref
 from abc import abstractmethod
 from typing import Annotated, ClassVar, cast
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from baselines.base import Family, Kind, LearningCurve, Model
+from baselines.base import Family, Kind
 from baselines.nn.budgeted_training import (
     FEWEST_MEASURED,
     UNWATCHED_EPOCHS,
     BudgetedTrainer,
     judged_by,
 )
-from baselines.nn.embedding import EventEmbedding, EventTable, Fields, Past
+from baselines.nn.embedding import EventEmbedding, Fields
 from baselines.nn.heads import LabelHead, NextItemHead
 from baselines.nn.label import (
     LabelObjective,
@@ -34,26 +33,21 @@ from baselines.nn.label import (
     begin_as_regression,
     measure_of,
     measured,
-    sigmoid,
 )
 from baselines.nn.last_row import LastRow
 from baselines.nn.network import EVENT_MEMORY_DAYS, MEMORY_DAYS, Network
+from baselines.nn.network_model import NetworkModel
 from baselines.nn.next_item import NextItemObjective, at_the_answer, ndcg, with_known_answers
 from baselines.nn.pretraining import MASK, Pretraining, known_rows
 from baselines.nn.scoring import (
     ARMS,
-    SCORE_ROWS,
-    START_ROWS,
-    item_scores,
-    label_logits,
     label_reads,
 )
 from baselines.nn.transfer import take_over
 from baselines.nn.windows import Windows, chunks, tails
-from baselines.repeats import repeat_columns
 from eventlog._runtime.errors import InputError
 from eventlog._runtime.settings import Above, Range
-from eventlog.arrays import Examples, Queries, Sequences
+from eventlog.arrays import Examples
 from eventlog.encode import Encoder
 
 LINEAR_SHARE = 0.5  # of the budget for labels, at most, is spent on reading for a linear start
@@ -65,7 +59,7 @@ LearningRate = Annotated[float, Above(0.0, 1.0)]
 Seconds = Annotated[float, Above(0.0, 1e7, "CPU seconds of the reference machine")]
 
 
-class NeuralModel(Model):
+class NeuralModel(NetworkModel):
     """A sequence model for next items, binary labels and uplift (a label under two arms).
 
     Args:
@@ -89,7 +83,7 @@ class NeuralModel(Model):
     kinds: ClassVar[frozenset[str]] = frozenset({"next_item", "binary", "uplift"})
     family: ClassVar[Family] = "sequence"
     budgeted: ClassVar[bool] = True
-    bidirectional: ClassVar[bool] = False
+    objective: ClassVar[type[NextItemObjective]] = NextItemObjective
 
     def __init__(
         self,
@@ -110,6 +104,7 @@ class NeuralModel(Model):
         patience: Annotated[int, Range(1)] = 3,
         valid_questions: Annotated[int, Range(1)] = 2_000,
     ) -> None:
+        super().__init__()
         self.dim, self.layers, self.dropout = dim, layers, dropout
         self.length, self.label_length = length, label_length
         self.budget, self.batch_rows, self.weight_decay = budget, batch_rows, weight_decay
@@ -117,37 +112,14 @@ class NeuralModel(Model):
         self.full_softmax, self.negatives = full_softmax, negatives
         self.patience, self.valid_questions = patience, valid_questions
         self._source: NeuralModel | None = None
-        self._table: tuple[weakref.ref[Sequences], EventTable] | None = None
 
     def begin_with(self, source: NeuralModel) -> None:
         """Let `fit` begin with the weights of a model fitted on another log (see `transfer`)."""
         self._source = source
 
-    @property
-    def window(self) -> int:
-        """Rows of history in a window of the fitted kind of question."""
-        return self.length if self.kind_ == "next_item" else self.label_length
-
     @abstractmethod
     def backbone(self) -> nn.Module:
         """Return a module of rows (b, t, dim), lengths (b,) and times (b, t) to (b, t, dim)."""
-
-    def extra_columns(self, sequences: Sequences) -> dict[str, np.ndarray]:
-        """Return columns to add to the rows, (n_rows,) each.
-
-        Whether an order is a fraud turns on whether its card, device and item are the user's own:
-        where a label is about an event, rows carry what they repeat of the user's earlier ones.
-        """
-        return repeat_columns(sequences) if self.at_event_ else {}
-
-    def known(self, sequences: Sequences, queries: Queries) -> np.ndarray:
-        """Return what a label's head reads beside the states, (n, F) float32.
-
-        Those are the numbers of the event that a label is about; at dates F is 0.
-        """
-        if self.last_row_ is None:
-            return np.zeros((len(queries), 0), dtype=np.float32)
-        return self.last_row_(sequences, queries)
 
     # --- what a hybrid adds -----------------------------------------------------------------------
 
@@ -159,7 +131,7 @@ class NeuralModel(Model):
 
     def item_objective(self, train: Examples, rng: np.random.Generator) -> NextItemObjective:
         """Return what is learnt from next items."""
-        return NextItemObjective(
+        return self.objective(
             self.network_,
             self.table_of(train.sequences),
             train,
@@ -167,16 +139,6 @@ class NeuralModel(Model):
             negatives=self.negatives,
             rng=rng,
         )
-
-    def item_log_probability(self, z: Tensor, past: Past, last: np.ndarray) -> Tensor:
-        """Return the log-probability of each item as the next one, (r, n_items).
-
-        Args:
-            z: (r, dim) from `Network.item_vector`.
-            past: the items before each question.
-            last: (r, PAST_ROWS) int64, the same items as an array, latest first.
-        """
-        return self.network_.item_log_probability(z, past)
 
     def label_head(self, train: Examples, valid: Examples | None, seed: int) -> LabelHead:
         """Return the head for labels."""
@@ -195,7 +157,7 @@ class NeuralModel(Model):
         Integers are items, 0.0 and 1.0 labels, and labels with a treatment are uplift.
         """
         label: Kind = "binary" if train.treatment is None else "uplift"
-        self.kind_: Kind = "next_item" if np.issubdtype(train.target.dtype, np.integer) else label
+        self.kind_ = "next_item" if np.issubdtype(train.target.dtype, np.integer) else label
         self.at_event_ = self.kind_ == "binary" and asked_at_events(train.sequences, train.queries)
         self.encoder_ = encoder
         self.device_ = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -207,7 +169,7 @@ class NeuralModel(Model):
                 self._fit_items(train, valid, rng)
             else:
                 self._fit_labels(train, valid, rng, seed)
-        self._table = None
+        self._tables.forget()
 
     def _fit_items(self, train: Examples, valid: Examples | None, rng: np.random.Generator) -> None:
         if "item" not in train.sequences.columns:
@@ -265,12 +227,11 @@ class NeuralModel(Model):
         price = trainer.price(tails(sequences.offsets, queries, self.window))
         some = judged_by(valid, price, seconds, rng, most=self.valid_questions)
 
-        def measure(rows: int = SCORE_ROWS) -> float:
+        def measure() -> float:
             assert some is not None
-            logits = self._logits(some.sequences, some.queries, rows)
-            return measured(self.measure_, logits, some)
+            return measured(self.measure_, self.arm_logits(some.sequences, some.queries), some)
 
-        start = None if some is None else measure(START_ROWS)
+        start = None if some is None else measure()
         steps = self._pretrain(train, rng) if self.pretrain > 0 else 0
         affordable = int(LINEAR_SHARE * seconds / price.question)
         read = self.begin_labels(train, max(affordable, FEWEST_MEASURED))
@@ -359,70 +320,3 @@ class NeuralModel(Model):
         return BudgetedTrainer(
             module, self.dim, self.batch_rows, self.weight_decay, self.patience, outputs
         )
-
-    # --- scoring ----------------------------------------------------------------------------------
-
-    def score(self, sequences: Sequences, queries: Queries) -> np.ndarray:
-        """Return log-probabilities of items, probabilities of a label, or effects; float32.
-
-        next_item: (n, n_items); binary: (n,); uplift: (n,), the difference of probabilities.
-        """
-        if self.kind_ == "next_item":
-            return self._item_scores(sequences, queries)
-        control, treated = sigmoid(self.final_logits(sequences, queries)).T
-        return treated - control if self.kind_ == "uplift" else control
-
-    def final_logits(self, sequences: Sequences, queries: Queries) -> np.ndarray:
-        """Return the logits that scores are made of, (n, 2) float32: those of the network."""
-        return self.arm_logits(sequences, queries)
-
-    def arm_logits(self, sequences: Sequences, queries: Queries) -> np.ndarray:
-        """Return the network's logits under control and treated, (n, 2) float32.
-
-        For binary labels both are the same.
-        """
-        return self._logits(sequences, queries, SCORE_ROWS)
-
-    def _logits(self, sequences: Sequences, queries: Queries, rows: int) -> np.ndarray:
-        """Return `arm_logits`, computed for about `rows` padded rows at once."""
-        windows = tails(sequences.offsets, queries, self.window)
-        table, known = self.table_of(sequences), self.known(sequences, queries)
-        return label_logits(self.network_, table, windows, queries, known, rows=rows)
-
-    def _item_scores(self, sequences: Sequences, queries: Queries) -> np.ndarray:
-        """Return the log-probabilities of next items, (n, n_items) float32."""
-        length = max(self.length - self.bidirectional, 1)  # a masked row is appended
-        return item_scores(
-            self.network_,
-            self.table_of(sequences),
-            tails(sequences.offsets, queries, length),
-            queries,
-            self.item_log_probability,
-            n_items=self.encoder_.n_items,
-        )
-
-    def learning_curve(self) -> LearningCurve | None:
-        """Return how validation scores went; steps of pre-training count.
-
-        The first value is that of the untrained model, or of what a hybrid begins from.
-        """
-        history = self.history_
-        if not history.at:
-            return None
-        return LearningCurve(self.measure_, tuple(history.at), tuple(history.measure), history.best)
-
-    def n_parameters(self) -> int:
-        """Return the number of weights of the network."""
-        return sum(p.numel() for p in self.network_.parameters())
-
-    # --- the log as tensors -----------------------------------------------------------------------
-
-    def table_of(self, sequences: Sequences) -> EventTable:
-        """Return the log as tensors; those of the log asked about last are kept."""
-        if self._table is None or self._table[0]() is not sequences:
-            columns = self.extra_columns(sequences)
-            missing = np.zeros(sequences.n_rows)
-            extra = [columns.get(name, missing) for name in self.fields_.extra]
-            table = EventTable(sequences, self.fields_, self.device_, extra)
-            self._table = (weakref.ref(sequences), table)
-        return self._table[1]

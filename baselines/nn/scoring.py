@@ -15,10 +15,7 @@ from baselines.nn.network import Network
 from baselines.nn.windows import Windows, batches
 from eventlog.arrays import Queries
 
-SCORE_ROWS = 4_096  # padded rows scored at once: few, so that what is computed stays in the cache
-# The same before training. Rounding and the draws of dropout depend on it, so a change moves scores
-# as another seed does.
-START_ROWS = 16_384
+SCORE_ROWS = 4_096  # padded rows computed at once: few, so that they stay in the cache
 ARMS = 2  # control and treated
 
 
@@ -30,7 +27,7 @@ def label_reads(
     network.eval()
     asked = table.asked(queries)
     read = np.zeros((len(queries), READS * dim), dtype=np.float32)
-    for batch in batches(windows, START_ROWS):
+    for batch in batches(windows, SCORE_ROWS):
         at = asked.at(network.tensor(batch.query))
         read[batch.query] = network.read_label(table, batch, at).cpu().numpy()
     return read
@@ -43,8 +40,6 @@ def label_logits(
     windows: Windows,
     queries: Queries,
     known: np.ndarray,
-    *,
-    rows: int = SCORE_ROWS,
 ) -> np.ndarray:
     """Return the logits under control and treated, (n, ARMS) float32.
 
@@ -56,12 +51,11 @@ def label_logits(
         windows: those of the questions.
         queries: n questions.
         known: (n, F) what the head reads beside the states.
-        rows: padded rows computed at once.
     """
     asked = table.asked(queries)
     beside = network.tensor(known)
     scores = np.zeros((len(queries), ARMS), dtype=np.float32)
-    for batch in batches(windows, rows):
+    for batch in batches(windows, SCORE_ROWS):
         query = network.tensor(batch.query)
         logits = network.logits(table, batch, asked.at(query), beside[query])
         both = (logits, logits)

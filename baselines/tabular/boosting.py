@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import lightgbm
 import numpy as np
 
-from baselines.tabular.tabular import joined
+from baselines.tabular.tabular import Table, joined
 
 MOST_LOGIT = 8.0  # logits are clipped at this
 SEED_STEP = 1_000  # between the seeds of a bag's members
-Table = tuple[np.ndarray, np.ndarray]  # (n, n_features) float32, (n,) bool
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ Totals are integers, so a difference of two of them is exact.
 
 from __future__ import annotations
 
-import weakref
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from baselines.last_log import LastLog
 from baselines.repeats import repeats_of
 from baselines.tabular.entity_risk import order_runs
 from eventlog.arrays import DAY_MS, FIRST, Sequences
@@ -115,7 +115,7 @@ class History:
         return np.where((place >= 0) & (last >= start), last, -1)
 
 
-_CACHE: list[tuple[weakref.ref[Sequences], list[str], History]] = []
+_computed = LastLog[History]()
 
 
 def history_of(sequences: Sequences, encoder: Encoder) -> History:
@@ -123,12 +123,8 @@ def history_of(sequences: Sequences, encoder: Encoder) -> History:
 
     Those of the last log are kept, because `score` is called batch by batch.
     """
-    names = [*entity_columns(encoder), *number_columns(encoder)]
-    if _CACHE and _CACHE[0][0]() is sequences and _CACHE[0][1] == names:
-        return _CACHE[0][2]
-    history = History(sequences, encoder)
-    _CACHE[:] = [(weakref.ref(sequences), names, history)]
-    return history
+    names = (*entity_columns(encoder), *number_columns(encoder))
+    return _computed.get(sequences, lambda: History(sequences, encoder), variant=names)
 
 
 def entity_columns(encoder: Encoder) -> list[str]:

@@ -14,6 +14,8 @@ from eventlog._runtime.settings import Range
 from eventlog.arrays import Examples, Queries, Sequences
 from eventlog.encode import Encoder
 
+Table = tuple[np.ndarray, np.ndarray]  # (n, n_features) float32, (n,) bool
+
 FOLDS = 5
 CLIP_SD = 6  # standardised values are clipped at this many standard deviations
 DelayDays = Annotated[float, Range(0.0, 3_650.0, "age at which a label may enter entity risks")]
@@ -65,12 +67,7 @@ class Tabular(Model):
 
     @abstractmethod
     def fit_table(
-        self,
-        table: np.ndarray,
-        target: np.ndarray,
-        valid: tuple[np.ndarray, np.ndarray] | None,
-        *,
-        seed: int,
+        self, table: np.ndarray, target: np.ndarray, valid: Table | None, *, seed: int
     ) -> None:
         """Learn from `table` (n, n_features) float32 and `target` (n,) bool with both classes.
 
@@ -116,9 +113,7 @@ class Platt:
         return probability
 
 
-def joined(
-    table: np.ndarray, target: np.ndarray, valid: tuple[np.ndarray, np.ndarray]
-) -> tuple[np.ndarray, np.ndarray]:
+def joined(table: np.ndarray, target: np.ndarray, valid: Table) -> Table:
     """Return the training and the validation part as one table and one target."""
     return np.concatenate([table, valid[0]]), np.concatenate([target, valid[1]])
 

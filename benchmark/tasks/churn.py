@@ -12,7 +12,7 @@ from typing import Annotated
 import numpy as np
 import pandas as pd
 
-from benchmark.task import NotApplicable, Questions, Task, Truth, users_of
+from benchmark.task import ASKED_COLUMNS, NotApplicable, Questions, Task, Truth, users_of
 from eventlog import EventLog
 from eventlog._runtime.settings import Range
 from eventlog.arrays import DAY_MS, Examples, Queries, Sequences
@@ -36,6 +36,8 @@ class Churn(Task):
         "knows the whole state of the shop and of its shoppers at the cut, and plays what may "
         "follow many times; only chance is left"
     )
+    oracle_tables = ("users",)
+    oracle_columns = ASKED_COLUMNS
 
     def __init__(
         self,

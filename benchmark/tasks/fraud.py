@@ -34,6 +34,7 @@ class Fraud(Task):
     kind = "binary"
     headline = "pr_auc"
     shown = ("pr_auc", "recall@1%fpr", "roc_auc", "brier", "ece")
+    oracle_tables = ("events",)
     oracle_knows = (
         "sees what the shop sees, and knows what all earlier sessions were; measured, as all rows "
         "are, against the labels that the shop observes, which lack the frauds never reported"

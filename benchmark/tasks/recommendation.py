@@ -13,7 +13,15 @@ from typing import Annotated
 import numpy as np
 import pandas as pd
 
-from benchmark.task import NotApplicable, Questions, Task, Truth, queries_before, users_of
+from benchmark.task import (
+    ASKED_COLUMNS,
+    NotApplicable,
+    Questions,
+    Task,
+    Truth,
+    queries_before,
+    users_of,
+)
 from eventlog import EventLog
 from eventlog._runtime.settings import Range
 from eventlog.arrays import Examples, Queries, Sequences
@@ -35,6 +43,8 @@ class Recommendation(Task):
     headline = "ndcg@10"
     shown = ("ndcg@10", "hr@10", "mrr@10", "coverage@10")
     trivial = "popularity"
+    oracle_tables = ("events",)
+    oracle_columns = ASKED_COLUMNS
     oracle_knows = (
         "knows the page on the screen and the probabilities with which this shopper chose from it; "
         "it ranks by them"

@@ -20,7 +20,16 @@ import numpy as np
 import pandas as pd
 
 from benchmark.evaluation.metrics import TRUE_UPLIFT
-from benchmark.task import NotApplicable, Questions, Task, TaskData, Truth, queries_before, users_of
+from benchmark.task import (
+    ASKED_COLUMNS,
+    NotApplicable,
+    Questions,
+    Task,
+    TaskData,
+    Truth,
+    queries_before,
+    users_of,
+)
 from eventlog import EventLog
 from eventlog._runtime.settings import Range
 from eventlog.arrays import DAY_MS, Examples, Queries, Sequences
@@ -45,7 +54,8 @@ class Uplift(Task):
     kind = "uplift"
     headline = "qini"
     shown = ("qini", "auuc", TRUE_UPLIFT)
-    truth_tables = ("coupons",)
+    truth_tables = oracle_tables = ("coupons",)
+    oracle_columns = (*ASKED_COLUMNS, "coupon_id")
     trivial = "no_uplift"
     oracle_knows = (
         "knows both potential outcomes of each offer, the chance in them included, which no model "

@@ -174,7 +174,7 @@ class _Conversion:
     def _ids(self, name: str, source: str | None) -> None:
         if source is None:
             return
-        column = self._coded(source).stripped()
+        column = self._coded(source).merged().stripped()
         if name in self.mapping.strip:
             column = column.without_part(self.mapping.strip[name]).without(("",))
         if COLUMNS[name].kind == "id":
@@ -370,8 +370,9 @@ class _Conversion:
             name: column.arrow() if isinstance(column, Coded) else column
             for name, column in self.out.items()
         }
+        events = pa.table(arrays)
         return Converted(
-            events=pa.table(arrays).filter(pa.array(good)),
+            events=events if good.all() else events.filter(pa.array(good)),
             rejects=self.aside.table(
                 self.batch, self.batch.file if self.owner.several_files else ""
             ),

@@ -1,32 +1,30 @@
 """Gather the converted batches of an import and write them as the parts of a log.
 
-Up to SPILL_ROWS events are held in memory. More are spread over PARTITIONS files by a hash of the
-user, each of which is then sorted on its own, so that memory holds a few batches or one part. The
-same file gives the same bytes.
+Up to SPILL_ROWS events are held in memory. More are kept in files, divided by user, and each
+partition is then sorted on its own, so that memory holds a few batches or one part. The same file
+gives the same bytes.
 """
 
 from __future__ import annotations
 
-import itertools
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from eventlog._runtime.errors import InputError
 from eventlog.ingest.columns.own_columns import typed_text
 from eventlog.ingest.convert import Converted, Converter
+from eventlog.ingest.partitions import Partitions
 from eventlog.ingest.sorting import SortedRows, grouped_by_user
 from eventlog.ingest.summary import Summary
-from eventlog.log_folder import LogWriter, read_arrow, to_arrow
+from eventlog.log_folder import LogWriter
 from eventlog.schema import COLUMNS, roles_of
 from eventlog.sessions import session_column
 
 SPILL_ROWS = 5_000_000
-PARTITIONS = 64
 ROWS_PER_PART = 2_000_000
 # A file is refused if a larger share of its rows is set aside for reasons that the mapping does
 # not expect.
@@ -37,14 +35,10 @@ class Gatherer:
     """Gathers converted batches, in memory or in temporary files, and writes them as parts."""
 
     def __init__(self, converter: Converter, summary: Summary, spill: Path) -> None:
-        self.converter, self.mapping, self.summary, self.spill = (
-            converter,
-            converter.mapping,
-            summary,
-            spill,
-        )
+        self.converter, self.mapping, self.summary = converter, converter.mapping, summary
         self.batches: list[pa.Table] = []
-        self.in_memory = self.spilled = 0
+        self.in_memory = 0  # rows
+        self.spilled = Partitions(spill)
         self.reject_tables: list[pa.Table] = []
         self.attributes: dict[str, list[pd.DataFrame]] = {"users": [], "items": []}
         self.label_tables: list[pd.DataFrame] = []
@@ -68,19 +62,7 @@ class Gatherer:
             self._spill()
 
     def _spill(self) -> None:
-        table = pa.concat_tables(self.batches, promote_options="permissive").unify_dictionaries()
-        user = table["user_id"].combine_chunks()
-        names = np.asarray(user.dictionary.to_numpy(zero_copy_only=False), dtype=object)
-        part = (pd.util.hash_array(names) % PARTITIONS)[user.indices.to_numpy()]
-        order = np.argsort(part, kind="stable")
-        ends = np.searchsorted(part[order], np.arange(PARTITIONS + 1))
-        for number, (start, stop) in enumerate(itertools.pairwise(ends)):
-            if stop > start:
-                # Plain strings, since each file would have the dictionary of all.
-                rows = to_arrow(table.take(pa.array(order[start:stop])))
-                file = self.spill / f"{number:03d}-{self.spilled:05d}.parquet"
-                pq.write_table(rows, file, compression="lz4")
-        self.spilled += 1
+        self.spilled.add(pa.concat_tables(self.batches, promote_options="permissive"))
         self.batches, self.in_memory = [], 0
 
     def write(self, writer: LogWriter) -> None:
@@ -94,15 +76,13 @@ class Gatherer:
         if self.batches:
             self._spill()
         waiting: list[pa.Table] = []
-        for number in range(PARTITIONS):
-            waiting += [
-                read_arrow(path) for path in sorted(self.spill.glob(f"{number:03d}-*.parquet"))
-            ]
-            if waiting and (
-                sum(t.num_rows for t in waiting) >= ROWS_PER_PART or number == PARTITIONS - 1
-            ):
+        for tables in self.spilled:
+            waiting += tables
+            if sum(t.num_rows for t in waiting) >= ROWS_PER_PART:
                 self._write_rows(writer, pa.concat_tables(waiting, promote_options="permissive"))
                 waiting = []
+        if waiting:
+            self._write_rows(writer, pa.concat_tables(waiting, promote_options="permissive"))
 
     def _refuse_bad_file(self) -> None:
         summary = self.summary
@@ -182,7 +162,7 @@ class Gatherer:
 
     def _count(self, event: pa.DictionaryArray, rows: SortedRows) -> None:
         summary = self.summary
-        summary.users += int(np.count_nonzero(np.diff(rows.user, prepend=-1)))
+        summary.users += len(rows.first)
         counts = np.bincount(event.indices.to_numpy(), minlength=len(event.dictionary))
         for name, n in sorted(zip(event.dictionary.to_pylist(), counts.tolist(), strict=True)):
             if n:
@@ -205,6 +185,7 @@ class Gatherer:
                 ["event_id", "kind"], kind="stable", ignore_index=True
             )
             labels["known_at"] = pd.to_datetime(labels["known_at"], utc=True)
+            self.summary.notes += _graded(labels)
             out["labels"] = labels
             self.summary.labels = len(labels)
         foreign = [name for name, role in self.summary.roles.items() if role == "other"]
@@ -252,6 +233,16 @@ class Gatherer:
         return pd.Series(pairs[1], index=pairs[0])
 
 
+def _graded(labels: pd.DataFrame) -> list[str]:
+    """Return a note for each kind of label that has other values than 0 and 1."""
+    odd = labels[~labels["value"].isin((0, 1))]
+    return [
+        f"labels of kind {kind} have values such as {values.min():g} beside 0 and 1; if they are "
+        "words for yes and no, say so with values in [[labels]] of a mapping"
+        for kind, values in odd.groupby("kind")["value"]
+    ]
+
+
 def _remedy(reason: str) -> str:
     """Return what to do about rows that were set aside for a reason."""
     what, _, column = reason.partition(" ")
@@ -264,6 +255,8 @@ def _remedy(reason: str) -> str:
             f"if that is not the {column}, leave it out of [columns] in a mapping; a decimal comma "
             'is decimal = "," in its [file]'
         )
+    if reason == "unparseable label":
+        return "say what its words mean: values = {chargeback = 1, ok = 0} in [[labels]]"
     if reason == "duplicated event_id":
         return "if that does not identify the event, leave event_id out of [columns] in a mapping"
     return "correct the file or the mapping"

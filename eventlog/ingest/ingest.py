@@ -25,6 +25,7 @@ from msgspec.structs import replace
 
 from eventlog._runtime.errors import InputError, UnknownNameError
 from eventlog._runtime.files import check_replaceable
+from eventlog.ingest.columns.normalise import without_codes
 from eventlog.ingest.convert import Converter
 from eventlog.ingest.detection.detect import detect
 from eventlog.ingest.detection.ids import lists_of_items, rounded, undo_decimals
@@ -278,7 +279,8 @@ class _Source:
 def _batches(table: pa.Table) -> Iterator[Batch]:
     n = 0
     given = [  # others may repeat a value in their dictionary
-        c.cast(c.type.value_type) if pa.types.is_dictionary(c.type) else c for c in table.columns
+        pa.chunked_array(map(without_codes, c.chunks)) if pa.types.is_dictionary(c.type) else c
+        for c in table.columns
     ]
     table = pa.table(given, names=table.column_names)
     for chunk in table.to_batches(max_chunksize=BATCH_ROWS):

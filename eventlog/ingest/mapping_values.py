@@ -70,7 +70,7 @@ def check_encoding(name: str, where: str) -> str:
 
 def _check_time(mapping: Mapping, where: str) -> None:
     zone = mapping.time.timezone
-    if not _is_zone(zone):
+    if not is_zone(zone):
         from zoneinfo import available_timezones
 
         near = difflib.get_close_matches(zone, available_timezones(), n=1, cutoff=0.5)
@@ -91,7 +91,8 @@ def _check_time(mapping: Mapping, where: str) -> None:
             )
 
 
-def _is_zone(name: str) -> bool:
+def is_zone(name: str) -> bool:
+    """Return whether a text names a time zone, as Europe/Berlin and +02:00 do."""
     from zoneinfo import ZoneInfo
 
     if re.fullmatch(r"[+-]\d\d:\d\d", name):

@@ -47,7 +47,8 @@ class SetAside:
 
     def add(self, where: np.ndarray, reason: str, source: str | None = None) -> None:
         """Set the rows `where` (n_rows,) bool aside; `source` is the column that is to blame."""
-        self._reason[where & (self._reason < 0)] = self._names.index(reason)
+        if where.any():
+            self._reason[where & (self._reason < 0)] = self._names.index(reason)
         if source:
             self._source[reason] = source
 

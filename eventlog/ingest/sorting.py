@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -21,9 +22,14 @@ class SortedRows:
     user: np.ndarray  # (n_rows,) int32: place in `names`
     time: np.ndarray  # (n_rows,) int64 ms since 1970 UTC
 
+    @cached_property
+    def first(self) -> np.ndarray:
+        """The first row of each user, (n_users_with_rows,) int64."""
+        return np.flatnonzero(np.append(True, self.user[1:] != self.user[:-1]))
+
     def parts(self, rows: int) -> Iterator[tuple[int, int]]:
         """Yield ranges of about `rows` rows that never divide the rows of a user."""
-        first = np.flatnonzero(np.diff(self.user, prepend=-1))
+        first = self.first
         start = 0
         while start < len(self.user):
             place = int(np.searchsorted(first, start + rows))
@@ -44,5 +50,13 @@ def grouped_by_user(columns: dict[str, pa.Array]) -> SortedRows:
         order = places(user, time)
         user, time = user[order], time[order]
         taken = pa.array(order)
-        columns = {name: column.take(taken) for name, column in columns.items()}
-    return SortedRows(dict(columns), ids.dictionary.take(ascending), user, time)
+        columns = {
+            name: column if name in ("user_id", "timestamp") else column.take(taken)
+            for name, column in columns.items()
+        }
+    names = ids.dictionary.take(ascending)
+    sorted_both = {
+        "user_id": pa.DictionaryArray.from_arrays(pa.array(user), names),
+        "timestamp": pa.array(time).cast(columns["timestamp"].type),
+    }
+    return SortedRows(columns | sorted_both, names, user, time)

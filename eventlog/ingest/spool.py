@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from eventlog._runtime.errors import InputError
 from eventlog.ingest.columns.nested import flatten
@@ -22,6 +23,7 @@ from eventlog.ingest.columns.values import TEXT
 from eventlog.ingest.mapping import FileFormat
 from eventlog.ingest.reading.streams import Batch
 
+REMEMBERED = 50_000  # texts of a column
 IN_MEMORY = 384 << 20  # bytes; more are kept in files
 
 
@@ -37,6 +39,11 @@ class _Filed:
         """Return the row numbers, (n_rows,) int64."""
         found: np.ndarray = np.load(self.path.with_suffix(".npy"))
         return found
+
+    def remove(self) -> None:
+        """Remove the files."""
+        self.path.unlink()
+        self.path.with_suffix(".npy").unlink()
 
 
 class Spool:
@@ -78,8 +85,7 @@ class Spool:
             self._batches.append(batch)
             return
         path = self.folder / f"batch-{len(self._batches):06d}.arrow"
-        options = pa.ipc.IpcWriteOptions(compression="lz4")
-        with pa.ipc.new_file(path, batch.table.schema, options=options) as file:
+        with pa.ipc.new_file(path, batch.table.schema) as file:  # plain, so that it can be mapped
             file.write_table(batch.table)
         np.save(path.with_suffix(".npy"), batch.rows)
         # A slice of no rows would keep all of them in memory.
@@ -95,7 +101,12 @@ class Spool:
         """Yield all rows once, and forget them on the way."""
         for i in range(len(self._batches)):
             yield self._batch(i)
-            self._batches[i] = Batch(pa.table({}), np.zeros(0, dtype=np.int64))
+            kept, self._batches[i] = (
+                self._batches[i],
+                Batch(pa.table({}), np.zeros(0, dtype=np.int64)),
+            )
+            if isinstance(kept, _Filed):
+                kept.remove()
 
     def _batch(self, number: int) -> Batch:
         kept = self._batches[number]
@@ -109,9 +120,12 @@ class Spool:
         kept = self._batches[number]
         if isinstance(kept, Batch):
             return kept.table
-        with pa.memory_map(str(kept.path)) as source:
-            if name is None:
+        if name is None:
+            with pa.OSFile(
+                str(kept.path)
+            ) as source:  # a mapped file could not be removed everywhere
                 return pa.ipc.open_file(source).read_all()
+        with pa.memory_map(str(kept.path)) as source:
             names = kept.batch.table.column_names
             if name not in names:
                 return pa.table({})
@@ -135,6 +149,15 @@ class Spool:
             for column in self.columns(name):
                 for chunk in column.chunks:
                     yield chunk.dictionary.drop_null()
+
+    def new_texts(self, name: str) -> Iterator[pa.Array]:
+        """Yield `texts` without those of earlier batches, unless they are more than REMEMBERED."""
+        seen = pa.array([], pa.string())
+        for texts in self.texts(name):
+            if len(seen) + len(texts) <= REMEMBERED:
+                texts = texts.filter(pc.invert(pc.is_in(texts, value_set=seen)))
+                seen = pa.concat_arrays([seen, texts])
+            yield texts
 
     def baskets(self) -> list[str]:
         """Return the columns of text that are lists of objects in JSON, by their first values."""

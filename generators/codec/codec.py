@@ -36,6 +36,7 @@ from generators.codec.parts import (
     Labels,
     Pace,
     Prices,
+    Responses,
     Rules,
     Users,
     Vocabulary,
@@ -44,6 +45,7 @@ from generators.codec.parts import (
 from generators.codec.plain import to_json
 from generators.codec.shared_ids import SharedIds
 from generators.codec.timing_params import TimingParams
+from generators.sequences import feature_layout as layout
 from generators.sequences.codes import (
     FLAGS_CLEARED,
     FLAGS_SET,
@@ -78,6 +80,7 @@ class Codec:
     carried: Mapping[str, Any] = field(default_factory=dict)  # of the manifest: roles, currency
     id_prefix: str = ""  # of all ids of a sample: no id of the log begins with it
     structure: Structure = field(default_factory=Structure)  # what is derived and not learnt
+    responses: Responses = field(default_factory=Responses)  # to the offers of campaigns
 
     # --- what is read most ------------------------------------------------------------------------
 
@@ -161,6 +164,11 @@ class Codec:
         return LAST_ROWS in self.user_attributes
 
     @property
+    def answers_offers(self) -> bool:
+        """Is it learnt how users respond to offers? Not under a privacy budget."""
+        return self.structure.calendar is not None and not self.private
+
+    @property
     def has_price(self) -> bool:
         """Does the log have prices?"""
         return "price" in self.bins
@@ -205,12 +213,24 @@ class Codec:
             values=[self.values[n].size for n in self.value_fields],
             rest=[sizes[n] for n in self.rest_fields],
             ids=len(self.ids),
+            offers=self.answers_offers,
         )
+
+    def row_levels(self) -> tuple[int, ...]:
+        """Return the number of levels of what is known of a row once its time is.
+
+        That is its clock and, where there are campaigns, what the user does about an open offer.
+        """
+        offer = layout.OFFER_SIZES[:1] if self.answers_offers else ()
+        return (*layout.CLOCK_SIZES, *offer)
 
     def blocks(self) -> Blocks:
         """Where the blocks of the features begin."""
         return Blocks.of(
-            values=len(self.value_fields), rest=len(self.rest_fields), ids=len(self.ids)
+            values=len(self.value_fields),
+            rest=len(self.rest_fields),
+            ids=len(self.ids),
+            offers=self.answers_offers,
         )
 
     def value_column(self, name: str) -> int:

@@ -15,6 +15,7 @@ import numpy as np
 
 from generators.codec.coders import Bins, Values
 from generators.codec.shared_ids import SharedIds
+from generators.sequences.offers import QUANTILES
 
 # Attributes of users that are always there (the number of labelled sessions: where there are
 # labels). The values are names in model.json, and key the noise of private queries.
@@ -167,6 +168,8 @@ class Rules:
     allowed_next: np.ndarray = field(
         default_factory=lambda: np.ones((0, 2, 0), dtype=bool), metadata=key("allow_next")
     )
+    # (n_events + 1,) most rows of an event in a row in a session; 0 = no limit
+    longest_run: Sequence[int] = ()
     # columns and ids that never change within a session
     constant_in_session: Sequence[str] = field(default=(), metadata=key("held"))
     # column -> (its codes,) the category that most often goes with each
@@ -174,6 +177,21 @@ class Rules:
     # events without a session id in the log
     sessionless: Sequence[str] = ()
     carts_end: bool = False  # does the cart end with its session?
+
+
+@dataclass(frozen=True)
+class Responses:
+    """Log-odds of arms and of what users do about the offers of K campaigns.
+
+    See `generators.sequences.offers`, which says what the weights belong to.
+    """
+
+    arm: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))  # (K, N_PAST) float64
+    # (2 K, N_PAST) float64: of buying, by campaign and arm; none = not learnt
+    buys: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+    # (q,) float64: quantiles of the rows, and of the ms, from an offer to the purchase
+    rows: np.ndarray = field(default_factory=lambda: np.zeros(QUANTILES))
+    lag: np.ndarray = field(default_factory=lambda: np.zeros(QUANTILES))
 
 
 def inline(default: Any) -> Any:

@@ -11,12 +11,20 @@ import torch
 from numba import njit
 
 from generators.codec.codec import SESSION_LABEL, Codec
-from generators.markov.contexts import Condition, ContextFeatures, Level, context, is_open
+from generators.markov.contexts import (
+    OFFER_LEVEL,
+    Condition,
+    ContextFeatures,
+    Level,
+    answers_offers,
+    context,
+    is_open,
+)
 from generators.markov.gaps import PARTS
 
 LEAST_GAIN = 20.0  # nats that a condition must tell about all rows together
 MOST_CHOSEN = 6  # levels of a field's context
-MOST_LEVELS = MOST_CHOSEN + 1  # with the session's label
+MOST_LEVELS = MOST_CHOSEN + 2  # with the session's label and an open offer
 MOST_COUNTED_ROWS = 40_000  # by which they are chosen
 STRENGTHS = 4.0 ** np.arange(6)  # times the least one, among which each level has its own
 MOST_PARENTS = 4  # attributes that an attribute is given
@@ -43,7 +51,8 @@ def choose(
     """Choose the context of a field among its usual levels and the `known` conditions.
 
     After the usual first one, that level is taken next which tells most about the field beside
-    those before, while it tells more than chance would. The session's label is always among them.
+    those before, while it tells more than chance would. The session's label, and what a user does
+    about an open offer, are always among them.
     `code` (n,) are the codes of the field, below `size`, -1 = not asked; no `strength` is below
     the given one.
     """
@@ -77,6 +86,8 @@ def choose(
     if codec.session_labels and name != SESSION_LABEL:
         # labels are rare: finer contexts have few rows of their sessions
         levels = [0, usual - 1, *(k for k in levels[1:] if k != usual - 1)]
+    if answers_offers(codec, name):  # offers are rare as well
+        levels = [0, OFFER_LEVEL, *(k for k in levels[1:] if k != OFFER_LEVEL)]
     rows, chosen = _Rows(of, size, strengths), []
     for k in levels:
         rows, s = rows.given(level[k])

@@ -13,7 +13,8 @@ without its last level. The usual levels of a field, all of which it has under a
                the event before
     others     the event, the event before, whether a session begins
 
-and each also the session's label. `conditions` lists what else a field may be given.
+and each also the session's label, and the first three what the user does about an open offer.
+`conditions` lists what else a field may be given.
 """
 
 from __future__ import annotations
@@ -41,8 +42,6 @@ from generators.sequences.feature_layout import Counter
 
 COARSE = 8  # levels of a number of users, of which later attributes may be given
 POSITIONS = 8  # levels of the position in the session
-PACES = 10  # levels of how fast the rows to come must be
-SLOWEST = 10  # level of the counter PACE up to which all are slow
 SIZES = (16, 64, 256)  # bounds of the levels of a user's number of rows
 CARTS = 2  # levels of the items in the cart: none, some
 NO_CATEGORY = 1  # of a row before that has none, see feature_layout.LAST_CATEGORY
@@ -50,6 +49,7 @@ ORDERS = 4  # levels of the orders so far: 0, 1, 2 or 3, more
 MOST_CODES_ABOUT = 64  # of a condition that a field may be given
 # Attributes that say when and how much: the features say what of them is left.
 TIMES = (ARRIVAL, OBSERVATION_SPAN, LENGTH, LAST_ROWS, LAST_SPAN)
+OFFER_LEVEL = 1  # place of the level of open offers
 MOST_VALUES = 64  # of a column whose last value is part of the context
 
 Level = tuple[torch.Tensor, int]  # (n,) int64 codes, and the number of codes
@@ -68,6 +68,7 @@ class ContextFeatures:
     size: torch.Tensor  # level of the rows that the user will have
     attributes: torch.Tensor  # (n, n_attributes): of the user
     item: torch.Tensor  # code of the row's item
+    response: torch.Tensor  # to the offer that is open at the row, see `codes.NO_OFFER`
     drawn: dict[str, torch.Tensor]  # codes of fields of the row: see fields_of_row
 
     def only(self, index: torch.Tensor, drawn: Sequence[str]) -> ContextFeatures:
@@ -81,6 +82,7 @@ class ContextFeatures:
             size=self.size.index_select(0, index),
             attributes=self.attributes.index_select(0, index),
             item=self.item.index_select(0, index),
+            response=self.response.index_select(0, index),
             drawn={name: self.drawn[name].index_select(0, index) for name in drawn},
         )
 
@@ -190,6 +192,7 @@ def context_features(codec: Codec, steps: EncodedSequences) -> ContextFeatures:
         size=size,
         attributes=attributes,
         item=steps.items,
+        response=response_of(codec, steps.clock),
         drawn={name: column[name].clamp(min=0) for name in fields_of_row(codec)},
     )
 
@@ -206,6 +209,7 @@ def nothing_seen(codec: Codec) -> ContextFeatures:
         size=nothing,
         attributes=torch.zeros((0, len(codec.user_attributes)), dtype=torch.int64),
         item=nothing,
+        response=nothing,
         drawn=dict.fromkeys(fields_of_row(codec), nothing),
     )
 
@@ -270,7 +274,7 @@ def context(
     `chosen` are places among the usual levels, which come first, and the `known` conditions; None
     takes the usual levels.
     """
-    usual = _context(codec, name, seen)
+    usual = usual_levels(codec, name, seen)
     if chosen is None:
         return usual
     levels = [
@@ -287,6 +291,27 @@ def context(
     return levels
 
 
+def usual_levels(codec: Codec, name: str, seen: ContextFeatures) -> Levels:
+    """Return the usual levels of a field; see above."""
+    levels = _context(codec, name, seen)
+    if answers_offers(codec, name):
+        # the gap leads to the row: only the offer that was open before it is known
+        before = seen.features[:, codec.blocks().offer]
+        response = before if name in ("gap", *PARTS) else seen.response
+        levels.insert(OFFER_LEVEL, (response, layout.OFFER_SIZES[0]))
+    return levels
+
+
+def response_of(codec: Codec, clock: torch.Tensor) -> torch.Tensor:
+    """Return the last of `clock` (n, levels), see `Codec.row_levels`; 0 without campaigns."""
+    return clock[:, -1] if codec.answers_offers else torch.zeros_like(clock[:, 0])
+
+
+def answers_offers(codec: Codec, name: str) -> bool:
+    """Is a field always given what the user does about an open offer?"""
+    return codec.answers_offers and name in ("gap", *PARTS, "event", COPY_ACTION)
+
+
 def _context(codec: Codec, name: str, seen: ContextFeatures) -> Levels:
     features = seen.features
     label = (seen.session_label, len(codec.session_labels) + 1)
@@ -298,13 +323,10 @@ def _context(codec: Codec, name: str, seen: ContextFeatures) -> Levels:
     event = (seen.event, codec.events.size)
     begins, orders = (seen.is_session_start.long(), 2), (seen.orders, ORDERS)
     if name == "gap" or name in PARTS:
-        pace = (
-            (features[:, codec.counter_column(Counter.PACE)] - SLOWEST).clamp(min=0) // 3
-        ).clamp(max=PACES - 1)
         return [
             before,
             counter(Counter.CART, CARTS),
-            (pace, PACES),
+            counter(Counter.PACE, layout.COUNTER_SIZES[Counter.PACE]),
             counter(Counter.ROWS_IN_SESSION, POSITIONS),
             label,
         ]

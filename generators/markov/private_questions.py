@@ -80,7 +80,7 @@ class Factor(NamedTuple):
 
 FACTORS = {
     "event": (Factor("users' rows", (0, 2), 3), Factor("orders", (0, 2), 4)),
-    "gap": (Factor("pace", (), 2), Factor("position", (), 3)),
+    "gap": (Factor("pace", (), 2), Factor("position", (0,), 3)),
 }
 
 

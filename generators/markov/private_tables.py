@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from generators.codec.codec import SESSION_LABEL, Codec
+from generators.markov.pacing import mean_hours, paced
 from generators.markov.private_questions import (
     FACTORS,
     HIDDEN,
@@ -23,7 +24,7 @@ from generators.markov.private_questions import (
     labelled_table,
 )
 from generators.privacy.counts import Answers, backed_off
-from generators.sequences.levels import least_rows
+from generators.sequences.levels import hours_a_row, least_rows
 
 # fields whose factors rise or fall by the same step from level to level
 LINEAR_FACTORS = frozenset({"event"})
@@ -71,7 +72,10 @@ class PrivateTables:
                 share = share * factor.reshape(
                     *[w if k in (*within, of) else 1 for k, w in enumerate(widths)], size
                 )
-            share = (share / share.sum(-1, keepdims=True)).reshape(-1, size)
+            share = share / share.sum(-1, keepdims=True)
+            if name == "gap":
+                share = self._paced(share, coarse.reshape(*widths[:first], size))
+            share = share.reshape(-1, size)
         else:
             counts, fine = self.answers[name]
             share = backed_off(
@@ -131,6 +135,30 @@ class PrivateTables:
         return np.clip(
             (found + PRIOR) / (without[:, None] + PRIOR), 1 / LARGEST_FACTOR, LARGEST_FACTOR
         )
+
+    def _paced(self, share: np.ndarray, coarse: np.ndarray) -> np.ndarray:
+        """Return shares of gaps that bring users to the end of their rows in time; see `pacing`.
+
+        Args:
+            share: (events before, cart, paces, positions, size) shares of gaps.
+            coarse: (events before, cart, size) counts.
+        """
+        before = np.append(0.0, self.marginals["event"])  # there is no gap before a first row
+        cart = np.maximum(coarse.sum(2), 0.0) + PRIOR
+        counts, _ = self.answers[factor_table("gap", "position")]
+        position = np.maximum(counts.reshape(len(before), -1, share.shape[-1]).sum(2), 0.0) + PRIOR
+        weight = (
+            before[:, None, None]
+            * (cart / cart.sum(1, keepdims=True))[:, :, None]
+            * (position / position.sum(1, keepdims=True))[:, None]
+        ).reshape(-1)
+        share, hours = share.copy(), mean_hours(self.codec.clock)
+        share[..., 0] = 0.0  # the end comes when no row is left
+        for k, target in enumerate(hours_a_row()):
+            part = share[:, :, k]
+            flat = paced(part.reshape(-1, len(hours)), weight, hours, target)
+            share[:, :, k] = flat.reshape(part.shape)
+        return share
 
     def _with_labelled(
         self,

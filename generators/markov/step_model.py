@@ -18,6 +18,7 @@ from generators.markov.contexts import (
     order_level,
     parent_levels,
     purchases,
+    response_of,
     size_of,
 )
 from generators.markov.gaps import PARTS, joined
@@ -78,7 +79,7 @@ class MarkovStepModel:
             earlier += parent_levels(self.codec, name, codes[k])
         attributes = torch.stack(codes, 1)
         self.size = size_of(self.codec, attributes)
-        self.attributes, self.item = attributes, zero
+        self.attributes, self.item, self.response = attributes, zero, zero
         self.drawn: dict[str, torch.Tensor] = {}
         self.rhythm = torch.from_numpy(self.codec.rhythms_of(attributes))
         return attributes
@@ -107,6 +108,7 @@ class MarkovStepModel:
             self.size,
             self.attributes,
             self.item,
+            self.response,
             self.drawn,
         )
         if len(rows) < len(self.event):
@@ -138,6 +140,8 @@ class MarkovStepModel:
             self.is_session_start = self.codec.clock.starts_session(torch.from_numpy(code)) | (
                 self.features[:, layout.LAST_EVENT] == 0
             )
+        elif name == "clock":
+            self.response = response_of(self.codec, torch.from_numpy(code))
         elif name == SESSION_LABEL:
             self.session_label = torch.from_numpy(code)
         elif name == "event":
@@ -158,4 +162,5 @@ class MarkovStepModel:
         self.orders, self.bought = self.orders[index], self.bought[index]
         self.level, self.size = self.level[index], self.size[index]
         self.attributes, self.item = self.attributes[index], self.item[index]
+        self.response = self.response[index]
         self.rhythm = self.rhythm[index]

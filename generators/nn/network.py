@@ -77,7 +77,7 @@ class RowNet(AttributeNetwork):
         """Create the embeddings of features, item traits, attributes of users, and the clock."""
         features = codec.feature_sizes()
         self._buffer("offset", np.append(0, np.cumsum(features)[:-1]))
-        self._buffer("clock_offset", np.append(0, np.cumsum(layout.CLOCK_SIZES)[:-1]))
+        self._buffer("clock_offset", np.append(0, np.cumsum(codec.row_levels())[:-1]))
         no_hour = torch.zeros(1, codec.clock.size)
         self.register_buffer("cycle", torch.cat([no_hour, codec.clock.cycle()]), persistent=False)
         attributes = list(codec.user_attributes)
@@ -99,7 +99,7 @@ class RowNet(AttributeNetwork):
             self._buffer("first_trait", starts[:-1])
             self.affinity = nn.Linear(self.width, len(tables) * (RECENT + len(FAVOURITES)))
         self.embed_static = nn.Embedding(sum(self.attribute_sizes), self.width)
-        self.embed_clock = nn.Embedding(sum(layout.CLOCK_SIZES), self.width)
+        self.embed_clock = nn.Embedding(sum(codec.row_levels()), self.width)
         levels = list(codec.item_traits().values())
         sizes = [int(table.max()) + 1 for table in levels]
         self._buffer("trait_offset", np.cumsum([0, *sizes])[:-1])

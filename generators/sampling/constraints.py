@@ -25,6 +25,7 @@ from generators.sequences.user_record import (
     known_items,
     labelled_sessions_left,
     order_of,
+    response_at,
     rows_before_session,
 )
 
@@ -110,29 +111,40 @@ def begin_session_labels(users, row, can):
 
 
 @njit(cache=True)
-def open_events(users, row, following, needs, can):
+def open_events(users, row, following, longest_run, needs, can):
     """Write to `can` the events that may follow the last one and find the item that they need.
 
-    Where no event meets both, those that find their item are open.
+    Where no event meets both, those that find their item are open. No event is repeated more often
+    in a session than its `longest_run` (n_events + 1,), 0 = no limit, unless it is the only one.
     """
     met = np.empty(len(needs), dtype=np.bool_)
     for i in range(len(users)):
+        last = users[i].row[layout.LAST_EVENT]
         for e in range(len(needs)):
             met[e] = needs[e] == 0
         for slot in range(codes.N_RECENT):  # few events need anything
             for e in range(len(needs)):
                 if not met[e] and carries(users[i], slot, needs[e]):
                     met[e] = True
+        goes_on = last > 0 and row[i, col.IS_SESSION_START] == 0
+        if goes_on and 0 < longest_run[last - 1] <= users[i].run:
+            met[last - 1] = met[last - 1] and met[1:].sum() == 1
         some = False
         for e in range(len(needs)):
-            can[i, e] = (
-                met[e]
-                and following[users[i].row[layout.LAST_EVENT], row[i, col.IS_SESSION_START], e]
-            )
+            can[i, e] = met[e] and following[last, row[i, col.IS_SESSION_START], e]
             some = some or can[i, e]
         if not some:
             _allow(can[i], met)
             can[i, 0] = False
+
+
+@njit(cache=True)
+def keep_responses(users, row, sets, can):
+    """Remove from `can` the purchases of users who do not buy while their offer is open."""
+    mask = sets & codes.BOUGHT == 0
+    for i in range(len(users)):
+        if response_at(users[i], row[i, col.TIME]) == codes.NOT_BUYING:
+            _narrow(can[i], mask)
 
 
 @njit(cache=True)

@@ -9,7 +9,7 @@ users costs what its calls cost, and there are one or two calls a field.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -18,12 +18,14 @@ from generators.codec.codec import COPY_ACTION, SESSION_LABEL, Codec
 from generators.codec.timing_params import TimingParams
 from generators.sampling import constraints, timing
 from generators.sampling.conditions import UserFilter
+from generators.sampling.offers import OfferMaker
 from generators.sampling.past_rows import PastRows
 from generators.sampling.prefix import Prefix
 from generators.sampling.start import begin_users, start_states, uniform
 from generators.sampling.step_model import StepModel
 from generators.sequences import codes
 from generators.sequences import row_columns as col
+from generators.sequences.offers import responses_at
 from generators.sequences.sampled import Row, Sampled
 from generators.sequences.user_record import Effects
 from generators.sequences.user_state import UserState
@@ -47,6 +49,7 @@ def sample_rows(
     timing_params, rules = codec.timing_params(), FieldRules.of(codec)
     arrival, state = start_states(codec, timing_params, user_attributes, given, generator)
     who, everyone = np.arange(users), np.arange(users)
+    offers = OfferMaker.of(codec, users, given, generator)
     written: list[tuple[np.ndarray, np.ndarray]] = []
     for t in range(codec.max_rows):
         # a column for each draw
@@ -63,27 +66,39 @@ def sample_rows(
             logits = model.logits("gap", everyone)
             timing.draw_gaps(state.users, timing_params, over, logits, u, row)
             past.overwrite("gap", row[:, col.GAP])
+            back = row[:, col.GAP] == 0
+            if offers is not None:  # an offer may bring back who was to end
+                offers.make(state, row, who, np.flatnonzero(back))
             active = np.flatnonzero(row[:, col.GAP])
             if len(active) == 0:
                 break
             if len(active) < len(who):
                 who, row, u, past = who[active], row[active], u[active], past.only(active)
+                back = back[active]
                 everyone = everyone[: len(active)]
                 state.keep(active)
                 model.keep(active)
+            planned = row[back, col.TIME]
             timing.move(state.users, timing_params, u, row)
+            row[back, col.TIME] = planned
         else:
             row[:, col.TIME] = state.users["time"]
         past.overwrite("time", row[:, col.TIME])
+        if offers is not None:
+            offers.make(state, row, who, everyone)
         timing.complete_clock(state.users, timing_params, row)
         constraints.begin_sessions(state.users, row, rules.effects)
         model.chose("gap", everyone, row[:, col.GAP])
-        model.chose("clock", everyone, row[:, col.CLOCK])
+        levels = row[:, col.CLOCK]
+        if codec.answers_offers:
+            levels = np.hstack([levels, responses_at(state.users, row)])
+        model.chose("clock", everyone, levels)
         recent = np.zeros((len(row), codes.N_COPY_RANKS), dtype=np.int64)
         _RowDraw(codec, model, state, rules, past, u, row, recent).draw()
         state.push(row)
         written.append((who, row) if given is None else (who[~past.mask], row[~past.mask]))
-    return _collect(written, rules.effects.values, user_attributes, arrival)
+    sampled = _collect(written, rules.effects.values, user_attributes, arrival)
+    return sampled if offers is None else replace(sampled, offers=offers.all())
 
 
 def _make_room(
@@ -117,6 +132,7 @@ class FieldRules:
     closed: dict[str, np.ndarray]  # field -> (E,) bool: the event leaves one code
     only: dict[str, np.ndarray]  # field -> (E,) int64: which
     following: np.ndarray  # (event before + 1, is it a session start, E) bool
+    longest_run: np.ndarray  # (E,) int64
     category: np.ndarray  # (n_items,) int64
     start: np.ndarray  # (n_categories + 1,) int64
     label_needs: dict[str, np.ndarray]  # field -> (size,) the least session label of each code
@@ -137,6 +153,7 @@ class FieldRules:
             closed={n: a.sum(1) == 1 for n, a in allowed.items()},
             only={n: a.argmax(1) for n, a in allowed.items()},
             following=codec.rules.allowed_next,
+            longest_run=np.array(codec.rules.longest_run, dtype=np.int64),
             category=codec.items.category,
             start=codec.items.start,
             label_needs={f"label:{k}": codec.label_needs(k).numpy() for k in codec.labels.kinds},
@@ -183,7 +200,11 @@ class _RowDraw:
     def _event(self) -> None:
         needs = self.rules.effects.needs
         can = np.empty((len(self.row), len(needs)), dtype=np.bool_)
-        constraints.open_events(self.state.users, self.row, self.rules.following, needs, can)
+        constraints.open_events(
+            self.state.users, self.row, self.rules.following, self.rules.longest_run, needs, can
+        )
+        if self.codec.answers_offers:
+            constraints.keep_responses(self.state.users, self.row, self.rules.effects.sets, can)
         self._draw_into("event", np.arange(len(self.row)), can, col.EVENT)
 
     def _copy_action(self) -> None:

@@ -12,9 +12,10 @@ from numba import njit
 from eventlog._runtime.compiled import inner, inner_with_arrays
 from generators.codec.timing_params import HOUR_MS, WEEK_HOURS, clock_levels
 from generators.sampling.constraints import drawn
+from generators.sequences import codes
 from generators.sequences import row_columns as col
 from generators.sequences.levels import level_of_rows, level_of_time
-from generators.sequences.user_record import is_final, rows_left, target_of
+from generators.sequences.user_record import is_final, response_at, rows_left, target_of
 
 CANDIDATES = 8  # draws per gap among which the weekly cycle chooses
 DRAWS = CANDIDATES + 1  # uniform numbers for one time
@@ -119,6 +120,21 @@ def _keep_short(u, timing_params, can):
         can[g] = can[g] and not full and not late
 
 
+@inner
+def _keep_open(u, timing_params, can):
+    """Remove from `can` (size,) gaps after which an offer that the user is to answer is over.
+
+    They stay where there is no other gap.
+    """
+    if response_at(u, u.time) != codes.TO_BUY:
+        return
+    seconds, some = (u.offer_until - u.time) / 1000.0, False
+    for g in range(1, len(can)):
+        some = some or (can[g] and timing_params.low[g] <= seconds)
+    for g in range(1, len(can)):
+        can[g] = can[g] and (timing_params.low[g] <= seconds or not some)
+
+
 @inner_with_arrays
 def _fitting(u, timing_params, can):
     """Write to `can` (size,) the gaps that a user can draw.
@@ -138,6 +154,7 @@ def _fitting(u, timing_params, can):
     for g in range(1, size):
         can[g] = timing_params.low[g] <= seconds and (left > 0 or not final)
     _keep_short(u, timing_params, can)
+    _keep_open(u, timing_params, can)
     if timing_params.planned and size > within:
         if begins:
             can[1:within] = False
@@ -216,6 +233,10 @@ def move(users, timing_params, u, row):
         )
         if not is_session_start and timing_params.longest_ms > 0:
             until = min(until, user.session_start + timing_params.longest_ms)
+        if response_at(user, user.time) == codes.TO_BUY:
+            until = max(
+                min(until, user.offer_until), user.time + np.int64(timing_params.low[gap] * 1000)
+            )
         low, room = timing_params.low[gap], (until - user.time) / 1000.0
         high = max(min(timing_params.high[gap], room), low)
         due = left == 1 if final else left == 0 and is_session_start

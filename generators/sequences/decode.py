@@ -93,6 +93,18 @@ def decode(
     )
 
 
+def offers_of(
+    codec: Codec, sampled: Sampled, seed: int, names: np.ndarray | None = None
+) -> pd.DataFrame:
+    """Return the offers of `sampled`, as `Structure.restore` takes them; see `decode`."""
+    if names is None:
+        names = new_names("u", codec.id_prefix, seed, len(sampled.user_attributes))
+    user, _, time, campaign, treated = sampled.offers.numpy().T
+    return pd.DataFrame(
+        {"user_id": names[user], "time": time, "campaign": campaign, "treated": treated}
+    )
+
+
 class _NewIds(NamedTuple):
     """Gives names to the ids of one sample."""
 

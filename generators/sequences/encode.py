@@ -38,12 +38,14 @@ from generators.sequences.encode_columns import (
     user_attribute_codes,
     value_codes,
 )
+from generators.sequences.offers import KnownOffers, replay_offers
 from generators.sequences.user_record import (
     begin_session,
     copy_action_of,
     known_items,
     order_of,
     push_row,
+    response_at,
     rows_before_session,
 )
 from generators.sequences.user_state import UserState, write_features
@@ -55,7 +57,8 @@ class EncodedSequences:
 
     offsets: np.ndarray  # (n_users + 1,) int64
     features: torch.Tensor  # (n_steps, F) int64: see feature_layout
-    # (n_steps, 3) int64: hour, weekday and remaining span of the row itself
+    # (n_steps, 3 or 4) int64: hour, weekday and remaining span of the row itself, and what the user
+    # does about an offer that is open then, where there are campaigns
     clock: torch.Tensor
     # (n_steps, n_fields) int64 codes of the fields `names`, -1 = not asked
     target: torch.Tensor
@@ -68,6 +71,7 @@ class EncodedSequences:
     ids: np.ndarray  # (n_users,) str: the users' ids, which never leave the training
     # (n_users,) int64: place among all users of the log, some of whom may have no step
     codes: np.ndarray
+    offers: KnownOffers  # of campaigns
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -109,9 +113,14 @@ class _FieldColumns(NamedTuple):
 
 
 def encode(
-    log: EventLog, codec: Codec, *, max_rows: int | None = None, private: bool = False
+    log: EventLog,
+    codec: Codec,
+    *,
+    max_rows: int | None = None,
+    private: bool = False,
+    offers: pd.DataFrame | None = None,
 ) -> EncodedSequences:
-    """Encode `log` under `codec`.
+    """Encode `log` under `codec`; `offers` are those of its campaigns, see `Structure.offers_in`.
 
     Of each user the first `max_rows` rows are taken (the codec's own limit where None). With
     `private` nothing in a user's steps depends on another user: no id counts as shared.
@@ -155,6 +164,7 @@ def encode(
         codec, log, events, user, time, item, shared
     )
     counts = np.diff(np.append(starts, len(user)))
+    ids = events["user_id"].iloc[starts].astype(str).to_numpy()
     return _unfold(
         codec,
         _Rows(row, values, starts, counts),
@@ -162,8 +172,33 @@ def encode(
         attributes,
         n_labelled_sessions,
         last,
-        ids=events["user_id"].iloc[starts].astype(str).to_numpy(),
+        _known_offers(codec, offers, row, np.repeat(np.arange(len(starts)), counts), ids),
+        ids=ids,
         user=user[starts],
+    )
+
+
+def _known_offers(
+    codec: Codec, offers: pd.DataFrame | None, row: np.ndarray, user: np.ndarray, ids: np.ndarray
+) -> KnownOffers:
+    """Find the place of `offers` among the rows (n, columns) of `user` (n,), whose ids are given.
+
+    Without a calendar, or without offers, there are none.
+    """
+    calendar = codec.structure.calendar
+    if calendar is None or offers is None:
+        offers = pd.DataFrame({n: [] for n in ("user", "time", "campaign", "treated")})
+    else:
+        place = pd.Index(ids).get_indexer(offers["user_id"])
+        offers = offers.assign(user=place)[place >= 0]
+    sets = codec.effects().sets
+    return KnownOffers.of(
+        offers,
+        user=user,
+        time=row[:, col.TIME],
+        is_purchase=sets[row[:, col.EVENT]] & codes.BOUGHT > 0,
+        window=0 if calendar is None else calendar.window,
+        n_users=len(ids),
     )
 
 
@@ -184,6 +219,7 @@ def _unfold(
     user_attributes: np.ndarray,
     n_labelled_sessions: np.ndarray,
     last: tuple[np.ndarray, np.ndarray],
+    offers: KnownOffers,
     *,
     ids: np.ndarray,
     user: np.ndarray,
@@ -194,7 +230,7 @@ def _unfold(
     n = int(offsets[-1])
     features = np.zeros((n, codec.blocks().width), dtype=np.int64)
     target = np.full((n, len(codec.fields())), -1)
-    clock = np.zeros((n, col.N_CLOCK), dtype=np.int64)
+    clock = np.zeros((n, len(codec.row_levels())), dtype=np.int64)
     items = np.zeros(n, dtype=np.int64)
     known = np.zeros((n, codes.N_COPY_RANKS), dtype=np.int32)
     until = rows.row[rows.starts + rows.counts - 1, col.TIME] if len(rows.starts) else rows.starts
@@ -216,6 +252,7 @@ def _unfold(
         codec.timing_params(),
         rows,
         used,
+        offers,
         _FieldColumns.of(codec),
         offsets,
         features,
@@ -235,6 +272,7 @@ def _unfold(
         tuple(codec.fields()),
         ids,
         user,
+        offers,
     )
 
 
@@ -246,6 +284,7 @@ def _replay(
     timing_params,
     rows,
     used,
+    offers,
     fields,
     offsets,
     features,
@@ -256,14 +295,17 @@ def _replay(
 ):
     seen = np.empty(codes.N_COPY_RANKS, dtype=np.int64)
     for i in range(len(users)):
-        u = users[i]
+        u, next_offer = users[i], offers.starts[i]
         for t in range(used[i] + 1):
             at = offsets[i] + t
             write_features(u, more[i], effects, features[at])
             if t == used[i]:
                 target[at, fields.gap] = 0 if used[i] == rows.counts[i] else -1
+                if used[i] == rows.counts[i]:
+                    replay_offers(u, i, next_offer, offers, True)
                 break
             row = rows.row[rows.starts[i] + t]
+            next_offer = replay_offers(u, i, next_offer, offers, False)
             if row[col.IS_SESSION_START] != 0:
                 begin_session(u, effects)
             need = effects.needs[row[col.EVENT]]
@@ -274,6 +316,8 @@ def _replay(
             _complete_row(u, row, effects, timing_params)
             for k in range(col.N_CLOCK):
                 clock[at, k] = row[col.HOUR + k]
+            if clock.shape[1] > col.N_CLOCK:
+                clock[at, col.N_CLOCK] = response_at(u, row[col.TIME])
             items[at] = row[col.ITEM]
             for k in range(codes.N_COPY_RANKS):
                 known[at, k] = seen[k]

@@ -17,7 +17,7 @@ from itertools import accumulate
 from typing import NamedTuple, Self
 
 from generators.sequences import row_columns as col
-from generators.sequences.codes import N_COPY_ACTIONS, N_ORDERS
+from generators.sequences.codes import N_COPY_ACTIONS, N_ORDERS, N_RESPONSES
 
 # Columns with a fixed place: codes + 1 of the last row (0 = there was none), then the last items.
 LAST_EVENT, LAST_CATEGORY, LAST_SESSION_LABEL = col.EVENT, col.CATEGORY, col.SESSION_LABEL
@@ -30,6 +30,8 @@ CLOCK_SIZES = (24, 7, REMAINING)  # levels of hour, weekday and remaining span
 LAST_HOUR, LAST_WEEKDAY = -3, -2
 # Levels of: how many ids of a column the user has had; for how many rows (log scale) the last one.
 ID_COUNTS, ID_AGES = 10, 12
+# Levels of: what a user does about an open offer; the hours for which it is still open (log scale).
+OFFER_SIZES = (N_RESPONSES, 12)
 
 
 class Counter(IntEnum):
@@ -63,12 +65,16 @@ class Blocks(NamedTuple):
     counters: int
     id_counts: int
     id_ages: int
+    offer: int  # the open offer, where a log has campaigns
     clock: int
     width: int
 
     @classmethod
-    def of(cls, *, values: int, rest: int, ids: int) -> Self:
-        """Lay out the features of a log with these numbers of categorical, other and id columns."""
+    def of(cls, *, values: int, rest: int, ids: int, offers: bool = False) -> Self:
+        """Lay out the features of a log with these numbers of categorical, other and id columns.
+
+        `offers`: are there campaigns?
+        """
         sizes = (
             col.N_CODES,
             N_LAST_ITEMS,
@@ -77,6 +83,7 @@ class Blocks(NamedTuple):
             len(Counter),
             ids,
             ids,
+            len(OFFER_SIZES) * offers,
             len(CLOCK_SIZES),
         )
         return cls(*accumulate(sizes, initial=0))
@@ -92,6 +99,7 @@ def feature_sizes(
     values: list[int],
     rest: list[int],
     ids: int,
+    offers: bool = False,
 ) -> list[int]:
     """Return the number of levels of each column; arguments are numbers of codes, 0 included."""
     last_row = (gaps, events, N_COPY_ACTIONS, categories, N_ORDERS, session_labels)
@@ -103,5 +111,6 @@ def feature_sizes(
         *COUNTER_SIZES,
         *([ID_COUNTS] * ids),
         *([ID_AGES] * ids),
+        *(OFFER_SIZES if offers else ()),
         *(size + 1 for size in CLOCK_SIZES),
     ]

@@ -13,6 +13,7 @@ from generators.sequences.feature_layout import COUNTER_SIZES, Counter
 
 # Fewer rows to come have a level each; beyond, and for time, there are two levels a doubling.
 FEW_LEFT = 8
+SLOW_PACES = 30  # levels of a pace below one row an hour, two a doubling
 _MOST_ROWS = COUNTER_SIZES[Counter.ROWS_LEFT] - 1
 _MOST_TIME = COUNTER_SIZES[Counter.TIME_LEFT] - 1
 
@@ -28,6 +29,12 @@ def level_of_rows(left):
 def level_of_time(ms):
     """Return the level of Counter.TIME_LEFT for ms to come."""
     return min(math.ceil(2 * math.log2(max(ms, 0) / 15_000 + 1)), _MOST_TIME)
+
+
+@inner
+def level_of_pace(left, hours):
+    """Return the level of Counter.PACE for a number of rows to come in `hours` hours."""
+    return math.ceil(max(2 * math.log2((left + 1) / (hours + 0.05)) + SLOW_PACES, 1.0))
 
 
 @njit(cache=True)
@@ -52,6 +59,13 @@ def least_rows() -> torch.Tensor:
     """Return the fewest rows to come of each level of Counter.ROWS_LEFT, (levels,) int64."""
     rows = torch.arange(4_096)
     return torch.searchsorted(rows_level(rows), torch.arange(COUNTER_SIZES[Counter.ROWS_LEFT]))
+
+
+def hours_a_row() -> np.ndarray:
+    """Return the mean time of a row in hours at each level of Counter.PACE, (levels,)."""
+    level = np.arange(COUNTER_SIZES[Counter.PACE])
+    hours: np.ndarray = 2.0 ** ((SLOW_PACES + 0.5 - level) / 2)
+    return hours
 
 
 def time_of(level: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -33,6 +33,9 @@ class Sampled:
     row: Row  # each tensor with n_rows rows
     user_attributes: torch.Tensor  # (n_users, n_attributes) int64 codes
     arrival: torch.Tensor  # (n_users,) int64 ms: the first event
+    # (m, 5) int64, by user and time: user, the user's row before which an offer is made, ms,
+    # campaign, whether it is treated
+    offers: torch.Tensor = field(default_factory=lambda: torch.zeros((0, 5), dtype=torch.int64))
 
 
 def joined(parts: list[Sampled], order: torch.Tensor | None = None) -> Sampled:
@@ -46,8 +49,9 @@ def joined(parts: list[Sampled], order: torch.Tensor | None = None) -> Sampled:
     row = Row(
         **{n: torch.cat([getattr(p.row, n) for p in parts]) for n in Row.__dataclass_fields__}
     )
+    offers = torch.cat([_shifted(p.offers, int(s)) for p, s in zip(parts, shift, strict=False)])
     if order is None:
-        return Sampled(user, row, user_attributes, arrival)
+        return Sampled(user, row, user_attributes, arrival, offers)
     user = order[user]
     rows, users = torch.argsort(user, stable=True), torch.argsort(order)
     return Sampled(
@@ -55,4 +59,16 @@ def joined(parts: list[Sampled], order: torch.Tensor | None = None) -> Sampled:
         Row(**{n: v[rows] for n, v in vars(row).items()}),
         user_attributes[users],
         arrival[users],
+        _renumbered(offers, order),
     )
+
+
+def _shifted(offers: torch.Tensor, by: int) -> torch.Tensor:
+    """Return offers to users whose numbers are `by` higher."""
+    return torch.cat([offers[:, :1] + by, offers[:, 1:]], 1)
+
+
+def _renumbered(offers: torch.Tensor, number: torch.Tensor) -> torch.Tensor:
+    """Return offers by the new `number` (n_users,) of each user."""
+    moved = torch.cat([number[offers[:, :1]], offers[:, 1:]], 1)
+    return moved[torch.argsort(moved[:, 0], stable=True)]

@@ -32,6 +32,7 @@ USER = np.dtype(
         ("orders", "i8"),
         ("last_order", "i8"),
         ("in_session", "i8"),  # rows so far
+        ("run", "i8"),  # of them the last ones that have the same event
         ("sessions", "i8"),
         ("rows", "i8"),
         ("labelled", "i8"),  # labelled sessions so far
@@ -39,6 +40,11 @@ USER = np.dtype(
         ("label_pending", "i8"),  # bool: the session has a label, and no row has carried it yet
         ("in_last_session", "i8"),  # bool: the planned last session has begun
         ("session_start", "i8"),  # ms of the session's first row
+        ("response", "i8"),  # to the last offer: NOT_BUYING, TO_BUY, HAS_BOUGHT; NO_OFFER: none yet
+        ("offer_until", "i8"),  # ms: how long it is open
+        ("treated", "i8"),  # treated offers so far
+        ("purchases", "i8"),  # runs of rows that are purchases, so far
+        ("since_purchase", "i8"),  # rows since the last of them
         (f"source_{source()}", "i8"),
     ],
     align=True,
@@ -236,8 +242,28 @@ def _touch(u, row, effects):
 
 
 @inner
+def response_at(u, time):
+    """Return what the user does about an offer that is open at `time`, see `codes.NO_OFFER`."""
+    return u.response if time <= u.offer_until else codes.NO_OFFER
+
+
+@inner
+def _count_purchases(u, effects, row):
+    """Count a purchase, and what it answers; `u.row` is still the row before."""
+    if effects.sets[row[col.EVENT]] & codes.BOUGHT == 0:
+        u.since_purchase += 1
+        return
+    if u.rows == 0 or effects.sets[u.row[col.EVENT] - 1] & codes.BOUGHT == 0:
+        u.purchases += 1
+    u.since_purchase = 0
+    if response_at(u, row[col.TIME]) == codes.TO_BUY:
+        u.response = codes.HAS_BOUGHT
+
+
+@inner
 def push_row(u, more, effects, row):
     """Update a user with one finished row."""
+    _count_purchases(u, effects, row)
     if row[col.ITEM] > 0:
         _touch(u, row, effects)
     values, rest, ids = effects.values, effects.rest, effects.ids
@@ -258,6 +284,8 @@ def push_row(u, more, effects, row):
         )
         more[age] = (0 if relation > codes.SAME_ID else more[age]) + (1 if relation > 0 else 0)
         more[count] += 1 if relation > codes.EARLIER_ID else 0
+    goes_on = row[col.IS_SESSION_START] == 0 and u.row[col.EVENT] == row[col.EVENT] + 1
+    u.run = u.run + 1 if goes_on else 1
     for k in range(col.N_CODES):
         u.row[k] = row[k] + 1
     for k in range(col.N_CLOCK):

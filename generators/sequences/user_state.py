@@ -19,13 +19,14 @@ from generators.sequences import codes
 from generators.sequences import feature_layout as layout
 from generators.sequences import row_columns as col
 from generators.sequences.feature_layout import COUNTER_SIZES, Counter
-from generators.sequences.levels import level_of_rows, level_of_time
+from generators.sequences.levels import level_of_pace, level_of_rows, level_of_time
 from generators.sequences.user_record import (
     USER,
     Effects,
     is_final,
     labelled_sessions_left,
     push_row,
+    response_at,
     rows_left,
     target_of,
 )
@@ -117,6 +118,11 @@ def write_features(u, more, effects, out):
         count, age = more[n + k], more[n + effects.ids + k]
         out[blocks.id_counts + k] = min(count, layout.ID_COUNTS - 1)
         out[blocks.id_ages + k] = min(math.ceil(math.log2(age + 1)), layout.ID_AGES - 1)
+    if blocks.clock > blocks.offer:
+        out[blocks.offer] = response_at(u, u.time)
+        hours = max(u.offer_until - u.time, 0) / 3_600_000
+        left = min(math.ceil(math.log2(hours + 1)), layout.OFFER_SIZES[1] - 1)
+        out[blocks.offer + 1] = left if out[blocks.offer] != codes.NO_OFFER else 0
     for k in range(col.N_CLOCK):
         out[blocks.clock + k] = u.clock[k]
 
@@ -139,9 +145,7 @@ def _write_counters(u, out):
     out[Counter.ROWS_LEFT] = level_of_rows(left)
     out[Counter.LABELLED_SESSIONS] = u.labelled
     out[Counter.TIME_LEFT] = level_of_time(room) if started else 0
-    out[Counter.PACE] = (
-        math.ceil(max(2 * math.log2((left + 1) / (hours + 0.05)) + 30, 1.0)) if started else 0
-    )
+    out[Counter.PACE] = level_of_pace(left, hours) if started else 0
     out[Counter.LABELLED_SESSIONS_LEFT] = labelled_sessions_left(u)
     out[Counter.LABEL_PENDING] = u.label_pending
     out[Counter.FAILED_PAYMENTS] = u.failed

@@ -26,7 +26,7 @@ from generators.sequences.codes import (
 from generators.sequences.encode import EncodedSequences
 from generators.sequences.feature_layout import COUNTER_SIZES, LAST_EVENT, Counter
 from generators.sequences.levels import least_rows, time_level
-from generators.structure.relations.breaches import carried
+from generators.structure.relations.breaches import SUFFIX, carried
 from generators.structure.tables import Tables
 
 # Role -> flags that its item may have to carry, strictest first; the first that the log never
@@ -151,6 +151,7 @@ def learn_rules(codec: Codec, steps: EncodedSequences, queries: PrivateQueries) 
         },
         allowed=allowed,
         allowed_next=_allowed_next(codec, steps),
+        longest_run=_longest_run(codec, steps),
         constant_in_session=constant,
     )
     return replace(codec, rules=rules, pace=_pace(codec, steps))
@@ -230,5 +231,28 @@ def _allowed_next(codec: Codec, steps: EncodedSequences) -> np.ndarray:
     asked = event >= 0
     starts = codec.clock.starts_session(gap).long().numpy()
     allowed[before[asked], starts[asked], event[asked]] = True
+    place = {name: k + 2 for k, name in enumerate(codec.events.values)}
+    for name in place:
+        usual = name.removesuffix(SUFFIX)
+        if usual != name and usual in place:
+            # what follows an event may follow the few rows of it that lack something as well
+            allowed[place[name]] |= allowed[place[usual]]
     allowed[~allowed.any(2)] = allowed.any(axis=(0, 1))
     return allowed
+
+
+def _longest_run(codec: Codec, steps: EncodedSequences) -> list[int]:
+    """Learn the most rows of each event in a row in a session; no limit under a budget.
+
+    Without it a user who has many rows left in a session, and whose event nothing but itself has
+    ever followed, would repeat it to the end.
+    """
+    if codec.private:
+        return [0] * codec.events.size
+    event = steps.target[:, steps.names.index("event")].numpy()
+    starts = codec.clock.starts_session(steps.target[:, steps.names.index("gap")]).numpy()
+    same = (steps.features[:, LAST_EVENT].numpy() == event + 1) & ~starts & (event > 0)
+    first = np.flatnonzero(~same)  # of each run
+    longest = np.zeros(codec.events.size, dtype=np.int64)
+    np.maximum.at(longest, event[first].clip(min=0), np.diff(first, append=len(same)))
+    return longest.tolist()

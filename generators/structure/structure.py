@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,7 +83,11 @@ class Structure:
         return out
 
     def restore(
-        self, log: EventLog, rng: np.random.Generator, past: EventLog | None = None
+        self,
+        log: EventLog,
+        rng: np.random.Generator,
+        past: EventLog | None = None,
+        offers: pd.DataFrame | None = None,
     ) -> EventLog:
         """Return the sample `log` with all that is determined.
 
@@ -91,10 +95,13 @@ class Structure:
             log: a sample of what was learnt.
             rng: of exceptions and noise.
             past: the reduced log of the users who are continued; their sums go on.
+            offers: the offers of campaigns to these users, as `offers_in` returns them.
         """
         tables = Tables.of(log)
         if past is not None:
             tables = _joined(tables, Tables.of(past))
+        if offers is not None:
+            tables.offers = self._with_times(offers, LocalDays.utc)
         for relation in self.relations:
             relation.restore(tables, rng)
         events = tables.events[tables.events["event_id"].to_numpy() != PAST]
@@ -150,6 +157,41 @@ class Structure:
                 kept.append(relation)
                 there.add(relation.column)
         return Structure(kept, self.columns)
+
+    @property
+    def calendar(self) -> Campaigns | None:
+        """The campaigns of the log, if it has any."""
+        return next((r for r in self.relations if isinstance(r, Campaigns)), None)
+
+    def campaign_days(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the first and the last time of each campaign, (K,) int64 ms, as rows have them.
+
+        Where a log's times are local days, these are local times as well.
+        """
+        campaigns = [] if self.calendar is None else self.calendar.campaigns
+        ends = pd.DataFrame({"time": [c.first for c in campaigns] + [c.last for c in campaigns]})
+        local = self._with_times(ends, LocalDays.local)["time"].to_numpy(dtype=np.int64)
+        return local[: len(campaigns)], local[len(campaigns) :]
+
+    def offers_in(self, log: EventLog) -> pd.DataFrame | None:
+        """Return the offers that the campaigns make in `log`; None where there are no campaigns.
+
+        Their columns are `user_id`, `time` (ms, as the rows of the reduced log have it),
+        `campaign` (its number) and `treated` (0 or 1).
+        """
+        if self.calendar is None:
+            return None
+        return self._with_times(self.calendar.offers_in(Tables.of(log)), LocalDays.local)
+
+    def _with_times(
+        self, frame: pd.DataFrame, change: Callable[[LocalDays, pd.Series], pd.Series]
+    ) -> pd.DataFrame:
+        """Return a frame whose `time` (ms) is changed as local days ask for, if there are any."""
+        for days in [r for r in self.relations if isinstance(r, LocalDays)]:
+            stamps = pd.to_datetime(frame["time"], unit="ms", utc=True)
+            changed = change(days, stamps).astype("datetime64[ms, UTC]").astype("int64")
+            frame = frame.assign(time=changed)
+        return frame
 
     def sentences(self) -> list[str]:
         """Say what is determined by what, a sentence for each relation."""

@@ -23,6 +23,8 @@ class Tables:
     events: pd.DataFrame
     users: pd.DataFrame | None
     roles: dict[str, str]  # event -> role
+    # offers of campaigns: `user_id`, `time` (ms), `campaign` (its number), `treated` (0 or 1)
+    offers: pd.DataFrame | None = None
 
     @classmethod
     def of(cls, log: EventLog) -> Tables:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from eventlog._runtime.compiled import inner
+from eventlog._runtime.compiled import compiled, inner
 from simulator import event_codes
 from simulator.behaviour import draws
 from simulator.behaviour.attacks import attack
@@ -34,7 +33,7 @@ ABROAD = 0.02  # share of honest sessions from a random country
 N_COUNTRIES = len(COUNTRIES)
 
 
-@njit(cache=True)
+@compiled()
 def play(scheduled, first, shoppers, session_table, day_state, buffers, room):
     """Play `scheduled[first:]`, until all are played or less than `room` is left in a buffer.
 
@@ -64,7 +63,7 @@ def play(scheduled, first, shoppers, session_table, day_state, buffers, room):
     return len(scheduled)
 
 
-@njit(cache=True)
+@compiled()
 def play_past(past, shoppers, session_table, day_state, buffers):
     """Play what follows the orders `past`, (n,) shoppers.PAST_ORDER, before the first day.
 

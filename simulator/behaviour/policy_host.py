@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from eventlog._runtime.compiled import compiled
 from eventlog._runtime.console import note
 from eventlog._runtime.errors import InputError, ShopError
 from eventlog._runtime.text import one_line
@@ -275,7 +275,7 @@ def _read_only(array: np.ndarray) -> np.ndarray:
     return view
 
 
-@njit(cache=True)
+@compiled()
 def _remember(rows, user, recent):
     """Put the items viewed in `rows` (n,) in front of `recent` (n_users, LAST) of their users.
 

@@ -56,8 +56,11 @@ def run(arguments: argparse.Namespace) -> None:
 
     from eventlog._runtime import terminal
     from eventlog._runtime.files import check_replaceable, read_json
-    from simulator import api
-    from simulator.scenario import parse_settings
+    from eventlog._runtime.garbage import importing
+
+    with importing():
+        from simulator import api
+        from simulator.scenario import parse_settings
 
     check_replaceable(arguments.out, overwrite=arguments.overwrite)
     begin = time.monotonic()

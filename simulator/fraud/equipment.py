@@ -4,30 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 
+from eventlog._runtime.compiled import compiled
 
-def renewed(
-    now: np.ndarray, ring: np.ndarray, fresh: np.ndarray, free: int
-) -> tuple[np.ndarray, int]:
+
+@compiled()
+def renewed(now, ring, fresh, free):
     """Return (n,) int64 code that each ring uses at each attack, and the next free code.
 
     `now` (n_rings,): the code that each ring uses so far, changed in place. `fresh` (n,): attacks,
     in the order of time, at which the ring takes a new code, counted from `free`.
     """
-    code = np.where(fresh, free + np.cumsum(fresh) - 1, -1)
-    order = np.argsort(ring, kind="stable")  # by ring, then time
-    first = np.append(True, ring[order][1:] != ring[order][:-1])
-    # Codes rise with time, so within a ring the latest one is the running maximum of (ring, code).
-    span = free + len(ring) + 2
-    key = (
-        ring[order].astype(np.int64) * span
-        + np.where(fresh[order], code[order], np.where(first, now[ring[order]], -1))
-        + 1
-    )
-    used = np.maximum.accumulate(key) % span - 1
-    now[ring[order]] = used
-    out = np.empty(len(ring), dtype=np.int64)
-    out[order] = used
-    return out, free + int(fresh.sum())
+    used = np.empty(len(ring), dtype=np.int64)
+    for attack in range(len(ring)):
+        if fresh[attack]:
+            now[ring[attack]] = free
+            free += 1
+        used[attack] = now[ring[attack]]
+    return used, free
 
 
 def first_without(now: np.ndarray, ring: np.ndarray) -> np.ndarray:

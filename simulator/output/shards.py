@@ -18,10 +18,11 @@ import pyarrow as pa
 from eventlog._runtime import plugins
 from eventlog._runtime.console import note
 from eventlog._runtime.errors import InputError
+from eventlog._runtime.garbage import no_garbage_collection
 from eventlog._runtime.seeds import check_seed
 from eventlog.log_folder import write_parquet
 from simulator.behaviour.campaigns import described, missing
-from simulator.engine import Engine, Shard, no_garbage_collection
+from simulator.engine import Engine, Shard
 from simulator.output import arrow_columns
 from simulator.output.tables import programme_table, shard_tables
 from simulator.output.task import PolicySource, Task, item_keys, policy_use, seeds, shop_seeds

@@ -16,7 +16,7 @@ from eventlog.log import EventLog
 from eventlog.schema import TIME
 from simulator.fraud.fraudsters import NAMES, PAYMENT, VICTIM
 from simulator.output.truth_lookup import truth_table
-from simulator.truth.running_counts import earlier, matches, pair
+from simulator.truth.running_counts import Earlier, matches, pair
 
 DAY_MS = 86_400_000
 COLUMNS = (
@@ -122,6 +122,7 @@ class _Reader:
         self.of = np.cumsum(begins) - 1  # (n_rows,) session of each row
         self.n = len(self.first)
         self.user, self.start = self.code["user_id"][self.first], self.when[self.first]
+        self.of_user = Earlier(self.user, self.start)
         truth = truth_table(log, "events").loc[in_session.to_numpy()]
         name = truth["fraud"].astype(object).to_numpy()[self.first]
         # (n_sessions,) -1 = honest
@@ -132,7 +133,7 @@ class _Reader:
         return np.bincount(self.of[self.role == role], minlength=self.n).astype(np.float64)
 
     def read(self) -> Traces:
-        sessions = pd.DataFrame(self._history() | self._place() | self._browsing() | self._cards())
+        of_sessions = self._history() | self._place() | self._browsing() | self._cards()
         lines = self._lines()
         by_order = lines.groupby("order")
         first = by_order.first()
@@ -156,9 +157,8 @@ class _Reader:
             }
         )
         session = first["session"].to_numpy()
-        table = pd.concat(
-            [orders.reset_index(drop=True), sessions.iloc[session].reset_index(drop=True)], axis=1
-        )
+        of_their_sessions = {name: values[session] for name, values in of_sessions.items()}
+        table = pd.concat([orders.reset_index(drop=True), pd.DataFrame(of_their_sessions)], axis=1)
         table["minutes"] = (first["time"].to_numpy() - self.start[session]) / 60_000
         table["seconds_per_view"] = 60 * table["minutes"] / (table["views"] + 1)
         return Traces(
@@ -177,27 +177,27 @@ class _Reader:
         device = self.code["device"][self.first]
         buys, one, honest = self.count("purchase") > 0, np.ones(self.n), kind < 0
         payment, rings = np.append(PAYMENT, False)[kind], ~honest & ~np.append(VICTIM, False)[kind]
-        both = pair(device, user)
+        of_both = Earlier(pair(device, user), start)
+        of_device, of_user = Earlier(device, start), self.of_user
+        device_is_new = of_both.total(honest) == 0
         found = {
-            "device_sessions_user": earlier(both, start, one),
-            "device_sessions": earlier(device, start, one),
-            "device_honest_user": earlier(both, start, honest),
-            "device_payment": earlier(device, start, payment),
-            "device_abuse": earlier(device, start, rings & ~payment),
-            "device_honest_orders": earlier(device, start, honest & buys),
-            "user_sessions": earlier(user, start, one),
-            "user_honest": earlier(user, start, honest),
-            "user_rings": earlier(user, start, rings),
-            "user_payment": earlier(user, start, payment),
-            "user_honest_orders": earlier(user, start, honest & buys),
-            "user_devices": earlier(user, start, honest & (earlier(both, start, honest) == 0)),
+            "device_sessions_user": of_both.total(one),
+            "device_sessions": of_device.total(one),
+            "device_honest_user": of_both.total(honest),
+            "device_payment": of_device.total(payment),
+            "device_abuse": of_device.total(rings & ~payment),
+            "device_honest_orders": of_device.total(honest & buys),
+            "user_sessions": of_user.total(one),
+            "user_honest": of_user.total(honest),
+            "user_rings": of_user.total(rings),
+            "user_payment": of_user.total(payment),
+            "user_honest_orders": of_user.total(honest & buys),
+            "user_devices": of_user.total(honest & device_is_new),
         }
         found["device_elsewhere"] = found["device_sessions"] - found["device_sessions_user"]
         for k, name in enumerate(NAMES):
-            found[f"user_{name}"], found[f"device_{name}"] = (
-                earlier(user, start, kind == k),
-                earlier(device, start, kind == k),
-            )
+            found[f"user_{name}"] = of_user.total(kind == k)
+            found[f"device_{name}"] = of_device.total(kind == k)
         ago = pd.DataFrame({"user": user, "start": start, "ordered": np.where(buys, start, np.nan)})
         found["days_known"] = (
             start - ago.groupby("user")["start"].transform("min").to_numpy()
@@ -222,14 +222,15 @@ class _Reader:
         country = self.code["country"][self.first]
         signup = known["signup"].astype(TIME).astype("int64").to_numpy()
         there = pair(self.code["device"][self.first], country)
+        of_country = Earlier(pair(self.user, country), self.start)
         guilty = np.append(PAYMENT, False)[self.kind]
         return {
             "away": (home[self.user] != country).astype(np.float64),
             "country": country,
             "channel": self.code["channel"][self.first],
-            "seen_there": earlier(pair(self.user, country), self.start, np.ones(self.n)),
-            "device_payment_there": earlier(there, self.start, guilty),
-            "user_rings_there": earlier(pair(self.user, country), self.start, self.kind >= 0),
+            "seen_there": of_country.total(np.ones(self.n)),
+            "device_payment_there": Earlier(there, self.start).total(guilty),
+            "user_rings_there": of_country.total(self.kind >= 0),
             "hour": self.start % DAY_MS / 3_600_000,
             "days_since_signup": (self.start - signup[self.user]) / DAY_MS,
         }
@@ -256,7 +257,7 @@ class _Reader:
             np.bincount(of, above, minlength=self.n),
             np.bincount(of, minlength=self.n).astype(np.float64),
         )
-        before = earlier(self.user, self.start, views)
+        before = self.of_user.total(views)
         self.past_views = before
         _, one_of_each = np.unique(pair(of, category), return_index=True)
         distinct = np.bincount(of[one_of_each], minlength=self.n)
@@ -272,7 +273,7 @@ class _Reader:
             "redeemed": self.count("coupon_redeem"),
             "views_above": total / np.maximum(views, 1),
             "categories": distinct.astype(np.float64),
-            "past_views_above": earlier(self.user, self.start, total) / (before + 3),
+            "past_views_above": self.of_user.total(total) / (before + 3),
             "past_views": before,
         }
 
@@ -283,7 +284,8 @@ class _Reader:
         session, code = used["session"].to_numpy(), used["card"].to_numpy()
         user, start, kind = self.user[session], self.start[session], self.kind[session]
         one = np.ones(len(code))
-        mine, all_ = earlier(pair(code, user), start, kind < 0), earlier(code, start, one)
+        of_card, of_both = Earlier(code, start), Earlier(pair(code, user), start)
+        mine, all_ = of_both.total(kind < 0), of_card.total(one)
         guilty, rings = (
             np.append(PAYMENT, False)[kind],
             (kind >= 0) & ~np.append(VICTIM, False)[kind],
@@ -298,9 +300,9 @@ class _Reader:
                     "card_least": mine,
                     "card_first": mine,
                     "card_first_new": all_ == 0,
-                    "card_payment": earlier(code, start, guilty),
-                    "card_rings": earlier(code, start, rings),
-                    "card_elsewhere": all_ - earlier(pair(code, user), start, one),
+                    "card_payment": of_card.total(guilty),
+                    "card_rings": of_card.total(rings),
+                    "card_elsewhere": all_ - of_both.total(one),
                 }
             )
             .groupby("session")

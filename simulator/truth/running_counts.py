@@ -5,21 +5,30 @@ from __future__ import annotations
 import numpy as np
 
 
-def earlier(entity: np.ndarray, time: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """Return (n,) sum of `value` (n,) over the earlier rows of the same `entity` (n,).
+class Earlier:
+    """Rows of the same entity that are earlier: in time, in the order of rows at equal times.
 
-    Earlier in `time` (n,), and in the order of rows where times are equal.
-
-    >>> earlier(np.array([7, 7, 8, 7]), np.array([1, 2, 3, 4]), np.array([1, 1, 1, 1])).tolist()
-    [0.0, 1.0, 0.0, 2.0]
+    Args:
+        entity: (n,) codes.
+        time: (n,) numbers.
     """
-    order = np.lexsort((time, entity))
-    total = np.append(0.0, np.cumsum(value[order], dtype=np.float64))
-    begins = np.append(True, entity[order][1:] != entity[order][:-1])[: len(order)]
-    base = np.maximum.accumulate(np.where(begins, np.arange(len(order)), 0))
-    out = np.empty(len(order))
-    out[order] = total[:-1] - total[base]
-    return out
+
+    def __init__(self, entity: np.ndarray, time: np.ndarray) -> None:
+        self._order = np.lexsort((time, entity))
+        grouped = entity[self._order]
+        begins = np.append(True, grouped[1:] != grouped[:-1])[: len(grouped)]
+        self._begin = np.maximum.accumulate(np.where(begins, np.arange(len(grouped)), 0))
+
+    def total(self, value: np.ndarray) -> np.ndarray:
+        """Return (n,) float64 sum of `value` (n,) over the earlier rows of each row's entity.
+
+        >>> Earlier(np.array([7, 7, 8, 7]), np.array([1, 2, 3, 4])).total(np.ones(4)).tolist()
+        [0.0, 1.0, 0.0, 2.0]
+        """
+        sums = np.append(0.0, np.cumsum(value[self._order], dtype=np.float64))
+        out = np.empty(len(self._order))
+        out[self._order] = sums[:-1] - sums[self._begin]
+        return out
 
 
 def pair(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -47,4 +56,5 @@ def matches(
     both = pair(np.concatenate([asked_owner, owner]), np.concatenate([asked_value, value]))
     is_row = np.repeat([0.0, 1.0], [len(asked_owner), len(owner)])
     # Asked pairs come first, so at equal times the rows do not count.
-    return earlier(both, np.concatenate([asked_time, time]), is_row)[: len(asked_owner)]
+    counted = Earlier(both, np.concatenate([asked_time, time])).total(is_row)
+    return counted[: len(asked_owner)]

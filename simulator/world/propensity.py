@@ -16,9 +16,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
-from eventlog._runtime.compiled import inner, inner_with_arrays
+from eventlog._runtime.compiled import compiled, inner, inner_with_arrays
 
 STEP = 0.2  # of the integration over log t, for up to STEP_PLACES places
 STEP_PLACES = 36
@@ -28,7 +27,7 @@ ROUNDING = 1e-16  # relative error of a float64
 SPARE = 24
 
 
-@njit(cache=True)
+@compiled()
 def place_probabilities(score, noise, places):
     """Return (n, places) float64: the probability that item j is at place k, from the top.
 

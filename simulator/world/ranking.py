@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
-from eventlog._runtime.compiled import inner
+from eventlog._runtime.compiled import compiled, inner
 from simulator import event_codes
 from simulator.counter_rng import GAMMA, child, scramble
 
@@ -55,49 +54,71 @@ def _place(places, keys, filled, j, key):
     return filled + 1
 
 
-@njit(cache=True)
+@inner
+def _add_noise(noisy, score, noise, stream, gumbel):
+    """Fill `noisy` (n,) with `score` (n,) plus noise: place j of a pool draws from stream[j]."""
+    for j in range(len(score)):
+        deviate = gumbel[scramble(stream + GAMMA * np.uint64(j)) >> _48]
+        noisy[j] = score[j] + np.float32(noise) * deviate
+
+
+@inner
+def _rank(out, places, pools, r, v, noisy, now, keys):
+    """Fill `out[r, v]` with the items of `pools[r]` by `noisy` score, `places[r, v]` with theirs.
+
+    -1 = none; an item whose score is -inf is left out. The places of the last night are inserted
+    first, because they are nearly sorted, which makes insertion fast. `noisy` (n,), `now` and
+    `keys` (length,) are overwritten.
+    """
+    length, filled = len(now), 0
+    for k in range(length):
+        j = places[r, v, k]
+        if j >= 0 and noisy[j] > -np.inf:
+            filled = _place(now, keys, filled, j, noisy[j])
+            noisy[j] = -np.inf
+    least = keys[length - 1] if filled == length else np.float32(-np.inf)
+    for j in range(len(noisy)):
+        if noisy[j] >= least and noisy[j] > -np.inf:
+            filled = _place(now, keys, filled, j, noisy[j])
+            if filled == length:
+                least = keys[length - 1]
+    for k in range(length):
+        places[r, v, k] = now[k] if k < filled else -1
+        out[r, v, k] = pools[r, now[k]] if k < filled else -1
+
+
+@compiled()
 def rank_pools(out, places, pools, score, explored, renewed, noise, key, gumbel):
     """Fill `out` (n, variants, length) with each pool's items by noisy score.
 
     Variants that are `explored` are in random order, and stay as they are where a pool is not
-    `renewed` (n,).
-    `places` (n, variants, length) are those of the items in their pools, -1 = none; those of the
-    last night are inserted first, because they are nearly sorted, which makes insertion fast.
+    `renewed` (n,). `places` (n, variants, length) are those of the items in their pools, -1 = none.
     """
-    length = out.shape[2]
-    keys, now, done = (
-        np.empty(length, dtype=np.float32),
-        np.empty(length, dtype=np.int32),
-        np.full(pools.shape[1], -1),
+    length, widest = out.shape[2], pools.shape[1]
+    keys, now = np.empty(length, dtype=np.float32), np.empty(length, dtype=np.int32)
+    learnt, equal, noisy = (
+        np.empty(widest, dtype=np.float32),
+        np.empty(widest, dtype=np.float32),
+        np.empty(widest, dtype=np.float32),
     )
     for q in range(out.shape[0]):
+        width = 0
+        while width < widest and pools[q, width] >= 0:
+            learnt[width] = score[pools[q, width]]
+            equal[width] = np.float32(0.0) if learnt[width] > -np.inf else learnt[width]
+            width += 1
         for v in range(out.shape[1]):
             if explored[v] and not renewed[q]:
                 continue
-            stream, filled, mark = child(key, q * out.shape[1] + v), 0, q * out.shape[1] + v
-            for k in range(length + pools.shape[1]):
-                j = places[q, v, k] if k < length else k - length
-                if j < 0 or done[j] == mark:
-                    continue
-                done[j] = mark
-                i = pools[q, j]
-                if i < 0:
-                    break
-                if score[i] > -np.inf:
-                    deviate = gumbel[scramble(stream + GAMMA * np.uint64(j)) >> _48]
-                    filled = _place(
-                        now,
-                        keys,
-                        filled,
-                        j,
-                        deviate if explored[v] else score[i] + np.float32(noise) * deviate,
-                    )
-            for k in range(length):
-                places[q, v, k] = now[k] if k < filled else -1
-                out[q, v, k] = pools[q, now[k]] if k < filled else -1
+            stream = child(key, q * out.shape[1] + v)
+            if explored[v]:
+                _add_noise(noisy[:width], equal[:width], 1.0, stream, gumbel)
+            else:
+                _add_noise(noisy[:width], learnt[:width], noise, stream, gumbel)
+            _rank(out, places, pools, q, v, noisy[:width], now, keys)
 
 
-@njit(cache=True)
+@compiled()
 def nearness(rows, pools, closeness, together, score):
     """Return the scores of the items that may be shown beside an item, -inf = never.
 
@@ -116,36 +137,23 @@ def nearness(rows, pools, closeness, together, score):
     return near
 
 
-@njit(cache=True)
+@compiled()
 def rank_beside(out, places, rows, pools, near, noise, key, gumbel):
     """Fill `out[rows]` (variants, length) with the items of `pools[rows]` by noisy score.
 
     `near`: see `nearness`. `places`: as in `rank_pools`.
     """
-    length = out.shape[2]
-    keys, now, done = (
-        np.empty(length, dtype=np.float32),
-        np.empty(length, dtype=np.int32),
-        np.full(pools.shape[1], -1),
-    )
+    length, widest = out.shape[2], pools.shape[1]
+    keys, now = np.empty(length, dtype=np.float32), np.empty(length, dtype=np.int32)
+    noisy = np.empty(widest, dtype=np.float32)
     for m in range(len(rows)):
         r = rows[m]
         for v in range(out.shape[1]):
-            stream, filled, mark = child(key, r * out.shape[1] + v), 0, r * out.shape[1] + v
-            for k in range(length + pools.shape[1]):
-                j = places[r, v, k] if k < length else k - length
-                if j < 0 or done[j] == mark:
-                    continue
-                done[j] = mark
-                if near[m, j] > -np.inf:
-                    deviate = gumbel[scramble(stream + GAMMA * np.uint64(j)) >> _48]
-                    filled = _place(now, keys, filled, j, near[m, j] + np.float32(noise) * deviate)
-            for k in range(length):
-                places[r, v, k] = now[k] if k < filled else -1
-                out[r, v, k] = pools[r, now[k]] if k < filled else -1
+            _add_noise(noisy, near[m], noise, child(key, r * out.shape[1] + v), gumbel)
+            _rank(out, places, pools, r, v, noisy, now, keys)
 
 
-@njit(cache=True)
+@compiled()
 def count_interest(rows, interest, together, beside):
     """Count views, carts and purchases of each item, and the steps from one item to the next."""
     before, session = -1, -1
@@ -175,7 +183,7 @@ def _join(a, b, together, beside):
                 return
 
 
-@njit(cache=True)
+@compiled()
 def nearest(
     found,
     closeness,

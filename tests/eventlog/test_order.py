@@ -17,6 +17,7 @@ from eventlog import EventLog, InputError
 from eventlog.check import check
 from eventlog.clean import clean
 from eventlog.log import LogWriter, tidy
+from eventlog.order import places
 from simulator.realism import scorecard
 from simulator.truth import oracles
 
@@ -258,3 +259,16 @@ def test_oracles_and_the_scorecard_do_not_depend_on_it_either() -> None:
     assert [f.value for f in scorecard.score(log)] == pytest.approx(
         [f.value for f in scorecard.score(mixed)], nan_ok=True
     )
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(-2, 2)), max_size=40), st.booleans())
+def test_rows_of_one_user_and_time_keep_their_order(
+    rows: list[tuple[int, int]], far_apart: bool
+) -> None:
+    codes = np.array([code for code, _ in rows], dtype=np.int32)
+    time = np.array([t for _, t in rows], dtype=np.int64) * (2**61 if far_apart else 1)
+
+    expected = sorted(range(len(rows)), key=lambda i: (codes[i], time[i], i))
+
+    assert places(codes, time).tolist() == expected

@@ -32,7 +32,8 @@ def work(job: Job) -> dict[str, Any]:
         return {**known, **task_facts(task), "provenance": found.provenance}
     from simulator.truth import oracles
 
-    log = EventLog.read(log_folder(job.needs[0]))
+    tables = True if task.oracle_tables is None else task.oracle_tables
+    log = EventLog.read(log_folder(job.needs[0]), truth=tables, columns=task.oracle_columns)
     answer = task.oracle(oracles, log, data.test, task.split(log))
     if answer is None:
         raise NotApplicable(f"{job.label['task']} has no oracle")

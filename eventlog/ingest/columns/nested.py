@@ -228,7 +228,8 @@ def _python_list(text: str, name: str) -> list[Any] | None:
 
 
 def _no_list(text: str, name: str) -> InputError:
+    mark = next((mark for mark in ",;|/" if mark in text), " ")
     return InputError(
         f"{name} is exploded, but {text[:40]!r} in it is no list in JSON; if it is a list with a "
-        'separator, add separator = " " (or another) to [file] of the mapping.'
+        f"separator, add separator = {mark!r} (or another) to [file] of the mapping."
     )

@@ -55,6 +55,12 @@ def normalised(array: pa.Array) -> pa.Array:
     return array
 
 
+def without_codes(array: pa.DictionaryArray) -> pa.Array:
+    """Return the values of a column of codes; of an extension type, as pandas.cut has, storage."""
+    values = array.dictionary
+    return (values.storage if isinstance(values, pa.ExtensionArray) else values).take(array.indices)
+
+
 def is_list(kind: pa.DataType) -> bool:
     """Return whether a type is one of Arrow's kinds of lists."""
     checks = (
@@ -107,7 +113,7 @@ def _is_text(kind: pa.DataType) -> bool:
 def _decoded(array: pa.DictionaryArray) -> pa.Array:
     """Return a dictionary of another type; codes of text stay codes."""
     if not _is_text(array.type.value_type):
-        return normalised(array.dictionary_decode())
+        return normalised(without_codes(array))
     values = array.dictionary.cast(pa.string())
     return pa.DictionaryArray.from_arrays(array.indices.cast(pa.int32()), values)
 

@@ -21,6 +21,7 @@ from eventlog.ingest.mapping import MISSING_IDS, TimeFormat
 from eventlog.order import FIRST_MS, LAST_MS
 
 ARROW = {"int": pa.int64(), "float": pa.float64(), "time": pa.timestamp("ms", "UTC")}
+PHONE = r"^\+\d{7,}$"  # as a number it would lose the sign
 ABSENT = pa.array(MISSING_IDS)
 ISO_TIME = (
     r"^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?)?"
@@ -75,7 +76,7 @@ class OwnColumns:
         if not len(values):
             return
         seen.any = True
-        if seen.number and _all(values, NUMBER):
+        if seen.number and _all(values, NUMBER) and not _any(values, PHONE):
             seen.time = False
             _see_numbers(seen, values)
             return

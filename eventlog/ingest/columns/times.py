@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from eventlog.arrays import DAY_MS
 from eventlog.ingest.columns.values import coded
 from eventlog.ingest.mapping import TimeFormat
+from eventlog.ingest.mapping_values import is_zone
 
 NO_TIME = np.iinfo(np.int64).min  # what pandas calls NaT
 ISO, MIXED = "ISO8601", "mixed"  # formats of pandas that are not made of directives
@@ -29,6 +30,8 @@ COMPACT = {8: "%Y%m%d", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S", 17: "%Y%m%d%H%M%S%
 WITHOUT_YEAR = ("%Y-%m-%d", "%Y-%m/%d", "%Y-%m.%d", "%Y-%m%d")  # after the year is put before
 # An offset at the end, after a time of day: +02, +0200, +02:00, Z; the names of UTC.
 OFFSET = r"(?i)(?:\d\s*(?:Z|UTC|GMT)|[T ]\d.*[+-]\d\d(?::?\d\d)?)$"
+# As Presto and Snowflake write a time in a zone: 2024-03-01 10:00:00 America/New_York.
+ZONED = r"^(\d.*\d(?:\s?[+-]\d\d:?\d\d)?)\s*\[?([A-Za-z]+(?:/[\w+-]+)+)\]?$"
 UTC_NAME = r"(?i)\s*\[?(?:UTC|GMT)\]?$"
 # Other spellings, of which pandas reads none: (what it is, what it becomes), as RE2 has it.
 SPELLINGS = (
@@ -47,14 +50,13 @@ LEAP_SECOND = r"(:\d\d):60"
 
 def parse_times(values: pa.Array | Sequence[str], how: TimeFormat) -> np.ndarray:
     """Return ms since 1970 UTC, (n,) int64; NO_TIME where the text is not a time."""
-    text = pc.utf8_trim_whitespace(pa.array(values, pa.string()))
+    text = pa.array(values, pa.string())
+    if not how.unit and how.year is None:
+        return _read(text, how.format or (ISO,), how.timezone)
+    text = pc.utf8_trim_whitespace(text)
     if how.unit in SINCE_START:
         return _since_start(_floats(text), how)
-    if how.unit:
-        return _counted(text, how.unit)
-    if how.year is not None:
-        return _with_year(text, how)
-    return _read(text, how.format or (ISO,), how.timezone)
+    return _counted(text, how.unit) if how.unit else _with_year(text, how)
 
 
 def _read(text: pa.Array, formats: Sequence[str], timezone: str) -> np.ndarray:
@@ -71,15 +73,13 @@ def _read(text: pa.Array, formats: Sequence[str], timezone: str) -> np.ndarray:
 
 def _iso(text: pa.Array, timezone: str) -> np.ndarray:
     """Return ISO 8601 times, and dates written as digits alone, (n,) int64 ms."""
-    # The quick way, if all are of the kind of the first; a failure costs as much as the slow way.
-    first = _matches(text[:1], OFFSET).any()
-    kind = pa.timestamp("us", "UTC" if first else None)
-    try:
-        us = text.cast(kind).cast(pa.int64()).to_numpy(zero_copy_only=False)
-        return _utc(_floor_ms(us, 1000), np.full(len(us), first), timezone)
-    except pa.ArrowInvalid:
-        pass
+    found = iso_of_one_kind(text, timezone)
+    if found is not None:
+        return found
     text = _spelt_as_usual(text)
+    zoned = _matches(text, ZONED)
+    if zoned.any():
+        return _in_named_zones(text, zoned, timezone)
     offset = _matches(text, OFFSET)
     plain = pc.replace_substring_regex(text, UTC_NAME, "Z")
     # Python's logging writes 10:00:00,123; others write t and z.
@@ -98,8 +98,34 @@ def _iso(text: pa.Array, timezone: str) -> np.ndarray:
     return out
 
 
+def _in_named_zones(text: pa.Array, zoned: np.ndarray, timezone: str) -> np.ndarray:
+    """Return ISO 8601 times of which some, `zoned` (n,) bool, name a zone, (n,) int64 ms."""
+    names = pc.replace_substring_regex(text, ZONED, r"\2").dictionary_encode()
+    clock = pc.replace_substring_regex(text, ZONED, r"\1")
+    ms = np.full(len(text), NO_TIME, dtype=np.int64)
+    for code, name in enumerate(names.dictionary.to_pylist()):
+        here = zoned & (names.indices.to_numpy() == code)
+        if here.any() and is_zone(name):
+            ms[here] = _iso(clock.filter(pa.array(here)), name)
+    if not zoned.all():
+        ms[~zoned] = _iso(text.filter(pa.array(~zoned)), timezone)
+    return ms
+
+
+def iso_of_one_kind(text: pa.Array, timezone: str = "UTC") -> np.ndarray | None:
+    """Return ISO 8601 times quickly, (n,) int64 ms; None unless all have an offset or none has."""
+    first = _matches(text[:1], OFFSET).any()
+    try:
+        us = text.cast(pa.timestamp("us", "UTC" if first else None)).cast(pa.int64())
+    except pa.ArrowInvalid:  # which costs as much as the slow way
+        return None
+    ms = _floor_ms(us.to_numpy(zero_copy_only=False), 1000)
+    return _utc(ms, np.full(len(ms), first), timezone)
+
+
 def _spelt_as_usual(text: pa.Array) -> pa.Array:
-    """Return times with offsets and AM/PM as pandas reads them; see SPELLINGS."""
+    """Return times without blanks around them, their offsets and AM/PM as in pandas (SPELLINGS)."""
+    text = pc.utf8_trim_whitespace(text)
     if _matches(text, SPELT).any():
         for pattern, usual in SPELLINGS:
             text = pc.replace_substring_regex(text, pattern, usual)

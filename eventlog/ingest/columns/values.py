@@ -43,7 +43,8 @@ class Coded:
 
     def without(self, texts: Collection[str]) -> Coded:
         """Return the column in which `texts` mean no value."""
-        if not len(self.values):
+        longest = max((len(text.encode()) for text in texts), default=0)
+        if not pc.less_equal(pc.binary_length(self.values), longest).true_count:
             return self
         found = pc.is_in(self.values, value_set=_text_set(tuple(texts)))
         if not found.true_count:
@@ -59,22 +60,25 @@ class Coded:
     def stripped(self) -> Coded:
         """Return the column without blanks around its values; a blank is no value."""
         trimmed = pc.utf8_trim_whitespace(self.values)
-        if pc.match_substring_regex(trimmed, f"[{NO_WIDTH}]").true_count:
+        if pc.string_is_ascii(trimmed).true_count < len(trimmed):
             trimmed = pc.utf8_trim(trimmed, characters=BLANK)
         distinct = self.distinct and trimmed.equals(self.values)
         return Coded(self.codes, trimmed, distinct).without(("",))
 
     def arrow(self, *, merge: bool = True) -> pa.DictionaryArray:
         """Return the column as an Arrow dictionary; `merge`: values that are equal share a code."""
-        if self.distinct or not merge:
-            codes = pa.array(self.codes, mask=self.codes < 0)
-            return pa.DictionaryArray.from_arrays(codes, self.values)
-        distinct = self.values.dictionary_encode()
-        code = distinct.indices.to_numpy(zero_copy_only=False).astype(np.int32)
-        codes = self.take(code, -1)
-        return pa.DictionaryArray.from_arrays(
-            pa.array(codes, mask=codes < 0), distinct.dictionary.cast(pa.string())
-        )
+        column = self.merged() if merge else self
+        missing = column.codes < 0
+        codes = pa.array(column.codes, mask=missing if missing.any() else None)
+        return pa.DictionaryArray.from_arrays(codes, column.values)
+
+    def merged(self) -> Coded:
+        """Return the column in which values that are equal share a code."""
+        if self.distinct:
+            return self
+        found = self.values.dictionary_encode()
+        code = found.indices.to_numpy(zero_copy_only=False).astype(np.int32, copy=False)
+        return Coded(self.take(code, -1), found.dictionary.cast(pa.string()), True)
 
 
 @lru_cache(maxsize=64)
@@ -89,7 +93,8 @@ def coded(column: pa.ChunkedArray | pa.Array, missing: Collection[str] = ()) -> 
     if isinstance(array, pa.ChunkedArray):  # no rows, or too many for one array
         array = pa.concat_arrays(array.unify_dictionaries().chunks)
     array = array if pa.types.is_dictionary(array.type) else array.dictionary_encode()
-    codes = array.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int32)
+    codes = array.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    codes = codes.astype(np.int32, copy=False)
     values = plain_text(array.dictionary)
     # Two numbers may have one text, and the texts of `each_its_own` may be equal.
     distinct = values.type == array.dictionary.type and len(values) < len(codes)
@@ -112,10 +117,16 @@ def wholly_match(texts: pa.Array, pattern: str) -> np.ndarray:
 
 def each_its_own(texts: pa.StringArray) -> pa.DictionaryArray:
     """Return texts that hardly occur twice as a column of codes, without looking for equal ones."""
-    codes = pa.array(np.arange(len(texts), dtype=np.int32))
+    codes = _ascending(len(texts).bit_length())[: len(texts)]
     return pa.DictionaryArray.from_arrays(
         pc.if_else(texts.is_valid(), codes, None) if texts.null_count else codes, texts
     )
+
+
+@lru_cache(maxsize=64)
+def _ascending(bits: int) -> pa.Array:
+    """Return 0, 1, ... as (2 ** bits,) int32: once, since all batches have such codes."""
+    return pa.array(np.arange(1 << bits, dtype=np.int32))
 
 
 def plain_text(values: pa.Array) -> pa.Array:

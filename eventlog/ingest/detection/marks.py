@@ -61,7 +61,9 @@ def _counted(rows: Spool, name: str) -> Iterator[tuple[str, int]]:
 
 
 def _any_sign(rows: Spool, name: str) -> bool:
-    return any(not plain_amounts(t).equals(pc.utf8_trim_whitespace(t)) for t in rows.texts(name))
+    return any(
+        not plain_amounts(t).equals(pc.utf8_trim_whitespace(t)) for t in rows.new_texts(name)
+    )
 
 
 def _decimal(rows: Spool, mapping: Mapping, path: str) -> tuple[Mapping, list[str]]:
@@ -69,7 +71,7 @@ def _decimal(rows: Spool, mapping: Mapping, path: str) -> tuple[Mapping, list[st
         return mapping, []
     names = [n for amount in AMOUNTS for n in mapping.columns.get(amount, ()) if n in rows.kinds]
     names += [n for rule in mapping.rules if rule.below is not None for n in rule.column]
-    found = Separators.of(texts for name in dict.fromkeys(names) for texts in rows.texts(name))
+    found = Separators.of(texts for name in dict.fromkeys(names) for texts in rows.new_texts(name))
     mark = found.mark()
     if mark is None:
         mark, text = next(iter(sorted(found.open.items())))

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from eventlog._runtime.errors import InputError
 from eventlog.arrays import DAY_MS
-from eventlog.ingest.columns.times import COMPACT, NO_TIME, parse_times
+from eventlog.ingest.columns.times import COMPACT, NO_TIME, iso_of_one_kind, parse_times
 from eventlog.ingest.columns.values import TEXT, coded
 from eventlog.ingest.mapping import MISSING, MISSING_IDS, TimeFormat
 from eventlog.ingest.spool import Spool
@@ -38,9 +38,11 @@ DAYS = (
     "%Y-%m-%d",
     "%d %b %Y",
     "%d-%b-%Y",
+    "%d-%b-%y",
     "%d %B %Y",
     "%b %d, %Y",
     "%B %d, %Y",
+    "%b %d %Y",
 )
 CLOCKS = (
     " %H:%M:%S",
@@ -49,6 +51,9 @@ CLOCKS = (
     " %I:%M %p",
     " %I:%M:%S %p",
     " %I:%M:%S.%f %p",
+    " %I.%M.%S.%f %p",
+    " %H.%M.%S",
+    "-%H.%M.%S.%f",
     " %H:%M:%S %z",
     " %H:%M:%S%z",
     " %H:%M:%S UTC",
@@ -68,6 +73,7 @@ WHOLE = (
     "%G-W%V-%u",
     "%Y-%j",
 )
+LONGEST_MISSING = max(map(len, (*MISSING, *MISSING_IDS)))
 LONG_MS = 10 * 365 * DAY_MS
 NUMBER = r"^[+-]?\d+(?:\.\d*)?$"
 DATE_ONLY = (
@@ -93,7 +99,7 @@ def time_format(rows: Spool, source: str, clock: str, path: str) -> tuple[TimeFo
         return _of_numbers(rows, known, source, where)
     texts = _Texts()
     for values in rows.texts(source):
-        texts.see(_present(values))
+        texts.see(values)
     if texts.total and texts.numbers > 0.5 * texts.total:
         return _of_numbers(rows, known, source, where)
     if texts.short > 0.5 * texts.total:
@@ -202,13 +208,17 @@ class _Texts:
     ends: tuple[str, str] = ("", "")  # the first and last by alphabet, whatever the order of rows
 
     def see(self, values: pa.Array) -> None:
-        """Count the texts of a batch."""
+        """Count the texts of a batch that are values."""
+        if iso_of_one_kind(values) is not None:
+            self.iso += len(values)
+        else:
+            values = _present(values)
+            self.numbers += _share(values, NUMBER)
+            few = values.filter(pc.less_equal(pc.binary_length(values), 5))
+            self.short += _share(few, r"^\d{1,2}[-/.]\d{1,2}$")
+            self.iso += int((parse_times(values, TimeFormat()) != NO_TIME).sum())
         if not len(values):
             return
-        self.numbers += _share(values, NUMBER)
-        few = values.filter(pc.less_equal(pc.binary_length(values), 5))
-        self.short += _share(few, r"^\d{1,2}[-/.]\d{1,2}$")
-        self.iso += int((parse_times(values, TimeFormat()) != NO_TIME).sum())
         low, high = (str(v) for v in pc.min_max(values).as_py().values())
         self.ends = (min(self.ends[0], low), max(self.ends[1], high)) if self.total else (low, high)
         self.total += len(values)
@@ -259,6 +269,8 @@ def _read(texts: pa.Array, form: str) -> np.ndarray:
 def _present(values: pa.Array) -> pa.Array:
     """Return texts that are not spellings of no value, without blanks around them."""
     values = pc.utf8_trim_whitespace(values)
+    if pc.less_equal(pc.binary_length(values), LONGEST_MISSING).true_count == 0:
+        return values
     missing = pc.is_in(values, value_set=pa.array([*MISSING, *MISSING_IDS]))
     return values.filter(pc.invert(missing))
 

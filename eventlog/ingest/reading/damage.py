@@ -42,10 +42,7 @@ def explain(opening: Opening, width: int | None) -> None:
                         first, end = line + 1, reader.line_num
                         quoted = end > first
                         spans = f" (a quoted value in it runs from line {first} to {end})"
-                        raise InputError(
-                            f"{file} has {len(values)} fields in row {row}{spans if quoted else ''}"
-                            f", but {width} were expected."
-                        )
+                        raise _wrong_width(file, len(values), row, width, spans if quoted else "")
                 line = reader.line_num
         except csv.Error as error:
             what = (
@@ -68,9 +65,15 @@ def _buffered(stream: Any) -> Any:
 def _explain_width(opening: Opening, records: Iterator[list[str]], width: int | None) -> None:
     for row, values in enumerate(records, start=1 + opening.lines_before):
         if width is not None and len(values) != width:
-            raise InputError(
-                f"{opening.file} has {len(values)} fields in row {row}, but {width} were expected."
-            )
+            raise _wrong_width(opening.file, len(values), row, width)
+
+
+def _wrong_width(file: InputFile, n: int, row: int, width: int, spans: str = "") -> InputError:
+    title = "; if lines of text stand before the header, count them in skip_rows ([file])"
+    return InputError(
+        f"{file} has {n} fields in row {row}{spans}, but {width} were expected"
+        f"{title if width == 1 else ''}."
+    )
 
 
 def _explain_encoding(file: InputFile, encoding: str) -> None:

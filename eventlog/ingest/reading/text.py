@@ -80,7 +80,8 @@ def read_text(
             for chunk in _chunks(stream, options):
                 chunk = unprotected(chunk)
                 rows = np.arange(last + 1, last + 1 + chunk.num_rows + len(left_out))
-                rows = rows[~np.isin(rows, left_out)][: chunk.num_rows]
+                if left_out:
+                    rows = rows[~np.isin(rows, left_out)][: chunk.num_rows]
                 yield Batch(pa.Table.from_batches([chunk]), rows, list(ragged), str(file))
                 ragged.clear()
                 last = int(rows[-1]) if len(rows) else last
@@ -139,7 +140,7 @@ def unprotected(chunk: pa.RecordBatch) -> pa.RecordBatch:
     for column in chunk.columns:
         column = column if pa.types.is_dictionary(column.type) else each_its_own(column)
         texts = column.dictionary
-        if pc.any(pc.match_substring_regex(texts, """^(?:'|=")""")).as_py():
+        if any(pc.starts_with(texts, mark).true_count for mark in ("'", '="')):
             marked = pc.match_substring_regex(texts, PROTECTED)
             bare = pc.replace_substring_regex(texts, r'^="([^"]*)"$', r"\1")
             texts = pc.if_else(marked, pc.utf8_slice_codeunits(texts, 1), bare)

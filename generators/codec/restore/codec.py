@@ -10,17 +10,28 @@ import msgspec
 from eventlog.schema import ROLE_NAMES
 from generators.codec.clock import Clock
 from generators.codec.codec import MOST_ROWS, Codec
-from generators.codec.parts import Columns, Labels, Pace, Prices, Rules, Users, Vocabulary
+from generators.codec.parts import (
+    Columns,
+    Labels,
+    Pace,
+    Prices,
+    Responses,
+    Rules,
+    Users,
+    Vocabulary,
+)
 from generators.codec.restore.columns import read_columns, read_labels
 from generators.codec.restore.prices import read_prices
 from generators.codec.restore.rules import read_pace, read_rules
 from generators.codec.restore.users import read_users
 from generators.codec.restore.vocabulary import read_vocabulary
+from generators.sequences.offers import N_PAST, QUANTILES
 from generators.structure.structure import Structure
 from generators.validation import Record
 
 CARRIED = ("roles", "currency")  # of a log's manifest
 MOST_LETTERS = 16  # of the prefix of new ids
+MOST_WEIGHT = 1e6  # of a logistic regression
 
 
 def restored(data: Any, *, max_rows: int) -> Codec:
@@ -48,6 +59,7 @@ def restored(data: Any, *, max_rows: int) -> Codec:
     if not prefix.isalnum() or len(prefix) > MOST_LETTERS:
         part.fail("id_prefix", f"is {prefix[:20]!r}; it must be a few letters and digits")
     codec = replace(codec, structure=_structure(codec, part), id_prefix=prefix)
+    codec = replace(codec, responses=_responses(codec, part.record("responses")))
     folded = part.record("folded")
     columns = replace(
         codec.columns,
@@ -80,6 +92,22 @@ def _structure(codec: Codec, part: Record) -> Structure:
     if structure.restorable(codec.columns_learnt()) != structure:
         record.fail("relations", "derives a column from one that is not there")
     return structure
+
+
+def _responses(codec: Codec, part: Record) -> Responses:
+    """Read what is known of the offers of campaigns, as many as there are."""
+    part.only(("arm", "buys", "rows", "lag"))
+    calendar = codec.structure.calendar
+    if calendar is None:
+        return Responses()
+    n, most = len(calendar.campaigns), MOST_WEIGHT
+    rows = 0 if codec.private else 2 * n
+    return Responses(
+        part.table("arm", (n, N_PAST), low=-most, high=most),
+        part.table("buys", (rows, N_PAST), low=-most, high=most),
+        part.numbers("rows", size=QUANTILES, low=0, high=MOST_ROWS),
+        part.numbers("lag", size=QUANTILES, low=0, high=calendar.window),
+    )
 
 
 def _carried(part: Record) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from generators.sequences.feature_layout import COUNTER_SIZES, Counter
 from generators.validation import Record
 
 LONGEST_SESSION_MS = 10**13
+LONGEST_RUN = 10**9  # rows
 
 
 def read_pace(codec: Codec, part: Record) -> Pace:
@@ -35,6 +36,9 @@ def read_rules(codec: Codec, part: Record) -> Rules:
         required_flags=_required_flags(codec, part.record("needs")),
         allowed=allowed,
         allowed_next=allowed_next,
+        longest_run=part.integers(
+            "longest_run", size=codec.events.size, low=0, high=LONGEST_RUN
+        ).tolist(),
         usual_category={
             n: usual.integers(
                 n, size=codec.values[n].size, low=0, high=codec.categories.size - 1

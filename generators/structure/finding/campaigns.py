@@ -11,13 +11,12 @@ import pandas as pd
 
 from generators.structure.finding import evidence
 from generators.structure.relations.campaigns import (
-    STATES,
+    BEGIN,
     Attributes,
     Campaign,
     Unoffered,
-    first_of_order,
-    rows_before,
-    states,
+    counted_between,
+    purchases,
 )
 from generators.structure.relations.offers import OWN, Campaigns, open_offer
 from generators.structure.tables import DAY_MS, Tables, codes_of, first_rows, is_number, text_of
@@ -31,7 +30,7 @@ BESIDE = 0.9  # share of the redemptions that must stand right before a row of a
 MOST_ARMS = 20
 FEWEST_CONTROLS = 50
 UNTREATED = 0.02  # of the redemptions: how many of them may follow offers of a control
-STRENGTH = 4.0  # pseudo-counts of the coarser share
+STATES = 6  # of a user at an offer: purchases before it (0, 1, more), and whether rows are many
 DEPENDS = 4.0  # standard deviations from which on an arm depends on the past
 USUAL_WINDOW_MS = 7 * DAY_MS
 
@@ -118,12 +117,16 @@ class _Finder:
         window = self._window(said)
         offers = _Offers(row, tables.user[row], tables.time[row], self.number, treated)
         bare = Tables(tables.events, tables.users, dict(tables.roles))
-        busy = float(np.median(rows_before(bare, offers.user, offers.time)))
-        state = states(bare, offers.user, offers.time, window=window, busy=busy)
+        state = _states(bare, offers)
+        bought = counted_between(
+            bare, purchases(bare), offers.user, offers.time, offers.time + window
+        )
         visit = self._next_of_visit()
         gap = tables.time[np.minimum(row + 1, len(tables.time) - 1)] - offers.time
+        stated = {str(c.get("coupon_id")): c.get("randomised") for c in said}
         campaigns = [
-            self._campaign(names[c], k, offers, state, own) for k, c in enumerate(self.kept)
+            self._campaign(names[c], k, offers, state, bought > 0, own, stated.get(names[c]))
+            for k, c in enumerate(self.kept)
         ]
         without, rate = self._unoffered(names, of_offer, offers, window)
         return Campaigns(
@@ -132,7 +135,6 @@ class _Finder:
             redeem=self.redeem,
             campaigns=campaigns,
             window=window,
-            busy=busy,
             gap=(
                 evidence.quantiles(
                     gap[visit].astype(np.float64), offers.user[visit], self.min_users
@@ -278,8 +280,11 @@ class _Finder:
         k: int,
         offers: _Offers,
         state: np.ndarray,
+        bought: np.ndarray,
         own: list[tuple[Attributes, Attributes]],
+        stated: Any,
     ) -> Campaign:
+        """Return campaign `k`; `stated` is whether the manifest says that it is randomised."""
         tables, mine = self.tables, offers.number == k
         first = int(offers.time[mine].min() // HOUR_MS * HOUR_MS)
         last = int(offers.time[mine].max() // HOUR_MS * HOUR_MS) + HOUR_MS
@@ -287,29 +292,26 @@ class _Finder:
         begins = np.zeros(len(act), dtype=bool)
         begins[np.flatnonzero(act)[first_rows(tables.session[act])]] = True
         inside = np.flatnonzero(begins & (tables.time >= first) & (tables.time < last))
-        visitors = np.unique(tables.user[inside])
         there = np.unique(tables.user[begins & (tables.time < last)])
-        silent = np.setdiff1d(there, visitors)
-        beside = self._next_of_visit()[mine]
         offered = np.unique(offers.user[mine])
-        # does a visit of these days come before the offered one?
-        start = pd.Series(tables.time[inside]).groupby(tables.user[inside]).min()
-        earlier = start.reindex(offers.user[mine]).to_numpy() < offers.time[mine]
+        beside = mine & self._next_of_visit()
+        at_visit = offers.user[beside], offers.time[beside]
+        first_visit, later_visit = _at_visits(tables, inside, *at_visit)
+        left = np.setdiff1d(there, at_visit[0])
         treated = offers.treated[mine]
         redeemed = np.zeros(len(offers.row), dtype=bool)
         redeemed[self.linked[self.linked >= 0]] = True
-        bought = mine & offers.treated & (state % 2 == 1)
-        shares, randomised = _shares_of(state[mine], treated)
+        randomised = stated if isinstance(stated, bool) else not _depends(state[mine], treated)
         return Campaign(
             coupon=coupon,
             first=first,
             last=last,
-            visiting=_share(np.isin(visitors, offered)),
-            others=_share(np.isin(silent, offered)),
-            prompt=_share(~earlier[beside]) if beside.any() else 1.0,
-            treated=shares,
+            first_visit=first_visit,
+            later_visit=later_visit,
+            others=_share(np.isin(left, offered)),
+            treated=_share(treated),
             randomised=randomised,
-            redeemed=_share(redeemed[bought]),
+            redeemed=_share(redeemed[mine & offers.treated & bought]),
             control=own[k][0],
             treatment=own[k][1],
         )
@@ -325,8 +327,7 @@ class _Finder:
         tables = self.tables
         broken = self.linked < 0
         rows = self.redemption[broken]
-        bought = np.array([tables.roles.get(e) == "purchase" for e in tables.event], dtype=bool)
-        orders = np.flatnonzero(bought & first_of_order(tables))
+        orders = np.flatnonzero(purchases(tables))
         given = offers.treated
         free = open_offer(
             tables.user[orders], tables.time[orders], offers.user[given], offers.time[given], window
@@ -362,17 +363,38 @@ def _same(a: pd.Series, b: pd.Series) -> np.ndarray:
     return np.asarray(missing | (left == right), dtype=bool)
 
 
-def _shares_of(state: np.ndarray, treated: np.ndarray) -> tuple[list[float], bool]:
-    """Return the shares of treated offers by state, and whether they are the same for any past.
+def _at_visits(
+    tables: Tables, visit: np.ndarray, user: np.ndarray, time: np.ndarray
+) -> tuple[float, float]:
+    """Return the share of first visits at which an offer is made, and of each later one.
 
-    A share is backed off to that of the past, and this to that of all offers.
+    `visit` (v,) are rows with which visits in the days of a campaign begin, by user; `user` and
+    `time` (m,) those of its offers. A visit counts as long as no offer was made before it.
     """
+    at = pd.Series(time).groupby(user).min().reindex(tables.user[visit]).to_numpy()
+    is_first = first_rows(tables.user[visit])
+    before = np.append(np.nan, tables.time[visit][:-1])
+    before[is_first] = -np.inf
+    open_ = ~(at <= before)  # a user without an offer has none before
+    made = open_ & (at <= tables.time[visit])
+    return _share(made[is_first & open_]), _share(made[~is_first & open_])
+
+
+def _states(tables: Tables, offers: _Offers) -> np.ndarray:
+    """Return the state of users at offers, (n,), a code below STATES: what they did before it."""
+    begin, every = np.full(len(offers.user), BEGIN), np.ones(len(tables.user), dtype=bool)
+    rows, orders = (
+        counted_between(tables, which, offers.user, begin, offers.time)
+        for which in (every, purchases(tables))
+    )
+    state: np.ndarray = np.minimum(orders, 2) * 2 + (rows > np.median(rows))
+    return state
+
+
+def _depends(state: np.ndarray, treated: np.ndarray) -> bool:
+    """Does the share of treated offers depend on the state?"""
     overall = treated.mean()
-    past = state // 2
-    n, yes = (np.bincount(past, w, STATES // 2) for w in (None, treated))
-    of_past = (yes + STRENGTH * overall) / (n + STRENGTH)
+    n, yes = (np.bincount(state, w, STATES) for w in (None, treated))
     sd = np.sqrt(overall * (1 - overall) / np.maximum(n, 1))
     depends = (n > 0) & (np.abs(yes / np.maximum(n, 1) - overall) > DEPENDS * sd)
-    n, yes = (np.bincount(state, w, STATES) for w in (None, treated))
-    shares = (yes + STRENGTH * np.repeat(of_past, 2)) / (n + STRENGTH)
-    return [float(s) for s in shares], not bool(depends.any())
+    return bool(depends.any())

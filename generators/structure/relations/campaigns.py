@@ -1,4 +1,4 @@
-"""One campaign: its days, who is offered its coupon, and the state of users at an offer."""
+"""One campaign: its days, whom its offers reach, and what they carry."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from generators.structure.tables import Tables, first_rows
 
 PAST = -1  # event_id of the rows of a user who is continued
 INSERTED = -2  # event_id of a row that a relation has put in
-FEW, BUSY = 3, 2  # levels of the purchases, and of the rows, before an offer
-STATES = FEW * BUSY * 2  # of a user at an offer: these, and whether a purchase follows
 
 Attributes = dict[str, str | Finite]
 Time = Annotated[int, msgspec.Meta(ge=-(10**13), le=10**13)]  # ms
@@ -27,10 +25,10 @@ class Campaign(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         coupon: its id.
         first, last: ms; offers are made from `first` up to, but not at, `last`.
-        visiting: share of the users with a visit in these days who are offered it then.
-        others: share of the users there were, but without a visit, who are offered it.
-        prompt: share of the offers at a visit that come at the first one in these days.
-        treated: share of treated offers by state, see `states`.
+        first_visit: chance of an offer at a user's first visit in these days.
+        later_visit: chance at each later one, as long as there was no offer.
+        others: chance of an offer between two visits, if there was none at a visit.
+        treated: share of treated offers.
         randomised: does the arm not depend on the past?
         redeemed: share of the treated offers with an order while they are open that are redeemed.
         control, treatment: what ghost and treated offers carry.
@@ -39,10 +37,10 @@ class Campaign(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     coupon: str
     first: Time
     last: Time
-    visiting: Share
+    first_visit: Share
+    later_visit: Share
     others: Share
-    prompt: Share
-    treated: Annotated[list[Share], msgspec.Meta(min_length=STATES, max_length=STATES)]
+    treated: Share
     randomised: bool
     redeemed: Share
     control: Attributes
@@ -61,39 +59,8 @@ class Unoffered(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     carries: Attributes
 
 
-def states(
-    tables: Tables, user: np.ndarray, time: np.ndarray, *, window: int, busy: float
-) -> np.ndarray:
-    """Return the state of users (n,) at offers at `time` (n,): a code below STATES.
-
-    It is made of the purchases and the rows before the offer, and whether a purchase follows it
-    within the window.
-    """
-    bought = np.array([tables.roles.get(e) == "purchase" for e in tables.event], dtype=bool)
-    bought &= first_of_order(tables)
-    before, open_ = (np.zeros(len(user), dtype=np.int64) for _ in range(2))
-    if bought.any():
-        before = count_until(tables, bought, user, time) - count_until(
-            tables, bought, user, np.full(len(user), BEGIN)
-        )
-        open_ = count_until(tables, bought, user, time + window) - count_until(
-            tables, bought, user, time
-        )
-    many = rows_before(tables, user, time) > busy
-    code: np.ndarray = (np.minimum(before, FEW - 1) * BUSY + many) * 2 + (open_ > 0)
-    return code
-
-
 BEGIN = -(2**41)  # ms before all times
 _SPAN = 2**43
-
-
-def rows_before(tables: Tables, user: np.ndarray, time: np.ndarray) -> np.ndarray:
-    """Return how many rows users (n,) have up to `time` (n,)."""
-    every = np.ones(len(tables.user), dtype=bool)
-    return count_until(tables, every, user, time) - count_until(
-        tables, every, user, np.full(len(user), BEGIN)
-    )
 
 
 def count_until(tables: Tables, rows: np.ndarray, user: np.ndarray, time: np.ndarray) -> np.ndarray:
@@ -101,6 +68,19 @@ def count_until(tables: Tables, rows: np.ndarray, user: np.ndarray, time: np.nda
     axis = tables.user[rows] * _SPAN + tables.time[rows] - BEGIN
     found: np.ndarray = np.searchsorted(np.sort(axis), user * _SPAN + time - BEGIN, "right")
     return found
+
+
+def counted_between(
+    tables: Tables, rows: np.ndarray, user: np.ndarray, after: np.ndarray, until: np.ndarray
+) -> np.ndarray:
+    """Return how many of `rows` (bool) users (n,) have after `after` and up to `until` (n,) ms."""
+    return count_until(tables, rows, user, until) - count_until(tables, rows, user, after)
+
+
+def purchases(tables: Tables) -> np.ndarray:
+    """Return which rows are the first of a purchase, (n,) bool."""
+    bought = np.array([tables.roles.get(e) == "purchase" for e in tables.event], dtype=bool)
+    return bought & first_of_order(tables)
 
 
 def first_of_order(tables: Tables) -> np.ndarray:

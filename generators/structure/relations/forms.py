@@ -226,18 +226,25 @@ class LocalDays(Relation, frozen=True, tag="local days", tag_field="kind"):
 
     def reduce(self, tables: Tables) -> None:
         """See Relation."""
-        local = tables.events[self.column].dt.tz_convert(self.zone).dt.tz_localize(None)
-        stamps = local.dt.tz_localize("UTC").astype("datetime64[ms, UTC]")
-        tables.events[self.column] = stamps
+        tables.events[self.column] = self.local(tables.events[self.column])
         tables.__dict__.pop("time", None)
 
     def restore(self, tables: Tables, rng: np.random.Generator) -> None:
         """See Relation."""
-        local = tables.events[self.column].dt.tz_localize(None)
-        ambiguous = np.ones(len(local), dtype=bool)
-        stamps = local.dt.tz_localize(self.zone, ambiguous=ambiguous, nonexistent="shift_forward")
-        tables.events[self.column] = stamps.dt.tz_convert("UTC").astype("datetime64[ms, UTC]")
+        tables.events[self.column] = self.utc(tables.events[self.column])
         tables.__dict__.pop("time", None)
+
+    def local(self, stamps: pd.Series) -> pd.Series:
+        """Return the local time at UTC times, as if it were UTC."""
+        local = stamps.dt.tz_convert(self.zone).dt.tz_localize(None)
+        return local.dt.tz_localize("UTC").astype("datetime64[ms, UTC]")
+
+    def utc(self, stamps: pd.Series) -> pd.Series:
+        """Return the UTC times at which clocks show `stamps`, which are given as if UTC."""
+        local = stamps.dt.tz_localize(None)
+        ambiguous = np.ones(len(local), dtype=bool)
+        shown = local.dt.tz_localize(self.zone, ambiguous=ambiguous, nonexistent="shift_forward")
+        return shown.dt.tz_convert("UTC").astype("datetime64[ms, UTC]")
 
     def sentence(self) -> str:
         """See Relation."""

@@ -6,10 +6,8 @@ log before a generator learns, and put back into a sample: an offer at a visit i
 campaign, or alone; a redemption at an order while a treated offer is open, with its coupon and all
 that it repeats of the offer.
 
-The arm of an offer comes from how often offers were treated, given what the user did before and
-whether they bought while the offer was open. Visits and orders of a sample are there when it is
-drawn, so this is the draw that leaves the arm, the past and the outcome together as they are in the
-log, and with them the effect of a treatment on buying.
+Whom an offer reaches, when, and in which arm is drawn while the sample is: see
+`generators.sequences.offers`. Here offers become rows, and orders redeem them.
 """
 
 from __future__ import annotations
@@ -21,7 +19,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 
-from generators.structure.relations.base import Finite, Quantiles, Relation
+from generators.structure.relations.base import Quantiles, Relation
 from generators.structure.relations.campaigns import (
     INSERTED,
     PAST,
@@ -29,10 +27,10 @@ from generators.structure.relations.campaigns import (
     Campaign,
     Unoffered,
     Window,
-    first_of_order,
-    states,
+    count_until,
+    purchases,
 )
-from generators.structure.tables import DAY_MS, Tables, first_rows, is_number
+from generators.structure.tables import DAY_MS, Tables, first_rows, is_number, numbers_of, text_of
 
 OWN = frozenset({"event_id", "user_id", "timestamp", "event"})  # never carried
 
@@ -46,7 +44,6 @@ class Campaigns(Relation, frozen=True, tag="campaigns", tag_field="kind"):
         offer, redeem: names of the events; None = the log has no redemptions.
         campaigns: the calendar.
         window: ms for which an offer is open.
-        busy: more rows than this before an offer are many.
         gap: quantiles of the ms between an offer at a visit and the visit's next row.
         of_visit: columns that an offer shares with its visit.
         of_order: columns that a redemption shares with the order's row.
@@ -58,7 +55,6 @@ class Campaigns(Relation, frozen=True, tag="campaigns", tag_field="kind"):
     redeem: str | None
     campaigns: Annotated[list[Campaign], msgspec.Meta(min_length=1)]
     window: Window
-    busy: Finite
     gap: Quantiles
     of_visit: list[str]
     of_order: list[str]
@@ -96,9 +92,29 @@ class Campaigns(Relation, frozen=True, tag="campaigns", tag_field="kind"):
         carried += [u.carries for u in self.without]
         return {self.column, *self.of_offer, *(name for one in carried for name in one)}
 
+    def offers_in(self, tables: Tables) -> pd.DataFrame:
+        """Return the offers of the campaigns in a log; see `Tables.offers`."""
+        events = tables.events
+        rows = np.flatnonzero(tables.event == self.offer)
+        coupons = pd.Index([c.coupon for c in self.campaigns])
+        number = coupons.get_indexer(text_of(events[self.column].iloc[rows]))
+        rows, number = rows[number >= 0], number[number >= 0]
+        treated = np.zeros(len(rows), dtype=np.int64)
+        for k, campaign in enumerate(self.campaigns):
+            mine = number == k
+            treated[mine] = _is_treated(events.iloc[rows[mine]], campaign)
+        return pd.DataFrame(
+            {
+                "user_id": events["user_id"].iloc[rows].astype(str).to_numpy(),
+                "time": tables.time[rows],
+                "campaign": number,
+                "treated": treated,
+            }
+        )
+
     def restore(self, tables: Tables, rng: np.random.Generator) -> None:
         """Put offers and redemptions into the new rows of a sample."""
-        offers = offers_of(self, tables, rng)
+        offers = offers_of(self, tables)
         rows = [offers.rows(self, tables)]
         if self.redeem is not None:
             rows.append(redemptions_of(self, tables, offers, rng).rows(self, tables))
@@ -122,6 +138,23 @@ class Campaigns(Relation, frozen=True, tag="campaigns", tag_field="kind"):
             }
             for c in self.campaigns
         ]
+
+
+def _is_treated(offers: pd.DataFrame, campaign: Campaign) -> np.ndarray:
+    """Return which offers of a campaign carry what treated ones do rather than ghosts, (n,) bool.
+
+    Where a row has neither all of the one nor of the other, the more columns decide.
+    """
+    score = np.zeros(len(offers))
+    for sign, arm in ((1, campaign.treatment), (-1, campaign.control)):
+        for name, value in arm.items():
+            column = offers[name]
+            if isinstance(value, str):
+                score += sign * (text_of(column) == value).to_numpy()
+            else:
+                score += sign * np.isclose(numbers_of(column), value)
+    found: np.ndarray = score > 0
+    return found
 
 
 @dataclass(frozen=True)
@@ -157,83 +190,45 @@ class Drawn:
         return out.assign(_place=self.place)
 
 
-def offers_of(campaigns: Campaigns, tables: Tables, rng: np.random.Generator) -> Drawn:
-    """Draw who is offered what, when, and in which arm."""
-    event_id = tables.events["event_id"].to_numpy()
-    begins = first_rows(tables.session) & (event_id != PAST)
-    visit = np.flatnonzero(begins)
-    rows, times, numbers, alone = [], [], [], []
-    for k, campaign in enumerate(campaigns.campaigns):
-        inside = visit[
-            (tables.time[visit] >= campaign.first) & (tables.time[visit] < campaign.last)
-        ]
-        chosen = _at_visits(tables.user[inside], campaign.visiting, campaign.prompt, rng)
-        found = inside[chosen]
-        gap = np.interp(
-            rng.random(len(found)), np.linspace(0, 1, len(campaigns.gap)), campaigns.gap
-        )
-        rows.append(found)
-        times.append(np.maximum(tables.time[found] - gap.astype(np.int64), campaign.first))
-        silent = _without(tables, visit, inside, campaign.last)
-        silent = silent[rng.random(len(silent)) < campaign.others]
-        rows.append(silent)
-        earliest = np.maximum(tables.time[silent], campaign.first)
-        room = campaign.last - earliest
-        times.append(earliest + (rng.random(len(silent)) * room).astype(np.int64))
-        alone += [np.zeros(len(found), dtype=bool), np.ones(len(silent), dtype=bool)]
-        numbers.append(np.full(len(found) + len(silent), k))
-    anchor, time, number = (np.concatenate(x).astype(np.int64) for x in (rows, times, numbers))
-    single = np.concatenate(alone)
-    # an offer at a visit comes after the visit before
-    last = np.where(anchor > 0, tables.time[np.maximum(anchor - 1, 0)], 0)
-    same = (anchor > 0) & (tables.user[np.maximum(anchor - 1, 0)] == tables.user[anchor])
-    time = np.where(same & ~single, np.maximum(time, last), time)
-    state = states(tables, tables.user[anchor], time, window=campaigns.window, busy=campaigns.busy)
-    shares = np.array([c.treated for c in campaigns.campaigns])
-    treated = rng.random(len(anchor)) < shares[number, state]
+def offers_of(campaigns: Campaigns, tables: Tables) -> Drawn:
+    """Return the offers that were made in a sample, `tables.offers`, as rows to be put in."""
+    made = tables.offers
+    if made is None:
+        made = pd.DataFrame({n: [] for n in ("user_id", "time", "campaign", "treated")})
+    known = tables.events["user_id"].astype("category").cat.categories.astype(str)
+    user = known.get_indexer(made["user_id"].astype(str))
+    made, user = made[user >= 0], user[user >= 0]
+    time, number, treated = (
+        made[n].to_numpy(dtype=np.int64) for n in ("time", "campaign", "treated")
+    )
+    # the user's next row; where there is none, the last one
+    every = np.ones(len(tables.user), dtype=bool)
+    after = count_until(tables, every, user, time - 1)
+    follows = after < len(tables.user)
+    anchor = np.minimum(after, len(tables.user) - 1)
+    follows &= tables.user[anchor] == user
+    anchor = np.where(follows, anchor, after - 1)
+    visit = follows & first_rows(tables.session)[anchor]
+    inside = np.array([c.last for c in campaigns.campaigns])[number] > tables.time[anchor]
     return Drawn(
         event=campaigns.offer,
         anchor=anchor,
-        place=np.where(single, len(event_id), anchor - 0.5),
+        place=np.where(follows, anchor - 0.5, anchor + 0.5),
         time=time,
         coupon=np.array([c.coupon for c in campaigns.campaigns], dtype=object)[number],
         kind=2 * number + treated,
         carries=[a for c in campaigns.campaigns for a in (c.control, c.treatment)],
         shared=campaigns.of_visit,
-        alone=single,
-        treated=treated,
+        alone=~(visit & inside),
+        treated=treated > 0,
     )
-
-
-def _at_visits(
-    user: np.ndarray, reach: float, prompt: float, rng: np.random.Generator
-) -> np.ndarray:
-    """Return at which of the visits (n,) of users, in order, an offer is made, (m,) int64."""
-    first = np.flatnonzero(first_rows(user))
-    number = np.diff(np.append(first, len(user)))
-    late = (number > 1) & (rng.random(len(first)) >= prompt)
-    later = 1 + (rng.random(len(first)) * np.maximum(number - 1, 1)).astype(np.int64)
-    reached = rng.random(len(first)) < reach
-    chosen: np.ndarray = (first + np.where(late, later, 0))[reached]
-    return chosen
-
-
-def _without(tables: Tables, visit: np.ndarray, inside: np.ndarray, until: int) -> np.ndarray:
-    """Return the last visit before `until` of the users who have none inside a campaign's days."""
-    before = visit[tables.time[visit] < until]
-    last = before[~pd.Series(tables.user[before]).duplicated(keep="last").to_numpy()]
-    out: np.ndarray = last[~np.isin(tables.user[last], tables.user[inside])]
-    return out
 
 
 def redemptions_of(
     campaigns: Campaigns, tables: Tables, offers: Drawn, rng: np.random.Generator
 ) -> Drawn:
     """Draw which orders redeem an open offer, or a coupon that was not offered."""
-    bought = np.array([tables.roles.get(e) == "purchase" for e in tables.event], dtype=bool)
-    order = np.flatnonzero(
-        bought & first_of_order(tables) & (tables.events["event_id"].to_numpy() != PAST)
-    )
+    order = np.flatnonzero(purchases(tables) & (tables.events["event_id"].to_numpy() != PAST))
     found = open_offer(
         tables.user[order],
         tables.time[order],

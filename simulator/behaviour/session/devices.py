@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from eventlog._runtime.compiled import compiled
 from simulator.counter_rng import mixed, scramble
 
 MAIN_DEVICE = 0.78  # share of sessions on a shopper's main device
@@ -16,7 +16,7 @@ _STREAM = np.uint64(0xD1CE)  # of the draws of which is which
 _11, _TINY = np.uint64(11), 2.0**-53
 
 
-@njit(cache=True)
+@compiled()
 def is_mobile(device, share):
     """Return whether a device is a phone, by its code; `share` of all are."""
     return np.float64(scramble(np.uint64(device) ^ _STREAM) >> _11) * _TINY < share

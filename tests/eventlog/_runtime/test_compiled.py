@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numba import njit
@@ -72,3 +77,37 @@ def test_python_is_told_that_there_is_no_entry(square: InnerFunction) -> None:
 def test_without_compilation_it_is_a_plain_function(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(config, "DISABLE_JIT", True)
     assert inner(_square) is _square
+
+
+def test_a_function_on_disk_is_loaded_without_the_compiler(tmp_path: Path) -> None:
+    (tmp_path / "rounding.py").write_text(
+        "import sys\n"
+        "import numpy as np\n"
+        "from eventlog._runtime.compiled import compiled\n"
+        "@compiled()\n"
+        "def rounded(values):\n"
+        "    if len(values) == 0:\n"
+        "        raise ValueError('no values', len(values))\n"
+        "    out = np.empty(len(values))\n"
+        "    for k in range(len(values)):\n"
+        "        out[k] = max(np.round(values[k], 1), 0.0)\n"
+        "    return out\n"
+        "print(rounded(np.array([1.26, -3.0])).tolist(), rounded.stats.cache_hits)\n"
+        "print('numba.np.arraymath' in sys.modules, 'scipy.linalg' in sys.modules)\n"
+        "try:\n"
+        "    rounded(np.zeros(0))\n"
+        "except ValueError as error:\n"
+        "    print(error.args)\n"
+    )
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+
+    def said() -> list[str]:
+        command = [sys.executable, str(tmp_path / "rounding.py")]
+        run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        return run.stdout.splitlines()
+
+    first, second = said(), said()
+    assert first[0] == "[1.3, 0.0] Counter()"
+    assert second[0].startswith("[1.3, 0.0] Counter({")
+    assert second[1] == "False False"
+    assert first[2] == second[2] == "('no values', 0)"

@@ -51,6 +51,16 @@ BROKEN = {
         table("u1,2026-01-01,view_item"),
         ["has 3 fields in row 302, but 5 were expected"],
     ),
+    "a title before the header": (
+        "a.csv",
+        "Report of March\n\n" + table(),
+        ["has 5 fields in row 2, but 1 were expected", "skip_rows"],
+    ),
+    "words for a label": (
+        "a.csv",
+        "user_id,time,event,is_fraud\n" + "u1,2026-01-01,view_item,stolen\n" * 30,
+        ["is_fraud is 'stolen'", "values = {"],
+    ),
     "quote never closed": (
         "a.csv",
         table('u1,2026-01-01,view_item,i1,"1', *GOOD),

@@ -179,3 +179,10 @@ def test_a_frame_where_a_log_is_wanted_is_one_sentence() -> None:
             use(FRAME)
     with pytest.raises(InputError, match="seed is -1"):
         generators.fit(EventLog.from_pandas(FRAME), model="markov", seed=-1)
+
+
+def test_groups_of_numbers_are_their_limits() -> None:
+    ages = pd.cut(np.arange(len(FRAME)) % 9, 3)
+    events = EventLog.from_pandas(FRAME.assign(age=ages)).events
+    assert sorted(set(events["age.left"])) == sorted(ages.categories.left)
+    assert sorted(set(events["age.right"])) == sorted(ages.categories.right)

@@ -22,6 +22,15 @@ from eventlog.ingest.reading.batches import read_batches
 from eventlog.ingest.reading.streams import local_file
 
 
+def test_labels_that_are_not_0_or_1_are_pointed_out(tmp_path: Path) -> None:
+    rows = "".join(f"u,2026-01-0{i},purchase,{2 - i}\n" for i in (1, 2, 3))
+    file = write(tmp_path, "a.csv", "user_id,time,event,is_fraud\n" + rows)
+
+    notes = import_file(file, tmp_path / "log").notes
+
+    assert any("labels of kind fraud have values such as -1" in note for note in notes)
+
+
 def test_label_columns_are_moved_to_labels(tmp_path: Path) -> None:
     rows = [
         "u1,2026-01-01,purchase,yes,2026-02-01",

@@ -266,12 +266,12 @@ def test_with_a_large_budget_markov_does_what_the_log_does_as_often() -> None:
     model = generators.fit(
         log,
         model="markov",
-        epsilon=100.0,
+        epsilon=1000.0,
         public=["items", "category", "brand", "event"],
         seed=1,
         noise_seed=2,
     )
-    twin = model.sample(700, seed=1)
+    twin = model.sample(log.events["user_id"].nunique(), seed=1)
     assert len(twin) == pytest.approx(len(log), rel=0.25)
     for event, within in (
         ("view_item", 0.15),

@@ -10,7 +10,7 @@ from simulator.fraud.fraudsters import NAMES
 from simulator.realism.audit import auc, average_precision
 from simulator.truth import fraud_oracle, oracles
 from simulator.truth.fraud_features import VISIBLE, traces
-from simulator.truth.running_counts import earlier
+from simulator.truth.running_counts import Earlier
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def test_earlier_sums_what_came_before(rows):
         sum(v for j, (e, t, v) in enumerate(rows) if e == rows[i][0] and (t, j) < (rows[i][1], i))
         for i in range(len(rows))
     ]
-    assert earlier(entity, time, value).tolist() == expected
+    assert Earlier(entity, time).total(value).tolist() == expected
 
 
 def test_the_oracle_is_calibrated_and_far_above_amount(fraud_log, evidence):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import generators
 from eventlog import EventLog
 from eventlog.check import check
 from eventlog.log import sort_events, tidy
+from generators.sequence_model import SequenceGenerator
 from generators.structure.declared import Declared, as_toml, read_declared
 from generators.structure.finding.finder import declared_structure, find_structure
 from generators.structure.relations.offers import Campaigns, open_offer
@@ -136,7 +139,7 @@ def test_finds_campaigns_their_days_and_their_arms(log: EventLog) -> None:
 def test_a_sample_keeps_what_campaigns_are(log: EventLog, sample: EventLog) -> None:
     assert not [p for p in check(sample) if p.level == "error"]
     offers = of(sample, "mailing")
-    assert 0.8 < (len(offers) / 1500) / (len(of(log, "mailing")) / 700) < 1.2
+    assert 0.65 < (len(offers) / 1500) / (len(of(log, "mailing")) / 700) < 1.2
     for coupon, (first, length) in DAYS.items():
         time = offers["timestamp"][offers["coupon_id"] == coupon]
         assert (
@@ -165,6 +168,71 @@ def test_a_sample_keeps_the_effect_of_a_treatment(log: EventLog, sample: EventLo
     (real, error), (drawn, other) = effect(log), effect(sample)
     assert abs(real - drawn) < 3 * np.hypot(error, other)
     assert drawn > 4 * other
+
+
+def bought(log: EventLog) -> float:
+    """Share of the offers that a purchase follows within the window."""
+    offers = of(log, "mailing")[["user_id", "timestamp"]].reset_index()
+    both = offers.merge(of(log, "purchase")[["user_id", "timestamp"]], on="user_id")
+    lag = both["timestamp_y"] - both["timestamp_x"]
+    return both["index"][(lag > pd.Timedelta(0)) & (lag <= WINDOW * DAY)].nunique() / len(offers)
+
+
+def moved(model: generators.Generator) -> float:
+    """How many more of the offers a purchase follows if all are treated than if none is."""
+    assert isinstance(model, SequenceGenerator)
+    shares = []
+    for log_odds in (-30.0, 30.0):
+        changed, codec = copy(model), model.codec_
+        arm = np.zeros_like(codec.responses.arm)
+        arm[:, 0] = log_odds
+        changed.codec_ = replace(codec, responses=replace(codec.responses, arm=arm))
+        drawn = changed.sample(users=800, seed=5)
+        assert set(of(drawn, "mailing")["arm"]) == {"nothing" if log_odds < 0 else "letter"}
+        shares.append(bought(drawn))
+    return shares[1] - shares[0]
+
+
+def test_treating_everybody_moves_users_as_much_as_the_log_says(
+    model: generators.Generator, log: EventLog
+) -> None:
+    real, error = effect(log)
+    assert abs(moved(model) - real) < 0.06 + 2 * error
+
+
+def test_arms_that_follow_from_what_users_do_move_nobody(model: generators.Generator) -> None:
+    """The broken twin: users act alike in both arms, and only who acts tells the arm."""
+    assert isinstance(model, SequenceGenerator)
+    codec, broken = model.codec_, copy(model)
+    buys = codec.responses.buys.copy()
+    buys[1::2] = buys[::2]
+    broken.codec_ = replace(codec, responses=replace(codec.responses, buys=buys))
+    assert abs(moved(broken)) < 0.06
+
+
+def test_a_targeted_arm_follows_from_the_past() -> None:
+    """Of the second campaign, which prefers users with many views, and of the first."""
+    log = coupon_log(users=500).ordered()
+    sample = generators.fit(log, model="markov", seed=1).sample(users=1500, seed=2)
+    (real, plain), (drawn, unrelated) = by_views(log), by_views(sample)
+    assert real > 0.25
+    assert drawn > 0.5 * real
+    assert max(abs(plain), abs(unrelated)) < 0.1
+
+
+def by_views(log: EventLog) -> tuple[float, float]:
+    """Share treated of users with many rows before the offer less that of those with few.
+
+    Of the targeted campaign and of a randomised one.
+    """
+    events = log.events.assign(before=log.events.groupby("user_id", observed=True).cumcount())
+    found = []
+    for coupon in ("coupon_1", "coupon_0"):
+        offers = events[events["coupon_id"] == coupon]
+        many = offers["before"] > offers["before"].median()
+        treated = offers["discount"] > 0
+        found.append(float(treated[many].mean() - treated[~many].mean()))
+    return found[0], found[1]
 
 
 def test_the_same_seed_gives_the_same_rows_after_saving(
@@ -203,10 +271,12 @@ def test_under_a_budget_nothing_is_found_but_what_is_declared_holds(
 ) -> None:
     plain = generators.fit(log, model="markov", seed=1, epsilon=3.0)
     assert "campaigns" not in plain.sample(users=20, seed=1).manifest
+    assert any("campaigns; declare them" in line for line in plain.changes())
     path = tmp_path / "structure.toml"
     only = Structure([campaigns_of(find_structure(log, min_users=5))], {})
     path.write_text(as_toml(only), encoding="utf-8")
     model = generators.fit(log, model="markov", seed=1, epsilon=3.0, structure=path)
+    assert any("responses to offers" in line for line in model.changes())
     drawn = model.sample(users=300, seed=1)
     assert not [p for p in check(drawn) if p.level == "error"]
     assert len(of(drawn, "mailing"))
