@@ -237,6 +237,10 @@ class Codec:
         """Column of the features with the user's last value of a categorical column, 0 = none."""
         return self.blocks().values + self.value_fields.index(name)
 
+    def id_count_column(self, name: str) -> int:
+        """Column of the features with how many ids of a column the user has had."""
+        return self.blocks().id_counts + list(self.ids).index(name)
+
     def counter_column(self, counter: Counter) -> int:
         """Column of the features that holds a counter."""
         return self.blocks().counters + counter

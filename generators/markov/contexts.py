@@ -10,7 +10,7 @@ without its last level. The usual levels of a field, all of which it has under a
     category   the event, the category before
     a value    the event, whether a session begins, the user's value before
     an id      the event, whether a session begins (the first or a later one), the orders so far,
-               the event before
+               the event before; under a budget how many ids there were instead of these two
     others     the event, the event before, whether a session begins
 
 and each also the session's label, and the first three what the user does about an open offer.
@@ -45,6 +45,7 @@ POSITIONS = 8  # levels of the position in the session
 SIZES = (16, 64, 256)  # bounds of the levels of a user's number of rows
 CARTS = 2  # levels of the items in the cart: none, some
 NO_CATEGORY = 1  # of a row before that has none, see feature_layout.LAST_CATEGORY
+IDS_HAD = 3  # levels of how many ids of a column there were: none, one, more
 ORDERS = 4  # levels of the orders so far: 0, 1, 2 or 3, more
 MOST_CODES_ABOUT = 64  # of a condition that a field may be given
 # Attributes that say when and how much: the features say what of them is left.
@@ -348,6 +349,9 @@ def _context(codec: Codec, name: str, seen: ContextFeatures) -> Levels:
         return [event, (_category_before(codec, features), codec.categories.size + 1), label]
     if name in codec.ids:  # a user's first row is apart: only there is no earlier id to keep to
         first = seen.is_session_start.long() + (features[:, layout.LAST_EVENT] == 0)
+        if codec.private:  # one table holds what matters most: is there an id to keep to
+            had = features[:, codec.id_count_column(name)].clamp(max=IDS_HAD - 1)
+            return [event, (first * IDS_HAD + had, 3 * IDS_HAD), label]
         return [event, (first, 3), orders, before, label]
     size = codec.values[name].size if name in codec.values else MOST_VALUES + 1
     # "the same as before" means something only where the value before is known

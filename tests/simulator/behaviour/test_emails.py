@@ -133,9 +133,10 @@ def test_open_and_click_rates_are_like_published_ones():
     log = simulator.simulate("shop", users=1_500, days=20, seed=9, settings=BOTH)
     mails = log.truth["emails"].groupby("kind", observed=True)
     opened = mails["opened_at"].agg(lambda at: at.notna().mean())
-    assert 0.2 < opened["newsletter"] < 0.3  # GetResponse 2019: 20 %, in Europe 26 %
+    assert 0.2 < opened["newsletter"] < 0.26  # GetResponse 2019: 20 %, in Europe 26 %
     assert opened["welcome"] > 0.35  # triggered mails: 44 %
-    assert 0.02 < mails["visits"].agg(lambda n: (n > 0).mean())["newsletter"] < 0.1
+    clicked = mails["visits"].agg(lambda n: (n > 0).mean())
+    assert 0.028 < clicked["newsletter"] < 0.047  # the same source
     sent, read = times(log, "email_sent"), times(log, "email_opened")
     hours = (read - sent.reindex(read.index)).dropna().dt.total_seconds() / 3_600
     assert 0.1 < (hours < 1).mean() < 0.35 and 0.4 < (hours < 6).mean() < 0.65
