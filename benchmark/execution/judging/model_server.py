@@ -195,7 +195,7 @@ class _Server:
 def _load_class(spec: ModelSpec) -> type[Model]:
     """Import the model. Raises NotApplicable where it does not answer the task's questions."""
     found = plugins.load("baselines.models", spec.name, Model, kind="model")  # type: ignore
-    if not getattr(found, "kinds", None):
+    if not getattr(found, "kinds", None) or isinstance(found.kinds, str):
         raise InputError(
             f"{spec.name}: the model {found.__name__} does not say which questions it answers; "
             'add kinds = frozenset({"next_item"}) to the class (or "binary", "uplift").'
