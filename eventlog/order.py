@@ -215,11 +215,12 @@ def _stable_order(key: np.ndarray) -> np.ndarray:
     """
     order = np.argsort(key)
     key = key[order]
-    first = np.append(True, key[1:] != key[:-1])
-    if first.all():
-        return order
-    n = len(order)
-    return np.sort(np.cumsum(first) * n + order) % n
+    same = key[1:] == key[:-1]
+    if same.any():
+        tied = np.append(same, False) | np.append(False, same)
+        run = np.cumsum(~np.append(False, same)[tied]) * len(order)
+        order[tied] = np.sort(run + order[tied]) - run
+    return order
 
 
 def _clean_index(events: pd.DataFrame) -> bool:

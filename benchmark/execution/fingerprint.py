@@ -6,7 +6,7 @@ count: what is hashed is the syntax tree without docstrings.
 
 Example::
 
-    digest(["baselines.models.lstm"])    # that file and every file of ours that it imports
+    digest(["baselines.models.sequence.lstm"])    # that file and every file of ours that it imports
 """
 
 from __future__ import annotations

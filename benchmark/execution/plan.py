@@ -31,7 +31,7 @@ from benchmark.execution import fingerprint
 from benchmark.suite import GeneratorUse, LogSource, Suite, as_table, plugin_name
 from eventlog import datasets
 from eventlog._runtime import plugins
-from eventlog._runtime.errors import UnknownNameError
+from eventlog._runtime.errors import InputError, UnknownNameError
 from eventlog.log import digest as log_digest
 
 KINDS = ("next_item", "binary", "uplift")  # of questions; a model says which it answers
@@ -335,6 +335,10 @@ def answers(model: str, task: str) -> bool:
     """
     model_facts = fingerprint.class_facts("baselines.models", model)
     kinds, tasks = model_facts.get("kinds"), model_facts.get("tasks")
+    if isinstance(kinds, str):
+        raise InputError(
+            f"{model}: its kinds are the text {kinds!r}; write kinds = frozenset({{{kinds!r}}})."
+        )
     for given in kinds or ():
         if given not in KINDS:
             raise UnknownNameError(f"kind of question (kinds of {model})", str(given), KINDS)

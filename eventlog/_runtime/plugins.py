@@ -7,7 +7,7 @@ installed package can offer more under the entry-point group "shoptwin.<package>
 Example::
 
     names("baselines.models")  # ["bert", "lightgbm", ...], imports nothing
-    load("baselines.models", "lstm", Model, kind="model")  # the class in baselines/models/lstm.py
+    load("baselines.models", "lstm", Model, kind="model")  # the class in lstm.py
     load("baselines.models", "./mine.py", Model, kind="model")  # runs a file of the user's
     load("baselines.models", name, Model, kind="model", files=False)  # a name from foreign data
 """

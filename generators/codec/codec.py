@@ -237,6 +237,10 @@ class Codec:
         """Column of the features with the user's last value of a categorical column, 0 = none."""
         return self.blocks().values + self.value_fields.index(name)
 
+    def id_count_column(self, name: str) -> int:
+        """Column of the features with how many ids of a column the user has had."""
+        return self.blocks().id_counts + list(self.ids).index(name)
+
     def counter_column(self, counter: Counter) -> int:
         """Column of the features that holds a counter."""
         return self.blocks().counters + counter
@@ -290,6 +294,16 @@ class Codec:
         out = np.zeros(self.items.size, dtype=np.int64)
         out[known] = 1 + (np.arange(len(known)) - first) * len(LEVELS) // size
         return out
+
+    def item_traits(self) -> dict[str, np.ndarray]:
+        """Return levels of items that later fields of a row may depend on, (n_item_codes,) int64.
+
+        There are none under a privacy budget.
+        """
+        if self.private:
+            return {}
+        price_level = {PRICE_LEVEL: self.item_table(PRICE_LEVEL)}
+        return {**price_level, **self.items.levels, **self.items.habits}
 
     def price_on(self, item: np.ndarray, time: np.ndarray) -> np.ndarray:
         """Return the prices of items (n,) on the day of (n,) ms, float64, NaN = unknown."""

@@ -112,10 +112,12 @@ def coarse_levels(codec: Codec, name: str) -> int:
 
 
 def labelled_levels(codec: Codec, name: str) -> list[int]:
-    """Return the levels of its context that a field has in labelled sessions, one or none."""
+    """Return the levels of its context that a field has in labelled sessions."""
     if name == "gap":
         return []
-    return [1 if name in codec.ids or name in codec.values else 0]
+    if name in codec.ids:
+        return [0, 1]
+    return [1 if name in codec.values else 0]
 
 
 def weight_of(codec: Codec, name: str) -> float:
@@ -224,7 +226,7 @@ class PrivateQuestions:
         for what, within, level in FACTORS.get(name, ()):
             of = FACTOR_WEIGHTS[name]
             tables.append(self._question(factor_table(name, what), name, (*within, level), of))
-        if name not in FACTORS:
+        if name not in FACTORS and n_levels > coarse_levels(codec, name):
             tables.append(self._question(name, name, range(n_levels), weight))
         if codec.session_labels:
             light = LIGHT / 2 if weight == LIGHT else 1.0

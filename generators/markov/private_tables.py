@@ -76,7 +76,7 @@ class PrivateTables:
             if name == "gap":
                 share = self._paced(share, coarse.reshape(*widths[:first], size))
             share = share.reshape(-1, size)
-        else:
+        elif name in self.answers:
             counts, fine = self.answers[name]
             share = backed_off(
                 counts, [math.prod(widths[:first]), *widths[first:]], share, first=1.0, noise=fine

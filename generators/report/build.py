@@ -30,6 +30,7 @@ from generators.evaluation import detection, fidelity, sdmetrics_scores
 from generators.evaluation.align import AlignedLog, align_logs
 from generators.evaluation.attacks import suite
 from generators.evaluation.attacks.common import LIMIT, Attack
+from generators.evaluation.campaigns import campaign_effects
 from generators.privacy import judgement, statement
 from generators.report import html, plots, terminal
 from generators.report.data_card import column_changes, data_card, facts
@@ -197,6 +198,7 @@ def build(
         "attacks": [suite.as_json(a) for a in found],
         "fidelity": rows,
         "telling": [asdict(t) for t in told],
+        "campaigns": [{**asdict(c), "agree": c.agree} for c in campaign_effects(real, synthetic)],
         "columns": sdmetrics_scores.by_column(target, made, other),
         "facts": {name: [value, made_facts[name]] for name, value in facts(ours).items()},
         "utility": used,

@@ -93,6 +93,7 @@ def _tables(report: Mapping[str, Any]) -> dict[str, Table]:
         "attacks": _attacks(report["attacks"]),
         "fidelity": _fidelity(report["fidelity"]),
         "features": _features(report["telling"]),
+        "campaigns": _campaigns(report["campaigns"]),
         "columns": _columns(report["columns"]),
         "facts": Table(
             ("", "real", "synthetic"),
@@ -194,6 +195,28 @@ def _features(features: list[dict[str, Any]]) -> Table:
 def _direction(auc: float) -> str:
     """Return '0.62 ↑' for a feature that is higher for synthetic users."""
     return f"{max(auc, 1 - auc):.2f} " + ("↑" if auc > 0.52 else "↓" if auc < 0.48 else "≈")
+
+
+def _campaigns(campaigns: list[dict[str, Any]]) -> Table:
+    def shown_effect(effect: Mapping[str, Any] | None) -> str:
+        if effect is None:
+            return "–"
+        return f"{effect['difference']:+.3f} ± {effect['half_width']:.3f}"
+
+    words = {True: "yes", False: "no", None: "–"}
+    rows = [
+        (
+            c["coupon"],
+            words[c["randomised"]],
+            f"{c['window_days']:g} days",
+            shown_effect(c["real"]),
+            shown_effect(c["synthetic"]),
+            words[c["agree"]],
+        )
+        for c in campaigns
+    ]
+    head = ("campaign", "randomised", "window", "real", "synthetic", "no more apart than by chance")
+    return Table(head, rows, "   nn")
 
 
 def _columns(columns: list[dict[str, Any]]) -> Table:

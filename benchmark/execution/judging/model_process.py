@@ -30,6 +30,7 @@ from benchmark.execution.judging.model_server import LEARN, SCRATCH, ModelSpec, 
 from benchmark.task import NotApplicable
 from eventlog._runtime.errors import WorkError
 from eventlog._runtime.system import lock, own_folder
+from eventlog._runtime.text import one_line
 from eventlog.arrays import Examples, Queries, Sequences
 
 NO_REPLY = "its process sent what is no reply"
@@ -208,7 +209,7 @@ class ModelProcess:
 def _error(found: Any) -> WorkError | NotApplicable:
     """Return the exception that a reply describes."""
     found = found if isinstance(found, dict) else {}
-    text, kind = str(found.get("text"))[:2_000], found.get("kind")
+    text, kind = one_line(found.get("text"))[:2_000], found.get("kind")
     if kind == "left out":
         return NotApplicable(text)
     if kind == "known":

@@ -13,13 +13,14 @@ import shutil
 import signal
 import sys
 import tempfile
-import time
 import traceback
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
+from multiprocessing import current_process, heap
 from multiprocessing.connection import Connection
 from pathlib import Path
+from time import perf_counter, process_time  # by name, so that a model cannot replace them
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,7 @@ def serve(
             return
         try:
             facts, values = getattr(server, f"do_{request}")(*arguments)
-        except Exception as error:  # noqa: BLE001 - a plug-in may raise anything
+        except BaseException as error:  # noqa: BLE001 - a plug-in may raise anything, or exit
             facts, values = {"error": _described(error)}, None
         try:
             send_reply(pipe, {**facts, "flags": server.flags()}, values, shared)
@@ -134,8 +135,13 @@ class _Server:
 
     def _lock_in(self) -> None:
         scratch = str(self.folder / SCRATCH)
-        os.environ.update({"TMPDIR": scratch, "NUMBA_CACHE_DIR": scratch})
+        os.environ.update(
+            {"TMPDIR": scratch, "NUMBA_CACHE_DIR": scratch, "JOBLIB_TEMP_FOLDER": scratch}
+        )
         tempfile.tempdir = scratch
+        # What multiprocessing shares goes there, too, instead of into shared memory.
+        current_process()._config["tempdir"] = scratch  # type: ignore[attr-defined]
+        heap.Arena._dir_candidates = []  # type: ignore[attr-defined]
         if "numba" in sys.modules:
             sys.modules["numba"].config.CACHE_DIR = scratch
         # Other models' folders lie beside this one.
@@ -151,13 +157,13 @@ class _Server:
                 settings = {**settings, "budget": SAMPLE_BUDGET_S}
         seed_everything(self.spec.seed)
         self.model = self.model_class.from_settings(settings, where=f"model {self.spec.label}")
-        wall, cpu = time.perf_counter(), time.process_time()
+        wall, cpu = perf_counter(), process_time()
         self.model.fit(train, valid, encoder=self.encoder, seed=self.spec.seed)
-        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        wall, cpu = perf_counter() - wall, process_time() - cpu
         return {
             "fit_s": round(wall, 3),
             "fit_cpu_s": round(cpu, 3),
-            "parameters": int(self.model.n_parameters()),
+            "parameters": _whole(self.model.n_parameters()),
             "curve": _plain_curve(self.model.learning_curve()),
         }, None
 
@@ -171,18 +177,25 @@ class _Server:
     def do_score(self, sequences: Sequences, queries: Queries) -> tuple[dict[str, Any], np.ndarray]:
         """Ask the model."""
         sequences, queries = _read_only(sequences), _read_only(queries)
-        wall, cpu = time.perf_counter(), time.process_time()
-        scores = np.asarray(self.model.score(sequences, queries))
-        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        wall, cpu = perf_counter(), process_time()
+        given = self.model.score(sequences, queries)
+        wall, cpu = perf_counter() - wall, process_time() - cpu
+        scores = np.asarray(given)
         if scores.dtype.kind not in PLAIN:
-            raise TypeError(f"score returns an array of {scores.dtype}, expected numbers")
+            what = "None" if given is None else f"an array of {scores.dtype}"
+            raise TypeError(f"score returns {what}, expected numbers")
+        if scores.size > len(queries) * self.encoder.n_items:
+            raise ValueError(
+                f"score returns an array of shape {scores.shape}, too large for {len(queries)} "
+                "questions"
+            )
         return {"wall": wall, "cpu": cpu}, scores
 
 
 def _load_class(spec: ModelSpec) -> type[Model]:
     """Import the model. Raises NotApplicable where it does not answer the task's questions."""
     found = plugins.load("baselines.models", spec.name, Model, kind="model")  # type: ignore
-    if not getattr(found, "kinds", None):
+    if not getattr(found, "kinds", None) or isinstance(found.kinds, str):
         raise InputError(
             f"{spec.name}: the model {found.__name__} does not say which questions it answers; "
             'add kinds = frozenset({"next_item"}) to the class (or "binary", "uplift").'
@@ -238,9 +251,19 @@ def _arrays(value: Any) -> Iterator[np.ndarray]:
             yield from _arrays(getattr(value, part.name))
 
 
+def _whole(parameters: Any) -> int:
+    try:
+        return int(parameters)
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(f"n_parameters returns {parameters!r}, expected a whole number") from None
+
+
 def _plain_curve(curve: LearningCurve | None) -> dict[str, Any] | None:
     if curve is None:
         return None
+    if not isinstance(curve, LearningCurve):
+        name = type(curve).__name__
+        raise TypeError(f"learning_curve returns a {name}, expected a LearningCurve or None")
     return {
         "measure": str(curve.measure),
         "steps": [int(s) for s in curve.steps],
@@ -249,13 +272,13 @@ def _plain_curve(curve: LearningCurve | None) -> dict[str, Any] | None:
     }
 
 
-def _described(error: Exception) -> dict[str, str]:
-    """Return what a record says about an exception."""
+def _described(error: BaseException) -> dict[str, str]:
+    """Return what a record says about what a model raised."""
     if isinstance(error, NotApplicable):
         return {"kind": "left out", "text": str(error)}
     if isinstance(error, ShopError):
         return {"kind": "known", "text": str(error)}
-    text = f"{type(error).__name__}: {error}"
+    text = _in_words(error)
     if isinstance(error, ValueError) and "read-only" in str(error):
         text = f"{READ_ONLY}. {_place(error)}"
     if isinstance(error, PermissionError) and "a model may" in str(error):
@@ -263,7 +286,15 @@ def _described(error: Exception) -> dict[str, str]:
     return {"kind": "other", "text": text, "traceback": traceback.format_exc(limit=-6)}
 
 
-def _place(error: Exception) -> str:
+def _in_words(error: BaseException) -> str:
+    name = type(error).__name__
+    try:
+        return f"{name}: {error}".removesuffix(": ")
+    except Exception:  # noqa: BLE001 - a plug-in's exception may fail to say what it is
+        return name
+
+
+def _place(error: BaseException) -> str:
     """Return where an exception was raised, as "line 12 of mine.py"."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     return f"It does so in line {last.lineno} of {Path(last.filename).name}."

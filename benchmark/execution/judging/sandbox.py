@@ -30,6 +30,12 @@ from typing import Any
 
 STORE = "results.jsonl"  # a folder with this file holds results, whoever made it
 SYSTEM = ("/dev",)  # where a process must be able to write
+SHARED_MEMORY = "/dev/shm"  # files there outlive the process, so that the next cell could read them
+# C functions of memory that outlives the process, or that belongs to another.
+SHARING = frozenset(
+    {"shmget", "shm_open", "mq_open", "msgget", "add_key", "keyctl"}
+    | {"ptrace", "process_vm_readv", "process_vm_writev"}
+)
 LISTED = frozenset({"os.listdir", "os.scandir"})
 CHANGED = {  # audit event -> which of its arguments are paths that it changes
     "os.rename": (0, 1),
@@ -93,6 +99,11 @@ class Guard:
                 self._path(arguments[place], "change", change=True)
         elif event in STARTED:
             self._command(arguments)
+        elif event == "mmap.__new__" and arguments[0] >= 0:
+            self._path(f"/proc/self/fd/{arguments[0]}", "map", change=False)
+        elif event == "ctypes.dlsym" and arguments[1] in SHARING:
+            self._note(f"it tried to call {arguments[1]}")
+            raise PermissionError("a model may not share memory with other cells or processes")
         elif event == "socket.connect" and self.offline and not isinstance(arguments[1], str):
             self._note("it tried to reach another machine")
             raise PermissionError("a model may not use the network while results are kept there")
@@ -101,6 +112,11 @@ class Guard:
         if isinstance(path, int):
             return
         full = real(path)
+        if _inside(full, SHARED_MEMORY):
+            self._note(f"it tried to {verb} {full}")
+            raise PermissionError(
+                f"a model may not {verb} {full}, which outlives it; see tempfile for its folder"
+            )
         cover = self._cover(full)
         if cover is not None and not _inside(full, self.writable):
             shown = os.path.relpath(full, cover) if full != cover else os.path.basename(full)

@@ -23,7 +23,7 @@ from eventlog.ingest.reading.streams import (
     WatchedStream,
 )
 
-# A text that a ' keeps a spreadsheet from running, as in exports; see `unprotected`.
+# A text that a ' keeps a spreadsheet from running, as in exports; see `coded_chunk`.
 PROTECTED = r"^'+[=+@\t\r\n-]"
 HEAD_BYTES = 1 << 22  # read to find the first line
 SAMPLE, FEW_ROWS = 20_000, 100  # fields of the first rows, and rows that are too few
@@ -119,7 +119,7 @@ def opening_of(file: InputFile, kind: str, layout: FileFormat, known: set[str]) 
     if empty and header:
         names = [*names, *(f"no name {i}" for i in range(empty))]
     rows = lines[start + int(header) : -1][: 1 + SAMPLE // len(names)]
-    unlike = _unlike([split(line, delimiter, layout.quote) for line in rows], names)
+    unlike = _unlike(split_all(rows, delimiter, layout.quote), names)
     # Lines of the file that are blank do not count, as in Arrow.
     return Opening(
         file, layout, encoding, delimiter, names, header, start, empty if header else 0, unlike
@@ -204,15 +204,20 @@ def _guess_delimiter(line: str, quote: str) -> str:
 
 def split(line: str, delimiter: str, quote: str) -> list[str]:
     """Return the fields of a line."""
+    return split_all([line], delimiter, quote)[0]
+
+
+def split_all(lines: list[str], delimiter: str, quote: str) -> list[list[str]]:
+    """Return the fields of each line; a quoted value may go on in the next lines."""
     if delimiter == "whitespace":
-        return line.split()
+        return [line.split() for line in lines]
     if len(delimiter) > 1:
-        return line.split(delimiter)
+        return [line.split(delimiter) for line in lines]
     before = csv.field_size_limit(HEAD_BYTES)
     try:
-        return next(
+        return list(
             csv.reader(
-                [line],
+                lines,
                 delimiter=delimiter,
                 quotechar=quote or None,
                 quoting=csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE,

@@ -84,12 +84,16 @@ def local_file(path: Path, **settings: Any) -> InputFile:
 
 
 class WatchedStream(io.RawIOBase):
-    """The stream that Arrow reads; counts quotes and line ends, which reveal broken quoting."""
+    """The stream that Arrow reads; counts quotes and line ends, which reveal broken quoting.
+
+    `protected`: so far a text may have been what spreadsheets protect, which begins with ' or =.
+    """
 
     def __init__(self, stream: IO[bytes], file: InputFile, quote: bytes) -> None:
         self.stream, self.file, self.quote = stream, file, quote
         self.quotes = self.lines = 0
         self.last = b""
+        self.protected = False
 
     def readable(self) -> bool:
         """Return True, as a stream for reading must."""
@@ -107,6 +111,7 @@ class WatchedStream(io.RawIOBase):
         if self.quote:
             self.quotes += _count(data, self.quote)
         self.lines += _count(data, b"\n")
+        self.protected = self.protected or b"'" in data or b"=" in data
         self.last = data[-1:] or self.last
         return data
 

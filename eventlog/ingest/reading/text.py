@@ -78,7 +78,7 @@ def read_text(
         last = before
         try:
             for chunk in _chunks(stream, options):
-                chunk = unprotected(chunk)
+                chunk = coded_chunk(chunk, protected=watched.protected)
                 rows = np.arange(last + 1, last + 1 + chunk.num_rows + len(left_out))
                 if left_out:
                     rows = rows[~np.isin(rows, left_out)][: chunk.num_rows]
@@ -130,8 +130,8 @@ def _silent_on_bytes() -> Iterator[None]:
         sys.unraisablehook = before
 
 
-def unprotected(chunk: pa.RecordBatch) -> pa.RecordBatch:
-    """Return the rows without what spreadsheets have around texts.
+def coded_chunk(chunk: pa.RecordBatch, *, protected: bool) -> pa.RecordBatch:
+    """Return the rows as codes, without what spreadsheets have around texts that are `protected`.
 
     A ' keeps a text that begins with = + - @ from running as a formula (see `eventlog.formats`);
     ="00123" is a formula that keeps a code's zeros.
@@ -140,7 +140,7 @@ def unprotected(chunk: pa.RecordBatch) -> pa.RecordBatch:
     for column in chunk.columns:
         column = column if pa.types.is_dictionary(column.type) else each_its_own(column)
         texts = column.dictionary
-        if any(pc.starts_with(texts, mark).true_count for mark in ("'", '="')):
+        if protected and any(pc.starts_with(texts, mark).true_count for mark in ("'", '="')):
             marked = pc.match_substring_regex(texts, PROTECTED)
             bare = pc.replace_substring_regex(texts, r'^="([^"]*)"$', r"\1")
             texts = pc.if_else(marked, pc.utf8_slice_codeunits(texts, 1), bare)

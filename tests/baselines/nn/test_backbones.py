@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from baselines.models.esasrec import LiGRBlock
+from baselines.models.sequence.esasrec import LiGRBlock
 from baselines.nn.backbones import Attention, Block, Recurrent, states_at
 
 DIM, ROWS = 16, 9

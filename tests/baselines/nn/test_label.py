@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from baselines.models.lstm import LSTM
+from baselines.models.sequence.lstm import LSTM
 from baselines.nn.label import STRENGTHS, best_strength
 from eventlog import EventLog
 from eventlog.arrays import Examples, Queries

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from baselines.models.lstm import LSTM
+from baselines.models.sequence.lstm import LSTM
 from baselines.nn.last_row import LastRow, numbers
 from eventlog import EventLog
 from eventlog.arrays import Examples, Queries

@@ -60,7 +60,7 @@ def test_a_budget_holds_for_every_model_that_trains_within_one(
 ) -> None:
     mine = tmp_path / "mine.py"
     mine.write_text(
-        '"""Mine."""\n\nfrom baselines.models.lstm import LSTM\n\n\n'
+        '"""Mine."""\n\nfrom baselines.models.sequence.lstm import LSTM\n\n\n'
         'class Mine(LSTM):\n    """An LSTM of my own."""\n'
     )
     made = cells(
@@ -247,10 +247,11 @@ def test_an_import_inside_a_function_counts() -> None:
 def test_what_a_plugin_outside_the_packages_imports_counts(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text(
-        "def late():\n    from baselines.models import lstm\nimport benchmark.tasks.churn, numpy\n"
+        "def late():\n    from baselines.models.sequence import lstm\n"
+        "import benchmark.tasks.churn, numpy\n"
     )
     closure = fingerprint.closure(path)
-    inside = fingerprint.closure("baselines.models.lstm") | fingerprint.closure(
+    inside = fingerprint.closure("baselines.models.sequence.lstm") | fingerprint.closure(
         "benchmark.tasks.churn"
     )
     assert closure >= {path, *inside}
@@ -259,7 +260,11 @@ def test_what_a_plugin_outside_the_packages_imports_counts(tmp_path: Path) -> No
 
 
 def test_a_closure_holds_what_each_of_its_modules_imports() -> None:
-    for root in ("benchmark.execution.cells.model", "baselines.models.lstm", "simulator.api"):
+    for root in (
+        "benchmark.execution.cells.model",
+        "baselines.models.sequence.lstm",
+        "simulator.api",
+    ):
         closure = fingerprint.closure(root)
         for path in closure:
             for name in fingerprint._imported_modules(path):
@@ -350,10 +355,21 @@ def test_the_schema_knows_every_key_of_a_suite_file(capsys: pytest.CaptureFixtur
         assert set(suite._read(name)) <= set(keys)
 
 
-def test_a_kind_that_no_task_asks_is_one_sentence(tiny_folder: Path, plugin) -> None:
+@pytest.mark.parametrize(
+    ("kinds", "said"),
+    [
+        ('frozenset({"nextitem"})', r"kinds of .*mistyped.*did you mean 'next_item'"),
+        ('"next_item"', r"mistyped.*write kinds = frozenset\(\{'next_item'\}\)"),
+    ],
+)
+def test_a_kind_that_no_task_asks_is_one_sentence(
+    tiny_folder: Path, plugin, kinds: str, said: str
+) -> None:
     path = Path(plugin("mistyped"))
-    path.write_text(path.read_text().replace('{"next_item", "binary"}', '{"nextitem"}'))
-    with pytest.raises(UnknownNameError, match=r"kinds of .*mistyped.*did you mean 'next_item'"):
+    path.write_text(
+        path.read_text().replace('kinds = frozenset({"next_item", "binary"})', f"kinds = {kinds}")
+    )
+    with pytest.raises(InputError, match=said):
         cells(tiny_folder, models=[str(path)])
 
 

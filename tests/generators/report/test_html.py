@@ -156,3 +156,14 @@ def test_methods_are_folded_and_all_there(html: str) -> None:
         "How it was measured",
     ):  # fmt: skip
         assert title in folded
+
+
+def test_the_effect_of_each_campaign_is_shown(built: report.Report, html: str) -> None:
+    assert "Effect of each campaign" not in html  # the log has none
+    effect = {"treated": 500, "control": 500, "difference": 0.1, "half_width": 0.02}
+    campaign = {
+        "coupon": "spring", "randomised": True, "window_days": 5.0, "real": effect,
+        "synthetic": None, "agree": None,
+    }  # fmt: skip
+    shown = page.page({**built.data, "campaigns": [campaign]}, built.pictures)
+    assert "spring" in shown and "+0.100 ± 0.020" in shown

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from fixtures.benchmark_runs import QUICK, go
-from fixtures.cheats import CHEATS
+from fixtures.cheats import CHEATS, HONEST_WORKERS
 
 from benchmark.execution.judging.sandbox import kernel_guard
 from benchmark.execution.results import Store
@@ -26,12 +26,12 @@ def records(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict
     plugins = tmp_path_factory.mktemp("plugins")
     places = {"out": str(parent / "results"), "parent": str(parent), "log": str(tiny_folder)}
     files = []
-    for name, cheat in CHEATS.items():
+    for name, cheat in (CHEATS | {"honest_workers": HONEST_WORKERS}).items():
         path = plugins / f"{name}.py"
         path.write_text(cheat.text(name, **places))
         files.append(str(path))
     out = Path(places["out"])
-    go(tiny_folder, out, models=["markov", *files], settings=[*QUICK, *TASKS])
+    go(tiny_folder, out, models=["markov", *files], seeds=1, settings=[*QUICK, *TASKS])
     found: dict[str, list[Any]] = defaultdict(list)
     for record in Store(out).records:
         if record["kind"] == "model":
@@ -63,6 +63,17 @@ def test_an_honest_model_is_not_flagged(records: dict[str, list[Any]]) -> None:
         assert record["metrics"]["ndcg@10"] > 0.1
 
 
+def test_a_model_may_have_workers(records: dict[str, list[Any]]) -> None:
+    (record,) = records["honest_workers"]
+    assert (record["status"], record["flags"]) == ("ok", [])
+
+
+def test_a_model_cannot_make_its_cost_up(records: dict[str, list[Any]]) -> None:
+    (record,) = records["sets_the_clock"]
+    assert 0 < record["fit_cpu_s"] < 60
+
+
 def test_nothing_is_left_of_them(records: dict[str, Any]) -> None:
     assert subprocess.run(["pgrep", "-f", "sleep 86523"], capture_output=True).returncode == 1
-    assert not Path("/tmp/note-of-a-cheat").exists()
+    for note in ("/tmp/note-of-a-cheat", "/dev/shm/note-of-a-cheat.npy"):
+        assert not Path(note).exists()

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from baselines.base import LearningCurve
-from baselines.models.gru import GRU
+from baselines.models.sequence.gru import GRU
 from baselines.nn.budget import cost
 from baselines.nn.label import measure_of, measured
 from baselines.nn.pretraining import known_rows

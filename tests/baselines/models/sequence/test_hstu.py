@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from baselines.models.hstu import HSTUBlock
+from baselines.models.sequence.hstu import HSTUBlock
 from baselines.nn.embedding import age_bins
 
 

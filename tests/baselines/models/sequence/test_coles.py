@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from baselines.models.coles import SLICES, _slices, contrastive_loss
+from baselines.models.sequence.coles import SLICES, _slices, contrastive_loss
 
 
 def test_slices_are_runs_of_one_users_rows() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from baselines.models.lstm import LSTM
+from baselines.models.sequence.lstm import LSTM
 from baselines.nn.hybrid import Hybrid
 
 

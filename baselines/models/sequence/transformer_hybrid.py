@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from baselines.models.transformer import Transformer
+from baselines.models.sequence.transformer import Transformer
 from baselines.nn.hybrid import Hybrid
 
 

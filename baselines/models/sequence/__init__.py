@@ -1,0 +1,1 @@
+"""Sequence models and their hybrids, one file each."""
