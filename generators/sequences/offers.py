@@ -209,7 +209,7 @@ def _plan_again(u, row, at, key, k, params, timing_params):
     share = _uniform(key, k, _LAG)
     rows, lag = int(_quantile(params.rows, share)), np.int64(_quantile(params.lag, share))
     u.length += max(rows - rows_left(u), 0)
-    u.until = max(u.until, at + lag)
+    u.until, u.due = max(u.until, at + lag), at + lag
     if row[col.GAP] != 0 and row[col.TIME] <= u.offer_until:
         return
     u.last_start = max(u.last_start, at + lag)

@@ -42,6 +42,7 @@ USER = np.dtype(
         ("session_start", "i8"),  # ms of the session's first row
         ("response", "i8"),  # to the last offer: NOT_BUYING, TO_BUY, HAS_BOUGHT; NO_OFFER: none yet
         ("offer_until", "i8"),  # ms: how long it is open
+        ("due", "i8"),  # ms: when a user who is to buy stays until they have
         ("treated", "i8"),  # treated offers so far
         ("purchases", "i8"),  # runs of rows that are purchases, so far
         ("since_purchase", "i8"),  # rows since the last of them
