@@ -124,13 +124,13 @@ def _keep_short(u, timing_params, can):
 @inner
 def _is_to_buy(u):
     """Is there an open offer that the user has still to answer?"""
-    return response_at(u, u.time) == codes.TO_BUY
+    return response_at(u, u.time) in (codes.TO_BUY, codes.DUE)
 
 
 @inner
 def _is_due(u):
     """Does the session go on until the user buys?"""
-    return _is_to_buy(u) and u.time >= u.due
+    return response_at(u, u.time) == codes.DUE
 
 
 @inner
@@ -171,7 +171,7 @@ def _fitting(u, timing_params, can):
     if timing_params.planned and size > within:
         if begins:
             can[1:within] = False
-        if final and can[1:within].any():
+        if final and can[1:within].any() and response_at(u, u.time) != codes.TO_BUY:
             can[within:] = False
         if begins and not can.any():  # no time is left: the shortest gap between sessions
             can[within] = True
