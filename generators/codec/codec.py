@@ -295,6 +295,16 @@ class Codec:
         out[known] = 1 + (np.arange(len(known)) - first) * len(LEVELS) // size
         return out
 
+    def item_traits(self) -> dict[str, np.ndarray]:
+        """Return levels of items that later fields of a row may depend on, (n_item_codes,) int64.
+
+        There are none under a privacy budget.
+        """
+        if self.private:
+            return {}
+        price_level = {PRICE_LEVEL: self.item_table(PRICE_LEVEL)}
+        return {**price_level, **self.items.levels, **self.items.habits}
+
     def price_on(self, item: np.ndarray, time: np.ndarray) -> np.ndarray:
         """Return the prices of items (n,) on the day of (n,) ms, float64, NaN = unknown."""
         price = self.items.price[item]

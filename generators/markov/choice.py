@@ -20,6 +20,7 @@ from generators.markov.contexts import (
     context,
     is_open,
 )
+from generators.markov.gaps import PARTS
 
 LEAST_GAIN = 20.0  # nats that a condition must tell about all rows together
 MOST_CHOSEN = 6  # levels of a field's context
@@ -41,6 +42,7 @@ def choose(
     codec: Codec,
     name: str,
     code: torch.Tensor,
+    size: int,
     seen: ContextFeatures,
     known: Sequence[Condition],
     *,
@@ -51,13 +53,14 @@ def choose(
     After the usual first one, that level is taken next which tells most about the field beside
     those before, while it tells more than chance would. The session's label, and what a user does
     about an open offer, are always among them.
-    `code` (n,) are the codes of the field, -1 = not asked; no `strength` is below the given one.
+    `code` (n,) are the codes of the field, below `size`, -1 = not asked; no `strength` is below
+    the given one.
     """
-    before_event = name in ("gap", SESSION_LABEL, "event")
+    before_event = name in (*PARTS, SESSION_LABEL, "event")
     asked = _undecided(code, torch.zeros_like(code) if before_event else seen.event)
     asked = asked[:: max(len(asked) // MOST_COUNTED_ROWS, 1)]
     seen = seen.only(asked, list(seen.drawn))
-    of, size = code[asked].numpy(), codec.fields()[name]
+    of = code[asked].numpy()
     usual = len(context(codec, name, seen))
     open_ = list(range(1, usual))
     open_ += [usual + k for k, c in enumerate(known) if is_open(codec, name, c)]
@@ -75,9 +78,11 @@ def choose(
         if not open_:
             break
         best = max(open_, key=lambda k: gains[k])
-    if name in codec.bins:  # of a number, the level to which a user keeps is given up last
-        lasting = [k for k in levels[1:] if k >= usual and known[k - usual].attribute >= 0]
-        levels = [0, *lasting, *(k for k in levels[1:] if k not in lasting)]
+    # what is expected is given up last, and of a number before it what the user keeps to
+    last = sorted(k for k in levels if k >= usual and known[k - usual].own)
+    if name in codec.bins:
+        last += [k for k in levels if k >= usual and known[k - usual].attribute >= 0]
+    levels = [0, *last, *(k for k in levels[1:] if k not in last)]
     if codec.session_labels and name != SESSION_LABEL:
         # labels are rare: finer contexts have few rows of their sessions
         levels = [0, usual - 1, *(k for k in levels[1:] if k != usual - 1)]

@@ -27,19 +27,20 @@ import numpy as np
 import torch
 
 from generators.codec.codec import COPY_ACTION, SESSION_LABEL, Codec
+from generators.codec.coders import Bins
 from generators.codec.parts import (
     ARRIVAL,
     LAST_ROWS,
     LAST_SPAN,
     LENGTH,
     OBSERVATION_SPAN,
-    PRICE_LEVEL,
 )
+from generators.markov.gaps import PARTS
 from generators.sequences import feature_layout as layout
 from generators.sequences.encode import EncodedSequences, current_session_label
 from generators.sequences.feature_layout import Counter
 
-LENGTHS = 8  # levels of a user's rows, of which later attributes are given
+COARSE = 8  # levels of a number of users, of which later attributes may be given
 POSITIONS = 8  # levels of the position in the session
 SIZES = (16, 64, 256)  # bounds of the levels of a user's number of rows
 CARTS = 2  # levels of the items in the cart: none, some
@@ -96,15 +97,21 @@ class Condition:
     attribute: int = -1  # column of ContextFeatures.attributes
     feature: int = -1  # column of ContextFeatures.features
     field: str = ""  # field of the row before which it is not known
-    # where the field is the item: (n_items,) int64 codes
+    own: str = ""  # the only field that may be given it; "" = all
+    # where it is a trait of an item, the row's or the feature's: (n_items,) int64 codes
     table: torch.Tensor | None = None
+
+    def reads(self) -> set[str]:
+        """Return the drawn fields of the row that it reads."""
+        return {self.field} if self.field and self.table is None else set()
 
     def of(self, seen: ContextFeatures) -> torch.Tensor:
         """Return the codes, (n,) int64."""
         if self.attribute >= 0:
             return seen.attributes[:, self.attribute]
         if self.feature >= 0:
-            return seen.features[:, self.feature]
+            code = seen.features[:, self.feature]
+            return code if self.table is None else self.table[code]
         return seen.drawn[self.field] if self.table is None else self.table[seen.item]
 
 
@@ -117,11 +124,7 @@ def fields_of_row(codec: Codec) -> list[str]:
 def conditions(codec: Codec) -> list[Condition]:
     """Return what a field may be given: the user's attributes, the rows before, and its own row."""
     sizes, features = codec.fields(), codec.feature_sizes()
-    traits = {
-        PRICE_LEVEL: codec.item_table(PRICE_LEVEL),
-        **{name: codec.item_table(name) for name in codec.items.levels},
-        **codec.items.habits,
-    }
+    traits = codec.item_traits()
     return [
         *(
             Condition(name, size, attribute=k)
@@ -133,6 +136,15 @@ def conditions(codec: Codec) -> list[Condition]:
             )
             for name, table in traits.items()
         ),
+        *(
+            Condition(
+                f"last item's {name}",
+                int(table.max()) + 1,
+                feature=layout.LAST_ITEMS,
+                table=torch.from_numpy(table),
+            )
+            for name, table in traits.items()
+        ),
         *(Condition(f"feature {k}", size, feature=k) for k, size in enumerate(features)),
         *(Condition(name, sizes[name], field=name) for name in fields_of_row(codec)),
     ]
@@ -141,10 +153,12 @@ def conditions(codec: Codec) -> list[Condition]:
 def is_open(codec: Codec, name: str, condition: Condition) -> bool:
     """Is `condition` known, and of use, when the field `name` is drawn?"""
     order = list(codec.fields())
+    before = order[: 0 if name in PARTS else order.index(name)]
     return (
         1 < condition.size <= MOST_CODES_ABOUT
+        and condition.own in ("", name)
         and condition.name not in TIMES
-        and (not condition.field or order.index(condition.field) < order.index(name))
+        and (not condition.field or condition.field in before)
     )
 
 
@@ -201,15 +215,18 @@ def nothing_seen(codec: Codec) -> ContextFeatures:
     )
 
 
-def parent_level(codec: Codec, name: str, code: torch.Tensor, size: int) -> Level:
-    """Return an attribute (n,) of users as a level of the context of later ones.
+def parent_levels(codec: Codec, name: str, code: torch.Tensor) -> tuple[Level, Level]:
+    """Return an attribute (n,) of users as levels of which later ones may be given one.
 
-    The number of rows is coarser there, but under a budget it is as it was counted.
+    The first is the attribute as it is, the second is coarser where it is a number.
     """
-    if name != LENGTH or codec.private:
-        return code, size
-    wide = min(size, LENGTHS)
-    return code * wide // size, wide
+    coder: Any = codec.user_attributes[name]
+    exact = code, coder.size
+    if not isinstance(coder, Bins) or coder.size <= COARSE:
+        return exact, exact
+    low = np.nan_to_num(coder.ends()[0], nan=-np.inf)
+    rank = np.argsort(np.argsort(low, kind="stable"))
+    return exact, (torch.from_numpy(rank * COARSE // coder.size)[code], COARSE)
 
 
 def size_of(codec: Codec, user_attributes: torch.Tensor) -> torch.Tensor:
@@ -281,7 +298,7 @@ def usual_levels(codec: Codec, name: str, seen: ContextFeatures) -> Levels:
     if answers_offers(codec, name):
         # the gap leads to the row: only the offer that was open before it is known
         before = seen.features[:, codec.blocks().offer]
-        response = before if name == "gap" else seen.response
+        response = before if name in ("gap", *PARTS) else seen.response
         levels.insert(OFFER_LEVEL, (response, layout.OFFER_SIZES[0]))
     return levels
 
@@ -293,7 +310,7 @@ def response_of(codec: Codec, clock: torch.Tensor) -> torch.Tensor:
 
 def answers_offers(codec: Codec, name: str) -> bool:
     """Is a field always given what the user does about an open offer?"""
-    return codec.answers_offers and name in ("gap", "event", COPY_ACTION)
+    return codec.answers_offers and name in ("gap", *PARTS, "event", COPY_ACTION)
 
 
 def _context(codec: Codec, name: str, seen: ContextFeatures) -> Levels:
@@ -306,7 +323,7 @@ def _context(codec: Codec, name: str, seen: ContextFeatures) -> Levels:
     before = (features[:, layout.LAST_EVENT], codec.events.size + 1)
     event = (seen.event, codec.events.size)
     begins, orders = (seen.is_session_start.long(), 2), (seen.orders, ORDERS)
-    if name == "gap":
+    if name == "gap" or name in PARTS:
         return [
             before,
             counter(Counter.CART, CARTS),

@@ -42,18 +42,56 @@ class ItemWeights(Protocol):
         ...
 
 
+def learn_successors(
+    user: np.ndarray, before: np.ndarray, item: np.ndarray, category: np.ndarray, *, most: int
+) -> dict[str, np.ndarray]:
+    """Return the tables of `Successors`, from fresh items (n,), the item before each, and its user.
+
+    "successor" and "successor_count" are the `most` frequent items after each item, (n_items, most)
+    codes, 0 = none, and their counts. A pair of a single user is left out: it would identify that
+    user. "successor_rest" are the counts of all others, (n_items, 2): in the category of the item
+    before, and in other categories. `category` (n_items,) is that of each item.
+    """
+    size = len(category)
+    pair, place, count = np.unique(before * size + item, return_inverse=True, return_counts=True)
+    n_users = user.max(initial=0) + 1
+    users = np.bincount(np.unique(place * n_users + user) // n_users, minlength=len(pair))
+    first, after = pair // size, pair % size
+    other = (category[first] != category[after]).astype(np.int64)
+    order = np.lexsort((pair, -count, users == 1, first))
+    first, after, other, count, users = (x[order] for x in (first, after, other, count, users))
+    rank = np.arange(len(first)) - np.searchsorted(first, first)
+    kept = (rank < most) & (users > 1)
+    successor = np.zeros((size, most), dtype=np.int32)
+    successor_count = np.zeros((size, most), dtype=np.float32)
+    successor[first[kept], rank[kept]] = after[kept]
+    successor_count[first[kept], rank[kept]] = count[kept]
+    rest = np.bincount(2 * first + other, count * ~kept, minlength=2 * size)
+    return {
+        "successor": successor,
+        "successor_count": successor_count,
+        "successor_rest": rest.reshape(size, 2).astype(np.float32),
+    }
+
+
 class Successors:
-    """Counts after the item before, plus `strength` times the popularity in the category."""
+    """Counts after the item before, plus the popularity in the category.
+
+    The popularity has the weight of the rows after the item whose successors are not kept, in its
+    own category and in others, and `strength` pseudo-counts. Otherwise the successors that are
+    kept, which are popular items, would have the rows of all.
+    """
 
     def __init__(self, codec: Codec, tables: Mapping[str, np.ndarray], strength: float) -> None:
-        self.start = codec.items.start
+        self.start, self.category = codec.items.start, codec.items.category
+        self.rest = tables["successor_rest"] + np.float32(strength)
         self.successor, self.count = tables["successor"], tables["successor_count"]
         popular, of = tables["popularity"] + 1e-3, codec.items.category
         popular[0] = 0.0  # no item
         # (n_items,) weight after any item
-        self.fresh = (strength * popular / np.bincount(of, popular).clip(min=1e-9)[of]).astype(
-            np.float32
-        )
+        in_category = np.bincount(of, popular).clip(min=1e-9)
+        self.fresh = (popular / in_category[of]).astype(np.float32)
+        self.share = (in_category / in_category.sum()).astype(np.float32)  # of each category
 
     def begin(self, users: int) -> None:
         """See ItemWeights."""
@@ -61,11 +99,16 @@ class Successors:
     def weights(self, category: np.ndarray, features: torch.Tensor, rows: np.ndarray) -> np.ndarray:
         """See ItemWeights."""
         out = _empty(self.start, len(rows))
+        before = features[:, layout.LAST_ITEMS].numpy()
+        own = category == self.category[before]
+        others = self.share[category] / (1 - self.share[self.category[before]]).clip(1e-9)
+        rest = np.where(own, self.rest[before, 0], self.rest[before, 1] * others)
         _weigh(
             out,
             self.start[category],
             self.start[category + 1],
-            features[:, layout.LAST_ITEMS].numpy(),
+            before,
+            rest,
             self.fresh,
             self.successor,
             self.count,
@@ -151,17 +194,18 @@ def _last_of_category(recent, rows, category, category_of, place, out):
 
 
 @njit(cache=True)
-def _weigh(out, first, stop, before, fresh, successor, count):
+def _weigh(out, first, stop, before, rest, fresh, successor, count):
     """Write weights of the items first..stop - 1 to `out` (m, width).
 
     Args:
         first, stop, before: (m,) items of each row.
-        fresh: (n_items,) weights after any item.
+        rest: (m,) weight of `fresh`.
+        fresh: (n_items,) shares of the category after any item.
         successor, count: (n_items, successors) items and their counts after an item.
     """
     for k in range(len(out)):
         for item in range(first[k], stop[k]):
-            out[k, item - first[k]] = fresh[item]
+            out[k, item - first[k]] = rest[k] * fresh[item]
         for j in range(successor.shape[1]):
             item = successor[before[k], j]
             if item > 0 and first[k] <= item < stop[k]:

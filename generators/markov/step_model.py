@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
 from generators.codec.codec import SESSION_LABEL, Codec
 from generators.markov.backoff import BackoffTable
 from generators.markov.contexts import (
+    Condition,
     ContextFeatures,
     Level,
-    conditions,
     context,
     nothing_seen,
     order_level,
-    parent_level,
+    parent_levels,
     purchases,
     response_of,
     size_of,
 )
+from generators.markov.gaps import PARTS, joined
 from generators.markov.item_weights import ItemWeights
 from generators.sampling.step_model import draw
 from generators.sequences import feature_layout as layout
@@ -36,17 +39,18 @@ class MarkovStepModel:
         attribute_shares: list[BackoffTable],
         parents: list[list[int]],
         given: dict[str, list[int]],
+        known: Sequence[Condition],
         items: ItemWeights,
     ) -> None:
         self.codec, self.attribute_shares = codec, attribute_shares
-        self.parents, self.given, self.known = parents, given, conditions(codec)
+        self.parents, self.given, self.known = parents, given, known
         # fields of the row that each field is given
         nothing = nothing_seen(codec)
         self.needs: dict[str, list[str]] = {}
         for name, chosen in given.items():
             usual = len(context(codec, name, nothing))
             more = [self.known[k - usual] for k in chosen if k >= usual]
-            self.needs[name] = [c.field for c in more if c.field and c.table is None]
+            self.needs[name] = sorted(set[str]().union(*(c.reads() for c in more)))
         self.kept = {field for fields in self.needs.values() for field in fields}
         self.shares = shares
         self.log = {name: table.log_share() for name, table in shares.items()}
@@ -67,12 +71,12 @@ class MarkovStepModel:
         self.event, self.is_session_start, self.session_label = zero, no, zero
         self.orders, self.level, self.bought = zero, zero, no
         codes, earlier = list[torch.Tensor](), list[Level]()
-        sizes = self.codec.user_attribute_sizes().items()
-        for k, (table, (name, size)) in enumerate(zip(self.attribute_shares, sizes, strict=True)):
+        names = self.codec.user_attributes
+        for k, (table, name) in enumerate(zip(self.attribute_shares, names, strict=True)):
             levels = [earlier[j] for j in self.parents[k]]
             share = torch.from_numpy(table.share[table.rows(levels, users)]) + 1e-12
             codes.append(draw(torch.log(share), None if allowed is None else allowed[k], generator))
-            earlier.append(parent_level(self.codec, name, codes[k], size))
+            earlier += parent_levels(self.codec, name, codes[k])
         attributes = torch.stack(codes, 1)
         self.size = size_of(self.codec, attributes)
         self.attributes, self.item, self.response = attributes, zero, zero
@@ -108,16 +112,23 @@ class MarkovStepModel:
             self.drawn,
         )
         if len(rows) < len(self.event):
-            seen = seen.only(index, self.needs[name])
+            seen = seen.only(index, self.needs.get(name, []))
+        if name != "gap":
+            return self._looked_up(name, seen).numpy()
+        # codes + 1, 0 = before the first row
+        hour = self.features[index, layout.LAST_HOUR]
+        weekday = self.features[index, layout.LAST_WEEKDAY]
+        hour_of_week = torch.where(hour > 0, (weekday - 1) * HOURS_A_DAY + hour, 0)
+        cycle = self.cycle[self.rhythm[index], hour_of_week]
+        if self.codec.private:
+            return (self._looked_up(name, seen) + cycle).numpy()
+        parts = {part: self._looked_up(part, seen) for part in PARTS if part in self.shares}
+        return joined(self.codec, parts, cycle).numpy()
+
+    def _looked_up(self, name: str, seen: ContextFeatures) -> torch.Tensor:
+        """Return the logits of a table, (n, size), in the contexts of `seen`."""
         levels = context(self.codec, name, seen, self.given[name], self.known)
-        logits = self.log[name][torch.from_numpy(self.shares[name].rows(levels, len(rows)))]
-        if name == "gap":
-            # codes + 1, 0 = before the first row
-            hour = self.features[index, layout.LAST_HOUR]
-            weekday = self.features[index, layout.LAST_WEEKDAY]
-            hour_of_week = torch.where(hour > 0, (weekday - 1) * HOURS_A_DAY + hour, 0)
-            logits = logits + self.cycle[self.rhythm[index], hour_of_week]
-        return logits.numpy()
+        return self.log[name][torch.from_numpy(self.shares[name].rows(levels, len(seen.event)))]
 
     def item_weights(self, category: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """See StepModel."""

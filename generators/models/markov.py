@@ -37,14 +37,30 @@ from generators.codec.restore.codec import restored
 from generators.markov.backoff import BackoffTable
 from generators.markov.choice import MOST_LEVELS, choose, choose_parents
 from generators.markov.contexts import (
+    Condition,
+    Level,
     conditions,
     context,
     context_features,
     is_open,
     nothing_seen,
-    parent_level,
+    parent_levels,
 )
-from generators.markov.item_weights import Chain, ItemWeights, Successors, facts_of
+from generators.markov.expected import (
+    LEVELS,
+    Expected,
+    expected_fields,
+    learn_expected,
+    n_effects,
+)
+from generators.markov.gaps import part_codes, table_sizes
+from generators.markov.item_weights import (
+    Chain,
+    ItemWeights,
+    Successors,
+    facts_of,
+    learn_successors,
+)
 from generators.markov.label_chain import MOST_COUNTED, LabelChain, Visits
 from generators.markov.private_questions import (
     ITEM_PAIRS,
@@ -120,13 +136,15 @@ class Markov(SequenceGenerator):
         column = {n: steps.target[:, k] for k, n in enumerate(steps.names)}
         owner = np.repeat(np.arange(len(steps)), steps.lengths())
         seen = context_features(codec, steps)
+        # places among the parent_levels of all attributes, two of each
         self.parents_: list[list[int]] = []
         self.attribute_shares_: list[BackoffTable] = []
         self.shares_: dict[str, BackoffTable] = {}
         self.tables_: dict[str, np.ndarray] = {}
         self.given_: dict[str, list[int]] = {}
-        known = conditions(codec)
-        fields = [n for n in codec.fields() if n != "item"]
+        self.expected_: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        known = self._known()
+        sizes = table_sizes(codec)
         if ledger.epsilon is not None:
             tables = Tables(ledger, ROUNDS, n_users=len(steps))
             asked = self._attribute_questions(attributes)
@@ -136,7 +154,7 @@ class Markov(SequenceGenerator):
             questions = PrivateQuestions(codec, tables, owner, seen, column, visits, pairs)
             answers, events = questions.ask(asked, clip_quantile=self.clip_quantile)
             private = PrivateTables(codec, answers, self.field_marginals_ | {"event": events})
-            for name in fields:
+            for name in sizes:
                 widths = [w for _, w in context(codec, name, seen)]
                 self.given_[name] = list(range(len(widths)))
                 self.shares_[name] = BackoffTable.dense(private.learn(name, widths), len(widths))
@@ -147,9 +165,15 @@ class Markov(SequenceGenerator):
             )
             self._learn_private_attributes(answers)
         else:
-            for name in fields:
-                code, size = column[name], codec.fields()[name]
-                choice = choose(codec, name, code, seen, known, strength=self.strength)
+            column |= part_codes(codec, column["gap"], steps.features)
+            for name in expected_fields(codec):
+                found = learn_expected(codec, name, column[name], seen, known)
+                if found is not None:
+                    self.expected_[name] = found
+            known = self._known()
+            for name, size in sizes.items():
+                code = column[name]
+                choice = choose(codec, name, code, size, seen, known, strength=self.strength)
                 levels = context(codec, name, seen, choice.levels, known)
                 self.given_[name] = choice.levels
                 self.shares_[name] = BackoffTable.learn(
@@ -161,21 +185,17 @@ class Markov(SequenceGenerator):
     def _learn_attributes(self, attributes: np.ndarray) -> None:
         """Learn the shares of each attribute given others; `attributes` (n_users, S) codes."""
         sizes = self.codec_.user_attribute_sizes()
-        columns = [torch.from_numpy(np.ascontiguousarray(column)) for column in attributes.T]
-        levels_of = [
-            parent_level(self.codec_, name, column, size)
-            for (name, size), column in zip(sizes.items(), columns, strict=True)
-        ]
-        length = list(sizes).index(LENGTH)
-        for k, (name, size) in enumerate(sizes.items()):
-            earlier = levels_of[:k]
+        coarse_length = 2 * list(sizes).index(LENGTH) + 1
+        earlier: list[Level] = []
+        for code, (name, size) in zip(attributes.T, sizes.items(), strict=True):
             # so that rows, not only users, have the levels that they have in the log
-            first = [length] if name.startswith(USUAL) else []
-            code = columns[k].numpy()
+            first = [coarse_length] if name.startswith(USUAL) else []
             choice = choose_parents(code, size, earlier, first, strength=self.strength)
             levels = [earlier[j] for j in choice.levels]
             self.parents_.append(choice.levels)
             self.attribute_shares_.append(BackoffTable.learn(code, levels, size, choice.strengths))
+            own = torch.from_numpy(np.ascontiguousarray(code))
+            earlier += parent_levels(self.codec_, name, own)
 
     def _attribute_questions(self, attributes: np.ndarray) -> list[Question]:
         """Return the table of each attribute given another; `attributes` (n_users, S) codes."""
@@ -205,7 +225,7 @@ class Markov(SequenceGenerator):
             before = np.ones(1) if parent < 0 else reached[parent]
             share = raked(share, before, marginal)
             reached.append(before @ share)
-            self.parents_.append([] if parent < 0 else [parent])
+            self.parents_.append([] if parent < 0 else [2 * parent])
             self.attribute_shares_.append(BackoffTable.dense(share, len(self.parents_[k])))
 
     def _learn_items(self, steps: EncodedSequences, item: np.ndarray, owner: np.ndarray) -> None:
@@ -214,33 +234,15 @@ class Markov(SequenceGenerator):
         popularity = np.bincount(item[fresh], minlength=size)
         self.tables_["popularity"] = popularity.astype(np.float32)
         before = steps.features[fresh, layout.LAST_ITEMS].numpy()
-        self._learn_successors(owner[fresh], before, item[fresh], size)
-
-    def _learn_successors(
-        self, user: np.ndarray, before: np.ndarray, item: np.ndarray, size: int
-    ) -> None:
-        """Keep the most frequent fresh items after each item.
-
-        They are (size, successors) codes, 0 = none, and counts. A pair of a single user is left
-        out: it would identify that user.
-        """
-        pair, place, count = np.unique(
-            before * size + item, return_inverse=True, return_counts=True
+        self.tables_ |= learn_successors(
+            owner[fresh], before, item[fresh], self.codec_.items.category, most=self.successors
         )
-        users = np.bincount(
-            np.unique(place * (user.max(initial=0) + 1) + user) // (user.max(initial=0) + 1),
-            minlength=len(pair),
-        )
-        pair, count = pair[users > 1], count[users > 1]
-        first = pair // size
-        order = np.lexsort((pair, -count, first))
-        pair, count, first = pair[order], count[order], first[order]
-        rank = np.arange(len(first)) - np.searchsorted(first, first)
-        keep = rank < self.successors
-        self.tables_["successor"] = np.zeros((size, self.successors), dtype=np.int32)
-        self.tables_["successor_count"] = np.zeros((size, self.successors), dtype=np.float32)
-        self.tables_["successor"][first[keep], rank[keep]] = pair[keep] % size
-        self.tables_["successor_count"][first[keep], rank[keep]] = count[keep]
+
+    def _known(self) -> list[Condition]:
+        """Return what fields may be given: what the codec says, and what numbers are expected."""
+        known = conditions(self.codec_)
+        expected = [Expected.made(name, known, *of) for name, of in self.expected_.items()]
+        return known + [condition for conditions_ in expected for condition in conditions_]
 
     def _step_model(self, past: EncodedSequences | None = None) -> MarkovStepModel:
         return MarkovStepModel(
@@ -249,6 +251,7 @@ class Markov(SequenceGenerator):
             self.attribute_shares_,
             self.parents_,
             self.given_,
+            self._known(),
             self._item_weights(),
         )
 
@@ -264,6 +267,8 @@ class Markov(SequenceGenerator):
             arrays |= self.chain_.state(ITEMS)
         for name, table in self.shares_.items():
             arrays |= {f"{part}/{name}": values for part, values in vars(table).items()}
+        for name, (effects, edges) in self.expected_.items():
+            arrays |= {f"effects/{name}": effects, f"edges/{name}": edges}
         for k, table in enumerate(self.attribute_shares_):
             arrays |= {f"static {part}/{k}": values for part, values in vars(table).items()}
         data = {
@@ -281,8 +286,9 @@ class Markov(SequenceGenerator):
         sizes, record = self.codec_.user_attribute_sizes(), own.record("parents")
         record.only(sizes)
         self.parents_ = [
-            record.integers(name, low=0, high=k - 1).tolist() for k, name in enumerate(sizes)
+            record.integers(name, low=0, high=2 * k - 1).tolist() for k, name in enumerate(sizes)
         ]
+        self.expected_ = self._expected_of(arrays)
         self.given_ = self._given(own.record("given"))
         self.shares_ = self._shares_of(arrays)
         self.tables_, chain = {}, {}
@@ -293,7 +299,7 @@ class Markov(SequenceGenerator):
         else:
             self.tables_ = self._item_tables_of(arrays)
         nothing = torch.zeros(0, dtype=torch.int64)
-        wide = [parent_level(self.codec_, name, nothing, size)[1] for name, size in sizes.items()]
+        wide = [w for name in sizes for _, w in parent_levels(self.codec_, name, nothing)]
         self.attribute_shares_ = [
             _table_of(arrays, "static ", str(k), [wide[j] for j in self.parents_[k]], size)
             for k, size in enumerate(sizes.values())
@@ -306,14 +312,31 @@ class Markov(SequenceGenerator):
                 *chain,
                 *(f"static {part}/{k}" for part in parts for k in range(len(sizes))),
                 *(f"{part}/{n}" for part in parts for n in self.shares_),
+                *(f"{part}/{n}" for part in ("effects", "edges") for n in self.expected_),
             ],
         )
 
+    def _expected_of(
+        self, arrays: dict[str, np.ndarray]
+    ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Return the effects and edges of the numbers of which something is expected."""
+        size, expected = n_effects(conditions(self.codec_)), {}
+        for name in expected_fields(self.codec_):
+            if f"effects/{name}" in arrays:
+                effects, edges = (
+                    array(arrays, f"{part}/{name}", dtype="float32", shape=(n,), low=-1e9, high=1e9)
+                    for part, n in (("effects", size), ("edges", None))
+                )
+                if len(edges) >= LEVELS or (np.diff(edges) <= 0).any():
+                    raise StateError(f"model.safetensors: edges/{name} are no edges of levels.")
+                expected[name] = effects, edges
+        return expected
+
     def _given(self, record: Record) -> dict[str, list[int]]:
         """Return the levels of each field's context, as `choice.Choice` has them."""
-        fields = [n for n in self.codec_.fields() if n != "item"]
+        fields = table_sizes(self.codec_)
         record.only(fields)
-        seen, known, given = nothing_seen(self.codec_), conditions(self.codec_), {}
+        seen, known, given = nothing_seen(self.codec_), self._known(), {}
         for name in fields:
             usual = len(context(self.codec_, name, seen))
             chosen = record.integers(name, low=0, high=usual + len(known) - 1).tolist()
@@ -327,11 +350,9 @@ class Markov(SequenceGenerator):
 
     def _shares_of(self, arrays: dict[str, np.ndarray]) -> dict[str, BackoffTable]:
         """Return the tables of fields, each of the shape that the codec asks for."""
-        codec, seen, known = self.codec_, nothing_seen(self.codec_), conditions(self.codec_)
+        codec, seen, known = self.codec_, nothing_seen(self.codec_), self._known()
         tables = {}
-        for name, size in codec.fields().items():
-            if name == "item":
-                continue
+        for name, size in table_sizes(codec).items():
             levels = context(codec, name, seen, self.given_[name], known)
             tables[name] = _table_of(arrays, "", name, [width for _, width in levels], size)
         return tables
@@ -343,6 +364,7 @@ class Markov(SequenceGenerator):
             "popularity": ((n_items,), "float32"),
             "successor": ((n_items, None), "int32"),
             "successor_count": ((n_items, None), "float32"),
+            "successor_rest": ((n_items, 2), "float32"),
         }
         for name, (shape, dtype) in counts.items():
             high = n_items - 1 if name == "successor" else MOST_COUNTED

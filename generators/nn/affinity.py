@@ -173,7 +173,8 @@ class RecentItemAffinityTensors:
         return torch.cat(
             [
                 logits[:, : codes.FIRST_COPY],
-                logits[:, codes.FIRST_COPY : codes.N_COPY_ACTIONS] + gain,
+                logits[:, codes.FIRST_COPY : codes.EARLIER] + gain,
+                logits[:, codes.EARLIER : codes.N_COPY_ACTIONS],
             ],
             1,
         )

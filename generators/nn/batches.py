@@ -43,6 +43,7 @@ class Batch:
     target: torch.Tensor  # (R, T, n_fields) int64, -1 = not asked
     mask: torch.Tensor  # (R, T) bool: is there a step?
     owner: torch.Tensor  # (R,) int64: row of the user in `user_attributes`
+    items: torch.Tensor  # (R, T) int64: the item of each row, copied or fresh
     known: torch.Tensor  # (R, T, N_COPY_RANKS) int32: items that a row can copy
     user_attributes: torch.Tensor  # (B, S) int64
     length: torch.Tensor  # (B,) int64: steps of the user
@@ -69,6 +70,7 @@ def make_batch(steps: EncodedSequences, users: np.ndarray, window: int) -> Batch
         target=target,
         mask=torch.from_numpy(mask),
         owner=torch.from_numpy(owner),
+        items=steps.items[index],
         known=steps.known[index],
         user_attributes=steps.user_attributes[users],
         length=torch.from_numpy(lengths),

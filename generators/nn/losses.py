@@ -75,7 +75,9 @@ class FieldPlan:
 
     names: tuple[str, ...]
     open: torch.Tensor  # (n_events, K) bool: does the event leave more than one code?
-    columns: dict[str, int]  # of the fields' embeddings in `RowNet.chosen_table`; "clock" has three
+    # of the fields' embeddings in `RowNet.chosen_table`; "clock" and "traits" have several
+    columns: dict[str, int]
+    traits: torch.Tensor  # (n_items, L) int64: see `RowNet.item_traits`
     offset: torch.Tensor  # (A,) int64: where the codes of each column begin in that table
     first: torch.Tensor  # (K + 1,) int64: see `field_states`
     start: np.ndarray  # (n_categories + 1,): where the items of each category begin
@@ -98,16 +100,22 @@ class FieldPlan:
             if name == "gap":  # the time of a row is known as soon as its gap is
                 columns["clock"] = column
                 column += len(net.clock_offset)
+            if name == "item":  # copied or fresh, it is known here
+                columns["traits"] = column
+                column += len(net.trait_offset)
             first.append(column)
         of_fields = np.append(0, np.cumsum(sizes))
-        offset = np.empty(first[-1], dtype=np.int64)
-        clock = np.arange(columns["clock"], columns["clock"] + len(net.clock_offset))
-        offset[clock] = of_fields[-1] + net.clock_offset.numpy()
-        offset[np.setdiff1d(np.arange(first[-1]), clock)] = of_fields[:-1]
+        offset = np.full(first[-1], -1)
+        clock, traits = (slice(columns[n], None) for n in ("clock", "traits"))
+        offset[clock][: len(net.clock_offset)] = of_fields[-1] + net.clock_offset.numpy()
+        after_clock = of_fields[-1] + net.embed_clock.num_embeddings
+        offset[traits][: len(net.trait_offset)] = after_clock + net.trait_offset.numpy()
+        offset[offset < 0] = of_fields[:-1]
         return cls(
             steps.names,
             open_,
             columns,
+            net.item_traits,
             torch.from_numpy(offset),
             torch.tensor(first),
             codec.items.start,
@@ -130,14 +138,14 @@ def open_loss(
     states = net.states(batch.features, condition, keep).flatten(0, 1)
     at = torch.nonzero(batch.mask.flatten())[:, 0]  # (n,) places of the steps
     states = states.index_select(0, at)
-    features, target, known, clock = (
+    features, target, items, known, clock = (
         x.flatten(0, 1).index_select(0, at)
-        for x in (batch.features, batch.target, batch.known, batch.clock)
+        for x in (batch.features, batch.target, batch.items, batch.known, batch.clock)
     )
     window = torch.div(at, batch.mask.shape[1], rounding_mode="floor")
     attributes = batch.user_attributes.index_select(0, batch.owner[window])
     category = batch_category(batch, plan.names).flatten().index_select(0, at)
-    asked, added = _choices(target, features, clock, category, plan)
+    asked, added = _choices(target, features, clock, items, category, plan)
     u = field_states(states, net.chosen_table(), asked, added, plan.first)
     parts = zip(
         u.split(asked.sum(0).tolist()),
@@ -177,6 +185,7 @@ def _choices(
     target: torch.Tensor,
     features: torch.Tensor,
     clock: torch.Tensor,
+    items: torch.Tensor,
     category: torch.Tensor,
     plan: FieldPlan,
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -187,6 +196,7 @@ def _choices(
         target: (n, K) codes.
         features: (n, F).
         clock: (n, 3).
+        items: (n,).
         category: (n,), of the row's item, copied or fresh.
     """
     at, names = plan.columns, plan.names
@@ -197,10 +207,11 @@ def _choices(
     asked[:, names.index("item")] &= target[:, names.index("item")] > 0
     code = torch.full((len(target), len(plan.offset)), -1)
     for name, column in at.items():
-        if name != "clock":
+        if name not in ("clock", "traits"):
             code[:, column] = torch.where(asked, target, -1)[:, names.index(name)]
     code[:, at["gap"]] = target[:, names.index("gap")].clamp(min=0)
     code[:, at["clock"] : at["clock"] + clock.shape[1]] = clock
+    code[:, at["traits"] : at["traits"] + plan.traits.shape[1]] = plan.traits[items]
     if SESSION_LABEL in at:  # it holds for the whole session, so every row sees it
         drawn = target[:, names.index(SESSION_LABEL)]
         code[:, at[SESSION_LABEL]] = current_session_label(drawn, features)

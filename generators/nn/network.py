@@ -51,6 +51,8 @@ class RowNet(AttributeNetwork):
     favourites: torch.Tensor  # (A, 2) attributes of the user: favourite and second of each trait
     first_trait: torch.Tensor  # (A,) where each item attribute begins in the table of traits
     traits: torch.Tensor  # (n_items, A) values of each item's attributes, places in one table
+    item_traits: torch.Tensor  # (n_items, L) levels of each item, see `Codec.item_traits`
+    trait_offset: torch.Tensor  # (L,) where each begins in the table of their embeddings
     clock_offset: torch.Tensor  # (3,) where hour, weekday and remaining span begin in their table
     cycle: torch.Tensor  # (1 + WEEK_HOURS, gap codes) weekly cycle of the gap; row 0 = no hour yet
     # True while gradients are wanted user by user: every layer then sees users first
@@ -98,6 +100,12 @@ class RowNet(AttributeNetwork):
             self.affinity = nn.Linear(self.width, len(tables) * (RECENT + len(FAVOURITES)))
         self.embed_static = nn.Embedding(sum(self.attribute_sizes), self.width)
         self.embed_clock = nn.Embedding(sum(codec.row_levels()), self.width)
+        levels = list(codec.item_traits().values())
+        sizes = [int(table.max()) + 1 for table in levels]
+        self._buffer("trait_offset", np.cumsum([0, *sizes])[:-1])
+        none = np.zeros((self.n_items, 0), dtype=np.int64)
+        self._buffer("item_traits", np.stack(levels, 1) if levels else none)
+        self.embed_item = nn.Embedding(sum(sizes), self.width) if levels else None
 
     def _buffer(self, name: str, values: np.ndarray) -> None:
         self.register_buffer(name, torch.from_numpy(values), persistent=False)
@@ -285,8 +293,10 @@ class RowNet(AttributeNetwork):
         return self.chosen[key](code) if key in self.chosen else None
 
     def chosen_table(self) -> torch.Tensor:
-        """Return the embeddings of what can be chosen in all fields, then those of the clock."""
+        """Return the embeddings of all fields' codes, of the clock, and of the traits of items."""
         tables = [*self.chosen.values(), self.embed_clock]
+        if self.embed_item is not None:
+            tables.append(self.embed_item)
         return torch.cat([table.weight for table in tables])  # type: ignore[misc]
 
     def clock_embedding(self, levels: torch.Tensor) -> torch.Tensor:

@@ -19,13 +19,14 @@ from generators.sequences import feature_layout as layout
 from generators.sequences import row_columns as col
 from generators.sequences.user_record import (
     begin_session,
-    carriers,
     carries,
-    copied_item,
+    earlier_item,
+    has_earlier,
     known_items,
     labelled_sessions_left,
     order_of,
     response_at,
+    rows_before_session,
 )
 
 
@@ -164,23 +165,27 @@ def open_rows(row, column, closed, only, allow, can):
 
 
 @njit(cache=True)
-def recent_items(users, row, rows, needs, out):
-    """Write to out[rows] (n, N_COPY_RANKS) the items that the events of `rows` can copy."""
-    for i in rows:
-        for k in range(known_items(users[i], needs[row[i, col.EVENT]], out[i]), out.shape[1]):
-            out[i, k] = 0
+def recent_items(users, row, needs, out):
+    """Write to `out` (n, N_COPY_RANKS) the items that the ranks mean for the event of each row."""
+    for i in range(len(users)):
+        known_items(users[i], needs[row[i, col.EVENT]], out[i])
 
 
 @njit(cache=True)
-def narrow_copy_actions(users, row, rows, needs, can):
-    """Allow only ranks of items to which the event may refer; no fresh item where it needs one."""
+def narrow_copy_actions(users, past, row, rows, needs, recent, can):
+    """Allow only what exists of the items to copy; no fresh item where the event needs flags.
+
+    `past` (n, places) are the items of users' rows, `recent` is what `recent_items` writes.
+    """
     mask = np.ones(codes.N_COPY_ACTIONS, dtype=np.bool_)
     for k in range(len(rows)):
-        need = needs[row[rows[k], col.EVENT]]
-        number = carriers(users[rows[k]], need)
+        i = rows[k]
+        need = needs[row[i, col.EVENT]]
         mask[codes.FRESH] = need == 0
-        for r in range(codes.N_COPY_RANKS):
-            mask[codes.FIRST_COPY + r] = r < number
+        for rank in range(codes.N_COPY_RANKS):
+            mask[codes.FIRST_COPY + rank] = recent[i, rank] > 0
+        before = past[i, : rows_before_session(users[i], row[i])]
+        mask[codes.EARLIER] = has_earlier(users[i], need, recent[i], before)
         _narrow(can[k], mask)
 
 
@@ -222,15 +227,23 @@ def narrow_labels(row, rows, needs, can):
 
 
 @njit(cache=True)
-def settle_copy_actions(users, row, needs, category):
-    """Write the copied item (0 = none) and its category.
+def settle_copy_actions(users, past, row, needs, recent, category, u, draw):
+    """Write the copied item (0 = none) and its category; see `narrow_copy_actions`.
 
-    A copy of an item that does not exist becomes a fresh item.
+    Which earlier item it is follows from the numbers u[:, draw]. A copy of an item that does not
+    exist becomes a fresh item.
     """
     for i in range(len(users)):
-        row[i, col.ITEM] = copied_item(users[i], row[i, col.COPY_ACTION], needs[row[i, col.EVENT]])
+        action = row[i, col.COPY_ACTION]
+        row[i, col.ITEM] = 0
+        if action == codes.EARLIER:
+            before = past[i, : rows_before_session(users[i], row[i])]
+            need = needs[row[i, col.EVENT]]
+            row[i, col.ITEM] = earlier_item(users[i], need, recent[i], before, u[i, draw])
+        elif action >= codes.FIRST_COPY:
+            row[i, col.ITEM] = recent[i, action - codes.FIRST_COPY]
         row[i, col.CATEGORY] = category[row[i, col.ITEM]]
-        if row[i, col.COPY_ACTION] >= codes.FIRST_COPY and row[i, col.ITEM] == 0:
+        if action >= codes.FIRST_COPY and row[i, col.ITEM] == 0:
             row[i, col.COPY_ACTION] = codes.FRESH
 
 
@@ -253,26 +266,27 @@ def open_categories(row, allow, start, can):
 
 
 @njit(cache=True)
-def draw_items(users, row, rows, weight, needs, start, u, draw):
+def draw_items(users, past, row, rows, weight, recent, start, u, draw):
     """Draw fresh items by `weight` (m, width), whose column j is the category's j-th item.
 
     The numbers are u[:, draw].
-    An item that would be a copy is not drawn, unless no other has any weight. Changes `weight`.
+    An item that the user has had is not drawn, unless no other has any weight. Changes `weight`.
     """
-    known, kept = np.empty(codes.N_COPY_RANKS, dtype=np.int64), np.empty(codes.N_COPY_RANKS)
+    kept = np.empty(weight.shape[1])
     for k in range(len(rows)):
         i, mine = rows[k], weight[k]
         first = start[row[i, col.CATEGORY]]
         width = start[row[i, col.CATEGORY] + 1] - first
-        found = known_items(users[i], needs[row[i, col.EVENT]], known)
-        for j in range(found):
-            if first <= known[j] < first + width:
-                kept[j], mine[known[j] - first] = mine[known[j] - first], 0.0
+        kept[:width] = mine[:width]
+        for j in range(codes.N_COPY_RANKS):
+            if first <= recent[i, j] < first + width:
+                mine[recent[i, j] - first] = 0.0
+        for j in range(users[i].rows):
+            if first <= past[i, j] < first + width:
+                mine[past[i, j] - first] = 0.0
         total = _sum(mine[:width])
         if total == 0.0:
-            for j in range(found):
-                if first <= known[j] < first + width:
-                    mine[known[j] - first] = kept[j]
+            mine[:width] = kept[:width]
             total = _sum(mine[:width])
         wanted, sum_so_far, column = u[i, draw] * total, 0.0, -1
         for j in range(width):

@@ -93,7 +93,8 @@ def sample_rows(
         if codec.answers_offers:
             levels = np.hstack([levels, responses_at(state.users, row)])
         model.chose("clock", everyone, levels)
-        _RowDraw(codec, model, state, rules, past, u, row).draw()
+        recent = np.zeros((len(row), codes.N_COPY_RANKS), dtype=np.int64)
+        _RowDraw(codec, model, state, rules, past, u, row, recent).draw()
         state.push(row)
         written.append((who, row) if given is None else (who[~past.mask], row[~past.mask]))
     sampled = _collect(written, rules.effects.values, user_attributes, arrival)
@@ -173,6 +174,7 @@ class _RowDraw:
     past: PastRows
     u: np.ndarray  # (n, draws) float64: uniform numbers
     row: np.ndarray  # (n, columns) int64: what is filled in
+    recent: np.ndarray  # (n, N_COPY_RANKS) int64: the item of each rank, once the event is known
 
     def draw(self) -> None:
         """Fill in the row."""
@@ -206,14 +208,16 @@ class _RowDraw:
         self._draw_into("event", np.arange(len(self.row)), can, col.EVENT)
 
     def _copy_action(self) -> None:
-        users, row, needs = self.state.users, self.row, self.rules.effects.needs
+        users, past, row = self.state.users, self.state.past_items, self.row
+        needs, draw = self.rules.effects.needs, self.rules.draw["item"]
         found, can = self._open_rows(COPY_ACTION, col.COPY_ACTION)
-        constraints.narrow_copy_actions(users, row, found, needs, can)
-        recent = np.empty((len(row), codes.N_COPY_RANKS), dtype=np.int64)
-        constraints.recent_items(users, row, found, needs, recent)
-        self.model.chose("recent items", found, recent)
+        constraints.recent_items(users, row, needs, self.recent)
+        constraints.narrow_copy_actions(users, past, row, found, needs, self.recent, can)
+        self.model.chose("recent items", found, self.recent)
         self._draw_into(COPY_ACTION, found, can, col.COPY_ACTION)
-        constraints.settle_copy_actions(users, row, needs, self.rules.category)
+        constraints.settle_copy_actions(
+            users, past, row, needs, self.recent, self.rules.category, self.u, draw
+        )
 
     def _category(self) -> None:
         """Draw categories where no item is copied."""
@@ -235,10 +239,11 @@ class _RowDraw:
             weight = self.model.item_weights(category[found], found)
             constraints.draw_items(
                 self.state.users,
+                self.state.past_items,
                 self.row,
                 found,
                 weight,
-                rules.effects.needs,
+                self.recent,
                 rules.start,
                 self.u,
                 rules.draw["item"],

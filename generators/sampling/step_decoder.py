@@ -53,6 +53,9 @@ class StepDecoder:
             n: _array(net.chosen[key_of(n)].weight) for n in net.sizes if key_of(n) in net.chosen
         }
         self.clock, self.clock_offset = _array(net.embed_clock.weight), net.clock_offset.numpy()
+        if net.embed_item is not None:
+            self.item_traits = net.item_traits.numpy() + net.trait_offset.numpy()
+            self.item_embeddings = _array(net.embed_item.weight)
         self.norm = net.norm.weight.detach(), net.norm.bias.detach()
         self.offset, self.cycle, self.embeddings = (
             net.offset.numpy(),
@@ -183,6 +186,8 @@ class StepDecoder:
         """See StepModel."""
         if name == "clock":
             _add(self.rows, rows, code + self.clock_offset, self.clock)
+        elif name == "item" and self.net.embed_item is not None:
+            _add(self.rows, rows, self.item_traits[code], self.item_embeddings)
         elif name == "recent items":
             self.recent = code
         elif name in self.conditioned_on:

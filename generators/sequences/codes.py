@@ -12,11 +12,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 # How the item of a row is chosen: none, one that is not among the user's recent items, or a copy:
-# FIRST_COPY + r is the recent item of rank r among those that the event may refer to.
+# FIRST_COPY + r is the recent item of rank r among those that the event may refer to. The first
+# N_SESSION_RANKS ranks are of items of the session, the others of items before it. EARLIER is an
+# item before the session that has no rank, or of an event that needs flags, any that has none.
 NO_ITEM, FRESH, FIRST_COPY = 0, 1, 2
 N_RECENT = 32  # recent items that are remembered of a user
 N_COPY_RANKS = 16  # ranks that have a code
-N_COPY_ACTIONS = FIRST_COPY + N_COPY_RANKS
+N_SESSION_RANKS = 10
+EARLIER = FIRST_COPY + N_COPY_RANKS
+N_COPY_ACTIONS = EARLIER + 1
 
 # Which order a row belongs to: none, a new one, the user's last one, or the last one of its item.
 NO_ORDER, NEW_ORDER, SAME_ORDER, ITEMS_ORDER = 0, 1, 2, 3
@@ -36,7 +40,7 @@ NO_OFFER, NOT_BUYING, TO_BUY, DUE, HAS_BOUGHT = 0, 1, 2, 3, 4
 N_RESPONSES = 5
 
 # Flags of a recent item, and what an event of each role does to them.
-SEEN, CART, BOUGHT, EVER = 1, 2, 4, 8
+SEEN, CART, BOUGHT, EVER, IN_SESSION = 1, 2, 4, 8, 16
 FLAGS_SET: Mapping[str, int] = {
     "view": SEEN,
     "list": SEEN,

@@ -46,6 +46,7 @@ from generators.sequences.user_record import (
     order_of,
     push_row,
     response_at,
+    rows_before_session,
 )
 from generators.sequences.user_state import UserState, write_features
 
@@ -319,23 +320,26 @@ def _replay(
             if row[col.IS_SESSION_START] != 0:
                 begin_session(u, effects)
             need = effects.needs[row[col.EVENT]]
-            _complete_row(u, row, effects, need, timing_params)
+            known_items(u, need, seen)
+            before = rows.starts[i] + rows_before_session(u, row)
+            past = rows.row[rows.starts[i] : before, col.ITEM]
+            row[col.COPY_ACTION] = copy_action_of(row[col.ITEM], need, seen, past)
+            _complete_row(u, row, effects, timing_params)
             for k in range(col.N_CLOCK):
                 clock[at, k] = row[col.HOUR + k]
             if clock.shape[1] > col.N_CLOCK:
                 clock[at, col.N_CLOCK] = response_at(u, row[col.TIME])
             items[at] = row[col.ITEM]
-            for k in range(known_items(u, need, seen)):
+            for k in range(codes.N_COPY_RANKS):
                 known[at, k] = seen[k]
             _write_targets(row, rows.values[rows.starts[i] + t], t == 0, fields, target[at])
             push_row(u, more[i], effects, row)
 
 
 @inner
-def _complete_row(u, row, effects, need, timing_params):
-    """Write to `row` what follows from the user's state: copy action, order and clock."""
+def _complete_row(u, row, effects, timing_params):
+    """Write to `row` what follows from the user's state: order and clock."""
     item, buys = row[col.ITEM], effects.sets[row[col.EVENT]] & codes.BOUGHT > 0
-    row[col.COPY_ACTION] = copy_action_of(u, item, need)
     row[col.ORDER] = _order_code(u, row[col.ORDER_NUMBER], item, buys)
     row[col.HOUR], row[col.WEEKDAY], row[col.SPAN_LEFT] = clock_levels(row[col.TIME], timing_params)
 

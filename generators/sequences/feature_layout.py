@@ -37,7 +37,7 @@ OFFER_SIZES = (N_RESPONSES, 12)
 class Counter(IntEnum):
     """What is counted of a user, in the order of the columns. `COUNTER_SIZES` gives the levels."""
 
-    ROWS_IN_SESSION = 0
+    ROWS_IN_SESSION = 0  # so far; levels as those of ROWS_LEFT
     SESSIONS = 1
     ROWS = 2  # log scale
     CART = 3  # recent items in the cart
@@ -52,7 +52,7 @@ class Counter(IntEnum):
     IN_LAST_SESSION = 12
 
 
-COUNTER_SIZES = (16, 16, 13, 8, 8, 24, 4, 48, 44, 4, 2, 6, 2)
+COUNTER_SIZES = (20, 16, 13, 8, 8, 24, 4, 48, 44, 4, 2, 6, 2)
 
 
 class Blocks(NamedTuple):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from eventlog._runtime.compiled import inner
+from eventlog._runtime.compiled import inner, inner_with_arrays
 from generators._numba import source
 from generators.sequences import codes
 from generators.sequences import row_columns as col
@@ -97,68 +97,103 @@ def carries(u, slot, need):
     return u.item[slot] > 0 and (u.flags[slot] & need) == need
 
 
-@inner
-def carriers(u, need):
-    """Count the recent items to which such an event may refer."""
-    found = 0
+@inner_with_arrays
+def known_items(u, need, out):
+    """Write to `out` (N_COPY_RANKS,) the item of each rank for an event with the needs; 0 = none.
+
+    First come items of the session, then those of rows before it, the most recent first.
+    """
+    for rank in range(codes.N_COPY_RANKS):
+        out[rank] = 0
+    inside, before = 0, codes.N_SESSION_RANKS
     for slot in range(codes.N_RECENT):
         if carries(u, slot, need):
-            found += 1
-    return found
+            if u.flags[slot] & codes.IN_SESSION > 0:
+                if inside < codes.N_SESSION_RANKS:
+                    out[inside] = u.item[slot]
+                    inside += 1
+            elif before < codes.N_COPY_RANKS:
+                out[before] = u.item[slot]
+                before += 1
 
 
 @inner
-def copy_action_of(u, item, need):
+def rows_before_session(u, row):
+    """Return how many rows the user has before the session of `row`, which is not pushed yet."""
+    return u.rows if row[col.IS_SESSION_START] != 0 else u.rows - u.in_session
+
+
+@inner_with_arrays
+def copy_action_of(item, need, known, past):
     """Return the copy action that gives `item` to an event that needs the flags `need`.
 
-    That is NO_ITEM, FRESH, or FIRST_COPY + the item's rank among those that the event may refer to.
+    `known` (N_COPY_RANKS,) is what `known_items` writes, `past` are the items of the rows before
+    the session.
     """
     if item == 0:
         return codes.NO_ITEM
-    rank = 0
-    for slot in range(codes.N_RECENT):
-        if carries(u, slot, need):
-            if u.item[slot] == item:
-                break
-            rank += 1
-    else:
-        rank = codes.N_COPY_RANKS
-    # such an event never takes a fresh item: one that is no longer recent counts as the last rank
+    for rank in range(codes.N_COPY_RANKS):
+        if known[rank] == item:
+            return codes.FIRST_COPY + rank
+    if need > 0:  # such an event never takes a fresh item
+        return codes.EARLIER
+    for k in range(len(past)):
+        if past[k] == item:
+            return codes.EARLIER
+    return codes.FRESH
+
+
+@inner_with_arrays
+def _earlier(u, need, known, past, k):
+    """Return the k-th item to which EARLIER may refer, which may be the same one again; 0 = none.
+
+    Without needs that is the item of the k-th row before the session, otherwise the k-th recent
+    item. One that has a rank does not count.
+    """
     if need > 0:
-        rank = min(rank, codes.N_COPY_RANKS - 1)
-    return codes.FIRST_COPY + rank if rank < codes.N_COPY_RANKS else codes.FRESH
+        item = u.item[k] if carries(u, k, need) else 0
+    else:
+        item = past[k]
+    for rank in range(codes.N_COPY_RANKS):
+        if known[rank] == item:
+            return 0
+    return item
 
 
-@inner
-def copied_item(u, copy_action, need):
-    """Return the item that a copy action means; 0 where it is no copy, or there is no such item."""
-    rank = copy_action - codes.FIRST_COPY
-    if rank >= 0:
-        for slot in range(codes.N_RECENT):
-            if carries(u, slot, need):
-                if rank == 0:
-                    return u.item[slot]
-                rank -= 1
+@inner_with_arrays
+def has_earlier(u, need, known, past):
+    """Is there an item to which EARLIER may refer?"""
+    for k in range(codes.N_RECENT if need > 0 else len(past)):
+        if _earlier(u, need, known, past, k) > 0:
+            return True
+    return False
+
+
+@inner_with_arrays
+def earlier_item(u, need, known, past, uniform):
+    """Return an item to which EARLIER may refer, by a uniform number; 0 where there is none.
+
+    Items of more rows are the likelier.
+    """
+    found, most = 0, codes.N_RECENT if need > 0 else len(past)
+    for k in range(most):
+        found += 1 if _earlier(u, need, known, past, k) > 0 else 0
+    left = int(uniform * found)
+    for k in range(most):
+        item = _earlier(u, need, known, past, k)
+        if item > 0:
+            if left == 0:
+                return item
+            left -= 1
     return 0
 
 
 @inner
-def known_items(u, need, out):
-    """Write the items that such an event can only copy to `out` (N_COPY_RANKS,); count them."""
-    found = 0
-    for slot in range(codes.N_RECENT):
-        if found < codes.N_COPY_RANKS and carries(u, slot, need):
-            out[found] = u.item[slot]
-            found += 1
-    return found
-
-
-@inner
 def begin_session(u, effects):
-    """Empty the cart of a user whose session begins, where carts end with their session."""
-    if effects.carts_end:
-        for slot in range(codes.N_RECENT):
-            u.flags[slot] &= ~codes.CART
+    """Begin a session: no recent item is of it, and where carts end with sessions, none is left."""
+    cleared = codes.IN_SESSION | (codes.CART if effects.carts_end else 0)
+    for slot in range(codes.N_RECENT):
+        u.flags[slot] &= ~cleared
 
 
 @inner
@@ -202,7 +237,7 @@ def _touch(u, row, effects):
         )
     u.item[0], u.flags[0], u.order_of[0] = (
         item,
-        (flags & ~effects.clears[event]) | effects.sets[event],
+        (flags & ~effects.clears[event]) | effects.sets[event] | codes.IN_SESSION,
         number,
     )
 

@@ -31,6 +31,7 @@ from generators.sequences.user_record import (
     target_of,
 )
 
+FEWEST_PLACES = 64  # for the items of a user's rows; their number doubles when they are full
 _HIGHEST = np.array([size - 1 for size in COUNTER_SIZES])  # level of each counter
 
 
@@ -74,6 +75,9 @@ class UserState:
             (len(length), effects.values + effects.rest + 2 * effects.ids), dtype=np.int64
         )
         self.more[:, : effects.values] = values
+        # (n, places) int32: the items of the rows that were pushed, 0 = none
+        self.past_items = np.zeros((len(length), 0), dtype=np.int32)
+        self.pushed = 0
 
     def __len__(self) -> int:
         return len(self.users)
@@ -81,6 +85,7 @@ class UserState:
     def keep(self, index: np.ndarray) -> None:
         """Keep the users of `index` only."""
         self.users, self.more = self.users[index], self.more[index]
+        self.past_items = self.past_items[index]
 
     def features(self) -> np.ndarray:
         """Return what a model may see before the next row, (n, F) int64; see feature_layout."""
@@ -90,6 +95,11 @@ class UserState:
 
     def push(self, row: np.ndarray) -> None:
         """Update every user with one finished row, (n, columns)."""
+        if self.pushed == self.past_items.shape[1]:
+            more = np.zeros((len(self), max(self.pushed, FEWEST_PLACES)), dtype=np.int32)
+            self.past_items = np.concatenate([self.past_items, more], axis=1)
+        self.past_items[:, self.pushed] = row[:, col.ITEM]
+        self.pushed += 1
         _push(self.users, self.more, self.effects, row)
 
 
@@ -127,7 +137,7 @@ def _write_counters(u, out):
     left, room = rows_left(u), target_of(u) - u.time
     hours = max(room, 0) / 1000 / 3600
     started = u.rows > 0  # before the first row there is no time to count from
-    out[Counter.ROWS_IN_SESSION] = u.in_session
+    out[Counter.ROWS_IN_SESSION] = level_of_rows(u.in_session)
     out[Counter.SESSIONS] = u.sessions
     out[Counter.ROWS] = math.ceil(math.log2(u.rows + 1))
     out[Counter.CART] = cart

@@ -24,6 +24,7 @@ MOST_KEYS = 5_000  # values of a column that may determine others
 MOST_KEY_COLUMNS = 24
 NAMES = 40  # a number with fewer values is learnt value by value anyway
 SPARSE = 0.5  # share of the whole numbers in its range that a name has, at most
+TAIL = 0.05  # of the rows, at either end, which does not count as the range of a number
 LARGEST_AMOUNT = 1e15
 # Columns of which nothing is a total, an earlier value or a side of a comparison.
 NO_OPERANDS = frozenset({"event_id", "user_id", "timestamp", "session_id", "order_id", "coupon_id"})
@@ -162,13 +163,21 @@ class Search:
         )
 
     def is_name(self, name: str) -> bool:
-        """Is a number one of many whole numbers, few of those in its range, that users share?"""
+        """Is a number one of many whole numbers, few of those in its range, that users share?
+
+        The range is that of most rows: a count has a long tail of large numbers, of which few
+        occur, and is no name.
+        """
         column = self.some.events[name]
         if not is_number(column):
             return False
-        values = np.unique(column.dropna().to_numpy(dtype=np.float64))
-        whole = len(values) > NAMES and bool((values == np.floor(values)).all())
-        return whole and len(values) < SPARSE * (values[-1] - values[0] + 1) and self.shared(column)
+        rows = np.sort(column.dropna().to_numpy(dtype=np.float64))
+        values = np.unique(rows)
+        if len(values) <= NAMES or (values != np.floor(values)).any():
+            return False
+        low, high = np.quantile(rows, [TAIL, 1 - TAIL], method="nearest")
+        usual = np.count_nonzero((values >= low) & (values <= high))
+        return usual < SPARSE * (high - low + 1) and self.shared(column)
 
 
 def _is_huge(column: pd.Series) -> bool:

@@ -4,6 +4,8 @@ have.
 
 from __future__ import annotations
 
+from itertools import count
+
 import numpy as np
 from fixtures.shop_logs import shop_log
 
@@ -32,27 +34,39 @@ def test_picks_are_ranks_in_the_list_of_what_was_touched_last() -> None:
     assert not model.codec_.rules.required_flags
     steps = encode(log, model.codec_)
     copy_action, fresh = (steps.target[:, steps.names.index(n)].numpy() for n in ("pick", "item"))
+    gap = steps.target[:, steps.names.index("gap")]
     for user in range(len(steps)):
         recent: list[int] = []
+        session: set[int] = set()  # items of the session
+        before: set[int] = set()  # of the sessions before it
         for at in range(steps.offsets[user], steps.offsets[user + 1] - 1):
             item = int(steps.items[at])
+            if model.codec_.clock.starts_session(gap[at]):
+                before, session = before | session, set()
             assert (
                 steps.features[at, layout.LAST_ITEMS : layout.LAST_ITEMS + 3].tolist()
                 == [*recent, 0, 0, 0][:3]
             )
-            rank = recent.index(item) if item in recent else codes.N_COPY_RANKS
+            inside = [i for i in recent if i in session][: codes.N_SESSION_RANKS]
+            others = [i for i in recent if i not in session]
+            others = others[: codes.N_COPY_RANKS - codes.N_SESSION_RANKS]
+            ranks = dict(zip(inside, count())) | dict(zip(others, count(codes.N_SESSION_RANKS)))
+            known = steps.known[at].tolist()
+            assert {i: rank for rank, i in enumerate(known) if i} == ranks
             assert copy_action[at] == (
                 codes.NO_ITEM
                 if item == 0
-                else codes.FIRST_COPY + rank
-                if rank < codes.N_COPY_RANKS
+                else codes.FIRST_COPY + ranks[item]
+                if item in ranks
+                else codes.EARLIER
+                if item in before
                 else codes.FRESH
             )
             if copy_action[at] == codes.FRESH:
                 assert fresh[at] == item
-                assert [i for i in steps.known[at].tolist() if i] == recent[: codes.N_COPY_RANKS]
             if item:
                 recent = [item, *(i for i in recent if i != item)][: codes.N_RECENT]
+                session.add(item)
 
 
 def test_codes_are_drawn_by_their_shares_and_only_what_is_open() -> None:
@@ -98,12 +112,13 @@ def test_a_fresh_item_is_none_that_the_user_has_unless_there_is_no_other() -> No
         last_start=zeros,
         rhythm=zeros,
     )
-    state.users["item"][:, :2] = [2, 4]
-    state.users["item"][n // 2 :, :4] = [1, 2, 3, 4]
+    recent = np.zeros((n, codes.N_COPY_RANKS), dtype=np.int64)
+    recent[:, :2] = [2, 4]
+    recent[n // 2 :, :4] = [1, 2, 3, 4]
     row = np.zeros((n, 13), dtype=np.int64)
     start = np.array([1, 5])
     u, weight = np.random.default_rng(2).random((n, 1)), np.ones((n, 6), dtype=np.float32)
-    draw_items(state.users, row, np.arange(n), weight, none, start, u, 0)
+    draw_items(state.users, state.past_items, row, np.arange(n), weight, recent, start, u, 0)
     items = row[:, col.ITEM]
     assert set(items[: n // 2]) == {1, 3}
     assert set(items[n // 2 :]) == {1, 2, 3, 4}
