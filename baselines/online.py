@@ -86,7 +86,8 @@ class Online:
             time: ms since 1970 UTC, for each user.
 
         Raises:
-            InputError: an event is older than the user's last one, or a user is given twice.
+            InputError: an event is older than the user's last one, a user is given twice, or there
+                are more users than room.
         """
         names = [user] if isinstance(user, str) else list(user)
         events = [event] if isinstance(event, Mapping) else list(event)
@@ -96,6 +97,14 @@ class Online:
                 f"There are {len(names)} users, {len(events)} events and {len(times)} times; give "
                 "one of each for every user, and no user twice."
             )
+        if len(names) > self.users:
+            raise InputError(
+                f"There are {len(names)} users in one call, but room for {self.users}; make "
+                "several calls, or more room."
+            )
+        for name in names:  # so that none of them is the one to forget
+            if name in self._slot:
+                self._slot.move_to_end(name)
         slots = np.array([self._find(name) for name in names], dtype=np.int64)
         last = self._last[slots]
         if (times < last).any():
@@ -157,7 +166,6 @@ class Online:
         """Return the user's slot; a new user gets a free one or that of the one to forget."""
         slot = self._slot.get(name)
         if slot is not None:
-            self._slot.move_to_end(name)
             return slot
         slot = len(self._slot)
         if slot == self.users:

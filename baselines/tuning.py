@@ -66,7 +66,7 @@ SPACES: dict[str, dict[str, Draw]] = {
     "label": {
         "dim": _integer(32, 96, 32),
         "dropout": _real(0.1, 0.6),
-        "length": _integer(10, 100, 10),
+        "label_length": _integer(32, 256, 32),
         "label_lr": _real(1e-4, 5e-3, log=True),
         "strength": _real(1e-3, 1.0, log=True),
         "weight_decay": _real(1e-4, 0.3, log=True),

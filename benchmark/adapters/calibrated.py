@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -34,6 +34,9 @@ from generators.privacy.counts import Tables
 from generators.privacy.pairs import Facts
 from generators.privacy.public import Public
 from simulator.world.build import weights_by_day
+
+if TYPE_CHECKING:
+    from simulator.calibration.result import Calibration
 
 # At most this multiple of the users is simulated, because some shoppers never come.
 MAX_OVERSAMPLING = 8
@@ -100,18 +103,38 @@ class Calibrated(Generator):
             seed=seed,
             noise_seed=noise_seed,
         )
+        self.data_ = self._kept(log, made, private=epsilon is not None)
+        self._learn_items(log, made.privacy, epsilon, noise_seed)
+        if made.privacy and used:
+            made.privacy["public_lists"] = {
+                "items": next(v for k, v in declared.sources.items() if k in ITEMS)
+            }
+        self.privacy = made.privacy or {
+            "proved": "none",
+            "statement": NO_PROOF,
+            "epsilon": None,
+            "delta": None,
+            "unit": "user",
+            "ledger": [],
+            "public": [],
+        }
+
+    def _kept(self, log: EventLog, made: Calibration, *, private: bool) -> dict[str, Any]:
+        """Return what is kept of a log.
+
+        Where it is `private` nothing is read of the log itself but its columns, its currency and
+        the catalogue.
+        """
         outline = made.outline
-        if epsilon is None:
-            first, last = log.span
-        # of the log itself nothing is read from here on but its columns, its currency and the
-        # catalogue
-        else:
+        if private:
             first, last = outline.first, outline.last + pd.Timedelta(days=1, milliseconds=-1)
+        else:
+            first, last = log.span
         names: dict[str, str] = {}
         for name, role in outline.events.items():
             names.setdefault(role, name)
         roles = {k: v for k, v in (log.manifest.get("roles") or {}).items() if k in outline.events}
-        self.data_: dict[str, Any] = {
+        return {
             "settings": _from_first_day(made.settings, first),
             "days": (last.floor("D") - first.floor("D")).days + 1,
             "first": to_ms(first),
@@ -126,20 +149,6 @@ class Calibrated(Generator):
             "items": self._catalogue(log, made.items, made.popularity),
             "has_items": log.items is not None,
             "distance": [made.distance_before, made.distance],
-        }
-        self._learn_items(log, made.privacy, epsilon, noise_seed)
-        if made.privacy and used:
-            made.privacy["public_lists"] = {
-                "items": next(v for k, v in declared.sources.items() if k in ITEMS)
-            }
-        self.privacy = made.privacy or {
-            "proved": "none",
-            "statement": NO_PROOF,
-            "epsilon": None,
-            "delta": None,
-            "unit": "user",
-            "ledger": [],
-            "public": [],
         }
 
     def _learn_items(

@@ -31,6 +31,7 @@ from eventlog.ingest.detection.detect import detect
 from eventlog.ingest.detection.ids import lists_of_items, rounded, undo_decimals
 from eventlog.ingest.detection.marks import currencies, decide
 from eventlog.ingest.gather import Gatherer
+from eventlog.ingest.layouts import lacking, refuse_other_layouts
 from eventlog.ingest.log_source import (
     folder_batches,
     folder_manifest,
@@ -110,7 +111,8 @@ def import_file(
             if folder is None:
                 meaning, decided = undo_decimals(source.rows, meaning)
                 assumed += decided
-            source.refuse_other_layouts(meaning)
+            if len(source.files) > 1:
+                refuse_other_layouts(source.rows, meaning)
             rows = _converted(source, meaning, assumed, Summary(source.name, out), scratch)
             rows.write(writer)
             made, tables = _made(source, rows, made_with)
@@ -159,6 +161,8 @@ def _converted(
     summary.notes += rounded(source.rows, mapping)
     summary.notes += lists_of_items(source.rows, mapping)
     summary.notes += _not_used(source.rows, mapping)
+    if len(source.files) > 1:
+        summary.notes += lacking(source.rows, mapping)
     converter = Converter(
         source.name,
         mapping,
@@ -245,23 +249,6 @@ class _Source:
             return replace(mapping, file=layout), []
         found = detect(self.rows, self.name, layout)
         return found.mapping, found.assumed
-
-    def refuse_other_layouts(self, mapping: Mapping) -> None:
-        """Raise InputError if a file lacks the columns of user and time that others have."""
-        if len(self.files) < 2:
-            return
-        for file, columns in self.rows.columns_of.items():
-            for what, names in (
-                ("user_id", mapping.columns["user_id"]),
-                ("timestamp", mapping.time.column),
-            ):
-                if not columns & set(names):
-                    raise InputError(
-                        f"{file} has no column {' or '.join(map(repr, names))} for {what}, which "
-                        f"other files have; its columns are {', '.join(sorted(columns))}. Give the "
-                        "files of one layout, and tables of items and users with --items and "
-                        "--users."
-                    )
 
     def described(self) -> dict[str, Any]:
         """Return the names of the files and their checksums, for the manifest."""

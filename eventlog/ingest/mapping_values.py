@@ -95,7 +95,7 @@ def is_zone(name: str) -> bool:
     """Return whether a text names a time zone, as Europe/Berlin and +02:00 do."""
     from zoneinfo import ZoneInfo
 
-    if re.fullmatch(r"[+-]\d\d:\d\d", name):
+    if re.fullmatch(r"[+-](?:[01]\d|2[0-3]):[0-5]\d", name):
         return True
     try:
         ZoneInfo(name)

@@ -100,6 +100,20 @@ def test_room_is_bounded_and_the_longest_unseen_is_forgotten(items: EventLog) ->
     )
 
 
+def test_users_of_one_call_are_not_forgotten_for_each_other(items: EventLog) -> None:
+    model, encoder, sequences = fitted("lstm", items)
+    first, second, *_ = events_of(items)
+    live, alone = (Online(model, encoder, users=2) for _ in range(2))
+    time = int(sequences.time[0])
+    live.observe(["a", "b"], [first, second], [time, time])
+    live.observe(["c", "a"], [first, second], [time, time])  # "a" is the one seen longest ago
+    alone.observe("a", first, time)
+    alone.observe("a", second, time)
+    np.testing.assert_allclose(live.score(["a"], time), alone.score(["a"], time), atol=1e-6)
+    with pytest.raises(InputError, match="3 users in one call, but room for 2"):
+        live.observe(["a", "b", "c"], [first] * 3, [time] * 3)
+
+
 def test_wrong_input_is_refused(items: EventLog) -> None:
     model, encoder, _ = fitted("lstm", items)
     event = events_of(items)[0]

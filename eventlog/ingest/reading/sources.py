@@ -42,7 +42,7 @@ def find_files(inputs: Sequence[str | Path], scratch: Path) -> list[InputFile]:
         scratch: a folder for what comes from standard input.
 
     Raises:
-        InputError: nothing is found, or an archive is damaged.
+        InputError: nothing is found, a file is named twice, or an archive is damaged.
     """
     files: list[InputFile] = []
     for given in inputs:
@@ -53,6 +53,12 @@ def find_files(inputs: Sequence[str | Path], scratch: Path) -> list[InputFile]:
             files += _remote(text, scratch)
         else:
             files += _local(Path(given), scratch)
+    seen: dict[Path | str, InputFile] = {}
+    for file in files:
+        first = seen.setdefault(file.path.resolve() if file.path else file.name, file)
+        if first is not file:
+            also = f" (as {first})" if first.name != file.name else ""
+            raise InputError(f"{file} is given twice{also}; its rows would count twice.")
     return files
 
 

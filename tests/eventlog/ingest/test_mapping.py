@@ -101,6 +101,7 @@ def test_a_wrong_value_is_one_sentence_with_file_table_key_and_choices(
         ("time", "timezone = 'Europe/Belin'", "time.timezone is 'Europe/Belin'.*'Europe/Berlin'"),
         ("time", "timezone = '../etc/passwd'", "time.timezone is"),
         ("time", "timezone = 'Europe'", "time.timezone is 'Europe', which is no time zone"),
+        ("time", "timezone = '+25:00'", "time.timezone is '.25:00', which is no time zone"),
         ("time", "format = '%Y-%m-%d %Q'", "time.format is '%Y-%m-%d %Q', .*'Q' is a bad"),
         ("time", "format = ['%Y', '%Y %Y']", "time.format is '%Y %Y', .*directive twice"),
         ("time", "format = 'iso'", "time.format is 'iso', .*no directive"),

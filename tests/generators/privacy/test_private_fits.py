@@ -282,6 +282,16 @@ def test_with_a_large_budget_markov_does_what_the_log_does_as_often() -> None:
     ):
         real, made = (float((x.events["event"].astype(str) == event).mean()) for x in (log, twin))
         assert made == pytest.approx(real, rel=within), event
+    real, made = (rows_in_last_tenth(x) for x in (log, twin))
+    assert made == pytest.approx(real, abs=0.06), "users need not hurry at their end"
+
+
+def rows_in_last_tenth(log: EventLog) -> float:
+    """Return the share of rows in the last tenth of their users' time, of users of 20 rows."""
+    time = log.events["timestamp"].astype("int64")
+    users = time.groupby(log.events["user_id"].astype(str))
+    first, last, rows = (users.transform(of) for of in ("min", "max", "size"))
+    return float((last - time < 0.1 * (last - first))[rows >= 20].mean())
 
 
 @given(st.integers(0, 2**31), st.integers(1, 6), st.integers(1, 9))

@@ -117,6 +117,26 @@ def test_nothing_found_is_one_sentence(tmp_path: Path) -> None:
             import_file(given, tmp_path / "log")
 
 
+def test_a_file_that_is_named_twice_is_refused(tmp_path: Path) -> None:
+    folder = months(tmp_path / "months")
+    (tmp_path / "link.csv").symlink_to(folder / "part-1.csv")
+    for given in (
+        [folder / "part-1.csv", folder / "part-1.csv"],
+        [folder / "part-1.csv", folder],
+        [tmp_path / "link.csv", str(folder / "*.csv")],
+    ):
+        with pytest.raises(InputError, match=r"part-1\.csv is given twice.* count twice"):
+            import_file(given, tmp_path / "log")
+    assert not (tmp_path / "log").exists()
+
+
+def test_a_column_that_only_some_files_have_is_noted(tmp_path: Path) -> None:
+    for name, item in (("a", "item_id"), ("b", "sku"), ("c", "sku")):
+        (tmp_path / f"{name}.csv").write_text(f"user_id,time,event,{item}\nu,2024-01-01,view,x\n")
+    notes = import_file(str(tmp_path / "*.csv"), tmp_path / "log").notes
+    assert any("b.csv and 1 more files without a column 'item_id'" in note for note in notes)
+
+
 def test_an_address_of_another_store(tmp_path: Path) -> None:
     store = fsspec.filesystem("memory")
     store.pipe("/bucket/day=2024-01-01/a.csv.gz", gzip.compress((HEADER + rows(2)).encode()))
