@@ -236,7 +236,7 @@ def write_parquet(
     groups = [  # one by one: plain strings take far more memory than codes
         table.slice(start, ROW_GROUP) for start in range(0, max(table.num_rows, 1), ROW_GROUP)
     ]
-    schema = to_arrow(table.schema.empty_table(), keep=encoded).schema
+    schema = to_arrow(table.slice(0, 0), keep=encoded).schema  # `empty_table` needs pandas
     # Ascending numbers are stored as differences: smaller, and no dictionary is built in vain.
     rising = [
         n

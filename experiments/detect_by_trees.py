@@ -14,6 +14,7 @@ two real halves, and the five features that give a sample away most.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import lightgbm
@@ -54,8 +55,11 @@ def rows_of(log: EventLog) -> pd.DataFrame:
     return rows
 
 
-def features(rows: pd.DataFrame, of: str) -> pd.DataFrame:
-    """Return features (n, m) of each "user", or of each "session"."""
+def features(rows: pd.DataFrame, of: str, events: Sequence[str]) -> pd.DataFrame:
+    """Return features (n, m) of each "user", or of each "session"; `events` are those of all logs.
+
+    A rare event that a sample lacks is a share of 0 there, as it is for most users of the log.
+    """
     groups = rows.groupby(of, sort=True)
     begin, end = groups["time"].min(), groups["time"].max()
     out = pd.DataFrame({"rows": groups.size()})
@@ -70,8 +74,8 @@ def features(rows: pd.DataFrame, of: str) -> pd.DataFrame:
     for name, hows in {"gap": ("median", "std", "max"), "sin": ("mean",), "cos": ("mean",)}.items():
         for how in hows:
             out[f"{how} of {name}"] = getattr(groups[name], how)()
-    for event, rows_of_event in rows.groupby("event"):
-        out[f"share of {event}"] = rows_of_event.groupby(of).size() / out["rows"]
+    for event in events:
+        out[f"share of {event}"] = rows[rows["event"] == event].groupby(of).size() / out["rows"]
     out = out.fillna({n: 0 for n in out if n.startswith("share of")})
     if of == "user":
         out["sessions"] = groups["session"].nunique()
@@ -85,14 +89,15 @@ def features(rows: pd.DataFrame, of: str) -> pd.DataFrame:
         out["events"] = groups["event"].nunique()
         first, last = groups["event"].first(), groups["event"].last()
         for which, event in (("first", first), ("last", last)):
-            codes = {e: k for k, e in enumerate(sorted(set(rows["event"])))}
+            codes = {e: k for k, e in enumerate(events)}
             out[f"{which} event"] = event.map(codes)
     return out
 
 
 def auc(real: pd.DataFrame, other: pd.DataFrame, of: str) -> tuple[list[float], pd.Series]:
     """Return the AUC of each halving of the users, and the features' share of the gain."""
-    parts = [features(rows, of) for rows in (real, other)]
+    events = sorted({*real["event"], *other["event"]})
+    parts = [features(rows, of, events) for rows in (real, other)]
     table = pd.concat(parts, keys=(0, 1), names=("sample", of)).astype(np.float64)
     sample = table.index.get_level_values(0).to_numpy()
     owner = table.index.get_level_values(1).str.split("|").str[0] + sample.astype(str)

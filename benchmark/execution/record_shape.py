@@ -191,9 +191,9 @@ NEEDED: Mapping[str, Fields] = {
         **dict.fromkeys(("first", "last", "cut", "digest"), (_text, True)),
     },
     "data": {
-        "headline": (_text, True),
+        **dict.fromkeys(("headline", "trivial", "questions"), (_text, True)),
         "shown": (_texts, True),
-        **dict.fromkeys(("train", "test"), (_number, True)),
+        **dict.fromkeys(("train", "test", "test_users"), (_number, True)),
     },
     "model": SCORED,
     "reference": SCORED,

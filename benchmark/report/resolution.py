@@ -94,7 +94,7 @@ def resolution(
         return Resolution(log, name, metric, board.resolvable, basis)
     expected = _expected(suite, source, name)
     if board is not None and board.facts:
-        rate, asked = board.facts["base_rate"] or 0.0, int(board.facts["test"])
+        rate, asked = board.facts.get("base_rate") or 0.0, int(board.facts["test"])
         expected = Expected(asked, asked / 2 if metric == "qini" else rate * asked)
     if expected is None:
         return Resolution(log, name, metric, math.nan, "not known before its questions are made")

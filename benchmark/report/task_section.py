@@ -42,7 +42,8 @@ def section(board: Board, costs: bool) -> Iterator[str]:
 
 def _questions(board: Board) -> Iterator[str]:
     facts = board.facts
-    rate = f", {facts['base_rate']:.2%} positive" if facts["base_rate"] is not None else ""
+    base_rate = facts.get("base_rate")  # none where an item is asked for
+    rate = f", {base_rate:.2%} positive" if base_rate is not None else ""
     yield (
         f"{facts['train']:,} questions to learn from, {facts['test']:,} to be tested on, "
         f"of {facts['test_users']:,} users{rate}."

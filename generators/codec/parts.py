@@ -189,7 +189,7 @@ class Responses:
     arm: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))  # (K, N_PAST) float64
     # (2 K, N_PAST) float64: of buying, by campaign and arm; none = not learnt
     buys: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
-    # (q,) float64: quantiles of the rows, and of the ms, from an offer to the purchase
+    # (q,) float64: quantiles of the rows from an offer to the purchase, of the ms to its visit
     rows: np.ndarray = field(default_factory=lambda: np.zeros(QUANTILES))
     lag: np.ndarray = field(default_factory=lambda: np.zeros(QUANTILES))
 

@@ -20,7 +20,7 @@ from generators.markov.contexts import (
     context,
     is_open,
 )
-from generators.markov.gaps import PARTS
+from generators.markov.tables import PARTS
 
 LEAST_GAIN = 20.0  # nats that a condition must tell about all rows together
 MOST_CHOSEN = 6  # levels of a field's context

@@ -35,7 +35,7 @@ from generators.codec.parts import (
     LENGTH,
     OBSERVATION_SPAN,
 )
-from generators.markov.gaps import PARTS
+from generators.markov.tables import FRESH_PRICE, PARTS
 from generators.sequences import feature_layout as layout
 from generators.sequences.encode import EncodedSequences, current_session_label
 from generators.sequences.feature_layout import Counter
@@ -153,7 +153,8 @@ def conditions(codec: Codec) -> list[Condition]:
 def is_open(codec: Codec, name: str, condition: Condition) -> bool:
     """Is `condition` known, and of use, when the field `name` is drawn?"""
     order = list(codec.fields())
-    before = order[: 0 if name in PARTS else order.index(name)]
+    place = {FRESH_PRICE: order.index("item"), **dict.fromkeys(PARTS, 0)}
+    before = order[: place[name] if name in place else order.index(name)]
     return (
         1 < condition.size <= MOST_CODES_ABOUT
         and condition.own in ("", name)

@@ -18,7 +18,7 @@ import torch
 from generators.codec.codec import COPY_ACTION, Codec
 from generators.codec.coders import Bins
 from generators.markov.contexts import Condition, ContextFeatures, is_open
-from generators.markov.gaps import BEGINS, table_sizes
+from generators.markov.tables import BEGINS, table_sizes
 from generators.sequences import codes
 
 ROUNDS = 16  # of boosting, at most

@@ -29,8 +29,17 @@ class ItemWeights(Protocol):
         """Start `users` users."""
         ...
 
-    def weights(self, category: np.ndarray, features: torch.Tensor, rows: np.ndarray) -> np.ndarray:
-        """Return `StepModel.item_weights`, given the features (m, F) of `rows` (m,)."""
+    def weights(
+        self,
+        category: np.ndarray,
+        features: torch.Tensor,
+        rows: np.ndarray,
+        lift: np.ndarray | None,
+    ) -> np.ndarray:
+        """Return `StepModel.item_weights`, given the features (m, F) of `rows` (m,).
+
+        `lift` (m, levels) is how much likelier than usual a fresh item of each price level is.
+        """
         ...
 
     def chose(self, code: np.ndarray) -> None:
@@ -84,6 +93,8 @@ class Successors:
 
     def __init__(self, codec: Codec, tables: Mapping[str, np.ndarray], strength: float) -> None:
         self.start, self.category = codec.items.start, codec.items.category
+        nothing = np.zeros(codec.items.size, dtype=np.int64)
+        self.level = codec.items.habits.get("price", nothing)
         self.rest = tables["successor_rest"] + np.float32(strength)
         self.successor, self.count = tables["successor"], tables["successor_count"]
         popular, of = tables["popularity"] + 1e-3, codec.items.category
@@ -96,7 +107,13 @@ class Successors:
     def begin(self, users: int) -> None:
         """See ItemWeights."""
 
-    def weights(self, category: np.ndarray, features: torch.Tensor, rows: np.ndarray) -> np.ndarray:
+    def weights(
+        self,
+        category: np.ndarray,
+        features: torch.Tensor,
+        rows: np.ndarray,
+        lift: np.ndarray | None,
+    ) -> np.ndarray:
         """See ItemWeights."""
         out = _empty(self.start, len(rows))
         before = features[:, layout.LAST_ITEMS].numpy()
@@ -110,6 +127,8 @@ class Successors:
             before,
             rest,
             self.fresh,
+            self.level,
+            np.ones((len(rows), int(self.level.max()) + 1)) if lift is None else lift,
             self.successor,
             self.count,
         )
@@ -136,7 +155,13 @@ class Chain:
         # (n, RECENT) last items of each user, the last one first, unlike the one before
         self.recent = np.zeros((users, RECENT), dtype=np.int64)
 
-    def weights(self, category: np.ndarray, features: torch.Tensor, rows: np.ndarray) -> np.ndarray:
+    def weights(
+        self,
+        category: np.ndarray,
+        features: torch.Tensor,
+        rows: np.ndarray,
+        lift: np.ndarray | None,
+    ) -> np.ndarray:
         """See ItemWeights."""
         out = _empty(self.start, len(rows))
         earlier = np.full((len(rows), len(POWERS)), -1)
@@ -194,18 +219,19 @@ def _last_of_category(recent, rows, category, category_of, place, out):
 
 
 @njit(cache=True)
-def _weigh(out, first, stop, before, rest, fresh, successor, count):
+def _weigh(out, first, stop, before, rest, fresh, level, lift, successor, count):
     """Write weights of the items first..stop - 1 to `out` (m, width).
 
     Args:
         first, stop, before: (m,) items of each row.
         rest: (m,) weight of `fresh`.
         fresh: (n_items,) shares of the category after any item.
+        level, lift: (n_items,) and (m, levels), see ItemWeights.
         successor, count: (n_items, successors) items and their counts after an item.
     """
     for k in range(len(out)):
         for item in range(first[k], stop[k]):
-            out[k, item - first[k]] = rest[k] * fresh[item]
+            out[k, item - first[k]] = rest[k] * fresh[item] * lift[k, level[item]]
         for j in range(successor.shape[1]):
             item = successor[before[k], j]
             if item > 0 and first[k] <= item < stop[k]:

@@ -21,8 +21,8 @@ from generators.markov.contexts import (
     response_of,
     size_of,
 )
-from generators.markov.gaps import PARTS, joined
 from generators.markov.item_weights import ItemWeights
+from generators.markov.tables import FRESH_PRICE, PARTS, joined
 from generators.sampling.step_model import draw
 from generators.sequences import feature_layout as layout
 
@@ -99,18 +99,7 @@ class MarkovStepModel:
     def logits(self, name: str, rows: np.ndarray) -> np.ndarray:
         """See StepModel."""
         index = torch.from_numpy(rows)
-        seen = ContextFeatures(
-            self.features,
-            self.event,
-            self.is_session_start,
-            self.session_label,
-            self.level,
-            self.size,
-            self.attributes,
-            self.item,
-            self.response,
-            self.drawn,
-        )
+        seen = self._seen()
         if len(rows) < len(self.event):
             seen = seen.only(index, self.needs.get(name, []))
         if name != "gap":
@@ -125,6 +114,21 @@ class MarkovStepModel:
         parts = {part: self._looked_up(part, seen) for part in PARTS if part in self.shares}
         return joined(self.codec, parts, cycle).numpy()
 
+    def _seen(self) -> ContextFeatures:
+        """Return what the contexts of all users' rows are made of."""
+        return ContextFeatures(
+            self.features,
+            self.event,
+            self.is_session_start,
+            self.session_label,
+            self.level,
+            self.size,
+            self.attributes,
+            self.item,
+            self.response,
+            self.drawn,
+        )
+
     def _looked_up(self, name: str, seen: ContextFeatures) -> torch.Tensor:
         """Return the logits of a table, (n, size), in the contexts of `seen`."""
         levels = context(self.codec, name, seen, self.given[name], self.known)
@@ -132,7 +136,13 @@ class MarkovStepModel:
 
     def item_weights(self, category: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """See StepModel."""
-        return self.items.weights(category, self.features[rows], rows)
+        lift = None
+        if FRESH_PRICE in self.shares:
+            index = torch.from_numpy(rows)
+            seen = self._seen().only(index, self.needs[FRESH_PRICE])
+            usual = torch.from_numpy(self.shares[FRESH_PRICE].share[0])
+            lift = (self._looked_up(FRESH_PRICE, seen).exp() / usual.clamp(min=1e-9)).numpy()
+        return self.items.weights(category, self.features[rows], rows, lift)
 
     def chose(self, name: str, rows: np.ndarray, code: np.ndarray) -> None:
         """See StepModel."""

@@ -53,7 +53,6 @@ from generators.markov.expected import (
     learn_expected,
     n_effects,
 )
-from generators.markov.gaps import part_codes, table_sizes
 from generators.markov.item_weights import (
     Chain,
     ItemWeights,
@@ -71,6 +70,7 @@ from generators.markov.private_questions import (
 )
 from generators.markov.private_tables import PrivateTables
 from generators.markov.step_model import MarkovStepModel
+from generators.markov.tables import FRESH_PRICE, part_codes, table_sizes
 from generators.privacy.accounting import PrivacyLedger
 from generators.privacy.counts import (
     Answers,
@@ -166,6 +166,10 @@ class Markov(SequenceGenerator):
             self._learn_private_attributes(answers)
         else:
             column |= part_codes(codec, column["gap"], steps.features)
+            if FRESH_PRICE in sizes:
+                level = torch.from_numpy(codec.items.habits["price"])
+                item = column["item"]
+                column[FRESH_PRICE] = torch.where(item > 0, level[item.clamp(min=0)], -1)
             for name in expected_fields(codec):
                 found = learn_expected(codec, name, column[name], seen, known)
                 if found is not None:

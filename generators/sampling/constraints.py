@@ -140,10 +140,10 @@ def open_events(users, row, following, longest_run, needs, can):
 
 @njit(cache=True)
 def keep_responses(users, row, sets, can):
-    """Remove from `can` the purchases of users who do not buy while their offer is open."""
+    """Remove from `can` the purchases of users who do not buy now that an offer is open."""
     mask = sets & codes.BOUGHT == 0
     for i in range(len(users)):
-        if response_at(users[i], row[i, col.TIME]) == codes.NOT_BUYING:
+        if response_at(users[i], row[i, col.TIME]) in (codes.NOT_BUYING, codes.TO_BUY):
             _narrow(can[i], mask)
 
 

@@ -20,6 +20,7 @@ from generators.sequences.user_record import is_final, response_at, rows_left, t
 CANDIDATES = 8  # draws per gap among which the weekly cycle chooses
 DRAWS = CANDIDATES + 1  # uniform numbers for one time
 ALL_DRAWS = 1 + DRAWS  # those for the gap and its time
+FEWEST_TO_BUY = 2  # rows left of a user who is to buy while an offer is open
 WIDE_S = 1_800  # seconds: wider gaps between sessions follow the weekly cycle
 
 
@@ -121,12 +122,24 @@ def _keep_short(u, timing_params, can):
 
 
 @inner
+def _is_to_buy(u):
+    """Is there an open offer that the user has still to answer?"""
+    return response_at(u, u.time) in (codes.TO_BUY, codes.DUE)
+
+
+@inner
+def _is_due(u):
+    """Does the session go on until the user buys?"""
+    return response_at(u, u.time) == codes.DUE
+
+
+@inner
 def _keep_open(u, timing_params, can):
     """Remove from `can` (size,) gaps after which an offer that the user is to answer is over.
 
     They stay where there is no other gap.
     """
-    if response_at(u, u.time) != codes.TO_BUY:
+    if not _is_to_buy(u):
         return
     seconds, some = (u.offer_until - u.time) / 1000.0, False
     for g in range(1, len(can)):
@@ -140,10 +153,10 @@ def _fitting(u, timing_params, can):
     """Write to `can` (size,) the gaps that a user can draw.
 
     The end is for users who have no row left; the last gap is one that leads to the target, or the
-    nearest to it. A session goes on while its label is pending. Where last sessions are planned,
-    rows left and target are those before the last session until it has begun: it is not broken off,
-    and it begins where nothing is left before it. A session as long as any in the log ends, and a
-    user who has rows left begins another.
+    nearest to it. A session goes on while its label is pending, or a purchase is due. Where last
+    sessions are planned, rows left and target are those before the last session until it has begun:
+    it is not broken off, and it begins where nothing is left before it. A session as long as any in
+    the log ends, and a user who has rows left begins another.
     """
     within, size = timing_params.within, len(can)
     final, left = is_final(u), rows_left(u)
@@ -158,7 +171,7 @@ def _fitting(u, timing_params, can):
     if timing_params.planned and size > within:
         if begins:
             can[1:within] = False
-        if final and can[1:within].any():
+        if final and can[1:within].any() and response_at(u, u.time) != codes.TO_BUY:
             can[within:] = False
         if begins and not can.any():  # no time is left: the shortest gap between sessions
             can[within] = True
@@ -170,7 +183,7 @@ def _fitting(u, timing_params, can):
         for g in range(1, size):
             can[g] = can[g] and max(seconds - timing_params.high[g], 0.0) <= nearest
     can[0] = left == 0 and not can[1:].any()
-    if u.label_pending != 0 and can[1:within].any():
+    if (u.label_pending != 0 or _is_due(u)) and can[1:within].any():
         can[within:] = False
 
 
@@ -205,12 +218,14 @@ def _in_time(u, timing_params, can, gap):
 def draw_gaps(users, timing_params, over, logits, u, row):
     """Write a gap code to each row (n, columns), from `logits` (n, size) and the numbers u[:, 0].
 
-    Users who are `over` (n,) end.
+    Users who are `over` (n,) end, unless they are to buy: then they always have rows left.
     """
     can = np.empty(logits.shape[1], dtype=np.bool_)
     for i in range(len(users)):
         row[i, col.GAP] = 0
-        if not over[i]:
+        if _is_to_buy(users[i]):
+            users[i].length += max(FEWEST_TO_BUY - rows_left(users[i]), 0)
+        if not over[i] or _is_to_buy(users[i]):
             _fitting(users[i], timing_params, can)
             gap = drawn(logits[i], can, u[i, 0])
             row[i, col.GAP] = _in_time(users[i], timing_params, can, gap)
@@ -233,7 +248,7 @@ def move(users, timing_params, u, row):
         )
         if not is_session_start and timing_params.longest_ms > 0:
             until = min(until, user.session_start + timing_params.longest_ms)
-        if response_at(user, user.time) == codes.TO_BUY:
+        if _is_to_buy(user):
             until = max(
                 min(until, user.offer_until), user.time + np.int64(timing_params.low[gap] * 1000)
             )

@@ -35,9 +35,9 @@ SAME_ID, EARLIER_ID, NEW_ID, SHARED_ID = 1, 2, 3, 4
 N_ID_RELATIONS = 5
 
 # What a user does about the offer that is open: there is none, they do not buy while it is open,
-# they are still to buy, they have bought.
-NO_OFFER, NOT_BUYING, TO_BUY, HAS_BOUGHT = 0, 1, 2, 3
-N_RESPONSES = 4
+# they are to buy at a later visit, at this one, they have bought.
+NO_OFFER, NOT_BUYING, TO_BUY, DUE, HAS_BOUGHT = 0, 1, 2, 3, 4
+N_RESPONSES = 5
 
 # Flags of a recent item, and what an event of each role does to them.
 SEEN, CART, BOUGHT, EVER, IN_SESSION = 1, 2, 4, 8, 16

@@ -196,10 +196,21 @@ def _known_offers(
         offers,
         user=user,
         time=row[:, col.TIME],
+        opened=_session_starts(user, row),
         is_purchase=sets[row[:, col.EVENT]] & codes.BOUGHT > 0,
         window=0 if calendar is None else calendar.window,
         n_users=len(ids),
     )
+
+
+def _session_starts(user: np.ndarray, row: np.ndarray) -> np.ndarray:
+    """Return when the session of each of (n, columns) rows of `user` (n,) began, ms."""
+    begins = row[:, col.IS_SESSION_START] != 0
+    begins[1:] |= user[1:] != user[:-1]
+    begins[:1] = True
+    first = np.maximum.accumulate(np.where(begins, np.arange(len(row)), 0))
+    starts: np.ndarray = row[first, col.TIME]
+    return starts
 
 
 def _known_rows(log: EventLog, codec: Codec, limit: int) -> tuple[pd.DataFrame, np.ndarray]:

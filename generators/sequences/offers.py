@@ -41,7 +41,7 @@ class OfferParams(NamedTuple):
     arm: np.ndarray  # (K, N_PAST) float64: log-odds of a treatment, given the past
     # (K, 2, N_PAST) float64: log-odds to buy, by arm, given the past; (K, 0, 0) = not known
     response: np.ndarray
-    # (q,) float64: quantiles of the rows, and of the ms, from an offer to the purchase
+    # (q,) float64: quantiles of the rows from an offer to the purchase, of the ms to its visit
     rows: np.ndarray
     lag: np.ndarray
 
@@ -65,10 +65,10 @@ def describe_past(u, time, out):
 
 
 @inner
-def open_offer(u, until, treated, buys):
-    """Note an offer that is open until `until` in the user's state."""
+def open_offer(u, until, treated, buys, due):
+    """Note an offer that is open until `until`; who `buys` does so at a visit from `due` on."""
     u.response = codes.TO_BUY if buys else codes.NOT_BUYING
-    u.offer_until = until
+    u.offer_until, u.due = until, due
     u.treated += treated
 
 
@@ -82,7 +82,7 @@ class KnownOffers(NamedTuple):
     treated: np.ndarray  # int64: 0 or 1
     buys: np.ndarray  # int64: 0 or 1, is there a purchase while it is open?
     rows: np.ndarray  # int64: rows from the offer to that purchase
-    lag: np.ndarray  # int64 ms: time from the offer to it
+    lag: np.ndarray  # int64 ms: time from the offer to its visit; 0 = the visit had begun
     described: np.ndarray  # (m, N_PAST) float64: see `describe_past`
     window: int  # ms
 
@@ -93,12 +93,14 @@ class KnownOffers(NamedTuple):
         *,
         user: np.ndarray,
         time: np.ndarray,
+        opened: np.ndarray,
         is_purchase: np.ndarray,
         window: int,
         n_users: int,
     ) -> KnownOffers:
         """Find the place of `offers` among the rows (n,) of `n_users` users, sorted by both.
 
+        `opened` (n,) ms is when each row's session began.
         `offers` has a column `user` of codes, and those of MADE but `row`.
         """
         order = np.lexsort((offers["time"], offers["user"]))
@@ -112,16 +114,17 @@ class KnownOffers(NamedTuple):
         first = np.searchsorted(axis, start)
         next_ = np.searchsorted(axis[bought], start)
         purchase = np.append(bought, len(axis))[next_]
-        lag = np.append(axis, 2**62)[purchase] - start
+        buys = np.append(axis, 2**62)[purchase] - start <= window
+        visit = np.append(opened, 0)[purchase] - at
         return cls(
             starts=np.searchsorted(who, np.arange(n_users + 1)),
             row=first - np.searchsorted(user, who),
             time=at,
             campaign=campaign,
             treated=treated,
-            buys=(lag <= window).astype(np.int64),
+            buys=buys.astype(np.int64),
             rows=purchase - first + 1,
-            lag=lag,
+            lag=np.maximum(visit, 0),
             described=np.zeros((len(who), N_PAST)),
             window=window,
         )
@@ -136,7 +139,8 @@ def replay_offers(u, of_user, at, known, is_last):
     while at < known.starts[of_user + 1] and (known.row[at] <= u.rows or is_last):
         until = known.time[at] + known.window
         describe_past(u, known.time[at], known.described[at])
-        open_offer(u, until, known.treated[at], known.buys[at] != 0)
+        due = known.time[at] + known.lag[at]
+        open_offer(u, until, known.treated[at], known.buys[at] != 0, due)
         at += 1
     return at
 
@@ -196,24 +200,24 @@ def _make(u, k, at, params, key, x):
     treated = _uniform(key, k, _ARM) < _chance(params.arm[k], x)
     if params.response.shape[1] > 0:
         chance = _chance(params.response[k, 1 if treated else 0], x)
-        open_offer(u, until, treated, _uniform(key, k, _RESPONSE) < chance)
+        due = at + np.int64(_quantile(params.lag, _uniform(key, k, _LAG)))
+        open_offer(u, until, treated, _uniform(key, k, _RESPONSE) < chance, due)
     return treated
 
 
 @inner
-def _plan_again(u, row, at, key, k, params, timing_params):
+def _plan_again(u, row, key, k, params, timing_params):
     """Give a user who is to buy the rows and the time for it; the next row may come earlier.
 
     `row` (columns,) is the next one; its gap is 0 where there was to be none.
     """
-    share = _uniform(key, k, _LAG)
-    rows, lag = int(_quantile(params.rows, share)), np.int64(_quantile(params.lag, share))
+    rows = int(_quantile(params.rows, _uniform(key, k, _LAG)))
     u.length += max(rows - rows_left(u), 0)
-    u.until = max(u.until, at + lag)
+    u.until = max(u.until, u.due)
     if row[col.GAP] != 0 and row[col.TIME] <= u.offer_until:
         return
-    u.last_start = max(u.last_start, at + lag)
-    row[col.TIME] = at + lag
+    u.last_start = max(u.last_start, u.due)
+    row[col.TIME] = u.due
     seconds, size = (row[col.TIME] - u.time) / 1000.0, len(timing_params.low)
     row[col.GAP] = min(timing_params.within, size - 1)
     for g in range(timing_params.within, size):
@@ -268,5 +272,5 @@ def make_offers(users, row, which, keys, waiting, params, timing_params):
             made[found, 4] = _make(u, k, at, params, keys[i], x)
             found += 1
             if u.offer_until == at + params.window and u.response == codes.TO_BUY:
-                _plan_again(u, row[i], at, keys[i], k, params, timing_params)
+                _plan_again(u, row[i], keys[i], k, params, timing_params)
     return made[:found]

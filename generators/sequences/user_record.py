@@ -42,6 +42,7 @@ USER = np.dtype(
         ("session_start", "i8"),  # ms of the session's first row
         ("response", "i8"),  # to the last offer: NOT_BUYING, TO_BUY, HAS_BOUGHT; NO_OFFER: none yet
         ("offer_until", "i8"),  # ms: how long it is open
+        ("due", "i8"),  # ms: from when on a user who is to buy stays until they have
         ("treated", "i8"),  # treated offers so far
         ("purchases", "i8"),  # runs of rows that are purchases, so far
         ("since_purchase", "i8"),  # rows since the last of them
@@ -244,7 +245,9 @@ def _touch(u, row, effects):
 @inner
 def response_at(u, time):
     """Return what the user does about an offer that is open at `time`, see `codes.NO_OFFER`."""
-    return u.response if time <= u.offer_until else codes.NO_OFFER
+    if time > u.offer_until:
+        return codes.NO_OFFER
+    return codes.DUE if u.response == codes.TO_BUY and time >= u.due else u.response
 
 
 @inner
@@ -256,7 +259,7 @@ def _count_purchases(u, effects, row):
     if u.rows == 0 or effects.sets[u.row[col.EVENT] - 1] & codes.BOUGHT == 0:
         u.purchases += 1
     u.since_purchase = 0
-    if response_at(u, row[col.TIME]) == codes.TO_BUY:
+    if response_at(u, row[col.TIME]) in (codes.TO_BUY, codes.DUE):
         u.response = codes.HAS_BOUGHT
 
 

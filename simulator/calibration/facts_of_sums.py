@@ -159,27 +159,26 @@ def _facts_of_times(
     facts = {"busiest hour / mean hour": float(hours.max() / hours.mean()) if has_times else np.nan}
     if len(days) >= 14:
         weekend = (np.arange(len(days)) + start.dayofweek) % 7 >= 5
-        facts["weekend day / weekday"] = _ratio(
+        facts["users, weekend day / weekday"] = _ratio(
             np.median(days[weekend]), np.median(days[~weekend]), 0
         )
-        days = days_without_chance(sums)
-        facts["busiest day / median day"] = _ratio(days.max(), np.median(days), 0)
+        days = days_without_chance(days)
+        facts["users, busiest day / median day"] = _ratio(days.max(), np.median(days), 0)
     return facts
 
 
-def days_without_chance(sums: SummaryStatistics) -> np.ndarray:
-    """Return (days,) rows by day, drawn to their mean until they vary as they would without chance.
+def days_without_chance(days: np.ndarray) -> np.ndarray:
+    """Return (days,) users by day, drawn to their mean until they vary as without chance.
 
     Otherwise the busiest day of a small simulation would stand out more than that of a large log.
-    Orders and sessions come one by one, with several rows each. A closed day stays closed.
+    Users come one by one, so chance adds the mean to the variance. A closed day stays closed.
     """
-    counts = np.maximum(sums["days"], 0.0)
+    counts = np.maximum(days, 0.0)
     is_open = counts > 0
     if not is_open.any():
         return counts
     mean, variance = float(counts[is_open].mean()), float(counts[is_open].var())
-    together = counts.sum() / max(float(sums["buying"][2]), float(sums["visits"][0]), 1.0)
-    true = max(1.0 - mean * max(together, 1.0) / max(variance, 1e-9), 0.0)  # share of the variance
+    true = max(1.0 - mean / max(variance, 1e-9), 0.0)  # share of the variance
     return np.where(is_open, mean + np.sqrt(true) * (counts - mean), 0.0)
 
 

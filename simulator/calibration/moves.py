@@ -113,8 +113,8 @@ MOVES: dict[str, Move] = {
     ),
     "catalogue.price_level": Move("log", 0.4, {"price of purchases, geometric mean": 1.0}),
     "catalogue.price_sigma": Move("log", 0.2, {"price of purchases, sd of log": 1.0}),
-    "calendar.weekend": Move("log", 0.1, {"weekend day / weekday": 0.9}),
-    "calendar.campaign_visits": Move("log", 0.2, {"busiest day / median day": 0.8}),
+    "calendar.weekend": Move("log", 0.1, {"users, weekend day / weekday": 0.9}),
+    "calendar.campaign_visits": Move("log", 0.2, {"users, busiest day / median day": 0.8}),
     "calendar.evening": Move("as is", 0.25, {"busiest hour / mean hour": 0.55}),
     "checkout.refund": Move("log", 0.3, {"orders with a refund": 1.0}),
     "fraud.share": Move("log", 0.4, {"orders reported as fraud": 1.0}),
@@ -124,6 +124,7 @@ MOVES: dict[str, Move] = {
 # A setting that is taken over from the log -> those of MOVES that it takes the place of.
 REPLACES = {
     "calendar.hours": ("calendar.evening",),
+    "checkout.begin": ("checkout.begin", "checkout.forget"),
     "calendar.day_weights": ("calendar.weekend", "calendar.campaign_visits"),
 }
 

@@ -42,8 +42,8 @@ def loss_of(residual: np.ndarray, most: np.ndarray) -> float:
 def most_allowed(default: np.ndarray) -> np.ndarray:
     """Return (f,) how far off a fact may end that the default shop misses by `default` (f,).
 
-    As far as there, or by one tolerance. The search keeps to this; of a simulation that it has not
-    seen, NOISE more is taken for chance.
+    As far as there, or by one tolerance. The search keeps to this; of simulations that it has not
+    seen, some more is taken for chance (`result.CHANCE`).
     """
     return np.maximum(np.abs(default), 1.0)
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,9 @@ ITEM_NOISE = 5.0  # sds of noise that an item's count must exceed to count towar
 CLEAR = 0.05  # sd of the noise of an hour or a day, of the mean one, up to which it is taken over
 SHORT_BASKET = 1.6  # lines of a basket of the default shop
 USUAL_LOG_PRICE = 3.2  # mean log price of what is bought in the default shop
+# A log without views says nothing of visits that buy nothing. Most filled carts are ordered then,
+# so that a small simulation has many orders; how many the log has sets how often visits come.
+UNSEEN_VISITS = {"checkout.cart": -2.8, "checkout.begin": 1.5}
 NOISE_DRAWS = 60  # draws by which the effect of the noise on a fact is estimated
 
 
@@ -116,7 +120,8 @@ def target_of(
     window = window_of(found.outline, days=days, longest=LONGEST, items=items)
     privacy = found.privacy | {"public": [] if items is None else ["items"]}
     users = f"about {found.users:,}"
-    taken = _taken(window, catalogue) | _calendar(found.sums, found.sd) | _levels(found.sums)
+    taken = _taken(window, catalogue) | _calendar(found.sums, found.sd)
+    taken |= _levels(found.sums, window)
     return Target(found.outline, window, found.sums, found.sd, taken, users, privacy)
 
 
@@ -133,7 +138,7 @@ def _exact(log: EventLog, days: int | None) -> Target:
     sums = summary_statistics(log, window).sums()
     users = f"{log.events['user_id'].nunique():,}"
     facts = catalogue if catalogue is None or "category" in catalogue else log.events
-    taken = _taken(window, facts) | _calendar(sums, None) | _levels(sums)
+    taken = _taken(window, facts) | _calendar(sums, None) | _levels(sums, window)
     sessions = session_facts(log, window)
     return Target(outline, window, sums, None, taken, users, {}, sessions)
 
@@ -183,25 +188,37 @@ def _calendar(sums: SummaryStatistics, noise: dict[str, float] | None) -> dict[s
         # dates without times: all rows are in the first hour
         if clear and (question == "days" or counts[1:].max() > 0):
             if question == "days":
-                counts = days_without_chance(sums)
+                counts = days_without_chance(counts)
                 # what a campaign sold is in its days already
                 taken["calendar.campaign_discount"] = 0.0
             taken[key] = [round(float(c), 4) for c in counts / mean]
     return taken
 
 
-def _levels(sums: SummaryStatistics) -> dict[str, Any]:
-    """Where the search for the length of baskets and the level of prices starts."""
+def _levels(sums: SummaryStatistics, window: Window) -> dict[str, Any]:
+    """Where the search for baskets and prices starts; what is taken for unseen visits."""
     taken: dict[str, Any] = {}
+    if "view" not in window.roles:
+        taken |= UNSEEN_VISITS
     buying, (priced, level, _) = sums["buying"], sums["prices"]
-    lines, orders = float(buying[1]), float(buying[2])
+    lines, orders, single = (float(buying[k]) for k in (1, 2, 3))
     if orders > LEAST and lines / orders > SHORT_BASKET:
-        taken["navigation.list"] = round(min(0.7 * (lines / orders - SHORT_BASKET) + 0.2, 60.0), 4)
+        mean = lines / orders
+        taken["navigation.list"] = round(min(0.7 * (mean - SHORT_BASKET) + 0.2, 60.0), 4)
+        if 0 < single < orders:
+            taken["navigation.list_sigma"] = round(_spread(mean, single / orders), 4)
     if priced > LEAST:
         median = Scenario().catalogue.price_level
         found = median * math.exp(PRICE_CENTRE + level / priced - USUAL_LOG_PRICE)
         taken["catalogue.price_level"] = round(float(np.clip(found, 0.05, 50_000.0)), 4)
     return taken
+
+
+def _spread(mean: float, single: float) -> float:
+    """Return the sd of the log of a log-normal length with this mean and share below 1.5."""
+    quantile = -NormalDist().inv_cdf(single)
+    excess = math.log(mean) - math.log(1.5)
+    return min(max(math.sqrt(max(quantile**2 + 2 * excess, 0.0)) - quantile, 0.1), 2.5)
 
 
 def tolerances(wanted: dict[str, float], target: Target, rare: float) -> dict[str, float]:

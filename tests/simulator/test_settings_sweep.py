@@ -47,7 +47,19 @@ def test_both_ends_of_every_range(key, end):
             scenario.load("small", settings)
         return
     days = 2 if key == "catalogue.items" else 5  # every night ranks all of them
-    log = simulator.simulate("small", users=25, days=days, seed=1, settings=settings)
+    assert_is_a_log(simulator.simulate("small", users=25, days=days, seed=1, settings=settings))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_ends_of_four_ranges_at_once(seed):
+    rng = np.random.default_rng(seed)
+    free = [pair for pair in ENDS if pair[0] not in SHAPES | {"catalogue.items"}]
+    settings = BUSY | dict(free[k] for k in rng.choice(len(free), 4, replace=False))
+    log = simulator.simulate("small", users=25, days=5, seed=seed, settings=settings)
+    assert_is_a_log(log)
+
+
+def assert_is_a_log(log):
     assert len(log.users) == 25
     assert log.events["event_id"].is_unique
     assert (log.events["price"].dropna() > 0).all()

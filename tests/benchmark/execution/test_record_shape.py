@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from fixtures.board_records import Results
 
 from benchmark.execution.record_shape import problem
 from benchmark.execution.results import Store
+from benchmark.report import compare
 from eventlog import InputError
 
 
@@ -74,3 +76,19 @@ def test_a_line_that_was_cut_short_is_left_out(
     text = "".join(json.dumps(record) + "\n" for record in records)
     (tmp_path / "results.jsonl").write_text(text + text.splitlines()[1][:50] + "\n")
     assert len(Store(tmp_path).records) == len(records)
+
+
+@pytest.mark.parametrize("kind", ["log", "data", "model"])
+def test_a_record_that_lacks_a_field_is_refused_or_compared(
+    kind: str, records: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    place = next(i for i, record in enumerate(records) if record["kind"] == kind)
+    for field in records[place]:
+        changed = [dict(record) for record in records]
+        del changed[place][field]
+        folder = tmp_path / field
+        folder.mkdir()
+        text = "".join(json.dumps(record) + "\n" for record in changed)
+        (folder / "results.jsonl").write_text(text)
+        with suppress(InputError):  # any other error is a fault
+            assert list(compare.lines(Store(folder), Store(folder)))

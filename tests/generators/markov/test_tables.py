@@ -8,7 +8,7 @@ import torch
 from fixtures.shop_logs import shop_log
 
 import generators
-from generators.markov.gaps import BEGINS, BETWEEN, PARTS, WITHIN, joined, part_codes, table_sizes
+from generators.markov.tables import BEGINS, BETWEEN, PARTS, WITHIN, joined, part_codes, table_sizes
 from generators.sequence_model import SequenceGenerator
 from generators.sequences.encode import encode
 

@@ -1,8 +1,12 @@
-"""The gap in three parts, each in a context of its own: does a session begin, and how long is it?
+"""What the Markov generator counts in tables: a field, a part of the gap, or prices of fresh items.
 
-How long a session is follows from the user's place in it, how long the user stays away from the
-time that is left. In one table each would take the rows that the other needs. Under a privacy
-budget the gap is one field, because a further table would cost a share of the budget.
+The gap has three parts, each in a context of its own: does a session begin, and how long is the gap
+if so, and if not? How long a session is follows from the user's place in it, how long the user
+stays away from the time that is left. In one table each would take the rows that the other needs.
+Under a privacy budget the gap is one field: a further table would cost a share of the budget.
+
+Fresh items are weighted by the price level that is likely in their context. It is no field of a
+row: it follows from the item.
 """
 
 from __future__ import annotations
@@ -16,16 +20,19 @@ from generators.sequences.feature_layout import Counter
 
 BEGINS, WITHIN, BETWEEN = "session begins", "gap within", "gap between"
 PARTS = (BEGINS, WITHIN, BETWEEN)
+FRESH_PRICE = "price level of a fresh item"
 
 
 def table_sizes(codec: Codec) -> dict[str, int]:
-    """Return the number of codes of each table: of a field, or of a part of the gap."""
+    """Return the number of codes of each table."""
     sizes = codec.fields()
     del sizes["item"]
     if codec.private:
         return sizes
     gap, within = sizes.pop("gap"), codec.clock.within.size
     parts = {BEGINS: 2, WITHIN: within - 1, BETWEEN: gap - within}
+    if "price" in codec.items.habits:
+        parts[FRESH_PRICE] = int(codec.items.habits["price"].max()) + 1
     return {name: size for name, size in parts.items() if size} | sizes
 
 
