@@ -23,6 +23,7 @@ from eventlog._runtime.seeds import check_seed
 from eventlog._runtime.settings import Range
 from generators.base import Generator, SampleConditions
 from generators.codec.codec import MOST_ROWS, Codec
+from generators.codec.column_changes import column_changes
 from generators.codec.fit import learn, total_query_weight
 from generators.codec.new_ids import unused_prefix
 from generators.privacy.accounting import PrivacyLedger
@@ -335,7 +336,7 @@ class SequenceGenerator(Generator):
             "generator": self._name(),
             "seed": seed,
             "privacy": self.privacy,
-            "columns": codec.column_changes(),
+            "columns": column_changes(codec),
             **facts,
         }
         campaigns = codec.structure.campaigns()
@@ -370,7 +371,7 @@ class SequenceGenerator(Generator):
 
     def changes(self) -> list[str]:
         """See Generator.changes."""
-        said = self.codec_.column_changes()
+        said = column_changes(self.codec_)
         lines = [f"dropped: {name}" for name in said["dropped"]]
         lines += [f"folded: {name}: {how}" for name, how in said["folded"].items()]
         lines.append(f"turned into new ids: {', '.join(said['ids'])}")

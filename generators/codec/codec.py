@@ -56,7 +56,7 @@ from generators.sequences.codes import (
 from generators.sequences.feature_layout import Blocks, Counter, feature_sizes
 from generators.sequences.levels import time_of
 from generators.sequences.user_record import Effects
-from generators.structure.structure import Structure, unescaped
+from generators.structure.structure import Structure
 
 MOST_ROWS = 16_384  # of a user: a sample holds all rows of some thousand users at a time
 # Names of fields: the first is there where the log has labels.
@@ -381,35 +381,6 @@ class Codec:
             longest_rows=self.pace.longest[0],
             longest_ms=self.pace.longest[1],
         )
-
-    def column_changes(self) -> dict[str, Any]:
-        """Return what becomes of columns, for the manifest.
-
-        They are dropped, folded, get new ids, or are derived from others.
-        """
-        if self.private:
-            names = [*self.value_fields, *(["category"] if len(self.categories.values) else [])]
-            how = "values are left empty where too few users have them, by a noisy count"
-            folded = dict.fromkeys(names, how)
-        else:
-            folded = {
-                name: f"values that few users have are left empty ({share:.2%} of its rows)"
-                for name, share in self.columns.folded.items()
-            }
-        if (self.items.other > 0).any():
-            folded["item_id"] = "rare items of a category are one, called other:CATEGORY"
-        ids = [
-            n
-            for flag, n in (("session", "session_id"), ("order", "order_id"))
-            if self.columns.present.get(flag)
-        ]
-        folded = {unescaped(n): how for n, how in folded.items()} | self.structure.folded()
-        return {
-            "dropped": [unescaped(n) for n in self.columns.not_learnt],
-            "folded": folded,
-            "ids": ["user_id", *ids, *map(unescaped, self.ids)],
-            "derived": self.structure.sentences(),
-        }
 
     # --- JSON -------------------------------------------------------------------------------------
 

@@ -15,9 +15,10 @@ from numba import njit
 
 from generators.codec.codec import Codec
 from generators.codec.parts import Items
-from generators.markov.label_chain import POWERS, LabelChain
+from generators.markov.label_chain import MOST_COUNTED, POWERS, LabelChain
 from generators.privacy.pairs import Facts
 from generators.sequences import feature_layout as layout
+from generators.validation import array
 
 RECENT = 16  # last items of a user among which those of a category are looked for
 
@@ -56,6 +57,7 @@ def learn_successors(
 ) -> dict[str, np.ndarray]:
     """Return the tables of `Successors`, from fresh items (n,), the item before each, and its user.
 
+    "popularity" are the counts of items, (n_items,).
     "successor" and "successor_count" are the `most` frequent items after each item, (n_items, most)
     codes, 0 = none, and their counts. A pair of a single user is left out: it would identify that
     user. "successor_rest" are the counts of all others, (n_items, 2): in the category of the item
@@ -77,10 +79,27 @@ def learn_successors(
     successor_count[first[kept], rank[kept]] = count[kept]
     rest = np.bincount(2 * first + other, count * ~kept, minlength=2 * size)
     return {
+        "popularity": np.bincount(item, minlength=size).astype(np.float32),
         "successor": successor,
         "successor_count": successor_count,
         "successor_rest": rest.reshape(size, 2).astype(np.float32),
     }
+
+
+def restored_successors(arrays: dict[str, np.ndarray], n_items: int) -> dict[str, np.ndarray]:
+    """Return what `learn_successors` returned, from the arrays of a saved model."""
+    tables: dict[str, np.ndarray] = {}
+    counts = {
+        "popularity": ((n_items,), "float32"),
+        "successor": ((n_items, None), "int32"),
+        "successor_count": ((n_items, None), "float32"),
+        "successor_rest": ((n_items, 2), "float32"),
+    }
+    for name, (shape, dtype) in counts.items():
+        high = n_items - 1 if name == "successor" else MOST_COUNTED
+        tables[name] = array(arrays, f"table/{name}", dtype=dtype, shape=shape, low=0, high=high)
+    array(arrays, "table/successor_count", dtype="float32", shape=tables["successor"].shape)
+    return tables
 
 
 class Successors:

@@ -38,6 +38,7 @@ from generators.markov.backoff import BackoffTable
 from generators.markov.choice import MOST_LEVELS, choose, choose_parents
 from generators.markov.contexts import (
     Condition,
+    ContextFeatures,
     Level,
     conditions,
     context,
@@ -59,8 +60,9 @@ from generators.markov.item_weights import (
     Successors,
     facts_of,
     learn_successors,
+    restored_successors,
 )
-from generators.markov.label_chain import MOST_COUNTED, LabelChain, Visits
+from generators.markov.label_chain import LabelChain, Visits
 from generators.markov.private_questions import (
     ITEM_PAIRS,
     ROUNDS,
@@ -143,48 +145,65 @@ class Markov(SequenceGenerator):
         self.tables_: dict[str, np.ndarray] = {}
         self.given_: dict[str, list[int]] = {}
         self.expected_: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-        known = self._known()
-        sizes = table_sizes(codec)
         if ledger.epsilon is not None:
-            tables = Tables(ledger, ROUNDS, n_users=len(steps))
-            asked = self._attribute_questions(attributes)
-            group = np.asarray(codec.items.category[1:], dtype=np.int64)
-            paired_by = self.field_marginals_["item"][1:].astype(np.float32)
-            pairs, visits = Pairs.of(group, paired_by), Visits.of(owner, steps.items.numpy() - 1)
-            questions = PrivateQuestions(codec, tables, owner, seen, column, visits, pairs)
-            answers, events = questions.ask(asked, clip_quantile=self.clip_quantile)
-            private = PrivateTables(codec, answers, self.field_marginals_ | {"event": events})
-            for name in sizes:
-                widths = [w for _, w in context(codec, name, seen)]
-                self.given_[name] = list(range(len(widths)))
-                self.shares_[name] = BackoffTable.dense(private.learn(name, widths), len(widths))
-            counts, noise = answers["item"]
-            facts = facts_of(codec.items)
-            self.chain_ = LabelChain.learned(
-                group, paired_by, (counts[1:], noise), answers[ITEM_PAIRS], facts
-            )
-            self._learn_private_attributes(answers)
-        else:
-            column |= part_codes(codec, column["gap"], steps.features)
-            if FRESH_PRICE in sizes:
-                level = torch.from_numpy(codec.items.habits["price"])
-                item = column["item"]
-                column[FRESH_PRICE] = torch.where(item > 0, level[item.clamp(min=0)], -1)
-            for name in expected_fields(codec):
-                found = learn_expected(codec, name, column[name], seen, known)
-                if found is not None:
-                    self.expected_[name] = found
-            known = self._known()
-            for name, size in sizes.items():
-                code = column[name]
-                choice = choose(codec, name, code, size, seen, known, strength=self.strength)
-                levels = context(codec, name, seen, choice.levels, known)
-                self.given_[name] = choice.levels
-                self.shares_[name] = BackoffTable.learn(
-                    code.numpy(), levels, size, choice.strengths
-                )
-            self._learn_items(steps, column["item"].numpy(), owner)
-            self._learn_attributes(attributes)
+            visits = Visits.of(owner, steps.items.numpy() - 1)
+            self._learn_privately(seen, column, owner, visits, attributes, ledger)
+            return
+        self._learn_fields(seen, column | part_codes(codec, column["gap"], steps.features))
+        item = column["item"].numpy()
+        fresh = item >= 0
+        before = steps.features[fresh, layout.LAST_ITEMS].numpy()
+        self.tables_ = learn_successors(
+            owner[fresh], before, item[fresh], codec.items.category, most=self.successors
+        )
+        self._learn_attributes(attributes)
+
+    def _learn_privately(
+        self,
+        seen: ContextFeatures,
+        column: dict[str, torch.Tensor],
+        owner: np.ndarray,
+        visits: Visits,
+        attributes: np.ndarray,
+        ledger: PrivacyLedger,
+    ) -> None:
+        """Learn all from noisy answers, in the usual contexts; `owner` (n,) is each row's user."""
+        codec, tables = self.codec_, Tables(ledger, ROUNDS, n_users=len(attributes))
+        asked = self._attribute_questions(attributes)
+        group = np.asarray(codec.items.category[1:], dtype=np.int64)
+        paired_by = self.field_marginals_["item"][1:].astype(np.float32)
+        pairs = Pairs.of(group, paired_by)
+        questions = PrivateQuestions(codec, tables, owner, seen, column, visits, pairs)
+        answers, events = questions.ask(asked, clip_quantile=self.clip_quantile)
+        private = PrivateTables(codec, answers, self.field_marginals_ | {"event": events})
+        for name in table_sizes(codec):
+            widths = [w for _, w in context(codec, name, seen)]
+            self.given_[name] = list(range(len(widths)))
+            self.shares_[name] = BackoffTable.dense(private.learn(name, widths), len(widths))
+        counts, noise = answers["item"]
+        self.chain_ = LabelChain.learned(
+            group, paired_by, (counts[1:], noise), answers[ITEM_PAIRS], facts_of(codec.items)
+        )
+        self._learn_private_attributes(answers)
+
+    def _learn_fields(self, seen: ContextFeatures, column: dict[str, torch.Tensor]) -> None:
+        """Learn the table of each field and part of the gap, of codes (n,), in chosen contexts."""
+        codec, sizes = self.codec_, table_sizes(self.codec_)
+        if FRESH_PRICE in sizes:
+            level, item = torch.from_numpy(codec.items.habits["price"]), column["item"]
+            column[FRESH_PRICE] = torch.where(item > 0, level[item.clamp(min=0)], -1)
+        known = self._known()
+        for name in expected_fields(codec):
+            found = learn_expected(codec, name, column[name], seen, known)
+            if found is not None:
+                self.expected_[name] = found
+        known = self._known()
+        for name, size in sizes.items():
+            code = column[name]
+            choice = choose(codec, name, code, size, seen, known, strength=self.strength)
+            levels = context(codec, name, seen, choice.levels, known)
+            self.given_[name] = choice.levels
+            self.shares_[name] = BackoffTable.learn(code.numpy(), levels, size, choice.strengths)
 
     def _learn_attributes(self, attributes: np.ndarray) -> None:
         """Learn the shares of each attribute given others; `attributes` (n_users, S) codes."""
@@ -231,16 +250,6 @@ class Markov(SequenceGenerator):
             reached.append(before @ share)
             self.parents_.append([] if parent < 0 else [2 * parent])
             self.attribute_shares_.append(BackoffTable.dense(share, len(self.parents_[k])))
-
-    def _learn_items(self, steps: EncodedSequences, item: np.ndarray, owner: np.ndarray) -> None:
-        """Learn how popular fresh items are, and which item follows which; `item` (n,) codes."""
-        fresh, size = item >= 0, self.codec_.items.size
-        popularity = np.bincount(item[fresh], minlength=size)
-        self.tables_["popularity"] = popularity.astype(np.float32)
-        before = steps.features[fresh, layout.LAST_ITEMS].numpy()
-        self.tables_ |= learn_successors(
-            owner[fresh], before, item[fresh], self.codec_.items.category, most=self.successors
-        )
 
     def _known(self) -> list[Condition]:
         """Return what fields may be given: what the codec says, and what numbers are expected."""
@@ -301,7 +310,7 @@ class Markov(SequenceGenerator):
             self.chain_ = LabelChain.restored(arrays, ITEMS, group)
             chain = self.chain_.state(ITEMS)
         else:
-            self.tables_ = self._item_tables_of(arrays)
+            self.tables_ = restored_successors(arrays, self.codec_.items.size)
         nothing = torch.zeros(0, dtype=torch.int64)
         wide = [w for name in sizes for _, w in parent_levels(self.codec_, name, nothing)]
         self.attribute_shares_ = [
@@ -359,23 +368,6 @@ class Markov(SequenceGenerator):
         for name, size in table_sizes(codec).items():
             levels = context(codec, name, seen, self.given_[name], known)
             tables[name] = _table_of(arrays, "", name, [width for _, width in levels], size)
-        return tables
-
-    def _item_tables_of(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Return the tables of items, each of the shape that the codec asks for."""
-        n_items, tables = self.codec_.items.size, {}
-        counts = {
-            "popularity": ((n_items,), "float32"),
-            "successor": ((n_items, None), "int32"),
-            "successor_count": ((n_items, None), "float32"),
-            "successor_rest": ((n_items, 2), "float32"),
-        }
-        for name, (shape, dtype) in counts.items():
-            high = n_items - 1 if name == "successor" else MOST_COUNTED
-            tables[name] = array(
-                arrays, f"table/{name}", dtype=dtype, shape=shape, low=0, high=high
-            )
-        array(arrays, "table/successor_count", dtype="float32", shape=tables["successor"].shape)
         return tables
 
 
