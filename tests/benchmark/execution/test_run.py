@@ -131,7 +131,7 @@ def test_what_a_plugin_does_wrong_is_told_and_the_rest_go_on(
         "it was stopped with its parent"
     )
     assert "allocate" in said["greedy"]
-    assert "exit" in said["exits"]
+    assert said["exits"] == "error: SystemExit: enough"
     assert "must not know" in said["peek"]
     assert set(said) == set(wrong)
     page = board(tmp_path / "out")
