@@ -133,7 +133,12 @@ class Board:
 
     @cached_property
     def real(self) -> list[Row]:
-        """Rows trained on the real log, best first; incomplete ones last."""
+        """Rows trained on the real log, best first; incomplete ones last.
+
+        Without the facts of the task there are none: nothing says what ranks.
+        """
+        if not self.facts:
+            return []
         return sorted(
             self.rows[REAL].values(),
             key=lambda r: (not r.records, -r.mean(self.headline) if r.records else 0.0, r.name),

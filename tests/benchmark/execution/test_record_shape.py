@@ -13,7 +13,7 @@ from fixtures.board_records import Results
 
 from benchmark.execution.record_shape import problem
 from benchmark.execution.results import Store
-from benchmark.report import compare
+from benchmark.report import compare, leaderboard
 from eventlog import InputError
 
 
@@ -92,3 +92,14 @@ def test_a_record_that_lacks_a_field_is_refused_or_compared(
         (folder / "results.jsonl").write_text(text)
         with suppress(InputError):  # any other error is a fault
             assert list(compare.lines(Store(folder), Store(folder)))
+
+
+@pytest.mark.parametrize("kind", ["log", "data", "model"])
+def test_a_leaderboard_can_lack_a_record(
+    kind: str, records: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    place = next(i for i, record in enumerate(records) if record["kind"] == kind)
+    text = "".join(json.dumps(r) + "\n" for i, r in enumerate(records) if i != place)
+    (tmp_path / "results.jsonl").write_text(text)
+    leaderboard.write(Store(tmp_path), tmp_path / "page")
+    assert (tmp_path / "page" / "leaderboard.md").read_text()
